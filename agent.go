@@ -1,0 +1,522 @@
+// agent.go: the owner loop of an agent, and its connection to the principal. The loop takes runs (runner.go executes
+// them), writes everything that happens to the spool, and sends the spool to the principal for as long as there is
+// one; a principal that is away stops nothing. May use exec, spool, wire, proto, dag, model.
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	agentHeartbeat  = 5 * time.Second  // how often it says that it is there
+	agentNearBeat   = 1 * time.Minute  // how often it looks whether its principal still lives in this process
+	agentDeaf       = 11 * time.Second // with nothing heard for so long the connection is given up
+	agentLease      = 10 * time.Second // without a principal for so long, runs that would be rerun elsewhere are stopped
+	agentRedialMin  = 50 * time.Millisecond
+	agentUnanswered = 4                // heartbeats without an answer, whatever else is heard: then too
+	agentRedialMax  = 10 * time.Second // longest wait between two attempts to connect
+	agentWindow     = 1 << 20          // bytes sent and not acknowledged
+	agentSendBytes  = 64 << 10         // of one report, about
+	agentLinesBytes = 48 << 10         // of output in one item, about
+	agentInQueue    = 1024             // lines and calls waiting for the loop; tasks that write more than it takes wait
+	agentTurn       = 512              // of these handled before one flush
+	agentLastWords  = 2 * time.Second  // how long a stopping agent waits for its last reports to be acknowledged
+)
+
+// agentConfig is what an agent is started with.
+type agentConfig struct {
+	Name         string
+	Labels       map[string]string
+	Capacity     int    // runs at once
+	StateDir     string // its spool lies in here; an absolute path
+	Fresh        bool   // StateDir is new: there is no earlier life to clear up after
+	Grace        time.Duration
+	DrainTimeout time.Duration
+	Environ      []string // what tasks inherit
+	Dial         func(context.Context) (wireConn, error)
+	Log          *slog.Logger
+	now          func() time.Time
+}
+
+// agent takes runs from the principal and executes them. Its fields belong to the goroutine of runAgent.
+type agent struct {
+	cfg   agentConfig
+	spool *spool
+	procs *procs
+	runs  map[string]*agentRun
+	ends  map[string]heldEnd // runs that are over, but whose end is not acknowledged
+
+	conn     wireConn // nil while there is no principal
+	welcomed bool     // it said where to go on: the spool may be sent
+	heard    time.Time
+	alone    time.Time   // when the newest hello or heartbeat that the principal answered was sent
+	asked    []time.Time // when those were sent, by this connection, that are not answered yet
+	said     uint64      // newest number sent by this connection, or acknowledged before it
+	sent     []sentReport
+	inflight int // bytes of sent
+
+	lines     []LogLine // output of this turn
+	lineBytes int
+	draining  bool
+	troubled  bool // the spool's disk takes nothing
+
+	in      chan agentIn
+	ended   chan struct{}
+	workers sync.WaitGroup
+}
+
+// agentIn is one thing for the loop to do: take a line of output, or call fn. Both come through one channel, so that
+// the end of a task never overtakes its output.
+type agentIn struct {
+	line procLine
+	try  *taskTry
+	fn   func()
+}
+
+// heldEnd is a run that is over: its end has this number.
+type heldEnd struct {
+	lease int
+	n     uint64
+}
+
+// sentReport is a report on its way: up to which number, how many bytes.
+type sentReport struct {
+	n    uint64
+	size int
+}
+
+// agentOpen opens the spool and kills what an earlier life of this agent left running.
+func agentOpen(cfg agentConfig) (*agent, error) {
+	if cfg.now == nil {
+		cfg.now = time.Now
+	}
+	spool, err := spoolOpen(filepath.Join(cfg.StateDir, "spool"))
+	if err != nil {
+		return nil, err
+	}
+	a := &agent{cfg: cfg, spool: spool, runs: map[string]*agentRun{}, ends: map[string]heldEnd{},
+		in: make(chan agentIn, agentInQueue), ended: make(chan struct{}), alone: cfg.now()}
+	if a.procs, err = newProcs("CDKTR_COOKIE"); err != nil {
+		spool.close()
+		return nil, err
+	}
+	if !cfg.Fresh {
+		mine := func(cookie string) bool { return strings.HasPrefix(cookie, cfg.StateDir+"|") }
+		if n := a.procs.killLeftovers(mine, cfg.Grace); n > 0 {
+			cfg.Log.Warn("killed processes that an earlier life of this agent left behind", "count", n)
+		}
+	}
+	if err := spool.damage(); err != nil {
+		cfg.Log.Warn("some of what an earlier life spooled is lost", "cause", err)
+	}
+	return a, a.recallEnds()
+}
+
+// recallEnds finds the ends of runs that an earlier life spooled and the principal has not acknowledged.
+func (a *agent) recallEnds() error {
+	for {
+		first, msgs, err := a.spool.next(agentWindow)
+		if err != nil {
+			return fmt.Errorf("read spool: %w", err)
+		}
+		if len(msgs) == 0 {
+			break
+		}
+		for i, msg := range msgs {
+			var item agentItem
+			if json.Unmarshal(msg, &item) == nil && item.Event != nil && item.Event.Kind == evRunFinished {
+				a.ends[item.Event.Run] = heldEnd{item.Event.Lease, first + uint64(i)}
+			}
+		}
+	}
+	return nil
+}
+
+// call has fn done by the loop. False when the loop is over.
+func (a *agent) call(fn func()) bool {
+	select {
+	case a.in <- agentIn{fn: fn}:
+		return true
+	case <-a.ended:
+		return false
+	}
+}
+
+// runAgent is the loop. It wakes for output and ends of tasks, for messages of the principal, for retries that are
+// due, and each agentHeartbeat while connected. When ctx ends it takes no more runs, waits for those it has as long as
+// the drain timeout says, stops what is left, and returns when all is reported or nobody listens. kill cuts that short.
+func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
+	linkCtx, stopLink := context.WithCancel(context.Background())
+	a.workers.Go(func() { a.runLink(linkCtx) })
+	beat := time.NewTimer(agentHeartbeat)
+	defer beat.Stop()
+	var deadline <-chan time.Time
+	stop, waited := ctx.Done(), false
+	for over := false; !over && !a.mayEnd(); {
+		select {
+		case m := <-a.in:
+			a.endLeases() // after a sleep of the machine this may come before the beat that is due
+			a.handle(m)
+			for n := 1; n < agentTurn && len(a.in) > 0; n++ {
+				a.handle(<-a.in)
+			}
+		case <-beat.C:
+			a.beat()
+			beat.Reset(a.untilBeat())
+		case <-stop:
+			stop, deadline = nil, time.After(a.cfg.DrainTimeout)
+			a.drain()
+		case <-deadline: // the drain timeout, then that of the stops: what is not acknowledged by then stays in the spool
+			over = waited || len(a.runs) == 0
+			waited, deadline = true, time.After(a.cfg.Grace+agentLastWords)
+			a.stopRuns("agent " + a.cfg.Name + " was stopped")
+		case <-kill:
+			kill, stop, deadline = nil, nil, time.After(agentLastWords)
+			a.draining, waited = true, true
+			a.killRuns()
+		}
+		a.flush()
+	}
+	close(a.ended)
+	stopLink()
+	a.workers.Wait()
+	a.procs.close()
+	a.spool.close()
+	return nil
+}
+
+// mayEnd says whether a draining agent is done: nothing runs, and all is acknowledged or there is nobody to tell.
+func (a *agent) mayEnd() bool {
+	if !a.draining || len(a.runs) > 0 {
+		return false
+	}
+	unsent, _ := a.spool.pending()
+	return unsent == 0 || a.conn == nil
+}
+
+func (a *agent) handle(m agentIn) {
+	if m.fn != nil {
+		m.fn()
+		return
+	}
+	a.takeLine(m.try, m.line)
+}
+
+// beat says that the agent is there, and gives up a connection on which nothing is heard any more, and the leases of
+// runs that the principal may be about to give away.
+func (a *agent) beat() {
+	if a.near() {
+		return
+	}
+	now := a.cfg.now()
+	switch {
+	case a.conn != nil && (now.Sub(a.heard) > agentDeaf || len(a.asked) > agentUnanswered):
+		a.conn.Cut(nil)
+	case a.conn != nil && a.welcomed:
+		a.asked = append(a.asked, now)
+		a.send(&agentMsg{Op: msgHeartbeat, Clock: stampOf(now)})
+	}
+	a.endLeases()
+}
+
+// answered counts the leases from the oldest message that was not answered yet: from when it was sent and not from now,
+// for the principal may have heard nothing since, and the answer may have been on its way for long.
+func (a *agent) answered() {
+	if len(a.asked) > 0 {
+		a.alone, a.asked = a.asked[0], a.asked[1:]
+	}
+}
+
+// endLeases stops the runs that the principal may be about to give away.
+func (a *agent) endLeases() {
+	if len(a.runs) == 0 || a.near() || a.cfg.now().Sub(a.alone) < agentLease {
+		return
+	}
+	for _, id := range sortedKeys(a.runs) {
+		if r := a.runs[id]; r.as.Spec.failover() == failoverRerun {
+			a.stopRun(r, runCrashed, "no principal for "+agentLease.String()+": the run may be given to another agent", true)
+		}
+	}
+}
+
+// near says whether the principal is connected and lives within this process: it needs no sign of life, and an idle
+// process need not wake for one.
+func (a *agent) near() bool { return a.conn != nil && a.conn.Peer().Transport == wireMemory }
+
+// untilBeat gives how long the loop may sleep: to the next heartbeat, or to the end of the leases. These count from the
+// last message that the principal is known to have heard, for that is how the principal counts (agentLostAfter).
+func (a *agent) untilBeat() time.Duration {
+	if a.near() {
+		return agentNearBeat
+	}
+	if left := agentLease - a.cfg.now().Sub(a.alone); left > 0 && len(a.runs) > 0 {
+		return min(left, agentHeartbeat)
+	}
+	return agentHeartbeat
+}
+
+// drain takes no more runs.
+func (a *agent) drain() {
+	a.draining = true
+	if len(a.runs) > 0 {
+		a.cfg.Log.Info("draining: waiting for runs to end", "runs", len(a.runs), "at_most", a.cfg.DrainTimeout.String())
+	}
+	a.send(&agentMsg{Op: msgDrain})
+}
+
+// runLink keeps a connection to the principal: at once, then after a wait that doubles up to agentRedialMax, with
+// jitter, for ever. It wakes when the connection ends or the wait is over, and ends with ctx.
+func (a *agent) runLink(ctx context.Context) {
+	wait, told := time.Duration(0), ""
+	for ctx.Err() == nil {
+		conn, err := a.cfg.Dial(ctx)
+		if err == nil {
+			told = ""
+			began := a.cfg.now()
+			stopClose := context.AfterFunc(ctx, func() { conn.Close() })
+			welcome := a.readLink(conn)
+			stopClose()
+			conn.Close()
+			a.call(func() { a.disconnected(conn) })
+			switch {
+			case welcome && a.cfg.now().Sub(began) > agentHeartbeat:
+				wait = 0
+			case welcome: // a principal that comes and goes: not at once, but soon
+				wait = agentRedialMin
+			}
+		} else if gist := strings.Map(agentNoDigits, err.Error()); gist != told && ctx.Err() == nil { // each cause once
+			told = gist
+			a.cfg.Log.Warn("no principal; trying again until there is one", "cause", err)
+		}
+		if wait > 0 || err != nil {
+			timer := time.NewTimer(wait*3/4 + rand.N(wait/2+1))
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				timer.Stop()
+			}
+		}
+		wait = min(max(2*wait, agentRedialMin), agentRedialMax)
+	}
+}
+
+// agentNoDigits drops digits: a cause that differs in a port or a number of a process is the same cause.
+func agentNoDigits(r rune) rune {
+	if r >= '0' && r <= '9' {
+		return -1
+	}
+	return r
+}
+
+// readLink reads what the principal says until the connection ends. True when the principal took this agent in.
+func (a *agent) readLink(conn wireConn) (welcome bool) {
+	if !a.call(func() { a.connected(conn) }) {
+		return false
+	}
+	for {
+		frames, err := conn.Recv()
+		if err != nil {
+			return welcome
+		}
+		_, body, err := protoSplit(frames)
+		m := &agentMsg{}
+		if err == nil {
+			err = protoDecode(body, m)
+		}
+		if err != nil {
+			a.cfg.Log.Error("the principal sent what cannot be read", "cause", err)
+			return welcome
+		}
+		welcome = welcome || m.Op == msgWelcome
+		if !a.call(func() { a.hear(conn, m) }) {
+			return welcome
+		}
+	}
+}
+
+// connected begins a connection: hello says who this is and what it holds.
+func (a *agent) connected(conn wireConn) {
+	a.conn, a.welcomed, a.heard = conn, false, a.cfg.now()
+	a.asked = []time.Time{a.heard}
+	hello := &agentMsg{Op: msgHello, Agent: a.cfg.Name, Labels: a.cfg.Labels, Capacity: a.cfg.Capacity, Version: version,
+		Epoch: a.spool.epoch(), Last: a.spool.last, N: a.spool.acked, Clock: stampOf(a.cfg.now())}
+	for _, id := range sortedKeys(a.runs) {
+		as := a.runs[id].as
+		if next := a.runs[id].next; next != nil {
+			as = next
+		}
+		hello.Holds = append(hello.Holds, heldRun{id, as.Lease})
+	}
+	for _, id := range sortedKeys(a.ends) {
+		hello.Holds = append(hello.Holds, heldRun{id, a.ends[id].lease})
+	}
+	a.send(hello)
+}
+
+// disconnected notes that a connection is over.
+func (a *agent) disconnected(conn wireConn) {
+	if a.conn != conn {
+		return
+	}
+	if a.near() { // from now on it counts
+		a.alone = a.cfg.now()
+	}
+	a.conn, a.welcomed, a.asked, a.sent, a.inflight = nil, false, nil, nil, 0
+}
+
+// hear does what the principal says.
+func (a *agent) hear(conn wireConn, m *agentMsg) {
+	if a.conn != conn {
+		return
+	}
+	a.heard = a.cfg.now()
+	switch m.Op {
+	case msgWelcome:
+		a.welcomed = true
+		a.ack(m.N)
+		a.spool.rewind(m.N)
+		a.said = a.spool.acked
+		a.answered()
+		a.cfg.Log.Info("connected to the principal", "agent", a.cfg.Name)
+		if a.draining {
+			a.send(&agentMsg{Op: msgDrain})
+		}
+	case msgAssign:
+		if m.Assign != nil {
+			a.begin(m.Assign)
+		}
+	case msgCancel:
+		a.cancel(m)
+	case msgAck:
+		a.ack(m.N)
+	case msgHeartbeat: // the answer to ours
+		a.answered()
+	case msgRefused:
+		a.cfg.Log.Error("the principal refused this agent", "cause", m.Reason)
+	default:
+		a.cfg.Log.Warn("the principal sent a message that is not known", "op", m.Op)
+	}
+}
+
+// ack forgets what the principal has safe.
+func (a *agent) ack(n uint64) {
+	a.spool.ack(n)
+	for len(a.sent) > 0 && a.sent[0].n <= n {
+		a.inflight -= a.sent[0].size
+		a.sent = a.sent[1:]
+	}
+	for id, end := range a.ends {
+		if end.n <= n {
+			delete(a.ends, id)
+		}
+	}
+}
+
+// send gives the principal a message, if there is one. A connection that does not take it is over.
+func (a *agent) send(m *agentMsg) {
+	m.V = protoVersion
+	if a.conn != nil && !a.conn.TrySend(protoEncode(m)) {
+		a.conn.Cut(nil)
+	}
+}
+
+// report spools one item, and gives its number; 0 when the disk did not take it. Events must go in; output may be
+// refused by a spool that is full.
+func (a *agent) report(item *agentItem) (uint64, error) {
+	n, err := a.spool.add(protoEncode(item), item.Event != nil)
+	if err != nil && item.Event != nil { // even memory is full; of output flush tells
+		a.cfg.Log.Error("an event is lost: the spool cannot be written", "event", item.Event.Kind, "run", item.Event.Run, "cause", err)
+	}
+	return n, err
+}
+
+// takeLine puts a line of output to those of this turn.
+func (a *agent) takeLine(t *taskTry, l procLine) {
+	if a.runs[t.run.as.Run] != t.run || t.run.dropIt {
+		return
+	}
+	t.run.lines++
+	line := LogLine{Time: stampOf(l.Time), Run: t.run.as.Run, N: t.run.lines, Task: t.task().ID, Attempt: t.attempt, Stream: "o"}
+	if l.Err {
+		line.Stream = "e"
+	}
+	line.set(l.Text)
+	a.lines = append(a.lines, line)
+	if a.lineBytes += len(l.Text) + 100; a.lineBytes >= agentLinesBytes {
+		a.spoolLines()
+	}
+}
+
+// spoolLines puts the output of this turn into the spool. What a full spool does not take is dropped and counted.
+func (a *agent) spoolLines() {
+	if len(a.lines) == 0 {
+		return
+	}
+	byRun := map[string][]LogLine{}
+	for _, l := range a.lines {
+		byRun[l.Run] = append(byRun[l.Run], l)
+	}
+	for _, id := range sortedKeys(byRun) {
+		r := a.runs[id]
+		if r == nil || r.dropIt {
+			continue // nobody wants to know
+		}
+		if _, err := a.report(&agentItem{Lines: byRun[id], Lease: r.as.Lease}); err != nil {
+			r.dropped += int64(len(byRun[id]))
+		}
+	}
+	a.lines, a.lineBytes = nil, 0
+}
+
+// flush ends a turn of the loop: what happened goes to the spool, and what the spool has to the principal.
+func (a *agent) flush() {
+	a.spoolLines()
+	if err := a.spool.trouble(); (err != nil) != a.troubled {
+		a.troubled = err != nil
+		if a.troubled {
+			a.cfg.Log.Error("the spool cannot be written: output is dropped, events are kept in memory", "cause", err)
+		} else {
+			a.cfg.Log.Info("the spool can be written again")
+		}
+	}
+	for a.conn != nil && a.welcomed && a.inflight < agentWindow {
+		first, msgs, err := a.spool.next(agentSendBytes)
+		if err != nil {
+			a.cfg.Log.Error("read spool", "cause", err)
+			return
+		}
+		if len(msgs) == 0 {
+			a.sayAll()
+			return
+		}
+		body := fmt.Appendf(nil, `{"v":%d,"op":%q,"n":%d,"skip":%d,"items":[`, protoVersion, msgReport, first, first-1-a.said)
+		body = append(body, bytes.Join(msgs, []byte{','})...)
+		body = append(body, "]}"...)
+		if !a.conn.TrySend(body) {
+			a.conn.Cut(nil)
+			return
+		}
+		a.said = first + uint64(len(msgs)) - 1
+		a.sent = append(a.sent, sentReport{a.said, len(body)})
+		a.inflight += len(body)
+	}
+}
+
+// sayAll tells the principal that all there is was sent, where numbers without a message come last: after a restart, and
+// after damage to the spool. It would wait for them for ever.
+func (a *agent) sayAll() {
+	if a.said < a.spool.last {
+		a.send(&agentMsg{Op: msgReport, N: a.spool.last + 1, Skip: a.spool.last - a.said})
+		a.said = a.spool.last
+	}
+}

@@ -1,0 +1,736 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// agentRig is a real agent in a synctest bubble, and a principal that speaks by hand. No process is ever started: a
+// program that is not there fails at once, and a task that waits for its next attempt keeps its run alive.
+type agentRig struct {
+	t     *testing.T
+	a     *agent
+	dir   string
+	log   *principalLog
+	stop  context.CancelFunc
+	kill  chan struct{}
+	group sync.WaitGroup
+
+	mu      sync.Mutex
+	conn    wireConn // our end of the newest connection
+	down    bool     // nobody listens
+	silent  bool     // heartbeats are not answered
+	mute    bool     // nothing is acknowledged
+	deny    string   // why a hello is refused
+	folded  uint64
+	got     []agentMsg
+	dialled []time.Time
+	real    *principal // connected to instead of this one
+	gap     string     // what a principal would cut the connection for
+}
+
+func agentRigOpen(t *testing.T) *agentRig {
+	t.Helper()
+	g := &agentRig{t: t, dir: t.TempDir(), log: &principalLog{}}
+	g.start()
+	return g
+}
+
+// start begins a life of the agent, as agentOpen does but for the signals, which do not come into a bubble.
+func (g *agentRig) start() {
+	g.t.Helper()
+	cfg := agentConfig{Name: "x", Labels: map[string]string{"site": "here"}, Capacity: 4, StateDir: g.dir, Grace: time.Second, DrainTimeout: time.Minute,
+		Dial: g.dial, Log: slog.New(slog.NewTextHandler(g.log, nil)), now: time.Now}
+	sp, err := spoolOpen(filepath.Join(g.dir, "spool"))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	ps := &procs{key: "CDKTR_COOKIE", null: null, kill: unix.Kill, sigCh: make(chan os.Signal, 1), quitCh: make(chan struct{}), hurry: make(chan struct{}),
+		mains: map[int]*proc{}, live: map[*proc]struct{}{}}
+	if err := ps.sys.open(); err != nil {
+		g.t.Fatal(err)
+	}
+	ps.loop.Go(ps.runCollect)
+	g.a = &agent{cfg: cfg, spool: sp, procs: ps, runs: map[string]*agentRun{}, ends: map[string]heldEnd{}, in: make(chan agentIn, agentInQueue),
+		ended: make(chan struct{}), alone: time.Now()}
+	if err := g.a.recallEnds(); err != nil {
+		g.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	g.stop, g.kill = stop, make(chan struct{})
+	g.group.Go(func() {
+		if err := g.a.runAgent(ctx, g.kill); err != nil {
+			g.t.Error(err)
+		}
+	})
+	synctest.Wait()
+}
+
+// end stops the agent and waits for it.
+func (g *agentRig) end() {
+	g.t.Helper()
+	g.stop()
+	g.group.Wait()
+	if g.gap != "" {
+		g.t.Error(g.gap)
+	}
+}
+
+// die ends the agent as kill -9 does: what it has spooled stays.
+func (g *agentRig) die() {
+	g.setDown(true)
+	close(g.kill)
+	g.group.Wait()
+}
+
+func (g *agentRig) setDown(down bool) {
+	g.mu.Lock()
+	g.down = down
+	conn := g.conn
+	g.mu.Unlock()
+	if down && conn != nil {
+		conn.Close()
+	}
+	synctest.Wait()
+}
+
+func (g *agentRig) set(fn func()) {
+	g.mu.Lock()
+	fn()
+	g.mu.Unlock()
+}
+
+func (g *agentRig) dial(context.Context) (wireConn, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.dialled = append(g.dialled, time.Now())
+	if g.down {
+		return nil, errors.New("nobody is there")
+	}
+	near, server := wirePipe()
+	client := farConn{near} // with heartbeats and leases
+	if g.real != nil {
+		go g.real.runPeer(server) // ends with the connection, and the bubble with it
+		return client, nil
+	}
+	g.conn = server
+	g.group.Go(func() { g.serve(server) })
+	return client, nil
+}
+
+// serve is the principal: it welcomes, answers heartbeats, and acknowledges at once what comes in order.
+func (g *agentRig) serve(conn wireConn) {
+	said := uint64(0) // newest number that came, or is missing, on this connection
+	for {
+		frames, err := conn.Recv()
+		if err != nil {
+			return
+		}
+		m := agentMsg{}
+		if err := protoDecode(frames[len(frames)-1], &m); err != nil {
+			g.t.Errorf("the agent says %q: %v", frames, err)
+			return
+		}
+		var reply *agentMsg
+		g.mu.Lock()
+		g.got = append(g.got, m)
+		switch m.Op {
+		case msgHello:
+			g.folded = max(g.folded, m.N)
+			said = g.folded
+			reply = &agentMsg{Op: msgWelcome, N: g.folded}
+			if g.deny != "" {
+				reply = &agentMsg{Op: msgRefused, Reason: g.deny}
+			}
+		case msgHeartbeat:
+			if !g.silent {
+				reply = &agentMsg{Op: msgHeartbeat}
+			}
+		case msgReport:
+			if m.N-1-m.Skip != said {
+				g.gap = fmt.Sprintf("number %d with %d skipped came after %d", m.N, m.Skip, said)
+			}
+			said = m.N - 1 + uint64(len(m.Items))
+			if !g.mute {
+				g.folded = said
+				reply = &agentMsg{Op: msgAck, N: said}
+			}
+		}
+		deny := g.deny
+		g.mu.Unlock()
+		if reply != nil {
+			reply.V = protoVersion
+			conn.Send(protoEncode(reply))
+		}
+		if deny != "" {
+			conn.Close()
+			return
+		}
+	}
+}
+
+// say sends the agent a message.
+func (g *agentRig) say(m *agentMsg) {
+	g.t.Helper()
+	g.mu.Lock()
+	conn := g.conn
+	g.mu.Unlock()
+	m.V = protoVersion
+	conn.Send(protoEncode(m))
+	synctest.Wait()
+}
+
+func (g *agentRig) assign(run string, lease int, w Workflow) {
+	g.t.Helper()
+	w.ID = "w"
+	g.say(&agentMsg{Op: msgAssign, Assign: &assignment{Run: run, Lease: lease, Attempt: lease, Spec: &w}})
+}
+
+// of lists what the agent said of one kind.
+func (g *agentRig) of(op string) []agentMsg {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(g.got), func(m agentMsg) bool { return m.Op != op })
+}
+
+// events lists all events of a run that were reported, in short, repeats too.
+func (g *agentRig) events(run string) string {
+	var list []string
+	for _, m := range g.of(msgReport) {
+		for _, item := range m.Items {
+			if e := item.Event; e != nil && e.Run == run {
+				list = append(list, strings.Join(strings.Fields(e.Kind+" "+e.Task+" "+e.State), " "))
+			}
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// lastEvent gives the newest event of a run.
+func (g *agentRig) lastEvent(run string) *Event {
+	g.t.Helper()
+	var last *Event
+	for _, m := range g.of(msgReport) {
+		for _, item := range m.Items {
+			if item.Event != nil && item.Event.Run == run {
+				last = item.Event
+			}
+		}
+	}
+	if last == nil {
+		g.t.Fatalf("nothing was said of run %s", run)
+	}
+	return last
+}
+
+// do runs fn on the agent's loop.
+func (g *agentRig) do(fn func()) {
+	g.t.Helper()
+	if !g.a.call(fn) {
+		g.t.Fatal("the agent has ended")
+	}
+	synctest.Wait()
+}
+
+var (
+	agentBroken  = []Task{{ID: "a", Cmd: "/no/such/program"}}
+	agentWaiting = []Task{{ID: "a", Cmd: "/no/such/program", Retries: 100, RetryDelay: Duration(100 * time.Hour)}}
+)
+
+const agentBegun = "run.started, task.started a, task.retrying a"
+
+func TestAgentHello(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		hello := g.of(msgHello)
+		if len(hello) != 1 || hello[0].Agent != "x" || hello[0].Capacity != 4 || hello[0].Labels["site"] != "here" || hello[0].Epoch == "" || len(hello[0].Holds) != 0 || hello[0].Last != 0 {
+			t.Fatalf("%+v", hello)
+		}
+		g.assign("R1", 1, Workflow{Tasks: agentBroken})
+		if got := g.events("R1"); got != "run.started, task.started a, task.finished a failed, run.finished failed" {
+			t.Errorf("said: %s", got)
+		}
+		if e := g.lastEvent("R1"); !strings.HasPrefix(e.Reason, "task a: ") || e.Lease != 1 || e.Time.IsZero() {
+			t.Errorf("%+v", e)
+		}
+		time.Sleep(time.Minute + time.Second)
+		if n := len(g.of(msgHeartbeat)); n != 12 || len(g.of(msgHello)) != 1 {
+			t.Errorf("%d heartbeats in a minute", n)
+		}
+		// What makes no sense does no harm, or ends the connection.
+		g.say(&agentMsg{Op: "wave"})
+		g.say(&agentMsg{Op: msgAssign})
+		g.say(&agentMsg{Op: msgAssign, Assign: &assignment{Run: "R2"}})
+		g.say(&agentMsg{Op: msgCancel, Run: "R3"})
+		g.say(&agentMsg{Op: msgAck, N: 1 << 50})
+		if len(g.of(msgHello)) != 1 {
+			t.Error("it said hello again")
+		}
+		g.conn.Send([]byte("{"))
+		time.Sleep(time.Second)
+		if len(g.of(msgHello)) != 2 {
+			t.Error("it listens on")
+		}
+		g.assign("R4", 1, Workflow{Tasks: []Task{{ID: "a", Run: "x", Depends: []string{"b"}}}})
+		if got := g.events("R4"); got != "run.started, run.finished failed" {
+			t.Errorf("a graph that is none: %s", got)
+		}
+		g.end()
+	})
+}
+
+// Many tasks that fail at once: each is told once, and so is the end of the run.
+func TestAgentFailsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		tasks := []Task{{ID: "a", Cmd: "/no/such/program"}, {ID: "b", Cmd: "/no/such/program", Depends: []string{"a"}}, {ID: "c", Cmd: "/no/such/program", Depends: []string{"a"}, When: whenAlways},
+			{ID: "d", Cmd: "/no/such/program", Depends: []string{"a"}, When: whenFailure}, {ID: "e", Cmd: "/no/such/program"}}
+		for run, limit := range map[string]int{"R1": 0, "R2": 1} {
+			g.assign(run, 1, Workflow{Tasks: tasks, MaxActiveTasks: limit})
+			got := g.events(run)
+			for _, one := range []string{"run.started", "task.finished a failed", "task.finished b skipped", "task.finished c failed", "task.finished d failed", "task.finished e failed", "run.finished failed"} {
+				if strings.Count(got, one) != 1 {
+					t.Errorf("%s: %q is not there once: %s", run, one, got)
+				}
+			}
+			if !strings.HasSuffix(got, "run.finished failed") {
+				t.Errorf("%s: %s", run, got)
+			}
+		}
+		g.end()
+	})
+}
+
+// The wait between attempts doubles up to its bound, give or take a fifth.
+func TestAgentRetryDelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		g.assign("R1", 1, Workflow{Tasks: []Task{{ID: "a", Cmd: "/no/such/program", Retries: 5, RetryDelay: Duration(10 * time.Second), RetryMaxDelay: Duration(35 * time.Second)}}})
+		time.Sleep(10 * time.Minute)
+		var starts []time.Time
+		for _, m := range g.of(msgReport) {
+			for _, item := range m.Items {
+				if e := item.Event; e != nil && e.Kind == evTaskStarted {
+					starts = append(starts, e.Time.Time)
+				}
+			}
+		}
+		want := []time.Duration{10, 20, 35, 35, 35}
+		if len(starts) != len(want)+1 {
+			t.Fatalf("%d attempts: %s", len(starts), g.events("R1"))
+		}
+		for i, w := range want {
+			if d := starts[i+1].Sub(starts[i]); d < w*time.Second*8/10-time.Millisecond || d > w*time.Second*12/10+time.Millisecond {
+				t.Errorf("wait %d is %v, want about %v", i, d, w*time.Second)
+			}
+		}
+		if e := g.lastEvent("R1"); e.Kind != evRunFinished || e.State != runFailed || e.Seconds < 100 {
+			t.Errorf("%+v", e)
+		}
+		g.end()
+	})
+}
+
+// What was not acknowledged is sent again after hello, from the number that the principal names.
+func TestAgentResends(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		g.set(func() { g.mute = true })
+		g.assign("R1", 1, Workflow{Tasks: agentWaiting})
+		g.assign("R2", 3, Workflow{Tasks: agentBroken})
+		if got := g.events("R1"); got != agentBegun {
+			t.Fatalf("said: %s", got)
+		}
+		g.setDown(true)
+		g.set(func() { g.got, g.folded, g.mute = nil, 2, false })
+		g.setDown(false)
+		time.Sleep(15 * time.Second)
+		hello := g.of(msgHello)
+		if len(hello) != 1 || hello[0].Last != 7 || hello[0].N != 0 || fmt.Sprint(hello[0].Holds) != "[{R1 1} {R2 3}]" {
+			t.Fatalf("%+v", hello)
+		}
+		if reports := g.of(msgReport); reports[0].N != 3 || reports[0].Skip != 0 || g.events("R1") != "task.retrying a" {
+			t.Errorf("%+v", reports[0])
+		}
+		// Now all is acknowledged, the end of R2 too: it is no longer held.
+		g.setDown(true)
+		g.set(func() { g.got = nil })
+		g.setDown(false)
+		time.Sleep(15 * time.Second)
+		if hello := g.of(msgHello); len(hello) != 1 || hello[0].N != 7 || fmt.Sprint(hello[0].Holds) != "[{R1 1}]" || len(g.of(msgReport)) != 0 {
+			t.Errorf("%+v, %+v", hello, g.of(msgReport))
+		}
+		g.stop()
+		g.end()
+	})
+}
+
+// An agent that is started again goes on in the numbers of its earlier life, and says which of them there are none of.
+func TestAgentRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		g.set(func() { g.mute = true })
+		g.assign("R1", 1, Workflow{Tasks: agentBroken})
+		epoch := g.of(msgHello)[0].Epoch
+		g.die()
+		g.set(func() { g.got, g.mute, g.down = nil, false, false })
+		g.start()
+		hello := g.of(msgHello)
+		if len(hello) != 1 || hello[0].Epoch != epoch || hello[0].Last < spoolLeap || fmt.Sprint(hello[0].Holds) != "[{R1 1}]" {
+			t.Fatalf("%+v", hello)
+		}
+		if got := g.events("R1"); got != "run.started, task.started a, task.finished a failed, run.finished failed" {
+			t.Errorf("said: %s", got)
+		}
+		if g.folded != hello[0].Last {
+			t.Errorf("the principal has up to %d, and waits for %d", g.folded, hello[0].Last)
+		}
+		g.assign("R2", 1, Workflow{Tasks: agentBroken})
+		if got := g.events("R2"); !strings.HasSuffix(got, "run.finished failed") {
+			t.Errorf("said: %s", got)
+		}
+		// Once more, and something is spooled behind the leap before there is a principal.
+		g.set(func() { g.mute = true })
+		g.assign("R3", 1, Workflow{Tasks: agentBroken})
+		g.die()
+		g.set(func() { g.got, g.mute = nil, false })
+		g.start()
+		g.do(func() { g.a.report(&agentItem{Event: &Event{Kind: evRunStarted, Run: "LATE"}}) })
+		g.setDown(false)
+		time.Sleep(15 * time.Second)
+		skipped := slices.DeleteFunc(g.of(msgReport), func(m agentMsg) bool { return m.Skip == 0 })
+		if len(skipped) != 1 || skipped[0].Skip != spoolLeap || len(skipped[0].Items) != 1 || g.events("LATE") != evRunStarted || g.events("R3") == "" {
+			t.Errorf("%+v", skipped)
+		}
+		g.end()
+	})
+}
+
+// The agent and the principal are both real, and each is started again; then the principal's folder is lost.
+func TestAgentWithPrincipalRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &Workflow{ID: "w", Tasks: agentBroken}
+		p := principalRigOpen(t, t.TempDir(), w)
+		g := &agentRig{t: t, dir: t.TempDir(), log: &principalLog{}, real: p.p}
+		g.start()
+		stop := func() {
+			g.set(func() { g.down = true })
+			p.stop()
+		}
+		start := func() {
+			p.start(w)
+			g.set(func() { g.down, g.real = false, p.p })
+			time.Sleep(30 * time.Second)
+			synctest.Wait()
+		}
+		works := func(when string) {
+			t.Helper()
+			r := p.show(p.run("w"))
+			if synctest.Wait(); r.State == runRunning {
+				r = p.show(r.ID)
+			}
+			if r.State != runFailed {
+				t.Errorf("%s a run is %s: %s\n%s", when, r.State, r.Reason, p.log)
+			}
+		}
+		works("at first")
+		stop()
+		start()
+		works("after a restart of the principal")
+		stop()
+		g.die()
+		start()
+		g.set(func() { g.down = false })
+		g.start()
+		works("after a restart of both")
+		stop()
+		p.dir = t.TempDir()
+		p.cfg.StateDir = p.dir
+		start()
+		works("with a new folder")
+		if text := p.log.String(); strings.Contains(text, "gap") || strings.Contains(text, "fit") {
+			t.Errorf("logged:\n%s", text)
+		}
+		g.end()
+		p.stop()
+	})
+}
+
+// Ten seconds without the principal's word: a run that would be rerun elsewhere is stopped, others go on. That holds
+// whether the connection ended or the principal is merely silent, and an answer that comes late gives no more than one
+// that came at once.
+func TestAgentLease(t *testing.T) {
+	for _, how := range []string{"silent", "gone", "late"} {
+		synctest.Test(t, func(t *testing.T) {
+			g := agentRigOpen(t)
+			g.assign("KEEP", 1, Workflow{Tasks: agentWaiting})
+			g.assign("RERUN", 1, Workflow{Tasks: agentWaiting, Failover: failoverRerun})
+			time.Sleep(31 * time.Second) // with answers nothing ends
+			if got := g.events("RERUN"); got != agentBegun {
+				t.Fatalf("said: %s", got)
+			}
+			heard := time.Now().Add(-time.Second) // the last heartbeat was answered then
+			if how == "gone" {
+				g.setDown(true)
+			} else {
+				g.set(func() { g.silent = true })
+			}
+			time.Sleep(time.Until(heard.Add(agentLease - time.Second)))
+			synctest.Wait()
+			alive := map[string]bool{}
+			look := func() {
+				g.do(func() {
+					clear(alive)
+					for id := range g.a.runs {
+						alive[id] = true
+					}
+				})
+			}
+			look()
+			if !alive["RERUN"] || !alive["KEEP"] {
+				t.Errorf("%s: too early: %v", how, alive)
+			}
+			if how == "late" { // the answer to the heartbeat of 4 s ago
+				g.say(&agentMsg{Op: msgHeartbeat})
+				time.Sleep(agentHeartbeat)
+			}
+			time.Sleep(2 * time.Second)
+			look()
+			if alive["RERUN"] || !alive["KEEP"] {
+				t.Errorf("%s: after the lease: %v", how, alive)
+			}
+			g.set(func() { g.silent, g.down = false, false })
+			time.Sleep(20 * time.Second)
+			if e := g.lastEvent("RERUN"); e.Kind != evRunFinished || e.State != runCrashed || !strings.Contains(e.Reason, "no principal for 10s") {
+				t.Errorf("%s: %+v", how, e)
+			}
+			g.stop()
+			g.end()
+		})
+	}
+}
+
+// Nothing heard for 11 s: the connection is given up and made anew.
+func TestAgentDeaf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		g.set(func() { g.silent = true })
+		time.Sleep(agentDeaf + 2*agentHeartbeat)
+		if n := len(g.of(msgHello)); n != 2 {
+			t.Errorf("%d hellos", n)
+		}
+		g.end()
+	})
+}
+
+// Waits between attempts to connect grow to ten seconds, and stay there when the agent is refused.
+func TestAgentRedials(t *testing.T) {
+	for _, deny := range []string{"", "another agent named x is connected"} {
+		synctest.Test(t, func(t *testing.T) {
+			g := &agentRig{t: t, dir: t.TempDir(), log: &principalLog{}, down: deny == "", deny: deny}
+			g.start()
+			time.Sleep(10 * time.Minute)
+			g.mu.Lock()
+			dialled := slices.Clone(g.dialled)
+			g.mu.Unlock()
+			if n := len(dialled); n < 45 || n > 95 {
+				t.Errorf("%d attempts in ten minutes", n)
+			}
+			for i := 1; i < len(dialled); i++ {
+				if d := dialled[i].Sub(dialled[i-1]); d > agentRedialMax*5/4+time.Millisecond || i > 12 && d < agentRedialMax/2 {
+					t.Errorf("wait %d is %v", i, d)
+				}
+			}
+			if got := strings.Count(g.log.String(), "no principal; trying again"); deny == "" && got != 1 {
+				t.Errorf("that there is no principal is logged %d times", got)
+			}
+			g.set(func() { g.down, g.deny = false, "" })
+			time.Sleep(15 * time.Second)
+			if g.assign("R1", 1, Workflow{Tasks: agentBroken}); g.lastEvent("R1").Kind != evRunFinished {
+				t.Error("it does not come back")
+			}
+			g.end()
+		})
+	}
+}
+
+// Of output that is not acknowledged a megabyte is sent, and no more; a full spool drops output and says so.
+func TestAgentWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		g.set(func() { g.mute = true })
+		g.assign("R1", 1, Workflow{Tasks: agentWaiting})
+		write := func(lines int) {
+			g.do(func() {
+				for range lines {
+					g.a.takeLine(g.a.runs["R1"].tries[0], procLine{Time: time.Now(), Text: []byte(strings.Repeat("x", 1000))})
+				}
+			})
+		}
+		sent := func() (lines, bytes int) {
+			for _, m := range g.of(msgReport) {
+				bytes += len(protoEncode(m))
+				for _, item := range m.Items {
+					lines += len(item.Lines)
+				}
+			}
+			return lines, bytes
+		}
+		write(4000)
+		if lines, bytes := sent(); bytes < agentWindow || bytes > agentWindow+2*agentSendBytes || lines > 1100 {
+			t.Errorf("%d lines, %d bytes are on their way", lines, bytes)
+		}
+		g.set(func() { g.mute = false })
+		for range 60 {
+			g.mu.Lock()
+			last := g.got[len(g.got)-1]
+			g.mu.Unlock()
+			if last.Op != msgReport {
+				break
+			}
+			g.say(&agentMsg{Op: msgAck, N: last.N - 1 + uint64(len(last.Items))})
+		}
+		if lines, _ := sent(); lines != 4000 {
+			t.Errorf("%d lines came", lines)
+		}
+		g.set(func() { g.mute, g.got = true, nil })
+		g.do(func() { g.a.spool.maxBytes = 100 << 10 })
+		write(300)
+		g.set(func() { g.mute = false })
+		g.do(func() { g.a.spool.maxBytes = spoolMaxBytes })
+		g.say(&agentMsg{Op: msgCancel, Run: "R1", Reason: "enough"})
+		lines, text := 0, ""
+		for _, m := range g.of(msgReport) {
+			for _, item := range m.Items {
+				for _, l := range item.Lines {
+					if lines++; l.Stream == "c" {
+						text = l.Text
+					}
+					if item.Lease != 1 {
+						t.Errorf("lines by lease %d", item.Lease)
+					}
+				}
+			}
+		}
+		if want := fmt.Sprintf("[cdktr: %d lines of output were dropped", 300-(lines-1)); !strings.HasPrefix(text, want) || lines > 150 {
+			t.Errorf("%d lines came, and %q", lines, text)
+		}
+		g.end()
+	})
+}
+
+func TestAgentCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		g.assign("R1", 1, Workflow{Tasks: slices.Concat(agentWaiting, []Task{{ID: "b", Cmd: "/no/such/program", Depends: []string{"a"}, When: whenAlways}})})
+		g.say(&agentMsg{Op: msgCancel, Run: "R1", Reason: "cancelled by me"})
+		if got := g.events("R1"); got != agentBegun+", task.finished a cancelled, run.finished cancelled" {
+			t.Errorf("said: %s", got)
+		}
+		if e := g.lastEvent("R1"); e.Reason != "cancelled by me" {
+			t.Errorf("%+v", e)
+		}
+		// A run that is not its own any more: it stops, and says nothing.
+		g.assign("R2", 1, Workflow{Tasks: agentWaiting})
+		g.say(&agentMsg{Op: msgCancel, Run: "R2", Drop: true})
+		if got := g.events("R2"); got != agentBegun {
+			t.Errorf("said: %s", got)
+		}
+		// A repeat of an assignment is nothing new; the next lease takes the place of this one.
+		g.assign("R3", 1, Workflow{Tasks: agentWaiting})
+		g.assign("R3", 1, Workflow{Tasks: agentWaiting})
+		if got := g.events("R3"); got != agentBegun {
+			t.Errorf("said: %s", got)
+		}
+		g.assign("R3", 2, Workflow{Tasks: agentWaiting})
+		if got := g.events("R3"); got != agentBegun+", "+agentBegun || g.lastEvent("R3").Lease != 2 {
+			t.Errorf("said: %s", got)
+		}
+		g.assign("R4", 1, Workflow{Tasks: agentWaiting, Timeout: Duration(time.Minute)})
+		time.Sleep(time.Minute + time.Second)
+		if e := g.lastEvent("R4"); e.State != runFailed || e.Reason != "timed out after 1m" {
+			t.Errorf("%+v", e)
+		}
+		g.stop()
+		g.end()
+	})
+}
+
+// Told to stop, the agent says so, waits for its runs as long as it may, and ends them.
+func TestAgentDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		g.assign("R1", 1, Workflow{Tasks: agentWaiting})
+		began := time.Now()
+		g.stop()
+		synctest.Wait()
+		if len(g.of(msgDrain)) != 1 {
+			t.Error("it does not say that it is going away")
+		}
+		g.conn.Close() // it says so again to whom it meets
+		time.Sleep(30 * time.Second)
+		if len(g.of(msgDrain)) != 2 {
+			t.Errorf("%d drains", len(g.of(msgDrain)))
+		}
+		g.group.Wait()
+		if took := time.Since(began); took < time.Minute || took > time.Minute+10*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if e := g.lastEvent("R1"); e.State != runCrashed || e.Reason != "agent x was stopped" {
+			t.Errorf("%+v", e)
+		}
+		if g.gap != "" {
+			t.Error(g.gap)
+		}
+		// With nobody to tell there is nothing to wait for.
+		g = &agentRig{t: t, dir: t.TempDir(), log: &principalLog{}, down: true}
+		g.start()
+		began = time.Now()
+		g.end()
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+		// A principal that acknowledges nothing holds it up for a bounded time.
+		g = agentRigOpen(t)
+		g.set(func() { g.mute = true })
+		g.assign("R1", 1, Workflow{Tasks: agentBroken})
+		began = time.Now()
+		g.end()
+		if took := time.Since(began); took > time.Minute+10*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+func TestAgentMessagesAreJSON(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		g.assign(`R"1`, 1, Workflow{Tasks: []Task{{ID: "a", Cmd: "/no/such/\xff\"program"}}})
+		for _, m := range g.of(msgReport) {
+			if _, err := json.Marshal(m); err != nil {
+				t.Error(err)
+			}
+		}
+		if g.lastEvent(`R"1`).Kind != evRunFinished {
+			t.Errorf("%+v", g.lastEvent(`R"1`))
+		}
+		g.end()
+	})
+}

@@ -1,0 +1,179 @@
+// backup.go: `cdktr backup`: one file with all that a principal needs to begin again, taken while it runs. The principal
+// saves a snapshot and makes everything before it durable; then this process, on the same box, reads the files in an order
+// in which each may be newer than those before it, as a start expects after a crash. May use what check.go may, and cli,
+// client, proto.
+
+package main
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+// backupRun carries out the verb.
+func backupRun(ctx context.Context, c *cli, args []string) (err error) {
+	name, err := oneArg(args, "backup", "FILE")
+	if err != nil {
+		return err
+	}
+	dir := c.cfg.get("state")
+	reply, err := c.ask(ctx, Request{Op: "backup"})
+	var exit *exitError
+	switch {
+	case errors.As(err, &exit) && exit.code == exitUnreachable: // then the folder must be nobody's
+		k, openErr := checkOpen(dir)
+		if openErr != nil {
+			return errors.Join(err, openErr)
+		}
+		defer k.close()
+	case err != nil:
+		return err
+	default:
+		dir = reply.Folder
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return &exitError{code: exitRefused, err: fmt.Errorf("open state folder: %w", err), hint: "run this on the principal's own box, as its user"}
+	}
+	defer root.Close()
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return &exitError{code: exitRefused, err: fmt.Errorf("%s is there already: nothing was written", name)}
+	}
+	if err != nil {
+		return fmt.Errorf("make backup: %w", err)
+	}
+	b := &backup{files: storeFilesOf(root, false)}
+	if err := errors.Join(b.write(f, c.flags.keys), f.Sync(), f.Close()); err != nil {
+		os.Remove(name) // half a backup is none
+		return fmt.Errorf("make backup: %w", err)
+	}
+	if c.flags.json {
+		return printJSON(c.out, backupJSON{name, b.count, b.bytes})
+	}
+	_, err = fmt.Fprintf(c.err, "wrote %s: %d files, %d bytes unpacked; to restore, unpack it into an empty state folder\n", name, b.count, b.bytes)
+	return err
+}
+
+// backupJSON says what was written.
+type backupJSON struct {
+	File  string `json:"file"`
+	Files int    `json:"files"`
+	Bytes int64  `json:"bytes"`
+}
+
+// backup is one archive on its way.
+type backup struct {
+	files storeFiles
+	tar   *tar.Writer
+	count int
+	bytes int64
+}
+
+// write writes the archive. The order matters: a run that the snapshot holds as finished is in the history then, one that
+// finishes later is in the journal, from where the start puts it into the history; and what the journal says of output
+// points to places in it.
+func (b *backup) write(w io.Writer, keys bool) error {
+	zip := gzip.NewWriter(w)
+	b.tar = tar.NewWriter(zip)
+	if err := b.add(storeSnapshot); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := b.folders(historyFolder); err != nil {
+		return err
+	}
+	if err := b.journal(); err != nil {
+		return err
+	}
+	if err := b.folders("logs"); err != nil {
+		return err
+	}
+	if keys {
+		if err := b.folder("keys", func(string) bool { return true }); err != nil {
+			return err
+		}
+	}
+	return errors.Join(b.tar.Close(), zip.Close())
+}
+
+// journal adds the segments. One that is removed meanwhile, with what is before it, leaves a hole that a start would refuse.
+func (b *backup) journal() error {
+	segments, err := b.files.segments()
+	if err != nil {
+		return err
+	}
+	for _, seg := range segments {
+		if err := b.add(seg.name); err != nil {
+			return fmt.Errorf("%w: try again", err)
+		}
+	}
+	return nil
+}
+
+// folders adds the .jsonl files in the folders of a folder.
+func (b *backup) folders(name string) error {
+	entries, err := b.files.list(name)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := b.folder(path.Join(name, e.Name()), func(name string) bool { return strings.HasSuffix(name, ".jsonl") }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// folder adds the files of a folder that are wanted. What retention removes meanwhile is left out.
+func (b *backup) folder(name string, wanted func(string) bool) error {
+	entries, err := b.files.list(name)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.Type().IsRegular() || !wanted(e.Name()) {
+			continue
+		}
+		if err := b.add(path.Join(name, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// add adds a file as it is now; of lines up to the last whole one.
+func (b *backup) add(name string) error {
+	f, err := b.files.open(name, os.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	size := info.Size()
+	if strings.HasSuffix(name, ".jsonl") {
+		if size, err = logWhole(f); err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+	}
+	head := &tar.Header{Name: filepath.ToSlash(name), Mode: 0o600, Size: size, ModTime: info.ModTime(), Format: tar.FormatPAX}
+	if err := b.tar.WriteHeader(head); err != nil {
+		return err
+	}
+	if _, err := io.Copy(b.tar, io.NewSectionReader(f, 0, size)); err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	b.count, b.bytes = b.count+1, b.bytes+size
+	return nil
+}

@@ -1,0 +1,114 @@
+// Tests of the backup: taken under load, and restored.
+
+package main
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// backupRestore unpacks an archive into a new folder.
+func backupRestore(t *testing.T, name string) string {
+	t.Helper()
+	dir := t.TempDir()
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	zip, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r := tar.NewReader(zip); ; {
+		head, err := r.Next()
+		if err == io.EOF {
+			return dir
+		}
+		text, readErr := io.ReadAll(r)
+		name := filepath.Join(dir, head.Name)
+		if err := errors.Join(err, readErr, os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, text, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestBackup takes a backup while runs are queued, run and finished, and restores it: every run that was acknowledged before is
+// there, nothing is damaged, and the output of the first is whole.
+func TestBackup(t *testing.T) {
+	x := e2eNew(t)
+	x.env = append(x.env, "CDKTR_RETAIN_RUNS=0") // however many runs the load makes
+	x.file("w.yml", "overlap: allow\ntasks: {a: {run: \"echo hello; echo there\"}}\n")
+	p := x.principal("--with-agent")
+	first := x.run("w")
+	acked := []string{first.ID}
+	stop, loaded := make(chan struct{}), make(chan []string, 1)
+	go func() { // load, until the backup is there
+		var more []string
+		for {
+			select {
+			case <-stop:
+				loaded <- more
+				return
+			default:
+				if r, err := x.ask(Request{Op: "run", Workflow: "w", Wait: true}); err == nil {
+					more = append(more, r.Run)
+				}
+			}
+		}
+	}()
+	for range 20 {
+		acked = append(acked, x.start("w"))
+	}
+	archive := x.dir + "/b.tar.gz"
+	r := x.cdktr("backup", archive)
+	close(stop)
+	if load := <-loaded; r.code != 0 || len(load) == 0 {
+		t.Fatalf("exit code %d, %s, with %d runs beside it", r.code, r.err, len(load))
+	}
+	x.refused(exitRefused, []string{"is there already"}, "backup", archive)
+	dir := backupRestore(t, archive)
+	for _, name := range []string{"keys", "lock", "spool", "reserve"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			t.Errorf("%s is in the backup", name)
+		}
+	}
+	if r := x.cdktr("check", "--state", dir); r.code != 0 {
+		t.Errorf("what was restored: exit code %d, %s%s", r.code, r.out, r.err)
+	}
+	s, state, report, err := storeOpen(storeOptions{Dir: dir, NoSync: true})
+	if err != nil || report.Notes != nil {
+		t.Fatalf("start on what was restored: %v, %q", err, report.Notes)
+	}
+	for _, id := range acked {
+		if state.Runs[id] != nil {
+			continue
+		}
+		if _, err := s.historyFind(id); err != nil {
+			t.Errorf("run %s is not in the backup: %v", id, err)
+		}
+	}
+	if err := s.close(); err != nil {
+		t.Error(err)
+	}
+	again := e2eAlone(t)
+	again.env = append(again.env, "CDKTR_STATE="+dir, "CDKTR_RETAIN_RUNS=0")
+	q := again.principal("--with-agent")
+	if out := again.ok("logs", first.ID); out != "hello\nthere\n" {
+		t.Errorf("output of the first run: %q", out)
+	}
+	again.until("end of all runs", func() bool { return strings.TrimSpace(again.ok("ps", "--json")) == "" })
+	q.stop()
+	p.stop()
+	x.ok("backup", x.dir+"/still.tar.gz") // with nobody there
+	if dir := backupRestore(t, x.dir+"/still.tar.gz"); x.cdktr("check", "--state", dir).code != 0 {
+		t.Error("the backup of a stopped principal is damaged")
+	}
+	x.refused(exitUnreachable, []string{"open state folder"}, "backup", "--state", x.dir+"/none", "--principal", "ipc://"+x.dir+"/no", x.dir+"/c")
+}

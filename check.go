@@ -1,0 +1,407 @@
+// check.go: `cdktr check`: every file of a state folder is read, line by line, and what is wrong is named with file and
+// line. With --repair the journal is cut where it cannot be read on, and what is behind that is moved aside, so that a
+// principal starts again; nothing is deleted. May use command, logs, model, spool, store and table.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"sort"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const checkMaxFaults = 1000 // the rest is counted
+
+// checkVerbs is the verbs that look after a state folder.
+func checkVerbs() []cliVerb {
+	return []cliVerb{
+		{name: "check", help: "read every file of a stopped principal's or agent's state folder, and name what is damaged", run: checkRun,
+			flags: func(f *cliFlags) {
+				f.setting("state", "the state folder `DIR`")
+				f.BoolVar(&f.repair, "repair", false, "make the journal readable again: move what cannot be read into a folder damaged-TIME")
+			},
+			more:     "Each fault is a line FILE:LINE: MESSAGE. Exit codes: 0 all is well or was repaired, 2 there are faults, 5 a process holds the\nfolder. Damage in history, output and spool is passed over by all readers; --repair leaves it where it is.",
+			examples: []string{"cdktr check", "cdktr check --state /var/lib/cdktr --json", "cdktr check --repair"}},
+		{name: "backup", args: "FILE", help: "write a principal's snapshot, journal, history and output to a .tar.gz, while it runs or not", run: backupRun,
+			flags: func(f *cliFlags) {
+				f.setting("state", "the state folder `DIR` of a principal that does not run")
+				f.BoolVar(&f.keys, "keys", false, "the keys as well: the file is as secret as they are then")
+			},
+			more:     "It runs on the principal's box, as its user. All that was acknowledged before it began is in it. To restore, unpack it into an\nempty state folder (tar -xzf FILE -C DIR) and start the principal there.",
+			examples: []string{"cdktr backup /backup/cdktr-$(date +%F).tar.gz", "cdktr backup --keys /root/cdktr.tar.gz"}},
+	}
+}
+
+// checkFault is one thing that is wrong.
+type checkFault struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Message string `json:"message"`
+}
+
+// checker is one go through a state folder, which it holds.
+type checker struct {
+	dir    string
+	files  storeFiles
+	held   []*os.File
+	faults []checkFault
+	count  int
+
+	segments []storeSegment
+	keepFrom int    // segments before this one cannot be read, and are not needed
+	keepTo   int    // segments from this one on cannot be read on to
+	cutAt    int64  // of the last one kept, what is behind this; -1: nothing
+	lost     uint64 // the first event that a cut loses, 0: none
+	newest   uint64 // event seen
+}
+
+// checkRun carries out the verb.
+func checkRun(_ context.Context, c *cli, args []string) error {
+	if len(args) > 0 {
+		return usageError("check takes no arguments: name the folder with --state")
+	}
+	k, err := checkOpen(c.cfg.get("state"))
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	if err := k.walk(); err != nil {
+		return err
+	}
+	for _, f := range k.faults {
+		if c.flags.json {
+			err = printJSON(c.out, f)
+		} else {
+			_, err = fmt.Fprintln(c.out, textSafe(fmt.Sprintf("%s:%d: %s", f.File, f.Line, f.Message)))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if c.flags.repair {
+		notes, err := k.repair(time.Now())
+		for _, note := range notes {
+			fmt.Fprintln(c.err, "cdktr: "+textSafe(note))
+		}
+		return err
+	}
+	if k.count > 0 {
+		return &exitError{code: exitUsage, err: fmt.Errorf("%d faults in %s", k.count, k.dir), hint: "a start mends the end of the newest journal file by itself; cdktr check --repair moves aside what else cannot be read"}
+	}
+	return nil
+}
+
+// checkOpen takes a state folder that nobody else has.
+func checkOpen(dir string) (*checker, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, &exitError{code: exitUsage, err: fmt.Errorf("open state folder: %w", err), hint: "name it with --state"}
+	}
+	k := &checker{dir: dir, files: storeFilesOf(root, false), cutAt: -1}
+	lock, err := k.files.lock(dir, stampOf(time.Now()))
+	if err != nil {
+		root.Close()
+		return nil, &exitError{code: exitRefused, err: err}
+	}
+	k.held = []*os.File{lock}
+	if spool, err := os.Open(filepath.Join(dir, "spool")); err == nil {
+		k.held = append(k.held, spool)
+		if err := syscall.Flock(int(spool.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			k.close()
+			return nil, &exitError{code: exitRefused, err: fmt.Errorf("lock spool of %s: %w: an agent runs with this state folder", dir, err)}
+		}
+	}
+	return k, nil
+}
+
+// close gives the folder free. A second time does nothing.
+func (k *checker) close() {
+	for _, f := range k.held {
+		f.Close()
+	}
+	k.held = nil
+	k.files.root.Close()
+}
+
+// fault notes one.
+func (k *checker) fault(file string, line int, format string, args ...any) {
+	if k.count++; k.count <= checkMaxFaults {
+		k.faults = append(k.faults, checkFault{path.Join(k.dir, file), line, fmt.Sprintf(format, args...)})
+	}
+}
+
+// walk reads everything.
+func (k *checker) walk() error {
+	if err := k.journal(k.snapshots()); err != nil {
+		return err
+	}
+	err := k.each(historyFolder, func(line []byte) string {
+		if !storeSound(line) {
+			return "the line is damaged (its checksum does not match); readers pass over it"
+		}
+		if err := storeDecode(line, &Run{}); err != nil {
+			return "the line is whole but no run: " + err.Error()
+		}
+		return ""
+	})
+	if err != nil {
+		return err
+	}
+	err = k.each("logs", func(line []byte) string {
+		if _, err := logDecode(line); err != nil {
+			return "the line is no output; readers pass over it"
+		}
+		return ""
+	})
+	if err != nil {
+		return err
+	}
+	return k.spool()
+}
+
+// snapshots reads those there are, and gives the state that a start would begin with.
+func (k *checker) snapshots() *State {
+	p := storeReplay{files: &k.files, dir: k.dir}
+	state := (*State)(nil)
+	for _, name := range []string{storeSnapshot, storeSnapshot + ".1"} {
+		found, err := p.load(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			k.fault(name, 1, "%v", err)
+		case state == nil:
+			state = found
+		}
+	}
+	if state == nil {
+		return stateNew()
+	}
+	return state
+}
+
+// lines hands fn the lines of a file with their numbers and places; torn is a last line without its end.
+func (k *checker) lines(name string, fn func(line []byte, n int, at int64, torn bool)) error {
+	f, err := k.files.open(name, os.O_RDONLY)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	defer f.Close()
+	r := storeReaderOf(f, 0)
+	for {
+		line, err := r.line()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil && err != io.ErrUnexpectedEOF {
+			return fmt.Errorf("read %s: line %d: %w", path.Join(k.dir, name), r.n, err)
+		}
+		fn(line, r.n, r.at, err != nil)
+	}
+}
+
+// each reads the .jsonl files of the folders in a folder, and has fn say what is wrong with a line.
+func (k *checker) each(kind string, fn func(line []byte) string) error {
+	folders, err := k.files.list(kind)
+	if err != nil {
+		return fmt.Errorf("list %s: %w", kind, err)
+	}
+	for _, folder := range folders {
+		entries, err := k.files.list(path.Join(kind, folder.Name()))
+		if err != nil {
+			return fmt.Errorf("list %s: %w", folder.Name(), err)
+		}
+		for _, e := range entries {
+			if !strings.HasSuffix(e.Name(), ".jsonl") {
+				continue
+			}
+			name := path.Join(kind, folder.Name(), e.Name())
+			err := k.lines(name, func(line []byte, n int, _ int64, torn bool) {
+				if torn {
+					k.fault(name, n, "the line was not written to its end; the next one to be written replaces it")
+				} else if text := fn(line); text != "" {
+					k.fault(name, n, "%s", text)
+				}
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// spool reads what an agent has not brought home yet.
+func (k *checker) spool() error {
+	entries, err := k.files.list("spool")
+	if err != nil {
+		return fmt.Errorf("list spool: %w", err)
+	}
+	for _, e := range entries {
+		if _, _, ok := spoolParseName(e.Name()); !ok {
+			continue
+		}
+		name := path.Join("spool", e.Name())
+		err := k.lines(name, func(line []byte, n int, _ int64, torn bool) {
+			text := append(line[:len(line):len(line)], '\n')
+			if _, ok := spoolAcked(text); n == 1 && !ok {
+				k.fault(name, n, "the first line is damaged: what was acknowledged is sent again, and dropped there as a repeat")
+			} else if _, _, err := spoolDecode(text); n > 1 && (torn || err != nil) {
+				k.fault(name, n, "the line is damaged; it is not sent")
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// journal reads every segment, folds what the snapshot does not hold, and finds where a start would stop.
+func (k *checker) journal(state *State) (err error) {
+	if k.segments, err = k.files.segments(); err != nil {
+		return err
+	}
+	k.keepTo, k.newest = len(k.segments), state.Seq
+	covered := state.Seq
+	from := sort.Search(len(k.segments), func(i int) bool { return k.segments[i].first > covered+1 }) - 1
+	if from < 0 && len(k.segments) > 0 {
+		k.fault(k.segments[0].name, 1, "the journal begins at event %d, and no snapshot holds what was before (events %d to %d)",
+			k.segments[0].first, covered+1, k.segments[0].first-1)
+		k.cut(0, -1, covered+1)
+	}
+	p := storeReplay{files: &k.files, dir: k.dir, state: state}
+	for i, seg := range k.segments {
+		if i > 0 && p.next != 0 && seg.first != p.next {
+			k.fault(seg.name, 1, "it begins at event %d, and the segment before it ends at event %d", seg.first, p.next-1)
+			k.broken(i-1, from, -1, p.next)
+		}
+		p.next = seg.first
+		damaged, unfit := false, false
+		err := k.lines(seg.name, func(line []byte, n int, at int64, torn bool) {
+			seq := storeLineSeq(line)
+			text := p.fault(line, torn)
+			if text != "" {
+				k.fault(seg.name, n, "%s", text)
+				if !damaged && i < len(k.segments)-1 {
+					k.broken(i, from, at, p.next)
+				}
+				if damaged = true; torn || !storeSound(line) {
+					p.next++ // most likely one event
+					return
+				}
+				p.next = seq
+			}
+			k.newest = max(k.newest, seq)
+			if p.next > covered && k.lost == 0 && !damaged && !unfit {
+				if err := p.fold(line); err != nil {
+					k.fault(seg.name, n, "%v", err)
+					unfit = true
+				}
+			}
+			p.next++
+		})
+		if err != nil {
+			return err
+		}
+		if damaged {
+			p.next = 0 // where the next segment must begin is not known
+		}
+	}
+	return nil
+}
+
+// broken notes that the journal cannot be read on behind a place in segment i. Where the snapshot holds all that is in it,
+// only the audit trail up to there is affected.
+func (k *checker) broken(i, from int, at int64, next uint64) {
+	if i < from {
+		k.keepFrom = max(k.keepFrom, i+1)
+		return
+	}
+	k.cut(i+1, at, next)
+}
+
+// cut notes the first cut of all.
+func (k *checker) cut(keepTo int, at int64, next uint64) {
+	if k.lost == 0 {
+		k.keepTo, k.cutAt, k.lost = keepTo, at, next
+	}
+}
+
+// repair moves what a start could not read into a folder of its own, then starts a store and has it save a snapshot. The
+// notes say what was done and what is lost.
+func (k *checker) repair(now time.Time) (notes []string, err error) {
+	aside := "damaged-" + now.UTC().Format("20060102T150405.000")
+	moved := append(append([]storeSegment(nil), k.segments[:k.keepFrom]...), k.segments[k.keepTo:]...)
+	if len(moved) > 0 || k.cutAt >= 0 {
+		if _, err := k.files.mkdir(aside); err != nil {
+			return nil, fmt.Errorf("make folder %s: %w", aside, err)
+		}
+	}
+	if k.cutAt >= 0 {
+		if err := k.cutTail(k.segments[k.keepTo-1].name, aside); err != nil {
+			return nil, err
+		}
+	}
+	for _, seg := range moved {
+		if err := k.files.rename(seg.name, path.Join(aside, path.Base(seg.name))); err != nil {
+			return nil, fmt.Errorf("move segment aside: %w", err)
+		}
+	}
+	if len(moved) > 0 || k.cutAt >= 0 {
+		notes = append(notes, fmt.Sprintf("moved %d whole segments of the journal, and the ends of %d, to %s", len(moved), min(1, k.cutAt+1), path.Join(k.dir, aside)))
+		if err := errors.Join(k.files.syncFolder(aside), k.files.syncFolder(storeJournal), k.files.syncFolder(".")); err != nil {
+			return notes, err
+		}
+	}
+	if k.keepFrom > 0 {
+		notes = append(notes, fmt.Sprintf("the audit trail before event %d is no longer readable with cdktr events; the state is not affected", k.segments[min(k.keepFrom, len(k.segments)-1)].first))
+	}
+	if k.lost > 0 {
+		notes = append(notes, fmt.Sprintf("lost: events %d to %d, as far as the snapshot does not hold them", k.lost, max(k.newest, k.lost)))
+	}
+	k.close()
+	s, state, report, err := storeOpen(storeOptions{Dir: k.dir})
+	notes = append(notes, report.Notes...)
+	if err != nil {
+		return notes, err
+	}
+	saved := make(chan error, 1)
+	s.snapshot(state, func(err error) { saved <- err })
+	if err := errors.Join(<-saved, s.close()); err != nil {
+		return notes, err
+	}
+	return append(notes, fmt.Sprintf("the state is that of event %d, in a new snapshot", state.Seq)), nil
+}
+
+// cutTail copies the end of a segment to the folder aside, durably, and then makes the segment shorter.
+func (k *checker) cutTail(name, aside string) error {
+	f, err := k.files.open(name, os.O_RDWR)
+	if err != nil {
+		return fmt.Errorf("cut journal: %w", err)
+	}
+	defer f.Close()
+	tail, err := k.files.open(path.Join(aside, path.Base(name)), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return fmt.Errorf("keep damaged end: %w", err)
+	}
+	defer tail.Close()
+	if _, err := io.Copy(tail, io.NewSectionReader(f, k.cutAt, 1<<62)); err != nil {
+		return fmt.Errorf("keep damaged end: %w", err)
+	}
+	if err := k.files.sync(tail); err != nil {
+		return fmt.Errorf("keep damaged end: %w", err)
+	}
+	if err := errors.Join(k.files.truncate(f, k.cutAt), k.files.sync(f)); err != nil {
+		return fmt.Errorf("cut journal: %w", err)
+	}
+	return nil
+}

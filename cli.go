@@ -1,0 +1,353 @@
+// cli.go: the verbs that ask a principal to do something: run, cancel, retry, pause and their like, and logs. May use
+// client, model, table, progress.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// runVerbs is the verbs that ask a principal to do something, and logs.
+func runVerbs() []cliVerb {
+	paramFlags := func(f *cliFlags) {
+		f.Var(&f.params, "p", "a parameter `NAME=VALUE`; may be given again")
+		f.BoolVar(&f.follow, "follow", false, "show the run as it goes, and exit by its outcome")
+		f.BoolVar(&f.wait, "wait", false, "say nothing until the run has ended, and exit by its outcome")
+		f.BoolVar(&f.detach, "detach", false, "print the run's id and leave")
+		f.BoolVar(&f.output, "output", false, "on a terminal: show all output of the tasks above their states")
+		f.BoolVar(&f.taskName, "task-name", false, "put the task in front of each line of output")
+		f.StringVar(&f.key, "key", "", "a repeat with the same `KEY` within 24 h starts nothing again")
+		f.setting("state", "with a file: keep the state in `DIR`")
+		f.setting("grace", "with a file: time between TERM and KILL (default 10s)")
+	}
+	cancelFlags := func(f *cliFlags) { f.BoolVar(&f.force, "force", false, "kill at once, without TERM first") }
+	allFlag := func(help string) func(*cliFlags) {
+		return func(f *cliFlags) { f.BoolVar(&f.all, "all", false, help) }
+	}
+	logFlags := func(f *cliFlags) {
+		f.BoolVar(&f.follow, "f", false, "go on until the run ends")
+		f.BoolVar(&f.follow, "follow", false, "the same as -f")
+		f.StringVar(&f.task, "task", "", "of this `TASK` only")
+		f.StringVar(&f.since, "since", "", "nothing older: a duration as 10m, or a time")
+		f.StringVar(&f.grep, "grep", "", "lines that match this `REGEXP`")
+		f.BoolVar(&f.stderr, "err", false, "standard error only")
+		f.BoolVar(&f.raw, "raw", false, "on a terminal: bytes as they were")
+		f.BoolVar(&f.time, "time", false, "put the time in front of each line")
+		f.BoolVar(&f.taskName, "task-name", false, "put the task in front of each line")
+		f.IntVar(&f.n, "n", 0, "the last `N` lines only")
+	}
+	return []cliVerb{
+		{name: "run", other: "task run", args: "ID|FILE|-", help: "start a run of a workflow, or run a file here with no principal", run: runRun, flags: paramFlags,
+			more:     "A path (it has a slash, or ends in .yml, .yaml or .json) or - for standard input runs at once in this process: no\ndaemon, nothing kept unless --state says where. An ID is queued at the principal; on a terminal the run is followed,\nelse its id is printed (--detach).\nExit codes: 0 the run succeeded (or was queued, with --detach), 1 it did not, 2 bad usage or file, 3 no principal, 5 refused.",
+			examples: []string{"cdktr run ./backup.yml", "cdktr run etl.daily -p day=2026-01-31 --wait && echo loaded", "id=$(cdktr run etl.daily --detach)"}},
+		{name: "cancel", args: "RUN", help: "stop a run: TERM to its tasks, KILL after the grace", run: runChange("cancel"), flags: cancelFlags,
+			examples: []string{"cdktr cancel 01JD3V5K8Q2M4N6P8R0S2T4V6W", "cdktr ps --workflow etl.daily --json | jq -r .run | xargs -n1 cdktr cancel --force"}},
+		{name: "retry", args: "RUN", help: "run again what did not succeed in a run that has ended", run: runChange("retry"), flags: allFlag("run all of it again"),
+			examples: []string{"cdktr retry 01JD3V5K8Q2M4N6P8R0S2T4V6W", "cdktr retry 01JD3V5K8Q2M4N6P8R0S2T4V6W --all"}},
+		{name: "logs", other: "logs query", args: "RUN|ID", help: "print the output of a run, or of a workflow's newest run", run: runLogs, flags: logFlags,
+			examples: []string{"cdktr logs etl.daily -f", "cdktr logs 01JD3V5K8Q2M4N6P8R0S2T4V6W --task load --err", "cdktr logs etl.daily --grep 'ERROR|timeout' -n 20"}},
+		{name: "pause", args: "ID|--all", help: "stop the schedule of a workflow", run: runChange("pause"), flags: allFlag("every workflow"),
+			examples: []string{"cdktr pause etl.daily", "cdktr pause --all"}},
+		{name: "resume", args: "ID|--all", help: "start the schedule of a workflow again", run: runChange("resume"), flags: allFlag("every workflow"),
+			examples: []string{"cdktr resume etl.daily", "cdktr resume --all"}},
+		{name: "drain", args: "AGENT", help: "give an agent no more runs", run: runChange("drain"), examples: []string{"cdktr drain edge-07", "cdktr drain edge-07 && cdktr ps"}},
+		{name: "undrain", args: "AGENT", help: "give a drained agent runs again", run: runChange("undrain"), examples: []string{"cdktr undrain edge-07"}},
+		{name: "forget", args: "AGENT", help: "take an agent that is lost off the list", run: runChange("forget"), examples: []string{"cdktr forget edge-07"}},
+	}
+}
+
+// ask does one request on a connection of its own.
+func (c *cli) ask(ctx context.Context, req Request) (*Reply, error) {
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.close()
+	return conn.ask(ctx, req)
+}
+
+// oneArg gives the only argument of a verb.
+func oneArg(args []string, verb, what string) (string, error) {
+	if len(args) != 1 {
+		return "", &exitError{code: exitUsage, err: fmt.Errorf("%s takes one %s, not %d", verb, what, len(args)), hint: "cdktr " + verb + " --help"}
+	}
+	return args[0], nil
+}
+
+// isRunID says whether an argument is a run's id rather than a workflow's.
+func isRunID(text string) bool {
+	return len(text) == 26 && strings.Trim(text, ulidDigits) == "" && text[0] <= '7'
+}
+
+// isFile says whether the argument of run is a file rather than a workflow's id.
+func isFile(text string) bool {
+	ext := strings.ToLower(filepath.Ext(text))
+	return text == "-" || strings.Contains(text, "/") || slices.Contains([]string{".yml", ".yaml", ".json"}, ext)
+}
+
+func runRun(ctx context.Context, c *cli, args []string) error {
+	name, err := oneArg(args, "run", "workflow ID or FILE")
+	if err != nil {
+		return err
+	}
+	if isFile(name) {
+		if c.flags.detach {
+			return usageError("a file runs within this process: it cannot be detached (start a principal and run it by its id)")
+		}
+		if c.flags.key != "" {
+			return usageError("--key is for runs of a principal: nothing remembers it when a file runs within this process")
+		}
+		return runLocal(ctx, c, name)
+	}
+	conn, err := c.dial(ctx)
+	if err != nil {
+		if _, stat := os.Stat(name); stat == nil {
+			return errors.Join(err, fmt.Errorf("to run the file %s in this process write ./%s", name, name))
+		}
+		return err
+	}
+	defer conn.close()
+	req := Request{Op: "run", Workflow: name, Params: c.flags.params, Key: c.flags.key}
+	_, _, terminal := termOf(c.out)
+	switch {
+	case c.flags.follow || terminal && !c.flags.wait && !c.flags.detach && !c.flags.json:
+		return c.followRun(ctx, conn, req)
+	case c.flags.wait:
+		req.Wait = true
+	}
+	r, err := conn.ask(ctx, req)
+	if err != nil {
+		return err
+	}
+	if req.Wait {
+		if len(r.Runs) == 0 {
+			return errNoReply
+		}
+		if err := c.printRun(r.Runs[0]); err != nil {
+			return err
+		}
+		return c.runEnded(r.Runs[0])
+	}
+	if c.flags.json {
+		return printJSON(c.out, map[string]string{"run": r.Run})
+	}
+	_, err = fmt.Fprintln(c.out, r.Run)
+	return err
+}
+
+// printRun prints a run that was waited for: JSON, or its id.
+func (c *cli) printRun(r *Run) error {
+	if c.flags.json {
+		return printJSON(c.out, r)
+	}
+	_, err := fmt.Fprintln(c.out, r.ID)
+	return err
+}
+
+// runEnded makes the exit code of a run that has ended.
+func (c *cli) runEnded(r *Run) error {
+	switch {
+	case r == nil:
+		return errNoReply
+	case c.flags.json && c.flags.follow:
+		if err := printJSON(c.out, r); err != nil {
+			return err
+		}
+	}
+	if r.State == runSucceeded {
+		return nil
+	}
+	if c.flags.wait && !c.flags.follow {
+		text := "run " + r.ID + " " + r.State
+		if r.Reason != "" {
+			text += ": " + r.Reason
+		}
+		return &exitError{code: exitFailed, err: errors.New(text), hint: "cdktr logs " + r.ID}
+	}
+	return &exitError{code: exitFailed}
+}
+
+// followRun starts or watches a run and shows it until it ends. Interrupted, it leaves the run alone and says so.
+func (c *cli) followRun(ctx context.Context, conn *client, req Request) error {
+	req.Follow = true
+	c.flags.follow = true
+	view := progressNew(c)
+	id := ""
+	var run *Run
+	err := conn.stream(ctx, req, func(r *Reply) error {
+		id = orDefault(r.Run, id)
+		if len(r.Runs) > 0 {
+			run = r.Runs[0]
+		}
+		return view.take(r)
+	})
+	view.end(run)
+	if ctx.Err() != nil {
+		hint := ""
+		if id != "" {
+			hint = fmt.Sprintf("the run goes on: cdktr logs -f %s shows it, cdktr cancel %s stops it", id, id)
+		}
+		return &exitError{code: exitInterrupted, err: errors.New("interrupted"), hint: hint}
+	}
+	if err != nil {
+		return err
+	}
+	return c.runEnded(run)
+}
+
+// runChange makes the verbs that change one thing and have little to say.
+func runChange(op string) func(context.Context, *cli, []string) error {
+	return func(ctx context.Context, c *cli, args []string) error {
+		req := Request{Op: op, Force: c.flags.force, All: c.flags.all}
+		done := ""
+		switch op {
+		case "cancel", "retry":
+			id, err := oneArg(args, op, "RUN")
+			if err != nil {
+				return err
+			}
+			req.Run = id
+			done = map[string]string{"cancel": "cancelling run " + id, "retry": "run " + id + " is queued again"}[op]
+		case "pause", "resume":
+			if c.flags.all && len(args) == 0 {
+				args = []string{""}
+			} else if c.flags.all {
+				return usageError("%s takes an ID or --all, not both", op)
+			}
+			id, err := oneArg(args, op, "workflow ID (or --all)")
+			if err != nil {
+				return err
+			}
+			req.Workflow = id
+			done = op + "d " + orDefault(id, "all schedules")
+		default:
+			name, err := oneArg(args, op, "AGENT")
+			if err != nil {
+				return err
+			}
+			req.Agent = name
+			done = map[string]string{"drain": "no more runs for ", "undrain": "runs again for ", "forget": "forgot "}[op] + name
+		}
+		r, err := c.ask(ctx, req)
+		if err != nil {
+			return err
+		}
+		if r.Note != "" {
+			fmt.Fprintln(c.err, "cdktr: "+r.Note)
+		}
+		if c.flags.json {
+			return printJSON(c.out, changeJSON{op, req.Run, req.Workflow, req.Agent})
+		}
+		_, err = fmt.Fprintln(c.err, done)
+		return err
+	}
+}
+
+// changeJSON says what a verb did to what.
+type changeJSON struct {
+	Done     string `json:"done"`
+	Run      string `json:"run,omitempty"`
+	Workflow string `json:"workflow,omitempty"`
+	Agent    string `json:"agent,omitempty"`
+}
+
+// sinceOf reads a --since: a duration before now, or a time.
+func sinceOf(text string, now time.Time) (Stamp, error) {
+	if text == "" {
+		return Stamp{}, nil
+	}
+	if d, err := parseDuration(text); err == nil {
+		return stampOf(now.Add(-d)), nil
+	}
+	t, err := timeOf(text, time.Local)
+	if err != nil {
+		return Stamp{}, err
+	}
+	return stampOf(t), nil
+}
+
+// timeOf reads a time as people write it: RFC 3339, or a date with or without a time of day in the given zone.
+func timeOf(text string, zone *time.Location) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02"} {
+		if t, err := time.ParseInLocation(layout, text, zone); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, usageError("%q is not a time: write it as 2026-01-31T02:30, or with a zone as 2026-01-31T02:30:00Z", text)
+}
+
+func runLogs(ctx context.Context, c *cli, args []string) error {
+	if len(args) == 2 && args[0] == "tail" { // CDKTR's word
+		args, c.flags.follow = args[1:], true
+	}
+	name, err := oneArg(args, "logs", "RUN or workflow ID")
+	if err != nil {
+		return err
+	}
+	since, err := sinceOf(c.flags.since, time.Now())
+	if err != nil {
+		return err
+	}
+	req := Request{Op: "logs", Follow: c.flags.follow, Task: c.flags.task, Grep: c.flags.grep, Since: since, Last: c.flags.n}
+	if c.flags.stderr {
+		req.Stream = "e"
+	}
+	if isRunID(name) {
+		req.Run = name
+	} else {
+		req.Workflow = name
+	}
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.close()
+	_, _, terminal := termOf(c.out)
+	paint := painterOf(c.out, c.flags.color, c.getenv)
+	return conn.stream(ctx, req, func(r *Reply) error {
+		if r.Note != "" {
+			fmt.Fprintln(c.err, "cdktr: "+textSafe(r.Note))
+		}
+		switch {
+		case r.Line == nil:
+			return nil
+		case c.flags.json:
+			return printJSON(c.out, logJSONOf(r.Line))
+		}
+		return c.printLogLine(paint, terminal, r.Line)
+	})
+}
+
+// printLogLine prints a line of output: with time and task in front on a terminal, bare in a pipe.
+func (c *cli) printLogLine(p *painter, terminal bool, l *LogLine) error {
+	text := string(l.raw())
+	if terminal && !c.flags.raw {
+		text = textSafe(strings.TrimRight(text, "\r"))
+	}
+	front := ""
+	if c.flags.time || terminal && !c.flags.raw {
+		front = l.Time.Local().Format("15:04:05.000 ")
+	}
+	if c.flags.taskName || terminal && !c.flags.raw {
+		front += textSafe(l.Task) + ": "
+	}
+	color := ""
+	if l.Stream == "e" {
+		color = colorYellow
+	}
+	if front != "" {
+		front = p.paint(colorDim, front)
+	}
+	_, err := fmt.Fprintln(p.w, front+p.paint(color, text))
+	return err
+}

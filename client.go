@@ -1,0 +1,100 @@
+// client.go: the client's end of the request API: ask and be answered, or ask and read a stream. May use wire, proto
+// and model.
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// clientTimeout is how long a request that needs no waiting may take.
+const clientTimeout = 10 * time.Second
+
+// client is a connection to a principal. One goroutine uses it at a time.
+type client struct {
+	conn     wireConn
+	endpoint string
+	next     int
+}
+
+// clientDial connects. An error of it means that there is no principal to talk to, or that it does not know us.
+func clientDial(ctx context.Context, endpoint string, opt wireOptions) (*client, error) {
+	conn, err := wireDial(ctx, endpoint, opt)
+	if err != nil {
+		return nil, fmt.Errorf("reach the principal at %s: %w", endpoint, err)
+	}
+	return &client{conn: conn, endpoint: endpoint}, nil
+}
+
+// close ends the connection; whoever reads a stream of it gets an error.
+func (c *client) close() { c.conn.Close() }
+
+// ask sends a request and gives the reply; a refusal is a *protoError.
+func (c *client) ask(ctx context.Context, req Request) (*Reply, error) {
+	if !req.Wait {
+		limited, cancel := context.WithTimeoutCause(ctx, clientTimeout, &exitError{code: exitUnreachable,
+			err: fmt.Errorf("the principal at %s does not answer (waited %s)", c.endpoint, clientTimeout)})
+		defer cancel()
+		ctx = limited
+	}
+	var last *Reply
+	err := c.stream(ctx, req, func(r *Reply) error {
+		last = r
+		return nil
+	})
+	return last, err
+}
+
+// stream sends a request and gives each reply to fn, up to the last one. It ends early when ctx does, or fn fails.
+func (c *client) stream(ctx context.Context, req Request, fn func(*Reply) error) error {
+	c.next++
+	req.V, req.ID = protoVersion, strconv.Itoa(c.next)
+	if err := c.conn.Send([]byte{}, protoEncode(req)); err != nil {
+		return fmt.Errorf("ask the principal at %s: %w", c.endpoint, err)
+	}
+	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
+	defer stop()
+	for {
+		frames, err := c.conn.Recv()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			return &exitError{code: exitUnreachable, err: fmt.Errorf("the principal at %s went away: %w", c.endpoint, err)}
+		}
+		_, body, err := protoSplit(frames)
+		if err != nil {
+			return fmt.Errorf("read reply: %w", err)
+		}
+		r := &Reply{}
+		if err := json.Unmarshal(body, r); err != nil { // unknown fields are a newer principal's, and fine
+			return fmt.Errorf("read reply: %w", err)
+		}
+		switch {
+		case r.ID != req.ID:
+			continue // of a request that was given up
+		case r.Error != nil:
+			return r.Error
+		}
+		if err := fn(r); err != nil {
+			return err
+		}
+		if !r.More {
+			return nil
+		}
+	}
+}
+
+// send asks and waits for no reply; what comes is passed over by stream.
+func (c *client) send(req Request) error {
+	req.V, req.ID = protoVersion, "-"
+	return c.conn.Send([]byte{}, protoEncode(req))
+}
+
+// errNoReply is for verbs that must have an answer in the last reply and find none.
+var errNoReply = errors.New("the principal's reply is not complete: is it of another version?")

@@ -1,0 +1,195 @@
+// command.go: what a verb of the command line is made of: its entry in the table, its flags, the invocation that it is
+// given, and the errors that carry an exit code. The verbs themselves are in cli.go, look.go, serve.go and setup.go. May
+// use config.
+
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// Exit codes, as scripts rely on them.
+const (
+	exitOK          = 0
+	exitFailed      = 1 // the run failed, was cancelled or crashed
+	exitUsage       = 2 // bad usage or an invalid file
+	exitUnreachable = 3 // no principal
+	exitNotAllowed  = 4
+	exitRefused     = 5 // not found, conflict, no space
+	exitInterrupted = 130
+)
+
+// exitError carries an exit code up to main. A nil err prints nothing.
+type exitError struct {
+	code int
+	err  error
+	hint string // what to do next
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+func (e *exitError) Unwrap() error { return e.err }
+
+// usageError is a command line that makes no sense.
+func usageError(format string, args ...any) error {
+	return &exitError{code: exitUsage, err: fmt.Errorf(format, args...)}
+}
+
+// cliVerb is one verb of the command line. The table drives dispatch, help and completion.
+type cliVerb struct {
+	name     string // "start principal" is one verb of two words
+	other    string // another name, kept for users of CDKTR
+	args     string
+	help     string
+	more     string // further lines for --help
+	examples []string
+	flags    func(*cliFlags)
+	run      func(context.Context, *cli, []string) error
+}
+
+// cli is one invocation: where it reads and writes, and what the flags and settings said.
+type cli struct {
+	in       io.Reader
+	out      io.Writer
+	err      io.Writer
+	getenv   func(string) string
+	environ  []string
+	flags    *cliFlags
+	cfg      *config
+	interupt <-chan os.Signal // the signals that ended ctx, for those that want the second one
+}
+
+// cliFlags is the flags of one verb. Every verb has those of newCLIFlags.
+type cliFlags struct {
+	*flag.FlagSet
+	json        bool
+	set         map[string]string // settings given as flags
+	params      pairsFlag
+	labels      pairsFlag
+	follow      bool
+	wait        bool
+	detach      bool
+	all         bool
+	force       bool
+	n           int
+	workflow    string
+	state       string
+	since       string
+	task        string
+	grep        string
+	stderr      bool
+	raw         bool
+	time        bool
+	taskName    bool
+	key         string
+	tz          string
+	from        string
+	cron        string
+	dot         bool
+	watch       bool
+	compatPorts bool
+	withAgent   bool
+	noSched     bool
+	repair      bool
+	keys        bool
+	output      bool
+	fresh       bool // authorize --new
+	list        bool
+	remove      bool
+	server      bool // keygen --show-server
+	stdio       bool
+	role        string
+	workflows   string
+	endpoint    string
+	file        string // -o
+	config      string
+	color       string
+	seq         uint64
+}
+
+// pairsFlag is a flag of the form k=v that may be given again and again.
+type pairsFlag map[string]string
+
+func (p *pairsFlag) String() string { return "" }
+func (p *pairsFlag) Set(text string) error {
+	k, v, ok := strings.Cut(text, "=")
+	if !ok || k == "" {
+		return fmt.Errorf("want NAME=VALUE, not %q", text)
+	}
+	if *p == nil {
+		*p = pairsFlag{}
+	}
+	(*p)[k] = v
+	return nil
+}
+
+// setting makes a flag of a configuration key.
+func (f *cliFlags) setting(key, help string) {
+	f.Func(strings.ReplaceAll(key, "_", "-"), help, func(text string) error {
+		f.set[key] = text
+		return nil
+	})
+}
+
+// insecureFlag is --insecure, which may stand alone.
+type insecureFlag map[string]string
+
+func (insecureFlag) String() string   { return "" }
+func (insecureFlag) IsBoolFlag() bool { return true }
+func (f insecureFlag) Set(text string) error {
+	switch text {
+	case "true":
+		f["insecure"] = "loopback"
+	case "any":
+		f["insecure"] = "any"
+	default:
+		return fmt.Errorf("want --insecure or --insecure=any, not %q", text)
+	}
+	return nil
+}
+
+// newCLIFlags makes the flags that every verb has.
+func newCLIFlags(name string) *cliFlags {
+	f := &cliFlags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError), set: map[string]string{}}
+	f.SetOutput(io.Discard)
+	f.Usage = func() {}
+	f.BoolVar(&f.json, "json", false, "print JSON: one object, or one a line")
+	f.setting("principal", "where the principal is: ipc://PATH, tcp://HOST:PORT or ssh://[USER@]HOST")
+	f.Func("H", "short for --principal ssh://`HOST`", func(host string) error {
+		f.set["principal"] = "ssh://" + host
+		return nil
+	})
+	f.setting("credential", "the `FILE` that lets this client in over tcp://")
+	f.Var(insecureFlag(f.set), "insecure", "tcp:// without keys: on a loopback address, or with =any on every one")
+	f.StringVar(&f.config, "config", "", "read settings from `FILE` (default "+configFileDefault+")")
+	f.StringVar(&f.color, "color", "auto", "colour: auto, always or never")
+	return f
+}
+
+// parse takes flags from anywhere among args; -- ends them.
+func (f *cliFlags) parse(args []string) ([]string, error) {
+	var tail []string
+	if i := slices.Index(args, "--"); i >= 0 {
+		args, tail = args[:i], args[i+1:]
+	}
+	var words []string
+	for {
+		if err := f.Parse(args); err != nil {
+			return nil, err
+		}
+		if f.NArg() == 0 {
+			return append(words, tail...), nil
+		}
+		words, args = append(words, f.Arg(0)), f.Args()[1:]
+	}
+}

@@ -1,0 +1,491 @@
+// compat_agent.go: CDKTR's agents. One asks for a run each half second (FETCHWORKFLOW), says how it fares by the ids that
+// it makes up itself (AGENTWORKFLOWSTATUS, AGENTTASKSTATUS), and lives as long as it is heard of (REGISTERAGENT, each 5 s;
+// every other request of it counts as well). It has no connection of its own, no number of runs that it can take, and
+// cannot be told anything. Everything goes through the events and leases of our own agents. On the loop, all of it.
+//
+// It is given runs of workflows that it can do as they are meant, and no others: see compatUnfit. A run is its from the
+// fetch on. One that it says nothing of for 30 s goes back to the queue: no task of it begins before we have been told. All
+// runs of an agent that was silent for 30 s are lost, and go again or are crashed as the workflow's failover says. One that comes back with a run that was given up brings it back. What it says of a
+// run that is no longer its own is void; it is answered OK all the same, because it would not know what to do with no.
+//
+// Three things that it cannot tell us. Started again within 30 s under its old id, it looks as if it had never been away,
+// and its runs stay as they are; cancelled, a run of it ends for us and goes on over there. And after a restart of the
+// principal, which of several runs of one workflow on one agent a word is about has to be guessed: the oldest.
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	compatEpoch        = "cdktr"          // of agents that number nothing
+	compatBuild        = "CDKTR"          // the version that is shown of them: they do not say theirs
+	compatLostAfter    = 30 * time.Second // silence of an agent, or of a run that was fetched
+	compatMaxAgents    = 1000             // agents that may be known when another of these comes
+	compatMaxName      = 255              // bytes of an agent's id
+	compatMaxInstances = 2000             // instance ids remembered; the oldest that are over go first
+	compatMaxWord      = 255              // bytes of an instance id
+)
+
+// compatState is what the principal knows of CDKTR's agents beside its state. It is lost with the process.
+type compatState struct {
+	heard   map[string]time.Time // agents that are up
+	given   []compatGiven        // runs that were fetched and not heard of, oldest first
+	byAgent map[compatKey]*compatInstance
+	byFlow  map[compatKey]*compatInstance
+	byRun   map[string]*compatInstance // the newest of each run
+	order   []*compatInstance          // oldest first
+	stray   uint64                     // log records that belong to nothing
+	queries int                        // searches under way
+}
+
+// compatGiven is a run that was fetched.
+type compatGiven struct {
+	run   string
+	lease int
+	agent string
+	at    time.Time
+}
+
+// compatKey names an instance: by agent, or by workflow as log records do, and its own id.
+type compatKey struct{ owner, id string }
+
+// compatInstance is a run as its agent knows it.
+type compatInstance struct {
+	id, agent     string
+	run, workflow string
+	lease         int
+	lines         int64             // output stored, as far as it came by this instance
+	tasks         map[string]string // its ids of task instances, and the tasks that they are of
+}
+
+// compatStateNew is the state of a principal that has heard of no agent.
+func compatStateNew() compatState {
+	return compatState{heard: map[string]time.Time{}, byAgent: map[compatKey]*compatInstance{}, byFlow: map[compatKey]*compatInstance{},
+		byRun: map[string]*compatInstance{}}
+}
+
+// compatUnfit says why a workflow cannot be given to an agent of CDKTR, "" when it can. Tasks that are done are left
+// out. CDKTR starts a task as soon as one of those that it depends on has ended, so one at most is allowed. A shell line
+// is sent as /bin/sh -c LINE; it and every other text must not name what our agents hand to a task (CDKTR_OUTPUT and the
+// like). What a script looks for in its environment cannot be seen here: one that needs it asks for a label of ours.
+func compatUnfit(w *Workflow, done map[string]bool) string {
+	switch {
+	case len(w.Agent) > 0:
+		return "agent labels"
+	case len(w.Params) > 0:
+		return "params"
+	case len(w.Env) > 0 || len(w.EnvFile) > 0:
+		return "env"
+	case w.WorkingDirectory != "":
+		return "working_directory"
+	case w.Timeout > 0:
+		return "timeout"
+	case w.MaxActiveTasks > 0:
+		return "max_active_tasks"
+	}
+	left := 0
+	for i := range w.Tasks {
+		t := &w.Tasks[i]
+		if done[t.ID] {
+			continue
+		}
+		left++
+		if reason := compatUnfitTask(t, done); reason != "" {
+			return "task " + t.ID + ": " + reason
+		}
+	}
+	if left == 0 {
+		return "no tasks" // CDKTR's agent never ends such a run
+	}
+	return ""
+}
+
+// compatUnfitTask says what of a task CDKTR cannot do.
+func compatUnfitTask(t *Task, done map[string]bool) string {
+	waits := 0
+	for _, before := range t.Depends {
+		if !done[before] {
+			waits++
+		}
+	}
+	switch {
+	case waits > 1:
+		return "more than one in depends"
+	case t.When != "" && t.When != whenSuccess:
+		return "when"
+	case t.Retries > 0:
+		return "retries"
+	case t.Timeout > 0:
+		return "timeout"
+	case len(t.Env) > 0:
+		return "env"
+	case t.WorkingDirectory != "":
+		return "working_directory"
+	case t.Shell != "":
+		return "shell"
+	}
+	texts := append([]string{t.Cmd}, t.Args...)
+	if t.Python != nil {
+		texts = append(append(texts, t.Python.Script, t.Python.WorkingDirectory), t.Python.Packages...)
+	}
+	for _, text := range texts {
+		if _, refers := compatPlain(text); refers {
+			return "a reference ${…}"
+		}
+	}
+	for _, text := range append(texts, t.Run) {
+		if strings.Contains(text, "CDKTR_") {
+			return "CDKTR_… of our agents"
+		}
+	}
+	return ""
+}
+
+// compatHear notes that an agent is alive, and takes one in that was not known. It gives the reply to one that may not
+// come in, "" for all others.
+func (p *principal) compatHear(name string) (refusal string) {
+	a := p.state.Agents[name]
+	switch {
+	case name == "":
+		return compatParseError("Missing arg AGENT_ID")
+	case len(name) > compatMaxName || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return compatParseError(fmt.Sprintf("an AGENT_ID is text of up to %d bytes", compatMaxName))
+	case p.links[name] != nil || a != nil && a.Epoch != compatEpoch && p.running[name] > 0:
+		return "CLIENTERROR" + compatSplit + "there is another agent named " + name + ": start this one with another --suffix"
+	case a == nil && len(p.state.Agents) >= compatMaxAgents:
+		return fmt.Sprintf("SERVERERROR%s%d agents are known already: forget some that are lost (cdktr agents forget)", compatSplit, len(p.state.Agents))
+	}
+	now := p.cfg.now()
+	p.compat.heard[name] = now
+	delete(p.losing, name)
+	if a == nil || a.State == agentLost || a.Epoch != compatEpoch {
+		p.emit(&Event{Kind: evAgentUp, Agent: name, Epoch: compatEpoch, Build: compatBuild})
+	}
+	p.state.Agents[name].Seen = stampOf(now)
+	return ""
+}
+
+// compatAnswer answers when this turn's events are on disk; at once, when there are none: agents ask twice a second.
+func (p *principal) compatAnswer(c *compatCall, reply string) {
+	if len(p.batch) == 0 {
+		c.answer(reply)
+		return
+	}
+	p.afterCommit(func() { c.answer(reply) })
+}
+
+// compatRegister answers a heartbeat.
+func (p *principal) compatRegister(c *compatCall) {
+	if refusal := p.compatHear(c.args[0]); refusal != "" {
+		c.answer(refusal)
+		return
+	}
+	p.compatAnswer(c, "OK")
+}
+
+// compatFetch gives an agent the first run of the queue that is for it, or nothing.
+func (p *principal) compatFetch(c *compatCall) {
+	name := c.args[0]
+	if refusal := p.compatHear(name); refusal != "" {
+		c.answer(refusal)
+		return
+	}
+	reply := "OK"
+	if !p.state.Agents[name].Draining {
+		if r, text := p.compatPick(); r != nil && p.emit(&Event{Kind: evAssigned, Run: r.ID, Workflow: r.Workflow, Agent: name}) == nil {
+			p.compat.given = append(p.compat.given, compatGiven{r.ID, r.Lease, name, p.cfg.now()})
+			if p.lines[r.ID] == 0 && r.LogDay != "" {
+				p.readLines(r)
+			}
+			reply = "SUCCESS" + compatSplit + text
+		}
+	}
+	p.compatAnswer(c, reply)
+}
+
+// compatPick finds the first run of the queue that an agent of CDKTR can do, and its workflow in CDKTR's form.
+func (p *principal) compatPick() (*Run, string) {
+	for _, r := range p.queue {
+		spec := p.state.Versions[r.Version]
+		done := map[string]bool{}
+		for i := range r.Tasks {
+			if r.Tasks[i].State == taskSucceeded {
+				done[r.Tasks[i].Task] = true
+			}
+		}
+		if spec == nil || compatUnfit(spec, done) != "" || p.mustWait(r, spec) != "" {
+			continue
+		}
+		file := r.Workflow + ".yml"
+		if f := p.files[r.Workflow]; f != nil {
+			file = f.File
+		}
+		if text := compatJSON(compatWorkflowOf(spec, file, done)); len(text) <= compatMaxReply {
+			return r, text
+		}
+	}
+	return nil, ""
+}
+
+// compatHolds says whether a run is still with the agent, by the assignment that is meant.
+func (p *principal) compatHolds(run, agent string, lease int) bool {
+	r := p.state.Runs[run]
+	return r != nil && r.Agent == agent && r.Lease == lease && (r.State == runRunning || r.State == runCrashed && r.Lost)
+}
+
+// compatFind gives what an agent means by an instance id, nil when it means nothing that is its own now. An id that is
+// heard for the first time is bound to a run: of that workflow, when it is said (""), else of one that has that task; to
+// one that was fetched and not heard of, if there is one, else to one that was running before the principal started.
+func (p *principal) compatFind(agent, id, workflow, task string, begins bool) *compatInstance {
+	in := p.compat.byAgent[compatKey{agent, id}]
+	if in != nil && (workflow == "" || in.workflow == workflow) {
+		if p.compatHolds(in.run, in.agent, in.lease) {
+			return in
+		}
+		if !begins {
+			return nil // over: the id is not free for another run
+		}
+	}
+	fits := func(r *Run) bool {
+		return (workflow == "" || r.Workflow == workflow) && (task == "" || r.task(task) != nil)
+	}
+	for i, g := range p.compat.given {
+		if g.agent == agent && p.compatHolds(g.run, agent, g.lease) && fits(p.state.Runs[g.run]) {
+			p.compat.given = slices.Delete(p.compat.given, i, i+1)
+			return p.compatBind(id, p.state.Runs[g.run])
+		}
+	}
+	var loose []*Run
+	for _, r := range p.state.Runs {
+		if p.compatHolds(r.ID, agent, r.Lease) && fits(r) && !p.compatBound(r) {
+			loose = append(loose, r)
+		}
+	}
+	if len(loose) == 0 || begins {
+		return nil
+	}
+	sort.Slice(loose, func(i, j int) bool { return loose[i].ID < loose[j].ID })
+	return p.compatBind(id, loose[0])
+}
+
+// compatBound says whether an instance id is known for what is now at a run.
+func (p *principal) compatBound(r *Run) bool {
+	in := p.compat.byRun[r.ID]
+	return in != nil && in.lease == r.Lease
+}
+
+// compatBind ties an agent's instance id to a run.
+func (p *principal) compatBind(id string, r *Run) *compatInstance {
+	k := &p.compat
+	in := &compatInstance{id: id, agent: r.Agent, run: r.ID, workflow: r.Workflow, lease: r.Lease, lines: p.lines[r.ID], tasks: map[string]string{}}
+	k.byAgent[compatKey{in.agent, id}], k.byFlow[compatKey{in.workflow, id}], k.byRun[in.run] = in, in, in
+	k.order = append(k.order, in)
+	for i := 0; len(k.order) > compatMaxInstances && i < len(k.order); i++ {
+		if old := k.order[i]; !p.compatHolds(old.run, old.agent, old.lease) {
+			compatForget(k.byAgent, compatKey{old.agent, old.id}, old)
+			compatForget(k.byFlow, compatKey{old.workflow, old.id}, old)
+			compatForget(k.byRun, old.run, old)
+			k.order = slices.Delete(k.order, i, i+1)
+			i--
+		}
+	}
+	return in
+}
+
+// compatForget takes an instance off an index, unless another has its place there.
+func compatForget[K comparable](index map[K]*compatInstance, key K, in *compatInstance) {
+	if index[key] == in {
+		delete(index, key)
+	}
+}
+
+// compatRunStatus takes in what an agent says of a run.
+func (p *principal) compatRunStatus(c *compatCall) {
+	agent, workflow, id, status := c.args[0], c.args[1], c.args[2], c.args[3]
+	if refusal := p.compatHear(agent); refusal != "" {
+		c.answer(refusal)
+		return
+	}
+	p.afterCommit(func() { c.answer("OK") })
+	if status == compatPending || status == compatWaiting || !compatWord(id) {
+		return
+	}
+	in := p.compatFind(agent, id, workflow, "", status == compatRunning)
+	if in == nil {
+		p.cfg.Log.Warn("agent spoke of a run that is not its own", "agent", agent, "workflow", compatEcho(workflow), "instance", id, "status", status)
+		return
+	}
+	r := p.compatBegin(in)
+	if status == compatRunning {
+		return
+	}
+	e := &Event{Kind: evRunFinished, State: runSucceeded}
+	switch status {
+	case compatCompleted: // what it said of its tasks may have been lost on the way; this says it again
+		for i := range r.Tasks {
+			if t := &r.Tasks[i]; taskActive(t.State) {
+				p.compatTaskReport(in, t.Task, compatCompleted)
+			}
+		}
+	case compatFailed:
+		e.State, e.Reason = runFailed, "its agent says that it failed"
+		for i := range r.Tasks {
+			if t := &r.Tasks[i]; t.State == taskFailed {
+				e.Reason = "task " + t.Task + ": " + t.Reason
+				break
+			}
+		}
+	case compatCrashed:
+		e.State, e.Reason = runCrashed, "its agent says that it crashed"
+	}
+	p.compatReport(in, e)
+}
+
+// compatTaskStatus takes in what an agent says of a task.
+func (p *principal) compatTaskStatus(c *compatCall) {
+	agent, task, taskID, id, status := c.args[0], c.args[1], c.args[2], c.args[3], c.args[4]
+	if refusal := p.compatHear(agent); refusal != "" {
+		c.answer(refusal)
+		return
+	}
+	p.afterCommit(func() { c.answer("OK") })
+	if !compatWord(id) || !compatWord(taskID) {
+		return
+	}
+	in := p.compatFind(agent, id, "", task, false)
+	if in == nil || p.state.Runs[in.run].task(task) == nil {
+		p.cfg.Log.Warn("agent spoke of a task that is not its own", "agent", agent, "task", compatEcho(task), "instance", id, "status", status)
+		return
+	}
+	if len(in.tasks) < 4*len(p.state.Runs[in.run].Tasks) {
+		in.tasks[taskID] = task
+	}
+	p.compatBegin(in) // an agent waits for the answer to PENDING before it starts a task, so nothing begins unheard
+	if status != compatPending && status != compatWaiting {
+		p.compatTaskReport(in, task, status)
+	}
+}
+
+// compatWord says whether text may be an instance id.
+func compatWord(text string) bool {
+	return text != "" && len(text) <= compatMaxWord && utf8.ValidString(text)
+}
+
+// compatBegin brings a run to where its agent can report on it: back, if it had been given up, and begun.
+func (p *principal) compatBegin(in *compatInstance) *Run {
+	r := p.state.Runs[in.run]
+	if r.Lost {
+		p.emit(&Event{Kind: evAdopted, Run: r.ID, Workflow: r.Workflow, Agent: in.agent, Reason: "the agent came back with it"})
+		p.lines[r.ID] = in.lines
+		if in.lines == 0 && r.LogDay != "" {
+			p.readLines(r)
+		}
+	}
+	if r.Started.IsZero() {
+		p.compatReport(in, &Event{Kind: evRunStarted, Reason: "workflow instance " + in.id})
+	}
+	return r
+}
+
+// compatTaskReport makes the events that bring a task of a run to a status. A task that has ended stays as it is: CDKTR
+// may run one twice.
+func (p *principal) compatTaskReport(in *compatInstance, task, status string) {
+	t := p.compatBegin(in).task(task)
+	if !taskActive(t.State) {
+		return
+	}
+	if t.State == taskWaiting {
+		p.compatReport(in, &Event{Kind: evTaskStarted, Task: task, Attempt: 1})
+	}
+	e := &Event{Kind: evTaskFinished, Task: task, Attempt: 1, Seconds: float64(p.cfg.now().Sub(t.Started.Time).Milliseconds()) / 1000}
+	switch status {
+	case compatRunning:
+		return
+	case compatCompleted:
+		e.State = taskSucceeded
+	case compatFailed:
+		e.State, e.Reason = taskFailed, "failed (CDKTR's agents do not say how)"
+	case compatCrashed:
+		e.State, e.Reason = taskCrashed, "crashed (CDKTR's agents do not say how)"
+	}
+	p.compatReport(in, e)
+}
+
+// compatReport folds an event of an agent as if one of ours had sent it.
+func (p *principal) compatReport(in *compatInstance, e *Event) {
+	e.Agent, e.Run, e.Lease = in.agent, in.run, in.lease
+	p.takeEvent(&agentLink{name: in.agent}, e)
+}
+
+// compatCancel ends a run of an agent of CDKTR, which cannot be told. False when it is none of these.
+func (p *principal) compatCancel(r *Run, reason, by, from string) bool {
+	if a := p.state.Agents[r.Agent]; a == nil || a.Epoch != compatEpoch {
+		return false
+	}
+	p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, By: by, From: from,
+		Reason: reason + "; CDKTR's agent " + r.Agent + " cannot be told, its processes go on"})
+	return true
+}
+
+// compatRecover gives an agent with runs as long as ever to be heard of after the principal was started. False when it is
+// none of CDKTR's.
+func (p *principal) compatRecover(name string) bool {
+	if p.state.Agents[name].Epoch != compatEpoch {
+		return false
+	}
+	now := p.cfg.now()
+	p.compat.heard[name] = now
+	for _, r := range p.runsOf(name) {
+		if r.Started.IsZero() {
+			p.compat.given = append(p.compat.given, compatGiven{r.ID, r.Lease, name, now})
+		}
+	}
+	return true
+}
+
+// compatGiveUp gives up agents that have been silent for too long with all their runs, and runs that were fetched and
+// never heard of: the reply may not have arrived.
+func (p *principal) compatGiveUp(now time.Time) {
+	for _, name := range sortedKeys(p.compat.heard) {
+		if now.Sub(p.compat.heard[name]) < compatLostAfter {
+			continue
+		}
+		delete(p.compat.heard, name)
+		a := p.state.Agents[name]
+		if a == nil || a.Epoch != compatEpoch {
+			continue // one of ours has its name now
+		}
+		if a.State != agentLost {
+			p.emit(&Event{Kind: evAgentLost, Agent: name, Reason: fmt.Sprintf("silent for %s", compatLostAfter)})
+		}
+		for _, r := range p.runsOf(name) {
+			p.loseRun(r, "agent "+name+" was lost", true)
+		}
+	}
+	p.compat.given = slices.DeleteFunc(p.compat.given, func(g compatGiven) bool {
+		holds := p.compatHolds(g.run, g.agent, g.lease)
+		if holds && now.Sub(g.at) >= compatLostAfter {
+			p.loseRun(p.state.Runs[g.run], "agent "+g.agent+" fetched it and did not say that it began", true)
+		}
+		return !holds || now.Sub(g.at) >= compatLostAfter
+	})
+}
+
+// compatUntil bounds how long the loop may sleep.
+func (p *principal) compatUntil(now time.Time, wait time.Duration) time.Duration {
+	for _, at := range p.compat.heard {
+		wait = min(wait, at.Add(compatLostAfter).Sub(now))
+	}
+	for _, g := range p.compat.given {
+		wait = min(wait, g.at.Add(compatLostAfter).Sub(now))
+	}
+	return wait
+}

@@ -1,0 +1,427 @@
+// compat_log.go: output in CDKTR's form: records of eight fields, joined by the byte 1, in one frame. Agents PUSH them to
+// us, SUB peers get them whose subscription is the beginning of a workflow id, and QUERYLOGS searches what is stored.
+//
+//	workflow id, workflow name, instance, task name, task instance, milliseconds, INFO or ERROR, STDOUT or STDERR and the line
+//
+// May use what principal.go may.
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	compatFields     = 8
+	compatMaxMillis  = 253402300799999 // the end of the year 9999: what a Stamp can write
+	compatQueryRange = 24 * time.Hour  // that QUERYLOGS looks back without a start
+	compatMaxQueries = 4               // searches at once
+	compatLook       = 1000            // lines between two looks whether the peer still waits
+	compatFront      = `{"t":"`        // what comes before the time in a stored line
+)
+
+// errCompatGone ends a search that nobody waits for any more.
+var errCompatGone = errors.New("the peer has gone")
+
+// compatRecord is one log record.
+type compatRecord struct {
+	workflow, name, instance string
+	task, taskInstance       string
+	at                       time.Time
+	level, payload           string
+}
+
+// compatRecordRead reads a record. The payload may hold the byte 1; what is before it cannot.
+func compatRecordRead(body []byte) (compatRecord, error) {
+	f := strings.SplitN(string(body), compatSplit, compatFields)
+	if len(f) != compatFields {
+		return compatRecord{}, fmt.Errorf("read log record: %d fields, want %d", len(f), compatFields)
+	}
+	millis, err := compatMillis(f[5])
+	if err != nil || millis > compatMaxMillis {
+		return compatRecord{}, fmt.Errorf("read log record: %q is no time in milliseconds", compatEcho(f[5]))
+	}
+	return compatRecord{workflow: f[0], name: f[1], instance: f[2], task: f[3], taskInstance: f[4],
+		at: time.UnixMilli(int64(millis)), level: f[6], payload: f[7]}, nil
+}
+
+// text writes a record as it is sent. A byte 1 within a field would make two of it.
+func (r *compatRecord) text() []byte {
+	fields := []string{r.workflow, r.name, r.instance, r.task, r.taskInstance, strconv.FormatInt(r.at.UnixMilli(), 10), r.level, r.payload}
+	for i, f := range fields {
+		fields[i] = strings.ReplaceAll(f, compatSplit, "\uFFFD")
+	}
+	return []byte(strings.Join(fields, compatSplit))
+}
+
+// line writes a record as QUERYLOGS answers it.
+func (r *compatRecord) line(verbose bool) string {
+	if verbose {
+		return fmt.Sprintf("[%s %s] [%s=%s / %s=%s] %s", compatTime(r.at), r.level, r.name, r.instance, r.task, r.taskInstance, r.payload)
+	}
+	return fmt.Sprintf("[%s %s] [%s/%s] %s", compatTime(r.at), r.level, r.instance, r.taskInstance, r.payload)
+}
+
+// compatTime writes a time as CDKTR does: the milliseconds only where there are some.
+func compatTime(t time.Time) string {
+	if t = t.UTC(); t.Nanosecond()/1e6 == 0 {
+		return t.Format("2006-01-02T15:04:05-07:00")
+	}
+	return t.Format("2006-01-02T15:04:05.000-07:00")
+}
+
+// compatRecordOf makes a record of a line of output. spec is the workflow that it belongs to, for the names; it may be nil.
+func compatRecordOf(workflow string, spec *Workflow, l *LogLine) compatRecord {
+	r := compatRecord{workflow: workflow, name: workflow, instance: l.Run, task: l.Task, taskInstance: l.Task + "." + strconv.Itoa(l.Attempt),
+		at: l.Time.Time, level: "INFO", payload: strings.ToValidUTF8(string(l.raw()), "\uFFFD")}
+	if spec != nil {
+		r.name = orDefault(spec.Name, workflow)
+		if t := spec.task(l.Task); t != nil {
+			r.task = orDefault(t.Name, t.ID)
+		}
+	}
+	switch l.Stream {
+	case "o":
+		r.payload = "STDOUT " + r.payload
+	case "e":
+		r.level, r.payload = "ERROR", "STDERR "+r.payload
+	}
+	return r
+}
+
+// compatTopic says whether a subscription is CDKTR's. Ours begin with "event." or "log.", or are the beginning of these:
+// so a workflow whose id is "e", or "log", cannot be followed here in the dialect, nor can all workflows at once.
+func compatTopic(topic string) bool {
+	for _, ours := range []string{"event.", "log."} {
+		if strings.HasPrefix(topic, ours) || strings.HasPrefix(ours, topic) {
+			return false
+		}
+	}
+	return true
+}
+
+// compatWants says whether a workflow's id begins with one of a subscriber's topics that are CDKTR's.
+func (s *subscriber) compatWants(workflow string) bool {
+	return compatTrusts(s.conn.Peer()) && slices.ContainsFunc(s.topics, func(t string) bool {
+		return (s.compat || compatTopic(t)) && strings.HasPrefix(workflow, t)
+	})
+}
+
+// runCompatPull serves a connection to the port where CDKTR's agents push their output. It ends with the connection.
+func (p *principal) runCompatPull(conn wireConn) {
+	defer conn.Close()
+	if conn.Peer().Socket != "PUSH" {
+		conn.Cut(errors.New("this port takes the output of CDKTR's agents, from PUSH sockets alone"))
+		return
+	}
+	p.runPusher(conn, authOwner)
+}
+
+// runCompatPub serves a connection to the port where CDKTR's clients listen for output. It ends with the connection.
+func (p *principal) runCompatPub(conn wireConn) {
+	defer conn.Close()
+	if conn.Peer().Socket != "SUB" && conn.Peer().Socket != "XSUB" {
+		conn.Cut(errors.New("this port gives output to CDKTR's clients, on SUB sockets alone"))
+		return
+	}
+	p.runSubscriber(conn, authOwner, true)
+}
+
+// compatPublish sends output to the subscribers that want it as records. What one of them does not take is lost to it.
+func (p *principal) compatPublish(workflow string, lines []LogLine) {
+	var records [][]byte
+	for s := range p.subscribers {
+		if !s.compatWants(workflow) {
+			continue
+		}
+		if records == nil {
+			for i := range lines {
+				record := compatRecordOf(workflow, p.compatSpec(lines[i].Run), &lines[i])
+				records = append(records, record.text())
+			}
+		}
+		for _, record := range records {
+			if !s.conn.TrySend(record) {
+				s.dropped++
+			}
+		}
+	}
+}
+
+// compatSpec gives the workflow that a run in memory was queued with, nil for others.
+func (p *principal) compatSpec(run string) *Workflow {
+	if r := p.state.Runs[run]; r != nil {
+		return p.state.Versions[r.Version]
+	}
+	return nil
+}
+
+// compatPushed takes what a PUSH peer sent if it is a log record, right or wrong: no JSON, and with the byte 1 in it.
+func (p *principal) compatPushed(body []byte, peer wirePeer) bool {
+	if len(body) == 0 || body[0] == '{' || !bytes.Contains(body, []byte(compatSplit)) {
+		return false
+	}
+	record, err := compatRecordRead(body)
+	if !compatTrusts(peer) {
+		err = errors.New("output is for peers on the principal's own socket to send in this dialect")
+	}
+	if err != nil {
+		p.cfg.Log.Warn("log record refused", "from", peer.String(), "cause", err)
+		return true
+	}
+	p.call(func() { p.compatTake(&record) })
+	return true
+}
+
+// compatTake stores a line of a run that an agent of CDKTR has, or had: its last lines come beside the word that the run
+// has ended, and later. They are numbered as they come.
+func (p *principal) compatTake(record *compatRecord) {
+	in := p.compatFlow(record)
+	var r *Run
+	if in != nil {
+		r = p.state.Runs[in.run]
+	}
+	if r == nil || r.Lease != in.lease || r.State == runQueued {
+		if p.compat.stray++; p.compat.stray&(p.compat.stray-1) == 0 { // the 1st, 2nd, 4th, 8th ...
+			p.cfg.Log.Warn("output of a run that is not known", "workflow", compatEcho(record.workflow), "instance", compatEcho(record.instance), "so_far", p.compat.stray)
+		}
+		return
+	}
+	task := compatTaskOf(in, p.compatSpec(r.ID), record)
+	if r.State == runRunning {
+		p.compatBegin(in)
+		if t := r.task(task); r.LogDay == "" && t != nil { // readers find output from the start of the first task on
+			p.compatTaskReport(in, task, compatRunning)
+		}
+		in.lines = p.lines[r.ID]
+	}
+	in.lines++
+	line := LogLine{Time: stampOf(record.at), Run: r.ID, N: in.lines, Task: task, Attempt: 1, Stream: "o"}
+	if record.level == "ERROR" {
+		line.Stream = "e"
+	}
+	text := record.payload
+	if rest, ok := strings.CutPrefix(text, "STDOUT "); ok {
+		line.Stream, text = "o", rest
+	} else if rest, ok := strings.CutPrefix(text, "STDERR "); ok {
+		line.Stream, text = "e", rest
+	}
+	line.set([]byte(text))
+	if r.State == runRunning {
+		p.lines[r.ID] = in.lines
+	}
+	if err := p.logs.append(r.Workflow, []LogLine{line}); err != nil {
+		p.cfg.Log.Error("store output", "run", r.ID, "lost_lines", 1, "cause", err)
+	}
+	p.publishLines(r.Workflow, []LogLine{line})
+	p.touched[r.ID] = true
+}
+
+// compatFlow finds whose record it is, nil for nobody. After a restart of the principal an instance id may be new to us:
+// then it is that of the one run of the workflow that has none, if there is just one.
+func (p *principal) compatFlow(record *compatRecord) *compatInstance {
+	if in := p.compat.byFlow[compatKey{record.workflow, record.instance}]; in != nil || !compatWord(record.instance) {
+		return in
+	}
+	var loose *Run
+	for _, id := range p.active[record.workflow] {
+		r := p.state.Runs[id]
+		a := p.state.Agents[r.Agent]
+		if a == nil || a.Epoch != compatEpoch || r.State != runRunning || r.Started.IsZero() || p.compatBound(r) {
+			continue
+		}
+		if loose != nil {
+			return nil
+		}
+		loose = r
+	}
+	if loose == nil {
+		return nil
+	}
+	return p.compatBind(record.instance, loose)
+}
+
+// compatTaskOf gives the id of the task that a record is of: by its instance, else by its name, else the name.
+func compatTaskOf(in *compatInstance, spec *Workflow, record *compatRecord) string {
+	if task := in.tasks[record.taskInstance]; task != "" {
+		return task
+	}
+	if spec != nil {
+		for i := range spec.Tasks {
+			if t := &spec.Tasks[i]; orDefault(t.Name, t.ID) == record.task {
+				return t.ID
+			}
+		}
+	}
+	return strings.ToValidUTF8(compatEcho(record.task), "\uFFFD")
+}
+
+// compatSearch is one QUERYLOGS.
+type compatSearch struct {
+	from, to time.Time // from on, before to
+	run      string    // "" is any
+	verbose  bool
+	found    []compatFound
+	bytes    int // of found
+	looked   int // lines
+}
+
+// compatFound is a line that was found, as it goes into the reply.
+type compatFound struct {
+	at   time.Time
+	text string
+}
+
+// compatQuery searches the stored output: the newest lines that fit into a reply, oldest first.
+func (p *principal) compatQuery(c *compatCall) {
+	s := &compatSearch{to: p.cfg.now(), run: c.args[3], verbose: len(c.args) > 4 && c.args[4] != ""}
+	if c.args[0] != "" {
+		s.to = compatMoment(c.args[0])
+	}
+	s.from = s.to.Add(-compatQueryRange)
+	if c.args[1] != "" {
+		s.from = compatMoment(c.args[1])
+	}
+	if p.compat.queries >= compatMaxQueries {
+		c.refuse(refuse(codeBusy, "Failed to read logs: %d searches are under way", p.compat.queries))
+		return
+	}
+	for _, in := range p.compat.order { // the id that its agent gave a run is as good as ours
+		if in.id == s.run && (c.args[2] == "" || c.args[2] == in.workflow) {
+			s.run = in.run
+		}
+	}
+	specs := map[string]*Workflow{}
+	if c.args[2] != "" {
+		specs[c.args[2]] = nil
+	} else {
+		for id := range p.state.Workflows {
+			specs[id] = nil
+		}
+		for id := range p.active {
+			specs[id] = nil
+		}
+	}
+	for id := range specs {
+		if f := p.files[id]; f != nil {
+			specs[id] = f.Spec
+		} else if run := p.newestRun(id); run != "" {
+			specs[id] = p.compatSpec(run)
+		}
+	}
+	p.compat.queries++
+	p.workers.Go(func() {
+		reply, err := p.compatSearched(c, s, specs)
+		p.call(func() { p.compat.queries-- })
+		switch {
+		case errors.Is(err, errCompatGone):
+		case err != nil:
+			c.refuse(refuse(codeInternal, "Failed to read logs: %v", err))
+		default:
+			c.success(reply)
+		}
+	})
+}
+
+// compatMoment reads milliseconds that were checked before.
+func compatMoment(word string) time.Time {
+	millis, _ := compatMillis(word)
+	return time.UnixMilli(int64(min(millis, compatMaxMillis)))
+}
+
+// compatSearched goes through the output of the workflows and writes the reply.
+func (p *principal) compatSearched(c *compatCall, s *compatSearch, specs map[string]*Workflow) (string, error) {
+	for _, workflow := range sortedKeys(specs) {
+		if err := p.compatScan(c, s, workflow, specs[workflow]); err != nil {
+			return "", err
+		}
+	}
+	s.trim(compatMaxReply - len("[]"))
+	var b strings.Builder
+	b.WriteByte('[')
+	for i, f := range s.found {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(f.text)
+	}
+	b.WriteByte(']')
+	return b.String(), nil
+}
+
+// compatScan goes through the output of one workflow. A line lies in the file of the day on which it came, which is not
+// before the day that its agent's clock said, but for a clock that is ahead.
+func (p *principal) compatScan(c *compatCall, s *compatSearch, workflow string, spec *Workflow) error {
+	folder := idFolder(workflow)
+	spans, err := p.logs.spans(folder, logPlace{Day: s.from.Add(-24 * time.Hour).UTC().Format(logDayLayout)})
+	if err != nil {
+		return err
+	}
+	from, to := s.from.UTC().Format(stampLayout), s.to.UTC().Format(stampLayout)
+	for _, span := range spans {
+		_, err := p.logs.scan(folder, span, func(text []byte) error {
+			if s.looked++; s.looked%compatLook == 0 && p.compatGone(c) {
+				return errCompatGone
+			}
+			if s.run != "" {
+				if _, ok := logAfter(text, logNeedle(s.run)); !ok {
+					return nil
+				}
+			}
+			if bytes.HasPrefix(text, []byte(compatFront)) && len(text) > len(compatFront)+len(from) {
+				at := string(text[len(compatFront):][:len(from)]) // times are as long as each other, and sort as text
+				if at < from || at >= to {
+					return nil
+				}
+			}
+			line, err := logDecode(text)
+			if err != nil || line.Time.Before(s.from) || !line.Time.Before(s.to) || s.run != "" && line.Run != s.run {
+				return nil
+			}
+			record := compatRecordOf(workflow, spec, &line)
+			s.add(line.Time.Time, compatJSON(record.line(s.verbose)))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compatGone says whether nobody waits for the answer any more.
+func (p *principal) compatGone(c *compatCall) bool {
+	select {
+	case <-c.conn.Done():
+		return true
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// add keeps a line that was found. Twice as much as a reply holds is kept at most.
+func (s *compatSearch) add(at time.Time, text string) {
+	s.found = append(s.found, compatFound{at, text})
+	if s.bytes += len(text) + 1; s.bytes > 2*compatMaxReply {
+		s.trim(compatMaxReply)
+	}
+}
+
+// trim sorts what was found and keeps the newest of it.
+func (s *compatSearch) trim(limit int) {
+	slices.SortStableFunc(s.found, func(a, b compatFound) int { return a.at.Compare(b.at) })
+	first, kept := len(s.found), 0
+	for first > 0 && kept+len(s.found[first-1].text)+1 <= limit {
+		first--
+		kept += len(s.found[first].text) + 1
+	}
+	s.found, s.bytes = slices.Clone(s.found[first:]), kept
+}

@@ -1,0 +1,138 @@
+// completion.go: completion for shells. The scripts are three lines each; what fits is worked out here, from the table
+// of verbs and, for ids, by asking the principal if it answers at once. May use what cli.go may.
+
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// completionPatience is how long a key press may wait for the principal.
+const completionPatience = 400 * time.Millisecond
+
+// completionScripts is what each shell is to read.
+var completionScripts = map[string]string{
+	"bash": `_cdktr() {
+  local IFS=$'\n'
+  COMPREPLY=($(compgen -W "$(cdktr completion words -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" -- "${COMP_WORDS[COMP_CWORD]}"))
+}
+complete -o default -F _cdktr cdktr
+`,
+	"zsh": `#compdef cdktr
+_cdktr() {
+  local -a found
+  found=(${(f)"$(cdktr completion words -- "${(@)words[2,CURRENT]}" 2>/dev/null)"})
+  if (( $#found )); then compadd -a found; else _files; fi
+}
+compdef _cdktr cdktr
+`,
+	"fish": `function __cdktr_words
+  set -l words (commandline -opc) (commandline -ct)
+  cdktr completion words -- $words[2..-1] 2>/dev/null
+end
+complete -c cdktr -f -a '(__cdktr_words)'
+complete -c cdktr -n '__fish_seen_subcommand_from run validate graph' -F
+`,
+}
+
+// completionVerbs is the verbs that help a shell.
+func completionVerbs() []cliVerb {
+	return []cliVerb{{name: "completion", args: "bash|zsh|fish", help: "print a script that completes verbs, flags and ids", run: runCompletion,
+		examples: []string{"source <(cdktr completion bash)          # in ~/.bashrc", "cdktr completion zsh > ~/.zfunc/_cdktr     # a folder of $fpath",
+			"cdktr completion fish > ~/.config/fish/completions/cdktr.fish"}}}
+}
+
+func runCompletion(ctx context.Context, c *cli, args []string) error {
+	if len(args) > 0 && args[0] == "words" {
+		for _, word := range c.completions(ctx, args[1:]) {
+			if _, err := fmt.Fprintln(c.out, word); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	shell, err := oneArg(args, "completion", "shell: bash, zsh or fish")
+	if err != nil {
+		return err
+	}
+	script, ok := completionScripts[shell]
+	if !ok {
+		return usageError("no completion for %q: there is bash, zsh and fish", shell)
+	}
+	_, err = fmt.Fprint(c.out, script)
+	return err
+}
+
+// completions gives what the last of the words on a command line can become.
+func (c *cli) completions(ctx context.Context, words []string) []string {
+	if len(words) == 0 {
+		words = []string{""}
+	}
+	last := words[len(words)-1]
+	verb, rest, err := cliFind(words[:len(words)-1])
+	var all []string
+	switch {
+	case err != nil || verb == nil:
+		for _, v := range cliVerbs() {
+			parts := strings.Fields(v.name)
+			if n := len(words) - 1; n < len(parts) && slices.Equal(parts[:n], words[:n]) {
+				all = append(all, parts[n])
+			}
+		}
+	case strings.HasPrefix(last, "-"):
+		f := newCLIFlags(verb.name)
+		if verb.flags != nil {
+			verb.flags(f)
+		}
+		f.VisitAll(func(fl *flag.Flag) {
+			dashes := "--"
+			if len(fl.Name) == 1 {
+				dashes = "-"
+			}
+			all = append(all, dashes+fl.Name)
+		})
+	case len(rest) == 0 || strings.Contains(verb.args, "..."):
+		all = c.completionIDs(ctx, verb.args)
+	}
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(word string) bool { return !strings.HasPrefix(word, last) })
+}
+
+// completionIDs asks the principal for the ids that a verb takes, by the words in its usage.
+func (c *cli) completionIDs(ctx context.Context, args string) []string {
+	ctx, cancel := context.WithTimeout(ctx, completionPatience)
+	defer cancel()
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return nil
+	}
+	defer conn.close()
+	var ids []string
+	if strings.Contains(args, "ID") || strings.Contains(args, "PATTERN") {
+		if r, err := conn.ask(ctx, Request{Op: "ls"}); err == nil {
+			for _, w := range r.Workflows {
+				ids = append(ids, w.Workflow)
+			}
+		}
+	}
+	if strings.Contains(args, "RUN") {
+		if r, err := conn.ask(ctx, Request{Op: "ps", All: true, N: 20}); err == nil {
+			for _, run := range r.Runs {
+				ids = append(ids, run.ID)
+			}
+		}
+	}
+	if strings.Contains(args, "AGENT") {
+		if r, err := conn.ask(ctx, Request{Op: "agents"}); err == nil {
+			for _, a := range r.Agents {
+				ids = append(ids, a.Name)
+			}
+		}
+	}
+	return ids
+}

@@ -1,0 +1,239 @@
+// config.go: settings and where they come from: a flag, the environment, the configuration file, the default, in this
+// order. Uses nothing of the package.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// configFileDefault is read when it is there and --config names no other.
+const configFileDefault = "/etc/cdktr/config.yml"
+
+// configSocket is the socket's name within the runtime folder.
+const configSocket = "cdktr.sock"
+
+// configKey is one setting. Env names what sets it, CDKTR's own names last.
+type configKey struct {
+	name string
+	env  []string
+	help string
+}
+
+// configKeys is every setting there is.
+var configKeys = []configKey{
+	{"principal", []string{"CDKTR_PRINCIPAL", "CDKTR_PRINCIPAL_HOST"}, "where clients and agents find the principal: ipc://PATH, tcp://HOST:PORT or ssh://[USER@]HOST"},
+	{"credential", []string{"CDKTR_CREDENTIAL"}, "the file that lets a client or an agent in over tcp://"},
+	{"insecure", []string{"CDKTR_INSECURE"}, "tcp:// without keys: loopback, or any"},
+	{"bind", []string{"CDKTR_BIND"}, "addresses on which the principal listens beside its socket: tcp://ADDR:PORT,..."},
+	{"socket_group", []string{"CDKTR_SOCKET_GROUP"}, "group whose members may use the principal's socket"},
+	{"state", []string{"CDKTR_STATE"}, "folder of the journal, history, output and spool"},
+	{"workflows", []string{"CDKTR_WORKFLOWS", "CDKTR_WORKFLOW_DIR"}, "folder of workflow files"},
+	{"socket", []string{"CDKTR_SOCKET"}, "path of the principal's socket"},
+	{"timezone", []string{"CDKTR_TIMEZONE"}, "time zone of schedules that name none"},
+	{"name", []string{"CDKTR_AGENT_NAME"}, "name of the agent"},
+	{"labels", []string{"CDKTR_AGENT_LABELS"}, "labels of the agent: k=v,k=v"},
+	{"capacity", []string{"CDKTR_AGENT_CAPACITY", "CDKTR_AGENT_MAX_CONCURRENCY"}, "runs that the agent takes at once"},
+	{"grace", []string{"CDKTR_GRACE"}, "time between TERM and KILL when a task is stopped"},
+	{"drain_timeout", []string{"CDKTR_DRAIN_TIMEOUT"}, "how long a stopping agent waits for its runs"},
+	{"retain_age", []string{"CDKTR_RETAIN_AGE"}, "how long output and history are kept; 0: for ever"},
+	{"retain_runs", []string{"CDKTR_RETAIN_RUNS"}, "how many runs of a workflow its history keeps; 0: all"},
+	{"retain_bytes", []string{"CDKTR_RETAIN_BYTES"}, "how many bytes of output and history are kept; 0: no bound"},
+	{"log_level", []string{"CDKTR_LOG_LEVEL"}, "debug, info, warn or error"},
+}
+
+// configValue is a setting and where it came from.
+type configValue struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+	From  string `json:"from"`
+}
+
+// config is every setting with its value.
+type config struct{ values map[string]configValue }
+
+// configLoad settles every key. flags holds what the command line set; file is --config, "" for the default file,
+// which need not be there.
+func configLoad(flags map[string]string, file string, getenv func(string) string) (*config, error) {
+	fromFile, name, err := configRead(file)
+	if err != nil {
+		return nil, err
+	}
+	c := &config{values: map[string]configValue{}}
+	for _, key := range configKeys {
+		v := configValue{key.name, "", "default"}
+		for _, env := range key.env {
+			if text := configEnv(env, getenv); text != "" && v.From == "default" {
+				v.Value, v.From = text, "environment "+env
+			}
+		}
+		if text, ok := fromFile[key.name]; ok && v.From == "default" {
+			v.Value, v.From = text, "file "+name
+		}
+		if text, ok := flags[key.name]; ok {
+			v.Value, v.From = text, "flag --"+strings.ReplaceAll(key.name, "_", "-")
+		}
+		c.values[key.name] = v
+	}
+	c.fillDefaults(getenv)
+	return c, nil
+}
+
+// configEnv gives what a variable sets. CDKTR names the principal by two: a host and a port.
+func configEnv(name string, getenv func(string) string) string {
+	text := getenv(name)
+	if name != "CDKTR_PRINCIPAL_HOST" {
+		return text
+	}
+	if text == "" || text == "0.0.0.0" { // the latter is where a principal listens, not where one is
+		return ""
+	}
+	port := getenv("CDKTR_PRINCIPAL_PORT")
+	if port == "" {
+		port = "5561"
+	}
+	return "tcp://" + text + ":" + port
+}
+
+// get gives the value of a key.
+func (c *config) get(key string) string { return c.values[key].Value }
+
+// list gives every setting in the order of configKeys.
+func (c *config) list() []configValue {
+	var list []configValue
+	for _, key := range configKeys {
+		list = append(list, c.values[key.name])
+	}
+	return list
+}
+
+// set gives a key that nothing has set yet its default.
+func (c *config) set(key, value, from string) {
+	if v := c.values[key]; v.Value == "" {
+		c.values[key] = configValue{key, value, from}
+	}
+}
+
+// fillDefaults settles what depends on the machine and on other settings.
+func (c *config) fillDefaults(getenv func(string) string) {
+	if dir := getenv("STATE_DIRECTORY"); dir != "" {
+		c.set("state", dir, "environment STATE_DIRECTORY")
+	}
+	home := getenv("HOME")
+	if home == "" {
+		home = "/"
+	}
+	c.set("state", filepath.Join(home, ".local/state/cdktr"), "default")
+	path, from := configSocketPath(getenv, c.get("state"))
+	c.set("socket", path, from)
+	if c.get("credential") == "" { // else that names it
+		c.set("principal", "ipc://"+c.get("socket"), c.values["socket"].From)
+	}
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "agent"
+	}
+	for key, value := range map[string]string{"workflows": "workflows", "timezone": "Local", "name": host,
+		"capacity": fmt.Sprint(runtime.NumCPU()), "grace": "10s", "drain_timeout": "1m", "log_level": "info",
+		"retain_age": "90d", "retain_runs": "1000", "retain_bytes": "512M"} {
+		c.set(key, value, "default")
+	}
+}
+
+// configSocketPath finds the folder of the socket: the first that is set or can be made. One that has a socket in it
+// already goes first, so that a client finds a principal that was started with another environment than its own.
+func configSocketPath(getenv func(string) string, state string) (path, from string) {
+	type place struct{ dir, from string }
+	var places []place
+	for _, env := range []string{"RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"} {
+		if dir := getenv(env); dir != "" {
+			places = append(places, place{dir, "environment " + env})
+		}
+	}
+	places = append(places, place{"/run/cdktr", "default"}, place{state, "the state folder"})
+	for _, p := range places {
+		if info, err := os.Stat(filepath.Join(p.dir, configSocket)); err == nil && info.Mode()&fs.ModeSocket != 0 {
+			return filepath.Join(p.dir, configSocket), p.from
+		}
+	}
+	for _, p := range places {
+		if p.dir == "/run/cdktr" && os.Getuid() != 0 {
+			continue
+		}
+		return filepath.Join(p.dir, configSocket), p.from
+	}
+	return filepath.Join(state, configSocket), "the state folder"
+}
+
+// configRead reads the configuration file: one level of keys and values.
+func configRead(file string) (values map[string]string, name string, err error) {
+	name = file
+	if name == "" {
+		name = configFileDefault
+	}
+	text, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) && file == "" {
+		return nil, name, nil
+	}
+	if err != nil {
+		return nil, name, fmt.Errorf("read configuration: %w", err)
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return nil, name, fmt.Errorf("read configuration %s: %w", name, err)
+	}
+	values = map[string]string{}
+	if len(doc.Content) == 0 {
+		return values, name, nil
+	}
+	if doc.Content[0].Kind != yaml.MappingNode {
+		return nil, name, fmt.Errorf("read configuration %s: want lines of `key: value`", name)
+	}
+	for i := 0; i+1 < len(doc.Content[0].Content); i += 2 {
+		key, value := doc.Content[0].Content[i], doc.Content[0].Content[i+1]
+		if !configKnown(key.Value) {
+			return nil, name, fmt.Errorf("%s:%d:%d: unknown setting %q (cdktr config lists them)", name, key.Line, key.Column, key.Value)
+		}
+		text, err := configScalar(value, key.Value == "labels")
+		if err != nil {
+			return nil, name, fmt.Errorf("%s:%d:%d: %s: %w", name, value.Line, value.Column, key.Value, err)
+		}
+		values[key.Value] = text
+	}
+	return values, name, nil
+}
+
+func configKnown(name string) bool {
+	for _, key := range configKeys {
+		if key.name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// configScalar gives a value as text; where pairs says so it may be written as a map.
+func configScalar(n *yaml.Node, pairs bool) (string, error) {
+	switch {
+	case n.Kind == yaml.ScalarNode:
+		return n.Value, nil
+	case n.Kind == yaml.MappingNode && pairs:
+		var parts []string
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Kind != yaml.ScalarNode || n.Content[i+1].Kind != yaml.ScalarNode {
+				return "", errors.New("want lines of `name: value`")
+			}
+			parts = append(parts, n.Content[i].Value+"="+n.Content[i+1].Value)
+		}
+		return strings.Join(parts, ","), nil
+	}
+	return "", errors.New("want a single value")
+}

@@ -1,0 +1,133 @@
+// dial.go: from the settings to a connection: which endpoint, with which keys, and what a connection that does not come
+// about means for the exit code. May use auth, client, command, config, term and wire.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+)
+
+const (
+	dialHeartbeat  = 5 * time.Second // over a network: a principal that is gone is seen in two
+	dialSSHTimeout = 40 * time.Second
+	dialAskTimeout = 5 * time.Minute // somebody types a password
+)
+
+// dialTarget is where the principal is, and how to get in.
+type dialTarget struct {
+	endpoint string
+	opt      wireOptions
+	timeout  time.Duration
+	name     string // of the credential, "" without one
+}
+
+// dialTo settles where the principal is. A daemon is asked nothing by ssh.
+func (c *cli) dialTo(daemon bool) (*dialTarget, error) {
+	t := &dialTarget{timeout: clientTimeout}
+	insecure, err := c.insecure()
+	if err != nil {
+		return nil, err
+	}
+	t.opt.Insecure, t.opt.InsecureAny = insecure == insecureLoopback, insecure == insecureAny
+	if file := c.cfg.get("credential"); file != "" {
+		cred, err := credentialRead(file)
+		if err != nil {
+			return nil, &exitError{code: exitUsage, err: err}
+		}
+		c.cfg.set("principal", cred.Endpoint, "credential "+file)
+		t.opt.CurveClient = &curveClient{Pair: cred.Pair, Server: cred.Server}
+		t.name = cred.Name
+	}
+	t.endpoint = c.cfg.get("principal")
+	scheme, _, _ := strings.Cut(t.endpoint, "://")
+	switch scheme {
+	case "ssh":
+		_, err = wireSSHParse(t.endpoint)
+		t.opt.SSH = strings.Fields(c.getenv("CDKTR_SSH"))
+		_, _, terminal := termOf(c.err)
+		t.opt.SSHAsk = terminal && !daemon
+		t.opt.Heartbeat, t.timeout = dialHeartbeat, dialSSHTimeout
+		if t.opt.SSHAsk {
+			t.timeout = dialAskTimeout
+		}
+	case "tcp":
+		t.opt.Heartbeat = dialHeartbeat
+		if t.opt.CurveClient == nil && insecure == "" {
+			return nil, &exitError{code: exitUsage, err: fmt.Errorf("%s needs a key: name a credential with --credential FILE or CDKTR_CREDENTIAL", t.endpoint),
+				hint: "on the principal's box: cdktr authorize --new NAME --role operator -o FILE"}
+		}
+		fallthrough
+	default:
+		_, _, err = wireEndpointParse(t.endpoint)
+	}
+	if t.endpoint == "" {
+		err = errors.New("the credential names no endpoint: give it with --principal tcp://HOST:PORT")
+	}
+	if err != nil {
+		return nil, &exitError{code: exitUsage, err: err}
+	}
+	return t, nil
+}
+
+// dial connects once; an agent calls it again and again.
+func (t *dialTarget) dial(ctx context.Context) (wireConn, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	return wireDial(ctx, t.endpoint, t.opt)
+}
+
+// agentNameOf gives an agent its name: that of its credential, which it must be, unless it has none.
+func agentNameOf(setting configValue, t *dialTarget) (string, error) {
+	switch {
+	case t.name == "" || t.opt.CurveClient == nil || setting.Value == t.name:
+		return setting.Value, nil
+	case setting.From != "default":
+		return "", usageError("the credential is for the agent %s, and %s names it %s: leave that out", t.name, setting.From, setting.Value)
+	}
+	return t.name, nil
+}
+
+// dial connects to the principal that the settings name.
+func (c *cli) dial(ctx context.Context) (*client, error) {
+	t, err := c.dialTo(false)
+	if err != nil {
+		return nil, err
+	}
+	limited, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	conn, err := clientDial(limited, t.endpoint, t.opt)
+	switch {
+	case errors.Is(err, errWireUnauthorized):
+		return nil, &exitError{code: exitNotAllowed, err: err, hint: fmt.Sprintf("on the principal's box: cdktr authorize NAME '%s' --role ROLE", t.opt.CurveClient.Pair.Public)}
+	case errors.Is(err, fs.ErrPermission):
+		return nil, &exitError{code: exitNotAllowed, err: err, hint: "the principal's user, root and, with --socket-group, its group may use it"}
+	case err != nil && strings.HasPrefix(t.endpoint, "ipc:"):
+		return nil, &exitError{code: exitUnreachable, err: err, hint: "is it running? start one with `cdktr start principal --with-agent`, or name it with --principal"}
+	case err != nil && strings.Contains(err.Error(), errCurveHello.Error()):
+		return nil, &exitError{code: exitUnreachable, err: err, hint: "the credential is for another principal, or this one has a new key: cdktr keygen --show-server on its box prints it"}
+	case err != nil:
+		return nil, &exitError{code: exitUnreachable, err: err}
+	}
+	return conn, nil
+}
+
+// What --insecure may say.
+const (
+	insecureLoopback = "loopback"
+	insecureAny      = "any"
+)
+
+// insecure gives the setting of that name, checked.
+func (c *cli) insecure() (string, error) {
+	switch v := c.cfg.get("insecure"); v {
+	case "", insecureLoopback, insecureAny:
+		return v, nil
+	default:
+		return "", usageError("insecure: %q is neither %s nor %s", v, insecureLoopback, insecureAny)
+	}
+}

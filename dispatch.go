@@ -1,0 +1,560 @@
+// dispatch.go: the principal's side of its agents: who is connected, which run goes to whom, what comes back, and what
+// becomes of the runs of an agent that goes silent. All of it runs on the principal's loop, but for runAgentLink, which
+// reads one agent's connection. A run is active on one agent at most: each assignment has a number, the lease, and what
+// an agent says of an earlier lease is void.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// dispatchAckBytes of output held unacknowledged make the principal ask for an fsync before the lazy one is due.
+	dispatchAckBytes = 256 << 10
+	// dispatchMaxFailovers bounds how often a run is given to another agent because its agent was lost, beyond the
+	// retries of its workflow: a run that kills its agent must not go round for ever.
+	dispatchMaxFailovers = 3
+)
+
+// agentLink is one connected agent.
+type agentLink struct {
+	name    string
+	conn    wireConn
+	grant   *authGrant
+	by      string // whose key or user, and from where, for the audit trail
+	from    string
+	epoch   string
+	near    bool // it lives in this process, and cannot go silent
+	heard   time.Time
+	doubted time.Time      // when it was found silent for too long; zero: it was not
+	last    uint64         // the newest number it had spooled when it said hello
+	held    map[string]int // runs it said it holds, with their leases
+	leaving bool           // it is going away: it may be given no more
+	synced  bool           // what it had spooled has arrived: it may be given runs
+	folded  uint64         // newest number taken in
+	acked   uint64         // newest number acknowledged
+	unsafe  int            // bytes taken in since the last acknowledgement
+}
+
+// runAgentLink reads what a connected agent says until the connection ends, then takes the agent off. It is the
+// goroutine of that connection; hello is its first message.
+func (p *principal) runAgentLink(conn wireConn, grant *authGrant, hello *agentMsg) {
+	by, from := peerName(conn.Peer())
+	link := &agentLink{name: hello.Agent, conn: conn, grant: grant, by: by, from: from, near: conn.Peer().Transport == wireMemory,
+		epoch: hello.Epoch, last: hello.Last}
+	if !p.call(func() { p.welcome(link, hello) }) {
+		conn.Close()
+		return
+	}
+	for {
+		frames, err := conn.Recv()
+		if err != nil {
+			break
+		}
+		_, body, err := protoSplit(frames)
+		m := &agentMsg{}
+		if err == nil {
+			err = protoDecode(body, m)
+		}
+		if err != nil {
+			p.cfg.Log.Warn("agent sent what cannot be read", "agent", link.name, "cause", err)
+			break
+		}
+		if !p.call(func() { p.hear(link, m, len(body)) }) {
+			break
+		}
+	}
+	conn.Close()
+	p.call(func() { p.dropLink(link, "connection closed") })
+}
+
+// welcome takes an agent in: its runs are compared with the state, and it is told from where to send its spool.
+func (p *principal) welcome(link *agentLink, m *agentMsg) {
+	if reason := p.unwelcome(link, m); reason != "" {
+		link.send(&agentMsg{Op: msgRefused, Reason: reason})
+		p.workers.Go(func() { link.conn.Close() }) // after these words are out; the loop does not wait for that
+		return
+	}
+	now := p.cfg.now()
+	link.heard, link.held = now, map[string]int{}
+	if a := p.state.Agents[link.name]; a != nil && a.Epoch == link.epoch {
+		link.folded = a.N
+	}
+	// The state holds the numbers of events; those of output, and all that was acknowledged to an agent that was
+	// forgotten since, are known to the agent alone.
+	link.folded = max(link.folded, m.N)
+	link.acked = link.folded
+	p.links[link.name] = link
+	delete(p.losing, link.name)
+	p.emit(&Event{Kind: evAgentUp, Agent: link.name, Epoch: link.epoch, Labels: m.Labels, Capacity: m.Capacity, Build: m.Version,
+		By: link.by, From: link.from})
+	link.send(&agentMsg{Op: msgWelcome, N: link.folded, Clock: stampOf(now)})
+	for _, h := range m.Holds {
+		r := p.state.Runs[h.Run]
+		switch {
+		case r == nil || r.Agent != link.name || r.Lease != h.Lease || !runActive(r.State) && !r.Lost:
+			link.send(&agentMsg{Op: msgCancel, Run: h.Run, Drop: true, Reason: "this run is no longer this agent's"})
+			continue
+		case r.Lost:
+			p.emit(&Event{Kind: evAdopted, Run: r.ID, Workflow: r.Workflow, Agent: link.name, Reason: "the agent came back with it"})
+			p.readLines(r)
+		case r.Cancelling != "":
+			link.send(&agentMsg{Op: msgCancel, Run: r.ID, Reason: r.Cancelling})
+		}
+		link.held[h.Run] = h.Lease
+	}
+	p.trySync(link)
+}
+
+// unwelcome says why an agent may not come in, "" when it may. A second connection of the same agent replaces the
+// first; another agent with its name is refused while the first is there.
+func (p *principal) unwelcome(link *agentLink, m *agentMsg) string {
+	if m.Agent == "" || m.Epoch == "" || m.Capacity < 1 {
+		return "a hello needs a name, an epoch and a capacity of at least 1"
+	}
+	if g := link.grant; g.Name != "" && g.Name != m.Agent { // a key is an agent's identity: it speaks for no other
+		return fmt.Sprintf("this key is agent %q, not %q: start the agent with --name %s", g.Name, m.Agent, g.Name)
+	}
+	other := p.links[link.name]
+	if other == nil {
+		return ""
+	}
+	if other.epoch != link.epoch {
+		return fmt.Sprintf("another agent named %q is connected: start this one with another --name", link.name)
+	}
+	p.dropLink(other, "replaced by a new connection")
+	other.conn.Cut(nil)
+	return ""
+}
+
+// readLines looks up how many lines of a run's output are stored, where the loop has forgotten it. When the disk does not
+// answer that is taken for as many as were found: lines may be stored twice then, none is lost.
+func (p *principal) readLines(r *Run) {
+	n, err := p.logs.lastNumber(r.Workflow, r.ID, logPlace{r.LogDay, r.LogAt})
+	if err != nil {
+		p.cfg.Log.Error("count stored output", "run", r.ID, "cause", err)
+	}
+	p.lines[r.ID] = n
+}
+
+// trySync marks an agent as ready for runs once all that it had spooled before has arrived. Runs that it was given and
+// does not hold are lost: it was started again, or never got them.
+func (p *principal) trySync(link *agentLink) {
+	if link.synced || link.folded < link.last {
+		return
+	}
+	link.synced, p.assignable = true, true
+	for _, r := range p.runsOf(link.name) {
+		if link.held[r.ID] != r.Lease {
+			p.loseRun(r, "agent "+link.name+" was restarted while it ran", true)
+		}
+	}
+	link.held = nil
+}
+
+// runsOf lists the running runs of an agent, oldest first.
+func (p *principal) runsOf(agent string) []*Run {
+	var runs []*Run
+	if p.running[agent] == 0 {
+		return nil
+	}
+	for _, ids := range p.active {
+		for _, id := range ids {
+			if r := p.state.Runs[id]; r.State == runRunning && r.Agent == agent {
+				runs = append(runs, r)
+			}
+		}
+	}
+	return runs
+}
+
+// loseRun ends what an agent had of a run: the run goes back to the queue where that is safe or asked for, else it is
+// over as crashed. told: the agent has said all it knows, so that what it did not begin was not begun. An agent that is
+// silent may be at it.
+func (p *principal) loseRun(r *Run, reason string, told bool) {
+	spec := p.state.Versions[r.Version]
+	switch {
+	case r.Cancelling != "":
+		p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, Reason: r.Cancelling})
+	case told && r.Started.IsZero():
+		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt, Reason: reason + "; it had not begun"})
+	case spec != nil && spec.failover() == failoverRerun && r.Attempt <= spec.Retries+dispatchMaxFailovers:
+		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, Reason: reason})
+	default:
+		p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, Agent: r.Agent, State: runCrashed, Reason: reason})
+	}
+}
+
+// dropLink takes an agent's connection off. Its runs go on over there; they are given up when it stays away, which counts
+// from its last word: a connection that was cut for its silence is not waited for twice.
+func (p *principal) dropLink(link *agentLink, reason string) {
+	if p.links[link.name] != link {
+		return
+	}
+	delete(p.links, link.name)
+	p.emit(&Event{Kind: evAgentLost, Agent: link.name, Reason: reason})
+	if p.running[link.name] > 0 {
+		now := p.cfg.now()
+		at := now.Add(agentLostAfter)
+		if !link.near {
+			at = link.heard.Add(agentLostAfter)
+		}
+		if soon := now.Add(agentDoubt); at.Before(soon) { // it may be at the door again: we may have slept
+			at = soon
+		}
+		p.losing[link.name] = at
+	}
+}
+
+// giveUpLost drops agents that have been silent for too long, and gives up the runs of those that stayed away. Silence
+// is looked at twice: after a sleep of this machine, or of this process, what agents said meanwhile is still to be read.
+// It looks when one of them may be due, not at every turn of the loop: there may be a thousand.
+func (p *principal) giveUpLost(now time.Time) {
+	p.compatGiveUp(now)
+	if now.Before(p.nextLoss) {
+		return
+	}
+	p.nextLoss = now.Add(agentLostAfter) // an agent that comes, is heard or is dropped from now on is due no sooner
+	for _, name := range sortedKeys(p.links) {
+		link := p.links[name]
+		due := link.heard.Add(agentLostAfter)
+		switch {
+		case link.near:
+		case now.Before(due):
+			link.doubted = time.Time{}
+			p.nextLoss = dispatchEarlier(p.nextLoss, due)
+		case link.doubted.IsZero():
+			link.doubted = now
+			p.nextLoss = dispatchEarlier(p.nextLoss, now.Add(agentDoubt))
+		case now.Sub(link.doubted) < agentDoubt:
+			p.nextLoss = dispatchEarlier(p.nextLoss, link.doubted.Add(agentDoubt))
+		default:
+			p.dropLink(link, fmt.Sprintf("silent for %s", agentLostAfter))
+			link.conn.Cut(nil)
+			p.losing[name] = now
+		}
+	}
+	for _, name := range sortedKeys(p.losing) {
+		if now.Before(p.losing[name]) {
+			p.nextLoss = dispatchEarlier(p.nextLoss, p.losing[name])
+			continue
+		}
+		delete(p.losing, name)
+		for _, r := range p.runsOf(name) {
+			p.loseRun(r, "agent "+name+" was lost", false)
+		}
+	}
+}
+
+// dispatchEarlier gives the earlier of two times.
+func dispatchEarlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// mayLose says whether there is an agent whose silence would matter.
+func (p *principal) mayLose() bool {
+	if len(p.losing) > 0 {
+		return true
+	}
+	for _, link := range p.links { // at most one is near
+		if !link.near {
+			return true
+		}
+	}
+	return false
+}
+
+// hear takes in one message of an agent; size is its length in bytes.
+func (p *principal) hear(link *agentLink, m *agentMsg, size int) {
+	if p.links[link.name] != link {
+		return
+	}
+	now := p.cfg.now()
+	link.heard, link.doubted = now, time.Time{}
+	switch m.Op {
+	case msgHeartbeat:
+		p.state.Agents[link.name].Seen = stampOf(now)
+		link.send(&agentMsg{Op: msgHeartbeat, Clock: stampOf(now)})
+	case msgDrain:
+		link.leaving = true
+	case msgReport:
+		if m.N <= m.Skip || m.N-m.Skip > link.folded+1 {
+			p.dropLink(link, fmt.Sprintf("a gap in its reports: %d after %d", m.N, link.folded))
+			link.conn.Cut(nil)
+			return
+		}
+		link.folded = max(link.folded, m.N-1) // with Skip: its disk lost some, or it was started again
+		for i := range m.Items {
+			if n := m.N + uint64(i); n > link.folded {
+				p.takeItem(link, &m.Items[i], n)
+				link.folded = n
+			}
+		}
+		link.unsafe += size
+		p.trySync(link)
+		p.ackLater(link)
+	default:
+		p.cfg.Log.Warn("agent sent a message that is not known", "agent", link.name, "op", m.Op)
+	}
+}
+
+// takeItem folds number n of an agent's reports: an event, or output.
+func (p *principal) takeItem(link *agentLink, item *agentItem, n uint64) {
+	if e := item.Event; e != nil {
+		e.Agent, e.Epoch, e.N, e.By, e.From = link.name, link.epoch, n, "", ""
+		p.takeEvent(link, e)
+		return
+	}
+	p.takeLines(link, item)
+	if a := p.state.Agents[link.name]; a != nil {
+		a.N = n
+	}
+}
+
+// takeEvent folds an agent's event, and what follows from it.
+func (p *principal) takeEvent(link *agentLink, e *Event) {
+	r := p.state.Runs[e.Run]
+	if r != nil {
+		e.Workflow = r.Workflow
+		if e.Kind == evTaskStarted && r.LogDay == "" {
+			place := p.logs.end(r.Workflow)
+			e.LogDay, e.LogAt = place.Day, place.At
+		}
+	}
+	switch e.Kind {
+	case evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished, evRunFinished:
+	default:
+		p.cfg.Log.Warn("agent reported an event that is not an agent's", "agent", link.name, "event", e.Kind)
+		return
+	}
+	if err := p.emit(e); err != nil {
+		p.cfg.Log.Warn("agent reported what does not fit", "agent", link.name, "cause", err)
+		return
+	}
+	if e.Kind == evRunFinished {
+		p.afterRun(r)
+	}
+}
+
+// afterRun looks at a run that its agent has ended: it may be due for another attempt.
+func (p *principal) afterRun(r *Run) {
+	spec := p.state.Versions[r.Version]
+	if spec == nil || r.Cancelling != "" {
+		return
+	}
+	switch {
+	case r.State == runFailed && r.Attempt <= spec.Retries:
+		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1,
+			Reason: fmt.Sprintf("retry %d of %d after: %s", r.Attempt, spec.Retries, r.Reason)})
+	case r.State == runCrashed && spec.failover() == failoverRerun && r.Attempt <= spec.Retries+dispatchMaxFailovers:
+		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, Reason: r.Reason})
+	}
+}
+
+// takeLines stores output that is not there yet. Output of an earlier lease is void: its numbers may be those of other
+// lines now.
+func (p *principal) takeLines(link *agentLink, item *agentItem) {
+	for lines := item.Lines; len(lines) > 0; {
+		r := p.state.Runs[lines[0].Run]
+		n := 1
+		for n < len(lines) && lines[n].Run == lines[0].Run {
+			n++
+		}
+		batch := lines[:n]
+		lines = lines[n:]
+		if r == nil || r.State != runRunning || r.Agent != link.name || r.Lease != item.Lease {
+			continue
+		}
+		for len(batch) > 0 && batch[0].N <= p.lines[r.ID] {
+			batch = batch[1:]
+		}
+		if len(batch) == 0 {
+			continue
+		}
+		p.lines[r.ID] = batch[len(batch)-1].N
+		if err := p.logs.append(r.Workflow, batch); err != nil {
+			p.cfg.Log.Error("store output", "run", r.ID, "lost_lines", len(batch), "cause", err)
+			p.retain.kick(errors.Is(err, syscall.ENOSPC))
+		}
+		p.publishLines(r.Workflow, batch)
+		p.touched[r.ID] = true
+	}
+}
+
+// ackLater acknowledges what an agent has reported, as soon as the events among it are on disk.
+func (p *principal) ackLater(link *agentLink) {
+	n := link.folded
+	p.batchSync = p.batchSync || link.unsafe >= dispatchAckBytes
+	p.lazily = append(p.lazily, func() { p.call(func() { link.ack(n) }) })
+}
+
+// ack tells the agent that everything up to n is safe.
+func (l *agentLink) ack(n uint64) {
+	if n <= l.acked {
+		return
+	}
+	l.acked, l.unsafe = n, 0
+	l.send(&agentMsg{Op: msgAck, N: n})
+}
+
+// send gives the agent a message. One that does not take what it is sent is cut off: it comes back when it can.
+func (l *agentLink) send(m *agentMsg) {
+	m.V = protoVersion
+	if !l.conn.TrySend(protoEncode(m)) {
+		l.conn.Cut(nil)
+	}
+}
+
+// assignQueued gives queued runs to agents, in the order of the queue, as far as agents have room.
+func (p *principal) assignQueued() {
+	if !p.assignable {
+		return
+	}
+	p.assignable = false
+	free := 0
+	for _, link := range p.links {
+		free += max(0, p.freeOf(link))
+	}
+	for i := 0; i < len(p.queue) && free > 0; {
+		r := p.queue[i]
+		spec := p.state.Versions[r.Version]
+		link := p.bestAgent(spec)
+		if link == nil || p.mustWait(r, spec) != "" {
+			i++
+			continue
+		}
+		p.assign(r, spec, link) // takes r out of the queue
+		free--
+	}
+}
+
+// freeOf gives how many more runs an agent may be given.
+func (p *principal) freeOf(link *agentLink) int {
+	a := p.state.Agents[link.name]
+	if a == nil || a.Draining || !link.synced || link.leaving {
+		return 0
+	}
+	return a.Capacity - p.running[link.name]
+}
+
+// bestAgent picks the agent with the most room among those whose labels match; nil when none has any.
+func (p *principal) bestAgent(spec *Workflow) *agentLink {
+	var best *agentLink
+	for _, link := range p.links {
+		free := p.freeOf(link)
+		if free <= 0 || !labelsMatch(spec.Agent, p.state.Agents[link.name].Labels) {
+			continue
+		}
+		if best == nil || free > p.freeOf(best) || free == p.freeOf(best) && link.name < best.name {
+			best = link
+		}
+	}
+	return best
+}
+
+// labelsMatch says whether an agent with these labels has all that are wanted.
+func labelsMatch(want, has map[string]string) bool {
+	for k, v := range want {
+		if has[k] != v {
+			return false
+		}
+	}
+	return true
+}
+
+// mustWait says why a queued run may not go yet although an agent is free, "" when it may: with overlap queue or
+// replace only the oldest active run of a workflow goes. With skip that holds for runs that make up for missed ticks:
+// there may be a thousand of them.
+func (p *principal) mustWait(r *Run, spec *Workflow) string {
+	if spec.Overlap == overlapAllow || orDefault(spec.Overlap, overlapSkip) == overlapSkip && r.Trigger != triggerCatchup {
+		return ""
+	}
+	for _, id := range p.active[r.Workflow] {
+		if other := p.state.Runs[id]; other != r && (other.State == runRunning || queuedBefore(other, r)) {
+			return "waiting for run " + id
+		}
+	}
+	return ""
+}
+
+// waitReason says what a queued run waits for.
+func (p *principal) waitReason(r *Run) string {
+	spec := p.state.Versions[r.Version]
+	if spec == nil {
+		return ""
+	}
+	if reason := p.mustWait(r, spec); reason != "" {
+		return reason
+	}
+	if len(p.links) == 0 {
+		return "no agent is connected"
+	}
+	matching, taking := 0, 0
+	for name, link := range p.links {
+		if a := p.state.Agents[name]; labelsMatch(spec.Agent, a.Labels) {
+			matching++
+			if !a.Draining && !link.leaving {
+				taking++
+			}
+		}
+	}
+	switch {
+	case matching == 0:
+		return "no agent with labels " + labelsText(spec.Agent)
+	case taking == 0:
+		return "all agents that could take it are draining"
+	}
+	return "all agents are busy"
+}
+
+// labelsText writes the labels that a run asks for, as k=v k=v; none is any agent.
+func labelsText(labels map[string]string) string {
+	text := ""
+	for _, k := range sortedKeys(labels) {
+		text += " " + k + "=" + labels[k]
+	}
+	return strings.TrimPrefix(text, " ")
+}
+
+// assign gives a run to an agent: the event first, the message once that is on disk.
+func (p *principal) assign(r *Run, spec *Workflow, link *agentLink) {
+	if err := p.emit(&Event{Kind: evAssigned, Run: r.ID, Workflow: r.Workflow, Agent: link.name}); err != nil {
+		return
+	}
+	a := &assignment{Run: r.ID, Lease: r.Lease, Attempt: r.Attempt, Trigger: r.Trigger, Scheduled: r.Scheduled,
+		Params: maps.Clone(r.Params), Spec: spec, Lines: p.lines[r.ID]}
+	if a.Lines == 0 && r.LogDay != "" {
+		p.readLines(r)
+		a.Lines = p.lines[r.ID]
+	}
+	for _, t := range r.Tasks {
+		if t.State == taskSucceeded {
+			a.Done = append(a.Done, t)
+		}
+	}
+	p.afterCommit(func() { link.send(&agentMsg{Op: msgAssign, Assign: a}) })
+}
+
+// cancelRun stops a run: one in the queue at once, a running one by its agent.
+func (p *principal) cancelRun(r *Run, reason string, force bool, by, from string) {
+	if r.State == runQueued {
+		p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, Reason: reason, By: by, From: from})
+		return
+	}
+	if p.compatCancel(r, reason, by, from) {
+		return
+	}
+	p.emit(&Event{Kind: evCancelling, Run: r.ID, Workflow: r.Workflow, Reason: reason, By: by, From: from})
+	if link := p.links[r.Agent]; link != nil {
+		p.afterCommit(func() { link.send(&agentMsg{Op: msgCancel, Run: r.ID, Reason: reason, Force: force}) })
+	}
+}

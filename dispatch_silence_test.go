@@ -1,0 +1,41 @@
+package main
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+)
+
+// TestDispatchSilenceTwice: a principal that was stopped, or slept, for longer than an agent may be silent reads what the
+// agent said meanwhile before it gives the agent up; one that said nothing is given up at the second look.
+func TestDispatchSilenceTwice(t *testing.T) {
+	now := time.Date(2026, 1, 31, 2, 30, 0, 0, time.UTC)
+	p, err := principalOpen(principalConfig{StateDir: t.TempDir(), NoSync: true, NoScheduler: true, Zone: time.UTC,
+		Log: slog.New(slog.DiscardHandler), now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.stop()
+	conn, theirs := wirePipe()
+	defer conn.Close()
+	link := &agentLink{name: "one", epoch: "e", conn: theirs, grant: &authGrant{}}
+	p.welcome(link, &agentMsg{Op: msgHello, Agent: "one", Epoch: "e", Capacity: 1})
+	look := func(after time.Duration) bool {
+		now = now.Add(after)
+		p.giveUpLost(now)
+		return p.links["one"] != nil
+	}
+	if !look(time.Minute) {
+		t.Fatal("it was given up at the first look after a minute of sleep")
+	}
+	if wait := p.untilNext(now); wait != agentDoubt {
+		t.Errorf("the second look is in %s", wait)
+	}
+	p.hear(link, &agentMsg{Op: msgHeartbeat}, 10)
+	if !look(agentDoubt) || !look(agentLostAfter) {
+		t.Fatal("it was given up though it had been heard")
+	}
+	if look(agentDoubt) {
+		t.Error("it is silent and was not given up")
+	}
+}

@@ -1,0 +1,246 @@
+// The documents against the program: workflows in them load, verbs and flags in them exist, and nothing that there is is
+// left out of them.
+
+package main
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// docsRead reads a document, and docsAll all of them by name.
+func docsRead(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func docsAll(t *testing.T) map[string]string {
+	t.Helper()
+	names, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, name := range append(names, "README.md", "CONTRIBUTING.md") {
+		all[name] = docsRead(t, name)
+	}
+	if len(all) < 5 {
+		t.Fatalf("only %d documents are here", len(all))
+	}
+	return all
+}
+
+var docsBlock = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
+
+// TestDocsWorkflows loads every workflow in the documents.
+func TestDocsWorkflows(t *testing.T) {
+	found := 0
+	for name, text := range docsAll(t) {
+		for _, block := range docsBlock.FindAllStringSubmatch(text, -1) {
+			if block[1] != "yaml" || !regexp.MustCompile(`(?m)^tasks:`).MatchString(block[2]) {
+				continue
+			}
+			found++
+			if _, faults := workflowParse(name, "w", []byte(block[2])); len(faults) > 0 {
+				t.Errorf("%v\n%s", faults, block[2])
+			}
+		}
+	}
+	if found < 5 {
+		t.Errorf("only %d workflows found", found)
+	}
+}
+
+// TestDocsVerbs looks up each verb that a document mentions, in the text or after a prompt.
+func TestDocsVerbs(t *testing.T) {
+	known := []string{"help"}
+	for _, v := range cliVerbs() {
+		known = append(known, v.name)
+		if v.other != "" {
+			known = append(known, v.other)
+		}
+	}
+	mention := regexp.MustCompile("(?:`|\\$ |\\$\\(|-u cdktr )cdktr ([a-z]+)(?: ([a-z]+))?")
+	found := 0
+	for name, text := range docsAll(t) {
+		for _, m := range mention.FindAllStringSubmatch(text, -1) {
+			found++
+			if !slices.Contains(known, m[1]) && !slices.Contains(known, m[1]+" "+m[2]) {
+				t.Errorf("%s: there is no verb %q", name, strings.TrimSpace(m[0]))
+			}
+		}
+	}
+	if found < 50 {
+		t.Errorf("only %d mentions found", found)
+	}
+}
+
+// TestDocsCommandLine wants every verb, flag and setting in docs/command-line.md, and every long flag there to exist.
+func TestDocsCommandLine(t *testing.T) {
+	text := docsRead(t, "docs/command-line.md")
+	flags := map[string]bool{"help": true}
+	for _, v := range cliVerbs() {
+		if !strings.Contains(text, "`cdktr "+v.name) {
+			t.Errorf("verb %s is not in it", v.name)
+		}
+		if v.other != "" && !strings.Contains(text, "`cdktr "+v.other+"`") {
+			t.Errorf("%s, another name of %s, is not in it", v.other, v.name)
+		}
+		f := newCLIFlags(v.name)
+		if v.flags != nil {
+			v.flags(f)
+		}
+		for _, name := range docsFlags(f) {
+			flags[name] = true
+			dashes := "--"
+			if len(name) == 1 {
+				dashes = "-"
+			}
+			if !regexp.MustCompile("[` ]" + dashes + regexp.QuoteMeta(name) + "[ `]").MatchString(text) {
+				t.Errorf("flag %s%s of %s is not in it", dashes, name, v.name)
+			}
+		}
+	}
+	for _, m := range regexp.MustCompile("[ `]--([a-z][a-z-]*)").FindAllStringSubmatch(text, -1) {
+		if !flags[m[1]] {
+			t.Errorf("there is no flag --%s", m[1])
+		}
+	}
+	for _, key := range configKeys {
+		for _, name := range append([]string{key.name}, key.env...) {
+			if !strings.Contains(text, "`"+name+"`") {
+				t.Errorf("setting %s: %s is not in it", key.name, name)
+			}
+		}
+	}
+}
+
+// docsFlags lists the names of a verb's flags.
+func docsFlags(f *cliFlags) (names []string) {
+	f.VisitAll(func(fl *flag.Flag) { names = append(names, fl.Name) })
+	return names
+}
+
+// TestDocsKeys wants every key of workflow files in docs/workflow-files.md, those of later versions too.
+func TestDocsKeys(t *testing.T) {
+	text := docsRead(t, "docs/workflow-files.md")
+	keys := slices.Concat(docsKeys(workflowKeys), docsKeys(workflowTaskKeys), docsKeys(workflowParamKeys), docsKeys(workflowPythonKeys),
+		docsKeys(workflowUvPythonKeys), docsKeys(workflowSubprocessKeys), workflowActions, workflowActionsLater, workflowLater, workflowTaskLater)
+	for _, key := range keys {
+		if !strings.Contains(text, "`"+key+"`") {
+			t.Errorf("key %s is not in it", key)
+		}
+	}
+}
+
+func docsKeys[T any](table []workflowKey[T]) (names []string) {
+	for _, key := range table {
+		names = append(names, key.name)
+	}
+	return names
+}
+
+// TestDocsAPI wants every verb of the request API with its fields, and every kind of event, in docs/architecture.md.
+func TestDocsAPI(t *testing.T) {
+	text := docsRead(t, "docs/architecture.md")
+	for _, v := range protoVerbs {
+		row := ""
+		for line := range strings.Lines(text) {
+			if cells := strings.Split(line, "|"); len(cells) > 2 && strings.Contains(cells[1], "`"+v.Op+"`") && !strings.Contains(cells[1], ".") {
+				row = line
+			}
+		}
+		if row == "" {
+			t.Errorf("op %s is not in it", v.Op)
+		}
+		for _, field := range v.Fields {
+			if row != "" && !strings.Contains(row, "`"+field+"`") {
+				t.Errorf("op %s: field %s is not in its row", v.Op, field)
+			}
+		}
+	}
+	kinds := regexp.MustCompile(`(?m)^\tev\w+ += "([a-z.]+)"`).FindAllStringSubmatch(docsRead(t, "state.go"), -1)
+	if len(kinds) < 15 {
+		t.Fatalf("only %d kinds of event found in state.go", len(kinds))
+	}
+	for _, kind := range kinds {
+		if !strings.Contains(text, "`"+kind[1]+"`") {
+			t.Errorf("event %s is not in it", kind[1])
+		}
+	}
+}
+
+// docsAnchor gives the anchor that a heading gets.
+func docsAnchor(heading string) string {
+	return strings.Map(func(c rune) rune {
+		switch {
+		case c == ' ':
+			return '-'
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '_':
+			return c
+		}
+		return -1
+	}, strings.ToLower(heading))
+}
+
+// TestDocsLinks follows every link within the repository: to files and to headings.
+func TestDocsLinks(t *testing.T) {
+	for name, text := range docsAll(t) {
+		for _, m := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(docsBlock.ReplaceAllString(text, ""), -1) {
+			if strings.HasPrefix(m[1], "https://") {
+				continue
+			}
+			file, anchor, _ := strings.Cut(m[1], "#")
+			target := name
+			if file != "" {
+				target = filepath.Join(filepath.Dir(name), file)
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: link %s: %v", name, m[1], err)
+				continue
+			}
+			if anchor == "" {
+				continue
+			}
+			headings := regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(docsRead(t, target), -1)
+			if !slices.ContainsFunc(headings, func(h []string) bool { return docsAnchor(h[1]) == anchor }) {
+				t.Errorf("%s: link %s: there is no such heading", name, m[1])
+			}
+		}
+	}
+}
+
+// TestDocsDependencies wants every module that go.mod names to be accounted for in the README, and none that it does not.
+func TestDocsDependencies(t *testing.T) {
+	module := regexp.MustCompile(`[a-z0-9.-]+\.[a-z]+/[a-z0-9./-]+`)
+	readme := docsRead(t, "README.md")
+	_, section, found := strings.Cut(readme, "\n## Dependencies\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	if !found {
+		t.Fatal("README.md has no section of dependencies")
+	}
+	wanted := module.FindAllString(docsRead(t, "go.mod"), -1)
+	if len(wanted) < 4 {
+		t.Fatalf("only %q found in go.mod", wanted)
+	}
+	told := module.FindAllString(section, -1)
+	for _, name := range wanted {
+		if !slices.Contains(told, name) {
+			t.Errorf("README.md does not say what %s is for", name)
+		}
+	}
+	for _, name := range told {
+		if !slices.Contains(wanted, name) {
+			t.Errorf("README.md names %s, which go.mod does not", name)
+		}
+	}
+}

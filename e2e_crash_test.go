@@ -1,0 +1,293 @@
+// End-to-end tests of crashes: kill -9 of the principal and of agents, and the orderly stops beside them. What was
+// acknowledged is neither lost nor done twice.
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// e2eAppend is a workflow whose task leaves its run's id in a file. The write is one small append: it is whole or not
+// there.
+const e2eAppend = "overlap: allow\ntasks:\n  a: {run: 'echo $CDKTR_RUN_ID >> $DIR/ran'}\n"
+
+// acknowledged starts a run with the command line and gives its id at the moment it is printed: the client may be at work
+// still.
+func (x *e2e) acknowledged(id string) string {
+	x.t.Helper()
+	p := x.spawn("run", id, "--detach")
+	return p.saw(&p.out, `(\w{26})\n`)[1]
+}
+
+// effects counts how often each run has left its mark.
+func (x *e2e) effects() map[string]int {
+	x.t.Helper()
+	count := map[string]int{}
+	text, err := os.ReadFile(x.dir + "/ran")
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	for id := range strings.FieldsSeq(string(text)) {
+		count[id]++
+	}
+	return count
+}
+
+// ended waits until no run is active, and gives all there are, by id.
+func (x *e2e) ended() map[string]*Run {
+	x.t.Helper()
+	x.until("every run has ended", func() bool {
+		r, err := x.ask(Request{Op: "ps", N: 1})
+		return err == nil && len(r.Runs) == 0
+	})
+	runs := map[string]*Run{}
+	for _, run := range e2eLines[Run](x.t, x.ok("ps", "--all", "-n", "10000", "--json")) {
+		if runs[run.ID] != nil {
+			x.t.Errorf("ps shows run %s twice", run.ID)
+		}
+		runs[run.ID] = &run
+	}
+	return runs
+}
+
+// TestKill9Acknowledged: the principal is killed at once after it acknowledged a run, again and again, while an agent of
+// its own process takes what it can get. Every run is there at the end, and ran once.
+func TestKill9Acknowledged(t *testing.T) {
+	x := e2eNew(t)
+	x.file("w.yml", e2eAppend)
+	const rounds, agentLife = 200, 10
+	var ids []string
+	var agent *e2eProc
+	for i := range rounds {
+		p := x.principal()
+		if i%agentLife == 0 { // an agent that was just started tries to connect often; one that meets nobody, less and less
+			if agent != nil {
+				agent.stop()
+			}
+			agent = x.spawn("start", "agent", "--name", "far", "--state", x.dir+"/far")
+			agent.saw(&agent.err, "agent starts")
+		}
+		ids = append(ids, x.acknowledged("w"))
+		p.kill()
+	}
+	agent.stop()
+	p := x.principal()
+	x.agent("far")
+	runs := x.ended()
+	effects := x.effects()
+	for _, id := range ids {
+		if run := runs[id]; run == nil {
+			t.Errorf("run %s was acknowledged and is lost", id)
+		} else if run.State != runSucceeded || effects[id] != 1 {
+			t.Errorf("run %s is %s (%s), attempt %d, and ran %d times", id, run.State, run.Reason, run.Attempt, effects[id])
+		}
+	}
+	if len(runs) != rounds || len(effects) != rounds {
+		t.Errorf("%d runs were acknowledged, %d are there, %d ran", rounds, len(runs), len(effects))
+	}
+	p.stop()
+}
+
+// TestKill9WithAgent: the same with the agent in the principal's process, which takes its runs with it: such a run is
+// crashed, or is run if it had not begun, and never runs twice.
+func TestKill9WithAgent(t *testing.T) {
+	x := e2eNew(t)
+	x.file("w.yml", e2eAppend)
+	const rounds = 40
+	var ids []string
+	for range rounds {
+		p := x.principal("--with-agent")
+		ids = append(ids, x.acknowledged("w"))
+		p.kill()
+	}
+	x.principal("--with-agent")
+	runs, effects, crashed := x.ended(), x.effects(), 0
+	for _, id := range ids {
+		switch run := runs[id]; {
+		case run == nil:
+			t.Errorf("run %s was acknowledged and is lost", id)
+		case run.State == runSucceeded && effects[id] == 1:
+		case run.State == runCrashed && effects[id] <= 1 && strings.Contains(run.Reason, "agent"):
+			crashed++
+		default:
+			t.Errorf("run %s is %s (%s), attempt %d, and ran %d times", id, run.State, run.Reason, run.Attempt, effects[id])
+		}
+	}
+	t.Logf("%d runs succeeded, %d crashed with the agent", rounds-crashed, crashed)
+}
+
+// TestKill9Agent: an agent dies with runs. They crash, or are run again by another, which leaves alone what had ended;
+// and when the agent is started again it ends the processes of its earlier life.
+func TestKill9Agent(t *testing.T) {
+	x := e2eNew(t)
+	const tasks = "tasks:\n  first: {run: 'echo first >> $DIR/%[1]s'}\n" +
+		"  second: {depends: [first], run: 'echo second >> $DIR/%[1]s; [ $CDKTR_TASK_ID != second ] || [ -e $DIR/away ] || exec sleep 600'}\n"
+	x.file("fail.yml", "failover: fail\n"+fmt.Sprintf(tasks, "fail"))
+	x.file("rerun.yml", "failover: rerun\n"+fmt.Sprintf(tasks, "rerun"))
+	x.principal()
+	agent := x.agent("mortal")
+	fails, reruns := x.start("fail"), x.start("rerun")
+	for _, name := range []string{"fail", "rerun"} {
+		x.until("the second task of "+name+" is at work", func() bool {
+			text, _ := os.ReadFile(filepath.Join(x.dir, name))
+			return string(text) == "first\nsecond\n"
+		})
+	}
+	agent.kill()
+	if left := e2eAlive(x.dir + "/mortal|"); len(left) == 0 {
+		t.Error("nothing was left behind: this test shows nothing")
+	}
+	if err := os.WriteFile(x.dir+"/away", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	x.agent("heir")
+	agent = x.agent("mortal")
+	if left := e2eAlive(x.dir + "/mortal|"); len(left) > 0 {
+		t.Errorf("the agent let its earlier processes live: %v", left)
+	}
+	if text := agent.err.String(); !strings.Contains(text, "killed processes that an earlier life of this agent left behind") {
+		t.Errorf("the agent does not tell of it: %s", text)
+	}
+	if run := x.await(fails); run.State != runCrashed || !strings.Contains(run.Reason, "mortal") || e2eStates(run) != "first=succeeded second=crashed" {
+		t.Errorf("failover fail: the run is %s (%s), %s", run.State, run.Reason, e2eStates(run))
+	}
+	if run := x.await(reruns); run.State != runSucceeded || run.Attempt != 2 || e2eStates(run) != "first=succeeded second=succeeded" {
+		t.Errorf("failover rerun: the run is %s (%s), attempt %d, %s", run.State, run.Reason, run.Attempt, e2eStates(run))
+	}
+	for name, want := range map[string]string{"fail": "first\nsecond\n", "rerun": "first\nsecond\nsecond\n"} {
+		if text, _ := os.ReadFile(filepath.Join(x.dir, name)); string(text) != want {
+			t.Errorf("%s ran %q", name, text)
+		}
+	}
+}
+
+// TestKill9AgentStaysAway: an agent that dies and does not come back is given up after the heartbeat timeout; its run goes
+// to another.
+func TestKill9AgentStaysAway(t *testing.T) {
+	x := e2eNew(t)
+	x.file("rerun.yml", "failover: rerun\ntasks:\n  a: {run: 'echo $CDKTR_ATTEMPT; [ -e $DIR/away ] || exec sleep 600'}\n")
+	x.principal()
+	agent := x.agent("mortal")
+	id := x.start("rerun")
+	logs := x.spawn("logs", id, "-f")
+	logs.saw(&logs.out, "1\n")
+	agent.kill()
+	if err := os.WriteFile(x.dir+"/away", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	x.agent("heir")
+	if run := x.await(id); run.State != runSucceeded || run.Agent != "heir" || run.Attempt != 2 {
+		t.Errorf("the run is %s (%s) on %s, attempt %d", run.State, run.Reason, run.Agent, run.Attempt)
+	}
+	if code := logs.wait(); code != 0 {
+		t.Errorf("logs -f ended with code %d", code)
+	}
+	x.clear()
+}
+
+// clear ends what a killed agent left, where none comes back to do so.
+func (x *e2e) clear() {
+	for _, text := range e2eAlive(x.dir) {
+		var pid int
+		var name string
+		if n, _ := fmt.Sscanf(text, "%d (%s", &pid, &name); n == 2 && strings.HasPrefix(name, "sleep") {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// TestStopAgent: TERM lets an agent's runs end and takes no more; a second TERM stops them at once.
+func TestStopAgent(t *testing.T) {
+	x := e2eNew(t)
+	x.file("w.yml", "overlap: allow\ntasks:\n  a: {run: 'echo begun; while [ ! -e $DIR/open ]; do sleep 0.05; done'}\n")
+	x.file("slow.yml", e2eSlow)
+	x.principal()
+	agent := x.agent("one")
+	id := x.start("w")
+	x.until("it runs", func() bool { return x.show(id).State == runRunning })
+	agent.signal(syscall.SIGTERM)
+	agent.saw(&agent.err, "draining: waiting for runs to end")
+	later := x.start("w")
+	x.until("the later run waits", func() bool { return x.show(later).Reason != "" })
+	if run := x.show(later); run.State != runQueued {
+		t.Errorf("an agent that drains was given a run: it is %s", run.State)
+	}
+	if err := os.WriteFile(x.dir+"/open", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if code := agent.wait(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if run := x.await(id); run.State != runSucceeded {
+		t.Errorf("the run is %s (%s)", run.State, run.Reason)
+	}
+
+	agent = x.agent("one")
+	if run := x.await(later); run.State != runSucceeded {
+		t.Errorf("the later run is %s (%s)", run.State, run.Reason)
+	}
+	id = x.start("slow")
+	x.until("it runs", func() bool { return x.show(id).State == runRunning })
+	agent.signal(syscall.SIGTERM)
+	agent.saw(&agent.err, "draining: waiting for runs to end")
+	agent.signal(syscall.SIGTERM)
+	began := time.Now()
+	agent.wait()
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("it took %s to stop at once", took)
+	}
+	if run := x.await(id); run.State != runCrashed || !strings.Contains(run.Reason, "was stopped") {
+		t.Errorf("the run is %s (%s)", run.State, run.Reason)
+	}
+}
+
+// TestStopPrincipal: TERM of a principal with an agent waits for its runs; after the drain timeout they are stopped, and
+// how they ended is on disk.
+func TestStopPrincipal(t *testing.T) {
+	x := e2eNew(t)
+	x.file("short.yml", "tasks:\n  a: {run: 'echo begun; sleep 0.3; echo over'}\n")
+	x.file("slow.yml", e2eSlow)
+	p := x.principal("--with-agent", "--drain-timeout", "1s")
+	short, slow := x.start("short"), x.start("slow")
+	x.until("both run", func() bool { return x.ok("logs", "short") != "" && x.ok("logs", "slow") != "" })
+	p.stop()
+	x.principal()
+	if run := x.show(short); run.State != runSucceeded {
+		t.Errorf("the short run is %s (%s)", run.State, run.Reason)
+	}
+	if run := x.show(slow); run.State != runCrashed || !strings.Contains(run.Reason, "was stopped") {
+		t.Errorf("the slow run is %s (%s)", run.State, run.Reason)
+	}
+	if text := x.ok("logs", short); text != "begun\nover\n" {
+		t.Errorf("the short run said %q", text)
+	}
+}
+
+// TestKill9Client: a client that is killed, or whose reader goes away, harms nobody.
+func TestKill9Client(t *testing.T) {
+	x := e2eNew(t)
+	x.file("w.yml", "tasks:\n  a: {run: 'echo begun; while [ ! -e $DIR/open ]; do sleep 0.05; done; seq 10000'}\n")
+	x.principal("--with-agent")
+	p := x.spawn("run", "w", "--follow")
+	id := p.saw(&p.err, `run (\w{26})`)[1]
+	p.saw(&p.out, "begun\n")
+	p.kill()
+	if err := os.WriteFile(x.dir+"/open", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if run := x.await(id); run.State != runSucceeded {
+		t.Errorf("the run is %s (%s)", run.State, run.Reason)
+	}
+	pipe := exec.Command("sh", "-c", `"$1" logs "$2" | head -n 3; echo done`, "sh", x.bin, id)
+	pipe.Env, pipe.Dir = x.env, x.dir
+	if out, err := pipe.CombinedOutput(); err != nil || string(out) != "begun\n1\n2\ndone\n" {
+		t.Errorf("logs into head: %v, %q", err, out)
+	}
+}

@@ -1,0 +1,471 @@
+// End-to-end tests of faults: those that ended, hung or misled CDKTR, the system that this one follows, a test each, and
+// those of the machine: a damaged journal, a folder that cannot be written, peers that speak nonsense.
+
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// e2eOneRun starts a principal with an agent and one workflow, runs it, and wants that end of the run and its tasks.
+func e2eOneRun(t *testing.T, workflow, state, tasks string) (*e2e, *Run) {
+	t.Helper()
+	x := e2eNew(t)
+	x.file("w.yml", workflow)
+	x.principal("--with-agent")
+	run := x.run("w")
+	if run.State != state || e2eStates(run) != tasks {
+		t.Errorf("the run is %s (%s) with %s; want %s with %s", run.State, run.Reason, e2eStates(run), state, tasks)
+	}
+	return x, run
+}
+
+// TestFaultDiamond: CDKTR ran the last task twice and never ended the run.
+func TestFaultDiamond(t *testing.T) {
+	x, _ := e2eOneRun(t, `
+tasks:
+  start: {run: echo start}
+  a: {depends: [start], run: echo a}
+  b: {depends: [start], run: 'sleep 0.2; echo b'}
+  end: {depends: [a, b], run: echo end}
+`, runSucceeded, "a=succeeded b=succeeded end=succeeded start=succeeded")
+	if text := x.ok("logs", "w"); text != "start\na\nb\nend\n" {
+		t.Errorf("the tasks ran as %q", text)
+	}
+}
+
+// TestFaultFailingRoot: CDKTR hung for ever when the root of a diamond failed.
+func TestFaultFailingRoot(t *testing.T) {
+	_, run := e2eOneRun(t, `
+tasks:
+  start: {run: exit 3}
+  a: {depends: [start], run: echo a}
+  b: {depends: [start], run: echo b}
+  end: {depends: [a, b], run: echo end}
+`, runFailed, "a=skipped b=skipped end=skipped start=failed")
+	if run.Reason != "task start: exit 3" {
+		t.Errorf("the reason is %q", run.Reason)
+	}
+}
+
+// TestFault34StderrLines: CDKTR hung for ever at the 33rd line on standard error.
+func TestFault34StderrLines(t *testing.T) {
+	x, _ := e2eOneRun(t, "tasks:\n  a: {run: 'seq 34 >&2; echo out'}\n", runSucceeded, "a=succeeded")
+	if n := strings.Count(x.ok("logs", "w", "--err"), "\n"); n != 34 {
+		t.Errorf("%d lines of standard error", n)
+	}
+}
+
+// TestFault200kBStderr: CDKTR hung for ever at 64 KiB on standard error while standard output was open.
+func TestFault200kBStderr(t *testing.T) {
+	x, _ := e2eOneRun(t, "tasks:\n  a: {run: 'yes 123456789 | head -n 20000 >&2; head -c 200000 /dev/zero | tr \"\\0\" x >&2; echo done'}\n", runSucceeded, "a=succeeded")
+	if n := strings.Count(x.ok("logs", "w", "--err", "--grep", "^123456789$"), "\n"); n != 20000 {
+		t.Errorf("%d lines of standard error", n)
+	}
+	if text := x.ok("logs", "w", "--grep", "^done$"); text != "done\n" {
+		t.Errorf("standard output is %q", text)
+	}
+}
+
+// TestFaultNonUTF8Output: CDKTR's agent lost a slot for ever at the first byte that was not UTF-8.
+func TestFaultNonUTF8Output(t *testing.T) {
+	x, _ := e2eOneRun(t, "tasks:\n  a: {run: 'printf \"\\377\\376 caf\\351\\n\"; printf \"fine\\n\"; printf \"\\200\" >&2'}\n", runSucceeded, "a=succeeded")
+	if text := x.ok("logs", "w", "--task", "a", "--grep", "."); !strings.Contains(text, "\xff\xfe caf\xe9\n") || !strings.Contains(text, "fine\n") || !strings.Contains(text, "\x80\n") {
+		t.Errorf("the output is %q", text)
+	}
+}
+
+// TestFaultStrayFile: CDKTR's principal ended at a file without an ending.
+func TestFaultStrayFile(t *testing.T) {
+	x := e2eNew(t)
+	for name, text := range map[string]string{"README": "read me", "notes.txt": "x", ".hidden.yml": "{{{", "a.yml~": "{{{", "w.yml": "tasks:\n  a: {run: 'true'}\n"} {
+		x.file(name, text)
+	}
+	if err := syscall.Mkfifo(x.dir+"/workflows/pipe.yml", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := x.principal("--with-agent")
+	if list := e2eLines[WorkflowInfo](t, x.ok("ls", "--json")); len(list) != 1 || list[0].Workflow != "w" {
+		t.Errorf("ls shows %+v", list)
+	}
+	x.file("LATER", "x")
+	x.file("later.yml", "tasks:\n  a: {run: 'true'}\n")
+	x.until("later.yml is seen", func() bool { return x.workflow("later").File != "" })
+	if run := x.run("later"); run.State != runSucceeded {
+		t.Errorf("the run is %s", run.State)
+	}
+	p.stop()
+}
+
+// TestFaultBadCron: in CDKTR one bad cron expression ended the scheduler for all.
+func TestFaultBadCron(t *testing.T) {
+	x := e2eNew(t)
+	x.file("bad.yml", "schedule: 'every day at noon'\ntasks:\n  a: {run: 'true'}\n")
+	x.file("bad2.yml", "schedule: '61 * * * *'\ntasks:\n  a: {run: 'true'}\n")
+	x.file("good.yml", "schedule: '* * * * * *'\ntasks:\n  a: {run: 'true'}\n")
+	x.principal("--with-agent")
+	x.until("the good one fires", func() bool { return len(x.decisions("good")) >= 2 })
+	if r := x.code(0, "ls"); !strings.Contains(r.err, "bad.yml:1:11:") || !strings.Contains(r.err, "bad2.yml:1:11:") {
+		t.Errorf("ls says %q", r.err)
+	}
+	x.refused(5, []string{"does not load"}, "run", "bad")
+}
+
+// TestFaultDeletedFile: in CDKTR the scheduler ended when the file of a scheduled workflow was deleted.
+func TestFaultDeletedFile(t *testing.T) {
+	x := e2eNew(t)
+	x.file("gone.yml", "schedule: '* * * * * *'\ntasks:\n  a: {run: 'true'}\n")
+	x.file("stays.yml", "schedule: '* * * * * *'\ntasks:\n  a: {run: 'true'}\n")
+	x.principal("--with-agent")
+	x.until("both fire", func() bool { return len(x.decisions("gone")) > 0 && len(x.decisions("stays")) > 0 })
+	if err := os.Remove(x.dir + "/workflows/gone.yml"); err != nil {
+		t.Fatal(err)
+	}
+	x.until("the file's workflow is gone", func() bool { return x.workflow("gone").File == "" })
+	gone, stays := len(x.decisions("gone")), len(x.decisions("stays"))
+	x.until("the other goes on firing", func() bool { return len(x.decisions("stays")) >= stays+2 })
+	if n := len(x.decisions("gone")); n != gone {
+		t.Errorf("it fired %d times after its file was deleted", n-gone)
+	}
+}
+
+// TestFaultEmptyTasks: CDKTR ran a workflow without tasks for ever. Such a file loads, as it did there, and its run is over
+// at once.
+func TestFaultEmptyTasks(t *testing.T) {
+	x, _ := e2eOneRun(t, "name: Empty\ntasks: {}\n", runSucceeded, "")
+	x.file("none.yml", "name: None\n")
+	x.file("void.yml", "")
+	for _, id := range []string{"none", "void"} {
+		x.until(id+" is seen", func() bool { return x.workflow(id).Error != "" })
+		x.refused(5, []string{id + ".yml", "does not load"}, "run", id)
+	}
+	if text := x.ok("agents", "--json"); !strings.Contains(text, `"running":0`) {
+		t.Errorf("agents says %s", text)
+	}
+}
+
+// TestFaultFanInSlowParent: CDKTR started a task when the first of its parents had ended.
+func TestFaultFanInSlowParent(t *testing.T) {
+	x, _ := e2eOneRun(t, `
+tasks:
+  fast: {run: echo fast}
+  slow: {run: 'sleep 0.5; echo slow'}
+  both: {depends: [fast, slow], run: echo both}
+`, runSucceeded, "both=succeeded fast=succeeded slow=succeeded")
+	if text := x.ok("logs", "w"); text != "fast\nslow\nboth\n" {
+		t.Errorf("the tasks ran as %q", text)
+	}
+}
+
+// TestFaultFanInFailingParent: CDKTR ran a task though one of its parents failed later, and never ended the run.
+func TestFaultFanInFailingParent(t *testing.T) {
+	_, run := e2eOneRun(t, `
+tasks:
+  fast: {run: echo fast}
+  slow: {run: 'sleep 0.3; exit 9'}
+  both: {depends: [fast, slow], run: echo both}
+  after: {depends: [both], when: always, run: echo after}
+`, runFailed, "after=succeeded both=skipped fast=succeeded slow=failed")
+	if run.Reason != "task slow: exit 9" {
+		t.Errorf("the reason is %q", run.Reason)
+	}
+}
+
+// TestFaultUnknownDependency: CDKTR took such a file and hung for ever.
+func TestFaultUnknownDependency(t *testing.T) {
+	x := e2eNew(t)
+	x.file("w.yml", "tasks:\n  transform: {run: 'true'}\n  load: {run: 'true', depends: [transfrom]}\n")
+	x.principal("--with-agent")
+	x.refused(5, []string{"w.yml:3:", "transfrom", `did you mean "transform"`}, "run", "w")
+}
+
+// TestFaultSlotLeak: CDKTR's agent lost a slot at every run that went wrong, until it took no more.
+func TestFaultSlotLeak(t *testing.T) {
+	x := e2eNew(t)
+	for name, task := range map[string]string{"exit": "run: exit 1", "missing": "cmd: no-such-program-here", "bytes": "run: 'printf \"\\377\"; exit 1'",
+		"dir": "run: 'true', working_directory: /no/such/folder", "killed": "run: 'kill -9 $$'", "outputs": "run: 'echo \"not a pair\" >> \"$CDKTR_OUTPUT\"'"} {
+		x.file(name+".yml", "tasks:\n  a: {"+task+"}\n")
+	}
+	x.file("env.yml", "env_file: [/no/such/file]\ntasks:\n  a: {run: 'true'}\n")
+	x.file("timeout.yml", "tasks:\n  a: {run: 'sleep 600', timeout: 100ms}\n")
+	x.file("good.yml", "tasks:\n  a: {run: 'true'}\n")
+	x.principal("--with-agent", "--capacity", "2")
+	for _, id := range []string{"exit", "missing", "bytes", "dir", "killed", "outputs", "env", "timeout"} {
+		if run := x.run(id); run.State != runFailed || run.Reason == "" {
+			t.Errorf("%s: the run is %s (%s)", id, run.State, run.Reason)
+		}
+	}
+	if run := x.run("good"); run.State != runSucceeded {
+		t.Errorf("after all of them a run is %s (%s)", run.State, run.Reason)
+	}
+	if text := x.ok("agents", "--json"); !strings.Contains(text, `"running":0`) {
+		t.Errorf("agents says %s", text)
+	}
+}
+
+// TestFaultQueuedRunsSurviveKill: CDKTR had its queue in memory alone.
+func TestFaultQueuedRunsSurviveKill(t *testing.T) {
+	x := e2eNew(t)
+	x.file("w.yml", "params: {n: {}}\ntasks:\n  a: {run: 'echo $PARAM_N >> $DIR/ran'}\n")
+	p := x.principal()
+	var ids []string
+	want := ""
+	for i := range 5 {
+		ids = append(ids, x.start("w", "-p", fmt.Sprint("n=", i)))
+		want += fmt.Sprintln(i)
+	}
+	p.kill()
+	x.principal()
+	if n := len(e2eLines[Run](t, x.ok("ps", "--state", "queued", "--json"))); n != len(ids) {
+		t.Errorf("%d runs are queued after the kill, of %d", n, len(ids))
+	}
+	x.agent("two", "--capacity", "1")
+	for _, id := range ids {
+		if run := x.await(id); run.State != runSucceeded {
+			t.Errorf("run %s is %s (%s)", id, run.State, run.Reason)
+		}
+	}
+	if ran, _ := os.ReadFile(x.dir + "/ran"); string(ran) != want {
+		t.Errorf("they ran in the order %q", ran)
+	}
+}
+
+// TestFaultAgentTwiceSameName: in CDKTR two agents of one name were taken for one.
+func TestFaultAgentTwiceSameName(t *testing.T) {
+	x := e2eNew(t)
+	x.file("w.yml", "tasks:\n  a: {run: 'true'}\n")
+	x.principal()
+	first := x.agent("twin")
+	second := x.spawn("start", "agent", "--name", "twin", "--state", x.dir+"/other")
+	second.saw(&second.err, `another agent named .*twin.* --name`)
+	third := x.spawn("start", "agent", "--name", "else", "--state", x.dir+"/twin")
+	if code := third.wait(); code == 0 || !strings.Contains(third.err.String(), "twin") {
+		t.Errorf("a second agent on one state folder ended with code %d: %s", code, third.err.String())
+	}
+	if run := x.run("w"); run.State != runSucceeded {
+		t.Errorf("the run is %s (%s)", run.State, run.Reason)
+	}
+	first.stop()
+	second.saw(&second.err, "connected to the principal") // the name is free: it is taken in now
+	if run := x.run("w"); run.State != runSucceeded {
+		t.Errorf("the run is %s (%s)", run.State, run.Reason)
+	}
+}
+
+// TestFaultPrincipalAwayTaskGoesOn: with CDKTR's principal away a chatty task froze, and the tasks after it were dropped.
+func TestFaultPrincipalAwayTaskGoesOn(t *testing.T) {
+	x := e2eNew(t)
+	x.file("w.yml", `
+tasks:
+  a: {run: 'i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo a-$i; [ $((i%100)) -gt 0 ] || sleep 0.03; done; touch $DIR/a'}
+  b: {depends: [a], run: 'i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo b-$i >&2; [ $((i%300)) -gt 0 ] || sleep 0.03; done'}
+  c: {depends: [b], run: 'seq -f c-%.0f 500; touch $DIR/c'}
+`)
+	p := x.principal()
+	x.agent("far")
+	id := x.start("w")
+	logs := x.spawn("logs", id, "-f")
+	logs.saw(&logs.out, "a-500\n")
+	p.kill()
+	if code := logs.wait(); code != exitUnreachable {
+		t.Errorf("logs -f ended with code %d", code)
+	}
+	x.until("the first task ends with no principal", func() bool { _, err := os.Stat(x.dir + "/a"); return err == nil })
+	p = x.principal()
+	p.kill() // and once more, perhaps while the agent is catching up
+	x.until("the last task ends with no principal", func() bool { _, err := os.Stat(x.dir + "/c"); return err == nil })
+	x.principal()
+	if run := x.await(id); run.State != runSucceeded || e2eStates(run) != "a=succeeded b=succeeded c=succeeded" {
+		t.Errorf("the run is %s (%s), %s", run.State, run.Reason, e2eStates(run))
+	}
+	var want strings.Builder
+	for _, part := range []struct {
+		task  string
+		lines int
+	}{{"a", 3000}, {"b", 3000}, {"c", 500}} {
+		for i := range part.lines {
+			fmt.Fprintf(&want, "%s-%d\n", part.task, i+1)
+		}
+	}
+	if text := x.ok("logs", id); text != want.String() {
+		seen := map[string]int{}
+		for line := range strings.Lines(text) {
+			seen[line]++
+		}
+		for line := range strings.Lines(want.String()) {
+			if seen[line] != 1 {
+				t.Errorf("line %q is there %d times", line, seen[line])
+			}
+		}
+		t.Errorf("the output is not what the tasks wrote: %d bytes, want %d", len(text), want.Len())
+	}
+}
+
+// TestFaultLostReplies: CDKTR dropped replies, and with them runs, when requests came close together.
+func TestFaultLostReplies(t *testing.T) {
+	x := e2eNew(t)
+	x.file("w.yml", "tasks:\n  a: {cmd: 'true'}\n")
+	x.principal("--with-agent")
+	const clients, each = 8, 25
+	ids := make([][]string, clients)
+	var group sync.WaitGroup
+	for i := range clients {
+		group.Go(func() {
+			for range each {
+				if r, err := x.ask(Request{Op: "run", Workflow: "w"}); err != nil {
+					t.Errorf("client %d: %v", i, err)
+				} else {
+					ids[i] = append(ids[i], r.Run)
+				}
+			}
+		})
+	}
+	group.Wait()
+	for _, list := range ids {
+		for _, id := range list {
+			if run := x.await(id); run.State != runSucceeded {
+				t.Errorf("run %s is %s (%s)", id, run.State, run.Reason)
+			}
+		}
+	}
+	if n := len(e2eLines[Run](t, x.ok("ps", "--all", "-n", "1000", "--json"))); n != clients*each {
+		t.Errorf("there are %d runs, want %d", n, clients*each)
+	}
+}
+
+// TestFaultHostilePeers: one reset, or a few bytes of nonsense, ended CDKTR's principal.
+func TestFaultHostilePeers(t *testing.T) {
+	x := e2eNew(t)
+	x.file("w.yml", "tasks:\n  a: {run: 'true'}\n")
+	p := x.principal("--with-agent")
+	greeting := "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00NULL" + strings.Repeat("\x00", 48)
+	idle, err := net.Dial("unix", x.dir+"/s") // one that never says anything must not be in the way
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close()
+	for _, text := range []string{"", "GET / HTTP/1.1\r\n\r\n", greeting, greeting + "\x04\x05\x05READY", greeting + "\x06\xff\xff\xff\xff\xff\xff\xff\xff",
+		greeting + "\x04\x1a\x05READY\x0bSocket-Type\x00\x00\x00\x03BAD", strings.Repeat("\x00", 5000)} {
+		conn, err := net.Dial("unix", x.dir+"/s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Write([]byte(text)) // it may be cut off before it has said all
+		conn.Close()
+	}
+	if run := x.run("w"); run.State != runSucceeded {
+		t.Errorf("the run is %s (%s)", run.State, run.Reason)
+	}
+	p.stop()
+}
+
+// TestTornJournal: what a crash left half written is dropped, and told of; damage further back is not passed over.
+func TestTornJournal(t *testing.T) {
+	x := e2eNew(t)
+	x.file("w.yml", "tasks:\n  a: {run: 'true'}\n")
+	p := x.principal("--with-agent")
+	first := x.run("w")
+	p.kill()
+	segments, err := filepath.Glob(x.dir + "/state/journal/*")
+	if err != nil || len(segments) == 0 {
+		t.Fatalf("segments %v, %v", segments, err)
+	}
+	newest := segments[len(segments)-1]
+	f, err := os.OpenFile(newest, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(`{"seq":99,"t":"2026-01`); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	p = x.principal("--with-agent")
+	if text := p.err.String(); !strings.Contains(text, filepath.Base(newest)) || !strings.Contains(text, "level=WARN") {
+		t.Errorf("it does not say what it dropped: %s", text)
+	}
+	if run := x.show(first.ID); run == nil || run.State != runSucceeded {
+		t.Errorf("the run from before is %+v", run)
+	}
+	if run := x.run("w"); run.State != runSucceeded {
+		t.Errorf("the run is %s (%s)", run.State, run.Reason)
+	}
+	p.stop()
+	p = x.principal("--with-agent")
+	if text := p.err.String(); strings.Contains(text, "level=WARN") {
+		t.Errorf("it complains still: %s", text)
+	}
+}
+
+// TestNoStart: what a principal cannot start with, it says.
+func TestNoStart(t *testing.T) {
+	x := e2eNew(t)
+	x.principal()
+	other := x.env
+	x.refused(5, []string{"state", "cdktr"}, "start", "principal", "--socket", x.dir+"/other")
+	x.refused(5, []string{x.dir + "/s"}, "start", "principal", "--state", x.dir+"/other")
+	long := x.dir + "/" + strings.Repeat("long/", 30) + "s"
+	x.refused(1, []string{"long", "path"}, "start", "principal", "--socket", long, "--state", x.dir+"/third")
+	x.env = append(other, "CDKTR_LOG_LEVEL=loud")
+	x.refused(2, []string{"loud", "debug"}, "start", "principal")
+	x.env = append(other, "CDKTR_AGENT_CAPACITY=many")
+	x.refused(2, []string{"many"}, "start", "principal", "--with-agent")
+	x.env = other
+	x.refused(2, []string{"Nowhere"}, "start", "principal", "--timezone", "Nowhere/Land")
+	x.refused(2, nil, "start", "principal", "now")
+	x.refused(2, []string{"tcp"}, "start", "agent", "--principal", "tcp://127.0.0.1:1")
+}
+
+// TestStateReadOnly: without a place to write there is no principal. Root may write anywhere, so it runs as nobody.
+func TestStateReadOnly(t *testing.T) {
+	x := e2eNew(t)
+	x.bin = e2ePlain(t, x.dir)
+	if err := os.Mkdir(x.dir+"/locked", 0o555); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(x.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getuid() == 0 {
+		x.uid = 65534
+	}
+	p := x.spawn("start", "principal", "--state", x.dir+"/locked/state")
+	if code := p.wait(); code != 1 || !strings.Contains(p.err.String(), "locked/state") || !strings.Contains(p.err.String(), "permission denied") {
+		t.Errorf("exit code %d: %s", code, p.err.String())
+	}
+}
+
+// e2ePlain builds the program as it is given out, for what the race detector and the test binary would blur.
+func e2ePlain(t *testing.T, dir string) string {
+	t.Helper()
+	bin := dir + "/cdktr"
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return bin
+}
+
+// TestTaskSignals: a task begins with no signal ignored that cdktr has use for: one that writes into a pipe that nobody
+// reads any more must die of it, and not complain on standard error for ever.
+func TestTaskSignals(t *testing.T) {
+	x := e2eNew(t)
+	x.file("w.yml", "tasks:\n  a: {run: 'sed -n s/SigIgn:.//p /proc/self/status; yes | head -n 1'}\n")
+	lines := strings.Fields(x.ok("run", x.dir+"/workflows/w.yml"))
+	if len(lines) != 2 || lines[1] != "y" {
+		t.Fatalf("output %q", lines)
+	}
+	mask, err := strconv.ParseUint(lines[0], 16, 64)
+	if pipe := uint64(1) << (syscall.SIGPIPE - 1); err != nil || mask&pipe != 0 {
+		t.Errorf("a task ignores the signals %s, SIGPIPE among them (%v)", lines[0], err)
+	}
+}

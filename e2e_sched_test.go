@@ -1,0 +1,268 @@
+// End-to-end tests of what happens by itself: files that change while the principal runs, schedules that fire, overlap,
+// catch-up, and the order and place in which queued runs go.
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestFolderLive: the folder is followed while the principal runs.
+func TestFolderLive(t *testing.T) {
+	x := e2eNew(t)
+	if err := os.Remove(x.dir + "/workflows"); err != nil {
+		t.Fatal(err)
+	}
+	p := x.principal("--with-agent")
+	if text := p.err.String(); !strings.Contains(text, "workflows") || !strings.Contains(text, "does not exist") {
+		t.Errorf("it does not say that the folder is missing: %s", text)
+	}
+	said := func() string {
+		t.Helper()
+		run := x.run("sub.w")
+		if run.State != runSucceeded {
+			t.Errorf("the run is %s (%s)", run.State, run.Reason)
+		}
+		return x.ok("logs", run.ID)
+	}
+	x.file("sub/w.yml", "tasks:\n  a: {run: echo one}\n") // the folder comes into being
+	x.until("the new file is seen", func() bool { return x.workflow("sub.w").Tasks == 1 })
+	if text := said(); text != "one\n" {
+		t.Errorf("the first version said %q", text)
+	}
+	x.file("sub/w.yml", "tasks:\n  a: {run: echo two}\n  b: {run: 'true'}\n")
+	x.until("the change is seen", func() bool { return x.workflow("sub.w").Tasks == 2 })
+	if text := said(); text != "two\n" {
+		t.Errorf("the second version said %q", text)
+	}
+	x.file("sub/w.yml", "tasks:\n  a: {rum: echo three}\n")
+	x.until("the fault is seen", func() bool { return strings.Contains(x.workflow("sub.w").Error, "sub/w.yml:2:") })
+	if text := said(); text != "two\n" { // the last good version stays in force
+		t.Errorf("after a bad change it said %q", text)
+	}
+	if r := x.code(0, "ls"); !strings.Contains(r.out, "does not load") || !strings.Contains(r.err, "sub/w.yml:2:") {
+		t.Errorf("ls says %s%s", r.out, r.err)
+	}
+	x.file("sub/w.yml", "tasks:\n  a: {run: echo four}\n")
+	x.until("the mended file is seen", func() bool { w := x.workflow("sub.w"); return w.Error == "" && w.Tasks == 1 })
+	if text := said(); text != "four\n" {
+		t.Errorf("the mended version said %q", text)
+	}
+	x.file("sub.w.yml", "tasks:\n  a: {run: echo other}\n")
+	x.until("two files of one id are told of", func() bool { return strings.Contains(x.workflow("sub.w").Error, "same id") })
+	if text := said(); text != "four\n" {
+		t.Errorf("with two files of one id it said %q", text)
+	}
+	if err := os.Remove(x.dir + "/workflows/sub.w.yml"); err != nil {
+		t.Fatal(err)
+	}
+	x.until("one file is left", func() bool { return x.workflow("sub.w").Error == "" })
+	if err := os.RemoveAll(x.dir + "/workflows/sub"); err != nil {
+		t.Fatal(err)
+	}
+	x.until("the file is gone", func() bool { return x.workflow("sub.w").File == "" })
+	x.refused(5, []string{"no workflow"}, "run", "sub.w")
+	p.stop()
+}
+
+// TestScheduleFires: a schedule fires at its seconds, `why` tells of each, and a pause stops it.
+func TestScheduleFires(t *testing.T) {
+	x := e2eNew(t)
+	x.file("tick.yml", "schedule: '*/1 * * * * *'\noverlap: allow\ntasks:\n  a: {run: 'echo $CDKTR_SCHEDULED_AT'}\n")
+	x.principal("--with-agent")
+	x.until("it fires", func() bool { return len(x.decisions("tick")) >= 4 })
+	ticks := x.decisions("tick")
+	for i, d := range ticks {
+		if !d.Fired || d.Run == "" || d.At.Nanosecond() != 0 || d.Made.Before(d.At.Time) {
+			t.Errorf("decision %d is %+v", i, d)
+		}
+		if i > 0 && d.At.Sub(ticks[i-1].At.Time) != time.Second {
+			t.Errorf("after %s came %s", ticks[i-1].At, d.At)
+		}
+	}
+	run := x.await(ticks[0].Run)
+	if run.Trigger != triggerCron || run.Scheduled != ticks[0].At || run.State != runSucceeded {
+		t.Errorf("the run is %+v", run)
+	}
+	if text := x.ok("logs", run.ID); text != run.Scheduled.Format("2006-01-02T15:04:05Z")+"\n" {
+		t.Errorf("the run was told %q", text)
+	}
+	e2eFields(t, x.ok("why", "tick", "--json"), "workflow at decided fired reason run")
+	if text := x.ok("why", "tick"); !strings.Contains(text, "fired") || !strings.Contains(text, ticks[len(ticks)-1].Run) {
+		t.Errorf("why says %s", text)
+	}
+	x.ok("pause", "tick")
+	x.until("a tick is skipped", func() bool {
+		d := x.decisions("tick")
+		return len(d) > 0 && !d[len(d)-1].Fired && strings.HasPrefix(d[len(d)-1].Reason, "paused by ")
+	})
+	if text := x.ok("why", "tick"); !strings.Contains(text, "skipped") || !strings.Contains(text, "paused by") {
+		t.Errorf("why says %s", text)
+	}
+	x.ok("resume", "tick")
+	x.until("it fires again", func() bool { d := x.decisions("tick"); return d[len(d)-1].Fired })
+}
+
+// TestScheduleOverlap: each policy for a tick that finds a run active.
+func TestScheduleOverlap(t *testing.T) {
+	x := e2eNew(t)
+	for _, policy := range []string{overlapSkip, overlapQueue, overlapReplace, overlapAllow} {
+		x.file(policy+".yml", "schedule: '* * * * * *'\noverlap: "+policy+"\ntasks:\n  a: {run: 'exec sleep 600'}\n")
+	}
+	x.principal("--with-agent", "--capacity", "50")
+	second := map[string]Decision{}
+	x.until("each has met its own run", func() bool {
+		for _, policy := range []string{overlapSkip, overlapQueue, overlapReplace, overlapAllow} {
+			if d := x.decisions(policy); len(d) >= 3 {
+				second[policy] = d[1]
+			}
+		}
+		return len(second) == 4
+	})
+	first := func(policy string) string { return x.decisions(policy)[0].Run }
+	if d := second[overlapSkip]; d.Fired || d.Reason != "overlap: run "+first(overlapSkip)+" is still active" {
+		t.Errorf("skip: %+v", d)
+	}
+	if d := second[overlapQueue]; !d.Fired || d.Reason != "queued behind run "+first(overlapQueue) {
+		t.Errorf("queue: %+v", d)
+	} else if run := x.show(d.Run); run.State != runQueued || !strings.Contains(run.Reason, "waiting for run "+first(overlapQueue)) {
+		t.Errorf("queue: the second run is %s (%s)", run.State, run.Reason)
+	}
+	if d := second[overlapReplace]; !d.Fired || !strings.HasPrefix(d.Reason, "in place of run "+first(overlapReplace)) {
+		t.Errorf("replace: %+v", d)
+	} else if run := x.await(first(overlapReplace)); run.State != runCancelled || run.Reason != "replaced by a newer run" {
+		t.Errorf("replace: the first run is %s (%s)", run.State, run.Reason)
+	}
+	if d := second[overlapAllow]; !d.Fired {
+		t.Errorf("allow: %+v", d)
+	} else {
+		x.until("two run at once", func() bool {
+			return x.show(d.Run).State == runRunning && x.show(first(overlapAllow)).State == runRunning
+		})
+	}
+	x.ok("pause", "--all") // and away with what runs, so that the agent can stop
+	for _, run := range e2eLines[Run](t, x.ok("ps", "--json", "-n", "500")) {
+		x.cdktr("cancel", run.ID, "--force")
+	}
+}
+
+// TestScheduleCatchup: what becomes of ticks that were missed while the principal was down, and of @reboot.
+func TestScheduleCatchup(t *testing.T) {
+	x := e2eNew(t)
+	policies := []string{catchupSkip, catchupOnce, catchupAll}
+	for _, policy := range policies {
+		x.file(policy+".yml", "schedule: '@every 1s'\ncatchup: "+policy+"\noverlap: allow\ntasks:\n  a: {run: 'true'}\n")
+	}
+	x.file("window.yml", "schedule: '@every 1s'\ncatchup: all\ncatchup_window: 1ms\noverlap: allow\ntasks:\n  a: {run: 'true'}\n")
+	x.file("boot.yml", "schedule: '@reboot'\ntasks:\n  a: {run: 'true'}\n")
+	p := x.principal("--with-agent")
+	for _, policy := range append(policies, "window") {
+		x.until("it fires", func() bool { return len(x.decisions(policy)) >= 1 })
+	}
+	p.stop()
+	<-time.After(3500 * time.Millisecond) // three ticks pass
+	p = x.principal("--with-agent")
+	caughtUp := func(id string) (fired, skipped int, reasons string) {
+		for _, d := range x.decisions(id) {
+			switch {
+			case strings.HasPrefix(d.Reason, "caught up: the principal was down"):
+				fired++
+				if run := x.await(d.Run); run.Trigger != triggerCatchup || run.Scheduled != d.At {
+					t.Errorf("%s: the run is %+v", id, run)
+				}
+			case strings.HasPrefix(d.Reason, "missed: the principal was down"):
+				skipped += 1 + d.Missed
+			}
+			reasons += fmt.Sprintf("\n%+v", d)
+		}
+		return fired, skipped, reasons
+	}
+	for id, good := range map[string]func(fired, skipped int) bool{
+		catchupSkip: func(fired, skipped int) bool { return fired == 0 && skipped >= 3 },
+		catchupOnce: func(fired, skipped int) bool { return fired == 1 && skipped >= 2 },
+		catchupAll:  func(fired, skipped int) bool { return fired >= 3 && skipped == 0 },
+		"window":    func(fired, skipped int) bool { return fired == 0 && skipped >= 3 },
+	} {
+		if fired, skipped, all := caughtUp(id); !good(fired, skipped) {
+			t.Errorf("%s: %d runs for missed ticks, %d ticks skipped:%s", id, fired, skipped, all)
+		}
+	}
+	// No tick is decided twice, and none of those between is without a decision.
+	for id, step := range map[string]time.Duration{catchupAll: time.Second} {
+		list := x.decisions(id)
+		for i := 1; i < len(list); i++ {
+			if got := list[i].At.Sub(list[i-1].At.Time); got != step {
+				t.Errorf("%s: %s lies %s after %s", id, list[i].At, got, list[i-1].At)
+			}
+		}
+	}
+	if boots := e2eLines[Run](t, x.ok("ps", "--all", "--workflow", "boot", "--json")); len(boots) != 2 || boots[0].Trigger != triggerReboot {
+		t.Errorf("@reboot made %d runs in two starts: %+v", len(boots), boots)
+	}
+	p.stop()
+}
+
+// TestNoScheduler: with --no-scheduler nothing fires, and why says so.
+func TestNoScheduler(t *testing.T) {
+	x := e2eNew(t)
+	x.file("tick.yml", "schedule: '* * * * * *'\ntasks:\n  a: {run: 'true'}\n")
+	x.principal("--with-agent", "--no-scheduler")
+	<-time.After(1200 * time.Millisecond) // in which it would have fired
+	if d := x.decisions("tick"); len(d) > 0 {
+		t.Errorf("it fired: %+v", d)
+	}
+	if text := x.ok("why", "tick"); !strings.Contains(text, "--no-scheduler") {
+		t.Errorf("why says %s", text)
+	}
+}
+
+// TestPriorities: with one place, queued runs go by priority, then by age.
+func TestPriorities(t *testing.T) {
+	x := e2eNew(t)
+	for name, priority := range map[string]int{"low": -1, "middle": 0, "high": 10} {
+		x.file(name+".yml", fmt.Sprintf("priority: %d\ntasks:\n  a: {run: 'echo $CDKTR_RUN_ID >> $DIR/ran'}\n", priority))
+	}
+	x.file("gate.yml", "tasks:\n  a: {run: 'while [ ! -e $DIR/open ]; do sleep 0.05; done'}\n")
+	x.principal("--with-agent", "--capacity", "1")
+	gate := x.start("gate")
+	x.until("the gate stands", func() bool { return x.show(gate).State == runRunning })
+	low, middle, high, high2, middle2 := x.start("low"), x.start("middle"), x.start("high"), x.start("high"), x.start("middle")
+	if reason := x.show(high).Reason; reason != "all agents are busy" {
+		t.Errorf("the run waits for %q", reason)
+	}
+	if err := os.WriteFile(x.dir+"/open", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	x.await(low)
+	want := strings.Join([]string{high, high2, middle, middle2, low}, "\n") + "\n"
+	if ran, _ := os.ReadFile(x.dir + "/ran"); string(ran) != want {
+		t.Errorf("they ran as\n%swant\n%s", ran, want)
+	}
+}
+
+// TestLabels: a run waits for an agent with the labels that it asks for.
+func TestLabels(t *testing.T) {
+	x := e2eNew(t)
+	x.file("w.yml", "agent: {site: london, disk: ssd}\ntasks:\n  a: {run: 'true'}\n")
+	x.file("any.yml", "tasks:\n  a: {run: 'true'}\n")
+	x.principal()
+	x.agent("paris", "--label", "site=paris", "--label", "disk=ssd")
+	id := x.start("w")
+	if run := x.run("any"); run.State != runSucceeded || run.Agent != "paris" { // it does not stand in the way of others
+		t.Errorf("the other run is %+v", run)
+	}
+	if run := x.show(id); run.State != runQueued || run.Reason != "no agent with labels disk=ssd site=london" {
+		t.Errorf("the run is %s (%s)", run.State, run.Reason)
+	}
+	if text := x.ok("ps"); !strings.Contains(text, "no agent with labels disk=ssd site=london") {
+		t.Errorf("ps says %s", text)
+	}
+	x.agent("london", "--label", "site=london", "--label", "disk=ssd", "--label", "more=yes")
+	if run := x.await(id); run.State != runSucceeded || run.Agent != "london" {
+		t.Errorf("the run is %+v", run)
+	}
+}

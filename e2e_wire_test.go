@@ -1,0 +1,202 @@
+// End-to-end tests of the request API as others use it: a program in Python with libzmq; and what a principal costs when
+// nothing happens.
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// e2ePython is a client: it gets the endpoint, and ends with 0 when every reply was as it should be.
+const e2ePython = `
+import json, sys, zmq
+ctx = zmq.Context()
+
+def sock(kind):
+    s = ctx.socket(kind)
+    s.setsockopt(zmq.LINGER, 0)
+    s.setsockopt(zmq.RCVTIMEO, 30000)
+    s.connect(sys.argv[1])
+    return s
+
+req = sock(zmq.REQ)
+def ask(text, **want):
+    """One request as text or fields; one reply, which must have what is wanted."""
+    if isinstance(text, dict):
+        text = json.dumps(dict({"v": 1, "id": "7"}, **text))
+    req.send(text.encode() if isinstance(text, str) else text)
+    frames = req.recv_multipart()
+    assert len(frames) == 1, frames
+    reply = json.loads(frames[0])
+    assert reply["v"] == 1, reply
+    for key, value in want.items():
+        got = reply["error"]["code"] if key == "code" else reply.get(key)
+        assert got == value, (text, key, got, value, reply)
+    assert reply["ok"] == ("code" not in want), reply
+    assert not reply.get("more"), reply
+    return reply
+
+assert ask({"op": "ping"}, id="7")["version"]
+verbs = {v["op"]: v for v in ask({"op": "help"})["verbs"]}
+assert {"run", "ps", "logs", "cancel"} <= set(verbs), verbs
+assert "workflow*" in verbs["run"]["fields"], verbs["run"]
+done = ask({"op": "run", "workflow": "w", "params": {"n": "5"}, "wait": True}, id="7")
+run = done["runs"][0]
+assert run["state"] == "succeeded" and run["params"] == {"n": "5"} and run["tasks"][0]["exit"] == 0, run
+# A REQ takes one reply: of a stream it gets the last.
+done = ask({"op": "run", "workflow": "w", "params": {"n": "5"}, "follow": True})
+assert done["runs"][0]["state"] == "succeeded", done
+assert [r["run"] for r in ask({"op": "ps", "all": True})["runs"]] == [done["run"], run["run"]]
+ask("1 nonsense", code="invalid")
+ask("", code="invalid")
+ask("[1, 2]", code="invalid")
+ask('{"v": 1, "op": ', code="invalid")
+ask(b'{"v": 1, "op": "\xff\xfe"}', code="unknown_op")
+ask({"op": "pong"}, code="unknown_op", id="7")
+ask({"op": "run", "workflow": "w", "parms": {}}, code="invalid")
+ask({"op": "run", "workflow": "v"}, code="not_found", id="7")
+ask({"op": "run", "workflow": "w", "params": {"n": "5", "m": "1"}}, code="invalid")
+ask({"op": "run", "workflow": "w", "params": {"n": 5}}, code="invalid")
+ask({"op": "run", "workflow": 5}, code="invalid")
+ask({"op": "cancel", "run": done["run"]}, code="conflict")
+ask({"op": "cancel", "run": "nothing"}, code="not_found")
+ask({"op": "logs", "run": done["run"]}, code="invalid")
+req.send(b"nonsense")                # what begins with a letter is in the older dialect
+assert req.recv() == b"CLIENTERROR\x01ParseError: Unrecognised message type: nonsense"
+req.send_multipart([b"{two", b"frames"])
+assert json.loads(req.recv())["error"]["code"] == "invalid"
+ask({"op": "ping"})
+
+def follow(frames, strip):
+    """A DEALER follows a run: every reply comes as it asked, with its id, and the last has no more."""
+    dealer = sock(zmq.DEALER)
+    dealer.send_multipart(frames + [json.dumps({"v": 1, "id": "a", "op": "run", "workflow": "w", "params": {"n": "300"}, "follow": True}).encode()])
+    lines, states = [], []
+    while True:
+        got = dealer.recv_multipart()
+        assert got[:-1] == frames, got
+        reply = json.loads(got[-1])
+        assert reply["ok"] and reply["id"] == "a", reply
+        if "line" in reply:
+            lines.append(reply["line"]["m"])
+        states += [t["state"] for t in reply.get("tasks", [])]
+        if not reply.get("more"):
+            break
+    assert lines == [str(i + 1) for i in range(300)], lines
+    assert reply["runs"][0]["state"] == "succeeded" and states[-1] == "succeeded", (states, reply)
+
+follow([], 0)
+follow([b""], 1)
+# Two requests on one DEALER, both answered, by their ids.
+dealer = sock(zmq.DEALER)
+for name in "xyz":
+    dealer.send(json.dumps({"v": 1, "id": name, "op": "ping"}).encode())
+assert sorted(json.loads(dealer.recv())["id"] for _ in "xyz") == ["x", "y", "z"]
+print("fine")
+`
+
+// TestInterop: libzmq, through Python, is a client like ours.
+func TestInterop(t *testing.T) {
+	x := e2eNew(t)
+	x.file("w.yml", "params: {n: {}}\ntasks:\n  a: {run: 'seq $PARAM_N'}\n")
+	x.principal("--with-agent")
+	out, err := wirePython(t, "ipc://"+x.dir+"/s", e2ePython).Output()
+	if err != nil || string(out) != "fine\n" {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// TestIdle: what a principal with an agent costs while nothing happens, and how soon it is ready.
+func TestIdle(t *testing.T) {
+	x := e2eNew(t)
+	x.bin = e2ePlain(t, x.dir)
+	for i := range 100 {
+		x.file(fmt.Sprintf("group%d/w%d.yml", i%10, i), fmt.Sprintf("name: Workflow %d\ndescription: one of a hundred\nschedule: '%d 3 1 1 *'\ntasks:\n"+
+			"  a: {run: echo a}\n  b: {depends: [a], cmd: echo, args: [b]}\n  c: {depends: [a, b], run: echo c}\n", i, i%60))
+	}
+	x.principal("--with-agent").stop() // the second start is the usual one
+	p := x.principal("--with-agent")
+	ready, err := time.ParseDuration(p.saw(&p.err, `msg=ready.* workflows=100 .* in=(\S+)`)[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ready > 250*time.Millisecond {
+		t.Errorf("ready after %s", ready)
+	}
+	// The first seconds belong to the start: the lazy fsync of what it wrote, the threads that go to sleep.
+	const seconds, most = 5, 3
+	var wakes []float64
+	for len(wakes) == 0 || wakes[len(wakes)-1] > most && len(wakes) < 6 {
+		before := e2eSwitches(t, p.cmd.Process.Pid)
+		<-time.After(seconds * time.Second)
+		wakes = append(wakes, float64(e2eSwitches(t, p.cmd.Process.Pid)-before)/seconds)
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rss, err := strconv.Atoi(string(regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(status)[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("ready in %s; idle: %d kB resident, %.1f context switches a second, in spans of %d s", ready, rss, wakes, seconds)
+	if rss > 16<<10 {
+		t.Errorf("%d kB resident, want 16 MB at most", rss)
+	}
+	if wakes[len(wakes)-1] > most {
+		t.Errorf("%.1f context switches a second, want %d at most", wakes, most)
+	}
+}
+
+// e2eSwitches counts the context switches of all threads of a process.
+func e2eSwitches(t *testing.T, pid int) int {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no threads of %d: %v", pid, err)
+	}
+	sum := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // a thread that has ended
+		}
+		for line := range bytes.Lines(text) {
+			if _, count, ok := strings.Cut(string(line), "ctxt_switches:"); ok {
+				n, err := strconv.Atoi(strings.TrimSpace(count))
+				if err != nil {
+					t.Fatal(err)
+				}
+				sum += n
+			}
+		}
+	}
+	return sum
+}
+
+// TestRunFileTime: how long `cdktr run FILE` of one `true` takes, from start to end.
+func TestRunFileTime(t *testing.T) {
+	x := e2eAlone(t)
+	x.bin = e2ePlain(t, x.dir)
+	x.file("w.yml", "tasks:\n  a: {cmd: 'true'}\n")
+	var took []time.Duration
+	for range 20 {
+		began := time.Now()
+		x.ok("run", "workflows/w.yml")
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	t.Logf("median %s, fastest %s, slowest %s", took[10], took[0], took[19])
+	if took[10] > 100*time.Millisecond {
+		t.Errorf("the median of 20 is %s, want 100 ms at most", took[10])
+	}
+}

@@ -1,0 +1,653 @@
+// This room runs one process for a task: start it, read what it writes, time it out, stop it, and clear up what
+// it leaves behind. It uses the standard library and golang.org/x/sys/unix; of this package only its own
+// half that reads the output, exec_output.go, and system halves, exec_linux.go and exec_other.go.
+//
+// A task's main process gets a session, and so a process group, of its own. A group alone would leave it the
+// agent's terminal: a password prompt would then stop the task for ever, where without a terminal it fails at once.
+// Nobody can join a session from outside, so every process of a task lives outside our session, which is how its
+// orphans are told from children that other code of this program started (see collect).
+//
+// A task ends when its main process ends. Children that still hold its output delay nothing: what was in the pipes
+// by then is delivered, and they get TERM, the grace, and KILL behind the back of the caller.
+//
+// Goroutines: one for all processes that collects the dead (procs.runCollect, woken by SIGCHLD); for each process
+// one that reads (runRead) and one that ends it (run); one more while there is something to stop (runSweep).
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	procMaxLine  = 64 << 10               // bytes of a line that are delivered in one piece
+	procMinBuf   = 4 << 10                // first size of a stream's buffer; it grows to procMaxLine+1
+	procGrace    = 10 * time.Second       // between TERM and KILL unless the task says otherwise
+	procKillWait = 150 * time.Millisecond // after KILL: when a stop ends, come what may
+	procLastWait = 2 * time.Second        // after KILL: how long close and killLeftovers wait
+	procPatience = time.Minute            // between looks at what SIGKILL cannot end
+	procPath     = "/usr/local/bin:/usr/bin:/bin"
+)
+
+// errProcsClosed is the answer to a start after close.
+var errProcsClosed = errors.New("agent is stopping: no process is started any more")
+
+// procSpec says what to run.
+type procSpec struct {
+	Argv    []string      // program and arguments; a program without a slash is looked up in PATH of Env
+	Env     []string      // the whole environment ("K=V") apart from the cookie; nothing of ours is added
+	Dir     string        // working directory; "" is ours
+	Timeout time.Duration // 0: none
+	Grace   time.Duration // between TERM and KILL; 0: 10 s
+	Cookie  string        // value of the cookie variable: unique per attempt, the same for all it starts
+	// Output gets each line. Calls come from one goroutine at a time and none begins after done. It may block:
+	// then the pipe fills and the process waits. It must return at some time after done, for until then it holds
+	// a goroutine and three file descriptors; a stop does not wait for it. nil throws the output away.
+	Output func(procLine)
+	Budget *procBudget // what it may write, with others perhaps; nil: no bound
+}
+
+// procLine is a line of output, or a piece of one.
+type procLine struct {
+	Time    time.Time // when it was read
+	Err     bool      // from stderr
+	Text    []byte    // without the newline, any bytes, at most procMaxLine; belongs to the callee
+	Partial bool      // the line goes on in the next procLine of the same stream
+}
+
+// procResult says how a process ended.
+type procResult struct {
+	Exit              int           // exit code; 128+signal if a signal ended it
+	Signal            string        // "SIGKILL"; "" if it exited
+	Reason            string        // "" success; "exit 3"; "signal SIGSEGV"; "timed out after 30m"; what stop was told
+	TimedOut, Stopped bool          // a timeout is not a stop; at most one is set
+	Started, Finished time.Time     // before the fork; when its end was seen
+	Elapsed           time.Duration // Finished-Started, by the monotonic clock
+	UserCPU, SysCPU   time.Duration // of the process and the children it waited for
+	MaxRSSKiB         int64         // the largest of them; Linux counts from the fork, so never less than ours then
+}
+
+// procs holds what is common to the processes of an agent. Make one per program: it takes over SIGCHLD and, on
+// Linux, the orphans of the program's descendants. Its methods may be called from any goroutine.
+type procs struct {
+	key  string // name of the cookie variable
+	sys  procSys
+	null *os.File                                // stdin of every process
+	kill func(pid int, sig syscall.Signal) error // unix.Kill, replaced by a test
+
+	sigCh  chan os.Signal
+	quitCh chan struct{} // closed last: ends runCollect
+	hurry  chan struct{} // closed by close: nobody gets any more grace
+	loop   sync.WaitGroup
+	work   sync.WaitGroup // every run and runSweep
+
+	mu       sync.Mutex // never held over a fork, a walk of /proc or a callback
+	closed   bool
+	starting int                // forked, perhaps, and not in mains yet
+	mains    map[int]*proc      // main processes not yet collected
+	live     map[*proc]struct{} // not done yet, or sweeping
+}
+
+// proc is a process that was started.
+type proc struct {
+	ps   *procs
+	spec procSpec
+	pid  int
+	poll *procPoll
+	out  [2]procStream
+
+	exited   chan procExit // one value, from collect
+	readDone chan struct{}
+	giveUp   chan struct{} // closed when a stop must end, come what may
+	force    chan struct{} // closed by kill: no more grace
+	doneCh   chan struct{}
+	sealed   atomic.Bool // no further callback
+	started  time.Time
+	res      procResult // written before doneCh is closed
+
+	// Guarded by ps.mu.
+	ended, sweeping, isDone bool
+	stopped, timedOut       bool
+	forced                  bool
+	reason                  string
+	timeout, giveUpTimer    *time.Timer
+}
+
+// procExit is the end of a main process as collect saw it.
+type procExit struct {
+	at     time.Time
+	status syscall.WaitStatus
+	usage  unix.Rusage
+	lost   bool // somebody else collected the status
+}
+
+// procMember is a live process that belongs to a task.
+type procMember struct {
+	pid, group int
+	start      string // start time since boot: with pid, names a process for good
+}
+
+// newProcs prepares this program to run processes. cookieKey names the environment variable that marks them.
+// On Linux it makes this program the parent of its descendants' orphans, and keeps every file descriptor above 2
+// that it inherited from being inherited further.
+func newProcs(cookieKey string) (*procs, error) {
+	if cookieKey == "" || strings.ContainsAny(cookieKey, "=\x00") {
+		return nil, fmt.Errorf("prepare processes: bad name of the cookie variable %q", cookieKey)
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, fmt.Errorf("prepare processes: %w", err)
+	}
+	ps := &procs{
+		key: cookieKey, null: null, kill: unix.Kill,
+		sigCh: make(chan os.Signal, 1), quitCh: make(chan struct{}), hurry: make(chan struct{}),
+		mains: map[int]*proc{}, live: map[*proc]struct{}{},
+	}
+	if err := ps.sys.open(); err != nil {
+		null.Close()
+		return nil, fmt.Errorf("prepare processes: %w", err)
+	}
+	signal.Notify(ps.sigCh, unix.SIGCHLD)
+	ps.loop.Go(ps.runCollect)
+	return ps, nil
+}
+
+// close kills what still runs, waits until it is gone, and ends the goroutine. Only a process that SIGKILL cannot
+// end is left, after procLastWait. start fails from here on.
+func (ps *procs) close() {
+	ps.mu.Lock()
+	if ps.closed {
+		ps.mu.Unlock()
+		return
+	}
+	ps.closed = true
+	var live []*proc
+	for p := range ps.live {
+		live = append(live, p)
+	}
+	ps.mu.Unlock()
+	close(ps.hurry)
+	for _, p := range live {
+		p.kill("agent stopped")
+	}
+	ps.work.Wait()
+	signal.Stop(ps.sigCh)
+	close(ps.quitCh)
+	ps.loop.Wait()
+	ps.sys.close()
+	ps.null.Close()
+}
+
+// runCollect collects dead children. SIGCHLD wakes it; it ends with quitCh.
+func (ps *procs) runCollect() {
+	for {
+		select {
+		case <-ps.sigCh:
+			ps.collect()
+		case <-ps.quitCh:
+			ps.collect()
+			return
+		}
+	}
+}
+
+// collect takes the status of main processes by their own pids, and then that of orphans which came to us. All
+// other children are left to whoever started them: see procSys.orphans for how they are told apart.
+func (ps *procs) collect() {
+	ps.mu.Lock()
+	for _, p := range ps.mains {
+		p.collect()
+	}
+	ps.mu.Unlock()
+	for ps.reapOrphans() > 0 {
+		// Whoever was reaped may have hidden others from the list while we read it: read again.
+	}
+}
+
+// reapOrphans frees the zombies among our orphans and returns how many there were.
+func (ps *procs) reapOrphans() int {
+	n := 0
+	for _, st := range ps.orphans() {
+		if !st.dead {
+			continue
+		}
+		if pid, err := unix.Wait4(st.pid, nil, unix.WNOHANG, nil); err == nil && pid == st.pid {
+			n++
+		}
+	}
+	return n
+}
+
+// orphans are the children that came to us because their parent ended.
+func (ps *procs) orphans() []procStat {
+	var found []procStat
+	for _, st := range ps.sys.orphans() {
+		ps.mu.Lock()
+		_, ours := ps.mains[st.pid]
+		ps.mu.Unlock()
+		if !ours {
+			found = append(found, st)
+		}
+	}
+	return found
+}
+
+// collect passes on the end of p's main process if it has ended. The caller holds ps.mu.
+func (p *proc) collect() {
+	exit := procExit{}
+	pid, err := unix.Wait4(p.pid, (*unix.WaitStatus)(&exit.status), unix.WNOHANG, &exit.usage)
+	if pid != p.pid && !errors.Is(err, unix.ECHILD) {
+		return
+	}
+	exit.lost = err != nil
+	exit.at = time.Now()
+	p.ended = true
+	delete(p.ps.mains, p.pid)
+	p.exited <- exit
+}
+
+// start runs a process. An error names the program or the directory and says what to do about it.
+func (ps *procs) start(spec procSpec) (*proc, error) {
+	if len(spec.Argv) == 0 || spec.Argv[0] == "" {
+		return nil, errors.New("exec: no program: the task's command is empty")
+	}
+	if spec.Grace <= 0 {
+		spec.Grace = procGrace
+	}
+	path, err := procLook(spec)
+	if err != nil {
+		return nil, err
+	}
+	p := &proc{
+		ps: ps, spec: spec,
+		exited: make(chan procExit, 1), readDone: make(chan struct{}), giveUp: make(chan struct{}),
+		force: make(chan struct{}), doneCh: make(chan struct{}),
+	}
+	ends, err := p.openPipes()
+	if err != nil {
+		return nil, fmt.Errorf("exec: %q: open pipes: %w", spec.Argv[0], err)
+	}
+	ps.mu.Lock()
+	if ps.closed {
+		ps.mu.Unlock()
+		procCloseFds(ends[:])
+		p.closePipes()
+		return nil, errProcsClosed
+	}
+	ps.work.Add(1) // for run; close waits for it
+	ps.starting++
+	ps.mu.Unlock()
+
+	attr := &syscall.ProcAttr{
+		Dir: spec.Dir, Env: ps.environ(spec), Sys: &syscall.SysProcAttr{Setsid: true},
+		Files: []uintptr{ps.null.Fd(), uintptr(ends[0]), uintptr(ends[1])},
+	}
+	p.started = time.Now()
+	p.pid, err = procFork(path, spec.Argv, attr)
+	procCloseFds(ends[:])
+	if err != nil {
+		ps.mu.Lock()
+		ps.starting--
+		ps.mu.Unlock()
+		ps.work.Done()
+		p.closePipes()
+		return nil, procStartError(spec, path, err)
+	}
+	go p.runRead()
+	go p.run()
+	p.register()
+	return p, nil
+}
+
+// register makes a new process known to collect, and sees to it that an end, a timeout or a close which came
+// before it was known is not missed.
+func (p *proc) register() {
+	ps := p.ps
+	ps.mu.Lock()
+	ps.starting--
+	ps.mains[p.pid] = p
+	ps.live[p] = struct{}{}
+	p.collect()
+	closed := ps.closed
+	if p.spec.Timeout > 0 && !p.ended {
+		p.timeout = time.AfterFunc(p.spec.Timeout, p.expire)
+	}
+	ps.mu.Unlock()
+	if closed {
+		p.kill("agent stopped")
+	}
+}
+
+// environ is the environment of a process: the task's own, with the cookie.
+func (ps *procs) environ(spec procSpec) []string {
+	env := make([]string, 0, len(spec.Env)+1)
+	for _, kv := range spec.Env {
+		if name, _, _ := strings.Cut(kv, "="); name != ps.key {
+			env = append(env, kv)
+		}
+	}
+	if spec.Cookie != "" {
+		env = append(env, ps.key+"="+spec.Cookie)
+	}
+	return env
+}
+
+// procLook finds the program as execvp(3) would, in the PATH the process will have. Names in the result that are
+// relative hold in the process's directory.
+func procLook(spec procSpec) (string, error) {
+	name, path := spec.Argv[0], procPath
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	for _, kv := range spec.Env {
+		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
+			path = v
+		}
+	}
+	denied := ""
+	for _, dir := range filepath.SplitList(path) {
+		if dir == "" {
+			continue // execvp means the current directory; nobody who writes it does
+		}
+		file := filepath.Join(dir, name)
+		at := file
+		if !filepath.IsAbs(file) {
+			file, at = "./"+file, filepath.Join(spec.Dir, file)
+		}
+		if fi, err := os.Stat(at); err != nil || fi.IsDir() {
+			continue
+		}
+		if unix.Access(at, unix.X_OK) == nil {
+			return file, nil
+		}
+		denied = at
+	}
+	if denied != "" {
+		return "", fmt.Errorf("exec: %q: %w: make it executable: chmod +x %s", name, os.ErrPermission, denied)
+	}
+	return "", fmt.Errorf("exec: %q: not found in PATH (%s): install it there or give its full path: %w",
+		name, path, os.ErrNotExist)
+}
+
+// procStartError turns what the system said about a start into what its user can do about it.
+func procStartError(spec procSpec, path string, err error) error {
+	name, dir, hint := spec.Argv[0], spec.Dir, ""
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	dirInfo, dirErr := os.Stat(dir)
+	info, pathErr := os.Stat(path)
+	switch {
+	case dir != "" && errors.Is(dirErr, os.ErrNotExist):
+		hint = "directory " + dir + " does not exist on this agent: make it or correct the task's directory"
+	case dir != "" && dirErr == nil && !dirInfo.IsDir():
+		hint = dir + " is not a directory: correct the task's directory"
+	case dir != "" && unix.Access(dir, unix.X_OK) != nil:
+		hint = "directory " + dir + " may not be entered by the agent's user"
+	case errors.Is(err, unix.ENOENT) && pathErr == nil:
+		hint = "the interpreter in its first line, or its loader, is not on this agent"
+	case errors.Is(err, unix.ENOENT):
+		hint = "not found: check the path, it is looked up on the agent"
+	case errors.Is(err, unix.EACCES) && pathErr == nil && info.IsDir():
+		hint = "it is a directory"
+	case errors.Is(err, unix.EACCES):
+		hint = "make it executable for the agent's user (chmod +x), on a file system mounted without noexec"
+	case errors.Is(err, unix.ENOEXEC):
+		hint = "it has no #! line, or is built for another kind of machine"
+	case errors.Is(err, unix.E2BIG):
+		hint = "its arguments and environment are too long: pass a file instead"
+	case errors.Is(err, unix.EAGAIN):
+		hint = "no more processes allowed: raise the limit (ulimit -u, TasksMax) or run fewer tasks"
+	case errors.Is(err, unix.EINVAL):
+		hint = "an argument or an environment value contains a NUL byte"
+	default:
+		return fmt.Errorf("exec: %q: %w", name, err)
+	}
+	return fmt.Errorf("exec: %q: %s: %w", name, hint, err)
+}
+
+// run takes a process from its end to done. The end of the process wakes it, or a stop whose time is up.
+func (p *proc) run() {
+	defer p.ps.work.Done()
+	var exit *procExit // stays nil if the process would not die
+	select {
+	case e := <-p.exited:
+		exit = &e
+		p.sweepLeftovers()
+	case <-p.giveUp:
+		p.ps.collect() // its end may be news to the collector too
+		select {
+		case e := <-p.exited:
+			exit = &e
+		default:
+		}
+	}
+	p.poll.interrupt() // the reader drains and ends
+	select {
+	case <-p.readDone:
+	case <-p.giveUp: // a callback blocks
+	}
+	p.finish(exit)
+}
+
+// sweepLeftovers starts the removal of what a main process left behind. It costs one short read when that is nothing.
+func (p *proc) sweepLeftovers() {
+	if len(p.members()) == 0 {
+		return
+	}
+	p.ps.mu.Lock()
+	p.startSweep()
+	p.ps.mu.Unlock()
+}
+
+// finish writes the result and closes done. exit is nil if the process would not die.
+func (p *proc) finish(exit *procExit) {
+	p.sealed.Store(true)
+	p.ps.mu.Lock()
+	defer p.ps.mu.Unlock()
+	for _, t := range []*time.Timer{p.timeout, p.giveUpTimer} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+	p.res = p.outcome(exit)
+	p.isDone = true
+	p.forget()
+	close(p.doneCh)
+}
+
+// forget drops a process of which nothing is left to do. The caller holds ps.mu.
+func (p *proc) forget() {
+	if p.isDone && !p.sweeping {
+		delete(p.ps.live, p)
+	}
+}
+
+// outcome words the end of a process. The caller holds ps.mu.
+func (p *proc) outcome(exit *procExit) procResult {
+	r := procResult{Started: p.started, TimedOut: p.timedOut, Stopped: p.stopped}
+	if exit == nil {
+		exit = &procExit{at: time.Now()}
+		r.Exit, r.Signal = 128+int(unix.SIGKILL), "SIGKILL"
+		p.reason += fmt.Sprintf(" (process %d has not died of SIGKILL yet)", p.pid)
+	}
+	r.Finished = exit.at
+	r.Elapsed = exit.at.Sub(p.started)
+	r.UserCPU = time.Duration(exit.usage.Utime.Nano())
+	r.SysCPU = time.Duration(exit.usage.Stime.Nano())
+	r.MaxRSSKiB = int64(exit.usage.Maxrss) / procRSSUnit
+	switch {
+	case exit.lost:
+		r.Exit, r.Reason = 255, "exit status lost: another part of the program collected it"
+	case exit.status.Signaled():
+		sig := exit.status.Signal()
+		r.Exit, r.Signal = 128+int(sig), unix.SignalName(sig)
+		if r.Signal == "" {
+			r.Signal = fmt.Sprintf("SIG%d", int(sig)) // real-time signals have no name
+		}
+		r.Reason = "signal " + r.Signal
+	case exit.status.ExitStatus() > 0:
+		r.Exit = exit.status.ExitStatus()
+		r.Reason = fmt.Sprintf("exit %d", r.Exit)
+	}
+	if p.reason != "" {
+		r.Reason = p.reason
+	}
+	return r
+}
+
+// done is closed when the main process has ended and its output was delivered, or a stop has run out of time.
+func (p *proc) done() <-chan struct{} { return p.doneCh }
+
+// result says how the process ended. Call it after done.
+func (p *proc) result() procResult { return p.res }
+
+// stop sends TERM to everything of the task now, and KILL after the grace. done is closed at grace + 0.2 s at the
+// latest. The first reason given is the one reported; a process that has ended keeps its own. Any goroutine may call it.
+func (p *proc) stop(reason string) { p.end(reason, false, false) }
+
+// kill is stop without grace. It also cuts short the grace of a stop, and of leftovers after done.
+func (p *proc) kill(reason string) { p.end(reason, true, false) }
+
+// expire is stop by timeout.
+func (p *proc) expire() {
+	p.end("timed out after "+procDuration(p.spec.Timeout), false, true)
+}
+
+// end is stop, kill and expire.
+func (p *proc) end(reason string, force, timeout bool) {
+	p.ps.mu.Lock()
+	defer p.ps.mu.Unlock()
+	if force && !p.forced {
+		p.forced = true
+		close(p.force)
+	}
+	if p.isDone {
+		return
+	}
+	if !p.ended && p.reason == "" {
+		if reason == "" {
+			reason = "stopped"
+		}
+		p.reason, p.timedOut, p.stopped = reason, timeout, !timeout
+	}
+	limit := p.spec.Grace + procKillWait
+	if force {
+		limit = procKillWait
+	}
+	switch {
+	case p.giveUpTimer == nil:
+		p.giveUpTimer = time.AfterFunc(limit, func() { close(p.giveUp) })
+	case force && p.giveUpTimer.Stop():
+		p.giveUpTimer.Reset(limit)
+	}
+	p.startSweep()
+}
+
+// startSweep starts the removal of everything of the task, unless it runs. The caller holds ps.mu, and either
+// p.run has not returned or ps.work is otherwise above zero.
+func (p *proc) startSweep() {
+	if !p.sweeping {
+		p.sweeping = true
+		p.ps.work.Add(1)
+		go p.runSweep()
+	}
+}
+
+// runSweep removes everything of the task. It ends when nothing is left.
+func (p *proc) runSweep() {
+	defer p.ps.work.Done()
+	p.ps.sweep(p.members, p.spec.Grace, procPatience, p.force)
+	p.ps.mu.Lock()
+	p.sweeping = false
+	p.forget()
+	p.ps.mu.Unlock()
+}
+
+// sweep sends TERM to what find returns, waits up to grace, and then sends KILL until find returns nothing; it
+// returns how many it found at first. The ends of these processes wake it, and force or ps.hurry, which cut the
+// grace short. What SIGKILL has not ended is looked at again every patience, until ps.hurry; if patience is
+// procLastWait, only once.
+func (ps *procs) sweep(find func() []procMember, grace, patience time.Duration, force <-chan struct{}) int {
+	found := find()
+	n := len(found)
+	ps.signal(found, unix.SIGTERM)
+	ps.signal(found, unix.SIGCONT) // a stopped process gets its TERM only now
+	for end := time.Now().Add(grace); len(found) > 0; found = find() {
+		left := time.Until(end)
+		if left <= 0 || ps.sys.await(found, left, force, ps.hurry) {
+			break
+		}
+	}
+	known := map[procMember]bool{}
+	for last := false; ; {
+		if found = find(); len(found) == 0 {
+			return n
+		}
+		fresh := false
+		for _, m := range found {
+			fresh = fresh || !known[m]
+			known[m] = true
+		}
+		ps.signal(found, unix.SIGKILL)
+		if fresh {
+			continue // faster than they can fork
+		}
+		if last {
+			return n
+		}
+		if last = ps.sys.await(found, patience, nil, ps.hurry); last {
+			ps.sys.await(found, procLastWait, nil, nil)
+		}
+		last = last || patience == procLastWait
+	}
+}
+
+// signal sends sig to the groups of the members, once each: the kernel does that to all of a group at one stroke,
+// so that no fork slips through. KILL also goes to each pid, lest one has changed its group.
+// A pid freed between find and here is not yet another's: the kernel hands out all others first.
+func (ps *procs) signal(members []procMember, sig syscall.Signal) {
+	sent := map[int]bool{}
+	for _, m := range members {
+		if m.group <= 1 {
+			ps.kill(m.pid, sig)
+		} else if !sent[m.group] {
+			sent[m.group] = true
+			ps.kill(-m.group, sig)
+		}
+	}
+	if sig != unix.SIGKILL {
+		return
+	}
+	for _, m := range members {
+		ps.kill(m.pid, sig)
+	}
+}
+
+// killLeftovers ends processes of an earlier life of this agent: those whose cookie match accepts. It returns how
+// many it found, after they have ended. Call it at the agent's start, before the first process.
+func (ps *procs) killLeftovers(match func(cookie string) bool, grace time.Duration) int {
+	find := func() []procMember { return ps.sys.withCookie(ps.key, match) }
+	return ps.sweep(find, grace, procLastWait, nil)
+}
+
+// procDuration is d without the zeros of Duration.String: 30m, not 30m0s.
+func procDuration(d time.Duration) string {
+	s := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
+}

@@ -1,0 +1,490 @@
+// This room is the Linux half of exec.go: who belongs to a task, by /proc; waiting for several things at once, by
+// epoll; and the duties of a child subreaper (prctl(2), PR_SET_CHILD_SUBREAPER).
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	procFionread = unix.TIOCINQ // how much is in a pipe
+	procRSSUnit  = 1            // ru_maxrss is in KiB, getrusage(2)
+	procAwaitMax = 64           // processes whose end one await watches
+)
+
+// procSys is what procs knows of Linux.
+type procSys struct {
+	// reaper: orphans come to us, and the kernel lists children (CONFIG_PROC_CHILDREN). Without the list we do not
+	// become a subreaper, for then we could not tell orphans from children of other code. Orphans go to init,
+	// which frees them, and members are found by a scan of all processes.
+	reaper    bool
+	wasReaper bool
+	session   int // ours
+}
+
+// procStat is what /proc/PID/stat says, proc_pid_stat(5).
+type procStat struct {
+	pid, parent, group, session int
+	start                       string
+	dead                        bool // a zombie, with no other thread alive
+}
+
+// open keeps inherited file descriptors to ourselves and takes charge of orphans.
+func (s *procSys) open() error {
+	if err := unix.CloseRange(3, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		if err := procSealFds(); err != nil { // before Linux 5.11
+			return err
+		}
+	}
+	s.session, _ = unix.Getsid(0)
+	if _, err := procSlurp(procLeaderList()); err != nil {
+		return nil
+	}
+	var was int32
+	unix.Prctl(unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&was)), 0, 0, 0)
+	s.wasReaper = was != 0
+	s.reaper = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == nil
+	return nil
+}
+
+// close undoes what open did to the program, where that can be undone.
+func (s *procSys) close() {
+	if s.reaper && !s.wasReaper {
+		unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+	}
+}
+
+// procSealFds sets close-on-exec on every descriptor above 2.
+func procSealFds() error {
+	dir, err := os.ReadDir("/proc/self/fd")
+	for _, e := range dir {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return err
+}
+
+// procLeaderList is the list of children of our first thread. The kernel gives orphans to the first thread of the
+// reaper that lives (find_new_reaper in kernel/exit.c), and a Go program's first thread lives as long as it does.
+func procLeaderList() string {
+	pid := strconv.Itoa(os.Getpid())
+	return "/proc/" + pid + "/task/" + pid + "/children"
+}
+
+// procFork starts a process from a thread that is not our first one, so that the list of the first thread's
+// children holds orphans, and at most those that other code started from there.
+func procFork(path string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if unix.Gettid() != unix.Getpid() {
+		pid, _, err = syscall.StartProcess(path, argv, attr)
+		return pid, err
+	}
+	done := make(chan struct{})
+	go func() { // on another thread, for this one is locked
+		defer close(done)
+		pid, _, err = syscall.StartProcess(path, argv, attr)
+	}()
+	<-done
+	return pid, err
+}
+
+// orphans are the children that came to us. What other code of this program started is left out: it is in our
+// session. (It must not start a process in a session of its own from the first thread.)
+func (s *procSys) orphans() []procStat {
+	if !s.reaper {
+		return nil
+	}
+	self := os.Getpid()
+	var found []procStat
+	for _, pid := range procList(procLeaderList()) {
+		if st, ok := procStatOf(pid); ok && st.parent == self && st.session != s.session {
+			found = append(found, st)
+		}
+	}
+	return found
+}
+
+// members are the live processes of a task: the main process; orphans that are in its session, or carry its
+// cookie, or, when no other task runs, carry no cookie at all; and all descendants of these.
+func (p *proc) members() []procMember {
+	ps := p.ps
+	ps.mu.Lock()
+	main, session := 0, p.pid
+	if !p.ended {
+		main = p.pid
+	}
+	if other := ps.mains[p.pid]; other != nil && other != p {
+		session = -1 // p has ended and its pid is in use again
+	}
+	alone := ps.starting == 0 && (len(ps.mains) == 0 || len(ps.mains) == 1 && main != 0)
+	ps.mu.Unlock()
+
+	belongs := func(st procStat) bool {
+		if st.session == session {
+			return true
+		}
+		ps.mu.Lock()
+		_, others := ps.mains[st.session]
+		ps.mu.Unlock()
+		if others {
+			return false
+		}
+		cookie, found := procCookie(st, ps.key)
+		if found {
+			return cookie == p.spec.Cookie
+		}
+		return alone && ps.sys.reaper
+	}
+	var roots []procStat
+	kids := procKids
+	if ps.sys.reaper {
+		roots = ps.orphans()
+	} else {
+		var all []procStat
+		all, kids = procScan()
+		for _, st := range all {
+			if st.session != ps.sys.session && st.pid != main {
+				roots = append(roots, st)
+			}
+		}
+	}
+	walk := procWalk{seen: map[int]bool{}, kids: kids}
+	if st, ok := procStatOf(main); ok && st.parent == os.Getpid() {
+		walk.add(st)
+	} else if main != 0 { // no descriptor to read it with: even so it is there, for nobody has collected it
+		walk.found = append(walk.found, procMember{pid: main, group: main})
+	}
+	for _, st := range roots {
+		if !st.dead && !walk.seen[st.pid] && belongs(st) {
+			walk.add(st)
+		}
+	}
+	return walk.found
+}
+
+// withCookie are the live processes, ourselves apart, whose cookie match accepts.
+func (s *procSys) withCookie(key string, match func(string) bool) []procMember {
+	all, _ := procScan()
+	var found []procMember
+	for _, st := range all {
+		if st.dead || st.pid == os.Getpid() {
+			continue
+		}
+		if cookie, ok := procCookie(st, key); ok && match(cookie) {
+			m := procMember{pid: st.pid, group: st.group, start: st.start}
+			if st.session == s.session {
+				m.group = 0 // never a group that may be ours
+			}
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+// procWalk gathers a process and its descendants.
+type procWalk struct {
+	seen  map[int]bool
+	kids  func(pid int) []procStat
+	found []procMember
+}
+
+// add goes down from st, breadth first.
+func (w *procWalk) add(st procStat) {
+	for queue := []procStat{st}; len(queue) > 0; queue = queue[1:] {
+		st := queue[0]
+		if w.seen[st.pid] {
+			continue
+		}
+		w.seen[st.pid] = true
+		if !st.dead {
+			w.found = append(w.found, procMember{pid: st.pid, group: st.group, start: st.start})
+		}
+		queue = append(queue, w.kids(st.pid)...)
+	}
+}
+
+// procKids are the children of all threads of a process.
+func procKids(parent int) []procStat {
+	task := "/proc/" + strconv.Itoa(parent) + "/task/"
+	threads, err := os.ReadDir(task)
+	if err != nil {
+		return nil // it has gone, and its children have come to us
+	}
+	var kids []procStat
+	for _, t := range threads {
+		for _, pid := range procList(task + t.Name() + "/children") {
+			if st, ok := procStatOf(pid); ok && st.parent == parent {
+				kids = append(kids, st)
+			}
+		}
+	}
+	return kids
+}
+
+// procScan is every process there is, and a function for the children of one.
+func procScan() ([]procStat, func(int) []procStat) {
+	dir, _ := os.ReadDir("/proc") // a part is better than nothing
+	var all []procStat
+	kids := map[int][]procStat{}
+	for _, e := range dir {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if st, ok := procStatOf(pid); ok {
+			all = append(all, st)
+			kids[st.parent] = append(kids[st.parent], st)
+		}
+	}
+	return all, func(pid int) []procStat { return kids[pid] }
+}
+
+// procList reads a list of children.
+func procList(path string) []int {
+	text, _ := procSlurp(path)
+	var pids []int
+	for _, f := range bytes.Fields(text) {
+		if pid, err := strconv.Atoi(string(f)); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// procStatOf reads the stat of a process; false if there is none. The name in it may hold anything, so the fields
+// are counted from the last parenthesis.
+func procStatOf(pid int) (procStat, bool) {
+	if pid <= 0 {
+		return procStat{}, false
+	}
+	text, err := procSlurp("/proc/" + strconv.Itoa(pid) + "/stat")
+	f := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+	if err != nil || len(f) < 20 {
+		return procStat{}, false
+	}
+	num := func(i int) int { n, _ := strconv.Atoi(string(f[i])); return n }
+	zombie := f[0][0] == 'Z' || f[0][0] == 'X'
+	return procStat{
+		pid: pid, parent: num(1), group: num(2), session: num(3),
+		start: string(f[19]), dead: zombie && num(17) <= 1,
+	}, true
+}
+
+// procCookie reads the cookie of a process. In the middle of an exec the environment reads as empty, so an empty
+// one is read again for some milliseconds; not that of a kernel thread, which has none and no session.
+func procCookie(st procStat, key string) (cookie string, found bool) {
+	if st.session == 0 {
+		return "", false
+	}
+	path := "/proc/" + strconv.Itoa(st.pid) + "/environ"
+	var text []byte
+	for wait := 50 * time.Microsecond; wait < 5*time.Millisecond; wait *= 2 {
+		var err error
+		if text, err = procSlurp(path); err != nil || len(text) > 0 {
+			break
+		}
+		if now, ok := procStatOf(st.pid); !ok || now.dead {
+			break
+		}
+		time.Sleep(wait)
+	}
+	for kv := range bytes.SplitSeq(text, []byte{0}) {
+		if name, value, ok := bytes.Cut(kv, []byte{'='}); ok && string(name) == key {
+			return string(value), true
+		}
+	}
+	return "", false
+}
+
+// procSlurp reads a file of /proc. os.ReadFile needs twice the system calls, and this is on the way of every task.
+func procSlurp(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 0, 512)
+	for {
+		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n == 0 {
+			return buf, err
+		}
+		buf = buf[:len(buf)+n]
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+	}
+}
+
+// await waits until the members have ended, or d has passed, or force or hurry is closed; then it returns true.
+// Of very many it watches the first procAwaitMax; the caller looks again anyway.
+func (s *procSys) await(members []procMember, d time.Duration, force, hurry <-chan struct{}) (cut bool) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	poll, err := newProcPoll()
+	if err != nil {
+		return procAwaitSteps(members, timer, force, hurry)
+	}
+	defer poll.close()
+	open := map[int]bool{}
+	defer func() {
+		for fd := range open {
+			unix.Close(fd)
+		}
+	}()
+	for _, m := range members[:min(len(members), procAwaitMax)] {
+		fd, err := unix.PidfdOpen(m.pid, 0)
+		if errors.Is(err, unix.ESRCH) {
+			continue
+		}
+		if err != nil { // before Linux 5.3, or out of descriptors
+			return procAwaitSteps(members, timer, force, hurry)
+		}
+		open[fd] = true
+		if err := poll.add(fd); err != nil {
+			return procAwaitSteps(members, timer, force, hurry)
+		}
+		if !procLives(m) { // the pid may be another's by now
+			unix.Close(fd)
+			delete(open, fd)
+		}
+	}
+	over := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-force:
+			cut = true
+		case <-hurry:
+			cut = true
+		case <-timer.C:
+		case <-over:
+		}
+		poll.interrupt()
+	})
+	for len(open) > 0 {
+		ready, ok := poll.wait()
+		if !ok {
+			break
+		}
+		for _, fd := range ready {
+			poll.remove(fd)
+			unix.Close(fd)
+			delete(open, fd)
+		}
+	}
+	close(over)
+	watch.Wait()
+	return cut
+}
+
+// procLives says whether a member has not ended yet.
+func procLives(m procMember) bool {
+	st, ok := procStatOf(m.pid)
+	return ok && !st.dead && st.start == m.start
+}
+
+// procAwaitSteps is await for kernels without pidfds, where the end of a process that is not our child wakes nobody.
+func procAwaitSteps(members []procMember, timer *time.Timer, force, hurry <-chan struct{}) (cut bool) {
+	step := time.NewTicker(20 * time.Millisecond)
+	defer step.Stop()
+	for i, m := range members { // one step at least, lest the caller spin
+		for alive := i == 0 || procLives(m); alive; alive = procLives(m) {
+			select {
+			case <-step.C:
+			case <-timer.C:
+				return false
+			case <-force:
+				return true
+			case <-hurry:
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// procPoll waits for several descriptors. It is an epoll set which the Go runtime's own poller watches, so that a
+// goroutine waits and no thread, and a deadline can wake it. epoll reports descriptors in the order in which they
+// became ready. One goroutine uses it; interrupt may come from others.
+type procPoll struct {
+	fd     int
+	file   *os.File
+	raw    syscall.RawConn
+	events [8]unix.EpollEvent
+	ready  []int
+}
+
+// newProcPoll makes an empty set.
+func newProcPoll() (*procPoll, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil { // os.NewFile takes this as: pollable
+		unix.Close(fd)
+		return nil, err
+	}
+	q := &procPoll{fd: fd, file: os.NewFile(uintptr(fd), "epoll")}
+	if err = q.file.SetReadDeadline(time.Time{}); err == nil { // fails if the runtime cannot poll it
+		q.raw, err = q.file.SyscallConn()
+	}
+	if err != nil {
+		q.file.Close()
+		return nil, err
+	}
+	return q, nil
+}
+
+// add watches fd for input, or for the end of the process of a pidfd.
+func (q *procPoll) add(fd int) error {
+	return unix.EpollCtl(q.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
+}
+
+// remove stops watching fd.
+func (q *procPoll) remove(fd int) {
+	unix.EpollCtl(q.fd, unix.EPOLL_CTL_DEL, fd, &unix.EpollEvent{}) // kernels before 2.6.9 want the last one
+}
+
+// wait returns the descriptors that are ready, or false after interrupt.
+func (q *procPoll) wait() ([]int, bool) {
+	q.ready = q.ready[:0]
+	err := q.raw.Read(func(uintptr) bool {
+		n, err := unix.EpollWait(q.fd, q.events[:], 0)
+		for _, e := range q.events[:max(n, 0)] {
+			q.ready = append(q.ready, int(e.Fd))
+		}
+		return n > 0 || err != nil && err != unix.EINTR
+	})
+	return q.ready, err == nil && len(q.ready) > 0
+}
+
+// interrupt makes wait return false, now and for ever.
+func (q *procPoll) interrupt() { q.file.SetReadDeadline(time.Unix(1, 0)) }
+
+// close frees the set.
+func (q *procPoll) close() { q.file.Close() }
+
+// procPipe makes a pipe whose reading end does not block. No other process inherits it.
+func procPipe() (r, w int, err error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return -1, -1, err
+	}
+	return fds[0], fds[1], unix.SetNonblock(fds[0], true)
+}

@@ -1,0 +1,282 @@
+// Tests of exec_linux.go: processes that escape, what is inherited, what is left. The rules are those of exec_test.go.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestProcSetsidGrandchildIsKilled: ways out of the group, while the main process runs and after its end.
+func TestProcSetsidGrandchildIsKilled(t *testing.T) {
+	for name, escape := range map[string]string{
+		"setsid":        "setsid sh -c 'echo $$; exec sleep 1000' & ",
+		"ignores":       "setsid sh -c 'trap \"\" TERM; echo $$; sleep 1000; sleep 1000' & ",
+		"double":        "(setsid sh -c '(echo $(exec sh -c \"echo \\$PPID\"); exec sleep 1000) &' &) ; ",
+		"no cookie":     "setsid env -i sh -c 'echo $$; sleep 1000' & ",
+		"double, blank": "(setsid env -i /bin/sh -c '(sleep 1000; :) & echo $!' & ) ; ",
+		"own group":     "timeout 1000 sh -c 'trap \"\" TERM; echo $$; sleep 1000; :' & ",
+	} {
+		for _, end := range []string{"read x", "exit 5"} {
+			t.Run(name+"/"+end, func(t *testing.T) {
+				ps := procTestNew(t)
+				output, pid := procTestLine()
+				script := escape + "sleep 1000"
+				if end == "exit 5" { // the main process ends when the escaped one has told its pid
+					script = "{ " + escape + " :; } | { read x; echo $x; exit 5; }"
+				}
+				spec := procTestSh(t, script, nil)
+				spec.Output = output
+				p := procTestStart(t, ps, spec)
+				n, err := strconv.Atoi(procTestRecv(t, pid, "pid"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				st, _ := procStatOf(n)
+				if end == "exit 5" {
+					if r := procTestDone(t, p); r.Exit != 5 {
+						t.Errorf("%+v", r)
+					}
+				} else {
+					procTestStop(t, p, spec.Grace)
+				}
+				ps.work.Wait()
+				if procLives(procMember{pid: n, start: st.start}) {
+					t.Errorf("%d lives", n)
+					unix.Kill(n, unix.SIGKILL)
+				}
+				procTestNoneLeft(t, ps, spec.Cookie)
+			})
+		}
+	}
+}
+
+func TestProcDoubleForkDaemonNoZombie(t *testing.T) {
+	ps := procTestNew(t)
+	output, ready := procTestLine()
+	// Daemons that end while the main process lives: their zombies come to us.
+	spec := procTestSh(t, "for i in 1 2 3 4 5; do (setsid sh -c 'true &' &); done; (setsid sh -c 'exit 3' &); echo ready; exec sleep 1000", nil)
+	spec.Output = output
+	p := procTestStart(t, ps, spec)
+	procTestRecv(t, ready, "line")
+	procTestUntil(t, "only the main process left, and no zombie", func() bool {
+		return len(procTestZombies()) == 0 && len(procTestAlive(ps, spec.Cookie)) == 1
+	})
+	procTestStop(t, p, spec.Grace)
+}
+
+func TestProcForkBomb(t *testing.T) {
+	for name, script := range map[string]string{
+		"group": `f() { trap "" TERM; while :; do (exec sleep 0.02); (f2 &); done; }; f2() { exec sleep 0.05; }
+			i=0; while [ $i -lt 25 ]; do f & i=$((i+1)); done; echo ready; wait`,
+		"sessions": `export S='trap "" TERM; sleep 0.03; setsid sh -c "$S" & exit'
+			i=0; while [ $i -lt 20 ]; do setsid sh -c "$S" & i=$((i+1)); done; echo ready; trap "" TERM; wait; sleep 1000`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			ps := procTestNew(t)
+			output, ready := procTestLine()
+			spec := procTestSh(t, script, nil)
+			spec.Output = output
+			p := procTestStart(t, ps, spec)
+			procTestRecv(t, ready, "line")
+			procTestStop(t, p, spec.Grace)
+			ps.work.Wait()
+			procTestNoneLeft(t, ps, spec.Cookie)
+		})
+	}
+}
+
+// TestProcInheritedFds runs itself with a descriptor too many.
+func TestProcInheritedFds(t *testing.T) {
+	const inner = "PROC_TEST_INNER_FDS"
+	if os.Getenv(inner) == "" {
+		extra, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer extra.Close()
+		cmd := exec.Command(os.Args[0], "-test.run=^TestProcInheritedFds$", "-test.v")
+		cmd.Env = append(os.Environ(), inner+"=1")
+		cmd.ExtraFiles = []*os.File{extra, extra, extra, extra, extra}
+		text, err := cmd.CombinedOutput()
+		if err != nil || !bytes.Contains(text, []byte("--- PASS")) {
+			t.Errorf("%v: %s", err, text)
+		}
+		return
+	}
+	for fd := 3; fd <= 7; fd++ { // set by nobody before newProcs
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC != 0 {
+			t.Fatalf("fd %d did not come: %v %v", fd, flags, err)
+		}
+	}
+	ps := procTestNew(t)
+	_, log := procTestRun(t, ps, "ls /proc/$$/fd")
+	if got := log.text(false); got != "0\n1\n2\n" {
+		t.Errorf("descriptors of a task: %q", got)
+	}
+	for fd := 3; fd <= 7; fd++ { // the way of older kernels
+		unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
+	}
+	if err := procSealFds(); err != nil {
+		t.Error(err)
+	}
+	if _, log = procTestRun(t, ps, "ls /proc/$$/fd"); log.text(false) != "0\n1\n2\n" {
+		t.Errorf("descriptors of a task: %q", log.text(false))
+	}
+}
+
+// procTestFds counts our descriptors.
+func procTestFds(t testing.TB) int {
+	t.Helper()
+	dir, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(dir)
+}
+
+func TestProcFdLeak(t *testing.T) {
+	ps := procTestNew(t)
+	procTestRun(t, ps, "echo")
+	before, goroutines := procTestFds(t), runtime.NumGoroutine()
+	for range 200 {
+		p := procTestStart(t, ps, procTestSh(t, "echo", nil))
+		procTestDone(t, p)
+	}
+	ps.work.Wait()
+	// The collector may have the list of children open just now.
+	procTestUntil(t, "as many descriptors as before", func() bool { return procTestFds(t) <= before })
+	procTestUntil(t, "goroutines have ended", func() bool { return runtime.NumGoroutine() <= goroutines })
+}
+
+// TestProcNoZombies: our processes, their orphans, and children of other code, all at the same time.
+func TestProcNoZombies(t *testing.T) {
+	ps := procTestNew(t)
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for j := range 15 {
+				spec := procTestSh(t, "(setsid true &); (sleep 0.01 &); exit 9", nil)
+				spec.Cookie += fmt.Sprint(i, "/", j) // or each would end the orphans of the others
+				p, err := ps.start(spec)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if r := procTestDone(t, p); r.Exit != 9 {
+					t.Errorf("%+v", r)
+				}
+			}
+		})
+		wg.Go(func() {
+			for range 25 {
+				var exit *exec.ExitError
+				if err := exec.Command("sh", "-c", "true; exit 8").Run(); !errors.As(err, &exit) || exit.ExitCode() != 8 {
+					t.Errorf("os/exec: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	ps.work.Wait()
+	procTestNoneLeft(t, ps, procTestCookie(t))
+}
+
+// TestProcWithoutReaper: the ways of a kernel that does not list children.
+func TestProcWithoutReaper(t *testing.T) {
+	ps := procTestNew(t)
+	ps.sys.close()
+	ps.sys.reaper = false
+	output, ready := procTestLine()
+	spec := procTestSh(t, "trap '' TERM; (setsid sh -c 'trap \"\" TERM; echo ready; sleep 1000; :' &); (timeout 1000 sleep 1000 &); sleep 1000; sleep 1000", nil)
+	spec.Output = output
+	p := procTestStart(t, ps, spec)
+	procTestRecv(t, ready, "line")
+	procTestStop(t, p, spec.Grace)
+	ps.work.Wait()
+	procTestNoneLeft(t, ps, spec.Cookie)
+	p = procTestStart(t, ps, procTestSh(t, "(setsid sleep 1000 &); sleep 1000 & exit 1", nil))
+	if r := procTestDone(t, p); r.Exit != 1 {
+		t.Errorf("%+v", r)
+	}
+	ps.work.Wait()
+}
+
+// TestProcAwaitSteps: the ways of a kernel without pidfds.
+func TestProcAwaitSteps(t *testing.T) {
+	ps := procTestNew(t)
+	p := procTestStart(t, ps, procTestSh(t, "exec sleep 1000", nil))
+	members := p.members()
+	if len(members) != 1 {
+		t.Fatalf("%v", members)
+	}
+	cut := make(chan struct{})
+	close(cut)
+	procAwaitSteps(members, time.NewTimer(procTestWait), cut, nil)
+	procAwaitSteps(members, time.NewTimer(time.Millisecond), nil, nil)
+	if !procLives(members[0]) {
+		t.Error("ended")
+	}
+	ps.signal(members, unix.SIGKILL)
+	procAwaitSteps(members, time.NewTimer(procTestWait), nil, nil)
+	if procLives(members[0]) {
+		t.Error("lives")
+	}
+	procTestDone(t, p)
+}
+
+// TestProcLeftovers: what an earlier life left is found by its cookie; what others left is not touched.
+func TestProcLeftovers(t *testing.T) {
+	ps := procTestNew(t)
+	var cmds []*exec.Cmd
+	for _, c := range []struct{ cookie, script string }{
+		{"agent7/r1/a/1", "echo; exec sleep 1000"},
+		{"agent7/r1/b/1", "trap '' TERM; echo; read forever"}, // no child, which would be left to us
+		{"agent8/r1/a/1", "echo; exec sleep 1000"},
+	} {
+		cmd := exec.Command("sh", "-c", c.script)
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), procTestKey + "=" + c.cookie}
+		if _, err := cmd.StdinPipe(); err != nil { // open until Wait: nothing comes
+			t.Fatal(err)
+		}
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		out.Read(make([]byte, 1)) // it has set its trap
+		cmds = append(cmds, cmd)
+	}
+	begin := time.Now()
+	n := ps.killLeftovers(func(c string) bool { return strings.HasPrefix(c, "agent7/") }, 300*time.Millisecond)
+	if n < 2 || n > 3 || time.Since(begin) > 10*time.Second {
+		t.Errorf("found %d in %v", n, time.Since(begin))
+	}
+	for i, want := range []syscall.Signal{unix.SIGTERM, unix.SIGKILL} {
+		cmds[i].Wait()
+		if ws := cmds[i].ProcessState.Sys().(syscall.WaitStatus); ws.Signal() != want {
+			t.Errorf("%d: %v", i, ws.Signal())
+		}
+	}
+	if st, ok := procStatOf(cmds[2].Process.Pid); !ok || st.dead {
+		t.Error("another agent's process was killed")
+	}
+	cmds[2].Process.Kill()
+	cmds[2].Wait()
+	if n := ps.killLeftovers(func(c string) bool { return strings.HasPrefix(c, "agent7/") }, time.Hour); n != 0 {
+		t.Errorf("%d left", n)
+	}
+}

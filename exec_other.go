@@ -1,0 +1,143 @@
+//go:build !linux
+
+// This room is the half of exec.go for systems other than Linux, where an agent runs for development only: the
+// process group is all that is known of a task, so what leaves the group escapes.
+package main
+
+import (
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	procFionread = 0x4004667f // FIONREAD, sys/filio.h
+	procRSSUnit  = 1024       // ru_maxrss is in bytes, getrusage(2)
+)
+
+// procSys holds nothing: orphans go to init.
+type procSys struct{}
+
+// procStat stands for a process; nothing here finds any.
+type procStat struct {
+	pid  int
+	dead bool
+}
+
+func (s *procSys) open() error                                           { return nil }
+func (s *procSys) close()                                                {}
+func (s *procSys) orphans() []procStat                                   { return nil }
+func (s *procSys) withCookie(string, func(string) bool) (m []procMember) { return m }
+
+// procFork starts a process.
+func procFork(path string, argv []string, attr *syscall.ProcAttr) (int, error) {
+	pid, _, err := syscall.StartProcess(path, argv, attr)
+	return pid, err
+}
+
+// members is the group, as one member, while there is a process in it.
+func (p *proc) members() []procMember {
+	if unix.Kill(-p.pid, 0) != nil {
+		return nil
+	}
+	return []procMember{{pid: -p.pid, group: p.pid}}
+}
+
+// await waits until the groups are empty, or d has passed, or force or hurry is closed; then it returns true.
+// Nothing tells us of the end of processes that are not our children, hence the steps; they are made only while
+// something is being stopped.
+func (s *procSys) await(members []procMember, d time.Duration, force, hurry <-chan struct{}) (cut bool) {
+	timer, step := time.NewTimer(d), time.NewTicker(20*time.Millisecond)
+	defer timer.Stop()
+	defer step.Stop()
+	for _, m := range members {
+		for unix.Kill(-m.group, 0) == nil {
+			select {
+			case <-step.C:
+			case <-timer.C:
+				return false
+			case <-force:
+				return true
+			case <-hurry:
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// procPoll waits for several descriptors with poll(2); a pipe to ourselves is the way to interrupt it. One
+// goroutine uses it; interrupt may come from others.
+type procPoll struct {
+	fds   []unix.PollFd // the first is the reading end of the pipe
+	wake  *os.File
+	ready []int
+}
+
+// newProcPoll makes an empty set.
+func newProcPoll() (*procPoll, error) {
+	r, w, err := procPipe()
+	if err != nil {
+		procCloseFds([]int{r, w})
+		return nil, err
+	}
+	return &procPoll{fds: []unix.PollFd{{Fd: int32(r), Events: unix.POLLIN}}, wake: os.NewFile(uintptr(w), "wake")}, nil
+}
+
+// add watches fd for input.
+func (q *procPoll) add(fd int) error {
+	q.fds = append(q.fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+	return nil
+}
+
+// remove stops watching fd.
+func (q *procPoll) remove(fd int) {
+	for i := range q.fds {
+		if q.fds[i].Fd == int32(fd) {
+			q.fds = append(q.fds[:i], q.fds[i+1:]...)
+			return
+		}
+	}
+}
+
+// wait returns the descriptors that are ready, or false after interrupt.
+func (q *procPoll) wait() ([]int, bool) {
+	q.ready = q.ready[:0]
+	for len(q.ready) == 0 {
+		if _, err := unix.Poll(q.fds, -1); err == unix.EINTR {
+			continue
+		} else if err != nil || q.fds[0].Revents != 0 {
+			return nil, false
+		}
+		for _, f := range q.fds[1:] {
+			if f.Revents != 0 {
+				q.ready = append(q.ready, int(f.Fd))
+			}
+		}
+	}
+	return q.ready, true
+}
+
+// interrupt makes wait return false, now and for ever.
+func (q *procPoll) interrupt() { q.wake.Write([]byte{0}) }
+
+// close frees the set.
+func (q *procPoll) close() {
+	procCloseFds([]int{int(q.fds[0].Fd)})
+	q.wake.Close()
+}
+
+// procPipe makes a pipe whose reading end does not block. No process started from here on inherits it.
+func procPipe() (r, w int, err error) {
+	var fds [2]int
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := unix.Pipe(fds[:]); err != nil {
+		return -1, -1, err
+	}
+	unix.CloseOnExec(fds[0])
+	unix.CloseOnExec(fds[1])
+	return fds[0], fds[1], unix.SetNonblock(fds[0], true)
+}

@@ -1,0 +1,483 @@
+// folder.go: the folder of workflow files. It finds them, reads what changed, keeps the last good version of each, and
+// follows changes while the program runs. What is in the folder besides workflow files does no harm.
+//
+// A workflow file is a regular file whose name ends in .yml, .yaml or .json and does not begin with a dot; directories
+// are read to any depth up to folderMaxDepth, those that begin with a dot are skipped. (CDKTR reads hidden files too;
+// but they are what editors, git and Kubernetes leave behind.) Symbolic links are followed, to files and to directories,
+// out of the folder too: a folder of links to a checkout is common, and who may write here may run any command anyway. For
+// that reason the files are not opened through os.Root. Devices, sockets and pipes are passed over and never opened for
+// long. May use model.go, workflow.go, and the watch_ file of the system.
+
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+)
+
+// Bounds of a folder. Past them the scan stops with an error that says so, and nothing is taken for removed.
+const (
+	folderMaxDepth = 32
+	folderMaxDirs  = 5_000
+	folderMaxFiles = 20_000
+)
+
+// Times of following a folder.
+const (
+	folderSettle = 100 * time.Millisecond // without an event, before what changed is read
+	folderDelay  = 500 * time.Millisecond // from the first event, however many follow
+	folderRescan = 60 * time.Second       // for what the system does not tell of: network file systems
+	folderRetry  = 5 * time.Second        // while the folder cannot be read, or a file is being written
+	folderGrain  = 2 * time.Second        // the coarsest clock of a file system (FAT)
+)
+
+// workflowFile is one workflow of the folder as it is now. Two files that make the same id are one workflowFile with
+// the faults of both.
+type workflowFile struct {
+	ID     string
+	File   string          // path below the folder, with slashes
+	Spec   *Workflow       // the last good version, nil if there was none
+	Faults []workflowFault // of the file as it is now, warnings too
+}
+
+// folderEntry is one file as it was last read.
+type folderEntry struct {
+	info   fs.FileInfo // of the file that a link leads to
+	fresh  bool        // it was so young when it was read that a change since need not show in its time
+	sum    [sha256.Size]byte
+	id     string
+	spec   *Workflow // nil when it has faults that are not warnings
+	faults []workflowFault
+}
+
+// workflowFolder is what is known of a folder. It is owned by one goroutine: whoever calls scan or runWorkflowWatch.
+type workflowFolder struct {
+	dir     string
+	now     func() time.Time
+	open    func() (*watch, error)
+	quiet   time.Duration // a file younger than that is left for the next scan, which pending asks for
+	entries map[string]*folderEntry
+	files   map[string]workflowFile // by id, as last given to the caller
+
+	busy    map[string]time.Time // files being written since then, by full path: not read before they are closed
+	pending bool                 // the last scan left a file for later
+	dirs    []string             // full paths that the last scan went through: what a watch must cover
+	links   []string             // and of links to files, which change elsewhere
+}
+
+// newWorkflowFolder makes a folder that nothing has been read of yet.
+func newWorkflowFolder(dir string) *workflowFolder {
+	return &workflowFolder{dir: dir, now: time.Now, open: watchOpen, entries: map[string]*folderEntry{}, files: map[string]workflowFile{},
+		busy: map[string]time.Time{}}
+}
+
+// scan reads what changed since the last scan; the first one reads everything. changed and removed are in the order of
+// the ids. An error says what could not be looked into; what was there before stays in force, and the rest is reported
+// beside it. With an unchanged folder it costs a listing of each directory and a stat of each file.
+func (f *workflowFolder) scan() (changed []workflowFile, removed []string, err error) {
+	w := &folderWalk{found: map[string]fs.FileInfo{}, broken: map[string]error{}}
+	err = f.walk(w)
+	f.pending, f.dirs, f.links = false, w.dirs, w.links
+	if err != nil {
+		return nil, nil, err
+	}
+	for rel := range f.entries {
+		if w.found[rel] == nil && w.broken[rel] == nil && !w.unseen(rel) {
+			delete(f.entries, rel)
+		}
+	}
+	for _, rel := range sortedKeys(w.found) {
+		f.refresh(rel, w.found[rel])
+	}
+	for _, rel := range sortedKeys(w.broken) {
+		f.spoil(rel, w.broken[rel])
+	}
+	changed, removed = f.publish()
+	return changed, removed, errors.Join(w.errs...)
+}
+
+// folderWalk is what one walk through the folder found.
+type folderWalk struct {
+	found  map[string]fs.FileInfo // workflow files
+	broken map[string]error       // those that could not be looked at
+	dirs   []string
+	links  []string
+	blind  []string // directories that could not be read, "." for all that is left
+	errs   []error
+}
+
+// unseen says whether rel lies where the walk could not look.
+func (w *folderWalk) unseen(rel string) bool {
+	return slices.ContainsFunc(w.blind, func(dir string) bool { return dir == "." || strings.HasPrefix(rel, dir+"/") })
+}
+
+// walk goes through the folder. Only a folder that cannot be read at all is an error.
+func (f *workflowFolder) walk(w *folderWalk) error {
+	info, err := os.Stat(f.dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("read workflow folder %s: it does not exist: create it, or name another in the configuration", f.dir)
+	case err != nil:
+		return fmt.Errorf("read workflow folder: %w", err)
+	case !info.IsDir():
+		return fmt.Errorf("read workflow folder %s: it is not a directory", f.dir)
+	}
+	list, err := os.ReadDir(f.dir)
+	if err != nil {
+		return fmt.Errorf("read workflow folder: %w", err)
+	}
+	w.descend(f.dir, ".", list, []fs.FileInfo{info})
+	return nil
+}
+
+// descend takes in the directory at dir (rel below the folder) with that content. above are the directories on the way
+// to it, itself included: a link to one of them is a loop.
+func (w *folderWalk) descend(dir, rel string, list []fs.DirEntry, above []fs.FileInfo) {
+	w.dirs = append(w.dirs, dir)
+	for _, item := range list {
+		name := item.Name()
+		full, below := filepath.Join(dir, name), path.Join(rel, name)
+		linked, wanted := item.Type()&fs.ModeSymlink != 0, workflowEnding(name) != ""
+		if strings.HasPrefix(name, ".") || !wanted && !linked && !item.IsDir() {
+			continue
+		}
+		if len(w.dirs) > folderMaxDirs || len(w.found) >= folderMaxFiles {
+			if !slices.Contains(w.blind, ".") {
+				w.fail(".", fmt.Errorf("read workflow folder: stopped at %s: more than %d directories or %d workflow files", full, folderMaxDirs, folderMaxFiles))
+			}
+			return
+		}
+		info, err := os.Stat(full)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && !(linked && wanted): // gone since the listing, or a link to nowhere
+		case err != nil && wanted && !item.IsDir():
+			w.broken[below] = err
+		case errors.Is(err, syscall.ELOOP):
+		case err != nil:
+			w.fail(below, fmt.Errorf("read workflow folder: %w", err))
+		case info.IsDir():
+			w.enter(full, below, info, above)
+		case wanted && info.Mode().IsRegular():
+			w.found[below] = info
+			if linked {
+				w.links = append(w.links, full)
+			}
+		}
+	}
+}
+
+// enter reads a directory below the folder.
+func (w *folderWalk) enter(dir, rel string, info fs.FileInfo, above []fs.FileInfo) {
+	if slices.ContainsFunc(above, func(up fs.FileInfo) bool { return os.SameFile(up, info) }) {
+		return
+	}
+	if len(above) > folderMaxDepth {
+		w.fail(rel, fmt.Errorf("read workflow folder: %s lies deeper than %d directories", dir, folderMaxDepth))
+		return
+	}
+	list, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		w.fail(rel, fmt.Errorf("read workflow folder: %w", err))
+	default:
+		w.descend(dir, rel, list, append(above[:len(above):len(above)], info))
+	}
+}
+
+func (w *folderWalk) fail(rel string, err error) {
+	w.blind = append(w.blind, rel)
+	w.errs = append(w.errs, err)
+}
+
+// refresh reads the file at rel, if it may have changed since it was last read.
+func (f *workflowFolder) refresh(rel string, info fs.FileInfo) {
+	now, entry := f.now(), f.entries[rel]
+	if entry != nil && entry.info != nil && !entry.fresh && os.SameFile(entry.info, info) &&
+		entry.info.ModTime().Equal(info.ModTime()) && entry.info.Size() == info.Size() {
+		return
+	}
+	if since, ok := f.busy[filepath.Join(f.dir, rel)]; ok && now.Sub(since) < folderRetry {
+		return // its closing makes an event, and the rescan of the loop comes after folderRetry
+	}
+	if age := now.Sub(info.ModTime()); age >= 0 && age < f.quiet {
+		f.pending = true
+		return
+	}
+	data, after, err := folderRead(filepath.Join(f.dir, rel))
+	switch {
+	case err != nil:
+		f.spoil(rel, err)
+		return
+	case f.quiet > 0 && (after.Size() != info.Size() || !after.ModTime().Equal(info.ModTime())):
+		f.pending = true // it is being written at this moment
+		return
+	}
+	sum := sha256.Sum256(data)
+	fresh := now.Sub(info.ModTime()) < folderGrain
+	if entry != nil && entry.info != nil && entry.sum == sum {
+		entry.info, entry.fresh = info, fresh
+		return
+	}
+	entry = &folderEntry{info: info, fresh: fresh, sum: sum}
+	entry.id, err = folderID(rel)
+	if err != nil {
+		entry.faults = []workflowFault{{File: rel, Message: err.Error()}}
+	} else {
+		entry.spec, entry.faults = workflowParse(rel, entry.id, data)
+	}
+	f.entries[rel] = entry
+}
+
+// spoil notes that the file at rel cannot be read.
+func (f *workflowFolder) spoil(rel string, err error) {
+	id, _ := folderID(rel)
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err
+	}
+	f.entries[rel] = &folderEntry{id: id, faults: []workflowFault{{File: rel, Message: fmt.Sprintf("read file: %v", err)}}}
+}
+
+// folderID gives the id of the file at rel. Where it cannot have one it gets a name to be shown by, and an error.
+func folderID(rel string) (string, error) {
+	id, err := workflowID(rel)
+	if err == nil {
+		return id, nil
+	}
+	return strings.Map(func(c rune) rune {
+		if c == '/' {
+			return '.'
+		}
+		if c == '\\' || c == unicode.ReplacementChar || !unicode.IsPrint(c) {
+			return '?'
+		}
+		return c
+	}, strings.TrimSuffix(rel, workflowEnding(rel))), err
+}
+
+// folderRead reads a file of at most workflowMaxFile bytes, and says what it was after that. It never waits: a pipe that
+// has taken the file's place since the walk is an error.
+func folderRead(name string) ([]byte, fs.FileInfo, error) {
+	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case !info.Mode().IsRegular():
+		return nil, nil, errors.New("not a regular file")
+	case info.Size() > workflowMaxFile:
+		return nil, nil, fmt.Errorf("the file has %d bytes, more than %d: a workflow is a text of a few pages", info.Size(), workflowMaxFile)
+	}
+	data := make([]byte, 0, info.Size()+512)
+	for {
+		n, err := file.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		if err == io.EOF || len(data) > workflowMaxFile {
+			break
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(data) == cap(data) {
+			data = slices.Grow(data, len(data))
+		}
+	}
+	info, err = file.Stat()
+	return data, info, err
+}
+
+// publish puts the entries together by id and gives what is not as it was last given.
+func (f *workflowFolder) publish() (changed []workflowFile, removed []string) {
+	byID := make(map[string][]string, len(f.entries)) // id to files
+	for _, rel := range sortedKeys(f.entries) {
+		id := f.entries[rel].id
+		byID[id] = append(byID[id], rel)
+	}
+	for _, id := range sortedKeys(f.files) {
+		if byID[id] == nil {
+			removed = append(removed, id)
+			delete(f.files, id)
+		}
+	}
+	for _, id := range sortedKeys(byID) {
+		was, known := f.files[id]
+		is := f.gather(id, byID[id], was)
+		if !known || is.File != was.File || is.Spec != was.Spec || !slices.Equal(is.Faults, was.Faults) {
+			f.files[id] = is
+			changed = append(changed, is)
+		}
+	}
+	return changed, removed
+}
+
+// gather makes the workflowFile of the files that have one id. While there are two, or one with faults, the version
+// before stays in force.
+func (f *workflowFolder) gather(id string, rels []string, was workflowFile) workflowFile {
+	is := workflowFile{ID: id, File: rels[0], Spec: was.Spec}
+	if len(rels) == 1 {
+		entry := f.entries[rels[0]]
+		is.Faults = entry.faults
+		if entry.spec != nil {
+			is.Spec = entry.spec
+		}
+		return is
+	}
+	if slices.Contains(rels, was.File) {
+		is.File = was.File
+	}
+	for i, rel := range rels {
+		others := slices.Concat(rels[:i], rels[i+1:])
+		is.Faults = append(is.Faults, workflowFault{File: rel,
+			Message: fmt.Sprintf("%s has the same id %q: rename one of them", strings.Join(others, " and "), id)})
+		is.Faults = append(is.Faults, f.entries[rel].faults...)
+	}
+	return is
+}
+
+// watchNote is what a watch tells: a file that is being written (busy) or was closed, or that something else changed.
+type watchNote struct {
+	path string // full path, "" when it may be anywhere
+	busy bool
+}
+
+// runWorkflowWatch keeps the caller up to date with the folder until ctx ends, and only then returns. It owns folder
+// meanwhile, and calls both functions from its own goroutine: onChange with what a scan has found, if anything, and
+// onWarning with what keeps it from seeing changes at once or at all, once for each new text. It begins with a scan, so
+// that nothing is missed that changed since the caller's own. It wakes up for changes of the files, read when they have
+// settled for folderSettle, and every folderRescan.
+func runWorkflowWatch(ctx context.Context, folder *workflowFolder, onChange func(changed []workflowFile, removed []string), onWarning func(error)) {
+	loop := &folderLoop{folder: folder, onChange: onChange, onWarning: onWarning}
+	folder.quiet = folderSettle
+	watch, err := folder.open()
+	if err != nil {
+		loop.warn(&loop.warnedWatch, fmt.Errorf("watch workflow folder: %w: changes are seen within %s", err, folderRescan))
+	}
+	loop.watch = watch
+	defer func() { loop.watch.close() }()
+	loop.timer = time.NewTimer(0)
+	defer loop.timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case report, ok := <-loop.watch.reports():
+			if !ok {
+				loop.warn(&loop.warnedWatch, fmt.Errorf("watch workflow folder: the events ended: changes are seen within %s", folderRescan))
+				loop.watch.close()
+				loop.watch = nil
+				continue
+			}
+			loop.take(loop.watch.translate(report))
+		case <-loop.timer.C:
+			loop.rescan()
+		}
+	}
+}
+
+// folderLoop is the state of runWorkflowWatch.
+type folderLoop struct {
+	folder      *workflowFolder
+	watch       *watch // nil: no events, only rescans
+	onChange    func(changed []workflowFile, removed []string)
+	onWarning   func(error)
+	warnedScan  string // what onWarning was last told of, per source
+	warnedWatch string
+	timer       *time.Timer
+	due         time.Time // of the timer
+	first       time.Time // when the first event came that was not followed by a scan, zero if none
+}
+
+// warn reports err unless it is what last holds. No error clears last.
+func (l *folderLoop) warn(last *string, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != "" && text != *last {
+		l.onWarning(err)
+	}
+	*last = text
+}
+
+// wake sets the timer.
+func (l *folderLoop) wake(now time.Time, after time.Duration) {
+	l.due = now.Add(after)
+	l.timer.Reset(after)
+}
+
+// take notes what happened and sets the timer for the scan that it asks for.
+func (l *folderLoop) take(notes []watchNote) {
+	now, settle, busy := l.folder.now(), false, false
+	for _, note := range notes {
+		switch {
+		case note.busy:
+			l.folder.busy[note.path] = now
+			busy = true
+		case note.path == "":
+			clear(l.folder.busy)
+			settle = true
+		default:
+			delete(l.folder.busy, note.path)
+			settle = true
+		}
+	}
+	switch {
+	case settle:
+		if l.first.IsZero() {
+			l.first = now
+		}
+		l.wake(now, max(0, min(folderSettle, folderDelay-now.Sub(l.first))))
+	case busy && l.due.Sub(now) > folderRetry: // in case the closing is never told of
+		l.wake(now, folderRetry)
+	}
+}
+
+// rescan scans, reports, brings the watch up to date and sets the timer for the next time.
+func (l *folderLoop) rescan() {
+	l.first = time.Time{}
+	now, next := l.folder.now(), folderRescan
+	for name, since := range l.folder.busy {
+		if now.Sub(since) >= folderRetry {
+			delete(l.folder.busy, name)
+		}
+	}
+	changed, removed, err := l.folder.scan()
+	l.warn(&l.warnedScan, err)
+	if len(l.folder.dirs) == 0 || len(l.folder.busy) > 0 {
+		next = folderRetry
+	}
+	if l.folder.pending {
+		next = folderSettle
+	}
+	if len(changed)+len(removed) > 0 {
+		l.onChange(changed, removed)
+	}
+	if l.watch != nil {
+		more, err := l.watch.follow(slices.Concat(l.folder.dirs, l.folder.links))
+		if err != nil {
+			err = fmt.Errorf("watch workflow folder: %w: some changes are seen only within %s", err, folderRescan)
+		}
+		l.warn(&l.warnedWatch, err)
+		if more { // what changed in a directory before its watch was there made no event
+			next = min(next, folderSettle)
+		}
+	}
+	l.wake(l.folder.now(), next)
+}

@@ -1,0 +1,336 @@
+// follow.go: replies that take their time. A follower is a goroutine that sleeps on its watcher; when the loop has
+// touched what it watches, it asks the loop for a fresh copy, or reads on in the files, and sends what is new. So a
+// slow reader holds up its own follower only, and nothing is kept in memory for it. May use what principal.go may.
+
+package main
+
+import (
+	"reflect"
+	"regexp"
+	"time"
+)
+
+const (
+	followGap  = 20 * time.Millisecond // between two looks at what changes all the time
+	followPage = 500                   // events in one reply
+)
+
+// watcher wakes a follower: ch holds one token when something it watches has changed.
+type watcher struct {
+	run   string // "" watches the journal
+	ch    chan struct{}
+	over  chan struct{} // closed when the run has ended
+	ended bool          // over is closed; belongs to the loop
+}
+
+// wake leaves a token, unless there is one to read already.
+func (w *watcher) wake() {
+	select {
+	case w.ch <- struct{}{}:
+	default:
+	}
+}
+
+// watch adds a watcher of a run. Only on the loop.
+func (p *principal) watch(run string) *watcher {
+	w := &watcher{run: run, ch: make(chan struct{}, 1), over: make(chan struct{})}
+	p.watchers[w] = true
+	return w
+}
+
+// watchJournal adds a watcher of the journal, which the store's goroutine wakes.
+func (p *principal) watchJournal() *watcher {
+	w := &watcher{ch: make(chan struct{}, 1)}
+	p.journalMu.Lock()
+	defer p.journalMu.Unlock()
+	p.journalWatchers[w] = true
+	return w
+}
+
+// wakeEventFollowers is called by the store when the journal has grown.
+func (p *principal) wakeEventFollowers() {
+	p.journalMu.Lock()
+	defer p.journalMu.Unlock()
+	for w := range p.journalWatchers {
+		w.wake()
+	}
+}
+
+// unwatch takes a watcher off. From any goroutine.
+func (p *principal) unwatch(w *watcher) {
+	if w.run != "" {
+		p.call(func() { delete(p.watchers, w) })
+		return
+	}
+	p.journalMu.Lock()
+	defer p.journalMu.Unlock()
+	delete(p.journalWatchers, w)
+}
+
+// wakeWatchers tells the followers of this turn's changes.
+func (p *principal) wakeWatchers() {
+	if len(p.touched) == 0 {
+		return
+	}
+	for w := range p.watchers {
+		if p.touched[w.run] {
+			if r := p.state.Runs[w.run]; !w.ended && (r == nil || !runActive(r.State)) {
+				w.ended = true
+				close(w.over)
+			}
+			w.wake()
+		}
+	}
+	clear(p.touched)
+}
+
+// sleep waits for the watcher. False when the connection or the principal has ended.
+func (p *principal) sleep(w *watcher, c *verbCall) bool {
+	select {
+	case <-w.ch:
+		return true
+	case <-c.conn.Done():
+	case <-p.ended:
+	}
+	return false
+}
+
+// followRun answers `run` and `wait`: at once when the run is on disk, or when it has ended, or with its progress.
+// Only on the loop.
+func (p *principal) followRun(c *verbCall, id string) {
+	if !c.req.Wait && !c.req.Follow || p.state.Runs[id] == nil {
+		p.afterCommit(func() { c.reply(Reply{Run: id}) })
+		return
+	}
+	w := p.watch(id)
+	w.wake()
+	stream := c.req.Follow && !c.single
+	p.afterCommit(func() {
+		if stream {
+			c.reply(Reply{Run: id, More: true})
+		}
+		p.workers.Go(func() { p.runFollower(c, id, w, stream) })
+	})
+}
+
+// runFollower sends what changes in a run until it has ended: changed tasks and new output if stream is set, and the
+// run itself in the last reply. It wakes when the loop touched the run.
+func (p *principal) runFollower(c *verbCall, id string, w *watcher, stream bool) {
+	defer p.unwatch(w)
+	var sent []TaskRun
+	var place logPlace
+	for p.sleep(w, c) {
+		r, safe := p.copyRun(id)
+		if r == nil {
+			c.refuse(refuse(codeStopping, "the principal is stopping; run %s goes on", id))
+			return
+		}
+		if stream {
+			place = p.sendLines(c, r, place, logFilter{})
+			if changed := tasksChanged(sent, r.Tasks); len(changed) > 0 {
+				c.reply(Reply{More: true, Run: id, Tasks: changed})
+			}
+			sent = r.Tasks
+		}
+		if !runActive(r.State) {
+			select { // the end is told once it is on disk
+			case <-safe:
+				c.reply(Reply{Run: id, Runs: []*Run{r}})
+			case <-p.ended:
+			}
+			return
+		}
+		if stream {
+			p.pause(c, w)
+		}
+	}
+	if c.req.Wait || c.req.Follow {
+		c.refuse(refuse(codeStopping, "the principal is stopping; run %s goes on", id))
+	}
+}
+
+// pause lets changes gather for a moment, so that a busy run costs a follower 50 messages a second, not thousands. The
+// end of the run is news that does not wait.
+func (p *principal) pause(c *verbCall, w *watcher) {
+	t := time.NewTimer(followGap)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-w.over:
+	case <-c.conn.Done():
+	case <-p.ended:
+	}
+}
+
+// copyRun asks the loop for a run as it is, and for a channel that is closed once that is on disk; nil when the
+// principal has stopped.
+func (p *principal) copyRun(id string) (*Run, <-chan struct{}) {
+	type answer struct {
+		run  *Run
+		safe chan struct{}
+	}
+	reply := make(chan answer, 1)
+	ok := p.call(func() {
+		a := answer{safe: make(chan struct{})}
+		if r := p.state.Runs[id]; r != nil {
+			a.run = p.shown(r)
+			if !runActive(r.State) {
+				p.afterCommit(func() { close(a.safe) })
+			}
+		}
+		reply <- a
+	})
+	if !ok {
+		return nil, nil
+	}
+	select {
+	case a := <-reply:
+		return a.run, a.safe
+	case <-p.ended:
+		return nil, nil
+	}
+}
+
+// tasksChanged gives the tasks of now that are not as they were.
+func tasksChanged(before, now []TaskRun) []TaskRun {
+	var changed []TaskRun
+	for i := range now {
+		if i >= len(before) || !reflect.DeepEqual(before[i], now[i]) {
+			changed = append(changed, now[i])
+		}
+	}
+	return changed
+}
+
+// sendLines sends the output of a run that lies behind a place, and gives the place behind it. A reader that is slow
+// makes it wait, and it alone.
+func (p *principal) sendLines(c *verbCall, r *Run, from logPlace, filter logFilter) logPlace {
+	if r.LogDay == "" {
+		return from
+	}
+	if from.Day == "" {
+		from = logPlace{r.LogDay, r.LogAt}
+	}
+	next, err := p.logs.read(r.Workflow, r.ID, from, filter, func(line LogLine) error {
+		return c.send(Reply{Line: &line})
+	})
+	if err != nil {
+		c.reply(Reply{More: true, Note: "output could not be read: " + err.Error()})
+	}
+	return next
+}
+
+// opLogs sends the output of a run, and with follow what comes until the run ends.
+func (p *principal) opLogs(c *verbCall) {
+	filter := logFilter{Task: c.req.Task, Stream: c.req.Stream, Since: c.req.Since.Time, Tail: c.req.Last}
+	if c.req.Grep != "" {
+		re, err := regexp.Compile(c.req.Grep)
+		if err != nil {
+			c.refuse(refuse(codeInvalid, "grep: %v", err))
+			return
+		}
+		filter.Grep = re
+	}
+	if c.single {
+		c.refuse(refuse(codeInvalid, "logs answers with many replies: ask with a DEALER socket, not a REQ"))
+		return
+	}
+	if c.req.Run == "" {
+		if p.files[c.req.Workflow] == nil {
+			c.refuse(p.noWorkflow(c.grant, c.req.Workflow))
+			return
+		}
+		if c.req.Run = p.newestRun(c.req.Workflow); c.req.Run == "" {
+			c.refuse(refuse(codeNotFound, "workflow %s has not run yet", c.req.Workflow))
+			return
+		}
+	}
+	var w *watcher
+	if r := p.state.Runs[c.req.Run]; r != nil && runActive(r.State) && c.req.Follow {
+		w = p.watch(r.ID)
+		w.wake()
+	}
+	p.withRun(c, func(r *Run) { p.workers.Go(func() { p.runLogFollower(c, r, w, filter) }) })
+}
+
+// runLogFollower sends what output there is, then, with a watcher, what comes. It wakes when the loop touched the run.
+func (p *principal) runLogFollower(c *verbCall, r *Run, w *watcher, filter logFilter) {
+	if w == nil {
+		p.sendLines(c, r, logPlace{}, filter)
+		c.reply(Reply{Run: r.ID})
+		return
+	}
+	defer p.unwatch(w)
+	var place logPlace
+	for p.sleep(w, c) {
+		if r, _ = p.copyRun(r.ID); r == nil {
+			return
+		}
+		place = p.sendLines(c, r, place, filter)
+		if place.Day != "" {
+			filter.Tail = 0
+		}
+		if !runActive(r.State) {
+			c.reply(Reply{Run: r.ID})
+			return
+		}
+		p.pause(c, w)
+	}
+}
+
+// opEvents sends the audit trail from a number or a time on, and with follow what comes.
+func (p *principal) opEvents(c *verbCall) {
+	var w *watcher
+	if c.req.Follow {
+		if c.single {
+			c.refuse(refuse(codeInvalid, "following answers with many replies: ask with a DEALER socket, not a REQ"))
+			return
+		}
+		w = p.watchJournal()
+	}
+	p.workers.Go(func() { p.runEventFollower(c, w) })
+}
+
+// runEventFollower reads the journal from a number on and sends it, in pages. With a watcher it goes on for as long as
+// the connection does; it wakes when the journal has grown.
+func (p *principal) runEventFollower(c *verbCall, w *watcher) {
+	if w != nil {
+		defer p.unwatch(w)
+	}
+	seq, left := max(c.req.Seq, 1), c.req.N
+	for {
+		var page []*Event
+		size := 0
+		next, err := p.store.readEvents(seq, followPage, func(e *Event) bool {
+			if !c.req.Since.IsZero() && e.Time.Before(c.req.Since.Time) || !c.grant.sees(e.Workflow) {
+				return true
+			}
+			page = append(page, e)
+			size += len(protoEncode(e))
+			return size < verbsBytes
+		})
+		if err != nil {
+			c.refuse(refuse(codeInternal, "read journal: %v", err))
+			return
+		}
+		if left > 0 && len(page) >= left && w == nil {
+			c.reply(Reply{Events: page[:left], Seq: page[left-1].Seq + 1})
+			return
+		}
+		left -= len(page)
+		read := next - seq
+		seq = next
+		switch {
+		case c.single || read == 0 && w == nil:
+			c.reply(Reply{Events: page, Seq: seq})
+			return
+		case len(page) > 0:
+			if c.send(Reply{Events: page, Seq: seq}) != nil {
+				return
+			}
+		}
+		if read == 0 && !p.sleep(w, c) {
+			return
+		}
+	}
+}

@@ -1,0 +1,205 @@
+// history_test.go: the history of finished runs: order, filters, what a list of the newest costs, runs with two lines,
+// crashes between journal and history, and names that try to get out of their folder.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// historyRun makes a finished run; ids rise with n.
+func historyRun(n int, workflow, state string, finished time.Time) *Run {
+	id := runID(finished.Add(-time.Minute), "")
+	return &Run{ID: id, Workflow: workflow, State: state, Attempt: 1, Params: map[string]string{"n": fmt.Sprint(n)},
+		Queued: stampOf(finished.Add(-time.Minute)), Finished: stampOf(finished), Tasks: []TaskRun{{Task: "main", State: state}}}
+}
+
+func historyIDs(t testing.TB, s *store, filter historyFilter) (ids []string) {
+	t.Helper()
+	if err := s.historyList(filter, func(r *Run) bool { ids = append(ids, r.ID); return true }); err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
+// TestHistoryList compares random lists with the same lists made by hand.
+func TestHistoryList(t *testing.T) {
+	g := storeRigOpen(t, storeOptions{NoSync: true})
+	rng := rand.New(rand.NewPCG(5, 5))
+	begin := time.Date(2025, 11, 20, 0, 0, 0, 0, time.UTC)
+	flows, states := []string{"a", "b c/..", "ü"}, []string{runSucceeded, runFailed}
+	var all []*Run
+	at := begin
+	for n := range 600 {
+		at = at.Add(time.Duration(1+rng.IntN(8*3600)) * time.Second)
+		r := historyRun(n, flows[rng.IntN(3)], states[rng.IntN(2)], at)
+		if n > 20 && rng.IntN(10) == 0 { // retried: a later line of an earlier run
+			i := rng.IntN(len(all))
+			r.ID, r.Workflow, r.Attempt = all[i].ID, all[i].Workflow, 2
+			all = slices.Delete(all, i, i+1)
+		}
+		if rng.IntN(10) == 0 {
+			r.Params["long"] = strings.Repeat("x", rng.IntN(20000))
+		}
+		all = append(all, r)
+		g.s.history(r, nil)
+	}
+	g.wait()
+	for range 60 {
+		f := historyFilter{Workflow: append(flows, "")[rng.IntN(4)], State: append(states, "")[rng.IntN(3)], Limit: rng.IntN(50)}
+		if rng.IntN(2) == 0 {
+			f.Since = begin.Add(time.Duration(rng.IntN(100*24)) * time.Hour)
+		}
+		if rng.IntN(2) == 0 {
+			f.Before = begin.Add(time.Duration(rng.IntN(100*24)) * time.Hour)
+		}
+		var want []string
+		for _, r := range slices.Backward(all) {
+			if f.wants(r) && (f.Limit == 0 || len(want) < f.Limit) {
+				want = append(want, r.ID)
+			}
+		}
+		if got := historyIDs(t, g.s, f); !slices.Equal(got, want) {
+			t.Fatalf("%+v gives\n%v, want\n%v", f, got, want)
+		}
+	}
+	for _, r := range all[:100] {
+		if found, err := g.s.historyFind(r.ID); err != nil || string(storeText(t, found)) != string(storeText(t, r)) {
+			t.Fatalf("find %s: %v, %s", r.ID, err, storeText(t, found))
+		}
+	}
+	for _, id := range []string{"", "x", runID(begin, ""), strings.Repeat("Z", 26)} {
+		if r, err := g.s.historyFind(id); !errors.Is(err, errHistoryNone) {
+			t.Fatalf("find %q: %v, %v", id, r, err)
+		}
+	}
+}
+
+// TestHistoryNewestIsCheap lists the newest 50 of many runs and counts the blocks read.
+func TestHistoryNewestIsCheap(t *testing.T) {
+	g := storeRigOpen(t, storeOptions{NoSync: true})
+	at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	var last *Run
+	for n := range 20000 {
+		at = at.Add(time.Second)
+		last = historyRun(n, "w", runSucceeded, at)
+		g.s.history(last, nil)
+	}
+	g.wait()
+	var opens atomic.Int64
+	open := g.s.files.open
+	g.s.files.open = func(name string, flag int) (*os.File, error) { opens.Add(1); return open(name, flag) }
+	if ids := historyIDs(t, g.s, historyFilter{Limit: 50}); len(ids) != 50 || ids[0] != last.ID {
+		t.Fatalf("listed %v", ids)
+	}
+	if n := opens.Load(); n > 3 { // 4 + 8 + 16 kB
+		t.Fatalf("the newest 50 of 20,000 runs took %d blocks", n)
+	}
+	opens.Store(0)
+	if _, err := g.s.historyFind(last.ID); err != nil || opens.Load() > 1 {
+		t.Fatalf("find the newest: %v, %d blocks", err, opens.Load())
+	}
+}
+
+func TestHistoryName(t *testing.T) {
+	seen := map[string]string{}
+	for id, want := range map[string]string{
+		"backup": "backup", "a.b c-ü_1": "a.b c-ü_1", "": "%", ".": "%2E", "..": "%2E.", ".hidden": "%2Ehidden", "a/../b": "a%2F..%2Fb",
+		"/etc/passwd": "%2Fetc%2Fpasswd", "%2E": "%252E", "a\x00b\n": "a%00b%0A", "\xff": "%FF", "a:b*": "a%3Ab%2A", "\u202e": "%E2%80%AE",
+	} {
+		if got := idFolder(id); got != want || seen[got] != "" {
+			t.Errorf("folder of %q is %q (also of %q), want %q", id, got, seen[got], want)
+		}
+		seen[want] = id
+	}
+	long := idFolder(strings.Repeat("ü", 1000))
+	if len(long) > 200 || long == idFolder(strings.Repeat("ü", 1001)) {
+		t.Errorf("long id gives %q", long)
+	}
+}
+
+// TestHistoryStays writes runs of workflows whose ids try to get out, also through a symbolic link.
+func TestHistoryStays(t *testing.T) {
+	top := t.TempDir()
+	dir, out := filepath.Join(top, "state"), filepath.Join(top, "out")
+	os.Mkdir(out, 0o700)
+	g := storeRigOpen(t, storeOptions{Dir: dir, NoSync: true})
+	at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	ids := []string{"..", "../..", "../../out/x", "/tmp", ".", "", "a/b", strings.Repeat("../", 200)}
+	for n, id := range ids {
+		g.s.history(historyRun(n, id, runFailed, at.Add(time.Duration(n)*time.Second)), nil)
+	}
+	g.wait()
+	for _, id := range ids { // "" is a filter for all of them
+		if got := historyIDs(t, g.s, historyFilter{Workflow: id}); len(got) != map[bool]int{true: len(ids), false: 1}[id == ""] {
+			t.Errorf("runs of %q: %v", id, got)
+		}
+	}
+	if err := os.Symlink(out, filepath.Join(dir, "history", "evil")); err != nil {
+		t.Fatal(err)
+	}
+	g.s.history(historyRun(1, "evil", runFailed, at), nil)
+	g.wait()
+	if err := g.s.failing(); err == nil {
+		t.Error("a link out of the state folder was followed")
+	}
+	os.Remove(filepath.Join(dir, "history", "evil"))
+	for _, folder := range []string{top, out} {
+		entries, _ := os.ReadDir(folder)
+		if want := map[string]int{top: 2, out: 0}[folder]; len(entries) != want {
+			t.Errorf("%s holds %v", folder, entries)
+		}
+	}
+}
+
+// TestHistoryAfterCrash takes lines off the end of a history file, whole and torn, as a crash does: the next start
+// puts them back, once.
+func TestHistoryAfterCrash(t *testing.T) {
+	g := storeRigOpen(t, storeOptions{NoSync: true})
+	g.random(400)
+	g.stop()
+	files, _ := filepath.Glob(filepath.Join(g.dir, "history", "*", "*.jsonl"))
+	if len(files) == 0 {
+		t.Fatal("no history")
+	}
+	for round := range 12 {
+		lost := false
+		for i, name := range files {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cut := len(text) * ((round + i) % 5) / 4
+			lost = lost || cut < len(text)
+			if err := os.WriteFile(name, text[:cut], 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		report := g.reopen()
+		if (report.History > 0) != lost {
+			t.Fatalf("round %d: %d runs were put back", round, report.History)
+		}
+		g.wait()
+		storeHistoryHolds(t, g)
+		g.stop()
+		for _, name := range files {
+			text, _ := os.ReadFile(name)
+			seen := map[string]bool{}
+			for line := range strings.Lines(string(text)) {
+				if seen[line] || !storeSound([]byte(strings.TrimSuffix(line, "\n"))) {
+					t.Fatalf("round %d: %s has a line twice, or damaged: %s", round, name, line)
+				}
+				seen[line] = true
+			}
+		}
+	}
+}

@@ -1,0 +1,99 @@
+// history_trim.go: cutting the history of a workflow at its front. Uses what history.go does.
+
+package main
+
+import (
+	"io"
+	"os"
+	"path"
+)
+
+// historyBackTo reads the lines of a workflow's history from the newest until n were read. It gives the months that are
+// older than the last one read, where that line begins, and its month; "" when there are not as many lines.
+func (s *store) historyBackTo(folder string, n int) (older []string, month string, at int64, err error) {
+	months, err := s.historyMonths(folder)
+	if err != nil {
+		return nil, "", 0, err
+	}
+	for i := len(months) - 1; i >= 0; i-- {
+		back, err := s.historyOpen(path.Join(folder, months[i]+".jsonl"))
+		for err == nil {
+			if _, err = back.line(); err != nil {
+				break
+			}
+			if n--; n == 0 {
+				return months[:i], months[i], back.at + int64(len(back.buf)), nil
+			}
+		}
+		if err != io.EOF {
+			return nil, "", 0, err
+		}
+	}
+	return nil, "", 0, nil
+}
+
+// historyLonger says whether a workflow's history has more than n lines. Any goroutine may call it.
+func (s *store) historyLonger(folder string, n int) bool {
+	_, month, _, err := s.historyBackTo(folder, n+1)
+	return err == nil && month != ""
+}
+
+// historyTrim has the writer cut workflows' histories to their newest keep lines, once the snapshot that was asked for
+// last is saved: the start looks for the runs that finished after it, and would add what is gone. Only the owner calls it.
+func (s *store) historyTrim(folders []string, keep int) {
+	for _, folder := range folders {
+		s.put(storeOp{trim: folder, keep: keep, last: s.seq})
+	}
+}
+
+// trim cuts one workflow's history: older files go, and the one with the first line that is kept is replaced by its end. A
+// list that is on its way through that file ends there.
+func (w *storeWriter) trim(folder string, keep int) error {
+	older, month, at, err := w.s.historyBackTo(folder, keep)
+	if err != nil || month == "" {
+		return err
+	}
+	for _, m := range older {
+		if err := w.files.remove(path.Join(folder, m+".jsonl")); err != nil {
+			return err
+		}
+	}
+	if at == 0 {
+		return nil
+	}
+	name := path.Join(folder, month+".jsonl")
+	if err := w.copyEnd(name, name+".tmp", at); err != nil {
+		w.files.remove(name + ".tmp")
+		return err
+	}
+	w.unsyncedHistory[folder] = true
+	return w.files.rename(name+".tmp", name)
+}
+
+// copyEnd writes what is behind a place in a file to another, durably.
+func (w *storeWriter) copyEnd(from, to string, at int64) error {
+	old, err := w.files.open(from, os.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer old.Close()
+	f, err := w.files.open(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	block := make([]byte, historyBlockMax)
+	for {
+		n, err := old.ReadAt(block, at)
+		if _, err := w.files.write(f, block[:n]); err != nil {
+			return err
+		}
+		at += int64(n)
+		if err == io.EOF {
+			return w.files.sync(f)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}

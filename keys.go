@@ -1,0 +1,358 @@
+// keys.go: the verbs about who gets in: keygen and authorize, which work on the keys folder of the principal's state and
+// need no principal to run, and connect, the far end of ssh://. May use auth, command, config, curve, table and wire.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// keysPort is where a principal listens unless it is told otherwise.
+const keysPort = "5561"
+
+// keysVerbs is the verbs about keys and about who gets in.
+func keysVerbs() []cliVerb {
+	return []cliVerb{
+		{name: "keygen", args: "[NAME]", help: "make a key pair, or print the principal's public key", run: runKeygen,
+			more: "With -o the pair goes to a file that only you can read: copy its public key to the principal's box, for\n`cdktr authorize NAME 'KEY'`. With server-key and endpoint added it is a credential. Mostly `cdktr authorize --new` is\nall that is needed: it makes the pair as well.",
+			flags: func(f *cliFlags) {
+				f.BoolVar(&f.server, "show-server", false, "print the public key of the principal whose state is here")
+				f.StringVar(&f.file, "o", "", "write the pair to this new `FILE`, not to standard output")
+				f.setting("state", "state folder of the principal `DIR`")
+			},
+			examples: []string{"cdktr keygen -o laptop.key", "cdktr keygen --show-server --state /var/lib/cdktr"}},
+		{name: "authorize", args: "NAME [KEY]", help: "say who gets in over tcp://, and what they may do", run: runAuthorize,
+			more: "Roles: viewer reads; trigger starts the workflows named and reads their runs; operator does all but this; agent\ntakes runs, as the agent of that name. --new makes a key pair too and prints one file, the credential: with it,\n`cdktr start agent --credential FILE` or `cdktr ps --credential FILE` are all that the other box needs. A running\nprincipal sees each change at once; a removed key's connections are cut.",
+			flags: func(f *cliFlags) {
+				f.BoolVar(&f.fresh, "new", false, "make a key pair for NAME and print a credential file")
+				f.BoolVar(&f.list, "list", false, "list who gets in")
+				f.BoolVar(&f.remove, "remove", false, "take NAME's key away")
+				f.StringVar(&f.role, "role", "", "`ROLE`: agent, operator, trigger or viewer")
+				f.StringVar(&f.workflows, "workflows", "", "of role trigger: the workflows, as `PATTERNS` etl.*,nightly")
+				f.StringVar(&f.endpoint, "endpoint", "", "in the credential: where the principal is, `tcp://HOST:PORT`")
+				f.StringVar(&f.file, "o", "", "write the credential to this new `FILE`, not to standard output")
+				f.setting("state", "state folder of the principal `DIR`")
+			},
+			examples: []string{"cdktr authorize --new edge-07 --role agent --endpoint tcp://hub:5561 -o edge-07.cred", "cdktr authorize ci 'Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID' --role trigger --workflows 'deploy.*'", "cdktr authorize --remove ci"}},
+		{name: "connect", help: "join standard input and output to the principal's socket: what ssh:// starts on this box", run: runConnect,
+			flags: func(f *cliFlags) {
+				f.BoolVar(&f.stdio, "stdio", false, "the only way there is; must be given")
+				f.setting("socket", "`PATH` of the principal's socket")
+			},
+			examples: []string{"ssh hub cdktr connect --stdio", "cdktr ps --principal ssh://hub"}},
+	}
+}
+
+func runKeygen(_ context.Context, c *cli, args []string) error {
+	if c.flags.server {
+		if len(args) > 0 || c.flags.file != "" {
+			return usageError("keygen --show-server takes nothing else: the key is public, and goes to standard output")
+		}
+		return c.showServerKey()
+	}
+	if len(args) > 1 {
+		return usageError("keygen takes one NAME")
+	}
+	pair, err := authNewPair()
+	if err != nil {
+		return err
+	}
+	cred := &credential{Name: strings.Join(args, ""), Pair: pair}
+	if c.flags.file == "" && c.flags.json {
+		return printJSON(c.out, map[string]string{"public": pair.Public.String(), "secret": pair.Secret.Text()})
+	}
+	if err := c.writeKeys(cred.text()); err != nil {
+		return err
+	}
+	if c.flags.file != "" {
+		_, err = fmt.Fprintln(c.out, pair.Public)
+	}
+	return err
+}
+
+// showServerKey prints the principal's public key. It makes none: whose the file would be is the principal's to say.
+func (c *cli) showServerKey() error {
+	file := filepath.Join(c.cfg.get("state"), authFolder, authServerPub)
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &exitError{code: exitRefused, err: fmt.Errorf("there is no %s: no principal with a tcp:// address has been started on this state folder", file),
+			hint: "cdktr start principal --bind tcp://ADDR:" + keysPort + " makes its key, cdktr authorize --new does too"}
+	}
+	if err != nil {
+		return fmt.Errorf("read the principal's key: %w", err)
+	}
+	key, err := curveKeyParse(strings.TrimSpace(string(text)))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
+	}
+	if c.flags.json {
+		return printJSON(c.out, map[string]string{"server": key.String()})
+	}
+	_, err = fmt.Fprintln(c.out, key)
+	return err
+}
+
+// writeKeys writes a credential to the file of -o, which must be new, or to standard output.
+func (c *cli) writeKeys(text string) error {
+	name := c.flags.file
+	if name == "" {
+		_, err := fmt.Fprint(c.out, text)
+		return err
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return &exitError{code: exitRefused, err: fmt.Errorf("%s is there already: nothing was written", name)}
+	}
+	if err != nil {
+		return fmt.Errorf("write keys: %w", err)
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(fmt.Errorf("write keys: %w", err), os.Remove(name))
+	}
+	return nil
+}
+
+func runAuthorize(_ context.Context, c *cli, args []string) error {
+	f := c.flags
+	dir := filepath.Join(c.cfg.get("state"), authFolder)
+	given := 0
+	for _, set := range []bool{f.fresh, f.list, f.remove} {
+		if set {
+			given++
+		}
+	}
+	switch {
+	case given > 1:
+		return usageError("give one of --new, --list and --remove")
+	case f.list && len(args) > 0:
+		return usageError("authorize --list takes no arguments")
+	case f.list:
+		return c.listGrants(dir)
+	case (f.fresh || f.remove) && len(args) != 1:
+		return usageError("authorize --new and --remove take one NAME")
+	case f.remove:
+		return c.removeGrant(dir, args[0])
+	case !f.fresh && len(args) != 2:
+		return &exitError{code: exitUsage, err: errors.New("authorize takes a NAME and a KEY"), hint: "cdktr authorize --new NAME --role ROLE makes the key as well"}
+	case !f.fresh && (f.file != "" || f.endpoint != ""):
+		return usageError("-o and --endpoint are for authorize --new")
+	}
+	g := &authGrant{Name: args[0], Role: f.role}
+	if f.workflows != "" {
+		g.Workflows = strings.Split(f.workflows, ",")
+	}
+	if !f.fresh {
+		g.Key = args[1]
+		return c.addGrant(dir, g)
+	}
+	return c.newGrant(dir, g)
+}
+
+// newGrant makes a pair, writes the credential, then authorizes it: a credential that nobody has lets nobody in.
+func (c *cli) newGrant(dir string, g *authGrant) error {
+	endpoint, err := c.credentialEndpoint()
+	if err != nil {
+		return err
+	}
+	pair, err := authNewPair()
+	if err != nil {
+		return err
+	}
+	g.Key = pair.Public.String()
+	if err := c.checkGrant(dir, g); err != nil { // before anything is made
+		return err
+	}
+	server, _, err := authServerPair(dir)
+	if err != nil {
+		return err
+	}
+	cred := &credential{Endpoint: endpoint, Name: g.Name, Role: g.Role, Workflows: strings.Join(g.Workflows, ","), Server: server.Public, Pair: pair}
+	if err := c.writeKeys(cred.text()); err != nil {
+		return err
+	}
+	if err := c.addGrant(dir, g); err != nil {
+		if c.flags.file != "" {
+			err = errors.Join(err, os.Remove(c.flags.file))
+		}
+		return err
+	}
+	if c.flags.endpoint == "" {
+		fmt.Fprintf(c.err, "cdktr: the credential says that the principal is at %s: if not, give --endpoint\n", endpoint)
+	}
+	return nil
+}
+
+// credentialEndpoint gives the endpoint for a credential: what --endpoint says, or this box's name.
+func (c *cli) credentialEndpoint() (string, error) {
+	endpoint := c.flags.endpoint
+	if endpoint == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return "", usageError("give --endpoint tcp://HOST:%s: %w", keysPort, err)
+		}
+		port := keysPort
+		if _, bound, err := wireEndpointParse(strings.Split(c.cfg.get("bind"), ",")[0]); err == nil {
+			_, port, _ = net.SplitHostPort(bound)
+		}
+		endpoint = "tcp://" + host + ":" + port
+	}
+	if network, _, err := wireEndpointParse(endpoint); err != nil || network != "tcp" || strings.HasPrefix(endpoint, "tcp://*") {
+		return "", usageError("endpoint %q: write tcp://HOST:PORT as the other box can reach it", endpoint)
+	}
+	return endpoint, nil
+}
+
+// checkGrant holds a new grant against the rules and against those that are there.
+func (c *cli) checkGrant(dir string, g *authGrant) error {
+	if g.Role == "" {
+		return usageError("say with --role what %s may do: %s", g.Name, strings.Join(authRoles, ", "))
+	}
+	if err := g.check(); err != nil {
+		return &exitError{code: exitUsage, err: err}
+	}
+	grants, _, err := authReadFile(dir)
+	if err != nil {
+		return err
+	}
+	return keysClash(grants, g)
+}
+
+// keysClash refuses a name or a key that is there already.
+func keysClash(grants []*authGrant, g *authGrant) error {
+	for _, other := range grants {
+		switch {
+		case other.Name == g.Name:
+			return &exitError{code: exitRefused, err: fmt.Errorf("%s is authorized already, as %s", g.Name, other.Role), hint: "cdktr authorize --remove " + g.Name + " first"}
+		case other.Key == g.Key:
+			return &exitError{code: exitRefused, err: fmt.Errorf("this key is authorized already, as %s", other.Name)}
+		}
+	}
+	return nil
+}
+
+// addGrant adds a line to the authorized file.
+func (c *cli) addGrant(dir string, g *authGrant) error {
+	if err := c.checkGrant(dir, g); err != nil {
+		return err
+	}
+	err := keysEdit(dir, func(text string) (string, error) {
+		grants, _ := authParse(authFile, []byte(text)) // again: another may have been quicker
+		if err := keysClash(grants, g); err != nil {
+			return "", err
+		}
+		if text != "" && !strings.HasSuffix(text, "\n") {
+			text += "\n"
+		}
+		return text + g.line() + "\n", nil
+	})
+	if err != nil {
+		return err
+	}
+	if c.flags.json && !c.flags.fresh {
+		return printJSON(c.out, g)
+	}
+	_, err = fmt.Fprintf(c.err, "authorized %s as %s\n", g.Name, g.Role)
+	return err
+}
+
+// removeGrant takes the lines of a name out of the authorized file, and leaves all others as they are.
+func (c *cli) removeGrant(dir, name string) error {
+	err := keysEdit(dir, func(text string) (string, error) {
+		lines := strings.SplitAfter(text, "\n")
+		kept := slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
+			fields := strings.Fields(line)
+			return len(fields) > 0 && fields[0] == name
+		})
+		if len(kept) == len(lines) {
+			return "", &exitError{code: exitRefused, err: fmt.Errorf("no key of %q is authorized", name), hint: "cdktr authorize --list"}
+		}
+		return strings.Join(kept, ""), nil
+	})
+	if err != nil {
+		return err
+	}
+	if c.flags.json {
+		return printJSON(c.out, map[string]string{"removed": name})
+	}
+	_, err = fmt.Fprintf(c.err, "removed %s: a running principal cuts its connections\n", name)
+	return err
+}
+
+// keysEdit changes the authorized file as a whole. One at a time does: the folder is locked meanwhile.
+func keysEdit(dir string, edit func(string) (string, error)) error {
+	if err := authMakeFolder(dir); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("open keys folder: %w", err)
+	}
+	defer d.Close()
+	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock keys folder: %w", err)
+	}
+	file := filepath.Join(dir, authFile)
+	text, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read authorized keys: %w", err)
+	}
+	changed, err := edit(string(text))
+	if err != nil {
+		return err
+	}
+	return authWriteFile(file, changed)
+}
+
+// listGrants prints who gets in.
+func (c *cli) listGrants(dir string) error {
+	grants, faults, err := authReadFile(dir)
+	if err != nil {
+		return err
+	}
+	for _, fault := range faults {
+		fmt.Fprintln(c.err, "cdktr: "+textSafe(fault.Error()))
+	}
+	var rows [][]tableCell
+	for _, g := range grants {
+		if c.flags.json {
+			if err := printJSON(c.out, g); err != nil {
+				return err
+			}
+		}
+		rows = append(rows, []tableCell{{text: g.Name}, {text: g.Role}, {text: strings.Join(g.Workflows, ",")}, {text: g.Key}})
+	}
+	if c.flags.json {
+		return nil
+	}
+	return painterOf(c.out, c.flags.color, c.getenv).table([]string{"NAME", "ROLE", "WORKFLOWS", "KEY"}, rows)
+}
+
+// runConnect is the far end of ssh://. Its words on standard error are what the other side reads when this fails.
+func runConnect(ctx context.Context, c *cli, args []string) error {
+	if !c.flags.stdio || len(args) > 0 {
+		return usageError("want connect --stdio, and nothing else: people use --principal ssh://HOST, which starts this")
+	}
+	path := c.cfg.get("socket")
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", path)
+	if err != nil {
+		return &exitError{code: exitUnreachable, err: fmt.Errorf("reach the principal of this box at %s: %w", path, wireDialHint(err, "unix"))}
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	if err := wireJoin(conn.(*net.UnixConn), c.in, c.out); err != nil && ctx.Err() == nil && !errors.Is(err, syscall.ECONNRESET) {
+		return fmt.Errorf("carry bytes: %w", err)
+	}
+	return nil
+}

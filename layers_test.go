@@ -1,0 +1,397 @@
+// The shape of the package, held by a test: which room may use which (the table is in doc.go), how long a file and a
+// function may be, that no package variable changes, and that what others use is documented. It needs nothing but
+// go/parser and go/types: imports are stubs, so that only names of this package are resolved.
+
+package main
+
+import (
+	"go/ast"
+	"go/build"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	layersFileLines = 800
+	layersFuncLines = 80
+)
+
+// layersLong names the functions that may be longer: tables of what to call, that would not be clearer in pieces.
+var layersLong = []string{}
+
+// layersRoom is a line of the table of rooms.
+type layersRoom struct {
+	name  string
+	files []string // patterns
+	uses  []string // rooms
+}
+
+// layersStub gives an empty package for every import.
+type layersStub struct{}
+
+func (layersStub) Import(name string) (*types.Package, error) {
+	p := types.NewPackage(name, path.Base(name))
+	p.MarkComplete()
+	return p, nil
+}
+
+// layersSource is the package's own files without its tests, parsed.
+type layersSource struct {
+	fset  *token.FileSet
+	files map[string]*ast.File
+}
+
+func layersParse(t *testing.T) layersSource {
+	t.Helper()
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := layersSource{token.NewFileSet(), map[string]*ast.File{}}
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		if src.files[name], err = parser.ParseFile(src.fset, name, nil, parser.ParseComments|parser.SkipObjectResolution); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return src
+}
+
+// layersCheck resolves the names of the files that are built for Linux.
+func (src layersSource) layersCheck(t *testing.T) (*types.Package, *types.Info) {
+	t.Helper()
+	linux := build.Default
+	linux.GOOS, linux.GOARCH, linux.CgoEnabled = "linux", "amd64", false
+	var files []*ast.File
+	for _, name := range sortedKeys(src.files) {
+		if ok, err := linux.MatchFile(".", name); err != nil {
+			t.Fatal(err)
+		} else if ok {
+			files = append(files, src.files[name])
+		}
+	}
+	info := &types.Info{Uses: map[*ast.Ident]types.Object{}, Defs: map[*ast.Ident]types.Object{}}
+	conf := types.Config{Importer: layersStub{}, Error: func(error) {}} // the stubs are empty: errors are to be expected
+	pkg, _ := conf.Check("main", src.fset, files, info)
+	return pkg, info
+}
+
+func (src layersSource) file(at token.Pos) string { return src.fset.Position(at).Filename }
+
+// layersTable reads the table of rooms out of the package comment, and checks it: no room uses one above it.
+func layersTable(t *testing.T, src layersSource) []layersRoom {
+	t.Helper()
+	var rooms []layersRoom
+	in := false
+	for line := range strings.Lines(src.files["doc.go"].Doc.Text()) {
+		words := strings.Fields(line)
+		switch {
+		case len(words) > 2 && words[0] == "room" && words[1] == "files":
+			in = true
+		case in && !strings.HasPrefix(line, "\t"):
+			in = false
+		case in:
+			rooms = append(rooms, layersRoom{name: words[0]})
+			r := &rooms[len(rooms)-1]
+			for _, w := range words[1:] {
+				if strings.HasSuffix(w, ".go") {
+					r.files = append(r.files, w)
+				} else if w != "-" {
+					r.uses = append(r.uses, w)
+				}
+			}
+		}
+	}
+	if len(rooms) < 2 {
+		t.Fatal("the package comment in doc.go has no table of rooms")
+	}
+	for i, r := range rooms {
+		for _, use := range r.uses {
+			if !slices.ContainsFunc(rooms[i+1:], func(below layersRoom) bool { return below.name == use }) {
+				t.Errorf("doc.go: room %s uses %s, which is no room below it: use goes down", r.name, use)
+			}
+		}
+		if !slices.IsSorted(r.uses) {
+			t.Errorf("doc.go: room %s: sort what it may use", r.name)
+		}
+	}
+	return rooms
+}
+
+// layersRoomOf finds the one room of a file.
+func layersRoomOf(t *testing.T, rooms []layersRoom, file string) layersRoom {
+	t.Helper()
+	var in []layersRoom
+	for _, r := range rooms {
+		if slices.ContainsFunc(r.files, func(pattern string) bool { ok, _ := path.Match(pattern, file); return ok }) {
+			in = append(in, r)
+		}
+	}
+	if len(in) == 1 {
+		return in[0]
+	}
+	t.Errorf("%s is in %d rooms: give it a place in the table of doc.go", file, len(in))
+	return layersRoom{name: file}
+}
+
+// TestLayers holds use between rooms to the table, in both directions: what the table lacks, and what it has in excess.
+func TestLayers(t *testing.T) {
+	src := layersParse(t)
+	rooms := layersTable(t, src)
+	roomOf := map[string]layersRoom{}
+	for _, name := range sortedKeys(src.files) {
+		if name != "doc.go" {
+			roomOf[name] = layersRoomOf(t, rooms, name)
+		}
+	}
+	pkg, info := src.layersCheck(t)
+	used := map[string]bool{}
+	faults := map[string]bool{}
+	for id, obj := range info.Uses {
+		if !layersOwn(pkg, obj) {
+			continue
+		}
+		from, to := roomOf[src.file(id.Pos())], roomOf[src.file(obj.Pos())]
+		used[from.name+" "+to.name] = true
+		if from.name != to.name && !slices.Contains(from.uses, to.name) {
+			faults[src.fset.Position(id.Pos()).String()+": room "+from.name+" uses "+obj.Name()+" of room "+to.name+" ("+src.file(obj.Pos())+"), which the table in doc.go lacks"] = true
+		}
+	}
+	for _, fault := range sortedKeys(faults) {
+		t.Error(fault)
+	}
+	for _, r := range rooms {
+		for _, use := range r.uses {
+			if !used[r.name+" "+use] {
+				t.Errorf("doc.go: room %s may use %s, and does not: take it out", r.name, use)
+			}
+		}
+	}
+	if used["agent principal"] || used["principal agent"] {
+		t.Error("principal and agent meet through proto and wire alone")
+	}
+}
+
+// layersOwn says whether obj is a package-level name or a method of this package.
+func layersOwn(pkg *types.Package, obj types.Object) bool {
+	if obj.Pkg() != pkg {
+		return false
+	}
+	if f, ok := obj.(*types.Func); ok && f.Signature().Recv() != nil {
+		return true
+	}
+	return obj.Parent() == pkg.Scope()
+}
+
+// TestLayersBudgets holds files and functions to a length that can be read.
+func TestLayersBudgets(t *testing.T) {
+	src := layersParse(t)
+	for _, name := range sortedKeys(src.files) {
+		if n := src.fset.File(src.files[name].Pos()).LineCount(); n > layersFileLines {
+			t.Errorf("%s has %d lines, more than %d: split it by owner or format", name, n, layersFileLines)
+		}
+		for _, d := range src.files[name].Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			first, last := src.fset.Position(f.Pos()).Line, src.fset.Position(f.End()).Line
+			if n := last - first + 1; n > layersFuncLines && !slices.Contains(layersLong, layersFuncName(f)) {
+				t.Errorf("%s:%d: %s has %d lines, more than %d", name, first, layersFuncName(f), n, layersFuncLines)
+			} else if n <= layersFuncLines && slices.Contains(layersLong, layersFuncName(f)) {
+				t.Errorf("%s:%d: %s needs no exception any more", name, first, layersFuncName(f))
+			}
+		}
+	}
+}
+
+// layersFuncName writes "name", or "Type.name" for a method.
+func layersFuncName(f *ast.FuncDecl) string {
+	if f.Recv == nil {
+		return f.Name.Name
+	}
+	typ := f.Recv.List[0].Type
+	for {
+		switch x := typ.(type) {
+		case *ast.StarExpr:
+			typ = x.X
+		case *ast.IndexExpr:
+			typ = x.X
+		case *ast.Ident:
+			return x.Name + "." + f.Name.Name
+		default:
+			return f.Name.Name
+		}
+	}
+}
+
+// TestLayersVariables allows package variables of the kinds that never change, and finds whatever writes to one.
+func TestLayersVariables(t *testing.T) {
+	src := layersParse(t)
+	pkg, info := src.layersCheck(t)
+	for _, name := range sortedKeys(src.files) {
+		if name == "main.go" {
+			continue
+		}
+		for _, d := range src.files[name].Decls {
+			g, ok := d.(*ast.GenDecl)
+			if !ok || g.Tok != token.VAR || layersEmbedded(g) {
+				continue
+			}
+			for _, s := range g.Specs {
+				v := s.(*ast.ValueSpec)
+				for i, id := range v.Names {
+					if id.Name != "_" && (len(v.Values) <= i || !layersConstant(v.Values[i])) {
+						t.Errorf("%s: package variable %s is not an error, a table or a compiled table: give it an owner", src.fset.Position(id.Pos()), id.Name)
+					}
+				}
+			}
+		}
+	}
+	for _, name := range sortedKeys(src.files) {
+		ast.Inspect(src.files[name], func(n ast.Node) bool {
+			for _, target := range layersWrites(n) {
+				if id := layersRoot(target); id != nil {
+					if v, ok := info.Uses[id].(*types.Var); ok && v.Parent() == pkg.Scope() {
+						t.Errorf("%s: package variable %s is written to", src.fset.Position(id.Pos()), id.Name)
+					}
+				}
+			}
+			return true
+		})
+	}
+}
+
+func layersEmbedded(g *ast.GenDecl) bool {
+	return g.Doc != nil && slices.ContainsFunc(g.Doc.List, func(c *ast.Comment) bool { return strings.HasPrefix(c.Text, "//go:embed ") })
+}
+
+// layersConstant says whether the value of a package variable is of a kind that is made once and read ever after.
+func layersConstant(e ast.Expr) bool {
+	switch x := e.(type) {
+	case *ast.CompositeLit: // a table
+		return true
+	case *ast.UnaryExpr:
+		return x.Op == token.AND && layersConstant(x.X)
+	case *ast.CallExpr:
+		return slices.Contains([]string{"errors.New", "fmt.Errorf", "regexp.MustCompile", "crc32.MakeTable", "strings.NewReplacer", "append", "slices.Concat"}, types.ExprString(x.Fun))
+	}
+	return false
+}
+
+// layersWrites gives the expressions that a node writes to, or variables whose address it takes.
+func layersWrites(n ast.Node) []ast.Expr {
+	switch x := n.(type) {
+	case *ast.AssignStmt:
+		if x.Tok != token.DEFINE {
+			return x.Lhs
+		}
+	case *ast.IncDecStmt:
+		return []ast.Expr{x.X}
+	case *ast.RangeStmt:
+		if x.Tok == token.ASSIGN {
+			return []ast.Expr{x.Key, x.Value}
+		}
+	case *ast.UnaryExpr:
+		if id, ok := x.X.(*ast.Ident); ok && x.Op == token.AND { // of an entry of a table it is for reading
+			return []ast.Expr{id}
+		}
+	case *ast.CallExpr:
+		if id, ok := x.Fun.(*ast.Ident); ok && (id.Name == "delete" || id.Name == "clear" || id.Name == "copy") && len(x.Args) > 0 {
+			return x.Args[:1]
+		}
+	}
+	return nil
+}
+
+// layersRoot finds the variable at the left end of a.b[c].
+func layersRoot(e ast.Expr) *ast.Ident {
+	for {
+		switch x := e.(type) {
+		case *ast.Ident:
+			return x
+		case *ast.SelectorExpr:
+			e = x.X
+		case *ast.IndexExpr:
+			e = x.X
+		case *ast.StarExpr:
+			e = x.X
+		case *ast.ParenExpr:
+			e = x.X
+		default:
+			return nil
+		}
+	}
+}
+
+// TestLayersDocs wants a comment at the top of each file, on each type, and on each function that another file uses.
+func TestLayersDocs(t *testing.T) {
+	src := layersParse(t)
+	pkg, info := src.layersCheck(t)
+	abroad := map[string]bool{} // file:line of definitions that another file uses
+	for id, obj := range info.Uses {
+		if layersOwn(pkg, obj) && src.file(id.Pos()) != src.file(obj.Pos()) {
+			abroad[src.fset.Position(obj.Pos()).String()] = true
+		}
+	}
+	for _, name := range sortedKeys(src.files) {
+		f := src.files[name]
+		if !slices.ContainsFunc(f.Comments, func(c *ast.CommentGroup) bool { return c.Pos() < f.Package && layersProse(c) }) {
+			t.Errorf("%s does not say at its top what it is for", name)
+		}
+		for _, d := range f.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				if at := src.fset.Position(d.Name.Pos()); d.Doc == nil && abroad[at.String()] && !layersPlain(d) {
+					t.Errorf("%s: %s is used from another file and has no comment", at, layersFuncName(d))
+				}
+			case *ast.GenDecl:
+				for _, s := range d.Specs {
+					if s, ok := s.(*ast.TypeSpec); ok && d.Doc == nil && s.Doc == nil && s.Comment == nil {
+						t.Errorf("%s: type %s has no comment", src.fset.Position(s.Pos()), s.Name.Name)
+					}
+				}
+			}
+		}
+	}
+}
+
+// layersProse says whether a comment is more than a build constraint.
+func layersProse(c *ast.CommentGroup) bool { return strings.TrimSpace(c.Text()) != "" }
+
+// layersPlain names the methods whose meaning their interface fixes.
+func layersPlain(d *ast.FuncDecl) bool {
+	return d.Recv != nil && slices.Contains([]string{"Error", "Unwrap", "String", "Set", "MarshalJSON", "UnmarshalJSON"}, d.Name.Name)
+}
+
+// TestLayersSleeps lets tests sleep on a false clock only.
+func TestLayersSleeps(t *testing.T) {
+	names, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		fset := token.NewFileSet()
+		f, err := parser.ParseFile(fset, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.ContainsFunc(f.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"testing/synctest"` }) {
+			continue
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok && types.ExprString(call.Fun) == "time.Sleep" {
+				t.Errorf("%s: a test that sleeps hopes: wait for the event, or use testing/synctest", fset.Position(call.Pos()))
+			}
+			return true
+		})
+	}
+}

@@ -1,0 +1,757 @@
+// logs.go: what tasks print, kept by the principal. Each workflow has a folder and in it a file a day (UTC), named
+// yyyy-mm-dd.jsonl, with one LogLine a line as JSON, so that grep, tail and jq work on it:
+//
+//	{"t":"2026-01-31T02:30:00.000Z","r":"01JD…","i":1,"k":"load","n":1,"s":"o","m":"hello"}
+//
+// A line goes into the file of the day on which it is written, and never into an earlier file than the newest, whatever
+// the clock does: so the order of places (day, offset) is the order of writing. One goroutine writes; any number of
+// others read beside it and see whole lines only. Nothing is synced: what a killed process wrote is in the page cache,
+// and what a power cut took of a line is cut off before the next one is written. May use model.go.
+
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	logMaxOpen   = 32       // files kept open for writing
+	logMaxLine   = 16 << 20 // bytes of a line as JSON; a longer one is refused, and skipped by readers
+	logBlock     = 64 << 10 // bytes read at once
+	logDayLayout = "2006-01-02"
+	logEnding    = ".jsonl"
+)
+
+// logs is the folder of all output. append, end and close belong to one goroutine; read and lastNumber may be called
+// by any, at any time before close.
+type logs struct {
+	root    *os.Root
+	now     func() time.Time
+	writeAt func(*os.File, []byte, int64) (int, error)
+
+	buf   []byte
+	uses  uint64            // counts uses of files: the one used longest ago is closed first
+	floor map[string]string // by folder: no line goes to an earlier day; kept for every folder written to or asked for
+
+	mu   sync.Mutex          // guards open and logFile.end against readers; never held over input or output
+	open map[string]*logFile // by folder: the file that is written to
+
+	damaged atomic.Int64 // lines met that name the run asked for but cannot be decoded, each time that they are met
+}
+
+// logFile is a day's file that is open for writing. Only the writer touches it, but for end.
+type logFile struct {
+	day  string
+	f    *os.File
+	end  int64 // all before it was written without error: readers go no further
+	torn bool  // there may be remains of a failed write behind end
+	used uint64
+}
+
+// logPlace is a place in the output of one workflow: a day's file and a byte offset in it. Places are handed out at
+// starts of lines. The zero place is before everything.
+type logPlace struct {
+	Day string
+	At  int64
+}
+
+// logFilter says which lines of a run are wanted. Each zero field lets everything pass.
+type logFilter struct {
+	Task   string         // of this task
+	Stream string         // of this stream: o, e or c
+	Since  time.Time      // not older
+	Grep   *regexp.Regexp // matched against the line as the task wrote it
+	Tail   int            // only the last so many of the lines that are there and match
+}
+
+// logsOpen opens the folder of all output, and makes it when it is not there.
+func logsOpen(dir string) (*logs, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make log folder: %w", err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open log folder: %w", err)
+	}
+	return &logs{root: root, now: time.Now, writeAt: (*os.File).WriteAt,
+		floor: map[string]string{}, open: map[string]*logFile{}}, nil
+}
+
+// close closes all files. Readers must have ended.
+func (l *logs) close() {
+	for folder := range l.open {
+		l.shut(folder)
+	}
+	l.root.Close()
+}
+
+// end gives the place where the next line of a workflow goes, to be noted when a run starts: all of its lines are at
+// that place or after it. It makes no file. When the disk does not answer it gives the zero place, which is also
+// before all lines, only slower to read from.
+func (l *logs) end(workflow string) logPlace {
+	folder := idFolder(workflow)
+	day, err := l.day(folder)
+	if err != nil {
+		return logPlace{}
+	}
+	file, err := l.file(folder, day, false)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return logPlace{Day: day}
+	case err != nil:
+		return logPlace{}
+	}
+	return logPlace{Day: day, At: file.end}
+}
+
+// append writes lines of one workflow behind all earlier ones, in one write. All of them are stored, or, with an
+// error, none: what a failed write left is cut off before anything else is written, and readers never see it.
+func (l *logs) append(workflow string, lines []LogLine) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	b := l.buf[:0]
+	for i := range lines {
+		before := len(b)
+		b = logEncode(b, &lines[i])
+		if len(b)-before > logMaxLine {
+			return fmt.Errorf("write log of %s: line %d of run %s is over %d MiB", workflow, lines[i].N, lines[i].Run, logMaxLine>>20)
+		}
+	}
+	if cap(b) <= 1<<20 { // what one burst needed is not kept for ever
+		l.buf = b
+	}
+	folder := idFolder(workflow)
+	day, err := l.day(folder)
+	if err != nil {
+		return fmt.Errorf("write log of %s: %w", workflow, err)
+	}
+	file, err := l.file(folder, day, true)
+	if err != nil {
+		return fmt.Errorf("write log of %s: %w", workflow, err)
+	}
+	if err := file.mend(); err != nil {
+		return fmt.Errorf("write log of %s: %w", workflow, err)
+	}
+	if _, err := l.writeAt(file.f, b, file.end); err != nil {
+		file.torn = true
+		file.mend() // when even that fails, the next append tries again before it writes
+		return fmt.Errorf("write log of %s: %w", workflow, err)
+	}
+	l.mu.Lock()
+	file.end += int64(len(b))
+	l.mu.Unlock()
+	return nil
+}
+
+// day gives the day whose file the next line of a folder goes to: today, but no day before one that has a file or was
+// given out in a place.
+func (l *logs) day(folder string) (string, error) {
+	floor, known := l.floor[folder]
+	if !known {
+		days, err := l.days(folder)
+		if err != nil {
+			return "", err
+		}
+		if n := len(days); n > 0 {
+			floor = days[n-1]
+		}
+	}
+	day := max(floor, l.now().UTC().Format(logDayLayout))
+	l.floor[folder] = day
+	return day, nil
+}
+
+// days lists the days that a folder has files of, in order. No folder is no days.
+func (l *logs) days(folder string) ([]string, error) {
+	dir, err := l.root.Open(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var days []string
+	for _, name := range names {
+		day, ok := strings.CutSuffix(name, logEnding)
+		if _, err := time.Parse(logDayLayout, day); ok && err == nil {
+			days = append(days, day)
+		}
+	}
+	slices.Sort(days)
+	return days, nil
+}
+
+// file gives the open file of a day, the newest of its folder. Without create, a file that is not there is
+// fs.ErrNotExist. The file is known to readers before the first byte is written to it.
+func (l *logs) file(folder, day string, create bool) (*logFile, error) {
+	l.uses++
+	if file := l.open[folder]; file != nil && file.day == day {
+		file.used = l.uses
+		return file, nil
+	}
+	flags := os.O_RDWR
+	if create {
+		flags |= os.O_CREATE
+		if err := l.root.Mkdir(folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+	}
+	f, err := l.root.OpenFile(logName(folder, day), flags, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	end, err := logWhole(f)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	file := &logFile{day: day, f: f, end: end, torn: true, used: l.uses}
+	if err := file.mend(); err != nil {
+		f.Close()
+		return nil, err
+	}
+	l.shut(folder)
+	if len(l.open) >= logMaxOpen {
+		l.shutOldest()
+	}
+	l.mu.Lock()
+	l.open[folder] = file
+	l.mu.Unlock()
+	return file, nil
+}
+
+// mend cuts off what a failed write left behind the end.
+func (file *logFile) mend() error {
+	if !file.torn {
+		return nil
+	}
+	info, err := file.f.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() > file.end {
+		if err := file.f.Truncate(file.end); err != nil {
+			return err
+		}
+	}
+	file.torn = false
+	return nil
+}
+
+// shut closes the open file of a folder, if there is one.
+func (l *logs) shut(folder string) {
+	file := l.open[folder]
+	if file == nil {
+		return
+	}
+	file.mend()
+	l.mu.Lock()
+	delete(l.open, folder)
+	l.mu.Unlock()
+	file.f.Close()
+}
+
+// shutOldest closes the file that was used longest ago.
+func (l *logs) shutOldest() {
+	oldest, used := "", uint64(0)
+	for folder, file := range l.open {
+		if oldest == "" || file.used < used {
+			oldest, used = folder, file.used
+		}
+	}
+	l.shut(oldest)
+}
+
+// logWhole gives the length of a file up to the end of its last whole line.
+func logWhole(f *os.File) (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	block := make([]byte, 4<<10)
+	for to := info.Size(); to > 0; {
+		if to == info.Size() { // most often the last byte is all there is to see
+			if _, err := f.ReadAt(block[:1], to-1); err != nil {
+				return 0, err
+			}
+			if block[0] == '\n' {
+				return to, nil
+			}
+		}
+		b := block[:min(to, int64(len(block)))]
+		if _, err := f.ReadAt(b, to-int64(len(b))); err != nil {
+			return 0, err
+		}
+		if at := bytes.LastIndexByte(b, '\n'); at >= 0 {
+			return to - int64(len(b)) + int64(at) + 1, nil
+		}
+		to -= int64(len(b))
+	}
+	return 0, nil
+}
+
+func logName(folder, day string) string { return folder + "/" + day + logEnding }
+
+// logEncode appends a line as its file holds it. The run's id comes second, so that readers find it without decoding;
+// text is written as it is, but for what JSON forbids and control characters, so that grep finds it.
+func logEncode(b []byte, line *LogLine) []byte {
+	b = append(b, `{"t":`...)
+	if line.Time.IsZero() {
+		b = append(b, "null"...)
+	} else {
+		b = append(b, '"')
+		b = line.Time.UTC().AppendFormat(b, stampLayout)
+		b = append(b, '"')
+	}
+	b = logString(append(b, `,"r":`...), line.Run)
+	b = strconv.AppendInt(append(b, `,"i":`...), line.N, 10)
+	b = logString(append(b, `,"k":`...), line.Task)
+	b = strconv.AppendInt(append(b, `,"n":`...), int64(line.Attempt), 10)
+	b = logString(append(b, `,"s":`...), line.Stream)
+	switch {
+	case line.Bytes != nil:
+		b = base64.StdEncoding.AppendEncode(append(b, `,"b":"`...), line.Bytes)
+		b = append(b, '"')
+	case !utf8.ValidString(line.Text):
+		b = base64.StdEncoding.AppendEncode(append(b, `,"b":"`...), []byte(line.Text))
+		b = append(b, '"')
+	default:
+		b = logString(append(b, `,"m":`...), line.Text)
+	}
+	return append(b, '}', '\n')
+}
+
+// logString appends s as a JSON string.
+func logString(b []byte, s string) []byte {
+	b = append(b, '"')
+	from := 0
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		wide := c == 0xc2 && i+1 < len(s) && s[i+1] < 0xa0 // U+0080 to U+009F: terminals obey these
+		if c >= ' ' && c != '"' && c != '\\' && c != 0x7f && !wide {
+			continue
+		}
+		b = append(b, s[from:i]...)
+		switch {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c == '\t':
+			b = append(b, '\\', 't')
+		default:
+			if wide {
+				i++
+				c = s[i]
+			}
+			b = append(b, '\\', 'u', '0', '0', "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
+		}
+		from = i + 1
+	}
+	return append(append(b, s[from:]...), '"')
+}
+
+// logDecode reads a line of a file, with or without its newline. Lines as logEncode writes them take a short way; all
+// others, that a person may have edited, and those with bytes, go to encoding/json.
+func logDecode(text []byte) (LogLine, error) {
+	if line, ok := logParse(text); ok {
+		return line, nil
+	}
+	var line LogLine
+	if err := json.Unmarshal(text, &line); err != nil {
+		return LogLine{}, err
+	}
+	return line, nil
+}
+
+// logParse is the short way of logDecode: the fields of text, in their order.
+func logParse(text []byte) (line LogLine, ok bool) {
+	p := logParser{rest: text, ok: true}
+	p.skip(`{"t":`)
+	at, err := time.Parse(time.RFC3339, p.text())
+	p.ok = p.ok && err == nil
+	line.Time = stampOf(at)
+	p.skip(`,"r":`)
+	line.Run = p.text()
+	p.skip(`,"i":`)
+	line.N = p.number()
+	p.skip(`,"k":`)
+	line.Task = p.text()
+	p.skip(`,"n":`)
+	attempt := p.number()
+	line.Attempt = int(attempt)
+	p.skip(`,"s":`)
+	line.Stream = p.text()
+	p.skip(`,"m":`)
+	line.Text = p.text()
+	p.skip("}")
+	end := len(p.rest) == 0 || len(p.rest) == 1 && p.rest[0] == '\n'
+	return line, p.ok && end && int64(line.Attempt) == attempt
+}
+
+// logParser takes one token after the other off the front of rest, until one is not there: then ok is false.
+type logParser struct {
+	rest []byte
+	ok   bool
+}
+
+func (p *logParser) skip(token string) {
+	if p.ok = p.ok && len(p.rest) >= len(token) && string(p.rest[:len(token)]) == token; p.ok {
+		p.rest = p.rest[len(token):]
+	}
+}
+
+func (p *logParser) number() int64 {
+	end := 0
+	for end < len(p.rest) && (p.rest[end] == '-' || p.rest[end] >= '0' && p.rest[end] <= '9') {
+		end++
+	}
+	n, err := strconv.ParseInt(string(p.rest[:end]), 10, 64)
+	p.ok = p.ok && err == nil && (p.rest[0] != '0' || end == 1) && p.rest[0] != '-'
+	p.rest = p.rest[end:]
+	return n
+}
+
+func (p *logParser) text() string {
+	if p.skip(`"`); !p.ok {
+		return ""
+	}
+	plain, end := true, 0
+	for ; end < len(p.rest) && p.rest[end] != '"'; end++ {
+		switch c := p.rest[end]; {
+		case c == '\\':
+			plain = false
+			end++
+		case c < ' ':
+			p.ok = false
+		}
+	}
+	if p.ok = p.ok && end < len(p.rest) && utf8.Valid(p.rest[:end]); !p.ok {
+		return ""
+	}
+	inside := p.rest[:end]
+	p.rest = p.rest[end+1:]
+	if plain {
+		return string(inside)
+	}
+	s, ok := logUnescape(inside)
+	p.ok = ok
+	return s
+}
+
+// logUnescape undoes the escapes of logString, and knows no others.
+func logUnescape(b []byte) (string, bool) {
+	out := make([]byte, 0, len(b))
+	for {
+		at := bytes.IndexByte(b, '\\')
+		if at < 0 {
+			return string(append(out, b...)), true
+		}
+		out = append(out, b[:at]...)
+		b = b[at+1:]
+		switch {
+		case b[0] == '"' || b[0] == '\\':
+			out, b = append(out, b[0]), b[1:]
+		case b[0] == 't':
+			out, b = append(out, '\t'), b[1:]
+		case len(b) >= 5 && string(b[:3]) == "u00":
+			c, err := strconv.ParseUint(string(b[3:5]), 16, 8)
+			if err != nil {
+				return "", false
+			}
+			out, b = utf8.AppendRune(out, rune(c)), b[5:]
+		default:
+			return "", false
+		}
+	}
+}
+
+// logSpan is a stretch of one day's file.
+type logSpan struct {
+	day      string
+	from, to int64
+}
+
+// read gives fn, in order, every line of a run that passes the filter, from a place up to what is written when read is
+// called. It returns the place to go on from, which is how a run is followed: wait until something was written, read
+// on. When fn returns an error, read stops and returns it with the place of that line. A place that is no start of a
+// line, as after a power cut that took the end of a file, counts as the start of its day. Damaged lines are skipped.
+func (l *logs) read(workflow, run string, from logPlace, f logFilter, fn func(LogLine) error) (logPlace, error) {
+	folder := idFolder(workflow)
+	spans, err := l.spans(folder, from)
+	if err != nil {
+		return from, fmt.Errorf("read log of %s: %w", workflow, err)
+	}
+	needle := logNeedle(run)
+	match := func(text []byte) (LogLine, bool) {
+		if _, ok := logAfter(text, needle); !ok {
+			return LogLine{}, false
+		}
+		line, err := logDecode(text)
+		if err != nil {
+			l.damaged.Add(1)
+			return LogLine{}, false
+		}
+		return line, line.Run == run && f.pass(&line)
+	}
+	place := from
+	if n := len(spans); n > 0 {
+		place = logPlace{Day: spans[n-1].day, At: spans[n-1].to} // when the last lines of all are not wanted
+	}
+	if f.Tail > 0 {
+		if spans, err = l.tail(folder, spans, f.Tail, match); err != nil {
+			return from, fmt.Errorf("read log of %s: %w", workflow, err)
+		}
+	}
+	for _, s := range spans {
+		at, err := l.scan(folder, s, func(text []byte) error {
+			if line, ok := match(text); ok {
+				return fn(line)
+			}
+			return nil
+		})
+		place = logPlace{Day: s.day, At: at}
+		if err != nil {
+			return place, err
+		}
+	}
+	return place, nil
+}
+
+// pass says whether a line is wanted.
+func (f *logFilter) pass(line *LogLine) bool {
+	switch {
+	case f.Task != "" && line.Task != f.Task,
+		f.Stream != "" && line.Stream != f.Stream,
+		!f.Since.IsZero() && line.Time.Before(f.Since),
+		f.Grep != nil && line.Bytes != nil && !f.Grep.Match(line.Bytes),
+		f.Grep != nil && line.Bytes == nil && !f.Grep.MatchString(line.Text):
+		return false
+	}
+	return true
+}
+
+// lastNumber gives the highest number among the stored lines of a run, 0 when there is none: after a restart of the
+// principal, lines up to it that are sent again are dropped.
+func (l *logs) lastNumber(workflow, run string, from logPlace) (int64, error) {
+	folder := idFolder(workflow)
+	spans, err := l.spans(folder, from)
+	if err != nil {
+		return 0, fmt.Errorf("read log of %s: %w", workflow, err)
+	}
+	needle, last := append(logNeedle(run), `,"i":`...), int64(0)
+	for _, s := range spans {
+		_, err := l.scan(folder, s, func(text []byte) error {
+			rest, ok := logAfter(text, needle)
+			digits, _, whole := bytes.Cut(rest, []byte(","))
+			if n, err := strconv.ParseInt(string(digits), 10, 64); ok && whole && err == nil {
+				last = max(last, n) // a line whose text was damaged since was stored all the same
+			}
+			return nil
+		})
+		if err != nil {
+			return last, fmt.Errorf("read log of %s: %w", workflow, err)
+		}
+	}
+	return last, nil
+}
+
+// logNeedle gives what every line of a run has near its start.
+func logNeedle(run string) []byte { return logString([]byte(`"r":`), run) }
+
+// logAfter gives what follows a run's needle in a line that has it where logEncode puts it. It is no proof, only cheap.
+func logAfter(text, needle []byte) ([]byte, bool) {
+	const front = len(`{"t":"`) + len(stampLayout) + len(`",`)
+	at := bytes.Index(text[:min(len(text), front+len(needle))], needle)
+	if at < 0 {
+		return nil, false
+	}
+	return text[at+len(needle):], true
+}
+
+// spans lists what is written from a place on: a stretch of each day's file, oldest first.
+func (l *logs) spans(folder string, from logPlace) ([]logSpan, error) {
+	days, err := l.days(folder)
+	if err != nil {
+		return nil, err
+	}
+	var spans []logSpan
+	for _, day := range days {
+		if day < from.Day {
+			continue
+		}
+		info, err := l.root.Stat(logName(folder, day))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // retention was faster
+		} else if err != nil {
+			return nil, err
+		}
+		s := logSpan{day: day, to: info.Size()} // the size is asked for first: what is found behind end is not good yet
+		l.mu.Lock()
+		if file := l.open[folder]; file != nil && file.day == day {
+			s.to = min(s.to, file.end)
+		}
+		l.mu.Unlock()
+		if day == from.Day {
+			if s.from, err = l.start(folder, s, from.At); err != nil {
+				return nil, err
+			}
+		}
+		spans = append(spans, s)
+	}
+	return spans, nil
+}
+
+// start gives at when it is a start of a line in the span's file, else the file's start.
+func (l *logs) start(folder string, s logSpan, at int64) (int64, error) {
+	if at <= 0 || at > s.to {
+		return 0, nil
+	}
+	f, err := l.root.Open(logName(folder, s.day))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	} else if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	var b [1]byte
+	if _, err := f.ReadAt(b[:], at-1); err != nil || b[0] != '\n' {
+		return 0, nil
+	}
+	return at, nil
+}
+
+// scan gives fn the whole lines of a span, in order, and returns the offset behind the last one; when fn fails, that
+// of the line it failed at. The text is fn's only until it returns. A file that is gone has no lines.
+func (l *logs) scan(folder string, s logSpan, fn func(text []byte) error) (int64, error) {
+	if s.from >= s.to {
+		return s.from, nil
+	}
+	f, err := l.root.Open(logName(folder, s.day))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.from, nil
+	} else if err != nil {
+		return s.from, err
+	}
+	defer f.Close()
+	at, next := s.from, s.from // the line's start; where to read on
+	buf, held := make([]byte, min(logBlock, s.to-s.from)), 0
+	drop := false // the line is too long: its rest is thrown away
+	for next < s.to {
+		if held == len(buf) {
+			if held >= logMaxLine {
+				drop, held = true, 0
+			} else {
+				buf = slices.Grow(buf, len(buf))[:2*len(buf)]
+			}
+		}
+		n, err := f.ReadAt(buf[held:held+int(min(int64(len(buf)-held), s.to-next))], next)
+		if n == 0 && err == io.EOF {
+			return at, nil // shorter than it was: its end is gone
+		} else if n == 0 && err != nil {
+			return at, err
+		}
+		next += int64(n)
+		text, searched := buf[:held+n], held
+		for {
+			end := bytes.IndexByte(text[searched:], '\n')
+			if end < 0 {
+				break
+			}
+			end += searched + 1
+			if !drop {
+				if err := fn(text[:end]); err != nil {
+					return at, err
+				}
+			} else {
+				l.damaged.Add(1)
+			}
+			drop, searched = false, 0
+			text = text[end:]
+			at = next - int64(len(text))
+		}
+		held = copy(buf, text)
+	}
+	return at, nil
+}
+
+// tail gives the spans that are left when reading starts at the last n lines that match. It reads from the end, so it
+// costs what these lines are away from it.
+func (l *logs) tail(folder string, spans []logSpan, n int, match func([]byte) (LogLine, bool)) ([]logSpan, error) {
+	for i := len(spans) - 1; i >= 0; i-- {
+		err := l.scanBack(folder, spans[i], func(text []byte, at int64) bool {
+			if _, ok := match(text); ok {
+				n--
+				spans[i].from = at
+			}
+			return n > 0
+		})
+		if err != nil {
+			return nil, err
+		}
+		if n == 0 {
+			return spans[i:], nil
+		}
+	}
+	return spans, nil
+}
+
+// scanBack gives fn the whole lines of a span, the last one first, with their offsets, until fn returns false.
+func (l *logs) scanBack(folder string, s logSpan, fn func(text []byte, at int64) bool) error {
+	f, err := l.root.Open(logName(folder, s.day))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer f.Close()
+	var rest []byte // the end of a line, with its newline, whose start was not read yet
+	for to, size := s.to, int64(logBlock); to > s.from; {
+		n := min(size, to-s.from)
+		text := make([]byte, int(n)+len(rest))
+		if _, err := f.ReadAt(text[:n], to-n); err != nil {
+			return err
+		}
+		copy(text[n:], rest)
+		to -= n
+		if len(rest) == 0 { // behind the last newline is a torn line, or a part of one that is too long
+			text = text[:bytes.LastIndexByte(text, '\n')+1]
+		}
+		for len(text) > 0 {
+			start := bytes.LastIndexByte(text[:len(text)-1], '\n') + 1
+			if start == 0 && to > s.from {
+				break
+			}
+			if !fn(text[start:], to+int64(start)) {
+				return nil
+			}
+			text = text[:start]
+		}
+		rest = text
+		if len(rest) > logMaxLine {
+			rest = nil
+		}
+		if size = logBlock; len(rest) > 0 { // a long line is read in steps that grow with it
+			size = max(size, int64(len(rest)))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,634 @@
+// look.go: the verbs that only look: workflows, runs, schedules, agents, events. May use client, model, dag_draw,
+// table, workflow and cron.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// lookVerbs is the verbs that only look.
+func lookVerbs() []cliVerb {
+	return []cliVerb{
+		{name: "ls", args: "[PATTERN]", help: "list workflows: schedule, next fire, last outcomes", run: lookLs,
+			examples: []string{"cdktr ls", "cdktr ls 'etl.*'", "cdktr ls --json | jq -r 'select(.error != \"\") | .workflow'"}},
+		{name: "show", args: "ID|RUN", help: "tell all of a workflow, or of a run", run: lookShow,
+			examples: []string{"cdktr show etl.daily", "cdktr show 01JD3V5K8Q2M4N6P8R0S2T4V6W --json"}},
+		{name: "ps", help: "list runs, newest first: the active ones, or with --all every one", run: lookPs,
+			flags: func(f *cliFlags) {
+				f.BoolVar(&f.all, "all", false, "those that have ended too")
+				f.StringVar(&f.workflow, "workflow", "", "of this workflow `ID` only")
+				f.StringVar(&f.state, "state", "", "in this `STATE` only")
+				f.StringVar(&f.since, "since", "", "queued since: a duration as 24h, or a time")
+				f.IntVar(&f.n, "n", 50, "at most `N`")
+				f.BoolVar(&f.watch, "watch", false, "draw it again each second, until interrupted")
+			},
+			examples: []string{"cdktr ps", "cdktr ps --all --state failed --since 24h", "cdktr ps --all --workflow etl.daily -n 5 --json"}},
+		{name: "why", args: "ID [TIME]", help: "tell why a fire did or did not become a run", run: lookWhy,
+			flags:    func(f *cliFlags) { f.IntVar(&f.n, "n", 10, "at most `N` ticks") },
+			examples: []string{"cdktr why etl.daily", "cdktr why etl.daily 2026-03-08T02:30"}},
+		{name: "next", args: "[ID]", help: "list the coming fires of a workflow, of all, or of an expression", run: lookNext,
+			flags: func(f *cliFlags) {
+				f.IntVar(&f.n, "n", 10, "`N` fires")
+				f.StringVar(&f.cron, "cron", "", "of this `EXPRESSION`, with no principal")
+				f.StringVar(&f.tz, "tz", "", "the expression's time `ZONE`")
+				f.StringVar(&f.from, "from", "", "after this `TIME` rather than now")
+			},
+			examples: []string{"cdktr next etl.daily", "cdktr next --cron '0 0 29 2 *' -n 3", "cdktr next --cron '30 2 * * *' --tz Europe/London --from 2026-03-28"}},
+		{name: "graph", args: "ID|FILE", help: "draw the tasks of a workflow and what they wait for", run: lookGraph,
+			flags:    func(f *cliFlags) { f.BoolVar(&f.dot, "dot", false, "for Graphviz") },
+			examples: []string{"cdktr graph etl.daily", "cdktr graph ./etl.yml --dot | dot -Tsvg > etl.svg"}},
+		{name: "validate", args: "[FILE...]", help: "check workflow files, or all of the workflows folder", run: lookValidate,
+			flags:    func(f *cliFlags) { f.setting("workflows", "the folder `DIR` (default workflows)") },
+			examples: []string{"cdktr validate", "cdktr validate workflows/etl/*.yml", "cdktr validate --workflows /etc/cdktr/workflows --json"}},
+		{name: "agents", help: "list agents and what they are doing", run: lookAgents, examples: []string{"cdktr agents", "cdktr agents --json | jq -r 'select(.state == \"lost\") | .agent'"}},
+		{name: "events", help: "print the audit trail, as JSON lines", run: lookEvents,
+			flags: func(f *cliFlags) {
+				f.BoolVar(&f.follow, "f", false, "go on with what comes")
+				f.BoolVar(&f.follow, "follow", false, "the same as -f")
+				f.StringVar(&f.since, "since", "", "nothing older: a duration as 10m, or a time")
+				f.Uint64Var(&f.seq, "seq", 0, "from this sequence `NUMBER` on")
+				f.IntVar(&f.n, "n", 0, "at most `N`")
+			},
+			examples: []string{"cdktr events --since 1h", "cdktr events -f | jq -c 'select(.e == \"run.finished\")'"}},
+		{name: "ping", help: "see whether the principal is there", run: lookPing, examples: []string{"cdktr ping", "cdktr ping --principal ipc:///run/cdktr/cdktr.sock"}},
+	}
+}
+
+func lookLs(ctx context.Context, c *cli, args []string) error {
+	if len(args) > 1 {
+		return usageError("ls takes one PATTERN: quote it, so that the shell leaves it alone")
+	}
+	req := Request{Op: "ls", Pattern: strings.Join(args, "")}
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.close()
+	var list []WorkflowInfo
+	for {
+		r, err := conn.ask(ctx, req)
+		if err != nil {
+			return err
+		}
+		list = append(list, r.Workflows...)
+		if req.After = r.Next; req.After == "" {
+			break
+		}
+	}
+	if c.flags.json {
+		for i := range list {
+			if err := printJSON(c.out, &list[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
+	var rows [][]tableCell
+	for i := range list {
+		rows = append(rows, lsRow(&list[i], now))
+	}
+	if err := p.table([]string{"WORKFLOW", "SCHEDULE", "NEXT", "LAST", "WHEN", "TOOK", "NAME"}, rows); err != nil {
+		return err
+	}
+	for i := range list {
+		if list[i].Error != "" {
+			fmt.Fprintln(c.err, "cdktr: "+textSafe(list[i].Error))
+		}
+	}
+	return nil
+}
+
+// lsRow is a workflow as a row.
+func lsRow(w *WorkflowInfo, now time.Time) []tableCell {
+	next := cell("%s", timeText(w.Next, now))
+	if w.Paused != "" {
+		next = tableCell{"= paused", colorYellow}
+	}
+	marks := tableCell{text: "-"}
+	if len(w.Recent) > 0 {
+		marks.text = ""
+		for _, o := range w.Recent {
+			glyph, color := stateLooks(o.State)
+			marks = tableCell{marks.text + glyph, color}
+		}
+	}
+	when, took := cell("-"), cell("-")
+	if w.Last != nil {
+		when = cell("%s", timeText(w.Last.Queued, now))
+		if !w.Last.Finished.IsZero() {
+			took = cell("%s", tookText(w.Last.Seconds))
+		} else {
+			glyph, color := stateLooks(w.Last.State)
+			took = tableCell{glyph + " " + w.Last.State, color}
+		}
+	}
+	schedule := orDefault(strings.Join(w.Schedule, ", "), "manual")
+	name := tableCell{text: w.Name}
+	if w.Error != "" {
+		name = tableCell{"# does not load", colorRed}
+	}
+	return []tableCell{{text: w.Workflow}, {text: schedule}, next, marks, when, took, name}
+}
+
+func lookShow(ctx context.Context, c *cli, args []string) error {
+	name, err := oneArg(args, "show", "workflow ID or RUN")
+	if err != nil {
+		return err
+	}
+	req := Request{Op: "show", Workflow: name}
+	if isRunID(name) {
+		req = Request{Op: "show", Run: name}
+	}
+	r, err := c.ask(ctx, req)
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(r.Runs) == 1 && c.flags.json:
+		return printJSON(c.out, r.Runs[0])
+	case len(r.Runs) == 1:
+		return c.showRun(r.Runs[0])
+	case len(r.Workflows) == 0:
+		return errNoReply
+	case c.flags.json:
+		return printJSON(c.out, struct {
+			WorkflowInfo
+			Spec *Workflow `json:"spec"`
+		}{r.Workflows[0], r.Spec})
+	}
+	return c.showWorkflow(&r.Workflows[0], r.Spec)
+}
+
+// facts prints names and values in two columns, leaving out what has no value.
+func (p *painter) facts(pairs ...string) {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" && pairs[i+1] != "-" {
+			fmt.Fprintf(p.w, "%s %s\n", p.paint(colorDim, fmt.Sprintf("%-12s", pairs[i])), textSafe(pairs[i+1]))
+		}
+	}
+}
+
+func (c *cli) showWorkflow(w *WorkflowInfo, spec *Workflow) error {
+	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
+	p.facts("workflow", w.Workflow, "name", w.Name, "description", w.Description, "file", w.File, "schedule", strings.Join(w.Schedule, ", "),
+		"timezone", w.Timezone, "next", timeText(w.Next, now), "paused by", w.Paused, "error", w.Error)
+	for _, text := range w.Warnings {
+		p.facts("warning", text)
+	}
+	if spec == nil {
+		return nil
+	}
+	for _, name := range sortedKeys(spec.Params) {
+		param := spec.Params[name]
+		p.facts("param", strings.TrimSpace(fmt.Sprintf("%s=%s  %s %s", name, param.Default, param.Description, param.Pattern)))
+	}
+	if w.Last != nil {
+		p.facts("last run", fmt.Sprintf("%s %s %s", w.Last.ID, w.Last.State, w.Last.Reason))
+	}
+	_, err := fmt.Fprintf(c.out, "\n%s", dagText(spec, p.width))
+	return err
+}
+
+func (c *cli) showRun(r *Run) error {
+	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
+	var params []string
+	for _, k := range sortedKeys(r.Params) {
+		params = append(params, k+"="+r.Params[k])
+	}
+	took := ""
+	if r.Seconds > 0 {
+		took = tookText(r.Seconds)
+	}
+	p.facts("run", r.ID, "workflow", r.Workflow, "state", r.State, "reason", r.Reason, "trigger", strings.TrimSpace(r.Trigger+" "+r.By),
+		"params", strings.Join(params, " "), "agent", r.Agent, "attempt", fmt.Sprint(r.Attempt), "scheduled", timeText(r.Scheduled, now),
+		"queued", timeText(r.Queued, now), "started", timeText(r.Started, now), "finished", timeText(r.Finished, now), "took", took)
+	fmt.Fprintln(c.out)
+	var rows [][]tableCell
+	for i := range r.Tasks {
+		t := &r.Tasks[i]
+		exit, took := "-", "-"
+		if t.Exit != nil {
+			exit = fmt.Sprint(*t.Exit)
+		}
+		if !t.Finished.IsZero() {
+			took = tookText(t.Seconds)
+		}
+		rows = append(rows, []tableCell{{text: t.Task}, p.state(t.State), cell("%s", timeText(t.Started, now)), {text: took}, {text: exit}, cell("%d", t.Attempts), {text: t.Reason}})
+	}
+	return p.table([]string{"TASK", "STATE", "STARTED", "TOOK", "EXIT", "TRIES", "REASON"}, rows)
+}
+
+func lookPs(ctx context.Context, c *cli, args []string) error {
+	if len(args) > 0 {
+		return usageError("ps takes no arguments, only flags (--workflow %s)", args[0])
+	}
+	states := []string{runQueued, runRunning, runSucceeded, runFailed, runCancelled, runCrashed}
+	if c.flags.state != "" && !slices.Contains(states, c.flags.state) {
+		return usageError("--state %s: there is %s", c.flags.state, strings.Join(states, ", "))
+	}
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.close()
+	for {
+		runs, err := c.listRuns(ctx, conn)
+		if err != nil || !c.flags.watch {
+			return errors.Join(err, c.printRuns(runs, err == nil))
+		}
+		if _, _, terminal := termOf(c.out); terminal && !c.flags.json {
+			fmt.Fprint(c.out, "\x1b[H\x1b[2J")
+		}
+		if err := c.printRuns(runs, true); err != nil {
+			return err
+		}
+		timer := time.NewTimer(time.Second)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// listRuns asks for as many runs as wanted, in pages.
+func (c *cli) listRuns(ctx context.Context, conn *client) ([]*Run, error) {
+	since, err := sinceOf(c.flags.since, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	req := Request{Op: "ps", All: c.flags.all, Workflow: c.flags.workflow, State: c.flags.state, Since: since}
+	var runs []*Run
+	for len(runs) < c.flags.n {
+		req.N = c.flags.n - len(runs)
+		r, err := conn.ask(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, r.Runs...)
+		if req.After = r.Next; req.After == "" {
+			break
+		}
+	}
+	return runs, nil
+}
+
+func (c *cli) printRuns(runs []*Run, good bool) error {
+	if !good {
+		return nil
+	}
+	if c.flags.json {
+		for _, r := range runs {
+			if err := printJSON(c.out, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
+	var rows [][]tableCell
+	for _, r := range runs {
+		over, took := 0, "-"
+		for i := range r.Tasks {
+			if !taskActive(r.Tasks[i].State) {
+				over++
+			}
+		}
+		switch {
+		case !r.Finished.IsZero():
+			took = tookText(r.Seconds)
+		case !r.Started.IsZero():
+			took = tookText(now.Sub(r.Started.Time).Seconds())
+		}
+		rows = append(rows, []tableCell{p.state(r.State), {text: r.ID}, {text: r.Workflow}, cell("%s", timeText(r.Queued, now)), {text: took},
+			cell("%d/%d", over, len(r.Tasks)), {text: orDefault(r.By, r.Trigger)}, {text: orDefault(r.Agent, "-")}, {text: r.Reason}})
+	}
+	return p.table([]string{"STATE", "RUN", "WORKFLOW", "QUEUED", "TOOK", "TASKS", "BY", "AGENT", "REASON"}, rows)
+}
+
+// whyJSON is a decision as `why --json` prints it.
+type whyJSON struct {
+	Workflow string `json:"workflow"`
+	Decision
+}
+
+func lookWhy(ctx context.Context, c *cli, args []string) error {
+	if len(args) < 1 || len(args) > 2 {
+		return usageError("why takes a workflow ID and, if you like, a TIME")
+	}
+	req := Request{Op: "why", Workflow: args[0], N: c.flags.n}
+	if len(args) == 2 {
+		at, err := timeOf(args[1], time.Local)
+		if err != nil {
+			return err
+		}
+		req.At = stampOf(at)
+	}
+	r, err := c.ask(ctx, req)
+	if err != nil {
+		return err
+	}
+	if c.flags.json {
+		for _, d := range r.Decisions {
+			if err := printJSON(c.out, whyJSON{args[0], d}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
+	var rows [][]tableCell
+	for _, d := range r.Decisions {
+		what := tableCell{"- skipped", colorYellow}
+		if d.Fired {
+			what = tableCell{"+ fired", colorGreen}
+		}
+		reason := d.Reason
+		if d.Missed > 0 {
+			reason += fmt.Sprintf(" (and %d ticks before it)", d.Missed)
+		}
+		rows = append(rows, []tableCell{cell("%s", d.At.Local().Format("2006-01-02 15:04:05 MST")), what, {text: orDefault(d.Run, "-")}, cell("%s", timeText(d.Made, now)), {text: reason}})
+	}
+	if len(rows) > 0 {
+		if err := p.table([]string{"TICK", "OUTCOME", "RUN", "DECIDED", "WHY"}, rows); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintln(c.out, "no tick of this schedule has been decided yet")
+	}
+	return c.whyNow(p, r, now)
+}
+
+// whyNow says what the next tick meets.
+func (c *cli) whyNow(p *painter, r *Reply, now time.Time) error {
+	if len(r.Workflows) == 0 {
+		p.facts("file", "there is none any more: nothing will fire")
+		return nil
+	}
+	w := r.Workflows[0]
+	next := timeText(w.Next, now)
+	if next == "-" {
+		next = "never: it has no schedule with a tick to come"
+	}
+	p.facts("next", next, "paused by", w.Paused, "error", w.Error, "note", r.Note)
+	return nil
+}
+
+func lookNext(ctx context.Context, c *cli, args []string) error {
+	zone, err := nextZone(c)
+	if err != nil {
+		return err
+	}
+	from := time.Now()
+	if c.flags.from != "" {
+		if from, err = timeOf(c.flags.from, zone); err != nil {
+			return err
+		}
+	}
+	var fires []Fire
+	switch {
+	case c.flags.cron != "" && len(args) > 0:
+		return usageError("next takes an ID or --cron, not both")
+	case c.flags.cron != "":
+		fires, err = nextOfExpression(c.flags.cron, zone, from, c.flags.n)
+	case len(args) > 1:
+		return usageError("next takes one ID")
+	default:
+		var r *Reply
+		if r, err = c.ask(ctx, Request{Op: "next", Workflow: strings.Join(args, ""), N: c.flags.n, At: stampOf(from)}); err == nil {
+			fires = r.Fires
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for _, f := range fires {
+		switch {
+		case c.flags.json:
+			err = printJSON(c.out, f)
+		case c.flags.cron != "" || len(args) == 1:
+			_, err = fmt.Fprintln(c.out, f.At.In(zone).Format("Mon 2006-01-02 15:04:05 MST"))
+		default:
+			_, err = fmt.Fprintln(c.out, f.At.In(zone).Format("Mon 2006-01-02 15:04:05 MST"), "", textSafe(f.Workflow))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(fires) == 0 {
+		fmt.Fprintln(c.err, "cdktr: no fire is to come")
+	}
+	return nil
+}
+
+// nextZone is the zone that next works in: --tz, else the settings'.
+func nextZone(c *cli) (*time.Location, error) {
+	if c.flags.tz == "" {
+		return c.zone()
+	}
+	zone, err := time.LoadLocation(c.flags.tz)
+	if err != nil {
+		return nil, usageError("--tz: %w: write it as Europe/London, or UTC", err)
+	}
+	return zone, nil
+}
+
+// nextOfExpression lists the coming ticks of a cron expression.
+func nextOfExpression(text string, zone *time.Location, from time.Time, n int) ([]Fire, error) {
+	expr, err := cronParse(text, "")
+	if err != nil {
+		return nil, usageError("%w", err)
+	}
+	var fires []Fire
+	for len(fires) < n {
+		at, ok := expr.next(from, zone)
+		if !ok {
+			break
+		}
+		fires = append(fires, Fire{At: stampOf(at)})
+		from = at
+	}
+	if len(fires) == 0 && !expr.isReboot() {
+		return nil, &exitError{code: exitUsage, err: fmt.Errorf("%q never fires", text)}
+	}
+	return fires, nil
+}
+
+func lookGraph(ctx context.Context, c *cli, args []string) error {
+	name, err := oneArg(args, "graph", "workflow ID or FILE")
+	if err != nil {
+		return err
+	}
+	var spec *Workflow
+	if isFile(name) {
+		if spec, err = c.loadFile(name); err != nil {
+			return err
+		}
+	} else {
+		r, err := c.ask(ctx, Request{Op: "show", Workflow: name})
+		if err != nil {
+			return err
+		}
+		if spec = r.Spec; spec == nil {
+			return &exitError{code: exitRefused, err: fmt.Errorf("workflow %s does not load", name), hint: "cdktr show " + name}
+		}
+	}
+	switch {
+	case c.flags.json:
+		return printJSON(c.out, spec)
+	case c.flags.dot:
+		_, err = fmt.Fprint(c.out, dagDot(spec))
+	default:
+		_, err = fmt.Fprint(c.out, dagText(spec, painterOf(c.out, c.flags.color, c.getenv).width))
+	}
+	return err
+}
+
+// faultJSON is a fault of a file as `validate --json` prints it.
+type faultJSON struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Message string `json:"message"`
+	Warning bool   `json:"warning"`
+}
+
+func lookValidate(_ context.Context, c *cli, args []string) error {
+	var faults []workflowFault
+	files := 0
+	if len(args) == 0 {
+		found, _, err := newWorkflowFolder(c.cfg.get("workflows")).scan()
+		if err != nil {
+			return &exitError{code: exitUsage, err: err}
+		}
+		for _, f := range found {
+			files++
+			faults = append(faults, f.Faults...)
+		}
+	}
+	for _, name := range args {
+		if info, err := os.Stat(name); err == nil && info.IsDir() {
+			return usageError("%s is a folder: check it with --workflows %s", name, name)
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			var path *fs.PathError
+			if errors.As(err, &path) {
+				err = path.Err
+			}
+			faults = append(faults, workflowFault{File: name, Line: 1, Col: 1, Message: "cannot be read: " + err.Error()})
+			continue
+		}
+		files++
+		_, found := workflowParse(name, strings.TrimSuffix(filepath.Base(name), filepath.Ext(name)), text)
+		faults = append(faults, found...)
+	}
+	bad := 0
+	for _, f := range faults {
+		if !f.Warning {
+			bad++
+		}
+		var err error
+		if c.flags.json {
+			err = printJSON(c.out, faultJSON{f.File, f.Line, f.Col, f.Message, f.Warning})
+		} else {
+			_, err = fmt.Fprintln(c.out, textSafe(f.String()))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if bad > 0 {
+		return &exitError{code: exitUsage, err: fmt.Errorf("%s in %s", countText(bad, "fault"), countText(files, "file"))}
+	}
+	if !c.flags.json {
+		fmt.Fprintf(c.err, "checked %s: no fault\n", countText(files, "file"))
+	}
+	return nil
+}
+
+func lookAgents(ctx context.Context, c *cli, args []string) error {
+	if len(args) > 0 {
+		return usageError("agents takes no arguments")
+	}
+	r, err := c.ask(ctx, Request{Op: "agents"})
+	if err != nil {
+		return err
+	}
+	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
+	var rows [][]tableCell
+	for _, a := range r.Agents {
+		if c.flags.json {
+			if err := printJSON(c.out, a); err != nil {
+				return err
+			}
+			continue
+		}
+		looks := map[string]tableCell{agentUp: {"+ up", colorGreen}, agentDrain: {"= drain", colorYellow}, agentLost: {"? lost", colorRed}}
+		labels := ""
+		if len(a.Labels) > 0 {
+			labels = labelsText(a.Labels)
+		}
+		rows = append(rows, []tableCell{{text: a.Name}, looks[a.State], cell("%d/%d", a.Running, a.Capacity), cell("%s", timeText(a.Seen, now)), {text: a.Version}, {text: labels}})
+	}
+	if c.flags.json {
+		return nil
+	}
+	return p.table([]string{"AGENT", "STATE", "RUNS", "SEEN", "VERSION", "LABELS"}, rows)
+}
+
+func lookEvents(ctx context.Context, c *cli, args []string) error {
+	if len(args) > 0 {
+		return usageError("events takes no arguments, only flags")
+	}
+	since, err := sinceOf(c.flags.since, time.Now())
+	if err != nil {
+		return err
+	}
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.close()
+	left := c.flags.n
+	enough := errors.New("enough")
+	err = conn.stream(ctx, Request{Op: "events", Follow: c.flags.follow, Since: since, Seq: c.flags.seq, N: c.flags.n}, func(r *Reply) error {
+		for _, e := range r.Events {
+			if err := printJSON(c.out, e); err != nil {
+				return err
+			}
+			if left--; left == 0 {
+				return enough
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, enough) || ctx.Err() != nil && c.flags.follow {
+		return nil
+	}
+	return err
+}
+
+func lookPing(ctx context.Context, c *cli, args []string) error {
+	began := time.Now()
+	r, err := c.ask(ctx, Request{Op: "ping"})
+	if err != nil {
+		return err
+	}
+	took := time.Since(began)
+	if c.flags.json {
+		return printJSON(c.out, map[string]any{"principal": c.cfg.get("principal"), "version": r.Version, "seconds": took.Seconds(), "seq": r.Seq})
+	}
+	_, err = fmt.Fprintf(c.out, "principal %s answers at %s in %s\n", r.Version, c.cfg.get("principal"), took.Round(10*time.Microsecond))
+	return err
+}

@@ -1,0 +1,205 @@
+// main.go: the table of verbs, the way from a command line to a verb, signals, and from an error to an exit code. The
+// only file with os.Args and os.Exit. May use every room.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+	_ "time/tzdata" // hosts may have no zone files; with them, theirs are used
+)
+
+// cliVerbs is every verb there is, in the order of the overview.
+func cliVerbs() []cliVerb {
+	return slices.Concat(serveVerbs(), runVerbs(), lookVerbs(), checkVerbs(), keysVerbs(), setupVerbs(), completionVerbs())
+}
+
+func main() {
+	debug.SetGCPercent(400) // most verbs end before a collection pays; daemons change this once they are up
+	c := &cli{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, environ: os.Environ()}
+	ctx, stop := c.onSignals()
+	code := c.main(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// onSignals ends the context at the first INT or TERM; verbs that stop in steps read the later ones from c.interupt.
+// A reader of our output that goes away is an error of the write, not a signal.
+func (c *cli) onSignals() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	first, later := make(chan os.Signal, 1), make(chan os.Signal, 4)
+	signal.Notify(first, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // nohup asked for it to be ignored
+		signal.Notify(first, syscall.SIGHUP)
+	}
+	// Caught and dropped, so that such a write fails with EPIPE. Not ignored: tasks would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	c.interupt = later
+	done := make(chan struct{})
+	go func() { // ends with the first signal, or with main
+		select {
+		case s := <-first:
+			signal.Notify(later, os.Interrupt, syscall.SIGTERM)
+			signal.Stop(first)
+			cancel(fmt.Errorf("got signal %s", s))
+		case <-done:
+		}
+	}()
+	return ctx, func() { close(done) }
+}
+
+// main carries one command line out and gives the exit code.
+func (c *cli) main(ctx context.Context, args []string) int {
+	verb, rest, err := cliFind(args)
+	if err == nil && verb == nil {
+		cliOverview(c.out)
+		return exitOK
+	}
+	if err == nil {
+		err = c.runVerb(ctx, verb, rest)
+	}
+	return c.report(ctx, verb, err)
+}
+
+// runVerb parses a verb's flags, loads the configuration, and runs it.
+func (c *cli) runVerb(ctx context.Context, verb *cliVerb, args []string) error {
+	f := newCLIFlags(verb.name)
+	if verb.flags != nil {
+		verb.flags(f)
+	}
+	words, err := f.parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		cliHelp(c.out, verb, f)
+		return nil
+	case err != nil:
+		return &exitError{code: exitUsage, err: err, hint: "cdktr " + verb.name + " --help shows its flags"}
+	}
+	if c.cfg, err = configLoad(f.set, f.config, c.getenv); err != nil {
+		return &exitError{code: exitUsage, err: err}
+	}
+	c.flags = f
+	return verb.run(ctx, c, words)
+}
+
+// report prints an error and gives its exit code.
+func (c *cli) report(ctx context.Context, verb *cliVerb, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	code, hint := exitFailed, ""
+	var exit *exitError
+	var refused *protoError
+	var held conflict
+	switch {
+	case errors.As(err, &exit):
+		code, hint = exit.code, exit.hint
+	case errors.As(err, &refused):
+		code = exitRefused
+		switch refused.Code {
+		case codeInvalid, codeUnknownOp:
+			code = exitUsage
+		case codeNotAllowed:
+			code = exitNotAllowed
+		}
+	case errors.As(err, &held):
+		code = exitRefused
+	case errors.Is(err, syscall.EPIPE):
+		return exitOK // the reader has what it wanted
+	case ctx.Err() != nil:
+		code = exitInterrupted
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(c.err, "cdktr: "+textSafe(text))
+	}
+	if hint != "" {
+		fmt.Fprintln(c.err, "hint: "+hint)
+	}
+	return code
+}
+
+// cliFind finds the verb that a command line begins with; nil for the overview.
+func cliFind(args []string) (*cliVerb, []string, error) {
+	if len(args) == 0 || slices.Contains([]string{"help", "--help", "-h", "-help"}, args[0]) && len(args) == 1 {
+		return nil, nil, nil
+	}
+	if args[0] == "help" {
+		return cliFind(append(slices.Clone(args[1:]), "--help"))
+	}
+	if args[0] == "--version" {
+		args = []string{"version"}
+	}
+	verbs := cliVerbs()
+	var names []string
+	for i := range verbs {
+		for _, name := range []string{verbs[i].other, verbs[i].name} { // "logs query" before "logs"
+			words := strings.Fields(name)
+			if len(words) > 0 && len(args) >= len(words) && slices.Equal(args[:len(words)], words) {
+				return &verbs[i], args[len(words):], nil
+			}
+		}
+		names = append(names, verbs[i].name)
+	}
+	text := args[0]
+	if text == "start" {
+		if len(args) == 1 || strings.HasPrefix(args[1], "-") {
+			return nil, nil, &exitError{code: exitUsage, err: errors.New("start what?"), hint: "cdktr start principal [--with-agent], or cdktr start agent"}
+		}
+		text += " " + args[1]
+	}
+	hint := "cdktr help lists the verbs"
+	if near := nearest(text, names); near != "" {
+		hint = "did you mean `cdktr " + near + "`?"
+	}
+	return nil, nil, &exitError{code: exitUsage, err: fmt.Errorf("unknown verb %q", text), hint: hint}
+}
+
+// cliOverview prints what there is.
+func cliOverview(w io.Writer) {
+	fmt.Fprint(w, "cdktr (\"conductor\"): workflow automation for teams that live behind firewalls and work over ssh\n\nUse: cdktr VERB [flags] [args]\n\n")
+	for _, v := range cliVerbs() {
+		fmt.Fprintf(w, "  %-16s %s\n", v.name, v.help)
+	}
+	fmt.Fprint(w, `
+First steps:
+  cdktr init                           an example workflow in ./workflows
+  cdktr run workflows/hello.yml        run a file here and now, with no daemon
+  cdktr start principal --with-agent   schedule everything in ./workflows
+
+cdktr VERB --help tells more, with examples.
+`)
+}
+
+// cliHelp prints the help of one verb.
+func cliHelp(w io.Writer, v *cliVerb, f *cliFlags) {
+	fmt.Fprintf(w, "%s\n\nUse: cdktr %s [flags] %s\n", strings.ToUpper(v.help[:1])+v.help[1:]+".", v.name, v.args)
+	if v.other != "" {
+		fmt.Fprintf(w, "Also: cdktr %s\n", v.other)
+	}
+	if v.more != "" {
+		fmt.Fprintf(w, "\n%s\n", strings.TrimSpace(v.more))
+	}
+	fmt.Fprint(w, "\nFlags:\n")
+	f.VisitAll(func(fl *flag.Flag) {
+		name, usage := flag.UnquoteUsage(fl)
+		dashes := "--"
+		if len(fl.Name) == 1 {
+			dashes = "-"
+		}
+		left := strings.TrimRight(dashes+fl.Name+" "+strings.ToUpper(name), " ")
+		fmt.Fprintf(w, "  %-22s %s\n", left, usage)
+	})
+	fmt.Fprint(w, "\nExamples:\n")
+	for _, e := range v.examples {
+		fmt.Fprintf(w, "  %s\n", e)
+	}
+}

@@ -1,0 +1,510 @@
+// End-to-end tests: the real program as processes of its own, driven through its command line and its socket. This file
+// is the harness and the verbs; faults, crashes, schedules and the wire are in the e2e_ files.
+//
+// The test binary is the program: started with CDKTR_TEST_MAIN set it is main and nothing else, so that the race detector
+// and coverage see what the tests do. Each test has a folder of its own with state, socket and workflows. What it starts
+// is stopped at its end, and a process that is left over fails it.
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	e2eMainEnv  = "CDKTR_TEST_MAIN" // makes main of this binary
+	e2eRootEnv  = "CDKTR_TEST_ROOT" // the folder of all tests; every process below us carries it
+	e2ePatience = 60 * time.Second  // for what must come, on a machine that is busy with other things
+	e2ePoll     = 20 * time.Millisecond
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(tortureMainEnv) != "" {
+		os.Exit(tortureMain())
+	}
+	if os.Getenv(e2eMainEnv) != "" {
+		main()
+	}
+	os.Exit(e2eAll(m))
+}
+
+// e2eAll runs every test of the package, and afterwards sees that nothing is left of them.
+func e2eAll(m *testing.M) int {
+	root, err := os.MkdirTemp("", "cdktr-e2e-")
+	if err == nil {
+		err = errors.Join(os.Chmod(root, 0o755), os.Setenv(e2eRootEnv, root))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "make folder of the tests:", err)
+		return 1
+	}
+	code := m.Run()
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	if bytes.Contains(stacks, []byte(".(*e2e")) {
+		fmt.Fprintf(os.Stderr, "goroutines of the harness are left:\n%s\n", stacks)
+		code = 1
+	}
+	if left := e2eAlive(root); len(left) > 0 {
+		fmt.Fprintln(os.Stderr, "processes are left:", left)
+		code = 1
+	}
+	if err := os.RemoveAll(root); err != nil {
+		fmt.Fprintln(os.Stderr, "remove folder of the tests:", err)
+		code = 1
+	}
+	return code
+}
+
+// e2eAlive lists the live processes, this one apart, with text in their environment, and zombies that are ours.
+func e2eAlive(text string) []string {
+	var found []string
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		pid, _ := strconv.Atoi(filepath.Base(dir))
+		stat, err := os.ReadFile(dir + "/stat")
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		name := string(stat[bytes.IndexByte(stat, '(')+1 : bytes.LastIndexByte(stat, ')')])
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		environ, _ := os.ReadFile(dir + "/environ")
+		if bytes.Contains(environ, []byte(text)) {
+			found = append(found, fmt.Sprintf("%d (%s)", pid, name))
+		}
+		if fields[0] == "Z" && fields[1] == strconv.Itoa(os.Getpid()) && text == os.Getenv(e2eRootEnv) {
+			found = append(found, fmt.Sprintf("%d (%s, a zombie)", pid, name))
+		}
+	}
+	return found
+}
+
+// e2e is one installation of cdktr: a folder with state, socket and workflows, and the settings of all its processes.
+type e2e struct {
+	t   *testing.T
+	bin string
+	dir string
+	env []string
+	uid uint32 // 0: our own
+}
+
+// e2eNew makes one for a test, which runs beside others.
+func e2eNew(t *testing.T) *e2e {
+	t.Helper()
+	t.Parallel()
+	return e2eAlone(t)
+}
+
+// e2eAlone makes one for a test that has the machine for itself, as far as we can tell.
+func e2eAlone(t *testing.T) *e2e {
+	t.Helper()
+	dir, err := os.MkdirTemp(os.Getenv(e2eRootEnv), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &e2e{t: t, bin: os.Args[0], dir: dir}
+	if x.bin, err = os.Executable(); err != nil {
+		t.Fatal(err)
+	}
+	x.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "LANG=C.UTF-8", "TZ=UTC", "DIR=" + dir,
+		e2eMainEnv + "=1", e2eRootEnv + "=" + os.Getenv(e2eRootEnv), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR"),
+		"CDKTR_STATE=" + dir + "/state", "CDKTR_SOCKET=" + dir + "/s", "CDKTR_WORKFLOWS=" + dir + "/workflows",
+		"CDKTR_AGENT_NAME=one", "CDKTR_AGENT_CAPACITY=4", "CDKTR_GRACE=2s", "CDKTR_DRAIN_TIMEOUT=20s"}
+	if err := os.Mkdir(dir+"/workflows", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(x.nothingLeft)
+	return x
+}
+
+// nothingLeft fails the test when processes of it are there still, and ends them.
+func (x *e2e) nothingLeft() {
+	var left []string
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		if left = e2eAlive(x.dir); len(left) == 0 {
+			return
+		}
+		if !time.Now().Before(deadline) {
+			break
+		}
+		<-time.After(e2ePoll)
+	}
+	x.t.Errorf("processes are left: %v", left)
+	for _, text := range left {
+		if pid, err := strconv.Atoi(strings.Fields(text)[0]); err == nil {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// file writes a workflow file, whole at once.
+func (x *e2e) file(name, text string) {
+	x.t.Helper()
+	name = filepath.Join(x.dir, "workflows", name)
+	temporary := x.dir + "/new"
+	err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(temporary, []byte(text), 0o644), os.Rename(temporary, name))
+	if err != nil {
+		x.t.Fatal(err)
+	}
+}
+
+// e2eLog is output of a process: it grows, and whoever waits for it is woken.
+type e2eLog struct {
+	mu    sync.Mutex
+	text  []byte
+	grown chan struct{}
+}
+
+func (l *e2eLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, b...)
+	close(l.grown)
+	l.grown = make(chan struct{})
+	return len(b), nil
+}
+
+// now gives what there is, and what is closed when there is more.
+func (l *e2eLog) now() (string, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.text), l.grown
+}
+
+func (l *e2eLog) String() string {
+	text, _ := l.now()
+	return text
+}
+
+// e2eProc is a process that goes on beside the test.
+type e2eProc struct {
+	x        *e2e
+	what     string
+	cmd      *exec.Cmd
+	out, err e2eLog
+	exited   chan struct{}
+	code     int  // once it has exited; -1: by a signal
+	killed   bool // by the test: then it has little to tell
+}
+
+// spawn starts cdktr with these arguments.
+func (x *e2e) spawn(args ...string) *e2eProc {
+	x.t.Helper()
+	p := &e2eProc{x: x, what: "cdktr " + strings.Join(args, " "), cmd: exec.Command(x.bin, args...), exited: make(chan struct{})}
+	p.out.grown, p.err.grown = make(chan struct{}), make(chan struct{})
+	p.cmd.Env, p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr, p.cmd.WaitDelay = x.env, x.dir, &p.out, &p.err, 10*time.Second
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if x.uid > 0 {
+		p.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: x.uid, Gid: x.uid}
+	}
+	if err := p.cmd.Start(); err != nil {
+		x.t.Fatal(err)
+	}
+	go p.runWait()
+	x.t.Cleanup(p.end)
+	return p
+}
+
+// runWait waits for the end of the process.
+func (p *e2eProc) runWait() {
+	p.cmd.Wait()
+	p.code = p.cmd.ProcessState.ExitCode()
+	close(p.exited)
+}
+
+// end stops the process at the end of the test: TERM, TERM once more, KILL. After a failure it shows what it said, unless the test
+// killed it and it had no complaint.
+func (p *e2eProc) end() {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGKILL} {
+		select {
+		case <-p.exited:
+		default:
+			if sig == syscall.SIGQUIT {
+				p.x.t.Errorf("%s does not end", p.what)
+			}
+			p.cmd.Process.Signal(sig)
+			select {
+			case <-p.exited:
+			case <-time.After(10 * time.Second):
+			}
+		}
+	}
+	if text := p.err.String(); p.x.t.Failed() && (!p.killed || strings.Contains(text, "level=WARN") || strings.Contains(text, "level=ERROR") || strings.Contains(text, "goroutine ")) {
+		p.x.t.Logf("%s said on standard error:\n%s", p.what, text)
+	}
+}
+
+// signal sends a signal.
+func (p *e2eProc) signal(sig syscall.Signal) {
+	p.x.t.Helper()
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		p.x.t.Fatalf("%s: %v", p.what, err)
+	}
+}
+
+// wait waits for the end, and gives the exit code.
+func (p *e2eProc) wait() int {
+	p.x.t.Helper()
+	select {
+	case <-p.exited:
+		return p.code
+	case <-time.After(e2ePatience):
+		p.x.t.Fatalf("%s does not end", p.what)
+		return 0
+	}
+}
+
+// stop sends TERM and wants an orderly end.
+func (p *e2eProc) stop() {
+	p.x.t.Helper()
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code != 0 {
+		p.x.t.Fatalf("%s: exit code %d after TERM", p.what, code)
+	}
+}
+
+// kill ends the process as a power cut would.
+func (p *e2eProc) kill() {
+	p.x.t.Helper()
+	p.killed = true
+	p.signal(syscall.SIGKILL)
+	p.wait()
+}
+
+// saw waits until the process has written what matches the pattern, and gives the match with its groups.
+func (p *e2eProc) saw(log *e2eLog, pattern string) []string {
+	p.x.t.Helper()
+	re, deadline := regexp.MustCompile(pattern), time.After(e2ePatience)
+	for {
+		text, grown := log.now()
+		if m := re.FindStringSubmatch(text); m != nil {
+			return m
+		}
+		select {
+		case <-grown:
+		case <-p.exited:
+			if text := log.String(); !re.MatchString(text) {
+				p.x.t.Fatalf("%s ended with code %d and never wrote %q, but:\n%s", p.what, p.code, pattern, text)
+			}
+		case <-deadline:
+			p.x.t.Fatalf("%s did not write %q, but:\n%s", p.what, pattern, text)
+		}
+	}
+}
+
+// principal starts one and waits until it is ready.
+func (x *e2e) principal(flags ...string) *e2eProc {
+	x.t.Helper()
+	p := x.spawn(append([]string{"start", "principal"}, flags...)...)
+	p.saw(&p.err, "msg=ready")
+	return p
+}
+
+// agent starts one with state of its own, and waits until the principal has taken it in.
+func (x *e2e) agent(name string, flags ...string) *e2eProc {
+	x.t.Helper()
+	p := x.spawn(append([]string{"start", "agent", "--name", name, "--state", x.dir + "/" + name}, flags...)...)
+	p.saw(&p.err, "msg=.connected to the principal")
+	return p
+}
+
+// e2eResult is what a command that has ended left.
+type e2eResult struct {
+	out, err string
+	code     int
+}
+
+// feed runs cdktr to its end with that standard input.
+func (x *e2e) feed(stdin string, args ...string) e2eResult {
+	x.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*e2ePatience)
+	defer cancel()
+	var out, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, x.bin, args...)
+	cmd.Env, cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = x.env, x.dir, strings.NewReader(stdin), &out, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if ctx.Err() != nil || err != nil && !errors.As(err, &exit) {
+		x.t.Fatalf("cdktr %q: %v\n%s%s", args, err, out.String(), stderr.String())
+	}
+	return e2eResult{out.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
+
+// cdktr runs the program to its end.
+func (x *e2e) cdktr(args ...string) e2eResult {
+	x.t.Helper()
+	return x.feed("", args...)
+}
+
+// ok runs the program, wants exit code 0, and gives its standard output.
+func (x *e2e) ok(args ...string) string {
+	x.t.Helper()
+	return x.code(0, args...).out
+}
+
+// code runs the program and wants that exit code.
+func (x *e2e) code(code int, args ...string) e2eResult {
+	x.t.Helper()
+	r := x.cdktr(args...)
+	if r.code != code {
+		x.t.Fatalf("cdktr %q: exit code %d, want %d\n%s%s", args, r.code, code, r.out, r.err)
+	}
+	return r
+}
+
+// refused runs the program, wants that exit code and a message with all these words.
+func (x *e2e) refused(code int, words []string, args ...string) {
+	x.t.Helper()
+	r := x.code(code, args...)
+	for _, word := range words {
+		if !strings.Contains(r.err, word) {
+			x.t.Errorf("cdktr %q says %q, without %q", args, r.err, word)
+		}
+	}
+}
+
+// start queues a run and gives its id.
+func (x *e2e) start(id string, flags ...string) string {
+	x.t.Helper()
+	return strings.TrimSpace(x.ok(append([]string{"run", id, "--detach"}, flags...)...))
+}
+
+// run runs a workflow to its end.
+func (x *e2e) run(id string, flags ...string) *Run {
+	x.t.Helper()
+	r := x.cdktr(append([]string{"run", id, "--wait", "--json"}, flags...)...)
+	if r.out == "" {
+		x.t.Fatalf("run %s: exit code %d, %s", id, r.code, r.err)
+	}
+	return e2eDecode[Run](x.t, r.out)
+}
+
+// await waits for the end of a run, however often the principal is started anew meanwhile.
+func (x *e2e) await(run string) *Run {
+	x.t.Helper()
+	var over *Run
+	x.until("end of run "+run, func() bool {
+		over = x.show(run)
+		return over != nil && !runActive(over.State)
+	})
+	return over
+}
+
+// show gives a run as it is, nil when there is no principal.
+func (x *e2e) show(run string) *Run {
+	if r, err := x.ask(Request{Op: "show", Run: run}); err == nil && len(r.Runs) == 1 {
+		return r.Runs[0]
+	}
+	return nil
+}
+
+// ask asks the principal without a process of its own.
+func (x *e2e) ask(req Request) (*Reply, error) {
+	conn, err := clientDial(context.Background(), "ipc://"+x.dir+"/s", wireOptions{})
+	if err != nil {
+		return nil, err
+	}
+	defer conn.close()
+	return conn.ask(context.Background(), req)
+}
+
+// until waits for something that makes no sound.
+func (x *e2e) until(what string, done func() bool) {
+	x.t.Helper()
+	for deadline := time.Now().Add(e2ePatience); !done(); {
+		if !time.Now().Before(deadline) {
+			x.t.Fatalf("waited %s in vain: %s\n%s", e2ePatience, what, x.cdktr("ps", "--all").out)
+		}
+		<-time.After(e2ePoll)
+	}
+}
+
+// workflow gives a workflow as ls has it, with id "" when it is not there.
+func (x *e2e) workflow(id string) WorkflowInfo {
+	r, err := x.ask(Request{Op: "ls", Pattern: id})
+	if err == nil {
+		for _, w := range r.Workflows {
+			if w.Workflow == id {
+				return w
+			}
+		}
+	}
+	return WorkflowInfo{}
+}
+
+// decisions gives what why knows of a workflow's ticks.
+func (x *e2e) decisions(id string) []Decision {
+	r, err := x.ask(Request{Op: "why", Workflow: id, N: 50})
+	if err != nil {
+		return nil
+	}
+	return r.Decisions
+}
+
+// e2eDecode reads one JSON object.
+func e2eDecode[T any](t *testing.T, text string) *T {
+	t.Helper()
+	v := new(T)
+	if err := json.Unmarshal([]byte(text), v); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return v
+}
+
+// e2eLines reads one JSON object a line.
+func e2eLines[T any](t *testing.T, text string) []T {
+	t.Helper()
+	var list []T
+	for d := json.NewDecoder(strings.NewReader(text)); ; {
+		var v T
+		err := d.Decode(&v)
+		if err == io.EOF {
+			return list
+		}
+		if err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
+		list = append(list, v)
+	}
+}
+
+// e2eFields wants these names among the fields of the first object of a text: they are promised, and never renamed.
+func e2eFields(t *testing.T, text, names string) {
+	t.Helper()
+	list := e2eLines[map[string]json.RawMessage](t, text)
+	if len(list) == 0 {
+		t.Fatalf("no JSON object, want one with %s", names)
+	}
+	for name := range strings.FieldsSeq(names) {
+		if _, ok := list[0][name]; !ok {
+			t.Errorf("there is no field %q in %s", name, text)
+		}
+	}
+}
+
+// e2eStates gives the states of a run's tasks, as "a=succeeded b=failed".
+func e2eStates(r *Run) string {
+	var list []string
+	for _, t := range r.Tasks {
+		list = append(list, t.Task+"="+t.State)
+	}
+	slices.Sort(list)
+	return strings.Join(list, " ")
+}

@@ -1,0 +1,545 @@
+// model.go: the nouns of the whole program. A Workflow is what a file says; a Run is one go through it; a TaskRun is one
+// task of that run; an Event is one change. They are plain data: they travel on the wire, lie in the journal and are
+// printed by --json under the same field names. Uses nothing of the package.
+
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// States of a run. The first two are active, the others final.
+const (
+	runQueued    = "queued"
+	runRunning   = "running"
+	runSucceeded = "succeeded"
+	runFailed    = "failed"
+	runCancelled = "cancelled"
+	runCrashed   = "crashed"
+)
+
+// States of a task within a run. The first three are active, the others final.
+const (
+	taskWaiting   = "waiting"
+	taskRunning   = "running"
+	taskRetrying  = "retrying"
+	taskSucceeded = "succeeded"
+	taskFailed    = "failed"
+	taskSkipped   = "skipped"
+	taskCancelled = "cancelled"
+	taskCrashed   = "crashed"
+)
+
+// What made a run.
+const (
+	triggerCron    = "cron"
+	triggerCatchup = "catch-up"
+	triggerReboot  = "reboot"
+	triggerManual  = "manual" // a person or a program, through the request API
+)
+
+// Policies of a workflow file.
+const (
+	overlapSkip    = "skip"
+	overlapQueue   = "queue"
+	overlapReplace = "replace"
+	overlapAllow   = "allow"
+
+	catchupSkip = "skip"
+	catchupOnce = "once"
+	catchupAll  = "all"
+
+	whenSuccess = "success"
+	whenFailure = "failure"
+	whenAlways  = "always"
+
+	failoverRerun = "rerun"
+	failoverFail  = "fail"
+)
+
+// stampLayout is RFC 3339 with exactly three decimals, always UTC: it sorts as text.
+const stampLayout = "2006-01-02T15:04:05.000Z"
+
+// Stamp is a time on the wire, in the journal and in --json output: RFC 3339, UTC, milliseconds. The zero Stamp is
+// left out of JSON by the tag omitzero.
+type Stamp struct{ time.Time }
+
+// stampOf cuts t to what a Stamp carries, so that a value is the same before and after a trip through JSON.
+func stampOf(t time.Time) Stamp {
+	if t.IsZero() {
+		return Stamp{}
+	}
+	return Stamp{t.UTC().Truncate(time.Millisecond)}
+}
+
+// stampable says whether RFC 3339 can write t in UTC: a year of four digits. A time zone may carry a time that was read
+// well out of that.
+func stampable(t time.Time) bool {
+	year := t.UTC().Year()
+	return year >= 0 && year <= 9999
+}
+
+func (s Stamp) MarshalJSON() ([]byte, error) {
+	if s.IsZero() {
+		return []byte("null"), nil
+	}
+	b := make([]byte, 0, len(stampLayout)+2)
+	b = append(b, '"')
+	b = s.UTC().AppendFormat(b, stampLayout)
+	return append(b, '"'), nil
+}
+
+func (s *Stamp) UnmarshalJSON(b []byte) error {
+	text := strings.Trim(string(b), `"`)
+	if text == "null" || text == "" {
+		*s = Stamp{}
+		return nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil || !stampable(t) {
+		return fmt.Errorf("parse time %q: want RFC 3339, as 2026-01-31T02:30:00Z", text)
+	}
+	*s = stampOf(t)
+	return nil
+}
+
+// Duration is a time.Duration that files and JSON write as text: "90s", "2h30m", "1d", "2w"; a bare number is seconds.
+type Duration time.Duration
+
+// String writes the shortest exact form: "1d", "2h30m", "1.5s".
+func (d Duration) String() string {
+	v := time.Duration(d)
+	if v > 0 && v%(24*time.Hour) == 0 {
+		return strconv.FormatInt(int64(v/(24*time.Hour)), 10) + "d"
+	}
+	s := v.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
+}
+
+func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
+
+func (d *Duration) UnmarshalJSON(b []byte) error {
+	v, err := parseDuration(strings.Trim(string(b), `"`))
+	if err == nil {
+		*d = Duration(v)
+	}
+	return err
+}
+
+// durationMax is the longest time.Duration, 292 years.
+const durationMax = time.Duration(1<<63 - 1)
+
+// parseDuration reads what time.ParseDuration does, and days (d) and weeks (w) before the rest; a bare number is
+// seconds. Negative durations are errors: nothing in this program lasts less than nothing.
+func parseDuration(text string) (time.Duration, error) {
+	bad := fmt.Errorf("%q is not a duration: write it as 90s, 30m, 2h30m, 1d or 2w", text)
+	rest := strings.TrimSpace(text)
+	if seconds, err := strconv.ParseFloat(rest, 64); err == nil {
+		if !(seconds >= 0 && seconds < 9.2e9) {
+			return 0, bad
+		}
+		return time.Duration(seconds * float64(time.Second)), nil
+	}
+	var sum time.Duration
+	whole := false // days or weeks were given
+	for _, unit := range []struct {
+		letter string
+		length time.Duration
+	}{{"w", 7 * 24 * time.Hour}, {"d", 24 * time.Hour}} {
+		if head, tail, ok := strings.Cut(rest, unit.letter); ok {
+			n, err := strconv.ParseUint(head, 10, 16)
+			if err != nil || time.Duration(n) > (durationMax-sum)/unit.length {
+				return 0, bad
+			}
+			sum += time.Duration(n) * unit.length
+			rest, whole = tail, true
+		}
+	}
+	if rest == "" && whole {
+		return sum, nil
+	}
+	more, err := time.ParseDuration(rest)
+	if err != nil || more < 0 || more > durationMax-sum {
+		return 0, bad
+	}
+	return sum + more, nil
+}
+
+// sizeUnits are the letters behind a number of bytes, the largest first.
+var sizeUnits = []struct {
+	letter string
+	bytes  int64
+}{{"T", 1 << 40}, {"G", 1 << 30}, {"M", 1 << 20}, {"K", 1 << 10}}
+
+// parseSize reads a number of bytes: "10M", "512K", "1.5G", "2T" (of 1024 each), or a bare number.
+func parseSize(text string) (int64, error) {
+	digits, unit := strings.TrimSpace(text), int64(1)
+	for _, u := range sizeUnits {
+		if head, ok := strings.CutSuffix(strings.ToUpper(digits), u.letter); ok {
+			digits, unit = head, u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseFloat(digits, 64)
+	if err != nil || strings.Trim(digits, "0123456789.") != "" || n*float64(unit) >= 1<<62 {
+		return 0, fmt.Errorf("%q is not a size: write it as 512K, 10M or 2G", text)
+	}
+	return int64(n * float64(unit)), nil
+}
+
+// sizeText writes a number of bytes as parseSize reads it.
+func sizeText(n int64) string {
+	for _, u := range sizeUnits {
+		if n >= u.bytes && n%u.bytes == 0 {
+			return strconv.FormatInt(n/u.bytes, 10) + u.letter
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// Workflow is what one workflow file says, checked and with defaults filled in. It is immutable: a changed file makes
+// a new one, and a run keeps the version that it was queued with (see Hash).
+type Workflow struct {
+	ID               string            `json:"id"`
+	Name             string            `json:"name,omitempty"`
+	Description      string            `json:"description,omitempty"`
+	Schedule         []string          `json:"schedule,omitempty"` // cron expressions
+	Timezone         string            `json:"timezone,omitempty"` // IANA name; "" is the principal's
+	StartTime        Stamp             `json:"start_time,omitzero"`
+	EndTime          Stamp             `json:"end_time,omitzero"`
+	Catchup          string            `json:"catchup,omitempty"` // "" is skip
+	CatchupWindow    Duration          `json:"catchup_window,omitempty"`
+	Overlap          string            `json:"overlap,omitempty"` // "" is skip
+	Jitter           Duration          `json:"jitter,omitempty"`
+	Priority         int               `json:"priority,omitempty"`
+	Timeout          Duration          `json:"timeout,omitempty"` // of the whole run; 0: none
+	Retries          int               `json:"retries,omitempty"` // of the whole run
+	Failover         string            `json:"failover,omitempty"`
+	Agent            map[string]string `json:"agent,omitempty"` // labels that the agent must have
+	Params           map[string]Param  `json:"params,omitempty"`
+	Env              map[string]string `json:"env,omitempty"`
+	EnvFile          []string          `json:"env_file,omitempty"`
+	WorkingDirectory string            `json:"working_directory,omitempty"`
+	MaxActiveTasks   int               `json:"max_active_tasks,omitempty"` // 0: no limit
+	LogMaxSize       int64             `json:"log_max_size,omitempty"`     // bytes of output that a run may write; 0: the default
+	LogKeep          Duration          `json:"log_keep,omitempty"`         // how long output is kept; 0: as the principal says
+	Tasks            []Task            `json:"tasks"`                      // in the order of the file
+}
+
+// logMaxSize gives how many bytes of output a run may write.
+func (w *Workflow) logMaxSize() int64 {
+	if w.LogMaxSize > 0 {
+		return w.LogMaxSize
+	}
+	return 10 << 20
+}
+
+// Param is one parameter that a run may be given.
+type Param struct {
+	Default     string `json:"default,omitempty"`
+	Pattern     string `json:"pattern,omitempty"` // RE2, matched against the whole value
+	Description string `json:"description,omitempty"`
+	Required    bool   `json:"required,omitempty"` // no default was written
+}
+
+// Task is one node of a workflow's graph. Exactly one of Run, Cmd and Python says what it does.
+type Task struct {
+	ID               string            `json:"id"`
+	Name             string            `json:"name,omitempty"`
+	Description      string            `json:"description,omitempty"`
+	Depends          []string          `json:"depends,omitempty"`
+	When             string            `json:"when,omitempty"`  // "" is success
+	Run              string            `json:"run,omitempty"`   // a shell line
+	Shell            string            `json:"shell,omitempty"` // "" is /bin/sh -c
+	Cmd              string            `json:"cmd,omitempty"`
+	Args             []string          `json:"args,omitempty"`
+	Python           *Python           `json:"python,omitempty"`
+	Retries          int               `json:"retries,omitempty"`
+	RetryDelay       Duration          `json:"retry_delay,omitempty"`
+	RetryMaxDelay    Duration          `json:"retry_max_delay,omitempty"`
+	Timeout          Duration          `json:"timeout,omitempty"` // of one attempt; 0: none
+	Env              map[string]string `json:"env,omitempty"`
+	WorkingDirectory string            `json:"working_directory,omitempty"`
+}
+
+// Python is a script run by uv, with its packages.
+type Python struct {
+	Script           string   `json:"script"`
+	Packages         []string `json:"packages,omitempty"`
+	Project          bool     `json:"project,omitempty"` // a uv project brings its own packages
+	UV               string   `json:"uv,omitempty"`      // "" is uv in PATH
+	WorkingDirectory string   `json:"working_directory,omitempty"`
+}
+
+// hash names a version of a workflow by its content, 16 hexadecimal digits, and gives its size in bytes as JSON.
+func (w *Workflow) hash() (name string, size int) {
+	text, err := json.Marshal(w)
+	if err != nil {
+		panic("cdktr: internal error: encode workflow: " + err.Error()) // no field of it can fail
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8]), len(text)
+}
+
+// task gives the task with that id, or nil.
+func (w *Workflow) task(id string) *Task {
+	for i := range w.Tasks {
+		if w.Tasks[i].ID == id {
+			return &w.Tasks[i]
+		}
+	}
+	return nil
+}
+
+// failover gives the policy in force: a workflow that is retried is also rerun when its agent is lost.
+func (w *Workflow) failover() string {
+	switch {
+	case w.Failover != "":
+		return w.Failover
+	case w.Retries > 0:
+		return failoverRerun
+	}
+	return failoverFail
+}
+
+// Run is one go through a workflow. The field names are those of `ps --json`, and are never renamed.
+type Run struct {
+	ID        string            `json:"run"`
+	Workflow  string            `json:"workflow"`
+	State     string            `json:"state"`
+	Reason    string            `json:"reason"`
+	Trigger   string            `json:"trigger"`
+	By        string            `json:"by"`
+	Agent     string            `json:"agent"`
+	Attempt   int               `json:"attempt"` // 1, and one more each time it is queued again
+	Params    map[string]string `json:"params"`
+	Scheduled Stamp             `json:"scheduled,omitzero"` // the tick that fired it
+	Queued    Stamp             `json:"queued,omitzero"`
+	Started   Stamp             `json:"started,omitzero"`
+	Finished  Stamp             `json:"finished,omitzero"`
+	Seconds   float64           `json:"seconds"`
+	Tasks     []TaskRun         `json:"tasks"`
+
+	Version    string `json:"version"` // hash of the workflow it runs
+	Priority   int    `json:"priority,omitempty"`
+	Lease      int    `json:"lease,omitempty"`      // counts its assignments: reports on an earlier one are void
+	Cancelling string `json:"cancelling,omitempty"` // why it is being stopped, "" when it is not
+	Lost       bool   `json:"lost,omitempty"`       // crashed only because its agent went away: the agent may still bring its results
+	LogDay     string `json:"log_day,omitempty"`    // the log file that its first line of output lies in (yyyy-mm-dd)
+	LogAt      int64  `json:"log_at,omitempty"`     // and where in it
+}
+
+// TaskRun is one task of a run.
+type TaskRun struct {
+	Task     string            `json:"task"`
+	State    string            `json:"state"`
+	Reason   string            `json:"reason"`
+	Exit     *int              `json:"exit,omitempty"`
+	Attempts int               `json:"attempts"`
+	Started  Stamp             `json:"started,omitzero"`
+	Finished Stamp             `json:"finished,omitzero"`
+	Seconds  float64           `json:"seconds"`
+	Outputs  map[string]string `json:"outputs,omitempty"`
+}
+
+// Fire is a coming tick of a workflow's schedule.
+type Fire struct {
+	Workflow string `json:"workflow"`
+	At       Stamp  `json:"at"`
+}
+
+// runActive says whether a run in that state still has something before it.
+func runActive(state string) bool { return state == runQueued || state == runRunning }
+
+// taskActive says whether a task in that state still has something before it.
+func taskActive(state string) bool {
+	return state == taskWaiting || state == taskRunning || state == taskRetrying
+}
+
+// task gives the run's record of the task with that id, or nil.
+func (r *Run) task(id string) *TaskRun {
+	for i := range r.Tasks {
+		if r.Tasks[i].Task == id {
+			return &r.Tasks[i]
+		}
+	}
+	return nil
+}
+
+// clone copies r so that the copy may leave the goroutine that owns r.
+func (r *Run) clone() *Run {
+	c := *r
+	c.Tasks = append([]TaskRun(nil), r.Tasks...)
+	return &c
+}
+
+// LogLine is one line of a task's output. N numbers the lines of a run from 1, over all its tasks and attempts: it is
+// how a line that was sent twice is known. A line that is not valid UTF-8 is carried in Bytes instead of Text.
+type LogLine struct {
+	Time    Stamp  `json:"t"`
+	Run     string `json:"r"`
+	N       int64  `json:"i"`
+	Task    string `json:"k"`
+	Attempt int    `json:"n"`
+	Stream  string `json:"s"` // o: standard output, e: standard error, c: cdktr's own remark
+	Text    string `json:"m,omitempty"`
+	Bytes   []byte `json:"b,omitempty"`
+}
+
+// raw gives the line as the task wrote it.
+func (l *LogLine) raw() []byte {
+	if l.Bytes != nil {
+		return l.Bytes
+	}
+	return []byte(l.Text)
+}
+
+// set puts raw text in the field that can carry it.
+func (l *LogLine) set(raw []byte) {
+	if utf8.Valid(raw) {
+		l.Text = string(raw)
+		return
+	}
+	l.Bytes = bytes.Clone(raw)
+}
+
+// ulidDigits is Crockford's base 32: sorts as it counts, has no letters that look alike.
+const ulidDigits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+// runID makes a ULID (https://github.com/ulid/spec): 48 bits of milliseconds and 80 random bits as 26 characters that
+// sort by time. last is the newest id made before it: an id is always above it, also when the clock was set back.
+func runID(now time.Time, last string) string {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixMilli())<<16)
+	rand.Read(b[6:])
+	hi, lo := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
+	var id [26]byte
+	for i := len(id) - 1; i >= 0; i-- {
+		id[i] = ulidDigits[lo&31]
+		lo = lo>>5 | hi<<59
+		hi >>= 5
+	}
+	if string(id[:]) > last {
+		return string(id[:])
+	}
+	next := []byte(last)
+	for i := len(next) - 1; i >= 0; i-- {
+		if at := strings.IndexByte(ulidDigits, next[i]); at < len(ulidDigits)-1 {
+			next[i] = ulidDigits[at+1]
+			break
+		}
+		next[i] = ulidDigits[0]
+	}
+	return string(next)
+}
+
+// idFolderMax is the longest name of a folder made from an id, in bytes.
+const idFolderMax = 150
+
+// idFolder names the folder that a workflow has below history and below logs: its id, with every character
+// that means something to a file system, a shell's glob or a terminal, and a dot in front, written as %XX for each
+// byte. The empty id is "%"; what is longer than idFolderMax bytes is cut and ends in "%-" and 8 bytes of the id's SHA-256.
+// So no id leaves the parent folder, and no two share one.
+func idFolder(id string) string {
+	var name strings.Builder
+	for i, c := range id {
+		_, size := utf8.DecodeRuneInString(id[i:])
+		bad := c == utf8.RuneError && size == 1 || !unicode.IsPrint(c) || strings.ContainsRune(`/\%:*?"<>|`, c) || c == '.' && i == 0
+		if !bad {
+			name.WriteRune(c)
+			continue
+		}
+		for _, b := range []byte(id[i : i+size]) {
+			fmt.Fprintf(&name, "%%%02X", b)
+		}
+	}
+	switch text := name.String(); {
+	case text == "":
+		return "%"
+	case len(text) > idFolderMax:
+		sum := sha256.Sum256([]byte(id))
+		return strings.ToValidUTF8(text[:idFolderMax], "") + "%-" + hex.EncodeToString(sum[:8])
+	default:
+		return text
+	}
+}
+
+// sortedKeys gives the keys of m in order, for output that is the same each time.
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+// orDefault gives text, or fallback where text is empty.
+func orDefault(text, fallback string) string {
+	if text == "" {
+		return fallback
+	}
+	return text
+}
+
+// conflict is an error that says that something else has what is wanted: another process, mostly. It makes exit code 5.
+type conflict string
+
+func (c conflict) Error() string { return string(c) }
+
+// nearest gives the candidate that text most likely meant, or "" when none is near: for "did you mean".
+func nearest(text string, candidates []string) string {
+	best, bestCost := "", utf8.RuneCountInString(text)/3+1
+	for _, c := range candidates {
+		if cost := editDistance(strings.ToLower(text), strings.ToLower(c), bestCost); cost < bestCost {
+			best, bestCost = c, cost
+		}
+	}
+	return best
+}
+
+// editDistance counts insertions, deletions, changes and swaps of neighbours that make b of a, up to limit. Letters
+// count, not bytes.
+func editDistance(from, to string, limit int) int {
+	a, b := []rune(from), []rune(to)
+	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
+		return limit
+	}
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(b)]
+}

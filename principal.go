@@ -1,0 +1,496 @@
+// principal.go: the owner loop of the principal. One goroutine owns the state, the queue and the schedule; everybody
+// else sends it a call. A turn of the loop reads so: do what was asked and what is due, hand queued runs to agents,
+// then commit: one journal append for all events of the turn, and behind its fsync the replies and assignments that
+// rest on them. The verbs are in verbs.go, the agents' side in dispatch.go, streams in follow.go. May use all rooms
+// below but exec.
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	principalMaxQueued    = 10_000           // runs waiting; more are refused as busy
+	principalMaxSpec      = 512 << 10        // bytes of a workflow as JSON: it must fit into a frame, with what goes with it
+	principalCallsPerTurn = 256              // calls done before one commit
+	principalClockCheck   = 1 * time.Minute  // with a schedule, the clock on the wall is looked at this often, in case it was set
+	agentLostAfter        = 15 * time.Second // silence after which an agent's runs are given up
+	agentDoubt            = 1 * time.Second  // after which it is looked once more whether nothing came
+)
+
+// principalConfig is what a principal is started with.
+type principalConfig struct {
+	StateDir    string
+	NoSync      bool // temporary state: never wait for the disk
+	NoScheduler bool
+	Retain      retainLimits
+	Zone        *time.Location // of schedules that name none
+	Folder      *workflowFolder
+	Keys        *authKeys // whose keys are let in over tcp; nil: there is no such listener
+	Log         *slog.Logger
+	now         func() time.Time
+}
+
+// principal schedules, queues, keeps state. Its fields belong to the goroutine of run, but for those marked otherwise.
+type principal struct {
+	cfg   principalConfig
+	store *store // append and snapshot from the loop, reads from anywhere
+	logs  *logs  // append from the loop, reads from anywhere
+	state *State
+	sched *sched
+
+	files    map[string]*workflowFile // what the folder says now
+	queue    []*Run                   // queued runs, in the order in which they are to go
+	active   map[string][]string      // workflow -> its active runs, oldest first
+	running  map[string]int           // agent -> runs it was given
+	lines    map[string]int64         // active run -> highest line of output stored
+	links    map[string]*agentLink    // agents that are connected
+	losing   map[string]time.Time     // agents that are not, with runs: when those are given up
+	nextLoss time.Time                // no agent is to be dropped, and no run to be given up, before this
+	loaded   bool                     // the folder was read once
+
+	batch      []*Event // events of this turn, applied but not yet in the journal
+	batchSync  bool     // one of them must be safe before the turn's replies go out
+	after      []func() // what to do once the batch is safe, and soon; runs on the store's goroutine
+	lazily     []func() // the same, whenever the disk is written next
+	touched    map[string]bool
+	assignable bool // something changed that may let a queued run go
+	watchers   map[*watcher]bool
+	trims      []string // folders of history to be cut behind the next snapshot
+	retain     *retain
+	saved      []func(seq uint64, err error) // what to do once the next snapshot is saved; runs on the store's goroutine
+
+	journalMu       sync.Mutex // guards journalWatchers, which the store's goroutine wakes
+	journalWatchers map[*watcher]bool
+
+	subscribers map[*subscriber]bool
+	compat      compatState // what is known of CDKTR's agents
+
+	calls   chan func()   // from anywhere, by call
+	ended   chan struct{} // closed when the loop is over
+	workers sync.WaitGroup
+}
+
+// principalOpen opens the state folder and replays the journal. The principal does nothing until run is called.
+func principalOpen(cfg principalConfig) (*principal, error) {
+	if cfg.now == nil {
+		cfg.now = time.Now
+	}
+	p := &principal{cfg: cfg, sched: schedNew(cfg.Zone), files: map[string]*workflowFile{}, active: map[string][]string{},
+		running: map[string]int{}, lines: map[string]int64{}, links: map[string]*agentLink{}, losing: map[string]time.Time{},
+		touched: map[string]bool{}, watchers: map[*watcher]bool{}, journalWatchers: map[*watcher]bool{},
+		subscribers: map[*subscriber]bool{}, compat: compatStateNew(), calls: make(chan func(), 64), ended: make(chan struct{})}
+	p.retain = &retain{p: p, limits: cfg.Retain, seen: map[string]int64{}, wake: make(chan bool, 1)}
+	store, state, report, err := storeOpen(storeOptions{onFull: func() { p.retain.kick(true) }, Dir: cfg.StateDir, NoSync: cfg.NoSync, now: cfg.now, onHealth: p.storeHealth, onWritten: p.wakeEventFollowers})
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range report.Notes {
+		cfg.Log.Warn(line)
+	}
+	p.store, p.state = store, state
+	if p.logs, err = logsOpen(cfg.StateDir + "/logs"); err != nil {
+		store.close()
+		return nil, err
+	}
+	return p, p.recover()
+}
+
+// recover rebuilds what is derived from the state. Every agent counts as lost from now on until it says hello.
+func (p *principal) recover() error {
+	for _, id := range sortedKeys(p.state.Runs) {
+		r := p.state.Runs[id]
+		p.reindex(r, "", "")
+		if r.State == runRunning && r.LogDay != "" {
+			n, err := p.logs.lastNumber(r.Workflow, r.ID, logPlace{r.LogDay, r.LogAt})
+			if err != nil {
+				return fmt.Errorf("read output of run %s: %w", r.ID, err)
+			}
+			p.lines[id] = n
+		}
+	}
+	for _, name := range sortedKeys(p.state.Agents) {
+		if a := p.state.Agents[name]; a.State != agentLost {
+			p.emit(&Event{Kind: evAgentLost, Agent: name, Reason: "the principal started"})
+		}
+		if p.running[name] > 0 && !p.compatRecover(name) {
+			p.losing[name] = p.cfg.now().Add(agentLostAfter)
+		}
+	}
+	return nil
+}
+
+// storeHealth is told by the store when the disk begins to fail (err) and when it works again (nil).
+func (p *principal) storeHealth(err error) {
+	if err != nil {
+		p.cfg.Log.Error("cannot write the journal: new runs are refused until it works again", "cause", err)
+		return
+	}
+	p.cfg.Log.Info("the journal can be written again")
+}
+
+// call has fn done by the loop. False when the loop is over, and fn was not done.
+func (p *principal) call(fn func()) bool {
+	select {
+	case p.calls <- fn:
+		return true
+	case <-p.ended:
+		return false
+	}
+}
+
+// runPrincipal is the loop. It wakes for a call (a request, a message of an agent, a changed file), for the next tick
+// of a schedule and for the silence of an agent; it ends when ctx does, with everything written.
+func (p *principal) runPrincipal(ctx context.Context) error {
+	if p.cfg.Retain != (retainLimits{}) {
+		p.workers.Go(p.retain.runRetain)
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case fn := <-p.calls:
+			fn()
+			for n := 1; n < principalCallsPerTurn && len(p.calls) > 0; n++ {
+				(<-p.calls)()
+			}
+		case <-timer.C:
+		case <-ctx.Done():
+			return p.stop()
+		}
+		now := p.cfg.now()
+		p.fireDue(now)
+		p.giveUpLost(now)
+		p.assignQueued()
+		p.commit()
+		timer.Reset(p.untilNext(now))
+	}
+}
+
+// stop ends the principal: no more calls, what is open is written, files are closed.
+func (p *principal) stop() error {
+	close(p.ended)
+	for _, link := range p.links {
+		link.conn.Cut(nil)
+	}
+	p.commit()
+	p.state.prune(p.cfg.now())
+	if p.store.wantsSnapshot() {
+		p.store.snapshot(p.state, func(error) {})
+	}
+	err := p.store.close()
+	p.workers.Wait()
+	p.logs.close()
+	return err
+}
+
+// untilNext gives how long the loop may sleep.
+func (p *principal) untilNext(now time.Time) time.Duration {
+	wait := time.Hour
+	if at, ok := p.sched.next(); ok {
+		wait = min(principalClockCheck, at.Sub(now))
+	}
+	if p.mayLose() {
+		wait = min(wait, p.nextLoss.Sub(now))
+	}
+	return max(p.compatUntil(now, wait), 0)
+}
+
+// emit applies an event of this turn and puts it into the batch. An event that does not fit is an error, and is not
+// journaled; for the principal's own events that is a fault in this program, and is logged.
+func (p *principal) emit(e *Event) error {
+	if e.Time.IsZero() {
+		e.Time = stampOf(p.cfg.now())
+	}
+	e.Seq = p.state.Seq + 1
+	before, agent := "", ""
+	if r := p.state.Runs[e.Run]; r != nil {
+		before, agent = r.State, r.Agent
+	}
+	err := p.state.apply(e)
+	if err != nil {
+		p.state.Seq = e.Seq - 1
+		if e.N == 0 {
+			p.cfg.Log.Error("internal error", "cause", err)
+		}
+		return err
+	}
+	p.batch = append(p.batch, e)
+	switch e.Kind {
+	case evQueued, evRequeued, evAssigned, evCancelling, evRunEnded, evRunFinished, evPaused, evResumed, evAdopted,
+		evAgentDrained, evAgentUndrain, evAgentForgot:
+		p.batchSync = true
+	}
+	if r := p.state.Runs[e.Run]; r != nil {
+		p.touched[r.ID] = true
+		p.reindex(r, before, agent)
+	}
+	return nil
+}
+
+// reindex brings queue, active and running up to date after a run changed; before and agent are its state and agent
+// before that ("" for a run that was not there).
+func (p *principal) reindex(r *Run, before, agent string) {
+	if before == r.State {
+		return
+	}
+	p.assignable = true
+	if before == runQueued {
+		p.queue = slices.DeleteFunc(p.queue, func(q *Run) bool { return q == r })
+	}
+	if before == runRunning {
+		p.running[agent]--
+	}
+	switch r.State {
+	case runQueued:
+		at := sort.Search(len(p.queue), func(i int) bool { return queuedBefore(r, p.queue[i]) })
+		p.queue = slices.Insert(p.queue, at, r)
+	case runRunning:
+		p.running[r.Agent]++
+	}
+	switch was, is := runActive(before), runActive(r.State); {
+	case is && !was:
+		p.active[r.Workflow] = append(p.active[r.Workflow], r.ID)
+	case was && !is:
+		p.active[r.Workflow] = slices.DeleteFunc(p.active[r.Workflow], func(id string) bool { return id == r.ID })
+		if len(p.active[r.Workflow]) == 0 {
+			delete(p.active, r.Workflow)
+		}
+		delete(p.lines, r.ID)
+	}
+}
+
+// queuedBefore is the order of the queue: higher priority first, then the older run.
+func queuedBefore(a, b *Run) bool {
+	if a.Priority != b.Priority {
+		return a.Priority > b.Priority
+	}
+	return a.ID < b.ID
+}
+
+// afterCommit has fn done once everything emitted so far is safe on disk. It runs on another goroutine: it may send,
+// and must not touch the principal's fields.
+func (p *principal) afterCommit(fn func()) { p.after = append(p.after, fn) }
+
+// commit ends a turn: the events of the turn go to the journal together, and what waits for them behind it.
+func (p *principal) commit() {
+	if len(p.batch) > 0 || len(p.after) > 0 || len(p.lazily) > 0 {
+		for _, e := range p.batch {
+			if r := p.state.Runs[e.Run]; r != nil && !runActive(r.State) && (e.Kind == evRunFinished || e.Kind == evRunEnded) {
+				p.store.history(r.clone(), nil)
+			}
+		}
+		p.publishEvents(p.batch)
+		after := append(p.after, p.lazily...)
+		p.store.append(p.batch, p.batchSync || len(p.after) > 0, func() {
+			for _, fn := range after {
+				fn()
+			}
+		})
+		p.batch, p.batchSync, p.after, p.lazily = nil, false, nil, nil
+	}
+	if due := p.store.wantsSnapshot(); due || len(p.saved) > 0 || len(p.trims) > 0 && p.store.failing() == nil {
+		p.state.prune(p.cfg.now())
+		saved, seq := p.saved, p.state.Seq
+		p.saved = nil
+		p.store.snapshot(p.state, func(err error) {
+			if err != nil {
+				p.cfg.Log.Error("write snapshot", "cause", err)
+			}
+			for _, fn := range saved {
+				fn(seq, err)
+			}
+		})
+		p.store.historyTrim(p.trims, p.retain.limits.Runs)
+		p.trims = nil
+		if due {
+			p.retain.kick(false)
+		}
+	}
+	p.wakeWatchers()
+}
+
+// setFiles takes over what the workflow folder found: new and changed files, and those that are gone. Runs keep the
+// version that they were queued with.
+func (p *principal) setFiles(changed []workflowFile, removed []string) {
+	now := p.cfg.now()
+	for _, id := range removed {
+		delete(p.files, id)
+		p.sched.remove(id)
+	}
+	for i := range changed {
+		f := &changed[i]
+		before := p.files[f.ID]
+		p.files[f.ID] = f
+		if f.Spec != nil && !p.cfg.NoScheduler && (before == nil || before.Spec != f.Spec) {
+			p.schedule(f.Spec, now)
+		}
+		for _, fault := range f.Faults {
+			if before != nil || !fault.Warning {
+				p.cfg.Log.Warn(fault.String())
+			}
+		}
+	}
+	p.loaded = true
+}
+
+// schedule puts a workflow's schedule in force. Where it was in force before under the same words, the ticks since the
+// last decided one were missed, and its catch-up policy says what becomes of them.
+func (p *principal) schedule(w *Workflow, now time.Time) {
+	pending, waits := p.sched.pending(w.ID)
+	entry, err := p.sched.set(w, now)
+	if err != nil {
+		p.cfg.Log.Error("schedule", "cause", err)
+		return
+	}
+	if entry == nil {
+		return
+	}
+	known := p.state.Workflows[w.ID]
+	switch {
+	case known == nil || known.Schedule != schedSignature(w):
+		p.emit(&Event{Kind: evSchedule, Workflow: w.ID, Reason: schedSignature(w), Scheduled: stampOf(now)})
+	case waits && pending.Before(now): // its jitter, or this turn, comes between the tick and its decision
+		p.sched.advance(entry, pending.Add(-time.Nanosecond))
+	case !p.loaded:
+		if from := now.Add(-entry.jitter); from.After(known.Tick.Time) {
+			p.sched.advance(entry, from) // the same: what is not missed yet is still to come
+		} else {
+			p.sched.advance(entry, known.Tick.Time)
+		}
+		ticks, total := entry.missed(known.Tick.Time, now)
+		p.decide(w, schedCatchup(w, ticks, total, now, "the principal was down", p.pausedBy(w.ID)), triggerCatchup)
+	}
+	if entry.reboot() && !p.loaded {
+		p.decide(w, []schedVerdict{schedDecide(w, now, p.pausedBy(w.ID), p.active[w.ID])}, triggerReboot)
+	}
+}
+
+// fireDue decides every tick that is due.
+func (p *principal) fireDue(now time.Time) {
+	for _, t := range p.sched.due(now) {
+		if entry := p.sched.entries[t.spec.ID]; now.Sub(t.tick.Add(entry.jitter)) > schedLate {
+			ticks, total := entry.missed(t.tick.Add(-time.Nanosecond), now)
+			p.decide(t.spec, schedCatchup(t.spec, ticks, total, now, "the clock jumped or this machine slept", p.pausedBy(t.spec.ID)), triggerCatchup)
+			continue
+		}
+		p.decide(t.spec, []schedVerdict{schedDecide(t.spec, t.tick, p.pausedBy(t.spec.ID), p.active[t.spec.ID])}, triggerCron)
+	}
+}
+
+// decide carries verdicts out, and records each.
+func (p *principal) decide(w *Workflow, verdicts []schedVerdict, trigger string) {
+	for _, v := range verdicts {
+		if v.fire {
+			_, refused := p.enqueue(w, fire{trigger: trigger, scheduled: v.tick, reason: v.reason, missed: v.missed})
+			if refused == nil {
+				continue
+			}
+			v.reason = refused.Message
+		}
+		p.emit(&Event{Kind: evSkipped, Workflow: w.ID, Scheduled: stampOf(v.tick), Reason: v.reason, Missed: v.missed})
+	}
+}
+
+// pausedBy gives who paused a workflow's schedule, "" when it is not paused.
+func (p *principal) pausedBy(id string) string {
+	if w := p.state.Workflows[id]; w != nil && w.Paused != "" {
+		return w.Paused
+	}
+	return p.state.PausedAll
+}
+
+// replaceActive cancels the active runs of a workflow, for a new one to take their place.
+func (p *principal) replaceActive(workflow string) {
+	for _, id := range slices.Clone(p.active[workflow]) {
+		p.cancelRun(p.state.Runs[id], "replaced by a newer run", false, "", "")
+	}
+}
+
+// fire is what asks for a run.
+type fire struct {
+	trigger   string
+	scheduled time.Time
+	reason    string
+	missed    int
+	params    map[string]string
+	key       string
+	by, from  string
+}
+
+// enqueue makes a run of the workflow's present version and puts it into the queue, in place of the active ones where
+// overlap says so. A refusal changes nothing. The caller answers after commit.
+func (p *principal) enqueue(w *Workflow, f fire) (string, *protoError) {
+	if refused := p.mayQueue(); refused != nil {
+		return "", refused
+	}
+	params, refused := paramsOf(w, f.params)
+	if refused != nil {
+		return "", refused
+	}
+	hash, size := w.hash()
+	if size > principalMaxSpec {
+		return "", refuse(codeInvalid, "workflow %s is too large to be sent to an agent: %d bytes, at most %d", w.ID, size, principalMaxSpec)
+	}
+	if w.Overlap == overlapReplace {
+		p.replaceActive(w.ID)
+	}
+	if p.state.Versions[hash] == nil {
+		p.emit(&Event{Kind: evVersion, Workflow: w.ID, Version: hash, Spec: w})
+	}
+	id := runID(p.cfg.now(), p.state.LastRun)
+	p.emit(&Event{Kind: evQueued, Run: id, Workflow: w.ID, Version: hash, Params: params, Trigger: f.trigger,
+		Scheduled: stampOf(f.scheduled), Reason: f.reason, Missed: f.missed, Priority: w.Priority, Key: f.key, By: f.by, From: f.from})
+	return id, nil
+}
+
+// mayQueue says why nothing can be queued now, nil when it can.
+func (p *principal) mayQueue() *protoError {
+	if err := p.store.failing(); err != nil {
+		return refuse(codeNoSpace, "the journal cannot be written: %v", err)
+	}
+	if len(p.queue) >= principalMaxQueued {
+		return refuse(codeBusy, "%d runs are queued already", len(p.queue))
+	}
+	return nil
+}
+
+// paramsOf checks the parameters that a run was given against what the workflow declares, and adds the defaults.
+func paramsOf(w *Workflow, given map[string]string) (map[string]string, *protoError) {
+	names := sortedKeys(w.Params)
+	for _, name := range sortedKeys(given) {
+		param, ok := w.Params[name]
+		if !ok {
+			message := fmt.Sprintf("workflow %s has no parameter %q", w.ID, name)
+			if near := nearest(name, names); near != "" {
+				message += fmt.Sprintf(" (did you mean %q?)", near)
+			} else if len(names) > 0 {
+				message += " (it has: " + strings.Join(names, ", ") + ")"
+			}
+			return nil, refuse(codeInvalid, "%s", message)
+		}
+		if re, err := workflowPattern(param.Pattern); err != nil || param.Pattern != "" && !re.MatchString(given[name]) {
+			return nil, refuse(codeInvalid, "parameter %s: %q does not match the pattern %s", name, given[name], param.Pattern)
+		}
+	}
+	params := make(map[string]string, len(names))
+	for _, name := range names {
+		value, ok := given[name]
+		if !ok {
+			if w.Params[name].Required {
+				return nil, refuse(codeInvalid, "parameter %s is missing: give it with -p %s=VALUE", name, name)
+			}
+			value = w.Params[name].Default
+		}
+		params[name] = value
+	}
+	return params, nil
+}

@@ -1,0 +1,232 @@
+// progress.go: a run as it goes, for whoever started it: on a terminal a line a task that is drawn over, else plain
+// lines on standard error, with the output of the tasks on standard output. May use model, table and term.
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	progressTail = 10                     // last lines shown of a task that failed
+	progressTick = 200 * time.Millisecond // a running task's time is drawn so often
+)
+
+// progress shows one run. Its methods may be called from any goroutine.
+type progress struct {
+	mu       sync.Mutex
+	out      io.Writer // task output, when it is not drawn over
+	err      *painter
+	live     bool // draw over
+	output   bool // show all output on a terminal too
+	taskName bool
+	quiet    bool // with --json or --wait: say nothing
+	height   int
+	run      string
+	tasks    []TaskRun
+	index    map[string]int
+	last     map[string][]string // the last lines of each task
+	seen     map[string]time.Time
+	drawn    int // lines on the screen that are ours
+	began    time.Time
+	quit     chan struct{}
+	done     sync.WaitGroup
+}
+
+// progressNew begins to show a run.
+func progressNew(c *cli) *progress {
+	p := &progress{out: c.out, err: painterOf(c.err, c.flags.color, c.getenv), output: c.flags.output, taskName: c.flags.taskName,
+		quiet: c.flags.json || c.flags.wait, index: map[string]int{}, last: map[string][]string{}, seen: map[string]time.Time{}, began: time.Now(), quit: make(chan struct{})}
+	_, height, ok := termOf(c.err)
+	_, _, outOK := termOf(c.out)
+	p.height, p.live = height, ok && outOK && !p.quiet && c.getenv("TERM") != "dumb"
+	if p.live {
+		p.done.Go(p.runClock)
+	}
+	return p
+}
+
+// runClock draws running times. It wakes five times a second, and ends with the run.
+func (p *progress) runClock() {
+	t := time.NewTicker(progressTick)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			p.mu.Lock()
+			p.draw(nil)
+			p.mu.Unlock()
+		case <-p.quit:
+			return
+		}
+	}
+}
+
+// take shows one reply of a run that is followed.
+func (p *progress) take(r *Reply) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r.Run != "" && p.run == "" {
+		p.run = r.Run
+		if !p.live && !p.quiet {
+			fmt.Fprintf(p.err.w, "run %s\n", r.Run)
+		}
+	}
+	var above []string
+	if r.Line != nil {
+		text, err := p.line(r.Line)
+		if err != nil {
+			return err
+		}
+		above = append(above, text...)
+	}
+	for i := range r.Tasks {
+		p.task(&r.Tasks[i])
+	}
+	if r.Note != "" {
+		above = append(above, "cdktr: "+textSafe(r.Note))
+	}
+	if p.live && (len(above) > 0 || len(r.Tasks) > 0) {
+		p.draw(above)
+	}
+	return nil
+}
+
+// line takes one line of output: kept for the end, shown above the tasks, or written out.
+func (p *progress) line(l *LogLine) ([]string, error) {
+	safe := textSafe(string(bytes.TrimRight(l.raw(), "\r")))
+	kept := append(p.last[l.Task], safe)
+	p.last[l.Task] = kept[max(0, len(kept)-progressTail):]
+	switch {
+	case p.quiet:
+		return nil, nil
+	case !p.live:
+		return nil, printLine(p.out, l, p.taskName)
+	case p.output:
+		return []string{p.err.paint(colorDim, textCut(l.Task, 16)+" | ") + safe}, nil
+	}
+	return nil, nil
+}
+
+// printLine writes a line of output as the task wrote it.
+func printLine(w io.Writer, l *LogLine, name bool) error {
+	text := append(bytes.Clone(l.raw()), '\n')
+	if name {
+		text = append([]byte(l.Task+": "), text...)
+	}
+	_, err := w.Write(text)
+	return err
+}
+
+// task takes a task's new state.
+func (p *progress) task(t *TaskRun) {
+	i, known := p.index[t.Task]
+	if !known {
+		i = len(p.tasks)
+		p.index[t.Task] = i
+		p.tasks = append(p.tasks, *t)
+	}
+	before := p.tasks[i]
+	p.tasks[i] = *t
+	if t.State == taskRunning && p.seen[t.Task].IsZero() {
+		p.seen[t.Task] = time.Now()
+	}
+	if p.live || p.quiet || known && before.State == t.State && before.Attempts == t.Attempts || !known && t.State == taskWaiting {
+		return
+	}
+	text := t.State
+	if t.Reason != "" {
+		text += ": " + textSafe(t.Reason)
+	}
+	if !taskActive(t.State) && t.State != taskSkipped {
+		text += " (" + tookText(t.Seconds) + ")"
+	}
+	glyph, color := stateLooks(t.State)
+	fmt.Fprintf(p.err.w, "%s %s %s\n", p.err.paint(color, glyph), textSafe(t.Task), text)
+}
+
+// draw puts lines above, and the tasks anew below them.
+func (p *progress) draw(above []string) {
+	var b strings.Builder
+	if p.drawn > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA\r\x1b[J", p.drawn)
+	}
+	for _, line := range above {
+		b.WriteString(line + "\n")
+	}
+	rows := p.rows()
+	for _, row := range rows {
+		b.WriteString(row + "\n")
+	}
+	p.drawn = len(rows)
+	io.WriteString(p.err.w, b.String()) // a terminal that is gone is noticed by the reader of its signals
+}
+
+// rows gives a line a task; those that do not fit the screen are counted.
+func (p *progress) rows() []string {
+	width := 4
+	for _, t := range p.tasks {
+		width = min(max(width, len(t.Task)), 32)
+	}
+	var rows []string
+	hidden := 0
+	for _, t := range p.tasks {
+		if len(p.tasks) > p.height-3 && (t.State == taskWaiting || t.State == taskSucceeded || t.State == taskSkipped) || len(rows) >= p.height-3 {
+			hidden++
+			continue
+		}
+		glyph, color := stateLooks(t.State)
+		took := "     -"
+		switch {
+		case !taskActive(t.State) && t.State != taskSkipped:
+			took = fmt.Sprintf("%6s", tookText(t.Seconds))
+		case !p.seen[t.Task].IsZero() && t.State != taskSkipped:
+			took = fmt.Sprintf("%6s", tookText(time.Since(p.seen[t.Task]).Seconds()))
+		}
+		tail := t.Reason
+		if lines := p.last[t.Task]; tail == "" && len(lines) > 0 {
+			tail = lines[len(lines)-1]
+		}
+		// A row that is longer than the screen is wide would take two lines, and not be drawn over.
+		head := textCut(fmt.Sprintf("%-*s  %-9s %s  ", width, textCut(textSafe(t.Task), width), t.State, took), p.err.width-3)
+		room := p.err.width - textWidth(head) - 3
+		rows = append(rows, p.err.paint(color, glyph)+" "+head+p.err.paint(colorDim, textCut(textSafe(tail), room)))
+	}
+	if hidden > 0 {
+		rows = append(rows, textCut(fmt.Sprintf("  ... and %d more tasks", hidden), p.err.width-1))
+	}
+	return rows
+}
+
+// end shows how the run ended, with the last lines of what failed.
+func (p *progress) end(r *Run) {
+	close(p.quit)
+	p.done.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.quiet || r == nil {
+		return
+	}
+	for i := range r.Tasks {
+		p.task(&r.Tasks[i])
+	}
+	if p.live {
+		p.draw(nil)
+		for _, t := range r.Tasks {
+			if t.State == taskFailed && len(p.last[t.Task]) > 0 && !p.output {
+				fmt.Fprintf(p.err.w, "\n%s, last lines:\n  %s\n", textSafe(t.Task), strings.Join(p.last[t.Task], "\n  "))
+			}
+		}
+	}
+	glyph, color := stateLooks(r.State)
+	text := fmt.Sprintf("run %s %s in %s", r.ID, r.State, tookText(r.Seconds))
+	if r.Reason != "" {
+		text += ": " + textSafe(r.Reason)
+	}
+	fmt.Fprintf(p.err.w, "%s %s\n", p.err.paint(color, glyph), text)
+}

@@ -1,0 +1,297 @@
+// proto.go: what is said over a connection, whatever carries it: requests and replies between a client and the
+// principal, messages between an agent and the principal, error codes, and the table of verbs from which dispatch and
+// `help` are made. Every message is one frame of JSON. May use model.go and state.go.
+
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// protoVersion is the "v" of every message.
+const protoVersion = 1
+
+// version of the program, as `cdktr version` and an agent's hello say it.
+const version = "0.1.0"
+
+// Request is one question to the principal. Which fields a verb reads stands in protoVerbs.
+type Request struct {
+	V        int               `json:"v"`
+	ID       string            `json:"id"`
+	Op       string            `json:"op"`
+	Key      string            `json:"key,omitempty"`
+	Workflow string            `json:"workflow,omitempty"`
+	Run      string            `json:"run,omitempty"`
+	Agent    string            `json:"agent,omitempty"`
+	Params   map[string]string `json:"params,omitempty"`
+	Wait     bool              `json:"wait,omitempty"`
+	Follow   bool              `json:"follow,omitempty"`
+	Force    bool              `json:"force,omitempty"`
+	All      bool              `json:"all,omitempty"`
+	Pattern  string            `json:"pattern,omitempty"`
+	State    string            `json:"state,omitempty"`
+	Task     string            `json:"task,omitempty"`
+	Stream   string            `json:"stream,omitempty"`
+	Grep     string            `json:"grep,omitempty"`
+	Since    Stamp             `json:"since,omitzero"`
+	At       Stamp             `json:"at,omitzero"`
+	N        int               `json:"n,omitempty"`
+	After    string            `json:"after,omitempty"`
+	Seq      uint64            `json:"seq,omitempty"`
+	Last     int               `json:"last,omitempty"`
+}
+
+// Reply answers a Request. A stream sends any number of them with More set, and one without it at the end.
+type Reply struct {
+	V         int            `json:"v"`
+	ID        string         `json:"id"`
+	OK        bool           `json:"ok"`
+	More      bool           `json:"more,omitempty"`
+	Error     *protoError    `json:"error,omitempty"`
+	Run       string         `json:"run,omitempty"`
+	Runs      []*Run         `json:"runs,omitempty"`
+	Tasks     []TaskRun      `json:"tasks,omitempty"`
+	Line      *LogLine       `json:"line,omitempty"`
+	Workflows []WorkflowInfo `json:"workflows,omitempty"`
+	Spec      *Workflow      `json:"spec,omitempty"`
+	Fires     []Fire         `json:"fires,omitempty"`
+	Decisions []Decision     `json:"decisions,omitempty"`
+	Agents    []*Agent       `json:"agents,omitempty"`
+	Events    []*Event       `json:"events,omitempty"`
+	Verbs     []protoVerb    `json:"verbs,omitempty"`
+	Version   string         `json:"version,omitempty"`
+	Next      string         `json:"next,omitempty"` // pass as "after" for what comes next
+	Seq       uint64         `json:"seq,omitempty"`
+	Note      string         `json:"note,omitempty"`
+	Count     int            `json:"count,omitempty"`
+	Folder    string         `json:"folder,omitempty"` // backup: the state folder, on the principal's box
+}
+
+// WorkflowInfo is a workflow as `ls --json` prints it.
+type WorkflowInfo struct {
+	Workflow    string    `json:"workflow"`
+	Name        string    `json:"name"`
+	Description string    `json:"description,omitempty"`
+	File        string    `json:"file"`
+	Schedule    []string  `json:"schedule"`
+	Timezone    string    `json:"timezone,omitempty"`
+	Next        Stamp     `json:"next,omitzero"`
+	Paused      string    `json:"paused"`
+	Last        *Run      `json:"last,omitempty"`
+	Recent      []Outcome `json:"recent,omitempty"`
+	Error       string    `json:"error"`
+	Warnings    []string  `json:"warnings,omitempty"`
+	Tasks       int       `json:"tasks"`
+}
+
+// Codes of a refused request. The command line makes exit codes of them: invalid 2, not_allowed 4, others 5.
+const (
+	codeInvalid    = "invalid"     // the request makes no sense: a field is missing or wrong
+	codeUnknownOp  = "unknown_op"  //
+	codeNotFound   = "not_found"   //
+	codeConflict   = "conflict"    // not in this state
+	codeNotAllowed = "not_allowed" // the peer may not
+	codeNoSpace    = "no_space"    // the disk is full or fails: nothing new is taken until it works again
+	codeBusy       = "busy"        // a bound is reached: try again later
+	codeStopping   = "stopping"    // the principal is going down
+	codeInternal   = "internal"    //
+)
+
+// protoError is why a request was refused.
+type protoError struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Retry   bool   `json:"retry"` // the same request may work later
+}
+
+func (e *protoError) Error() string { return e.Message }
+
+// refuse makes the error of a refused request.
+func refuse(code, format string, args ...any) *protoError {
+	return &protoError{Code: code, Message: fmt.Sprintf(format, args...), Retry: code == codeNoSpace || code == codeBusy || code == codeStopping}
+}
+
+// Roles that a verb asks for. auth.go says which roles of a key are enough for each.
+const (
+	roleAny      = "any" // whoever is let in at all
+	roleViewer   = "viewer"
+	roleTrigger  = "trigger"
+	roleOperator = "operator"
+	roleAgent    = "agent"
+)
+
+// protoVerb is one row of the request API. Fields names what of Request it reads, a star behind those it must have.
+type protoVerb struct {
+	Op     string   `json:"op"`
+	Help   string   `json:"help"`
+	Role   string   `json:"role"`
+	Fields []string `json:"fields"`
+	Stream bool     `json:"stream,omitempty"` // may answer with several replies; a REQ peer gets the last only
+	Scoped bool     `json:"scoped,omitempty"` // asked by a trigger key, it tells of that key's workflows only
+}
+
+// protoVerbOf finds the row of an op, nil when there is none.
+func protoVerbOf(op string) *protoVerb {
+	for i := range protoVerbs {
+		if protoVerbs[i].Op == op {
+			return &protoVerbs[i]
+		}
+	}
+	return nil
+}
+
+// protoVerbs is the request API. A verb that is not here does not exist.
+var protoVerbs = []protoVerb{
+	{Op: "ping", Help: "the principal answers with its version", Role: roleAny},
+	{Op: "help", Help: "these verbs, with their fields", Role: roleAny},
+	{Op: "ls", Help: "workflows whose id matches the pattern, with schedule, next fire and last run", Role: roleViewer, Scoped: true, Fields: []string{"pattern", "n", "after"}},
+	{Op: "show", Help: "one workflow with its definition, or one run", Role: roleViewer, Scoped: true, Fields: []string{"workflow", "run"}},
+	{Op: "ps", Help: "runs, newest first: the active ones, or all", Role: roleViewer, Scoped: true, Fields: []string{"all", "workflow", "state", "since", "n", "after"}},
+	{Op: "next", Help: "coming fires", Role: roleViewer, Scoped: true, Fields: []string{"workflow", "n", "at"}},
+	{Op: "why", Help: "what became of the ticks of a schedule, newest last", Role: roleViewer, Scoped: true, Fields: []string{"workflow*", "at", "n"}},
+	{Op: "logs", Help: "output of a run, or of the newest run of a workflow; follow goes on until the run ends", Role: roleViewer, Scoped: true,
+		Fields: []string{"run", "workflow", "task", "stream", "grep", "since", "last", "follow"}, Stream: true},
+	{Op: "events", Help: "the audit trail from a sequence number on", Role: roleViewer, Scoped: true, Fields: []string{"seq", "since", "n", "follow"}, Stream: true},
+	{Op: "agents", Help: "agents and what they are doing", Role: roleViewer},
+	{Op: "wait", Help: "answers when the run has ended; follow sends its tasks and output meanwhile", Role: roleViewer, Scoped: true, Fields: []string{"run*", "follow"}, Stream: true},
+	{Op: "run", Help: "queue a run of a workflow; wait holds the reply until it has ended, follow sends its progress; key makes a repeat harmless for 24 h", Role: roleTrigger,
+		Fields: []string{"workflow*", "params", "key", "wait", "follow"}, Stream: true},
+	{Op: "cancel", Help: "stop a run; force kills its tasks at once", Role: roleOperator, Fields: []string{"run*", "force"}},
+	{Op: "retry", Help: "run again what did not succeed, or all of it", Role: roleOperator, Fields: []string{"run*", "all"}},
+	{Op: "pause", Help: "stop the schedule of a workflow, or of all", Role: roleOperator, Fields: []string{"workflow", "all"}},
+	{Op: "resume", Help: "start the schedule again", Role: roleOperator, Fields: []string{"workflow", "all"}},
+	{Op: "drain", Help: "give an agent no more runs", Role: roleOperator, Fields: []string{"agent*"}},
+	{Op: "undrain", Help: "give an agent runs again", Role: roleOperator, Fields: []string{"agent*"}},
+	{Op: "forget", Help: "take an agent that is lost off the list", Role: roleOperator, Fields: []string{"agent*"}},
+	{Op: "backup", Help: "save a snapshot, and make all before it durable, for the files to be copied; answers with their folder", Role: roleOperator},
+	{Op: "hello", Help: "begin as an agent", Role: roleAgent, Fields: []string{"agent*"}},
+}
+
+// Messages between an agent and the principal, beside hello, which is also the verb that begins them.
+const (
+	msgHello     = "hello"     // agent: name, labels, capacity, version, numbering, runs it holds
+	msgWelcome   = "welcome"   // principal: N is the newest number it has
+	msgAssign    = "assign"    // principal: take this run
+	msgCancel    = "cancel"    // principal: stop this run; Force: at once; Drop: and say nothing of it
+	msgReport    = "report"    // agent: spooled items, numbered from N on
+	msgAck       = "ack"       // principal: everything up to N is safe
+	msgDrain     = "drain"     // agent: give me no more runs
+	msgHeartbeat = "heartbeat" // both ways
+	msgRefused   = "refused"   // principal: this agent may not come in, and why
+)
+
+// agentMsg is any message between an agent and the principal.
+type agentMsg struct {
+	V        int               `json:"v"`
+	Op       string            `json:"op"`
+	Agent    string            `json:"agent,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Capacity int               `json:"capacity,omitempty"`
+	Version  string            `json:"version,omitempty"`
+	Epoch    string            `json:"epoch,omitempty"`
+	Holds    []heldRun         `json:"holds,omitempty"`
+	Last     uint64            `json:"last,omitempty"` // hello: the newest number it has given
+	N        uint64            `json:"n,omitempty"`    // hello: the newest number that was acknowledged
+	Skip     uint64            `json:"skip,omitempty"` // report: so many numbers before N there are none of
+	Items    []agentItem       `json:"items,omitempty"`
+	Assign   *assignment       `json:"assign,omitempty"`
+	Run      string            `json:"run,omitempty"`
+	Reason   string            `json:"reason,omitempty"`
+	Force    bool              `json:"force,omitempty"`
+	Drop     bool              `json:"drop,omitempty"`
+	Error    *protoError       `json:"error,omitempty"` // refused: the same as Reason, for programs
+	Clock    Stamp             `json:"clock,omitzero"`
+}
+
+// heldRun names a run, and by which lease of it, that an agent is at or has results of.
+type heldRun struct {
+	Run   string `json:"run"`
+	Lease int    `json:"lease"`
+}
+
+// assignment is everything that an agent needs for a run.
+type assignment struct {
+	Run       string            `json:"run"`
+	Lease     int               `json:"lease"`
+	Attempt   int               `json:"attempt"`
+	Trigger   string            `json:"trigger"`
+	Scheduled Stamp             `json:"scheduled,omitzero"`
+	Params    map[string]string `json:"params,omitempty"`
+	Spec      *Workflow         `json:"spec"`
+	Done      []TaskRun         `json:"done,omitempty"`  // tasks that succeeded in an earlier attempt
+	Lines     int64             `json:"lines,omitempty"` // lines of output that are there already
+}
+
+// agentItem is one thing that an agent reports: an event, or lines of output of one run.
+type agentItem struct {
+	Event *Event    `json:"event,omitempty"`
+	Lines []LogLine `json:"lines,omitempty"`
+	Lease int       `json:"lease,omitempty"` // of the run that the lines are of
+}
+
+// protoEncode writes a message. It cannot fail: every type that is sent marshals.
+func protoEncode(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("cdktr: internal error: encode message: " + err.Error())
+	}
+	return b
+}
+
+// protoSplit parts a message into its envelope, which a reply must carry in front (the empty delimiter that REQ
+// adds, and whatever stood before it), and its one body frame.
+func protoSplit(frames [][]byte) (envelope [][]byte, body []byte, err error) {
+	for i, f := range frames {
+		if len(f) == 0 && i < len(frames)-1 {
+			envelope, frames = frames[:i+1], frames[i+1:]
+			break
+		}
+	}
+	if len(frames) != 1 {
+		return envelope, nil, refuse(codeInvalid, "a message has one body frame, this one has %d", len(frames))
+	}
+	return envelope, frames[0], nil
+}
+
+// protoDecode reads a JSON body into v. Unknown fields are errors, so that a misspelt one is not silently without effect.
+func protoDecode(body []byte, v any) error {
+	if len(body) == 0 || body[0] != '{' {
+		return refuse(codeInvalid, "want a JSON object, as {\"v\":1,\"id\":\"1\",\"op\":\"ping\"}")
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return refuse(codeInvalid, "read request: %v", err)
+	}
+	end := d.InputOffset()
+	if _, err := d.Token(); err != io.EOF {
+		return refuse(codeInvalid, "read request: there is more behind the JSON object, at byte %d", end)
+	}
+	return nil
+}
+
+// logJSON is a line of output as `logs --json` prints it and a SUB peer gets it.
+type logJSON struct {
+	Time    Stamp  `json:"t"`
+	Run     string `json:"run"`
+	Task    string `json:"task"`
+	Attempt int    `json:"attempt"`
+	Stream  string `json:"stream"` // out, err, or cdktr for its own remarks
+	Line    string `json:"line"`
+	Bytes   string `json:"bytes,omitempty"` // base64, of a line that is not UTF-8
+}
+
+// logJSONOf makes of a line what logs --json prints: bytes that are no text are there twice, made readable and exact.
+func logJSONOf(l *LogLine) logJSON {
+	stream := map[string]string{"o": "out", "e": "err", "c": "cdktr"}[l.Stream]
+	j := logJSON{Time: l.Time, Run: l.Run, Task: l.Task, Attempt: l.Attempt, Stream: stream, Line: strings.ToValidUTF8(string(l.raw()), "\uFFFD")}
+	if l.Bytes != nil {
+		j.Bytes = base64.StdEncoding.EncodeToString(l.Bytes)
+	}
+	return j
+}

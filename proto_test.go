@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestProtoSplit(t *testing.T) {
+	b := func(parts ...string) [][]byte {
+		var frames [][]byte
+		for _, p := range parts {
+			frames = append(frames, []byte(p))
+		}
+		return frames
+	}
+	for _, c := range []struct {
+		frames   [][]byte
+		envelope [][]byte
+		body     string
+		ok       bool
+	}{
+		{b("{}"), nil, "{}", true}, {b("", "{}"), b(""), "{}", true}, {b("id", "", "{}"), b("id", ""), "{}", true}, {b(""), nil, "", true}, {b("", ""), b(""), "", true},
+		{b("{}", "{}"), nil, "", false}, {b("", "{}", "{}"), b(""), "", false}, {b("", "", "{}"), b(""), "", false}, {nil, nil, "", false},
+	} {
+		envelope, body, err := protoSplit(c.frames)
+		if (err == nil) != c.ok || string(body) != c.body || !slices.EqualFunc(envelope, c.envelope, bytes.Equal) {
+			t.Errorf("%q: %q, %q, %v", c.frames, envelope, body, err)
+		}
+	}
+}
+
+func TestProtoDecode(t *testing.T) {
+	var r Request
+	if err := protoDecode([]byte(`{"v":1,"id":"7","op":"run","workflow":"w","params":{"a":"b"},"since":"2026-01-31T00:00:00Z"}`+"\n "), &r); err != nil || r.ID != "7" || r.Params["a"] != "b" || r.Since.IsZero() {
+		t.Errorf("%+v, %v", r, err)
+	}
+	for text, want := range map[string]string{
+		"": "want a JSON object", "[]": "want a JSON object", `"x"`: "want a JSON object", "null": "want a JSON object", " {}": "want a JSON object", "{": "read request", `{"op":1}`: "op",
+		`{"opp":"run"}`: `unknown field "opp"`, `{"v":1.5}`: "number", `{"since":"yesterday"}`: "parse time", `{"n":99999999999999999999}`: "number",
+		`{"op":"ping"}{"op":"run"}`: "more behind the JSON object, at byte 13", `{"op":"ping"} x`: "more behind the JSON object",
+	} {
+		var refused *protoError
+		if err := protoDecode([]byte(text), &Request{}); !errors.As(err, &refused) || refused.Code != codeInvalid || !strings.Contains(refused.Message, want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+	for _, code := range []string{codeInvalid, codeUnknownOp, codeNotFound, codeConflict, codeNotAllowed, codeInternal} {
+		if refuse(code, "x %d", 1).Retry {
+			t.Errorf("%s may work later", code)
+		}
+	}
+	for _, code := range []string{codeBusy, codeNoSpace, codeStopping} {
+		if e := refuse(code, "x %d", 1); !e.Retry || e.Error() != "x 1" {
+			t.Errorf("%+v", e)
+		}
+	}
+}
+
+// protoNames gives the JSON names of a struct's fields.
+func protoNames(v any) []string {
+	var names []string
+	for i := range reflect.TypeOf(v).NumField() {
+		name, _, _ := strings.Cut(reflect.TypeOf(v).Field(i).Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
+}
+
+// The table of verbs, what carries them out, and what a request can say belong together.
+func TestProtoVerbs(t *testing.T) {
+	names, used := protoNames(Request{}), map[string]bool{"v": true, "id": true, "op": true}
+	roles := []string{roleAny, roleViewer, roleTrigger, roleOperator, roleAgent}
+	for _, v := range protoVerbs {
+		if v.Help == "" || !slices.Contains(roles, v.Role) {
+			t.Errorf("%+v", v)
+		}
+		if (principalOps[v.Op] != nil) == (v.Op == msgHello) {
+			t.Errorf("%s: carried out %v", v.Op, principalOps[v.Op] != nil)
+		}
+		for _, field := range v.Fields {
+			field = strings.TrimSuffix(field, "*")
+			used[field] = true
+			if !slices.Contains(names, field) {
+				t.Errorf("%s: a request has no field %q", v.Op, field)
+			}
+		}
+		if (slices.Contains(v.Fields, "follow")) != v.Stream && v.Op != "events" {
+			t.Errorf("%s: follow, but no stream, or the other way round", v.Op)
+		}
+	}
+	for op := range principalOps {
+		if !slices.ContainsFunc(protoVerbs, func(v protoVerb) bool { return v.Op == op }) {
+			t.Errorf("%s is carried out, but is not in the table", op)
+		}
+	}
+	for _, name := range names {
+		if !used[name] {
+			t.Errorf("no verb reads %q", name)
+		}
+	}
+	for _, v := range []any{Request{}, Reply{}, agentMsg{}, assignment{}, Event{}, Run{}, TaskRun{}} {
+		names := protoNames(v)
+		for i, name := range names {
+			if name == "" || slices.Contains(names[:i], name) {
+				t.Errorf("%T: field %d is called %q", v, i, name)
+			}
+		}
+	}
+}
+
+// FuzzProtoDecode reads anything as a request and as an agent's message. What is taken must come back the same.
+func FuzzProtoDecode(f *testing.F) {
+	for _, v := range []any{Request{V: 1, ID: "1", Op: "run", Workflow: "w", Params: map[string]string{"a": "b"}, At: stampOf(stateEpoch), Wait: true},
+		agentMsg{Op: msgHello, Agent: "x", Holds: []heldRun{{"R", 1}}, Labels: map[string]string{"a": "b"}},
+		agentMsg{Op: msgReport, N: 5, Skip: 2, Items: []agentItem{{Event: &Event{Kind: evTaskFinished, Exit: stateInt(3)}}, {Lines: []LogLine{{Text: "x"}, {Bytes: []byte{0xff}}}}}},
+		agentMsg{Op: msgAssign, Assign: &assignment{Run: "R", Spec: &Workflow{ID: "w", Timeout: Duration(90e9), Tasks: []Task{{ID: "a"}}}}}} {
+		f.Add(protoEncode(v))
+	}
+	f.Add([]byte(`{"at":"9999-12-31T23:59:59-10:00"}`))
+	f.Add([]byte(`{"assign":{"spec":{"timeout":"15251w"}}}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, v := range []any{&Request{}, &agentMsg{}} {
+			if protoDecode(body, v) != nil {
+				continue
+			}
+			text := protoEncode(v)
+			again := reflect.New(reflect.TypeOf(v).Elem()).Interface()
+			if err := protoDecode(text, again); err != nil {
+				t.Fatalf("%s: %v", text, err)
+			}
+			if two := protoEncode(again); !bytes.Equal(text, two) {
+				t.Fatalf("%s comes back as %s", text, two)
+			}
+		}
+		if op, id := peek(body); op+id != "" && !json.Valid(body) {
+			t.Fatalf("%q %q of what is no JSON", op, id)
+		}
+	})
+}

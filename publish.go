@@ -1,0 +1,205 @@
+// publish.go: the two one-way patterns on the principal's port. A SUB peer gets events and output as they happen, by
+// topic prefix; one that is slow loses messages, and is told how many. A PUSH peer's messages are triggers, answered
+// by nothing; while none can be taken it is not read from. May use what principal.go may.
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"time"
+)
+
+const (
+	publishMaxTopics = 64              // subscriptions of one peer
+	publishWait      = 1 * time.Second // between two tries to queue a trigger while nothing can be queued
+)
+
+// subscriber is a SUB peer. Its fields belong to the principal's loop.
+type subscriber struct {
+	conn    wireConn
+	grant   *authGrant
+	topics  []string // prefixes
+	compat  bool     // it came by CDKTR's own port: all of its topics are CDKTR's
+	dropped int      // messages lost since the last one that it took
+}
+
+// runSubscriber reads a SUB peer's subscriptions, a byte 1 and a prefix, or a byte 0 and one to forget, until the
+// connection ends.
+func (p *principal) runSubscriber(conn wireConn, grant *authGrant, compat bool) {
+	if !grant.may(protoVerbOf("events")) {
+		p.turnAway(conn, grant.deny("subscribe"))
+		return
+	}
+	s := &subscriber{conn: conn, grant: grant, compat: compat}
+	defer p.call(func() { delete(p.subscribers, s) })
+	if !p.call(func() { p.subscribers[s] = true }) {
+		return
+	}
+	for {
+		frames, err := conn.Recv()
+		if err != nil {
+			return
+		}
+		if len(frames) != 1 || len(frames[0]) == 0 || frames[0][0] > 1 {
+			conn.Cut(fmt.Errorf("a SUB peer sent something other than a subscription"))
+			return
+		}
+		topic, add := string(frames[0][1:]), frames[0][0] == 1
+		p.call(func() { s.subscribe(topic, add) })
+	}
+}
+
+// turnAway ends a one-way connection that may not be: there is no way to say why, but in the log.
+func (p *principal) turnAway(conn wireConn, why *protoError) {
+	p.cfg.Log.Warn("connection refused", "peer", conn.Peer().String(), "cause", why.Message)
+	conn.Cut(why)
+}
+
+// subscribe notes or forgets a prefix.
+func (s *subscriber) subscribe(topic string, add bool) {
+	for i, t := range s.topics {
+		if t == topic && !add {
+			s.topics = append(s.topics[:i:i], s.topics[i+1:]...)
+			return
+		}
+	}
+	if !add {
+		return
+	}
+	if len(s.topics) >= publishMaxTopics {
+		s.conn.Cut(fmt.Errorf("more than %d subscriptions", publishMaxTopics))
+		return
+	}
+	s.topics = append(s.topics, topic)
+}
+
+// wants says whether one of its prefixes begins the topic, and the workflow is for its eyes.
+func (s *subscriber) wants(workflow, topic string) bool {
+	if s.compat || !s.grant.sees(workflow) {
+		return false
+	}
+	for _, t := range s.topics {
+		if strings.HasPrefix(topic, t) && !compatTopic(t) {
+			return true
+		}
+	}
+	return false
+}
+
+// give sends one message, a JSON object, or counts it as lost. The count goes into the next one that is taken.
+func (s *subscriber) give(topic string, body []byte) {
+	if s.dropped > 0 {
+		body = append(fmt.Appendf(nil, `{"dropped":%d,`, s.dropped), bytes.TrimPrefix(body, []byte("{"))...)
+	}
+	if s.conn.TrySend([]byte(topic), body) {
+		s.dropped = 0
+		return
+	}
+	s.dropped++
+}
+
+// publishEvents tells subscribers of this turn's events: topic event.WORKFLOW.RUN.
+func (p *principal) publishEvents(events []*Event) {
+	if len(p.subscribers) == 0 {
+		return
+	}
+	for _, e := range events {
+		if e.Kind == evVersion {
+			continue
+		}
+		topic := "event." + e.Workflow + "." + e.Run
+		p.publish(e.Workflow, topic, func() []byte { return protoEncode(e) })
+	}
+}
+
+// publishLines tells subscribers of output: topic log.WORKFLOW.RUN.TASK.
+func (p *principal) publishLines(workflow string, lines []LogLine) {
+	if len(p.subscribers) == 0 {
+		return
+	}
+	for i := range lines {
+		l := &lines[i]
+		p.publish(workflow, "log."+workflow+"."+l.Run+"."+l.Task, func() []byte { return protoEncode(logJSONOf(l)) })
+	}
+	p.compatPublish(workflow, lines)
+}
+
+// publish gives a message to those who want its topic; it is encoded for the first of them.
+func (p *principal) publish(workflow, topic string, encode func() []byte) {
+	var body []byte
+	for s := range p.subscribers {
+		if !s.wants(workflow, topic) {
+			continue
+		}
+		if body == nil {
+			body = encode()
+		}
+		s.give(topic, body)
+	}
+}
+
+// runPusher takes the triggers of a PUSH peer, {"workflow":...,"params":...,"key":...} each, until the connection
+// ends. One that cannot be carried out is logged.
+func (p *principal) runPusher(conn wireConn, grant *authGrant) {
+	if !grant.may(protoVerbOf("run")) {
+		p.turnAway(conn, grant.deny("start runs"))
+		return
+	}
+	by, from := peerName(conn.Peer())
+	for {
+		frames, err := conn.Recv()
+		if err != nil {
+			return
+		}
+		_, body, err := protoSplit(frames)
+		if err == nil && p.compatPushed(body, conn.Peer()) {
+			continue
+		}
+		var req Request
+		if err == nil {
+			err = protoDecode(body, &req)
+		}
+		if err == nil && req.Op != "" && req.Op != "run" {
+			err = refuse(codeInvalid, "a PUSH peer may send triggers only, not op %q", req.Op)
+		}
+		if err != nil {
+			p.cfg.Log.Warn("trigger refused", "from", from, "cause", err)
+			continue
+		}
+		for p.push(conn, grant, req, by, from) {
+			timer := time.NewTimer(publishWait)
+			select {
+			case <-timer.C:
+			case <-conn.Done():
+			case <-p.ended:
+			}
+			timer.Stop()
+		}
+	}
+}
+
+// push queues the run that a trigger asks for. True when it should be tried again.
+func (p *principal) push(conn wireConn, grant *authGrant, req Request, by, from string) (again bool) {
+	answer := make(chan *protoError, 1)
+	if !p.call(func() {
+		refused := p.permit(grant, "run", req.Workflow, "")
+		if refused == nil {
+			_, refused = p.trigger(grant, req, by, from)
+		}
+		answer <- refused
+	}) {
+		return false
+	}
+	select {
+	case refused := <-answer:
+		if refused != nil && !refused.Retry {
+			p.cfg.Log.Warn("trigger refused", "workflow", req.Workflow, "from", from, "cause", refused)
+		}
+		return refused != nil && refused.Retry
+	case <-p.ended:
+	case <-conn.Done():
+	}
+	return false
+}

@@ -1,0 +1,245 @@
+// retain.go: what becomes of old output and old runs. Output goes a day's file at a time and history a month's, the oldest
+// first, when they are older than is kept, or when all of them together are larger than is kept; the history of a workflow
+// with many more runs than are kept is cut at its front. The newest file of a workflow stays in any case, and so does the
+// output of runs that are active. One goroutine does it, beside the loop. May use what principal.go may.
+
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	retainEvery = time.Hour       // at the latest
+	retainAgain = 5 * time.Second // between two tries to make room while the disk is full
+	retainLogs  = "logs"
+)
+
+// retainLimits says what is kept. Zero is without a bound.
+type retainLimits struct {
+	Age   time.Duration
+	Runs  int   // of each workflow, in the history; half as many more may be there for a while
+	Bytes int64 // of all output and history
+}
+
+// retain is the goroutine's own, but for wake and full.
+type retain struct {
+	p      *principal
+	limits retainLimits
+	seen   map[string]int64 // history folder -> size of its newest file when its runs were counted
+	wake   chan bool        // holds one: look now; true: the disk is full
+}
+
+// retainFile is one file that may go.
+type retainFile struct {
+	name string
+	last time.Time // nothing in it is newer, to a day
+	size int64
+	keep bool
+}
+
+// kick has the files looked at soon; with full as much is removed as makes a difference. From any goroutine.
+func (r *retain) kick(full bool) {
+	if full {
+		select { // what waits may be for less
+		case <-r.wake:
+		default:
+		}
+	}
+	select {
+	case r.wake <- full:
+	default:
+	}
+}
+
+// runRetain removes what is too old or too much. It wakes once an hour, after a snapshot, and when the disk is full; then
+// again for as long as it is, and something is left to go. It ends with the principal.
+func (r *retain) runRetain() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	full := false
+	for {
+		select {
+		case full = <-r.wake:
+		case <-timer.C:
+		case <-r.p.ended:
+			return
+		}
+		removed := r.sweep(full)
+		full = full && removed > 0 && errors.Is(r.p.store.failing(), syscall.ENOSPC)
+		if full {
+			timer.Reset(retainAgain)
+		} else {
+			timer.Reset(retainEvery)
+		}
+	}
+}
+
+// retainHeld is what the loop says must stay, and for how long.
+type retainHeld struct {
+	days map[string]string        // log folder -> the first day of an active run's output
+	keep map[string]time.Duration // log folder -> log.keep of the workflow
+}
+
+// held asks the loop. False when it is over.
+func (r *retain) held() (retainHeld, bool) {
+	answer := make(chan retainHeld, 1)
+	ok := r.p.call(func() {
+		h := retainHeld{map[string]string{}, map[string]time.Duration{}}
+		for workflow, ids := range r.p.active {
+			for _, id := range ids {
+				if run := r.p.state.Runs[id]; run.LogDay != "" {
+					name := idFolder(workflow)
+					h.days[name] = min(orDefault(h.days[name], run.LogDay), run.LogDay)
+				}
+			}
+		}
+		for id, f := range r.p.files {
+			if f.Spec != nil && f.Spec.LogKeep > 0 {
+				h.keep[idFolder(id)] = time.Duration(f.Spec.LogKeep)
+			}
+		}
+		answer <- h
+	})
+	if !ok {
+		return retainHeld{}, false
+	}
+	select {
+	case h := <-answer:
+		return h, true
+	case <-r.p.ended:
+		return retainHeld{}, false
+	}
+}
+
+// sweep looks at every file, and gives how many bytes were removed. With full, a quarter of what is there is to go.
+func (r *retain) sweep(full bool) (removed int64) {
+	held, ok := r.held()
+	if !ok {
+		return 0
+	}
+	now := r.p.cfg.now()
+	var total int64
+	days := map[time.Time]int64{} // bytes of what may go
+	r.each(held, func(f retainFile, age time.Duration) {
+		if !f.keep && age > 0 && now.Sub(f.last) > age && r.remove(f) {
+			removed += f.size
+			return
+		}
+		if total += f.size; !f.keep {
+			days[f.last] += f.size
+		}
+	})
+	bound := r.limits.Bytes
+	if full && (bound == 0 || bound > total*3/4) {
+		bound = total * 3 / 4
+	}
+	for bound > 0 && total > bound && len(days) > 0 {
+		var oldest time.Time
+		for day := range days {
+			if oldest.IsZero() || day.Before(oldest) {
+				oldest = day
+			}
+		}
+		delete(days, oldest)
+		r.each(held, func(f retainFile, _ time.Duration) {
+			if !f.keep && total > bound && f.last.Equal(oldest) && r.remove(f) {
+				removed, total = removed+f.size, total-f.size
+			}
+		})
+	}
+	r.trim()
+	if removed > 0 {
+		r.p.cfg.Log.Info("removed old output and history", "bytes", removed, "kept", total)
+	}
+	return removed
+}
+
+// remove takes one file away.
+func (r *retain) remove(f retainFile) bool {
+	err := r.p.store.files.root.Remove(f.name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.p.cfg.Log.Warn("remove old file", "cause", err)
+	}
+	return err == nil
+}
+
+// each hands fn every file of output and history, folder by folder, oldest first in each, and how long it is kept. What
+// cannot be read is passed over: it cannot be removed either. It ends early when the principal does.
+func (r *retain) each(held retainHeld, fn func(f retainFile, age time.Duration)) {
+	files := &r.p.store.files
+	for _, kind := range []string{retainLogs, historyFolder} {
+		folders, _ := files.list(kind)
+		for _, folder := range folders {
+			entries, _ := files.list(path.Join(kind, folder.Name()))
+			newest, age := "", r.limits.Age
+			for _, e := range entries {
+				if _, ok := retainLast(e.Name()); ok {
+					newest = e.Name()
+				}
+			}
+			if keep := held.keep[folder.Name()]; keep > 0 && kind == retainLogs {
+				age = keep
+			}
+			for _, e := range entries {
+				select {
+				case <-r.p.ended:
+					return
+				default:
+				}
+				last, ok := retainLast(e.Name())
+				info, err := e.Info()
+				if !ok || err != nil {
+					continue
+				}
+				day := held.days[folder.Name()]
+				keep := e.Name() == newest || kind == retainLogs && day != "" && e.Name() >= day
+				fn(retainFile{name: path.Join(kind, folder.Name(), e.Name()), last: last, size: info.Size(), keep: keep}, age)
+			}
+		}
+	}
+}
+
+// retainLast gives the end of the day or the month that a file is named by.
+func retainLast(name string) (time.Time, bool) {
+	text, ok := strings.CutSuffix(name, logEnding)
+	if day, err := time.Parse(logDayLayout, text); ok && err == nil {
+		return day.AddDate(0, 0, 1), true
+	}
+	month, err := time.Parse("2006-01", text)
+	return month.AddDate(0, 1, 0), ok && err == nil
+}
+
+// trim finds the workflows with half as many runs again as are kept, and has the store cut their history. Only folders
+// that have grown since are read.
+func (r *retain) trim() {
+	if r.limits.Runs <= 0 {
+		return
+	}
+	folders, _ := r.p.store.files.list(historyFolder)
+	var long []string
+	for _, e := range folders {
+		folder := path.Join(historyFolder, e.Name())
+		months, err := r.p.store.historyMonths(folder)
+		if err != nil || len(months) == 0 {
+			continue
+		}
+		info, err := r.p.store.files.root.Stat(path.Join(folder, months[len(months)-1]+logEnding))
+		if err != nil || info.Size() == r.seen[folder] {
+			continue
+		}
+		r.seen[folder] = info.Size()
+		if n := r.limits.Runs; r.p.store.historyLonger(folder, n+n/2) {
+			delete(r.seen, folder)
+			long = append(long, folder)
+		}
+	}
+	if len(long) > 0 {
+		r.p.call(func() { r.p.trims = long }) // the turn's commit does it
+	}
+}

@@ -1,0 +1,374 @@
+// runner.go: one run on an agent: its graph, its tasks and their attempts, from assignment to end. Everything here is
+// done by the agent's loop; the processes themselves live in exec.go. May use what agent.go may.
+
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// agentRun is a run that this agent has.
+type agentRun struct {
+	as      *assignment
+	dag     *dag
+	prog    *dagRun
+	ready   []int            // tasks that may start, waiting for max_active_tasks
+	tries   map[int]*taskTry // tasks that run or wait for their next attempt
+	outputs []taskOutputs    // what each task handed on
+	handed  int              // bytes of them
+	over    int              // tasks that have ended
+	lines   int64            // number of its last line of output
+	dropped int64            // lines that a full spool did not take
+	budget  *procBudget      // what its tasks may write
+	began   time.Time
+	timer   *time.Timer // of the run's own timeout
+	failed  string      // "task load: exit 3", of the first that failed
+
+	stopState  string // set when the run is being stopped: how it will end
+	stopReason string
+	dropIt     bool        // it is no longer ours: end it and say nothing
+	next       *assignment // the same run, given to this agent anew: it begins when this one has ended
+}
+
+// taskOutputs is what a task handed on, and its place in the order in which tasks ended.
+type taskOutputs struct {
+	values map[string]string
+	order  int
+}
+
+// taskTry is a task at work: one attempt, or the wait for the next.
+type taskTry struct {
+	run     *agentRun
+	index   int
+	attempt int
+	proc    *proc       // nil while waiting
+	timer   *time.Timer // nil while running
+	began   time.Time   // of the first attempt
+	output  string      // the file $CDKTR_OUTPUT
+}
+
+// task gives the task as the workflow has it.
+func (t *taskTry) task() *Task { return &t.run.as.Spec.Tasks[t.index] }
+
+// begin takes a run from the principal.
+func (a *agent) begin(as *assignment) {
+	switch before := a.runs[as.Run]; {
+	case as.Spec == nil || before != nil && as.Lease <= before.as.Lease:
+		return // a repeat
+	case before != nil:
+		before.dropIt = true
+		a.stopRun(before, runCancelled, "the run was given out anew", false)
+		if a.runs[as.Run] != nil {
+			before.next = as
+			return
+		}
+	}
+	r := &agentRun{as: as, tries: map[int]*taskTry{}, outputs: make([]taskOutputs, len(as.Spec.Tasks)), lines: as.Lines, began: a.cfg.now()}
+	size := as.Spec.logMaxSize()
+	r.budget = newProcBudget(size, func() {
+		a.call(func() {
+			a.remark(r, nil, fmt.Sprintf("the output of this run is cut here: it is more than log.max_size, %s; what follows is dropped", sizeText(size)))
+		})
+	})
+	a.runs[as.Run] = r
+	a.emit(r, &Event{Kind: evRunStarted})
+	var err error
+	if r.dag, err = dagBuild(as.Spec.Tasks); err != nil {
+		a.finishRun(r, runFailed, err.Error())
+		return
+	}
+	done := map[string]string{}
+	for _, t := range as.Done {
+		done[t.Task] = t.State
+		for i := range as.Spec.Tasks {
+			if as.Spec.Tasks[i].ID == t.Task {
+				r.outputs[i] = taskOutputs{t.Outputs, -1}
+			}
+		}
+	}
+	if limit := time.Duration(as.Spec.Timeout); limit > 0 {
+		r.timer = time.AfterFunc(limit, func() {
+			a.call(func() { a.stopRun(r, runFailed, "timed out after "+as.Spec.Timeout.String(), false) })
+		})
+	}
+	prog, ready, skipped := r.dag.begin(done)
+	r.prog = prog
+	a.goOn(r, ready, skipped)
+}
+
+// goOn starts what has become ready, notes what is skipped, and ends the run when nothing is left.
+func (a *agent) goOn(r *agentRun, ready []int, skipped []dagSkip) {
+	for _, s := range skipped {
+		a.emit(r, &Event{Kind: evTaskFinished, Task: r.as.Spec.Tasks[s.Task].ID, State: taskSkipped, Reason: s.Reason})
+	}
+	r.ready = append(r.ready, ready...)
+	for len(r.ready) > 0 && r.stopState == "" && (r.as.Spec.MaxActiveTasks == 0 || len(r.tries) < r.as.Spec.MaxActiveTasks) {
+		i := r.ready[0]
+		r.ready = r.ready[1:]
+		t := &taskTry{run: r, index: i, began: a.cfg.now()}
+		r.tries[i] = t
+		a.startTask(t)
+	}
+	switch {
+	case len(r.tries) > 0 || a.runs[r.as.Run] != r: // a task that ended at once may have ended the run
+	case r.stopState != "":
+		a.finishRun(r, r.stopState, r.stopReason)
+	case r.prog.finished():
+		state, _ := r.prog.outcome()
+		a.finishRun(r, state, r.failed)
+	}
+}
+
+// startTask begins the next attempt of a task. That it begins is on disk before it does: after a crash nobody takes a
+// task that may have run for one that has not.
+func (a *agent) startTask(t *taskTry) {
+	t.attempt++
+	t.timer = nil
+	a.emit(t.run, &Event{Kind: evTaskStarted, Task: t.task().ID, Attempt: t.attempt})
+	spec, err := a.procSpecOf(t)
+	if err == nil {
+		t.proc, err = a.procs.start(spec)
+	}
+	if err != nil {
+		a.taskEnded(t, procResult{Exit: 127, Reason: err.Error()}, nil)
+		return
+	}
+	proc := t.proc
+	a.workers.Go(func() {
+		<-proc.done()
+		outputs, err := outputsRead(t.output)
+		a.call(func() {
+			res := proc.result()
+			if err == nil {
+				err = t.run.mayHandOn(outputs)
+			}
+			if err != nil && res.Reason == "" {
+				res.Reason = err.Error()
+			}
+			a.taskEnded(t, res, outputs)
+		})
+	})
+}
+
+// mayHandOn says no to outputs that make those of the whole run too many: a run must fit into a message.
+func (r *agentRun) mayHandOn(outputs map[string]string) error {
+	for k, v := range outputs {
+		r.handed += len(k) + len(v)
+	}
+	if r.handed > outputsRunMax {
+		return fmt.Errorf("outputs of this run are more than %d KiB in all: write large data to a file and hand on its name", outputsRunMax>>10)
+	}
+	return nil
+}
+
+// taskEnded looks at an attempt that is over: the task is done, or tried again later.
+func (a *agent) taskEnded(t *taskTry, res procResult, outputs map[string]string) {
+	r, task := t.run, t.task()
+	t.proc = nil
+	e := &Event{Kind: evTaskFinished, Task: task.ID, Attempt: t.attempt, Reason: res.Reason, Exit: &res.Exit, Outputs: outputs}
+	switch {
+	case res.Reason == "":
+		e.State = taskSucceeded
+	case r.stopState == runCancelled:
+		e.State, e.Reason = taskCancelled, r.stopReason
+	case r.stopState == runCrashed:
+		e.State, e.Reason = taskCrashed, r.stopReason
+	case r.stopState == "" && t.attempt <= task.Retries:
+		a.retryLater(t, res)
+		return
+	default:
+		e.State = taskFailed
+	}
+	if e.State != taskSucceeded {
+		e.Outputs = nil
+	}
+	a.endTask(t, e)
+}
+
+// retryLater waits for the next attempt: retry_delay, doubled each time up to retry_max_delay, give or take a fifth.
+func (a *agent) retryLater(t *taskTry, res procResult) {
+	task := t.task()
+	delay, most := time.Duration(task.RetryDelay), time.Duration(task.RetryMaxDelay)
+	for n := 1; n < t.attempt && (most == 0 || delay < most) && delay < 24*time.Hour; n++ {
+		delay *= 2
+	}
+	if most > 0 {
+		delay = min(delay, most)
+	}
+	delay += time.Duration((rand.Float64()*0.4 - 0.2) * float64(delay))
+	a.emit(t.run, &Event{Kind: evTaskRetrying, Task: task.ID, Attempt: t.attempt, Exit: &res.Exit,
+		Reason: fmt.Sprintf("%s; attempt %d of %d in %s", res.Reason, t.attempt+1, task.Retries+1, delay.Round(10*time.Millisecond))})
+	t.timer = time.AfterFunc(delay, func() {
+		a.call(func() {
+			if t.run.tries[t.index] == t && t.timer != nil {
+				a.startTask(t)
+			}
+		})
+	})
+}
+
+// endTask reports a task that is over, and goes on with what comes after it.
+func (a *agent) endTask(t *taskTry, e *Event) {
+	r := t.run
+	e.Seconds = roundSeconds(a.cfg.now().Sub(t.began))
+	if e.State == taskFailed && r.failed == "" {
+		r.failed = "task " + e.Task + ": " + e.Reason
+	}
+	r.over++
+	r.outputs[t.index] = taskOutputs{e.Outputs, r.over}
+	delete(r.tries, t.index)
+	a.emit(r, e)
+	ready, skipped, err := r.prog.end(t.index, e.State)
+	if err != nil {
+		a.cfg.Log.Error("internal error", "run", r.as.Run, "cause", err)
+	}
+	a.goOn(r, ready, skipped)
+}
+
+// stopRun ends a run before its time, in the given state: its tasks are stopped, no more are started. force kills.
+func (a *agent) stopRun(r *agentRun, state, reason string, force bool) {
+	if r.stopState == "" {
+		r.stopState, r.stopReason = state, reason
+	}
+	if next := r.next; next != nil { // it ends before it began
+		r.next = nil
+		a.finishRun(&agentRun{as: next, lines: next.Lines, began: a.cfg.now()}, state, reason)
+	}
+	r.ready = nil
+	for _, i := range r.dagOrder() {
+		t := r.tries[i]
+		switch {
+		case t == nil:
+		case t.proc != nil && force:
+			t.proc.kill(reason)
+		case t.proc != nil:
+			t.proc.stop(reason)
+		case t.timer != nil:
+			t.timer.Stop()
+			t.timer = nil
+			a.taskEnded(t, procResult{Reason: reason, Exit: -1}, nil)
+		}
+	}
+	if a.runs[r.as.Run] == r && len(r.tries) == 0 {
+		a.finishRun(r, r.stopState, r.stopReason)
+	}
+}
+
+// dagOrder gives the tasks in order; none when the graph was never built.
+func (r *agentRun) dagOrder() []int {
+	if r.dag == nil {
+		return nil
+	}
+	return r.dag.order()
+}
+
+// finishRun reports the end of a run and forgets it.
+func (a *agent) finishRun(r *agentRun, state, reason string) {
+	if r.timer != nil {
+		r.timer.Stop()
+	}
+	if r.budget != nil {
+		if lines, bytes := r.budget.dropped(); lines > 0 {
+			a.remark(r, nil, fmt.Sprintf("%d lines of output, %d bytes, were dropped: more than log.max_size", lines, bytes))
+		}
+	}
+	if r.dropped > 0 {
+		a.remark(r, nil, fmt.Sprintf("%d lines of output were dropped: the principal was away and the spool was full", r.dropped))
+	}
+	n := a.emit(r, &Event{Kind: evRunFinished, State: state, Reason: reason, Seconds: roundSeconds(a.cfg.now().Sub(r.began))})
+	if a.runs[r.as.Run] == r {
+		delete(a.runs, r.as.Run)
+	}
+	if !r.dropIt {
+		a.ends[r.as.Run] = heldEnd{r.as.Lease, n}
+	}
+	if r.next != nil {
+		a.begin(r.next)
+	}
+}
+
+// remark puts a line of our own into the output of a run: about the attempt t, or nil for the run.
+func (a *agent) remark(r *agentRun, t *taskTry, text string) {
+	if r.dropIt {
+		return
+	}
+	r.lines++
+	line := LogLine{Time: stampOf(a.cfg.now()), Run: r.as.Run, N: r.lines, Stream: "c", Text: "[cdktr: " + text + "]"}
+	if t != nil {
+		line.Task, line.Attempt = t.task().ID, t.attempt
+	}
+	a.lines = append(a.lines, line)
+}
+
+// emit reports an event of a run, behind the output that came before it.
+func (a *agent) emit(r *agentRun, e *Event) uint64 {
+	if r.dropIt {
+		return 0
+	}
+	a.spoolLines()
+	e.Time, e.Run, e.Lease = stampOf(a.cfg.now()), r.as.Run, r.as.Lease
+	n, _ := a.report(&agentItem{Event: e})
+	return n
+}
+
+// cancel stops a run because the principal says so.
+func (a *agent) cancel(m *agentMsg) {
+	if m.Drop {
+		delete(a.ends, m.Run)
+	}
+	r := a.runs[m.Run]
+	if r == nil {
+		return
+	}
+	if m.Drop {
+		r.dropIt, r.next = true, nil
+	}
+	a.stopRun(r, runCancelled, m.Reason, m.Force)
+}
+
+// stopRuns stops every run.
+func (a *agent) stopRuns(reason string) {
+	for _, id := range sortedKeys(a.runs) {
+		a.stopRun(a.runs[id], runCrashed, reason, false)
+	}
+}
+
+// killRuns stops every run with KILL.
+func (a *agent) killRuns() {
+	for _, id := range sortedKeys(a.runs) {
+		a.stopRun(a.runs[id], runCrashed, "agent "+a.cfg.Name+" was stopped", true)
+	}
+}
+
+// roundSeconds cuts a duration to milliseconds, as seconds.
+func roundSeconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }
+
+// procSpecOf says which process an attempt is: its arguments, environment and folder.
+func (a *agent) procSpecOf(t *taskTry) (procSpec, error) {
+	r, task := t.run, t.task()
+	dir := filepath.Join(a.cfg.StateDir, "out")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return procSpec{}, fmt.Errorf("make folder for outputs: %w", err)
+	}
+	t.output = filepath.Join(dir, r.as.Run+"."+strconv.Itoa(t.index)+"."+strconv.Itoa(t.attempt))
+	values, warnings, err := taskValuesOf(a.cfg.Environ, r.as, r.dag, t.index, t.attempt, r.outputs, t.output)
+	if err != nil {
+		return procSpec{}, err
+	}
+	for _, w := range warnings {
+		a.remark(r, t, w)
+	}
+	return procSpec{Argv: values.argv, Env: values.env, Dir: values.dir, Timeout: time.Duration(task.Timeout), Grace: a.cfg.Grace, Budget: r.budget,
+		Cookie: a.cfg.StateDir + "|" + r.as.Run + "|" + task.ID + "|" + strconv.Itoa(t.attempt),
+		Output: func(l procLine) {
+			select {
+			case a.in <- agentIn{try: t, line: l}:
+			case <-a.ended:
+			}
+		}}, nil
+}

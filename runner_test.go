@@ -1,0 +1,315 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// runnerWait is far longer than anything here takes: a test that waits for so long has failed.
+const runnerWait = 60 * time.Second
+
+// runnerHost is a principal and an agent in this process that run real tasks.
+func runnerHost(t *testing.T, log *principalLog, workflows ...*Workflow) *host {
+	t.Helper()
+	logger := slog.New(slog.NewTextHandler(log, nil))
+	p, err := principalOpen(principalConfig{StateDir: t.TempDir(), NoSync: true, NoScheduler: true, Zone: time.UTC, Log: logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.setFiles(principalFiles(workflows...), nil)
+	h := newHost(p)
+	cfg := agentConfig{Name: "x", Capacity: 2, StateDir: t.TempDir(), Fresh: true, Grace: 200 * time.Millisecond, Environ: []string{"PATH=/usr/local/bin:/usr/bin:/bin"}, Log: logger}
+	if err := h.startAgent(context.Background(), cfg, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.stop(); err != nil {
+			t.Error(err)
+		}
+		if text := log.String(); strings.Contains(text, "internal error") || strings.Contains(text, "does not fit") {
+			t.Errorf("logged:\n%s", text)
+		}
+	})
+	return h
+}
+
+// runnerFollow runs a workflow and gives its end, and its output as task|stream|text. each is called with every reply.
+func runnerFollow(t *testing.T, h *host, req Request, each func(*client, *Reply)) (*Run, []string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), runnerWait)
+	defer cancel()
+	c := &client{conn: h.connect(), endpoint: "here"}
+	defer c.close()
+	req.Op, req.Follow = "run", true
+	var run *Run
+	var lines []string
+	if err := c.stream(ctx, req, func(r *Reply) error {
+		if r.Line != nil {
+			lines = append(lines, r.Line.Task+"|"+r.Line.Stream+"|"+string(r.Line.raw()))
+		}
+		if len(r.Runs) > 0 {
+			run = r.Runs[0]
+		}
+		if each != nil {
+			each(c, r)
+		}
+		return nil
+	}); err != nil || run == nil {
+		t.Fatalf("run %s: %v", req.Workflow, err)
+	}
+	return run, lines
+}
+
+// runnerStates gives the tasks of a run in short.
+func runnerStates(r *Run) string {
+	var parts []string
+	for _, task := range r.Tasks {
+		text := task.Task + " " + task.State
+		if task.Reason != "" {
+			text += " (" + task.Reason + ")"
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func TestRunnerValues(t *testing.T) {
+	w := &Workflow{ID: "w", Params: map[string]Param{"day": {Required: true}}, Env: map[string]string{"WHO": "${params.day}"}, Tasks: []Task{
+		{ID: "a", Run: `echo "rows=42" >> "$CDKTR_OUTPUT"; echo "k=a" >> "$CDKTR_OUTPUT"; echo "$WHO $PARAM_DAY $CDKTR_TASK_ID $CDKTR_ATTEMPT"`},
+		{ID: "b", Run: `echo k=b > "$CDKTR_OUTPUT"; echo err >&2`, Depends: []string{"a"}},
+		{ID: "c", Run: `echo k=c > "$CDKTR_OUTPUT"`, Depends: []string{"a"}},
+		{ID: "d", Cmd: "echo", Args: []string{"${tasks.a.outputs.rows}", "${run.id}"}, Depends: []string{"b", "c"}},
+		{ID: "e", Run: `echo "$rows $k"`, Depends: []string{"b", "c"}}}}
+	h := runnerHost(t, &principalLog{}, w)
+	r, lines := runnerFollow(t, h, Request{Workflow: "w", Params: map[string]string{"day": "monday"}}, nil)
+	if r.State != runSucceeded || r.Reason != "" || r.Agent != "x" || r.Seconds <= 0 {
+		t.Errorf("%+v", r)
+	}
+	for _, want := range []string{"a|o|monday monday a 1", "b|e|err", "d|o|42 " + r.ID} {
+		if !slices.Contains(lines, want) {
+			t.Errorf("there is no %q in %q", want, lines)
+		}
+	}
+	winner, warned := "", ""
+	for _, line := range lines {
+		if text, ok := strings.CutPrefix(line, "e|o|42 "); ok {
+			winner = text
+		}
+		if strings.HasPrefix(line, "e|c|") {
+			warned = line
+		}
+	}
+	if winner == "" || warned != "e|c|[cdktr: both b and c hand on k: "+winner+" ended later and wins]" {
+		t.Errorf("k is %q, and the warning %q", winner, warned)
+	}
+	if out := r.task("a").Outputs; out["rows"] != "42" || out["k"] != "a" {
+		t.Errorf("outputs %v", out)
+	}
+}
+
+func TestRunnerOutcomes(t *testing.T) {
+	log := &principalLog{}
+	workflows := []*Workflow{
+		{ID: "fails", Tasks: []Task{{ID: "a", Run: "exit 3"}, {ID: "b", Run: "true", Depends: []string{"a"}}, {ID: "c", Run: "true", Depends: []string{"b"}}, {ID: "d", Run: "true", Depends: []string{"a"}, When: whenFailure},
+			{ID: "e", Run: "true", Depends: []string{"c"}, When: whenAlways}, {ID: "f", Run: "true"}}},
+		{ID: "retried", Tasks: []Task{{ID: "a", Run: `test "$CDKTR_ATTEMPT" = 3`, Retries: 2, RetryDelay: Duration(time.Millisecond)}}},
+		{ID: "exhausted", Tasks: []Task{{ID: "a", Run: `exit $CDKTR_ATTEMPT`, Retries: 1, RetryDelay: Duration(time.Millisecond)}}},
+		{ID: "task timeout", Tasks: []Task{{ID: "a", Run: "exec sleep 300", Timeout: Duration(100 * time.Millisecond)}}},
+		{ID: "run timeout", Timeout: Duration(300 * time.Millisecond), Tasks: []Task{{ID: "a", Run: "exec sleep 300"}, {ID: "b", Run: "true", Depends: []string{"a"}}}},
+		{ID: "bad outputs", Tasks: []Task{{ID: "a", Run: `echo what > "$CDKTR_OUTPUT"`}}},
+		{ID: "no program", Tasks: []Task{{ID: "a", Cmd: "/no/such/program"}}},
+		{ID: "no value", Tasks: []Task{{ID: "a", Run: "true"}, {ID: "b", Run: "true", Env: map[string]string{"X": "${tasks.a.outputs.none}"}, Depends: []string{"a"}}}},
+		{ID: "killed", Tasks: []Task{{ID: "a", Run: "kill -9 $$"}}},
+		{ID: "whole again", Retries: 1, Tasks: []Task{{ID: "a", Run: "echo once"}, {ID: "b", Run: `test -n "$AGAIN"`, Depends: []string{"a"}}}},
+	}
+	h := runnerHost(t, log, workflows...)
+	for id, want := range map[string]string{
+		"fails":        "failed (task a: exit 3): a failed (exit 3), b skipped (a failed), c skipped (b was skipped), d succeeded, e succeeded, f succeeded",
+		"retried":      "succeeded (): a succeeded",
+		"exhausted":    "failed (task a: exit 2): a failed (exit 2)",
+		"task timeout": "failed (task a: timed out after 100ms): a failed (timed out after 100ms)",
+		"run timeout":  "failed (timed out after 300ms): a failed (timed out after 300ms), b skipped (a failed)",
+		"bad outputs":  `failed (task a: $CDKTR_OUTPUT:1: want KEY=value, not "what"): a failed ($CDKTR_OUTPUT:1: want KEY=value, not "what")`,
+		"no value":     "failed (task b: env X: ${tasks.a.outputs.none} has no value): a succeeded, b failed (env X: ${tasks.a.outputs.none} has no value)",
+		"killed":       "failed (task a: signal SIGKILL): a failed (signal SIGKILL)",
+		"whole again":  "failed (task b: exit 1): a succeeded, b failed (exit 1)",
+	} {
+		r, lines := runnerFollow(t, h, Request{Workflow: id}, nil)
+		if got := fmt.Sprintf("%s (%s): %s", r.State, r.Reason, runnerStates(r)); got != want {
+			t.Errorf("%s:\n%s\nwant\n%s", id, got, want)
+		}
+		switch {
+		case id == "retried" && r.Tasks[0].Attempts != 3:
+			t.Errorf("%d attempts", r.Tasks[0].Attempts)
+		case id == "whole again" && (r.Attempt != 2 || len(lines) != 1):
+			t.Errorf("attempt %d, output %q", r.Attempt, lines)
+		}
+	}
+	if r, _ := runnerFollow(t, h, Request{Workflow: "no program"}, nil); r.State != runFailed || r.Tasks[0].Exit == nil || *r.Tasks[0].Exit != 127 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Never more tasks at once than the workflow says, and they start in the order of the file.
+func TestRunnerMaxActive(t *testing.T) {
+	w := &Workflow{ID: "w", MaxActiveTasks: 2}
+	for i := range 6 {
+		w.Tasks = append(w.Tasks, Task{ID: fmt.Sprint("t", i), Run: "sleep 0.1"})
+	}
+	h := runnerHost(t, &principalLog{}, w)
+	runnerFollow(t, h, Request{Workflow: "w"}, nil)
+	active, order := 0, ""
+	if _, err := h.p.store.readEvents(1, 1000, func(e *Event) bool {
+		switch e.Kind {
+		case evTaskStarted:
+			active++
+			order += e.Task
+		case evTaskFinished:
+			active--
+		}
+		if active > 2 {
+			t.Errorf("%d tasks at once", active)
+		}
+		return true
+	}); err != nil || order != "t0t1t2t3t4t5" {
+		t.Errorf("order %s, %v", order, err)
+	}
+}
+
+// A run is cancelled while one task is at work, one waits for its next attempt, and one for both.
+func TestRunnerCancel(t *testing.T) {
+	w := &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done"}, {ID: "b", Run: "exit 1", Retries: 3, RetryDelay: Duration(time.Hour)}, {ID: "c", Run: "true", Depends: []string{"a", "b"}}}}
+	h := runnerHost(t, &principalLog{}, w)
+	seen := map[string]bool{}
+	asked := false
+	id := ""
+	r, lines := runnerFollow(t, h, Request{Workflow: "w"}, func(c *client, r *Reply) {
+		if r.Run != "" {
+			id = r.Run
+		}
+		if r.Line != nil && r.Line.Text == "up" {
+			seen["up"] = true
+		}
+		for _, task := range r.Tasks {
+			seen[task.Task+task.State] = true
+		}
+		if seen["up"] && seen["b"+taskRetrying] && !asked {
+			asked = true
+			if err := c.send(Request{Op: "cancel", Run: id}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if r.State != runCancelled || !strings.HasPrefix(r.Reason, "cancelled by ") || stateTask(r, "a") != taskCancelled || stateTask(r, "b") != taskCancelled || stateTask(r, "c") != taskSkipped && stateTask(r, "c") != taskCancelled {
+		t.Errorf("%s (%s): %s", r.State, r.Reason, runnerStates(r))
+	}
+	if !slices.Contains(lines, "a|o|bye") {
+		t.Errorf("output: %q", lines)
+	}
+}
+
+// The same run is given to the agent anew while it still stops the earlier one: the new one begins when that is gone.
+func TestRunnerGivenAnew(t *testing.T) {
+	agentEnd, ours := wirePipe()
+	conns := make(chan wireConn, 1)
+	conns <- agentEnd
+	log := &principalLog{}
+	a, err := agentOpen(agentConfig{Name: "x", Capacity: 2, StateDir: t.TempDir(), Fresh: true, Grace: time.Second, Environ: []string{"PATH=/usr/bin:/bin"}, Log: slog.New(slog.NewTextHandler(log, nil)),
+		Dial: func(ctx context.Context) (wireConn, error) {
+			select {
+			case c := <-conns:
+				return c, nil
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- a.runAgent(ctx, nil) }()
+	said := make(chan string, 1000)
+	go func() { // ends with the connection
+		defer close(said)
+		for {
+			frames, err := ours.Recv()
+			var m agentMsg
+			if err != nil || json.Unmarshal(frames[len(frames)-1], &m) != nil {
+				return
+			}
+			switch m.Op {
+			case msgHello:
+				ours.Send(protoEncode(agentMsg{Op: msgWelcome}))
+			case msgHeartbeat:
+				ours.Send(protoEncode(agentMsg{Op: msgHeartbeat}))
+			case msgReport:
+				ours.Send(protoEncode(agentMsg{Op: msgAck, N: m.N - 1 + uint64(len(m.Items))}))
+			}
+			for _, item := range m.Items {
+				if item.Event != nil {
+					said <- fmt.Sprintf("%d %s %s", item.Event.Lease, item.Event.Kind, item.Event.State)
+				}
+				for _, l := range item.Lines {
+					said <- fmt.Sprintf("%d output %s", item.Lease, l.Text)
+				}
+			}
+		}
+	}()
+	until := func(want string) (before []string) {
+		t.Helper()
+		late := time.After(runnerWait)
+		for {
+			select {
+			case text, ok := <-said:
+				if text == want {
+					return before
+				}
+				if !ok {
+					t.Fatalf("no %q after %q", want, before)
+				}
+				before = append(before, text)
+			case <-late:
+				t.Fatalf("no %q after %q; logged:\n%s", want, before, log)
+			}
+		}
+	}
+	give := func(lease int, script string) {
+		ours.Send(protoEncode(agentMsg{Op: msgAssign, Assign: &assignment{Run: "R1", Lease: lease, Attempt: lease, Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: script}}}}}))
+	}
+	give(1, "trap '' TERM; echo up; while :; do echo x; sleep 0.05; done")
+	until("1 output up")
+	ours.Send(protoEncode(agentMsg{Op: msgCancel, Run: "R1", Drop: true, Reason: "not yours"}))
+	give(2, "echo second")
+	for _, text := range until("2 run.finished succeeded") {
+		if strings.HasPrefix(text, "1 run.finished") || strings.HasPrefix(text, "1 task.finished") {
+			t.Errorf("of the run that was dropped it says %q", text)
+		}
+	}
+	// And once more, cancelled before it can begin.
+	give(3, "trap '' TERM; echo up; while :; do sleep 0.05; done")
+	until("3 output up")
+	give(4, "echo fourth")
+	ours.Send(protoEncode(agentMsg{Op: msgCancel, Run: "R1", Reason: "enough"}))
+	for _, text := range until("4 run.finished cancelled") {
+		if strings.Contains(text, "fourth") {
+			t.Errorf("it began: %q", text)
+		}
+	}
+	stop()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(runnerWait):
+		t.Fatal("the agent does not end")
+	}
+	ours.Close()
+}

@@ -1,0 +1,348 @@
+// sched.go: when workflows fire. sched keeps the next tick of every schedule in a heap, so that the principal sets one
+// timer for the first of them and nothing polls; schedDecide says whether a tick becomes a run, and why; schedMissed
+// finds the ticks that fell into a time when nobody looked. No goroutine and no clock of its own: the principal's loop
+// owns a sched and passes the time in. May use cron.go and model.go.
+
+package main
+
+import (
+	"container/heap"
+	"fmt"
+	"hash/fnv"
+	"strings"
+	"time"
+)
+
+const (
+	schedMaxMissed = 1000            // ticks that one catch-up looks at; more are counted, not listed
+	schedMaxCount  = 100_000         // ticks that are counted one by one
+	schedLate      = 1 * time.Minute // a tick found later than this was missed, not merely late
+)
+
+// sched is the heap of coming ticks. The zero value is not ready: use schedNew.
+type sched struct {
+	zone    *time.Location // of workflows that name none
+	entries map[string]*schedEntry
+	heap    schedHeap
+}
+
+// schedEntry is one workflow with a schedule.
+type schedEntry struct {
+	spec   *Workflow
+	exprs  []*cronExpr
+	zone   *time.Location
+	jitter time.Duration // fixed, from the id
+	tick   time.Time     // the next tick, as the schedule says it
+	at     time.Time     // when it is due: tick and jitter
+	index  int           // in the heap; -1 when no tick is to come
+}
+
+// schedTick is a tick that has come due.
+type schedTick struct {
+	spec *Workflow
+	tick time.Time
+}
+
+// schedNew makes an empty schedule; zone is that of workflows that name none.
+func schedNew(zone *time.Location) *sched {
+	return &sched{zone: zone, entries: map[string]*schedEntry{}}
+}
+
+// schedSignature names what a schedule says: as long as it is the same, ticks that were missed count as missed.
+func schedSignature(w *Workflow) string {
+	return strings.TrimSpace(strings.Join(w.Schedule, " | ") + " " + w.Timezone)
+}
+
+// schedEntryOf reads the schedule of a workflow that was validated before.
+func (s *sched) schedEntryOf(w *Workflow) (*schedEntry, error) {
+	e := &schedEntry{spec: w, zone: s.zone, index: -1}
+	if w.Timezone != "" {
+		zone, err := time.LoadLocation(w.Timezone)
+		if err != nil {
+			return nil, fmt.Errorf("workflow %s: load timezone: %w", w.ID, err)
+		}
+		e.zone = zone
+	}
+	for _, text := range w.Schedule {
+		expr, err := cronParse(text, w.ID)
+		if err != nil {
+			return nil, fmt.Errorf("workflow %s: schedule: %w", w.ID, err)
+		}
+		e.exprs = append(e.exprs, expr)
+	}
+	if w.Jitter > 0 {
+		h := fnv.New64a()
+		h.Write([]byte(w.ID))
+		e.jitter = time.Duration(h.Sum64() % uint64(w.Jitter))
+	}
+	return e, nil
+}
+
+// next gives the first tick strictly after t that lies within the workflow's start and end.
+func (e *schedEntry) next(t time.Time) (time.Time, bool) {
+	if start := e.spec.StartTime.Time; !start.IsZero() && t.Before(start) {
+		t = start.Add(-time.Nanosecond) // a start that is itself a tick counts
+	}
+	var first time.Time
+	for _, expr := range e.exprs {
+		if at, ok := expr.next(t, e.zone); ok && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	if end := e.spec.EndTime.Time; first.IsZero() || !end.IsZero() && first.After(end) {
+		return time.Time{}, false
+	}
+	return first, true
+}
+
+// reboot says whether the workflow fires when the principal starts.
+func (e *schedEntry) reboot() bool {
+	for _, expr := range e.exprs {
+		if expr.isReboot() {
+			return true
+		}
+	}
+	return false
+}
+
+// set puts a workflow in, or its new version in place of the old one; ticks after `after` are to come.
+func (s *sched) set(w *Workflow, after time.Time) (*schedEntry, error) {
+	s.remove(w.ID)
+	if len(w.Schedule) == 0 {
+		return nil, nil
+	}
+	e, err := s.schedEntryOf(w)
+	if err != nil {
+		return nil, err
+	}
+	s.entries[w.ID] = e
+	s.advance(e, after)
+	return e, nil
+}
+
+// pending gives the tick that a workflow waits for: in the past when its jitter is not over.
+func (s *sched) pending(id string) (tick time.Time, ok bool) {
+	e := s.entries[id]
+	if e == nil || e.index < 0 {
+		return time.Time{}, false
+	}
+	return e.tick, true
+}
+
+// remove takes a workflow out; one that is not there is fine.
+func (s *sched) remove(id string) {
+	if e := s.entries[id]; e != nil {
+		if e.index >= 0 {
+			heap.Remove(&s.heap, e.index)
+		}
+		delete(s.entries, id)
+	}
+}
+
+// advance moves an entry to its first tick after t, into or out of the heap.
+func (s *sched) advance(e *schedEntry, t time.Time) {
+	tick, ok := e.next(t)
+	e.tick, e.at = tick, tick.Add(e.jitter)
+	switch {
+	case !ok && e.index >= 0:
+		heap.Remove(&s.heap, e.index)
+	case ok && e.index >= 0:
+		heap.Fix(&s.heap, e.index)
+	case ok:
+		heap.Push(&s.heap, e)
+	}
+}
+
+// due gives the ticks that are due at now, and moves their workflows on. Of a workflow that is late by more than
+// schedLate only the entry's first tick is given here: the caller finds the others with schedMissed.
+func (s *sched) due(now time.Time) []schedTick {
+	var ticks []schedTick
+	for len(s.heap) > 0 && !s.heap[0].at.After(now) {
+		e := s.heap[0]
+		ticks = append(ticks, schedTick{e.spec, e.tick})
+		from := e.tick
+		if now.Sub(e.at) > schedLate {
+			from = now.Add(-e.jitter)
+		}
+		s.advance(e, from)
+	}
+	return ticks
+}
+
+// next gives when the first tick is due; false when none is to come.
+func (s *sched) next() (time.Time, bool) {
+	if len(s.heap) == 0 {
+		return time.Time{}, false
+	}
+	return s.heap[0].at, true
+}
+
+// nextOf gives the next tick of one workflow, jitter included.
+func (s *sched) nextOf(id string) (time.Time, bool) {
+	e := s.entries[id]
+	if e == nil || e.index < 0 {
+		return time.Time{}, false
+	}
+	return e.at, true
+}
+
+// coming lists the next n ticks of one workflow after t, jitter included.
+func (s *sched) coming(id string, t time.Time, n int) []time.Time {
+	e := s.entries[id]
+	if e == nil {
+		return nil
+	}
+	var list []time.Time
+	for len(list) < n {
+		tick, ok := e.next(t)
+		if !ok {
+			break
+		}
+		list = append(list, tick.Add(e.jitter))
+		t = tick
+	}
+	return list
+}
+
+// comingOfAll lists the next n ticks of all workflows that are wanted together, as Fires in order, jitter included.
+func (s *sched) comingOfAll(t time.Time, n int, wanted func(workflow string) bool) []Fire {
+	var ahead schedHeap
+	for _, id := range sortedKeys(s.entries) {
+		if !wanted(id) {
+			continue
+		}
+		e := *s.entries[id] // a copy: the heap of the schedule itself is not touched
+		if tick, ok := e.next(t); ok {
+			e.tick, e.at, e.index = tick, tick.Add(e.jitter), len(ahead)
+			ahead = append(ahead, &e)
+		}
+	}
+	heap.Init(&ahead)
+	fires := []Fire{}
+	for len(fires) < n && len(ahead) > 0 {
+		e := ahead[0]
+		fires = append(fires, Fire{Workflow: e.spec.ID, At: stampOf(e.at)})
+		tick, ok := e.next(e.tick)
+		if !ok {
+			heap.Pop(&ahead)
+			continue
+		}
+		e.tick, e.at = tick, tick.Add(e.jitter)
+		heap.Fix(&ahead, 0)
+	}
+	return fires
+}
+
+// missed lists the ticks in (from, to], the newest schedMaxMissed of them, and how many there were in all. After
+// schedMaxCount of them it counts no more: it leaps to the last ones, and the total is "at least".
+func (e *schedEntry) missed(from, to time.Time) (ticks []time.Time, total int) {
+	first, leapt := from, false
+	for {
+		tick, ok := e.next(from)
+		if !ok || tick.Add(e.jitter).After(to) {
+			return ticks[max(0, len(ticks)-schedMaxMissed):], total
+		}
+		total++
+		ticks = append(ticks, tick)
+		if len(ticks) > 2*schedMaxMissed {
+			ticks = append([]time.Time(nil), ticks[len(ticks)-schedMaxMissed:]...)
+		}
+		from = tick
+		if total == schedMaxCount && !leapt {
+			leapt = true
+			usual := tick.Sub(first) / schedMaxCount
+			if last := to.Add(-4 * schedMaxMissed * usual); last.After(from) {
+				from, ticks = last, nil
+			}
+		}
+	}
+}
+
+// schedVerdict is what becomes of one tick.
+type schedVerdict struct {
+	tick   time.Time
+	fire   bool
+	reason string // why not, or in whose place
+	missed int    // how many earlier ticks it speaks for
+}
+
+// schedCatchup applies a workflow's catch-up policy to its missed ticks (oldest first): which of them run after all.
+// The ticks that do not are told of by one verdict, the newest of them. paused says who paused the schedule: then none.
+func schedCatchup(w *Workflow, ticks []time.Time, total int, now time.Time, cause, paused string) []schedVerdict {
+	if len(ticks) == 0 {
+		return nil
+	}
+	keep := 0 // ticks[:keep] do not run
+	switch w.Catchup {
+	case catchupOnce:
+		keep = len(ticks) - 1
+	case catchupAll:
+	default:
+		keep = len(ticks)
+	}
+	reason := fmt.Sprintf("missed: %s (catchup: %s)", cause, orDefault(w.Catchup, catchupSkip))
+	if window := time.Duration(w.CatchupWindow); window > 0 {
+		for keep < len(ticks) && now.Sub(ticks[keep]) > window {
+			keep++
+			reason = fmt.Sprintf("missed: %s, and longer ago than catchup_window %s", cause, w.CatchupWindow)
+		}
+	}
+	if paused != "" {
+		keep, reason = len(ticks), fmt.Sprintf("missed: %s, and paused by %s", cause, paused)
+	}
+	var verdicts []schedVerdict
+	unlisted := total - len(ticks)
+	if keep > 0 {
+		verdicts = append(verdicts, schedVerdict{tick: ticks[keep-1], reason: reason, missed: keep - 1 + unlisted})
+	}
+	for _, tick := range ticks[keep:] {
+		verdicts = append(verdicts, schedVerdict{tick: tick, fire: true, reason: "caught up: " + cause})
+	}
+	return verdicts
+}
+
+// schedDecide says whether a tick becomes a run, given who paused the schedule and which runs of the workflow are
+// active, and why not. For overlap: replace the caller cancels the active runs.
+func schedDecide(w *Workflow, tick time.Time, paused string, active []string) schedVerdict {
+	v := schedVerdict{tick: tick}
+	switch {
+	case paused != "":
+		v.reason = "paused by " + paused
+	case len(active) == 0 || w.Overlap == overlapAllow:
+		v.fire = true
+	case w.Overlap == overlapQueue:
+		v.fire, v.reason = true, "queued behind run "+active[len(active)-1]
+	case w.Overlap == overlapReplace:
+		v.fire, v.reason = true, "in place of run "+strings.Join(active, ", ")
+	default:
+		v.reason = fmt.Sprintf("overlap: run %s is still active", active[0])
+	}
+	return v
+}
+
+// schedHeap orders entries by when they are due; container/heap drives it.
+type schedHeap []*schedEntry
+
+func (h schedHeap) Len() int { return len(h) }
+func (h schedHeap) Less(i, j int) bool {
+	if h[i].at.Equal(h[j].at) {
+		return h[i].spec.ID < h[j].spec.ID
+	}
+	return h[i].at.Before(h[j].at)
+}
+func (h schedHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+func (h *schedHeap) Push(x any) {
+	e := x.(*schedEntry)
+	e.index = len(*h)
+	*h = append(*h, e)
+}
+func (h *schedHeap) Pop() any {
+	old := *h
+	e := old[len(old)-1]
+	*h = old[:len(old)-1]
+	e.index = -1
+	return e
+}

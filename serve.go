@@ -1,0 +1,444 @@
+// serve.go: the verbs that start something: a principal, an agent, or, for `run FILE`, both within this process. May
+// use cli, principal, agent, config and all below.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// serveVerbs is the verbs that start a principal or an agent.
+func serveVerbs() []cliVerb {
+	return []cliVerb{
+		{name: "start principal", help: "schedule the workflows of a folder, queue runs, keep their state", run: startPrincipal,
+			more: "With --with-agent the runs are executed by this process as well: all that one box needs. TERM stops it: the agent's\nruns are waited for up to the drain timeout, then stopped. A second TERM stops them at once.",
+			flags: func(f *cliFlags) {
+				f.BoolVar(&f.withAgent, "with-agent", false, "execute runs in this process too")
+				f.BoolVar(&f.noSched, "no-scheduler", false, "fire nothing by schedule")
+				f.setting("workflows", "`DIR` of workflow files (default workflows)")
+				f.BoolVar(&f.compatPorts, "compat-ports", false, "with --insecure: the ports 5562 and 5563 too, where CDKTR's own programs send and fetch output")
+				f.setting("socket", "`PATH` of the socket for clients and agents")
+				f.setting("retain_age", "how long output and history are kept (default 90d)")
+				f.setting("retain_runs", "`N` runs of each workflow are kept (default 1000)")
+				f.setting("retain_bytes", "`SIZE` that output and history may have (default 512M)")
+				f.setting("timezone", "`ZONE` of schedules that name none (default: the machine's)")
+				f.setting("socket_group", "`GROUP` whose members may use the socket too")
+				f.Func("bind", "listen on `tcp://ADDR:PORT` too, for those with a key; may be given again", func(text string) error {
+					f.set["bind"] = strings.TrimPrefix(f.set["bind"]+","+text, ",")
+					return nil
+				})
+				agentFlags(f)
+			},
+			examples: []string{"cdktr start principal --with-agent", "cdktr start principal --workflows /etc/cdktr/workflows --state /var/lib/cdktr", "cdktr start principal --bind tcp://0.0.0.0:5561", "cdktr start principal --with-agent --no-scheduler"}},
+		{name: "start agent", help: "take runs from a principal and execute them", run: startAgent,
+			flags:    agentFlags,
+			examples: []string{"cdktr start agent", "cdktr start agent --credential edge-07.cred", "cdktr start agent --principal ssh://hub --name edge-07 --label site=london --capacity 4 --state /var/lib/cdktr-agent"}},
+	}
+}
+
+func agentFlags(f *cliFlags) {
+	f.setting("state", "`DIR` for what must survive a restart")
+	f.setting("name", "`NAME` of the agent (default: the machine's)")
+	f.setting("capacity", "`N` runs at once (default: one a core)")
+	f.setting("grace", "time between TERM and KILL (default 10s)")
+	f.setting("drain_timeout", "how long a stop waits for runs (default 1m)")
+	f.setting("log_level", "debug, info, warn or error")
+	f.Var(&f.labels, "label", "a label `K=V` that workflows can ask for; may be given again")
+}
+
+// logger makes the daemon's log, on standard error. journald has the time already.
+func (c *cli) logger() (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.cfg.get("log_level"))); err != nil {
+		return nil, usageError("log_level: %q is none of debug, info, warn, error", c.cfg.get("log_level"))
+	}
+	opt := &slog.HandlerOptions{Level: level}
+	if c.getenv("JOURNAL_STREAM") != "" {
+		opt.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey && len(groups) == 0 {
+				return slog.Attr{}
+			}
+			return a
+		}
+	}
+	return slog.New(slog.NewTextHandler(c.err, opt)), nil
+}
+
+// zone loads the time zone of schedules that name none.
+func (c *cli) zone() (*time.Location, error) {
+	name := c.cfg.get("timezone")
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, usageError("timezone: %w: write it as Europe/London, or UTC", err)
+	}
+	return zone, nil
+}
+
+// retainLimits reads what is kept of output and history.
+func (c *cli) retainLimits() (retainLimits, error) {
+	age, err := parseDuration(c.cfg.get("retain_age"))
+	if err != nil {
+		return retainLimits{}, usageError("retain_age: %w", err)
+	}
+	runs, err := strconv.Atoi(c.cfg.get("retain_runs"))
+	if err != nil || runs < 0 || runs > 1_000_000_000 {
+		return retainLimits{}, usageError("retain_runs: want a number of runs, not %q", c.cfg.get("retain_runs"))
+	}
+	bytes, err := parseSize(c.cfg.get("retain_bytes"))
+	if err != nil {
+		return retainLimits{}, usageError("retain_bytes: %w", err)
+	}
+	return retainLimits{Age: age, Runs: runs, Bytes: bytes}, nil
+}
+
+// agentConfig puts together what an agent is started with, but for its connection.
+func (c *cli) agentConfig(log *slog.Logger) (agentConfig, error) {
+	capacity, err := strconv.Atoi(c.cfg.get("capacity"))
+	if err != nil || capacity < 1 || capacity > 10_000 {
+		return agentConfig{}, usageError("capacity: want a number from 1 to 10000, not %q", c.cfg.get("capacity"))
+	}
+	grace, err := parseDuration(c.cfg.get("grace"))
+	if err != nil {
+		return agentConfig{}, usageError("grace: %w", err)
+	}
+	drain, err := parseDuration(c.cfg.get("drain_timeout"))
+	if err != nil {
+		return agentConfig{}, usageError("drain_timeout: %w", err)
+	}
+	labels := pairsFlag{}
+	for _, pair := range strings.FieldsFunc(c.cfg.get("labels"), func(r rune) bool { return r == ',' }) {
+		if err := labels.Set(strings.TrimSpace(pair)); err != nil {
+			return agentConfig{}, usageError("labels: %w", err)
+		}
+	}
+	for k, v := range c.flags.labels {
+		labels[k] = v
+	}
+	state, err := filepath.Abs(c.cfg.get("state"))
+	if err != nil {
+		return agentConfig{}, fmt.Errorf("find state folder: %w", err)
+	}
+	return agentConfig{Name: c.cfg.get("name"), Labels: labels, Capacity: capacity, StateDir: state, Grace: grace,
+		DrainTimeout: drain, Environ: taskEnviron(c.environ), Log: log, now: time.Now}, nil
+}
+
+// taskEnviron is what tasks inherit of this process's environment: all but what speaks to this process alone.
+func taskEnviron(environ []string) []string {
+	var kept []string
+	for _, kv := range environ {
+		name, _, _ := strings.Cut(kv, "=")
+		switch name {
+		case "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "JOURNAL_STREAM",
+			"INVOCATION_ID", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CREDENTIALS_DIRECTORY":
+			continue
+		}
+		kept = append(kept, kv)
+	}
+	return kept
+}
+
+// settleDown trades speed for memory once a daemon is up: hosts are small.
+func settleDown() {
+	debug.SetGCPercent(50)
+	debug.FreeOSMemory()
+}
+
+// startPrincipal serves until it is told to stop.
+func startPrincipal(ctx context.Context, c *cli, args []string) error {
+	if len(args) > 0 {
+		return usageError("start principal takes no arguments, only flags: %q", args[0])
+	}
+	began := time.Now()
+	log, err := c.logger()
+	if err != nil {
+		return err
+	}
+	zone, err := c.zone()
+	if err != nil {
+		return err
+	}
+	agentCfg, err := c.agentConfig(log)
+	if err != nil {
+		return err
+	}
+	limits, err := c.retainLimits()
+	if err != nil {
+		return err
+	}
+	folder := newWorkflowFolder(c.cfg.get("workflows"))
+	p, err := principalOpen(principalConfig{StateDir: c.cfg.get("state"), NoScheduler: c.flags.noSched, Retain: limits, Zone: zone, Log: log})
+	if err != nil {
+		return err
+	}
+	doors, err := c.openDoors(log)
+	if err != nil {
+		return errors.Join(err, p.store.close())
+	}
+	p.cfg.Keys = doors.keys
+	changed, removed, err := folder.scan()
+	if err != nil {
+		log.Warn("no workflows", "cause", err)
+	}
+	p.setFiles(changed, removed)
+
+	h := newHost(p)
+	h.doors = doors
+	doors.serve(h.ctx, &h.group, p)
+	h.group.Go(func() {
+		runWorkflowWatch(h.ctx, folder, func(changed []workflowFile, removed []string) {
+			p.call(func() { p.setFiles(changed, removed) })
+		}, func(err error) { log.Warn("watch workflows", "cause", err) })
+	})
+	if c.flags.withAgent {
+		if err := h.startAgent(ctx, agentCfg, c.interupt); err != nil {
+			return errors.Join(err, h.stop())
+		}
+	}
+	log.Info("ready", "workflows", len(changed), "listening", doors.addresses(), "state", c.cfg.get("state"), "in", time.Since(began).Round(time.Millisecond).String())
+	if err := notifyReady(c.getenv("NOTIFY_SOCKET")); err != nil {
+		log.Warn("tell systemd", "cause", err)
+	}
+	settleDown()
+	select {
+	case <-ctx.Done():
+		log.Info("stopping", "cause", context.Cause(ctx).Error())
+	case <-p.ended:
+	}
+	return h.stop()
+}
+
+// host is a principal, and perhaps an agent, that run within this process.
+type host struct {
+	p         *principal
+	ctx       context.Context // of everything but the agent
+	cancel    context.CancelFunc
+	group     sync.WaitGroup
+	agent     sync.WaitGroup
+	stopAgent context.CancelFunc
+	err       error // of the principal's loop
+	agentErr  error
+	doors     *serveDoors // nil when nobody comes from outside
+}
+
+// newHost starts the principal's loop.
+func newHost(p *principal) *host {
+	h := &host{p: p, stopAgent: func() {}}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.group.Go(func() { h.err = p.runPrincipal(h.ctx) })
+	return h
+}
+
+// connect gives one end of a connection to the principal within this process.
+func (h *host) connect() wireConn {
+	ours, theirs := wirePipe()
+	h.group.Go(func() { h.p.runPeer(theirs) })
+	return ours
+}
+
+// startAgent starts an agent whose principal is this one. It drains when ctx ends, and kills what it has at the second
+// signal.
+func (h *host) startAgent(ctx context.Context, cfg agentConfig, signals <-chan os.Signal) error {
+	cfg.Dial = func(context.Context) (wireConn, error) { return h.connect(), nil }
+	a, err := agentOpen(cfg)
+	if err != nil {
+		return err
+	}
+	ctx, h.stopAgent = context.WithCancel(ctx)
+	kill := make(chan struct{})
+	h.agent.Go(func() { h.agentErr = a.runAgent(ctx, kill) })
+	go func() { // ends with the agent
+		select {
+		case <-signals:
+			close(kill)
+		case <-a.ended:
+		}
+	}()
+	return nil
+}
+
+// stop ends the agent first, while there is someone to take its reports, then the principal.
+func (h *host) stop() error {
+	h.stopAgent()
+	h.agent.Wait()
+	h.cancel()
+	h.group.Wait()
+	err := errors.Join(h.err, h.agentErr)
+	if h.doors != nil {
+		err = errors.Join(err, errors.Join(h.doors.errs...))
+	}
+	return err
+}
+
+// startAgent serves a principal elsewhere until it is told to stop.
+func startAgent(ctx context.Context, c *cli, args []string) error {
+	if len(args) > 0 {
+		return usageError("start agent takes no arguments, only flags: %q", args[0])
+	}
+	log, err := c.logger()
+	if err != nil {
+		return err
+	}
+	cfg, err := c.agentConfig(log)
+	if err != nil {
+		return err
+	}
+	target, err := c.dialTo(true)
+	if err != nil {
+		return err
+	}
+	if cfg.Name, err = agentNameOf(c.cfg.values["name"], target); err != nil {
+		return err
+	}
+	cfg.Dial = target.dial
+	a, err := agentOpen(cfg)
+	if err != nil {
+		return err
+	}
+	log.Info("agent starts", "name", cfg.Name, "capacity", cfg.Capacity, "principal", target.endpoint)
+	if err := notifyReady(c.getenv("NOTIFY_SOCKET")); err != nil {
+		log.Warn("tell systemd", "cause", err)
+	}
+	settleDown()
+	kill := make(chan struct{})
+	go func() { // ends with the agent
+		select {
+		case <-c.interupt:
+			close(kill)
+		case <-a.ended:
+		}
+	}()
+	return a.runAgent(ctx, kill)
+}
+
+// notifyReady tells systemd that the service is up (sd_notify(3)); nothing when socket is empty.
+func notifyReady(socket string) error {
+	if socket == "" {
+		return nil
+	}
+	if socket[0] == '@' {
+		socket = "\x00" + socket[1:]
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = conn.Write([]byte("READY=1"))
+	return err
+}
+
+// runLocal runs a workflow file here and now, with no principal elsewhere: one is made within this process, and goes
+// with it. The state is kept only where --state says.
+func runLocal(ctx context.Context, c *cli, name string) (err error) {
+	w, err := c.loadFile(name)
+	if err != nil {
+		return err
+	}
+	state, temporary := c.flags.set["state"], false
+	if state == "" {
+		if state, err = os.MkdirTemp("", "cdktr-"); err != nil {
+			return fmt.Errorf("make temporary state folder: %w", err)
+		}
+		temporary = true
+		defer func() {
+			if rm := os.RemoveAll(state); rm != nil && err == nil {
+				err = fmt.Errorf("remove temporary state folder: %w", rm)
+			}
+		}()
+	}
+	if state, err = filepath.Abs(state); err != nil {
+		return fmt.Errorf("find state folder: %w", err)
+	}
+	log := slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelError}))
+	p, err := principalOpen(principalConfig{StateDir: state, NoSync: temporary, NoScheduler: true, Zone: time.Local, Log: log})
+	if err != nil {
+		return err
+	}
+	p.setFiles([]workflowFile{{ID: w.ID, File: name, Spec: w}}, nil)
+	h := newHost(p)
+	defer func() { err = errors.Join(err, h.stop()) }()
+	cfg, err := c.agentConfig(log)
+	if err != nil {
+		return err
+	}
+	cfg.StateDir, cfg.Fresh, cfg.Capacity, cfg.Labels, cfg.DrainTimeout = state, temporary, 1, w.Agent, 0
+	if err := h.startAgent(context.WithoutCancel(ctx), cfg, c.interupt); err != nil {
+		return err
+	}
+	conn := &client{conn: h.connect(), endpoint: "this process"}
+	defer conn.close()
+	return c.followLocal(ctx, conn, w.ID)
+}
+
+// followLocal runs the workflow and shows it. Interrupted, it cancels the run and waits for its tasks to end.
+func (c *cli) followLocal(ctx context.Context, conn *client, id string) error {
+	c.flags.follow = true // with --json the run is printed at its end
+	view := progressNew(c)
+	var run *Run
+	runID, sent := "", make(chan error, 1)
+	unhook := func() bool { return true }
+	err := conn.stream(context.WithoutCancel(ctx), Request{Op: "run", Workflow: id, Params: c.flags.params, Follow: true}, func(r *Reply) error {
+		if len(r.Runs) > 0 {
+			run = r.Runs[0]
+		}
+		if id := r.Run; id != "" && runID == "" {
+			runID = id
+			unhook = context.AfterFunc(ctx, func() { sent <- conn.send(Request{Op: "cancel", Run: id}) })
+		}
+		return view.take(r)
+	})
+	view.end(run)
+	if !unhook() && runID != "" {
+		<-sent // a refusal comes too late to matter: the run has ended
+	}
+	if err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return &exitError{code: exitInterrupted}
+	}
+	if c.flags.wait && !c.flags.json && run != nil && run.State != runSucceeded {
+		fmt.Fprintf(c.err, "cdktr: run %s: %s\n", run.State, textSafe(run.Reason))
+	}
+	return c.runEnded(run)
+}
+
+// loadFile reads and checks one workflow file, or standard input for "-". Faults are printed; an invalid file is an
+// error.
+func (c *cli) loadFile(name string) (*Workflow, error) {
+	var text []byte
+	var err error
+	id := "stdin"
+	if name == "-" {
+		text, err = io.ReadAll(c.in)
+	} else {
+		text, err = os.ReadFile(name)
+		id = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
+	}
+	if err != nil {
+		return nil, &exitError{code: exitUsage, err: fmt.Errorf("read workflow: %w", err)}
+	}
+	if name == "-" {
+		name = "stdin"
+	}
+	w, faults := workflowParse(name, id, text)
+	for _, f := range faults {
+		fmt.Fprintln(c.err, textSafe(f.String()))
+	}
+	if w == nil {
+		return nil, &exitError{code: exitUsage, err: fmt.Errorf("%s does not load", name)}
+	}
+	return w, nil
+}

@@ -1,0 +1,287 @@
+// serve_listen.go: where a principal listens, and whom it lets in there: its own socket for the box's user and group, and
+// tcp:// for those with a key. May use auth, config, principal and wire.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	serveNotesBurst  = 20 // refused connections that are logged in each serveNotesPeriod
+	serveNotesPeriod = time.Minute
+)
+
+// serveDoors is everything that a principal listens on.
+type serveDoors struct {
+	listeners []*wireListener
+	compat    int       // how many of them, the last ones, are the ports of CDKTR: 0, or 2, for output in and out
+	keys      *authKeys // nil without tcp:// or with --insecure
+	log       *slog.Logger
+	errs      []error // of Serve, one for each listener
+}
+
+// openDoors binds the socket and every address of --bind. On an error nothing stays bound.
+func (c *cli) openDoors(log *slog.Logger) (d *serveDoors, err error) {
+	d = &serveDoors{log: log}
+	defer func() {
+		if err != nil {
+			for _, l := range d.listeners {
+				err = errors.Join(err, l.Close())
+			}
+		}
+	}()
+	notes := &serveNotes{log: log, now: time.Now}
+	if err := d.openSocket(c.cfg.get("socket"), c.cfg.get("socket_group"), notes); err != nil {
+		return d, err
+	}
+	binds := strings.FieldsFunc(c.cfg.get("bind"), func(r rune) bool { return r == ',' || r == ' ' })
+	if len(binds) == 0 {
+		if c.flags.compatPorts {
+			return d, usageError("--compat-ports needs --bind tcp://ADDR:5561 and --insecure: CDKTR's programs dial tcp")
+		}
+		return d, nil
+	}
+	for _, endpoint := range binds {
+		if network, _, err := wireEndpointParse(endpoint); err != nil || network != "tcp" {
+			return d, usageError("bind %q: write tcp://ADDR:PORT (its own socket a principal has anyway: --socket)", endpoint)
+		}
+	}
+	insecure, err := c.insecure()
+	if err != nil {
+		return d, err
+	}
+	opt := wireOptions{Insecure: insecure == insecureLoopback, InsecureAny: insecure == insecureAny, Heartbeat: dialHeartbeat, Note: notes.note}
+	if insecure == "" {
+		if err := d.openKeys(c.cfg.get("state")); err != nil {
+			return d, err
+		}
+		opt.CurveServer = &curveServer{Pair: d.keys.pair, Authorize: d.keys.authorize}
+	}
+	for _, endpoint := range binds {
+		l, err := wireListen(endpoint, opt)
+		if err != nil {
+			return d, err
+		}
+		d.listeners = append(d.listeners, l)
+		if insecure != "" {
+			log.Warn("INSECURE: without keys, whoever reaches this address can run any workflow and read everything", "listening", serveAddress(l), "insecure", insecure)
+		}
+	}
+	d.sayNext(serveAddress(d.listeners[1]))
+	if c.flags.compatPorts {
+		return d, d.openCompat(c, binds[0], opt)
+	}
+	return d, nil
+}
+
+// openCompat binds the two further ports where CDKTR's own programs look: 5562 for output in, 5563 for output out, at the
+// address of the first --bind, or those that CDKTR's own settings name. They know no keys.
+func (d *serveDoors) openCompat(c *cli, bind string, opt wireOptions) error {
+	if !opt.Insecure && !opt.InsecureAny {
+		return usageError("--compat-ports needs --insecure: CDKTR's programs know no keys")
+	}
+	host := bind[:strings.LastIndexByte(bind, ':')]
+	for _, port := range []struct{ env, number string }{{"CDKTR_LOGS_LISTENING_PORT", "5562"}, {"CDKTR_LOGS_PUBLISHING_PORT", "5563"}} {
+		l, err := wireListen(host+":"+orDefault(c.getenv(port.env), port.number), opt)
+		if err != nil {
+			return err
+		}
+		d.listeners = append(d.listeners, l)
+		d.compat++
+	}
+	return nil
+}
+
+// serveAddress is where a listener really is: the port 0 has become a number.
+func serveAddress(l *wireListener) string {
+	if strings.HasPrefix(l.endpoint, "tcp://") {
+		return "tcp://" + l.ln.Addr().String()
+	}
+	return l.endpoint
+}
+
+// addresses lists where the principal listens.
+func (d *serveDoors) addresses() string {
+	var all []string
+	for _, l := range d.listeners {
+		all = append(all, serveAddress(l))
+	}
+	return strings.Join(all, " ")
+}
+
+// openKeys reads the keys folder, and makes the principal's pair at the first start.
+func (d *serveDoors) openKeys(state string) error {
+	keys, faults, err := authOpen(state)
+	if err != nil {
+		return err
+	}
+	for _, fault := range faults {
+		d.log.Warn("authorized keys", "cause", fault)
+	}
+	d.keys = keys
+	return nil
+}
+
+// sayNext tells in the log what is to be done before anyone can come in.
+func (d *serveDoors) sayNext(address string) {
+	switch {
+	case d.keys == nil:
+		return
+	case d.keys.made:
+		d.log.Info("made this principal's key pair", "public", d.keys.pair.Public.String(), "folder", d.keys.dir)
+	}
+	if d.keys.count() == 0 {
+		d.log.Info("nobody is authorized on " + address + " yet: cdktr authorize --new NAME --role agent --endpoint tcp://THIS-HOST:" +
+			address[strings.LastIndexByte(address, ':')+1:] + " -o NAME.cred makes the file that lets an agent in")
+	}
+}
+
+// openSocket binds the ipc socket. With a group its members may come in as well: by the mode of the file, which the
+// kernel holds them to, and by who they are.
+func (d *serveDoors) openSocket(path, group string, notes *serveNotes) error {
+	opt := wireOptions{Note: notes.note}
+	dir, gid := filepath.Dir(path), -1
+	_, err := os.Stat(dir)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make folder of the socket: %w", err)
+	}
+	if group != "" {
+		if gid, err = serveGroup(group); err != nil {
+			return err
+		}
+		opt.SocketMode = 0o660
+		opt.Allow = func(p wirePeer) error { return serveMember(p, uint32(gid), group) }
+		if missing { // it is ours to open; one that was there is not
+			if err := errors.Join(os.Chown(dir, -1, gid), os.Chmod(dir, 0o750)); err != nil {
+				return fmt.Errorf("open folder of the socket to group %s: %w", group, err)
+			}
+		}
+	}
+	l, err := wireListen("ipc://"+path, opt)
+	if err != nil {
+		return err
+	}
+	d.listeners = append(d.listeners, l)
+	if group == "" {
+		return nil
+	}
+	if err := os.Chown(path, -1, gid); err != nil {
+		return fmt.Errorf("give socket to group %s: %w: the principal's user must be in it", group, err)
+	}
+	if info, err := os.Stat(dir); err == nil && info.Mode()&0o011 == 0 {
+		d.log.Warn("the group cannot reach the socket: its folder lets nobody through", "folder", dir, "mode", info.Mode().Perm().String())
+	}
+	return nil
+}
+
+// serveGroup finds the number of a group.
+func serveGroup(name string) (int, error) {
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		if g, err = user.LookupGroupId(name); err != nil {
+			return 0, usageError("socket-group: there is no group %q on this box", name)
+		}
+	}
+	gid, err := strconv.ParseUint(g.Gid, 10, 31)
+	if err != nil {
+		return 0, fmt.Errorf("socket-group %s: %w", name, err)
+	}
+	return int(gid), nil
+}
+
+// serveMember says whether a peer on the socket belongs to a group: by the group that it runs as, by the box's list of
+// members, or by the other groups of its process.
+func serveMember(p wirePeer, gid uint32, name string) error {
+	if !p.HasCred {
+		return errors.New("its user cannot be known")
+	}
+	if p.GID == gid {
+		return nil
+	}
+	want := strconv.FormatUint(uint64(gid), 10)
+	if u, err := user.LookupId(strconv.FormatUint(uint64(p.UID), 10)); err == nil {
+		if ids, err := u.GroupIds(); err == nil && slices.Contains(ids, want) {
+			return nil
+		}
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID)) // proc_pid_status(5)
+	for line := range strings.Lines(string(status)) {
+		if ids, ok := strings.CutPrefix(line, "Groups:"); err == nil && ok && slices.Contains(strings.Fields(ids), want) {
+			return nil
+		}
+	}
+	return fmt.Errorf("uid %d is not in group %s", p.UID, name)
+}
+
+// serve has the principal answer at every door until ctx ends, and keeps the authorized keys in force.
+func (d *serveDoors) serve(ctx context.Context, group *sync.WaitGroup, p *principal) {
+	d.errs = make([]error, len(d.listeners))
+	serve := make([]func(wireConn), len(d.listeners))
+	for i := range serve {
+		serve[i] = p.runPeer
+	}
+	if n := len(serve); d.compat > 0 {
+		serve[n-2], serve[n-1] = p.runCompatPull, p.runCompatPub
+	}
+	for i, l := range d.listeners {
+		group.Go(func() { d.errs[i] = l.Serve(ctx, serve[i]) })
+	}
+	if d.keys != nil {
+		group.Go(func() {
+			d.keys.runAuthWatch(ctx, d.cut, func(err error) { d.log.Warn("authorized keys", "cause", err) })
+		})
+	}
+}
+
+// cut ends what is connected with a key whose line is gone or another.
+func (d *serveDoors) cut(g *authGrant) {
+	key, err := curveKeyParse(g.Key)
+	n := 0
+	for _, l := range d.listeners {
+		if err == nil {
+			n += l.CutKey(key, fmt.Errorf("the key of %s was removed or changed", g.Name))
+		}
+	}
+	d.log.Info("a key was removed or changed", "name", g.Name, "role", g.Role, "connections_cut", n)
+}
+
+// serveNotes logs what the listeners turned away. A flood of it is counted, not logged.
+type serveNotes struct {
+	log    *slog.Logger
+	now    func() time.Time
+	mu     sync.Mutex
+	since  time.Time // of this period
+	n      int       // in this period
+	silent int
+}
+
+// note is wireOptions.Note.
+func (s *serveNotes) note(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := s.now(); now.Sub(s.since) >= serveNotesPeriod {
+		if s.silent > 0 {
+			s.log.Warn("more connections were refused than were logged", "count", s.silent)
+		}
+		s.since, s.n, s.silent = now, 0, 0
+	}
+	if s.n++; s.n > serveNotesBurst {
+		s.silent++
+		return
+	}
+	s.log.Warn("connection refused", "cause", err)
+}

@@ -1,0 +1,109 @@
+// setup.go: the verbs that set things up and tell about this program. May use config, table and model.
+
+package main
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// setupHello is what `cdktr init` writes.
+//
+//go:embed examples/hello.yml
+var setupHello embed.FS
+
+// setupVerbs is the verbs that set up, and tell about the program.
+func setupVerbs() []cliVerb {
+	return []cliVerb{
+		{name: "init", args: "[DIR]", help: "make a workflows folder with an example in it", run: setupInit, examples: []string{"cdktr init", "cdktr init /etc/cdktr"}},
+		{name: "config", args: "", help: "print each setting with where it came from", run: setupConfig,
+			flags: func(f *cliFlags) {
+				for _, key := range configKeys {
+					if f.Lookup(strings.ReplaceAll(key.name, "_", "-")) == nil {
+						f.setting(key.name, key.help)
+					}
+				}
+			},
+			examples: []string{"cdktr config", "cdktr config --json | jq -r 'select(.key == \"state\") | .value'"}},
+		{name: "version", help: "print the version", run: setupVersion, examples: []string{"cdktr version", "cdktr version --json"}},
+	}
+}
+
+// setupInit writes what is not there yet, and never over anything.
+func setupInit(_ context.Context, c *cli, args []string) error {
+	dir := "."
+	if len(args) > 1 {
+		return usageError("init takes one DIR")
+	}
+	if len(args) == 1 {
+		dir = args[0]
+	}
+	folder := filepath.Join(dir, "workflows")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fmt.Errorf("make workflows folder: %w", err)
+	}
+	text, err := setupHello.ReadFile("examples/hello.yml")
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(folder, "hello.yml")
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return &exitError{code: exitRefused, err: fmt.Errorf("%s is there already: nothing was written", file)}
+	}
+	if err != nil {
+		return fmt.Errorf("write example: %w", err)
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write example: %w", err)
+	}
+	if c.flags.json {
+		return printJSON(c.out, map[string]string{"file": file})
+	}
+	_, err = fmt.Fprintf(c.out, "wrote %s\n\nTry it:\n  cdktr run %s\n  cdktr start principal --with-agent --workflows %s\n", file, explicitPath(file), folder)
+	return err
+}
+
+// explicitPath writes a path so that run takes it for a file.
+func explicitPath(file string) string {
+	if filepath.IsAbs(file) {
+		return file
+	}
+	return "./" + file
+}
+
+func setupConfig(_ context.Context, c *cli, args []string) error {
+	if len(args) > 0 {
+		return usageError("config takes no arguments")
+	}
+	var rows [][]tableCell
+	for _, v := range c.cfg.list() {
+		if c.flags.json {
+			if err := printJSON(c.out, v); err != nil {
+				return err
+			}
+			continue
+		}
+		rows = append(rows, []tableCell{{text: v.Key}, {text: v.Value}, {text: v.From}})
+	}
+	if c.flags.json {
+		return nil
+	}
+	return painterOf(c.out, c.flags.color, c.getenv).table([]string{"SETTING", "VALUE", "FROM"}, rows)
+}
+
+func setupVersion(_ context.Context, c *cli, _ []string) error {
+	if c.flags.json {
+		return printJSON(c.out, map[string]string{"version": version, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})
+	}
+	_, err := fmt.Fprintf(c.out, "cdktr %s (%s %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
+}

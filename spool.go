@@ -1,0 +1,696 @@
+// spool.go: an agent's messages to the principal, kept on disk until the principal has acknowledged them. Messages are
+// JSON objects that the spool does not look into. They are numbered upwards within an epoch, a random name that lives
+// as long as anything of it is unacknowledged. The folder holds segments named EPOCH-FIRST.jsonl, both hexadecimal; the
+// first line of a segment has a fixed length and is rewritten in place with the newest number acknowledged; the others are
+//
+//	{"n":17,"crc":"0f4a5c11","m":{…}}
+//
+// Numbers go up by one, but for a leap of 2^32 each time that a spool is opened with something left in it: a power cut
+// may have taken messages that were sent already, and their numbers must not be given again, since the principal would
+// drop what bears them as a repeat. Nothing is synced: a killed agent loses nothing, a power cut ends its tasks as well.
+// One goroutine owns a spool. Uses nothing of the package.
+
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	spoolMaxBytes   = 64 << 20 // unacknowledged bytes past which output is refused, unless set otherwise
+	spoolMaxSegment = 4 << 20  // a segment that is as long gets no more messages
+	spoolMaxIdle    = 1 << 20  // a segment that is longer is emptied when all is acknowledged
+	spoolMaxMessage = 16 << 20 // bytes of one message
+	spoolMaxLate    = 1 << 20  // bytes kept in memory while the disk takes nothing
+	spoolBlock      = 64 << 10 // bytes read at once to find what was acknowledged
+	spoolLeap       = 1 << 32
+	spoolLockWait   = time.Second // for the lock of a process that may be gone
+	spoolLockAgain  = 5 * time.Millisecond
+	spoolEnding     = ".jsonl"
+	spoolHeaderForm = `{"acked":"%016x","crc":"%08x"}` + "\n"
+	spoolHeaderSize = int64(len(`{"acked":"0123456789abcdef","crc":"01234567"}` + "\n"))
+)
+
+// errSpoolFull refuses output because too much is unacknowledged.
+var errSpoolFull = errors.New("spool is full")
+
+// spoolCastagnoli is the table of CRC-32C, as in the journal.
+var spoolCastagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// spool is the folder of messages. All of it belongs to one goroutine.
+type spool struct {
+	dir      string
+	lock     *os.File
+	name     string // the epoch
+	maxBytes int64  // unacknowledged bytes past which output is refused; may be set
+	writeAt  func(*os.File, []byte, int64) (int, error)
+
+	segments []*spoolSegment // oldest first; the last one is written to
+	last     uint64          // newest number given
+	sent     uint64          // newest number that next gave
+	acked    uint64          // newest number acknowledged
+	sendAt   spoolCursor     // behind the newest message that next gave
+	ackAt    spoolCursor     // behind the newest message acknowledged
+
+	late      []spoolLate // what the disk did not take, in order, behind all that is on it
+	lateBytes int
+	fault     error // why the disk took nothing the last time that it was tried, nil when it did
+
+	buf      []byte // of write
+	block    []byte // of walk
+	damages  int
+	firstBad error
+}
+
+// spoolSegment is one file.
+type spoolSegment struct {
+	name string
+	f    *os.File // nil until it is read or written
+	size int64    // whole lines; there may be remains of a failed write behind them when torn
+	left int      // messages in it that are not acknowledged
+	torn bool
+	told int64 // damage before this byte is reported
+}
+
+// spoolCursor is a place in the segments.
+type spoolCursor struct {
+	segment int
+	at      int64
+}
+
+func (c spoolCursor) before(d spoolCursor) bool {
+	return c.segment < d.segment || c.segment == d.segment && c.at < d.at
+}
+
+// spoolLate is a message that waits in memory for the disk.
+type spoolLate struct {
+	n   uint64
+	msg []byte
+}
+
+// spoolOpen opens the spool in a folder, and makes it when it is not there. It locks the folder until close. What an
+// earlier life left unacknowledged is still there, under its epoch and numbers, and is sent first. See damage for what
+// could not be kept.
+func spoolOpen(dir string) (*spool, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make spool: %w", err)
+	}
+	lock, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open spool: %w", err)
+	}
+	// An agent that was killed leaves the lock for a moment to a process that it was just starting, between fork and exec.
+	for began := time.Now(); ; time.Sleep(spoolLockAgain) {
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) || time.Since(began) > spoolLockWait {
+			break
+		}
+	}
+	if err != nil {
+		lock.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, conflict("lock spool " + dir + ": another agent runs with this state folder: stop it, or give this one its own with --state")
+		}
+		return nil, fmt.Errorf("lock spool %s: %w", dir, err)
+	}
+	s := &spool{dir: dir, lock: lock, maxBytes: spoolMaxBytes, writeAt: (*os.File).WriteAt}
+	if err := s.load(); err != nil {
+		s.close()
+		return nil, fmt.Errorf("open spool %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+// close writes what waits in memory, if the disk takes it now, and gives up the lock.
+func (s *spool) close() {
+	s.flush()
+	s.free()
+	for _, seg := range s.segments {
+		seg.shut()
+	}
+	s.lock.Close()
+}
+
+// epoch names this numbering: 16 hexadecimal digits.
+func (s *spool) epoch() string { return s.name }
+
+// pending gives how many messages, and how many bytes of them, are not acknowledged.
+func (s *spool) pending() (count int, bytes int64) {
+	count = len(s.late)
+	for _, seg := range s.segments {
+		count += seg.left
+	}
+	return count, s.bytes()
+}
+
+// trouble gives why the disk took nothing the last time that it was tried, nil when all is well.
+func (s *spool) trouble() error { return s.fault }
+
+// damage says what of the spool could not be read, nil when nothing: how many lines or files, and which came first.
+func (s *spool) damage() error {
+	if s.damages > 1 {
+		return fmt.Errorf("%w, and %d more", s.firstBad, s.damages-1)
+	}
+	return s.firstBad
+}
+
+// spoiled notes damage at a byte of a segment, once.
+func (s *spool) spoiled(seg *spoolSegment, at int64, cause error) {
+	if at < seg.told {
+		return
+	}
+	seg.told = at + 1
+	if s.damages++; s.firstBad == nil {
+		s.firstBad = fmt.Errorf("read spool file %s at byte %d: %w; skipped it", filepath.Join(s.dir, seg.name), at, cause)
+	}
+}
+
+// add puts a message, one JSON object without a newline, behind all others and gives it its number. Messages that must
+// go in (events) are refused only when the disk takes nothing and 1 MiB of them is kept in memory already, from where
+// each later call tries to write them; they are sent from there as well, but would be lost with the process. Others
+// (output) are refused with errSpoolFull past the bound, and with the disk's error when it takes nothing.
+func (s *spool) add(msg []byte, must bool) (uint64, error) {
+	if len(msg) > spoolMaxMessage || bytes.IndexByte(msg, '\n') >= 0 {
+		return 0, fmt.Errorf("spool message of %d bytes: it must be one line of at most %d", len(msg), spoolMaxMessage)
+	}
+	if !must && s.bytes()+int64(len(msg)) > s.maxBytes {
+		return 0, fmt.Errorf("%w: %d bytes wait for the principal", errSpoolFull, s.bytes())
+	}
+	err := s.flush()
+	if err == nil {
+		err = s.write(s.last+1, msg)
+	}
+	switch {
+	case err == nil:
+	case !must:
+		return 0, fmt.Errorf("spool output: %w", err)
+	case s.lateBytes+len(msg) > spoolMaxLate:
+		return 0, fmt.Errorf("spool event: %d bytes wait in memory for the disk: %w", s.lateBytes, err)
+	default:
+		s.late = append(s.late, spoolLate{n: s.last + 1, msg: bytes.Clone(msg)})
+		s.lateBytes += len(msg)
+	}
+	s.last++
+	return s.last, nil
+}
+
+// next gives messages that follow those it gave before: consecutive numbers from first, at most maxBytes of them, but
+// at least one; none when all were given. They are the caller's to keep. What is damaged is skipped (see damage). An
+// error means that nothing was read for a cause that may pass, as too many open files: messages given with it are good,
+// and the next call goes on behind them.
+func (s *spool) next(maxBytes int) (first uint64, msgs [][]byte, err error) {
+	s.flush()
+	taken := 0
+	fits := func(n uint64, msg []byte) bool {
+		if len(msgs) > 0 && (n != s.sent+1 || taken+len(msg) > maxBytes) {
+			return false
+		}
+		if len(msgs) == 0 {
+			first = n
+		}
+		msgs, taken, s.sent = append(msgs, msg), taken+len(msg), n
+		return true
+	}
+	for taken < maxBytes || len(msgs) == 0 {
+		chunk, err := s.chunk(&s.sendAt, max(maxBytes-taken, 1<<10), nil)
+		if err != nil {
+			return first, msgs, err
+		}
+		if len(chunk) == 0 {
+			break
+		}
+		for len(chunk) > 0 {
+			line := chunk[:bytes.IndexByte(chunk, '\n')+1]
+			n, msg, err := spoolDecode(line)
+			switch {
+			case err != nil:
+				s.spoiled(s.segments[s.sendAt.segment], s.sendAt.at, err)
+			case n > s.sent && !fits(n, msg):
+				return first, msgs, nil
+			}
+			s.sendAt.at += int64(len(line))
+			chunk = chunk[len(line):]
+		}
+	}
+	for i := range s.late {
+		if m := &s.late[i]; m.n > s.sent && !fits(m.n, m.msg) {
+			break
+		}
+	}
+	return first, msgs, nil
+}
+
+// rewind makes next begin again with the first message above acked, which the principal named when it was reached
+// again. Below what was acknowledged before nothing is left to send.
+func (s *spool) rewind(acked uint64) {
+	s.ack(acked)
+	s.sendAt, s.sent = s.ackAt, s.acked
+	for _, seg := range s.segments[:max(len(s.segments)-1, 0)] {
+		seg.shut()
+	}
+}
+
+// ack frees all messages up to number n. A lower number than before changes nothing, nor does a repeat.
+func (s *spool) ack(n uint64) {
+	if n = min(n, s.last); n <= s.acked {
+		return
+	}
+	s.acked = n
+	for len(s.late) > 0 && s.late[0].n <= n {
+		s.lateBytes -= len(s.late[0].msg)
+		s.late = s.late[1:]
+	}
+	if n == s.last {
+		s.ackAt = s.end()
+		for _, seg := range s.segments {
+			seg.left = 0
+		}
+	} else {
+		s.walk()
+	}
+	s.sent = max(s.sent, n)
+	s.free()
+	s.flush()
+}
+
+// walk moves the cursor of what is acknowledged behind the last line up to that number, and behind damage on the way.
+func (s *spool) walk() {
+	if s.block == nil {
+		s.block = make([]byte, spoolBlock)
+	}
+	for {
+		chunk, err := s.chunk(&s.ackAt, len(s.block), s.block)
+		if err != nil {
+			return // the next acknowledgement goes on from here
+		}
+		if len(chunk) == 0 {
+			return
+		}
+		for len(chunk) > 0 {
+			line := chunk[:bytes.IndexByte(chunk, '\n')+1]
+			n, _, err := spoolDecode(line)
+			if err == nil && n > s.acked {
+				return
+			}
+			if seg := s.segments[s.ackAt.segment]; err == nil && seg.left > 0 {
+				seg.left--
+			}
+			s.ackAt.at += int64(len(line))
+			chunk = chunk[len(line):]
+		}
+	}
+}
+
+// free notes on disk what is acknowledged and gives back the room: segments that are acknowledged wholly are deleted,
+// and the last one is emptied when it is long, or when the disk is full. That the note fails is no harm: more is sent
+// again than had to be, and dropped as a repeat.
+func (s *spool) free() {
+	if len(s.segments) == 0 {
+		return
+	}
+	last := len(s.segments) - 1
+	for s.ackAt.segment < last && s.ackAt.at >= s.segments[s.ackAt.segment].size {
+		s.ackAt = spoolCursor{segment: s.ackAt.segment + 1, at: spoolHeaderSize}
+	}
+	if s.sendAt.before(s.ackAt) {
+		s.sendAt = s.ackAt
+	}
+	s.note(s.segments[s.ackAt.segment])
+	for _, seg := range s.segments[:s.ackAt.segment] {
+		seg.shut()
+		os.Remove(filepath.Join(s.dir, seg.name)) // if it stays, the next open finds it acknowledged
+	}
+	s.segments = slices.Delete(s.segments, 0, s.ackAt.segment)
+	s.sendAt.segment -= s.ackAt.segment
+	s.ackAt.segment = 0
+	seg := s.segments[0]
+	if s.ackAt != s.end() || seg.size <= spoolMaxIdle && s.fault == nil {
+		return
+	}
+	seg.size, seg.left, seg.torn = spoolHeaderSize, 0, true
+	s.ackAt, s.sendAt = s.end(), s.end()
+	s.mend(seg)
+}
+
+// end is the place behind all that is on disk.
+func (s *spool) end() spoolCursor {
+	n := len(s.segments)
+	if n == 0 {
+		return spoolCursor{at: spoolHeaderSize}
+	}
+	return spoolCursor{segment: n - 1, at: s.segments[n-1].size}
+}
+
+// bytes counts what is not acknowledged, on disk and in memory.
+func (s *spool) bytes() int64 {
+	sum := int64(s.lateBytes)
+	for i, seg := range s.segments {
+		sum += seg.size - spoolHeaderSize
+		if i == s.ackAt.segment {
+			sum = int64(s.lateBytes) + seg.size - s.ackAt.at
+		}
+	}
+	return sum
+}
+
+// flush writes what waits in memory. What was sent from there already is read again by next, and passed over.
+func (s *spool) flush() error {
+	for len(s.late) > 0 {
+		m := s.late[0]
+		if err := s.write(m.n, m.msg); err != nil {
+			return err
+		}
+		s.late = s.late[1:]
+		s.lateBytes -= len(m.msg)
+	}
+	return nil
+}
+
+// write puts a message behind all that is on disk, in one write.
+func (s *spool) write(n uint64, msg []byte) error {
+	s.fault = func() error {
+		seg, err := s.room(n)
+		if err != nil {
+			return err
+		}
+		s.buf = spoolEncode(s.buf[:0], n, msg)
+		if _, err := s.writeAt(seg.f, s.buf, seg.size); err != nil {
+			seg.torn = true
+			s.mend(seg) // when even that fails, the next write tries again first
+			return err
+		}
+		seg.size += int64(len(s.buf))
+		seg.left++
+		return nil
+	}()
+	if cap(s.buf) > 1<<20 { // what one large message needed is not kept for ever
+		s.buf = nil
+	}
+	return s.fault
+}
+
+// room gives the segment that message n goes into, ready to be written to.
+func (s *spool) room(n uint64) (*spoolSegment, error) {
+	if i := len(s.segments) - 1; i >= 0 && s.segments[i].size < spoolMaxSegment {
+		return s.segments[i], s.mend(s.segments[i])
+	}
+	seg := &spoolSegment{name: fmt.Sprintf("%s-%016x%s", s.name, n, spoolEnding), size: spoolHeaderSize}
+	path := filepath.Join(s.dir, seg.name)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	seg.f = f
+	if err := s.note(seg); err != nil {
+		f.Close()
+		os.Remove(path)
+		return nil, err
+	}
+	if i := len(s.segments) - 1; i >= 0 && i != s.sendAt.segment {
+		s.segments[i].shut()
+	}
+	s.segments = append(s.segments, seg)
+	return seg, nil
+}
+
+// note writes the newest number acknowledged into a segment's first line.
+func (s *spool) note(seg *spoolSegment) error {
+	if err := s.reach(seg); err != nil {
+		return err
+	}
+	var b [spoolHeaderSize]byte
+	_, err := s.writeAt(seg.f, spoolHeader(b[:0], s.acked), 0)
+	return err
+}
+
+// reach opens the file of a segment.
+func (s *spool) reach(seg *spoolSegment) (err error) {
+	if seg.f == nil {
+		seg.f, err = os.OpenFile(filepath.Join(s.dir, seg.name), os.O_RDWR, 0)
+	}
+	return err
+}
+
+// mend opens the file of a segment and cuts off what a failed write left in it.
+func (s *spool) mend(seg *spoolSegment) error {
+	if err := s.reach(seg); err != nil || !seg.torn {
+		return err
+	}
+	if err := seg.f.Truncate(seg.size); err != nil {
+		return err
+	}
+	seg.torn = false
+	return nil
+}
+
+func (seg *spoolSegment) shut() {
+	if seg.f != nil {
+		seg.f.Close()
+		seg.f = nil
+	}
+}
+
+// chunk reads whole lines from a cursor on: as many as want bytes hold, but at least one; none at the end of all. It
+// moves the cursor to the next segment when one is at its end, and over the rest of one that the disk does not give. It
+// uses buf when that is long enough.
+func (s *spool) chunk(cur *spoolCursor, want int, buf []byte) ([]byte, error) {
+	for cur.segment < len(s.segments) {
+		seg := s.segments[cur.segment]
+		if cur.at >= seg.size {
+			if cur.segment == len(s.segments)-1 {
+				break
+			}
+			seg.shut()
+			*cur = spoolCursor{segment: cur.segment + 1, at: spoolHeaderSize}
+			continue
+		}
+		text, err := s.lines(seg, cur.at, want, buf)
+		if errors.Is(err, syscall.EIO) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrNotExist) {
+			s.spoiled(seg, cur.at, err)
+			if cur.at = seg.size; cur == &s.ackAt {
+				seg.left = 0
+			}
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read spool: %w", err)
+		}
+		return text, nil
+	}
+	return nil, nil
+}
+
+// lines reads whole lines of a segment: as many as want bytes hold, but at least one.
+func (s *spool) lines(seg *spoolSegment, at int64, want int, buf []byte) ([]byte, error) {
+	if err := s.reach(seg); err != nil {
+		return nil, err
+	}
+	for left := seg.size - at; ; want *= 4 {
+		n := int(min(int64(want), left))
+		if len(buf) < n {
+			buf = make([]byte, n)
+		}
+		if _, err := seg.f.ReadAt(buf[:n], at); err != nil {
+			return nil, err
+		}
+		if end := bytes.LastIndexByte(buf[:n], '\n'); end >= 0 {
+			return buf[:end+1], nil
+		}
+		if int64(n) == left {
+			return nil, io.ErrUnexpectedEOF
+		}
+	}
+}
+
+// spoolEncode appends a message's line.
+func spoolEncode(b []byte, n uint64, msg []byte) []byte {
+	b = append(spoolFront(b, n, msg), msg...)
+	return append(b, '}', '\n')
+}
+
+// spoolFront appends what stands before the message in its line. The checksum is over the digits of the number and the
+// message.
+func spoolFront(b []byte, n uint64, msg []byte) []byte {
+	b = append(b, `{"n":`...)
+	from := len(b)
+	b = strconv.AppendUint(b, n, 10)
+	sum := crc32.Update(crc32.Checksum(b[from:], spoolCastagnoli), spoolCastagnoli, msg)
+	b = append(b, `,"crc":"`...)
+	b = hex.AppendEncode(b, []byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)})
+	return append(b, `","m":`...)
+}
+
+// spoolDecode reads a message's line, newline and all.
+func spoolDecode(line []byte) (n uint64, msg []byte, err error) {
+	const front, crc, back = len(`{"n":`), len(`,"crc":"01234567","m":`), len("}\n")
+	digits := bytes.IndexByte(line, ',')
+	if digits < front || len(line) < digits+crc+back || !bytes.HasSuffix(line, []byte("}\n")) {
+		return 0, nil, errors.New("not a message")
+	}
+	if n, err = strconv.ParseUint(string(line[front:digits]), 10, 64); err != nil || n == 0 {
+		return 0, nil, errors.New("not a message")
+	}
+	from, to := digits+crc, len(line)-back
+	var want [64]byte
+	if msg = line[from:to:to]; !bytes.HasPrefix(line, spoolFront(want[:0], n, msg)) {
+		return 0, nil, errors.New("wrong checksum")
+	}
+	return n, msg, nil
+}
+
+// spoolHeader appends the first line of a segment.
+func spoolHeader(b []byte, acked uint64) []byte {
+	digits := fmt.Sprintf("%016x", acked)
+	return fmt.Appendf(b, spoolHeaderForm, acked, crc32.Checksum([]byte(digits), spoolCastagnoli))
+}
+
+// spoolAcked reads the first line of a segment.
+func spoolAcked(text []byte) (acked uint64, ok bool) {
+	if int64(len(text)) < spoolHeaderSize {
+		return 0, false
+	}
+	at := len(`{"acked":"`)
+	acked, err := strconv.ParseUint(string(text[at:at+16]), 16, 64)
+	return acked, err == nil && bytes.Equal(spoolHeader(nil, acked), text[:spoolHeaderSize])
+}
+
+// spoolLife is what the folder holds of one epoch.
+type spoolLife struct {
+	name     string
+	segments []*spoolSegment
+	acked    uint64
+	last     uint64 // newest number in it
+	changed  int64  // when its last segment was written to, by the file system's clock
+}
+
+// load takes over what an earlier life left unacknowledged, or else begins a new epoch. There is one epoch in a
+// folder, unless a power cut brought deleted files back: then the newest goes on, and others that hold anything
+// unacknowledged are set aside under names that end in .aside.
+func (s *spool) load() error {
+	lives, err := s.lives()
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(lives, func(a, b *spoolLife) int { return int(min(max(b.changed-a.changed, -1), 1)) })
+	for _, life := range lives {
+		left := life.last > life.acked
+		for _, seg := range life.segments {
+			path := filepath.Join(s.dir, seg.name)
+			switch {
+			case !left:
+				err = os.Remove(path)
+			case s.name != "":
+				s.spoiled(seg, 0, fmt.Errorf("it is not of epoch %s; it is now called %s.aside", s.name, seg.name))
+				err = os.Rename(path, path+".aside")
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if left && s.name == "" {
+			s.name, s.segments, s.acked, s.last = life.name, life.segments, life.acked, life.last
+		}
+	}
+	s.ackAt = spoolCursor{at: spoolHeaderSize}
+	if s.name == "" {
+		var b [8]byte
+		rand.Read(b[:])
+		s.name, s.sendAt = hex.EncodeToString(b[:]), s.ackAt
+		return nil
+	}
+	s.walk()
+	s.sent, s.sendAt = s.acked, s.ackAt
+	s.free()
+	s.last += spoolLeap
+	return nil
+}
+
+// lives reads all segments in the folder.
+func (s *spool) lives() ([]*spoolLife, error) {
+	entries, err := os.ReadDir(s.dir) // sorted by name: by epoch, and within it by first number
+	if err != nil {
+		return nil, err
+	}
+	var lives []*spoolLife
+	for _, entry := range entries {
+		epoch, first, ok := spoolParseName(entry.Name())
+		if !ok {
+			continue
+		}
+		if n := len(lives); n == 0 || lives[n-1].name != epoch {
+			lives = append(lives, &spoolLife{name: epoch, acked: first - 1})
+		}
+		life := lives[len(lives)-1]
+		if info, err := entry.Info(); err == nil {
+			life.changed = info.ModTime().UnixNano()
+		}
+		if n := len(life.segments); n > 0 && life.segments[n-1].torn {
+			before := life.segments[n-1]
+			before.torn = false // no more is written to it
+			s.spoiled(before, before.size, io.ErrUnexpectedEOF)
+		}
+		s.read(life, entry.Name())
+	}
+	return lives, nil
+}
+
+// read adds a segment to a life.
+func (s *spool) read(life *spoolLife, name string) {
+	seg := &spoolSegment{name: name, size: spoolHeaderSize}
+	life.segments = append(life.segments, seg)
+	text, err := os.ReadFile(filepath.Join(s.dir, name))
+	if err != nil {
+		s.spoiled(seg, 0, err)
+		return
+	}
+	acked, ok := spoolAcked(text)
+	if ok {
+		life.acked = max(life.acked, acked)
+	} else if int64(len(text)) >= spoolHeaderSize {
+		s.spoiled(seg, 0, errors.New("not a first line"))
+	}
+	whole := max(int64(bytes.LastIndexByte(text, '\n')+1), spoolHeaderSize)
+	seg.torn = int64(len(text)) != whole
+	for seg.size < whole {
+		rest := text[seg.size:whole]
+		line := rest[:bytes.IndexByte(rest, '\n')+1]
+		n, _, err := spoolDecode(line)
+		switch {
+		case err != nil:
+			s.spoiled(seg, seg.size, err)
+		case n <= life.last:
+			s.spoiled(seg, seg.size, fmt.Errorf("message %d comes after %d", n, life.last))
+		default:
+			life.last = n
+			seg.left++
+		}
+		seg.size += int64(len(line))
+	}
+}
+
+// spoolParseName reads a segment's name, EPOCH-FIRST.jsonl.
+func spoolParseName(name string) (epoch string, first uint64, ok bool) {
+	stem, ok := strings.CutSuffix(name, spoolEnding)
+	epoch, number, cut := strings.Cut(stem, "-")
+	if !ok || !cut || len(epoch) != 16 || len(number) != 16 {
+		return "", 0, false
+	}
+	if _, err := strconv.ParseUint(epoch, 16, 64); err != nil {
+		return "", 0, false
+	}
+	first, err := strconv.ParseUint(number, 16, 64)
+	return epoch, first, err == nil && first > 0
+}

@@ -1,0 +1,481 @@
+// state.go: the state machine of the principal. State is everything that the journal holds; apply folds one Event
+// into it, live and in recovery alike, and is the only way that State changes. Pure: no clock, no files, no goroutine.
+// May use model.go.
+
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+// Bounds of what is kept in memory.
+const (
+	stateMaxFinished  = 1000 // newest finished runs; older ones are read from history
+	stateMaxDecisions = 50   // newest decisions a workflow, for `why`
+	stateMaxRecent    = 10   // newest outcomes a workflow, for `ls`
+	stateKeyLife      = 24 * time.Hour
+)
+
+// Kinds of event. Those of the second group are made by agents, the others by the principal.
+const (
+	evVersion      = "workflow.version"   // a version of a workflow that runs refer to
+	evSchedule     = "workflow.scheduled" // a schedule begins to count: nothing before At was missed
+	evPaused       = "workflow.paused"    // Workflow "" is all of them
+	evResumed      = "workflow.resumed"   //
+	evSkipped      = "fire.skipped"       // a tick that became no run, and why
+	evQueued       = "run.queued"         //
+	evAssigned     = "run.assigned"       //
+	evRequeued     = "run.requeued"       // queued again: retry, workflow retries, failover
+	evCancelling   = "run.cancelling"     // asked to stop; the agent answers with run.finished
+	evRunEnded     = "run.ended"          // finished by the principal: cancelled in the queue, agent lost
+	evAdopted      = "run.adopted"        // a lost run that its agent brought back
+	evAgentUp      = "agent.up"           //
+	evAgentLost    = "agent.lost"         //
+	evAgentDrained = "agent.drained"      //
+	evAgentUndrain = "agent.undrained"    //
+	evAgentForgot  = "agent.forgotten"    //
+	evRunStarted   = "run.started"        //
+	evTaskStarted  = "task.started"       //
+	evTaskRetrying = "task.retrying"      //
+	evTaskFinished = "task.finished"      //
+	evRunFinished  = "run.finished"       //
+)
+
+// Event is one change, complete in itself: who did what to what, when. One flat type, so that a journal line is one
+// plain JSON object that jq can filter.
+type Event struct {
+	Seq       uint64            `json:"seq"`
+	Time      Stamp             `json:"t"`
+	Kind      string            `json:"e"`
+	Workflow  string            `json:"workflow,omitempty"`
+	Run       string            `json:"run,omitempty"`
+	Task      string            `json:"task,omitempty"`
+	Attempt   int               `json:"attempt,omitempty"`
+	State     string            `json:"state,omitempty"`
+	Reason    string            `json:"reason,omitempty"`
+	Exit      *int              `json:"exit,omitempty"`
+	Seconds   float64           `json:"seconds,omitempty"` // by the monotonic clock
+	Outputs   map[string]string `json:"outputs,omitempty"`
+	Params    map[string]string `json:"params,omitempty"`
+	Version   string            `json:"version,omitempty"`
+	Spec      *Workflow         `json:"spec,omitempty"`
+	Trigger   string            `json:"trigger,omitempty"`
+	Scheduled Stamp             `json:"scheduled,omitzero"`
+	Missed    int               `json:"missed,omitempty"` // how many more ticks the decision speaks for
+	Priority  int               `json:"priority,omitempty"`
+	Key       string            `json:"key,omitempty"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	Capacity  int               `json:"capacity,omitempty"`
+	Build     string            `json:"build,omitempty"` // the agent's version of this program
+	LogDay    string            `json:"log_day,omitempty"`
+	LogAt     int64             `json:"log_at,omitempty"`
+	By        string            `json:"by,omitempty"`   // who asked: a user, a key, an agent
+	From      string            `json:"from,omitempty"` // over which connection
+	Agent     string            `json:"agent,omitempty"`
+	Lease     int               `json:"lease,omitempty"` // the assignment that an agent reports on
+	Epoch     string            `json:"epoch,omitempty"` // of the agent's numbering
+	N         uint64            `json:"n,omitempty"`     // the agent's number of this event within the epoch
+}
+
+// State is what the journal says, folded. Only the principal's loop holds one.
+type State struct {
+	Seq       uint64                    `json:"seq"`
+	Runs      map[string]*Run           `json:"runs"`
+	Finished  []string                  `json:"finished"` // finished runs in Runs, the one that finished first in front
+	Versions  map[string]*Workflow      `json:"versions"`
+	Workflows map[string]*WorkflowState `json:"workflows"`
+	Agents    map[string]*Agent         `json:"agents"`
+	Keys      map[string]KeyUse         `json:"keys"`
+	PausedAll string                    `json:"paused_all,omitempty"` // who paused all, "" when not
+	LastRun   string                    `json:"last_run,omitempty"`   // highest run id made
+}
+
+// WorkflowState is what is known of a workflow beside its file.
+type WorkflowState struct {
+	Paused    string     `json:"paused,omitempty"`   // who paused it, "" when not
+	Schedule  string     `json:"schedule,omitempty"` // the schedule that Tick belongs to
+	Tick      Stamp      `json:"tick,omitzero"`      // ticks up to here are decided
+	Decisions []Decision `json:"decisions,omitempty"`
+	Recent    []Outcome  `json:"recent,omitempty"` // newest last
+}
+
+// Decision says what became of a tick of a schedule.
+type Decision struct {
+	At     Stamp  `json:"at"`      // the tick
+	Made   Stamp  `json:"decided"` // when it was decided
+	Fired  bool   `json:"fired"`
+	Reason string `json:"reason"`
+	Run    string `json:"run,omitempty"`
+	Missed int    `json:"missed,omitempty"`
+}
+
+// Outcome is how a run ended, in short.
+type Outcome struct {
+	Run   string `json:"run"`
+	State string `json:"state"`
+}
+
+// States of an agent.
+const (
+	agentUp    = "up"
+	agentDrain = "drain"
+	agentLost  = "lost"
+)
+
+// Agent is a worker as the principal knows it. The field names are those of `agents --json`.
+type Agent struct {
+	Name     string            `json:"agent"`
+	State    string            `json:"state"`
+	Labels   map[string]string `json:"labels"`
+	Capacity int               `json:"capacity"`
+	Running  int               `json:"running"`
+	Version  string            `json:"version"`
+	Seen     Stamp             `json:"seen,omitzero"`
+	Draining bool              `json:"draining,omitempty"`
+	Epoch    string            `json:"epoch,omitempty"` // of its numbering
+	N        uint64            `json:"n,omitempty"`     // its newest event that was folded
+}
+
+// KeyUse is an idempotency key that was used, and the run that it made.
+type KeyUse struct {
+	Run  string `json:"run"`
+	Time Stamp  `json:"t"`
+}
+
+// stateNew gives the state before the first event.
+func stateNew() *State {
+	return &State{Runs: map[string]*Run{}, Versions: map[string]*Workflow{}, Workflows: map[string]*WorkflowState{},
+		Agents: map[string]*Agent{}, Keys: map[string]KeyUse{}}
+}
+
+// workflow gives the state kept for a workflow, made when it is not there yet.
+func (s *State) workflow(id string) *WorkflowState {
+	w := s.Workflows[id]
+	if w == nil {
+		w = &WorkflowState{}
+		s.Workflows[id] = w
+	}
+	return w
+}
+
+// agent gives the record of an agent, made when it is not there yet.
+func (s *State) agent(name string) *Agent {
+	a := s.Agents[name]
+	if a == nil {
+		a = &Agent{Name: name, State: agentLost}
+		s.Agents[name] = a
+	}
+	return a
+}
+
+// repeated says whether an agent's event was folded before: its number is not above the newest one.
+func (s *State) repeated(e *Event) bool {
+	a := s.Agents[e.Agent]
+	return e.N > 0 && a != nil && a.Epoch == e.Epoch && e.N <= a.N
+}
+
+// apply folds e into s. It is total: an event that does not fit leaves s as it was, but for the sequence numbers, and
+// gives an error that names both. It keeps e's maps and pointers; the caller must not change them afterwards.
+func (s *State) apply(e *Event) error {
+	s.Seq = max(s.Seq, e.Seq)
+	if e.N > 0 {
+		if s.repeated(e) {
+			return fmt.Errorf("apply %s: number %d of agent %s was applied before", e.Kind, e.N, e.Agent)
+		}
+		a := s.agent(e.Agent)
+		a.Epoch, a.N = e.Epoch, e.N
+	}
+	switch e.Kind {
+	case evVersion:
+		s.Versions[e.Version] = e.Spec
+	case evSchedule:
+		w := s.workflow(e.Workflow)
+		w.Schedule, w.Tick = e.Reason, e.Scheduled
+	case evPaused, evResumed:
+		s.applyPause(e)
+	case evSkipped:
+		s.decide(e, false)
+	case evQueued:
+		return s.applyQueued(e)
+	case evAgentUp, evAgentLost, evAgentDrained, evAgentUndrain, evAgentForgot:
+		s.applyAgent(e)
+	default:
+		run := s.Runs[e.Run]
+		if run == nil {
+			return fmt.Errorf("apply %s: run %s is not known", e.Kind, e.Run)
+		}
+		return s.applyRun(run, e)
+	}
+	return nil
+}
+
+func (s *State) applyPause(e *Event) {
+	by := e.By
+	if e.Kind == evResumed {
+		by = ""
+	} else if by == "" {
+		by = "?"
+	}
+	if e.Workflow == "" {
+		s.PausedAll = by
+		return
+	}
+	s.workflow(e.Workflow).Paused = by
+}
+
+// decide records what became of a tick.
+func (s *State) decide(e *Event, fired bool) {
+	w := s.workflow(e.Workflow)
+	if e.Scheduled.After(w.Tick.Time) {
+		w.Tick = e.Scheduled
+	}
+	w.Decisions = append(w.Decisions, Decision{At: e.Scheduled, Made: e.Time, Fired: fired, Reason: e.Reason, Run: e.Run, Missed: e.Missed})
+	if n := len(w.Decisions); n > stateMaxDecisions {
+		w.Decisions = w.Decisions[n-stateMaxDecisions:] // append copies once in a while, not each time
+	}
+}
+
+func (s *State) applyQueued(e *Event) error {
+	if s.Runs[e.Run] != nil {
+		return fmt.Errorf("apply %s: run %s is there already", e.Kind, e.Run)
+	}
+	spec := s.Versions[e.Version]
+	if spec == nil {
+		return fmt.Errorf("apply %s: run %s: version %s of workflow %s is not known", e.Kind, e.Run, e.Version, e.Workflow)
+	}
+	r := &Run{ID: e.Run, Workflow: e.Workflow, State: runQueued, Trigger: e.Trigger, By: e.By, Attempt: 1, Params: e.Params,
+		Scheduled: e.Scheduled, Queued: e.Time, Version: e.Version, Priority: e.Priority, Tasks: make([]TaskRun, len(spec.Tasks))}
+	if r.Params == nil {
+		r.Params = map[string]string{}
+	}
+	for i := range spec.Tasks {
+		r.Tasks[i] = TaskRun{Task: spec.Tasks[i].ID, State: taskWaiting}
+	}
+	s.Runs[r.ID] = r
+	s.LastRun = max(s.LastRun, r.ID)
+	if e.Key != "" {
+		s.Keys[e.Key] = KeyUse{Run: e.Run, Time: e.Time}
+	}
+	if !e.Scheduled.IsZero() {
+		s.decide(e, true)
+	}
+	return nil
+}
+
+func (s *State) applyAgent(e *Event) {
+	a := s.agent(e.Agent)
+	switch e.Kind {
+	case evAgentUp:
+		a.Labels, a.Capacity, a.Version, a.State, a.Seen = e.Labels, e.Capacity, e.Build, agentUp, e.Time
+		if a.Labels == nil { // the journal leaves no labels out: nil and empty must not differ
+			a.Labels = map[string]string{}
+		}
+		if a.Draining {
+			a.State = agentDrain
+		}
+		if a.Epoch != e.Epoch {
+			a.Epoch, a.N = e.Epoch, 0
+		}
+	case evAgentLost:
+		a.State, a.Seen = agentLost, e.Time
+	case evAgentDrained:
+		a.Draining = true
+		if a.State == agentUp {
+			a.State = agentDrain
+		}
+	case evAgentUndrain:
+		a.Draining = false
+		if a.State == agentDrain {
+			a.State = agentUp
+		}
+	case evAgentForgot:
+		delete(s.Agents, e.Agent)
+	}
+}
+
+// applyRun folds an event of a run that is known.
+func (s *State) applyRun(r *Run, e *Event) error {
+	misfit := func() error { return fmt.Errorf("apply %s: run %s is %s", e.Kind, r.ID, r.State) }
+	switch e.Kind {
+	case evAssigned:
+		if r.State != runQueued {
+			return misfit()
+		}
+		r.State, r.Agent, r.Reason = runRunning, e.Agent, ""
+		r.Lease++
+	case evRequeued:
+		if r.State == runQueued || r.State == runSucceeded && e.State != "all" {
+			return misfit()
+		}
+		s.requeue(r, e)
+	case evCancelling:
+		if !runActive(r.State) {
+			return misfit()
+		}
+		r.Cancelling = e.Reason
+	case evAdopted:
+		if r.State != runCrashed || !r.Lost {
+			return misfit()
+		}
+		s.unfinish(r)
+		r.State, r.Reason, r.Finished, r.Seconds, r.Lost = runRunning, "", Stamp{}, 0, false
+		for i := range r.Tasks {
+			switch t := &r.Tasks[i]; {
+			case t.State == taskCrashed:
+				t.State, t.Reason, t.Finished = taskRunning, "", Stamp{}
+			case t.State == taskSkipped && t.Finished.IsZero(): // by finish: the agent may have come to it since
+				t.State, t.Reason = taskWaiting, ""
+			}
+		}
+	case evRunEnded:
+		if !runActive(r.State) {
+			return misfit()
+		}
+		return s.finish(r, e)
+	case evRunStarted, evRunFinished, evTaskStarted, evTaskRetrying, evTaskFinished:
+		if r.State != runRunning || r.Agent != e.Agent || r.Lease != e.Lease {
+			return fmt.Errorf("apply %s: run %s is %s with agent %q by lease %d, not with %q by lease %d",
+				e.Kind, r.ID, r.State, r.Agent, r.Lease, e.Agent, e.Lease)
+		}
+		return s.applyReport(r, e)
+	default:
+		return fmt.Errorf("apply %s: this version does not know such an event (run %s)", e.Kind, e.Run)
+	}
+	return nil
+}
+
+// applyReport folds what the agent of a running run says of it.
+func (s *State) applyReport(r *Run, e *Event) error {
+	switch e.Kind {
+	case evRunStarted:
+		if r.Started.IsZero() {
+			r.Started = e.Time
+		}
+		return nil
+	case evRunFinished:
+		return s.finish(r, e)
+	}
+	t := r.task(e.Task)
+	if t == nil {
+		return fmt.Errorf("apply %s: run %s has no task %q", e.Kind, r.ID, e.Task)
+	}
+	if !taskActive(t.State) {
+		return fmt.Errorf("apply %s: task %s of run %s is %s", e.Kind, t.Task, r.ID, t.State)
+	}
+	if e.Kind == evTaskFinished && !taskFinal(e.State) {
+		return fmt.Errorf("apply %s: task %s of run %s cannot end as %q", e.Kind, t.Task, r.ID, e.State)
+	}
+	switch e.Kind {
+	case evTaskStarted:
+		t.State, t.Attempts, t.Reason = taskRunning, e.Attempt, ""
+		if t.Started.IsZero() {
+			t.Started = e.Time
+		}
+		if r.LogDay == "" && e.LogDay != "" {
+			r.LogDay, r.LogAt = e.LogDay, e.LogAt
+		}
+	case evTaskRetrying:
+		t.State, t.Reason, t.Exit = taskRetrying, e.Reason, e.Exit
+	case evTaskFinished:
+		t.State, t.Reason, t.Exit, t.Finished, t.Seconds, t.Outputs = e.State, e.Reason, e.Exit, e.Time, e.Seconds, e.Outputs
+	}
+	return nil
+}
+
+// requeue puts a run back into the queue. What succeeded stays done, unless e.State asks for all of it again.
+func (s *State) requeue(r *Run, e *Event) {
+	if !runActive(r.State) {
+		s.unfinish(r)
+	}
+	r.State, r.Attempt, r.Agent, r.Reason, r.Cancelling, r.Lost = runQueued, e.Attempt, "", e.Reason, "", false
+	r.Started, r.Finished, r.Seconds = Stamp{}, Stamp{}, 0
+	for i := range r.Tasks {
+		if t := &r.Tasks[i]; t.State != taskSucceeded || e.State == "all" {
+			*t = TaskRun{Task: t.Task, State: taskWaiting}
+		}
+	}
+}
+
+// finish ends a run: its own state and that of every task that had not ended.
+func (s *State) finish(r *Run, e *Event) error {
+	if !runFinal(e.State) {
+		return fmt.Errorf("apply %s: run %s cannot end as %q", e.Kind, r.ID, e.State)
+	}
+	r.State, r.Reason, r.Finished, r.Seconds = e.State, e.Reason, e.Time, e.Seconds
+	r.Lost = e.State == runCrashed && e.Kind == evRunEnded && e.Agent != "" && e.Agent == r.Agent
+	if r.Seconds == 0 && !r.Started.IsZero() && e.Time.After(r.Started.Time) {
+		r.Seconds = e.Time.Sub(r.Started.Time).Seconds()
+	}
+	for i := range r.Tasks {
+		t := &r.Tasks[i]
+		switch {
+		case !taskActive(t.State):
+		case t.State == taskWaiting:
+			t.State, t.Reason = taskSkipped, "run "+e.State
+		case e.State == runCancelled:
+			t.State, t.Reason, t.Finished = taskCancelled, e.Reason, e.Time
+		default:
+			t.State, t.Reason, t.Finished = taskCrashed, e.Reason, e.Time
+		}
+	}
+	w := s.workflow(r.Workflow)
+	w.Recent = append(w.Recent, Outcome{Run: r.ID, State: r.State})
+	if n := len(w.Recent); n > stateMaxRecent {
+		w.Recent = w.Recent[n-stateMaxRecent:]
+	}
+	s.Finished = append(s.Finished, r.ID)
+	if n := len(s.Finished) - stateMaxFinished; n > 0 {
+		for _, id := range s.Finished[:n] {
+			delete(s.Runs, id)
+		}
+		s.Finished = s.Finished[n:]
+	}
+	return nil
+}
+
+// runFinal says whether a run can end in that state.
+func runFinal(state string) bool {
+	return state == runSucceeded || state == runFailed || state == runCancelled || state == runCrashed
+}
+
+// taskFinal says whether a task can end in that state.
+func taskFinal(state string) bool {
+	return runFinal(state) || state == taskSkipped
+}
+
+// unfinish takes back what finish noted beside the run, for a run that becomes active again.
+func (s *State) unfinish(r *Run) {
+	for i, id := range s.Finished {
+		if id == r.ID {
+			s.Finished = append(s.Finished[:i:i], s.Finished[i+1:]...)
+			break
+		}
+	}
+	w := s.workflow(r.Workflow)
+	for i, o := range w.Recent {
+		if o.Run == r.ID {
+			w.Recent = append(w.Recent[:i:i], w.Recent[i+1:]...)
+			break
+		}
+	}
+}
+
+// prune forgets what nothing refers to any more: versions that no run in memory was queued with, keys past their life.
+// It runs before a snapshot is written, so that what a snapshot holds is bounded.
+func (s *State) prune(now time.Time) {
+	used := map[string]bool{}
+	for _, r := range s.Runs {
+		used[r.Version] = true
+	}
+	for hash := range s.Versions {
+		if !used[hash] {
+			delete(s.Versions, hash)
+		}
+	}
+	for key, use := range s.Keys {
+		if now.Sub(use.Time.Time) > stateKeyLife {
+			delete(s.Keys, key)
+		}
+	}
+}

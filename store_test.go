@@ -1,0 +1,699 @@
+// store_test.go: the store against a model with random operations, on a disk that fails and forgets, and against kill -9.
+// Every store that storeRig opens is closed and folded again at the end.
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// storeRig is an open store, the State that its owner holds, and everything that was ever appended.
+type storeRig struct {
+	t     testing.TB
+	dir   string
+	opt   storeOptions
+	s     *store
+	state *State
+	log   [][]byte // the events, encoded when they were appended; the first has number 1
+	clock time.Time
+	rng   *rand.Rand
+	n     uint64        // the agent's numbering
+	acked atomic.Uint64 // the newest event whose done was called
+	open  bool
+}
+
+func storeRigOpen(t testing.TB, opt storeOptions) *storeRig {
+	t.Helper()
+	if opt.Dir == "" {
+		opt.Dir = t.TempDir()
+	}
+	g := &storeRig{t: t, dir: opt.Dir, opt: opt, clock: time.Date(2026, 1, 31, 23, 0, 0, 0, time.UTC), rng: rand.New(rand.NewPCG(1, 2))}
+	if report := g.reopen(); report.Notes != nil {
+		t.Fatalf("a fresh store has notes: %q", report.Notes)
+	}
+	t.Cleanup(g.verify)
+	return g
+}
+
+// reopen opens the folder, closing it first if it is open.
+func (g *storeRig) reopen() storeReport {
+	g.t.Helper()
+	g.stop()
+	s, state, report, err := storeOpen(g.opt)
+	if err != nil {
+		g.t.Fatalf("open store: %v", err)
+	}
+	g.s, g.state, g.open = s, state, true
+	return report
+}
+
+func (g *storeRig) stop() {
+	g.t.Helper()
+	if g.open {
+		g.open = false
+		if err := g.s.close(); err != nil {
+			g.t.Fatalf("close store: %v", err)
+		}
+	}
+}
+
+// verify is the invariant of every store test: what is on disk folds to the State that is held.
+func (g *storeRig) verify() {
+	if g.t.Failed() && g.open {
+		g.s.close()
+		g.open = false
+	}
+	if !g.open {
+		return
+	}
+	held := storeText(g.t, g.state)
+	g.opt.files = nil
+	report := g.reopen()
+	if found := storeText(g.t, g.state); !bytes.Equal(held, found) {
+		g.t.Errorf("the files fold to another state (notes %q):\nheld  %s\nfound %s", report.Notes, held, found)
+	}
+	g.stop()
+}
+
+func storeText(t testing.TB, v any) []byte {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// add applies and appends the events, as the principal's loop does.
+func (g *storeRig) add(sync bool, events ...*Event) {
+	g.t.Helper()
+	for _, e := range events {
+		if err := g.state.apply(e); err != nil && e.N == 0 {
+			g.t.Fatal(err)
+		}
+	}
+	g.push(sync, events)
+}
+
+// push appends events that were applied.
+func (g *storeRig) push(sync bool, events []*Event) {
+	last := g.s.seq + uint64(len(events))
+	g.s.append(events, sync, func() {
+		if g.acked.Load() > last {
+			g.t.Errorf("batch up to %d was acknowledged after %d", last, g.acked.Load())
+		}
+		g.acked.Store(last)
+	})
+	g.state.Seq = last
+	for _, e := range events {
+		g.log = append(g.log, storeText(g.t, e))
+	}
+}
+
+// wait returns when all that was appended is on the disk, and the history of it written: that comes after the journal
+// in the writer's round, so that the second answer is of a later round.
+func (g *storeRig) wait() {
+	for range 2 {
+		done := make(chan bool)
+		g.s.append(nil, true, func() { close(done) })
+		<-done
+	}
+}
+
+// random makes n events that fit, most of them, and appends them in small batches.
+func (g *storeRig) random(n int) {
+	waits := g.rng.IntN(5) // of 4: how often somebody waits for a batch
+	for n > 0 {
+		var batch []*Event
+		for range 1 + g.rng.IntN(4) {
+			e := g.event()
+			err := g.state.apply(e)
+			if err != nil && e.N == 0 {
+				continue // the principal would not have made it
+			}
+			batch = append(batch, e)
+			if err == nil && (e.Kind == evRunFinished || e.Kind == evRunEnded) {
+				g.s.history(g.state.Runs[e.Run], nil)
+			}
+		}
+		n -= len(batch)
+		g.push(g.rng.IntN(4) < waits, batch)
+	}
+}
+
+// event makes a random event; many of them do not fit the state.
+func (g *storeRig) event() *Event {
+	g.clock = g.clock.Add(time.Duration(g.rng.IntN(100000)) * time.Millisecond)
+	e := &Event{Time: stampOf(g.clock), Workflow: fmt.Sprintf("flow %d/ü.", g.rng.IntN(3))}
+	var run *Run
+	for _, r := range g.state.Runs {
+		if run == nil || r.ID > run.ID && g.rng.IntN(3) > 0 {
+			run = r
+		}
+	}
+	pick := func(texts ...string) string { return texts[g.rng.IntN(len(texts))] }
+	for v := range 2 {
+		if hash := fmt.Sprintf("v%d", v); g.state.Versions[hash] == nil {
+			e.Kind, e.Version = evVersion, hash
+			e.Spec = &Workflow{ID: e.Workflow, Tasks: []Task{{ID: "a", Run: "true && <x>"}, {ID: "b", Depends: []string{"a"}, Timeout: Duration(time.Minute)}}}
+			return e
+		}
+	}
+	switch k := g.rng.IntN(20); {
+	case k < 6 || run == nil:
+		e.Kind, e.Run, e.Version, e.Trigger = evQueued, runID(g.clock, g.state.LastRun), pick("v0", "v1"), triggerCron
+		e.Scheduled, e.Key = e.Time, pick("", "key "+e.Run)
+	case k == 6:
+		e.Kind, e.By = pick(evPaused, evResumed, evSkipped, evSchedule), "me <me@x>"
+	case k == 7:
+		e.Kind, e.Agent, e.Capacity, e.Epoch = pick(evAgentUp, evAgentLost, evAgentDrained, evAgentUndrain, evAgentForgot), pick("one", "two"), 3, "e1"
+	case k < 10:
+		e.Kind, e.Run, e.Agent = evAssigned, run.ID, pick("one", "two")
+	case k == 10:
+		e.Kind, e.Run, e.Attempt, e.State = evRequeued, run.ID, run.Attempt+1, pick("", "all")
+	case k == 11:
+		e.Kind, e.Run, e.State, e.Agent = pick(evRunEnded, evAdopted, evCancelling), run.ID, pick(runCancelled, runCrashed), run.Agent
+	default:
+		g.n++
+		e.Kind, e.Run, e.Agent, e.Epoch, e.N = pick(evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished, evRunFinished), run.ID, run.Agent, "e1", g.n
+		e.Task, e.Attempt, e.Seconds, e.State, e.Workflow = pick("a", "b", "c"), 1, g.rng.Float64(), pick(taskSucceeded, taskFailed, taskFailed, taskRunning), ""
+		e.Outputs = map[string]string{"k": "\u2028 é\x00"}
+	}
+	return e
+}
+
+// matches says whether the state is what the first state.Seq events fold to. Pruning is no event: both are pruned.
+func (g *storeRig) matches(state *State) {
+	g.t.Helper()
+	if state.Seq > uint64(len(g.log)) {
+		g.t.Fatalf("event %d was invented: only %d were appended", state.Seq, len(g.log))
+	}
+	want := stateNew()
+	for _, text := range g.log[:state.Seq] {
+		e := &Event{}
+		if err := json.Unmarshal(text, e); err != nil {
+			g.t.Fatal(err)
+		}
+		want.apply(e)
+	}
+	want.Seq = state.Seq
+	far := g.clock.Add(1000 * time.Hour)
+	want.prune(far)
+	var found State
+	if err := json.Unmarshal(storeText(g.t, state), &found); err != nil {
+		g.t.Fatal(err)
+	}
+	found.prune(far)
+	if a, b := storeText(g.t, want), storeText(g.t, found); !bytes.Equal(a, b) {
+		g.t.Fatalf("state after event %d:\nwant  %s\nfound %s", state.Seq, a, b)
+	}
+}
+
+// TestStoreModel does random things to a store, with a disk that fails now and then, and cuts the power.
+func TestStoreModel(t *testing.T) {
+	for seed := range uint64(12) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			top := t.TempDir()
+			synctest.Test(t, func(t *testing.T) { storeModel(t, top, seed) })
+		})
+	}
+}
+
+func storeModel(t *testing.T, top string, seed uint64) {
+	dir := filepath.Join(top, "0")
+	disk := storeDiskNew(t, dir, seed)
+	g := storeRigOpen(t, storeOptions{Dir: dir, SegmentBytes: 8 << 10, Keep: 8 << 10, files: disk.wrap})
+	g.rng = rand.New(rand.NewPCG(seed, 1))
+	for step := range 120 {
+		switch k := g.rng.IntN(20); {
+		case k < 12:
+			g.random(g.rng.IntN(30))
+			if k < 6 {
+				synctest.Wait()
+			}
+		case k == 12:
+			g.s.snapshot(g.state, nil)
+		case k == 13:
+			g.verifyMid()
+		case k == 14:
+			ops, errno := []string{"open write", "write", "sync", "sync truncate", "rename", "remove truncate write sync"}[g.rng.IntN(6)], []error{syscall.ENOSPC, syscall.EIO}[g.rng.IntN(2)]
+			disk.set(func(op string) error {
+				if strings.Contains(ops, op) {
+					return errno
+				}
+				return nil
+			})
+		case k == 15:
+			disk.set(nil)
+		case k == 16:
+			time.Sleep(time.Duration(g.rng.IntN(30)) * time.Second) // the bubble's time: retries and delayed syncs
+		case k == 17:
+			synctest.Wait()
+		case k == 18 && step > 20:
+			storeModelCut(t, g, disk, filepath.Join(top, fmt.Sprint(step)))
+		}
+		if g.s.wantsSnapshot() {
+			g.s.snapshot(g.state, nil)
+		}
+	}
+	disk.set(nil)
+	time.Sleep(time.Minute)
+	synctest.Wait()
+	if err := g.s.failing(); err != nil {
+		t.Fatalf("still failing: %v", err)
+	}
+	if g.acked.Load() != g.state.Seq {
+		t.Fatalf("acknowledged up to %d of %d", g.acked.Load(), g.state.Seq)
+	}
+	g.matches(g.state)
+	storeHistoryHolds(t, g)
+}
+
+// verifyMid lets the writer come to rest and reads the events back.
+func (g *storeRig) verifyMid() {
+	synctest.Wait()
+	from := uint64(len(g.log)) / 2
+	want := from
+	_, err := g.s.readEvents(from, 0, func(e *Event) bool {
+		if from == want && e.Seq > want { // older ones were removed
+			want = e.Seq
+		}
+		want = max(want, 1)
+		if e.Seq != want || !bytes.Equal(storeText(g.t, e), g.log[e.Seq-1]) {
+			g.t.Fatalf("event %d reads as %s, want number %d", e.Seq, storeText(g.t, e), want)
+		}
+		want++
+		return true
+	})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// storeModelCut cuts the power and goes on with what is left.
+func storeModelCut(t *testing.T, g *storeRig, disk *storeDisk, into string) {
+	synctest.Wait()
+	acked := g.acked.Load()
+	disk.cut(".", into)
+	disk.set(nil)
+	g.s.close() // the old one writes into the void
+	g.open = false
+	disk.move(into)
+	g.dir, g.opt.Dir, g.opt.files = into, into, disk.wrap
+	report := g.reopen()
+	if g.state.Seq < acked {
+		t.Fatalf("power cut: event %d was acknowledged, and only %d are there: %q", acked, g.state.Seq, report.Notes)
+	}
+	g.matches(g.state)
+	g.log = g.log[:g.state.Seq]
+	g.acked.Store(g.state.Seq)
+}
+
+// storeHistoryHolds checks that each finished run in memory is in the history once, as it is.
+func storeHistoryHolds(t *testing.T, g *storeRig) {
+	t.Helper()
+	found := map[string]*Run{}
+	err := g.s.historyList(historyFilter{}, func(r *Run) bool {
+		if found[r.ID] != nil {
+			t.Errorf("run %s is listed twice", r.ID)
+		}
+		found[r.ID] = r
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range g.state.Finished {
+		want, got := storeText(t, g.state.Runs[id]), storeText(t, found[id])
+		if !bytes.Equal(want, got) {
+			t.Errorf("history of run %s:\nwant %s\ngot  %s", id, want, got)
+		}
+	}
+}
+
+func TestStoreLock(t *testing.T) {
+	g := storeRigOpen(t, storeOptions{})
+	_, _, _, err := storeOpen(g.opt)
+	want := fmt.Sprintf("process %d holds it since 20", os.Getpid())
+	if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), g.dir) {
+		t.Fatalf("error %v, want %q", err, want)
+	}
+}
+
+// TestStoreSnapshotRemovesSegments checks that the journal stays within its bounds, and what stays is one piece.
+func TestStoreSnapshotRemovesSegments(t *testing.T) {
+	g := storeRigOpen(t, storeOptions{SegmentBytes: 4 << 10, Keep: 10 << 10, NoSync: true})
+	for range 60 {
+		g.random(30)
+		if g.s.wantsSnapshot() {
+			saved := make(chan error)
+			g.s.snapshot(g.state, func(err error) { saved <- err })
+			if err := <-saved; err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	segments, err := g.s.files.segments()
+	if err != nil || len(segments) < 2 || len(segments) > 9 || segments[0].first == 1 {
+		t.Fatalf("segments %v, %v", segments, err)
+	}
+	next := uint64(0)
+	g.verifyFrom(&next)
+	if next != g.state.Seq+1 {
+		t.Fatalf("events end before %d, want %d", next, g.state.Seq+1)
+	}
+}
+
+// verifyFrom pages through the events that are there.
+func (g *storeRig) verifyFrom(next *uint64) {
+	g.wait()
+	for {
+		n, before := 0, *next
+		after, err := g.s.readEvents(*next, 7, func(e *Event) bool {
+			n++
+			if !bytes.Equal(storeText(g.t, e), g.log[e.Seq-1]) {
+				g.t.Fatalf("event %d reads as %s", e.Seq, storeText(g.t, e))
+			}
+			return true
+		})
+		if err != nil || n > 7 || n > 0 && after < before+uint64(n) {
+			g.t.Fatalf("read from %d: %d events, next %d, %v", before, n, after, err)
+		}
+		*next = after
+		if n == 0 {
+			return
+		}
+	}
+}
+
+// TestStoreGroupSync holds one fsync up: all that is appended meanwhile shares the next.
+func TestStoreGroupSync(t *testing.T) {
+	dir := t.TempDir()
+	disk := storeDiskNew(t, dir, 1)
+	entered, release := make(chan bool), make(chan bool)
+	g := storeRigOpen(t, storeOptions{Dir: dir, files: disk.wrap})
+	var arrived atomic.Int64
+	g.add(true, &Event{Kind: evPaused, By: "x"})
+	g.wait()
+	g.s.files.sync = func(next func(*os.File) error) func(*os.File) error {
+		return func(f *os.File) error {
+			if arrived.Add(1) == 1 {
+				entered <- true
+				<-release
+			}
+			return next(f)
+		}
+	}(g.s.files.sync)
+	g.add(true, &Event{Kind: evPaused, By: "y"})
+	<-entered
+	last := make(chan bool)
+	for range 100 {
+		g.add(true, &Event{Kind: evPaused, By: "z"})
+	}
+	g.s.append(nil, true, func() { close(last) })
+	release <- true
+	<-last
+	if n := arrived.Load(); n != 2 {
+		t.Fatalf("101 batches took %d fsyncs, want 2", n)
+	}
+}
+
+// TestStoreDelayedSync: what nobody waits for is written at once and synced after 10 s, with one fsync.
+func TestStoreDelayedSync(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		disk := storeDiskNew(t, dir, 1)
+		g := storeRigOpen(t, storeOptions{Dir: dir, files: disk.wrap})
+		for range 5 {
+			g.add(false, &Event{Kind: evPaused, By: "x"})
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		if text, _ := os.ReadFile(filepath.Join(dir, storeSegmentName(1))); bytes.Count(text, []byte("\n")) != 5 || g.acked.Load() != 0 {
+			t.Fatalf("before the sync: acknowledged %d, file:\n%s", g.acked.Load(), text)
+		}
+		time.Sleep(storeSyncDelay - 5*time.Second)
+		synctest.Wait()
+		if g.acked.Load() != 5 || disk.syncs != 1 {
+			t.Fatalf("after %v: acknowledged %d with %d syncs, want 5 with 1", storeSyncDelay, g.acked.Load(), disk.syncs)
+		}
+	})
+}
+
+// TestStoreFailure: nothing is lost while the disk fails, the owner is told, and it goes on by itself.
+func TestStoreFailure(t *testing.T) {
+	for _, c := range []struct {
+		ops   string
+		errno syscall.Errno
+		files int // segments afterwards
+	}{{"write", syscall.ENOSPC, 1}, {"open", syscall.EROFS, 1}, {"write truncate", syscall.EIO, 1}, {"sync", syscall.EIO, 2}, {"sync truncate", syscall.EIO, 2}} {
+		t.Run(c.ops, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) { storeFailure(t, dir, c.ops, c.errno, c.files) })
+		})
+	}
+}
+
+func storeFailure(t *testing.T, dir, ops string, errno syscall.Errno, files int) {
+	disk := storeDiskNew(t, dir, 1)
+	var health []error
+	g := storeRigOpen(t, storeOptions{Dir: dir, files: disk.wrap, onHealth: func(err error) { health = append(health, err) }})
+	g.random(10)
+	g.add(true)
+	synctest.Wait()
+	good := g.acked.Load()
+	disk.set(func(op string) error {
+		if strings.Contains(ops, op) {
+			return errno
+		}
+		return nil
+	})
+	if ops == "open" {
+		g.s.snapshot(g.state, nil) // makes it open a new segment
+	}
+	g.random(20)
+	g.add(true)
+	time.Sleep(25 * time.Second)
+	g.random(20)
+	synctest.Wait()
+	if err := g.s.failing(); !errors.Is(err, errno) || g.acked.Load() > good {
+		t.Fatalf("failing is %v, acknowledged %d, before %d", err, g.acked.Load(), good)
+	}
+	disk.set(nil)
+	time.Sleep(storeRetryMax)
+	synctest.Wait()
+	if err := g.s.failing(); err != nil || g.acked.Load() != g.state.Seq {
+		t.Fatalf("afterwards failing is %v, acknowledged %d of %d", err, g.acked.Load(), g.state.Seq)
+	}
+	if n := len(health); n < 2 || health[0] == nil || health[n-1] != nil {
+		t.Fatalf("health: %v", health)
+	}
+	if names, _ := filepath.Glob(filepath.Join(dir, "journal", "*")); ops != "open" && len(names) != files {
+		t.Fatalf("segments: %q, want %d", names, files)
+	}
+	if g.s.backlog.Load() != 0 {
+		t.Fatalf("backlog %d", g.s.backlog.Load())
+	}
+	g.matches(g.state)
+}
+
+// TestStoreReserve: on a full disk the journal goes on, in the bytes that were set aside.
+func TestStoreReserve(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		disk := storeDiskNew(t, dir, 1)
+		g := storeRigOpen(t, storeOptions{Dir: dir, files: disk.wrap})
+		g.random(10)
+		synctest.Wait()
+		if info, err := os.Stat(filepath.Join(dir, "reserve")); err != nil || info.Size() != storeReserve {
+			t.Fatalf("reserve: %v, %v", info, err)
+		}
+		disk.set(func(op string) error {
+			if _, err := os.Stat(filepath.Join(dir, "reserve")); err == nil && op == "write" {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		g.random(10)
+		g.add(true)
+		synctest.Wait()
+		if g.s.failing() != nil || g.acked.Load() != g.state.Seq {
+			t.Fatalf("failing is %v, acknowledged %d of %d", g.s.failing(), g.acked.Load(), g.state.Seq)
+		}
+		g.s.snapshot(g.state, nil) // the disk is still full
+		synctest.Wait()
+		if _, err := os.Stat(filepath.Join(dir, "reserve")); err == nil {
+			t.Fatal("the reserve is there again on a full disk")
+		}
+		disk.set(nil)
+		g.s.snapshot(g.state, nil)
+		synctest.Wait()
+		if _, err := os.Stat(filepath.Join(dir, "reserve")); err != nil {
+			t.Fatal("the reserve does not come back")
+		}
+	})
+}
+
+// TestStoreBehind: a disk that hangs makes failing say so, before memory is full.
+func TestStoreBehind(t *testing.T) {
+	dir := t.TempDir()
+	g := storeRigOpen(t, storeOptions{Dir: dir, NoSync: true})
+	release := make(chan bool)
+	g.s.files.write = func(f *os.File, b []byte) (int, error) {
+		<-release
+		return f.Write(b)
+	}
+	for range storeBacklogMax/1000 + 1 {
+		g.add(false, &Event{Kind: evPaused, By: strings.Repeat("x", 1000)})
+	}
+	if err := g.s.failing(); err != errStoreBehind {
+		t.Fatalf("failing is %v", err)
+	}
+	close(release)
+	g.wait()
+	if err := g.s.failing(); err != nil {
+		t.Fatalf("failing is %v after all was written", err)
+	}
+}
+
+// TestStoreKill kills a real process that appends as fast as it can: what it acknowledged is there.
+func TestStoreKill(t *testing.T) {
+	if dir := os.Getenv("CDKTR_TEST_STORE"); dir != "" {
+		storeKillChild(t, dir)
+		return
+	}
+	g := storeRigOpen(t, storeOptions{})
+	g.stop()
+	for round := range 4 {
+		child := exec.Command(os.Args[0], "-test.run=^TestStoreKill$")
+		child.Env = append(os.Environ(), "CDKTR_TEST_STORE="+g.dir)
+		out, err := child.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		var acked uint64
+		for range 40 + 100*round {
+			if _, err := fmt.Fscanln(out, &acked); err != nil {
+				t.Fatalf("read child: %v", err)
+			}
+		}
+		child.Process.Kill()
+		for _, err := fmt.Fscanln(out, &acked); err == nil; { // what it still said before it died
+			_, err = fmt.Fscanln(out, &acked)
+		}
+		child.Wait()
+		s, state, report, err := storeOpen(storeOptions{Dir: g.dir, SegmentBytes: 8 << 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.close()
+		if state.Seq < acked || len(state.Workflows) != int(state.Seq) {
+			t.Fatalf("round %d: acknowledged %d, there are %d, %d applied: %q", round, acked, state.Seq, len(state.Workflows), report.Notes)
+		}
+	}
+}
+
+// storeKillChild appends until it is killed, and says the number of each event that is on the disk.
+func storeKillChild(t *testing.T, dir string) {
+	s, state, _, err := storeOpen(storeOptions{Dir: dir, SegmentBytes: 8 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	room := make(chan bool, 8)
+	for {
+		room <- true
+		n := state.Seq + 1
+		e := &Event{Kind: evPaused, Workflow: fmt.Sprint("w", n), By: "x"}
+		s.append([]*Event{e}, n%3 > 0, func() {
+			os.Stdout.WriteString(fmt.Sprintln(n))
+			<-room
+		})
+		if n%3 == 0 {
+			s.append(nil, true, nil)
+		}
+		state.apply(e)
+		if s.wantsSnapshot() {
+			s.snapshot(state, nil)
+		}
+	}
+}
+
+// TestStoreWear: a run of one task is about a kilobyte and at most two fsyncs.
+func TestStoreWear(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		disk := storeDiskNew(t, dir, 1)
+		g := storeRigOpen(t, storeOptions{Dir: dir, files: disk.wrap})
+		g.add(true, &Event{Kind: evVersion, Version: "0123456789abcdef", Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "main"}}}})
+		synctest.Wait()
+		size := func() (n int64) {
+			filepath.WalkDir(dir, func(p string, e fs.DirEntry, err error) error {
+				if info, err := e.Info(); err == nil && !e.IsDir() {
+					n += info.Size()
+				}
+				return nil
+			})
+			return n
+		}
+		before, syncs := size(), disk.syncs
+		now := stampOf(time.Now())
+		id, agent, exit := runID(time.Now(), ""), "raspberry-1", 0
+		g.add(true, // a run is queued and assigned in one turn of the principal's loop, where an agent is free
+			&Event{Time: now, Kind: evQueued, Run: id, Workflow: "backup", Version: "0123456789abcdef", Trigger: triggerCron, Scheduled: now},
+			&Event{Time: now, Kind: evAssigned, Run: id, Agent: agent})
+		synctest.Wait()
+		for n, kind := range []string{evRunStarted, evTaskStarted, evTaskFinished, evRunFinished} {
+			e := &Event{Time: now, Kind: kind, Run: id, Agent: agent, Epoch: "01KZZZZZ", N: uint64(n + 1), State: runSucceeded}
+			if kind == evTaskStarted || kind == evTaskFinished {
+				e.Task, e.Attempt, e.Exit = "main", 1, &exit
+			}
+			g.add(false, e)
+		}
+		g.s.history(g.state.Runs[id], nil)
+		time.Sleep(storeSyncDelay)
+		synctest.Wait()
+		bytes, syncs := size()-before, disk.syncs-syncs
+		if bytes > 2000 || syncs > 2 {
+			t.Fatalf("a run of one task: %d bytes, %d fsyncs", bytes, syncs)
+		}
+		t.Logf("a run of one task: %d bytes, %d fsyncs", bytes, syncs)
+	})
+}
+
+// BenchmarkStoreAppend appends batches that are waited for, 64 at a time, with real fsyncs.
+func BenchmarkStoreAppend(b *testing.B) {
+	g := storeRigOpen(b, storeOptions{})
+	var fsyncs atomic.Int64
+	next := g.s.files.sync
+	g.s.files.sync = func(f *os.File) error { fsyncs.Add(1); return next(f) }
+	room := make(chan bool, 64)
+	for b.Loop() {
+		room <- true
+		e := &Event{Time: stampOf(g.clock), Kind: evTaskFinished, Run: "01KZZZZZZZZZZZZZZZZZZZZZZZ", Task: "main", Agent: "one", Epoch: "e", N: g.s.seq + 1, State: taskSucceeded}
+		g.state.apply(e)
+		g.s.append([]*Event{e}, true, func() { <-room })
+	}
+	for range cap(room) {
+		room <- true
+	}
+	g.state.Seq = g.s.seq
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+	b.ReportMetric(float64(b.N)/float64(fsyncs.Load()), "events/fsync")
+}

@@ -1,0 +1,155 @@
+// table.go: output of the command line: tables for people, JSON for programs, states in colour. May use model and
+// term.
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// painter prints to one stream, as wide and as coloured as that allows.
+type painter struct {
+	w     io.Writer
+	width int // 0: no terminal, nothing is cut
+	color bool
+}
+
+// painterOf looks at the stream, NO_COLOR and --color.
+func painterOf(w io.Writer, mode string, getenv func(string) string) *painter {
+	p := &painter{w: w}
+	width, _, ok := termOf(w)
+	if ok {
+		p.width = width
+	}
+	p.color = ok && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb" && mode != "never" || mode == "always"
+	return p
+}
+
+// paint puts text in a colour.
+func (p *painter) paint(color, text string) string {
+	if !p.color || color == "" {
+		return text
+	}
+	return color + text + colorReset
+}
+
+// stateLooks gives glyph and colour of a state of a run or a task. The glyph and the word say it without the colour.
+func stateLooks(state string) (glyph, color string) {
+	switch state {
+	case runQueued:
+		return ".", colorDim
+	case taskWaiting:
+		return "o", ""
+	case runRunning:
+		return "*", colorCyan
+	case taskRetrying:
+		return "~", colorYellow
+	case runSucceeded:
+		return "+", colorGreen
+	case runFailed, runCrashed:
+		return "!", colorRed
+	case runCancelled:
+		return "x", colorMagenta
+	case taskSkipped:
+		return "-", colorDim
+	}
+	return "?", colorRed
+}
+
+// state gives a state as glyph and word, in its colour, and padded to width.
+func (p *painter) state(state string) tableCell {
+	glyph, color := stateLooks(state)
+	return tableCell{glyph + " " + state, color}
+}
+
+// tableCell is one cell of a table.
+type tableCell struct{ text, color string }
+
+// cell makes a cell without colour.
+func cell(format string, args ...any) tableCell { return tableCell{text: fmt.Sprintf(format, args...)} }
+
+// table prints rows under a heading, in columns as wide as they need; on a terminal the last column is cut to fit.
+func (p *painter) table(heads []string, rows [][]tableCell) error {
+	all := make([][]tableCell, 0, len(rows)+1)
+	head := make([]tableCell, len(heads))
+	for i, h := range heads {
+		head[i] = tableCell{h, colorBold}
+	}
+	all = append(append(all, head), rows...)
+	widths := make([]int, len(heads))
+	for _, row := range all {
+		for i := range row {
+			row[i].text = textSafe(row[i].text)
+			widths[i] = max(widths[i], textWidth(row[i].text))
+		}
+	}
+	var b strings.Builder
+	for _, row := range all {
+		at := 0
+		for i, c := range row {
+			if i == len(row)-1 {
+				if p.width > 0 {
+					c.text = textCut(c.text, max(p.width-at, 8))
+				}
+				b.WriteString(p.paint(c.color, c.text))
+				break
+			}
+			b.WriteString(p.paint(c.color, c.text))
+			b.WriteString(strings.Repeat(" ", widths[i]-textWidth(c.text)+2))
+			at += widths[i] + 2
+		}
+		b.WriteByte('\n')
+	}
+	_, err := io.WriteString(p.w, b.String())
+	return err
+}
+
+// printJSON prints one object on a line of its own.
+func printJSON(w io.Writer, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
+}
+
+// countText gives a number of things, as "1 file" or "2 files".
+func countText(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
+}
+
+// timeText gives a time as people read it: local, the date only when it is not today.
+func timeText(t Stamp, now time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	local, today := t.Local(), now.Local()
+	switch {
+	case local.YearDay() == today.YearDay() && local.Year() == today.Year():
+		return local.Format("15:04:05")
+	case local.Year() == today.Year():
+		return local.Format("Jan 02 15:04:05")
+	}
+	return local.Format("2006-01-02 15:04")
+}
+
+// tookText gives how long something took, as 0.3s, 12.3s, 2:14, 1:02:14.
+func tookText(seconds float64) string {
+	s := int(seconds)
+	switch {
+	case seconds < 59.95: // what is more would be written as 60.0s
+		return fmt.Sprintf("%.1fs", seconds)
+	case s < 3600:
+		s = max(s, 60)
+		return fmt.Sprintf("%d:%02d", s/60, s%60)
+	}
+	return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// valuesFixture is a run of three tasks, c behind b behind a, all of which set the same names in different places.
+func valuesFixture(t testing.TB) (*assignment, *dag, []taskOutputs) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "vars.env")
+	if err := os.WriteFile(file, []byte("FROM_FILE=file\nBOTH_FILE=file\nLEVEL=file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := &Workflow{ID: "etl.daily", EnvFile: []string{file}, WorkingDirectory: "/srv/${params.day}",
+		Env: map[string]string{"FROM_WORKFLOW": "workflow", "BOTH_FILE": "workflow", "LEVEL": "workflow", "out": "workflow", "PARAM_DAY": "workflow", "USES": "${env.FROM_FILE}/${params.day}"},
+		Tasks: []Task{{ID: "a", Run: "x"}, {ID: "b", Run: "x", Depends: []string{"a"}},
+			{ID: "c", Run: "echo ${env.FROM_FILE}", Depends: []string{"b"}, Env: map[string]string{"LEVEL": "task", "PARAM_MODE": "task", "REF": "${tasks.b.outputs.rows}-${run.id}-${run.scheduled_at}-$${x}", "CDKTR_RUN_ID": "mine"}}}}
+	d, err := dagBuild(w.Tasks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := &assignment{Run: "R1", Attempt: 1, Spec: w, Params: map[string]string{"day": "2026-01-31", "mode": "full"}, Scheduled: stampOf(time.Date(2026, 1, 31, 2, 30, 0, 0, time.UTC))}
+	return as, d, []taskOutputs{{values: map[string]string{"out": "a", "rows": "1", "far": "a"}, order: 1}, {values: map[string]string{"out": "b", "rows": "42"}, order: 2}, {}}
+}
+
+// Who wins where two set the same variable: the later of agent, env file, workflow, outputs, params, task, facts.
+func TestValuesPrecedence(t *testing.T) {
+	as, d, outputs := valuesFixture(t)
+	v, warnings, err := taskValuesOf([]string{"HOME=/root", "LEVEL=agent", "FROM_WORKFLOW=agent", "broken", "out=agent"}, as, d, 2, 3, outputs, "/tmp/out")
+	if err != nil || len(warnings) != 0 {
+		t.Fatal(err, warnings)
+	}
+	got := newEnviron(v.env)
+	for key, want := range map[string]string{"HOME": "/root", "LEVEL": "task", "FROM_FILE": "file", "BOTH_FILE": "workflow", "FROM_WORKFLOW": "workflow", "out": "b", "far": "a", "rows": "42",
+		"PARAM_DAY": "2026-01-31", "PARAM_MODE": "task", "USES": "file/2026-01-31", "REF": "42-R1-2026-01-31T02:30:00Z-${x}",
+		"CDKTR_RUN_ID": "R1", "CDKTR_WORKFLOW_ID": "etl.daily", "CDKTR_TASK_ID": "c", "CDKTR_ATTEMPT": "3", "CDKTR_SCHEDULED_AT": "2026-01-31T02:30:00Z", "CDKTR_OUTPUT": "/tmp/out"} {
+		if got.get(key) != want {
+			t.Errorf("%s is %q, want %q", key, got.get(key), want)
+		}
+	}
+	if len(got.list) != len(v.env) {
+		t.Errorf("a variable is there twice: %q", v.env)
+	}
+	if v.dir != "/srv/2026-01-31" || !slices.Equal(v.argv, []string{"/bin/sh", "-c", "echo ${env.FROM_FILE}"}) { // no text goes into a shell line
+		t.Errorf("%q in %q", v.argv, v.dir)
+	}
+}
+
+func TestValuesArgv(t *testing.T) {
+	lookup := func(ref string) (string, bool) {
+		v, ok := map[string]string{"params.x": "a b; rm -rf /", "env.HOME": "/root"}[ref]
+		return v, ok
+	}
+	for _, c := range []struct {
+		task Task
+		want []string
+		dir  string
+	}{
+		{Task{Run: "echo ${params.x}"}, []string{"/bin/sh", "-c", "echo ${params.x}"}, "/d"},
+		{Task{Run: "x", Shell: "bash  -euo pipefail -c"}, []string{"bash", "-euo", "pipefail", "-c", "x"}, "/d"},
+		{Task{Cmd: "${env.HOME}/bin", Args: []string{"--x=${params.x}", "$${params.x}", ""}}, []string{"/root/bin", "--x=a b; rm -rf /", "${params.x}", ""}, "/d"},
+		{Task{Python: &Python{Script: "s.py", Packages: []string{"a", "b==1"}}}, []string{"uv", "run", "--with", "a", "--with", "b==1", "s.py"}, "/d"},
+		{Task{Python: &Python{Script: "${params.x}", Project: true, Packages: []string{"a"}, UV: "/opt/uv", WorkingDirectory: "/p"}}, []string{"/opt/uv", "run", "a b; rm -rf /"}, "/p"},
+	} {
+		argv, dir, err := taskArgv(&c.task, "/d", lookup)
+		if err != nil || !slices.Equal(argv, c.want) || dir != c.dir {
+			t.Errorf("%+v: %q in %q, %v", c.task, argv, dir, err)
+		}
+	}
+	if _, _, err := taskArgv(&Task{Cmd: "${params.y}"}, "", lookup); err == nil || !strings.Contains(err.Error(), "${params.y} has no value") {
+		t.Error(err)
+	}
+}
+
+func TestValuesFaults(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*assignment)
+		want   string
+	}{
+		"no env file":  {func(as *assignment) { as.Spec.EnvFile = []string{"/no/such/file"} }, "read env_file: open /no/such/file"},
+		"workflow env": {func(as *assignment) { as.Spec.Env["X"] = "${tasks.a.outputs.none}" }, "env X: ${tasks.a.outputs.none} has no value"},
+		"task env":     {func(as *assignment) { as.Spec.Tasks[2].Env["X"] = "${params.none}" }, "env X: ${params.none}"},
+		"folder":       {func(as *assignment) { as.Spec.Tasks[2].WorkingDirectory = "${params.none}" }, "${params.none}"},
+		"unfinished":   {func(as *assignment) { as.Spec.Tasks[2].Env["X"] = "${params.none" }, "env X"},
+		"too long": {func(as *assignment) {
+			as.Spec.Tasks[2].Env["X"] = "${params.big}"
+			as.Params["big"] = strings.Repeat("x", workflowMaxExpanded+1)
+		}, "grows past"},
+		"unknown run fact": {func(as *assignment) { as.Spec.Tasks[2].Env["X"] = "${run.nothing}" }, "env X"},
+	} {
+		as, d, outputs := valuesFixture(t)
+		c.change(as)
+		if _, _, err := taskValuesOf(nil, as, d, 2, 1, outputs, ""); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+	if got := scheduledText(&assignment{}); got != "" {
+		t.Errorf("no tick is %q", got)
+	}
+}
+
+// Of two tasks that hand on one key the nearer wins; at the same distance the one that ended later, with a warning.
+func TestValuesOutputs(t *testing.T) {
+	//   a   b      all four set k
+	//    \ / \
+	//     c   d
+	//      \ /
+	//       e
+	w := &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: "x"}, {ID: "b", Run: "x"}, {ID: "c", Run: "x", Depends: []string{"a", "b"}}, {ID: "d", Run: "x", Depends: []string{"b"}}, {ID: "e", Run: "x", Depends: []string{"c", "d"}}}}
+	d, err := dagBuild(w.Tasks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := func(order int, pairs ...string) taskOutputs {
+		o := taskOutputs{values: map[string]string{}, order: order}
+		for i := 0; i < len(pairs); i += 2 {
+			o.values[pairs[i]] = pairs[i+1]
+		}
+		return o
+	}
+	for _, c := range []struct {
+		name    string
+		outputs []taskOutputs
+		task    int
+		want    string
+		warning string
+	}{
+		{"the nearer", []taskOutputs{out(1, "k", "a"), out(2), out(3, "k", "c"), out(4), {}}, 4, "map[k:c]", ""},
+		{"from afar", []taskOutputs{out(1, "k", "a"), out(2, "l", "b"), out(3), out(4), {}}, 4, "map[k:a l:b]", ""},
+		{"a tie", []taskOutputs{out(1), out(2), out(9, "k", "c"), out(4, "k", "d"), {}}, 4, "map[k:c]", "both c and d hand on k: c ended later and wins"},
+		{"a tie the other way", []taskOutputs{out(1), out(2), out(3, "k", "c"), out(4, "k", "d"), {}}, 4, "map[k:d]", "both c and d hand on k: d ended later and wins"},
+		{"a tie afar", []taskOutputs{out(2, "k", "a"), out(1, "k", "b"), out(3), out(4), {}}, 4, "map[k:a]", "both a and b hand on k: a ended later and wins"},
+		{"a tie that is hidden", []taskOutputs{out(2, "k", "a"), out(1, "k", "b"), out(3, "k", "c"), out(4), {}}, 4, "map[k:c]", ""},
+		{"of others", []taskOutputs{out(1), out(2), out(3, "k", "c"), out(4), {}}, 3, "map[]", ""},
+		{"by an earlier attempt", []taskOutputs{out(-1), out(-1), out(-1, "k", "c"), out(-1, "k", "d"), {}}, 4, "map[k:d]", "both c and d hand on k: d ended later and wins"},
+	} {
+		values, warnings := outputsBefore(w, d, c.task, c.outputs)
+		if got := fmt.Sprint(values); got != c.want || strings.Join(warnings, "|") != c.warning {
+			t.Errorf("%s: %s, warnings %q", c.name, got, warnings)
+		}
+	}
+}
+
+func TestValuesEnvParse(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "map[]", "\n\n# A=1\n  # x\n": "map[]", "A=1": "map[A:1]", "A=1\r\nB=2\r\n": "map[A:1 B:2]", "A=": "map[A:]", "A=1\nA=2": "map[A:2]",
+		`A="x y"`: "map[A:x y]", `A='x'`: "map[A:x]", `A="x`: `map[A:"x]`, `A="`: `map[A:"]`, `A=""`: "map[A:]", `A='x"`: `map[A:'x"]`, "A=x=y": "map[A:x=y]",
+		"export A=1": "map[A:1]", "  A =1": "map[A:1]", "A= 1 ": "map[A: 1 ]", "_a1=ü": "map[_a1:ü]", "A=# no comment": "map[A:# no comment]",
+		"A=" + strings.Repeat("x", 70_000): "map[A:" + strings.Repeat("x", 70_000) + "]",
+	} {
+		got, err := envParse([]byte(text), "f")
+		if err != nil || fmt.Sprint(got) != want {
+			t.Errorf("%.40q: %.60v, %v", text, got, err)
+		}
+	}
+	for text, want := range map[string]string{"A": "f:1: want KEY=value", "x\n": "f:1:", "A=1\n=2": "f:2: want KEY=value", "1A=x": "f:1:", "A-B=x": "f:1:", "A=1\n\nB=\x00": "f:3: the value of B has a NUL",
+		"ü=1": "f:1:", "\xff=1": "f:1:", "{\"a\": 1}": "f:1:"} {
+		if got, err := envParse([]byte(text), "f"); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q: %v, %v; want %q", text, got, err, want)
+		}
+	}
+}
+
+func FuzzValuesEnvParse(f *testing.F) {
+	for _, text := range []string{"A=1", "export B='x'\n#\n\nC=\"", "A\x00=1", "A=\r\n", strings.Repeat("A=1\n", 100)} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		values, err := envParse(text, "f")
+		if err != nil {
+			return
+		}
+		again := ""
+		for _, k := range sortedKeys(values) {
+			if !envNameOK(k) || strings.ContainsAny(values[k], "\n\x00") {
+				t.Errorf("%q: %q", k, values[k])
+			}
+			again += k + "=\"" + values[k] + "\"\n"
+		}
+		if back, err := envParse([]byte(again), "f"); err != nil || fmt.Sprint(back) != fmt.Sprint(values) {
+			t.Errorf("%q comes back as %q, %v", values, back, err)
+		}
+	})
+}
+
+// What a task may write: to its outputs 64 KiB, to an env file 1 MiB.
+func TestValuesLimits(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "out")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if values, err := outputsRead(file); values != nil || err != nil {
+		t.Errorf("no file: %v, %v", values, err)
+	}
+	write("A=1\n" + "B=" + strings.Repeat("x", outputsMax-6))
+	if values, err := outputsRead(file); err != nil || len(values) != 2 {
+		t.Errorf("at the bound: %d, %v", len(values), err)
+	}
+	if _, err := os.Stat(file); !os.IsNotExist(err) {
+		t.Errorf("the file is still there: %v", err)
+	}
+	write(strings.Repeat("A=1\n", outputsMax/4) + "\n")
+	if _, err := outputsRead(file); err == nil || !strings.Contains(err.Error(), "more than 64 KiB") {
+		t.Error(err)
+	}
+	write("what")
+	if _, err := outputsRead(file); err == nil || !strings.Contains(err.Error(), "$CDKTR_OUTPUT:1: want KEY=value") {
+		t.Error(err)
+	}
+	if err := os.Mkdir(file, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := outputsRead(file); err == nil || !strings.Contains(err.Error(), "read outputs") {
+		t.Error(err)
+	}
+	big := filepath.Join(t.TempDir(), "big.env")
+	if err := os.WriteFile(big, make([]byte, envFileMax+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := newEnviron(nil).addFile(big); err == nil || !strings.Contains(err.Error(), "more than 1048576 bytes") {
+		t.Error(err)
+	}
+}

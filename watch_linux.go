@@ -1,0 +1,158 @@
+// watch_linux.go: inotify (inotify(7)). It tells that something changed in directories, and which files are being
+// written; what that means is folder.go's business. Uses nothing of the package but watchNote and workflowEnding.
+
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// watchMask is what is asked for: whatever makes, ends, renames or writes a file, and the end of the watched thing itself.
+// IN_ATTRIB also comes when a file that is watched by a link loses its name to another.
+const watchMask = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_CLOSE_WRITE |
+	unix.IN_MODIFY | unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF
+
+// watch is one inotify instance. All but its reader belongs to the goroutine that opened it.
+type watch struct {
+	file  *os.File
+	fd    int
+	add   func(fd int, path string, mask uint32) (int, error) // unix.InotifyAddWatch
+	raw   chan []byte
+	stop  chan struct{}
+	done  sync.WaitGroup
+	paths map[int32]string // by watch descriptor
+}
+
+// watchOpen starts an instance that watches nothing yet. close ends it.
+func watchOpen() (*watch, error) {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	switch {
+	case errors.Is(err, unix.EMFILE):
+		return nil, fmt.Errorf("start inotify: %w: raise fs.inotify.max_user_instances", err)
+	case err != nil:
+		return nil, fmt.Errorf("start inotify: %w", err)
+	}
+	w := &watch{file: os.NewFile(uintptr(fd), "inotify"), fd: fd, add: unix.InotifyAddWatch, raw: make(chan []byte), stop: make(chan struct{}), paths: map[int32]string{}}
+	w.done.Go(w.runRead)
+	return w, nil
+}
+
+// runRead hands on what the kernel reports. It waits in read, and ends when close has closed the file.
+func (w *watch) runRead() {
+	defer close(w.raw)
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := w.file.Read(buffer)
+		if err != nil {
+			return
+		}
+		select {
+		case w.raw <- append([]byte(nil), buffer[:n]...):
+		case <-w.stop:
+			return
+		}
+	}
+}
+
+// close ends the reader and the instance.
+func (w *watch) close() {
+	if w == nil {
+		return
+	}
+	close(w.stop)
+	w.file.Close()
+	w.done.Wait()
+}
+
+// reports is where the reports come from, for translate. It is closed when there will be no more; of no watch it is nil.
+func (w *watch) reports() <-chan []byte {
+	if w == nil {
+		return nil
+	}
+	return w.raw
+}
+
+// follow watches paths and nothing else, and says whether some were not watched before. A path whose file has been
+// replaced is watched anew; the kernel gives the same descriptor for what it watches already.
+func (w *watch) follow(paths []string) (more bool, err error) {
+	before := w.paths
+	w.paths = make(map[int32]string, len(paths))
+	for _, path := range paths {
+		wd, failure := w.add(w.fd, path, watchMask)
+		switch {
+		case failure == nil:
+			_, was := before[int32(wd)]
+			more = more || !was
+			w.paths[int32(wd)] = path
+		case errors.Is(failure, unix.ENOSPC):
+			err = fmt.Errorf("watch %s: too many inotify watches: raise fs.inotify.max_user_watches", path)
+		case errors.Is(failure, fs.ErrNotExist): // gone since the scan
+			more = true
+		default:
+			err = fmt.Errorf("watch %s: %w", path, failure)
+		}
+	}
+	for wd := range before {
+		if _, still := w.paths[wd]; !still {
+			unix.InotifyRmWatch(w.fd, uint32(wd)) // fails where the directory is gone, and the watch with it
+		}
+	}
+	return more, err
+}
+
+// translate reads a report of the kernel: struct inotify_event, one after the other.
+func (w *watch) translate(report []byte) []watchNote {
+	var notes []watchNote
+	for len(report) >= unix.SizeofInotifyEvent {
+		wd := int32(binary.NativeEndian.Uint32(report))
+		mask := binary.NativeEndian.Uint32(report[4:])
+		end := unix.SizeofInotifyEvent + int(binary.NativeEndian.Uint32(report[12:]))
+		if end > len(report) {
+			break
+		}
+		name := strings.TrimRight(string(report[unix.SizeofInotifyEvent:end]), "\x00")
+		report = report[end:]
+		dir, known := w.paths[wd]
+		switch {
+		case mask&unix.IN_Q_OVERFLOW != 0:
+			notes = append(notes, watchNote{})
+		case !known: // of a watch that follow has just ended
+		case mask&unix.IN_IGNORED != 0:
+			delete(w.paths, wd)
+			notes = append(notes, watchNote{path: dir})
+		default:
+			notes = watchAdd(notes, filepath.Join(dir, name), mask)
+		}
+	}
+	return notes
+}
+
+// watchAdd adds the note that an event of path makes, if it makes one.
+func watchAdd(notes []watchNote, path string, mask uint32) []watchNote {
+	wanted := workflowEnding(path) != "" && !strings.HasPrefix(filepath.Base(path), ".")
+	const writing = unix.IN_MODIFY | unix.IN_CLOSE_WRITE | unix.IN_ATTRIB
+	switch {
+	case mask&unix.IN_ISDIR == 0 && mask&writing != 0 && !wanted: // someone's log
+		return notes
+	case mask&unix.IN_MODIFY != 0, mask&unix.IN_CREATE != 0 && mask&unix.IN_ISDIR == 0 && wanted && watchOpenFor(path):
+		return append(notes, watchNote{path: path, busy: true})
+	}
+	return append(notes, watchNote{path: path})
+}
+
+// watchOpenFor says whether a file that has just appeared is likely open for writing, so that an event of its closing
+// will follow: not a link to a file that was there before.
+func watchOpenFor(path string) bool {
+	var info unix.Stat_t
+	return unix.Lstat(path, &info) == nil && info.Mode&syscall.S_IFMT == syscall.S_IFREG && info.Nlink == 1
+}

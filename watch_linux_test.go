@@ -1,0 +1,229 @@
+// watch_linux_test.go: the folder followed with the events of the real kernel.
+
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// watchTest follows a folder; each report arrives in got as a line of folderTestLine.
+type watchTest struct {
+	*folderTest
+	got chan string
+}
+
+func watchTestNew(t *testing.T, files ...string) *watchTest {
+	f := folderTestNew(t)
+	for _, file := range files {
+		f.write(file, folderTestGood)
+	}
+	w := &watchTest{f, make(chan string, 100)}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runWorkflowWatch(ctx, f.folder, func(c []workflowFile, r []string) { w.got <- folderTestLine(c, r) },
+			func(err error) { w.got <- "warning: " + strings.ReplaceAll(err.Error(), f.dir, "DIR") })
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+		for len(w.got) > 0 {
+			t.Errorf("at the end also: %s", <-w.got)
+		}
+	})
+	for _, file := range files {
+		w.want(strings.TrimSuffix(file, ".yml") + " " + file + " good")
+	}
+	w.ready()
+	return w
+}
+
+// ready waits until the watches are there: a file that comes and goes is seen.
+func (w *watchTest) ready() {
+	w.t.Helper()
+	w.write("ready.yml", folderTestGood)
+	w.want("ready ready.yml good")
+	w.remove("ready.yml")
+	w.want("-ready")
+}
+
+// want waits for a report, which must be that one.
+func (w *watchTest) want(line string) {
+	w.t.Helper()
+	select {
+	case got := <-w.got:
+		if got != line {
+			w.t.Errorf("got  %s\nwant %s", got, line)
+		}
+	case <-time.After(10 * time.Second):
+		w.t.Fatalf("nothing came; want %s", line)
+	}
+}
+
+func TestWatchLife(t *testing.T) {
+	w := watchTestNew(t, "a.yml")
+	begin := time.Now()
+	w.write("a.yml", folderTestGood+"name: new\n")
+	w.want("a a.yml good")
+	if took := time.Since(begin); took < folderSettle || took > 3*time.Second {
+		t.Errorf("a change was live after %v", took)
+	}
+	w.write(".a.yml.new", folderTestGood+"name: newer\n") // as vim, emacs and git replace a file
+	w.rename(".a.yml.new", "a.yml")
+	w.want("a a.yml good")
+	w.write("sub/deep/b.yml", folderTestGood)
+	w.want("sub.deep.b sub/deep/b.yml good")
+	w.write("sub/deep/b.yml", folderTestGood+"name: new\n")
+	w.want("sub.deep.b sub/deep/b.yml good")
+	w.rename("sub", "other")
+	w.want("other.deep.b other/deep/b.yml good; -sub.deep.b")
+	w.write("other/deep/b.yml", folderTestGood+"name: newest\n") // in a directory that moved
+	w.want("other.deep.b other/deep/b.yml good")
+	w.remove("a.yml")
+	w.want("-a")
+	w.remove("other")
+	w.want("-other.deep.b")
+	w.write("other/c.yml", folderTestGood) // a directory of a name that was watched before
+	w.want("other.c other/c.yml good")
+	w.write("README", "nobody asks")
+	w.write("other/c.yml", "tasks: {}\n")
+	w.want("other.c other/c.yml good [other/c.yml:1:1: warning: there are no tasks: each run succeeds at once]")
+}
+
+// TestWatchHalfWritten: a file is not read between two writes, however much else happens meanwhile.
+func TestWatchHalfWritten(t *testing.T) {
+	w := watchTestNew(t, "a.yml")
+	file, err := os.OpenFile(filepath.Join(w.dir, "a.yml"), os.O_WRONLY|os.O_TRUNC, 0)
+	w.ok(err)
+	fresh, err := os.Create(filepath.Join(w.dir, "fresh.yml"))
+	w.ok(err)
+	_, err = file.WriteString("name: half\ntasks:\n")
+	w.ok(err)
+	for range 2 {
+		w.ready() // scans have been since, longer than folderSettle after the write
+	}
+	_, err = file.WriteString("  a: {run: y}\n")
+	w.ok(err)
+	w.ok(file.Close())
+	w.want("a a.yml good")
+	_, err = fresh.WriteString(folderTestGood)
+	w.ok(err)
+	w.ok(fresh.Close())
+	w.want("fresh fresh.yml good")
+}
+
+// TestWatchLinks: a file behind a link is followed where it lies, through writes and replacements; and a link itself is
+// replaced, as Kubernetes updates a mounted directory.
+func TestWatchLinks(t *testing.T) {
+	w, out := watchTestNew(t), folderTestNew(t)
+	out.write("real.yml", folderTestGood)
+	w.ok(os.Symlink(filepath.Join(out.dir, "real.yml"), filepath.Join(w.dir, "a.yml")))
+	w.want("a a.yml good")
+	w.ready()
+	out.write("real.yml", folderTestGood+"name: one\n")
+	w.want("a a.yml good")
+	out.write("new", folderTestGood+"name: two\n")
+	out.rename("new", "real.yml")
+	w.want("a a.yml good")
+	out.write("real.yml", folderTestGood+"name: three\n")
+	w.want("a a.yml good")
+
+	w.write("..v1/k.yml", folderTestGood)
+	w.ok(os.Symlink("..v1", filepath.Join(w.dir, "..data")))
+	w.ok(os.Symlink("..data/k.yml", filepath.Join(w.dir, "k.yml")))
+	w.want("k k.yml good")
+	w.write("..v2/k.yml", folderTestGood+"name: new\n")
+	w.ok(os.Symlink("..v2", filepath.Join(w.dir, "..data_tmp")))
+	w.rename("..data_tmp", "..data")
+	w.want("k k.yml good")
+	w.ok(os.Link(filepath.Join(w.dir, "..v1/k.yml"), filepath.Join(w.dir, "hard.yml")))
+	w.want("hard hard.yml good")
+}
+
+// TestWatchFolderReturns: the folder itself goes, and comes back.
+func TestWatchFolderReturns(t *testing.T) {
+	w := watchTestNew(t, "a.yml")
+	w.rename("", "/../moved")
+	w.want("warning: read workflow folder DIR: it does not exist: create it, or name another in the configuration")
+	w.rename("/../moved", "")
+	w.write("b.yml", folderTestGood)
+	w.want("b b.yml good")
+	w.ready()
+}
+
+// TestWatchTooMany: without a watch for each directory, that is said once, and the rest is watched.
+func TestWatchTooMany(t *testing.T) {
+	w, err := watchOpen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	w.add = func(_ int, path string, _ uint32) (int, error) {
+		if path == "/b" {
+			return -1, unix.ENOSPC
+		}
+		return 7, nil
+	}
+	more, err := w.follow([]string{"/a", "/b"})
+	if want := "watch /b: too many inotify watches: raise fs.inotify.max_user_watches"; !more || err == nil || err.Error() != want {
+		t.Errorf("more %v, error %v", more, err)
+	}
+	if more, _ = w.follow([]string{"/a", "/b"}); more || w.paths[7] != "/a" || len(w.paths) != 1 {
+		t.Errorf("more %v, paths %v", more, w.paths)
+	}
+}
+
+// TestWatchOverflow: after lost events anything may have changed.
+func TestWatchOverflow(t *testing.T) {
+	event := func(wd int32, mask uint32, name string) []byte {
+		b := binary.NativeEndian.AppendUint32(nil, uint32(wd))
+		b = binary.NativeEndian.AppendUint32(b, mask)
+		b = binary.NativeEndian.AppendUint32(b, 0)
+		b = binary.NativeEndian.AppendUint32(b, 16)
+		return append(b, append([]byte(name), make([]byte, 16-len(name))...)...)
+	}
+	w := &watch{paths: map[int32]string{1: "/d"}}
+	for _, c := range []struct {
+		wd   int32
+		mask uint32
+		name string
+		want []watchNote
+	}{
+		{-1, unix.IN_Q_OVERFLOW, "", []watchNote{{}}},
+		{1, unix.IN_CLOSE_WRITE, "x.yml", []watchNote{{path: "/d/x.yml"}}},
+		{1, unix.IN_MODIFY, "x.yml", []watchNote{{path: "/d/x.yml", busy: true}}},
+		{1, unix.IN_MODIFY, "x.log", nil},
+		{1, unix.IN_CLOSE_WRITE, ".x.yml", nil},
+		{1, unix.IN_MOVED_TO, "..data", []watchNote{{path: "/d/..data"}}},
+		{1, unix.IN_CREATE | unix.IN_ISDIR, "sub", []watchNote{{path: "/d/sub"}}},
+		{1, unix.IN_ATTRIB | unix.IN_ISDIR, "", []watchNote{{path: "/d"}}},
+		{2, unix.IN_CLOSE_WRITE, "x.yml", nil},
+		{1, unix.IN_IGNORED, "", []watchNote{{path: "/d"}}},
+		{1, unix.IN_CLOSE_WRITE, "x.yml", nil}, // ignored since
+	} {
+		got := w.translate(event(c.wd, c.mask, c.name))
+		if len(got) != len(c.want) || len(got) == 1 && got[0] != c.want[0] {
+			t.Errorf("event %#x of %q: %v, want %v", c.mask, c.name, got, c.want)
+		}
+	}
+	if got := w.translate(event(1, unix.IN_CREATE, "x")[:20]); got != nil {
+		t.Errorf("half an event: %v", got)
+	}
+
+	f := newWorkflowFolder("/nowhere")
+	f.busy["/d/x.yml"] = time.Now()
+	loop := &folderLoop{folder: f, timer: time.NewTimer(time.Hour)}
+	loop.take([]watchNote{{}})
+	if len(f.busy) != 0 || loop.first.IsZero() {
+		t.Error("an overflow leaves files busy, or asks for no scan")
+	}
+}

@@ -1,0 +1,24 @@
+//go:build !linux
+
+// watch_other.go: where there is no inotify, changes of workflow files are found by scanning again. Uses nothing of the
+// package but watchNote.
+
+package main
+
+import (
+	"errors"
+	"runtime"
+)
+
+// watch is never made on this system.
+type watch struct{}
+
+// watchOpen says that there are no events to be had.
+func watchOpen() (*watch, error) {
+	return nil, errors.New("no file events on " + runtime.GOOS)
+}
+
+func (w *watch) reports() <-chan []byte                       { return nil }
+func (w *watch) translate([]byte) []watchNote                 { return nil }
+func (w *watch) follow(paths []string) (more bool, err error) { return false, nil }
+func (w *watch) close()                                       {}

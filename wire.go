@@ -1,0 +1,173 @@
+// Wire is the connection layer: whole messages of a few byte frames, between two
+// parts of cdktr or between cdktr and anything that speaks ZeroMQ (ZMTP 3.x).
+//
+// This file says what a connection is, who may be at its other end, and what it
+// may cost. The files that make one, each using only those below it:
+//
+//	wire_listen.go  dialling and listening
+//	wire_ssh.go     dialling through the ssh program
+//	wire_tcp.go     what tcp:// adds to them: addresses, and who may do without keys
+//	wire_conn.go    the bounded queue and the two kinds of connection
+//	wire_curve.go   the CURVE security handshake, around curve.go
+//	wire_null.go    the NULL security handshake, and the metadata in both
+//	wire_frame.go   the socket under zmq4, which follows frames and keeps the limits
+//	wire_linux.go   what the kernel says about the peer (wire_other.go elsewhere)
+//	wire.go
+//
+// They use zmq4 for greeting, handshake and framing, x/sys for peer credentials,
+// curve.go for CURVE, and no other room. What a message means is not known here.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+)
+
+// errWireClosed ends a connection in order: this side closed it, or the other
+// side did, between two messages. Any other error is a fault worth a log line.
+var errWireClosed = errors.New("connection closed")
+
+// errWireUnauthorized is what a dialler gets whose key the listener does not know.
+// To try again soon is of no use.
+var errWireUnauthorized = errors.New("the other side does not know our key: authorize it there")
+
+// errWireSilent ends a connection whose other side let a PING go unanswered.
+var errWireSilent = errors.New("other side is silent")
+
+// wireConn is one connection, over a socket or in memory. All methods but Recv
+// may be called from any goroutine.
+//
+// Frames handed to Send belong to the connection from then on, and frames from
+// Recv may be shared with the sender: nobody writes to either.
+type wireConn interface {
+	// Send queues one message. It waits while the outgoing queue is full, until
+	// there is room or the connection ends; then it returns why. A message over
+	// the limits is an error, and the connection lives on.
+	Send(frames ...[]byte) error
+	// TrySend is Send that never waits. It reports false, and sends nothing, when
+	// the queue is full, the connection has ended or the message is over the limits.
+	TrySend(frames ...[]byte) bool
+	// Recv waits for the next message and returns its frames as they came, empty
+	// delimiters too. One goroutine calls it. It is also what reads the socket:
+	// while nobody is in Recv no PING is answered and no hang-up is seen.
+	// The error is errWireClosed or says what was wrong, and comes again each time.
+	Recv() ([][]byte, error)
+	// Close ends the connection after what is queued has been given to the kernel,
+	// for which it waits one second at most. Repeated calls are harmless.
+	Close() error
+	// Cut ends the connection at once, drops what is queued and never waits.
+	// Recv and Send return why (errWireClosed if it is nil).
+	Cut(why error)
+	// Done is closed when the connection has ended.
+	Done() <-chan struct{}
+	// Peer says who is at the other end.
+	Peer() wirePeer
+}
+
+// wireMemory is the transport of a connection within this process.
+const wireMemory = "memory"
+
+// wirePeer is what is known of the other end. The credentials, which come from
+// the kernel, can be trusted, and so can Key and Name, which the peer has proved.
+// The rest is what it said.
+type wirePeer struct {
+	Socket    string // ZeroMQ socket type: REQ, DEALER, SUB or PUSH; ROUTER at the dialling side
+	Transport string // "ipc", wireMemory, "tcp" or, at the dialling side, "ssh"
+	Addr      string // the endpoint; that of the client where we accepted it by tcp
+	Key       string // public key of the other side, in Z85; empty without CURVE
+	Name      string // what Authorize calls that key; empty at the dialling side
+	Identity  string // up to 255 bytes of anything; a claim, never a key
+	HasCred   bool   // whether UID, GID and PID are known
+	UID, GID  uint32 // of the process that connected, when it connected
+	PID       int32
+}
+
+func (p wirePeer) String() string {
+	if p.Name != "" {
+		return fmt.Sprintf("%s (%s)", p.Addr, p.Name)
+	}
+	if !p.HasCred {
+		return p.Addr
+	}
+	return fmt.Sprintf("%s (uid %d, pid %d)", p.Addr, p.UID, p.PID)
+}
+
+// wireLimits bound what one connection may cost. A zero field means its default.
+type wireLimits struct {
+	MaxFrame     int // bytes in one frame, either way; 1 MiB
+	MaxMessage   int // bytes in all frames of a message; 4 MiB
+	MaxParts     int // frames in a message; 16
+	SendMessages int // messages waiting to be sent; 1024
+	SendBytes    int // bytes waiting to be sent; 8 MiB, or one message if that is larger
+}
+
+// wireOptions are the settings of a listener or a dialler. A zero field means its default.
+type wireOptions struct {
+	wireLimits
+	Handshake          time.Duration // longest handshake; 5 s
+	Stall              time.Duration // a peer that takes nothing for so long is cut; 30 s
+	MaxConns           int           // connections of one listener, all told; 4096
+	MaxUnauthenticated int           // of those, in their handshake; 256
+	MaxPerAddress      int           // of these, from one IP address, or one /64 of IPv6; 32
+	SocketMode         fs.FileMode   // of an ipc socket file; 0600
+
+	// Heartbeat is how long the other side may be silent before it is sent a PING,
+	// which every ZeroMQ peer answers; after twice that it is cut. Silence is what
+	// a Recv waits in: a side that is busy elsewhere cuts nobody. 0 is none.
+	Heartbeat time.Duration
+
+	// By tcp:// a listener needs CurveServer and a dialler CurveClient. ipc:// uses
+	// neither: the kernel says who is there.
+	CurveServer *curveServer
+	CurveClient *curveClient
+	// Insecure does without keys on tcp:// where the address is a loopback one,
+	// InsecureAny on all. Keys that are there are used all the same.
+	Insecure, InsecureAny bool
+
+	// SSH is the program and first arguments with which ssh:// is dialled; "ssh".
+	// SSHAsk lets it ask for a password on the terminal, in the foreground.
+	SSH    []string
+	SSHAsk bool
+
+	// Allow decides on an ipc peer that is neither our user nor root: nil lets it
+	// in. Without Allow a listener refuses it; a dialler takes any server,
+	// because it named the path. Asked before the handshake, so that Socket and
+	// Identity are empty; called from many goroutines.
+	Allow func(wirePeer) error
+	// Note hears of what a listener turned away or could not do, in words fit for
+	// a log. Called from many goroutines. May be nil.
+	Note func(error)
+}
+
+// withDefaults gives o with a value in every field that has none.
+func (o wireOptions) withDefaults() wireOptions {
+	ints := []struct {
+		field *int
+		value int
+	}{
+		{&o.MaxFrame, 1 << 20}, {&o.MaxMessage, 4 << 20}, {&o.MaxParts, 16},
+		{&o.SendMessages, 1024}, {&o.SendBytes, 8 << 20},
+		{&o.MaxConns, 4096}, {&o.MaxUnauthenticated, 256}, {&o.MaxPerAddress, 32},
+	}
+	for _, i := range ints {
+		if *i.field <= 0 {
+			*i.field = i.value
+		}
+	}
+	if o.Handshake <= 0 {
+		o.Handshake = 5 * time.Second
+	}
+	if o.Stall <= 0 {
+		o.Stall = 30 * time.Second
+	}
+	if o.SocketMode == 0 {
+		o.SocketMode = 0o600
+	}
+	if o.Note == nil {
+		o.Note = func(error) {}
+	}
+	return o
+}

@@ -1,0 +1,522 @@
+// Wire connections: the bounded queue of outgoing messages, the connection over a
+// socket (one goroutine writes, whoever calls Recv reads) and the pair in memory,
+// where one side's outgoing queue is what the other side receives from.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-zeromq/zmq4"
+)
+
+// wireFlushTime is how long Close waits for queued messages to be written.
+const wireFlushTime = time.Second
+
+// errWireFull tells TrySend that the queue is full; nobody else sees it.
+var errWireFull = errors.New("queue is full")
+
+// wireQueue is a bounded queue of messages with one taker. It also carries the
+// one answer to a PING that is due, and the one PING of ours: a later PING
+// replaces the former, so that a flood of them costs no memory.
+type wireQueue struct {
+	limits wireLimits
+
+	mu    sync.Mutex // guards all below; never held over I/O
+	work  sync.Cond  // something to take, or the end; the taker waits
+	room  sync.Cond  // room again, or the end; senders wait
+	msgs  [][][]byte // from head on
+	head  int
+	bytes int
+	pong  []byte // context to answer, nil when none is due
+	ping  bool   // whether one of ours is due
+	why   error  // not nil once nothing more may be put in
+}
+
+func wireQueueWith(limits wireLimits) *wireQueue {
+	q := &wireQueue{limits: limits}
+	q.work.L, q.room.L = &q.mu, &q.mu
+	return q
+}
+
+// put appends one message. Without wait it returns errWireFull where it would wait.
+func (q *wireQueue) put(frames [][]byte, wait bool) error {
+	size, err := wireMeasure(frames, q.limits)
+	if err != nil {
+		return err
+	}
+	frames = slices.Clone(frames) // the slice is the caller's, the frames are ours
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.why == nil && q.full(size) {
+		if !wait {
+			return errWireFull
+		}
+		q.room.Wait()
+	}
+	if q.why != nil {
+		return q.why
+	}
+	// Rather than grow, reuse the front when most of it was taken: on average no
+	// message is moved more than once.
+	if len(q.msgs) == cap(q.msgs) && q.head > len(q.msgs)/2 {
+		q.msgs = slices.Delete(q.msgs, 0, q.head)
+		q.head = 0
+	}
+	q.msgs = append(q.msgs, frames)
+	q.bytes += size
+	q.work.Signal()
+	return nil
+}
+
+// full is called with mu held. An empty queue takes any message that is within
+// the limits of one.
+func (q *wireQueue) full(size int) bool {
+	n := len(q.msgs) - q.head
+	return n > 0 && (n >= q.limits.SendMessages || q.bytes+size > q.limits.SendBytes)
+}
+
+// wireMeasure holds a message of ours to the limits and returns its bytes.
+func wireMeasure(frames [][]byte, limits wireLimits) (int, error) {
+	if len(frames) == 0 {
+		return 0, errors.New("send message: it has no frames")
+	}
+	var tally wireTally
+	size := 0
+	for i, f := range frames {
+		if err := tally.add(uint64(len(f)), i < len(frames)-1, limits); err != nil {
+			return 0, fmt.Errorf("send message: %w", err)
+		}
+		size += len(f)
+	}
+	return size, nil
+}
+
+// answer notes that a PING with this context is to be answered.
+func (q *wireQueue) answer(context []byte) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.why == nil {
+		q.pong = append(make([]byte, 0, len(context)), context...) // never nil
+		q.work.Signal()
+	}
+}
+
+// beat notes that a PING is to be sent.
+func (q *wireQueue) beat() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.why == nil {
+		q.ping = true
+		q.work.Signal()
+	}
+}
+
+// wireDue is what a queue hands out: a message, a command, or neither.
+type wireDue struct {
+	frames  [][]byte
+	command string // PING or PONG; body is what follows its name
+	body    []byte
+}
+
+func (d wireDue) none() bool { return d.frames == nil && d.command == "" }
+
+// take returns a command that is due, or the next message. With wait it waits for
+// either; else, or when the queue has ended and is empty, it returns neither.
+func (q *wireQueue) take(wait bool) wireDue {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for wait && q.why == nil && q.pong == nil && !q.ping && q.head == len(q.msgs) {
+		q.work.Wait()
+	}
+	if pong := q.pong; pong != nil {
+		q.pong = nil
+		return wireDue{command: zmq4.CmdPong, body: pong}
+	}
+	if q.ping {
+		q.ping = false
+		// No time to live: it would bind us to send something, always.
+		return wireDue{command: zmq4.CmdPing, body: []byte{0, 0}}
+	}
+	if q.head == len(q.msgs) {
+		return wireDue{}
+	}
+	frames := q.msgs[q.head]
+	q.msgs[q.head] = nil
+	q.head++
+	for _, f := range frames {
+		q.bytes -= len(f)
+	}
+	if q.head == len(q.msgs) {
+		q.msgs, q.head = q.msgs[:0], 0
+		if cap(q.msgs) > 64 {
+			q.msgs = nil
+		}
+	}
+	q.room.Broadcast() // a message may make room for several
+	return wireDue{frames: frames}
+}
+
+// end lets nothing more in; drop also forgets what is there. The first reason stays.
+func (q *wireQueue) end(why error, drop bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.why == nil {
+		q.why = why
+	}
+	if drop {
+		q.msgs, q.head, q.bytes, q.pong, q.ping = nil, 0, 0, nil, false
+	}
+	q.work.Broadcast()
+	q.room.Broadcast()
+}
+
+// ended returns why nothing more may be put in, or nil.
+func (q *wireQueue) ended() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.why
+}
+
+// wireLink is a connection over a socket.
+type wireLink struct {
+	framer *wireFramer
+	zmq    *zmq4.Conn
+	peer   wirePeer
+	queue  *wireQueue
+	once   sync.Once     // for done
+	done   chan struct{} // closed when the connection has ended
+	idle   chan struct{} // closed when the writing goroutine has ended
+
+	// Both nil unless the mechanism is CURVE.
+	seal *curveSealer // of the writing goroutine
+	open *curveOpener // of the one in Recv
+	box  []byte       // of the writing goroutine: the next sealed frame
+}
+
+// wireHandshake opens ZMTP over nc, as the server or as a client, and starts the
+// writing goroutine. It closes nc on error. Any goroutine; it waits for the peer,
+// opt.Handshake at most.
+func wireHandshake(nc net.Conn, peer wirePeer, opt wireOptions, server bool) (*wireLink, error) {
+	if err := nc.SetDeadline(time.Now().Add(opt.Handshake)); err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("set handshake deadline: %w", err)
+	}
+	sec := wireSecurity(&peer, opt, server)
+	f := wireFramerOn(nc, opt.wireLimits, opt.Stall, string(sec.Type()))
+	z, err := wireOpen(f, sec, server)
+	if err == nil || f.fault == nil {
+		// Our READY, or the ERROR that says why there will be none.
+		if flushErr := f.flush(); err == nil {
+			err = flushErr
+		}
+	}
+	if err == nil {
+		err = nc.SetDeadline(time.Time{})
+	}
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("shake hands: %w", wireBare(err))
+	}
+	c := &wireLink{
+		framer: f, zmq: z, peer: peer, queue: wireQueueWith(opt.wireLimits),
+		done: make(chan struct{}), idle: make(chan struct{}),
+	}
+	if curve, ok := sec.(*wireCurve); ok {
+		c.seal, c.open, f.sealed = curve.seal, curve.open, true
+	}
+	f.established(opt.Heartbeat, c.queue)
+	go c.writeLoop() // Close waits for it
+	return c, nil
+}
+
+// wireBare takes zmq4's words off an error of the security handshake, which are the
+// same each time: what is left says why.
+func wireBare(err error) error {
+	for _, words := range []string{"zmq4: could not initialize ZMTP connection: ", "zmq4: could not perform security handshake: "} {
+		if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(err.Error(), words) {
+			err = inner
+		}
+	}
+	return err
+}
+
+// wireSecurity is the mechanism for a connection: CURVE by tcp with keys, else NULL.
+func wireSecurity(peer *wirePeer, opt wireOptions, server bool) zmq4.Security {
+	switch {
+	case peer.Transport == "tcp" && server && opt.CurveServer != nil:
+		return &wireCurve{peer: peer, server: opt.CurveServer}
+	case peer.Transport == "tcp" && !server && opt.CurveClient != nil:
+		return &wireCurve{peer: peer, client: opt.CurveClient}
+	}
+	return wireNull{peer: peer}
+}
+
+// wireSaid keeps the error of a handshake, which zmq4 wraps in words of its own.
+type wireSaid struct {
+	zmq4.Security
+	err error
+}
+
+// Handshake is that of the Security within.
+func (s *wireSaid) Handshake(conn *zmq4.Conn, server bool) error {
+	s.err = s.Security.Handshake(conn, server)
+	return s.err
+}
+
+// wireOpen is zmq4.Open, with a panic in it turned into an error of this
+// connection, and errors in our words where there are some.
+func wireOpen(f *wireFramer, sec zmq4.Security, server bool) (z *zmq4.Conn, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("zmq4 panicked: %v", r)
+		}
+	}()
+	typ := zmq4.Dealer
+	if server {
+		typ = zmq4.Router
+	}
+	said := &wireSaid{Security: sec}
+	z, err = zmq4.Open(f, said, typ, nil, server, nil)
+	switch {
+	case err != nil && f.fault != nil:
+		return nil, f.fault
+	case err != nil && said.err != nil:
+		return nil, said.err
+	}
+	return z, err
+}
+
+// writeLoop owns the writing half of the socket. It is woken by a message or a
+// command in the queue, writes all there is, then hands it to the kernel in one go.
+// It ends when the queue has ended and is empty, or at the first write error.
+func (c *wireLink) writeLoop() {
+	defer close(c.idle)
+	for {
+		due := c.queue.take(false)
+		if due.none() {
+			if err := c.framer.flush(); err != nil {
+				c.writeFailed(err)
+				return
+			}
+			if due = c.queue.take(true); due.none() {
+				return
+			}
+		}
+		if err := c.write(due); err != nil {
+			c.writeFailed(err)
+			return
+		}
+	}
+}
+
+// writeFailed ends the connection, except where the other side hung up: it may
+// have said why before, so that the end is left for Recv to find.
+func (c *wireLink) writeFailed(err error) {
+	if errors.Is(err, errWireClosed) {
+		c.queue.end(err, true)
+		return
+	}
+	c.finish(err)
+}
+
+func (c *wireLink) write(due wireDue) error {
+	switch {
+	case c.seal == nil && due.command != "":
+		return c.zmq.SendCmd(due.command, due.body)
+	case c.seal == nil:
+		return c.zmq.SendMsg(zmq4.NewMsgFrom(due.frames...))
+	case due.command != "":
+		body := append([]byte{byte(len(due.command))}, due.command...)
+		return c.writeSealed(curveFlagCommand, append(body, due.body...))
+	}
+	for i, frame := range due.frames {
+		flags := byte(0)
+		if i < len(due.frames)-1 {
+			flags = curveFlagMore
+		}
+		if err := c.writeSealed(flags, frame); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeSealed sends one sealed frame, which is a whole message to zmq4.
+func (c *wireLink) writeSealed(flags byte, data []byte) (err error) {
+	if c.box, err = c.seal.seal(c.box[:0], flags, data); err != nil {
+		return err
+	}
+	err = c.zmq.SendMsg(zmq4.NewMsg(c.box)) // the framer copies it
+	if cap(c.box) > wireWriteKeep {
+		c.box = nil
+	}
+	return err
+}
+
+// finish ends the connection for a reason; the first one stays.
+func (c *wireLink) finish(why error) {
+	c.queue.end(why, true)
+	c.once.Do(func() {
+		c.framer.Conn.Close() // wakes a Recv and a write that wait
+		close(c.done)
+	})
+}
+
+// Send: see wireConn.
+func (c *wireLink) Send(frames ...[]byte) error { return c.queue.put(frames, true) }
+
+// TrySend: see wireConn.
+func (c *wireLink) TrySend(frames ...[]byte) bool { return c.queue.put(frames, false) == nil }
+
+// Recv: see wireConn.
+func (c *wireLink) Recv() ([][]byte, error) {
+	select {
+	case <-c.done: // what is left in the read buffer is not wanted
+		return nil, c.queue.ended()
+	default:
+	}
+	frames, err := c.receive()
+	if err == nil {
+		return frames, nil
+	}
+	if c.framer.fault != nil {
+		err = c.framer.fault // without zmq4's words around it
+	}
+	c.finish(err)
+	return nil, c.queue.ended()
+}
+
+// receive reads one message. In CURVE it is woken by each sealed frame and ends
+// with the last of a message, or at the first that does not open.
+func (c *wireLink) receive() ([][]byte, error) {
+	if c.open == nil {
+		msg, err := c.zmq.RecvMsg()
+		return msg.Frames, err
+	}
+	var frames [][]byte
+	for {
+		msg, err := c.zmq.RecvMsg()
+		if err != nil {
+			return nil, err
+		}
+		flags, data, err := c.open.open(msg.Frames[0])
+		switch {
+		case err != nil:
+			return nil, err
+		case flags == curveFlagCommand:
+			err = c.framer.command(data)
+		default:
+			frames = append(frames, data)
+			err = c.framer.message.add(uint64(len(data)), flags == curveFlagMore, c.framer.limits)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if flags == 0 {
+			return frames, nil
+		}
+	}
+}
+
+// Close: see wireConn.
+func (c *wireLink) Close() error {
+	c.queue.end(errWireClosed, false)
+	late := time.AfterFunc(wireFlushTime, func() { c.finish(errWireClosed) })
+	<-c.idle
+	late.Stop()
+	c.finish(errWireClosed)
+	return nil
+}
+
+// Cut: see wireConn.
+func (c *wireLink) Cut(why error) {
+	if why == nil {
+		why = errWireClosed
+	}
+	c.finish(why)
+}
+
+// Done: see wireConn.
+func (c *wireLink) Done() <-chan struct{} { return c.done }
+
+// Peer: see wireConn.
+func (c *wireLink) Peer() wirePeer { return c.peer }
+
+// wireMem is one end of a connection in memory.
+type wireMem struct {
+	peer    wirePeer
+	out, in *wireQueue // out is the other end's in
+	once    sync.Once
+	done    chan struct{}
+}
+
+// wirePipe returns the two ends of a connection in memory, with the default
+// limits. To each the other is this very process. The client looks like a DEALER.
+func wirePipe() (client, server wireConn) {
+	limits := wireOptions{}.withDefaults().wireLimits
+	up, down := wireQueueWith(limits), wireQueueWith(limits)
+	peer := wirePeer{
+		Socket: string(zmq4.Router), Transport: wireMemory, Addr: wireMemory, HasCred: true,
+		UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), PID: int32(os.Getpid()),
+	}
+	c := &wireMem{peer: peer, out: up, in: down, done: make(chan struct{})}
+	peer.Socket = string(zmq4.Dealer)
+	s := &wireMem{peer: peer, out: down, in: up, done: make(chan struct{})}
+	return c, s
+}
+
+// Send: see wireConn.
+func (m *wireMem) Send(frames ...[]byte) error { return m.out.put(frames, true) }
+
+// TrySend: see wireConn.
+func (m *wireMem) TrySend(frames ...[]byte) bool { return m.out.put(frames, false) == nil }
+
+// Recv: see wireConn.
+func (m *wireMem) Recv() ([][]byte, error) {
+	select {
+	case <-m.done: // ended from this side: what the other side sent is not wanted
+	default:
+		if due := m.in.take(true); due.frames != nil {
+			return due.frames, nil
+		}
+		m.finish(m.in.ended(), false)
+	}
+	return nil, m.out.ended()
+}
+
+// finish ends this side; the other one still receives what was sent, unless drop.
+func (m *wireMem) finish(why error, drop bool) {
+	m.once.Do(func() {
+		m.out.end(why, drop)
+		m.in.end(fmt.Errorf("%w by the other side", errWireClosed), true)
+		close(m.done)
+	})
+}
+
+// Close: see wireConn. What is queued is with the other side already.
+func (m *wireMem) Close() error {
+	m.finish(errWireClosed, false)
+	return nil
+}
+
+// Cut: see wireConn.
+func (m *wireMem) Cut(why error) {
+	if why == nil {
+		why = errWireClosed
+	}
+	m.finish(why, true)
+}
+
+// Done: see wireConn.
+func (m *wireMem) Done() <-chan struct{} { return m.done }
+
+// Peer: see wireConn.
+func (m *wireMem) Peer() wirePeer { return m.peer }

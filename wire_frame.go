@@ -1,0 +1,417 @@
+// Wire frames: the net.Conn that lies between a socket and zmq4.
+//
+// zmq4 believes what a peer says of its lengths and reads and writes header and
+// body apart. So this room follows every byte that comes in: it buffers, ends the
+// connection at the first header that breaks ZMTP (RFC 23, RFC 37) or our limits,
+// before zmq4 could allocate for it, and keeps commands after the handshake to
+// itself (zmq4 answers a PING without its context, and from the reading
+// goroutine, between two halves of a frame that is being written).
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+const (
+	wireFlagMore    = 1 // another frame of this message follows
+	wireFlagLong    = 2 // the length is 8 bytes, not 1
+	wireFlagCommand = 4
+	wireFlagsKnown  = wireFlagMore | wireFlagLong | wireFlagCommand
+
+	wireGreetingLen = 64
+	wireNameAt      = 12 // where in it the mechanism is
+	wireNameLen     = 20
+	wireReadBuffer  = 4 << 10
+	// A peer must take this much within the stall time; also the most that is
+	// copied before a write.
+	wireWriteChunk = 64 << 10
+	// A write buffer that grew beyond this is given back when all is written.
+	wireWriteKeep = 4 << 10
+
+	// Largest command in the handshake. A READY of ours has 45 bytes, one with
+	// every property of RFC 26 and a 255 byte identity some 400.
+	wireMaxHello = 4 << 10
+	// Largest command later on. A PING has up to 23 bytes.
+	wireMaxCommand = 512
+)
+
+// wireStage is how far the bytes of a peer have come.
+type wireStage uint8
+
+const (
+	wireStageGreeting  wireStage = iota // 64 bytes that name version and mechanism
+	wireStageHandshake                  // commands of the mechanism, given to zmq4
+	wireStageTraffic                    // messages, given to zmq4, and commands, kept
+)
+
+// wireFramer is the net.Conn under one zmq4.Conn. Until traffic begins one
+// goroutine uses it; from then on one reads and one writes.
+type wireFramer struct {
+	net.Conn  // the socket; Read and Write below stand before its own
+	limits    wireLimits
+	stall     time.Duration
+	mechanism string               // that both sides must speak
+	ping      func(context []byte) // called in Read for each PING; must copy and not wait
+	stage     wireStage
+	sealed    bool // frames of the traffic are sealed, each a message to zmq4
+
+	// Of the reading goroutine.
+	in      *bufio.Reader
+	pulse   *wirePulse        // under in
+	greeted int               // bytes of the greeting so far
+	named   [wireNameLen]byte // mechanism in the greeting
+	header  [9]byte           // of the current frame
+	head    []byte            // what zmq4 has not read of it
+	left    int               // bytes of the current body that zmq4 has not read
+	message wireTally
+	fault   error // why reading ended; in our words, where zmq4 has others
+
+	// Of the writing goroutine.
+	out []byte
+}
+
+// wireFramerOn puts a framer on a fresh connection. A write that makes no progress for as long as stall ends it.
+func wireFramerOn(nc net.Conn, limits wireLimits, stall time.Duration, mechanism string) *wireFramer {
+	pulse := &wirePulse{nc: nc}
+	return &wireFramer{
+		Conn: nc, limits: limits, stall: stall, mechanism: mechanism,
+		in: bufio.NewReaderSize(pulse, wireReadBuffer), pulse: pulse,
+	}
+}
+
+// wirePulse is the reading side of a socket. With a heartbeat it counts how long
+// it waited for a byte in vain: no timer of ours runs, only the deadline of a read.
+type wirePulse struct {
+	nc    net.Conn
+	every time.Duration // 0 for no heartbeat
+	beat  func()        // asks the other side for a sign of life; must not wait
+}
+
+// Read waits for bytes. It is woken by them, by the end of the socket, or after a
+// heartbeat: once that only makes it ask, twice in a row is the end.
+func (p *wirePulse) Read(b []byte) (int, error) {
+	if p.every == 0 {
+		return p.nc.Read(b)
+	}
+	for asked := false; ; asked = true {
+		if err := p.nc.SetReadDeadline(time.Now().Add(p.every)); err != nil {
+			return 0, err
+		}
+		n, err := p.nc.Read(b)
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+		if asked {
+			return 0, fmt.Errorf("%w: nothing came from it for %v, and no answer to a PING", errWireSilent, 2*p.every)
+		}
+		p.beat()
+	}
+}
+
+// wireTally counts a message while its frames come in.
+type wireTally struct {
+	parts, bytes int
+	open         bool // frames of it are still to come
+}
+
+// add counts one frame, or says which limit it breaks.
+func (t *wireTally) add(size uint64, more bool, limits wireLimits) error {
+	if size > uint64(limits.MaxFrame) {
+		return fmt.Errorf("frame of %d bytes is over the limit of %d", size, limits.MaxFrame)
+	}
+	t.parts++
+	t.bytes += int(size)
+	if t.parts > limits.MaxParts {
+		return fmt.Errorf("message of more than %d frames", limits.MaxParts)
+	}
+	if t.bytes > limits.MaxMessage {
+		return fmt.Errorf("message of more than %d bytes", limits.MaxMessage)
+	}
+	if t.open = more; !more {
+		*t = wireTally{}
+	}
+	return nil
+}
+
+// established ends the handshake: from here on messages pass, commands do not,
+// Write has its own deadlines, and so has Read if there is a heartbeat.
+func (f *wireFramer) established(heartbeat time.Duration, queue *wireQueue) {
+	f.stage = wireStageTraffic
+	f.ping = queue.answer
+	f.pulse.every, f.pulse.beat = heartbeat, queue.beat
+}
+
+// Read gives zmq4 the next bytes of a greeting or a frame that was found good.
+// After an error it only repeats it.
+func (f *wireFramer) Read(p []byte) (int, error) {
+	if f.fault != nil {
+		return 0, f.fault
+	}
+	n, err := f.read(p)
+	f.fault = err
+	return n, err
+}
+
+func (f *wireFramer) read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if f.stage != wireStageTraffic {
+		// One goroutine does both ways now: say what we have before we listen.
+		if err := f.flush(); err != nil {
+			return 0, err
+		}
+	}
+	if f.stage == wireStageGreeting {
+		return f.readGreeting(p)
+	}
+	if len(f.head) == 0 && f.left == 0 {
+		if err := f.nextFrame(); err != nil {
+			return 0, err
+		}
+	}
+	if len(f.head) > 0 {
+		n := copy(p, f.head)
+		f.head = f.head[n:]
+		return n, nil
+	}
+	n, err := f.in.Read(p[:min(len(p), f.left)])
+	f.left -= n
+	return n, wireReadFault(err, false)
+}
+
+// readGreeting passes the greeting on and checks it as it comes, so that a peer
+// that speaks something else is told at its first byte, not after 64.
+func (f *wireFramer) readGreeting(p []byte) (int, error) {
+	n, err := f.in.Read(p[:min(len(p), wireGreetingLen-f.greeted)])
+	if err != nil {
+		return n, wireReadFault(err, f.greeted == 0)
+	}
+	for i, b := range p[:n] {
+		switch at := f.greeted + i; {
+		case at == 0 && b != 0xff, at == 9 && b != 0x7f:
+			return 0, fmt.Errorf("not ZeroMQ: byte %d of the greeting is %#02x", at, b)
+		case at == 10 && b < 3:
+			return 0, fmt.Errorf("ZMTP %d is too old: version 3 is needed (libzmq 4.0 and later)", b)
+		case at >= wireNameAt && at < wireNameAt+wireNameLen:
+			f.named[at-wireNameAt] = b
+			if name := string(bytes.TrimRight(f.named[:], "\x00")); at == wireNameAt+wireNameLen-1 && name != f.mechanism {
+				return 0, wireMechanismFault(name, f.mechanism)
+			}
+		}
+	}
+	if f.greeted += n; f.greeted == wireGreetingLen {
+		f.stage = wireStageHandshake
+	}
+	return n, nil
+}
+
+// wireMechanismFault says what two sides lack that do not speak the same.
+func wireMechanismFault(theirs, ours string) error {
+	hint := ""
+	switch {
+	case theirs == "NULL" && ours == "CURVE":
+		hint = ": it came without keys"
+	case theirs == "CURVE" && ours == "NULL":
+		hint = ": it wants keys, and we have none"
+	}
+	return fmt.Errorf("other side has security mechanism %q where we have %s%s", theirs, ours, hint)
+}
+
+// nextFrame reads headers until there is a frame for zmq4. Each frame wakes it;
+// it ends at the first that is not a command to be kept, or with the connection.
+func (f *wireFramer) nextFrame() error {
+	for {
+		flags, size, err := f.readHeader()
+		if err != nil {
+			return err
+		}
+		command, more := flags&wireFlagCommand != 0, flags&wireFlagMore != 0
+		switch {
+		case flags&^wireFlagsKnown != 0:
+			return fmt.Errorf("frame has unknown flags %#02x", flags)
+		case command && more:
+			return errors.New("command has the flag for more frames")
+		case f.stage == wireStageHandshake && !command:
+			return errors.New("message before the handshake was done")
+		case f.stage == wireStageHandshake && size > wireMaxHello:
+			return fmt.Errorf("handshake command of %d bytes is over the limit of %d", size, wireMaxHello)
+		case f.stage == wireStageTraffic && f.sealed:
+			if err := f.admitSealed(flags, size); err != nil {
+				return err
+			}
+		case f.stage == wireStageTraffic && command:
+			// libzmq puts a PING anywhere, between two frames of one message too.
+			if err := f.keepCommand(size); err != nil {
+				return err
+			}
+			continue
+		case !command:
+			if err := f.message.add(size, more, f.limits); err != nil {
+				return err
+			}
+		}
+		f.left = int(size)
+		return nil
+	}
+}
+
+// admitSealed looks at the outside of a sealed frame. RFC 26 calls it a command
+// and libzmq sends it as a message: both are good, and a message to zmq4. A clear
+// command, such as a PING, fails when it is opened: anybody may have made it.
+func (f *wireFramer) admitSealed(flags byte, size uint64) error {
+	if flags&wireFlagMore != 0 {
+		return errors.New("sealed message has the flag for more frames outside its seal")
+	}
+	if size < uint64(curveMessageExtra) {
+		return fmt.Errorf("sealed message of %d bytes", size)
+	}
+	if size > uint64(f.limits.MaxFrame)+uint64(curveMessageExtra) {
+		return fmt.Errorf("frame of %d bytes is over the limit of %d", size-uint64(curveMessageExtra), f.limits.MaxFrame)
+	}
+	f.header[0] &^= wireFlagCommand // f.head shows it to zmq4
+	return nil
+}
+
+// readHeader reads a whole frame header and keeps its bytes for zmq4.
+func (f *wireFramer) readHeader() (flags byte, size uint64, err error) {
+	if _, err := io.ReadFull(f.in, f.header[:2]); err != nil {
+		return 0, 0, wireReadFault(err, err != io.ErrUnexpectedEOF && !f.message.open)
+	}
+	f.head = f.header[:2]
+	if f.header[0]&wireFlagLong == 0 {
+		return f.header[0], uint64(f.header[1]), nil
+	}
+	if _, err := io.ReadFull(f.in, f.header[2:9]); err != nil {
+		return 0, 0, wireReadFault(err, false)
+	}
+	f.head = f.header[:9]
+	return f.header[0], binary.BigEndian.Uint64(f.header[1:9]), nil
+}
+
+// keepCommand reads one command after the handshake. A PING goes to f.ping; a
+// PONG, and whatever else there may be, needs no answer.
+func (f *wireFramer) keepCommand(size uint64) error {
+	f.head = nil
+	if size > wireMaxCommand {
+		return fmt.Errorf("command of %d bytes is over the limit of %d", size, wireMaxCommand)
+	}
+	body, err := f.in.Peek(int(size))
+	if err != nil {
+		return wireReadFault(err, false)
+	}
+	if err := f.command(body); err != nil {
+		return err
+	}
+	_, err = f.in.Discard(int(size))
+	return err
+}
+
+// command takes one command of the traffic, out of a frame or out of a seal.
+func (f *wireFramer) command(body []byte) error {
+	if len(body) > wireMaxCommand {
+		return fmt.Errorf("command of %d bytes is over the limit of %d", len(body), wireMaxCommand)
+	}
+	name, rest, err := wireCommand(body)
+	if err != nil {
+		return err
+	}
+	if name == "PING" {
+		if len(rest) < 2 {
+			return errors.New("PING without its time to live")
+		}
+		f.ping(rest[2:])
+	}
+	return nil
+}
+
+// wireCommand splits a command into its name and the rest.
+func wireCommand(body []byte) (name string, rest []byte, err error) {
+	if len(body) == 0 || int(body[0]) > len(body)-1 {
+		return "", nil, errors.New("command without a name")
+	}
+	end := 1 + int(body[0])
+	return string(body[1:end]), body[end:], nil
+}
+
+// wireReadFault turns what a socket says into what happened. An end between two
+// messages is errWireClosed, anywhere else a fault.
+func wireReadFault(err error, between bool) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errWireSilent):
+		return err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("handshake took too long: %w", err)
+	// A unix socket says ECONNRESET where the peer went without reading all of ours.
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		if between {
+			return fmt.Errorf("%w by the other side", errWireClosed)
+		}
+		return fmt.Errorf("other side hung up inside a message: %w", io.ErrUnexpectedEOF)
+	}
+	return fmt.Errorf("read socket: %w", err)
+}
+
+// Write gathers what zmq4 writes, and hands it to the kernel a chunk at a time.
+func (f *wireFramer) Write(p []byte) (int, error) {
+	written := 0
+	for written < len(p) {
+		n := min(wireWriteChunk-len(f.out), len(p)-written)
+		f.out = append(f.out, p[written:written+n]...)
+		written += n
+		if len(f.out) == wireWriteChunk {
+			if err := f.writeOut(); err != nil {
+				return written, err
+			}
+		}
+	}
+	return written, nil
+}
+
+// flush writes the rest out. Afterwards no timer is set and no large buffer kept,
+// so that an idle connection costs neither.
+func (f *wireFramer) flush() error {
+	if len(f.out) > 0 {
+		if err := f.writeOut(); err != nil {
+			return err
+		}
+	}
+	if cap(f.out) > wireWriteKeep {
+		f.out = nil
+	}
+	if f.stage != wireStageTraffic {
+		return nil // the deadline of the whole handshake stays
+	}
+	return f.SetWriteDeadline(time.Time{})
+}
+
+func (f *wireFramer) writeOut() error {
+	if f.stage == wireStageTraffic {
+		if err := f.SetWriteDeadline(time.Now().Add(f.stall)); err != nil {
+			return fmt.Errorf("write socket: %w", err)
+		}
+	}
+	_, err := f.Conn.Write(f.out)
+	f.out = f.out[:0]
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, os.ErrDeadlineExceeded) && f.stage == wireStageTraffic:
+		return fmt.Errorf("other side took nothing for %v: %w", f.stall, err)
+	case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.ErrClosedPipe):
+		return fmt.Errorf("%w by the other side", errWireClosed)
+	}
+	return fmt.Errorf("write socket: %w", err)
+}

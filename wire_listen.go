@@ -1,0 +1,492 @@
+// Wire listening: opening connections from either end. Endpoints of ipc, dialling,
+// the socket file, who is let in, and the listener that starts and ends every
+// accepted connection.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// wireEndpointPath returns the socket path in ipc://PATH. Every other endpoint,
+// tcp:// too, is an error that says what to use instead.
+func wireEndpointPath(endpoint string) (string, error) {
+	scheme, path, ok := strings.Cut(endpoint, "://")
+	switch {
+	case !ok:
+		return "", fmt.Errorf("endpoint %q has no scheme: write ipc://PATH or tcp://HOST:PORT", endpoint)
+	case scheme == "tcp":
+		return "", fmt.Errorf("endpoint %q is no socket of this box: write ipc://PATH", endpoint)
+	case scheme == "ssh":
+		return "", errors.New("ssh:// is for reaching a principal, not for listening: any box with sshd and cdktr can be reached so")
+	case scheme != "ipc":
+		return "", fmt.Errorf("endpoint %q: no transport %q: write ipc://PATH or tcp://HOST:PORT", endpoint, scheme)
+	case path == "":
+		return "", fmt.Errorf("endpoint %q has no path: write ipc://PATH", endpoint)
+	case path[0] == '@':
+		return "", fmt.Errorf("endpoint %q: abstract sockets have no file mode to protect them: write ipc://PATH", endpoint)
+	case strings.IndexByte(path, 0) >= 0:
+		return "", fmt.Errorf("endpoint %q: a path cannot hold a zero byte", endpoint)
+	}
+	// The kernel's own bound (unix(7)): 107 bytes on Linux, 103 on macOS.
+	if most := len(syscall.RawSockaddrUnix{}.Path) - 1; len(path) > most {
+		return "", fmt.Errorf("socket path %s is %d bytes long and the system takes %d: choose a shorter one", path, len(path), most)
+	}
+	return path, nil
+}
+
+// wireDial connects to a listener and returns once the handshake is done. Our
+// side is a DEALER. The context bounds dialling and handshake only.
+func wireDial(ctx context.Context, endpoint string, opt wireOptions) (wireConn, error) {
+	opt = opt.withDefaults()
+	if strings.HasPrefix(endpoint, wireSSHScheme) {
+		return wireDialSSH(ctx, endpoint, opt)
+	}
+	network, address, err := wireEndpointParse(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	d := wireDialer(opt)
+	nc, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", endpoint, wireDialHint(err, network))
+	}
+	c, err := wireGreetWithin(ctx, nc, endpoint, opt)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", endpoint, err)
+	}
+	return c, nil
+}
+
+// wireGreetWithin is wireGreetServer for as long as ctx lasts: a cancelled context
+// closes the socket, which wakes the handshake.
+func wireGreetWithin(ctx context.Context, nc net.Conn, endpoint string, opt wireOptions) (*wireLink, error) {
+	stop := context.AfterFunc(ctx, func() { nc.Close() })
+	c, err := wireGreetServer(nc, endpoint, opt)
+	if !stop() && ctx.Err() != nil {
+		if c != nil {
+			c.Cut(context.Cause(ctx))
+		}
+		return nil, context.Cause(ctx)
+	}
+	return c, err
+}
+
+// wireGreetServer is the part of dialling after connect. It closes nc on error.
+func wireGreetServer(nc net.Conn, endpoint string, opt wireOptions) (*wireLink, error) {
+	peer := wirePeer{Transport: wireTransport(nc.RemoteAddr()), Addr: endpoint}
+	if _, ok := nc.(*wireSSHConn); ok {
+		peer.Transport = "ssh"
+	}
+	wirePeerCred(nc, &peer)
+	if opt.Allow != nil && peer.Transport == "ipc" {
+		if err := wireAdmit(peer, os.Geteuid(), opt.Allow); err != nil {
+			nc.Close()
+			return nil, fmt.Errorf("refuse server: %w", err)
+		}
+	}
+	c, err := wireHandshake(nc, peer, opt, false)
+	if errors.Is(err, errWireClosed) {
+		return nil, fmt.Errorf("%w before it was open: the other side refuses us, is full or is going down (its log says which)", err)
+	}
+	return c, err
+}
+
+// wireTransport is what we call the kind of a socket.
+func wireTransport(addr net.Addr) string {
+	if _, ok := addr.(*net.TCPAddr); ok {
+		return "tcp"
+	}
+	return "ipc"
+}
+
+// wireDialHint adds to a connect error what to do about it; errors.Is still sees the cause.
+func wireDialHint(err error, network string) error {
+	var timeout net.Error
+	switch {
+	case network == "tcp" && errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w: nothing listens there; check host and port, and that a principal was started with that address", err)
+	case network == "tcp" && errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Errorf("%w: no answer; check the host, and the firewalls between", err)
+	case network == "tcp":
+		return err
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: no principal has made this socket; start one, or name its socket", err)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w: a principal that is gone left this socket; start one", err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: the socket belongs to another user or group", err)
+	}
+	return err
+}
+
+// wireAdmit is the rule for ipc peers: our own user and root are in, the rest is
+// for allow to say.
+func wireAdmit(peer wirePeer, euid int, allow func(wirePeer) error) error {
+	if peer.HasCred && (peer.UID == 0 || int64(peer.UID) == int64(euid)) {
+		return nil
+	}
+	if allow != nil {
+		return allow(peer)
+	}
+	if !peer.HasCred {
+		return errors.New("its user cannot be known")
+	}
+	return fmt.Errorf("uid %d is neither ours (%d) nor root", peer.UID, euid)
+}
+
+// wireGuest is a connection in its handshake: where it is from, and as which it came.
+type wireGuest struct {
+	origin netip.Prefix
+	number uint64
+}
+
+// wireListener accepts connections on one endpoint.
+type wireListener struct {
+	endpoint string
+	opt      wireOptions
+	ln       net.Listener
+	cred     func(net.Conn, *wirePeer) // wirePeerCred; tests replace it
+	path     string                    // of the socket file, to remove it
+	file     fs.FileInfo               // as we made it, to remove no other
+
+	wg   sync.WaitGroup // every goroutine of Serve
+	once sync.Once
+	stop chan struct{} // closed by Close
+	fail error         // of Close; read after stop is closed and once has run
+
+	mu      sync.Mutex             // guards the two sets; never held over I/O
+	pending map[net.Conn]wireGuest // in their handshake
+	guests  uint64                 // that came so far
+	live    map[*wireLink]struct{}
+}
+
+// wireListen binds ipc://PATH, whose folder must exist, or tcp://HOST:PORT. A
+// socket file that a killed process left there is replaced; one that still answers
+// is an error. Port 0 is one that is free; endpoint says which. Either Serve or
+// Close must follow.
+func wireListen(endpoint string, opt wireOptions) (*wireListener, error) {
+	opt = opt.withDefaults()
+	network, path, err := wireEndpointParse(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	if network == "tcp" {
+		ln, err := wireListenTCP(path, opt)
+		if err != nil {
+			return nil, fmt.Errorf("listen on %s: %w", endpoint, err)
+		}
+		return wireListenerOn(ln, "tcp://"+ln.Addr().String(), opt), nil
+	}
+	if err := wireRemoveStale(path); err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", endpoint, err)
+	}
+	ln, err := wireBind(path, opt.SocketMode)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", endpoint, err)
+	}
+	l := wireListenerOn(ln, endpoint, opt)
+	l.path = path
+	if l.file, err = os.Lstat(path); err != nil {
+		ln.Close()
+		return nil, fmt.Errorf("listen on %s: %w", endpoint, err)
+	}
+	return l, nil
+}
+
+func wireListenerOn(ln net.Listener, endpoint string, opt wireOptions) *wireListener {
+	return &wireListener{
+		endpoint: endpoint, opt: opt, ln: ln, cred: wirePeerCred,
+		stop:    make(chan struct{}),
+		pending: make(map[net.Conn]wireGuest),
+		live:    make(map[*wireLink]struct{}),
+	}
+}
+
+// wireBind makes the socket file. It never has more rights than mode, not even
+// for a moment: the mode is set before bind (see wireSocketMode) less the umask,
+// and what the umask took is given back after. The umask itself belongs to the
+// whole process and is left alone.
+func wireBind(path string, mode fs.FileMode) (net.Listener, error) {
+	var modeErr error
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		if err := c.Control(func(fd uintptr) { modeErr = wireSocketMode(fd, mode) }); err != nil {
+			return err
+		}
+		return modeErr
+	}}
+	ln, err := lc.Listen(context.Background(), "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	// Close removes the file itself, after a look at whose it is.
+	ln.(*net.UnixListener).SetUnlinkOnClose(false)
+	if err := os.Chmod(path, mode); err != nil {
+		ln.Close()
+		os.Remove(path)
+		return nil, fmt.Errorf("set socket mode: %w", err)
+	}
+	return ln, nil
+}
+
+// wireRemoveStale unlinks a socket file that nobody listens on. Two processes
+// that get here in the same instant can still take each other's file; what keeps
+// two principals apart is the lock on their state folder.
+func wireRemoveStale(path string) error {
+	before, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if before.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("%s exists and is not a socket: move it away, or choose another path", path)
+	}
+	nc, err := net.Dial("unix", path)
+	switch {
+	case err == nil:
+		nc.Close()
+		return conflict("another principal is listening there: stop it, or choose another path")
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, syscall.EAGAIN): // its backlog is full: busy, not gone
+		return conflict("another principal is listening there and is too busy to answer: stop it, or choose another path")
+	case !errors.Is(err, syscall.ECONNREFUSED):
+		return err
+	}
+	after, err := os.Lstat(path)
+	if err != nil || !os.SameFile(before, after) {
+		return nil // bind will say what is there now
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("remove stale socket: %w", err)
+	}
+	return nil
+}
+
+// Close stops accepting, removes the socket file if it is still ours, and makes
+// Serve end every connection and return.
+func (l *wireListener) Close() error {
+	l.once.Do(func() {
+		close(l.stop)
+		// While the socket is open its inode number cannot be given to another file.
+		if l.file != nil {
+			if now, err := os.Lstat(l.path); err == nil && os.SameFile(l.file, now) {
+				l.fail = os.Remove(l.path)
+			}
+		}
+		l.ln.Close()
+	})
+	if l.fail != nil {
+		return fmt.Errorf("remove socket: %w", l.fail)
+	}
+	return nil
+}
+
+func (l *wireListener) stopped() bool {
+	select {
+	case <-l.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// Serve accepts connections and runs handle for each in a goroutine of its own,
+// which ends the connection when handle returns. It is called once. It returns
+// when the context ends or Close is called, after every connection was closed
+// (with up to one second for what was queued) and every handle has returned.
+func (l *wireListener) Serve(ctx context.Context, handle func(wireConn)) error {
+	defer context.AfterFunc(ctx, func() { l.Close() })()
+	l.acceptLoop(handle)
+
+	l.mu.Lock()
+	for nc := range l.pending {
+		nc.Close()
+	}
+	for c := range l.live {
+		l.wg.Go(func() { c.Close() })
+	}
+	l.mu.Unlock()
+	l.wg.Wait()
+	return l.Close()
+}
+
+const (
+	wireAcceptPause    = 5 * time.Millisecond // first wait after a failed accept; doubles
+	wireAcceptPauseMax = time.Second
+)
+
+// acceptLoop is woken by each new connection and ends when the listener is
+// closed, by nothing else. An accept that fails (EMFILE, ENOBUFS) is tried again
+// after a pause, and noted once for a row of failures.
+func (l *wireListener) acceptLoop(handle func(wireConn)) {
+	pause := time.Duration(0)
+	for {
+		nc, err := l.ln.Accept()
+		if l.stopped() {
+			if err == nil {
+				nc.Close()
+			}
+			return
+		}
+		if err == nil {
+			pause = 0
+			l.accepted(nc, handle)
+			continue
+		}
+		if pause == 0 {
+			l.opt.Note(fmt.Errorf("accept on %s: %w (trying on)", l.endpoint, err))
+		}
+		pause = min(max(2*pause, wireAcceptPause), wireAcceptPauseMax)
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-l.stop:
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// accepted counts a new connection in and starts its goroutine, or closes it when
+// there are too many. Where only places for handshakes are lacking, the one that has
+// been in its handshake for longest gives up its own: strangers who never speak keep
+// nobody out who does.
+func (l *wireListener) accepted(nc net.Conn, handle func(wireConn)) {
+	origin, same := wireOrigin(nc), 0
+	var oldest, oldestSame net.Conn
+	l.mu.Lock()
+	pending, all := len(l.pending), len(l.pending)+len(l.live)
+	for other, guest := range l.pending {
+		if oldest == nil || guest.number < l.pending[oldest].number {
+			oldest = other
+		}
+		if guest.origin != origin || !origin.IsValid() {
+			continue
+		}
+		if same++; oldestSame == nil || guest.number < l.pending[oldestSame].number {
+			oldestSame = other
+		}
+	}
+	full, out := all >= l.opt.MaxConns, net.Conn(nil)
+	switch {
+	case full:
+	case same >= l.opt.MaxPerAddress:
+		out = oldestSame
+	case pending >= l.opt.MaxUnauthenticated:
+		out = oldest
+	}
+	if !full {
+		delete(l.pending, out)
+		l.guests++
+		l.pending[nc] = wireGuest{origin, l.guests}
+	}
+	l.mu.Unlock()
+	from := ""
+	if origin.IsValid() {
+		from = fmt.Sprintf(" (%d from %v)", same, origin)
+	}
+	if full {
+		nc.Close()
+		l.opt.Note(fmt.Errorf("refuse connection on %s: %d are open, %d of them in their handshake%s", l.endpoint, all, pending, from))
+		return
+	}
+	if out != nil {
+		out.Close()
+		l.opt.Note(fmt.Errorf("cut the oldest handshake on %s for a newcomer: %d were in theirs%s", l.endpoint, pending, from))
+	}
+	l.wg.Go(func() { l.serveOne(nc, handle) })
+}
+
+// serveOne is the whole life of one accepted connection.
+func (l *wireListener) serveOne(nc net.Conn, handle func(wireConn)) {
+	peer := wirePeer{Transport: wireTransport(l.ln.Addr()), Addr: l.endpoint}
+	if peer.Transport == "tcp" {
+		peer.Addr = "tcp://" + nc.RemoteAddr().String()
+	}
+	l.cred(nc, &peer)
+	c, err := l.welcome(nc, peer)
+
+	l.mu.Lock()
+	_, waiting := l.pending[nc] // or it was put out for another
+	delete(l.pending, nc)
+	// Serve looks through the sets after stop is closed, so none slips past it.
+	serve := err == nil && waiting && !l.stopped()
+	if serve {
+		l.live[c] = struct{}{}
+	}
+	l.mu.Unlock()
+
+	switch {
+	case serve:
+		l.recheck(c)
+		handle(c)
+		c.Close()
+		l.mu.Lock()
+		delete(l.live, c)
+		l.mu.Unlock()
+	case err == nil:
+		c.Cut(nil)
+		c.Close()
+	case waiting && !errors.Is(err, errWireClosed) && !l.stopped(): // a look whether we live is no news
+		l.opt.Note(fmt.Errorf("refuse %v: %w", peer, err))
+	}
+}
+
+// recheck cuts a connection whose key was taken away between its handshake and its
+// place in the set of live ones, where CutKey did not find it.
+func (l *wireListener) recheck(c *wireLink) {
+	key, err := curveKeyParse(c.peer.Key)
+	if err != nil { // a connection without keys
+		return
+	}
+	again := c.peer
+	err = wireAuthorize(l.opt.CurveServer, key, &again)
+	if err == nil && again.Name != c.peer.Name {
+		err = fmt.Errorf("its key is another's now: %s", again.Name)
+	}
+	if err != nil {
+		c.Cut(err)
+	}
+}
+
+// CutKey ends every connection of a key that was taken away, tells them nothing,
+// and returns how many there were. Their Recv and Send return why. Authorize must
+// refuse the key before: then no new connection of it slips through.
+func (l *wireListener) CutKey(key curveKey, why error) int {
+	text, cut := key.String(), []*wireLink(nil)
+	l.mu.Lock()
+	for c := range l.live {
+		if c.peer.Key == text {
+			cut = append(cut, c)
+		}
+	}
+	l.mu.Unlock()
+	for _, c := range cut {
+		c.Cut(why)
+	}
+	return len(cut)
+}
+
+// welcome lets a peer in. It closes nc on error.
+func (l *wireListener) welcome(nc net.Conn, peer wirePeer) (*wireLink, error) {
+	if peer.Transport == "ipc" {
+		if err := wireAdmit(peer, os.Geteuid(), l.opt.Allow); err != nil {
+			nc.Close()
+			return nil, err
+		}
+	}
+	return wireHandshake(nc, peer, l.opt, true)
+}

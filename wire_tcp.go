@@ -1,0 +1,123 @@
+// Wire over tcp: what tcp://HOST:PORT means, who may do without keys, and how many
+// strangers one address may send.
+//
+// A connection that is half open is seen in three ways: by the heartbeat of a side
+// that has one, by the stall time where we write, and by the kernel's keepalive,
+// which costs us nothing, where neither side says anything.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// wireKeepAlive finds a silent peer gone in about two minutes (tcp(7)).
+func wireKeepAlive() net.KeepAliveConfig {
+	return net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4}
+}
+
+// wireEndpointParse reads ipc://PATH or tcp://HOST:PORT into what package net
+// calls them: "unix" and the path, or "tcp" and HOST:PORT. The host * is every
+// address of this box, for listening; the name of a host is looked up later.
+func wireEndpointParse(endpoint string) (network, address string, err error) {
+	rest, ok := strings.CutPrefix(endpoint, "tcp://")
+	if !ok {
+		path, err := wireEndpointPath(endpoint)
+		return "unix", path, err
+	}
+	host, port, err := net.SplitHostPort(rest)
+	if err != nil {
+		return "", "", fmt.Errorf("endpoint %q: write tcp://HOST:PORT, and an IPv6 address in brackets", endpoint)
+	}
+	if host == "" {
+		return "", "", fmt.Errorf("endpoint %q has no host: write tcp://HOST:PORT, or tcp://*:PORT to listen on every address", endpoint)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", "", fmt.Errorf("endpoint %q: a port is a number from 1 to 65535", endpoint)
+	}
+	if host == "*" {
+		host = ""
+	}
+	return "tcp", net.JoinHostPort(host, port), nil
+}
+
+// wireNoKeys says whether a connection to or from this address may do without
+// CURVE.
+func wireNoKeys(addr *net.TCPAddr, opt wireOptions) error {
+	switch {
+	case opt.InsecureAny || opt.Insecure && addr.IP.IsLoopback():
+		return nil
+	case opt.Insecure:
+		return fmt.Errorf("%v is no loopback address: only those may do without CURVE keys", addr)
+	}
+	return errors.New("tcp:// needs CURVE keys: without them anybody on the network could give orders")
+}
+
+// wireListenTCP binds HOST:PORT.
+func wireListenTCP(address string, opt wireOptions) (net.Listener, error) {
+	// Looked up once, so that what is judged is what is bound.
+	addr, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	if opt.CurveServer == nil {
+		if err := wireNoKeys(addr, opt); err != nil {
+			return nil, err
+		}
+	}
+	lc := net.ListenConfig{KeepAliveConfig: wireKeepAlive()}
+	ln, err := lc.Listen(context.Background(), "tcp", addr.String())
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%w: another program listens there; stop it, or choose another port", err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("%w: this box has no such address", err)
+	}
+	return ln, err
+}
+
+// wireDialer connects by either network. By tcp without keys it asks of each
+// address, before the first packet, whether that may be.
+func wireDialer(opt wireOptions) net.Dialer {
+	d := net.Dialer{Timeout: opt.Handshake, KeepAliveConfig: wireKeepAlive()}
+	if opt.CurveClient == nil {
+		d.Control = func(network, address string, _ syscall.RawConn) error {
+			if !strings.HasPrefix(network, "tcp") {
+				return nil
+			}
+			addr, err := net.ResolveTCPAddr(network, address) // digits: nothing is looked up
+			if err != nil {
+				return err
+			}
+			return wireNoKeys(addr, opt)
+		}
+	}
+	return d
+}
+
+// wireOrigin is the part of a peer's address that one owner holds: the address, or
+// the /64 of an IPv6 one. It is the zero prefix where there is no such address.
+func wireOrigin(nc net.Conn) netip.Prefix {
+	tcp, ok := nc.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}
+	}
+	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = 64
+	}
+	origin, err := addr.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return origin
+}

@@ -1,0 +1,303 @@
+// Tests of tcp: who may do without keys, strangers from one address, and
+// heartbeats.
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestWireInsecure(t *testing.T) {
+	addr := func(text string) *net.TCPAddr {
+		a, err := net.ResolveTCPAddr("tcp", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	loopback, any := wireOptions{Insecure: true}, wireOptions{InsecureAny: true}
+	for _, c := range []struct {
+		addr string
+		opt  wireOptions
+		want string
+	}{
+		{"127.0.0.1:1", wireOptions{}, "needs CURVE keys"},
+		{"127.0.0.1:1", loopback, ""},
+		{"127.8.9.10:1", loopback, ""},
+		{"[::1]:1", loopback, ""},
+		{":1", loopback, "no loopback address"},
+		{"0.0.0.0:1", loopback, "no loopback address"},
+		{"[::]:1", loopback, "no loopback address"},
+		{"192.0.2.1:1", loopback, "192.0.2.1:1 is no loopback address"},
+		{"[2001:db8::1]:1", loopback, "no loopback address"},
+		{"192.0.2.1:1", any, ""},
+		{":1", any, ""},
+	} {
+		err := wireNoKeys(addr(c.addr), c.opt)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s with %v %v: %v, want %q", c.addr, c.opt.Insecure, c.opt.InsecureAny, err, c.want)
+		}
+	}
+	// The same at the two doors. Nothing is sent to 192.0.2.1, which nobody has.
+	if _, err := wireListen("tcp://*:0", loopback); err == nil || !strings.Contains(err.Error(), "no loopback address") {
+		t.Errorf("listen on every address: %v", err)
+	}
+	if _, err := wireDial(t.Context(), "tcp://192.0.2.1:9", loopback); err == nil || !strings.Contains(err.Error(), "192.0.2.1:9 is no loopback address") {
+		t.Errorf("dial another box: %v", err)
+	}
+	// An ipc endpoint takes no notice of keys.
+	opt := wireTestKeys(t)
+	l := wireTestServeAt(t, "ipc://"+wireTestPath(t), opt, wireEcho)
+	wireTestRoundTrip(t, wireTestDialWith(t, l.endpoint, opt), "hello")
+}
+
+func TestWireTCPErrors(t *testing.T) {
+	keys := wireTestKeys(t)
+	l := wireTestServeAt(t, "tcp://127.0.0.1:0", keys, wireEcho)
+	if _, err := wireListen(l.endpoint, keys); err == nil || !strings.Contains(err.Error(), "another program listens there") {
+		t.Errorf("a port that is taken: %v", err)
+	}
+	if _, err := wireListen("tcp://192.0.2.1:0", keys); err == nil || !strings.Contains(err.Error(), "no such address") {
+		t.Errorf("an address of another box: %v", err)
+	}
+	closed, err := wireListen("tcp://127.0.0.1:0", keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	if _, err := wireDial(t.Context(), closed.endpoint, keys); err == nil || !strings.Contains(err.Error(), "nothing listens there") {
+		t.Errorf("a port that is closed: %v", err)
+	}
+	// A server that never says a word.
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	silent := keys
+	silent.Handshake = 20 * time.Millisecond
+	if _, err := wireDial(t.Context(), "tcp://"+ln.Addr().String(), silent); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("silent server: %v", err)
+	}
+}
+
+type wireTestAddr struct {
+	net.Conn
+	addr net.Addr
+}
+
+func (a wireTestAddr) RemoteAddr() net.Addr { return a.addr }
+
+func TestWireOrigin(t *testing.T) {
+	for text, want := range map[string]string{
+		"192.0.2.7:1234":                "192.0.2.7/32",
+		"[::ffff:192.0.2.7]:1":          "192.0.2.7/32",
+		"[2001:db8:1:2:3:4:5:6]:1":      "2001:db8:1:2::/64",
+		"[fe80::1%eth0]:1":              "fe80::/64",
+		"[2001:db8:1:2:ffff:4:5:6]:999": "2001:db8:1:2::/64",
+	} {
+		host, _, _ := net.SplitHostPort(text)
+		host, zone, _ := strings.Cut(host, "%")
+		addr := &net.TCPAddr{IP: net.ParseIP(host), Zone: zone, Port: 1}
+		if got := wireOrigin(wireTestAddr{addr: addr}).String(); got != want {
+			t.Errorf("%s is of %s, want %s", text, got, want)
+		}
+	}
+	if wireOrigin(wireTestAddr{addr: &net.UnixAddr{}}).IsValid() {
+		t.Error("a unix socket has an origin")
+	}
+}
+
+// One address may have so many strangers and no more: the first of them makes room. Who is
+// through its handshake counts no longer.
+func TestWirePerAddress(t *testing.T) {
+	opt := wireTestKeys(t)
+	opt.MaxPerAddress = 2
+	notes := make(chan error, 10)
+	opt.Note = func(err error) { notes <- err }
+	l := wireTestServeAt(t, "tcp://127.0.0.1:0", opt, wireEcho)
+	for range 5 {
+		wireTestRoundTrip(t, wireTestDialWith(t, l.endpoint, opt), "in")
+	}
+	dial := func(from string) net.Conn {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		nc, err := d.Dial("tcp", strings.TrimPrefix(l.endpoint, "tcp://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { nc.Close() })
+		nc.SetDeadline(time.Now().Add(time.Minute))
+		return nc
+	}
+	greeted := func(nc net.Conn) error {
+		_, err := io.ReadFull(nc, make([]byte, wireGreetingLen))
+		return err
+	}
+	var strangers []net.Conn
+	for range 3 {
+		nc := dial("127.0.0.1")
+		if err := greeted(nc); err != nil {
+			t.Fatal(err)
+		}
+		strangers = append(strangers, nc)
+	}
+	if _, err := strangers[0].Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the first of three: %v, want its end", err)
+	}
+	if err := <-notes; !strings.Contains(err.Error(), "(2 from 127.0.0.1/32)") {
+		t.Errorf("note: %v", err)
+	}
+	wireTestRoundTrip(t, wireTestDialWith(t, l.endpoint, opt), "strangers keep nobody out")
+	if err := greeted(dial("127.0.0.2")); err != nil {
+		t.Errorf("another address: %v", err)
+	}
+}
+
+// wireTestBuffer is a net.Pipe whose writes do not wait for the reader, as those of
+// a socket do not.
+type wireTestBuffer struct {
+	net.Conn
+	written chan []byte
+	closed  chan struct{}
+	once    sync.Once
+}
+
+func wireTestBufferOn(nc net.Conn) *wireTestBuffer {
+	b := &wireTestBuffer{Conn: nc, written: make(chan []byte, 64), closed: make(chan struct{})}
+	go func() { // woken by writes; ends with either side
+		for {
+			select {
+			case p := <-b.written:
+				if _, err := nc.Write(p); err != nil {
+					return
+				}
+			case <-b.closed:
+				return
+			}
+		}
+	}()
+	return b
+}
+
+func (b *wireTestBuffer) Write(p []byte) (int, error) {
+	select {
+	case b.written <- bytes.Clone(p):
+		return len(p), nil
+	case <-b.closed:
+		return 0, io.ErrClosedPipe
+	}
+}
+
+func (b *wireTestBuffer) Close() error {
+	b.once.Do(func() { close(b.closed) })
+	return b.Conn.Close()
+}
+
+// wireTestBubble connects two ends in memory, in a bubble with its own clock.
+func wireTestBubble(t *testing.T, server, client wireOptions) (s, c *wireLink) {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		var err error
+		s, err = wireHandshake(wireTestBufferOn(theirs), wirePeer{Transport: "tcp"}, server.withDefaults(), true)
+		ended <- err
+	}()
+	c, err := wireHandshake(wireTestBufferOn(ours), wirePeer{Transport: "tcp"}, client.withDefaults(), false)
+	if err := errors.Join(err, <-ended); err != nil {
+		t.Fatal(err)
+	}
+	return s, c
+}
+
+// Two sides that have nothing to say keep a connection up for as long as both
+// listen; one that does not is cut after two heartbeats, and not before.
+func TestWireHeartbeat(t *testing.T) {
+	keys := wireTestKeys(t)
+	for name, opt := range map[string]wireOptions{"CURVE": keys, "NULL": {}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				beating := opt
+				beating.Heartbeat = 5 * time.Second
+				server, client := wireTestBubble(t, opt, beating)
+				start := time.Now()
+				got := make(chan error, 1)
+				recv := func() {
+					m, err := client.Recv()
+					if err == nil && string(m[0]) != "at last" {
+						err = fmt.Errorf("got %q", m)
+					}
+					got <- err
+				}
+				go recv()
+				serving := make(chan [][]byte, 1)
+				go func() {
+					m, _ := server.Recv()
+					serving <- m // and is deaf from now on
+				}()
+				time.Sleep(time.Hour)
+				if err := server.Send([]byte("at last")); err != nil {
+					t.Fatal(err)
+				}
+				if err := <-got; err != nil {
+					t.Fatalf("after %v: %v", time.Since(start), err)
+				}
+				// Nobody in Recv: no silence is counted, however long.
+				time.Sleep(time.Hour)
+				client.Send([]byte("stop listening"))
+				if m := <-serving; len(m) != 1 {
+					t.Fatalf("the server got %q", m)
+				}
+				start = time.Now()
+				go recv()
+				err := <-got
+				if !errors.Is(err, errWireSilent) || !strings.Contains(err.Error(), "for 10s") {
+					t.Errorf("silence: %v", err)
+				}
+				if took := time.Since(start); took != 10*time.Second {
+					t.Errorf("cut after %v", took)
+				}
+				if err := client.Send([]byte("x")); !errors.Is(err, errWireSilent) {
+					t.Errorf("Send after the cut: %v", err)
+				}
+				server.Close()
+			})
+		})
+	}
+}
+
+// libzmq answers our PING while its owner sleeps.
+func TestWireHeartbeatLibzmq(t *testing.T) {
+	wireNoLeaks(t)
+	keys := wireTestKeys(t)
+	endpoint, _ := wireTestLibzmqServer(t, "tcp://127.0.0.1:*", "ROUTER", keys.CurveServer.Pair.Secret.Text())
+	keys.Heartbeat = time.Second
+	c := wireTestDialWith(t, endpoint, keys)
+	wireTestRoundTrip(t, c, "small")
+	wireTestRoundTrip(t, c, "wait") // for two heartbeats and a half
+	wireTestRoundTrip(t, c, strings.Repeat("x", 1<<20))
+}
+
+func TestWireLibzmqREP(t *testing.T) {
+	wireNoLeaks(t)
+	keys := wireTestKeys(t)
+	endpoint, _ := wireTestLibzmqServer(t, "tcp://127.0.0.1:*", "REP", keys.CurveServer.Pair.Secret.Text())
+	if _, err := wireDial(t.Context(), endpoint, keys); err == nil || !strings.Contains(err.Error(), "the other side is a REP socket, not a principal") {
+		t.Errorf("dial a REP: %v", err)
+	}
+	lost := *keys.CurveClient
+	lost.Server = curveTestPair(t, 13).Public
+	if _, err := wireDial(t.Context(), endpoint, wireOptions{CurveClient: &lost}); !errors.Is(err, errWireClosed) {
+		t.Errorf("dial with another server key: %v", err)
+	}
+}

@@ -1,0 +1,553 @@
+// workflow.go: what a workflow file may say. It reads the keys of a file (those of its tasks are in workflow_task.go),
+// checks that together they make sense, and names every fault with line and column. A file is read in one go: all its
+// faults are reported, and only a file without one becomes a Workflow. Pure: bytes in, values out; the only thing that it
+// asks the system for is the time zone database. May use model.go, cron.go, dag.go and the other workflow_ files.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Bounds of what a workflow says.
+const (
+	workflowMaxTasks     = 1000
+	workflowMaxSchedules = 100
+	workflowMaxParams    = 100
+	workflowMaxRetries   = 1000
+	workflowMaxPriority  = 1000 // and as far below zero
+	workflowMaxID        = 200  // bytes, of a workflow or a task
+	workflowMinLog       = 1024 // bytes of output
+)
+
+// workflowFault is one thing that is wrong with a workflow file. Line and Col count characters from 1; both are 0 when
+// the fault is the whole file's. A file with only warnings loads.
+type workflowFault struct {
+	File      string
+	Line, Col int
+	Message   string
+	Warning   bool
+}
+
+// Error is the line that every command shows: etl/daily.yml:14:5: task "load": depends on "transfrom", which …
+func (f workflowFault) Error() string {
+	place, grade := f.File, ""
+	if f.Line > 0 {
+		place = fmt.Sprintf("%s:%d:%d", f.File, f.Line, f.Col)
+	}
+	if f.Warning {
+		grade = "warning: "
+	}
+	return place + ": " + grade + f.Message
+}
+
+func (f workflowFault) String() string { return f.Error() }
+
+// workflowBroken says whether one of faults keeps the file from loading.
+func workflowBroken(faults []workflowFault) bool {
+	return slices.ContainsFunc(faults, func(f workflowFault) bool { return !f.Warning })
+}
+
+// workflowParse reads a workflow file: YAML, or JSON where file ends so. file is the name that faults carry, id the name
+// of the workflow (see workflowID). The faults are all that one reading can find, in the order of the file; the Workflow
+// is nil when one of them is not a warning. Any goroutine may call it.
+func workflowParse(file, id string, data []byte) (*Workflow, []workflowFault) {
+	root, fault := workflowTree(file, data)
+	if fault != nil {
+		return nil, []workflowFault{*fault}
+	}
+	r := &workflowReader{file: file}
+	root = r.follow(root)
+	r.long = workflowLong(root)
+	d := &workflowDraft{spec: &Workflow{ID: id, Tasks: []Task{}}, root: root, keys: map[string]workflowPair{}}
+	if root.Kind == yaml.MappingNode {
+		d.read(r)
+	} else {
+		r.errorf(root, "want a map of keys such as schedule and tasks, not %s", workflowKind(root))
+	}
+	slices.SortStableFunc(r.faults, func(a, b workflowFault) int {
+		if a.Line != b.Line {
+			return a.Line - b.Line
+		}
+		return a.Col - b.Col
+	})
+	faults := slices.Compact(r.faults) // an alias (*name) repeats the faults of its anchor
+	if r.unshown > 0 {
+		faults = append(faults, workflowFault{File: file, Message: fmt.Sprintf("%d more faults are not shown", r.unshown)})
+	}
+	if workflowBroken(faults) {
+		return nil, faults
+	}
+	return d.spec, faults
+}
+
+// workflowLong says whether a file is wholly in the form that CDKTR, the system before this one, reads: all its tasks
+// have config. Such a file must load as it is, so what CDKTR ignores in it is only warned of.
+func workflowLong(root *yaml.Node) bool {
+	tasks := workflowChild(root, "tasks")
+	if tasks == nil || tasks.Kind != yaml.MappingNode {
+		return tasks != nil && workflowNull(tasks)
+	}
+	for i := 1; i < len(tasks.Content); i += 2 {
+		task := tasks.Content[i]
+		for task.Kind == yaml.AliasNode {
+			task = task.Alias
+		}
+		if workflowChild(task, "config") == nil || slices.ContainsFunc(workflowActions, func(key string) bool {
+			return key != "config" && workflowChild(task, key) != nil
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// workflowChild gives the value that a map has under key, or nil.
+func workflowChild(n *yaml.Node, key string) *yaml.Node {
+	if n.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			value := n.Content[i+1]
+			for value.Kind == yaml.AliasNode {
+				value = value.Alias
+			}
+			return value
+		}
+	}
+	return nil
+}
+
+// workflowDraft is a file half read: what it says so far, and where it says what is checked at the end.
+type workflowDraft struct {
+	spec      *Workflow
+	root      *yaml.Node
+	keys      map[string]workflowPair // those at the top
+	schedules []workflowItem
+	zone      *time.Location // nil: the principal's
+	texts     []workflowText // of the workflow, not of its tasks
+	tasks     []*workflowTask
+}
+
+// workflowKeys are the keys at the top of a file, in the order that messages list them.
+var workflowKeys = []workflowKey[*workflowDraft]{
+	{"name", func(r *workflowReader, d *workflowDraft, p workflowPair) { d.spec.Name, _ = r.scalar(p, "text") }},
+	{"description", func(r *workflowReader, d *workflowDraft, p workflowPair) { d.spec.Description, _ = r.scalar(p, "text") }},
+	{"schedule", (*workflowReader).schedule},
+	{"cron", (*workflowReader).schedule},
+	{"timezone", (*workflowReader).timezone},
+	{"start_time", func(r *workflowReader, d *workflowDraft, p workflowPair) { r.time(p, &d.spec.StartTime) }},
+	{"end_time", func(r *workflowReader, d *workflowDraft, p workflowPair) { r.time(p, &d.spec.EndTime) }},
+	{"catchup", func(r *workflowReader, d *workflowDraft, p workflowPair) {
+		r.word(p, &d.spec.Catchup, catchupSkip, catchupOnce, catchupAll)
+	}},
+	{"catchup_window", func(r *workflowReader, d *workflowDraft, p workflowPair) { r.duration(p, &d.spec.CatchupWindow) }},
+	{"overlap", func(r *workflowReader, d *workflowDraft, p workflowPair) {
+		r.word(p, &d.spec.Overlap, overlapSkip, overlapQueue, overlapReplace, overlapAllow)
+	}},
+	{"jitter", func(r *workflowReader, d *workflowDraft, p workflowPair) { r.duration(p, &d.spec.Jitter) }},
+	{"priority", func(r *workflowReader, d *workflowDraft, p workflowPair) {
+		r.whole(p, -workflowMaxPriority, workflowMaxPriority, &d.spec.Priority)
+	}},
+	{"timeout", func(r *workflowReader, d *workflowDraft, p workflowPair) { r.duration(p, &d.spec.Timeout) }},
+	{"retries", func(r *workflowReader, d *workflowDraft, p workflowPair) {
+		r.whole(p, 0, workflowMaxRetries, &d.spec.Retries)
+	}},
+	{"failover", func(r *workflowReader, d *workflowDraft, p workflowPair) {
+		r.word(p, &d.spec.Failover, failoverRerun, failoverFail)
+	}},
+	{"agent", (*workflowReader).labels},
+	{"params", (*workflowReader).params},
+	{"env", func(r *workflowReader, d *workflowDraft, p workflowPair) { d.spec.Env = r.env(p, &d.texts) }},
+	{"env_file", (*workflowReader).envFiles},
+	{"working_directory", func(r *workflowReader, d *workflowDraft, p workflowPair) {
+		d.spec.WorkingDirectory = r.expanded(p, "a path", &d.texts)
+	}},
+	{"max_active_tasks", func(r *workflowReader, d *workflowDraft, p workflowPair) {
+		r.whole(p, 0, workflowMaxTasks, &d.spec.MaxActiveTasks)
+	}},
+	{"log", func(r *workflowReader, d *workflowDraft, p workflowPair) {
+		pairs, _ := r.table(p, "a map such as {max_size: 10M, keep: 30d}")
+		r.within("log", func() { workflowFill(r, d, pairs, workflowLogKeys, nil) })
+	}},
+	{"tasks", (*workflowReader).tasks},
+}
+
+// workflowLogKeys are the keys of log.
+var workflowLogKeys = []workflowKey[*workflowDraft]{
+	{"max_size", func(r *workflowReader, d *workflowDraft, p workflowPair) {
+		text, ok := r.scalar(p, "a size such as 10M")
+		if !ok {
+			return
+		}
+		n, err := parseSize(text)
+		if err == nil && n < workflowMinLog {
+			err = fmt.Errorf("%s is less than %s", workflowQuote(text), sizeText(workflowMinLog))
+		}
+		if err != nil {
+			r.errorf(p.value, "max_size: %v", err)
+		}
+		d.spec.LogMaxSize = n
+	}},
+	{"keep", func(r *workflowReader, d *workflowDraft, p workflowPair) { r.duration(p, &d.spec.LogKeep) }},
+}
+
+// workflowLater are the keys at the top that the file format has and this version has not.
+var workflowLater = []string{"secrets", "on", "on_failure", "expect", "gate", "user", "limits"}
+
+// read reads the whole file, then checks what only shows when all of it is known.
+func (d *workflowDraft) read(r *workflowReader) {
+	pairs := r.pairs(d.root)
+	for _, p := range pairs {
+		d.keys[p.key] = p
+	}
+	workflowFill(r, d, pairs, workflowKeys, workflowLater)
+	if tasks, ok := d.keys["tasks"]; !ok {
+		r.errorf(d.root, `key "tasks" is missing: a workflow is a map of them`)
+	} else if len(d.tasks) == 0 && (workflowNull(tasks.value) || len(tasks.value.Content) == 0) {
+		r.warnf(tasks.at, "there are no tasks: each run succeeds at once")
+	}
+	_, one := d.keys["schedule"]
+	if p, two := d.keys["cron"]; one && two {
+		r.errorf(p.at, `cron and schedule are the same key: write one of them, as a list where there are several expressions`)
+	}
+	d.checkTimes(r)
+	d.checkGraph(r)
+}
+
+// checkTimes checks the window and the schedule in its zone. An expression without a zone is read in UTC here, which is
+// near enough to know whether it ever fires.
+func (d *workflowDraft) checkTimes(r *workflowReader) {
+	if from, to := d.spec.StartTime, d.spec.EndTime; !from.IsZero() && !to.IsZero() && !to.After(from.Time) {
+		r.errorf(d.keys["end_time"].value, "end_time %s is not after start_time %s", to.Format(time.RFC3339), from.Format(time.RFC3339))
+	}
+	if r.long && d.spec.Timezone == "" && len(d.schedules) > 0 {
+		d.spec.Timezone = "UTC" // CDKTR knows no other
+	}
+	zone := d.zone
+	if zone == nil {
+		zone = time.UTC
+	}
+	for _, item := range d.schedules {
+		expr, err := cronParse(item.text, d.spec.ID)
+		if err != nil {
+			r.errorf(item.at, "schedule: %v", err)
+			continue
+		}
+		if expr.neverFires(zone) {
+			r.warnf(item.at, "schedule %s never fires", workflowQuote(item.text))
+		}
+		if differs := expr.upstreamDiffers(); r.long && differs != "" {
+			r.warnf(item.at, "schedule %s: %s", workflowQuote(item.text), differs)
+		}
+	}
+}
+
+// checkGraph puts the tasks together and checks how they depend on and refer to each other.
+func (d *workflowDraft) checkGraph(r *workflowReader) {
+	for _, t := range d.tasks {
+		d.spec.Tasks = append(d.spec.Tasks, t.Task)
+	}
+	graph, err := dagBuild(d.spec.Tasks)
+	var faults dagErrors
+	if errors.As(err, &faults) {
+		for _, fault := range faults {
+			at := d.tasks[fault.Index].at
+			if fault.Depends >= 0 {
+				at = d.tasks[fault.Index].depends[fault.Depends].at
+			}
+			r.errorf(at, "%s", fault.Text)
+		}
+	} else if err != nil {
+		r.errorf(d.keys["tasks"].at, "%v", err)
+	}
+	known := &workflowKnown{params: d.spec.Params, paramNames: sortedKeys(d.spec.Params), tasks: make(map[string]int, len(d.tasks))}
+	for i, t := range d.tasks {
+		known.tasks[t.ID] = i
+		known.taskNames = append(known.taskNames, t.ID)
+	}
+	known.before = func(int) bool { return false }
+	r.references(d.texts, known)
+	for i, t := range d.tasks {
+		known.before = func(j int) bool { return graph == nil || graph.ancestor(j, i) }
+		r.within("task "+workflowQuote(t.ID), func() { r.references(t.texts, known) })
+		d.spec.Tasks[i] = t.Task
+	}
+}
+
+// schedule reads schedule or cron: one expression or a list of them.
+func (r *workflowReader) schedule(d *workflowDraft, p workflowPair) {
+	items, ok := r.texts(p, `a cron expression such as "30 2 * * *", or a list of them`, true)
+	if !ok {
+		return
+	}
+	if len(items) > workflowMaxSchedules {
+		r.errorf(p.value, "%s: there are %d expressions, more than %d", p.key, len(items), workflowMaxSchedules)
+		return
+	}
+	d.schedules, d.spec.Schedule = items, nil
+	for _, item := range items {
+		d.spec.Schedule = append(d.spec.Schedule, item.text)
+	}
+}
+
+// time reads p as RFC 3339, with a T or a space in the middle.
+func (r *workflowReader) time(p workflowPair, to *Stamp) {
+	text, ok := r.scalar(p, "a time such as 2026-01-31T02:30:00Z")
+	if !ok {
+		return
+	}
+	upper := strings.ToUpper(text)
+	if len(upper) > 10 && upper[10] == ' ' {
+		upper = upper[:10] + "T" + upper[11:]
+	}
+	t, err := time.Parse(time.RFC3339, upper)
+	if err != nil || !stampable(t) {
+		r.errorf(p.value, "%s: want a time such as 2026-01-31T02:30:00Z or 2026-01-31T02:30:00+01:00, not %s", p.key, workflowQuote(text))
+		return
+	}
+	*to = stampOf(t)
+}
+
+// workflowZones are the names that a misspelt time zone is compared with: the cities that most people write, and what
+// they write in their place.
+var workflowZones = []string{"UTC", "Europe/London", "Europe/Dublin", "Europe/Lisbon", "Europe/Madrid", "Europe/Paris",
+	"Europe/Brussels", "Europe/Amsterdam", "Europe/Berlin", "Europe/Zurich", "Europe/Vienna", "Europe/Rome",
+	"Europe/Prague", "Europe/Warsaw", "Europe/Copenhagen", "Europe/Oslo", "Europe/Stockholm", "Europe/Helsinki",
+	"Europe/Athens", "Europe/Bucharest", "Europe/Kyiv", "Europe/Istanbul", "Europe/Moscow", "Africa/Cairo",
+	"Africa/Johannesburg", "Africa/Lagos", "Africa/Nairobi", "Asia/Dubai", "Asia/Karachi", "Asia/Kolkata", "Asia/Dhaka",
+	"Asia/Bangkok", "Asia/Jakarta", "Asia/Singapore", "Asia/Hong_Kong", "Asia/Shanghai", "Asia/Taipei", "Asia/Manila",
+	"Asia/Seoul", "Asia/Tokyo", "Asia/Jerusalem", "Australia/Perth", "Australia/Adelaide", "Australia/Brisbane",
+	"Australia/Sydney", "Australia/Melbourne", "Pacific/Auckland", "Pacific/Honolulu", "America/Anchorage",
+	"America/Los_Angeles", "America/Denver", "America/Phoenix", "America/Chicago", "America/New_York", "America/Toronto",
+	"America/Halifax", "America/Mexico_City", "America/Bogota", "America/Lima", "America/Santiago", "America/Sao_Paulo",
+	"America/Argentina/Buenos_Aires", "Atlantic/Reykjavik"}
+
+// timezone reads the name of a zone of the IANA database.
+func (r *workflowReader) timezone(d *workflowDraft, p workflowPair) {
+	text, ok := r.scalar(p, "a name such as Europe/London, or UTC")
+	switch {
+	case !ok || text == "":
+		return
+	case strings.EqualFold(text, "local"):
+		r.errorf(p.value, "timezone: leave it out for the principal's own zone; Local means another one on each machine")
+		return
+	}
+	zone, err := time.LoadLocation(text)
+	if err == nil {
+		d.spec.Timezone, d.zone = text, zone
+		return
+	}
+	hint := r.meant(text, workflowZones)
+	if title := workflowTitle(text); title != text {
+		if _, err := time.LoadLocation(title); err == nil {
+			hint = fmt.Sprintf(" (did you mean %q?)", title)
+		}
+	}
+	r.errorf(p.value, "timezone: want a name such as Europe/London, or UTC, not %s%s", workflowQuote(text), hint)
+}
+
+// workflowTitle writes text as the names of the zone database are written: america/new_york as America/New_York.
+func workflowTitle(text string) string {
+	start := true
+	return strings.Map(func(c rune) rune {
+		first := start
+		start = !unicode.IsLetter(c)
+		if first {
+			return unicode.ToUpper(c)
+		}
+		return unicode.ToLower(c)
+	}, text)
+}
+
+// workflowLabel is the form of a label of an agent, and of a task's id in the short form.
+var workflowLabel = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+
+// workflowName is the form of an environment variable's name, and so of all that becomes one.
+var workflowName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// labels reads agent: what the agent must be labelled with.
+func (r *workflowReader) labels(d *workflowDraft, p workflowPair) {
+	pairs, _ := r.table(p, "a map of labels such as {site: london}")
+	for _, label := range pairs {
+		text, ok := r.scalar(workflowPair{"agent: " + label.key, label.at, label.value}, "text")
+		if !ok {
+			continue
+		}
+		for _, part := range []struct {
+			at   *yaml.Node
+			text string
+		}{{label.at, label.key}, {label.value, text}} {
+			if !workflowLabel.MatchString(part.text) {
+				r.errorf(part.at, "agent: label %s may hold letters, digits and _ . - only", workflowQuote(part.text))
+			}
+		}
+		if d.spec.Agent == nil {
+			d.spec.Agent = make(map[string]string, len(pairs))
+		}
+		d.spec.Agent[label.key] = text
+	}
+}
+
+// env reads a map of environment variables. What their values refer to is checked later, as part of texts.
+func (r *workflowReader) env(p workflowPair, texts *[]workflowText) map[string]string {
+	pairs, _ := r.table(p, "a map such as {PGHOST: db1}")
+	var env map[string]string
+	for _, v := range pairs {
+		if !workflowName.MatchString(v.key) {
+			r.errorf(v.at, "env: %s cannot name a variable: want letters, digits and _, no digit first", workflowQuote(v.key))
+			continue
+		}
+		if env == nil {
+			env = make(map[string]string, len(pairs))
+		}
+		env[v.key] = r.expanded(workflowPair{"env: " + v.key, v.at, v.value}, "text", texts)
+	}
+	return env
+}
+
+// envFiles reads env_file: one path or a list of them.
+func (r *workflowReader) envFiles(d *workflowDraft, p workflowPair) {
+	items, _ := r.texts(p, "a path or a list of them", true)
+	for _, item := range items {
+		if item.text == "" {
+			r.errorf(item.at, "env_file: the path is empty")
+			continue
+		}
+		d.spec.EnvFile = append(d.spec.EnvFile, item.text)
+	}
+}
+
+// params reads the parameters of a run.
+func (r *workflowReader) params(d *workflowDraft, p workflowPair) {
+	pairs, _ := r.table(p, "a map such as {day: 2026-01-31}")
+	if len(pairs) > workflowMaxParams {
+		r.errorf(p.value, "params: there are %d parameters, more than %d", len(pairs), workflowMaxParams)
+		return
+	}
+	upper := make(map[string]string, len(pairs))
+	for _, one := range pairs {
+		if !workflowName.MatchString(one.key) {
+			r.errorf(one.at, "params: %s cannot name a parameter: want letters, digits and _, no digit first", workflowQuote(one.key))
+			continue
+		}
+		variable := "PARAM_" + strings.ToUpper(one.key)
+		if other := upper[variable]; other != "" {
+			r.errorf(one.at, "params: %q and %q would both be $%s", other, one.key, variable)
+		}
+		upper[variable] = one.key
+		if d.spec.Params == nil {
+			d.spec.Params = make(map[string]Param, len(pairs))
+		}
+		r.within("params: "+one.key, func() { d.spec.Params[one.key] = r.param(one) })
+	}
+}
+
+// workflowParam is a parameter half read.
+type workflowParam struct {
+	Param
+	keys map[string]workflowPair
+}
+
+var workflowParamKeys = []workflowKey[*workflowParam]{
+	{"default", func(r *workflowReader, one *workflowParam, p workflowPair) {
+		one.Default, _ = r.scalar(p, "text")
+		one.Required = false
+	}},
+	{"pattern", func(r *workflowReader, one *workflowParam, p workflowPair) {
+		one.Pattern, _ = r.scalar(p, "a regular expression")
+	}},
+	{"description", func(r *workflowReader, one *workflowParam, p workflowPair) { one.Description, _ = r.scalar(p, "text") }},
+}
+
+// param reads one parameter: its default alone, or a map.
+func (r *workflowReader) param(p workflowPair) Param {
+	one := &workflowParam{Param: Param{Required: true}, keys: map[string]workflowPair{}}
+	switch p.value.Kind {
+	case yaml.MappingNode:
+		pairs := r.pairs(p.value)
+		for _, p := range pairs {
+			one.keys[p.key] = p
+		}
+		workflowFill(r, one, pairs, workflowParamKeys, nil)
+	case yaml.ScalarNode:
+		if !workflowNull(p.value) {
+			one.Default, _ = r.scalar(workflowPair{"default", p.at, p.value}, "text")
+			one.Required = false
+		}
+	default:
+		r.errorf(p.value, "want a default or a map such as {default: a, pattern: \"[a-z]+\"}, not %s", workflowKind(p.value))
+	}
+	if one.Pattern == "" {
+		return one.Param
+	}
+	pattern, err := workflowPattern(one.Pattern)
+	switch {
+	case err != nil:
+		r.errorf(one.keys["pattern"].value, "pattern: %s is not a regular expression: %v", workflowQuote(one.Pattern), err)
+	case one.Default != "" && !pattern.MatchString(one.Default):
+		r.errorf(one.keys["default"].value, "default %s does not match the pattern %s", workflowQuote(one.Default), workflowQuote(one.Pattern))
+	}
+	return one.Param
+}
+
+// workflowPattern compiles the pattern of a parameter (RE2) so that it matches only a whole value.
+func workflowPattern(pattern string) (*regexp.Regexp, error) {
+	if _, err := regexp.Compile(pattern); err != nil { // alone first: "a)(b" would pass between brackets
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+	}
+	return regexp.Compile(`\A(?:` + pattern + `)\z`)
+}
+
+// workflowEnding gives the ending that makes name a workflow file (.yml, .yaml or .json, in any case), or "".
+func workflowEnding(name string) string {
+	ending := path.Ext(name)
+	if slices.Contains([]string{".yml", ".yaml", ".json"}, strings.ToLower(ending)) {
+		return ending
+	}
+	return ""
+}
+
+// workflowID makes the id of the file at rel, a path below the workflow folder with slashes: etl/daily.yml is etl.daily.
+// An id may hold any character that can be seen, and spaces, but no / or \; its length is at most workflowMaxID bytes.
+func workflowID(rel string) (string, error) {
+	ending := workflowEnding(rel)
+	id := strings.ReplaceAll(strings.TrimSuffix(rel, ending), "/", ".")
+	switch {
+	case ending == "":
+		return "", fmt.Errorf("name workflow %q: a workflow file ends in .yml, .yaml or .json", rel)
+	case path.Base(rel) == ending || path.IsAbs(rel) || path.Clean(rel) != rel || rel == ".." || strings.HasPrefix(rel, "../"):
+		return "", fmt.Errorf("name workflow %q: not the path of a file below the workflow folder", rel)
+	}
+	if err := workflowWord(id); err != nil {
+		return "", fmt.Errorf("name workflow %q: %w: rename the file", rel, err)
+	}
+	return id, nil
+}
+
+// workflowWord says what keeps text from being an id of a workflow, or of a task in CDKTR's form.
+func workflowWord(text string) error {
+	switch {
+	case len(text) > workflowMaxID:
+		return fmt.Errorf("an id of %d bytes is longer than %d", len(text), workflowMaxID)
+	case !utf8.ValidString(text):
+		return errors.New("an id must be UTF-8 text")
+	}
+	for _, c := range text {
+		if c == '/' || c == '\\' || !unicode.IsPrint(c) {
+			return fmt.Errorf("an id cannot hold %q", c)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,200 @@
+// workflow_expand.go: the references ${…} in a workflow's texts. One parser serves both ends: the check when a file is
+// read, and the replacement when a task starts. Pure. May use model.go, workflow.go and workflow_yaml.go.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// workflowMaxExpanded bounds what one text may grow to, in bytes. Linux gives one argument 128 KiB.
+const workflowMaxExpanded = 1 << 20
+
+// workflowForms are the references that there are, for messages.
+const workflowForms = "${params.NAME}, ${tasks.ID.outputs.KEY}, ${run.id}, ${run.scheduled_at} or ${env.NAME}"
+
+// workflowText is a text of a file in which references are replaced. loose texts are CDKTR's, see loosen.
+type workflowText struct {
+	key   string
+	at    *yaml.Node
+	text  *string
+	loose bool
+}
+
+// workflowPiece is a part of a text: words to keep, or the inside of a reference.
+type workflowPiece struct {
+	words string
+	ref   string
+}
+
+// workflowRef is a reference taken apart: params x, tasks id outputs key, run fact, env X.
+type workflowRef struct {
+	kind string // params, tasks, run or env
+	name string
+	key  string // of tasks: the output
+}
+
+// workflowExpand replaces each ${ref} of text by what lookup has for it; $${ becomes ${. The values are not looked into
+// again. lookup gets the inside of a reference ("params.day", "tasks.dump.outputs.rows"); what it does not know is an error.
+func workflowExpand(text string, lookup func(ref string) (string, bool)) (string, error) {
+	pieces, err := workflowPieces(text)
+	if err != nil {
+		return "", err
+	}
+	var out strings.Builder
+	for _, piece := range pieces {
+		words := piece.words
+		if piece.ref != "" {
+			if _, err := workflowRefParse(piece.ref); err != nil {
+				return "", err
+			}
+			value, ok := lookup(piece.ref)
+			if !ok {
+				return "", fmt.Errorf("${%s} has no value", piece.ref)
+			}
+			words = value
+		}
+		if out.Len()+len(words) > workflowMaxExpanded {
+			return "", fmt.Errorf("a text grows past %d bytes with its ${…} replaced", workflowMaxExpanded)
+		}
+		out.WriteString(words)
+	}
+	return out.String(), nil
+}
+
+// workflowPieces cuts text at its references.
+func workflowPieces(text string) ([]workflowPiece, error) {
+	var pieces []workflowPiece
+	for text != "" {
+		at := strings.Index(text, "${")
+		switch {
+		case at < 0:
+			return append(pieces, workflowPiece{words: text}), nil
+		case at > 0 && text[at-1] == '$':
+			pieces = append(pieces, workflowPiece{words: text[:at-1] + "${"})
+			text = text[at+2:]
+			continue
+		case at > 0:
+			pieces = append(pieces, workflowPiece{words: text[:at]})
+		}
+		ref, rest, closed := strings.Cut(text[at+2:], "}")
+		switch {
+		case !closed:
+			return nil, fmt.Errorf("%s has no closing }: write $${ for a plain ${", workflowQuote(text[at:]))
+		case ref == "":
+			return nil, errors.New("${} is empty: want " + workflowForms + "; $${ is a plain ${")
+		}
+		pieces = append(pieces, workflowPiece{ref: ref})
+		text = rest
+	}
+	return pieces, nil
+}
+
+// workflowRefParse takes the inside of a reference apart.
+func workflowRefParse(ref string) (workflowRef, error) {
+	kind, rest, _ := strings.Cut(ref, ".")
+	switch kind {
+	case "params", "env":
+		if workflowName.MatchString(rest) {
+			return workflowRef{kind: kind, name: rest}, nil
+		}
+	case "run":
+		if rest == "id" || rest == "scheduled_at" {
+			return workflowRef{kind: kind, name: rest}, nil
+		}
+	case "tasks":
+		if at := strings.LastIndex(rest, ".outputs."); at > 0 && workflowName.MatchString(rest[at+len(".outputs."):]) {
+			return workflowRef{kind: kind, name: rest[:at], key: rest[at+len(".outputs."):]}, nil
+		}
+	case "item":
+		return workflowRef{}, errors.New("${item} is not supported by this version")
+	}
+	return workflowRef{}, fmt.Errorf("%s is not a reference: want %s; $${ is a plain ${", workflowQuote("${"+ref+"}"), workflowForms)
+}
+
+// workflowKnown is what references may point at.
+type workflowKnown struct {
+	params     map[string]Param
+	paramNames []string
+	tasks      map[string]int // id to place
+	taskNames  []string
+	before     func(int) bool // whether the task at that place comes before the one that refers to it
+}
+
+// references checks what texts refer to.
+func (r *workflowReader) references(texts []workflowText, known *workflowKnown) {
+	for _, t := range texts {
+		switch {
+		case !strings.Contains(*t.text, "${"):
+		case t.loose:
+			known.loosen(t.text)
+		default:
+			pieces, err := workflowPieces(*t.text)
+			if err != nil {
+				r.errorf(t.at, "%s: %v", t.key, err)
+			}
+			for _, piece := range pieces {
+				if piece.ref == "" {
+					continue
+				}
+				if message, name, words := known.reference(piece.ref); message != "" {
+					r.errorf(t.at, "%s: %s%s", t.key, message, r.meant(name, words))
+				}
+			}
+		}
+	}
+}
+
+// reference says what is wrong with one reference, "" when nothing is; and which name in it is not one of which words.
+func (known *workflowKnown) reference(text string) (message, name string, words []string) {
+	ref, err := workflowRefParse(text)
+	if err != nil {
+		return err.Error(), "", nil
+	}
+	switch ref.kind {
+	case "params":
+		if _, ok := known.params[ref.name]; !ok {
+			return fmt.Sprintf("${%s}: there is no parameter %q", text, ref.name), ref.name, known.paramNames
+		}
+	case "tasks":
+		at, ok := known.tasks[ref.name]
+		if !ok {
+			return fmt.Sprintf("${%s}: there is no task %s", text, workflowQuote(ref.name)), ref.name, known.taskNames
+		}
+		if !known.before(at) {
+			return fmt.Sprintf("${%s}: only a task that depends on %q, directly or not, can use its outputs", text, ref.name), "", nil
+		}
+	}
+	return "", "", nil
+}
+
+// loosen treats a text of CDKTR's form, in which that system replaces nothing. A whole reference of ours that points
+// at something is kept; any other ${ is written as $${, so that workflowExpand gives it back as it is in the file.
+func (known *workflowKnown) loosen(to *string) {
+	var out strings.Builder
+	text := *to
+	for text != "" {
+		at := strings.Index(text, "${")
+		if at < 0 {
+			break
+		}
+		ref, _, closed := strings.Cut(text[at+2:], "}")
+		out.WriteString(text[:at])
+		keep := closed && (at == 0 || text[at-1] != '$')
+		if keep {
+			message, _, _ := known.reference(ref)
+			keep = message == ""
+		}
+		if !keep {
+			out.WriteByte('$')
+		}
+		out.WriteString("${")
+		text = text[at+2:]
+	}
+	out.WriteString(text)
+	*to = out.String()
+}
