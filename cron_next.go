@@ -73,11 +73,14 @@ func (c *cronExpr) nextInstant(u int64, loc *time.Location) (int64, bool) {
 		}
 		if end > u {
 			l, ok := c.nextLocal(max(u+offset, start, seen))
+			if ok && l-offset < end {
+				return l - offset, true
+			}
+			if c.wild && end <= cronLast { // the next stretch may show again what was shown before u
+				l, ok = c.nextLocal(end + offset - cronLookBack)
+			}
 			if !ok {
 				return 0, false
-			}
-			if l-offset < end {
-				return l - offset, true
 			}
 			// Far from l there is nothing to find, whatever the offsets do there.
 			if l-offset-cronJumpMargin > end {
