@@ -36,7 +36,7 @@ table from here and holds the code to it.
 	model      model.go                                                -
 	cron       cron*.go                                                -
 	config     config.go                                               -
-	term       term.go                                                 -
+	term       term*.go                                                -
 
 The principal and the agent never use each other: a run in one process and a run over a network are the same code.
 
