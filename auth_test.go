@@ -81,7 +81,7 @@ func TestAuthFile(t *testing.T) {
 func TestAuthMay(t *testing.T) {
 	want := map[string]string{ // verb to those who may, by the first letter of the role: agent, operator, trigger, viewer
 		"ping": "aotv", "help": "aotv", "hello": "a", "run": "ot",
-		"ls": "otv", "show": "otv", "ps": "otv", "next": "otv", "why": "otv", "logs": "otv", "events": "otv", "wait": "otv", "agents": "ov",
+		"ls": "otv", "show": "otv", "ps": "otv", "next": "otv", "why": "otv", "logs": "otv", "events": "otv", "wait": "otv", "agents": "ov", "watch": "otv",
 		"cancel": "o", "retry": "o", "pause": "o", "resume": "o", "drain": "o", "undrain": "o", "forget": "o", "backup": "o",
 	}
 	for i := range protoVerbs {
@@ -342,6 +342,7 @@ func TestAuthMatrix(t *testing.T) {
 		{Request{Op: "logs", Workflow: "ops"}, no, "", no, ""},
 		{Request{Op: "events"}, no, "", "", ""},
 		{Request{Op: "agents"}, no, "", no, ""},
+		{Request{Op: "watch"}, no, "", "", ""},
 		{Request{Op: "wait", Run: etl}, no, "", "", ""},
 		{Request{Op: "wait", Run: ops}, no, "", no, ""},
 		{Request{Op: "run", Workflow: "etl", Key: "k"}, no, "", "", no},

@@ -286,6 +286,7 @@ func (p *principal) hear(link *agentLink, m *agentMsg, size int) {
 		link.send(&agentMsg{Op: msgHeartbeat, Clock: stampOf(now)})
 	case msgDrain:
 		link.leaving = true
+		p.newsQueue(p.queue)
 	case msgReport:
 		if m.N <= m.Skip || m.N-m.Skip > link.folded+1 {
 			p.dropLink(link, fmt.Sprintf("a gap in its reports: %d after %d", m.N, link.folded))

@@ -141,7 +141,7 @@ func (p *principal) runFollower(c *verbCall, id string, w *watcher, stream bool)
 			return
 		}
 		if stream {
-			p.pause(c, w)
+			p.pause(c, w, followGap)
 		}
 	}
 	if c.req.Wait || c.req.Follow {
@@ -151,8 +151,8 @@ func (p *principal) runFollower(c *verbCall, id string, w *watcher, stream bool)
 
 // pause lets changes gather for a moment, so that a busy run costs a follower 50 messages a second, not thousands. The
 // end of the run is news that does not wait.
-func (p *principal) pause(c *verbCall, w *watcher) {
-	t := time.NewTimer(followGap)
+func (p *principal) pause(c *verbCall, w *watcher, gap time.Duration) {
+	t := time.NewTimer(gap)
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -165,30 +165,18 @@ func (p *principal) pause(c *verbCall, w *watcher) {
 // copyRun asks the loop for a run as it is, and for a channel that is closed once that is on disk; nil when the
 // principal has stopped.
 func (p *principal) copyRun(id string) (*Run, <-chan struct{}) {
-	type answer struct {
-		run  *Run
-		safe chan struct{}
-	}
-	reply := make(chan answer, 1)
-	ok := p.call(func() {
-		a := answer{safe: make(chan struct{})}
-		if r := p.state.Runs[id]; r != nil {
-			a.run = p.shown(r)
-			if !runActive(r.State) {
-				p.afterCommit(func() { close(a.safe) })
-			}
+	safe := make(chan struct{})
+	r, _ := principalAsk(p, func() *Run {
+		r := p.state.Runs[id]
+		if r == nil {
+			return nil
 		}
-		reply <- a
+		if !runActive(r.State) {
+			p.afterCommit(func() { close(safe) })
+		}
+		return p.shown(r)
 	})
-	if !ok {
-		return nil, nil
-	}
-	select {
-	case a := <-reply:
-		return a.run, a.safe
-	case <-p.ended:
-		return nil, nil
-	}
+	return r, safe
 }
 
 // tasksChanged gives the tasks of now that are not as they were.
@@ -274,7 +262,7 @@ func (p *principal) runLogFollower(c *verbCall, r *Run, w *watcher, filter logFi
 			c.reply(Reply{Run: r.ID})
 			return
 		}
-		p.pause(c, w)
+		p.pause(c, w, followGap)
 	}
 }
 

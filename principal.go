@@ -64,6 +64,7 @@ type principal struct {
 	touched    map[string]bool
 	assignable bool // something changed that may let a queued run go
 	watchers   map[*watcher]bool
+	news       map[*newsWatcher]bool
 	trims      []string // folders of history to be cut behind the next snapshot
 	retain     *retain
 	saved      []func(seq uint64, err error) // what to do once the next snapshot is saved; runs on the store's goroutine
@@ -86,7 +87,7 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 	}
 	p := &principal{cfg: cfg, sched: schedNew(cfg.Zone), files: map[string]*workflowFile{}, active: map[string][]string{},
 		running: map[string]int{}, lines: map[string]int64{}, links: map[string]*agentLink{}, losing: map[string]time.Time{},
-		touched: map[string]bool{}, watchers: map[*watcher]bool{}, journalWatchers: map[*watcher]bool{},
+		touched: map[string]bool{}, watchers: map[*watcher]bool{}, news: map[*newsWatcher]bool{}, journalWatchers: map[*watcher]bool{},
 		subscribers: map[*subscriber]bool{}, compat: compatStateNew(), calls: make(chan func(), 64), ended: make(chan struct{})}
 	p.retain = &retain{p: p, limits: cfg.Retain, seen: map[string]int64{}, wake: make(chan bool, 1)}
 	store, state, report, err := storeOpen(storeOptions{onFull: func() { p.retain.kick(true) }, Dir: cfg.StateDir, NoSync: cfg.NoSync, now: cfg.now, onHealth: p.storeHealth, onWritten: p.wakeEventFollowers})
@@ -144,6 +145,20 @@ func (p *principal) call(fn func()) bool {
 		return true
 	case <-p.ended:
 		return false
+	}
+}
+
+// principalAsk has the loop make a value, and waits for it. False when the loop is over. Not from the loop itself.
+func principalAsk[T any](p *principal, fn func() T) (value T, ok bool) {
+	answer := make(chan T, 1)
+	if !p.call(func() { answer <- fn() }) {
+		return value, false
+	}
+	select {
+	case value = <-answer:
+		return value, true
+	case <-p.ended:
+		return value, false
 	}
 }
 
@@ -233,6 +248,7 @@ func (p *principal) emit(e *Event) error {
 		p.touched[r.ID] = true
 		p.reindex(r, before, agent)
 	}
+	p.newsOf(e, before, agent)
 	return nil
 }
 
@@ -325,11 +341,13 @@ func (p *principal) setFiles(changed []workflowFile, removed []string) {
 	for _, id := range removed {
 		delete(p.files, id)
 		p.sched.remove(id)
+		p.newsWorkflow(id)
 	}
 	for i := range changed {
 		f := &changed[i]
 		before := p.files[f.ID]
 		p.files[f.ID] = f
+		p.newsWorkflow(f.ID)
 		if f.Spec != nil && !p.cfg.NoScheduler && (before == nil || before.Spec != f.Spec) {
 			p.schedule(f.Spec, now)
 		}

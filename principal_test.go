@@ -377,6 +377,39 @@ func TestPrincipalRefusals(t *testing.T) {
 	})
 }
 
+// show of a run has the version that it runs, which is not what the file says now; of a run in the history too, while that
+// is known.
+func TestPrincipalShowSpec(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old := principalTask(Workflow{ID: "w", Description: "old"})
+		g := principalRigOpen(t, t.TempDir(), old)
+		first := g.run("w")
+		g.ask(Request{Op: "cancel", Run: first})
+		g.do(func() { g.p.setFiles(principalFiles(principalTask(Workflow{ID: "w", Description: "new"})), nil) })
+		second := g.run("w")
+		spec := func(run, want string) {
+			t.Helper()
+			r := g.ask(Request{Op: "show", Run: run})
+			if !r.OK || len(r.Runs) != 1 || r.Runs[0].ID != run || (r.Spec == nil) != (want == "") || r.Spec != nil && r.Spec.Description != want {
+				t.Errorf("%+v, want %q", r, want)
+			}
+		}
+		spec(first, "old")
+		spec(second, "new")
+		for range stateMaxFinished {
+			g.ask(Request{Op: "cancel", Run: g.run("w")})
+		}
+		g.do(func() { g.p.state.prune(time.Now()) })
+		if g.p.state.Runs[first] != nil {
+			t.Fatal("the first run is in memory still")
+		}
+		spec(first, "")
+		g.do(func() { g.p.setFiles(principalFiles(old), nil) })
+		spec(first, "old")
+		g.stop()
+	})
+}
+
 // Overlap replace cancels what runs only when there will be a new run.
 func TestPrincipalReplaceRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -48,28 +48,40 @@ type Request struct {
 
 // Reply answers a Request. A stream sends any number of them with More set, and one without it at the end.
 type Reply struct {
-	V         int            `json:"v"`
-	ID        string         `json:"id"`
-	OK        bool           `json:"ok"`
-	More      bool           `json:"more,omitempty"`
-	Error     *protoError    `json:"error,omitempty"`
-	Run       string         `json:"run,omitempty"`
-	Runs      []*Run         `json:"runs,omitempty"`
-	Tasks     []TaskRun      `json:"tasks,omitempty"`
-	Line      *LogLine       `json:"line,omitempty"`
-	Workflows []WorkflowInfo `json:"workflows,omitempty"`
-	Spec      *Workflow      `json:"spec,omitempty"`
-	Fires     []Fire         `json:"fires,omitempty"`
-	Decisions []Decision     `json:"decisions,omitempty"`
-	Agents    []*Agent       `json:"agents,omitempty"`
-	Events    []*Event       `json:"events,omitempty"`
-	Verbs     []protoVerb    `json:"verbs,omitempty"`
-	Version   string         `json:"version,omitempty"`
-	Next      string         `json:"next,omitempty"` // pass as "after" for what comes next
-	Seq       uint64         `json:"seq,omitempty"`
-	Note      string         `json:"note,omitempty"`
-	Count     int            `json:"count,omitempty"`
-	Folder    string         `json:"folder,omitempty"` // backup: the state folder, on the principal's box
+	V          int            `json:"v"`
+	ID         string         `json:"id"`
+	OK         bool           `json:"ok"`
+	More       bool           `json:"more,omitempty"`
+	Error      *protoError    `json:"error,omitempty"`
+	Run        string         `json:"run,omitempty"`
+	Runs       []*Run         `json:"runs,omitempty"`
+	Tasks      []TaskRun      `json:"tasks,omitempty"`
+	Line       *LogLine       `json:"line,omitempty"`
+	Workflows  []WorkflowInfo `json:"workflows,omitempty"`
+	Spec       *Workflow      `json:"spec,omitempty"`
+	Fires      []Fire         `json:"fires,omitempty"`
+	Decisions  []Decision     `json:"decisions,omitempty"`
+	Agents     []*Agent       `json:"agents,omitempty"`
+	Events     []*Event       `json:"events,omitempty"`
+	Verbs      []protoVerb    `json:"verbs,omitempty"`
+	Version    string         `json:"version,omitempty"`
+	Next       string         `json:"next,omitempty"` // pass as "after" for what comes next
+	Seq        uint64         `json:"seq,omitempty"`
+	Rows       []RunRow       `json:"rows,omitempty"`
+	Gone       []string       `json:"gone,omitempty"`        // watch: workflows that have no file any more
+	GoneRuns   []string       `json:"gone_runs,omitempty"`   // watch: runs that went from memory into the history
+	GoneAgents []string       `json:"gone_agents,omitempty"` // watch: agents that were forgotten
+	Live       bool           `json:"live,omitempty"`        // watch: all rows were sent; from now on changes are
+	Note       string         `json:"note,omitempty"`
+	Count      int            `json:"count,omitempty"`
+	Folder     string         `json:"folder,omitempty"` // backup: the state folder, on the principal's box
+}
+
+// RunRow is a run as a line of a list: without its tasks, of which it has the numbers.
+type RunRow struct {
+	*Run
+	Done  int `json:"done"`  // tasks that are over
+	Total int `json:"total"` // tasks
 }
 
 // WorkflowInfo is a workflow as `ls --json` prints it.
@@ -157,6 +169,7 @@ var protoVerbs = []protoVerb{
 	{Op: "logs", Help: "output of a run, or of the newest run of a workflow; follow goes on until the run ends", Role: roleViewer, Scoped: true,
 		Fields: []string{"run", "workflow", "task", "stream", "grep", "since", "last", "follow"}, Stream: true},
 	{Op: "events", Help: "the audit trail from a sequence number on", Role: roleViewer, Scoped: true, Fields: []string{"seq", "since", "n", "follow"}, Stream: true},
+	{Op: "watch", Help: "workflows, runs and agents as they are, n finished runs among them, then each that changes", Role: roleViewer, Scoped: true, Fields: []string{"n"}, Stream: true},
 	{Op: "agents", Help: "agents and what they are doing", Role: roleViewer},
 	{Op: "wait", Help: "answers when the run has ended; follow sends its tasks and output meanwhile", Role: roleViewer, Scoped: true, Fields: []string{"run*", "follow"}, Stream: true},
 	{Op: "run", Help: "queue a run of a workflow; wait holds the reply until it has ended, follow sends its progress; key makes a repeat harmless for 24 h", Role: roleTrigger,

@@ -129,7 +129,7 @@ func protocolType(t reflect.Type) string {
 		return "boolean"
 	case t.Kind() == reflect.Struct:
 		return map[string]string{"protoError": "error", "TaskRun": "task", "LogLine": "line", "WorkflowInfo": "workflow", "Workflow": "object",
-			"Agent": "agent", "Run": "run", "Event": "event", "Fire": "fire", "Decision": "decision", "protoVerb": "verb", "Outcome": "object"}[t.Name()]
+			"Agent": "agent", "Run": "run", "Event": "event", "Fire": "fire", "Decision": "decision", "protoVerb": "verb", "Outcome": "object", "RunRow": "row"}[t.Name()]
 	}
 	return "number"
 }

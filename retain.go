@@ -88,8 +88,7 @@ type retainHeld struct {
 
 // held asks the loop. False when it is over.
 func (r *retain) held() (retainHeld, bool) {
-	answer := make(chan retainHeld, 1)
-	ok := r.p.call(func() {
+	return principalAsk(r.p, func() retainHeld {
 		h := retainHeld{map[string]string{}, map[string]time.Duration{}}
 		for workflow, ids := range r.p.active {
 			for _, id := range ids {
@@ -104,17 +103,8 @@ func (r *retain) held() (retainHeld, bool) {
 				h.keep[idFolder(id)] = time.Duration(f.Spec.LogKeep)
 			}
 		}
-		answer <- h
+		return h
 	})
-	if !ok {
-		return retainHeld{}, false
-	}
-	select {
-	case h := <-answer:
-		return h, true
-	case <-r.p.ended:
-		return retainHeld{}, false
-	}
 }
 
 // sweep looks at every file, and gives how many bytes were removed. With full, a quarter of what is there is to go.

@@ -64,7 +64,7 @@ var principalOps = map[string]func(*principal, *verbCall){
 	"events": (*principal).opEvents, "agents": (*principal).opAgents, "wait": (*principal).opWait, "run": (*principal).opRun,
 	"cancel": (*principal).opCancel, "retry": (*principal).opRetry, "pause": (*principal).opPause, "resume": (*principal).opPause,
 	"drain": (*principal).opDrain, "undrain": (*principal).opDrain, "forget": (*principal).opForget,
-	"backup": (*principal).opBackup,
+	"backup": (*principal).opBackup, "watch": (*principal).opWatch,
 }
 
 // runPeer serves one connection until it ends. An agent's hello makes it that agent's.
@@ -318,7 +318,7 @@ func (p *principal) newestRun(workflow string) string {
 func (p *principal) opShow(c *verbCall) {
 	switch f := p.files[c.req.Workflow]; {
 	case c.req.Run != "":
-		p.withRun(c, func(r *Run) { c.reply(Reply{Runs: []*Run{r}}) })
+		p.showRun(c)
 	case c.req.Workflow == "":
 		c.refuse(refuse(codeInvalid, "show needs a workflow or a run"))
 	case f == nil:
@@ -326,6 +326,32 @@ func (p *principal) opShow(c *verbCall) {
 	default:
 		c.reply(Reply{Workflows: []WorkflowInfo{p.infoOf(f)}, Spec: f.Spec})
 	}
+}
+
+// showRun tells all of one run, with the version of the workflow that it runs: what the state still has of that, or the
+// file when it is the same.
+func (p *principal) showRun(c *verbCall) {
+	p.withRun(c, func(r *Run) {
+		p.workers.Go(func() {
+			specs, _ := principalAsk(p, func() (specs [2]*Workflow) {
+				specs[0] = p.state.Versions[r.Version]
+				if f := p.files[r.Workflow]; f != nil {
+					specs[1] = f.Spec
+				}
+				return specs
+			})
+			spec := specs[0]
+			if spec == nil && specs[1] != nil {
+				if hash, _ := specs[1].hash(); hash == r.Version {
+					spec = specs[1]
+				}
+			}
+			if spec != nil && len(protoEncode(r))+len(protoEncode(spec)) > verbsBytes*3/2 { // a frame has twice verbsBytes
+				spec = nil
+			}
+			c.reply(Reply{Runs: []*Run{r}, Spec: spec})
+		})
+	})
 }
 
 // withRun finds a run, in memory or else in the history, and has fn answer with a copy of it. fn may run on another
@@ -501,20 +527,25 @@ func whyAround(all []Decision, at time.Time, n int) []Decision {
 func (p *principal) opAgents(c *verbCall) {
 	agents := []*Agent{}
 	for _, name := range sortedKeys(p.state.Agents) {
-		a := *p.state.Agents[name]
-		a.Running = p.running[name]
-		if link := p.links[name]; link != nil {
-			a.Seen = stampOf(link.heard)
-			if link.near {
-				a.Seen = stampOf(p.cfg.now())
-			}
-		}
-		if a.Labels == nil {
-			a.Labels = map[string]string{}
-		}
-		agents = append(agents, &a)
+		agents = append(agents, p.agentOf(name))
 	}
 	c.reply(Reply{Agents: agents})
+}
+
+// agentOf copies an agent, with what only its connection says. Only on the loop.
+func (p *principal) agentOf(name string) *Agent {
+	a := *p.state.Agents[name]
+	a.Running = p.running[name]
+	if link := p.links[name]; link != nil {
+		a.Seen = stampOf(link.heard)
+		if link.near {
+			a.Seen = stampOf(p.cfg.now())
+		}
+	}
+	if a.Labels == nil {
+		a.Labels = map[string]string{}
+	}
+	return &a
 }
 
 // opRun queues a run, and says so once it is on disk.
