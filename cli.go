@@ -332,7 +332,7 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 func (c *cli) printLogLine(p *painter, terminal bool, l *LogLine) error {
 	text := string(l.raw())
 	if terminal && !c.flags.raw {
-		text = textSafe(strings.TrimRight(text, "\r"))
+		text = termLogPlain(text)
 	}
 	front := ""
 	if c.flags.time || terminal && !c.flags.raw {

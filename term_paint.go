@@ -1,0 +1,274 @@
+// term_paint.go: from a screen as it should be to the bytes that make it of the screen as it is. What is the same is not
+// sent: over a slow line the bytes are the time. Uses term_grid.go alone.
+
+package main
+
+import (
+	"slices"
+	"strconv"
+	"unicode/utf8"
+)
+
+const (
+	termSyncBegin = "\x1b[?2026h" // a terminal that knows it shows what follows at once, and no half of it
+	termSyncEnd   = "\x1b[?2026l"
+
+	termBridge     = 4  // cells that are as they should be and are written again, because a move is no shorter
+	termBandRows   = 4  // rows that move together are scrolled, when there are so many
+	termBandShift  = 3  // by so many rows at most
+	termBandCost   = 30 // bytes that the sequences of a scroll take, at most
+	termEraseCells = 4  // from so many blanks at the end of a row on, erasing is shorter than writing them
+)
+
+// termPainter knows what a terminal shows. The terminal does not wrap lines, and its output is not processed (raw mode).
+// One goroutine uses it.
+type termPainter struct {
+	noColor bool // attributes, but none of the colours
+	ascii   bool // what is above 0x7e is shown as ?
+	plain   bool // a terminal that does not know of synchronized output
+
+	w, h             int
+	cells            []termCell // what the terminal shows; nil: nobody knows
+	cursorX, cursorY int        // where g had its cursor in the last frame
+	x, y             int        // where the terminal's cursor is; x -1: in row y, but who knows where
+	style            termStyle  // what the terminal writes in
+	out              []byte
+}
+
+// forget says that nobody knows what the terminal shows: the next frame is a whole one.
+func (p *termPainter) forget() { p.cells = nil }
+
+// frame gives the bytes that make the terminal show g, nil when it does already. They are good until the next call.
+func (p *termPainter) frame(g *termGrid) []byte {
+	whole := p.cells == nil || p.w != g.w || p.h != g.h
+	if len(g.cells) == 0 || !whole && p.cursorX == g.cursorX && p.cursorY == g.cursorY && slices.Equal(p.cells, g.cells) {
+		return nil
+	}
+	p.out = p.out[:0]
+	if !p.plain {
+		p.out = append(p.out, termSyncBegin...)
+	}
+	if whole {
+		p.w, p.h = g.w, g.h
+		p.cells = slices.Repeat([]termCell{termBlank}, g.w*g.h)
+		p.out = append(p.out, "\x1b[0m\x1b[r\x1b[2J"...) // an end of the scroll region moves the cursor home
+		p.x, p.y, p.style = 0, 0, 0
+	} else {
+		p.scroll(g)
+	}
+	for y := range p.h {
+		p.row(g, y)
+	}
+	copy(p.cells, g.cells)
+	p.cursorX, p.cursorY = g.cursorX, g.cursorY
+	p.move(min(max(g.cursorX, 0), g.w-1), min(max(g.cursorY, 0), g.h-1))
+	if !p.plain {
+		p.out = append(p.out, termSyncEnd...)
+	}
+	return p.out
+}
+
+// row writes what has changed in row y, and erases its end where that has become blank.
+func (p *termPainter) row(g *termGrid, y int) {
+	now, was := g.cells[y*g.w:(y+1)*g.w], p.cells[y*g.w:(y+1)*g.w]
+	blank := len(now) // from here on everything should be blank
+	for blank > 0 && now[blank-1] == termBlank {
+		blank--
+	}
+	for x := 0; x < len(now); x++ {
+		if now[x] == was[x] {
+			continue
+		}
+		if x >= blank && termChanged(now[x:], was[x:]) >= termEraseCells {
+			p.move(x, y)
+			p.look(0)
+			p.out = append(p.out, "\x1b[K"...)
+			return
+		}
+		if now[x].r == 0 && x > 0 { // the right half of a letter: it comes with the left one
+			x--
+		}
+		p.bridge(now, x, y)
+		p.write(now[x])
+		if x+1 < len(now) && now[x+1].r == 0 {
+			x++
+		}
+	}
+}
+
+// bridge moves to column x of a row, over a few cells by writing them again.
+func (p *termPainter) bridge(now []termCell, x, y int) {
+	if p.y == y && p.x >= 0 && p.x < x && x-p.x <= termBridge {
+		same := true
+		for _, c := range now[p.x:x] {
+			same = same && c.r >= ' ' && !c.doubtful() && p.shown(c.style) == p.style
+		}
+		for same && p.x < x {
+			p.write(now[p.x])
+		}
+	}
+	p.move(x, y)
+}
+
+// move brings the terminal's cursor to a cell, in the fewest bytes.
+func (p *termPainter) move(x, y int) {
+	switch {
+	case p.y == y && p.x == x:
+		return
+	case p.y == y && x == 0:
+		p.out = append(p.out, '\r')
+	case p.y == y && p.x >= 0 && p.x < x:
+		p.sequence(x-p.x, 'C')
+	case p.y+1 == y && x == 0:
+		p.out = append(p.out, '\r', '\n')
+	case x == 0:
+		p.sequence(y+1, 'H')
+	default:
+		p.out = append(p.out, "\x1b["...)
+		if y > 0 {
+			p.out = strconv.AppendInt(p.out, int64(y+1), 10)
+		}
+		p.out = append(p.out, ';')
+		p.out = strconv.AppendInt(p.out, int64(x+1), 10)
+		p.out = append(p.out, 'H')
+	}
+	p.x, p.y = x, y
+}
+
+// sequence writes a control sequence with one number, which is left out when it is 1.
+func (p *termPainter) sequence(n int, final byte) {
+	p.out = append(p.out, "\x1b["...)
+	if n != 1 {
+		p.out = strconv.AppendInt(p.out, int64(n), 10)
+	}
+	p.out = append(p.out, final)
+}
+
+// write writes a cell where the terminal's cursor is.
+func (p *termPainter) write(c termCell) {
+	p.look(c.style)
+	width := textRuneWidth(c.r)
+	switch {
+	case !p.ascii:
+		p.out = utf8.AppendRune(p.out, c.r)
+		if c.mark != 0 {
+			p.out = utf8.AppendRune(p.out, c.mark)
+		}
+	case c.r > 0x7e:
+		p.out = append(p.out, "??"[:width]...)
+	default:
+		p.out = append(p.out, byte(c.r))
+	}
+	p.x += width
+	if p.x >= p.w || c.doubtful() && !p.ascii {
+		p.x = -1
+	}
+}
+
+// doubtful says that terminals are not of one mind on how wide a cell is.
+func (c termCell) doubtful() bool { return c.r > 0xff || c.mark != 0 }
+
+// shown gives what of a style this terminal gets.
+func (p *termPainter) shown(style termStyle) termStyle {
+	if p.noColor {
+		return style &^ styleColor
+	}
+	return style
+}
+
+// look makes the terminal write in a style.
+func (p *termPainter) look(style termStyle) {
+	style = p.shown(style)
+	if style == p.style {
+		return
+	}
+	p.style = style
+	p.out = append(p.out, "\x1b[0"...)
+	for _, a := range [...]struct {
+		bit    termStyle
+		number byte
+	}{{styleBold, '1'}, {styleDim, '2'}, {styleUnderline, '4'}, {styleReverse, '7'}} {
+		if style&a.bit != 0 {
+			p.out = append(p.out, ';', a.number)
+		}
+	}
+	if color := style & styleColor; color != 0 {
+		p.out = append(p.out, ';', '3', '0'+byte(color-styleBlack))
+	}
+	p.out = append(p.out, 'm')
+}
+
+// termChanged counts the cells of a that differ from b.
+func termChanged(a, b []termCell) (n int) {
+	for i := range a {
+		if a[i] != b[i] {
+			n++
+		}
+	}
+	return n
+}
+
+// scroll looks for a band of rows that are on the screen already, a little further up or down, and moves the one that
+// saves most: a log that goes on, a list that scrolls.
+func (p *termPainter) scroll(g *termGrid) {
+	row := func(cells []termCell, y int) []termCell { return cells[y*g.w : (y+1)*g.w] }
+	best, bestShift, bestTop, bestEnd := termBandCost, 0, 0, 0
+	for shift := -termBandShift; shift <= termBandShift; shift++ {
+		first, last := max(0, -shift), g.h-max(0, shift)
+		for y := first; shift != 0 && y < last; y++ {
+			from := y // rows from here to y should be what the terminal shows shift rows below them
+			for y < last && slices.Equal(row(g.cells, y), row(p.cells, y+shift)) {
+				y++
+			}
+			if y-from < termBandRows {
+				continue
+			}
+			top, end := min(from, from+shift), max(y, y+shift)
+			saved := termChanged(g.cells[top*g.w:end*g.w], p.cells[top*g.w:end*g.w])
+			for fresh := top; fresh < end; fresh++ { // rows that the scroll leaves blank
+				if fresh < from || fresh >= y {
+					for _, c := range row(g.cells, fresh) {
+						if c != termBlank {
+							saved--
+						}
+					}
+				}
+			}
+			if saved > best {
+				best, bestShift, bestTop, bestEnd = saved, shift, top, end
+			}
+		}
+	}
+	if bestShift != 0 {
+		p.scrollBand(bestTop, bestEnd, bestShift)
+	}
+}
+
+// scrollBand moves the rows from top to end up by shift, or down where it is negative. Lines are deleted and inserted:
+// unlike the sequences that scroll, every terminal since the VT102 knows those.
+func (p *termPainter) scrollBand(top, end, shift int) {
+	p.look(0) // rows come in blank, in the colour that is set
+	p.out = append(p.out, "\x1b["...)
+	p.out = strconv.AppendInt(p.out, int64(top+1), 10)
+	p.out = append(p.out, ';')
+	p.out = strconv.AppendInt(p.out, int64(end), 10)
+	p.out = append(p.out, 'r')
+	p.x, p.y = 0, 0
+	p.move(0, top)
+	band := p.cells[top*p.w : end*p.w]
+	cut := max(shift, -shift) * p.w
+	if shift > 0 {
+		p.sequence(shift, 'M')
+		copy(band, band[cut:])
+		band = band[len(band)-cut:]
+	} else {
+		p.sequence(-shift, 'L')
+		copy(band[cut:], band)
+		band = band[:cut]
+	}
+	for i := range band {
+		band[i] = termBlank
+	}
+	p.out = append(p.out, "\x1b[r"...)
+	p.x, p.y = 0, 0
+}
