@@ -16,7 +16,7 @@ table from here and holds the code to it.
 	main       main.go completion.go                                   check cli client command config model proto term
 	check      check.go backup.go                                      cli command config logs model proto spool state store table term
 	cli        cli.go dial.go keys.go look.go progress.go serve*.go setup.go agent auth client command config cron curve dag model principal proto state store table term wire workflow
-	view       view*.go                                                model state term
+	view       view*.go                                                dag model state term
 	client     client.go                                               command proto wire
 	command    command.go                                              config
 	principal  principal.go dispatch.go verbs.go follow.go news.go publish.go compat*.go retain.go auth logs model proto sched state store wire workflow

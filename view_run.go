@@ -1,0 +1,482 @@
+// view_run.go: the screen of one run: its state, how many tasks are in which, and below that the tasks, as a table
+// (view_run_table.go), in waves (view_run_wave.go) or on a time axis (view_run_time.go), beside or above the log of the
+// selected one, which its caller draws.
+
+package main
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// viewRunMode says how the tasks of a run are shown.
+type viewRunMode int
+
+const (
+	viewRunTable viewRunMode = iota // one row a task, those it waits for beside it
+	viewRunWave                     // one column a depth of the graph
+	viewRunTime                     // one row a task, with a bar from its start to its end
+)
+
+// What an area must have for more to be shown.
+const (
+	viewRunWide     = 100 // columns: waves, tasks, facts and log at once
+	viewRunHigh     = 27  // rows, for the same
+	viewRunStripped = 120 // columns: all tasks as a strip of glyphs
+	viewRunLogged   = 12  // rows: the log below the tasks
+)
+
+// viewRun is what is known of a run, and where in it the user is. One goroutine uses it at a time.
+type viewRun struct {
+	Run      *Run      // nil: nothing is drawn. Never changed here, and not to be changed by others
+	Spec     *Workflow // the version that the run is of; nil: not known, then no AFTER, no waves and no critical path
+	Agent    *Agent    // nil: not known
+	Now      time.Time // that what goes on is measured by; its location is that of all times shown
+	Stale    bool      // Now stands still, since the news of it stopped
+	Mode     viewRunMode
+	Selected string // task id
+	Split    int    // rows, or columns side by side, that the log has beyond the usual; draw keeps it within what fits
+	Pane     int    // which has the focus: 0 the tasks, 1 the log
+
+	rows   []viewRunRow // in an order they could run in; see order
+	waves  [][]int      // rows by depth
+	graph  *dag         // of drawn; nil: not known
+	drawn  *Workflow    // the Spec that graph was made of
+	counts []int        // tasks in each of viewRunStates
+	top    int          // first row shown, kept by draw so that the selection is visible
+	live   int          // times on the screen that grow
+	facts  []viewRunFact
+}
+
+// viewRunStates are the states that are counted, in the order they are told in, and their words.
+var viewRunStates = []struct{ state, word string }{
+	{taskSucceeded, "ok"}, {taskRunning, "running"}, {taskRetrying, "retrying"}, {taskFailed, "failed"}, {taskCrashed, "crashed"},
+	{taskCancelled, "cancelled"}, {taskWaiting, "waiting"}, {taskSkipped, "skipped"},
+}
+
+// viewRunStrip is the order of the strip of glyphs: what is over, what goes on, what is to come.
+var viewRunStrip = []string{taskSucceeded, taskFailed, taskCrashed, taskCancelled, taskRunning, taskRetrying, taskWaiting, taskSkipped}
+
+// viewRunRow is one task of the run.
+type viewRunRow struct {
+	run          *TaskRun
+	spec         *Task // nil: not known
+	depth        int
+	deps, blocks []int // rows that it waits for, and that wait for it
+	critical     bool
+	took         string // "" while it goes on: see tookAt
+	exit, tries  string
+	after        string // as many names as fit into afterRoom columns
+	afterRoom    int
+}
+
+// set takes new data. The selection stays with its task; the first one is of what failed, else of what runs.
+func (v *viewRun) set(run *Run, spec *Workflow) {
+	v.Run, v.Spec = run, spec
+	v.order()
+	if v.selected() < 0 && len(v.rows) > 0 {
+		v.Selected = v.rows[v.first()].run.Task
+	}
+}
+
+// first gives the row that most wants to be looked at.
+func (v *viewRun) first() int {
+	running := 0
+	for i := range v.rows {
+		switch state := v.rows[i].run.State; {
+		case state == taskFailed || state == taskCrashed:
+			return i
+		case (state == taskRunning || state == taskRetrying) && running == 0:
+			running = i
+		}
+	}
+	return running
+}
+
+// order builds the rows: the tasks in an order they could run in. Tasks that the workflow does not have come last, as
+// all do when it is not known.
+func (v *viewRun) order() {
+	v.rows, v.waves, v.facts, v.counts = v.rows[:0], v.waves[:0], nil, make([]int, len(viewRunStates))
+	if v.Run == nil {
+		return
+	}
+	if v.Spec != v.drawn {
+		v.drawn, v.graph = v.Spec, nil
+		if v.Spec != nil {
+			v.graph, _ = dagBuild(v.Spec.Tasks) // one that cannot be built is shown without its edges
+		}
+	}
+	rows, waves := viewRunOrder(v.Run, v.Spec, v.graph)
+	v.rows, v.waves = rows, waves
+	for i := range v.rows {
+		v.rows[i].write(v.Run.State)
+		for k, s := range viewRunStates {
+			if s.state == v.rows[i].run.State {
+				v.counts[k]++
+			}
+		}
+	}
+	if v.graph != nil {
+		viewRunPath(v.rows, v.Run.Started)
+	}
+}
+
+// viewRunOrder puts the tasks of a run in order, with their places in the graph, and gives the rows of each wave.
+func viewRunOrder(run *Run, spec *Workflow, graph *dag) (rows []viewRunRow, waves [][]int) {
+	at, taken := make(map[string]int, len(run.Tasks)), make([]bool, len(run.Tasks))
+	for k := range run.Tasks {
+		at[run.Tasks[k].Task] = k
+	}
+	rows = make([]viewRunRow, 0, len(run.Tasks))
+	if graph != nil {
+		place := make([]int, len(spec.Tasks)) // the row of each task of the workflow, and one more; 0: the run has none
+		for _, i := range graph.order() {
+			k, there := at[spec.Tasks[i].ID]
+			if !there {
+				continue
+			}
+			row := viewRunRow{run: &run.Tasks[k], spec: &spec.Tasks[i], depth: graph.depth(i)}
+			for _, j := range graph.deps(i) {
+				if place[j] > 0 {
+					row.deps = append(row.deps, place[j]-1)
+					rows[place[j]-1].blocks = append(rows[place[j]-1].blocks, len(rows))
+				}
+			}
+			taken[k] = true
+			rows = append(rows, row)
+			place[i] = len(rows)
+		}
+	}
+	for k := range run.Tasks {
+		if !taken[k] {
+			rows = append(rows, viewRunRow{run: &run.Tasks[k]})
+		}
+	}
+	for i := range rows {
+		for len(waves) <= rows[i].depth {
+			waves = append(waves, nil)
+		}
+		waves[rows[i].depth] = append(waves[rows[i].depth], i)
+	}
+	return rows, waves
+}
+
+// write makes the texts of a row that do not change until the run does.
+func (r *viewRunRow) write(runState string) {
+	t := r.run
+	goes := runState == runRunning && (t.State == taskRunning || t.State == taskRetrying) && !t.Started.IsZero()
+	switch {
+	case goes:
+		r.took = ""
+	case t.Seconds > 0:
+		r.took = viewTook(time.Duration(t.Seconds * float64(time.Second)))
+	case t.Started.IsZero() || t.Finished.IsZero():
+		r.took = "-"
+	default:
+		r.took = viewTook(t.Finished.Sub(t.Started.Time))
+	}
+	r.exit, r.tries, r.afterRoom = "-", strconv.Itoa(t.Attempts), -1
+	if t.Exit != nil {
+		r.exit = strconv.Itoa(*t.Exit)
+	}
+	if r.spec != nil {
+		r.tries += "/" + strconv.Itoa(r.spec.Retries+1)
+	}
+}
+
+// goes says whether a task runs, so that its time grows.
+func (r *viewRunRow) goes() bool { return r.took == "" }
+
+// tookAt gives how long a task took, or has until now, and counts what grows.
+func (v *viewRun) tookAt(r *viewRunRow) string {
+	if !r.goes() {
+		return r.took
+	}
+	v.live++
+	return viewTook(v.Now.Sub(r.run.Started.Time))
+}
+
+// selected gives the selected row, or -1.
+func (v *viewRun) selected() int {
+	for i := range v.rows {
+		if v.rows[i].run.Task == v.Selected {
+			return i
+		}
+	}
+	return -1
+}
+
+// move goes that many tasks down, or up, in the order that the mode shows them.
+func (v *viewRun) move(delta int) {
+	if len(v.rows) == 0 {
+		return
+	}
+	at := max(v.selected(), 0)
+	if v.Mode != viewRunWave {
+		v.choose(min(max(at+delta, 0), len(v.rows)-1))
+		return
+	}
+	line, here := make([]int, 0, len(v.rows)), 0 // down each wave, then the next
+	for _, wave := range v.waves {
+		for _, i := range wave {
+			if i == at {
+				here = len(line)
+			}
+			line = append(line, i)
+		}
+	}
+	v.choose(line[min(max(here+delta, 0), len(line)-1)])
+}
+
+// moveTo goes to the first task or the last.
+func (v *viewRun) moveTo(end bool) {
+	if end {
+		v.move(len(v.rows))
+	} else {
+		v.move(-len(v.rows))
+	}
+}
+
+// choose selects row i.
+func (v *viewRun) choose(i int) { v.Selected, v.facts = v.rows[i].run.Task, nil }
+
+// running gives how many times on the screen grow, as draw drew it last: while there are any, it is drawn each second.
+func (v *viewRun) running() int {
+	if v.Stale {
+		return 0
+	}
+	return v.live
+}
+
+// draw shows the run in an area, which it makes blank first. log draws the output of the selected task into the area that
+// is left for it, below a row that names the task; nil: there is none. Nothing outside a is changed but the cursor, which
+// is parked on the selected row.
+func (v *viewRun) draw(g *termGrid, a viewArea, log func(g *termGrid, a viewArea)) {
+	p := viewPen{g, a}
+	p.clear()
+	v.live = 0
+	if v.Run == nil {
+		return
+	}
+	head := v.drawHead(p)
+	body := p.part(0, head, p.w, p.h-head)
+	switch {
+	case len(v.rows) == 0:
+		body.cell(3, 0, body.w-3, 0, "no tasks yet")
+		p.park(head)
+	case v.Mode == viewRunTable && p.w >= viewRunWide && p.h >= viewRunHigh:
+		v.drawWide(body, log)
+	default:
+		v.drawStacked(body, log)
+	}
+}
+
+// drawStacked shows the tasks above and the log below. Rows that the tasks do not need go to the log.
+func (v *viewRun) drawStacked(p viewPen, log func(*termGrid, viewArea)) {
+	upper := p
+	if log != nil && p.h+3 >= viewRunLogged {
+		need := len(v.rows) + 2 // the heading, and a blank row
+		if v.Mode == viewRunWave {
+			need = 2
+			for _, wave := range v.waves {
+				need = max(need, len(wave)+2)
+			}
+		}
+		usual := max((p.h+4)/3, p.h-need)
+		lower := min(max(usual+v.Split, 2), p.h-3)
+		v.Split = lower - usual
+		upper = p.part(0, 0, p.w, p.h-lower)
+		v.drawRule(p.part(0, p.h-lower, p.w, 1))
+		log(p.g, p.part(0, p.h-lower+1, p.w, lower-1).viewArea)
+	}
+	switch v.Mode {
+	case viewRunWave:
+		v.drawWaves(upper, true)
+	case viewRunTime:
+		v.drawTime(upper)
+	default:
+		v.drawTable(upper)
+	}
+}
+
+// drawRule parts tasks and log with a line that says whose log it is, and what became of that task.
+func (v *viewRun) drawRule(p viewPen) {
+	p.line(0, 0, p.w, styleDim, '-')
+	x := v.drawName(p, 2)
+	p.put(x, 0, 0, " ")
+}
+
+// drawName writes the selected task's name and reason from column x on, and gives the column behind.
+func (v *viewRun) drawName(p viewPen, x int) int {
+	style := styleBold
+	if v.Pane == 1 {
+		style |= styleReverse
+	}
+	i := v.selected()
+	if i < 0 {
+		return x
+	}
+	t := v.rows[i].run
+	x = p.put(x, 0, 0, " ")
+	x = p.cell(x, 0, min(textWidth(t.Task), p.w/2), style, t.Task)
+	if t.Reason != "" {
+		_, _, look := viewLooks(t.State)
+		x = p.put(x, 0, 0, "  ")
+		x = p.cell(x, 0, min(textWidth(t.Reason), p.w-x-4), look, t.Reason)
+	}
+	return x
+}
+
+// drawHead writes the rows above the tasks: the state of the run, the counts, and why it is in that state, which is a blank
+// row where there is nothing to say and room for one. It gives how many rows they are.
+func (v *viewRun) drawHead(p viewPen) int {
+	r := v.Run
+	glyph, _, style := viewLooks(r.State)
+	x := p.put(1, 0, style, glyph)
+	x = p.put(x+1, 0, style, strings.ToUpper(r.State))
+	gap := 3
+	if p.w >= viewRunWide {
+		gap = 4
+	}
+	for k, part := range v.status(p.w >= viewRunWide) {
+		space := gap
+		if k == 0 {
+			space = 1
+		}
+		if part != "" && x+space+textWidth(part) <= p.w {
+			x = p.put(x+space, 0, 0, part)
+		}
+	}
+	v.drawCounts(p)
+	switch reason := v.reason(); {
+	case reason != "":
+		p.cell(1, 2, p.w-2, style&styleColor, reason)
+		return 3
+	case p.h >= viewRunLogged:
+		return 3
+	}
+	return 2
+}
+
+// status tells of the run, the most important first. The first part is how long it has taken, or "".
+func (v *viewRun) status(wide bool) []string {
+	r := v.Run
+	parts := []string{"", r.Trigger, "try " + strconv.Itoa(r.Attempt), "", ""}
+	switch {
+	case r.State == runRunning && !r.Started.IsZero():
+		v.live++
+		parts[0] = viewTook(v.Now.Sub(r.Started.Time))
+		if v.Stale {
+			parts[0] += " (as of " + v.Now.Format("15:04:05") + ")"
+		}
+	case r.Seconds > 0:
+		parts[0] = viewTook(time.Duration(r.Seconds * float64(time.Second)))
+	}
+	switch {
+	case r.By != "":
+		parts[1] += " by " + r.By
+	case r.Trigger == triggerCron && v.Spec != nil && len(v.Spec.Schedule) == 1:
+		parts[1] += " " + v.Spec.Schedule[0]
+	}
+	if v.Spec != nil {
+		parts[2] += "/" + strconv.Itoa(v.Spec.Retries+1)
+	}
+	if r.Agent != "" {
+		parts[3] = "agent " + r.Agent + v.agentText(wide)
+	}
+	if since := r.Started; !since.IsZero() {
+		parts[4] = "started " + v.clock(since, wide)
+	} else if !r.Queued.IsZero() {
+		parts[4] = "queued " + v.clock(r.Queued, wide)
+	}
+	return parts
+}
+
+// agentText says what is to be known of the run's agent.
+func (v *viewRun) agentText(wide bool) string {
+	a := v.Agent
+	switch {
+	case a == nil || a.Name != v.Run.Agent:
+		return ""
+	case a.State != agentUp:
+		return " (" + a.State + ")"
+	case !wide:
+		return ""
+	}
+	text := " ("
+	for _, key := range sortedKeys(a.Labels) {
+		text += key + "=" + a.Labels[key] + ", "
+	}
+	return text + strconv.Itoa(a.Running) + "/" + strconv.Itoa(a.Capacity) + " slots)"
+}
+
+// clock gives a time of day with its zone, and the date where there is room for it or it is another one.
+func (v *viewRun) clock(s Stamp, wide bool) string {
+	t := s.In(v.Now.Location())
+	if y, m, d := t.Date(); !wide {
+		if ny, nm, nd := v.Now.Date(); y == ny && m == nm && d == nd {
+			return t.Format("15:04:05Z07:00")
+		}
+	}
+	return t.Format("2006-01-02 15:04:05Z07:00")
+}
+
+// reason says why the run is as it is.
+func (v *viewRun) reason() string {
+	switch r := v.Run; {
+	case r.State == runQueued && r.Reason != "":
+		return "waits: " + r.Reason
+	case r.State == runRunning && r.Cancelling != "":
+		return "being stopped: " + r.Cancelling
+	default:
+		return r.Reason
+	}
+}
+
+// drawCounts writes how many tasks are in which state, as words or, where these have no room, as glyphs; then how many
+// are over, and in wide areas a strip with one glyph a task.
+func (v *viewRun) drawCounts(p viewPen) {
+	if len(v.rows) == 0 {
+		return
+	}
+	over := 0
+	for i := range v.rows {
+		if !taskActive(v.rows[i].run.State) {
+			over++
+		}
+	}
+	done := strconv.Itoa(over) + "/" + strconv.Itoa(len(v.rows))
+	end := p.w - 1 - len(done)
+	p.put(max(end, 0), 1, 0, done)
+	left := p.part(0, 0, end, p.h)
+	x := left.put(1, 1, 0, strconv.Itoa(len(v.rows)))
+	x = left.put(x, 1, 0, " tasks")
+	for k, s := range viewRunStates {
+		n := v.counts[k]
+		if n == 0 {
+			continue
+		}
+		glyph, _, style := viewLooks(s.state)
+		if p.w < 80 {
+			x = left.put(x+2, 1, style, glyph)
+			x = left.put(x, 1, 0, strconv.Itoa(n))
+			continue
+		}
+		x = left.put(x+3, 1, style, glyph)
+		x = left.put(x+1, 1, 0, strconv.Itoa(n))
+		x = left.put(x+1, 1, 0, s.word)
+	}
+	if from := end - 3 - 2*len(v.rows) - 3; p.w >= viewRunStripped && from >= x+2 {
+		from = left.put(from, 1, 0, "[ ")
+		for _, state := range viewRunStrip {
+			glyph, _, style := viewLooks(state)
+			for i := range v.rows {
+				if v.rows[i].run.State == state {
+					from = left.put(from, 1, style, glyph) + 1
+				}
+			}
+		}
+		left.put(from, 1, 0, "]")
+	}
+}

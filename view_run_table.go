@@ -1,0 +1,282 @@
+// view_run_table.go: the tasks of a run as a table, and in wide areas everything about the run at once: waves, table, facts
+// of the selected task, log.
+
+package main
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	viewRunName  = 22 // columns of a task's name, at the least where there is room for any other
+	viewRunAfter = 12 // columns of the names it waits for, at the least
+	viewRunFacts = 9  // rows kept for the facts of the selected task
+)
+
+// drawWide shows the waves on top, below them the table with the facts of the selected task, and its log beside them.
+func (v *viewRun) drawWide(p viewPen, log func(*termGrid, viewArea)) {
+	most := 0
+	for _, wave := range v.waves {
+		most = max(most, len(wave))
+	}
+	if len(v.waves) > 1 {
+		strip := min(most+1, p.h/4)
+		v.drawWaves(p.part(0, 0, p.w, strip), false)
+		p.line(0, strip, p.w, styleDim, '-')
+		p = p.part(0, strip+1, p.w, p.h-strip-1)
+	}
+	left := p
+	if log != nil {
+		usual := p.w - p.w*55/120
+		width := min(max(usual+v.Split, 30), p.w-40)
+		v.Split = width - usual
+		left = p.part(0, 0, p.w-width, p.h)
+		right := p.part(p.w-width, 0, width, p.h)
+		for y := range right.h {
+			right.line(0, y, 1, styleDim, '|')
+		}
+		v.drawName(right.part(1, 0, right.w-1, 1), 0)
+		log(p.g, right.part(1, 1, right.w-1, right.h-1).viewArea)
+	}
+	table := min(len(v.rows)+2, left.h-viewRunFacts)
+	v.drawTable(left.part(0, 0, left.w, table))
+	v.drawFacts(left.part(0, table, left.w, left.h-table))
+}
+
+// scroll keeps the selected row among those that are shown.
+func (v *viewRun) scroll(shown int) {
+	at := max(v.selected(), 0)
+	v.top = min(v.top, at, max(len(v.rows)-shown, 0))
+	v.top = max(v.top, at-shown+1, 0)
+}
+
+// drawShown says at the right edge of a heading, behind column least, which rows are seen when that is not all of them.
+func (v *viewRun) drawShown(p viewPen, least, shown int) {
+	if shown <= 0 || shown >= len(v.rows) {
+		return
+	}
+	text := " " + strconv.Itoa(v.top+1) + "-" + strconv.Itoa(v.top+shown) + " of " + strconv.Itoa(len(v.rows))
+	if from := p.w - 1 - len(text); from >= least {
+		p.put(from, 0, 0, text)
+	}
+}
+
+// drawTable shows one row a task, indented by depth. In narrow areas columns go from the right.
+func (v *viewRun) drawTable(p viewPen) {
+	longest := viewRunName
+	for i := range v.rows {
+		longest = max(longest, min(2*v.rows[i].depth, dagMaxIndent)+textWidth(v.rows[i].run.Task))
+	}
+	name := max(min(longest, p.w-3-29-25), min(viewRunName, p.w-3-1-16), 1)
+	state := 3 + name + 1
+	exit, tries, after := state+17, state+23, state+29
+	room := p.w - after - 1
+	if v.graph == nil || room < viewRunAfter {
+		room = 0
+	}
+	p.put(3, 0, styleBold, "TASK")
+	p.put(state, 0, styleBold, "STATE")
+	end := p.put(state+10, 0, styleBold, "TOOK")
+	if exit+4 <= p.w {
+		end = p.put(exit, 0, styleBold, "EXIT")
+	}
+	if tries+5 <= p.w {
+		end = p.put(tries, 0, styleBold, "TRY")
+	}
+	if room > 0 {
+		end = p.put(after, 0, styleBold, "AFTER")
+	}
+	shown := min(p.h-1, len(v.rows))
+	v.scroll(p.h - 1)
+	v.drawShown(p, end, shown)
+	for y := 1; y <= shown; y++ {
+		r := &v.rows[v.top+y-1]
+		glyph, word, style := viewLooks(r.run.State)
+		v.drawMark(p, y, r)
+		indent := min(2*r.depth, dagMaxIndent, name/2)
+		p.cell(3+indent, y, name-indent, 0, r.run.Task)
+		p.put(p.put(state, y, style, glyph)+1, y, style, word)
+		took := v.tookAt(r)
+		p.put(state+max(14-len(took), 8), y, 0, took) // one of hours goes on into the gap before EXIT
+		if exit+4 <= p.w {
+			p.right(exit, y, 4, 0, r.exit)
+		}
+		if tries+5 <= p.w {
+			p.cell(tries, y, 5, 0, r.tries)
+		}
+		if room > 0 {
+			p.put(after, y, 0, v.afterText(r, room))
+		}
+		v.drawSelected(p, y, r)
+	}
+}
+
+// drawMark says in columns 0 and 1 whether a row is selected, and whether it is on the critical path.
+func (v *viewRun) drawMark(p viewPen, y int, r *viewRunRow) {
+	if r.run.Task == v.Selected {
+		p.put(0, y, 0, ">")
+	}
+	if r.critical {
+		p.put(1, y, styleBold, "#")
+	}
+}
+
+// drawSelected reverses the selected row, and parks the cursor on it.
+func (v *viewRun) drawSelected(p viewPen, y int, r *viewRunRow) {
+	if r.run.Task == v.Selected {
+		p.restyle(0, y, p.w, styleReverse)
+		p.park(y)
+	}
+}
+
+// afterText gives the names that a task waits for, as many as fit. Where the task was skipped, it says of each that did
+// not succeed how it ended.
+func (v *viewRun) afterText(r *viewRunRow, room int) string {
+	if r.afterRoom == room {
+		return r.after
+	}
+	names := make([]string, len(r.deps))
+	for k, i := range r.deps {
+		dep := v.rows[i].run
+		names[k] = dep.Task
+		if r.run.State == taskSkipped && dep.State != taskSucceeded {
+			names[k] += " (" + dep.State + ")"
+		}
+	}
+	r.after, r.afterRoom = viewRunList(names, " ", room), room
+	return r.after
+}
+
+// viewRunList joins names, and says of how many more there are no room for.
+func viewRunList(names []string, between string, room int) string {
+	all := strings.Join(names, between)
+	if textWidth(all) <= room {
+		return all
+	}
+	for n := len(names) - 1; n > 0; n-- {
+		text := strings.Join(names[:n], between) + " +" + strconv.Itoa(len(names)-n) + " more"
+		if textWidth(text) <= room {
+			return text
+		}
+	}
+	return textCut(all, room)
+}
+
+// viewRunFact is a line about the selected task.
+type viewRunFact struct {
+	label, text string
+	list        []string // instead of text: as many as fit
+}
+
+// drawFacts shows what is to be known of the selected task beyond its row.
+func (v *viewRun) drawFacts(p viewPen) {
+	i := v.selected()
+	if i < 0 {
+		return
+	}
+	if v.facts == nil {
+		v.facts = v.factsOf(&v.rows[i])
+	}
+	x := p.cell(1, 0, min(textWidth(v.Selected), p.w-2), styleBold, v.Selected)
+	if spec := v.rows[i].spec; spec != nil && spec.Name != "" {
+		p.cell(x+2, 0, p.w-x-3, 0, spec.Name)
+	}
+	for k, f := range v.facts {
+		p.cell(1, k+1, 7, styleDim, f.label)
+		text := f.text
+		if f.list != nil {
+			text = viewRunList(f.list, "  ", p.w-9)
+		}
+		p.cell(8, k+1, p.w-9, 0, text)
+	}
+}
+
+// factsOf gathers the facts of a task. Values of variables may be secrets: only their names are shown.
+func (v *viewRun) factsOf(r *viewRunRow) []viewRunFact {
+	facts := make([]viewRunFact, 0, viewRunFacts)
+	text := func(label, text string) {
+		if text != "" {
+			facts = append(facts, viewRunFact{label: label, text: text})
+		}
+	}
+	list := func(label string, names []string) {
+		if len(names) > 0 {
+			facts = append(facts, viewRunFact{label: label, list: names})
+		}
+	}
+	if r.spec != nil {
+		text(viewRunWork(r.spec))
+	}
+	list("after", v.namesOf(r.deps))
+	list("blocks", v.namesOf(r.blocks))
+	tries := r.tries
+	if r.run.Exit != nil {
+		tries += "   last exit " + r.exit
+	}
+	if !r.goes() && r.run.Attempts > 0 {
+		tries += "   " + r.took + " in all"
+	}
+	text("tries", tries)
+	text("why", r.run.Reason)
+	if r.critical {
+		text("path", "# on the critical path")
+	}
+	if r.spec != nil {
+		text("when", r.spec.When)
+		text("limit", viewRunLimits(r.spec))
+		env := slices.Concat(sortedKeys(v.Spec.Env), sortedKeys(r.spec.Env))
+		slices.Sort(env)
+		if env = slices.Compact(env); len(env) > 0 {
+			list("env", append(env, "(values hidden)"))
+		}
+		text("dir", orDefault(r.spec.WorkingDirectory, v.Spec.WorkingDirectory))
+	}
+	return facts
+}
+
+// namesOf names rows, with their states.
+func (v *viewRun) namesOf(rows []int) []string {
+	names := make([]string, len(rows))
+	for k, i := range rows {
+		t := v.rows[i].run
+		glyph, word, _ := viewLooks(t.State)
+		names[k] = t.Task + " (" + glyph + " " + word + ")"
+	}
+	return names
+}
+
+// viewRunWork gives what a task does: the key of the workflow file that says it, and one line of it.
+func viewRunWork(t *Task) (label, text string) {
+	switch {
+	case t.Cmd != "":
+		return "cmd", strings.Join(append([]string{t.Cmd}, t.Args...), " ")
+	case t.Python != nil:
+		return "python", strings.Join(append([]string{t.Python.Script}, t.Python.Packages...), " ")
+	}
+	first, rest, more := strings.Cut(strings.TrimSpace(t.Run), "\n")
+	if more {
+		first += " (+" + strconv.Itoa(strings.Count(rest, "\n")+1) + " lines)"
+	}
+	return "run", first
+}
+
+// viewRunLimits gives a task's bounds and retries.
+func viewRunLimits(t *Task) string {
+	var limits []string
+	if t.Timeout > 0 {
+		limits = append(limits, "timeout "+t.Timeout.String())
+	}
+	if t.Retries > 0 {
+		text := "retry " + strconv.Itoa(t.Retries)
+		if t.RetryDelay > 0 {
+			text += " after " + t.RetryDelay.String() + " x2"
+		}
+		if t.RetryMaxDelay > 0 {
+			text += " up to " + t.RetryMaxDelay.String()
+		}
+		limits = append(limits, text)
+	}
+	return strings.Join(limits, ", ")
+}

@@ -1,0 +1,167 @@
+// view_run_time.go: the tasks of a run on a time axis, so that it is seen where the time went, and the path through the
+// graph that the run's length came from.
+
+package main
+
+import (
+	"strings"
+	"time"
+)
+
+// viewRunSteps are the distances between two marks of the time axis; longer ones are whole days.
+var viewRunSteps = []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second,
+	time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour,
+	3 * time.Hour, 6 * time.Hour, 12 * time.Hour}
+
+const (
+	viewRunBars  = 20 // columns of the bars, at the least where there is room for names as well
+	viewRunTicks = 10 // columns between two marks of the axis, at the least
+)
+
+// drawTime shows a heading with the axis, and below it one row a task with a bar from its start to its end. A bar is made of
+// "=", of "~" where the task was tried more than once (when each try began is not known), and ends in the glyph of the
+// task's state, or in ">" while it goes on. "<" stands for what was done before this run began, in an earlier attempt.
+func (v *viewRun) drawTime(p viewPen) {
+	name := max(min(viewRunName, p.w-3-2-9-viewRunBars), 8)
+	took := 3 + 2 + name
+	from := took + 9
+	bars := p.part(from, 0, p.w-from-1, p.h)
+	start, whole := v.Run.Started, v.length()
+	p.put(3, 0, styleBold, "TASK")
+	p.right(took, 0, 8, styleBold, "TOOK")
+	shown := min(p.h-1, len(v.rows))
+	if shown < p.h-1 { // a row is left for what the letters mean
+		p.cell(3, p.h-1, p.w-3, styleDim, "# critical path   = one try   ~ several   > goes on   < in an earlier try")
+	}
+	v.scroll(p.h - 1)
+	viewRunAxis(bars, whole)
+	for y := 1; y <= shown; y++ {
+		r := &v.rows[v.top+y-1]
+		glyph, _, style := viewLooks(r.run.State)
+		v.drawMark(p, y, r)
+		p.put(3, y, style, glyph)
+		p.cell(5, y, name, 0, r.run.Task)
+		p.right(took, y, 8, 0, v.tookAt(r))
+		if !start.IsZero() && !r.run.Started.IsZero() {
+			v.drawBar(bars.part(0, y, bars.w, 1), r, start.Time, whole)
+		}
+		v.drawSelected(p, y, r)
+	}
+}
+
+// length gives how long the run took, or has until now: what the axis measures.
+func (v *viewRun) length() time.Duration {
+	if v.Run.Started.IsZero() {
+		return 0
+	}
+	end := v.Now
+	if !v.Run.Finished.IsZero() {
+		end = v.Run.Finished.Time
+	}
+	whole := end.Sub(v.Run.Started.Time)
+	for i := range v.rows { // the clocks of two boxes: a task may seem to end after its run
+		if t := v.rows[i].run; !t.Finished.IsZero() && !t.Started.IsZero() {
+			whole = max(whole, t.Finished.Sub(v.Run.Started.Time))
+		}
+	}
+	return max(whole, time.Millisecond)
+}
+
+// viewRunAxis writes the marks of the axis, each at its column.
+func viewRunAxis(p viewPen, whole time.Duration) {
+	if whole <= 0 || p.w < viewRunTicks {
+		return
+	}
+	step, day := time.Duration(0), 24*time.Hour
+	for _, s := range viewRunSteps {
+		if viewRunColumn(s, whole, p.w) >= viewRunTicks {
+			step = s
+			break
+		}
+	}
+	for days := time.Duration(1); step == 0; days *= 2 {
+		if viewRunColumn(days*day, whole, p.w) >= viewRunTicks || days*day > whole {
+			step = days * day
+		}
+	}
+	for at := time.Duration(0); at <= whole; at += step {
+		text := viewTook(at)
+		x := viewRunColumn(at, whole, p.w)
+		if x+len(text) > p.w {
+			break
+		}
+		p.put(x, 0, styleDim, text)
+	}
+}
+
+// viewRunColumn gives the column of a time on an axis of w columns.
+func viewRunColumn(at, whole time.Duration, w int) int {
+	return min(int(float64(at)/float64(whole)*float64(w)), w-1)
+}
+
+// drawBar draws the bar of one task. It has at least the one letter at its end.
+func (v *viewRun) drawBar(p viewPen, r *viewRunRow, start time.Time, whole time.Duration) {
+	t := r.run
+	glyph, _, style := viewLooks(t.State)
+	end := v.Now
+	switch {
+	case !t.Finished.IsZero():
+		end = t.Finished.Time
+	case r.goes():
+		glyph = ">"
+	default:
+		return
+	}
+	if end.Before(start) {
+		p.put(0, 0, style, "<")
+		return
+	}
+	letter := '='
+	if t.Attempts > 1 {
+		letter = '~'
+	}
+	from := max(viewRunColumn(t.Started.Sub(start), whole, p.w), 0)
+	to := max(viewRunColumn(end.Sub(start), whole, p.w), from)
+	p.line(from, 0, to-from, style, letter)
+	x := p.put(to, 0, style, glyph)
+	if t.Attempts > 1 {
+		tries := strings.Replace(r.tries, "/", " of ", 1) + " tries"
+		if x+1+len(tries) <= p.w {
+			p.put(x+1, 0, 0, tries)
+		}
+	}
+}
+
+// viewRunPath marks the critical path: from the task that ended last, back each time through the one it waited for that
+// ended last, as long as these are of this try of the run. What goes on counts as ending last, and what has gone on
+// longest of that as the very last.
+func viewRunPath(rows []viewRunRow, began Stamp) {
+	later := func(a, b *viewRunRow) bool {
+		switch {
+		case a.goes() && b.goes():
+			return a.run.Started.Before(b.run.Started.Time)
+		case a.goes() || b.goes():
+			return a.goes()
+		}
+		return a.run.Finished.After(b.run.Finished.Time)
+	}
+	ended := func(r *viewRunRow) bool {
+		return r.goes() || !r.run.Finished.IsZero() && !r.run.Finished.Before(began.Time)
+	}
+	last := -1
+	for i := range rows {
+		if r := &rows[i]; !r.run.Started.IsZero() && ended(r) && (last < 0 || later(r, &rows[last])) {
+			last = i
+		}
+	}
+	for at := last; at >= 0; {
+		r := &rows[at]
+		r.critical = !r.run.Started.IsZero() // one that was skipped is on the way, and took no time
+		at = -1
+		for _, i := range r.deps {
+			if ended(&rows[i]) && (at < 0 || later(&rows[i], &rows[at])) {
+				at = i
+			}
+		}
+	}
+}
