@@ -72,6 +72,7 @@ func (g *termGrid) putTo(x, y, end int, style termStyle, s string) int {
 		return x
 	}
 	end = min(end, g.w)
+	first := x
 	for i := 0; i < len(s); {
 		r, size := utf8.DecodeRuneInString(s[i:])
 		i += size
@@ -80,7 +81,9 @@ func (g *termGrid) putTo(x, y, end int, style termStyle, s string) int {
 		case r == 0:
 			continue
 		case width == 0:
-			g.mark(x, y, r)
+			if x > first { // what was there before is not this text's
+				g.mark(x, y, r)
+			}
 			continue
 		case x+width > end:
 			return x

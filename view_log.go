@@ -1,0 +1,446 @@
+// view_log.go: a log as the terminal UI holds it: its newest lines within a bound, which of them are shown, where
+// the reader is, and what is searched. view_log_draw.go draws it. No clock, no connection, no keys; one goroutine.
+
+package main
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	viewLogLines = 5000    // lines that are held
+	viewLogBytes = 2 << 20 // and what they may take, each with viewLogCost beside its text
+	viewLogCost  = 144     // bytes that a line takes beside its text
+	viewLogName  = 16      // columns of a task's name
+)
+
+// viewLogRow is a line that is held, its text made harmless.
+type viewLogRow struct {
+	at     Stamp
+	n      int64 // its number in the run, 0: none
+	task   string
+	stream string // as in LogLine; c is a gap or a remark
+	text   string
+	paints []viewPaint
+	cols   int // the width of text
+	hits   int // of the search in it, once it is shown
+}
+
+// viewPaint says how text looks from a byte on: what a task asked for with an escape sequence for colour.
+type viewPaint struct {
+	at    int
+	style termStyle
+}
+
+// viewLogPlace is a row of the screen's: a line by its sequence number, and a row of it where it is wrapped.
+type viewLogPlace struct{ seq, sub int }
+
+// viewLog is a log and one reader of it. Lines are named by sequence numbers that stay when others come and go.
+type viewLog struct {
+	task   string // when not "": only lines of this task, and of none; see setTask
+	follow bool   // new lines move the screen
+	behind int    // newer lines that were let go so that what is read may stay: G must load the newest anew
+	pan    int    // columns of text left of the screen
+	wrap   bool
+	times  bool
+	colour bool
+
+	lines  []viewLogRow
+	first  int // the sequence number of lines[0]
+	bytes  int // what they take
+	size   int // of that, text
+	shown  []int
+	names  map[string]int // how many lines each task has
+	column int            // columns of the longest of those names
+
+	streams string // "", "o" or "e": what is shown
+	only    viewFilter
+	top     viewLogPlace // when not following
+	w, h    int          // of the last drawing: what a page is
+
+	search viewMatch
+	fault  string         // why what is typed cannot be searched
+	hits   int            // in all lines shown
+	hit    viewLogHit     // the one that n goes on from
+	typing *viewLogOrigin // while a search is typed
+	spans  []viewSpan     // kept for its memory
+}
+
+// viewLogHit is one hit: the nth of a line. It is none when that line has not so many.
+type viewLogHit struct{ seq, nth int }
+
+// viewLogOrigin is where the reader was when a search was begun.
+type viewLogOrigin struct {
+	top    viewLogPlace
+	follow bool
+	pan    int
+	search string
+	hit    viewLogHit
+}
+
+// viewLogNew makes an empty log that follows and shows times.
+func viewLogNew() *viewLog {
+	return &viewLog{follow: true, times: true, w: 80, h: 20, names: map[string]int{}, hit: viewLogHit{nth: -1}}
+}
+
+// reset forgets all lines, and follows; filters, search and looks stay.
+func (v *viewLog) reset() {
+	v.lines, v.shown, v.names = nil, nil, map[string]int{}
+	v.first, v.bytes, v.size, v.column, v.hits, v.behind, v.pan = 0, 0, 0, 0, 0, 0, 0
+	v.follow, v.hit = true, viewLogHit{nth: -1}
+}
+
+// add takes newer lines in. At a bound the oldest go, unless they are on the screen of someone who does not follow: then
+// the new ones are let go and counted in behind.
+func (v *viewLog) add(lines ...LogLine) {
+	for i := range lines {
+		v.push(viewLogRowOf(&lines[i]))
+	}
+}
+
+// gap says between the lines that some are missing, and why.
+func (v *viewLog) gap(text string) {
+	v.push(viewLogRowOf(&LogLine{Stream: "c", Text: text}))
+}
+
+// viewLogRowOf makes a line harmless. Remarks of cdktr's own look like gaps, which most of them tell of.
+func viewLogRowOf(l *LogLine) viewLogRow {
+	row := viewLogRow{at: l.Time, n: l.N, task: l.Task, stream: l.Stream}
+	row.text, row.paints = viewLogText(l.raw())
+	if row.stream == "c" {
+		text := strings.TrimSuffix(strings.TrimPrefix(row.text, "[cdktr: "), "]")
+		row.text, row.paints = "~~ "+text+" ~~", nil
+	}
+	row.cols = textWidth(row.text)
+	return row
+}
+
+func (r *viewLogRow) cost() int { return viewLogCost + len(r.text) + 16*len(r.paints) }
+
+// plain says that each byte of the text is a column.
+func (r *viewLogRow) plain() bool { return r.cols == len(r.text) }
+
+func (v *viewLog) full(more int) bool {
+	return len(v.lines) > 0 && (len(v.lines) >= viewLogLines || v.bytes+more > viewLogBytes)
+}
+
+func (v *viewLog) push(r viewLogRow) {
+	if v.behind > 0 || v.full(r.cost()) && !v.follow && v.top.seq <= v.first {
+		v.behind++
+		return
+	}
+	for v.full(r.cost()) {
+		v.dropOldest()
+	}
+	v.lines = append(v.lines, r)
+	v.count(&r, 1)
+	if seq := v.first + len(v.lines) - 1; v.pass(&r) {
+		v.show(seq)
+		v.shown = append(v.shown, seq)
+	}
+}
+
+// prepend takes in older lines, which come before all that are held, in their order. What is on the screen stays there:
+// at a bound the newest lines go, and behind counts them; while following, the oldest go.
+func (v *viewLog) prepend(lines ...LogLine) {
+	rows := make([]viewLogRow, 0, len(lines)+len(v.lines))
+	for i := range lines {
+		rows = append(rows, viewLogRowOf(&lines[i]))
+		v.count(&rows[i], 1)
+	}
+	v.lines, v.first = append(rows, v.lines...), v.first-len(lines)
+	for len(v.lines) > 1 && (len(v.lines) > viewLogLines || v.bytes > viewLogBytes) {
+		if v.follow {
+			v.dropOldest()
+			continue
+		}
+		last := &v.lines[len(v.lines)-1]
+		v.count(last, -1)
+		*last = viewLogRow{}
+		v.lines = v.lines[:len(v.lines)-1]
+		v.behind++
+	}
+	v.sift()
+}
+
+func (v *viewLog) dropOldest() {
+	r := &v.lines[0]
+	v.count(r, -1)
+	if len(v.shown) > 0 && v.shown[0] == v.first {
+		v.shown = v.shown[1:]
+		v.hits -= r.hits
+	}
+	*r = viewLogRow{}
+	v.lines, v.first = v.lines[1:], v.first+1
+}
+
+// count adds a line to the sums, or takes it out.
+func (v *viewLog) count(r *viewLogRow, sign int) {
+	v.bytes += sign * r.cost()
+	v.size += sign * len(r.text)
+	if r.task == "" {
+		return
+	}
+	if v.names[r.task] += sign; v.names[r.task] == 0 {
+		delete(v.names, r.task)
+		v.column = 0
+		for name := range v.names {
+			v.column = max(v.column, textWidth(textSafe(name)))
+		}
+	} else if sign > 0 && v.names[r.task] == 1 {
+		v.column = max(v.column, textWidth(textSafe(r.task)))
+	}
+}
+
+// row gives the line with that sequence number.
+func (v *viewLog) row(seq int) *viewLogRow { return &v.lines[seq-v.first] }
+
+// pass says whether a line is shown. Gaps are, whatever is asked for.
+func (v *viewLog) pass(r *viewLogRow) bool {
+	switch {
+	case v.task != "" && r.task != "" && r.task != v.task:
+		return false
+	case r.stream == "c":
+		return true
+	case v.task != "" && r.task == "", v.streams != "" && r.stream != v.streams:
+		return false
+	}
+	return v.only.pass(r.text)
+}
+
+// show counts the hits in a line that is shown from now on.
+func (v *viewLog) show(seq int) {
+	r := v.row(seq)
+	r.hits = 0
+	if v.search.text != "" {
+		v.spans = v.search.all(r.text, v.spans[:0])
+		r.hits = len(v.spans)
+		v.hits += r.hits
+	}
+}
+
+// sift looks anew at which lines are shown, and at what is found in them.
+func (v *viewLog) sift() {
+	v.hits = 0
+	v.shown = make([]int, 0, len(v.lines))
+	for i := range v.lines {
+		if v.pass(&v.lines[i]) {
+			v.show(v.first + i)
+			v.shown = append(v.shown, v.first+i)
+		}
+	}
+}
+
+// setTask shows the lines of one task, or with "" those of all.
+func (v *viewLog) setTask(task string) {
+	if v.task != task {
+		v.task, v.top.sub, v.pan = task, 0, 0
+		v.sift()
+	}
+}
+
+// cycleStreams goes from both streams to standard output alone, to standard error alone, and back.
+func (v *viewLog) cycleStreams() {
+	v.streams = map[string]string{"": "o", "o": "e", "e": ""}[v.streams]
+	v.top.sub = 0
+	v.sift()
+}
+
+// setOnly shows lines that match alone, see viewFilter; "" shows all. It gives what is wrong with the text, and then
+// nothing changes.
+func (v *viewLog) setOnly(text string) (fault string) {
+	f, err := viewFilterOf(text)
+	if err != nil {
+		return err.Error()
+	}
+	v.only, v.top.sub = f, 0
+	v.sift()
+	return ""
+}
+
+// searchBegin notes where the reader is, before the first setSearch of a prompt.
+func (v *viewLog) searchBegin() {
+	v.typing = &viewLogOrigin{v.top, v.follow, v.pan, v.search.text, v.hit}
+}
+
+// setSearch looks for a text, with each letter that is typed, and goes to the first hit from where the search was begun on;
+// for one who follows, to the last. See viewMatch; "" looks for nothing. It gives what is wrong with the text.
+func (v *viewLog) setSearch(text string) (fault string) {
+	v.fault = ""
+	m, err := viewMatchOf(text)
+	if err != nil {
+		v.fault = err.Error()
+	}
+	v.search = m
+	v.sift()
+	if v.typing != nil {
+		v.top, v.follow, v.pan = v.typing.top, v.typing.follow, v.typing.pan
+	}
+	v.hit = viewLogHit{nth: -1}
+	if v.hits == 0 {
+		return v.fault
+	}
+	if v.follow {
+		v.goTo(v.hitFrom(len(v.shown)-1, -1))
+	} else {
+		from, _ := v.start()
+		v.goTo(v.hitFrom(from, 1))
+	}
+	return v.fault
+}
+
+// searchEnd ends the prompt: keep stays at the hit; else the reader is back where the search was begun, with the
+// search of before.
+func (v *viewLog) searchEnd(keep bool) {
+	from := v.typing
+	v.typing = nil
+	if keep || from == nil {
+		return
+	}
+	v.setSearch(from.search)
+	v.top, v.follow, v.pan, v.hit = from.top, from.follow, from.pan, from.hit
+}
+
+// next goes to the next hit, or with -1 to the one before: from the last one while that is on the screen, else from the
+// screen's edge. It says whether that led around the end.
+func (v *viewLog) next(dir int) (around bool) {
+	if v.hits == 0 {
+		return false
+	}
+	from, sub := v.start()
+	to, _ := v.walk(from, sub, v.h-1)
+	at, hit := viewLogHit{seq: v.shown[from], nth: -1}, v.hitFrom(from, 1)
+	if dir < 0 {
+		at, hit = viewLogHit{v.shown[to], viewMatchHits}, v.hitFrom(to, -1)
+	}
+	if i := v.index(v.hit.seq); v.hitValid() && i >= from && i <= to {
+		at, hit = v.hit, viewLogHit{v.hit.seq, v.hit.nth + dir}
+		if hit.nth < 0 || hit.nth >= v.row(hit.seq).hits {
+			hit = v.hitFrom(i+dir, dir)
+		}
+	}
+	v.goTo(hit)
+	if hit.seq == at.seq {
+		return dir*(hit.nth-at.nth) <= 0
+	}
+	return dir*(hit.seq-at.seq) < 0
+}
+
+// hitValid says whether the current hit is one.
+func (v *viewLog) hitValid() bool {
+	i := v.index(v.hit.seq)
+	return v.hit.nth >= 0 && i < len(v.shown) && v.shown[i] == v.hit.seq && v.hit.nth < v.row(v.hit.seq).hits
+}
+
+// hitFrom gives the first hit of the shown line at index i or behind it, or with -1 the last one at or before it, around the
+// end if need be. There must be one.
+func (v *viewLog) hitFrom(i, dir int) viewLogHit {
+	n := len(v.shown)
+	for range n {
+		i = (i + n) % n
+		if r := v.row(v.shown[i]); r.hits > 0 {
+			if dir < 0 {
+				return viewLogHit{v.shown[i], r.hits - 1}
+			}
+			return viewLogHit{v.shown[i], 0}
+		}
+		i += dir
+	}
+	return viewLogHit{nth: -1}
+}
+
+// index gives where among the shown lines the one with that sequence number is, or else the next one.
+func (v *viewLog) index(seq int) int { return sort.SearchInts(v.shown, seq) }
+
+// oldest gives the number in its run of the oldest line held, 0 when there is none: what to page in comes before it.
+func (v *viewLog) oldest() int64 {
+	for i := range v.lines {
+		if v.lines[i].n > 0 {
+			return v.lines[i].n
+		}
+	}
+	return 0
+}
+
+// status gives the status row, its left part and its right: what is searched and found; where the reader is.
+func (v *viewLog) status() (left, right string) {
+	if v.only.text != "" {
+		left = "&" + v.only.text + "  "
+	}
+	if v.search.text != "" || v.fault != "" {
+		left += "/" + v.search.text + "  "
+		switch {
+		case v.fault != "":
+			left = v.fault
+		case v.hits == 0:
+			left += "no match"
+		case v.hitValid():
+			nth := v.hit.nth + 1
+			for _, seq := range v.shown[:v.index(v.hit.seq)] {
+				nth += v.row(seq).hits
+			}
+			left += fmt.Sprintf("match %d of %d", nth, v.hits)
+		default:
+			left += fmt.Sprintf("%d matches", v.hits)
+		}
+	}
+	if v.behind > 0 {
+		right = fmt.Sprintf("%d newer: G   ", v.behind)
+	}
+	return textSafe(strings.TrimRight(left, " ")), right + fmt.Sprintf("line %d of %d   %s   %s", v.bottom(), len(v.shown), v.streamsText(), viewSize(v.size))
+}
+
+// streamsText names the streams that are shown.
+func (v *viewLog) streamsText() string {
+	switch v.streams {
+	case "o":
+		return "stdout"
+	case "e":
+		return "stderr"
+	}
+	return "stdout+stderr"
+}
+
+// viewSize gives a number of bytes as people read it: 812 B, 12.4 KB, 1.9 MB.
+func viewSize(n int) string {
+	switch {
+	case n < 1<<10:
+		return fmt.Sprintf("%d B", n)
+	case n < 1<<20:
+		return fmt.Sprintf("%.1f KB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%.1f MB", float64(n)/(1<<20))
+}
+
+// text gives the lines that are shown, to be saved: with time and task in front where those are shown, without colours.
+func (v *viewLog) text() []byte {
+	var b []byte
+	for _, seq := range v.shown {
+		r := v.row(seq)
+		if v.times && !r.at.IsZero() {
+			b = r.at.Local().AppendFormat(b, "15:04:05.000 ")
+		}
+		if v.named() && r.task != "" {
+			b = append(append(b, textSafe(r.task)...), ": "...)
+		}
+		b = append(append(b, r.text...), '\n')
+	}
+	return b
+}
+
+// viewLogText makes a line of output harmless and fit for one row.
+func viewLogText(raw []byte) (string, []viewPaint) {
+	text := strings.TrimRight(string(raw), "\r")
+	text = textSafe(text[strings.LastIndexByte(text, '\r')+1:])
+	if len(text) > 8<<10 {
+		cut := 8 << 10
+		for !utf8.RuneStart(text[cut]) {
+			cut--
+		}
+		text = strings.Clone(text[:cut]) + "~"
+	}
+	return text, nil
+}
