@@ -80,7 +80,7 @@ func TestAuthFile(t *testing.T) {
 // TestAuthMay is the whole table of roles and verbs, written down by hand: a verb that is added must be added here.
 func TestAuthMay(t *testing.T) {
 	want := map[string]string{ // verb to those who may, by the first letter of the role: agent, operator, trigger, viewer
-		"ping": "aotv", "help": "aotv", "hello": "a", "run": "ot",
+		"ping": "aotv", "help": "aotv", "stop": "aotv", "hello": "a", "run": "ot",
 		"ls": "otv", "show": "otv", "ps": "otv", "next": "otv", "why": "otv", "logs": "otv", "events": "otv", "wait": "otv", "agents": "ov", "watch": "otv",
 		"cancel": "o", "retry": "o", "pause": "o", "resume": "o", "drain": "o", "undrain": "o", "forget": "o", "backup": "o",
 	}
@@ -343,6 +343,7 @@ func TestAuthMatrix(t *testing.T) {
 		{Request{Op: "events"}, no, "", "", ""},
 		{Request{Op: "agents"}, no, "", no, ""},
 		{Request{Op: "watch"}, no, "", "", ""},
+		{Request{Op: "stop", Of: "x"}, "", "", "", ""},
 		{Request{Op: "wait", Run: etl}, no, "", "", ""},
 		{Request{Op: "wait", Run: ops}, no, "", no, ""},
 		{Request{Op: "run", Workflow: "etl", Key: "k"}, no, "", "", no},

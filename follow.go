@@ -5,6 +5,7 @@
 package main
 
 import (
+	"errors"
 	"reflect"
 	"regexp"
 	"time"
@@ -84,15 +85,27 @@ func (p *principal) wakeWatchers() {
 	clear(p.touched)
 }
 
-// sleep waits for the watcher. False when the connection or the principal has ended.
+// sleep waits for the watcher. False when the stream, the connection or the principal has ended; the peer is told.
 func (p *principal) sleep(w *watcher, c *verbCall) bool {
 	select {
 	case <-w.ch:
 		return true
+	case <-c.stopped:
+		c.reply(Reply{})
 	case <-c.conn.Done():
 	case <-p.ended:
+		p.refuseStopping(c)
 	}
 	return false
+}
+
+// refuseStopping ends a stream because the principal is going down.
+func (p *principal) refuseStopping(c *verbCall) {
+	if c.req.Run != "" {
+		c.refuse(refuse(codeStopping, "the principal is stopping; run %s goes on", c.req.Run))
+		return
+	}
+	c.refuse(refuse(codeStopping, "the principal is stopping"))
 }
 
 // followRun answers `run` and `wait`: at once when the run is on disk, or when it has ended, or with its progress.
@@ -102,6 +115,7 @@ func (p *principal) followRun(c *verbCall, id string) {
 		p.afterCommit(func() { c.reply(Reply{Run: id}) })
 		return
 	}
+	c.req.Run = id
 	w := p.watch(id)
 	w.wake()
 	stream := c.req.Follow && !c.single
@@ -122,7 +136,7 @@ func (p *principal) runFollower(c *verbCall, id string, w *watcher, stream bool)
 	for p.sleep(w, c) {
 		r, safe := p.copyRun(id)
 		if r == nil {
-			c.refuse(refuse(codeStopping, "the principal is stopping; run %s goes on", id))
+			p.refuseStopping(c)
 			return
 		}
 		if stream {
@@ -144,9 +158,6 @@ func (p *principal) runFollower(c *verbCall, id string, w *watcher, stream bool)
 			p.pause(c, w, followGap)
 		}
 	}
-	if c.req.Wait || c.req.Follow {
-		c.refuse(refuse(codeStopping, "the principal is stopping; run %s goes on", id))
-	}
 }
 
 // pause lets changes gather for a moment, so that a busy run costs a follower 50 messages a second, not thousands. The
@@ -157,6 +168,7 @@ func (p *principal) pause(c *verbCall, w *watcher, gap time.Duration) {
 	select {
 	case <-t.C:
 	case <-w.over:
+	case <-c.stopped:
 	case <-c.conn.Done():
 	case <-p.ended:
 	}
@@ -202,7 +214,7 @@ func (p *principal) sendLines(c *verbCall, r *Run, from logPlace, filter logFilt
 	next, err := p.logs.read(r.Workflow, r.ID, from, filter, func(line LogLine) error {
 		return c.send(Reply{Line: &line})
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errVerbStopped) {
 		c.reply(Reply{More: true, Note: "output could not be read: " + err.Error()})
 	}
 	return next
@@ -252,6 +264,7 @@ func (p *principal) runLogFollower(c *verbCall, r *Run, w *watcher, filter logFi
 	var place logPlace
 	for p.sleep(w, c) {
 		if r, _ = p.copyRun(r.ID); r == nil {
+			p.refuseStopping(c)
 			return
 		}
 		place = p.sendLines(c, r, place, filter)
@@ -314,6 +327,7 @@ func (p *principal) runEventFollower(c *verbCall, w *watcher) {
 			return
 		case len(page) > 0:
 			if c.send(Reply{Events: page, Seq: seq}) != nil {
+				c.reply(Reply{}) // it was stopped, or there is nobody to read this
 				return
 			}
 		}

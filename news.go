@@ -46,7 +46,11 @@ func (p *principal) opWatch(c *verbCall) {
 	w := &newsWatcher{watcher: watcher{ch: make(chan struct{}, 1)}, conn: c.conn, grant: c.grant}
 	w.take()
 	p.news[w] = true
-	all := p.newsAll(w, pageOf(c.req.N, verbsDefaultN))
+	n := c.req.N
+	if n <= 0 {
+		n = verbsDefaultN
+	}
+	all := p.newsAll(w, n) // no more than are in memory
 	p.workers.Go(func() { p.runNewsFollower(c, w, all) })
 }
 
@@ -176,7 +180,7 @@ func (p *principal) runNewsFollower(c *verbCall, w *newsWatcher, names *newsName
 	beat := time.NewTimer(newsHeartbeat)
 	defer beat.Stop()
 	seq, ok := p.sendNews(c, w, names)
-	ok = ok && c.send(Reply{Seq: seq, Live: true}) == nil
+	ok = ok && c.send(Reply{Seq: seq, Live: true, Clock: stampOf(p.cfg.now())}) == nil
 	for ok {
 		beat.Reset(newsHeartbeat)
 		p.pause(c, &w.watcher, newsGap)
@@ -186,7 +190,10 @@ func (p *principal) runNewsFollower(c *verbCall, w *newsWatcher, names *newsName
 				seq, ok = p.sendNews(c, w, names)
 			}
 		case <-beat.C:
-			ok = c.send(Reply{Seq: seq}) == nil
+			ok = c.send(Reply{Seq: seq, Clock: stampOf(p.cfg.now())}) == nil
+		case <-c.stopped:
+			c.reply(Reply{})
+			return
 		case <-c.conn.Done():
 			return
 		case <-p.ended:

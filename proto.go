@@ -44,6 +44,7 @@ type Request struct {
 	After    string            `json:"after,omitempty"`
 	Seq      uint64            `json:"seq,omitempty"`
 	Last     int               `json:"last,omitempty"`
+	Of       string            `json:"of,omitempty"`
 }
 
 // Reply answers a Request. A stream sends any number of them with More set, and one without it at the end.
@@ -67,6 +68,7 @@ type Reply struct {
 	Version    string         `json:"version,omitempty"`
 	Next       string         `json:"next,omitempty"` // pass as "after" for what comes next
 	Seq        uint64         `json:"seq,omitempty"`
+	Clock      Stamp          `json:"clock,omitzero"` // watch: the principal's, so that ages can be told by a client whose clock is off
 	Rows       []RunRow       `json:"rows,omitempty"`
 	Gone       []string       `json:"gone,omitempty"`        // watch: workflows that have no file any more
 	GoneRuns   []string       `json:"gone_runs,omitempty"`   // watch: runs that went from memory into the history
@@ -170,6 +172,7 @@ var protoVerbs = []protoVerb{
 		Fields: []string{"run", "workflow", "task", "stream", "grep", "since", "last", "follow"}, Stream: true},
 	{Op: "events", Help: "the audit trail from a sequence number on", Role: roleViewer, Scoped: true, Fields: []string{"seq", "since", "n", "follow"}, Stream: true},
 	{Op: "watch", Help: "workflows, runs and agents as they are, n finished runs among them, then each that changes", Role: roleViewer, Scoped: true, Fields: []string{"n"}, Stream: true},
+	{Op: "stop", Help: "end the stream that the request with the id `of`, on this connection, has begun; it still gets its last reply", Role: roleAny, Fields: []string{"of*"}},
 	{Op: "agents", Help: "agents and what they are doing", Role: roleViewer},
 	{Op: "wait", Help: "answers when the run has ended; follow sends its tasks and output meanwhile", Role: roleViewer, Scoped: true, Fields: []string{"run*", "follow"}, Stream: true},
 	{Op: "run", Help: "queue a run of a workflow; wait holds the reply until it has ended, follow sends its progress; key makes a repeat harmless for 24 h", Role: roleTrigger,

@@ -79,7 +79,7 @@ func TestProtoVerbs(t *testing.T) {
 		if v.Help == "" || !slices.Contains(roles, v.Role) {
 			t.Errorf("%+v", v)
 		}
-		if (principalOps[v.Op] != nil) == (v.Op == msgHello) {
+		if (principalOps[v.Op] != nil) == (v.Op == msgHello || v.Op == "stop") {
 			t.Errorf("%s: carried out %v", v.Op, principalOps[v.Op] != nil)
 		}
 		for _, field := range v.Fields {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os/user"
 	"path"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +25,8 @@ const (
 	verbsBytes    = 512 << 10 // and about so many bytes: a frame has a limit
 	verbsDefaultN = 50        // rows of ps
 	verbsMaxFires = 1000      // coming fires that one request may ask for
+
+	verbsMaxStreams = 1024 // requests of one connection that have not had their last reply
 )
 
 // verbCall is one request on its way through the principal.
@@ -33,10 +37,16 @@ type verbCall struct {
 	by, from string // who asks, and over what
 	grant    *authGrant
 	single   bool // the peer is a REQ: it can take one reply only
+
+	stopped chan struct{} // of a stream: closed when the peer has had enough of it
+	over    atomic.Bool   // the last reply was sent
 }
 
 // reply answers the request. A peer that does not take its replies is cut off. Any goroutine may call it.
 func (c *verbCall) reply(r Reply) {
+	if !r.More {
+		c.over.Store(true)
+	}
 	if !c.conn.TrySend(c.frames(r)...) {
 		c.conn.Cut(nil)
 	}
@@ -44,9 +54,17 @@ func (c *verbCall) reply(r Reply) {
 
 // send answers with one reply of many, and waits for the peer to take it: for the goroutines of followers alone.
 func (c *verbCall) send(r Reply) error {
+	select {
+	case <-c.stopped:
+		return errVerbStopped
+	default:
+	}
 	r.More = true
 	return c.conn.Send(c.frames(r)...)
 }
+
+// errVerbStopped is an error of a stream that its peer has asked to end.
+var errVerbStopped = errors.New("the stream was stopped")
 
 // frames is a reply as it goes out: behind the envelope that the request came in.
 func (c *verbCall) frames(r Reply) [][]byte {
@@ -57,7 +75,7 @@ func (c *verbCall) frames(r Reply) [][]byte {
 // refuse answers with an error.
 func (c *verbCall) refuse(err *protoError) { c.reply(Reply{Error: err}) }
 
-// principalOps is the dispatch of protoVerbs; hello is taken by the connection itself.
+// principalOps is the dispatch of protoVerbs; hello and stop are taken by the connection itself.
 var principalOps = map[string]func(*principal, *verbCall){
 	"ping": (*principal).opPing, "help": (*principal).opHelp, "ls": (*principal).opLs, "show": (*principal).opShow,
 	"ps": (*principal).opPs, "next": (*principal).opNext, "why": (*principal).opWhy, "logs": (*principal).opLogs,
@@ -84,6 +102,7 @@ func (p *principal) runPeer(conn wireConn) {
 		return
 	}
 	by, from := peerName(conn.Peer())
+	streams := map[string]*verbCall{}
 	for {
 		frames, err := conn.Recv()
 		if err != nil {
@@ -120,11 +139,42 @@ func (p *principal) runPeer(conn wireConn) {
 			c.refuse(refuse(codeInvalid, "this principal speaks version %d of the protocol, not %d", protoVersion, c.req.V))
 			continue
 		}
+		if !c.stream(streams) {
+			continue
+		}
 		if !p.call(func() { p.dispatch(c) }) {
 			c.refuse(refuse(codeStopping, "the principal is stopping"))
 			return
 		}
 	}
+}
+
+// stream keeps count of a connection's streams, by the ids of their requests, and carries out stop, which ends one. False
+// when there is nothing more to do.
+func (c *verbCall) stream(streams map[string]*verbCall) bool {
+	if c.req.Op == "stop" {
+		if s := streams[c.req.Of]; s != nil {
+			close(s.stopped)
+			delete(streams, c.req.Of)
+		}
+		c.reply(Reply{}) // one that has ended by itself is as good
+		return false
+	}
+	if verb := protoVerbOf(c.req.Op); c.single || verb == nil || !verb.Stream {
+		return true
+	}
+	maps.DeleteFunc(streams, func(_ string, s *verbCall) bool { return s.over.Load() })
+	switch {
+	case streams[c.req.ID] != nil:
+		c.refuse(refuse(codeConflict, "id %q is that of a stream that has not ended", c.req.ID))
+		return false
+	case len(streams) >= verbsMaxStreams:
+		c.refuse(refuse(codeBusy, "%d streams on one connection already: stop one", verbsMaxStreams))
+		return false
+	}
+	c.stopped = make(chan struct{})
+	streams[c.req.ID] = c
+	return true
 }
 
 // dispatch carries a request out, if the peer may ask for it. Only on the loop.
