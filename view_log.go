@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"sort"
 	"strings"
-	"unicode/utf8"
 )
 
 const (
@@ -109,7 +108,18 @@ func (v *viewLog) gap(text string) {
 // viewLogRowOf makes a line harmless. Remarks of cdktr's own look like gaps, which most of them tell of.
 func viewLogRowOf(l *LogLine) viewLogRow {
 	row := viewLogRow{at: l.Time, n: l.N, task: l.Task, stream: l.Stream}
-	row.text, row.paints = viewLogText(l.raw())
+	if l.Bytes == nil && len(l.Text) <= termLogMax && textIsSafe(l.Text) {
+		row.text = l.Text
+	} else {
+		var text strings.Builder
+		for _, span := range termLogText(string(l.raw()), true) {
+			if span.style != 0 || len(row.paints) > 0 {
+				row.paints = append(row.paints, viewPaint{text.Len(), span.style})
+			}
+			text.WriteString(span.text)
+		}
+		row.text = text.String()
+	}
 	if row.stream == "c" {
 		text := strings.TrimSuffix(strings.TrimPrefix(row.text, "[cdktr: "), "]")
 		row.text, row.paints = "~~ "+text+" ~~", nil
@@ -429,18 +439,4 @@ func (v *viewLog) text() []byte {
 		b = append(append(b, r.text...), '\n')
 	}
 	return b
-}
-
-// viewLogText makes a line of output harmless and fit for one row.
-func viewLogText(raw []byte) (string, []viewPaint) {
-	text := strings.TrimRight(string(raw), "\r")
-	text = textSafe(text[strings.LastIndexByte(text, '\r')+1:])
-	if len(text) > 8<<10 {
-		cut := 8 << 10
-		for !utf8.RuneStart(text[cut]) {
-			cut--
-		}
-		text = strings.Clone(text[:cut]) + "~"
-	}
-	return text, nil
 }

@@ -363,5 +363,9 @@ func (v *viewLog) tail(g *termGrid, a viewArea) {
 	}
 	right := fmt.Sprintf(" %d lines  %s --", len(v.shown), place)
 	left := "-- " + textSafe(orDefault(v.task, "all tasks")) + "  " + v.streamsText() + " "
-	g.cell(a.x, a.y, a.w, 0, left+strings.Repeat("-", max(a.w-textWidth(left)-len(right), 0))+right)
+	if room := a.w - textWidth(right); room >= viewLogTextMin {
+		left = textCut(left, room)
+		left += strings.Repeat("-", room-textWidth(left)) + right
+	}
+	g.cell(a.x, a.y, a.w, 0, left)
 }

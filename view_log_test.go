@@ -320,6 +320,74 @@ func TestViewLogLong(t *testing.T) {
 	}
 }
 
+// TestViewLogColours: what a task asked for is shown when it is asked for, up to the end of its line.
+func TestViewLogColours(t *testing.T) {
+	v := viewLogPlain()
+	v.add(viewLogMade(1, "a \x1b[31mred \x1b[1mbold", "plain", "e:err", "\x1b[32mgreen")...)
+	look := func() string {
+		g := termGridNew(12, 4)
+		v.draw(g, viewArea{0, 0, 12, 4})
+		var b strings.Builder
+		for i, c := range g.cells {
+			if c.r != ' ' {
+				b.WriteString(viewStyleLetter(c.style))
+			}
+			if i%g.w == g.w-1 {
+				b.WriteByte('|')
+			}
+		}
+		return b.String()
+	}
+	if got, want := look(), "        |     |yyy|     |"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	v.colour = true
+	if got, want := look(), " rrrRRRR|     |yyy|ggggg|"; got != want {
+		t.Errorf("with colours %q, want %q", got, want)
+	}
+	v.setSearch("d b")
+	v.panBy(3)
+	if got, want := viewLogShown(v, 12, 4), "a red bold|plain|err|green"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// TestViewLogScreens are pictures of a log: as it comes, searched, and as a pane.
+func TestViewLogScreens(t *testing.T) {
+	v := viewLogNew()
+	v.add(viewLogMade(0, "pg_dump: last built-in OID is 16383", "pg_dump: reading extensions", "copied chunk 00001 of 20000 sha256=9e3779b1 ok", "e:pg_dump: warning: slow disk",
+		"job printed \x1b]0;PWN\a and it is shown, never sent", "c:[cdktr: 3 lines of output were dropped: the principal was away and the spool was full]",
+		"a very long line is cut at the right edge; w wraps it, h and l pan it, and what does not fit at once is not lost", "日本語の行 sha256=00 and more", "done sha256=3c6ef362 sha256=daa66d13")...)
+	for _, size := range viewSizes {
+		w, h := size[0], size[1]
+		g := termGridNew(w, h)
+		v.wrap, v.top = false, viewLogPlace{}
+		v.end()
+		v.setSearch("")
+		v.draw(g, viewArea{0, 1, w, h - 3})
+		viewGolden(t, "log", g)
+		g.clear()
+		v.toggleWrap()
+		v.setSearch("sha256")
+		v.next(-1)
+		v.draw(g, viewArea{0, 1, w, h - 3})
+		left, right := v.status()
+		g.cell(1, h-2, w-2, 0, left)
+		if room := w - 3 - textWidth(left); room > 0 {
+			g.right(1+textWidth(left), h-2, room, 0, right)
+		}
+		viewGolden(t, "log-search", g)
+		g.clear()
+		v.home()
+		v.tail(g, viewArea{w / 4, h / 3, w / 2, h / 2})
+		viewGolden(t, "log-pane", g)
+	}
+	want := "02:00:13.000 pg_dump: last built-in OID is 16383\n"
+	if got := string(v.text()); !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 9 || strings.Contains(got, "\x1b") {
+		t.Errorf("saved as %q", got)
+	}
+}
+
 // TestViewLogInside draws logs full of hostile text at random, and looks at the cells around the area.
 func TestViewLogInside(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
