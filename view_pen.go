@@ -70,4 +70,8 @@ func (p viewPen) clear() {
 }
 
 // park puts the terminal's cursor at the start of row y, where the selected row has its mark.
-func (p viewPen) park(y int) { p.g.cursorX, p.g.cursorY = p.x, p.y+y }
+func (p viewPen) park(y int) {
+	if p.room(0, y, 1) > 0 {
+		p.g.cursorX, p.g.cursorY = p.x, p.y+y
+	}
+}

@@ -39,14 +39,16 @@ type viewRun struct {
 	Split    int    // rows, or columns side by side, that the log has beyond the usual; draw keeps it within what fits
 	Pane     int    // which has the focus: 0 the tasks, 1 the log
 
-	rows   []viewRunRow // in an order they could run in; see order
-	waves  [][]int      // rows by depth
-	graph  *dag         // of drawn; nil: not known
-	drawn  *Workflow    // the Spec that graph was made of
-	counts []int        // tasks in each of viewRunStates
-	top    int          // first row shown, kept by draw so that the selection is visible
-	live   int          // times on the screen that grow
-	facts  []viewRunFact
+	rows    []viewRunRow // in an order they could run in; see order
+	waves   [][]int      // rows by depth
+	graph   *dag         // of drawn; nil: not known
+	drawn   *Workflow    // the Spec that graph was made of
+	counts  []int        // tasks in each of viewRunStates
+	widest  int          // columns of the longest name
+	longest int          // and with its indent
+	top     int          // first row shown, kept by draw so that the selection is visible
+	live    int          // times on the screen that grow
+	facts   []viewRunFact
 }
 
 // viewRunStates are the states that are counted, in the order they are told in, and their words.
@@ -55,7 +57,7 @@ var viewRunStates = []struct{ state, word string }{
 	{taskCancelled, "cancelled"}, {taskWaiting, "waiting"}, {taskSkipped, "skipped"},
 }
 
-// viewRunStrip is the order of the strip of glyphs: what is over, what goes on, what is to come.
+// viewRunStrip is the order of the strip of glyphs.
 var viewRunStrip = []string{taskSucceeded, taskFailed, taskCrashed, taskCancelled, taskRunning, taskRetrying, taskWaiting, taskSkipped}
 
 // viewRunRow is one task of the run.
@@ -97,7 +99,7 @@ func (v *viewRun) first() int {
 // order builds the rows: the tasks in an order they could run in. Tasks that the workflow does not have come last, as
 // all do when it is not known.
 func (v *viewRun) order() {
-	v.rows, v.waves, v.facts, v.counts = v.rows[:0], v.waves[:0], nil, make([]int, len(viewRunStates))
+	v.rows, v.waves, v.facts, v.widest, v.longest, v.counts = nil, nil, nil, 0, 0, make([]int, len(viewRunStates))
 	if v.Run == nil {
 		return
 	}
@@ -107,12 +109,14 @@ func (v *viewRun) order() {
 			v.graph, _ = dagBuild(v.Spec.Tasks) // one that cannot be built is shown without its edges
 		}
 	}
-	rows, waves := viewRunOrder(v.Run, v.Spec, v.graph)
-	v.rows, v.waves = rows, waves
+	v.rows, v.waves = viewRunOrder(v.Run, v.Spec, v.graph)
 	for i := range v.rows {
-		v.rows[i].write(v.Run.State)
+		r := &v.rows[i]
+		r.write(v.Run.State)
+		width := textWidth(r.run.Task)
+		v.widest, v.longest = max(v.widest, width), max(v.longest, width+min(2*r.depth, dagMaxIndent))
 		for k, s := range viewRunStates {
-			if s.state == v.rows[i].run.State {
+			if s.state == r.run.State {
 				v.counts[k]++
 			}
 		}
@@ -344,7 +348,7 @@ func (v *viewRun) drawHead(p viewPen) int {
 		if k == 0 {
 			space = 1
 		}
-		if part != "" && x+space+textWidth(part) <= p.w {
+		if part != "" && x+space+textWidth(part) < p.w {
 			x = p.put(x+space, 0, 0, part)
 		}
 	}
@@ -440,43 +444,56 @@ func (v *viewRun) drawCounts(p viewPen) {
 	if len(v.rows) == 0 {
 		return
 	}
-	over := 0
+	over, words := 0, 0 // words is the columns they take
+	for k, s := range viewRunStates {
+		if n := v.counts[k]; n > 0 {
+			words += len("   + ") + len(strconv.Itoa(n)) + 1 + len(s.word)
+		}
+	}
 	for i := range v.rows {
 		if !taskActive(v.rows[i].run.State) {
 			over++
 		}
 	}
-	done := strconv.Itoa(over) + "/" + strconv.Itoa(len(v.rows))
-	end := p.w - 1 - len(done)
-	p.put(max(end, 0), 1, 0, done)
-	left := p.part(0, 0, end, p.h)
-	x := left.put(1, 1, 0, strconv.Itoa(len(v.rows)))
-	x = left.put(x, 1, 0, " tasks")
+	all, done := strconv.Itoa(len(v.rows)), strconv.Itoa(over)
+	end := max(p.w-1-len(done)-1-len(all), 0)
+	p.put(p.put(p.put(end, 1, 0, done), 1, 0, "/"), 1, 0, all)
+	x := p.put(p.put(1, 1, 0, all), 1, 0, " tasks")
+	fit, same := x+words+1 < end, 0 // same: tasks in states before this one that have its glyph
 	for k, s := range viewRunStates {
-		n := v.counts[k]
-		if n == 0 {
-			continue
-		}
 		glyph, _, style := viewLooks(s.state)
-		if p.w < 80 {
-			x = left.put(x+2, 1, style, glyph)
-			x = left.put(x, 1, 0, strconv.Itoa(n))
-			continue
-		}
-		x = left.put(x+3, 1, style, glyph)
-		x = left.put(x+1, 1, 0, strconv.Itoa(n))
-		x = left.put(x+1, 1, 0, s.word)
-	}
-	if from := end - 3 - 2*len(v.rows) - 3; p.w >= viewRunStripped && from >= x+2 {
-		from = left.put(from, 1, 0, "[ ")
-		for _, state := range viewRunStrip {
-			glyph, _, style := viewLooks(state)
-			for i := range v.rows {
-				if v.rows[i].run.State == state {
-					from = left.put(from, 1, style, glyph) + 1
-				}
+		n := v.counts[k]
+		if !fit && k+1 < len(viewRunStates) {
+			if next, _, _ := viewLooks(viewRunStates[k+1].state); next == glyph {
+				same += n
+				continue
 			}
 		}
-		left.put(from, 1, 0, "]")
+		switch count := strconv.Itoa(n + same); {
+		case n+same == 0:
+		case fit:
+			x = p.put(p.put(x+3, 1, style, glyph)+1, 1, 0, count)
+			x = p.put(x+1, 1, 0, s.word)
+		case x+2+1+len(count) < end:
+			x = p.put(p.put(x+2, 1, style, glyph), 1, 0, count)
+		}
+		same = 0
 	}
+	if from := end - 3 - len("[ ]") - 2*len(v.rows); p.w >= viewRunStripped && from >= x+2 {
+		v.drawStrip(p, from)
+	}
+}
+
+// drawStrip writes one glyph a task from column x on: what is over, what goes on, what is to come.
+func (v *viewRun) drawStrip(p viewPen, x int) {
+	x = p.put(x, 1, 0, "[ ")
+	for _, state := range viewRunStrip {
+		glyph, _, style := viewLooks(state)
+		for i := range v.rows {
+			if v.rows[i].run.State == state {
+				x = p.put(x, 1, style, glyph) + 1
+			}
+		}
+	}
+	p.put(x, 1, 0, "]")
 }

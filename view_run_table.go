@@ -12,7 +12,7 @@ import (
 const (
 	viewRunName  = 22 // columns of a task's name, at the least where there is room for any other
 	viewRunAfter = 12 // columns of the names it waits for, at the least
-	viewRunFacts = 9  // rows kept for the facts of the selected task
+	viewRunFacts = 12 // rows kept for the facts of the selected task, at the most
 )
 
 // drawWide shows the waves on top, below them the table with the facts of the selected task, and its log beside them.
@@ -40,7 +40,7 @@ func (v *viewRun) drawWide(p viewPen, log func(*termGrid, viewArea)) {
 		v.drawName(right.part(1, 0, right.w-1, 1), 0)
 		log(p.g, right.part(1, 1, right.w-1, right.h-1).viewArea)
 	}
-	table := min(len(v.rows)+2, left.h-viewRunFacts)
+	table := min(len(v.rows)+2, left.h-min(viewRunFacts, left.h/2))
 	v.drawTable(left.part(0, 0, left.w, table))
 	v.drawFacts(left.part(0, table, left.w, left.h-table))
 }
@@ -65,11 +65,7 @@ func (v *viewRun) drawShown(p viewPen, least, shown int) {
 
 // drawTable shows one row a task, indented by depth. In narrow areas columns go from the right.
 func (v *viewRun) drawTable(p viewPen) {
-	longest := viewRunName
-	for i := range v.rows {
-		longest = max(longest, min(2*v.rows[i].depth, dagMaxIndent)+textWidth(v.rows[i].run.Task))
-	}
-	name := max(min(longest, p.w-3-29-25), min(viewRunName, p.w-3-1-16), 1)
+	name := max(min(v.longest, p.w-3-29-25), min(viewRunName, p.w-3-1-16), 1)
 	state := 3 + name + 1
 	exit, tries, after := state+17, state+23, state+29
 	room := p.w - after - 1
@@ -149,19 +145,34 @@ func (v *viewRun) afterText(r *viewRunRow, room int) string {
 	return r.after
 }
 
-// viewRunList joins names, and says of how many more there are no room for.
+// viewRunList joins names, as many as fit into room columns with the count of the others; of the first it shows at least
+// the beginning.
 func viewRunList(names []string, between string, room int) string {
-	all := strings.Join(names, between)
-	if textWidth(all) <= room {
-		return all
+	var list strings.Builder
+	more := func(shown int) string {
+		if shown == len(names) {
+			return ""
+		}
+		return " +" + strconv.Itoa(len(names)-shown) + " more"
 	}
-	for n := len(names) - 1; n > 0; n-- {
-		text := strings.Join(names[:n], between) + " +" + strconv.Itoa(len(names)-n) + " more"
-		if textWidth(text) <= room {
-			return text
+	width, fit, shown := 0, 0, 0 // the first shown names are fit bytes long
+	for k, name := range names {
+		if k > 0 {
+			list.WriteString(between)
+			width += len(between)
+		}
+		list.WriteString(name)
+		if width += textWidth(name); width > room {
+			break
+		}
+		if width+len(more(k+1)) <= room {
+			fit, shown = list.Len(), k+1
 		}
 	}
-	return textCut(all, room)
+	if shown == 0 && len(names) > 0 {
+		return textCut(names[0], room-len(more(1))) + more(1)
+	}
+	return list.String()[:fit] + more(shown)
 }
 
 // viewRunFact is a line about the selected task.

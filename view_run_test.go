@@ -1,6 +1,8 @@
 package main
 
 import (
+	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +62,30 @@ func TestViewRunGolden(t *testing.T) {
 		{"run", func(v *viewRun) {}},
 		{"run-wave", func(v *viewRun) { v.Mode = viewRunWave }},
 		{"run-time", func(v *viewRun) { v.Mode = viewRunTime }},
+		{"run-failed", func(v *viewRun) { // over, with the log in focus
+			end := viewStamp("04:02:00")
+			v.Run.State, v.Run.Reason, v.Run.Finished, v.Run.Seconds = runFailed, "task dump-audit: exit 3", end, 7320.4
+			dump, thaw := v.Run.task("dump"), v.Run.task("thaw")
+			dump.State, dump.Reason, dump.Finished, dump.Seconds = taskFailed, "timed out after 2h", end, 7304
+			thaw.State, thaw.Finished, thaw.Seconds = taskSucceeded, viewStamp("02:02:15"), 4.2
+			v.Run.task("encrypt").State, v.Run.task("upload").State = taskSkipped, taskSkipped
+			v.Run.task("metrics").State = taskCrashed
+			v.Pane = 1
+			v.set(v.Run, v.Spec)
+		}},
+		{"run-queued", func(v *viewRun) {
+			v.set(&Run{ID: "R", State: runQueued, Reason: "all agents are busy", Trigger: triggerManual, By: "ana", Attempt: 1, Queued: viewStamp("02:02:00")}, nil)
+		}},
+		{"run-many", func(v *viewRun) { // more than fits anywhere, of names that mean harm
+			run, spec := viewRunMany(300, rand.New(rand.NewPCG(7, 7)), func(i int) string { return viewHostile[i%len(viewHostile)] + strconv.Itoa(i) })
+			v.set(run, spec)
+			v.Selected = spec.Tasks[140].ID
+		}},
+		{"run-many-wave", func(v *viewRun) {
+			run, spec := viewRunMany(300, rand.New(rand.NewPCG(7, 7)), func(i int) string { return "task-" + strconv.Itoa(i) })
+			v.set(run, spec)
+			v.Selected, v.Mode = "task-140", viewRunWave
+		}},
 	}
 	for _, s := range screens {
 		for _, size := range viewSizes {
@@ -67,7 +93,242 @@ func TestViewRunGolden(t *testing.T) {
 			s.change(v)
 			g := termGridNew(size[0], size[1])
 			v.draw(g, viewArea{0, 1, g.w, g.h - 3}, viewRunLog)
+			if strings.Contains(viewPicture(g), "secret") {
+				t.Errorf("%s shows the value of a variable", s.name)
+			}
 			viewGolden(t, s.name, g)
 		}
 	}
+}
+
+// viewRunTasks makes a run of tasks with times in seconds after 02:00:00: "id start end deps...", where "-" is a time that
+// there is not.
+func viewRunTasks(t *testing.T, state string, lines ...string) (*Run, *Workflow) {
+	t.Helper()
+	began := viewStamp("02:00:00")
+	run, spec := &Run{ID: "R", State: state, Started: began, Attempt: 1}, &Workflow{ID: "w"}
+	for _, line := range lines {
+		words := strings.Fields(line)
+		at := func(word string) Stamp {
+			if word == "-" {
+				return Stamp{}
+			}
+			seconds, err := strconv.Atoi(word)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return stampOf(began.Add(time.Duration(seconds) * time.Second))
+		}
+		task := TaskRun{Task: words[0], Started: at(words[1]), Finished: at(words[2]), State: taskSucceeded, Attempts: 1}
+		switch {
+		case task.Started.IsZero() && !task.Finished.IsZero():
+			task.State, task.Attempts = taskSkipped, 0
+		case task.Started.IsZero():
+			task.State, task.Attempts = taskWaiting, 0
+		case task.Finished.IsZero():
+			task.State = taskRunning
+		}
+		run.Tasks = append(run.Tasks, task)
+		spec.Tasks = append(spec.Tasks, Task{ID: words[0], Depends: words[3:]})
+	}
+	return run, spec
+}
+
+func TestViewRunPath(t *testing.T) {
+	tests := []struct {
+		name, state string
+		tasks       []string
+		want        string
+	}{
+		{"nothing began", runQueued, []string{"a - -", "b - - a"}, ""},
+		{"one task", runSucceeded, []string{"a 0 5"}, "a"},
+		{"a chain", runSucceeded, []string{"a 0 5", "b 5 9 a", "c 9 12 b"}, "a b c"},
+		{"a diamond goes by the slower side", runSucceeded, []string{"a 0 1", "b 1 3 a", "c 1 8 a", "d 8 9 b c"}, "a c d"},
+		{"the last to end, not the deepest", runSucceeded, []string{"a 0 1", "b 1 2 a", "c 2 3 b", "d 0 60"}, "d"},
+		{"a tie goes to the first named", runSucceeded, []string{"a 0 5", "b 0 5", "c 5 6 b a"}, "b c"},
+		{"what runs ends last", runRunning, []string{"a 0 50", "b 0 2", "c 2 - b", "d - - c"}, "b c"},
+		{"what has run longest", runRunning, []string{"a 0 2", "b 2 - a", "c 9 -"}, "a b"},
+		{"through one that was skipped", runSucceeded, []string{"a 0 7", "b - 7 a", "c 7 9 b"}, "a c"},
+		{"not into an earlier attempt", runSucceeded, []string{"a -90 -60", "b 0 4 a"}, "b"},
+		{"all done in an earlier attempt", runSucceeded, []string{"a -90 -60"}, ""},
+		{"a run that stands still with a task that never ended", runCrashed, []string{"a 0 4", "b 4 - a"}, "a"},
+	}
+	for _, test := range tests {
+		v := &viewRun{}
+		run, spec := viewRunTasks(t, test.state, test.tasks...)
+		v.set(run, spec)
+		var got []string
+		for i := range v.rows {
+			if v.rows[i].critical {
+				got = append(got, v.rows[i].run.Task)
+			}
+		}
+		if strings.Join(got, " ") != test.want {
+			t.Errorf("%s: the critical path is %q, want %q", test.name, got, test.want)
+		}
+		if v.set(run, nil); len(v.rows) > 0 && v.rows[0].critical {
+			t.Errorf("%s: without a workflow there is no critical path", test.name)
+		}
+	}
+}
+
+func TestViewRunSelection(t *testing.T) {
+	v := viewRunFixture()
+	if v.Selected != "dump-audit" {
+		t.Errorf("at first %q is selected, not what failed", v.Selected)
+	}
+	run, spec, _ := viewRunBackup()
+	steps := []struct {
+		name string
+		do   func()
+		want string
+	}{
+		{"down", func() { v.move(1) }, "encrypt"},
+		{"up three", func() { v.move(-3) }, "freeze"},
+		{"far up", func() { v.move(-100) }, "fetch-keys"},
+		{"end", func() { v.moveTo(true) }, "metrics"},
+		{"start", func() { v.moveTo(false) }, "fetch-keys"},
+		{"new data keep it", func() { v.move(2); v.set(run, spec) }, "dump"},
+		{"waves go down their column", func() { v.Mode = viewRunWave; v.move(1) }, "dump-audit"},
+		{"and on to the next", func() { v.move(3) }, "encrypt"},
+		{"end of the waves", func() { v.moveTo(true) }, "upload"},
+		{"start of the waves", func() { v.moveTo(false) }, "fetch-keys"},
+		{"a task that is gone", func() {
+			v.moveTo(true)
+			run, spec := viewRunTasks(t, runRunning, "a 0 1", "b 1 - a")
+			v.set(run, spec)
+		}, "b"},
+		{"a run without tasks", func() { v.set(&Run{State: runQueued}, nil); v.move(1); v.moveTo(true) }, "b"},
+	}
+	for _, s := range steps {
+		if s.do(); v.Selected != s.want {
+			t.Errorf("%s: %q is selected, want %q", s.name, v.Selected, s.want)
+		}
+	}
+}
+
+// viewRunMany makes a run of n tasks, most of which hang on two earlier ones.
+func viewRunMany(n int, random *rand.Rand, names func(i int) string) (*Run, *Workflow) {
+	states := []string{taskSucceeded, taskSucceeded, taskSucceeded, taskFailed, taskCrashed, taskCancelled, taskRunning, taskRetrying, taskWaiting, taskSkipped, "strange"}
+	run := &Run{ID: "R", Workflow: names(0), State: runRunning, Started: viewStamp("02:00:00"), Attempt: 1, Agent: "edge-07"}
+	spec := &Workflow{ID: "w"}
+	for i := range n {
+		began := run.Started.Add(time.Duration(random.IntN(4000)-100) * time.Second)
+		task := TaskRun{Task: names(i), State: states[random.IntN(len(states))], Attempts: random.IntN(12)}
+		if taskActive(task.State) != (task.State == taskWaiting) {
+			task.Started = stampOf(began)
+		} else if task.State != taskWaiting {
+			task.Started, task.Finished = stampOf(began), stampOf(began.Add(time.Duration(random.IntN(900)-5)*time.Second))
+			task.Exit, task.Reason = &task.Attempts, names(i+1)
+		}
+		run.Tasks = append(run.Tasks, task)
+		t := Task{ID: task.Task, Name: names(i + 2), Run: names(i + 3), Retries: random.IntN(3), Env: map[string]string{names(i): "x"}}
+		for k := 0; k < 2 && i > 0 && random.IntN(4) > 0; k++ {
+			t.Depends = append(t.Depends, spec.Tasks[random.IntN(i)].ID)
+		}
+		spec.Tasks = append(spec.Tasks, t)
+	}
+	return run, spec
+}
+
+func TestViewRunWithin(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 1))
+	for range 600 {
+		run, spec := viewRunMany(random.IntN(60), random, func(i int) string {
+			return viewHostile[random.IntN(len(viewHostile))] + strconv.Itoa(i)
+		})
+		run.State = []string{runQueued, runRunning, runFailed, runCrashed, runSucceeded, "strange"}[random.IntN(6)]
+		run.Reason, run.By = viewHostile[random.IntN(len(viewHostile))], viewHostile[random.IntN(len(viewHostile))]
+		if random.IntN(4) == 0 {
+			run.Started = Stamp{}
+		}
+		if random.IntN(4) == 0 {
+			spec = nil
+		}
+		v := &viewRun{Now: run.Started.Add(time.Duration(random.Int64N(1 << uint(20+random.IntN(43))))), Mode: viewRunMode(random.IntN(3)),
+			Split: random.IntN(200) - 100, Pane: random.IntN(2), Stale: random.IntN(2) == 0}
+		v.set(run, spec)
+		v.move(random.IntN(70))
+		var log func(*termGrid, viewArea)
+		if random.IntN(4) > 0 {
+			log = viewRunLog
+		}
+		viewWithin(t, random, func(g *termGrid, a viewArea) {
+			v.draw(g, a, log)
+			if rows := v.rows; len(rows) > 0 && v.Mode != viewRunWave && a.h >= 6 && a.w > 2 && a.w < viewRunWide {
+				if c := g.cells[g.cursorY*g.w+g.cursorX]; c.r != '>' {
+					t.Fatalf("%+v: the cursor is on %q, not on the selected row", a, c.r)
+				}
+			}
+		})
+	}
+}
+
+func TestViewRunGrowing(t *testing.T) {
+	v := viewRunFixture()
+	g := termGridNew(80, 24)
+	a := viewArea{0, 1, 80, 21}
+	v.draw(g, a, nil)
+	if v.running() == 0 {
+		t.Error("a run that goes on is not drawn each second")
+	}
+	v.Stale = true
+	if v.running() != 0 {
+		t.Error("without news times do not grow")
+	}
+	v.draw(g, a, nil)
+	if text := viewPicture(g); !strings.Contains(text, "RUNNING 2:14 (as of 02:02:14)") {
+		t.Errorf("it is not said of when the times are:\n%s", text)
+	}
+	v.Stale = false
+	v.Run.State = runFailed
+	v.set(v.Run, v.Spec)
+	if v.draw(g, a, nil); v.running() != 0 {
+		t.Error("a run that is over is drawn each second")
+	}
+}
+
+func TestViewRunList(t *testing.T) {
+	tests := []struct {
+		names string
+		room  int
+		want  string
+	}{
+		{"", 10, ""},
+		{"a b c", 5, "a b c"},
+		{"aaaa bbbb cccc", 14, "aaaa bbbb cccc"},
+		{"aaaa bbbb cccc", 13, "aaaa +2 more"},
+		{"aaaa bbbb cccc", 11, "aa~ +2 more"},
+		{"日本 日本 日本", 13, "日本 +2 more"},
+		{"aaaaaaaa", 4, "aaa~"},
+	}
+	for _, test := range tests {
+		if got := viewRunList(strings.Fields(test.names), " ", test.room); got != test.want {
+			t.Errorf("%q in %d columns is %q, want %q", test.names, test.room, got, test.want)
+		}
+	}
+}
+
+func BenchmarkViewRunDraw(b *testing.B) {
+	random := rand.New(rand.NewPCG(1, 1))
+	run, spec := viewRunMany(300, random, func(i int) string { return "task-" + strconv.Itoa(i) })
+	for mode, name := range []string{"table", "wave", "time"} {
+		b.Run(name, func(b *testing.B) {
+			v := &viewRun{Now: viewStamp("03:10:00").Time, Mode: viewRunMode(mode)}
+			v.set(run, spec)
+			g := termGridNew(120, 40)
+			b.ReportAllocs()
+			for b.Loop() {
+				v.draw(g, viewArea{0, 1, 120, 37}, func(*termGrid, viewArea) {})
+			}
+		})
+	}
+	b.Run("set", func(b *testing.B) {
+		v := &viewRun{Now: viewStamp("03:10:00").Time}
+		for b.Loop() {
+			v.set(run, spec)
+		}
+	})
 }

@@ -67,9 +67,13 @@ func (v *viewRun) length() time.Duration {
 	return max(whole, time.Millisecond)
 }
 
-// viewRunAxis writes the marks of the axis, each at its column.
+// viewRunAxis writes the marks of the axis, each at its column; where there is no room for two, only the whole length.
 func viewRunAxis(p viewPen, whole time.Duration) {
-	if whole <= 0 || p.w < viewRunTicks {
+	if whole <= 0 {
+		return
+	}
+	if p.w < 2*viewRunTicks {
+		p.right(0, 0, p.w, styleDim, viewTook(whole))
 		return
 	}
 	step, day := time.Duration(0), 24*time.Hour
@@ -79,14 +83,13 @@ func viewRunAxis(p viewPen, whole time.Duration) {
 			break
 		}
 	}
-	for days := time.Duration(1); step == 0; days *= 2 {
-		if viewRunColumn(days*day, whole, p.w) >= viewRunTicks || days*day > whole {
+	for days := time.Duration(1); step == 0; days *= 2 { // one of them lies between a half and the whole, which is wide enough
+		if viewRunColumn(days*day, whole, p.w) >= viewRunTicks {
 			step = days * day
 		}
 	}
-	for at := time.Duration(0); at <= whole; at += step {
-		text := viewTook(at)
-		x := viewRunColumn(at, whole, p.w)
+	for at := time.Duration(0); at >= 0 && at <= whole; at += step { // below 0 it has grown past 292 years
+		text, x := viewTook(at), viewRunColumn(at, whole, p.w)
 		if x+len(text) > p.w {
 			break
 		}

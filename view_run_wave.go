@@ -15,7 +15,7 @@ const (
 // is moved: then it has the mark and the cursor.
 func (v *viewRun) drawWaves(p viewPen, focus bool) {
 	at := max(v.selected(), 0)
-	width := min(max((p.w-1)/len(v.waves), viewRunWaveLeast), viewRunWaveMost)
+	width := min(max((p.w-1)/len(v.waves), v.widest+len("! ")+len(" 0:00 ")+1, viewRunWaveLeast), viewRunWaveMost)
 	fit := max((p.w-1)/width, 1)
 	depth := v.rows[at].depth
 	from := min(max(depth-fit/2, 0), max(len(v.waves)-fit, 0))
@@ -58,23 +58,14 @@ func (v *viewRun) drawWave(p viewPen, wave []int, at int, focus bool) {
 	}
 }
 
-// drawTask shows a task as one cell of a wave: glyph, name, and how long it took or has.
+// drawTask shows a task as one cell of a wave: glyph, name, and where there is room how long it took or has.
 func (v *viewRun) drawTask(p viewPen, y int, r *viewRunRow, focus bool) {
 	glyph, _, style := viewLooks(r.run.State)
 	p.put(1, y, style, glyph)
-	room := p.w - 4
-	took := ""
-	if !r.run.Started.IsZero() {
-		if took = v.tookAt(r); took != "-" {
-			room -= len(took) + 1
-		}
-	}
-	x := 3
-	if w := min(textWidth(r.run.Task), room); w > 0 {
-		x = p.cell(3, y, w, style&^styleColor&^styleBold, r.run.Task)
-	}
-	if took != "-" {
-		p.cell(x+1, y, p.w-1-x-1, 0, took)
+	name := textWidth(r.run.Task)
+	x := p.cell(3, y, min(name, p.w-4), style&^styleColor&^styleBold, r.run.Task)
+	if took := v.tookAt(r); took != "-" && x+1+len(took) < p.w {
+		p.put(x+1, y, 0, took)
 	}
 	if r.critical {
 		p.put(0, y, styleBold, "#")
