@@ -94,9 +94,13 @@ func (g *termGrid) putTo(x, y, end int, style termStyle, s string) int {
 	return x
 }
 
-// mark lays a combining mark on the letter before column x; a cell keeps one.
+// mark lays a combining mark on the letter before column x; a cell keeps one. At the right edge there is none: with no
+// column to go on to, some terminals (tmux) lay it on the letter before that.
 func (g *termGrid) mark(x, y int, mark rune) {
-	for x--; x >= 0 && x < g.w; x-- {
+	if x >= g.w {
+		return
+	}
+	for x--; x >= 0; x-- {
 		if c := &g.cells[y*g.w+x]; c.r != 0 {
 			if c.mark == 0 && c.r > ' ' {
 				c.mark = mark
