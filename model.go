@@ -11,7 +11,9 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"regexp"
 	"sort"
 	"strconv"
 	"strings"
@@ -258,6 +260,14 @@ type Param struct {
 	Pattern     string `json:"pattern,omitempty"` // RE2, matched against the whole value
 	Description string `json:"description,omitempty"`
 	Required    bool   `json:"required,omitempty"` // no default was written
+}
+
+// paramPattern compiles the pattern of a parameter (RE2) so that it matches only a whole value.
+func paramPattern(pattern string) (*regexp.Regexp, error) {
+	if _, err := regexp.Compile(pattern); err != nil { // alone first: "a)(b" would pass between brackets
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+	}
+	return regexp.Compile(`\A(?:` + pattern + `)\z`)
 }
 
 // Task is one node of a workflow's graph. Exactly one of Run, Cmd and Python says what it does.

@@ -495,7 +495,7 @@ func paramsOf(w *Workflow, given map[string]string) (map[string]string, *protoEr
 			}
 			return nil, refuse(codeInvalid, "%s", message)
 		}
-		if re, err := workflowPattern(param.Pattern); err != nil || param.Pattern != "" && !re.MatchString(given[name]) {
+		if re, err := paramPattern(param.Pattern); err != nil || param.Pattern != "" && !re.MatchString(given[name]) {
 			return nil, refuse(codeInvalid, "parameter %s: %q does not match the pattern %s", name, given[name], param.Pattern)
 		}
 	}

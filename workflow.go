@@ -492,7 +492,7 @@ func (r *workflowReader) param(p workflowPair) Param {
 	if one.Pattern == "" {
 		return one.Param
 	}
-	pattern, err := workflowPattern(one.Pattern)
+	pattern, err := paramPattern(one.Pattern)
 	switch {
 	case err != nil:
 		r.errorf(one.keys["pattern"].value, "pattern: %s is not a regular expression: %v", workflowQuote(one.Pattern), err)
@@ -500,14 +500,6 @@ func (r *workflowReader) param(p workflowPair) Param {
 		r.errorf(one.keys["default"].value, "default %s does not match the pattern %s", workflowQuote(one.Default), workflowQuote(one.Pattern))
 	}
 	return one.Param
-}
-
-// workflowPattern compiles the pattern of a parameter (RE2) so that it matches only a whole value.
-func workflowPattern(pattern string) (*regexp.Regexp, error) {
-	if _, err := regexp.Compile(pattern); err != nil { // alone first: "a)(b" would pass between brackets
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "error parsing regexp: "))
-	}
-	return regexp.Compile(`\A(?:` + pattern + `)\z`)
 }
 
 // workflowEnding gives the ending that makes name a workflow file (.yml, .yaml or .json, in any case), or "".

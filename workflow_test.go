@@ -312,7 +312,7 @@ func TestWorkflowPattern(t *testing.T) {
 		pattern, value string
 		match          bool
 	}{{"a|b", "a", true}, {"a|b", "ab", false}, {"a|b", "xb", false}, {"(?m)a$", "a\nb", false}, {"[a-z]+", "abc\n", false}, {"^a$", "a", true}} {
-		re, err := workflowPattern(c.pattern)
+		re, err := paramPattern(c.pattern)
 		if err != nil || re.MatchString(c.value) != c.match {
 			t.Errorf("pattern %q, value %q: %v, error %v", c.pattern, c.value, !c.match, err)
 		}

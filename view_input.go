@@ -1,0 +1,353 @@
+// view_input.go: one line that is typed: the prompts, and the fields of a form. It has the keys of a shell's line, what
+// was typed before, and completes words. Draws into one row; no clock, no connection.
+
+package main
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	viewInputMax     = 4096 // letters of a line; what is typed beyond them is dropped
+	viewInputHistory = 100  // lines that are kept of those typed before
+)
+
+// viewAnswer is what a key made of something that is asked.
+type viewAnswer uint8
+
+const (
+	viewOpen viewAnswer = iota // it is still asked
+	viewYes
+	viewNo
+)
+
+// viewInput is a line and the place in it where letters go. Its prompt stands before it: "/", ":" or "&". The zero
+// viewInput is empty.
+type viewInput struct {
+	prompt  string
+	text    []rune
+	at      int        // letters before the cursor
+	from    int        // letters left of the screen
+	history []string   // oldest first
+	back    int        // lines gone back in it
+	typed   string     // while back is not 0: what was typed before
+	choices viewChoice // while a word is completed
+}
+
+// viewChoice is the words that one completion offers, and which of them stands in the line.
+type viewChoice struct {
+	words []string
+	at    int // -1: none of them, only what they have in common
+	start int // letters before the word
+}
+
+// set begins anew with a text. The history stays.
+func (in *viewInput) set(prompt, text string) {
+	in.prompt, in.text, in.at, in.from, in.back, in.choices = prompt, nil, 0, 0, 0, viewChoice{}
+	in.insert(text)
+}
+
+// String gives the line as it is.
+func (in *viewInput) String() string { return string(in.text) }
+
+// word gives the word before the cursor, which complete completes, and all that stands before it.
+func (in *viewInput) word() (before, word string) {
+	start := in.wordStart()
+	return string(in.text[:start]), string(in.text[start:in.at])
+}
+
+// key takes a key. Enter is yes, and puts the line in the history; esc, ^C, and a backspace with nothing to delete are no.
+// Keys that mean nothing here do nothing; tab is one of them, see complete.
+func (in *viewInput) key(k termKey) viewAnswer {
+	in.choices = viewChoice{}
+	switch k.Code {
+	case termKeyEnter:
+		in.remember()
+		return viewYes
+	case termKeyEsc:
+		return viewNo
+	case termKeyRune:
+		in.keyRune(k)
+	case termKeyCtrl:
+		return in.keyCtrl(k.Rune)
+	case termKeyPaste:
+		first := strings.TrimLeft(k.Text, "\r\n")
+		if end := strings.IndexAny(first, "\r\n"); end >= 0 {
+			first = first[:end]
+		}
+		in.insert(first)
+	case termKeyBackspace:
+		if len(in.text) == 0 {
+			return viewNo
+		}
+		if k.Alt || k.Ctrl {
+			in.remove(in.wordStart(), in.at)
+		} else {
+			in.remove(in.at-1, in.at)
+		}
+	case termKeyDelete:
+		in.remove(in.at, in.step(1))
+	case termKeyLeft, termKeyRight:
+		dir := 1
+		if k.Code == termKeyLeft {
+			dir = -1
+		}
+		if k.Ctrl || k.Alt {
+			in.at = in.wordStep(dir)
+		} else {
+			in.at = in.step(dir)
+		}
+	case termKeyHome:
+		in.at = 0
+	case termKeyEnd:
+		in.at = len(in.text)
+	case termKeyUp:
+		in.recall(1)
+	case termKeyDown:
+		in.recall(-1)
+	}
+	return viewOpen
+}
+
+func (in *viewInput) keyRune(k termKey) {
+	switch {
+	case !k.Alt:
+		in.insert(string(k.Rune))
+	case k.Rune == 'b':
+		in.at = in.wordStep(-1)
+	case k.Rune == 'f':
+		in.at = in.wordStep(1)
+	case k.Rune == 'd':
+		in.remove(in.at, in.wordStep(1))
+	}
+}
+
+func (in *viewInput) keyCtrl(letter rune) viewAnswer {
+	switch letter {
+	case 'c':
+		return viewNo
+	case 'a':
+		in.at = 0
+	case 'e':
+		in.at = len(in.text)
+	case 'b':
+		in.at = in.step(-1)
+	case 'f':
+		in.at = in.step(1)
+	case 'd':
+		in.remove(in.at, in.step(1))
+	case 'u':
+		in.remove(0, in.at)
+	case 'k':
+		in.remove(in.at, len(in.text))
+	case 'w':
+		in.remove(in.wordStart(), in.at)
+	case 'p':
+		in.recall(1)
+	case 'n':
+		in.recall(-1)
+	}
+	return viewOpen
+}
+
+// insert puts text in at the cursor: what can be seen of it, a tab as a blank.
+func (in *viewInput) insert(text string) {
+	var letters []rune
+	for i := 0; i < len(text) && len(in.text)+len(letters) < viewInputMax; {
+		r, size := utf8.DecodeRuneInString(text[i:])
+		i += size
+		if r, _ := termRune(r, size); r != 0 && r != utf8.RuneError {
+			letters = append(letters, r)
+		}
+	}
+	in.text = append(in.text[:in.at:in.at], append(letters, in.text[in.at:]...)...)
+	in.at += len(letters)
+}
+
+// remove takes out the letters from one to before another, as far as there are any.
+func (in *viewInput) remove(from, to int) {
+	from, to = max(from, 0), min(to, len(in.text))
+	if from < to {
+		in.text = append(in.text[:from:from], in.text[to:]...)
+		in.at = from
+	}
+}
+
+// step gives the place one letter on, with the marks that lie on it, or one back.
+func (in *viewInput) step(dir int) int {
+	at := min(max(in.at+dir, 0), len(in.text))
+	for at > 0 && at < len(in.text) && textRuneWidth(in.text[at]) == 0 {
+		at += dir
+	}
+	return at
+}
+
+// wordStep gives the place behind the word that follows, or with -1 at the start of the one before.
+func (in *viewInput) wordStep(dir int) int {
+	if dir < 0 {
+		return in.wordStart()
+	}
+	at := in.at
+	for at < len(in.text) && in.text[at] == ' ' {
+		at++
+	}
+	for at < len(in.text) && in.text[at] != ' ' {
+		at++
+	}
+	return at
+}
+
+// wordStart gives where the word before the cursor starts; behind blanks that is the one before them.
+func (in *viewInput) wordStart() int {
+	at := in.at
+	for at > 0 && in.text[at-1] == ' ' {
+		at--
+	}
+	for at > 0 && in.text[at-1] != ' ' {
+		at--
+	}
+	return at
+}
+
+// remember puts the line at the end of the history, where it was not the last one anyway.
+func (in *viewInput) remember() {
+	line := in.String()
+	if n := len(in.history); line != "" && (n == 0 || in.history[n-1] != line) {
+		in.history = append(in.history[max(n+1-viewInputHistory, 0):], line)
+	}
+	in.back = 0
+}
+
+// recall goes n lines back in the history; with -1 forth, at last to what was typed.
+func (in *viewInput) recall(n int) {
+	if in.back+n < 0 || in.back+n > len(in.history) {
+		return
+	}
+	if in.back == 0 {
+		in.typed = in.String()
+	}
+	back, text := in.back+n, in.typed
+	if back > 0 {
+		text = in.history[len(in.history)-back]
+	}
+	in.set(in.prompt, text)
+	in.back = back
+}
+
+// complete completes the word before the cursor. candidates are the words that may stand there: those that begin with what
+// was typed are offered. The first call puts in what they have in common; if that is no more than what was typed, and
+// from the second call on, they are gone through, forward or with -1 backward, and candidates are not looked at.
+func (in *viewInput) complete(dir int, candidates []string) {
+	c := in.choices
+	if c.words == nil {
+		c = viewChoice{at: -1, start: in.at}
+		for c.start > 0 && in.text[c.start-1] != ' ' {
+			c.start--
+		}
+		typed := string(in.text[c.start:in.at])
+		common := ""
+		for _, word := range candidates {
+			if !strings.HasPrefix(word, typed) {
+				continue
+			}
+			if c.words == nil {
+				common = word
+			}
+			c.words = append(c.words, word)
+			common = viewCommon(common, word)
+		}
+		switch {
+		case len(c.words) == 0:
+			return
+		case len(c.words) == 1:
+			in.replace(c.start, common+" ")
+			return
+		case common != typed:
+			in.replace(c.start, common)
+			in.choices = c
+			return
+		}
+	}
+	n := len(c.words)
+	if c.at < 0 && dir < 0 {
+		c.at = 0
+	}
+	c.at = (c.at + dir + n) % n
+	in.replace(c.start, c.words[c.at])
+	in.choices = c
+}
+
+// replace puts text in the place of the letters from start to the cursor.
+func (in *viewInput) replace(start int, text string) {
+	in.remove(start, in.at)
+	in.insert(text)
+}
+
+// viewCommon gives what two texts begin with, in whole letters.
+func viewCommon(a, b string) string {
+	for i, r := range a {
+		if !strings.HasPrefix(b[i:], string(r)) {
+			return a[:i]
+		}
+	}
+	return a
+}
+
+// draw shows prompt and line in the first row of an area, with a mark at each edge behind which there is more, and behind
+// it what completion offers; the cursor is parked in it.
+func (in *viewInput) draw(g *termGrid, a viewArea) {
+	if a.w <= 0 || a.h <= 0 {
+		return
+	}
+	g.fill(a.x, a.y, a.w, 0)
+	x, end := g.putTo(a.x, a.y, a.x+a.w-1, styleBold, in.prompt), a.x+a.w
+	in.scroll(end - x - 1) // the last column is for a cursor behind the text
+	first := x
+	for i := in.from; i < len(in.text); i++ {
+		if i == in.at {
+			g.cursorX, g.cursorY = x, a.y
+		}
+		if x+textRuneWidth(in.text[i]) > end {
+			g.put(end-1, a.y, styleReverse, ">")
+			break
+		}
+		if n := x; textRuneWidth(in.text[i]) > 0 {
+			x = g.putTo(n, a.y, end, 0, string(in.text[i]))
+		} else if n > first {
+			g.mark(n, a.y, in.text[i])
+		}
+	}
+	if in.at == len(in.text) {
+		g.cursorX, g.cursorY = min(x, end-1), a.y
+	}
+	if in.from > 0 {
+		g.put(first, a.y, styleReverse, "<")
+	}
+	for i, word := range in.choices.words {
+		if x += 2; x+textWidth(word) > end {
+			break
+		}
+		style := styleDim
+		if i == in.choices.at {
+			style = styleReverse
+		}
+		x = g.putTo(x, a.y, end, style, word)
+	}
+}
+
+// scroll moves the line so that the cursor is on the screen, and not under its left mark.
+func (in *viewInput) scroll(room int) {
+	width := func(from, to int) int { return textWidth(string(in.text[from:to])) }
+	if width(0, len(in.text)) <= room {
+		in.from = 0
+		return
+	}
+	in.from = min(in.from, max(in.at-1, 0), len(in.text))
+	for in.from < in.at && width(in.from, in.at) > room {
+		in.from++
+	}
+	for in.from > 0 && in.from < in.at && textRuneWidth(in.text[in.from]) == 0 {
+		in.from++
+	}
+}
