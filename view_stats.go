@@ -1,0 +1,213 @@
+// view_stats.go: the statistics of a workflow as a screen of text: how often it succeeds, how long it takes, a histogram of
+// that, and a calendar of the last weeks.
+
+package main
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	viewStatsWide   = 80 // columns: histogram and calendar side by side
+	viewStatsLabel  = 12 // columns of what a bar stands for
+	viewStatsMargin = 10 // columns of the calendar beside its weeks: the days before, and what the last month's name needs behind
+)
+
+// viewStats is what is shown of a workflow's runs, and how far down the user is. One goroutine uses it at a time.
+type viewStats struct {
+	Workflow                                    string
+	Runs, Succeeded, Failed, Cancelled, Crashed int
+	Rate                                        float64 // of success, 0 to 1
+	P50, P95, Longest                           float64 // seconds
+	LongestRun                                  string
+	Histogram                                   []viewStatsBar // the shortest first
+	Calendar                                    []viewStatsDay // the oldest first
+	top                                         int            // first row shown: draw keeps it within what there is
+}
+
+// viewStatsBar counts the runs that took up to so many seconds, and longer than the bar before; 0 is any time.
+type viewStatsBar struct {
+	UpTo  float64
+	Count int
+}
+
+// viewStatsDay is one day of the calendar.
+type viewStatsDay struct {
+	Day   string // 2026-03-04
+	Worst string // state of the run that ended worst
+	Runs  int
+}
+
+// viewStatsPart is a piece of text that stays in one line.
+type viewStatsPart struct {
+	glyph, text string
+	style       termStyle // of the glyph
+}
+
+// scroll goes that many rows down, or up.
+func (v *viewStats) scroll(delta int) { v.top = max(v.top+delta, 0) }
+
+// draw shows the statistics in an area, which it makes blank first. What does not fit is reached with scroll.
+func (v *viewStats) draw(g *termGrid, a viewArea) {
+	p := viewPen{g, a}
+	p.clear()
+	rows := v.drawFrom(p.part(0, 0, p.w, 0), 0) // draws nothing, but counts
+	v.top = min(v.top, max(rows-p.h, 0))
+	v.drawFrom(p, -v.top)
+	p.park(0)
+}
+
+// drawFrom draws everything from row y on, which may lie above the area, and gives the row behind it.
+func (v *viewStats) drawFrom(p viewPen, y int) int {
+	if v.Runs == 0 {
+		p.cell(1, y, p.w-2, 0, orDefault(v.Workflow, "it")+" has not run yet")
+		return y + 1
+	}
+	y = v.drawParts(p, y, []viewStatsPart{{text: v.Workflow, style: styleBold}, {text: viewStatsCount(v.Runs, "run")}})
+	parts := []viewStatsPart{{text: "success " + viewStatsPercent(v.Rate)}}
+	for _, c := range []struct {
+		n           int
+		state, word string
+	}{{v.Succeeded, runSucceeded, "ok"}, {v.Failed, runFailed, "failed"}, {v.Crashed, runCrashed, "crashed"}, {v.Cancelled, runCancelled, "cancelled"}} {
+		if glyph, _, style := viewLooks(c.state); c.n > 0 {
+			parts = append(parts, viewStatsPart{glyph, strconv.Itoa(c.n) + " " + c.word, style})
+		}
+	}
+	y = v.drawParts(p, y, parts)
+	longest := "longest " + viewStatsTook(v.Longest)
+	if v.LongestRun != "" {
+		longest += " in " + v.LongestRun
+	}
+	y = v.drawParts(p, y, []viewStatsPart{{text: "p50 " + viewStatsTook(v.P50)}, {text: "p95 " + viewStatsTook(v.P95)}, {text: longest}}) + 1
+	if p.w < viewStatsWide {
+		y = v.drawHistogram(p, y) + 1
+		return v.drawCalendar(p, y)
+	}
+	width := viewStatsMargin + 3*v.calendarWeeks()
+	end := v.drawHistogram(p.part(0, 0, p.w-width-2, p.h), y)
+	return max(end, v.drawCalendar(p.part(p.w-width, 0, width, p.h), y))
+}
+
+// drawParts writes parts one behind the other, in as many rows as they need.
+func (v *viewStats) drawParts(p viewPen, y int, parts []viewStatsPart) int {
+	x := 1
+	for _, part := range parts {
+		width := textWidth(part.text)
+		if part.glyph != "" {
+			width += 2
+		}
+		if x > 1 && x+width > p.w-1 {
+			x, y = 1, y+1
+		}
+		style := part.style
+		from := x
+		if part.glyph != "" {
+			p.put(x, y, style, part.glyph)
+			from, style = x+2, 0
+		}
+		p.cell(from, y, min(x+width, p.w-1)-from, style, part.text)
+		x += width + 3
+	}
+	return y + 1
+}
+
+// drawHistogram shows one row a bar: what it counts, the bar to scale with the longest, the count.
+func (v *viewStats) drawHistogram(p viewPen, y int) int {
+	p.put(1, y, styleBold, "TOOK UP TO")
+	p.put(1+viewStatsLabel, y, styleBold, "RUNS")
+	most, longest := 1, 1
+	for _, bar := range v.Histogram {
+		most = max(most, bar.Count)
+		longest = max(longest, len(strconv.Itoa(bar.Count)))
+	}
+	room := p.w - 1 - viewStatsLabel - longest - 2
+	for _, bar := range v.Histogram {
+		y++
+		label := "longer"
+		if bar.UpTo > 0 && !math.IsInf(bar.UpTo, 1) {
+			label = viewStatsTook(bar.UpTo)
+		}
+		p.right(1, y, viewStatsLabel-2, 0, label)
+		x := p.right(1+viewStatsLabel, y, longest, 0, strconv.Itoa(bar.Count)) + 1
+		if width := int64(bar.Count) * int64(room) / int64(most); bar.Count > 0 {
+			p.line(x, y, max(int(width), 1), styleCyan, '=') // however few, they are seen
+		}
+	}
+	return y + 1
+}
+
+// drawCalendar shows a column a week and a row a weekday, with the glyph of the worst outcome of each day.
+func (v *viewStats) drawCalendar(p viewPen, y int) int {
+	weeks, step := v.calendarWeeks(), 3
+	if weeks == 0 {
+		return y
+	}
+	if viewStatsMargin+step*weeks > p.w {
+		step = 2
+	}
+	p.put(1, y, styleBold, "WORST OF EACH DAY")
+	for k, day := range []string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"} {
+		p.put(1, y+2+k, 0, day)
+	}
+	var monday time.Time // of the first column
+	month, free := time.Month(0), 0
+	for _, d := range v.Calendar {
+		at, err := time.Parse(time.DateOnly, d.Day)
+		if err != nil {
+			continue
+		}
+		weekday := (int(at.Weekday()) + 6) % 7
+		if monday.IsZero() {
+			monday = at.AddDate(0, 0, -weekday)
+		}
+		x := 6 + step*(int(at.Sub(monday)/(24*time.Hour))/7)
+		if at.Month() != month && x >= free && x+3 <= p.w {
+			month = at.Month()
+			free = p.put(x, y+1, styleDim, at.Format("Jan")) + 1
+		}
+		glyph, _, style := viewLooks(d.Worst)
+		if d.Runs == 0 {
+			glyph, style = ".", styleDim
+		}
+		p.put(x, y+2+weekday, style, glyph)
+	}
+	p.cell(1, y+9, p.w-1, styleDim, "+ ok  ! failed  x cancelled  . none")
+	return y + 10
+}
+
+// calendarWeeks gives how many columns the calendar has: whole weeks that begin on a Monday.
+func (v *viewStats) calendarWeeks() int {
+	if len(v.Calendar) == 0 {
+		return 0
+	}
+	first, err := time.Parse(time.DateOnly, v.Calendar[0].Day)
+	if err != nil {
+		return 0
+	}
+	return ((int(first.Weekday())+6)%7 + len(v.Calendar) + 6) / 7
+}
+
+// viewStatsTook gives seconds as viewTook does, and short times with a decimal, rounded down as well.
+func viewStatsTook(seconds float64) string {
+	if seconds < 10 {
+		return strconv.FormatFloat(math.Floor(max(seconds, 0)*10+1e-9)/10, 'f', 1, 64) + "s"
+	}
+	return viewTook(time.Duration(min(seconds, 9e9) * float64(time.Second)))
+}
+
+// viewStatsPercent gives a rate with one decimal, rounded down: what failed once is not 100%.
+func viewStatsPercent(rate float64) string {
+	text := strconv.FormatFloat(math.Floor(rate*1000+1e-9)/10, 'f', 1, 64)
+	return strings.TrimSuffix(text, ".0") + "%"
+}
+
+// viewStatsCount gives a number of things.
+func viewStatsCount(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return strconv.Itoa(n) + " " + thing
+}
