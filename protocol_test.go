@@ -32,7 +32,7 @@ const (
 	protocolTemplate = "docs/protocol.md.tmpl"
 )
 
-var protocolUpdate = flag.Bool("update", false, "write docs/protocol.md anew")
+var protocolUpdate = flag.Bool("update", false, "write docs/protocol.md and testdata/screens anew")
 
 // TestProtocolDoc holds docs/protocol.md to the program; with -update it writes it.
 func TestProtocolDoc(t *testing.T) {

@@ -29,7 +29,7 @@ func (v *viewRun) drawWide(p viewPen, log func(*termGrid, viewArea)) {
 	}
 	left := p
 	if log != nil {
-		usual := p.w - p.w*55/120
+		usual := p.w - max(p.w*55/120, 55) // the columns of a table without AFTER
 		width := min(max(usual+v.Split, 30), p.w-40)
 		v.Split = width - usual
 		left = p.part(0, 0, p.w-width, p.h)

@@ -332,3 +332,28 @@ func BenchmarkViewRunDraw(b *testing.B) {
 		}
 	})
 }
+
+// TestViewRunSplit moves the border between tasks and log as far as it goes, both ways.
+func TestViewRunSplit(t *testing.T) {
+	for _, size := range viewSizes[1:] {
+		v, g := viewRunFixture(), termGridNew(size[0], size[1])
+		var log viewArea
+		draw := func() { v.draw(g, viewArea{0, 1, g.w, g.h - 3}, func(_ *termGrid, a viewArea) { log = a }) }
+		draw()
+		usual, most := log, viewArea{}
+		for _, by := range []int{1000, -2000} {
+			v.Split += by
+			draw()
+			end := v.Split
+			if end == 0 || end == by || (log.w*log.h > usual.w*usual.h) != (by > 0) {
+				t.Errorf("%dx%d: by %d the log goes from %+v to %+v (%d)", g.w, g.h, by, usual, log, end)
+			}
+			if most = log; log.w <= 0 || log.h <= 0 {
+				t.Errorf("%dx%d: by %d nothing is left of the log: %+v", g.w, g.h, by, log)
+			}
+			if draw(); v.Split != end || log != most {
+				t.Errorf("%dx%d: drawn again the border moves from %d to %d", g.w, g.h, end, v.Split)
+			}
+		}
+	}
+}
