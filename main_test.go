@@ -39,6 +39,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(tortureMainEnv) != "" {
 		os.Exit(tortureMain())
 	}
+	if os.Getenv(termMainEnv) != "" {
+		os.Exit(termMain())
+	}
 	if os.Getenv(e2eMainEnv) != "" {
 		main()
 	}
