@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -108,13 +109,16 @@ func (p *painter) table(heads []string, rows [][]tableCell) error {
 	return err
 }
 
-// printJSON prints one object on a line of its own.
+// printJSON prints one object on a line of its own, in one write. What it holds is for jq and grep, not for a web page:
+// an & stays an &.
 func printJSON(w io.Writer, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
+	var line bytes.Buffer
+	e := json.NewEncoder(&line)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
 		return fmt.Errorf("encode: %w", err)
 	}
-	_, err = w.Write(append(b, '\n'))
+	_, err := w.Write(line.Bytes())
 	return err
 }
 
