@@ -97,6 +97,9 @@ func runRun(ctx context.Context, c *cli, args []string) error {
 	if err != nil {
 		return err
 	}
+	if c.flags.detach && (c.flags.wait || c.flags.follow) {
+		return usageError("--detach leaves at once: it cannot go with --wait or --follow")
+	}
 	if isFile(name) {
 		if c.flags.detach {
 			return usageError("a file runs within this process: it cannot be detached (start a principal and run it by its id)")
@@ -116,39 +119,53 @@ func runRun(ctx context.Context, c *cli, args []string) error {
 	defer conn.close()
 	req := Request{Op: "run", Workflow: name, Params: c.flags.params, Key: c.flags.key}
 	_, _, terminal := termOf(c.out)
-	switch {
-	case c.flags.follow || terminal && !c.flags.wait && !c.flags.detach && !c.flags.json:
+	if c.flags.follow || terminal && !c.flags.wait && !c.flags.detach && !c.flags.json {
 		return c.followRun(ctx, conn, req)
-	case c.flags.wait:
-		req.Wait = true
 	}
 	r, err := conn.ask(ctx, req)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil && err != nil:
+		return &exitError{code: exitInterrupted, err: errors.New("interrupted"), hint: "cdktr ps --all shows whether a run has begun"}
+	case err != nil:
 		return err
-	}
-	if req.Wait {
-		if len(r.Runs) == 0 {
-			return errNoReply
-		}
-		if err := c.printRun(r.Runs[0]); err != nil {
-			return err
-		}
-		return c.runEnded(r.Runs[0])
-	}
-	if c.flags.json {
+	case c.flags.wait:
+		return c.waitRun(ctx, conn, r.Run)
+	case c.flags.json:
 		return printJSON(c.out, map[string]string{"run": r.Run})
 	}
 	_, err = fmt.Fprintln(c.out, r.Run)
 	return err
 }
 
-// printRun prints a run that was waited for: JSON, or its id.
-func (c *cli) printRun(r *Run) error {
-	if c.flags.json {
-		return printJSON(c.out, r)
+// waitRun waits until a run has ended, and prints it: JSON, or its id. It is asked for by its id, so that an interrupted
+// wait can say which run it leaves alone.
+func (c *cli) waitRun(ctx context.Context, conn *client, id string) error {
+	r, err := conn.ask(ctx, Request{Op: "wait", Run: id, Wait: true})
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return runLeft(id)
+	case err != nil:
+		return err
+	case len(r.Runs) == 0:
+		return errNoReply
+	case c.flags.json:
+		err = printJSON(c.out, r.Runs[0])
+	default:
+		_, err = fmt.Fprintln(c.out, id)
 	}
-	_, err := fmt.Fprintln(c.out, r.ID)
-	return err
+	if err != nil {
+		return err
+	}
+	return c.runEnded(r.Runs[0])
+}
+
+// runLeft is what an interrupted follower says of the run that it leaves alone; the id is "" while there is none.
+func runLeft(id string) error {
+	left := &exitError{code: exitInterrupted, err: errors.New("interrupted")}
+	if id != "" {
+		left.hint = fmt.Sprintf("the run goes on: cdktr logs -f %s shows it, cdktr cancel %s stops it", id, id)
+	}
+	return left
 }
 
 // runEnded makes the exit code of a run that has ended.
@@ -190,11 +207,7 @@ func (c *cli) followRun(ctx context.Context, conn *client, req Request) error {
 	})
 	view.end(run)
 	if ctx.Err() != nil {
-		hint := ""
-		if id != "" {
-			hint = fmt.Sprintf("the run goes on: cdktr logs -f %s shows it, cdktr cancel %s stops it", id, id)
-		}
-		return &exitError{code: exitInterrupted, err: errors.New("interrupted"), hint: hint}
+		return runLeft(id)
 	}
 	if err != nil {
 		return err
@@ -314,18 +327,24 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 	defer conn.close()
 	_, _, terminal := termOf(c.out)
 	paint := painterOf(c.out, c.flags.color, c.getenv)
-	return conn.stream(ctx, req, func(r *Reply) error {
+	run := req.Run
+	err = conn.stream(ctx, req, func(r *Reply) error {
 		if r.Note != "" {
 			fmt.Fprintln(c.err, "cdktr: "+textSafe(r.Note))
 		}
-		switch {
-		case r.Line == nil:
+		if r.Line == nil {
 			return nil
-		case c.flags.json:
+		}
+		run = r.Line.Run
+		if c.flags.json {
 			return printJSON(c.out, logJSONOf(r.Line))
 		}
 		return c.printLogLine(paint, terminal, r.Line)
 	})
+	if err != nil && ctx.Err() != nil && c.flags.follow {
+		return runLeft(run)
+	}
+	return err
 }
 
 // printLogLine prints a line of output: with time and task in front on a terminal, bare in a pipe.

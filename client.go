@@ -12,8 +12,10 @@ import (
 	"time"
 )
 
-// clientTimeout is how long a request that needs no waiting may take.
-const clientTimeout = 10 * time.Second
+const (
+	clientTimeout    = 10 * time.Second // how long a request that needs no waiting may take
+	clientMaxRequest = 1 << 20          // bytes: what the wire takes in one frame
+)
 
 // client is a connection to a principal. One goroutine uses it at a time.
 type client struct {
@@ -26,7 +28,7 @@ type client struct {
 func clientDial(ctx context.Context, endpoint string, opt wireOptions) (*client, error) {
 	conn, err := wireDial(ctx, endpoint, opt)
 	if err != nil {
-		return nil, fmt.Errorf("reach the principal at %s: %w", endpoint, err)
+		return nil, fmt.Errorf("reach the principal: %w", err)
 	}
 	return &client{conn: conn, endpoint: endpoint}, nil
 }
@@ -54,8 +56,12 @@ func (c *client) ask(ctx context.Context, req Request) (*Reply, error) {
 func (c *client) stream(ctx context.Context, req Request, fn func(*Reply) error) error {
 	c.next++
 	req.V, req.ID = protoVersion, strconv.Itoa(c.next)
-	if err := c.conn.Send([]byte{}, protoEncode(req)); err != nil {
-		return fmt.Errorf("ask the principal at %s: %w", c.endpoint, err)
+	body := protoEncode(req)
+	if len(body) > clientMaxRequest {
+		return usageError("the request has %d bytes and may have %d: give large data in a file, and its name as a parameter", len(body), clientMaxRequest)
+	}
+	if err := c.conn.Send([]byte{}, body); err != nil {
+		return &exitError{code: exitUnreachable, err: fmt.Errorf("ask the principal at %s: %w", c.endpoint, err)}
 	}
 	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
 	defer stop()

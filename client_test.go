@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -57,8 +58,12 @@ func TestClientAsk(t *testing.T) {
 		if _, err := c.ask(t.Context(), Request{Op: "garbage"}); err == nil || !strings.Contains(err.Error(), "read reply") {
 			t.Error(err)
 		}
+		var exit *exitError
+		if _, err := c.ask(t.Context(), Request{Op: "run", Workflow: strings.Repeat("w", clientMaxRequest)}); !errors.As(err, &exit) || exit.code != exitUsage || !strings.Contains(err.Error(), "may have 1048576") {
+			t.Error(err)
+		}
 		c.close()
-		if _, err := c.ask(t.Context(), Request{Op: "ping"}); err == nil || !strings.Contains(err.Error(), "ask the principal at here") {
+		if _, err := c.ask(t.Context(), Request{Op: "ping"}); !errors.As(err, &exit) || exit.code != exitUnreachable || !strings.Contains(err.Error(), "ask the principal at here") {
 			t.Error(err)
 		}
 	})
@@ -86,6 +91,47 @@ func TestClientUnreachable(t *testing.T) {
 		time.AfterFunc(time.Minute, func() { cancel(errNoReply) })
 		if err := c.stream(ctx, Request{Op: "wait"}, func(*Reply) error { return nil }); err != errNoReply {
 			t.Error(err)
+		}
+	})
+}
+
+// Who is interrupted while the principal does not take its call was interrupted; that there is a principal is not in question.
+func TestClientDialInterrupted(t *testing.T) {
+	l, err := net.Listen("unix", t.TempDir()+"/s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() { // ends with the listener
+		if conn, err := l.Accept(); err == nil {
+			defer conn.Close()
+			cancel(errors.New("got signal interrupt"))
+			<-t.Context().Done()
+		}
+	}()
+	f := newCLIFlags("ping")
+	cfg, err := configLoad(map[string]string{"principal": "ipc://" + l.Addr().String()}, "", func(string) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = (&cli{flags: f, cfg: cfg, getenv: func(string) string { return "" }}).dial(ctx)
+	var exit *exitError
+	if !errors.As(err, &exit) || exit.code != exitInterrupted {
+		t.Errorf("%v", err)
+	}
+}
+
+// A wait that is interrupted says which run goes on without it; one whose run was not acknowledged yet cannot.
+func TestClientWaitInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, _ := clientOn(func(Request) []string { return nil })
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Minute, func() { cancel(errors.New("got signal interrupt")) })
+		err := (&cli{flags: newCLIFlags("run")}).waitRun(ctx, conn, "01JD3V5K8Q2M4N6P8R0S2T4V6W")
+		var exit *exitError
+		if !errors.As(err, &exit) || exit.code != exitInterrupted || !strings.Contains(exit.hint, "cdktr cancel 01JD3V5K8Q2M4N6P8R0S2T4V6W") {
+			t.Errorf("%v: %+v", err, exit)
 		}
 	})
 }

@@ -102,6 +102,8 @@ func (c *cli) dial(ctx context.Context) (*client, error) {
 	defer cancel()
 	conn, err := clientDial(limited, t.endpoint, t.opt)
 	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, &exitError{code: exitInterrupted, err: errors.New("interrupted")}
 	case errors.Is(err, errWireUnauthorized):
 		return nil, &exitError{code: exitNotAllowed, err: err, hint: fmt.Sprintf("on the principal's box: cdktr authorize NAME '%s' --role ROLE", t.opt.CurveClient.Pair.Public)}
 	case errors.Is(err, fs.ErrPermission):

@@ -130,6 +130,7 @@ func TestRunID(t *testing.T) {
 		{2, []string{"NAME=VALUE"}, []string{"run", "deploy", "-p", "day"}},
 		{2, []string{"unknown verb", "run"}, []string{"runn", "deploy"}},
 		{2, []string{"nope"}, []string{"run", "deploy", "--nope"}},
+		{2, []string{"--detach", "--wait"}, []string{"run", "deploy", "-p", "day=2026-01-31", "--wait", "--detach"}},
 		{2, nil, []string{"run"}},
 		{2, nil, []string{"run", "a", "b"}},
 		{3, []string{"nobody", "start principal"}, []string{"run", "deploy", "--principal", "ipc://" + x.dir + "/nobody"}},
@@ -152,21 +153,28 @@ func TestFollowerInterrupted(t *testing.T) {
 	x := e2eNew(t)
 	x.file("slow.yml", e2eSlow)
 	x.principal("--with-agent")
+	interrupt := func(p *e2eProc, id string) {
+		t.Helper()
+		p.signal(syscall.SIGINT)
+		if code := p.wait(); code != exitInterrupted {
+			t.Errorf("exit code %d", code)
+		}
+		if text := p.err.String(); !strings.Contains(text, "goes on") || !strings.Contains(text, "cdktr cancel "+id) {
+			t.Errorf("it says %q", text)
+		}
+		if run := x.show(id); run.State != runRunning {
+			t.Errorf("the run is %s", run.State)
+		}
+	}
 	p := x.spawn("run", "slow", "--follow")
 	id := p.saw(&p.err, `run (\w{26})`)[1]
 	p.saw(&p.out, "holding\n")
-	p.signal(syscall.SIGINT)
-	if code := p.wait(); code != exitInterrupted {
-		t.Errorf("exit code %d", code)
-	}
-	if text := p.err.String(); !strings.Contains(text, "goes on") || !strings.Contains(text, "cdktr cancel "+id) {
-		t.Errorf("it says %q", text)
-	}
-	if run := x.show(id); run.State != runRunning {
-		t.Errorf("the run is %s", run.State)
-	}
+	interrupt(p, id)
+	follower := x.spawn("logs", id, "-f")
+	follower.saw(&follower.out, "holding\n")
+	interrupt(follower, id)
 	// `logs -f` goes on until the run ends.
-	logs := x.spawn("logs", "slow", "-f")
+	logs := x.spawn("logs", id, "-f")
 	logs.saw(&logs.out, "holding\n")
 	x.ok("cancel", id)
 	if code := logs.wait(); code != 0 || logs.out.String() != "holding\n" {
@@ -242,8 +250,14 @@ func TestLook(t *testing.T) {
 	next := x.start("deploy", "-p", "day=2026-01-31")
 	events.saw(&events.out, `"e":"run.finished","workflow":"deploy","run":"`+next+`"`)
 	events.signal(syscall.SIGINT)
-	if code := events.wait(); code != 0 {
-		t.Errorf("events -f ended with code %d", code)
+	if code := events.wait(); code != exitInterrupted || events.err.String() != "" {
+		t.Errorf("events -f ended with code %d and said %q", code, events.err.String())
+	}
+	watch := x.spawn("ps", "--watch")
+	watch.saw(&watch.out, "WORKFLOW")
+	watch.signal(syscall.SIGINT)
+	if code := watch.wait(); code != exitInterrupted {
+		t.Errorf("ps --watch ended with code %d", code)
 	}
 	if text := x.ok("logs", run.ID); text != "one\ntwo\n" {
 		t.Errorf("logs printed %q", text)

@@ -256,7 +256,7 @@ func lookPs(ctx context.Context, c *cli, args []string) error {
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
-			return nil
+			return &exitError{code: exitInterrupted}
 		}
 	}
 }
@@ -613,8 +613,11 @@ func lookEvents(ctx context.Context, c *cli, args []string) error {
 		}
 		return nil
 	})
-	if errors.Is(err, enough) || ctx.Err() != nil && c.flags.follow {
+	switch {
+	case errors.Is(err, enough):
 		return nil
+	case ctx.Err() != nil && c.flags.follow: // it has no end but this, and nothing to say about it
+		return &exitError{code: exitInterrupted}
 	}
 	return err
 }
