@@ -191,6 +191,7 @@ func TestFollowerInterrupted(t *testing.T) {
 func TestLook(t *testing.T) {
 	x := e2eNew(t)
 	x.file("deploy.yml", e2eDeploy)
+	x.file("slow.yml", e2eSlow)
 	x.file("etl/daily.yml", "name: Daily load\nschedule: '30 2 * * *'\ntimezone: Europe/London\ntasks:\n  a: {run: echo one}\n  b: {depends: [a], run: 'echo two >&2'}\n")
 	x.principal("--with-agent")
 	run := x.run("etl.daily")
@@ -281,6 +282,8 @@ func TestLook(t *testing.T) {
 	x.refused(5, []string{"no workflow"}, "show", "nothing.here")
 	x.refused(5, []string{"no run"}, "show", runID(run.Queued.Time, run.ID))
 	x.refused(2, []string{"missing closing )"}, "logs", "etl.daily", "--grep", "(")
+	x.refused(5, []string{"no task", "extract", "cdktr show"}, "logs", "etl.daily", "--task", "extract")
+	x.refused(5, []string{"no task", "did you mean", "hold"}, "logs", x.start("slow"), "--task", "hodl", "-f")
 	x.refused(2, []string{"done", "succeeded"}, "ps", "--state", "done")
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"reflect"
 	"regexp"
+	"slices"
 	"time"
 )
 
@@ -255,12 +256,27 @@ func (p *principal) opLogs(c *verbCall) {
 
 // runLogFollower sends what output there is, then, with a watcher, what comes. It wakes when the loop touched the run.
 func (p *principal) runLogFollower(c *verbCall, r *Run, w *watcher, filter logFilter) {
+	if w != nil {
+		defer p.unwatch(w)
+	}
+	tasks := make([]string, len(r.Tasks))
+	for i := range r.Tasks {
+		tasks[i] = r.Tasks[i].Task
+	}
+	switch near := nearest(filter.Task, tasks); {
+	case filter.Task == "" || slices.Contains(tasks, filter.Task):
+	case near != "":
+		c.refuse(refuse(codeNotFound, "run %s has no task %q (did you mean %q?)", r.ID, filter.Task, near))
+		return
+	default:
+		c.refuse(refuse(codeNotFound, "run %s has no task %q (cdktr show lists them)", r.ID, filter.Task))
+		return
+	}
 	if w == nil {
 		p.sendLines(c, r, logPlace{}, filter)
 		c.reply(Reply{Run: r.ID})
 		return
 	}
-	defer p.unwatch(w)
 	var place logPlace
 	for p.sleep(w, c) {
 		if r, _ = p.copyRun(r.ID); r == nil {
