@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -602,7 +603,14 @@ func TestAuthVerbs(t *testing.T) {
 func TestAuthInsecure(t *testing.T) {
 	x := e2eNew(t)
 	x.file("etl.yml", "tasks:\n  a:\n    run: echo hi\n")
-	x.refused(exitFailed, []string{"no loopback address"}, "start", "principal", "--bind", "tcp://0.0.0.0:0", "--insecure")
+	x.refused(exitUsage, []string{"no loopback address", "--insecure=any"}, "start", "principal", "--bind", "tcp://0.0.0.0:0", "--insecure")
+	x.refused(exitUsage, []string{"no loopback address", "--insecure=any", "--credential"}, "ping", "--principal", "tcp://192.0.2.1:9", "--insecure")
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	x.refused(exitRefused, []string{"another program listens there"}, "start", "principal", "--bind", "tcp://"+taken.Addr().String(), "--insecure")
 	x.refused(exitUsage, []string{"insecure"}, "start", "principal", "--bind", "tcp://127.0.0.1:0", "--insecure=maybe")
 	x.refused(exitUsage, []string{"write tcp://ADDR:PORT"}, "start", "principal", "--bind", "ipc:///x")
 	for _, flag := range []string{"--insecure", "--insecure=any"} {

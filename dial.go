@@ -104,6 +104,8 @@ func (c *cli) dial(ctx context.Context) (*client, error) {
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, &exitError{code: exitInterrupted, err: errors.New("interrupted")}
+	case errors.Is(err, errWireNoKeys):
+		return nil, &exitError{code: exitUsage, err: err, hint: "--credential FILE names a key; --insecure=any does without on every address"}
 	case errors.Is(err, errWireUnauthorized):
 		return nil, &exitError{code: exitNotAllowed, err: err, hint: fmt.Sprintf("on the principal's box: cdktr authorize NAME '%s' --role ROLE", t.opt.CurveClient.Pair.Public)}
 	case errors.Is(err, fs.ErrPermission):

@@ -72,7 +72,10 @@ func (c *cli) openDoors(log *slog.Logger) (d *serveDoors, err error) {
 	}
 	for _, endpoint := range binds {
 		l, err := wireListen(endpoint, opt)
-		if err != nil {
+		switch {
+		case errors.Is(err, errWireNoKeys):
+			return d, &exitError{code: exitUsage, err: err, hint: "without --insecure it is for those with a key (cdktr authorize); --insecure=any lets everybody in"}
+		case err != nil:
 			return d, err
 		}
 		d.listeners = append(d.listeners, l)

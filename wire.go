@@ -34,6 +34,9 @@ var errWireClosed = errors.New("connection closed")
 // To try again soon is of no use.
 var errWireUnauthorized = errors.New("the other side does not know our key: authorize it there")
 
+// errWireNoKeys refuses an address that is not this box's own where keys are not used.
+var errWireNoKeys = errors.New("only those may do without CURVE keys")
+
 // errWireSilent ends a connection whose other side let a PING go unanswered.
 var errWireSilent = errors.New("other side is silent")
 

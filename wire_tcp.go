@@ -56,7 +56,7 @@ func wireNoKeys(addr *net.TCPAddr, opt wireOptions) error {
 	case opt.InsecureAny || opt.Insecure && addr.IP.IsLoopback():
 		return nil
 	case opt.Insecure:
-		return fmt.Errorf("%v is no loopback address: only those may do without CURVE keys", addr)
+		return fmt.Errorf("%v is no loopback address: %w", addr, errWireNoKeys)
 	}
 	return errors.New("tcp:// needs CURVE keys: without them anybody on the network could give orders")
 }
@@ -77,7 +77,7 @@ func wireListenTCP(address string, opt wireOptions) (net.Listener, error) {
 	ln, err := lc.Listen(context.Background(), "tcp", addr.String())
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%w: another program listens there; stop it, or choose another port", err)
+		return nil, fmt.Errorf("%w: %w", err, conflict("another program listens there: stop it, or choose another port"))
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return nil, fmt.Errorf("%w: this box has no such address", err)
 	}
