@@ -350,9 +350,15 @@ func TestChange(t *testing.T) {
 	if r := x.code(0, "resume", "once"); !strings.Contains(r.err, "all schedules are still paused") {
 		t.Errorf("resume says %q", r.err)
 	}
-	x.ok("resume", "--all")
+	x.ok("pause", "once")
+	if r := x.code(0, "resume", "--all"); !strings.Contains(r.err, "by themselves before: once") {
+		t.Errorf("resume --all says %q", r.err)
+	}
 	if by := x.workflow("once").Paused; by != "" {
 		t.Errorf("still paused by %q", by)
+	}
+	if r := x.code(0, "resume", "--all"); strings.Contains(r.err, "once") {
+		t.Errorf("resume --all says %q", r.err)
 	}
 	x.refused(2, nil, "pause")
 	x.refused(5, []string{"did you mean"}, "pause", "onec")

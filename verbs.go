@@ -25,6 +25,7 @@ const (
 	verbsBytes    = 512 << 10 // and about so many bytes: a frame has a limit
 	verbsDefaultN = 50        // rows of ps
 	verbsMaxFires = 1000      // coming fires that one request may ask for
+	verbsNoted    = 10        // workflows that a note names
 
 	verbsMaxStreams = 1024 // requests of one connection that have not had their last reply
 )
@@ -698,10 +699,35 @@ func (p *principal) opPause(c *verbCall) {
 	}
 	p.emit(&Event{Kind: kind, Workflow: id, By: c.by, From: c.from})
 	note := ""
-	if kind == evResumed && id != "" && p.state.PausedAll != "" {
+	switch {
+	case kind == evResumed && id != "" && p.state.PausedAll != "":
 		note = "all schedules are still paused by " + p.state.PausedAll + ": cdktr resume --all"
+	case kind == evResumed && id == "":
+		note = p.resumeEach(c)
 	}
 	p.afterCommit(func() { c.reply(Reply{Note: note}) })
+}
+
+// resumeEach starts the schedules that were paused one by one: all is all. It gives a note of which they were, for
+// somebody who would rather have left them.
+func (p *principal) resumeEach(c *verbCall) string {
+	var ids []string
+	for _, id := range sortedKeys(p.state.Workflows) {
+		if p.state.Workflows[id].Paused != "" {
+			ids = append(ids, id)
+		}
+	}
+	for _, id := range ids {
+		p.emit(&Event{Kind: evResumed, Workflow: id, By: c.by, From: c.from})
+	}
+	if len(ids) == 0 {
+		return ""
+	}
+	more := ""
+	if n := len(ids) - verbsNoted; n > 0 {
+		ids, more = ids[:verbsNoted], fmt.Sprintf(" and %d more", n)
+	}
+	return "also resumed, paused by themselves before: " + strings.Join(ids, ", ") + more
 }
 
 // opDrain gives an agent no more runs, or runs again.
