@@ -361,6 +361,9 @@ func TestPrincipalRefusals(t *testing.T) {
 			{Request{Op: "retry", Run: "x"}, codeNotFound, "no run"}, {Request{Op: "pause"}, codeInvalid, "pause needs a workflow, or all"},
 			{Request{Op: "resume"}, codeInvalid, "resume needs"}, {Request{Op: "pause", Workflow: "x"}, codeNotFound, "no workflow"},
 			{Request{Op: "drain", Agent: "x"}, codeNotFound, "no agent"}, {Request{Op: "forget", Agent: "x"}, codeNotFound, "no agent"},
+			{Request{Op: "run"}, codeInvalid, `run needs the field "workflow"`}, {Request{Op: "cancel"}, codeInvalid, `needs the field "run"`},
+			{Request{Op: "drain"}, codeInvalid, `needs the field "agent"`}, {Request{Op: "why"}, codeInvalid, `needs the field "workflow"`},
+			{Request{Op: "run", Workflow: "plain", Key: strings.Repeat("k", verbsMaxKey+1)}, codeInvalid, "key of 257 bytes: it may have 256"},
 			{Request{Op: "logs", Workflow: "etl"}, codeNotFound, "has not run yet"}, {Request{Op: "logs", Run: done, Grep: "("}, codeInvalid, "grep"},
 			{Request{Op: "why", Workflow: "x"}, codeNotFound, "no workflow"}, {Request{Op: "next", Workflow: "x"}, codeNotFound, "no workflow"},
 		} {

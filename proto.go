@@ -159,6 +159,17 @@ func protoVerbOf(op string) *protoVerb {
 	return nil
 }
 
+// missing names the first field that a request of this verb must have and has not, "" when all are there.
+func (v *protoVerb) missing(req *Request) string {
+	given := map[string]string{"workflow": req.Workflow, "run": req.Run, "agent": req.Agent}
+	for _, field := range v.Fields {
+		if name, must := strings.CutSuffix(field, "*"); must && given[name] == "" {
+			return name
+		}
+	}
+	return ""
+}
+
 // protoVerbs is the request API. A verb that is not here does not exist.
 var protoVerbs = []protoVerb{
 	{Op: "ping", Help: "the principal answers with its version", Role: roleAny},

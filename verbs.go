@@ -25,6 +25,7 @@ const (
 	verbsBytes    = 512 << 10 // and about so many bytes: a frame has a limit
 	verbsDefaultN = 50        // rows of ps
 	verbsMaxFires = 1000      // coming fires that one request may ask for
+	verbsMaxKey   = 256       // bytes of an idempotency key: it is kept for a day, in memory and on disk
 	verbsNoted    = 10        // workflows that a note names
 
 	verbsMaxStreams = 1024 // requests of one connection that have not had their last reply
@@ -187,6 +188,10 @@ func (p *principal) dispatch(c *verbCall) {
 	}
 	if refused := p.permit(c.grant, c.req.Op, c.req.Workflow, c.req.Run); refused != nil {
 		c.refuse(refused)
+		return
+	}
+	if field := protoVerbOf(c.req.Op).missing(&c.req); field != "" {
+		c.refuse(refuse(codeInvalid, "%s needs the field %q", c.req.Op, field))
 		return
 	}
 	op(p, c)
@@ -622,6 +627,8 @@ func (p *principal) trigger(grant *authGrant, req Request, by, from string) (str
 	}
 	f := p.files[req.Workflow]
 	switch {
+	case len(req.Key) > verbsMaxKey:
+		return "", refuse(codeInvalid, "key of %d bytes: it may have %d", len(req.Key), verbsMaxKey)
 	case f == nil:
 		return "", p.noWorkflow(grant, req.Workflow)
 	case f.Spec == nil:
