@@ -48,6 +48,13 @@ func TestRunFile(t *testing.T) {
 	if run := e2eDecode[Run](t, r.out); run.State != runFailed || run.Reason != "task a: exit 7" || *run.Tasks[0].Exit != 7 {
 		t.Errorf("the run is %+v", run)
 	}
+	x.file("again.yml", "retries: 1\ntasks:\n  a: {run: 'echo told; exit 7'}\n")
+	if r := x.code(1, "run", "workflows/again.yml"); r.out != "told\ntold\n" || !strings.Contains(r.err, "the run is tried again: attempt 2\n") {
+		t.Errorf("a run that is tried again printed %q and %q", r.out, r.err)
+	}
+	if r := x.code(1, "run", "workflows/again.yml", "--json"); r.err != "" {
+		t.Errorf("with --json it says %q", r.err)
+	}
 	x.refused(2, []string{"wrong.yml:2:", "rum", "run"}, "run", "./workflows/wrong.yml")
 	x.refused(2, []string{"nowhere.yml"}, "run", "./nowhere.yml")
 	x.refused(2, []string{"day", "missing"}, "run", "workflows/deploy.yml")

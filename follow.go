@@ -6,6 +6,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"regexp"
 	"slices"
@@ -134,6 +135,10 @@ func (p *principal) runFollower(c *verbCall, id string, w *watcher, stream bool)
 	defer p.unwatch(w)
 	var sent []TaskRun
 	var place logPlace
+	attempt := 0
+	if c.req.Op == "run" { // it is there from the first
+		attempt = 1
+	}
 	for p.sleep(w, c) {
 		r, safe := p.copyRun(id)
 		if r == nil {
@@ -141,6 +146,10 @@ func (p *principal) runFollower(c *verbCall, id string, w *watcher, stream bool)
 			return
 		}
 		if stream {
+			if attempt > 0 && r.Attempt > attempt { // else a failed task would just run once more
+				c.reply(Reply{More: true, Run: id, Note: fmt.Sprintf("the run is tried again: attempt %d", r.Attempt)})
+			}
+			attempt = r.Attempt
 			place = p.sendLines(c, r, place, logFilter{})
 			if changed := tasksChanged(sent, r.Tasks); len(changed) > 0 {
 				c.reply(Reply{More: true, Run: id, Tasks: changed})

@@ -88,8 +88,10 @@ func (p *progress) take(r *Reply) error {
 	for i := range r.Tasks {
 		p.task(&r.Tasks[i])
 	}
-	if r.Note != "" {
-		above = append(above, "cdktr: "+textSafe(r.Note))
+	if note := "cdktr: " + textSafe(r.Note); r.Note != "" && p.live {
+		above = append(above, note)
+	} else if r.Note != "" && !p.quiet {
+		fmt.Fprintln(p.err.w, note)
 	}
 	if p.live && (len(above) > 0 || len(r.Tasks) > 0) {
 		p.draw(above)

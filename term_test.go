@@ -243,7 +243,7 @@ func TestProgressPlain(t *testing.T) {
 		}
 	}
 	p.end(&Run{ID: "R1", State: runFailed, Reason: "task a: exit 1", Seconds: 62.5, Tasks: []TaskRun{{Task: "a", State: taskFailed, Attempts: 2}, {Task: "c", State: taskSucceeded, Attempts: 1, Seconds: 1.25}}})
-	want := "run R1\n* a running\n~ a retrying: exit 1; attempt 2 of 2 in 1s\n* a running\n! a failed: exit 1^[[2J (1:01)\n- b skipped: a failed\n+ c succeeded (1.2s)\n! run R1 failed in 1:02: task a: exit 1\n"
+	want := "run R1\n* a running\n~ a retrying: exit 1; attempt 2 of 2 in 1s\n* a running\ncdktr: a note\n! a failed: exit 1^[[2J (1:01)\n- b skipped: a failed\n+ c succeeded (1.2s)\n! run R1 failed in 1:02: task a: exit 1\n"
 	if errs.String() != want {
 		t.Errorf("standard error:\n%s\nwant\n%s", errs.String(), want)
 	}
