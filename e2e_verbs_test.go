@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -435,8 +436,20 @@ func TestSetup(t *testing.T) {
 	x.ok("validate", "site/workflows/hello.yml")
 	x.ok("validate", "--workflows", "site/workflows")
 	x.file("wrong.yml", "tasks:\n  a: {run: x, depends: [bee]}\n  b: {run: x}\n")
-	if r := x.code(2, "validate"); !strings.Contains(r.out, "wrong.yml:2:") || !strings.Contains(r.out, `"bee"`) {
-		t.Errorf("validate says %q", r.out)
+	x.file("twin.yml", e2eSlow)
+	x.file("twin.yaml", e2eSlow)
+	x.file("large.yml", "#"+strings.Repeat("x", workflowMaxFile))
+	r := x.code(2, "validate")
+	for _, want := range []string{"workflows/wrong.yml:2:25: ", `"bee"`, "workflows/large.yml:1:1: ", "workflows/twin.yml:1:1: ", "workflows/twin.yaml:1:1: "} {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("validate does not say %s: %q", want, r.out)
+		}
+	}
+	place := regexp.MustCompile(`^[^:]+:[1-9]\d*:[1-9]\d*: `)
+	for _, line := range strings.Split(strings.TrimSpace(r.out+x.code(2, "validate", "nowhere.yml", "workflows/large.yml").out), "\n") {
+		if !place.MatchString(line) {
+			t.Errorf("no FILE:LINE:COL in %q", line)
+		}
 	}
 	e2eFields(t, x.code(2, "validate", "--json").out, "file line column message warning")
 	if text := x.ok("version"); !strings.Contains(text, version) || x.ok("--version") != text {

@@ -507,16 +507,21 @@ func lookValidate(_ context.Context, c *cli, args []string) error {
 	var faults []workflowFault
 	files := 0
 	if len(args) == 0 {
-		found, _, err := newWorkflowFolder(c.cfg.get("workflows")).scan()
+		folder := c.cfg.get("workflows")
+		found, _, err := newWorkflowFolder(folder).scan()
 		if err != nil {
 			return &exitError{code: exitUsage, err: err}
 		}
 		for _, f := range found {
 			files++
-			faults = append(faults, f.Faults...)
+			for _, fault := range f.Faults {
+				fault.File = filepath.Join(folder, fault.File) // where an editor finds it from here
+				faults = append(faults, fault)
+			}
 		}
 	}
 	for _, name := range args {
+		files++
 		if info, err := os.Stat(name); err == nil && info.IsDir() {
 			return usageError("%s is a folder: check it with --workflows %s", name, name)
 		}
@@ -526,10 +531,9 @@ func lookValidate(_ context.Context, c *cli, args []string) error {
 			if errors.As(err, &path) {
 				err = path.Err
 			}
-			faults = append(faults, workflowFault{File: name, Line: 1, Col: 1, Message: "cannot be read: " + err.Error()})
+			faults = append(faults, workflowFault{File: name, Message: "cannot be read: " + err.Error()})
 			continue
 		}
-		files++
 		_, found := workflowParse(name, strings.TrimSuffix(filepath.Base(name), filepath.Ext(name)), text)
 		faults = append(faults, found...)
 	}
@@ -537,6 +541,9 @@ func lookValidate(_ context.Context, c *cli, args []string) error {
 	for _, f := range faults {
 		if !f.Warning {
 			bad++
+		}
+		if f.Line == 0 { // a fault of the whole file: what reads FILE:LINE:COL finds it at its start
+			f.Line, f.Col = 1, 1
 		}
 		var err error
 		if c.flags.json {
