@@ -187,7 +187,12 @@ func (f *cliFlags) parse(args []string) ([]string, error) {
 		if err := f.Parse(args); err != nil {
 			return nil, err
 		}
-		if f.NArg() == 0 {
+		switch {
+		case f.n < 0:
+			return nil, fmt.Errorf("-n %d: want a number that is not below 0", f.n)
+		case !slices.Contains([]string{"auto", "always", "never"}, f.color):
+			return nil, fmt.Errorf("--color %s: want auto, always or never", f.color)
+		case f.NArg() == 0:
 			return append(words, tail...), nil
 		}
 		words, args = append(words, f.Arg(0)), f.Args()[1:]

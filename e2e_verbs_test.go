@@ -139,11 +139,23 @@ func TestRunID(t *testing.T) {
 		{2, []string{"unknown verb", "run"}, []string{"runn", "deploy"}},
 		{2, []string{"nope"}, []string{"run", "deploy", "--nope"}},
 		{2, []string{"--detach", "--wait"}, []string{"run", "deploy", "-p", "day=2026-01-31", "--wait", "--detach"}},
+		{2, []string{"no verb"}, []string{"--json"}},
+		{2, []string{"-wait", "stand behind"}, []string{"--wait", "run", "deploy"}},
+		{2, []string{"unknown verb"}, []string{"--json", "lsx"}},
+		{2, []string{"-n -1"}, []string{"ps", "-n", "-1"}},
+		{2, []string{"--color red"}, []string{"ls", "--color", "red"}},
+		{2, []string{"5 fields"}, []string{"next", "--cron", ""}},
 		{2, nil, []string{"run"}},
 		{2, nil, []string{"run", "a", "b"}},
 		{3, []string{"nobody", "start principal"}, []string{"run", "deploy", "--principal", "ipc://" + x.dir + "/nobody"}},
 	} {
 		x.refused(c.code, c.words, c.args...)
+	}
+
+	// Flags may stand anywhere, before the verb too.
+	endpoint := "ipc://" + x.dir + "/s"
+	for _, args := range [][]string{{"ls", "--json", "--principal", endpoint, "deploy"}, {"ls", "deploy", "--json"}, {"--principal", endpoint, "--json", "ls", "deploy"}} {
+		e2eFields(t, x.ok(args...), "workflow name schedule paused last error")
 	}
 
 	// With a key a repeat is the same run.

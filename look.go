@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -396,10 +397,12 @@ func lookNext(ctx context.Context, c *cli, args []string) error {
 		}
 	}
 	var fires []Fire
+	given := false // --cron "" is an expression too, and a wrong one
+	c.flags.Visit(func(f *flag.Flag) { given = given || f.Name == "cron" })
 	switch {
-	case c.flags.cron != "" && len(args) > 0:
+	case given && len(args) > 0:
 		return usageError("next takes an ID or --cron, not both")
-	case c.flags.cron != "":
+	case given:
 		fires, err = nextOfExpression(c.flags.cron, zone, from, c.flags.n)
 	case len(args) > 1:
 		return usageError("next takes one ID")
@@ -416,7 +419,7 @@ func lookNext(ctx context.Context, c *cli, args []string) error {
 		switch {
 		case c.flags.json:
 			err = printJSON(c.out, f)
-		case c.flags.cron != "" || len(args) == 1:
+		case given || len(args) == 1:
 			_, err = fmt.Fprintln(c.out, f.At.In(zone).Format("Mon 2006-01-02 15:04:05 MST"))
 		default:
 			_, err = fmt.Fprintln(c.out, f.At.In(zone).Format("Mon 2006-01-02 15:04:05 MST"), "", textSafe(f.Workflow))

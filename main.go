@@ -138,6 +138,9 @@ func cliFind(args []string) (*cliVerb, []string, error) {
 	if args[0] == "--version" {
 		args = []string{"version"}
 	}
+	if strings.HasPrefix(args[0], "-") {
+		return cliFindBehind(args)
+	}
 	verbs := cliVerbs()
 	var names []string
 	for i := range verbs {
@@ -161,6 +164,20 @@ func cliFind(args []string) (*cliVerb, []string, error) {
 		hint = "did you mean `cdktr " + near + "`?"
 	}
 	return nil, nil, &exitError{code: exitUsage, err: fmt.Errorf("unknown verb %q", text), hint: hint}
+}
+
+// cliFindBehind finds the verb behind flags that stand before it: those that every verb has, as in cdktr -H box ps.
+func cliFindBehind(args []string) (*cliVerb, []string, error) {
+	common := newCLIFlags("")
+	if err := common.Parse(args); err != nil {
+		return nil, nil, &exitError{code: exitUsage, err: err, hint: "cdktr help lists the verbs; a verb's own flags stand behind it"}
+	}
+	if common.NArg() == 0 {
+		return nil, nil, &exitError{code: exitUsage, err: errors.New("no verb behind the flags"), hint: "cdktr help lists the verbs"}
+	}
+	front := args[:len(args)-common.NArg()]
+	verb, rest, err := cliFind(common.Args())
+	return verb, slices.Concat(front, rest), err
 }
 
 // cliOverview prints what there is.
