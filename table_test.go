@@ -3,9 +3,34 @@
 package main
 
 import (
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 )
+
+// TestTableTerminal: a serial console, whose size nobody has set, is a terminal like any other.
+func TestTableTerminal(t *testing.T) {
+	f, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("no pseudo terminals here: ", err)
+	}
+	defer f.Close()
+	if w, h, ok := termOf(f); w != 80 || h != 24 || !ok {
+		t.Errorf("a terminal of unknown size: %d columns, %d lines, %v", w, h, ok)
+	}
+	if p := painterOf(f, "auto", func(string) string { return "" }); p.width != 80 || !p.color {
+		t.Errorf("%+v", p)
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	if _, _, ok := termOf(null); ok {
+		t.Error("/dev/null is no terminal")
+	}
+}
 
 // TestTableJSON: a line of JSON is one write, and grep finds in it what a task printed.
 func TestTableJSON(t *testing.T) {

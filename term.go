@@ -20,7 +20,10 @@ func termOf(w io.Writer) (width, height int, ok bool) {
 		return 0, 0, false
 	}
 	width, height, err := term.GetSize(int(f.Fd()))
-	return width, height, err == nil && width > 0
+	if err == nil && (width <= 0 || height <= 0) {
+		width, height = 80, 24 // a serial line does not know
+	}
+	return width, height, err == nil
 }
 
 // Colours of the 16 that every terminal has.
