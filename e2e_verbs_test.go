@@ -299,6 +299,13 @@ func TestLook(t *testing.T) {
 	x.file("never.yml", "tasks:\n  a: {run: 'true'}\n")
 	x.until("never.yml is seen", func() bool { return x.workflow("never").File != "" })
 	x.refused(5, []string{"has not run yet"}, "logs", "never")
+	if err := os.Remove(x.dir + "/workflows/etl/daily.yml"); err != nil {
+		t.Fatal(err)
+	}
+	x.until("etl/daily.yml is gone", func() bool { return !strings.Contains(x.ok("ls", "--json"), "etl.daily") })
+	if text := x.ok("logs", "etl.daily", "-n", "1"); text != "two\n" {
+		t.Errorf("of a workflow whose file is gone logs printed %q", text)
+	}
 	x.refused(5, []string{"no workflow"}, "show", "nothing.here")
 	x.refused(5, []string{"no run"}, "show", runID(run.Queued.Time, run.ID))
 	x.refused(2, []string{"missing closing )"}, "logs", "etl.daily", "--grep", "(")

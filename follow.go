@@ -246,14 +246,16 @@ func (p *principal) opLogs(c *verbCall) {
 		return
 	}
 	if c.req.Run == "" {
-		if p.files[c.req.Workflow] == nil {
-			c.refuse(p.noWorkflow(c.grant, c.req.Workflow))
-			return
-		}
-		if c.req.Run = p.newestRun(c.req.Workflow); c.req.Run == "" {
-			c.refuse(refuse(codeNotFound, "workflow %s has not run yet", c.req.Workflow))
-			return
-		}
+		c.req.Run = p.newestRun(c.req.Workflow) // also of a workflow whose file is gone
+	}
+	switch {
+	case c.req.Run != "":
+	case p.files[c.req.Workflow] == nil:
+		c.refuse(p.noWorkflow(c.grant, c.req.Workflow))
+		return
+	default:
+		c.refuse(refuse(codeNotFound, "workflow %s has not run yet", c.req.Workflow))
+		return
 	}
 	var w *watcher
 	if r := p.state.Runs[c.req.Run]; r != nil && runActive(r.State) && c.req.Follow {
