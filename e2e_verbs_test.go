@@ -535,6 +535,11 @@ func TestHelp(t *testing.T) {
 			t.Errorf("%s --help lacks the flags that every verb has:\n%s", v.name, text)
 		}
 	}
+	for _, args := range [][]string{{"help", "help"}, {"help", "--json"}, {"-h", "run"}, {"--json", "--help"}} {
+		if x.ok(args...) != overview {
+			t.Errorf("%v does not give the overview", args)
+		}
+	}
 	if x.ok("help", "run") != x.ok("run", "--help") {
 		t.Error("help run and run --help differ")
 	}

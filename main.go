@@ -169,10 +169,12 @@ func cliFind(args []string) (*cliVerb, []string, error) {
 // cliFindBehind finds the verb behind flags that stand before it: those that every verb has, as in cdktr -H box ps.
 func cliFindBehind(args []string) (*cliVerb, []string, error) {
 	common := newCLIFlags("")
-	if err := common.Parse(args); err != nil {
+	switch err := common.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return nil, nil, nil
+	case err != nil:
 		return nil, nil, &exitError{code: exitUsage, err: err, hint: "cdktr help lists the verbs; a verb's own flags stand behind it"}
-	}
-	if common.NArg() == 0 {
+	case common.NArg() == 0:
 		return nil, nil, &exitError{code: exitUsage, err: errors.New("no verb behind the flags"), hint: "cdktr help lists the verbs"}
 	}
 	front := args[:len(args)-common.NArg()]
