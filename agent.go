@@ -430,10 +430,10 @@ func (a *agent) send(m *agentMsg) {
 	}
 }
 
-// report spools one item, and gives its number; 0 when the disk did not take it. Events must go in; output may be
-// refused by a spool that is full.
-func (a *agent) report(item *agentItem) (uint64, error) {
-	n, err := a.spool.add(protoEncode(item), item.Event != nil)
+// report spools one item, and gives its number; 0 when the disk did not take it. Events and remarks must go in; output may
+// be refused by a spool that is full.
+func (a *agent) report(item *agentItem, must bool) (uint64, error) {
+	n, err := a.spool.add(protoEncode(item), must)
 	if err != nil && item.Event != nil { // even memory is full; of output flush tells
 		a.cfg.Log.Error("an event is lost: the spool cannot be written", "event", item.Event.Kind, "run", item.Event.Run, "cause", err)
 	}
@@ -471,7 +471,10 @@ func (a *agent) spoolLines() {
 		if r == nil || r.dropIt {
 			continue // nobody wants to know
 		}
-		if _, err := a.report(&agentItem{Lines: byRun[id], Lease: r.as.Lease}); err != nil {
+		if _, err := a.report(&agentItem{Lines: byRun[id], Lease: r.as.Lease}, false); err != nil {
+			if r.dropped == 0 {
+				r.dropWhy = err
+			}
 			r.dropped += int64(len(byRun[id]))
 		}
 	}

@@ -412,7 +412,7 @@ func TestAgentRestart(t *testing.T) {
 		g.die()
 		g.set(func() { g.got, g.mute = nil, false })
 		g.start()
-		g.do(func() { g.a.report(&agentItem{Event: &Event{Kind: evRunStarted, Run: "LATE"}}) })
+		g.do(func() { g.a.report(&agentItem{Event: &Event{Kind: evRunStarted, Run: "LATE"}}, true) })
 		g.setDown(false)
 		time.Sleep(15 * time.Second)
 		skipped := slices.DeleteFunc(g.of(msgReport), func(m agentMsg) bool { return m.Skip == 0 })
@@ -614,7 +614,6 @@ func TestAgentWindow(t *testing.T) {
 		g.do(func() { g.a.spool.maxBytes = 100 << 10 })
 		write(300)
 		g.set(func() { g.mute = false })
-		g.do(func() { g.a.spool.maxBytes = spoolMaxBytes })
 		g.say(&agentMsg{Op: msgCancel, Run: "R1", Reason: "enough"})
 		lines, text := 0, ""
 		for _, m := range g.of(msgReport) {

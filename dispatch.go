@@ -20,7 +20,14 @@ const (
 	// dispatchMaxFailovers bounds how often a run is given to another agent because its agent was lost, beyond the
 	// retries of its workflow: a run that kills its agent must not go round for ever.
 	dispatchMaxFailovers = 3
+	dispatchLostAgain    = time.Minute // between two complaints about output that cannot be stored
 )
+
+// lostLines is output of an active run that the disk did not take, and why the first of it was not.
+type lostLines struct {
+	lines int
+	cause error
+}
 
 // agentLink is one connected agent.
 type agentLink struct {
@@ -382,12 +389,59 @@ func (p *principal) takeLines(link *agentLink, item *agentItem) {
 			continue
 		}
 		p.lines[r.ID] = batch[len(batch)-1].N
-		if err := p.logs.append(r.Workflow, batch); err != nil {
-			p.cfg.Log.Error("store output", "run", r.ID, "lost_lines", len(batch), "cause", err)
-			p.retain.kick(errors.Is(err, syscall.ENOSPC))
-		}
 		p.publishLines(r.Workflow, batch)
+		p.storeLines(r, batch)
 		p.touched[r.ID] = true
+	}
+}
+
+// storeLines puts output into the log. What the disk does not take is lost and counted: a line in its place says so, as soon
+// as there is room for that.
+func (p *principal) storeLines(r *Run, batch []LogLine) {
+	lost := p.lost[r.ID]
+	if lost.lines > 0 {
+		batch = append([]LogLine{p.lostLine(r, lost, batch[0].N-1)}, batch...)
+	}
+	err := p.logs.append(r.Workflow, batch)
+	switch {
+	case err == nil:
+		delete(p.lost, r.ID)
+		return
+	case lost.lines > 0:
+		batch = batch[1:]
+	default:
+		lost.cause = err
+	}
+	if now := p.cfg.now(); now.Sub(p.lostTold) > dispatchLostAgain {
+		p.lostTold = now
+		p.cfg.Log.Error("store output: it is dropped and counted until it can be", "run", r.ID, "cause", err)
+	}
+	for _, line := range batch {
+		if line.Stream != "c" || p.logs.remark(r.Workflow, line) != nil {
+			lost.lines++
+		}
+	}
+	p.lost[r.ID] = lost
+	if errors.Is(err, syscall.ENOSPC) {
+		p.retain.kick(true)
+	}
+}
+
+// lostLine says how much was lost, under the number of a line that was.
+func (p *principal) lostLine(r *Run, lost lostLines, n int64) LogLine {
+	return LogLine{Time: stampOf(p.cfg.now()), Run: r.ID, N: n, Stream: "c",
+		Text: fmt.Sprintf("[cdktr: %d lines of output were lost here: %v]", lost.lines, lost.cause)}
+}
+
+// tellLost says at the end of a run what is not said yet.
+func (p *principal) tellLost(r *Run) {
+	lost := p.lost[r.ID]
+	if lost.lines == 0 {
+		return
+	}
+	delete(p.lost, r.ID)
+	if err := p.logs.remark(r.Workflow, p.lostLine(r, lost, p.lines[r.ID])); err != nil {
+		p.cfg.Log.Error("output is lost, and the run's log does not say so", "run", r.ID, "lines", lost.lines, "cause", err)
 	}
 }
 

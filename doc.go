@@ -24,16 +24,17 @@ table from here and holds the code to it.
 	auth       auth*.go                                                curve model proto workflow
 	workflow   workflow*.go folder.go watch_*.go                       cron dag model
 	sched      sched.go                                                cron model
-	store      store*.go history*.go                                    model state
+	store      store*.go history*.go                                    disk model state
 	proto      proto.go                                                model state
 	state      state.go                                                model
-	logs       logs.go                                                 model
+	logs       logs.go                                                 disk model
 	dag        dag*.go                                                 model
 	table      table.go                                                model term
 	wire       wire*.go                                                curve model
 	curve      curve.go                                                -
 	exec       exec*.go                                                -
-	spool      spool.go                                                model
+	spool      spool.go                                                disk model
+	disk       disk.go                                                 -
 	model      model.go                                                -
 	cron       cron*.go                                                -
 	config     config.go                                               -

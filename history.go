@@ -72,7 +72,11 @@ func (w *storeWriter) flushHistory(now bool) error {
 			data = append(data, w.runs[n].data...)
 			n++
 		}
-		if err := w.addHistory(w.runs[0].run, data); err != nil {
+		err := w.addHistory(w.runs[0].run, data)
+		if w.spendReserve(err) {
+			err = w.addHistory(w.runs[0].run, data)
+		}
+		if err != nil {
 			w.historyFault.set(fmt.Errorf("write history: %w", err), time.Now())
 			return w.historyFault.err
 		}

@@ -6,7 +6,8 @@
 // A line goes into the file of the day on which it is written, and never into an earlier file than the newest, whatever
 // the clock does: so the order of places (day, offset) is the order of writing. One goroutine writes; any number of
 // others read beside it and see whole lines only. Nothing is synced: what a killed process wrote is in the page cache,
-// and what a power cut took of a line is cut off before the next one is written. May use model.go.
+// and what a power cut took of a line is cut off before the next one is written. The last of a disk is not for output: see
+// disk.go. May use model.go and disk.go.
 
 package main
 
@@ -122,6 +123,16 @@ func (l *logs) end(workflow string) logPlace {
 // append writes lines of one workflow behind all earlier ones, in one write. All of them are stored, or, with an
 // error, none: what a failed write left is cut off before anything else is written, and readers never see it.
 func (l *logs) append(workflow string, lines []LogLine) error {
+	return l.put(workflow, lines, diskRoom)
+}
+
+// remark writes one line of our own in the same way, also in the room that output leaves free. There must be few of them.
+func (l *logs) remark(workflow string, line LogLine) error {
+	return l.put(workflow, []LogLine{line}, func(*os.File, int) error { return nil })
+}
+
+// put writes lines where room allows so many bytes.
+func (l *logs) put(workflow string, lines []LogLine, room func(*os.File, int) error) error {
 	if len(lines) == 0 {
 		return nil
 	}
@@ -146,6 +157,9 @@ func (l *logs) append(workflow string, lines []LogLine) error {
 		return fmt.Errorf("write log of %s: %w", workflow, err)
 	}
 	if err := file.mend(); err != nil {
+		return fmt.Errorf("write log of %s: %w", workflow, err)
+	}
+	if err := room(file.f, len(b)); err != nil {
 		return fmt.Errorf("write log of %s: %w", workflow, err)
 	}
 	if _, err := l.writeAt(file.f, b, file.end); err != nil {

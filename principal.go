@@ -52,6 +52,8 @@ type principal struct {
 	active   map[string][]string      // workflow -> its active runs, oldest first
 	running  map[string]int           // agent -> runs it was given
 	lines    map[string]int64         // active run -> highest line of output stored
+	lost     map[string]lostLines     // active run -> output that is not stored, nor told of
+	lostTold time.Time                // when that was last complained about
 	links    map[string]*agentLink    // agents that are connected
 	losing   map[string]time.Time     // agents that are not, with runs: when those are given up
 	nextLoss time.Time                // no agent is to be dropped, and no run to be given up, before this
@@ -86,7 +88,7 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 		cfg.now = time.Now
 	}
 	p := &principal{cfg: cfg, sched: schedNew(cfg.Zone), files: map[string]*workflowFile{}, active: map[string][]string{},
-		running: map[string]int{}, lines: map[string]int64{}, links: map[string]*agentLink{}, losing: map[string]time.Time{},
+		running: map[string]int{}, lines: map[string]int64{}, lost: map[string]lostLines{}, links: map[string]*agentLink{}, losing: map[string]time.Time{},
 		touched: map[string]bool{}, watchers: map[*watcher]bool{}, news: map[*newsWatcher]bool{}, journalWatchers: map[*watcher]bool{},
 		subscribers: map[*subscriber]bool{}, compat: compatStateNew(), calls: make(chan func(), 64), ended: make(chan struct{})}
 	p.retain = &retain{p: p, limits: cfg.Retain, seen: map[string]int64{}, wake: make(chan bool, 1)}
@@ -280,6 +282,7 @@ func (p *principal) reindex(r *Run, before, agent string) {
 		if len(p.active[r.Workflow]) == 0 {
 			delete(p.active, r.Workflow)
 		}
+		p.tellLost(r)
 		delete(p.lines, r.ID)
 	}
 }

@@ -58,25 +58,26 @@ func (r *retain) kick(full bool) {
 }
 
 // runRetain removes what is too old or too much. It wakes once an hour, after a snapshot, and when the disk is full; then
-// again for as long as it is, and something is left to go. It ends with the principal.
+// again for as long as it is, and something is left to go. What making room was good for shows after a while: until then it
+// is not woken. It ends with the principal.
 func (r *retain) runRetain() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	full := false
+	full, wake := false, r.wake
 	for {
 		select {
-		case full = <-r.wake:
+		case full = <-wake:
 		case <-timer.C:
+			wake = r.wake
 		case <-r.p.ended:
 			return
 		}
-		removed := r.sweep(full)
-		full = full && removed > 0 && errors.Is(r.p.store.failing(), syscall.ENOSPC)
+		removed, next := r.sweep(full), retainEvery
 		if full {
-			timer.Reset(retainAgain)
-		} else {
-			timer.Reset(retainEvery)
+			wake, next = nil, retainAgain
 		}
+		full = full && removed > 0 && errors.Is(r.p.store.failing(), syscall.ENOSPC)
+		timer.Reset(next)
 	}
 }
 

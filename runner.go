@@ -23,7 +23,8 @@ type agentRun struct {
 	handed  int              // bytes of them
 	over    int              // tasks that have ended
 	lines   int64            // number of its last line of output
-	dropped int64            // lines that a full spool did not take
+	dropped int64            // lines that the spool did not take
+	dropWhy error            // the first of them
 	budget  *procBudget      // what its tasks may write
 	began   time.Time
 	timer   *time.Timer // of the run's own timeout
@@ -277,8 +278,8 @@ func (a *agent) finishRun(r *agentRun, state, reason string) {
 			a.remark(r, nil, fmt.Sprintf("%d lines of output, %d bytes, were dropped: more than log.max_size", lines, bytes))
 		}
 	}
-	if r.dropped > 0 {
-		a.remark(r, nil, fmt.Sprintf("%d lines of output were dropped: the principal was away and the spool was full", r.dropped))
+	if a.spoolLines(); r.dropped > 0 {
+		a.remark(r, nil, fmt.Sprintf("%d lines of output were dropped on the agent: %v", r.dropped, r.dropWhy))
 	}
 	n := a.emit(r, &Event{Kind: evRunFinished, State: state, Reason: reason, Seconds: roundSeconds(a.cfg.now().Sub(r.began))})
 	if a.runs[r.as.Run] == r {
@@ -292,7 +293,8 @@ func (a *agent) finishRun(r *agentRun, state, reason string) {
 	}
 }
 
-// remark puts a line of our own into the output of a run: about the attempt t, or nil for the run.
+// remark puts a line of our own into the output of a run, behind what came before it: about the attempt t, or nil for the
+// run. It goes into a spool that takes no more output, too: there are few of them.
 func (a *agent) remark(r *agentRun, t *taskTry, text string) {
 	if r.dropIt {
 		return
@@ -302,7 +304,8 @@ func (a *agent) remark(r *agentRun, t *taskTry, text string) {
 	if t != nil {
 		line.Task, line.Attempt = t.task().ID, t.attempt
 	}
-	a.lines = append(a.lines, line)
+	a.spoolLines()
+	a.report(&agentItem{Lines: []LogLine{line}, Lease: r.as.Lease}, true)
 }
 
 // emit reports an event of a run, behind the output that came before it.
@@ -312,7 +315,7 @@ func (a *agent) emit(r *agentRun, e *Event) uint64 {
 	}
 	a.spoolLines()
 	e.Time, e.Run, e.Lease = stampOf(a.cfg.now()), r.as.Run, r.as.Lease
-	n, _ := a.report(&agentItem{Event: e})
+	n, _ := a.report(&agentItem{Event: e}, true)
 	return n
 }
 

@@ -8,7 +8,7 @@
 // Numbers go up by one, but for a leap of 2^32 each time that a spool is opened with something left in it: a power cut
 // may have taken messages that were sent already, and their numbers must not be given again, since the principal would
 // drop what bears them as a repeat. Nothing is synced: a killed agent loses nothing, a power cut ends its tasks as well.
-// One goroutine owns a spool. Uses nothing of the package.
+// One goroutine owns a spool. Uses disk.go, and nothing else of the package.
 
 package main
 
@@ -30,12 +30,12 @@ import (
 )
 
 const (
-	spoolMaxBytes   = 64 << 20 // unacknowledged bytes past which output is refused, unless set otherwise
-	spoolMaxSegment = 4 << 20  // a segment that is as long gets no more messages
-	spoolMaxIdle    = 1 << 20  // a segment that is longer is emptied when all is acknowledged
-	spoolMaxMessage = 16 << 20 // bytes of one message
-	spoolMaxLate    = 1 << 20  // bytes kept in memory while the disk takes nothing
-	spoolBlock      = 64 << 10 // bytes read at once to find what was acknowledged
+	spoolMaxBytes   = 64 << 20  // unacknowledged bytes past which output is refused, unless set otherwise
+	spoolMaxSegment = 4 << 20   // a segment that is as long gets no more messages
+	spoolMaxIdle    = 256 << 10 // a segment that is longer is emptied when all is acknowledged
+	spoolMaxMessage = 16 << 20  // bytes of one message
+	spoolMaxLate    = 1 << 20   // bytes kept in memory while the disk takes nothing
+	spoolBlock      = 64 << 10  // bytes read at once to find what was acknowledged
 	spoolLeap       = 1 << 32
 	spoolLockWait   = time.Second // for the lock of a process that may be gone
 	spoolLockAgain  = 5 * time.Millisecond
@@ -181,7 +181,7 @@ func (s *spool) spoiled(seg *spoolSegment, at int64, cause error) {
 // add puts a message, one JSON object without a newline, behind all others and gives it its number. Messages that must
 // go in (events) are refused only when the disk takes nothing and 1 MiB of them is kept in memory already, from where
 // each later call tries to write them; they are sent from there as well, but would be lost with the process. Others
-// (output) are refused with errSpoolFull past the bound, and with the disk's error when it takes nothing.
+// (output) are refused with errSpoolFull past the bound, and with the disk's error when it takes nothing, or has little left.
 func (s *spool) add(msg []byte, must bool) (uint64, error) {
 	if len(msg) > spoolMaxMessage || bytes.IndexByte(msg, '\n') >= 0 {
 		return 0, fmt.Errorf("spool message of %d bytes: it must be one line of at most %d", len(msg), spoolMaxMessage)
@@ -190,6 +190,9 @@ func (s *spool) add(msg []byte, must bool) (uint64, error) {
 		return 0, fmt.Errorf("%w: %d bytes wait for the principal", errSpoolFull, s.bytes())
 	}
 	err := s.flush()
+	if err == nil && !must {
+		err = diskRoom(s.lock, len(msg))
+	}
 	if err == nil {
 		err = s.write(s.last+1, msg)
 	}

@@ -8,8 +8,8 @@
 //     while an fsync runs shares the next one.
 //   - A batch that need not be acknowledged is written at once, so that kill -9 cannot take it back, and reaches the
 //     disk with the next fsync, or after storeSyncDelay.
-//   - A reserve of 1 MiB is kept from the start. When the disk is full it is given up, so that the journal goes on: the
-//     job that makes room can still be run, and be recorded.
+//   - A reserve of 1 MiB is kept from the start. When the disk is full it is given up, so that journal and history go on:
+//     the job that makes room can still be run, and be recorded. When there is room again it is set aside again.
 //   - When the disk fails or is full nothing is lost: what is not yet on the disk is kept in memory and written again,
 //     after 1 s at first and every 10 s at last. Until then failing says why, and the owner refuses new work.
 
@@ -18,6 +18,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"sync"
@@ -37,6 +38,7 @@ const (
 	storeRetryMax     = 10 * time.Second
 	storeSaveRetry    = time.Minute // between snapshots that fail
 	storeReserve      = 1 << 20     // bytes, in the file of that name
+	storeReserveAgain = time.Minute // between tries to set them aside again
 	storeReplayMany   = 20000       // events whose replay makes a snapshot worth its while
 )
 
@@ -318,7 +320,8 @@ type storeWriter struct {
 	runs            []storeOp // lines of history not yet written
 	unsyncedHistory map[string]bool
 
-	saved        uint64 // the newest event in snapshot.json
+	saved        uint64    // the newest event in snapshot.json
+	reserveAt    time.Time // when the reserve is to be set aside again; zero: it is there
 	journalFault storeFault
 	historyFault storeFault
 }
@@ -367,6 +370,9 @@ func (w *storeWriter) run() {
 			return
 		}
 		w.health()
+		if !w.reserveAt.IsZero() && !time.Now().Before(w.reserveAt) {
+			w.reserve()
+		}
 		w.arm()
 	}
 }
@@ -411,10 +417,7 @@ func (w *storeWriter) flush(now bool) error {
 		return w.journalFault.err
 	}
 	err := w.write()
-	if errors.Is(err, syscall.ENOSPC) && w.s.opt.onFull != nil {
-		w.s.opt.onFull()
-	}
-	if errors.Is(err, syscall.ENOSPC) && w.files.remove("reserve") == nil {
+	if w.spendReserve(err) {
 		w.close()
 		err = w.write()
 	}
@@ -606,20 +609,48 @@ func (w *storeWriter) save(op storeOp) error {
 	return w.prune(before)
 }
 
-// reserve sets bytes aside for the journal, if none are: at the start, and with each snapshot after they were used. It
-// is no fault when there is no room for them.
+// reserve sets bytes aside for the journal, if none are: at the start, and once there is room again after they were used.
+// It is no fault when there is none.
 func (w *storeWriter) reserve() {
+	w.reserveAt = time.Time{}
 	if w.s.opt.NoSync {
 		return
 	}
 	f, err := w.files.open("reserve", os.O_WRONLY|os.O_CREATE|os.O_EXCL)
-	if err != nil {
+	if errors.Is(err, fs.ErrExist) {
 		return
 	}
-	defer f.Close()
-	if _, err := w.files.write(f, make([]byte, storeReserve)); err != nil {
-		w.files.remove("reserve")
+	if err == nil {
+		defer f.Close()
+		var free int64
+		if free, err = diskFree(f); err != nil || free >= 2*storeReserve+diskLeave { // else it would be given up at once
+			_, err = w.files.write(f, make([]byte, storeReserve))
+		} else {
+			err = syscall.ENOSPC
+		}
+		if err != nil {
+			w.files.remove("reserve")
+		}
 	}
+	if err != nil {
+		w.reserveAt = time.Now().Add(storeReserveAgain)
+	}
+}
+
+// spendReserve gives the reserve up when err says that the disk is full, and tells the owner. True when that made room:
+// then what failed may be tried once more.
+func (w *storeWriter) spendReserve(err error) bool {
+	if !errors.Is(err, syscall.ENOSPC) {
+		return false
+	}
+	if w.s.opt.onFull != nil {
+		w.s.opt.onFull()
+	}
+	if w.files.remove("reserve") != nil {
+		return false
+	}
+	w.reserveAt = time.Now().Add(storeReserveAgain)
+	return true
 }
 
 // prune removes the oldest segments that the snapshot before the newest one covers (should the newest one be damaged
@@ -676,7 +707,7 @@ func (w *storeWriter) health() {
 // arm sets the timer for the next thing due, if there is one.
 func (w *storeWriter) arm() {
 	var next time.Time
-	for _, t := range []time.Time{w.journalFault.retry, w.historyFault.retry} {
+	for _, t := range []time.Time{w.journalFault.retry, w.historyFault.retry, w.reserveAt} {
 		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
 			next = t
 		}

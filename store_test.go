@@ -540,7 +540,7 @@ func TestStoreReserve(t *testing.T) {
 			t.Fatal("the reserve is there again on a full disk")
 		}
 		disk.set(nil)
-		g.s.snapshot(g.state, nil)
+		time.Sleep(storeReserveAgain)
 		synctest.Wait()
 		if _, err := os.Stat(filepath.Join(dir, "reserve")); err != nil {
 			t.Fatal("the reserve does not come back")

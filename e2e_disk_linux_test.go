@@ -1,0 +1,126 @@
+// End-to-end tests of a disk that is full: a real file system of a few megabytes, with the whole state of a principal and
+// its agent on it. They need root, to mount one.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const diskFlood = 300_000 // lines
+
+// diskSmall puts the state folder on a file system of its own with so many bytes.
+func diskSmall(x *e2e, size int) {
+	x.t.Helper()
+	state := x.dir + "/state"
+	err := errors.Join(os.Mkdir(state, 0o700), syscall.Mount("tmpfs", state, "tmpfs", 0, fmt.Sprintf("size=%d,mode=700", size)))
+	if err != nil {
+		if os.Getenv("CI") == "" {
+			x.t.Skipf("no file system can be mounted here: %v", err)
+		}
+		x.t.Fatalf("CI must be able to mount a file system: %v", err)
+	}
+	x.t.Cleanup(func() {
+		if err := syscall.Unmount(state, syscall.MNT_DETACH); err != nil {
+			x.t.Error(err)
+		}
+	})
+}
+
+// diskFill writes a file for as long as there is room.
+func diskFill(x *e2e, name string) {
+	x.t.Helper()
+	f, err := os.Create(filepath.Join(x.dir, "state", name))
+	for err == nil {
+		_, err = f.Write(make([]byte, 4<<10))
+	}
+	if f.Close(); !errors.Is(err, syscall.ENOSPC) {
+		x.t.Fatalf("fill the disk: %v", err)
+	}
+}
+
+// TestDiskFull: with the disk full, runs still run and are recorded, also one that prints without end; when the reserve is
+// spent too, new ones are refused. Nothing acknowledged is lost, and work goes on by itself when there is room again.
+func TestDiskFull(t *testing.T) {
+	x := e2eNew(t)
+	diskSmall(x, 8<<20)
+	x.file("w.yml", "overlap: allow\ntasks:\n  a: {run: 'echo $CDKTR_RUN_ID >> $DIR/ran'}\n")
+	x.file("long.yml", "tasks:\n  a: {run: 'echo begun; while [ ! -e $DIR/open ]; do sleep 0.05; done; echo over'}\n")
+	x.file("flood.yml", fmt.Sprintf("tasks:\n  a: {run: 'seq 1 %d'}\n", diskFlood))
+	x.file("clean.yml", "tasks:\n  a: {run: 'rm $DIR/state/ballast'}\n")
+	p := x.principal("--with-agent", "--no-scheduler")
+	long := x.start("long")
+	x.until("it talks", func() bool { return x.ok("logs", long) == "begun\n" })
+
+	diskFill(x, "ballast")
+	var acknowledged []string
+	for range 5 {
+		run := x.run("w")
+		if acknowledged = append(acknowledged, run.ID); run.State != runSucceeded {
+			t.Fatalf("on a full disk the run is %s (%s)", run.State, run.Reason)
+		}
+	}
+	began := time.Now()
+	if run := x.run("flood"); run.State != runSucceeded {
+		t.Fatalf("on a full disk a run that prints much is %s (%s)", run.State, run.Reason)
+	}
+	t.Logf("the flood took %s", time.Since(began).Round(time.Millisecond))
+	if run := x.run("w"); run.State != runSucceeded {
+		t.Fatalf("after the flood the run is %s (%s)", run.State, run.Reason)
+	}
+	stored, told := 0, 0
+	for line := range strings.Lines(x.ok("logs", "flood")) {
+		if n := 0; !strings.HasPrefix(line, "[cdktr: ") {
+			stored++
+		} else if _, err := fmt.Sscanf(line, "[cdktr: %d lines of output", &n); err == nil {
+			told += n
+		}
+	}
+	if stored+told != diskFlood || told == 0 {
+		t.Errorf("of %d lines %d are stored, and %d are told of", diskFlood, stored, told)
+	}
+
+	diskFill(x, "ballast2")
+	refused := ""
+	for range 2000 {
+		r := x.cdktr("run", "w", "--detach")
+		if r.code != 0 {
+			refused = r.err
+			break
+		}
+		acknowledged = append(acknowledged, strings.TrimSpace(r.out))
+	}
+	if !strings.Contains(refused, "no space left on device") {
+		t.Fatalf("with nothing left a run is refused with %q", refused)
+	}
+	if err := os.WriteFile(x.dir+"/open", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(x.dir + "/state/ballast2"); err != nil {
+		t.Fatal(err)
+	}
+	x.until("runs are taken again", func() bool {
+		r := x.cdktr("run", "clean", "--wait")
+		return r.code == 0
+	})
+	if run := x.await(long); run.State != runSucceeded {
+		t.Errorf("the long run is %s (%s)", run.State, run.Reason)
+	}
+	x.ended()
+	p.stop()
+	x.principal("--with-agent", "--no-scheduler")
+	runs, ran := x.ended(), x.effects()
+	for _, id := range acknowledged {
+		if runs[id] == nil || runs[id].State != runSucceeded || ran[id] != 1 {
+			t.Errorf("acknowledged run %s: %+v, ran %d times", id, runs[id], ran[id])
+		}
+	}
+	t.Logf("%d runs were acknowledged on a full disk", len(acknowledged))
+}
