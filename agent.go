@@ -46,6 +46,7 @@ type agentConfig struct {
 	Dial         func(context.Context) (wireConn, error)
 	Log          *slog.Logger
 	now          func() time.Time
+	count        func() time.Time // for leases: goes on while the machine sleeps, and nobody sets it; nil: now
 }
 
 // agent takes runs from the principal and executes them. Its fields belong to the goroutine of runAgent.
@@ -100,12 +101,15 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 	if cfg.now == nil {
 		cfg.now = time.Now
 	}
+	if cfg.count == nil {
+		cfg.count = cfg.now
+	}
 	spool, err := spoolOpen(filepath.Join(cfg.StateDir, "spool"))
 	if err != nil {
 		return nil, err
 	}
 	a := &agent{cfg: cfg, spool: spool, runs: map[string]*agentRun{}, ends: map[string]heldEnd{},
-		in: make(chan agentIn, agentInQueue), ended: make(chan struct{}), alone: cfg.now()}
+		in: make(chan agentIn, agentInQueue), ended: make(chan struct{}), alone: cfg.count()}
 	if a.procs, err = newProcs("CDKTR_COOKIE"); err != nil {
 		spool.close()
 		return nil, err
@@ -218,13 +222,13 @@ func (a *agent) beat() {
 	if a.near() {
 		return
 	}
-	now := a.cfg.now()
+	now := a.cfg.count()
 	switch {
 	case a.conn != nil && (now.Sub(a.heard) > agentDeaf || len(a.asked) > agentUnanswered):
 		a.conn.Cut(nil)
 	case a.conn != nil && a.welcomed:
 		a.asked = append(a.asked, now)
-		a.send(&agentMsg{Op: msgHeartbeat, Clock: stampOf(now)})
+		a.send(&agentMsg{Op: msgHeartbeat, Clock: stampOf(a.cfg.now())})
 	}
 	a.endLeases()
 }
@@ -239,7 +243,7 @@ func (a *agent) answered() {
 
 // endLeases stops the runs that the principal may be about to give away.
 func (a *agent) endLeases() {
-	if len(a.runs) == 0 || a.near() || a.cfg.now().Sub(a.alone) < agentLease {
+	if len(a.runs) == 0 || a.near() || a.cfg.count().Sub(a.alone) < agentLease {
 		return
 	}
 	for _, id := range sortedKeys(a.runs) {
@@ -259,7 +263,7 @@ func (a *agent) untilBeat() time.Duration {
 	if a.near() {
 		return agentNearBeat
 	}
-	if left := agentLease - a.cfg.now().Sub(a.alone); left > 0 && len(a.runs) > 0 {
+	if left := agentLease - a.cfg.count().Sub(a.alone); left > 0 && len(a.runs) > 0 {
 		return min(left, agentHeartbeat)
 	}
 	return agentHeartbeat
@@ -346,7 +350,7 @@ func (a *agent) readLink(conn wireConn) (welcome bool) {
 
 // connected begins a connection: hello says who this is and what it holds.
 func (a *agent) connected(conn wireConn) {
-	a.conn, a.welcomed, a.heard = conn, false, a.cfg.now()
+	a.conn, a.welcomed, a.heard = conn, false, a.cfg.count()
 	a.asked = []time.Time{a.heard}
 	hello := &agentMsg{Op: msgHello, Agent: a.cfg.Name, Labels: a.cfg.Labels, Capacity: a.cfg.Capacity, Version: version,
 		Epoch: a.spool.epoch(), Last: a.spool.last, N: a.spool.acked, Clock: stampOf(a.cfg.now())}
@@ -369,7 +373,7 @@ func (a *agent) disconnected(conn wireConn) {
 		return
 	}
 	if a.near() { // from now on it counts
-		a.alone = a.cfg.now()
+		a.alone = a.cfg.count()
 	}
 	a.conn, a.welcomed, a.asked, a.sent, a.inflight = nil, false, nil, nil, 0
 }
@@ -379,7 +383,7 @@ func (a *agent) hear(conn wireConn, m *agentMsg) {
 	if a.conn != conn {
 		return
 	}
-	a.heard = a.cfg.now()
+	a.heard = a.cfg.count()
 	switch m.Op {
 	case msgWelcome:
 		a.welcomed = true

@@ -7,7 +7,8 @@ import (
 )
 
 // TestAgentLeaseFromSending: the lease of a run counts from when the heartbeat that was answered last was sent. An answer
-// that was on its way for long says nothing of what the principal heard since.
+// that was on its way for long says nothing of what the principal heard since. It counts by the clock that goes on while the
+// machine sleeps: here the other one stands still.
 func TestAgentLeaseFromSending(t *testing.T) {
 	now := time.Date(2026, 1, 31, 2, 30, 0, 0, time.UTC)
 	spool, err := spoolOpen(t.TempDir())
@@ -18,7 +19,7 @@ func TestAgentLeaseFromSending(t *testing.T) {
 	near, theirs := wirePipe()
 	far := farConn{near}
 	defer theirs.Close()
-	a := &agent{cfg: agentConfig{Name: "one", Log: slog.New(slog.DiscardHandler), now: func() time.Time { return now }}, spool: spool,
+	a := &agent{cfg: agentConfig{Name: "one", Log: slog.New(slog.DiscardHandler), now: time.Now, count: func() time.Time { return now }}, spool: spool,
 		runs: map[string]*agentRun{}, ends: map[string]heldEnd{}}
 	hold := func() {
 		a.runs["r"] = &agentRun{as: &assignment{Run: "r", Lease: 1, Spec: &Workflow{ID: "w", Failover: failoverRerun}}}

@@ -53,7 +53,7 @@ func agentRigOpen(t *testing.T) *agentRig {
 func (g *agentRig) start() {
 	g.t.Helper()
 	cfg := agentConfig{Name: "x", Labels: map[string]string{"site": "here"}, Capacity: 4, StateDir: g.dir, Grace: time.Second, DrainTimeout: time.Minute,
-		Dial: g.dial, Log: slog.New(slog.NewTextHandler(g.log, nil)), now: time.Now}
+		Dial: g.dial, Log: slog.New(slog.NewTextHandler(g.log, nil)), now: time.Now, count: time.Now}
 	sp, err := spoolOpen(filepath.Join(g.dir, "spool"))
 	if err != nil {
 		g.t.Fatal(err)

@@ -39,6 +39,7 @@ var configKeys = []configKey{
 	{"workflows", []string{"CDKTR_WORKFLOWS", "CDKTR_WORKFLOW_DIR"}, "folder of workflow files"},
 	{"socket", []string{"CDKTR_SOCKET"}, "path of the principal's socket"},
 	{"timezone", []string{"CDKTR_TIMEZONE"}, "time zone of schedules that name none"},
+	{"wait_for_clock", []string{"CDKTR_WAIT_FOR_CLOCK"}, "how long schedules wait at the start for a clock that nothing has set yet"},
 	{"name", []string{"CDKTR_AGENT_NAME"}, "name of the agent"},
 	{"labels", []string{"CDKTR_AGENT_LABELS"}, "labels of the agent: k=v,k=v"},
 	{"capacity", []string{"CDKTR_AGENT_CAPACITY", "CDKTR_AGENT_MAX_CONCURRENCY"}, "runs that the agent takes at once"},
@@ -143,7 +144,7 @@ func (c *config) fillDefaults(getenv func(string) string) {
 	}
 	for key, value := range map[string]string{"workflows": "workflows", "timezone": "Local", "name": host,
 		"capacity": fmt.Sprint(runtime.NumCPU()), "grace": "10s", "drain_timeout": "1m", "log_level": "info",
-		"retain_age": "90d", "retain_runs": "1000", "retain_bytes": "512M"} {
+		"retain_age": "90d", "wait_for_clock": "0s", "retain_runs": "1000", "retain_bytes": "512M"} {
 		c.set(key, value, "default")
 	}
 }

@@ -37,6 +37,7 @@ type principalConfig struct {
 	Keys        *authKeys // whose keys are let in over tcp; nil: there is no such listener
 	Log         *slog.Logger
 	now         func() time.Time
+	elapsed     func() time.Duration // since some instant, by a clock that nobody can set; nil: by Go's, which stands while the machine sleeps
 }
 
 // principal schedules, queues, keeps state. Its fields belong to the goroutine of run, but for those marked otherwise.
@@ -58,6 +59,10 @@ type principal struct {
 	losing   map[string]time.Time     // agents that are not, with runs: when those are given up
 	nextLoss time.Time                // no agent is to be dropped, and no run to be given up, before this
 	loaded   bool                     // the folder was read once
+	held     bool                     // schedules wait for beginSchedules; set before runPrincipal
+
+	clockWall    time.Time     // the clock on the wall at the last turn
+	clockElapsed time.Duration // and the one that nobody can set
 
 	batch      []*Event // events of this turn, applied but not yet in the journal
 	batchSync  bool     // one of them must be safe before the turn's replies go out
@@ -87,6 +92,10 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 	if cfg.now == nil {
 		cfg.now = time.Now
 	}
+	if cfg.elapsed == nil {
+		began := time.Now()
+		cfg.elapsed = func() time.Duration { return time.Since(began) }
+	}
 	p := &principal{cfg: cfg, sched: schedNew(cfg.Zone), files: map[string]*workflowFile{}, active: map[string][]string{},
 		running: map[string]int{}, lines: map[string]int64{}, lost: map[string]lostLines{}, links: map[string]*agentLink{}, losing: map[string]time.Time{},
 		touched: map[string]bool{}, watchers: map[*watcher]bool{}, news: map[*newsWatcher]bool{}, journalWatchers: map[*watcher]bool{},
@@ -100,6 +109,7 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 		cfg.Log.Warn(line)
 	}
 	p.store, p.state = store, state
+	p.clockWall, p.clockElapsed = cfg.now().Round(0), cfg.elapsed()
 	if p.logs, err = logsOpen(cfg.StateDir + "/logs"); err != nil {
 		store.close()
 		return nil, err
@@ -184,6 +194,7 @@ func (p *principal) runPrincipal(ctx context.Context) error {
 			return p.stop()
 		}
 		now := p.cfg.now()
+		p.lookAtClock(now)
 		p.fireDue(now)
 		p.giveUpLost(now)
 		p.assignQueued()
@@ -351,7 +362,7 @@ func (p *principal) setFiles(changed []workflowFile, removed []string) {
 		before := p.files[f.ID]
 		p.files[f.ID] = f
 		p.newsWorkflow(f.ID)
-		if f.Spec != nil && !p.cfg.NoScheduler && (before == nil || before.Spec != f.Spec) {
+		if f.Spec != nil && !p.cfg.NoScheduler && !p.held && (before == nil || before.Spec != f.Spec) {
 			p.schedule(f.Spec, now)
 		}
 		for _, fault := range f.Faults {
@@ -378,9 +389,11 @@ func (p *principal) schedule(w *Workflow, now time.Time) {
 	known := p.state.Workflows[w.ID]
 	switch {
 	case known == nil || known.Schedule != schedSignature(w):
-		p.emit(&Event{Kind: evSchedule, Workflow: w.ID, Reason: schedSignature(w), Scheduled: stampOf(now)})
+		p.countAnew(w, now)
 	case waits && pending.Before(now): // its jitter, or this turn, comes between the tick and its decision
 		p.sched.advance(entry, pending.Add(-time.Nanosecond))
+	case !p.loaded && known.Tick.After(now):
+		p.setBackBefore(entry, known.Tick.Time, now)
 	case !p.loaded:
 		if from := now.Add(-entry.jitter); from.After(known.Tick.Time) {
 			p.sched.advance(entry, from) // the same: what is not missed yet is still to come
@@ -400,7 +413,7 @@ func (p *principal) fireDue(now time.Time) {
 	for _, t := range p.sched.due(now) {
 		if entry := p.sched.entries[t.spec.ID]; now.Sub(t.tick.Add(entry.jitter)) > schedLate {
 			ticks, total := entry.missed(t.tick.Add(-time.Nanosecond), now)
-			p.decide(t.spec, schedCatchup(t.spec, ticks, total, now, "the clock jumped or this machine slept", p.pausedBy(t.spec.ID)), triggerCatchup)
+			p.decide(t.spec, schedCatchup(t.spec, ticks, total, now, "this machine slept", p.pausedBy(t.spec.ID)), triggerCatchup)
 			continue
 		}
 		p.decide(t.spec, []schedVerdict{schedDecide(t.spec, t.tick, p.pausedBy(t.spec.ID), p.active[t.spec.ID])}, triggerCron)

@@ -32,6 +32,7 @@ type schedEntry struct {
 	exprs  []*cronExpr
 	zone   *time.Location
 	jitter time.Duration // fixed, from the id
+	floor  time.Time     // ticks at fixed times up to here have been: the clock was set back
 	tick   time.Time     // the next tick, as the schedule says it
 	at     time.Time     // when it is due: tick and jitter
 	index  int           // in the heap; -1 when no tick is to come
@@ -85,7 +86,11 @@ func (e *schedEntry) next(t time.Time) (time.Time, bool) {
 	}
 	var first time.Time
 	for _, expr := range e.exprs {
-		if at, ok := expr.next(t, e.zone); ok && (first.IsZero() || at.Before(first)) {
+		after := t
+		if e.floor.After(t) && !expr.followsRealTime() {
+			after = e.floor
+		}
+		if at, ok := expr.next(after, e.zone); ok && (first.IsZero() || at.Before(first)) {
 			first = at
 		}
 	}
@@ -107,6 +112,7 @@ func (e *schedEntry) reboot() bool {
 
 // set puts a workflow in, or its new version in place of the old one; ticks after `after` are to come.
 func (s *sched) set(w *Workflow, after time.Time) (*schedEntry, error) {
+	before := s.entries[w.ID]
 	s.remove(w.ID)
 	if len(w.Schedule) == 0 {
 		return nil, nil
@@ -114,6 +120,9 @@ func (s *sched) set(w *Workflow, after time.Time) (*schedEntry, error) {
 	e, err := s.schedEntryOf(w)
 	if err != nil {
 		return nil, err
+	}
+	if before != nil {
+		e.floor = before.floor
 	}
 	s.entries[w.ID] = e
 	s.advance(e, after)

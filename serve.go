@@ -33,6 +33,7 @@ func serveVerbs() []cliVerb {
 				f.setting("retain_age", "how long output and history are kept (default 90d)")
 				f.setting("retain_runs", "`N` runs of each workflow are kept (default 1000)")
 				f.setting("retain_bytes", "`SIZE` that output and history may have (default 512M)")
+				f.setting("wait_for_clock", "fire nothing before something has set the clock, for at most `DURATION` (default 0: do not wait)")
 				f.setting("timezone", "`ZONE` of schedules that name none (default: the machine's)")
 				f.setting("socket_group", "`GROUP` whose members may use the socket too")
 				f.Func("bind", "listen on `tcp://ADDR:PORT` too, for those with a key; may be given again", func(text string) error {
@@ -131,7 +132,7 @@ func (c *cli) agentConfig(log *slog.Logger) (agentConfig, error) {
 		return agentConfig{}, fmt.Errorf("find state folder: %w", err)
 	}
 	return agentConfig{Name: c.cfg.get("name"), Labels: labels, Capacity: capacity, StateDir: state, Grace: grace,
-		DrainTimeout: drain, Environ: taskEnviron(c.environ), Log: log, now: time.Now}, nil
+		DrainTimeout: drain, Environ: taskEnviron(c.environ), Log: log, now: time.Now, count: clockCount()}, nil
 }
 
 // taskEnviron is what tasks inherit of this process's environment: all but what speaks to this process alone.
@@ -155,6 +156,21 @@ func settleDown() {
 	debug.FreeOSMemory()
 }
 
+// principalConfig puts together what a principal is started with, and how long its schedules may wait for the clock.
+func (c *cli) principalConfig(log *slog.Logger) (cfg principalConfig, wait time.Duration, err error) {
+	cfg = principalConfig{StateDir: c.cfg.get("state"), NoScheduler: c.flags.noSched, Log: log, elapsed: clockElapsed()}
+	if cfg.Zone, err = c.zone(); err != nil {
+		return cfg, 0, err
+	}
+	if cfg.Retain, err = c.retainLimits(); err != nil {
+		return cfg, 0, err
+	}
+	if wait, err = parseDuration(c.cfg.get("wait_for_clock")); err != nil {
+		return cfg, 0, usageError("wait_for_clock: %w", err)
+	}
+	return cfg, wait, nil
+}
+
 // startPrincipal serves until it is told to stop.
 func startPrincipal(ctx context.Context, c *cli, args []string) error {
 	if len(args) > 0 {
@@ -165,23 +181,20 @@ func startPrincipal(ctx context.Context, c *cli, args []string) error {
 	if err != nil {
 		return err
 	}
-	zone, err := c.zone()
-	if err != nil {
-		return err
-	}
 	agentCfg, err := c.agentConfig(log)
 	if err != nil {
 		return err
 	}
-	limits, err := c.retainLimits()
+	cfg, wait, err := c.principalConfig(log)
 	if err != nil {
 		return err
 	}
 	folder := newWorkflowFolder(c.cfg.get("workflows"))
-	p, err := principalOpen(principalConfig{StateDir: c.cfg.get("state"), NoScheduler: c.flags.noSched, Retain: limits, Zone: zone, Log: log})
+	p, err := principalOpen(cfg)
 	if err != nil {
 		return err
 	}
+	p.held = wait > 0 && clockUnset()
 	doors, err := c.openDoors(log)
 	if err != nil {
 		return errors.Join(err, p.store.close())
@@ -196,6 +209,14 @@ func startPrincipal(ctx context.Context, c *cli, args []string) error {
 	h := newHost(p)
 	h.doors = doors
 	doors.serve(h.ctx, &h.group, p)
+	if p.held {
+		log.Info("nothing fires before the clock is set", "at_most", wait.String())
+		h.group.Go(func() {
+			set := clockAwait(h.ctx, wait, clockUnset)
+			log.Info("schedules begin", "clock_is_set", set)
+			p.call(p.beginSchedules)
+		})
+	}
 	h.group.Go(func() {
 		runWorkflowWatch(h.ctx, folder, func(changed []workflowFile, removed []string) {
 			p.call(func() { p.setFiles(changed, removed) })

@@ -1,0 +1,28 @@
+// clock_linux.go: the clock's room on Linux. May use what clock.go may.
+
+package main
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// clockElapsed gives what tells the time since some instant, the machine's sleep included. Any goroutine may call that.
+func clockElapsed() func() time.Duration {
+	return func() time.Duration {
+		var ts unix.Timespec
+		if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+			panic("cdktr: read the clock since boot: " + err.Error()) // Linux has it since 2.6.39
+		}
+		return time.Duration(ts.Nano())
+	}
+}
+
+// clockUnset says whether nothing has set the clock since the machine started, as far as the kernel was told (STA_UNSYNC of
+// adjtimex(2)): NTP daemons tell it.
+func clockUnset() bool {
+	var t unix.Timex
+	_, err := unix.Adjtimex(&t)
+	return err == nil && t.Status&unix.STA_UNSYNC != 0
+}
