@@ -168,23 +168,40 @@ func TestKill9Agent(t *testing.T) {
 	}
 }
 
-// TestKill9AgentStaysAway: an agent that dies and does not come back is given up after the heartbeat timeout; its run goes
-// to another.
+// TestKill9AgentStaysAway: an agent that dies in the middle of a run of five tasks and does not come back is given up after the
+// heartbeat timeout. The run ends on another agent within two seconds of that, and what was done is not done again.
 func TestKill9AgentStaysAway(t *testing.T) {
 	x := e2eNew(t)
-	x.file("rerun.yml", "failover: rerun\ntasks:\n  a: {run: 'echo $CDKTR_ATTEMPT; [ -e $DIR/away ] || exec sleep 600'}\n")
+	const task = "{run: 'echo $CDKTR_TASK_ID >> $DIR/ran'%s}\n"
+	x.file("rerun.yml", "failover: rerun\ntasks:\n"+
+		"  a: "+fmt.Sprintf(task, "")+
+		"  b: "+fmt.Sprintf(task, ", depends: [a]")+
+		"  c: {run: 'echo $CDKTR_ATTEMPT; echo c >> $DIR/ran; [ -e $DIR/away ] || exec sleep 600', depends: [b]}\n"+
+		"  d: "+fmt.Sprintf(task, ", depends: [c]")+
+		"  e: "+fmt.Sprintf(task, ", depends: [d]"))
 	x.principal()
 	agent := x.agent("mortal")
 	id := x.start("rerun")
 	logs := x.spawn("logs", id, "-f")
 	logs.saw(&logs.out, "1\n")
+	<-time.After(agentHeartbeat / 2) // else the last word comes just before the end, and the timeout is all there is to measure
+	killed := time.Now()
 	agent.kill()
 	if err := os.WriteFile(x.dir+"/away", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	x.agent("heir")
-	if run := x.await(id); run.State != runSucceeded || run.Agent != "heir" || run.Attempt != 2 {
-		t.Errorf("the run is %s (%s) on %s, attempt %d", run.State, run.Reason, run.Agent, run.Attempt)
+	run := x.await(id)
+	if run.State != runSucceeded || run.Agent != "heir" || run.Attempt != 2 || e2eStates(run) != "a=succeeded b=succeeded c=succeeded d=succeeded e=succeeded" {
+		t.Errorf("the run is %s (%s) on %s, attempt %d: %s", run.State, run.Reason, run.Agent, run.Attempt, e2eStates(run))
+	}
+	if text, _ := os.ReadFile(x.dir + "/ran"); string(text) != "a\nb\nc\nc\nd\ne\n" {
+		t.Errorf("tasks ran: %q", text)
+	}
+	took := run.Finished.Sub(killed)
+	t.Logf("the run ended %.1f s after its agent was killed", took.Seconds())
+	if took > agentLostAfter+2*time.Second {
+		t.Errorf("the run ended %s after its agent was killed", took)
 	}
 	if code := logs.wait(); code != 0 {
 		t.Errorf("logs -f ended with code %d", code)

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -223,22 +224,37 @@ func (g *storeRig) matches(state *State) {
 	}
 }
 
+var (
+	storeSteps = flag.Int("store.steps", 12*storeModelSteps, "how many steps TestStoreModel takes in all")
+	storeSeed  = flag.Uint64("store.seed", 0, "the first seed of TestStoreModel")
+)
+
+const storeModelSteps = 120 // of one seed
+
 // TestStoreModel does random things to a store, with a disk that fails now and then, and cuts the power.
 func TestStoreModel(t *testing.T) {
-	for seed := range uint64(12) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			top := t.TempDir()
-			synctest.Test(t, func(t *testing.T) { storeModel(t, top, seed) })
-		})
-	}
+	var events atomic.Int64
+	seeds := (*storeSteps + storeModelSteps - 1) / storeModelSteps
+	t.Run("seeds", func(t *testing.T) {
+		for seed := *storeSeed; seed < *storeSeed+uint64(seeds); seed++ {
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				t.Parallel()
+				top := t.TempDir()
+				synctest.Test(t, func(t *testing.T) { events.Add(storeModel(t, top, seed)) })
+			})
+		}
+	})
+	t.Logf("%d seeds from %d, %d steps, %d events", seeds, *storeSeed, seeds*storeModelSteps, events.Load())
 }
 
-func storeModel(t *testing.T, top string, seed uint64) {
+// storeModel is one seed of it. It gives how many events it made.
+func storeModel(t *testing.T, top string, seed uint64) (events int64) {
 	dir := filepath.Join(top, "0")
 	disk := storeDiskNew(t, dir, seed)
 	g := storeRigOpen(t, storeOptions{Dir: dir, SegmentBytes: 8 << 10, Keep: 8 << 10, files: disk.wrap})
 	g.rng = rand.New(rand.NewPCG(seed, 1))
-	for step := range 120 {
+	for step := range storeModelSteps {
+		made := len(g.log)
 		switch k := g.rng.IntN(20); {
 		case k < 12:
 			g.random(g.rng.IntN(30))
@@ -266,6 +282,7 @@ func storeModel(t *testing.T, top string, seed uint64) {
 		case k == 18 && step > 20:
 			storeModelCut(t, g, disk, filepath.Join(top, fmt.Sprint(step)))
 		}
+		events += int64(max(0, len(g.log)-made))
 		if g.s.wantsSnapshot() {
 			g.s.snapshot(g.state, nil)
 		}
@@ -281,6 +298,7 @@ func storeModel(t *testing.T, top string, seed uint64) {
 	}
 	g.matches(g.state)
 	storeHistoryHolds(t, g)
+	return events
 }
 
 // verifyMid lets the writer come to rest and reads the events back.
