@@ -30,12 +30,12 @@ import (
 )
 
 const (
-	spoolMaxBytes   = 64 << 20  // unacknowledged bytes past which output is refused, unless set otherwise
-	spoolMaxSegment = 4 << 20   // a segment that is as long gets no more messages
-	spoolMaxIdle    = 256 << 10 // a segment that is longer is emptied when all is acknowledged
-	spoolMaxMessage = 16 << 20  // bytes of one message
-	spoolMaxLate    = 1 << 20   // bytes kept in memory while the disk takes nothing
-	spoolBlock      = 64 << 10  // bytes read at once to find what was acknowledged
+	spoolMaxBytes   = 64 << 20 // unacknowledged bytes past which output is refused, unless set otherwise
+	spoolMaxSegment = 4 << 20  // a segment that is as long gets no more messages
+	spoolMaxIdle    = 4 << 10  // a segment that is longer is emptied when all is acknowledged: what is young then never reaches the disk
+	spoolMaxMessage = 16 << 20 // bytes of one message
+	spoolMaxLate    = 1 << 20  // bytes kept in memory while the disk takes nothing
+	spoolBlock      = 64 << 10 // bytes read at once to find what was acknowledged
 	spoolLeap       = 1 << 32
 	spoolLockWait   = time.Second // for the lock of a process that may be gone
 	spoolLockAgain  = 5 * time.Millisecond

@@ -476,9 +476,11 @@ func (w *storeWriter) write() error {
 
 // sync makes the segment durable and tells whoever waits for its lines.
 func (w *storeWriter) sync() error {
-	if err := w.files.sync(w.file); err != nil {
-		w.lost = true
-		return fmt.Errorf("sync %s: %w", w.name, err)
+	if w.size > w.synced { // else somebody waits for what is there already
+		if err := w.files.sync(w.file); err != nil {
+			w.lost = true
+			return fmt.Errorf("sync %s: %w", w.name, err)
+		}
 	}
 	w.synced = w.size
 	done := w.lines[:w.placed]

@@ -1,0 +1,118 @@
+// End-to-end test of what runs cost a flash card: the bytes and the fsyncs of a real principal with an agent in it, as strace
+// sees them.
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+var (
+	wearWrite = regexp.MustCompile(`(?:write|pwrite64|writev)\(\d+<([^>]*)>.* = (\d+)\n`)
+	wearSync  = regexp.MustCompile(`f(?:data)?sync\(`)
+)
+
+// wearSpent counts what the traces in a folder say of writes below the state folder: bytes by the folder that they go to, and
+// fsyncs.
+func wearSpent(x *e2e) (bytes map[string]int, syncs int) {
+	x.t.Helper()
+	traces, err := filepath.Glob(x.dir + "/trace.*")
+	if err != nil || len(traces) == 0 {
+		x.t.Fatalf("no trace: %v", err)
+	}
+	bytes = map[string]int{}
+	for _, name := range traces {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			x.t.Fatal(err)
+		}
+		for _, m := range wearWrite.FindAllStringSubmatch(string(text), -1) {
+			if file, ok := strings.CutPrefix(m[1], x.dir+"/state/"); ok {
+				n, _ := strconv.Atoi(m[2])
+				folder, _, _ := strings.Cut(file, "/")
+				bytes[folder] += n
+			}
+		}
+		syncs += len(wearSync.FindAllString(string(text), -1))
+	}
+	return bytes, syncs
+}
+
+// TestWear: a run of one task costs at most 4 kB and two fsyncs, and one of 100 tasks little more than its 200 events, their
+// way through the spool, and 100 lines of output. What it costs is by change: the hundredth run costs what the first does.
+func TestWear(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("CI must have strace")
+		}
+		t.Skip("no strace here")
+	}
+	const (
+		runs       = 20
+		oneBytes   = 4096
+		manyBytes  = 160_000
+		startSyncs = 4 // of the start, its end, and what shares none with others
+	)
+	x := e2eNew(t)
+	x.file("one.yml", "tasks:\n  a: {run: echo hello}\n")
+	many := "tasks:\n"
+	for i := range 100 {
+		many += "  t" + strconv.Itoa(i) + ": {run: echo hello}\n"
+	}
+	x.file("many.yml", many)
+	plain := x.bin
+	x.bin = x.dir + "/traced"
+	if err := os.WriteFile(x.bin, []byte("#!/bin/sh\nexec "+strace+" -ff -y -qq -o $DIR/trace -e trace=write,pwrite64,writev,fsync,fdatasync "+plain+" \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p := x.principal("--with-agent", "--no-scheduler")
+	x.bin = plain
+	sum := func(bytes map[string]int) (n int) {
+		for folder, b := range bytes {
+			if folder != "reserve" {
+				n += b
+			}
+		}
+		return n
+	}
+	x.run("one") // the first makes files and folders
+	before, syncs := wearSpent(x)
+	for range runs {
+		x.run("one")
+	}
+	ones, onesSyncs := wearSpent(x)
+	x.run("many")
+	holder := x.holder()
+	if err := syscall.Kill(holder, syscall.SIGTERM); err != nil { // strace passes on how it ends
+		t.Fatal(err)
+	}
+	p.wait()
+	all, allSyncs := wearSpent(x)
+	one, hundred := (sum(ones)-sum(before))/runs, sum(all)-sum(ones)
+	t.Logf("a run: %d bytes, %.1f fsyncs; one of 100 tasks: %d bytes, %d fsyncs to the end; in all %v", one, float64(onesSyncs-syncs)/runs, hundred, allSyncs-onesSyncs, all)
+	if one == 0 || one > oneBytes || onesSyncs-syncs > 2*runs+startSyncs {
+		t.Errorf("%d runs: %d bytes each, %d fsyncs", runs, one, onesSyncs-syncs)
+	}
+	if hundred > manyBytes || allSyncs-onesSyncs > 2+startSyncs {
+		t.Errorf("a run of 100 tasks: %d bytes, %d fsyncs", hundred, allSyncs-onesSyncs)
+	}
+}
+
+// holder gives the process that holds the state folder.
+func (x *e2e) holder() int {
+	x.t.Helper()
+	f, err := os.Open(x.dir + "/state/lock")
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	defer f.Close()
+	return storeHolderOf(f).PID
+}
