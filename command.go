@@ -115,6 +115,7 @@ type cliFlags struct {
 	config      string
 	color       string
 	seq         uint64
+	snooze      string
 }
 
 // pairsFlag is a flag of the form k=v that may be given again and again.

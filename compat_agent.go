@@ -479,6 +479,16 @@ func (p *principal) compatGiveUp(now time.Time) {
 	})
 }
 
+// compatPresent says whether an agent of CDKTR's is there: what it takes is its own business.
+func (p *principal) compatPresent() bool {
+	for _, a := range p.state.Agents {
+		if a.Epoch == compatEpoch && a.State != agentLost {
+			return true
+		}
+	}
+	return false
+}
+
 // compatUntil bounds how long the loop may sleep.
 func (p *principal) compatUntil(now time.Time, wait time.Duration) time.Duration {
 	for _, at := range p.compat.heard {

@@ -550,6 +550,14 @@ func (p *principal) waitReason(r *Run) string {
 	if reason := p.mustWait(r, spec); reason != "" {
 		return reason
 	}
+	if reason := p.noTaker(spec); reason != "" {
+		return reason
+	}
+	return "all agents are busy"
+}
+
+// noTaker says why no agent that is there can take runs of a workflow, however little it had to do; "" when one can.
+func (p *principal) noTaker(spec *Workflow) string {
 	if len(p.links) == 0 {
 		return "no agent is connected"
 	}
@@ -568,7 +576,7 @@ func (p *principal) waitReason(r *Run) string {
 	case taking == 0:
 		return "all agents that could take it are draining"
 	}
-	return "all agents are busy"
+	return ""
 }
 
 // labelsText writes the labels that a run asks for, as k=v k=v; none is any agent.

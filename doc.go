@@ -15,18 +15,18 @@ table from here and holds the code to it.
 	room       files                                                   may use
 	main       main.go completion.go                                   check cli client command config model proto term
 	check      check.go backup.go                                      cli command config logs model proto spool state store table term
-	cli        cli.go dial.go keys.go look.go progress.go serve*.go setup.go agent auth client clock command config cron curve dag model principal proto state store table term wire workflow
+	cli        cli.go dial.go keys.go look*.go progress.go serve*.go setup.go agent auth client clock command config cron curve dag model principal proto state store table term wire workflow
 	view       view*.go                                                dag model state term
 	client     client.go                                               command proto wire
 	command    command.go                                              config
-	principal  principal*.go dispatch.go verbs.go follow.go news.go publish.go compat*.go retain.go auth logs model proto sched state store wire workflow
+	principal  principal*.go dispatch.go verbs.go follow.go news.go attention.go publish.go compat*.go retain.go auth logs model proto sched state store wire workflow
 	agent      agent.go runner.go values.go                            dag exec model proto spool state wire workflow
 	auth       auth*.go                                                curve model proto workflow
 	workflow   workflow*.go folder.go watch_*.go                       cron dag model
 	sched      sched*.go                                               cron model
 	store      store*.go history*.go                                    disk model state
 	proto      proto.go                                                model state
-	state      state.go                                                model
+	state      state*.go                                               model
 	logs       logs.go                                                 disk model
 	dag        dag*.go                                                 model
 	table      table.go                                                model term

@@ -76,6 +76,7 @@ type logFilter struct {
 	Task   string         // of this task
 	Stream string         // of this stream: o, e or c
 	Since  time.Time      // not older
+	Until  string         // not in a file of a later day
 	Grep   *regexp.Regexp // matched against the line as the task wrote it
 	Tail   int            // only the last so many of the lines that are there and match
 }
@@ -513,6 +514,9 @@ func (l *logs) read(workflow, run string, from logPlace, f logFilter, fn func(Lo
 	spans, err := l.spans(folder, from)
 	if err != nil {
 		return from, fmt.Errorf("read log of %s: %w", workflow, err)
+	}
+	if f.Until != "" {
+		spans = slices.DeleteFunc(spans, func(s logSpan) bool { return s.day > f.Until })
 	}
 	needle := logNeedle(run)
 	match := func(text []byte) (LogLine, bool) {

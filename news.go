@@ -15,6 +15,7 @@ const (
 	newsGap       = 100 * time.Millisecond // between two replies while things keep changing
 	newsHeartbeat = 5 * time.Second        // an empty reply after so long without another
 	newsTurn      = 2 * time.Millisecond   // of the loop's time for one page of rows
+	newsLook      = 6                      // so many heartbeats between looks for what came to need a person by mere time
 	newsMax       = 256                    // followers at once; more are refused as busy
 	newsMaxDirty  = 50_000                 // names that wait for one follower; one with more is cut off
 	newsSiblings  = 100                    // queued runs of a workflow told anew what they wait for when one of its runs moves
@@ -22,6 +23,8 @@ const (
 
 // newsNames is rows by their names, each list in the order in which it is to be sent.
 type newsNames struct{ workflows, runs, agents []string }
+
+func (n *newsNames) empty() bool { return len(n.workflows)+len(n.runs)+len(n.agents) == 0 }
 
 // newsWatcher is one follower of the lists. Its sets belong to the loop, which swaps them when the follower takes them.
 type newsWatcher struct {
@@ -31,6 +34,7 @@ type newsWatcher struct {
 	workflows map[string]bool
 	runs      map[string]bool
 	agents    map[string]bool
+	attention int // as it was told; the loop's too
 }
 
 // opWatch sends the lists, and then what changes in them, for as long as the connection lasts.
@@ -43,7 +47,7 @@ func (p *principal) opWatch(c *verbCall) {
 		c.refuse(refuse(codeBusy, "%d clients watch already", newsMax))
 		return
 	}
-	w := &newsWatcher{watcher: watcher{ch: make(chan struct{}, 1)}, conn: c.conn, grant: c.grant}
+	w := &newsWatcher{watcher: watcher{ch: make(chan struct{}, 1)}, conn: c.conn, grant: c.grant, attention: -1}
 	w.take()
 	p.news[w] = true
 	n := c.req.N
@@ -108,6 +112,11 @@ func (p *principal) newsOf(e *Event, before, agent string) {
 		return
 	}
 	switch e.Kind {
+	case evAcked, evAckOver:
+		for w := range p.news {
+			w.wake()
+		}
+		return
 	case evPaused, evResumed:
 		p.newsWorkflow(e.Workflow)
 		return
@@ -181,6 +190,7 @@ func (p *principal) runNewsFollower(c *verbCall, w *newsWatcher, names *newsName
 	defer beat.Stop()
 	seq, ok := p.sendNews(c, w, names)
 	ok = ok && c.send(Reply{Seq: seq, Live: true, Clock: stampOf(p.cfg.now())}) == nil
+	beats := 0
 	for ok {
 		beat.Reset(newsHeartbeat)
 		p.pause(c, &w.watcher, newsGap)
@@ -190,7 +200,12 @@ func (p *principal) runNewsFollower(c *verbCall, w *newsWatcher, names *newsName
 				seq, ok = p.sendNews(c, w, names)
 			}
 		case <-beat.C:
-			ok = c.send(Reply{Seq: seq, Clock: stampOf(p.cfg.now())}) == nil
+			if ok = c.send(Reply{Seq: seq, Clock: stampOf(p.cfg.now())}) == nil; !ok {
+				return
+			}
+			if beats++; beats%newsLook == 0 {
+				seq, ok = p.sendNews(c, w, &newsNames{})
+			}
 		case <-c.stopped:
 			c.reply(Reply{})
 			return
@@ -215,7 +230,7 @@ func (p *principal) sendNews(c *verbCall, w *newsWatcher, names *newsNames) (seq
 	slices.Sort(names.runs)
 	slices.Reverse(names.runs) // newest first
 	for {
-		page, ok := principalAsk(p, func() *Reply { return p.newsPage(names) })
+		page, ok := principalAsk(p, func() *Reply { return p.newsPage(w, names) })
 		if !ok {
 			return seq, false
 		}
@@ -226,14 +241,14 @@ func (p *principal) sendNews(c *verbCall, w *newsWatcher, names *newsNames) (seq
 				return seq, false
 			}
 		}
-		if len(names.workflows)+len(names.runs)+len(names.agents) == 0 {
+		if names.empty() {
 			return seq, true
 		}
 	}
 }
 
 // newsPage copies rows off the front of the lists, as many as a page has and the loop has time for. Only on the loop.
-func (p *principal) newsPage(names *newsNames) *Reply {
+func (p *principal) newsPage(w *newsWatcher, names *newsNames) *Reply {
 	page := &Reply{Seq: p.state.Seq}
 	began, rows := time.Now(), 0
 	next := func(list *[]string) (name string, ok bool) {
@@ -265,6 +280,11 @@ func (p *principal) newsPage(names *newsNames) *Reply {
 			page.GoneRuns = append(page.GoneRuns, id)
 		}
 	}
+	if names.empty() {
+		if n := p.attentionCount(w.grant); n != w.attention {
+			w.attention, page.Attention = n, &n
+		}
+	}
 	return page
 }
 
@@ -289,7 +309,11 @@ func (p *principal) rowOf(r *Run) RunRow {
 // newsSplit cuts a page into replies that each fit into a frame. A run with parameters that would fill one of its own goes
 // without them: show has them.
 func newsSplit(page *Reply) (parts []Reply) {
-	part, size := Reply{Seq: page.Seq, Gone: page.Gone, GoneAgents: page.GoneAgents, GoneRuns: page.GoneRuns}, 0
+	part, size := Reply{Seq: page.Seq, Gone: page.Gone, GoneAgents: page.GoneAgents, GoneRuns: page.GoneRuns, Attention: page.Attention}, 0
+	if part.Gone == nil && part.GoneAgents == nil && part.GoneRuns == nil && part.Attention == nil &&
+		len(page.Agents)+len(page.Workflows)+len(page.Rows) == 0 {
+		return nil // it was woken for what others are told
+	}
 	place := func(n int) *Reply {
 		if size > 0 && size+n > verbsBytes {
 			parts = append(parts, part)

@@ -49,7 +49,9 @@ type principal struct {
 	sched *sched
 
 	files    map[string]*workflowFile // what the folder says now
+	troubled map[string]bool          // workflows with something that needs a person, acknowledged or not
 	queue    []*Run                   // queued runs, in the order in which they are to go
+	requeued map[string]time.Time     // when those were queued that are not queued for the first time, or were when we started
 	active   map[string][]string      // workflow -> its active runs, oldest first
 	running  map[string]int           // agent -> runs it was given
 	lines    map[string]int64         // active run -> highest line of output stored
@@ -96,7 +98,7 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 		began := time.Now()
 		cfg.elapsed = func() time.Duration { return time.Since(began) }
 	}
-	p := &principal{cfg: cfg, sched: schedNew(cfg.Zone), files: map[string]*workflowFile{}, active: map[string][]string{},
+	p := &principal{cfg: cfg, sched: schedNew(cfg.Zone), files: map[string]*workflowFile{}, troubled: map[string]bool{}, requeued: map[string]time.Time{}, active: map[string][]string{},
 		running: map[string]int{}, lines: map[string]int64{}, lost: map[string]lostLines{}, links: map[string]*agentLink{}, losing: map[string]time.Time{},
 		touched: map[string]bool{}, watchers: map[*watcher]bool{}, news: map[*newsWatcher]bool{}, journalWatchers: map[*watcher]bool{},
 		subscribers: map[*subscriber]bool{}, compat: compatStateNew(), calls: make(chan func(), 64), ended: make(chan struct{})}
@@ -253,13 +255,16 @@ func (p *principal) emit(e *Event) error {
 	}
 	p.batch = append(p.batch, e)
 	switch e.Kind {
-	case evQueued, evRequeued, evAssigned, evCancelling, evRunEnded, evRunFinished, evPaused, evResumed, evAdopted,
+	case evQueued, evRequeued, evAssigned, evCancelling, evRunEnded, evRunFinished, evPaused, evResumed, evAdopted, evAcked,
 		evAgentDrained, evAgentUndrain, evAgentForgot:
 		p.batchSync = true
 	}
 	if r := p.state.Runs[e.Run]; r != nil {
 		p.touched[r.ID] = true
 		p.reindex(r, before, agent)
+	}
+	if e.Workflow != "" {
+		p.noteTrouble(e.Workflow)
 	}
 	p.newsOf(e, before, agent)
 	return nil
@@ -274,6 +279,7 @@ func (p *principal) reindex(r *Run, before, agent string) {
 	p.assignable = true
 	if before == runQueued {
 		p.queue = slices.DeleteFunc(p.queue, func(q *Run) bool { return q == r })
+		delete(p.requeued, r.ID)
 	}
 	if before == runRunning {
 		p.running[agent]--
@@ -282,6 +288,9 @@ func (p *principal) reindex(r *Run, before, agent string) {
 	case runQueued:
 		at := sort.Search(len(p.queue), func(i int) bool { return queuedBefore(r, p.queue[i]) })
 		p.queue = slices.Insert(p.queue, at, r)
+		if r.Attempt > 1 || r.Lease > 0 {
+			p.requeued[r.ID] = p.cfg.now()
+		}
 	case runRunning:
 		p.running[r.Agent]++
 	}
@@ -355,12 +364,14 @@ func (p *principal) setFiles(changed []workflowFile, removed []string) {
 	for _, id := range removed {
 		delete(p.files, id)
 		p.sched.remove(id)
+		p.noteTrouble(id)
 		p.newsWorkflow(id)
 	}
 	for i := range changed {
 		f := &changed[i]
 		before := p.files[f.ID]
 		p.files[f.ID] = f
+		p.noteTrouble(f.ID)
 		p.newsWorkflow(f.ID)
 		if f.Spec != nil && !p.cfg.NoScheduler && !p.held && (before == nil || before.Spec != f.Spec) {
 			p.schedule(f.Spec, now)
@@ -371,6 +382,7 @@ func (p *principal) setFiles(changed []workflowFile, removed []string) {
 			}
 		}
 	}
+	p.endFaultAcks()
 	p.loaded = true
 }
 

@@ -45,38 +45,41 @@ type Request struct {
 	Seq      uint64            `json:"seq,omitempty"`
 	Last     int               `json:"last,omitempty"`
 	Of       string            `json:"of,omitempty"`
+	Until    Stamp             `json:"until,omitzero"`
 }
 
 // Reply answers a Request. A stream sends any number of them with More set, and one without it at the end.
 type Reply struct {
-	V          int            `json:"v"`
-	ID         string         `json:"id"`
-	OK         bool           `json:"ok"`
-	More       bool           `json:"more,omitempty"`
-	Error      *protoError    `json:"error,omitempty"`
-	Run        string         `json:"run,omitempty"`
-	Runs       []*Run         `json:"runs,omitempty"`
-	Tasks      []TaskRun      `json:"tasks,omitempty"`
-	Line       *LogLine       `json:"line,omitempty"`
-	Workflows  []WorkflowInfo `json:"workflows,omitempty"`
-	Spec       *Workflow      `json:"spec,omitempty"`
-	Fires      []Fire         `json:"fires,omitempty"`
-	Decisions  []Decision     `json:"decisions,omitempty"`
-	Agents     []*Agent       `json:"agents,omitempty"`
-	Events     []*Event       `json:"events,omitempty"`
-	Verbs      []protoVerb    `json:"verbs,omitempty"`
-	Version    string         `json:"version,omitempty"`
-	Next       string         `json:"next,omitempty"` // pass as "after" for what comes next
-	Seq        uint64         `json:"seq,omitempty"`
-	Clock      Stamp          `json:"clock,omitzero"` // watch: the principal's, so that ages can be told by a client whose clock is off
-	Rows       []RunRow       `json:"rows,omitempty"`
-	Gone       []string       `json:"gone,omitempty"`        // watch: workflows that have no file any more
-	GoneRuns   []string       `json:"gone_runs,omitempty"`   // watch: runs that went from memory into the history
-	GoneAgents []string       `json:"gone_agents,omitempty"` // watch: agents that were forgotten
-	Live       bool           `json:"live,omitempty"`        // watch: all rows were sent; from now on changes are
-	Note       string         `json:"note,omitempty"`
-	Count      int            `json:"count,omitempty"`
-	Folder     string         `json:"folder,omitempty"` // backup: the state folder, on the principal's box
+	V          int             `json:"v"`
+	ID         string          `json:"id"`
+	OK         bool            `json:"ok"`
+	More       bool            `json:"more,omitempty"`
+	Error      *protoError     `json:"error,omitempty"`
+	Run        string          `json:"run,omitempty"`
+	Runs       []*Run          `json:"runs,omitempty"`
+	Tasks      []TaskRun       `json:"tasks,omitempty"`
+	Line       *LogLine        `json:"line,omitempty"`
+	Workflows  []WorkflowInfo  `json:"workflows,omitempty"`
+	Spec       *Workflow       `json:"spec,omitempty"`
+	Fires      []Fire          `json:"fires,omitempty"`
+	Decisions  []Decision      `json:"decisions,omitempty"`
+	Agents     []*Agent        `json:"agents,omitempty"`
+	Events     []*Event        `json:"events,omitempty"`
+	Verbs      []protoVerb     `json:"verbs,omitempty"`
+	Version    string          `json:"version,omitempty"`
+	Next       string          `json:"next,omitempty"` // pass as "after" for what comes next
+	Seq        uint64          `json:"seq,omitempty"`
+	Clock      Stamp           `json:"clock,omitzero"` // watch: the principal's, so that ages can be told by a client whose clock is off
+	Rows       []RunRow        `json:"rows,omitempty"`
+	Gone       []string        `json:"gone,omitempty"`        // watch: workflows that have no file any more
+	GoneRuns   []string        `json:"gone_runs,omitempty"`   // watch: runs that went from memory into the history
+	GoneAgents []string        `json:"gone_agents,omitempty"` // watch: agents that were forgotten
+	Attention  *int            `json:"attention,omitempty"`   // watch: how many things need a person, when that has changed
+	Items      []AttentionItem `json:"items,omitempty"`
+	Live       bool            `json:"live,omitempty"` // watch: all rows were sent; from now on changes are
+	Note       string          `json:"note,omitempty"`
+	Count      int             `json:"count,omitempty"`
+	Folder     string          `json:"folder,omitempty"` // backup: the state folder, on the principal's box
 }
 
 // RunRow is a run as a line of a list: without its tasks, of which it has the numbers.
@@ -84,6 +87,25 @@ type RunRow struct {
 	*Run
 	Done  int `json:"done"`  // tasks that are over
 	Total int `json:"total"` // tasks
+}
+
+// AttentionItem is something that needs a person: one thing, or runs that failed alike.
+type AttentionItem struct {
+	Key       string   `json:"key"` // for ack
+	Kind      string   `json:"kind"`
+	Workflow  string   `json:"workflow,omitempty"`
+	Task      string   `json:"task,omitempty"`
+	Exit      *int     `json:"exit,omitempty"`
+	Agent     string   `json:"agent,omitempty"`
+	Reason    string   `json:"reason"`
+	Runs      []string `json:"runs,omitempty"` // newest first
+	Count     int      `json:"count"`
+	First     Stamp    `json:"first,omitzero"`
+	Last      Stamp    `json:"last,omitzero"`
+	Recovered bool     `json:"recovered,omitempty"`
+	Lines     []string `json:"lines,omitempty"`
+	Changed   []string `json:"changed,omitempty"`
+	Good      string   `json:"good,omitempty"`
 }
 
 // WorkflowInfo is a workflow as `ls --json` prints it.
@@ -161,7 +183,7 @@ func protoVerbOf(op string) *protoVerb {
 
 // missing names the first field that a request of this verb must have and has not, "" when all are there.
 func (v *protoVerb) missing(req *Request) string {
-	given := map[string]string{"workflow": req.Workflow, "run": req.Run, "agent": req.Agent}
+	given := map[string]string{"workflow": req.Workflow, "run": req.Run, "agent": req.Agent, "key": req.Key, "of": req.Of}
 	for _, field := range v.Fields {
 		if name, must := strings.CutSuffix(field, "*"); must && given[name] == "" {
 			return name
@@ -184,6 +206,8 @@ var protoVerbs = []protoVerb{
 	{Op: "events", Help: "the audit trail from a sequence number on", Role: roleViewer, Scoped: true, Fields: []string{"seq", "since", "n", "follow"}, Stream: true},
 	{Op: "watch", Help: "workflows, runs and agents as they are, n finished runs among them, then each that changes", Role: roleViewer, Scoped: true, Fields: []string{"n"}, Stream: true},
 	{Op: "stop", Help: "end the stream that the request with the id `of`, on this connection, has begun; it still gets its last reply", Role: roleAny, Fields: []string{"of*"}},
+	{Op: "attention", Help: "what needs a person: failed runs, files that do not load, lost agents, what is overdue", Role: roleViewer, Scoped: true, Fields: []string{"n", "after"}},
+	{Op: "ack", Help: "acknowledge what attention lists; until has it come back then", Role: roleOperator, Fields: []string{"key*", "until"}},
 	{Op: "agents", Help: "agents and what they are doing", Role: roleViewer},
 	{Op: "wait", Help: "answers when the run has ended; follow sends its tasks and output meanwhile", Role: roleViewer, Scoped: true, Fields: []string{"run*", "follow"}, Stream: true},
 	{Op: "run", Help: "queue a run of a workflow; wait holds the reply until it has ended, follow sends its progress; key makes a repeat harmless for 24 h", Role: roleTrigger,

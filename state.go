@@ -35,6 +35,8 @@ const (
 	evAgentDrained = "agent.drained"      //
 	evAgentUndrain = "agent.undrained"    //
 	evAgentForgot  = "agent.forgotten"    //
+	evAcked        = "attention.acked"    // somebody has seen what Key names; with Until: it is to come back then
+	evAckOver      = "attention.over"     // what was acknowledged is no more
 	evRunStarted   = "run.started"        //
 	evTaskStarted  = "task.started"       //
 	evTaskRetrying = "task.retrying"      //
@@ -65,6 +67,7 @@ type Event struct {
 	Missed    int               `json:"missed,omitempty"` // how many more ticks the decision speaks for
 	Priority  int               `json:"priority,omitempty"`
 	Key       string            `json:"key,omitempty"`
+	Until     Stamp             `json:"until,omitzero"`
 	Labels    map[string]string `json:"labels,omitempty"`
 	Capacity  int               `json:"capacity,omitempty"`
 	Build     string            `json:"build,omitempty"` // the agent's version of this program
@@ -87,6 +90,7 @@ type State struct {
 	Workflows map[string]*WorkflowState `json:"workflows"`
 	Agents    map[string]*Agent         `json:"agents"`
 	Keys      map[string]KeyUse         `json:"keys"`
+	Acks      map[string]Ack            `json:"acks,omitempty"`
 	PausedAll string                    `json:"paused_all,omitempty"` // who paused all, "" when not
 	LastRun   string                    `json:"last_run,omitempty"`   // highest run id made
 }
@@ -98,6 +102,7 @@ type WorkflowState struct {
 	Tick      Stamp      `json:"tick,omitzero"`      // ticks up to here are decided
 	Decisions []Decision `json:"decisions,omitempty"`
 	Recent    []Outcome  `json:"recent,omitempty"` // newest last
+	Failures  []*Failure `json:"failures,omitempty"`
 }
 
 // Decision says what became of a tick of a schedule.
@@ -146,7 +151,7 @@ type KeyUse struct {
 // stateNew gives the state before the first event.
 func stateNew() *State {
 	return &State{Runs: map[string]*Run{}, Versions: map[string]*Workflow{}, Workflows: map[string]*WorkflowState{},
-		Agents: map[string]*Agent{}, Keys: map[string]KeyUse{}}
+		Agents: map[string]*Agent{}, Keys: map[string]KeyUse{}, Acks: map[string]Ack{}}
 }
 
 // workflow gives the state kept for a workflow, made when it is not there yet.
@@ -200,6 +205,8 @@ func (s *State) apply(e *Event) error {
 		return s.applyQueued(e)
 	case evAgentUp, evAgentLost, evAgentDrained, evAgentUndrain, evAgentForgot:
 		s.applyAgent(e)
+	case evAcked, evAckOver:
+		s.applyAck(e)
 	default:
 		run := s.Runs[e.Run]
 		if run == nil {
@@ -230,6 +237,7 @@ func (s *State) decide(e *Event, fired bool) {
 	if e.Scheduled.After(w.Tick.Time) {
 		w.Tick = e.Scheduled
 	}
+	delete(s.Acks, stateKey("late", e.Workflow, ""))
 	w.Decisions = append(w.Decisions, Decision{At: e.Scheduled, Made: e.Time, Fired: fired, Reason: e.Reason, Run: e.Run, Missed: e.Missed})
 	if n := len(w.Decisions); n > stateMaxDecisions {
 		w.Decisions = w.Decisions[n-stateMaxDecisions:] // append copies once in a while, not each time
@@ -277,6 +285,7 @@ func (s *State) applyAgent(e *Event) {
 		if a.Epoch != e.Epoch {
 			a.Epoch, a.N = e.Epoch, 0
 		}
+		delete(s.Acks, stateKey("agent", e.Agent, ""))
 	case evAgentLost:
 		a.State, a.Seen = agentLost, e.Time
 	case evAgentDrained:
@@ -291,6 +300,7 @@ func (s *State) applyAgent(e *Event) {
 		}
 	case evAgentForgot:
 		delete(s.Agents, e.Agent)
+		delete(s.Acks, stateKey("agent", e.Agent, ""))
 	}
 }
 
@@ -303,6 +313,7 @@ func (s *State) applyRun(r *Run, e *Event) error {
 			return misfit()
 		}
 		r.State, r.Agent, r.Reason = runRunning, e.Agent, ""
+		delete(s.Acks, stateKey("overdue", r.Workflow, ""))
 		r.Lease++
 	case evRequeued:
 		if r.State == runQueued || r.State == runSucceeded && e.State != "all" {
@@ -424,6 +435,8 @@ func (s *State) finish(r *Run, e *Event) error {
 	if n := len(w.Recent); n > stateMaxRecent {
 		w.Recent = w.Recent[n-stateMaxRecent:]
 	}
+	w.noteOutcome(r)
+	delete(s.Acks, stateKey("overdue", r.Workflow, ""))
 	s.Finished = append(s.Finished, r.ID)
 	if n := len(s.Finished) - stateMaxFinished; n > 0 {
 		for _, id := range s.Finished[:n] {
@@ -453,6 +466,7 @@ func (s *State) unfinish(r *Run) {
 		}
 	}
 	w := s.workflow(r.Workflow)
+	w.forgetOutcome(r)
 	for i, o := range w.Recent {
 		if o.Run == r.ID {
 			w.Recent = append(w.Recent[:i:i], w.Recent[i+1:]...)

@@ -84,7 +84,8 @@ var principalOps = map[string]func(*principal, *verbCall){
 	"events": (*principal).opEvents, "agents": (*principal).opAgents, "wait": (*principal).opWait, "run": (*principal).opRun,
 	"cancel": (*principal).opCancel, "retry": (*principal).opRetry, "pause": (*principal).opPause, "resume": (*principal).opPause,
 	"drain": (*principal).opDrain, "undrain": (*principal).opDrain, "forget": (*principal).opForget,
-	"backup": (*principal).opBackup, "watch": (*principal).opWatch,
+	"backup": (*principal).opBackup, "watch": (*principal).opWatch, "attention": (*principal).opAttention,
+	"ack": (*principal).opAck,
 }
 
 // runPeer serves one connection until it ends. An agent's hello makes it that agent's.

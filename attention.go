@@ -1,0 +1,335 @@
+// attention.go: what needs a person: runs that failed since somebody looked, files that do not load, agents that are
+// lost, and what should have begun long ago. The loop lists it, from what the state has folded (state_failure.go) and
+// from what it knows itself; a goroutine of the request reads what the list is explained with: the last lines of output,
+// and what was different when it last went well. May use what principal.go may.
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	attentionPage     = 50              // items in one reply, at most: each may cost a look into history and output
+	attentionLines    = 10              // of output, with an item
+	attentionMaxLine  = 400             // bytes of each
+	attentionParams   = 5               // changed parameters that are told of
+	attentionAway     = agentLostAfter  // an agent that is lost for so long is told of: others are starting again
+	attentionWaits    = 5 * time.Minute // a run that is queued for so long, and that nobody can take, is overdue
+	attentionLate     = 2 * time.Minute // a tick that is not decided for so long is, too
+	attentionMaxQueue = 200             // workflows with queued runs that are looked at, from the front of the queue
+)
+
+// Kinds of what needs a person.
+const (
+	attentionFailed  = "failed"
+	attentionFile    = "file"
+	attentionAgent   = "agent"
+	attentionOverdue = "overdue"
+)
+
+// attentionCase is an item, and the runs that explain it: nil where they must be looked up in the history.
+type attentionCase struct {
+	item   AttentionItem
+	failed *Run
+	good   *Run
+}
+
+// eachAttention hands fn everything that needs a person and is for this peer, in no order, and whether it was
+// acknowledged or sleeps. Only on the loop.
+func (p *principal) eachAttention(grant *authGrant, now time.Time, fn func(item AttentionItem, seen bool)) {
+	acked := func(key string) bool {
+		ack, ok := p.state.Acks[key]
+		return ok && (ack.Until.IsZero() || now.Before(ack.Until.Time))
+	}
+	for id := range p.troubled {
+		if !grant.sees(id) {
+			continue
+		}
+		if key, reason := attentionFault(p.files[id]); key != "" {
+			fn(AttentionItem{Key: key, Kind: attentionFile, Workflow: id, Reason: reason, Count: 1}, acked(key))
+		}
+		if ws := p.state.Workflows[id]; ws != nil {
+			for _, f := range ws.Failures {
+				fn(AttentionItem{Key: f.Key, Kind: attentionFailed, Workflow: id, Task: f.Task, Exit: f.Exit, Agent: f.Agent, Reason: f.Reason,
+					Runs: f.Runs, Count: f.Count, First: f.First, Last: f.Last, Recovered: f.Recovered}, now.Before(f.Until.Time))
+			}
+		}
+	}
+	for _, a := range p.state.Agents {
+		if key := stateKey("agent", a.Name, ""); a.State == agentLost && now.Sub(a.Seen.Time) >= attentionAway && grant.may(protoVerbOf("agents")) {
+			fn(AttentionItem{Key: key, Kind: attentionAgent, Agent: a.Name, Reason: "lost", Count: 1, First: a.Seen, Last: a.Seen}, acked(key))
+		}
+	}
+	p.eachOverdue(now, func(item AttentionItem) {
+		if grant.sees(item.Workflow) {
+			fn(item, acked(item.Key))
+		}
+	})
+}
+
+// eachOverdue hands fn what should have begun: queued runs that no agent can take, by workflow, and ticks that nobody has
+// decided.
+func (p *principal) eachOverdue(now time.Time, fn func(AttentionItem)) {
+	looked, elsewhere := map[string]bool{}, p.compatPresent()
+	for _, r := range p.queue {
+		if elsewhere || len(looked) == attentionMaxQueue {
+			break
+		}
+		if looked[r.Workflow] {
+			continue
+		}
+		looked[r.Workflow] = true
+		since := r.Queued.Time
+		if again, ok := p.requeued[r.ID]; ok {
+			since = again
+		}
+		spec := p.state.Versions[r.Version]
+		if now.Sub(since) < attentionWaits || spec == nil || p.mustWait(r, spec) != "" {
+			continue
+		}
+		if reason := p.noTaker(spec); reason != "" {
+			item := AttentionItem{Key: stateKey("overdue", r.Workflow, ""), Kind: attentionOverdue, Workflow: r.Workflow, Reason: reason,
+				First: stampOf(since), Last: stampOf(since)}
+			for _, id := range slices.Backward(p.active[r.Workflow]) {
+				if p.state.Runs[id].State != runQueued {
+					continue
+				}
+				if item.Count++; item.Count <= stateMaxFailureRuns {
+					item.Runs = append(item.Runs, id)
+				}
+			}
+			fn(item)
+		}
+	}
+	if at, ok := p.sched.next(); !ok || now.Sub(at) < attentionLate {
+		return
+	}
+	for _, id := range sortedKeys(p.files) {
+		if at, ok := p.sched.nextOf(id); ok && now.Sub(at) >= attentionLate {
+			fn(AttentionItem{Key: stateKey("late", id, ""), Kind: attentionOverdue, Workflow: id, Reason: "its tick is not decided", Count: 1,
+				First: stampOf(at), Last: stampOf(at)})
+		}
+	}
+}
+
+// attentionFault names the fault of a file that does not load, "" when it does.
+func attentionFault(f *workflowFile) (key, reason string) {
+	if f == nil {
+		return "", ""
+	}
+	for _, fault := range f.Faults {
+		if !fault.Warning {
+			return stateKey("file", f.ID, fault.String()), fault.String()
+		}
+	}
+	return "", ""
+}
+
+// noteTrouble keeps the set of workflows that eachAttention looks at: those with a file, and with a fault in it or with
+// failures. Only on the loop.
+func (p *principal) noteTrouble(id string) {
+	f, ws := p.files[id], p.state.Workflows[id]
+	if key, _ := attentionFault(f); key != "" || f != nil && ws != nil && len(ws.Failures) > 0 {
+		p.troubled[id] = true
+		return
+	}
+	delete(p.troubled, id)
+}
+
+// endFaultAcks takes back the acknowledgements of faults that are mended: should they come again, they are new. Only on
+// the loop.
+func (p *principal) endFaultAcks() {
+	for _, key := range sortedKeys(p.state.Acks) {
+		kind, rest, _ := strings.Cut(key, ":")
+		if kind != attentionFile {
+			continue
+		}
+		id := rest[:max(strings.LastIndexByte(rest, ':'), 0)]
+		if now, _ := attentionFault(p.files[id]); now != key {
+			p.emit(&Event{Kind: evAckOver, Workflow: id, Key: key})
+		}
+	}
+}
+
+// attentionCount gives how many items nobody has acknowledged. Only on the loop.
+func (p *principal) attentionCount(grant *authGrant) int {
+	n := 0
+	p.eachAttention(grant, p.cfg.now(), func(_ AttentionItem, seen bool) {
+		if !seen {
+			n++
+		}
+	})
+	return n
+}
+
+// opAttention lists what needs a person, the newest first, and last what has come right by itself.
+func (p *principal) opAttention(c *verbCall) {
+	var items []AttentionItem
+	p.eachAttention(c.grant, p.cfg.now(), func(item AttentionItem, seen bool) {
+		if !seen {
+			items = append(items, item)
+		}
+	})
+	slices.SortFunc(items, func(a, b AttentionItem) int {
+		if a.Recovered != b.Recovered {
+			return cmp.Compare(attentionRank(a), attentionRank(b))
+		}
+		return cmp.Or(b.Last.Compare(a.Last.Time), cmp.Compare(a.Key, b.Key))
+	})
+	count := len(items)
+	if i := slices.IndexFunc(items, func(item AttentionItem) bool { return item.Key == c.req.After }); i >= 0 {
+		items = items[i+1:]
+	}
+	page := items[:min(len(items), attentionPage, pageOf(c.req.N, attentionPage))]
+	cases := make([]attentionCase, len(page))
+	for i, item := range page {
+		cases[i] = p.attentionCaseOf(item)
+	}
+	p.workers.Go(func() {
+		for i := range cases {
+			p.explain(&cases[i])
+			page[i] = cases[i].item
+		}
+		reply := Reply{Items: page[:fitting(page)], Count: count}
+		if n := len(reply.Items); n < len(items) && n > 0 {
+			reply.Next = page[n-1].Key
+		}
+		c.reply(reply)
+	})
+}
+
+// attentionRank puts what has recovered behind the rest.
+func attentionRank(item AttentionItem) int {
+	if item.Recovered {
+		return 1
+	}
+	return 0
+}
+
+// attentionCaseOf adds the runs that explain an item, as far as they are in memory. Only on the loop.
+func (p *principal) attentionCaseOf(item AttentionItem) attentionCase {
+	k := attentionCase{item: item}
+	if item.Kind != attentionFailed {
+		return k
+	}
+	if r := p.state.Runs[item.Runs[0]]; r != nil {
+		k.failed = r.clone()
+	}
+	for _, o := range slices.Backward(p.state.Workflows[item.Workflow].Recent) {
+		if r := p.state.Runs[o.Run]; r != nil && o.State == runSucceeded && r.Finished.Before(item.Last.Time) {
+			k.good = r.clone()
+			break
+		}
+	}
+	return k
+}
+
+// explain looks up what is missing, in the history, and tells of an item's output and of what was different when the
+// workflow last went well. On the request's own goroutine.
+func (p *principal) explain(k *attentionCase) {
+	item := &k.item
+	if item.Kind != attentionFailed {
+		return
+	}
+	if k.failed == nil {
+		since := historyFilter{Workflow: item.Workflow, Since: historyQueued(item.Runs[0])}
+		p.store.historyList(since, func(r *Run) bool {
+			if r.ID == item.Runs[0] {
+				k.failed = r
+			}
+			return k.failed == nil
+		})
+	}
+	if k.good == nil {
+		p.store.historyList(historyFilter{Workflow: item.Workflow, State: runSucceeded, Before: item.Last.Time, Limit: 1}, func(r *Run) bool {
+			k.good = r
+			return false
+		})
+	}
+	if k.good != nil {
+		item.Good = k.good.ID
+	}
+	if k.failed != nil {
+		item.Lines = p.lastLines(k.failed, item.Task)
+		item.Changed = attentionChanged(k.failed, k.good)
+	}
+}
+
+// lastLines gives the end of what a task of a run that has ended wrote, to standard error where it wrote to that.
+func (p *principal) lastLines(r *Run, task string) (lines []string) {
+	if r.LogDay == "" {
+		return nil
+	}
+	until := r.Finished.UTC().AddDate(0, 0, 1).Format(logDayLayout) // its agent's clock may be behind
+	for _, stream := range []string{"e", "o", ""} {
+		p.logs.read(r.Workflow, r.ID, logPlace{r.LogDay, r.LogAt}, logFilter{Task: task, Stream: stream, Until: until, Tail: attentionLines}, func(line LogLine) error {
+			text := strings.ToValidUTF8(string(line.raw()), "\uFFFD")
+			if len(text) > attentionMaxLine {
+				text = strings.ToValidUTF8(text[:attentionMaxLine], "") + " ..."
+			}
+			lines = append(lines, text)
+			return nil
+		})
+		if len(lines) > 0 {
+			return lines
+		}
+	}
+	return nil
+}
+
+// attentionChanged says in short sentences what a run that failed has other than the last good one before it.
+func attentionChanged(failed, good *Run) (changed []string) {
+	if good == nil {
+		return []string{"no good run is known"}
+	}
+	if failed.Version != good.Version {
+		changed = append(changed, "the workflow's file was changed")
+	}
+	if failed.Agent != good.Agent {
+		changed = append(changed, fmt.Sprintf("it ran on agent %q, the good one on %q", failed.Agent, good.Agent))
+	}
+	told := 0
+	for _, name := range sortedKeys(failed.Params) {
+		if was, ok := good.Params[name]; ok && was != failed.Params[name] {
+			if told++; told <= attentionParams {
+				changed = append(changed, fmt.Sprintf("parameter %s is %q, it was %q", name, failed.Params[name], was))
+			}
+		}
+	}
+	if told > attentionParams {
+		changed = append(changed, fmt.Sprintf("%d more parameters are others", told-attentionParams))
+	}
+	since := failed.Finished.Sub(good.Finished.Time).Round(time.Second)
+	return append(changed, fmt.Sprintf("the last good run ended %s before", Duration(since)))
+}
+
+// opAck acknowledges an item: it is gone until something new happens, or, with until, until then.
+func (p *principal) opAck(c *verbCall) {
+	now := p.cfg.now()
+	var found *AttentionItem
+	var keys []string
+	p.eachAttention(c.grant, now, func(item AttentionItem, _ bool) {
+		keys = append(keys, item.Key)
+		if item.Key == c.req.Key {
+			found = &item
+		}
+	})
+	switch until := c.req.Until; {
+	case c.req.Key == "":
+		c.refuse(refuse(codeInvalid, "ack needs the key of an item (cdktr attention lists them)"))
+	case found == nil && nearest(c.req.Key, keys) != "":
+		c.refuse(refuse(codeNotFound, "nothing with the key %q needs attention (did you mean %q?)", c.req.Key, nearest(c.req.Key, keys)))
+	case found == nil:
+		c.refuse(refuse(codeNotFound, "nothing with the key %q needs attention (cdktr attention lists what does)", c.req.Key))
+	case !until.IsZero() && !until.After(now):
+		c.refuse(refuse(codeInvalid, "until %s is over: name a time to come", until.Format(time.RFC3339)))
+	default:
+		p.emit(&Event{Kind: evAcked, Workflow: found.Workflow, Key: found.Key, Until: until, By: c.by, From: c.from})
+		p.afterCommit(func() { c.reply(Reply{}) })
+	}
+}

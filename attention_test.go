@@ -1,0 +1,367 @@
+// Tests of what needs a person: how failures are grouped, what is told of them, and what an acknowledgement does, also
+// over a restart.
+
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// attentionRun lets a run of workflow w end, on an agent: by task a with an exit, or well.
+func (g *stateRig) attentionRun(id, agent string, exit int) {
+	g.t.Helper()
+	if g.s.Runs[id] == nil {
+		g.apply(&Event{Kind: evQueued, Run: id, Workflow: "w", Version: "v1"})
+	}
+	g.apply(&Event{Kind: evAssigned, Run: id, Workflow: "w", Agent: agent})
+	lease, state := g.s.Runs[id].Lease, runSucceeded
+	if exit != 0 {
+		state = runFailed
+	}
+	g.apply(&Event{Kind: evTaskStarted, Run: id, Workflow: "w", Agent: agent, Lease: lease, Task: "a", Attempt: 1},
+		&Event{Kind: evTaskFinished, Run: id, Workflow: "w", Agent: agent, Lease: lease, Task: "a", State: state, Exit: &exit},
+		&Event{Kind: evRunFinished, Run: id, Workflow: "w", Agent: agent, Lease: lease, State: state, Reason: fmt.Sprint("by ", id)})
+}
+
+// TestAttentionGroups: how outcomes are grouped. A step is a run, its agent and its exit; "retry RUN", or "ack N" of the
+// Nth group.
+func TestAttentionGroups(t *testing.T) {
+	for _, c := range []struct{ name, steps, want string }{
+		{"none", "1 x 0, 2 x 0", ""},
+		{"one", "1 x 3", "a 3 x: 1"},
+		{"alike", "1 x 3, 2 x 3, 3 x 3", "a 3 x: 3 2 1"},
+		{"by exit", "1 x 3, 2 x 4, 3 x 3", "a 3 x: 3 1; a 4 x: 2"},
+		{"by agent", "1 x 3, 2 y 3", "a 3 x: 1; a 3 y: 2"},
+		{"recovered", "1 x 3, 2 x 0", "a 3 x: 1 recovered"},
+		{"recovered, and failed again", "1 x 3, 2 x 0, 3 x 3", "a 3 x: 3 1"},
+		{"other kinds stay recovered", "1 x 3, 2 x 0, 3 x 4", "a 3 x: 1 recovered; a 4 x: 3"},
+		{"a retry that is under way", "1 x 3, 2 x 3, retry 2", "a 3 x: 1"},
+		{"a retry that went well", "1 x 3, retry 1, 1 x 0", ""},
+		{"a retry that failed", "1 x 3, retry 1, 1 x 3", "a 3 x: 1"},
+		{"a retry that failed elsewhere", "1 x 3, retry 1, 1 y 4", "a 4 y: 1"},
+		{"acknowledged", "1 x 3, 2 y 3, ack 1", "a 3 y: 2"},
+		{"acknowledged, and again", "1 x 3, 2 x 3, ack 1, 3 x 3", "a 3 x: 3"},
+		{"a retry of what was acknowledged", "1 x 3, ack 1, 2 x 3, retry 1", "a 3 x: 2"},
+		{"a retry of what was acknowledged, failed", "1 x 3, ack 1, retry 1, 1 x 3", "a 3 x: 1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := stateRigNew(t)
+			for step := range strings.SplitSeq(c.steps, ", ") {
+				var id, agent string
+				var n int
+				switch word, rest, _ := strings.Cut(step, " "); word {
+				case "retry":
+					g.apply(&Event{Kind: evRequeued, Run: rest, Workflow: "w", Attempt: g.s.Runs[rest].Attempt + 1})
+				case "ack":
+					fmt.Sscan(rest, &n)
+					g.apply(&Event{Kind: evAcked, Workflow: "w", Key: g.s.Workflows["w"].Failures[n-1].Key})
+				default:
+					fmt.Sscan(step, &id, &agent, &n)
+					g.attentionRun(id, agent, n)
+				}
+			}
+			var got []string
+			for _, f := range g.s.workflow("w").Failures {
+				text := fmt.Sprintf("%s %d %s: %s", f.Task, *f.Exit, f.Agent, strings.Join(f.Runs, " "))
+				if f.Recovered {
+					text += " recovered"
+				}
+				if f.Count != len(f.Runs) || f.Reason != "by "+f.Runs[0] && !strings.HasPrefix(c.steps, "1 x 3, 2 x 3, retry 2") || f.First.After(f.Last.Time) {
+					t.Errorf("%+v", f)
+				}
+				got = append(got, text)
+			}
+			if text := strings.Join(got, "; "); text != c.want {
+				t.Errorf("%s\nwant %s", text, c.want)
+			}
+		})
+	}
+}
+
+// TestAttentionBounds: groups, their runs, and acknowledgements are bounded, whatever happens.
+func TestAttentionBounds(t *testing.T) {
+	g := stateRigNew(t)
+	seed := uint64(time.Now().UnixNano())
+	t.Log("seed ", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	failed := 0
+	for i := range 400 {
+		exit := rnd.IntN(3 * stateMaxFailures)
+		if i < 60 {
+			exit = 1
+		}
+		if exit != 0 {
+			failed++
+		}
+		g.attentionRun(fmt.Sprintf("%04d", i), "x", exit)
+		if i == 59 {
+			if f := g.s.workflow("w").Failures[0]; f.Count != 60 || len(f.Runs) != stateMaxFailureRuns || f.Runs[0] != "0059" {
+				t.Fatalf("%+v", f)
+			}
+		}
+	}
+	list := g.s.workflow("w").Failures
+	if len(list) != stateMaxFailures {
+		t.Errorf("%d groups", len(list))
+	}
+	for _, f := range list {
+		if f.Count < len(f.Runs) || len(f.Runs) == 0 || !slices.IsSortedFunc(f.Runs, func(a, b string) int { return strings.Compare(b, a) }) {
+			t.Errorf("%+v", f)
+		}
+	}
+	for i := range stateMaxAcks + 5 {
+		g.s.applyAck(&Event{Kind: evAcked, Time: stampOf(stateEpoch.Add(time.Duration(i) * time.Second)), Key: fmt.Sprint("agent:", i)})
+	}
+	if _, first := g.s.Acks["agent:4"]; first || len(g.s.Acks) != stateMaxAcks {
+		t.Errorf("%d acknowledgements, the fifth is there: %v", len(g.s.Acks), first)
+	}
+}
+
+// attention gives the items, in short.
+func (g *principalRig) attention() string {
+	g.t.Helper()
+	r := g.ask(Request{Op: "attention"})
+	var list []string
+	for _, item := range r.Items {
+		list = append(list, strings.TrimSpace(fmt.Sprintf("%s %s%s %s", item.Kind, item.Workflow, item.Agent, item.Reason)))
+	}
+	if !r.OK || r.Count != len(r.Items) {
+		g.t.Errorf("count %d: %+v", r.Count, r.Error)
+	}
+	return strings.Join(list, "; ")
+}
+
+// wants holds the items to what they should be.
+func (g *principalRig) wants(when, want string) {
+	g.t.Helper()
+	if got := g.attention(); got != want {
+		g.t.Errorf("%s: %q, want %q", when, got, want)
+	}
+}
+
+// ack acknowledges the first item of a kind.
+func (g *principalRig) ack(kind string, until time.Duration) {
+	g.t.Helper()
+	for _, item := range g.ask(Request{Op: "attention"}).Items {
+		if item.Kind == kind {
+			req := Request{Op: "ack", Key: item.Key}
+			if until > 0 {
+				req.Until = stampOf(time.Now().Add(until))
+			}
+			if r := g.ask(req); !r.OK {
+				g.t.Errorf("ack %s: %+v", item.Key, r.Error)
+			}
+			return
+		}
+	}
+	g.t.Errorf("there is no %s to acknowledge", kind)
+}
+
+// TestAttentionKinds: files, agents and what is overdue come, are acknowledged, sleep, and come again when they are new.
+func TestAttentionKinds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
+		fault := func(text string) {
+			f := workflowFile{ID: "w", File: "w.yml", Spec: principalTask(Workflow{ID: "w"})}
+			if text != "" {
+				f.Faults = []workflowFault{{File: "w.yml", Message: "odd", Warning: true}, {File: "w.yml", Message: text}}
+			}
+			g.do(func() { g.p.setFiles([]workflowFile{f}, nil) })
+		}
+		g.wants("at first", "")
+		k := newsClientOpen(g, nil, 0)
+		count := func(want int) {
+			t.Helper()
+			time.Sleep(2 * newsGap)
+			synctest.Wait()
+			for _, r := range slices.Backward(k.since(0)) {
+				if r.Attention != nil {
+					if *r.Attention != want {
+						t.Errorf("watch tells of %d, want %d", *r.Attention, want)
+					}
+					return
+				}
+			}
+			t.Error("watch tells of no number")
+		}
+		count(0)
+		fault("no tasks")
+		g.wants("a fault", "file w w.yml: no tasks")
+		count(1)
+		g.ack(attentionFile, 0)
+		g.wants("acknowledged", "")
+		count(0)
+		fault("no tasks")
+		g.wants("the same again", "")
+		fault("bad tasks")
+		g.wants("another", "file w w.yml: bad tasks")
+		g.ack(attentionFile, time.Hour)
+		time.Sleep(59 * time.Minute)
+		g.wants("asleep", "")
+		time.Sleep(2 * time.Minute)
+		g.wants("awake", "file w w.yml: bad tasks")
+		count(1)
+		g.ack(attentionFile, 0)
+		fault("")
+		g.wants("mended", "")
+		fault("bad tasks")
+		g.wants("broken again", "file w w.yml: bad tasks")
+		fault("")
+
+		a := dispatchAgentJoin(g, "x", 1)
+		a.gone()
+		time.Sleep(attentionAway - time.Second)
+		g.wants("just gone", "")
+		time.Sleep(time.Second)
+		g.wants("gone", "agent x lost")
+		g.ack(attentionAgent, 0)
+		g.wants("acknowledged", "")
+		a.join()
+		a.gone()
+		time.Sleep(time.Minute)
+		g.wants("gone again", "agent x lost")
+		g.ask(Request{Op: "forget", Agent: "x"})
+		g.wants("forgotten", "")
+
+		g.run("w")
+		time.Sleep(attentionWaits - time.Second)
+		g.wants("queued", "")
+		time.Sleep(time.Second)
+		g.wants("overdue", "overdue w no agent is connected")
+		time.Sleep(newsHeartbeat * newsLook)
+		count(1)
+		g.ack(attentionOverdue, 0)
+		g.wants("acknowledged", "")
+		g.stop()
+	})
+}
+
+// TestAttentionLate: a tick that the loop should have decided long ago.
+func TestAttentionLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Schedule: []string{"* * * * *"}}), principalTask(Workflow{ID: "v"}))
+		g.do(func() {
+			for after, want := range map[time.Duration]int{attentionLate: 0, attentionLate + time.Minute: 1} {
+				n := 0
+				g.p.eachAttention(authOwner, time.Now().Add(after), func(item AttentionItem, _ bool) {
+					n++
+					if item.Kind != attentionOverdue || item.Workflow != "w" {
+						t.Errorf("%+v", item)
+					}
+				})
+				if n != want {
+					t.Errorf("after %s: %d items, want %d", after, n, want)
+				}
+			}
+		})
+		g.stop()
+	})
+}
+
+// TestAttentionExplained: the output of the newest run, what was different, and the last good run; also when both runs
+// have left memory.
+func TestAttentionExplained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := principalTask(Workflow{ID: "w", Params: map[string]Param{"day": {Default: "1"}}})
+		g := principalRigOpen(t, t.TempDir(), w, principalTask(Workflow{ID: "v", Agent: map[string]string{"gpu": "1"}}))
+		a := dispatchAgentJoin(g, "x", 1)
+		end := func(a *dispatchAgent, state string, exit int, lines ...int64) {
+			as := a.last()
+			a.report(dispatchBegun(as)...)
+			a.report(dispatchLines(as, lines...))
+			task := dispatchEvent(as, evTaskFinished, "a", state)
+			task.Event.Exit = &exit
+			a.report(task, dispatchEvent(as, evRunFinished, "", state))
+		}
+		good := g.run("w")
+		end(a, runSucceeded, 0, 1, 2)
+		a.gone()
+		time.Sleep(time.Hour)
+		b := dispatchAgentJoin(g, "y", 1)
+		bad := g.ask(Request{Op: "run", Workflow: "w", Params: map[string]string{"day": "2"}}).Run
+		var many []int64
+		for n := range int64(20) {
+			many = append(many, n+1)
+		}
+		end(b, runFailed, 7, many...)
+		look := func(when string) {
+			t.Helper()
+			var item AttentionItem
+			for _, one := range g.ask(Request{Op: "attention"}).Items {
+				if one.Kind == attentionFailed {
+					item = one
+				}
+			}
+			if item.Workflow != "w" || item.Task != "a" || item.Exit == nil || *item.Exit != 7 || item.Agent != "y" || !slices.Equal(item.Runs, []string{bad}) || item.Good != good {
+				t.Errorf("%s: %+v", when, item)
+			}
+			if len(item.Lines) != attentionLines || item.Lines[0] != "line 11 by lease 1" || item.Lines[9] != "line 20 by lease 1" {
+				t.Errorf("%s: lines %q", when, item.Lines)
+			}
+			want := []string{`it ran on agent "y", the good one on "x"`, `parameter day is "2", it was "1"`, "the last good run ended 1h before"}
+			if !slices.Equal(item.Changed, want) {
+				t.Errorf("%s: changed %q", when, item.Changed)
+			}
+		}
+		look("in memory")
+		for range stateMaxFinished {
+			g.ask(Request{Op: "cancel", Run: g.run("v")})
+		}
+		if g.p.state.Runs[bad] != nil || g.p.state.Runs[good] != nil {
+			t.Fatal("the runs are in memory still")
+		}
+		look("in the history")
+		b.gone()
+		g.stop()
+	})
+}
+
+// TestAttentionOutlivesKill: what was acknowledged stays so when the principal is killed, and the verbs say so.
+func TestAttentionOutlivesKill(t *testing.T) {
+	x := e2eNew(t)
+	x.file("bad.yml", "tasks:\n  a: {run: 'echo told; echo warned >&2; exit 7'}\n")
+	x.file("worse.yml", "tasks:\n  a: {run: 'exit 8'}\n")
+	x.file("wrong.yml", "tasks:\n  a: {rum: x}\n")
+	p := x.principal("--with-agent")
+	one := x.await(x.start("bad")).ID
+	x.await(x.start("worse"))
+	out := x.ok("attention")
+	for _, want := range []string{"! bad a exit 7 on ", "    | warned\n", "no good run is known", "$ cdktr retry " + one, "$ cdktr logs " + one,
+		"$ cdktr ack failed:bad:", "! worse a exit 8", "# wrong does not load", "wrong.yml:2:"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+	keys := map[string]string{}
+	for _, item := range e2eLines[AttentionItem](t, x.ok("attention", "--json")) {
+		keys[item.Workflow] = item.Key
+	}
+	x.refused(5, []string{"did you mean", keys["bad"]}, "ack", keys["bad"][:len(keys["bad"])-1])
+	x.refused(2, []string{"--snooze"}, "ack", keys["bad"], "--snooze", "soon")
+	x.ok("ack", keys["bad"])
+	x.ok("ack", keys["wrong"])
+	if got := x.ok("ack", keys["worse"], "--snooze", "4h", "--json"); !strings.Contains(got, `"done":"ack"`) || !strings.Contains(got, `"until":"`) {
+		t.Errorf("ack --json printed %s", got)
+	}
+	p.signal(syscall.SIGKILL)
+	p.wait()
+	x.principal("--with-agent")
+	x.until("the agent is there again", func() bool {
+		r, err := x.ask(Request{Op: "agents"})
+		return err == nil && len(r.Agents) == 1 && r.Agents[0].State == agentUp
+	})
+	if out := x.ok("attention"); out != "nothing needs attention\n" {
+		t.Errorf("after a kill:\n%s", out)
+	}
+	x.await(x.start("bad"))
+	if items := e2eLines[AttentionItem](t, x.ok("attention", "--json")); len(items) != 1 || items[0].Count != 1 || items[0].Key != keys["bad"] {
+		t.Errorf("failed again: %+v", items)
+	}
+}

@@ -1,0 +1,163 @@
+// look_attention.go: the verbs attention and ack: what needs a person, and that one has seen it. May use what look.go may.
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// attentionVerbs is the verbs about what needs a person.
+func attentionVerbs() []cliVerb {
+	return []cliVerb{
+		{name: "attention", help: "tell what needs a person: failed runs, files that do not load, lost agents, what is overdue", run: lookAttention,
+			examples: []string{"cdktr attention", "cdktr attention --json | jq -r 'select(.recovered | not) | .key'"}},
+		{name: "ack", args: "KEY", help: "acknowledge something that attention tells of: it is gone until it happens again", run: lookAck,
+			flags: func(f *cliFlags) {
+				f.StringVar(&f.snooze, "snooze", "", "for a `DURATION` only, as 4h: then it is told of again")
+			},
+			examples: []string{"cdktr ack agent:edge-07", "cdktr ack agent:edge-07 --snooze 4h", "cdktr attention --json | jq -r .key | xargs -n1 cdktr ack"}},
+	}
+}
+
+func lookAttention(ctx context.Context, c *cli, args []string) error {
+	if len(args) > 0 {
+		return usageError("attention takes no arguments")
+	}
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.close()
+	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
+	req := Request{Op: "attention"}
+	for n := 0; ; {
+		r, err := conn.ask(ctx, req)
+		if err != nil {
+			return err
+		}
+		for i := range r.Items {
+			switch {
+			case c.flags.json:
+				err = printJSON(c.out, &r.Items[i])
+			default:
+				if n > 0 {
+					fmt.Fprintln(c.out)
+				}
+				err = p.attentionItem(&r.Items[i], now)
+			}
+			if err != nil {
+				return err
+			}
+			n++
+		}
+		if req.After = r.Next; req.After == "" {
+			if n == 0 && !c.flags.json {
+				_, err = fmt.Fprintln(c.out, "nothing needs attention")
+			}
+			return err
+		}
+	}
+}
+
+// attentionItem prints one item: what and when, its output, what was different, and what to type next.
+func (p *painter) attentionItem(item *AttentionItem, now time.Time) error {
+	var b strings.Builder
+	say := func(color, text string) { b.WriteString("    " + p.paint(color, textSafe(text)) + "\n") }
+	glyph, color, what := attentionWords(item)
+	when := timeText(item.Last, now)
+	if item.Count > 1 {
+		when = fmt.Sprintf("%s, %s to %s", countText(item.Count, "run"), timeText(item.First, now), when)
+	}
+	line := glyph + " " + textSafe(what)
+	if when != "-" {
+		line += "  " + when
+	}
+	b.WriteString(p.paint(color, line) + "\n")
+	say("", item.Reason)
+	for _, text := range item.Lines {
+		say("", "| "+text)
+	}
+	for _, text := range item.Changed {
+		say(colorDim, text)
+	}
+	for _, command := range attentionCommands(item) {
+		say(colorDim, "$ "+command)
+	}
+	_, err := fmt.Fprint(p.w, b.String())
+	return err
+}
+
+// attentionWords gives an item's glyph, its colour, and what it is in a few words.
+func attentionWords(item *AttentionItem) (glyph, color, what string) {
+	switch item.Kind {
+	case "file":
+		return "#", colorRed, item.Workflow + " does not load"
+	case "agent":
+		return "?", colorRed, "agent " + item.Agent + " is lost"
+	case "overdue":
+		return ".", colorYellow, item.Workflow + " is overdue"
+	}
+	what = item.Workflow
+	if item.Task != "" {
+		what += " " + item.Task
+	}
+	if item.Exit != nil {
+		what += fmt.Sprintf(" exit %d", *item.Exit)
+	}
+	if item.Agent != "" {
+		what += " on " + item.Agent
+	}
+	if item.Recovered {
+		return "+", colorGreen, what + ", recovered since"
+	}
+	return "!", colorRed, what
+}
+
+// attentionCommands gives what can be done about an item.
+func attentionCommands(item *AttentionItem) []string {
+	var commands []string
+	switch item.Kind {
+	case "file":
+		commands = []string{"cdktr show " + item.Workflow}
+	case "agent":
+		commands = []string{"cdktr forget " + item.Agent}
+	case "overdue":
+		commands = []string{"cdktr agents", "cdktr why " + item.Workflow}
+	default:
+		if len(item.Runs) > 0 {
+			commands = []string{"cdktr retry " + item.Runs[0], "cdktr logs " + item.Runs[0]}
+		}
+	}
+	return append(commands, "cdktr ack "+item.Key)
+}
+
+func lookAck(ctx context.Context, c *cli, args []string) error {
+	key, err := oneArg(args, "ack", "KEY")
+	if err != nil {
+		return err
+	}
+	req, done := Request{Op: "ack", Key: key}, "acknowledged "+key
+	if c.flags.snooze != "" {
+		d, err := parseDuration(c.flags.snooze)
+		if err != nil || d <= 0 {
+			return usageError("--snooze: %q is not a duration: write it as 30m, 4h or 1d", c.flags.snooze)
+		}
+		req.Until = stampOf(time.Now().Add(d))
+		done = "snoozed " + key + " until " + timeText(req.Until, time.Now())
+	}
+	if _, err := c.ask(ctx, req); err != nil {
+		return err
+	}
+	if c.flags.json {
+		return printJSON(c.out, struct {
+			Done  string `json:"done"`
+			Key   string `json:"key"`
+			Until Stamp  `json:"until,omitzero"`
+		}{"ack", key, req.Until})
+	}
+	_, err = fmt.Fprintln(c.err, textSafe(done))
+	return err
+}
