@@ -159,8 +159,8 @@ func (p *termPainter) write(c termCell) {
 	default:
 		p.out = append(p.out, byte(c.r))
 	}
-	p.x += width
-	if p.x >= p.w || c.doubtful() && !p.ascii {
+	p.x += width // behind the last column it is no column, and no move begins there
+	if c.doubtful() && !p.ascii {
 		p.x = -1
 	}
 }

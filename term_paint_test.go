@@ -149,6 +149,11 @@ func TestTermPaintRules(t *testing.T) {
 			c.cell(0, y+1, 40, 0, strings.Repeat(string(rune('a'+first+y)), 38))
 		}
 	}
+	short := func(c *termCanvas, letters string) {
+		for y, letter := range letters {
+			c.put(0, y+1, 0, strings.Repeat(string(letter), 12))
+		}
+	}
 	for _, c := range []struct {
 		name          string
 		p             termPainter
@@ -178,6 +183,9 @@ func TestTermPaintRules(t *testing.T) {
 		{"the left half is written over", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "日本") }, func(c *termCanvas) { c.put(0, 0, 0, "x") }, sync("x \r")},
 		{"a wide one over two halves", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "日本") }, func(c *termCanvas) { c.put(1, 0, 0, "語") }, sync(" 語\x1b[;4H \r")},
 		{"the style of a right half", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "日") }, func(c *termCanvas) { c.restyle(0, 0, 2, styleBold) }, sync("\x1b[0;1m日\r")},
+		{"the style of the right half alone", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "日") }, func(c *termCanvas) { c.restyle(1, 0, 1, styleBold) }, sync("日\r")},
+		{"rows that are as cheap to write", termPainter{}, func(c *termCanvas) { short(c, "abcdefg") }, func(c *termCanvas) { short(c, "defgefg") },
+			sync("\r\n" + strings.Repeat("d", 12) + "\r\n" + strings.Repeat("e", 12) + "\r\n" + strings.Repeat("f", 12) + "\r\n" + strings.Repeat("g", 12) + "\x1b[H")},
 		{"rows that move up", termPainter{}, func(c *termCanvas) { rows(c, 0) }, func(c *termCanvas) { rows(c, 1) }, sync("\x1b[2;9r\r\n\x1b[M\x1b[r\x1b[9H" + strings.Repeat("i", 38) + "\x1b[H")},
 		{"rows that move down", termPainter{}, func(c *termCanvas) { rows(c, 3) }, func(c *termCanvas) { rows(c, 1) }, sync("\x1b[2;9r\r\n\x1b[2L\x1b[r\r\n" + strings.Repeat("b", 38) + "\r\n" + strings.Repeat("c", 38) + "\x1b[H")},
 	} {
