@@ -51,7 +51,7 @@ func (field *viewField) value() (value string, given bool) {
 	if value == field.start {
 		value = field.param.Default
 	}
-	return value, field.param.Required || value != field.param.Default
+	return value, value != field.param.Default // one that is required has none
 }
 
 // fault says what is wrong with a field, "" where nothing is. What is missing is a fault too.

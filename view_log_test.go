@@ -117,6 +117,7 @@ func TestViewLogMoves(t *testing.T) {
 // TestViewLogBounds: a flood of lines leaves the newest, within what is said to be the most; and what someone reads stays.
 func TestViewLogBounds(t *testing.T) {
 	v := viewLogNew()
+	v.setSearch("line")
 	long := strings.Repeat("x", 3000)
 	for i := range 4 * viewLogLines {
 		line := viewLogMade(i+1, fmt.Sprint("line ", i+1))
@@ -130,6 +131,9 @@ func TestViewLogBounds(t *testing.T) {
 	bytes, size := 0, 0
 	for i := range v.lines {
 		bytes, size = bytes+v.lines[i].cost(), size+len(v.lines[i].text)
+	}
+	if v.hits != len(v.lines) {
+		t.Errorf("%d hits in %d lines with one each", v.hits, len(v.lines))
 	}
 	if bytes != v.bytes || size != v.size || v.names["dump"] != len(v.lines) {
 		t.Errorf("%d bytes, %d of text, %d of the task; counted %d, %d, %d", v.bytes, v.size, v.names["dump"], bytes, size, len(v.lines))
@@ -161,7 +165,8 @@ func TestViewLogBounds(t *testing.T) {
 
 // TestViewLogMemory weighs a full log, of lines as short as they come and of very long ones.
 func TestViewLogMemory(t *testing.T) {
-	for name, text := range map[string]string{"short": "x", "medium": strings.Repeat("m", 250), "huge": strings.Repeat("h", 1<<20), "hostile": strings.Repeat("\x1b[31m\x00", 1<<12)} {
+	for name, text := range map[string]string{"short": "x", "medium": strings.Repeat("m", 250), "huge": strings.Repeat("h", 1<<20), "hostile": strings.Repeat("\x1b[31m\x00", 1<<12),
+		"colours": strings.Repeat("\x1b[31ma\x1b[32mb", 600)} {
 		weigh := func() uint64 {
 			runtime.GC()
 			var m runtime.MemStats
@@ -317,6 +322,45 @@ func TestViewLogLong(t *testing.T) {
 		if got := viewLogShown(v, 20, 4); got != step.want {
 			t.Errorf("step %d: %s\nwant %s", i, got, step.want)
 		}
+	}
+}
+
+// TestViewLogResized: whatever becomes of the screen's size, no row of it stays empty that could show one.
+func TestViewLogResized(t *testing.T) {
+	v := viewLogPlain()
+	v.toggleWrap()
+	v.add(viewLogMade(1, "first", "aaaabbbbccccddddeeee")...)
+	viewLogShown(v, 4, 2)
+	v.toggleFollow()
+	for _, c := range []struct {
+		w, h int
+		want string
+	}{{4, 2, "dddd|eeee"}, {4, 4, "bbbb|cccc|dddd|eeee"}, {4, 6, "t|aaaa|bbbb|cccc|dddd|eeee"}, {10, 2, "aaaabbbbcc|ccddddeeee"}, {40, 2, "first|aaaabbbbccccddddeeee"}, {4, 2, "dddd|eeee"}} {
+		if got := viewLogShown(v, c.w, c.h); got != c.want {
+			t.Errorf("%dx%d: %s, want %s", c.w, c.h, got, c.want)
+		}
+	}
+}
+
+// TestViewLogBytes counts what a line costs on the way to the terminal while someone follows: itself, and a scroll.
+func TestViewLogBytes(t *testing.T) {
+	v := viewLogNew()
+	for i := range 100 {
+		v.add(viewLogMade(i, fmt.Sprintf("copied chunk %05d of 20000 sha256=%08x ok", i, i*0x9e3779b1))...)
+	}
+	var p termPainter
+	g := termGridNew(80, 24)
+	v.draw(g, viewArea{0, 1, 80, 21})
+	p.frame(g)
+	line := viewLogMade(100, "copied chunk 00100 of 20000 sha256=deadbeef ok")
+	v.add(line...)
+	v.draw(g, viewArea{0, 1, 80, 21})
+	if n := len(p.frame(g)); n > 9+len(line[0].Text)+90 {
+		t.Errorf("a line of %d letters took %d bytes", len(line[0].Text), n)
+	}
+	v.draw(g, viewArea{0, 1, 80, 21})
+	if out := p.frame(g); out != nil {
+		t.Errorf("nothing is new, and %q is sent", out)
 	}
 }
 
