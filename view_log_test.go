@@ -211,7 +211,7 @@ func TestViewLogFilters(t *testing.T) {
 		{func() { v.setOnly("go ! on") }, "~~ 3 lines were dropped ~~|Go on|~~ 2 lines lost ~~"},
 		{func() { v.setOnly("re:(go|bad) ?(on|e)") }, "~~ 3 lines were dropped ~~|Go on|bad end|~~ 2 lines lost ~~"},
 		{func() {
-			if fault := v.setOnly("re:(go"); fault != "not a regular expression: missing closing ): `(?i:(go)`" && !strings.HasPrefix(fault, "not a regular expression: ") {
+			if fault := v.setOnly("re:(go"); fault != "not a regular expression: missing closing ): `(go`" {
 				t.Error(fault)
 			}
 		}, "~~ 3 lines were dropped ~~|Go on|bad end|~~ 2 lines lost ~~"},
@@ -259,7 +259,7 @@ func TestViewLogSearch(t *testing.T) {
 		{func() { v.add(viewLogMade(9, "more alpha")...) }, "/alpha  match 4 of 5", "delta"},
 		{func() { v.setOnly("more") }, "&more  /alpha  1 matches", "more alpha"},
 		{func() { v.setOnly(""); v.home(); v.searchBegin(); v.setSearch("eta") }, "/eta  match 1 of 3", "Alpha a"},
-		{func() { v.setSearch("re:[") }, "not a regular expression: missing closing ]: `[)`", "Alpha a"},
+		{func() { v.setSearch("re:[") }, "not a regular expression: missing closing ]: `[`", "Alpha a"},
 		{func() { v.setSearch("Alpha") }, "/Alpha  match 1 of 1", "Alpha a"},
 		{func() { v.setSearch("zeta") }, "/zeta  match 1 of 1", "eps"},
 		{func() { v.searchEnd(false) }, "/alpha  match 4 of 5", "Alpha a"},

@@ -44,10 +44,10 @@ func viewMatchOf(text string) (viewMatch, error) {
 	if !isPattern || pattern == "" {
 		return m, nil
 	}
-	if anyCase {
-		pattern = "(?i:" + pattern + ")"
-	}
 	re, err := regexp.Compile(pattern)
+	if err == nil && anyCase {
+		re, err = regexp.Compile("(?i)" + pattern)
+	}
 	if err != nil {
 		_, why, _ := strings.Cut(err.Error(), "error parsing regexp: ")
 		return viewMatch{}, fmt.Errorf("not a regular expression: %s", why)
