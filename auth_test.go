@@ -82,7 +82,7 @@ func TestAuthFile(t *testing.T) {
 func TestAuthMay(t *testing.T) {
 	want := map[string]string{ // verb to those who may, by the first letter of the role: agent, operator, trigger, viewer
 		"ping": "aotv", "help": "aotv", "stop": "aotv", "hello": "a", "run": "ot",
-		"ls": "otv", "show": "otv", "ps": "otv", "next": "otv", "why": "otv", "logs": "otv", "events": "otv", "wait": "otv", "agents": "ov", "watch": "otv", "attention": "otv", "ack": "o",
+		"ls": "otv", "show": "otv", "ps": "otv", "next": "otv", "why": "otv", "logs": "otv", "events": "otv", "wait": "otv", "agents": "ov", "watch": "otv", "attention": "otv", "stats": "otv", "ack": "o",
 		"cancel": "o", "retry": "o", "pause": "o", "resume": "o", "drain": "o", "undrain": "o", "forget": "o", "backup": "o",
 	}
 	for i := range protoVerbs {
@@ -346,6 +346,8 @@ func TestAuthMatrix(t *testing.T) {
 		{Request{Op: "watch"}, no, "", "", ""},
 		{Request{Op: "stop", Of: "x"}, "", "", "", ""},
 		{Request{Op: "attention"}, no, "", "", ""},
+		{Request{Op: "stats", Workflow: "etl"}, no, "", "", ""},
+		{Request{Op: "stats", Workflow: "ops"}, no, "", no, ""},
 		{Request{Op: "ack", Key: "agent:none"}, no, codeNotFound, no, no},
 		{Request{Op: "wait", Run: etl}, no, "", "", ""},
 		{Request{Op: "wait", Run: ops}, no, "", no, ""},

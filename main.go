@@ -20,7 +20,7 @@ import (
 
 // cliVerbs is every verb there is, in the order of the overview.
 func cliVerbs() []cliVerb {
-	return slices.Concat(serveVerbs(), runVerbs(), lookVerbs(), attentionVerbs(), checkVerbs(), keysVerbs(), setupVerbs(), completionVerbs())
+	return slices.Concat(serveVerbs(), runVerbs(), lookVerbs(), attentionVerbs(), statsVerbs(), checkVerbs(), keysVerbs(), setupVerbs(), completionVerbs())
 }
 
 func main() {

@@ -76,6 +76,7 @@ type Reply struct {
 	GoneAgents []string        `json:"gone_agents,omitempty"` // watch: agents that were forgotten
 	Attention  *int            `json:"attention,omitempty"`   // watch: how many things need a person, when that has changed
 	Items      []AttentionItem `json:"items,omitempty"`
+	Stats      *Stats          `json:"stats,omitempty"`
 	Live       bool            `json:"live,omitempty"` // watch: all rows were sent; from now on changes are
 	Note       string          `json:"note,omitempty"`
 	Count      int             `json:"count,omitempty"`
@@ -106,6 +107,41 @@ type AttentionItem struct {
 	Lines     []string `json:"lines,omitempty"`
 	Changed   []string `json:"changed,omitempty"`
 	Good      string   `json:"good,omitempty"`
+}
+
+// Stats is how a workflow has done. Durations are seconds, of the runs that had begun.
+type Stats struct {
+	Workflow  string        `json:"workflow"`
+	Runs      int           `json:"runs"`
+	Succeeded int           `json:"succeeded"`
+	Failed    int           `json:"failed"`
+	Cancelled int           `json:"cancelled"`
+	Crashed   int           `json:"crashed"`
+	Rate      float64       `json:"rate"` // of those that were not cancelled
+	P50       float64       `json:"p50"`
+	P95       float64       `json:"p95"`
+	Longest   *StatsLongest `json:"longest,omitempty"`
+	Histogram []StatsBucket `json:"histogram,omitempty"`
+	Calendar  []StatsDay    `json:"calendar"`
+}
+
+// StatsLongest is the run that took longest.
+type StatsLongest struct {
+	Run     string  `json:"run"`
+	Seconds float64 `json:"seconds"`
+}
+
+// StatsBucket counts the runs that took no longer, and longer than the bucket before.
+type StatsBucket struct {
+	Upto  float64 `json:"upto"`
+	Count int     `json:"count"`
+}
+
+// StatsDay is a day of the calendar, in the principal's time zone.
+type StatsDay struct {
+	Day   string `json:"day"`
+	Worst string `json:"worst"` // outcome, "" without a run
+	Runs  int    `json:"runs"`
 }
 
 // WorkflowInfo is a workflow as `ls --json` prints it.
@@ -206,6 +242,7 @@ var protoVerbs = []protoVerb{
 	{Op: "events", Help: "the audit trail from a sequence number on", Role: roleViewer, Scoped: true, Fields: []string{"seq", "since", "n", "follow"}, Stream: true},
 	{Op: "watch", Help: "workflows, runs and agents as they are, n finished runs among them, then each that changes", Role: roleViewer, Scoped: true, Fields: []string{"n"}, Stream: true},
 	{Op: "stop", Help: "end the stream that the request with the id `of`, on this connection, has begun; it still gets its last reply", Role: roleAny, Fields: []string{"of*"}},
+	{Op: "stats", Help: "how a workflow has done: its newest 10000 runs, of 84 days", Role: roleViewer, Scoped: true, Fields: []string{"workflow*"}},
 	{Op: "attention", Help: "what needs a person: failed runs, files that do not load, lost agents, what is overdue", Role: roleViewer, Scoped: true, Fields: []string{"n", "after"}},
 	{Op: "ack", Help: "acknowledge what attention lists; until has it come back then", Role: roleOperator, Fields: []string{"key*", "until"}},
 	{Op: "agents", Help: "agents and what they are doing", Role: roleViewer},

@@ -55,7 +55,7 @@ func TestProtocolDoc(t *testing.T) {
 func protocolText(t *testing.T) []byte {
 	t.Helper()
 	types := map[string]any{"Request": Request{}, "Reply": Reply{}, "Run": Run{}, "TaskRun": TaskRun{}, "LogLine": LogLine{}, "logJSON": logJSON{},
-		"WorkflowInfo": WorkflowInfo{}, "Fire": Fire{}, "Decision": Decision{}, "Agent": Agent{}, "Event": Event{}, "protoError": protoError{}, "AttentionItem": AttentionItem{}}
+		"WorkflowInfo": WorkflowInfo{}, "Fire": Fire{}, "Decision": Decision{}, "Agent": Agent{}, "Event": Event{}, "protoError": protoError{}, "AttentionItem": AttentionItem{}, "Stats": Stats{}}
 	page, err := template.New(filepath.Base(protocolTemplate)).Funcs(template.FuncMap{
 		"fields": func(name, text string) (string, error) { return protocolFields(types[name], text) },
 		"verbs":  protocolVerbs,
@@ -129,7 +129,7 @@ func protocolType(t reflect.Type) string {
 		return "boolean"
 	case t.Kind() == reflect.Struct:
 		return map[string]string{"protoError": "error", "TaskRun": "task", "LogLine": "line", "WorkflowInfo": "workflow", "Workflow": "object",
-			"Agent": "agent", "Run": "run", "Event": "event", "Fire": "fire", "Decision": "decision", "protoVerb": "verb", "Outcome": "object", "RunRow": "row", "AttentionItem": "item"}[t.Name()]
+			"Agent": "agent", "Run": "run", "Event": "event", "Fire": "fire", "Decision": "decision", "protoVerb": "verb", "Outcome": "object", "RunRow": "row", "AttentionItem": "item", "Stats": "object", "StatsLongest": "object", "StatsBucket": "object", "StatsDay": "object"}[t.Name()]
 	}
 	return "number"
 }

@@ -85,7 +85,7 @@ var principalOps = map[string]func(*principal, *verbCall){
 	"cancel": (*principal).opCancel, "retry": (*principal).opRetry, "pause": (*principal).opPause, "resume": (*principal).opPause,
 	"drain": (*principal).opDrain, "undrain": (*principal).opDrain, "forget": (*principal).opForget,
 	"backup": (*principal).opBackup, "watch": (*principal).opWatch, "attention": (*principal).opAttention,
-	"ack": (*principal).opAck,
+	"ack": (*principal).opAck, "stats": (*principal).opStats,
 }
 
 // runPeer serves one connection until it ends. An agent's hello makes it that agent's.

@@ -1,0 +1,100 @@
+// look_stats.go: the verb stats: how a workflow has done, in numbers, bars and a calendar. May use what look.go may.
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+const (
+	statsBar  = 40 // the longest bar of the histogram, in columns
+	statsWeek = 7
+)
+
+// statsVerbs is the verb stats.
+func statsVerbs() []cliVerb {
+	return []cliVerb{{name: "stats", args: "ID", help: "tell how a workflow has done: success rate, durations, the last twelve weeks", run: lookStats,
+		examples: []string{"cdktr stats etl.daily", "cdktr stats etl.daily --json | jq '{rate, p95}'"}}}
+}
+
+func lookStats(ctx context.Context, c *cli, args []string) error {
+	id, err := oneArg(args, "stats", "workflow ID")
+	if err != nil {
+		return err
+	}
+	r, err := c.ask(ctx, Request{Op: "stats", Workflow: id})
+	switch {
+	case err != nil:
+		return err
+	case r.Stats == nil:
+		return errNoReply
+	case c.flags.json:
+		return printJSON(c.out, r.Stats)
+	}
+	p := painterOf(c.out, c.flags.color, c.getenv)
+	s := r.Stats
+	if s.Runs == 0 {
+		_, err := fmt.Fprintf(c.out, "%s has no run that ended in the last %d days\n", textSafe(s.Workflow), len(s.Calendar))
+		return err
+	}
+	p.facts("workflow", s.Workflow, "runs", fmt.Sprintf("%d in %d days", s.Runs, len(s.Calendar)), "rate", statsRate(s),
+		"outcomes", fmt.Sprintf("%d succeeded, %d failed, %d crashed, %d cancelled", s.Succeeded, s.Failed, s.Crashed, s.Cancelled))
+	if s.Longest != nil {
+		p.facts("median", tookText(s.P50), "95 of 100", "within "+tookText(s.P95), "longest", tookText(s.Longest.Seconds)+"  "+s.Longest.Run)
+	}
+	_, err = fmt.Fprint(c.out, p.statsHistogram(s.Histogram)+p.statsCalendar(s.Calendar))
+	return err
+}
+
+// statsRate is the share of good runs among those that nobody cancelled.
+func statsRate(s *Stats) string {
+	if s.Succeeded+s.Failed+s.Crashed == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f%%", 100*s.Rate)
+}
+
+// statsHistogram draws a line a bucket.
+func (p *painter) statsHistogram(buckets []StatsBucket) string {
+	most := 0
+	for _, b := range buckets {
+		most = max(most, b.Count)
+	}
+	text := ""
+	for _, b := range buckets {
+		bar := strings.Repeat("#", (b.Count*statsBar+most-1)/most) // one run is seen, too
+		text += strings.TrimRight(fmt.Sprintf("  to %8s %6d %s", tookText(b.Upto), b.Count, bar), " ") + "\n"
+	}
+	if text != "" {
+		text = "\n" + text
+	}
+	return text
+}
+
+// statsCalendar draws a column a week, the newest at the right, and a line a day of the week, with each day's worst outcome.
+func (p *painter) statsCalendar(days []StatsDay) string {
+	var b strings.Builder
+	b.WriteString("\n")
+	for line := range min(statsWeek, len(days)) {
+		name := ""
+		if day, err := time.Parse(time.DateOnly, days[line].Day); err == nil {
+			name = day.Format("Mon")
+		}
+		fmt.Fprintf(&b, "  %3s", name)
+		for i := line; i < len(days); i += statsWeek {
+			glyph, color := ".", colorDim
+			if days[i].Worst != "" {
+				glyph, color = stateLooks(days[i].Worst)
+			}
+			b.WriteString(" " + p.paint(color, glyph))
+		}
+		b.WriteString("\n")
+	}
+	if n := len(days); n > 0 {
+		fmt.Fprintf(&b, "      %s to %s\n", days[0].Day, days[n-1].Day)
+	}
+	return b.String()
+}

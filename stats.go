@@ -1,0 +1,148 @@
+// stats.go: how a workflow has done: how often it went well, how long it took, and its last twelve weeks day by day
+// (the verb stats). Made by a goroutine of the request from the runs in memory and the history, of which it keeps a
+// number and an outcome each. May use what principal.go may.
+
+package main
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	statsMaxRuns = 10_000 // the newest so many are looked at
+	statsDays    = 84     // and the newest so many days
+	statsBuckets = 10     // of the histogram
+)
+
+// statsOf gathers runs. It belongs to one goroutine.
+type statsOf struct {
+	stats Stats
+	took  []float64 // seconds of every run that had begun
+	first time.Time // midnight of the first day, in the principal's zone
+}
+
+// statsNew begins with an empty calendar that ends today.
+func statsNew(workflow string, now time.Time) *statsOf {
+	year, month, day := now.Date()
+	s := &statsOf{stats: Stats{Workflow: workflow}, first: time.Date(year, month, day-statsDays+1, 0, 0, 0, 0, now.Location())}
+	for i := range statsDays {
+		s.stats.Calendar = append(s.stats.Calendar, StatsDay{Day: time.Date(year, month, day-statsDays+1+i, 12, 0, 0, 0, now.Location()).Format(time.DateOnly)})
+	}
+	return s
+}
+
+// add counts a run that has ended. False when there are enough.
+func (s *statsOf) add(r *Run) bool {
+	if s.stats.Runs == statsMaxRuns {
+		return false
+	}
+	s.stats.Runs++
+	counts := map[string]*int{runSucceeded: &s.stats.Succeeded, runFailed: &s.stats.Failed, runCancelled: &s.stats.Cancelled, runCrashed: &s.stats.Crashed}
+	*counts[r.State]++
+	if !r.Started.IsZero() {
+		s.took = append(s.took, r.Seconds)
+		if s.stats.Longest == nil || r.Seconds > s.stats.Longest.Seconds {
+			s.stats.Longest = &StatsLongest{Run: r.ID, Seconds: r.Seconds}
+		}
+	}
+	day := r.Finished.In(s.first.Location()).Format(time.DateOnly)
+	if i, ok := slices.BinarySearchFunc(s.stats.Calendar, day, func(d StatsDay, day string) int { return strings.Compare(d.Day, day) }); ok {
+		d := &s.stats.Calendar[i]
+		d.Runs++
+		if statsWorse(r.State, d.Worst) {
+			d.Worst = r.State
+		}
+	}
+	return true
+}
+
+// statsWorse is the order of outcomes in the calendar.
+func statsWorse(a, b string) bool {
+	order := []string{"", runSucceeded, runCancelled, runFailed, runCrashed}
+	return slices.Index(order, a) > slices.Index(order, b)
+}
+
+// result works out what needs all runs.
+func (s *statsOf) result() *Stats {
+	st := &s.stats
+	if judged := st.Succeeded + st.Failed + st.Crashed; judged > 0 {
+		st.Rate = float64(st.Succeeded) / float64(judged)
+	}
+	slices.Sort(s.took)
+	st.P50, st.P95 = statsRank(s.took, 0.50), statsRank(s.took, 0.95)
+	st.Histogram = statsHistogram(s.took)
+	return st
+}
+
+// statsRank gives the value that a share of the sorted values does not exceed, 0 for none.
+func statsRank(sorted []float64, share float64) float64 {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[max(int(math.Ceil(share*float64(len(sorted))))-1, 0)]
+}
+
+// statsHistogram counts sorted seconds in buckets, each as much longer than the one before as that is than its own.
+func statsHistogram(sorted []float64) []StatsBucket {
+	if len(sorted) == 0 {
+		return nil
+	}
+	low, high := max(sorted[0], 0.001), max(sorted[len(sorted)-1], 0.001)
+	var buckets []StatsBucket
+	for i := range statsBuckets {
+		upto := math.Ceil(low*math.Pow(high/low, float64(i+1)/statsBuckets)*1000) / 1000
+		if i == statsBuckets-1 || upto >= high {
+			upto = high
+		}
+		if n := len(buckets); n == 0 || upto > buckets[n-1].Upto {
+			buckets = append(buckets, StatsBucket{Upto: upto})
+		}
+	}
+	at := 0
+	for _, seconds := range sorted {
+		for at < len(buckets)-1 && seconds > buckets[at].Upto {
+			at++
+		}
+		buckets[at].Count++
+	}
+	return buckets
+}
+
+// opStats tells how a workflow has done. The loop copies what is in memory; the history is read elsewhere.
+func (p *principal) opStats(c *verbCall) {
+	id := c.req.Workflow
+	if p.files[id] == nil && p.state.Workflows[id] == nil {
+		c.refuse(p.noWorkflow(c.grant, id))
+		return
+	}
+	s := statsNew(id, p.cfg.now().In(p.cfg.Zone))
+	known := map[string]bool{} // in memory: what the history says of them is old
+	for _, run := range p.active[id] {
+		known[run] = true
+	}
+	var ended []*Run
+	for _, run := range slices.Backward(p.state.Finished) {
+		if r := p.state.Runs[run]; r.Workflow == id {
+			known[run] = true
+			if !r.Finished.Before(s.first) {
+				ended = append(ended, &Run{ID: r.ID, State: r.State, Started: r.Started, Finished: r.Finished, Seconds: r.Seconds})
+			}
+		}
+	}
+	p.workers.Go(func() {
+		for _, r := range ended {
+			s.add(r)
+		}
+		err := p.store.historyList(historyFilter{Workflow: id, Since: s.first}, func(r *Run) bool {
+			return known[r.ID] || s.add(r)
+		})
+		if err != nil {
+			c.refuse(refuse(codeInternal, "read history: %v", err))
+			return
+		}
+		c.reply(Reply{Stats: s.result()})
+	})
+}
