@@ -166,6 +166,7 @@ func newCLIFlags(name string) *cliFlags {
 	f.Usage = func() {}
 	f.BoolVar(&f.json, "json", false, "print JSON: one object, or one a line")
 	f.setting("principal", "where the principal is: ipc://PATH, tcp://HOST:PORT or ssh://[USER@]HOST")
+	f.setting("context", "talk to the principal that the configuration file knows by this `NAME`")
 	f.Func("H", "short for --principal ssh://`HOST`", func(host string) error {
 		f.set["principal"] = "ssh://" + host
 		return nil

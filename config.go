@@ -1,5 +1,5 @@
 // config.go: settings and where they come from: a flag, the environment, the configuration file, the default, in this
-// order. Uses nothing of the package.
+// order. The file may also name principals under contexts, and --context picks one. May use model.go.
 
 package main
 
@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -31,6 +33,7 @@ type configKey struct {
 // configKeys is every setting there is.
 var configKeys = []configKey{
 	{"principal", []string{"CDKTR_PRINCIPAL", "CDKTR_PRINCIPAL_HOST"}, "where clients and agents find the principal: ipc://PATH, tcp://HOST:PORT or ssh://[USER@]HOST"},
+	{"context", []string{"CDKTR_CONTEXT"}, "the one of contexts, in the configuration file, that says where the principal is"},
 	{"credential", []string{"CDKTR_CREDENTIAL"}, "the file that lets a client or an agent in over tcp://"},
 	{"insecure", []string{"CDKTR_INSECURE"}, "tcp:// without keys: loopback, or any"},
 	{"bind", []string{"CDKTR_BIND"}, "addresses on which the principal listens beside its socket: tcp://ADDR:PORT,..."},
@@ -58,17 +61,28 @@ type configValue struct {
 	From  string `json:"from"`
 }
 
-// config is every setting with its value.
-type config struct{ values map[string]configValue }
+// config is every setting with its value, and the principals that the file knows by name.
+type config struct {
+	values   map[string]configValue
+	contexts []configContext // by name
+	file     string
+}
+
+// configContext is a principal with a name: where it is, and what lets one in. One of the two may be empty.
+type configContext struct {
+	Name       string `json:"context"`
+	Principal  string `json:"principal,omitempty"`
+	Credential string `json:"credential,omitempty"`
+}
 
 // configLoad settles every key. flags holds what the command line set; file is --config, "" for the default file,
 // which need not be there.
 func configLoad(flags map[string]string, file string, getenv func(string) string) (*config, error) {
-	fromFile, name, err := configRead(file)
+	fromFile, contexts, name, err := configRead(file)
 	if err != nil {
 		return nil, err
 	}
-	c := &config{values: map[string]configValue{}}
+	c := &config{values: map[string]configValue{}, contexts: contexts, file: name}
 	for _, key := range configKeys {
 		v := configValue{key.name, "", "default"}
 		for _, env := range key.env {
@@ -84,8 +98,66 @@ func configLoad(flags map[string]string, file string, getenv func(string) string
 		}
 		c.values[key.name] = v
 	}
+	if err := c.enter(c.values["context"]); err != nil {
+		return nil, err
+	}
 	c.fillDefaults(getenv)
 	return c, nil
+}
+
+// configRank orders where a setting can come from.
+func configRank(from string) int {
+	for i, kind := range []string{"default", "file", "environment", "flag"} {
+		if strings.HasPrefix(from, kind) {
+			return i
+		}
+	}
+	return 0
+}
+
+// enter has the context that a setting names say where the principal is, and with which credential: both of it, or
+// neither. A principal that is named by as strong a source itself goes before it.
+func (c *config) enter(choice configValue) error {
+	if choice.Value == "" {
+		return nil
+	}
+	var names []string
+	for _, k := range c.contexts {
+		names = append(names, k.Name)
+		if k.Name != choice.Value {
+			continue
+		}
+		if configRank(c.values["principal"].From) >= configRank(choice.From) {
+			return nil
+		}
+		from := "context " + k.Name + ", " + choice.From
+		c.values["principal"] = configValue{"principal", k.Principal, from}
+		if configRank(c.values["credential"].From) < configRank(choice.From) {
+			c.values["credential"] = configValue{"credential", k.Credential, from}
+		}
+		return nil
+	}
+	if near := nearest(choice.Value, names); near != "" {
+		return fmt.Errorf("%s: there is no context %q (did you mean %q?)", choice.From, choice.Value, near)
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("%s: there is no context %q: %s has no contexts", choice.From, choice.Value, c.file)
+	}
+	return fmt.Errorf("%s: there is no context %q (there is %s)", choice.From, choice.Value, strings.Join(names, ", "))
+}
+
+// at gives the same settings for another context, as if --context had named it.
+func (c *config) at(name string) (*config, error) {
+	other := &config{values: maps.Clone(c.values), contexts: c.contexts, file: c.file}
+	for _, key := range []string{"principal", "credential"} {
+		other.values[key] = configValue{key, "", "default"}
+	}
+	choice := configValue{"context", name, "flag --context"}
+	other.values["context"] = choice
+	if err := other.enter(choice); err != nil {
+		return nil, err
+	}
+	return other, nil
 }
 
 // configEnv gives what a variable sets. CDKTR names the principal by two: a host and a port.
@@ -107,12 +179,20 @@ func configEnv(name string, getenv func(string) string) string {
 // get gives the value of a key.
 func (c *config) get(key string) string { return c.values[key].Value }
 
-// list gives every setting in the order of configKeys.
+// list gives every setting in the order of configKeys, and behind them what the contexts say.
 func (c *config) list() []configValue {
 	var list []configValue
 	for _, key := range configKeys {
 		list = append(list, c.values[key.name])
 	}
+	for _, k := range c.contexts {
+		for field, value := range map[string]string{"principal": k.Principal, "credential": k.Credential} {
+			if value != "" {
+				list = append(list, configValue{"contexts." + k.Name + "." + field, value, "file " + c.file})
+			}
+		}
+	}
+	slices.SortFunc(list[len(configKeys):], func(a, b configValue) int { return strings.Compare(a.Key, b.Key) })
 	return list
 }
 
@@ -174,42 +254,80 @@ func configSocketPath(getenv func(string) string, state string) (path, from stri
 	return filepath.Join(state, configSocket), "the state folder"
 }
 
-// configRead reads the configuration file: one level of keys and values.
-func configRead(file string) (values map[string]string, name string, err error) {
+// configRead reads the configuration file: one level of keys and values, and the contexts.
+func configRead(file string) (values map[string]string, contexts []configContext, name string, err error) {
 	name = file
 	if name == "" {
 		name = configFileDefault
 	}
 	text, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) && file == "" {
-		return nil, name, nil
+		return nil, nil, name, nil
 	}
 	if err != nil {
-		return nil, name, fmt.Errorf("read configuration: %w", err)
+		return nil, nil, name, fmt.Errorf("read configuration: %w", err)
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return nil, name, fmt.Errorf("read configuration %s: %w", name, err)
+		return nil, nil, name, fmt.Errorf("read configuration %s: %w", name, err)
 	}
 	values = map[string]string{}
 	if len(doc.Content) == 0 {
-		return values, name, nil
+		return values, contexts, name, nil
 	}
 	if doc.Content[0].Kind != yaml.MappingNode {
-		return nil, name, fmt.Errorf("read configuration %s: want lines of `key: value`", name)
+		return nil, nil, name, fmt.Errorf("read configuration %s: want lines of `key: value`", name)
 	}
 	for i := 0; i+1 < len(doc.Content[0].Content); i += 2 {
 		key, value := doc.Content[0].Content[i], doc.Content[0].Content[i+1]
+		if key.Value == "contexts" {
+			if contexts, err = configContexts(value); err != nil {
+				return nil, nil, name, fmt.Errorf("%s:%w", name, err)
+			}
+			continue
+		}
 		if !configKnown(key.Value) {
-			return nil, name, fmt.Errorf("%s:%d:%d: unknown setting %q (cdktr config lists them)", name, key.Line, key.Column, key.Value)
+			return nil, nil, name, fmt.Errorf("%s:%d:%d: unknown setting %q (cdktr config lists them)", name, key.Line, key.Column, key.Value)
 		}
 		text, err := configScalar(value, key.Value == "labels")
 		if err != nil {
-			return nil, name, fmt.Errorf("%s:%d:%d: %s: %w", name, value.Line, value.Column, key.Value, err)
+			return nil, nil, name, fmt.Errorf("%s:%d:%d: %s: %w", name, value.Line, value.Column, key.Value, err)
 		}
 		values[key.Value] = text
 	}
-	return values, name, nil
+	return values, contexts, name, nil
+}
+
+// configContexts reads the known principals, NAME: {principal: ENDPOINT, credential: FILE}. Errors begin with line and
+// column.
+func configContexts(n *yaml.Node) (contexts []configContext, err error) {
+	fault := func(at *yaml.Node, format string, args ...any) error {
+		return fmt.Errorf("%d:%d: contexts: %s", at.Line, at.Column, fmt.Sprintf(format, args...))
+	}
+	if n.Kind != yaml.MappingNode {
+		return nil, fault(n, "want lines of `NAME: {principal: ENDPOINT, credential: FILE}`")
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		name, fields := n.Content[i], n.Content[i+1]
+		k := configContext{Name: name.Value}
+		if k.Name == "" || strings.ContainsAny(k.Name, " \t\n") || fields.Kind != yaml.MappingNode {
+			return nil, fault(name, "%q: want `NAME: {principal: ENDPOINT, credential: FILE}`", k.Name)
+		}
+		for j := 0; j+1 < len(fields.Content); j += 2 {
+			field, value := fields.Content[j], fields.Content[j+1]
+			into := map[string]*string{"principal": &k.Principal, "credential": &k.Credential}[field.Value]
+			if into == nil || value.Kind != yaml.ScalarNode {
+				return nil, fault(field, "%s: %q is neither principal: ENDPOINT nor credential: FILE", k.Name, field.Value)
+			}
+			*into = value.Value
+		}
+		if k.Principal == "" && k.Credential == "" {
+			return nil, fault(name, "%s: it says neither where the principal is nor with which credential", k.Name)
+		}
+		contexts = append(contexts, k)
+	}
+	slices.SortFunc(contexts, func(a, b configContext) int { return strings.Compare(a.Name, b.Name) })
+	return contexts, nil
 }
 
 func configKnown(name string) bool {

@@ -25,10 +25,11 @@ func configFile(t testing.TB, text string) string {
 
 // Each key: the flag goes before the environment, that before the file, that before the default.
 func TestConfigPrecedence(t *testing.T) {
+	const contexts = "contexts: {of-file: {principal: x}, of-env: {principal: x}, of-flag: {principal: x}}\n" // for the key context
 	for _, key := range configKeys {
-		file := configFile(t, key.name+": of-file\n")
+		file := configFile(t, key.name+": of-file\n"+contexts)
 		for mask := range 8 {
-			flags, env, name := map[string]string{}, map[string]string{"HOME": "/home/me"}, configFile(t, "")
+			flags, env, name := map[string]string{}, map[string]string{"HOME": "/home/me"}, configFile(t, contexts)
 			want, from := "", ""
 			if mask&1 != 0 {
 				name, want, from = file, "of-file", "file "+file
@@ -46,7 +47,7 @@ func TestConfigPrecedence(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := c.values[key.name]
-			if mask == 0 && slices.Contains([]string{"labels", "credential", "insecure", "bind", "socket_group"}, key.name) { // without a default
+			if mask == 0 && slices.Contains([]string{"labels", "credential", "context", "insecure", "bind", "socket_group"}, key.name) { // without a default
 				if got.Value != "" {
 					t.Errorf("%s: %+v", key.name, got)
 				}
@@ -117,6 +118,57 @@ func TestConfigFaults(t *testing.T) {
 	c, err := configLoad(nil, configFile(t, "labels: {site: london, gpu: 1}\ncapacity: 4\nname:\n"), configEnvOf(nil))
 	if err != nil || c.get("labels") != "site=london,gpu=1" || c.get("capacity") != "4" || c.get("name") == "" {
 		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// Contexts: which source says where the principal is, and with which credential; and what can be wrong with them.
+func TestConfigContexts(t *testing.T) {
+	const contexts = "contexts:\n  paris: {principal: tcp://paris:1, credential: paris.cred}\n  london: {principal: ssh://london}\n  rome: {credential: rome.cred}\n"
+	for _, c := range []struct {
+		name, file            string
+		env, flags            map[string]string
+		principal, credential string
+	}{
+		{"a flag", "", nil, map[string]string{"context": "paris"}, "tcp://paris:1", "paris.cred"},
+		{"the environment", "", map[string]string{"CDKTR_CONTEXT": "london"}, nil, "ssh://london", ""},
+		{"the file", "context: paris\n", nil, nil, "tcp://paris:1", "paris.cred"},
+		{"a credential alone", "", nil, map[string]string{"context": "rome"}, "", "rome.cred"},
+		{"--principal goes before --context", "", nil, map[string]string{"context": "paris", "principal": "tcp://own:2"}, "tcp://own:2", ""},
+		{"--credential goes with --context", "", nil, map[string]string{"context": "paris", "credential": "own.cred"}, "tcp://paris:1", "own.cred"},
+		{"--context goes before the environment", "", map[string]string{"CDKTR_PRINCIPAL": "tcp://env:3", "CDKTR_CREDENTIAL": "env.cred"}, map[string]string{"context": "london"}, "ssh://london", ""},
+		{"CDKTR_PRINCIPAL goes before CDKTR_CONTEXT", "", map[string]string{"CDKTR_PRINCIPAL": "tcp://env:3", "CDKTR_CONTEXT": "paris"}, nil, "tcp://env:3", ""},
+		{"CDKTR_CONTEXT goes before the file", "principal: tcp://file:4\ncredential: file.cred\n", map[string]string{"CDKTR_CONTEXT": "london"}, nil, "ssh://london", ""},
+		{"in the file principal goes before context", "principal: tcp://file:4\ncontext: paris\n", nil, nil, "tcp://file:4", ""},
+	} {
+		cfg, err := configLoad(c.flags, configFile(t, c.file+contexts), configEnvOf(c.env))
+		if err != nil || cfg.get("principal") != c.principal || cfg.get("credential") != c.credential {
+			t.Errorf("%s: %v %+v %+v", c.name, err, cfg.values["principal"], cfg.values["credential"])
+		}
+	}
+	cfg, err := configLoad(map[string]string{"context": "paris"}, configFile(t, contexts), configEnvOf(nil))
+	if err != nil || len(cfg.contexts) != 3 || cfg.contexts[0].Name != "london" || cfg.contexts[2].Name != "rome" {
+		t.Fatalf("%v: %+v", err, cfg)
+	}
+	if other, err := cfg.at("london"); err != nil || other.get("principal") != "ssh://london" || other.get("credential") != "" || cfg.get("principal") != "tcp://paris:1" {
+		t.Errorf("at london: %v %+v", err, other)
+	}
+	if _, err := cfg.at("pari"); err == nil || !strings.Contains(err.Error(), `did you mean "paris"?`) {
+		t.Errorf("at pari: %v", err)
+	}
+	for text, want := range map[string]string{
+		contexts + "context: lodon":             `there is no context "lodon" (did you mean "london"?)`,
+		contexts + "context: xxxxxxxxxx":        "(there is london, paris, rome)",
+		"context: paris":                        "has no contexts",
+		"contexts: [paris]":                     ":1:11: contexts: want lines of",
+		"contexts:\n  paris: tcp://paris:1":     ":2:3: contexts: \"paris\": want",
+		"contexts:\n  paris: {principle: x}":    ":2:11: contexts: paris: \"principle\" is neither",
+		"contexts:\n  paris: {principal: [x]}":  "is neither",
+		"contexts:\n  paris: {}":                "it says neither",
+		"contexts:\n  the city: {principal: x}": "want `NAME",
+	} {
+		if _, err := configLoad(nil, configFile(t, text+"\n"), configEnvOf(nil)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
 	}
 }
 

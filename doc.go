@@ -36,9 +36,9 @@ table from here and holds the code to it.
 	spool      spool.go                                                disk model
 	disk       disk.go                                                 -
 	clock      clock*.go                                               -
+	config     config.go                                               model
 	model      model.go                                                -
 	cron       cron*.go                                                -
-	config     config.go                                               -
 	term       term*.go                                                -
 
 The principal and the agent never use each other: a run in one process and a run over a network are the same code.

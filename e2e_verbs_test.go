@@ -505,6 +505,22 @@ func TestSetup(t *testing.T) {
 	x.refused(2, []string{"start what"}, "start")
 }
 
+// TestContexts: a principal that the configuration file knows by name.
+func TestContexts(t *testing.T) {
+	x := e2eNew(t)
+	x.principal()
+	config := x.badConfig("contexts:\n  here: {principal: 'ipc://" + x.dir + "/s'}\n  away: {principal: 'ipc://" + x.dir + "/none'}\n")
+	x.ok("ping", "--config", config, "--context", "here")
+	x.refused(3, []string{"none"}, "ping", "--config", config, "--context", "away")
+	x.refused(2, []string{"--context", "did you mean", "here"}, "ping", "--config", config, "--context", "hre")
+	x.ok("ping", "--config", config, "--context", "away", "--principal", "ipc://"+x.dir+"/s")
+	if out := x.ok("config", "--config", config); !strings.Contains(out, "contexts.away.principal") || !strings.Contains(out, "ipc://"+x.dir+"/none") {
+		t.Errorf("config prints\n%s", out)
+	}
+	x.env = append(x.env, "CDKTR_CONTEXT=away")
+	x.refused(3, []string{"none"}, "ping", "--config", config)
+}
+
 // badConfig writes a configuration file.
 func (x *e2e) badConfig(text string) string {
 	x.t.Helper()
