@@ -505,6 +505,50 @@ func TestSetup(t *testing.T) {
 	x.refused(2, []string{"start what"}, "start")
 }
 
+// TestWatch: lists that go on say what there is, and then what changes, a line each.
+func TestWatch(t *testing.T) {
+	x := e2eNew(t)
+	x.file("ok.yml", "schedule: '0 3 * * *'\ntasks:\n  a: {run: 'true'}\n")
+	x.file("slow.yml", e2eSlow)
+	x.principal("--with-agent")
+	held := x.start("slow")
+	x.until("the run has begun", func() bool { return x.show(held).State == runRunning })
+	runs, json := x.spawn("ps", "--watch"), x.spawn("ps", "--watch", "--json", "--workflow", "ok")
+	flows, agents := x.spawn("ls", "--watch", "o?"), x.spawn("agents", "--watch")
+	runs.saw(&runs.out, `\d\d:\d\d:\d\d \* running    `+held+`  slow  0/1  on one`)
+	flows.saw(&flows.out, `ok  next \d{4}-\d\d-\d\d 03:00:00\n`)
+	agents.saw(&agents.out, `\+ up     one  1/4`)
+	id := x.start("ok")
+	runs.saw(&runs.out, `\+ succeeded  `+id+`  ok  1/1  on one  \d`)
+	flows.saw(&flows.out, `ok  \+  next .*  succeeded `+id)
+	json.saw(&json.out, `"state":"succeeded".*"done":1,"total":1`)
+	x.ok("pause", "ok")
+	flows.saw(&flows.out, `ok  \+  paused by `)
+	x.ok("drain", "one")
+	agents.saw(&agents.out, `= drain  one  1/4`)
+	x.ok("cancel", held, "--force")
+	runs.saw(&runs.out, `x cancelled  `+held)
+	agents.saw(&agents.out, `= drain  one  0/4`)
+	if err := os.Remove(x.dir + "/workflows/ok.yml"); err != nil {
+		t.Fatal(err)
+	}
+	flows.saw(&flows.out, `ok  gone\n`)
+	for _, p := range []*e2eProc{runs, json, flows, agents} {
+		p.signal(syscall.SIGINT)
+		if code := p.wait(); code != exitInterrupted || strings.Contains(p.out.String(), "\x1b") {
+			t.Errorf("exit code %d, %q", code, p.out.String())
+		}
+	}
+	if strings.Contains(flows.out.String(), "slow") || strings.Contains(json.out.String(), held) {
+		t.Errorf("what was not asked for: %s%s", flows.out.String(), json.out.String())
+	}
+	p := x.spawn("ps", "--all", "--watch", "--state", "succeeded", "-n", "5")
+	p.saw(&p.out, `\+ succeeded  `+id)
+	p.signal(syscall.SIGINT)
+	p.wait()
+	x.refused(2, nil, "ps", "--watch", "--state", "done")
+}
+
 // TestContexts: a principal that the configuration file knows by name.
 func TestContexts(t *testing.T) {
 	x := e2eNew(t)

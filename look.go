@@ -20,6 +20,7 @@ import (
 func lookVerbs() []cliVerb {
 	return []cliVerb{
 		{name: "ls", args: "[PATTERN]", help: "list workflows: schedule, next fire, last outcomes", run: lookLs,
+			flags:    func(f *cliFlags) { f.BoolVar(&f.watch, "watch", false, watchHelp) },
 			examples: []string{"cdktr ls", "cdktr ls 'etl.*'", "cdktr ls --json | jq -r 'select(.error != \"\") | .workflow'"}},
 		{name: "show", args: "ID|RUN", help: "tell all of a workflow, or of a run", run: lookShow,
 			examples: []string{"cdktr show etl.daily", "cdktr show 01JD3V5K8Q2M4N6P8R0S2T4V6W --json"}},
@@ -30,7 +31,7 @@ func lookVerbs() []cliVerb {
 				f.StringVar(&f.state, "state", "", "in this `STATE` only")
 				f.StringVar(&f.since, "since", "", "queued since: a duration as 24h, or a time")
 				f.IntVar(&f.n, "n", 50, "at most `N`")
-				f.BoolVar(&f.watch, "watch", false, "draw it again each second, until interrupted")
+				f.BoolVar(&f.watch, "watch", false, watchHelp)
 			},
 			examples: []string{"cdktr ps", "cdktr ps --all --state failed --since 24h", "cdktr ps --all --workflow etl.daily -n 5 --json"}},
 		{name: "why", args: "ID [TIME]", help: "tell why a fire did or did not become a run", run: lookWhy,
@@ -50,7 +51,8 @@ func lookVerbs() []cliVerb {
 		{name: "validate", args: "[FILE...]", help: "check workflow files, or all of the workflows folder", run: lookValidate,
 			flags:    func(f *cliFlags) { f.setting("workflows", "the folder `DIR` (default workflows)") },
 			examples: []string{"cdktr validate", "cdktr validate workflows/etl/*.yml", "cdktr validate --workflows /etc/cdktr/workflows --json"}},
-		{name: "agents", help: "list agents and what they are doing", run: lookAgents, examples: []string{"cdktr agents", "cdktr agents --json | jq -r 'select(.state == \"lost\") | .agent'"}},
+		{name: "agents", help: "list agents and what they are doing", run: lookAgents,
+			flags: func(f *cliFlags) { f.BoolVar(&f.watch, "watch", false, watchHelp) }, examples: []string{"cdktr agents", "cdktr agents --json | jq -r 'select(.state == \"lost\") | .agent'"}},
 		{name: "events", help: "print the audit trail, as JSON lines", run: lookEvents,
 			flags: func(f *cliFlags) {
 				f.BoolVar(&f.follow, "f", false, "go on with what comes")
@@ -74,6 +76,9 @@ func lookLs(ctx context.Context, c *cli, args []string) error {
 		return err
 	}
 	defer conn.close()
+	if c.flags.watch {
+		return c.watchWorkflows(ctx, conn, req.Pattern)
+	}
 	var list []WorkflowInfo
 	for {
 		r, err := conn.ask(ctx, req)
@@ -242,24 +247,14 @@ func lookPs(ctx context.Context, c *cli, args []string) error {
 		return err
 	}
 	defer conn.close()
-	for {
-		runs, err := c.listRuns(ctx, conn)
-		if err != nil || !c.flags.watch {
-			return errors.Join(err, c.printRuns(runs, err == nil))
-		}
-		if _, _, terminal := termOf(c.out); terminal && !c.flags.json {
-			fmt.Fprint(c.out, "\x1b[H\x1b[2J")
-		}
-		if err := c.printRuns(runs, true); err != nil {
-			return err
-		}
-		timer := time.NewTimer(time.Second)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return &exitError{code: exitInterrupted}
-		}
+	if c.flags.watch {
+		return c.watchRuns(ctx, conn)
 	}
+	runs, err := c.listRuns(ctx, conn)
+	if err != nil {
+		return err
+	}
+	return c.printRuns(runs)
 }
 
 // listRuns asks for as many runs as wanted, in pages.
@@ -284,10 +279,7 @@ func (c *cli) listRuns(ctx context.Context, conn *client) ([]*Run, error) {
 	return runs, nil
 }
 
-func (c *cli) printRuns(runs []*Run, good bool) error {
-	if !good {
-		return nil
-	}
+func (c *cli) printRuns(runs []*Run) error {
 	if c.flags.json {
 		for _, r := range runs {
 			if err := printJSON(c.out, r); err != nil {
@@ -571,7 +563,15 @@ func lookAgents(ctx context.Context, c *cli, args []string) error {
 	if len(args) > 0 {
 		return usageError("agents takes no arguments")
 	}
-	r, err := c.ask(ctx, Request{Op: "agents"})
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.close()
+	if c.flags.watch {
+		return c.watchAgents(ctx, conn)
+	}
+	r, err := conn.ask(ctx, Request{Op: "agents"})
 	if err != nil {
 		return err
 	}
@@ -584,17 +584,21 @@ func lookAgents(ctx context.Context, c *cli, args []string) error {
 			}
 			continue
 		}
-		looks := map[string]tableCell{agentUp: {"+ up", colorGreen}, agentDrain: {"= drain", colorYellow}, agentLost: {"? lost", colorRed}}
 		labels := ""
 		if len(a.Labels) > 0 {
 			labels = labelsText(a.Labels)
 		}
-		rows = append(rows, []tableCell{{text: a.Name}, looks[a.State], cell("%d/%d", a.Running, a.Capacity), cell("%s", timeText(a.Seen, now)), {text: a.Version}, {text: labels}})
+		rows = append(rows, []tableCell{{text: a.Name}, agentLooks(a.State), cell("%d/%d", a.Running, a.Capacity), cell("%s", timeText(a.Seen, now)), {text: a.Version}, {text: labels}})
 	}
 	if c.flags.json {
 		return nil
 	}
 	return p.table([]string{"AGENT", "STATE", "RUNS", "SEEN", "VERSION", "LABELS"}, rows)
+}
+
+// agentLooks is the state of an agent as a cell.
+func agentLooks(state string) tableCell {
+	return map[string]tableCell{agentUp: {"+ up", colorGreen}, agentDrain: {"= drain", colorYellow}, agentLost: {"? lost", colorRed}}[state]
 }
 
 func lookEvents(ctx context.Context, c *cli, args []string) error {

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"regexp"
 	"sort"
 	"strconv"
@@ -392,6 +393,15 @@ func (r *Run) task(id string) *TaskRun {
 		}
 	}
 	return nil
+}
+
+// idMatches says whether a workflow's id has the pattern in it, or matches it as a glob.
+func idMatches(pattern, id string) bool {
+	if strings.ContainsAny(pattern, "*?[") {
+		ok, _ := path.Match(pattern, id)
+		return ok
+	}
+	return strings.Contains(id, pattern)
 }
 
 // clone copies r so that the copy may leave the goroutine that owns r.

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"maps"
 	"os/user"
-	"path"
 	"path/filepath"
 	"slices"
 	"sort"
@@ -316,15 +315,6 @@ func pageOf(asked, fallback int) int {
 		return fallback
 	}
 	return min(asked, verbsPage)
-}
-
-// idMatches says whether a workflow's id has the pattern in it, or matches it as a glob.
-func idMatches(pattern, id string) bool {
-	if strings.ContainsAny(pattern, "*?[") {
-		ok, _ := path.Match(pattern, id)
-		return ok
-	}
-	return strings.Contains(id, pattern)
 }
 
 // infoOf tells of one workflow what ls shows.

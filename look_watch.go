@@ -1,0 +1,174 @@
+// look_watch.go: the lists that go on: ps, ls and agents with --watch. What there is comes first, a line each, and then a
+// line for each change: plain lines, for a pipe, a log, or who listens to a screen. May use what look.go may.
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+const watchHelp = "go on with a line for each change, until interrupted"
+
+// watchedLine is what is printed of one change: a row as JSON, or its text.
+type watchedLine struct {
+	id   string // of the row, to leave out what would be printed twice
+	row  any
+	text string
+	over bool // no more of this row is to be expected: forget it
+}
+
+// watchGone is the last line of a row, as JSON.
+type watchGone struct {
+	Workflow string `json:"workflow,omitempty"`
+	Agent    string `json:"agent,omitempty"`
+	Gone     bool   `json:"gone"`
+}
+
+// watchLines asks for the lists, and prints the lines that fn makes of each reply: of what there is, and then of what
+// changes, the newest last, with the time in front. A line that says what the one before of its row said is left out.
+func (c *cli) watchLines(ctx context.Context, conn *client, n int, newestFirst bool, fn func(r *Reply, live bool) []watchedLine) error {
+	told, live := map[string]string{}, false
+	var first []watchedLine
+	say := func(line watchedLine) error {
+		if c.flags.json {
+			return printJSON(c.out, line.row)
+		}
+		if told[line.id] == line.text {
+			return nil
+		}
+		if told[line.id] = line.text; line.over {
+			delete(told, line.id)
+		}
+		_, err := fmt.Fprintln(c.out, time.Now().Format("15:04:05"), line.text)
+		return err
+	}
+	err := conn.stream(ctx, Request{Op: "watch", N: n}, func(r *Reply) error {
+		lines := fn(r, live)
+		if !live {
+			first = append(first, lines...)
+			if !r.Live {
+				return nil
+			}
+			lines, first, live = first, nil, true
+		}
+		if newestFirst {
+			slices.Reverse(lines)
+		}
+		for _, line := range lines {
+			if err := say(line); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if ctx.Err() != nil {
+		return &exitError{code: exitInterrupted}
+	}
+	return err
+}
+
+// watchRuns is ps --watch: the active runs (with --all, the newest that have ended too), and each that changes.
+func (c *cli) watchRuns(ctx context.Context, conn *client) error {
+	since, err := sinceOf(c.flags.since, time.Now())
+	if err != nil {
+		return err
+	}
+	p := painterOf(c.out, c.flags.color, c.getenv)
+	return c.watchLines(ctx, conn, c.flags.n, true, func(r *Reply, live bool) []watchedLine {
+		var lines []watchedLine
+		for _, row := range r.Rows {
+			active := runActive(row.State)
+			if row.Run == nil || c.flags.workflow != "" && row.Workflow != c.flags.workflow || c.flags.state != "" && row.State != c.flags.state ||
+				!active && !live && !c.flags.all && c.flags.state == "" || row.Queued.Before(since.Time) {
+				continue
+			}
+			lines = append(lines, watchedLine{id: row.ID, row: row, text: p.watchedRun(row), over: !active})
+		}
+		return lines
+	})
+}
+
+// watchedRun is a run in one line.
+func (p *painter) watchedRun(row RunRow) string {
+	glyph, color := stateLooks(row.State)
+	rest := fmt.Sprintf("%s  %s  %d/%d", row.ID, row.Workflow, row.Done, row.Total)
+	if row.Agent != "" {
+		rest += "  on " + row.Agent
+	}
+	if !row.Finished.IsZero() {
+		rest += "  " + tookText(row.Seconds)
+	}
+	if row.Reason != "" {
+		rest += "  " + row.Reason
+	}
+	return p.paint(color, fmt.Sprintf("%s %-9s", glyph, row.State)) + "  " + textSafe(rest)
+}
+
+// watchWorkflows is ls --watch: the workflows that match, and each that changes.
+func (c *cli) watchWorkflows(ctx context.Context, conn *client, pattern string) error {
+	p := painterOf(c.out, c.flags.color, c.getenv)
+	return c.watchLines(ctx, conn, 1, false, func(r *Reply, _ bool) []watchedLine {
+		var lines []watchedLine
+		for i := range r.Workflows {
+			if w := &r.Workflows[i]; idMatches(pattern, w.Workflow) {
+				lines = append(lines, watchedLine{id: w.Workflow, row: w, text: p.watchedWorkflow(w)})
+			}
+		}
+		for _, id := range r.Gone {
+			if idMatches(pattern, id) {
+				lines = append(lines, watchedLine{id: id, row: watchGone{Workflow: id, Gone: true}, text: textSafe(id) + "  gone", over: true})
+			}
+		}
+		return lines
+	})
+}
+
+// watchedWorkflow is a workflow in one line.
+func (p *painter) watchedWorkflow(w *WorkflowInfo) string {
+	words := []string{textSafe(w.Workflow)}
+	marks := ""
+	for _, o := range w.Recent {
+		glyph, color := stateLooks(o.State)
+		marks += p.paint(color, glyph)
+	}
+	if marks != "" {
+		words = append(words, marks)
+	}
+	switch {
+	case w.Paused != "":
+		words = append(words, "paused by "+textSafe(w.Paused))
+	case !w.Next.IsZero():
+		words = append(words, "next "+w.Next.Local().Format("2006-01-02 15:04:05"))
+	}
+	if w.Last != nil {
+		words = append(words, textSafe(w.Last.State+" "+w.Last.ID))
+	}
+	if w.Error != "" {
+		words = append(words, p.paint(colorRed, textSafe("# does not load: "+w.Error)))
+	}
+	return strings.Join(words, "  ")
+}
+
+// watchAgents is agents --watch: the agents, and each that changes.
+func (c *cli) watchAgents(ctx context.Context, conn *client) error {
+	p := painterOf(c.out, c.flags.color, c.getenv)
+	return c.watchLines(ctx, conn, 1, false, func(r *Reply, _ bool) []watchedLine {
+		var lines []watchedLine
+		for _, a := range r.Agents {
+			looks := agentLooks(a.State)
+			text := p.paint(looks.color, fmt.Sprintf("%-7s", looks.text)) + "  " + textSafe(fmt.Sprintf("%s  %d/%d  %s", a.Name, a.Running, a.Capacity, a.Version))
+			if len(a.Labels) > 0 {
+				text += "  " + textSafe(labelsText(a.Labels))
+			}
+			lines = append(lines, watchedLine{id: a.Name, row: a, text: text})
+		}
+		for _, name := range r.GoneAgents {
+			lines = append(lines, watchedLine{id: name, row: watchGone{Agent: name, Gone: true}, text: textSafe(name) + "  forgotten", over: true})
+		}
+		return lines
+	})
+}
