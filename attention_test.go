@@ -116,6 +116,15 @@ func TestAttentionBounds(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
+	old := g.s.Runs["0000"]
+	g.apply(&Event{Kind: evAcked, Workflow: "w", Key: runFailure(old).Key})
+	for i := range stateMaxFailureRuns + 5 {
+		g.attentionRun(fmt.Sprint("1", i), old.Agent, 1)
+	}
+	g.apply(&Event{Kind: evRequeued, Run: old.ID, Workflow: "w", Attempt: 2}) // it was acknowledged: it is in no group
+	if f := g.s.workflow("w").failure(runFailure(g.s.Runs["10"]).Key); f.Count != stateMaxFailureRuns+5 {
+		t.Errorf("a retry of what was acknowledged leaves %d of the others", f.Count)
+	}
 	for i := range stateMaxAcks + 5 {
 		g.s.applyAck(&Event{Kind: evAcked, Time: stampOf(stateEpoch.Add(time.Duration(i) * time.Second)), Key: fmt.Sprint("agent:", i)})
 	}

@@ -274,8 +274,8 @@ func TestLook(t *testing.T) {
 	if code := events.wait(); code != exitInterrupted || events.err.String() != "" {
 		t.Errorf("events -f ended with code %d and said %q", code, events.err.String())
 	}
-	watch := x.spawn("ps", "--watch")
-	watch.saw(&watch.out, "WORKFLOW")
+	watch := x.spawn("ps", "--watch", "--all")
+	watch.saw(&watch.out, `succeeded  `+next)
 	watch.signal(syscall.SIGINT)
 	if code := watch.wait(); code != exitInterrupted {
 		t.Errorf("ps --watch ended with code %d", code)
