@@ -145,7 +145,7 @@ func (c *cli) waitRun(ctx context.Context, conn *client, id string) error {
 	case err != nil && ctx.Err() != nil:
 		return runLeft(id)
 	case err != nil:
-		return err
+		return runLost(err, id)
 	case len(r.Runs) == 0:
 		return errNoReply
 	case c.flags.json:
@@ -166,6 +166,14 @@ func runLeft(id string) error {
 		left.hint = fmt.Sprintf("the run goes on: cdktr logs -f %s shows it, cdktr cancel %s stops it", id, id)
 	}
 	return left
+}
+
+// runLost says, when the principal went away, that a run which it has acknowledged did not go with it.
+func runLost(err error, id string) error {
+	if lost, ok := errors.AsType[*exitError](err); ok && lost.code == exitUnreachable && id != "" {
+		lost.hint = "the run is not lost: when there is a principal again, cdktr show " + id + " tells of it"
+	}
+	return err
 }
 
 // runEnded makes the exit code of a run that has ended.
@@ -206,11 +214,11 @@ func (c *cli) followRun(ctx context.Context, conn *client, req Request) error {
 		return view.take(r)
 	})
 	view.end(run)
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return runLeft(id)
-	}
-	if err != nil {
-		return err
+	case err != nil:
+		return runLost(err, id)
 	}
 	return c.runEnded(run)
 }

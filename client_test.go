@@ -133,6 +133,13 @@ func TestClientWaitInterrupted(t *testing.T) {
 		if !errors.As(err, &exit) || exit.code != exitInterrupted || !strings.Contains(exit.hint, "cdktr cancel 01JD3V5K8Q2M4N6P8R0S2T4V6W") {
 			t.Errorf("%v: %+v", err, exit)
 		}
+		// A principal that goes away meanwhile is another matter, and does not take the run with it.
+		conn, theirs := clientOn(func(Request) []string { return nil })
+		time.AfterFunc(time.Minute, func() { theirs.Close() })
+		err = (&cli{flags: newCLIFlags("run")}).waitRun(t.Context(), conn, "01JD3V5K8Q2M4N6P8R0S2T4V6W")
+		if !errors.As(err, &exit) || exit.code != exitUnreachable || !strings.Contains(exit.hint, "not lost") {
+			t.Errorf("%v: %+v", err, exit)
+		}
 	})
 }
 
