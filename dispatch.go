@@ -21,6 +21,9 @@ const (
 	// retries of its workflow: a run that kills its agent must not go round for ever.
 	dispatchMaxFailovers = 3
 	dispatchLostAgain    = time.Minute // between two complaints about output that cannot be stored
+	// dispatchSkew is how far an agent's clock may be from ours without a word. The times of its tasks and lines are its
+	// own, and what was sent is older by its way here when it is compared.
+	dispatchSkew = 5 * time.Second
 )
 
 // lostLines is output of an active run that the disk did not take, and why the first of it was not.
@@ -47,6 +50,23 @@ type agentLink struct {
 	folded  uint64         // newest number taken in
 	acked   uint64         // newest number acknowledged
 	unsafe  int            // bytes taken in since the last acknowledgement
+	ahead   time.Duration  // its clock, of ours, when it last said what time it is
+	skew    time.Duration  // the same, once it was found too far off twice in a row; 0 else
+}
+
+// clocked compares an agent's clock with ours. Twice, because one message may just have been long on its way.
+func (p *principal) clocked(link *agentLink, theirs Stamp, now time.Time) {
+	if link.near || theirs.IsZero() {
+		return
+	}
+	before, known := link.ahead, link.skew != 0
+	link.ahead, link.skew = theirs.Sub(now), 0
+	if min(before.Abs(), link.ahead.Abs()) <= dispatchSkew {
+		return
+	}
+	if link.skew = link.ahead; !known {
+		p.cfg.Log.Warn("the clock of this agent is not ours: the times of its tasks and lines are its own", "agent", link.name, "ahead", link.skew.Round(time.Second))
+	}
 }
 
 // runAgentLink reads what a connected agent says until the connection ends, then takes the agent off. It is the
@@ -90,6 +110,7 @@ func (p *principal) welcome(link *agentLink, m *agentMsg) {
 	}
 	now := p.cfg.now()
 	link.heard, link.held = now, map[string]int{}
+	p.clocked(link, m.Clock, now)
 	if a := p.state.Agents[link.name]; a != nil && a.Epoch == link.epoch {
 		link.folded = a.N
 	}
@@ -290,6 +311,7 @@ func (p *principal) hear(link *agentLink, m *agentMsg, size int) {
 	switch m.Op {
 	case msgHeartbeat:
 		p.state.Agents[link.name].Seen = stampOf(now)
+		p.clocked(link, m.Clock, now)
 		link.send(&agentMsg{Op: msgHeartbeat, Clock: stampOf(now)})
 	case msgDrain:
 		link.leaving = true

@@ -2,7 +2,9 @@ package main
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -38,4 +40,32 @@ func TestDispatchSilenceTwice(t *testing.T) {
 	if look(agentDoubt) {
 		t.Error("it is silent and was not given up")
 	}
+}
+
+// TestDispatchSkew: an agent whose clock is far off is named; one whose message was long on its way is not.
+func TestDispatchSkew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
+		a := dispatchAgentJoin(g, "x", 1)
+		beat := func(ahead time.Duration) float64 {
+			t.Helper()
+			a.send(&agentMsg{Op: msgHeartbeat, Clock: stampOf(time.Now().Add(ahead))})
+			return g.ask(Request{Op: "agents"}).Agents[0].Skew
+		}
+		const warning = "the clock of this agent is not ours"
+		for _, c := range []struct {
+			ahead    time.Duration
+			skew     float64
+			warnings int
+		}{
+			{0, 0, 0}, {-17 * time.Second, 0, 0}, {time.Second, 0, 0}, {4 * time.Second, 0, 0}, {time.Minute, 0, 0},
+			{time.Minute, 60, 1}, {62 * time.Second, 62, 1}, {0, 0, 1}, {-time.Hour, 0, 1}, {-time.Hour, -3600, 2},
+		} {
+			skew := beat(c.ahead)
+			if n := strings.Count(g.log.String(), warning); skew != c.skew || n != c.warnings {
+				t.Errorf("a clock %v ahead: skew %v, want %v; %d warnings, want %d", c.ahead, skew, c.skew, n, c.warnings)
+			}
+		}
+		g.stop()
+	})
 }

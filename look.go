@@ -593,6 +593,11 @@ func lookAgents(ctx context.Context, c *cli, args []string) error {
 	if c.flags.json {
 		return nil
 	}
+	for _, a := range r.Agents {
+		if a.Skew != 0 {
+			fmt.Fprintf(c.err, "cdktr: the clock of %s is %+.0fs off the principal's\n", textSafe(a.Name), a.Skew)
+		}
+	}
 	return p.table([]string{"AGENT", "STATE", "RUNS", "SEEN", "VERSION", "LABELS"}, rows)
 }
 

@@ -140,6 +140,7 @@ type Agent struct {
 	Draining bool              `json:"draining,omitempty"`
 	Epoch    string            `json:"epoch,omitempty"` // of its numbering
 	N        uint64            `json:"n,omitempty"`     // its newest event that was folded
+	Skew     float64           `json:"skew,omitempty"`  // seconds that its clock is ahead; only in replies, only when it is much
 }
 
 // KeyUse is an idempotency key that was used, and the run that it made.

@@ -584,7 +584,7 @@ func (p *principal) agentOf(name string) *Agent {
 	a := *p.state.Agents[name]
 	a.Running = p.running[name]
 	if link := p.links[name]; link != nil {
-		a.Seen = stampOf(link.heard)
+		a.Seen, a.Skew = stampOf(link.heard), link.skew.Round(time.Second).Seconds()
 		if link.near {
 			a.Seen = stampOf(p.cfg.now())
 		}
