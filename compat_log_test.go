@@ -47,6 +47,25 @@ func TestCompatRecord(t *testing.T) {
 	}
 }
 
+// FuzzCompatRecord: what comes in on port 5562 ends nothing, and a record that is taken goes out as it came.
+func FuzzCompatRecord(f *testing.F) {
+	f.Add([]byte("talk\x01talk\x01slug-1\x01t1\x01slug-2\x011795378149920\x01INFO\x01STDOUT line 1"))
+	f.Add([]byte("\x01\x01\x01\x01\x010\x01\x01"))
+	f.Add([]byte("a\x01b\xff\x01c\x01d\x01e\x01253402300799999\x01ERROR\x01STDERR \x01\x00"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r, err := compatRecordRead(body)
+		if err != nil {
+			return
+		}
+		r.line(true)
+		again, err := compatRecordRead(r.text())
+		r.payload = strings.ReplaceAll(r.payload, compatSplit, "\uFFFD")
+		if err != nil || again != r {
+			t.Fatalf("%q comes back as %+v, %v", body, again, err)
+		}
+	})
+}
+
 func TestCompatTopic(t *testing.T) {
 	for topic, want := range map[string]bool{"event.": false, "event.etl": false, "log.": false, "log.x.y": false, "": false, "e": false, "event": false, "l": false, "log": false,
 		"etl": true, "etl.daily": true, "events": true, "logs": true, "E": true, "lo.": true, "a": true} {

@@ -69,6 +69,9 @@ func (k curveKey) String() string { return curveZ85Encode(k[:]) }
 // curveKeyParse reads a key in Z85.
 func curveKeyParse(text string) (curveKey, error) {
 	raw, err := curveKeyBytes(text)
+	if err == nil && curveKey(raw) == (curveKey{}) {
+		err = errors.New("key is all zeros: it belongs to nobody")
+	}
 	return curveKey(raw), err
 }
 

@@ -96,6 +96,9 @@ func TestCurveKeys(t *testing.T) {
 			t.Errorf("key %q: %v, %v; want %q", text, err, pairErr, want)
 		}
 	}
+	if _, err := curveKeyParse(strings.Repeat("0", 40)); err == nil || !strings.Contains(err.Error(), "all zeros") {
+		t.Errorf("a public key of zeros: %v", err)
+	}
 	if _, err := curvePairNew(strings.NewReader("short")); err == nil {
 		t.Error("a pair out of 5 random bytes")
 	}

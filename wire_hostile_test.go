@@ -407,3 +407,49 @@ func FuzzWireServer(f *testing.F) {
 		}
 	})
 }
+
+// FuzzWireClient: a client dials whatever is there, and that may say anything, with keys and without.
+func FuzzWireClient(f *testing.F) {
+	f.Add(append(wireRawGreeting("NULL"), wireRawReady(wireMeta("ROUTER"))...))
+	f.Add(append(append(wireRawGreeting("NULL"), wireRawReady(wireMeta("ROUTER"))...), "\x01\x00\x00\x01a\x04\x08\x04PING\x00\x00c\x00\x01b"...))
+	f.Add(append(wireRawGreeting("NULL"), wireRawFrame(4, "\x05ERROR\x05no no")...))
+	f.Add(append(wireRawGreeting("CURVE"), wireRawFrame(4, "\x07WELCOME"+strings.Repeat("x", 160))...))
+	f.Add(append(wireRawGreeting("CURVE"), wireRawFrame(4, "\x05ERROR\xff")...))
+	keys := wireTestKeys(f)
+	opt := wireOptions{wireLimits: wireLimits{MaxFrame: 1 << 10, MaxMessage: 2 << 10, MaxParts: 4}}.withDefaults()
+	seed := append(wireRawGreeting("NULL"), wireRawReady(wireMeta("ROUTER"))...)
+	if c, err := wireHandshake(wireScript{Reader: bytes.NewReader(seed)}, wirePeer{Transport: "ipc"}, opt, false); err != nil {
+		f.Fatalf("the first seed gives no connection: %v", err)
+	} else {
+		c.Close()
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		for _, curve := range []*curveClient{nil, keys.CurveClient} {
+			o := opt
+			o.CurveClient = curve
+			transport := "ipc"
+			if curve != nil {
+				transport = "tcp"
+			}
+			c, err := wireHandshake(wireScript{Reader: bytes.NewReader(raw)}, wirePeer{Transport: transport}, o, false)
+			switch {
+			case err != nil && strings.Contains(err.Error(), "panicked"):
+				t.Fatal(err)
+			case err == nil && curve != nil:
+				t.Fatal("somebody without the server's key was taken for it")
+			case err != nil:
+				continue
+			}
+			for {
+				frames, err := c.Recv()
+				if err != nil {
+					break
+				}
+				if _, err := wireMeasure(frames, opt.wireLimits); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.Close()
+		}
+	})
+}
