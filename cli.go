@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -160,7 +161,7 @@ func (c *cli) waitRun(ctx context.Context, conn *client, id string) error {
 }
 
 // runLeft is what an interrupted follower says of the run that it leaves alone; the id is "" while there is none.
-func runLeft(id string) error {
+func runLeft(id string) *exitError {
 	left := &exitError{code: exitInterrupted, err: errors.New("interrupted")}
 	if id != "" {
 		left.hint = fmt.Sprintf("the run goes on: cdktr logs -f %s shows it, cdktr cancel %s stops it", id, id)
@@ -182,7 +183,7 @@ func (c *cli) runEnded(r *Run) error {
 	case r == nil:
 		return errNoReply
 	case c.flags.json && c.flags.follow:
-		if err := printJSON(c.out, r); err != nil {
+		if err := printJSON(c.out, r); err != nil && !errors.Is(err, syscall.EPIPE) { // the outcome counts all the same
 			return err
 		}
 	}
@@ -211,11 +212,17 @@ func (c *cli) followRun(ctx context.Context, conn *client, req Request) error {
 		if len(r.Runs) > 0 {
 			run = r.Runs[0]
 		}
-		return view.take(r)
+		err := view.take(r)
+		if errors.Is(err, syscall.EPIPE) { // no outcome is known, so this is not an end in order
+			left := runLeft(id)
+			left.err = errors.New("nobody reads the output any more")
+			return left
+		}
+		return err
 	})
 	view.end(run)
 	switch {
-	case ctx.Err() != nil:
+	case err != nil && ctx.Err() != nil:
 		return runLeft(id)
 	case err != nil:
 		return runLost(err, id)

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"os/user"
 	"regexp"
 	"slices"
@@ -165,6 +166,29 @@ func TestRunID(t *testing.T) {
 	}
 	if other := x.start("deploy", "-p", "day=2026-01-31", "--key", "k2"); other == first {
 		t.Errorf("two keys made one run %s", first)
+	}
+}
+
+// TestReaderGone: a reader that has seen enough ends neither a run nor the truth about it.
+func TestReaderGone(t *testing.T) {
+	x := e2eNew(t)
+	// The second task waits until the reader has gone for good; the third finds that nobody reads.
+	x.file("told.yml", "tasks:\n  a: {run: 'echo one'}\n  b: {depends: a, run: 'until test -e $DIR/gone; do sleep 0.01; done; echo two'}\n  c: {depends: b, run: 'seq 20000; exit 7'}\n")
+	x.principal("--with-agent")
+	for _, c := range []struct {
+		args, code, said string
+	}{
+		{"run ./workflows/told.yml", "1", "! c failed: exit 7"},
+		{"run told --follow", "130", "nobody reads the output any more"},
+	} {
+		os.Remove(x.dir + "/gone")
+		cmd := exec.Command("bash", "-c", `{ "$1" $2 2> err; echo $? > code; } | { head -n 1; touch gone; exec >&- <&-; }; cat code`, "bash", x.bin, c.args)
+		cmd.Dir, cmd.Env = x.dir, x.env
+		out, err := cmd.Output()
+		said, _ := os.ReadFile(x.dir + "/err")
+		if err != nil || string(out) != "one\n"+c.code+"\n" || !strings.Contains(string(said), c.said) {
+			t.Errorf("%s into head: %v, %q, and it said %s", c.args, err, out, said)
+		}
 	}
 }
 

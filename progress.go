@@ -125,6 +125,13 @@ func printLine(w io.Writer, l *LogLine, name bool) error {
 	return err
 }
 
+// mute prints no more output of the tasks, for there is nobody who reads it.
+func (p *progress) mute() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.out = io.Discard
+}
+
 // task takes a task's new state.
 func (p *progress) task(t *TaskRun) {
 	i, known := p.index[t.Task]

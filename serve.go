@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -418,7 +419,12 @@ func (c *cli) followLocal(ctx context.Context, conn *client, id string) error {
 			runID = id
 			unhook = context.AfterFunc(ctx, func() { sent <- conn.send(Request{Op: "cancel", Run: id}) })
 		}
-		return view.take(r)
+		err := view.take(r)
+		if errors.Is(err, syscall.EPIPE) { // as of grep -q: whose run this is goes on, and wants its outcome
+			view.mute()
+			return nil
+		}
+		return err
 	})
 	view.end(run)
 	if !unhook() && runID != "" {
