@@ -124,3 +124,29 @@ func TestDiskFull(t *testing.T) {
 	}
 	t.Logf("%d runs were acknowledged on a full disk", len(acknowledged))
 }
+
+// TestDiskReadOnly: a disk that has become read-only, as a card does that fails, is named at the start, and by doctor; nothing is
+// changed on it, and all is there when it can be written again.
+func TestDiskReadOnly(t *testing.T) {
+	x := e2eNew(t)
+	diskSmall(x, 8<<20)
+	remount := func(flags uintptr) {
+		if err := syscall.Mount("", x.dir+"/state", "", syscall.MS_REMOUNT|flags, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x.file("w.yml", "tasks:\n  a: {run: 'true'}\n")
+	p := x.principal("--with-agent")
+	run := x.run("w")
+	p.stop()
+	remount(syscall.MS_RDONLY)
+	x.refused(1, []string{x.dir + "/state", "read-only file system"}, "start", "principal")
+	if says, _ := x.doctorSays(); says["state"].State != doctorBad || !strings.Contains(says["state"].Text, "read-only file system") {
+		t.Errorf("doctor says %+v", says["state"])
+	}
+	remount(0)
+	x.principal("--with-agent")
+	if again := x.show(run.ID); again == nil || again.State != runSucceeded {
+		t.Errorf("the run is %+v", again)
+	}
+}

@@ -1,0 +1,286 @@
+// doctor.go: `cdktr doctor`: what this box says of itself, a line a thing: the program, the principal, its agents and
+// workflows, the state folder, its disk, what is written a day, and the clock. It changes nothing. May use what check.go may,
+// and clock, disk.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	doctorLow    = 64 << 20           // bytes free, below which a disk is worth a word
+	doctorWindow = 7 * 24 * time.Hour // over which writing is averaged, at most
+	doctorNames  = 5                  // things that one line names; the rest is counted
+)
+
+// How things are.
+const (
+	doctorOK   = "ok"
+	doctorWarn = "warn" // it works, and may not for long, or not for all
+	doctorBad  = "bad"
+)
+
+// doctorFinding is one thing and how it is.
+type doctorFinding struct {
+	What  string `json:"what"`
+	State string `json:"state"` // ok, warn, bad
+	Text  string `json:"text"`
+}
+
+// doctor is one look at a box.
+type doctor struct {
+	c        *cli
+	now      time.Time
+	findings []doctorFinding
+}
+
+// doctorRun carries out the verb.
+func doctorRun(ctx context.Context, c *cli, args []string) error {
+	if len(args) > 0 {
+		return usageError("doctor takes no arguments, only flags")
+	}
+	d := &doctor{c: c, now: time.Now()}
+	d.say("program", doctorOK, "cdktr %s, %s, %s/%s", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	d.principal(ctx)
+	d.folder(c.cfg.get("state"))
+	if clockUnset() {
+		d.say("clock", doctorWarn, "%s; nothing has set it since the machine started, as far as the kernel was told: does NTP run?", stampOf(d.now).Format(stampLayout))
+	} else {
+		d.say("clock", doctorOK, "%s", stampOf(d.now).Format(stampLayout))
+	}
+	return d.print()
+}
+
+// say notes a finding.
+func (d *doctor) say(what, state, format string, args ...any) {
+	d.findings = append(d.findings, doctorFinding{what, state, fmt.Sprintf(format, args...)})
+}
+
+// print prints the findings; one that is bad is an error.
+func (d *doctor) print() error {
+	p, bad := painterOf(d.c.out, d.c.flags.color, d.c.getenv), 0
+	looks := map[string]tableCell{doctorOK: {"+ ok  ", colorGreen}, doctorWarn: {"~ warn", colorYellow}, doctorBad: {"! bad ", colorRed}}
+	for _, f := range d.findings {
+		if f.State == doctorBad {
+			bad++
+		}
+		var err error
+		if d.c.flags.json {
+			err = printJSON(d.c.out, f)
+		} else {
+			look := looks[f.State]
+			_, err = fmt.Fprintf(d.c.out, "%s  %-9s  %s\n", p.paint(look.color, look.text), f.What, textSafe(f.Text))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if bad > 0 {
+		return &exitError{code: exitFailed, err: fmt.Errorf("%s to be put right", countText(bad, "thing"))}
+	}
+	return nil
+}
+
+// principal asks the principal how it is, and for agents and workflows that are not well.
+func (d *doctor) principal(ctx context.Context) {
+	began := time.Now()
+	conn, err := d.c.dial(ctx)
+	var r *Reply
+	if err == nil {
+		defer conn.close()
+		r, err = conn.ask(ctx, Request{Op: "ping"})
+	}
+	var exit *exitError
+	switch {
+	case errors.As(err, &exit) && exit.code == exitNotAllowed:
+		d.say("principal", doctorBad, "%v: %s", err, exit.hint)
+		return
+	case err != nil:
+		d.say("principal", doctorBad, "%v", err)
+		return
+	case r.Version != version:
+		d.say("principal", doctorWarn, "%s answers; it is version %s, and this one is %s", conn.endpoint, r.Version, version)
+	default:
+		d.say("principal", doctorOK, "%s answers, %s after it was called", conn.endpoint, time.Since(began).Round(10*time.Microsecond))
+	}
+	if r, err = conn.ask(ctx, Request{Op: "agents"}); err == nil {
+		var lost []string
+		for _, a := range r.Agents {
+			if a.State == agentLost {
+				lost = append(lost, a.Name)
+			}
+		}
+		d.count("agents", "agent", len(r.Agents), lost, "lost", "none: runs wait until there is one")
+	}
+	if r, err = conn.ask(ctx, Request{Op: "ls"}); err == nil {
+		var broken []string
+		for _, w := range r.Workflows {
+			if w.Error != "" {
+				broken = append(broken, w.Workflow)
+			}
+		}
+		d.count("workflows", "workflow", len(r.Workflows), broken, "whose file does not load", "none: the folder has no file that loads")
+	}
+}
+
+// count says how many of a kind there are, and which are not well.
+func (d *doctor) count(what, thing string, n int, unwell []string, how, none string) {
+	switch {
+	case n == 0:
+		d.say(what, doctorWarn, "%s", none)
+	case len(unwell) == 0:
+		d.say(what, doctorOK, "%s", countText(n, thing))
+	default:
+		names, more := unwell, ""
+		if len(names) > doctorNames {
+			names, more = names[:doctorNames], " and more"
+		}
+		d.say(what, doctorWarn, "%s, %d %s: %s%s", countText(n, thing), len(unwell), how, strings.Join(names, ", "), more)
+	}
+}
+
+// folder looks at the state folder, the disk that it is on, and what is written to it.
+func (d *doctor) folder(dir string) {
+	root, err := os.OpenRoot(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		d.say("state", doctorWarn, "%s is not there: nothing keeps its state on this box, or it is named with --state", dir)
+		return
+	}
+	if err != nil {
+		d.say("state", doctorBad, "%v", err)
+		return
+	}
+	defer root.Close()
+	files := storeFilesOf(root, true)
+	holder := "nobody holds it"
+	if f, err := root.Open("lock"); err == nil {
+		if h := storeHolderOf(f); h.PID > 0 && !storeHolderGone(f) {
+			holder = storeHeldBy(f)
+		}
+		f.Close()
+	}
+	if err := unix.Access(dir, unix.W_OK); err != nil {
+		d.say("state", doctorBad, "%s cannot be written to: %v; %s", dir, err, holder)
+	} else {
+		d.say("state", doctorOK, "%s; %s", dir, holder)
+	}
+	d.disk(&files)
+	d.writes(&files)
+}
+
+// disk says how much room there is, and whether it is enough for what is to be kept.
+func (d *doctor) disk(files *storeFiles) {
+	f, err := files.open(".", os.O_RDONLY)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	free, err := diskFree(f)
+	if err != nil {
+		d.say("disk", doctorWarn, "%v", err)
+		return
+	}
+	kept, _ := doctorSize(files, "logs", "")
+	history, _ := doctorSize(files, historyFolder, "")
+	kept += history
+	_, err = files.root.Stat("reserve")
+	_, snapshot := files.root.Stat(storeSnapshot)
+	text := fmt.Sprintf("%s are free; output and history take %s", doctorBytes(free), doctorBytes(kept))
+	bound, _ := parseSize(d.c.cfg.get("retain_bytes"))
+	switch {
+	case free < diskLeave:
+		d.say("disk", doctorBad, "%s: output is dropped; make room", text)
+	case free < doctorLow:
+		d.say("disk", doctorWarn, "%s: that is little", text)
+	case errors.Is(err, fs.ErrNotExist) && snapshot == nil:
+		d.say("disk", doctorWarn, "%s; the reserve of 1 MiB was used: the disk was full", text)
+	case bound > kept+free:
+		d.say("disk", doctorWarn, "%s; there is not room for the %s that may be kept: set retain_bytes", text, doctorBytes(bound))
+	default:
+		d.say("disk", doctorOK, "%s", text)
+	}
+}
+
+// writes says how much is written a day, by what the files have grown by.
+func (d *doctor) writes(files *storeFiles) {
+	segments, err := files.segments()
+	if err != nil || len(segments) == 0 {
+		return
+	}
+	began, err := doctorFirst(files, segments[0].name)
+	if err != nil {
+		return
+	}
+	span, about := d.now.Sub(began), "about "
+	if span < 24*time.Hour { // no more is known of a day than what there was
+		span, about = 24*time.Hour, "so far "
+	}
+	var journal int64
+	for _, seg := range segments {
+		if info, err := files.root.Stat(seg.name); err == nil {
+			journal += info.Size()
+		}
+	}
+	aDay := func(n int64, over time.Duration) int64 {
+		return int64(float64(n) * float64(24*time.Hour) / float64(over))
+	}
+	window := min(span, doctorWindow)
+	output, _ := doctorSize(files, "logs", d.now.Add(-window).UTC().Format(logDayLayout))
+	month := time.Date(d.now.UTC().Year(), d.now.UTC().Month()-1, 1, 0, 0, 0, 0, time.UTC)
+	history, _ := doctorSize(files, historyFolder, month.Format("2006-01"))
+	journal, output, history = aDay(journal, span), aDay(output, window), aDay(history, min(span, d.now.Sub(month)))
+	d.say("writes", doctorOK, "%s%s a day: journal %s, output %s, history %s", about, doctorBytes(journal+output+history), doctorBytes(journal), doctorBytes(output), doctorBytes(history))
+}
+
+// doctorFirst gives the time of the first event in a segment of the journal.
+func doctorFirst(files *storeFiles, name string) (time.Time, error) {
+	f, err := files.open(name, os.O_RDONLY)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer f.Close()
+	line, err := storeReaderOf(f, 0).line()
+	e := &Event{}
+	if err == nil {
+		err = storeDecode(line, e)
+	}
+	return e.Time.Time, err
+}
+
+// doctorSize sums the files in the folders of a folder whose names are not before from.
+func doctorSize(files *storeFiles, kind, from string) (size int64, err error) {
+	folders, err := files.list(kind)
+	for _, folder := range folders {
+		entries, _ := files.list(path.Join(kind, folder.Name()))
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil && e.Name() >= from {
+				size += info.Size()
+			}
+		}
+	}
+	return size, err
+}
+
+// doctorBytes gives a size as people read it.
+func doctorBytes(n int64) string {
+	for _, unit := range []struct {
+		name string
+		size float64
+	}{{"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}} {
+		if size := float64(n) / unit.size; size >= 1 {
+			return fmt.Sprintf("%.1f %s", size, unit.name)
+		}
+	}
+	return fmt.Sprintf("%d bytes", n)
+}

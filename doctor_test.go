@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// doctorSays gives what doctor says of each thing, and its exit code.
+func (x *e2e) doctorSays(flags ...string) (map[string]doctorFinding, int) {
+	x.t.Helper()
+	r := x.cdktr(append([]string{"doctor", "--json"}, flags...)...)
+	says := map[string]doctorFinding{}
+	for _, f := range e2eLines[doctorFinding](x.t, r.out) {
+		says[f.What] = f
+	}
+	return says, r.code
+}
+
+// TestDoctor asks on a box that is well, on one with a lost agent and a broken file, and on one where nothing runs.
+func TestDoctor(t *testing.T) {
+	x := e2eNew(t)
+	if says, code := x.doctorSays(); code != exitFailed || says["principal"].State != doctorBad || says["state"].State != doctorWarn || says["program"].State != doctorOK {
+		t.Errorf("before anything was started: exit code %d, %+v", code, says)
+	}
+	x.file("w.yml", "tasks:\n  a: {run: 'seq 1000'}\n")
+	p := x.principal("--with-agent")
+	x.run("w")
+	says, code := x.doctorSays()
+	for _, what := range []string{"program", "principal", "agents", "workflows", "state", "disk", "writes"} {
+		if says[what].State != doctorOK && what != "disk" { // the tests' disk is what it is
+			t.Errorf("%s: %+v", what, says[what])
+		}
+	}
+	if code != 0 || says["clock"].Text == "" || !strings.Contains(says["state"].Text, fmt.Sprintf("process %d holds it", p.cmd.Process.Pid)) || !strings.Contains(says["writes"].Text, "so far ") {
+		t.Errorf("exit code %d, %+v", code, says)
+	}
+	if text := x.ok("doctor"); strings.Count(text, "\n") != len(says) || !strings.Contains(text, "+ ok    agents     1 agent\n") {
+		t.Errorf("as text:\n%s", text)
+	}
+	x.agent("two").kill()
+	x.file("broken.yml", "tasks:\n  a: {rum: x}\n")
+	x.until("the agent is lost, and the file seen", func() bool {
+		says, code := x.doctorSays()
+		return code == 0 && says["agents"].Text == "2 agents, 1 lost: two" && says["workflows"].Text == "2 workflows, 1 whose file does not load: broken"
+	})
+	p.stop()
+	if says, code := x.doctorSays(); code != exitFailed || !strings.Contains(says["state"].Text, "nobody holds it") {
+		t.Errorf("with nothing running: exit code %d, %+v", code, says)
+	}
+}
+
+// TestDoctorWrites averages over what there is: ten days of journal, the last seven of output, two months of history.
+func TestDoctorWrites(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
+	var c storeEncoder
+	if err := c.add(&Event{Seq: 1, Time: stampOf(now.AddDate(0, 0, -10)), Kind: evPaused}); err != nil {
+		t.Fatal(err)
+	}
+	journal := string(c.take())
+	for name, text := range map[string]string{
+		storeSegmentName(1):         journal + strings.Repeat("x", 50_000-len(journal)),
+		"logs/w/2026-06-01.jsonl":   strings.Repeat("x", 9_000_000),
+		"logs/w/2026-06-10.jsonl":   strings.Repeat("x", 14_000),
+		"history/w/2026-03.jsonl":   strings.Repeat("x", 9_000_000),
+		"history/w/2026-05.jsonl":   strings.Repeat("x", 5_000),
+		"history/w/2026-06.jsonl":   strings.Repeat("x", 5_000),
+		"history/other/2026-06.txt": "",
+	} {
+		name = dir + "/" + name
+		if err := errors.Join(os.MkdirAll(name[:strings.LastIndexByte(name, '/')], 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	d, files := &doctor{now: now}, storeFilesOf(root, true)
+	d.writes(&files)
+	if len(d.findings) != 1 || d.findings[0].Text != "about 8.0 kB a day: journal 5.0 kB, output 2.0 kB, history 1.0 kB" {
+		t.Errorf("%+v", d.findings)
+	}
+}
