@@ -66,6 +66,7 @@ type cli struct {
 	environ  []string
 	flags    *cliFlags
 	cfg      *config
+	crash    func()           // ends the process, with the code of a panic
 	interupt <-chan os.Signal // the signals that ended ctx, for those that want the second one
 }
 
@@ -97,6 +98,7 @@ type cliFlags struct {
 	cron        string
 	dot         bool
 	watch       bool
+	readonly    bool
 	compatPorts bool
 	withAgent   bool
 	noSched     bool

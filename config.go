@@ -203,6 +203,13 @@ func (c *config) set(key, value, from string) {
 	}
 }
 
+// with gives the same settings with another value of one.
+func (c *config) with(key, value, from string) *config {
+	other := &config{values: maps.Clone(c.values), contexts: c.contexts, file: c.file}
+	other.values[key] = configValue{key, value, from}
+	return other
+}
+
 // fillDefaults settles what depends on the machine and on other settings.
 func (c *config) fillDefaults(getenv func(string) string) {
 	if dir := getenv("STATE_DIRECTORY"); dir != "" {

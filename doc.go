@@ -13,10 +13,11 @@ each other freely. Use between rooms goes down this table, and only where the la
 table from here and holds the code to it.
 
 	room       files                                                   may use
-	main       main.go completion.go                                   check cli client command config model proto term
+	main       main.go completion.go                                   check cli client command config model proto term tui
 	check      check.go backup.go doctor.go                            cli client clock command config disk logs model proto spool state store table term
+	tui        tui*.go                                                 cli command config model proto state term view wire
 	cli        cli.go dial.go keys.go look*.go progress.go serve*.go setup.go agent auth client clock command config cron curve dag model principal proto state store table term wire workflow
-	view       view*.go                                                dag model state term
+	view       view*.go                                                dag model proto state term
 	client     client.go                                               command proto wire
 	command    command.go                                              config
 	principal  principal*.go dispatch.go verbs.go follow.go news.go attention.go stats.go publish.go compat*.go retain.go auth logs model proto sched state store wire workflow

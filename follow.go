@@ -232,7 +232,7 @@ func (p *principal) sendLines(c *verbCall, r *Run, from logPlace, filter logFilt
 
 // opLogs sends the output of a run, and with follow what comes until the run ends.
 func (p *principal) opLogs(c *verbCall) {
-	filter := logFilter{Task: c.req.Task, Stream: c.req.Stream, Since: c.req.Since.Time, Tail: c.req.Last}
+	filter := logFilter{Task: c.req.Task, Stream: c.req.Stream, Since: c.req.Since.Time, Before: c.req.Before, Tail: c.req.Last}
 	if c.req.Grep != "" {
 		re, err := regexp.Compile(c.req.Grep)
 		if err != nil {

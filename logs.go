@@ -77,6 +77,7 @@ type logFilter struct {
 	Stream string         // of this stream: o, e or c
 	Since  time.Time      // not older
 	Until  string         // not in a file of a later day
+	Before int64          // of a lower number in its run than this; 0: any
 	Grep   *regexp.Regexp // matched against the line as the task wrote it
 	Tail   int            // only the last so many of the lines that are there and match
 }
@@ -560,6 +561,7 @@ func (f *logFilter) pass(line *LogLine) bool {
 	case f.Task != "" && line.Task != f.Task,
 		f.Stream != "" && line.Stream != f.Stream,
 		!f.Since.IsZero() && line.Time.Before(f.Since),
+		f.Before > 0 && line.N >= f.Before,
 		f.Grep != nil && line.Bytes != nil && !f.Grep.Match(line.Bytes),
 		f.Grep != nil && line.Bytes == nil && !f.Grep.MatchString(line.Text):
 		return false

@@ -20,12 +20,12 @@ import (
 
 // cliVerbs is every verb there is, in the order of the overview.
 func cliVerbs() []cliVerb {
-	return slices.Concat(serveVerbs(), runVerbs(), lookVerbs(), attentionVerbs(), statsVerbs(), checkVerbs(), keysVerbs(), setupVerbs(), completionVerbs())
+	return slices.Concat(serveVerbs(), runVerbs(), lookVerbs(), attentionVerbs(), statsVerbs(), tuiVerbs(), checkVerbs(), keysVerbs(), setupVerbs(), completionVerbs())
 }
 
 func main() {
 	debug.SetGCPercent(400) // most verbs end before a collection pays; daemons change this once they are up
-	c := &cli{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, environ: os.Environ()}
+	c := &cli{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, environ: os.Environ(), crash: func() { os.Exit(exitUsage) }}
 	ctx, stop := c.onSignals()
 	code := c.main(ctx, os.Args[1:])
 	stop()

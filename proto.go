@@ -44,6 +44,7 @@ type Request struct {
 	After    string            `json:"after,omitempty"`
 	Seq      uint64            `json:"seq,omitempty"`
 	Last     int               `json:"last,omitempty"`
+	Before   int64             `json:"before,omitempty"`
 	Of       string            `json:"of,omitempty"`
 	Until    Stamp             `json:"until,omitzero"`
 }
@@ -238,7 +239,7 @@ var protoVerbs = []protoVerb{
 	{Op: "next", Help: "coming fires", Role: roleViewer, Scoped: true, Fields: []string{"workflow", "n", "at"}},
 	{Op: "why", Help: "what became of the ticks of a schedule, newest last", Role: roleViewer, Scoped: true, Fields: []string{"workflow*", "at", "n"}},
 	{Op: "logs", Help: "output of a run, or of the newest run of a workflow; follow goes on until the run ends", Role: roleViewer, Scoped: true,
-		Fields: []string{"run", "workflow", "task", "stream", "grep", "since", "last", "follow"}, Stream: true},
+		Fields: []string{"run", "workflow", "task", "stream", "grep", "since", "before", "last", "follow"}, Stream: true},
 	{Op: "events", Help: "the audit trail from a sequence number on", Role: roleViewer, Scoped: true, Fields: []string{"seq", "since", "n", "follow"}, Stream: true},
 	{Op: "watch", Help: "workflows, runs and agents as they are, n finished runs among them, then each that changes", Role: roleViewer, Scoped: true, Fields: []string{"n"}, Stream: true},
 	{Op: "stop", Help: "end the stream that the request with the id `of`, on this connection, has begun; it still gets its last reply", Role: roleAny, Fields: []string{"of*"}},

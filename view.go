@@ -67,21 +67,20 @@ func viewSince(started, finished Stamp, now time.Time) string {
 	return viewTook(finished.Sub(started.Time))
 }
 
-// viewWhen gives a time as people read it, in at most 12 columns: the time of day, before it the weekday where it is
-// within six days, else the date.
+// viewWhen gives a time as people read it, in at most 12 columns and in the zone of now: the time of day, before it the
+// weekday where it is within six days, else the date.
 func viewWhen(t Stamp, now time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	local, here := t.Local(), now.Local()
-	days := int(here.Truncate(24*time.Hour).Sub(local.Truncate(24*time.Hour)) / (24 * time.Hour))
-	switch {
-	case local.YearDay() == here.YearDay() && local.Year() == here.Year():
-		return local.Format("15:04:05")
-	case days > -6 && days < 6:
-		return local.Format("Mon 15:04:05")
-	case local.Year() == here.Year():
-		return local.Format("Jan 02 15:04")
+	at := t.In(now.Location())
+	switch day := now.AddDate(0, 0, -6); {
+	case at.YearDay() == now.YearDay() && at.Year() == now.Year():
+		return at.Format("15:04:05")
+	case at.After(day) && at.Before(now.AddDate(0, 0, 6)):
+		return at.Format("Mon 15:04:05")
+	case at.Year() == now.Year():
+		return at.Format("Jan 02 15:04")
 	}
-	return local.Format("2006-01-02")
+	return at.Format("2006-01-02")
 }

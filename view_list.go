@@ -34,7 +34,7 @@ type viewTable struct {
 	selected int
 	top      int // first row shown; draw keeps the selected one on the screen
 	empty    string
-	row      func(i int) (viewRowMark, []viewCell) // a cell for each of cols
+	row      func(i int) (viewRowMark, []viewCell) // a cell for each of cols, or for the first of them
 }
 
 // viewMarkWidth is the room for the marks in front of each row.
@@ -59,7 +59,9 @@ func (t *viewTable) draw(g *termGrid, a viewArea) int {
 		g.putTo(a.x, row, a.x+a.w, mark.style, mark.mark)
 		x := a.x + viewMarkWidth
 		for k, c := range shown {
-			x = viewPut(g, x, row, widths[k], &t.cols[c], cells[c]) + 1
+			if c < len(cells) {
+				x = viewPut(g, x, row, widths[k], &t.cols[c], cells[c]) + 1
+			}
 		}
 		if i == t.selected {
 			viewSelect(g, viewArea{a.x, row, a.w, 1})

@@ -16,29 +16,11 @@ const (
 	viewStatsMargin = 10 // columns of the calendar beside its weeks: the days before, and what the last month's name needs behind
 )
 
-// viewStats is what is shown of a workflow's runs, and how far down the user is. One goroutine uses it at a time.
+// viewStats is what is shown of a workflow's runs, and how far down the user is. One goroutine uses it at a time. A bar of
+// the histogram with no upper bound stands for any time.
 type viewStats struct {
-	Workflow                                    string
-	Runs, Succeeded, Failed, Cancelled, Crashed int
-	Rate                                        float64 // of success, 0 to 1
-	P50, P95, Longest                           float64 // seconds
-	LongestRun                                  string
-	Histogram                                   []viewStatsBar // the shortest first
-	Calendar                                    []viewStatsDay // the oldest first
-	top                                         int            // first row shown: draw keeps it within what there is
-}
-
-// viewStatsBar counts the runs that took up to so many seconds, and longer than the bar before; 0 is any time.
-type viewStatsBar struct {
-	UpTo  float64
-	Count int
-}
-
-// viewStatsDay is one day of the calendar.
-type viewStatsDay struct {
-	Day   string // 2026-03-04
-	Worst string // state of the run that ended worst
-	Runs  int
+	*Stats
+	top int // first row shown: draw keeps it within what there is
 }
 
 // viewStatsPart is a piece of text that stays in one line.
@@ -77,9 +59,9 @@ func (v *viewStats) drawFrom(p viewPen, y int) int {
 		}
 	}
 	y = v.drawParts(p, y, parts)
-	longest := "longest " + viewStatsTook(v.Longest)
-	if v.LongestRun != "" {
-		longest += " in " + v.LongestRun
+	longest := ""
+	if v.Longest != nil {
+		longest = "longest " + viewStatsTook(v.Longest.Seconds) + " in " + v.Longest.Run
 	}
 	y = v.drawParts(p, y, []viewStatsPart{{text: "p50 " + viewStatsTook(v.P50)}, {text: "p95 " + viewStatsTook(v.P95)}, {text: longest}}) + 1
 	if p.w < viewStatsWide {
@@ -127,8 +109,8 @@ func (v *viewStats) drawHistogram(p viewPen, y int) int {
 	for _, bar := range v.Histogram {
 		y++
 		label := "longer"
-		if bar.UpTo > 0 && !math.IsInf(bar.UpTo, 1) {
-			label = viewStatsTook(bar.UpTo)
+		if bar.Upto > 0 && !math.IsInf(bar.Upto, 1) {
+			label = viewStatsTook(bar.Upto)
 		}
 		p.right(1, y, viewStatsLabel-2, 0, label)
 		x := p.right(1+viewStatsLabel, y, longest, 0, strconv.Itoa(bar.Count)) + 1

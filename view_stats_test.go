@@ -9,14 +9,14 @@ import (
 
 // viewStatsFixture is a workflow that has run for some weeks, badly at times.
 func viewStatsFixture() *viewStats {
-	v := &viewStats{Workflow: "site07-backup", Runs: 211, Succeeded: 203, Failed: 5, Crashed: 1, Cancelled: 2, Rate: 203.0 / 209, P50: 552, P95: 843.4,
-		Longest: 3734, LongestRun: "01KJVX3H5T0000000000001102"}
+	v := &viewStats{Stats: &Stats{Workflow: "site07-backup", Runs: 211, Succeeded: 203, Failed: 5, Crashed: 1, Cancelled: 2, Rate: 203.0 / 209, P50: 552, P95: 843.4,
+		Longest: &StatsLongest{"01KJVX3H5T0000000000001102", 3734}}}
 	for i, n := range []int{2, 14, 103, 61, 22, 0, 8, 1} {
-		v.Histogram = append(v.Histogram, viewStatsBar{UpTo: []float64{5, 60, 540, 600, 720, 900, 1800, 0}[i], Count: n})
+		v.Histogram = append(v.Histogram, StatsBucket{Upto: []float64{5, 60, 540, 600, 720, 900, 1800, 0}[i], Count: n})
 	}
 	last := viewStamp("00:00:00")
 	for i := range 84 {
-		day := viewStatsDay{Day: last.AddDate(0, 0, i-83).Format(time.DateOnly), Worst: runSucceeded, Runs: 3}
+		day := StatsDay{Day: last.AddDate(0, 0, i-83).Format(time.DateOnly), Worst: runSucceeded, Runs: 3}
 		switch {
 		case i < 9:
 			day.Worst, day.Runs = "", 0
@@ -83,15 +83,15 @@ func TestViewStatsWithin(t *testing.T) {
 	hostile := func() string { return viewHostile[random.IntN(len(viewHostile))] }
 	for range 400 {
 		v := viewStatsFixture()
-		v.Workflow, v.LongestRun, v.Longest, v.Rate = hostile(), hostile(), random.NormFloat64()*1e9, random.Float64()
+		v.Workflow, v.Longest, v.Rate = hostile(), &StatsLongest{hostile(), random.NormFloat64() * 1e9}, random.Float64()
 		for i := range v.Calendar {
 			if random.IntN(5) == 0 {
-				v.Calendar[i] = viewStatsDay{Day: []string{hostile(), "2026-02-30", "0001-01-01", "9999-12-31"}[random.IntN(4)], Worst: hostile(), Runs: random.IntN(2)}
+				v.Calendar[i] = StatsDay{Day: []string{hostile(), "2026-02-30", "0001-01-01", "9999-12-31"}[random.IntN(4)], Worst: hostile(), Runs: random.IntN(2)}
 			}
 		}
 		v.Histogram = v.Histogram[:random.IntN(8)]
 		for range random.IntN(30) {
-			v.Histogram = append(v.Histogram, viewStatsBar{UpTo: random.NormFloat64() * 1e6, Count: random.IntN(1 << 30)})
+			v.Histogram = append(v.Histogram, StatsBucket{Upto: random.NormFloat64() * 1e6, Count: random.IntN(1 << 30)})
 		}
 		v.top = random.IntN(40)
 		viewWithin(t, random, v.draw)
@@ -101,7 +101,7 @@ func TestViewStatsWithin(t *testing.T) {
 func BenchmarkViewStatsDraw(b *testing.B) {
 	v, g := viewStatsFixture(), termGridNew(120, 40)
 	for i := range 20 {
-		v.Histogram = append(v.Histogram, viewStatsBar{UpTo: float64(i), Count: i})
+		v.Histogram = append(v.Histogram, StatsBucket{Upto: float64(i), Count: i})
 	}
 	b.ReportAllocs()
 	for b.Loop() {

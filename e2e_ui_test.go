@@ -1,0 +1,238 @@
+// The terminal UI from end to end: the real binary in a real terminal (tmux), with a principal and an agent of its own.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// uiTmux is a window of tmux with a shell in it, in which cdktr is the program under test.
+type uiTmux struct {
+	*e2e
+	dir string
+}
+
+// uiTmuxOpen makes one, and a script `ui` in its PATH that starts the terminal UI.
+func uiTmuxOpen(x *e2e, w, h int) *uiTmux {
+	x.t.Helper()
+	clientsNeed(x.t, "the test needs tmux", "tmux", "-V")
+	u := &uiTmux{e2e: x, dir: filepath.Join(x.dir, "tmux")}
+	err := errors.Join(os.Mkdir(u.dir, 0o755), os.Symlink(x.bin, u.dir+"/cdktr"))
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	u.tmux("start-server", ";", "set", "-g", "status", "off", ";", "set", "-g", "escape-time", "0", ";",
+		"new-session", "-d", "-x", fmt.Sprint(w), "-y", fmt.Sprint(h), "PS1='shell$ ' exec sh")
+	termTmuxEnd(x.t, u.tmux)
+	u.shows("shell$")
+	return u
+}
+
+// tmux gives an order to the server.
+func (u *uiTmux) tmux(args ...string) string {
+	u.t.Helper()
+	cmd := exec.Command("tmux", append([]string{"-u", "-f", "/dev/null", "-S", filepath.Join(u.dir, "socket")}, args...)...)
+	cmd.Dir = u.e2e.dir
+	cmd.Env = append(u.env, "TERM=xterm", "TMUX=", "PATH="+u.dir+":"+os.Getenv("PATH"))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		u.t.Fatalf("tmux %q: %v: %s", args, err, out)
+	}
+	return strings.TrimSuffix(string(out), "\n")
+}
+
+// keys types keys, as tmux names them.
+func (u *uiTmux) keys(keys ...string) {
+	u.t.Helper()
+	u.tmux(append([]string{"send-keys"}, keys...)...)
+}
+
+// shows waits until the screen shows all of the texts, and gives it.
+func (u *uiTmux) shows(wants ...string) string {
+	u.t.Helper()
+	return u.sees(wants, true)
+}
+
+// hides waits until the screen shows none of the texts.
+func (u *uiTmux) hides(texts ...string) {
+	u.t.Helper()
+	u.sees(texts, false)
+}
+
+// sees looks at the screen until each of the texts is there, or is not.
+func (u *uiTmux) sees(texts []string, there bool) string {
+	u.t.Helper()
+	for deadline := time.Now().Add(e2ePatience); ; {
+		screen := u.tmux("capture-pane", "-p")
+		if !slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(screen, text) != there }) {
+			return screen
+		}
+		if !time.Now().Before(deadline) {
+			u.t.Fatalf("waited %s for the screen to show %q (%v):\n%s", e2ePatience, texts, there, screen)
+		}
+		<-time.After(e2ePoll)
+	}
+}
+
+// uiWorkflows puts the workflows there that the scripts are about.
+func uiWorkflows(x *e2e) {
+	x.file("greet.yml", `
+name: Greets by name
+params: {name: {default: world, pattern: "[a-z]+", description: whom}}
+tasks: {hello: {run: 'echo "hello, $PARAM_NAME"'}}`)
+	x.file("slow.yml", `
+tasks:
+  count: {run: 'i=0; while sleep 0.2; do i=$((i+1)); echo "line $i"; done'}
+  after: {depends: [count], run: "true"}`)
+	x.file("bad.yml", `tasks: {a: {depends: [b], run: "true"}}`)
+}
+
+// TestUIBrowse goes through the screens as a user does: look, filter, run with parameters, follow, cancel, quit.
+func TestUIBrowse(t *testing.T) {
+	x := e2eNew(t)
+	uiWorkflows(x)
+	p := x.principal("--with-agent")
+	defer p.stop()
+	u := uiTmuxOpen(x, 100, 30)
+	u.keys("cdktr ui; echo code $?", "Enter")
+	u.shows("Attention", "bad", "LIVE")
+	u.keys("1")
+	u.shows("Workflows", "greet", "slow", "INVALID", "3 wf")
+
+	u.keys("/", "gre")
+	u.hides("slow")
+	u.keys("Enter", "r")
+	u.shows("run greet with these parameters", "whom")
+	u.keys("C-u", "ADA", "Enter")
+	u.shows("must match [a-z]+")
+	u.keys("C-u", "ada", "Enter")
+	u.shows("run greet: queued as", "+ ok")
+	u.keys("l")
+	u.shows("hello, ada")
+	u.keys("Escape", "Escape")
+	u.shows("slow")
+
+	u.keys("G", "r")
+	u.shows("run slow: queued as", "* run")
+	u.keys("Enter")
+	u.shows("Runs  slow")
+	u.keys("Enter")
+	u.shows("o after", "* count", "line 3")
+	u.keys("v", "v")
+	u.shows("critical path")
+	u.keys("v", "Enter")
+	u.shows("count  log", "FOLLOW", "line 5")
+	u.keys("k", "k")
+	u.hides("FOLLOW")
+	u.keys("/", "line 2", "Enter")
+	u.shows("match")
+	u.keys("Escape")
+	u.hides("match 1 of")
+	u.keys("x")
+	u.shows("Cancel run", "Keep running")
+	u.keys("Enter") // is no
+	u.hides("Keep running")
+	u.keys("x", "y")
+	u.shows("x canc")
+	u.keys("?")
+	u.shows("half a screen down", "cdktr show RUN")
+	u.keys("G")
+	u.shows("Glyphs", "was lost together with its agent")
+	u.keys("Escape", "4")
+	u.shows("run.cancelling", "Events")
+	u.keys("3")
+	u.shows("+ up", "one")
+	u.keys("q")
+	u.shows("code 0", "shell$")
+	u.hides("Agents")
+}
+
+// TestUIConnection loses the principal, and gets it back.
+func TestUIConnection(t *testing.T) {
+	x := e2eNew(t)
+	uiWorkflows(x)
+	u := uiTmuxOpen(x, 80, 24)
+	u.keys("cdktr ui", "Enter")
+	u.shows("NOT CONNECTED", "cdktr start principal --with-agent")
+	u.keys("?")
+	u.shows("Move")
+	u.keys("Escape")
+	p := x.principal("--with-agent")
+	u.keys(":", "connect", "Enter")
+	u.shows("LIVE")
+	u.keys("1")
+	u.shows("greet")
+	p.kill()
+	u.shows("STALE since", "next try", "greet")
+	u.keys("G", "r")
+	u.shows("needs a connection")
+	p = x.principal("--with-agent")
+	u.shows("LIVE")
+	x.file("new.yml", `tasks: {a: {run: "true"}}`)
+	u.shows("new", "4 wf")
+	p.stop()
+	u.shows("STALE")
+	u.keys("q")
+	u.shows("shell$")
+}
+
+// TestUITerminal resizes the terminal, suspends the program, and sees that the shell gets it back as it was.
+func TestUITerminal(t *testing.T) {
+	x := e2eNew(t)
+	uiWorkflows(x)
+	p := x.principal("--with-agent")
+	defer p.stop()
+	u := uiTmuxOpen(x, 80, 24)
+	before := u.tmux("display-message", "-p", "#{alternate_on} #{cursor_flag} #{keypad_flag} #{mouse_any_flag}")
+	u.keys("stty -a > before; cdktr ui", "Enter")
+	u.shows("LIVE")
+	u.keys("1")
+	u.shows("greet")
+	u.tmux("resize-window", "-x", "39", "-y", "24")
+	u.shows("terminal is 39x24")
+	u.tmux("resize-window", "-x", "120", "-y", "40")
+	u.shows("TITLE", "Greets by name")
+	u.keys("C-z")
+	u.shows("shell$")
+	u.hides("TITLE")
+	u.keys("fg", "Enter")
+	u.shows("TITLE", "Greets by name")
+	u.keys("q")
+	u.shows("shell$")
+	u.keys("echo code $?; stty -a > after", "Enter")
+	u.shows("code 0")
+	u.until("the shell has the terminal back", func() bool { _, err := os.Stat(x.dir + "/after"); return err == nil })
+	if after := u.tmux("display-message", "-p", "#{alternate_on} #{cursor_flag} #{keypad_flag} #{mouse_any_flag}"); after != before {
+		t.Errorf("the terminal was left as %s, and was %s", after, before)
+	}
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGINT} {
+		u.keys("clear; cdktr ui; echo ended $?", "Enter")
+		u.shows("LIVE")
+		u.tmux("run-shell", fmt.Sprintf("kill -%d $(pgrep -P #{pane_pid})", sig))
+		u.shows(fmt.Sprintf("ended %d", 128+sig), "shell$")
+		if after := u.tmux("display-message", "-p", "#{alternate_on} #{cursor_flag} #{keypad_flag} #{mouse_any_flag}"); after != before {
+			t.Errorf("%v: the terminal was left as %s, and was %s", sig, after, before)
+		}
+	}
+	modes := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(x.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, modes, _ := strings.Cut(string(text), ";") // behind speed and size
+		_, modes, _ = strings.Cut(modes, "\n")
+		return modes
+	}
+	if modes("before") != modes("after") {
+		t.Errorf("stty before:\n%s\nafter:\n%s", modes("before"), modes("after"))
+	}
+}

@@ -1,0 +1,406 @@
+// tui.go: the terminal UI: one loop that owns all of it, fed by the terminal, the principal and signals. It is a client of
+// the principal like any other, and sleeps when there is nothing to show: no ticker runs. May use cli, client, command,
+// config, model, proto, term and view.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	tuiFrameGap    = 50 * time.Millisecond  // between two frames; a frame after a pause is shown at once
+	tuiFrameGapSSH = 100 * time.Millisecond // the same, over ssh
+	tuiSettle      = 50 * time.Millisecond  // a size that changes is drawn once it has rested
+	tuiQuitTwice   = time.Second            // within it, a second ^C quits
+	tuiDevice      = "/dev/tty"
+	tuiMinWidth    = 40
+	tuiMinHeight   = 10
+)
+
+// tuiVerbs is the verb of this room.
+func tuiVerbs() []cliVerb {
+	return []cliVerb{{name: "ui", help: "look at everything, and act on it, in the terminal", run: tuiRun,
+		flags: func(f *cliFlags) {
+			f.BoolVar(&f.readonly, "readonly", false, "take the keys away that change something")
+		},
+		more:     "It may stay open all day: it sends nothing to the terminal, and does not wake, while nothing changes. ? shows the keys,\n: takes commands as the command line does. Quitting stops nothing: the principal lives on.\nExit codes: 0 quit, 2 no terminal, 128 and the signal's number when a signal ended it.",
+		examples: []string{"cdktr ui", "cdktr ui -H box.example.net", "cdktr ui --readonly"}}}
+}
+
+// tuiScreen is what fills the body. The methods are called by the loop alone.
+type tuiScreen interface {
+	name() string // as the table of keys has it
+	crumbs(u *tui) []string
+	draw(u *tui, g *termGrid, a viewArea)
+	status(u *tui) string
+	pick(u *tui) tuiPick // what the selected row is about
+	move(u *tui, by int)
+	page(u *tui, half int) // by half screens
+	edge(u *tui, end bool)
+	leave(u *tui) // it is closed
+}
+
+// tuiPick names what keys act on; what does not apply is empty.
+type tuiPick struct{ workflow, run, task, agent, item string }
+
+// tuiTarget is a principal that the UI can connect to.
+type tuiTarget struct {
+	name string // for the header
+	at   string // its endpoint
+	dial func(context.Context) (wireConn, error)
+}
+
+// tui is the whole program. All fields belong to the goroutine of loop, but for the channels.
+type tui struct {
+	env      termEnv
+	tty      *termTTY
+	dec      termDecoder
+	painter  *termPainter
+	grid     *termGrid
+	readonly bool
+	now      func() time.Time
+	copy     func(string) error              // to the terminal's clipboard
+	stderr   io.Writer                       // for the trace of a panic
+	crash    func()                          // ends the process
+	resolve  func(string) (tuiTarget, error) // an endpoint or the name of a context
+	contexts []string                        // names, for completion
+
+	model   *tuiModel
+	stack   []tuiScreen // the last one is shown
+	over    tuiOverlay  // a box above it, nil: none
+	prompt  *tuiPrompt  // the row of a prompt, nil: none
+	flash   string      // what the status row says until the next key
+	frozen  bool
+	missed  bool // something came while frozen
+	history map[string]*viewInput
+	keys    []tuiBinding
+
+	link    tuiLink
+	asked   map[string]func(*Reply) // requests that wait for a reply, by id
+	lastID  int
+	started bool // the first screen was chosen
+
+	dirty     bool
+	running   int // rows on the screen whose time goes on
+	lastFrame time.Time
+	interrupt time.Time // the last ^C
+	quit      bool
+	exit      error
+
+	inCh   chan []byte // closed when the terminal is gone
+	msgCh  chan tuiMsg
+	sigCh  chan os.Signal
+	frameT *time.Timer
+	escT   *time.Timer
+	tickT  *time.Timer
+	staleT *time.Timer
+	sizeT  *time.Timer
+	wg     sync.WaitGroup
+	ctx    context.Context // links end with it
+}
+
+// tuiRun carries out the verb.
+func tuiRun(ctx context.Context, c *cli, args []string) error {
+	if len(args) > 0 {
+		return usageError("ui takes no arguments: name the principal with --principal or -H")
+	}
+	env := termEnvOf(c.getenv)
+	env.NoColor = env.NoColor || c.flags.color == "never"
+	tty, err := termOpen(tuiDevice, c.getenv, "cdktr")
+	if err != nil || !env.Usable {
+		return &exitError{code: exitUsage, err: errors.New("ui needs a terminal"), hint: "cdktr ps --watch, or --json"}
+	}
+	debug.SetGCPercent(50) // it runs all day, and is small
+	u := tuiNew(env, c.flags.readonly, time.Now)
+	u.tty, u.copy, u.stderr, u.crash = tty, tty.copy, c.err, c.crash
+	u.resolve = func(name string) (tuiTarget, error) { return tuiResolve(c, name) }
+	for _, known := range c.cfg.contexts {
+		u.contexts = append(u.contexts, known.Name)
+	}
+	target, err := u.resolve("")
+	if err != nil {
+		return errors.Join(err, tty.close())
+	}
+	return u.run(ctx, target)
+}
+
+// tuiNew makes a UI that is connected to nothing.
+func tuiNew(env termEnv, readonly bool, now func() time.Time) *tui {
+	u := &tui{env: env, readonly: readonly, now: now, model: tuiModelNew(), painter: &termPainter{noColor: env.NoColor, ascii: env.ASCII, plain: env.Plain}, grid: termGridNew(80, 24),
+		asked: map[string]func(*Reply){}, history: map[string]*viewInput{}, inCh: make(chan []byte, 16), msgCh: make(chan tuiMsg, 64), sigCh: make(chan os.Signal, 8)}
+	u.keys = tuiBindings(readonly)
+	for _, t := range []**time.Timer{&u.frameT, &u.escT, &u.tickT, &u.staleT, &u.sizeT} {
+		*t = time.NewTimer(time.Hour)
+		(*t).Stop()
+	}
+	return u
+}
+
+// run takes the terminal over, and gives it back however the loop ends.
+func (u *tui) run(ctx context.Context, target tuiTarget) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	u.ctx = ctx
+	signal.Notify(u.sigCh, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGINT, syscall.SIGWINCH, syscall.SIGCONT)
+	defer signal.Stop(u.sigCh)
+	if err := u.tty.enter(); err != nil {
+		return errors.Join(err, u.tty.close())
+	}
+	u.goSafe(func() {
+		u.tty.runRead(func(b []byte) {
+			select {
+			case u.inCh <- b:
+			case <-ctx.Done():
+			}
+		})
+		close(u.inCh)
+	})
+	u.connect(target)
+	u.resize()
+	func() {
+		defer u.tty.guard(u.stderr, u.crash)
+		u.loop(ctx)
+	}()
+	stop()
+	err := u.tty.close()
+	u.wg.Wait()
+	if u.exit != nil {
+		return u.exit
+	}
+	return err
+}
+
+// goSafe starts a goroutine that gives the terminal back if it panics.
+func (u *tui) goSafe(fn func()) {
+	u.wg.Go(func() {
+		defer u.tty.guard(u.stderr, u.crash)
+		fn()
+	})
+}
+
+// loop is the only goroutine that changes u. It wakes for keys, for what the principal says, for signals, and for
+// timers that are set only while something on the screen goes on; it ends when u.quit is set.
+func (u *tui) loop(ctx context.Context) {
+	for !u.quit {
+		u.paint()
+		select {
+		case b, ok := <-u.inCh:
+			if !ok { // the terminal is gone
+				u.leaveWith(&exitError{code: 128 + int(syscall.SIGHUP)})
+				return
+			}
+			for _, k := range u.dec.feed(b) {
+				u.key(k)
+			}
+			if u.dec.pending() {
+				u.escT.Reset(u.dec.wait(u.env.SSH))
+			}
+		case m := <-u.msgCh:
+			u.take(m)
+			for n := len(u.msgCh); n > 0 && !u.quit; n-- {
+				u.take(<-u.msgCh)
+			}
+		case <-u.escT.C:
+			for _, k := range u.dec.flush() {
+				u.key(k)
+			}
+		case s := <-u.sigCh:
+			u.signal(s)
+		case <-u.tickT.C:
+			u.dirty = true
+		case <-u.staleT.C:
+			u.dirty = true
+		case <-u.sizeT.C:
+			u.resize()
+		case <-u.frameT.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// leaveWith ends the loop.
+func (u *tui) leaveWith(err error) { u.quit, u.exit = true, err }
+
+// signal acts on one: the size is looked at when it has rested, all others but CONT end the program.
+func (u *tui) signal(s os.Signal) {
+	switch s {
+	case syscall.SIGWINCH:
+		u.sizeT.Reset(tuiSettle)
+	case syscall.SIGCONT:
+		if err := u.tty.enter(); err != nil {
+			u.leaveWith(err)
+			return
+		}
+		u.resize()
+	default:
+		n, _ := s.(syscall.Signal)
+		u.leaveWith(&exitError{code: 128 + int(n)})
+	}
+}
+
+// suspend stops the program as ^Z does elsewhere; it goes on where the shell continues it.
+func (u *tui) suspend() {
+	if err := u.tty.suspend(); err != nil {
+		u.leaveWith(err)
+		return
+	}
+	u.resize()
+}
+
+// resize takes the size of the terminal over and draws everything anew: what a terminal made of its text is not known.
+func (u *tui) resize() {
+	w, h := u.tty.size()
+	u.grid = termGridNew(w, h)
+	u.painter.forget()
+	u.dirty = true
+}
+
+// paint shows what has changed, if the last frame was long enough ago; else it sets the timer for it.
+func (u *tui) paint() {
+	if !u.dirty || u.quit {
+		return
+	}
+	gap := tuiFrameGap
+	if u.env.SSH {
+		gap = tuiFrameGapSSH
+	}
+	now := u.now()
+	if wait := gap - now.Sub(u.lastFrame); wait > 0 && !u.lastFrame.IsZero() {
+		u.frameT.Reset(wait)
+		return
+	}
+	u.dirty = false
+	u.draw()
+	if frame := u.painter.frame(u.grid); frame != nil {
+		u.lastFrame = now
+		if err := u.tty.write(frame); errors.Is(err, errTermGone) {
+			u.leaveWith(&exitError{code: 128 + int(syscall.SIGHUP)})
+		} else if err != nil {
+			u.painter.forget()
+			u.dirty = true
+		}
+	}
+	if u.running > 0 && !u.frozen && u.live() {
+		u.tickT.Reset(time.Second - u.clock().Sub(u.clock().Truncate(time.Second)))
+	}
+}
+
+// draw fills the grid.
+func (u *tui) draw() {
+	g := u.grid
+	g.clear()
+	u.running = 0
+	if g.w < tuiMinWidth || g.h < tuiMinHeight {
+		for y, line := range []string{fmt.Sprintf("cdktr: terminal is %dx%d,", g.w, g.h), fmt.Sprintf("needs %dx%d. Resize, or use", tuiMinWidth, tuiMinHeight), "`cdktr ps --watch`.  q quits"} {
+			g.put(0, y, 0, line)
+		}
+		return
+	}
+	s := u.screen()
+	head := viewHeader{site: u.link.target.name, counts: u.model.counts()}
+	head.link, head.bad = u.linkText()
+	body := viewArea{0, 1, g.w, g.h - 3}
+	if s == nil {
+		u.drawNothing(g, body)
+	} else {
+		head.crumbs = s.crumbs(u)
+		if s, ok := s.(interface{ counts() string }); ok {
+			head.counts = s.counts()
+		}
+		s.draw(u, g, body)
+	}
+	head.draw(g)
+	if u.over == nil {
+		u.drawStatus(g, g.h-2)
+		viewKeys(g, g.h-1, u.shownKeys())
+		return
+	}
+	u.over.draw(u, g, body)
+	what, keys := u.over.hint()
+	g.cell(1, g.h-2, g.w-1, 0, what)
+	viewKeys(g, g.h-1, keys)
+}
+
+// drawNothing is the body before the first lists have come.
+func (u *tui) drawNothing(g *termGrid, a viewArea) {
+	g.cell(a.x+1, a.y+1, a.w-1, 0, "connecting to "+u.link.target.at)
+	if u.link.err != nil {
+		g.cell(a.x+1, a.y+2, a.w-1, styleRed, u.link.err.Error())
+		g.cell(a.x+1, a.y+4, a.w-1, 0, "Is it running? Start one with: cdktr start principal --with-agent")
+		g.cell(a.x+1, a.y+5, a.w-1, 0, ":connect ENDPOINT tries another, or this one at once. q quits.")
+	}
+}
+
+// drawStatus draws the row above the keys: the prompt, what was just said, or where the screen stands.
+func (u *tui) drawStatus(g *termGrid, y int) {
+	switch {
+	case u.prompt != nil:
+		u.prompt.input.draw(g, viewArea{1, y, g.w - 1, 1})
+	case u.flash != "":
+		g.cell(1, y, g.w-1, styleBold, u.flash)
+	case !u.live() && u.started:
+		g.cell(1, y, g.w-1, styleRed, u.staleText())
+	case u.screen() != nil:
+		g.cell(1, y, g.w-1, 0, u.screen().status(u))
+	}
+}
+
+// screen is the one that is shown, nil before the first.
+func (u *tui) screen() tuiScreen {
+	if len(u.stack) == 0 {
+		return nil
+	}
+	return u.stack[len(u.stack)-1]
+}
+
+// open shows a screen above the present one.
+func (u *tui) open(s tuiScreen) {
+	u.stack = append(u.stack, s)
+	u.dirty = true
+}
+
+// goTo shows a screen in place of all others.
+func (u *tui) goTo(s tuiScreen) {
+	for _, old := range slices.Backward(u.stack) {
+		old.leave(u)
+	}
+	u.stack = u.stack[:0]
+	u.open(s)
+}
+
+// back closes the screen that is shown; the first one stays.
+func (u *tui) back() {
+	if len(u.stack) > 1 {
+		u.screen().leave(u)
+		u.stack = u.stack[:len(u.stack)-1]
+	}
+}
+
+// say puts a line into the status row.
+func (u *tui) say(format string, args ...any) {
+	u.flash = strings.TrimSpace(fmt.Sprintf(format, args...))
+	u.dirty = true
+}
+
+// clock is the time as the principal has it, so that what runs there is shown with the right age. While what is known is
+// old it stands still.
+func (u *tui) clock() time.Time {
+	now := u.now()
+	if !u.live() && !u.link.last.IsZero() {
+		now = u.link.last
+	}
+	return now.Add(u.model.skew)
+}

@@ -1,0 +1,294 @@
+// tui_acts.go: the keys that change something. Each says what it asked for, and then what came of it; nothing on the screen
+// changes before the principal has said so. May use what tui.go may.
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// tuiSnooze is how long a snoozed item of the attention screen stays away.
+const tuiSnooze = 4 * time.Hour
+
+// act asks the principal to change something, and tells what it answers.
+func (u *tui) act(what string, req Request) {
+	id := u.send(req, func(r *Reply) {
+		switch {
+		case r.Error != nil:
+			u.say("%s: %s", what, r.Error.Message)
+		case r.Note != "":
+			u.say("%s: %s", what, r.Note)
+		case req.Op == "run":
+			u.say("%s: queued as %s", what, r.Run)
+		default:
+			u.say("%s: done", what)
+		}
+	})
+	if id == "" {
+		u.say("%s: not sent, the connection is busy or gone", what)
+		return
+	}
+	u.say("%s: asked (request %s)", what, id)
+}
+
+// confirm asks before something that is hard to undo.
+func (u *tui) confirm(d viewDialog, then func()) { u.over = &tuiDialog{viewDialog: d, then: then} }
+
+// tuiDialog is a question above the screen.
+type tuiDialog struct {
+	viewDialog
+	then func()
+}
+
+func (d *tuiDialog) hint() (string, []viewKey) {
+	if d.Word != "" {
+		return "", []viewKey{{"enter", d.Yes}, {"esc", d.No}}
+	}
+	return "", []viewKey{{"y", d.Yes}, {"n", d.No}}
+}
+
+func (d *tuiDialog) draw(_ *tui, g *termGrid, a viewArea) { d.viewDialog.draw(g, a) }
+
+func (d *tuiDialog) key(u *tui, k termKey) {
+	switch d.viewDialog.key(k) {
+	case viewYes:
+		u.over = nil
+		d.then()
+	case viewNo:
+		u.over = nil
+	}
+}
+
+// picked gives what a key acts on: the rows that are marked, else the selected one.
+func (u *tui) picked(p tuiPick, of func(tuiPick) string) []string {
+	if !u.marked() {
+		return []string{of(p)}
+	}
+	l := u.screen().(*tuiList)
+	var ids []string
+	for _, id := range l.ids {
+		if l.marks[id] {
+			ids = append(ids, of(l.pickOf(u, id)))
+		}
+	}
+	return slices.DeleteFunc(ids, func(id string) bool { return id == "" })
+}
+
+// each asks for the same of all that are picked; of more than one it is confirmed first.
+func (u *tui) each(p tuiPick, what string, of func(tuiPick) string, req func(id string) Request) {
+	ids := u.picked(p, of)
+	do := func() {
+		for _, id := range ids {
+			u.act(what+" "+tuiName(id), req(id))
+		}
+		if l, ok := u.screen().(*tuiList); ok {
+			clear(l.marks)
+		}
+	}
+	if len(ids) < 2 {
+		do()
+		return
+	}
+	lines := []string{strings.Join(ids[:min(len(ids), 5)], ", ")}
+	if len(ids) > 5 {
+		lines = append(lines, fmt.Sprintf("and %d more", len(ids)-5))
+	}
+	u.confirm(viewDialog{Title: fmt.Sprintf("%s %d rows?", tuiUpper(what), len(ids)), Lines: lines, No: "Leave them", Yes: tuiUpper(what) + " all"}, do)
+}
+
+// tuiName is an id as the screen has it: of a run the end.
+func tuiName(id string) string {
+	if isRunID(id) {
+		return tuiShort(id)
+	}
+	return id
+}
+
+// tuiUpper begins a text with a capital.
+func tuiUpper(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
+func pickWorkflow(p tuiPick) string { return p.workflow }
+func pickRun(p tuiPick) string      { return p.run }
+func pickAgent(p tuiPick) string    { return p.agent }
+
+// whyNotRun and its like say why a key cannot act on a row now, "" when it can. This one: there is no version to run.
+func whyNotRun(u *tui, p tuiPick) string {
+	if p.workflow == "" {
+		return "no workflow is selected"
+	}
+	if w := u.model.workflows[p.workflow]; w == nil || w.Tasks == 0 {
+		return p.workflow + " has no version that loads"
+	}
+	return ""
+}
+
+// whyNotRetry: only a run that has ended, and not well, is retried.
+func whyNotRetry(u *tui, p tuiPick) string {
+	switch state := u.runState(p.run); {
+	case p.run == "":
+		return "no run is selected"
+	case runActive(state):
+		return tuiShort(p.run) + " is " + state + ": x cancels it"
+	case state == runSucceeded:
+		return tuiShort(p.run) + " succeeded: r runs it again"
+	}
+	return ""
+}
+
+// whyNotCancel: only a run that has not ended is cancelled.
+func whyNotCancel(u *tui, p tuiPick) string {
+	switch state := u.runState(p.run); {
+	case p.run == "":
+		return "no run is selected"
+	case state != "" && !runActive(state):
+		return tuiShort(p.run) + " is over (" + state + "): r runs it again"
+	}
+	return ""
+}
+
+// whyNotPause: only what has a schedule is paused.
+func whyNotPause(u *tui, p tuiPick) string {
+	switch w := u.model.workflows[p.workflow]; {
+	case w == nil:
+		return "no workflow is selected"
+	case len(w.Schedule) == 0:
+		return p.workflow + " has no schedule"
+	}
+	return ""
+}
+
+// whyNotAgent: some agent must be selected.
+func whyNotAgent(_ *tui, p tuiPick) string { return needs(p.agent, "no agent is selected") }
+
+// whyNotForget: only a lost agent is forgotten.
+func whyNotForget(u *tui, p tuiPick) string {
+	if a := u.model.agents[p.agent]; a != nil && a.State != agentLost {
+		return p.agent + " is " + a.State + ": only a lost agent can be forgotten"
+	}
+	return whyNotAgent(u, p)
+}
+
+// whyNotAck: something must be selected.
+func whyNotAck(_ *tui, p tuiPick) string { return needs(p.item, "nothing is selected") }
+
+// runState gives the state of a run as the lists or the screen have it, "" when neither does.
+func (u *tui) runState(id string) string {
+	if r := u.model.runs[id]; r != nil {
+		return r.State
+	}
+	if s, ok := u.screen().(*tuiRunScreen); ok && s.view.Run != nil && s.view.Run.ID == id {
+		return s.view.Run.State
+	}
+	return ""
+}
+
+// actRun starts a run: by a form where the workflow has parameters, with a question where one is running already.
+func (u *tui) actRun(p tuiPick) {
+	if len(u.picked(p, pickWorkflow)) > 1 {
+		u.each(p, "run", pickWorkflow, func(id string) Request { return Request{Op: "run", Workflow: id} })
+		return
+	}
+	id := u.picked(p, pickWorkflow)[0]
+	u.send(Request{Op: "show", Workflow: id}, func(r *Reply) {
+		switch {
+		case r.Error != nil:
+			u.say("run %s: %s", id, r.Error.Message)
+		case r.Spec == nil:
+			u.say("%s has no version that loads", id)
+		case len(r.Spec.Params) > 0:
+			u.over = &tuiForm{viewFormNew(r.Spec.Params), id, func(params map[string]string) { u.runNow(id, params) }}
+		default:
+			u.runNow(id, nil)
+		}
+		u.dirty = true
+	})
+}
+
+// runNow asks for the run, after a question where the workflow has one that is active.
+func (u *tui) runNow(id string, params map[string]string) {
+	do := func() { u.act("run "+id, Request{Op: "run", Workflow: id, Params: params}) }
+	for _, run := range slices.Backward(u.model.newest) {
+		if r := u.model.runs[run]; r.Workflow == id && runActive(r.State) {
+			u.confirm(viewDialog{Title: "Run " + id + " again?", Lines: []string{"Run " + tuiShort(run) + " of it is " + r.State + " already.", "The new one is queued as well."}, No: "Leave it", Yes: "Run"}, do)
+			return
+		}
+	}
+	do()
+}
+
+// actRetry runs again what did not succeed.
+func (u *tui) actRetry(p tuiPick) {
+	u.each(p, "retry", pickRun, func(id string) Request { return Request{Op: "retry", Run: id} })
+}
+
+// actCancel stops a run, after a question.
+func (u *tui) actCancel(p tuiPick) { u.stopRuns(p, "cancel", false) }
+
+// actKill stops a run without giving its tasks time, after a question.
+func (u *tui) actKill(p tuiPick) { u.stopRuns(p, "kill", true) }
+
+// stopRuns asks what a stop will do, and then for it.
+func (u *tui) stopRuns(p tuiPick, what string, force bool) {
+	ids := u.picked(p, pickRun)
+	if len(ids) != 1 {
+		u.each(p, what, pickRun, func(id string) Request { return Request{Op: "cancel", Run: id, Force: force} })
+		return
+	}
+	var lines []string
+	if r := u.model.runs[ids[0]]; r != nil {
+		line := fmt.Sprintf("%s is %s", r.Workflow, strings.ToUpper(r.State))
+		if r.Agent != "" {
+			line += " on " + r.Agent
+		}
+		if !r.Started.IsZero() {
+			line += " for " + viewSince(r.Started, r.Finished, u.clock())
+		}
+		lines = append(lines, line+".")
+	}
+	if force {
+		lines = append(lines, "Its tasks get SIGKILL at once.")
+	} else {
+		lines = append(lines, "Its tasks get SIGTERM now, and SIGKILL after the agent's grace.")
+	}
+	lines = append(lines, "Waiting tasks will not start. This cannot be undone.")
+	u.confirm(viewDialog{Title: tuiUpper(what) + " run " + tuiShort(ids[0]) + "?", Lines: lines, No: "Keep running", Yes: tuiUpper(what) + " run"}, func() {
+		u.act(what+" "+tuiShort(ids[0]), Request{Op: "cancel", Run: ids[0], Force: force})
+	})
+}
+
+// actPause pauses what runs by its schedule, and resumes what is paused.
+func (u *tui) actPause(p tuiPick) {
+	op := "pause"
+	if w := u.model.workflows[p.workflow]; w.Paused != "" {
+		op = "resume"
+	}
+	u.each(p, op, pickWorkflow, func(id string) Request { return Request{Op: op, Workflow: id} })
+}
+
+// actDrain gives an agent no more runs.
+func (u *tui) actDrain(p tuiPick) {
+	u.each(p, "drain", pickAgent, func(id string) Request { return Request{Op: "drain", Agent: id} })
+}
+
+// actUndrain gives an agent runs again.
+func (u *tui) actUndrain(p tuiPick) {
+	u.each(p, "undrain", pickAgent, func(id string) Request { return Request{Op: "undrain", Agent: id} })
+}
+
+// actForget wants the name typed: what the agent still had is given up.
+func (u *tui) actForget(p tuiPick) {
+	u.confirm(viewDialog{Title: "Forget agent " + p.agent + "?", Lines: []string{"It is taken off the list, and what it may still have to report is refused.", "It may come back by saying hello again."}, Word: p.agent, No: "Keep it", Yes: "Forget"}, func() {
+		u.act("forget "+p.agent, Request{Op: "forget", Agent: p.agent})
+	})
+}
+
+// actAck says that what needs a person was seen.
+func (u *tui) actAck(p tuiPick) { u.act("acknowledge", Request{Op: "ack", Key: p.item}) }
+
+// actSnooze says the same until later.
+func (u *tui) actSnooze(p tuiPick) {
+	u.act("snooze", Request{Op: "ack", Key: p.item, Until: stampOf(u.clock().Add(tuiSnooze))})
+}

@@ -1,0 +1,213 @@
+// tui_attention.go: the screen of what needs a person: runs that failed and nobody has looked at, files that do not load,
+// agents that are lost, fires that are overdue; below the list all that is known of the selected one. May use what
+// tui.go may.
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// tuiAttentionList is what the verb attention answers.
+type tuiAttentionList struct {
+	all    []AttentionItem
+	items  []AttentionItem // of them, what the filter has
+	filter string
+	at     string // key of the selected one
+	table  viewTable
+	room   int
+	asking bool
+	again  bool
+	asked  bool // an answer has come
+	note   string
+}
+
+// tuiAttentionNew makes the screen, and asks for what it shows.
+func tuiAttentionNew(u *tui) *tuiAttentionList {
+	l := &tuiAttentionList{table: viewTable{empty: "nothing needs attention",
+		cols: []viewColumn{{head: "WHAT", width: 8}, {head: "WHERE", grow: 2, width: 12}, {head: "RUNS", width: 4, right: true}, {head: "LAST", width: 12}, {head: "AGENT", width: 8, from: 90}, {head: "WHY", grow: 3, width: 12}}}}
+	l.reload(u)
+	return l
+}
+
+func (l *tuiAttentionList) reload(u *tui) {
+	l.asking = false
+	l.ask(u)
+}
+
+// ask asks for the items; one question at a time.
+func (l *tuiAttentionList) ask(u *tui) {
+	if l.asking {
+		l.again = true
+		return
+	}
+	l.again = false
+	l.asking = u.send(Request{Op: "attention"}, func(r *Reply) {
+		l.asking, l.asked = false, true
+		l.note = ""
+		if r.Error != nil {
+			l.note = r.Error.Message
+		} else {
+			l.set(r.Items)
+		}
+		u.dirty = true
+		if l.again {
+			l.ask(u)
+		}
+	}) != ""
+}
+
+// set takes items over; the selection stays on its own.
+func (l *tuiAttentionList) set(all []AttentionItem) {
+	terms, items := tuiFilterParse(l.filter), []AttentionItem(nil)
+	for _, it := range all {
+		if tuiMatches([]tuiField{{"workflow", it.Workflow}, {"agent", it.Agent}, {"state", it.Kind}, {"", it.Task + " " + it.Reason}}, terms) {
+			items = append(items, it)
+		}
+	}
+	l.all, l.items, l.table.n = all, items, len(items)
+	if i := slices.IndexFunc(items, func(it AttentionItem) bool { return it.Key == l.at }); i >= 0 {
+		l.table.selected = i
+	}
+	l.choose(l.table.selected)
+}
+
+func (l *tuiAttentionList) choose(i int) {
+	l.table.selected = max(min(i, len(l.items)-1), 0)
+	if it := l.item(); it != nil {
+		l.at = it.Key
+	}
+}
+
+// item gives the selected one, nil when there is none.
+func (l *tuiAttentionList) item() *AttentionItem {
+	if l.table.selected < len(l.items) {
+		return &l.items[l.table.selected]
+	}
+	return nil
+}
+
+// news asks anew when something changed that may need a person.
+func (l *tuiAttentionList) news(u *tui, r *Reply) {
+	if r.Attention != nil || len(r.Workflows) > 0 || len(r.Agents) > 0 {
+		l.ask(u)
+	}
+}
+
+func (l *tuiAttentionList) name() string         { return string(tuiAttention) }
+func (l *tuiAttentionList) crumbs(*tui) []string { return []string{"Attention"} }
+func (l *tuiAttentionList) leave(*tui)           {}
+
+// draw shows the list in the upper half, and in the lower what is known of the selected item.
+func (l *tuiAttentionList) draw(u *tui, g *termGrid, a viewArea) {
+	now := u.clock()
+	if !l.asked {
+		return
+	}
+	l.table.row = func(i int) (viewRowMark, []viewCell) {
+		it := &l.items[i]
+		style := styleRed | styleBold
+		if it.Recovered {
+			style = styleDim
+		}
+		runs := "-"
+		if len(it.Runs) > 0 {
+			runs = fmt.Sprint(it.Count)
+		}
+		return viewRowMark{}, []viewCell{{text: "! " + it.Kind, style: style}, {text: tuiAttentionOn(it)}, {text: runs}, {text: viewWhen(it.Last, now)}, {text: it.Agent}, {text: it.Reason}}
+	}
+	top := min(len(l.items)+1, max(a.h/2, 3))
+	l.room = l.table.draw(g, viewArea{a.x, a.y, a.w, max(top, 2)})
+	it := l.item()
+	if it == nil {
+		return
+	}
+	y := a.y + top
+	x := g.putTo(a.x, y, a.x+a.w, styleDim, textCut("-- "+tuiAttentionOn(it)+" ", a.w))
+	g.put(x, y, styleDim, strings.Repeat("-", max(a.x+a.w-x, 0)))
+	for _, line := range tuiAttentionText(it, a.w-2) {
+		if y++; y >= a.y+a.h {
+			return
+		}
+		g.cell(a.x+1, y, a.w-1, line.style, line.text)
+	}
+}
+
+// tuiAttentionOn says where it is: a workflow and its task, or an agent.
+func tuiAttentionOn(it *AttentionItem) string {
+	if it.Workflow == "" {
+		return it.Agent
+	}
+	return strings.TrimSpace(it.Workflow + " " + it.Task)
+}
+
+// tuiAttentionText tells all of an item: why, in lines of a width, what was different when it went well, its output.
+func tuiAttentionText(it *AttentionItem, width int) []viewCell {
+	var lines []viewCell
+	for _, line := range viewFold(textSafe(it.Reason), max(width, 1)) {
+		lines = append(lines, viewCell{text: line, style: styleBold})
+	}
+	if it.Recovered {
+		lines = append(lines, viewCell{text: "a newer run has succeeded since", style: styleGreen})
+	}
+	for _, changed := range it.Changed {
+		lines = append(lines, viewCell{text: "changed: " + changed, style: styleYellow})
+	}
+	for _, line := range it.Lines {
+		lines = append(lines, viewCell{text: line})
+	}
+	return lines
+}
+
+func (l *tuiAttentionList) status(*tui) string {
+	switch {
+	case l.note != "":
+		return l.note
+	case !l.asked:
+		return "asking"
+	}
+	text := fmt.Sprintf("%d of %d", min(l.table.selected+1, len(l.items)), len(l.items))
+	if l.filter != "" {
+		text += "  /" + l.filter
+	}
+	return text
+}
+
+func (l *tuiAttentionList) pick(*tui) tuiPick {
+	it := l.item()
+	if it == nil {
+		return tuiPick{}
+	}
+	p := tuiPick{workflow: it.Workflow, task: it.Task, agent: it.Agent, item: it.Key}
+	if len(it.Runs) > 0 {
+		p.run = it.Runs[0]
+	}
+	return p
+}
+
+func (l *tuiAttentionList) move(_ *tui, by int)   { l.choose(l.table.selected + by) }
+func (l *tuiAttentionList) page(_ *tui, half int) { l.choose(l.table.selected + half*max(l.room/2, 1)) }
+func (l *tuiAttentionList) edge(_ *tui, end bool) { l.choose(map[bool]int{true: len(l.items)}[end]) }
+
+func (l *tuiAttentionList) getFilter() string { return l.filter }
+
+func (l *tuiAttentionList) setFilter(_ *tui, text string) {
+	l.filter = text
+	l.set(l.all)
+}
+
+// openItem shows what the selected item is about: its newest run, its file, or the agents.
+func (u *tui) openItem(p tuiPick) {
+	switch {
+	case p.run != "":
+		u.openRun(p)
+	case p.workflow != "":
+		u.openSource(p)
+	case p.agent != "":
+		l := tuiListNew(tuiAgents)
+		l.at = p.agent
+		u.open(l)
+	}
+}

@@ -1,0 +1,246 @@
+// tui_keys.go: the table of keys, from which the last row, the help and the tests are made, and the way of a key through
+// box, prompt and table. May use what tui.go may.
+
+package main
+
+import (
+	"slices"
+	"strings"
+)
+
+// tuiBinding is what a key does.
+type tuiBinding struct {
+	keys  string                     // names, as termKeyParse reads them, the one that is shown first
+	on    string                     // screens on which it does, "" all
+	group string                     // of the help
+	what  string                     // in the help
+	label string                     // in the last row, "" when it is not shown there
+	twin  string                     // what does the same on the command line
+	act   bool                       // it changes something: not with --readonly, and not while the connection is lost
+	why   func(*tui, tuiPick) string // why it cannot be done now, "" when it can; nil: it always can
+	do    func(*tui, tuiPick)        // nil: the screen knows the key
+}
+
+// Groups of the help, in their order.
+const (
+	tuiGroupMove   = "Move"
+	tuiGroupScreen = "Screen"
+	tuiGroupAct    = "Act"
+)
+
+const (
+	tuiOnLists   = "attention workflows runs agents events"
+	tuiOnRows    = "attention workflows runs agents events run"
+	tuiOnRunRows = "attention workflows runs run"
+)
+
+// tuiBindings is every key. Of several that fit, the first one counts.
+func tuiBindings(readonly bool) []tuiBinding {
+	list := slices.Concat(tuiScreenKeys(), tuiActKeys(), tuiMoveKeys())
+	if readonly {
+		list = slices.DeleteFunc(list, func(b tuiBinding) bool { return b.act })
+	}
+	return list
+}
+
+func tuiScreenKeys() []tuiBinding {
+	to := func(make func(u *tui) tuiScreen) func(*tui, tuiPick) {
+		return func(u *tui, _ tuiPick) { u.goTo(make(u)) }
+	}
+	list := func(kind tuiKind) func(*tui) tuiScreen { return func(*tui) tuiScreen { return tuiListNew(kind) } }
+	needRun := func(_ *tui, p tuiPick) string { return needs(p.run, "no run is selected") }
+	needWorkflow := func(_ *tui, p tuiPick) string { return needs(p.workflow, "no workflow is selected") }
+	return []tuiBinding{
+		{keys: "enter", on: "workflows", group: tuiGroupScreen, what: "the workflow's runs", label: "runs", twin: "cdktr ps --all --workflow ID", why: needWorkflow, do: (*tui).openRuns},
+		{keys: "enter", on: "runs", group: tuiGroupScreen, what: "the run with its tasks", label: "open", twin: "cdktr show RUN", why: needRun, do: (*tui).openRun},
+		{keys: "enter", on: "attention", group: tuiGroupScreen, what: "what it is about", label: "open", why: nil, do: (*tui).openItem},
+		{keys: "enter", on: "agents", group: tuiGroupScreen, what: "the agent's runs", label: "its runs", do: (*tui).openAgentRuns},
+		{keys: "enter", on: "run", group: tuiGroupScreen, what: "the task's whole output", label: "log", twin: "cdktr logs RUN --task TASK", do: (*tui).openLog},
+		{keys: "enter", on: "events", group: tuiGroupScreen, what: "what the event is about", label: "open", do: (*tui).openRun, why: needRun},
+		{keys: "v", on: "run", group: tuiGroupScreen, what: "table, waves, timeline", label: "view", do: (*tui).nextView},
+		{keys: "l", on: "attention workflows runs run events", group: tuiGroupScreen, what: "output of the run", label: "log", twin: "cdktr logs -f RUN", why: needRun, do: (*tui).openLog},
+		{keys: "i", on: tuiOnRunRows, group: tuiGroupScreen, what: "statistics of the workflow", label: "stats", twin: "cdktr stats ID", why: needWorkflow, do: (*tui).openStats},
+		{keys: "e", on: tuiOnRunRows, group: tuiGroupScreen, what: "definition of the workflow, and its last fault", label: "source", twin: "cdktr show ID", why: needWorkflow, do: (*tui).openSource},
+		{keys: "tab", on: "run", group: tuiGroupScreen, what: "tasks or output", label: "pane", do: (*tui).nextPane},
+		{keys: "+ -", on: "run", group: tuiGroupScreen, what: "more or less room for the output"},
+		{keys: "f", on: "log events", group: tuiGroupScreen, what: "follow what comes", label: "follow"},
+		{keys: "n N", on: "log", group: tuiGroupScreen, what: "next, previous hit", label: "next"},
+		{keys: "&", on: "log", group: tuiGroupScreen, what: "show only lines that match", label: "only", do: (*tui).promptOnly},
+		{keys: "w", on: "log", group: tuiGroupScreen, what: "wrap long lines", label: "wrap"},
+		{keys: "t", on: "log", group: tuiGroupScreen, what: "times on and off", label: "times"},
+		{keys: "o", on: "log", group: tuiGroupScreen, what: "standard output, errors, both", label: "out/err"},
+		{keys: "c", on: "log", group: tuiGroupScreen, what: "colours of the task"},
+		{keys: "s", on: "log", group: tuiGroupScreen, what: "save to a file", label: "save", twin: "cdktr logs RUN > FILE", do: (*tui).promptSave},
+		{keys: "/", group: tuiGroupScreen, what: "filter a list: words, !not, state:fail agent:x; search in output", label: "filter", do: (*tui).promptFilter},
+		{keys: "s", on: tuiOnLists, group: tuiGroupScreen, what: "sort by the next column", do: (*tui).nextSort},
+		{keys: "S", on: tuiOnLists, group: tuiGroupScreen, what: "sort the other way round", do: (*tui).turnSort},
+		{keys: "space", on: "workflows runs agents", group: tuiGroupScreen, what: "mark the row: keys act on all that are marked", do: (*tui).mark},
+		{keys: "0", group: tuiGroupScreen, what: "what needs a person", twin: "cdktr attention", do: to(func(u *tui) tuiScreen { return tuiAttentionNew(u) })},
+		{keys: "1", group: tuiGroupScreen, what: "workflows", twin: "cdktr ls", do: to(list(tuiWorkflows))},
+		{keys: "2", group: tuiGroupScreen, what: "runs", twin: "cdktr ps --all", do: to(list(tuiRuns))},
+		{keys: "3", group: tuiGroupScreen, what: "agents", twin: "cdktr agents", do: to(list(tuiAgents))},
+		{keys: "4", group: tuiGroupScreen, what: "events: who did what", twin: "cdktr events -f", do: to(func(u *tui) tuiScreen { return tuiEventsNew(u) })},
+		{keys: "5", group: tuiGroupScreen, what: "output of the selected row", twin: "cdktr logs -f RUN", why: needRun, do: (*tui).openLog},
+		{keys: "F", group: tuiGroupScreen, what: "freeze what is shown", do: (*tui).freeze},
+		{keys: "y", on: tuiOnRows, group: tuiGroupScreen, what: "copy the id to the terminal's clipboard", do: (*tui).copyID},
+		{keys: "esc backspace", group: tuiGroupScreen, what: "back one level; first the filter is cleared", label: "back", do: (*tui).goBack},
+		{keys: "^L", group: tuiGroupScreen, what: "draw everything anew", do: func(u *tui, _ tuiPick) { u.painter.forget() }},
+		{keys: ":", group: tuiGroupScreen, what: "command: run, cancel, retry, pause, resume, drain, goto, connect, q", label: "cmd", do: (*tui).promptCommand},
+		{keys: "q", group: tuiGroupScreen, what: "quit; nothing stops", label: "quit", do: func(u *tui, _ tuiPick) { u.leaveWith(nil) }},
+		{keys: "?", group: tuiGroupScreen, what: "this help", label: "help", do: (*tui).openHelp},
+	}
+}
+
+func tuiActKeys() []tuiBinding {
+	return []tuiBinding{
+		{keys: "r", on: "workflows run runs attention log", group: tuiGroupAct, what: "run the workflow now", label: "run", twin: "cdktr run ID", act: true, why: whyNotRun, do: (*tui).actRun},
+		{keys: "t", on: "runs run attention", group: tuiGroupAct, what: "run again what did not succeed", label: "retry", twin: "cdktr retry RUN", act: true, why: whyNotRetry, do: (*tui).actRetry},
+		{keys: "x", on: "runs run workflows log", group: tuiGroupAct, what: "cancel the run", label: "cancel", twin: "cdktr cancel RUN", act: true, why: whyNotCancel, do: (*tui).actCancel},
+		{keys: "K", on: "runs run", group: tuiGroupAct, what: "kill the run's tasks at once", twin: "cdktr cancel RUN --force", act: true, why: whyNotCancel, do: (*tui).actKill},
+		{keys: "p", on: "workflows", group: tuiGroupAct, what: "pause or resume the schedule", label: "pause", twin: "cdktr pause ID", act: true, why: whyNotPause, do: (*tui).actPause},
+		{keys: "d", on: "agents", group: tuiGroupAct, what: "give the agent no more runs", label: "drain", twin: "cdktr drain AGENT", act: true, why: whyNotAgent, do: (*tui).actDrain},
+		{keys: "u", on: "agents", group: tuiGroupAct, what: "give it runs again", label: "undrain", twin: "cdktr undrain AGENT", act: true, why: whyNotAgent, do: (*tui).actUndrain},
+		{keys: "x", on: "agents", group: tuiGroupAct, what: "take a lost agent off the list", label: "forget", twin: "cdktr forget AGENT", act: true, why: whyNotForget, do: (*tui).actForget},
+		{keys: "a", on: "attention", group: tuiGroupAct, what: "acknowledge: it is known", label: "ack", twin: "cdktr ack KEY", act: true, why: whyNotAck, do: (*tui).actAck},
+		{keys: "z", on: "attention", group: tuiGroupAct, what: "snooze: it comes back in 4 hours", label: "snooze", twin: "cdktr ack KEY --snooze 4h", act: true, why: whyNotAck, do: (*tui).actSnooze},
+	}
+}
+
+func tuiMoveKeys() []tuiBinding {
+	by := func(n int) func(*tui, tuiPick) { return func(u *tui, _ tuiPick) { u.screen().move(u, n) } }
+	half := func(n int) func(*tui, tuiPick) { return func(u *tui, _ tuiPick) { u.screen().page(u, n) } }
+	edge := func(end bool) func(*tui, tuiPick) { return func(u *tui, _ tuiPick) { u.screen().edge(u, end) } }
+	return []tuiBinding{
+		{keys: "j down", group: tuiGroupMove, what: "down", do: by(1)},
+		{keys: "k up", group: tuiGroupMove, what: "up", do: by(-1)},
+		{keys: "^D", group: tuiGroupMove, what: "half a screen down", do: half(1)},
+		{keys: "^U", group: tuiGroupMove, what: "half a screen up", do: half(-1)},
+		{keys: "PgDn", group: tuiGroupMove, what: "a screen down", do: half(2)},
+		{keys: "PgUp", group: tuiGroupMove, what: "a screen up", do: half(-2)},
+		{keys: "g Home", group: tuiGroupMove, what: "first", do: edge(false)},
+		{keys: "G End", group: tuiGroupMove, what: "last; in output: follow", do: edge(true)},
+		{keys: "h left", on: "log", group: tuiGroupMove, what: "pan left"},
+		{keys: "l right", on: "log", group: tuiGroupMove, what: "pan right"},
+	}
+}
+
+// needs gives what is wrong when a thing is missing.
+func needs(thing, what string) string {
+	if thing == "" {
+		return what
+	}
+	return ""
+}
+
+// fits says whether a binding is for a screen.
+func (b *tuiBinding) fits(screen string) bool {
+	return b.on == "" || slices.Contains(strings.Fields(b.on), screen)
+}
+
+// shownKeys gives what the last row shows for the present screen and row.
+func (u *tui) shownKeys() []viewKey {
+	var keys []viewKey
+	screen, p := "", tuiPick{}
+	if s := u.screen(); s != nil {
+		screen, p = s.name(), s.pick(u)
+	}
+	for i := range u.keys {
+		b := &u.keys[i]
+		if b.label == "" || !b.fits(screen) || screen == "" && b.keys != ":" && b.keys != "q" && b.keys != "?" {
+			continue
+		}
+		if b.keys == "esc backspace" && len(u.stack) < 2 || b.keys == "q" && len(u.stack) > 1 || b.act && (!u.live() || b.why != nil && b.why(u, p) != "") {
+			continue
+		}
+		key, _, _ := strings.Cut(b.keys, " ")
+		keys = append(keys, viewKey{key, b.label})
+	}
+	slices.SortStableFunc(keys, func(a, b viewKey) int { return tuiRank(a.key) - tuiRank(b.key) })
+	return keys
+}
+
+// tuiRank puts the keys that are for everywhere behind those of the screen, and the help last.
+func tuiRank(key string) int { return slices.Index([]string{"/", "esc", ":", "q", "?"}, key) }
+
+// key takes one key: the box above the screen has it first, then the prompt, then the table.
+func (u *tui) key(k termKey) {
+	u.dirty = true
+	if _, typing := u.over.(*tuiForm); k.Code == termKeyRune && k.Alt && u.prompt == nil && !typing {
+		u.key(termKey{Code: termKeyEsc}) // nothing here has Alt: it is an esc with a key close behind it
+		k.Alt = false
+	}
+	name := k.String()
+	switch {
+	case name == "^C":
+		u.interrupted()
+		return
+	case name == "^\\":
+		u.leaveWith(nil)
+		return
+	case name == "^Z":
+		u.suspend()
+		return
+	}
+	u.flash = ""
+	switch {
+	case u.over != nil:
+		u.over.key(u, k)
+	case u.prompt != nil:
+		u.promptKey(k)
+	case k.Code == termKeyPaste:
+		u.say("paste ignored")
+	default:
+		u.bound(name)
+	}
+}
+
+// interrupted is ^C: it ends what is being typed, and the second within a second quits.
+func (u *tui) interrupted() {
+	now := u.now()
+	switch {
+	case u.over != nil || u.prompt != nil:
+		u.over = nil
+		u.endPrompt(false)
+	case now.Sub(u.interrupt) < tuiQuitTwice:
+		u.leaveWith(nil)
+	default:
+		u.say("q quits, x cancels a run")
+	}
+	u.interrupt = now
+}
+
+// bound does what the table has for a key.
+func (u *tui) bound(name string) {
+	s := u.screen()
+	screen, p := "", tuiPick{}
+	if s != nil {
+		screen, p = s.name(), s.pick(u)
+	}
+	var other *tuiBinding
+	for i := range u.keys {
+		b := &u.keys[i]
+		if !slices.Contains(strings.Fields(b.keys), name) {
+			continue
+		}
+		if !b.fits(screen) {
+			other = b
+			continue
+		}
+		switch {
+		case s == nil && !slices.Contains([]string{"q", "?", ":", "^L"}, name):
+			u.say("not connected yet")
+		case b.act && !u.live():
+			u.say("%s needs a connection: %s", b.what, u.staleText())
+		case b.why != nil && !u.marked() && b.why(u, p) != "":
+			u.say("%s", b.why(u, p))
+		case b.do == nil:
+			s.(interface{ key(*tui, string) }).key(u, name)
+		default:
+			b.do(u, p)
+		}
+		return
+	}
+	if other != nil && screen != "" {
+		u.say("%s (%s) is for: %s", name, other.what, strings.ReplaceAll(other.on, " ", ", "))
+	}
+}

@@ -1,0 +1,306 @@
+// tui_link.go: the terminal UI's end of one connection to the principal. Everything goes over it: the stream of watch,
+// output that is followed, and requests, told apart by their ids. A goroutine dials and reads; the loop sends, which never
+// waits. May use what tui.go may.
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	tuiRetryFirst = 1 * time.Second // after a connection was lost; doubled each time, up to tuiRetryMax
+	tuiRetryMax   = 30 * time.Second
+	tuiRetryBlink = 100 * time.Millisecond // before the first try after one that stood
+)
+
+// tuiLink is what the loop knows of the connection.
+type tuiLink struct {
+	target tuiTarget
+	number int      // counts targets: what an earlier one still says is passed over
+	conn   wireConn // nil while there is none
+	err    error    // why there is none
+	last   time.Time
+	retry  time.Time     // when the next try is
+	since  time.Time     // when the connection was lost
+	watch  string        // the id of the request that keeps the lists up to date
+	try    chan struct{} // a token has the next try made at once
+	cancel context.CancelFunc
+}
+
+// tuiMsg is what the goroutine of a link tells the loop: a connection, a reply, or that the connection is gone.
+type tuiMsg struct {
+	link  int
+	conn  wireConn
+	reply *Reply
+	err   error
+	wait  time.Duration // before the next try
+}
+
+// tuiResolve gives the target of an endpoint or a context of the configuration; "" is the one that the settings name.
+func tuiResolve(c *cli, name string) (tuiTarget, error) {
+	at := *c
+	switch {
+	case strings.Contains(name, "://"):
+		at.cfg = c.cfg.with("principal", name, ":connect")
+	case name != "":
+		cfg, err := c.cfg.at(name)
+		if err != nil {
+			return tuiTarget{}, err
+		}
+		at.cfg = cfg
+	}
+	t, err := at.dialTo(true)
+	if err != nil {
+		return tuiTarget{}, err
+	}
+	site := at.cfg.get("context")
+	if scheme, host, _ := strings.Cut(t.endpoint, "://"); scheme != "ipc" { // without either it is this box
+		site = orDefault(site, host)
+	}
+	return tuiTarget{name: site, at: t.endpoint, dial: t.dial}, nil
+}
+
+// connect leaves the present principal for another.
+func (u *tui) connect(target tuiTarget) {
+	if u.link.cancel != nil {
+		u.link.cancel()
+	}
+	for _, s := range u.stack {
+		s.leave(u)
+	}
+	u.model, u.asked, u.stack, u.started = tuiModelNew(), map[string]func(*Reply){}, nil, false
+	ctx, cancel := context.WithCancel(u.ctx)
+	u.link = tuiLink{target: target, number: u.link.number + 1, try: make(chan struct{}, 1), cancel: cancel}
+	number, try := u.link.number, u.link.try
+	u.goSafe(func() { u.runLink(ctx, number, target, try) })
+	u.dirty = true
+}
+
+// runLink keeps up a connection: it dials, hands it to the loop, and passes on what comes. After a break it tries again
+// when its time has come, or at once when try says so. It ends with ctx.
+func (u *tui) runLink(ctx context.Context, number int, target tuiTarget, try <-chan struct{}) {
+	tell := func(m tuiMsg) {
+		m.link = number
+		select {
+		case u.msgCh <- m:
+		case <-ctx.Done():
+		}
+	}
+	wait := tuiRetryFirst
+	for ctx.Err() == nil {
+		conn, err := target.dial(ctx)
+		pause := wait
+		if err == nil {
+			tell(tuiMsg{conn: conn})
+			stop := context.AfterFunc(ctx, func() { conn.Cut(nil) })
+			err = tuiRead(conn, func(r *Reply) { tell(tuiMsg{reply: r}) })
+			stop()
+			conn.Cut(nil)
+			wait, pause = tuiRetryFirst, tuiRetryBlink
+		} else {
+			wait = min(2*wait, tuiRetryMax)
+		}
+		tell(tuiMsg{err: err, wait: pause})
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-try:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// tuiRead gives every reply that comes over a connection to fn, until it ends.
+func tuiRead(conn wireConn, fn func(*Reply)) error {
+	for {
+		frames, err := conn.Recv()
+		if err != nil {
+			return err
+		}
+		_, body, err := protoSplit(frames)
+		if err != nil {
+			return err
+		}
+		r := &Reply{}
+		if err := json.Unmarshal(body, r); err != nil {
+			return fmt.Errorf("read reply: %w", err)
+		}
+		fn(r)
+	}
+}
+
+// take acts on what the link says.
+func (u *tui) take(m tuiMsg) {
+	if m.link != u.link.number {
+		if m.conn != nil {
+			m.conn.Cut(nil)
+		}
+		return
+	}
+	switch {
+	case m.conn != nil:
+		u.link.conn, u.link.err = m.conn, nil
+		u.heard()
+		u.subscribe()
+	case m.reply != nil:
+		u.heard()
+		u.takeReply(m.reply)
+	default:
+		if u.link.conn != nil || u.link.since.IsZero() {
+			u.link.since = u.now()
+		}
+		u.link.conn, u.link.err, u.link.retry = nil, m.err, u.now().Add(m.wait)
+		u.asked = map[string]func(*Reply){}
+		u.dirty = true
+	}
+}
+
+// heard notes that the principal is there.
+func (u *tui) heard() {
+	if !u.live() {
+		u.dirty = true
+	}
+	u.link.last = u.now()
+	u.staleT.Reset(tuiStale)
+}
+
+// takeReply gives a reply to who asked for it.
+func (u *tui) takeReply(r *Reply) {
+	fn := u.asked[r.ID]
+	if fn == nil {
+		return
+	}
+	if !r.More || r.Error != nil {
+		delete(u.asked, r.ID)
+	}
+	fn(r)
+}
+
+// send asks the principal, without waiting; fn gets each reply. It gives the request's id, or "" when it could not be
+// sent.
+func (u *tui) send(req Request, fn func(*Reply)) string {
+	if u.link.conn == nil {
+		return ""
+	}
+	u.lastID++
+	req.V, req.ID = protoVersion, strconv.Itoa(u.lastID)
+	if !u.link.conn.TrySend([]byte{}, protoEncode(req)) {
+		return ""
+	}
+	u.asked[req.ID] = fn
+	return req.ID
+}
+
+// forget passes over what still comes for a request, and ends its stream.
+func (u *tui) forget(id string) {
+	if u.asked[id] == nil {
+		return
+	}
+	delete(u.asked, id)
+	u.send(Request{Op: "stop", After: id}, func(*Reply) {})
+}
+
+// subscribe asks for the lists anew. What is shown stays until they are complete.
+func (u *tui) subscribe() {
+	u.forget(u.link.watch)
+	fresh := tuiModelNew()
+	u.link.watch = u.send(Request{Op: "watch", N: tuiMaxRuns}, func(r *Reply) {
+		switch {
+		case r.Error != nil:
+			u.say("%s", r.Error.Message)
+			return
+		case u.frozen && u.model == fresh:
+			u.missed = true
+			return
+		}
+		fresh.apply(r)
+		if !r.Clock.IsZero() {
+			fresh.skew = r.Clock.Sub(u.now())
+		}
+		if !fresh.complete {
+			return
+		}
+		if u.model != fresh {
+			u.adopt(fresh)
+		}
+		u.news(r)
+	})
+}
+
+// adopt shows complete lists in place of what was known, and has the screens ask for what else they show.
+func (u *tui) adopt(fresh *tuiModel) {
+	for kind, n := range u.model.changed {
+		fresh.changed[kind] += n + 1
+	}
+	u.model, u.missed = fresh, false
+	u.begin()
+	for _, s := range u.stack {
+		if s, ok := s.(interface{ reload(*tui) }); ok {
+			s.reload(u)
+		}
+	}
+}
+
+// begin chooses the first screen: what needs a person, if there is such, else the workflows.
+func (u *tui) begin() {
+	if u.started {
+		return
+	}
+	u.started = true
+	u.goTo(tuiListNew(tuiWorkflows))
+	if u.model.attention > 0 {
+		u.goTo(tuiAttentionNew(u))
+	} else {
+		u.say("nothing needs attention")
+	}
+}
+
+// news tells the screens that the lists have changed.
+func (u *tui) news(r *Reply) {
+	if len(r.Rows)+len(r.Workflows)+len(r.Agents)+len(r.Gone)+len(r.GoneAgents) > 0 || r.Live || r.Attention != nil {
+		u.dirty = true
+	}
+	for _, s := range u.stack {
+		if s, ok := s.(interface{ news(*tui, *Reply) }); ok {
+			s.news(u, r)
+		}
+	}
+}
+
+// live says whether what is shown is how things are.
+func (u *tui) live() bool { return u.link.conn != nil && u.now().Sub(u.link.last) < tuiStale }
+
+// linkText is the corner of the header.
+func (u *tui) linkText() (text string, bad bool) {
+	switch {
+	case u.frozen:
+		return "FROZEN", true
+	case u.live() && u.model.complete:
+		return "LIVE", false
+	case u.live():
+		return "LOADING", false
+	case u.link.last.IsZero():
+		return "NOT CONNECTED", true
+	}
+	return "STALE since " + u.link.last.Local().Format("15:04:05"), true
+}
+
+// staleText says why what is shown is old, and when that may change.
+func (u *tui) staleText() string {
+	if u.link.conn != nil {
+		return "no word from " + u.link.target.at + " since " + u.link.last.Local().Format("15:04:05")
+	}
+	err := u.link.err
+	if err == nil {
+		err = errors.New("not connected")
+	}
+	return fmt.Sprintf("next try %s, no connection: %v", u.link.retry.Local().Format("15:04:05"), err)
+}

@@ -1,0 +1,416 @@
+// tui_list.go: the screens that are lists: workflows, runs, agents. One type serves them all; what is particular to each
+// is in tuiListKinds. May use what tui.go may.
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// tuiListKind is what is particular to the list of one kind of thing.
+type tuiListKind struct {
+	title  string
+	twin   string // the command that prints the same
+	empty  string
+	cols   []viewColumn
+	ids    func(*tuiList, *tuiModel) []string // in the order of the first sort
+	fields func(*tuiModel, string) []tuiField
+	row    func(*tuiList, *tuiModel, string, time.Time) (viewRowMark, []viewCell)
+	sorts  []tuiSort
+}
+
+// tuiSort is an order of a list. The first of a kind has no key: it is the order in which ids come.
+type tuiSort struct {
+	name string
+	key  func(*tuiModel, string) string
+}
+
+// tuiList is a screen that lists things.
+type tuiList struct {
+	kind     tuiKind
+	workflow string // runs of this one only
+	agent    string // runs at this one only
+	filter   string
+	sort     int
+	reverse  bool
+	marks    map[string]bool
+	ids      []string // what is shown, in order
+	built    int      // of tuiModel.changed when ids was made; -1: make it anew
+	total    int      // before the filter
+	at       string   // the selected id, or where it was
+	table    viewTable
+	room     int // rows on the screen
+}
+
+// tuiListNew makes a list of everything of one kind.
+func tuiListNew(kind tuiKind) *tuiList {
+	k := tuiListKinds[kind]
+	return &tuiList{kind: kind, marks: map[string]bool{}, built: -1, table: viewTable{cols: k.cols, empty: k.empty}}
+}
+
+// tuiListKinds is the lists that there are.
+var tuiListKinds = map[tuiKind]tuiListKind{
+	tuiWorkflows: {title: "Workflows", twin: "cdktr ls --watch", empty: "no workflow matches",
+		cols: []viewColumn{{head: "NAME", grow: 3, width: 8}, {head: "SCHEDULE", grow: 1, width: 9, from: 64}, {head: "NEXT", width: 12, from: 48},
+			{head: "LAST", width: stateMaxRecent, from: 60}, {head: "RAN", width: 12, from: 100}, {head: "STATE", width: 7}, {head: "TOOK", width: 7, right: true}, {head: "TITLE", grow: 3, width: 4, from: 110}},
+		ids:    func(_ *tuiList, m *tuiModel) []string { return sortedKeys(m.workflows) },
+		fields: func(m *tuiModel, id string) []tuiField { return tuiWorkflowFields(m.workflows[id]) },
+		row:    tuiWorkflowRow,
+		sorts: []tuiSort{{name: "name"}, {"next", func(m *tuiModel, id string) string { return tuiSortTime(m.workflows[id].Next, "~") }},
+			{"last", func(m *tuiModel, id string) string {
+				if last := m.workflows[id].Last; last != nil {
+					return tuiSortTime(last.Queued, "")
+				}
+				return ""
+			}},
+			{"state", func(m *tuiModel, id string) string { return tuiWorkflowFields(m.workflows[id])[2].text }}}},
+	tuiRuns: {title: "Runs", twin: "cdktr ps --watch", empty: "no run matches",
+		cols: []viewColumn{{head: "STATE", width: 7}, {head: "RUN", width: 8}, {head: "WORKFLOW", grow: 2, width: 10}, {head: "STARTED", width: 12, from: 56},
+			{head: "TOOK", width: 7, right: true}, {head: "TASKS", width: 5, right: true, from: 64}, {head: "BY", width: 7, from: 100}, {head: "AGENT", width: 8, from: 90}, {head: "REASON", grow: 3, width: 7, from: 72}},
+		ids:    tuiRunIDs,
+		fields: func(m *tuiModel, id string) []tuiField { return tuiRunFields(m.runs[id]) },
+		row:    tuiRunRow,
+		sorts: []tuiSort{{name: "newest"}, {"workflow", func(m *tuiModel, id string) string { return m.runs[id].Workflow }},
+			{"state", func(m *tuiModel, id string) string { return m.runs[id].State }},
+			{"took", func(m *tuiModel, id string) string { return fmt.Sprintf("%015.3f", m.runs[id].Seconds) }}}},
+	tuiAgents: {title: "Agents", twin: "cdktr agents --watch", empty: "no agent has come yet: cdktr start agent, or start principal --with-agent",
+		cols: []viewColumn{{head: "STATE", width: 8}, {head: "AGENT", grow: 2, width: 8}, {head: "RUNS", width: 7, right: true}, {head: "LAST SEEN", width: 12, from: 56},
+			{head: "VERSION", width: 8, from: 64}, {head: "LABELS", grow: 3, width: 8, from: 72}},
+		ids:    func(_ *tuiList, m *tuiModel) []string { return sortedKeys(m.agents) },
+		fields: func(m *tuiModel, id string) []tuiField { return tuiAgentFields(m.agents[id]) },
+		row:    tuiAgentRow,
+		sorts:  []tuiSort{{name: "name"}, {"state", func(m *tuiModel, id string) string { return m.agents[id].State }}}},
+}
+
+// tuiSortTime is a time as text that sorts; none is what is given.
+func tuiSortTime(t Stamp, none string) string {
+	if t.IsZero() {
+		return none
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// tuiRunIDs gives the runs that a list is of, the newest first.
+func tuiRunIDs(l *tuiList, m *tuiModel) []string {
+	ids := make([]string, 0, len(m.newest))
+	for _, id := range slices.Backward(m.newest) {
+		if r := m.runs[id]; (l.workflow == "" || r.Workflow == l.workflow) && (l.agent == "" || r.Agent == l.agent) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// tuiStateCell is a state as glyph and word.
+func tuiStateCell(state string) viewCell {
+	glyph, word, style := viewLooks(state)
+	return viewCell{text: glyph + " " + word, style: style}
+}
+
+func tuiWorkflowRow(_ *tuiList, m *tuiModel, id string, now time.Time) (viewRowMark, []viewCell) {
+	w := m.workflows[id]
+	if w.Error != "" && len(w.Schedule) == 0 && w.Tasks == 0 { // no version of it has ever loaded
+		return viewRowMark{"#", styleRed | styleBold}, []viewCell{{text: id}, {text: "INVALID", style: styleRed | styleBold}}
+	}
+	mark := viewRowMark{}
+	if w.Error != "" {
+		mark = viewRowMark{"#", styleRed | styleBold}
+	}
+	next := viewCell{text: viewWhen(w.Next, now)}
+	if w.Paused != "" {
+		next = viewCell{text: "= paused", style: styleYellow}
+	}
+	var marks []viewCell
+	for _, o := range w.Recent {
+		glyph, _, style := viewLooks(o.State)
+		marks = append(marks, viewCell{text: glyph, style: style})
+	}
+	marks = slices.Insert(marks, 0, viewCell{text: strings.Repeat(" ", stateMaxRecent-min(len(marks), stateMaxRecent))})
+	ran, state, took := viewCell{text: "never", style: styleDim}, viewCell{}, viewCell{text: "-"}
+	if w.Last != nil {
+		ran = viewCell{text: viewWhen(w.Last.Queued, now)}
+		state = tuiStateCell(w.Last.State)
+		took.text = viewSince(w.Last.Started, w.Last.Finished, now)
+	}
+	title := w.Name
+	if title == id {
+		title = w.Description
+	}
+	return mark, []viewCell{{text: id}, {text: orDefault(strings.Join(w.Schedule, ", "), "manual")}, next, {parts: marks}, ran, state, took, {text: title, style: styleDim}}
+}
+
+// tuiShort is the end of a run's id, which tells it from its neighbours.
+func tuiShort(run string) string { return run[max(len(run)-8, 0):] }
+
+func tuiRunRow(l *tuiList, m *tuiModel, id string, now time.Time) (viewRowMark, []viewCell) {
+	r := m.runs[id]
+	tasks := viewCell{text: "-"}
+	if r.Total > 0 {
+		tasks.text = fmt.Sprintf("%d/%d", r.Done, r.Total)
+	}
+	started := r.Started
+	if started.IsZero() {
+		started = r.Queued
+	}
+	return viewRowMark{}, []viewCell{tuiStateCell(r.State), {text: tuiShort(id)}, {text: r.Workflow}, {text: viewWhen(started, now)},
+		{text: viewSince(r.Started, r.Finished, now)}, tasks, {text: orDefault(r.By, r.Trigger)}, {text: r.Agent}, {text: r.Reason}}
+}
+
+func tuiAgentRow(_ *tuiList, m *tuiModel, id string, now time.Time) (viewRowMark, []viewCell) {
+	a := m.agents[id]
+	var labels []string
+	for _, k := range sortedKeys(a.Labels) {
+		labels = append(labels, k+"="+a.Labels[k])
+	}
+	return viewRowMark{}, []viewCell{tuiStateCell(a.State), {text: a.Name}, {text: strconv.Itoa(a.Running) + "/" + strconv.Itoa(a.Capacity)},
+		{text: viewWhen(a.Seen, now)}, {text: a.Version}, {text: strings.Join(labels, " ")}}
+}
+
+// fill brings ids up to date with the model. The selection stays on its row, or, when that is gone, where it was.
+func (l *tuiList) fill(m *tuiModel) {
+	if l.built == m.changed[l.kind] {
+		return
+	}
+	l.built = m.changed[l.kind]
+	k := tuiListKinds[l.kind]
+	ids := k.ids(l, m)
+	l.total = len(ids)
+	if terms := tuiFilterParse(l.filter); len(terms) > 0 {
+		ids = slices.DeleteFunc(ids, func(id string) bool { return !tuiMatches(k.fields(m, id), terms) })
+	}
+	if key := k.sorts[l.sort].key; key != nil {
+		keys := make(map[string]string, len(ids))
+		for _, id := range ids {
+			keys[id] = key(m, id)
+		}
+		slices.SortStableFunc(ids, func(a, b string) int { return strings.Compare(keys[a], keys[b]) })
+	}
+	if l.reverse {
+		slices.Reverse(ids)
+	}
+	l.ids = ids
+	l.table.n = len(ids)
+	if at := slices.Index(ids, l.at); at >= 0 {
+		l.table.selected = at
+	}
+	l.choose(l.table.selected)
+	if len(l.marks) > 0 {
+		for id := range l.marks {
+			if !slices.Contains(ids, id) {
+				delete(l.marks, id)
+			}
+		}
+	}
+}
+
+// choose selects row i, or the nearest there is.
+func (l *tuiList) choose(i int) {
+	l.table.selected = max(min(i, len(l.ids)-1), 0)
+	if l.table.selected < len(l.ids) {
+		l.at = l.ids[l.table.selected]
+	}
+}
+
+// selected gives the id of the selected row, "" when there is none.
+func (l *tuiList) selected() string {
+	if l.table.selected < len(l.ids) {
+		return l.ids[l.table.selected]
+	}
+	return ""
+}
+
+func (l *tuiList) name() string { return string(l.kind) }
+
+func (l *tuiList) crumbs(*tui) []string {
+	crumbs := []string{tuiListKinds[l.kind].title}
+	if scope := l.workflow + l.agent; scope != "" {
+		crumbs = append(crumbs, scope)
+	}
+	return crumbs
+}
+
+func (l *tuiList) draw(u *tui, g *termGrid, a viewArea) {
+	l.fill(u.model)
+	k := tuiListKinds[l.kind]
+	now := u.clock()
+	l.table.row = func(i int) (viewRowMark, []viewCell) {
+		id := l.ids[i]
+		mark, cells := k.row(l, u.model, id, now)
+		if l.marks[id] {
+			mark = viewRowMark{" " + "+", styleBold}
+		}
+		return mark, cells
+	}
+	if l.workflow != "" { // each row would say the same
+		l.table.cols = slices.Clone(k.cols)
+		for i := range l.table.cols {
+			if l.table.cols[i].head == "WORKFLOW" {
+				l.table.cols[i].from = 1 << 20
+			}
+		}
+	}
+	l.room = l.table.draw(g, a)
+	u.running += l.runningShown(u.model)
+}
+
+// runningShown counts the rows on the screen whose time goes on.
+func (l *tuiList) runningShown(m *tuiModel) int {
+	n := 0
+	for i := l.table.top; i < min(l.table.top+l.room, len(l.ids)); i++ {
+		switch id := l.ids[i]; l.kind {
+		case tuiWorkflows:
+			if last := m.workflows[id].Last; last != nil && last.State == runRunning {
+				n++
+			}
+		case tuiRuns:
+			if m.runs[id].State == runRunning {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// status is the row below the list: where in it, how it is filtered and sorted.
+func (l *tuiList) status(u *tui) string {
+	text := fmt.Sprintf("%d of %d", min(l.table.selected+1, len(l.ids)), len(l.ids))
+	if l.filter != "" {
+		text += fmt.Sprintf("  (%d in all)  /%s", l.total, l.filter)
+	}
+	order := tuiListKinds[l.kind].sorts[l.sort].name
+	if l.reverse {
+		order = "-" + order
+	}
+	text += "  sort:" + order
+	if n := len(l.marks); n > 0 {
+		text += fmt.Sprintf("  %d marked", n)
+	}
+	if w := u.model.workflows[l.selected()]; l.kind == tuiWorkflows && w != nil && w.Error != "" {
+		return w.Error
+	}
+	if l.kind == tuiRuns && len(u.model.newest) >= tuiMaxRuns {
+		text += "  older: cdktr ps --all"
+	}
+	return text
+}
+
+// Keys may come before the first drawing: each looks at the model first.
+
+func (l *tuiList) move(u *tui, by int) {
+	l.fill(u.model)
+	l.choose(l.table.selected + by)
+}
+
+func (l *tuiList) page(u *tui, half int) { l.move(u, half*max(l.room/2, 1)) }
+
+func (l *tuiList) edge(u *tui, end bool) {
+	l.fill(u.model)
+	l.choose(map[bool]int{true: len(l.ids) - 1}[end])
+}
+
+func (l *tuiList) leave(*tui)                 {}
+func (l *tuiList) setFilter(_ *tui, s string) { l.filter, l.built = s, -1 }
+func (l *tuiList) getFilter() string          { return l.filter }
+
+// pick says what the selected row is.
+func (l *tuiList) pick(u *tui) tuiPick {
+	l.fill(u.model)
+	return l.pickOf(u, l.selected())
+}
+
+// pickOf says what a row is.
+func (l *tuiList) pickOf(u *tui, id string) tuiPick {
+	switch {
+	case id == "":
+		return tuiPick{}
+	case l.kind == tuiWorkflows:
+		p := tuiPick{workflow: id}
+		if w := u.model.workflows[id]; w != nil && w.Last != nil {
+			p.run = w.Last.ID
+		}
+		return p
+	case l.kind == tuiRuns:
+		p := tuiPick{run: id}
+		if r := u.model.runs[id]; r != nil {
+			p.workflow = r.Workflow
+		}
+		return p
+	}
+	return tuiPick{agent: id}
+}
+
+// openRuns shows the runs of the workflow that a row is about.
+func (u *tui) openRuns(p tuiPick) {
+	l := tuiListNew(tuiRuns)
+	l.workflow = p.workflow
+	u.open(l)
+}
+
+// openAgentRuns shows the runs at the agent that a row is about.
+func (u *tui) openAgentRuns(p tuiPick) {
+	l := tuiListNew(tuiRuns)
+	l.agent = p.agent
+	u.open(l)
+}
+
+// goBack clears the filter, or leaves the screen for the one before.
+func (u *tui) goBack(tuiPick) {
+	s, ok := u.screen().(interface {
+		setFilter(*tui, string)
+		getFilter() string
+	})
+	if ok && s.getFilter() != "" {
+		s.setFilter(u, "")
+		return
+	}
+	u.back()
+}
+
+// nextSort orders a list by the next of its columns.
+func (u *tui) nextSort(tuiPick) {
+	if l, ok := u.screen().(*tuiList); ok {
+		l.sort = (l.sort + 1) % len(tuiListKinds[l.kind].sorts)
+		l.built = -1
+	}
+}
+
+// turnSort orders a list the other way round.
+func (u *tui) turnSort(tuiPick) {
+	if l, ok := u.screen().(*tuiList); ok {
+		l.reverse, l.built = !l.reverse, -1
+	}
+}
+
+// mark marks the row, or takes its mark away, and goes to the next.
+func (u *tui) mark(tuiPick) {
+	l, ok := u.screen().(*tuiList)
+	if id := ""; ok {
+		if id = l.selected(); id == "" {
+			return
+		}
+		if l.marks[id] {
+			delete(l.marks, id)
+		} else {
+			l.marks[id] = true
+		}
+		l.choose(l.table.selected + 1)
+	}
+}
+
+// marked says whether keys act on rows that are marked, rather than on the selected one.
+func (u *tui) marked() bool {
+	l, ok := u.screen().(*tuiList)
+	return ok && len(l.marks) > 0
+}
+
+// freeze keeps what is shown as it is, or lets it go on. What came meanwhile is asked for anew.
+func (u *tui) freeze(tuiPick) {
+	u.frozen = !u.frozen
+	if !u.frozen && u.missed {
+		u.subscribe()
+	}
+}

@@ -1,0 +1,373 @@
+// tui_prompt.go: the row in which something is typed: filters, searches, commands; and the boxes above the screen. May use
+// what tui.go may.
+
+package main
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+)
+
+// tuiOverlay is a box above the screen. It gets every key but ^C, ^Z and ^\.
+type tuiOverlay interface {
+	draw(u *tui, g *termGrid, a viewArea)
+	key(u *tui, k termKey)
+	hint() (what string, keys []viewKey) // for the last two rows
+}
+
+// tuiPrompt is what is being typed.
+type tuiPrompt struct {
+	input *viewInput
+	typed func(text string)            // after each key; nil: nothing
+	done  func(text string)            // on enter
+	undo  func()                       // on esc; nil: nothing
+	words func(before string) []string // what the word behind before may be; nil: nothing
+}
+
+// ask opens the prompt. Each kind of prompt has a history of its own.
+func (u *tui) ask(mark, text string, p tuiPrompt) {
+	if u.history[mark] == nil {
+		u.history[mark] = &viewInput{}
+	}
+	p.input = u.history[mark]
+	p.input.set(mark, text)
+	u.prompt = &p
+}
+
+// promptKey gives a key to the prompt.
+func (u *tui) promptKey(k termKey) {
+	p := u.prompt
+	if k.Code == termKeyTab || k.Code == termKeyBackTab {
+		if p.words != nil {
+			before, _ := p.input.word()
+			p.input.complete(map[bool]int{true: 1, false: -1}[k.Code == termKeyTab], p.words(before))
+		}
+		return
+	}
+	switch answer := p.input.key(k); {
+	case answer != viewOpen:
+		u.endPrompt(answer == viewYes)
+	case p.typed != nil:
+		p.typed(p.input.String())
+	}
+}
+
+// endPrompt closes the prompt, and carries out what was typed.
+func (u *tui) endPrompt(done bool) {
+	p := u.prompt
+	if p == nil {
+		return
+	}
+	u.prompt = nil
+	if done {
+		p.done(p.input.String())
+	} else if p.undo != nil {
+		p.undo()
+	}
+}
+
+// promptFilter filters a list, or searches in output, while it is typed.
+func (u *tui) promptFilter(tuiPick) {
+	switch s := u.screen().(type) {
+	case *tuiLogScreen:
+		s.view.searchBegin()
+		u.ask("/", "", tuiPrompt{
+			typed: func(text string) { s.view.setSearch(text) },
+			done:  func(text string) { s.search(u, text) },
+			undo:  func() { s.view.searchEnd(false) }})
+	case interface {
+		setFilter(*tui, string)
+		getFilter() string
+	}:
+		before := s.getFilter()
+		set := func(text string) { s.setFilter(u, text) }
+		u.ask("/", before, tuiPrompt{typed: set, done: set, undo: func() { set(before) }})
+	default:
+		u.say("nothing to filter here")
+	}
+}
+
+// promptOnly shows only those lines of output that match.
+func (u *tui) promptOnly(tuiPick) {
+	s, ok := u.screen().(*tuiLogScreen)
+	if !ok {
+		return
+	}
+	u.ask("&", "", tuiPrompt{done: func(text string) {
+		if fault := s.view.setOnly(text); fault != "" {
+			u.say("%s", fault)
+		}
+	}})
+}
+
+// promptSave writes the output that is held to a file, as plain text.
+func (u *tui) promptSave(tuiPick) {
+	s, ok := u.screen().(*tuiLogScreen)
+	if !ok {
+		return
+	}
+	u.ask("save to: ", "cdktr-"+strings.ToLower(tuiShort(s.run))+".log", tuiPrompt{done: func(name string) {
+		if name == "" {
+			return
+		}
+		text := s.view.text()
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // what is there already stays
+		if err == nil {
+			_, err = f.Write(text)
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			u.say("save: %v", err)
+			return
+		}
+		u.say("wrote %s to %s", viewSize(len(text)), name)
+	}})
+}
+
+// tuiCommand is a command of the prompt.
+type tuiCommand struct {
+	name string
+	arg  string // what it takes: workflow, run, agent, screen, endpoint, key, or nothing
+	act  bool
+	do   func(*tui, string)
+}
+
+// tuiScreens is where goto goes.
+var tuiScreens = []string{"attention", "workflows", "runs", "agents", "events"}
+
+// tuiCommands is what the prompt takes: the verbs of the command line, and the program's own.
+func tuiCommands() []tuiCommand {
+	ask := func(op string, req func(string) Request) func(*tui, string) {
+		return func(u *tui, arg string) { u.act(op+" "+tuiName(arg), req(arg)) }
+	}
+	return []tuiCommand{
+		{"run", "workflow", true, func(u *tui, arg string) { u.actRun(tuiPick{workflow: arg}) }},
+		{"cancel", "run", true, func(u *tui, arg string) { u.actCancel(tuiPick{run: arg}) }},
+		{"retry", "run", true, ask("retry", func(id string) Request { return Request{Op: "retry", Run: id} })},
+		{"pause", "workflow", true, ask("pause", func(id string) Request { return Request{Op: "pause", Workflow: id} })},
+		{"resume", "workflow", true, ask("resume", func(id string) Request { return Request{Op: "resume", Workflow: id} })},
+		{"drain", "agent", true, ask("drain", func(id string) Request { return Request{Op: "drain", Agent: id} })},
+		{"undrain", "agent", true, ask("undrain", func(id string) Request { return Request{Op: "undrain", Agent: id} })},
+		{"forget", "agent", true, func(u *tui, arg string) { u.actForget(tuiPick{agent: arg}) }},
+		{"show", "workflow", false, func(u *tui, arg string) { u.openSource(tuiPick{workflow: arg}) }},
+		{"stats", "workflow", false, func(u *tui, arg string) { u.openStats(tuiPick{workflow: arg}) }},
+		{"logs", "run", false, func(u *tui, arg string) { u.openLog(tuiPick{run: arg}) }},
+		{"goto", "screen", false, (*tui).goToNamed},
+		{"connect", "endpoint", false, (*tui).connectTo},
+		{"help", "", false, func(u *tui, _ string) { u.openHelp(tuiPick{}) }},
+		{"q", "", false, func(u *tui, _ string) { u.leaveWith(nil) }},
+	}
+}
+
+// promptCommand opens the prompt for a command.
+func (u *tui) promptCommand(tuiPick) {
+	u.ask(":", "", tuiPrompt{done: u.command, words: u.completions})
+}
+
+// command carries out what was typed behind the colon.
+func (u *tui) command(text string) {
+	name, arg, _ := strings.Cut(strings.TrimSpace(text), " ")
+	arg = strings.TrimSpace(arg)
+	if name == "" {
+		return
+	}
+	if name == "quit" {
+		name = "q"
+	}
+	commands := tuiCommands()
+	at := slices.IndexFunc(commands, func(c tuiCommand) bool { return c.name == name })
+	if at < 0 {
+		var names []string
+		for _, c := range commands {
+			names = append(names, c.name)
+		}
+		if near := nearest(name, names); near != "" {
+			u.say("no command %q (did you mean %q?)", name, near)
+			return
+		}
+		u.say("no command %q; there are: %s", name, strings.Join(names, " "))
+		return
+	}
+	switch c := commands[at]; {
+	case c.act && u.readonly:
+		u.say("%s changes something, and this is --readonly", name)
+	case c.act && !u.live():
+		u.say("%s needs a connection: %s", name, u.staleText())
+	case c.arg == "" && arg != "", c.arg != "" && c.arg != "endpoint" && arg == "":
+		u.say("usage: :%s", strings.TrimSpace(name+" "+strings.ToUpper(c.arg)))
+	default:
+		c.do(u, arg)
+	}
+}
+
+// completions gives what may stand behind what was typed: a command, or its argument.
+func (u *tui) completions(before string) []string {
+	var names []string
+	for _, c := range tuiCommands() {
+		if c.name == strings.TrimSpace(before) {
+			return u.words(c.arg)
+		}
+		names = append(names, c.name)
+	}
+	if strings.TrimSpace(before) != "" {
+		return nil
+	}
+	return names
+}
+
+// words gives what an argument of that kind can be.
+func (u *tui) words(kind string) []string {
+	switch kind {
+	case "workflow":
+		return sortedKeys(u.model.workflows)
+	case "run":
+		ids := slices.Clone(u.model.newest)
+		slices.Reverse(ids)
+		return ids
+	case "agent":
+		return sortedKeys(u.model.agents)
+	case "screen":
+		return tuiScreens
+	case "endpoint":
+		return u.contexts
+	}
+	return nil
+}
+
+// goToNamed is :goto.
+func (u *tui) goToNamed(name string) {
+	at := slices.IndexFunc(tuiScreens, func(s string) bool { return strings.HasPrefix(s, name) })
+	if at < 0 {
+		u.say("no screen %q; there are: %s", name, strings.Join(tuiScreens, " "))
+		return
+	}
+	u.goTo(u.screenOf(tuiKind(tuiScreens[at])))
+}
+
+// screenOf makes the first screen of a kind.
+func (u *tui) screenOf(kind tuiKind) tuiScreen {
+	switch kind {
+	case tuiAttention:
+		return tuiAttentionNew(u)
+	case tuiEvents:
+		return tuiEventsNew(u)
+	}
+	return tuiListNew(kind)
+}
+
+// connectTo is :connect: the same principal at once, or another.
+func (u *tui) connectTo(name string) {
+	if name == "" || name == u.link.target.at || name == u.link.target.name {
+		select {
+		case u.link.try <- struct{}{}:
+		default:
+		}
+		u.say("trying %s", u.link.target.at)
+		return
+	}
+	target, err := u.resolve(name)
+	if err != nil {
+		u.say("connect: %v", err)
+		return
+	}
+	u.connect(target)
+}
+
+// tuiForm is the parameters of a workflow, to be filled in.
+type tuiForm struct {
+	*viewForm
+	workflow string
+	then     func(map[string]string)
+}
+
+func (f *tuiForm) hint() (string, []viewKey) {
+	return "run " + f.workflow + " with these parameters; * must be given", []viewKey{{"enter", "next, at last run"}, {"^S", "run"}, {"tab", "next"}, {"esc", "leave"}}
+}
+
+func (f *tuiForm) draw(_ *tui, g *termGrid, a viewArea) { f.viewForm.draw(g, a) }
+
+func (f *tuiForm) key(u *tui, k termKey) {
+	switch f.viewForm.key(k) {
+	case viewYes:
+		if params, ok := f.values(); ok {
+			u.over = nil
+			f.then(params)
+		}
+	case viewNo:
+		u.over = nil
+	}
+}
+
+// tuiHelp is the help above the screen.
+type tuiHelp struct{ *viewHelp }
+
+// openHelp shows the help, made from the tables of keys and commands.
+func (u *tui) openHelp(tuiPick) {
+	screen := ""
+	if s := u.screen(); s != nil {
+		screen = s.name()
+	}
+	var rows []viewHelpRow
+	for _, group := range []string{tuiGroupMove, tuiGroupScreen, tuiGroupAct} {
+		for i := range u.keys {
+			if b := &u.keys[i]; b.group == group {
+				what := b.what
+				if b.on != "" && !b.fits(screen) {
+					what += " (in " + strings.ReplaceAll(b.on, " ", ", ") + ")"
+				}
+				rows = append(rows, viewHelpRow{group, b.keys, what, b.twin})
+			}
+		}
+	}
+	for _, c := range tuiCommands() {
+		if !c.act || !u.readonly {
+			rows = append(rows, viewHelpRow{"Prompt", ":" + c.name, strings.ToUpper(c.arg), ""})
+		}
+	}
+	u.over = tuiHelp{&viewHelp{rows: rows}}
+}
+
+func (h tuiHelp) hint() (string, []viewKey) {
+	return h.status(), []viewKey{{"j k", "move"}, {"PgDn PgUp", "screen"}, {"esc", "close"}}
+}
+
+func (h tuiHelp) draw(_ *tui, g *termGrid, a viewArea) { h.viewHelp.draw(g, a) }
+
+func (h tuiHelp) key(u *tui, k termKey) {
+	switch k.String() {
+	case "j", "down":
+		h.move(1)
+	case "k", "up":
+		h.move(-1)
+	case "PgDn", "space", "^D":
+		h.page(1)
+	case "PgUp", "^U":
+		h.page(-1)
+	case "g", "Home":
+		h.home()
+	case "G", "End":
+		h.end()
+	case "esc", "q", "?", "enter", "backspace":
+		u.over = nil
+	}
+}
+
+// copyID hands the id of the row to the terminal's clipboard (OSC 52), where it allows that.
+func (u *tui) copyID(p tuiPick) {
+	id := []string{p.run, p.agent, p.workflow}
+	if l, ok := u.screen().(*tuiList); ok && l.kind == tuiWorkflows {
+		id = []string{p.workflow}
+	}
+	at := slices.IndexFunc(id, func(s string) bool { return s != "" })
+	if at < 0 {
+		u.say("nothing is selected")
+		return
+	}
+	if err := u.copy(id[at]); err != nil {
+		u.say("copy: %v", err)
+		return
+	}
+	u.say("copied %s", id[at])
+}

@@ -1,0 +1,348 @@
+// tui_run.go: the screen of one run with its tasks, and the screen of its output. Both show what the principal said last,
+// and ask anew when it says that the run has changed. May use what tui.go may.
+
+package main
+
+import "slices"
+
+const (
+	tuiTailLines  = 1000 // newest lines of a run that its own screen asks for
+	tuiOlderLines = 1000 // lines asked for at once when one goes back beyond those
+	tuiPanBy      = 8    // columns
+)
+
+// tuiOutput is the output of one run as it comes in, in a log that a screen shows.
+type tuiOutput struct {
+	run    string
+	lines  int // newest ones asked for
+	log    *viewLog
+	stream string // the request that brings it; "" when all has come
+	older  bool   // lines from before those that are held have been asked for
+	note   string // why there is none
+}
+
+// follow asks for the output from the start of what is wanted, and for what comes.
+func (o *tuiOutput) follow(u *tui) {
+	u.forget(o.stream)
+	o.log.reset()
+	o.note, o.older = "", false
+	o.stream = u.send(Request{Op: "logs", Run: o.run, Follow: true, Last: o.lines}, func(r *Reply) {
+		switch {
+		case r.Error != nil:
+			o.note = r.Error.Message
+		case r.Line != nil:
+			o.log.add(*r.Line)
+		case r.Note != "":
+			o.log.gap(r.Note)
+		}
+		if !r.More {
+			o.stream = ""
+		}
+		u.dirty = true
+	})
+}
+
+// back asks for the lines before the oldest one held, when that is on the screen.
+func (o *tuiOutput) back(u *tui) {
+	oldest := o.log.oldest()
+	if oldest <= 1 || o.older || !o.log.atTop() {
+		return
+	}
+	var lines []LogLine
+	o.older = u.send(Request{Op: "logs", Run: o.run, Before: oldest, Last: tuiOlderLines}, func(r *Reply) {
+		if r.Line != nil {
+			lines = append(lines, *r.Line)
+		}
+		if !r.More {
+			o.older = false
+			if o.log.oldest() == oldest { // nothing was loaded anew meanwhile
+				o.log.prepend(lines...)
+			}
+			u.dirty = true
+		}
+	}) != ""
+}
+
+// news follows again when a run that had ended goes on: it was retried.
+func (o *tuiOutput) news(u *tui, r *Reply) {
+	for i := range r.Rows {
+		if r.Rows[i].ID == o.run && runActive(r.Rows[i].State) && o.stream == "" {
+			o.follow(u)
+		}
+	}
+}
+
+func (o *tuiOutput) leave(u *tui) { u.forget(o.stream) }
+
+// tuiRunScreen is one run.
+type tuiRunScreen struct {
+	run    string
+	view   viewRun
+	out    tuiOutput
+	asking bool // show is under way
+	again  bool // the run has changed since
+	fault  string
+}
+
+// openRun shows the run that a row is about.
+func (u *tui) openRun(p tuiPick) {
+	s := &tuiRunScreen{run: p.run, out: tuiOutput{run: p.run, lines: tuiTailLines, log: viewLogNew()}}
+	s.out.log.times = u.grid.w >= viewRunWide
+	u.open(s)
+	s.reload(u)
+}
+
+func (s *tuiRunScreen) reload(u *tui) {
+	s.asking = false
+	s.show(u)
+	s.out.follow(u)
+}
+
+// show asks for the run as it is; one question at a time.
+func (s *tuiRunScreen) show(u *tui) {
+	if s.asking {
+		s.again = true
+		return
+	}
+	s.again = false
+	s.asking = u.send(Request{Op: "show", Run: s.run}, func(r *Reply) {
+		s.asking = false
+		switch {
+		case r.Error != nil:
+			s.fault = r.Error.Message
+		case len(r.Runs) > 0:
+			s.fault = ""
+			spec := r.Spec
+			if spec == nil {
+				spec = s.view.Spec
+			}
+			s.view.set(r.Runs[0], spec)
+			s.view.Agent = u.model.agents[r.Runs[0].Agent]
+			s.out.log.setTask(s.view.Selected)
+		}
+		u.dirty = true
+		if s.again {
+			s.show(u)
+		}
+	}) != ""
+}
+
+func (s *tuiRunScreen) news(u *tui, r *Reply) {
+	if slices.ContainsFunc(r.Rows, func(row RunRow) bool { return row.ID == s.run }) {
+		s.show(u)
+	}
+	s.out.news(u, r)
+}
+
+func (s *tuiRunScreen) name() string { return "run" }
+
+func (s *tuiRunScreen) crumbs(*tui) []string {
+	crumbs := []string{"Runs"}
+	if s.view.Run != nil {
+		crumbs = append(crumbs, s.view.Run.Workflow)
+	}
+	return append(crumbs, tuiShort(s.run))
+}
+
+func (s *tuiRunScreen) draw(u *tui, g *termGrid, a viewArea) {
+	s.view.Now, s.view.Stale = u.clock(), !u.live()
+	s.view.draw(g, a, s.out.log.tail)
+	u.running += s.view.running()
+}
+
+func (s *tuiRunScreen) status(*tui) string {
+	if s.fault != "" {
+		return s.fault
+	}
+	if s.out.note != "" {
+		return s.out.note
+	}
+	return "run " + s.run
+}
+
+func (s *tuiRunScreen) pick(*tui) tuiPick {
+	p := tuiPick{run: s.run, task: s.view.Selected}
+	if s.view.Run != nil {
+		p.workflow = s.view.Run.Workflow
+	}
+	return p
+}
+
+func (s *tuiRunScreen) move(_ *tui, by int) {
+	if s.view.Pane == 1 {
+		s.out.log.move(by)
+		return
+	}
+	s.view.move(by)
+	s.out.log.setTask(s.view.Selected)
+}
+
+func (s *tuiRunScreen) page(u *tui, half int) {
+	if s.view.Pane == 1 {
+		s.out.log.halfPage(half)
+		return
+	}
+	s.move(u, 5*half)
+}
+
+func (s *tuiRunScreen) edge(_ *tui, end bool) {
+	switch {
+	case s.view.Pane == 1 && end:
+		s.out.log.end()
+	case s.view.Pane == 1:
+		s.out.log.home()
+	default:
+		s.view.moveTo(end)
+		s.out.log.setTask(s.view.Selected)
+	}
+}
+
+func (s *tuiRunScreen) leave(u *tui) { s.out.leave(u) }
+
+func (s *tuiRunScreen) key(_ *tui, name string) {
+	s.view.Split += map[string]int{"+": 1, "-": -1}[name]
+}
+
+// nextView goes from the table to the waves, to the timeline, and back.
+func (u *tui) nextView(tuiPick) {
+	if s, ok := u.screen().(*tuiRunScreen); ok {
+		s.view.Mode = (s.view.Mode + 1) % (viewRunTime + 1)
+	}
+}
+
+// nextPane moves the keys that move between the tasks and the output.
+func (u *tui) nextPane(tuiPick) {
+	if s, ok := u.screen().(*tuiRunScreen); ok {
+		s.view.Pane = 1 - s.view.Pane
+	}
+}
+
+// tuiLogScreen is the output of a run, or of one task of it.
+type tuiLogScreen struct {
+	run, workflow, task string
+	view                *viewLog
+	out                 tuiOutput
+}
+
+// openLog shows the output of what a row is about.
+func (u *tui) openLog(p tuiPick) {
+	s := &tuiLogScreen{run: p.run, workflow: p.workflow, task: p.task, view: viewLogNew()}
+	s.out = tuiOutput{run: p.run, lines: viewLogLines, log: s.view}
+	s.view.setTask(p.task)
+	u.open(s)
+	s.out.follow(u)
+}
+
+func (s *tuiLogScreen) reload(u *tui)         { s.out.follow(u) }
+func (s *tuiLogScreen) news(u *tui, r *Reply) { s.out.news(u, r) }
+func (s *tuiLogScreen) name() string          { return "log" }
+func (s *tuiLogScreen) leave(u *tui)          { s.out.leave(u) }
+
+// getFilter gives what esc clears before it leaves: what is searched for, or the only lines shown.
+func (s *tuiLogScreen) getFilter() string { return s.view.search.text + s.view.only.text }
+
+// setFilter clears both; promptFilter and promptOnly set them.
+func (s *tuiLogScreen) setFilter(*tui, string) {
+	s.view.setSearch("")
+	s.view.setOnly("")
+}
+
+func (s *tuiLogScreen) crumbs(*tui) []string {
+	crumbs := []string{tuiShort(s.run)}
+	if s.task != "" {
+		crumbs = append(crumbs, s.task)
+	}
+	return append(crumbs, "log")
+}
+
+// counts stands in the header in place of what there is in all.
+func (s *tuiLogScreen) counts() string {
+	if s.view.follow {
+		return "FOLLOW"
+	}
+	return ""
+}
+
+func (s *tuiLogScreen) draw(u *tui, g *termGrid, a viewArea) {
+	s.view.draw(g, a)
+	g.cursorX, g.cursorY = a.x, a.y+a.h-1
+}
+
+func (s *tuiLogScreen) status(u *tui) string {
+	if s.out.note != "" {
+		return s.out.note
+	}
+	left, right := s.view.status()
+	room := u.grid.w - 2 - textWidth(left) - textWidth(right)
+	for ; room > 0; room-- {
+		left += " "
+	}
+	return left + right
+}
+
+func (s *tuiLogScreen) pick(*tui) tuiPick {
+	return tuiPick{run: s.run, workflow: s.workflow, task: s.task}
+}
+
+func (s *tuiLogScreen) move(u *tui, by int) {
+	s.view.move(by)
+	if by < 0 {
+		s.out.back(u)
+	}
+}
+
+func (s *tuiLogScreen) page(u *tui, half int) {
+	s.view.halfPage(half)
+	if half < 0 {
+		s.out.back(u)
+	}
+}
+
+func (s *tuiLogScreen) edge(u *tui, end bool) {
+	switch {
+	case !end:
+		s.view.home()
+		s.out.back(u)
+	case s.view.behind > 0: // newer lines were let go while older ones were read
+		s.out.follow(u)
+	default:
+		s.view.end()
+	}
+}
+
+// search ends the typing of a search and goes to the hit.
+func (s *tuiLogScreen) search(u *tui, text string) {
+	if fault := s.view.setSearch(text); fault != "" {
+		u.say("%s", fault)
+	}
+	s.view.searchEnd(true)
+}
+
+// key does what the keys of output do.
+func (s *tuiLogScreen) key(u *tui, name string) {
+	v := s.view
+	switch name {
+	case "f":
+		if !v.follow && v.behind > 0 {
+			s.out.follow(u)
+			return
+		}
+		v.toggleFollow()
+	case "n", "N":
+		if around := v.next(map[string]int{"n": 1, "N": -1}[name]); around {
+			u.say("search goes on at the other end")
+		}
+	case "w":
+		v.toggleWrap()
+	case "t":
+		v.times = !v.times
+	case "o":
+		v.cycleStreams()
+	case "c":
+		v.colour = !v.colour
+	case "h", "left":
+		v.panBy(-tuiPanBy)
+	case "l", "right":
+		v.panBy(tuiPanBy)
+	}
+}

@@ -1,0 +1,55 @@
+// tui_stats.go: the screen of a workflow's statistics. May use what tui.go may.
+
+package main
+
+// tuiStats is the statistics of a workflow.
+type tuiStats struct {
+	workflow string
+	view     viewStats
+	room     int
+	note     string
+}
+
+// openStats shows the statistics of the workflow that a row is about.
+func (u *tui) openStats(p tuiPick) {
+	s := &tuiStats{workflow: p.workflow, note: "reading the history"}
+	u.open(s)
+	s.reload(u)
+}
+
+func (s *tuiStats) reload(u *tui) {
+	u.send(Request{Op: "stats", Workflow: s.workflow}, func(r *Reply) {
+		u.dirty = true
+		switch {
+		case r.Error != nil:
+			s.note = r.Error.Message
+		case r.Stats != nil:
+			s.note, s.view.Stats = "", r.Stats
+		}
+	})
+}
+
+func (s *tuiStats) news(u *tui, r *Reply) {
+	for i := range r.Rows {
+		if r.Rows[i].Workflow == s.workflow && !runActive(r.Rows[i].State) {
+			s.reload(u)
+		}
+	}
+}
+
+func (s *tuiStats) name() string         { return "stats" }
+func (s *tuiStats) crumbs(*tui) []string { return []string{s.workflow, "statistics"} }
+
+func (s *tuiStats) pick(*tui) tuiPick  { return tuiPick{workflow: s.workflow} }
+func (s *tuiStats) status(*tui) string { return s.note }
+func (s *tuiStats) leave(*tui)         {}
+
+func (s *tuiStats) draw(_ *tui, g *termGrid, a viewArea) {
+	if s.room = a.h; s.view.Stats != nil {
+		s.view.draw(g, a)
+	}
+}
+
+func (s *tuiStats) move(_ *tui, by int)   { s.view.scroll(by) }
+func (s *tuiStats) page(_ *tui, half int) { s.view.scroll(half * max(s.room/2, 1)) }
+func (s *tuiStats) edge(_ *tui, end bool) { s.view.scroll(map[bool]int{true: 1000, false: -1000}[end]) }
