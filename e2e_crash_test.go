@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -284,6 +285,26 @@ func TestStopPrincipal(t *testing.T) {
 	}
 	if text := x.ok("logs", short); text != "begun\nover\n" {
 		t.Errorf("the short run said %q", text)
+	}
+	x.stopTwice()
+}
+
+// stopTwice stops another principal with an agent by a second TERM, while a run goes on that it would wait for.
+func (x *e2e) stopTwice() {
+	x.t.Helper()
+	x.env = append(slices.Clone(x.env), "CDKTR_STATE="+x.dir+"/state2", "CDKTR_SOCKET="+x.dir+"/s2")
+	p := x.principal("--with-agent", "--drain-timeout", "10m")
+	id := x.start("slow")
+	x.until("it runs", func() bool { return x.ok("logs", "slow") != "" })
+	p.signal(syscall.SIGTERM)
+	p.saw(&p.err, "draining: waiting for runs to end")
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code != 0 {
+		x.t.Errorf("exit code %d after two TERMs", code)
+	}
+	x.principal()
+	if out := x.ok("ps", "--all"); !strings.Contains(out, id) || !strings.Contains(out, runCrashed) {
+		x.t.Errorf("after two TERMs the run is recorded as:\n%s", out)
 	}
 }
 

@@ -6,6 +6,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -148,5 +149,31 @@ func TestDiskReadOnly(t *testing.T) {
 	x.principal("--with-agent")
 	if again := x.show(run.ID); again == nil || again.State != runSucceeded {
 		t.Errorf("the run is %+v", again)
+	}
+}
+
+// TestDiskRetention: when the disk is full old output goes, the oldest first, and what is printed then is stored whole again.
+func TestDiskRetention(t *testing.T) {
+	x := e2eNew(t)
+	diskSmall(x, 8<<20)
+	old := x.dir + "/state/logs/old/"
+	if err := os.MkdirAll(old, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, size := range map[string]int{"2025-01-01": 3 << 20, "2025-01-02": 1 << 10, "2025-01-03": 1 << 10} {
+		if err := os.WriteFile(old+name+logEnding, []byte(strings.Repeat("x\n", size/2)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x.file("w.yml", "overlap: allow\ntasks:\n  a: {run: 'seq 1 1000'}\n")
+	x.principal("--with-agent", "--retain-age", "0")
+	diskFill(x, "ballast")
+	x.run("w") // what it prints finds no room
+	x.until("old output goes", func() bool { _, err := os.Stat(old + "2025-01-01" + logEnding); return errors.Is(err, fs.ErrNotExist) })
+	if run := x.run("w"); strings.Count(x.ok("logs", run.ID), "\n") != 1000 {
+		t.Errorf("there is room again, and the run's output is %.300s", x.ok("logs", run.ID))
+	}
+	if _, err := os.Stat(old + "2025-01-03" + logEnding); err != nil {
+		t.Error("the newest file of a workflow went too")
 	}
 }

@@ -71,6 +71,30 @@ func TestSchedClockJitter(t *testing.T) {
 	}
 }
 
+// TestPrincipalSleeps sleeps with the whole machine for two hours: what would have fired then was missed, fixed times or not.
+func TestPrincipalSleeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slept, began := time.Duration(0), time.Now()
+		g := &principalRig{t: t, dir: t.TempDir(), log: &principalLog{}}
+		g.cfg = principalConfig{StateDir: g.dir, NoSync: true, Zone: time.UTC, Log: slog.New(slog.NewTextHandler(g.log, nil)),
+			now: func() time.Time { return time.Now().Add(slept) }, elapsed: func() time.Duration { return time.Since(began) + slept }}
+		g.start(principalTask(Workflow{ID: "fixed", Schedule: []string{"30 0 * * *"}}),
+			principalTask(Workflow{ID: "once", Schedule: []string{"*/20 * * * *"}, Catchup: catchupOnce}))
+		time.Sleep(10 * time.Minute)
+		g.setClock(&slept, 2*time.Hour)
+		if got := g.decisions("fixed"); got != "00:30 skipped missed: this machine slept (catchup: skip)" {
+			t.Errorf("fixed: %s", got)
+		}
+		if got := g.decisions("once"); got != "01:40 skipped missed: this machine slept (catchup: once)\n02:00 fired caught up: this machine slept" {
+			t.Errorf("once: %s", got)
+		}
+		if strings.Contains(g.log.String(), "the clock was set") {
+			t.Errorf("sleep is taken for a clock that was set: %s", g.log)
+		}
+		g.stop()
+	})
+}
+
 // principalClock is a principal whose clock can be set.
 func principalClock(t *testing.T, set *time.Duration, workflows ...*Workflow) *principalRig {
 	g := &principalRig{t: t, dir: t.TempDir(), log: &principalLog{}}
