@@ -92,11 +92,11 @@ func TestDiskFull(t *testing.T) {
 	refused := ""
 	for range 2000 {
 		r := x.cdktr("run", "w", "--detach")
-		if r.code != 0 {
-			refused = r.err
+		if r.code == 0 {
+			acknowledged = append(acknowledged, strings.TrimSpace(r.out))
+		} else if refused = r.err; strings.Contains(refused, "no space left on device") {
 			break
-		}
-		acknowledged = append(acknowledged, strings.TrimSpace(r.out))
+		} // else the disk was full between the question and its answer: nobody knows before there is room
 	}
 	if !strings.Contains(refused, "no space left on device") {
 		t.Fatalf("with nothing left a run is refused with %q", refused)
