@@ -346,7 +346,7 @@ func TestViewLogResized(t *testing.T) {
 func TestViewLogBytes(t *testing.T) {
 	v := viewLogNew()
 	for i := range 100 {
-		v.add(viewLogMade(i, fmt.Sprintf("copied chunk %05d of 20000 sha256=%08x ok", i, i*0x9e3779b1))...)
+		v.add(viewLogMade(i, fmt.Sprintf("copied chunk %05d of 20000 sha256=%08x ok", i, uint32(i)*0x9e3779b1))...)
 	}
 	var p termPainter
 	g := termGridNew(80, 24)
