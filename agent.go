@@ -59,6 +59,7 @@ type agent struct {
 
 	conn     wireConn // nil while there is no principal
 	welcomed bool     // it said where to go on: the spool may be sent
+	refused  string   // why the principal did not let it in, as it was logged; "" once it did
 	heard    time.Time
 	alone    time.Time   // when the newest hello or heartbeat that the principal answered was sent
 	asked    []time.Time // when those were sent, by this connection, that are not answered yet
@@ -386,7 +387,7 @@ func (a *agent) hear(conn wireConn, m *agentMsg) {
 	a.heard = a.cfg.count()
 	switch m.Op {
 	case msgWelcome:
-		a.welcomed = true
+		a.welcomed, a.refused = true, ""
 		a.ack(m.N)
 		a.spool.rewind(m.N)
 		a.said = a.spool.acked
@@ -406,7 +407,10 @@ func (a *agent) hear(conn wireConn, m *agentMsg) {
 	case msgHeartbeat: // the answer to ours
 		a.answered()
 	case msgRefused:
-		a.cfg.Log.Error("the principal refused this agent", "cause", m.Reason)
+		if m.Reason != a.refused { // it asks again each ten seconds
+			a.cfg.Log.Error("the principal refused this agent; asking again until it does not", "cause", m.Reason)
+			a.refused = m.Reason
+		}
 	default:
 		a.cfg.Log.Warn("the principal sent a message that is not known", "op", m.Op)
 	}

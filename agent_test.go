@@ -561,6 +561,9 @@ func TestAgentRedials(t *testing.T) {
 			if got := strings.Count(g.log.String(), "no principal; trying again"); deny == "" && got != 1 {
 				t.Errorf("that there is no principal is logged %d times", got)
 			}
+			if got := strings.Count(g.log.String(), "refused this agent"); deny != "" && got != 1 {
+				t.Errorf("that it is refused is logged %d times", got)
+			}
 			g.set(func() { g.down, g.deny = false, "" })
 			time.Sleep(15 * time.Second)
 			if g.assign("R1", 1, Workflow{Tasks: agentBroken}); g.lastEvent("R1").Kind != evRunFinished {
