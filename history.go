@@ -305,6 +305,10 @@ type historyFilter struct {
 	Before   time.Time // finished before
 	Limit    int
 	run      string // only this one: for historyFind
+
+	behind   string                // the list begins behind this run, which was given
+	behindAt time.Time             // at this place
+	tell     func(place time.Time) // called before each run is given: its place, for behindAt; nil: nobody asks
 }
 
 // historyStream is the runs of one workflow, newest first.
@@ -314,7 +318,8 @@ type historyStream struct {
 	months []string // files not yet begun, the newest at the end
 	filter *historyFilter
 	back   *historyBack
-	head   *Run // the next to be given
+	head   *Run      // the next to be given
+	place  time.Time // its place in the list: when it finished, but never later than the run before it
 }
 
 // historyList hands finished runs to fn, the one that finished last in front, until fn says false or the limit is
@@ -334,8 +339,10 @@ func (s *store) historyList(filter historyFilter, fn func(*Run) bool) error {
 		io.WriteString(id, t.head.ID)
 		if key := id.Sum64(); !seen[key] {
 			seen[key] = true
-			if filter.wants(t.head) {
-				given++
+			if filter.begins(t) && filter.wants(t.head) {
+				if given++; filter.tell != nil {
+					filter.tell(t.place)
+				}
 				if !fn(t.head) {
 					return nil
 				}
@@ -351,6 +358,21 @@ func (s *store) historyList(filter historyFilter, fn func(*Run) bool) error {
 		}
 	}
 	return nil
+}
+
+// begins says whether the list has begun: lines come in the order of their places, those of one place always in the same
+// order, so that a page begins where the one before it ended.
+func (f *historyFilter) begins(t *historyStream) bool {
+	switch {
+	case f.behind == "":
+		return true
+	case t.place.Before(f.behindAt):
+		f.behind = ""
+		return true
+	case t.place.Equal(f.behindAt) && t.head.ID == f.behind:
+		f.behind = ""
+	}
+	return false
 }
 
 // wants says whether the newest line of a run fits the filter.
@@ -434,7 +456,9 @@ func (t *historyStream) advance() error {
 		}
 		run, err := t.back.run()
 		if err == nil {
-			t.head = run
+			if t.head = run; t.place.IsZero() || run.Finished.Before(t.place) { // agents' clocks differ, and reports are late
+				t.place = run.Finished.Time
+			}
 			return nil
 		}
 		t.back = nil
@@ -450,7 +474,10 @@ type historyStreams []*historyStream
 func (h historyStreams) Len() int      { return len(h) }
 func (h historyStreams) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 func (h historyStreams) Less(i, j int) bool {
-	return h[i].head.Finished.After(h[j].head.Finished.Time)
+	if h[i].place.Equal(h[j].place) {
+		return h[i].folder < h[j].folder
+	}
+	return h[i].place.After(h[j].place)
 }
 func (h *historyStreams) Push(x any) { *h = append(*h, x.(*historyStream)) }
 func (h *historyStreams) Pop() any {

@@ -203,3 +203,40 @@ func TestHistoryAfterCrash(t *testing.T) {
 		}
 	}
 }
+
+// TestHistoryPages reads a history page by page: runs that finished at one instant, and lines that are not in the order of
+// finishing, since agents' clocks differ and reports are late. Each run is on one page.
+func TestHistoryPages(t *testing.T) {
+	g := storeRigOpen(t, storeOptions{NoSync: true})
+	const runs = 400
+	for i := range runs {
+		late := time.Duration(g.rng.IntN(4)*g.rng.IntN(2000)) * time.Millisecond
+		at := g.clock.Add(time.Duration(i/5)*time.Second - late)
+		g.s.history(&Run{ID: fmt.Sprintf("R%03d", (i*7)%runs), Workflow: fmt.Sprint("w", g.rng.IntN(3)), State: runSucceeded, Finished: stampOf(at)}, nil)
+	}
+	g.wait()
+	for _, size := range []int{1, 3, 50} {
+		seen, behind, behindAt := map[string]int{}, "", time.Time{}
+		for more := true; more; {
+			given, last, lastAt, place := 0, "", time.Time{}, time.Time{}
+			filter := historyFilter{Limit: size, behind: behind, behindAt: behindAt, tell: func(at time.Time) { place = at }}
+			if err := g.s.historyList(filter, func(r *Run) bool {
+				given++
+				seen[r.ID]++
+				last, lastAt = r.ID, place
+				return true
+			}); err != nil {
+				t.Fatal(err)
+			}
+			more, behind, behindAt = given == size, last, lastAt
+		}
+		for id, n := range seen {
+			if n != 1 {
+				t.Errorf("pages of %d: run %s is on %d", size, id, n)
+			}
+		}
+		if len(seen) != runs {
+			t.Errorf("pages of %d: %d of %d runs", size, len(seen), runs)
+		}
+	}
+}

@@ -467,20 +467,23 @@ func (p *principal) opPs(c *verbCall) {
 	}
 	ended := c.req.All || c.req.State != "" && !runActive(c.req.State)
 	if len(runs) > limit || !ended || len(p.state.Finished) < stateMaxFinished {
-		replyRuns(c, runs, limit, len(runs))
+		replyRuns(c, runs, limit, make([]time.Time, len(runs)))
 		return
 	}
-	inMemory := len(runs)
+	places := make([]time.Time, len(runs)) // zero for those in memory
 	known := make(map[string]bool, len(p.state.Runs))
 	for id := range p.state.Runs {
 		known[id] = true
 	}
 	p.workers.Go(func() {
-		filter := historyFilter{Workflow: c.req.Workflow, State: c.req.State, Since: c.req.Since.Time, Before: before}
+		var place time.Time
+		filter := historyFilter{Workflow: c.req.Workflow, State: c.req.State, Since: c.req.Since.Time, tell: func(at time.Time) { place = at }}
+		if !before.IsZero() {
+			filter.behind, filter.behindAt = after, before
+		}
 		err := p.store.historyList(filter, func(r *Run) bool {
-			last := !before.IsZero() && r.Finished.Equal(before.Add(-time.Millisecond)) && r.ID >= after // on the page before
-			if !known[r.ID] && !last && match(r) {
-				runs = append(runs, r)
+			if !known[r.ID] && match(r) {
+				runs, places = append(runs, r), append(places, place)
 			}
 			return len(runs) <= limit
 		})
@@ -488,29 +491,29 @@ func (p *principal) opPs(c *verbCall) {
 			c.refuse(refuse(codeInternal, "read history: %v", err))
 			return
 		}
-		replyRuns(c, runs, limit, inMemory)
+		replyRuns(c, runs, limit, places)
 	})
 }
 
-// psCursor reads what replyRuns wrote: the last run of a page, and, for one of the history, the millisecond after it
-// finished.
-func psCursor(text string) (run string, before time.Time) {
+// psCursor reads what replyRuns wrote: the last run of a page, and, for one of the history, its place there.
+func psCursor(text string) (run string, place time.Time) {
 	run, finished, _ := strings.Cut(text, " ")
 	if at, err := time.Parse(time.RFC3339Nano, finished); err == nil {
-		before = at.Add(time.Millisecond)
+		place = at
 	}
-	return run, before
+	return run, place
 }
 
-// replyRuns answers with the runs that fit, the first of them from memory, and with where to go on when there are more.
-func replyRuns(c *verbCall, runs []*Run, limit, inMemory int) {
+// replyRuns answers with the runs that fit, and with where to go on when there are more; places is where those of the history
+// lie in it.
+func replyRuns(c *verbCall, runs []*Run, limit int, places []time.Time) {
 	n := min(limit, fitting(runs))
 	reply := Reply{Runs: runs[:n], Count: n}
 	if n < len(runs) {
 		last := runs[n-1]
 		reply.Next = last.ID
-		if n > inMemory {
-			reply.Next += " " + last.Finished.Format(time.RFC3339Nano)
+		if place := places[n-1]; !place.IsZero() {
+			reply.Next += " " + place.Format(time.RFC3339Nano)
 		}
 	}
 	c.reply(reply)
