@@ -13,18 +13,18 @@ each other freely. Use between rooms goes down this table, and only where the la
 table from here and holds the code to it.
 
 	room       files                                                   may use
-	main       main.go completion.go                                   check cli client command config model proto term tui
+	main       main.go completion.go                                   check cli client command config model proto term tui zone
 	check      check.go backup.go doctor.go                            cli client clock command config disk logs model proto spool state store table term
 	tui        tui*.go                                                 cli command config model proto state term view wire
-	cli        cli.go dial.go keys.go look*.go progress.go serve*.go setup.go agent auth client clock command config cron curve dag model principal proto state store table term wire workflow
+	cli        cli.go dial.go keys.go look*.go progress.go serve*.go setup.go agent auth client clock command config cron curve dag model principal proto state store table term wire workflow zone
 	view       view*.go                                                dag model proto state term
 	client     client.go                                               command proto wire
 	command    command.go                                              config
 	principal  principal*.go dispatch.go verbs.go follow.go news.go attention.go stats.go publish.go compat*.go retain.go auth logs model proto sched state store wire workflow
 	agent      agent.go runner.go values.go                            dag exec model proto spool state wire workflow
 	auth       auth*.go                                                curve model proto workflow
-	workflow   workflow*.go folder.go watch_*.go                       cron dag model
-	sched      sched*.go                                               cron model
+	workflow   workflow*.go folder.go watch_*.go                       cron dag model zone
+	sched      sched*.go                                               cron model zone
 	store      store*.go history*.go                                    disk model state
 	proto      proto.go                                                model state
 	state      state*.go                                               model
@@ -40,6 +40,7 @@ table from here and holds the code to it.
 	config     config.go                                               model
 	model      model.go                                                -
 	cron       cron*.go                                                -
+	zone       zone.go                                                 -
 	term       term*.go                                                -
 
 The principal and the agent never use each other: a run in one process and a run over a network are the same code.

@@ -282,7 +282,7 @@ func layersConstant(e ast.Expr) bool {
 	case *ast.UnaryExpr:
 		return x.Op == token.AND && layersConstant(x.X)
 	case *ast.CallExpr:
-		return slices.Contains([]string{"errors.New", "fmt.Errorf", "regexp.MustCompile", "crc32.MakeTable", "strings.NewReplacer", "append", "slices.Concat"}, types.ExprString(x.Fun))
+		return slices.Contains([]string{"errors.New", "fmt.Errorf", "regexp.MustCompile", "crc32.MakeTable", "strings.NewReplacer", "append", "slices.Concat", "sync.OnceValues"}, types.ExprString(x.Fun))
 	}
 	return false
 }

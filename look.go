@@ -431,7 +431,7 @@ func nextZone(c *cli) (*time.Location, error) {
 	if c.flags.tz == "" {
 		return c.zone()
 	}
-	zone, err := time.LoadLocation(c.flags.tz)
+	zone, err := zoneLoad(c.flags.tz)
 	if err != nil {
 		return nil, usageError("--tz: %w: write it as Europe/London, or UTC", err)
 	}

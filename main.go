@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	_ "time/tzdata" // hosts may have no zone files; with them, theirs are used
 )
 
 // cliVerbs is every verb there is, in the order of the overview.
@@ -26,6 +25,7 @@ func cliVerbs() []cliVerb {
 func main() {
 	debug.SetGCPercent(400) // most verbs end before a collection pays; daemons change this once they are up
 	c := &cli{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, environ: os.Environ(), crash: func() { os.Exit(exitUsage) }}
+	zoneLocal(os.Getenv("TZ"))
 	ctx, stop := c.onSignals()
 	code := c.main(ctx, os.Args[1:])
 	stop()

@@ -58,7 +58,7 @@ func schedSignature(w *Workflow) string {
 func (s *sched) schedEntryOf(w *Workflow) (*schedEntry, error) {
 	e := &schedEntry{spec: w, zone: s.zone, index: -1}
 	if w.Timezone != "" {
-		zone, err := time.LoadLocation(w.Timezone)
+		zone, err := zoneLoad(w.Timezone)
 		if err != nil {
 			return nil, fmt.Errorf("workflow %s: load timezone: %w", w.ID, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,18 +184,19 @@ func TestPrincipalClockFrom1970(t *testing.T) {
 		set := -30 * 365 * 24 * time.Hour
 		w := principalTask(Workflow{ID: "w", Schedule: []string{"*/5 * * * *", "@reboot"}, Overlap: overlapAllow, Catchup: catchupAll})
 		g := principalClock(t, &set)
-		unset := true
+		var isSet atomic.Bool
 		g.do(func() { g.p.held = true; g.p.setFiles(principalFiles(w), nil) })
 		done := make(chan bool)
 		go func() {
-			done <- clockAwait(t.Context(), time.Hour, func() bool { return unset })
+			done <- clockAwait(t.Context(), time.Hour, func() bool { return !isSet.Load() })
 			g.p.call(g.p.beginSchedules)
 		}()
 		time.Sleep(11 * time.Minute)
 		if got := g.decisions("w"); got != "" {
 			t.Errorf("it fired in 1970: %s", got)
 		}
-		g.do(func() { set, unset = 0, false })
+		g.do(func() { set = 0 })
+		isSet.Store(true)
 		if !<-done {
 			t.Error("the clock is set, and that is not seen")
 		}

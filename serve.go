@@ -81,7 +81,7 @@ func (c *cli) logger() (*slog.Logger, error) {
 // zone loads the time zone of schedules that name none.
 func (c *cli) zone() (*time.Location, error) {
 	name := c.cfg.get("timezone")
-	zone, err := time.LoadLocation(name)
+	zone, err := zoneLoad(name)
 	if err != nil {
 		return nil, usageError("timezone: %w: write it as Europe/London, or UTC", err)
 	}

@@ -5,6 +5,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -87,16 +89,70 @@ func tuiSourceYAML(w *Workflow) (string, error) {
 	if err := yaml.Unmarshal(text, &doc); err != nil { // JSON is YAML
 		return "", fmt.Errorf("write workflow: %w", err)
 	}
-	var block func(n *yaml.Node)
-	block = func(n *yaml.Node) {
-		n.Style = 0
-		for _, c := range n.Content {
-			block(c)
+	var b strings.Builder
+	tuiSourceNode(&b, &doc, "")
+	return b.String(), nil
+}
+
+// tuiSourceNode writes a node and all below it, each line behind an indent; what writes a value goes on in the line of its
+// key. The library's own writer is not used: it would make the program larger by a tenth of a megabyte.
+func tuiSourceNode(b *strings.Builder, n *yaml.Node, indent string) {
+	switch {
+	case n.Kind == yaml.DocumentNode:
+		tuiSourceNode(b, n.Content[0], indent)
+	case n.Kind == yaml.ScalarNode:
+		b.WriteString(tuiSourceScalar(n, indent) + "\n")
+	case len(n.Content) == 0:
+		b.WriteString(map[yaml.Kind]string{yaml.MappingNode: "{}\n", yaml.SequenceNode: "[]\n"}[n.Kind])
+	case n.Kind == yaml.SequenceNode:
+		for i, item := range n.Content {
+			if i > 0 {
+				b.WriteString(indent)
+			}
+			b.WriteString("- ")
+			tuiSourceNode(b, item, indent+"  ")
+		}
+	case n.Kind == yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key, value := n.Content[i], n.Content[i+1]
+			if i > 0 {
+				b.WriteString(indent)
+			}
+			b.WriteString(tuiSourceScalar(key, indent) + ":")
+			if value.Kind == yaml.ScalarNode || len(value.Content) == 0 {
+				b.WriteString(" ")
+			} else {
+				b.WriteString("\n" + indent + "  ")
+			}
+			tuiSourceNode(b, value, indent+"  ")
 		}
 	}
-	block(&doc)
-	out, err := yaml.Marshal(&doc)
-	return string(out), err
+}
+
+// tuiSourcePlain is text that YAML takes for text without quotes; what looks like another kind of value is not.
+var tuiSourcePlain = regexp.MustCompile(`^[A-Za-z_./$][A-Za-z0-9_./$=,+*() -]*[A-Za-z0-9_./$=,+*()-]$|^[A-Za-z_]$`)
+
+// tuiSourceScalar writes one value: plain where that can be read back, several lines as they are, else in quotes.
+func tuiSourceScalar(n *yaml.Node, indent string) string {
+	v := n.Value
+	var looksLike yaml.Node
+	switch {
+	case n.Tag != "!!str":
+		return v
+	case strings.Contains(v, "\n") && textIsSafe(strings.NewReplacer("\n", "", "\t", "").Replace(v)) && !strings.HasPrefix(v, " ") && !strings.HasSuffix(v, "\n\n"):
+		mark := "|"
+		if !strings.HasSuffix(v, "\n") {
+			mark = "|-"
+		}
+		return mark + "\n" + indent + "  " + strings.ReplaceAll(strings.TrimRight(v, "\n"), "\n", "\n"+indent+"  ")
+	case tuiSourcePlain.MatchString(v) && yaml.Unmarshal([]byte(v), &looksLike) == nil && len(looksLike.Content) == 1 && looksLike.Content[0].Tag == "!!str":
+		return v
+	}
+	quoted, err := json.Marshal(v)
+	if err != nil {
+		return strconv.Quote(v)
+	}
+	return string(quoted)
 }
 
 func (s *tuiSource) name() string         { return "source" }

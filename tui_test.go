@@ -5,13 +5,18 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"go.yaml.in/yaml/v4"
 )
 
 // tuiRig is a UI whose terminal and principal are the test.
@@ -584,5 +589,40 @@ func TestTuiLog(t *testing.T) {
 	g.keys("? alt-3") // as esc and 3 come when they are typed fast
 	if g.u.over != nil || g.u.screen().name() != "agents" {
 		t.Errorf("esc and 3 lead to %s, %v", g.u.screen().name(), g.u.over)
+	}
+}
+
+// TestTuiSource writes every example out as YAML that says the same again.
+func TestTuiSource(t *testing.T) {
+	files, err := filepath.Glob("examples/*.yml")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	odd := &Workflow{ID: "odd", Name: "yes", Description: "a: b # c", Timezone: "1:30", Env: map[string]string{"A": "", "B": " x", "C": "- y", "D": "1e3", "E": "null", "F": "two\nlines", "G": "ends\n", "H": "bell\a", "I": "'", "J": "\n\nk\n\n", "K": "~", "true": "0x10"},
+		Tasks: []Task{{ID: "a", Run: "echo one\n  echo two\n"}, {ID: "b", Cmd: "x", Args: []string{"", "-", "a b", "{}", "[x]"}}}}
+	specs := []*Workflow{odd}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec, faults := workflowParse(file, "x", text)
+		if spec == nil {
+			t.Fatal(faults)
+		}
+		specs = append(specs, spec)
+	}
+	for _, spec := range specs {
+		text, err := tuiSourceYAML(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want, got any
+		if err := errors.Join(yaml.Unmarshal(protoEncode(spec), &want), yaml.Unmarshal([]byte(text), &got)); err != nil {
+			t.Fatalf("%v:\n%s", err, text)
+		}
+		if !reflect.DeepEqual(want, got) {
+			t.Errorf("%s is written as\n%s\nwhich is %v, not %v", spec.ID, text, got, want)
+		}
 	}
 }

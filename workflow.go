@@ -344,14 +344,14 @@ func (r *workflowReader) timezone(d *workflowDraft, p workflowPair) {
 		r.errorf(p.value, "timezone: leave it out for the principal's own zone; Local means another one on each machine")
 		return
 	}
-	zone, err := time.LoadLocation(text)
+	zone, err := zoneLoad(text)
 	if err == nil {
 		d.spec.Timezone, d.zone = text, zone
 		return
 	}
 	hint := r.meant(text, workflowZones)
 	if title := workflowTitle(text); title != text {
-		if _, err := time.LoadLocation(title); err == nil {
+		if _, err := zoneLoad(title); err == nil {
 			hint = fmt.Sprintf(" (did you mean %q?)", title)
 		}
 	}
