@@ -153,9 +153,9 @@ type WorkflowInfo struct {
 	File        string    `json:"file"`
 	Schedule    []string  `json:"schedule"`
 	Timezone    string    `json:"timezone,omitempty"`
-	Next        Stamp     `json:"next,omitzero"`
+	Next        Stamp     `json:"next"` // null: none is coming
 	Paused      string    `json:"paused"`
-	Last        *Run      `json:"last,omitempty"`
+	Last        *Run      `json:"last"` // null: it has not run
 	Recent      []Outcome `json:"recent,omitempty"`
 	Error       string    `json:"error"`
 	Warnings    []string  `json:"warnings,omitempty"`
