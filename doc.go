@@ -3,7 +3,7 @@ Cdktr ("conductor") automates workflows for teams that live behind firewalls and
 services around it. A workflow is a YAML file with a graph of tasks; what happened is in JSON files that grep and jq read.
 
 Three roles are in the program. The principal schedules, queues, and keeps what happened. An agent runs tasks. A client
-is a command line. They meet through the messages of proto.go and nowhere else, over ZeroMQ sockets or, in one process,
+is a command line or the terminal UI. They meet through the messages of proto.go and nowhere else, over ZeroMQ sockets or, in one process,
 over a pair of queues.
 
 # Rooms
@@ -59,7 +59,9 @@ The principal and the agent never use each other: a run in one process and a run
     and forgotten when the principal has acknowledged it. After a break the principal says where to go on.
  6. The principal folds and journals the changes, puts the output into the log of the workflow (logs.go), acknowledges
     both, and wakes whoever follows the run (follow.go). A run that is over moves to the history (history.go).
- 7. `cdktr run FILE` is this way with a principal and an agent in one process (runLocal in serve.go).
+ 7. Whoever has the lists open is told which rows have changed (news.go); the terminal UI shows them (tui.go), and asks for
+    the tasks and the output of the run that is on its screen.
+ 8. `cdktr run FILE` is this way with a principal and an agent in one process (runLocal in serve.go).
 
 # Rules
 
