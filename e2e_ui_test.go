@@ -236,3 +236,23 @@ func TestUITerminal(t *testing.T) {
 		t.Errorf("stty before:\n%s\nafter:\n%s", modes("before"), modes("after"))
 	}
 }
+
+// TestUIOverSSH shows and runs what is on another box, with nothing but a login there.
+func TestUIOverSSH(t *testing.T) {
+	x := e2eNew(t)
+	uiWorkflows(x)
+	s := sshTestNew(t, x)
+	p := x.principal("--with-agent")
+	defer p.stop()
+	u := uiTmuxOpen(x, 80, 24)
+	u.keys("cdktr ui -H "+strings.TrimPrefix(s.endpoint, "ssh://"), "Enter")
+	u.shows("Attention", "127.0.0.1", "LIVE")
+	u.keys("1")
+	u.shows("greet")
+	u.keys("j", "r")
+	u.shows("run greet with these parameters")
+	u.keys("Enter")
+	u.shows("run greet: queued as", "+ ok")
+	u.keys("q")
+	u.shows("shell$")
+}

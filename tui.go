@@ -60,6 +60,8 @@ type tuiTarget struct {
 	name string // for the header
 	at   string // its endpoint
 	dial func(context.Context) (wireConn, error)
+
+	first wireConn // a connection that stands already, nil: none
 }
 
 // tui is the whole program. All fields belong to the goroutine of loop, but for the channels.
@@ -132,6 +134,12 @@ func tuiRun(ctx context.Context, c *cli, args []string) error {
 	target, err := u.resolve("")
 	if err != nil {
 		return errors.Join(err, tty.close())
+	}
+	if strings.HasPrefix(target.at, "ssh://") { // it may ask for a password, which it cannot do once the screen is ours
+		fmt.Fprintf(c.err, "cdktr: connecting to %s\n", target.at)
+		if t, err := c.dialTo(false); err == nil {
+			target.first, _ = t.dial(ctx) // without one the screen says why, and tries again
+		}
 	}
 	return u.run(ctx, target)
 }

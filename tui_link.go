@@ -93,9 +93,12 @@ func (u *tui) runLink(ctx context.Context, number int, target tuiTarget, try <-c
 		case <-ctx.Done():
 		}
 	}
-	wait := tuiRetryFirst
+	wait, conn := tuiRetryFirst, target.first
 	for ctx.Err() == nil {
-		conn, err := target.dial(ctx)
+		var err error
+		if conn == nil {
+			conn, err = target.dial(ctx)
+		}
 		pause := wait
 		if err == nil {
 			tell(tuiMsg{conn: conn})
@@ -103,7 +106,7 @@ func (u *tui) runLink(ctx context.Context, number int, target tuiTarget, try <-c
 			err = tuiRead(conn, func(r *Reply) { tell(tuiMsg{reply: r}) })
 			stop()
 			conn.Cut(nil)
-			wait, pause = tuiRetryFirst, tuiRetryBlink
+			conn, wait, pause = nil, tuiRetryFirst, tuiRetryBlink
 		} else {
 			wait = min(2*wait, tuiRetryMax)
 		}
