@@ -172,6 +172,8 @@ func historyKeyOf(r *Run) historyKey { return historyKey{r.ID, r.State, r.Attemp
 
 // historyMissing gives those of the runs that finished in the replay that are not in their files, in their order. Each
 // was the last line of its file when it was written: as many lines from the end as there are runs are enough to look at.
+// Of a run that was queued again only its last end counts: an earlier one may never have been written, when both came in
+// one turn, and behind the last one it would be taken for it.
 func (s *store) historyMissing(finished []*Run) ([]*Run, error) {
 	count := map[historyPlace]int{}
 	for _, r := range finished {
@@ -196,9 +198,13 @@ func (s *store) historyMissing(finished []*Run) ([]*Run, error) {
 			return nil, fmt.Errorf("read history %s: %w", place.file(), err)
 		}
 	}
+	last := map[string]*Run{}
+	for _, r := range finished {
+		last[r.ID] = r
+	}
 	var missing []*Run
 	for _, r := range finished {
-		if !there[historyKeyOf(r)] {
+		if last[r.ID] == r && !there[historyKeyOf(r)] {
 			missing = append(missing, r)
 		}
 	}

@@ -240,3 +240,47 @@ func TestHistoryPages(t *testing.T) {
 		}
 	}
 }
+
+// TestHistoryQueuedAgain starts anew behind a run that failed, was queued again in the same turn, and succeeded: the
+// principal has written its last end only, and the failure must not be put behind it. A storm of 15 minutes found this.
+func TestHistoryQueuedAgain(t *testing.T) {
+	g := storeRigOpen(t, storeOptions{NoSync: true})
+	id, agent := runID(g.clock, ""), "one"
+	of := func(kind, state string, attempt int) *Event {
+		g.clock = g.clock.Add(time.Second)
+		e := &Event{Time: stampOf(g.clock), Kind: kind, Workflow: "w", Run: id, State: state, Attempt: attempt, Version: "v0"}
+		switch kind {
+		case evRunStarted, evRunFinished:
+			g.n++
+			e.Agent, e.Epoch, e.N, e.Lease = agent, "e1", g.n, g.state.Runs[id].Lease
+		case evAssigned:
+			e.Agent = agent
+		}
+		return e
+	}
+	g.add(true, &Event{Time: stampOf(g.clock), Kind: evVersion, Workflow: "w", Version: "v0", Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: "x"}}}},
+		&Event{Time: stampOf(g.clock), Kind: evAgentUp, Agent: agent, Capacity: 1, Epoch: "e1"})
+	g.add(true, of(evQueued, "", 0))
+	g.add(true, of(evAssigned, "", 0))
+	g.add(true, of(evRunStarted, "", 0))
+	failed := of(evRunFinished, runFailed, 0)
+	g.add(true, failed, of(evRequeued, "", 2))
+	g.add(true, of(evAssigned, "", 0))
+	g.add(true, of(evRunStarted, "", 0))
+	g.add(true, of(evRunFinished, runSucceeded, 0))
+	if got := g.state.Runs[id].State; got != runSucceeded {
+		t.Fatalf("the run is %s", got)
+	}
+	g.s.history(g.state.Runs[id].clone(), nil)
+	g.wait()
+	for range 2 {
+		if report := g.reopen(); report.History != 0 {
+			t.Errorf("%d lines were put back", report.History)
+		}
+		g.wait()
+		if r, err := g.s.historyFind(id); err != nil || r.State != runSucceeded || r.Attempt != 2 {
+			t.Errorf("the history has %+v, %v", r, err)
+		}
+	}
+	g.stop()
+}
