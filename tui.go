@@ -27,6 +27,7 @@ const (
 	tuiDevice      = "/dev/tty"
 	tuiMinWidth    = 40
 	tuiMinHeight   = 10
+	tuiMaxNote     = 3 // rows of a message that is longer than the screen is wide
 )
 
 // tuiVerbs is the verb of this room.
@@ -325,17 +326,18 @@ func (u *tui) draw() {
 		u.drawNothing(g, body)
 	} else {
 		head.crumbs = s.crumbs(u)
-		if s, ok := s.(interface{ counts() string }); ok {
-			head.counts = s.counts()
+		if s, ok := s.(interface{ counts(*tui) string }); ok {
+			head.counts = s.counts(u)
 		}
 		s.draw(u, g, body)
 	}
-	head.draw(g)
 	if u.over == nil {
-		u.drawStatus(g, g.h-2)
+		u.drawStatus(g, body)
+		head.draw(g)
 		viewKeys(g, g.h-1, u.shownKeys())
 		return
 	}
+	head.draw(g)
 	u.over.draw(u, g, body)
 	what, keys := u.over.hint()
 	g.cell(1, g.h-2, g.w-1, 0, what)
@@ -345,24 +347,71 @@ func (u *tui) draw() {
 // drawNothing is the body before the first lists have come.
 func (u *tui) drawNothing(g *termGrid, a viewArea) {
 	g.cell(a.x+1, a.y+1, a.w-1, 0, "connecting to "+u.link.target.at)
-	if u.link.err != nil {
-		g.cell(a.x+1, a.y+2, a.w-1, styleRed, u.link.err.Error())
-		g.cell(a.x+1, a.y+4, a.w-1, 0, "Is it running? Start one with: cdktr start principal --with-agent")
-		g.cell(a.x+1, a.y+5, a.w-1, 0, ":connect ENDPOINT tries another, or this one at once. q quits.")
+	if u.link.err == nil {
+		return
+	}
+	y := a.y + 2
+	for _, line := range viewFold(textSafe(u.link.err.Error()), a.w-2) {
+		g.cell(a.x+1, y, a.w-1, styleRed, line)
+		y++
+	}
+	for _, text := range []string{"Is it running? Start one with: cdktr start principal --with-agent", ":connect ENDPOINT tries another, or this one at once. q quits."} {
+		for _, line := range viewFold(text, a.w-2) {
+			y++
+			g.cell(a.x+1, y, a.w-1, 0, line)
+		}
 	}
 }
 
-// drawStatus draws the row above the keys: the prompt, what was just said, or where the screen stands.
-func (u *tui) drawStatus(g *termGrid, y int) {
+// blank is what stands where something that is asked for is not here yet; note is why it will not come.
+func (u *tui) blank(what, note string) string {
 	switch {
-	case u.prompt != nil:
-		u.prompt.input.draw(g, viewArea{1, y, g.w - 1, 1})
-	case u.flash != "":
-		g.cell(1, y, g.w-1, styleBold, u.flash)
-	case !u.live() && u.started:
-		g.cell(1, y, g.w-1, styleRed, u.staleText())
-	case u.screen() != nil:
-		g.cell(1, y, g.w-1, 0, u.screen().status(u))
+	case note != "":
+		return note
+	case u.live():
+		return "asking for " + what
+	}
+	return what + ": not here yet, it comes with the connection"
+}
+
+// drawBlank says so in place of a screen.
+func (u *tui) drawBlank(g *termGrid, a viewArea, what, note string) {
+	for y, line := range viewFold(textSafe(u.blank(what, note)), max(a.w-viewMarkWidth-1, 1)) {
+		if y+1 < a.h {
+			g.cell(a.x+viewMarkWidth, a.y+1+y, a.w-viewMarkWidth, styleDim, line)
+		}
+	}
+	g.cursorX, g.cursorY = a.x, a.y
+}
+
+// drawStatus draws the row above the keys: the prompt, what was just said, or where the screen stands. What is longer than
+// a row takes others from the body, which is drawn anew above it: the end of a message is where it says what to do.
+func (u *tui) drawStatus(g *termGrid, body viewArea) {
+	if u.prompt != nil {
+		u.prompt.input.draw(g, viewArea{1, g.h - 2, g.w - 1, 1})
+		return
+	}
+	text, style, s := u.flash, styleBold, u.screen()
+	if text == "" && s != nil {
+		if text, style = s.status(u), 0; !u.live() {
+			text, style = u.staleText(), styleRed
+		}
+	}
+	rows := []string{text}
+	if textWidth(text) > g.w-2 {
+		rows = viewFold(textSafe(text), g.w-2)
+	}
+	if n := len(rows); n > tuiMaxNote {
+		rows = append(rows[:tuiMaxNote-1], strings.Join(rows[tuiMaxNote-1:], " "))
+	}
+	if more := len(rows) - 1; more > 0 && s != nil {
+		g.clear()
+		body.h -= more
+		u.running = 0
+		s.draw(u, g, body)
+	}
+	for i, row := range rows {
+		g.cell(1, g.h-1-len(rows)+i, g.w-1, style, row)
 	}
 }
 

@@ -22,7 +22,7 @@ func (u *tui) act(what string, req Request) {
 		case r.Note != "":
 			u.say("%s: %s", what, r.Note)
 		case req.Op == "run":
-			u.say("%s: queued as %s", what, r.Run)
+			u.say("%s: queued as %s", what, tuiName(r.Run))
 		default:
 			u.say("%s: done", what)
 		}
@@ -163,6 +163,22 @@ func whyNotPause(u *tui, p tuiPick) string {
 // whyNotAgent: some agent must be selected.
 func whyNotAgent(_ *tui, p tuiPick) string { return needs(p.agent, "no agent is selected") }
 
+// whyNotDrain: one that is drained already is not drained.
+func whyNotDrain(u *tui, p tuiPick) string {
+	if a := u.model.agents[p.agent]; a != nil && (a.Draining || a.State == agentDrain) {
+		return p.agent + " is drained: u gives it runs again"
+	}
+	return whyNotAgent(u, p)
+}
+
+// whyNotUndrain: and the other way round.
+func whyNotUndrain(u *tui, p tuiPick) string {
+	if a := u.model.agents[p.agent]; a != nil && !a.Draining && a.State != agentDrain {
+		return p.agent + " is not drained: d does"
+	}
+	return whyNotAgent(u, p)
+}
+
 // whyNotForget: only a lost agent is forgotten.
 func whyNotForget(u *tui, p tuiPick) string {
 	if a := u.model.agents[p.agent]; a != nil && a.State != agentLost {
@@ -174,13 +190,21 @@ func whyNotForget(u *tui, p tuiPick) string {
 // whyNotAck: something must be selected.
 func whyNotAck(_ *tui, p tuiPick) string { return needs(p.item, "nothing is selected") }
 
-// runState gives the state of a run as the lists or the screen have it, "" when neither does.
-func (u *tui) runState(id string) string {
+// runOf gives a run as the lists or the screen have it, nil when neither does.
+func (u *tui) runOf(id string) *Run {
 	if r := u.model.runs[id]; r != nil {
-		return r.State
+		return r.Run
 	}
 	if s, ok := u.screen().(*tuiRunScreen); ok && s.view.Run != nil && s.view.Run.ID == id {
-		return s.view.Run.State
+		return s.view.Run
+	}
+	return nil
+}
+
+// runState gives the state of a run, "" when it is not known.
+func (u *tui) runState(id string) string {
+	if r := u.runOf(id); r != nil {
+		return r.State
 	}
 	return ""
 }
@@ -199,7 +223,11 @@ func (u *tui) actRun(p tuiPick) {
 		case r.Spec == nil:
 			u.say("%s has no version that loads", id)
 		case len(r.Spec.Params) > 0:
-			u.over = &tuiForm{viewFormNew(r.Spec.Params), id, func(params map[string]string) { u.runNow(id, params) }}
+			form := viewFormNew(r.Spec.Params)
+			if run := u.runOf(p.run); run != nil && run.Workflow == id && u.screen().name() != string(tuiWorkflows) {
+				form.fill(run.Params)
+			}
+			u.over = &tuiForm{form, id, strings.TrimSpace(r.Spec.Name + "  " + r.Spec.Description), func(params map[string]string) { u.runNow(id, params) }}
 		default:
 			u.runNow(id, nil)
 		}

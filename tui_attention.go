@@ -26,8 +26,8 @@ type tuiAttentionList struct {
 
 // tuiAttentionNew makes the screen, and asks for what it shows.
 func tuiAttentionNew(u *tui) *tuiAttentionList {
-	l := &tuiAttentionList{table: viewTable{empty: "nothing needs attention",
-		cols: []viewColumn{{head: "WHAT", width: 8}, {head: "WHERE", grow: 2, width: 12}, {head: "RUNS", width: 4, right: true}, {head: "LAST", width: 12}, {head: "AGENT", width: 8, from: 90}, {head: "WHY", grow: 3, width: 12}}}}
+	l := &tuiAttentionList{table: viewTable{
+		cols: []viewColumn{{head: "WHAT", width: 9}, {head: "WHERE", grow: 2, width: 12}, {head: "RUNS", width: 4, right: true}, {head: "LAST", width: 12}, {head: "AGENT", width: 8, from: 90}, {head: "WHY", grow: 3, width: 12}}}}
 	l.reload(u)
 	return l
 }
@@ -104,7 +104,12 @@ func (l *tuiAttentionList) leave(*tui)           {}
 func (l *tuiAttentionList) draw(u *tui, g *termGrid, a viewArea) {
 	now := u.clock()
 	if !l.asked {
+		u.drawBlank(g, a, "what needs a person", l.note)
 		return
+	}
+	l.table.empty = "nothing needs attention: 1 shows the workflows, 2 the runs"
+	if len(l.all) > 0 {
+		l.table.empty = "nothing matches: esc takes the filter away"
 	}
 	l.table.row = func(i int) (viewRowMark, []viewCell) {
 		it := &l.items[i]
@@ -166,7 +171,7 @@ func (l *tuiAttentionList) status(*tui) string {
 	case l.note != "":
 		return l.note
 	case !l.asked:
-		return "asking"
+		return ""
 	}
 	text := fmt.Sprintf("%d of %d", min(l.table.selected+1, len(l.items)), len(l.items))
 	if l.filter != "" {

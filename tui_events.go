@@ -29,8 +29,8 @@ type tuiEventList struct {
 
 // tuiEventsNew makes the screen, and asks for the newest events.
 func tuiEventsNew(u *tui) *tuiEventList {
-	l := &tuiEventList{follow: true, table: viewTable{empty: "no event matches",
-		cols: []viewColumn{{head: "TIME", width: 12}, {head: "SEQ", width: 8, right: true}, {head: "WHO", width: 10}, {head: "WHAT", width: 15}, {head: "ON", grow: 2, width: 10}, {head: "DETAIL", grow: 2, width: 8}}}}
+	l := &tuiEventList{follow: true, table: viewTable{
+		cols: []viewColumn{{head: "TIME", width: 12}, {head: "SEQ", width: 8, right: true, from: 72}, {head: "WHO", width: 10, from: 56}, {head: "WHAT", width: 15}, {head: "ON", grow: 2, width: 10}, {head: "DETAIL", grow: 2, width: 8}}}}
 	l.reload(u)
 	return l
 }
@@ -121,6 +121,12 @@ func (l *tuiEventList) draw(u *tui, g *termGrid, a viewArea) {
 		}
 		return viewRowMark{}, []viewCell{{text: viewWhen(e.Time, now)}, {text: strconv.FormatUint(e.Seq, 10)}, {text: who}, {text: what}, {text: on}, {text: detail, style: style}}
 	}
+	switch {
+	case len(l.events) == 0:
+		l.table.empty = u.blank("the events", l.note)
+	default:
+		l.table.empty = "nothing matches: esc takes the filter away"
+	}
 	l.room = l.table.draw(g, a)
 }
 
@@ -134,6 +140,10 @@ func (l *tuiEventList) status(*tui) string {
 	}
 	if l.follow {
 		text += "  following"
+	}
+	if l.table.selected < len(l.shown) && !l.follow { // its columns are narrow
+		_, what, on, detail := tuiEventRow(l.shown[l.table.selected])
+		return text + "  " + strings.TrimSpace(what+" "+on+": "+detail)
 	}
 	return text + "  older: cdktr events"
 }

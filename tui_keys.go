@@ -31,7 +31,7 @@ const (
 const (
 	tuiOnLists   = "attention workflows runs agents events"
 	tuiOnRows    = "attention workflows runs agents events run"
-	tuiOnRunRows = "attention workflows runs run"
+	tuiOnRunRows = "attention workflows runs run events"
 )
 
 // tuiBindings is every key. Of several that fit, the first one counts.
@@ -51,27 +51,29 @@ func tuiScreenKeys() []tuiBinding {
 	needRun := func(_ *tui, p tuiPick) string { return needs(p.run, "no run is selected") }
 	needWorkflow := func(_ *tui, p tuiPick) string { return needs(p.workflow, "no workflow is selected") }
 	return []tuiBinding{
-		{keys: "enter", on: "workflows", group: tuiGroupScreen, what: "the workflow's runs", label: "runs", twin: "cdktr ps --all --workflow ID", why: needWorkflow, do: (*tui).openRuns},
+		{keys: "enter", on: "workflows stats source", group: tuiGroupScreen, what: "the workflow's runs", label: "runs", twin: "cdktr ps --all --workflow ID", why: needWorkflow, do: (*tui).openRuns},
 		{keys: "enter", on: "runs", group: tuiGroupScreen, what: "the run with its tasks", label: "open", twin: "cdktr show RUN", why: needRun, do: (*tui).openRun},
-		{keys: "enter", on: "attention", group: tuiGroupScreen, what: "what it is about", label: "open", why: nil, do: (*tui).openItem},
-		{keys: "enter", on: "agents", group: tuiGroupScreen, what: "the agent's runs", label: "its runs", do: (*tui).openAgentRuns},
+		{keys: "enter", on: "attention", group: tuiGroupScreen, what: "what it is about", label: "open", why: whyNotOpen, do: (*tui).openItem},
+		{keys: "enter", on: "agents", group: tuiGroupScreen, what: "the agent's runs", label: "its runs", why: whyNotAgent, do: (*tui).openAgentRuns},
 		{keys: "enter", on: "run", group: tuiGroupScreen, what: "the task's whole output", label: "log", twin: "cdktr logs RUN --task TASK", do: (*tui).openLog},
-		{keys: "enter", on: "events", group: tuiGroupScreen, what: "what the event is about", label: "open", do: (*tui).openRun, why: needRun},
+		{keys: "enter", on: "events", group: tuiGroupScreen, what: "what the event is about", label: "open", why: whyNotOpen, do: (*tui).openItem},
 		{keys: "v", on: "run", group: tuiGroupScreen, what: "table, waves, timeline", label: "view", do: (*tui).nextView},
-		{keys: "l", on: "attention workflows runs run events", group: tuiGroupScreen, what: "output of the run", label: "log", twin: "cdktr logs -f RUN", why: needRun, do: (*tui).openLog},
-		{keys: "i", on: tuiOnRunRows, group: tuiGroupScreen, what: "statistics of the workflow", label: "stats", twin: "cdktr stats ID", why: needWorkflow, do: (*tui).openStats},
-		{keys: "e", on: tuiOnRunRows, group: tuiGroupScreen, what: "definition of the workflow, and its last fault", label: "source", twin: "cdktr show ID", why: needWorkflow, do: (*tui).openSource},
+		{keys: "l", on: "attention workflows runs events", group: tuiGroupScreen, what: "output of the run", label: "log", twin: "cdktr logs -f RUN", why: needRun, do: (*tui).openLog},
+		{keys: "l", on: "run", group: tuiGroupScreen, what: "output of all its tasks", label: "all output", twin: "cdktr logs -f RUN", do: (*tui).openRunLog},
+		{keys: "i", on: tuiOnRunRows + " source", group: tuiGroupScreen, what: "statistics of the workflow", label: "stats", twin: "cdktr stats ID", why: needWorkflow, do: (*tui).openStats},
+		{keys: "e", on: tuiOnRunRows + " stats", group: tuiGroupScreen, what: "definition of the workflow, and its last fault", label: "source", twin: "cdktr show ID", why: needWorkflow, do: (*tui).openSource},
 		{keys: "tab", on: "run", group: tuiGroupScreen, what: "tasks or output", label: "pane", do: (*tui).nextPane},
 		{keys: "+ -", on: "run", group: tuiGroupScreen, what: "more or less room for the output"},
 		{keys: "f", on: "log events", group: tuiGroupScreen, what: "follow what comes", label: "follow"},
-		{keys: "n N", on: "log", group: tuiGroupScreen, what: "next, previous hit", label: "next"},
+		{keys: "n N", on: "log run source", group: tuiGroupScreen, what: "next, previous hit", label: "next", why: whyNotNext},
 		{keys: "&", on: "log", group: tuiGroupScreen, what: "show only lines that match", label: "only", do: (*tui).promptOnly},
-		{keys: "w", on: "log", group: tuiGroupScreen, what: "wrap long lines", label: "wrap"},
+		{keys: "w", on: "log source", group: tuiGroupScreen, what: "wrap long lines", label: "wrap"},
 		{keys: "t", on: "log", group: tuiGroupScreen, what: "times on and off", label: "times"},
 		{keys: "o", on: "log", group: tuiGroupScreen, what: "standard output, errors, both", label: "out/err"},
 		{keys: "c", on: "log", group: tuiGroupScreen, what: "colours of the task"},
 		{keys: "s", on: "log", group: tuiGroupScreen, what: "save to a file", label: "save", twin: "cdktr logs RUN > FILE", do: (*tui).promptSave},
-		{keys: "/", group: tuiGroupScreen, what: "filter a list: words, !not, state:fail agent:x; search in output", label: "filter", do: (*tui).promptFilter},
+		{keys: "/", on: tuiOnLists, group: tuiGroupScreen, what: "filter: words, !not, state:fail agent:x", label: "filter", do: (*tui).promptFilter},
+		{keys: "/", on: "log run source", group: tuiGroupScreen, what: "search: output, tasks of a run (state:fail), a definition", label: "search", do: (*tui).promptFilter},
 		{keys: "s", on: tuiOnLists, group: tuiGroupScreen, what: "sort by the next column", do: (*tui).nextSort},
 		{keys: "S", on: tuiOnLists, group: tuiGroupScreen, what: "sort the other way round", do: (*tui).turnSort},
 		{keys: "space", on: "workflows runs agents", group: tuiGroupScreen, what: "mark the row: keys act on all that are marked", do: (*tui).mark},
@@ -82,7 +84,7 @@ func tuiScreenKeys() []tuiBinding {
 		{keys: "4", group: tuiGroupScreen, what: "events: who did what", twin: "cdktr events -f", do: to(func(u *tui) tuiScreen { return tuiEventsNew(u) })},
 		{keys: "5", group: tuiGroupScreen, what: "output of the selected row", twin: "cdktr logs -f RUN", why: needRun, do: (*tui).openLog},
 		{keys: "F", group: tuiGroupScreen, what: "freeze what is shown", do: (*tui).freeze},
-		{keys: "y", on: tuiOnRows, group: tuiGroupScreen, what: "copy the id to the terminal's clipboard", do: (*tui).copyID},
+		{keys: "y", on: tuiOnRows + " log stats source", group: tuiGroupScreen, what: "copy the id to the terminal's clipboard", do: (*tui).copyID},
 		{keys: "esc backspace", group: tuiGroupScreen, what: "back one level; first the filter is cleared", label: "back", do: (*tui).goBack},
 		{keys: "^L", group: tuiGroupScreen, what: "draw everything anew", do: func(u *tui, _ tuiPick) { u.painter.forget() }},
 		{keys: ":", group: tuiGroupScreen, what: "command: run, cancel, retry, pause, resume, drain, goto, connect, q", label: "cmd", do: (*tui).promptCommand},
@@ -93,13 +95,13 @@ func tuiScreenKeys() []tuiBinding {
 
 func tuiActKeys() []tuiBinding {
 	return []tuiBinding{
-		{keys: "r", on: "workflows run runs attention log", group: tuiGroupAct, what: "run the workflow now", label: "run", twin: "cdktr run ID", act: true, why: whyNotRun, do: (*tui).actRun},
 		{keys: "t", on: "runs run attention", group: tuiGroupAct, what: "run again what did not succeed", label: "retry", twin: "cdktr retry RUN", act: true, why: whyNotRetry, do: (*tui).actRetry},
 		{keys: "x", on: "runs run workflows log", group: tuiGroupAct, what: "cancel the run", label: "cancel", twin: "cdktr cancel RUN", act: true, why: whyNotCancel, do: (*tui).actCancel},
+		{keys: "r", on: "workflows run runs attention log stats source", group: tuiGroupAct, what: "run the workflow now; of a run, with its parameters", label: "run", twin: "cdktr run ID", act: true, why: whyNotRun, do: (*tui).actRun},
 		{keys: "K", on: "runs run", group: tuiGroupAct, what: "kill the run's tasks at once", twin: "cdktr cancel RUN --force", act: true, why: whyNotCancel, do: (*tui).actKill},
-		{keys: "p", on: "workflows", group: tuiGroupAct, what: "pause or resume the schedule", label: "pause", twin: "cdktr pause ID", act: true, why: whyNotPause, do: (*tui).actPause},
-		{keys: "d", on: "agents", group: tuiGroupAct, what: "give the agent no more runs", label: "drain", twin: "cdktr drain AGENT", act: true, why: whyNotAgent, do: (*tui).actDrain},
-		{keys: "u", on: "agents", group: tuiGroupAct, what: "give it runs again", label: "undrain", twin: "cdktr undrain AGENT", act: true, why: whyNotAgent, do: (*tui).actUndrain},
+		{keys: "p", on: "workflows stats source", group: tuiGroupAct, what: "pause or resume the schedule", label: "pause", twin: "cdktr pause ID", act: true, why: whyNotPause, do: (*tui).actPause},
+		{keys: "d", on: "agents", group: tuiGroupAct, what: "give the agent no more runs", label: "drain", twin: "cdktr drain AGENT", act: true, why: whyNotDrain, do: (*tui).actDrain},
+		{keys: "u", on: "agents", group: tuiGroupAct, what: "give it runs again", label: "undrain", twin: "cdktr undrain AGENT", act: true, why: whyNotUndrain, do: (*tui).actUndrain},
 		{keys: "x", on: "agents", group: tuiGroupAct, what: "take a lost agent off the list", label: "forget", twin: "cdktr forget AGENT", act: true, why: whyNotForget, do: (*tui).actForget},
 		{keys: "a", on: "attention", group: tuiGroupAct, what: "acknowledge: it is known", label: "ack", twin: "cdktr ack KEY", act: true, why: whyNotAck, do: (*tui).actAck},
 		{keys: "z", on: "attention", group: tuiGroupAct, what: "snooze: it comes back in 4 hours", label: "snooze", twin: "cdktr ack KEY --snooze 4h", act: true, why: whyNotAck, do: (*tui).actSnooze},
@@ -119,8 +121,8 @@ func tuiMoveKeys() []tuiBinding {
 		{keys: "PgUp", group: tuiGroupMove, what: "a screen up", do: half(-2)},
 		{keys: "g Home", group: tuiGroupMove, what: "first", do: edge(false)},
 		{keys: "G End", group: tuiGroupMove, what: "last; in output: follow", do: edge(true)},
-		{keys: "h left", on: "log", group: tuiGroupMove, what: "pan left"},
-		{keys: "l right", on: "log", group: tuiGroupMove, what: "pan right"},
+		{keys: "h left", on: "log source", group: tuiGroupMove, what: "pan left"},
+		{keys: "l right", on: "log source", group: tuiGroupMove, what: "pan right"},
 	}
 }
 
@@ -132,6 +134,17 @@ func needs(thing, what string) string {
 	return ""
 }
 
+// whyNotOpen: an item or an event may be about nothing that has a screen.
+func whyNotOpen(_ *tui, p tuiPick) string {
+	return needs(p.run+p.workflow+p.agent, "there is nothing to open")
+}
+
+// whyNotNext: one goes on from a search.
+func whyNotNext(u *tui, _ tuiPick) string {
+	s, ok := u.screen().(interface{ getFilter() string })
+	return needs(map[bool]string{true: "yes"}[ok && s.getFilter() != ""], "nothing is searched for: / does")
+}
+
 // fits says whether a binding is for a screen.
 func (b *tuiBinding) fits(screen string) bool {
 	return b.on == "" || slices.Contains(strings.Fields(b.on), screen)
@@ -139,7 +152,7 @@ func (b *tuiBinding) fits(screen string) bool {
 
 // shownKeys gives what the last row shows for the present screen and row.
 func (u *tui) shownKeys() []viewKey {
-	var keys []viewKey
+	var shown []*tuiBinding
 	screen, p := "", tuiPick{}
 	if s := u.screen(); s != nil {
 		screen, p = s.name(), s.pick(u)
@@ -149,18 +162,31 @@ func (u *tui) shownKeys() []viewKey {
 		if b.label == "" || !b.fits(screen) || screen == "" && b.keys != ":" && b.keys != "q" && b.keys != "?" {
 			continue
 		}
-		if b.keys == "esc backspace" && len(u.stack) < 2 || b.keys == "q" && len(u.stack) > 1 || b.act && (!u.live() || b.why != nil && b.why(u, p) != "") {
+		if b.keys == "esc backspace" && len(u.stack) < 2 || b.keys == "q" && len(u.stack) > 1 || b.act && !u.live() || b.why != nil && !u.marked() && b.why(u, p) != "" {
 			continue
 		}
-		key, _, _ := strings.Cut(b.keys, " ")
-		keys = append(keys, viewKey{key, b.label})
+		shown = append(shown, b)
 	}
-	slices.SortStableFunc(keys, func(a, b viewKey) int { return tuiRank(a.key) - tuiRank(b.key) })
+	slices.SortStableFunc(shown, func(a, b *tuiBinding) int { return a.rank() - b.rank() })
+	keys := make([]viewKey, len(shown))
+	for i, b := range shown {
+		key, _, _ := strings.Cut(b.keys, " ")
+		keys[i] = viewKey{key, b.label}
+	}
 	return keys
 }
 
-// tuiRank puts the keys that are for everywhere behind those of the screen, and the help last.
-func tuiRank(key string) int { return slices.Index([]string{"/", "esc", ":", "q", "?"}, key) }
+// rank is the place of a key in the last row, which may have no room for all: in, what changes something, what finds, all
+// others; then what is for everywhere, and at the end the way out and the help, for which there is always room.
+func (b *tuiBinding) rank() int {
+	if at := slices.Index([]string{":", "esc backspace", "q", "?"}, b.keys); at >= 0 {
+		return 4 + at
+	}
+	if at := slices.Index([]string{"enter", "", "/"}, b.keys); at >= 0 {
+		return at
+	}
+	return map[bool]int{true: 1, false: 3}[b.act]
+}
 
 // key takes one key: the box above the screen has it first, then the prompt, then the table.
 func (u *tui) key(k termKey) {
@@ -228,9 +254,9 @@ func (u *tui) bound(name string) {
 		}
 		switch {
 		case s == nil && !slices.Contains([]string{"q", "?", ":", "^L"}, name):
-			u.say("not connected yet")
+			u.say("not connected yet: :connect tries at once")
 		case b.act && !u.live():
-			u.say("%s needs a connection: %s", b.what, u.staleText())
+			u.say("%s (%s) needs a connection: %s", name, orDefault(b.label, b.what), u.staleText())
 		case b.why != nil && !u.marked() && b.why(u, p) != "":
 			u.say("%s", b.why(u, p))
 		case b.do == nil:

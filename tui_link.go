@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -29,6 +30,7 @@ type tuiLink struct {
 	last   time.Time
 	retry  time.Time     // when the next try is
 	since  time.Time     // when the connection was lost
+	theirs string        // version of the principal, where it is not ours
 	watch  string        // the id of the request that keeps the lists up to date
 	try    chan struct{} // a token has the next try made at once
 	cancel context.CancelFunc
@@ -153,6 +155,7 @@ func (u *tui) take(m tuiMsg) {
 		u.link.conn, u.link.err = m.conn, nil
 		u.heard()
 		u.subscribe()
+		u.compare()
 	case m.reply != nil:
 		u.heard()
 		u.takeReply(m.reply)
@@ -164,6 +167,17 @@ func (u *tui) take(m tuiMsg) {
 		u.asked = map[string]func(*Reply){}
 		u.dirty = true
 	}
+}
+
+// compare asks which version the principal is of: where it is not ours, a key may not do what the help says.
+func (u *tui) compare() {
+	u.link.theirs = ""
+	u.send(Request{Op: "ping"}, func(r *Reply) {
+		if r.Error == nil && r.Version != version {
+			u.link.theirs = orDefault(r.Version, "unknown")
+			u.say("the principal is version %s, this program %s: what only one of them knows does not work; update the older one", u.link.theirs, version)
+		}
+	})
 }
 
 // heard notes that the principal is there.
@@ -258,6 +272,9 @@ func (u *tui) begin() {
 		return
 	}
 	u.started = true
+	if len(u.stack) > 0 {
+		return // somebody went to a screen before the connection stood
+	}
 	u.goTo(tuiListNew(tuiWorkflows))
 	if u.model.attention > 0 {
 		u.goTo(tuiAttentionNew(u))
@@ -286,6 +303,8 @@ func (u *tui) linkText() (text string, bad bool) {
 	switch {
 	case u.frozen:
 		return "FROZEN", true
+	case u.live() && u.model.complete && u.link.theirs != "":
+		return "LIVE v" + u.link.theirs, true
 	case u.live() && u.model.complete:
 		return "LIVE", false
 	case u.live():
@@ -301,9 +320,12 @@ func (u *tui) staleText() string {
 	if u.link.conn != nil {
 		return "no word from " + u.link.target.at + " since " + u.link.last.Local().Format("15:04:05")
 	}
-	err := u.link.err
-	if err == nil {
-		err = errors.New("not connected")
+	if u.link.err == nil {
+		return "connecting to " + u.link.target.at
 	}
-	return fmt.Sprintf("next try %s, no connection: %v", u.link.retry.Local().Format("15:04:05"), err)
+	why := strings.TrimPrefix(u.link.err.Error(), "dial "+u.link.target.at+": ")
+	if errno := syscall.Errno(0); errors.As(u.link.err, &errno) { // the name of the place is enough once
+		why = errno.Error()
+	}
+	return fmt.Sprintf("no answer from %s: %s; next try %s, or :connect now", u.link.target.at, why, u.link.retry.Local().Format("15:04:05"))
 }

@@ -54,7 +54,7 @@ func tuiListNew(kind tuiKind) *tuiList {
 
 // tuiListKinds is the lists that there are.
 var tuiListKinds = map[tuiKind]tuiListKind{
-	tuiWorkflows: {title: "Workflows", twin: "cdktr ls --watch", empty: "no workflow matches",
+	tuiWorkflows: {title: "Workflows", twin: "cdktr ls --watch", empty: "no workflow yet: put a file into the principal's workflows folder",
 		cols: []viewColumn{{head: "NAME", grow: 3, width: 8}, {head: "SCHEDULE", grow: 1, width: 9, from: 64}, {head: "NEXT", width: 12, from: 48},
 			{head: "LAST", width: stateMaxRecent, from: 60}, {head: "RAN", width: 12, from: 100}, {head: "STATE", width: 7}, {head: "TOOK", width: 7, right: true}, {head: "TITLE", grow: 3, width: 4, from: 110}},
 		ids:    func(_ *tuiList, m *tuiModel) []string { return sortedKeys(m.workflows) },
@@ -68,9 +68,9 @@ var tuiListKinds = map[tuiKind]tuiListKind{
 				return ""
 			}},
 			{"state", func(m *tuiModel, id string) string { return tuiWorkflowFields(m.workflows[id])[2].text }}}},
-	tuiRuns: {title: "Runs", twin: "cdktr ps --watch", empty: "no run matches",
+	tuiRuns: {title: "Runs", twin: "cdktr ps --watch", empty: "no run yet: r on a workflow starts one",
 		cols: []viewColumn{{head: "STATE", width: 7}, {head: "RUN", width: 8}, {head: "WORKFLOW", grow: 2, width: 10}, {head: "STARTED", width: 12, from: 56},
-			{head: "TOOK", width: 7, right: true}, {head: "TASKS", width: 5, right: true, from: 64}, {head: "BY", width: 7, from: 100}, {head: "AGENT", width: 8, from: 90}, {head: "REASON", grow: 3, width: 7, from: 72}},
+			{head: "TOOK", width: 7, right: true}, {head: "TASKS", width: 7, right: true, from: 64}, {head: "BY", width: 7, from: 100}, {head: "AGENT", width: 8, from: 90}, {head: "REASON", grow: 3, width: 7, from: 72}},
 		ids:    tuiRunIDs,
 		fields: func(m *tuiModel, id string) []tuiField { return tuiRunFields(m.runs[id]) },
 		row:    tuiRunRow,
@@ -114,7 +114,7 @@ func tuiStateCell(state string) viewCell {
 func tuiWorkflowRow(_ *tuiList, m *tuiModel, id string, now time.Time) (viewRowMark, []viewCell) {
 	w := m.workflows[id]
 	if w.Error != "" && len(w.Schedule) == 0 && w.Tasks == 0 { // no version of it has ever loaded
-		return viewRowMark{"#", styleRed | styleBold}, []viewCell{{text: id}, {text: "INVALID", style: styleRed | styleBold}}
+		return viewRowMark{"#", styleRed | styleBold}, []viewCell{{text: id}, {text: "INVALID " + strings.TrimPrefix(w.Error, w.File+":"), style: styleRed | styleBold, rest: true}}
 	}
 	mark := viewRowMark{}
 	if w.Error != "" {
@@ -233,10 +233,46 @@ func (l *tuiList) crumbs(*tui) []string {
 	return crumbs
 }
 
+// counts sums up for the header what the list is of: agents by their state, runs of one workflow or agent, else all there is.
+func (l *tuiList) counts(u *tui) string {
+	n := map[string]int{}
+	switch {
+	case l.kind == tuiAgents:
+		for _, a := range u.model.agents {
+			n[a.State]++
+		}
+	case l.kind == tuiRuns && l.workflow+l.agent != "":
+		l.fill(u.model)
+		for _, id := range l.ids {
+			n[u.model.runs[id].State]++
+		}
+	default:
+		return u.model.counts()
+	}
+	text := ""
+	for _, state := range []string{agentUp, agentDrain, agentLost, runRunning, runQueued, runFailed, runCrashed} {
+		_, word, _ := viewLooks(state)
+		if n[state] > 0 {
+			text += fmt.Sprintf("  %s %d", word, n[state])
+		}
+	}
+	return strings.TrimSpace(text)
+}
+
 func (l *tuiList) draw(u *tui, g *termGrid, a viewArea) {
 	l.fill(u.model)
 	k := tuiListKinds[l.kind]
 	now := u.clock()
+	switch l.table.empty = k.empty; {
+	case !u.model.complete:
+		l.table.empty = u.blank("the list", "")
+	case l.total > 0:
+		l.table.empty = "nothing matches: esc takes the filter away"
+	case l.workflow != "":
+		l.table.empty = "no run of it yet: r runs it, from the list of workflows (1)"
+	case l.agent != "":
+		l.table.empty = "no run there among the newest"
+	}
 	l.table.row = func(i int) (viewRowMark, []viewCell) {
 		id := l.ids[i]
 		mark, cells := k.row(l, u.model, id, now)
@@ -294,6 +330,9 @@ func (l *tuiList) status(u *tui) string {
 	}
 	if l.kind == tuiRuns && len(u.model.newest) >= tuiMaxRuns {
 		text += "  older: cdktr ps --all"
+	}
+	if r := u.model.runs[l.selected()]; l.kind == tuiRuns && r != nil && r.Reason != "" { // its column is narrow
+		text += "  " + tuiShort(r.ID) + ": " + r.Reason
 	}
 	return text
 }

@@ -101,7 +101,7 @@ func (m *tuiModel) counts() string {
 	if !m.complete {
 		return ""
 	}
-	running, queued, failing, lost := 0, 0, 0, 0
+	running, queued, failing, invalid, lost := 0, 0, 0, 0, 0
 	for i := len(m.newest) - 1; i >= 0; i-- {
 		switch m.runs[m.newest[i]].State {
 		case runRunning:
@@ -111,7 +111,10 @@ func (m *tuiModel) counts() string {
 		}
 	}
 	for _, w := range m.workflows {
-		if n := len(w.Recent); w.Error != "" || n > 0 && (w.Recent[n-1].State == runFailed || w.Recent[n-1].State == runCrashed) {
+		if w.Error != "" {
+			invalid++
+		}
+		if n := len(w.Recent); n > 0 && (w.Recent[n-1].State == runFailed || w.Recent[n-1].State == runCrashed) {
 			failing++
 		}
 	}
@@ -124,7 +127,7 @@ func (m *tuiModel) counts() string {
 	for _, part := range []struct {
 		n    int
 		word string
-	}{{running, "run"}, {queued, "queue"}, {failing, "fail"}, {lost, "lost"}} {
+	}{{running, "run"}, {queued, "queue"}, {failing, "fail"}, {invalid, "invalid"}, {lost, "lost"}} {
 		if part.n > 0 {
 			text += fmt.Sprintf("  %s %d", part.word, part.n)
 		}

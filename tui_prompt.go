@@ -10,6 +10,8 @@ import (
 	"strings"
 )
 
+const tuiMinName = 4 // letters of the end of a run's id that stand for it
+
 // tuiOverlay is a box above the screen. It gets every key but ^C, ^Z and ^\.
 type tuiOverlay interface {
 	draw(u *tui, g *termGrid, a viewArea)
@@ -68,15 +70,22 @@ func (u *tui) endPrompt(done bool) {
 	}
 }
 
-// promptFilter filters a list, or searches in output, while it is typed.
+// promptFilter filters a list, or searches in a text or for a task of a run, while it is typed.
 func (u *tui) promptFilter(tuiPick) {
 	switch s := u.screen().(type) {
 	case *tuiLogScreen:
-		s.view.searchBegin()
-		u.ask("/", "", tuiPrompt{
-			typed: func(text string) { s.view.setSearch(text) },
-			done:  func(text string) { s.search(u, text) },
-			undo:  func() { s.view.searchEnd(false) }})
+		u.promptSearch(s.view)
+	case *tuiSource:
+		u.promptSearch(s.view)
+	case *tuiRunScreen:
+		if s.view.Pane == 1 {
+			u.promptSearch(s.out.log)
+			return
+		}
+		before := s.search
+		s.from = s.view.Selected
+		set := func(text string) { s.setFilter(u, text) }
+		u.ask("/", "", tuiPrompt{typed: set, done: set, undo: func() { s.search = before; s.find(s.from, 1, true) }})
 	case interface {
 		setFilter(*tui, string)
 		getFilter() string
@@ -84,9 +93,21 @@ func (u *tui) promptFilter(tuiPick) {
 		before := s.getFilter()
 		set := func(text string) { s.setFilter(u, text) }
 		u.ask("/", before, tuiPrompt{typed: set, done: set, undo: func() { set(before) }})
-	default:
-		u.say("nothing to filter here")
 	}
+}
+
+// promptSearch searches in a text.
+func (u *tui) promptSearch(v *viewLog) {
+	v.searchBegin()
+	u.ask("/", "", tuiPrompt{
+		typed: func(text string) { v.setSearch(text) },
+		done: func(text string) {
+			if fault := v.setSearch(text); fault != "" {
+				u.say("%s", fault)
+			}
+			v.searchEnd(true)
+		},
+		undo: func() { v.searchEnd(false) }})
 }
 
 // promptOnly shows only those lines of output that match.
@@ -187,7 +208,7 @@ func (u *tui) command(text string) {
 			u.say("no command %q (did you mean %q?)", name, near)
 			return
 		}
-		u.say("no command %q; there are: %s", name, strings.Join(names, " "))
+		u.say("no command %q; tab behind : offers those there are: %s", name, strings.Join(names, " "))
 		return
 	}
 	switch c := commands[at]; {
@@ -198,8 +219,38 @@ func (u *tui) command(text string) {
 	case c.arg == "" && arg != "", c.arg != "" && c.arg != "endpoint" && arg == "":
 		u.say("usage: :%s", strings.TrimSpace(name+" "+strings.ToUpper(c.arg)))
 	default:
-		c.do(u, arg)
+		id, fault := u.named(c.arg, arg)
+		if fault != "" {
+			u.say("%s: %s", name, fault)
+			return
+		}
+		c.do(u, id)
 	}
+}
+
+// named gives the id that an argument of a command stands for: a run may be named by its end, as lists show it, or by its
+// workflow, whose newest it is then. What is in no list is passed on where it may still be known to the principal.
+func (u *tui) named(kind, arg string) (id, fault string) {
+	words := u.words(kind)
+	switch {
+	case kind == "screen" || kind == "endpoint" || slices.Contains(words, arg):
+		return arg, ""
+	case kind == "run" && isRunID(strings.ToUpper(arg)):
+		return strings.ToUpper(arg), ""
+	case kind == "run":
+		at := slices.IndexFunc(words, func(id string) bool {
+			return len(arg) >= tuiMinName && strings.HasSuffix(id, strings.ToUpper(arg)) || u.model.runs[id].Workflow == arg
+		})
+		if at >= 0 {
+			return words[at], ""
+		}
+		return "", "no run " + arg + " among the newest: tab offers them, and the whole id of an older one is taken too"
+	}
+	fault = "no " + kind + " " + arg
+	if near := nearest(arg, words); near != "" {
+		return "", fault + ": did you mean " + near + "?"
+	}
+	return "", fault + ": tab offers those there are"
 }
 
 // completions gives what may stand behind what was typed: a command, or its argument.
@@ -279,6 +330,7 @@ func (u *tui) connectTo(name string) {
 type tuiForm struct {
 	*viewForm
 	workflow string
+	about    string // name and description of the workflow
 	then     func(map[string]string)
 }
 
@@ -286,7 +338,17 @@ func (f *tuiForm) hint() (string, []viewKey) {
 	return "run " + f.workflow + " with these parameters; * must be given", []viewKey{{"enter", "next, at last run"}, {"^S", "run"}, {"tab", "next"}, {"esc", "leave"}}
 }
 
-func (f *tuiForm) draw(_ *tui, g *termGrid, a viewArea) { f.viewForm.draw(g, a) }
+// draw says above the form what is going to run, where there is room for that.
+func (f *tuiForm) draw(_ *tui, g *termGrid, a viewArea) {
+	if head := viewFold(textSafe(f.about), max(a.w-viewMarkWidth-1, 1)); a.h >= len(f.fields)+len(head)+5 {
+		viewPen{g, a}.clear()
+		for i, line := range head {
+			g.cell(a.x+viewMarkWidth, a.y+i, a.w-viewMarkWidth, styleBold, line)
+		}
+		a.y, a.h = a.y+len(head)+1, a.h-len(head)-1
+	}
+	f.viewForm.draw(g, a)
+}
 
 func (f *tuiForm) key(u *tui, k termKey) {
 	switch f.viewForm.key(k) {

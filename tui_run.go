@@ -3,7 +3,10 @@
 
 package main
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 const (
 	tuiTailLines  = 1000 // newest lines of a run that its own screen asks for
@@ -82,6 +85,8 @@ type tuiRunScreen struct {
 	asking bool // show is under way
 	again  bool // the run has changed since
 	fault  string
+	search string // words of the task that is looked for
+	from   string // the task that was selected when the search was begun
 }
 
 // openRun shows the run that a row is about.
@@ -145,7 +150,11 @@ func (s *tuiRunScreen) crumbs(*tui) []string {
 }
 
 func (s *tuiRunScreen) draw(u *tui, g *termGrid, a viewArea) {
-	s.view.Now, s.view.Stale = u.clock(), !u.live()
+	s.view.Now, s.view.Stale, s.view.Place = u.clock(), !u.live(), s.out.log.place()
+	if s.view.Run == nil {
+		u.drawBlank(g, a, "the run", s.fault)
+		return
+	}
 	s.view.draw(g, a, s.out.log.tail)
 	u.running += s.view.running()
 }
@@ -157,7 +166,58 @@ func (s *tuiRunScreen) status(*tui) string {
 	if s.out.note != "" {
 		return s.out.note
 	}
+	if left, _ := s.out.log.status(); s.view.Pane == 1 && left != "" {
+		return left
+	}
+	if s.search != "" {
+		return s.found() + "   n next"
+	}
 	return "run " + s.run
+}
+
+// matches says whether a task is what is looked for: by its name, its state, or why it is so.
+func (s *tuiRunScreen) matches(t *TaskRun) bool {
+	return tuiMatches([]tuiField{{"name", t.Task}, {"state", tuiStateWords(t.State)}, {"", t.Reason}}, tuiFilterParse(s.search))
+}
+
+// found says how many tasks there are of what is looked for.
+func (s *tuiRunScreen) found() string {
+	n := 0
+	for i := range s.view.Run.Tasks {
+		if s.matches(&s.view.Run.Tasks[i]) {
+			n++
+		}
+	}
+	if n == 0 {
+		return "/" + s.search + "  no task matches"
+	}
+	return fmt.Sprintf("/%s  %d of %d tasks", s.search, n, len(s.view.Run.Tasks))
+}
+
+// find selects the first task that is looked for from some task on, that one included where here says so.
+func (s *tuiRunScreen) find(from string, dir int, here bool) {
+	s.view.Selected = from
+	if s.search != "" {
+		s.view.find(dir, here, s.matches)
+	}
+	s.out.log.setTask(s.view.Selected)
+}
+
+// getFilter gives what esc clears before it leaves: what is searched for, in the pane that has the focus.
+func (s *tuiRunScreen) getFilter() string {
+	if s.view.Pane == 1 {
+		return s.out.log.search.text
+	}
+	return s.search
+}
+
+// setFilter clears it, or looks for a task while it is typed.
+func (s *tuiRunScreen) setFilter(_ *tui, text string) {
+	if s.view.Pane == 1 {
+		s.out.log.setSearch(text)
+	} else if s.search = text; text != "" {
+		s.find(s.from, 1, true)
+	}
 }
 
 func (s *tuiRunScreen) pick(*tui) tuiPick {
@@ -199,8 +259,22 @@ func (s *tuiRunScreen) edge(_ *tui, end bool) {
 
 func (s *tuiRunScreen) leave(u *tui) { s.out.leave(u) }
 
-func (s *tuiRunScreen) key(_ *tui, name string) {
-	s.view.Split += map[string]int{"+": 1, "-": -1}[name]
+func (s *tuiRunScreen) key(u *tui, name string) {
+	switch dir := map[string]int{"n": 1, "N": -1}[name]; {
+	case dir == 0:
+		s.view.Split += map[string]int{"+": 1, "-": -1}[name]
+	case s.view.Pane == 1:
+		u.nextHit(s.out.log, dir)
+	default:
+		s.find(s.view.Selected, dir, false)
+	}
+}
+
+// nextHit goes to the next hit of a search in a text.
+func (u *tui) nextHit(v *viewLog, dir int) {
+	if v.next(dir) {
+		u.say("search goes on at the other end")
+	}
 }
 
 // nextView goes from the table to the waves, to the timeline, and back.
@@ -233,6 +307,12 @@ func (u *tui) openLog(p tuiPick) {
 	s.out.follow(u)
 }
 
+// openRunLog shows the output of all tasks of a run.
+func (u *tui) openRunLog(p tuiPick) {
+	p.task = ""
+	u.openLog(p)
+}
+
 func (s *tuiLogScreen) reload(u *tui)         { s.out.follow(u) }
 func (s *tuiLogScreen) news(u *tui, r *Reply) { s.out.news(u, r) }
 func (s *tuiLogScreen) name() string          { return "log" }
@@ -256,7 +336,7 @@ func (s *tuiLogScreen) crumbs(*tui) []string {
 }
 
 // counts stands in the header in place of what there is in all.
-func (s *tuiLogScreen) counts() string {
+func (s *tuiLogScreen) counts(*tui) string {
 	if s.view.follow {
 		return "FOLLOW"
 	}
@@ -265,6 +345,9 @@ func (s *tuiLogScreen) counts() string {
 
 func (s *tuiLogScreen) draw(u *tui, g *termGrid, a viewArea) {
 	s.view.draw(g, a)
+	if len(s.view.shown) == 0 && s.view.search.text+s.view.only.text == "" && (s.out.stream != "" || !u.live()) {
+		u.drawBlank(g, a, "output", s.out.note)
+	}
 	g.cursorX, g.cursorY = a.x, a.y+a.h-1
 }
 
@@ -310,14 +393,6 @@ func (s *tuiLogScreen) edge(u *tui, end bool) {
 	}
 }
 
-// search ends the typing of a search and goes to the hit.
-func (s *tuiLogScreen) search(u *tui, text string) {
-	if fault := s.view.setSearch(text); fault != "" {
-		u.say("%s", fault)
-	}
-	s.view.searchEnd(true)
-}
-
 // key does what the keys of output do.
 func (s *tuiLogScreen) key(u *tui, name string) {
 	v := s.view
@@ -329,9 +404,7 @@ func (s *tuiLogScreen) key(u *tui, name string) {
 		}
 		v.toggleFollow()
 	case "n", "N":
-		if around := v.next(map[string]int{"n": 1, "N": -1}[name]); around {
-			u.say("search goes on at the other end")
-		}
+		u.nextHit(v, map[string]int{"n": 1, "N": -1}[name])
 	case "w":
 		v.toggleWrap()
 	case "t":

@@ -12,18 +12,21 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// tuiSource is the definition of a workflow that is in force, above it what is wrong with its file.
+// tuiSourceMax is how many lines of a definition are shown.
+const tuiSourceMax = viewLogLines - 1
+
+// tuiSource is the definition of a workflow that is in force, above it what is wrong with its file: a text to read and to
+// search in, as output is.
 type tuiSource struct {
 	workflow string
-	lines    []viewCell
-	top      int
-	room     int
+	view     *viewLog
 	note     string
 }
 
 // openSource shows the definition of the workflow that a row is about.
 func (u *tui) openSource(p tuiPick) {
-	s := &tuiSource{workflow: p.workflow, note: "asking"}
+	s := &tuiSource{workflow: p.workflow, view: viewLogNew()}
+	s.view.times, s.view.wrap = false, true
 	u.open(s)
 	s.reload(u)
 }
@@ -36,7 +39,10 @@ func (s *tuiSource) reload(u *tui) {
 			return
 		}
 		s.note = ""
-		s.lines = tuiSourceLines(r)
+		top := s.view.top
+		s.view.reset()
+		s.view.add(tuiSourceLines(r)...)
+		s.view.follow, s.view.top = false, top
 	})
 }
 
@@ -49,22 +55,22 @@ func (s *tuiSource) news(u *tui, r *Reply) {
 }
 
 // tuiSourceLines writes a workflow out: where it comes from, what is wrong, and the version in force with its defaults.
-func tuiSourceLines(r *Reply) []viewCell {
-	var lines []viewCell
-	add := func(style termStyle, text string) {
+func tuiSourceLines(r *Reply) []LogLine {
+	var lines []LogLine
+	add := func(stream, text string) { // e stands out
 		for line := range strings.Lines(text) {
-			lines = append(lines, viewCell{text: strings.TrimRight(line, "\n"), style: style})
+			lines = append(lines, LogLine{Stream: stream, Text: strings.TrimRight(line, "\n")})
 		}
 	}
 	for _, info := range r.Workflows {
-		add(styleDim, "# "+info.File)
+		add("o", "# "+info.File)
 		for _, warning := range info.Warnings {
-			add(styleYellow, "# "+warning)
+			add("e", "# "+warning)
 		}
 		if info.Error != "" {
-			add(styleRed|styleBold, "# does not load: "+info.Error)
+			add("e", "# does not load: "+info.Error)
 			if r.Spec != nil {
-				add(styleYellow, "# this is its last good version, which stays in force:")
+				add("e", "# this is its last good version, which stays in force:")
 			}
 		}
 	}
@@ -73,9 +79,12 @@ func tuiSourceLines(r *Reply) []viewCell {
 	}
 	text, err := tuiSourceYAML(r.Spec)
 	if err != nil {
-		add(styleRed, "# "+err.Error())
+		add("e", "# "+err.Error())
 	}
-	add(0, text)
+	add("o", text)
+	if more := len(lines) - tuiSourceMax; more > 0 {
+		lines = append(lines[:tuiSourceMax], LogLine{Stream: "c", Text: fmt.Sprintf("%d more lines: cdktr show %s", more, r.Spec.ID)})
+	}
 	return lines
 }
 
@@ -160,23 +169,41 @@ func (s *tuiSource) crumbs(*tui) []string { return []string{s.workflow, "source"
 func (s *tuiSource) pick(*tui) tuiPick    { return tuiPick{workflow: s.workflow} }
 func (s *tuiSource) leave(*tui)           {}
 
-func (s *tuiSource) draw(_ *tui, g *termGrid, a viewArea) {
-	s.room = a.h
-	s.top = max(min(s.top, len(s.lines)-a.h), 0)
-	for y := 0; y < a.h && s.top+y < len(s.lines); y++ {
-		line := s.lines[s.top+y]
-		g.cell(a.x+1, a.y+y, a.w-1, line.style, line.text)
+// getFilter gives what esc clears before it leaves.
+func (s *tuiSource) getFilter() string             { return s.view.search.text }
+func (s *tuiSource) setFilter(_ *tui, text string) { s.view.setSearch(text) }
+
+func (s *tuiSource) draw(u *tui, g *termGrid, a viewArea) {
+	if len(s.view.shown) == 0 {
+		u.drawBlank(g, a, "the definition", s.note)
+		return
 	}
-	g.cursorX, g.cursorY = a.x, a.y
+	s.view.draw(g, viewArea{a.x + 1, a.y, a.w - 1, a.h})
 }
 
 func (s *tuiSource) status(*tui) string {
-	if s.note != "" {
-		return s.note
-	}
-	return fmt.Sprintf("line %d of %d", min(s.top+1, len(s.lines)), len(s.lines))
+	left, _ := s.view.status()
+	return strings.TrimSpace(fmt.Sprintf("%s   line %d of %d", left, s.view.bottom(), len(s.view.shown)))
 }
 
-func (s *tuiSource) move(_ *tui, by int)   { s.top = max(s.top+by, 0) }
-func (s *tuiSource) page(_ *tui, half int) { s.top = max(s.top+half*max(s.room/2, 1), 0) }
-func (s *tuiSource) edge(_ *tui, end bool) { s.top = map[bool]int{true: len(s.lines)}[end] }
+// key does what the keys of a text do.
+func (s *tuiSource) key(u *tui, name string) {
+	switch name {
+	case "n", "N":
+		u.nextHit(s.view, map[string]int{"n": 1, "N": -1}[name])
+	case "w":
+		s.view.toggleWrap()
+	case "h", "left":
+		s.view.panBy(-tuiPanBy)
+	case "l", "right":
+		s.view.panBy(tuiPanBy)
+	}
+}
+
+func (s *tuiSource) move(_ *tui, by int)   { s.view.move(by) }
+func (s *tuiSource) page(_ *tui, half int) { s.view.halfPage(half) }
+func (s *tuiSource) edge(_ *tui, end bool) {
+	if s.view.home(); end {
+		s.view.move(len(s.view.shown) * viewLogLines)
+	}
+}

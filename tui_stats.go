@@ -12,7 +12,7 @@ type tuiStats struct {
 
 // openStats shows the statistics of the workflow that a row is about.
 func (u *tui) openStats(p tuiPick) {
-	s := &tuiStats{workflow: p.workflow, note: "reading the history"}
+	s := &tuiStats{workflow: p.workflow}
 	u.open(s)
 	s.reload(u)
 }
@@ -44,10 +44,12 @@ func (s *tuiStats) pick(*tui) tuiPick  { return tuiPick{workflow: s.workflow} }
 func (s *tuiStats) status(*tui) string { return s.note }
 func (s *tuiStats) leave(*tui)         {}
 
-func (s *tuiStats) draw(_ *tui, g *termGrid, a viewArea) {
-	if s.room = a.h; s.view.Stats != nil {
-		s.view.draw(g, a)
+func (s *tuiStats) draw(u *tui, g *termGrid, a viewArea) {
+	if s.room = a.h; s.view.Stats == nil {
+		u.drawBlank(g, a, "what the history has of it", s.note)
+		return
 	}
+	s.view.draw(g, a)
 }
 
 func (s *tuiStats) move(_ *tui, by int)   { s.view.scroll(by) }

@@ -99,7 +99,7 @@ func (g *tuiRig) reply(op string, r *Reply) {
 func (g *tuiRig) asked() string {
 	var ops []string
 	for _, r := range g.sent {
-		if slices.Contains([]string{"watch", "stop", "attention", "show", "logs", "events"}, r.Op) {
+		if slices.Contains([]string{"watch", "ping", "stop", "attention", "show", "logs", "events"}, r.Op) {
 			continue
 		}
 		text := strings.TrimSpace(r.Op + " " + r.Workflow + r.Run + r.Agent + r.Key)
@@ -112,7 +112,7 @@ func (g *tuiRig) asked() string {
 		ops = append(ops, text)
 	}
 	g.sent = slices.DeleteFunc(g.sent, func(r Request) bool {
-		return !slices.Contains([]string{"watch", "attention", "show", "logs", "events"}, r.Op)
+		return !slices.Contains([]string{"watch", "ping", "attention", "show", "logs", "events"}, r.Op)
 	})
 	return strings.Join(ops, "; ")
 }

@@ -44,6 +44,18 @@ func viewFormNew(params map[string]Param) *viewForm {
 	return f
 }
 
+// fill puts in what an earlier run was given.
+func (f *viewForm) fill(params map[string]string) {
+	for i := range f.fields {
+		if value, ok := params[f.fields[i].name]; ok && value != f.fields[i].param.Default {
+			in := &f.fields[i].in
+			if in.set("", value); in.String() != value { // a line cannot show it: the default stays
+				in.set("", f.fields[i].start)
+			}
+		}
+	}
+}
+
 // value gives what a field says, and whether that must be sent. A field that was not touched says the default itself,
 // also where a line cannot show it.
 func (field *viewField) value() (value string, given bool) {

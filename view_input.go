@@ -51,9 +51,9 @@ func (in *viewInput) set(prompt, text string) {
 // String gives the line as it is.
 func (in *viewInput) String() string { return string(in.text) }
 
-// word gives the word before the cursor, which complete completes, and all that stands before it.
+// word gives the word that the cursor is at the end of, which complete completes, and all that stands before it.
 func (in *viewInput) word() (before, word string) {
-	start := in.wordStart()
+	start := in.typedStart()
 	return string(in.text[:start]), string(in.text[start:in.at])
 }
 
@@ -210,6 +210,15 @@ func (in *viewInput) wordStart() int {
 	return at
 }
 
+// typedStart gives where the word that the cursor is at the end of starts; behind a blank that is the cursor.
+func (in *viewInput) typedStart() int {
+	at := in.at
+	for at > 0 && in.text[at-1] != ' ' {
+		at--
+	}
+	return at
+}
+
 // remember puts the line at the end of the history, where it was not the last one anyway.
 func (in *viewInput) remember() {
 	line := in.String()
@@ -241,10 +250,7 @@ func (in *viewInput) recall(n int) {
 func (in *viewInput) complete(dir int, candidates []string) {
 	c := in.choices
 	if c.words == nil {
-		c = viewChoice{at: -1, start: in.at}
-		for c.start > 0 && in.text[c.start-1] != ' ' {
-			c.start--
-		}
+		c = viewChoice{at: -1, start: in.typedStart()}
 		typed := string(in.text[c.start:in.at])
 		common := ""
 		for _, word := range candidates {

@@ -134,6 +134,10 @@ func TestViewInputComplete(t *testing.T) {
 	}
 	var in viewInput
 	in.set(":", "goto a")
+	behind := &viewInput{text: []rune("goto "), at: 5}
+	if before, word := behind.word(); before != "goto " || word != "" {
+		t.Errorf("behind a blank the word is %q after %q", word, before)
+	}
 	if before, word := in.word(); before != "goto " || word != "a" {
 		t.Errorf("the word is %q after %q", word, before)
 	}

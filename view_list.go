@@ -19,6 +19,7 @@ type viewCell struct {
 	text  string
 	style termStyle
 	parts []viewCell
+	rest  bool // the last of a row: it takes all that is left of it, in place of the columns behind
 }
 
 // viewRowMark is what stands in column 0 of a row that is not selected.
@@ -59,6 +60,10 @@ func (t *viewTable) draw(g *termGrid, a viewArea) int {
 		g.putTo(a.x, row, a.x+a.w, mark.style, mark.mark)
 		x := a.x + viewMarkWidth
 		for k, c := range shown {
+			if last := len(cells) - 1; c >= last && last >= 0 && cells[last].rest {
+				g.cell(x, row, a.x+a.w-x, cells[last].style, cells[last].text)
+				break
+			}
 			if c < len(cells) {
 				x = viewPut(g, x, row, widths[k], &t.cols[c], cells[c]) + 1
 			}
@@ -124,7 +129,7 @@ func viewScroll(top, selected, n, room int) int {
 type viewHeader struct {
 	site   string
 	crumbs []string
-	counts string // what there is, at the right
+	counts string // what there is, at the right: parts with two blanks between, the first of which go where there is no room
 	link   string // LIVE, STALE since ..., FROZEN
 	bad    bool   // what link says needs to be seen
 }
@@ -138,36 +143,44 @@ func (h *viewHeader) draw(g *termGrid) {
 	}
 	from := g.w - 1 - textWidth(h.link)
 	g.put(from, 0, style, h.link)
-	end := from - 1
-	if counts := textWidth(h.counts); from-counts-2 > 24 {
-		g.put(from-counts-2, 0, styleReverse, h.counts)
-		end = from - counts - 3
+	title, counts := strings.TrimSpace("cdktr "+h.site)+"  "+strings.Join(h.crumbs, "  "), h.counts
+	for counts != "" && 1+textWidth(title)+2+textWidth(counts)+2 > from {
+		_, counts, _ = strings.Cut(counts, "  ")
 	}
-	title := strings.TrimSpace("cdktr "+h.site) + "  " + strings.Join(h.crumbs, "  ")
-	g.putTo(1, 0, 1+max(end-1, 0), styleReverse, textCut(title, max(end-1, 0)))
+	end := from - 2
+	if counts != "" {
+		end -= textWidth(counts) + 2
+		g.put(end+2, 0, styleReverse, counts)
+	}
+	g.putTo(1, 0, max(end, 1), styleReverse, textCut(title, max(end-1, 0)))
 }
 
 // viewKey is a key as the last row shows it.
 type viewKey struct{ key, what string }
 
-// viewKeys draws the row of keys: as many as fit, in their order, and the last one (help) always.
+// viewKeys draws the row of keys: as many as fit, in their order, and always the last two: the way out, and the help.
 func viewKeys(g *termGrid, y int, keys []viewKey) {
 	if len(keys) == 0 {
 		return
 	}
 	size := func(k viewKey) int { return textWidth(k.key) + 1 + textWidth(k.what) + 2 }
-	last := keys[len(keys)-1]
-	room := g.w - 1 - size(last)
+	last := keys[max(len(keys)-2, 0):]
+	room := g.w - 1
+	for _, k := range last {
+		room -= size(k)
+	}
 	x := 1
 	draw := func(k viewKey) {
 		x = g.put(x, y, styleBold, k.key)
 		x = g.put(x+1, y, 0, k.what) + 2
 	}
-	for _, k := range keys[:len(keys)-1] {
+	for _, k := range keys[:len(keys)-len(last)] {
 		if x+size(k) > room+2 {
 			break
 		}
 		draw(k)
 	}
-	draw(last)
+	for _, k := range last {
+		draw(k)
+	}
 }

@@ -387,6 +387,9 @@ func (v *viewLog) status() (left, right string) {
 			left = v.fault
 		case v.hits == 0:
 			left += "no match"
+			if v.oldest() > 1 {
+				left += " in the newest " + fmt.Sprint(len(v.lines)) + " lines"
+			}
 		case v.hitValid():
 			nth := v.hit.nth + 1
 			for _, seq := range v.shown[:v.index(v.hit.seq)] {

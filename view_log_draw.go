@@ -4,7 +4,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 )
 
 const (
@@ -348,24 +347,21 @@ func viewLogSkip(r *viewLogRow, columns int) (from, lead int) {
 	return len(r.text), 0
 }
 
-// tail shows the log as a pane: a row with the task, the streams and where the reader is, and below it the lines. The
-// cursor stays where it is.
+// tail shows the log as a pane of another screen: the cursor stays where it is.
 func (v *viewLog) tail(g *termGrid, a viewArea) {
-	if a.w <= 0 || a.h <= 0 {
-		return
-	}
 	cursorX, cursorY := g.cursorX, g.cursorY
-	v.draw(g, viewArea{a.x, a.y + 1, a.w, a.h - 1})
+	v.draw(g, a)
 	g.cursorX, g.cursorY = cursorX, cursorY
-	place := "end"
-	if !v.follow {
-		place = fmt.Sprintf("line %d", v.bottom())
+}
+
+// place says in a few words where the reader is, and which stream is shown where that is not both.
+func (v *viewLog) place() string {
+	text := fmt.Sprintf("%d lines  ", len(v.shown))
+	if v.streams != "" {
+		text = v.streamsText() + "  " + text
 	}
-	right := fmt.Sprintf(" %d lines  %s --", len(v.shown), place)
-	left := "-- " + textSafe(orDefault(v.task, "all tasks")) + "  " + v.streamsText() + " "
-	if room := a.w - textWidth(right); room >= viewLogTextMin {
-		left = textCut(left, room)
-		left += strings.Repeat("-", room-textWidth(left)) + right
+	if v.follow {
+		return text + "end"
 	}
-	g.cell(a.x, a.y, a.w, 0, left)
+	return text + fmt.Sprintf("line %d", v.bottom())
 }

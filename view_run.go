@@ -38,6 +38,7 @@ type viewRun struct {
 	Selected string // task id
 	Split    int    // rows, or columns side by side, that the log has beyond the usual; draw keeps it within what fits
 	Pane     int    // which has the focus: 0 the tasks, 1 the log
+	Place    string // where in the log one is, for the right end of its heading
 
 	rows    []viewRunRow // in an order they could run in; see order
 	waves   [][]int      // rows by depth
@@ -242,6 +243,19 @@ func (v *viewRun) moveTo(end bool) {
 	}
 }
 
+// find selects the next task in the order of the table that a function says yes to, or with -1 the one before, around the
+// end if need be; the selected one itself only where here says so. Without one the selection stays.
+func (v *viewRun) find(dir int, here bool, match func(*TaskRun) bool) {
+	n, at := len(v.rows), max(v.selected(), 0)
+	for k := range n {
+		i := ((at+dir*k)%n + n) % n
+		if (k > 0 || here) && match(v.rows[i].run) {
+			v.choose(i)
+			return
+		}
+	}
+}
+
 // choose selects row i.
 func (v *viewRun) choose(i int) { v.Selected, v.facts = v.rows[i].run.Task, nil }
 
@@ -254,7 +268,7 @@ func (v *viewRun) running() int {
 }
 
 // draw shows the run in an area, which it makes blank first. log draws the output of the selected task into the area that
-// is left for it, below a row that names the task; nil: there is none. Nothing outside a is changed but the cursor, which
+// is left for it, below the heading that names the task; nil: there is none. Nothing outside a is changed but the cursor, which
 // is parked on the selected row.
 func (v *viewRun) draw(g *termGrid, a viewArea, log func(g *termGrid, a viewArea)) {
 	p := viewPen{g, a}
@@ -291,7 +305,9 @@ func (v *viewRun) drawStacked(p viewPen, log func(*termGrid, viewArea)) {
 		lower := min(max(usual+v.Split, 2), p.h-3)
 		v.Split = lower - usual
 		upper = p.part(0, 0, p.w, p.h-lower)
-		v.drawRule(p.part(0, p.h-lower, p.w, 1))
+		rule := p.part(0, p.h-lower, p.w, 1)
+		rule.line(0, 0, rule.w, styleDim, '-')
+		v.drawHeading(rule, 2, " --")
 		log(p.g, p.part(0, p.h-lower+1, p.w, lower-1).viewArea)
 	}
 	switch v.Mode {
@@ -304,32 +320,29 @@ func (v *viewRun) drawStacked(p viewPen, log func(*termGrid, viewArea)) {
 	}
 }
 
-// drawRule parts tasks and log with a line that says whose log it is, and what became of that task.
-func (v *viewRun) drawRule(p viewPen) {
-	p.line(0, 0, p.w, styleDim, '-')
-	x := v.drawName(p, 2)
-	p.put(x, 0, 0, " ")
-}
-
-// drawName writes the selected task's name and reason from column x on, and gives the column behind.
-func (v *viewRun) drawName(p viewPen, x int) int {
-	style := styleBold
-	if v.Pane == 1 {
-		style |= styleReverse
-	}
+// drawHeading writes above the log whose it is and what became of that task, from column x on, and at the right end, before
+// end, where in the log one is. The pane that has the focus has the mark of what is selected.
+func (v *viewRun) drawHeading(p viewPen, x int, end string) {
 	i := v.selected()
 	if i < 0 {
-		return x
+		return
 	}
-	t := v.rows[i].run
+	style, t := styleBold, v.rows[i].run
+	if v.Pane == 1 {
+		style |= styleReverse
+		p.put(0, 0, styleBold, ">")
+	}
 	x = p.put(x, 0, 0, " ")
-	x = p.cell(x, 0, min(textWidth(t.Task), p.w/2), style, t.Task)
+	x = p.cell(x, 0, min(textWidth(textSafe(t.Task)), p.w/2), style, t.Task)
 	if t.Reason != "" {
 		_, _, look := viewLooks(t.State)
 		x = p.put(x, 0, 0, "  ")
-		x = p.cell(x, 0, min(textWidth(t.Reason), p.w-x-4), look, t.Reason)
+		x = p.cell(x, 0, min(textWidth(textSafe(t.Reason)), p.w-x-4), look, t.Reason)
 	}
-	return x
+	x = p.put(x, 0, 0, " ")
+	if place := " " + v.Place + end; v.Place != "" && p.w-x >= textWidth(place) {
+		p.put(p.w-textWidth(place), 0, 0, place)
+	}
 }
 
 // drawHead writes the rows above the tasks: the state of the run, the counts, and why it is in that state, which is a blank

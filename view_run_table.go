@@ -37,7 +37,7 @@ func (v *viewRun) drawWide(p viewPen, log func(*termGrid, viewArea)) {
 		for y := range right.h {
 			right.line(0, y, 1, styleDim, '|')
 		}
-		v.drawName(right.part(1, 0, right.w-1, 1), 0)
+		v.drawHeading(right.part(1, 0, right.w-1, 1), 0, " ")
 		log(p.g, right.part(1, 1, right.w-1, right.h-1).viewArea)
 	}
 	table := min(len(v.rows)+2, left.h-min(viewRunFacts, left.h/2))

@@ -5,6 +5,7 @@ package main
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -100,18 +101,23 @@ func (v *viewStats) drawParts(p viewPen, y int, parts []viewStatsPart) int {
 func (v *viewStats) drawHistogram(p viewPen, y int) int {
 	p.put(1, y, styleBold, "TOOK UP TO")
 	p.put(1+viewStatsLabel, y, styleBold, "RUNS")
+	bars := slices.Clone(v.Histogram[:min(len(v.Histogram), 1)])
+	for _, bar := range v.Histogram[len(bars):] {
+		if last := &bars[len(bars)-1]; viewStatsUpto(bar) == viewStatsUpto(*last) { // closer than what can be told apart here
+			last.Count += bar.Count
+		} else {
+			bars = append(bars, bar)
+		}
+	}
 	most, longest := 1, 1
-	for _, bar := range v.Histogram {
+	for _, bar := range bars {
 		most = max(most, bar.Count)
 		longest = max(longest, len(strconv.Itoa(bar.Count)))
 	}
 	room := p.w - 1 - viewStatsLabel - longest - 2
-	for _, bar := range v.Histogram {
+	for _, bar := range bars {
 		y++
-		label := "longer"
-		if bar.Upto > 0 && !math.IsInf(bar.Upto, 1) {
-			label = viewStatsTook(bar.Upto)
-		}
+		label := viewStatsUpto(bar)
 		p.right(1, y, viewStatsLabel-2, 0, label)
 		x := p.right(1+viewStatsLabel, y, longest, 0, strconv.Itoa(bar.Count)) + 1
 		if width := int64(bar.Count) * int64(room) / int64(most); bar.Count > 0 {
@@ -119,6 +125,14 @@ func (v *viewStats) drawHistogram(p viewPen, y int) int {
 		}
 	}
 	return y + 1
+}
+
+// viewStatsUpto says what a bar counts.
+func viewStatsUpto(bar StatsBucket) string {
+	if bar.Upto > 0 && !math.IsInf(bar.Upto, 1) {
+		return viewStatsTook(bar.Upto)
+	}
+	return "longer"
 }
 
 // drawCalendar shows a column a week and a row a weekday, with the glyph of the worst outcome of each day.

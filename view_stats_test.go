@@ -76,6 +76,22 @@ func TestViewStatsTexts(t *testing.T) {
 	}
 }
 
+// TestViewStatsBars has no two bars that read alike.
+func TestViewStatsBars(t *testing.T) {
+	v, g := viewStatsFixture(), termGridNew(80, 24)
+	v.Histogram = []StatsBucket{{Upto: 1.01, Count: 7}, {Upto: 1.02, Count: 2}, {Upto: 1.08}, {Upto: 1.11, Count: 3}, {Count: 1}}
+	v.draw(g, viewArea{0, 1, 80, 21})
+	text := strings.Join(viewRows(g), "\n")
+	for _, want := range []string{"1.0s  9 ====", "1.1s  3 ===", "longer  1 ="} {
+		if strings.Count(text, want) != 1 {
+			t.Errorf("%q is not there once:\n%s", want, text)
+		}
+	}
+	if strings.Count(text, "1.0s") != 1 {
+		t.Errorf("bars that read alike:\n%s", text)
+	}
+}
+
 func TestViewStatsWithin(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

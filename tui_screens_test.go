@@ -1,0 +1,280 @@
+// Tests of the terminal UI's screens at the edges: nothing there yet, messages that are long, names that are wrong, another
+// version at the other end. The rig is tui_test.go's.
+
+package main
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// tuiTestSpec is the workflow that the fixtures of a run are of.
+func tuiTestSpec() *Workflow {
+	return &Workflow{ID: "site11-sync", Name: "Sync of site 11", Description: "Pulls what changed and pushes it on", Tasks: []Task{{ID: "pull", Run: "pull"}, {ID: "check", Depends: []string{"pull"}, Run: "check"},
+		{ID: "push", Depends: []string{"check"}, Run: "push --to 10.2.0.9:5432 --with everything that was pulled " + strings.Repeat("x", 60)}, {ID: "report", Depends: []string{"push"}, Run: "report"}}}
+}
+
+// tuiRunOpen opens the failed run of the fixture, with its tasks.
+func tuiRunOpen(t *testing.T, w, h int) *tuiRig {
+	g := tuiRigOpen(t, w, h, tuiFixture())
+	g.keys("2 j j enter")
+	run, exit := tuiTestRun(1271, "site11-sync", runFailed, "2026-03-04 12:00:00", 41e9, "edge-07", "task push: exit 3"), 3
+	for _, task := range []struct{ id, state string }{{"pull", taskSucceeded}, {"check", taskSucceeded}, {"push", taskFailed}, {"report", taskSkipped}} {
+		tr := TaskRun{Task: task.id, State: task.state, Attempts: 1, Started: run.Started, Finished: run.Finished}
+		if task.state == taskFailed {
+			tr.Exit, tr.Reason = &exit, "exit 3"
+		}
+		run.Tasks = append(run.Tasks, tr)
+	}
+	g.reply("show", &Reply{Runs: []*Run{run}, Spec: tuiTestSpec()})
+	for i, text := range []string{"connecting", "push: error: refused", "push: error: gave up"} {
+		g.reply("logs", &Reply{More: true, Line: &LogLine{Time: run.Started, Run: run.ID, N: int64(i + 1), Task: "push", Stream: "e", Text: text}})
+	}
+	return g
+}
+
+// TestTuiRunSearch looks for tasks of a run, and for text in its output.
+func TestTuiRunSearch(t *testing.T) {
+	g := tuiRunOpen(t, 80, 24)
+	s := g.u.screen().(*tuiRunScreen)
+	at := func(keys, want string) {
+		t.Helper()
+		if g.keys(keys); s.view.Selected != want {
+			t.Errorf("%s selects %s, want %s", keys, s.view.Selected, want)
+		}
+	}
+	g.shows("-- push  exit 3 ---", "3 lines  end --", "push: error: gave up")
+	if screen := g.screen(); strings.Count(screen, "-- push") != 1 {
+		t.Errorf("the heading of the output is there twice:\n%s", screen)
+	}
+	at("/ text:rep", "report")
+	at("esc", "push")
+	at("/ text:state:ok enter", "pull")
+	g.shows("/state:ok  2 of 4 tasks")
+	at("n", "check")
+	at("n", "pull")
+	at("N", "check")
+	at("/ ^U text:nothing enter", "check")
+	g.shows("/nothing  no task matches")
+	at("esc", "check")
+	if g.u.screen() != s || s.search != "" {
+		t.Error("esc leaves before it clears the search")
+	}
+	g.keys("n")
+	g.shows("nothing is searched for: / does")
+	at("G k tab / text:error enter", "push")
+	g.shows(">- push", "match 2 of 2")
+	g.keys("n")
+	g.shows("search goes on at the other end")
+	g.keys("+ -")
+	g.shows("match 1 of 2")
+	g.keys("esc l")
+	if log, ok := g.u.screen().(*tuiLogScreen); !ok || log.task != "" {
+		t.Error("l does not show the output of all tasks")
+	}
+}
+
+// TestTuiNotes shows a message that is longer than the screen is wide whole, above the keys, and the selected row above it.
+func TestTuiNotes(t *testing.T) {
+	g := tuiRigOpen(t, 40, 10, tuiFixture())
+	g.keys("1 G")
+	g.shows(">  site21-import", "site21-import.yml:12:5: task \"load\":", "depends on \"fetc\", which is not a task")
+	g.u.say("%s", strings.Repeat("word ", 60))
+	if got := strings.Count(g.screen(), "| word"); got != tuiMaxNote {
+		t.Errorf("%d rows of a message without end:\n%s", got, g.screen())
+	}
+	g.shows(">  site21-import")
+	g.keys("G")
+	g.shows("q quit", "? help")
+	if screen := g.screen(); strings.Contains(screen, "word") {
+		t.Errorf("the message stays:\n%s", screen)
+	}
+}
+
+// TestTuiBlank says in the place of what is not here why it is not.
+func TestTuiBlank(t *testing.T) {
+	g := tuiRigOpen(t, 80, 24, tuiFixture())
+	g.keys("2")
+	lost := fmt.Errorf("dial ipc:///run/cdktr/cdktr.sock: %w", syscall.ECONNREFUSED)
+	g.u.take(tuiMsg{link: 1, err: lost})
+	g.shows("no answer from ipc:///run/cdktr/cdktr.sock: connection refused; next try", "12:04:31, or :connect now", "site07-backup")
+	for _, keys := range []string{"enter", "l", "i", "e", "0", "4", ": text:stats space text:site11-sync enter"} {
+		g.keys("2 " + keys)
+		g.shows("not here yet, it comes with the connection")
+	}
+	g.keys("2 r")
+	g.shows("r (run) needs a connection: no answer")
+	g.u.take(tuiMsg{link: 1, conn: &g.wire})
+	g.keys("i")
+	g.shows("asking for what the history has of it")
+	g.reply("stats", &Reply{Error: &protoError{Code: codeNotFound, Message: "no workflow of that name"}})
+	g.shows("no workflow of that name")
+
+	g = tuiRigOpen(t, 80, 24, &Reply{})
+	for keys, want := range map[string]string{"1": "put a file into", "2": "r on a workflow starts one", "3": "cdktr start agent"} {
+		g.keys(keys)
+		g.shows(want)
+	}
+	g = tuiRigOpen(t, 80, 24, nil)
+	g.u.take(tuiMsg{link: 1, err: lost})
+	g.keys(": text:goto space text:agents enter")
+	g.shows("the list: not here yet", "connection refused")
+	g.u.take(tuiMsg{link: 1, conn: &g.wire})
+	lists := tuiFixture()
+	lists.Live = true
+	g.reply("watch", lists)
+	if g.shows("edge-03"); g.u.screen().name() != "agents" {
+		t.Error("the first lists take the screen away that one had gone to")
+	}
+}
+
+// TestTuiNamed takes the names that people see, and says what is wrong with others before it asks anything.
+func TestTuiNamed(t *testing.T) {
+	whole := "01KJ00000000000000R0009999"
+	for _, c := range []struct{ command, asks, says string }{
+		{"cancel R0001280", "", "Cancel run R0001280?"},
+		{"cancel site07-backup", "", "Cancel run R0001280?"},
+		{"retry r0001271", "retry 01KJ00000000000000R0001271", ""},
+		{"retry " + whole, "retry " + whole, ""},
+		{"cancel R00", "", "no run R00 among the newest"},
+		{"cancel nothing", "", "the whole id of | | an older one"},
+		{"pause site07-bakup", "", "did you mean site07-backup?"},
+		{"run qqqqqqqqqqqq", "", "no workflow qqqqqqqqqqqq: tab offers"},
+		{"drain edge-1", "", "no agent edge-1: did you mean"},
+		{"logs R0001271", "", "R0001271  log"},
+		{"stats nosuch", "", "stats: no workflow nosuch"},
+	} {
+		g := tuiRigOpen(t, 80, 24, tuiFixture())
+		g.asked()
+		g.keys("1 : text:" + strings.ReplaceAll(c.command, " ", " space text:") + " enter")
+		if got := g.asked(); got != c.asks {
+			t.Errorf("%s asks %q, want %q", c.command, got, c.asks)
+		}
+		if screen := strings.Join(strings.Fields(g.screen()), " "); !strings.Contains(screen, strings.Join(strings.Fields(c.says), " ")) {
+			t.Errorf("%s does not say %q:\n%s", c.command, c.says, g.screen())
+		}
+	}
+	g := tuiRigOpen(t, 80, 24, tuiFixture())
+	g.u.contexts = []string{"london", "paris"}
+	g.keys(": text:connect space tab")
+	g.shows("london", "paris")
+}
+
+// TestTuiVersion says once that the principal is of another version, and marks it for as long as it is.
+func TestTuiVersion(t *testing.T) {
+	g := tuiRigOpen(t, 80, 24, tuiFixture())
+	g.reply("ping", &Reply{Version: version})
+	if screen := g.screen(); strings.Contains(screen, "version") {
+		t.Errorf("the same version is told of:\n%s", screen)
+	}
+	g.u.take(tuiMsg{link: 1, err: syscall.EPIPE})
+	g.u.take(tuiMsg{link: 1, conn: &g.wire})
+	g.reply("ping", &Reply{Version: "9.9.9"})
+	g.shows("the principal is version 9.9.9, this program "+version, "LIVE v9.9.9")
+	g.keys("j")
+	if screen := g.screen(); strings.Contains(screen, "this program") || !strings.Contains(screen, "LIVE v9.9.9") {
+		t.Errorf("not one flash and a mark:\n%s", screen)
+	}
+}
+
+// TestTuiForm says what is going to run, and runs a run again with what that was given.
+func TestTuiForm(t *testing.T) {
+	lists := tuiFixture()
+	lists.Rows[2].Params = map[string]string{"day": "2026-03-03", "mode": "full", "note": "two\nlines"}
+	spec := tuiTestSpec()
+	spec.Params = map[string]Param{"day": {Required: true, Pattern: "[0-9-]+", Description: "the day"}, "mode": {Default: "full"}, "note": {Default: "none"}}
+	open := func(keys string) *tuiRig {
+		g := tuiRigOpen(t, 80, 24, lists)
+		g.asked()
+		g.keys(keys)
+		g.reply("show", &Reply{Spec: spec})
+		g.shows("Sync of site 11", "Pulls what changed and pushes it on", "the day")
+		return g
+	}
+	g := open("1 j j r")
+	if g.keys("^S"); g.asked() != "" {
+		t.Error("ran without what is required")
+	}
+	g = open("2 j j r")
+	g.keys("^S")
+	if got := g.asked(); got != "run site11-sync day=2026-03-03" {
+		t.Errorf("ran again: %s", got)
+	}
+}
+
+// TestTuiSource reads a definition: it is whole, and is searched as output is.
+func TestTuiSource(t *testing.T) {
+	for _, size := range viewSizes {
+		g := tuiRigOpen(t, size[0], size[1], tuiFixture())
+		g.keys("1 j j e")
+		g.reply("show", &Reply{Spec: tuiTestSpec(), Workflows: []WorkflowInfo{{Workflow: "site11-sync", File: "site11-sync.yml",
+			Error: `site11-sync.yml:12:5: task "load": depends on "fetc", which is not a task here (did you mean "fetch"?)`}}})
+		g.u.draw()
+		viewGolden(t, "source", g.u.grid)
+		g.keys("/ text:depends enter")
+		g.shows("match 1 of 4")
+		g.keys("n")
+		g.shows("match 2 of 4")
+		g.keys("w l l h w esc")
+		if g.u.screen().name() != "source" {
+			t.Fatal("esc leaves before it clears the search")
+		}
+		if g.keys("G"); size[0] >= 80 {
+			g.shows("- id: report")
+		}
+		g.keys("esc")
+		if g.u.screen().name() != "workflows" {
+			t.Error("esc does not leave")
+		}
+	}
+}
+
+// TestTuiKeyRow shows what can be done with the selected row, the most important first, and always the way out and the help.
+func TestTuiKeyRow(t *testing.T) {
+	g := tuiRunOpen(t, 80, 24)
+	row := func(want string) {
+		t.Helper()
+		rows := strings.Split(strings.TrimSpace(g.screen()), "\n")
+		if got := strings.TrimSpace(strings.Trim(rows[len(rows)-1], "|")); got != want {
+			t.Errorf("the keys are\n%s, want\n%s", got, want)
+		}
+	}
+	row("enter log  t retry  r run  / search  v view  l all output  esc back  ? help")
+	g.keys("1 G")
+	row("enter runs  / filter  i stats  e source  : cmd  q quit  ? help")
+	g.keys("3")
+	row("enter its runs  d drain  / filter  : cmd  q quit  ? help")
+	g.keys("j")
+	row("enter its runs  u undrain  / filter  : cmd  q quit  ? help")
+	g.keys("u j d")
+	g.shows("edge-09")
+	g.keys("1 / text:nothing enter")
+	row("/ filter  : cmd  q quit  ? help")
+	g.u.grid = termGridNew(40, 10)
+	g.keys("esc enter")
+	row("enter open  x cancel  esc back  ? help")
+}
+
+// TestTuiEvents opens what an event is about, and tells all of the selected one.
+func TestTuiEvents(t *testing.T) {
+	g := tuiRigOpen(t, 80, 24, tuiFixture())
+	g.keys("4")
+	g.reply("events", &Reply{More: true, Events: []*Event{
+		{Seq: 88121, Time: tuiStamp("2026-03-04 12:00:00"), Kind: evQueued, Run: "01KJ00000000000000R0001271", Workflow: "site11-sync", Trigger: "cron"},
+		{Seq: 88122, Time: tuiStamp("2026-03-04 12:03:07"), Kind: evPaused, Workflow: "site12-sync", By: "ana"},
+		{Seq: 88123, Time: tuiStamp("2026-03-04 12:04:01"), Kind: evAgentLost, Agent: "edge-09", Reason: "no word from it for a long time, and longer than is shown in a column"},
+	}})
+	g.shows("edge-09", "following")
+	g.keys("j k")
+	for _, c := range []struct{ keys, screen string }{{"g", "agents"}, {"g j", "source"}, {"G", "run"}} {
+		g.keys(c.keys + " enter")
+		if got := g.u.screen().name(); got != c.screen {
+			t.Errorf("%s opens %s, want %s", c.keys, got, c.screen)
+		}
+		g.keys("esc")
+	}
+	g.keys("G")
+	g.shows("run.queued R0001271 site11-sync: cron")
+}
