@@ -355,8 +355,12 @@ func (u *tui) drawNothing(g *termGrid, a viewArea) {
 		g.cell(a.x+1, y, a.w-1, styleRed, line)
 		y++
 	}
-	for _, text := range []string{"Is it running? Start one with: cdktr start principal --with-agent", ":connect ENDPOINT tries another, or this one at once. q quits."} {
-		for _, line := range viewFold(text, a.w-2) {
+	texts := []string{"Is it running? Start one with: cdktr start principal --with-agent", ":connect ENDPOINT tries another, :connect alone this one at once. q quits."}
+	if len(u.contexts) > 0 {
+		texts = append(texts, "The configuration file knows: "+strings.Join(u.contexts, ", "))
+	}
+	for _, text := range texts {
+		for _, line := range viewFold(textSafe(text), a.w-2) {
 			y++
 			g.cell(a.x+1, y, a.w-1, 0, line)
 		}

@@ -77,12 +77,27 @@ func (u *tui) picked(p tuiPick, of func(tuiPick) string) []string {
 	return slices.DeleteFunc(ids, func(id string) bool { return id == "" })
 }
 
-// each asks for the same of all that are picked; of more than one it is confirmed first.
+// each asks for the same of all that are picked; of more than one it is confirmed first, and the answers are told as one.
 func (u *tui) each(p tuiPick, what string, of func(tuiPick) string, req func(id string) Request) {
 	ids := u.picked(p, of)
 	do := func() {
+		answers, refused := 0, ""
 		for _, id := range ids {
-			u.act(what+" "+tuiName(id), req(id))
+			if len(ids) == 1 {
+				u.act(what+" "+tuiName(id), req(id))
+				break
+			}
+			if u.send(req(id), func(r *Reply) {
+				if answers++; r.Error != nil {
+					refused += "; " + tuiName(id) + ": " + r.Error.Message
+				}
+				u.say("%s: %d of %d answered%s", what, answers, len(ids), refused)
+			}) == "" {
+				refused += "; " + tuiName(id) + ": not sent"
+			}
+		}
+		if len(ids) > 1 {
+			u.say("%s: asked of %d%s", what, len(ids), refused)
 		}
 		if l, ok := u.screen().(*tuiList); ok {
 			clear(l.marks)
@@ -276,12 +291,16 @@ func (u *tui) stopRuns(p tuiPick, what string, force bool) {
 		}
 		lines = append(lines, line+".")
 	}
-	if force {
-		lines = append(lines, "Its tasks get SIGKILL at once.")
-	} else {
-		lines = append(lines, "Its tasks get SIGTERM now, and SIGKILL after the agent's grace.")
+	those := "Its tasks that run"
+	if r := u.model.runs[ids[0]]; r != nil && r.Total > 0 {
+		those = fmt.Sprintf("%d of %d tasks are not over. Those that run", r.Total-r.Done, r.Total)
 	}
-	lines = append(lines, "Waiting tasks will not start. This cannot be undone.")
+	if force {
+		lines = append(lines, those+" get SIGKILL at once.")
+	} else {
+		lines = append(lines, those+" get SIGTERM now, and SIGKILL after the agent's grace.")
+	}
+	lines = append(lines, "Those that wait will not start. This cannot be undone.")
 	u.confirm(viewDialog{Title: tuiUpper(what) + " run " + tuiShort(ids[0]) + "?", Lines: lines, No: "Keep running", Yes: tuiUpper(what) + " run"}, func() {
 		u.act(what+" "+tuiShort(ids[0]), Request{Op: "cancel", Run: ids[0], Force: force})
 	})

@@ -85,7 +85,7 @@ func tuiScreenKeys() []tuiBinding {
 		{keys: "5", group: tuiGroupScreen, what: "output of the selected row", twin: "cdktr logs -f RUN", why: needRun, do: (*tui).openLog},
 		{keys: "F", group: tuiGroupScreen, what: "freeze what is shown", do: (*tui).freeze},
 		{keys: "y", on: tuiOnRows + " log stats source", group: tuiGroupScreen, what: "copy the id to the terminal's clipboard", do: (*tui).copyID},
-		{keys: "esc backspace", group: tuiGroupScreen, what: "back one level; first the filter is cleared", label: "back", do: (*tui).goBack},
+		{keys: "esc backspace", group: tuiGroupScreen, what: "back one level; first filter, search or marks go", label: "back", do: (*tui).goBack},
 		{keys: "^L", group: tuiGroupScreen, what: "draw everything anew", do: func(u *tui, _ tuiPick) { u.painter.forget() }},
 		{keys: ":", group: tuiGroupScreen, what: "command: run, cancel, retry, pause, resume, drain, goto, connect, q", label: "cmd", do: (*tui).promptCommand},
 		{keys: "q", group: tuiGroupScreen, what: "quit; nothing stops", label: "quit", do: func(u *tui, _ tuiPick) { u.leaveWith(nil) }},

@@ -396,7 +396,7 @@ func (u *tui) openAgentRuns(p tuiPick) {
 	u.open(l)
 }
 
-// goBack clears the filter, or leaves the screen for the one before.
+// goBack clears the filter, then the marks, or leaves the screen for the one before.
 func (u *tui) goBack(tuiPick) {
 	s, ok := u.screen().(interface {
 		setFilter(*tui, string)
@@ -404,6 +404,10 @@ func (u *tui) goBack(tuiPick) {
 	})
 	if ok && s.getFilter() != "" {
 		s.setFilter(u, "")
+		return
+	}
+	if l, ok := u.screen().(*tuiList); ok && len(l.marks) > 0 {
+		clear(l.marks)
 		return
 	}
 	u.back()

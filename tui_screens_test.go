@@ -257,6 +257,28 @@ func TestTuiKeyRow(t *testing.T) {
 	row("enter open  x cancel  esc back  ? help")
 }
 
+// TestTuiMany tells the answers of many requests as one, and takes marks away by esc.
+func TestTuiMany(t *testing.T) {
+	g := tuiRigOpen(t, 80, 24, tuiFixture())
+	g.keys("3 space space")
+	g.shows("2 marked")
+	g.keys("esc")
+	if screen := g.screen(); strings.Contains(screen, "marked") || g.u.screen().name() != "agents" {
+		t.Errorf("esc does not take the marks away:\n%s", screen)
+	}
+	g.asked()
+	g.keys("g space space d y")
+	g.shows("drain: asked of 2")
+	first := len(g.sent) - 2
+	for i, answer := range []*Reply{{}, {Error: &protoError{Code: codeConflict, Message: "it is drained already"}}} {
+		answer.ID = g.sent[first+i].ID
+		g.u.take(tuiMsg{link: 1, reply: answer})
+	}
+	g.shows("drain: 2 of 2 answered; edge-07: it is drained already")
+	g.keys("2 x")
+	g.shows("site07-backup is RUNNING on edge-07 for 2:14.", "4 of 9 tasks are not over.")
+}
+
 // TestTuiEvents opens what an event is about, and tells all of the selected one.
 func TestTuiEvents(t *testing.T) {
 	g := tuiRigOpen(t, 80, 24, tuiFixture())
