@@ -134,8 +134,11 @@ func whyNotRun(u *tui, p tuiPick) string {
 	if p.workflow == "" {
 		return "no workflow is selected"
 	}
-	if w := u.model.workflows[p.workflow]; w == nil || w.Tasks == 0 {
-		return p.workflow + " has no version that loads"
+	switch w := u.model.workflows[p.workflow]; {
+	case w == nil:
+		return p.workflow + " has no file any more: it cannot be run"
+	case w.Tasks == 0:
+		return p.workflow + " has no version that loads: e shows what is wrong"
 	}
 	return ""
 }

@@ -50,7 +50,7 @@ func tuiResolve(c *cli, name string) (tuiTarget, error) {
 	at := *c
 	switch {
 	case strings.Contains(name, "://"):
-		at.cfg = c.cfg.with("principal", name, ":connect")
+		at.cfg = c.cfg.with("principal", name, ":connect").with("context", "", ":connect")
 	case name != "":
 		cfg, err := c.cfg.at(name)
 		if err != nil {
@@ -62,7 +62,10 @@ func tuiResolve(c *cli, name string) (tuiTarget, error) {
 	if err != nil {
 		return tuiTarget{}, err
 	}
-	site := at.cfg.get("context")
+	site, said := at.cfg.get("context"), func(key string) bool { return strings.HasPrefix(at.cfg.values[key].From, "context ") }
+	if !said("principal") && !said("credential") { // something stronger says where the principal is
+		site = ""
+	}
 	if scheme, host, _ := strings.Cut(t.endpoint, "://"); scheme != "ipc" { // without either it is this box
 		site = orDefault(site, host)
 	}

@@ -5,6 +5,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"syscall"
 	"testing"
@@ -179,6 +180,34 @@ func TestTuiVersion(t *testing.T) {
 	}
 }
 
+// TestTuiResolve names in the header the place that one is connected to, and no other.
+func TestTuiResolve(t *testing.T) {
+	file := configFile(t, "context: here\ncontexts:\n  here: {principal: \"ipc:///run/here.sock\"}\n  away: {principal: \"ssh://ops@away.example\"}\n")
+	cfg, err := configLoad(nil, file, configEnvOf(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cli{cfg: cfg, getenv: configEnvOf(nil), err: io.Discard}
+	for _, want := range []struct{ name, site, at string }{
+		{"", "here", "ipc:///run/here.sock"}, {"away", "away", "ssh://ops@away.example"}, {"here", "here", "ipc:///run/here.sock"},
+		{"ssh://other.example", "other.example", "ssh://other.example"}, {"ipc:///run/x.sock", "", "ipc:///run/x.sock"},
+	} {
+		got, err := tuiResolve(c, want.name)
+		if err != nil || got.name != want.site || got.at != want.at {
+			t.Errorf(":connect %s leads to %q at %s (%v), want %q at %s", want.name, got.name, got.at, err, want.site, want.at)
+		}
+	}
+	if c.cfg, err = configLoad(map[string]string{"principal": "ssh://third.example"}, file, configEnvOf(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := tuiResolve(c, ""); err != nil || got.name != "third.example" {
+		t.Errorf("--principal leads to %q at %s (%v)", got.name, got.at, err)
+	}
+	if _, err := tuiResolve(c, "nowhere"); err == nil {
+		t.Error("a place that nobody knows is one")
+	}
+}
+
 // TestTuiForm says what is going to run, and runs a run again with what that was given.
 func TestTuiForm(t *testing.T) {
 	lists := tuiFixture()
@@ -217,6 +246,12 @@ func TestTuiSource(t *testing.T) {
 		g.shows("match 1 of 4")
 		g.keys("n")
 		g.shows("match 2 of 4")
+		if size[0] >= 80 {
+			g.reply("watch", &Reply{Gone: []string{"site11-sync"}})
+			g.shows("its file is gone: this is what was in force", "id: site11-sync")
+			g.keys("r")
+			g.shows("site11-sync has no file any more")
+		}
 		g.keys("w l l h w esc")
 		if g.u.screen().name() != "source" {
 			t.Fatal("esc leaves before it clears the search")

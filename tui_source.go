@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -47,6 +48,9 @@ func (s *tuiSource) reload(u *tui) {
 }
 
 func (s *tuiSource) news(u *tui, r *Reply) {
+	if slices.Contains(r.Gone, s.workflow) {
+		s.note = "its file is gone: this is what was in force"
+	}
 	for i := range r.Workflows {
 		if r.Workflows[i].Workflow == s.workflow {
 			s.reload(u)
@@ -183,6 +187,9 @@ func (s *tuiSource) draw(u *tui, g *termGrid, a viewArea) {
 
 func (s *tuiSource) status(*tui) string {
 	left, _ := s.view.status()
+	if s.note != "" {
+		left = strings.TrimSpace(s.note + "   " + left)
+	}
 	return strings.TrimSpace(fmt.Sprintf("%s   line %d of %d", left, s.view.bottom(), len(s.view.shown)))
 }
 
