@@ -335,10 +335,18 @@ func (u *tui) actForget(p tuiPick) {
 	})
 }
 
+// named gives what is asked for with what it is asked of.
+func (p tuiPick) named(what string) string {
+	if p.workflow == "" {
+		return what + " " + p.agent
+	}
+	return strings.TrimSpace(what + " " + p.workflow + " " + p.task)
+}
+
 // actAck says that what needs a person was seen.
-func (u *tui) actAck(p tuiPick) { u.act("acknowledge", Request{Op: "ack", Key: p.item}) }
+func (u *tui) actAck(p tuiPick) { u.act(p.named("acknowledge"), Request{Op: "ack", Key: p.item}) }
 
 // actSnooze says the same until later.
 func (u *tui) actSnooze(p tuiPick) {
-	u.act("snooze", Request{Op: "ack", Key: p.item, Until: stampOf(u.clock().Add(tuiSnooze))})
+	u.act(p.named("snooze"), Request{Op: "ack", Key: p.item, Until: stampOf(u.clock().Add(tuiSnooze))})
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // tuiAttentionList is what the verb attention answers.
@@ -132,7 +133,7 @@ func (l *tuiAttentionList) draw(u *tui, g *termGrid, a viewArea) {
 	y := a.y + top
 	x := g.putTo(a.x, y, a.x+a.w, styleDim, textCut("-- "+tuiAttentionOn(it)+" ", a.w))
 	g.put(x, y, styleDim, strings.Repeat("-", max(a.x+a.w-x, 0)))
-	for _, line := range tuiAttentionText(it, a.w-2) {
+	for _, line := range tuiAttentionText(it, a.w-2, now) {
 		if y++; y >= a.y+a.h {
 			return
 		}
@@ -148,8 +149,8 @@ func tuiAttentionOn(it *AttentionItem) string {
 	return strings.TrimSpace(it.Workflow + " " + it.Task)
 }
 
-// tuiAttentionText tells all of an item: why, in lines of a width, what was different when it went well, its output.
-func tuiAttentionText(it *AttentionItem, width int) []viewCell {
+// tuiAttentionText tells all of an item: why, in lines of a width, what was different when it went well, its output, how often.
+func tuiAttentionText(it *AttentionItem, width int, now time.Time) []viewCell {
 	var lines []viewCell
 	for _, line := range viewFold(textSafe(it.Reason), max(width, 1)) {
 		lines = append(lines, viewCell{text: line, style: styleBold})
@@ -162,6 +163,16 @@ func tuiAttentionText(it *AttentionItem, width int) []viewCell {
 	}
 	for _, line := range it.Lines {
 		lines = append(lines, viewCell{text: line})
+	}
+	if len(it.Runs) > 0 {
+		text := "run " + tuiShort(it.Runs[0])
+		if it.Agent != "" {
+			text += " at " + it.Agent
+		}
+		if it.Count > 1 {
+			text = fmt.Sprintf("%d runs since %s, the newest %s", it.Count, viewWhen(it.First, now), strings.TrimPrefix(text, "run "))
+		}
+		lines = append(lines, viewCell{text: text, style: styleDim})
 	}
 	return lines
 }

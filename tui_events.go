@@ -53,9 +53,18 @@ func (l *tuiEventList) reload(u *tui) {
 			}
 		}
 		l.events = l.events[max(len(l.events)-tuiEventsMax, 0):]
-		l.sift()
-		u.dirty = true
+		if !u.frozen {
+			l.sift()
+			u.dirty = true
+		}
 	})
+}
+
+// hold keeps what is shown while events come: they are shown when it ends.
+func (l *tuiEventList) hold(_ *tui, frozen bool) {
+	if !frozen {
+		l.sift()
+	}
 }
 
 // sift chooses what is shown. The selection stays on its event.

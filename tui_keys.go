@@ -48,7 +48,12 @@ func tuiScreenKeys() []tuiBinding {
 		return func(u *tui, _ tuiPick) { u.goTo(make(u)) }
 	}
 	list := func(kind tuiKind) func(*tui) tuiScreen { return func(*tui) tuiScreen { return tuiListNew(kind) } }
-	needRun := func(_ *tui, p tuiPick) string { return needs(p.run, "no run is selected") }
+	needRun := func(_ *tui, p tuiPick) string {
+		if p.workflow != "" {
+			return needs(p.run, "no run of "+p.workflow+" is known: r runs it")
+		}
+		return needs(p.run, "no run is selected")
+	}
 	needWorkflow := func(_ *tui, p tuiPick) string { return needs(p.workflow, "no workflow is selected") }
 	return []tuiBinding{
 		{keys: "enter", on: "workflows stats source", group: tuiGroupScreen, what: "the workflow's runs", label: "runs", twin: "cdktr ps --all --workflow ID", why: needWorkflow, do: (*tui).openRuns},

@@ -453,6 +453,11 @@ func (u *tui) marked() bool {
 // freeze keeps what is shown as it is, or lets it go on. What came meanwhile is asked for anew.
 func (u *tui) freeze(tuiPick) {
 	u.frozen = !u.frozen
+	for _, s := range u.stack {
+		if s, ok := s.(interface{ hold(*tui, bool) }); ok {
+			s.hold(u, u.frozen)
+		}
+	}
 	if !u.frozen && u.missed {
 		u.subscribe()
 	}

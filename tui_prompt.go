@@ -365,7 +365,7 @@ func (f *tuiForm) key(u *tui, k termKey) {
 // tuiHelp is the help above the screen.
 type tuiHelp struct{ *viewHelp }
 
-// openHelp shows the help, made from the tables of keys and commands.
+// openHelp shows the help, made from the tables of keys and commands; in each group the keys of the screen come first.
 func (u *tui) openHelp(tuiPick) {
 	screen := ""
 	if s := u.screen(); s != nil {
@@ -373,15 +373,17 @@ func (u *tui) openHelp(tuiPick) {
 	}
 	var rows []viewHelpRow
 	for _, group := range []string{tuiGroupMove, tuiGroupScreen, tuiGroupAct} {
+		var others []viewHelpRow
 		for i := range u.keys {
-			if b := &u.keys[i]; b.group == group {
-				what := b.what
-				if b.on != "" && !b.fits(screen) {
-					what += " (in " + strings.ReplaceAll(b.on, " ", ", ") + ")"
-				}
-				rows = append(rows, viewHelpRow{group, b.keys, what, b.twin})
+			switch b := &u.keys[i]; {
+			case b.group != group:
+			case b.fits(screen):
+				rows = append(rows, viewHelpRow{group, b.keys, b.what, b.twin})
+			default:
+				others = append(others, viewHelpRow{group, b.keys, b.what + " (in " + strings.ReplaceAll(b.on, " ", ", ") + ")", b.twin})
 			}
 		}
+		rows = append(rows, others...)
 	}
 	for _, c := range tuiCommands() {
 		if !c.act || !u.readonly {

@@ -22,17 +22,27 @@ type tuiOutput struct {
 	stream string // the request that brings it; "" when all has come
 	older  bool   // lines from before those that are held have been asked for
 	note   string // why there is none
+	missed bool   // lines came while the UI was frozen
+}
+
+// hold asks anew, once the UI is no longer frozen, for the lines that came meanwhile.
+func (o *tuiOutput) hold(u *tui, frozen bool) {
+	if !frozen && o.missed {
+		o.follow(u)
+	}
 }
 
 // follow asks for the output from the start of what is wanted, and for what comes.
 func (o *tuiOutput) follow(u *tui) {
 	u.forget(o.stream)
 	o.log.reset()
-	o.note, o.older = "", false
+	o.note, o.older, o.missed = "", false, false
 	o.stream = u.send(Request{Op: "logs", Run: o.run, Follow: true, Last: o.lines}, func(r *Reply) {
 		switch {
 		case r.Error != nil:
 			o.note = r.Error.Message
+		case r.Line != nil && u.frozen && (o.log.follow || o.missed):
+			o.missed = true
 		case r.Line != nil:
 			o.log.add(*r.Line)
 		case r.Note != "":
@@ -138,6 +148,8 @@ func (s *tuiRunScreen) news(u *tui, r *Reply) {
 	}
 	s.out.news(u, r)
 }
+
+func (s *tuiRunScreen) hold(u *tui, frozen bool) { s.out.hold(u, frozen) }
 
 func (s *tuiRunScreen) name() string { return "run" }
 
@@ -313,10 +325,11 @@ func (u *tui) openRunLog(p tuiPick) {
 	u.openLog(p)
 }
 
-func (s *tuiLogScreen) reload(u *tui)         { s.out.follow(u) }
-func (s *tuiLogScreen) news(u *tui, r *Reply) { s.out.news(u, r) }
-func (s *tuiLogScreen) name() string          { return "log" }
-func (s *tuiLogScreen) leave(u *tui)          { s.out.leave(u) }
+func (s *tuiLogScreen) reload(u *tui)            { s.out.follow(u) }
+func (s *tuiLogScreen) news(u *tui, r *Reply)    { s.out.news(u, r) }
+func (s *tuiLogScreen) hold(u *tui, frozen bool) { s.out.hold(u, frozen) }
+func (s *tuiLogScreen) name() string             { return "log" }
+func (s *tuiLogScreen) leave(u *tui)             { s.out.leave(u) }
 
 // getFilter gives what esc clears before it leaves: what is searched for, or the only lines shown.
 func (s *tuiLogScreen) getFilter() string { return s.view.search.text + s.view.only.text }
@@ -328,11 +341,8 @@ func (s *tuiLogScreen) setFilter(*tui, string) {
 }
 
 func (s *tuiLogScreen) crumbs(*tui) []string {
-	crumbs := []string{tuiShort(s.run)}
-	if s.task != "" {
-		crumbs = append(crumbs, s.task)
-	}
-	return append(crumbs, "log")
+	crumbs := []string{s.workflow, tuiShort(s.run), s.task, "log"}
+	return slices.DeleteFunc(crumbs, func(crumb string) bool { return crumb == "" })
 }
 
 // counts stands in the header in place of what there is in all.

@@ -314,6 +314,36 @@ func TestTuiMany(t *testing.T) {
 	g.shows("site07-backup is RUNNING on edge-07 for 2:14.", "4 of 9 tasks are not over.")
 }
 
+// TestTuiFrozen keeps output and events as they are while they come.
+func TestTuiFrozen(t *testing.T) {
+	g := tuiRunOpen(t, 80, 24)
+	more := func(n int) {
+		for ; n > 0; n-- {
+			g.reply("logs", &Reply{More: true, Line: &LogLine{Run: "r", N: int64(100 + n), Task: "push", Stream: "o", Text: fmt.Sprintf("more %d", n)}})
+		}
+	}
+	g.keys("F")
+	before := g.screen()
+	if more(2); g.screen() != before {
+		t.Errorf("a frozen screen changed:\n%s", g.screen())
+	}
+	g.keys("F")
+	more(2)
+	g.shows("more 1 ", "2 lines  end")
+	g.keys("4")
+	event := func(seq uint64) *Reply {
+		return &Reply{More: true, Events: []*Event{{Seq: seq, Time: tuiStamp("2026-03-04 12:03:07"), Kind: evPaused, Workflow: "site12-sync", By: "ana"}}}
+	}
+	g.reply("events", event(88122))
+	g.keys("F")
+	g.reply("events", event(88124))
+	if strings.Contains(g.screen(), "88124") {
+		t.Errorf("frozen events changed:\n%s", g.screen())
+	}
+	g.keys("F")
+	g.shows("88124")
+}
+
 // TestTuiEvents opens what an event is about, and tells all of the selected one.
 func TestTuiEvents(t *testing.T) {
 	g := tuiRigOpen(t, 80, 24, tuiFixture())

@@ -529,8 +529,8 @@ func TestTuiAttention(t *testing.T) {
 	}
 	for _, c := range []struct{ keys, asks, says string }{
 		{"t", "retry 01KJ00000000000000R0001271", "retry R0001271: asked"},
-		{"a", "ack failed:site11-sync:push", "acknowledge: asked"},
-		{"j j z", "ack agent:edge-09", "snooze: asked"},
+		{"a", "ack failed:site11-sync:push", "acknowledge site11-sync push: asked"},
+		{"j j z", "ack agent:edge-09", "snooze edge-09: asked"},
 		{"j t", "", "no run is selected"},
 		{"j", "", "did you mean"},
 		{"G", "", "a newer run has succeeded since"},
