@@ -144,7 +144,7 @@ func TestUIBrowse(t *testing.T) {
 	u.keys("x", "y")
 	u.shows("x canc")
 	u.keys("?")
-	u.shows("half a screen down", "cdktr show RUN")
+	u.shows("half a screen down", "show only lines that match") // keys of the screen come first
 	u.keys("G")
 	u.shows("Glyphs", "was lost together with its agent")
 	u.keys("Escape", "4")
@@ -154,6 +154,45 @@ func TestUIBrowse(t *testing.T) {
 	u.keys("q")
 	u.shows("code 0", "shell$")
 	u.hides("Agents")
+}
+
+// TestUINight is a failed run as one finds it at night: what is wrong is there with no key pressed, all of its output after
+// two, and it is run again by one.
+func TestUINight(t *testing.T) {
+	x := e2eNew(t)
+	x.file("dump.yml", `
+name: Dump
+params: {db: {default: shop}}
+tasks:
+  fetch: {run: "echo fetched"}
+  dump: {depends: [fetch], run: 'echo "dumping $PARAM_DB"; echo "server does not answer" >&2; test -e go || exit 3'}
+  send: {depends: [dump], run: "echo sent"}`)
+	p := x.principal("--with-agent")
+	defer p.stop()
+	x.run("dump", "-p", "db=crm")
+	u := uiTmuxOpen(x, 80, 24)
+	u.keys("cdktr ui", "Enter")
+	u.shows("Attention", "! failed", "dump dump", "exit 3", "server does not answer", "t retry", "q quit")
+	u.keys("Enter")
+	u.shows("! FAILED", "- skip", "-- dump  exit 3", "2 lines  end", "esc back")
+	u.keys("Enter")
+	u.shows("dumping crm", "server does not answer", "line 2 of 2")
+	u.keys("Escape", "l")
+	u.shows("fetched", "dumping crm")
+	u.keys("Escape", "/", "send", "Enter")
+	u.shows("/send  1 of 3 tasks")
+	u.keys("Escape", "r")
+	u.shows("Dump", "run dump with these parameters", "crm")
+	u.keys("Escape")
+	u.hides("with these parameters")
+	u.keys("e")
+	u.shows("id: dump", "line ")
+	u.keys("m")
+	u.shows("m does nothing here: ? shows the keys")
+	u.keys(":", "retry dump", "Enter")
+	u.shows("retry", "done")
+	u.keys(":", "cancel nothing", "Enter")
+	u.shows("no run nothing among the newest")
 }
 
 // TestUIConnection loses the principal, and gets it back.

@@ -271,7 +271,14 @@ func (u *tui) bound(name string) {
 		}
 		return
 	}
-	if other != nil && screen != "" {
+	switch {
+	case other != nil && screen != "":
 		u.say("%s (%s) is for: %s", name, other.what, strings.ReplaceAll(other.on, " ", ", "))
+	case other != nil:
+		u.say("not connected yet: :connect tries at once")
+	case u.readonly && slices.ContainsFunc(tuiActKeys(), func(b tuiBinding) bool { return slices.Contains(strings.Fields(b.keys), name) }):
+		u.say("%s changes something, and this is --readonly", name)
+	default:
+		u.say("%s does nothing here: ? shows the keys", name)
 	}
 }

@@ -326,6 +326,10 @@ func TestTuiReadonly(t *testing.T) {
 	if got := g.asked(); got != "" {
 		t.Errorf("asked for %s", got)
 	}
+	g.keys("1 p")
+	g.shows("p changes something, and this is --readonly")
+	g.keys("m")
+	g.shows("m does nothing here: ? shows the keys")
 }
 
 // TestTuiStale says so when nothing is heard any more, refuses to act, and stops the clock.
