@@ -139,7 +139,7 @@ func TestTuiNamed(t *testing.T) {
 		{"cancel site07-backup", "", "Cancel run R0001280?"},
 		{"retry r0001271", "retry 01KJ00000000000000R0001271", ""},
 		{"retry " + whole, "retry " + whole, ""},
-		{"cancel R00", "", "no run R00 among the newest"},
+		{"cancel 280", "", "no run 280 among the newest"},
 		{"cancel nothing", "", "the whole id of | | an older one"},
 		{"pause site07-bakup", "", "did you mean site07-backup?"},
 		{"run qqqqqqqqqqqq", "", "no workflow qqqqqqqqqqqq: tab offers"},
