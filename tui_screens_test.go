@@ -233,8 +233,8 @@ func TestTuiForm(t *testing.T) {
 	}
 }
 
-// TestTuiSource reads a definition: it is whole, and is searched as output is.
-func TestTuiSource(t *testing.T) {
+// TestTuiSourceScreen reads a definition: it is whole, and is searched as output is.
+func TestTuiSourceScreen(t *testing.T) {
 	for _, size := range viewSizes {
 		g := tuiRigOpen(t, size[0], size[1], tuiFixture())
 		g.keys("1 j j e")
