@@ -17,6 +17,7 @@ const (
 	termBandRows   = 4  // rows that move together are scrolled, when there are so many
 	termBandShift  = 3  // by so many rows at most
 	termBandCost   = 30 // bytes that the sequences of a scroll take, at most
+	termMoveCost   = 7  // bytes that a move to a cell takes, most often
 	termEraseCells = 4  // from so many blanks at the end of a row on, erasing is shorter than writing them
 )
 
@@ -208,6 +209,22 @@ func termChanged(a, b []termCell) (n int) {
 	return n
 }
 
+// termCost estimates the bytes that it takes to make a of b: what has changed, and the moves to there.
+func termCost(a, b []termCell) (n int) {
+	same := termBridge + 1
+	for i := range a {
+		if a[i] == b[i] {
+			same++
+			continue
+		}
+		if same > termBridge {
+			same = termMoveCost
+		}
+		n, same = n+same+1, 0
+	}
+	return n
+}
+
 // scroll looks for a band of rows that are on the screen already, a little further up or down, and moves the one that
 // saves most: a log that goes on, a list that scrolls.
 func (p *termPainter) scroll(g *termGrid) {
@@ -224,13 +241,17 @@ func (p *termPainter) scroll(g *termGrid) {
 				continue
 			}
 			top, end := min(from, from+shift), max(y, y+shift)
-			saved := termChanged(g.cells[top*g.w:end*g.w], p.cells[top*g.w:end*g.w])
+			saved := termCost(g.cells[top*g.w:end*g.w], p.cells[top*g.w:end*g.w])
 			for fresh := top; fresh < end; fresh++ { // rows that the scroll leaves blank
 				if fresh < from || fresh >= y {
+					cells := 0
 					for _, c := range row(g.cells, fresh) {
 						if c != termBlank {
-							saved--
+							cells++
 						}
+					}
+					if cells > 0 {
+						saved -= termMoveCost + cells
 					}
 				}
 			}

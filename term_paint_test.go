@@ -154,6 +154,11 @@ func TestTermPaintRules(t *testing.T) {
 			c.put(0, y+1, 0, strings.Repeat(string(letter), 12))
 		}
 	}
+	counted := func(c *termCanvas, from int) {
+		for y := range 10 {
+			c.put(0, y, 0, fmt.Sprintf("row %d", from+y))
+		}
+	}
 	for _, c := range []struct {
 		name          string
 		p             termPainter
@@ -186,6 +191,7 @@ func TestTermPaintRules(t *testing.T) {
 		{"the style of the right half alone", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "日") }, func(c *termCanvas) { c.restyle(1, 0, 1, styleBold) }, sync("日\r")},
 		{"rows that are as cheap to write", termPainter{}, func(c *termCanvas) { short(c, "abcdefg") }, func(c *termCanvas) { short(c, "defgefg") },
 			sync("\r\n" + strings.Repeat("d", 12) + "\r\n" + strings.Repeat("e", 12) + "\r\n" + strings.Repeat("f", 12) + "\r\n" + strings.Repeat("g", 12) + "\x1b[H")},
+		{"rows that differ in little, and move up", termPainter{}, func(c *termCanvas) { counted(c, 10) }, func(c *termCanvas) { counted(c, 11) }, sync("\x1b[1;10r\x1b[M\x1b[r\x1b[10Hrow 20\x1b[H")},
 		{"rows that move up", termPainter{}, func(c *termCanvas) { rows(c, 0) }, func(c *termCanvas) { rows(c, 1) }, sync("\x1b[2;9r\r\n\x1b[M\x1b[r\x1b[9H" + strings.Repeat("i", 38) + "\x1b[H")},
 		{"rows that move down", termPainter{}, func(c *termCanvas) { rows(c, 3) }, func(c *termCanvas) { rows(c, 1) }, sync("\x1b[2;9r\r\n\x1b[2L\x1b[r\r\n" + strings.Repeat("b", 38) + "\r\n" + strings.Repeat("c", 38) + "\x1b[H")},
 	} {
