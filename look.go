@@ -129,6 +129,9 @@ func lsRow(w *WorkflowInfo, now time.Time) []tableCell {
 		}
 	}
 	when, took := cell("-"), cell("-")
+	if n := len(w.Recent); n > 0 { // also of a run that is in the history only
+		when = cell("%s", timeText(stampOf(runTime(w.Recent[n-1].Run)), now))
+	}
 	if w.Last != nil {
 		when = cell("%s", timeText(w.Last.Queued, now))
 		if !w.Last.Finished.IsZero() {

@@ -471,6 +471,18 @@ func runID(now time.Time, last string) string {
 	return string(next)
 }
 
+// runTime gives when a run was queued, in milliseconds: its id begins with it. It is zero for what is no such id.
+func runTime(id string) time.Time {
+	ms := int64(0)
+	for i := range 10 {
+		if len(id) != 26 || strings.IndexByte(ulidDigits, id[i]) < 0 {
+			return time.Time{}
+		}
+		ms = ms<<5 | int64(strings.IndexByte(ulidDigits, id[i]))
+	}
+	return time.UnixMilli(ms)
+}
+
 // idFolderMax is the longest name of a folder made from an id, in bytes.
 const idFolderMax = 150
 

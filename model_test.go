@@ -98,6 +98,14 @@ func TestModelRunID(t *testing.T) {
 	if !form.MatchString(first) || first[:10] != "01ARYZ6S41" {
 		t.Errorf("%q is no ULID of that time", first)
 	}
+	if at := runTime(first); !at.Equal(now) {
+		t.Errorf("%s is of %v, want %v", first, at, now)
+	}
+	for _, id := range []string{"", "x", first[:25], "U" + first[1:]} {
+		if at := runTime(id); !at.IsZero() {
+			t.Errorf("%q is of %v", id, at)
+		}
+	}
 	last := first
 	for i, step := range []time.Duration{0, 0, time.Millisecond, time.Hour, -48 * time.Hour, 0, -time.Hour, time.Millisecond, 300 * 24 * time.Hour} {
 		now = now.Add(step)

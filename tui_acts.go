@@ -224,6 +224,11 @@ func (u *tui) runState(id string) string {
 	if r := u.runOf(id); r != nil {
 		return r.State
 	}
+	if l, ok := u.screen().(*tuiList); ok && l.kind == tuiWorkflows && u.model.workflows[l.selected()] != nil {
+		if run, state, _ := tuiLast(u.model.workflows[l.selected()]); run == id {
+			return state
+		}
+	}
 	return ""
 }
 

@@ -62,10 +62,8 @@ var tuiListKinds = map[tuiKind]tuiListKind{
 		row:    tuiWorkflowRow,
 		sorts: []tuiSort{{name: "name"}, {"next", func(m *tuiModel, id string) string { return tuiSortTime(m.workflows[id].Next, "~") }},
 			{"last", func(m *tuiModel, id string) string {
-				if last := m.workflows[id].Last; last != nil {
-					return tuiSortTime(last.Queued, "")
-				}
-				return ""
+				_, _, at := tuiLast(m.workflows[id])
+				return tuiSortTime(at, "")
 			}},
 			{"state", func(m *tuiModel, id string) string { return tuiWorkflowFields(m.workflows[id])[2].text }}}},
 	tuiRuns: {title: "Runs", twin: "cdktr ps --watch", empty: "no run yet: r on a workflow starts one",
@@ -131,9 +129,11 @@ func tuiWorkflowRow(_ *tuiList, m *tuiModel, id string, now time.Time) (viewRowM
 	}
 	marks = slices.Insert(marks, 0, viewCell{text: strings.Repeat(" ", stateMaxRecent-min(len(marks), stateMaxRecent))})
 	ran, state, took := viewCell{text: "never", style: styleDim}, viewCell{}, viewCell{text: "-"}
+	if run, last, at := tuiLast(w); run != "" {
+		ran = viewCell{text: viewWhen(at, now)}
+		state = tuiStateCell(last)
+	}
 	if w.Last != nil {
-		ran = viewCell{text: viewWhen(w.Last.Queued, now)}
-		state = tuiStateCell(w.Last.State)
 		took.text = viewSince(w.Last.Started, w.Last.Finished, now)
 	}
 	title := w.Name
@@ -328,7 +328,7 @@ func (l *tuiList) status(u *tui) string {
 	if w := u.model.workflows[l.selected()]; l.kind == tuiWorkflows && w != nil && w.Error != "" {
 		return w.Error
 	}
-	if l.kind == tuiRuns && len(u.model.newest) >= tuiMaxRuns {
+	if l.kind == tuiRuns && len(u.model.newest) >= stateMaxFinished { // the principal has no more of them at hand
 		text += "  older: cdktr ps --all"
 	}
 	if r := u.model.runs[l.selected()]; l.kind == tuiRuns && r != nil && r.Reason != "" { // its column is narrow
@@ -368,8 +368,8 @@ func (l *tuiList) pickOf(u *tui, id string) tuiPick {
 		return tuiPick{}
 	case l.kind == tuiWorkflows:
 		p := tuiPick{workflow: id}
-		if w := u.model.workflows[id]; w != nil && w.Last != nil {
-			p.run = w.Last.ID
+		if w := u.model.workflows[id]; w != nil {
+			p.run, _, _ = tuiLast(w)
 		}
 		return p
 	case l.kind == tuiRuns:

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unique"
 )
 
 const (
@@ -47,19 +48,18 @@ func tuiModelNew() *tuiModel {
 // apply takes one reply of watch: rows as they are now, in place of what was known of them.
 func (m *tuiModel) apply(r *Reply) {
 	for i := range r.Workflows {
-		w := &r.Workflows[i]
-		m.workflows[w.Workflow] = w
+		m.workflows[r.Workflows[i].Workflow] = tuiSlim(r.Workflows[i])
 	}
 	for _, id := range r.Gone {
 		delete(m.workflows, id)
 	}
 	for i := range r.Rows {
-		row := &r.Rows[i]
+		row := r.Rows[i] // a copy: a pointer would keep the whole page
 		if m.runs[row.ID] == nil {
 			at, _ := slices.BinarySearch(m.newest, row.ID)
 			m.newest = slices.Insert(m.newest, at, row.ID)
 		}
-		m.runs[row.ID] = row
+		m.runs[row.ID] = &row
 	}
 	m.trim()
 	for _, a := range r.Agents {
@@ -78,6 +78,33 @@ func (m *tuiModel) apply(r *Reply) {
 	}
 	m.seq = max(m.seq, r.Seq)
 	m.complete = m.complete || r.Live
+}
+
+// tuiSlim gives a workflow in the memory that it needs: thousands are held all day, twice as many for a moment after a break. Of
+// its outcomes but the newest no screen wants the run.
+func tuiSlim(w WorkflowInfo) *WorkflowInfo {
+	recent := make([]Outcome, len(w.Recent))
+	for i, o := range w.Recent {
+		recent[i].State = unique.Make(o.State).Value()
+		if i == len(recent)-1 {
+			recent[i].Run = o.Run
+		}
+	}
+	w.Recent = recent
+	return &w
+}
+
+// tuiLast gives a workflow's newest run: its id, how it is, and when it was queued. A run that the principal no longer has at
+// hand is the newest outcome all the same.
+func tuiLast(w *WorkflowInfo) (run, state string, queued Stamp) {
+	n := len(w.Recent)
+	switch {
+	case w.Last != nil:
+		return w.Last.ID, w.Last.State, w.Last.Queued
+	case n > 0:
+		return w.Recent[n-1].Run, w.Recent[n-1].State, stampOf(runTime(w.Recent[n-1].Run))
+	}
+	return "", "", Stamp{}
 }
 
 // trim forgets the oldest runs that have ended, above the bound.
@@ -183,8 +210,8 @@ func tuiMatches(fields []tuiField, terms []tuiTerm) bool {
 // tuiWorkflowFields is what a filter finds of a workflow.
 func tuiWorkflowFields(w *WorkflowInfo) []tuiField {
 	state := ""
-	if w.Last != nil {
-		state = tuiStateWords(w.Last.State)
+	if run, last, _ := tuiLast(w); run != "" {
+		state = tuiStateWords(last)
 	}
 	if w.Paused != "" {
 		state += " paused"

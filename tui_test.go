@@ -388,6 +388,29 @@ func TestTuiDeltas(t *testing.T) {
 	g.shows("edge-10", "LIVE")
 }
 
+// TestTuiEarlier shows of a workflow what is known of its newest run when the principal has that in its history only.
+func TestTuiEarlier(t *testing.T) {
+	g := tuiRigOpen(t, 120, 24, tuiFixture())
+	id := runID(tuiNoon.Add(-time.Hour), "")
+	recent := append(tuiRecent("++"), Outcome{Run: id, State: runFailed})
+	g.reply("watch", &Reply{Workflows: []WorkflowInfo{{Workflow: "aged", Name: "aged", Schedule: []string{"@monthly"}, Tasks: 1, Recent: recent}}})
+	g.keys("1")
+	if screen := g.screen(); !regexp.MustCompile(`>  aged +@monthly .* \+\+! 11:04:31 +! fail +- `).MatchString(screen) {
+		t.Errorf("its last run is not shown:\n%s", screen)
+	}
+	if p := g.u.screen().pick(g.u); p.run != id {
+		t.Errorf("keys act on %q, want %s", p.run, id)
+	}
+	g.asked()
+	g.keys("x")
+	g.shows("is over (failed)")
+	if got := g.asked(); got != "" {
+		t.Errorf("asked for %s", got)
+	}
+	g.keys("/ text:aged space text:state:fail enter")
+	g.shows("1 of 1")
+}
+
 // TestTuiBounds holds what is kept of runs.
 func TestTuiBounds(t *testing.T) {
 	m := tuiModelNew()
