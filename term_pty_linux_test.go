@@ -133,6 +133,12 @@ func (p *termPty) resize(w, h int) {
 		p.screen.resize(w, h)
 	}
 	p.mu.Unlock()
+	p.window(w, h)
+}
+
+// window makes the window so large, and leaves the screen as it is.
+func (p *termPty) window(w, h int) {
+	p.t.Helper()
 	termPtyControl(p.t, p.master, func(fd int) error {
 		return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Col: uint16(w), Row: uint16(h)})
 	})

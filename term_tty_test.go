@@ -85,15 +85,18 @@ func termMain() int {
 	}
 }
 
-// termMainShell is as much of a shell as job control needs: it starts the user interface, and when that is stopped it takes
-// the terminal, says so, and wakes it on a line of input.
+// termMainShell is as much of a shell as job control needs: it starts the user interface, which is termMain, or with arguments
+// the program under test; and when that is stopped it takes the terminal, says so, and wakes it on a line of input.
 func termMainShell() int {
 	saved, err := term.GetState(0)
 	if err != nil {
 		return 4
 	}
-	cmd := exec.Command(os.Args[0])
+	cmd := exec.Command(os.Args[0], os.Args[1:]...)
 	cmd.Env = append(os.Environ(), termMainEnv+"=ui")
+	if len(os.Args) > 1 {
+		cmd.Env = append(os.Environ(), termMainEnv+"=")
+	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Foreground: true, Ctty: 0}
 	if err := cmd.Start(); err != nil {
