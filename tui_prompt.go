@@ -233,7 +233,7 @@ func (u *tui) command(text string) {
 func (u *tui) named(kind, arg string) (id, fault string) {
 	words := u.words(kind)
 	switch {
-	case kind == "screen" || kind == "endpoint" || slices.Contains(words, arg):
+	case kind == "" || kind == "screen" || kind == "endpoint" || slices.Contains(words, arg):
 		return arg, ""
 	case kind == "run" && isRunID(strings.ToUpper(arg)):
 		return strings.ToUpper(arg), ""

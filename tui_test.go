@@ -653,3 +653,14 @@ func TestTuiSource(t *testing.T) {
 		}
 	}
 }
+
+// TestTuiQuit leaves by each key and command that there is for it.
+func TestTuiQuit(t *testing.T) {
+	for _, keys := range []string{"q", ": text:q enter", ": text:quit enter", "^\\", "^C ^C", "1 enter q", "? ^\\"} {
+		g := tuiRigOpen(t, 80, 24, tuiFixture())
+		g.keys(keys)
+		if !g.u.quit || g.u.exit != nil {
+			t.Errorf("%s does not quit: %q, %v", keys, g.u.flash, g.u.exit)
+		}
+	}
+}
