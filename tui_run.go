@@ -385,7 +385,11 @@ func (s *tuiLogScreen) move(u *tui, by int) {
 }
 
 func (s *tuiLogScreen) page(u *tui, half int) {
-	s.view.halfPage(half)
+	if half%2 == 0 { // whole screens keep a line in sight
+		s.view.page(half / 2)
+	} else {
+		s.view.halfPage(half)
+	}
 	if half < 0 {
 		s.out.back(u)
 	}
