@@ -5,13 +5,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,8 +25,7 @@ const (
 	agentUnanswered = 4                // heartbeats without an answer, whatever else is heard: then too
 	agentRedialMax  = 10 * time.Second // longest wait between two attempts to connect
 	agentWindow     = 1 << 20          // bytes sent and not acknowledged
-	agentSendBytes  = 64 << 10         // of one report, about
-	agentLinesBytes = 48 << 10         // of output in one item, about
+	agentParcel     = 48 << 10         // bytes of what a run has in one message of the spool, about, as they are sent
 	agentInQueue    = 1024             // lines and calls waiting for the loop; tasks that write more than it takes wait
 	agentTurn       = 512              // of these handled before one flush
 	agentLastWords  = 2 * time.Second  // how long a stopping agent waits for its last reports to be acknowledged
@@ -67,10 +65,10 @@ type agent struct {
 	sent     []sentReport
 	inflight int // bytes of sent
 
-	lines     []LogLine // output of this turn
-	lineBytes int
-	draining  bool
-	troubled  bool // the spool's disk takes nothing
+	turn     []*agentRun // runs that have something which is not spooled yet
+	moment   time.Time   // what time it is in this turn, once somebody asked
+	draining bool
+	troubled bool // the spool's disk takes nothing
 
 	in      chan agentIn
 	ended   chan struct{}
@@ -130,16 +128,16 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 // recallEnds finds the ends of runs that an earlier life spooled and the principal has not acknowledged.
 func (a *agent) recallEnds() error {
 	for {
-		first, msgs, err := a.spool.next(agentWindow)
+		first, msgs, err := a.spool.next(1)
 		if err != nil {
 			return fmt.Errorf("read spool: %w", err)
 		}
 		if len(msgs) == 0 {
 			break
 		}
-		for i, msg := range msgs {
-			var item agentItem
-			if json.Unmarshal(msg, &item) == nil && item.Event != nil && item.Event.Kind == evRunFinished {
+		items, _ := parcelItems(msgs[0]) // of one that cannot be read flush tells
+		for i, item := range items {
+			if item.Event != nil && item.Event.Kind == evRunFinished {
 				a.ends[item.Event.Run] = heldEnd{item.Event.Lease, first + uint64(i)}
 			}
 		}
@@ -210,6 +208,7 @@ func (a *agent) mayEnd() bool {
 }
 
 func (a *agent) handle(m agentIn) {
+	a.moment = time.Time{}
 	if m.fn != nil {
 		m.fn()
 		return
@@ -351,6 +350,7 @@ func (a *agent) readLink(conn wireConn) (welcome bool) {
 
 // connected begins a connection: hello says who this is and what it holds.
 func (a *agent) connected(conn wireConn) {
+	a.spoolTurn() // an end is held once it is spooled
 	a.conn, a.welcomed, a.heard = conn, false, a.cfg.count()
 	a.asked = []time.Time{a.heard}
 	hello := &agentMsg{Op: msgHello, Agent: a.cfg.Name, Labels: a.cfg.Labels, Capacity: a.cfg.Capacity, Version: version,
@@ -438,17 +438,15 @@ func (a *agent) send(m *agentMsg) {
 	}
 }
 
-// report spools one item, and gives its number; 0 when the disk did not take it. Events and remarks must go in; output may
-// be refused by a spool that is full.
-func (a *agent) report(item *agentItem, must bool) (uint64, error) {
-	n, err := a.spool.add(protoEncode(item), must)
-	if err != nil && item.Event != nil { // even memory is full; of output flush tells
-		a.cfg.Log.Error("an event is lost: the spool cannot be written", "event", item.Event.Kind, "run", item.Event.Run, "cause", err)
+// now gives the time, the same for all that is done about one thing: what happens at once is told with one time.
+func (a *agent) now() time.Time {
+	if a.moment.IsZero() {
+		a.moment = a.cfg.now()
 	}
-	return n, err
+	return a.moment
 }
 
-// takeLine puts a line of output to those of this turn.
+// takeLine puts a line of output to those of its run.
 func (a *agent) takeLine(t *taskTry, l procLine) {
 	if a.runs[t.run.as.Run] != t.run || t.run.dropIt {
 		return
@@ -459,39 +457,70 @@ func (a *agent) takeLine(t *taskTry, l procLine) {
 		line.Stream = "e"
 	}
 	line.set(l.Text)
-	a.lines = append(a.lines, line)
-	if a.lineBytes += len(l.Text) + 100; a.lineBytes >= agentLinesBytes {
-		a.spoolLines()
+	t.run.output = append(t.run.output, line)
+	a.noted(t.run, len(l.Text)+100)
+}
+
+// noted sees to it that what a run has new, so many bytes of it, is spooled: at the end of the turn, or now when it has become much.
+func (a *agent) noted(r *agentRun, size int) {
+	if r.size == 0 {
+		a.turn = append(a.turn, r)
+	}
+	if r.size += size; r.size >= agentParcel {
+		a.spoolRun(r)
 	}
 }
 
-// spoolLines puts the output of this turn into the spool. What a full spool does not take is dropped and counted.
-func (a *agent) spoolLines() {
-	if len(a.lines) == 0 {
-		return
+// spoolTurn spools what runs have new.
+func (a *agent) spoolTurn() {
+	turn := a.turn
+	a.turn = nil
+	for _, r := range turn {
+		a.spoolRun(r)
 	}
-	byRun := map[string][]LogLine{}
-	for _, l := range a.lines {
-		byRun[l.Run] = append(byRun[l.Run], l)
+}
+
+// spoolRun spools what a run has new: its output, and behind it what happened. Events and remarks must go in. What a full spool
+// does not take of the output of tasks is dropped and counted, and the end of the run says how much.
+func (a *agent) spoolRun(r *agentRun) {
+	output, events := r.output, r.events
+	r.output, r.events, r.size = nil, nil, 0
+	if r.dropIt {
+		return // nobody wants to know
 	}
-	for _, id := range sortedKeys(byRun) {
-		r := a.runs[id]
-		if r == nil || r.dropIt {
-			continue // nobody wants to know
+	ends := len(events) > 0 && events[len(events)-1].Kind == evRunFinished
+	last, dropped := uint64(0), false
+	for len(output)+len(events) > 0 {
+		said := output
+		if ends && r.dropped > 0 {
+			text := fmt.Sprintf("%d lines of output were dropped on the agent: %v", r.dropped, r.dropWhy)
+			said = append(slices.Clip(output), a.remarkLine(r, r.lines+1, text))
 		}
-		if _, err := a.report(&agentItem{Lines: byRun[id], Lease: r.as.Lease}, false); err != nil {
-			if r.dropped == 0 {
-				r.dropWhy = err
+		remarks := slices.DeleteFunc(slices.Clone(output), func(l LogLine) bool { return l.Stream != "c" })
+		must := dropped || len(remarks) == len(output)
+		msg, items := parcelPack(r.as.Run, r.as.Lease, said, events)
+		n, err := a.spool.add(msg, items, must)
+		if err == nil || must {
+			if last = n; err != nil && len(events) > 0 { // even memory is full
+				a.cfg.Log.Error("events are lost: the spool cannot be written", "count", len(events), "first", events[0].Kind, "run", r.as.Run, "cause", err)
 			}
-			r.dropped += int64(len(byRun[id]))
+			break
 		}
+		if r.dropped == 0 {
+			r.dropWhy = err
+		}
+		r.dropped += int64(len(output) - len(remarks))
+		output, dropped = remarks, true
 	}
-	a.lines, a.lineBytes = nil, 0
+	if ends {
+		a.ends[r.as.Run] = heldEnd{r.as.Lease, last}
+	}
 }
 
 // flush ends a turn of the loop: what happened goes to the spool, and what the spool has to the principal.
 func (a *agent) flush() {
-	a.spoolLines()
+	a.spoolTurn()
+	a.moment = time.Time{}
 	if err := a.spool.trouble(); (err != nil) != a.troubled {
 		a.troubled = err != nil
 		if a.troubled {
@@ -501,7 +530,7 @@ func (a *agent) flush() {
 		}
 	}
 	for a.conn != nil && a.welcomed && a.inflight < agentWindow {
-		first, msgs, err := a.spool.next(agentSendBytes)
+		first, msgs, err := a.spool.next(1)
 		if err != nil {
 			a.cfg.Log.Error("read spool", "cause", err)
 			return
@@ -510,14 +539,17 @@ func (a *agent) flush() {
 			a.sayAll()
 			return
 		}
-		body := fmt.Appendf(nil, `{"v":%d,"op":%q,"n":%d,"skip":%d,"items":[`, protoVersion, msgReport, first, first-1-a.said)
-		body = append(body, bytes.Join(msgs, []byte{','})...)
-		body = append(body, "]}"...)
+		items, err := parcelItems(msgs[0])
+		if err != nil { // the next report says that these numbers are skipped
+			a.cfg.Log.Error("some of what was spooled is lost", "cause", err)
+			continue
+		}
+		body := protoEncode(&agentMsg{V: protoVersion, Op: msgReport, N: first, Skip: max(first-1, a.said) - a.said, Items: items})
 		if !a.conn.TrySend(body) {
 			a.conn.Cut(nil)
 			return
 		}
-		a.said = first + uint64(len(msgs)) - 1
+		a.said = first + uint64(len(items)) - 1
 		a.sent = append(a.sent, sentReport{a.said, len(body)})
 		a.inflight += len(body)
 	}

@@ -412,7 +412,9 @@ func TestAgentRestart(t *testing.T) {
 		g.die()
 		g.set(func() { g.got, g.mute = nil, false })
 		g.start()
-		g.do(func() { g.a.report(&agentItem{Event: &Event{Kind: evRunStarted, Run: "LATE"}}, true) })
+		g.do(func() {
+			g.a.spool.add(protoEncode(&agentItem{Event: &Event{Kind: evRunStarted, Run: "LATE"}}), 1, true)
+		})
 		g.setDown(false)
 		time.Sleep(15 * time.Second)
 		skipped := slices.DeleteFunc(g.of(msgReport), func(m agentMsg) bool { return m.Skip == 0 })
@@ -597,7 +599,7 @@ func TestAgentWindow(t *testing.T) {
 			return lines, bytes
 		}
 		write(4000)
-		if lines, bytes := sent(); bytes < agentWindow || bytes > agentWindow+2*agentSendBytes || lines > 1100 {
+		if lines, bytes := sent(); bytes < agentWindow || bytes > agentWindow+2*agentParcel || lines > 1100 {
 			t.Errorf("%d lines, %d bytes are on their way", lines, bytes)
 		}
 		g.set(func() { g.mute = false })

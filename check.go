@@ -152,7 +152,7 @@ func (k *checker) walk() error {
 		if !storeSound(line) {
 			return "the line is damaged (its checksum does not match); readers pass over it"
 		}
-		if err := storeDecode(line, &Run{}); err != nil {
+		if _, err := historyDecode(line); err != nil {
 			return "the line is whole but no run: " + err.Error()
 		}
 		return ""
@@ -258,7 +258,7 @@ func (k *checker) spool() error {
 			text := append(line[:len(line):len(line)], '\n')
 			if _, ok := spoolAcked(text); n == 1 && !ok {
 				k.fault(name, n, "the first line is damaged: what was acknowledged is sent again, and dropped there as a repeat")
-			} else if _, _, err := spoolDecode(text); n > 1 && (torn || err != nil) {
+			} else if _, err := spoolDecode(text); n > 1 && (torn || err != nil) {
 				k.fault(name, n, "the line is damaged; it is not sent")
 			}
 		})
@@ -292,8 +292,7 @@ func (k *checker) journal(state *State) (err error) {
 		damaged, unfit := false, false
 		err := k.lines(seg.name, func(line []byte, n int, at int64, torn bool) {
 			seq := storeLineSeq(line)
-			text := p.fault(line, torn)
-			if text != "" {
+			if text := p.fault(line, torn); text != "" {
 				k.fault(seg.name, n, "%s", text)
 				if !damaged && i < len(k.segments)-1 {
 					k.broken(i, from, at, p.next)
@@ -304,14 +303,21 @@ func (k *checker) journal(state *State) (err error) {
 				}
 				p.next = seq
 			}
-			k.newest = max(k.newest, seq)
-			if p.next > covered && k.lost == 0 && !damaged && !unfit {
-				if err := p.fold(line); err != nil {
-					k.fault(seg.name, n, "%v", err)
-					unfit = true
+			events, err := storeLineEvents(line)
+			for _, e := range events {
+				if e.Seq > covered && k.lost == 0 && !damaged && !unfit && err == nil {
+					err = p.fold(e)
 				}
 			}
-			p.next++
+			if events == nil {
+				err = storeUnread(err)
+			}
+			if err != nil && !unfit {
+				k.fault(seg.name, n, "%v", err)
+				unfit = true
+			}
+			p.next += max(uint64(len(events)), 1)
+			k.newest = max(k.newest, p.next-1)
 		})
 		if err != nil {
 			return err

@@ -162,7 +162,7 @@ func checkBytes(t *testing.T, dir string) (sum int64) {
 func TestCheckOthers(t *testing.T) {
 	g := checkRecorded(t, 40)
 	for name, text := range map[string]string{"history/w/2026-01.jsonl": "{}\n", "logs/w/2026-01-01.jsonl": "hello\n{\"t\":null,\"r\":\"a\",\"i\":1,\"k\":\"a\",\"n\":1,\"s\":\"o\",\"m\":\"x\"}\n{\"t",
-		"spool/0123456789abcdef-0000000000000001.jsonl": string(spoolHeader(nil, 0)) + string(spoolEncode(nil, 1, []byte("{}"))) + "{\"n\":2,\n", "snapshot.json": "nonsense\n"} {
+		"spool/0123456789abcdef-0000000000000001.jsonl": string(spoolHeader(nil, 0)) + string(spoolEncode(nil, 1, 1, []byte("{}"))) + "{\"n\":2,\n", "snapshot.json": "nonsense\n"} {
 		name = filepath.Join(g.dir, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
 			t.Fatal(err)

@@ -21,7 +21,7 @@ table from here and holds the code to it.
 	client     client.go                                               command proto wire
 	command    command.go                                              config
 	principal  principal*.go dispatch.go verbs.go follow.go news.go attention.go stats.go publish.go compat*.go retain.go auth logs model proto sched state store wire workflow
-	agent      agent.go runner.go values.go                            dag exec model proto spool state wire workflow
+	agent      agent.go runner.go parcel.go values.go                  dag exec model proto spool state wire workflow
 	auth       auth*.go                                                curve model proto workflow
 	workflow   workflow*.go folder.go watch_*.go                       cron dag model zone
 	sched      sched*.go                                               cron model zone

@@ -1,5 +1,6 @@
 // history.go: the finished runs, history/<workflow>/<yyyy-mm>.jsonl, one line a run in the order of finishing, in the
-// file of the month (UTC) that it finished in. Lines are checked like those of the journal. Files are read from their
+// file of the month (UTC) that it finished in. Lines are checked like those of the journal, and leave out what is usual (see
+// history_line.go). Files are read from their
 // end: the newest 50 of a million runs cost a few kilobytes. Uses model.go, store.go, store_files.go, store_journal.go.
 //
 // A run has a second line when it was retried, or came back from an agent that was thought lost: the later line wins,
@@ -52,7 +53,7 @@ func (p *historyPlace) file() string { return path.Join(p.folder, p.month+".json
 // history queues the line of a finished run; it does not wait, and does not keep run. done (nil: none) is called by
 // the writer once it is written; it is durable before the next snapshot is, and until then the journal has the run.
 func (s *store) history(run *Run, done func()) {
-	if err := s.lines.add(run); err != nil {
+	if err := s.lines.add(historyLineOf(run)); err != nil {
 		panic("cdktr: internal error: encode run: " + err.Error()) // no field of it can fail
 	}
 	s.put(storeOp{data: s.lines.take(), run: historyPlaceOf(run), done: done})
@@ -290,8 +291,11 @@ func (b *historyBack) run() (*Run, error) {
 		if !wanted && b.lines%64 != 0 { // to see now and then how old they are is enough
 			continue
 		}
-		r := &Run{}
-		if !whole || !storeSound(text) || storeDecode(text, r) != nil {
+		if !whole || !storeSound(text) {
+			continue
+		}
+		r, err := historyDecode(text)
+		if err != nil {
 			continue
 		}
 		if r.Finished.Before(b.stop) {

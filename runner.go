@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// runnerStarts is how many tasks are noted as started at once, before the first of their processes is.
+const runnerStarts = 8
+
 // agentRun is a run that this agent has.
 type agentRun struct {
 	as      *assignment
@@ -22,6 +25,9 @@ type agentRun struct {
 	outputs []taskOutputs    // what each task handed on
 	handed  int              // bytes of them
 	over    int              // tasks that have ended
+	output  []LogLine        // what is not spooled yet: lines,
+	events  []*Event         // and what happened behind them,
+	size    int              // bytes of both, about
 	lines   int64            // number of its last line of output
 	dropped int64            // lines that the spool did not take
 	dropWhy error            // the first of them
@@ -69,7 +75,7 @@ func (a *agent) begin(as *assignment) {
 			return
 		}
 	}
-	r := &agentRun{as: as, tries: map[int]*taskTry{}, outputs: make([]taskOutputs, len(as.Spec.Tasks)), lines: as.Lines, began: a.cfg.now()}
+	r := &agentRun{as: as, tries: map[int]*taskTry{}, outputs: make([]taskOutputs, len(as.Spec.Tasks)), lines: as.Lines, began: a.now()}
 	size := as.Spec.logMaxSize()
 	r.budget = newProcBudget(size, func() {
 		a.call(func() {
@@ -108,12 +114,18 @@ func (a *agent) goOn(r *agentRun, ready []int, skipped []dagSkip) {
 		a.emit(r, &Event{Kind: evTaskFinished, Task: r.as.Spec.Tasks[s.Task].ID, State: taskSkipped, Reason: s.Reason})
 	}
 	r.ready = append(r.ready, ready...)
-	for len(r.ready) > 0 && r.stopState == "" && (r.as.Spec.MaxActiveTasks == 0 || len(r.tries) < r.as.Spec.MaxActiveTasks) {
-		i := r.ready[0]
-		r.ready = r.ready[1:]
-		t := &taskTry{run: r, index: i, began: a.cfg.now()}
-		r.tries[i] = t
-		a.startTask(t)
+	for r.stopState == "" {
+		var tries []*taskTry
+		for len(r.ready) > 0 && len(tries) < runnerStarts && (r.as.Spec.MaxActiveTasks == 0 || len(r.tries) < r.as.Spec.MaxActiveTasks) {
+			t := &taskTry{run: r, index: r.ready[0], began: a.now()}
+			r.ready = r.ready[1:]
+			r.tries[t.index] = t
+			tries = append(tries, t)
+		}
+		if len(tries) == 0 {
+			break
+		}
+		a.startTasks(tries...)
 	}
 	switch {
 	case len(r.tries) > 0 || a.runs[r.as.Run] != r: // a task that ended at once may have ended the run
@@ -125,12 +137,23 @@ func (a *agent) goOn(r *agentRun, ready []int, skipped []dagSkip) {
 	}
 }
 
-// startTask begins the next attempt of a task. That it begins is on disk before it does: after a crash nobody takes a
-// task that may have run for one that has not.
+// startTasks begins the next attempts of tasks of one run. That they begin is on disk before the first of them does: after a
+// crash nobody takes a task that may have run for one that has not.
+func (a *agent) startTasks(tries ...*taskTry) {
+	for _, t := range tries {
+		t.attempt++
+		t.timer = nil
+		a.emit(t.run, &Event{Kind: evTaskStarted, Task: t.task().ID, Attempt: t.attempt})
+	}
+	a.spoolRun(tries[0].run)
+	for _, t := range tries {
+		a.startTask(t)
+	}
+	a.moment = time.Time{} // that took a while
+}
+
+// startTask begins the process of a task.
 func (a *agent) startTask(t *taskTry) {
-	t.attempt++
-	t.timer = nil
-	a.emit(t.run, &Event{Kind: evTaskStarted, Task: t.task().ID, Attempt: t.attempt})
 	spec, err := a.procSpecOf(t)
 	if err == nil {
 		t.proc, err = a.procs.start(spec)
@@ -207,7 +230,7 @@ func (a *agent) retryLater(t *taskTry, res procResult) {
 	t.timer = time.AfterFunc(delay, func() {
 		a.call(func() {
 			if t.run.tries[t.index] == t && t.timer != nil {
-				a.startTask(t)
+				a.startTasks(t)
 			}
 		})
 	})
@@ -216,7 +239,7 @@ func (a *agent) retryLater(t *taskTry, res procResult) {
 // endTask reports a task that is over, and goes on with what comes after it.
 func (a *agent) endTask(t *taskTry, e *Event) {
 	r := t.run
-	e.Seconds = roundSeconds(a.cfg.now().Sub(t.began))
+	e.Seconds = secondsBetween(t.began, a.now())
 	if e.State == taskFailed && r.failed == "" {
 		r.failed = "task " + e.Task + ": " + e.Reason
 	}
@@ -238,7 +261,7 @@ func (a *agent) stopRun(r *agentRun, state, reason string, force bool) {
 	}
 	if next := r.next; next != nil { // it ends before it began
 		r.next = nil
-		a.finishRun(&agentRun{as: next, lines: next.Lines, began: a.cfg.now()}, state, reason)
+		a.finishRun(&agentRun{as: next, lines: next.Lines, began: a.now()}, state, reason)
 	}
 	r.ready = nil
 	for _, i := range r.dagOrder() {
@@ -278,15 +301,9 @@ func (a *agent) finishRun(r *agentRun, state, reason string) {
 			a.remark(r, nil, fmt.Sprintf("%d lines of output, %d bytes, were dropped: more than log.max_size", lines, bytes))
 		}
 	}
-	if a.spoolLines(); r.dropped > 0 {
-		a.remark(r, nil, fmt.Sprintf("%d lines of output were dropped on the agent: %v", r.dropped, r.dropWhy))
-	}
-	n := a.emit(r, &Event{Kind: evRunFinished, State: state, Reason: reason, Seconds: roundSeconds(a.cfg.now().Sub(r.began))})
+	a.emit(r, &Event{Kind: evRunFinished, State: state, Reason: reason, Seconds: secondsBetween(r.began, a.now())})
 	if a.runs[r.as.Run] == r {
 		delete(a.runs, r.as.Run)
-	}
-	if !r.dropIt {
-		a.ends[r.as.Run] = heldEnd{r.as.Lease, n}
 	}
 	if r.next != nil {
 		a.begin(r.next)
@@ -300,27 +317,36 @@ func (a *agent) remark(r *agentRun, t *taskTry, text string) {
 		return
 	}
 	r.lines++
-	line := LogLine{Time: stampOf(a.cfg.now()), Run: r.as.Run, N: r.lines, Stream: "c", Text: "[cdktr: " + text + "]"}
+	line := a.remarkLine(r, r.lines, text)
 	if t != nil {
 		line.Task, line.Attempt = t.task().ID, t.attempt
 	}
-	a.spoolLines()
-	a.report(&agentItem{Lines: []LogLine{line}, Lease: r.as.Lease}, true)
+	r.output = append(r.output, line)
+	a.noted(r, len(text)+100)
 }
 
-// emit reports an event of a run, behind the output that came before it.
-func (a *agent) emit(r *agentRun, e *Event) uint64 {
+// remarkLine makes a line of our own, with number n in its run.
+func (a *agent) remarkLine(r *agentRun, n int64, text string) LogLine {
+	return LogLine{Time: stampOf(a.now()), Run: r.as.Run, N: n, Stream: "c", Text: "[cdktr: " + text + "]"}
+}
+
+// emit reports an event of a run, behind the output that came before it, at the end of the turn at the latest.
+func (a *agent) emit(r *agentRun, e *Event) {
 	if r.dropIt {
-		return 0
+		return
 	}
-	a.spoolLines()
-	e.Time, e.Run, e.Lease = stampOf(a.cfg.now()), r.as.Run, r.as.Lease
-	n, _ := a.report(&agentItem{Event: e}, true)
-	return n
+	e.Time, e.Run, e.Lease = stampOf(a.now()), r.as.Run, r.as.Lease
+	size := 250 + len(e.Reason)
+	for k, v := range e.Outputs {
+		size += len(k) + len(v)
+	}
+	r.events = append(r.events, e)
+	a.noted(r, size)
 }
 
 // cancel stops a run because the principal says so.
 func (a *agent) cancel(m *agentMsg) {
+	a.spoolTurn() // an end is held once it is spooled
 	if m.Drop {
 		delete(a.ends, m.Run)
 	}
@@ -348,8 +374,15 @@ func (a *agent) killRuns() {
 	}
 }
 
-// roundSeconds cuts a duration to milliseconds, as seconds.
-func roundSeconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }
+// secondsBetween gives how long something took, to the millisecond: by the monotonic clock, and as the stamps of both ends
+// say it where these differ by rounding alone.
+func secondsBetween(from, to time.Time) float64 {
+	took := to.Sub(from).Milliseconds()
+	if stamps := stampOf(to).Sub(stampOf(from).Time).Milliseconds(); stamps == took+1 || stamps == took-1 {
+		took = stamps
+	}
+	return float64(took) / 1000
+}
 
 // procSpecOf says which process an attempt is: its arguments, environment and folder.
 func (a *agent) procSpecOf(t *taskTry) (procSpec, error) {

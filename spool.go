@@ -4,6 +4,10 @@
 // first line of a segment has a fixed length and is rewritten in place with the newest number acknowledged; the others are
 //
 //	{"n":17,"crc":"0f4a5c11","m":{…}}
+//	{"n":18,"of":3,"crc":"5b21c90e","m":{…}}
+//
+// A message may stand for several things that are numbered, and acknowledged, each by itself: "of" says how many, where it is
+// not one, and "n" numbers the first.
 //
 // Numbers go up by one, but for a leap of 2^32 each time that a spool is opened with something left in it: a power cut
 // may have taken messages that were sent already, and their numbers must not be given again, since the principal would
@@ -65,7 +69,7 @@ type spool struct {
 	sendAt   spoolCursor     // behind the newest message that next gave
 	ackAt    spoolCursor     // behind the newest message acknowledged
 
-	late      []spoolLate // what the disk did not take, in order, behind all that is on it
+	late      []spoolMessage // what the disk did not take, in order, behind all that is on it
 	lateBytes int
 	fault     error // why the disk took nothing the last time that it was tried, nil when it did
 
@@ -95,11 +99,15 @@ func (c spoolCursor) before(d spoolCursor) bool {
 	return c.segment < d.segment || c.segment == d.segment && c.at < d.at
 }
 
-// spoolLate is a message that waits in memory for the disk.
-type spoolLate struct {
+// spoolMessage is a message: of one that waits in memory for the disk, or of a line.
+type spoolMessage struct {
 	n   uint64
+	of  int
 	msg []byte
 }
+
+// last gives the number of the last thing that the message stands for.
+func (m *spoolMessage) last() uint64 { return m.n + uint64(m.of) - 1 }
 
 // spoolOpen opens the spool in a folder, and makes it when it is not there. It locks the folder until close. What an
 // earlier life left unacknowledged is still there, under its epoch and numbers, and is sent first. See damage for what
@@ -178,11 +186,12 @@ func (s *spool) spoiled(seg *spoolSegment, at int64, cause error) {
 	}
 }
 
-// add puts a message, one JSON object without a newline, behind all others and gives it its number. Messages that must
+// add puts a message, one JSON object without a newline, behind all others, and gives the last of its numbers: it stands for so
+// many things. Messages that must
 // go in (events) are refused only when the disk takes nothing and 1 MiB of them is kept in memory already, from where
 // each later call tries to write them; they are sent from there as well, but would be lost with the process. Others
 // (output) are refused with errSpoolFull past the bound, and with the disk's error when it takes nothing, or has little left.
-func (s *spool) add(msg []byte, must bool) (uint64, error) {
+func (s *spool) add(msg []byte, of int, must bool) (uint64, error) {
 	if len(msg) > spoolMaxMessage || bytes.IndexByte(msg, '\n') >= 0 {
 		return 0, fmt.Errorf("spool message of %d bytes: it must be one line of at most %d", len(msg), spoolMaxMessage)
 	}
@@ -194,7 +203,7 @@ func (s *spool) add(msg []byte, must bool) (uint64, error) {
 		err = diskRoom(s.lock, len(msg))
 	}
 	if err == nil {
-		err = s.write(s.last+1, msg)
+		err = s.write(s.last+1, of, msg)
 	}
 	switch {
 	case err == nil:
@@ -203,28 +212,28 @@ func (s *spool) add(msg []byte, must bool) (uint64, error) {
 	case s.lateBytes+len(msg) > spoolMaxLate:
 		return 0, fmt.Errorf("spool event: %d bytes wait in memory for the disk: %w", s.lateBytes, err)
 	default:
-		s.late = append(s.late, spoolLate{n: s.last + 1, msg: bytes.Clone(msg)})
+		s.late = append(s.late, spoolMessage{n: s.last + 1, of: of, msg: bytes.Clone(msg)})
 		s.lateBytes += len(msg)
 	}
-	s.last++
+	s.last += uint64(of)
 	return s.last, nil
 }
 
 // next gives messages that follow those it gave before: consecutive numbers from first, at most maxBytes of them, but
-// at least one; none when all were given. They are the caller's to keep. What is damaged is skipped (see damage). An
+// at least one; none when all were given. One that is acknowledged in part comes whole. They are the caller's to keep. What is damaged is skipped (see damage). An
 // error means that nothing was read for a cause that may pass, as too many open files: messages given with it are good,
 // and the next call goes on behind them.
 func (s *spool) next(maxBytes int) (first uint64, msgs [][]byte, err error) {
 	s.flush()
 	taken := 0
-	fits := func(n uint64, msg []byte) bool {
+	fits := func(n, last uint64, msg []byte) bool {
 		if len(msgs) > 0 && (n != s.sent+1 || taken+len(msg) > maxBytes) {
 			return false
 		}
 		if len(msgs) == 0 {
 			first = n
 		}
-		msgs, taken, s.sent = append(msgs, msg), taken+len(msg), n
+		msgs, taken, s.sent = append(msgs, msg), taken+len(msg), last
 		return true
 	}
 	for taken < maxBytes || len(msgs) == 0 {
@@ -237,11 +246,11 @@ func (s *spool) next(maxBytes int) (first uint64, msgs [][]byte, err error) {
 		}
 		for len(chunk) > 0 {
 			line := chunk[:bytes.IndexByte(chunk, '\n')+1]
-			n, msg, err := spoolDecode(line)
+			m, err := spoolDecode(line)
 			switch {
 			case err != nil:
 				s.spoiled(s.segments[s.sendAt.segment], s.sendAt.at, err)
-			case n > s.sent && !fits(n, msg):
+			case m.last() > s.sent && !fits(m.n, m.last(), m.msg):
 				return first, msgs, nil
 			}
 			s.sendAt.at += int64(len(line))
@@ -249,7 +258,7 @@ func (s *spool) next(maxBytes int) (first uint64, msgs [][]byte, err error) {
 		}
 	}
 	for i := range s.late {
-		if m := &s.late[i]; m.n > s.sent && !fits(m.n, m.msg) {
+		if m := &s.late[i]; m.last() > s.sent && !fits(m.n, m.last(), m.msg) {
 			break
 		}
 	}
@@ -272,7 +281,7 @@ func (s *spool) ack(n uint64) {
 		return
 	}
 	s.acked = n
-	for len(s.late) > 0 && s.late[0].n <= n {
+	for len(s.late) > 0 && s.late[0].last() <= n {
 		s.lateBytes -= len(s.late[0].msg)
 		s.late = s.late[1:]
 	}
@@ -304,8 +313,8 @@ func (s *spool) walk() {
 		}
 		for len(chunk) > 0 {
 			line := chunk[:bytes.IndexByte(chunk, '\n')+1]
-			n, _, err := spoolDecode(line)
-			if err == nil && n > s.acked {
+			m, err := spoolDecode(line)
+			if err == nil && m.last() > s.acked {
 				return
 			}
 			if seg := s.segments[s.ackAt.segment]; err == nil && seg.left > 0 {
@@ -373,7 +382,7 @@ func (s *spool) bytes() int64 {
 func (s *spool) flush() error {
 	for len(s.late) > 0 {
 		m := s.late[0]
-		if err := s.write(m.n, m.msg); err != nil {
+		if err := s.write(m.n, m.of, m.msg); err != nil {
 			return err
 		}
 		s.late = s.late[1:]
@@ -383,13 +392,13 @@ func (s *spool) flush() error {
 }
 
 // write puts a message behind all that is on disk, in one write.
-func (s *spool) write(n uint64, msg []byte) error {
+func (s *spool) write(n uint64, of int, msg []byte) error {
 	s.fault = func() error {
 		seg, err := s.room(n)
 		if err != nil {
 			return err
 		}
-		s.buf = spoolEncode(s.buf[:0], n, msg)
+		s.buf = spoolEncode(s.buf[:0], n, of, msg)
 		if _, err := s.writeAt(seg.f, s.buf, seg.size); err != nil {
 			seg.torn = true
 			s.mend(seg) // when even that fails, the next write tries again first
@@ -519,39 +528,48 @@ func (s *spool) lines(seg *spoolSegment, at int64, want int, buf []byte) ([]byte
 }
 
 // spoolEncode appends a message's line.
-func spoolEncode(b []byte, n uint64, msg []byte) []byte {
-	b = append(spoolFront(b, n, msg), msg...)
+func spoolEncode(b []byte, n uint64, of int, msg []byte) []byte {
+	b = append(spoolFront(b, n, of, msg), msg...)
 	return append(b, '}', '\n')
 }
 
-// spoolFront appends what stands before the message in its line. The checksum is over the digits of the number and the
-// message.
-func spoolFront(b []byte, n uint64, msg []byte) []byte {
+// spoolFront appends what stands before the message in its line. The checksum is over the digits of the number, with "of" and
+// its digits where it is there, and the message.
+func spoolFront(b []byte, n uint64, of int, msg []byte) []byte {
 	b = append(b, `{"n":`...)
 	from := len(b)
 	b = strconv.AppendUint(b, n, 10)
+	if of != 1 {
+		b = strconv.AppendInt(append(b, `,"of":`...), int64(of), 10)
+	}
 	sum := crc32.Update(crc32.Checksum(b[from:], spoolCastagnoli), spoolCastagnoli, msg)
 	b = append(b, `,"crc":"`...)
 	b = hex.AppendEncode(b, []byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)})
 	return append(b, `","m":`...)
 }
 
-// spoolDecode reads a message's line, newline and all.
-func spoolDecode(line []byte) (n uint64, msg []byte, err error) {
+// spoolDecode reads a message's line, newline and all. The message is a part of the line.
+func spoolDecode(line []byte) (m spoolMessage, err error) {
 	const front, crc, back = len(`{"n":`), len(`,"crc":"01234567","m":`), len("}\n")
-	digits := bytes.IndexByte(line, ',')
-	if digits < front || len(line) < digits+crc+back || !bytes.HasSuffix(line, []byte("}\n")) {
-		return 0, nil, errors.New("not a message")
+	const digits = len("18446744073709551615")
+	numbers := bytes.Index(line[:min(len(line), front+digits+len(`,"of":`)+digits+len(`,"crc`))], []byte(`,"crc`))
+	if numbers < front || len(line) < numbers+crc+back || !bytes.HasSuffix(line, []byte("}\n")) {
+		return m, errors.New("not a message")
 	}
-	if n, err = strconv.ParseUint(string(line[front:digits]), 10, 64); err != nil || n == 0 {
-		return 0, nil, errors.New("not a message")
+	first, of, several := strings.Cut(string(line[front:numbers]), `,"of":`)
+	m.n, err = strconv.ParseUint(first, 10, 64)
+	if m.of = 1; err == nil && several {
+		m.of, err = strconv.Atoi(of)
 	}
-	from, to := digits+crc, len(line)-back
-	var want [64]byte
-	if msg = line[from:to:to]; !bytes.HasPrefix(line, spoolFront(want[:0], n, msg)) {
-		return 0, nil, errors.New("wrong checksum")
+	if err != nil || m.n == 0 || m.of < 1 || m.last() < m.n {
+		return m, errors.New("not a message")
 	}
-	return n, msg, nil
+	from, to := numbers+crc, len(line)-back
+	var want [128]byte
+	if m.msg = line[from:to:to]; !bytes.HasPrefix(line, spoolFront(want[:0], m.n, m.of, m.msg)) {
+		return m, errors.New("wrong checksum")
+	}
+	return m, nil
 }
 
 // spoolHeader appends the first line of a segment.
@@ -670,14 +688,14 @@ func (s *spool) read(life *spoolLife, name string) {
 	for seg.size < whole {
 		rest := text[seg.size:whole]
 		line := rest[:bytes.IndexByte(rest, '\n')+1]
-		n, _, err := spoolDecode(line)
+		m, err := spoolDecode(line)
 		switch {
 		case err != nil:
 			s.spoiled(seg, seg.size, err)
-		case n <= life.last:
-			s.spoiled(seg, seg.size, fmt.Errorf("message %d comes after %d", n, life.last))
+		case m.n <= life.last:
+			s.spoiled(seg, seg.size, fmt.Errorf("message %d comes after %d", m.n, life.last))
 		default:
-			life.last = n
+			life.last = m.last()
 			seg.left++
 		}
 		seg.size += int64(len(line))

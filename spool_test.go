@@ -28,7 +28,7 @@ func spoolNew(t testing.TB, dir string) *spool {
 
 func spoolAdd(t testing.TB, s *spool, msg string) uint64 {
 	t.Helper()
-	n, err := s.add([]byte(msg), true)
+	n, err := s.add([]byte(msg), 1, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestSpoolBasics(t *testing.T) {
 	if n := spoolAdd(t, s, `{}`); n != 1 {
 		t.Fatalf("a new epoch begins with %d", n)
 	}
-	if _, err := s.add([]byte("{\n}"), true); err == nil {
+	if _, err := s.add([]byte("{\n}"), 1, true); err == nil {
 		t.Fatal("a message of two lines was taken")
 	}
 }
@@ -144,17 +144,17 @@ func TestSpoolBound(t *testing.T) {
 	msg := []byte(`{"o":"` + strings.Repeat("x", 100) + `"}`)
 	var err error
 	for err == nil {
-		_, err = s.add(msg, false)
+		_, err = s.add(msg, 1, false)
 	}
 	if _, size := s.pending(); !errors.Is(err, errSpoolFull) || size > 1000 || size < 800 {
 		t.Fatalf("refused with %v at %d bytes", err, size)
 	}
-	n, err := s.add(msg, true)
+	n, err := s.add(msg, 1, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.ack(n - 1)
-	if _, err := s.add(msg, false); err != nil {
+	if _, err := s.add(msg, 1, false); err != nil {
 		t.Fatalf("refused with room: %v", err)
 	}
 }
@@ -271,7 +271,7 @@ func spoolModelRun(t *testing.T, rnd *rand.Rand, dir string) {
 			}
 			must := rnd.IntN(2) == 0
 			msg := fmt.Sprintf(`{"step":%d,"x":"%s"}`, step, strings.Repeat("x", size))
-			n, err := s.add([]byte(msg), must)
+			n, err := s.add([]byte(msg), 1, must)
 			switch {
 			case err == nil && n != m.last+1:
 				t.Fatalf("step %d: number %d follows %d", step, n, m.last)
@@ -469,7 +469,7 @@ func TestSpoolDiskFull(t *testing.T) {
 	if n := spoolAdd(t, s, `{"a":1}`); n != 1 {
 		t.Fatalf("number %d", n)
 	}
-	if _, err := s.add([]byte(`{"o":1}`), false); !errors.Is(err, syscall.ENOSPC) || !errors.Is(s.trouble(), syscall.ENOSPC) {
+	if _, err := s.add([]byte(`{"o":1}`), 1, false); !errors.Is(err, syscall.ENOSPC) || !errors.Is(s.trouble(), syscall.ENOSPC) {
 		t.Fatalf("output: %v, trouble %v", err, s.trouble())
 	}
 	spoolAdd(t, s, `{"b":2}`)
@@ -487,7 +487,7 @@ func TestSpoolDiskFull(t *testing.T) {
 	full = true
 	big, refused := []byte(`{"e":"`+strings.Repeat("x", 100<<10)+`"}`), 0
 	for range 20 {
-		if _, err := s.add(big, true); err != nil {
+		if _, err := s.add(big, 1, true); err != nil {
 			refused++
 		}
 	}
@@ -684,7 +684,7 @@ func spoolKillChild(dir string) {
 	fmt.Println("epoch 0", s.epoch())
 	for i := 0; ; i++ {
 		msg := fmt.Sprintf(`{"i":%d,"x":"%s"}`, i, strings.Repeat("x", i*37%9000))
-		n, err := s.add([]byte(msg), true)
+		n, err := s.add([]byte(msg), 1, true)
 		if err != nil {
 			return
 		}
@@ -705,7 +705,7 @@ func FuzzSpoolFile(f *testing.F) {
 	text := spoolHeader(nil, 1)
 	f.Add(text)
 	for n := range uint64(4) {
-		text = spoolEncode(text, n+1, []byte(`{"x":1}`))
+		text = spoolEncode(text, n+1, 1, []byte(`{"x":1}`))
 	}
 	f.Add(text)
 	f.Add(text[:len(text)-3])
@@ -734,7 +734,7 @@ func BenchmarkSpool(b *testing.B) {
 	msg := []byte(`{"e":"task.started","run":"01JD3V5K0000000000000000AB","task":"load","attempt":1,"t":"2026-01-31T12:00:00.000Z"}`)
 	b.ReportAllocs()
 	for b.Loop() {
-		n, err := s.add(msg, true)
+		n, err := s.add(msg, 1, true)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -754,7 +754,7 @@ func BenchmarkSpoolBacklog(b *testing.B) {
 	b.SetBytes(16 * int64(len(msg)))
 	for b.Loop() {
 		for range 16 {
-			if _, err := s.add(msg, false); err != nil {
+			if _, err := s.add(msg, 1, false); err != nil {
 				b.Fatal(err)
 			}
 		}

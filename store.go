@@ -194,6 +194,9 @@ func (s *store) start() (*State, storeReport, error) {
 	for _, run := range missing {
 		s.history(run, nil)
 	}
+	if p.schema < storeSchema && !s.opt.NoSync {
+		s.snapshot(p.state, nil) // before anything else is written: an older program must not take our lines for damage
+	}
 	return p.state, report, nil
 }
 
@@ -225,9 +228,13 @@ func (s *store) append(events []*Event, sync bool, done func()) {
 	for _, e := range events {
 		s.seq++
 		e.Seq = s.seq
-		if err := s.lines.add(e); err != nil {
+	}
+	for len(events) > 0 {
+		n, err := s.lines.addEvents(events)
+		if err != nil {
 			panic("cdktr: internal error: encode event: " + err.Error())
 		}
+		events = events[n:]
 	}
 	data := s.lines.take()
 	s.unsaved += int64(len(data))

@@ -1,10 +1,12 @@
 // store_journal.go: the format of the journal and the way back from it to a State. A journal is a folder of segments,
-// journal/0000000000001.jsonl, named by the number of their first event; a segment is lines; a line is one event:
+// journal/0000000000001.jsonl, named by the number of their first event; a segment is lines; a line is one event, or several (see
+// store_event.go):
 //
 //	{"crc":"1a2b3c4d","seq":1,"t":"2026-01-31T02:30:00.000Z","e":"run.queued",...}
 //
 // The CRC-32C (RFC 3720, B.4) is over all that follows the crc field and its comma, without the newline. It has a fixed
-// width and place, so that jq reads a line as it is and a check needs no parser. Uses model.go, state.go, store_files.go.
+// width and place, so that jq reads a line as it is and a check needs no parser. Uses model.go, state.go, store_event.go,
+// store_files.go.
 
 package main
 
@@ -96,7 +98,7 @@ func storeDecode(line []byte, v any) error {
 	return err
 }
 
-// storeLineSeq reads the number of the event in a line without decoding the rest; 0 when there is none.
+// storeLineSeq reads the number of the first event in a line without decoding the rest; 0 when there is none.
 func storeLineSeq(line []byte) uint64 {
 	const field = `"seq":`
 	if len(line) < storeLineBody+len(field) || string(line[storeLineBody:storeLineBody+len(field)]) != field {
@@ -190,6 +192,7 @@ type storeReplay struct {
 	dir      string // only for messages
 	now      Stamp
 	state    *State
+	schema   int          // of the snapshot; 0: there is none
 	next     uint64       // the number that the next event must have
 	last     storeSegment // where the journal is to be continued; no name: in a new segment
 	size     int64        // of last
@@ -274,12 +277,18 @@ func (p *storeReplay) scan(lines *storeReader, covered uint64) (line []byte, fau
 		if fault := p.fault(line, err != nil); fault != "" {
 			return line, fault, nil
 		}
-		if p.next > covered {
-			if err := p.fold(line); err != nil {
-				return nil, "", err
-			}
+		events, err := storeLineEvents(line)
+		if err != nil {
+			return nil, "", storeUnread(err)
 		}
-		p.next++
+		for _, e := range events {
+			if e.Seq > covered {
+				if err := p.fold(e); err != nil {
+					return nil, "", err
+				}
+			}
+			p.next++
+		}
 	}
 }
 
@@ -296,15 +305,15 @@ func (p *storeReplay) fault(line []byte, torn bool) string {
 	return ""
 }
 
-// fold applies the event in a sound line. A line that is sound but that this program cannot read, or an event of the
-// principal that does not fit, means that the state would be another than the one that was: an error. A report of an
-// agent that does not fit (it came after its run was given to another) did not fit when it was written either, for
+// storeUnread is the error of a line that is sound but that this program cannot read: the state would be another than the one
+// that was.
+func storeUnread(err error) error {
+	return fmt.Errorf("the line is whole but cannot be read; perhaps a newer version of cdktr wrote it: %w", err)
+}
+
+// fold applies an event. One of the principal that does not fit is an error, for the same cause. A report of an agent that does not fit (it came after its run was given to another) did not fit when it was written either, for
 // apply is a function of the same events: it is counted, and the state is as it was.
-func (p *storeReplay) fold(line []byte) error {
-	e := &Event{}
-	if err := storeDecode(line, e); err != nil {
-		return fmt.Errorf("the line is whole but cannot be read; perhaps a newer version of cdktr wrote it: %w", err)
-	}
+func (p *storeReplay) fold(e *Event) error {
 	if err := p.state.apply(e); err != nil {
 		if e.N == 0 {
 			return fmt.Errorf("event %d: %w; perhaps a newer version of cdktr wrote it", e.Seq, err)
@@ -422,21 +431,29 @@ func (r *storeEvents) segment(seg storeSegment) error {
 			return nil
 		case err != nil && err != io.ErrUnexpectedEOF:
 			return fmt.Errorf("read journal: %s: %w", seg.name, err)
-		case storeLineSeq(line) < r.next && storeLineSeq(line) > 0:
+		case storeLineSeq(line) < r.next && storeLineSeq(line) > 0 && !bytes.Contains(line, []byte(storeThen)):
 			continue
 		}
-		e := &Event{}
-		if err != nil || !storeSound(line) || storeDecode(line, e) != nil {
+		var events []*Event
+		if err == nil && storeSound(line) {
+			events, _ = storeLineEvents(line)
+		}
+		if events == nil {
 			if r.next > r.s.written.Load() { // taken back meanwhile, because the disk failed
 				return nil
 			}
 			return fmt.Errorf("read journal: %s: the line at byte %d is damaged", seg.name, lines.at)
 		}
-		r.next = e.Seq + 1
-		r.left--
-		if !r.fn(e) || r.left == 0 {
-			r.stop = true
-			return nil
+		for _, e := range events {
+			if e.Seq < r.next {
+				continue
+			}
+			r.next = e.Seq + 1
+			r.left--
+			if !r.fn(e) || r.left == 0 {
+				r.stop = true
+				return nil
+			}
 		}
 	}
 }
@@ -466,10 +483,11 @@ func storeSeek(f *os.File, seq uint64) (int64, error) {
 	return low, nil
 }
 
-// storeSchema is the version of the snapshot's form, and storeNeeds the first program version that reads it.
+// storeSchema is the version of the form of a state folder, and storeNeeds the first program version that reads it. With 2 came
+// lines of the journal with several events, and lines of the history without what is usual.
 const (
-	storeSchema   = 1
-	storeNeeds    = "1.0"
+	storeSchema   = 2
+	storeNeeds    = "1.1"
 	storeSnapshot = "snapshot.json"
 )
 
@@ -549,7 +567,7 @@ func (p *storeReplay) load(name string) (*State, error) {
 	if err := storeDecode(line, &saved); err != nil || saved.State == nil {
 		return nil, fmt.Errorf("%w: %w", errStoreDamaged, err)
 	}
-	saved.State.Seq = saved.Seq
+	saved.State.Seq, p.schema = saved.Seq, saved.Schema
 	return saved.State, nil
 }
 

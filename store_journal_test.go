@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// storeRecorded gives a journal of n events in one segment, and where each of its lines begins.
+// storeRecorded gives a journal of n events in one segment, and where each of its lines begins. Some have several events.
 func storeRecorded(t testing.TB, n int) (text []byte, starts []int, g *storeRig) {
 	g = storeRigOpen(t, storeOptions{NoSync: true})
 	g.random(n)
@@ -28,15 +28,26 @@ func storeRecorded(t testing.TB, n int) (text []byte, starts []int, g *storeRig)
 	return text, append(starts, len(text)), g
 }
 
+// storeBefore gives how many events are in front of a line of a recorded journal.
+func storeBefore(text []byte, starts []int, g *storeRig, line int) uint64 {
+	if line == len(starts)-1 {
+		return uint64(len(g.log))
+	}
+	return storeLineSeq(text[starts[line]:]) - 1
+}
+
 // TestStoreCutAndFlip replays a journal cut at every byte, and with every byte changed: all lines before the damage
 // are kept, no other is.
 func TestStoreCutAndFlip(t *testing.T) {
-	text, starts, _ := storeRecorded(t, 200)
+	text, starts, g := storeRecorded(t, 200)
+	if several := bytes.Count(text, []byte(storeThen)); several < 5 {
+		t.Fatalf("%d lines have several events", several)
+	}
 	rng := rand.New(rand.NewPCG(3, 3))
 	// Lines are checked one after the other: it is enough to begin two lines before the damage.
 	replay := func(damaged []byte, line int, what string) {
 		begin := max(line-2, 0)
-		p := storeReplay{next: uint64(begin) + 1, state: stateNew()}
+		p := storeReplay{next: storeBefore(text, starts, g, begin) + 1, state: stateNew()}
 		lines := storeReaderOf(bytes.NewReader(damaged[starts[begin]:]), int64(starts[begin]))
 		_, fault, err := p.scan(lines, 1<<62) // as if all were covered: the lines are checked, not folded
 		if err != nil {
@@ -46,8 +57,9 @@ func TestStoreCutAndFlip(t *testing.T) {
 		if fault != "" {
 			kept = lines.at
 		}
-		if p.next-1 != uint64(line) || kept != int64(starts[line]) || (fault != "") != (len(damaged) > starts[line]) {
-			t.Fatalf("%s: kept %d events in %d bytes, want %d in %d; fault %q", what, p.next-1, kept, line, starts[line], fault)
+		want := storeBefore(text, starts, g, line)
+		if p.next-1 != want || kept != int64(starts[line]) || (fault != "") != (len(damaged) > starts[line]) {
+			t.Fatalf("%s: kept %d events in %d bytes, want %d in %d; fault %q", what, p.next-1, kept, want, starts[line], fault)
 		}
 	}
 	line := 0
@@ -76,7 +88,8 @@ func TestStoreDamagedOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.close()
-		if state.Seq != uint64(line) || len(report.Notes) != 1 || !strings.Contains(report.Notes[0], fmt.Sprintf(".jsonl:%d: ", line+1)) {
+		want := storeBefore(text, starts, g, line)
+		if state.Seq != want || len(report.Notes) != 1 || !strings.Contains(report.Notes[0], fmt.Sprintf(".jsonl:%d: ", line+1)) {
 			t.Fatalf("damage in line %d: kept %d events; notes %q", line+1, state.Seq, report.Notes)
 		}
 		g.matches(state)
@@ -84,7 +97,7 @@ func TestStoreDamagedOpen(t *testing.T) {
 			t.Fatalf("damaged tails: %q", tails)
 		}
 		s, state, report, err = storeOpen(storeOptions{Dir: dir, NoSync: true})
-		if err != nil || state.Seq != uint64(line) || report.Notes != nil {
+		if err != nil || state.Seq != want || report.Notes != nil {
 			t.Fatalf("second open: %v, %d events, notes %q", err, state.Seq, report.Notes)
 		}
 		s.close()
@@ -117,7 +130,7 @@ func TestStoreRefuses(t *testing.T) {
 			var c storeEncoder
 			c.add(map[string]any{"schema": 9, "needs": "7.5", "seq": 1})
 			return c.take()
-		}, "it has schema 9 and needs cdktr 7.5 or newer; this version reads schema 1"},
+		}, "it has schema 9 and needs cdktr 7.5 or newer; this version reads schema 2"},
 		{"damaged snapshot", []func(string) string{named("snapshot.json")}, flip, ""},
 		{"no snapshot but the one before", []func(string) string{named("snapshot.json")}, gone, ""},
 		{"both snapshots damaged", []func(string) string{named("snapshot.json"), named("snapshot.json.1")}, flip, "and no snapshot holds what was before"},

@@ -1,0 +1,114 @@
+// history_line.go: a finished run as a line of the history. It is the run as --json prints it, without what is usual and
+// can be told from the rest: of a run no reason, no parameters, the attempt and the lease 1; of a task that its one attempt
+// began with the run and ended after its seconds, and exit code 0 where it succeeded. A task that is not so has all its fields.
+// Lines of before, which have all fields, are read the same way. Uses what history.go does.
+
+package main
+
+import (
+	"math"
+	"reflect"
+	"time"
+)
+
+// historyLine is a run as its line has it.
+type historyLine struct {
+	*Run
+	Reason  string            `json:"reason,omitempty"`
+	Attempt *int              `json:"attempt,omitempty"` // nil: 1, and so is the lease if that is nil as well
+	Params  map[string]string `json:"params,omitempty"`
+	Lease   *int              `json:"lease,omitempty"`
+	Tasks   []historyTask     `json:"tasks"`
+}
+
+// historyTask is a task in such a line.
+type historyTask struct {
+	Task     string            `json:"task"`
+	State    string            `json:"state"`
+	Reason   string            `json:"reason,omitempty"`
+	Exit     *int              `json:"exit,omitempty"`
+	Attempts *int              `json:"attempts,omitempty"` // nil: 1, and what else is left out is usual
+	Started  Stamp             `json:"started,omitzero"`
+	Finished Stamp             `json:"finished,omitzero"`
+	Seconds  float64           `json:"seconds,omitempty"`
+	Outputs  map[string]string `json:"outputs,omitempty"`
+}
+
+// historyLineOf makes the line of a run. It shares what the run has.
+func historyLineOf(r *Run) *historyLine {
+	line := &historyLine{Run: r, Reason: r.Reason, Params: r.Params, Tasks: make([]historyTask, len(r.Tasks))}
+	if r.Attempt != 1 {
+		line.Attempt = &r.Attempt
+	}
+	if r.Attempt != 1 || r.Lease != 1 {
+		line.Lease = &r.Lease
+	}
+	for i := range r.Tasks {
+		line.Tasks[i] = historyTaskOf(&r.Tasks[i], r)
+	}
+	return line
+}
+
+// historyTaskOf makes the short form of a task where that says it all, else the whole.
+func historyTaskOf(t *TaskRun, r *Run) historyTask {
+	whole := historyTask{Task: t.Task, State: t.State, Reason: t.Reason, Exit: t.Exit, Attempts: &t.Attempts, Started: t.Started, Finished: t.Finished,
+		Seconds: t.Seconds, Outputs: t.Outputs}
+	short := whole
+	short.Attempts, short.Finished = nil, Stamp{}
+	if t.State == taskSucceeded {
+		short.Exit = nil
+	}
+	if t.Started.Equal(r.Started.Time) {
+		short.Started = Stamp{}
+	}
+	if !reflect.DeepEqual(short.task(r), *t) {
+		return whole
+	}
+	return short
+}
+
+// task gives back the task of a run.
+func (h *historyTask) task(r *Run) TaskRun {
+	t := TaskRun{Task: h.Task, State: h.State, Reason: h.Reason, Exit: h.Exit, Started: h.Started, Finished: h.Finished, Seconds: h.Seconds, Outputs: h.Outputs}
+	if h.Attempts != nil {
+		t.Attempts = *h.Attempts
+		return t
+	}
+	t.Attempts = 1
+	if t.State == taskSucceeded && t.Exit == nil {
+		t.Exit = new(int)
+	}
+	if t.Started.IsZero() {
+		t.Started = r.Started
+	}
+	if t.Finished.IsZero() {
+		t.Finished = stampOf(t.Started.Add(time.Duration(math.Round(t.Seconds*1000)) * time.Millisecond))
+	}
+	return t
+}
+
+// historyDecode reads a sound line of the history.
+func historyDecode(text []byte) (*Run, error) {
+	line := historyLine{Run: &Run{}}
+	if err := storeDecode(text, &line); err != nil {
+		return nil, err
+	}
+	r := line.Run
+	r.Reason, r.Params, r.Attempt = line.Reason, line.Params, 1
+	if line.Attempt != nil {
+		r.Attempt = *line.Attempt
+	} else {
+		r.Lease = 1
+	}
+	if line.Lease != nil {
+		r.Lease = *line.Lease
+	}
+	if r.Params == nil {
+		r.Params = map[string]string{}
+	}
+	r.Tasks = make([]TaskRun, len(line.Tasks))
+	for i := range line.Tasks {
+		r.Tasks[i] = line.Tasks[i].task(r)
+	}
+	return r, nil
+}

@@ -1,0 +1,133 @@
+// store_event.go: events as lines of the journal. A line holds one event, or several that one turn of the loop made of one run: the
+// first as it is, and of each behind it only what differs from the first:
+//
+//	{"crc":"1a2b3c4d","seq":7,"t":"…","e":"task.finished","workflow":"w","run":"01JD…","task":"a",…,"n":4,
+//	 "then":[{"task":"b"},{"e":"run.finished","task":"","exit":null}]}
+//
+// so that jq '., . + .then[]?' has them all. seq counts up by one from event to event, and so does n where there is one and no other is
+// given. A field that the first has and a later one has not is there, empty. Left out besides are the attempt of a task and
+// the lease where they are 1. Uses model.go, state.go, store_journal.go.
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"strings"
+)
+
+// storeTogether is how long a line may become before no further event goes into it.
+const storeTogether = 16 << 10
+
+// storeThen is what all lines with several events have in them.
+const storeThen = `,"then":[`
+
+// storeLine is a line of the journal.
+type storeLine struct {
+	*Event
+	Attempt *int              `json:"attempt,omitempty"` // nil: what is usual
+	Lease   *int              `json:"lease,omitempty"`
+	Then    []json.RawMessage `json:"then,omitempty"`
+}
+
+// storeUsual gives the attempt and the lease of an event whose line does not say.
+func storeUsual(e *Event) (attempt, lease int) {
+	if strings.HasPrefix(e.Kind, "task.") && e.State != taskSkipped {
+		attempt = 1
+	}
+	if e.N > 0 {
+		lease = 1
+	}
+	return attempt, lease
+}
+
+// addEvents appends a line with the first of some numbered events, and with those behind it that go into the same line. It gives
+// how many.
+func (c *storeEncoder) addEvents(events []*Event) (n int, err error) {
+	first := events[0]
+	line, size := storeLine{Event: first}, 0
+	attempt, lease := storeUsual(first)
+	if first.Attempt != attempt {
+		line.Attempt = &first.Attempt
+	}
+	if first.Lease != lease {
+		line.Lease = &first.Lease
+	}
+	for n = 1; n < len(events) && first.Run != "" && first.Spec == nil && events[n].Run == first.Run && size < storeTogether; n++ {
+		then, err := storeDiffer(first, events[n-1], events[n])
+		if err != nil {
+			return n, err
+		}
+		line.Then = append(line.Then, then)
+		size += len(then)
+	}
+	return n, c.add(line)
+}
+
+// storeDiffer gives what an event has that the first of its line, and the numbers of the one before it, do not say.
+func storeDiffer(first, before, e *Event) (json.RawMessage, error) {
+	usual := *first
+	usual.Seq, usual.N = e.Seq, storeCountOn(before)
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	a, b := reflect.ValueOf(&usual).Elem(), reflect.ValueOf(e).Elem()
+	for i := range a.NumField() {
+		same := reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface())
+		if a.Field(i).Kind() == reflect.Map { // it is never taken over: two events would share it
+			same = a.Field(i).Len()+b.Field(i).Len() == 0
+		}
+		if same {
+			continue
+		}
+		name, _, _ := strings.Cut(a.Type().Field(i).Tag.Get("json"), ",")
+		text.WriteString(`,"` + name + `":`)
+		if err := enc.Encode(b.Field(i).Interface()); err != nil {
+			return nil, err
+		}
+		text.Truncate(text.Len() - 1) // the newline
+	}
+	return json.RawMessage("{" + strings.TrimPrefix(text.String(), ",") + "}"), nil
+}
+
+// storeCountOn gives the agent's number of the event behind this one, 0 when it has none.
+func storeCountOn(e *Event) uint64 {
+	if e.N == 0 {
+		return 0
+	}
+	return e.N + 1
+}
+
+// storeLineEvents reads the events in a sound line.
+func storeLineEvents(text []byte) ([]*Event, error) {
+	line := storeLine{Event: &Event{}}
+	if err := storeDecode(text, &line); err != nil {
+		return nil, err
+	}
+	first := line.Event
+	first.Attempt, first.Lease = storeUsual(first)
+	if line.Attempt != nil {
+		first.Attempt = *line.Attempt
+	}
+	if line.Lease != nil {
+		first.Lease = *line.Lease
+	}
+	events := make([]*Event, 1, 1+len(line.Then))
+	events[0] = first
+	for i, then := range line.Then {
+		e := *first
+		e.N = storeCountOn(events[i])
+		e.Spec, e.Outputs, e.Params, e.Labels = nil, nil, nil, nil
+		if e.Exit != nil {
+			exit := *e.Exit
+			e.Exit = &exit
+		}
+		if err := json.Unmarshal(then, &e); err != nil {
+			return nil, err
+		}
+		e.Seq = first.Seq + uint64(i) + 1
+		events = append(events, &e)
+	}
+	return events, nil
+}
