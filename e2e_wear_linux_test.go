@@ -4,6 +4,8 @@
 package main
 
 import (
+	"context"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 var (
@@ -45,8 +48,8 @@ func wearSpent(x *e2e) (bytes map[string]int, syncs int) {
 	return bytes, syncs
 }
 
-// TestWear: a run of one task costs at most 4 kB and two fsyncs, and one of 100 tasks little more than its 200 events, their
-// way through the spool, and 100 lines of output. What it costs is by change: the hundredth run costs what the first does.
+// TestWear: a run of one task costs at most 4 kB and two fsyncs, and one of 100 tasks 60 kB, its way through the spool with it.
+// What it costs is by change: the hundredth run costs what the first does.
 func TestWear(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -58,7 +61,7 @@ func TestWear(t *testing.T) {
 	const (
 		runs       = 20
 		oneBytes   = 4096
-		manyBytes  = 160_000
+		manyBytes  = 60_000
 		startSyncs = 4 // of the start, its end, and what shares none with others
 	)
 	x := e2eNew(t)
@@ -103,6 +106,55 @@ func TestWear(t *testing.T) {
 	}
 	if hundred > manyBytes || allSyncs-onesSyncs > 2+startSyncs {
 		t.Errorf("a run of 100 tasks: %d bytes, %d fsyncs", hundred, allSyncs-onesSyncs)
+	}
+}
+
+// TestWearKept: 10,000 runs that print a line each lie in 15 MB and 200 files and folders, all of them counted, as a sample of 1,000 shows.
+func TestWearKept(t *testing.T) {
+	const (
+		runs  = 1000
+		bytes = 15_000_000 / 10_000 // of a run
+		files = 200
+	)
+	dir, log := t.TempDir(), slog.New(slog.DiscardHandler)
+	p, err := principalOpen(principalConfig{StateDir: dir, NoSync: true, NoScheduler: true, Zone: time.UTC, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.setFiles(principalFiles(&Workflow{ID: "one", Tasks: []Task{{ID: "a", Run: "echo hello"}}}), nil)
+	h := newHost(p)
+	cfg := agentConfig{Name: "a-machine", Capacity: 2, StateDir: dir, Fresh: true, Grace: time.Second, Log: log}
+	if err := h.startAgent(context.Background(), cfg, nil); err != nil {
+		t.Fatal(err)
+	}
+	for range runs {
+		if r, lines := runnerFollow(t, h, Request{Workflow: "one"}, nil); r.State != runSucceeded || len(lines) != 1 {
+			t.Fatalf("%+v, %q", r, lines)
+		}
+	}
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	sizes, count := map[string]int64{"reserve": storeReserve * runs / 10_000}, 0
+	if err := filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		if err == nil {
+			count++
+		}
+		if err == nil && info.Mode().IsRegular() {
+			folder, _, _ := strings.Cut(strings.TrimPrefix(path, dir+"/"), "/")
+			sizes[folder] += info.Size()
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	sum := int64(0)
+	for _, size := range sizes {
+		sum += size
+	}
+	t.Logf("a run: %d bytes; %d files and folders; in all %v", sum/runs, count, sizes)
+	if sum < 100*runs || sum > bytes*runs || count > files {
+		t.Errorf("%d runs lie in %d bytes, %d files and folders", runs, sum, count)
 	}
 }
 

@@ -1,6 +1,7 @@
 // history_line.go: a finished run as a line of the history. It is the run as --json prints it, without what is usual and
-// can be told from the rest: of a run no reason, no parameters, the attempt and the lease 1; of a task that its one attempt
-// began with the run and ended after its seconds, and exit code 0 where it succeeded. A task that is not so has all its fields.
+// can be told from the rest: of a run no reason, no parameters, the attempt and the lease 1, that it began its seconds before it
+// finished, and has its output in the file of that day; of a task that its one attempt began with the run and ended after its
+// seconds, and exit code 0 where it succeeded. A run or a task that is not so has all its fields.
 // Lines of before, which have all fields, are read the same way. Uses what history.go does.
 
 package main
@@ -15,9 +16,11 @@ import (
 type historyLine struct {
 	*Run
 	Reason  string            `json:"reason,omitempty"`
-	Attempt *int              `json:"attempt,omitempty"` // nil: 1, and so is the lease if that is nil as well
+	Attempt *int              `json:"attempt,omitempty"` // nil: 1, and what else is left out is usual
 	Params  map[string]string `json:"params,omitempty"`
-	Lease   *int              `json:"lease,omitempty"`
+	Started Stamp             `json:"started,omitzero"`
+	Lease   int               `json:"lease,omitempty"`
+	LogDay  string            `json:"log_day,omitempty"`
 	Tasks   []historyTask     `json:"tasks"`
 }
 
@@ -37,16 +40,19 @@ type historyTask struct {
 // historyLineOf makes the line of a run. It shares what the run has.
 func historyLineOf(r *Run) *historyLine {
 	line := &historyLine{Run: r, Reason: r.Reason, Params: r.Params, Tasks: make([]historyTask, len(r.Tasks))}
-	if r.Attempt != 1 {
-		line.Attempt = &r.Attempt
-	}
-	if r.Attempt != 1 || r.Lease != 1 {
-		line.Lease = &r.Lease
+	if usual := historyUsual(r); r.Attempt != 1 || r.Lease != usual.Lease || r.LogDay != usual.LogDay || !r.Started.Equal(usual.Started.Time) {
+		line.Attempt, line.Started, line.Lease, line.LogDay = &r.Attempt, r.Started, r.Lease, r.LogDay
 	}
 	for i := range r.Tasks {
 		line.Tasks[i] = historyTaskOf(&r.Tasks[i], r)
 	}
 	return line
+}
+
+// historyUsual gives lease, day of output and start of a run whose line does not say.
+func historyUsual(r *Run) Run {
+	took := time.Duration(math.Round(r.Seconds*1000)) * time.Millisecond
+	return Run{Lease: 1, LogDay: r.Finished.UTC().Format(time.DateOnly), Started: stampOf(r.Finished.Add(-took))}
 }
 
 // historyTaskOf makes the short form of a task where that says it all, else the whole.
@@ -94,14 +100,12 @@ func historyDecode(text []byte) (*Run, error) {
 		return nil, err
 	}
 	r := line.Run
-	r.Reason, r.Params, r.Attempt = line.Reason, line.Params, 1
+	r.Reason, r.Params = line.Reason, line.Params
 	if line.Attempt != nil {
-		r.Attempt = *line.Attempt
+		r.Attempt, r.Started, r.Lease, r.LogDay = *line.Attempt, line.Started, line.Lease, line.LogDay
 	} else {
-		r.Lease = 1
-	}
-	if line.Lease != nil {
-		r.Lease = *line.Lease
+		usual := historyUsual(r)
+		r.Attempt, r.Started, r.Lease, r.LogDay = 1, usual.Started, usual.Lease, usual.LogDay
 	}
 	if r.Params == nil {
 		r.Params = map[string]string{}

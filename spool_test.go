@@ -767,3 +767,34 @@ func BenchmarkSpoolBacklog(b *testing.B) {
 		}
 	}
 }
+
+// A message of several numbers goes when the last of them is acknowledged, and comes whole until then, in a second life too.
+func TestSpoolSeveral(t *testing.T) {
+	dir := t.TempDir()
+	s := spoolNew(t, dir)
+	for i, of := range []int{1, 3, 2} {
+		if n, err := s.add([]byte(fmt.Sprintf(`{"x":%d}`, i)), of, true); err != nil || n != []uint64{1, 4, 6}[i] {
+			t.Fatalf("message %d: %d, %v", i, n, err)
+		}
+	}
+	for range 2 {
+		s.ack(2)
+		s.rewind(2)
+		for i, want := range []uint64{2, 5} {
+			if first, msgs, err := s.next(1); err != nil || first != want || len(msgs) != 1 || string(msgs[0]) != fmt.Sprintf(`{"x":%d}`, i+1) {
+				t.Fatalf("%q from %d, want from %d; %v", msgs, first, want, err)
+			}
+		}
+		s.close()
+		s = spoolNew(t, dir)
+	}
+	s.ack(4)
+	if count, _ := s.pending(); count != 1 || s.damage() != nil {
+		t.Fatalf("%d messages are pending, %v", count, s.damage())
+	}
+	s.ack(6)
+	if count, _ := s.pending(); count != 0 {
+		t.Fatalf("%d messages are pending", count)
+	}
+	s.close()
+}

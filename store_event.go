@@ -69,6 +69,13 @@ func (c *storeEncoder) addEvents(events []*Event) (n int, err error) {
 func storeDiffer(first, before, e *Event) (json.RawMessage, error) {
 	usual := *first
 	usual.Seq, usual.N = e.Seq, storeCountOn(before)
+	attempt, lease := storeUsual(first)
+	if usual.Attempt == attempt { // the line does not say
+		usual.Attempt, _ = storeUsual(e)
+	}
+	if usual.Lease == lease {
+		_, usual.Lease = storeUsual(e)
+	}
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false)
@@ -106,13 +113,7 @@ func storeLineEvents(text []byte) ([]*Event, error) {
 		return nil, err
 	}
 	first := line.Event
-	first.Attempt, first.Lease = storeUsual(first)
-	if line.Attempt != nil {
-		first.Attempt = *line.Attempt
-	}
-	if line.Lease != nil {
-		first.Lease = *line.Lease
-	}
+	line.settle()
 	events := make([]*Event, 1, 1+len(line.Then))
 	events[0] = first
 	for i, then := range line.Then {
@@ -123,11 +124,30 @@ func storeLineEvents(text []byte) ([]*Event, error) {
 			exit := *e.Exit
 			e.Exit = &exit
 		}
-		if err := json.Unmarshal(then, &e); err != nil {
+		next := storeLine{Event: &e}
+		if err := json.Unmarshal(then, &next); err != nil {
 			return nil, err
 		}
+		if next.Attempt == nil {
+			next.Attempt = line.Attempt
+		}
+		if next.Lease == nil {
+			next.Lease = line.Lease
+		}
+		next.settle()
 		e.Seq = first.Seq + uint64(i) + 1
 		events = append(events, &e)
 	}
 	return events, nil
+}
+
+// settle gives the event the attempt and lease that its line says, or that are usual.
+func (l *storeLine) settle() {
+	l.Event.Attempt, l.Event.Lease = storeUsual(l.Event)
+	if l.Attempt != nil {
+		l.Event.Attempt = *l.Attempt
+	}
+	if l.Lease != nil {
+		l.Event.Lease = *l.Lease
+	}
 }

@@ -1,0 +1,251 @@
+// store_event_test.go: lines of the journal with several events, lines of the history, and folders that a version of before wrote.
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Events of a turn come back as they were, from lines that jq '., . + .then[]?' takes apart into the same.
+func TestStoreEventLines(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	now := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	for range 300 {
+		events := make([]*Event, 1+rng.IntN(6))
+		n := uint64(0)
+		for i := range events {
+			now = now.Add(time.Duration(rng.IntN(3)) * time.Millisecond)
+			e := &Event{Seq: uint64(i) + 8, Time: stampOf(now), Workflow: "w", Run: []string{"R", "R", "R", "S", ""}[rng.IntN(5)],
+				Kind:  []string{evTaskStarted, evTaskFinished, evRunFinished, evQueued, evTaskRetrying}[rng.IntN(5)],
+				State: []string{"", taskSucceeded, taskSkipped}[rng.IntN(3)], Attempt: rng.IntN(3), Lease: rng.IntN(3), Seconds: float64(rng.IntN(2)) / 2}
+			if rng.IntN(3) > 0 {
+				n += uint64(1 + rng.IntN(2))
+				e.N, e.Epoch, e.Agent = n, "e", []string{"x", "y & <z>"}[rng.IntN(2)]
+			}
+			if rng.IntN(2) == 0 {
+				exit := rng.IntN(2)
+				e.Exit = &exit
+			}
+			if rng.IntN(3) == 0 {
+				e.Outputs, e.Params = map[string]string{"k": fmt.Sprint(rng.IntN(2)), fmt.Sprint(i): "v"}, map[string]string{"p": ""}
+			}
+			events[i] = e
+		}
+		var c storeEncoder
+		var found []*Event
+		for rest := events; len(rest) > 0; {
+			n, err := c.addEvents(rest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			line := bytes.TrimSuffix(c.take(), []byte("\n"))
+			storeEventJQ(t, line, rest[:n])
+			read, err := storeLineEvents(line)
+			if err != nil || len(read) != n || !storeSound(line) {
+				t.Fatalf("%d events of %d: %v\n%s", len(read), n, err, line)
+			}
+			found, rest = append(found, read...), rest[n:]
+		}
+		if want, got := storeText(t, events), storeText(t, found); !bytes.Equal(want, got) {
+			t.Fatalf("events\n%s\ncome back as\n%s", want, got)
+		}
+		for i, e := range found { // nothing of one is another's
+			if e.Exit != nil {
+				*e.Exit = 100 + i
+			}
+			if e.Outputs != nil {
+				e.Outputs["mine"] = fmt.Sprint(i)
+			}
+		}
+		for i, e := range found {
+			if e.Exit != nil && *e.Exit != 100+i || e.Outputs != nil && e.Outputs["mine"] != fmt.Sprint(i) {
+				t.Fatalf("event %d shares what it has: %+v", i, e)
+			}
+		}
+	}
+}
+
+// storeEventJQ takes a line apart as the documentation says that jq does, and compares: but for the numbers, and what is left
+// out where it is 1.
+func storeEventJQ(t *testing.T, line []byte, events []*Event) {
+	t.Helper()
+	var head map[string]any
+	if err := json.Unmarshal(line, &head); err != nil {
+		t.Fatal(err)
+	}
+	then, _ := head["then"].([]any)
+	plain := func(m map[string]any) map[string]any {
+		for k, v := range m {
+			if v == nil || v == "" || v == 0.0 {
+				delete(m, k)
+			}
+		}
+		for _, k := range []string{"crc", "seq", "n", "then", "attempt", "lease"} {
+			delete(m, k)
+		}
+		return m
+	}
+	for i, e := range events {
+		got := maps.Clone(head)
+		if i > 0 {
+			maps.Copy(got, then[i-1].(map[string]any))
+		}
+		var want map[string]any
+		if err := json.Unmarshal(storeText(t, e), &want); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := plain(got), plain(want); !reflect.DeepEqual(got, want) {
+			t.Fatalf("event %d of %s\nis %v\nwant %v", i, line, got, want)
+		}
+	}
+}
+
+// A line with many events ends in time, and each event is found by its number, wherever a reader begins.
+func TestStoreEventLong(t *testing.T) {
+	g := storeRigOpen(t, storeOptions{NoSync: true})
+	w := &Workflow{ID: "w"}
+	for i := range 1000 {
+		w.Tasks = append(w.Tasks, Task{ID: fmt.Sprint("t", i)})
+	}
+	g.add(false, &Event{Kind: evVersion, Workflow: "w", Version: "v", Spec: w}, &Event{Kind: evQueued, Workflow: "w", Version: "v", Run: "R"}, &Event{Kind: evAssigned, Run: "R", Agent: "x"})
+	var events []*Event
+	for i := range w.Tasks {
+		events = append(events, &Event{Kind: evTaskStarted, Run: "R", Task: w.Tasks[i].ID, Attempt: 1, Agent: "x", Lease: 1, Epoch: "e", N: uint64(i + 1)})
+	}
+	g.add(true, events...)
+	g.wait()
+	text, err := os.ReadFile(filepath.Join(g.dir, storeSegmentName(1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	longest := 0
+	for line := range bytes.Lines(text) {
+		if !bytes.Contains(line, []byte(`"spec"`)) {
+			longest = max(longest, len(line))
+		}
+	}
+	if longest < storeTogether/2 || longest > storeTogether+1024 {
+		t.Errorf("the longest line has %d bytes", longest)
+	}
+	for from := uint64(1); from <= uint64(len(g.log)); from += 7 {
+		next, err := g.s.readEvents(from, 1, func(e *Event) bool {
+			if e.Seq != from || !bytes.Equal(storeText(t, e), g.log[from-1]) {
+				t.Fatalf("event %d is %s", from, storeText(t, e))
+			}
+			return true
+		})
+		if err != nil || next != from+1 {
+			t.Fatalf("after event %d comes %d, %v", from, next, err)
+		}
+	}
+}
+
+// Any run comes back from its line as it was, and an ordinary one is short.
+func TestHistoryLine(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	zero, three := 0, 3
+	at := func() Stamp { return stampOf(time.Date(2026, 1, 31, 12, 0, 0, rng.IntN(4)*1e6, time.UTC)) }
+	for range 500 {
+		r := &Run{ID: "R", Workflow: "w", LogDay: []string{"", "2026-01-30", "2026-01-31"}[rng.IntN(3)], State: runFailed, Reason: []string{"", "why"}[rng.IntN(2)], Attempt: rng.IntN(3), Lease: rng.IntN(3), Params: map[string]string{},
+			Started: at(), Finished: at(), Seconds: float64(rng.IntN(3)) / 1000, Tasks: []TaskRun{}}
+		if rng.IntN(2) == 0 {
+			r.Params["k"] = "v"
+		}
+		if rng.IntN(4) == 0 {
+			r.Started, r.Lease = Stamp{}, 0
+		}
+		for range rng.IntN(4) {
+			task := TaskRun{Task: "a", State: []string{taskSucceeded, taskFailed, taskSkipped}[rng.IntN(3)], Exit: []*int{nil, &zero, &three}[rng.IntN(3)],
+				Attempts: rng.IntN(3), Started: at(), Seconds: float64(rng.IntN(4)) / 1000}
+			if task.Finished = stampOf(task.Started.Add(time.Millisecond)); rng.IntN(4) == 0 {
+				task.Started, task.Finished = Stamp{}, Stamp{}
+			}
+			r.Tasks = append(r.Tasks, task)
+		}
+		var c storeEncoder
+		if err := c.add(historyLineOf(r)); err != nil {
+			t.Fatal(err)
+		}
+		line := bytes.TrimSuffix(c.take(), []byte("\n"))
+		found, err := historyDecode(line)
+		if err != nil || !bytes.Equal(storeText(t, r), storeText(t, found)) {
+			t.Fatalf("%v\n%s\n%s\n%s", err, line, storeText(t, r), storeText(t, found))
+		}
+	}
+	began := at()
+	text := storeText(t, historyLineOf(&Run{ID: "R", State: runSucceeded, Attempt: 1, Lease: 1, LogDay: "2026-01-31", Params: map[string]string{}, Started: began, Finished: began,
+		Tasks: []TaskRun{{Task: "a", State: taskSucceeded, Exit: &zero, Attempts: 1, Started: began, Finished: stampOf(began.Add(time.Second)), Seconds: 1}}}))
+	if !bytes.Contains(text, []byte(`"tasks":[{"task":"a","state":"succeeded","seconds":1}]}`)) || bytes.Contains(text, []byte(`"attempt"`)) || bytes.Contains(text, []byte(`"log_day"`)) {
+		t.Errorf("%s", text)
+	}
+}
+
+// storeFormat1 copies what the version of before wrote (testdata/format1: five runs of three workflows, a snapshot after the first
+// two, the principal killed in the last, which the agent went on with until it was killed as well).
+func storeFormat1(t *testing.T, of, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS("testdata/format1/"+of)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// storeFormat1Lines reads what that version said of them.
+func storeFormat1Lines(t *testing.T, name string) []string {
+	t.Helper()
+	text, err := os.ReadFile("testdata/format1/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSpace(string(text)), "\n")
+}
+
+// TestStoreFormat1: journal, snapshot and history of the version of before are read as that one did, and it cannot take for damage
+// what is written from now on.
+func TestStoreFormat1(t *testing.T) {
+	dir := t.TempDir()
+	storeFormat1(t, "principal", dir)
+	g := storeRigOpen(t, storeOptions{Dir: dir})
+	events := storeFormat1Lines(t, "events.jsonl")
+	if next, err := g.s.readEvents(1, 0, func(e *Event) bool {
+		var want Event
+		if err := json.Unmarshal([]byte(events[e.Seq-1]), &want); err != nil || !bytes.Equal(storeText(t, e), storeText(t, &want)) {
+			t.Errorf("%v: event %s\nwant %s", err, storeText(t, e), events[e.Seq-1])
+		}
+		return true
+	}); err != nil || next != uint64(len(events))+1 {
+		t.Fatalf("%d events, %v", next-1, err)
+	}
+	runs := storeFormat1Lines(t, "runs.jsonl")
+	for _, text := range runs {
+		var want Run
+		if err := json.Unmarshal([]byte(text), &want); err != nil {
+			t.Fatal(err)
+		}
+		if got := storeText(t, g.state.Runs[want.ID]); string(got) != text {
+			t.Errorf("folded to %s\nwant %s", got, text)
+		}
+		if got, err := g.s.historyFind(want.ID); !runActive(want.State) && (err != nil || string(storeText(t, got)) != text) {
+			t.Errorf("%v: in the history %s\nwant %s", err, storeText(t, got), text)
+		}
+	}
+	g.wait()
+	if text, err := os.ReadFile(filepath.Join(dir, storeSnapshot)); err != nil || !bytes.Contains(text, []byte(`"schema":2,"seq":46,`)) {
+		t.Errorf("%v: the snapshot is still %.80s", err, text)
+	}
+	g.log = make([][]byte, g.state.Seq)
+	g.add(true, &Event{Kind: evPaused, By: "me"})
+}
