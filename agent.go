@@ -544,7 +544,10 @@ func (a *agent) flush() {
 			a.cfg.Log.Error("some of what was spooled is lost", "cause", err)
 			continue
 		}
-		body := protoEncode(&agentMsg{V: protoVersion, Op: msgReport, N: first, Skip: max(first-1, a.said) - a.said, Items: items})
+		if first <= a.said { // the principal has a part of it
+			items, first = items[a.said+1-first:], a.said+1
+		}
+		body := protoEncode(&agentMsg{V: protoVersion, Op: msgReport, N: first, Skip: first - 1 - a.said, Items: items})
 		if !a.conn.TrySend(body) {
 			a.conn.Cut(nil)
 			return

@@ -382,6 +382,33 @@ func TestAgentResends(t *testing.T) {
 	})
 }
 
+// Wherever in what a turn had the principal lost it, the agent goes on with the very next number.
+func TestAgentResumesWithin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		g.set(func() { g.mute = true })
+		g.assign("R1", 1, Workflow{Tasks: agentBroken})
+		g.assign("R2", 1, Workflow{Tasks: agentBroken})
+		for folded := uint64(0); folded < 8; folded++ {
+			g.setDown(true)
+			g.set(func() { g.got, g.folded = nil, folded })
+			g.setDown(false)
+			time.Sleep(15 * time.Second)
+			items := 0
+			reports := g.of(msgReport)
+			for _, m := range reports {
+				items += len(m.Items)
+			}
+			if hello := g.of(msgHello); len(hello) != 1 || hello[0].Last != 8 || reports[0].N != folded+1 || items != 8-int(folded) {
+				t.Fatalf("from %d on: %+v, %d items in %+v", folded+1, hello, items, reports)
+			}
+		}
+		g.set(func() { g.mute = false })
+		g.say(&agentMsg{Op: msgAck, N: 8})
+		g.end()
+	})
+}
+
 // An agent that is started again goes on in the numbers of its earlier life, and says which of them there are none of.
 func TestAgentRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -313,3 +313,15 @@ func TestRunnerGivenAnew(t *testing.T) {
 	}
 	ours.Close()
 }
+
+// The start of a task is in the spool before its process begins, also of one of many that start at once.
+func TestRunnerStartSpooled(t *testing.T) {
+	w := &Workflow{ID: "w"}
+	for i := range 3 * runnerStarts {
+		w.Tasks = append(w.Tasks, Task{ID: fmt.Sprint("t", i), Run: `grep -q '"e":"task.started","task":"'$CDKTR_TASK_ID'"}' "${CDKTR_OUTPUT%/*}"/../spool/*.jsonl`})
+	}
+	h := runnerHost(t, &principalLog{}, w)
+	if r, lines := runnerFollow(t, h, Request{Workflow: "w"}, nil); r.State != runSucceeded {
+		t.Errorf("%s (%s), %q", r.State, r.Reason, lines)
+	}
+}

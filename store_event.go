@@ -55,6 +55,9 @@ func (c *storeEncoder) addEvents(events []*Event) (n int, err error) {
 		line.Lease = &first.Lease
 	}
 	for n = 1; n < len(events) && first.Run != "" && first.Spec == nil && events[n].Run == first.Run && size < storeTogether; n++ {
+		if events[n].Kind != first.Kind && storeRow(events[n:]) {
+			break // of each less has to be said behind one of its kind
+		}
 		then, err := storeDiffer(first, events[n-1], events[n])
 		if err != nil {
 			return n, err
@@ -63,6 +66,17 @@ func (c *storeEncoder) addEvents(events []*Event) (n int, err error) {
 		size += len(then)
 	}
 	return n, c.add(line)
+}
+
+// storeRow says whether a row of events of one kind and run begins that is worth a line of its own.
+func storeRow(events []*Event) bool {
+	const row = 4
+	for i := 1; i < row; i++ {
+		if i >= len(events) || events[i].Kind != events[0].Kind || events[i].Run != events[0].Run {
+			return false
+		}
+	}
+	return true
 }
 
 // storeDiffer gives what an event has that the first of its line, and the numbers of the one before it, do not say.
