@@ -1,7 +1,7 @@
 // history.go: the finished runs, history/<workflow>/<yyyy-mm>.jsonl, one line a run in the order of finishing, in the
 // file of the month (UTC) that it finished in. Lines are checked like those of the journal, and leave out what is usual (see
-// history_line.go). Files are read from their
-// end: the newest 50 of a million runs cost a few kilobytes. Uses model.go, store.go, store_files.go, store_journal.go.
+// history_line.go). Files are read from their end: the newest 50 of a million runs cost a few kilobytes. Uses model.go, store.go,
+// store_files.go, store_journal.go.
 //
 // A run has a second line when it was retried, or came back from an agent that was thought lost: the later line wins,
 // and readers drop the earlier. The same line is written once, whatever crash lies between: at the start the runs that

@@ -145,7 +145,7 @@ func (a *agent) startTasks(tries ...*taskTry) {
 		t.timer = nil
 		a.emit(t.run, &Event{Kind: evTaskStarted, Task: t.task().ID, Attempt: t.attempt})
 	}
-	a.spoolRun(tries[0].run)
+	a.spoolTurn() // what is of other runs as well: processes take their time
 	for _, t := range tries {
 		a.startTask(t)
 	}
