@@ -55,7 +55,7 @@ func (q *wireQueue) put(frames [][]byte, wait bool) error {
 	frames = slices.Clone(frames) // the slice is the caller's, the frames are ours
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.why == nil && q.full(size) {
+	for q.why == nil && q.full(size, wait) {
 		if !wait {
 			return errWireFull
 		}
@@ -77,10 +77,16 @@ func (q *wireQueue) put(frames [][]byte, wait bool) error {
 }
 
 // full is called with mu held. An empty queue takes any message that is within
-// the limits of one.
-func (q *wireQueue) full(size int) bool {
+// the limits of one. Who can wait leaves half of the room to those who cannot: a
+// stream that a peer reads as fast as it can must not have the peer cut off, since
+// there was no room for a reply.
+func (q *wireQueue) full(size int, wait bool) bool {
+	messages, bytes := q.limits.SendMessages, q.limits.SendBytes
+	if wait {
+		messages, bytes = max(messages/2, 1), bytes/2
+	}
 	n := len(q.msgs) - q.head
-	return n > 0 && (n >= q.limits.SendMessages || q.bytes+size > q.limits.SendBytes)
+	return n > 0 && (n >= messages || q.bytes+size > bytes)
 }
 
 // wireMeasure holds a message of ours to the limits and returns its bytes.

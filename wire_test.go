@@ -17,7 +17,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -621,4 +623,34 @@ func wireBenchOneWay(b *testing.B, c wireConn) {
 
 func BenchmarkWireOneWayIPC(b *testing.B) {
 	wireBenchOneWay(b, wireTestDial(b, wireTestServe(b, wireOptions{}, wireLastEcho)))
+}
+
+// TestWireRoomForReplies: a stream that fills the queue as fast as it may leaves room for what cannot wait.
+func TestWireRoomForReplies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := wirePipe()
+		var sent atomic.Int64
+		done := make(chan error)
+		go func() {
+			for {
+				if err := here.Send([]byte("line")); err != nil {
+					done <- err
+					return
+				}
+				sent.Add(1)
+			}
+		}()
+		synctest.Wait() // nobody reads: the stream waits
+		replies := 0
+		for here.TrySend([]byte("reply")) {
+			replies++
+		}
+		if streamed := int(sent.Load()); streamed < 100 || replies < streamed-1 {
+			t.Errorf("room for %d of a stream, and then for %d replies", streamed, replies)
+		}
+		there.Cut(nil)
+		if err := <-done; err == nil {
+			t.Error("a stream to a peer that has gone did not end")
+		}
+	})
 }
