@@ -69,6 +69,10 @@ func TestFollowStop(t *testing.T) {
 				t.Errorf("%d watchers are left of streams that were stopped", n)
 			}
 		})
+		followTestSay(t, conn, got, Request{ID: "none", Op: "stop", After: "watch"})
+		if r := got["none"][0]; r.Error == nil || r.Error.Code != codeInvalid {
+			t.Errorf("stop that does not say of what: %s", protoEncode(r))
+		}
 		followTestSay(t, conn, got, Request{ID: "again", Op: "stop", Of: "watch"})
 		if r := got["again"][0]; !r.OK {
 			t.Errorf("stop of what has ended: %+v", r.Error)

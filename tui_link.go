@@ -29,7 +29,6 @@ type tuiLink struct {
 	err    error    // why there is none
 	last   time.Time
 	retry  time.Time     // when the next try is
-	since  time.Time     // when the connection was lost
 	theirs string        // version of the principal, where it is not ours
 	watch  string        // the id of the request that keeps the lists up to date
 	try    chan struct{} // a token has the next try made at once
@@ -163,9 +162,6 @@ func (u *tui) take(m tuiMsg) {
 		u.heard()
 		u.takeReply(m.reply)
 	default:
-		if u.link.conn != nil || u.link.since.IsZero() {
-			u.link.since = u.now()
-		}
 		u.link.conn, u.link.err, u.link.retry = nil, m.err, u.now().Add(m.wait)
 		u.asked = map[string]func(*Reply){}
 		u.dirty = true
@@ -225,7 +221,7 @@ func (u *tui) forget(id string) {
 		return
 	}
 	delete(u.asked, id)
-	u.send(Request{Op: "stop", After: id}, func(*Reply) {})
+	u.send(Request{Op: "stop", Of: id}, func(*Reply) {})
 }
 
 // subscribe asks for the lists anew. What is shown stays until they are complete.
@@ -278,12 +274,12 @@ func (u *tui) begin() {
 	if len(u.stack) > 0 {
 		return // somebody went to a screen before the connection stood
 	}
-	u.goTo(tuiListNew(tuiWorkflows))
 	if u.model.attention > 0 {
 		u.goTo(tuiAttentionNew(u))
-	} else {
-		u.say("nothing needs attention")
+		return
 	}
+	u.goTo(tuiListNew(tuiWorkflows))
+	u.say("nothing needs attention")
 }
 
 // news tells the screens that the lists have changed.

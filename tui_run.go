@@ -6,6 +6,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 const (
@@ -366,11 +367,7 @@ func (s *tuiLogScreen) status(u *tui) string {
 		return s.out.note
 	}
 	left, right := s.view.status()
-	room := u.grid.w - 2 - textWidth(left) - textWidth(right)
-	for ; room > 0; room-- {
-		left += " "
-	}
-	return left + right
+	return left + strings.Repeat(" ", max(u.grid.w-2-textWidth(left)-textWidth(right), 0)) + right
 }
 
 func (s *tuiLogScreen) pick(*tui) tuiPick {

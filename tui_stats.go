@@ -2,6 +2,8 @@
 
 package main
 
+import "slices"
+
 // tuiStats is the statistics of a workflow.
 type tuiStats struct {
 	workflow string
@@ -30,10 +32,8 @@ func (s *tuiStats) reload(u *tui) {
 }
 
 func (s *tuiStats) news(u *tui, r *Reply) {
-	for i := range r.Rows {
-		if r.Rows[i].Workflow == s.workflow && !runActive(r.Rows[i].State) {
-			s.reload(u)
-		}
+	if slices.ContainsFunc(r.Rows, func(row RunRow) bool { return row.Workflow == s.workflow && !runActive(row.State) }) {
+		s.reload(u)
 	}
 }
 

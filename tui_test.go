@@ -664,3 +664,23 @@ func TestTuiQuit(t *testing.T) {
 		}
 	}
 }
+
+// TestTuiStops ends each stream that a screen began when the screen is left, by the id of its request, and no other.
+func TestTuiStops(t *testing.T) {
+	for _, c := range []struct{ keys, op string }{{"2 enter esc", "logs"}, {"2 l esc", "logs"}, {"4 1", "events"}} {
+		g := tuiRigOpen(t, 80, 24, tuiFixture())
+		g.keys(c.keys)
+		var began, stopped []string
+		for _, req := range g.sent {
+			switch req.Op {
+			case c.op:
+				began = append(began, req.ID)
+			case "stop":
+				stopped = append(stopped, req.Of)
+			}
+		}
+		if len(began) != 1 || !slices.Equal(began, stopped) {
+			t.Errorf("%s: streams %v began, %v were stopped", c.keys, began, stopped)
+		}
+	}
+}

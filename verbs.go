@@ -155,6 +155,10 @@ func (p *principal) runPeer(conn wireConn) {
 // when there is nothing more to do.
 func (c *verbCall) stream(streams map[string]*verbCall) bool {
 	if c.req.Op == "stop" {
+		if field := protoVerbOf(c.req.Op).missing(&c.req); field != "" {
+			c.refuse(refuse(codeInvalid, "%s needs the field %q", c.req.Op, field))
+			return false
+		}
 		if s := streams[c.req.Of]; s != nil {
 			close(s.stopped)
 			delete(streams, c.req.Of)
