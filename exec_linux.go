@@ -20,6 +20,8 @@ const (
 	procFionread = unix.TIOCINQ // how much is in a pipe
 	procRSSUnit  = 1            // ru_maxrss is in KiB, getrusage(2)
 	procAwaitMax = 64           // processes whose end one await watches
+
+	procKernelFlag = 0x00200000 // PF_KTHREAD of include/linux/sched.h, in the ninth field of proc_pid_stat(5)
 )
 
 // procSys is what procs knows of Linux.
@@ -37,6 +39,7 @@ type procStat struct {
 	pid, parent, group, session int
 	start                       string
 	dead                        bool // a zombie, with no other thread alive
+	kernel                      bool // a thread of the kernel, which has no environment
 }
 
 // open keeps inherited file descriptors to ourselves and takes charge of orphans.
@@ -278,14 +281,15 @@ func procStatOf(pid int) (procStat, bool) {
 	zombie := f[0][0] == 'Z' || f[0][0] == 'X'
 	return procStat{
 		pid: pid, parent: num(1), group: num(2), session: num(3),
-		start: string(f[19]), dead: zombie && num(17) <= 1,
+		start: string(f[19]), dead: zombie && num(17) <= 1, kernel: num(6)&procKernelFlag != 0,
 	}, true
 }
 
 // procCookie reads the cookie of a process. In the middle of an exec the environment reads as empty, so an empty
-// one is read again for some milliseconds; not that of a kernel thread, which has none and no session.
+// one is read again for some milliseconds; not that of a kernel thread, which has none. (A thread of the kernel is in
+// session 0, but so is, for those inside a container, what was started by somebody outside.)
 func procCookie(st procStat, key string) (cookie string, found bool) {
-	if st.session == 0 {
+	if st.kernel {
 		return "", false
 	}
 	path := "/proc/" + strconv.Itoa(st.pid) + "/environ"

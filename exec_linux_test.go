@@ -236,6 +236,18 @@ func TestProcAwaitSteps(t *testing.T) {
 	procTestDone(t, p)
 }
 
+// TestProcInNamespace: where our session was begun by somebody outside of our PID namespace, as it is for what docker exec
+// and unshare start, the kernel says 0 for it, which it says of its own threads, too.
+func TestProcInNamespace(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("root makes a PID namespace")
+	}
+	out, err := exec.Command("unshare", "-pf", "--mount-proc", os.Args[0], "-test.v", "-test.run=^(TestProcLeftovers|TestProcSetsidGrandchildIsKilled)$").CombinedOutput()
+	if err != nil || bytes.Count(out, []byte("\n--- PASS")) != 2 {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 // TestProcLeftovers: what an earlier life left is found by its cookie; what others left is not touched.
 func TestProcLeftovers(t *testing.T) {
 	ps := procTestNew(t)
@@ -258,6 +270,8 @@ func TestProcLeftovers(t *testing.T) {
 			t.Fatal(err)
 		}
 		out.Read(make([]byte, 1)) // it has set its trap
+		t.Cleanup(func() { cmd.Process.Kill() })
+		time.AfterFunc(procTestWait, func() { cmd.Process.Kill() })
 		cmds = append(cmds, cmd)
 	}
 	begin := time.Now()
