@@ -43,10 +43,12 @@ func clientsNew(t *testing.T) (h *authTestHub) {
 	return h
 }
 
-// clientsNeed wants a tool to work. A stranger may lack it; CI may not.
+// clientsNeed wants a tool to work, within e2ePatience. A stranger may lack it; CI may not.
 func clientsNeed(t *testing.T, hint string, args ...string) {
 	t.Helper()
-	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), e2ePatience)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput(); err != nil {
 		if os.Getenv("CI") == "" {
 			t.Skipf("%s: %v: %s", hint, err, out)
 		}
@@ -319,7 +321,7 @@ func TestClientNode(t *testing.T) {
 	if err := os.CopyFS(dir, os.DirFS("clients/node")); err != nil {
 		t.Fatal(err)
 	}
-	clientsNeed(t, "npm reaches its registry", "npm", "install", "--prefix", dir, "--no-audit", "--no-fund", "--ignore-scripts")
+	clientsNeed(t, "npm reaches its registry", "npm", "install", "--prefer-offline", "--prefix", dir, "--no-audit", "--no-fund", "--ignore-scripts")
 	clientsTrigger(h, "node", dir+"/trigger.mjs")
 	clientsRestart(t, "node", dir+"/trigger.mjs")
 }
