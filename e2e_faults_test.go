@@ -452,6 +452,9 @@ func e2ePlain(t *testing.T, dir string) string {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
+	if err := os.Chmod(bin, 0o755); err != nil { // others run it, whatever the umask
+		t.Fatal(err)
+	}
 	return bin
 }
 
