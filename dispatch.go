@@ -623,6 +623,7 @@ func (p *principal) assign(r *Run, spec *Workflow, link *agentLink) {
 	}
 	for _, t := range r.Tasks {
 		if t.State == taskSucceeded {
+			t.Earlier = nil // of no use to the agent, and a message has a limit
 			a.Done = append(a.Done, t)
 		}
 	}

@@ -31,7 +31,9 @@ type historyTask struct {
 	Reason   string            `json:"reason,omitempty"`
 	Exit     *int              `json:"exit,omitempty"`
 	Attempts *int              `json:"attempts,omitempty"` // nil: 1, and what else is left out is usual
+	Earlier  []TaskAttempt     `json:"earlier,omitempty"`
 	Started  Stamp             `json:"started,omitzero"`
+	Began    Stamp             `json:"began,omitzero"`
 	Finished Stamp             `json:"finished,omitzero"`
 	Seconds  float64           `json:"seconds,omitempty"`
 	Outputs  map[string]string `json:"outputs,omitempty"`
@@ -57,8 +59,8 @@ func historyUsual(r *Run) Run {
 
 // historyTaskOf makes the short form of a task where that says it all, else the whole.
 func historyTaskOf(t *TaskRun, r *Run) historyTask {
-	whole := historyTask{Task: t.Task, State: t.State, Reason: t.Reason, Exit: t.Exit, Attempts: &t.Attempts, Started: t.Started, Finished: t.Finished,
-		Seconds: t.Seconds, Outputs: t.Outputs}
+	whole := historyTask{Task: t.Task, State: t.State, Reason: t.Reason, Exit: t.Exit, Attempts: &t.Attempts, Earlier: t.Earlier, Started: t.Started, Began: t.Began,
+		Finished: t.Finished, Seconds: t.Seconds, Outputs: t.Outputs}
 	short := whole
 	short.Attempts, short.Finished = nil, Stamp{}
 	if t.State == taskSucceeded {
@@ -75,7 +77,8 @@ func historyTaskOf(t *TaskRun, r *Run) historyTask {
 
 // task gives back the task of a run.
 func (h *historyTask) task(r *Run) TaskRun {
-	t := TaskRun{Task: h.Task, State: h.State, Reason: h.Reason, Exit: h.Exit, Started: h.Started, Finished: h.Finished, Seconds: h.Seconds, Outputs: h.Outputs}
+	t := TaskRun{Task: h.Task, State: h.State, Reason: h.Reason, Exit: h.Exit, Earlier: h.Earlier, Started: h.Started, Began: h.Began, Finished: h.Finished,
+		Seconds: h.Seconds, Outputs: h.Outputs}
 	if h.Attempts != nil {
 		t.Attempts = *h.Attempts
 		return t

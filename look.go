@@ -223,16 +223,30 @@ func (c *cli) showRun(r *Run) error {
 		"queued", timeText(r.Queued, now), "started", timeText(r.Started, now), "finished", timeText(r.Finished, now), "took", took)
 	fmt.Fprintln(c.out)
 	var rows [][]tableCell
+	row := func(name, state, tries string, over bool, a TaskAttempt) {
+		exit, took := "-", "-"
+		if a.Exit != nil {
+			exit = fmt.Sprint(*a.Exit)
+		}
+		if over {
+			took = tookText(a.Seconds)
+		}
+		rows = append(rows, []tableCell{{text: name}, p.state(state), {text: timeText(a.Started, now)}, {text: took}, {text: exit}, {text: tries}, {text: a.Reason}})
+	}
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
-		exit, took := "-", "-"
-		if t.Exit != nil {
-			exit = fmt.Sprint(*t.Exit)
+		over := !t.Finished.IsZero()
+		row(t.Task, t.State, fmt.Sprint(t.Attempts), over, TaskAttempt{Reason: t.Reason, Exit: t.Exit, Started: t.Started, Seconds: t.Seconds})
+		if len(t.Earlier) == 0 {
+			continue
 		}
-		if !t.Finished.IsZero() {
-			took = tookText(t.Seconds)
+		for k, a := range t.tries() { // each on a row of its own
+			if name := fmt.Sprint("  try ", a.Attempt); k < len(t.Earlier) {
+				row(name, taskFailed, "", true, a)
+			} else {
+				row(name, t.State, "", over, a)
+			}
 		}
-		rows = append(rows, []tableCell{{text: t.Task}, p.state(t.State), cell("%s", timeText(t.Started, now)), {text: took}, {text: exit}, cell("%d", t.Attempts), {text: t.Reason}})
 	}
 	return p.table([]string{"TASK", "STATE", "STARTED", "TOOK", "EXIT", "TRIES", "REASON"}, rows)
 }

@@ -364,11 +364,23 @@ type TaskRun struct {
 	State    string            `json:"state"`
 	Reason   string            `json:"reason"`
 	Exit     *int              `json:"exit,omitempty"`
-	Attempts int               `json:"attempts"`
-	Started  Stamp             `json:"started,omitzero"`
+	Attempts int               `json:"attempts"` // all of them, however few Earlier has
+	Earlier  []TaskAttempt     `json:"earlier,omitempty"`
+	Started  Stamp             `json:"started,omitzero"` // of the first attempt
+	Began    Stamp             `json:"began,omitzero"`   // of the newest, where that is another; see began
 	Finished Stamp             `json:"finished,omitzero"`
-	Seconds  float64           `json:"seconds"`
+	Seconds  float64           `json:"seconds"` // from the first attempt's start to the end, with the waits between
 	Outputs  map[string]string `json:"outputs,omitempty"`
+}
+
+// TaskAttempt is one attempt of a task that failed and was to be followed by another. Of a task are kept the newest
+// stateMaxEarlier, fewer in a run of many tasks (see noteAttempt). What a version before this one noted may be missing.
+type TaskAttempt struct {
+	Attempt int     `json:"attempt"` // from 1
+	Reason  string  `json:"reason"`  // why it failed: "exit 3"
+	Exit    *int    `json:"exit,omitempty"`
+	Started Stamp   `json:"started,omitzero"` // zero: not known
+	Seconds float64 `json:"seconds"`
 }
 
 // Fire is a coming tick of a workflow's schedule.
@@ -393,6 +405,31 @@ func (r *Run) task(id string) *TaskRun {
 		}
 	}
 	return nil
+}
+
+// began gives when the newest attempt of a task began; zero before the first did, and where it is not known.
+func (t *TaskRun) began() Stamp {
+	if t.Attempts > 1 {
+		return t.Began
+	}
+	return t.Started
+}
+
+// tries gives the attempts of a task that are known, the oldest first: the earlier ones, and behind them the newest, unless that has
+// failed and the next has not begun, for then it is among them. The newest has reason, exit and seconds once it is over.
+func (t *TaskRun) tries() []TaskAttempt {
+	n := len(t.Earlier)
+	if t.Attempts == 0 || n > 0 && t.Earlier[n-1].Attempt >= t.Attempts {
+		return t.Earlier
+	}
+	newest := TaskAttempt{Attempt: t.Attempts, Started: t.began()}
+	if !t.Finished.IsZero() {
+		newest.Reason, newest.Exit = t.Reason, t.Exit
+		if !newest.Started.IsZero() {
+			newest.Seconds = t.Finished.Sub(newest.Started.Time).Seconds()
+		}
+	}
+	return append(t.Earlier[:n:n], newest)
 }
 
 // idMatches says whether a workflow's id has the pattern in it, or matches it as a glob.

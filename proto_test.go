@@ -103,7 +103,7 @@ func TestProtoVerbs(t *testing.T) {
 			t.Errorf("no verb reads %q", name)
 		}
 	}
-	for _, v := range []any{Request{}, Reply{}, agentMsg{}, assignment{}, Event{}, Run{}, TaskRun{}} {
+	for _, v := range []any{Request{}, Reply{}, agentMsg{}, assignment{}, Event{}, Run{}, TaskRun{}, TaskAttempt{}} {
 		names := protoNames(v)
 		for i, name := range names {
 			if name == "" || slices.Contains(names[:i], name) {

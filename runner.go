@@ -56,6 +56,7 @@ type taskTry struct {
 	proc    *proc       // nil while waiting
 	timer   *time.Timer // nil while running
 	began   time.Time   // of the first attempt
+	since   time.Time   // of this one
 	output  string      // the file $CDKTR_OUTPUT
 }
 
@@ -142,7 +143,7 @@ func (a *agent) goOn(r *agentRun, ready []int, skipped []dagSkip) {
 func (a *agent) startTasks(tries ...*taskTry) {
 	for _, t := range tries {
 		t.attempt++
-		t.timer = nil
+		t.timer, t.since = nil, a.now()
 		a.emit(t.run, &Event{Kind: evTaskStarted, Task: t.task().ID, Attempt: t.attempt})
 	}
 	a.spoolTurn() // what is of other runs as well: processes take their time
@@ -225,8 +226,8 @@ func (a *agent) retryLater(t *taskTry, res procResult) {
 		delay = min(delay, most)
 	}
 	delay += time.Duration((rand.Float64()*0.4 - 0.2) * float64(delay))
-	a.emit(t.run, &Event{Kind: evTaskRetrying, Task: task.ID, Attempt: t.attempt, Exit: &res.Exit,
-		Reason: fmt.Sprintf("%s; attempt %d of %d in %s", res.Reason, t.attempt+1, task.Retries+1, delay.Round(10*time.Millisecond))})
+	a.emit(t.run, &Event{Kind: evTaskRetrying, Task: task.ID, Attempt: t.attempt, Exit: &res.Exit, Seconds: secondsBetween(t.since, a.now()),
+		Reason: fmt.Sprintf("%s%s%d of %d in %s", res.Reason, stateAgain, t.attempt+1, task.Retries+1, delay.Round(10*time.Millisecond))})
 	t.timer = time.AfterFunc(delay, func() {
 		a.call(func() {
 			if t.run.tries[t.index] == t && t.timer != nil {

@@ -6,6 +6,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -14,8 +15,14 @@ const (
 	stateMaxFinished  = 1000 // newest finished runs; older ones are read from history
 	stateMaxDecisions = 50   // newest decisions a workflow, for `why`
 	stateMaxRecent    = 10   // newest outcomes a workflow, for `ls`
+	stateMaxEarlier   = 16   // newest attempts of a task that failed before its newest one
+	stateMaxEarliers  = 1000 // of all tasks of a run, about: it must fit into a message
+	stateMaxWhy       = 120  // bytes of the reason of each
 	stateKeyLife      = 24 * time.Hour
 )
+
+// stateAgain is in the reason of a task that will be tried again, between why the attempt failed and what comes next.
+const stateAgain = "; attempt "
 
 // Kinds of event. Those of the second group are made by agents, the others by the principal.
 const (
@@ -57,7 +64,7 @@ type Event struct {
 	State     string            `json:"state,omitempty"`
 	Reason    string            `json:"reason,omitempty"`
 	Exit      *int              `json:"exit,omitempty"`
-	Seconds   float64           `json:"seconds,omitempty"` // by the monotonic clock
+	Seconds   float64           `json:"seconds,omitempty"` // by the monotonic clock; of task.retrying those of the one attempt
 	Outputs   map[string]string `json:"outputs,omitempty"`
 	Params    map[string]string `json:"params,omitempty"`
 	Version   string            `json:"version,omitempty"`
@@ -383,16 +390,36 @@ func (s *State) applyReport(r *Run, e *Event) error {
 		t.State, t.Attempts, t.Reason = taskRunning, e.Attempt, ""
 		if t.Started.IsZero() {
 			t.Started = e.Time
+		} else if e.Attempt > 1 {
+			t.Began = e.Time
 		}
 		if r.LogDay == "" && e.LogDay != "" {
 			r.LogDay, r.LogAt = e.LogDay, e.LogAt
 		}
 	case evTaskRetrying:
+		t.noteAttempt(e, min(stateMaxEarlier, max(1, stateMaxEarliers/len(r.Tasks))))
 		t.State, t.Reason, t.Exit = taskRetrying, e.Reason, e.Exit
 	case evTaskFinished:
 		t.State, t.Reason, t.Exit, t.Finished, t.Seconds, t.Outputs = e.State, e.Reason, e.Exit, e.Time, e.Seconds, e.Outputs
 	}
 	return nil
+}
+
+// noteAttempt keeps an attempt that has failed, and the newest of those before it, most in all. Agents of before do not say how
+// long it took: then its start does. The list is made anew each time, for the one before may have been handed out.
+func (t *TaskRun) noteAttempt(e *Event, most int) {
+	a := TaskAttempt{Attempt: e.Attempt, Reason: e.Reason, Exit: e.Exit, Started: t.began(), Seconds: e.Seconds}
+	if i := strings.LastIndex(a.Reason, stateAgain); i >= 0 {
+		a.Reason = a.Reason[:i]
+	}
+	if len(a.Reason) > stateMaxWhy {
+		a.Reason = strings.ToValidUTF8(a.Reason[:stateMaxWhy], "")
+	}
+	if a.Seconds == 0 && !a.Started.IsZero() && e.Time.After(a.Started.Time) {
+		a.Seconds = e.Time.Sub(a.Started.Time).Seconds()
+	}
+	from := max(len(t.Earlier)+1-most, 0)
+	t.Earlier = append(t.Earlier[from:len(t.Earlier):len(t.Earlier)], a)
 }
 
 // requeue puts a run back into the queue. What succeeded stays done, unless e.State asks for all of it again.

@@ -96,6 +96,9 @@ func (g *stateRig) invariants() {
 			bad("run %s: %+v", id, r)
 		}
 		for _, task := range r.Tasks {
+			if len(task.Earlier) > stateMaxEarlier {
+				bad("task %s of run %s has %d earlier attempts", task.Task, id, len(task.Earlier))
+			}
 			if !runActive(r.State) && taskActive(task.State) || r.State == runQueued && task.State != taskWaiting && task.State != taskSucceeded {
 				bad("task %s of the %s run %s is %s", task.Task, r.State, id, task.State)
 			}

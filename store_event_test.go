@@ -174,6 +174,10 @@ func TestHistoryLine(t *testing.T) {
 			if task.Finished = stampOf(task.Started.Add(time.Millisecond)); rng.IntN(4) == 0 {
 				task.Started, task.Finished = Stamp{}, Stamp{}
 			}
+			for n := range rng.IntN(3) * rng.IntN(2) {
+				task.Began = at()
+				task.Earlier = append(task.Earlier, TaskAttempt{Attempt: n + 1, Reason: "exit 3", Exit: []*int{nil, &three}[rng.IntN(2)], Started: at(), Seconds: float64(rng.IntN(4)) / 1000})
+			}
 			r.Tasks = append(r.Tasks, task)
 		}
 		var c storeEncoder
@@ -229,18 +233,26 @@ func TestStoreFormat1(t *testing.T) {
 	}); err != nil || next != uint64(len(events))+1 {
 		t.Fatalf("%d events, %v", next-1, err)
 	}
-	runs := storeFormat1Lines(t, "runs.jsonl")
+	runs, earlier := storeFormat1Lines(t, "runs.jsonl"), ""
 	for _, text := range runs {
 		var want Run
 		if err := json.Unmarshal([]byte(text), &want); err != nil {
 			t.Fatal(err)
 		}
-		if got := storeText(t, g.state.Runs[want.ID]); string(got) != text {
+		folded := g.state.Runs[want.ID].clone()
+		for i := range folded.Tasks { // its events tell of attempts, that version did not
+			earlier += stateAttempts(folded.Tasks[i].Earlier)
+			folded.Tasks[i].Earlier, folded.Tasks[i].Began = nil, Stamp{}
+		}
+		if got := storeText(t, folded); string(got) != text {
 			t.Errorf("folded to %s\nwant %s", got, text)
 		}
 		if got, err := g.s.historyFind(want.ID); !runActive(want.State) && (err != nil || string(storeText(t, got)) != text) {
 			t.Errorf("%v: in the history %s\nwant %s", err, storeText(t, got), text)
 		}
+	}
+	if !strings.HasPrefix(earlier, "1 exit 3 3 @") || !strings.HasSuffix(earlier, " 0.003s") || strings.Contains(earlier, "|") { // the other run that was retried is in the snapshot
+		t.Errorf("the attempts are folded to %q", earlier)
 	}
 	g.wait()
 	if text, err := os.ReadFile(filepath.Join(dir, storeSnapshot)); err != nil || !bytes.Contains(text, []byte(`"schema":2,"seq":46,`)) {

@@ -191,7 +191,7 @@ func (g *storeRig) event() *Event {
 	default:
 		g.n++
 		e.Kind, e.Run, e.Agent, e.Epoch, e.N = pick(evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished, evRunFinished), run.ID, run.Agent, "e1", g.n
-		e.Task, e.Attempt, e.Seconds, e.State, e.Workflow = pick("a", "b", "c"), 1, g.rng.Float64(), pick(taskSucceeded, taskFailed, taskFailed, taskRunning), ""
+		e.Task, e.Attempt, e.Seconds, e.State, e.Workflow = pick("a", "b", "c"), 1+g.rng.IntN(3), g.rng.Float64(), pick(taskSucceeded, taskFailed, taskFailed, taskRunning), ""
 		e.Outputs = map[string]string{"k": "\u2028 é\x00"}
 	}
 	return e

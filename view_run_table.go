@@ -7,12 +7,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 const (
 	viewRunName  = 22 // columns of a task's name, at the least where there is room for any other
 	viewRunAfter = 12 // columns of the names it waits for, at the least
 	viewRunFacts = 12 // rows kept for the facts of the selected task, at the most
+	viewRunWhy   = 24 // columns of why an attempt failed, at the most
 )
 
 // drawWide shows the waves on top, below them the table with the facts of the selected task, and its log beside them.
@@ -179,6 +181,7 @@ func viewRunList(names []string, between string, room int) string {
 type viewRunFact struct {
 	label, text string
 	list        []string // instead of text: as many as fit
+	tries       []string // instead of both: the newest that fit
 }
 
 // drawFacts shows what is to be known of the selected task beyond its row.
@@ -199,6 +202,14 @@ func (v *viewRun) drawFacts(p viewPen) {
 		text := f.text
 		if f.list != nil {
 			text = viewRunList(f.list, "  ", p.w-9)
+		}
+		for from := range f.tries {
+			if text = strings.Join(f.tries[from:], " | "); from > 0 {
+				text = "+" + strconv.Itoa(from) + " more | " + text
+			}
+			if textWidth(text) <= p.w-9 {
+				break
+			}
 		}
 		p.cell(8, k+1, p.w-9, 0, text)
 	}
@@ -229,7 +240,9 @@ func (v *viewRun) factsOf(r *viewRunRow) []viewRunFact {
 	if !r.goes() && r.run.Attempts > 0 {
 		tries += "   " + r.took + " in all"
 	}
-	text("tries", tries)
+	if text("tries", tries); len(r.run.Earlier) > 0 {
+		facts[len(facts)-1].tries = viewRunTries(r.run)
+	}
 	text("why", r.run.Reason)
 	if r.critical {
 		text("path", "# on the critical path")
@@ -245,6 +258,23 @@ func (v *viewRun) factsOf(r *viewRunRow) []viewRunFact {
 		text("dir", orDefault(r.spec.WorkingDirectory, v.Spec.WorkingDirectory))
 	}
 	return facts
+}
+
+// viewRunTries tells of each attempt of a task: its number, what became of it, and how long it took once it is over.
+func viewRunTries(t *TaskRun) []string {
+	var tries []string
+	for k, a := range t.tries() {
+		_, what, _ := viewLooks(t.State)
+		if k < len(t.Earlier) || t.State == taskFailed {
+			what = textCut(textSafe(a.Reason), viewRunWhy)
+		}
+		text := strconv.Itoa(a.Attempt) + " " + what
+		if k < len(t.Earlier) || !t.Finished.IsZero() {
+			text += " " + viewTook(time.Duration(a.Seconds*float64(time.Second)))
+		}
+		tries = append(tries, text)
+	}
+	return tries
 }
 
 // namesOf names rows, with their states.

@@ -27,10 +27,13 @@ func viewRunBackup() (*Run, *Workflow, *Agent) {
 		Started: viewStamp("02:00:00"), Tasks: []TaskRun{
 			{Task: "fetch-keys", State: taskSucceeded, Exit: exit(0), Attempts: 1, Started: viewStamp("02:00:00"), Finished: viewStamp("02:00:02"), Seconds: 2},
 			{Task: "freeze", State: taskSucceeded, Exit: exit(0), Attempts: 1, Started: viewStamp("02:00:00"), Finished: viewStamp("02:00:11"), Seconds: 11},
-			{Task: "dump", State: taskRunning, Attempts: 2, Started: viewStamp("02:00:16")},
-			{Task: "dump-audit", State: taskFailed, Reason: "exit 3", Exit: exit(3), Attempts: 3, Started: viewStamp("02:00:59"), Finished: viewStamp("02:01:40"), Seconds: 40.9},
+			{Task: "dump", State: taskRunning, Exit: exit(1), Attempts: 2, Started: viewStamp("02:00:16"), Began: viewStamp("02:01:07"),
+				Earlier: []TaskAttempt{{Attempt: 1, Reason: "exit 1", Exit: exit(1), Started: viewStamp("02:00:16"), Seconds: 41.5}}},
+			{Task: "dump-audit", State: taskFailed, Reason: "exit 3", Exit: exit(3), Attempts: 3, Started: viewStamp("02:00:59"), Began: viewStamp("02:01:53"),
+				Finished: viewStamp("02:02:09"), Seconds: 70, Earlier: []TaskAttempt{{Attempt: 1, Reason: "exit 3", Exit: exit(3), Started: viewStamp("02:00:59"), Seconds: 11.2},
+					{Attempt: 2, Reason: "exit 3", Exit: exit(3), Started: viewStamp("02:01:20"), Seconds: 13}}},
 			{Task: "encrypt", State: taskWaiting},
-			{Task: "report-audit", State: taskSkipped, Reason: "dump-audit failed", Finished: viewStamp("02:01:40")},
+			{Task: "report-audit", State: taskSkipped, Reason: "dump-audit failed", Finished: viewStamp("02:02:09")},
 			{Task: "upload", State: taskWaiting},
 			{Task: "thaw", State: taskRunning, Attempts: 1, Started: viewStamp("02:02:11")},
 			{Task: "metrics", State: taskSucceeded, Exit: exit(0), Attempts: 1, Started: viewStamp("02:00:11"), Finished: viewStamp("02:00:12"), Seconds: 1},
@@ -231,6 +234,20 @@ func viewRunMany(n int, random *rand.Rand, names func(i int) string) (*Run, *Wor
 	return run, spec
 }
 
+// viewRunEarlier gives a task attempts that make no sense, now and then.
+func viewRunEarlier(random *rand.Rand, t *TaskRun) {
+	if random.IntN(3) == 0 {
+		t.Began = stampOf(t.Started.Add(time.Duration(random.IntN(2000)-500) * time.Second))
+	}
+	for n := range random.IntN(20) * random.IntN(2) {
+		a := TaskAttempt{Attempt: n + random.IntN(3), Reason: viewHostile[random.IntN(len(viewHostile))], Exit: &t.Attempts, Seconds: []float64{0, 1, 300, -5, 1e9, 1e300, -1e300}[random.IntN(7)]}
+		if random.IntN(4) > 0 {
+			a.Started = stampOf(t.Started.Add(time.Duration(random.IntN(3000)-900) * time.Second))
+		}
+		t.Earlier = append(t.Earlier, a)
+	}
+}
+
 func TestViewRunWithin(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -246,6 +263,9 @@ func TestViewRunWithin(t *testing.T) {
 		}
 		if random.IntN(4) == 0 {
 			spec = nil
+		}
+		for i := range run.Tasks {
+			viewRunEarlier(random, &run.Tasks[i])
 		}
 		v := &viewRun{Now: run.Started.Add(time.Duration(random.Int64N(1 << uint(20+random.IntN(43))))), Mode: viewRunMode(random.IntN(3)),
 			Split: random.IntN(200) - 100, Pane: random.IntN(2), Stale: random.IntN(2) == 0}

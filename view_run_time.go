@@ -18,9 +18,7 @@ const (
 	viewRunTicks = 10 // columns between two marks of the axis, at the least
 )
 
-// drawTime shows a heading with the axis, and below it one row a task with a bar from its start to its end. A bar is made of
-// "=", of "~" where the task was tried more than once (when each try began is not known), and ends in the glyph of the
-// task's state, or in ">" while it goes on. "<" stands for what was done before this run began, in an earlier attempt.
+// drawTime shows a heading with the axis, and below it one row a task with a bar from its start to its end; see drawBar.
 func (v *viewRun) drawTime(p viewPen) {
 	name := max(min(viewRunName, p.w-3-2-9-viewRunBars), 8)
 	took := 3 + 2 + name
@@ -31,7 +29,7 @@ func (v *viewRun) drawTime(p viewPen) {
 	p.right(took, 0, 8, styleBold, "TOOK")
 	shown := min(p.h-1, len(v.rows))
 	if shown < p.h-1 { // a row is left for what the letters mean
-		p.cell(3, p.h-1, p.w-3, styleDim, "# critical path   = one try   ~ several   > goes on   < in an earlier try")
+		p.cell(3, p.h-1, p.w-3, styleDim, "# critical path   = a try   . waits   ~ several   > goes on   < done before")
 	}
 	v.scroll(p.h - 1)
 	viewRunAxis(bars, whole)
@@ -102,7 +100,9 @@ func viewRunColumn(at, whole time.Duration, w int) int {
 	return min(int(float64(at)/float64(whole)*float64(w)), w-1)
 }
 
-// drawBar draws the bar of one task. It has at least the one letter at its end.
+// drawBar draws the bar of one task: "=" for each try, which ends in the glyph of what became of it and has at least that, "." while
+// the task waits for its next try, and ">" at the end while it goes on. Tries of which it is not known when they began are "~"
+// together. "<" stands for what was done before this run began, in an earlier attempt of it.
 func (v *viewRun) drawBar(p viewPen, r *viewRunRow, start time.Time, whole time.Duration) {
 	t := r.run
 	glyph, _, style := viewLooks(t.State)
@@ -119,14 +119,30 @@ func (v *viewRun) drawBar(p viewPen, r *viewRunRow, start time.Time, whole time.
 		p.put(0, 0, style, "<")
 		return
 	}
-	letter := '='
-	if t.Attempts > 1 {
-		letter = '~'
+	column := func(at time.Time) int { return max(viewRunColumn(at.Sub(start), whole, p.w), 0) }
+	x, last, gap, gapStyle := column(t.Started.Time), column(end), '~', style // x is where the row is drawn up to
+	bar := func(began, over time.Time, style termStyle, glyph string) {
+		from, to := min(column(began), last), min(column(over), last)
+		p.line(x, 0, from-x, gapStyle, gap)
+		x = max(x, from)
+		p.line(x, 0, to-x, style, '=')
+		x = max(x, p.put(max(from, to), 0, style, glyph)) // in one column with the try before, the glyph is the later one's
 	}
-	from := max(viewRunColumn(t.Started.Sub(start), whole, p.w), 0)
-	to := max(viewRunColumn(end.Sub(start), whole, p.w), from)
-	p.line(from, 0, to-from, style, letter)
-	x := p.put(to, 0, style, glyph)
+	for i := range t.Earlier {
+		a := &t.Earlier[i]
+		if a.Started.IsZero() {
+			continue
+		}
+		over := a.Started.Add(time.Duration(a.Seconds * float64(time.Second)))
+		failed, _, red := viewLooks(taskFailed)
+		bar(a.Started.Time, over, red, failed)
+		gap, gapStyle = '.', styleDim
+	}
+	began := t.began().Time
+	if len(t.tries()) == len(t.Earlier) || began.IsZero() { // it waits for its next try, or when that began is not known
+		began = end
+	}
+	bar(began, end, style, glyph)
 	if t.Attempts > 1 {
 		tries := strings.Replace(r.tries, "/", " of ", 1) + " tries"
 		if x+1+len(tries) <= p.w {
