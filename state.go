@@ -406,7 +406,7 @@ func (s *State) applyReport(r *Run, e *Event) error {
 }
 
 // noteAttempt keeps an attempt that has failed, and the newest of those before it, most in all. Agents of before do not say how
-// long it took: then its start does. The list is made anew each time, for the one before may have been handed out.
+// long it took: then its start does. The list only grows at its end: what was handed out of it stays as it was.
 func (t *TaskRun) noteAttempt(e *Event, most int) {
 	a := TaskAttempt{Attempt: e.Attempt, Reason: e.Reason, Exit: e.Exit, Started: t.began(), Seconds: e.Seconds}
 	if i := strings.LastIndex(a.Reason, stateAgain); i >= 0 {
@@ -418,8 +418,7 @@ func (t *TaskRun) noteAttempt(e *Event, most int) {
 	if a.Seconds == 0 && !a.Started.IsZero() && e.Time.After(a.Started.Time) {
 		a.Seconds = e.Time.Sub(a.Started.Time).Seconds()
 	}
-	from := max(len(t.Earlier)+1-most, 0)
-	t.Earlier = append(t.Earlier[from:len(t.Earlier):len(t.Earlier)], a)
+	t.Earlier = append(t.Earlier[max(len(t.Earlier)+1-most, 0):], a)
 }
 
 // requeue puts a run back into the queue. What succeeded stays done, unless e.State asks for all of it again.

@@ -55,6 +55,7 @@ func TestViewAttemptsBars(t *testing.T) {
 		{"the oldest are not kept", "failed 2 30 9 25 10+4 16+4", "  ~~~~~~~~====!.====!....=====!", "7 exit 1 0:04 | 8 exit 2 0:04 | 9 exit 9 0:05"},
 		{"of the first it is not known when", "failed 2 30 3 25 ?+4 16+4", "  ~~~~~~~~~~~~~~====!....=====!", "1 exit 1 0:04 | 2 exit 2 0:04 | 3 exit 9 0:05"},
 		{"a clock that was set back", "failed 20 30 3 15 25+400 12+3", "               !    ~~~~~=====!", ""},
+		{"begun before its run, by another clock", "failed -3 20 2 9 -3+5", "==!......===========! 2 of 3 tries", ""},
 		{"done before this run began", "succeeded -90 -60 2 -65 -90+5", "<", ""},
 	}
 	for _, test := range tests {
@@ -83,19 +84,23 @@ func TestViewAttemptsBars(t *testing.T) {
 
 // Where the attempts have no room in the line of facts, the newest are shown and the others counted.
 func TestViewAttemptsFacts(t *testing.T) {
-	task := viewAttemptsTask(t, "failed 0 90 5 80 0+4 10+4 20+4 30+4")
-	v := &viewRun{Now: viewStamp("02:02:00").Time}
-	v.set(&Run{ID: "R", State: runFailed, Started: viewStamp("02:00:00"), Tasks: []TaskRun{*task}}, nil)
-	for w, want := range map[int]string{
-		90: "1 exit 1 0:04 | 2 exit 2 0:04 | 3 exit 3 0:04 | 4 exit 4 0:04 | 5 exit 9 0:10",
-		66: "+2 more | 3 exit 3 0:04 | 4 exit 4 0:04 | 5 exit 9 0:10",
-		34: "+4 more | 5 exit 9 0:10",
-		20: "+4 more | ~",
+	for _, test := range []struct {
+		task string
+		w    int
+		want string
+	}{
+		{"failed 0 90 5 80 0+4 10+4 20+4 30+4", 90, "1 exit 1 0:04 | 2 exit 2 0:04 | 3 exit 3 0:04 | 4 exit 4 0:04 | 5 exit 9 0:10"},
+		{"failed 0 90 5 80 0+4 10+4 20+4 30+4", 66, "+2 more | 3 exit 3 0:04 | 4 exit 4 0:04 | 5 exit 9 0:10"},
+		{"failed 0 90 5 80 0+4 10+4 20+4 30+4", 34, "+4 more | 5 exit 9 0:10"},
+		{"failed 0 90 5 80 0+4 10+4 20+4 30+4", 20, "+4 more | ~"},
+		{"failed 0 90 15 80 20+4 30+4", 90, "+12 more | 13 exit 1 0:04 | 14 exit 2 0:04 | 15 exit 9 0:10"}, // the others are not kept
+		{"failed 0 90 15 80 20+4 30+4", 38, "+14 more | 15 exit 9 0:10"},
 	} {
-		g := termGridNew(w, 6)
-		v.drawFacts(viewPen{g, viewArea{0, 0, w, 6}})
-		if text := viewPicture(g); !strings.Contains(text, "tries  "+want+" ") {
-			t.Errorf("%d columns: %q is not in\n%s", w, want, text)
+		v, g := &viewRun{Now: viewStamp("02:02:00").Time}, termGridNew(test.w, 6)
+		v.set(&Run{ID: "R", State: runFailed, Started: viewStamp("02:00:00"), Tasks: []TaskRun{*viewAttemptsTask(t, test.task)}}, nil)
+		v.drawFacts(viewPen{g, viewArea{0, 0, test.w, 6}})
+		if text := viewPicture(g); !strings.Contains(text, "tries  "+test.want+" ") {
+			t.Errorf("%d columns: %q is not in\n%s", test.w, test.want, text)
 		}
 	}
 }

@@ -182,6 +182,7 @@ type viewRunFact struct {
 	label, text string
 	list        []string // instead of text: as many as fit
 	tries       []string // instead of both: the newest that fit
+	lost        int      // so many came before the first of tries
 }
 
 // drawFacts shows what is to be known of the selected task beyond its row.
@@ -204,8 +205,8 @@ func (v *viewRun) drawFacts(p viewPen) {
 			text = viewRunList(f.list, "  ", p.w-9)
 		}
 		for from := range f.tries {
-			if text = strings.Join(f.tries[from:], " | "); from > 0 {
-				text = "+" + strconv.Itoa(from) + " more | " + text
+			if text = strings.Join(f.tries[from:], " | "); f.lost+from > 0 {
+				text = "+" + strconv.Itoa(f.lost+from) + " more | " + text
 			}
 			if textWidth(text) <= p.w-9 {
 				break
@@ -241,7 +242,8 @@ func (v *viewRun) factsOf(r *viewRunRow) []viewRunFact {
 		tries += "   " + r.took + " in all"
 	}
 	if text("tries", tries); len(r.run.Earlier) > 0 {
-		facts[len(facts)-1].tries = viewRunTries(r.run)
+		tries := viewRunTries(r.run)
+		facts[len(facts)-1].tries, facts[len(facts)-1].lost = tries, max(r.run.Attempts-len(tries), 0)
 	}
 	text("why", r.run.Reason)
 	if r.critical {
