@@ -415,11 +415,16 @@ func (t *TaskRun) began() Stamp {
 	return t.Started
 }
 
-// tries gives the attempts of a task that are known, the oldest first: the earlier ones, and behind them the newest, unless that has
-// failed and the next has not begun, for then it is among them. The newest has reason, exit and seconds once it is over.
-func (t *TaskRun) tries() []TaskAttempt {
+// between says whether the newest attempt of a task is among the earlier ones: it has failed, and the next has not begun.
+func (t *TaskRun) between() bool {
 	n := len(t.Earlier)
-	if t.Attempts == 0 || n > 0 && t.Earlier[n-1].Attempt >= t.Attempts {
+	return n > 0 && t.Earlier[n-1].Attempt >= t.Attempts
+}
+
+// tries gives the attempts of a task that are known, the oldest first: the earlier ones, and behind them the newest, where it is not among
+// them. That has reason, exit and seconds once it is over.
+func (t *TaskRun) tries() []TaskAttempt {
+	if t.Attempts == 0 || t.between() {
 		return t.Earlier
 	}
 	newest := TaskAttempt{Attempt: t.Attempts, Started: t.began()}
@@ -429,6 +434,7 @@ func (t *TaskRun) tries() []TaskAttempt {
 			newest.Seconds = t.Finished.Sub(newest.Started.Time).Seconds()
 		}
 	}
+	n := len(t.Earlier)
 	return append(t.Earlier[:n:n], newest)
 }
 

@@ -139,7 +139,7 @@ func (v *viewRun) drawBar(p viewPen, r *viewRunRow, start time.Time, whole time.
 		gap, gapStyle = '.', styleDim
 	}
 	began := t.began().Time
-	if len(t.tries()) == len(t.Earlier) || began.IsZero() { // it waits for its next try, or when that began is not known
+	if t.between() || began.IsZero() { // it waits for its next try, or when that began is not known
 		began = end
 	}
 	bar(began, end, style, glyph)
