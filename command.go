@@ -40,6 +40,11 @@ func (e *exitError) Error() string {
 }
 func (e *exitError) Unwrap() error { return e.err }
 
+// signalError is why the context of a verb ended: somebody sent this process a signal.
+type signalError struct{ signal os.Signal }
+
+func (e *signalError) Error() string { return "got signal " + e.signal.String() }
+
 // usageError is a command line that makes no sense.
 func usageError(format string, args ...any) error {
 	return &exitError{code: exitUsage, err: fmt.Errorf(format, args...)}

@@ -50,7 +50,7 @@ func (c *cli) onSignals() (context.Context, func()) {
 		case s := <-first:
 			signal.Notify(later, os.Interrupt, syscall.SIGTERM)
 			signal.Stop(first)
-			cancel(fmt.Errorf("got signal %s", s))
+			cancel(&signalError{s})
 		case <-done:
 		}
 	}()

@@ -125,7 +125,7 @@ func (t *termTTY) enter() error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("make terminal raw: %w", err)
+		return termFault("make terminal raw", err)
 	}
 	text := termEnterText
 	if !t.in {

@@ -207,7 +207,7 @@ func (u *tui) loop(ctx context.Context) {
 		select {
 		case b, ok := <-u.inCh:
 			if !ok { // the terminal is gone
-				u.leaveWith(&exitError{code: 128 + int(syscall.SIGHUP)})
+				u.leaveWith(errTermGone)
 				return
 			}
 			for _, k := range u.dec.feed(b) {
@@ -235,13 +235,21 @@ func (u *tui) loop(ctx context.Context) {
 			u.resize()
 		case <-u.frameT.C:
 		case <-ctx.Done():
+			if got, ok := errors.AsType[*signalError](context.Cause(ctx)); ok { // main may hear of it before us
+				u.signal(got.signal)
+			}
 			return
 		}
 	}
 }
 
-// leaveWith ends the loop.
-func (u *tui) leaveWith(err error) { u.quit, u.exit = true, err }
+// leaveWith ends the loop. That the terminal is gone is what SIGHUP tells others, and there is nobody to tell.
+func (u *tui) leaveWith(err error) {
+	if errors.Is(err, errTermGone) {
+		err = &exitError{code: 128 + int(syscall.SIGHUP)}
+	}
+	u.quit, u.exit = true, err
+}
 
 // signal acts on one: the size is looked at when it has rested, all others but CONT end the program.
 func (u *tui) signal(s os.Signal) {
@@ -296,7 +304,7 @@ func (u *tui) paint() {
 	if frame := u.painter.frame(u.grid); frame != nil {
 		u.lastFrame = now
 		if err := u.tty.write(frame); errors.Is(err, errTermGone) {
-			u.leaveWith(&exitError{code: 128 + int(syscall.SIGHUP)})
+			u.leaveWith(err)
 		} else if err != nil {
 			u.painter.forget()
 			u.dirty = true
