@@ -136,9 +136,9 @@ func TestUIScale(t *testing.T) {
 		{"/", ""}, {"r", "/r"}, {"e", "/re"}, {"p", "/rep"}, {"o", "/repo"}, {"\x03", "sort:name"},
 		{"/", ""}, {"s", "/s"}, {"t", "/st"}, {"a", "/sta"}, {"t", "/stat"}, {"e", "/state"}, {":", "/state:"}, {"f", "/state:f"}, {"\r", "in all"}, {"\x7f", "sort:name"}, {"G", ""}, {"g", "1 of"},
 		{"F", "FROZEN"}, {"F", "LIVE"}, {" ", "1 marked"}, {" ", "2 marked"},
-		{"2", "sort:newest"}, {"j", "2 of"}, {"\x1b[6~", "38 of"}, {"G", "1000 of 1000"}, {"g", "1 of"}, {"s", "sort:workflow"}, {"s", "sort:state"}, {"s", "sort:took"}, {"s", "sort:newest"},
-		{"/", ""}, {"f", "/f"}, {"a", "/fa"}, {"\r", "in all"}, {"\x7f", "sort:newest"}, {"G", ""}, {"g", "1 of 1000"},
-		{"\r", " run 01"}, {"j", newest}, {"v", ""}, {"v", ""}, {"v", ""}, {"\x7f", "1 of 1000"}, {"i", "stat"}, {"\x7f", "1 of 1000"},
+		{"2", "sort:newest"}, {"j", "2 of"}, {"\x1b[6~", "38 of"}, {"G", "1000 of 1"}, {"k", "999 of"}, {"G", ""}, {"\x1b[5~", " of "}, {"g", "1 of"}, {"s", "sort:workflow"}, {"s", "sort:state"}, {"s", "sort:took"}, {"s", "sort:newest"},
+		{"/", ""}, {"f", "/f"}, {"a", "/fa"}, {"\r", "in all"}, {"\x7f", "sort:newest"}, {"G", ""}, {"g", "1 of"},
+		{"\r", " run 01"}, {"j", newest}, {"v", ""}, {"v", ""}, {"v", ""}, {"\x7f", "1 of"}, {"i", "stat"}, {"\x7f", "1 of"},
 		{"3", "Agents"}, {"4", "Events"}, {"0", "Attention"}, {"j", "2 of"}, {"?", "Move"}, {"q", "Attention"}, {":", ""}, {"g", ":g"}, {"\x03", ""}, {"1", "sort:name"},
 	} {
 		<-time.After(tuiFrameGap + 10*time.Millisecond) // a key in the time between two frames waits for its end
@@ -171,6 +171,7 @@ func TestUIScale(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	u.given()
+	uiOlderPages(x, runs)
 }
 
 // uiFirstFrame measures how soon it is there, and the lists.

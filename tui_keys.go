@@ -125,7 +125,7 @@ func tuiMoveKeys() []tuiBinding {
 		{keys: "PgDn", group: tuiGroupMove, what: "a screen down", do: half(2)},
 		{keys: "PgUp", group: tuiGroupMove, what: "a screen up", do: half(-2)},
 		{keys: "g Home", group: tuiGroupMove, what: "first", do: edge(false)},
-		{keys: "G End", group: tuiGroupMove, what: "last; in output: follow", do: edge(true)},
+		{keys: "G End", group: tuiGroupMove, what: "last; in runs: load older ones; in output: follow", do: edge(true)},
 		{keys: "h left", on: "log source", group: tuiGroupMove, what: "pan left"},
 		{keys: "l right", on: "log source", group: tuiGroupMove, what: "pan right"},
 	}

@@ -18,7 +18,7 @@ type tuiListKind struct {
 	empty  string
 	cols   []viewColumn
 	ids    func(*tuiList, *tuiModel) []string // in the order of the first sort
-	fields func(*tuiModel, string) []tuiField
+	fields func(*tuiList, *tuiModel, string) []tuiField
 	row    func(*tuiList, *tuiModel, string, time.Time) (viewRowMark, []viewCell)
 	sorts  []tuiSort
 }
@@ -26,7 +26,7 @@ type tuiListKind struct {
 // tuiSort is an order of a list. The first of a kind has no key: it is the order in which ids come.
 type tuiSort struct {
 	name string
-	key  func(*tuiModel, string) string
+	key  func(*tuiList, *tuiModel, string) string
 }
 
 // tuiList is a screen that lists things.
@@ -44,12 +44,15 @@ type tuiList struct {
 	at       string   // the selected id, or where it was
 	table    viewTable
 	room     int // rows on the screen
+
+	older  *tuiOlder // of runs
+	asking string    // the request for more of them, "" when there is none
 }
 
 // tuiListNew makes a list of everything of one kind.
 func tuiListNew(kind tuiKind) *tuiList {
 	k := tuiListKinds[kind]
-	return &tuiList{kind: kind, marks: map[string]bool{}, built: -1, table: viewTable{cols: k.cols, empty: k.empty}}
+	return &tuiList{kind: kind, marks: map[string]bool{}, built: -1, older: &tuiOlder{}, table: viewTable{cols: k.cols, empty: k.empty}}
 }
 
 // tuiListKinds is the lists that there are.
@@ -58,30 +61,30 @@ var tuiListKinds = map[tuiKind]tuiListKind{
 		cols: []viewColumn{{head: "NAME", grow: 3, width: 8}, {head: "SCHEDULE", grow: 1, width: 9, from: 64}, {head: "NEXT", width: 12, from: 48},
 			{head: "LAST", width: stateMaxRecent, from: 60}, {head: "RAN", width: 12, from: 100}, {head: "STATE", width: 7}, {head: "TOOK", width: 7, right: true}, {head: "TITLE", grow: 3, width: 4, from: 110}},
 		ids:    func(_ *tuiList, m *tuiModel) []string { return sortedKeys(m.workflows) },
-		fields: func(m *tuiModel, id string) []tuiField { return tuiWorkflowFields(m.workflows[id]) },
+		fields: func(_ *tuiList, m *tuiModel, id string) []tuiField { return tuiWorkflowFields(m.workflows[id]) },
 		row:    tuiWorkflowRow,
-		sorts: []tuiSort{{name: "name"}, {"next", func(m *tuiModel, id string) string { return tuiSortTime(m.workflows[id].Next, "~") }},
-			{"last", func(m *tuiModel, id string) string {
+		sorts: []tuiSort{{name: "name"}, {"next", func(_ *tuiList, m *tuiModel, id string) string { return tuiSortTime(m.workflows[id].Next, "~") }},
+			{"last", func(_ *tuiList, m *tuiModel, id string) string {
 				_, _, at := tuiLast(m.workflows[id])
 				return tuiSortTime(at, "")
 			}},
-			{"state", func(m *tuiModel, id string) string { return tuiWorkflowFields(m.workflows[id])[2].text }}}},
+			{"state", func(_ *tuiList, m *tuiModel, id string) string { return tuiWorkflowFields(m.workflows[id])[2].text }}}},
 	tuiRuns: {title: "Runs", twin: "cdktr ps --watch", empty: "no run yet: r on a workflow starts one",
 		cols: []viewColumn{{head: "STATE", width: 7}, {head: "RUN", width: 8}, {head: "WORKFLOW", grow: 2, width: 10}, {head: "STARTED", width: 12, from: 56},
 			{head: "TOOK", width: 7, right: true}, {head: "TASKS", width: 7, right: true, from: 64}, {head: "BY", width: 7, from: 100}, {head: "AGENT", width: 8, from: 90}, {head: "REASON", grow: 3, width: 7, from: 72}},
 		ids:    tuiRunIDs,
-		fields: func(m *tuiModel, id string) []tuiField { return tuiRunFields(m.runs[id]) },
+		fields: func(l *tuiList, m *tuiModel, id string) []tuiField { return tuiRunFields(l.run(m, id)) },
 		row:    tuiRunRow,
-		sorts: []tuiSort{{name: "newest"}, {"workflow", func(m *tuiModel, id string) string { return m.runs[id].Workflow }},
-			{"state", func(m *tuiModel, id string) string { return m.runs[id].State }},
-			{"took", func(m *tuiModel, id string) string { return fmt.Sprintf("%015.3f", m.runs[id].Seconds) }}}},
+		sorts: []tuiSort{{name: "newest"}, {"workflow", func(l *tuiList, m *tuiModel, id string) string { return l.run(m, id).Workflow }},
+			{"state", func(l *tuiList, m *tuiModel, id string) string { return l.run(m, id).State }},
+			{"took", func(l *tuiList, m *tuiModel, id string) string { return fmt.Sprintf("%015.3f", l.run(m, id).Seconds) }}}},
 	tuiAgents: {title: "Agents", twin: "cdktr agents --watch", empty: "no agent has come yet: cdktr start agent, or start principal --with-agent",
 		cols: []viewColumn{{head: "STATE", width: 8}, {head: "AGENT", grow: 2, width: 8}, {head: "RUNS", width: 7, right: true}, {head: "LAST SEEN", width: 12, from: 56},
 			{head: "VERSION", width: 8, from: 64}, {head: "LABELS", grow: 3, width: 8, from: 72}},
 		ids:    func(_ *tuiList, m *tuiModel) []string { return sortedKeys(m.agents) },
-		fields: func(m *tuiModel, id string) []tuiField { return tuiAgentFields(m.agents[id]) },
+		fields: func(_ *tuiList, m *tuiModel, id string) []tuiField { return tuiAgentFields(m.agents[id]) },
 		row:    tuiAgentRow,
-		sorts:  []tuiSort{{name: "name"}, {"state", func(m *tuiModel, id string) string { return m.agents[id].State }}}},
+		sorts:  []tuiSort{{name: "name"}, {"state", func(_ *tuiList, m *tuiModel, id string) string { return m.agents[id].State }}}},
 }
 
 // tuiSortTime is a time as text that sorts; none is what is given.
@@ -92,15 +95,25 @@ func tuiSortTime(t Stamp, none string) string {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-// tuiRunIDs gives the runs that a list is of, the newest first.
+// tuiRunIDs gives the runs that a list is of, the newest first, and behind them the older ones that it has asked for.
 func tuiRunIDs(l *tuiList, m *tuiModel) []string {
-	ids := make([]string, 0, len(m.newest))
+	ids := make([]string, 0, len(m.newest)+len(l.older.ids))
 	for _, id := range slices.Backward(m.newest) {
-		if r := m.runs[id]; (l.workflow == "" || r.Workflow == l.workflow) && (l.agent == "" || r.Agent == l.agent) {
+		if l.lists(m.runs[id]) {
+			ids = append(ids, id)
+		}
+	}
+	for _, id := range l.older.ids {
+		if m.runs[id] == nil { // else it was retried: the lists have it again
 			ids = append(ids, id)
 		}
 	}
 	return ids
+}
+
+// lists says whether a run is one of those that the list is of.
+func (l *tuiList) lists(r *RunRow) bool {
+	return (l.workflow == "" || r.Workflow == l.workflow) && (l.agent == "" || r.Agent == l.agent)
 }
 
 // tuiStateCell is a state as glyph and word.
@@ -147,7 +160,7 @@ func tuiWorkflowRow(_ *tuiList, m *tuiModel, id string, now time.Time) (viewRowM
 func tuiShort(run string) string { return run[max(len(run)-8, 0):] }
 
 func tuiRunRow(l *tuiList, m *tuiModel, id string, now time.Time) (viewRowMark, []viewCell) {
-	r := m.runs[id]
+	r := l.run(m, id)
 	tasks := viewCell{text: "-"}
 	if r.Total > 0 {
 		tasks.text = fmt.Sprintf("%d/%d", r.Done, r.Total)
@@ -180,12 +193,12 @@ func (l *tuiList) fill(m *tuiModel) {
 	ids := k.ids(l, m)
 	l.total = len(ids)
 	if terms := tuiFilterParse(l.filter); len(terms) > 0 {
-		ids = slices.DeleteFunc(ids, func(id string) bool { return !tuiMatches(k.fields(m, id), terms) })
+		ids = slices.DeleteFunc(ids, func(id string) bool { return !tuiMatches(k.fields(l, m, id), terms) })
 	}
 	if key := k.sorts[l.sort].key; key != nil {
 		keys := make(map[string]string, len(ids))
 		for _, id := range ids {
-			keys[id] = key(m, id)
+			keys[id] = key(l, m, id)
 		}
 		slices.SortStableFunc(ids, func(a, b string) int { return strings.Compare(keys[a], keys[b]) })
 	}
@@ -244,7 +257,7 @@ func (l *tuiList) counts(u *tui) string {
 	case l.kind == tuiRuns && l.workflow+l.agent != "":
 		l.fill(u.model)
 		for _, id := range l.ids {
-			n[u.model.runs[id].State]++
+			n[l.run(u.model, id).State]++
 		}
 	default:
 		return u.model.counts()
@@ -266,6 +279,8 @@ func (l *tuiList) draw(u *tui, g *termGrid, a viewArea) {
 	switch l.table.empty = k.empty; {
 	case !u.model.complete:
 		l.table.empty = u.blank("the list", "")
+	case l.asking != "":
+		l.table.empty = "loading older runs"
 	case l.total > 0:
 		l.table.empty = "nothing matches: esc takes the filter away"
 	case l.workflow != "":
@@ -303,7 +318,7 @@ func (l *tuiList) runningShown(m *tuiModel) int {
 				n++
 			}
 		case tuiRuns:
-			if m.runs[id].State == runRunning {
+			if l.run(m, id).State == runRunning {
 				n++
 			}
 		}
@@ -328,10 +343,10 @@ func (l *tuiList) status(u *tui) string {
 	if w := u.model.workflows[l.selected()]; l.kind == tuiWorkflows && w != nil && w.Error != "" {
 		return w.Error
 	}
-	if l.kind == tuiRuns && len(u.model.newest) >= stateMaxFinished { // the principal has no more of them at hand
-		text += "  older: cdktr ps --all"
+	if l.kind == tuiRuns {
+		text += l.olderText(u.model)
 	}
-	if r := u.model.runs[l.selected()]; l.kind == tuiRuns && r != nil && r.Reason != "" { // its column is narrow
+	if r := l.run(u.model, l.selected()); l.kind == tuiRuns && r != nil && r.Reason != "" { // its column is narrow
 		text += "  " + tuiShort(r.ID) + ": " + r.Reason
 	}
 	return text
@@ -341,7 +356,11 @@ func (l *tuiList) status(u *tui) string {
 
 func (l *tuiList) move(u *tui, by int) {
 	l.fill(u.model)
-	l.choose(l.table.selected + by)
+	to := l.table.selected + by
+	l.choose(to)
+	if l.reverse && to < 0 || !l.reverse && to >= len(l.ids) { // beyond the oldest
+		l.more(u)
+	}
 }
 
 func (l *tuiList) page(u *tui, half int) { l.move(u, half*max(l.room/2, 1)) }
@@ -349,9 +368,12 @@ func (l *tuiList) page(u *tui, half int) { l.move(u, half*max(l.room/2, 1)) }
 func (l *tuiList) edge(u *tui, end bool) {
 	l.fill(u.model)
 	l.choose(map[bool]int{true: len(l.ids) - 1}[end])
+	if end != l.reverse {
+		l.more(u)
+	}
 }
 
-func (l *tuiList) leave(*tui)                 {}
+func (l *tuiList) leave(u *tui)               { u.forget(l.asking) }
 func (l *tuiList) setFilter(_ *tui, s string) { l.filter, l.built = s, -1 }
 func (l *tuiList) getFilter() string          { return l.filter }
 
@@ -374,7 +396,7 @@ func (l *tuiList) pickOf(u *tui, id string) tuiPick {
 		return p
 	case l.kind == tuiRuns:
 		p := tuiPick{run: id}
-		if r := u.model.runs[id]; r != nil {
+		if r := l.run(u.model, id); r != nil {
 			p.workflow = r.Workflow
 		}
 		return p
@@ -387,6 +409,10 @@ func (u *tui) openRuns(p tuiPick) {
 	l := tuiListNew(tuiRuns)
 	l.workflow = p.workflow
 	u.open(l)
+	w := u.model.workflows[p.workflow]
+	if l.fill(u.model); len(l.ids) == 0 && w != nil && len(w.Recent) > 0 { // it ran long ago
+		l.more(u)
+	}
 }
 
 // openAgentRuns shows the runs at the agent that a row is about.

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	tuiMaxRuns = 2000             // newest runs of the lists; older ones are in `cdktr ps --all`
+	tuiMaxRuns = 2000             // newest runs of the lists; older ones are asked for (tui_older.go)
 	tuiStale   = 12 * time.Second // without a word from the principal, what is shown is old
 )
 
@@ -20,7 +20,8 @@ const (
 type tuiModel struct {
 	workflows map[string]*WorkflowInfo
 	runs      map[string]*RunRow
-	newest    []string // ids of runs, the oldest first
+	newest    []string  // ids of runs, the oldest first
+	let       []*RunRow // that the last reply has made too many of, the oldest first
 	agents    map[string]*Agent
 	attention int // things that need a person
 	seq       uint64
@@ -107,8 +108,9 @@ func tuiLast(w *WorkflowInfo) (run, state string, queued Stamp) {
 	return "", "", Stamp{}
 }
 
-// trim forgets the oldest runs that have ended, above the bound.
+// trim lets go of the oldest runs that have ended, above the bound.
 func (m *tuiModel) trim() {
+	m.let = nil
 	over := len(m.newest) - tuiMaxRuns
 	if over <= 0 {
 		return
@@ -117,10 +119,20 @@ func (m *tuiModel) trim() {
 		drop := over > 0 && !runActive(m.runs[id].State)
 		if drop {
 			over--
+			m.let = append(m.let, m.runs[id])
 			delete(m.runs, id)
 		}
 		return drop
 	})
+}
+
+// oldest gives the oldest run that has ended, "" when none has: nothing that ended behind it is missing.
+func (m *tuiModel) oldest() string {
+	at := slices.IndexFunc(m.newest, func(id string) bool { return !runActive(m.runs[id].State) })
+	if at < 0 {
+		return ""
+	}
+	return m.newest[at]
 }
 
 // counts sums the lists up for the header.
