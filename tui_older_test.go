@@ -186,7 +186,7 @@ func TestTuiOlderLive(t *testing.T) {
 	g.keys("2 G")
 	h.serve(g)
 	l := tuiOlderShown(t, g)
-	if len(l.ids) != tuiMaxRuns+99 {
+	if len(l.ids) != tuiMaxRuns+99 || len(l.older.ids) != 99 {
 		t.Fatalf("%d rows", len(l.ids))
 	}
 	for i := range 50 {
