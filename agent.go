@@ -45,6 +45,7 @@ type agentConfig struct {
 	Log          *slog.Logger
 	now          func() time.Time
 	count        func() time.Time // for leases: goes on while the machine sleeps, and nobody sets it; nil: now
+	load         func() *float64  // how busy this machine is, nil when nobody knows; nil: nobody does
 }
 
 // agent takes runs from the principal and executes them. Its fields belong to the goroutine of runAgent.
@@ -57,6 +58,7 @@ type agent struct {
 
 	conn     wireConn // nil while there is no principal
 	welcomed bool     // it said where to go on: the spool may be sent
+	theirs   string   // its version, "" of one that does not know what a load is
 	refused  string   // why the principal did not let it in, as it was logged; "" once it did
 	heard    time.Time
 	alone    time.Time   // when the newest hello or heartbeat that the principal answered was sent
@@ -228,7 +230,11 @@ func (a *agent) beat() {
 		a.conn.Cut(nil)
 	case a.conn != nil && a.welcomed:
 		a.asked = append(a.asked, now)
-		a.send(&agentMsg{Op: msgHeartbeat, Clock: stampOf(a.cfg.now())})
+		beat := &agentMsg{Op: msgHeartbeat, Clock: stampOf(a.cfg.now())}
+		if a.cfg.load != nil && a.theirs != "" {
+			beat.Load = a.cfg.load()
+		}
+		a.send(beat)
 	}
 	a.endLeases()
 }
@@ -387,12 +393,15 @@ func (a *agent) hear(conn wireConn, m *agentMsg) {
 	a.heard = a.cfg.count()
 	switch m.Op {
 	case msgWelcome:
-		a.welcomed, a.refused = true, ""
+		a.welcomed, a.refused, a.theirs = true, "", m.Version
 		a.ack(m.N)
 		a.spool.rewind(m.N)
 		a.said = a.spool.acked
 		a.answered()
 		a.cfg.Log.Info("connected to the principal", "agent", a.cfg.Name)
+		if a.cfg.load != nil && a.theirs != "" { // hello could not say it: the principal may have been an older one
+			a.beat()
+		}
 		if a.draining {
 			a.send(&agentMsg{Op: msgDrain})
 		}

@@ -296,6 +296,30 @@ func TestAgentHello(t *testing.T) {
 	})
 }
 
+// TestAgentLoad says how busy the machine is with each heartbeat, the first of them at once; but not to a principal that does
+// not name its version, for such a one refuses a message with a field that it does not know.
+func TestAgentLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		load := 0.25
+		g.a.call(func() { g.a.cfg.load = func() *float64 { return &load } })
+		time.Sleep(agentHeartbeat + time.Second)
+		for _, m := range append(g.of(msgHeartbeat), g.of(msgHello)...) {
+			if m.Load != nil {
+				t.Errorf("an older principal is sent %s with a load", m.Op)
+			}
+		}
+		before := len(g.of(msgHeartbeat))
+		g.say(&agentMsg{Op: msgWelcome, Version: version})
+		time.Sleep(agentHeartbeat)
+		beats := g.of(msgHeartbeat)[before:]
+		if len(beats) != 2 || beats[0].Load == nil || *beats[0].Load != load || beats[1].Load == nil {
+			t.Errorf("%d heartbeats: %+v", len(beats), beats)
+		}
+		g.end()
+	})
+}
+
 // Many tasks that fail at once: each is told once, and so is the end of the run.
 func TestAgentFailsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -505,6 +505,10 @@ func TestAuthCut(t *testing.T) {
 	h.authorize("vi", roleViewer)
 	agent := h.spawn("start", "agent", "--credential", h.creds["ed"], "--state", h.dir+"/a", "--name", "ed")
 	agent.saw(&agent.err, "connected to the principal")
+	h.until("the principal knows where the agent is and how busy", func() bool {
+		text := h.ok("agents", "--json")
+		return strings.Contains(text, `"address":"127.0.0.1:`) && strings.Contains(text, `"load":`)
+	})
 	viewer, stays := h.conn("vi"), h.conn("ed")
 	h.ok("authorize", "--remove", "ed")
 	if _, err := stays.Recv(); err == nil {

@@ -24,6 +24,8 @@ const (
 	// dispatchSkew is how far an agent's clock may be from ours without a word. The times of its tasks and lines are its
 	// own, and what was sent is older by its way here when it is compared.
 	dispatchSkew = 5 * time.Second
+	// dispatchMaxLoad is the most that a machine's load can be: more is no load.
+	dispatchMaxLoad = 1_000_000
 )
 
 // lostLines is output of an active run that the disk did not take, and why the first of it was not.
@@ -52,6 +54,19 @@ type agentLink struct {
 	unsafe  int            // bytes taken in since the last acknowledgement
 	ahead   time.Duration  // its clock, of ours, when it last said what time it is
 	skew    time.Duration  // the same, once it was found too far off twice in a row; 0 else
+	load    *float64       // of its machine, as it said last; nil: it did not
+}
+
+// noteLoad notes how busy an agent's machine is. Only the first word of it is news: like when it was heard, it changes all the
+// time, and is told with whatever else changes.
+func (p *principal) noteLoad(link *agentLink, load *float64) {
+	if load == nil || *load < 0 || *load > dispatchMaxLoad {
+		return
+	}
+	if link.load == nil {
+		p.newsAgent(link.name)
+	}
+	link.load = load
 }
 
 // clocked compares an agent's clock with ours. Twice, because one message may just have been long on its way.
@@ -122,7 +137,7 @@ func (p *principal) welcome(link *agentLink, m *agentMsg) {
 	delete(p.losing, link.name)
 	p.emit(&Event{Kind: evAgentUp, Agent: link.name, Epoch: link.epoch, Labels: m.Labels, Capacity: m.Capacity, Build: m.Version,
 		By: link.by, From: link.from})
-	link.send(&agentMsg{Op: msgWelcome, N: link.folded, Clock: stampOf(now)})
+	link.send(&agentMsg{Op: msgWelcome, N: link.folded, Version: version, Clock: stampOf(now)})
 	for _, h := range m.Holds {
 		r := p.state.Runs[h.Run]
 		switch {
@@ -312,6 +327,7 @@ func (p *principal) hear(link *agentLink, m *agentMsg, size int) {
 	case msgHeartbeat:
 		p.state.Agents[link.name].Seen = stampOf(now)
 		p.clocked(link, m.Clock, now)
+		p.noteLoad(link, m.Load)
 		link.send(&agentMsg{Op: msgHeartbeat, Clock: stampOf(now)})
 	case msgDrain:
 		link.leaving = true

@@ -69,3 +69,49 @@ func TestDispatchSkew(t *testing.T) {
 		g.stop()
 	})
 }
+
+// TestDispatchLoad tells how busy an agent's machine is and where it is: to who asks, but to who watches only with what is
+// news, and the journal never. One of an older version says nothing, and nonsense is no load.
+func TestDispatchLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
+		a := dispatchAgentJoin(g, "x", 1)
+		agent := func() *Agent { return g.ask(Request{Op: "agents"}).Agents[0] }
+		if a := agent(); a.Load != nil || !strings.HasPrefix(a.Address, "local") || a.loadText() != "-" {
+			t.Errorf("before it said so: %+v", a)
+		}
+		if w := a.of(msgWelcome); len(w) != 1 || w[0].Version != version {
+			t.Errorf("welcomed by %+v: the agent cannot know that a load is understood", w)
+		}
+		watch := newsClientOpen(g, nil, verbsPage)
+		defer watch.conn.Close()
+		pushed := func(n int) (rows int) {
+			for _, r := range watch.since(n) {
+				rows += len(r.Agents)
+			}
+			return rows
+		}
+		seq, before := g.p.state.Seq, watch.count()
+		for i, c := range []struct {
+			load float64
+			want string
+			rows int // told so far
+		}{{0.5, "0.50", 1}, {0.75, "0.75", 1}, {12, "12.00", 1}, {-1, "12.00", 1}, {1e300, "12.00", 1}, {0, "0.00", 1}} {
+			a.send(&agentMsg{Op: msgHeartbeat, Load: &c.load})
+			time.Sleep(2 * newsGap)
+			synctest.Wait()
+			if got := agent().loadText(); got != c.want || pushed(before) != c.rows {
+				t.Errorf("heartbeat %d: load %s, want %s; %d rows were pushed, want %d", i, got, c.want, pushed(before), c.rows)
+			}
+		}
+		a.send(&agentMsg{Op: msgHeartbeat})
+		if got := agent().loadText(); got != "0.00" || g.p.state.Seq != seq || g.p.state.Agents["x"].Load != nil {
+			t.Errorf("load %s, %d events were written", got, g.p.state.Seq-seq)
+		}
+		a.gone()
+		if a := agent(); a.Load != nil || a.Address == "" {
+			t.Errorf("of a lost one: %+v", a)
+		}
+		g.stop()
+	})
+}

@@ -274,8 +274,8 @@ func TestLook(t *testing.T) {
 	has(x.ok("next", "--cron", "0 0 29 2 *", "--tz", "UTC", "--from", "2026-01-01", "-n", "2"), "2028-02-29 00:00:00", "2032-02-29 00:00:00")
 	has(x.ok("graph", "deploy"), "pack", "ship")
 	has(x.ok("graph", "./workflows/deploy.yml", "--dot"), "digraph", `"pack" -> "ship"`)
-	has(x.ok("agents"), "one", "up", "0/4")
-	e2eFields(t, x.ok("agents", "--json"), "agent state labels capacity running version seen")
+	has(x.ok("agents"), "one", "up", "0/4", "local")
+	e2eFields(t, x.ok("agents", "--json"), "agent state labels capacity running version seen address load")
 	has(x.ok("ping"), version, x.dir+"/s")
 	e2eFields(t, x.ok("ping", "--json"), "principal version seconds seq")
 	var kinds []string

@@ -605,7 +605,7 @@ func lookAgents(ctx context.Context, c *cli, args []string) error {
 		if len(a.Labels) > 0 {
 			labels = labelsText(a.Labels)
 		}
-		rows = append(rows, []tableCell{{text: a.Name}, agentLooks(a.State), cell("%d/%d", a.Running, a.Capacity), cell("%s", timeText(a.Seen, now)), {text: a.Version}, {text: labels}})
+		rows = append(rows, []tableCell{{text: a.Name}, agentLooks(a.State), {text: orDefault(a.Address, "-")}, cell("%d/%d", a.Running, a.Capacity), {text: a.loadText()}, cell("%s", timeText(a.Seen, now)), {text: a.Version}, {text: labels}})
 	}
 	if c.flags.json {
 		return nil
@@ -615,7 +615,7 @@ func lookAgents(ctx context.Context, c *cli, args []string) error {
 			fmt.Fprintf(c.err, "cdktr: the clock of %s is %+.0fs off the principal's\n", textSafe(a.Name), a.Skew)
 		}
 	}
-	return p.table([]string{"AGENT", "STATE", "RUNS", "SEEN", "VERSION", "LABELS"}, rows)
+	return p.table([]string{"AGENT", "STATE", "ADDRESS", "RUNS", "LOAD", "SEEN", "VERSION", "LABELS"}, rows)
 }
 
 // agentLooks is the state of an agent as a cell.

@@ -37,6 +37,7 @@ type principalConfig struct {
 	Keys        *authKeys // whose keys are let in over tcp; nil: there is no such listener
 	Log         *slog.Logger
 	now         func() time.Time
+	load        func() *float64      // how busy this machine is, nil when nobody knows; nil: nobody does
 	elapsed     func() time.Duration // since some instant, by a clock that nobody can set; nil: by Go's, which stands while the machine sleeps
 }
 

@@ -264,7 +264,7 @@ var protoVerbs = []protoVerb{
 // Messages between an agent and the principal, beside hello, which is also the verb that begins them.
 const (
 	msgHello     = "hello"     // agent: name, labels, capacity, version, numbering, runs it holds
-	msgWelcome   = "welcome"   // principal: N is the newest number it has
+	msgWelcome   = "welcome"   // principal: N is the newest number it has, Version its own: one without knows no Load
 	msgAssign    = "assign"    // principal: take this run
 	msgCancel    = "cancel"    // principal: stop this run; Force: at once; Drop: and say nothing of it
 	msgReport    = "report"    // agent: spooled items, numbered from N on
@@ -295,6 +295,7 @@ type agentMsg struct {
 	Drop     bool              `json:"drop,omitempty"`
 	Error    *protoError       `json:"error,omitempty"` // refused: the same as Reason, for programs
 	Clock    Stamp             `json:"clock,omitzero"`
+	Load     *float64          `json:"load,omitempty"` // heartbeat of an agent: how busy its machine is
 }
 
 // heldRun names a run, and by which lease of it, that an agent is at or has results of.

@@ -133,7 +133,7 @@ func (c *cli) agentConfig(log *slog.Logger) (agentConfig, error) {
 		return agentConfig{}, fmt.Errorf("find state folder: %w", err)
 	}
 	return agentConfig{Name: c.cfg.get("name"), Labels: labels, Capacity: capacity, StateDir: state, Grace: grace,
-		DrainTimeout: drain, Environ: taskEnviron(c.environ), Log: log, now: time.Now, count: clockCount()}, nil
+		DrainTimeout: drain, Environ: taskEnviron(c.environ), Log: log, now: time.Now, count: clockCount(), load: loadAverage}, nil
 }
 
 // taskEnviron is what tasks inherit of this process's environment: all but what speaks to this process alone.
@@ -159,7 +159,7 @@ func settleDown() {
 
 // principalConfig puts together what a principal is started with, and how long its schedules may wait for the clock.
 func (c *cli) principalConfig(log *slog.Logger) (cfg principalConfig, wait time.Duration, err error) {
-	cfg = principalConfig{StateDir: c.cfg.get("state"), NoScheduler: c.flags.noSched, Log: log, elapsed: clockElapsed()}
+	cfg = principalConfig{StateDir: c.cfg.get("state"), NoScheduler: c.flags.noSched, Log: log, load: loadAverage, elapsed: clockElapsed()}
 	if cfg.Zone, err = c.zone(); err != nil {
 		return cfg, 0, err
 	}

@@ -6,6 +6,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -148,6 +149,31 @@ type Agent struct {
 	Epoch    string            `json:"epoch,omitempty"` // of its numbering
 	N        uint64            `json:"n,omitempty"`     // its newest event that was folded
 	Skew     float64           `json:"skew,omitempty"`  // seconds that its clock is ahead; only in replies, only when it is much
+	Address  string            `json:"address,omitempty"`
+	Load     *float64          `json:"load,omitempty"` // of its machine, on average over a minute; only in replies, only when it says so
+}
+
+// loadText is the load of an agent's machine for people.
+func (a *Agent) loadText() string {
+	if a.Load == nil {
+		return "-"
+	}
+	return strconv.FormatFloat(*a.Load, 'f', 2, 64)
+}
+
+// stateAddress says where an agent is, by what its connection came over: the address and the port that the principal sees,
+// else that it is a process of this machine, which ssh may have started for one far away.
+func stateAddress(from string) string {
+	if at, ok := strings.CutPrefix(from, "tcp://"); ok {
+		return at
+	}
+	if pid, ok := strings.CutPrefix(from, "ipc "); ok {
+		return "local " + pid
+	}
+	if from == "" { // of a dialect that does not say
+		return ""
+	}
+	return "local"
 }
 
 // KeyUse is an idempotency key that was used, and the run that it made.
@@ -284,6 +310,7 @@ func (s *State) applyAgent(e *Event) {
 	switch e.Kind {
 	case evAgentUp:
 		a.Labels, a.Capacity, a.Version, a.State, a.Seen = e.Labels, e.Capacity, e.Build, agentUp, e.Time
+		a.Address = stateAddress(e.From)
 		if a.Labels == nil { // the journal leaves no labels out: nil and empty must not differ
 			a.Labels = map[string]string{}
 		}

@@ -287,6 +287,17 @@ func TestStateAdopt(t *testing.T) {
 	}
 }
 
+// TestStateAddress says where an agent is, by what its connection came over, and keeps that when it is lost.
+func TestStateAddress(t *testing.T) {
+	g := stateRigNew(t)
+	for from, want := range map[string]string{"tcp://10.0.3.4:41022": "10.0.3.4:41022", "tcp://[fe80::1%eth0]:4": "[fe80::1%eth0]:4", "ipc pid 4242": "local pid 4242", "memory pid 7": "local", "": ""} {
+		g.apply(&Event{Kind: evAgentUp, Agent: "x", Epoch: "e1", Capacity: 2, From: from}, &Event{Kind: evAgentLost, Agent: "x"})
+		if got := g.s.Agents["x"].Address; got != want {
+			t.Errorf("from %q: %q, want %q", from, got, want)
+		}
+	}
+}
+
 // An agent's numbers: a repeat is refused, a new epoch begins anew.
 func TestStateNumbers(t *testing.T) {
 	g := stateRigNew(t)

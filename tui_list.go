@@ -79,12 +79,13 @@ var tuiListKinds = map[tuiKind]tuiListKind{
 			{"state", func(l *tuiList, m *tuiModel, id string) string { return l.run(m, id).State }},
 			{"took", func(l *tuiList, m *tuiModel, id string) string { return fmt.Sprintf("%015.3f", l.run(m, id).Seconds) }}}},
 	tuiAgents: {title: "Agents", twin: "cdktr agents --watch", empty: "no agent has come yet: cdktr start agent, or start principal --with-agent",
-		cols: []viewColumn{{head: "STATE", width: 8}, {head: "AGENT", grow: 2, width: 8}, {head: "RUNS", width: 7, right: true}, {head: "LAST SEEN", width: 12, from: 56},
-			{head: "VERSION", width: 8, from: 64}, {head: "LABELS", grow: 3, width: 8, from: 72}},
+		cols: []viewColumn{{head: "STATE", width: 7}, {head: "AGENT", grow: 2, width: 8}, {head: "ADDRESS", grow: 1, width: 15, from: 80}, {head: "RUNS", width: 6, right: true}, {head: "LOAD", width: 5, right: true, from: 48},
+			{head: "LAST SEEN", width: 12, from: 56}, {head: "VERSION", width: 7, from: 64}, {head: "LABELS", grow: 3, width: 7, from: 72}},
 		ids:    func(_ *tuiList, m *tuiModel) []string { return sortedKeys(m.agents) },
 		fields: func(_ *tuiList, m *tuiModel, id string) []tuiField { return tuiAgentFields(m.agents[id]) },
 		row:    tuiAgentRow,
-		sorts:  []tuiSort{{name: "name"}, {"state", func(_ *tuiList, m *tuiModel, id string) string { return m.agents[id].State }}}},
+		sorts: []tuiSort{{name: "name"}, {"state", func(_ *tuiList, m *tuiModel, id string) string { return m.agents[id].State }},
+			{"load", func(_ *tuiList, m *tuiModel, id string) string { return fmt.Sprintf("%12s", m.agents[id].loadText()) }}}},
 }
 
 // tuiSortTime is a time as text that sorts; none is what is given.
@@ -179,7 +180,7 @@ func tuiAgentRow(_ *tuiList, m *tuiModel, id string, now time.Time) (viewRowMark
 	for _, k := range sortedKeys(a.Labels) {
 		labels = append(labels, k+"="+a.Labels[k])
 	}
-	return viewRowMark{}, []viewCell{tuiStateCell(a.State), {text: a.Name}, {text: strconv.Itoa(a.Running) + "/" + strconv.Itoa(a.Capacity)},
+	return viewRowMark{}, []viewCell{tuiStateCell(a.State), {text: a.Name}, {text: orDefault(a.Address, "-")}, {text: strconv.Itoa(a.Running) + "/" + strconv.Itoa(a.Capacity)}, {text: a.loadText()},
 		{text: viewWhen(a.Seen, now)}, {text: a.Version}, {text: strings.Join(labels, " ")}}
 }
 

@@ -245,7 +245,7 @@ func tuiAgentFields(a *Agent) []tuiField {
 	for _, k := range sortedKeys(a.Labels) {
 		labels += k + "=" + a.Labels[k] + " "
 	}
-	return []tuiField{{"agent", a.Name}, {"state", tuiStateWords(a.State)}, {"", labels + a.Version}}
+	return []tuiField{{"agent", a.Name}, {"state", tuiStateWords(a.State)}, {"", labels + a.Version + " " + a.Address}}
 }
 
 // tuiStateWords is a state as it is called, and as the screen has it.

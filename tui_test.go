@@ -223,10 +223,11 @@ func tuiFixture() *Reply {
 	r.Workflows[0].Name = "Nightly backup of site 7"
 	r.Workflows = append(r.Workflows, WorkflowInfo{Workflow: "site21-import", Name: "site21-import", File: "site21-import.yml", Schedule: []string{},
 		Error: `site21-import.yml:12:5: task "load": depends on "fetc", which is not a task here (did you mean "fetch"?)`})
+	load, high := 0.71, 12.5
 	r.Agents = []*Agent{
-		{Name: "edge-03", State: agentUp, Labels: map[string]string{"arch": "arm64", "gpu": "no"}, Capacity: 8, Running: 4, Version: "0.1.0", Seen: tuiStamp("2026-03-04 12:04:30")},
-		{Name: "edge-07", State: agentDrain, Labels: map[string]string{"arch": "arm64"}, Capacity: 4, Running: 2, Version: "0.1.0", Seen: tuiStamp("2026-03-04 12:04:31")},
-		{Name: "edge-09", State: agentLost, Labels: map[string]string{"arch": "amd64"}, Capacity: 4, Version: "0.0.9", Seen: tuiStamp("2026-03-04 11:58:02")},
+		{Name: "edge-03", State: agentUp, Labels: map[string]string{"arch": "arm64", "gpu": "no"}, Capacity: 8, Running: 4, Version: "0.1.0", Seen: tuiStamp("2026-03-04 12:04:30"), Address: "10.0.3.4:41022", Load: &load},
+		{Name: "edge-07", State: agentDrain, Labels: map[string]string{"arch": "arm64"}, Capacity: 4, Running: 2, Version: "0.1.0", Seen: tuiStamp("2026-03-04 12:04:31"), Address: "local pid 4242", Load: &high},
+		{Name: "edge-09", State: agentLost, Labels: map[string]string{"arch": "amd64"}, Capacity: 4, Version: "0.0.9", Seen: tuiStamp("2026-03-04 11:58:02"), Address: "192.168.109.109:40100"},
 	}
 	return r
 }

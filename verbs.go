@@ -591,9 +591,12 @@ func (p *principal) agentOf(name string) *Agent {
 	a := *p.state.Agents[name]
 	a.Running = p.running[name]
 	if link := p.links[name]; link != nil {
-		a.Seen, a.Skew = stampOf(link.heard), link.skew.Round(time.Second).Seconds()
+		a.Seen, a.Skew, a.Load = stampOf(link.heard), link.skew.Round(time.Second).Seconds(), link.load
 		if link.near {
 			a.Seen = stampOf(p.cfg.now())
+			if p.cfg.load != nil {
+				a.Load = p.cfg.load()
+			}
 		}
 	}
 	if a.Labels == nil {

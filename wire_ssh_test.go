@@ -198,6 +198,9 @@ func TestWireSSH(t *testing.T) {
 			t.Errorf("%s by %q from %q", e.Kind, e.By, e.From)
 		}
 	}
+	if r, err := x.ask(Request{Op: "agents"}); err != nil || len(r.Agents) != 1 || !strings.HasPrefix(r.Agents[0].Address, "local pid ") || r.Agents[0].Load == nil {
+		t.Errorf("agents: %v, %+v", err, r)
+	}
 	// A principal that comes back is found again by the agent.
 	p.stop()
 	x.principal()

@@ -1,0 +1,8 @@
+//go:build !linux
+
+// load_other.go: how busy this machine is, where that is not known.
+
+package main
+
+// loadAverage gives nil: it is not known.
+func loadAverage() *float64 { return nil }
