@@ -102,7 +102,7 @@ func TestUIBytes(t *testing.T) {
 	u.shows("LIVE")
 	u.keys("1")
 	u.shows("1 of 60")
-	for _, size := range []struct{ w, h, frame, key int }{{80, 24, 2500, 300}, {120, 40, 5000, 350}} {
+	for _, size := range []struct{ w, h, frame, key int }{{80, 24, 2500, 300}, {120, 40, 4500, 350}} {
 		what := fmt.Sprintf("%dx%d: ", size.w, size.h)
 		u.rest()
 		from := u.written()

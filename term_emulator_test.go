@@ -123,12 +123,20 @@ func (e *termEmulator) print(r rune, size int) {
 	if last := e.x + width; last < e.w && row[last].r == 0 {
 		row[last].r = ' '
 	}
-	row[e.x] = termCell{r: r, style: e.style}
+	row[e.x] = termSeen(termCell{r: r, style: e.style})
 	if width == 2 {
 		row[e.x+1] = termCell{style: e.style}
 	}
 	e.x += width
 	e.doubt = r > 0xff || e.x == e.w
+}
+
+// termSeen gives a cell as it looks: on a blank no style shows that is of letters.
+func termSeen(c termCell) termCell {
+	if c.r == ' ' && c.style&(styleUnderline|styleReverse) == 0 {
+		c.style = 0
+	}
+	return c
 }
 
 func (e *termEmulator) escape(b []byte) int {

@@ -73,11 +73,11 @@ func (p *termPainter) frame(g *termGrid) []byte {
 func (p *termPainter) row(g *termGrid, y int) {
 	now, was := g.cells[y*g.w:(y+1)*g.w], p.cells[y*g.w:(y+1)*g.w]
 	blank := len(now) // from here on everything should be blank
-	for blank > 0 && now[blank-1] == termBlank {
+	for blank > 0 && now[blank-1].bare() {
 		blank--
 	}
 	for x := 0; x < len(now); x++ {
-		if now[x] == was[x] {
+		if now[x].like(was[x]) {
 			continue
 		}
 		if x >= blank && termChanged(now[x:], was[x:]) >= termEraseCells {
@@ -97,12 +97,16 @@ func (p *termPainter) row(g *termGrid, y int) {
 	}
 }
 
-// bridge moves to column x of a row, over a few cells by writing them again.
+// bridge moves to column x of a row, over a few cells by writing them again. To the row below it goes by way of its start:
+// that is no longer than to name both row and column.
 func (p *termPainter) bridge(now []termCell, x, y int) {
+	if p.y+1 == y {
+		p.move(0, y)
+	}
 	if p.y == y && p.x >= 0 && p.x < x && x-p.x <= termBridge {
 		same := true
 		for _, c := range now[p.x:x] {
-			same = same && c.r >= ' ' && !c.doubtful() && p.shown(c.style) == p.style
+			same = same && c.r >= ' ' && !c.doubtful() && p.fits(c)
 		}
 		for same && p.x < x {
 			p.write(now[p.x])
@@ -147,7 +151,9 @@ func (p *termPainter) sequence(n int, final byte) {
 
 // write writes a cell where the terminal's cursor is.
 func (p *termPainter) write(c termCell) {
-	p.look(c.style)
+	if !p.fits(c) {
+		p.look(c.style)
+	}
 	width := textRuneWidth(c.r)
 	switch {
 	case !p.ascii:
@@ -164,6 +170,17 @@ func (p *termPainter) write(c termCell) {
 	if c.doubtful() && !p.ascii {
 		p.x = -1
 	}
+}
+
+// bare says that a cell is a blank on which no style shows: colour and weight are those of letters.
+func (c termCell) bare() bool { return c.r == ' ' && c.style&(styleUnderline|styleReverse) == 0 }
+
+// like says that two cells look the same.
+func (c termCell) like(other termCell) bool { return c == other || c.bare() && other.bare() }
+
+// fits says that a cell may be written in the style that the terminal writes in.
+func (p *termPainter) fits(c termCell) bool {
+	return p.shown(c.style) == p.style || c.bare() && p.style&(styleUnderline|styleReverse) == 0
 }
 
 // doubtful says that terminals are not of one mind on how wide a cell is.
@@ -202,7 +219,7 @@ func (p *termPainter) look(style termStyle) {
 // termChanged counts the cells of a that differ from b.
 func termChanged(a, b []termCell) (n int) {
 	for i := range a {
-		if a[i] != b[i] {
+		if !a[i].like(b[i]) {
 			n++
 		}
 	}
@@ -213,7 +230,7 @@ func termChanged(a, b []termCell) (n int) {
 func termCost(a, b []termCell) (n int) {
 	same := termBridge + 1
 	for i := range a {
-		if a[i] == b[i] {
+		if a[i].like(b[i]) {
 			same++
 			continue
 		}
@@ -246,7 +263,7 @@ func (p *termPainter) scroll(g *termGrid) {
 				if fresh < from || fresh >= y {
 					cells := 0
 					for _, c := range row(g.cells, fresh) {
-						if c != termBlank {
+						if !c.bare() {
 							cells++
 						}
 					}

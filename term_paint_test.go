@@ -58,7 +58,7 @@ func (c *termCanvas) show(what string) string {
 		if c.p.noColor {
 			want.style &^= styleColor
 		}
-		if got := c.e.cells[i]; got != want {
+		if got := c.e.cells[i]; got != termSeen(want) {
 			c.t.Fatalf("%s: column %d, row %d shows %q %x, not %q %x\n%q\n%s", what, i%c.w, i/c.w, got.r, got.style, want.r, want.style, out, strings.Join(c.e.lines(), "\n"))
 		}
 	}
@@ -172,7 +172,17 @@ func TestTermPaintRules(t *testing.T) {
 		{"a small gap is written again", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "a....b") }, func(c *termCanvas) { c.put(0, 0, 0, "A....B") }, sync("A....B\r")},
 		{"a larger one is leapt over", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "a.....b") }, func(c *termCanvas) { c.put(0, 0, 0, "A.....B") }, sync("A\x1b[5CB\r")},
 		{"and one of another style", termPainter{}, func(c *termCanvas) { c.put(1, 0, styleRed, "..") }, func(c *termCanvas) { c.put(0, 0, 0, "A"); c.put(3, 0, 0, "B") }, sync("A\x1b[2CB\r")},
-		{"the next row's start", termPainter{}, func(c *termCanvas) {}, func(c *termCanvas) { c.put(9, 0, 0, "a"); c.put(0, 1, 0, "b"); c.put(1, 2, 0, "c") }, sync("\x1b[9Ca\r\nb\x1b[3;2Hc\x1b[H")},
+		{"the next row's start", termPainter{}, func(c *termCanvas) {}, func(c *termCanvas) { c.put(9, 0, 0, "a"); c.put(0, 1, 0, "b"); c.put(1, 2, 0, "c") }, sync("\x1b[9Ca\r\nb\r\n c\x1b[H")},
+		{"a column of the next row", termPainter{}, func(c *termCanvas) {}, func(c *termCanvas) { c.put(0, 0, 0, "a"); c.put(9, 1, 0, "b"); c.put(4, 2, styleRed, "c") }, sync("a\r\n\x1b[9Cb\r\n    \x1b[0;31mc\x1b[H")},
+		{"a blank of another colour", termPainter{}, func(c *termCanvas) { c.put(0, 0, styleRed, "  a") }, func(c *termCanvas) { c.put(0, 0, styleGreen|styleBold, "  a") }, sync("  \x1b[0;1;32ma\r")},
+		{"a blank between colours", termPainter{}, func(c *termCanvas) {}, func(c *termCanvas) {
+			c.put(0, 0, styleRed, "a")
+			c.put(2, 0, styleRed, "b  ")
+			c.put(5, 0, styleDim, "c")
+		}, sync("\x1b[0;31ma b  \x1b[0;2mc\r")},
+		{"a blank on which a style shows", termPainter{}, func(c *termCanvas) {}, func(c *termCanvas) { c.put(0, 0, styleUnderline|styleRed, "a b"); c.put(3, 0, 0, "  c") }, sync("\x1b[0;4;31ma b\x1b[2C\x1b[0mc\r")},
+		{"a blank in place of one", termPainter{}, func(c *termCanvas) { c.put(0, 0, styleReverse, "a  ") }, func(c *termCanvas) { c.put(0, 0, styleBold, "a  ") }, sync("\x1b[0;1ma  \r")},
+		{"a tail without a style", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "a text") }, func(c *termCanvas) { c.fill(1, 0, 39, styleRed) }, sync("\x1b[2C\x1b[K\r")},
 		{"a tail is erased", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "a text") }, func(c *termCanvas) { c.fill(1, 0, 39, 0) }, sync("\x1b[2C\x1b[K\r")},
 		{"not for three cells", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "abcd") }, func(c *termCanvas) { c.fill(1, 0, 39, 0) }, sync("a   \r")},
 		{"not where there is a style", termPainter{}, func(c *termCanvas) { c.put(0, 0, styleReverse, "abcdef") }, func(c *termCanvas) { c.fill(0, 0, 6, styleReverse) }, sync("\x1b[0;7m      \r")},

@@ -365,3 +365,34 @@ func TestTuiEvents(t *testing.T) {
 	g.keys("G")
 	g.shows("run.queued R0001271 site11-sync: cron")
 }
+
+// TestTuiBudget holds screens that are full to the bytes that they may take as a whole frame.
+func TestTuiBudget(t *testing.T) {
+	lists := tuiFixture()
+	for i := range 60 {
+		id := fmt.Sprintf("site%02d-report", i)
+		lists.Workflows = append(lists.Workflows, WorkflowInfo{Workflow: id, Name: fmt.Sprintf("Report of site %d", i), File: id + ".yml", Schedule: []string{fmt.Sprintf("%d 4 1 1 *", i)},
+			Tasks: 1, Next: tuiStamp("2027-01-01 04:00:00")})
+		row := lists.Rows[i%8]
+		run := *row.Run
+		run.ID, row.Run = tuiTestRun(2000+i, "w", "", "2026-03-04 12:00:00", 0, "", "").ID, &run
+		lists.Rows = append(lists.Rows, row)
+	}
+	for _, size := range viewSizes {
+		g := tuiRigOpen(t, size[0], size[1], lists)
+		for _, keys := range []string{"1", "2", "3"} {
+			g.keys(keys)
+			g.u.draw()
+			viewBudget(t, "the list of "+g.u.screen().name(), g.u.grid)
+		}
+		g = tuiRunOpen(t, size[0], size[1])
+		for i := range 40 {
+			g.reply("logs", &Reply{More: true, Line: &LogLine{Time: stampOf(tuiNoon), Run: "r", N: int64(10 + i), Task: "push", Stream: "o", Text: termScreenLogLine(i)}})
+		}
+		for range viewRunTime + 1 {
+			g.u.draw()
+			viewBudget(t, "a run with its output", g.u.grid)
+			g.keys("v")
+		}
+	}
+}

@@ -38,6 +38,24 @@ func viewGolden(t *testing.T, name string, g *termGrid) {
 	if got != string(want) {
 		t.Errorf("%s is not what is drawn; if it should be, write it anew with -update. Drawn is:\n%s", file, got)
 	}
+	viewBudget(t, name, g)
+}
+
+// viewBudget holds a screen to the bytes that it may take as a whole frame. A letter whose width is in doubt takes more: it has
+// up to four bytes, and the column is set behind it.
+func viewBudget(t *testing.T, name string, g *termGrid) {
+	t.Helper()
+	most := map[int]int{40: 700, 80: 2500, 120: 4500}[g.w]
+	for _, c := range g.cells {
+		if c.doubtful() {
+			most += 3 + termMoveCost
+		}
+	}
+	c := termCanvasNew(t, g.w, g.h, &termPainter{})
+	c.termGrid = g
+	if n := len(c.show(name)); n > most {
+		t.Errorf("%s takes %d bytes as a whole frame of %dx%d, more than %d", name, n, g.w, g.h, most)
+	}
 }
 
 // viewPicture writes a screen as a text block and a style block. A wide letter takes two columns in both.
