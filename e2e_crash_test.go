@@ -229,7 +229,7 @@ func TestStopAgent(t *testing.T) {
 	x.principal()
 	agent := x.agent("one")
 	id := x.start("w")
-	x.until("it runs", func() bool { return x.show(id).State == runRunning })
+	x.until("the agent has it", func() bool { return x.ok("logs", id) != "" })
 	agent.signal(syscall.SIGTERM)
 	agent.saw(&agent.err, "draining: waiting for runs to end")
 	later := x.start("w")
@@ -252,7 +252,7 @@ func TestStopAgent(t *testing.T) {
 		t.Errorf("the later run is %s (%s)", run.State, run.Reason)
 	}
 	id = x.start("slow")
-	x.until("it runs", func() bool { return x.show(id).State == runRunning })
+	x.until("the agent has it", func() bool { return x.ok("logs", id) != "" })
 	agent.signal(syscall.SIGTERM)
 	agent.saw(&agent.err, "draining: waiting for runs to end")
 	agent.signal(syscall.SIGTERM)

@@ -112,7 +112,5 @@ func TestFormat1(t *testing.T) {
 	if out := x.ok("logs", long); out != "begun\ndone\nlast\n" {
 		t.Errorf("its output: %q", out)
 	}
-	if _, err := os.Stat(x.dir + "/state/snapshot.json.1"); err != nil {
-		t.Error(err)
-	}
+	x.until("a snapshot is beside that of before", func() bool { _, err := os.Stat(x.dir + "/state/snapshot.json.1"); return err == nil })
 }
