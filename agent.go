@@ -411,6 +411,8 @@ func (a *agent) hear(conn wireConn, m *agentMsg) {
 		}
 	case msgCancel:
 		a.cancel(m)
+	case msgStopTask:
+		a.cancelTask(m)
 	case msgAck:
 		a.ack(m.N)
 	case msgHeartbeat: // the answer to ours

@@ -28,7 +28,15 @@ func runVerbs() []cliVerb {
 		f.setting("state", "with a file: keep the state in `DIR`")
 		f.setting("grace", "with a file: time between TERM and KILL (default 10s)")
 	}
-	cancelFlags := func(f *cliFlags) { f.BoolVar(&f.force, "force", false, "kill at once, without TERM first") }
+	cancelFlags := func(f *cliFlags) {
+		f.Func("task", "stop this `TASK` only, and let the rest of the run go on", func(id string) error {
+			if f.task = id; id == "" { // a variable of a script that is empty must not stop the whole run
+				return errors.New("no task is named")
+			}
+			return nil
+		})
+		f.BoolVar(&f.force, "force", false, "kill at once, without TERM first")
+	}
 	allFlag := func(help string) func(*cliFlags) {
 		return func(f *cliFlags) { f.BoolVar(&f.all, "all", false, help) }
 	}
@@ -48,8 +56,9 @@ func runVerbs() []cliVerb {
 		{name: "run", other: "task run", args: "ID|FILE|-", help: "start a run of a workflow, or run a file here with no principal", run: runRun, flags: paramFlags,
 			more:     "A path (it has a slash, or ends in .yml, .yaml or .json) or - for standard input runs at once in this process: no\ndaemon, nothing kept unless --state says where. An ID is queued at the principal; on a terminal the run is followed,\nelse its id is printed (--detach).\nExit codes: 0 the run succeeded (or was queued, with --detach), 1 it did not, 2 bad usage or file, 3 no principal, 5 refused.",
 			examples: []string{"cdktr run ./backup.yml", "cdktr run etl.daily -p day=2026-01-31 --wait && echo loaded", "id=$(cdktr run etl.daily --detach)"}},
-		{name: "cancel", args: "RUN", help: "stop a run: TERM to its tasks, KILL after the grace", run: runChange("cancel"), flags: cancelFlags,
-			examples: []string{"cdktr cancel 01JD3V5K8Q2M4N6P8R0S2T4V6W", "cdktr ps --workflow etl.daily --json | jq -r .run | xargs -n1 cdktr cancel --force"}},
+		{name: "cancel", args: "RUN", help: "stop a run, or one task of it: TERM, and KILL after the grace", run: runChange("cancel"), flags: cancelFlags,
+			more:     "A task that is stopped ends as cancelled and is not tried again. What needs its success is skipped, what has when: failure\nor always runs, and so does all that does not depend on it; the run then ends as failed, and its retries do not begin it\nagain: cdktr retry does.",
+			examples: []string{"cdktr cancel 01JD3V5K8Q2M4N6P8R0S2T4V6W", "cdktr cancel 01JD3V5K8Q2M4N6P8R0S2T4V6W --task load", "cdktr ps --workflow etl.daily --json | jq -r .run | xargs -n1 cdktr cancel --force"}},
 		{name: "retry", args: "RUN", help: "run again what did not succeed in a run that has ended", run: runChange("retry"), flags: allFlag("run all of it again"),
 			examples: []string{"cdktr retry 01JD3V5K8Q2M4N6P8R0S2T4V6W", "cdktr retry 01JD3V5K8Q2M4N6P8R0S2T4V6W --all"}},
 		{name: "logs", other: "logs query", args: "RUN|ID", help: "print the output of a run, or of a workflow's newest run", run: runLogs, flags: logFlags,
@@ -241,8 +250,11 @@ func runChange(op string) func(context.Context, *cli, []string) error {
 			if err != nil {
 				return err
 			}
-			req.Run = id
+			req.Run, req.Task = id, c.flags.task
 			done = map[string]string{"cancel": "cancelling run " + id, "retry": "run " + id + " is queued again"}[op]
+			if req.Task != "" {
+				done = "cancelling task " + req.Task + " of run " + id
+			}
 		case "pause", "resume":
 			if c.flags.all && len(args) == 0 {
 				args = []string{""}
@@ -271,7 +283,7 @@ func runChange(op string) func(context.Context, *cli, []string) error {
 			fmt.Fprintln(c.err, "cdktr: "+r.Note)
 		}
 		if c.flags.json {
-			return printJSON(c.out, changeJSON{op, req.Run, req.Workflow, req.Agent})
+			return printJSON(c.out, changeJSON{op, req.Run, req.Task, req.Workflow, req.Agent})
 		}
 		_, err = fmt.Fprintln(c.err, done)
 		return err
@@ -282,6 +294,7 @@ func runChange(op string) func(context.Context, *cli, []string) error {
 type changeJSON struct {
 	Done     string `json:"done"`
 	Run      string `json:"run,omitempty"`
+	Task     string `json:"task,omitempty"`
 	Workflow string `json:"workflow,omitempty"`
 	Agent    string `json:"agent,omitempty"`
 }

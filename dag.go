@@ -274,14 +274,13 @@ type dagSkip struct {
 // dagRun is the progress of one run through a dag. Each task becomes ready or skipped exactly once, or neither when it
 // was done before. It is owned by one goroutine. A whole run costs time in proportion to tasks and edges.
 type dagRun struct {
-	d         *dag
-	states    []string // of each task: waiting, running from when it is ready, or how it ended
-	left      []int    // how many of those it depends on have not ended
-	hurt      []bool   // a task before it, direct or not, failed or crashed; right once left is 0
-	done      []bool   // it succeeded in an earlier attempt
-	open      int      // tasks that have not ended
-	failed    int      // the task that failed or crashed first, or -1
-	cancelled int      // the task that was cancelled first, or -1
+	d      *dag
+	states []string // of each task: waiting, running from when it is ready, or how it ended
+	left   []int    // how many of those it depends on have not ended
+	hurt   []bool   // a task before it, direct or not, failed, crashed or was cancelled; right once left is 0
+	done   []bool   // it succeeded in an earlier attempt
+	open   int      // tasks that have not ended
+	failed int      // the task that failed, crashed or was cancelled first, or -1
 }
 
 // begin starts a run: it gives the tasks to start now, in the order of the file, and those skipped already. done has the
@@ -289,8 +288,7 @@ type dagRun struct {
 // as ended once all before it has; everything else runs again. nil is a first attempt.
 func (d *dag) begin(done map[string]string) (r *dagRun, ready []int, skipped []dagSkip) {
 	n := len(d.ids)
-	r = &dagRun{d: d, states: make([]string, n), left: make([]int, n), hurt: make([]bool, n), done: make([]bool, n),
-		open: n, failed: -1, cancelled: -1}
+	r = &dagRun{d: d, states: make([]string, n), left: make([]int, n), hurt: make([]bool, n), done: make([]bool, n), open: n, failed: -1}
 	var roots []int
 	for i, id := range d.ids {
 		r.states[i], r.left[i], r.done[i] = taskWaiting, len(d.up[i]), done[id] == taskSucceeded
@@ -305,7 +303,7 @@ func (d *dag) begin(done map[string]string) (r *dagRun, ready []int, skipped []d
 // end says that task i, which was ready, ended in a final state: succeeded, failed, skipped, cancelled or crashed. It
 // gives the tasks to start now, in the order of the file, and those skipped by it, each after what it depends on. A call
 // that does not fit (no such task, not ready yet, ended before, a state that is not final) changes nothing and is an
-// error. To stop a run, end what is running and each task that becomes ready with taskCancelled.
+// error. To stop a run, end what is running, and start nothing more.
 func (r *dagRun) end(i int, state string) (ready []int, skipped []dagSkip, err error) {
 	if i < 0 || i >= len(r.states) {
 		return nil, nil, fmt.Errorf("end task %d: there are %d tasks", i, len(r.states))
@@ -325,17 +323,15 @@ func (r *dagRun) end(i int, state string) (ready []int, skipped []dagSkip, err e
 // finished says whether every task has ended.
 func (r *dagRun) finished() bool { return r.open == 0 }
 
-// outcome gives the state of the run and the task that decided it: failed and the task that failed or crashed first, in
-// time; else cancelled and the task that was cancelled first; else succeeded and -1. Before all has ended it is running
-// and -1. The caller, who knows how the task failed, writes the reason.
+// outcome gives the state of the run and the task that decided it: failed and the task that failed, crashed or was
+// cancelled first, in time; else succeeded and -1. Before all has ended it is running and -1. The caller, who knows how the
+// task failed, writes the reason, and knows what became of a run that was stopped as a whole.
 func (r *dagRun) outcome() (state string, task int) {
 	switch {
 	case !r.finished():
 		return runRunning, -1
 	case r.failed >= 0:
 		return runFailed, r.failed
-	case r.cancelled >= 0:
-		return runCancelled, r.cancelled
 	}
 	return runSucceeded, -1
 }
@@ -366,9 +362,6 @@ func (r *dagRun) close(i int, state string, queue []int) []int {
 	failed := dagFailed(state)
 	if failed && r.failed < 0 {
 		r.failed = i
-	}
-	if state == taskCancelled && r.cancelled < 0 {
-		r.cancelled = i
 	}
 	for _, child := range r.d.down[i] {
 		r.hurt[child] = r.hurt[child] || r.hurt[i] || failed
@@ -404,11 +397,14 @@ func (r *dagRun) against(i int) string {
 	if cause < 0 {
 		return ""
 	}
-	if dagFailed(r.states[cause]) {
-		return r.d.ids[cause] + " " + r.states[cause]
+	if state := r.states[cause]; state == taskFailed || state == taskCrashed {
+		return r.d.ids[cause] + " " + state
 	}
 	return r.d.ids[cause] + " was " + r.states[cause]
 }
 
-// dagFailed says whether a task that ended so counts as a failure. Cancelled and skipped are neither that nor success.
-func dagFailed(state string) bool { return state == taskFailed || state == taskCrashed }
+// dagFailed says whether a task that ended so counts as a failure. One that somebody stopped does: its work is not done,
+// and what cleans up or raises the alarm behind it is wanted. Skipped is neither failure nor success.
+func dagFailed(state string) bool {
+	return state == taskFailed || state == taskCrashed || state == taskCancelled
+}

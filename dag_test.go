@@ -184,14 +184,14 @@ func TestDagShapes(t *testing.T) {
 		{"single", []string{"a"}, "a | ", []string{"a succeeded =>  | "}, "succeeded -"},
 		{"single fails", []string{"a"}, "a | ", []string{"a failed =>  | "}, "failed a"},
 		{"single crashes", []string{"a"}, "a | ", []string{"a crashed =>  | "}, "failed a"},
-		{"single cancelled", []string{"a"}, "a | ", []string{"a cancelled =>  | "}, "cancelled a"},
+		{"single cancelled", []string{"a"}, "a | ", []string{"a cancelled =>  | "}, "failed a"},
 		{"chain", []string{"a", "b:a", "c:b"}, "a | ",
 			[]string{"a succeeded => b | ", "b succeeded => c | ", "c succeeded =>  | "}, "succeeded -"},
 		{"chain whose root fails", []string{"a", "b:a", "c:b"}, "a | ",
 			[]string{"a failed =>  | b(a failed) c(b was skipped)"}, "failed a"},
 		{"chain whose root crashes", []string{"a", "b:a"}, "a | ", []string{"a crashed =>  | b(a crashed)"}, "failed a"},
 		{"chain whose root is cancelled", []string{"a", "b:a", "f:a?failure", "z:a?always"}, "a | ",
-			[]string{"a cancelled => z | b(a was cancelled) f(nothing before it failed)", "z succeeded =>  | "}, "cancelled a"},
+			[]string{"a cancelled => f z | b(a was cancelled)", "z succeeded =>  | ", "f succeeded =>  | "}, "failed a"},
 		{"fan-out", []string{"a", "b:a", "c:a", "d:a"}, "a | ",
 			[]string{"a succeeded => b c d | ", "c failed =>  | ", "d succeeded =>  | ", "b succeeded =>  | "}, "failed c"},
 		{"fan-in starts once, after all", []string{"a", "b", "c", "d:a,b,c"}, "a b c | ",
@@ -219,8 +219,9 @@ func TestDagShapes(t *testing.T) {
 		{"always, but not before the end of all", []string{"a", "b", "z:a,b?always"}, "a b | ",
 			[]string{"b failed =>  | ", "a succeeded => z | ", "z failed =>  | "}, "failed b"},
 		{"the first failure in time", []string{"a", "b"}, "a b | ", []string{"b failed =>  | ", "a failed =>  | "}, "failed b"},
-		{"failure outweighs an earlier cancel", []string{"a", "b"}, "a b | ", []string{"b cancelled =>  | ", "a failed =>  | "}, "failed a"},
-		{"the first cancel in time", []string{"a", "b"}, "a b | ", []string{"b cancelled =>  | ", "a cancelled =>  | "}, "cancelled b"},
+		{"a cancel counts as a failure", []string{"a", "b"}, "a b | ", []string{"b cancelled =>  | ", "a failed =>  | "}, "failed b"},
+		{"a cancel far before an alarm", []string{"a", "b:a", "alarm:b?failure", "free"}, "a free | ",
+			[]string{"a cancelled => alarm | b(a was cancelled)", "alarm succeeded =>  | ", "free succeeded =>  | "}, "failed a"},
 		{"a task that skips itself", []string{"a", "b:a"}, "a | ", []string{"a skipped =>  | b(a was skipped)"}, "succeeded -"},
 	} {
 		d := dagOf(t, c.tasks...)
@@ -327,7 +328,9 @@ func dagModel(tasks []Task, fate, done map[string]string) (final map[string]stri
 	for i := range tasks {
 		byID[tasks[i].ID] = &tasks[i]
 	}
-	bad := func(id string) bool { return final[id] == "failed" || final[id] == "crashed" }
+	bad := func(id string) bool {
+		return final[id] == "failed" || final[id] == "crashed" || final[id] == "cancelled"
+	}
 	for changed := true; changed; {
 		changed = false
 		for i := range tasks {
@@ -447,17 +450,14 @@ func dagOutcomeFits(t *testing.T, r *dagRun, tasks []Task, final map[string]stri
 		count[state]++
 	}
 	want := runSucceeded
-	if count[taskCancelled] > 0 {
-		want = runCancelled
-	}
-	if count[taskFailed]+count[taskCrashed] > 0 {
+	if count[taskFailed]+count[taskCrashed]+count[taskCancelled] > 0 {
 		want = runFailed
 	}
 	state, task := r.outcome()
 	if state != want || (task >= 0) != (want != runSucceeded) {
 		t.Fatalf("outcome %s %d, want %s", state, task, want)
 	}
-	if task >= 0 && final[tasks[task].ID] != want && (want != runFailed || final[tasks[task].ID] != taskCrashed) {
+	if task >= 0 && !slices.Contains([]string{taskFailed, taskCrashed, taskCancelled}, final[tasks[task].ID]) {
 		t.Fatalf("run %s because of task %s, which is %s", state, tasks[task].ID, final[tasks[task].ID])
 	}
 }

@@ -151,6 +151,11 @@ func (p *principal) welcome(link *agentLink, m *agentMsg) {
 			link.send(&agentMsg{Op: msgCancel, Run: r.ID, Reason: r.Cancelling})
 		}
 		link.held[h.Run] = h.Lease
+		for i := range r.Tasks {
+			if t := &r.Tasks[i]; t.Cancelling != "" && taskActive(t.State) {
+				link.send(dispatchStop(r, t, false))
+			}
+		}
 	}
 	p.trySync(link)
 }
@@ -227,7 +232,7 @@ func (p *principal) loseRun(r *Run, reason string, told bool) {
 		p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, Reason: r.Cancelling})
 	case told && r.Started.IsZero():
 		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt, Reason: reason + "; it had not begun"})
-	case spec != nil && spec.failover() == failoverRerun && r.Attempt <= spec.Retries+dispatchMaxFailovers:
+	case spec != nil && spec.failover() == failoverRerun && r.Attempt <= spec.Retries+dispatchMaxFailovers && !r.taskStopped():
 		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, Reason: reason})
 	default:
 		p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, Agent: r.Agent, State: runCrashed, Reason: reason})
@@ -391,10 +396,11 @@ func (p *principal) takeEvent(link *agentLink, e *Event) {
 	}
 }
 
-// afterRun looks at a run that its agent has ended: it may be due for another attempt.
+// afterRun looks at a run that its agent has ended: it may be due for another attempt, unless a person stopped it or a task
+// of it. What a person ended is begun again by a person.
 func (p *principal) afterRun(r *Run) {
 	spec := p.state.Versions[r.Version]
-	if spec == nil || r.Cancelling != "" {
+	if spec == nil || r.Cancelling != "" || r.taskStopped() {
 		return
 	}
 	switch {
@@ -659,4 +665,50 @@ func (p *principal) cancelRun(r *Run, reason string, force bool, by, from string
 	if link := p.links[r.Agent]; link != nil {
 		p.afterCommit(func() { link.send(&agentMsg{Op: msgCancel, Run: r.ID, Reason: reason, Force: force}) })
 	}
+}
+
+// cancelTask stops one task of a run and leaves the rest to its graph. The request stays in the state until the task has
+// ended: an agent that is away now, or was not reached, is told when it says hello.
+func (p *principal) cancelTask(c *verbCall, r *Run) {
+	t, agent := r.task(c.req.Task), p.state.Agents[r.Agent]
+	switch {
+	case t == nil:
+		c.refuse(noTask(r, c.req.Task))
+	case t.State == taskWaiting:
+		c.refuse(refuse(codeConflict, "task %s of run %s has not begun (the run is %s): cdktr cancel %s stops the whole run", t.Task, r.ID, r.State, r.ID))
+	case !taskActive(t.State):
+		c.refuse(refuse(codeConflict, "task %s of run %s is %s already: cdktr cancel %s stops the whole run", t.Task, r.ID, t.State, r.ID))
+	case agent != nil && agent.Epoch == compatEpoch:
+		c.refuse(refuse(codeConflict, "agent %s is one of CDKTR's, which cannot be told to stop a task: cdktr cancel %s ends the whole run, and its processes go on", r.Agent, r.ID))
+	default:
+		p.emit(&Event{Kind: evTaskStopping, Run: r.ID, Workflow: r.Workflow, Task: t.Task, Reason: "cancelled by " + c.by, By: c.by, From: c.from})
+		reply, link, stop := Reply{Run: r.ID}, p.links[r.Agent], dispatchStop(r, t, c.req.Force)
+		if link == nil {
+			reply.Note = fmt.Sprintf("agent %s is not connected now: it stops the task when it is back", r.Agent)
+		}
+		p.afterCommit(func() {
+			if link != nil {
+				link.send(stop)
+			}
+			c.reply(reply)
+		})
+	}
+}
+
+// dispatchStop is what an agent is told of a task that somebody has stopped. An event names the task, because its fields are
+// old: an agent of before this op leaves the message, but one that meets a field it does not know hangs up.
+func dispatchStop(r *Run, t *TaskRun, force bool) *agentMsg {
+	return &agentMsg{Op: msgStopTask, Force: force, Items: []agentItem{{Event: &Event{Kind: evTaskStopping, Run: r.ID, Lease: r.Lease, Task: t.Task, Reason: t.Cancelling}}}}
+}
+
+// noTask refuses a task that a run has not.
+func noTask(r *Run, id string) *protoError {
+	ids := make([]string, len(r.Tasks))
+	for i := range r.Tasks {
+		ids[i] = r.Tasks[i].Task
+	}
+	if near := nearest(id, ids); near != "" {
+		return refuse(codeNotFound, "run %s has no task %q (did you mean %q?)", r.ID, id, near)
+	}
+	return refuse(codeNotFound, "run %s has no task %q (cdktr show %s lists them)", r.ID, id, r.ID)
 }

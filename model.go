@@ -371,6 +371,8 @@ type TaskRun struct {
 	Finished Stamp             `json:"finished,omitzero"`
 	Seconds  float64           `json:"seconds"` // from the first attempt's start to the end, with the waits between
 	Outputs  map[string]string `json:"outputs,omitempty"`
+
+	Cancelling string `json:"cancelling,omitempty"` // why somebody had it stopped, "" when nobody has, or it succeeded all the same
 }
 
 // TaskAttempt is one attempt of a task that failed and was to be followed by another. Of a task are kept the newest
@@ -436,6 +438,16 @@ func (t *TaskRun) tries() []TaskAttempt {
 	}
 	n := len(t.Earlier)
 	return append(t.Earlier[:n:n], newest)
+}
+
+// taskStopped says whether somebody has stopped a task of the run: such a run is not begun again by itself.
+func (r *Run) taskStopped() bool {
+	for i := range r.Tasks {
+		if r.Tasks[i].Cancelling != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // idMatches says whether a workflow's id has the pattern in it, or matches it as a glob.

@@ -124,7 +124,7 @@ func (p *principal) newsOf(e *Event, before, agent string) {
 		p.newsAgent(e.Agent)
 		p.newsQueue(p.queue) // what runs wait for is another thing now
 		return
-	case evTaskStarted, evTaskRetrying, evTaskFinished:
+	case evTaskStarted, evTaskRetrying, evTaskFinished, evTaskStopping:
 	default:
 		p.newsWorkflow(e.Workflow)
 	}

@@ -256,7 +256,7 @@ func (p *principal) emit(e *Event) error {
 	}
 	p.batch = append(p.batch, e)
 	switch e.Kind {
-	case evQueued, evRequeued, evAssigned, evCancelling, evRunEnded, evRunFinished, evPaused, evResumed, evAdopted, evAcked,
+	case evQueued, evRequeued, evAssigned, evCancelling, evTaskStopping, evRunEnded, evRunFinished, evPaused, evResumed, evAdopted, evAcked,
 		evAgentDrained, evAgentUndrain, evAgentForgot:
 		p.batchSync = true
 	}

@@ -250,7 +250,7 @@ var protoVerbs = []protoVerb{
 	{Op: "wait", Help: "answers when the run has ended; follow sends its tasks and output meanwhile", Role: roleViewer, Scoped: true, Fields: []string{"run*", "follow"}, Stream: true},
 	{Op: "run", Help: "queue a run of a workflow; wait holds the reply until it has ended, follow sends its progress; key makes a repeat harmless for 24 h", Role: roleTrigger,
 		Fields: []string{"workflow*", "params", "key", "wait", "follow"}, Stream: true},
-	{Op: "cancel", Help: "stop a run; force kills its tasks at once", Role: roleOperator, Fields: []string{"run*", "force"}},
+	{Op: "cancel", Help: "stop a run, or one task of it; force kills at once", Role: roleOperator, Fields: []string{"run*", "task", "force"}},
 	{Op: "retry", Help: "run again what did not succeed, or all of it", Role: roleOperator, Fields: []string{"run*", "all"}},
 	{Op: "pause", Help: "stop the schedule of a workflow, or of all", Role: roleOperator, Fields: []string{"workflow", "all"}},
 	{Op: "resume", Help: "start the schedule again", Role: roleOperator, Fields: []string{"workflow", "all"}},
@@ -267,6 +267,7 @@ const (
 	msgWelcome   = "welcome"   // principal: N is the newest number it has, Version its own: one without knows no Load
 	msgAssign    = "assign"    // principal: take this run
 	msgCancel    = "cancel"    // principal: stop this run; Force: at once; Drop: and say nothing of it
+	msgStopTask  = "stop_task" // principal: stop the task that the event names, no other; Force: at once
 	msgReport    = "report"    // agent: spooled items, numbered from N on
 	msgAck       = "ack"       // principal: everything up to N is safe
 	msgDrain     = "drain"     // agent: give me no more runs

@@ -34,7 +34,7 @@ type agentRun struct {
 	budget  *procBudget      // what its tasks may write
 	began   time.Time
 	timer   *time.Timer // of the run's own timeout
-	failed  string      // "task load: exit 3", of the first that failed
+	failed  string      // "task load: exit 3", of the first that failed or was stopped
 
 	stopState  string // set when the run is being stopped: how it will end
 	stopReason string
@@ -58,6 +58,7 @@ type taskTry struct {
 	began   time.Time   // of the first attempt
 	since   time.Time   // of this one
 	output  string      // the file $CDKTR_OUTPUT
+	stopped string      // why somebody had this task alone stopped, "" when nobody has
 }
 
 // task gives the task as the workflow has it.
@@ -203,6 +204,8 @@ func (a *agent) taskEnded(t *taskTry, res procResult, outputs map[string]string)
 		e.State, e.Reason = taskCancelled, r.stopReason
 	case r.stopState == runCrashed:
 		e.State, e.Reason = taskCrashed, r.stopReason
+	case t.stopped != "":
+		e.State, e.Reason = taskCancelled, t.stopped
 	case r.stopState == "" && t.attempt <= task.Retries:
 		a.retryLater(t, res)
 		return
@@ -241,7 +244,7 @@ func (a *agent) retryLater(t *taskTry, res procResult) {
 func (a *agent) endTask(t *taskTry, e *Event) {
 	r := t.run
 	e.Seconds = secondsBetween(t.began, a.now())
-	if e.State == taskFailed && r.failed == "" {
+	if dagFailed(e.State) && r.failed == "" {
 		r.failed = "task " + e.Task + ": " + e.Reason
 	}
 	r.over++
@@ -266,21 +269,26 @@ func (a *agent) stopRun(r *agentRun, state, reason string, force bool) {
 	}
 	r.ready = nil
 	for _, i := range r.dagOrder() {
-		t := r.tries[i]
-		switch {
-		case t == nil:
-		case t.proc != nil && force:
-			t.proc.kill(reason)
-		case t.proc != nil:
-			t.proc.stop(reason)
-		case t.timer != nil:
-			t.timer.Stop()
-			t.timer = nil
-			a.taskEnded(t, procResult{Reason: reason, Exit: -1}, nil)
+		if t := r.tries[i]; t != nil {
+			a.stopTry(t, reason, force)
 		}
 	}
 	if a.runs[r.as.Run] == r && len(r.tries) == 0 {
 		a.finishRun(r, r.stopState, r.stopReason)
+	}
+}
+
+// stopTry ends a task at work: its process, or the wait for its next attempt.
+func (a *agent) stopTry(t *taskTry, reason string, force bool) {
+	switch {
+	case t.proc != nil && force:
+		t.proc.kill(reason)
+	case t.proc != nil:
+		t.proc.stop(reason)
+	case t.timer != nil:
+		t.timer.Stop()
+		t.timer = nil
+		a.taskEnded(t, procResult{Reason: reason, Exit: -1}, nil)
 	}
 }
 
@@ -359,6 +367,24 @@ func (a *agent) cancel(m *agentMsg) {
 		r.dropIt, r.next = true, nil
 	}
 	a.stopRun(r, runCancelled, m.Reason, m.Force)
+}
+
+// cancelTask stops one task because the principal says so, and nothing else of its run. A task that is not at work any more
+// has ended by itself meanwhile, and the principal is about to hear of that.
+func (a *agent) cancelTask(m *agentMsg) {
+	for _, item := range m.Items {
+		e := item.Event
+		if e == nil || a.runs[e.Run] == nil || a.runs[e.Run].as.Lease != e.Lease {
+			continue
+		}
+		for _, t := range a.runs[e.Run].tries {
+			if t.task().ID == e.Task {
+				t.stopped = orDefault(t.stopped, e.Reason)
+				a.stopTry(t, t.stopped, m.Force)
+				break
+			}
+		}
+	}
 }
 
 // stopRuns stops every run.

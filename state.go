@@ -36,6 +36,7 @@ const (
 	evAssigned     = "run.assigned"       //
 	evRequeued     = "run.requeued"       // queued again: retry, workflow retries, failover
 	evCancelling   = "run.cancelling"     // asked to stop; the agent answers with run.finished
+	evTaskStopping = "task.cancelling"    // one task asked to stop; the agent answers with task.finished
 	evRunEnded     = "run.ended"          // finished by the principal: cancelled in the queue, agent lost
 	evAdopted      = "run.adopted"        // a lost run that its agent brought back
 	evAgentUp      = "agent.up"           //
@@ -360,6 +361,12 @@ func (s *State) applyRun(r *Run, e *Event) error {
 			return misfit()
 		}
 		r.Cancelling = e.Reason
+	case evTaskStopping:
+		t := r.task(e.Task)
+		if r.State != runRunning || t == nil || t.State != taskRunning && t.State != taskRetrying {
+			return fmt.Errorf("apply %s: task %s of the %s run %s is not at work", e.Kind, e.Task, r.State, r.ID)
+		}
+		t.Cancelling = orDefault(t.Cancelling, e.Reason) // the agent reports the first reason as well
 	case evAdopted:
 		if r.State != runCrashed || !r.Lost {
 			return misfit()
@@ -428,6 +435,9 @@ func (s *State) applyReport(r *Run, e *Event) error {
 		t.State, t.Reason, t.Exit = taskRetrying, e.Reason, e.Exit
 	case evTaskFinished:
 		t.State, t.Reason, t.Exit, t.Finished, t.Seconds, t.Outputs = e.State, e.Reason, e.Exit, e.Time, e.Seconds, e.Outputs
+		if e.State == taskSucceeded { // it was quicker
+			t.Cancelling = ""
+		}
 	}
 	return nil
 }

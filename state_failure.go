@@ -53,7 +53,7 @@ func runFailure(r *Run) *Failure {
 	f := &Failure{Agent: r.Agent, Reason: r.Reason, Runs: []string{r.ID}, Count: 1, First: r.Finished, Last: r.Finished}
 	exit := "none"
 	for i := range r.Tasks {
-		if t := &r.Tasks[i]; t.State == taskFailed || t.State == taskCrashed && f.Task == "" {
+		if t := &r.Tasks[i]; t.State == taskFailed || (t.State == taskCrashed || t.State == taskCancelled) && f.Task == "" {
 			f.Task, f.Exit = t.Task, t.Exit
 			if t.State == taskFailed {
 				break

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -153,7 +154,7 @@ func TestStateTransitions(t *testing.T) {
 	}
 	events := map[string]Event{
 		"assigned": {Kind: evAssigned, Agent: "x"}, "requeued": {Kind: evRequeued, Attempt: 2}, "requeued all": {Kind: evRequeued, Attempt: 2, State: "all"},
-		"cancelling": {Kind: evCancelling, Reason: "r"}, "adopted": {Kind: evAdopted, Agent: "x"}, "ended": {Kind: evRunEnded, State: runCrashed},
+		"cancelling": {Kind: evCancelling, Reason: "r"}, "task cancelling": {Kind: evTaskStopping, Task: "a", Reason: "r"}, "adopted": {Kind: evAdopted, Agent: "x"}, "ended": {Kind: evRunEnded, State: runCrashed},
 		"started": {Kind: evRunStarted, Agent: "x", Lease: 1}, "finished": fin(runFailed),
 		"task started": {Kind: evTaskStarted, Agent: "x", Lease: 1, Task: "a", Attempt: 1}, "task retrying": {Kind: evTaskRetrying, Agent: "x", Lease: 1, Task: "a"},
 		"task finished": {Kind: evTaskFinished, Agent: "x", Lease: 1, Task: "a", State: taskSucceeded},
@@ -167,7 +168,9 @@ func TestStateTransitions(t *testing.T) {
 		"running":    nil,
 		"cancelling": nil,
 	}
-	taken["running"], taken["cancelling"] = taken["assigned"], taken["assigned"]
+	taken["running"] = maps.Clone(taken["assigned"])
+	taken["running"]["task cancelling"] = runRunning // nothing of an assigned run is at work yet
+	taken["cancelling"] = taken["running"]
 	taken["crashed"], taken["cancelled"], taken["cancelled in queue"] = taken["failed"], taken["failed"], taken["failed"]
 	for from, path := range paths {
 		for name, e := range events {
@@ -190,6 +193,53 @@ func TestStateTransitions(t *testing.T) {
 					t.Errorf("the run is %s, not %s: %v", is, want, err)
 				}
 			})
+		}
+	}
+}
+
+// That somebody has a task stopped stays with it until it has succeeded all the same, or is to run again.
+func TestStateTaskStopping(t *testing.T) {
+	stop := func(task, reason string) *Event {
+		return &Event{Kind: evTaskStopping, Run: "R1", Task: task, Reason: reason}
+	}
+	of := func(kind, task, state string) *Event {
+		return &Event{Kind: kind, Run: "R1", Agent: "x", Lease: 1, Task: task, State: state, Attempt: 1}
+	}
+	lost := &Event{Kind: evRunEnded, Run: "R1", Agent: "x", State: runCrashed, Reason: "lost"}
+	for _, c := range []struct {
+		name   string
+		events []*Event
+		want   string // state and Cancelling of task a, and whether one of the run was stopped
+	}{
+		{"asked for", []*Event{stop("a", "by me")}, "running by me true"},
+		{"asked for twice", []*Event{stop("a", "by me"), stop("a", "by you")}, "running by me true"},
+		{"tried again all the same", []*Event{stop("a", "by me"), of(evTaskRetrying, "a", ""), of(evTaskStarted, "a", "")}, "running by me true"},
+		{"while it waits for its next attempt", []*Event{of(evTaskRetrying, "a", ""), stop("a", "by me")}, "retrying by me true"},
+		{"stopped", []*Event{stop("a", "by me"), of(evTaskFinished, "a", taskCancelled)}, "cancelled by me true"},
+		{"failed by itself", []*Event{stop("a", "by me"), of(evTaskFinished, "a", taskFailed)}, "failed by me true"},
+		{"was quicker", []*Event{stop("a", "by me"), of(evTaskFinished, "a", taskSucceeded)}, "succeeded  false"},
+		{"its agent was lost", []*Event{stop("a", "by me"), lost}, "crashed by me true"},
+		{"its agent came back", []*Event{stop("a", "by me"), lost, {Kind: evAdopted, Run: "R1", Agent: "x"}}, "running by me true"},
+		{"retried by hand", []*Event{stop("a", "by me"), of(evTaskFinished, "a", taskCancelled), of(evRunFinished, "", runFailed), {Kind: evRequeued, Run: "R1", Attempt: 2}}, "waiting  false"},
+	} {
+		g := stateRigNew(t)
+		for _, e := range slices.Concat(statePathRunning, c.events) {
+			copied := *e
+			g.apply(&copied)
+		}
+		a := g.s.Runs["R1"].task("a")
+		if got := fmt.Sprint(a.State, " ", a.Cancelling, " ", g.s.Runs["R1"].taskStopped()); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+	g := stateRigNew(t)
+	for _, e := range statePathRunning {
+		copied := *e
+		g.apply(&copied)
+	}
+	for _, e := range []*Event{stop("b", "r"), stop("none", "r"), {Kind: evTaskStopping, Run: "R1"}} { // b waits
+		if err := g.try(e); err == nil || !strings.Contains(err.Error(), "not at work") || g.s.Runs["R1"].taskStopped() {
+			t.Errorf("task %q: %v", e.Task, err)
 		}
 	}
 }
@@ -402,7 +452,7 @@ type stateModelRun struct {
 func stateModel(t *testing.T, rnd *rand.Rand) {
 	g := stateRigNew(t)
 	model := map[string]*stateModelRun{}
-	kinds := []string{evQueued, evAssigned, evRequeued, evCancelling, evRunEnded, evAdopted, evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished, evRunFinished, evRunFinished}
+	kinds := []string{evQueued, evAssigned, evRequeued, evCancelling, evTaskStopping, evRunEnded, evAdopted, evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished, evRunFinished, evRunFinished}
 	ends := []string{runSucceeded, runFailed, runCancelled, runCrashed, runRunning}
 	for range 600 {
 		e := &Event{Kind: kinds[rnd.IntN(len(kinds))], Run: fmt.Sprint("R", rnd.IntN(6)), Agent: []string{"x", "y"}[rnd.IntN(2)], Workflow: "w", Version: "v1",
@@ -419,6 +469,9 @@ func stateModel(t *testing.T, rnd *rand.Rand) {
 		}
 		if want && (e.Kind == evTaskStarted || e.Kind == evTaskRetrying || e.Kind == evTaskFinished) {
 			want = taskActive(task) && (e.Kind != evTaskFinished || e.State != runRunning)
+		}
+		if e.Kind == evTaskStopping {
+			want = want && (task == taskRunning || task == taskRetrying)
 		}
 		if err := g.try(e); (err == nil) != want {
 			t.Fatalf("%+v: %v, want taken: %v", e, err, want)
@@ -463,6 +516,8 @@ func stateModelApply(model map[string]*stateModelRun, e *Event) bool {
 		return true
 	case evCancelling:
 		return active
+	case evTaskStopping:
+		return m.state == runRunning
 	case evAdopted:
 		if !m.lost {
 			return false

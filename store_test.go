@@ -188,6 +188,8 @@ func (g *storeRig) event() *Event {
 		e.Kind, e.Run, e.Attempt, e.State = evRequeued, run.ID, run.Attempt+1, pick("", "all")
 	case k == 11:
 		e.Kind, e.Run, e.State, e.Agent = pick(evRunEnded, evAdopted, evCancelling), run.ID, pick(runCancelled, runCrashed), run.Agent
+	case k == 12:
+		e.Kind, e.Run, e.Task, e.Reason, e.By, e.From = evTaskStopping, run.ID, pick("a", "b", "c"), "cancelled by me", "me", "here"
 	default:
 		g.n++
 		e.Kind, e.Run, e.Agent, e.Epoch, e.N = pick(evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished, evRunFinished), run.ID, run.Agent, "e1", g.n

@@ -648,7 +648,7 @@ func (p *principal) opWait(c *verbCall) {
 	p.withRun(c, func(r *Run) { c.reply(Reply{Run: r.ID, Runs: []*Run{r}}) })
 }
 
-// opCancel stops a run.
+// opCancel stops a run, or one task of it.
 func (p *principal) opCancel(c *verbCall) {
 	r := p.state.Runs[c.req.Run]
 	switch {
@@ -656,6 +656,8 @@ func (p *principal) opCancel(c *verbCall) {
 		p.withRun(c, func(r *Run) { c.refuse(refuse(codeConflict, "run %s is %s already", r.ID, r.State)) })
 	case !runActive(r.State):
 		c.refuse(refuse(codeConflict, "run %s is %s already", r.ID, r.State))
+	case c.req.Task != "":
+		p.cancelTask(c, r)
 	default:
 		p.cancelRun(r, "cancelled by "+c.by, c.req.Force, c.by, c.from)
 		id := r.ID
