@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -212,6 +213,101 @@ func TestRunnerCancel(t *testing.T) {
 	if !slices.Contains(lines, "a|o|bye") {
 		t.Errorf("output: %q", lines)
 	}
+}
+
+// One task of a run is stopped: it ends, and what needs it is skipped; all else of the run goes on, and it is not run again.
+func TestRunnerCancelTask(t *testing.T) {
+	for name, force := range map[string]bool{"term": false, "kill": true} {
+		t.Run(name, func(t *testing.T) {
+			script := "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+			if force {
+				script = "trap 'echo bye' TERM; echo up; while :; do sleep 0.05; done"
+			}
+			w := &Workflow{ID: "w", Retries: 3, Tasks: []Task{{ID: "a", Run: script, Retries: 5}, {ID: "b", Run: "true", Depends: []string{"a"}},
+				{ID: "c", Run: "echo alarm", Depends: []string{"b"}, When: whenFailure}, {ID: "d", Run: "echo tidy", Depends: []string{"a"}, When: whenAlways},
+				{ID: "e", Run: "exit 1", Retries: 3, RetryDelay: Duration(time.Hour)}, {ID: "f", Run: "echo free"}}}
+			h := runnerHost(t, &principalLog{}, w)
+			id, up, asked := "", false, map[string]bool{}
+			stop := func(c *client, task string) {
+				if !asked[task] {
+					asked[task] = true
+					if err := c.send(Request{Op: "cancel", Run: id, Task: task, Force: force}); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			r, lines := runnerFollow(t, h, Request{Workflow: "w"}, func(c *client, r *Reply) {
+				id = orDefault(r.Run, id)
+				up = up || r.Line != nil && r.Line.Text == "up"
+				if up {
+					stop(c, "a")
+				}
+				for _, task := range r.Tasks {
+					if task.Task == "e" && task.State == taskRetrying {
+						stop(c, "e")
+					}
+				}
+			})
+			by, _ := strings.CutPrefix(r.task("a").Reason, "cancelled by ")
+			want := fmt.Sprintf("a cancelled (cancelled by %s), b skipped (a was cancelled), c succeeded, d succeeded, e cancelled (cancelled by %[1]s), f succeeded", by)
+			if got := runnerStates(r); r.State != runFailed || r.Attempt != 1 || by == "" || got != want {
+				t.Errorf("%s, attempt %d: %s\nwant %s", r.State, r.Attempt, got, want)
+			}
+			if r.Reason != "task a: cancelled by "+by && r.Reason != "task e: cancelled by "+by { // whichever was first
+				t.Errorf("reason %q", r.Reason)
+			}
+			if n := r.task("a").Attempts; n != 1 || slices.Contains(lines, "a|o|bye") == force || !slices.Contains(lines, "f|o|free") {
+				t.Errorf("%d attempts, output %q", n, lines)
+			}
+		})
+	}
+}
+
+// One task of a run is stopped: the one that is named, by the lease that is in force, while it is at work. All else is as
+// if nothing had been said.
+func TestRunnerCancelTaskFits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		later := Task{Cmd: "/no/such/program", Retries: 100, RetryDelay: Duration(100 * time.Hour)}
+		a, b := later, later
+		a.ID, b.ID = "a", "b"
+		g.assign("R1", 2, Workflow{Tasks: []Task{a, b, {ID: "c", Cmd: "/x", Depends: []string{"a"}}, {ID: "d", Cmd: "/x", Depends: []string{"c"}, When: whenFailure}, {ID: "e", Cmd: "/x"}}})
+		begun := g.events("R1")
+		stop := func(run string, lease int, task string, force bool) {
+			g.say(&agentMsg{Op: msgStopTask, Force: force, Items: []agentItem{{Event: &Event{Kind: evTaskStopping, Run: run, Lease: lease, Task: task, Reason: "cancelled by me"}}}})
+		}
+		g.say(&agentMsg{Op: msgStopTask})
+		g.say(&agentMsg{Op: msgStopTask, Run: "R1", Items: []agentItem{{}, {Event: &Event{}}}})
+		stop("R2", 2, "a", false)
+		stop("R1", 1, "a", false) // an earlier assignment's
+		stop("R1", 2, "none", true)
+		stop("R1", 2, "c", true) // has not begun
+		stop("R1", 2, "e", true) // has ended
+		if got := g.events("R1"); got != begun || len(g.of(msgHello)) != 1 {
+			t.Fatalf("what does not fit: %s, before %s", got, begun)
+		}
+		stop("R1", 2, "a", false)
+		stop("R1", 2, "a", true)
+		want := begun + ", task.finished a cancelled, task.finished c skipped, task.started d, task.finished d failed"
+		if got := g.events("R1"); got != want {
+			t.Errorf("said: %s\nwant: %s", got, want)
+		}
+		time.Sleep(300 * time.Hour) // b is tried again, a is not
+		if got := strings.Count(g.events("R1"), "task.started a"); got != 1 {
+			t.Errorf("a began %d times", got)
+		}
+		stop("R1", 2, "b", true)
+		if got, e := g.events("R1"), g.lastEvent("R1"); !strings.HasSuffix(got, ", task.finished b cancelled, run.finished failed") || !strings.HasPrefix(e.Reason, "task e: ") {
+			t.Errorf("said: %s (%s)", got, e.Reason)
+		}
+		stop("R1", 2, "b", true)
+		g.assign("R3", 1, Workflow{Tasks: []Task{a}})
+		stop("R3", 1, "a", false)
+		if got, e := g.events("R3"), g.lastEvent("R3"); got != agentBegun+", task.finished a cancelled, run.finished failed" || e.Reason != "task a: cancelled by me" {
+			t.Errorf("said: %s (%s)", got, e.Reason)
+		}
+		g.end()
+	})
 }
 
 // The same run is given to the agent anew while it still stops the earlier one: the new one begins when that is gone.

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// dispatchToldTasks lists what an agent was told, by its present connection, of tasks to stop.
+func dispatchToldTasks(a *dispatchAgent) string {
+	var told []string
+	for _, m := range a.of(msgStopTask) {
+		for _, item := range m.Items {
+			e := item.Event
+			told = append(told, fmt.Sprintf("%s %s lease %d force %v", e.Task, e.Reason, e.Lease, m.Force))
+		}
+	}
+	return strings.Join(told, ", ")
+}
+
+// dispatchHolds is a workflow that would be begun again by itself after a failure and after the loss of its agent.
+var dispatchHolds = &Workflow{ID: "w", Retries: 2, Failover: failoverRerun, Tasks: []Task{{ID: "load", Run: "x"}, {ID: "tidy", Run: "x", Depends: []string{"load"}}, {ID: "free", Run: "x"}}}
+
+// dispatchAtWork is what an agent says of a run of it: load is at work, and free has succeeded.
+func dispatchAtWork(as *assignment) []agentItem {
+	return []agentItem{dispatchEvent(as, evRunStarted, "", ""), dispatchEvent(as, evTaskStarted, "load", ""), dispatchEvent(as, evTaskStarted, "free", ""), dispatchEvent(as, evTaskFinished, "free", taskSucceeded)}
+}
+
+// A task of a run is stopped by its agent, and the run that fails of it is begun again by nobody but a person.
+func TestDispatchTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, t.TempDir(), dispatchHolds)
+		id := g.run("w")
+		by := g.show(id).By
+		refused := func(task, code, text string) {
+			t.Helper()
+			if r := g.ask(Request{Op: "cancel", Run: id, Task: task}); r.OK || r.Error.Code != code || !strings.Contains(r.Error.Message, text) {
+				t.Errorf("cancel of %s: %+v, want %s with %q", task, r.Error, code, text)
+			}
+		}
+		refused("load", codeConflict, "has not begun (the run is queued): cdktr cancel "+id+" stops the whole run")
+		a := dispatchAgentJoin(g, "x", 1)
+		as := a.last()
+		a.report(dispatchAtWork(as)...)
+		refused("lod", codeNotFound, `has no task "lod" (did you mean "load"?)`)
+		refused("something", codeNotFound, "(cdktr show "+id+" lists them)")
+		refused("tidy", codeConflict, "has not begun (the run is running)")
+		refused("free", codeConflict, "is succeeded already")
+		if got := dispatchToldTasks(a); got != "" || strings.Contains(g.kinds(), evTaskStopping) {
+			t.Errorf("of what was refused the agent was told %q", got)
+		}
+		for _, force := range []bool{false, true} {
+			if r := g.ask(Request{Op: "cancel", Run: id, Task: "load", Force: force}); !r.OK || r.Run != id || r.Note != "" {
+				t.Errorf("%+v", r)
+			}
+		}
+		want := fmt.Sprintf("load cancelled by %s lease 1 force false, load cancelled by %[1]s lease 1 force true", by)
+		if got := dispatchToldTasks(a); got != want || len(a.of(msgCancel)) != 0 {
+			t.Errorf("told %q, want %q; to cancel the run: %+v", got, want, a.of(msgCancel))
+		}
+		g.expect(id, runRunning, "")
+		ended := dispatchEvent(as, evTaskFinished, "load", taskCancelled)
+		ended.Event.Reason = "cancelled by " + by
+		over := dispatchEvent(as, evRunFinished, "", runFailed)
+		over.Event.Reason = "task load: cancelled by " + by
+		a.report(ended, dispatchEvent(as, evTaskFinished, "tidy", taskSkipped), over)
+		g.expect(id, runFailed, "task load: cancelled by "+by) // two retries are left
+		refused("load", codeConflict, "run "+id+" is failed already")
+		noted := 0
+		if _, err := g.p.store.readEvents(1, 1000, func(e *Event) bool {
+			if e.Kind == evTaskStopping && e.Run == id && e.Task == "load" && e.Workflow == "w" && e.By == by && e.From != "" && e.Reason == "cancelled by "+by {
+				noted++
+			}
+			return true
+		}); err != nil || noted != 2 {
+			t.Errorf("%d entries in the audit trail, %v", noted, err)
+		}
+		if items := g.ask(Request{Op: "attention"}).Items; len(items) != 1 || items[0].Task != "load" || items[0].Reason != "task load: cancelled by "+by {
+			t.Errorf("attention: %+v", items)
+		}
+		g.ask(Request{Op: "retry", Run: id})
+		if as = a.last(); as.Attempt != 2 || len(as.Done) != 1 || g.show(id).taskStopped() {
+			t.Fatalf("retried: %+v", as)
+		}
+		a.report(dispatchEvent(as, evRunStarted, "", ""), dispatchEvent(as, evTaskStarted, "load", ""), dispatchEvent(as, evTaskFinished, "load", taskFailed), dispatchEvent(as, evRunFinished, "", runFailed))
+		g.expect(id, runRunning, "") // the next failure is nobody's doing
+		a.gone()
+		g.stop()
+	})
+}
+
+// The stop of a task is not lost on its way: it is said again to an agent that comes back, and by a principal that was
+// started again, for as long as the task has not ended.
+func TestDispatchTaskRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, t.TempDir(), dispatchHolds)
+		a := dispatchAgentJoin(g, "x", 1)
+		id := g.run("w")
+		as := a.last()
+		a.report(dispatchAtWork(as)...)
+		by := g.show(id).By
+		told := "load cancelled by " + by + " lease 1 force false"
+		a.gone()
+		if r := g.ask(Request{Op: "cancel", Run: id, Task: "load", Force: true}); !r.OK || !strings.Contains(r.Note, "agent x is not connected now") {
+			t.Errorf("%+v", r)
+		}
+		a.hello.Holds, a.n = []heldRun{{id, 1}}, 4
+		for life := range 2 {
+			a.join()
+			if got := dispatchToldTasks(a); got != told {
+				t.Errorf("life %d: told %q, want %q", life, got, told)
+			}
+			if life == 0 {
+				a.gone()
+				g.stop()
+				g.start(dispatchHolds)
+			}
+		}
+		if r := g.show(id).task("load"); r.State != taskRunning || r.Cancelling != "cancelled by "+by {
+			t.Errorf("%+v", r)
+		}
+		a.report(dispatchEvent(as, evTaskFinished, "load", taskCancelled))
+		a.gone()
+		a.join()
+		if got := dispatchToldTasks(a); got != "" {
+			t.Errorf("of a task that has ended it is told %q", got)
+		}
+		a.gone()
+		g.stop()
+	})
+}
+
+// A run with a stopped task whose agent is lost goes to no other agent; brought back, the stop counts still.
+func TestDispatchTaskLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, t.TempDir(), dispatchHolds)
+		a := dispatchAgentJoin(g, "x", 1)
+		id := g.run("w")
+		as := a.last()
+		a.report(dispatchAtWork(as)...)
+		by := g.show(id).By
+		g.ask(Request{Op: "cancel", Run: id, Task: "load"})
+		a.gone()
+		b := dispatchAgentJoin(g, "y", 1)
+		b.beat(2 * agentLostAfter)
+		g.expect(id, runCrashed, "agent x was lost")
+		if len(b.assigned()) != 0 {
+			t.Errorf("it was given to %+v", b.assigned())
+		}
+		a.hello.Holds = []heldRun{{id, 1}}
+		a.join()
+		g.expect(id, runRunning, "")
+		if got := dispatchToldTasks(a); got != "load cancelled by "+by+" lease 1 force false" {
+			t.Errorf("told %q", got)
+		}
+		a.report(dispatchEvent(as, evRunFinished, "", runCrashed)) // as an agent that is stopped says
+		time.Sleep(time.Second)
+		g.expect(id, runCrashed, "")
+		a.gone()
+		b.gone()
+		g.stop()
+	})
+}
