@@ -236,7 +236,7 @@ func (c *cli) showRun(r *Run) error {
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		over := !t.Finished.IsZero()
-		row(t.Task, t.State, fmt.Sprint(t.Attempts), over, TaskAttempt{Reason: t.Reason, Exit: t.Exit, Started: t.Started, Seconds: t.Seconds})
+		row(t.Task, t.State, fmt.Sprint(t.Attempts), over, TaskAttempt{Reason: t.why(), Exit: t.Exit, Started: t.Started, Seconds: t.Seconds})
 		if len(t.Earlier) == 0 {
 			continue
 		}

@@ -440,6 +440,14 @@ func (t *TaskRun) tries() []TaskAttempt {
 	return append(t.Earlier[:n:n], newest)
 }
 
+// why says why a task is as it is, and of one that is being stopped who wants that.
+func (t *TaskRun) why() string {
+	if t.Cancelling != "" && taskActive(t.State) {
+		return "being stopped: " + t.Cancelling
+	}
+	return t.Reason
+}
+
 // taskStopped says whether somebody has stopped a task of the run: such a run is not begun again by itself.
 func (r *Run) taskStopped() bool {
 	for i := range r.Tasks {

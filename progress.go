@@ -197,7 +197,7 @@ func (p *progress) rows() []string {
 		case !p.seen[t.Task].IsZero() && t.State != taskSkipped:
 			took = fmt.Sprintf("%6s", tookText(time.Since(p.seen[t.Task]).Seconds()))
 		}
-		tail := t.Reason
+		tail := t.why()
 		if lines := p.last[t.Task]; tail == "" && len(lines) > 0 {
 			tail = lines[len(lines)-1]
 		}

@@ -167,6 +167,30 @@ func whyNotCancel(u *tui, p tuiPick) string {
 	return ""
 }
 
+// whyNotKillTask: only a task that is at work is killed.
+func whyNotKillTask(u *tui, p tuiPick) string {
+	r, t := u.taskOf(p)
+	switch {
+	case t == nil:
+		return "no task is selected"
+	case t.State == taskWaiting:
+		return t.Task + " has not begun: x cancels the whole run"
+	case !taskActive(t.State) && runActive(r.State):
+		return t.Task + " is over (" + t.State + "): x cancels the whole run"
+	case !taskActive(t.State):
+		return t.Task + " is over (" + t.State + ")"
+	}
+	return ""
+}
+
+// taskOf gives the run on the screen and the task of it that is picked; without one, nil.
+func (u *tui) taskOf(p tuiPick) (*Run, *TaskRun) {
+	if s, ok := u.screen().(*tuiRunScreen); ok && s.view.Run != nil {
+		return s.view.Run, s.view.Run.task(p.task)
+	}
+	return nil, nil
+}
+
 // whyNotPause: only what has a schedule is paused.
 func whyNotPause(u *tui, p tuiPick) string {
 	switch w := u.model.workflows[p.workflow]; {
@@ -314,6 +338,16 @@ func (u *tui) stopRuns(p tuiPick, what string, force bool) {
 	lines = append(lines, "Those that wait will not start. This cannot be undone.")
 	u.confirm(viewDialog{Title: tuiUpper(what) + " run " + tuiShort(ids[0]) + "?", Lines: lines, No: "Keep running", Yes: tuiUpper(what) + " run"}, func() {
 		u.act(what+" "+tuiShort(ids[0]), Request{Op: "cancel", Run: ids[0], Force: force})
+	})
+}
+
+// actKillTask stops one task of a run without giving it time, after a question. The rest of the run goes on.
+func (u *tui) actKillTask(p tuiPick) {
+	r, t := u.taskOf(p)
+	line := fmt.Sprintf("It is %s on %s for %s.", strings.ToUpper(t.State), r.Agent, viewSince(t.Started, t.Finished, u.clock()))
+	lines := []string{line, "It gets SIGKILL at once, and is not tried again.", "Tasks that need it are skipped, others go on.", "The run ends as failed."}
+	u.confirm(viewDialog{Title: "Kill task " + t.Task + " of " + tuiShort(p.run) + "?", Lines: lines, No: "Keep running", Yes: "Kill task"}, func() {
+		u.act("kill "+p.task+" of "+tuiShort(p.run), Request{Op: "cancel", Run: p.run, Task: p.task, Force: true})
 	})
 }
 

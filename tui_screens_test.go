@@ -77,6 +77,54 @@ func TestTuiRunSearch(t *testing.T) {
 	}
 }
 
+// TestTuiKillTask kills one task of a run and no other, after a question, and only one that is at work.
+func TestTuiKillTask(t *testing.T) {
+	for _, c := range []struct{ keys, asks, says string }{
+		{"K", "", "Kill task check of R0001280?"},
+		{"K", "", "It is RUNNING on edge-07 for 2:14."},
+		{"K", "", "Tasks that need it are skipped, others go on."},
+		{"K y", "cancel 01KJ00000000000000R0001280 check force", "kill check of R0001280: asked"},
+		{"K n", "", ""},
+		{"K enter", "", ""},
+		{"tab K y", "cancel 01KJ00000000000000R0001280 check force", ""}, // the output is that of the task
+		{"G K", "", "report has not begun: x cancels the whole run"},
+		{"g K", "", "pull is over (succeeded): x cancels the whole run"},
+		{"G k K y", "cancel 01KJ00000000000000R0001280 push force", ""},
+		{"G k", "", "being stopped: cancelled by ana"},
+		{"x y", "cancel 01KJ00000000000000R0001280", "cancel R0001280: asked"},
+	} {
+		g := tuiRigOpen(t, 80, 24, tuiFixture())
+		g.keys("2 enter")
+		run := tuiTestRun(1280, "site11-sync", runRunning, "2026-03-04 12:02:17", 0, "edge-07", "")
+		for _, task := range []struct{ id, state, stopping string }{{"pull", taskSucceeded, ""}, {"check", taskRunning, ""}, {"push", taskRetrying, "cancelled by ana"}, {"report", taskWaiting, ""}} {
+			tr := TaskRun{Task: task.id, State: task.state, Cancelling: task.stopping}
+			if task.state != taskWaiting {
+				tr.Attempts, tr.Started = 1, run.Started
+			}
+			run.Tasks = append(run.Tasks, tr)
+		}
+		g.reply("show", &Reply{Runs: []*Run{run}, Spec: tuiTestSpec()})
+		if c.keys == "K" {
+			g.shows("K kill task")
+		}
+		g.asked()
+		g.keys(c.keys)
+		if got := g.asked(); got != c.asks {
+			t.Errorf("%s asks %q, want %q", c.keys, got, c.asks)
+		}
+		g.shows(c.says)
+	}
+	g := tuiRunOpen(t, 80, 24)
+	g.asked()
+	g.keys("K")
+	if g.shows("push is over (failed)"); g.asked() != "" {
+		t.Error("it asks for the end of a task that has ended")
+	}
+	g.u.readonly, g.u.keys = true, tuiBindings(true)
+	g.keys("K")
+	g.shows("K changes something, and this is --readonly")
+}
+
 // TestTuiNotes shows a message that is longer than the screen is wide whole, above the keys, and the selected row above it.
 func TestTuiNotes(t *testing.T) {
 	g := tuiRigOpen(t, 40, 10, tuiFixture())

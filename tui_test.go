@@ -102,7 +102,7 @@ func (g *tuiRig) asked() string {
 		if slices.Contains([]string{"watch", "ping", "stop", "attention", "show", "logs", "events"}, r.Op) {
 			continue
 		}
-		text := strings.TrimSpace(r.Op + " " + r.Workflow + r.Run + r.Agent + r.Key)
+		text := strings.TrimSpace(strings.TrimSpace(r.Op+" "+r.Workflow+r.Run+r.Agent+r.Key) + " " + r.Task)
 		for _, k := range sortedKeys(r.Params) {
 			text += " " + k + "=" + r.Params[k]
 		}

@@ -334,10 +334,10 @@ func (v *viewRun) drawHeading(p viewPen, x int, end string) {
 	}
 	x = p.put(x, 0, 0, " ")
 	x = p.cell(x, 0, min(textWidth(textSafe(t.Task)), p.w/2), style, t.Task)
-	if t.Reason != "" {
+	if why := t.why(); why != "" {
 		_, _, look := viewLooks(t.State)
 		x = p.put(x, 0, 0, "  ")
-		x = p.cell(x, 0, min(textWidth(textSafe(t.Reason)), p.w-x-4), look, t.Reason)
+		x = p.cell(x, 0, min(textWidth(textSafe(why)), p.w-x-4), look, why)
 	}
 	x = p.put(x, 0, 0, " ")
 	if place := " " + v.Place + end; v.Place != "" && p.w-x >= textWidth(place) {

@@ -245,7 +245,7 @@ func (v *viewRun) factsOf(r *viewRunRow) []viewRunFact {
 		tries := viewRunTries(r.run)
 		facts[len(facts)-1].tries, facts[len(facts)-1].lost = tries, max(r.run.Attempts-len(tries), 0)
 	}
-	text("why", r.run.Reason)
+	text("why", r.run.why())
 	if r.critical {
 		text("path", "# on the critical path")
 	}
