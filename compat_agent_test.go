@@ -420,6 +420,11 @@ func TestCompatAgentCancel(t *testing.T) {
 	a.flow("chain", "one", "RUNNING")
 	a.task("a", "one", "RUNNING")
 	c := w.connect("DEALER")
+	c.Send(protoEncode(Request{V: 1, Op: "cancel", Run: run, Task: "a"}))
+	if frames, err := c.Recv(); err != nil || !strings.Contains(string(frames[0]), `"code":"conflict"`) || !strings.Contains(string(frames[0]), "agent a is one of CDKTR's, which cannot be told to stop a task") {
+		t.Fatalf("cancel of a task: %q, %v", frames, err)
+	}
+	w.wantStands(run, "running a:running b:waiting c:waiting")
 	c.Send(protoEncode(Request{V: 1, Op: "cancel", Run: run}))
 	if frames, err := c.Recv(); err != nil || !strings.Contains(string(frames[0]), `"ok":true`) {
 		t.Fatalf("cancel: %q, %v", frames, err)

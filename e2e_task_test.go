@@ -1,0 +1,129 @@
+// End-to-end tests of the stop of one task of a run.
+
+package main
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// e2eTwo has two branches: load, whose processes go three ways, and free, which waits to be let go.
+const e2eTwo = `tasks:
+  load:
+    retries: 3
+    run: |
+      (setsid sh -c 'sleep 1000; :' &)
+      sleep 1000 &
+      touch $DIR/loading
+      wait
+  behind: {depends: [load], run: 'true'}
+  alarm: {depends: [behind], when: failure, run: 'true'}
+  free: {run: 'while [ -e $DIR/hold ]; do sleep 0.05; done'}
+  last: {depends: [free], run: 'true'}
+`
+
+// e2eTwoStopped is how its tasks end when load is stopped.
+const e2eTwoStopped = "alarm=succeeded behind=skipped free=succeeded last=succeeded load=cancelled"
+
+// e2eLoading starts a run of it and waits until load is at work. It gives the run, and what its processes are known by.
+func e2eLoading(x *e2e, id string) (run, mark string) {
+	x.t.Helper()
+	if err := os.WriteFile(x.dir+"/hold", nil, 0o644); err != nil {
+		x.t.Fatal(err)
+	}
+	run = x.start(id)
+	mark = "|" + run + "|load|"
+	x.until("load is at work", func() bool {
+		_, err := os.Stat(x.dir + "/loading")
+		return err == nil && len(e2eAlive(mark)) >= 4 // two shells, two that sleep
+	})
+	return run, mark
+}
+
+// TestCancelTask stops one task of a run: its processes are gone, all else goes on, and nothing begins the run again.
+func TestCancelTask(t *testing.T) {
+	x := e2eNew(t)
+	x.file("two.yml", "retries: 2\n"+e2eTwo)
+	x.principal("--with-agent")
+	run, mark := e2eLoading(x, "two")
+	x.refused(exitRefused, []string{`no task "laod"`, `did you mean "load"?`}, "cancel", run, "--task", "laod")
+	x.refused(exitRefused, []string{"behind", "has not begun", "cdktr cancel " + run}, "cancel", run, "--task", "behind")
+	x.refused(exitUsage, []string{"no task is named"}, "cancel", run, "--task", "")
+	if r := x.code(0, "cancel", run, "--task", "load"); r.out != "" || r.err != "cancelling task load of run "+run+"\n" {
+		t.Errorf("it says %q and %q", r.out, r.err)
+	}
+	x.until("the processes of load are gone", func() bool { return len(e2eAlive(mark)) == 0 })
+	x.until("load has ended", func() bool { return !taskActive(x.show(run).task("load").State) })
+	x.refused(exitRefused, []string{"load", "is cancelled already"}, "cancel", run, "--task", "load")
+	if r := x.show(run); r.State != runRunning || r.task("free").State != taskRunning {
+		t.Errorf("the run is %s, %s", r.State, e2eStates(r))
+	}
+	if err := os.Remove(x.dir + "/hold"); err != nil {
+		t.Fatal(err)
+	}
+	r := x.await(run)
+	by := r.By
+	if r.State != runFailed || r.Reason != "task load: cancelled by "+by || r.Attempt != 1 || r.task("load").Reason != "cancelled by "+by || r.task("load").Attempts != 1 {
+		t.Errorf("the run is %s (%s), attempt %d, load %+v", r.State, r.Reason, r.Attempt, r.task("load"))
+	}
+	if got := e2eStates(r); got != e2eTwoStopped {
+		t.Errorf("its tasks are %s", got)
+	}
+	x.refused(exitRefused, []string{"is failed already"}, "cancel", run, "--task", "load")
+	asked := 0
+	for _, e := range e2eLines[Event](t, x.ok("events", "--json")) {
+		if e.Kind == evTaskStopping && e.Run == run && e.Task == "load" && e.By == by && e.From != "" {
+			asked++
+		}
+	}
+	if asked != 1 {
+		t.Errorf("%d entries in the audit trail", asked)
+	}
+	// By hand it is run again, and stopped at once.
+	os.Remove(x.dir + "/loading")
+	x.ok("retry", run)
+	x.until("load is at work again", func() bool { return len(e2eAlive(mark)) >= 4 })
+	if out := x.ok("cancel", run, "--task", "load", "--force", "--json"); strings.TrimSpace(out) != `{"done":"cancel","run":"`+run+`","task":"load"}` {
+		t.Errorf("it prints %q", out)
+	}
+	if r := x.await(run); r.State != runFailed || r.Attempt != 2 || len(e2eAlive(mark)) > 0 {
+		t.Errorf("the run is %s (%s), attempt %d; left: %v", r.State, r.Reason, r.Attempt, e2eAlive(mark))
+	}
+}
+
+// TestKill9CancelTask: the principal is killed between the request and the end of the task, with the agent away: the agent
+// hears of it from the next one.
+func TestKill9CancelTask(t *testing.T) {
+	x := e2eNew(t)
+	x.file("two.yml", e2eTwo)
+	p := x.principal()
+	agent := x.agent("far")
+	run, mark := e2eLoading(x, "two")
+	agent.signal(syscall.SIGSTOP)
+	p.kill()
+	p = x.principal()
+	r := x.code(0, "cancel", run, "--task", "load")
+	if !strings.Contains(r.err, "agent far is not connected now: it stops the task when it is back") {
+		t.Errorf("it says %q", r.err)
+	}
+	p.kill()
+	p = x.principal()
+	if r := x.show(run); r.State != runRunning || !strings.HasPrefix(r.task("load").Cancelling, "cancelled by ") {
+		t.Errorf("the run is %s, load %+v", r.State, r.task("load"))
+	}
+	if out := x.ok("show", run); !strings.Contains(out, "being stopped: cancelled by ") {
+		t.Errorf("show says\n%s", out)
+	}
+	agent.signal(syscall.SIGCONT)
+	x.until("the processes of load are gone", func() bool { return len(e2eAlive(mark)) == 0 })
+	if err := os.Remove(x.dir + "/hold"); err != nil {
+		t.Fatal(err)
+	}
+	if r := x.await(run); r.State != runFailed || r.Reason != "task load: cancelled by "+r.By || e2eStates(r) != e2eTwoStopped {
+		t.Errorf("the run is %s (%s), %s", r.State, r.Reason, e2eStates(r))
+	}
+	agent.stop()
+	p.stop()
+}
