@@ -438,6 +438,10 @@ func TestProtocolEvents(t *testing.T) {
 	held := x.start("hold")
 	x.ok("cancel", held, "--force")
 	x.await(held)
+	held = x.start("hold")
+	x.until("its task is at work", func() bool { return x.show(held).task("a").State == taskRunning })
+	x.ok("cancel", held, "--task", "a")
+	x.await(held)
 	rows, seen := protocolEventFields(t), map[string]bool{}
 	for _, e := range e2eLines[map[string]any](t, x.ok("events", "--json")) {
 		kind := fmt.Sprint(e["e"])
@@ -448,7 +452,7 @@ func TestProtocolEvents(t *testing.T) {
 			}
 		}
 	}
-	for _, kind := range []string{evVersion, evSchedule, evPaused, evResumed, evQueued, evAssigned, evRequeued, evCancelling, evAgentUp, evAgentDrained,
+	for _, kind := range []string{evVersion, evSchedule, evPaused, evResumed, evQueued, evAssigned, evRequeued, evCancelling, evTaskStopping, evAgentUp, evAgentDrained,
 		evAgentUndrain, evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished, evRunFinished} {
 		if !seen[kind] {
 			t.Errorf("no event %s was seen", kind)

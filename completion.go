@@ -96,6 +96,8 @@ func (c *cli) completions(ctx context.Context, words []string) []string {
 			}
 			all = append(all, dashes+fl.Name)
 		})
+	case len(rest) > 1 && rest[len(rest)-1] == "--task":
+		all = c.completionTasks(ctx, rest)
 	case len(rest) == 0 || strings.Contains(verb.args, "..."):
 		all = c.completionIDs(ctx, verb.args)
 	}
@@ -133,6 +135,28 @@ func (c *cli) completionIDs(ctx context.Context, args string) []string {
 				ids = append(ids, a.Name)
 			}
 		}
+	}
+	return ids
+}
+
+// completionTasks asks the principal for the tasks of the run or workflow that is named among the words before.
+func (c *cli) completionTasks(ctx context.Context, before []string) (ids []string) {
+	ctx, cancel := context.WithTimeout(ctx, completionPatience)
+	defer cancel()
+	at := slices.IndexFunc(before, func(word string) bool { return !strings.HasPrefix(word, "-") })
+	if at < 0 {
+		return nil
+	}
+	req := Request{Op: "show", Workflow: before[at]}
+	if isRunID(before[at]) {
+		req = Request{Op: "show", Run: before[at]}
+	}
+	r, err := c.ask(ctx, req)
+	if err != nil || r.Spec == nil {
+		return nil
+	}
+	for i := range r.Spec.Tasks {
+		ids = append(ids, r.Spec.Tasks[i].ID)
 	}
 	return ids
 }

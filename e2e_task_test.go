@@ -14,6 +14,7 @@ const e2eTwo = `tasks:
   load:
     retries: 3
     run: |
+      [ -e $DIR/stubborn ] && trap '' TERM
       (setsid sh -c 'sleep 1000; :' &)
       sleep 1000 &
       touch $DIR/loading
@@ -46,11 +47,21 @@ func e2eLoading(x *e2e, id string) (run, mark string) {
 func TestCancelTask(t *testing.T) {
 	x := e2eNew(t)
 	x.file("two.yml", "retries: 2\n"+e2eTwo)
+	x.env = append(x.env, "CDKTR_GRACE=1h") // who waits for that has waited in vain
 	x.principal("--with-agent")
 	run, mark := e2eLoading(x, "two")
 	x.refused(exitRefused, []string{`no task "laod"`, `did you mean "load"?`}, "cancel", run, "--task", "laod")
 	x.refused(exitRefused, []string{"behind", "has not begun", "cdktr cancel " + run}, "cancel", run, "--task", "behind")
 	x.refused(exitUsage, []string{"no task is named"}, "cancel", run, "--task", "")
+	for _, words := range [][]string{{"cancel", run, "--task", ""}, {"cancel", "--force", run, "--task", "l"}, {"logs", "two", "--task", "la"}, {"cancel", "--task", ""}} {
+		want := map[string]string{"": "alarm\nbehind\nfree\nlast\nload\n", "l": "last\nload\n", "la": "last\n"}[words[len(words)-1]]
+		if len(words) < 4 { // of no run yet
+			want = ""
+		}
+		if out := x.ok(append([]string{"completion", "words", "--"}, words...)...); out != want {
+			t.Errorf("%q is completed with %q, want %q", words, out, want)
+		}
+	}
 	if r := x.code(0, "cancel", run, "--task", "load"); r.out != "" || r.err != "cancelling task load of run "+run+"\n" {
 		t.Errorf("it says %q and %q", r.out, r.err)
 	}
@@ -81,16 +92,19 @@ func TestCancelTask(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("%d entries in the audit trail", asked)
 	}
-	// By hand it is run again, and stopped at once.
-	os.Remove(x.dir + "/loading")
+	// By hand it is run again. Now its processes ignore TERM.
+	if err := os.WriteFile(x.dir+"/stubborn", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	x.ok("retry", run)
 	x.until("load is at work again", func() bool { return len(e2eAlive(mark)) >= 4 })
 	if out := x.ok("cancel", run, "--task", "load", "--force", "--json"); strings.TrimSpace(out) != `{"done":"cancel","run":"`+run+`","task":"load"}` {
 		t.Errorf("it prints %q", out)
 	}
-	if r := x.await(run); r.State != runFailed || r.Attempt != 2 || len(e2eAlive(mark)) > 0 {
-		t.Errorf("the run is %s (%s), attempt %d; left: %v", r.State, r.Reason, r.Attempt, e2eAlive(mark))
+	if r := x.await(run); r.State != runFailed || r.Attempt != 2 {
+		t.Errorf("the run is %s (%s), attempt %d", r.State, r.Reason, r.Attempt)
 	}
+	x.until("the processes of load are gone again", func() bool { return len(e2eAlive(mark)) == 0 })
 }
 
 // TestKill9CancelTask: the principal is killed between the request and the end of the task, with the agent away: the agent
