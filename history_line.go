@@ -37,6 +37,7 @@ type historyTask struct {
 	Finished Stamp             `json:"finished,omitzero"`
 	Seconds  float64           `json:"seconds,omitempty"`
 	Outputs  map[string]string `json:"outputs,omitempty"`
+	Stopping string            `json:"cancelling,omitempty"`
 }
 
 // historyLineOf makes the line of a run. It shares what the run has.
@@ -60,7 +61,7 @@ func historyUsual(r *Run) Run {
 // historyTaskOf makes the short form of a task where that says it all, else the whole.
 func historyTaskOf(t *TaskRun, r *Run) historyTask {
 	whole := historyTask{Task: t.Task, State: t.State, Reason: t.Reason, Exit: t.Exit, Attempts: &t.Attempts, Earlier: t.Earlier, Started: t.Started, Began: t.Began,
-		Finished: t.Finished, Seconds: t.Seconds, Outputs: t.Outputs}
+		Finished: t.Finished, Seconds: t.Seconds, Outputs: t.Outputs, Stopping: t.Cancelling}
 	short := whole
 	short.Attempts, short.Finished = nil, Stamp{}
 	if t.State == taskSucceeded {
@@ -78,7 +79,7 @@ func historyTaskOf(t *TaskRun, r *Run) historyTask {
 // task gives back the task of a run.
 func (h *historyTask) task(r *Run) TaskRun {
 	t := TaskRun{Task: h.Task, State: h.State, Reason: h.Reason, Exit: h.Exit, Earlier: h.Earlier, Started: h.Started, Began: h.Began, Finished: h.Finished,
-		Seconds: h.Seconds, Outputs: h.Outputs}
+		Seconds: h.Seconds, Outputs: h.Outputs, Cancelling: h.Stopping}
 	if h.Attempts != nil {
 		t.Attempts = *h.Attempts
 		return t

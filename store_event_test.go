@@ -174,6 +174,9 @@ func TestHistoryLine(t *testing.T) {
 			if task.Finished = stampOf(task.Started.Add(time.Millisecond)); rng.IntN(4) == 0 {
 				task.Started, task.Finished = Stamp{}, Stamp{}
 			}
+			if rng.IntN(4) == 0 {
+				task.Cancelling = "cancelled by me"
+			}
 			for n := range rng.IntN(3) * rng.IntN(2) {
 				task.Began = at()
 				task.Earlier = append(task.Earlier, TaskAttempt{Attempt: n + 1, Reason: "exit 3", Exit: []*int{nil, &three}[rng.IntN(2)], Started: at(), Seconds: float64(rng.IntN(4)) / 1000})
