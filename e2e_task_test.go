@@ -14,10 +14,9 @@ const e2eTwo = `tasks:
   load:
     retries: 3
     run: |
-      [ -e $DIR/stubborn ] && trap '' TERM
+      if [ -e $DIR/stubborn ]; then trap '' TERM; else trap 'echo bye; exit 0' TERM; fi
       (setsid sh -c 'sleep 1000; :' &)
       sleep 1000 &
-      touch $DIR/loading
       wait
   behind: {depends: [load], run: 'true'}
   alarm: {depends: [behind], when: failure, run: 'true'}
@@ -36,11 +35,17 @@ func e2eLoading(x *e2e, id string) (run, mark string) {
 	}
 	run = x.start(id)
 	mark = "|" + run + "|load|"
-	x.until("load is at work", func() bool {
-		_, err := os.Stat(x.dir + "/loading")
-		return err == nil && len(e2eAlive(mark)) >= 4 // two shells, two that sleep
-	})
+	e2eAtWork(x, run, mark)
 	return run, mark
+}
+
+// e2eAtWork waits until load is at work with all its processes, two shells and two that sleep, and the principal knows it.
+func e2eAtWork(x *e2e, run, mark string) {
+	x.t.Helper()
+	x.until("load is at work", func() bool {
+		r := x.show(run)
+		return len(e2eAlive(mark)) >= 4 && r != nil && r.task("load").State == taskRunning && r.task("free").State != taskWaiting
+	})
 }
 
 // TestCancelTask stops one task of a run: its processes are gone, all else goes on, and nothing begins the run again.
@@ -67,6 +72,9 @@ func TestCancelTask(t *testing.T) {
 	}
 	x.until("the processes of load are gone", func() bool { return len(e2eAlive(mark)) == 0 })
 	x.until("load has ended", func() bool { return !taskActive(x.show(run).task("load").State) })
+	if out := x.ok("logs", run, "--task", "load"); out != "bye\n" {
+		t.Errorf("it was not let end by itself: %q", out)
+	}
 	x.refused(exitRefused, []string{"load", "is cancelled already"}, "cancel", run, "--task", "load")
 	if r := x.show(run); r.State != runRunning || r.task("free").State != taskRunning {
 		t.Errorf("the run is %s, %s", r.State, e2eStates(r))
@@ -97,7 +105,7 @@ func TestCancelTask(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.ok("retry", run)
-	x.until("load is at work again", func() bool { return len(e2eAlive(mark)) >= 4 })
+	e2eAtWork(x, run, mark)
 	if out := x.ok("cancel", run, "--task", "load", "--force", "--json"); strings.TrimSpace(out) != `{"done":"cancel","run":"`+run+`","task":"load"}` {
 		t.Errorf("it prints %q", out)
 	}
@@ -115,6 +123,7 @@ func TestKill9CancelTask(t *testing.T) {
 	p := x.principal()
 	agent := x.agent("far")
 	run, mark := e2eLoading(x, "two")
+	x.ok("pause", "two") // what is answered is on the disk, and so is all before it
 	agent.signal(syscall.SIGSTOP)
 	p.kill()
 	p = x.principal()

@@ -219,9 +219,9 @@ func TestRunnerCancel(t *testing.T) {
 func TestRunnerCancelTask(t *testing.T) {
 	for name, force := range map[string]bool{"term": false, "kill": true} {
 		t.Run(name, func(t *testing.T) {
-			script := "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+			script := "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done" // it does not succeed by ending well now
 			if force {
-				script = "trap 'echo bye' TERM; echo up; while :; do sleep 0.05; done"
+				script = "trap '' TERM; echo up; while :; do sleep 0.05; done"
 			}
 			w := &Workflow{ID: "w", Retries: 3, Tasks: []Task{{ID: "a", Run: script, Retries: 5}, {ID: "b", Run: "true", Depends: []string{"a"}},
 				{ID: "c", Run: "echo alarm", Depends: []string{"b"}, When: whenFailure}, {ID: "d", Run: "echo tidy", Depends: []string{"a"}, When: whenAlways},
@@ -256,7 +256,7 @@ func TestRunnerCancelTask(t *testing.T) {
 			if r.Reason != "task a: cancelled by "+by && r.Reason != "task e: cancelled by "+by { // whichever was first
 				t.Errorf("reason %q", r.Reason)
 			}
-			if n := r.task("a").Attempts; n != 1 || !force && !slices.Contains(lines, "a|o|bye") || !slices.Contains(lines, "f|o|free") {
+			if n := r.task("a").Attempts; n != 1 || !slices.Contains(lines, "f|o|free") {
 				t.Errorf("%d attempts, output %q", n, lines)
 			}
 		})
