@@ -444,3 +444,38 @@ func TestTuiBudget(t *testing.T) {
 		}
 	}
 }
+
+// TestTuiPictures holds whole screens to pictures, as the documentation shows them: a run as tasks, as waves and in time, its
+// output, and the statistics of its workflow.
+func TestTuiPictures(t *testing.T) {
+	for _, size := range viewSizes {
+		g := tuiRigOpen(t, size[0], size[1], tuiFixture())
+		g.now = viewStamp("02:02:14").Time
+		picture := func(name, keys string) {
+			g.keys(keys)
+			g.u.draw()
+			viewGolden(t, name, g.u.grid)
+		}
+		g.keys("2 enter")
+		run, spec, _ := viewRunBackup()
+		run.ID = g.u.screen().(*tuiRunScreen).run
+		g.reply("show", &Reply{Runs: []*Run{run}, Spec: spec})
+		lines := []string{"02:00:59 o connecting to 10.2.0.9:5432", "02:01:10 e pg_dump: error: connection to server failed: timeout expired", "02:01:20 o connecting to 10.2.0.9:5432",
+			"02:01:33 e pg_dump: error: connection to server failed: timeout expired", "02:01:53 o connecting to 10.2.0.9:5432", "02:02:09 e pg_dump: error: connection to server failed: timeout expired"}
+		output := func() {
+			for i, text := range lines {
+				g.reply("logs", &Reply{More: true, Line: &LogLine{Time: viewStamp(text[:8]), Run: run.ID, N: int64(i + 1), Task: "dump-audit", Stream: text[9:10], Text: text[11:]}})
+			}
+		}
+		output()
+		picture("whole-run", "g G k k k k k")
+		picture("whole-wave", "v")
+		picture("whole-time", "v")
+		g.keys("enter")
+		output()
+		picture("whole-log", "t")
+		g.keys("esc esc i")
+		g.reply("stats", &Reply{Stats: viewStatsFixture().Stats})
+		picture("whole-stats", "")
+	}
+}

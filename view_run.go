@@ -182,7 +182,7 @@ func (r *viewRunRow) write(runState string) {
 		r.took = viewTook(t.Finished.Sub(t.Started.Time))
 	}
 	r.exit, r.tries, r.afterRoom = "-", strconv.Itoa(t.Attempts), -1
-	if t.Exit != nil {
+	if t.Exit != nil && t.State != taskRunning { // else that of the attempt before
 		r.exit = strconv.Itoa(*t.Exit)
 	}
 	if r.spec != nil {
