@@ -111,6 +111,7 @@ type WorkflowState struct {
 	Tick      Stamp      `json:"tick,omitzero"`      // ticks up to here are decided
 	Decisions []Decision `json:"decisions,omitempty"`
 	Recent    []Outcome  `json:"recent,omitempty"` // newest last
+	Last      *Run       `json:"last,omitempty"`   // the newest of these, without its tasks, once it is not in memory any more
 	Failures  []*Failure `json:"failures,omitempty"`
 }
 
@@ -499,16 +500,27 @@ func (s *State) finish(r *Run, e *Event) error {
 	if n := len(w.Recent); n > stateMaxRecent {
 		w.Recent = w.Recent[n-stateMaxRecent:]
 	}
+	w.Last = nil
 	w.noteOutcome(r)
 	delete(s.Acks, stateKey("overdue", r.Workflow, ""))
 	s.Finished = append(s.Finished, r.ID)
 	if n := len(s.Finished) - stateMaxFinished; n > 0 {
 		for _, id := range s.Finished[:n] {
-			delete(s.Runs, id)
+			s.forget(s.Runs[id])
 		}
 		s.Finished = s.Finished[n:]
 	}
 	return nil
+}
+
+// forget drops a finished run from memory. What others have run since must not hide how a workflow's own last run went.
+func (s *State) forget(r *Run) {
+	delete(s.Runs, r.ID)
+	w := s.workflow(r.Workflow)
+	if n := len(w.Recent); n > 0 && w.Recent[n-1].Run == r.ID {
+		w.Last = r.clone()
+		w.Last.Tasks = []TaskRun{}
+	}
 }
 
 // runFinal says whether a run can end in that state.

@@ -436,6 +436,42 @@ func TestStateBound(t *testing.T) {
 	}
 }
 
+// TestStateLast: runs of others drive a workflow's last run out of memory, and how it went is known still.
+func TestStateLast(t *testing.T) {
+	s, made := stateNew(), 0
+	s.Versions["v"] = &Workflow{ID: "w", Tasks: []Task{{ID: "a"}}}
+	newID := func() string { made++; return fmt.Sprintf("R%05d", made) }
+	run := func(id, workflow, state string) {
+		t.Helper()
+		for _, e := range []*Event{{Kind: evQueued, Run: id, Workflow: workflow, Version: "v"}, {Kind: evRunEnded, Run: id, State: state, Reason: "so"}} {
+			if err := s.apply(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	others := func(n int) {
+		for range n {
+			run(newID(), "busy", runSucceeded)
+		}
+	}
+	others(1)
+	run(newID(), "nightly", runFailed)
+	run(newID(), "nightly", runSucceeded)
+	w := s.workflow("nightly")
+	others(stateMaxFinished - 1)
+	if s.Runs["R00002"] != nil || w.Last != nil {
+		t.Errorf("the newest run is in memory: %+v", w.Last)
+	}
+	others(1)
+	if s.Runs["R00003"] != nil || w.Last == nil || w.Last.ID != "R00003" || w.Last.State != runSucceeded || w.Last.Tasks == nil || len(w.Last.Tasks) != 0 {
+		t.Errorf("%+v", w.Last)
+	}
+	run(newID(), "nightly", runFailed)
+	if w.Last != nil {
+		t.Errorf("a newer run is in memory: %+v", w.Last)
+	}
+}
+
 // Random events against a model that knows no more of a run than its state, agent, lease and attempt.
 func TestStateModel(t *testing.T) {
 	for seed := range uint64(4) {

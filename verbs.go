@@ -339,7 +339,7 @@ func (p *principal) infoOf(f *workflowFile) WorkflowInfo {
 		}
 	}
 	if ws := p.state.Workflows[f.ID]; ws != nil {
-		info.Recent = ws.Recent
+		info.Recent, info.Last = ws.Recent, ws.Last
 	}
 	if id := p.newestRun(f.ID); id != "" {
 		last := p.state.Runs[id].clone()
