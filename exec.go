@@ -34,6 +34,7 @@ const (
 	procMinBuf   = 4 << 10                // first size of a stream's buffer; it grows to procMaxLine+1
 	procGrace    = 10 * time.Second       // between TERM and KILL unless the task says otherwise
 	procKillWait = 150 * time.Millisecond // after KILL: when a stop ends, come what may
+	procLinger   = 200 * time.Millisecond // for what the main process left behind to end by itself, as the tee of "exec > >(tee log)" does
 	procLastWait = 2 * time.Second        // after KILL: how long close and killLeftovers wait
 	procPatience = time.Minute            // between looks at what SIGKILL cannot end
 	procPath     = "/usr/local/bin:/usr/bin:/bin"
@@ -75,6 +76,7 @@ type procResult struct {
 	Elapsed           time.Duration // Finished-Started, by the monotonic clock
 	UserCPU, SysCPU   time.Duration // of the process and the children it waited for
 	MaxRSSKiB         int64         // the largest of them; Linux counts from the fork, so never less than ours then
+	Left              []string      // names of the processes that it left behind, which did not end by themselves and are being ended
 }
 
 // procs holds what is common to the processes of an agent. Make one per program: it takes over SIGCHLD and, on
@@ -114,6 +116,7 @@ type proc struct {
 	sealed   atomic.Bool // no further callback
 	started  time.Time
 	res      procResult // written before doneCh is closed
+	left     []string   // names of what the main process left behind; of the goroutine of run
 
 	// Guarded by ps.mu.
 	ended, sweeping, isDone bool
@@ -440,10 +443,21 @@ func (p *proc) run() {
 	p.finish(exit)
 }
 
-// sweepLeftovers starts the removal of what a main process left behind. It costs one short read when that is nothing.
+// sweepLeftovers starts the removal of what a main process left behind, once that had procLinger to end by itself: it may
+// have output yet to pass on. It costs one short read when there is nothing.
 func (p *proc) sweepLeftovers() {
-	if len(p.members()) == 0 {
+	left := p.members()
+	if len(left) == 0 {
 		return
+	}
+	p.ps.mu.Lock()
+	stopped := p.reason != ""
+	p.ps.mu.Unlock()
+	if !stopped {
+		p.ps.sys.await(left, procLinger, p.force, p.ps.hurry)
+		for _, m := range p.members() {
+			p.left = append(p.left, procName(m.pid))
+		}
 	}
 	p.ps.mu.Lock()
 	p.startSweep()
@@ -475,7 +489,7 @@ func (p *proc) forget() {
 
 // outcome words the end of a process. The caller holds ps.mu.
 func (p *proc) outcome(exit *procExit) procResult {
-	r := procResult{Started: p.started, TimedOut: p.timedOut, Stopped: p.stopped}
+	r := procResult{Started: p.started, TimedOut: p.timedOut, Stopped: p.stopped, Left: p.left}
 	if exit == nil {
 		exit = &procExit{at: time.Now()}
 		r.Exit, r.Signal = 128+int(unix.SIGKILL), "SIGKILL"
@@ -576,13 +590,18 @@ func (p *proc) runSweep() {
 
 // sweep sends TERM to what find returns, waits up to grace, and then sends KILL until find returns nothing; it
 // returns how many it found at first. The ends of these processes wake it, and force or ps.hurry, which cut the
-// grace short. What SIGKILL has not ended is looked at again every patience, until ps.hurry; if patience is
+// grace short. Where force is closed already there is no TERM: who begins to clean up is not to be cut off in it. What SIGKILL has not ended is looked at again every patience, until ps.hurry; if patience is
 // procLastWait, only once.
 func (ps *procs) sweep(find func() []procMember, grace, patience time.Duration, force <-chan struct{}) int {
 	found := find()
 	n := len(found)
-	ps.signal(found, unix.SIGTERM)
-	ps.signal(found, unix.SIGCONT) // a stopped process gets its TERM only now
+	select {
+	case <-force:
+		grace = 0
+	default:
+		ps.signal(found, unix.SIGTERM)
+		ps.signal(found, unix.SIGCONT) // a stopped process gets its TERM only now
+	}
 	for end := time.Now().Add(grace); len(found) > 0; found = find() {
 		left := time.Until(end)
 		if left <= 0 || ps.sys.await(found, left, force, ps.hurry) {

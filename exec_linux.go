@@ -397,6 +397,12 @@ func (s *procSys) await(members []procMember, d time.Duration, force, hurry <-ch
 	return cut
 }
 
+// procName is the name of a process, of at most 15 bytes; "" when it has gone.
+func procName(pid int) string {
+	text, _ := procSlurp("/proc/" + strconv.Itoa(pid) + "/comm")
+	return string(bytes.TrimSuffix(text, []byte("\n")))
+}
+
 // procLives says whether a member has not ended yet.
 func procLives(m procMember) bool {
 	st, ok := procStatOf(m.pid)

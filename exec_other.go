@@ -37,6 +37,9 @@ func procFork(path string, argv []string, attr *syscall.ProcAttr) (int, error) {
 	return pid, err
 }
 
+// procName would be the name of a process.
+func procName(int) string { return "" }
+
 // members is the group, as one member, while there is a process in it.
 func (p *proc) members() []procMember {
 	if unix.Kill(-p.pid, 0) != nil {

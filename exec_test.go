@@ -426,12 +426,47 @@ func TestProcGrandchildHoldsOutput(t *testing.T) {
 	if log.text(false) != "out\ntail\n" || log.text(true) != "err\n" {
 		t.Errorf("got %q %q", log.text(false), log.text(true))
 	}
+	if !slices.Equal(r.Left, []string{"sleep"}) {
+		t.Errorf("left behind: %q", r.Left)
+	}
 	if alive := procTestAlive(ps, spec.Cookie); len(alive) != 1 {
 		t.Errorf("the grandchild has %d lives: it ignores TERM and has an hour", len(alive))
 	}
 	p.kill("now")
 	ps.work.Wait()
 	procTestNoneLeft(t, ps, spec.Cookie)
+}
+
+// TestProcPassesOn: the way of many a script to keep a log of its own. The tee has the last lines when the script ends.
+func TestProcPassesOn(t *testing.T) {
+	ps := procTestNew(t)
+	for range 10 {
+		log := &procTestLog{}
+		spec := procTestSh(t, "", log)
+		spec.Argv = []string{"bash", "-c", "exec > >(sleep 0.02; tee /dev/null); seq 1 2000; echo last"}
+		r := procTestDone(t, procTestStart(t, ps, spec))
+		if text := log.text(false); !strings.HasSuffix(text, "\n2000\nlast\n") || r.Exit != 0 || len(r.Left) != 0 {
+			t.Fatalf("%+v, %d bytes: %q", r, len(text), text[max(len(text)-40, 0):])
+		}
+	}
+}
+
+// TestProcKillAtOnce: what is killed gets no TERM before, which it would begin to clean up at.
+func TestProcKillAtOnce(t *testing.T) {
+	ps := procTestNew(t)
+	for range 10 {
+		output, ready := procTestLine()
+		log := &procTestLog{}
+		spec := procTestSh(t, "trap 'echo cleaning up; exit 3' TERM; echo ready; while :; do sleep 0.01; done", nil)
+		spec.Output = func(l procLine) { output(l); log.add(l) }
+		p := procTestStart(t, ps, spec)
+		procTestRecv(t, ready, "line")
+		p.kill("now")
+		if r := procTestDone(t, p); r.Exit != 137 || log.text(false) != "ready\n" {
+			t.Fatalf("%+v, %q", r, log.text(false))
+		}
+		ps.work.Wait()
+	}
 }
 
 func TestProcLeftoverWritesForEver(t *testing.T) {

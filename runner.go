@@ -9,11 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// runnerStarts is how many tasks are noted as started at once, before the first of their processes is.
-const runnerStarts = 8
+const (
+	runnerStarts    = 8 // tasks that are noted as started at once, before the first of their processes is
+	runnerLeftNames = 3 // of the processes that a task left behind, how many are named
+)
 
 // agentRun is a run that this agent has.
 type agentRun struct {
@@ -196,6 +199,9 @@ func (r *agentRun) mayHandOn(outputs map[string]string) error {
 func (a *agent) taskEnded(t *taskTry, res procResult, outputs map[string]string) {
 	r, task := t.run, t.task()
 	t.proc = nil
+	if n := len(res.Left); n > 0 {
+		a.remark(r, t, fmt.Sprintf("the task left processes behind, which are ended (%d): %s", n, strings.Join(res.Left[:min(n, runnerLeftNames)], ", ")))
+	}
 	e := &Event{Kind: evTaskFinished, Task: task.ID, Attempt: t.attempt, Reason: res.Reason, Exit: &res.Exit, Outputs: outputs}
 	switch {
 	case res.Reason == "":

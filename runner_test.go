@@ -127,6 +127,7 @@ func TestRunnerOutcomes(t *testing.T) {
 		{ID: "no program", Tasks: []Task{{ID: "a", Cmd: "/no/such/program"}}},
 		{ID: "no value", Tasks: []Task{{ID: "a", Run: "true"}, {ID: "b", Run: "true", Env: map[string]string{"X": "${tasks.a.outputs.none}"}, Depends: []string{"a"}}}},
 		{ID: "killed", Tasks: []Task{{ID: "a", Run: "kill -9 $$"}}},
+		{ID: "leaves", Tasks: []Task{{ID: "a", Run: "setsid sleep 300 & sleep 0.1"}}},
 		{ID: "whole again", Retries: 1, Tasks: []Task{{ID: "a", Run: "echo once"}, {ID: "b", Run: `test -n "$AGAIN"`, Depends: []string{"a"}}}},
 	}
 	h := runnerHost(t, log, workflows...)
@@ -139,6 +140,7 @@ func TestRunnerOutcomes(t *testing.T) {
 		"bad outputs":  `failed (task a: $CDKTR_OUTPUT:1: want KEY=value, not "what"): a failed ($CDKTR_OUTPUT:1: want KEY=value, not "what")`,
 		"no value":     "failed (task b: env X: ${tasks.a.outputs.none} has no value): a succeeded, b failed (env X: ${tasks.a.outputs.none} has no value)",
 		"killed":       "failed (task a: signal SIGKILL): a failed (signal SIGKILL)",
+		"leaves":       "succeeded (): a succeeded",
 		"whole again":  "failed (task b: exit 1): a succeeded, b failed (exit 1)",
 	} {
 		r, lines := runnerFollow(t, h, Request{Workflow: id}, nil)
@@ -148,6 +150,8 @@ func TestRunnerOutcomes(t *testing.T) {
 		switch {
 		case id == "retried" && r.Tasks[0].Attempts != 3:
 			t.Errorf("%d attempts", r.Tasks[0].Attempts)
+		case id == "leaves" && (len(lines) != 1 || !strings.HasPrefix(lines[0], "a|c|[cdktr: the task left processes behind, which are ended (1): s")):
+			t.Errorf("output %q", lines)
 		case id == "whole again" && (r.Attempt != 2 || len(lines) != 1):
 			t.Errorf("attempt %d, output %q", r.Attempt, lines)
 		}
