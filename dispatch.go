@@ -119,6 +119,7 @@ func (p *principal) runAgentLink(conn wireConn, grant *authGrant, hello *agentMs
 // welcome takes an agent in: its runs are compared with the state, and it is told from where to send its spool.
 func (p *principal) welcome(link *agentLink, m *agentMsg) {
 	if reason := p.unwelcome(link, m); reason != "" {
+		p.cfg.Log.Warn("an agent was not let in", "agent", m.Agent, "from", link.from, "cause", reason)
 		link.send(&agentMsg{Op: msgRefused, Reason: reason})
 		p.workers.Go(func() { link.conn.Close() }) // after these words are out; the loop does not wait for that
 		return
@@ -246,7 +247,11 @@ func (p *principal) dropLink(link *agentLink, reason string) {
 		return
 	}
 	delete(p.links, link.name)
-	p.emit(&Event{Kind: evAgentLost, Agent: link.name, Reason: reason})
+	lost := &Event{Kind: evAgentLost, Agent: link.name, Reason: reason}
+	if !link.near {
+		lost.Until = stampOf(link.heard)
+	}
+	p.emit(lost)
 	if p.running[link.name] > 0 {
 		now := p.cfg.now()
 		at := now.Add(agentLostAfter)
@@ -336,6 +341,7 @@ func (p *principal) hear(link *agentLink, m *agentMsg, size int) {
 		link.send(&agentMsg{Op: msgHeartbeat, Clock: stampOf(now)})
 	case msgDrain:
 		link.leaving = true
+		p.newsAgent(link.name)
 		p.newsQueue(p.queue)
 	case msgReport:
 		if m.N <= m.Skip || m.N-m.Skip > link.folded+1 {
@@ -387,12 +393,43 @@ func (p *principal) takeEvent(link *agentLink, e *Event) {
 		p.cfg.Log.Warn("agent reported an event that is not an agent's", "agent", link.name, "event", e.Kind)
 		return
 	}
+	if r != nil && e.State == runCrashed {
+		dispatchAsked(r, e)
+	}
 	if err := p.emit(e); err != nil {
 		p.cfg.Log.Warn("agent reported what does not fit", "agent", link.name, "cause", err)
 		return
 	}
 	if e.Kind == evRunFinished {
 		p.afterRun(r)
+	}
+}
+
+// dispatchAsked makes of a crash what a person had asked for before, where the agent had not heard of that when it gave the run
+// up by itself.
+func dispatchAsked(r *Run, e *Event) {
+	if e.Kind == evTaskFinished {
+		if t := r.task(e.Task); t != nil && r.Cancelling+t.Cancelling != "" {
+			e.State, e.Reason = taskCancelled, orDefault(r.Cancelling, t.Cancelling)
+		}
+		return
+	}
+	if r.Cancelling != "" {
+		e.State, e.Reason = runCancelled, r.Cancelling
+		return
+	}
+	stopped := ""
+	for i := range r.Tasks {
+		t := &r.Tasks[i]
+		switch {
+		case t.State == taskCrashed || taskActive(t.State) && t.State != taskWaiting:
+			return
+		case t.State == taskCancelled && stopped == "":
+			stopped = "task " + t.Task + ": " + t.Reason
+		}
+	}
+	if stopped != "" {
+		e.State, e.Reason = runFailed, stopped
 	}
 }
 
@@ -652,19 +689,22 @@ func (p *principal) assign(r *Run, spec *Workflow, link *agentLink) {
 	p.afterCommit(func() { link.send(&agentMsg{Op: msgAssign, Assign: a}) })
 }
 
-// cancelRun stops a run: one in the queue at once, a running one by its agent.
-func (p *principal) cancelRun(r *Run, reason string, force bool, by, from string) {
+// cancelRun stops a run: one in the queue at once, a running one by its agent. It gives a note where that one is away.
+func (p *principal) cancelRun(r *Run, reason string, force bool, by, from string) (note string) {
 	if r.State == runQueued {
 		p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, Reason: reason, By: by, From: from})
-		return
+		return ""
 	}
 	if p.compatCancel(r, reason, by, from) {
-		return
+		return ""
 	}
 	p.emit(&Event{Kind: evCancelling, Run: r.ID, Workflow: r.Workflow, Reason: reason, By: by, From: from})
-	if link := p.links[r.Agent]; link != nil {
-		p.afterCommit(func() { link.send(&agentMsg{Op: msgCancel, Run: r.ID, Reason: reason, Force: force}) })
+	link := p.links[r.Agent]
+	if link == nil {
+		return dispatchAway(r.Agent, "run")
 	}
+	p.afterCommit(func() { link.send(&agentMsg{Op: msgCancel, Run: r.ID, Reason: reason, Force: force}) })
+	return ""
 }
 
 // cancelTask stops one task of a run and leaves the rest to its graph. The request stays in the state until the task has
@@ -684,7 +724,7 @@ func (p *principal) cancelTask(c *verbCall, r *Run) {
 		p.emit(&Event{Kind: evTaskStopping, Run: r.ID, Workflow: r.Workflow, Task: t.Task, Reason: "cancelled by " + c.by, By: c.by, From: c.from})
 		reply, link, stop := Reply{Run: r.ID}, p.links[r.Agent], dispatchStop(r, t, c.req.Force)
 		if link == nil {
-			reply.Note = fmt.Sprintf("agent %s is not connected now: it stops the task when it is back", r.Agent)
+			reply.Note = dispatchAway(r.Agent, "task")
 		}
 		p.afterCommit(func() {
 			if link != nil {
@@ -693,6 +733,11 @@ func (p *principal) cancelTask(c *verbCall, r *Run) {
 			c.reply(reply)
 		})
 	}
+}
+
+// dispatchAway says of what somebody stops that its agent will hear of it.
+func dispatchAway(agent, what string) string {
+	return fmt.Sprintf("agent %s is not connected now: it stops the %s when it is back", agent, what)
 }
 
 // dispatchStop is what an agent is told of a task that somebody has stopped. An event names the task, because its fields are

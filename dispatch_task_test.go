@@ -163,3 +163,50 @@ func TestDispatchTaskLost(t *testing.T) {
 		g.stop()
 	})
 }
+
+// TestDispatchAsked: an agent gives a run up by itself, for it has not heard of the stop that was asked for meanwhile. What was
+// asked for is what is told.
+func TestDispatchAsked(t *testing.T) {
+	for _, task := range []string{"", "load"} {
+		synctest.Test(t, func(t *testing.T) {
+			g := principalRigOpen(t, t.TempDir(), dispatchHolds)
+			a := dispatchAgentJoin(g, "x", 1)
+			id := g.run("w")
+			as := a.last()
+			a.report(dispatchAtWork(as)...)
+			by := g.show(id).By
+			time.Sleep(3 * time.Second)
+			a.gone()
+			if lost := g.ask(Request{Op: "agents"}).Agents[0]; lost.State != agentLost || time.Since(lost.Seen.Time) < 3*time.Second {
+				t.Errorf("it was last heard of %s ago: %+v", time.Since(lost.Seen.Time), lost)
+			}
+			if r := g.ask(Request{Op: "cancel", Run: id, Task: task}); !r.OK || !strings.Contains(r.Note, "agent x is not connected now: it stops the ") {
+				t.Errorf("%+v", r)
+			}
+			a.hello.Holds, a.n = []heldRun{{id, 1}}, 4
+			a.join()
+			crash := func(kind, task string) agentItem {
+				item := dispatchEvent(as, kind, task, runCrashed)
+				item.Event.Reason = "no principal for 10s"
+				return item
+			}
+			a.report(crash(evTaskFinished, "load"), crash(evRunFinished, ""))
+			want := "cancelled by " + by
+			if got := g.show(id).task("load"); got.State != taskCancelled || got.Reason != want {
+				t.Errorf("%+v", got)
+			}
+			if task == "" {
+				g.expect(id, runCancelled, want)
+			} else {
+				g.expect(id, runFailed, "task load: "+want)
+			}
+			a.send(&agentMsg{Op: msgDrain})
+			synctest.Wait()
+			if there := g.ask(Request{Op: "agents"}).Agents[0]; there.State != agentDrain {
+				t.Errorf("an agent that is being stopped is %s", there.State)
+			}
+			a.gone()
+			g.stop()
+		})
+	}
+}

@@ -232,6 +232,10 @@ func (p *principal) sendLines(c *verbCall, r *Run, from logPlace, filter logFilt
 
 // opLogs sends the output of a run, and with follow what comes until the run ends.
 func (p *principal) opLogs(c *verbCall) {
+	if !slices.Contains([]string{"", "o", "e", "c"}, c.req.Stream) {
+		c.refuse(refuse(codeInvalid, "stream %q: want \"o\" (standard output), \"e\" (standard error) or \"c\" (remarks of cdktr)", c.req.Stream))
+		return
+	}
 	filter := logFilter{Task: c.req.Task, Stream: c.req.Stream, Since: c.req.Since.Time, Before: c.req.Before, Tail: c.req.Last}
 	if c.req.Grep != "" {
 		re, err := regexp.Compile(c.req.Grep)
@@ -247,6 +251,9 @@ func (p *principal) opLogs(c *verbCall) {
 	}
 	if c.req.Run == "" {
 		c.req.Run = p.newestRun(c.req.Workflow) // also of a workflow whose file is gone
+		if ws := p.state.Workflows[c.req.Workflow]; c.req.Run == "" && ws != nil && ws.Last != nil {
+			c.req.Run = ws.Last.ID
+		}
 	}
 	switch {
 	case c.req.Run != "":

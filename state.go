@@ -325,6 +325,9 @@ func (s *State) applyAgent(e *Event) {
 		delete(s.Acks, stateKey("agent", e.Agent, ""))
 	case evAgentLost:
 		a.State, a.Seen = agentLost, e.Time
+		if !e.Until.IsZero() { // journals of before do not say when it was heard
+			a.Seen = e.Until
+		}
 	case evAgentDrained:
 		a.Draining = true
 		if a.State == agentUp {

@@ -592,6 +592,9 @@ func (p *principal) agentOf(name string) *Agent {
 	a.Running = p.running[name]
 	if link := p.links[name]; link != nil {
 		a.Seen, a.Skew, a.Load = stampOf(link.heard), link.skew.Round(time.Second).Seconds(), link.load
+		if link.leaving {
+			a.State = agentDrain
+		}
 		if link.near {
 			a.Seen = stampOf(p.cfg.now())
 			if p.cfg.load != nil {
@@ -659,9 +662,8 @@ func (p *principal) opCancel(c *verbCall) {
 	case c.req.Task != "":
 		p.cancelTask(c, r)
 	default:
-		p.cancelRun(r, "cancelled by "+c.by, c.req.Force, c.by, c.from)
-		id := r.ID
-		p.afterCommit(func() { c.reply(Reply{Run: id}) })
+		reply := Reply{Run: r.ID, Note: p.cancelRun(r, "cancelled by "+c.by, c.req.Force, c.by, c.from)}
+		p.afterCommit(func() { c.reply(reply) })
 	}
 }
 
