@@ -348,22 +348,18 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 	} else {
 		req.Workflow = name
 	}
-	conn, err := c.dial(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.close()
 	_, _, terminal := termOf(c.out)
 	paint := painterOf(c.out, c.flags.color, c.getenv)
-	run := req.Run
-	err = conn.stream(ctx, req, func(r *Reply) error {
+	run, number := req.Run, int64(0)
+	err = c.streamOn(ctx, &req, func(r *Reply) error {
 		if r.Note != "" {
 			fmt.Fprintln(c.err, "cdktr: "+textSafe(r.Note))
 		}
-		if r.Line == nil {
+		if r.Line == nil || r.Line.N <= number {
 			return nil
 		}
-		run = r.Line.Run
+		run, number = r.Line.Run, r.Line.N
+		req.Run, req.Workflow, req.Last = run, "", 0
 		if c.flags.json {
 			return printJSON(c.out, logJSONOf(r.Line))
 		}

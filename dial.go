@@ -16,6 +16,9 @@ const (
 	dialHeartbeat  = 5 * time.Second // over a network: a principal that is gone is seen in two
 	dialSSHTimeout = 40 * time.Second
 	dialAskTimeout = 5 * time.Minute // somebody types a password
+
+	dialPatience = 30 * time.Second       // for a principal that is started again
+	dialAgain    = 250 * time.Millisecond // between two tries
 )
 
 // dialTarget is where the principal is, and how to get in.
@@ -118,6 +121,38 @@ func (c *cli) dial(ctx context.Context) (*client, error) {
 		return nil, &exitError{code: exitUnreachable, err: err}
 	}
 	return conn, nil
+}
+
+// streamOn is a stream that outlives its connection. Where that is lost, because the principal was started again or this end
+// took nothing for too long, as behind a pager, another is made and *req asked once more: fn changes it so that it asks for what is
+// missing, and passes over what comes twice. It gives up when there was no reply for dialPatience.
+func (c *cli) streamOn(ctx context.Context, req *Request, fn func(*Reply) error) error {
+	been, lost := false, time.Time{}
+	for {
+		conn, err := c.dial(ctx)
+		if err == nil {
+			err = conn.stream(ctx, *req, func(r *Reply) error {
+				been, lost = true, time.Time{}
+				return fn(r)
+			})
+			conn.close()
+		}
+		exit, ok := errors.AsType[*exitError](err)
+		if !ok || exit.code != exitUnreachable || !been {
+			return err
+		}
+		if lost.IsZero() {
+			lost = time.Now()
+			fmt.Fprintf(c.err, "cdktr: the connection was lost, and is made again for %s\n", dialPatience)
+		} else if time.Since(lost) > dialPatience {
+			return err
+		}
+		select {
+		case <-time.After(dialAgain):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // What --insecure may say.

@@ -308,6 +308,52 @@ func (x *e2e) stopTwice() {
 	}
 }
 
+// TestKill9Follow: who follows the output of a run misses nothing when the principal is killed and started again.
+func TestKill9Follow(t *testing.T) {
+	x := e2eNew(t)
+	x.file("w.yml", "tasks:\n  a: {run: 'echo begun; while [ ! -e $DIR/open ]; do sleep 0.05; done; seq 1000'}\n")
+	p := x.principal()
+	x.agent("one")
+	id := x.start("w")
+	logs := x.spawn("logs", "w", "-f")
+	logs.saw(&logs.out, "begun\n")
+	p.kill()
+	logs.saw(&logs.err, "the connection was lost, and is made again for 30s")
+	x.principal()
+	if err := os.WriteFile(x.dir+"/open", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	x.await(id)
+	want := "begun\n"
+	for i := range 1000 {
+		want += fmt.Sprintln(i + 1)
+	}
+	if code := logs.wait(); code != 0 || logs.out.String() != want {
+		t.Errorf("exit code %d, %d bytes of %d: %s", code, len(logs.out.String()), len(want), logs.err.String())
+	}
+}
+
+// TestReadFile: a pipe that nobody writes into is waited for, and a signal ends that.
+func TestReadFile(t *testing.T) {
+	x := e2eNew(t)
+	for _, args := range [][]string{{"validate", "./pipe.yml"}, {"run", "./pipe.yml"}, {"graph", "./pipe.yml"}} {
+		if err := syscall.Mkfifo(x.dir+"/pipe.yml", 0o644); err != nil {
+			t.Fatal(err)
+		}
+		p := x.spawn(args...)
+		w, err := os.OpenFile(x.dir+"/pipe.yml", os.O_WRONLY, 0) // waits until it reads
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.signal(syscall.SIGINT)
+		if code := p.wait(); code != exitInterrupted {
+			t.Errorf("%s: exit code %d: %s", args, code, p.err.String())
+		}
+		w.Close()
+		os.Remove(x.dir + "/pipe.yml")
+	}
+}
+
 // TestKill9Client: a client that is killed, or whose reader goes away, harms nobody.
 func TestKill9Client(t *testing.T) {
 	x := e2eNew(t)

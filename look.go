@@ -483,7 +483,7 @@ func lookGraph(ctx context.Context, c *cli, args []string) error {
 	}
 	var spec *Workflow
 	if isFile(name) {
-		if spec, err = c.loadFile(name); err != nil {
+		if spec, err = c.loadFile(ctx, name); err != nil {
 			return err
 		}
 	} else {
@@ -515,7 +515,7 @@ type faultJSON struct {
 	Warning bool   `json:"warning"`
 }
 
-func lookValidate(_ context.Context, c *cli, args []string) error {
+func lookValidate(ctx context.Context, c *cli, args []string) error {
 	var faults []workflowFault
 	files := 0
 	if len(args) == 0 {
@@ -537,7 +537,10 @@ func lookValidate(_ context.Context, c *cli, args []string) error {
 		if info, err := os.Stat(name); err == nil && info.IsDir() {
 			return usageError("%s is a folder: check it with --workflows %s", name, name)
 		}
-		text, err := os.ReadFile(name)
+		text, err := c.readFile(ctx, name)
+		if ctx.Err() != nil {
+			return err
+		}
 		if err != nil {
 			var path *fs.PathError
 			if errors.As(err, &path) {

@@ -364,7 +364,7 @@ func notifyReady(socket string) error {
 // runLocal runs a workflow file here and now, with no principal elsewhere: one is made within this process, and goes
 // with it. The state is kept only where --state says.
 func runLocal(ctx context.Context, c *cli, name string) (err error) {
-	w, err := c.loadFile(name)
+	w, err := c.loadFile(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -444,15 +444,14 @@ func (c *cli) followLocal(ctx context.Context, conn *client, id string) error {
 
 // loadFile reads and checks one workflow file, or standard input for "-". Faults are printed; an invalid file is an
 // error.
-func (c *cli) loadFile(name string) (*Workflow, error) {
-	var text []byte
-	var err error
+func (c *cli) loadFile(ctx context.Context, name string) (*Workflow, error) {
 	id := "stdin"
-	if name == "-" {
-		text, err = io.ReadAll(c.in)
-	} else {
-		text, err = os.ReadFile(name)
+	if name != "-" {
 		id = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
+	}
+	text, err := c.readFile(ctx, name)
+	if ctx.Err() != nil {
+		return nil, err
 	}
 	if err != nil {
 		return nil, &exitError{code: exitUsage, err: fmt.Errorf("read workflow: %w", err)}
@@ -468,4 +467,25 @@ func (c *cli) loadFile(name string) (*Workflow, error) {
 		return nil, &exitError{code: exitUsage, err: fmt.Errorf("%s does not load", name)}
 	}
 	return w, nil
+}
+
+// readFile reads a file, or standard input for "-", to its end. What nobody writes into is waited for until ctx ends.
+func (c *cli) readFile(ctx context.Context, name string) ([]byte, error) {
+	var text []byte
+	read := make(chan error, 1)
+	go func() { // ends with the file, or with this process
+		var err error
+		if name == "-" {
+			text, err = io.ReadAll(c.in)
+		} else {
+			text, err = os.ReadFile(name)
+		}
+		read <- err
+	}()
+	select {
+	case err := <-read:
+		return text, err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
