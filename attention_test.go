@@ -85,6 +85,73 @@ func TestAttentionGroups(t *testing.T) {
 	}
 }
 
+// TestAttentionStopped: a run that failed for a task which somebody has stopped needs nobody, unless something else went wrong
+// in it. The words are how its tasks ended, "!" those that somebody had stopped.
+func TestAttentionStopped(t *testing.T) {
+	for _, c := range []struct{ tasks, state, want string }{
+		{"!cancelled succeeded succeeded", runFailed, ""},
+		{"!cancelled succeeded skipped", runFailed, ""},
+		{"!cancelled !cancelled succeeded", runFailed, ""},
+		{"!cancelled failed skipped", runFailed, "b task b: of b"},
+		{"succeeded failed !cancelled", runFailed, "b task b: of b"},
+		{"!failed succeeded succeeded", runFailed, "a of the run"}, // it was quicker, and failed
+		{"!cancelled cancelled succeeded", runFailed, "a of the run"},
+		{"!succeeded failed succeeded", runFailed, "b of the run"}, // nothing was stopped
+		{"!cancelled succeeded succeeded", runCrashed, "a of the run"},
+		{"failed succeeded succeeded", runFailed, "a of the run"},
+		{"!cancelled succeeded succeeded", runCancelled, ""},
+	} {
+		g := stateRigNew(t)
+		g.attentionRun("R0", "x", 3)
+		if len(g.s.Workflows["w"].Failures) != 1 {
+			t.Fatalf("%+v", g.s.Workflows["w"].Failures)
+		}
+		g.apply(&Event{Kind: evQueued, Run: "R1", Workflow: "w", Version: "v1"}, &Event{Kind: evAssigned, Run: "R1", Workflow: "w", Agent: "y"})
+		of := func(kind, task string) *Event {
+			return &Event{Kind: kind, Run: "R1", Workflow: "w", Agent: "y", Lease: 1, Task: task, Attempt: 1, Reason: "of " + task}
+		}
+		for i, word := range strings.Fields(c.tasks) {
+			task := string(rune('a' + i))
+			how, stopped := strings.CutPrefix(word, "!")
+			g.apply(of(evTaskStarted, task))
+			if stopped {
+				g.apply(of(evTaskStopping, task))
+			}
+			e := of(evTaskFinished, task)
+			e.State = how
+			g.apply(e)
+		}
+		over := of(evRunFinished, "")
+		over.State, over.Reason = c.state, "of the run"
+		g.apply(over)
+		got := ""
+		for _, f := range g.s.Workflows["w"].Failures[1:] {
+			got += f.Task + " " + f.Reason
+		}
+		if got != c.want {
+			t.Errorf("%s, %s: %q, want %q", c.tasks, c.state, got, c.want)
+		}
+		if c.state == runFailed {
+			g.apply(&Event{Kind: evRequeued, Run: "R1", Workflow: "w", Attempt: 2})
+		}
+		if n := len(g.s.Workflows["w"].Failures); c.state == runFailed && n != 1 {
+			t.Errorf("%s: %d groups when it is retried", c.tasks, n)
+		}
+	}
+	w := &WorkflowState{} // a group that counts more than it names: whose retry takes one off
+	stopped := &Run{ID: "R1", Workflow: "w", State: runFailed, Agent: "x", Tasks: []TaskRun{{Task: "a", State: taskCancelled, Cancelling: "by ana"}}}
+	group := runFailure(stopped)
+	group.Runs, group.Count = []string{"R9"}, 2
+	w.Failures = []*Failure{group}
+	if w.forgetOutcome(stopped); group.Count != 2 {
+		t.Errorf("%d runs in the group, of which one that was stopped was never one", group.Count)
+	}
+	group.Runs = []string{"R9", "R1"} // as versions of before counted
+	if w.forgetOutcome(stopped); group.Count != 1 || len(group.Runs) != 1 {
+		t.Errorf("%+v: the retry of a run that it names leaves it there", group)
+	}
+}
+
 // TestAttentionBounds: groups, their runs, and acknowledgements are bounded, whatever happens.
 func TestAttentionBounds(t *testing.T) {
 	g := stateRigNew(t)

@@ -63,8 +63,19 @@ func runFailure(r *Run) *Failure {
 	if f.Exit != nil {
 		exit = fmt.Sprint(*f.Exit)
 	}
+	if t := r.task(f.Task); r.State == runFailed && r.taskStopped() && t != nil && t.Cancelling == "" {
+		f.Reason = "task " + t.Task + ": " + t.Reason // the run's own reason may be the task that was stopped
+	}
 	f.Key = stateKey("failed", r.Workflow, fmt.Sprintf("%q %s %q", f.Task, exit, f.Agent))
 	return f
+}
+
+// stoppedOnly says whether a run has failed for nothing but the tasks of it that somebody had stopped: who did that knows
+// it, and nobody else need look.
+func (r *Run) stoppedOnly() bool {
+	return r.State == runFailed && r.taskStopped() && !slices.ContainsFunc(r.Tasks, func(t TaskRun) bool {
+		return t.State == taskFailed || t.State == taskCrashed || t.State == taskCancelled && t.Cancelling == ""
+	})
 }
 
 // failure finds a group of a workflow, nil when there is none.
@@ -85,6 +96,9 @@ func (w *WorkflowState) noteOutcome(r *Run) {
 			f.Recovered = true
 		}
 	case runFailed, runCrashed:
+		if r.stoppedOnly() {
+			return
+		}
 		one := runFailure(r)
 		f := w.failure(one.Key)
 		if f == nil {
@@ -126,7 +140,7 @@ func (w *WorkflowState) forgetOutcome(r *Run) {
 	case named >= 0:
 		f.Runs = append(f.Runs[:named:named], f.Runs[named+1:]...)
 		f.Count--
-	case f.Count > len(f.Runs):
+	case f.Count > len(f.Runs) && !r.stoppedOnly(): // which was never counted
 		f.Count--
 	}
 	if len(f.Runs) == 0 {
