@@ -277,16 +277,16 @@ func (u *tui) actRun(p tuiPick) {
 			if run := u.runOf(p.run); run != nil && run.Workflow == id && u.screen().name() != string(tuiWorkflows) {
 				form.fill(run.Params)
 			}
-			u.over = &tuiForm{form, id, strings.TrimSpace(r.Spec.Name + "  " + r.Spec.Description), func(params map[string]string) { u.runNow(id, params) }}
+			u.over = &tuiForm{form, id, strings.TrimSpace(r.Spec.Name + "  " + r.Spec.Description), func(params map[string]string) { u.runNow(id, params, false) }}
 		default:
-			u.runNow(id, nil)
+			u.runNow(id, nil, p.item != "")
 		}
 		u.dirty = true
 	})
 }
 
-// runNow asks for the run, after a question where the workflow has one that is active.
-func (u *tui) runNow(id string, params map[string]string) {
+// runNow asks for the run, after a question where the workflow has one that is active, or where one is wanted.
+func (u *tui) runNow(id string, params map[string]string, question bool) {
 	do := func() { u.act("run "+id, Request{Op: "run", Workflow: id, Params: params}) }
 	for _, run := range slices.Backward(u.model.newest) {
 		if r := u.model.runs[run]; r.Workflow == id && runActive(r.State) {
@@ -294,12 +294,24 @@ func (u *tui) runNow(id string, params map[string]string) {
 			return
 		}
 	}
+	if question {
+		u.confirm(viewDialog{Title: "Run " + id + " again?", Lines: []string{"It runs with all its tasks, from the first."}, No: "Leave it", Yes: "Run"}, do)
+		return
+	}
 	do()
 }
 
-// actRetry runs again what did not succeed.
+// actRetry runs again what did not succeed. In attention that is the first screen, on which one lands unasked, so a stray key
+// must do no harm there: it is a question first.
 func (u *tui) actRetry(p tuiPick) {
-	u.each(p, "retry", pickRun, func(id string) Request { return Request{Op: "retry", Run: id} })
+	retry := func() {
+		u.each(p, "retry", pickRun, func(id string) Request { return Request{Op: "retry", Run: id} })
+	}
+	if p.item == "" {
+		retry()
+		return
+	}
+	u.confirm(viewDialog{Title: "Retry run " + tuiShort(p.run) + " of " + p.workflow + "?", Lines: []string{"What did not succeed runs again; what succeeded stays done."}, No: "Leave it", Yes: "Retry"}, retry)
 }
 
 // actCancel stops a run, after a question.

@@ -556,7 +556,10 @@ func TestTuiAttention(t *testing.T) {
 		viewGolden(t, "attention", g.u.grid)
 	}
 	for _, c := range []struct{ keys, asks, says string }{
-		{"t", "retry 01KJ00000000000000R0001271", "retry R0001271: asked"},
+		{"t", "", "Retry run R0001271 of site11-sync?"},
+		{"t y", "retry 01KJ00000000000000R0001271", "retry R0001271: asked"},
+		{"t n", "", "1 of 4"},
+		{"t enter", "", "1 of 4"},
 		{"a", "ack failed:site11-sync:push", "acknowledge site11-sync push: asked"},
 		{"j j z", "ack agent:edge-09", "snooze edge-09: asked"},
 		{"j t", "", "no run is selected"},
@@ -569,6 +572,17 @@ func TestTuiAttention(t *testing.T) {
 			t.Errorf("%s asks %q, want %q", c.keys, got, c.asks)
 		}
 		g.shows(c.says)
+	}
+	for keys, want := range map[string]string{"r": "", "r n": "", "r y": "run site11-sync"} {
+		g := open(80, 24)
+		press, answer, _ := strings.Cut(keys, " ")
+		g.keys(press)
+		g.reply("show", &Reply{Spec: &Workflow{ID: "site11-sync"}})
+		g.shows("Run site11-sync again?")
+		g.keys(answer)
+		if got := g.asked(); got != want {
+			t.Errorf("%s asks %q, want %q", keys, got, want)
+		}
 	}
 	g := open(80, 24)
 	none := 0
