@@ -28,7 +28,7 @@ type tuiAttentionList struct {
 // tuiAttentionNew makes the screen, and asks for what it shows.
 func tuiAttentionNew(u *tui) *tuiAttentionList {
 	l := &tuiAttentionList{table: viewTable{
-		cols: []viewColumn{{head: "WHAT", width: 9}, {head: "WHERE", grow: 2, width: 12}, {head: "RUNS", width: 4, right: true}, {head: "LAST", width: 12}, {head: "AGENT", width: 8, from: 90}, {head: "WHY", grow: 3, width: 12}}}}
+		cols: []viewColumn{{head: "WHAT", width: 11}, {head: "WHERE", grow: 2, width: 12}, {head: "RUNS", width: 4, right: true, from: 48}, {head: "LAST", width: 12}, {head: "AGENT", width: 8, from: 90}, {head: "WHY", grow: 3, width: 12}}}}
 	l.reload(u)
 	return l
 }
@@ -114,15 +114,12 @@ func (l *tuiAttentionList) draw(u *tui, g *termGrid, a viewArea) {
 	}
 	l.table.row = func(i int) (viewRowMark, []viewCell) {
 		it := &l.items[i]
-		style := styleRed | styleBold
-		if it.Recovered {
-			style = styleDim
-		}
+		what, rest := tuiAttentionWhat(it)
 		runs := "-"
 		if len(it.Runs) > 0 {
 			runs = fmt.Sprint(it.Count)
 		}
-		return viewRowMark{}, []viewCell{{text: "! " + it.Kind, style: style}, {text: tuiAttentionOn(it)}, {text: runs}, {text: viewWhen(it.Last, now)}, {text: it.Agent}, {text: it.Reason}}
+		return viewRowMark{}, []viewCell{what, {text: tuiAttentionOn(it), style: rest}, {text: runs, style: rest}, {text: viewWhen(it.Last, now), style: rest}, {text: it.Agent, style: rest}, {text: it.Reason, style: rest}}
 	}
 	top := min(len(l.items)+1, max(a.h/2, 3))
 	l.room = l.table.draw(g, viewArea{a.x, a.y, a.w, max(top, 2)})
@@ -139,6 +136,22 @@ func (l *tuiAttentionList) draw(u *tui, g *termGrid, a viewArea) {
 		}
 		g.cell(a.x+1, y, a.w-1, line.style, line.text)
 	}
+}
+
+// tuiAttentionWhat says what an item is, with the glyph that `cdktr attention` has for it, and how the rest of its row is drawn:
+// what came right by itself stands back.
+func tuiAttentionWhat(it *AttentionItem) (what viewCell, rest termStyle) {
+	switch {
+	case it.Recovered:
+		return viewCell{text: "+ recovered", style: styleGreen}, styleDim
+	case it.Kind == "file":
+		return viewCell{text: "# " + it.Kind, style: styleRed | styleBold}, 0
+	case it.Kind == "agent":
+		return viewCell{text: "? " + it.Kind, style: styleRed | styleBold}, 0
+	case it.Kind == "overdue":
+		return viewCell{text: ". " + it.Kind, style: styleYellow}, 0
+	}
+	return viewCell{text: "! " + it.Kind, style: styleRed | styleBold}, 0
 }
 
 // tuiAttentionOn says where it is: a workflow and its task, or an agent.

@@ -565,6 +565,9 @@ func TestTuiAttention(t *testing.T) {
 		{"j t", "", "no run is selected"},
 		{"j", "", "did you mean"},
 		{"G", "", "a newer run has succeeded since"},
+		{"G", "", ">  + recovered site07-backup dump"},
+		{"", "", "   # file      site21-import"},
+		{"", "", "   ? agent     edge-09"},
 	} {
 		g := open(80, 24)
 		g.keys(c.keys)
@@ -585,6 +588,8 @@ func TestTuiAttention(t *testing.T) {
 		}
 	}
 	g := open(80, 24)
+	g.reply("attention", &Reply{Items: []AttentionItem{{Key: "late:a", Kind: attentionOverdue, Workflow: "a", Reason: "its tick is not decided", Count: 1}}})
+	g.shows(">  . overdue   a ")
 	none := 0
 	g.reply("watch", &Reply{Attention: &none})
 	g.reply("attention", &Reply{})
