@@ -396,7 +396,7 @@ func (v *viewRun) status(wide bool) []string {
 	case r.Trigger == triggerCron && v.Spec != nil && len(v.Spec.Schedule) == 1:
 		parts[1] += " " + v.Spec.Schedule[0]
 	}
-	if v.Spec != nil {
+	if v.Spec != nil && r.Attempt <= v.Spec.Retries+1 { // a person's retry, or a failover, goes beyond what the file allows
 		parts[2] += "/" + strconv.Itoa(v.Spec.Retries+1)
 	}
 	if r.Agent != "" {

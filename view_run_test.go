@@ -104,6 +104,20 @@ func TestViewRunGolden(t *testing.T) {
 	}
 }
 
+// TestViewRunTry counts against what the file allows only what is within that.
+func TestViewRunTry(t *testing.T) {
+	for _, c := range []struct {
+		attempt, retries int
+		want             string
+	}{{1, 0, "try 1/1"}, {1, 2, "try 1/3"}, {3, 2, "try 3/3"}, {2, 0, "try 2"}, {4, 2, "try 4"}} {
+		v := viewRunFixture()
+		v.Run.Attempt, v.Spec.Retries = c.attempt, c.retries
+		if got := v.status(false)[2]; got != c.want {
+			t.Errorf("attempt %d with %d retries: %q, want %q", c.attempt, c.retries, got, c.want)
+		}
+	}
+}
+
 // viewRunTasks makes a run of tasks with times in seconds after 02:00:00: "id start end deps...", where "-" is a time that
 // there is not.
 func viewRunTasks(t *testing.T, state string, lines ...string) (*Run, *Workflow) {
