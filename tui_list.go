@@ -283,7 +283,7 @@ func (l *tuiList) draw(u *tui, g *termGrid, a viewArea) {
 	case l.asking != "":
 		l.table.empty = "loading older runs"
 	case l.total > 0:
-		l.table.empty = "nothing matches: esc takes the filter away"
+		l.table.empty = l.noMatch()
 	case l.workflow != "":
 		l.table.empty = "no run of it yet: r runs it, from the list of workflows (1)"
 	case l.agent != "":

@@ -125,8 +125,27 @@ func (l *tuiList) news(u *tui, _ *Reply) {
 	}
 }
 
+// noMatch says that the filter has nothing, of how many, and where others may be.
+func (l *tuiList) noMatch() string {
+	const end = "esc takes the filter away"
+	n := fmt.Sprintf("%d runs", l.total)
+	if l.total == 1 {
+		n = "1 run"
+	}
+	switch {
+	case l.kind != tuiRuns:
+		return "nothing matches: " + end
+	case l.older.all:
+		return "nothing matches in all " + n + ": " + end
+	case l.agent != "" || len(l.older.ids) >= tuiOlderMax:
+		return "nothing matches in the newest " + n + ": cdktr ps --all has older ones, " + end
+	}
+	return "nothing matches in the newest " + n + ": " + map[bool]string{false: "G", true: "g"}[l.reverse] + " looks in older ones, " + end
+}
+
 // olderText is what the status row says of older runs.
 func (l *tuiList) olderText(m *tuiModel) string {
+	not := map[bool]string{true: " not searched"}[l.filter != ""]
 	switch n := len(l.older.ids); {
 	case l.asking != "":
 		return "  loading older runs"
@@ -135,9 +154,9 @@ func (l *tuiList) olderText(m *tuiModel) string {
 	case l.older.all:
 		return fmt.Sprintf("  %d older, that is all", n)
 	case n > 0:
-		return fmt.Sprintf("  %d older, more: G", n)
+		return fmt.Sprintf("  %d older, more%s: G", n, not)
 	case len(m.newest) >= stateMaxFinished: // the principal has no more of them at hand
-		return "  older: G"
+		return "  older" + not + ": G"
 	}
 	return ""
 }

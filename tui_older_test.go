@@ -109,6 +109,53 @@ func TestTuiOlder(t *testing.T) {
 	g.shows("1 of 8 ")
 }
 
+// TestTuiOlderFilter says of a filter that has nothing how far it looked, and what looks further.
+func TestTuiOlderFilter(t *testing.T) {
+	says := func(g *tuiRig, want string) {
+		t.Helper()
+		if screen := strings.Join(strings.Fields(strings.ReplaceAll(g.screen(), "|", " ")), " "); !strings.Contains(screen, want) {
+			t.Errorf("the screen does not say %q:\n%s", want, g.screen())
+		}
+	}
+	h := tuiHistoryOf(1100, 450)
+	g := tuiRigOpen(t, 80, 24, tuiFixture())
+	g.keys("2 / text:R0000750 enter")
+	says(g, "nothing matches in the newest 8 runs: G looks in older ones, esc takes the filter away")
+	g.keys("S")
+	says(g, "nothing matches in the newest 8 runs: g looks in older ones")
+	g.keys("S G")
+	says(g, "loading older runs")
+	h.serve(g)
+	says(g, "nothing matches in the newest 208 runs: G looks in older ones")
+	says(g, "200 older, more not searched: G")
+	g.keys("G")
+	h.serve(g)
+	says(g, "1 of 1 (408 in all) /R0000750 sort:newest 400 older, more not searched: G")
+	g.keys("/ text:x enter G")
+	h.serve(g)
+	says(g, "nothing matches in all 458 runs: esc takes the filter away")
+	says(g, "450 older, that is all")
+	g.keys("1 / text:nosuch enter")
+	says(g, "nothing matches: esc takes the filter away")
+	g.keys("3 enter / text:nosuch enter")
+	says(g, "nothing matches in the newest 2 runs: cdktr ps --all has older ones, esc takes the filter away")
+
+	lists := &Reply{}
+	for i := range stateMaxFinished {
+		lists.Rows = append(lists.Rows, RunRow{Run: tuiTestRun(5000+i, "w", runSucceeded, "2026-03-04 12:00:00", time.Second, "", "")})
+	}
+	g = tuiRigOpen(t, 80, 24, lists)
+	g.keys("2 / text:R0005007 enter")
+	says(g, "1 of 1 (1000 in all) /R0005007 sort:newest older not searched: G")
+	h = tuiHistoryOf(4900, 2*tuiOlderMax)
+	g.keys("/ text:x enter")
+	for range tuiOlderMax / tuiOlderPage {
+		g.keys("G")
+		h.serve(g)
+	}
+	says(g, "nothing matches in the newest 3000 runs: cdktr ps --all has older ones, esc takes the filter away")
+}
+
 // TestTuiOlderActs opens a run that is in the history only, shows its output, and runs it again.
 func TestTuiOlderActs(t *testing.T) {
 	last := "01KJ00000000000000R0001100"

@@ -52,7 +52,11 @@ func (t *viewTable) draw(g *termGrid, a viewArea) int {
 	room := max(a.h-1, 0)
 	t.top = viewScroll(t.top, t.selected, t.n, room)
 	if t.n == 0 && room > 0 {
-		g.putTo(a.x+viewMarkWidth, a.y+1, a.x+a.w, styleDim, t.empty)
+		for i, line := range viewFold(t.empty, max(a.w-viewMarkWidth, 1)) {
+			if i < room {
+				g.putTo(a.x+viewMarkWidth, a.y+1+i, a.x+a.w, styleDim, line)
+			}
+		}
 	}
 	for y := 0; y < room && t.top+y < t.n; y++ {
 		i, row := t.top+y, a.y+1+y
