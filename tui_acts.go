@@ -237,8 +237,10 @@ func (u *tui) runOf(id string) *Run {
 	if r := u.model.runs[id]; r != nil {
 		return r.Run
 	}
-	if l, ok := u.screen().(*tuiList); ok && l.older.rows[id] != nil {
-		return l.older.rows[id].Run
+	for _, s := range slices.Backward(u.stack) {
+		if l, ok := s.(*tuiList); ok && l.older.rows[id] != nil {
+			return l.older.rows[id].Run
+		}
 	}
 	if s, ok := u.screen().(*tuiRunScreen); ok && s.view.Run != nil && s.view.Run.ID == id {
 		return s.view.Run

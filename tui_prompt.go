@@ -10,7 +10,10 @@ import (
 	"strings"
 )
 
-const tuiMinName = 4 // letters of the end of a run's id that stand for it
+const (
+	tuiMinName = 4                 // letters of the end of a run's id that stand for it
+	tuiEither  = "workflow or run" // what an argument of a command can be
+)
 
 // tuiOverlay is a box above the screen. It gets every key but ^C, ^Z and ^\.
 type tuiOverlay interface {
@@ -150,7 +153,7 @@ func (u *tui) promptSave(tuiPick) {
 // tuiCommand is a command of the prompt.
 type tuiCommand struct {
 	name string
-	arg  string // what it takes: workflow, run, agent, screen, endpoint, key, or nothing
+	arg  string // what it takes: workflow, run, either, agent, screen, endpoint, key, or nothing
 	act  bool
 	do   func(*tui, string)
 }
@@ -172,7 +175,7 @@ func tuiCommands() []tuiCommand {
 		{"drain", "agent", true, ask("drain", func(id string) Request { return Request{Op: "drain", Agent: id} })},
 		{"undrain", "agent", true, ask("undrain", func(id string) Request { return Request{Op: "undrain", Agent: id} })},
 		{"forget", "agent", true, func(u *tui, arg string) { u.actForget(tuiPick{agent: arg}) }},
-		{"show", "workflow", false, func(u *tui, arg string) { u.openSource(tuiPick{workflow: arg}) }},
+		{"show", tuiEither, false, (*tui).showNamed},
 		{"stats", "workflow", false, func(u *tui, arg string) { u.openStats(tuiPick{workflow: arg}) }},
 		{"logs", "run", false, func(u *tui, arg string) { u.openLog(tuiPick{run: arg}) }},
 		{"goto", "screen", false, (*tui).goToNamed},
@@ -235,15 +238,18 @@ func (u *tui) named(kind, arg string) (id, fault string) {
 	switch {
 	case kind == "" || kind == "screen" || kind == "endpoint" || slices.Contains(words, arg):
 		return arg, ""
-	case kind == "run" && isRunID(strings.ToUpper(arg)):
+	case (kind == "run" || kind == tuiEither) && isRunID(strings.ToUpper(arg)):
 		return strings.ToUpper(arg), ""
-	case kind == "run":
-		at := slices.IndexFunc(words, func(id string) bool {
-			return len(arg) >= tuiMinName && strings.HasSuffix(id, strings.ToUpper(arg)) || u.model.runs[id].Workflow == arg
+	case kind == "run" || kind == tuiEither:
+		runs := u.words("run")
+		at := slices.IndexFunc(runs, func(id string) bool {
+			return len(arg) >= tuiMinName && strings.HasSuffix(id, strings.ToUpper(arg)) || u.runOf(id).Workflow == arg
 		})
 		if at >= 0 {
-			return words[at], ""
+			return runs[at], ""
 		}
+	}
+	if kind == "run" {
 		return "", "no run " + arg + " among the newest: tab offers them, and the whole id of an older one is taken too"
 	}
 	fault = "no " + kind + " " + arg
@@ -276,7 +282,14 @@ func (u *tui) words(kind string) []string {
 	case "run":
 		ids := slices.Clone(u.model.newest)
 		slices.Reverse(ids)
+		for _, s := range u.stack { // behind them the older ones that have been loaded
+			if l, ok := s.(*tuiList); ok {
+				ids = append(ids, l.older.ids...)
+			}
+		}
 		return ids
+	case tuiEither:
+		return append(u.words("workflow"), u.words("run")...)
 	case "agent":
 		return sortedKeys(u.model.agents)
 	case "screen":
@@ -285,6 +298,15 @@ func (u *tui) words(kind string) []string {
 		return u.contexts
 	}
 	return nil
+}
+
+// showNamed is :show, of a workflow or a run.
+func (u *tui) showNamed(id string) {
+	if isRunID(id) && u.model.workflows[id] == nil {
+		u.openRun(tuiPick{run: id})
+		return
+	}
+	u.openSource(tuiPick{workflow: id})
 }
 
 // goToNamed is :goto.

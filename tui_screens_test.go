@@ -6,6 +6,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -194,6 +195,12 @@ func TestTuiNamed(t *testing.T) {
 		{"drain edge-1", "", "no agent edge-1: did you mean"},
 		{"logs R0001271", "", "R0001271  log"},
 		{"stats nosuch", "", "stats: no workflow nosuch"},
+		{"show R0001271", "", "Runs R0001271"},
+		{"show r0001271", "", "Runs R0001271"},
+		{"show " + whole, "", "R0009999"},
+		{"show site11-sync", "", "site11-sync source"},
+		{"show site11-sinc", "", "show: no workflow or run site11-sinc: did you mean site11-sync?"},
+		{"show R0009999", "", "show: no workflow or run R0009999"},
 	} {
 		g := tuiRigOpen(t, 80, 24, tuiFixture())
 		g.asked()
@@ -206,6 +213,30 @@ func TestTuiNamed(t *testing.T) {
 		}
 	}
 	g := tuiRigOpen(t, 80, 24, tuiFixture())
+	h := tuiHistoryOf(1100, 10) // a run that has been loaded, of which the lists know nothing
+	g.keys("2 G")
+	h.serve(g)
+	for command, asks := range map[string]string{"retry": "retry 01KJ00000000000000R0001095", "show": "", "cancel": ""} {
+		g.asked()
+		g.keys(": text:" + command + " space text:R0001095 enter")
+		if got := g.asked(); got != asks {
+			t.Errorf("%s of an older run asks %q, want %q", command, got, asks)
+		}
+		g.shows("R0001095")
+		if command == "show" {
+			if _, ok := g.u.screen().(*tuiRunScreen); !ok {
+				t.Error("an older run is not shown")
+			}
+		}
+		g.keys("esc")
+	}
+	g = tuiRigOpen(t, 80, 24, tuiFixture())
+	g.keys(": text:show space text:site11 tab enter")
+	g.shows("site11-sync  source")
+	if words := g.u.completions("show "); !slices.Contains(words, "site11-sync") || !slices.Contains(words, "01KJ00000000000000R0001280") {
+		t.Errorf("tab offers %v", words)
+	}
+	g = tuiRigOpen(t, 80, 24, tuiFixture())
 	g.u.contexts = []string{"london", "paris"}
 	g.keys(": text:connect space tab")
 	g.shows("london", "paris")
