@@ -249,6 +249,7 @@ func (u *tui) bound(name string) {
 		screen, p = s.name(), s.pick(u)
 	}
 	var other *tuiBinding
+	var meanings []string // of a key that has none here, elsewhere
 	for i := range u.keys {
 		b := &u.keys[i]
 		if !slices.Contains(strings.Fields(b.keys), name) {
@@ -256,6 +257,7 @@ func (u *tui) bound(name string) {
 		}
 		if !b.fits(screen) {
 			other = b
+			meanings = append(meanings, b.what+" ("+strings.ReplaceAll(b.on, " ", ", ")+")")
 			continue
 		}
 		switch {
@@ -274,7 +276,7 @@ func (u *tui) bound(name string) {
 	}
 	switch {
 	case other != nil && screen != "":
-		u.say("%s (%s) is for: %s", name, other.what, strings.ReplaceAll(other.on, " ", ", "))
+		u.say("%s does nothing here. Elsewhere: %s", name, strings.Join(meanings, "; "))
 	case other != nil:
 		u.say("not connected yet: :connect tries at once")
 	case u.readonly && slices.ContainsFunc(tuiActKeys(), func(b tuiBinding) bool { return slices.Contains(strings.Fields(b.keys), name) }):

@@ -302,7 +302,9 @@ func TestTuiActs(t *testing.T) {
 		{": text:pau tab text:site11 tab enter", "pause site11-sync", ""},
 		{": text:connect space text:nowhere enter", "", `no principal "nowhere"`},
 		{"1 x", "", "Cancel run R0001280?"},
-		{"3 t", "", "is for: runs"},
+		{"3 t", "", "t does nothing here. Elsewhere: "},
+		{"4 x", "", "cancel the run (runs, run, workflows, log);"},
+		{"4 x", "", "take a lost agent off the list (agents)"},
 	} {
 		g := tuiRigOpen(t, 80, 24, tuiFixture())
 		g.asked()
