@@ -43,6 +43,10 @@ type doctor struct {
 	c        *cli
 	now      time.Time
 	findings []doctorFinding
+
+	endpoint string // of the principal that has answered, "" when none has
+	told     string // where its state is, as it says; "" when it did not say
+	pid      int    // its process, 0 when nobody knows
 }
 
 // doctorRun carries out the verb.
@@ -53,7 +57,16 @@ func doctorRun(ctx context.Context, c *cli, args []string) error {
 	d := &doctor{c: c, now: time.Now()}
 	d.say("program", doctorOK, "cdktr %s, %s, %s/%s", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	d.principal(ctx)
-	d.folder(c.cfg.get("state"))
+	_, named := c.flags.set["state"]
+	switch {
+	case d.endpoint != "" && !strings.HasPrefix(d.endpoint, "ipc:") && !named:
+		d.say("state", doctorOK, "is where the principal is, which answered by %s: neither its folder nor its disk was looked at; ask cdktr doctor there", d.endpoint)
+	case named:
+		d.told = ""
+		fallthrough
+	default:
+		d.folder(orDefault(d.told, c.cfg.get("state")))
+	}
 	if clockUnset() {
 		d.say("clock", doctorWarn, "%s; nothing has set it since the machine started, as far as the kernel was told: does NTP run?", stampOf(d.now).Format(stampLayout))
 	} else {
@@ -109,6 +122,9 @@ func (d *doctor) principal(ctx context.Context) {
 	case err != nil:
 		d.say("principal", doctorBad, "%v", err)
 		return
+	}
+	d.endpoint, d.told, d.pid = conn.endpoint, r.Folder, int(conn.conn.Peer().PID)
+	switch {
 	case r.Version != version:
 		d.say("principal", doctorWarn, "%s answers; it is version %s, and this one is %s", conn.endpoint, r.Version, version)
 	default:
@@ -153,27 +169,38 @@ func (d *doctor) count(what, thing string, n int, unwell []string, how, none str
 // folder looks at the state folder, the disk that it is on, and what is written to it.
 func (d *doctor) folder(dir string) {
 	root, err := os.OpenRoot(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && d.told != "":
+		d.say("state", doctorWarn, "the principal keeps it in %s, which is not there as seen from here: does it run in a container?", dir)
+		return
+	case errors.Is(err, fs.ErrNotExist):
 		d.say("state", doctorWarn, "%s is not there: nothing keeps its state on this box, or it is named with --state", dir)
 		return
-	}
-	if err != nil {
+	case errors.Is(err, fs.ErrPermission) && d.told != "":
+		d.say("state", doctorWarn, "%s is the principal's, and this user may not look into it, nor see its disk: sudo cdktr doctor", dir)
+		return
+	case err != nil:
 		d.say("state", doctorBad, "%v", err)
 		return
 	}
 	defer root.Close()
 	files := storeFilesOf(root, true)
-	holder := "nobody holds it"
+	holder, state := "nobody holds it", doctorOK
+	var h storeHolder
 	if f, err := root.Open("lock"); err == nil {
-		if h := storeHolderOf(f); h.PID > 0 && !storeHolderGone(f) {
+		if h = storeHolderOf(f); h.PID > 0 && !storeHolderGone(f) {
 			holder = storeHeldBy(f)
 		}
 		f.Close()
 	}
-	if err := unix.Access(dir, unix.W_OK); err != nil {
+	if d.pid > 0 && h.PID != d.pid {
+		holder, state = fmt.Sprintf("%s, and it is process %d that answered: that one keeps its state elsewhere, or counts processes otherwise (a container)", holder, d.pid), doctorWarn
+	}
+	err = unix.Access(dir, unix.W_OK)
+	if err != nil && !(d.told != "" && errors.Is(err, fs.ErrPermission)) { // another user's principal may write where this one may not
 		d.say("state", doctorBad, "%s cannot be written to: %v; %s", dir, err, holder)
 	} else {
-		d.say("state", doctorOK, "%s; %s", dir, holder)
+		d.say("state", state, "%s; %s", dir, holder)
 	}
 	d.disk(&files)
 	d.writes(&files)

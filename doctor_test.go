@@ -53,6 +53,43 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
+// TestDoctorOther asks as somebody whose own settings name another folder than that of the principal that answers, as root
+// does of a service: what is looked at is the principal's, and a folder that is not is not taken for it.
+func TestDoctorOther(t *testing.T) {
+	x := e2eNew(t)
+	p := x.principal("--bind", "tcp://127.0.0.1:0", "--insecure")
+	tcp := p.saw(&p.err, `msg=ready .*(tcp://127.0.0.1:\d+)`)[1]
+	other := x.dir + "/other"
+	if err := os.Mkdir(other, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	x.env = append(x.env, "CDKTR_STATE="+other)
+	pid := p.cmd.Process.Pid
+	for _, c := range []struct {
+		flags       []string
+		lock        string // what is put into the lock file, "" to leave it
+		state, text string
+		disk        bool // is looked at
+	}{
+		{nil, "", doctorOK, fmt.Sprintf("%s/state; process %d holds it", x.dir, pid), true},
+		{[]string{"--state", other}, "", doctorWarn, fmt.Sprintf("%s; nobody holds it, and it is process %d that answered", other, pid), true},
+		{[]string{"--principal", tcp, "--insecure"}, "", doctorOK, "is where the principal is, which answered by " + tcp, false},
+		{[]string{"--principal", tcp, "--insecure", "--state", other}, "", doctorOK, other + "; nobody holds it", true},
+		{nil, fmt.Sprintf(`{"pid":%d}`, os.Getpid()), doctorWarn, fmt.Sprintf("process %d holds it since 0001-01-01T00:00:00.000Z, and it is process %d that answered", os.Getpid(), pid), true},
+		{[]string{"--principal", "ipc://" + x.dir + "/none"}, "", doctorOK, other + "; nobody holds it", true},
+	} {
+		if c.lock != "" {
+			if err := os.WriteFile(x.dir+"/state/lock", []byte(c.lock), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		says, _ := x.doctorSays(c.flags...)
+		if got := says["state"]; got.State != c.state || !strings.Contains(got.Text, c.text) || (says["disk"].Text != "") != c.disk {
+			t.Errorf("doctor %q: %+v, want %s: %s; the disk: %+v", c.flags, got, c.state, c.text, says["disk"])
+		}
+	}
+}
+
 // TestDoctorWrites averages over what there is: ten days of journal, the last seven of output, two months of history.
 func TestDoctorWrites(t *testing.T) {
 	dir := t.TempDir()

@@ -81,7 +81,7 @@ type Reply struct {
 	Live       bool            `json:"live,omitempty"` // watch: all rows were sent; from now on changes are
 	Note       string          `json:"note,omitempty"`
 	Count      int             `json:"count,omitempty"`
-	Folder     string          `json:"folder,omitempty"` // backup: the state folder, on the principal's box
+	Folder     string          `json:"folder,omitempty"` // backup, ping: the state folder, on the principal's box
 }
 
 // RunRow is a run as a line of a list: without its tasks, of which it has the numbers.

@@ -254,6 +254,7 @@ func protocolPing(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.cfg.StateDir = "/var/lib/cdktr" // what it says of itself, each time the same
 	l, err := wireListen("ipc://"+dir+"/s", wireOptions{})
 	if err != nil {
 		t.Fatal(err)

@@ -274,8 +274,16 @@ func unknownOp(op string) *protoError {
 	return refuse(codeUnknownOp, "there is no op %q; {\"op\":\"help\"} lists them", op)
 }
 
-func (p *principal) opPing(c *verbCall) { c.reply(Reply{Version: version, Seq: p.state.Seq}) }
 func (p *principal) opHelp(c *verbCall) { c.reply(Reply{Verbs: protoVerbs, Version: version}) }
+
+// opPing says that the principal is there, and to those who came over the box's own socket where its state is.
+func (p *principal) opPing(c *verbCall) {
+	r := Reply{Version: version, Seq: p.state.Seq}
+	if dir, err := filepath.Abs(p.cfg.StateDir); err == nil && c.conn.Peer().Transport == "ipc" {
+		r.Folder = dir
+	}
+	c.reply(r)
+}
 
 // opLs lists workflows by id: those with a file, and nothing of those that are gone.
 func (p *principal) opLs(c *verbCall) {
@@ -606,93 +614,6 @@ func (p *principal) agentOf(name string) *Agent {
 		a.Labels = map[string]string{}
 	}
 	return &a
-}
-
-// opRun queues a run, and says so once it is on disk.
-func (p *principal) opRun(c *verbCall) {
-	id, refused := p.trigger(c.grant, c.req, c.by, c.from)
-	if refused != nil {
-		c.refuse(refused)
-		return
-	}
-	p.followRun(c, id)
-}
-
-// trigger queues the run that a request asks for, or finds the one that an earlier request with its key has made.
-func (p *principal) trigger(grant *authGrant, req Request, by, from string) (string, *protoError) {
-	if used, ok := p.state.Keys[req.Key]; ok && req.Key != "" && p.cfg.now().Sub(used.Time.Time) <= stateKeyLife {
-		if refused := p.permit(grant, "run", req.Workflow, used.Run); refused != nil { // another's key, guessed
-			return "", refused
-		}
-		if r := p.state.Runs[used.Run]; r != nil && r.Workflow != req.Workflow {
-			return "", refuse(codeConflict, "key %q was used for a run of %s: a key is for one workflow", req.Key, r.Workflow)
-		}
-		return used.Run, nil
-	}
-	f := p.files[req.Workflow]
-	switch {
-	case len(req.Key) > verbsMaxKey:
-		return "", refuse(codeInvalid, "key of %d bytes: it may have %d", len(req.Key), verbsMaxKey)
-	case f == nil:
-		return "", p.noWorkflow(grant, req.Workflow)
-	case f.Spec == nil:
-		return "", refuse(codeConflict, "workflow %s does not load: %s", f.ID, p.infoOf(f).Error)
-	}
-	return p.enqueue(f.Spec, fire{trigger: triggerManual, params: req.Params, key: req.Key, by: by, from: from})
-}
-
-// opWait answers when a run has ended.
-func (p *principal) opWait(c *verbCall) {
-	c.req.Wait = true
-	if p.state.Runs[c.req.Run] != nil {
-		p.followRun(c, c.req.Run)
-		return
-	}
-	p.withRun(c, func(r *Run) { c.reply(Reply{Run: r.ID, Runs: []*Run{r}}) })
-}
-
-// opCancel stops a run, or one task of it.
-func (p *principal) opCancel(c *verbCall) {
-	r := p.state.Runs[c.req.Run]
-	switch {
-	case r == nil:
-		p.withRun(c, func(r *Run) { c.refuse(refuse(codeConflict, "run %s is %s already", r.ID, r.State)) })
-	case !runActive(r.State):
-		c.refuse(refuse(codeConflict, "run %s is %s already", r.ID, r.State))
-	case c.req.Task != "":
-		p.cancelTask(c, r)
-	default:
-		reply := Reply{Run: r.ID, Note: p.cancelRun(r, "cancelled by "+c.by, c.req.Force, c.by, c.from)}
-		p.afterCommit(func() { c.reply(reply) })
-	}
-}
-
-// opRetry queues a run that has ended once more.
-func (p *principal) opRetry(c *verbCall) {
-	r := p.state.Runs[c.req.Run]
-	switch {
-	case r == nil:
-		p.withRun(c, func(r *Run) {
-			c.refuse(refuse(codeConflict, "run %s is too old to be retried (the newest %d can be): start it again with cdktr run %s",
-				r.ID, stateMaxFinished, r.Workflow))
-		})
-	case runActive(r.State):
-		c.refuse(refuse(codeConflict, "run %s is %s: it can be retried when it has ended", r.ID, r.State))
-	case r.State == runSucceeded && !c.req.All:
-		c.refuse(refuse(codeConflict, "run %s succeeded: nothing is left to run (--all runs it all again)", r.ID))
-	default:
-		if refused := p.mayQueue(); refused != nil {
-			c.refuse(refused)
-			return
-		}
-		state := ""
-		if c.req.All {
-			state = "all"
-		}
-		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, State: state, Reason: "retried by " + c.by, By: c.by, From: c.from})
-		id := r.ID
-		p.afterCommit(func() { c.reply(Reply{Run: id}) })
-	}
 }
 
 // opPause stops or starts a schedule (pause and resume), of one workflow or of all.
