@@ -397,7 +397,27 @@ func TestChange(t *testing.T) {
 	if text := x.ok("ls"); !strings.Contains(text, "paused") {
 		t.Errorf("ls does not say so: %s", text)
 	}
+	x.file("twice.yml", "schedule: '30 3 * * *'\ntasks:\n  a: {run: 'true'}\n")
+	x.until("twice.yml is seen", func() bool { return x.workflow("twice").File != "" })
+	if r := x.code(0, "next", "-n", "2"); strings.Contains(r.out, "once") || strings.Count(r.out, "twice") != 2 {
+		t.Errorf("next lists what is paused:\n%s", r.out)
+	}
+	for _, verb := range []string{"show", "why"} {
+		if text := x.ok(verb, "once"); !strings.Contains(text, "next         = paused\n") {
+			t.Errorf("%s says of what is paused:\n%s", verb, text)
+		}
+	}
+	paused := "cdktr: once is paused by " + me.Username + ": none of these will fire until cdktr resume "
+	if r := x.code(0, "next", "once", "-n", "1"); !strings.Contains(r.out, "02:30:00") || r.err != paused+"once\n" {
+		t.Errorf("next of what is paused says %q, and %q", r.out, r.err)
+	}
 	x.ok("pause", "--all", "--json")
+	if r := x.code(0, "next", "once", "-n", "1"); r.err != paused+"--all\n" {
+		t.Errorf("next of what is paused with all says %q", r.err)
+	}
+	if r := x.code(0, "next"); r.out != "" || !strings.Contains(r.err, "all schedules are paused by "+me.Username) {
+		t.Errorf("next, with all paused, says %q, and %q", r.out, r.err)
+	}
 	if r := x.code(0, "resume", "once"); !strings.Contains(r.err, "all schedules are still paused") {
 		t.Errorf("resume says %q", r.err)
 	}

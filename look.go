@@ -114,11 +114,19 @@ func lookLs(ctx context.Context, c *cli, args []string) error {
 	return nil
 }
 
+// nextText is when a workflow fires next; a paused one does not.
+func nextText(w *WorkflowInfo, now time.Time) string {
+	if w.Paused != "" {
+		return "= paused"
+	}
+	return timeText(w.Next, now)
+}
+
 // lsRow is a workflow as a row.
 func lsRow(w *WorkflowInfo, now time.Time) []tableCell {
-	next := cell("%s", timeText(w.Next, now))
+	next := cell("%s", nextText(w, now))
 	if w.Paused != "" {
-		next = tableCell{"= paused", colorYellow}
+		next.color = colorYellow
 	}
 	marks := tableCell{text: "-"}
 	if len(w.Recent) > 0 {
@@ -190,7 +198,7 @@ func (p *painter) facts(pairs ...string) {
 func (c *cli) showWorkflow(w *WorkflowInfo, spec *Workflow) error {
 	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
 	p.facts("workflow", w.Workflow, "name", w.Name, "description", w.Description, "file", w.File, "schedule", strings.Join(w.Schedule, ", "),
-		"timezone", w.Timezone, "next", timeText(w.Next, now), "paused by", w.Paused, "error", w.Error)
+		"timezone", w.Timezone, "next", nextText(w, now), "paused by", w.Paused, "error", w.Error)
 	for _, text := range w.Warnings {
 		p.facts("warning", text)
 	}
@@ -386,7 +394,7 @@ func (c *cli) whyNow(p *painter, r *Reply, now time.Time) error {
 		return nil
 	}
 	w := r.Workflows[0]
-	next := timeText(w.Next, now)
+	next := nextText(&w, now)
 	if next == "-" {
 		next = "never: it has no schedule with a tick to come"
 	}
@@ -419,6 +427,9 @@ func lookNext(ctx context.Context, c *cli, args []string) error {
 		var r *Reply
 		if r, err = c.ask(ctx, Request{Op: "next", Workflow: strings.Join(args, ""), N: c.flags.n, At: stampOf(from)}); err == nil {
 			fires = r.Fires
+			if r.Note != "" {
+				fmt.Fprintln(c.err, "cdktr: "+textSafe(r.Note))
+			}
 		}
 	}
 	if err != nil {

@@ -531,7 +531,7 @@ func replyRuns(c *verbCall, runs []*Run, limit int, places []time.Time) {
 	c.reply(reply)
 }
 
-// opNext lists coming fires: of one workflow, or the first ones of all.
+// opNext lists coming fires: of one workflow, or the first ones of all that are not paused.
 func (p *principal) opNext(c *verbCall) {
 	n := min(max(c.req.N, 1), verbsMaxFires)
 	from := p.cfg.now()
@@ -540,7 +540,12 @@ func (p *principal) opNext(c *verbCall) {
 	}
 	id := c.req.Workflow
 	if id == "" {
-		c.reply(Reply{Fires: p.sched.comingOfAll(from, n, c.grant.sees)})
+		note := ""
+		if p.state.PausedAll != "" {
+			note = "all schedules are paused by " + p.state.PausedAll + ": nothing fires before cdktr resume --all"
+		}
+		fires := p.sched.comingOfAll(from, n, func(id string) bool { return c.grant.sees(id) && p.pausedBy(id) == "" })
+		c.reply(Reply{Fires: fires, Note: note})
 		return
 	}
 	if p.files[id] == nil {
@@ -551,7 +556,15 @@ func (p *principal) opNext(c *verbCall) {
 	for _, at := range p.sched.coming(id, from, n) {
 		fires = append(fires, Fire{Workflow: id, At: stampOf(at)})
 	}
-	c.reply(Reply{Fires: fires})
+	note := ""
+	if by := p.pausedBy(id); by != "" && len(fires) > 0 {
+		which := id
+		if p.state.PausedAll != "" {
+			which = "--all" // which resumes those that are paused by themselves too
+		}
+		note = fmt.Sprintf("%s is paused by %s: none of these will fire until cdktr resume %s", id, by, which)
+	}
+	c.reply(Reply{Fires: fires, Note: note})
 }
 
 // opWhy tells what became of the ticks of a schedule: the newest, or those around a time.
