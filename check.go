@@ -38,7 +38,7 @@ func checkVerbs() []cliVerb {
 			},
 			more:     "It runs on the principal's box, as its user. All that was acknowledged before it began is in it. To restore, unpack it into an\nempty state folder (tar -xzf FILE -C DIR) and start the principal there.",
 			examples: []string{"cdktr backup /backup/cdktr-$(date +%F).tar.gz", "cdktr backup --keys /root/cdktr.tar.gz"}},
-		{name: "doctor", help: "say how this box is: principal, agents, state folder, disk, bytes written a day, clock", run: doctorRun,
+		{name: "doctor", help: "say how this box is: principal, agents, state folder, disk, bytes written a day, time zone, clock", run: doctorRun,
 			flags:    func(f *cliFlags) { f.setting("state", "the state folder `DIR`") },
 			more:     "A line a thing: ok, warn, or bad. Exit codes: 0 nothing is bad, 1 something is.",
 			examples: []string{"cdktr doctor", "cdktr doctor --json | jq -r 'select(.state != \"ok\") | .text'"}},

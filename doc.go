@@ -14,7 +14,7 @@ table from here and holds the code to it.
 
 	room       files                                                   may use
 	main       main.go completion.go                                   check cli client command config model proto term tui zone
-	check      check.go backup.go doctor.go                            cli client clock command config disk logs model proto spool state store table term wire
+	check      check.go backup.go doctor.go                            cli client clock command config disk logs model proto spool state store table term wire zone
 	tui        tui*.go                                                 cli command config model proto state term view wire
 	cli        cli.go dial.go keys.go look*.go progress.go serve*.go setup.go agent auth client clock command config cron curve dag load model principal proto state store table term wire workflow zone
 	view       view*.go                                                dag model proto state term

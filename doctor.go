@@ -1,5 +1,5 @@
 // doctor.go: `cdktr doctor`: what this box says of itself, a line a thing: the program, the principal, its agents and
-// workflows, the state folder, its disk, what is written a day, and the clock. It changes nothing. May use what check.go may,
+// workflows, the state folder, its disk, what is written a day, the time zone and the clock. It changes nothing. May use what check.go may,
 // and clock, disk.
 
 package main
@@ -66,6 +66,11 @@ func doctorRun(ctx context.Context, c *cli, args []string) error {
 		fallthrough
 	default:
 		d.folder(orDefault(d.told, c.cfg.get("state")))
+	}
+	if tz := c.getenv("TZ"); zoneWrong(tz) {
+		d.say("timezone", doctorWarn, "TZ=%s names no time zone that is known: UTC is the local time here; write it as Europe/London", tz)
+	} else {
+		d.say("timezone", doctorOK, "%s is that of this shell; a principal says its own when it starts", zoneName(time.Local))
 	}
 	if clockUnset() {
 		d.say("clock", doctorWarn, "%s; nothing has set it since the machine started, as far as the kernel was told: does NTP run?", stampOf(d.now).Format(stampLayout))

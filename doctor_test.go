@@ -90,6 +90,34 @@ func TestDoctorOther(t *testing.T) {
 	}
 }
 
+// TestDoctorZone gives TZ as people do. What is no zone is said by doctor and by a principal, whose first line names what it
+// goes by in any case.
+func TestDoctorZone(t *testing.T) {
+	for _, c := range []struct {
+		tz, name string
+		wrong    bool
+	}{
+		{"", "UTC", false}, {"UTC", "UTC", false}, {"Europe/Berlin", "Europe/Berlin", false}, {":Europe/Berlin", "Europe/Berlin", false}, {"Etc/UTC", "Etc/UTC", false},
+		{"Foo/Bar", "UTC", true}, {"UTC-14", "UTC", true}, {"/no/such/file", "UTC", true},
+	} {
+		t.Run(c.tz, func(t *testing.T) {
+			x := e2eNew(t)
+			x.env = append(x.env, "TZ="+c.tz)
+			p := x.principal()
+			if name := p.saw(&p.err, `msg=ready .* timezone=(\S+) in=`)[1]; name != c.name {
+				t.Errorf("it goes by %s, want %s", name, c.name)
+			}
+			if warned := strings.Contains(p.err.String(), "level=WARN msg=\"TZ names no time zone that is known: UTC is the local time instead\" TZ="+c.tz+"\n"); warned != c.wrong {
+				t.Errorf("it says:\n%s", p.err.String())
+			}
+			says, _ := x.doctorSays()
+			if zone := says["timezone"]; zone.State != map[bool]string{false: doctorOK, true: doctorWarn}[c.wrong] || !strings.Contains(zone.Text, c.name) || c.wrong && !strings.Contains(zone.Text, "TZ="+c.tz) {
+				t.Errorf("doctor says %+v", zone)
+			}
+		})
+	}
+}
+
 // TestDoctorWrites averages over what there is: ten days of journal, the last seven of output, two months of history.
 func TestDoctorWrites(t *testing.T) {
 	dir := t.TempDir()

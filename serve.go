@@ -190,6 +190,9 @@ func startPrincipal(ctx context.Context, c *cli, args []string) error {
 	if err != nil {
 		return err
 	}
+	if tz := c.getenv("TZ"); zoneWrong(tz) {
+		log.Warn("TZ names no time zone that is known: UTC is the local time instead", "TZ", tz)
+	}
 	folder := newWorkflowFolder(c.cfg.get("workflows"))
 	p, err := principalOpen(cfg)
 	if err != nil {
@@ -228,7 +231,7 @@ func startPrincipal(ctx context.Context, c *cli, args []string) error {
 			return errors.Join(err, h.stop())
 		}
 	}
-	log.Info("ready", "workflows", len(changed), "listening", doors.addresses(), "state", c.cfg.get("state"), "in", time.Since(began).Round(time.Millisecond).String())
+	log.Info("ready", "workflows", len(changed), "listening", doors.addresses(), "state", c.cfg.get("state"), "timezone", zoneName(cfg.Zone), "in", time.Since(began).Round(time.Millisecond).String())
 	if err := notifyReady(c.getenv("NOTIFY_SOCKET")); err != nil {
 		log.Warn("tell systemd", "cause", err)
 	}

@@ -12,6 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -66,10 +68,29 @@ func zoneCopy(name string, missing error) (*time.Location, error) {
 
 // zoneLocal settles the local zone: where TZ names one that the machine has no file of, package time has taken UTC for it.
 func zoneLocal(tz string) {
+	tz = strings.TrimPrefix(tz, ":")
 	if _, err := time.LoadLocation(tz); tz == "" || err == nil {
 		return
 	}
 	if zone, err := zoneCopy(tz, nil); err == nil && zone != nil {
 		time.Local = zone
 	}
+}
+
+// zoneWrong says whether TZ names a zone that nobody knows, after zoneLocal: then the local zone is UTC, though none asked for it.
+func zoneWrong(tz string) bool {
+	tz = strings.TrimPrefix(tz, ":")
+	return tz != "" && tz != "UTC" && time.Local.String() == "UTC"
+}
+
+// zoneName names a zone for people; the machine's own by the file that /etc/localtime is a link to, where it is one.
+func zoneName(zone *time.Location) string {
+	if zone.String() == "Local" {
+		if file, err := os.Readlink("/etc/localtime"); err == nil {
+			if _, name, ok := strings.Cut(file, "/zoneinfo/"); ok {
+				return name
+			}
+		}
+	}
+	return zone.String()
 }
