@@ -3,6 +3,8 @@
 
 package main
 
+import "maps"
+
 // opRun queues a run, and says so once it is on disk.
 func (p *principal) opRun(c *verbCall) {
 	id, refused := p.trigger(c.grant, c.req, c.by, c.from)
@@ -19,10 +21,23 @@ func (p *principal) trigger(grant *authGrant, req Request, by, from string) (str
 		if refused := p.permit(grant, "run", req.Workflow, used.Run); refused != nil { // another's key, guessed
 			return "", refused
 		}
-		if r := p.state.Runs[used.Run]; r != nil && r.Workflow != req.Workflow {
+		r := p.state.Runs[used.Run]
+		if r == nil {
+			return used.Run, nil
+		}
+		if r.Workflow != req.Workflow {
 			return "", refuse(codeConflict, "key %q was used for a run of %s: a key is for one workflow", req.Key, r.Workflow)
 		}
-		return used.Run, nil
+		if spec := p.state.Versions[r.Version]; spec != nil { // with the defaults of then: those of now may be others
+			params, refused := paramsOf(spec, req.Params)
+			if refused != nil {
+				return "", refused
+			}
+			if !maps.Equal(params, r.Params) {
+				return "", refuse(codeConflict, "key %q was used for run %s with other parameters", req.Key, r.ID)
+			}
+		}
+		return r.ID, nil
 	}
 	f := p.files[req.Workflow]
 	switch {

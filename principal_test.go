@@ -453,6 +453,32 @@ func TestPrincipalKey(t *testing.T) {
 	})
 }
 
+// TestPrincipalKeyParams: a key stands for one run with its parameters, defaults filled in as they were then.
+func TestPrincipalKeyParams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		spec := func(day string) *Workflow {
+			return principalTask(Workflow{ID: "w", Params: map[string]Param{"day": {Default: day}}})
+		}
+		g := principalRigOpen(t, t.TempDir(), spec("1"))
+		one := g.ask(Request{Op: "run", Workflow: "w", Key: "k"}).Run
+		g.stop()
+		g.start(spec("2")) // the file has changed: what is repeated is the request of then
+		for _, c := range []struct {
+			params map[string]string
+			code   string
+		}{{nil, ""}, {map[string]string{"day": "1"}, ""}, {map[string]string{"day": "2"}, codeConflict}, {map[string]string{"night": "1"}, codeInvalid}} {
+			r := g.ask(Request{Op: "run", Workflow: "w", Key: "k", Params: c.params})
+			switch {
+			case c.code == "" && (r.Error != nil || r.Run != one):
+				t.Errorf("%v: %s, %v, want %s", c.params, r.Run, r.Error, one)
+			case c.code != "" && (r.Error == nil || r.Error.Code != c.code):
+				t.Errorf("%v: %s, %v, want %s", c.params, r.Run, r.Error, c.code)
+			}
+		}
+		g.stop()
+	})
+}
+
 func TestPrincipalQueueBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
