@@ -99,14 +99,15 @@ func (c *cli) completions(ctx context.Context, words []string) []string {
 	case len(rest) > 1 && rest[len(rest)-1] == "--task":
 		all = c.completionTasks(ctx, rest)
 	case len(rest) == 0 || strings.Contains(verb.args, "..."):
-		all = c.completionIDs(ctx, verb.args)
+		all = c.completionIDs(ctx, verb)
 	}
 	slices.Sort(all)
 	return slices.DeleteFunc(slices.Compact(all), func(word string) bool { return !strings.HasPrefix(word, last) })
 }
 
-// completionIDs asks the principal for the ids that a verb takes, by the words in its usage.
-func (c *cli) completionIDs(ctx context.Context, args string) []string {
+// completionIDs asks the principal for the ids that a verb takes, by the words in its usage. Only active runs can be cancelled.
+func (c *cli) completionIDs(ctx context.Context, verb *cliVerb) []string {
+	args := verb.args
 	ctx, cancel := context.WithTimeout(ctx, completionPatience)
 	defer cancel()
 	conn, err := c.dial(ctx)
@@ -123,7 +124,7 @@ func (c *cli) completionIDs(ctx context.Context, args string) []string {
 		}
 	}
 	if strings.Contains(args, "RUN") {
-		if r, err := conn.ask(ctx, Request{Op: "ps", All: true, N: 20}); err == nil {
+		if r, err := conn.ask(ctx, Request{Op: "ps", All: verb.name != "cancel", N: 20}); err == nil {
 			for _, run := range r.Runs {
 				ids = append(ids, run.ID)
 			}

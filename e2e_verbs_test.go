@@ -482,7 +482,13 @@ func TestChange(t *testing.T) {
 	if reason := x.show(queued).Reason; reason != "no agent is connected" {
 		t.Errorf("the run waits for %q", reason)
 	}
+	if words := x.ok("completion", "words", "--", "cancel", ""); words != queued+"\n" {
+		t.Errorf("cancel is completed by %q, and only %s is active", words, queued)
+	}
+	x.refused(exitRefused, []string{"once is a workflow, not a run; its active runs: cdktr cancel " + queued}, "cancel", "once")
+	x.refused(exitRefused, []string{"twice is a workflow, not a run, and no run of it is active"}, "cancel", "twice")
 	x.ok("cancel", queued)
+	x.refused(exitRefused, []string{"once is a workflow, not a run; its newest run: cdktr retry " + queued}, "retry", "once")
 	if run := x.show(queued); run.State != runCancelled {
 		t.Errorf("the run is %s", run.State)
 	}

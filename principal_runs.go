@@ -3,7 +3,12 @@
 
 package main
 
-import "maps"
+import (
+	"maps"
+	"strings"
+)
+
+const principalRunsNamed = 3 // runs of a workflow that a refusal names
 
 // opRun queues a run, and says so once it is on disk.
 func (p *principal) opRun(c *verbCall) {
@@ -103,4 +108,20 @@ func (p *principal) opRetry(c *verbCall) {
 		id := r.ID
 		p.afterCommit(func() { c.reply(Reply{Run: id}) })
 	}
+}
+
+// notRun refuses a workflow's id where that of a run is wanted, and says what to type: the newest of its active runs, or
+// else its newest run.
+func (p *principal) notRun(op, workflow string) *protoError {
+	ids, which := p.active[workflow], "its active runs"
+	if len(ids) == 0 && op != "cancel" {
+		if id := p.newestRun(workflow); id != "" {
+			ids, which = []string{id}, "its newest run"
+		}
+	}
+	if len(ids) == 0 {
+		return refuse(codeNotFound, "%s is a workflow, not a run, and no run of it is active", workflow)
+	}
+	ids = ids[max(0, len(ids)-principalRunsNamed):]
+	return refuse(codeNotFound, "%s is a workflow, not a run; %s: cdktr %s %s", workflow, which, op, strings.Join(ids, ", cdktr "+op+" "))
 }

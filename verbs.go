@@ -420,6 +420,10 @@ func (p *principal) withRun(c *verbCall, fn func(*Run)) {
 		fn(p.shown(r))
 		return
 	}
+	if id := c.req.Run; p.files[id] != nil && c.grant.sees(id) {
+		c.refuse(p.notRun(c.req.Op, id))
+		return
+	}
 	p.workers.Go(func() {
 		r, err := p.store.historyFind(c.req.Run)
 		switch {
