@@ -378,8 +378,7 @@ func procLook(spec procSpec) (string, error) {
 	if denied != "" {
 		return "", fmt.Errorf("exec: %q: %w: make it executable: chmod +x %s", name, os.ErrPermission, denied)
 	}
-	return "", fmt.Errorf("exec: %q: not found in PATH (%s): install it there or give its full path: %w",
-		name, path, os.ErrNotExist)
+	return "", fmt.Errorf("command %q not found in PATH of the agent: install it there, or give its whole path: %w", name, os.ErrNotExist)
 }
 
 // procStartError turns what the system said about a start into what its user can do about it.

@@ -219,7 +219,7 @@ func TestProcStartErrors(t *testing.T) {
 		is   error
 	}{
 		{procSpec{}, "command is empty", nil},
-		{procSpec{Argv: []string{"pg_dumb"}}, `exec: "pg_dumb": not found in PATH`, os.ErrNotExist},
+		{procSpec{Argv: []string{"pg_dumb"}}, `command "pg_dumb" not found in PATH of the agent: install it there, or give its whole path: file`, os.ErrNotExist},
 		{procSpec{Argv: []string{"plain"}, Env: []string{"PATH=" + dir}}, "chmod +x " + plain, os.ErrPermission},
 		{procSpec{Argv: []string{plain}}, "chmod +x", os.ErrPermission},
 		{procSpec{Argv: []string{dir}}, "is a directory", os.ErrPermission},
