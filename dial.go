@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -114,6 +115,12 @@ func (c *cli) dial(ctx context.Context) (*client, error) {
 	case errors.Is(err, fs.ErrPermission):
 		return nil, &exitError{code: exitNotAllowed, err: err, hint: "the principal's user, root and, with --socket-group, its group may use it"}
 	case err != nil && strings.HasPrefix(t.endpoint, "ipc:"):
+		switch { // the usual causes in a few words: the path once, and what to do is the hint's
+		case errors.Is(err, fs.ErrNotExist):
+			err = fmt.Errorf("no principal has made the socket %s", t.endpoint)
+		case errors.Is(err, syscall.ECONNREFUSED):
+			err = fmt.Errorf("no principal listens at %s any more: one that is gone left this socket", t.endpoint)
+		}
 		return nil, &exitError{code: exitUnreachable, err: err, hint: "is it running? start one with `cdktr start principal --with-agent`, or name it with --principal"}
 	case err != nil && strings.Contains(err.Error(), errCurveHello.Error()):
 		return nil, &exitError{code: exitUnreachable, err: err, hint: "the credential is for another principal, or this one has a new key: cdktr keygen --show-server on its box prints it"}

@@ -497,6 +497,10 @@ func TestChange(t *testing.T) {
 // TestSetup: the verbs that need no principal.
 func TestSetup(t *testing.T) {
 	x := e2eNew(t)
+	want := "cdktr: no principal has made the socket ipc://" + x.dir + "/s\nhint: is it running? start one with `cdktr start principal --with-agent`, or name it with --principal\n"
+	if r := x.code(exitUnreachable, "ls"); r.err != want {
+		t.Errorf("with no principal ls says %q, want %q", r.err, want)
+	}
 	if text := x.ok("init", "site"); !strings.Contains(text, "site/workflows/hello.yml") {
 		t.Errorf("init says %q", text)
 	}
