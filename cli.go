@@ -365,8 +365,11 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 		}
 		return c.printLogLine(paint, terminal, r.Line)
 	})
-	if err != nil && ctx.Err() != nil && c.flags.follow {
+	switch {
+	case err != nil && ctx.Err() != nil && c.flags.follow:
 		return runLeft(run)
+	case err != nil && c.flags.follow:
+		return runLost(err, run)
 	}
 	return err
 }

@@ -231,6 +231,24 @@ func TestFollowerInterrupted(t *testing.T) {
 	x.refused(5, []string{"cancelled already"}, "cancel", id)
 }
 
+// TestLogsLost: a principal that goes away under logs -f does not take the run with it, and logs says so.
+func TestLogsLost(t *testing.T) {
+	x := e2eNew(t)
+	x.file("slow.yml", e2eSlow)
+	p := x.principal()
+	x.agent("edge-1")
+	id := x.start("slow")
+	logs := x.spawn("logs", "slow", "-f")
+	logs.saw(&logs.out, "holding\n")
+	p.kill()
+	if code := logs.wait(); code != exitUnreachable || !strings.Contains(logs.err.String(), "hint: the run is not lost: when there is a principal again, cdktr show "+id) {
+		t.Errorf("exit code %d, %q", code, logs.err.String())
+	}
+	x.principal()
+	x.ok("cancel", id)
+	x.await(id)
+}
+
 // TestLook: the verbs that look.
 func TestLook(t *testing.T) {
 	x := e2eNew(t)
