@@ -172,9 +172,12 @@ func (c *cli) newGrant(dir string, g *authGrant) error {
 	if err := c.checkGrant(dir, g); err != nil { // before anything is made
 		return err
 	}
-	server, _, err := authServerPair(dir)
+	server, made, err := authServerPair(dir)
 	if err != nil {
 		return err
+	}
+	if made {
+		fmt.Fprintf(c.err, "cdktr: no principal has keys in %s yet: made them for the one that will be started with that state folder\n", filepath.Dir(dir))
 	}
 	cred := &credential{Endpoint: endpoint, Name: g.Name, Role: g.Role, Workflows: strings.Join(g.Workflows, ","), Server: server.Public, Pair: pair}
 	if err := c.writeKeys(cred.text()); err != nil {

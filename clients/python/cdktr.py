@@ -81,7 +81,10 @@ class _Link:
         self.endpoint, self.up, self.been, self.why = endpoint, False, False, ""
         self.socket = context.socket(kind)
         self.socket.linger = 0
-        self.socket.heartbeat_ivl, self.socket.heartbeat_timeout = 5000, 10000
+        if endpoint.startswith("tcp:"):  # elsewhere a peer that is gone is seen
+            self.socket.heartbeat_ivl, self.socket.heartbeat_timeout = 5000, 10000
+            # libzmq 4.3.4 aborts when a heartbeat is due while a queue is full that nobody reads: this one never is.
+            self.socket.rcvhwm = 0
         self.socket.reconnect_ivl, self.socket.reconnect_ivl_max = 100, 2000
         if credential:
             self.socket.curve_serverkey = credential["server-key"].encode()
