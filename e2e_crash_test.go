@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -351,6 +352,18 @@ func TestReadFile(t *testing.T) {
 		}
 		w.Close()
 		os.Remove(x.dir + "/pipe.yml")
+	}
+}
+
+// TestReadFileInterrupted: who is interrupted when the file has just been read has an error, and never neither of both.
+func TestReadFileInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 {
+		c := &cli{in: strings.NewReader("tasks: {a: {run: 'true'}}")}
+		if w, err := c.loadFile(ctx, "-"); w != nil || err == nil {
+			t.Fatalf("%+v, %v", w, err)
+		}
 	}
 }
 

@@ -485,10 +485,13 @@ func (c *cli) readFile(ctx context.Context, name string) ([]byte, error) {
 		}
 		read <- err
 	}()
+	var err error
 	select {
-	case err := <-read:
-		return text, err
+	case err = <-read:
 	case <-ctx.Done():
+	}
+	if ctx.Err() != nil { // also when both have come: who was interrupted has no file
 		return nil, context.Cause(ctx)
 	}
+	return text, err
 }
