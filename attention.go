@@ -24,14 +24,6 @@ const (
 	attentionMaxQueue = 200             // workflows with queued runs that are looked at, from the front of the queue
 )
 
-// Kinds of what needs a person.
-const (
-	attentionFailed  = "failed"
-	attentionFile    = "file"
-	attentionAgent   = "agent"
-	attentionOverdue = "overdue"
-)
-
 // attentionCase is an item, and the runs that explain it: nil where they must be looked up in the history.
 type attentionCase struct {
 	item   AttentionItem

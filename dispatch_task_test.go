@@ -28,6 +28,17 @@ func dispatchAtWork(as *assignment) []agentItem {
 	return []agentItem{dispatchEvent(as, evRunStarted, "", ""), dispatchEvent(as, evTaskStarted, "load", ""), dispatchEvent(as, evTaskStarted, "free", ""), dispatchEvent(as, evTaskFinished, "free", taskSucceeded)}
 }
 
+// dispatchWorking makes a principal with an agent, x, that is at work on a run; by is who asked for that.
+func dispatchWorking(t *testing.T) (g *principalRig, a *dispatchAgent, as *assignment, by string) {
+	t.Helper()
+	g = principalRigOpen(t, t.TempDir(), dispatchHolds)
+	a = dispatchAgentJoin(g, "x", 1)
+	id := g.run("w")
+	as = a.last()
+	a.report(dispatchAtWork(as)...)
+	return g, a, as, g.show(id).By
+}
+
 // A task of a run is stopped by its agent, and the run that fails of it is begun again by nobody but a person.
 func TestDispatchTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -95,12 +106,8 @@ func TestDispatchTask(t *testing.T) {
 // started again, for as long as the task has not ended.
 func TestDispatchTaskRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := principalRigOpen(t, t.TempDir(), dispatchHolds)
-		a := dispatchAgentJoin(g, "x", 1)
-		id := g.run("w")
-		as := a.last()
-		a.report(dispatchAtWork(as)...)
-		by := g.show(id).By
+		g, a, as, by := dispatchWorking(t)
+		id := as.Run
 		told := "load cancelled by " + by + " lease 1 force false"
 		a.gone()
 		if r := g.ask(Request{Op: "cancel", Run: id, Task: "load", Force: true}); !r.OK || !strings.Contains(r.Note, "agent x is not connected now") {
@@ -135,12 +142,8 @@ func TestDispatchTaskRemembered(t *testing.T) {
 // A run with a stopped task whose agent is lost goes to no other agent; brought back, the stop counts still.
 func TestDispatchTaskLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := principalRigOpen(t, t.TempDir(), dispatchHolds)
-		a := dispatchAgentJoin(g, "x", 1)
-		id := g.run("w")
-		as := a.last()
-		a.report(dispatchAtWork(as)...)
-		by := g.show(id).By
+		g, a, as, by := dispatchWorking(t)
+		id := as.Run
 		g.ask(Request{Op: "cancel", Run: id, Task: "load"})
 		a.gone()
 		b := dispatchAgentJoin(g, "y", 1)
@@ -169,12 +172,8 @@ func TestDispatchTaskLost(t *testing.T) {
 func TestDispatchAsked(t *testing.T) {
 	for _, task := range []string{"", "load"} {
 		synctest.Test(t, func(t *testing.T) {
-			g := principalRigOpen(t, t.TempDir(), dispatchHolds)
-			a := dispatchAgentJoin(g, "x", 1)
-			id := g.run("w")
-			as := a.last()
-			a.report(dispatchAtWork(as)...)
-			by := g.show(id).By
+			g, a, as, by := dispatchWorking(t)
+			id := as.Run
 			time.Sleep(3 * time.Second)
 			a.gone()
 			if lost := g.ask(Request{Op: "agents"}).Agents[0]; lost.State != agentLost || time.Since(lost.Seen.Time) < 3*time.Second {

@@ -58,13 +58,12 @@ func doctorRun(ctx context.Context, c *cli, args []string) error {
 	d.say("program", doctorOK, "cdktr %s, %s, %s/%s", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	d.principal(ctx)
 	_, named := c.flags.set["state"]
-	switch {
-	case d.endpoint != "" && !strings.HasPrefix(d.endpoint, "ipc:") && !named:
-		d.say("state", doctorOK, "is where the principal is, which answered by %s: neither its folder nor its disk was looked at; ask cdktr doctor there", d.endpoint)
-	case named:
+	if named {
 		d.told = ""
-		fallthrough
-	default:
+	}
+	if d.endpoint != "" && !strings.HasPrefix(d.endpoint, "ipc:") && !named {
+		d.say("state", doctorOK, "is where the principal is, which answered by %s: neither its folder nor its disk was looked at; ask cdktr doctor there", d.endpoint)
+	} else {
 		d.folder(orDefault(d.told, c.cfg.get("state")))
 	}
 	if tz := c.getenv("TZ"); zoneWrong(tz) {

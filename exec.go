@@ -589,8 +589,8 @@ func (p *proc) runSweep() {
 
 // sweep sends TERM to what find returns, waits up to grace, and then sends KILL until find returns nothing; it
 // returns how many it found at first. The ends of these processes wake it, and force or ps.hurry, which cut the
-// grace short. Where force is closed already there is no TERM: who begins to clean up is not to be cut off in it. What SIGKILL has not ended is looked at again every patience, until ps.hurry; if patience is
-// procLastWait, only once.
+// grace short. Where force is closed already there is no TERM: who begins to clean up is not to be cut off in it. What
+// SIGKILL has not ended is looked at again every patience, until ps.hurry; if patience is procLastWait, only once.
 func (ps *procs) sweep(find func() []procMember, grace, patience time.Duration, force <-chan struct{}) int {
 	found := find()
 	n := len(found)

@@ -250,9 +250,8 @@ func (p *principal) opLogs(c *verbCall) {
 		return
 	}
 	if c.req.Run == "" {
-		c.req.Run = p.newestRun(c.req.Workflow) // also of a workflow whose file is gone
-		if ws := p.state.Workflows[c.req.Workflow]; c.req.Run == "" && ws != nil && ws.Last != nil {
-			c.req.Run = ws.Last.ID
+		if last := p.lastRun(c.req.Workflow); last != nil { // also of a workflow whose file is gone
+			c.req.Run = last.ID
 		}
 	}
 	switch {
@@ -277,17 +276,8 @@ func (p *principal) runLogFollower(c *verbCall, r *Run, w *watcher, filter logFi
 	if w != nil {
 		defer p.unwatch(w)
 	}
-	tasks := make([]string, len(r.Tasks))
-	for i := range r.Tasks {
-		tasks[i] = r.Tasks[i].Task
-	}
-	switch near := nearest(filter.Task, tasks); {
-	case filter.Task == "" || slices.Contains(tasks, filter.Task):
-	case near != "":
-		c.refuse(refuse(codeNotFound, "run %s has no task %q (did you mean %q?)", r.ID, filter.Task, near))
-		return
-	default:
-		c.refuse(refuse(codeNotFound, "run %s has no task %q (cdktr show lists them)", r.ID, filter.Task))
+	if filter.Task != "" && r.task(filter.Task) == nil {
+		c.refuse(noTask(r, filter.Task))
 		return
 	}
 	if w == nil {

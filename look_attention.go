@@ -93,11 +93,11 @@ func (p *painter) attentionItem(item *AttentionItem, now time.Time) error {
 // attentionWords gives an item's glyph, its colour, and what it is in a few words.
 func attentionWords(item *AttentionItem) (glyph, color, what string) {
 	switch item.Kind {
-	case "file":
+	case attentionFile:
 		return "#", colorRed, item.Workflow + " does not load"
-	case "agent":
+	case attentionAgent:
 		return "?", colorRed, "agent " + item.Agent + " is lost"
-	case "overdue":
+	case attentionOverdue:
 		return ".", colorYellow, item.Workflow + " is overdue"
 	}
 	what = item.Workflow
@@ -120,11 +120,11 @@ func attentionWords(item *AttentionItem) (glyph, color, what string) {
 func attentionCommands(item *AttentionItem) []string {
 	var commands []string
 	switch item.Kind {
-	case "file":
+	case attentionFile:
 		commands = []string{"cdktr show " + item.Workflow}
-	case "agent":
+	case attentionAgent:
 		commands = []string{"cdktr forget " + item.Agent}
-	case "overdue":
+	case attentionOverdue:
 		commands = []string{"cdktr agents", "cdktr why " + item.Workflow}
 	default:
 		if len(item.Runs) > 0 {

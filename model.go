@@ -474,6 +474,13 @@ func (r *Run) clone() *Run {
 	return &c
 }
 
+// short copies a run without its tasks.
+func (r *Run) short() *Run {
+	c := *r
+	c.Tasks = []TaskRun{}
+	return &c
+}
+
 // LogLine is one line of a task's output. N numbers the lines of a run from 1, over all its tasks and attempts: it is
 // how a line that was sent twice is known. A line that is not valid UTF-8 is carried in Bytes instead of Text.
 type LogLine struct {

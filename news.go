@@ -290,18 +290,11 @@ func (p *principal) newsPage(w *newsWatcher, names *newsNames) *Reply {
 
 // rowOf copies a run without its tasks, of which it gives the numbers. Only on the loop.
 func (p *principal) rowOf(r *Run) RunRow {
-	row := RunRow{Total: len(r.Tasks)}
-	for i := range r.Tasks {
-		if !taskActive(r.Tasks[i].State) {
-			row.Done++
-		}
-	}
+	row := protoRowOf(r)
 	if spec := p.state.Versions[r.Version]; row.Total == 0 && spec != nil {
 		row.Total = len(spec.Tasks)
 	}
-	short := *r
-	short.Tasks = []TaskRun{}
-	row.Run = p.shown(&short)
+	row.Run = p.shown(row.Run)
 	row.Tasks = []TaskRun{}
 	return row
 }

@@ -91,6 +91,25 @@ type RunRow struct {
 	Total int `json:"total"` // tasks
 }
 
+// protoRowOf makes the row of a run that has its tasks.
+func protoRowOf(r *Run) RunRow {
+	row := RunRow{Run: r.short(), Total: len(r.Tasks)}
+	for i := range r.Tasks {
+		if !taskActive(r.Tasks[i].State) {
+			row.Done++
+		}
+	}
+	return row
+}
+
+// Kinds of what needs a person.
+const (
+	attentionFailed  = "failed"
+	attentionFile    = "file"
+	attentionAgent   = "agent"
+	attentionOverdue = "overdue"
+)
+
 // AttentionItem is something that needs a person: one thing, or runs that failed alike.
 type AttentionItem struct {
 	Key       string   `json:"key"` // for ack

@@ -186,9 +186,8 @@ func (s *spool) spoiled(seg *spoolSegment, at int64, cause error) {
 	}
 }
 
-// add puts a message, one JSON object without a newline, behind all others, and gives the last of its numbers: it stands for so
-// many things. Messages that must
-// go in (events) are refused only when the disk takes nothing and 1 MiB of them is kept in memory already, from where
+// add puts a message, one JSON object without a newline, behind all others, and gives the last of its numbers: it stands for
+// so many things. Messages that must go in (events) are refused only when the disk takes nothing and 1 MiB of them is kept in memory already, from where
 // each later call tries to write them; they are sent from there as well, but would be lost with the process. Others
 // (output) are refused with errSpoolFull past the bound, and with the disk's error when it takes nothing, or has little left.
 func (s *spool) add(msg []byte, of int, must bool) (uint64, error) {
@@ -220,8 +219,8 @@ func (s *spool) add(msg []byte, of int, must bool) (uint64, error) {
 }
 
 // next gives messages that follow those it gave before: consecutive numbers from first, at most maxBytes of them, but
-// at least one; none when all were given. One that is acknowledged in part comes whole. They are the caller's to keep. What is damaged is skipped (see damage). An
-// error means that nothing was read for a cause that may pass, as too many open files: messages given with it are good,
+// at least one; none when all were given. One that is acknowledged in part comes whole. They are the caller's to keep.
+// What is damaged is skipped (see damage). An error means that nothing was read for a cause that may pass, as too many open files: messages given with it are good,
 // and the next call goes on behind them.
 func (s *spool) next(maxBytes int) (first uint64, msgs [][]byte, err error) {
 	s.flush()

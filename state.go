@@ -521,8 +521,7 @@ func (s *State) forget(r *Run) {
 	delete(s.Runs, r.ID)
 	w := s.workflow(r.Workflow)
 	if n := len(w.Recent); n > 0 && w.Recent[n-1].Run == r.ID {
-		w.Last = r.clone()
-		w.Last.Tasks = []TaskRun{}
+		w.Last = r.short()
 	}
 }
 

@@ -311,8 +311,9 @@ func storeUnread(err error) error {
 	return fmt.Errorf("the line is whole but cannot be read; perhaps a newer version of cdktr wrote it: %w", err)
 }
 
-// fold applies an event. One of the principal that does not fit is an error, for the same cause. A report of an agent that does not fit (it came after its run was given to another) did not fit when it was written either, for
-// apply is a function of the same events: it is counted, and the state is as it was.
+// fold applies an event. One of the principal that does not fit is an error, for the same cause. A report of an agent that
+// does not fit (it came after its run was given to another) did not fit when it was written either, for apply is a function
+// of the same events: it is counted, and the state is as it was.
 func (p *storeReplay) fold(e *Event) error {
 	if err := p.state.apply(e); err != nil {
 		if e.N == 0 {

@@ -141,17 +141,14 @@ func (l *tuiAttentionList) draw(u *tui, g *termGrid, a viewArea) {
 // tuiAttentionWhat says what an item is, with the glyph that `cdktr attention` has for it, and how the rest of its row is drawn:
 // what came right by itself stands back.
 func tuiAttentionWhat(it *AttentionItem) (what viewCell, rest termStyle) {
+	glyph, _, _ := attentionWords(it)
 	switch {
 	case it.Recovered:
-		return viewCell{text: "+ recovered", style: styleGreen}, styleDim
-	case it.Kind == "file":
-		return viewCell{text: "# " + it.Kind, style: styleRed | styleBold}, 0
-	case it.Kind == "agent":
-		return viewCell{text: "? " + it.Kind, style: styleRed | styleBold}, 0
-	case it.Kind == "overdue":
-		return viewCell{text: ". " + it.Kind, style: styleYellow}, 0
+		return viewCell{text: glyph + " recovered", style: styleGreen}, styleDim
+	case it.Kind == attentionOverdue:
+		return viewCell{text: glyph + " " + it.Kind, style: styleYellow}, 0
 	}
-	return viewCell{text: "! " + it.Kind, style: styleRed | styleBold}, 0
+	return viewCell{text: glyph + " " + it.Kind, style: styleRed | styleBold}, 0
 }
 
 // tuiAttentionOn says where it is: a workflow and its task, or an agent.

@@ -38,14 +38,8 @@ func (o *tuiOlder) add(m *tuiModel, r *Reply) {
 			o.all = false
 			return
 		}
-		row := &RunRow{Run: run, Total: len(run.Tasks)}
-		for i := range run.Tasks {
-			if !taskActive(run.Tasks[i].State) {
-				row.Done++
-			}
-		}
-		run.Tasks = nil // the run's own screen asks for them
-		o.ids, o.rows[run.ID] = append(o.ids, run.ID), row
+		row := protoRowOf(run) // without its tasks: the run's own screen asks for them
+		o.ids, o.rows[run.ID] = append(o.ids, run.ID), &row
 	}
 }
 

@@ -347,14 +347,23 @@ func (p *principal) infoOf(f *workflowFile) WorkflowInfo {
 		}
 	}
 	if ws := p.state.Workflows[f.ID]; ws != nil {
-		info.Recent, info.Last = ws.Recent, ws.Last
+		info.Recent = ws.Recent
 	}
-	if id := p.newestRun(f.ID); id != "" {
-		last := p.state.Runs[id].clone()
-		last.Tasks = []TaskRun{}
-		info.Last = last
+	if last := p.lastRun(f.ID); last != nil {
+		info.Last = last.short()
 	}
 	return info
+}
+
+// lastRun gives the newest run of a workflow, without its tasks where it is not in memory any more; nil when there is none.
+func (p *principal) lastRun(workflow string) *Run {
+	if id := p.newestRun(workflow); id != "" {
+		return p.state.Runs[id]
+	}
+	if ws := p.state.Workflows[workflow]; ws != nil {
+		return ws.Last
+	}
+	return nil
 }
 
 // newestRun gives the newest run of a workflow that is in memory, "" when there is none.
