@@ -138,8 +138,9 @@ func (c *cli) streamOn(ctx context.Context, req *Request, fn func(*Reply) error)
 	for {
 		conn, err := c.dial(ctx)
 		if err == nil {
+			been = true
 			err = conn.stream(ctx, *req, func(r *Reply) error {
-				been, lost = true, time.Time{}
+				lost = time.Time{}
 				return fn(r)
 			})
 			conn.close()

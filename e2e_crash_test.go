@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -388,5 +389,56 @@ func TestKill9Client(t *testing.T) {
 	pipe.Env, pipe.Dir = x.env, x.dir
 	if out, err := pipe.CombinedOutput(); err != nil || string(out) != "begun\n1\n2\ndone\n" {
 		t.Errorf("logs into head: %v, %q", err, out)
+	}
+}
+
+// TestStreamOn: a stream whose connection is lost is asked for again, also when nothing had come of it yet.
+func TestStreamOn(t *testing.T) {
+	x := e2eNew(t)
+	l, err := wireListen("ipc://"+x.dir+"/s", wireOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan Request, 3)
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() {
+		served <- l.Serve(ctx, func(conn wireConn) {
+			defer conn.Close()
+			frames, err := conn.Recv()
+			if err != nil {
+				return
+			}
+			envelope, body, err := protoSplit(frames)
+			var req Request
+			if err != nil || json.Unmarshal(body, &req) != nil {
+				return
+			}
+			asked <- req
+			line := &LogLine{Time: stampOf(time.Now()), Run: "01JD3V5K8Q2M4N6P8R0S2T4V6W", N: 1, Task: "a", Stream: "o", Text: "one"}
+			switch len(asked) {
+			case 1: // gone before a word
+			case 2: // gone behind the first line
+				conn.Send(append(envelope, protoEncode(&Reply{ID: req.ID, OK: true, More: true, Line: line}))...)
+			case 3:
+				for _, text := range []string{"one", "two"} {
+					line.Text = text
+					conn.Send(append(envelope, protoEncode(&Reply{ID: req.ID, OK: true, More: true, Line: line}))...)
+					line.N++
+				}
+				conn.Send(append(envelope, protoEncode(&Reply{ID: req.ID, OK: true}))...)
+				conn.Recv() // until it has read all
+			}
+		})
+	}()
+	if out := x.ok("logs", "w", "-n", "5"); out != "one\ntwo\n" {
+		t.Errorf("printed %q", out)
+	}
+	cancel()
+	<-served
+	for _, want := range []Request{{Workflow: "w", Last: 5}, {Workflow: "w", Last: 5}, {Run: "01JD3V5K8Q2M4N6P8R0S2T4V6W"}} {
+		if got := <-asked; got.Workflow != want.Workflow || got.Run != want.Run || got.Last != want.Last {
+			t.Errorf("asked for %+v, want %+v", got, want)
+		}
 	}
 }
