@@ -332,12 +332,12 @@ func TestTermPaintTmux(t *testing.T) {
 		return strings.TrimSuffix(string(out), "\n")
 	}
 	tmux("start-server", ";", "set", "-g", "status", "off", ";", "new-session", "-d", "-x", fmt.Sprint(w), "-y", fmt.Sprint(h), "stty raw -echo; exec cat "+pipe)
-	termTmuxEnd(t, tmux)
 	file, err := os.OpenFile(pipe, os.O_WRONLY, 0) // waits for cat
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
+	t.Cleanup(func() { file.Close() }) // after the server's end, which the end of the pipe would bring about as well
+	termTmuxEnd(t, tmux)
 	c := termCanvasNew(t, w, h, &termPainter{})
 	file.WriteString(termEnterText)
 	for frame := range 120 {
