@@ -161,7 +161,7 @@ func (p *principal) compatHear(name string) (refusal string) {
 	case p.links[name] != nil || a != nil && a.Epoch != compatEpoch && p.running[name] > 0:
 		return "CLIENTERROR" + compatSplit + "there is another agent named " + name + ": start this one with another --suffix"
 	case a == nil && len(p.state.Agents) >= compatMaxAgents:
-		return fmt.Sprintf("SERVERERROR%s%d agents are known already: forget some that are lost (cdktr agents forget)", compatSplit, len(p.state.Agents))
+		return fmt.Sprintf("SERVERERROR%s%d agents are known already: forget some that are lost (cdktr forget AGENT)", compatSplit, len(p.state.Agents))
 	}
 	now := p.cfg.now()
 	p.compat.heard[name] = now

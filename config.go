@@ -1,5 +1,5 @@
 // config.go: settings and where they come from: a flag, the environment, the configuration file, the default, in this
-// order. The file may also name principals under contexts, and --context picks one. May use model.go.
+// order. The file may also name principals under contexts, and --context picks one. May use disk and model.
 
 package main
 
@@ -19,6 +19,9 @@ import (
 
 // configFileDefault is read when it is there and --config names no other.
 const configFileDefault = "/etc/cdktr/config.yml"
+
+// configMaxFile is how many bytes a configuration file may have; a larger one is refused.
+const configMaxFile = 1 << 20
 
 // configSocket is the socket's name within the runtime folder.
 const configSocket = "cdktr.sock"
@@ -267,12 +270,12 @@ func configRead(file string) (values map[string]string, contexts []configContext
 	if name == "" {
 		name = configFileDefault
 	}
-	text, err := os.ReadFile(name)
+	text, _, err := fileRead(name, configMaxFile)
 	if errors.Is(err, fs.ErrNotExist) && file == "" {
 		return nil, nil, name, nil
 	}
 	if err != nil {
-		return nil, nil, name, fmt.Errorf("read configuration: %w", err)
+		return nil, nil, name, fmt.Errorf("read configuration %s: %w", name, pathCause(err))
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {

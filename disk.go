@@ -1,11 +1,16 @@
-// disk.go: how much room there is on the file system of a file. Output leaves the last of it alone: what is left then is
-// for events, so that runs can still be made, ended, and recorded. Uses golang.org/x/sys/unix (fstatfs) and nothing else.
+// disk.go: how a file that somebody else named is read, and how much room there is on the file system of a file. Output
+// leaves the last of that alone: what is left then is for events, so that runs can still be made, ended, and recorded. Uses
+// golang.org/x/sys/unix (fstatfs) and nothing else.
 
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,4 +36,61 @@ func diskRoom(f *os.File, n int) error {
 		return nil
 	}
 	return fmt.Errorf("%w: %d kB are left, for events", unix.ENOSPC, free>>10)
+}
+
+// errFileKind is an error of what is no regular file: a pipe would be waited for, a device has no end.
+var errFileKind = errors.New("not a regular file")
+
+// fileSizeError is an error of a file that is larger than its reader takes. Both are bytes; size is what is known of it.
+type fileSizeError struct{ size, most int64 }
+
+func (e *fileSizeError) Error() string {
+	return fmt.Sprintf("the file has %d bytes, more than %d", e.size, e.most)
+}
+
+// pathCause gives the cause of an error of package os without the path, for messages that name it themselves.
+func pathCause(err error) error {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
+		return at.Err
+	}
+	return err
+}
+
+// fileRead reads a regular file of at most most bytes, and says what it was after that. It does not wait for a pipe or a
+// device that has the name, and follows links. A file on a network that hangs is waited for: no loop may call it. Errors
+// are those of package os, errFileKind, or a fileSizeError.
+func fileRead(name string, most int) ([]byte, fs.FileInfo, error) {
+	file, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case !info.Mode().IsRegular():
+		return nil, nil, errFileKind
+	case info.Size() > int64(most):
+		return nil, nil, &fileSizeError{info.Size(), int64(most)}
+	}
+	data := make([]byte, 0, info.Size()+512)
+	for {
+		n, err := file.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(data) > most { // it has grown, or is a file of /proc, which has no size
+			return nil, nil, &fileSizeError{int64(len(data)), int64(most)}
+		}
+		if len(data) == cap(data) {
+			data = slices.Grow(data, len(data))
+		}
+	}
+	info, err = file.Stat()
+	return data, info, err
 }

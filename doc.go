@@ -23,7 +23,7 @@ table from here and holds the code to it.
 	principal  principal*.go dispatch.go verbs.go follow.go news.go attention.go stats.go publish.go compat*.go retain.go auth logs model proto sched state store wire workflow
 	agent      agent.go runner.go parcel.go values.go                  dag exec model proto spool state wire workflow
 	auth       auth*.go                                                curve model proto workflow
-	workflow   workflow*.go folder.go watch_*.go                       cron dag model zone
+	workflow   workflow*.go folder.go watch_*.go                       cron dag disk model zone
 	sched      sched*.go                                               cron model zone
 	store      store*.go history*.go                                    disk model state
 	proto      proto.go                                                model state
@@ -35,10 +35,10 @@ table from here and holds the code to it.
 	curve      curve.go                                                -
 	exec       exec*.go                                                -
 	spool      spool.go                                                disk model
-	disk       disk.go                                                 -
 	clock      clock*.go                                               -
 	load       load*.go                                                -
-	config     config.go                                               model
+	config     config.go                                               disk model
+	disk       disk.go                                                 -
 	model      model.go                                                -
 	cron       cron*.go                                                -
 	zone       zone.go                                                 -

@@ -5,6 +5,8 @@ package main
 
 import (
 	"flag"
+	"go/ast"
+	"go/token"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -80,6 +82,41 @@ func TestDocsVerbs(t *testing.T) {
 		}
 	}
 	if found < 50 {
+		t.Errorf("only %d mentions found", found)
+	}
+}
+
+// TestDocsVerbsInSource looks up each verb that the program tells its user to type.
+func TestDocsVerbsInSource(t *testing.T) {
+	known := []string{"help"}
+	for _, v := range cliVerbs() {
+		known = append(known, strings.Fields(v.name)[0], v.name)
+		if _, here := cliElsewhere[v.name]; here {
+			t.Errorf("%s is a verb: cliElsewhere must not name another for it", v.name)
+		}
+	}
+	prose := []string{"is", "was", "has", "that", "can", "does", "and", "of", "runs", "knows", "itself", "with", "wrote"} // words behind the program's name
+	mention := regexp.MustCompile("(?:^|[^a-z])cdktr ([a-z]+)(?: ([a-z]+))?")
+	found, src := 0, layersParse(t)
+	for _, name := range sortedKeys(src.files) {
+		if name == "completion.go" { // shell code, in which the name stands for the function
+			continue
+		}
+		ast.Inspect(src.files[name], func(n ast.Node) bool {
+			lit, ok := n.(*ast.BasicLit)
+			if !ok || lit.Kind != token.STRING {
+				return true
+			}
+			for _, m := range mention.FindAllStringSubmatch(lit.Value, -1) {
+				found++
+				if !slices.Contains(known, m[1]) && !slices.Contains(known, m[1]+" "+m[2]) && !slices.Contains(prose, m[1]) {
+					t.Errorf("%s: there is no verb %q", src.fset.Position(lit.Pos()), strings.TrimSpace(m[0]))
+				}
+			}
+			return true
+		})
+	}
+	if found < 100 {
 		t.Errorf("only %d mentions found", found)
 	}
 }

@@ -138,7 +138,9 @@ func TestRunID(t *testing.T) {
 		{2, []string{"day", "soon", "pattern"}, []string{"run", "deploy", "-p", "day=soon"}},
 		{2, []string{"NAME=VALUE"}, []string{"run", "deploy", "-p", "day"}},
 		{2, []string{"unknown verb", "run"}, []string{"runn", "deploy"}},
-		{2, []string{"nope"}, []string{"run", "deploy", "--nope"}},
+		{2, []string{"unknown verb", "cdktr resume ID"}, []string{"enable", "deploy"}},
+		{2, []string{"--nope"}, []string{"run", "deploy", "--nope"}},
+		{2, []string{"no flag --wiat", "did you mean --wait?"}, []string{"run", "deploy", "--wiat"}},
 		{2, []string{"--detach", "--wait"}, []string{"run", "deploy", "-p", "day=2026-01-31", "--wait", "--detach"}},
 		{2, []string{"no verb"}, []string{"--json"}},
 		{2, []string{"-wait", "stand behind"}, []string{"--wait", "run", "deploy"}},
@@ -702,5 +704,24 @@ func TestOutputBytes(t *testing.T) {
 	}
 	if text := x.ok("logs", "bytes", "-f", "--raw", "--color", "never"); text != want {
 		t.Errorf("logs -f --raw printed %q, want %q", text, want)
+	}
+}
+
+// TestVerbsFiles names files that are not there, have no end, or are no files, wherever a verb takes one.
+func TestVerbsFiles(t *testing.T) {
+	x := e2eNew(t)
+	x.file("report.yml", "tasks: {a: {run: 'true'}}")
+	for _, c := range []struct {
+		words []string
+		args  []string
+	}{
+		{[]string{"reprot.yml", "did you mean ./workflows/report.yml?"}, []string{"run", "workflows/reprot.yml"}},
+		{[]string{"no such file"}, []string{"run", "./something-else.yml"}},
+		{[]string{"more than 1048576"}, []string{"run", "/dev/zero"}},
+		{[]string{"/dev/zero", "not a regular file"}, []string{"ls", "--config", "/dev/zero"}},
+		{[]string{x.dir, "not a regular file"}, []string{"ls", "--config", x.dir}},
+		{[]string{"nowhere.yml", "no such file"}, []string{"ls", "--config", x.dir + "/nowhere.yml"}},
+	} {
+		x.refused(exitUsage, c.words, c.args...)
 	}
 }

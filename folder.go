@@ -6,7 +6,7 @@
 // but they are what editors, git and Kubernetes leave behind.) Symbolic links are followed, to files and to directories,
 // out of the folder too: a folder of links to a checkout is common, and who may write here may run any command anyway. For
 // that reason the files are not opened through os.Root. Devices, sockets and pipes are passed over and never opened for
-// long. May use model.go, workflow.go, and the watch_ file of the system.
+// long. May use disk.go, model.go, workflow.go, and the watch_ file of the system.
 
 package main
 
@@ -15,7 +15,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -216,8 +215,12 @@ func (f *workflowFolder) refresh(rel string, info fs.FileInfo) {
 		f.pending = true
 		return
 	}
-	data, after, err := folderRead(filepath.Join(f.dir, rel))
+	data, after, err := fileRead(filepath.Join(f.dir, rel), workflowMaxFile)
+	var large *fileSizeError
 	switch {
+	case errors.As(err, &large):
+		f.spoil(rel, workflowTooLarge(large.size))
+		return
 	case err != nil:
 		f.spoil(rel, err)
 		return
@@ -266,41 +269,6 @@ func folderID(rel string) (string, error) {
 		}
 		return c
 	}, strings.TrimSuffix(rel, workflowEnding(rel))), err
-}
-
-// folderRead reads a file of at most workflowMaxFile bytes, and says what it was after that. It never waits: a pipe that
-// has taken the file's place since the walk is an error.
-func folderRead(name string) ([]byte, fs.FileInfo, error) {
-	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	switch {
-	case err != nil:
-		return nil, nil, err
-	case !info.Mode().IsRegular():
-		return nil, nil, errors.New("not a regular file")
-	case info.Size() > workflowMaxFile:
-		return nil, nil, fmt.Errorf("the file has %d bytes, more than %d: a workflow is a text of a few pages", info.Size(), workflowMaxFile)
-	}
-	data := make([]byte, 0, info.Size()+512)
-	for {
-		n, err := file.Read(data[len(data):cap(data)])
-		data = data[:len(data)+n]
-		if err == io.EOF || len(data) > workflowMaxFile {
-			break
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		if len(data) == cap(data) {
-			data = slices.Grow(data, len(data))
-		}
-	}
-	info, err = file.Stat()
-	return data, info, err
 }
 
 // publish puts the entries together by id and gives what is not as it was last given.

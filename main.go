@@ -82,13 +82,28 @@ func (c *cli) runVerb(ctx context.Context, verb *cliVerb, args []string) error {
 		cliHelp(c.out, verb, f)
 		return nil
 	case err != nil:
-		return &exitError{code: exitUsage, err: err, hint: "cdktr " + verb.name + " --help shows its flags"}
+		return cliFlagFault(verb, f, err)
 	}
 	if c.cfg, err = configLoad(f.set, f.config, c.getenv); err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
 	c.flags = f
 	return verb.run(ctx, c, words)
+}
+
+// cliFlagFault says what is wrong with the flags of a verb, and which flag may have been meant.
+func cliFlagFault(verb *cliVerb, f *cliFlags, err error) error {
+	hint := "cdktr " + verb.name + " --help shows its flags"
+	if name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); unknown { // package flag has no error of its own for it
+		var names []string
+		f.VisitAll(func(fl *flag.Flag) { names = append(names, fl.Name) })
+		name = strings.TrimPrefix(name, "-")
+		err = fmt.Errorf("%s has no flag --%s", verb.name, name)
+		if near := nearest(name, names); len(near) > 1 {
+			hint = "did you mean --" + near + "?"
+		}
+	}
+	return &exitError{code: exitUsage, err: err, hint: hint}
 }
 
 // report prints an error and gives its exit code.
@@ -163,7 +178,49 @@ func cliFind(args []string) (*cliVerb, []string, error) {
 	if near := nearest(text, names); near != "" {
 		hint = "did you mean `cdktr " + near + "`?"
 	}
+	if ours := cliElsewhere[args[0]]; ours != "" {
+		hint = ours
+	}
 	return nil, nil, &exitError{code: exitUsage, err: fmt.Errorf("unknown verb %q", text), hint: hint}
+}
+
+// cliElsewhere is what verbs of other tools are called here, for those whose fingers know them.
+var cliElsewhere = map[string]string{
+	"stop":      "`cdktr cancel RUN` stops a run; TERM, or systemctl stop, stops a principal or an agent",
+	"kill":      "`cdktr cancel RUN --force` kills a run",
+	"list":      "`cdktr ls` lists workflows, `cdktr ps` runs, `cdktr agents` agents",
+	"workflows": "`cdktr ls` lists workflows",
+	"status":    "`cdktr ps` lists runs, `cdktr show ID` tells of a workflow or a run, `cdktr doctor` of the principal",
+	"jobs":      "`cdktr ps` lists runs",
+	"runs":      "`cdktr ps --all` lists runs",
+	"history":   "`cdktr ps --all` lists runs, those that have ended too",
+	"trigger":   "`cdktr run ID` starts a run",
+	"submit":    "`cdktr run ID` starts a run",
+	"restart":   "`cdktr retry RUN` runs again what did not succeed, with --all everything",
+	"rerun":     "`cdktr retry RUN` runs again what did not succeed, with --all everything",
+	"enable":    "`cdktr resume ID` starts the schedule of a workflow again",
+	"unpause":   "`cdktr resume ID` starts the schedule of a workflow again",
+	"disable":   "`cdktr pause ID` stops the schedule of a workflow",
+	"describe":  "`cdktr show ID` tells of a workflow or a run",
+	"info":      "`cdktr show ID` tells of a workflow or a run",
+	"tail":      "`cdktr logs -f ID` follows the output of a workflow's newest run",
+	"log":       "`cdktr logs ID` prints the output of a workflow's newest run",
+	"lint":      "`cdktr validate FILE` checks a file",
+	"test":      "`cdktr validate FILE` checks a file, `cdktr run FILE` runs it here with no principal",
+	"dag":       "`cdktr graph ID` draws the tasks of a workflow",
+	"top":       "`cdktr ps --watch` goes on printing the runs, `cdktr ui` shows them",
+	"tui":       "`cdktr ui` is the terminal UI",
+	"reload":    "the principal sees changed workflow files and keys by itself",
+	"restore":   "unpack what `cdktr backup FILE` wrote into an empty state folder: tar -xpzf FILE -C DIR",
+	"worker":    "`cdktr start agent` is a worker",
+	"agent":     "`cdktr start agent` starts one, `cdktr agents` lists them",
+	"server":    "`cdktr start principal` is the server",
+	"principal": "`cdktr start principal` starts it",
+	"daemon":    "`cdktr start principal --with-agent` is the daemon",
+	"remove":    "a workflow is gone when its file is: delete that",
+	"delete":    "a workflow is gone when its file is: delete that",
+	"rm":        "a workflow is gone when its file is: delete that",
+	"edit":      "a workflow is its file: `cdktr show ID` says where that is; edit it, and `cdktr validate` it",
 }
 
 // cliFindBehind finds the verb behind flags that stand before it: those that every verb has, as in cdktr -H box ps.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -456,6 +457,9 @@ func (c *cli) loadFile(ctx context.Context, name string) (*Workflow, error) {
 	if ctx.Err() != nil {
 		return nil, err
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &exitError{code: exitUsage, err: fmt.Errorf("read workflow: %w", err), hint: fileNear(name)}
+	}
 	if err != nil {
 		return nil, &exitError{code: exitUsage, err: fmt.Errorf("read workflow: %w", err)}
 	}
@@ -472,16 +476,36 @@ func (c *cli) loadFile(ctx context.Context, name string) (*Workflow, error) {
 	return w, nil
 }
 
-// readFile reads a file, or standard input for "-", to its end. What nobody writes into is waited for until ctx ends.
+// fileNear says which file of the same folder was meant by the name of one that is not there; "" when none is near.
+func fileNear(name string) string {
+	var names []string
+	entries, _ := os.ReadDir(filepath.Dir(name)) // a folder that cannot be read has no near name
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	near := nearest(filepath.Base(name), names)
+	if near == "" {
+		return ""
+	}
+	return "did you mean " + explicitPath(filepath.Join(filepath.Dir(name), near)) + "?"
+}
+
+// readFile reads a workflow file, or standard input for "-", to its end, or as far as shows that it is too large. A pipe, as
+// <(command) in a shell is one, is waited for until ctx ends.
 func (c *cli) readFile(ctx context.Context, name string) ([]byte, error) {
 	var text []byte
 	read := make(chan error, 1)
 	go func() { // ends with the file, or with this process
-		var err error
-		if name == "-" {
-			text, err = io.ReadAll(c.in)
-		} else {
-			text, err = os.ReadFile(name)
+		from, err := c.in, error(nil)
+		if name != "-" {
+			var f *os.File
+			if f, err = os.Open(name); err == nil {
+				defer f.Close()
+			}
+			from = f
+		}
+		if err == nil {
+			text, err = io.ReadAll(io.LimitReader(from, workflowMaxFile+1))
 		}
 		read <- err
 	}()

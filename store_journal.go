@@ -488,7 +488,7 @@ func storeSeek(f *os.File, seq uint64) (int64, error) {
 // lines of the journal with several events, and lines of the history without what is usual.
 const (
 	storeSchema   = 2
-	storeNeeds    = "1.1"
+	storeNeeds    = "0.1.0"
 	storeSnapshot = "snapshot.json"
 )
 

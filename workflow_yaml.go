@@ -128,10 +128,15 @@ func workflowOr(words []string) string {
 // workflowDirective finds "%YAML 1.2" before a document. The decoder refuses all but 1.1 there, which for it is the same.
 var workflowDirective = regexp.MustCompile(`^(?:\x{FEFF})?(?:[ \t]*(?:#[^\n]*)?\r?\n)*%YAML[ \t]+1\.([02-9])[ \t\r\n]`)
 
+// workflowTooLarge is the fault of a file that has more than workflowMaxFile bytes.
+func workflowTooLarge(size int64) error {
+	return fmt.Errorf("the file has %d bytes, more than %d: a workflow is a text of a few pages", size, workflowMaxFile)
+}
+
 // workflowTree decodes data to the root node of its one document. The fault is nil when there is one.
 func workflowTree(file string, data []byte) (*yaml.Node, *workflowFault) {
 	if len(data) > workflowMaxFile {
-		return nil, &workflowFault{File: file, Message: fmt.Sprintf("the file has %d bytes, more than %d: a workflow is a text of a few pages", len(data), workflowMaxFile)}
+		return nil, &workflowFault{File: file, Message: workflowTooLarge(int64(len(data))).Error()}
 	}
 	if fault := workflowPlain(file, data); fault != nil {
 		return nil, fault
