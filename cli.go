@@ -280,7 +280,7 @@ func runChange(op string) func(context.Context, *cli, []string) error {
 			return err
 		}
 		if r.Note != "" {
-			fmt.Fprintln(c.err, "cdktr: "+r.Note)
+			fmt.Fprintln(c.err, "cdktr: "+textSafe(r.Note))
 		}
 		if c.flags.json {
 			return printJSON(c.out, changeJSON{op, req.Run, req.Task, req.Workflow, req.Agent})

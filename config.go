@@ -222,7 +222,7 @@ func (c *config) fillDefaults(getenv func(string) string) {
 	if home == "" {
 		home = "/"
 	}
-	c.set("state", filepath.Join(home, ".local/state/cdktr"), "default")
+	c.set(configStateFolder(getenv("XDG_STATE_HOME"), home))
 	path, from := configSocketPath(getenv, c.get("state"))
 	c.set("socket", path, from)
 	if c.get("credential") == "" { // else that names it
@@ -237,6 +237,22 @@ func (c *config) fillDefaults(getenv func(string) string) {
 		"retain_age": "90d", "wait_for_clock": "0s", "retain_runs": "1000", "retain_bytes": "512M"} {
 		c.set(key, value, "default")
 	}
+}
+
+// configStateFolder gives the state folder where nothing names one, as the XDG Base Directory Specification has it. A folder
+// that is in the usual place already stays the one, so that what was started before the variable was set is not lost.
+func configStateFolder(xdg, home string) (key, value, from string) {
+	usual := filepath.Join(home, ".local/state/cdktr")
+	if !filepath.IsAbs(xdg) { // the specification has relative ones ignored
+		return "state", usual, "default"
+	}
+	named := filepath.Join(xdg, "cdktr")
+	if _, err := os.Stat(named); err != nil {
+		if _, err := os.Stat(usual); err == nil {
+			return "state", usual, "default"
+		}
+	}
+	return "state", named, "environment XDG_STATE_HOME"
 }
 
 // configSocketPath finds the folder of the socket: the first that is set or can be made. One that has a socket in it
@@ -271,7 +287,7 @@ func configRead(file string) (values map[string]string, contexts []configContext
 		name = configFileDefault
 	}
 	text, _, err := fileRead(name, configMaxFile)
-	if errors.Is(err, fs.ErrNotExist) && file == "" {
+	if errors.Is(err, fs.ErrNotExist) && file == "" || name == os.DevNull { // the latter is how one asks for no file at all
 		return nil, nil, name, nil
 	}
 	if err != nil {

@@ -95,6 +95,41 @@ func TestConfigOtherNames(t *testing.T) {
 	}
 }
 
+// TestConfigStateFolder honours XDG_STATE_HOME, but loses no state that was made before it was set.
+func TestConfigStateFolder(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		there     []string
+		xdg, want string
+	}{
+		{nil, "", "home/.local/state/cdktr"},
+		{nil, "xdg", "xdg/cdktr"},
+		{[]string{"home/.local/state/cdktr"}, "xdg", "home/.local/state/cdktr"},
+		{[]string{"home/.local/state/cdktr", "xdg/cdktr"}, "xdg", "xdg/cdktr"},
+		{nil, "./relative", "home/.local/state/cdktr"},
+	} {
+		at, err := os.MkdirTemp(dir, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range c.there {
+			if err := os.MkdirAll(filepath.Join(at, name), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if c.xdg == "xdg" {
+			c.xdg = filepath.Join(at, "xdg")
+		}
+		got, err := configLoad(nil, os.DevNull, configEnvOf(map[string]string{"HOME": filepath.Join(at, "home"), "XDG_STATE_HOME": c.xdg}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.get("state") != filepath.Join(at, c.want) {
+			t.Errorf("%v: state %s, want %s", c, got.get("state"), c.want)
+		}
+	}
+}
+
 func TestConfigFaults(t *testing.T) {
 	for text, want := range map[string]string{
 		"stat: x\n":                          `:1:1: unknown setting "stat" (cdktr config lists them)`,

@@ -521,7 +521,7 @@ func TestSetup(t *testing.T) {
 	if r := x.code(exitUnreachable, "ls"); r.err != want {
 		t.Errorf("with no principal ls says %q, want %q", r.err, want)
 	}
-	if text := x.ok("init", "site"); !strings.Contains(text, "site/workflows/hello.yml") {
+	if text := x.ok("init", "site"); !strings.Contains(text, "wrote site/workflows/hello.yml\nwrote site/workflows/health-check.yml\n") {
 		t.Errorf("init says %q", text)
 	}
 	x.refused(5, []string{"there already"}, "init", "site")
@@ -723,5 +723,26 @@ func TestVerbsFiles(t *testing.T) {
 		{[]string{"nowhere.yml", "no such file"}, []string{"ls", "--config", x.dir + "/nowhere.yml"}},
 	} {
 		x.refused(exitUsage, c.words, c.args...)
+	}
+}
+
+// TestVerbsRetryNewer retries a run whose file is another one by now: it does what it said then, and says so.
+func TestVerbsRetryNewer(t *testing.T) {
+	x := e2eNew(t)
+	x.file("job.yml", "tasks: {a: {run: 'exit 3'}}\n")
+	x.principal()
+	x.agent("edge-1")
+	run := x.run("job")
+	if r := x.code(0, "retry", run.ID); strings.Contains(r.err, "changed") {
+		t.Errorf("retry of the version in force says %q", r.err)
+	}
+	x.await(run.ID)
+	x.file("job.yml", "description: mended\ntasks: {a: {run: 'exit 0'}}\n")
+	x.until("the new file is in force", func() bool { return strings.Contains(x.ok("show", "job"), "mended") })
+	if r := x.code(0, "retry", run.ID); !strings.Contains(r.err, "the file of job has changed since run "+run.ID) || !strings.Contains(r.err, "cdktr run job") {
+		t.Errorf("retry of an older version says %q", r.err)
+	}
+	if again := x.await(run.ID); again.State != runFailed {
+		t.Errorf("the retry is %s: it did what the file says now", again.State)
 	}
 }

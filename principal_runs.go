@@ -4,6 +4,7 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"strings"
 )
@@ -105,9 +106,21 @@ func (p *principal) opRetry(c *verbCall) {
 			state = "all"
 		}
 		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, State: state, Reason: "retried by " + c.by, By: c.by, From: c.from})
-		id := r.ID
-		p.afterCommit(func() { c.reply(Reply{Run: id}) })
+		id, note := r.ID, p.newerFile(r)
+		p.afterCommit(func() { c.reply(Reply{Run: id, Note: note}) })
 	}
+}
+
+// newerFile says that a run is of another version than its workflow's file is now; "" when it is not.
+func (p *principal) newerFile(r *Run) string {
+	f := p.files[r.Workflow]
+	if f == nil || f.Spec == nil {
+		return ""
+	}
+	if hash, _ := f.Spec.hash(); hash == r.Version {
+		return ""
+	}
+	return fmt.Sprintf("the file of %s has changed since run %s was queued: the retry does what it said then; cdktr run %s does what it says now", r.Workflow, r.ID, r.Workflow)
 }
 
 // notRun refuses a workflow's id where that of a run is wanted, and says what to type: the newest of its active runs, or

@@ -14,15 +14,15 @@ import (
 	"strings"
 )
 
-// setupHello is what `cdktr init` writes.
+// setupExamples is what `cdktr init` writes: the workflows of the README's first minutes.
 //
-//go:embed examples/hello.yml
-var setupHello embed.FS
+//go:embed examples/hello.yml examples/health-check.yml
+var setupExamples embed.FS
 
 // setupVerbs is the verbs that set up, and tell about the program.
 func setupVerbs() []cliVerb {
 	return []cliVerb{
-		{name: "init", args: "[DIR]", help: "make a workflows folder with an example in it", run: setupInit, examples: []string{"cdktr init", "cdktr init /etc/cdktr"}},
+		{name: "init", args: "[DIR]", help: "make a workflows folder with two examples in it", run: setupInit, examples: []string{"cdktr init", "cdktr init /etc/cdktr"}},
 		{name: "config", args: "", help: "print each setting with where it came from", run: setupConfig,
 			flags: func(f *cliFlags) {
 				for _, key := range configKeys {
@@ -49,27 +49,48 @@ func setupInit(_ context.Context, c *cli, args []string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("make workflows folder: %w", err)
 	}
-	text, err := setupHello.ReadFile("examples/hello.yml")
+	hello := filepath.Join(folder, "hello.yml")
+	if _, err := os.Lstat(hello); err == nil {
+		return &exitError{code: exitRefused, err: fmt.Errorf("%s is there already: nothing was written", hello)}
+	}
+	for _, name := range []string{"hello.yml", "health-check.yml"} {
+		file := filepath.Join(folder, name)
+		switch err := setupExample(name, file); {
+		case errors.Is(err, fs.ErrExist):
+			fmt.Fprintf(c.err, "cdktr: %s is there already: it was left as it is\n", file)
+			continue
+		case err != nil:
+			return fmt.Errorf("write example: %w", err)
+		}
+		if c.flags.json {
+			if err := printJSON(c.out, map[string]string{"file": file}); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := fmt.Fprintln(c.out, "wrote "+file); err != nil {
+			return err
+		}
+	}
+	if c.flags.json {
+		return nil
+	}
+	_, err := fmt.Fprintf(c.out, "\nTry it:\n  cdktr run %s\n  cdktr start principal --with-agent --workflows %s\n", explicitPath(hello), folder)
+	return err
+}
+
+// setupExample writes an example to a file that is not there yet. One that is, is an fs.ErrExist.
+func setupExample(name, file string) error {
+	text, err := setupExamples.ReadFile("examples/" + name)
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(folder, "hello.yml")
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if errors.Is(err, fs.ErrExist) {
-		return &exitError{code: exitRefused, err: fmt.Errorf("%s is there already: nothing was written", file)}
-	}
 	if err != nil {
-		return fmt.Errorf("write example: %w", err)
+		return err
 	}
 	_, err = f.Write(text)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("write example: %w", err)
-	}
-	if c.flags.json {
-		return printJSON(c.out, map[string]string{"file": file})
-	}
-	_, err = fmt.Fprintf(c.out, "wrote %s\n\nTry it:\n  cdktr run %s\n  cdktr start principal --with-agent --workflows %s\n", file, explicitPath(file), folder)
-	return err
+	return errors.Join(err, f.Close())
 }
 
 // explicitPath writes a path so that run takes it for a file.

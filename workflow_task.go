@@ -44,10 +44,7 @@ var workflowTaskKeys = []workflowKey[*workflowTask]{
 	{"shell", func(r *workflowReader, t *workflowTask, p workflowPair) {
 		t.Shell = r.filled(p, "a shell such as bash -euo pipefail -c")
 	}},
-	{"cmd", func(r *workflowReader, t *workflowTask, p workflowPair) {
-		t.Cmd = r.filled(p, "a program")
-		t.texts = append(t.texts, workflowText{key: p.key, at: p.value, text: &t.Cmd})
-	}},
+	{"cmd", (*workflowReader).cmd},
 	{"args", func(r *workflowReader, t *workflowTask, p workflowPair) { t.Args = r.args(p, &t.texts) }},
 	{"python", (*workflowReader).python},
 	{"config", (*workflowReader).config},
@@ -233,13 +230,22 @@ var (
 		{"working_directory", (*workflowReader).pythonDirectory},
 	}
 	workflowSubprocessKeys = []workflowKey[*workflowTask]{
-		{"cmd", func(r *workflowReader, t *workflowTask, p workflowPair) {
-			t.Cmd = r.filled(p, "a program")
-			t.texts = append(t.texts, workflowText{key: p.key, at: p.value, text: &t.Cmd})
-		}},
+		{"cmd", (*workflowReader).cmd},
 		{"args", func(r *workflowReader, t *workflowTask, p workflowPair) { t.Args = r.args(p, &t.texts) }},
 	}
 )
+
+// cmd reads the program of a task. Its arguments stand in args: a whole command line here names no program that there is.
+func (r *workflowReader) cmd(t *workflowTask, p workflowPair) {
+	t.Cmd = r.filled(p, "a program")
+	t.texts = append(t.texts, workflowText{key: p.key, at: p.value, text: &t.Cmd})
+	words := strings.Fields(t.Cmd)
+	if len(words) < 2 || strings.Contains(words[0], "/") && !strings.HasPrefix(words[1], "-") { // a path may have a space in it
+		return
+	}
+	r.warnf(p.value, "cmd is one program without its arguments, and %q is none: write cmd: %s with args: [%s], or run: for a shell line",
+		t.Cmd, words[0], strings.Join(words[1:], ", "))
+}
 
 func (r *workflowReader) script(t *workflowTask, p workflowPair) {
 	t.Python.Script = r.filled(p, "the path of a script")
