@@ -52,7 +52,7 @@ func backupRun(ctx context.Context, c *cli, args []string) (err error) {
 	if err != nil {
 		return fmt.Errorf("make backup: %w", err)
 	}
-	b := &backup{files: storeFilesOf(root, false)}
+	b := &backup{files: storeFilesOf(root, false), folders: map[string]bool{}}
 	if err := errors.Join(b.write(f, c.flags.keys), f.Sync(), f.Close()); err != nil {
 		os.Remove(name) // half a backup is none
 		return fmt.Errorf("make backup: %w", err)
@@ -73,10 +73,11 @@ type backupJSON struct {
 
 // backup is one archive on its way.
 type backup struct {
-	files storeFiles
-	tar   *tar.Writer
-	count int
-	bytes int64
+	files   storeFiles
+	tar     *tar.Writer
+	folders map[string]bool // those whose entry was written
+	count   int
+	bytes   int64
 }
 
 // write writes the archive. The order matters: a run that the snapshot holds as finished is in the history then, one that
@@ -88,13 +89,13 @@ func (b *backup) write(w io.Writer, keys bool) error {
 	if err := b.add(storeSnapshot); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := b.folders(historyFolder); err != nil {
+	if err := b.tree(historyFolder); err != nil {
 		return err
 	}
 	if err := b.journal(); err != nil {
 		return err
 	}
-	if err := b.folders("logs"); err != nil {
+	if err := b.tree("logs"); err != nil {
 		return err
 	}
 	if keys {
@@ -119,8 +120,8 @@ func (b *backup) journal() error {
 	return nil
 }
 
-// folders adds the .jsonl files in the folders of a folder.
-func (b *backup) folders(name string) error {
+// tree adds the .jsonl files in the folders of a folder.
+func (b *backup) tree(name string) error {
 	entries, err := b.files.list(name)
 	if err != nil {
 		return err
@@ -167,6 +168,9 @@ func (b *backup) add(name string) error {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
 	}
+	if err := b.enter(path.Dir(filepath.ToSlash(name))); err != nil {
+		return err
+	}
 	head := &tar.Header{Name: filepath.ToSlash(name), Mode: 0o600, Size: size, ModTime: info.ModTime(), Format: tar.FormatPAX}
 	if err := b.tar.WriteHeader(head); err != nil {
 		return err
@@ -176,4 +180,18 @@ func (b *backup) add(name string) error {
 	}
 	b.count, b.bytes = b.count+1, b.bytes+size
 	return nil
+}
+
+// enter adds a folder and those it lies in, once each, so that a tar which makes them lets nobody else in.
+func (b *backup) enter(folder string) error {
+	if b.folders[folder] {
+		return nil
+	}
+	if folder != "." {
+		if err := b.enter(path.Dir(folder)); err != nil {
+			return err
+		}
+	}
+	b.folders[folder] = true
+	return b.tar.WriteHeader(&tar.Header{Name: folder + "/", Typeflag: tar.TypeDir, Mode: 0o700, Format: tar.FormatPAX})
 }

@@ -3,40 +3,38 @@
 package main
 
 import (
-	"archive/tar"
-	"compress/gzip"
-	"errors"
-	"io"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 )
 
-// backupRestore unpacks an archive into a new folder.
+// backupRestore unpacks an archive into a new folder, as its user is told to, and wants everything in it to be that user's alone.
 func backupRestore(t *testing.T, name string) string {
 	t.Helper()
-	dir := t.TempDir()
-	f, err := os.Open(name)
+	dir := filepath.Join(t.TempDir(), "state")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("tar", "-xzf", name, "-C", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Mode()&0o077 != 0 {
+			t.Errorf("%s has mode %v after restoring", name, info.Mode())
+		}
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	zip, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for r := tar.NewReader(zip); ; {
-		head, err := r.Next()
-		if err == io.EOF {
-			return dir
-		}
-		text, readErr := io.ReadAll(r)
-		name := filepath.Join(dir, head.Name)
-		if err := errors.Join(err, readErr, os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, text, 0o600)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	return dir
 }
 
 // TestBackup takes a backup while runs are queued, run and finished, and restores it: every run that was acknowledged before is
