@@ -8,11 +8,14 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -25,6 +28,12 @@ const configMaxFile = 1 << 20
 
 // configSocket is the socket's name within the runtime folder.
 const configSocket = "cdktr.sock"
+
+// configRuntime is the runtime folder of the box: the service's, by RuntimeDirectory=cdktr, or root's.
+const configRuntime = "/run/cdktr"
+
+// configLook is how long a look at a socket of this box may take. The kernel answers at once.
+const configLook = time.Second
 
 // configKey is one setting. Env names what sets it, CDKTR's own names last.
 type configKey struct {
@@ -69,6 +78,7 @@ type config struct {
 	values   map[string]configValue
 	contexts []configContext // by name
 	file     string
+	unnamed  bool // nothing says which socket: it was looked for
 }
 
 // configContext is a principal with a name: where it is, and what lets one in. One of the two may be empty.
@@ -151,7 +161,7 @@ func (c *config) enter(choice configValue) error {
 
 // at gives the same settings for another context, as if --context had named it.
 func (c *config) at(name string) (*config, error) {
-	other := &config{values: maps.Clone(c.values), contexts: c.contexts, file: c.file}
+	other := &config{values: maps.Clone(c.values), contexts: c.contexts, file: c.file, unnamed: c.unnamed}
 	for _, key := range []string{"principal", "credential"} {
 		other.values[key] = configValue{key, "", "default"}
 	}
@@ -208,14 +218,14 @@ func (c *config) set(key, value, from string) {
 
 // with gives the same settings with another value of one.
 func (c *config) with(key, value, from string) *config {
-	other := &config{values: maps.Clone(c.values), contexts: c.contexts, file: c.file}
+	other := &config{values: maps.Clone(c.values), contexts: c.contexts, file: c.file, unnamed: c.unnamed}
 	other.values[key] = configValue{key, value, from}
 	return other
 }
 
 // fillDefaults settles what depends on the machine and on other settings.
 func (c *config) fillDefaults(getenv func(string) string) {
-	if dir := getenv("STATE_DIRECTORY"); dir != "" {
+	if dir := configFirst(getenv("STATE_DIRECTORY")); dir != "" {
 		c.set("state", dir, "environment STATE_DIRECTORY")
 	}
 	home := getenv("HOME")
@@ -223,8 +233,10 @@ func (c *config) fillDefaults(getenv func(string) string) {
 		home = "/"
 	}
 	c.set(configStateFolder(getenv("XDG_STATE_HOME"), home))
-	path, from := configSocketPath(getenv, c.get("state"))
-	c.set("socket", path, from)
+	if c.unnamed = c.get("socket") == ""; c.unnamed {
+		path, from := configDialPath(configPlaces(getenv, configRuntime, c.get("state")), os.Getuid())
+		c.set("socket", path, from)
+	}
 	if c.get("credential") == "" { // else that names it
 		c.set("principal", "ipc://"+c.get("socket"), c.values["socket"].From)
 	}
@@ -255,29 +267,95 @@ func configStateFolder(xdg, home string) (key, value, from string) {
 	return "state", named, "environment XDG_STATE_HOME"
 }
 
-// configSocketPath finds the folder of the socket: the first that is set or can be made. One that has a socket in it
-// already goes first, so that a client finds a principal that was started with another environment than its own.
-func configSocketPath(getenv func(string) string, state string) (path, from string) {
-	type place struct{ dir, from string }
-	var places []place
-	for _, env := range []string{"RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"} {
-		if dir := getenv(env); dir != "" {
-			places = append(places, place{dir, "environment " + env})
-		}
+// configPlace is a folder that may have the socket in it.
+type configPlace struct {
+	dir, from string
+	owned     bool // a principal uses it only where it is its user's
+	ready     bool // and only where it is there already; root may make it
+}
+
+// configPlaces lists the folders where a socket belongs when nothing names it, the first choice in front. system is the one
+// that systemd makes for a service (RuntimeDirectory=cdktr), and root for itself. XDG_RUNTIME_DIR may be another's: su hands
+// it on.
+func configPlaces(getenv func(string) string, system, state string) []configPlace {
+	var places []configPlace
+	if dir := configFirst(getenv("RUNTIME_DIRECTORY")); dir != "" {
+		places = append(places, configPlace{dir: dir, from: "environment RUNTIME_DIRECTORY"})
 	}
-	places = append(places, place{"/run/cdktr", "default"}, place{state, "the state folder"})
+	if dir := getenv("XDG_RUNTIME_DIR"); dir != "" {
+		places = append(places, configPlace{dir: dir, from: "environment XDG_RUNTIME_DIR", owned: true})
+	}
+	return append(places, configPlace{dir: system, from: "default", owned: true, ready: true}, configPlace{dir: state, from: "the state folder"})
+}
+
+// configFirst gives the first of the folders that systemd lists with colons between them.
+func configFirst(list string) string {
+	first, _, _ := strings.Cut(list, ":")
+	return first
+}
+
+// configListenPath gives where a principal puts its socket: into the first folder that is its own to use. Sockets that are
+// there already do not count: they are what others have left.
+func configListenPath(places []configPlace, uid int) (path, from string) {
+	i := slices.IndexFunc(places, func(p configPlace) bool { return configMayUse(p, uid) }) // the state folder at the latest
+	return filepath.Join(places[i].dir, configSocket), places[i].from
+}
+
+// configMayUse says whether a principal of this user puts its socket into a place.
+func configMayUse(p configPlace, uid int) bool {
+	info, err := os.Stat(p.dir)
+	switch {
+	case !p.owned || p.ready && uid == 0:
+		return true
+	case err != nil:
+		return !p.ready && errors.Is(err, fs.ErrNotExist)
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(owner.Uid) == uid
+}
+
+// configDialPath gives the socket that a client finds: of those that are there the first that answers, or else the first.
+// It asks only where there is a choice. Where there is none yet, it is where a principal of this user would listen.
+func configDialPath(places []configPlace, uid int) (path, from string) {
+	var found []configPlace
 	for _, p := range places {
-		if info, err := os.Stat(filepath.Join(p.dir, configSocket)); err == nil && info.Mode()&fs.ModeSocket != 0 {
-			return filepath.Join(p.dir, configSocket), p.from
+		path := filepath.Join(p.dir, configSocket)
+		info, err := os.Stat(path)
+		if err == nil && info.Mode()&fs.ModeSocket != 0 && !slices.ContainsFunc(found, func(other configPlace) bool { return other.dir == p.dir }) {
+			found = append(found, p)
 		}
 	}
-	for _, p := range places {
-		if p.dir == "/run/cdktr" && os.Getuid() != 0 {
-			continue
-		}
-		return filepath.Join(p.dir, configSocket), p.from
+	if len(found) == 0 {
+		return configListenPath(places, uid)
 	}
-	return filepath.Join(state, configSocket), "the state folder"
+	best := found[0]
+	if len(found) > 1 {
+		if i := slices.IndexFunc(found, configAnswers); i >= 0 {
+			best = found[i]
+		}
+	}
+	return filepath.Join(best.dir, configSocket), best.from
+}
+
+// configAnswers says whether a principal listens on the socket in a place, and lets this user in as far as the kernel knows. It
+// never waits: a socket of the same box is connected at once or not at all.
+func configAnswers(p configPlace) bool {
+	conn, err := net.DialTimeout("unix", filepath.Join(p.dir, configSocket), configLook)
+	if err != nil {
+		return errors.Is(err, syscall.EAGAIN) // busy
+	}
+	conn.Close()
+	return true
+}
+
+// serving gives the settings of a principal: where nothing names its socket, it goes where one belongs, whichever others
+// there are.
+func (c *config) serving(getenv func(string) string) *config {
+	if !c.unnamed {
+		return c
+	}
+	path, from := configListenPath(configPlaces(getenv, configRuntime, c.get("state")), os.Getuid())
+	return c.with("socket", path, from)
 }
 
 // configRead reads the configuration file: one level of keys and values, and the contexts.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -207,48 +206,118 @@ func TestConfigContexts(t *testing.T) {
 	}
 }
 
-// Where the socket lies: in the first folder that is named, but where there is one already before that.
-func TestConfigSocket(t *testing.T) {
-	top, err := os.MkdirTemp("", "cdktr") // t.TempDir is too long for the name of a socket
+// configFolders makes folders with short names: t.TempDir is too long for the name of a socket.
+func configFolders(t *testing.T, names ...string) (dirs []string) {
+	t.Helper()
+	top, err := os.MkdirTemp("", "cdktr")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(top) })
-	run, xdg, state := filepath.Join(top, "r"), filepath.Join(top, "x"), filepath.Join(top, "s")
-	for _, dir := range []string{run, xdg, state} {
-		if err := os.Mkdir(dir, 0o700); err != nil {
+	for _, name := range names {
+		dirs = append(dirs, filepath.Join(top, name))
+		if err := os.Mkdir(dirs[len(dirs)-1], 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	both := map[string]string{"RUNTIME_DIRECTORY": run, "XDG_RUNTIME_DIR": xdg}
-	expect := func(what string, env map[string]string, dir, from string) {
-		t.Helper()
-		path, origin := configSocketPath(configEnvOf(env), state)
-		if path != filepath.Join(dir, configSocket) || from != "" && origin != from {
-			t.Errorf("%s: %s from %s, want it in %s from %s", what, path, origin, dir, from)
-		}
-	}
-	expect("both", both, run, "environment RUNTIME_DIRECTORY")
-	expect("one", map[string]string{"XDG_RUNTIME_DIR": xdg}, xdg, "environment XDG_RUNTIME_DIR")
-	if os.Getuid() == 0 {
-		expect("none, as root", nil, "/run/cdktr", "")
-	} else if _, err := os.Stat("/run/cdktr/" + configSocket); err != nil {
-		expect("none", nil, state, "the state folder")
-	}
-	if err := os.WriteFile(filepath.Join(xdg, configSocket), nil, 0o600); err != nil {
+	return dirs
+}
+
+// Where a principal listens when nothing says where: in the first folder that is its user's to use, whatever sockets there are.
+func TestConfigSocketListen(t *testing.T) {
+	d := configFolders(t, "run", "xdg", "system", "state")
+	run, xdg, system, state := d[0], d[1], d[2], d[3]
+	me, none := os.Getuid(), filepath.Join(state, "none")
+	old, err := net.Listen("unix", filepath.Join(state, configSocket)) // another's
+	if err != nil {
 		t.Fatal(err)
 	}
-	expect("a file of that name", both, run, "environment RUNTIME_DIRECTORY")
-	os.Remove(filepath.Join(xdg, configSocket))
-	for _, c := range []struct{ dir, from string }{{state, "the state folder"}, {xdg, "environment XDG_RUNTIME_DIR"}, {run, "environment RUNTIME_DIRECTORY"}} {
-		l, err := net.Listen("unix", filepath.Join(c.dir, configSocket))
+	defer old.Close()
+	for _, c := range []struct {
+		what, run, xdg, system string
+		uid                    int
+		want, from             string
+	}{
+		{"systemd says it", run, xdg, system, me, run, "environment RUNTIME_DIRECTORY"},
+		{"systemd says it, to a user whose it does not seem to be", run, xdg, system, me + 1, run, "environment RUNTIME_DIRECTORY"},
+		{"systemd says two", run + ":" + xdg, "", system, me, run, "environment RUNTIME_DIRECTORY"},
+		{"a login", "", xdg, system, me, xdg, "environment XDG_RUNTIME_DIR"},
+		{"a login whose folder is not there yet", "", none, system, me, none, "environment XDG_RUNTIME_DIR"},
+		{"another's login, handed on by su", "", xdg, none, me + 1, state, "the state folder"},
+		{"the box's folder is this user's", "", "", system, me, system, "default"},
+		{"the box's folder is another's", "", "", system, me + 1, state, "the state folder"},
+		{"the box's folder is not there, and only root may make it", "", "", none, me + 1, state, "the state folder"},
+		{"root, by hand", "", "", none, 0, none, "default"},
+	} {
+		env := configEnvOf(map[string]string{"RUNTIME_DIRECTORY": c.run, "XDG_RUNTIME_DIR": c.xdg})
+		path, from := configListenPath(configPlaces(env, c.system, state), c.uid)
+		if path != filepath.Join(c.want, configSocket) || from != c.from {
+			t.Errorf("%s: %s from %s, want it in %s from %s", c.what, path, from, c.want, c.from)
+		}
+	}
+	env := map[string]string{"RUNTIME_DIRECTORY": run, "STATE_DIRECTORY": state + ":" + run}
+	cfg, err := configLoad(nil, configFile(t, ""), configEnvOf(env))
+	if err != nil || cfg.get("state") != state || cfg.get("socket") != filepath.Join(state, configSocket) {
+		t.Errorf("a client of that state finds %s, %v", cfg.get("socket"), err)
+	}
+	if got := cfg.serving(configEnvOf(env)).values["socket"]; got.Value != filepath.Join(run, configSocket) {
+		t.Errorf("a principal listens at %+v", got)
+	}
+	env["CDKTR_SOCKET"] = "/my/sock"
+	if cfg, err = configLoad(nil, configFile(t, ""), configEnvOf(env)); err != nil || cfg.serving(configEnvOf(env)).get("socket") != "/my/sock" {
+		t.Errorf("a socket with a name: %+v, %v", cfg, err)
+	}
+}
+
+// Which socket a client finds when nothing names it: one that answers before one that was left, in the order of the folders.
+func TestConfigSocketDial(t *testing.T) {
+	d := configFolders(t, "run", "xdg", "system", "state")
+	run, xdg, system, state := d[0], d[1], d[2], d[3]
+	other := os.Getuid() + 1 // not this user's: no principal of it would listen there
+	both := configEnvOf(map[string]string{"RUNTIME_DIRECTORY": run, "XDG_RUNTIME_DIR": xdg})
+	expect := func(what string, getenv func(string) string, uid int, want string) {
+		t.Helper()
+		if path, _ := configDialPath(configPlaces(getenv, system, state), uid); path != filepath.Join(want, configSocket) {
+			t.Errorf("%s: %s, want the one in %s", what, path, want)
+		}
+	}
+	left := func(dir string) {
+		t.Helper()
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, configSocket)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
-		expect(fmt.Sprint("a socket in ", c.dir), both, c.dir, c.from)
+		l.SetUnlinkOnClose(false)
+		l.Close()
 	}
-	cfg, err := configLoad(map[string]string{"socket": "/my/sock"}, configFile(t, ""), configEnvOf(both))
+	live := func(dir string) {
+		t.Helper()
+		os.Remove(filepath.Join(dir, configSocket))
+		l, err := net.Listen("unix", filepath.Join(dir, configSocket))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+	}
+	expect("there is none", both, os.Getuid(), run)
+	expect("there is none, and nothing is set", configEnvOf(nil), other, state)
+	if err := os.WriteFile(filepath.Join(xdg, configSocket), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expect("a file of that name", both, other, run)
+	os.Remove(filepath.Join(xdg, configSocket))
+	left(xdg)
+	expect("one that was left, and no other", both, other, xdg)
+	live(system)
+	expect("a service's, for a user who is not root", configEnvOf(nil), other, system)
+	expect("a service's, beside one that was left", both, other, system)
+	left(state)
+	expect("a service's, between two that were left", both, other, system)
+	live(xdg)
+	expect("this user's own, and a service's", both, other, xdg)
+	live(run)
+	expect("what systemd says first", both, other, run)
+	cfg, err := configLoad(map[string]string{"socket": "/my/sock"}, configFile(t, ""), both)
 	if err != nil || cfg.get("principal") != "ipc:///my/sock" || cfg.values["principal"].From != "flag --socket" {
 		t.Errorf("%+v, %v", cfg.values["principal"], err)
 	}

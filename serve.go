@@ -179,6 +179,7 @@ func startPrincipal(ctx context.Context, c *cli, args []string) error {
 		return usageError("start principal takes no arguments, only flags: %q", args[0])
 	}
 	began := time.Now()
+	c.cfg = c.cfg.serving(c.getenv)
 	log, err := c.logger()
 	if err != nil {
 		return err

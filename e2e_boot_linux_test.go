@@ -1,0 +1,293 @@
+// Tests of cdktr as a service: a Debian is booted with systemd in a container, the README's unit is put into it by the README's
+// words, and root, the service's user and others use it, on the box and over ssh. They need root, systemd-nspawn and a tree that
+// debootstrap made, which -boot.tree names: .ci/run does all that. Without it only the README's words are looked at.
+
+package main
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var bootTree = flag.String("boot.tree", "", "folder of a Debian with systemd and sshd, of which TestBoot boots a copy")
+
+// bootWords is what the README says of a service.
+type bootWords struct {
+	unitFile, unit        string
+	setUp, letIn, upgrade string // commands
+}
+
+// bootRead reads the README's section. The test knows nothing of the service but what stands there.
+func bootRead(t *testing.T) (w bootWords) {
+	t.Helper()
+	_, text, ok := strings.Cut(docsRead(t, "README.md"), "\n## As a service\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	name := regexp.MustCompile("`(/etc/systemd/system/[^`]+)`").FindStringSubmatch(text)
+	if !ok || name == nil {
+		t.Fatal("README.md does not say where the unit goes")
+	}
+	w.unitFile = name[1]
+	for _, block := range docsBlock.FindAllStringSubmatch(text, -1) {
+		for mark, into := range map[string]*string{"[Unit]": &w.unit, "useradd": &w.setUp, "usermod": &w.letIn, "systemctl restart": &w.upgrade} {
+			if strings.Contains(block[2], mark) {
+				*into = block[2]
+			}
+		}
+	}
+	if w.unit == "" || w.setUp == "" || w.letIn == "" || w.upgrade == "" {
+		t.Fatalf("README.md lacks a part of the way to a service: %+v", w)
+	}
+	return w
+}
+
+// bootBox is a Debian in a container: a machine of its own, but for the kernel.
+type bootBox struct {
+	*e2e
+	tree   string
+	nspawn *exec.Cmd
+	exited chan struct{}
+	leader int // process 1 in there, as we count
+}
+
+// bootNew copies the tree and puts the program and the unit into it. Nothing runs yet.
+func bootNew(t *testing.T, w bootWords) *bootBox {
+	t.Helper()
+	b := &bootBox{e2e: e2eNew(t)}
+	b.tree = b.dir + "/tree"
+	b.bin = e2ePlain(t, b.dir)
+	b.host("cp", "-a", "--reflink=auto", *bootTree, b.tree)
+	b.host("install", b.bin, b.tree+"/usr/local/bin/cdktr")
+	b.put(w.unitFile, w.unit)
+	t.Cleanup(b.off)
+	return b
+}
+
+// host does something outside.
+func (b *bootBox) host(args ...string) {
+	b.t.Helper()
+	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+		b.t.Fatalf("%v: %v\n%s", args, err, out)
+	}
+}
+
+// put writes a file into the tree.
+func (b *bootBox) put(name, text string) {
+	b.t.Helper()
+	name = filepath.Join(b.tree, name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(text), 0o644)); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// boot switches the machine on and waits until systemd has started all.
+func (b *bootBox) boot() {
+	b.t.Helper()
+	console, err := os.OpenFile(b.dir+"/console", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer console.Close()
+	b.nspawn = exec.Command("systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "-D", b.tree, "--boot", "--console=pipe",
+		"--private-network", "systemd.unified_cgroup_hierarchy=0")
+	b.nspawn.Stdout, b.nspawn.Stderr = console, console
+	b.nspawn.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := b.nspawn.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	cmd, exited := b.nspawn, make(chan struct{})
+	b.exited = exited
+	go func() { // ends with the machine
+		cmd.Wait()
+		close(exited)
+	}()
+	b.until("the machine has booted", func() bool {
+		select {
+		case <-exited:
+			text, _ := os.ReadFile(b.dir + "/console")
+			b.t.Fatalf("the machine does not boot:\n%s", text)
+		default:
+		}
+		for _, b.leader = range bootChildren(cmd.Process.Pid) {
+			r := b.sh("systemctl is-system-running --wait")
+			if state := strings.TrimSpace(r.out); state == "running" || state == "degraded" {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// bootChildren lists the children of a process.
+func bootChildren(parent int) (pids []int) {
+	dirs, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, name := range dirs {
+		stat, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name))); err == nil && fields[1] == strconv.Itoa(parent) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// off switches the machine off as its power button does; when that takes too long its plug is pulled.
+func (b *bootBox) off() {
+	if b.nspawn == nil {
+		return
+	}
+	b.sh("systemctl poweroff")
+	for _, after := range []time.Duration{30 * time.Second, e2ePatience} {
+		select {
+		case <-b.exited:
+			b.nspawn = nil
+			return
+		case <-time.After(after):
+			b.t.Error("the machine does not go down")
+			b.nspawn.Process.Kill()
+		}
+	}
+}
+
+// sh has root's shell in there do something.
+func (b *bootBox) sh(command string) e2eResult {
+	cmd := exec.Command("nsenter", "--target", strconv.Itoa(b.leader), "--all", "env", "-i", "HOME=/root", "LANG=C.UTF-8",
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "bash", "-euo", "pipefail", "-c", "cd; "+command)
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	r := e2eResult{out.String(), errs.String(), 0}
+	if err != nil {
+		r.code = 1
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			r.code = exit.ExitCode()
+		}
+	}
+	return r
+}
+
+// does wants a command in there to succeed, and gives what it printed.
+func (b *bootBox) does(command string) string {
+	b.t.Helper()
+	return b.ends(0, command).out
+}
+
+// ends wants a command in there to end with a code.
+func (b *bootBox) ends(code int, command string) e2eResult {
+	b.t.Helper()
+	r := b.sh(command)
+	if r.code != code {
+		journal := b.sh("journalctl --no-pager --unit cdktr --lines 30").out
+		b.t.Fatalf("%s: exit code %d, not %d\n%s%s\nthe journal of the service:\n%s", command, r.code, code, r.out, r.err, journal)
+	}
+	return r
+}
+
+// mainPID is the service's process, as they count in there.
+func (b *bootBox) mainPID() string {
+	b.t.Helper()
+	return strings.TrimSpace(b.does("systemctl show --property MainPID --value cdktr"))
+}
+
+// TestBoot: the README's way to a service, on a machine that boots.
+func TestBoot(t *testing.T) {
+	w := bootRead(t)
+	if *bootTree == "" {
+		return
+	}
+	b := bootNew(t, w)
+	b.boot()
+	b.does(w.setUp)
+	b.users(w)
+	b.upgrade(w)
+	before := b.does("cdktr ps --all --workflow hello --json")
+	b.off()
+	b.boot()
+	b.does("systemctl is-active cdktr")
+	if after := b.does("cdktr ps --all --workflow hello --json"); !strings.HasSuffix(after, before) {
+		t.Errorf("after it was booted again\n%s\nbefore\n%s", after, before)
+	}
+	b.does("sudo -u cdktr cdktr run hello --wait")
+}
+
+// users: root, the service's user, a member of its group and a stranger, on the box and over ssh.
+func (b *bootBox) users(w bootWords) {
+	t := b.t
+	t.Helper()
+	where := "/run/cdktr/cdktr.sock"
+	if got := b.does("stat --format '%U %A' /run/cdktr/cdktr.sock /var/lib/cdktr"); got != "cdktr srw-rw----\ncdktr drwx------\n" {
+		t.Errorf("the socket and the state: %s", got)
+	}
+	b.does("useradd --create-home alice; useradd --create-home mallory; mkdir -p -m 700 .ssh ~alice/.ssh ~mallory/.ssh" +
+		"; ssh-keygen -q -t ed25519 -N '' -f .ssh/id_ed25519; for to in .ssh ~alice/.ssh ~mallory/.ssh; do cp .ssh/id_ed25519.pub $to/authorized_keys; done" +
+		"; chown -R alice: ~alice; chown -R mallory: ~mallory; rm -f /run/nologin")
+	b.does(w.letIn)
+	const ssh = "CDKTR_SSH='ssh -oStrictHostKeyChecking=no' "
+	for _, as := range []string{"", "sudo -u cdktr ", "sudo -u alice ", ssh, ssh + "CDKTR_PRINCIPAL=ssh://alice@127.0.0.1 "} {
+		h := ""
+		if as == ssh {
+			h = " -H 127.0.0.1"
+		}
+		if got := b.does(as + "cdktr ls --json" + h); !strings.Contains(got, `"workflow":"hello"`) {
+			t.Errorf("%scdktr ls%s: %s", as, h, got)
+		}
+		b.does(as + "cdktr run hello --wait" + h)
+		got := b.does(as + "cdktr doctor --json" + h)
+		if strings.Contains(got, `"state":"bad"`) || h == "" && !strings.HasPrefix(as, ssh) && !strings.Contains(got, where) {
+			t.Errorf("%scdktr doctor%s: %s", as, h, got)
+		}
+	}
+	if got := b.does("cdktr doctor"); !strings.Contains(got, "/var/lib/cdktr") {
+		t.Errorf("doctor does not look at the service's state:\n%s", got)
+	}
+	for _, as := range []string{"sudo -u mallory ", ssh + "CDKTR_PRINCIPAL=ssh://mallory@127.0.0.1 "} {
+		for _, verb := range []string{"ls", "run hello", "doctor"} {
+			r := b.sh(as + "cdktr " + verb)
+			said := r.out + r.err
+			if r.code == 0 || !strings.Contains(said, where) || !strings.Contains(said, "permission denied") {
+				t.Errorf("%scdktr %s: exit code %d\n%s", as, verb, r.code, said)
+			}
+		}
+	}
+	b.ends(exitNotAllowed, "sudo -u mallory cdktr ls")
+}
+
+// upgrade: a new program takes over, and what runs meanwhile is waited for.
+func (b *bootBox) upgrade(w bootWords) {
+	t := b.t
+	t.Helper()
+	b.put("/etc/cdktr/workflows/slow.yml", "tasks:\n  a: {run: 'touch begun; while ! [ -e go ]; do sleep 0.1; done; echo done'}\n")
+	b.until("the service has seen a new file", func() bool { return strings.Contains(b.does("cdktr ls --json"), `"workflow":"slow"`) })
+	run := strings.TrimSpace(b.does("cdktr run slow --detach"))
+	b.until("a task has begun", func() bool { return b.sh("test -e /var/lib/cdktr/begun").code == 0 })
+	before := b.mainPID()
+	b.host("install", b.bin, b.tree+"/root/cdktr")
+	ended := make(chan e2eResult, 1)
+	go func() { ended <- b.sh(w.upgrade) }()
+	b.until("the service stops", func() bool {
+		return strings.Contains(b.does("systemctl show --property ActiveState cdktr"), "deactivating")
+	})
+	b.does("touch /var/lib/cdktr/go")
+	if r := <-ended; r.code != 0 {
+		t.Fatalf("%s: exit code %d\n%s", w.upgrade, r.code, r.err)
+	}
+	if got := b.does("cdktr show " + run + " --json"); !strings.Contains(got, `"state":"succeeded"`) {
+		t.Errorf("the run that was on while the program was replaced: %s", got)
+	}
+	after := b.mainPID()
+	exe := strings.TrimSpace(b.does("readlink /proc/" + after + "/exe"))
+	if before == after || exe != "/usr/local/bin/cdktr" { // an old one says (deleted)
+		t.Errorf("process %s, and now %s of %s", before, after, exe)
+	}
+}
