@@ -382,7 +382,7 @@ func (s *procSys) await(members []procMember, d time.Duration, force, hurry <-ch
 		poll.interrupt()
 	})
 	for len(open) > 0 {
-		ready, ok := poll.wait()
+		ready, ok := poll.wait(true)
 		if !ok {
 			break
 		}
@@ -431,7 +431,9 @@ func procAwaitSteps(members []procMember, timer *time.Timer, force, hurry <-chan
 
 // procPoll waits for several descriptors. It is an epoll set which the Go runtime's own poller watches, so that a
 // goroutine waits and no thread, and a deadline can wake it. epoll reports descriptors in the order in which they
-// became ready. One goroutine uses it; interrupt may come from others.
+// became ready: each time that something has come, and not, as it does unless it is told to, for as long as there is
+// something, which would keep the one that was ready before in front of the others. One goroutine uses it; interrupt may
+// come from others.
 type procPoll struct {
 	fd     int
 	file   *os.File
@@ -461,9 +463,10 @@ func newProcPoll() (*procPoll, error) {
 	return q, nil
 }
 
-// add watches fd for input, or for the end of the process of a pidfd.
+// add watches fd for input, or for the end of the process of a pidfd. It is reported when that comes: who is told reads
+// until there is no more.
 func (q *procPoll) add(fd int) error {
-	return unix.EpollCtl(q.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
+	return unix.EpollCtl(q.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(fd)})
 }
 
 // remove stops watching fd.
@@ -471,17 +474,28 @@ func (q *procPoll) remove(fd int) {
 	unix.EpollCtl(q.fd, unix.EPOLL_CTL_DEL, fd, &unix.EpollEvent{}) // kernels before 2.6.9 want the last one
 }
 
-// wait returns the descriptors that are ready, or false after interrupt.
-func (q *procPoll) wait() ([]int, bool) {
+// wait returns the descriptors that have become ready, the first one first, or false after interrupt. Without block it
+// returns none when there are none.
+func (q *procPoll) wait(block bool) ([]int, bool) {
 	q.ready = q.ready[:0]
-	err := q.raw.Read(func(uintptr) bool {
-		n, err := unix.EpollWait(q.fd, q.events[:], 0)
-		for _, e := range q.events[:max(n, 0)] {
-			q.ready = append(q.ready, int(e.Fd))
-		}
-		return n > 0 || err != nil && err != unix.EINTR
-	})
-	return q.ready, err == nil && len(q.ready) > 0
+	err := q.raw.Read(func(uintptr) bool { return q.take() || !block })
+	return q.ready, err == nil && (len(q.ready) > 0 || !block)
+}
+
+// last returns the descriptors that have become ready, also after interrupt.
+func (q *procPoll) last() []int {
+	q.ready = q.ready[:0]
+	q.take()
+	return q.ready
+}
+
+// take gathers what is ready now. False when there is nothing, and no fault.
+func (q *procPoll) take() bool {
+	n, err := unix.EpollWait(q.fd, q.events[:], 0)
+	for _, e := range q.events[:max(n, 0)] {
+		q.ready = append(q.ready, int(e.Fd))
+	}
+	return n > 0 || err != nil && err != unix.EINTR
 }
 
 // interrupt makes wait return false, now and for ever.

@@ -71,8 +71,8 @@ func (s *procSys) await(members []procMember, d time.Duration, force, hurry <-ch
 	return false
 }
 
-// procPoll waits for several descriptors with poll(2); a pipe to ourselves is the way to interrupt it. One
-// goroutine uses it; interrupt may come from others.
+// procPoll waits for several descriptors with poll(2), which does not say in which order they became ready; a pipe to
+// ourselves is the way to interrupt it. One goroutine uses it; interrupt may come from others.
 type procPoll struct {
 	fds   []unix.PollFd // the first is the reading end of the pipe
 	wake  *os.File
@@ -105,11 +105,15 @@ func (q *procPoll) remove(fd int) {
 	}
 }
 
-// wait returns the descriptors that are ready, or false after interrupt.
-func (q *procPoll) wait() ([]int, bool) {
+// wait returns the descriptors that are ready, or false after interrupt. Without block it returns none when there are none.
+func (q *procPoll) wait(block bool) ([]int, bool) {
 	q.ready = q.ready[:0]
-	for len(q.ready) == 0 {
-		if _, err := unix.Poll(q.fds, -1); err == unix.EINTR {
+	timeout := 0
+	if block {
+		timeout = -1
+	}
+	for {
+		if _, err := unix.Poll(q.fds, timeout); err == unix.EINTR {
 			continue
 		} else if err != nil || q.fds[0].Revents != 0 {
 			return nil, false
@@ -119,9 +123,14 @@ func (q *procPoll) wait() ([]int, bool) {
 				q.ready = append(q.ready, int(f.Fd))
 			}
 		}
+		if len(q.ready) > 0 || !block {
+			return q.ready, true
+		}
 	}
-	return q.ready, true
 }
+
+// last would return those that are ready after interrupt; the caller looks at all of them anyway.
+func (q *procPoll) last() []int { return nil }
 
 // interrupt makes wait return false, now and for ever.
 func (q *procPoll) interrupt() { q.wake.Write([]byte{0}) }

@@ -5,6 +5,7 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -96,47 +97,69 @@ func procCloseFds(fds []int) {
 	}
 }
 
-// runRead delivers the output. One goroutine reads both pipes in the order in which the kernel says they became
-// ready, so that lines keep their order across stdout and stderr unless they come faster than we wake. Output wakes
-// it; it ends when both pipes are closed, or with what is in them when run interrupts it.
+// runRead delivers the output. One goroutine reads both pipes, in the order in which they became readable: of the one that
+// was first all that is there is read, then it has to wait behind the other. So lines keep their order across stdout and
+// stderr, but for those that were all written before we woke. Output wakes it; it ends when both pipes are closed, or with
+// what is in them when run interrupts it.
 func (p *proc) runRead() {
 	defer close(p.readDone)
 	defer p.closePipes()
+	var queue []*procStream // that have something to read, or have ended
 	for open := 2; open > 0; {
-		ready, ok := p.poll.wait()
-		if !ok {
+		ready, ok := p.poll.wait(len(queue) == 0)
+		if queue = p.enqueue(queue, ready); !ok {
 			break
 		}
-		for _, fd := range ready {
-			s := &p.out[0]
-			if s.fd != fd {
-				s = &p.out[1]
-			}
-			if s.fd == fd && !p.read(s) {
-				p.poll.remove(fd)
-				unix.Close(fd)
-				s.fd = -1
-				open--
-			}
+		s := queue[0]
+		queue = queue[1:]
+		more, ended := p.read(s)
+		if more {
+			more, ended = p.drain(s)
+		}
+		switch {
+		case ended:
+			p.poll.remove(s.fd)
+			unix.Close(s.fd)
+			s.fd = -1
+			open--
+		case more:
+			ready, _ = p.poll.wait(false)
+			queue = append(p.enqueue(queue, ready), s)
 		}
 	}
+	for _, s := range p.enqueue(queue, append(p.poll.last(), p.out[0].fd, p.out[1].fd)) {
+		p.drain(s)
+	}
 	for i := range p.out {
-		p.drain(&p.out[i])
+		p.finishLine(&p.out[i])
 	}
 }
 
-// drain delivers what is in a pipe now, which is bounded even if a leftover goes on writing, and the last line if
-// it has no newline.
-func (p *proc) drain(s *procStream) {
-	if s.fd >= 0 {
-		there, err := unix.IoctlGetInt(s.fd, procFionread)
-		for err == nil && there > 0 && !p.sealed.Load() {
-			there -= s.room()
-			if !p.read(s) {
-				break
+// enqueue puts the streams with these descriptors behind those that wait to be read, once each.
+func (p *proc) enqueue(queue []*procStream, fds []int) []*procStream {
+	for _, fd := range fds {
+		for i := range p.out {
+			if s := &p.out[i]; fd >= 0 && s.fd == fd && !slices.Contains(queue, s) {
+				queue = append(queue, s)
 			}
 		}
 	}
+	return queue
+}
+
+// drain delivers what is in a pipe now, which is bounded even if a leftover goes on writing. It says what read says.
+func (p *proc) drain(s *procStream) (more, ended bool) {
+	there, err := unix.IoctlGetInt(s.fd, procFionread)
+	more = true
+	for err == nil && there > 0 && more && !p.sealed.Load() {
+		there -= s.room()
+		more, ended = p.read(s)
+	}
+	return more, ended
+}
+
+// finishLine delivers the last line of a stream, if it has no newline.
+func (p *proc) finishLine(s *procStream) {
 	if s.n > 0 {
 		p.give(s, time.Now(), s.buf[:s.n], procUnended)
 		s.n = 0
@@ -153,27 +176,31 @@ func (s *procStream) room() int {
 	return len(s.buf) - s.n
 }
 
-// read takes what is there, up to room, and delivers the lines that are complete. It returns false at the end of
-// the stream. A buffer has space for the newline of the longest line; when it is full without one, the line is split.
-func (p *proc) read(s *procStream) bool {
+// read takes what is there, up to room, and delivers the lines that are complete. It says whether there may be more to
+// read now, and whether the stream has ended. A buffer has space for the newline of the longest line; when it is full
+// without one, the line is split.
+func (p *proc) read(s *procStream) (more, ended bool) {
 	s.room()
 	if p.spec.Budget.spent() && len(s.buf) <= procMaxLine { // a flood is read in large pieces
 		s.buf = append(make([]byte, 0, procMaxLine+1), s.buf[:s.n]...)[:procMaxLine+1]
 	}
 	n, err := unix.Read(s.fd, s.buf[s.n:])
-	if err != nil {
-		return err == unix.EAGAIN || err == unix.EINTR
+	switch {
+	case err == unix.EAGAIN:
+		return false, false
+	case err == unix.EINTR:
+		return true, false
+	case err != nil || n == 0:
+		return false, true
 	}
-	if n == 0 {
-		return false
-	}
+	more = s.n+n == len(s.buf) // a pipe gives all that it has, up to that
 	now := time.Now()
 	at, scan, end := 0, s.n, s.n+n
 	for {
 		if p.spec.Budget.spent() {
 			s.drop(p.spec.Budget, s.buf[at:end])
 			s.n = 0
-			return true
+			return more, false
 		}
 		i := bytes.IndexByte(s.buf[scan:end], '\n')
 		if i < 0 {
@@ -188,7 +215,7 @@ func (p *proc) read(s *procStream) bool {
 		p.give(s, now, s.buf[:procMaxLine], procPartial)
 		s.n = copy(s.buf, s.buf[procMaxLine:s.n])
 	}
-	return true
+	return more, false
 }
 
 // drop counts bytes that are not delivered. A line is counted where it begins.

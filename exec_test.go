@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -542,6 +543,66 @@ func TestProcOrder(t *testing.T) {
 	for i, l := range log.lines {
 		if string(l.Text) != strconv.Itoa(i) || l.Err != (i%2 == 1) || i > 0 && l.Time.Before(log.lines[i-1].Time) {
 			t.Errorf("%d: %q %v", i, l.Text, l.Err)
+		}
+	}
+}
+
+// TestProcOrderUnread: what was written to both streams while nobody read comes in the order in which it was written, whether
+// the process has ended meanwhile or goes on, and whichever stream was read before.
+func TestProcOrderUnread(t *testing.T) {
+	ps := procTestNew(t)
+	for _, test := range []struct{ script, want string }{
+		{"echo a; read x <in; echo b >&2; echo c", "a !b c"},
+		{"echo a; read x <in; echo b; echo c >&2", "a b !c"},
+		{"echo a >&2; read x <in; echo b >&2; echo c", "!a !b c"},
+		{"echo a >&2; read x <in; echo b; echo c >&2", "!a b !c"},
+		{"echo a; read x <in; echo b >&2; printf c", "a !b c"},
+		{"echo a; read x <in; printf b >&2; echo c", "a c !b"}, // a line is delivered when it ends
+		{"echo a; read x <in; head -c 50000 /dev/zero | tr '\\0' b >&2; echo >&2; echo c", "a !b c"},
+	} {
+		for _, stays := range []bool{false, true} {
+			dir := t.TempDir()
+			for _, name := range []string{"in", "out", "stay"} {
+				if err := unix.Mkfifo(dir+"/"+name, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			out, err := os.OpenFile(dir+"/out", os.O_RDONLY|unix.O_NONBLOCK, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer out.Close()
+			script := "exec 3>out; " + test.script + "; exec 3>&-"
+			if stays {
+				script += "; read x <stay"
+			}
+			log, got := &procTestLog{}, ""
+			spec := procTestSh(t, script, nil)
+			spec.Dir = dir
+			spec.Output = func(l procLine) {
+				if log.add(l); l.Text[0] == 'a' { // it goes on, and until it has written all we do not read
+					os.WriteFile(dir+"/in", []byte("\n"), 0)
+					io.ReadAll(out)
+				}
+				if l.Text[0] == 'c' && stays {
+					os.WriteFile(dir+"/stay", []byte("\n"), 0)
+				}
+			}
+			if stays && strings.Contains(script, "printf") {
+				continue // what has no end comes with the end
+			}
+			procTestDone(t, procTestStart(t, ps, spec))
+			for _, l := range log.lines {
+				if l.Err {
+					got += " !"
+				} else {
+					got += " "
+				}
+				got += string(l.Text[:1])
+			}
+			if got != " "+test.want {
+				t.Errorf("%s, stays %v: %s, want %s", test.script, stays, got, test.want)
+			}
 		}
 	}
 }
