@@ -24,6 +24,7 @@ const (
 	compatMaxReply = 1000 << 10 // bytes of a reply: a frame has a limit of 1 MiB
 	compatMaxEcho  = 256        // bytes of what was wrong that an error repeats
 	compatStatuses = 10         // rows of GETRECENTSTATUSES
+	compatMaxWords = 64         // words of a request that are told apart: none has more than six
 )
 
 // Status words. CDKTR knows no others.
@@ -84,7 +85,7 @@ func compatRequest(body [][]byte) (verb *compatVerb, args []string, refusal stri
 	case !utf8.ValidString(text):
 		text = "Could not parse string from message"
 	}
-	words := strings.Split(text, compatSplit)
+	words := strings.SplitN(text, compatSplit, compatMaxWords)
 	found, ok := compatVerbs[words[0]]
 	if !ok {
 		return nil, nil, compatParseError("Unrecognised message type: " + compatEcho(words[0])), true
@@ -92,6 +93,9 @@ func compatRequest(body [][]byte) (verb *compatVerb, args []string, refusal stri
 	for i, arg := range found.args {
 		if i+1 >= len(words) {
 			return nil, nil, compatParseError(arg.missing), true
+		}
+		if n := len(words[i+1]); n > protoMaxName {
+			return nil, nil, compatParseError(fmt.Sprintf("word %d has %d bytes: it may have %d", i+1, n, protoMaxName)), true
 		}
 		if arg.wrong != nil {
 			if complaint := arg.wrong(words[i+1]); complaint != "" {

@@ -607,41 +607,78 @@ type conflict string
 
 func (c conflict) Error() string { return string(c) }
 
-// nearest gives the candidate that text most likely meant, or "" when none is near: for "did you mean".
+// Bounds of a search for what was meant. A name that is longer is not searched for, and a search that has compared so many
+// letters takes the best that it has: both are far beyond what anybody mistypes, and the work is that of a few milliseconds.
+const (
+	nearestMaxText = 64      // letters of the text
+	nearestMaxWork = 1 << 20 // letters compared with letters
+)
+
+// nearest gives the candidate that text most likely meant, or "" when none is near: for "did you mean". Its work is
+// bounded, whatever the text and however many candidates there are.
 func nearest(text string, candidates []string) string {
-	best, bestCost := "", utf8.RuneCountInString(text)/3+1
+	if len(text) > nearestMaxText*utf8.UTFMax {
+		return ""
+	}
+	letters := []rune(strings.ToLower(text))
+	if len(letters) > nearestMaxText {
+		return ""
+	}
+	best, bestCost, work := "", len(letters)/3+1, nearestMaxWork
 	for _, c := range candidates {
-		if cost := editDistance(strings.ToLower(text), strings.ToLower(c), bestCost); cost < bestCost {
+		if len(c) > len(text)*utf8.UTFMax+bestCost*utf8.UTFMax { // it is too long, however it is written
+			work--
+			continue
+		}
+		cost, compared := editDistance(letters, []rune(strings.ToLower(c)), bestCost)
+		if cost < bestCost {
 			best, bestCost = c, cost
+		}
+		if work -= compared; work <= 0 {
+			break
 		}
 	}
 	return best
 }
 
-// editDistance counts insertions, deletions, changes and swaps of neighbours that make b of a, up to limit. Letters
-// count, not bytes.
-func editDistance(from, to string, limit int) int {
-	a, b := []rune(from), []rune(to)
+// editDistance counts insertions, deletions, changes and swaps of neighbours that make b of a, up to limit, and gives how
+// many letters it compared with others for that. What lies so far from the diagonal that the limit is passed is left out.
+func editDistance(a, b []rune, limit int) (cost, compared int) {
 	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
+		return limit, 1
 	}
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {
 		last[j] = j
 	}
+	above := 0 // the least of the row above
 	for i := 1; i <= len(a); i++ {
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
+		from, to := max(1, i-limit), min(len(b), i+limit)
+		row[from-1] = limit
+		if from == 1 {
+			row[0] = i
+		}
+		least := row[from-1]
+		for j := from; j <= to; j++ {
+			change := 1
 			if a[i-1] == b[j-1] {
-				cost = 0
+				change = 0
 			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			row[j] = min(row[j-1]+1, last[j-1]+change)
+			if j < i+limit {
+				row[j] = min(row[j], last[j]+1)
+			}
 			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
 				row[j] = min(row[j], before[j-2]+1)
 			}
+			least = min(least, row[j])
 		}
+		compared += to - from + 1
+		if least >= limit && above >= limit { // a swap reaches back two rows
+			return limit, compared
+		}
+		above = least
 		before, last, row = last, row, before
 	}
-	return last[len(b)]
+	return min(last[len(b)], limit), compared
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -139,14 +140,57 @@ func TestModelEditDistance(t *testing.T) {
 	}{{"", "", 0}, {"a", "", 1}, {"", "abc", 3}, {"kitten", "sitting", 3}, {"ab", "ba", 1}, {"abcd", "acbd", 1}, {"same", "same", 0},
 		{"größe", "grösse", 2}, {"größe", "grüße", 1}, {"größe", "gröeß", 1}, {"日本語", "日語本", 1}, {"日本", "にほん", 3}, {"a", "é", 1}} {
 		for range 2 {
-			if got := editDistance(c.a, c.b, 100); got != c.want {
+			if got, _ := editDistance([]rune(c.a), []rune(c.b), 100); got != c.want {
 				t.Errorf("%q, %q: %d, want %d", c.a, c.b, got, c.want)
 			}
 			c.a, c.b = c.b, c.a
 		}
 	}
-	if got := editDistance("abcdef", "x", 3); got != 3 {
+	if got, _ := editDistance([]rune("abcdef"), []rune("x"), 3); got != 3 {
 		t.Errorf("past the limit it is %d", got)
+	}
+}
+
+// What is left out of the table, because it lies too far from the diagonal or comes to too much, changes no answer.
+func TestModelEditDistanceBand(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	word := func() []rune {
+		text := make([]rune, random.IntN(12))
+		for i := range text {
+			text[i] = 'a' + rune(random.IntN(3))
+		}
+		return text
+	}
+	for range 20_000 {
+		a, b := word(), word()
+		whole, _ := editDistance(a, b, 100)
+		for _, limit := range []int{1, 2, 3, 5, 8} {
+			if got, _ := editDistance(a, b, limit); got != min(whole, limit) {
+				t.Fatalf("%q, %q up to %d: %d, and %d without a limit", string(a), string(b), limit, got, whole)
+			}
+		}
+	}
+}
+
+// The work of a search is bounded, whatever somebody asks for and however many names there are.
+func TestModelNearestWork(t *testing.T) {
+	if got := nearest(strings.Repeat("é", nearestMaxText+1), []string{strings.Repeat("é", nearestMaxText)}); got != "" {
+		t.Errorf("a text of %d letters is searched for", nearestMaxText+1)
+	}
+	if got := nearest(strings.Repeat("x", 1<<20), []string{strings.Repeat("x", 1<<20)}); got != "" {
+		t.Error("a text of 1 MiB is searched for")
+	}
+	text := strings.Repeat("ab", nearestMaxText/2)
+	names := slices.Repeat([]string{strings.Repeat("ba", nearestMaxText/2-1) + "yyyy"}, nearestMaxWork/nearestMaxText)
+	names = append(names, text) // behind more work than is done for a hint
+	if got := nearest(text, names); got == text {
+		t.Error("the search has no end")
+	}
+	if got := nearest(text, names[len(names)-10:]); got != text {
+		t.Errorf("among ten: %q", got)
+	}
+	if got := nearest("etl.dayly", append(slices.Repeat([]string{strings.Repeat("long", 60)}, 20_000), "etl.daily")); got != "etl.daily" {
+		t.Errorf("behind 20,000 that are too long: %q", got)
 	}
 }
 

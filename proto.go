@@ -10,6 +10,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
+	"strconv"
 	"strings"
 )
 
@@ -19,33 +21,38 @@ const protoVersion = 1
 // version of the program, as `cdktr version` and an agent's hello say it.
 const version = "0.1.0"
 
-// Request is one question to the principal. Which fields a verb reads stands in protoVerbs.
+// protoMaxName is how many bytes a name in a message has at most: an id, an op, a task's, an agent's.
+const protoMaxName = 256
+
+// Request is one question to the principal. Which fields a verb reads stands in protoVerbs. Every text has a bound, max, in
+// bytes: protoDecode refuses what is longer, so that nothing behind it is asked to look for a name of a megabyte. Params has
+// bounds of its own, where runs are queued; of a key, ack allows more than run does, since there is an id in it.
 type Request struct {
 	V        int               `json:"v"`
-	ID       string            `json:"id"`
-	Op       string            `json:"op"`
-	Key      string            `json:"key,omitempty"`
-	Workflow string            `json:"workflow,omitempty"`
-	Run      string            `json:"run,omitempty"`
-	Agent    string            `json:"agent,omitempty"`
+	ID       string            `json:"id" max:"256"`
+	Op       string            `json:"op" max:"256"`
+	Key      string            `json:"key,omitempty" max:"1024"`
+	Workflow string            `json:"workflow,omitempty" max:"256"`
+	Run      string            `json:"run,omitempty" max:"256"`
+	Agent    string            `json:"agent,omitempty" max:"256"`
 	Params   map[string]string `json:"params,omitempty"`
 	Wait     bool              `json:"wait,omitempty"`
 	Follow   bool              `json:"follow,omitempty"`
 	Force    bool              `json:"force,omitempty"`
 	All      bool              `json:"all,omitempty"`
-	Pattern  string            `json:"pattern,omitempty"`
-	State    string            `json:"state,omitempty"`
-	Task     string            `json:"task,omitempty"`
-	Stream   string            `json:"stream,omitempty"`
-	Grep     string            `json:"grep,omitempty"`
+	Pattern  string            `json:"pattern,omitempty" max:"1024"`
+	State    string            `json:"state,omitempty" max:"32"`
+	Task     string            `json:"task,omitempty" max:"256"`
+	Stream   string            `json:"stream,omitempty" max:"32"`
+	Grep     string            `json:"grep,omitempty" max:"1024"`
 	Since    Stamp             `json:"since,omitzero"`
 	At       Stamp             `json:"at,omitzero"`
 	N        int               `json:"n,omitempty"`
-	After    string            `json:"after,omitempty"`
+	After    string            `json:"after,omitempty" max:"1024"`
 	Seq      uint64            `json:"seq,omitempty"`
 	Last     int               `json:"last,omitempty"`
 	Before   int64             `json:"before,omitempty"`
-	Of       string            `json:"of,omitempty"`
+	Of       string            `json:"of,omitempty" max:"256"`
 	Until    Stamp             `json:"until,omitzero"`
 }
 
@@ -297,19 +304,19 @@ const (
 // agentMsg is any message between an agent and the principal.
 type agentMsg struct {
 	V        int               `json:"v"`
-	Op       string            `json:"op"`
-	Agent    string            `json:"agent,omitempty"`
+	Op       string            `json:"op" max:"256"`
+	Agent    string            `json:"agent,omitempty" max:"256"`
 	Labels   map[string]string `json:"labels,omitempty"`
 	Capacity int               `json:"capacity,omitempty"`
 	Version  string            `json:"version,omitempty"`
-	Epoch    string            `json:"epoch,omitempty"`
+	Epoch    string            `json:"epoch,omitempty" max:"256"`
 	Holds    []heldRun         `json:"holds,omitempty"`
 	Last     uint64            `json:"last,omitempty"` // hello: the newest number it has given
 	N        uint64            `json:"n,omitempty"`    // hello: the newest number that was acknowledged
 	Skip     uint64            `json:"skip,omitempty"` // report: so many numbers before N there are none of
 	Items    []agentItem       `json:"items,omitempty"`
 	Assign   *assignment       `json:"assign,omitempty"`
-	Run      string            `json:"run,omitempty"`
+	Run      string            `json:"run,omitempty" max:"256"`
 	Reason   string            `json:"reason,omitempty"`
 	Force    bool              `json:"force,omitempty"`
 	Drop     bool              `json:"drop,omitempty"`
@@ -368,7 +375,8 @@ func protoSplit(frames [][]byte) (envelope [][]byte, body []byte, err error) {
 	return envelope, frames[0], nil
 }
 
-// protoDecode reads a JSON body into v. Unknown fields are errors, so that a misspelt one is not silently without effect.
+// protoDecode reads a JSON body into v, a pointer to a struct. Unknown fields are errors, so that a misspelt one is not
+// silently without effect; so are texts longer than their tag max allows.
 func protoDecode(body []byte, v any) error {
 	if len(body) == 0 || body[0] != '{' {
 		return refuse(codeInvalid, "want a JSON object, as {\"v\":1,\"id\":\"1\",\"op\":\"ping\"}")
@@ -376,13 +384,42 @@ func protoDecode(body []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
-		return refuse(codeInvalid, "read request: %v", err)
+		return refuse(codeInvalid, "read request: %s", protoEcho(err.Error()))
 	}
 	end := d.InputOffset()
 	if _, err := d.Token(); err != io.EOF {
 		return refuse(codeInvalid, "read request: there is more behind the JSON object, at byte %d", end)
 	}
+	return protoBounds(v)
+}
+
+// protoBounds refuses a message that has a text longer than the tag max of its field. v points to a struct.
+func protoBounds(v any) error {
+	fields := reflect.ValueOf(v).Elem()
+	for i := range fields.NumField() {
+		field := fields.Type().Field(i)
+		bound, ok := field.Tag.Lookup("max")
+		if !ok {
+			continue
+		}
+		most, err := strconv.Atoi(bound)
+		if err != nil {
+			panic("cdktr: internal error: bound of field " + field.Name + ": " + err.Error())
+		}
+		if n := fields.Field(i).Len(); n > most {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			return refuse(codeInvalid, "field %q has %d bytes: it may have %d", name, n, most)
+		}
+	}
 	return nil
+}
+
+// protoEcho bounds what an answer repeats of a message that makes no sense: an unknown field may have a name of a megabyte.
+func protoEcho(text string) string {
+	if len(text) <= protoMaxName {
+		return text
+	}
+	return strings.ToValidUTF8(text[:protoMaxName], "") + " ..."
 }
 
 // logJSON is a line of output as `logs --json` prints it and a SUB peer gets it.

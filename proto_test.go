@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestProtoSplit(t *testing.T) {
@@ -57,6 +60,43 @@ func TestProtoDecode(t *testing.T) {
 	for _, code := range []string{codeBusy, codeNoSpace, codeStopping} {
 		if e := refuse(code, "x %d", 1); !e.Retry || e.Error() != "x 1" {
 			t.Errorf("%+v", e)
+		}
+	}
+}
+
+// Every text of a request has a bound, and what is longer is refused with the name of its field; so is nothing of it
+// repeated at length. Params are bounded where runs are queued, since only there is known what they are.
+func TestProtoBounds(t *testing.T) {
+	for _, v := range []any{&Request{}, &agentMsg{}} {
+		fields := reflect.TypeOf(v).Elem()
+		for i := range fields.NumField() {
+			field := fields.Field(i)
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			bound, err := strconv.Atoi(field.Tag.Get("max"))
+			if _, request := v.(*Request); field.Type.Kind() == reflect.String && err != nil && request {
+				t.Errorf("%s of a request has no bound", name)
+			}
+			if err != nil {
+				continue
+			}
+			for n, ok := range map[int]bool{bound: true, bound + 1: false, 1 << 20: false} {
+				body := protoEncode(map[string]any{name: strings.Repeat("x", n)})
+				err := protoDecode(body, reflect.New(fields).Interface())
+				if (err == nil) != ok || err != nil && !strings.Contains(err.Error(), fmt.Sprintf("field %q has %d bytes: it may have %d", name, n, bound)) {
+					t.Errorf("%T: %d bytes of %s: %v", v, n, name, err)
+				}
+			}
+		}
+	}
+	long := strings.Repeat("é", 1<<19)
+	for _, body := range []string{`{"` + long + `":1}`, `{"at":"` + long + `"}`, `{"n":` + strings.Repeat("9", 1<<20) + `}`} {
+		if err := protoDecode([]byte(body), &Request{}); err == nil || len(err.Error()) > 2*protoMaxName || !utf8.ValidString(err.Error()) {
+			t.Errorf("%.30s...: the refusal has %d bytes", body, len(err.Error()))
+		}
+	}
+	for field, want := range map[string]int{"id": 256, "op": 256, "workflow": 256, "run": 256, "task": 256, "agent": 256, "of": 256, "pattern": 1024, "grep": 1024, "after": 1024, "state": 32, "stream": 32} {
+		if err := protoDecode(protoEncode(map[string]any{field: strings.Repeat("x", want+1)}), &Request{}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("it may have %d", want)) {
+			t.Errorf("%s: %v", field, err)
 		}
 	}
 }

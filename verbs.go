@@ -260,6 +260,9 @@ func peek(body []byte) (op, id string) {
 	if json.Unmarshal(body, &head) != nil {
 		return "", ""
 	}
+	if len(head.ID) > protoMaxName { // it is refused, and not repeated
+		head.ID = ""
+	}
 	return head.Op, head.ID
 }
 
