@@ -611,9 +611,9 @@ func TestCompatWordsBound(t *testing.T) {
 	name := strings.Repeat("n", protoMaxName)
 	for body, want := range map[string]string{
 		"RUNTASK\x01" + name: "", "RUNTASK\x01" + name + "n": "word 1 has 257 bytes: it may have 256",
-		"FETCHWORKFLOW\x01" + strings.Repeat("x", 1<<20):         "word 1 has 1048576 bytes",
-		"QUERYLOGS\x01\x01\x01" + name + "\x01n" + name:          "word 4 has 257 bytes",
-		"LSWORKFLOWS" + strings.Repeat("\x01", 1<<20):            "",
+		"FETCHWORKFLOW\x01" + strings.Repeat("x", 1<<20):          "word 1 has 1048576 bytes",
+		"QUERYLOGS\x01\x01\x01" + name + "\x01n" + name:           "word 4 has 257 bytes",
+		"LSWORKFLOWS" + strings.Repeat("\x01", 1<<20):             "",
 		"AGENTTASKSTATUS\x01a\x01t" + name + "\x01e\x01w\x01NONE": "word 2 has 257 bytes",
 	} {
 		verb, args, refusal, ours := compatRequest([][]byte{[]byte(body)})
