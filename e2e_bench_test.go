@@ -86,7 +86,7 @@ func BenchmarkNetClient(b *testing.B) {
 // BenchmarkNetAgents connects agents by tcp with a key each, and measures the principal's memory and the pings of another
 // client before and with them.
 func BenchmarkNetAgents(b *testing.B) {
-	const atOnce = 16 // in their handshake: one address may have 32
+	const atOnce = 16 // in their handshake
 	count, err := strconv.Atoi(benchSet(b, "AGENTS"))
 	if err != nil {
 		b.Fatal(err)

@@ -22,7 +22,14 @@ import (
 const (
 	serveNotesBurst  = 20 // refused connections that are logged in each serveNotesPeriod
 	serveNotesPeriod = time.Minute
+	serveFilesFew    = 1024 // with fewer open files than these a start says what the bounds are
 )
+
+// serveBounds divides the descriptors of this process up: half of them are for what comes by tcp, at all ports together,
+// a quarter for the box's own socket, and the rest for files and tasks. So nobody on the network closes the socket.
+func serveBounds(files int) (socket, tcp wireBounds) {
+	return wireBoundsOf(files / 4), wireBoundsOf(files / 2)
+}
 
 // serveDoors is everything that a principal listens on.
 type serveDoors struct {
@@ -44,7 +51,12 @@ func (c *cli) openDoors(log *slog.Logger) (d *serveDoors, err error) {
 		}
 	}()
 	notes := &serveNotes{log: log, now: time.Now}
-	if err := d.openSocket(c.cfg.get("socket"), c.cfg.get("socket_group"), notes); err != nil {
+	files := wireFiles()
+	socket, tcp := serveBounds(files)
+	if files < serveFilesFew {
+		log.Warn("few files may be open at once, so few may be connected: raise the limit (ulimit -n, LimitNOFILE=)", "files", files, "connections", socket.MaxConns, "connections_tcp", tcp.MaxConns)
+	}
+	if err := d.openSocket(c.cfg.get("socket"), c.cfg.get("socket_group"), wireOptions{wireBounds: socket, Note: notes.note}); err != nil {
 		return d, err
 	}
 	binds := strings.FieldsFunc(c.cfg.get("bind"), func(r rune) bool { return r == ',' || r == ' ' })
@@ -63,7 +75,8 @@ func (c *cli) openDoors(log *slog.Logger) (d *serveDoors, err error) {
 	if err != nil {
 		return d, err
 	}
-	opt := wireOptions{Insecure: insecure == insecureLoopback, InsecureAny: insecure == insecureAny, Heartbeat: dialHeartbeat, Note: notes.note}
+	opt := wireOptions{Insecure: insecure == insecureLoopback, InsecureAny: insecure == insecureAny, Heartbeat: dialHeartbeat, Note: notes.note,
+		Places: wirePlacesNew(tcp)}
 	if insecure == "" {
 		if err := d.openKeys(c.cfg.get("state")); err != nil {
 			return d, err
@@ -154,8 +167,7 @@ func (d *serveDoors) sayNext(address string) {
 
 // openSocket binds the ipc socket. With a group its members may come in as well: by the mode of the file, which the
 // kernel holds them to, and by who they are.
-func (d *serveDoors) openSocket(path, group string, notes *serveNotes) error {
-	opt := wireOptions{Note: notes.note}
+func (d *serveDoors) openSocket(path, group string, opt wireOptions) error {
 	dir, gid := filepath.Dir(path), -1
 	_, err := os.Stat(dir)
 	missing := errors.Is(err, fs.ErrNotExist)

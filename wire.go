@@ -5,6 +5,7 @@
 // may cost. The files that make one, each using only those below it:
 //
 //	wire_listen.go  dialling and listening
+//	wire_places.go  how many may be connected, and who makes room
 //	wire_ssh.go     dialling through the ssh program
 //	wire_tcp.go     what tcp:// adds to them: addresses, and who may do without keys
 //	wire_conn.go    the bounded queue and the two kinds of connection
@@ -83,6 +84,7 @@ type wirePeer struct {
 	Key       string // public key of the other side, in Z85; empty without CURVE
 	Name      string // what Authorize calls that key; empty at the dialling side
 	Identity  string // up to 255 bytes of anything; a claim, never a key
+	Party     string // whose share of the bounds it counts against (wireParty); "" is nobody's
 	HasCred   bool   // whether UID, GID and PID are known
 	UID, GID  uint32 // of the process that connected, when it connected
 	PID       int32
@@ -110,12 +112,11 @@ type wireLimits struct {
 // wireOptions are the settings of a listener or a dialler. A zero field means its default.
 type wireOptions struct {
 	wireLimits
-	Handshake          time.Duration // longest handshake; 5 s
-	Stall              time.Duration // a peer that takes nothing for so long is cut; 30 s
-	MaxConns           int           // connections of one listener, all told; 4096
-	MaxUnauthenticated int           // of those, in their handshake; 256
-	MaxPerAddress      int           // of these, from one IP address, or one /64 of IPv6; 32
-	SocketMode         fs.FileMode   // of an ipc socket file; 0600
+	wireBounds
+	Places     *wirePlaces   // of a listener, where it shares them with others; nil: its own, by the bounds
+	Handshake  time.Duration // longest handshake; 5 s
+	Stall      time.Duration // a peer that takes nothing for so long is cut; 30 s
+	SocketMode fs.FileMode   // of an ipc socket file; 0600
 
 	// Heartbeat is how long the other side may be silent before it is sent a PING,
 	// which every ZeroMQ peer answers; after twice that it is cut. Silence is what
@@ -153,8 +154,8 @@ func (o wireOptions) withDefaults() wireOptions {
 	}{
 		{&o.MaxFrame, 1 << 20}, {&o.MaxMessage, 4 << 20}, {&o.MaxParts, 16},
 		{&o.SendMessages, 1024}, {&o.SendBytes, 8 << 20},
-		{&o.MaxConns, 4096}, {&o.MaxUnauthenticated, 256}, {&o.MaxPerAddress, 32},
 	}
+	o.wireBounds = o.wireBounds.withDefaults()
 	for _, i := range ints {
 		if *i.field <= 0 {
 			*i.field = i.value

@@ -207,15 +207,15 @@ type wireLink struct {
 	box  []byte       // of the writing goroutine: the next sealed frame
 }
 
-// wireHandshake opens ZMTP over nc, as the server or as a client, and starts the
-// writing goroutine. It closes nc on error. Any goroutine; it waits for the peer,
-// opt.Handshake at most.
-func wireHandshake(nc net.Conn, peer wirePeer, opt wireOptions, server bool) (*wireLink, error) {
+// wireHandshake opens ZMTP over nc, as the server of a guest or, with none, as a
+// client, and starts the writing goroutine. It closes nc on error. Any goroutine; it
+// waits for the peer, opt.Handshake at most.
+func wireHandshake(nc net.Conn, peer wirePeer, opt wireOptions, guest *wireGuest) (*wireLink, error) {
 	if err := nc.SetDeadline(time.Now().Add(opt.Handshake)); err != nil {
 		nc.Close()
 		return nil, fmt.Errorf("set handshake deadline: %w", err)
 	}
-	sec := wireSecurity(&peer, opt, server)
+	sec, server := wireSecurity(&peer, opt, guest), guest != nil
 	f := wireFramerOn(nc, opt.wireLimits, opt.Stall, string(sec.Type()))
 	z, err := wireOpen(f, sec, server)
 	if err == nil || f.fault == nil {
@@ -255,14 +255,14 @@ func wireBare(err error) error {
 }
 
 // wireSecurity is the mechanism for a connection: CURVE by tcp with keys, else NULL.
-func wireSecurity(peer *wirePeer, opt wireOptions, server bool) zmq4.Security {
+func wireSecurity(peer *wirePeer, opt wireOptions, guest *wireGuest) zmq4.Security {
 	switch {
-	case peer.Transport == "tcp" && server && opt.CurveServer != nil:
-		return &wireCurve{peer: peer, server: opt.CurveServer}
-	case peer.Transport == "tcp" && !server && opt.CurveClient != nil:
+	case peer.Transport == "tcp" && guest != nil && opt.CurveServer != nil:
+		return &wireCurve{peer: peer, guest: guest, server: opt.CurveServer}
+	case peer.Transport == "tcp" && guest == nil && opt.CurveClient != nil:
 		return &wireCurve{peer: peer, client: opt.CurveClient}
 	}
-	return wireNull{peer: peer}
+	return wireNull{peer: peer, guest: guest}
 }
 
 // wireSaid keeps the error of a handshake, which zmq4 wraps in words of its own.

@@ -20,7 +20,8 @@ const wireUnauthorized = "400"
 type wireCurve struct {
 	wireClear
 	peer   *wirePeer
-	server *curveServer // at the listening side
+	guest  *wireGuest   // at the listening side
+	server *curveServer // the same
 	client *curveClient // at the dialling side
 	seal   *curveSealer // both known after the handshake
 	open   *curveOpener
@@ -45,6 +46,7 @@ func (c *wireCurve) Handshake(conn *zmq4.Conn, server bool) error {
 
 // accept lets a client in: HELLO, WELCOME, INITIATE, and READY or ERROR.
 func (c *wireCurve) accept(conn *zmq4.Conn) error {
+	c.guest.greeted()
 	shake := curveAccept{server: c.server}
 	hello, err := wireRecvCommand(conn, zmq4.CmdHello)
 	if err != nil {
@@ -53,6 +55,9 @@ func (c *wireCurve) accept(conn *zmq4.Conn) error {
 	welcome, err := shake.hello(hello)
 	if err != nil {
 		return wireRefuse(conn, err)
+	}
+	if err := c.guest.prove(); err != nil {
+		return err
 	}
 	if err := conn.SendCmd(zmq4.CmdWelcome, welcome); err != nil {
 		return err
@@ -71,6 +76,9 @@ func (c *wireCurve) accept(conn *zmq4.Conn) error {
 		return err
 	}
 	ours, err := wireMeet(conn, c.peer, meta)
+	if err == nil {
+		err = c.guest.seat(c.peer)
+	}
 	if err != nil {
 		return wireRefuse(conn, err)
 	}

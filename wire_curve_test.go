@@ -464,7 +464,7 @@ func FuzzCurveServer(f *testing.F) {
 	f.Add(append(wireRawGreeting("CURVE"), wireRawReady(wireMeta("DEALER"))...))
 	seed := opt
 	seed.CurveServer = server()
-	if c, err := wireHandshake(wireScript{Reader: bytes.NewReader(raw)}, wirePeer{Transport: "tcp"}, seed, true); err != nil {
+	if c, err := wireHandshake(wireScript{Reader: bytes.NewReader(raw)}, wirePeer{Transport: "tcp"}, seed, &wireGuest{}); err != nil {
 		f.Fatalf("the seed was not let in: %v", err)
 	} else {
 		c.Close()
@@ -472,7 +472,7 @@ func FuzzCurveServer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		o := opt
 		o.CurveServer = server()
-		c, err := wireHandshake(wireScript{Reader: bytes.NewReader(raw)}, wirePeer{Transport: "tcp"}, o, true)
+		c, err := wireHandshake(wireScript{Reader: bytes.NewReader(raw)}, wirePeer{Transport: "tcp"}, o, &wireGuest{})
 		if err != nil {
 			if strings.Contains(err.Error(), "panicked") {
 				t.Fatal(err)

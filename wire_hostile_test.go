@@ -345,7 +345,7 @@ func TestWireCloseTime(t *testing.T) {
 		defer ours.Close()
 		go ours.Write(wireRawHello())
 		go io.ReadFull(ours, make([]byte, wireGreetingLen+len(wireRawAnswer())))
-		c, err := wireHandshake(theirs, wirePeer{}, wireOptions{}.withDefaults(), true)
+		c, err := wireHandshake(theirs, wirePeer{}, wireOptions{}.withDefaults(), &wireGuest{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -385,7 +385,7 @@ func FuzzWireServer(f *testing.F) {
 	f.Add(append(wireRawHello(), "\x01\x01a\x00\x00\x04\x08\x04PING\x00\x00c\x00\x01b"...))
 	opt := wireOptions{wireLimits: wireLimits{MaxFrame: 1 << 10, MaxMessage: 2 << 10, MaxParts: 4}}.withDefaults()
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		c, err := wireHandshake(wireScript{Reader: bytes.NewReader(raw)}, wirePeer{}, opt, true)
+		c, err := wireHandshake(wireScript{Reader: bytes.NewReader(raw)}, wirePeer{}, opt, &wireGuest{})
 		if err != nil {
 			if strings.Contains(err.Error(), "panicked") {
 				t.Fatal(err)
@@ -418,7 +418,7 @@ func FuzzWireClient(f *testing.F) {
 	keys := wireTestKeys(f)
 	opt := wireOptions{wireLimits: wireLimits{MaxFrame: 1 << 10, MaxMessage: 2 << 10, MaxParts: 4}}.withDefaults()
 	seed := append(wireRawGreeting("NULL"), wireRawReady(wireMeta("ROUTER"))...)
-	if c, err := wireHandshake(wireScript{Reader: bytes.NewReader(seed)}, wirePeer{Transport: "ipc"}, opt, false); err != nil {
+	if c, err := wireHandshake(wireScript{Reader: bytes.NewReader(seed)}, wirePeer{Transport: "ipc"}, opt, nil); err != nil {
 		f.Fatalf("the first seed gives no connection: %v", err)
 	} else {
 		c.Close()
@@ -431,7 +431,7 @@ func FuzzWireClient(f *testing.F) {
 			if curve != nil {
 				transport = "tcp"
 			}
-			c, err := wireHandshake(wireScript{Reader: bytes.NewReader(raw)}, wirePeer{Transport: transport}, o, false)
+			c, err := wireHandshake(wireScript{Reader: bytes.NewReader(raw)}, wirePeer{Transport: transport}, o, nil)
 			switch {
 			case err != nil && strings.Contains(err.Error(), "panicked"):
 				t.Fatal(err)

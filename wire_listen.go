@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -95,7 +94,7 @@ func wireGreetServer(nc net.Conn, endpoint string, opt wireOptions) (*wireLink, 
 			return nil, fmt.Errorf("refuse server: %w", err)
 		}
 	}
-	c, err := wireHandshake(nc, peer, opt, false)
+	c, err := wireHandshake(nc, peer, opt, nil)
 	if errors.Is(err, errWireClosed) {
 		return nil, fmt.Errorf("%w before it was open: the other side refuses us, is full or is going down (its log says which)", err)
 	}
@@ -145,12 +144,6 @@ func wireAdmit(peer wirePeer, euid int, allow func(wirePeer) error) error {
 	return fmt.Errorf("uid %d is neither ours (%d) nor root", peer.UID, euid)
 }
 
-// wireGuest is a connection in its handshake: where it is from, and as which it came.
-type wireGuest struct {
-	origin netip.Prefix
-	number uint64
-}
-
 // wireListener accepts connections on one endpoint.
 type wireListener struct {
 	endpoint string
@@ -165,10 +158,10 @@ type wireListener struct {
 	stop chan struct{} // closed by Close
 	fail error         // of Close; read after stop is closed and once has run
 
-	mu      sync.Mutex             // guards the two sets; never held over I/O
-	pending map[net.Conn]wireGuest // in their handshake
-	guests  uint64                 // that came so far
-	live    map[*wireLink]struct{}
+	places *wirePlaces
+
+	mu   sync.Mutex // guards live; never held over I/O
+	live map[*wireLink]struct{}
 }
 
 // wireListen binds ipc://PATH, whose folder must exist, or tcp://HOST:PORT. A
@@ -205,11 +198,13 @@ func wireListen(endpoint string, opt wireOptions) (*wireListener, error) {
 }
 
 func wireListenerOn(ln net.Listener, endpoint string, opt wireOptions) *wireListener {
+	if opt.Places == nil {
+		opt.Places = wirePlacesNew(opt.wireBounds)
+	}
 	return &wireListener{
-		endpoint: endpoint, opt: opt, ln: ln, cred: wirePeerCred,
-		stop:    make(chan struct{}),
-		pending: make(map[net.Conn]wireGuest),
-		live:    make(map[*wireLink]struct{}),
+		endpoint: endpoint, opt: opt, ln: ln, cred: wirePeerCred, places: opt.Places,
+		stop: make(chan struct{}),
+		live: make(map[*wireLink]struct{}),
 	}
 }
 
@@ -311,10 +306,10 @@ func (l *wireListener) Serve(ctx context.Context, handle func(wireConn)) error {
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 	l.acceptLoop(handle)
 
-	l.mu.Lock()
-	for nc := range l.pending {
+	for _, nc := range l.places.shaking(l) {
 		nc.Close()
 	}
+	l.mu.Lock()
 	for c := range l.live {
 		l.wg.Go(func() { c.Close() })
 	}
@@ -360,89 +355,59 @@ func (l *wireListener) acceptLoop(handle func(wireConn)) {
 	}
 }
 
-// accepted counts a new connection in and starts its goroutine, or closes it when
-// there are too many. Where only places for handshakes are lacking, the one that has
-// been in its handshake for longest gives up its own: strangers who never speak keep
-// nobody out who does.
+// accepted starts the goroutine of a new connection.
 func (l *wireListener) accepted(nc net.Conn, handle func(wireConn)) {
-	origin, same := wireOrigin(nc), 0
-	var oldest, oldestSame net.Conn
-	l.mu.Lock()
-	pending, all := len(l.pending), len(l.pending)+len(l.live)
-	for other, guest := range l.pending {
-		if oldest == nil || guest.number < l.pending[oldest].number {
-			oldest = other
-		}
-		if guest.origin != origin || !origin.IsValid() {
-			continue
-		}
-		if same++; oldestSame == nil || guest.number < l.pending[oldestSame].number {
-			oldestSame = other
-		}
-	}
-	full, out := all >= l.opt.MaxConns, net.Conn(nil)
-	switch {
-	case full:
-	case same >= l.opt.MaxPerAddress:
-		out = oldestSame
-	case pending >= l.opt.MaxUnauthenticated:
-		out = oldest
-	}
-	if !full {
-		delete(l.pending, out)
-		l.guests++
-		l.pending[nc] = wireGuest{origin, l.guests}
-	}
-	l.mu.Unlock()
-	from := ""
-	if origin.IsValid() {
-		from = fmt.Sprintf(" (%d from %v)", same, origin)
-	}
-	if full {
-		nc.Close()
-		l.opt.Note(fmt.Errorf("refuse connection on %s: %d are open, %d of them in their handshake%s", l.endpoint, all, pending, from))
-		return
-	}
+	guest, out := l.places.enter(nc, l)
 	if out != nil {
-		out.Close()
-		l.opt.Note(fmt.Errorf("cut the oldest handshake on %s for a newcomer: %d were in theirs%s", l.endpoint, pending, from))
+		out.conn.Close()
+		out.home.putOut(out)
 	}
-	l.wg.Go(func() { l.serveOne(nc, handle) })
+	l.wg.Go(func() { l.serveOne(guest, handle) })
+}
+
+// putOut notes that a guest had to make room.
+func (l *wireListener) putOut(g *wireGuest) {
+	from := ""
+	if g.origin.IsValid() {
+		from = fmt.Sprintf(" from %v", g.origin)
+	}
+	l.opt.Note(fmt.Errorf("cut a handshake on %s%s to make room: too many were in theirs", l.endpoint, from))
 }
 
 // serveOne is the whole life of one accepted connection.
-func (l *wireListener) serveOne(nc net.Conn, handle func(wireConn)) {
+func (l *wireListener) serveOne(guest *wireGuest, handle func(wireConn)) {
 	peer := wirePeer{Transport: wireTransport(l.ln.Addr()), Addr: l.endpoint}
 	if peer.Transport == "tcp" {
-		peer.Addr = "tcp://" + nc.RemoteAddr().String()
+		peer.Addr = "tcp://" + guest.conn.RemoteAddr().String()
 	}
-	l.cred(nc, &peer)
-	c, err := l.welcome(nc, peer)
-
+	l.cred(guest.conn, &peer)
+	c, err := l.welcome(guest, peer)
+	if err != nil {
+		stayed := guest.leave()                                       // or it was put out for another
+		if stayed && !errors.Is(err, errWireClosed) && !l.stopped() { // a look whether we live is no news
+			l.opt.Note(fmt.Errorf("refuse %v: %w", peer, err))
+		}
+		return
+	}
+	defer guest.leave()
 	l.mu.Lock()
-	_, waiting := l.pending[nc] // or it was put out for another
-	delete(l.pending, nc)
-	// Serve looks through the sets after stop is closed, so none slips past it.
-	serve := err == nil && waiting && !l.stopped()
+	// Serve looks through the set after stop is closed, so none slips past it.
+	serve := !l.stopped()
 	if serve {
 		l.live[c] = struct{}{}
 	}
 	l.mu.Unlock()
-
-	switch {
-	case serve:
-		l.recheck(c)
-		handle(c)
-		c.Close()
-		l.mu.Lock()
-		delete(l.live, c)
-		l.mu.Unlock()
-	case err == nil:
+	if !serve {
 		c.Cut(nil)
 		c.Close()
-	case waiting && !errors.Is(err, errWireClosed) && !l.stopped(): // a look whether we live is no news
-		l.opt.Note(fmt.Errorf("refuse %v: %w", peer, err))
+		return
 	}
+	l.recheck(c)
+	handle(c)
+	c.Close()
+	l.mu.Lock()
+	delete(l.live, c)
+	l.mu.Unlock()
 }
 
 // recheck cuts a connection whose key was taken away between its handshake and its
@@ -480,13 +445,13 @@ func (l *wireListener) CutKey(key curveKey, why error) int {
 	return len(cut)
 }
 
-// welcome lets a peer in. It closes nc on error.
-func (l *wireListener) welcome(nc net.Conn, peer wirePeer) (*wireLink, error) {
+// welcome lets a peer in. It closes its connection on error.
+func (l *wireListener) welcome(guest *wireGuest, peer wirePeer) (*wireLink, error) {
 	if peer.Transport == "ipc" {
 		if err := wireAdmit(peer, os.Geteuid(), l.opt.Allow); err != nil {
-			nc.Close()
+			guest.conn.Close()
 			return nil, err
 		}
 	}
-	return wireHandshake(nc, peer, l.opt, true)
+	return wireHandshake(guest.conn, peer, l.opt, guest)
 }

@@ -188,12 +188,13 @@ func TestWireAdmit(t *testing.T) {
 type wireTestListener struct {
 	conns   chan net.Conn
 	failing func() error // asked at each Accept
+	addr    net.Addr
 	once    sync.Once
 	closed  chan struct{}
 }
 
 func wireTestListenerNew() *wireTestListener {
-	return &wireTestListener{conns: make(chan net.Conn), failing: func() error { return nil }, closed: make(chan struct{})}
+	return &wireTestListener{conns: make(chan net.Conn), failing: func() error { return nil }, addr: &net.UnixAddr{}, closed: make(chan struct{})}
 }
 
 func (l *wireTestListener) Accept() (net.Conn, error) {
@@ -213,7 +214,7 @@ func (l *wireTestListener) Close() error {
 	return nil
 }
 
-func (l *wireTestListener) Addr() net.Addr { return &net.UnixAddr{} }
+func (l *wireTestListener) Addr() net.Addr { return l.addr }
 
 // wireTestCred stands in for SO_PEERCRED.
 func wireTestCred(uid int) func(net.Conn, *wirePeer) {
@@ -265,39 +266,50 @@ func TestWireAcceptFailure(t *testing.T) {
 
 func TestWireConnLimits(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		opt  wireOptions
+		name   string
+		bounds wireBounds
+		want   string // what the third of three is told
 	}{
-		{"all", wireOptions{MaxConns: 2}},
-		{"unauthenticated", wireOptions{MaxUnauthenticated: 2}},
+		{"all", wireBounds{MaxConns: 2}, "2 connections are open"},
+		{"of one party", wireBounds{MaxPerParty: 2}, "uid 4711 has 2 connections already"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ln := wireTestListenerNew()
-				l := wireListenerOn(ln, "ipc://test", c.opt.withDefaults())
-				l.cred = wireTestCred(os.Geteuid())
+				l := wireListenerOn(ln, "ipc://test", wireOptions{wireBounds: c.bounds, Allow: func(wirePeer) error { return nil }}.withDefaults())
+				l.cred = wireTestCred(4711)
 				go l.Serve(t.Context(), wireEcho)
-				var first []net.Conn
-				for range 2 {
+				knock := func() (net.Conn, string) {
 					ours, theirs := net.Pipe()
-					first = append(first, ours)
 					ln.conns <- theirs
+					go ours.Write(wireRawHello())
+					said := make([]byte, wireGreetingLen+len(wireRawAnswer()))
+					n, _ := io.ReadFull(ours, said)
+					return ours, string(said[min(n, wireGreetingLen):n])
 				}
-				ours, theirs := net.Pipe()
-				ln.conns <- theirs
-				synctest.Wait()
-				out := ours
-				if c.name == "unauthenticated" { // who came first makes room
-					out = first[0]
+				first, said := knock()
+				second, too := knock()
+				if want := string(wireRawAnswer()); said != want || too != want {
+					t.Fatalf("the first two were told %q and %q", said, too)
 				}
-				if _, err := out.Read(make([]byte, 1)); err != io.EOF {
-					t.Errorf("the connection too many: %v, want its end", err)
+				third, said := knock()
+				if !strings.Contains(said, "ERROR") || !strings.Contains(said, c.want[:20]) {
+					t.Errorf("the connection too many was told %q, want %q", said, c.want)
 				}
-				first[0].Close()
+				if c.name != "all" { // there is room for others
+					l.cred = wireTestCred(4712)
+					wireTestRawEcho(t, ln)
+					l.cred = wireTestCred(4711)
+				}
+				first.Close()
 				synctest.Wait()
 				wireTestRawEcho(t, ln)
-				first[1].Close()
-				ours.Close()
+				second.Close()
+				third.Close()
+				synctest.Wait()
+				if p := l.places; p.seated != 0 || len(p.parties)+len(p.strangers.guests)+len(p.strangers.from) != 0 {
+					t.Errorf("places are taken when all have gone: %+v", p)
+				}
 			})
 		})
 	}
@@ -333,7 +345,7 @@ func TestWireServeEnds(t *testing.T) {
 
 // Peers that never speak, and peers that said hello and nothing more, are in nobody's way.
 func TestWireIdleConnections(t *testing.T) {
-	endpoint := wireTestServe(t, wireOptions{}, wireEcho)
+	endpoint := wireTestServe(t, wireOptions{wireBounds: wireBounds{MaxPerParty: 101}}, wireEcho)
 	for i := range 200 {
 		nc, err := net.Dial("unix", strings.TrimPrefix(endpoint, "ipc://"))
 		if err != nil {

@@ -28,7 +28,8 @@ func (wireClear) Decrypt(w io.Writer, data []byte) (int, error) { return w.Write
 // Socket and Identity.
 type wireNull struct {
 	wireClear
-	peer *wirePeer
+	peer  *wirePeer
+	guest *wireGuest // at the listening side
 }
 
 // Type names the mechanism for zmq4's greeting.
@@ -41,6 +42,8 @@ func (n wireNull) Handshake(conn *zmq4.Conn, server bool) error {
 		if err := conn.SendCmd(zmq4.CmdReady, wireMeta(string(zmq4.Dealer))); err != nil {
 			return err
 		}
+	} else {
+		n.guest.greeted()
 	}
 	body, err := wireRecvCommand(conn, zmq4.CmdReady)
 	if err != nil {
@@ -50,6 +53,9 @@ func (n wireNull) Handshake(conn *zmq4.Conn, server bool) error {
 		return wireMeetServer(conn, n.peer, body)
 	}
 	ours, err := wireMeet(conn, n.peer, body)
+	if err == nil {
+		err = n.guest.seat(n.peer)
+	}
 	if err != nil {
 		return wireRefuse(conn, err)
 	}

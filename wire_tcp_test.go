@@ -118,51 +118,6 @@ func TestWireOrigin(t *testing.T) {
 	}
 }
 
-// One address may have so many strangers and no more: the first of them makes room. Who is
-// through its handshake counts no longer.
-func TestWirePerAddress(t *testing.T) {
-	opt := wireTestKeys(t)
-	opt.MaxPerAddress = 2
-	notes := make(chan error, 10)
-	opt.Note = func(err error) { notes <- err }
-	l := wireTestServeAt(t, "tcp://127.0.0.1:0", opt, wireEcho)
-	for range 5 {
-		wireTestRoundTrip(t, wireTestDialWith(t, l.endpoint, opt), "in")
-	}
-	dial := func(from string) net.Conn {
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
-		nc, err := d.Dial("tcp", strings.TrimPrefix(l.endpoint, "tcp://"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { nc.Close() })
-		nc.SetDeadline(time.Now().Add(time.Minute))
-		return nc
-	}
-	greeted := func(nc net.Conn) error {
-		_, err := io.ReadFull(nc, make([]byte, wireGreetingLen))
-		return err
-	}
-	var strangers []net.Conn
-	for range 3 {
-		nc := dial("127.0.0.1")
-		if err := greeted(nc); err != nil {
-			t.Fatal(err)
-		}
-		strangers = append(strangers, nc)
-	}
-	if _, err := strangers[0].Read(make([]byte, 1)); err != io.EOF {
-		t.Errorf("the first of three: %v, want its end", err)
-	}
-	if err := <-notes; !strings.Contains(err.Error(), "(2 from 127.0.0.1/32)") {
-		t.Errorf("note: %v", err)
-	}
-	wireTestRoundTrip(t, wireTestDialWith(t, l.endpoint, opt), "strangers keep nobody out")
-	if err := greeted(dial("127.0.0.2")); err != nil {
-		t.Errorf("another address: %v", err)
-	}
-}
-
 // wireTestBuffer is a net.Pipe whose writes do not wait for the reader, as those of
 // a socket do not.
 type wireTestBuffer struct {
@@ -210,10 +165,10 @@ func wireTestBubble(t *testing.T, server, client wireOptions) (s, c *wireLink) {
 	ended := make(chan error, 1)
 	go func() {
 		var err error
-		s, err = wireHandshake(wireTestBufferOn(theirs), wirePeer{Transport: "tcp"}, server.withDefaults(), true)
+		s, err = wireHandshake(wireTestBufferOn(theirs), wirePeer{Transport: "tcp"}, server.withDefaults(), &wireGuest{})
 		ended <- err
 	}()
-	c, err := wireHandshake(wireTestBufferOn(ours), wirePeer{Transport: "tcp"}, client.withDefaults(), false)
+	c, err := wireHandshake(wireTestBufferOn(ours), wirePeer{Transport: "tcp"}, client.withDefaults(), nil)
 	if err := errors.Join(err, <-ended); err != nil {
 		t.Fatal(err)
 	}

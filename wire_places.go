@@ -1,0 +1,287 @@
+// Wire places: how many may be connected, and who makes room. A newcomer always gets
+// a place, for the time of his handshake, and another stranger gives up his where all
+// are taken; who has shown that he knows the server's key stands among few, and none
+// of them makes room for a stranger. Listeners may share one set of places, so that
+// what they take of the process's descriptors together has a bound.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// wireBounds are how many connections there may be at once. A zero field means its default.
+type wireBounds struct {
+	MaxConns     int // through their handshake; more are refused; 4096
+	MaxStrangers int // in their handshake; one of them makes room for a newcomer; 1024
+	MaxProven    int // in their handshake, behind a valid HELLO; one of them makes room for the next; 256
+	MaxPerParty  int // of those through their handshake, of one party (wireParty); more are refused; 64
+}
+
+// wireBoundsOf divides so many descriptors up. Behind few of them the bounds are lower.
+func wireBoundsOf(files int) wireBounds {
+	b := wireBounds{}.withDefaults()
+	b.MaxConns = min(b.MaxConns, max(files*3/4, 1))
+	b.MaxStrangers = min(b.MaxStrangers, max(files*3/16, 1))
+	b.MaxProven = min(b.MaxProven, max(files/16, 1))
+	b.MaxPerParty = min(b.MaxPerParty, max(b.MaxConns/8, 4))
+	return b
+}
+
+// wireFiles is how many descriptors this process may have open.
+func wireFiles() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 1024 // what most systems begin with
+	}
+	return int(min(uint64(limit.Cur), 1<<20))
+}
+
+// withDefaults gives b with a value in every field that has none.
+func (b wireBounds) withDefaults() wireBounds {
+	for _, i := range []struct {
+		field *int
+		value int
+	}{{&b.MaxConns, 4096}, {&b.MaxStrangers, 1024}, {&b.MaxProven, 256}, {&b.MaxPerParty, 64}} {
+		if *i.field <= 0 {
+			*i.field = i.value
+		}
+	}
+	return b
+}
+
+// wireStep is how far a guest has come.
+type wireStep uint8
+
+const (
+	wireSilent  wireStep = iota // has not sent a whole greeting
+	wireGreeted                 // speaks ZeroMQ
+	wireProven                  // has sent a valid HELLO: he knows the server's key
+	wireSeated                  // is through his handshake
+	wireGone                    // has left, or was put out
+)
+
+// errWirePutOut ends the handshake of who has made room for another.
+var errWirePutOut = errors.New("it made room for another")
+
+// wireGuest is one connection at a listener, from accept on. The zero value has no
+// places to take: it is for a handshake without a listener.
+type wireGuest struct {
+	conn   net.Conn
+	origin netip.Prefix // where it is from; zero where there is no such address
+	home   *wireListener
+	places *wirePlaces
+	step   wireStep // guarded by places.mu
+	party  string   // the same; known once it is seated
+}
+
+// wirePlaces are the places of one or several listeners. Any goroutine may call its
+// methods, and those of its guests; none of them waits.
+type wirePlaces struct {
+	bounds wireBounds
+
+	mu        sync.Mutex // never held over I/O
+	strangers wireCrowd  // wireSilent and wireGreeted
+	proven    wireCrowd  // wireProven
+	seated    int
+	parties   map[string]int // how many of them each party has
+}
+
+// wireCrowd is guests who compete for the same places.
+type wireCrowd struct {
+	guests map[*wireGuest]bool
+	from   map[netip.Prefix]int // how many of them are from there
+}
+
+func wireCrowdNew() wireCrowd {
+	return wireCrowd{guests: map[*wireGuest]bool{}, from: map[netip.Prefix]int{}}
+}
+
+func (c wireCrowd) add(g *wireGuest) {
+	c.guests[g] = true
+	c.from[g.origin]++
+}
+
+func (c wireCrowd) remove(g *wireGuest) {
+	delete(c.guests, g)
+	if c.from[g.origin]--; c.from[g.origin] == 0 {
+		delete(c.from, g.origin)
+	}
+}
+
+// loser is who makes room for the next: one of those from where most are, of these
+// one who has not said anything, and among equals any. By chance, because whoever
+// knows the order can keep all others out with it.
+func (c wireCrowd) loser() *wireGuest {
+	most, equals := 0, 0
+	for _, n := range c.from {
+		most = max(most, n)
+	}
+	var out *wireGuest
+	for g := range c.guests {
+		switch {
+		case c.from[g.origin] < most, out != nil && out.step == wireSilent && g.step != wireSilent:
+			continue
+		case out == nil, out.step != wireSilent && g.step == wireSilent:
+			equals = 0
+		}
+		if equals++; rand.IntN(equals) == 0 {
+			out = g
+		}
+	}
+	return out
+}
+
+// wirePlacesNew makes places, all of them free.
+func wirePlacesNew(bounds wireBounds) *wirePlaces {
+	return &wirePlaces{bounds: bounds.withDefaults(), strangers: wireCrowdNew(), proven: wireCrowdNew(), parties: map[string]int{}}
+}
+
+// enter gives a newcomer a place. out is who must go for him, nil for nobody: it is
+// off the list, and its connection is for the caller to close.
+func (p *wirePlaces) enter(nc net.Conn, home *wireListener) (g, out *wireGuest) {
+	g = &wireGuest{conn: nc, origin: wireOrigin(nc), home: home, places: p}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.strangers.guests) >= p.bounds.MaxStrangers {
+		out = p.strangers.loser()
+		p.strangers.remove(out)
+		out.step = wireGone
+	}
+	p.strangers.add(g)
+	return g, out
+}
+
+// greeted notes that a guest has sent his greeting.
+func (g *wireGuest) greeted() {
+	if g.places == nil {
+		return
+	}
+	g.places.mu.Lock()
+	defer g.places.mu.Unlock()
+	if g.step == wireSilent {
+		g.step = wireGreeted
+	}
+}
+
+// prove notes that a guest knows the server's key. From here on no stranger takes his
+// place, but another one who knows the key may.
+func (g *wireGuest) prove() error {
+	p := g.places
+	if p == nil {
+		return nil
+	}
+	p.mu.Lock()
+	if g.step == wireGone {
+		p.mu.Unlock()
+		return errWirePutOut
+	}
+	p.strangers.remove(g)
+	var out *wireGuest
+	if len(p.proven.guests) >= p.bounds.MaxProven {
+		out = p.proven.loser()
+		p.proven.remove(out)
+		out.step = wireGone
+	}
+	g.step = wireProven
+	p.proven.add(g)
+	p.mu.Unlock()
+	if out != nil {
+		out.conn.Close()
+		out.home.putOut(out)
+	}
+	return nil
+}
+
+// seat ends a guest's handshake: who he is is known, and it is asked whether his
+// party has room for one more. It sets peer.Party.
+func (g *wireGuest) seat(peer *wirePeer) error {
+	peer.Party = wireParty(*peer, g.origin)
+	p := g.places
+	if p == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case g.step == wireGone:
+		return errWirePutOut
+	case p.seated >= p.bounds.MaxConns:
+		return fmt.Errorf("%d connections are open, which is all there may be", p.seated)
+	case peer.Party != "" && p.parties[peer.Party] >= p.bounds.MaxPerParty:
+		return fmt.Errorf("%s has %d connections already, which is all it may have", peer.Party, p.parties[peer.Party])
+	}
+	p.unlist(g)
+	g.step, g.party = wireSeated, peer.Party
+	p.seated++
+	p.parties[g.party]++
+	return nil
+}
+
+// unlist takes a guest off what he is on. With mu held.
+func (p *wirePlaces) unlist(g *wireGuest) {
+	switch g.step {
+	case wireSilent, wireGreeted:
+		p.strangers.remove(g)
+	case wireProven:
+		p.proven.remove(g)
+	case wireSeated:
+		p.seated--
+		if p.parties[g.party]--; p.parties[g.party] == 0 {
+			delete(p.parties, g.party)
+		}
+	}
+	g.step = wireGone
+}
+
+// leave gives a guest's place up. It reports whether he still had one.
+func (g *wireGuest) leave() bool {
+	p := g.places
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	had := g.step != wireGone
+	p.unlist(g)
+	return had
+}
+
+// shaking gives the connections of one listener that are in their handshake.
+func (p *wirePlaces) shaking(home *wireListener) (conns []net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, crowd := range []wireCrowd{p.strangers, p.proven} {
+		for g := range crowd.guests {
+			if g.home == home {
+				conns = append(conns, g.conn)
+			}
+		}
+	}
+	return conns
+}
+
+// wireParty is whose share of the bounds a connection is counted against: its key;
+// without one its user on this box, or the address it is from. Our own user and root
+// may do all here anyway, and what comes through ssh comes as one user: of theirs each
+// process is a party. "" is none, without a bound: this very process.
+func wireParty(peer wirePeer, origin netip.Prefix) string {
+	switch {
+	case peer.Key != "":
+		return "key " + peer.Name
+	case peer.HasCred && (peer.UID == 0 || int64(peer.UID) == int64(os.Geteuid())):
+		if peer.PID == 0 || peer.Transport == wireMemory {
+			return ""
+		}
+		return fmt.Sprint("pid ", peer.PID)
+	case peer.HasCred:
+		return fmt.Sprint("uid ", peer.UID)
+	case origin.IsValid():
+		return origin.String()
+	}
+	return ""
+}
