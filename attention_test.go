@@ -154,6 +154,7 @@ func TestAttentionStopped(t *testing.T) {
 
 // TestAttentionBounds: groups, their runs, and acknowledgements are bounded, whatever happens.
 func TestAttentionBounds(t *testing.T) {
+	t.Parallel()
 	g := stateRigNew(t)
 	seed := uint64(time.Now().UnixNano())
 	t.Log("seed ", seed)

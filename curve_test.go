@@ -180,6 +180,7 @@ func (s curveTestShake) run() (ends curveTestEnds, err error) {
 // With one bit of it altered, or an end cut off, or one byte more, no handshake
 // comes to its end. 0x80 is the bit that X25519 itself does not look at.
 func TestCurveHandshakeAltered(t *testing.T) {
+	t.Parallel()
 	lengths := map[string]int{}
 	plain := curveTestNew(t)
 	plain.wire = func(command string, body []byte) []byte {

@@ -105,6 +105,7 @@ func exampleWrite(t *testing.T, name, text string) {
 // TestExampleEach runs every example with its defaults, twice: what the first run left behind must not trouble the
 // second. Its shell lines are read by the shell beforehand, those too that no run reaches.
 func TestExampleEach(t *testing.T) {
+	t.Parallel()
 	names := exampleFiles(t, "examples", "*.yml")
 	if len(names) < 10 {
 		t.Fatalf("only %d examples are here: %q", len(names), names)
@@ -206,6 +207,7 @@ func exampleCertificate(t *testing.T, name string, life time.Duration) {
 }
 
 func TestExampleCertificate(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("openssl"); err != nil {
 		if os.Getenv("CI") == "" {
 			t.Skip("openssl is not installed")
@@ -305,6 +307,7 @@ func TestExampleMirror(t *testing.T) {
 
 // TestExampleHealth lets a service be down for all four attempts: somebody is told, and the run has failed all the same.
 func TestExampleHealth(t *testing.T) {
+	t.Parallel()
 	tmp := t.TempDir()
 	exampleFails(t, tmp, "health-check.yml", "does not answer", "-p", "url=file://"+tmp+"/none")
 	out, report := "", ""

@@ -417,12 +417,50 @@ func TestFolderWithoutEvents(t *testing.T) {
 	})
 }
 
-// TestFolderEnds: the watch ends with its context, also before its first scan.
+// folderWatches counts the inotify instances of this process.
+func folderWatches(t *testing.T) (n int) {
+	t.Helper()
+	fds, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range fds {
+		if to, err := os.Readlink(fd); err == nil && to == "anon_inode:inotify" {
+			n++
+		}
+	}
+	return n
+}
+
+// TestFolderEnds: the watch ends with its context, also before its first scan and in the middle of its work, and leaves no
+// instance of inotify.
 func TestFolderEnds(t *testing.T) {
+	before := folderWatches(t)
 	f := folderTestNew(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	runWorkflowWatch(ctx, f.folder, func([]workflowFile, []string) {}, func(error) {})
+	f.write("a.yml", "tasks: {a: {run: x}}")
+	for _, first := range []bool{true, false} {
+		ctx, cancel := context.WithCancel(t.Context())
+		found := make(chan []workflowFile, 10)
+		if first {
+			cancel()
+		}
+		ended := make(chan bool)
+		go func() {
+			defer close(ended)
+			runWorkflowWatch(ctx, newWorkflowFolder(f.dir), func(changed []workflowFile, _ []string) { found <- changed }, func(err error) { t.Error(err) })
+		}()
+		if !first {
+			if got := <-found; len(got) != 1 || got[0].ID != "a" {
+				t.Errorf("found %+v", got)
+			}
+			cancel()
+		}
+		<-ended
+		cancel()
+		if n := folderWatches(t); n != before {
+			t.Errorf("ended before its first scan %v: %d instances of inotify, %d before", first, n, before)
+		}
+	}
 }
 
 func folderBench(b *testing.B, n int) string {

@@ -207,6 +207,7 @@ func TestHistoryAfterCrash(t *testing.T) {
 // TestHistoryPages reads a history page by page: runs that finished at one instant, and lines that are not in the order of
 // finishing, since agents' clocks differ and reports are late. Each run is on one page.
 func TestHistoryPages(t *testing.T) {
+	t.Parallel()
 	g := storeRigOpen(t, storeOptions{NoSync: true})
 	const runs = 400
 	for i := range runs {

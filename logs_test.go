@@ -262,6 +262,7 @@ func TestLogsFilter(t *testing.T) {
 
 // TestLogsTailModel compares tails and places with the last of all lines, over line lengths around the block's.
 func TestLogsTailModel(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))

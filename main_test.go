@@ -12,6 +12,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -33,6 +34,7 @@ const (
 	e2eRootEnv  = "CDKTR_TEST_ROOT" // the folder of all tests; every process below us carries it
 	e2ePatience = 60 * time.Second  // for what must come, on a machine that is busy with other things
 	e2ePoll     = 20 * time.Millisecond
+	e2eAtOnce   = 4 // tests that run at once, for each core
 )
 
 func TestMain(m *testing.M) {
@@ -50,6 +52,7 @@ func TestMain(m *testing.M) {
 
 // e2eAll runs every test of the package, and afterwards sees that nothing is left of them.
 func e2eAll(m *testing.M) int {
+	e2eSideBySide()
 	if os.Getenv(e2eRootEnv) != "" { // a test started us, perhaps to kill us: what is left is looked at there
 		return m.Run()
 	}
@@ -77,6 +80,17 @@ func e2eAll(m *testing.M) int {
 		code = 1
 	}
 	return code
+}
+
+// e2eSideBySide has more tests run at once than there are cores, unless -parallel says how many: most of them wait for
+// processes of their own more than they compute.
+func e2eSideBySide() {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		flag.Set("test.parallel", strconv.Itoa(e2eAtOnce*runtime.NumCPU())) // a number is always taken
+	}
 }
 
 // e2eAlive lists the live processes, this one apart, with text in their environment, and zombies that are ours.

@@ -71,6 +71,7 @@ func spoolFiles(t testing.TB, dir string) []string {
 }
 
 func TestSpoolBasics(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "spool")
 	s := spoolNew(t, dir)
 	epoch := s.epoch()
@@ -242,6 +243,7 @@ func (m *spoolModel) after(n uint64) (uint64, bool) {
 
 // TestSpoolModel does random things to a spool on a disk that fails at times, and compares with a map.
 func TestSpoolModel(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 2))
@@ -379,6 +381,7 @@ func spoolWith(t *testing.T, name string, text []byte) *spool {
 // TestSpoolTorn cuts the file at each byte: every whole message is kept, the rest is dropped without a word, and what
 // is added then comes after it.
 func TestSpoolTorn(t *testing.T) {
+	t.Parallel()
 	text, name, ends := spoolFixture(t)
 	for cut := range len(text) {
 		s := spoolWith(t, name, append(bytes.Clone(text[:cut]), make([]byte, cut%3)...))
@@ -411,6 +414,7 @@ func TestSpoolTorn(t *testing.T) {
 // TestSpoolFlipped flips each bit: at most two messages are lost (when it is in the newline between them), the damage is
 // told, and all others are kept. When it is in the first line, the acknowledged message is sent again.
 func TestSpoolFlipped(t *testing.T) {
+	t.Parallel()
 	text, name, ends := spoolFixture(t)
 	for at := range text {
 		for bit := range 8 {
@@ -598,6 +602,7 @@ func TestSpoolTwoEpochs(t *testing.T) {
 // TestSpoolKill kills a process that adds and acknowledges, again and again. What it said it had added and had not
 // begun to acknowledge is there, what it said was acknowledged is not.
 func TestSpoolKill(t *testing.T) {
+	t.Parallel()
 	if dir := os.Getenv("SPOOL_KILL_DIR"); dir != "" {
 		spoolKillChild(dir)
 		return

@@ -39,6 +39,7 @@ func storeBefore(text []byte, starts []int, g *storeRig, line int) uint64 {
 // TestStoreCutAndFlip replays a journal cut at every byte, and with every byte changed: all lines before the damage
 // are kept, no other is.
 func TestStoreCutAndFlip(t *testing.T) {
+	t.Parallel()
 	text, starts, g := storeRecorded(t, 200)
 	if several := bytes.Count(text, []byte(storeThen)); several < 5 {
 		t.Fatalf("%d lines have several events", several)
@@ -76,6 +77,7 @@ func TestStoreCutAndFlip(t *testing.T) {
 
 // TestStoreDamagedOpen opens the whole store on journals that end in damage, line by line, and compares states.
 func TestStoreDamagedOpen(t *testing.T) {
+	t.Parallel()
 	text, starts, g := storeRecorded(t, 210)
 	for line := 0; line+1 < len(starts); line += 3 {
 		damaged := bytes.Clone(text)

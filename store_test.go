@@ -235,6 +235,7 @@ const storeModelSteps = 120 // of one seed
 
 // TestStoreModel does random things to a store, with a disk that fails now and then, and cuts the power.
 func TestStoreModel(t *testing.T) {
+	t.Parallel()
 	var events atomic.Int64
 	seeds := (*storeSteps + storeModelSteps - 1) / storeModelSteps
 	t.Run("seeds", func(t *testing.T) {

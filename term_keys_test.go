@@ -45,6 +45,7 @@ func TestTermKeysEach(t *testing.T) {
 
 // However the bytes arrive, the keys are the same.
 func TestTermKeysCut(t *testing.T) {
+	t.Parallel()
 	var all, want []string
 	for _, c := range termKeySeqs {
 		all = append(all, c.bytes)

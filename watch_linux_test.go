@@ -70,6 +70,7 @@ func (w *watchTest) want(line string) {
 }
 
 func TestWatchLife(t *testing.T) {
+	t.Parallel()
 	w := watchTestNew(t, "a.yml")
 	begin := time.Now()
 	w.write("a.yml", folderTestGood+"name: new\n")
@@ -101,6 +102,7 @@ func TestWatchLife(t *testing.T) {
 
 // TestWatchHalfWritten: a file is not read between two writes, however much else happens meanwhile.
 func TestWatchHalfWritten(t *testing.T) {
+	t.Parallel()
 	w := watchTestNew(t, "a.yml")
 	file, err := os.OpenFile(filepath.Join(w.dir, "a.yml"), os.O_WRONLY|os.O_TRUNC, 0)
 	w.ok(err)
@@ -124,6 +126,7 @@ func TestWatchHalfWritten(t *testing.T) {
 // TestWatchLinks: a file behind a link is followed where it lies, through writes and replacements; and a link itself is
 // replaced, as Kubernetes updates a mounted directory.
 func TestWatchLinks(t *testing.T) {
+	t.Parallel()
 	w, out := watchTestNew(t), folderTestNew(t)
 	out.write("real.yml", folderTestGood)
 	w.ok(os.Symlink(filepath.Join(out.dir, "real.yml"), filepath.Join(w.dir, "a.yml")))
@@ -151,6 +154,7 @@ func TestWatchLinks(t *testing.T) {
 
 // TestWatchFolderReturns: the folder itself goes, and comes back.
 func TestWatchFolderReturns(t *testing.T) {
+	t.Parallel()
 	w := watchTestNew(t, "a.yml")
 	w.rename("", "/../moved")
 	w.want("warning: read workflow folder DIR: it does not exist: create it, or name another in the configuration")
