@@ -72,8 +72,8 @@ type agent struct {
 	draining bool
 	troubled bool // the spool's disk takes nothing
 
-	in      chan agentIn
-	ended   chan struct{}
+	in      *loopInbox[agentIn]
+	ended   chan struct{} // closed when the loop is over: the inbox's
 	workers sync.WaitGroup
 }
 
@@ -110,7 +110,8 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 		return nil, err
 	}
 	a := &agent{cfg: cfg, spool: spool, runs: map[string]*agentRun{}, ends: map[string]heldEnd{},
-		in: make(chan agentIn, agentInQueue), ended: make(chan struct{}), alone: cfg.count()}
+		in: loopInboxNew[agentIn](agentInQueue), alone: cfg.count()}
+	a.ended = a.in.ended
 	if a.procs, err = newProcs("CDKTR_COOKIE"); err != nil {
 		spool.close()
 		return nil, err
@@ -147,15 +148,8 @@ func (a *agent) recallEnds() error {
 	return nil
 }
 
-// call has fn done by the loop. False when the loop is over.
-func (a *agent) call(fn func()) bool {
-	select {
-	case a.in <- agentIn{fn: fn}:
-		return true
-	case <-a.ended:
-		return false
-	}
-}
+// call has fn done by the loop. False when the loop is over, and fn is not done. Not from the loop itself.
+func (a *agent) call(fn func()) bool { return a.in.put(agentIn{fn: fn}) }
 
 // runAgent is the loop. It wakes for output and ends of tasks, for messages of the principal, for retries that are
 // due, and each agentHeartbeat while connected. When ctx ends it takes no more runs, waits for those it has as long as
@@ -169,11 +163,11 @@ func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 	stop, waited := ctx.Done(), false
 	for over := false; !over && !a.mayEnd(); {
 		select {
-		case m := <-a.in:
+		case m := <-a.in.ch:
 			a.endLeases() // after a sleep of the machine this may come before the beat that is due
 			a.handle(m)
-			for n := 1; n < agentTurn && len(a.in) > 0; n++ {
-				a.handle(<-a.in)
+			for n := 1; n < agentTurn && len(a.in.ch) > 0; n++ {
+				a.handle(<-a.in.ch)
 			}
 		case <-beat.C:
 			a.beat()
@@ -192,7 +186,9 @@ func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 		}
 		a.flush()
 	}
-	close(a.ended)
+	a.conn = nil       // the principal is not heard any more, and given nothing: what comes now goes into the spool
+	a.in.end(a.handle) // output and ends of tasks that were taken in
+	a.flush()
 	stopLink()
 	a.workers.Wait()
 	a.procs.close()

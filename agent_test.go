@@ -68,8 +68,8 @@ func (g *agentRig) start() {
 		g.t.Fatal(err)
 	}
 	ps.loop.Go(ps.runCollect)
-	g.a = &agent{cfg: cfg, spool: sp, procs: ps, runs: map[string]*agentRun{}, ends: map[string]heldEnd{}, in: make(chan agentIn, agentInQueue),
-		ended: make(chan struct{}), alone: time.Now()}
+	in := loopInboxNew[agentIn](agentInQueue)
+	g.a = &agent{cfg: cfg, spool: sp, procs: ps, runs: map[string]*agentRun{}, ends: map[string]heldEnd{}, in: in, ended: in.ended, alone: time.Now()}
 	if err := g.a.recallEnds(); err != nil {
 		g.t.Fatal(err)
 	}

@@ -20,8 +20,8 @@ table from here and holds the code to it.
 	view       view*.go                                                dag model proto state term
 	client     client.go                                               command proto wire
 	command    command.go                                              config
-	principal  principal*.go dispatch.go verbs.go follow.go news.go attention.go stats.go publish.go compat*.go retain.go auth logs model proto sched state store wire workflow
-	agent      agent.go runner.go parcel.go values.go                  dag exec model proto spool state wire workflow
+	principal  principal*.go dispatch.go verbs.go follow.go news.go attention.go stats.go publish.go compat*.go retain.go auth logs loop model proto sched state store wire workflow
+	agent      agent.go runner.go parcel.go values.go                  dag exec loop model proto spool state wire workflow
 	auth       auth*.go                                                curve model proto workflow
 	workflow   workflow*.go folder.go watch_*.go                       cron dag disk model zone
 	sched      sched*.go                                               cron model zone
@@ -37,6 +37,7 @@ table from here and holds the code to it.
 	spool      spool.go                                                disk model
 	clock      clock*.go                                               -
 	load       load*.go                                                -
+	loop       loop.go                                                 -
 	config     config.go                                               disk model
 	disk       disk.go                                                 -
 	model      model.go                                                -

@@ -161,6 +161,7 @@ func (p *principal) runFollower(c *verbCall, id string, w *watcher, stream bool)
 			case <-safe:
 				c.reply(Reply{Run: id, Runs: []*Run{r}})
 			case <-p.ended:
+				p.refuseStopping(c)
 			}
 			return
 		}

@@ -20,6 +20,7 @@ import (
 const (
 	principalMaxQueued    = 10_000           // runs waiting; more are refused as busy
 	principalMaxSpec      = 512 << 10        // bytes of a workflow as JSON: it must fit into a frame, with what goes with it
+	principalInbox        = 64               // calls that may wait; more make their callers wait
 	principalCallsPerTurn = 256              // calls done before one commit
 	principalClockCheck   = 1 * time.Minute  // with a schedule, the clock on the wall is looked at this often, in case it was set
 	agentLostAfter        = 15 * time.Second // silence after which an agent's runs are given up
@@ -85,8 +86,8 @@ type principal struct {
 	subscribers map[*subscriber]bool
 	compat      compatState // what is known of CDKTR's agents
 
-	calls   chan func()   // from anywhere, by call
-	ended   chan struct{} // closed when the loop is over
+	inbox   *loopInbox[func()] // from anywhere, by call
+	ended   chan struct{}      // closed when the loop is over: the inbox's
 	workers sync.WaitGroup
 }
 
@@ -102,7 +103,8 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 	p := &principal{cfg: cfg, sched: schedNew(cfg.Zone), files: map[string]*workflowFile{}, troubled: map[string]bool{}, requeued: map[string]time.Time{}, active: map[string][]string{},
 		running: map[string]int{}, lines: map[string]int64{}, lost: map[string]lostLines{}, links: map[string]*agentLink{}, losing: map[string]time.Time{},
 		touched: map[string]bool{}, watchers: map[*watcher]bool{}, news: map[*newsWatcher]bool{}, journalWatchers: map[*watcher]bool{},
-		subscribers: map[*subscriber]bool{}, compat: compatStateNew(), calls: make(chan func(), 64), ended: make(chan struct{})}
+		subscribers: map[*subscriber]bool{}, compat: compatStateNew(), inbox: loopInboxNew[func()](principalInbox)}
+	p.ended = p.inbox.ended
 	p.retain = &retain{p: p, limits: cfg.Retain, seen: map[string]int64{}, wake: make(chan bool, 1)}
 	store, state, report, err := storeOpen(storeOptions{onFull: func() { p.retain.kick(true) }, Dir: cfg.StateDir, NoSync: cfg.NoSync, now: cfg.now, onHealth: p.storeHealth, onWritten: p.wakeEventFollowers})
 	if err != nil {
@@ -153,15 +155,8 @@ func (p *principal) storeHealth(err error) {
 	p.cfg.Log.Info("the journal can be written again")
 }
 
-// call has fn done by the loop. False when the loop is over, and fn was not done.
-func (p *principal) call(fn func()) bool {
-	select {
-	case p.calls <- fn:
-		return true
-	case <-p.ended:
-		return false
-	}
-}
+// call has fn done by the loop. False when the loop is over, and fn is not done. Not from the loop itself.
+func (p *principal) call(fn func()) bool { return p.inbox.put(fn) }
 
 // principalAsk has the loop make a value, and waits for it. False when the loop is over. Not from the loop itself.
 func principalAsk[T any](p *principal, fn func() T) (value T, ok bool) {
@@ -169,12 +164,7 @@ func principalAsk[T any](p *principal, fn func() T) (value T, ok bool) {
 	if !p.call(func() { answer <- fn() }) {
 		return value, false
 	}
-	select {
-	case value = <-answer:
-		return value, true
-	case <-p.ended:
-		return value, false
-	}
+	return <-answer, true // what was taken in is done
 }
 
 // runPrincipal is the loop. It wakes for a call (a request, a message of an agent, a changed file), for the next tick
@@ -187,10 +177,10 @@ func (p *principal) runPrincipal(ctx context.Context) error {
 	defer timer.Stop()
 	for {
 		select {
-		case fn := <-p.calls:
+		case fn := <-p.inbox.ch:
 			fn()
-			for n := 1; n < principalCallsPerTurn && len(p.calls) > 0; n++ {
-				(<-p.calls)()
+			for n := 1; n < principalCallsPerTurn && len(p.inbox.ch) > 0; n++ {
+				(<-p.inbox.ch)()
 			}
 		case <-timer.C:
 		case <-ctx.Done():
@@ -206,9 +196,9 @@ func (p *principal) runPrincipal(ctx context.Context) error {
 	}
 }
 
-// stop ends the principal: no more calls, what is open is written, files are closed.
+// stop ends the principal: no more calls, those that were taken in are done, what is open is written, files are closed.
 func (p *principal) stop() error {
-	close(p.ended)
+	p.inbox.end(func(fn func()) { fn() })
 	for _, link := range p.links {
 		link.conn.Cut(nil)
 	}

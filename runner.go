@@ -434,10 +434,5 @@ func (a *agent) procSpecOf(t *taskTry) (procSpec, error) {
 	}
 	return procSpec{Argv: values.argv, Env: values.env, Dir: values.dir, Timeout: time.Duration(task.Timeout), Grace: a.cfg.Grace, Budget: r.budget,
 		Cookie: a.cfg.StateDir + "|" + r.as.Run + "|" + task.ID + "|" + strconv.Itoa(t.attempt),
-		Output: func(l procLine) {
-			select {
-			case a.in <- agentIn{try: t, line: l}:
-			case <-a.ended:
-			}
-		}}, nil
+		Output: func(l procLine) { a.in.put(agentIn{try: t, line: l}) }}, nil
 }

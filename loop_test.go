@@ -1,0 +1,131 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+)
+
+// What an inbox takes in is done, and what it does not take in its sender is told of: also by those who put something in
+// at the very end, and by those who waited for room.
+func TestLoopInboxEnd(t *testing.T) {
+	t.Parallel()
+	for range 200 {
+		b := loopInboxNew[int](4)
+		var taken, told, done atomic.Int64
+		var senders sync.WaitGroup
+		for i := range 8 {
+			senders.Go(func() {
+				for range 8 {
+					if b.put(i) {
+						taken.Add(1)
+					} else {
+						told.Add(1)
+					}
+				}
+			})
+		}
+		for range 10 {
+			<-b.ch
+			done.Add(1)
+		}
+		b.end(func(int) { done.Add(1) })
+		senders.Wait()
+		if taken.Load() != done.Load() || taken.Load()+told.Load() != 64 || len(b.ch) > 0 {
+			t.Fatalf("%d were taken in and %d done, %d senders were told, %d are left", taken.Load(), done.Load(), told.Load(), len(b.ch))
+		}
+	}
+	b := loopInboxNew[int](64) // with room, so that select alone would have a choice
+	b.end(func(int) {})
+	for i := range 64 {
+		if b.put(i) {
+			t.Fatal("an inbox that has ended takes something in")
+		}
+	}
+}
+
+const loopTries = 8 // of what happens every other time
+
+// A principal that is stopped does every request that its loop has taken in by then, and those who asked are told so.
+func TestLoopPrincipalStops(t *testing.T) {
+	for range loopTries {
+		synctest.Test(t, loopTestPrincipal)
+	}
+}
+
+func loopTestPrincipal(t *testing.T) {
+	const requests = principalInbox - 4
+	g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
+	hold, n := make(chan struct{}), 0
+	var last func()
+	last = func() { // holds the loop in the last call of a turn: what comes now is for the next
+		if n++; n < principalCallsPerTurn {
+			g.p.call(last)
+			return
+		}
+		<-hold
+	}
+	g.p.call(last)
+	synctest.Wait()
+	var answered atomic.Int64
+	for i := range requests {
+		conn := g.connect()
+		if err := conn.Send(protoEncode(Request{V: protoVersion, ID: fmt.Sprint(i), Op: "run", Workflow: "w"})); err != nil {
+			t.Fatal(err)
+		}
+		g.group.Go(func() {
+			frames, err := conn.Recv()
+			r := &Reply{}
+			if err == nil && json.Unmarshal(frames[0], r) == nil && r.OK && r.Run != "" {
+				answered.Add(1)
+			}
+		})
+	}
+	synctest.Wait() // all are in the inbox
+	g.cancel()
+	close(hold)
+	<-g.p.ended
+	for range principalInbox {
+		if g.p.call(func() {}) {
+			t.Fatal("a principal that has stopped takes a call")
+		}
+	}
+	synctest.Wait()
+	g.stop()
+	if n := len(g.p.state.Runs); n != requests || answered.Load() != requests {
+		t.Errorf("of %d requests that were taken in %d became runs, %d were answered", requests, n, answered.Load())
+	}
+}
+
+// An agent that ends does what its loop has taken in.
+func TestLoopAgentStops(t *testing.T) {
+	for range loopTries {
+		synctest.Test(t, func(t *testing.T) {
+			g := agentRigOpen(t)
+			hold, done := make(chan struct{}), 0
+			go g.a.call(func() { <-hold })
+			synctest.Wait()
+			const calls = 3 * agentTurn / 2 // more than it does in one turn
+			for range calls {
+				if !g.a.call(func() { done++ }) {
+					t.Fatal("not taken")
+				}
+			}
+			g.stop()
+			close(g.kill)
+			close(hold)
+			g.group.Wait()
+			if done != calls {
+				t.Errorf("%d of %d calls were done", done, calls)
+			}
+			for range agentInQueue {
+				if g.a.call(func() {}) {
+					t.Fatal("an agent that has ended takes a call")
+				}
+			}
+		})
+	}
+}
