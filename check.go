@@ -5,6 +5,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,10 @@ import (
 	"time"
 )
 
-const checkMaxFaults = 1000 // the rest is counted
+const (
+	checkMaxFaults = 1000    // the rest is counted
+	checkMaxBad    = 100_000 // damaged lines that one repair blanks; the rest is left to another one
+)
 
 // checkVerbs is the verbs that look after a state folder.
 func checkVerbs() []cliVerb {
@@ -29,7 +33,7 @@ func checkVerbs() []cliVerb {
 				f.setting("state", "the state folder `DIR`")
 				f.BoolVar(&f.repair, "repair", false, "make the journal readable again: move what cannot be read into a folder damaged-TIME")
 			},
-			more:     "Each fault is a line FILE:LINE: MESSAGE. Exit codes: 0 all is well or was repaired, 2 there are faults, 5 a process holds the\nfolder. Damage in history, output and spool is passed over by all readers; --repair leaves it where it is.",
+			more:     "Each fault is a line FILE:LINE: MESSAGE. Exit codes: 0 all is well or was repaired, 2 there are faults, 5 a process holds the\nfolder. Damage in history, output and spool is passed over by all readers. --repair puts blanks in the place of damaged lines of\nhistory and output, and keeps what was there; a damaged spool is left: the agent drops it once it is sent.",
 			examples: []string{"cdktr check", "cdktr check --state /var/lib/cdktr --json", "cdktr check --repair"}},
 		{name: "backup", args: "FILE", help: "write a principal's snapshot, journal, history and output to a .tar.gz, while it runs or not", run: backupRun,
 			flags: func(f *cliFlags) {
@@ -60,12 +64,21 @@ type checker struct {
 	faults []checkFault
 	count  int
 
+	bad      []checkLine // of history and output
+	marked   uint64      // up to this event the journal was on the disk
 	segments []storeSegment
 	keepFrom int    // segments before this one cannot be read, and are not needed
 	keepTo   int    // segments from this one on cannot be read on to
 	cutAt    int64  // of the last one kept, what is behind this; -1: nothing
 	lost     uint64 // the first event that a cut loses, 0: none
 	newest   uint64 // event seen
+}
+
+// checkLine is where a damaged line lies in a file.
+type checkLine struct {
+	file     string
+	at, size int64 // without its newline
+	torn     bool  // it is the last one, and has none
 }
 
 // checkRun carries out the verb.
@@ -99,7 +112,7 @@ func checkRun(_ context.Context, c *cli, args []string) error {
 		return err
 	}
 	if k.count > 0 {
-		return &exitError{code: exitUsage, err: fmt.Errorf("%d faults in %s", k.count, k.dir), hint: "a start mends the end of the newest journal file by itself; cdktr check --repair moves aside what else cannot be read"}
+		return &exitError{code: exitUsage, err: fmt.Errorf("%d faults in %s", k.count, k.dir), hint: "a start cuts off a torn end of the newest journal file by itself; cdktr check --repair moves aside what else cannot be read"}
 	}
 	return nil
 }
@@ -228,11 +241,18 @@ func (k *checker) each(kind string, fn func(line []byte) string) error {
 				continue
 			}
 			name := path.Join(kind, folder.Name(), e.Name())
-			err := k.lines(name, func(line []byte, n int, _ int64, torn bool) {
-				if torn {
-					k.fault(name, n, "the line was not written to its end; the next one to be written replaces it")
-				} else if text := fn(line); text != "" {
+			err := k.lines(name, func(line []byte, n int, at int64, torn bool) {
+				text := "the line was not written to its end; the next one to be written replaces it"
+				if !torn && len(bytes.TrimLeft(line, " ")) == 0 { // a repair left it so
+					return
+				} else if !torn {
+					text = fn(line)
+				}
+				if text != "" {
 					k.fault(name, n, "%s", text)
+					if len(k.bad) < checkMaxBad {
+						k.bad = append(k.bad, checkLine{name, at, int64(len(line)), torn})
+					}
 				}
 			})
 			if err != nil {
@@ -274,6 +294,9 @@ func (k *checker) journal(state *State) (err error) {
 	if k.segments, err = k.files.segments(); err != nil {
 		return err
 	}
+	if k.marked, err = k.files.marked(); err != nil {
+		return err
+	}
 	k.keepTo, k.newest = len(k.segments), state.Seq
 	covered := state.Seq
 	from := sort.Search(len(k.segments), func(i int) bool { return k.segments[i].first > covered+1 }) - 1
@@ -290,14 +313,22 @@ func (k *checker) journal(state *State) (err error) {
 		}
 		p.next = seg.first
 		damaged, unfit := false, false
-		err := k.lines(seg.name, func(line []byte, n int, at int64, torn bool) {
+		var torn func() // notes that damage at the end is no torn write
+		err := k.lines(seg.name, func(line []byte, n int, at int64, cut bool) {
 			seq := storeLineSeq(line)
-			if text := p.fault(line, torn); text != "" {
+			if torn != nil && !cut && storeSound(line) {
+				torn()
+			}
+			if text := p.fault(line, cut); text != "" {
 				k.fault(seg.name, n, "%s", text)
-				if !damaged && i < len(k.segments)-1 {
-					k.broken(i, from, at, p.next)
+				if !damaged {
+					next := p.next
+					torn = func() { k.broken(i, from, at, next) }
+					if i < len(k.segments)-1 || storeSound(line) && !cut {
+						torn()
+					}
 				}
-				if damaged = true; torn || !storeSound(line) {
+				if damaged = true; cut || !storeSound(line) {
 					p.next++ // most likely one event
 					return
 				}
@@ -326,6 +357,11 @@ func (k *checker) journal(state *State) (err error) {
 			p.next = 0 // where the next segment must begin is not known
 		}
 	}
+	if k.lost == 0 && k.newest < k.marked {
+		k.fault(storeMark, 1, "up to event %d the journal was on the disk, and it ends at event %d", k.marked, k.newest)
+		k.cut(len(k.segments), -1, k.newest+1)
+	}
+	k.newest = max(k.newest, k.marked)
 	return nil
 }
 
@@ -346,31 +382,31 @@ func (k *checker) cut(keepTo int, at int64, next uint64) {
 	}
 }
 
-// repair moves what a start could not read into a folder of its own, then starts a store and has it save a snapshot. The
-// notes say what was done and what is lost.
+// repair moves what a start could not read, and damaged lines of history and output, into a folder of its own, then starts a
+// store and has it save a snapshot. The notes say what was done and what is lost.
 func (k *checker) repair(now time.Time) (notes []string, err error) {
 	aside := "damaged-" + now.UTC().Format("20060102T150405.000")
-	moved := append(append([]storeSegment(nil), k.segments[:k.keepFrom]...), k.segments[k.keepTo:]...)
-	if len(moved) > 0 || k.cutAt >= 0 {
+	if len(k.bad) > 0 || k.keepFrom > 0 || k.lost > 0 {
 		if _, err := k.files.mkdir(aside); err != nil {
 			return nil, fmt.Errorf("make folder %s: %w", aside, err)
 		}
 	}
-	if k.cutAt >= 0 {
-		if err := k.cutTail(k.segments[k.keepTo-1].name, aside); err != nil {
+	if k.keepFrom > 0 || k.lost > 0 {
+		note, err := k.repairJournal(aside)
+		if err != nil {
 			return nil, err
 		}
+		notes = append(notes, note)
 	}
-	for _, seg := range moved {
-		if err := k.files.rename(seg.name, path.Join(aside, path.Base(seg.name))); err != nil {
-			return nil, fmt.Errorf("move segment aside: %w", err)
-		}
-	}
-	if len(moved) > 0 || k.cutAt >= 0 {
-		notes = append(notes, fmt.Sprintf("moved %d whole segments of the journal, and the ends of %d, to %s", len(moved), min(1, k.cutAt+1), path.Join(k.dir, aside)))
-		if err := errors.Join(k.files.syncFolder(aside), k.files.syncFolder(storeJournal), k.files.syncFolder(".")); err != nil {
+	if len(k.bad) > 0 {
+		if err := k.blank(aside); err != nil {
 			return notes, err
 		}
+		note := fmt.Sprintf("moved %d damaged lines of history and output to %s", len(k.bad), path.Join(k.dir, aside))
+		if len(k.bad) == checkMaxBad {
+			note += "; there may be more: run cdktr check --repair again"
+		}
+		notes = append(notes, note)
 	}
 	if k.keepFrom > 0 {
 		notes = append(notes, fmt.Sprintf("the audit trail before event %d is no longer readable with cdktr events; the state is not affected", k.segments[min(k.keepFrom, len(k.segments)-1)].first))
@@ -379,7 +415,7 @@ func (k *checker) repair(now time.Time) (notes []string, err error) {
 		notes = append(notes, fmt.Sprintf("lost: events %d to %d, as far as the snapshot does not hold them", k.lost, max(k.newest, k.lost)))
 	}
 	k.close()
-	s, state, report, err := storeOpen(storeOptions{Dir: k.dir})
+	s, state, report, err := storeOpen(storeOptions{Dir: k.dir, Repair: true})
 	notes = append(notes, report.Notes...)
 	if err != nil {
 		return notes, err
@@ -392,24 +428,87 @@ func (k *checker) repair(now time.Time) (notes []string, err error) {
 	return append(notes, fmt.Sprintf("the state is that of event %d, in a new snapshot", state.Seq)), nil
 }
 
+// repairJournal moves the segments and the end of one that a start could not read into the folder aside. The mark goes with them: it
+// speaks for what is lost.
+func (k *checker) repairJournal(aside string) (note string, err error) {
+	if k.cutAt >= 0 {
+		if err := k.cutTail(k.segments[k.keepTo-1].name, aside); err != nil {
+			return "", err
+		}
+	}
+	moved := append(append([]storeSegment(nil), k.segments[:k.keepFrom]...), k.segments[k.keepTo:]...)
+	for _, seg := range moved {
+		if err := k.files.rename(seg.name, path.Join(aside, path.Base(seg.name))); err != nil {
+			return "", fmt.Errorf("move segment aside: %w", err)
+		}
+	}
+	if k.lost > 0 && k.marked > 0 {
+		if err := k.files.rename(storeMark, path.Join(aside, storeMark)); err != nil {
+			return "", fmt.Errorf("move mark aside: %w", err)
+		}
+	}
+	note = fmt.Sprintf("moved %d whole segments of the journal, and the ends of %d, to %s", len(moved), min(1, k.cutAt+1), path.Join(k.dir, aside))
+	return note, errors.Join(k.files.syncFolder(aside), k.files.syncFolder(storeJournal), k.files.syncFolder("."))
+}
+
+// blank copies the damaged lines of history and output to a file in the folder aside, durably, and then puts blanks in their
+// place: what the state knows of places in these files stays right. A last line without its end is cut off.
+func (k *checker) blank(aside string) error {
+	kept, err := k.files.open(path.Join(aside, "lines"), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return fmt.Errorf("keep damaged lines: %w", err)
+	}
+	defer kept.Close()
+	for _, b := range k.bad {
+		f, err := k.files.open(b.file, os.O_RDONLY)
+		if err != nil {
+			return fmt.Errorf("keep damaged lines: %w", err)
+		}
+		text := make([]byte, b.size, b.size+1)
+		_, err = f.ReadAt(text, b.at)
+		if f.Close(); err == nil {
+			_, err = k.files.write(kept, append(text, '\n'))
+		}
+		if err != nil {
+			return fmt.Errorf("keep damaged lines: %w", err)
+		}
+	}
+	if err := errors.Join(k.files.sync(kept), k.files.syncFolder(aside), k.files.syncFolder(".")); err != nil {
+		return fmt.Errorf("keep damaged lines: %w", err)
+	}
+	for i, b := range k.bad {
+		f, err := k.files.open(b.file, os.O_RDWR)
+		if err != nil {
+			return fmt.Errorf("repair %s: %w", b.file, err)
+		}
+		if b.torn {
+			err = k.files.truncate(f, b.at)
+		} else {
+			_, err = f.WriteAt(bytes.Repeat([]byte(" "), int(b.size)), b.at)
+		}
+		if err == nil && (i == len(k.bad)-1 || k.bad[i+1].file != b.file) {
+			err = k.files.sync(f)
+		}
+		if err := errors.Join(err, f.Close()); err != nil {
+			return fmt.Errorf("repair %s: %w", b.file, err)
+		}
+	}
+	return nil
+}
+
 // cutTail copies the end of a segment to the folder aside, durably, and then makes the segment shorter.
 func (k *checker) cutTail(name, aside string) error {
+	if err := k.files.copyEnd(name, path.Join(aside, path.Base(name)), k.cutAt); err != nil {
+		return fmt.Errorf("keep damaged end: %w", err)
+	}
+	if err := errors.Join(k.files.syncFolder(aside), k.files.syncFolder(".")); err != nil {
+		return fmt.Errorf("keep damaged end: %w", err)
+	}
 	f, err := k.files.open(name, os.O_RDWR)
 	if err != nil {
 		return fmt.Errorf("cut journal: %w", err)
 	}
 	defer f.Close()
-	tail, err := k.files.open(path.Join(aside, path.Base(name)), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
-	if err != nil {
-		return fmt.Errorf("keep damaged end: %w", err)
-	}
-	defer tail.Close()
-	if _, err := io.Copy(tail, io.NewSectionReader(f, k.cutAt, 1<<62)); err != nil {
-		return fmt.Errorf("keep damaged end: %w", err)
-	}
-	if err := k.files.sync(tail); err != nil {
-		return fmt.Errorf("keep damaged end: %w", err)
-	}
 	if err := errors.Join(k.files.truncate(f, k.cutAt), k.files.sync(f)); err != nil {
 		return fmt.Errorf("cut journal: %w", err)
 	}

@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // checkCLI runs the verb on a folder, and gives what it printed and its exit code.
@@ -87,6 +89,21 @@ func TestCheckRepair(t *testing.T) {
 			checkWrite(t, names[1], text[:len(text)-5])
 			return names[1], bytes.Count(text, []byte{'\n'})
 		}, "not written to its end"},
+		{"flip in the newest", func(t *testing.T, names []string) (string, int) {
+			name := checkNewest(t, names)
+			text := checkRead(t, name)
+			text[bytes.IndexByte(text, '\n')+50] ^= 1
+			checkWrite(t, name, text)
+			return name, 2
+		}, "its checksum does not match"},
+		{"lost line in the newest", func(t *testing.T, names []string) (string, int) {
+			name := checkNewest(t, names)
+			text := checkRead(t, name)
+			at := bytes.IndexByte(text, '\n') + 1
+			next := at + bytes.IndexByte(text[at:], '\n') + 1
+			checkWrite(t, name, append(text[:at:at], text[next:]...))
+			return name, 2
+		}, "stands where event"},
 	} {
 		g := checkRecorded(t, 400)
 		names := checkSegments(t, g.dir)
@@ -121,6 +138,21 @@ func TestCheckRepair(t *testing.T) {
 		g.s, g.state, g.open = s, state, true
 		g.stop()
 	}
+}
+
+// checkNewest gives the newest segment that has lines.
+func checkNewest(t *testing.T, names []string) string {
+	t.Helper()
+	for i := len(names) - 1; i > 0; i-- {
+		if bytes.Count(checkRead(t, names[i]), []byte("\n")) > 3 {
+			return names[i]
+		}
+		if err := os.Remove(names[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("no segment has lines")
+	return ""
 }
 
 func checkRead(t *testing.T, name string) []byte {
@@ -179,5 +211,114 @@ func TestCheckOthers(t *testing.T) {
 	}
 	if err := os.Remove(g.dir + "/snapshot.json"); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestCheckRepairLines damages lines of history and output in several ways: after a repair nothing is wrong, what was damaged is
+// kept, and the sound lines lie where they did.
+func TestCheckRepairLines(t *testing.T) {
+	g := checkRecorded(t, 200)
+	historical, err := filepath.Glob(g.dir + "/history/*/*.jsonl")
+	if err != nil || len(historical) == 0 {
+		t.Fatalf("no history: %v", err)
+	}
+	log := filepath.Join(g.dir, "logs/w/2026-01-01.jsonl")
+	line := func(i int) string {
+		return string(logEncode(nil, &LogLine{Run: "a", N: int64(i), Task: "a", Attempt: 1, Stream: "o", Text: "x"}))
+	}
+	bad := []string{"hello", line(2)[7:30], "\x00\x00\x00", `{"t":nu`}
+	whole := line(1) + bad[0] + "\n" + line(2) + bad[1] + "\n" + bad[2] + "\n" + line(3)
+	if err := os.MkdirAll(filepath.Dir(log), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	checkWrite(t, log, []byte(whole+bad[3]))
+	text := checkRead(t, historical[0])
+	text[40] ^= 1
+	first, rest, _ := bytes.Cut(text, []byte("\n"))
+	bad = append(bad, string(first))
+	checkWrite(t, historical[0], text)
+
+	if out, _, code := checkCLI(t, g.dir); code != exitUsage || strings.Count(out, "\n") != len(bad) {
+		t.Fatalf("exit code %d, want %d faults:\n%s", code, len(bad), out)
+	}
+	if _, stderr, code := checkCLI(t, g.dir, "--repair"); code != 0 || !strings.Contains(stderr, "moved 5 damaged lines of history and output to ") {
+		t.Fatalf("repair: exit code %d, %s", code, stderr)
+	}
+	if out, stderr, code := checkCLI(t, g.dir); code != 0 {
+		t.Errorf("after the repair: exit code %d, %s%s", code, out, stderr)
+	}
+	kept, err := filepath.Glob(g.dir + "/damaged-*/lines")
+	if err != nil || len(kept) != 1 {
+		t.Fatalf("kept: %q, %v", kept, err)
+	}
+	if text := string(checkRead(t, kept[0])); text != strings.Join(append(bad[4:5:5], bad[:4]...), "\n")+"\n" {
+		t.Errorf("kept %q of %q", text, bad)
+	}
+	for _, b := range bad[:3] {
+		whole = strings.Replace(whole, b+"\n", strings.Repeat(" ", len(b))+"\n", 1)
+	}
+	if text := string(checkRead(t, log)); text != whole {
+		t.Errorf("output:\n%q, want\n%q", text, whole)
+	}
+	if text := string(checkRead(t, historical[0])); !strings.HasPrefix(text, strings.Repeat(" ", len(first))+"\n"+string(rest)) { // the start adds the run again
+		t.Errorf("history: %q", text)
+	}
+	logs, err := logsOpen(g.dir + "/logs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer logs.close()
+	n := 0
+	if _, err := logs.read("w", "a", logPlace{Day: "2026-01-01"}, logFilter{}, func(LogLine) error { n++; return nil }); err != nil || n != 3 || logs.damaged.Load() != 0 {
+		t.Errorf("%d lines, %d damaged, %v", n, logs.damaged.Load(), err)
+	}
+}
+
+// TestCheckRepairFull repairs on a full disk: what cannot be set aside stays where it is, sound lines behind damage among it.
+func TestCheckRepairFull(t *testing.T) {
+	g := checkRecorded(t, 400)
+	name := checkNewest(t, checkSegments(t, g.dir))
+	text := checkRead(t, name)
+	text[bytes.IndexByte(text, '\n')+50] ^= 1
+	checkWrite(t, name, text)
+	log := filepath.Join(g.dir, "logs/w/2026-01-01.jsonl")
+	if err := os.MkdirAll(filepath.Dir(log), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	checkWrite(t, log, []byte("hello\n"))
+	for _, full := range []string{"write", "sync", "open"} {
+		k, err := checkOpen(g.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := k.walk(); err != nil || k.lost == 0 || len(k.bad) != 1 {
+			t.Fatalf("lost %d, %d bad lines, %v", k.lost, len(k.bad), err)
+		}
+		disk := storeDiskNew(t, g.dir, 1)
+		disk.wrap(&k.files)
+		disk.set(func(op string) error {
+			if op == full {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		now := time.Now()
+		if full == "open" {
+			now = now.Add(time.Hour)
+		}
+		if _, err := k.repair(now); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("%s: repair: %v", full, err)
+		}
+		k.cutAt, k.keepTo, k.keepFrom, k.lost = -1, len(k.segments), 0, 0 // as if only output were damaged
+		if _, err := k.repair(now.Add(time.Minute)); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("%s: repair of output: %v", full, err)
+		}
+		k.close()
+		if now := checkRead(t, name); !bytes.Equal(now, text) {
+			t.Fatalf("%s: the journal was cut", full)
+		}
+		if now := string(checkRead(t, log)); now != "hello\n" {
+			t.Fatalf("%s: the log is %q", full, now)
+		}
 	}
 }

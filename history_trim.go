@@ -62,7 +62,7 @@ func (w *storeWriter) trim(folder string, keep int) error {
 		return nil
 	}
 	name := path.Join(folder, month+".jsonl")
-	if err := w.copyEnd(name, name+".tmp", at); err != nil {
+	if err := w.files.copyEnd(name, name+".tmp", at); err != nil {
 		w.files.remove(name + ".tmp")
 		return err
 	}
@@ -70,14 +70,14 @@ func (w *storeWriter) trim(folder string, keep int) error {
 	return w.files.rename(name+".tmp", name)
 }
 
-// copyEnd writes what is behind a place in a file to another, durably.
-func (w *storeWriter) copyEnd(from, to string, at int64) error {
-	old, err := w.files.open(from, os.O_RDONLY)
+// copyEnd writes what is behind a place in a file to another, durably, but for its name.
+func (l *storeFiles) copyEnd(from, to string, at int64) error {
+	old, err := l.open(from, os.O_RDONLY)
 	if err != nil {
 		return err
 	}
 	defer old.Close()
-	f, err := w.files.open(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
+	f, err := l.open(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}
@@ -85,12 +85,12 @@ func (w *storeWriter) copyEnd(from, to string, at int64) error {
 	block := make([]byte, historyBlockMax)
 	for {
 		n, err := old.ReadAt(block, at)
-		if _, err := w.files.write(f, block[:n]); err != nil {
+		if _, err := l.write(f, block[:n]); err != nil {
 			return err
 		}
 		at += int64(n)
 		if err == io.EOF {
-			return w.files.sync(f)
+			return l.sync(f)
 		}
 		if err != nil {
 			return err

@@ -49,6 +49,7 @@ var errStoreBehind = errors.New("the disk does not keep up: too many events wait
 type storeOptions struct {
 	Dir          string              // the state folder
 	NoSync       bool                // never force anything to the disk: for state that is thrown away at the end
+	Repair       bool                // what the mark says is lost may be lost: somebody was told, and wants to go on
 	SegmentBytes int64               // 16 MiB
 	Keep         int64               // bytes of old segments kept as an audit trail: 32 MiB
 	onWritten    func()              // called from the writer when events have been written, safe or not; must not block
@@ -162,6 +163,11 @@ func (s *store) start() (*State, storeReport, error) {
 		return nil, storeReport{}, err
 	}
 	p := storeReplay{files: &s.files, dir: s.opt.Dir, now: now}
+	if !s.opt.Repair {
+		if p.marked, err = s.files.marked(); err != nil {
+			return nil, storeReport{}, err
+		}
+	}
 	if err := p.snapshot(); err != nil {
 		return nil, storeReport{Notes: p.notes}, err
 	}
@@ -186,6 +192,8 @@ func (s *store) start() (*State, storeReport, error) {
 	w := &storeWriter{s: s, files: &s.files, name: p.last.name, size: p.size, synced: p.size, saved: report.Snapshot,
 		timer: time.NewTimer(time.Hour), unsyncedHistory: map[string]bool{}}
 	w.timer.Stop()
+	w.durable = p.marked
+	w.markLater(s.seq)
 	// Which lines of the history reached the disk before a power cut nobody knows: those of the replay are synced again.
 	for _, run := range p.finished {
 		w.unsyncedHistory[historyPlaceOf(run).file()] = true
@@ -327,6 +335,8 @@ type storeWriter struct {
 	runs            []storeOp // lines of history not yet written
 	unsyncedHistory map[string]bool
 
+	durable      uint64    // the newest event known to be on the disk
+	markBy       time.Time // when the mark is to say so; zero: it does
 	saved        uint64    // the newest event in snapshot.json
 	reserveAt    time.Time // when the reserve is to be set aside again; zero: it is there
 	journalFault storeFault
@@ -353,8 +363,8 @@ func (f *storeFault) set(err error, now time.Time) {
 	f.retry = now.Add(f.delay)
 }
 
-// run is the writer. It wakes when the owner queues something, when a sync is due that nobody waits for, and when it
-// is time to try again after a failure. It ends after close, having tried once more.
+// run is the writer. It wakes when the owner queues something, when a sync is due that nobody waits for, when the mark is to
+// follow one, and when it is time to try again after a failure. It ends after close, having tried once more.
 func (w *storeWriter) run() {
 	defer close(w.s.ended)
 	w.reserve()
@@ -372,6 +382,7 @@ func (w *storeWriter) run() {
 		}
 		w.flush(closing)
 		w.flushHistory(closing)
+		w.mark(closing)
 		if closing {
 			w.s.endErr = w.end()
 			return
@@ -491,6 +502,9 @@ func (w *storeWriter) sync() error {
 	}
 	w.synced = w.size
 	done := w.lines[:w.placed]
+	if len(done) > 0 {
+		w.markLater(done[len(done)-1].last)
+	}
 	w.lines = slices.Clone(w.lines[w.placed:])
 	w.placed, w.unsynced, w.waited, w.syncBy = 0, 0, false, time.Time{}
 	for _, op := range w.lines {
@@ -716,7 +730,7 @@ func (w *storeWriter) health() {
 // arm sets the timer for the next thing due, if there is one.
 func (w *storeWriter) arm() {
 	var next time.Time
-	for _, t := range []time.Time{w.journalFault.retry, w.historyFault.retry, w.reserveAt} {
+	for _, t := range []time.Time{w.journalFault.retry, w.historyFault.retry, w.reserveAt, w.markBy} {
 		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
 			next = t
 		}

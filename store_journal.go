@@ -193,6 +193,7 @@ type storeReplay struct {
 	now      Stamp
 	state    *State
 	schema   int          // of the snapshot; 0: there is none
+	marked   uint64       // up to this event the journal was on the disk
 	next     uint64       // the number that the next event must have
 	last     storeSegment // where the journal is to be continued; no name: in a new segment
 	size     int64        // of last
@@ -202,8 +203,9 @@ type storeReplay struct {
 	notes    []string
 }
 
-// journal folds every event that the snapshot did not hold. Segments that it covers are not read. Damage in the last
-// segment ends it there: that is what a power cut leaves. Damage before it is not of that kind, and is an error.
+// journal folds every event that the snapshot did not hold. Segments that it covers are not read. A torn end of the last
+// segment is cut off: that is what a power cut leaves. Damage elsewhere is not of that kind, and is an error; so is a journal
+// that ends before what is known to have been on the disk.
 func (p *storeReplay) journal() error {
 	covered := p.state.Seq
 	p.next = covered + 1
@@ -234,6 +236,10 @@ func (p *storeReplay) journal() error {
 	}
 	if p.next <= covered { // the tail that was lost is in the snapshot: go on after it, in a segment of its own
 		p.next, p.last, p.size = covered+1, storeSegment{}, 0
+	}
+	if p.next <= p.marked {
+		return fmt.Errorf("read journal: it ends at event %d, but up to event %d it was on the disk (%s says so): the end of %s, or a segment behind it, is gone: put it back from a backup, or run cdktr check --repair",
+			p.next-1, p.marked, p.path(storeMark), orDefault(p.last.name, storeJournal))
 	}
 	p.state.Seq = p.next - 1
 	return nil
@@ -328,28 +334,35 @@ func (p *storeReplay) fold(e *Event) error {
 }
 
 // cut drops the rest of the last segment from the line that lines read last: it goes to a file of its own, then the
-// segment is made shorter. Only a tail in which no line is sound may be lost for good, when the disk is full.
+// segment is made shorter. A write that was torn leaves no sound line behind the damage, and was not synced: else this is
+// damage of what was safe, and nothing is cut. So what is dropped may be lost for good, when the disk is full.
 func (p *storeReplay) cut(seg storeSegment, lines *storeReader, line []byte, fault string) error {
 	at, first := lines.at, lines.n
 	tail, sound := append(bytes.Clone(line), '\n'), 0
+	if lines.next-at > int64(len(line)) && storeSound(line) { // one before it is gone
+		sound = 1
+	}
 	for {
 		line, err := lines.line()
-		if err != nil && err != io.ErrUnexpectedEOF {
+		if err == io.EOF {
 			break
+		}
+		if err != nil && err != io.ErrUnexpectedEOF {
+			return fmt.Errorf("read journal: %s:%d: %w", p.path(seg.name), lines.n, err)
 		}
 		tail = append(append(tail, line...), '\n')
 		if err == nil && storeSound(line) {
 			sound++
 		}
 	}
+	if why := p.safe(sound); why != "" {
+		return fmt.Errorf("read journal: %s:%d: %s, and %s: put the file back from a backup, or run cdktr check --repair", p.path(seg.name), first, fault, why)
+	}
 	dropped := lines.n - first + 1
 	tail = tail[:lines.next-at] // without the newline that was not there
 	keep := fmt.Sprintf("%s.damaged-%s", strings.TrimSuffix(seg.name, ".jsonl"), p.now.Format("20060102T150405.000"))
 	where := "kept as " + p.path(keep)
 	if err := p.files.put(keep, tail); err != nil {
-		if sound > 0 {
-			return fmt.Errorf("read journal: %s:%d: %s; keep damaged end: %w", p.path(seg.name), first, fault, err)
-		}
 		where = "not kept: " + err.Error()
 	}
 	f, err := p.files.open(seg.name, os.O_RDWR)
@@ -360,9 +373,20 @@ func (p *storeReplay) cut(seg storeSegment, lines *storeReader, line []byte, fau
 		return fmt.Errorf("read journal: %s:%d: %s; cut it off: %w", p.path(seg.name), first, fault, err)
 	}
 	p.size = at
-	p.notes = append(p.notes, fmt.Sprintf("%s:%d: %s: dropped the end of the journal from there, %d line(s) in %d bytes, %d of them sound (%s)",
-		p.path(seg.name), first, fault, dropped, len(tail), sound, where))
+	p.notes = append(p.notes, fmt.Sprintf("%s:%d: %s: dropped the end of the journal from there, %d line(s) in %d bytes (%s)",
+		p.path(seg.name), first, fault, dropped, len(tail), where))
 	return nil
+}
+
+// safe says why damage at event p.next, with so many sound lines from there on, is not the end of a torn write; "" when it may be.
+func (p *storeReplay) safe(sound int) string {
+	switch {
+	case sound > 0:
+		return fmt.Sprintf("%d sound line(s) from there on show that this is no torn write", sound)
+	case p.next <= p.marked:
+		return fmt.Sprintf("up to event %d the journal was on the disk (%s says so)", p.marked, p.path(storeMark))
+	}
+	return ""
 }
 
 // trimDamaged removes the oldest damaged tails beyond storeKeepBroken.

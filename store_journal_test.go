@@ -75,35 +75,54 @@ func TestStoreCutAndFlip(t *testing.T) {
 	}
 }
 
-// TestStoreDamagedOpen opens the whole store on journals that end in damage, line by line, and compares states.
+// TestStoreDamagedOpen opens the whole store on journals with damage, line by line: a torn end is cut off, and what is
+// before it is kept. A line with sound ones behind it was no torn write: it is refused, and nothing is changed.
 func TestStoreDamagedOpen(t *testing.T) {
 	t.Parallel()
 	text, starts, g := storeRecorded(t, 210)
-	for line := 0; line+1 < len(starts); line += 3 {
-		damaged := bytes.Clone(text)
-		damaged[starts[line]+5+line%40] ^= 4
-		dir := t.TempDir()
-		os.Mkdir(filepath.Join(dir, storeJournal), 0o700)
-		os.WriteFile(filepath.Join(dir, storeSegmentName(1)), damaged, 0o600)
-		s, state, report, err := storeOpen(storeOptions{Dir: dir, NoSync: true})
-		if err != nil {
-			t.Fatal(err)
+	last := len(starts) - 2
+	for line := 0; line <= last; line += 3 {
+		for _, end := range []int{starts[line+1], len(text)} { // with nothing behind the line, and with all that was
+			storeDamagedOpen(t, g, text[:end], starts, line)
 		}
-		s.close()
-		want := storeBefore(text, starts, g, line)
-		if state.Seq != want || len(report.Notes) != 1 || !strings.Contains(report.Notes[0], fmt.Sprintf(".jsonl:%d: ", line+1)) {
-			t.Fatalf("damage in line %d: kept %d events; notes %q", line+1, state.Seq, report.Notes)
-		}
-		g.matches(state)
-		if tails, _ := filepath.Glob(filepath.Join(dir, "journal/*.damaged-*")); len(tails) != 1 {
-			t.Fatalf("damaged tails: %q", tails)
-		}
-		s, state, report, err = storeOpen(storeOptions{Dir: dir, NoSync: true})
-		if err != nil || state.Seq != want || report.Notes != nil {
-			t.Fatalf("second open: %v, %d events, notes %q", err, state.Seq, report.Notes)
-		}
-		s.close()
 	}
+	storeDamagedOpen(t, g, text, starts, last)
+}
+
+func storeDamagedOpen(t *testing.T, g *storeRig, text []byte, starts []int, line int) {
+	t.Helper()
+	damaged := bytes.Clone(text)
+	damaged[starts[line]+5+line%40] ^= 4
+	dir := t.TempDir()
+	name := filepath.Join(dir, storeSegmentName(1))
+	os.Mkdir(filepath.Dir(name), 0o700)
+	os.WriteFile(name, damaged, 0o600)
+	s, state, report, err := storeOpen(storeOptions{Dir: dir, NoSync: true})
+	place := fmt.Sprintf(".jsonl:%d: ", line+1)
+	if starts[line+1] < len(text) {
+		now, _ := os.ReadFile(name)
+		if err == nil || !strings.Contains(err.Error(), place) || !strings.Contains(err.Error(), "no torn write") || !bytes.Equal(now, damaged) {
+			t.Fatalf("damage in line %d with sound ones behind it: %v, %q", line+1, err, report.Notes)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.close()
+	want := storeBefore(text, starts, g, line)
+	if state.Seq != want || len(report.Notes) != 1 || !strings.Contains(report.Notes[0], place) {
+		t.Fatalf("damage in line %d: kept %d events, want %d; notes %q", line+1, state.Seq, want, report.Notes)
+	}
+	g.matches(state)
+	if tails, _ := filepath.Glob(filepath.Join(dir, "journal/*.damaged-*")); len(tails) != 1 {
+		t.Fatalf("damaged tails: %q", tails)
+	}
+	s, state, report, err = storeOpen(storeOptions{Dir: dir, NoSync: true})
+	if err != nil || state.Seq != want || report.Notes != nil {
+		t.Fatalf("second open: %v, %d events, notes %q", err, state.Seq, report.Notes)
+	}
+	s.close()
 }
 
 // TestStoreRefuses opens folders that cannot be trusted.
@@ -111,6 +130,10 @@ func TestStoreRefuses(t *testing.T) {
 	older := func(dir string) string {
 		names, _ := filepath.Glob(filepath.Join(dir, "journal/*.jsonl"))
 		return names[len(names)-2]
+	}
+	newest := func(dir string) string {
+		names, _ := filepath.Glob(filepath.Join(dir, "journal/*.jsonl"))
+		return checkNewest(t, names)
 	}
 	named := func(name string) func(string) string {
 		return func(dir string) string { return filepath.Join(dir, name) }
@@ -128,6 +151,11 @@ func TestStoreRefuses(t *testing.T) {
 		{"lines missing at the end of an older segment", []func(string) string{older},
 			func(b []byte) []byte { return b[:bytes.LastIndexByte(b[:len(b)-1], '\n')+1] }, "but the next segment"},
 		{"an older segment is gone", []func(string) string{older}, gone, "but the next segment"},
+		{"a line is gone from the newest segment", []func(string) string{newest},
+			func(b []byte) []byte {
+				at := bytes.IndexByte(b, '\n') + 1
+				return append(b[:at:at], b[at+bytes.IndexByte(b[at:], '\n')+1:]...)
+			}, "no torn write"},
 		{"newer schema", []func(string) string{named("snapshot.json")}, func(b []byte) []byte {
 			var c storeEncoder
 			c.add(map[string]any{"schema": 9, "needs": "7.5", "seq": 1})
