@@ -393,6 +393,52 @@ func protoDecode(body []byte, v any) error {
 	return protoBounds(v)
 }
 
+// protoRequest reads a client's request. A field that is there twice is an error as well: which of the two was meant, nobody
+// knows, and a parser before ours may have looked at the other one.
+func protoRequest(body []byte, req *Request) error {
+	if err := protoDecode(body, req); err != nil {
+		return err
+	}
+	if key, twice := protoTwice(json.NewDecoder(bytes.NewReader(body))); twice {
+		return refuse(codeInvalid, "field %q is there twice", protoEcho(key))
+	}
+	return nil
+}
+
+// protoTwice looks through a value, which is known to be sound, for an object that has a key twice.
+func protoTwice(d *json.Decoder) (key string, twice bool) {
+	var keys []map[string]bool // of the objects that are open; nil for a list
+	var isKey []bool           // whether what comes next in it is a key
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return "", false // the end
+		}
+		top := len(keys) - 1
+		if name, ok := token.(string); ok && top >= 0 && isKey[top] {
+			if keys[top][name] {
+				return name, true
+			}
+			keys[top][name], isKey[top] = true, false
+			continue
+		}
+		switch token {
+		case json.Delim('{'):
+			keys, isKey = append(keys, map[string]bool{}), append(isKey, true)
+			continue
+		case json.Delim('['):
+			keys, isKey = append(keys, nil), append(isKey, false)
+			continue
+		case json.Delim('}'), json.Delim(']'):
+			keys, isKey = keys[:top], isKey[:top]
+			top--
+		}
+		if top >= 0 {
+			isKey[top] = keys[top] != nil // behind a value
+		}
+	}
+}
+
 // protoBounds refuses a message that has a text longer than the tag max of its field. v points to a struct.
 func protoBounds(v any) error {
 	fields := reflect.ValueOf(v).Elem()

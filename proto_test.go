@@ -64,6 +64,49 @@ func TestProtoDecode(t *testing.T) {
 	}
 }
 
+// A key that is there twice is refused at any depth; the same key in two objects is not.
+func TestProtoRequestTwice(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"v":1,"id":"1","op":"run","workflow":"a","params":{"x":"run","y":"x"}}`: "",
+		`{"v":1,"id":"1","op":"run","params":{"op":"1","id":"1"}}`:                "",
+		`{"v":1,"id":"op","op":"id","workflow":"op"}`:                             "",
+		`{"v":1,"id":"1","op":"ping","op":"run"}`:                                 `field "op" is there twice`,
+		`{"v":1,"id":"1","op":"run","workflow":"a","workflow":"b"}`:               `field "workflow" is there twice`,
+		`{"v":1,"id":"1","op":"run","params":{"x":"1","x":"1"}}`:                  `field "x" is there twice`,
+		`{"v":1,"id":"1","op":"run","params":{"x":"1","\u0078":"2"}}`:             `field "x" is there twice`,
+		`{"v":1,"id":"1","op":"run","params":{"x":"1"},"params":{"y":"1"}}`:       `field "params" is there twice`,
+		`{"v":1,"id":"1","op":"run","params":{},"id":"2"}`:                        `field "id" is there twice`,
+	} {
+		err := protoRequest([]byte(body), &Request{})
+		if text := fmt.Sprint(err); (err == nil) != (want == "") || err != nil && !strings.Contains(text, want) {
+			t.Errorf("%s: %v, want %q", body, err, want)
+		}
+	}
+}
+
+// FuzzProtoTwice compares with counting the keys of what was written from a known list.
+func FuzzProtoTwice(f *testing.F) {
+	f.Add([]byte(`{"a":[{"b":1},{"b":2}],"c":{"a":{}}}`))
+	f.Add([]byte(`{"a":{"b":[],"b":{}}}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var any map[string]any
+		if json.Unmarshal(body, &any) != nil {
+			return
+		}
+		again, err := json.Marshal(any) // has each key once
+		if err != nil {
+			t.Fatal(err)
+		}
+		if key, twice := protoTwice(json.NewDecoder(bytes.NewReader(again))); twice {
+			t.Fatalf("%q is there once in %s", key, again)
+		}
+		const front = `{"twice":1,"other":`
+		if key, twice := protoTwice(json.NewDecoder(strings.NewReader(front + string(again) + `,"twice":2}`))); !twice || key != "twice" {
+			t.Fatalf("%q, %v, around %s", key, twice, again)
+		}
+	})
+}
+
 // Every text of a request has a bound, and what is longer is refused with the name of its field; so is nothing of it
 // repeated at length. Params are bounded where runs are queued, since only there is known what they are.
 func TestProtoBounds(t *testing.T) {

@@ -159,7 +159,7 @@ func (p *principal) runPusher(conn wireConn, grant *authGrant) {
 		}
 		var req Request
 		if err == nil {
-			err = protoDecode(body, &req)
+			err = protoRequest(body, &req)
 		}
 		if err == nil && req.Op != "" && req.Op != "run" {
 			err = refuse(codeInvalid, "a PUSH peer may send triggers only, not op %q", req.Op)

@@ -129,7 +129,7 @@ func (p *principal) runPeer(conn wireConn) {
 					return
 				}
 			} else {
-				err = protoDecode(body, &c.req)
+				err = protoRequest(body, &c.req)
 			}
 		}
 		var refused *protoError
