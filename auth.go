@@ -190,37 +190,16 @@ type authKeys struct {
 // faults are the bad lines of the authorized file.
 func authOpen(state string) (k *authKeys, faults []error, err error) {
 	k = &authKeys{dir: filepath.Join(state, authFolder), grants: map[string]*authGrant{}}
-	if k.pair, k.made, err = authServerPair(k.dir); err != nil {
+	d, err := authDirOpen(k.dir, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer d.close()
+	if k.pair, k.made, err = d.makeServerPair(); err != nil {
 		return nil, nil, err
 	}
 	_, faults, err = k.load()
 	return k, faults, err
-}
-
-// authServerPair gives the principal's own pair, made and written when there is none.
-func authServerPair(dir string) (pair curvePair, made bool, err error) {
-	if err := authMakeFolder(dir); err != nil {
-		return pair, false, err
-	}
-	file := filepath.Join(dir, authServerKey)
-	text, err := authReadSecret(file)
-	if err == nil {
-		if pair, err = curvePairParse(strings.TrimSpace(string(text))); err != nil {
-			return pair, false, fmt.Errorf("read %s: %w: put the old file back, or remove it for a new key (every client needs the new one then)", file, err)
-		}
-		return pair, false, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return pair, false, err
-	}
-	if pair, err = authNewPair(); err != nil {
-		return pair, false, err
-	}
-	// The public half first: where there is a secret one, both are there.
-	if err := authWriteFile(filepath.Join(dir, authServerPub), pair.Public.String()+"\n"); err != nil {
-		return pair, false, err
-	}
-	return pair, true, authWriteFile(file, pair.Secret.Text()+"\n")
 }
 
 // authNewPair makes a pair whose public key can stand on a command line: it does not look like a flag.
@@ -261,7 +240,7 @@ func (k *authKeys) load() (gone []*authGrant, faults []error, err error) {
 
 // stat looks at the authorized file; nil when it cannot be seen.
 func (k *authKeys) stat() fs.FileInfo {
-	info, err := os.Stat(filepath.Join(k.dir, authFile))
+	info, err := os.Lstat(filepath.Join(k.dir, authFile))
 	if err != nil {
 		return nil
 	}
@@ -294,24 +273,23 @@ func (k *authKeys) adopt(key string) *authGrant {
 
 // authReadFile reads the authorized file of a keys folder; one that is not there is empty.
 func authReadFile(dir string) (grants []*authGrant, faults []error, err error) {
-	file := filepath.Join(dir, authFile)
-	info, err := os.Stat(file)
+	d, err := authDirOpen(dir, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	defer d.close()
+	file := d.path(authFile)
+	text, info, err := d.read(authFile, authMaxFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil, nil
 	case err != nil:
 		return nil, nil, fmt.Errorf("read authorized keys: %w", err)
-	case info.Size() > authMaxFile:
-		return nil, nil, fmt.Errorf("read authorized keys: %s has %d bytes, at most %d", file, info.Size(), authMaxFile)
 	case info.Mode()&0o022 != 0:
 		return nil, nil, fmt.Errorf("read authorized keys: others can write %s: chmod 600 %s", file, file)
-	}
-	text, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("read authorized keys: %w", err)
 	}
 	grants, faults = authParse(file, text)
 	return grants, faults, nil

@@ -1,4 +1,5 @@
-// auth_files.go: files that hold keys: only their owner reads them, and each is whole or not there. Uses curve.
+// auth_files.go: files that hold keys: only their owner reads them, and each is whole or not there. Uses curve, disk and
+// owner.
 
 package main
 
@@ -12,82 +13,258 @@ import (
 	"syscall"
 )
 
-// authMakeFolder makes the keys folder, 0700, and the folders above it.
-func authMakeFolder(dir string) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-		return fmt.Errorf("make state folder: %w", err)
-	}
-	switch err := os.Mkdir(dir, 0o700); {
-	case errors.Is(err, fs.ErrExist):
-		return nil
-	case err != nil:
-		return fmt.Errorf("make keys folder: %w", err)
-	}
-	return authGiveAway(dir, filepath.Dir(dir))
+// authMaxSecret is the most bytes of a file that holds a key; a larger one is refused.
+const authMaxSecret = 64 << 10
+
+// authDir is an open keys folder. All is done relative to it. A link in it is never followed, and what belongs to somebody
+// else than the folder's owner or root is not read: tasks run as that owner, and can put anything there.
+type authDir struct {
+	root *os.Root
+	name string // STATE/keys, for messages
+	uid  int    // whose the folder is
 }
 
-// authGiveAway gives a file to the owner of a folder, so that what root does for a service, that service can read.
-func authGiveAway(file, dir string) error {
-	info, err := os.Stat(dir)
-	if err != nil || os.Geteuid() != 0 {
-		return err
-	}
-	if owner, ok := info.Sys().(*syscall.Stat_t); ok && owner.Uid != 0 {
-		return os.Chown(file, int(owner.Uid), int(owner.Gid))
-	}
-	return nil
-}
-
-// authWriteFile writes a file, 0600, in place of one that is there: beside it first, to the disk, then under its name.
-func authWriteFile(file, text string) error {
-	dir := filepath.Dir(file)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(file)+".*") // 0600
+// authDirOpen opens a keys folder; with create it is made, 0700, where the state folder has none. Errors wrap those of
+// package os. The caller closes it.
+func authDirOpen(dir string, create bool) (*authDir, error) {
+	state, err := os.OpenRoot(filepath.Dir(dir))
 	if err != nil {
-		return fmt.Errorf("write %s: %w", file, err)
+		return nil, fmt.Errorf("open state folder: %w", err)
+	}
+	defer state.Close()
+	name := filepath.Base(dir)
+	if create {
+		if err := state.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("make keys folder: %w", err)
+		}
+	}
+	info, err := state.Lstat(name)
+	if err != nil {
+		return nil, fmt.Errorf("open keys folder: %w", err)
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("open keys folder: %s is no folder: a link is not followed there", dir)
+	}
+	root, err := state.OpenRoot(name)
+	if err != nil {
+		return nil, fmt.Errorf("open keys folder: %w", err)
+	}
+	now, err := root.Stat(".")
+	above, aboveErr := state.Stat(".")
+	if err = errors.Join(err, aboveErr); err == nil {
+		uid, _ := ownerIDs(now)
+		switch of, _ := ownerIDs(above); {
+		case !os.SameFile(info, now):
+			err = fmt.Errorf("%s was exchanged meanwhile", dir)
+		case uid != of && uid != 0:
+			err = fmt.Errorf("%s belongs to %s, and the state folder to %s", dir, ownerName(uid), ownerName(of))
+		default:
+			return &authDir{root: root, name: dir, uid: uid}, nil
+		}
+	}
+	root.Close()
+	return nil, fmt.Errorf("open keys folder: %w", err)
+}
+
+// close gives the folder back.
+func (d *authDir) close() { d.root.Close() }
+
+// path names a file of the folder in messages.
+func (d *authDir) path(name string) string { return filepath.Join(d.name, name) }
+
+// plain looks at a file of the folder, which must be a regular one.
+func (d *authDir) plain(name string) (fs.FileInfo, error) {
+	info, err := d.root.Lstat(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.Mode()&fs.ModeSymlink != 0:
+		return nil, fmt.Errorf("%s is a link, and none is followed there: put the file itself in its place", d.path(name))
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is %w", d.path(name), errFileKind)
+	}
+	return info, nil
+}
+
+// read reads a file of the folder, of at most most bytes, and says what it is.
+func (d *authDir) read(name string, most int) ([]byte, fs.FileInfo, error) {
+	info, err := d.plain(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := d.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	text, now, err := fileReadOpen(f, most)
+	switch uid, _ := ownerIDs(info); {
+	case err != nil:
+		return nil, nil, fmt.Errorf("%s: %w", d.path(name), err)
+	case uid != d.uid && uid != 0:
+		return nil, nil, fmt.Errorf("%s belongs to %s, and its folder to %s", d.path(name), ownerName(uid), ownerName(d.uid))
+	case !os.SameFile(info, now):
+		return nil, nil, fmt.Errorf("%s was exchanged meanwhile", d.path(name))
+	}
+	return text, now, nil
+}
+
+// write writes a file, 0600, in place of one that is there: beside it first, to the disk, then under its name.
+func (d *authDir) write(name, text string) error {
+	if _, err := d.plain(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("write %s: %w", d.path(name), err)
+	}
+	var some [8]byte
+	if err := curveRandom(nil, some[:]); err != nil {
+		return fmt.Errorf("write %s: %w", d.path(name), err)
+	}
+	beside := fmt.Sprintf(".%s.%x", name, some)
+	f, err := d.root.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", d.path(name), err)
 	}
 	_, err = f.WriteString(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = authGiveAway(f.Name(), dir)
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), file)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = d.root.Rename(beside, name)
 	}
 	if err != nil {
-		os.Remove(f.Name())
-		return fmt.Errorf("write %s: %w", file, err)
+		d.root.Remove(beside)
+		return fmt.Errorf("write %s: %w", d.path(name), err)
 	}
-	return authSyncFolder(dir)
+	return d.sync()
 }
 
-// authSyncFolder makes the names in a folder safe.
-func authSyncFolder(dir string) error {
-	d, err := os.Open(dir)
+// sync makes the names in the folder safe.
+func (d *authDir) sync() error {
+	f, err := d.root.Open(".")
 	if err != nil {
 		return fmt.Errorf("sync folder: %w", err)
 	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("sync folder %s: %w", dir, err)
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("sync folder %s: %w", d.name, err)
 	}
 	return nil
 }
 
-// authReadSecret reads a file that holds a secret key. One that others can read is refused: it is no secret any more.
-func authReadSecret(file string) ([]byte, error) {
-	info, err := os.Stat(file)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("read key: %w", err)
-	case !info.Mode().IsRegular() || info.Size() > 64<<10:
-		return nil, fmt.Errorf("read key: %s is not a file of keys", file)
-	case info.Mode()&0o077 != 0:
-		return nil, fmt.Errorf("read key: others can read %s: chmod 600 %s", file, file)
-	}
-	text, err := os.ReadFile(file)
+// edit changes a file of the folder as a whole. One at a time does: the folder is locked meanwhile.
+func (d *authDir) edit(name string, change func(string) (string, error)) error {
+	f, err := d.root.Open(".")
 	if err != nil {
-		return nil, fmt.Errorf("read key: %w", err)
+		return fmt.Errorf("open keys folder: %w", err)
 	}
-	return text, nil
+	defer f.Close()
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock keys folder: %w", err)
+	}
+	text, _, err := d.read(name, authMaxFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read authorized keys: %w", err)
+	}
+	changed, err := change(string(text))
+	if err != nil {
+		return err
+	}
+	return d.write(name, changed)
+}
+
+// authSecret refuses a file of keys that others can read: it is no secret any more.
+func authSecret(file string, info fs.FileInfo) error {
+	if info.Mode()&0o077 != 0 {
+		return fmt.Errorf("read key: others can read %s: chmod 600 %s", file, file)
+	}
+	return nil
+}
+
+// serverPair reads the principal's own pair; fs.ErrNotExist where there is none.
+func (d *authDir) serverPair() (pair curvePair, err error) {
+	file := d.path(authServerKey)
+	text, info, err := d.read(authServerKey, authMaxSecret)
+	if err != nil {
+		return pair, fmt.Errorf("read key: %w", err)
+	}
+	if err := authSecret(file, info); err != nil {
+		return pair, err
+	}
+	if pair, err = curvePairParse(strings.TrimSpace(string(text))); err != nil {
+		return pair, fmt.Errorf("read %s: %w: put the old file back, or remove it and %s for a new key (every client needs the new one then)", file, err, authServerPub)
+	}
+	return pair, nil
+}
+
+// makeServerPair gives the principal's own pair, made and written when there is none. One that was there and is gone is
+// not made anew: all who have a credential would be locked out.
+func (d *authDir) makeServerPair() (pair curvePair, made bool, err error) {
+	pair, err = d.serverPair()
+	_, pub := d.root.Lstat(authServerPub)
+	switch {
+	case err == nil && errors.Is(pub, fs.ErrNotExist): // power failed between the two, or somebody removed it
+		return pair, false, d.write(authServerPub, pair.Public.String()+"\n")
+	case err == nil || !errors.Is(err, fs.ErrNotExist):
+		return pair, false, err
+	case pub == nil:
+		return pair, false, fmt.Errorf("%s is gone, and %s beside it says that there was one: with a new key nobody who has a credential would get in; put the old file back (cdktr backup --keys has it), or remove %s as well for a new key, and give everybody a new credential",
+			d.path(authServerKey), authServerPub, d.path(authServerPub))
+	}
+	if pair, err = authNewPair(); err != nil {
+		return pair, false, err
+	}
+	// The secret half first: where there is a public one, there was a secret one.
+	if err := d.write(authServerKey, pair.Secret.Text()+"\n"); err != nil {
+		return pair, false, err
+	}
+	return pair, true, d.write(authServerPub, pair.Public.String()+"\n")
+}
+
+// authReadSecret reads a file that holds a secret key, wherever its owner keeps it.
+func authReadSecret(file string) ([]byte, error) {
+	text, info, err := fileRead(file, authMaxSecret)
+	if err != nil {
+		return nil, fmt.Errorf("read key: %s: %w", file, pathCause(err))
+	}
+	return text, authSecret(file, info)
+}
+
+// authDoubt is something about who can change a state folder's keys that its owner should hear of.
+type authDoubt struct {
+	file string // within the state folder, "." for itself
+	text string
+}
+
+// authDoubts looks who else can get at a state folder and its keys, and whether the files there belong together. It changes
+// nothing.
+func authDoubts(state string) (doubts []authDoubt) {
+	doubt := func(file, format string, args ...any) {
+		doubts = append(doubts, authDoubt{file, fmt.Sprintf(format, args...)})
+	}
+	dir := filepath.Join(state, authFolder)
+	for _, folder := range []struct{ file, path string }{{".", state}, {authFolder, dir}} {
+		if info, err := os.Stat(folder.path); err == nil && info.Mode()&0o022 != 0 {
+			doubt(folder.file, "others can write in this folder (mode %04o), and so let themselves in: chmod 700 %s", info.Mode().Perm(), folder.path)
+		}
+	}
+	d, err := authDirOpen(dir, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return doubts
+	}
+	if err != nil {
+		doubt(authFolder, "%v", err)
+		return doubts
+	}
+	defer d.close()
+	if _, _, err := authReadFile(dir); err != nil {
+		doubt(filepath.Join(authFolder, authFile), "%v", err)
+	}
+	pair, err := d.serverPair()
+	text, _, pubErr := d.read(authServerPub, authMaxSecret)
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		doubt(filepath.Join(authFolder, authServerKey), "%v", err)
+	case err != nil && pubErr == nil:
+		doubt(filepath.Join(authFolder, authServerKey), "it is gone, and %s is there: put it back from a backup (cdktr backup --keys), for every credential names it", authServerPub)
+	case err == nil && pubErr == nil && strings.TrimSpace(string(text)) != pair.Public.String():
+		doubt(filepath.Join(authFolder, authServerPub), "it is not the public half of %s: credentials that name it let nobody in; remove it, and the next start writes the right one", authServerKey)
+	}
+	return doubts
 }
 
 // credential is all that a client or an agent needs to get in. As a file it is a ZeroMQ certificate, so that other

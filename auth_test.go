@@ -121,7 +121,7 @@ func TestAuthSees(t *testing.T) {
 
 // TestAuthFolder: the keys folder is made once, is nobody else's, and a change of it is seen.
 func TestAuthFolder(t *testing.T) {
-	state := filepath.Join(t.TempDir(), "state")
+	state := t.TempDir()
 	k, faults, err := authOpen(state)
 	if err != nil || len(faults) > 0 || !k.made {
 		t.Fatal(k, faults, err)
@@ -177,7 +177,7 @@ func TestAuthWatch(t *testing.T) {
 		change func() error
 		want   string
 	}{
-		{func() error { return authWriteFile(file, line+"viewer\n") }, "a agent"},
+		{func() error { return authTestReplace(k.dir, line+"viewer\n") }, "a agent"},
 		{func() error { return os.WriteFile(file, []byte(line+"operator\n"), 0o600) }, "a viewer"},
 		{func() error { return os.Remove(file) }, "a operator"},
 	}
@@ -228,6 +228,16 @@ func TestAuthCredential(t *testing.T) {
 			t.Errorf("%s: %v", bad.want, err)
 		}
 	}
+}
+
+// authTestReplace puts another authorized file in the place of the one in a keys folder.
+func authTestReplace(dir, text string) error {
+	d, err := authDirOpen(dir, false)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	return d.write(authFile, text)
 }
 
 func authTestWrite(t *testing.T, file, text string) {
@@ -567,6 +577,11 @@ func TestAuthUnknown(t *testing.T) {
 // TestAuthVerbs: keygen and authorize on a state folder that no principal has seen.
 func TestAuthVerbs(t *testing.T) {
 	x := e2eNew(t)
+	x.refused(exitRefused, []string{"is not there", "hint: "}, "keygen", "--show-server")
+	x.refused(exitRefused, []string{"is not there", "hint: "}, "authorize", "--new", "ci", "--role", "viewer", "--endpoint", "tcp://hub:1")
+	if err := os.Mkdir(x.dir+"/state", 0o700); err != nil {
+		t.Fatal(err)
+	}
 	x.refused(exitRefused, []string{"no principal with a tcp:// address", "hint: "}, "keygen", "--show-server")
 	x.ok("authorize", "ci", authTestKey, "--role", "trigger", "--workflows", "etl.*,x")
 	x.refused(exitRefused, []string{"ci is authorized already"}, "authorize", "ci", authTestOther, "--role", "viewer")

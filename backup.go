@@ -1,7 +1,7 @@
 // backup.go: `cdktr backup`: one file with all that a principal needs to begin again, taken while it runs. The principal
 // saves a snapshot and makes everything before it durable; then this process, on the same box, reads the files in an order
-// in which each may be newer than those before it, as a start expects after a crash. May use what check.go may, and cli,
-// client, proto.
+// in which each may be newer than those before it, as a start expects after a crash. May use what check.go may, and
+// cli, client, proto.
 
 package main
 
@@ -15,36 +15,24 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 )
 
-// backupRun carries out the verb.
-func backupRun(ctx context.Context, c *cli, args []string) (err error) {
+// backupRun carries out the verb. The archive is the caller's file; all that is read is read as the state's owner.
+func backupRun(ctx context.Context, c *cli, args []string) error {
 	name, err := oneArg(args, "backup", "FILE")
 	if err != nil {
 		return err
 	}
-	dir := c.cfg.get("state")
-	reply, err := c.ask(ctx, Request{Op: "backup"})
-	var exit *exitError
-	switch {
-	case errors.As(err, &exit) && exit.code == exitUnreachable: // then the folder must be nobody's
-		k, openErr := checkOpen(dir)
-		if openErr != nil {
-			return errors.Join(err, openErr)
-		}
-		defer k.close()
-	case err != nil:
-		return err
-	default:
-		dir = reply.Folder
-	}
-	root, err := os.OpenRoot(dir)
+	found, o, err := checkFind(ctx, c, exitUnreachable)
 	if err != nil {
-		return &exitError{code: exitRefused, err: fmt.Errorf("open state folder: %w", err), hint: "run this on the principal's own box, as its user"}
+		return err
 	}
-	defer root.Close()
+	if found.answered {
+		if _, err := c.askAt(ctx, found.endpoint, Request{Op: "backup"}); err != nil {
+			return err
+		}
+	}
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return &exitError{code: exitRefused, err: fmt.Errorf("%s is there already: nothing was written", name)}
@@ -52,10 +40,11 @@ func backupRun(ctx context.Context, c *cli, args []string) (err error) {
 	if err != nil {
 		return fmt.Errorf("make backup: %w", err)
 	}
-	b := &backup{files: storeFilesOf(root, false), folders: map[string]bool{}}
-	if err := errors.Join(b.write(f, c.flags.keys), f.Sync(), f.Close()); err != nil {
+	b := &backup{owner: o, folders: map[string]bool{}}
+	err = o.do(func() error { return b.read(f, found, c.flags.keys) })
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		os.Remove(name) // half a backup is none
-		return fmt.Errorf("make backup: %w", err)
+		return err
 	}
 	if c.flags.json {
 		return printJSON(c.out, backupJSON{name, b.count, b.bytes})
@@ -73,11 +62,33 @@ type backupJSON struct {
 
 // backup is one archive on its way.
 type backup struct {
+	owner   *owner // whose the files are when root unpacks them
 	files   storeFiles
 	tar     *tar.Writer
 	folders map[string]bool // those whose entry was written
 	count   int
 	bytes   int64
+}
+
+// read opens the state folder, which must be nobody's where no principal has answered, and writes the archive to f.
+func (b *backup) read(f *os.File, found stateFound, keys bool) error {
+	if !found.answered {
+		k, err := checkOpen(found.dir)
+		if err != nil {
+			return err
+		}
+		defer k.close()
+	}
+	root, err := os.OpenRoot(found.dir)
+	if err != nil {
+		return &exitError{code: exitRefused, err: fmt.Errorf("open state folder: %w", err), hint: "run this on the principal's own box, as its user"}
+	}
+	defer root.Close()
+	b.files = storeFilesOf(root, false)
+	if err := b.write(f, keys); err != nil {
+		return fmt.Errorf("make backup: %w", err)
+	}
+	return nil
 }
 
 // write writes the archive. The order matters: a run that the snapshot holds as finished is in the history then, one that
@@ -168,11 +179,10 @@ func (b *backup) add(name string) error {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
 	}
-	if err := b.enter(path.Dir(filepath.ToSlash(name))); err != nil {
+	if err := b.enter(path.Dir(name)); err != nil {
 		return err
 	}
-	head := &tar.Header{Name: filepath.ToSlash(name), Mode: 0o600, Size: size, ModTime: info.ModTime(), Format: tar.FormatPAX}
-	if err := b.tar.WriteHeader(head); err != nil {
+	if err := b.head(&tar.Header{Name: name, Mode: 0o600, Size: size, ModTime: info.ModTime()}); err != nil {
 		return err
 	}
 	if _, err := io.Copy(b.tar, io.NewSectionReader(f, 0, size)); err != nil {
@@ -193,5 +203,14 @@ func (b *backup) enter(folder string) error {
 		}
 	}
 	b.folders[folder] = true
-	return b.tar.WriteHeader(&tar.Header{Name: folder + "/", Typeflag: tar.TypeDir, Mode: 0o700, Format: tar.FormatPAX})
+	return b.head(&tar.Header{Name: folder + "/", Typeflag: tar.TypeDir, Mode: 0o700})
+}
+
+// head adds a header. By name and number it is the owner's, as which root unpacks it: by name where the box knows that.
+func (b *backup) head(h *tar.Header) error {
+	h.Uid, h.Gid, h.Format = b.owner.uid, b.owner.gid, tar.FormatPAX
+	if name := b.owner.user(); name[0] != '\'' {
+		h.Uname = name
+	}
+	return b.tar.WriteHeader(h)
 }

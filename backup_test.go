@@ -108,5 +108,5 @@ func TestBackup(t *testing.T) {
 	if dir := backupRestore(t, x.dir+"/still.tar.gz"); x.cdktr("check", "--state", dir).code != 0 {
 		t.Error("the backup of a stopped principal is damaged")
 	}
-	x.refused(exitUnreachable, []string{"open state folder"}, "backup", "--state", x.dir+"/none", "--principal", "ipc://"+x.dir+"/no", x.dir+"/c")
+	x.refused(exitUnreachable, []string{"is not there"}, "backup", "--state", x.dir+"/none", "--principal", "ipc://"+x.dir+"/no", x.dir+"/c")
 }

@@ -1,6 +1,7 @@
 // check.go: `cdktr check`: every file of a state folder is read, line by line, and what is wrong is named with file and
 // line. With --repair the journal is cut where it cannot be read on, and what is behind that is moved aside, so that a
-// principal starts again; nothing is deleted. May use command, logs, model, spool, store and table.
+// principal starts again; nothing is deleted. May use auth, cli, command, logs, model, owner,
+// spool, store and table.
 
 package main
 
@@ -56,6 +57,14 @@ type checkFault struct {
 	Message string `json:"message"`
 }
 
+// String is the fault as people read it. Line 0 is of the file as a whole.
+func (f *checkFault) String() string {
+	if f.Line == 0 {
+		return f.File + ": " + f.Message
+	}
+	return fmt.Sprintf("%s:%d: %s", f.File, f.Line, f.Message)
+}
+
 // checker is one go through a state folder, which it holds.
 type checker struct {
 	dir    string
@@ -82,23 +91,53 @@ type checkLine struct {
 }
 
 // checkRun carries out the verb.
-func checkRun(_ context.Context, c *cli, args []string) error {
+func checkRun(ctx context.Context, c *cli, args []string) error {
 	if len(args) > 0 {
 		return usageError("check takes no arguments: name the folder with --state")
 	}
-	k, err := checkOpen(c.cfg.get("state"))
+	found, o, err := checkFind(ctx, c, exitUsage)
+	if err != nil {
+		return err
+	}
+	return o.do(func() error { return checkFolder(c, found.dir, o) })
+}
+
+// checkFind finds the state folder, and whose it is. Where there is none, code is the exit code.
+func checkFind(ctx context.Context, c *cli, code int) (found stateFound, o *owner, err error) {
+	if found, err = c.stateFind(ctx); err != nil {
+		return found, nil, err
+	}
+	switch o, err = ownerOf(found.dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		return found, nil, found.nothing(code, "is not there")
+	case errors.Is(err, errOwnerPath):
+		return found, nil, &exitError{code: exitRefused, err: fmt.Errorf("open state folder %s: %w", found.dir, err)}
+	case err != nil:
+		return found, nil, &exitError{code: exitUsage, err: fmt.Errorf("open state folder: %w", err), hint: "name it with --state"}
+	}
+	for _, name := range []string{storeJournal, storeSnapshot, "spool", "lock"} {
+		if _, err = os.Lstat(filepath.Join(found.dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			return found, o, nil // what cannot be seen is told of by who reads it
+		}
+	}
+	return found, nil, found.nothing(code, "holds no state of a principal or an agent")
+}
+
+// checkFolder reads a folder, and repairs it where that was asked, as the user to whom it belongs.
+func checkFolder(c *cli, dir string, o *owner) error {
+	k, err := checkOpen(dir)
 	if err != nil {
 		return err
 	}
 	defer k.close()
-	if err := k.walk(); err != nil {
+	if err := errors.Join(k.owners(o), k.walk()); err != nil {
 		return err
 	}
 	for _, f := range k.faults {
 		if c.flags.json {
 			err = printJSON(c.out, f)
 		} else {
-			_, err = fmt.Fprintln(c.out, textSafe(fmt.Sprintf("%s:%d: %s", f.File, f.Line, f.Message)))
+			_, err = fmt.Fprintln(c.out, textSafe(f.String()))
 		}
 		if err != nil {
 			return err
@@ -130,7 +169,7 @@ func checkOpen(dir string) (*checker, error) {
 		return nil, &exitError{code: exitRefused, err: err}
 	}
 	k.held = []*os.File{lock}
-	if spool, err := os.Open(filepath.Join(dir, "spool")); err == nil {
+	if spool, err := k.files.open("spool", os.O_RDONLY); err == nil {
 		k.held = append(k.held, spool)
 		if err := syscall.Flock(int(spool.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 			k.close()
@@ -143,7 +182,7 @@ func checkOpen(dir string) (*checker, error) {
 // close gives the folder free. A second time does nothing.
 func (k *checker) close() {
 	for _, f := range k.held {
-		f.Close()
+		storeUnlock(f)
 	}
 	k.held = nil
 	k.files.root.Close()
@@ -154,6 +193,30 @@ func (k *checker) fault(file string, line int, format string, args ...any) {
 	if k.count++; k.count <= checkMaxFaults {
 		k.faults = append(k.faults, checkFault{path.Join(k.dir, file), line, fmt.Sprintf(format, args...)})
 	}
+}
+
+// owners looks whose the files are, and who else can write them. What belongs to another user than the folder does (root's
+// of a command that was given as root, mostly) the service cannot read, or not replace.
+func (k *checker) owners(o *owner) error {
+	for _, doubt := range authDoubts(k.dir) {
+		k.fault(doubt.file, 0, "%s", doubt.text)
+	}
+	return fs.WalkDir(k.files.root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+			return nil // whose it is was said when its folder was read; or it is gone meanwhile
+		}
+		if err != nil {
+			return fmt.Errorf("read %s: %w", path.Join(k.dir, name), err)
+		}
+		info, err := e.Info()
+		if err != nil {
+			return nil
+		}
+		if uid, _ := ownerIDs(info); uid != o.uid && path.Dir(name) != "out" { // tasks may run as others
+			k.fault(name, 0, "it belongs to %s, and the state folder to %s, who may not be able to use it: chown -h %d:%d %s", ownerName(uid), ownerName(o.uid), o.uid, o.gid, path.Join(k.dir, name))
+		}
+		return nil
+	})
 }
 
 // walk reads everything.

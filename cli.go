@@ -83,6 +83,16 @@ func (c *cli) ask(ctx context.Context, req Request) (*Reply, error) {
 	return conn.ask(ctx, req)
 }
 
+// askAt does one request on a connection of its own to a socket of this box.
+func (c *cli) askAt(ctx context.Context, endpoint string, req Request) (*Reply, error) {
+	conn, err := clientDial(ctx, endpoint, wireOptions{})
+	if err != nil {
+		return nil, err
+	}
+	defer conn.close()
+	return conn.ask(ctx, req)
+}
+
 // oneArg gives the only argument of a verb.
 func oneArg(args []string, verb, what string) (string, error) {
 	if len(args) != 1 {

@@ -133,6 +133,7 @@ func curveKeyBytes(text string) (raw [curveKeyLen]byte, err error) {
 	return [curveKeyLen]byte(b), nil
 }
 
+// curveRandom fills b from random; nil is the system's.
 func curveRandom(random io.Reader, b []byte) error {
 	if random == nil {
 		random = rand.Reader

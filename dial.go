@@ -1,5 +1,5 @@
 // dial.go: from the settings to a connection: which endpoint, with which keys, and what a connection that does not come
-// about means for the exit code. May use auth, client, command, config, term and wire.
+// about means for the exit code. May use auth, client, command, config, owner, term and wire.
 
 package main
 
@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -128,6 +129,97 @@ func (c *cli) dial(ctx context.Context) (*client, error) {
 		return nil, &exitError{code: exitUnreachable, err: err}
 	}
 	return conn, nil
+}
+
+// stateUsual is where a service keeps its state as the documentation has it; messages name it where it is there.
+const stateUsual = "/var/lib/cdktr"
+
+// stateFound is the state folder that a verb of the principal's own box works on, and how it was found.
+type stateFound struct {
+	dir      string
+	named    bool   // by --state
+	set      bool   // by any setting, not only by default
+	answered bool   // a principal that answers has told it
+	endpoint string // that was asked
+	told     string // the folder of the principal that answers there, "" for none
+}
+
+// stateFind finds the state folder of this box's principal: that of --state, else the one that the principal tells which
+// answers on the box's socket, else that of the settings.
+func (c *cli) stateFind(ctx context.Context) (stateFound, error) {
+	f := stateFound{dir: c.cfg.get("state"), endpoint: c.cfg.get("principal")}
+	_, f.named = c.flags.set["state"]
+	f.set = c.cfg.values["state"].From != "default"
+	if !strings.HasPrefix(f.endpoint, "ipc:") {
+		if _, ok := c.flags.set["principal"]; ok && !f.named {
+			return f, usageError("the principal's keys and state are files on its own box: run this there, not with --principal %s", f.endpoint)
+		}
+		f.endpoint = "ipc://" + c.cfg.get("socket") // the setting is for clients and agents of another box's
+	}
+	var err error
+	f.told, err = c.stateTold(ctx, f.endpoint)
+	switch {
+	case f.named: // whoever may answer: this folder is meant
+		f.answered = f.told != "" && stateSame(f.told, f.dir)
+	case err != nil:
+		return f, err
+	case f.told != "":
+		f.dir, f.answered = f.told, true
+	}
+	return f, nil
+}
+
+// stateTold asks the principal at a socket for its state folder; "" when nobody answers, or it does not say.
+func (c *cli) stateTold(ctx context.Context, endpoint string) (string, error) {
+	limited, cancel := context.WithTimeout(ctx, clientTimeout)
+	defer cancel()
+	conn, err := clientDial(limited, endpoint, wireOptions{})
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "", &exitError{code: exitNotAllowed, err: err, hint: "ask as the principal's user, or as root; or name the state folder with --state"}
+	case err != nil && ctx.Err() != nil:
+		return "", &exitError{code: exitInterrupted, err: errors.New("interrupted")}
+	case err != nil: // nobody is there
+		return "", nil
+	}
+	defer conn.close()
+	r, err := conn.ask(limited, Request{Op: "ping"})
+	if err != nil || r.Folder == "" {
+		return "", err
+	}
+	peer := conn.conn.Peer()
+	if o, err := ownerOf(r.Folder); err == nil && peer.HasCred && peer.UID != 0 && o.uid != int(peer.UID) {
+		return "", &exitError{code: exitRefused, err: fmt.Errorf("the principal at %s runs as %s, and says that its state is in %s, which belongs to %s", endpoint, ownerName(int(peer.UID)), r.Folder, ownerName(o.uid)),
+			hint: "name the state folder with --state"}
+	}
+	return r.Folder, nil
+}
+
+// stateSame says whether two names are one folder.
+func stateSame(a, b string) bool {
+	first, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	second, err := os.Stat(b)
+	return err == nil && os.SameFile(first, second)
+}
+
+// nothing refuses, with an exit code, to work on a folder that is no principal's, and says what to name.
+func (f *stateFound) nothing(code int, why string) error {
+	text := fmt.Sprintf("state folder %s %s", f.dir, why)
+	hint := "name the folder that the principal has: --state DIR"
+	switch {
+	case f.answered:
+		text, hint = fmt.Sprintf("%s, where the principal at %s keeps its state, %s as seen from here", f.dir, f.endpoint, why), "does it run in a container? run this there"
+	case !f.named:
+		text = fmt.Sprintf("no principal answers at %s, and %s", f.endpoint, text)
+		hint = "start the principal first, or name its state folder: --state DIR"
+	}
+	if _, err := os.Stat(stateUsual); err == nil && !f.answered && f.dir != stateUsual {
+		hint += " (there is " + stateUsual + ")"
+	}
+	return &exitError{code: code, err: errors.New(text), hint: hint}
 }
 
 // streamOn is a stream that outlives its connection. Where that is lost, because the principal was started again or this end

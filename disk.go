@@ -65,6 +65,11 @@ func fileRead(name string, most int) ([]byte, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	defer file.Close()
+	return fileReadOpen(file, most)
+}
+
+// fileReadOpen is fileRead of a file that was opened so that nothing waits (O_NONBLOCK). The caller closes it.
+func fileReadOpen(file *os.File, most int) ([]byte, fs.FileInfo, error) {
 	info, err := file.Stat()
 	switch {
 	case err != nil:

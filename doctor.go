@@ -206,6 +206,9 @@ func (d *doctor) folder(dir string) {
 	} else {
 		d.say("state", state, "%s; %s", dir, holder)
 	}
+	for _, doubt := range authDoubts(dir) {
+		d.say("keys", doctorWarn, "%s: %s", path.Join(dir, doubt.file), doubt.text)
+	}
 	d.disk(&files)
 	d.writes(&files)
 }

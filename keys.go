@@ -1,5 +1,6 @@
-// keys.go: the verbs about who gets in: keygen and authorize, which work on the keys folder of the principal's state and
-// need no principal to run, and connect, the far end of ssh://. May use auth, command, config, curve, table and wire.
+// keys.go: the verbs about who gets in: keygen and authorize, which work on the keys folder of the principal's state, as
+// the user to whom that belongs, and connect, the far end of ssh://. May use auth, command, config, curve, owner, table and
+// wire.
 
 package main
 
@@ -52,12 +53,12 @@ func keysVerbs() []cliVerb {
 	}
 }
 
-func runKeygen(_ context.Context, c *cli, args []string) error {
+func runKeygen(ctx context.Context, c *cli, args []string) error {
 	if c.flags.server {
 		if len(args) > 0 || c.flags.file != "" {
 			return usageError("keygen --show-server takes nothing else: the key is public, and goes to standard output")
 		}
-		return c.showServerKey()
+		return c.showServerKey(ctx)
 	}
 	if len(args) > 1 {
 		return usageError("keygen takes one NAME")
@@ -79,25 +80,87 @@ func runKeygen(_ context.Context, c *cli, args []string) error {
 	return err
 }
 
-// showServerKey prints the principal's public key. It makes none: whose the file would be is the principal's to say.
-func (c *cli) showServerKey() error {
-	file := filepath.Join(c.cfg.get("state"), authFolder, authServerPub)
-	text, err := os.ReadFile(file)
+// keysPlace is the keys folder that a verb works on.
+type keysPlace struct {
+	owner *owner
+	dir   string // STATE/keys
+	found stateFound
+}
+
+// keysPlace finds the keys folder. It must be one that a principal asks: of the principal that answers, of the state that
+// a setting names, or one with a principal's key in it. The state folder must be there: whose it would be is not known.
+func (c *cli) keysPlace(ctx context.Context) (*keysPlace, error) {
+	found, err := c.stateFind(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &keysPlace{dir: filepath.Join(found.dir, authFolder), found: found}
+	if p.owner, err = ownerOf(found.dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, found.nothing(exitRefused, "is not there")
+	}
+	switch {
+	case errors.Is(err, errOwnerPath):
+		return nil, &exitError{code: exitRefused, err: fmt.Errorf("open state folder %s: %w", found.dir, err)}
+	case err != nil:
+		return nil, fmt.Errorf("open state folder: %w", err)
+	}
+	if _, err := os.Lstat(filepath.Join(p.dir, authServerKey)); err != nil && !found.set && !found.answered {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, found.nothing(exitRefused, "has no key of a principal in it")
+		}
+		return nil, fmt.Errorf("look for the principal's key: %w", err)
+	}
+	return p, nil
+}
+
+// do opens the keys folder and hands it to fn, as the user to whom the state belongs.
+func (p *keysPlace) do(fn func(d *authDir) error) error {
+	return p.owner.do(func() error {
+		d, err := authDirOpen(p.dir, true)
+		if err != nil {
+			return err
+		}
+		defer d.close()
+		return fn(d)
+	})
+}
+
+// grants reads who gets in.
+func (p *keysPlace) grants() (grants []*authGrant, faults []error, err error) {
+	err = p.owner.do(func() error {
+		grants, faults, err = authReadFile(p.dir)
+		return err
+	})
+	return grants, faults, err
+}
+
+// showServerKey prints the principal's public key. It makes none.
+func (c *cli) showServerKey(ctx context.Context) error {
+	p, err := c.keysPlace(ctx)
+	if err != nil {
+		return err
+	}
+	var pair curvePair
+	err = p.owner.do(func() error {
+		d, err := authDirOpen(p.dir, false)
+		if err != nil {
+			return err
+		}
+		defer d.close()
+		pair, err = d.serverPair()
+		return err
+	})
 	if errors.Is(err, fs.ErrNotExist) {
-		return &exitError{code: exitRefused, err: fmt.Errorf("there is no %s: no principal with a tcp:// address has been started on this state folder", file),
+		return &exitError{code: exitRefused, err: fmt.Errorf("there is no %s: no principal with a tcp:// address has been started on this state folder", filepath.Join(p.dir, authServerKey)),
 			hint: "cdktr start principal --bind tcp://ADDR:" + keysPort + " makes its key, cdktr authorize --new does too"}
 	}
 	if err != nil {
-		return fmt.Errorf("read the principal's key: %w", err)
-	}
-	key, err := curveKeyParse(strings.TrimSpace(string(text)))
-	if err != nil {
-		return fmt.Errorf("read %s: %w", file, err)
+		return err
 	}
 	if c.flags.json {
-		return printJSON(c.out, map[string]string{"server": key.String()})
+		return printJSON(c.out, map[string]string{"server": pair.Public.String()})
 	}
-	_, err = fmt.Fprintln(c.out, key)
+	_, err = fmt.Fprintln(c.out, pair.Public)
 	return err
 }
 
@@ -122,9 +185,8 @@ func (c *cli) writeKeys(text string) error {
 	return nil
 }
 
-func runAuthorize(_ context.Context, c *cli, args []string) error {
+func runAuthorize(ctx context.Context, c *cli, args []string) error {
 	f := c.flags
-	dir := filepath.Join(c.cfg.get("state"), authFolder)
 	given := 0
 	for _, set := range []bool{f.fresh, f.list, f.remove} {
 		if set {
@@ -136,30 +198,43 @@ func runAuthorize(_ context.Context, c *cli, args []string) error {
 		return usageError("give one of --new, --list and --remove")
 	case f.list && len(args) > 0:
 		return usageError("authorize --list takes no arguments")
-	case f.list:
-		return c.listGrants(dir)
 	case (f.fresh || f.remove) && len(args) != 1:
 		return usageError("authorize --new and --remove take one NAME")
-	case f.remove:
-		return c.removeGrant(dir, args[0])
-	case !f.fresh && len(args) != 2:
+	case !f.list && !f.remove && !f.fresh && len(args) != 2:
 		return &exitError{code: exitUsage, err: errors.New("authorize takes a NAME and a KEY"), hint: "cdktr authorize --new NAME --role ROLE makes the key as well"}
 	case !f.fresh && (f.file != "" || f.endpoint != ""):
 		return usageError("-o and --endpoint are for authorize --new")
 	}
-	g := &authGrant{Name: args[0], Role: f.role}
-	if f.workflows != "" {
-		g.Workflows = strings.Split(f.workflows, ",")
+	var g *authGrant
+	if !f.list && !f.remove {
+		g = &authGrant{Name: args[0], Role: f.role}
+		if f.workflows != "" {
+			g.Workflows = strings.Split(f.workflows, ",")
+		}
+		if !f.fresh {
+			g.Key = args[1]
+			if err := keysCheck(g); err != nil {
+				return err
+			}
+		}
 	}
-	if !f.fresh {
-		g.Key = args[1]
-		return c.addGrant(dir, g)
+	p, err := c.keysPlace(ctx)
+	switch {
+	case err != nil:
+		return err
+	case f.list:
+		return c.listGrants(p)
+	case f.remove:
+		return c.removeGrant(p, args[0])
+	case f.fresh:
+		return c.newGrant(p, g)
 	}
-	return c.newGrant(dir, g)
+	return c.addGrant(p, g)
 }
 
-// newGrant makes a pair, writes the credential, then authorizes it: a credential that nobody has lets nobody in.
-func (c *cli) newGrant(dir string, g *authGrant) error {
+// newGrant makes a pair, writes the credential, then authorizes it: a credential that nobody has lets nobody in. The file of
+// -o is where the caller may write, and its; all else is the work of the state's owner.
+func (c *cli) newGrant(p *keysPlace, g *authGrant) error {
 	endpoint, err := c.credentialEndpoint()
 	if err != nil {
 		return err
@@ -169,21 +244,32 @@ func (c *cli) newGrant(dir string, g *authGrant) error {
 		return err
 	}
 	g.Key = pair.Public.String()
-	if err := c.checkGrant(dir, g); err != nil { // before anything is made
+	if err := keysCheck(g); err != nil {
 		return err
 	}
-	server, made, err := authServerPair(dir)
+	if err := p.free(g); err != nil { // before anything is made
+		return err
+	}
+	var server curvePair
+	made := false
+	err = p.do(func(d *authDir) (err error) {
+		server, made, err = d.makeServerPair()
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	if made {
-		fmt.Fprintf(c.err, "cdktr: no principal has keys in %s yet: made them for the one that will be started with that state folder\n", filepath.Dir(dir))
+		fmt.Fprintf(c.err, "cdktr: no principal has keys in %s yet: made them for the one that will be started with that state folder\n", p.found.dir)
+	}
+	if p.found.told != "" && !p.found.answered {
+		fmt.Fprintf(c.err, "cdktr: the principal that answers at %s keeps its state in %s: the credential is not for that one\n", p.found.endpoint, p.found.told)
 	}
 	cred := &credential{Endpoint: endpoint, Name: g.Name, Role: g.Role, Workflows: strings.Join(g.Workflows, ","), Server: server.Public, Pair: pair}
 	if err := c.writeKeys(cred.text()); err != nil {
 		return err
 	}
-	if err := c.addGrant(dir, g); err != nil {
+	if err := c.addGrant(p, g); err != nil {
 		if c.flags.file != "" {
 			err = errors.Join(err, os.Remove(c.flags.file))
 		}
@@ -215,15 +301,20 @@ func (c *cli) credentialEndpoint() (string, error) {
 	return endpoint, nil
 }
 
-// checkGrant holds a new grant against the rules and against those that are there.
-func (c *cli) checkGrant(dir string, g *authGrant) error {
+// keysCheck holds a new grant against the rules.
+func keysCheck(g *authGrant) error {
 	if g.Role == "" {
 		return usageError("say with --role what %s may do: %s", g.Name, strings.Join(authRoles, ", "))
 	}
 	if err := g.check(); err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
-	grants, _, err := authReadFile(dir)
+	return nil
+}
+
+// free holds a new grant against those that are there.
+func (p *keysPlace) free(g *authGrant) error {
+	grants, _, err := p.grants()
 	if err != nil {
 		return err
 	}
@@ -244,11 +335,11 @@ func keysClash(grants []*authGrant, g *authGrant) error {
 }
 
 // addGrant adds a line to the authorized file.
-func (c *cli) addGrant(dir string, g *authGrant) error {
-	if err := c.checkGrant(dir, g); err != nil {
+func (c *cli) addGrant(p *keysPlace, g *authGrant) error {
+	if err := p.free(g); err != nil {
 		return err
 	}
-	err := keysEdit(dir, func(text string) (string, error) {
+	err := p.edit(func(text string) (string, error) {
 		grants, _ := authParse(authFile, []byte(text)) // again: another may have been quicker
 		if err := keysClash(grants, g); err != nil {
 			return "", err
@@ -269,8 +360,8 @@ func (c *cli) addGrant(dir string, g *authGrant) error {
 }
 
 // removeGrant takes the lines of a name out of the authorized file, and leaves all others as they are.
-func (c *cli) removeGrant(dir, name string) error {
-	err := keysEdit(dir, func(text string) (string, error) {
+func (c *cli) removeGrant(p *keysPlace, name string) error {
+	err := p.edit(func(text string) (string, error) {
 		lines := strings.SplitAfter(text, "\n")
 		kept := slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
 			fields := strings.Fields(line)
@@ -291,34 +382,14 @@ func (c *cli) removeGrant(dir, name string) error {
 	return err
 }
 
-// keysEdit changes the authorized file as a whole. One at a time does: the folder is locked meanwhile.
-func keysEdit(dir string, edit func(string) (string, error)) error {
-	if err := authMakeFolder(dir); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("open keys folder: %w", err)
-	}
-	defer d.Close()
-	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX); err != nil {
-		return fmt.Errorf("lock keys folder: %w", err)
-	}
-	file := filepath.Join(dir, authFile)
-	text, err := os.ReadFile(file)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read authorized keys: %w", err)
-	}
-	changed, err := edit(string(text))
-	if err != nil {
-		return err
-	}
-	return authWriteFile(file, changed)
+// edit changes the authorized file as a whole.
+func (p *keysPlace) edit(change func(string) (string, error)) error {
+	return p.do(func(d *authDir) error { return d.edit(authFile, change) })
 }
 
 // listGrants prints who gets in.
-func (c *cli) listGrants(dir string) error {
-	grants, faults, err := authReadFile(dir)
+func (c *cli) listGrants(p *keysPlace) error {
+	grants, faults, err := p.grants()
 	if err != nil {
 		return err
 	}

@@ -173,6 +173,27 @@ func (c *cli) principalConfig(log *slog.Logger) (cfg principalConfig, wait time.
 	return cfg, wait, nil
 }
 
+// ownState refuses, for a daemon, the state folder of another user, and logs who else can get at it. As root it would run
+// that user's work as root, over files that the user can exchange meanwhile. A folder that is not there yet will be ours.
+func (c *cli) ownState(dir string, log *slog.Logger) error {
+	o, err := ownerOf(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case o != nil && o.foreign():
+		return &exitError{code: exitRefused, err: fmt.Errorf("state folder %s belongs to %s, and this is root: it would do that user's work as root, and leave files that the user cannot read", dir, ownerName(o.uid)),
+			hint: fmt.Sprintf("start it as that user (by its unit, or sudo -u %s cdktr start …), name another folder with --state, or make this one root's: chown -R root: %s", o.user(), dir)}
+	case errors.Is(err, errOwnerPath):
+		log.Warn("state folder", "cause", err)
+	case err != nil:
+		return fmt.Errorf("open state folder: %w", err)
+	}
+	for _, doubt := range authDoubts(dir) {
+		log.Warn("state folder", "file", filepath.Join(dir, doubt.file), "cause", doubt.text)
+	}
+	return nil
+}
+
 // startPrincipal serves until it is told to stop.
 func startPrincipal(ctx context.Context, c *cli, args []string) error {
 	if len(args) > 0 {
@@ -196,6 +217,9 @@ func startPrincipal(ctx context.Context, c *cli, args []string) error {
 		log.Warn("TZ names no time zone that is known: UTC is the local time instead", "TZ", tz)
 	}
 	folder := newWorkflowFolder(c.cfg.get("workflows"))
+	if err := c.ownState(cfg.StateDir, log); err != nil {
+		return err
+	}
 	p, err := principalOpen(cfg)
 	if err != nil {
 		return err
@@ -329,6 +353,9 @@ func startAgent(ctx context.Context, c *cli, args []string) error {
 		return err
 	}
 	cfg.Dial = target.dial
+	if err := c.ownState(cfg.StateDir, log); err != nil {
+		return err
+	}
 	a, err := agentOpen(cfg)
 	if err != nil {
 		return err
@@ -389,6 +416,9 @@ func runLocal(ctx context.Context, c *cli, name string) (err error) {
 		return fmt.Errorf("find state folder: %w", err)
 	}
 	log := slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelError}))
+	if err := c.ownState(state, log); err != nil {
+		return err
+	}
 	p, err := principalOpen(principalConfig{StateDir: state, NoSync: temporary, NoScheduler: true, Zone: time.Local, Log: log})
 	if err != nil {
 		return err

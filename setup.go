@@ -1,4 +1,5 @@
-// setup.go: the verbs that set things up and tell about this program. May use config, table and model.
+// setup.go: the verbs that set things up and tell about this program. May use config, owner, table
+// and model.
 
 package main
 
@@ -36,7 +37,7 @@ func setupVerbs() []cliVerb {
 	}
 }
 
-// setupInit writes what is not there yet, and never over anything.
+// setupInit writes what is not there yet, and never over anything. As root it does so as the user to whom the folder belongs.
 func setupInit(_ context.Context, c *cli, args []string) error {
 	dir := "."
 	if len(args) > 1 {
@@ -45,7 +46,23 @@ func setupInit(_ context.Context, c *cli, args []string) error {
 	if len(args) == 1 {
 		dir = args[0]
 	}
-	folder := filepath.Join(dir, "workflows")
+	at, err := filepath.Abs(dir)
+	if err != nil {
+		return fmt.Errorf("make workflows folder: %w", err)
+	}
+	o, err := ownerOf(at)
+	for errors.Is(err, fs.ErrNotExist) && at != "/" {
+		at = filepath.Dir(at)
+		o, err = ownerOf(at)
+	}
+	if err != nil {
+		return fmt.Errorf("make workflows folder in %s: %w", at, err)
+	}
+	return o.do(func() error { return c.setupFolder(filepath.Join(dir, "workflows")) })
+}
+
+// setupFolder makes the workflows folder, and the examples in it.
+func (c *cli) setupFolder(folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("make workflows folder: %w", err)
 	}

@@ -144,7 +144,7 @@ func storeOpen(opt storeOptions) (*store, *State, storeReport, error) {
 	state, report, err := s.start()
 	if err != nil {
 		if s.lock != nil {
-			s.lock.Close()
+			storeUnlock(s.lock)
 		}
 		root.Close()
 		return nil, nil, report, err
@@ -310,7 +310,7 @@ func (s *store) close() error {
 	if again {
 		return s.endErr
 	}
-	return errors.Join(s.endErr, s.lock.Close(), s.files.root.Close())
+	return errors.Join(s.endErr, storeUnlock(s.lock), s.files.root.Close())
 }
 
 // storeWriter is what the writer's goroutine owns.

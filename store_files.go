@@ -33,7 +33,7 @@ type storeFiles struct {
 func storeFilesOf(root *os.Root, noSync bool) storeFiles {
 	l := storeFiles{
 		root:     root,
-		open:     func(name string, flag int) (*os.File, error) { return root.OpenFile(name, flag, 0o600) },
+		open:     func(name string, flag int) (*os.File, error) { return storeOpenFile(root, name, flag) },
 		write:    (*os.File).Write,
 		sync:     (*os.File).Sync,
 		truncate: (*os.File).Truncate,
@@ -44,6 +44,19 @@ func storeFilesOf(root *os.Root, noSync bool) storeFiles {
 		l.sync = func(*os.File) error { return nil }
 	}
 	return l
+}
+
+// storeOpenFile opens a regular file or a folder. What else has the name is refused at once: a pipe would be waited for.
+func storeOpenFile(root *os.Root, name string, flag int) (*os.File, error) {
+	f, err := root.OpenFile(name, flag|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() && !info.IsDir() {
+		f.Close()
+		return nil, &fs.PathError{Op: "open", Path: name, Err: errors.Join(err, errFileKind)}
+	}
+	return f, nil
 }
 
 // mkdir makes a folder, and says whether it had to.
@@ -141,7 +154,7 @@ const (
 // it ends). A process that it was just starting may hold it for a moment longer, between fork and exec: that is waited for.
 // The file stays behind at the end: to remove it would let two processes lock two files of one name.
 func (l *storeFiles) lock(dir string, since Stamp) (*os.File, error) {
-	f, err := l.root.OpenFile("lock", os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := storeOpenFile(l.root, "lock", os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, fmt.Errorf("lock state folder %s: %w", dir, err)
 	}
@@ -166,6 +179,12 @@ func (l *storeFiles) lock(dir string, since Stamp) (*os.File, error) {
 		f.WriteAt(append(text, '\n'), 0)
 	}
 	return f, nil
+}
+
+// storeUnlock gives a lock back and closes its file. A process that is just being started may have the file open a moment
+// longer: the lock is given back for it too.
+func storeUnlock(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
 }
 
 // storeHolderOf reads what the lock file f says; a PID of 0 when it says nothing.
