@@ -59,7 +59,7 @@ func runVerbs() []cliVerb {
 		{name: "cancel", args: "RUN", help: "stop a run, or one task of it: TERM, and KILL after the grace", run: runChange("cancel"), flags: cancelFlags,
 			more:     "A task that is stopped ends as cancelled and is not tried again. What needs its success is skipped, what has when: failure\nor always runs, and so does all that does not depend on it; the run then ends as failed, and its retries do not begin it\nagain: cdktr retry does.",
 			examples: []string{"cdktr cancel 01JD3V5K8Q2M4N6P8R0S2T4V6W", "cdktr cancel 01JD3V5K8Q2M4N6P8R0S2T4V6W --task load", "cdktr ps --workflow etl.daily --json | jq -r .run | xargs -n1 cdktr cancel --force"}},
-		{name: "retry", args: "RUN", help: "run again what did not succeed in a run that has ended", run: runChange("retry"), flags: allFlag("run all of it again"),
+		{name: "retry", args: "RUN", help: "run again what failed in a run that has ended, and all behind it", run: runChange("retry"), flags: allFlag("run all of it again"),
 			examples: []string{"cdktr retry 01JD3V5K8Q2M4N6P8R0S2T4V6W", "cdktr retry 01JD3V5K8Q2M4N6P8R0S2T4V6W --all"}},
 		{name: "logs", other: "logs query", args: "RUN|ID", help: "print the output of a run, or of a workflow's newest run", run: runLogs, flags: logFlags,
 			examples: []string{"cdktr logs etl.daily -f", "cdktr logs 01JD3V5K8Q2M4N6P8R0S2T4V6W --task load --err", "cdktr logs etl.daily --grep 'ERROR|timeout' -n 20"}},

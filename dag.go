@@ -285,7 +285,8 @@ type dagRun struct {
 
 // begin starts a run: it gives the tasks to start now, in the order of the file, and those skipped already. done has the
 // states in which tasks ended in an earlier attempt of the run, by id: what succeeded is not started again, and counts
-// as ended once all before it has; everything else runs again. nil is a first attempt.
+// as ended once all before it has; everything else runs again. What stood behind a failure is not among them, whatever its
+// when: the principal leaves it out (State.requeue). nil is a first attempt.
 func (d *dag) begin(done map[string]string) (r *dagRun, ready []int, skipped []dagSkip) {
 	n := len(d.ids)
 	r = &dagRun{d: d, states: make([]string, n), left: make([]int, n), hurt: make([]bool, n), done: make([]bool, n), open: n, failed: -1}

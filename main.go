@@ -196,7 +196,7 @@ var cliElsewhere = map[string]string{
 	"history":   "`cdktr ps --all` lists runs, those that have ended too",
 	"trigger":   "`cdktr run ID` starts a run",
 	"submit":    "`cdktr run ID` starts a run",
-	"restart":   "`cdktr retry RUN` runs again what did not succeed, with --all everything",
+	"restart":   "`cdktr retry RUN` runs again what failed and all behind it, with --all everything",
 	"rerun":     "`cdktr retry RUN` runs again what did not succeed, with --all everything",
 	"enable":    "`cdktr resume ID` starts the schedule of a workflow again",
 	"unpause":   "`cdktr resume ID` starts the schedule of a workflow again",

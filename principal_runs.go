@@ -101,9 +101,9 @@ func (p *principal) opRetry(c *verbCall) {
 			c.refuse(refused)
 			return
 		}
-		state := ""
+		state := requeueBehind
 		if c.req.All {
-			state = "all"
+			state = requeueAll
 		}
 		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, State: state, Reason: "retried by " + c.by, By: c.by, From: c.from})
 		id, note := r.ID, p.newerFile(r)

@@ -277,7 +277,7 @@ var protoVerbs = []protoVerb{
 	{Op: "run", Help: "queue a run of a workflow; wait holds the reply until it has ended, follow sends its progress; key makes a repeat harmless for 24 h", Role: roleTrigger,
 		Fields: []string{"workflow*", "params", "key", "wait", "follow"}, Stream: true},
 	{Op: "cancel", Help: "stop a run, or one task of it; force kills at once", Role: roleOperator, Fields: []string{"run*", "task", "force"}},
-	{Op: "retry", Help: "run again what did not succeed, or all of it", Role: roleOperator, Fields: []string{"run*", "all"}},
+	{Op: "retry", Help: "run again what failed and all behind it, or all of it", Role: roleOperator, Fields: []string{"run*", "all"}},
 	{Op: "pause", Help: "stop the schedule of a workflow, or of all", Role: roleOperator, Fields: []string{"workflow", "all"}},
 	{Op: "resume", Help: "start the schedule again", Role: roleOperator, Fields: []string{"workflow", "all"}},
 	{Op: "drain", Help: "give an agent no more runs", Role: roleOperator, Fields: []string{"agent*"}},

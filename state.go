@@ -25,6 +25,13 @@ const (
 // stateAgain is in the reason of a task that will be tried again, between why the attempt failed and what comes next.
 const stateAgain = "; attempt "
 
+// What of a run that is queued again runs again, in State of run.requeued. In journals of 0.1.0 it is "": what did not succeed, and
+// nothing else.
+const (
+	requeueBehind = "behind" // what did not succeed, and everything behind a task that failed
+	requeueAll    = "all"    //
+)
+
 // Kinds of event. Those of the second group are made by agents, the others by the principal.
 const (
 	evVersion      = "workflow.version"   // a version of a workflow that runs refer to
@@ -356,7 +363,7 @@ func (s *State) applyRun(r *Run, e *Event) error {
 		delete(s.Acks, stateKey("overdue", r.Workflow, ""))
 		r.Lease++
 	case evRequeued:
-		if r.State == runQueued || r.State == runSucceeded && e.State != "all" {
+		if r.State == runQueued || r.State == runSucceeded && e.State != requeueAll {
 			return misfit()
 		}
 		s.requeue(r, e)
@@ -462,18 +469,51 @@ func (t *TaskRun) noteAttempt(e *Event, most int) {
 	t.Earlier = append(t.Earlier[max(len(t.Earlier)+1-most, 0):], a)
 }
 
-// requeue puts a run back into the queue. What succeeded stays done, unless e.State asks for all of it again.
+// requeue puts a run back into the queue, as if it had not begun but for what stays done.
 func (s *State) requeue(r *Run, e *Event) {
 	if !runActive(r.State) {
 		s.unfinish(r)
 	}
+	var behind []bool
+	if spec := s.Versions[r.Version]; spec != nil && e.State == requeueBehind {
+		behind = r.behindFailed(spec)
+	}
 	r.State, r.Attempt, r.Agent, r.Reason, r.Cancelling, r.Lost = runQueued, e.Attempt, "", e.Reason, "", false
 	r.Started, r.Finished, r.Seconds = Stamp{}, Stamp{}, 0
 	for i := range r.Tasks {
-		if t := &r.Tasks[i]; t.State != taskSucceeded || e.State == "all" {
+		if t := &r.Tasks[i]; t.State != taskSucceeded || e.State == requeueAll || behind != nil && behind[i] {
 			*t = TaskRun{Task: t.Task, State: taskWaiting}
 		}
 	}
+}
+
+// behindFailed says of each task of a run whether it depends, directly or not, on one that failed, crashed, was cancelled or
+// is at work. Clean-up and alarms there belong to the attempt that they followed: they have to follow the next one too.
+func (r *Run) behindFailed(spec *Workflow) []bool {
+	down := make(map[string][]int, len(spec.Tasks))
+	for i := range spec.Tasks {
+		for _, id := range spec.Tasks[i].Depends {
+			down[id] = append(down[id], i)
+		}
+	}
+	behind := make([]bool, len(r.Tasks))
+	var queue []string
+	for i := range r.Tasks {
+		switch r.Tasks[i].State {
+		case taskSucceeded, taskSkipped, taskWaiting:
+		default:
+			queue = append(queue, r.Tasks[i].Task)
+		}
+	}
+	for at := 0; at < len(queue); at++ { // it grows by each task once
+		for _, i := range down[queue[at]] {
+			if i < len(behind) && !behind[i] {
+				behind[i] = true
+				queue = append(queue, spec.Tasks[i].ID)
+			}
+		}
+	}
+	return behind
 }
 
 // finish ends a run: its own state and that of every task that had not ended.

@@ -494,7 +494,7 @@ func stateModel(t *testing.T, rnd *rand.Rand) {
 		e := &Event{Kind: kinds[rnd.IntN(len(kinds))], Run: fmt.Sprint("R", rnd.IntN(6)), Agent: []string{"x", "y"}[rnd.IntN(2)], Workflow: "w", Version: "v1",
 			Task: []string{"a", "b", "c"}[rnd.IntN(3)], Lease: 1 + rnd.IntN(4), Attempt: 1 + rnd.IntN(3), Reason: "r", State: ends[rnd.IntN(len(ends))]}
 		if e.Kind == evRequeued && rnd.IntN(2) == 0 {
-			e.State = "all"
+			e.State = []string{requeueAll, requeueBehind}[rnd.IntN(2)]
 		}
 		if e.Kind == evAdopted && model[e.Run] != nil {
 			e.Agent = model[e.Run].agent
@@ -545,7 +545,7 @@ func stateModelApply(model map[string]*stateModelRun, e *Event) bool {
 		m.lease++
 		return true
 	case evRequeued:
-		if m.state == runQueued || m.state == runSucceeded && e.State != "all" {
+		if m.state == runQueued || m.state == runSucceeded && e.State != requeueAll {
 			return false
 		}
 		m.state, m.agent, m.attempt, m.lost = runQueued, "", e.Attempt, false

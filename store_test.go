@@ -185,7 +185,7 @@ func (g *storeRig) event() *Event {
 	case k < 10:
 		e.Kind, e.Run, e.Agent = evAssigned, run.ID, pick("one", "two")
 	case k == 10:
-		e.Kind, e.Run, e.Attempt, e.State = evRequeued, run.ID, run.Attempt+1, pick("", "all")
+		e.Kind, e.Run, e.Attempt, e.State = evRequeued, run.ID, run.Attempt+1, pick("", requeueBehind, requeueAll)
 	case k == 11:
 		e.Kind, e.Run, e.State, e.Agent = pick(evRunEnded, evAdopted, evCancelling), run.ID, pick(runCancelled, runCrashed), run.Agent
 	case k == 12:

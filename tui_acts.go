@@ -303,7 +303,7 @@ func (u *tui) runNow(id string, params map[string]string, question bool) {
 	do()
 }
 
-// actRetry runs again what did not succeed. In attention that is the first screen, on which one lands unasked, so a stray key
+// actRetry runs again what failed, and all behind it. In attention that is the first screen, on which one lands unasked, so a stray key
 // must do no harm there: it is a question first.
 func (u *tui) actRetry(p tuiPick) {
 	retry := func() {
@@ -313,7 +313,7 @@ func (u *tui) actRetry(p tuiPick) {
 		retry()
 		return
 	}
-	u.confirm(viewDialog{Title: "Retry run " + tuiShort(p.run) + " of " + p.workflow + "?", Lines: []string{"What did not succeed runs again; what succeeded stays done."}, No: "Leave it", Yes: "Retry"}, retry)
+	u.confirm(viewDialog{Title: "Retry run " + tuiShort(p.run) + " of " + p.workflow + "?", Lines: []string{"What failed and all behind it runs again; the rest stays done."}, No: "Leave it", Yes: "Retry"}, retry)
 }
 
 // actCancel stops a run, after a question.

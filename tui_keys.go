@@ -100,7 +100,7 @@ func tuiScreenKeys() []tuiBinding {
 
 func tuiActKeys() []tuiBinding {
 	return []tuiBinding{
-		{keys: "t", on: "runs run attention", group: tuiGroupAct, what: "run again what did not succeed", label: "retry", twin: "cdktr retry RUN", act: true, why: whyNotRetry, do: (*tui).actRetry},
+		{keys: "t", on: "runs run attention", group: tuiGroupAct, what: "run again what failed and what follows it", label: "retry", twin: "cdktr retry RUN", act: true, why: whyNotRetry, do: (*tui).actRetry},
 		{keys: "x", on: "runs run workflows log", group: tuiGroupAct, what: "cancel the run", label: "cancel", twin: "cdktr cancel RUN", act: true, why: whyNotCancel, do: (*tui).actCancel},
 		{keys: "r", on: "workflows run runs attention log stats source", group: tuiGroupAct, what: "run the workflow now; of a run, with its parameters", label: "run", twin: "cdktr run ID", act: true, why: whyNotRun, do: (*tui).actRun},
 		{keys: "K", on: "run", group: tuiGroupAct, what: "kill the task at once; the rest of the run goes on", label: "kill task", twin: "cdktr cancel RUN --task TASK --force", act: true, why: whyNotKillTask, do: (*tui).actKillTask},

@@ -1,0 +1,263 @@
+// Tests of what a run that is queued again begins with: which tasks run again, and what is left of the attempt before.
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// requeueTasks reads tasks as "id:depends,depends state".
+func requeueTasks(texts []string) (tasks []Task, states []string) {
+	for _, text := range texts {
+		name, state, _ := strings.Cut(text, " ")
+		id, depends, _ := strings.Cut(name, ":")
+		task := Task{ID: id, Run: "x", When: whenAlways}
+		if depends != "" {
+			task.Depends = strings.Split(depends, ",")
+		}
+		tasks, states = append(tasks, task), append(states, state)
+	}
+	return tasks, states
+}
+
+// TestStateRequeueTasks: what did not succeed runs again, and all that is behind a task that failed, whatever became of it. What
+// else succeeded keeps its outputs.
+func TestStateRequeueTasks(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		tasks string
+		how   string
+		want  string // those that stay done
+	}{
+		{"clean-up behind a failure", "mount succeeded; work:mount failed; umount:work succeeded; alarm:work succeeded", requeueBehind, "mount"},
+		{"far behind a failure", "a failed; b:a skipped; c:b skipped; tidy:c succeeded; after:tidy succeeded", requeueBehind, ""},
+		{"beside a failure", "a failed; b succeeded; c:b succeeded; both:c,a succeeded", requeueBehind, "b c"},
+		{"in front of a failure", "a succeeded; b:a succeeded; c:b failed", requeueBehind, "a b"},
+		{"behind a cancelled task", "a succeeded; b:a cancelled; c:b succeeded", requeueBehind, "a"},
+		{"behind a crashed task", "a succeeded; b:a crashed; c:b succeeded; d:a succeeded", requeueBehind, "a d"},
+		{"behind what was skipped for no failure", "a succeeded; alarm:a skipped; note:alarm succeeded; b failed", requeueBehind, "a note"},
+		{"listed before what it follows", "tidy:work succeeded; alarm:tidy succeeded; work:setup failed; setup succeeded", requeueBehind, "setup"},
+		{"a diamond", "a succeeded; b:a failed; c:a succeeded; d:b,c succeeded", requeueBehind, "a c"},
+		{"two failures", "a failed; b failed; c:a,b succeeded; d succeeded", requeueBehind, "d"},
+		{"all", "a succeeded; b:a failed; c succeeded", requeueAll, ""},
+		{"an event of 0.1.0", "mount succeeded; work:mount failed; umount:work succeeded", "", "mount umount"},
+	} {
+		tasks, states := requeueTasks(strings.Split(test.tasks, "; "))
+		s := stateNew()
+		s.Versions["v"] = &Workflow{ID: "w", Tasks: tasks}
+		events := []*Event{{Kind: evQueued, Workflow: "w", Version: "v"}, {Kind: evAssigned, Agent: "x"}}
+		for i, task := range tasks {
+			events = append(events, &Event{Kind: evTaskFinished, Task: task.ID, State: states[i], Agent: "x", Lease: 1, Outputs: map[string]string{"of": task.ID}})
+		}
+		events = append(events, &Event{Kind: evRunFinished, State: runFailed, Agent: "x", Lease: 1}, &Event{Kind: evRequeued, Attempt: 2, State: test.how})
+		for _, e := range events {
+			e.Run, e.Time = "R1", stampOf(stateEpoch)
+			if err := s.apply(e); err != nil {
+				t.Fatalf("%s: %v", test.name, err)
+			}
+		}
+		var done []string
+		for _, task := range s.Runs["R1"].Tasks {
+			if task.State == taskSucceeded && task.Outputs["of"] == task.Task {
+				done = append(done, task.Task)
+			} else if !reflect.DeepEqual(task, TaskRun{Task: task.Task, State: taskWaiting}) {
+				t.Errorf("%s: %+v", test.name, task)
+			}
+		}
+		if is := strings.Join(done, " "); is != test.want {
+			t.Errorf("%s: stay done %q, want %q", test.name, is, test.want)
+		}
+	}
+}
+
+// TestStateRequeueFields says of every field of a run what becomes of it. A new field has to be decided here.
+func TestStateRequeueFields(t *testing.T) {
+	const keeps, resets = true, false
+	fields := map[string]bool{"ID": keeps, "Workflow": keeps, "Trigger": keeps, "By": keeps, "Params": keeps, "Scheduled": keeps, "Queued": keeps, "Version": keeps,
+		"Priority": keeps, "Lease": keeps, "LogDay": keeps, "LogAt": keeps, // output goes on behind what is there
+		"Agent": resets, "Started": resets, "Finished": resets, "Seconds": resets, "Cancelling": resets, "Lost": resets}
+	set := map[string]any{"State": runQueued, "Attempt": 7, "Reason": "why"} // by the event
+	for _, state := range []string{runRunning, runFailed, runCrashed, runCancelled} {
+		s := stateNew()
+		r := &Run{}
+		v := reflect.ValueOf(r).Elem()
+		for i := range v.NumField() {
+			switch f := v.Field(i).Addr().Interface().(type) {
+			case *string:
+				*f = "x"
+			case *int:
+				*f = 3
+			case *int64:
+				*f = 3
+			case *float64:
+				*f = 3
+			case *bool:
+				*f = true
+			case *Stamp:
+				*f = stampOf(stateEpoch)
+			case *map[string]string:
+				*f = map[string]string{"k": "v"}
+			case *[]TaskRun:
+				*f = []TaskRun{{Task: "a", State: taskFailed, Cancelling: "x", Earlier: []TaskAttempt{{}}}}
+			default:
+				t.Fatalf("field %s: %T", v.Type().Field(i).Name, f)
+			}
+		}
+		r.State, r.Version = state, "v"
+		s.Runs[r.ID], s.Versions["v"] = r, &Workflow{Tasks: []Task{{ID: "a"}}}
+		before := reflect.ValueOf(*r.clone())
+		if err := s.apply(&Event{Kind: evRequeued, Run: r.ID, Attempt: 7, Reason: "why", State: requeueBehind}); err != nil {
+			t.Fatal(err)
+		}
+		for i := range v.NumField() {
+			name, is := v.Type().Field(i).Name, v.Field(i)
+			keep, known := fields[name]
+			switch want, bySelf := set[name]; {
+			case name == "Tasks":
+			case bySelf && is.Interface() != want:
+				t.Errorf("of a %s run %s is %v, want %v", state, name, is, want)
+			case bySelf:
+			case !known:
+				t.Errorf("nobody has said what becomes of %s", name)
+			case keep && !reflect.DeepEqual(is.Interface(), before.Field(i).Interface()):
+				t.Errorf("of a %s run %s is %v, was %v", state, name, is, before.Field(i))
+			case !keep && !is.IsZero():
+				t.Errorf("of a %s run %s is left: %v", state, name, is)
+			}
+		}
+	}
+}
+
+// A run that was cancelled and is retried is not cancelled again when its agent comes back, nor is a task of it.
+func TestDispatchCancelledRetried(t *testing.T) {
+	for _, task := range []string{"", "a"} {
+		synctest.Test(t, func(t *testing.T) {
+			g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
+			id := g.run("w")
+			a := dispatchAgentJoin(g, "x", 1)
+			as := a.last()
+			a.report(dispatchBegun(as)...)
+			if r := g.ask(Request{Op: "cancel", Run: id, Task: task}); !r.OK {
+				t.Fatal(r.Error)
+			}
+			a.report(dispatchEvent(as, evTaskFinished, "a", taskCancelled), dispatchEvent(as, evRunFinished, "", runCancelled))
+			if r := g.ask(Request{Op: "retry", Run: id}); !r.OK {
+				t.Fatal(r.Error)
+			}
+			as = a.last()
+			a.report(dispatchBegun(as)...)
+			a.gone()
+			time.Sleep(agentLostAfter / 2)
+			a.hello.Holds = []heldRun{{id, as.Lease}}
+			a.join()
+			if n := len(a.of(msgCancel)) + len(a.of(msgStopTask)); n != 0 || as.Attempt != 2 {
+				t.Errorf("attempt %d is cancelled when its agent is back", as.Attempt)
+			}
+			a.report(dispatchEvent(as, evTaskFinished, "a", taskSucceeded), dispatchEvent(as, evRunFinished, "", runSucceeded))
+			g.expect(id, runSucceeded, "")
+			a.gone()
+			g.stop()
+		})
+	}
+}
+
+// TestDispatchRetryBehind: the next attempt is told nothing of the clean-up behind what failed, whoever asks for it and on
+// whichever agent it is; and an agent that is lost in the middle leaves it to be done as well.
+func TestDispatchRetryBehind(t *testing.T) {
+	for _, how := range []string{"retries", "by hand", "agent lost"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &Workflow{ID: "w", Failover: failoverRerun, Tasks: []Task{{ID: "setup", Run: "x"}, {ID: "work", Run: "x", Depends: []string{"setup"}},
+				{ID: "tidy", Run: "x", Depends: []string{"work"}, When: whenAlways}, {ID: "tell", Run: "x", Depends: []string{"tidy"}, When: whenFailure}}}
+			if how == "retries" {
+				w.Retries = 1
+			}
+			g := principalRigOpen(t, t.TempDir(), w)
+			id := g.run("w")
+			a := dispatchAgentJoin(g, "x", 1)
+			as := a.last()
+			b := dispatchAgentJoin(g, "y", 1)
+			setup := dispatchEvent(as, evTaskFinished, "setup", taskSucceeded)
+			setup.Event.Outputs = map[string]string{"disk": "/mnt"}
+			a.report(dispatchEvent(as, evRunStarted, "", ""), setup, dispatchEvent(as, evTaskFinished, "work", taskFailed), dispatchEvent(as, evTaskFinished, "tidy", taskSucceeded))
+			a.send(&agentMsg{Op: msgDrain}) // the next attempt goes to the other one
+			if how == "agent lost" {
+				a.report(dispatchEvent(as, evTaskStarted, "tell", ""))
+				a.gone()
+				b.beat(2 * agentLostAfter)
+			} else {
+				a.report(dispatchEvent(as, evTaskFinished, "tell", taskSucceeded), dispatchEvent(as, evRunFinished, "", runFailed))
+			}
+			if how == "by hand" {
+				if r := g.ask(Request{Op: "retry", Run: id}); !r.OK {
+					t.Fatal(r.Error)
+				}
+			}
+			as = b.last()
+			if len(as.Done) != 1 || as.Done[0].Task != "setup" || as.Done[0].Outputs["disk"] != "/mnt" {
+				t.Fatalf("%s: the second attempt is told %+v is done", how, as.Done)
+			}
+			if is := runnerStates(g.show(id)); is != "setup succeeded, work waiting, tidy waiting, tell waiting" {
+				t.Errorf("%s: shown are %s", how, is)
+			}
+			skip := dispatchEvent(as, evTaskFinished, "tell", taskSkipped)
+			skip.Event.Reason = "nothing before it failed"
+			b.report(dispatchEvent(as, evRunStarted, "", ""), dispatchEvent(as, evTaskFinished, "work", taskSucceeded), dispatchEvent(as, evTaskFinished, "tidy", taskSucceeded), skip,
+				dispatchEvent(as, evRunFinished, "", runSucceeded))
+			if is := runnerStates(g.show(id)); is != "setup succeeded, work succeeded, tidy succeeded, tell skipped (nothing before it failed)" {
+				t.Errorf("%s: at the end are shown %s", how, is)
+			}
+			a.gone()
+			b.gone()
+			g.stop()
+		})
+	}
+}
+
+// TestRunnerRetryBehind runs it for real: clean-up follows each attempt, the alarm each failure, and what succeeded in front runs once.
+func TestRunnerRetryBehind(t *testing.T) {
+	dir := t.TempDir()
+	note := func(name string) string { return fmt.Sprintf("echo %s >> %s/story; ", name, dir) }
+	w := &Workflow{ID: "w", Retries: 1, Tasks: []Task{{ID: "setup", Run: note("setup") + `echo disk=/mnt >> "$CDKTR_OUTPUT"`},
+		{ID: "work", Run: note("work-${DISK}") + `test $(grep -c work ` + dir + `/story) = 3`, Depends: []string{"setup"}, Env: map[string]string{"DISK": "${tasks.setup.outputs.disk}"}},
+		{ID: "tidy", Run: note("tidy"), Depends: []string{"work"}, When: whenAlways},
+		{ID: "tell", Run: note("tell"), Depends: []string{"work", "tidy"}, When: whenFailure}}}
+	h := runnerHost(t, &principalLog{}, w)
+	story := func() string {
+		text, err := os.ReadFile(filepath.Join(dir, "story"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(strings.Fields(string(text)), " ")
+	}
+	r, _ := runnerFollow(t, h, Request{Workflow: "w"}, nil)
+	want := "setup work-/mnt tidy tell work-/mnt tidy tell"
+	if is := story(); r.State != runFailed || is != want {
+		t.Fatalf("%s after %s, want %s", r.State, is, want)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), runnerWait)
+	defer cancel()
+	c := &client{conn: h.connect(), endpoint: "here"}
+	defer c.close()
+	if _, err := c.ask(ctx, Request{Op: "retry", Run: r.ID}); err != nil {
+		t.Fatal(err)
+	}
+	reply, err := c.ask(ctx, Request{Op: "wait", Run: r.ID})
+	if err != nil || len(reply.Runs) != 1 {
+		t.Fatalf("wait: %v", err)
+	}
+	r = reply.Runs[0]
+	if is := story(); is != want+" work-/mnt tidy" || r.State != runSucceeded {
+		t.Errorf("retried by hand: %s after %s", r.State, is)
+	}
+	if is := runnerStates(r); is != "setup succeeded, work succeeded, tidy succeeded, tell skipped (nothing before it failed)" {
+		t.Errorf("shown are %s", is)
+	}
+}
