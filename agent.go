@@ -125,6 +125,7 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 	if err := spool.damage(); err != nil {
 		cfg.Log.Warn("some of what an earlier life spooled is lost", "cause", err)
 	}
+	a.recallTails()
 	return a, a.recallEnds()
 }
 

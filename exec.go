@@ -32,6 +32,7 @@ import (
 const (
 	procMaxLine  = 64 << 10               // bytes of a line that are delivered in one piece
 	procMinBuf   = 4 << 10                // first size of a stream's buffer; it grows to procMaxLine+1
+	procShown    = 1 << 10                // bytes of a line without an end that unended gives
 	procGrace    = 10 * time.Second       // between TERM and KILL unless the task says otherwise
 	procKillWait = 150 * time.Millisecond // after KILL: when a stop ends, come what may
 	procLinger   = 200 * time.Millisecond // for what the main process left behind to end by itself, as the tee of "exec > >(tee log)" does
@@ -54,8 +55,10 @@ type procSpec struct {
 	// Output gets each line. Calls come from one goroutine at a time and none begins after done. It may block:
 	// then the pipe fills and the process waits. It must return at some time after done, for until then it holds
 	// a goroutine and three file descriptors; a stop does not wait for it. nil throws the output away.
-	Output func(procLine)
-	Budget *procBudget // what it may write, with others perhaps; nil: no bound
+	Output  func(procLine)
+	Budget  *procBudget    // what Output gets, of this process and others perhaps; nil: no bound
+	Rest    func(procRest) // gets what goes beyond the budget, under the terms of Output; nil throws it away
+	Unended func()         // called when something was read that is a line without an end so far, see unended; must be quick
 }
 
 // procLine is a line of output, or a piece of one.

@@ -1,65 +1,95 @@
-// exec_output.go: the half of the process room that reads what a process writes, cuts it into lines, and drops what goes
-// beyond the bound of its run. May use what exec.go may.
+// exec_output.go: the half of the process room that reads what a process writes, cuts it into lines, and passes on as it is
+// what goes beyond the bound of its run. May use what exec.go may.
 
 package main
 
 import (
 	"bytes"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// procBudget bounds what several processes write together. The line that does not fit any more, and all that come after
-// it, whole or not, are read, counted and dropped, so that a flood costs nothing but the reading of it. All its methods
-// may be called by any goroutine.
+// procBudget bounds what several processes deliver together. The line that does not fit any more, and all that comes after
+// it of any of them, goes to procSpec.Rest in raw pieces, so that a flood costs little more than the reading of it. All its
+// methods may be called by any goroutine; nil has no bound.
 type procBudget struct {
-	onCut func()       // called once, in the place of the first line that is dropped; may block as Output may
-	left  atomic.Int64 // bytes; below zero when it is spent, and for good
-	lines atomic.Int64 // dropped; a line without an end counts as one
-	bytes atomic.Int64 // of them, with their newlines
+	mu    sync.Mutex
+	left  int64 // bytes
+	over  bool  // it is spent, and for good
+	lines int64 // that were delivered
+	bytes int64 // of them
 }
 
-// procLineCost is what a line costs the budget beside its text: about what is stored with it.
-const procLineCost = 100
+// newProcBudget makes a budget of so many bytes, newlines among them.
+func newProcBudget(size int64) *procBudget { return &procBudget{left: size} }
 
-// newProcBudget makes a budget of so many bytes.
-func newProcBudget(size int64, onCut func()) *procBudget {
-	b := &procBudget{onCut: onCut}
-	b.left.Store(size)
-	return b
-}
-
-// take says whether a line of n bytes may still be delivered.
+// take says whether a line that takes n bytes may still be delivered.
 func (b *procBudget) take(n int) bool {
-	cost := int64(n) + procLineCost
-	left := b.left.Add(-cost)
-	if left < 0 && left+cost >= 0 {
-		b.onCut()
+	if b == nil {
+		return true
 	}
-	return left >= 0
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over = b.over || int64(n) > b.left; b.over {
+		return false
+	}
+	b.left -= int64(n)
+	b.bytes += int64(n)
+	b.lines++
+	return true
 }
 
 // spent says that nothing is delivered any more.
-func (b *procBudget) spent() bool { return b != nil && b.left.Load() < 0 }
+func (b *procBudget) spent() bool {
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.over
+}
 
-// dropped gives what was dropped so far.
-func (b *procBudget) dropped() (lines, bytes int64) { return b.lines.Load(), b.bytes.Load() }
+// given says what was delivered; once it is spent that is all.
+func (b *procBudget) given() (lines, bytes int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lines, b.bytes
+}
+
+// procRest is a piece of what goes beyond the budget: bytes as they were read, of any number of lines.
+type procRest struct {
+	Time  time.Time
+	Err   bool   // from stderr
+	Text  []byte // the callee's until it returns; empty: the line before has no newline, and is at its end
+	Begun bool   // Text goes on with a line of the piece before of this stream
+}
 
 // procStream is one of the two pipes a process writes to, and its unfinished line.
 type procStream struct {
 	fd    int // -1: closed
 	isErr bool
-	buf   []byte // data read and not delivered: buf[:n]
-	n     int
-	begun bool // the end of the line that was dropped last is not seen yet
+	begun bool // the last line that went to Rest has not ended yet
+
+	mu  sync.Mutex // guards the rest against unended; never held over a read or a callback
+	buf []byte     // data read and not delivered: buf[:n]
+	n   int
+	end []byte // the end of the last line that went to Rest
+}
+
+// procLastLine gives the end of the last line of a text, of procShown bytes at most, and of what was drawn over with
+// carriage returns only what is seen.
+func procLastLine(text []byte) string {
+	text = bytes.TrimRight(text[max(0, len(text)-2*procShown):], "\r\n")
+	text = text[bytes.LastIndexAny(text, "\r\n")+1:]
+	return string(text[max(0, len(text)-procShown):])
 }
 
 // openPipes makes the pipes of stdout and stderr and returns the ends for the process.
 func (p *proc) openPipes() (ends [2]int, err error) {
-	p.out = [2]procStream{{fd: -1}, {fd: -1, isErr: true}}
+	p.out[0].fd, p.out[1].fd, p.out[1].isErr = -1, -1, true
 	ends = [2]int{-1, -1}
 	if p.poll, err = newProcPoll(); err != nil {
 		return ends, err
@@ -160,20 +190,37 @@ func (p *proc) drain(s *procStream) (more, ended bool) {
 
 // finishLine delivers the last line of a stream, if it has no newline.
 func (p *proc) finishLine(s *procStream) {
-	if s.n > 0 {
-		p.give(s, time.Now(), s.buf[:s.n], procUnended)
-		s.n = 0
+	if s.n > 0 && !p.give(s, time.Now(), s.buf[:s.n], procUnended) {
+		p.rest(s, time.Now(), s.buf[:s.n])
+	}
+	s.keep(nil)
+	if s.begun {
+		p.rest(s, time.Now(), nil)
 	}
 }
 
 // room is how much the next read takes at most; it makes that at least one byte.
 func (s *procStream) room() int {
 	if s.n == len(s.buf) {
-		grown := make([]byte, min(max(2*len(s.buf), procMinBuf), procMaxLine+1))
-		copy(grown, s.buf[:s.n])
-		s.buf = grown
+		s.grow(min(max(2*len(s.buf), procMinBuf), procMaxLine+1))
 	}
 	return len(s.buf) - s.n
+}
+
+// grow makes the buffer so large.
+func (s *procStream) grow(size int) {
+	grown := make([]byte, size)
+	copy(grown, s.buf[:s.n])
+	s.mu.Lock()
+	s.buf = grown
+	s.mu.Unlock()
+}
+
+// keep leaves text, which is in the buffer, as what was read and not delivered.
+func (s *procStream) keep(text []byte) {
+	s.mu.Lock()
+	s.n = copy(s.buf, text)
+	s.mu.Unlock()
 }
 
 // read takes what is there, up to room, and delivers the lines that are complete. It says whether there may be more to
@@ -182,7 +229,7 @@ func (s *procStream) room() int {
 func (p *proc) read(s *procStream) (more, ended bool) {
 	s.room()
 	if p.spec.Budget.spent() && len(s.buf) <= procMaxLine { // a flood is read in large pieces
-		s.buf = append(make([]byte, 0, procMaxLine+1), s.buf[:s.n]...)[:procMaxLine+1]
+		s.grow(procMaxLine + 1)
 	}
 	n, err := unix.Read(s.fd, s.buf[s.n:])
 	switch {
@@ -195,45 +242,25 @@ func (p *proc) read(s *procStream) (more, ended bool) {
 	}
 	more = s.n+n == len(s.buf) // a pipe gives all that it has, up to that
 	now := time.Now()
-	at, scan, end := 0, s.n, s.n+n
-	for {
-		if p.spec.Budget.spent() {
-			s.drop(p.spec.Budget, s.buf[at:end])
-			s.n = 0
-			return more, false
-		}
-		i := bytes.IndexByte(s.buf[scan:end], '\n')
-		if i < 0 {
+	text, scan := s.buf[:s.n+n], s.n
+	for !p.spec.Budget.spent() {
+		i := bytes.IndexByte(text[scan:], '\n')
+		if i < 0 || !p.give(s, now, text[:scan+i], procEnded) {
 			break
 		}
-		p.give(s, now, s.buf[at:scan+i], procEnded)
-		at = scan + i + 1
-		scan = at
+		text, scan = text[scan+i+1:], 0
 	}
-	s.n = copy(s.buf, s.buf[at:end])
-	if s.n > procMaxLine {
-		p.give(s, now, s.buf[:procMaxLine], procPartial)
-		s.n = copy(s.buf, s.buf[procMaxLine:s.n])
+	if len(text) > procMaxLine && p.give(s, now, text[:procMaxLine], procPartial) {
+		text = text[procMaxLine:]
+	}
+	if len(text) > 0 && p.spec.Budget.spent() {
+		p.rest(s, now, text)
+		text = nil
+	}
+	if s.keep(text); s.n+len(s.end) > 0 && p.spec.Unended != nil {
+		p.spec.Unended()
 	}
 	return more, false
-}
-
-// drop counts bytes that are not delivered. A line is counted where it begins.
-func (s *procStream) drop(b *procBudget, text []byte) {
-	if len(text) == 0 {
-		return
-	}
-	ends := int64(bytes.Count(text, []byte{'\n'}))
-	starts := ends
-	if text[len(text)-1] != '\n' {
-		starts++
-	}
-	if s.begun {
-		starts--
-	}
-	s.begun = text[len(text)-1] != '\n'
-	b.lines.Add(starts)
-	b.bytes.Add(int64(len(text)))
 }
 
 // How a line that give is given ends.
@@ -243,16 +270,32 @@ const (
 	procPartial        // not yet
 )
 
-// give delivers a line, or drops it when the budget has no room for it, or when done has been declared over its head.
-func (p *proc) give(s *procStream, now time.Time, text []byte, end int) {
+// give delivers a line, or throws it away when done has been declared over its head. False when the budget has no room for it.
+func (p *proc) give(s *procStream, now time.Time, text []byte, end int) bool {
 	if p.spec.Output == nil || p.sealed.Load() {
-		return
+		return true
 	}
-	if b := p.spec.Budget; b != nil && !b.take(len(text)) {
-		if s.drop(b, text); end == procEnded {
-			s.drop(b, []byte{'\n'})
-		}
-		return
+	size := len(text)
+	if end == procEnded {
+		size++
+	}
+	if !p.spec.Budget.take(size) {
+		return false
 	}
 	p.spec.Output(procLine{Time: now, Err: s.isErr, Text: bytes.Clone(text), Partial: end == procPartial})
+	return true
+}
+
+// rest passes on what goes beyond the budget. No text ends the line.
+func (p *proc) rest(s *procStream, now time.Time, text []byte) {
+	if p.spec.Rest == nil || p.sealed.Load() {
+		return
+	}
+	p.spec.Rest(procRest{Time: now, Err: s.isErr, Text: text, Begun: s.begun})
+	s.begun = len(text) > 0 && text[len(text)-1] != '\n'
+	if len(text) > 0 {
+		s.mu.Lock()
+		s.end = append(s.end[:0], procLastLine(text)...)
+		s.mu.Unlock()
+	}
 }

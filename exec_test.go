@@ -640,9 +640,9 @@ func TestProcMemory(t *testing.T) {
 		}
 		p := procTestStart(t, ps, spec)
 		procTestDone(t, p)
-		for _, s := range p.out {
-			if len(s.buf) > procMaxLine+1 {
-				t.Errorf("buffer of %d bytes", len(s.buf))
+		for i := range p.out {
+			if n := len(p.out[i].buf); n > procMaxLine+1 {
+				t.Errorf("buffer of %d bytes", n)
 			}
 		}
 		if n != 100000000 && n+calls != 20000000 {

@@ -34,8 +34,11 @@ type agentRun struct {
 	lines   int64            // number of its last line of output
 	dropped int64            // lines that the spool did not take
 	dropWhy error            // the first of them
-	budget  *procBudget      // what its tasks may write
+	budget  *procBudget      // what of its output is reported as it comes
+	tail    *spoolTail       // what comes behind that, until it was reported
+	telling bool             // the tail is being reported, the end of the run waits for it
 	began   time.Time
+	ended   time.Time   // when the last task did, once that is known
 	timer   *time.Timer // of the run's own timeout
 	failed  string      // "task load: exit 3", of the first that failed or was stopped
 
@@ -81,12 +84,7 @@ func (a *agent) begin(as *assignment) {
 		}
 	}
 	r := &agentRun{as: as, tries: map[int]*taskTry{}, outputs: make([]taskOutputs, len(as.Spec.Tasks)), lines: as.Lines, began: a.now()}
-	size := as.Spec.logMaxSize()
-	r.budget = newProcBudget(size, func() {
-		a.call(func() {
-			a.remark(r, nil, fmt.Sprintf("the output of this run is cut here: it is more than log.max_size, %s; what follows is dropped", sizeText(size)))
-		})
-	})
+	a.bound(r)
 	a.runs[as.Run] = r
 	a.emit(r, &Event{Kind: evRunStarted})
 	var err error
@@ -256,12 +254,19 @@ func (a *agent) endTask(t *taskTry, e *Event) {
 	r.over++
 	r.outputs[t.index] = taskOutputs{e.Outputs, r.over}
 	delete(r.tries, t.index)
-	a.emit(r, e)
 	ready, skipped, err := r.prog.end(t.index, e.State)
 	if err != nil {
 		a.cfg.Log.Error("internal error", "run", r.as.Run, "cause", err)
 	}
-	a.goOn(r, ready, skipped)
+	e.Time = stampOf(a.now())
+	report := func() {
+		a.emit(r, e)
+		a.goOn(r, ready, skipped)
+	}
+	last := len(r.tries) == 0 && (r.stopState != "" || len(ready)+len(r.ready) == 0)
+	if !last || !a.tailFirst(r, report) {
+		report()
+	}
 }
 
 // stopRun ends a run before its time, in the given state: its tasks are stopped, no more are started. force kills.
@@ -311,12 +316,13 @@ func (a *agent) finishRun(r *agentRun, state, reason string) {
 	if r.timer != nil {
 		r.timer.Stop()
 	}
-	if r.budget != nil {
-		if lines, bytes := r.budget.dropped(); lines > 0 {
-			a.remark(r, nil, fmt.Sprintf("%d lines of output, %d bytes, were dropped: more than log.max_size", lines, bytes))
-		}
+	if a.tailFirst(r, func() { a.finishRun(r, state, reason) }) {
+		return
 	}
-	a.emit(r, &Event{Kind: evRunFinished, State: state, Reason: reason, Seconds: secondsBetween(r.began, a.now())})
+	if r.ended.IsZero() {
+		r.ended = a.now()
+	}
+	a.emit(r, &Event{Kind: evRunFinished, State: state, Reason: reason, Seconds: secondsBetween(r.began, r.ended)})
 	if a.runs[r.as.Run] == r {
 		delete(a.runs, r.as.Run)
 	}
@@ -331,11 +337,15 @@ func (a *agent) remark(r *agentRun, t *taskTry, text string) {
 	if r.dropIt {
 		return
 	}
-	r.lines++
-	line := a.remarkLine(r, r.lines, text)
+	line := a.remarkLine(r, r.lines+1, text)
 	if t != nil {
 		line.Task, line.Attempt = t.task().ID, t.attempt
 	}
+	if r.tail != nil && !r.budget.take(0) { // it stays behind what was written before it
+		r.keep(runnerTag(line.Task, line.Attempt), spoolTailRemark, line.Time.Time, []byte(line.Text))
+		return
+	}
+	r.lines++
 	r.output = append(r.output, line)
 	a.noted(r, len(text)+100)
 }
@@ -350,7 +360,10 @@ func (a *agent) emit(r *agentRun, e *Event) {
 	if r.dropIt {
 		return
 	}
-	e.Time, e.Run, e.Lease = stampOf(a.now()), r.as.Run, r.as.Lease
+	e.Run, e.Lease = r.as.Run, r.as.Lease
+	if e.Time.IsZero() {
+		e.Time = stampOf(a.now())
+	}
 	size := 250 + len(e.Reason)
 	for k, v := range e.Outputs {
 		size += len(k) + len(v)
@@ -432,7 +445,7 @@ func (a *agent) procSpecOf(t *taskTry) (procSpec, error) {
 	for _, w := range warnings {
 		a.remark(r, t, w)
 	}
-	return procSpec{Argv: values.argv, Env: values.env, Dir: values.dir, Timeout: time.Duration(task.Timeout), Grace: a.cfg.Grace, Budget: r.budget,
+	return procSpec{Argv: values.argv, Env: values.env, Dir: values.dir, Timeout: time.Duration(task.Timeout), Grace: a.cfg.Grace, Budget: r.budget, Rest: r.restOf(t),
 		Cookie: a.cfg.StateDir + "|" + r.as.Run + "|" + task.ID + "|" + strconv.Itoa(t.attempt),
 		Output: func(l procLine) { a.in.put(agentIn{try: t, line: l}) }}, nil
 }
