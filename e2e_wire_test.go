@@ -5,7 +5,9 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -198,5 +200,55 @@ func TestRunFileTime(t *testing.T) {
 	t.Logf("median %s, fastest %s, slowest %s", took[10], took[0], took[19])
 	if took[10] > 100*time.Millisecond {
 		t.Errorf("the median of 20 is %s, want 100 ms at most", took[10])
+	}
+}
+
+// TestSocketRemoved removes the socket of a principal, its folder too, and puts other things in its place: it is made again,
+// what was connected stays so, and nothing of others is touched.
+func TestSocketRemoved(t *testing.T) {
+	x := e2eNew(t)
+	dir := x.dir + "/run"
+	path := dir + "/s"
+	x.env = append(x.env, "CDKTR_SOCKET="+path)
+	x.file("w.yml", "tasks: {a: {run: 'true'}}")
+	p := x.principal()
+	x.agent("edge-1")
+	if r := x.run("w"); r.State != runSucceeded {
+		t.Fatalf("the run is %s", r.State)
+	}
+	for what, remove := range map[string]func() error{
+		"removed":         func() error { return os.Remove(path) },
+		"moved away":      func() error { return os.Rename(path, x.dir+"/elsewhere") },
+		"with its folder": func() error { return os.RemoveAll(dir) },
+		"stale": func() error { // somebody else's that was killed
+			ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: x.dir + "/other"})
+			if err != nil {
+				return err
+			}
+			ln.SetUnlinkOnClose(false)
+			return errors.Join(ln.Close(), os.Rename(x.dir+"/other", path))
+		},
+	} {
+		if err := remove(); err != nil {
+			t.Fatal(err)
+		}
+		x.until("a client comes in again after the socket was "+what, func() bool { return x.cdktr("ping").code == exitOK })
+		if r := x.run("w"); r.State != runSucceeded || r.Agent != "edge-1" {
+			t.Errorf("%s: the run is %s at %s", what, r.State, r.Agent)
+		}
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the socket is %v, %v", info, err)
+	}
+	if text := p.err.String(); strings.Count(text, "agent=edge-1") > 1 || !strings.Contains(text, "made it again") {
+		t.Errorf("the agent came anew, or the log does not say why:\n%s", text)
+	}
+	if err := errors.Join(os.Remove(path), os.WriteFile(path, []byte("mine"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	x.until("the log says that a file is in the way", func() bool { return strings.Contains(p.err.String(), "exists and is not a socket") })
+	p.stop()
+	if text, err := os.ReadFile(path); string(text) != "mine" {
+		t.Errorf("a file that was put there: %q, %v", text, err)
 	}
 }

@@ -7,11 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"os/user"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +32,7 @@ func serveBounds(files int) (socket, tcp wireBounds) {
 // serveDoors is everything that a principal listens on.
 type serveDoors struct {
 	listeners []*wireListener
+	socket    serveSocket
 	compat    int       // how many of them, the last ones, are the ports of CDKTR: 0, or 2, for output in and out
 	keys      *authKeys // nil without tcp:// or with --insecure
 	log       *slog.Logger
@@ -124,7 +123,7 @@ func (d *serveDoors) openCompat(c *cli, bind string, opt wireOptions) error {
 // serveAddress is where a listener really is: the port 0 has become a number.
 func serveAddress(l *wireListener) string {
 	if strings.HasPrefix(l.endpoint, "tcp://") {
-		return "tcp://" + l.ln.Addr().String()
+		return "tcp://" + l.listening().Addr().String()
 	}
 	return l.endpoint
 }
@@ -163,44 +162,6 @@ func (d *serveDoors) sayNext(address string) {
 		d.log.Info("nobody is authorized on " + address + " yet: cdktr authorize --new NAME --role agent --endpoint tcp://THIS-HOST:" +
 			address[strings.LastIndexByte(address, ':')+1:] + " -o NAME.cred makes the file that lets an agent in")
 	}
-}
-
-// openSocket binds the ipc socket. With a group its members may come in as well: by the mode of the file, which the
-// kernel holds them to, and by who they are.
-func (d *serveDoors) openSocket(path, group string, opt wireOptions) error {
-	dir, gid := filepath.Dir(path), -1
-	_, err := os.Stat(dir)
-	missing := errors.Is(err, fs.ErrNotExist)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make folder of the socket: %w", err)
-	}
-	if group != "" {
-		if gid, err = serveGroup(group); err != nil {
-			return err
-		}
-		opt.SocketMode = 0o660
-		opt.Allow = func(p wirePeer) error { return serveMember(p, uint32(gid), group) }
-		if missing { // it is ours to open; one that was there is not
-			if err := errors.Join(os.Chown(dir, -1, gid), os.Chmod(dir, 0o750)); err != nil {
-				return fmt.Errorf("open folder of the socket to group %s: %w", group, err)
-			}
-		}
-	}
-	l, err := wireListen("ipc://"+path, opt)
-	if err != nil {
-		return err
-	}
-	d.listeners = append(d.listeners, l)
-	if group == "" {
-		return nil
-	}
-	if err := os.Chown(path, -1, gid); err != nil {
-		return fmt.Errorf("give socket to group %s: %w: the principal's user must be in it", group, err)
-	}
-	if info, err := os.Stat(dir); err == nil && info.Mode()&0o011 == 0 {
-		d.log.Warn("the group cannot reach the socket: its folder lets nobody through", "folder", dir, "mode", info.Mode().Perm().String())
-	}
-	return nil
 }
 
 // serveGroup finds the number of a group.
@@ -255,6 +216,7 @@ func (d *serveDoors) serve(ctx context.Context, group *sync.WaitGroup, p *princi
 	for i, l := range d.listeners {
 		group.Go(func() { d.errs[i] = l.Serve(ctx, serve[i]) })
 	}
+	group.Go(func() { d.socket.runSocketWatch(ctx, d.log) })
 	if d.keys != nil {
 		group.Go(func() {
 			d.keys.runAuthWatch(ctx, d.cut, func(err error) { d.log.Warn("authorized keys", "cause", err) })

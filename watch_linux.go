@@ -22,11 +22,15 @@ import (
 const watchMask = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_CLOSE_WRITE |
 	unix.IN_MODIFY | unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF
 
+// watchNames is asked for where only the end of a file's name counts: it lost it, or was moved.
+const watchNames = unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF
+
 // watch is one inotify instance. All but its reader belongs to the goroutine that opened it.
 type watch struct {
 	file  *os.File
 	fd    int
 	add   func(fd int, path string, mask uint32) (int, error) // unix.InotifyAddWatch
+	mask  uint32
 	raw   chan []byte
 	stop  chan struct{}
 	done  sync.WaitGroup
@@ -42,9 +46,18 @@ func watchOpen() (*watch, error) {
 	case err != nil:
 		return nil, fmt.Errorf("start inotify: %w", err)
 	}
-	w := &watch{file: os.NewFile(uintptr(fd), "inotify"), fd: fd, add: unix.InotifyAddWatch, raw: make(chan []byte), stop: make(chan struct{}), paths: map[int32]string{}}
+	w := &watch{file: os.NewFile(uintptr(fd), "inotify"), fd: fd, add: unix.InotifyAddWatch, mask: watchMask, raw: make(chan []byte), stop: make(chan struct{}), paths: map[int32]string{}}
 	w.done.Go(w.runRead)
 	return w, nil
+}
+
+// watchOpenNames starts an instance that tells of the end of the names that it follows, and of nothing else.
+func watchOpenNames() (*watch, error) {
+	w, err := watchOpen()
+	if err == nil {
+		w.mask = watchNames
+	}
+	return w, err
 }
 
 // runRead hands on what the kernel reports. It waits in read, and ends when close has closed the file.
@@ -88,7 +101,7 @@ func (w *watch) follow(paths []string) (more bool, err error) {
 	before := w.paths
 	w.paths = make(map[int32]string, len(paths))
 	for _, path := range paths {
-		wd, failure := w.add(w.fd, path, watchMask)
+		wd, failure := w.add(w.fd, path, w.mask)
 		switch {
 		case failure == nil:
 			_, was := before[int32(wd)]

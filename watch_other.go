@@ -22,3 +22,5 @@ func (w *watch) reports() <-chan []byte                       { return nil }
 func (w *watch) translate([]byte) []watchNote                 { return nil }
 func (w *watch) follow(paths []string) (more bool, err error) { return false, nil }
 func (w *watch) close()                                       {}
+
+func watchOpenNames() (*watch, error) { return watchOpen() }

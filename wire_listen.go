@@ -160,7 +160,7 @@ type wireListener struct {
 
 	places *wirePlaces
 
-	mu   sync.Mutex // guards live; never held over I/O
+	mu   sync.Mutex // guards live, and ln and file once there is a Serve; never held over I/O
 	live map[*wireLink]struct{}
 }
 
@@ -275,18 +275,62 @@ func wireRemoveStale(path string) error {
 func (l *wireListener) Close() error {
 	l.once.Do(func() {
 		close(l.stop)
-		// While the socket is open its inode number cannot be given to another file.
-		if l.file != nil {
-			if now, err := os.Lstat(l.path); err == nil && os.SameFile(l.file, now) {
-				l.fail = os.Remove(l.path)
-			}
+		if l.standing() && l.path != "" {
+			l.fail = os.Remove(l.path)
 		}
-		l.ln.Close()
+		l.listening().Close()
 	})
 	if l.fail != nil {
 		return fmt.Errorf("remove socket: %w", l.fail)
 	}
 	return nil
+}
+
+// listening is what accepts now: renew puts another in its place.
+func (l *wireListener) listening() net.Listener {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ln
+}
+
+// standing says whether the socket file is there as we made it. It is where there is none.
+func (l *wireListener) standing() bool {
+	l.mu.Lock()
+	file := l.file
+	l.mu.Unlock()
+	if file == nil {
+		return true
+	}
+	// While the socket is open its inode number cannot be given to another file.
+	now, err := os.Lstat(l.path)
+	return err == nil && os.SameFile(file, now)
+}
+
+// renew makes the socket file again, and accepts there from now on; connections stay as
+// they are. It is for who found it gone while Serve goes on; one goroutine at a time
+// may call it. What another process has put there is left alone while it answers.
+func (l *wireListener) renew() error {
+	if err := wireRemoveStale(l.path); err != nil {
+		return err
+	}
+	ln, err := wireBind(l.path, l.opt.SocketMode)
+	if err != nil {
+		return err
+	}
+	file, err := os.Lstat(l.path)
+	if err != nil {
+		ln.Close()
+		return err
+	}
+	l.mu.Lock()
+	old := l.ln
+	if l.stopped() { // Close looks at both behind stop
+		l.mu.Unlock()
+		return errors.Join(ln.Close(), os.Remove(l.path))
+	}
+	l.ln, l.file = ln, file
+	l.mu.Unlock()
+	return old.Close()
 }
 
 func (l *wireListener) stopped() bool {
@@ -329,7 +373,8 @@ const (
 func (l *wireListener) acceptLoop(handle func(wireConn)) {
 	pause := time.Duration(0)
 	for {
-		nc, err := l.ln.Accept()
+		ln := l.listening()
+		nc, err := ln.Accept()
 		if l.stopped() {
 			if err == nil {
 				nc.Close()
@@ -339,6 +384,9 @@ func (l *wireListener) acceptLoop(handle func(wireConn)) {
 		if err == nil {
 			pause = 0
 			l.accepted(nc, handle)
+			continue
+		}
+		if ln != l.listening() { // renew has closed it
 			continue
 		}
 		if pause == 0 {
@@ -376,7 +424,7 @@ func (l *wireListener) putOut(g *wireGuest) {
 
 // serveOne is the whole life of one accepted connection.
 func (l *wireListener) serveOne(guest *wireGuest, handle func(wireConn)) {
-	peer := wirePeer{Transport: wireTransport(l.ln.Addr()), Addr: l.endpoint}
+	peer := wirePeer{Transport: wireTransport(l.listening().Addr()), Addr: l.endpoint}
 	if peer.Transport == "tcp" {
 		peer.Addr = "tcp://" + guest.conn.RemoteAddr().String()
 	}
