@@ -159,14 +159,19 @@ func (p *principal) attentionCount(grant *authGrant) int {
 	return n
 }
 
-// opAttention lists what needs a person, the newest first, and last what has come right by itself.
-func (p *principal) opAttention(c *verbCall) {
-	var items []AttentionItem
-	p.eachAttention(c.grant, p.cfg.now(), func(item AttentionItem, seen bool) {
-		if !seen {
-			items = append(items, item)
-		}
+// lookAttention lists what needs a person, the newest first, and last what has come right by itself.
+func (p *principal) lookAttention(c *verbCall) {
+	items, ok := lookAsk(p, c, func() (items []AttentionItem) {
+		p.eachAttention(c.grant, p.cfg.now(), func(item AttentionItem, seen bool) {
+			if !seen {
+				items = append(items, item)
+			}
+		})
+		return items
 	})
+	if !ok {
+		return
+	}
 	slices.SortFunc(items, func(a, b AttentionItem) int {
 		if a.Recovered != b.Recovered {
 			return cmp.Compare(attentionRank(a), attentionRank(b))
@@ -178,21 +183,28 @@ func (p *principal) opAttention(c *verbCall) {
 		items = items[i+1:]
 	}
 	page := items[:min(len(items), attentionPage, pageOf(c.req.N, attentionPage))]
-	cases := make([]attentionCase, len(page))
-	for i, item := range page {
-		cases[i] = p.attentionCaseOf(item)
-	}
-	p.workers.Go(func() {
-		for i := range cases {
-			p.explain(&cases[i])
-			page[i] = cases[i].item
+	cases, ok := lookAsk(p, c, func() (cases []attentionCase) {
+		for _, item := range page {
+			cases = append(cases, p.attentionCaseOf(item))
 		}
-		reply := Reply{Items: page[:fitting(page)], Count: count}
-		if n := len(reply.Items); n < len(items) && n > 0 {
-			reply.Next = page[n-1].Key
-		}
-		c.reply(reply)
+		return cases
 	})
+	if !ok || !p.readPlace(c) {
+		return
+	}
+	for i := range cases {
+		if p.gone(c) {
+			p.refuseStopping(c)
+			return
+		}
+		p.explain(c, &cases[i])
+		page[i] = cases[i].item
+	}
+	reply := Reply{Items: page[:fitting(page)], Count: count}
+	if n := len(reply.Items); n < len(items) && n > 0 {
+		reply.Next = page[n-1].Key
+	}
+	c.reply(reply)
 }
 
 // attentionRank puts what has recovered behind the rest.
@@ -212,7 +224,11 @@ func (p *principal) attentionCaseOf(item AttentionItem) attentionCase {
 	if r := p.state.Runs[item.Runs[0]]; r != nil {
 		k.failed = r.clone()
 	}
-	for _, o := range slices.Backward(p.state.Workflows[item.Workflow].Recent) {
+	ws := p.state.Workflows[item.Workflow]
+	if ws == nil {
+		return k
+	}
+	for _, o := range slices.Backward(ws.Recent) {
 		if r := p.state.Runs[o.Run]; r != nil && o.State == runSucceeded && r.Finished.Before(item.Last.Time) {
 			k.good = r.clone()
 			break
@@ -223,13 +239,14 @@ func (p *principal) attentionCaseOf(item AttentionItem) attentionCase {
 
 // explain looks up what is missing, in the history, and tells of an item's output and of what was different when the
 // workflow last went well. On the request's own goroutine.
-func (p *principal) explain(k *attentionCase) {
+func (p *principal) explain(c *verbCall, k *attentionCase) {
 	item := &k.item
 	if item.Kind != attentionFailed {
 		return
 	}
+	over := func() bool { return p.gone(c) }
 	if k.failed == nil {
-		since := historyFilter{Workflow: item.Workflow, Since: historyQueued(item.Runs[0])}
+		since := historyFilter{Workflow: item.Workflow, Since: historyQueued(item.Runs[0]), over: over}
 		p.store.historyList(since, func(r *Run) bool {
 			if r.ID == item.Runs[0] {
 				k.failed = r
@@ -238,7 +255,7 @@ func (p *principal) explain(k *attentionCase) {
 		})
 	}
 	if k.good == nil {
-		p.store.historyList(historyFilter{Workflow: item.Workflow, State: runSucceeded, Before: item.Last.Time, Limit: 1}, func(r *Run) bool {
+		p.store.historyList(historyFilter{Workflow: item.Workflow, State: runSucceeded, Before: item.Last.Time, Limit: 1, over: over}, func(r *Run) bool {
 			k.good = r
 			return false
 		})
@@ -247,19 +264,19 @@ func (p *principal) explain(k *attentionCase) {
 		item.Good = k.good.ID
 	}
 	if k.failed != nil {
-		item.Lines = p.lastLines(k.failed, item.Task)
+		item.Lines = p.lastLines(k.failed, item.Task, over)
 		item.Changed = attentionChanged(k.failed, k.good)
 	}
 }
 
 // lastLines gives the end of what a task of a run that has ended wrote, to standard error where it wrote to that.
-func (p *principal) lastLines(r *Run, task string) (lines []string) {
+func (p *principal) lastLines(r *Run, task string, over func() bool) (lines []string) {
 	if r.LogDay == "" {
 		return nil
 	}
 	until := r.Finished.UTC().AddDate(0, 0, 1).Format(logDayLayout) // its agent's clock may be behind
 	for _, stream := range []string{"e", "o", ""} {
-		p.logs.read(r.Workflow, r.ID, logPlace{r.LogDay, r.LogAt}, logFilter{Task: task, Stream: stream, Until: until, Tail: attentionLines}, func(line LogLine) error {
+		p.logs.read(r.Workflow, r.ID, logPlace{r.LogDay, r.LogAt}, logFilter{Task: task, Stream: stream, Until: until, Tail: attentionLines, over: over}, func(line LogLine) error {
 			text := strings.ToValidUTF8(string(line.raw()), "\uFFFD")
 			if len(text) > attentionMaxLine {
 				text = strings.ToValidUTF8(text[:attentionMaxLine], "") + " ..."
@@ -304,7 +321,7 @@ func attentionChanged(failed, good *Run) (changed []string) {
 func (p *principal) opAck(c *verbCall) {
 	now := p.cfg.now()
 	var found *AttentionItem
-	var keys []string
+	var keys []string // of all that this peer may see
 	p.eachAttention(c.grant, now, func(item AttentionItem, _ bool) {
 		keys = append(keys, item.Key)
 		if item.Key == c.req.Key {
@@ -314,10 +331,9 @@ func (p *principal) opAck(c *verbCall) {
 	switch until := c.req.Until; {
 	case c.req.Key == "":
 		c.refuse(refuse(codeInvalid, "ack needs the key of an item (cdktr attention lists them)"))
-	case found == nil && nearest(c.req.Key, keys) != "":
-		c.refuse(refuse(codeNotFound, "nothing with the key %q needs attention (did you mean %q?)", c.req.Key, nearest(c.req.Key, keys)))
 	case found == nil:
-		c.refuse(refuse(codeNotFound, "nothing with the key %q needs attention (cdktr attention lists what does)", c.req.Key))
+		p.refuseLater(c, refuseNear(fmt.Sprintf("nothing with the key %q needs attention", c.req.Key), "cdktr attention lists what does", c.req.Key,
+			func() []string { return keys }))
 	case !until.IsZero() && !until.After(now):
 		c.refuse(refuse(codeInvalid, "until %s is over: name a time to come", until.Format(time.RFC3339)))
 	default:

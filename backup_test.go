@@ -88,7 +88,7 @@ func TestBackup(t *testing.T) {
 		if state.Runs[id] != nil {
 			continue
 		}
-		if _, err := s.historyFind(id); err != nil {
+		if _, err := s.historyFind(id, nil); err != nil {
 			t.Errorf("run %s is not in the backup: %v", id, err)
 		}
 	}

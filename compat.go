@@ -353,7 +353,15 @@ func (p *principal) compatList(c *compatCall) {
 			files = append(files, f)
 		}
 	}
+	if refused := c.beginLook(); refused != nil {
+		c.refuse(refused)
+		return
+	}
 	p.workers.Go(func() {
+		defer c.endLook()
+		if !p.waitPlace(c.verbCall, p.asking) {
+			return
+		}
 		all := make(map[string]compatWorkflow, len(files))
 		for _, f := range files {
 			all[f.ID] = compatWorkflowOf(f.Spec, f.File, nil)

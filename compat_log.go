@@ -315,8 +315,13 @@ func (p *principal) compatQuery(c *compatCall) {
 			specs[id] = p.compatSpec(run)
 		}
 	}
+	if refused := c.beginLook(); refused != nil {
+		c.refuse(refused)
+		return
+	}
 	p.compat.queries++
 	p.workers.Go(func() {
+		defer c.endLook()
 		reply, err := p.compatSearched(c, s, specs)
 		p.call(func() { p.compat.queries-- })
 		switch {

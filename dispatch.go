@@ -713,7 +713,7 @@ func (p *principal) cancelTask(c *verbCall, r *Run) {
 	t, agent := r.task(c.req.Task), p.state.Agents[r.Agent]
 	switch {
 	case t == nil:
-		c.refuse(noTask(r, c.req.Task))
+		p.refuseLater(c, noTask(r, c.req.Task))
 	case t.State == taskWaiting:
 		c.refuse(refuse(codeConflict, "task %s of run %s has not begun (the run is %s): cdktr cancel %s stops the whole run", t.Task, r.ID, r.State, r.ID))
 	case !taskActive(t.State):
@@ -752,8 +752,5 @@ func noTask(r *Run, id string) *protoError {
 	for i := range r.Tasks {
 		ids[i] = r.Tasks[i].Task
 	}
-	if near := nearest(id, ids); near != "" {
-		return refuse(codeNotFound, "run %s has no task %q (did you mean %q?)", r.ID, id, near)
-	}
-	return refuse(codeNotFound, "run %s has no task %q (cdktr show %s lists them)", r.ID, id, r.ID)
+	return refuseNear(fmt.Sprintf("run %s has no task %q", r.ID, id), "cdktr show "+r.ID+" lists them", id, func() []string { return ids })
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"time"
 )
@@ -16,6 +17,11 @@ import (
 const (
 	followGap  = 20 * time.Millisecond // between two looks at what changes all the time
 	followPage = 500                   // events in one reply
+
+	followLines     = 256    // lines of output that are read at once, with a place among those that read files,
+	followGrepSteps = 10_000 // of a regular expression
+
+	followBytes = 64 << 10 // and about so many bytes of them; they are sent without one
 )
 
 // watcher wakes a follower: ch holds one token when something it watches has changed.
@@ -214,7 +220,7 @@ func tasksChanged(before, now []TaskRun) []TaskRun {
 }
 
 // sendLines sends the output of a run that lies behind a place, and gives the place behind it. A reader that is slow
-// makes it wait, and it alone.
+// makes it wait, and it alone: what is sent was read before, a few lines at a time.
 func (p *principal) sendLines(c *verbCall, r *Run, from logPlace, filter logFilter) logPlace {
 	if r.LogDay == "" {
 		return from
@@ -222,34 +228,135 @@ func (p *principal) sendLines(c *verbCall, r *Run, from logPlace, filter logFilt
 	if from.Day == "" {
 		from = logPlace{r.LogDay, r.LogAt}
 	}
-	next, err := p.logs.read(r.Workflow, r.ID, from, filter, func(line LogLine) error {
-		return c.send(Reply{Line: &line})
-	})
-	if err != nil && !errors.Is(err, errVerbStopped) {
-		c.reply(Reply{More: true, Note: "output could not be read: " + err.Error()})
+	filter.over = func() bool { return p.gone(c) }
+	for {
+		if !p.readPlace(c) {
+			return from
+		}
+		lines, next, err := p.someLines(r, from, filter)
+		c.leavePlace()
+		for i := range lines {
+			if c.send(Reply{Line: &lines[i]}) != nil {
+				return next
+			}
+		}
+		if !errors.Is(err, errFollowMore) {
+			if err != nil && !errors.Is(err, errLogsOver) {
+				c.reply(Reply{More: true, Note: "output could not be read: " + err.Error()})
+			}
+			return next
+		}
+		from, filter.Tail = next, 0
 	}
-	return next
 }
 
-// opLogs sends the output of a run, and with follow what comes until the run ends.
-func (p *principal) opLogs(c *verbCall) {
-	if !slices.Contains([]string{"", "o", "e", "c"}, c.req.Stream) {
-		c.refuse(refuse(codeInvalid, "stream %q: want \"o\" (standard output), \"e\" (standard error) or \"c\" (remarks of cdktr)", c.req.Stream))
+// errFollowMore says that there are more lines than are read at once.
+var errFollowMore = errors.New("there is more output")
+
+// someLines reads the output of a run from a place on, as much of it as is read at once, and gives the place behind it.
+func (p *principal) someLines(r *Run, from logPlace, filter logFilter) (lines []LogLine, next logPlace, err error) {
+	size := 0
+	next, err = p.logs.read(r.Workflow, r.ID, from, filter, func(line LogLine) error {
+		if len(lines) == followLines || size > followBytes {
+			return errFollowMore
+		}
+		lines = append(lines, line)
+		size += len(line.raw())
+		return nil
+	})
+	return lines, next, err
+}
+
+// lookLogs sends the output of a run, and with follow what comes until the run ends.
+func (p *principal) lookLogs(c *verbCall) {
+	filter, refused := logsFilter(c)
+	if refused != nil {
+		c.refuse(refused)
 		return
 	}
-	filter := logFilter{Task: c.req.Task, Stream: c.req.Stream, Since: c.req.Since.Time, Before: c.req.Before, Tail: c.req.Last}
-	if c.req.Grep != "" {
-		re, err := regexp.Compile(c.req.Grep)
-		if err != nil {
-			c.refuse(refuse(codeInvalid, "grep: %v", err))
+	refused, ok := lookAsk(p, c, func() *protoError { return p.logsOf(c) })
+	switch {
+	case !ok:
+		return
+	case refused != nil:
+		c.refuse(refused.meant())
+		return
+	}
+	var w *watcher
+	if c.req.Follow {
+		if w, ok = lookAsk(p, c, func() *watcher {
+			r := p.state.Runs[c.req.Run]
+			if r == nil || !runActive(r.State) {
+				return nil
+			}
+			w := p.watch(r.ID)
+			w.wake()
+			return w
+		}); !ok {
 			return
+		}
+	}
+	if w != nil {
+		defer p.unwatch(w)
+	}
+	if r, ok := p.withRun(c); ok {
+		c.endLook() // from here on it is a stream, of which there is another bound
+		p.logFollower(c, r, w, filter)
+	}
+}
+
+// logsFilter reads which lines are wanted. A regular expression may take its time: not on the loop.
+func logsFilter(c *verbCall) (filter logFilter, refused *protoError) {
+	filter = logFilter{Task: c.req.Task, Stream: c.req.Stream, Since: c.req.Since.Time, Before: c.req.Before, Tail: c.req.Last}
+	switch {
+	case !slices.Contains([]string{"", "o", "e", "c"}, c.req.Stream):
+		return filter, refuse(codeInvalid, "stream %q: want \"o\" (standard output), \"e\" (standard error) or \"c\" (remarks of cdktr)", c.req.Stream)
+	case c.single:
+		return filter, refuse(codeInvalid, "logs answers with many replies: ask with a DEALER socket, not a REQ")
+	case c.req.Grep != "":
+		re, err := followGrep(c.req.Grep)
+		if err != nil {
+			return filter, refuse(codeInvalid, "grep: %v", err)
 		}
 		filter.Grep = re
 	}
-	if c.single {
-		c.refuse(refuse(codeInvalid, "logs answers with many replies: ask with a DEALER socket, not a REQ"))
-		return
+	return filter, nil
+}
+
+// followGrep compiles what output is searched for. One that grows too large when its counts are written out is refused
+// before it is: each step of it may be taken for each letter of the output.
+func followGrep(text string) (*regexp.Regexp, error) {
+	tree, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return nil, err
 	}
+	if n := followSteps(tree, followGrepSteps); n > followGrepSteps {
+		return nil, fmt.Errorf("the regular expression is too large: more than %d steps with its counts written out", followGrepSteps)
+	}
+	return regexp.Compile(text)
+}
+
+// followSteps counts the steps of an expression with its counts written out, a range of a class for one of each, up to
+// about a bound.
+func followSteps(re *syntax.Regexp, most int) int {
+	n := 1 + len(re.Rune)
+	for _, sub := range re.Sub {
+		if n += followSteps(sub, most); n > most {
+			return most + 1
+		}
+	}
+	if re.Op == syntax.OpRepeat {
+		if times := max(re.Min, re.Max, 1); n > most/times {
+			return most + 1
+		} else {
+			n *= times
+		}
+	}
+	return n
+}
+
+// logsOf finds out of which run output is wanted, and refuses when there is none. Only on the loop.
+func (p *principal) logsOf(c *verbCall) *protoError {
 	if c.req.Run == "" {
 		if last := p.lastRun(c.req.Workflow); last != nil { // also of a workflow whose file is gone
 			c.req.Run = last.ID
@@ -257,28 +364,17 @@ func (p *principal) opLogs(c *verbCall) {
 	}
 	switch {
 	case c.req.Run != "":
+		return nil
 	case p.files[c.req.Workflow] == nil:
-		c.refuse(p.noWorkflow(c.grant, c.req.Workflow))
-		return
-	default:
-		c.refuse(refuse(codeNotFound, "workflow %s has not run yet", c.req.Workflow))
-		return
+		return p.noWorkflow(c, c.req.Workflow)
 	}
-	var w *watcher
-	if r := p.state.Runs[c.req.Run]; r != nil && runActive(r.State) && c.req.Follow {
-		w = p.watch(r.ID)
-		w.wake()
-	}
-	p.withRun(c, func(r *Run) { p.workers.Go(func() { p.runLogFollower(c, r, w, filter) }) })
+	return refuse(codeNotFound, "workflow %s has not run yet", c.req.Workflow)
 }
 
-// runLogFollower sends what output there is, then, with a watcher, what comes. It wakes when the loop touched the run.
-func (p *principal) runLogFollower(c *verbCall, r *Run, w *watcher, filter logFilter) {
-	if w != nil {
-		defer p.unwatch(w)
-	}
+// logFollower sends what output there is, then, with a watcher, what comes. It wakes when the loop touched the run.
+func (p *principal) logFollower(c *verbCall, r *Run, w *watcher, filter logFilter) {
 	if filter.Task != "" && r.task(filter.Task) == nil {
-		c.refuse(noTask(r, filter.Task))
+		c.refuse(noTask(r, filter.Task).meant())
 		return
 	}
 	if w == nil {
@@ -304,8 +400,9 @@ func (p *principal) runLogFollower(c *verbCall, r *Run, w *watcher, filter logFi
 	}
 }
 
-// opEvents sends the audit trail from a number or a time on, and with follow what comes.
-func (p *principal) opEvents(c *verbCall) {
+// lookEvents sends the audit trail from a number or a time on, and with follow what comes. It reads the journal in pages.
+// With a watcher it goes on for as long as the connection does; it wakes when the journal has grown.
+func (p *principal) lookEvents(c *verbCall) {
 	var w *watcher
 	if c.req.Follow {
 		if c.single {
@@ -313,28 +410,14 @@ func (p *principal) opEvents(c *verbCall) {
 			return
 		}
 		w = p.watchJournal()
-	}
-	p.workers.Go(func() { p.runEventFollower(c, w) })
-}
-
-// runEventFollower reads the journal from a number on and sends it, in pages. With a watcher it goes on for as long as
-// the connection does; it wakes when the journal has grown.
-func (p *principal) runEventFollower(c *verbCall, w *watcher) {
-	if w != nil {
 		defer p.unwatch(w)
+	}
+	if !c.single {
+		c.endLook() // it is a stream, of which there is another bound
 	}
 	seq, left := max(c.req.Seq, 1), c.req.N
 	for {
-		var page []*Event
-		size := 0
-		next, err := p.store.readEvents(seq, followPage, func(e *Event) bool {
-			if !c.req.Since.IsZero() && e.Time.Before(c.req.Since.Time) || !c.grant.sees(e.Workflow) {
-				return true
-			}
-			page = append(page, e)
-			size += len(protoEncode(e))
-			return size < verbsBytes
-		})
+		page, next, err := p.someEvents(c, seq)
 		if err != nil {
 			c.refuse(refuse(codeInternal, "read journal: %v", err))
 			return
@@ -347,6 +430,8 @@ func (p *principal) runEventFollower(c *verbCall, w *watcher) {
 		read := next - seq
 		seq = next
 		switch {
+		case c.over.Load():
+			return
 		case c.single || read == 0 && w == nil:
 			c.reply(Reply{Events: page, Seq: seq})
 			return
@@ -360,4 +445,23 @@ func (p *principal) runEventFollower(c *verbCall, w *watcher) {
 			return
 		}
 	}
+}
+
+// someEvents reads a page of the journal from a number on, and gives the number behind it. What a peer may not see is passed
+// over.
+func (p *principal) someEvents(c *verbCall, seq uint64) (page []*Event, next uint64, err error) {
+	if !p.readPlace(c) {
+		return nil, seq, nil
+	}
+	defer c.leavePlace()
+	size, gone := 0, p.gone(c)
+	next, err = p.store.readEvents(seq, followPage, func(e *Event) bool {
+		if !c.req.Since.IsZero() && e.Time.Before(c.req.Since.Time) || !c.grant.sees(e.Workflow) {
+			return !gone
+		}
+		page = append(page, e)
+		size += len(protoEncode(e))
+		return size < verbsBytes && !gone
+	})
+	return page, next, err
 }

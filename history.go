@@ -39,6 +39,9 @@ const (
 // errHistoryNone says that no finished run has that id.
 var errHistoryNone = errors.New("the history has no such run")
 
+// errHistoryOver says that a search was given up because nobody waits for it any more.
+var errHistoryOver = errors.New("the search was given up")
+
 // historyPlace is where the line of a run goes.
 type historyPlace struct{ folder, month string }
 
@@ -221,6 +224,7 @@ type historyBack struct {
 	lines int
 	only  []byte    // not nil: lines without it are passed over
 	stop  time.Time // no line that finished before is wanted
+	over  func() bool
 }
 
 // historyOpen begins at the end of a file. The file is opened anew for each block: a list over thousands of workflows
@@ -287,6 +291,9 @@ func (b *historyBack) run() (*Run, error) {
 		}
 		text, whole := bytes.CutSuffix(line, []byte("\n"))
 		b.lines++
+		if b.over != nil && b.lines%64 == 1 && b.over() {
+			return nil, errHistoryOver
+		}
 		wanted := b.only == nil || bytes.Contains(text, b.only)
 		if !wanted && b.lines%64 != 0 { // to see now and then how old they are is enough
 			continue
@@ -315,6 +322,8 @@ type historyFilter struct {
 	Before   time.Time // finished before
 	Limit    int
 	run      string // only this one: for historyFind
+
+	over func() bool // asked now and then: nobody waits for the list any more; nil: somebody always does
 
 	behind   string                // the list begins behind this run, which was given
 	behindAt time.Time             // at this place
@@ -457,7 +466,7 @@ func (t *historyStream) advance() error {
 			if err != nil {
 				return fmt.Errorf("read history: %w", err)
 			}
-			if t.back = back; !t.filter.Since.IsZero() {
+			if t.back, back.over = back, t.filter.over; !t.filter.Since.IsZero() {
 				back.stop = t.filter.Since.Add(-historySlack)
 			}
 			if t.filter.run != "" {
@@ -500,11 +509,15 @@ func (h *historyStreams) Pop() any {
 // historyFind gives the newest line of a finished run, or errHistoryNone. Any goroutine may call it. The id says when
 // the run was queued: files are read from their ends back to there, so that a recent run is found at once. Only an id
 // that is not there, or one made while the clock was wrong, costs a look at everything.
-func (s *store) historyFind(id string) (*Run, error) {
+// over (nil: never) is asked now and then whether nobody waits any more.
+func (s *store) historyFind(id string, over func() bool) (*Run, error) {
 	from := historyQueued(id)
+	if from.IsZero() { // no run ever had such an id
+		return nil, fmt.Errorf("find run %q: %w", id, errHistoryNone)
+	}
 	for _, since := range []time.Time{from, {}} {
 		var found *Run
-		err := s.historyList(historyFilter{Since: since, run: id}, func(r *Run) bool {
+		err := s.historyList(historyFilter{Since: since, run: id, over: over}, func(r *Run) bool {
 			if r.ID == id {
 				found = r
 			}
@@ -512,9 +525,6 @@ func (s *store) historyFind(id string) (*Run, error) {
 		})
 		if err != nil || found != nil {
 			return found, err
-		}
-		if since.IsZero() {
-			break
 		}
 	}
 	return nil, fmt.Errorf("find run %s: %w", id, errHistoryNone)

@@ -73,12 +73,12 @@ func TestHistoryList(t *testing.T) {
 		}
 	}
 	for _, r := range all[:100] {
-		if found, err := g.s.historyFind(r.ID); err != nil || string(storeText(t, found)) != string(storeText(t, r)) {
+		if found, err := g.s.historyFind(r.ID, nil); err != nil || string(storeText(t, found)) != string(storeText(t, r)) {
 			t.Fatalf("find %s: %v, %s", r.ID, err, storeText(t, found))
 		}
 	}
 	for _, id := range []string{"", "x", runID(begin, ""), strings.Repeat("Z", 26)} {
-		if r, err := g.s.historyFind(id); !errors.Is(err, errHistoryNone) {
+		if r, err := g.s.historyFind(id, nil); !errors.Is(err, errHistoryNone) {
 			t.Fatalf("find %q: %v, %v", id, r, err)
 		}
 	}
@@ -105,7 +105,7 @@ func TestHistoryNewestIsCheap(t *testing.T) {
 		t.Fatalf("the newest 50 of 20,000 runs took %d blocks", n)
 	}
 	opens.Store(0)
-	if _, err := g.s.historyFind(last.ID); err != nil || opens.Load() > 1 {
+	if _, err := g.s.historyFind(last.ID, nil); err != nil || opens.Load() > 1 {
 		t.Fatalf("find the newest: %v, %d blocks", err, opens.Load())
 	}
 }
@@ -279,7 +279,7 @@ func TestHistoryQueuedAgain(t *testing.T) {
 			t.Errorf("%d lines were put back", report.History)
 		}
 		g.wait()
-		if r, err := g.s.historyFind(id); err != nil || r.State != runSucceeded || r.Attempt != 2 {
+		if r, err := g.s.historyFind(id, nil); err != nil || r.State != runSucceeded || r.Attempt != 2 {
 			t.Errorf("the history has %+v, %v", r, err)
 		}
 	}

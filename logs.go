@@ -80,7 +80,15 @@ type logFilter struct {
 	Before int64          // of a lower number in its run than this; 0: any
 	Grep   *regexp.Regexp // matched against the line as the task wrote it
 	Tail   int            // only the last so many of the lines that are there and match
+
+	over func() bool // asked now and then: nobody waits for the lines any more; nil: somebody always does
 }
+
+// logsLook is after how many lines a reader asks whether anybody still waits.
+const logsLook = 256
+
+// errLogsOver says that reading was given up because nobody waits for it any more.
+var errLogsOver = errors.New("reading was given up")
 
 // logsOpen opens the folder of all output, and makes it when it is not there.
 func logsOpen(dir string) (*logs, error) {
@@ -519,8 +527,14 @@ func (l *logs) read(workflow, run string, from logPlace, f logFilter, fn func(Lo
 	if f.Until != "" {
 		spans = slices.DeleteFunc(spans, func(s logSpan) bool { return s.day > f.Until })
 	}
-	needle := logNeedle(run)
+	needle, looked, over := logNeedle(run), 0, false
 	match := func(text []byte) (LogLine, bool) {
+		if looked++; looked%logsLook == 0 && f.over != nil {
+			over = over || f.over()
+		}
+		if over {
+			return LogLine{}, false
+		}
 		if _, ok := logAfter(text, needle); !ok {
 			return LogLine{}, false
 		}
@@ -536,14 +550,19 @@ func (l *logs) read(workflow, run string, from logPlace, f logFilter, fn func(Lo
 		place = logPlace{Day: spans[n-1].day, At: spans[n-1].to} // when the last lines of all are not wanted
 	}
 	if f.Tail > 0 {
-		if spans, err = l.tail(folder, spans, f.Tail, match); err != nil {
+		if spans, err = l.tail(folder, spans, f.Tail, &over, match); err != nil {
 			return from, fmt.Errorf("read log of %s: %w", workflow, err)
+		}
+		if over {
+			return from, errLogsOver
 		}
 	}
 	for _, s := range spans {
 		at, err := l.scan(folder, s, func(text []byte) error {
 			if line, ok := match(text); ok {
 				return fn(line)
+			} else if over {
+				return errLogsOver
 			}
 			return nil
 		})
@@ -714,20 +733,20 @@ func (l *logs) scan(folder string, s logSpan, fn func(text []byte) error) (int64
 }
 
 // tail gives the spans that are left when reading starts at the last n lines that match. It reads from the end, so it
-// costs what these lines are away from it.
-func (l *logs) tail(folder string, spans []logSpan, n int, match func([]byte) (LogLine, bool)) ([]logSpan, error) {
+// costs what these lines are away from it. It stops when match has set over.
+func (l *logs) tail(folder string, spans []logSpan, n int, over *bool, match func([]byte) (LogLine, bool)) ([]logSpan, error) {
 	for i := len(spans) - 1; i >= 0; i-- {
 		err := l.scanBack(folder, spans[i], func(text []byte, at int64) bool {
 			if _, ok := match(text); ok {
 				n--
 				spans[i].from = at
 			}
-			return n > 0
+			return n > 0 && !*over
 		})
 		if err != nil {
 			return nil, err
 		}
-		if n == 0 {
+		if n == 0 || *over {
 			return spans[i:], nil
 		}
 	}

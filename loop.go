@@ -39,12 +39,25 @@ func (b *loopInbox[T]) put(v T) bool {
 	}
 }
 
+// unlessEnded does fn, which must not wait, unless the loop has ended: then it gives false. end goes on when it is done.
+func (b *loopInbox[T]) unlessEnded(fn func()) bool {
+	b.putting.RLock()
+	defer b.putting.RUnlock()
+	select {
+	case <-b.ended:
+		return false
+	default:
+		fn()
+		return true
+	}
+}
+
 // end takes nothing in any more, and gives do what was taken in before. Only the loop may call it, once, as it ends; do must
 // not put anything in and wait for it.
 func (b *loopInbox[T]) end(do func(T)) {
 	close(b.ended) // wakes those who wait for room
 	b.putting.Lock()
-	defer b.putting.Unlock()
+	b.putting.Unlock() //nolint:staticcheck // from here on nobody is within put or unlessEnded any more
 	for len(b.ch) > 0 {
 		do(<-b.ch)
 	}

@@ -37,25 +37,33 @@ type newsWatcher struct {
 	attention int // as it was told; the loop's too
 }
 
-// opWatch sends the lists, and then what changes in them, for as long as the connection lasts.
-func (p *principal) opWatch(c *verbCall) {
-	switch {
-	case c.single:
+// lookWatch sends the lists, and then what changes in them, for as long as the connection lasts.
+func (p *principal) lookWatch(c *verbCall) {
+	if c.single {
 		c.refuse(refuse(codeInvalid, "watch answers with many replies: ask with a DEALER socket, not a REQ"))
 		return
-	case len(p.news) >= newsMax:
-		c.refuse(refuse(codeBusy, "%d clients watch already", newsMax))
-		return
 	}
-	w := &newsWatcher{watcher: watcher{ch: make(chan struct{}, 1)}, conn: c.conn, grant: c.grant, attention: -1}
-	w.take()
-	p.news[w] = true
 	n := c.req.N
 	if n <= 0 {
 		n = verbsDefaultN
 	}
-	all := p.newsAll(w, n) // no more than are in memory
-	p.workers.Go(func() { p.runNewsFollower(c, w, all) })
+	w := &newsWatcher{watcher: watcher{ch: make(chan struct{}, 1)}, conn: c.conn, grant: c.grant, attention: -1}
+	w.take()
+	all, ok := lookAsk(p, c, func() *newsNames {
+		if len(p.news) >= newsMax {
+			return nil
+		}
+		p.news[w] = true
+		return p.newsAll(w, n) // no more than are in memory
+	})
+	switch {
+	case !ok:
+	case all == nil:
+		c.refuse(refuse(codeBusy, "%d clients watch already", newsMax))
+	default:
+		c.endLook() // from here on it is a stream, of which there is another bound
+		p.runNewsFollower(c, w, all)
+	}
 }
 
 // newsAll names every row that a new follower is shown: all but the finished runs, of which it wants the newest n.

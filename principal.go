@@ -18,13 +18,14 @@ import (
 )
 
 const (
-	principalMaxQueued    = 10_000           // runs waiting; more are refused as busy
-	principalMaxSpec      = 512 << 10        // bytes of a workflow as JSON: it must fit into a frame, with what goes with it
-	principalInbox        = 64               // calls that may wait; more make their callers wait
-	principalCallsPerTurn = 256              // calls done before one commit
-	principalClockCheck   = 1 * time.Minute  // with a schedule, the clock on the wall is looked at this often, in case it was set
-	agentLostAfter        = 15 * time.Second // silence after which an agent's runs are given up
-	agentDoubt            = 1 * time.Second  // after which it is looked once more whether nothing came
+	principalMaxQueued    = 10_000               // runs waiting; more are refused as busy
+	principalMaxSpec      = 512 << 10            // bytes of a workflow as JSON: it must fit into a frame, with what goes with it
+	principalInbox        = 64                   // calls that may wait; more make their callers wait
+	principalCallsPerTurn = 256                  // calls done before one commit,
+	principalTurn         = 5 * time.Millisecond // and none is begun after so long: what is due must not wait for all of them
+	principalClockCheck   = 1 * time.Minute      // with a schedule, the clock on the wall is looked at this often, in case it was set
+	agentLostAfter        = 15 * time.Second     // silence after which an agent's runs are given up
+	agentDoubt            = 1 * time.Second      // after which it is looked once more whether nothing came
 )
 
 // principalConfig is what a principal is started with.
@@ -51,6 +52,7 @@ type principal struct {
 	sched *sched
 
 	files    map[string]*workflowFile // what the folder says now
+	ids      []string                 // of files, sorted; never changed, only replaced: looks keep it
 	troubled map[string]bool          // workflows with something that needs a person, acknowledged or not
 	queue    []*Run                   // queued runs, in the order in which they are to go
 	requeued map[string]time.Time     // when those were queued that are not queued for the first time, or were when we started
@@ -86,6 +88,8 @@ type principal struct {
 	subscribers map[*subscriber]bool
 	compat      compatState // what is known of CDKTR's agents
 
+	asking  chan struct{}      // places of looks that ask the loop, see principal_look.go
+	reading chan struct{}      // and of those that read files
 	inbox   *loopInbox[func()] // from anywhere, by call
 	ended   chan struct{}      // closed when the loop is over: the inbox's
 	workers sync.WaitGroup
@@ -103,7 +107,8 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 	p := &principal{cfg: cfg, sched: schedNew(cfg.Zone), files: map[string]*workflowFile{}, troubled: map[string]bool{}, requeued: map[string]time.Time{}, active: map[string][]string{},
 		running: map[string]int{}, lines: map[string]int64{}, lost: map[string]lostLines{}, links: map[string]*agentLink{}, losing: map[string]time.Time{},
 		touched: map[string]bool{}, watchers: map[*watcher]bool{}, news: map[*newsWatcher]bool{}, journalWatchers: map[*watcher]bool{},
-		subscribers: map[*subscriber]bool{}, compat: compatStateNew(), inbox: loopInboxNew[func()](principalInbox)}
+		subscribers: map[*subscriber]bool{}, compat: compatStateNew(), inbox: loopInboxNew[func()](principalInbox),
+		asking: make(chan struct{}, lookMaxAsking), reading: make(chan struct{}, lookMaxReading)}
 	p.ended = p.inbox.ended
 	p.retain = &retain{p: p, limits: cfg.Retain, seen: map[string]int64{}, wake: make(chan bool, 1)}
 	store, state, report, err := storeOpen(storeOptions{onFull: func() { p.retain.kick(true) }, Dir: cfg.StateDir, NoSync: cfg.NoSync, now: cfg.now, onHealth: p.storeHealth, onWritten: p.wakeEventFollowers})
@@ -178,8 +183,9 @@ func (p *principal) runPrincipal(ctx context.Context) error {
 	for {
 		select {
 		case fn := <-p.inbox.ch:
+			began := time.Now()
 			fn()
-			for n := 1; n < principalCallsPerTurn && len(p.inbox.ch) > 0; n++ {
+			for n := 1; n < principalCallsPerTurn && len(p.inbox.ch) > 0 && time.Since(began) < principalTurn; n++ {
 				(<-p.inbox.ch)()
 			}
 		case <-timer.C:
@@ -373,6 +379,7 @@ func (p *principal) setFiles(changed []workflowFile, removed []string) {
 			}
 		}
 	}
+	p.ids = sortedKeys(p.files)
 	p.endFaultAcks()
 	p.loaded = true
 }

@@ -15,7 +15,7 @@ const principalRunsNamed = 3 // runs of a workflow that a refusal names
 func (p *principal) opRun(c *verbCall) {
 	id, refused := p.trigger(c.grant, c.req, c.by, c.from)
 	if refused != nil {
-		c.refuse(refused)
+		p.refuseLater(c, refused)
 		return
 	}
 	p.followRun(c, id)
@@ -50,7 +50,7 @@ func (p *principal) trigger(grant *authGrant, req Request, by, from string) (str
 	case len(req.Key) > verbsMaxKey:
 		return "", refuse(codeInvalid, "key of %d bytes: it may have %d", len(req.Key), verbsMaxKey)
 	case f == nil:
-		return "", p.noWorkflow(grant, req.Workflow)
+		return "", noWorkflowAmong(p.ids, grant, req.Workflow)
 	case f.Spec == nil:
 		return "", refuse(codeConflict, "workflow %s does not load: %s", f.ID, p.infoOf(f).Error)
 	}
@@ -64,7 +64,7 @@ func (p *principal) opWait(c *verbCall) {
 		p.followRun(c, c.req.Run)
 		return
 	}
-	p.withRun(c, func(r *Run) { c.reply(Reply{Run: r.ID, Runs: []*Run{r}}) })
+	p.absentRun(c, func(r *Run) { c.reply(Reply{Run: r.ID, Runs: []*Run{r}}) })
 }
 
 // opCancel stops a run, or one task of it.
@@ -72,7 +72,7 @@ func (p *principal) opCancel(c *verbCall) {
 	r := p.state.Runs[c.req.Run]
 	switch {
 	case r == nil:
-		p.withRun(c, func(r *Run) { c.refuse(refuse(codeConflict, "run %s is %s already", r.ID, r.State)) })
+		p.absentRun(c, func(r *Run) { c.refuse(refuse(codeConflict, "run %s is %s already", r.ID, r.State)) })
 	case !runActive(r.State):
 		c.refuse(refuse(codeConflict, "run %s is %s already", r.ID, r.State))
 	case c.req.Task != "":
@@ -88,7 +88,7 @@ func (p *principal) opRetry(c *verbCall) {
 	r := p.state.Runs[c.req.Run]
 	switch {
 	case r == nil:
-		p.withRun(c, func(r *Run) {
+		p.absentRun(c, func(r *Run) {
 			c.refuse(refuse(codeConflict, "run %s is too old to be retried (the newest %d can be): start it again with cdktr run %s",
 				r.ID, stateMaxFinished, r.Workflow))
 		})

@@ -206,6 +206,8 @@ type protoError struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	Retry   bool   `json:"retry"` // the same request may work later
+
+	near func() string // gives the message with what was probably meant, "" when that is not known; it takes a while
 }
 
 func (e *protoError) Error() string { return e.Message }
@@ -213,6 +215,29 @@ func (e *protoError) Error() string { return e.Message }
 // refuse makes the error of a refused request.
 func refuse(code, format string, args ...any) *protoError {
 	return &protoError{Code: code, Message: fmt.Sprintf(format, args...), Retry: code == codeNoSpace || code == codeBusy || code == codeStopping}
+}
+
+// refuseNear makes the error of a name that is not there: what says so, and otherwise what to do when nothing among known is
+// near the name. known may be called by any goroutine, by meant alone.
+func refuseNear(what, otherwise, name string, known func() []string) *protoError {
+	e := refuse(codeNotFound, "%s (%s)", what, otherwise)
+	e.near = func() string {
+		if near := nearest(name, known()); near != "" {
+			return fmt.Sprintf("%s (did you mean %q?)", what, near)
+		}
+		return ""
+	}
+	return e
+}
+
+// meant gives the error with what was probably meant in its message. It takes milliseconds: not for a loop.
+func (e *protoError) meant() *protoError {
+	if e == nil || e.near == nil {
+		return e
+	}
+	m := *e
+	m.Message, m.near = orDefault(e.near(), e.Message), nil
+	return &m
 }
 
 // Roles that a verb asks for. auth.go says which roles of a key are enough for each.

@@ -144,12 +144,14 @@ func TestProtoBounds(t *testing.T) {
 	}
 }
 
-// protoNames gives the JSON names of a struct's fields.
+// protoNames gives the JSON names of a struct's fields, but for those that are never sent.
 func protoNames(v any) []string {
 	var names []string
 	for i := range reflect.TypeOf(v).NumField() {
-		name, _, _ := strings.Cut(reflect.TypeOf(v).Field(i).Tag.Get("json"), ",")
-		names = append(names, name)
+		if field := reflect.TypeOf(v).Field(i); field.IsExported() {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			names = append(names, name)
+		}
 	}
 	return names
 }
@@ -162,8 +164,12 @@ func TestProtoVerbs(t *testing.T) {
 		if v.Help == "" || !slices.Contains(roles, v.Role) {
 			t.Errorf("%+v", v)
 		}
-		if (principalOps[v.Op] != nil) == (v.Op == msgHello || v.Op == "stop") {
-			t.Errorf("%s: carried out %v", v.Op, principalOps[v.Op] != nil)
+		op, look := principalOps[v.Op] != nil, principalLooks[v.Op] != nil
+		if op && look || (op || look) == (v.Op == msgHello || v.Op == "stop") {
+			t.Errorf("%s: carried out by the loop %v, as a look %v", v.Op, op, look)
+		}
+		if v.Role == roleViewer && v.Op != "wait" && !look {
+			t.Errorf("%s only looks, and is carried out by the loop", v.Op)
 		}
 		for _, field := range v.Fields {
 			field = strings.TrimSuffix(field, "*")
@@ -176,7 +182,7 @@ func TestProtoVerbs(t *testing.T) {
 			t.Errorf("%s: follow, but no stream, or the other way round", v.Op)
 		}
 	}
-	for op := range principalOps {
+	for _, op := range slices.Concat(sortedKeys(principalOps), sortedKeys(principalLooks)) {
 		if !slices.ContainsFunc(protoVerbs, func(v protoVerb) bool { return v.Op == op }) {
 			t.Errorf("%s is carried out, but is not in the table", op)
 		}

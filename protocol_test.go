@@ -103,7 +103,11 @@ func protocolFields(v any, text string) (string, error) {
 	var b strings.Builder
 	b.WriteString("| field | type | meaning |\n|---|---|---|\n")
 	for i, name := range protoNames(v) {
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, protocolType(reflect.TypeOf(v).Field(i).Type), meanings[name])
+		field, most := reflect.TypeOf(v).Field(i), ""
+		if bound := field.Tag.Get("max"); bound != "" {
+			most = ", " + bound + " bytes"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s%s | %s |\n", name, protocolType(field.Type), most, meanings[name])
 	}
 	return strings.TrimSuffix(b.String(), "\n"), err
 }

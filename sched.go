@@ -195,6 +195,19 @@ func (s *sched) nextOf(id string) (time.Time, bool) {
 	return e.at, true
 }
 
+// copyOf gives a copy of the schedules that are wanted, which may leave the goroutine that owns s: for coming and
+// comingOfAll alone, it has no coming ticks of its own.
+func (s *sched) copyOf(wanted func(workflow string) bool) *sched {
+	c := schedNew(s.zone)
+	for id, e := range s.entries {
+		if wanted(id) {
+			one := *e
+			c.entries[id] = &one
+		}
+	}
+	return c
+}
+
 // coming lists the next n ticks of one workflow after t, jitter included.
 func (s *sched) coming(id string, t time.Time, n int) []time.Time {
 	e := s.entries[id]

@@ -111,38 +111,42 @@ func statsHistogram(sorted []float64) []StatsBucket {
 	return buckets
 }
 
-// opStats tells how a workflow has done. The loop copies what is in memory; the history is read elsewhere.
-func (p *principal) opStats(c *verbCall) {
+// lookStats tells how a workflow has done. The loop copies what is in memory; the rest is read.
+func (p *principal) lookStats(c *verbCall) {
 	id := c.req.Workflow
-	if p.files[id] == nil && p.state.Workflows[id] == nil {
-		c.refuse(p.noWorkflow(c.grant, id))
-		return
-	}
 	s := statsNew(id, p.cfg.now().In(p.cfg.Zone))
 	known := map[string]bool{} // in memory: what the history says of them is old
-	for _, run := range p.active[id] {
-		known[run] = true
-	}
-	var ended []*Run
-	for _, run := range slices.Backward(p.state.Finished) {
-		if r := p.state.Runs[run]; r.Workflow == id {
+	refused, ok := lookAsk(p, c, func() *protoError {
+		if p.files[id] == nil && p.state.Workflows[id] == nil {
+			return p.noWorkflow(c, id)
+		}
+		for _, run := range p.active[id] {
 			known[run] = true
-			if !r.Finished.Before(s.first) {
-				ended = append(ended, &Run{ID: r.ID, State: r.State, Started: r.Started, Finished: r.Finished, Seconds: r.Seconds})
+		}
+		for _, run := range slices.Backward(p.state.Finished) {
+			if r := p.state.Runs[run]; r.Workflow == id {
+				if known[run] = true; !r.Finished.Before(s.first) {
+					s.add(r)
+				}
 			}
 		}
-	}
-	p.workers.Go(func() {
-		for _, r := range ended {
-			s.add(r)
-		}
-		err := p.store.historyList(historyFilter{Workflow: id, Since: s.first}, func(r *Run) bool {
-			return known[r.ID] || s.add(r)
-		})
-		if err != nil {
-			c.refuse(refuse(codeInternal, "read history: %v", err))
-			return
-		}
-		c.reply(Reply{Stats: s.result()})
+		return nil
 	})
+	switch {
+	case !ok:
+		return
+	case refused != nil:
+		c.refuse(refused.meant())
+		return
+	case !p.readPlace(c):
+		return
+	}
+	err := p.store.historyList(historyFilter{Workflow: id, Since: s.first, over: func() bool { return p.gone(c) }}, func(r *Run) bool {
+		return known[r.ID] || s.add(r)
+	})
+	if refused := p.historyRefused(c, err); refused != nil {
+		c.refuse(refused)
+		return
+	}
+	c.reply(Reply{Stats: s.result()})
 }

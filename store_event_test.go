@@ -250,7 +250,7 @@ func TestStoreFormat1(t *testing.T) {
 		if got := storeText(t, folded); string(got) != text {
 			t.Errorf("folded to %s\nwant %s", got, text)
 		}
-		if got, err := g.s.historyFind(want.ID); !runActive(want.State) && (err != nil || string(storeText(t, got)) != text) {
+		if got, err := g.s.historyFind(want.ID, nil); !runActive(want.State) && (err != nil || string(storeText(t, got)) != text) {
 			t.Errorf("%v: in the history %s\nwant %s", err, storeText(t, got), text)
 		}
 	}

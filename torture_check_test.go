@@ -185,7 +185,7 @@ func (s *tortureStory) replay() {
 	for id, r := range s.runs {
 		replayed := state.Runs[id]
 		if replayed == nil {
-			replayed, err = store.historyFind(id)
+			replayed, err = store.historyFind(id, nil)
 		}
 		if says, has := string(protoEncode(r)), string(protoEncode(replayed)); err != nil || says != has {
 			s.blame(id, "the principal says\n%s\nand replay gives (%v)\n%s", says, err, has)

@@ -12,11 +12,9 @@ import (
 	"os/user"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 )
 
 const (
@@ -38,6 +36,10 @@ type verbCall struct {
 	by, from string // who asks, and over what
 	grant    *authGrant
 	single   bool // the peer is a REQ: it can take one reply only
+	peer     *lookPeer
+
+	looking bool          // it counts as a look of its connection; the look's goroutine's
+	place   chan struct{} // that the look has; the same
 
 	stopped chan struct{} // of a stream: closed when the peer has had enough of it
 	over    atomic.Bool   // the last reply was sent
@@ -76,15 +78,13 @@ func (c *verbCall) frames(r Reply) [][]byte {
 // refuse answers with an error.
 func (c *verbCall) refuse(err *protoError) { c.reply(Reply{Error: err}) }
 
-// principalOps is the dispatch of protoVerbs; hello and stop are taken by the connection itself.
+// principalOps is the dispatch of the verbs that change something or wait for it: they are carried out by the loop. Those
+// that only look are in principalLooks; hello and stop are taken by the connection itself.
 var principalOps = map[string]func(*principal, *verbCall){
-	"ping": (*principal).opPing, "help": (*principal).opHelp, "ls": (*principal).opLs, "show": (*principal).opShow,
-	"ps": (*principal).opPs, "next": (*principal).opNext, "why": (*principal).opWhy, "logs": (*principal).opLogs,
-	"events": (*principal).opEvents, "agents": (*principal).opAgents, "wait": (*principal).opWait, "run": (*principal).opRun,
+	"ping": (*principal).opPing, "wait": (*principal).opWait, "run": (*principal).opRun,
 	"cancel": (*principal).opCancel, "retry": (*principal).opRetry, "pause": (*principal).opPause, "resume": (*principal).opPause,
 	"drain": (*principal).opDrain, "undrain": (*principal).opDrain, "forget": (*principal).opForget,
-	"backup": (*principal).opBackup, "watch": (*principal).opWatch, "attention": (*principal).opAttention,
-	"ack": (*principal).opAck, "stats": (*principal).opStats,
+	"backup": (*principal).opBackup, "ack": (*principal).opAck,
 }
 
 // runPeer serves one connection until it ends. An agent's hello makes it that agent's.
@@ -104,13 +104,13 @@ func (p *principal) runPeer(conn wireConn) {
 		return
 	}
 	by, from := peerName(conn.Peer())
-	streams := map[string]*verbCall{}
+	streams, peer := map[string]*verbCall{}, lookPeerNew()
 	for {
 		frames, err := conn.Recv()
 		if err != nil {
 			return
 		}
-		c := &verbCall{conn: conn, by: by, from: from, grant: grant, single: conn.Peer().Socket == "REQ"}
+		c := &verbCall{conn: conn, by: by, from: from, grant: grant, single: conn.Peer().Socket == "REQ", peer: peer}
 		var body []byte
 		c.envelope, body, err = protoSplit(frames)
 		if p.compatServe(c, frames[len(c.envelope):]) {
@@ -144,7 +144,13 @@ func (p *principal) runPeer(conn wireConn) {
 		if !c.stream(streams) {
 			continue
 		}
-		if !p.call(func() { p.dispatch(c) }) {
+		taken := false
+		if look := principalLooks[c.req.Op]; look != nil {
+			taken = p.startLook(c, look)
+		} else {
+			taken = p.call(func() { p.dispatch(c) })
+		}
+		if !taken {
 			c.refuse(refuse(codeStopping, "the principal is stopping"))
 			return
 		}
@@ -185,20 +191,25 @@ func (c *verbCall) stream(streams map[string]*verbCall) bool {
 
 // dispatch carries a request out, if the peer may ask for it. Only on the loop.
 func (p *principal) dispatch(c *verbCall) {
-	op := principalOps[c.req.Op]
-	if op == nil {
-		c.refuse(unknownOp(c.req.Op))
-		return
-	}
-	if refused := p.permit(c.grant, c.req.Op, c.req.Workflow, c.req.Run); refused != nil {
+	if refused := p.mayAsk(c); refused != nil {
 		c.refuse(refused)
 		return
 	}
-	if field := protoVerbOf(c.req.Op).missing(&c.req); field != "" {
-		c.refuse(refuse(codeInvalid, "%s needs the field %q", c.req.Op, field))
-		return
+	principalOps[c.req.Op](p, c)
+}
+
+// mayAsk says what is wrong with a request before it is carried out, nil when nothing is. Only on the loop.
+func (p *principal) mayAsk(c *verbCall) *protoError {
+	if principalOps[c.req.Op] == nil && principalLooks[c.req.Op] == nil {
+		return unknownOp(c.req.Op)
 	}
-	op(p, c)
+	if refused := p.permit(c.grant, c.req.Op, c.req.Workflow, c.req.Run); refused != nil {
+		return refused
+	}
+	if field := protoVerbOf(c.req.Op).missing(&c.req); field != "" {
+		return refuse(codeInvalid, "%s needs the field %q", c.req.Op, field)
+	}
+	return nil
 }
 
 // grantOf gives what a peer may do, nil when its key has none. Without a key it came over the box's own socket, or the
@@ -214,7 +225,7 @@ func (p *principal) grantOf(peer wirePeer) *authGrant {
 }
 
 // permit is the one place where a request is held against a grant: its op by the table of verbs, and what it names. A run
-// that is no longer in memory is held against it where the history has found it (withRun). Only on the loop.
+// that is no longer in memory is held against it where the history has found it (oldRun). Only on the loop.
 func (p *principal) permit(grant *authGrant, op, workflow, run string) *protoError {
 	switch r := p.state.Runs[run]; {
 	case !grant.may(protoVerbOf(op)):
@@ -277,8 +288,6 @@ func unknownOp(op string) *protoError {
 	return refuse(codeUnknownOp, "there is no op %q; {\"op\":\"help\"} lists them", op)
 }
 
-func (p *principal) opHelp(c *verbCall) { c.reply(Reply{Verbs: protoVerbs, Version: version}) }
-
 // opPing says that the principal is there, and to those who came over the box's own socket where its state is.
 func (p *principal) opPing(c *verbCall) {
 	r := Reply{Version: version, Seq: p.state.Seq}
@@ -286,363 +295,6 @@ func (p *principal) opPing(c *verbCall) {
 		r.Folder = dir
 	}
 	c.reply(r)
-}
-
-// opLs lists workflows by id: those with a file, and nothing of those that are gone.
-func (p *principal) opLs(c *verbCall) {
-	limit := pageOf(c.req.N, verbsPage)
-	var list []WorkflowInfo
-	next, count := "", 0
-	for _, id := range sortedKeys(p.files) {
-		if !c.grant.sees(id) {
-			continue
-		}
-		count++
-		if id <= c.req.After || next != "" || !idMatches(c.req.Pattern, id) {
-			continue
-		}
-		if len(list) == limit {
-			next = list[len(list)-1].Workflow
-			continue
-		}
-		list = append(list, p.infoOf(p.files[id]))
-	}
-	if n := fitting(list); n < len(list) {
-		list, next = list[:n], list[n-1].Workflow
-	}
-	c.reply(Reply{Workflows: list, Next: next, Count: count})
-}
-
-// fitting gives how many of the rows fit into one reply: at least one, when there is one.
-func fitting[T any](rows []T) int {
-	size := 0
-	for i := range rows {
-		if size += len(protoEncode(rows[i])); size > verbsBytes && i > 0 {
-			return i
-		}
-	}
-	return len(rows)
-}
-
-// pageOf bounds how many rows a reply has.
-func pageOf(asked, fallback int) int {
-	if asked <= 0 {
-		return fallback
-	}
-	return min(asked, verbsPage)
-}
-
-// infoOf tells of one workflow what ls shows.
-func (p *principal) infoOf(f *workflowFile) WorkflowInfo {
-	info := WorkflowInfo{Workflow: f.ID, Name: f.ID, File: f.File, Schedule: []string{}, Paused: p.pausedBy(f.ID)}
-	if w := f.Spec; w != nil {
-		info.Name, info.Description, info.Timezone, info.Tasks = orDefault(w.Name, f.ID), w.Description, w.Timezone, len(w.Tasks)
-		info.Schedule = append(info.Schedule, w.Schedule...)
-	}
-	if at, ok := p.sched.nextOf(f.ID); ok {
-		info.Next = stampOf(at)
-	}
-	for _, fault := range f.Faults {
-		if fault.Warning {
-			info.Warnings = append(info.Warnings, fault.String())
-		} else if info.Error == "" {
-			info.Error = fault.String()
-		}
-	}
-	if ws := p.state.Workflows[f.ID]; ws != nil {
-		info.Recent = ws.Recent
-	}
-	if last := p.lastRun(f.ID); last != nil {
-		info.Last = last.short()
-	}
-	return info
-}
-
-// lastRun gives the newest run of a workflow, without its tasks where it is not in memory any more; nil when there is none.
-func (p *principal) lastRun(workflow string) *Run {
-	if id := p.newestRun(workflow); id != "" {
-		return p.state.Runs[id]
-	}
-	if ws := p.state.Workflows[workflow]; ws != nil {
-		return ws.Last
-	}
-	return nil
-}
-
-// newestRun gives the newest run of a workflow that is in memory, "" when there is none.
-func (p *principal) newestRun(workflow string) string {
-	newest := ""
-	for _, id := range p.active[workflow] {
-		newest = max(newest, id)
-	}
-	if ws := p.state.Workflows[workflow]; ws != nil {
-		for _, o := range ws.Recent {
-			if p.state.Runs[o.Run] != nil {
-				newest = max(newest, o.Run)
-			}
-		}
-	}
-	return newest
-}
-
-// opShow tells all of one workflow, or of one run.
-func (p *principal) opShow(c *verbCall) {
-	switch f := p.files[c.req.Workflow]; {
-	case c.req.Run != "":
-		p.showRun(c)
-	case c.req.Workflow == "":
-		c.refuse(refuse(codeInvalid, "show needs a workflow or a run"))
-	case f == nil:
-		c.refuse(p.noWorkflow(c.grant, c.req.Workflow))
-	default:
-		c.reply(Reply{Workflows: []WorkflowInfo{p.infoOf(f)}, Spec: f.Spec})
-	}
-}
-
-// showRun tells all of one run, with the version of the workflow that it runs: what the state still has of that, or the
-// file when it is the same.
-func (p *principal) showRun(c *verbCall) {
-	p.withRun(c, func(r *Run) {
-		p.workers.Go(func() {
-			specs, _ := principalAsk(p, func() (specs [2]*Workflow) {
-				specs[0] = p.state.Versions[r.Version]
-				if f := p.files[r.Workflow]; f != nil {
-					specs[1] = f.Spec
-				}
-				return specs
-			})
-			spec := specs[0]
-			if spec == nil && specs[1] != nil {
-				if hash, _ := specs[1].hash(); hash == r.Version {
-					spec = specs[1]
-				}
-			}
-			if spec != nil && len(protoEncode(r))+len(protoEncode(spec)) > verbsBytes*3/2 { // a frame has twice verbsBytes
-				spec = nil
-			}
-			c.reply(Reply{Runs: []*Run{r}, Spec: spec})
-		})
-	})
-}
-
-// withRun finds a run, in memory or else in the history, and has fn answer with a copy of it. fn may run on another
-// goroutine.
-func (p *principal) withRun(c *verbCall, fn func(*Run)) {
-	if r := p.state.Runs[c.req.Run]; r != nil {
-		fn(p.shown(r))
-		return
-	}
-	if id := c.req.Run; p.files[id] != nil && c.grant.sees(id) {
-		c.refuse(p.notRun(c.req.Op, id))
-		return
-	}
-	p.workers.Go(func() {
-		r, err := p.store.historyFind(c.req.Run)
-		switch {
-		case errors.Is(err, errHistoryNone):
-			c.refuse(refuse(codeNotFound, "no run %q (cdktr ps --all lists them)", c.req.Run))
-		case err != nil:
-			c.refuse(refuse(codeInternal, "read history: %v", err))
-		case !c.grant.sees(r.Workflow):
-			c.refuse(c.grant.denyWorkflow("that of run " + r.ID))
-		default:
-			fn(r)
-		}
-	})
-}
-
-// shown copies a run for a reply; of a queued one it says what it waits for.
-func (p *principal) shown(r *Run) *Run {
-	r = r.clone()
-	if r.State == runQueued {
-		if wait := p.waitReason(r); r.Reason == "" {
-			r.Reason = wait
-		} else if wait != "" {
-			r.Reason += "; " + wait
-		}
-	}
-	return r
-}
-
-// noWorkflow refuses an id that is not there.
-func (p *principal) noWorkflow(grant *authGrant, id string) *protoError {
-	known := slices.DeleteFunc(sortedKeys(p.files), func(other string) bool { return !grant.sees(other) })
-	if near := nearest(id, known); near != "" {
-		return refuse(codeNotFound, "no workflow %q (did you mean %q?)", id, near)
-	}
-	return refuse(codeNotFound, "no workflow %q (cdktr ls lists them)", id)
-}
-
-// opPs lists runs, newest first: those in memory by their id, then, where all are wanted, those of the history by when
-// they finished. The history is read elsewhere.
-func (p *principal) opPs(c *verbCall) {
-	limit := pageOf(c.req.N, verbsDefaultN)
-	after, before := psCursor(c.req.After)
-	match := func(r *Run) bool {
-		return c.grant.sees(r.Workflow) && (c.req.All || c.req.State != "" || runActive(r.State)) && (c.req.State == "" || r.State == c.req.State) &&
-			(c.req.Workflow == "" || r.Workflow == c.req.Workflow) && (c.req.Since.IsZero() || !r.Queued.Before(c.req.Since.Time))
-	}
-	var runs []*Run
-	for _, r := range p.state.Runs {
-		if before.IsZero() && match(r) && (after == "" || r.ID < after) {
-			runs = append(runs, r)
-		}
-	}
-	sort.Slice(runs, func(i, j int) bool { return runs[i].ID > runs[j].ID })
-	runs = runs[:min(limit+1, len(runs))]
-	for i, r := range runs {
-		runs[i] = p.shown(r)
-	}
-	ended := c.req.All || c.req.State != "" && !runActive(c.req.State)
-	if len(runs) > limit || !ended || len(p.state.Finished) < stateMaxFinished {
-		replyRuns(c, runs, limit, make([]time.Time, len(runs)))
-		return
-	}
-	places := make([]time.Time, len(runs)) // zero for those in memory
-	known := make(map[string]bool, len(p.state.Runs))
-	for id := range p.state.Runs {
-		known[id] = true
-	}
-	p.workers.Go(func() {
-		var place time.Time
-		filter := historyFilter{Workflow: c.req.Workflow, State: c.req.State, Since: c.req.Since.Time, tell: func(at time.Time) { place = at }}
-		if !before.IsZero() {
-			filter.behind, filter.behindAt = after, before
-		}
-		err := p.store.historyList(filter, func(r *Run) bool {
-			if !known[r.ID] && match(r) {
-				runs, places = append(runs, r), append(places, place)
-			}
-			return len(runs) <= limit
-		})
-		if err != nil {
-			c.refuse(refuse(codeInternal, "read history: %v", err))
-			return
-		}
-		replyRuns(c, runs, limit, places)
-	})
-}
-
-// psCursor reads what replyRuns wrote: the last run of a page, and, for one of the history, its place there.
-func psCursor(text string) (run string, place time.Time) {
-	run, finished, _ := strings.Cut(text, " ")
-	if at, err := time.Parse(time.RFC3339Nano, finished); err == nil {
-		place = at
-	}
-	return run, place
-}
-
-// replyRuns answers with the runs that fit, and with where to go on when there are more; places is where those of the history
-// lie in it.
-func replyRuns(c *verbCall, runs []*Run, limit int, places []time.Time) {
-	n := min(limit, fitting(runs))
-	reply := Reply{Runs: runs[:n], Count: n}
-	if n < len(runs) {
-		last := runs[n-1]
-		reply.Next = last.ID
-		if place := places[n-1]; !place.IsZero() {
-			reply.Next += " " + place.Format(time.RFC3339Nano)
-		}
-	}
-	c.reply(reply)
-}
-
-// opNext lists coming fires: of one workflow, or the first ones of all that are not paused.
-func (p *principal) opNext(c *verbCall) {
-	n := min(max(c.req.N, 1), verbsMaxFires)
-	from := p.cfg.now()
-	if !c.req.At.IsZero() {
-		from = c.req.At.Time
-	}
-	id := c.req.Workflow
-	if id == "" {
-		note := ""
-		if p.state.PausedAll != "" {
-			note = "all schedules are paused by " + p.state.PausedAll + ": nothing fires before cdktr resume --all"
-		}
-		fires := p.sched.comingOfAll(from, n, func(id string) bool { return c.grant.sees(id) && p.pausedBy(id) == "" })
-		c.reply(Reply{Fires: fires, Note: note})
-		return
-	}
-	if p.files[id] == nil {
-		c.refuse(p.noWorkflow(c.grant, id))
-		return
-	}
-	fires := []Fire{}
-	for _, at := range p.sched.coming(id, from, n) {
-		fires = append(fires, Fire{Workflow: id, At: stampOf(at)})
-	}
-	note := ""
-	if by := p.pausedBy(id); by != "" && len(fires) > 0 {
-		which := id
-		if p.state.PausedAll != "" {
-			which = "--all" // which resumes those that are paused by themselves too
-		}
-		note = fmt.Sprintf("%s is paused by %s: none of these will fire until cdktr resume %s", id, by, which)
-	}
-	c.reply(Reply{Fires: fires, Note: note})
-}
-
-// opWhy tells what became of the ticks of a schedule: the newest, or those around a time.
-func (p *principal) opWhy(c *verbCall) {
-	id := c.req.Workflow
-	f, ws := p.files[id], p.state.Workflows[id]
-	if f == nil && ws == nil {
-		c.refuse(p.noWorkflow(c.grant, id))
-		return
-	}
-	r := Reply{Decisions: []Decision{}}
-	if f != nil {
-		r.Workflows = []WorkflowInfo{p.infoOf(f)}
-	}
-	if ws != nil {
-		r.Decisions = whyAround(ws.Decisions, c.req.At.Time, pageOf(c.req.N, 10))
-	}
-	if p.cfg.NoScheduler {
-		r.Note = "the principal was started with --no-scheduler: nothing fires by schedule"
-	}
-	c.reply(r)
-}
-
-// whyAround picks n decisions: the newest, or those nearest to a time.
-func whyAround(all []Decision, at time.Time, n int) []Decision {
-	from := max(0, len(all)-n)
-	if !at.IsZero() {
-		i := sort.Search(len(all), func(i int) bool { return !all[i].At.Before(at) })
-		from = max(0, min(i-n/2, len(all)-n))
-	}
-	return slices.Clone(all[from:min(len(all), from+n)])
-}
-
-// opAgents lists agents.
-func (p *principal) opAgents(c *verbCall) {
-	agents := []*Agent{}
-	for _, name := range sortedKeys(p.state.Agents) {
-		agents = append(agents, p.agentOf(name))
-	}
-	c.reply(Reply{Agents: agents})
-}
-
-// agentOf copies an agent, with what only its connection says. Only on the loop.
-func (p *principal) agentOf(name string) *Agent {
-	a := *p.state.Agents[name]
-	a.Running = p.running[name]
-	if link := p.links[name]; link != nil {
-		a.Seen, a.Skew, a.Load = stampOf(link.heard), link.skew.Round(time.Second).Seconds(), link.load
-		if link.leaving {
-			a.State = agentDrain
-		}
-		if link.near {
-			a.Seen = stampOf(p.cfg.now())
-			if p.cfg.load != nil {
-				a.Load = p.cfg.load()
-			}
-		}
-	}
-	if a.Labels == nil {
-		a.Labels = map[string]string{}
-	}
-	return &a
 }
 
 // opPause stops or starts a schedule (pause and resume), of one workflow or of all.
@@ -656,7 +308,7 @@ func (p *principal) opPause(c *verbCall) {
 		c.refuse(refuse(codeInvalid, "%s needs a workflow, or all", c.req.Op))
 		return
 	case id != "" && p.files[id] == nil:
-		c.refuse(p.noWorkflow(c.grant, id))
+		p.refuseLater(c, p.noWorkflow(c, id))
 		return
 	}
 	p.emit(&Event{Kind: kind, Workflow: id, By: c.by, From: c.from})
@@ -699,7 +351,7 @@ func (p *principal) opDrain(c *verbCall) {
 		kind = evAgentUndrain
 	}
 	if p.state.Agents[c.req.Agent] == nil {
-		c.refuse(p.noAgent(c.req.Agent))
+		p.refuseLater(c, p.noAgent(c.req.Agent))
 		return
 	}
 	p.emit(&Event{Kind: kind, Agent: c.req.Agent, By: c.by, From: c.from})
@@ -712,7 +364,7 @@ func (p *principal) opForget(c *verbCall) {
 	a := p.state.Agents[c.req.Agent]
 	switch {
 	case a == nil:
-		c.refuse(p.noAgent(c.req.Agent))
+		p.refuseLater(c, p.noAgent(c.req.Agent))
 	case a.State != agentLost:
 		c.refuse(refuse(codeConflict, "agent %s is connected: stop it first", a.Name))
 	case p.running[a.Name] > 0:
@@ -739,9 +391,8 @@ func (p *principal) opBackup(c *verbCall) {
 	})
 }
 
+// noAgent refuses the name of an agent that is not there. Only on the loop.
 func (p *principal) noAgent(name string) *protoError {
-	if near := nearest(name, sortedKeys(p.state.Agents)); near != "" {
-		return refuse(codeNotFound, "no agent %q (did you mean %q?)", name, near)
-	}
-	return refuse(codeNotFound, "no agent %q (cdktr agents lists them)", name)
+	known := sortedKeys(p.state.Agents)
+	return refuseNear(fmt.Sprintf("no agent %q", name), "cdktr agents lists them", name, func() []string { return known })
 }

@@ -1,0 +1,411 @@
+// principal_list.go: the verbs that list workflows, runs, fires and agents, or show one of them. Each is a look, see
+// principal_look.go. May use what principal.go may.
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+)
+
+// lookHelp tells what can be asked.
+func (p *principal) lookHelp(c *verbCall) { c.reply(Reply{Verbs: protoVerbs, Version: version}) }
+
+// lookLs lists workflows by id: those with a file, and nothing of those that are gone.
+func (p *principal) lookLs(c *verbCall) {
+	ids, ok := lookAsk(p, c, func() []string { return p.ids })
+	if !ok {
+		return
+	}
+	ids = visible(ids, c.grant)
+	count, limit := len(ids), pageOf(c.req.N, verbsPage)
+	from := sort.Search(len(ids), func(i int) bool { return ids[i] > c.req.After })
+	var page []string
+	for _, id := range ids[from:] {
+		if idMatches(c.req.Pattern, id) {
+			if page = append(page, id); len(page) > limit {
+				break
+			}
+		}
+	}
+	list, ok := lookCopy(p, c, page, func(id string) (info WorkflowInfo, ok bool) {
+		if f := p.files[id]; f != nil {
+			return p.infoOf(f), true
+		}
+		return info, false // it was removed meanwhile
+	})
+	if !ok {
+		return
+	}
+	next := ""
+	if n := min(limit, fitting(list)); n < len(list) {
+		list, next = list[:n], list[n-1].Workflow
+	}
+	c.reply(Reply{Workflows: list, Next: next, Count: count})
+}
+
+// fitting gives how many of the rows fit into one reply: at least one, when there is one.
+func fitting[T any](rows []T) int {
+	size := 0
+	for i := range rows {
+		if size += len(protoEncode(rows[i])); size > verbsBytes && i > 0 {
+			return i
+		}
+	}
+	return len(rows)
+}
+
+// pageOf bounds how many rows a reply has.
+func pageOf(asked, fallback int) int {
+	if asked <= 0 {
+		return fallback
+	}
+	return min(asked, verbsPage)
+}
+
+// infoOf tells of one workflow what ls shows.
+func (p *principal) infoOf(f *workflowFile) WorkflowInfo {
+	info := WorkflowInfo{Workflow: f.ID, Name: f.ID, File: f.File, Schedule: []string{}, Paused: p.pausedBy(f.ID)}
+	if w := f.Spec; w != nil {
+		info.Name, info.Description, info.Timezone, info.Tasks = orDefault(w.Name, f.ID), w.Description, w.Timezone, len(w.Tasks)
+		info.Schedule = append(info.Schedule, w.Schedule...)
+	}
+	if at, ok := p.sched.nextOf(f.ID); ok {
+		info.Next = stampOf(at)
+	}
+	for _, fault := range f.Faults {
+		if fault.Warning {
+			info.Warnings = append(info.Warnings, fault.String())
+		} else if info.Error == "" {
+			info.Error = fault.String()
+		}
+	}
+	if ws := p.state.Workflows[f.ID]; ws != nil {
+		info.Recent = slices.Clone(ws.Recent)
+	}
+	if last := p.lastRun(f.ID); last != nil {
+		info.Last = last.short()
+	}
+	return info
+}
+
+// lastRun gives the newest run of a workflow, without its tasks where it is not in memory any more; nil when there is none.
+func (p *principal) lastRun(workflow string) *Run {
+	if id := p.newestRun(workflow); id != "" {
+		return p.state.Runs[id]
+	}
+	if ws := p.state.Workflows[workflow]; ws != nil {
+		return ws.Last
+	}
+	return nil
+}
+
+// newestRun gives the newest run of a workflow that is in memory, "" when there is none.
+func (p *principal) newestRun(workflow string) string {
+	newest := ""
+	for _, id := range p.active[workflow] {
+		newest = max(newest, id)
+	}
+	if ws := p.state.Workflows[workflow]; ws != nil {
+		for _, o := range ws.Recent {
+			if p.state.Runs[o.Run] != nil {
+				newest = max(newest, o.Run)
+			}
+		}
+	}
+	return newest
+}
+
+// lookShow tells all of one workflow, or of one run.
+func (p *principal) lookShow(c *verbCall) {
+	id := c.req.Workflow
+	switch {
+	case c.req.Run != "":
+		p.showRun(c)
+		return
+	case id == "":
+		c.refuse(refuse(codeInvalid, "show needs a workflow or a run"))
+		return
+	}
+	reply := Reply{}
+	refused, ok := lookAsk(p, c, func() *protoError {
+		f := p.files[id]
+		if f == nil {
+			return p.noWorkflow(c, id)
+		}
+		reply = Reply{Workflows: []WorkflowInfo{p.infoOf(f)}, Spec: f.Spec}
+		return nil
+	})
+	switch {
+	case !ok:
+	case refused != nil:
+		c.refuse(refused.meant())
+	default:
+		c.reply(reply)
+	}
+}
+
+// showRun tells all of one run, with the version of the workflow that it runs: what the state still has of that, or the
+// file when it is the same.
+func (p *principal) showRun(c *verbCall) {
+	r, ok := p.withRun(c)
+	if !ok {
+		return
+	}
+	specs, ok := lookAsk(p, c, func() (specs [2]*Workflow) {
+		specs[0] = p.state.Versions[r.Version]
+		if f := p.files[r.Workflow]; f != nil {
+			specs[1] = f.Spec
+		}
+		return specs
+	})
+	if !ok {
+		return
+	}
+	spec := specs[0]
+	if spec == nil && specs[1] != nil {
+		if hash, _ := specs[1].hash(); hash == r.Version {
+			spec = specs[1]
+		}
+	}
+	if spec != nil && len(protoEncode(r))+len(protoEncode(spec)) > verbsBytes*3/2 { // a frame has twice verbsBytes
+		spec = nil
+	}
+	c.reply(Reply{Runs: []*Run{r}, Spec: spec})
+}
+
+// shown copies a run for a reply; of a queued one it says what it waits for.
+func (p *principal) shown(r *Run) *Run {
+	r = r.clone()
+	if r.State == runQueued {
+		if wait := p.waitReason(r); r.Reason == "" {
+			r.Reason = wait
+		} else if wait != "" {
+			r.Reason += "; " + wait
+		}
+	}
+	return r
+}
+
+// noWorkflow refuses an id that is not there. Only on the loop.
+func (p *principal) noWorkflow(c *verbCall, id string) *protoError {
+	return noWorkflowAmong(p.ids, c.grant, id)
+}
+
+// noWorkflowAmong refuses an id that is not among those of the workflows.
+func noWorkflowAmong(ids []string, grant *authGrant, id string) *protoError {
+	return refuseNear(fmt.Sprintf("no workflow %q", id), "cdktr ls lists them", id, func() []string { return visible(ids, grant) })
+}
+
+// lookPs lists runs, newest first: those in memory by their id, then, where all are wanted, those of the history by when
+// they finished.
+func (p *principal) lookPs(c *verbCall) {
+	limit := pageOf(c.req.N, verbsDefaultN)
+	after, before := psCursor(c.req.After)
+	match := func(r *Run) bool {
+		return c.grant.sees(r.Workflow) && (c.req.All || c.req.State != "" || runActive(r.State)) && (c.req.State == "" || r.State == c.req.State) &&
+			(c.req.Workflow == "" || r.Workflow == c.req.Workflow) && (c.req.Since.IsZero() || !r.Queued.Before(c.req.Since.Time))
+	}
+	var ids []string
+	known, whole := map[string]bool{}, false // the runs in memory, and whether there is nothing else
+	if _, ok := lookAsk(p, c, func() bool {
+		for id, r := range p.state.Runs {
+			known[id] = true
+			if before.IsZero() && (after == "" || id < after) && match(r) {
+				ids = append(ids, id)
+			}
+		}
+		whole = len(p.state.Finished) < stateMaxFinished
+		return true
+	}); !ok {
+		return
+	}
+	slices.Sort(ids)
+	slices.Reverse(ids)
+	ids = ids[:min(limit+1, len(ids))]
+	runs, ok := lookCopy(p, c, ids, func(id string) (*Run, bool) {
+		if r := p.state.Runs[id]; r != nil {
+			return p.shown(r), true
+		}
+		delete(known, id) // it went into the history meanwhile, where it is found
+		whole = false
+		return nil, false
+	})
+	if !ok {
+		return
+	}
+	places := make([]time.Time, len(runs)) // zero for those in memory
+	ended := c.req.All || c.req.State != "" && !runActive(c.req.State)
+	if len(runs) <= limit && ended && !whole {
+		if !p.readPlace(c) {
+			return
+		}
+		var place time.Time
+		filter := historyFilter{Workflow: c.req.Workflow, State: c.req.State, Since: c.req.Since.Time, tell: func(at time.Time) { place = at }, over: func() bool { return p.gone(c) }}
+		if !before.IsZero() {
+			filter.behind, filter.behindAt = after, before
+		}
+		err := p.store.historyList(filter, func(r *Run) bool {
+			if !known[r.ID] && match(r) {
+				runs, places = append(runs, r), append(places, place)
+			}
+			return len(runs) <= limit
+		})
+		if refused := p.historyRefused(c, err); refused != nil {
+			c.refuse(refused)
+			return
+		}
+	}
+	replyRuns(c, runs, limit, places)
+}
+
+// psCursor reads what replyRuns wrote: the last run of a page, and, for one of the history, its place there.
+func psCursor(text string) (run string, place time.Time) {
+	run, finished, _ := strings.Cut(text, " ")
+	if at, err := time.Parse(time.RFC3339Nano, finished); err == nil {
+		place = at
+	}
+	return run, place
+}
+
+// replyRuns answers with the runs that fit, and with where to go on when there are more; places is where those of the history
+// lie in it.
+func replyRuns(c *verbCall, runs []*Run, limit int, places []time.Time) {
+	n := min(limit, fitting(runs))
+	reply := Reply{Runs: runs[:n], Count: n}
+	if n < len(runs) {
+		last := runs[n-1]
+		reply.Next = last.ID
+		if place := places[n-1]; !place.IsZero() {
+			reply.Next += " " + place.Format(time.RFC3339Nano)
+		}
+	}
+	c.reply(reply)
+}
+
+// lookNext lists coming fires: of one workflow, or the first ones of all that are not paused. The loop copies the schedules;
+// they are counted on elsewhere.
+func (p *principal) lookNext(c *verbCall) {
+	id, n := c.req.Workflow, min(max(c.req.N, 1), verbsMaxFires)
+	from := p.cfg.now()
+	if !c.req.At.IsZero() {
+		from = c.req.At.Time
+	}
+	var schedules *sched
+	var paused, pausedAll string
+	refused, ok := lookAsk(p, c, func() *protoError {
+		if id != "" && p.files[id] == nil {
+			return p.noWorkflow(c, id)
+		}
+		schedules = p.sched.copyOf(func(other string) bool {
+			return other == id || id == "" && p.pausedBy(other) == ""
+		})
+		paused, pausedAll = p.pausedBy(id), p.state.PausedAll
+		return nil
+	})
+	switch {
+	case !ok:
+	case refused != nil:
+		c.refuse(refused.meant())
+	case id == "":
+		note := ""
+		if pausedAll != "" {
+			note = "all schedules are paused by " + pausedAll + ": nothing fires before cdktr resume --all"
+		}
+		c.reply(Reply{Fires: schedules.comingOfAll(from, n, c.grant.sees), Note: note})
+	default:
+		fires := []Fire{}
+		for _, at := range schedules.coming(id, from, n) {
+			fires = append(fires, Fire{Workflow: id, At: stampOf(at)})
+		}
+		note := ""
+		if paused != "" && len(fires) > 0 {
+			which := id
+			if pausedAll != "" {
+				which = "--all" // which resumes those that are paused by themselves too
+			}
+			note = fmt.Sprintf("%s is paused by %s: none of these will fire until cdktr resume %s", id, paused, which)
+		}
+		c.reply(Reply{Fires: fires, Note: note})
+	}
+}
+
+// lookWhy tells what became of the ticks of a schedule: the newest, or those around a time.
+func (p *principal) lookWhy(c *verbCall) {
+	id, r := c.req.Workflow, Reply{Decisions: []Decision{}}
+	refused, ok := lookAsk(p, c, func() *protoError {
+		f, ws := p.files[id], p.state.Workflows[id]
+		if f == nil && ws == nil {
+			return p.noWorkflow(c, id)
+		}
+		if f != nil {
+			r.Workflows = []WorkflowInfo{p.infoOf(f)}
+		}
+		if ws != nil {
+			r.Decisions = whyAround(ws.Decisions, c.req.At.Time, pageOf(c.req.N, 10))
+		}
+		return nil
+	})
+	if p.cfg.NoScheduler {
+		r.Note = "the principal was started with --no-scheduler: nothing fires by schedule"
+	}
+	switch {
+	case !ok:
+	case refused != nil:
+		c.refuse(refused.meant())
+	default:
+		c.reply(r)
+	}
+}
+
+// whyAround picks n decisions: the newest, or those nearest to a time.
+func whyAround(all []Decision, at time.Time, n int) []Decision {
+	from := max(0, len(all)-n)
+	if !at.IsZero() {
+		i := sort.Search(len(all), func(i int) bool { return !all[i].At.Before(at) })
+		from = max(0, min(i-n/2, len(all)-n))
+	}
+	return slices.Clone(all[from:min(len(all), from+n)])
+}
+
+// lookAgents lists agents.
+func (p *principal) lookAgents(c *verbCall) {
+	names, ok := lookAsk(p, c, func() []string { return sortedKeys(p.state.Agents) })
+	if !ok {
+		return
+	}
+	agents, ok := lookCopy(p, c, names, func(name string) (*Agent, bool) {
+		if p.state.Agents[name] == nil { // it was forgotten meanwhile
+			return nil, false
+		}
+		return p.agentOf(name), true
+	})
+	if ok {
+		c.reply(Reply{Agents: agents})
+	}
+}
+
+// agentOf copies an agent, with what only its connection says. Only on the loop.
+func (p *principal) agentOf(name string) *Agent {
+	a := *p.state.Agents[name]
+	a.Running = p.running[name]
+	if link := p.links[name]; link != nil {
+		a.Seen, a.Skew, a.Load = stampOf(link.heard), link.skew.Round(time.Second).Seconds(), link.load
+		if link.leaving {
+			a.State = agentDrain
+		}
+		if link.near {
+			a.Seen = stampOf(p.cfg.now())
+			if p.cfg.load != nil {
+				a.Load = p.cfg.load()
+			}
+		}
+	}
+	if a.Labels == nil {
+		a.Labels = map[string]string{}
+	}
+	return &a
+}

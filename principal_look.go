@@ -1,0 +1,280 @@
+// principal_look.go: how requests that only look are carried out. Each is a look: a goroutine of its own, which has the loop
+// copy what it needs and does the rest itself, patterns, sorting, files and the making of the reply. So nobody who asks can
+// choose how long the loop is busy. Looks have places, of which there are few, and a share for each connection. The verbs
+// are in principal_list.go, follow.go, attention.go and stats.go. May use what principal.go may.
+
+package main
+
+import (
+	"errors"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	lookMaxUnder   = 16 // looks of one connection that are under way or wait for a place; one more is answered busy
+	lookMaxAtOnce  = 2  // of these, those that have a place; the rest of its looks wait, and only its own
+	lookMaxAsking  = 2  // looks at once that have the loop copy something, or compute; others wait
+	lookMaxReading = 8  // looks at once that read files; others wait
+
+	lookTurn = 2 * time.Millisecond // of the loop's time for one copy of many rows
+	lookRows = 100                  // and so many of them at most
+)
+
+// lookPeer is what a connection has under way. Any goroutine may use it.
+type lookPeer struct {
+	under  atomic.Int32
+	atOnce chan struct{}
+}
+
+// lookPeerNew is a connection that has nothing under way.
+func lookPeerNew() *lookPeer { return &lookPeer{atOnce: make(chan struct{}, lookMaxAtOnce)} }
+
+// principalLooks is the dispatch of the verbs that only look; the others are in principalOps. Each runs on a goroutine of
+// its own, with a place among those that ask.
+var principalLooks = map[string]func(*principal, *verbCall){
+	"help": (*principal).lookHelp, "ls": (*principal).lookLs, "show": (*principal).lookShow, "ps": (*principal).lookPs,
+	"next": (*principal).lookNext, "why": (*principal).lookWhy, "agents": (*principal).lookAgents, "logs": (*principal).lookLogs,
+	"events": (*principal).lookEvents, "watch": (*principal).lookWatch, "attention": (*principal).lookAttention, "stats": (*principal).lookStats,
+}
+
+// beginLook counts one more look of the connection, or says that it has too many.
+func (c *verbCall) beginLook() *protoError {
+	if c.peer.under.Add(1) > lookMaxUnder {
+		c.peer.under.Add(-1)
+		return refuse(codeBusy, "%d requests that only look are under way on this connection: wait for one of them", lookMaxUnder)
+	}
+	c.looking = true
+	return nil
+}
+
+// endLook is the end of a look, or of what of a stream is one.
+func (c *verbCall) endLook() {
+	c.leavePlace()
+	if c.looking {
+		c.looking = false
+		c.peer.under.Add(-1)
+	}
+}
+
+// takePlace waits for a place. False when nobody waits for the answer any more, or the principal stops; the peer is told.
+// Places are never waited for with one in hand.
+func (p *principal) takePlace(c *verbCall, places chan struct{}) bool {
+	if p.waitPlace(c, places) {
+		return true
+	}
+	select {
+	case <-c.stopped:
+		c.reply(Reply{})
+	case <-p.ended:
+		p.refuseStopping(c)
+	default: // the connection has ended
+	}
+	return false
+}
+
+// waitPlace is takePlace without a word to the peer.
+func (p *principal) waitPlace(c *verbCall, places chan struct{}) bool {
+	for i, ch := range []chan struct{}{c.peer.atOnce, places} {
+		select {
+		case ch <- struct{}{}:
+			continue
+		case <-c.stopped:
+		case <-c.conn.Done():
+		case <-p.ended:
+		}
+		if i > 0 {
+			<-c.peer.atOnce
+		}
+		return false
+	}
+	c.place = places
+	return true
+}
+
+// leavePlace gives the place back, if there is one.
+func (c *verbCall) leavePlace() {
+	if c.place != nil {
+		<-c.place
+		<-c.peer.atOnce
+		c.place = nil
+	}
+}
+
+// readPlace goes from whatever place there is to one among those that read files.
+func (p *principal) readPlace(c *verbCall) bool {
+	c.leavePlace()
+	return p.takePlace(c, p.reading)
+}
+
+// gone says whether nobody waits for an answer any more: for what goes through files, which asks now and then. Others get
+// the processor meanwhile.
+func (p *principal) gone(c *verbCall) bool {
+	runtime.Gosched()
+	select {
+	case <-c.stopped:
+	case <-c.conn.Done():
+	case <-p.ended:
+	default:
+		return false
+	}
+	return true
+}
+
+// startLook begins a look. False when the principal has stopped, and nobody was told. Not on the loop.
+func (p *principal) startLook(c *verbCall, look func(*principal, *verbCall)) bool {
+	if refused := c.beginLook(); refused != nil {
+		c.refuse(refused)
+		return true
+	}
+	return p.inbox.unlessEnded(func() {
+		p.workers.Go(func() {
+			defer c.endLook()
+			if !p.takePlace(c, p.asking) {
+				return
+			}
+			refused, ok := lookAsk(p, c, func() *protoError { return p.mayAsk(c) })
+			switch {
+			case !ok:
+			case refused != nil:
+				c.refuse(refused)
+			default:
+				look(p, c)
+			}
+		})
+	})
+}
+
+// lookLater has fn go on with a request that the loop has begun, as a look. Only on the loop.
+func (p *principal) lookLater(c *verbCall, fn func()) {
+	if refused := c.beginLook(); refused != nil {
+		c.refuse(refused)
+		return
+	}
+	p.workers.Go(func() {
+		defer c.endLook()
+		fn()
+	})
+}
+
+// refuseLater answers with an error on the loop; what was meant is looked for elsewhere.
+func (p *principal) refuseLater(c *verbCall, err *protoError) {
+	if err.near == nil {
+		c.refuse(err)
+		return
+	}
+	p.lookLater(c, func() {
+		if p.takePlace(c, p.asking) {
+			c.refuse(err.meant())
+		}
+	})
+}
+
+// lookAsk has the loop make a value for a look. False when the principal stops; the peer is told.
+func lookAsk[T any](p *principal, c *verbCall, fn func() T) (T, bool) {
+	value, ok := principalAsk(p, fn)
+	if !ok {
+		p.refuseStopping(c)
+	}
+	return value, ok
+}
+
+// lookCopy has the loop make a row of each name that fn knows, in their order, a few at a time: others are served between.
+// False when the principal stops; the peer is told.
+func lookCopy[T any](p *principal, c *verbCall, names []string, fn func(name string) (T, bool)) (rows []T, ok bool) {
+	for len(names) > 0 {
+		done, ok := lookAsk(p, c, func() int {
+			began := time.Now()
+			for i, name := range names[:min(len(names), lookRows)] {
+				if i > 0 && time.Since(began) > lookTurn {
+					return i
+				}
+				if row, ok := fn(name); ok {
+					rows = append(rows, row)
+				}
+			}
+			return min(len(names), lookRows)
+		})
+		if !ok {
+			return nil, false
+		}
+		names = names[done:]
+	}
+	return rows, true
+}
+
+// absentRun goes on with a run that is not in memory: fn is given it, out of the history. Only on the loop.
+func (p *principal) absentRun(c *verbCall, fn func(*Run)) {
+	if id := c.req.Run; p.files[id] != nil && c.grant.sees(id) {
+		c.refuse(p.notRun(c.req.Op, id))
+		return
+	}
+	p.lookLater(c, func() {
+		if r, ok := p.oldRun(c); ok {
+			fn(r)
+		}
+	})
+}
+
+// withRun finds a run, in memory or else in the history, and gives a copy of it. False when there is none to be had; the
+// peer is told. Not on the loop.
+func (p *principal) withRun(c *verbCall) (*Run, bool) {
+	id := c.req.Run
+	var refused *protoError
+	r, ok := lookAsk(p, c, func() *Run {
+		if r := p.state.Runs[id]; r != nil {
+			return p.shown(r)
+		}
+		if p.files[id] != nil && c.grant.sees(id) {
+			refused = p.notRun(c.req.Op, id)
+		}
+		return nil
+	})
+	switch {
+	case !ok:
+		return nil, false
+	case refused != nil:
+		c.refuse(refused)
+		return nil, false
+	case r != nil:
+		return r, true
+	}
+	return p.oldRun(c)
+}
+
+// oldRun finds a run in the history. False when there is none to be had; the peer is told. Not on the loop.
+func (p *principal) oldRun(c *verbCall) (*Run, bool) {
+	if !p.readPlace(c) {
+		return nil, false
+	}
+	r, err := p.store.historyFind(c.req.Run, func() bool { return p.gone(c) })
+	refused := p.historyRefused(c, err)
+	if err == nil && !c.grant.sees(r.Workflow) {
+		refused = c.grant.denyWorkflow("that of run " + r.ID)
+	}
+	if refused != nil {
+		c.refuse(refused)
+		return nil, false
+	}
+	return r, true
+}
+
+// historyRefused says what a search in the history that has failed is answered with; nil when it has not.
+func (p *principal) historyRefused(c *verbCall, err error) *protoError {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errHistoryNone):
+		return refuse(codeNotFound, "no run %q (cdktr ps --all lists them)", c.req.Run)
+	case errors.Is(err, errHistoryOver): // nobody waits, or the principal stops
+		return refuse(codeStopping, "the search in the history was given up")
+	}
+	return refuse(codeInternal, "read history: %v", err)
+}
+
+// visible gives those of the ids that a peer may see.
+func visible(ids []string, grant *authGrant) []string {
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !grant.sees(id) })
+}

@@ -1,0 +1,255 @@
+// Tests of requests that only look: that they have bounds, and keep neither the loop nor others waiting.
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// lookTestConn is a connection that keeps the replies which have come, by the ids of their requests.
+type lookTestConn struct {
+	t    *testing.T
+	conn wireConn
+	got  map[string][]*Reply
+}
+
+// lookTestOpen connects. Only in a bubble.
+func lookTestOpen(t *testing.T, g *principalRig) *lookTestConn {
+	k := &lookTestConn{t: t, conn: g.connect(), got: map[string][]*Reply{}}
+	g.group.Go(func() {
+		for {
+			frames, err := k.conn.Recv()
+			if err != nil {
+				return
+			}
+			r := &Reply{}
+			if err := json.Unmarshal(frames[len(frames)-1], r); err != nil {
+				t.Error(err)
+			}
+			k.got[r.ID] = append(k.got[r.ID], r)
+		}
+	})
+	return k
+}
+
+// send sends a request and does not wait for the reply.
+func (k *lookTestConn) send(req Request) {
+	k.t.Helper()
+	req.V = protoVersion
+	if err := k.conn.Send(protoEncode(req)); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// codes counts the replies by what they say.
+func (k *lookTestConn) codes() map[string]int {
+	codes := map[string]int{}
+	for _, replies := range k.got {
+		for _, r := range replies {
+			if r.Error == nil {
+				codes["ok"]++
+			} else {
+				codes[r.Error.Code]++
+			}
+		}
+	}
+	return codes
+}
+
+// lookTestPlaces takes all places of a kind, and gives what gives them back.
+func lookTestPlaces(places chan struct{}) (free func()) {
+	for range cap(places) {
+		places <- struct{}{}
+	}
+	return func() {
+		for range cap(places) {
+			<-places
+		}
+	}
+}
+
+// A connection that asks for more than is found out at once is told so, at once, and others are served meanwhile: so is
+// what it asks itself that needs no file. All of it ends with the connection.
+func TestLookBoundsOfConnection(t *testing.T) {
+	unknown := func(i int) string { return fmt.Sprintf("01JD3V5K8Q2M4N6P8R0S%06d", i) }
+	for name, req := range map[string]func(i int) Request{
+		"show": func(i int) Request { return Request{Op: "show", Run: unknown(i)} }, "logs": func(i int) Request { return Request{Op: "logs", Run: unknown(i)} },
+		"wait": func(i int) Request { return Request{Op: "wait", Run: unknown(i)} }, "cancel": func(i int) Request { return Request{Op: "cancel", Run: unknown(i)} },
+		"stats": func(int) Request { return Request{Op: "stats", Workflow: "w"} }, "attention": func(int) Request { return Request{Op: "attention"} },
+		"retry": func(i int) Request { return Request{Op: "retry", Run: unknown(i)} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
+				free := lookTestPlaces(g.p.reading) // the disk is slow
+				k := lookTestOpen(t, g)
+				const many = 300
+				for i := range many {
+					r := req(i)
+					r.ID = fmt.Sprint(i)
+					k.send(r)
+				}
+				synctest.Wait()
+				if codes := k.codes(); codes[codeBusy] != many-lookMaxUnder || len(codes) != 1 {
+					t.Errorf("while files cannot be read: %v", codes)
+				}
+				k.send(Request{ID: "ping", Op: "ping"})
+				synctest.Wait()
+				if len(k.got["ping"]) != 1 || !g.ask(Request{Op: "ls"}).OK || !g.ask(Request{Op: "run", Workflow: "w"}).OK {
+					t.Error("ping, ls or run wait for files")
+				}
+				gone := lookTestOpen(t, g)
+				for i := range lookMaxUnder {
+					r := req(i)
+					r.ID = fmt.Sprint(i)
+					gone.send(r)
+				}
+				synctest.Wait()
+				gone.conn.Cut(nil)
+				free()
+				synctest.Wait()
+				if codes := k.codes(); codes[codeBusy] != many-lookMaxUnder || codes[codeNotFound]+codes["ok"]-1 != lookMaxUnder {
+					t.Errorf("when files can be read again: %v", codes)
+				}
+				if len(gone.got) > 0 || len(g.p.reading) > 0 || len(g.p.asking) > 0 {
+					t.Errorf("a connection that is gone has %d answers; %d and %d places are taken", len(gone.got), len(g.p.reading), len(g.p.asking))
+				}
+				g.stop()
+			})
+		})
+	}
+}
+
+// One connection never has more than its share of the places, so that there is one for the next.
+func TestLookShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
+		for range lookMaxReading - lookMaxAtOnce - 1 {
+			g.p.reading <- struct{}{}
+		}
+		hold := make(chan struct{})
+		look := func(c *verbCall) {
+			if g.p.readPlace(c) {
+				<-hold
+				c.reply(Reply{})
+			}
+		}
+		var greedy []*verbCall
+		start := func(peer *lookPeer) *verbCall {
+			conn, other := wirePipe()
+			g.ends = append(g.ends, conn, other)
+			c := &verbCall{req: Request{ID: "1", Op: "ls"}, conn: conn, grant: authOwner, peer: peer}
+			g.p.startLook(c, func(_ *principal, c *verbCall) { look(c) })
+			return c
+		}
+		one := lookPeerNew()
+		for range lookMaxUnder {
+			greedy = append(greedy, start(one))
+		}
+		synctest.Wait()
+		if n := len(g.p.reading); n != lookMaxReading-1 {
+			t.Errorf("%d places are taken", n)
+		}
+		next := start(lookPeerNew())
+		synctest.Wait()
+		if next.place != g.p.reading {
+			t.Error("the next connection has no place, beside one that has asked for many")
+		}
+		close(hold)
+		synctest.Wait()
+		for _, c := range append(greedy, next) {
+			if !c.over.Load() || c.place != nil {
+				t.Error("a look was not answered, or keeps its place")
+			}
+		}
+		g.stop()
+	})
+}
+
+// Lists of many rows are copied a few at a time, and are whole all the same.
+func TestLookCopyPages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var workflows []*Workflow
+		for i := range 3*lookRows + 7 {
+			workflows = append(workflows, principalTask(Workflow{ID: fmt.Sprintf("w%04d", i)}))
+		}
+		g := principalRigOpen(t, t.TempDir(), workflows...)
+		defer g.stop()
+		for i := range 2*lookRows + 3 {
+			g.run(workflows[i].ID)
+		}
+		if r := g.ask(Request{Op: "ls"}); len(r.Workflows) != len(workflows) || r.Workflows[len(workflows)-1].Workflow != workflows[len(workflows)-1].ID || r.Next != "" {
+			t.Errorf("ls gives %d of %d workflows", len(r.Workflows), len(workflows))
+		}
+		if r := g.ask(Request{Op: "ls", Pattern: "w*1", N: 10}); len(r.Workflows) != 10 || r.Next != r.Workflows[9].Workflow {
+			t.Errorf("a page of ls: %d workflows, next %q", len(r.Workflows), r.Next)
+		}
+		if r := g.ask(Request{Op: "ps", N: 500}); len(r.Runs) != 2*lookRows+3 || r.Runs[0].Workflow != workflows[2*lookRows+2].ID {
+			t.Errorf("ps gives %d runs", len(r.Runs))
+		}
+	})
+}
+
+// A regular expression that grows without measure when its counts are written out is refused before it is compiled.
+func TestFollowGrep(t *testing.T) {
+	t.Parallel()
+	for text, ok := range map[string]bool{
+		"ERROR|timeout": true, `(?i)^\d{4}-\d{2}.{0,200}failed`: true, `\pL+ing`: true, strings.Repeat("a", 1024): true, `[a-z]{1,100}@[a-z]{1,100}`: true,
+		strings.Repeat(`[a-z0-9]{1000}`, 3000/14): false, strings.Repeat(`\pL{1000}`, 100): false, `((a{100}){10}){10}`: false, `(x{30}y{30}){300}`: false, `\w{0,1000}\w{0,1000}`: false,
+		"[": false, "a{1001}": false, "(": false,
+	} {
+		re, err := followGrep(text)
+		if (err == nil) != ok || ok && re == nil {
+			t.Errorf("%.40s: %v", text, err)
+		}
+	}
+	if re, err := followGrep("a{2}|b"); err != nil || !re.MatchString("xaax") || re.MatchString("a") {
+		t.Errorf("what is taken means what it says: %v", err)
+	}
+}
+
+// Whoever reads files for nobody stops.
+func TestLookOver(t *testing.T) {
+	t.Parallel()
+	s := storeRigOpen(t, storeOptions{NoSync: true})
+	for n := range 500 {
+		s.s.history(historyRun(n, fmt.Sprint("w", n%3), runSucceeded, time.Date(2026, 3, 1, 0, 0, n, 0, time.UTC)), nil)
+	}
+	s.wait()
+	for _, after := range []int{0, 2, 5} {
+		asked, given := 0, 0
+		err := s.s.historyList(historyFilter{over: func() bool { asked++; return asked > after }}, func(*Run) bool { given++; return true })
+		if !errors.Is(err, errHistoryOver) || given > 64*after {
+			t.Errorf("over when asked %d times: %d runs were given, %v", after+1, given, err)
+		}
+	}
+	if _, err := s.s.historyFind(runID(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), ""), func() bool { return true }); !errors.Is(err, errHistoryOver) {
+		t.Errorf("find: %v", err)
+	}
+	l, err := logsOpen(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	var lines []LogLine
+	for i := range 4 * logsLook {
+		lines = append(lines, LogLine{Time: stampOf(time.Now()), Run: "r", N: int64(i + 1), Task: "a", Attempt: 1, Stream: "o", Text: "text"})
+	}
+	if err := l.append("w", lines); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []logFilter{{}, {Grep: regexp.MustCompile("nothing")}, {Tail: 4 * logsLook}, {Tail: 1, Grep: regexp.MustCompile("nothing")}} {
+		f.over = func() bool { return true }
+		given := 0
+		if _, err := l.read("w", "r", logPlace{}, f, func(LogLine) error { given++; return nil }); !errors.Is(err, errLogsOver) || given >= logsLook {
+			t.Errorf("%+v: %d lines, %v", f, given, err)
+		}
+	}
+}
