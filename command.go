@@ -114,6 +114,7 @@ type cliFlags struct {
 	list        bool
 	remove      bool
 	server      bool // keygen --show-server
+	licenses    bool // version --licenses
 	stdio       bool
 	role        string
 	workflows   string

@@ -4,10 +4,13 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,6 +22,24 @@ import (
 //
 //go:embed examples/hello.yml examples/health-check.yml
 var setupExamples embed.FS
+
+// setupLicensesZip is LICENSES.txt, compressed. TestLicenses makes both.
+//
+//go:embed licenses.gz
+var setupLicensesZip []byte
+
+// setupLicenses gives the licences of cdktr and of what is linked into it.
+func setupLicenses() ([]byte, error) {
+	zip, err := gzip.NewReader(bytes.NewReader(setupLicensesZip))
+	if err != nil {
+		return nil, fmt.Errorf("unpack licences: %w", err)
+	}
+	text, err := io.ReadAll(zip)
+	if err != nil {
+		return nil, fmt.Errorf("unpack licences: %w", err)
+	}
+	return text, nil
+}
 
 // setupVerbs is the verbs that set up, and tell about the program.
 func setupVerbs() []cliVerb {
@@ -33,7 +54,11 @@ func setupVerbs() []cliVerb {
 				}
 			},
 			examples: []string{"cdktr config", "cdktr config --json | jq -r 'select(.key == \"state\") | .value'"}},
-		{name: "version", help: "print the version", run: setupVersion, examples: []string{"cdktr version", "cdktr version --json"}},
+		{name: "version", help: "print the version, or the licences of all that is in this program", run: setupVersion,
+			flags: func(f *cliFlags) {
+				f.BoolVar(&f.licenses, "licenses", false, "print the licences of cdktr and of what is linked into it")
+			},
+			examples: []string{"cdktr version", "cdktr version --json", "cdktr version --licenses | less"}},
 	}
 }
 
@@ -139,6 +164,13 @@ func setupConfig(_ context.Context, c *cli, args []string) error {
 }
 
 func setupVersion(_ context.Context, c *cli, _ []string) error {
+	if c.flags.licenses {
+		text, err := setupLicenses()
+		if err == nil {
+			_, err = c.out.Write(text)
+		}
+		return err
+	}
 	if c.flags.json {
 		return printJSON(c.out, map[string]string{"version": version, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})
 	}
