@@ -44,8 +44,10 @@ type agentConfig struct {
 	Dial         func(context.Context) (wireConn, error)
 	Log          *slog.Logger
 	now          func() time.Time
-	count        func() time.Time // for leases: goes on while the machine sleeps, and nobody sets it; nil: now
-	load         func() *float64  // how busy this machine is, nil when nobody knows; nil: nobody does
+	count        func() time.Time               // for leases: goes on while the machine sleeps, and nobody sets it; nil: now
+	tell         func(runs int, connected bool) // hears, on the loop, how it is when that has changed; nil: nobody does
+	pulse        func() time.Duration           // called in each turn of the loop, which may sleep for as long as it says; nil: as it likes
+	load         func() *float64                // how busy this machine is, nil when nobody knows; nil: nobody does
 }
 
 // agent takes runs from the principal and executes them. Its fields belong to the goroutine of runAgent.
@@ -71,6 +73,7 @@ type agent struct {
 	moment   time.Time   // what time it is in this turn, once somebody asked
 	draining bool
 	troubled bool // the spool's disk takes nothing
+	told     agentTold
 
 	in      *loopInbox[agentIn]
 	ended   chan struct{} // closed when the loop is over: the inbox's
@@ -83,6 +86,13 @@ type agentIn struct {
 	line procLine
 	try  *taskTry
 	fn   func()
+}
+
+// agentTold is what cfg.tell has heard.
+type agentTold struct {
+	runs      int
+	connected bool
+	once      bool
 }
 
 // heldEnd is a run that is over: its end has this number.
@@ -160,6 +170,8 @@ func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 	a.workers.Go(func() { a.runLink(linkCtx) })
 	beat := time.NewTimer(agentHeartbeat)
 	defer beat.Stop()
+	life := time.NewTimer(time.Hour)
+	defer life.Stop()
 	var deadline <-chan time.Time
 	stop, waited := ctx.Done(), false
 	for over := false; !over && !a.mayEnd(); {
@@ -173,6 +185,7 @@ func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 		case <-beat.C:
 			a.beat()
 			beat.Reset(a.untilBeat())
+		case <-life.C: // it only has to show that it goes on
 		case <-stop:
 			stop, deadline = nil, time.After(a.cfg.DrainTimeout)
 			a.drain()
@@ -186,6 +199,7 @@ func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 			a.killRuns()
 		}
 		a.flush()
+		a.showLife(life)
 	}
 	a.conn = nil       // the principal is not heard any more, and given nothing: what comes now goes into the spool
 	a.in.end(a.handle) // output and ends of tasks that were taken in
@@ -195,6 +209,27 @@ func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 	a.procs.close()
 	a.spool.close()
 	return nil
+}
+
+// showLife ends a turn for those who look after the process.
+func (a *agent) showLife(life *time.Timer) {
+	if a.cfg.pulse != nil {
+		life.Reset(a.cfg.pulse())
+	}
+	now := agentTold{len(a.runs), a.conn != nil && a.welcomed, true}
+	if a.cfg.tell != nil && now != a.told {
+		a.cfg.tell(now.runs, now.connected)
+		a.told = now
+	}
+}
+
+// redial cuts the connection, so that the next one is made as cfg.Dial has it now. Any goroutine may call it.
+func (a *agent) redial() {
+	a.call(func() {
+		if a.conn != nil {
+			a.conn.Cut(nil)
+		}
+	})
 }
 
 // mayEnd says whether a draining agent is done: nothing runs, and all is acknowledged or there is nobody to tell.

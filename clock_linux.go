@@ -8,6 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// clockMonotonic gives the kernel's CLOCK_MONOTONIC, by which systemd counts. Any goroutine may call it.
+func clockMonotonic() (time.Duration, bool) {
+	var ts unix.Timespec
+	err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+	return time.Duration(ts.Nano()), err == nil
+}
+
 // clockElapsed gives what tells the time since some instant, the machine's sleep included. Any goroutine may call that.
 func clockElapsed() func() time.Duration {
 	return func() time.Duration {

@@ -6,6 +6,9 @@ package main
 
 import "time"
 
+// clockMonotonic is for systemd, which is not here.
+func clockMonotonic() (time.Duration, bool) { return 0, false }
+
 // clockElapsed gives what tells the time since some instant; whether the machine's sleep counts is the system's choice.
 func clockElapsed() func() time.Duration {
 	began := time.Now()

@@ -60,6 +60,7 @@ type cliVerb struct {
 	examples []string
 	flags    func(*cliFlags)
 	run      func(context.Context, *cli, []string) error
+	rereads  bool // without a terminal HUP does not end it: it reads its files again (cli.hangups)
 }
 
 // cli is one invocation: where it reads and writes, and what the flags and settings said.
@@ -72,6 +73,7 @@ type cli struct {
 	flags    *cliFlags
 	cfg      *config
 	crash    func()           // ends the process, with the code of a panic
+	hangups  <-chan os.Signal // HUP, of a verb that rereads and has no terminal; else nil
 	interupt <-chan os.Signal // the signals that ended ctx, for those that want the second one
 }
 

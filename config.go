@@ -63,7 +63,7 @@ var configKeys = []configKey{
 	{"retain_age", []string{"CDKTR_RETAIN_AGE"}, "how long output and history are kept; 0: for ever"},
 	{"retain_runs", []string{"CDKTR_RETAIN_RUNS"}, "how many runs of a workflow its history keeps; 0: all"},
 	{"retain_bytes", []string{"CDKTR_RETAIN_BYTES"}, "how many bytes of output and history are kept; 0: no bound"},
-	{"log_level", []string{"CDKTR_LOG_LEVEL"}, "debug, info, warn or error"},
+	{"log_level", []string{"CDKTR_LOG_LEVEL"}, "debug, runs, info, warn or error"},
 }
 
 // configValue is a setting and where it came from.
@@ -161,7 +161,7 @@ func (c *config) enter(choice configValue) error {
 
 // at gives the same settings for another context, as if --context had named it.
 func (c *config) at(name string) (*config, error) {
-	other := &config{values: maps.Clone(c.values), contexts: c.contexts, file: c.file, unnamed: c.unnamed}
+	other := c.copy()
 	for _, key := range []string{"principal", "credential"} {
 		other.values[key] = configValue{key, "", "default"}
 	}
@@ -216,9 +216,14 @@ func (c *config) set(key, value, from string) {
 	}
 }
 
+// copy gives the same settings, to be changed apart.
+func (c *config) copy() *config {
+	return &config{values: maps.Clone(c.values), contexts: c.contexts, file: c.file, unnamed: c.unnamed}
+}
+
 // with gives the same settings with another value of one.
 func (c *config) with(key, value, from string) *config {
-	other := &config{values: maps.Clone(c.values), contexts: c.contexts, file: c.file, unnamed: c.unnamed}
+	other := c.copy()
 	other.values[key] = configValue{key, value, from}
 	return other
 }

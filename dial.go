@@ -79,6 +79,12 @@ func (c *cli) dialTo(daemon bool) (*dialTarget, error) {
 	return t, nil
 }
 
+// same says whether two targets are one: the same place, and the same way in.
+func (t *dialTarget) same(other *dialTarget) bool {
+	a, b := t.opt.CurveClient, other.opt.CurveClient
+	return t.endpoint == other.endpoint && (a == nil) == (b == nil) && (a == nil || a.Pair.Public == b.Pair.Public && a.Server == b.Server)
+}
+
 // dial connects once; an agent calls it again and again.
 func (t *dialTarget) dial(ctx context.Context) (wireConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)

@@ -22,8 +22,8 @@ var bootTree = flag.String("boot.tree", "", "folder of a Debian with systemd and
 
 // bootWords is what the README says of a service.
 type bootWords struct {
-	unitFile, unit        string
-	setUp, letIn, upgrade string // commands
+	unitFile, unit                  string
+	setUp, letIn, upgrade, warnings string // commands
 }
 
 // bootRead reads the README's section. The test knows nothing of the service but what stands there.
@@ -37,13 +37,13 @@ func bootRead(t *testing.T) (w bootWords) {
 	}
 	w.unitFile = name[1]
 	for _, block := range docsBlock.FindAllStringSubmatch(text, -1) {
-		for mark, into := range map[string]*string{"[Unit]": &w.unit, "useradd": &w.setUp, "usermod": &w.letIn, "systemctl restart": &w.upgrade} {
+		for mark, into := range map[string]*string{"[Unit]": &w.unit, "useradd": &w.setUp, "usermod": &w.letIn, "systemctl restart": &w.upgrade, "journalctl": &w.warnings} {
 			if strings.Contains(block[2], mark) {
-				*into = block[2]
+				*into = strings.TrimSpace(block[2])
 			}
 		}
 	}
-	if w.unit == "" || w.setUp == "" || w.letIn == "" || w.upgrade == "" {
+	if w.unit == "" || w.setUp == "" || w.letIn == "" || w.upgrade == "" || w.warnings == "" {
 		t.Fatalf("README.md lacks a part of the way to a service: %+v", w)
 	}
 	return w
@@ -210,6 +210,8 @@ func TestBoot(t *testing.T) {
 	b.boot()
 	b.does(w.setUp)
 	b.users(w)
+	b.journal(w)
+	b.reload()
 	b.upgrade(w)
 	before := b.does("cdktr ps --all --workflow hello --json")
 	b.off()
@@ -261,6 +263,47 @@ func (b *bootBox) users(w bootWords) {
 		}
 	}
 	b.ends(exitNotAllowed, "sudo -u mallory cdktr ls")
+}
+
+// journal: what did not succeed is a warning, and the status says how it is.
+func (b *bootBox) journal(w bootWords) {
+	b.t.Helper()
+	b.put("/etc/cdktr/workflows/bad.yml", "tasks:\n  a: {run: 'exit 3'}\n")
+	b.until("the service has seen a new file", func() bool { return strings.Contains(b.does("cdktr ls --json"), `"workflow":"bad"`) })
+	b.ends(exitFailed, "cdktr run bad --wait")
+	if got := b.does(w.warnings + " --output cat"); strings.Count(got, `msg="run failed" workflow=bad run=`) != 1 {
+		b.t.Errorf("%s: %s", w.warnings, got)
+	}
+	if got := b.does("systemctl status cdktr"); !regexp.MustCompile(`Status: "\d+ runs?`).MatchString(got) {
+		b.t.Errorf("systemctl status: %s", got)
+	}
+	const watchdog = "systemctl show --property ActiveState,NRestarts --value cdktr | paste -sd' '"
+	b.does("mkdir -p /run/systemd/system/cdktr.service.d; printf '[Service]\nWatchdogSec=2\n' > /run/systemd/system/cdktr.service.d/w.conf; systemctl daemon-reload; systemctl restart cdktr")
+	b.does("sleep 5") // longer than the watchdog: it is fed
+	if got := b.does(watchdog); got != "0 active\n" && got != "active 0\n" {
+		b.t.Errorf("with a watchdog: %s", got)
+	}
+	b.does("kill -STOP " + b.mainPID())
+	b.until("a service that is stuck is started again", func() bool { return strings.Contains(b.sh(watchdog+"; cdktr ping").out, "answers") })
+	if got := b.does(watchdog); !strings.Contains(got, "1") {
+		b.t.Errorf("after it was stuck: %s", got)
+	}
+	b.does("rm -r /run/systemd/system/cdktr.service.d; systemctl daemon-reload; systemctl restart cdktr")
+}
+
+// reload: systemctl reload has the folder read, and leaves the process as it is.
+func (b *bootBox) reload() {
+	b.t.Helper()
+	before := b.mainPID()
+	b.put("/etc/cdktr/workflows/fresh.yml", "tasks:\n  a: {run: 'true'}\n")
+	b.does("systemctl reload cdktr")
+	b.until("the files are read again", func() bool {
+		return strings.Contains(b.does("journalctl --no-pager --output cat --unit cdktr"), `msg="read the workflows folder again" workflows=`)
+	})
+	b.does("cdktr run fresh --wait")
+	if after := b.mainPID(); before != after {
+		b.t.Errorf("process %s became %s", before, after)
+	}
 }
 
 // upgrade: a new program takes over, and what runs meanwhile is waited for.

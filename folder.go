@@ -74,12 +74,14 @@ type workflowFolder struct {
 	pending bool                 // the last scan left a file for later
 	dirs    []string             // full paths that the last scan went through: what a watch must cover
 	links   []string             // and of links to files, which change elsewhere
+
+	again chan chan struct{} // from readAgain: a scan is wanted; what comes by it is closed behind the scan
 }
 
 // newWorkflowFolder makes a folder that nothing has been read of yet.
 func newWorkflowFolder(dir string) *workflowFolder {
 	return &workflowFolder{dir: dir, now: time.Now, open: watchOpen, entries: map[string]*folderEntry{}, files: map[string]workflowFile{},
-		busy: map[string]time.Time{}}
+		busy: map[string]time.Time{}, again: make(chan chan struct{})}
 }
 
 // scan reads what changed since the last scan; the first one reads everything. changed and removed are in the order of
@@ -330,6 +332,8 @@ type watchNote struct {
 // onWarning with what keeps it from seeing changes at once or at all, once for each new text. It begins with a scan, so
 // that nothing is missed that changed since the caller's own. It wakes up for changes of the files, read when they have
 // settled for folderSettle, and every folderRescan.
+//
+// readAgain has it scan in between.
 func runWorkflowWatch(ctx context.Context, folder *workflowFolder, onChange func(changed []workflowFile, removed []string), onWarning func(error)) {
 	loop := &folderLoop{folder: folder, onChange: onChange, onWarning: onWarning}
 	folder.quiet = folderSettle
@@ -345,6 +349,9 @@ func runWorkflowWatch(ctx context.Context, folder *workflowFolder, onChange func
 		select {
 		case <-ctx.Done():
 			return
+		case done := <-folder.again:
+			loop.rescanNow()
+			close(done)
 		case report, ok := <-loop.watch.reports():
 			if !ok {
 				loop.warn(&loop.warnedWatch, fmt.Errorf("watch workflow folder: the events ended: changes are seen within %s", folderRescan))
@@ -414,6 +421,32 @@ func (l *folderLoop) take(notes []watchNote) {
 		l.wake(now, max(0, min(folderSettle, folderDelay-now.Sub(l.first))))
 	case busy && l.due.Sub(now) > folderRetry: // in case the closing is never told of
 		l.wake(now, folderRetry)
+	}
+}
+
+// rescanNow scans as somebody has asked for it: what has just been written counts as it is.
+func (l *folderLoop) rescanNow() {
+	clear(l.folder.busy)
+	quiet := l.folder.quiet
+	l.folder.quiet = 0
+	l.rescan()
+	l.folder.quiet = quiet
+}
+
+// readAgain has runWorkflowWatch, which must run, look at the folder at once, and returns when that is done: onChange has been
+// called with what was found. False when ctx ended before.
+func (f *workflowFolder) readAgain(ctx context.Context) bool {
+	done := make(chan struct{})
+	select {
+	case f.again <- done:
+	case <-ctx.Done():
+		return false
+	}
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

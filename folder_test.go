@@ -393,8 +393,8 @@ func TestFolderWarnsOnce(t *testing.T) {
 
 // TestFolderWithoutEvents: where the system has no events to give, that is said once, and the rescans find the changes.
 func TestFolderWithoutEvents(t *testing.T) {
-	f := folderTestNew(t)
 	synctest.Test(t, func(t *testing.T) {
+		f := folderTestNew(t)
 		var log []string
 		f.folder.open = func() (*watch, error) { return nil, errors.New("no events") }
 		ctx, cancel := context.WithCancel(t.Context())
@@ -413,6 +413,37 @@ func TestFolderWithoutEvents(t *testing.T) {
 		<-done
 		if got, want := strings.Join(log, "|"), "watch workflow folder: no events: changes are seen within 1m0s|a a.yml good|-a"; got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	})
+}
+
+// TestFolderReadAgain: whoever asks for it has the folder read at once, without events, and what has just been written as well.
+func TestFolderReadAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := folderTestNew(t)
+		var log []string
+		f.folder.open = func() (*watch, error) { return nil, errors.New("no events") }
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			runWorkflowWatch(ctx, f.folder, func(c []workflowFile, r []string) { log = append(log, folderTestLine(c, r)) }, func(error) {})
+		}()
+		time.Sleep(time.Second)
+		f.write("a.yml", folderTestGood)
+		f.ok(os.Chtimes(filepath.Join(f.dir, "a.yml"), time.Now(), time.Now())) // in false time it is as young as can be
+		if !f.folder.readAgain(ctx) || strings.Join(log, "|") != "a a.yml good" {
+			t.Errorf("read: %q", log)
+		}
+		time.Sleep(folderRescan / 2)
+		f.remove("a.yml")
+		if !f.folder.readAgain(ctx) || strings.Join(log, "|") != "a a.yml good|-a" {
+			t.Errorf("read again: %q", log)
+		}
+		cancel()
+		<-done
+		if f.folder.readAgain(ctx) {
+			t.Error("nobody reads any more")
 		}
 	})
 }

@@ -26,19 +26,26 @@ func main() {
 	debug.SetGCPercent(400) // most verbs end before a collection pays; daemons change this once they are up
 	c := &cli{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, environ: os.Environ(), crash: func() { os.Exit(exitUsage) }}
 	zoneLocal(os.Getenv("TZ"))
-	ctx, stop := c.onSignals()
+	ctx, stop := c.onSignals(os.Args[1:])
 	code := c.main(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
 }
 
 // onSignals ends the context at the first INT or TERM; verbs that stop in steps read the later ones from c.interupt.
-// A reader of our output that goes away is an error of the write, not a signal.
-func (c *cli) onSignals() (context.Context, func()) {
+// A reader of our output that goes away is an error of the write, not a signal. HUP means that the terminal has gone; to a service,
+// which has none, it is a request of whoever looks after it.
+func (c *cli) onSignals(args []string) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	first, later := make(chan os.Signal, 1), make(chan os.Signal, 4)
 	signal.Notify(first, os.Interrupt, syscall.SIGTERM)
-	if !signal.Ignored(syscall.SIGHUP) { // nohup asked for it to be ignored
+	verb, _, err := cliFind(args)
+	switch {
+	case err == nil && verb != nil && verb.rereads && !termControls():
+		hangups := make(chan os.Signal, 1) // one that comes while files are read has them read once more
+		signal.Notify(hangups, syscall.SIGHUP)
+		c.hangups = hangups
+	case !signal.Ignored(syscall.SIGHUP): // nohup asked for it to be ignored
 		signal.Notify(first, syscall.SIGHUP)
 	}
 	// Caught and dropped, so that such a write fails with EPIPE. Not ignored: tasks would inherit that.

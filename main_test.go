@@ -230,7 +230,7 @@ func (x *e2e) spawn(args ...string) *e2eProc {
 	p := &e2eProc{x: x, what: "cdktr " + strings.Join(args, " "), cmd: exec.Command(x.bin, args...), exited: make(chan struct{})}
 	p.out.grown, p.err.grown = make(chan struct{}), make(chan struct{})
 	p.cmd.Env, p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr, p.cmd.WaitDelay = x.env, x.dir, &p.out, &p.err, 10*time.Second
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a group of its own, and no terminal
 	if x.uid > 0 {
 		p.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: x.uid, Gid: x.uid}
 	}

@@ -39,8 +39,10 @@ type principalConfig struct {
 	Keys        *authKeys // whose keys are let in over tcp; nil: there is no such listener
 	Log         *slog.Logger
 	now         func() time.Time
-	load        func() *float64      // how busy this machine is, nil when nobody knows; nil: nobody does
-	elapsed     func() time.Duration // since some instant, by a clock that nobody can set; nil: by Go's, which stands while the machine sleeps
+	load        func() *float64        // how busy this machine is, nil when nobody knows; nil: nobody does
+	tell        func(runs, queued int) // hears, on the loop, how many runs there are when that has changed; nil: nobody does
+	pulse       func() time.Duration   // called in each turn of the loop, which may sleep for as long as it says; nil: as it likes
+	elapsed     func() time.Duration   // since some instant, by a clock that nobody can set; nil: by Go's, which stands while the machine sleeps
 }
 
 // principal schedules, queues, keeps state. Its fields belong to the goroutine of run, but for those marked otherwise.
@@ -58,6 +60,7 @@ type principal struct {
 	requeued map[string]time.Time     // when those were queued that are not queued for the first time, or were when we started
 	active   map[string][]string      // workflow -> its active runs, oldest first
 	running  map[string]int           // agent -> runs it was given
+	counted  bool                     // cfg.tell knows how many
 	lines    map[string]int64         // active run -> highest line of output stored
 	lost     map[string]lostLines     // active run -> output that is not stored, nor told of
 	lostTold time.Time                // when that was last complained about
@@ -228,6 +231,9 @@ func (p *principal) untilNext(now time.Time) time.Duration {
 	if p.mayLose() {
 		wait = min(wait, p.nextLoss.Sub(now))
 	}
+	if p.cfg.pulse != nil {
+		wait = min(wait, p.cfg.pulse())
+	}
 	return max(p.compatUntil(now, wait), 0)
 }
 
@@ -264,6 +270,7 @@ func (p *principal) emit(e *Event) error {
 		p.noteTrouble(e.Workflow)
 	}
 	p.newsOf(e, before, agent)
+	p.logEnd(e)
 	return nil
 }
 
@@ -273,7 +280,7 @@ func (p *principal) reindex(r *Run, before, agent string) {
 	if before == r.State {
 		return
 	}
-	p.assignable = true
+	p.assignable, p.counted = true, false
 	if before == runQueued {
 		p.queue = slices.DeleteFunc(p.queue, func(q *Run) bool { return q == r })
 		delete(p.requeued, r.ID)
@@ -352,6 +359,7 @@ func (p *principal) commit() {
 		}
 	}
 	p.wakeWatchers()
+	p.tellCount()
 }
 
 // setFiles takes over what the workflow folder found: new and changed files, and those that are gone. Runs keep the

@@ -10,7 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -24,8 +23,8 @@ import (
 // serveVerbs is the verbs that start a principal or an agent.
 func serveVerbs() []cliVerb {
 	return []cliVerb{
-		{name: "start principal", help: "schedule the workflows of a folder, queue runs, keep their state", run: startPrincipal,
-			more: "With --with-agent the runs are executed by this process as well: all that one box needs. TERM stops it: the agent's\nruns are waited for up to the drain timeout, then stopped. A second TERM stops them at once.",
+		{name: "start principal", help: "schedule the workflows of a folder, queue runs, keep their state", run: startPrincipal, rereads: true,
+			more: "With --with-agent the runs are executed by this process as well: all that one box needs. TERM stops it: the agent's\nruns are waited for up to the drain timeout, then stopped. A second TERM stops them at once. Without a\nterminal, HUP has it read the workflows folder and the keys again.",
 			flags: func(f *cliFlags) {
 				f.BoolVar(&f.withAgent, "with-agent", false, "execute runs in this process too")
 				f.BoolVar(&f.noSched, "no-scheduler", false, "fire nothing by schedule")
@@ -45,7 +44,8 @@ func serveVerbs() []cliVerb {
 				agentFlags(f)
 			},
 			examples: []string{"cdktr start principal --with-agent", "cdktr start principal --workflows /etc/cdktr/workflows --state /var/lib/cdktr", "cdktr start principal --bind tcp://0.0.0.0:5561", "cdktr start principal --with-agent --no-scheduler"}},
-		{name: "start agent", help: "take runs from a principal and execute them", run: startAgent,
+		{name: "start agent", help: "take runs from a principal and execute them", run: startAgent, rereads: true,
+			more:     "TERM stops it: its runs are waited for up to the drain timeout, then stopped. A second TERM stops them at once. Without a\nterminal, HUP has it read its credential again.",
 			flags:    agentFlags,
 			examples: []string{"cdktr start agent", "cdktr start agent --credential edge-07.cred", "cdktr start agent --principal ssh://hub --name edge-07 --label site=london --capacity 4 --state /var/lib/cdktr-agent"}},
 	}
@@ -57,26 +57,8 @@ func agentFlags(f *cliFlags) {
 	f.setting("capacity", "`N` runs at once (default: one a core)")
 	f.setting("grace", "time between TERM and KILL (default 10s)")
 	f.setting("drain_timeout", "how long a stop waits for runs (default 1m)")
-	f.setting("log_level", "debug, info, warn or error")
+	f.setting("log_level", serveLevelsText+" (default info)")
 	f.Var(&f.labels, "label", "a label `K=V` that workflows can ask for; may be given again")
-}
-
-// logger makes the daemon's log, on standard error. journald has the time already.
-func (c *cli) logger() (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.cfg.get("log_level"))); err != nil {
-		return nil, usageError("log_level: %q is none of debug, info, warn, error", c.cfg.get("log_level"))
-	}
-	opt := &slog.HandlerOptions{Level: level}
-	if c.getenv("JOURNAL_STREAM") != "" {
-		opt.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey && len(groups) == 0 {
-				return slog.Attr{}
-			}
-			return a
-		}
-	}
-	return slog.New(slog.NewTextHandler(c.err, opt)), nil
 }
 
 // zone loads the time zone of schedules that name none.
@@ -220,6 +202,9 @@ func startPrincipal(ctx context.Context, c *cli, args []string) error {
 	if err := c.ownState(cfg.StateDir, log); err != nil {
 		return err
 	}
+	notify := c.notify(log)
+	defer notify.close()
+	cfg.tell, cfg.pulse = func(runs, queued int) { notify.tell(runs, queued, "") }, notify.pulse()
 	p, err := principalOpen(cfg)
 	if err != nil {
 		return err
@@ -253,21 +238,32 @@ func startPrincipal(ctx context.Context, c *cli, args []string) error {
 		}, func(err error) { log.Warn("watch workflows", "cause", err) })
 	})
 	if c.flags.withAgent {
+		agentCfg.pulse = notify.pulse()
 		if err := h.startAgent(ctx, agentCfg, c.interupt); err != nil {
 			return errors.Join(err, h.stop())
 		}
 	}
 	log.Info("ready", "workflows", len(changed), "listening", doors.addresses(), "state", c.cfg.get("state"), "timezone", zoneName(cfg.Zone), "in", time.Since(began).Round(time.Millisecond).String())
-	if err := notifyReady(c.getenv("NOTIFY_SOCKET")); err != nil {
-		log.Warn("tell systemd", "cause", err)
-	}
+	notify.ready()
 	settleDown()
+	h.group.Go(func() { runReload(h.ctx, c.hangups, notify, func() { h.reload(folder, log) }) })
 	select {
 	case <-ctx.Done():
 		log.Info("stopping", "cause", context.Cause(ctx).Error())
 	case <-p.ended:
 	}
+	notify.stop()
 	return h.stop()
+}
+
+// notify finds out whether systemd wants to hear how the service is.
+func (c *cli) notify(log *slog.Logger) *serveNotify {
+	n, err := serveNotifyOpen(c.getenv)
+	if err != nil {
+		log.Warn("systemd hears nothing", "cause", err)
+	}
+	n.log = log
+	return n
 }
 
 // host is a principal, and perhaps an agent, that run within this process.
@@ -345,6 +341,8 @@ func startAgent(ctx context.Context, c *cli, args []string) error {
 	if err != nil {
 		return err
 	}
+	before := *c
+	before.cfg = c.cfg.copy()
 	target, err := c.dialTo(true)
 	if err != nil {
 		return err
@@ -352,19 +350,25 @@ func startAgent(ctx context.Context, c *cli, args []string) error {
 	if cfg.Name, err = agentNameOf(c.cfg.values["name"], target); err != nil {
 		return err
 	}
-	cfg.Dial = target.dial
 	if err := c.ownState(cfg.StateDir, log); err != nil {
 		return err
 	}
+	notify := c.notify(log)
+	defer notify.close()
+	cfg.tell, cfg.pulse = notify.agent, notify.pulse()
+	dialer := &serveDialer{target: target}
+	cfg.Dial = dialer.dial
 	a, err := agentOpen(cfg)
 	if err != nil {
 		return err
 	}
 	log.Info("agent starts", "name", cfg.Name, "capacity", cfg.Capacity, "principal", target.endpoint)
-	if err := notifyReady(c.getenv("NOTIFY_SOCKET")); err != nil {
-		log.Warn("tell systemd", "cause", err)
-	}
+	notify.ready()
 	settleDown()
+	defer context.AfterFunc(ctx, notify.stop)()
+	reload, ended := context.WithCancel(context.Background())
+	defer ended()
+	go runReload(reload, c.hangups, notify, func() { dialer.reload(&before, a) })
 	kill := make(chan struct{})
 	go func() { // ends with the agent
 		select {
@@ -374,23 +378,6 @@ func startAgent(ctx context.Context, c *cli, args []string) error {
 		}
 	}()
 	return a.runAgent(ctx, kill)
-}
-
-// notifyReady tells systemd that the service is up (sd_notify(3)); nothing when socket is empty.
-func notifyReady(socket string) error {
-	if socket == "" {
-		return nil
-	}
-	if socket[0] == '@' {
-		socket = "\x00" + socket[1:]
-	}
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	_, err = conn.Write([]byte("READY=1"))
-	return err
 }
 
 // runLocal runs a workflow file here and now, with no principal elsewhere: one is made within this process, and goes

@@ -107,6 +107,16 @@ func termOpen(path string, getenv func(string) string, title string) (*termTTY, 
 	return t, nil
 }
 
+// termControls says whether this process has a terminal that controls it, whose end is told by HUP (tty(4)).
+func termControls() bool {
+	file, err := os.OpenFile("/dev/tty", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return false
+	}
+	file.Close()
+	return true
+}
+
 // control calls f with the file's descriptor.
 func (t *termTTY) control(f func(fd int) error) error {
 	var inner error

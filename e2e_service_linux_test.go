@@ -1,0 +1,158 @@
+// End-to-end tests of what a service is to those who look after it: HUP, what systemd hears, and what the log says of runs. The
+// real systemd is in e2e_boot_linux_test.go.
+
+package main
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestHangupPrincipal: without a terminal HUP has a principal read its files again, as they are at that moment, and go on.
+func TestHangupPrincipal(t *testing.T) {
+	h := authTestHubNew(t)
+	h.authorize("vi", roleViewer)
+	for i, c := range []struct{ file, text, want string }{
+		{"new.yml", "tasks: {a: {run: 'true'}}\n", "workflows=3 keys=1"},
+		{"new.yml", "tasks: {a: {rum: 'true'}}\n", "workflows=3 keys=1"}, // a fault, with the version before in force
+		{"other.yml", "tasks: {a: {run: 'true'}}\n", "workflows=4 keys=1"},
+	} {
+		h.file(c.file, c.text)
+		before := strings.Count(h.principal.err.String(), "keys again")
+		h.principal.signal(syscall.SIGHUP)
+		h.principal.saw(&h.principal.err, `(?s)(msg="read the workflows folder and the keys again".*){`+string(rune('1'+before))+`}`)
+		lines := regexp.MustCompile(`keys again" (.*)`).FindAllStringSubmatch(h.principal.err.String(), -1)
+		if len(lines) != i+1 || lines[i][1] != c.want {
+			t.Errorf("%s: %q, want %s", c.file, lines, c.want)
+		}
+	}
+	h.ok("ping")
+	h.principal.stop()
+}
+
+// TestHangupTerminal: with a terminal HUP says that it has gone, and ends a principal in good order.
+func TestHangupTerminal(t *testing.T) {
+	x := e2eNew(t)
+	p := termPtyOpen(t, 200, 50)
+	p.start(x.env, x.bin, "start", "principal")
+	x.until("the principal answers", func() bool { _, err := x.ask(Request{Op: "ping"}); return err == nil })
+	p.signal(syscall.SIGHUP)
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+// TestHangupAgent: without a terminal HUP has an agent read its credential again. A new one is used at once, a bad one is
+// complained of and changes nothing.
+func TestHangupAgent(t *testing.T) {
+	h := authTestHubNew(t)
+	file := h.authorize("ed", roleAgent)
+	agent := h.spawn("start", "agent", "--name", "ed", "--credential", file, "--state", h.dir+"/ed")
+	agent.saw(&agent.err, "msg=.connected to the principal")
+	if err := os.WriteFile(file, []byte("nonsense\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	agent.signal(syscall.SIGHUP)
+	agent.saw(&agent.err, `level=WARN msg="read the credential again: the old one stays in force" cause=".*ed\.cred:1`)
+	h.ok("authorize", "--remove", "ed")
+	agent.saw(&agent.err, "no principal; trying again")
+	os.Remove(file)
+	h.authorize("ed", roleAgent)
+	agent.signal(syscall.SIGHUP)
+	agent.saw(&agent.err, `msg="read the credential again" principal=tcp://\S+ changed=true`)
+	agent.saw(&agent.err, `(?s)changed=true.*msg="connected to the principal"`)
+	agent.signal(syscall.SIGHUP)
+	agent.saw(&agent.err, `changed=false`)
+	run := h.start("etl")
+	if r := h.await(run); r.State != runSucceeded || r.Agent != "ed" {
+		t.Errorf("with the new credential: %+v", r)
+	}
+	agent.stop()
+}
+
+// TestServiceNotify: what systemd hears of a principal from its start to its end.
+func TestServiceNotify(t *testing.T) {
+	x := e2eNew(t)
+	x.file("w.yml", "tasks:\n  a: {run: 'while ! [ -e $DIR/go ]; do sleep 0.05; done'}\n")
+	systemd := notifyTestOpen(t, x.dir+"/n")
+	x.env = append(x.env, "NOTIFY_SOCKET="+x.dir+"/n", "WATCHDOG_USEC=400000")
+	p := x.spawn("start", "principal", "--with-agent")
+	systemd.until("READY=1")
+	for range 3 {
+		systemd.until("WATCHDOG=1")
+	}
+	run := x.start("w")
+	systemd.until("STATUS=1 run")
+	p.signal(syscall.SIGHUP)
+	systemd.until("RELOADING=1\nMONOTONIC_USEC=[1-9][0-9]*")
+	systemd.until("READY=1")
+	p.signal(syscall.SIGTERM)
+	if got := systemd.until("STATUS=draining 1 run"); !slices.Contains(got, "STOPPING=1") {
+		systemd.until("STOPPING=1")
+	}
+	systemd.until("WATCHDOG=1") // also while it waits
+	if err := os.WriteFile(x.dir+"/go", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code := p.wait(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	x.principal()
+	if r := x.show(run); r.State != runSucceeded {
+		t.Errorf("the run that was drained: %+v", r)
+	}
+}
+
+// TestServiceNotifyAgent: an agent tells too, and that there is no principal.
+func TestServiceNotifyAgent(t *testing.T) {
+	x := e2eNew(t)
+	systemd := notifyTestOpen(t, x.dir+"/n")
+	p := x.principal()
+	x.env = append(x.env, "NOTIFY_SOCKET="+x.dir+"/n", "WATCHDOG_USEC=400000")
+	agent := x.spawn("start", "agent", "--state", x.dir+"/a")
+	systemd.until("READY=1")
+	systemd.until("STATUS=0 runs")
+	systemd.until("WATCHDOG=1")
+	p.stop()
+	systemd.until("STATUS=0 runs, no principal")
+	agent.signal(syscall.SIGTERM)
+	systemd.until("STOPPING=1")
+	if code := agent.wait(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// TestServiceRunsLogged: the log has a line for each run that did not succeed, and for each run where that is asked for.
+func TestServiceRunsLogged(t *testing.T) {
+	const end = `msg="run (\w+)" workflow=(\w+) run=(\S+)(.*)`
+	for level, want := range map[string]string{"info": "WARN failed bad", "error": "", "runs": "WARN failed bad|INFO succeeded good|INFO cancelled slow"} {
+		t.Run(level, func(t *testing.T) {
+			x := e2eNew(t)
+			x.file("bad.yml", "tasks:\n  a: {run: 'exit 3'}\n")
+			x.file("good.yml", "tasks:\n  a: {run: 'true'}\n")
+			x.file("slow.yml", "tasks:\n  a: {run: 'sleep 1000'}\n")
+			p := x.spawn("start", "principal", "--with-agent", "--log-level", level)
+			x.until("the principal answers", func() bool { _, err := x.ask(Request{Op: "ping"}); return err == nil })
+			x.run("bad")
+			x.run("good")
+			slow := x.start("slow")
+			x.ok("cancel", slow)
+			x.await(slow)
+			p.stop()
+			var got []string
+			for _, m := range regexp.MustCompile(`level=(\w+) `+end).FindAllStringSubmatch(p.err.String(), -1) {
+				got = append(got, m[1]+" "+m[2]+" "+m[3])
+				if m[2] == "failed" && m[5] != ` cause="task a: exit 3" agent=one` {
+					t.Errorf("the line of the failure ends with %s", m[5])
+				}
+			}
+			if text := strings.Join(got, "|"); text != want {
+				t.Errorf("the log has %q, want %q", text, want)
+			}
+		})
+	}
+}
