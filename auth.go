@@ -67,8 +67,11 @@ func (g *authGrant) may(v *protoVerb) bool {
 			return true
 		}
 	}
-	return g.Role == authRoleOwner || g.Role == roleOperator
+	return g.operates()
 }
+
+// operates says whether the grant is one of those who keep things going, rather than look at them or trigger them.
+func (g *authGrant) operates() bool { return g.Role == authRoleOwner || g.Role == roleOperator }
 
 // sees says whether a workflow, its runs, their events and their output are for this peer. "" is what belongs to no
 // workflow.

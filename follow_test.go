@@ -81,13 +81,13 @@ func TestFollowStop(t *testing.T) {
 }
 
 func TestFollowStreamsBound(t *testing.T) {
-	streams := map[string]*verbCall{}
+	streams := &verbStreams{shares: &shares{streams: map[string]int{}}, byID: map[string]*verbCall{}}
 	conn, peer := wirePipe()
 	defer conn.Close()
 	defer peer.Close()
 	open := func(id string) *verbCall {
 		c := &verbCall{req: Request{Op: "watch", ID: id}, conn: conn}
-		if c.stream(streams) {
+		if streams.admit(c) {
 			return c
 		}
 		return nil

@@ -49,8 +49,9 @@ func (p *principal) lookWatch(c *verbCall) {
 	}
 	w := &newsWatcher{watcher: watcher{ch: make(chan struct{}, 1)}, conn: c.conn, grant: c.grant, attention: -1}
 	w.take()
+	var refused *protoError
 	all, ok := lookAsk(p, c, func() *newsNames {
-		if len(p.news) >= newsMax {
+		if refused = p.mayWatch(c); refused != nil {
 			return nil
 		}
 		p.news[w] = true
@@ -58,8 +59,8 @@ func (p *principal) lookWatch(c *verbCall) {
 	})
 	switch {
 	case !ok:
-	case all == nil:
-		c.refuse(refuse(codeBusy, "%d clients watch already", newsMax))
+	case refused != nil:
+		c.refuse(refused)
 	default:
 		c.endLook() // from here on it is a stream, of which there is another bound
 		p.runNewsFollower(c, w, all)

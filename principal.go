@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	principalMaxQueued    = 10_000               // runs waiting; more are refused as busy
+	principalMaxQueued    = 10_000               // runs waiting; more are refused as busy (principal_shares.go: to some before)
 	principalMaxSpec      = 512 << 10            // bytes of a workflow as JSON: it must fit into a frame, with what goes with it
 	principalInbox        = 64                   // calls that may wait; more make their callers wait
 	principalCallsPerTurn = 256                  // calls done before one commit,
@@ -57,6 +57,7 @@ type principal struct {
 	ids      []string                 // of files, sorted; never changed, only replaced: looks keep it
 	troubled map[string]bool          // workflows with something that needs a person, acknowledged or not
 	queue    []*Run                   // queued runs, in the order in which they are to go
+	queuedBy map[string]int           // how many of them each has queued; "" is the principal itself
 	requeued map[string]time.Time     // when those were queued that are not queued for the first time, or were when we started
 	active   map[string][]string      // workflow -> its active runs, oldest first
 	running  map[string]int           // agent -> runs it was given
@@ -90,6 +91,7 @@ type principal struct {
 
 	subscribers map[*subscriber]bool
 	compat      compatState // what is known of CDKTR's agents
+	shares      shares      // from anywhere
 
 	asking  chan struct{}      // places of looks that ask the loop, see principal_look.go
 	reading chan struct{}      // and of those that read files
@@ -107,10 +109,10 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 		began := time.Now()
 		cfg.elapsed = func() time.Duration { return time.Since(began) }
 	}
-	p := &principal{cfg: cfg, sched: schedNew(cfg.Zone), files: map[string]*workflowFile{}, troubled: map[string]bool{}, requeued: map[string]time.Time{}, active: map[string][]string{},
+	p := &principal{cfg: cfg, sched: schedNew(cfg.Zone), files: map[string]*workflowFile{}, troubled: map[string]bool{}, queuedBy: map[string]int{}, requeued: map[string]time.Time{}, active: map[string][]string{},
 		running: map[string]int{}, lines: map[string]int64{}, lost: map[string]lostLines{}, links: map[string]*agentLink{}, losing: map[string]time.Time{},
 		touched: map[string]bool{}, watchers: map[*watcher]bool{}, news: map[*newsWatcher]bool{}, journalWatchers: map[*watcher]bool{},
-		subscribers: map[*subscriber]bool{}, compat: compatStateNew(), inbox: loopInboxNew[func()](principalInbox),
+		subscribers: map[*subscriber]bool{}, compat: compatStateNew(), shares: shares{streams: map[string]int{}}, inbox: loopInboxNew[func()](principalInbox),
 		asking: make(chan struct{}, lookMaxAsking), reading: make(chan struct{}, lookMaxReading)}
 	p.ended = p.inbox.ended
 	p.retain = &retain{p: p, limits: cfg.Retain, seen: map[string]int64{}, wake: make(chan bool, 1)}
@@ -283,6 +285,9 @@ func (p *principal) reindex(r *Run, before, agent string) {
 	p.assignable, p.counted = true, false
 	if before == runQueued {
 		p.queue = slices.DeleteFunc(p.queue, func(q *Run) bool { return q == r })
+		if p.queuedBy[r.By]--; p.queuedBy[r.By] == 0 {
+			delete(p.queuedBy, r.By)
+		}
 		delete(p.requeued, r.ID)
 	}
 	if before == runRunning {
@@ -292,6 +297,7 @@ func (p *principal) reindex(r *Run, before, agent string) {
 	case runQueued:
 		at := sort.Search(len(p.queue), func(i int) bool { return queuedBefore(r, p.queue[i]) })
 		p.queue = slices.Insert(p.queue, at, r)
+		p.queuedBy[r.By]++
 		if r.Attempt > 1 || r.Lease > 0 {
 			p.requeued[r.ID] = p.cfg.now()
 		}
@@ -475,13 +481,14 @@ type fire struct {
 	missed    int
 	params    map[string]string
 	key       string
+	grant     *authGrant // of who asks for it; nil is the principal itself
 	by, from  string
 }
 
 // enqueue makes a run of the workflow's present version and puts it into the queue, in place of the active ones where
 // overlap says so. A refusal changes nothing. The caller answers after commit.
 func (p *principal) enqueue(w *Workflow, f fire) (string, *protoError) {
-	if refused := p.mayQueue(); refused != nil {
+	if refused := p.mayQueue(f.grant, f.by); refused != nil {
 		return "", refused
 	}
 	params, refused := paramsOf(w, f.params)
@@ -502,17 +509,6 @@ func (p *principal) enqueue(w *Workflow, f fire) (string, *protoError) {
 	p.emit(&Event{Kind: evQueued, Run: id, Workflow: w.ID, Version: hash, Params: params, Trigger: f.trigger,
 		Scheduled: stampOf(f.scheduled), Reason: f.reason, Missed: f.missed, Priority: w.Priority, Key: f.key, By: f.by, From: f.from})
 	return id, nil
-}
-
-// mayQueue says why nothing can be queued now, nil when it can.
-func (p *principal) mayQueue() *protoError {
-	if err := p.store.failing(); err != nil {
-		return refuse(codeNoSpace, "the journal cannot be written: %v", err)
-	}
-	if len(p.queue) >= principalMaxQueued {
-		return refuse(codeBusy, "%d runs are queued already", len(p.queue))
-	}
-	return nil
 }
 
 // paramsOf checks the parameters that a run was given against what the workflow declares, and adds the defaults.

@@ -54,7 +54,7 @@ func (p *principal) trigger(grant *authGrant, req Request, by, from string) (str
 	case f.Spec == nil:
 		return "", refuse(codeConflict, "workflow %s does not load: %s", f.ID, p.infoOf(f).Error)
 	}
-	return p.enqueue(f.Spec, fire{trigger: triggerManual, params: req.Params, key: req.Key, by: by, from: from})
+	return p.enqueue(f.Spec, fire{trigger: triggerManual, params: req.Params, key: req.Key, grant: grant, by: by, from: from})
 }
 
 // opWait answers when a run has ended.
@@ -97,7 +97,7 @@ func (p *principal) opRetry(c *verbCall) {
 	case r.State == runSucceeded && !c.req.All:
 		c.refuse(refuse(codeConflict, "run %s succeeded: nothing is left to run (--all runs it all again)", r.ID))
 	default:
-		if refused := p.mayQueue(); refused != nil {
+		if refused := p.mayQueue(c.grant, c.by); refused != nil {
 			c.refuse(refused)
 			return
 		}

@@ -483,8 +483,8 @@ func TestPrincipalQueueBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
 		g.do(func() {
-			for range principalMaxQueued {
-				if _, refused := g.p.enqueue(g.p.files["w"].Spec, fire{trigger: triggerManual}); refused != nil {
+			for range principalMaxQueued - sharesQueueOwn {
+				if _, refused := g.p.enqueue(g.p.files["w"].Spec, fire{trigger: triggerManual, grant: authOwner}); refused != nil {
 					t.Error(refused)
 					return
 				}

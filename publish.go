@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	publishMaxTopics = 64              // subscriptions of one peer
+	publishMaxTopics = 64              // subscriptions of one peer; one with more is cut off
+	publishMaxTopic  = 1 << 10         // bytes of one; the same
 	publishWait      = 1 * time.Second // between two tries to queue a trigger while nothing can be queued
 )
 
@@ -44,6 +45,10 @@ func (p *principal) runSubscriber(conn wireConn, grant *authGrant, compat bool) 
 		}
 		if len(frames) != 1 || len(frames[0]) == 0 || frames[0][0] > 1 {
 			conn.Cut(fmt.Errorf("a SUB peer sent something other than a subscription"))
+			return
+		}
+		if n := len(frames[0]) - 1; n > publishMaxTopic {
+			conn.Cut(fmt.Errorf("a subscription of %d bytes: it may have %d", n, publishMaxTopic))
 			return
 		}
 		topic, add := string(frames[0][1:]), frames[0][0] == 1

@@ -55,7 +55,8 @@ func (c *cli) openDoors(log *slog.Logger) (d *serveDoors, err error) {
 	if files < serveFilesFew {
 		log.Warn("few files may be open at once, so few may be connected: raise the limit (ulimit -n, LimitNOFILE=)", "files", files, "connections", socket.MaxConns, "connections_tcp", tcp.MaxConns)
 	}
-	if err := d.openSocket(c.cfg.get("socket"), c.cfg.get("socket_group"), wireOptions{wireBounds: socket, Note: notes.note}); err != nil {
+	intake := wireIntakeNew(wireIntakeMost, wireStall)
+	if err := d.openSocket(c.cfg.get("socket"), c.cfg.get("socket_group"), wireOptions{wireBounds: socket, Intake: intake, Note: notes.note}); err != nil {
 		return d, err
 	}
 	binds := strings.FieldsFunc(c.cfg.get("bind"), func(r rune) bool { return r == ',' || r == ' ' })
@@ -75,7 +76,7 @@ func (c *cli) openDoors(log *slog.Logger) (d *serveDoors, err error) {
 		return d, err
 	}
 	opt := wireOptions{Insecure: insecure == insecureLoopback, InsecureAny: insecure == insecureAny, Heartbeat: dialHeartbeat, Note: notes.note,
-		Places: wirePlacesNew(tcp)}
+		Places: wirePlacesNew(tcp), Intake: intake}
 	if insecure == "" {
 		if err := d.openKeys(c.cfg.get("state")); err != nil {
 			return d, err

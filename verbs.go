@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os/user"
 	"path/filepath"
 	"slices"
@@ -42,13 +41,14 @@ type verbCall struct {
 	place   chan struct{} // that the look has; the same
 
 	stopped chan struct{} // of a stream: closed when the peer has had enough of it
+	ended   func()        // the same: counts it no more; any number of times
 	over    atomic.Bool   // the last reply was sent
 }
 
 // reply answers the request. A peer that does not take its replies is cut off. Any goroutine may call it.
 func (c *verbCall) reply(r Reply) {
-	if !r.More {
-		c.over.Store(true)
+	if !r.More && !c.over.Swap(true) && c.ended != nil {
+		c.ended()
 	}
 	if !c.conn.TrySend(c.frames(r)...) {
 		c.conn.Cut(nil)
@@ -104,7 +104,9 @@ func (p *principal) runPeer(conn wireConn) {
 		return
 	}
 	by, from := peerName(conn.Peer())
-	streams, peer := map[string]*verbCall{}, lookPeerNew()
+	peer := lookPeerNew()
+	streams := &verbStreams{shares: &p.shares, byID: map[string]*verbCall{}}
+	defer streams.end()
 	for {
 		frames, err := conn.Recv()
 		if err != nil {
@@ -141,7 +143,7 @@ func (p *principal) runPeer(conn wireConn) {
 			c.refuse(refuse(codeInvalid, "this principal speaks version %d of the protocol, not %d", protoVersion, c.req.V))
 			continue
 		}
-		if !c.stream(streams) {
+		if !streams.admit(c) {
 			continue
 		}
 		taken := false
@@ -155,38 +157,6 @@ func (p *principal) runPeer(conn wireConn) {
 			return
 		}
 	}
-}
-
-// stream keeps count of a connection's streams, by the ids of their requests, and carries out stop, which ends one. False
-// when there is nothing more to do.
-func (c *verbCall) stream(streams map[string]*verbCall) bool {
-	if c.req.Op == "stop" {
-		if field := protoVerbOf(c.req.Op).missing(&c.req); field != "" {
-			c.refuse(refuse(codeInvalid, "%s needs the field %q", c.req.Op, field))
-			return false
-		}
-		if s := streams[c.req.Of]; s != nil {
-			close(s.stopped)
-			delete(streams, c.req.Of)
-		}
-		c.reply(Reply{}) // one that has ended by itself is as good
-		return false
-	}
-	if verb := protoVerbOf(c.req.Op); c.single || verb == nil || !verb.Stream {
-		return true
-	}
-	maps.DeleteFunc(streams, func(_ string, s *verbCall) bool { return s.over.Load() })
-	switch {
-	case streams[c.req.ID] != nil:
-		c.refuse(refuse(codeConflict, "id %q is that of a stream that has not ended", c.req.ID))
-		return false
-	case len(streams) >= verbsMaxStreams:
-		c.refuse(refuse(codeBusy, "%d streams on one connection already: stop one", verbsMaxStreams))
-		return false
-	}
-	c.stopped = make(chan struct{})
-	streams[c.req.ID] = c
-	return true
 }
 
 // dispatch carries a request out, if the peer may ask for it. Only on the loop.
@@ -247,6 +217,9 @@ func (p *principal) permitHello(c *verbCall) *protoError {
 	return c.grant.deny("begin as an agent")
 }
 
+// peerAnyone is what those are called who came by tcp without a key.
+const peerAnyone = "anyone"
+
 // peerName says who is at the other end of a connection, as the audit trail has it, and how they came: the name of a
 // key and an address, or a user and a process.
 func peerName(peer wirePeer) (by, from string) {
@@ -255,7 +228,7 @@ func peerName(peer wirePeer) (by, from string) {
 	case peer.Name != "":
 		return peer.Name, peer.Addr
 	case !peer.HasCred:
-		return "anyone", peer.Addr
+		return peerAnyone, peer.Addr
 	}
 	from = fmt.Sprintf("%s pid %d", from, peer.PID)
 	uid := strconv.Itoa(int(peer.UID))

@@ -11,6 +11,7 @@
 //	wire_conn.go    the bounded queue and the two kinds of connection
 //	wire_curve.go   the CURVE security handshake, around curve.go
 //	wire_null.go    the NULL security handshake, and the metadata in both
+//	wire_intake.go  what is kept of messages that are not complete
 //	wire_frame.go   the socket under zmq4, which follows frames and keeps the limits
 //	wire_linux.go   what the kernel says about the peer (wire_other.go elsewhere)
 //	wire.go
@@ -71,6 +72,9 @@ type wireConn interface {
 	Peer() wirePeer
 }
 
+// wireStall is how long a peer may take nothing before it is cut.
+const wireStall = 30 * time.Second
+
 // wireMemory is the transport of a connection within this process.
 const wireMemory = "memory"
 
@@ -114,6 +118,7 @@ type wireOptions struct {
 	wireLimits
 	wireBounds
 	Places     *wirePlaces   // of a listener, where it shares them with others; nil: its own, by the bounds
+	Intake     *wireIntake   // the same
 	Handshake  time.Duration // longest handshake; 5 s
 	Stall      time.Duration // a peer that takes nothing for so long is cut; 30 s
 	SocketMode fs.FileMode   // of an ipc socket file; 0600
@@ -165,7 +170,7 @@ func (o wireOptions) withDefaults() wireOptions {
 		o.Handshake = 5 * time.Second
 	}
 	if o.Stall <= 0 {
-		o.Stall = 30 * time.Second
+		o.Stall = wireStall
 	}
 	if o.SocketMode == 0 {
 		o.SocketMode = 0o600

@@ -372,6 +372,7 @@ func (c *wireLink) finish(why error) {
 	c.queue.end(why, true)
 	c.once.Do(func() {
 		c.framer.Conn.Close() // wakes a Recv and a write that wait
+		c.framer.holder.end()
 		close(c.done)
 	})
 }
@@ -391,6 +392,7 @@ func (c *wireLink) Recv() ([][]byte, error) {
 	}
 	frames, err := c.receive()
 	if err == nil {
+		c.framer.holder.done()
 		return frames, nil
 	}
 	if c.framer.fault != nil {

@@ -74,7 +74,8 @@ type wireFramer struct {
 	head    []byte            // what zmq4 has not read of it
 	left    int               // bytes of the current body that zmq4 has not read
 	message wireTally
-	fault   error // why reading ended; in our words, where zmq4 has others
+	holder  *wireHolder // of the message; nil: it is not counted
+	fault   error       // why reading ended; in our words, where zmq4 has others
 
 	// Of the writing goroutine.
 	out []byte
@@ -258,6 +259,11 @@ func (f *wireFramer) nextFrame() error {
 			continue
 		case !command:
 			if err := f.message.add(size, more, f.limits); err != nil {
+				return err
+			}
+		}
+		if f.stage == wireStageTraffic {
+			if err := f.holder.take(int(size)); err != nil {
 				return err
 			}
 		}

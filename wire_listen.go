@@ -201,6 +201,9 @@ func wireListenerOn(ln net.Listener, endpoint string, opt wireOptions) *wireList
 	if opt.Places == nil {
 		opt.Places = wirePlacesNew(opt.wireBounds)
 	}
+	if opt.Intake == nil {
+		opt.Intake = wireIntakeNew(wireIntakeMost, opt.Stall)
+	}
 	return &wireListener{
 		endpoint: endpoint, opt: opt, ln: ln, cred: wirePeerCred, places: opt.Places,
 		stop: make(chan struct{}),
@@ -438,6 +441,10 @@ func (l *wireListener) serveOne(guest *wireGuest, handle func(wireConn)) {
 		return
 	}
 	defer guest.leave()
+	c.framer.holder = l.opt.Intake.holder(c.peer.Party, func(why error) {
+		c.Cut(why)
+		l.opt.Note(fmt.Errorf("cut %v: %w", c.peer, why))
+	})
 	l.mu.Lock()
 	// Serve looks through the set after stop is closed, so none slips past it.
 	serve := !l.stopped()

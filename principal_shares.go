@@ -1,0 +1,163 @@
+// principal_shares.go: what one party may have of that of which there is only so much: followers of the lists, streams,
+// places in the queue. A party is a key, a user of the box, an address without a key (wireParty). What is left over is
+// for operators, and of the queue some is for the principal's own fires alone: whoever may only look or trigger cannot
+// make them wait. May use what principal.go may.
+
+package main
+
+import (
+	"maps"
+	"sync"
+)
+
+const (
+	sharesWatches     = 16    // followers of the lists (watch) of one party; more are refused as busy
+	sharesWatchesKept = 64    // of newsMax, that only operators and the principal's owner may have
+	sharesStreams     = 1024  // requests of one party that have not had their last reply, over all of its connections
+	sharesQueued      = 1_000 // runs waiting that one trigger key has queued, or all peers without a name together
+
+	sharesQueueOwn       = 1_000 // places in the queue that only the principal's own fires may take
+	sharesQueueOperators = 1_000 // and those that only these and operators may
+)
+
+// shares counts the streams of each party. Any goroutine may use it.
+type shares struct {
+	mu      sync.Mutex
+	streams map[string]int
+}
+
+// take counts one more stream of a party. False when it has all that it may; "" is nobody's, and without a bound here.
+func (s *shares) take(party string) bool {
+	if party == "" {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.streams[party] >= sharesStreams {
+		return false
+	}
+	s.streams[party]++
+	return true
+}
+
+// give counts one less.
+func (s *shares) give(party string) {
+	if party == "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.streams[party]--; s.streams[party] == 0 {
+		delete(s.streams, party)
+	}
+}
+
+// verbStreams are the requests of one connection that are not answered to the end. It belongs to the goroutine of that
+// connection.
+type verbStreams struct {
+	shares *shares
+	byID   map[string]*verbCall // streams
+	asked  *verbCall            // of a REQ peer: what it asked last
+}
+
+// admit keeps count of a connection's streams, by the ids of their requests, and carries out stop, which ends one. A REQ
+// peer has one request at a time: that is what REQ is, and whoever goes on all the same would have what no bound of
+// streams holds. False when there is nothing more to do.
+func (s *verbStreams) admit(c *verbCall) bool {
+	if c.single {
+		if s.asked != nil && !s.asked.over.Load() {
+			c.refuse(refuse(codeBusy, "the request before this one is not answered yet: a REQ socket asks one at a time, a DEALER as many as it likes"))
+			return false
+		}
+		s.asked = c
+	}
+	verb := protoVerbOf(c.req.Op)
+	switch {
+	case c.req.Op == "stop":
+		s.stop(c, verb)
+		return false
+	case c.single || verb == nil || !verb.Stream:
+		return true
+	}
+	maps.DeleteFunc(s.byID, func(_ string, other *verbCall) bool { return other.over.Load() })
+	party := c.conn.Peer().Party
+	switch {
+	case s.byID[c.req.ID] != nil:
+		c.refuse(refuse(codeConflict, "id %q is that of a stream that has not ended", c.req.ID))
+		return false
+	case len(s.byID) >= verbsMaxStreams:
+		c.refuse(refuse(codeBusy, "%d streams on one connection already: stop one", verbsMaxStreams))
+		return false
+	case !s.shares.take(party):
+		c.refuse(refuse(codeBusy, "%s has %d streams already: stop one", party, sharesStreams))
+		return false
+	}
+	c.stopped, c.ended = make(chan struct{}), sync.OnceFunc(func() { s.shares.give(party) })
+	s.byID[c.req.ID] = c
+	return true
+}
+
+// stop ends the stream that a request names.
+func (s *verbStreams) stop(c *verbCall, verb *protoVerb) {
+	if field := verb.missing(&c.req); field != "" {
+		c.refuse(refuse(codeInvalid, "%s needs the field %q", c.req.Op, field))
+		return
+	}
+	if stream := s.byID[c.req.Of]; stream != nil {
+		close(stream.stopped)
+		stream.ended()
+		delete(s.byID, c.req.Of)
+	}
+	c.reply(Reply{}) // one that has ended by itself is as good
+}
+
+// end gives up what the connection has had: it has ended.
+func (s *verbStreams) end() {
+	for _, c := range s.byID {
+		c.ended()
+	}
+}
+
+// mayWatch says why a peer cannot follow the lists now, nil when it can. Only on the loop.
+func (p *principal) mayWatch(c *verbCall) *protoError {
+	party, its, lookers := c.conn.Peer().Party, 0, 0
+	for w := range p.news {
+		if party != "" && w.conn.Peer().Party == party {
+			its++
+		}
+		if !w.grant.operates() {
+			lookers++
+		}
+	}
+	switch {
+	case len(p.news) >= newsMax:
+		return refuse(codeBusy, "%d clients watch already", newsMax)
+	case its >= sharesWatches:
+		return refuse(codeBusy, "%s watches %d times already", party, its)
+	case !c.grant.operates() && lookers >= newsMax-sharesWatchesKept:
+		return refuse(codeBusy, "%d clients watch already, and the rest is for operators", lookers)
+	}
+	return nil
+}
+
+// mayQueue says why nothing can be queued now, nil when it can: by whom grant is for, who is called by; nil is the
+// principal itself. Only on the loop.
+func (p *principal) mayQueue(grant *authGrant, by string) *protoError {
+	if err := p.store.failing(); err != nil {
+		return refuse(codeNoSpace, "the journal cannot be written: %v", err)
+	}
+	most := principalMaxQueued
+	switch {
+	case grant == nil:
+	case grant.operates() && by != peerAnyone:
+		most -= sharesQueueOwn
+	case p.queuedBy[by] >= sharesQueued:
+		return refuse(codeBusy, "%d runs of %s are queued already", p.queuedBy[by], by)
+	default:
+		most -= sharesQueueOwn + sharesQueueOperators
+	}
+	if len(p.queue) >= most {
+		return refuse(codeBusy, "%d runs are queued already", len(p.queue))
+	}
+	return nil
+}

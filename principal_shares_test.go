@@ -1,0 +1,310 @@
+// Tests of shares: what one key may have of what there is only so much of, and what is left for the others.
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+// sharesConn is a connection that passes for one of some peer.
+type sharesConn struct {
+	wireConn
+	peer wirePeer
+}
+
+func (c sharesConn) Peer() wirePeer { return c.peer }
+
+// sharesRig is a principal that knows some keys.
+type sharesRig struct{ *principalRig }
+
+func sharesRigOpen(t *testing.T, workflows ...*Workflow) sharesRig {
+	g := principalRigOpen(t, t.TempDir(), workflows...)
+	grants := map[string]*authGrant{}
+	for name, role := range map[string]string{"op": roleOperator, "vi": roleViewer, "ci": roleTrigger, "cd": roleTrigger} {
+		grants[name] = &authGrant{Name: name, Key: name, Role: role}
+		if role == roleTrigger {
+			grants[name].Workflows = []string{"*"}
+		}
+	}
+	for i := range newsMax {
+		name := fmt.Sprint("vi", i)
+		grants[name] = &authGrant{Name: name, Key: name, Role: roleViewer}
+	}
+	g.do(func() { g.p.cfg.Keys = &authKeys{grants: grants} })
+	return sharesRig{g}
+}
+
+// with connects with a key, "" for none, by a socket of some type. It gives our end, and what that is told, by request.
+func (g sharesRig) with(key, socket string) *sharesPeer {
+	ours, near := wirePipe()
+	peer := wirePeer{Socket: socket, Transport: "tcp", Addr: "tcp://192.0.2.1:4711", Key: key, Name: key, Party: "key " + key}
+	if key == "" {
+		peer.Party = "192.0.2.1/32"
+	}
+	g.group.Go(func() { g.p.runPeer(sharesConn{near, peer}) })
+	g.ends = append(g.ends, ours)
+	s := &sharesPeer{g: g, conn: ours, replies: map[string][]Reply{}}
+	g.group.Go(func() {
+		for {
+			frames, err := ours.Recv()
+			if err != nil {
+				return
+			}
+			var r Reply
+			if err := json.Unmarshal(frames[len(frames)-1], &r); err != nil {
+				g.t.Error(err)
+			}
+			s.replies[r.ID] = append(s.replies[r.ID], r)
+		}
+	})
+	return s
+}
+
+type sharesPeer struct {
+	g       sharesRig
+	conn    wireConn
+	asked   int
+	replies map[string][]Reply // read after synctest.Wait
+}
+
+// ask gives the last reply that came at once, nil when none did.
+func (s *sharesPeer) ask(req Request) *Reply {
+	s.g.t.Helper()
+	s.asked++
+	req.V, req.ID = protoVersion, fmt.Sprint(s.asked)
+	if err := s.conn.Send([]byte{}, protoEncode(req)); err != nil {
+		s.g.t.Fatal(err)
+	}
+	synctest.Wait()
+	if all := s.replies[req.ID]; len(all) > 0 {
+		return &all[len(all)-1]
+	}
+	return nil
+}
+
+// busy holds a reply to a refusal as busy, with these words in it.
+func (s *sharesPeer) busy(req Request, words string) {
+	s.g.t.Helper()
+	if r := s.ask(req); r == nil || r.Error == nil || r.Error.Code != codeBusy || !r.Error.Retry || !strings.Contains(r.Error.Message, words) {
+		s.g.t.Errorf("%s is answered %s, want busy: %s", protoEncode(req), protoEncode(r), words)
+	}
+}
+
+// goes holds a reply to a good one, or one that is still to come.
+func (s *sharesPeer) goes(req Request) *Reply {
+	s.g.t.Helper()
+	r := s.ask(req)
+	if r != nil && r.Error != nil {
+		s.g.t.Fatalf("%s is refused: %v", protoEncode(req), r.Error)
+	}
+	return r
+}
+
+// TestSharesREQ: a REQ socket has one request in flight, whichever it is, and the next when that is answered.
+func TestSharesREQ(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := sharesRigOpen(t, principalTask(Workflow{ID: "w"}))
+		run := g.run("w")
+		one := g.with("vi", "REQ")
+		one.goes(Request{Op: "wait", Run: run})
+		for range 3 {
+			one.busy(Request{Op: "wait", Run: run}, "a REQ socket asks one at a time")
+		}
+		one.busy(Request{Op: "ping"}, "not answered yet")
+		g.do(func() {
+			if n := len(g.p.watchers); n != 1 {
+				t.Errorf("%d followers of the run, want that of the first", n)
+			}
+		})
+		g.ask(Request{Op: "cancel", Run: run})
+		if all := one.replies["1"]; len(all) != 1 || all[0].Error != nil {
+			t.Errorf("the first is answered %+v", all)
+		}
+		for range 3 {
+			if r := one.goes(Request{Op: "ping"}); r == nil {
+				t.Error("no answer to a ping when nothing is in flight")
+			}
+		}
+		g.stop()
+	})
+}
+
+// TestSharesStreams: a key has so many streams over all of its connections, and those that have ended, were stopped or
+// went with their connection count no more.
+func TestSharesStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := sharesRigOpen(t, principalTask(Workflow{ID: "w"}))
+		run := g.run("w")
+		one, two := g.with("vi", "DEALER"), g.with("vi", "DEALER")
+		for range sharesStreams - 1 {
+			one.goes(Request{Op: "wait", Run: run})
+		}
+		follow := Request{Op: "events", Follow: true}
+		two.goes(follow)
+		two.busy(follow, fmt.Sprintf("key vi has %d streams already", sharesStreams))
+		g.with("ci", "DEALER").goes(follow) // another's share
+		one.goes(Request{Op: "stop", Of: "1"})
+		two.goes(follow)
+		two.busy(follow, "streams already")
+		one.conn.Close()
+		synctest.Wait()
+		for range sharesStreams - 2 {
+			two.goes(follow)
+		}
+		two.busy(follow, "streams")
+		two.conn.Close()
+		g.ask(Request{Op: "cancel", Run: run})
+		g.stop()
+		for party, n := range g.p.shares.streams {
+			if party != "key ci" {
+				t.Errorf("%d streams of %s are left", n, party)
+			}
+		}
+	})
+}
+
+// TestSharesWatches: one viewer cannot take all places of those who watch, nor can many of them take those of operators.
+func TestSharesWatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := sharesRigOpen(t)
+		one := g.with("vi", "DEALER")
+		for range sharesWatches {
+			one.goes(Request{Op: "watch"})
+		}
+		g.with("vi", "DEALER").busy(Request{Op: "watch"}, fmt.Sprintf("key vi watches %d times already", sharesWatches))
+		for i := range newsMax - sharesWatchesKept - sharesWatches {
+			g.with(fmt.Sprint("vi", i), "DEALER").goes(Request{Op: "watch"})
+		}
+		g.with("ci", "DEALER").busy(Request{Op: "watch"}, "the rest is for operators")
+		g.with("op", "DEALER").goes(Request{Op: "watch"})
+		newsClientOpen(g.principalRig, nil, 0)
+		if r := g.with("op", "DEALER").goes(Request{Op: "watch"}); r == nil || !r.Live {
+			t.Errorf("an operator is told %s", protoEncode(r))
+		}
+		g.stop()
+	})
+}
+
+// TestSharesQueue: a trigger key fills its own share of the queue, many of them theirs, and never the room of operators,
+// nor that of the schedule.
+func TestSharesQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := sharesRigOpen(t, principalTask(Workflow{ID: "w"}))
+		fill := func(by string, n int) {
+			g.do(func() {
+				for range n {
+					if _, refused := g.p.enqueue(g.p.files["w"].Spec, fire{trigger: triggerManual, by: by}); refused != nil {
+						t.Fatal(refused)
+					}
+				}
+			})
+		}
+		run := Request{Op: "run", Workflow: "w"}
+		fill("ci", sharesQueued-1)
+		ci := g.with("ci", "DEALER")
+		last := ci.goes(run)
+		ci.busy(run, fmt.Sprintf("%d runs of ci are queued already", sharesQueued))
+		g.with("cd", "DEALER").goes(run)
+		g.with("op", "DEALER").goes(run)
+		g.ask(Request{Op: "cancel", Run: last.Run})
+		ci.goes(run)
+		ci.busy(run, "of ci")
+
+		fill(peerAnyone, sharesQueued)
+		g.with("", "DEALER").busy(run, "runs of anyone are queued")
+		fill("op", principalMaxQueued-sharesQueueOwn-sharesQueueOperators-len(g.p.queue))
+		g.with("cd", "DEALER").busy(run, "8000 runs are queued already")
+		g.with("op", "DEALER").goes(run)
+		if r := g.ask(run); !r.OK { // the box's own user
+			t.Errorf("the owner is told %+v", r.Error)
+		}
+		fill("op", sharesQueueOperators-2) // but for the two just queued
+		g.with("op", "DEALER").busy(run, "9000 runs are queued already")
+		g.do(func() {
+			if _, refused := g.p.enqueue(g.p.files["w"].Spec, fire{trigger: triggerCron}); refused != nil {
+				t.Errorf("a fire of the schedule: %v", refused)
+			}
+		})
+		fill("", sharesQueueOwn-1)
+		g.do(func() {
+			if _, refused := g.p.enqueue(g.p.files["w"].Spec, fire{trigger: triggerCron}); refused == nil || !strings.HasPrefix(refused.Message, "10000 runs") {
+				t.Errorf("a fire of the schedule when all is full: %v", refused)
+			}
+		})
+		g.cancel() // stop would look through all of them
+		<-g.p.ended
+		for _, end := range g.ends {
+			end.Close()
+		}
+		g.group.Wait()
+	})
+}
+
+// TestSharesQueueRestart: what each has queued is known after a restart.
+func TestSharesQueueRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := sharesRigOpen(t, principalTask(Workflow{ID: "w"}))
+		ci := g.with("ci", "DEALER")
+		for range 3 {
+			ci.goes(Request{Op: "run", Workflow: "w"})
+		}
+		g.stop()
+		g.start(principalTask(Workflow{ID: "w"}))
+		g.do(func() {
+			if n := g.p.queuedBy["ci"]; n != 3 {
+				t.Errorf("%d runs of ci are queued, want 3", n)
+			}
+		})
+		g.stop()
+	})
+}
+
+// TestSharesTopics: how long a subscription may be, and how many a peer has.
+func TestSharesTopics(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		sends [][]byte
+		ends  bool
+	}{
+		{"the longest", [][]byte{[]byte("\x01" + strings.Repeat("t", publishMaxTopic))}, false},
+		{"too long", [][]byte{[]byte("\x01" + strings.Repeat("t", publishMaxTopic+1))}, true},
+		{"too long, to be forgotten", [][]byte{[]byte("\x00" + strings.Repeat("t", 1<<20-1))}, true},
+		{"as many as there may be", sharesTopics(publishMaxTopics), false},
+		{"too many", sharesTopics(publishMaxTopics + 1), true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := sharesRigOpen(t)
+				sub := g.with("vi", "SUB")
+				for _, send := range c.sends {
+					if err := sub.conn.Send(send); err != nil {
+						break
+					}
+				}
+				synctest.Wait()
+				select {
+				case <-sub.conn.Done():
+					if !c.ends {
+						t.Error("the connection has ended")
+					}
+				default:
+					if c.ends {
+						t.Error("the connection goes on")
+					}
+				}
+				g.stop()
+			})
+		})
+	}
+}
+
+func sharesTopics(n int) (sends [][]byte) {
+	for i := range n {
+		sends = append(sends, fmt.Appendf(nil, "\x01event.%d", i))
+	}
+	return sends
+}
