@@ -33,6 +33,7 @@ type wireIntake struct {
 	room    chan struct{}        // closed and made anew when bytes are given back
 }
 
+// wireIntakeNew bounds what is kept by most. Under want of room a message that takes longer than stall may be cut.
 func wireIntakeNew(most int, stall time.Duration) *wireIntake {
 	return &wireIntake{most: most, stall: stall, holders: map[*wireHolder]bool{}, room: make(chan struct{})}
 }
