@@ -312,13 +312,15 @@ func procTestStop(t testing.TB, p *proc, grace time.Duration) procResult {
 	if took := time.Since(begin); took > grace+200*time.Millisecond+procTestSlack {
 		t.Errorf("stop took %v with a grace of %v", took, grace)
 	}
-	if r.Reason != "stopped by test" || !r.Stopped || r.TimedOut {
+	reason, _, _ := strings.Cut(r.Reason, fmt.Sprintf(" (process %d has not died of SIGKILL yet)", p.pid)) // on a busy machine it may say so, and be right
+	if reason != "stopped by test" || !r.Stopped || r.TimedOut {
 		t.Errorf("%+v", r)
 	}
 	return r
 }
 
-const procTestSlack = 250 * time.Millisecond
+// procTestSlack is what a busy machine may take beyond what a stop takes. What would never end takes longer than that.
+const procTestSlack = 20 * time.Second
 
 func TestProcIgnoresTerm(t *testing.T) {
 	ps := procTestNew(t)

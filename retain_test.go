@@ -121,7 +121,6 @@ func TestRetainActive(t *testing.T) {
 // TestRetainRuns has 200,000 runs on disk: listing the newest costs little, and trimming leaves the newest of each workflow,
 // whole, in little memory.
 func TestRetainRuns(t *testing.T) {
-	t.Parallel()
 	const runs, keep = 200_000, 1000
 	dir := t.TempDir()
 	if err := os.MkdirAll(dir+"/history/w", 0o700); err != nil {
