@@ -97,7 +97,7 @@ func (d *doctor) print() error {
 			err = printJSON(d.c.out, f)
 		} else {
 			look := looks[f.State]
-			_, err = fmt.Fprintf(d.c.out, "%s  %-9s  %s\n", p.paint(look.color, look.text), f.What, textSafe(f.Text))
+			_, err = fmt.Fprintf(p.w, "%s  %-9s  %s\n", p.paint(look.color, look.text), textSafe(f.What), textSafe(f.Text))
 		}
 		if err != nil {
 			return err

@@ -425,7 +425,7 @@ func runConnect(ctx context.Context, c *cli, args []string) error {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	if err := wireJoin(conn.(*net.UnixConn), c.in, c.out); err != nil && ctx.Err() == nil && !errors.Is(err, syscall.ECONNRESET) {
+	if err := wireJoin(conn.(*net.UnixConn), c.in, termRaw(c.out)); err != nil && ctx.Err() == nil && !errors.Is(err, syscall.ECONNRESET) {
 		return fmt.Errorf("carry bytes: %w", err)
 	}
 	return nil

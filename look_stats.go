@@ -45,7 +45,7 @@ func lookStats(ctx context.Context, c *cli, args []string) error {
 	if s.Longest != nil {
 		p.facts("median", tookText(s.P50), "95 of 100", "within "+tookText(s.P95), "longest", tookText(s.Longest.Seconds)+"  "+s.Longest.Run)
 	}
-	_, err = fmt.Fprint(c.out, p.statsHistogram(s.Histogram)+p.statsCalendar(s.Calendar))
+	_, err = fmt.Fprint(p.w, p.statsHistogram(s.Histogram)+p.statsCalendar(s.Calendar))
 	return err
 }
 

@@ -17,8 +17,8 @@ const watchHelp = "go on with a line for each change, until interrupted"
 type watchedLine struct {
 	id   string // of the row, to leave out what would be printed twice
 	row  any
-	text string
-	over bool // no more of this row is to be expected: forget it
+	text string // harmless for a terminal, but for its colours
+	over bool   // no more of this row is to be expected: forget it
 }
 
 // watchGone is the last line of a row, as JSON.
@@ -43,7 +43,7 @@ func (c *cli) watchLines(ctx context.Context, conn *client, n int, newestFirst b
 		if told[line.id] = line.text; line.over {
 			delete(told, line.id)
 		}
-		_, err := fmt.Fprintln(c.out, time.Now().Format("15:04:05"), line.text)
+		_, err := fmt.Fprintln(termRaw(c.out), time.Now().Format("15:04:05"), line.text)
 		return err
 	}
 	err := conn.stream(ctx, Request{Op: "watch", N: n}, func(r *Reply) error {
@@ -105,7 +105,7 @@ func (p *painter) watchedRun(row RunRow) string {
 	if row.Reason != "" {
 		rest += "  " + row.Reason
 	}
-	return p.paint(color, fmt.Sprintf("%s %-9s", glyph, row.State)) + "  " + textSafe(rest)
+	return p.paint(color, fmt.Sprintf("%s %-9s", glyph, textSafe(row.State))) + "  " + textSafe(rest)
 }
 
 // watchWorkflows is ls --watch: the workflows that match, and each that changes.

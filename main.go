@@ -66,6 +66,7 @@ func (c *cli) onSignals(args []string) (context.Context, func()) {
 
 // main carries one command line out and gives the exit code.
 func (c *cli) main(ctx context.Context, args []string) int {
+	c.out, c.err = termSafeOf(c.out), termSafeOf(c.err)
 	verb, rest, err := cliFind(args)
 	if err == nil && verb == nil {
 		cliOverview(c.out)

@@ -40,7 +40,7 @@ type progress struct {
 
 // progressNew begins to show a run.
 func progressNew(c *cli) *progress {
-	p := &progress{out: c.out, err: painterOf(c.err, c.flags.color, c.getenv), output: c.flags.output, taskName: c.flags.taskName,
+	p := &progress{out: termRaw(c.out), err: painterOf(c.err, c.flags.color, c.getenv), output: c.flags.output, taskName: c.flags.taskName,
 		quiet: c.flags.json || c.flags.wait, index: map[string]int{}, last: map[string][]string{}, seen: map[string]time.Time{}, began: time.Now(), quit: make(chan struct{})}
 	_, height, ok := termOf(c.err)
 	_, _, outOK := termOf(c.out)
@@ -74,7 +74,7 @@ func (p *progress) take(r *Reply) error {
 	if r.Run != "" && p.run == "" {
 		p.run = r.Run
 		if !p.live && !p.quiet {
-			fmt.Fprintf(p.err.w, "run %s\n", r.Run)
+			fmt.Fprintf(p.err.w, "run %s\n", textSafe(r.Run))
 		}
 	}
 	var above []string
@@ -233,7 +233,7 @@ func (p *progress) end(r *Run) {
 		}
 	}
 	glyph, color := stateLooks(r.State)
-	text := fmt.Sprintf("run %s %s in %s", r.ID, r.State, tookText(r.Seconds))
+	text := textSafe(fmt.Sprintf("run %s %s in %s", r.ID, r.State, tookText(r.Seconds)))
 	if r.Reason != "" {
 		text += ": " + textSafe(r.Reason)
 	}

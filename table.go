@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// painter prints to one stream, as wide and as coloured as that allows.
+// painter prints to one stream, as wide and as coloured as that allows. What is written to w itself goes out as it is: the
+// writer sees to it that it is harmless.
 type painter struct {
 	w     io.Writer
 	width int // 0: no terminal, nothing is cut
@@ -21,7 +22,7 @@ type painter struct {
 
 // painterOf looks at the stream, NO_COLOR and --color.
 func painterOf(w io.Writer, mode string, getenv func(string) string) *painter {
-	p := &painter{w: w}
+	p := &painter{w: termRaw(w)}
 	width, _, ok := termOf(w)
 	if ok {
 		p.width = width
@@ -110,7 +111,7 @@ func (p *painter) table(heads []string, rows [][]tableCell) error {
 }
 
 // printJSON prints one object on a line of its own, in one write. What it holds is for jq and grep, not for a web page:
-// an & stays an &.
+// an & stays an &. Nothing in it does anything to a terminal, see textJSON.
 func printJSON(w io.Writer, v any) error {
 	var line bytes.Buffer
 	e := json.NewEncoder(&line)
@@ -118,7 +119,7 @@ func printJSON(w io.Writer, v any) error {
 	if err := e.Encode(v); err != nil {
 		return fmt.Errorf("encode: %w", err)
 	}
-	_, err := w.Write(line.Bytes())
+	_, err := w.Write(textJSON(line.Bytes()))
 	return err
 }
 

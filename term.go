@@ -15,7 +15,7 @@ import (
 
 // termOf says what w is: the size of the terminal behind it, and false when there is none.
 func termOf(w io.Writer) (width, height int, ok bool) {
-	f, isFile := w.(*os.File)
+	f, isFile := termRaw(w).(*os.File)
 	if !isFile {
 		return 0, 0, false
 	}
@@ -58,7 +58,7 @@ func textSafe(s string) string {
 			b.WriteByte(byte(r) + 0x40)
 		case r == 0x7f:
 			b.WriteString("^?")
-		case r < 0xa0 && r > 0x7f, unicode.Is(unicode.Cf, r), r == 0x2028, r == 0x2029:
+		case textHidden(r):
 			b.WriteRune(utf8.RuneError)
 		default:
 			b.WriteRune(r)
