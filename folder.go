@@ -74,12 +74,17 @@ type workflowFolder struct {
 	pending bool                 // the last scan left a file for later
 	dirs    []string             // full paths that the last scan went through: what a watch must cover
 	links   []string             // and of links to files, which change elsewhere
+	ways    []watchPath          // and what leads to all of these: another link or directory in its place leads elsewhere
 
 	again chan chan struct{} // from readAgain: a scan is wanted; what comes by it is closed behind the scan
 }
 
-// newWorkflowFolder makes a folder that nothing has been read of yet.
+// newWorkflowFolder makes a folder that nothing has been read of yet. It is known by its whole path: another directory may come
+// into the place of this process's own.
 func newWorkflowFolder(dir string) *workflowFolder {
+	if full, err := filepath.Abs(dir); err == nil {
+		dir = full
+	}
 	return &workflowFolder{dir: dir, now: time.Now, open: watchOpen, entries: map[string]*folderEntry{}, files: map[string]workflowFile{},
 		busy: map[string]time.Time{}, again: make(chan chan struct{})}
 }
@@ -88,9 +93,10 @@ func newWorkflowFolder(dir string) *workflowFolder {
 // the ids. An error says what could not be looked into; what was there before stays in force, and the rest is reported
 // beside it. With an unchanged folder it costs a listing of each directory and a stat of each file.
 func (f *workflowFolder) scan() (changed []workflowFile, removed []string, err error) {
-	w := &folderWalk{found: map[string]fs.FileInfo{}, broken: map[string]error{}}
+	w := &folderWalk{found: map[string]fs.FileInfo{}, broken: map[string]error{}, ways: folderWays{plain: map[string]bool{}, have: map[watchPath]bool{}}}
+	w.ways.add(f.dir)
 	err = f.walk(w)
-	f.pending, f.dirs, f.links = false, w.dirs, w.links
+	f.pending, f.dirs, f.links, f.ways = false, w.dirs, w.links, w.ways.list
 	if err != nil {
 		return nil, nil, err
 	}
@@ -115,6 +121,7 @@ type folderWalk struct {
 	broken map[string]error       // those that could not be looked at
 	dirs   []string
 	links  []string
+	ways   folderWays
 	blind  []string // directories that could not be read, "." for all that is left
 	errs   []error
 }
@@ -159,6 +166,9 @@ func (w *folderWalk) descend(dir, rel string, list []fs.DirEntry, above []fs.Fil
 				w.fail(".", fmt.Errorf("read workflow folder: stopped at %s: more than %d directories or %d workflow files", full, folderMaxDirs, folderMaxFiles))
 			}
 			return
+		}
+		if linked {
+			w.ways.add(full)
 		}
 		info, err := os.Stat(full)
 		switch {
@@ -321,6 +331,62 @@ func (f *workflowFolder) gather(id string, rels []string, was workflowFile) work
 	return is
 }
 
+// folderWays collects what leads to the places of a walk. Each directory is looked at once.
+type folderWays struct {
+	plain map[string]bool // directories, no links, that are in list already
+	have  map[watchPath]bool
+	list  []watchPath
+}
+
+// add goes along a whole path, through links, to what is there, or to where it ends.
+func (w *folderWays) add(full string) {
+	at, rest, links := "/", strings.Split(full, "/"), 0
+	for len(rest) > 0 {
+		item := rest[0]
+		rest = rest[1:]
+		next := filepath.Join(at, item) // .. too is as the kernel has it: there is no link in at
+		if item == "" || item == "." || item == ".." || w.plain[next] {
+			at = next
+			continue
+		}
+		info, err := os.Lstat(next)
+		switch {
+		case err != nil:
+			w.put(watchPath{path: at, name: item})
+			return
+		case info.Mode()&fs.ModeSymlink != 0:
+			w.put(watchPath{path: next, way: true})
+			to, err := os.Readlink(next)
+			if links++; err != nil || links > folderMaxDepth {
+				return
+			}
+			if strings.HasPrefix(to, "/") {
+				at = "/"
+			}
+			rest = append(strings.Split(to, "/"), rest...)
+			continue
+		case info.IsDir():
+			w.plain[next] = true
+			w.put(watchPath{path: next, way: true})
+		}
+		at = next
+	}
+}
+
+func (w *folderWays) put(p watchPath) {
+	if !w.have[p] {
+		w.have[p] = true
+		w.list = append(w.list, p)
+	}
+}
+
+// watchPath is what a watch is to cover: all that happens in a folder, or to a file, or less.
+type watchPath struct {
+	path string
+	way  bool   // that this link or directory ends or moves; a link is not followed
+	name string // not "": that an entry of this name appears in this directory
+}
+
 // watchNote is what a watch tells: a file that is being written (busy) or was closed, or that something else changed.
 type watchNote struct {
 	path string // full path, "" when it may be anywhere
@@ -471,7 +537,11 @@ func (l *folderLoop) rescan() {
 		l.onChange(changed, removed)
 	}
 	if l.watch != nil {
-		more, err := l.watch.follow(slices.Concat(l.folder.dirs, l.folder.links))
+		paths := slices.Clone(l.folder.ways)
+		for _, path := range slices.Concat(l.folder.dirs, l.folder.links) {
+			paths = append(paths, watchPath{path: path})
+		}
+		more, err := l.watch.followAll(paths)
 		if err != nil {
 			err = fmt.Errorf("watch workflow folder: %w: some changes are seen only within %s", err, folderRescan)
 		}

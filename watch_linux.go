@@ -1,5 +1,6 @@
 // watch_linux.go: inotify (inotify(7)). It tells that something changed in directories, and which files are being
-// written; what that means is folder.go's business. Uses nothing of the package but watchNote and workflowEnding.
+// written; what that means is folder.go's business. Uses nothing of the package but watchNote, watchPath and
+// workflowEnding.
 
 package main
 
@@ -10,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,6 +27,9 @@ const watchMask = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN
 // watchNames is asked for where only the end of a file's name counts: it lost it, or was moved.
 const watchNames = unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF
 
+// watchBirth is asked for where an entry of some name is awaited.
+const watchBirth = watchNames | unix.IN_CREATE | unix.IN_MOVED_TO
+
 // watch is one inotify instance. All but its reader belongs to the goroutine that opened it.
 type watch struct {
 	file  *os.File
@@ -34,7 +39,15 @@ type watch struct {
 	raw   chan []byte
 	stop  chan struct{}
 	done  sync.WaitGroup
-	paths map[int32]string // by watch descriptor
+	paths map[int32]watchSpot // by watch descriptor
+}
+
+// watchSpot is what is watched with one descriptor: the kernel has one for each file, whatever paths lead to it.
+type watchSpot struct {
+	path  string
+	whole bool     // all that the mask of the instance asks for; else only the end of the path
+	names []string // beside that, that an entry of one of these names appears in it
+	mask  uint32
 }
 
 // watchOpen starts an instance that watches nothing yet. close ends it.
@@ -46,7 +59,7 @@ func watchOpen() (*watch, error) {
 	case err != nil:
 		return nil, fmt.Errorf("start inotify: %w", err)
 	}
-	w := &watch{file: os.NewFile(uintptr(fd), "inotify"), fd: fd, add: unix.InotifyAddWatch, mask: watchMask, raw: make(chan []byte), stop: make(chan struct{}), paths: map[int32]string{}}
+	w := &watch{file: os.NewFile(uintptr(fd), "inotify"), fd: fd, add: unix.InotifyAddWatch, mask: watchMask, raw: make(chan []byte), stop: make(chan struct{}), paths: map[int32]watchSpot{}}
 	w.done.Go(w.runRead)
 	return w, nil
 }
@@ -98,21 +111,51 @@ func (w *watch) reports() <-chan []byte {
 // follow watches paths and nothing else, and says whether some were not watched before. A path whose file has been
 // replaced is watched anew; the kernel gives the same descriptor for what it watches already.
 func (w *watch) follow(paths []string) (more bool, err error) {
+	spots := make([]watchPath, len(paths))
+	for i, path := range paths {
+		spots[i] = watchPath{path: path}
+	}
+	return w.followAll(spots)
+}
+
+// followAll is follow for more than what is in files and folders. Of the way to them what may not be watched is passed over.
+func (w *watch) followAll(paths []watchPath) (more bool, err error) {
 	before := w.paths
-	w.paths = make(map[int32]string, len(paths))
-	for _, path := range paths {
-		wd, failure := w.add(w.fd, path, w.mask)
+	w.paths = make(map[int32]watchSpot, len(paths))
+	for _, p := range paths {
+		mask, flags := w.mask, uint32(0)
+		switch {
+		case p.name != "":
+			mask, flags = watchBirth, unix.IN_ONLYDIR
+		case p.way:
+			mask, flags = watchNames, unix.IN_DONT_FOLLOW
+		}
+		wd, failure := w.add(w.fd, p.path, mask|flags)
 		switch {
 		case failure == nil:
-			_, was := before[int32(wd)]
-			more = more || !was
-			w.paths[int32(wd)] = path
+			spot, twice := w.paths[int32(wd)]
+			if twice && spot.mask|mask != mask { // the kernel has put the one in place of the other
+				if _, failure = w.add(w.fd, p.path, spot.mask|mask|flags); failure != nil {
+					more = true
+				}
+			}
+			was, known := before[int32(wd)]
+			more = more || !known || p.name != "" && !slices.Contains(was.names, p.name) || was.mask&mask != mask
+			if p.name != "" {
+				spot.names = append(spot.names, p.name)
+			}
+			if whole := !p.way && p.name == ""; !twice || whole && !spot.whole {
+				spot.path, spot.whole = p.path, whole
+			}
+			spot.mask |= mask
+			w.paths[int32(wd)] = spot
 		case errors.Is(failure, unix.ENOSPC):
-			err = fmt.Errorf("watch %s: too many inotify watches: raise fs.inotify.max_user_watches", path)
+			err = fmt.Errorf("watch %s: too many inotify watches: raise fs.inotify.max_user_watches", p.path)
 		case errors.Is(failure, fs.ErrNotExist): // gone since the scan
 			more = true
+		case errors.Is(failure, fs.ErrPermission) && (p.way || p.name != ""): // one may go through without reading it
 		default:
-			err = fmt.Errorf("watch %s: %w", path, failure)
+			err = fmt.Errorf("watch %s: %w", p.path, failure)
 		}
 	}
 	for wd := range before {
@@ -135,16 +178,18 @@ func (w *watch) translate(report []byte) []watchNote {
 		}
 		name := strings.TrimRight(string(report[unix.SizeofInotifyEvent:end]), "\x00")
 		report = report[end:]
-		dir, known := w.paths[wd]
+		spot, known := w.paths[wd]
 		switch {
 		case mask&unix.IN_Q_OVERFLOW != 0:
 			notes = append(notes, watchNote{})
 		case !known: // of a watch that follow has just ended
 		case mask&unix.IN_IGNORED != 0:
 			delete(w.paths, wd)
-			notes = append(notes, watchNote{path: dir})
-		default:
-			notes = watchAdd(notes, filepath.Join(dir, name), mask)
+			notes = append(notes, watchNote{path: spot.path})
+		case spot.whole:
+			notes = watchAdd(notes, filepath.Join(spot.path, name), mask)
+		case name == "" || slices.Contains(spot.names, name):
+			notes = append(notes, watchNote{path: filepath.Join(spot.path, name)})
 		}
 	}
 	return notes

@@ -5,9 +5,11 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,7 +19,8 @@ import (
 // watchTest follows a folder; each report arrives in got as a line of folderTestLine.
 type watchTest struct {
 	*folderTest
-	got chan string
+	got  chan string
+	busy *atomic.Int64 // how often the loop has looked at the clock
 }
 
 func watchTestNew(t *testing.T, files ...string) *watchTest {
@@ -25,7 +28,18 @@ func watchTestNew(t *testing.T, files ...string) *watchTest {
 	for _, file := range files {
 		f.write(file, folderTestGood)
 	}
-	w := &watchTest{f, make(chan string, 100)}
+	w := watchTestRun(f)
+	for _, file := range files {
+		w.want(strings.TrimSuffix(file, ".yml") + " " + file + " good")
+	}
+	w.ready()
+	return w
+}
+
+// watchTestRun follows a folder until the end of the test.
+func watchTestRun(f *folderTest) *watchTest {
+	t, w := f.t, &watchTest{f, make(chan string, 100), new(atomic.Int64)}
+	f.folder.now = func() time.Time { w.busy.Add(1); return time.Now() }
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -40,10 +54,6 @@ func watchTestNew(t *testing.T, files ...string) *watchTest {
 			t.Errorf("at the end also: %s", <-w.got)
 		}
 	})
-	for _, file := range files {
-		w.want(strings.TrimSuffix(file, ".yml") + " " + file + " good")
-	}
-	w.ready()
 	return w
 }
 
@@ -54,6 +64,14 @@ func (w *watchTest) ready() {
 	w.want("ready ready.yml good")
 	w.remove("ready.yml")
 	w.want("-ready")
+}
+
+// still waits until the loop does nothing any more by itself: what is seen then is seen by events.
+func (w *watchTest) still() {
+	for before := int64(-1); before != w.busy.Load(); {
+		before = w.busy.Load()
+		<-time.After(3 * folderSettle)
+	}
 }
 
 // want waits for a report, which must be that one.
@@ -152,6 +170,86 @@ func TestWatchLinks(t *testing.T) {
 	w.want("hard hard.yml good")
 }
 
+// TestWatchWay: what is on the way to the folder, or to what a link in it names, is exchanged, ends, and comes back; all of that is
+// seen by its events, long before the next rescan.
+func TestWatchWay(t *testing.T) {
+	t.Parallel()
+	link := func(t *testing.T, to, name string) { // as ln -sfn does
+		t.Helper()
+		if err := errors.Join(os.Symlink(to, name+".new"), os.Rename(name+".new", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good := func(t *testing.T, dir, file string) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, file), []byte(folderTestGood), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone := "warning: read workflow folder DIR: it does not exist: create it, or name another in the configuration"
+	for _, c := range []struct {
+		name   string
+		folder string // below the directory of the test
+		before func(t *testing.T, dir string)
+		first  string
+		steps  []func(t *testing.T, dir string) string // does something and says what is to be reported; "" for nothing
+	}{
+		{"another folder by ln -sfn", "w", func(t *testing.T, dir string) {
+			good(t, dir+"/v1", "a.yml")
+			good(t, dir+"/v2", "b.yml")
+			link(t, "v1", dir+"/w")
+		}, "a a.yml good", []func(t *testing.T, dir string) string{
+			func(t *testing.T, dir string) string { link(t, dir+"/v2", dir+"/w"); return "b b.yml good; -a" },
+			func(t *testing.T, dir string) string { good(t, dir+"/v2", "c.yml"); return "c c.yml good" },
+			func(t *testing.T, dir string) string { os.Remove(dir + "/w"); return gone },
+			func(t *testing.T, dir string) string { link(t, "v1", dir+"/w"); return "a a.yml good; -b; -c" },
+		}},
+		{"another release above the folder", "current/w", func(t *testing.T, dir string) {
+			good(t, dir+"/v1/w", "a.yml")
+			good(t, dir+"/v2/w", "b.yml")
+			link(t, "v1", dir+"/now")
+			link(t, "now", dir+"/current")
+		}, "a a.yml good", []func(t *testing.T, dir string) string{
+			func(t *testing.T, dir string) string { link(t, "v2", dir+"/now"); return "b b.yml good; -a" },
+		}},
+		{"the folder moves away, another takes its place", "x/w", func(t *testing.T, dir string) { good(t, dir+"/x/w", "a.yml"); good(t, dir+"/new/w", "b.yml") },
+			"a a.yml good", []func(t *testing.T, dir string) string{
+				func(t *testing.T, dir string) string { os.Rename(dir+"/x", dir+"/old"); return gone },
+				func(t *testing.T, dir string) string { os.Rename(dir+"/new", dir+"/x"); return "b b.yml good; -a" },
+				func(t *testing.T, dir string) string { os.RemoveAll(dir + "/x"); return gone },
+				func(t *testing.T, dir string) string { good(t, dir+"/x/w", "c.yml"); return "c c.yml good; -b" },
+			}},
+		{"the target of a link", "w", func(t *testing.T, dir string) {
+			good(t, dir+"/w", "a.yml")
+			good(t, dir+"/repo/deep", "real.yml")
+			link(t, "../repo/deep/real.yml", dir+"/w/b.yml")
+			link(t, "../repo/more", dir+"/w/c")
+		}, "a a.yml good; b b.yml good", []func(t *testing.T, dir string) string{
+			func(t *testing.T, dir string) string {
+				os.RemoveAll(dir + "/repo/deep")
+				return "b b.yml good [b.yml: read file: no such file or directory]"
+			},
+			func(t *testing.T, dir string) string { good(t, dir+"/repo/deep", "real.yml"); return "b b.yml good" },
+			func(t *testing.T, dir string) string { good(t, dir+"/repo/more", "x.yml"); return "c.x c/x.yml good" },
+			func(t *testing.T, dir string) string { os.RemoveAll(dir + "/repo/more"); return "-c.x" },
+			func(t *testing.T, dir string) string { good(t, dir+"/repo/more", "y.yml"); return "c.y c/y.yml good" },
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			c.before(t, dir)
+			f := &folderTest{t, filepath.Join(dir, c.folder), newWorkflowFolder(filepath.Join(dir, c.folder))}
+			w := watchTestRun(f)
+			w.want(c.first)
+			for _, step := range c.steps {
+				w.still()
+				w.want(step(t, dir))
+			}
+		})
+	}
+}
+
 // TestWatchFolderReturns: the folder itself goes, and comes back.
 func TestWatchFolderReturns(t *testing.T) {
 	t.Parallel()
@@ -181,7 +279,7 @@ func TestWatchTooMany(t *testing.T) {
 	if want := "watch /b: too many inotify watches: raise fs.inotify.max_user_watches"; !more || err == nil || err.Error() != want {
 		t.Errorf("more %v, error %v", more, err)
 	}
-	if more, _ = w.follow([]string{"/a", "/b"}); more || w.paths[7] != "/a" || len(w.paths) != 1 {
+	if more, _ = w.follow([]string{"/a", "/b"}); more || w.paths[7].path != "/a" || len(w.paths) != 1 {
 		t.Errorf("more %v, paths %v", more, w.paths)
 	}
 }
@@ -195,7 +293,7 @@ func TestWatchOverflow(t *testing.T) {
 		b = binary.NativeEndian.AppendUint32(b, 16)
 		return append(b, append([]byte(name), make([]byte, 16-len(name))...)...)
 	}
-	w := &watch{paths: map[int32]string{1: "/d"}}
+	w := &watch{paths: map[int32]watchSpot{1: {path: "/d", whole: true}, 3: {path: "/e", names: []string{"w"}}}}
 	for _, c := range []struct {
 		wd   int32
 		mask uint32
@@ -211,6 +309,9 @@ func TestWatchOverflow(t *testing.T) {
 		{1, unix.IN_CREATE | unix.IN_ISDIR, "sub", []watchNote{{path: "/d/sub"}}},
 		{1, unix.IN_ATTRIB | unix.IN_ISDIR, "", []watchNote{{path: "/d"}}},
 		{2, unix.IN_CLOSE_WRITE, "x.yml", nil},
+		{3, unix.IN_CREATE, "x.yml", nil}, // somebody else's
+		{3, unix.IN_CREATE | unix.IN_ISDIR, "w", []watchNote{{path: "/e/w"}}},
+		{3, unix.IN_MOVE_SELF, "", []watchNote{{path: "/e"}}},
 		{1, unix.IN_IGNORED, "", []watchNote{{path: "/d"}}},
 		{1, unix.IN_CLOSE_WRITE, "x.yml", nil}, // ignored since
 	} {

@@ -1,7 +1,7 @@
 //go:build !linux
 
 // watch_other.go: where there is no inotify, changes of workflow files are found by scanning again. Uses nothing of the
-// package but watchNote.
+// package but watchNote and watchPath.
 
 package main
 
@@ -21,6 +21,7 @@ func watchOpen() (*watch, error) {
 func (w *watch) reports() <-chan []byte                       { return nil }
 func (w *watch) translate([]byte) []watchNote                 { return nil }
 func (w *watch) follow(paths []string) (more bool, err error) { return false, nil }
+func (w *watch) followAll(paths []watchPath) (bool, error)    { return false, nil }
 func (w *watch) close()                                       {}
 
 func watchOpenNames() (*watch, error) { return watchOpen() }
