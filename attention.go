@@ -18,6 +18,7 @@ const (
 	attentionLines    = 10              // of output, with an item
 	attentionMaxLine  = 400             // bytes of each
 	attentionParams   = 5               // changed parameters that are told of
+	attentionMaxParam = 100             // bytes of the values of each
 	attentionAway     = agentLostAfter  // an agent that is lost for so long is told of: others are starting again
 	attentionWaits    = 5 * time.Minute // a run that is queued for so long, and that nobody can take, is overdue
 	attentionLate     = 2 * time.Minute // a tick that is not decided for so long is, too
@@ -241,6 +242,7 @@ func (p *principal) attentionCaseOf(item AttentionItem) attentionCase {
 // workflow last went well. On the request's own goroutine.
 func (p *principal) explain(c *verbCall, k *attentionCase) {
 	item := &k.item
+	item.Reason = protoReason(item.Reason) // of a run that came in before reasons had a bound
 	if item.Kind != attentionFailed {
 		return
 	}
@@ -306,7 +308,7 @@ func attentionChanged(failed, good *Run) (changed []string) {
 	for _, name := range sortedKeys(failed.Params) {
 		if was, ok := good.Params[name]; ok && was != failed.Params[name] {
 			if told++; told <= attentionParams {
-				changed = append(changed, fmt.Sprintf("parameter %s is %q, it was %q", name, failed.Params[name], was))
+				changed = append(changed, fmt.Sprintf("parameter %s is %q, it was %q", name, textHead(failed.Params[name], attentionMaxParam), textHead(was, attentionMaxParam)))
 			}
 		}
 	}

@@ -93,6 +93,13 @@ func (c *cli) askAt(ctx context.Context, endpoint string, req Request) (*Reply, 
 	return conn.ask(ctx, req)
 }
 
+// note prints what the principal remarks on a reply, on standard error.
+func (c *cli) note(r *Reply) {
+	if r.Note != "" {
+		fmt.Fprintln(c.err, "cdktr: "+textSafe(r.Note))
+	}
+}
+
 // oneArg gives the only argument of a verb.
 func oneArg(args []string, verb, what string) (string, error) {
 	if len(args) != 1 {
@@ -119,6 +126,9 @@ func runRun(ctx context.Context, c *cli, args []string) error {
 	}
 	if c.flags.detach && (c.flags.wait || c.flags.follow) {
 		return usageError("--detach leaves at once: it cannot go with --wait or --follow")
+	}
+	if err := paramsFault(c.flags.params); err != nil {
+		return usageError("-p: %w", err)
 	}
 	if isFile(name) {
 		if c.flags.detach {
@@ -289,9 +299,7 @@ func runChange(op string) func(context.Context, *cli, []string) error {
 		if err != nil {
 			return err
 		}
-		if r.Note != "" {
-			fmt.Fprintln(c.err, "cdktr: "+textSafe(r.Note))
-		}
+		c.note(r)
 		if c.flags.json {
 			return printJSON(c.out, changeJSON{op, req.Run, req.Task, req.Workflow, req.Agent})
 		}
@@ -362,9 +370,7 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 	paint := painterOf(c.out, c.flags.color, c.getenv)
 	run, number := req.Run, int64(0)
 	err = c.streamOn(ctx, &req, func(r *Reply) error {
-		if r.Note != "" {
-			fmt.Fprintln(c.err, "cdktr: "+textSafe(r.Note))
-		}
+		c.note(r)
 		if r.Line == nil || r.Line.N <= number {
 			return nil
 		}

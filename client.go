@@ -12,10 +12,8 @@ import (
 	"time"
 )
 
-const (
-	clientTimeout    = 10 * time.Second // how long a request that needs no waiting may take
-	clientMaxRequest = 1 << 20          // bytes: what the wire takes in one frame
-)
+// clientTimeout is how long a request that needs no waiting may take.
+const clientTimeout = 10 * time.Second
 
 // client is a connection to a principal. One goroutine uses it at a time.
 type client struct {
@@ -52,13 +50,27 @@ func (c *client) ask(ctx context.Context, req Request) (*Reply, error) {
 	return last, err
 }
 
+// askAll asks for a list page by page, and gives each of them to fn.
+func (c *client) askAll(ctx context.Context, req Request, fn func(*Reply) error) error {
+	for {
+		r, err := c.ask(ctx, req)
+		if err != nil {
+			return err
+		}
+		if err := fn(r); err != nil || r.Next == "" {
+			return err
+		}
+		req.After = r.Next
+	}
+}
+
 // stream sends a request and gives each reply to fn, up to the last one. It ends early when ctx does, or fn fails.
 func (c *client) stream(ctx context.Context, req Request, fn func(*Reply) error) error {
 	c.next++
 	req.V, req.ID = protoVersion, strconv.Itoa(c.next)
 	body := protoEncode(req)
-	if len(body) > clientMaxRequest {
-		return usageError("the request has %d bytes and may have %d: give large data in a file, and its name as a parameter", len(body), clientMaxRequest)
+	if len(body) > wireMaxFrame {
+		return usageError("the request has %d bytes and may have %d: give large data in a file, and its name as a parameter", len(body), wireMaxFrame)
 	}
 	if err := c.conn.Send([]byte{}, body); err != nil {
 		return &exitError{code: exitUnreachable, err: fmt.Errorf("ask the principal at %s: %w", c.endpoint, err)}

@@ -59,7 +59,7 @@ func TestClientAsk(t *testing.T) {
 			t.Error(err)
 		}
 		var exit *exitError
-		if _, err := c.ask(t.Context(), Request{Op: "run", Workflow: strings.Repeat("w", clientMaxRequest)}); !errors.As(err, &exit) || exit.code != exitUsage || !strings.Contains(err.Error(), "may have 1048576") {
+		if _, err := c.ask(t.Context(), Request{Op: "run", Workflow: strings.Repeat("w", wireMaxFrame)}); !errors.As(err, &exit) || exit.code != exitUsage || !strings.Contains(err.Error(), "may have 1048576") {
 			t.Error(err)
 		}
 		c.close()

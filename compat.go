@@ -10,8 +10,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"sort"
 	"strconv"
@@ -192,15 +190,7 @@ func compatMillis(word string) (uint64, error) {
 }
 
 // compatJSON writes v as serde_json does: no space, and no escapes for HTML. Every type given to it marshals.
-func compatJSON(v any) string {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		panic("cdktr: internal error: encode message: " + err.Error())
-	}
-	return strings.TrimSuffix(b.String(), "\n")
-}
+func compatJSON(v any) string { return string(protoEncode(v)) }
 
 // compatRun queues a run.
 func (p *principal) compatRun(c *compatCall) {

@@ -8,8 +8,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -164,8 +162,13 @@ func (p *principal) welcome(link *agentLink, m *agentMsg) {
 // unwelcome says why an agent may not come in, "" when it may. A second connection of the same agent replaces the
 // first; another agent with its name is refused while the first is there.
 func (p *principal) unwelcome(link *agentLink, m *agentMsg) string {
-	if m.Agent == "" || m.Epoch == "" || m.Capacity < 1 {
+	switch labels := protoSize(m.Labels); {
+	case m.Agent == "" || m.Epoch == "" || m.Capacity < 1:
 		return "a hello needs a name, an epoch and a capacity of at least 1"
+	case len(m.Version) > protoMaxName: // name and epoch the decoder has looked at
+		return fmt.Sprintf("the version has %d bytes, and may have %d", len(m.Version), protoMaxName)
+	case labels > protoMaxLabels:
+		return fmt.Sprintf("the labels have %d bytes as JSON, and may have %d: start the agent with fewer or shorter ones", labels, protoMaxLabels)
 	}
 	if g := link.grant; g.Name != "" && g.Name != m.Agent { // a key is an agent's identity: it speaks for no other
 		return fmt.Sprintf("this key is agent %q, not %q: start the agent with --name %s", g.Name, m.Agent, g.Name)
@@ -367,7 +370,8 @@ func (p *principal) hear(link *agentLink, m *agentMsg, size int) {
 // takeItem folds number n of an agent's reports: an event, or output.
 func (p *principal) takeItem(link *agentLink, item *agentItem, n uint64) {
 	if e := item.Event; e != nil {
-		e.Agent, e.Epoch, e.N, e.By, e.From = link.name, link.epoch, n, "", ""
+		e = protoReported(e, p.outputsOf(e))
+		e.Agent, e.Epoch, e.N = link.name, link.epoch, n
 		p.takeEvent(link, e)
 		return
 	}
@@ -375,6 +379,18 @@ func (p *principal) takeItem(link *agentLink, item *agentItem, n uint64) {
 	if a := p.state.Agents[link.name]; a != nil {
 		a.N = n
 	}
+}
+
+// outputsOf gives the bytes of the outputs that the run of an event has, where the event would add to them.
+func (p *principal) outputsOf(e *Event) (size int) {
+	if r := p.state.Runs[e.Run]; r != nil && len(e.Outputs) > 0 {
+		for i := range r.Tasks {
+			if t := &r.Tasks[i]; len(t.Outputs) > 0 {
+				size += protoSize(t.Outputs)
+			}
+		}
+	}
+	return size
 }
 
 // takeEvent folds an agent's event, and what follows from it.
@@ -469,6 +485,9 @@ func (p *principal) takeLines(link *agentLink, item *agentItem) {
 		if len(batch) == 0 {
 			continue
 		}
+		for i := range batch {
+			protoLine(&batch[i])
+		}
 		p.lines[r.ID] = batch[len(batch)-1].N
 		p.publishLines(r.Workflow, batch)
 		p.storeLines(r, batch)
@@ -545,148 +564,14 @@ func (l *agentLink) ack(n uint64) {
 // send gives the agent a message. One that does not take what it is sent is cut off: it comes back when it can.
 func (l *agentLink) send(m *agentMsg) {
 	m.V = protoVersion
-	if !l.conn.TrySend(protoEncode(m)) {
+	l.sendBody(protoEncode(m))
+}
+
+// sendBody is send for a message that is encoded already.
+func (l *agentLink) sendBody(body []byte) {
+	if !l.conn.TrySend(body) {
 		l.conn.Cut(nil)
 	}
-}
-
-// assignQueued gives queued runs to agents, in the order of the queue, as far as agents have room.
-func (p *principal) assignQueued() {
-	if !p.assignable {
-		return
-	}
-	p.assignable = false
-	free := 0
-	for _, link := range p.links {
-		free += max(0, p.freeOf(link))
-	}
-	for i := 0; i < len(p.queue) && free > 0; {
-		r := p.queue[i]
-		spec := p.state.Versions[r.Version]
-		link := p.bestAgent(spec)
-		if link == nil || p.mustWait(r, spec) != "" {
-			i++
-			continue
-		}
-		p.assign(r, spec, link) // takes r out of the queue
-		free--
-	}
-}
-
-// freeOf gives how many more runs an agent may be given.
-func (p *principal) freeOf(link *agentLink) int {
-	a := p.state.Agents[link.name]
-	if a == nil || a.Draining || !link.synced || link.leaving {
-		return 0
-	}
-	return a.Capacity - p.running[link.name]
-}
-
-// bestAgent picks the agent with the most room among those whose labels match; nil when none has any.
-func (p *principal) bestAgent(spec *Workflow) *agentLink {
-	var best *agentLink
-	for _, link := range p.links {
-		free := p.freeOf(link)
-		if free <= 0 || !labelsMatch(spec.Agent, p.state.Agents[link.name].Labels) {
-			continue
-		}
-		if best == nil || free > p.freeOf(best) || free == p.freeOf(best) && link.name < best.name {
-			best = link
-		}
-	}
-	return best
-}
-
-// labelsMatch says whether an agent with these labels has all that are wanted.
-func labelsMatch(want, has map[string]string) bool {
-	for k, v := range want {
-		if has[k] != v {
-			return false
-		}
-	}
-	return true
-}
-
-// mustWait says why a queued run may not go yet although an agent is free, "" when it may: with overlap queue or
-// replace only the oldest active run of a workflow goes. With skip that holds for runs that make up for missed ticks:
-// there may be a thousand of them.
-func (p *principal) mustWait(r *Run, spec *Workflow) string {
-	if spec.Overlap == overlapAllow || orDefault(spec.Overlap, overlapSkip) == overlapSkip && r.Trigger != triggerCatchup {
-		return ""
-	}
-	for _, id := range p.active[r.Workflow] {
-		if other := p.state.Runs[id]; other != r && (other.State == runRunning || queuedBefore(other, r)) {
-			return "waiting for run " + id
-		}
-	}
-	return ""
-}
-
-// waitReason says what a queued run waits for.
-func (p *principal) waitReason(r *Run) string {
-	spec := p.state.Versions[r.Version]
-	if spec == nil {
-		return ""
-	}
-	if reason := p.mustWait(r, spec); reason != "" {
-		return reason
-	}
-	if reason := p.noTaker(spec); reason != "" {
-		return reason
-	}
-	return "all agents are busy"
-}
-
-// noTaker says why no agent that is there can take runs of a workflow, however little it had to do; "" when one can.
-func (p *principal) noTaker(spec *Workflow) string {
-	if len(p.links) == 0 {
-		return "no agent is connected"
-	}
-	matching, taking := 0, 0
-	for name, link := range p.links {
-		if a := p.state.Agents[name]; labelsMatch(spec.Agent, a.Labels) {
-			matching++
-			if !a.Draining && !link.leaving {
-				taking++
-			}
-		}
-	}
-	switch {
-	case matching == 0:
-		return "no agent with labels " + labelsText(spec.Agent)
-	case taking == 0:
-		return "all agents that could take it are draining"
-	}
-	return ""
-}
-
-// labelsText writes the labels that a run asks for, as k=v k=v; none is any agent.
-func labelsText(labels map[string]string) string {
-	text := ""
-	for _, k := range sortedKeys(labels) {
-		text += " " + k + "=" + labels[k]
-	}
-	return strings.TrimPrefix(text, " ")
-}
-
-// assign gives a run to an agent: the event first, the message once that is on disk.
-func (p *principal) assign(r *Run, spec *Workflow, link *agentLink) {
-	if err := p.emit(&Event{Kind: evAssigned, Run: r.ID, Workflow: r.Workflow, Agent: link.name}); err != nil {
-		return
-	}
-	a := &assignment{Run: r.ID, Lease: r.Lease, Attempt: r.Attempt, Trigger: r.Trigger, Scheduled: r.Scheduled,
-		Params: maps.Clone(r.Params), Spec: spec, Lines: p.lines[r.ID]}
-	if a.Lines == 0 && r.LogDay != "" {
-		p.readLines(r)
-		a.Lines = p.lines[r.ID]
-	}
-	for _, t := range r.Tasks {
-		if t.State == taskSucceeded {
-			t.Earlier = nil // of no use to the agent, and a message has a limit
-			a.Done = append(a.Done, t)
-		}
-	}
-	p.afterCommit(func() { link.send(&agentMsg{Op: msgAssign, Assign: a}) })
 }
 
 // cancelRun stops a run: one in the queue at once, a running one by its agent. It gives a note where that one is away.

@@ -20,13 +20,13 @@ table from here and holds the code to it.
 	view       view*.go                                                dag model proto state term
 	client     client.go                                               command proto wire
 	command    command.go                                              config
-	principal  principal*.go dispatch.go verbs.go follow.go news.go attention.go stats.go publish.go compat*.go retain.go auth logs loop model proto sched state store wire workflow
+	principal  principal*.go dispatch*.go verbs.go follow.go news.go attention.go stats.go publish.go compat*.go retain.go auth logs loop model proto sched state store wire workflow
 	agent      agent.go runner*.go parcel.go values.go                 dag exec loop model proto spool state wire workflow
 	auth       auth*.go                                                curve disk model owner proto workflow
 	workflow   workflow*.go folder.go watch_*.go                       cron dag disk model zone
 	sched      sched*.go                                               cron model zone
 	store      store*.go history*.go                                    disk model state
-	proto      proto.go                                                model state
+	proto      proto*.go                                               model state
 	state      state*.go                                               model
 	logs       logs.go                                                 disk model
 	dag        dag*.go                                                 model
@@ -54,7 +54,7 @@ The principal and the agent never use each other: a run in one process and a run
     (sched.go, verbs.go, fire in principal.go). The loop decides whether it becomes a run, and notes why.
  2. What the loop decides is events. [State.apply] folds each into memory; at the end of the turn the store appends them
     all to the journal, and behind their fsync go the replies and assignments that rest on them (principal.go, store.go).
- 3. A queued run goes at once to the best agent that has the labels and room for it (dispatch.go). The agent gets the
+ 3. A queued run goes at once to the best agent that has the labels and room for it (dispatch_assign.go). The agent gets the
     whole workflow as it was when the run was queued, and a lease: a number that makes what it said before void.
  4. The agent owns the run's graph (dag.go) and starts each task when those before it are over (runner.go, values.go),
     as a process in a group of its own (exec.go). A principal that goes away stops none of it.

@@ -134,14 +134,16 @@ func (d *doctor) principal(ctx context.Context) {
 	default:
 		d.say("principal", doctorOK, "%s answers, %s after it was called", conn.endpoint, time.Since(began).Round(10*time.Microsecond))
 	}
-	if r, err = conn.ask(ctx, Request{Op: "agents"}); err == nil {
-		var lost []string
+	agents, lost := 0, []string(nil)
+	if conn.askAll(ctx, Request{Op: "agents"}, func(r *Reply) error {
 		for _, a := range r.Agents {
-			if a.State == agentLost {
+			if agents++; a.State == agentLost {
 				lost = append(lost, a.Name)
 			}
 		}
-		d.count("agents", "agent", len(r.Agents), lost, "lost", "none: runs wait until there is one")
+		return nil
+	}) == nil {
+		d.count("agents", "agent", agents, lost, "lost", "none: runs wait until there is one")
 	}
 	if r, err = conn.ask(ctx, Request{Op: "ls"}); err == nil {
 		var broken []string

@@ -157,15 +157,18 @@ func (p *principal) runFollower(c *verbCall, id string, w *watcher, stream bool)
 			}
 			attempt = r.Attempt
 			place = p.sendLines(c, r, place, logFilter{})
-			if changed := tasksChanged(sent, r.Tasks); len(changed) > 0 {
-				c.reply(Reply{More: true, Run: id, Tasks: changed})
+			for changed := tasksChanged(sent, r.Tasks); len(changed) > 0; {
+				n := fitting(changed)
+				c.reply(Reply{More: true, Run: id, Tasks: changed[:n]})
+				changed = changed[n:]
 			}
 			sent = r.Tasks
 		}
 		if !runActive(r.State) {
 			select { // the end is told once it is on disk
 			case <-safe:
-				c.reply(Reply{Run: id, Runs: []*Run{r}})
+				row, left := protoRunRow(r)
+				c.reply(Reply{Run: id, Runs: []*Run{row}, Note: left})
 			case <-p.ended:
 				p.refuseStopping(c)
 			}
@@ -454,14 +457,21 @@ func (p *principal) someEvents(c *verbCall, seq uint64) (page []*Event, next uin
 		return nil, seq, nil
 	}
 	defer c.leavePlace()
-	size, gone := 0, p.gone(c)
+	size, over, gone := 0, uint64(0), p.gone(c)
 	next, err = p.store.readEvents(seq, followPage, func(e *Event) bool {
 		if !c.req.Since.IsZero() && e.Time.Before(c.req.Since.Time) || !c.grant.sees(e.Workflow) {
 			return !gone
 		}
-		page = append(page, e)
-		size += len(protoEncode(e))
-		return size < verbsBytes && !gone
+		row := protoEventRow(e)
+		if size += protoSize(row); size > verbsBytes && len(page) > 0 {
+			over = e.Seq // it begins the next page
+			return false
+		}
+		page = append(page, row)
+		return !gone
 	})
+	if over > 0 {
+		next = over
+	}
 	return page, next, err
 }

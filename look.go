@@ -80,15 +80,11 @@ func lookLs(ctx context.Context, c *cli, args []string) error {
 		return c.watchWorkflows(ctx, conn, req.Pattern)
 	}
 	var list []WorkflowInfo
-	for {
-		r, err := conn.ask(ctx, req)
-		if err != nil {
-			return err
-		}
+	if err := conn.askAll(ctx, req, func(r *Reply) error {
 		list = append(list, r.Workflows...)
-		if req.After = r.Next; req.After == "" {
-			break
-		}
+		return nil
+	}); err != nil {
+		return err
 	}
 	if c.flags.json {
 		for i := range list {
@@ -170,6 +166,7 @@ func lookShow(ctx context.Context, c *cli, args []string) error {
 	if err != nil {
 		return err
 	}
+	c.note(r)
 	switch {
 	case len(r.Runs) == 1 && c.flags.json:
 		return printJSON(c.out, r.Runs[0])
@@ -296,6 +293,7 @@ func (c *cli) listRuns(ctx context.Context, conn *client) ([]*Run, error) {
 		if err != nil {
 			return nil, err
 		}
+		c.note(r)
 		runs = append(runs, r.Runs...)
 		if req.After = r.Next; req.After == "" {
 			break
@@ -427,9 +425,7 @@ func lookNext(ctx context.Context, c *cli, args []string) error {
 		var r *Reply
 		if r, err = c.ask(ctx, Request{Op: "next", Workflow: strings.Join(args, ""), N: c.flags.n, At: stampOf(from)}); err == nil {
 			fires = r.Fires
-			if r.Note != "" {
-				fmt.Fprintln(c.err, "cdktr: "+textSafe(r.Note))
-			}
+			c.note(r)
 		}
 	}
 	if err != nil {
@@ -602,13 +598,16 @@ func lookAgents(ctx context.Context, c *cli, args []string) error {
 	if c.flags.watch {
 		return c.watchAgents(ctx, conn)
 	}
-	r, err := conn.ask(ctx, Request{Op: "agents"})
-	if err != nil {
+	var agents []*Agent
+	if err := conn.askAll(ctx, Request{Op: "agents"}, func(r *Reply) error {
+		agents = append(agents, r.Agents...)
+		return nil
+	}); err != nil {
 		return err
 	}
 	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
 	var rows [][]tableCell
-	for _, a := range r.Agents {
+	for _, a := range agents {
 		if c.flags.json {
 			if err := printJSON(c.out, a); err != nil {
 				return err
@@ -624,7 +623,7 @@ func lookAgents(ctx context.Context, c *cli, args []string) error {
 	if c.flags.json {
 		return nil
 	}
-	for _, a := range r.Agents {
+	for _, a := range agents {
 		if a.Skew != 0 {
 			fmt.Fprintf(c.err, "cdktr: the clock of %s is %+.0fs off the principal's\n", textSafe(a.Name), a.Skew)
 		}

@@ -32,12 +32,8 @@ func lookAttention(ctx context.Context, c *cli, args []string) error {
 	}
 	defer conn.close()
 	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
-	req := Request{Op: "attention"}
-	for n := 0; ; {
-		r, err := conn.ask(ctx, req)
-		if err != nil {
-			return err
-		}
+	n := 0
+	err = conn.askAll(ctx, Request{Op: "attention"}, func(r *Reply) (err error) {
 		for i := range r.Items {
 			switch {
 			case c.flags.json:
@@ -53,13 +49,12 @@ func lookAttention(ctx context.Context, c *cli, args []string) error {
 			}
 			n++
 		}
-		if req.After = r.Next; req.After == "" {
-			if n == 0 && !c.flags.json {
-				_, err = fmt.Fprintln(c.out, "nothing needs attention")
-			}
-			return err
-		}
+		return nil
+	})
+	if err == nil && n == 0 && !c.flags.json {
+		_, err = fmt.Fprintln(c.out, "nothing needs attention")
 	}
+	return err
 }
 
 // attentionItem prints one item: what and when, its output, what was different, and what to type next.

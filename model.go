@@ -271,6 +271,26 @@ func paramPattern(pattern string) (*regexp.Regexp, error) {
 	return regexp.Compile(`\A(?:` + pattern + `)\z`)
 }
 
+// paramsMax bounds the parameters of a run, in bytes of all of them together as a process is given them: a process can be given no
+// value that is longer. A run, or a file, that would have more is refused.
+const paramsMax = 128 << 10
+
+// paramsSize gives the bytes of parameters as a process is given them: PARAM_NAME=VALUE and a zero, each.
+func paramsSize(params map[string]string) (size int) {
+	for name, value := range params {
+		size += len("PARAM_") + len(name) + len("=") + len(value) + 1
+	}
+	return size
+}
+
+// paramsFault says that parameters are too large, and what to do; nil when they are not.
+func paramsFault(params map[string]string) error {
+	if size := paramsSize(params); size > paramsMax {
+		return fmt.Errorf("the parameters have %d bytes and may have %d, all together: write large data to a file, and give its name", size, paramsMax)
+	}
+	return nil
+}
+
 // Task is one node of a workflow's graph. Exactly one of Run, Cmd and Python says what it does.
 type Task struct {
 	ID               string            `json:"id"`
@@ -302,11 +322,15 @@ type Python struct {
 
 // hash names a version of a workflow by its content, 16 hexadecimal digits, and gives its size in bytes as JSON.
 func (w *Workflow) hash() (name string, size int) {
-	text, err := json.Marshal(w)
+	named, err := json.Marshal(w) // with escapes for HTML: journals hold names that were made so
 	if err != nil {
 		panic("cdktr: internal error: encode workflow: " + err.Error()) // no field of it can fail
 	}
-	sum := sha256.Sum256(text)
+	text, err := jsonText(w)
+	if err != nil {
+		panic("cdktr: internal error: encode workflow: " + err.Error())
+	}
+	sum := sha256.Sum256(named)
 	return hex.EncodeToString(sum[:8]), len(text)
 }
 
@@ -592,6 +616,26 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	sort.Strings(keys)
 	return keys
+}
+
+// jsonText writes v as JSON for the wire, the spool and for people: without the escapes for HTML, which make six bytes of each
+// <, > and &.
+func jsonText(v any) ([]byte, error) {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
+}
+
+// textHead gives the first bytes of a text, most at most and whole characters, and says how long all of it is where that is more.
+func textHead(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return fmt.Sprintf("%s ... (%d bytes in all)", strings.ToValidUTF8(text[:most], ""), len(text))
 }
 
 // orDefault gives text, or fallback where text is empty.

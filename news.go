@@ -308,8 +308,7 @@ func (p *principal) rowOf(r *Run) RunRow {
 	return row
 }
 
-// newsSplit cuts a page into replies that each fit into a frame. A run with parameters that would fill one of its own goes
-// without them: show has them.
+// newsSplit cuts a page into replies that each fit into a frame.
 func newsSplit(page *Reply) (parts []Reply) {
 	part, size := Reply{Seq: page.Seq, Gone: page.Gone, GoneAgents: page.GoneAgents, GoneRuns: page.GoneRuns, Attention: page.Attention}, 0
 	if part.Gone == nil && part.GoneAgents == nil && part.GoneRuns == nil && part.Attention == nil &&
@@ -325,20 +324,17 @@ func newsSplit(page *Reply) (parts []Reply) {
 		return &part
 	}
 	for _, a := range page.Agents {
-		q := place(len(protoEncode(a)))
+		q := place(protoSize(a))
 		q.Agents = append(q.Agents, a)
 	}
 	for _, info := range page.Workflows {
-		q := place(len(protoEncode(info)))
+		info = protoWorkflowRow(info)
+		q := place(protoSize(info))
 		q.Workflows = append(q.Workflows, info)
 	}
 	for _, row := range page.Rows {
-		n := len(protoEncode(row))
-		if n > verbsBytes {
-			row.Params = map[string]string{}
-			n = len(protoEncode(row))
-		}
-		q := place(n)
+		row.Run, _ = protoRunRow(row.Run)
+		q := place(protoSize(row))
 		q.Rows = append(q.Rows, row)
 	}
 	return append(parts, part)

@@ -19,6 +19,7 @@ import (
 
 const (
 	principalMaxQueued    = 10_000               // runs waiting; more are refused as busy (principal_shares.go: to some before)
+	principalMaxQueuedMem = 64 << 20             // bytes of memory that these take, about: the same, to everybody
 	principalMaxSpec      = 512 << 10            // bytes of a workflow as JSON: it must fit into a frame, with what goes with it
 	principalInbox        = 64                   // calls that may wait; more make their callers wait
 	principalCallsPerTurn = 256                  // calls done before one commit,
@@ -26,6 +27,7 @@ const (
 	principalClockCheck   = 1 * time.Minute      // with a schedule, the clock on the wall is looked at this often, in case it was set
 	agentLostAfter        = 15 * time.Second     // silence after which an agent's runs are given up
 	agentDoubt            = 1 * time.Second      // after which it is looked once more whether nothing came
+	principalMaxEcho      = 100                  // bytes of a parameter that an error repeats
 )
 
 // principalConfig is what a principal is started with.
@@ -53,23 +55,24 @@ type principal struct {
 	state *State
 	sched *sched
 
-	files    map[string]*workflowFile // what the folder says now
-	ids      []string                 // of files, sorted; never changed, only replaced: looks keep it
-	troubled map[string]bool          // workflows with something that needs a person, acknowledged or not
-	queue    []*Run                   // queued runs, in the order in which they are to go
-	queuedBy map[string]int           // how many of them each has queued; "" is the principal itself
-	requeued map[string]time.Time     // when those were queued that are not queued for the first time, or were when we started
-	active   map[string][]string      // workflow -> its active runs, oldest first
-	running  map[string]int           // agent -> runs it was given
-	counted  bool                     // cfg.tell knows how many
-	lines    map[string]int64         // active run -> highest line of output stored
-	lost     map[string]lostLines     // active run -> output that is not stored, nor told of
-	lostTold time.Time                // when that was last complained about
-	links    map[string]*agentLink    // agents that are connected
-	losing   map[string]time.Time     // agents that are not, with runs: when those are given up
-	nextLoss time.Time                // no agent is to be dropped, and no run to be given up, before this
-	loaded   bool                     // the folder was read once
-	held     bool                     // schedules wait for beginSchedules; set before runPrincipal
+	files     map[string]*workflowFile // what the folder says now
+	ids       []string                 // of files, sorted; never changed, only replaced: looks keep it
+	troubled  map[string]bool          // workflows with something that needs a person, acknowledged or not
+	queue     []*Run                   // queued runs, in the order in which they are to go
+	queuedBy  map[string]int           // how many of them each has queued; "" is the principal itself
+	queuedMem int64                    // memory that these take, about; see principalRunMem
+	requeued  map[string]time.Time     // when those were queued that are not queued for the first time, or were when we started
+	active    map[string][]string      // workflow -> its active runs, oldest first
+	running   map[string]int           // agent -> runs it was given
+	counted   bool                     // cfg.tell knows how many
+	lines     map[string]int64         // active run -> highest line of output stored
+	lost      map[string]lostLines     // active run -> output that is not stored, nor told of
+	lostTold  time.Time                // when that was last complained about
+	links     map[string]*agentLink    // agents that are connected
+	losing    map[string]time.Time     // agents that are not, with runs: when those are given up
+	nextLoss  time.Time                // no agent is to be dropped, and no run to be given up, before this
+	loaded    bool                     // the folder was read once
+	held      bool                     // schedules wait for beginSchedules; set before runPrincipal
 
 	clockWall    time.Time     // the clock on the wall at the last turn
 	clockElapsed time.Duration // and the one that nobody can set
@@ -284,6 +287,7 @@ func (p *principal) reindex(r *Run, before, agent string) {
 	}
 	p.assignable, p.counted = true, false
 	if before == runQueued {
+		p.queuedMem -= principalRunMem(r.Params, len(r.Tasks))
 		p.queue = slices.DeleteFunc(p.queue, func(q *Run) bool { return q == r })
 		if p.queuedBy[r.By]--; p.queuedBy[r.By] == 0 {
 			delete(p.queuedBy, r.By)
@@ -298,6 +302,7 @@ func (p *principal) reindex(r *Run, before, agent string) {
 		at := sort.Search(len(p.queue), func(i int) bool { return queuedBefore(r, p.queue[i]) })
 		p.queue = slices.Insert(p.queue, at, r)
 		p.queuedBy[r.By]++
+		p.queuedMem += principalRunMem(r.Params, len(r.Tasks))
 		if r.Attempt > 1 || r.Lease > 0 {
 			p.requeued[r.ID] = p.cfg.now()
 		}
@@ -511,6 +516,12 @@ func (p *principal) enqueue(w *Workflow, f fire) (string, *protoError) {
 	return id, nil
 }
 
+// principalRunMem gives about how much memory a queued run takes.
+func principalRunMem(params map[string]string, tasks int) int64 {
+	const run, task = 1 << 10, 300
+	return int64(run + tasks*task + paramsSize(params))
+}
+
 // paramsOf checks the parameters that a run was given against what the workflow declares, and adds the defaults.
 func paramsOf(w *Workflow, given map[string]string) (map[string]string, *protoError) {
 	names := sortedKeys(w.Params)
@@ -526,7 +537,7 @@ func paramsOf(w *Workflow, given map[string]string) (map[string]string, *protoEr
 			return nil, refuse(codeInvalid, "%s", message)
 		}
 		if re, err := paramPattern(param.Pattern); err != nil || param.Pattern != "" && !re.MatchString(given[name]) {
-			return nil, refuse(codeInvalid, "parameter %s: %q does not match the pattern %s", name, given[name], param.Pattern)
+			return nil, refuse(codeInvalid, "parameter %s: %q does not match the pattern %s", name, textHead(given[name], principalMaxEcho), param.Pattern)
 		}
 	}
 	params := make(map[string]string, len(names))
@@ -539,6 +550,9 @@ func paramsOf(w *Workflow, given map[string]string) (map[string]string, *protoEr
 			value = w.Params[name].Default
 		}
 		params[name] = value
+	}
+	if err := paramsFault(params); err != nil {
+		return nil, refuse(codeInvalid, "%v", err)
 	}
 	return params, nil
 }

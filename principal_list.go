@@ -41,17 +41,20 @@ func (p *principal) lookLs(c *verbCall) {
 		return
 	}
 	next := ""
+	for i := range list {
+		list[i] = protoWorkflowRow(list[i])
+	}
 	if n := min(limit, fitting(list)); n < len(list) {
 		list, next = list[:n], list[n-1].Workflow
 	}
 	c.reply(Reply{Workflows: list, Next: next, Count: count})
 }
 
-// fitting gives how many of the rows fit into one reply: at least one, when there is one.
+// fitting gives how many of the rows fit into one reply: at least one, when there is one, which must not be longer than protoMaxRow.
 func fitting[T any](rows []T) int {
 	size := 0
 	for i := range rows {
-		if size += len(protoEncode(rows[i])); size > verbsBytes && i > 0 {
+		if size += protoSize(rows[i]); size > verbsBytes && i > 0 {
 			return i
 		}
 	}
@@ -144,6 +147,10 @@ func (p *principal) lookShow(c *verbCall) {
 	case refused != nil:
 		c.refuse(refused.meant())
 	default:
+		reply.Workflows[0] = protoWorkflowRow(reply.Workflows[0])
+		if size := protoSize(reply); size > protoMaxRow {
+			reply.Spec, reply.Note = nil, fmt.Sprintf("workflow %s is too large for a message, %d bytes: what it does is in its file", id, size)
+		}
 		c.reply(reply)
 	}
 }
@@ -171,10 +178,11 @@ func (p *principal) showRun(c *verbCall) {
 			spec = specs[1]
 		}
 	}
-	if spec != nil && len(protoEncode(r))+len(protoEncode(spec)) > verbsBytes*3/2 { // a frame has twice verbsBytes
+	if spec != nil && protoSize(r)+protoSize(spec) > protoMaxRow {
 		spec = nil
 	}
-	c.reply(Reply{Runs: []*Run{r}, Spec: spec})
+	row, left := protoRunRow(r)
+	c.reply(Reply{Runs: []*Run{row}, Spec: spec, Note: left})
 }
 
 // shown copies a run for a reply; of a queued one it says what it waits for.
@@ -274,8 +282,13 @@ func psCursor(text string) (run string, place time.Time) {
 // replyRuns answers with the runs that fit, and with where to go on when there are more; places is where those of the history
 // lie in it.
 func replyRuns(c *verbCall, runs []*Run, limit int, places []time.Time) {
+	note := ""
+	for i, r := range runs {
+		row, left := protoRunRow(r)
+		runs[i], note = row, orDefault(note, left)
+	}
 	n := min(limit, fitting(runs))
-	reply := Reply{Runs: runs[:n], Count: n}
+	reply := Reply{Runs: runs[:n], Count: n, Note: note}
 	if n < len(runs) {
 		last := runs[n-1]
 		reply.Next = last.ID
@@ -357,6 +370,9 @@ func (p *principal) lookWhy(c *verbCall) {
 	case refused != nil:
 		c.refuse(refused.meant())
 	default:
+		for i := range r.Workflows {
+			r.Workflows[i] = protoWorkflowRow(r.Workflows[i])
+		}
 		c.reply(r)
 	}
 }
@@ -371,11 +387,18 @@ func whyAround(all []Decision, at time.Time, n int) []Decision {
 	return slices.Clone(all[from:min(len(all), from+n)])
 }
 
-// lookAgents lists agents.
+// lookAgents lists agents by name: as many as fit into a reply, unless fewer are asked for.
 func (p *principal) lookAgents(c *verbCall) {
 	names, ok := lookAsk(p, c, func() []string { return sortedKeys(p.state.Agents) })
 	if !ok {
 		return
+	}
+	from, found := slices.BinarySearch(names, c.req.After)
+	if found {
+		from++
+	}
+	if names = names[from:]; c.req.N > 0 {
+		names = names[:min(c.req.N+1, len(names))]
 	}
 	agents, ok := lookCopy(p, c, names, func(name string) (*Agent, bool) {
 		if p.state.Agents[name] == nil { // it was forgotten meanwhile
@@ -383,9 +406,18 @@ func (p *principal) lookAgents(c *verbCall) {
 		}
 		return p.agentOf(name), true
 	})
-	if ok {
-		c.reply(Reply{Agents: agents})
+	if !ok {
+		return
 	}
+	reply := Reply{Agents: agents}
+	n := fitting(agents)
+	if c.req.N > 0 {
+		n = min(n, c.req.N)
+	}
+	if n < len(agents) {
+		reply.Agents, reply.Next = agents[:n], agents[n-1].Name
+	}
+	c.reply(reply)
 }
 
 // agentOf copies an agent, with what only its connection says. Only on the loop.
@@ -404,8 +436,9 @@ func (p *principal) agentOf(name string) *Agent {
 			}
 		}
 	}
-	if a.Labels == nil {
+	if a.Labels == nil || protoSize(a.Labels) > protoMaxLabels { // it came in before labels had a bound
 		a.Labels = map[string]string{}
 	}
+	a.Version = textHead(a.Version, protoMaxName)
 	return &a
 }

@@ -64,7 +64,10 @@ func (p *principal) opWait(c *verbCall) {
 		p.followRun(c, c.req.Run)
 		return
 	}
-	p.absentRun(c, func(r *Run) { c.reply(Reply{Run: r.ID, Runs: []*Run{r}}) })
+	p.absentRun(c, func(r *Run) {
+		row, left := protoRunRow(r)
+		c.reply(Reply{Run: r.ID, Runs: []*Run{row}, Note: left})
+	})
 }
 
 // opCancel stops a run, or one task of it.

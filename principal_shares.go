@@ -159,5 +159,8 @@ func (p *principal) mayQueue(grant *authGrant, by string) *protoError {
 	if len(p.queue) >= most {
 		return refuse(codeBusy, "%d runs are queued already", len(p.queue))
 	}
+	if p.queuedMem >= principalMaxQueuedMem/principalMaxQueued*int64(most) { // the same shares of the memory
+		return refuse(codeBusy, "the %d runs that are queued already take %d MiB of memory", len(p.queue), p.queuedMem>>20)
+	}
 	return nil
 }

@@ -198,6 +198,7 @@ const (
 	codeNoSpace    = "no_space"    // the disk is full or fails: nothing new is taken until it works again
 	codeBusy       = "busy"        // a bound is reached: try again later
 	codeStopping   = "stopping"    // the principal is going down
+	codeTooLarge   = "too_large"   // the reply does not fit into a message
 	codeInternal   = "internal"    //
 )
 
@@ -212,9 +213,9 @@ type protoError struct {
 
 func (e *protoError) Error() string { return e.Message }
 
-// refuse makes the error of a refused request.
+// refuse makes the error of a refused request. What it repeats of the request may be long: the message is not.
 func refuse(code, format string, args ...any) *protoError {
-	return &protoError{Code: code, Message: fmt.Sprintf(format, args...), Retry: code == codeNoSpace || code == codeBusy || code == codeStopping}
+	return &protoError{Code: code, Message: textHead(fmt.Sprintf(format, args...), protoMaxMessage), Retry: code == codeNoSpace || code == codeBusy || code == codeStopping}
 }
 
 // refuseNear makes the error of a name that is not there: what says so, and otherwise what to do when nothing among known is
@@ -297,7 +298,7 @@ var protoVerbs = []protoVerb{
 	{Op: "stats", Help: "how a workflow has done: its newest 10000 runs, of 84 days", Role: roleViewer, Scoped: true, Fields: []string{"workflow*"}},
 	{Op: "attention", Help: "what needs a person: failed runs, files that do not load, lost agents, what is overdue", Role: roleViewer, Scoped: true, Fields: []string{"n", "after"}},
 	{Op: "ack", Help: "acknowledge what attention lists; until has it come back then", Role: roleOperator, Fields: []string{"key*", "until"}},
-	{Op: "agents", Help: "agents and what they are doing", Role: roleViewer},
+	{Op: "agents", Help: "agents and what they are doing", Role: roleViewer, Fields: []string{"n", "after"}},
 	{Op: "wait", Help: "answers when the run has ended; follow sends its tasks and output meanwhile", Role: roleViewer, Scoped: true, Fields: []string{"run*", "follow"}, Stream: true},
 	{Op: "run", Help: "queue a run of a workflow; wait holds the reply until it has ended, follow sends its progress; key makes a repeat harmless for 24 h", Role: roleTrigger,
 		Fields: []string{"workflow*", "params", "key", "wait", "follow"}, Stream: true},
@@ -378,7 +379,7 @@ type agentItem struct {
 
 // protoEncode writes a message. It cannot fail: every type that is sent marshals.
 func protoEncode(v any) []byte {
-	b, err := json.Marshal(v)
+	b, err := jsonText(v)
 	if err != nil {
 		panic("cdktr: internal error: encode message: " + err.Error())
 	}

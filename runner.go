@@ -184,11 +184,11 @@ func (a *agent) startTask(t *taskTry) {
 
 // mayHandOn says no to outputs that make those of the whole run too many: a run must fit into a message.
 func (r *agentRun) mayHandOn(outputs map[string]string) error {
-	for k, v := range outputs {
-		r.handed += len(k) + len(v)
+	if len(outputs) > 0 {
+		r.handed += protoSize(outputs)
 	}
 	if r.handed > outputsRunMax {
-		return fmt.Errorf("outputs of this run are more than %d KiB in all: write large data to a file and hand on its name", outputsRunMax>>10)
+		return fmt.Errorf("outputs of this run are more than %d KiB as JSON in all: write large data to a file and hand on its name", outputsRunMax>>10)
 	}
 	return nil
 }
@@ -360,7 +360,7 @@ func (a *agent) emit(r *agentRun, e *Event) {
 	if r.dropIt {
 		return
 	}
-	e.Run, e.Lease = r.as.Run, r.as.Lease
+	e.Run, e.Lease, e.Reason = r.as.Run, r.as.Lease, protoReason(e.Reason)
 	if e.Time.IsZero() {
 		e.Time = stampOf(a.now())
 	}

@@ -111,6 +111,9 @@ func (c *cli) agentConfig(log *slog.Logger) (agentConfig, error) {
 	for k, v := range c.flags.labels {
 		labels[k] = v
 	}
+	if size := protoSize(labels); size > protoMaxLabels {
+		return agentConfig{}, usageError("labels: they have %d bytes as JSON and may have %d", size, protoMaxLabels)
+	}
 	state, err := filepath.Abs(c.cfg.get("state"))
 	if err != nil {
 		return agentConfig{}, fmt.Errorf("find state folder: %w", err)

@@ -4,8 +4,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -113,13 +111,11 @@ func (p *painter) table(heads []string, rows [][]tableCell) error {
 // printJSON prints one object on a line of its own, in one write. What it holds is for jq and grep, not for a web page:
 // an & stays an &. Nothing in it does anything to a terminal, see textJSON.
 func printJSON(w io.Writer, v any) error {
-	var line bytes.Buffer
-	e := json.NewEncoder(&line)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
+	line, err := jsonText(v)
+	if err != nil {
 		return fmt.Errorf("encode: %w", err)
 	}
-	_, err := w.Write(textJSON(line.Bytes()))
+	_, err = w.Write(textJSON(append(line, '\n')))
 	return err
 }
 

@@ -18,7 +18,7 @@ import (
 
 const (
 	outputsMax    = 64 << 10  // bytes of $CDKTR_OUTPUT
-	outputsRunMax = 256 << 10 // bytes of all outputs of a run
+	outputsRunMax = 256 << 10 // bytes of all outputs of a run, as JSON
 	envFileMax    = 1 << 20
 	defaultShell  = "/bin/sh -c"
 )

@@ -47,10 +47,11 @@ type verbCall struct {
 
 // reply answers the request. A peer that does not take its replies is cut off. Any goroutine may call it.
 func (c *verbCall) reply(r Reply) {
-	if !r.More && !c.over.Swap(true) && c.ended != nil {
-		c.ended()
+	frames, last := c.frames(r)
+	if c.over.Load() || last && !c.finish() {
+		return // it was ended by a reply that did not fit
 	}
-	if !c.conn.TrySend(c.frames(r)...) {
+	if !c.conn.TrySend(frames...) {
 		c.conn.Cut(nil)
 	}
 }
@@ -62,17 +63,41 @@ func (c *verbCall) send(r Reply) error {
 		return errVerbStopped
 	default:
 	}
+	if c.over.Load() {
+		return errVerbStopped
+	}
 	r.More = true
-	return c.conn.Send(c.frames(r)...)
+	frames, last := c.frames(r)
+	if last {
+		c.finish()
+	}
+	return c.conn.Send(frames...)
 }
 
-// errVerbStopped is an error of a stream that its peer has asked to end.
+// finish notes that the last reply is about to be sent. False when one was sent before.
+func (c *verbCall) finish() bool {
+	if c.over.Swap(true) {
+		return false
+	}
+	if c.ended != nil {
+		c.ended()
+	}
+	return true
+}
+
+// errVerbStopped is an error of a stream that has ended, mostly because its peer has asked for that.
 var errVerbStopped = errors.New("the stream was stopped")
 
-// frames is a reply as it goes out: behind the envelope that the request came in.
-func (c *verbCall) frames(r Reply) [][]byte {
+// frames is a reply as it goes out, behind the envelope that the request came in, and whether it is the last one. One that does not
+// fit into a frame becomes an error, which ends a stream: what lists and records have in them is bounded so that this is rare.
+func (c *verbCall) frames(r Reply) (frames [][]byte, last bool) {
 	r.V, r.ID, r.OK = protoVersion, c.req.ID, r.Error == nil
-	return append(slices.Clone(c.envelope), protoEncode(r))
+	body := protoEncode(r)
+	if len(body) > wireMaxFrame {
+		r = Reply{V: protoVersion, ID: c.req.ID, Error: refuse(codeTooLarge, "the reply to %s would have %d bytes, and a message may have %d", c.req.Op, len(body), wireMaxFrame)}
+		body = protoEncode(r)
+	}
+	return append(slices.Clone(c.envelope), body), !r.More
 }
 
 // refuse answers with an error.

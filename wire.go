@@ -75,6 +75,10 @@ type wireConn interface {
 // wireStall is how long a peer may take nothing before it is cut.
 const wireStall = 30 * time.Second
 
+// wireMaxFrame bounds the bytes of one frame, either way, unless wireLimits says otherwise. Who has more to say finds that out before
+// it is sent: the other side cuts the connection of a longer one.
+const wireMaxFrame = 1 << 20
+
 // wireMemory is the transport of a connection within this process.
 const wireMemory = "memory"
 
@@ -157,7 +161,7 @@ func (o wireOptions) withDefaults() wireOptions {
 		field *int
 		value int
 	}{
-		{&o.MaxFrame, 1 << 20}, {&o.MaxMessage, 4 << 20}, {&o.MaxParts, 16},
+		{&o.MaxFrame, wireMaxFrame}, {&o.MaxMessage, 4 << 20}, {&o.MaxParts, 16},
 		{&o.SendMessages, 1024}, {&o.SendBytes, 8 << 20},
 	}
 	o.wireBounds = o.wireBounds.withDefaults()

@@ -452,6 +452,13 @@ func (r *workflowReader) params(d *workflowDraft, p workflowPair) {
 		}
 		r.within("params: "+one.key, func() { d.spec.Params[one.key] = r.param(one) })
 	}
+	defaults := map[string]string{}
+	for name, param := range d.spec.Params {
+		defaults[name] = param.Default
+	}
+	if err := paramsFault(defaults); err != nil {
+		r.errorf(p.value, "params: with their defaults %v", err)
+	}
 }
 
 // workflowParam is a parameter half read.

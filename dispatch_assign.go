@@ -1,0 +1,152 @@
+// dispatch_assign.go: which queued run goes to which agent, and what a run that goes to none waits for. All of it runs on the
+// principal's loop. May use what principal.go may.
+
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// assignQueued gives queued runs to agents, in the order of the queue, as far as agents have room.
+func (p *principal) assignQueued() {
+	if !p.assignable {
+		return
+	}
+	p.assignable = false
+	free := 0
+	for _, link := range p.links {
+		free += max(0, p.freeOf(link))
+	}
+	for i := 0; i < len(p.queue) && free > 0; {
+		r := p.queue[i]
+		spec := p.state.Versions[r.Version]
+		link := p.bestAgent(spec)
+		if link == nil || p.mustWait(r, spec) != "" {
+			i++
+			continue
+		}
+		if p.assign(r, spec, link) { // r is out of the queue, in one way or another
+			free--
+		}
+	}
+}
+
+// freeOf gives how many more runs an agent may be given.
+func (p *principal) freeOf(link *agentLink) int {
+	a := p.state.Agents[link.name]
+	if a == nil || a.Draining || !link.synced || link.leaving {
+		return 0
+	}
+	return a.Capacity - p.running[link.name]
+}
+
+// bestAgent picks the agent with the most room among those whose labels match; nil when none has any.
+func (p *principal) bestAgent(spec *Workflow) *agentLink {
+	var best *agentLink
+	for _, link := range p.links {
+		free := p.freeOf(link)
+		if free <= 0 || !labelsMatch(spec.Agent, p.state.Agents[link.name].Labels) {
+			continue
+		}
+		if best == nil || free > p.freeOf(best) || free == p.freeOf(best) && link.name < best.name {
+			best = link
+		}
+	}
+	return best
+}
+
+// labelsMatch says whether an agent with these labels has all that are wanted.
+func labelsMatch(want, has map[string]string) bool {
+	for k, v := range want {
+		if has[k] != v {
+			return false
+		}
+	}
+	return true
+}
+
+// mustWait says why a queued run may not go yet although an agent is free, "" when it may: with overlap queue or
+// replace only the oldest active run of a workflow goes. With skip that holds for runs that make up for missed ticks:
+// there may be a thousand of them.
+func (p *principal) mustWait(r *Run, spec *Workflow) string {
+	if spec.Overlap == overlapAllow || orDefault(spec.Overlap, overlapSkip) == overlapSkip && r.Trigger != triggerCatchup {
+		return ""
+	}
+	for _, id := range p.active[r.Workflow] {
+		if other := p.state.Runs[id]; other != r && (other.State == runRunning || queuedBefore(other, r)) {
+			return "waiting for run " + id
+		}
+	}
+	return ""
+}
+
+// waitReason says what a queued run waits for.
+func (p *principal) waitReason(r *Run) string {
+	spec := p.state.Versions[r.Version]
+	if spec == nil {
+		return ""
+	}
+	if reason := p.mustWait(r, spec); reason != "" {
+		return reason
+	}
+	if reason := p.noTaker(spec); reason != "" {
+		return reason
+	}
+	return "all agents are busy"
+}
+
+// noTaker says why no agent that is there can take runs of a workflow, however little it had to do; "" when one can.
+func (p *principal) noTaker(spec *Workflow) string {
+	if len(p.links) == 0 {
+		return "no agent is connected"
+	}
+	matching, taking := 0, 0
+	for name, link := range p.links {
+		if a := p.state.Agents[name]; labelsMatch(spec.Agent, a.Labels) {
+			matching++
+			if !a.Draining && !link.leaving {
+				taking++
+			}
+		}
+	}
+	switch {
+	case matching == 0:
+		return "no agent with labels " + labelsText(spec.Agent)
+	case taking == 0:
+		return "all agents that could take it are draining"
+	}
+	return ""
+}
+
+// labelsText writes the labels that a run asks for, as k=v k=v; none is any agent.
+func labelsText(labels map[string]string) string {
+	text := ""
+	for _, k := range sortedKeys(labels) {
+		text += " " + k + "=" + labels[k]
+	}
+	return strings.TrimPrefix(text, " ")
+}
+
+// assign gives a run to an agent: the event first, the message once that is on disk. A run that does not fit into a message with all
+// that belongs to it has failed: no agent can be given it, and this gives false.
+func (p *principal) assign(r *Run, spec *Workflow, link *agentLink) bool {
+	if p.lines[r.ID] == 0 && r.LogDay != "" {
+		p.readLines(r)
+	}
+	as := &assignment{Run: r.ID, Lease: r.Lease + 1, Attempt: r.Attempt, Trigger: r.Trigger, Scheduled: r.Scheduled, Params: r.Params, Spec: spec, Lines: p.lines[r.ID]}
+	for _, t := range r.Tasks {
+		if t.State == taskSucceeded {
+			as.Done = append(as.Done, TaskRun{Task: t.Task, State: t.State, Outputs: t.Outputs}) // more is of no use to the agent
+		}
+	}
+	body := protoEncode(&agentMsg{V: protoVersion, Op: msgAssign, Assign: as})
+	if len(body) > wireMaxFrame {
+		p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runFailed, Reason: fmt.Sprintf(
+			"it cannot be given to an agent: workflow, parameters and outputs have %d bytes as JSON, and a message may have %d; write large data to files", len(body), wireMaxFrame)})
+		return false
+	}
+	p.emit(&Event{Kind: evAssigned, Run: r.ID, Workflow: r.Workflow, Agent: link.name})
+	p.afterCommit(func() { link.sendBody(body) })
+	return true
+}

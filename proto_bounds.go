@@ -1,0 +1,112 @@
+// proto_bounds.go: how large what goes into a message may be, as JSON. Nobody's connection is cut for the size of something that
+// it passed on: what agents say of themselves and of runs is bounded where it comes in, and a row of a list that would not fit
+// into a message goes without what makes it so large. May use model.go and state.go.
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+const (
+	protoMaxMessage = 4 << 10   // bytes of the message of an error; a longer one is shortened
+	protoMaxReason  = 4 << 10   // of a reason that an agent gives; a longer one is shortened, by the agent, else by the principal
+	protoMaxLabels  = 16 << 10  // of all labels of an agent; one with more is not let in
+	protoMaxOutputs = 384 << 10 // of all outputs of a run, as the principal keeps them; an agent has a lower bound: outputsRunMax
+	protoMaxLine    = 64 << 10  // of a line of output, not as JSON; a longer one is shortened. Agents end a line there
+	protoMaxRow     = 960 << 10 // of a row of a list: a message has room for one, and for what is around it
+)
+
+// protoSize gives the bytes of a value in a message.
+func protoSize(v any) int { return len(protoEncode(v)) }
+
+// protoReason shortens a reason to what a record takes.
+func protoReason(reason string) string {
+	short := reason
+	for most := protoMaxReason; protoSize(short) > protoMaxReason; most /= 2 {
+		short = textHead(reason, most)
+	}
+	return short
+}
+
+// protoReported gives what an agent may say by an event, and nothing else that is in it. outputs is the bytes of those that the run
+// has already: what would be too many of them is left out, and the reason says so.
+func protoReported(e *Event, outputs int) *Event {
+	name := func(text string) string { return textHead(text, protoMaxName) }
+	kept := &Event{Time: e.Time, Kind: name(e.Kind), Run: name(e.Run), Task: name(e.Task), Attempt: e.Attempt, Reason: protoReason(e.Reason), Exit: e.Exit, Seconds: e.Seconds,
+		Lease: e.Lease}
+	if e.Kind == evTaskFinished || e.Kind == evRunFinished {
+		kept.State = e.State
+	}
+	if n := len(e.Outputs); n > 0 && e.Kind == evTaskFinished {
+		if size := outputs + protoSize(e.Outputs); size <= protoMaxOutputs {
+			kept.Outputs = e.Outputs
+		} else {
+			dropped := fmt.Sprintf("its outputs are dropped: the run would have %d bytes of them, and may have %d; ", size, protoMaxOutputs)
+			kept.Reason = protoReason(strings.TrimSuffix(dropped+e.Reason, "; "))
+		}
+	}
+	return kept
+}
+
+// protoLine shortens a line of output to what is stored of one.
+func protoLine(l *LogLine) {
+	note := fmt.Sprintf(" [cdktr: a line of %d bytes is cut here]", len(l.raw()))
+	switch {
+	case len(l.Bytes) > protoMaxLine:
+		l.Bytes = append(slices.Clone(l.Bytes[:protoMaxLine]), note...)
+	case l.Bytes == nil && len(l.Text) > protoMaxLine:
+		l.Text = strings.ToValidUTF8(l.Text[:protoMaxLine], "") + note
+	}
+}
+
+// protoRunRow gives a run as it fits into a row: one that is too large goes without parameters and outputs, and if need be without its
+// tasks. left says what is left out, "" when nothing is.
+func protoRunRow(r *Run) (row *Run, left string) {
+	if r == nil || protoSize(r) <= protoMaxRow {
+		return r, ""
+	}
+	row = r.clone()
+	row.Params, row.Reason = map[string]string{}, protoReason(r.Reason)
+	for i := range row.Tasks {
+		t := &row.Tasks[i]
+		t.Outputs, t.Earlier, t.Reason = nil, nil, protoReason(t.Reason)
+	}
+	left = "parameters, outputs and earlier attempts"
+	if protoSize(row) > protoMaxRow {
+		row, left = row.short(), "parameters and tasks"
+	}
+	return row, fmt.Sprintf("run %s is too large for a message: its %s are left out here", r.ID, left)
+}
+
+// protoWorkflowRow gives a workflow as it fits into a row: of one that is too large the long texts are shortened.
+func protoWorkflowRow(w WorkflowInfo) WorkflowInfo {
+	if protoSize(w) <= protoMaxRow {
+		return w
+	}
+	w.Description, w.Error = protoReason(w.Description), protoReason(w.Error)
+	w.Schedule, w.Warnings = slices.Clone(w.Schedule), slices.Clone(w.Warnings)
+	for _, list := range [][]string{w.Schedule, w.Warnings} {
+		for i := range list {
+			list[i] = protoReason(list[i])
+		}
+	}
+	if w.Last != nil && protoSize(w.Last) > protoMaxRow/2 {
+		w.Last = w.Last.short()
+		w.Last.Params, w.Last.Reason = map[string]string{}, protoReason(w.Last.Reason)
+	}
+	return w
+}
+
+// protoEventRow gives an event as it fits into a row: one that is too large goes without what may be large in it.
+func protoEventRow(e *Event) *Event {
+	if protoSize(e) <= protoMaxRow {
+		return e
+	}
+	row := *e
+	row.Spec, row.Params, row.Outputs, row.Labels = nil, nil, nil, nil
+	row.Reason, row.Build = protoReason(strings.TrimPrefix(e.Reason+"; this event is too large for a message: parts are left out", "; ")), protoReason(e.Build)
+	return &row
+}
