@@ -453,7 +453,7 @@ func TestProtocolEvents(t *testing.T) {
 		}
 	}
 	for _, kind := range []string{evVersion, evSchedule, evPaused, evResumed, evQueued, evAssigned, evRequeued, evCancelling, evTaskStopping, evAgentUp, evAgentDrained,
-		evAgentUndrain, evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished, evRunFinished} {
+		evAgentUndrain, evBooted, evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished, evRunFinished} {
 		if !seen[kind] {
 			t.Errorf("no event %s was seen", kind)
 		}

@@ -3,10 +3,19 @@
 package main
 
 import (
+	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// clockBoot names this boot of the machine (random(4)); "" when the kernel does not say. A container has that of its host. Any
+// goroutine may call it.
+func clockBoot() string {
+	text, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(text))
+}
 
 // clockMonotonic gives the kernel's CLOCK_MONOTONIC, by which systemd counts. Any goroutine may call it.
 func clockMonotonic() (time.Duration, bool) {

@@ -24,7 +24,7 @@
 // otherwise a day has to match both (so */2 in the day field narrows the weekday field).
 //
 // @yearly @annually @monthly @weekly @daily @midnight @hourly stand for their five fields. @reboot fires when
-// the scheduler starts. @every 90s fires at the multiples of its period since the Unix epoch, so that a
+// the scheduler starts for the first time since the machine booted, @start each time that it starts. @every 90s fires at the multiples of its period since the Unix epoch, so that a
 // restart does not shift it; the period is Go's duration syntax with d for 24 hours, in whole seconds.
 //
 // # Daylight saving
@@ -48,7 +48,9 @@ const (
 	cronDaySeconds = 24 * 60 * 60
 	cronMaxLen     = 1000                   // bytes of an expression; the longest sane one has a tenth
 	cronMaxEvery   = 36500 * cronDaySeconds // seconds
-	cronMinYear    = 1970                   // of the year field, as CDKTR's library has it
+	cronReboot     = "@reboot"
+	cronStart      = "@start"
+	cronMinYear    = 1970 // of the year field, as CDKTR's library has it
 	cronMaxYear    = 2100
 )
 
@@ -92,7 +94,7 @@ var cronTheirWeekday = cronSpec{"weekday", 1, 7, 7, cronWeekdayNames, "1-7"}
 
 var cronMacros = []struct{ name, fields string }{
 	{"@yearly", "0 0 1 1 *"}, {"@annually", "0 0 1 1 *"}, {"@monthly", "0 0 1 * *"}, {"@weekly", "0 0 * * 0"},
-	{"@daily", "0 0 * * *"}, {"@midnight", "0 0 * * *"}, {"@hourly", "0 * * * *"}, {"@reboot", ""}, {"@every", ""},
+	{"@daily", "0 0 * * *"}, {"@midnight", "0 0 * * *"}, {"@hourly", "0 * * * *"}, {cronReboot, ""}, {cronStart, ""}, {"@every", ""},
 }
 
 // cronExpr is one parsed expression. It is immutable and safe for concurrent use.
@@ -108,8 +110,8 @@ type cronExpr struct {
 	years          [3]uint64 // bit y-cronMinYear
 	anyYear        bool
 
-	every       int64 // seconds between the fires of @every; 0 in all other expressions
-	reboot      bool
+	every       int64  // seconds between the fires of @every; 0 in all other expressions
+	occasion    string // cronReboot or cronStart: it fires then, and at no time
 	wild        bool   // follows real time through a change of the clock
 	theirs      bool   // a form that CDKTR's own library has too
 	weekdayText string // for upstreamDiffers
@@ -139,9 +141,9 @@ type cronRange struct {
 // String returns the expression as it was given.
 func (c *cronExpr) String() string { return c.text }
 
-// isReboot reports whether the expression is @reboot: next never has a time for it, the scheduler fires it once
-// when it starts.
-func (c *cronExpr) isReboot() bool { return c.reboot }
+// firesAt gives the occasion at which the expression fires, cronReboot or cronStart; next never has a time for it. "" for
+// all that fire at times.
+func (c *cronExpr) firesAt() string { return c.occasion }
 
 // cronParse reads an expression; id seeds H and ~, so that two jobs with the same expression differ. An error
 // names the field, the bad text, what is allowed there, and the expression.
@@ -201,12 +203,14 @@ func (c *cronExpr) macro(text string) (string, error) {
 		case rest != "":
 			return "", fmt.Errorf("%s takes nothing after it, not %q", name, rest)
 		default:
-			c.reboot = name == "@reboot"
+			if m.fields == "" {
+				c.occasion = name
+			}
 			return m.fields, nil
 		}
 	}
 	return "", fmt.Errorf("%q is not a schedule%s; there are @yearly @annually @monthly @weekly @daily @midnight "+
-		"@hourly @reboot and @every 90s", text, hint)
+		"@hourly @reboot @start and @every 90s", text, hint)
 }
 
 // readEvery reads the period of @every: days, then a duration of Go's; both may be missing, but not together.

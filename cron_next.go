@@ -23,13 +23,13 @@ const (
 )
 
 // next returns the first fire strictly after `after`, as a whole second in loc (nil is UTC), and false when there
-// is none: @reboot, an impossible date, a year field that is over, or nothing until the end of year 9999.
+// is none: @reboot and @start, an impossible date, a year field that is over, or nothing until the end of year 9999.
 // It allocates nothing. See the head of cron.go for what it does about daylight saving.
 func (c *cronExpr) next(after time.Time, loc *time.Location) (time.Time, bool) {
 	if loc == nil {
 		loc = time.UTC
 	}
-	if c.reboot || after.Unix() >= cronLast {
+	if c.occasion != "" || after.Unix() >= cronLast {
 		return time.Time{}, false
 	}
 	u, ok := max(after.Unix(), cronFirst)+1, true // Unix rounds down, so this is strictly after
@@ -45,10 +45,10 @@ func (c *cronExpr) next(after time.Time, loc *time.Location) (time.Time, bool) {
 }
 
 // neverFires reports whether the expression has no fire at all in loc from 1970 on, as "0 0 30 2 *" has none. Years
-// that are merely over do not count: ask next for those. @reboot does fire.
+// that are merely over do not count: ask next for those. @reboot and @start do fire.
 func (c *cronExpr) neverFires(loc *time.Location) bool {
 	_, ok := c.next(time.Unix(-2*cronDaySeconds, 0), loc)
-	return !ok && !c.reboot
+	return !ok && c.occasion == ""
 }
 
 // nextInstant returns the first fire at or after instant u. The loop takes one stretch of the zone after the

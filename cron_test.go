@@ -116,6 +116,7 @@ func TestCronDialect(t *testing.T) {
 		{" @Midnight\t", start, "01-21 00:00"},
 		{"@hourly", start, "01-20 13:00"},
 		{"@reboot", start, "never"},
+		{"@start", start, "never"},
 		{"@every 90s", start, "01-20 12:31:30, 01-20 12:33"},
 		{"@every  1d", start, "01-21 00:00, 01-22 00:00"},
 		{"@every 1d12h", start, "01-21 00:00, 01-22 12:00"},
@@ -286,25 +287,26 @@ func TestCronErrors(t *testing.T) {
 
 func TestCronFacts(t *testing.T) {
 	tests := []struct {
-		expr          string
-		reboot, never bool
+		expr    string
+		firesAt string
+		never   bool
 	}{
-		{"* * * * *", false, false},
-		{" 0 0 0 * * * ", false, false},
-		{"@reboot", true, false},
-		{"@every 60s", false, false},
-		{"@every 61s", false, false},
-		{"30 2 30 2 *", false, true},
-		{"0 0 31 4 ?", false, true},
-		{"0 0 31 4 1", false, false}, // or a Monday
-		{"0 0 0 1 1 * 1971", false, false},
-		{"0 0 0 29 2 * 2100", false, true},
+		{"* * * * *", "", false},
+		{" 0 0 0 * * * ", "", false},
+		{"@reboot", "@reboot", false},
+		{" @Start ", "@start", false},
+		{"@every 60s", "", false},
+		{"@every 61s", "", false},
+		{"30 2 30 2 *", "", true},
+		{"0 0 31 4 ?", "", true},
+		{"0 0 31 4 1", "", false}, // or a Monday
+		{"0 0 0 1 1 * 1971", "", false},
+		{"0 0 0 29 2 * 2100", "", true},
 	}
 	for _, test := range tests {
 		c := cronMake(t, test.expr, "id")
-		got := []bool{c.isReboot(), c.neverFires(nil)}
-		if want := []bool{test.reboot, test.never}; !slices.Equal(got, want) || c.String() != test.expr {
-			t.Errorf("%q: reboot, never = %v, want %v; text %q", test.expr, got, want, c)
+		if at, never := c.firesAt(), c.neverFires(nil); at != test.firesAt || never != test.never || c.String() != test.expr {
+			t.Errorf("%q: fires at %q, never %v; want %+v; text %q", test.expr, at, never, test, c)
 		}
 	}
 	apia := cronMake(t, "0 0 12 30 12 * 2011", "id")
@@ -749,7 +751,7 @@ func TestCronAllocations(t *testing.T) {
 
 func FuzzCronParse(f *testing.F) {
 	for _, expr := range []string{"* * * * *", "0 0 29 2 ?", "H/15 H(0-7) LW * mon#2", "~ 0~5/2 L-3,15W nov-feb fri-mon,5L",
-		"*/5 0 0 30 2 * 2030-2040/2", "@every 1d2h", "@reboot", "******", "TZ=x * * * * *"} {
+		"*/5 0 0 30 2 * 2030-2040/2", "@every 1d2h", "@reboot", "@start", "******", "TZ=x * * * * *"} {
 		f.Add(expr, "id", int64(1.7e9))
 	}
 	loc := cronZone(f, "Australia/Lord_Howe")
@@ -771,7 +773,7 @@ func FuzzCronParse(f *testing.F) {
 			if !next.After(at) {
 				t.Fatalf("%q: next after %v is %v", expr, at, next)
 			}
-			if c.isReboot() || c.neverFires(loc) && next.Year() >= 1970 {
+			if c.firesAt() != "" || c.neverFires(loc) && next.Year() >= 1970 {
 				t.Fatalf("%q fires at %v and should not", expr, next)
 			}
 			at = next

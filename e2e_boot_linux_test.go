@@ -207,12 +207,18 @@ func TestBoot(t *testing.T) {
 		return
 	}
 	b := bootNew(t, w)
+	for _, occasion := range []string{"reboot", "start"} {
+		b.put("/etc/cdktr/workflows/at-"+occasion+".yml", "schedule: '@"+occasion+"'\ntasks:\n  a: {run: 'true'}\n")
+	}
 	b.boot()
 	b.does(w.setUp)
 	b.users(w)
 	b.journal(w)
 	b.reload()
 	b.upgrade(w)
+	if boots, starts := b.fired("at-reboot"), b.fired("at-start"); boots != 1 || starts < 3 {
+		t.Errorf("before the machine is booted again @reboot has fired %d times, @start %d", boots, starts)
+	}
 	before := b.does("cdktr ps --all --workflow hello --json")
 	b.off()
 	b.boot()
@@ -221,6 +227,15 @@ func TestBoot(t *testing.T) {
 		t.Errorf("after it was booted again\n%s\nbefore\n%s", after, before)
 	}
 	b.does("sudo -u cdktr cdktr run hello --wait")
+	if boots := b.fired("at-reboot"); boots != 2 {
+		t.Errorf("in two boots @reboot has fired %d times", boots)
+	}
+}
+
+// fired counts the runs of a workflow.
+func (b *bootBox) fired(workflow string) int {
+	b.t.Helper()
+	return strings.Count(b.does("cdktr ps --all --json --workflow "+workflow), "\n")
 }
 
 // users: root, the service's user, a member of its group and a stranger, on the box and over ssh.

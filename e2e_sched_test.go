@@ -150,7 +150,7 @@ func TestScheduleOverlap(t *testing.T) {
 	}
 }
 
-// TestScheduleCatchup: what becomes of ticks that were missed while the principal was down, and of @reboot.
+// TestScheduleCatchup: what becomes of ticks that were missed while the principal was down, and of @reboot and @start.
 func TestScheduleCatchup(t *testing.T) {
 	x := e2eNew(t)
 	policies := []string{catchupSkip, catchupOnce, catchupAll}
@@ -158,7 +158,9 @@ func TestScheduleCatchup(t *testing.T) {
 		x.file(policy+".yml", "schedule: '@every 1s'\ncatchup: "+policy+"\noverlap: allow\ntasks:\n  a: {run: 'true'}\n")
 	}
 	x.file("window.yml", "schedule: '@every 1s'\ncatchup: all\ncatchup_window: 1ms\noverlap: allow\ntasks:\n  a: {run: 'true'}\n")
-	x.file("boot.yml", "schedule: '@reboot'\ntasks:\n  a: {run: 'true'}\n")
+	for _, occasion := range []string{"reboot", "start"} {
+		x.file(occasion+".yml", "schedule: '@"+occasion+"'\ntasks:\n  a: {run: 'true'}\n")
+	}
 	p := x.principal("--with-agent")
 	for _, policy := range append(policies, "window") {
 		x.until("it fires", func() bool { return len(x.decisions(policy)) >= 1 })
@@ -200,8 +202,10 @@ func TestScheduleCatchup(t *testing.T) {
 			}
 		}
 	}
-	if boots := e2eLines[Run](t, x.ok("ps", "--all", "--workflow", "boot", "--json")); len(boots) != 2 || boots[0].Trigger != triggerReboot {
-		t.Errorf("@reboot made %d runs in two starts: %+v", len(boots), boots)
+	for occasion, want := range map[string]int{triggerReboot: 1, triggerStart: 2} {
+		if runs := e2eLines[Run](t, x.ok("ps", "--all", "--workflow", occasion, "--json")); len(runs) != want || runs[0].Trigger != occasion {
+			t.Errorf("@%s made %d runs in two starts of one boot: %+v", occasion, len(runs), runs)
+		}
 	}
 	p.stop()
 }

@@ -477,7 +477,7 @@ func nextOfExpression(text string, zone *time.Location, from time.Time, n int) (
 		fires = append(fires, Fire{At: stampOf(at)})
 		from = at
 	}
-	if len(fires) == 0 && !expr.isReboot() {
+	if len(fires) == 0 && expr.firesAt() == "" {
 		return nil, &exitError{code: exitUsage, err: fmt.Errorf("%q never fires", text)}
 	}
 	return fires, nil

@@ -50,6 +50,7 @@ const (
 	triggerCron    = "cron"
 	triggerCatchup = "catch-up"
 	triggerReboot  = "reboot"
+	triggerStart   = "start"
 	triggerManual  = "manual" // a person or a program, through the request API
 )
 

@@ -35,6 +35,7 @@ type principalConfig struct {
 	StateDir    string
 	NoSync      bool // temporary state: never wait for the disk
 	NoScheduler bool
+	Boot        string // names this boot of the machine; "" when nobody knows: each start may be the first since then
 	Retain      retainLimits
 	Zone        *time.Location // of schedules that name none
 	Folder      *workflowFolder
@@ -400,7 +401,7 @@ func (p *principal) setFiles(changed []workflowFile, removed []string) {
 	}
 	p.ids = sortedKeys(p.files)
 	p.endFaultAcks()
-	p.loaded = true
+	p.begun()
 }
 
 // schedule puts a workflow's schedule in force. Where it was in force before under the same words, the ticks since the
@@ -432,8 +433,12 @@ func (p *principal) schedule(w *Workflow, now time.Time) {
 		ticks, total := entry.missed(known.Tick.Time, now)
 		p.decide(w, schedCatchup(w, ticks, total, now, "the principal was down", p.pausedBy(w.ID)), triggerCatchup)
 	}
-	if entry.reboot() && !p.loaded {
+	switch {
+	case p.loaded: // a file that came later is for the next time
+	case entry.reboots() && p.booted():
 		p.decide(w, []schedVerdict{schedDecide(w, now, p.pausedBy(w.ID), p.active[w.ID])}, triggerReboot)
+	case entry.starts():
+		p.decide(w, []schedVerdict{schedDecide(w, now, p.pausedBy(w.ID), p.active[w.ID])}, triggerStart)
 	}
 }
 

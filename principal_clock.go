@@ -72,5 +72,16 @@ func (p *principal) beginSchedules() {
 			p.schedule(f.Spec, now)
 		}
 	}
+	p.begun()
+}
+
+// booted says whether no principal of this state has put its schedules in force yet since the machine booted.
+func (p *principal) booted() bool { return p.cfg.Boot == "" || p.cfg.Boot != p.state.Boot }
+
+// begun notes that the schedules are in force, where they are: what fires at the start has fired.
+func (p *principal) begun() {
 	p.loaded = true
+	if !p.held && !p.cfg.NoScheduler && p.cfg.Boot != "" && p.booted() {
+		p.emit(&Event{Kind: evBooted, Key: p.cfg.Boot})
+	}
 }

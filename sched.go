@@ -9,6 +9,7 @@ import (
 	"container/heap"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strings"
 	"time"
 )
@@ -100,14 +101,14 @@ func (e *schedEntry) next(t time.Time) (time.Time, bool) {
 	return first, true
 }
 
-// reboot says whether the workflow fires when the principal starts.
-func (e *schedEntry) reboot() bool {
-	for _, expr := range e.exprs {
-		if expr.isReboot() {
-			return true
-		}
-	}
-	return false
+// reboots says whether the workflow fires when the machine has booted.
+func (e *schedEntry) reboots() bool { return e.firesAt(cronReboot) }
+
+// starts says whether the workflow fires at each start of the principal.
+func (e *schedEntry) starts() bool { return e.firesAt(cronStart) }
+
+func (e *schedEntry) firesAt(occasion string) bool {
+	return slices.ContainsFunc(e.exprs, func(expr *cronExpr) bool { return expr.firesAt() == occasion })
 }
 
 // set puts a workflow in, or its new version in place of the old one; ticks after `after` are to come.

@@ -35,7 +35,7 @@ func TestSchedDue(t *testing.T) {
 	schedSet(t, s, &Workflow{ID: "b", Schedule: []string{"* * * * *"}}, schedEpoch)
 	schedSet(t, s, &Workflow{ID: "a", Schedule: []string{"*/2 * * * *", "1-59/2 * * * *"}}, schedEpoch)
 	schedSet(t, s, &Workflow{ID: "boot", Schedule: []string{"@reboot"}}, schedEpoch)
-	if e := schedSet(t, s, &Workflow{ID: "none"}, schedEpoch); e != nil || len(s.heap) != 3 || !s.entries["boot"].reboot() || s.entries["b"].reboot() {
+	if e := schedSet(t, s, &Workflow{ID: "none"}, schedEpoch); e != nil || len(s.heap) != 3 || !s.entries["boot"].reboots() || s.entries["boot"].starts() || s.entries["b"].reboots() {
 		t.Fatalf("%v, %d in the heap", e, len(s.heap))
 	}
 	if at, ok := s.next(); !ok || !at.Equal(schedAt("2026-03-10 12:01:00")) {

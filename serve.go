@@ -145,7 +145,7 @@ func settleDown() {
 
 // principalConfig puts together what a principal is started with, and how long its schedules may wait for the clock.
 func (c *cli) principalConfig(log *slog.Logger) (cfg principalConfig, wait time.Duration, err error) {
-	cfg = principalConfig{StateDir: c.cfg.get("state"), NoScheduler: c.flags.noSched, Log: log, load: loadAverage, elapsed: clockElapsed()}
+	cfg = principalConfig{StateDir: c.cfg.get("state"), NoScheduler: c.flags.noSched, Boot: clockBoot(), Log: log, load: loadAverage, elapsed: clockElapsed()}
 	if cfg.Zone, err = c.zone(); err != nil {
 		return cfg, 0, err
 	}

@@ -53,6 +53,7 @@ const (
 	evAgentForgot  = "agent.forgotten"    //
 	evAcked        = "attention.acked"    // somebody has seen what Key names; with Until: it is to come back then
 	evAckOver      = "attention.over"     // what was acknowledged is no more
+	evBooted       = "machine.booted"     // what fires when the principal's machine has booted was fired; Key names this boot
 	evRunStarted   = "run.started"        //
 	evTaskStarted  = "task.started"       //
 	evTaskRetrying = "task.retrying"      //
@@ -109,6 +110,7 @@ type State struct {
 	Acks      map[string]Ack            `json:"acks,omitempty"`
 	PausedAll string                    `json:"paused_all,omitempty"` // who paused all, "" when not
 	LastRun   string                    `json:"last_run,omitempty"`   // highest run id made
+	Boot      string                    `json:"boot,omitempty"`       // of the principal's machine, as the newest evBooted has it
 }
 
 // WorkflowState is what is known of a workflow beside its file.
@@ -250,6 +252,8 @@ func (s *State) apply(e *Event) error {
 		s.applyAgent(e)
 	case evAcked, evAckOver:
 		s.applyAck(e)
+	case evBooted:
+		s.Boot = e.Key
 	default:
 		run := s.Runs[e.Run]
 		if run == nil {

@@ -120,7 +120,7 @@ var workflowFaultCases = []struct{ name, file, want string }{
 	{"bad cron", "schedule: 61 * * * *\n" + workflowTestShort,
 		"w.yml:1:11: schedule: minute: 61 is out of range 0-59 in \"61 * * * *\""},
 	{"bad cron in a list", "schedule: ['@daily', '@sometimes']\n" + workflowTestShort,
-		"w.yml:1:22: schedule: \"@sometimes\" is not a schedule; there are @yearly @annually @monthly @weekly @daily @midnight @hourly @reboot and @every 90s"},
+		"w.yml:1:22: schedule: \"@sometimes\" is not a schedule; there are @yearly @annually @monthly @weekly @daily @midnight @hourly @reboot @start and @every 90s"},
 	{"never fires", "schedule: 0 0 30 2 *\n" + workflowTestShort,
 		"w.yml:1:11: warning: schedule \"0 0 30 2 *\" never fires"},
 	{"schedule a map", "schedule: {a: b}\n" + workflowTestShort,
