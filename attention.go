@@ -183,7 +183,7 @@ func (p *principal) lookAttention(c *verbCall) {
 	if i := slices.IndexFunc(items, func(item AttentionItem) bool { return item.Key == c.req.After }); i >= 0 {
 		items = items[i+1:]
 	}
-	page := items[:min(len(items), attentionPage, pageOf(c.req.N, attentionPage))]
+	page := items[:min(len(items), c.req.N.rows(attentionPage, attentionPage))]
 	cases, ok := lookAsk(p, c, func() (cases []attentionCase) {
 		for _, item := range page {
 			cases = append(cases, p.attentionCaseOf(item))

@@ -50,7 +50,7 @@ func runVerbs() []cliVerb {
 		f.BoolVar(&f.raw, "raw", false, "on a terminal: bytes as they were")
 		f.BoolVar(&f.time, "time", false, "put the time in front of each line")
 		f.BoolVar(&f.taskName, "task-name", false, "put the task in front of each line")
-		f.IntVar(&f.n, "n", 0, "the last `N` lines only")
+		f.count(cliAll, "the last `N` lines only")
 	}
 	return []cliVerb{
 		{name: "run", other: "task run", args: "ID|FILE|-", help: "start a run of a workflow, or run a file here with no principal", run: runRun, flags: paramFlags,
@@ -357,7 +357,7 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 	if err != nil {
 		return err
 	}
-	req := Request{Op: "logs", Follow: c.flags.follow, Task: c.flags.task, Grep: c.flags.grep, Since: since, Last: c.flags.n}
+	req := Request{Op: "logs", Follow: c.flags.follow, Task: c.flags.task, Grep: c.flags.grep, Since: since, Last: protoCountOf(c.flags.n)}
 	if c.flags.stderr {
 		req.Stream = "e"
 	}
@@ -371,7 +371,7 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 	run, number := req.Run, int64(0)
 	err = c.streamOn(ctx, &req, func(r *Reply) error {
 		c.note(r)
-		if r.Line == nil || r.Line.N <= number {
+		if r.Line == nil || r.Line.N <= number || c.flags.n == 0 && !c.flags.follow {
 			return nil
 		}
 		run, number = r.Line.Run, r.Line.N

@@ -6,11 +6,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -144,6 +146,20 @@ func (p *pairsFlag) Set(text string) error {
 	return nil
 }
 
+// cliAll is the number of rows that are wanted where all are.
+const cliAll = -1
+
+// count makes the flag -n, how many rows or lines are wanted: 0 is none. n is what it is where it is not given.
+func (f *cliFlags) count(n int, help string) {
+	f.n = n
+	f.Func("n", help, func(text string) (err error) {
+		if f.n, err = strconv.Atoi(text); err != nil || f.n < 0 {
+			return errors.New("want a number that is not below 0")
+		}
+		return nil
+	})
+}
+
 // setting makes a flag of a configuration key.
 func (f *cliFlags) setting(key, help string) {
 	f.Func(strings.ReplaceAll(key, "_", "-"), help, func(text string) error {
@@ -200,8 +216,6 @@ func (f *cliFlags) parse(args []string) ([]string, error) {
 			return nil, err
 		}
 		switch {
-		case f.n < 0:
-			return nil, fmt.Errorf("-n %d: want a number that is not below 0", f.n)
 		case !slices.Contains([]string{"auto", "always", "never"}, f.color):
 			return nil, fmt.Errorf("--color %s: want auto, always or never", f.color)
 		case f.NArg() == 0:

@@ -145,7 +145,7 @@ func TestRunID(t *testing.T) {
 		{2, []string{"no verb"}, []string{"--json"}},
 		{2, []string{"-wait", "stand behind"}, []string{"--wait", "run", "deploy"}},
 		{2, []string{"unknown verb"}, []string{"--json", "lsx"}},
-		{2, []string{"-n -1"}, []string{"ps", "-n", "-1"}},
+		{2, []string{"-n: want a number that is not below 0"}, []string{"ps", "-n", "-1"}},
 		{2, []string{"--color red"}, []string{"ls", "--color", "red"}},
 		{2, []string{"5 fields"}, []string{"next", "--cron", ""}},
 		{2, nil, []string{"run"}},
@@ -335,6 +335,11 @@ func TestLook(t *testing.T) {
 	}
 	if text := x.ok("logs", "etl.daily", "-n", "1"); text != "two\n" {
 		t.Errorf("logs -n 1 printed %q", text)
+	}
+	for _, args := range []string{"logs etl.daily", "logs --json etl.daily", "events", "events -f", "ps --all --json", "next etl.daily", "next", "next --cron @daily", "why etl.daily --json", "logs -f etl.daily"} {
+		if r := x.code(0, append(strings.Fields(args), "-n", "0")...); r.out+r.err != "" {
+			t.Errorf("%s -n 0 printed %q and %q", args, r.out, r.err)
+		}
 	}
 	e2eFields(t, x.ok("logs", run.ID, "--json"), "t run task attempt stream line")
 	if lines := e2eLines[logJSON](t, x.ok("logs", run.ID, "--json")); len(lines) != 2 || lines[1].Stream != "err" || lines[1].Line != "two" {

@@ -253,6 +253,19 @@ func (p *principal) sendLines(c *verbCall, r *Run, from logPlace, filter logFilt
 	}
 }
 
+// endOfLines gives the place behind all output of a run that is there.
+func (p *principal) endOfLines(c *verbCall, r *Run) logPlace {
+	if r.LogDay == "" || !p.readPlace(c) {
+		return logPlace{}
+	}
+	defer c.leavePlace()
+	place, err := p.logs.read(r.Workflow, r.ID, logPlace{r.LogDay, r.LogAt}, logFilter{None: true}, nil)
+	if err != nil {
+		c.reply(Reply{More: true, Note: "output could not be read: " + err.Error()})
+	}
+	return place
+}
+
 // errFollowMore says that there are more lines than are read at once.
 var errFollowMore = errors.New("there is more output")
 
@@ -310,7 +323,7 @@ func (p *principal) lookLogs(c *verbCall) {
 
 // logsFilter reads which lines are wanted. A regular expression may take its time: not on the loop.
 func logsFilter(c *verbCall) (filter logFilter, refused *protoError) {
-	filter = logFilter{Task: c.req.Task, Stream: c.req.Stream, Since: c.req.Since.Time, Before: c.req.Before, Tail: c.req.Last}
+	filter = logFilter{Task: c.req.Task, Stream: c.req.Stream, Since: c.req.Since.Time, Before: c.req.Before, Tail: int(c.req.Last)}
 	switch {
 	case !slices.Contains([]string{"", "o", "e", "c"}, c.req.Stream):
 		return filter, refuse(codeInvalid, "stream %q: want \"o\" (standard output), \"e\" (standard error) or \"c\" (remarks of cdktr)", c.req.Stream)
@@ -380,12 +393,19 @@ func (p *principal) logFollower(c *verbCall, r *Run, w *watcher, filter logFilte
 		c.refuse(noTask(r, filter.Task).meant())
 		return
 	}
+	var place logPlace
+	if c.req.Last == protoNone { // nothing of what is there, only what comes
+		filter.Tail = 0
+		if place = p.endOfLines(c, r); w == nil {
+			c.reply(Reply{Run: r.ID})
+			return
+		}
+	}
 	if w == nil {
 		p.sendLines(c, r, logPlace{}, filter)
 		c.reply(Reply{Run: r.ID})
 		return
 	}
-	var place logPlace
 	for p.sleep(w, c) {
 		if r, _ = p.copyRun(r.ID); r == nil {
 			p.refuseStopping(c)
@@ -418,7 +438,11 @@ func (p *principal) lookEvents(c *verbCall) {
 	if !c.single {
 		c.endLook() // it is a stream, of which there is another bound
 	}
-	seq, left := max(c.req.Seq, 1), c.req.N
+	seq, left := max(c.req.Seq, 1), int(c.req.N)
+	if c.req.N == protoNone {
+		c.reply(Reply{Seq: seq})
+		return
+	}
 	for {
 		page, next, err := p.someEvents(c, seq)
 		if err != nil {

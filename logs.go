@@ -80,6 +80,7 @@ type logFilter struct {
 	Before int64          // of a lower number in its run than this; 0: any
 	Grep   *regexp.Regexp // matched against the line as the task wrote it
 	Tail   int            // only the last so many of the lines that are there and match
+	None   bool           // no line at all: only the place behind them is wanted
 
 	over func() bool // asked now and then: nobody waits for the lines any more; nil: somebody always does
 }
@@ -548,6 +549,9 @@ func (l *logs) read(workflow, run string, from logPlace, f logFilter, fn func(Lo
 	place := from
 	if n := len(spans); n > 0 {
 		place = logPlace{Day: spans[n-1].day, At: spans[n-1].to} // when the last lines of all are not wanted
+	}
+	if f.None {
+		return place, nil
 	}
 	if f.Tail > 0 {
 		if spans, err = l.tail(folder, spans, f.Tail, &over, match); err != nil {

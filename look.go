@@ -30,16 +30,16 @@ func lookVerbs() []cliVerb {
 				f.StringVar(&f.workflow, "workflow", "", "of this workflow `ID` only")
 				f.StringVar(&f.state, "state", "", "in this `STATE` only")
 				f.StringVar(&f.since, "since", "", "queued since: a duration as 24h, or a time")
-				f.IntVar(&f.n, "n", 50, "at most `N`")
+				f.count(50, "at most `N`")
 				f.BoolVar(&f.watch, "watch", false, watchHelp)
 			},
 			examples: []string{"cdktr ps", "cdktr ps --all --state failed --since 24h", "cdktr ps --all --workflow etl.daily -n 5 --json"}},
 		{name: "why", args: "ID [TIME]", help: "tell why a fire did or did not become a run", run: lookWhy,
-			flags:    func(f *cliFlags) { f.IntVar(&f.n, "n", 10, "at most `N` ticks") },
+			flags:    func(f *cliFlags) { f.count(10, "at most `N` ticks") },
 			examples: []string{"cdktr why etl.daily", "cdktr why etl.daily 2026-03-08T02:30"}},
 		{name: "next", args: "[ID]", help: "list the coming fires of a workflow, of all, or of an expression", run: lookNext,
 			flags: func(f *cliFlags) {
-				f.IntVar(&f.n, "n", 10, "`N` fires")
+				f.count(10, "`N` fires")
 				f.StringVar(&f.cron, "cron", "", "of this `EXPRESSION`, with no principal")
 				f.StringVar(&f.tz, "tz", "", "the expression's time `ZONE`")
 				f.StringVar(&f.from, "from", "", "after this `TIME` rather than now")
@@ -59,7 +59,7 @@ func lookVerbs() []cliVerb {
 				f.BoolVar(&f.follow, "follow", false, "the same as -f")
 				f.StringVar(&f.since, "since", "", "nothing older: a duration as 10m, or a time")
 				f.Uint64Var(&f.seq, "seq", 0, "from this sequence `NUMBER` on")
-				f.IntVar(&f.n, "n", 0, "at most `N`")
+				f.count(cliAll, "at most `N`")
 			},
 			examples: []string{"cdktr events --since 1h", "cdktr events -f | jq -c 'select(.e == \"run.finished\")'"}},
 		{name: "ping", help: "see whether the principal is there", run: lookPing, examples: []string{"cdktr ping", "cdktr ping --principal ipc:///run/cdktr/cdktr.sock"}},
@@ -288,7 +288,7 @@ func (c *cli) listRuns(ctx context.Context, conn *client) ([]*Run, error) {
 	req := Request{Op: "ps", All: c.flags.all, Workflow: c.flags.workflow, State: c.flags.state, Since: since}
 	var runs []*Run
 	for len(runs) < c.flags.n {
-		req.N = c.flags.n - len(runs)
+		req.N = protoCountOf(c.flags.n - len(runs))
 		r, err := conn.ask(ctx, req)
 		if err != nil {
 			return nil, err
@@ -342,7 +342,7 @@ func lookWhy(ctx context.Context, c *cli, args []string) error {
 	if len(args) < 1 || len(args) > 2 {
 		return usageError("why takes a workflow ID and, if you like, a TIME")
 	}
-	req := Request{Op: "why", Workflow: args[0], N: c.flags.n}
+	req := Request{Op: "why", Workflow: args[0], N: protoCountOf(c.flags.n)}
 	if len(args) == 2 {
 		at, err := timeOf(args[1], time.Local)
 		if err != nil {
@@ -379,7 +379,7 @@ func lookWhy(ctx context.Context, c *cli, args []string) error {
 		if err := p.table([]string{"TICK", "OUTCOME", "RUN", "DECIDED", "WHY"}, rows); err != nil {
 			return err
 		}
-	} else {
+	} else if c.flags.n > 0 {
 		fmt.Fprintln(c.out, "no tick of this schedule has been decided yet")
 	}
 	return c.whyNow(p, r, now)
@@ -423,7 +423,7 @@ func lookNext(ctx context.Context, c *cli, args []string) error {
 		return usageError("next takes one ID")
 	default:
 		var r *Reply
-		if r, err = c.ask(ctx, Request{Op: "next", Workflow: strings.Join(args, ""), N: c.flags.n, At: stampOf(from)}); err == nil {
+		if r, err = c.ask(ctx, Request{Op: "next", Workflow: strings.Join(args, ""), N: protoCountOf(c.flags.n), At: stampOf(from)}); err == nil {
 			fires = r.Fires
 			c.note(r)
 		}
@@ -444,7 +444,7 @@ func lookNext(ctx context.Context, c *cli, args []string) error {
 			return err
 		}
 	}
-	if len(fires) == 0 {
+	if len(fires) == 0 && c.flags.n > 0 {
 		fmt.Fprintln(c.err, "cdktr: no fire is to come")
 	}
 	return nil
@@ -477,7 +477,7 @@ func nextOfExpression(text string, zone *time.Location, from time.Time, n int) (
 		fires = append(fires, Fire{At: stampOf(at)})
 		from = at
 	}
-	if len(fires) == 0 && expr.firesAt() == "" {
+	if len(fires) == 0 && n > 0 && expr.firesAt() == "" {
 		return nil, &exitError{code: exitUsage, err: fmt.Errorf("%q never fires", text)}
 	}
 	return fires, nil
@@ -651,8 +651,11 @@ func lookEvents(ctx context.Context, c *cli, args []string) error {
 	defer conn.close()
 	left := c.flags.n
 	enough := errors.New("enough")
-	err = conn.stream(ctx, Request{Op: "events", Follow: c.flags.follow, Since: since, Seq: c.flags.seq, N: c.flags.n}, func(r *Reply) error {
+	err = conn.stream(ctx, Request{Op: "events", Follow: c.flags.follow, Since: since, Seq: c.flags.seq, N: protoCountOf(c.flags.n)}, func(r *Reply) error {
 		for _, e := range r.Events {
+			if left == 0 { // none is wanted
+				return enough
+			}
 			if err := printJSON(c.out, e); err != nil {
 				return err
 			}

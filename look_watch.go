@@ -46,7 +46,7 @@ func (c *cli) watchLines(ctx context.Context, conn *client, n int, newestFirst b
 		_, err := fmt.Fprintln(termRaw(c.out), time.Now().Format("15:04:05"), line.text)
 		return err
 	}
-	err := conn.stream(ctx, Request{Op: "watch", N: n}, func(r *Reply) error {
+	err := conn.stream(ctx, Request{Op: "watch", N: protoCountOf(n)}, func(r *Reply) error {
 		lines := fn(r, live)
 		if !live {
 			first = append(first, lines...)

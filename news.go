@@ -43,10 +43,7 @@ func (p *principal) lookWatch(c *verbCall) {
 		c.refuse(refuse(codeInvalid, "watch answers with many replies: ask with a DEALER socket, not a REQ"))
 		return
 	}
-	n := c.req.N
-	if n <= 0 {
-		n = verbsDefaultN
-	}
+	n := c.req.N.rows(verbsDefaultN, stateMaxFinished)
 	w := &newsWatcher{watcher: watcher{ch: make(chan struct{}, 1)}, conn: c.conn, grant: c.grant, attention: -1}
 	w.take()
 	var refused *protoError

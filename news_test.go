@@ -38,7 +38,7 @@ func newsClientOpen(g *principalRig, conn wireConn, n int) *newsClient {
 	if conn == nil {
 		k.conn = g.connect()
 	}
-	if err := k.conn.Send([]byte{}, protoEncode(Request{V: protoVersion, ID: "w", Op: "watch", N: n})); err != nil {
+	if err := k.conn.Send([]byte{}, protoEncode(Request{V: protoVersion, ID: "w", Op: "watch", N: protoCount(n)})); err != nil {
 		g.t.Fatal(err)
 	}
 	g.group.Go(func() {

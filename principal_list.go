@@ -21,7 +21,7 @@ func (p *principal) lookLs(c *verbCall) {
 		return
 	}
 	ids = visible(ids, c.grant)
-	count, limit := len(ids), pageOf(c.req.N, verbsPage)
+	count, limit := len(ids), c.req.N.rows(verbsPage, verbsPage)
 	from := sort.Search(len(ids), func(i int) bool { return ids[i] > c.req.After })
 	var page []string
 	for _, id := range ids[from:] {
@@ -45,7 +45,9 @@ func (p *principal) lookLs(c *verbCall) {
 		list[i] = protoWorkflowRow(list[i])
 	}
 	if n := min(limit, fitting(list)); n < len(list) {
-		list, next = list[:n], list[n-1].Workflow
+		if list = list[:n]; n > 0 {
+			next = list[n-1].Workflow
+		}
 	}
 	c.reply(Reply{Workflows: list, Next: next, Count: count})
 }
@@ -59,14 +61,6 @@ func fitting[T any](rows []T) int {
 		}
 	}
 	return len(rows)
-}
-
-// pageOf bounds how many rows a reply has.
-func pageOf(asked, fallback int) int {
-	if asked <= 0 {
-		return fallback
-	}
-	return min(asked, verbsPage)
 }
 
 // infoOf tells of one workflow what ls shows.
@@ -211,7 +205,7 @@ func noWorkflowAmong(ids []string, grant *authGrant, id string) *protoError {
 // lookPs lists runs, newest first: those in memory by their id, then, where all are wanted, those of the history by when
 // they finished.
 func (p *principal) lookPs(c *verbCall) {
-	limit := pageOf(c.req.N, verbsDefaultN)
+	limit := c.req.N.rows(verbsDefaultN, verbsPage)
 	after, before := psCursor(c.req.After)
 	match := func(r *Run) bool {
 		return c.grant.sees(r.Workflow) && (c.req.All || c.req.State != "" || runActive(r.State)) && (c.req.State == "" || r.State == c.req.State) &&
@@ -289,7 +283,7 @@ func replyRuns(c *verbCall, runs []*Run, limit int, places []time.Time) {
 	}
 	n := min(limit, fitting(runs))
 	reply := Reply{Runs: runs[:n], Count: n, Note: note}
-	if n < len(runs) {
+	if n < len(runs) && n > 0 {
 		last := runs[n-1]
 		reply.Next = last.ID
 		if place := places[n-1]; !place.IsZero() {
@@ -302,7 +296,7 @@ func replyRuns(c *verbCall, runs []*Run, limit int, places []time.Time) {
 // lookNext lists coming fires: of one workflow, or the first ones of all that are not paused. The loop copies the schedules;
 // they are counted on elsewhere.
 func (p *principal) lookNext(c *verbCall) {
-	id, n := c.req.Workflow, min(max(c.req.N, 1), verbsMaxFires)
+	id, n := c.req.Workflow, c.req.N.rows(1, verbsMaxFires)
 	from := p.cfg.now()
 	if !c.req.At.IsZero() {
 		from = c.req.At.Time
@@ -358,7 +352,7 @@ func (p *principal) lookWhy(c *verbCall) {
 			r.Workflows = []WorkflowInfo{p.infoOf(f)}
 		}
 		if ws != nil {
-			r.Decisions = whyAround(ws.Decisions, c.req.At.Time, pageOf(c.req.N, 10))
+			r.Decisions = whyAround(ws.Decisions, c.req.At.Time, c.req.N.rows(10, verbsPage))
 		}
 		return nil
 	})
@@ -397,9 +391,9 @@ func (p *principal) lookAgents(c *verbCall) {
 	if found {
 		from++
 	}
-	if names = names[from:]; c.req.N > 0 {
-		names = names[:min(c.req.N+1, len(names))]
-	}
+	names = names[from:]
+	limit := c.req.N.rows(len(names), len(names))
+	names = names[:min(limit+1, len(names))]
 	agents, ok := lookCopy(p, c, names, func(name string) (*Agent, bool) {
 		if p.state.Agents[name] == nil { // it was forgotten meanwhile
 			return nil, false
@@ -410,12 +404,10 @@ func (p *principal) lookAgents(c *verbCall) {
 		return
 	}
 	reply := Reply{Agents: agents}
-	n := fitting(agents)
-	if c.req.N > 0 {
-		n = min(n, c.req.N)
-	}
-	if n < len(agents) {
-		reply.Agents, reply.Next = agents[:n], agents[n-1].Name
+	if n := min(limit, fitting(agents)); n < len(agents) {
+		if reply.Agents = agents[:n]; n > 0 {
+			reply.Next = agents[n-1].Name
+		}
 	}
 	c.reply(reply)
 }

@@ -253,3 +253,103 @@ func TestLookOver(t *testing.T) {
 		}
 	}
 }
+
+// None is none, with every verb that takes a number: n or last of 0 is not the same as none given. A new verb with one of
+// them is in here by itself.
+func TestLookNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Schedule: []string{"* * * * *"}}), principalTask(Workflow{ID: "v"}))
+		defer g.stop()
+		time.Sleep(time.Minute + time.Second)
+		synctest.Wait()
+		failed := g.run("v")
+		g.do(func() {
+			g.p.emit(&Event{Kind: evRunEnded, Run: failed, Workflow: "v", State: runFailed, Reason: "it is so"})
+			if err := g.p.logs.append("v", []LogLine{{Time: stampOf(time.Now()), Run: failed, N: 1, Task: "a", Attempt: 1, Stream: "o", Text: "one"}}); err != nil {
+				t.Error(err)
+			}
+			g.p.emit(&Event{Kind: evAgentUp, Agent: "x", Epoch: "e", Capacity: 1})
+			g.p.state.Runs[failed].LogDay = "2000-01-01" // as an agent's report does
+		})
+		defer g.do(func() { g.p.state.Runs[failed].LogDay = "" }) // no event said so
+		fields := map[string]string{"run": failed, "workflow": "w"}
+		rows := func(op, count string) int {
+			body := map[string]any{"v": 1, "id": op, "op": op, "all": true}
+			if op != "ps" {
+				delete(body, "all")
+			}
+			for _, field := range protoVerbOf(op).Fields {
+				if name := strings.TrimSuffix(field, "*"); fields[name] != "" && (name != field || op == "logs" && name == "run") {
+					body[name] = fields[name]
+				}
+			}
+			if count != "" {
+				body[count] = 0
+			}
+			k := lookTestOpen(t, g)
+			if err := k.conn.Send(protoEncode(body)); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			k.conn.Cut(nil)
+			n := 0
+			for _, r := range k.got[op] {
+				if r.Error != nil {
+					t.Errorf("%s: %s", op, r.Error.Message)
+				}
+				for _, row := range r.Rows {
+					if !runActive(row.State) { // of watch, n is how many that have ended
+						n++
+					}
+				}
+				if n += len(r.Runs) + len(r.Fires) + len(r.Decisions) + len(r.Events) + len(r.Items); op == "agents" {
+					n += len(r.Agents)
+				}
+				if r.Line != nil {
+					n++
+				}
+				if op == "ls" {
+					n += len(r.Workflows)
+				}
+				if count != "" && r.Next != "" {
+					t.Errorf("%s of none goes on at %q", op, r.Next)
+				}
+			}
+			return n
+		}
+		for _, v := range protoVerbs {
+			for _, count := range []string{"n", "last"} {
+				if !strings.Contains(" "+strings.Join(v.Fields, " ")+" ", " "+count+" ") {
+					continue
+				}
+				if some, none := rows(v.Op, ""), rows(v.Op, count); some == 0 || none != 0 {
+					t.Errorf("%s: %d rows without %s, and %d where it is 0", v.Op, some, count, none)
+				}
+			}
+		}
+	})
+}
+
+func TestProtoCount(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]protoCount{`{}`: 0, `{"n":0}`: protoNone, `{"n":7}`: 7, `{"n":null}`: 0, `{"last":0}`: protoNone} {
+		var r Request
+		if err := protoDecode([]byte(text), &r); err != nil || r.N+r.Last != want {
+			t.Errorf("%s is %d and %d, %v", text, r.N, r.Last, err)
+		}
+		again := Request{}
+		if err := protoDecode(protoEncode(r), &again); err != nil || again.N != r.N || again.Last != r.Last {
+			t.Errorf("%s comes back as %s, %v", text, protoEncode(r), err)
+		}
+	}
+	for _, text := range []string{`{"n":-1}`, `{"n":1.5}`, `{"n":"3"}`, `{"n":99999999999999999999}`, `{"last":-5}`} {
+		if err := protoDecode([]byte(text), &Request{}); err == nil || !strings.Contains(err.Error(), "not below 0") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	for n, want := range map[protoCount]int{0: 50, protoNone: 0, 1: 1, 700: 500} {
+		if got := n.rows(50, 500); got != want {
+			t.Errorf("%d is %d rows", n, got)
+		}
+	}
+}

@@ -47,13 +47,60 @@ type Request struct {
 	Grep     string            `json:"grep,omitempty" max:"1024"`
 	Since    Stamp             `json:"since,omitzero"`
 	At       Stamp             `json:"at,omitzero"`
-	N        int               `json:"n,omitempty"`
+	N        protoCount        `json:"n,omitempty"`
 	After    string            `json:"after,omitempty" max:"1024"`
 	Seq      uint64            `json:"seq,omitempty"`
-	Last     int               `json:"last,omitempty"`
+	Last     protoCount        `json:"last,omitempty"`
 	Before   int64             `json:"before,omitempty"`
 	Of       string            `json:"of,omitempty" max:"256"`
 	Until    Stamp             `json:"until,omitzero"`
+}
+
+// protoCount is how many rows or lines are wanted at most. Zero is not said: then each verb has a number of its own, or
+// gives all there is. In JSON it is left out for that, and 0 is none.
+type protoCount int
+
+// protoNone asks for no row at all.
+const protoNone protoCount = -1
+
+// protoCountOf is the count that means n, with less than 0 for not said.
+func protoCountOf(n int) protoCount {
+	switch {
+	case n < 0:
+		return 0
+	case n == 0:
+		return protoNone
+	}
+	return protoCount(n)
+}
+
+// rows gives how many are wanted, with fallback where it is not said, and at most so many.
+func (c protoCount) rows(fallback, most int) int {
+	switch {
+	case c == 0:
+		return min(fallback, most)
+	case c < 0:
+		return 0
+	}
+	return min(int(c), most)
+}
+
+// MarshalJSON writes none as 0. What is not said is left out by whoever has the field.
+func (c protoCount) MarshalJSON() ([]byte, error) {
+	return strconv.AppendInt(nil, int64(max(c, 0)), 10), nil
+}
+
+// UnmarshalJSON reads a number that is not below 0.
+func (c *protoCount) UnmarshalJSON(text []byte) error {
+	n, err := strconv.ParseInt(string(text), 10, 32)
+	if string(text) == "null" {
+		return nil
+	}
+	if err != nil || n < 0 {
+		return fmt.Errorf("%s is no number of rows: want one that is not below 0, and no fraction", protoEcho(string(text)))
+	}
+	*c = protoCountOf(int(n))
+	return nil
 }
 
 // Reply answers a Request. A stream sends any number of them with More set, and one without it at the end.

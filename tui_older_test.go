@@ -43,7 +43,7 @@ func (h *tuiHistory) serve(g *tuiRig) bool {
 		if _, place, paged := strings.Cut(req.After, " "); paged {
 			fmt.Sscan(place, &at)
 		}
-		for ; at < len(h.runs) && len(r.Runs) < req.N; at++ {
+		for ; at < len(h.runs) && len(r.Runs) < int(req.N); at++ {
 			if req.Workflow == "" || h.runs[at].Workflow == req.Workflow {
 				r.Runs = append(r.Runs, h.runs[at])
 			}

@@ -38,7 +38,7 @@ func (o *tuiOutput) follow(u *tui) {
 	u.forget(o.stream)
 	o.log.reset()
 	o.note, o.older, o.missed = "", false, false
-	o.stream = u.send(Request{Op: "logs", Run: o.run, Follow: true, Last: o.lines}, func(r *Reply) {
+	o.stream = u.send(Request{Op: "logs", Run: o.run, Follow: true, Last: protoCount(o.lines)}, func(r *Reply) {
 		switch {
 		case r.Error != nil:
 			o.note = r.Error.Message
