@@ -20,7 +20,8 @@ const (
 	attentionParams   = 5               // changed parameters that are told of
 	attentionMaxParam = 100             // bytes of the values of each
 	attentionAway     = agentLostAfter  // an agent that is lost for so long is told of: others are starting again
-	attentionWaits    = 5 * time.Minute // a run that is queued for so long, and that nobody can take, is overdue
+	attentionWaits    = 5 * time.Minute // a run that is queued for so long, and that nobody can take, is overdue; without any agent it is at once
+	attentionNames    = 100             // workflows that an item names; the others are in its count
 	attentionLate     = 2 * time.Minute // a tick that is not decided for so long is, too
 	attentionMaxQueue = 200             // workflows with queued runs that are looked at, from the front of the queue
 )
@@ -28,6 +29,7 @@ const (
 // attentionCase is an item, and the runs that explain it: nil where they must be looked up in the history.
 type attentionCase struct {
 	item   AttentionItem
+	of     *AttentionItem // the one that those runs are of, where it is one of several; nil: item
 	failed *Run
 	good   *Run
 }
@@ -48,7 +50,7 @@ func (p *principal) eachAttention(grant *authGrant, now time.Time, fn func(item 
 		}
 		if ws := p.state.Workflows[id]; ws != nil {
 			for _, f := range ws.Failures {
-				fn(AttentionItem{Key: f.Key, Kind: attentionFailed, Workflow: id, Task: f.Task, Exit: f.Exit, Agent: f.Agent, Reason: f.Reason,
+				fn(AttentionItem{Key: f.Key, Kind: attentionFailed, Workflow: id, Task: f.Task, Exit: f.Exit, Agent: f.Agent, Agents: f.Agents, Reason: f.Reason,
 					Runs: f.Runs, Count: f.Count, First: f.First, Last: f.Last, Recovered: f.Recovered}, now.Before(f.Until.Time))
 			}
 		}
@@ -58,11 +60,98 @@ func (p *principal) eachAttention(grant *authGrant, now time.Time, fn func(item 
 			fn(AttentionItem{Key: key, Kind: attentionAgent, Agent: a.Name, Reason: "lost", Count: 1, First: a.Seen, Last: a.Seen}, acked(key))
 		}
 	}
+	p.eachTrouble(grant, func(item AttentionItem) { fn(item, acked(item.Key)) })
 	p.eachOverdue(now, func(item AttentionItem) {
 		if grant.sees(item.Workflow) {
 			fn(item, acked(item.Key))
 		}
 	})
+}
+
+// attentionItems lists what needs a person, is for this peer, and was not acknowledged: what one cause has in several workflows
+// as one. Only on the loop.
+func (p *principal) attentionItems(grant *authGrant, now time.Time) (items []AttentionItem) {
+	alike := map[string]int{}
+	p.eachAttention(grant, now, func(item AttentionItem, seen bool) {
+		cause := attentionCause(&item)
+		i, known := alike[cause]
+		switch {
+		case seen:
+		case known && cause != "":
+			items[i].merge(item)
+		default:
+			alike[cause] = len(items)
+			items = append(items, item)
+		}
+	})
+	for i := range items {
+		if item := &items[i]; len(item.members) > 0 {
+			item.Key = stateKey("cause", item.Kind, attentionCause(item))
+			slices.SortFunc(item.members, func(a, b AttentionItem) int {
+				return cmp.Or(b.Last.Compare(a.Last.Time), cmp.Compare(a.Workflow, b.Workflow))
+			})
+			item.sum()
+		}
+	}
+	return items
+}
+
+// attentionCause gives what items have in common that are one in several workflows, "" for an item that is one by itself. An exit
+// code is no cause: each program means something else by it.
+func attentionCause(item *AttentionItem) string {
+	cause := item.Reason
+	switch item.Kind {
+	case attentionOverdue:
+	case attentionFailed:
+		if item.Task != "" {
+			cause = strings.TrimPrefix(cause, "task "+item.Task+": ")
+		}
+		for _, own := range []string{"exit ", "signal ", "timed out "} {
+			if cause == "" || strings.HasPrefix(cause, own) {
+				return ""
+			}
+		}
+	default:
+		return ""
+	}
+	return fmt.Sprintf("%s %v %s", item.Kind, item.Recovered, cause)
+}
+
+// merge makes one item of this one and another workflow's of the same cause.
+func (item *AttentionItem) merge(other AttentionItem) {
+	if item.members == nil {
+		item.members = []AttentionItem{*item}
+	}
+	item.members = append(item.members, other)
+}
+
+// sum writes together what its members say.
+func (item *AttentionItem) sum() {
+	newest := item.members[0]
+	agents := map[string]bool{}
+	item.Reason, item.Workflow, item.Task, item.Exit, item.Agent, item.Agents, item.Runs, item.Count = newest.Reason, "", "", nil, newest.Agent, nil, nil, 0
+	if newest.Task != "" {
+		item.Reason = strings.TrimPrefix(item.Reason, "task "+newest.Task+": ")
+	}
+	item.First, item.Last = newest.First, newest.Last
+	for _, m := range item.members {
+		item.Workflows = append(item.Workflows, m.Workflow)
+		item.Runs = append(item.Runs, m.Runs...)
+		item.Count += m.Count
+		if m.First.Before(item.First.Time) {
+			item.First = m.First
+		}
+		for _, name := range append(m.Agents, m.Agent) {
+			agents[name] = true
+		}
+	}
+	delete(agents, "")
+	if len(agents) > 1 {
+		item.Agents = sortedKeys(agents)[:min(len(agents), stateMaxFailureRuns)]
+	}
+	slices.SortFunc(item.Runs, func(a, b string) int { return strings.Compare(b, a) }) // they sort by time
+	item.Runs = item.Runs[:min(len(item.Runs), stateMaxFailureRuns)]
+	item.Workflows = item.Workflows[:min(len(item.Workflows), attentionNames)]
 }
 
 // eachOverdue hands fn what should have begun: queued runs that no agent can take, by workflow, and ticks that nobody has
@@ -82,7 +171,7 @@ func (p *principal) eachOverdue(now time.Time, fn func(AttentionItem)) {
 			since = again
 		}
 		spec := p.state.Versions[r.Version]
-		if now.Sub(since) < attentionWaits || spec == nil || p.mustWait(r, spec) != "" {
+		if len(p.links) > 0 && now.Sub(since) < attentionWaits || spec == nil || p.mustWait(r, spec) != "" {
 			continue
 		}
 		if reason := p.noTaker(spec); reason != "" {
@@ -151,33 +240,17 @@ func (p *principal) endFaultAcks() {
 
 // attentionCount gives how many items nobody has acknowledged. Only on the loop.
 func (p *principal) attentionCount(grant *authGrant) int {
-	n := 0
-	p.eachAttention(grant, p.cfg.now(), func(_ AttentionItem, seen bool) {
-		if !seen {
-			n++
-		}
-	})
-	return n
+	return len(p.attentionItems(grant, p.cfg.now()))
 }
 
 // lookAttention lists what needs a person, the newest first, and last what has come right by itself.
 func (p *principal) lookAttention(c *verbCall) {
-	items, ok := lookAsk(p, c, func() (items []AttentionItem) {
-		p.eachAttention(c.grant, p.cfg.now(), func(item AttentionItem, seen bool) {
-			if !seen {
-				items = append(items, item)
-			}
-		})
-		return items
-	})
+	items, ok := lookAsk(p, c, func() []AttentionItem { return p.attentionItems(c.grant, p.cfg.now()) })
 	if !ok {
 		return
 	}
 	slices.SortFunc(items, func(a, b AttentionItem) int {
-		if a.Recovered != b.Recovered {
-			return cmp.Compare(attentionRank(a), attentionRank(b))
-		}
-		return cmp.Or(b.Last.Compare(a.Last.Time), cmp.Compare(a.Key, b.Key))
+		return cmp.Or(cmp.Compare(attentionRank(a), attentionRank(b)), b.Last.Compare(a.Last.Time), cmp.Compare(a.Key, b.Key))
 	})
 	count := len(items)
 	if i := slices.IndexFunc(items, func(item AttentionItem) bool { return item.Key == c.req.After }); i >= 0 {
@@ -208,18 +281,26 @@ func (p *principal) lookAttention(c *verbCall) {
 	c.reply(reply)
 }
 
-// attentionRank puts what has recovered behind the rest.
+// attentionRank puts what stops everything first, and what has recovered behind the rest.
 func attentionRank(item AttentionItem) int {
-	if item.Recovered {
-		return 1
+	switch {
+	case item.Kind == attentionDisk, item.Kind == attentionFolder, item.Reason == dispatchNoAgent:
+		return 0
+	case item.Recovered:
+		return 2
 	}
-	return 0
+	return 1
 }
 
 // attentionCaseOf adds the runs that explain an item, as far as they are in memory. Only on the loop.
 func (p *principal) attentionCaseOf(item AttentionItem) attentionCase {
 	k := attentionCase{item: item}
 	if item.Kind != attentionFailed {
+		return k
+	}
+	if len(item.members) > 0 { // the newest explains them all
+		newest := p.attentionCaseOf(item.members[0])
+		k.of, k.failed, k.good = &newest.item, newest.failed, newest.good
 		return k
 	}
 	if r := p.state.Runs[item.Runs[0]]; r != nil {
@@ -241,23 +322,26 @@ func (p *principal) attentionCaseOf(item AttentionItem) attentionCase {
 // explain looks up what is missing, in the history, and tells of an item's output and of what was different when the
 // workflow last went well. On the request's own goroutine.
 func (p *principal) explain(c *verbCall, k *attentionCase) {
-	item := &k.item
+	item, of := &k.item, &k.item
+	if k.of != nil {
+		of = k.of
+	}
 	item.Reason = protoReason(item.Reason) // of a run that came in before reasons had a bound
 	if item.Kind != attentionFailed {
 		return
 	}
 	over := func() bool { return p.gone(c) }
 	if k.failed == nil {
-		since := historyFilter{Workflow: item.Workflow, Since: historyQueued(item.Runs[0]), over: over}
+		since := historyFilter{Workflow: of.Workflow, Since: historyQueued(of.Runs[0]), over: over}
 		p.store.historyList(since, func(r *Run) bool {
-			if r.ID == item.Runs[0] {
+			if r.ID == of.Runs[0] {
 				k.failed = r
 			}
 			return k.failed == nil
 		})
 	}
 	if k.good == nil {
-		p.store.historyList(historyFilter{Workflow: item.Workflow, State: runSucceeded, Before: item.Last.Time, Limit: 1, over: over}, func(r *Run) bool {
+		p.store.historyList(historyFilter{Workflow: of.Workflow, State: runSucceeded, Before: of.Last.Time, Limit: 1, over: over}, func(r *Run) bool {
 			k.good = r
 			return false
 		})
@@ -266,31 +350,26 @@ func (p *principal) explain(c *verbCall, k *attentionCase) {
 		item.Good = k.good.ID
 	}
 	if k.failed != nil {
-		item.Lines = p.lastLines(k.failed, item.Task, over)
+		item.Lines, item.Streams = p.lastLines(k.failed, of.Task, over)
 		item.Changed = attentionChanged(k.failed, k.good)
 	}
 }
 
-// lastLines gives the end of what a task of a run that has ended wrote, to standard error where it wrote to that.
-func (p *principal) lastLines(r *Run, task string, over func() bool) (lines []string) {
+// lastLines gives the end of what a task of a run that has ended wrote to both streams, in order, and of each line its stream.
+func (p *principal) lastLines(r *Run, task string, over func() bool) (lines []string, streams string) {
 	if r.LogDay == "" {
-		return nil
+		return nil, ""
 	}
 	until := r.Finished.UTC().AddDate(0, 0, 1).Format(logDayLayout) // its agent's clock may be behind
-	for _, stream := range []string{"e", "o", ""} {
-		p.logs.read(r.Workflow, r.ID, logPlace{r.LogDay, r.LogAt}, logFilter{Task: task, Stream: stream, Until: until, Tail: attentionLines, over: over}, func(line LogLine) error {
-			text := strings.ToValidUTF8(string(line.raw()), "\uFFFD")
-			if len(text) > attentionMaxLine {
-				text = strings.ToValidUTF8(text[:attentionMaxLine], "") + " ..."
-			}
-			lines = append(lines, text)
-			return nil
-		})
-		if len(lines) > 0 {
-			return lines
+	p.logs.read(r.Workflow, r.ID, logPlace{r.LogDay, r.LogAt}, logFilter{Task: task, Until: until, Tail: attentionLines, over: over}, func(line LogLine) error {
+		text := strings.ToValidUTF8(string(line.raw()), "\uFFFD")
+		if len(text) > attentionMaxLine {
+			text = strings.ToValidUTF8(text[:attentionMaxLine], "") + " ..."
 		}
-	}
-	return nil
+		lines, streams = append(lines, text), streams+line.Stream
+		return nil
+	})
+	return lines, streams
 }
 
 // attentionChanged says in short sentences what a run that failed has other than the last good one before it.
@@ -324,12 +403,18 @@ func (p *principal) opAck(c *verbCall) {
 	now := p.cfg.now()
 	var found *AttentionItem
 	var keys []string // of all that this peer may see
-	p.eachAttention(c.grant, now, func(item AttentionItem, _ bool) {
+	note := func(item AttentionItem) {
 		keys = append(keys, item.Key)
 		if item.Key == c.req.Key {
 			found = &item
 		}
-	})
+	}
+	p.eachAttention(c.grant, now, func(item AttentionItem, _ bool) { note(item) })
+	for _, item := range p.attentionItems(c.grant, now) {
+		if len(item.members) > 0 {
+			note(item)
+		}
+	}
 	switch until := c.req.Until; {
 	case c.req.Key == "":
 		c.refuse(refuse(codeInvalid, "ack needs the key of an item (cdktr attention lists them)"))
@@ -339,7 +424,9 @@ func (p *principal) opAck(c *verbCall) {
 	case !until.IsZero() && !until.After(now):
 		c.refuse(refuse(codeInvalid, "until %s is over: name a time to come", until.Format(time.RFC3339)))
 	default:
-		p.emit(&Event{Kind: evAcked, Workflow: found.Workflow, Key: found.Key, Until: until, By: c.by, From: c.from})
+		for _, item := range append(found.members, *found)[:max(len(found.members), 1)] {
+			p.emit(&Event{Kind: evAcked, Workflow: item.Workflow, Key: item.Key, Until: until, By: c.by, From: c.from})
+		}
 		p.afterCommit(func() { c.reply(Reply{}) })
 	}
 }

@@ -6,6 +6,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -38,7 +39,8 @@ func TestAttentionGroups(t *testing.T) {
 		{"one", "1 x 3", "a 3 x: 1"},
 		{"alike", "1 x 3, 2 x 3, 3 x 3", "a 3 x: 3 2 1"},
 		{"by exit", "1 x 3, 2 x 4, 3 x 3", "a 3 x: 3 1; a 4 x: 2"},
-		{"by agent", "1 x 3, 2 y 3", "a 3 x: 1; a 3 y: 2"},
+		{"on several agents", "1 x 3, 2 y 3, 3 x 3, 4 z 3", "a 3 z of x y z: 4 3 2 1"},
+		{"on several agents, by exit", "1 x 3, 2 y 4, 3 y 3", "a 3 y of x y: 3 1; a 4 y: 2"},
 		{"recovered", "1 x 3, 2 x 0", "a 3 x: 1 recovered"},
 		{"recovered, and failed again", "1 x 3, 2 x 0, 3 x 3", "a 3 x: 3 1"},
 		{"other kinds stay recovered", "1 x 3, 2 x 0, 3 x 4", "a 3 x: 1 recovered; a 4 x: 3"},
@@ -46,7 +48,7 @@ func TestAttentionGroups(t *testing.T) {
 		{"a retry that went well", "1 x 3, retry 1, 1 x 0", ""},
 		{"a retry that failed", "1 x 3, retry 1, 1 x 3", "a 3 x: 1"},
 		{"a retry that failed elsewhere", "1 x 3, retry 1, 1 y 4", "a 4 y: 1"},
-		{"acknowledged", "1 x 3, 2 y 3, ack 1", "a 3 y: 2"},
+		{"acknowledged", "1 x 3, 2 y 4, ack 1", "a 4 y: 2"},
 		{"acknowledged, and again", "1 x 3, 2 x 3, ack 1, 3 x 3", "a 3 x: 3"},
 		{"a retry of what was acknowledged", "1 x 3, ack 1, 2 x 3, retry 1", "a 3 x: 2"},
 		{"a retry of what was acknowledged, failed", "1 x 3, ack 1, retry 1, 1 x 3", "a 3 x: 1"},
@@ -69,7 +71,11 @@ func TestAttentionGroups(t *testing.T) {
 			}
 			var got []string
 			for _, f := range g.s.workflow("w").Failures {
-				text := fmt.Sprintf("%s %d %s: %s", f.Task, *f.Exit, f.Agent, strings.Join(f.Runs, " "))
+				agent := f.Agent
+				if len(f.Agents) > 0 {
+					agent += " of " + strings.Join(f.Agents, " ")
+				}
+				text := fmt.Sprintf("%s %d %s: %s", f.Task, *f.Exit, agent, strings.Join(f.Runs, " "))
 				if f.Recovered {
 					text += " recovered"
 				}
@@ -308,16 +314,181 @@ func TestAttentionKinds(t *testing.T) {
 		g.wants("forgotten", "")
 
 		g.run("w")
-		time.Sleep(attentionWaits - time.Second)
-		g.wants("queued", "")
-		time.Sleep(time.Second)
-		g.wants("overdue", "overdue w no agent is connected")
+		g.wants("queued without any agent", "overdue w no agent is connected")
 		time.Sleep(newsHeartbeat * newsLook)
 		count(1)
 		g.ack(attentionOverdue, 0)
 		g.wants("acknowledged", "")
 		g.stop()
 	})
+}
+
+// TestAttentionOne: one cause in several workflows is one item, with all of them; to acknowledge it is to do so for each.
+func TestAttentionOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		arm := map[string]string{"arch": "arm"}
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "a", Agent: arm}), principalTask(Workflow{ID: "b", Agent: arm}), principalTask(Workflow{ID: "c", Agent: arm}),
+			principalTask(Workflow{ID: "d"}), principalTask(Workflow{ID: "e"}), principalTask(Workflow{ID: "f"}))
+		items := func() string {
+			text := ""
+			for _, it := range g.ask(Request{Op: "attention"}).Items {
+				text += fmt.Sprintf("%s [%s] %d %s; ", it.Kind, it.where()+":"+strings.Join(it.Workflows, " "), it.Count, it.Reason)
+			}
+			return strings.TrimSuffix(text, "; ")
+		}
+		want := func(when, want string) {
+			t.Helper()
+			if got := items(); got != want {
+				t.Errorf("%s: %q, want %q", when, got, want)
+			}
+		}
+		for _, id := range []string{"a", "b", "c", "d"} {
+			g.run(id)
+			time.Sleep(time.Second)
+		}
+		want("no agent", "overdue [4 workflows:d c b a] 4 no agent is connected")
+		x := dispatchAgentJoin(g, "x", 1)
+		as := x.last()
+		for i, id := range []string{"d", "e", "f"} {
+			if i > 0 {
+				g.run(id)
+				as = x.last()
+			}
+			x.report(dispatchBegun(as)...)
+			exit := 127
+			reason := `task a: command "pg_dump" not found in PATH of the agent`
+			if id == "f" {
+				exit, reason = 1, "task a: exit 1"
+			}
+			task, over := dispatchEvent(as, evTaskFinished, "a", taskFailed), dispatchEvent(as, evRunFinished, "", runFailed)
+			task.Event.Exit, task.Event.Reason, over.Event.Reason = &exit, strings.TrimPrefix(reason, "task a: "), reason
+			x.report(task, over)
+			time.Sleep(time.Second)
+		}
+		const missing = `failed [2 workflows:e d] 2 command "pg_dump" not found in PATH of the agent`
+		want("an agent without the label", "failed [f:] 1 task a: exit 1; "+missing)
+		time.Sleep(attentionWaits)
+		x.join() // it was silent
+		want("for long", "failed [f:] 1 task a: exit 1; "+missing+"; overdue [3 workflows:c b a] 3 no agent with labels arch=arm")
+		for _, it := range g.ask(Request{Op: "attention"}).Items {
+			if it.where() == "f" {
+				continue
+			}
+			if r := g.ask(Request{Op: "ack", Key: it.Key}); !r.OK {
+				t.Errorf("ack %s: %+v", it.Key, r.Error)
+			}
+		}
+		want("acknowledged", "failed [f:] 1 task a: exit 1")
+		for _, id := range []string{"d", "f"} {
+			g.run(id)
+			as = x.last()
+			x.report(dispatchBegun(as)...)
+			x.report(dispatchEvent(as, evRunFinished, "", runCrashed))
+		}
+		x.gone()
+		g.stop()
+	})
+}
+
+// TestAttentionTroubles: what is wrong without a run that failed is told, and over when it is over; what was acknowledged comes
+// again when it happens again.
+func TestAttentionTroubles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
+		dir := t.TempDir() + "/flows"
+		folder := newWorkflowFolder(dir)
+		g.do(func() { g.p.cfg.Folder = folder })
+		kinds := func() string {
+			text := ""
+			for _, it := range g.ask(Request{Op: "attention"}).Items {
+				text += it.Kind + " "
+			}
+			return strings.TrimSpace(text)
+		}
+		want := func(when, want string) {
+			t.Helper()
+			if got := kinds(); got != want {
+				t.Errorf("%s: %q, want %q", when, got, want)
+			}
+		}
+		want("at first", "")
+		folder.scan()
+		want("no folder", "folder")
+		if r := g.ask(Request{Op: "attention"}); !strings.Contains(r.Items[0].Reason, dir) {
+			t.Errorf("%+v", r.Items)
+		}
+		g.ack(attentionFolder, 0)
+		want("acknowledged", "")
+		os.Mkdir(dir, 0o700)
+		folder.scan()
+		want("there", "")
+		time.Sleep(2 * attentionTroubles)
+		g.do(func() {})
+		os.Remove(dir)
+		folder.scan()
+		want("gone again", "folder")
+		os.Mkdir(dir, 0o700)
+		folder.scan()
+
+		a := dispatchAgentJoin(g, "x", 1)
+		g.do(func() { g.p.links["x"].skew = -90 * time.Second })
+		want("a clock", "clock")
+		if r := g.ask(Request{Op: "attention"}); r.Items[0].Agent != "x" || !strings.Contains(r.Items[0].Reason, "1m30s behind") {
+			t.Errorf("%+v", r.Items)
+		}
+		g.do(func() { g.p.links["x"].skew = 0 })
+		want("set right", "")
+
+		run := g.run("w")
+		as := a.last()
+		a.report(dispatchBegun(as)...)
+		g.do(func() {
+			g.p.logs.writeAt = func(*os.File, []byte, int64) (int, error) { return 0, syscall.ENOSPC }
+		})
+		a.report(dispatchLines(as, 1, 2, 3))
+		want("output that is dropped", "output")
+		if it := g.ask(Request{Op: "attention"}).Items[0]; it.Workflow != "w" || it.Runs[0] != run || !strings.Contains(it.Reason, "3 lines") {
+			t.Errorf("%+v", it)
+		}
+		g.ack(attentionOutput, 0)
+		want("acknowledged", "")
+		a.gone()
+		g.stop()
+	})
+}
+
+// TestAttentionBefore: groups and acknowledgements as version 0.1.0 kept them, one for each agent, are taken over.
+func TestAttentionBefore(t *testing.T) {
+	exit := 3
+	at := func(n int) Stamp { return stampOf(stateEpoch.Add(time.Duration(n) * time.Minute)) }
+	old := func(agent string, first, last int, runs ...string) *Failure {
+		return &Failure{Key: stateKey("failed", "w", fmt.Sprintf("%q %d %q", "a", exit, agent)), Task: "a", Exit: &exit, Agent: agent, Reason: "on " + agent,
+			Runs: runs, Count: len(runs), First: at(first), Last: at(last)}
+	}
+	s := stateNew()
+	s.workflow("w").Failures = []*Failure{old("x", 1, 5, "R5", "R1"), old("y", 2, 7, "R7", "R2"), old("z", 3, 3, "R3")}
+	s.joinFailures()
+	if list := s.workflow("w").Failures; len(list) != 1 || fmt.Sprintf("%v %v %d %s %s", list[0].Runs, list[0].Agents, list[0].Count, list[0].Agent, list[0].Reason) != "[R7 R5 R3 R2 R1] [x y z] 5 y on y" ||
+		list[0].First != at(1) || list[0].Last != at(7) || list[0].Key != list[0].keyOf("w") {
+		t.Errorf("%+v", list[0])
+	}
+	s.workflow("w").Failures = []*Failure{old("x", 1, 1, "R1")}
+	key := s.workflow("w").Failures[0].Key
+	s.joinFailures()
+	s.applyAck(&Event{Kind: evAcked, Workflow: "w", Key: key})
+	if n := len(s.workflow("w").Failures); n != 0 {
+		t.Errorf("%d groups after the acknowledgement of a journal of before", n)
+	}
+}
+
+// TestAttentionRan: the tasks of a run that failed count where they ran.
+func TestAttentionRan(t *testing.T) {
+	tasks := []TaskRun{{State: taskSucceeded}, {State: taskFailed}, {State: taskSkipped}, {State: taskSkipped}, {State: taskRunning}}
+	for state, want := range map[string]int{runFailed: 2, runCrashed: 2, runCancelled: 2, runSucceeded: 4, runRunning: 4} {
+		if row := protoRowOf(&Run{State: state, Tasks: tasks}); row.Done != want || row.Total != 5 {
+			t.Errorf("%s: %d/%d, want %d", state, row.Done, row.Total, want)
+		}
+	}
 }
 
 // TestAttentionLate: a tick that the loop should have decided long ago.
@@ -410,7 +581,7 @@ func TestAttentionOutlivesKill(t *testing.T) {
 	one := x.await(x.start("bad")).ID
 	x.await(x.start("worse"))
 	out := x.ok("attention")
-	for _, want := range []string{"! bad a exit 7 on ", "    | warned\n", "no good run is known", "$ cdktr retry " + one, "$ cdktr logs " + one,
+	for _, want := range []string{"! bad a exit 7 on ", "    o| told\n    e| warned\n", "no good run is known", "$ cdktr retry " + one, "$ cdktr logs " + one,
 		"$ cdktr ack failed:bad:", "! worse a exit 8", "# wrong does not load", "wrong.yml:2:"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)

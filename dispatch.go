@@ -22,6 +22,8 @@ const (
 	// dispatchSkew is how far an agent's clock may be from ours without a word. The times of its tasks and lines are its
 	// own, and what was sent is older by its way here when it is compared.
 	dispatchSkew = 5 * time.Second
+	// dispatchNoAgent is why nobody takes a run where nobody is there.
+	dispatchNoAgent = "no agent is connected"
 	// dispatchMaxLoad is the most that a machine's load can be: more is no load.
 	dispatchMaxLoad = 1_000_000
 )
@@ -522,6 +524,7 @@ func (p *principal) storeLines(r *Run, batch []LogLine) {
 		}
 	}
 	p.lost[r.ID] = lost
+	p.noteDropped(r, lost)
 	if errors.Is(err, syscall.ENOSPC) {
 		p.retain.kick(true)
 	}

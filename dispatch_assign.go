@@ -99,7 +99,7 @@ func (p *principal) waitReason(r *Run) string {
 // noTaker says why no agent that is there can take runs of a workflow, however little it had to do; "" when one can.
 func (p *principal) noTaker(spec *Workflow) string {
 	if len(p.links) == 0 {
-		return "no agent is connected"
+		return dispatchNoAgent
 	}
 	matching, taking := 0, 0
 	for name, link := range p.links {

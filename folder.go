@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unicode"
@@ -77,6 +78,16 @@ type workflowFolder struct {
 	ways    []watchPath          // and what leads to all of these: another link or directory in its place leads elsewhere
 
 	again chan chan struct{} // from readAgain: a scan is wanted; what comes by it is closed behind the scan
+
+	failed atomic.Pointer[error] // what the last scan could not look into
+}
+
+// fault says what the last scan could not look into, nil when there was nothing. Any goroutine may call it.
+func (f *workflowFolder) fault() error {
+	if err := f.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // newWorkflowFolder makes a folder that nothing has been read of yet. It is known by its whole path: another directory may come
@@ -93,6 +104,7 @@ func newWorkflowFolder(dir string) *workflowFolder {
 // the ids. An error says what could not be looked into; what was there before stays in force, and the rest is reported
 // beside it. With an unchanged folder it costs a listing of each directory and a stat of each file.
 func (f *workflowFolder) scan() (changed []workflowFile, removed []string, err error) {
+	defer func() { f.failed.Store(&err) }()
 	w := &folderWalk{found: map[string]fs.FileInfo{}, broken: map[string]error{}, ways: folderWays{plain: map[string]bool{}, have: map[watchPath]bool{}}}
 	w.ways.add(f.dir)
 	err = f.walk(w)

@@ -9,10 +9,13 @@ import (
 	"time"
 )
 
+// attentionShown is how many names of workflows or agents an item is printed with.
+const attentionShown = 12
+
 // attentionVerbs is the verbs about what needs a person.
 func attentionVerbs() []cliVerb {
 	return []cliVerb{
-		{name: "attention", help: "tell what needs a person: failed runs, files that do not load, lost agents, what is overdue", run: lookAttention,
+		{name: "attention", help: "tell what needs a person: failed runs, files that do not load, lost agents, what is overdue, a full disk", run: lookAttention,
 			examples: []string{"cdktr attention", "cdktr attention --json | jq -r 'select(.recovered | not) | .key'"}},
 		{name: "ack", args: "KEY", help: "acknowledge something that attention tells of: it is gone until it happens again", run: lookAck,
 			flags: func(f *cliFlags) {
@@ -63,7 +66,7 @@ func (p *painter) attentionItem(item *AttentionItem, now time.Time) error {
 	say := func(color, text string) { b.WriteString("    " + p.paint(color, textSafe(text)) + "\n") }
 	glyph, color, what := attentionWords(item)
 	when := timeText(item.Last, now)
-	if item.Count > 1 {
+	if item.Count > 1 && !item.First.IsZero() {
 		when = fmt.Sprintf("%s, %s to %s", countText(item.Count, "run"), timeText(item.First, now), when)
 	}
 	line := glyph + " " + textSafe(what)
@@ -72,8 +75,14 @@ func (p *painter) attentionItem(item *AttentionItem, now time.Time) error {
 	}
 	b.WriteString(p.paint(color, line) + "\n")
 	say("", item.Reason)
-	for _, text := range item.Lines {
-		say("", "| "+text)
+	if len(item.Workflows) > 0 {
+		say("", "workflows: "+attentionNamesText(item.Workflows, attentionShown))
+	}
+	if len(item.Agents) > 0 {
+		say("", "agents: "+attentionNamesText(item.Agents, attentionShown))
+	}
+	for i := range item.Lines {
+		say("", item.lineText(i))
 	}
 	for _, text := range item.Changed {
 		say(colorDim, text)
@@ -93,22 +102,64 @@ func attentionWords(item *AttentionItem) (glyph, color, what string) {
 	case attentionAgent:
 		return "?", colorRed, "agent " + item.Agent + " is lost"
 	case attentionOverdue:
-		return ".", colorYellow, item.Workflow + " is overdue"
+		return ".", colorYellow, item.where() + " " + map[bool]string{true: "are", false: "is"}[len(item.Workflows) > 1] + " overdue"
+	case attentionDisk:
+		return "!", colorRed, "the principal's disk takes nothing"
+	case attentionOutput:
+		return "!", colorYellow, item.Workflow + " lost output"
+	case attentionFolder:
+		return "#", colorRed, "the workflows folder cannot be read"
+	case attentionClock:
+		return "?", colorYellow, "the clock of agent " + item.Agent + " is off"
+	case attentionLeft:
+		return "!", colorYellow, "processes on agent " + item.Agent + " could not be ended"
 	}
-	what = item.Workflow
+	what = item.where()
 	if item.Task != "" {
 		what += " " + item.Task
 	}
 	if item.Exit != nil {
 		what += fmt.Sprintf(" exit %d", *item.Exit)
 	}
-	if item.Agent != "" {
-		what += " on " + item.Agent
+	if on := item.onAgents(); on != "" {
+		what += " on " + on
 	}
 	if item.Recovered {
 		return "+", colorGreen, what + ", recovered since"
 	}
 	return "!", colorRed, what
+}
+
+// where says which workflow an item is of, or of how many.
+func (item *AttentionItem) where() string {
+	if n := len(item.Workflows); n > 0 {
+		return countText(n, "workflow")
+	}
+	return item.Workflow
+}
+
+// onAgents says which agent an item is of, or of how many.
+func (item *AttentionItem) onAgents() string {
+	if n := len(item.Agents); n > 0 {
+		return countText(n, "agent")
+	}
+	return item.Agent
+}
+
+// lineText gives a line of an item's output, marked with its stream: o, e, or c. A principal of version 0.1.0 does not say it.
+func (item *AttentionItem) lineText(i int) string {
+	if i < len(item.Streams) {
+		return item.Streams[i:i+1] + "| " + item.Lines[i]
+	}
+	return "| " + item.Lines[i]
+}
+
+// attentionNamesText lists names, and counts those beyond the first few.
+func attentionNamesText(names []string, most int) string {
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
 }
 
 // attentionCommands gives what can be done about an item.
@@ -120,7 +171,15 @@ func attentionCommands(item *AttentionItem) []string {
 	case attentionAgent:
 		commands = []string{"cdktr forget " + item.Agent}
 	case attentionOverdue:
-		commands = []string{"cdktr agents", "cdktr why " + item.Workflow}
+		if commands = []string{"cdktr agents"}; item.Workflow != "" {
+			commands = append(commands, "cdktr why "+item.Workflow)
+		}
+	case attentionDisk, attentionFolder:
+		commands = []string{"cdktr doctor"}
+	case attentionClock, attentionLeft:
+		commands = []string{"cdktr agents"}
+	case attentionOutput:
+		commands = []string{"cdktr doctor", "cdktr logs " + item.Runs[0]}
 	default:
 		if len(item.Runs) > 0 {
 			commands = []string{"cdktr retry " + item.Runs[0], "cdktr logs " + item.Runs[0]}

@@ -265,7 +265,7 @@ func TestNewsSnapshot(t *testing.T) {
 			}
 			for _, row := range r.Rows {
 				runs = append(runs, row.ID)
-				if len(row.Tasks) != 0 || row.Total != 1 || row.Done != 1 && slices.Contains(ended, row.ID) {
+				if len(row.Tasks) != 0 || row.Total != 1 || row.Done != 0 { // nothing of them has run
 					t.Errorf("row %+v", row)
 				}
 			}

@@ -56,24 +56,26 @@ type principal struct {
 	state *State
 	sched *sched
 
-	files     map[string]*workflowFile // what the folder says now
-	ids       []string                 // of files, sorted; never changed, only replaced: looks keep it
-	troubled  map[string]bool          // workflows with something that needs a person, acknowledged or not
-	queue     []*Run                   // queued runs, in the order in which they are to go
-	queuedBy  map[string]int           // how many of them each has queued; "" is the principal itself
-	queuedMem int64                    // memory that these take, about; see principalRunMem
-	requeued  map[string]time.Time     // when those were queued that are not queued for the first time, or were when we started
-	active    map[string][]string      // workflow -> its active runs, oldest first
-	running   map[string]int           // agent -> runs it was given
-	counted   bool                     // cfg.tell knows how many
-	lines     map[string]int64         // active run -> highest line of output stored
-	lost      map[string]lostLines     // active run -> output that is not stored, nor told of
-	lostTold  time.Time                // when that was last complained about
-	links     map[string]*agentLink    // agents that are connected
-	losing    map[string]time.Time     // agents that are not, with runs: when those are given up
-	nextLoss  time.Time                // no agent is to be dropped, and no run to be given up, before this
-	loaded    bool                     // the folder was read once
-	held      bool                     // schedules wait for beginSchedules; set before runPrincipal
+	files     map[string]*workflowFile    // what the folder says now
+	ids       []string                    // of files, sorted; never changed, only replaced: looks keep it
+	troubled  map[string]bool             // workflows with something that needs a person, acknowledged or not
+	queue     []*Run                      // queued runs, in the order in which they are to go
+	queuedBy  map[string]int              // how many of them each has queued; "" is the principal itself
+	queuedMem int64                       // memory that these take, about; see principalRunMem
+	requeued  map[string]time.Time        // when those were queued that are not queued for the first time, or were when we started
+	active    map[string][]string         // workflow -> its active runs, oldest first
+	running   map[string]int              // agent -> runs it was given
+	counted   bool                        // cfg.tell knows how many
+	lines     map[string]int64            // active run -> highest line of output stored
+	lost      map[string]lostLines        // active run -> output that is not stored, nor told of
+	lostTold  time.Time                   // when that was last complained about
+	dropped   map[string]attentionDropped // workflow -> output that was dropped since we started
+	troubleAt time.Time                   // when acknowledged troubles are next looked at
+	links     map[string]*agentLink       // agents that are connected
+	losing    map[string]time.Time        // agents that are not, with runs: when those are given up
+	nextLoss  time.Time                   // no agent is to be dropped, and no run to be given up, before this
+	loaded    bool                        // the folder was read once
+	held      bool                        // schedules wait for beginSchedules; set before runPrincipal
 
 	clockWall    time.Time     // the clock on the wall at the last turn
 	clockElapsed time.Duration // and the one that nobody can set
@@ -205,6 +207,7 @@ func (p *principal) runPrincipal(ctx context.Context) error {
 		p.lookAtClock(now)
 		p.fireDue(now)
 		p.giveUpLost(now)
+		p.endTroubleAcks(now)
 		p.assignQueued()
 		p.commit()
 		timer.Reset(p.untilNext(now))

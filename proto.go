@@ -141,7 +141,7 @@ type Reply struct {
 // RunRow is a run as a line of a list: without its tasks, of which it has the numbers.
 type RunRow struct {
 	*Run
-	Done  int `json:"done"`  // tasks that are over
+	Done  int `json:"done"`  // tasks that are over; of a run that did not go well, those that ran
 	Total int `json:"total"` // tasks
 }
 
@@ -149,7 +149,8 @@ type RunRow struct {
 func protoRowOf(r *Run) RunRow {
 	row := RunRow{Run: r.short(), Total: len(r.Tasks)}
 	for i := range r.Tasks {
-		if !taskActive(r.Tasks[i].State) {
+		state := r.Tasks[i].State
+		if !taskActive(state) && (state != taskSkipped || runActive(r.State) || r.State == runSucceeded) {
 			row.Done++
 		}
 	}
@@ -162,6 +163,11 @@ const (
 	attentionFile    = "file"
 	attentionAgent   = "agent"
 	attentionOverdue = "overdue"
+	attentionDisk    = "disk"   // the principal's takes no more
+	attentionOutput  = "output" // some was dropped
+	attentionFolder  = "folder" // of the workflows
+	attentionClock   = "clock"  // an agent's
+	attentionLeft    = "left"   // processes that could not be ended
 )
 
 // AttentionItem is something that needs a person: one thing, or runs that failed alike.
@@ -178,9 +184,14 @@ type AttentionItem struct {
 	First     Stamp    `json:"first,omitzero"`
 	Last      Stamp    `json:"last,omitzero"`
 	Recovered bool     `json:"recovered,omitempty"`
-	Lines     []string `json:"lines,omitempty"`
+	Workflows []string `json:"workflows,omitempty"` // where one cause has several; workflow is empty then
+	Agents    []string `json:"agents,omitempty"`    // where there are several; agent is that of the newest run
+	Lines     []string `json:"lines,omitempty"`     // the last ones that the newest run's task wrote
+	Streams   string   `json:"streams,omitempty"`   // of each of them a letter: o standard output, e standard error, c a remark of cdktr
 	Changed   []string `json:"changed,omitempty"`
 	Good      string   `json:"good,omitempty"`
+
+	members []AttentionItem // of which one cause has made one, the newest first; nil: it is one by itself
 }
 
 // Stats is how a workflow has done. Durations are seconds, of the runs that had begun.

@@ -217,7 +217,7 @@ func startPrincipal(ctx context.Context, c *cli, args []string) error {
 	if err != nil {
 		return errors.Join(err, p.store.close())
 	}
-	p.cfg.Keys = doors.keys
+	p.cfg.Keys, p.cfg.Folder = doors.keys, folder
 	changed, removed, err := folder.scan()
 	if err != nil {
 		log.Warn("no workflows", "cause", err)

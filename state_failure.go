@@ -10,22 +10,24 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 const (
 	stateMaxFailures    = 10   // groups a workflow; the one that was quiet for longest goes
-	stateMaxFailureRuns = 20   // runs that a group names; more are counted
+	stateMaxFailureRuns = 20   // runs, and agents, that a group names; more are counted
 	stateMaxAcks        = 1000 // acknowledgements of what is no run; the oldest goes
 )
 
-// Failure is runs of one workflow that failed alike: in the same task, with the same exit, on the same agent.
+// Failure is runs of one workflow that failed alike: in the same task, with the same exit, on whatever agents.
 type Failure struct {
 	Key       string   `json:"key"`
 	Task      string   `json:"task,omitempty"`
 	Exit      *int     `json:"exit,omitempty"`
-	Agent     string   `json:"agent,omitempty"`
-	Reason    string   `json:"reason"` // of the newest run
-	Runs      []string `json:"runs"`   // newest first
+	Agent     string   `json:"agent,omitempty"`  // of the newest run
+	Agents    []string `json:"agents,omitempty"` // of all of them, where they are several, in the order of their names
+	Reason    string   `json:"reason"`           // of the newest run
+	Runs      []string `json:"runs"`             // newest first
 	Count     int      `json:"count"`
 	First     Stamp    `json:"first"`
 	Last      Stamp    `json:"last"`
@@ -51,7 +53,6 @@ func stateKey(kind, of, more string) string {
 // runFailure makes the group that a run which has failed or crashed belongs to, with that run alone in it.
 func runFailure(r *Run) *Failure {
 	f := &Failure{Agent: r.Agent, Reason: r.Reason, Runs: []string{r.ID}, Count: 1, First: r.Finished, Last: r.Finished}
-	exit := "none"
 	for i := range r.Tasks {
 		if t := &r.Tasks[i]; t.State == taskFailed || (t.State == taskCrashed || t.State == taskCancelled) && f.Task == "" {
 			f.Task, f.Exit = t.Task, t.Exit
@@ -60,14 +61,67 @@ func runFailure(r *Run) *Failure {
 			}
 		}
 	}
-	if f.Exit != nil {
-		exit = fmt.Sprint(*f.Exit)
-	}
 	if t := r.task(f.Task); r.State == runFailed && r.taskStopped() && t != nil && t.Cancelling == "" {
 		f.Reason = "task " + t.Task + ": " + t.Reason // the run's own reason may be the task that was stopped
 	}
-	f.Key = stateKey("failed", r.Workflow, fmt.Sprintf("%q %s %q", f.Task, exit, f.Agent))
+	f.Key = f.keyOf(r.Workflow)
 	return f
+}
+
+// keyOf names the group, in its workflow.
+func (f *Failure) keyOf(workflow string) string {
+	return stateKey("failed", workflow, fmt.Sprintf("%q %s", f.Task, f.exit()))
+}
+
+func (f *Failure) exit() string {
+	if f.Exit == nil {
+		return "none"
+	}
+	return fmt.Sprint(*f.Exit)
+}
+
+// named says whether the key is the group's. Version 0.1.0 had a group for each agent, and journals hold its keys.
+func (f *Failure) named(workflow, key string) bool {
+	return f.Key == key || len(f.Agents) == 0 && key == stateKey("failed", workflow, fmt.Sprintf("%q %s %q", f.Task, f.exit(), f.Agent))
+}
+
+// addAgents notes on which agents runs of the group were.
+func (f *Failure) addAgents(others ...string) {
+	all := append([]string{f.Agent}, f.Agents...)
+	all = append(all, others...)
+	slices.Sort(all)
+	if all = slices.DeleteFunc(slices.Compact(all), func(name string) bool { return name == "" }); len(all) > 1 {
+		f.Agents = all[:min(len(all), stateMaxFailureRuns)]
+	}
+}
+
+// joinFailures makes one group of those that differ in their agents alone, as version 0.1.0 saved them.
+func (s *State) joinFailures() {
+	for id, w := range s.Workflows {
+		var joined []*Failure
+		for _, f := range w.Failures {
+			f.Key = f.keyOf(id)
+			i := slices.IndexFunc(joined, func(other *Failure) bool { return other.Key == f.Key })
+			if i < 0 {
+				joined = append(joined, f)
+				continue
+			}
+			newer, older := f, joined[i]
+			if newer.Last.Before(older.Last.Time) {
+				newer, older = older, newer
+			}
+			newer.addAgents(append(older.Agents, older.Agent)...)
+			newer.Runs = append(newer.Runs, older.Runs...)
+			slices.SortFunc(newer.Runs, func(a, b string) int { return strings.Compare(b, a) }) // they sort by time
+			newer.Runs = newer.Runs[:min(len(newer.Runs), stateMaxFailureRuns)]
+			newer.Count += older.Count
+			if older.First.Before(newer.First.Time) {
+				newer.First = older.First
+			}
+			joined[i] = newer
+		}
+		w.Failures = joined
+	}
 }
 
 // stoppedOnly says whether a run has failed for nothing but the tasks of it that somebody had stopped: who did that knows
@@ -108,7 +162,8 @@ func (w *WorkflowState) noteOutcome(r *Run) {
 		}
 		f.Runs = append([]string{r.ID}, f.Runs[:min(len(f.Runs), stateMaxFailureRuns-1)]...)
 		f.Count++
-		f.Last, f.Reason, f.Recovered = one.Last, one.Reason, false
+		f.addAgents(one.Agent)
+		f.Last, f.Reason, f.Agent, f.Recovered = one.Last, one.Reason, one.Agent, false
 	}
 }
 
@@ -155,7 +210,9 @@ func (s *State) applyAck(e *Event) {
 		return
 	}
 	if w := s.Workflows[e.Workflow]; w != nil {
-		if f := w.failure(e.Key); f != nil {
+		i := slices.IndexFunc(w.Failures, func(f *Failure) bool { return f.named(e.Workflow, e.Key) })
+		if i >= 0 {
+			f := w.Failures[i]
 			if f.Until = e.Until; e.Until.IsZero() {
 				w.Failures = slices.DeleteFunc(w.Failures, func(other *Failure) bool { return other == f })
 			}

@@ -592,6 +592,7 @@ func (p *storeReplay) load(name string) (*State, error) {
 	if err := storeDecode(line, &saved); err != nil || saved.State == nil {
 		return nil, fmt.Errorf("%w: %w", errStoreDamaged, err)
 	}
+	saved.State.joinFailures()
 	saved.State.Seq, p.schema = saved.Seq, saved.Schema
 	return saved.State, nil
 }

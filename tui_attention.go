@@ -64,7 +64,7 @@ func (l *tuiAttentionList) ask(u *tui) {
 func (l *tuiAttentionList) set(all []AttentionItem) {
 	terms, items := tuiFilterParse(l.filter), []AttentionItem(nil)
 	for _, it := range all {
-		if tuiMatches([]tuiField{{"workflow", it.Workflow}, {"agent", it.Agent}, {"state", it.Kind}, {"", it.Task + " " + it.Reason}}, terms) {
+		if tuiMatches([]tuiField{{"workflow", strings.Join(append(it.Workflows, it.Workflow), " ")}, {"agent", strings.Join(append(it.Agents, it.Agent), " ")}, {"state", it.Kind}, {"", it.Task + " " + it.Reason}}, terms) {
 			items = append(items, it)
 		}
 	}
@@ -116,10 +116,10 @@ func (l *tuiAttentionList) draw(u *tui, g *termGrid, a viewArea) {
 		it := &l.items[i]
 		what, rest := tuiAttentionWhat(it)
 		runs := "-"
-		if len(it.Runs) > 0 {
+		if len(it.Runs) > 0 && it.Kind != attentionOutput {
 			runs = fmt.Sprint(it.Count)
 		}
-		return viewRowMark{}, []viewCell{what, {text: tuiAttentionOn(it), style: rest}, {text: runs, style: rest}, {text: viewWhen(it.Last, now), style: rest}, {text: it.Agent, style: rest}, {text: it.Reason, style: rest}}
+		return viewRowMark{}, []viewCell{what, {text: tuiAttentionOn(it), style: rest}, {text: runs, style: rest}, {text: viewWhen(it.Last, now), style: rest}, {text: it.onAgents(), style: rest}, {text: it.Reason, style: rest}}
 	}
 	top := min(len(l.items)+1, max(a.h/2, 3))
 	l.room = l.table.draw(g, viewArea{a.x, a.y, a.w, max(top, 2)})
@@ -145,7 +145,7 @@ func tuiAttentionWhat(it *AttentionItem) (what viewCell, rest termStyle) {
 	switch {
 	case it.Recovered:
 		return viewCell{text: glyph + " recovered", style: styleGreen}, styleDim
-	case it.Kind == attentionOverdue:
+	case slices.Contains([]string{attentionOverdue, attentionOutput, attentionClock, attentionLeft}, it.Kind):
 		return viewCell{text: glyph + " " + it.Kind, style: styleYellow}, 0
 	}
 	return viewCell{text: glyph + " " + it.Kind, style: styleRed | styleBold}, 0
@@ -153,10 +153,13 @@ func tuiAttentionWhat(it *AttentionItem) (what viewCell, rest termStyle) {
 
 // tuiAttentionOn says where it is: a workflow and its task, or an agent.
 func tuiAttentionOn(it *AttentionItem) string {
-	if it.Workflow == "" {
-		return it.Agent
+	switch {
+	case it.where() != "":
+		return strings.TrimSpace(it.where() + " " + it.Task)
+	case it.Kind == attentionDisk, it.Kind == attentionFolder:
+		return "the principal"
 	}
-	return strings.TrimSpace(it.Workflow + " " + it.Task)
+	return it.Agent
 }
 
 // tuiAttentionText tells all of an item: why, in lines of a width, what was different when it went well, its output, how often.
@@ -171,13 +174,22 @@ func tuiAttentionText(it *AttentionItem, width int, now time.Time) []viewCell {
 	for _, changed := range it.Changed {
 		lines = append(lines, viewCell{text: "changed: " + changed, style: styleYellow})
 	}
-	for _, line := range it.Lines {
-		lines = append(lines, viewCell{text: line})
+	for _, names := range [][]string{it.Workflows, it.Agents} {
+		if len(names) > 0 {
+			lines = append(lines, viewCell{text: attentionNamesText(names, attentionShown)})
+		}
+	}
+	for i := range it.Lines {
+		style := termStyle(0)
+		if strings.HasPrefix(it.lineText(i), "e|") {
+			style = styleYellow
+		}
+		lines = append(lines, viewCell{text: it.lineText(i), style: style})
 	}
 	if len(it.Runs) > 0 {
 		text := "run " + tuiShort(it.Runs[0])
 		if it.Agent != "" {
-			text += " at " + it.Agent
+			text += " at " + it.Agent // the newest run was there
 		}
 		if it.Count > 1 {
 			text = fmt.Sprintf("%d runs since %s, the newest %s", it.Count, viewWhen(it.First, now), strings.TrimPrefix(text, "run "))

@@ -1,0 +1,89 @@
+// attention_trouble.go: what is wrong with the principal itself and with its agents, where no run need have failed yet: its disk,
+// output that was dropped, the folder of the workflows, an agent's clock. What comes from somebody who was asked lies in memory
+// and is known again when it happens again. May use what principal.go may.
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// attentionMaxDropped is of how many workflows dropped output is remembered; of further ones only their logs tell.
+const attentionMaxDropped = 1000
+
+// attentionTroubles is how often it is looked whether what was acknowledged is over, while the loop is awake.
+const attentionTroubles = time.Minute
+
+// attentionDropped is output that the disk did not take: of one workflow's newest run of which that is so.
+type attentionDropped struct {
+	run   string
+	lines int
+	cause error
+	last  time.Time
+}
+
+// noteDropped remembers that output of a run is dropped. Only on the loop.
+func (p *principal) noteDropped(r *Run, lost lostLines) {
+	if p.dropped == nil {
+		p.dropped = map[string]attentionDropped{}
+	}
+	if _, known := p.dropped[r.Workflow]; known || len(p.dropped) < attentionMaxDropped {
+		p.dropped[r.Workflow] = attentionDropped{r.ID, lost.lines, lost.cause, p.cfg.now()}
+	}
+}
+
+// eachTrouble hands fn what is wrong and is for this peer: what is of no workflow is for those who may see agents. Only on the loop.
+func (p *principal) eachTrouble(grant *authGrant, fn func(AttentionItem)) {
+	for id, d := range p.dropped {
+		if grant.sees(id) {
+			fn(AttentionItem{Key: stateKey("output", id, d.run), Kind: attentionOutput, Workflow: id, Runs: []string{d.run}, Count: 1, First: stampOf(d.last), Last: stampOf(d.last),
+				Reason: fmt.Sprintf("%d lines of output could not be stored: %v", d.lines, d.cause)})
+		}
+	}
+	if !grant.may(protoVerbOf("agents")) {
+		return
+	}
+	if err := p.store.failing(); err != nil {
+		fn(AttentionItem{Key: stateKey("disk", "journal", ""), Kind: attentionDisk, Count: 1, Reason: fmt.Sprintf("the journal cannot be written: %v; new runs are refused", err)})
+	}
+	if p.cfg.Folder != nil {
+		if err := p.cfg.Folder.fault(); err != nil {
+			fn(AttentionItem{Key: stateKey("folder", "", err.Error()), Kind: attentionFolder, Count: 1, Reason: err.Error() + "; what was read before stays in force"})
+		}
+	}
+	for _, name := range sortedKeys(p.links) {
+		if link := p.links[name]; link.skew != 0 {
+			by := "ahead of"
+			if link.skew < 0 {
+				by = "behind"
+			}
+			fn(AttentionItem{Key: stateKey("clock", name, ""), Kind: attentionClock, Agent: name, Count: 1, First: stampOf(link.heard), Last: stampOf(link.heard),
+				Reason: fmt.Sprintf("its clock is %s %s the principal's: the times of its tasks and lines are its own", Duration(link.skew.Abs().Round(time.Second)), by)})
+		}
+	}
+}
+
+// endTroubleAcks takes back the acknowledgements of what is over, as it finds it once in attentionTroubles: should it come again,
+// it is new. Only on the loop.
+func (p *principal) endTroubleAcks(now time.Time) {
+	if now.Before(p.troubleAt) || len(p.state.Acks) == 0 {
+		return
+	}
+	p.troubleAt = now.Add(attentionTroubles)
+	var there []string
+	for _, key := range sortedKeys(p.state.Acks) {
+		if kind, _, _ := strings.Cut(key, ":"); kind != attentionDisk && kind != attentionFolder && kind != attentionClock {
+			continue
+		}
+		if there == nil {
+			there = []string{""}
+			p.eachTrouble(authOwner, func(item AttentionItem) { there = append(there, item.Key) })
+		}
+		if !slices.Contains(there, key) {
+			p.emit(&Event{Kind: evAckOver, Key: key})
+		}
+	}
+}
