@@ -63,7 +63,7 @@ func TestRunnerTail(t *testing.T) {
 
 // TestRunnerTailCancelled: of a run that is stopped in a flood the end is told, too.
 func TestRunnerTailCancelled(t *testing.T) {
-	h := runnerHost(t, &principalLog{}, &Workflow{ID: "w", LogMaxSize: 4000, Tasks: []Task{{ID: "a", Run: "trap 'kill %1; wait; echo BYE; exit 1' TERM; yes & wait"}}})
+	h := runnerHost(t, &principalLog{}, &Workflow{ID: "w", LogMaxSize: 4000, Tasks: []Task{{ID: "a", Run: "exec 2>/dev/null; trap 'kill %1; wait; echo BYE; exit 1' TERM; yes & wait"}}})
 	r, lines := runnerFollow(t, h, Request{Workflow: "w"}, func(c *client, r *Reply) {
 		if r.Line != nil && r.Line.N == 400 {
 			other := &client{conn: h.connect(), endpoint: "here"}
