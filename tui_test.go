@@ -533,7 +533,7 @@ func tuiAttentionFixture() *Reply {
 	return &Reply{Items: []AttentionItem{
 		{Key: "failed:site11-sync:push", Kind: attentionFailed, Workflow: "site11-sync", Task: "push", Exit: &exit, Agent: "edge-07", Reason: "exit 3", Runs: []string{"01KJ00000000000000R0001271", "01KJ00000000000000R0001265"},
 			Count: 3, First: tuiStamp("2026-03-04 10:00:00"), Last: tuiStamp("2026-03-04 12:00:41"),
-			Lines:   []string{"connecting to 10.2.0.9:5432", "push: error: connection to server failed: timeout expired"}, Streams: "oe",
+			Lines: []string{"connecting to 10.2.0.9:5432", "push: error: connection to server failed: timeout expired"}, Streams: "oe",
 			Changed: []string{"the file changed at 09:51:07", "agent edge-07, was edge-03"}, Good: "01KJ00000000000000R0001250"},
 		{Key: "file:site21-import", Kind: attentionFile, Workflow: "site21-import", Reason: `site21-import.yml:12:5: task "load": depends on "fetc", which is not a task here (did you mean "fetch"?)`, Count: 1},
 		{Key: "agent:edge-09", Kind: attentionAgent, Agent: "edge-09", Reason: "lost", Count: 1, First: tuiStamp("2026-03-04 11:58:02"), Last: tuiStamp("2026-03-04 11:58:02")},
