@@ -42,7 +42,6 @@ type compatState struct {
 	byFlow  map[compatKey]*compatInstance
 	byRun   map[string]*compatInstance // the newest of each run
 	order   []*compatInstance          // oldest first
-	stray   uint64                     // log records that belong to nothing
 	queries int                        // searches under way
 }
 
@@ -320,7 +319,7 @@ func (p *principal) compatRunStatus(c *compatCall) {
 	}
 	in := p.compatFind(agent, id, workflow, "", status == compatRunning)
 	if in == nil {
-		p.cfg.Log.Warn("agent spoke of a run that is not its own", "agent", agent, "workflow", compatEcho(workflow), "instance", id, "status", status)
+		p.note("agent spoke of a run that is not its own", c.conn.Peer(), "agent", agent, "workflow", workflow, "instance", id, "status", status)
 		return
 	}
 	r := p.compatBegin(in)
@@ -362,7 +361,7 @@ func (p *principal) compatTaskStatus(c *compatCall) {
 	}
 	in := p.compatFind(agent, id, "", task, false)
 	if in == nil || p.state.Runs[in.run].task(task) == nil {
-		p.cfg.Log.Warn("agent spoke of a task that is not its own", "agent", agent, "task", compatEcho(task), "instance", id, "status", status)
+		p.note("agent spoke of a task that is not its own", c.conn.Peer(), "agent", agent, "task", task, "instance", id, "status", status)
 		return
 	}
 	if len(in.tasks) < 4*len(p.state.Runs[in.run].Tasks) {

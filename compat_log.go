@@ -172,25 +172,23 @@ func (p *principal) compatPushed(body []byte, peer wirePeer) bool {
 		err = errors.New("output is for peers on the principal's own socket to send in this dialect")
 	}
 	if err != nil {
-		p.cfg.Log.Warn("log record refused", "from", peer.String(), "cause", err)
+		p.note("log record refused", peer, "cause", err)
 		return true
 	}
-	p.call(func() { p.compatTake(&record) })
+	p.call(func() { p.compatTake(peer, &record) })
 	return true
 }
 
 // compatTake stores a line of a run that an agent of CDKTR has, or had: its last lines come beside the word that the run
 // has ended, and later. They are numbered as they come.
-func (p *principal) compatTake(record *compatRecord) {
+func (p *principal) compatTake(peer wirePeer, record *compatRecord) {
 	in := p.compatFlow(record)
 	var r *Run
 	if in != nil {
 		r = p.state.Runs[in.run]
 	}
 	if r == nil || r.Lease != in.lease || r.State == runQueued {
-		if p.compat.stray++; p.compat.stray&(p.compat.stray-1) == 0 { // the 1st, 2nd, 4th, 8th ...
-			p.cfg.Log.Warn("output of a run that is not known", "workflow", compatEcho(record.workflow), "instance", compatEcho(record.instance), "so_far", p.compat.stray)
-		}
+		p.note("output of a run that is not known", peer, "workflow", record.workflow, "instance", record.instance)
 		return
 	}
 	task := compatTaskOf(in, p.compatSpec(r.ID), record)

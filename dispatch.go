@@ -80,7 +80,7 @@ func (p *principal) clocked(link *agentLink, theirs Stamp, now time.Time) {
 		return
 	}
 	if link.skew = link.ahead; !known {
-		p.cfg.Log.Warn("the clock of this agent is not ours: the times of its tasks and lines are its own", "agent", link.name, "ahead", link.skew.Round(time.Second))
+		p.note("the clock of this agent is not ours: the times of its tasks and lines are its own", link.conn.Peer(), "agent", link.name, "ahead", link.skew.Round(time.Second))
 	}
 }
 
@@ -105,7 +105,7 @@ func (p *principal) runAgentLink(conn wireConn, grant *authGrant, hello *agentMs
 			err = protoDecode(body, m)
 		}
 		if err != nil {
-			p.cfg.Log.Warn("agent sent what cannot be read", "agent", link.name, "cause", err)
+			p.note("agent sent what cannot be read", conn.Peer(), "agent", link.name, "cause", err)
 			break
 		}
 		if !p.call(func() { p.hear(link, m, len(body)) }) {
@@ -119,7 +119,7 @@ func (p *principal) runAgentLink(conn wireConn, grant *authGrant, hello *agentMs
 // welcome takes an agent in: its runs are compared with the state, and it is told from where to send its spool.
 func (p *principal) welcome(link *agentLink, m *agentMsg) {
 	if reason := p.unwelcome(link, m); reason != "" {
-		p.cfg.Log.Warn("an agent was not let in", "agent", m.Agent, "from", link.from, "cause", reason)
+		p.note("an agent was not let in", link.conn.Peer(), "agent", m.Agent, "cause", reason)
 		link.send(&agentMsg{Op: msgRefused, Reason: reason})
 		p.workers.Go(func() { link.conn.Close() }) // after these words are out; the loop does not wait for that
 		return
@@ -365,7 +365,7 @@ func (p *principal) hear(link *agentLink, m *agentMsg, size int) {
 		p.trySync(link)
 		p.ackLater(link)
 	default:
-		p.cfg.Log.Warn("agent sent a message that is not known", "agent", link.name, "op", m.Op)
+		p.note("agent sent a message that is not known", link.conn.Peer(), "agent", link.name, "op", m.Op)
 	}
 }
 
@@ -408,14 +408,14 @@ func (p *principal) takeEvent(link *agentLink, e *Event) {
 	switch e.Kind {
 	case evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished, evRunFinished:
 	default:
-		p.cfg.Log.Warn("agent reported an event that is not an agent's", "agent", link.name, "event", e.Kind)
+		p.note("agent reported an event that is not an agent's", link.conn.Peer(), "agent", link.name, "event", e.Kind)
 		return
 	}
 	if r != nil && e.State == runCrashed {
 		dispatchAsked(r, e)
 	}
 	if err := p.emit(e); err != nil {
-		p.cfg.Log.Warn("agent reported what does not fit", "agent", link.name, "cause", err)
+		p.note("agent reported what does not fit", link.conn.Peer(), "agent", link.name, "cause", err)
 		return
 	}
 	if e.Kind == evRunFinished {

@@ -58,7 +58,7 @@ func (p *principal) runSubscriber(conn wireConn, grant *authGrant, compat bool) 
 
 // turnAway ends a one-way connection that may not be: there is no way to say why, but in the log.
 func (p *principal) turnAway(conn wireConn, why *protoError) {
-	p.cfg.Log.Warn("connection refused", "peer", conn.Peer().String(), "cause", why.Message)
+	p.note("connection refused", conn.Peer(), "cause", why.Message)
 	conn.Cut(why)
 }
 
@@ -170,7 +170,7 @@ func (p *principal) runPusher(conn wireConn, grant *authGrant) {
 			err = refuse(codeInvalid, "a PUSH peer may send triggers only, not op %q", req.Op)
 		}
 		if err != nil {
-			p.cfg.Log.Warn("trigger refused", "from", from, "cause", err)
+			p.note("trigger refused", conn.Peer(), "cause", err)
 			continue
 		}
 		for p.push(conn, grant, req, by, from) {
@@ -200,7 +200,7 @@ func (p *principal) push(conn wireConn, grant *authGrant, req Request, by, from 
 	select {
 	case refused := <-answer:
 		if refused != nil && !refused.Retry {
-			p.cfg.Log.Warn("trigger refused", "workflow", req.Workflow, "from", from, "cause", refused)
+			p.note("trigger refused", conn.Peer(), "workflow", req.Workflow, "cause", refused)
 		}
 		return refused != nil && refused.Retry
 	case <-p.ended:

@@ -213,7 +213,7 @@ func startPrincipal(ctx context.Context, c *cli, args []string) error {
 		return err
 	}
 	p.held = wait > 0 && clockUnset()
-	doors, err := c.openDoors(log)
+	doors, err := c.openDoors(log, p.notes)
 	if err != nil {
 		return errors.Join(err, p.store.close())
 	}

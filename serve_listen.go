@@ -14,13 +14,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 )
 
 const (
-	serveNotesBurst  = 20 // refused connections that are logged in each serveNotesPeriod
-	serveNotesPeriod = time.Minute
-	serveFilesFew    = 1024 // with fewer open files than these a start says what the bounds are
+	serveFilesFew = 1024 // with fewer open files than these a start says what the bounds are
 )
 
 // serveBounds divides the descriptors of this process up: half of them are for what comes by tcp, at all ports together,
@@ -39,8 +36,8 @@ type serveDoors struct {
 	errs      []error // of Serve, one for each listener
 }
 
-// openDoors binds the socket and every address of --bind. On an error nothing stays bound.
-func (c *cli) openDoors(log *slog.Logger) (d *serveDoors, err error) {
+// openDoors binds the socket and every address of --bind. notes hears of who is turned away there. On an error nothing stays bound.
+func (c *cli) openDoors(log *slog.Logger, notes *peerNotes) (d *serveDoors, err error) {
 	d = &serveDoors{log: log}
 	defer func() {
 		if err != nil {
@@ -49,14 +46,13 @@ func (c *cli) openDoors(log *slog.Logger) (d *serveDoors, err error) {
 			}
 		}
 	}()
-	notes := &serveNotes{log: log, now: time.Now}
 	files := wireFiles()
 	socket, tcp := serveBounds(files)
 	if files < serveFilesFew {
 		log.Warn("few files may be open at once, so few may be connected: raise the limit (ulimit -n, LimitNOFILE=)", "files", files, "connections", socket.MaxConns, "connections_tcp", tcp.MaxConns)
 	}
 	intake := wireIntakeNew(wireIntakeMost, wireStall)
-	if err := d.openSocket(c.cfg.get("socket"), c.cfg.get("socket_group"), wireOptions{wireBounds: socket, Intake: intake, Note: notes.note}); err != nil {
+	if err := d.openSocket(c.cfg.get("socket"), c.cfg.get("socket_group"), wireOptions{wireBounds: socket, Intake: intake, Note: notes.noteWire}); err != nil {
 		return d, err
 	}
 	binds := strings.FieldsFunc(c.cfg.get("bind"), func(r rune) bool { return r == ',' || r == ' ' })
@@ -75,7 +71,7 @@ func (c *cli) openDoors(log *slog.Logger) (d *serveDoors, err error) {
 	if err != nil {
 		return d, err
 	}
-	opt := wireOptions{Insecure: insecure == insecureLoopback, InsecureAny: insecure == insecureAny, Heartbeat: dialHeartbeat, Note: notes.note,
+	opt := wireOptions{Insecure: insecure == insecureLoopback, InsecureAny: insecure == insecureAny, Heartbeat: dialHeartbeat, Note: notes.noteWire,
 		Places: wirePlacesNew(tcp), Intake: intake}
 	if insecure == "" {
 		if err := d.openKeys(c.cfg.get("state")); err != nil {
@@ -235,31 +231,4 @@ func (d *serveDoors) cut(g *authGrant) {
 		}
 	}
 	d.log.Info("a key was removed or changed", "name", g.Name, "role", g.Role, "connections_cut", n)
-}
-
-// serveNotes logs what the listeners turned away. A flood of it is counted, not logged.
-type serveNotes struct {
-	log    *slog.Logger
-	now    func() time.Time
-	mu     sync.Mutex
-	since  time.Time // of this period
-	n      int       // in this period
-	silent int
-}
-
-// note is wireOptions.Note.
-func (s *serveNotes) note(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now := s.now(); now.Sub(s.since) >= serveNotesPeriod {
-		if s.silent > 0 {
-			s.log.Warn("more connections were refused than were logged", "count", s.silent)
-		}
-		s.since, s.n, s.silent = now, 0, 0
-	}
-	if s.n++; s.n > serveNotesBurst {
-		s.silent++
-		return
-	}
-	s.log.Warn("connection refused", "cause", err)
 }

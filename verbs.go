@@ -238,7 +238,7 @@ func (p *principal) permitHello(c *verbCall) *protoError {
 	if c.grant.may(protoVerbOf(msgHello)) {
 		return nil
 	}
-	p.cfg.Log.Warn("not an agent's key", "name", c.grant.Name, "role", c.grant.Role, "from", c.from)
+	p.note("not an agent's key", c.conn.Peer(), "role", c.grant.Role)
 	return c.grant.deny("begin as an agent")
 }
 

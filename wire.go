@@ -36,6 +36,9 @@ var errWireClosed = errors.New("connection closed")
 // To try again soon is of no use.
 var errWireUnauthorized = errors.New("the other side does not know our key: authorize it there")
 
+// errWireUnknown is why a listener refuses a key.
+var errWireUnknown = errors.New("not authorized")
+
 // errWireNoKeys refuses an address that is not this box's own where keys are not used.
 var errWireNoKeys = errors.New("only those may do without CURVE keys")
 
@@ -108,6 +111,25 @@ func (p wirePeer) String() string {
 	return fmt.Sprintf("%s (uid %d, pid %d)", p.Addr, p.UID, p.PID)
 }
 
+// wireNote is what a listener has to tell.
+type wireNote struct {
+	Kind  string // one of few sentences
+	Party string // whose doing it was (wireParty); "" is nobody's
+	Addr  string // where that came from, "" where Party says it
+	Err   error
+}
+
+// Error is the whole of it.
+func (n *wireNote) Error() string {
+	if n.Addr == "" {
+		return fmt.Sprintf("%s: %s: %v", n.Kind, n.Party, n.Err)
+	}
+	return fmt.Sprintf("%s: %s: %v", n.Kind, n.Addr, n.Err)
+}
+
+// Unwrap is for errors.Is.
+func (n *wireNote) Unwrap() error { return n.Err }
+
 // wireLimits bound what one connection may cost. A zero field means its default.
 type wireLimits struct {
 	MaxFrame     int // bytes in one frame, either way; 1 MiB
@@ -150,8 +172,8 @@ type wireOptions struct {
 	// because it named the path. Asked before the handshake, so that Socket and
 	// Identity are empty; called from many goroutines.
 	Allow func(wirePeer) error
-	// Note hears of what a listener turned away or could not do, in words fit for
-	// a log. Called from many goroutines. May be nil.
+	// Note hears of what a listener turned away or could not do: of a wireNote, in
+	// words fit for a log. Called from many goroutines. May be nil.
 	Note func(error)
 }
 

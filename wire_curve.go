@@ -97,7 +97,7 @@ func wireAuthorize(server *curveServer, key curveKey, peer *wirePeer) error {
 		name, ok = server.Authorize(key)
 	}
 	if !ok {
-		return fmt.Errorf("its key %v is not authorized", key)
+		return fmt.Errorf("its key %v is %w", key, errWireUnknown)
 	}
 	peer.Name = name
 	return nil

@@ -393,7 +393,7 @@ func (l *wireListener) acceptLoop(handle func(wireConn)) {
 			continue
 		}
 		if pause == 0 {
-			l.opt.Note(fmt.Errorf("accept on %s: %w (trying on)", l.endpoint, err))
+			l.opt.Note(&wireNote{Kind: "cannot accept connections; trying on", Addr: l.endpoint, Err: err})
 		}
 		pause = min(max(2*pause, wireAcceptPause), wireAcceptPauseMax)
 		timer := time.NewTimer(pause)
@@ -418,11 +418,11 @@ func (l *wireListener) accepted(nc net.Conn, handle func(wireConn)) {
 
 // putOut notes that a guest had to make room.
 func (l *wireListener) putOut(g *wireGuest) {
-	from := ""
+	party := ""
 	if g.origin.IsValid() {
-		from = fmt.Sprintf(" from %v", g.origin)
+		party = g.origin.String()
 	}
-	l.opt.Note(fmt.Errorf("cut a handshake on %s%s to make room: too many were in theirs", l.endpoint, from))
+	l.opt.Note(&wireNote{Kind: "handshake cut to make room for others", Party: party, Err: errWirePutOut})
 }
 
 // serveOne is the whole life of one accepted connection.
@@ -436,14 +436,18 @@ func (l *wireListener) serveOne(guest *wireGuest, handle func(wireConn)) {
 	if err != nil {
 		stayed := guest.leave()                                       // or it was put out for another
 		if stayed && !errors.Is(err, errWireClosed) && !l.stopped() { // a look whether we live is no news
-			l.opt.Note(fmt.Errorf("refuse %v: %w", peer, err))
+			note := &wireNote{Kind: "connection refused", Party: wireParty(peer, guest.origin), Addr: peer.String(), Err: err}
+			if errors.Is(err, errWireUnknown) {
+				note.Kind = "connection refused: its key is not authorized"
+			}
+			l.opt.Note(note)
 		}
 		return
 	}
 	defer guest.leave()
 	c.framer.holder = l.opt.Intake.holder(c.peer.Party, func(why error) {
 		c.Cut(why)
-		l.opt.Note(fmt.Errorf("cut %v: %w", c.peer, why))
+		l.opt.Note(&wireNote{Kind: "connection cut to make room for others", Party: c.peer.Party, Addr: c.peer.String(), Err: why})
 	})
 	l.mu.Lock()
 	// Serve looks through the set after stop is closed, so none slips past it.

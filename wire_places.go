@@ -69,7 +69,7 @@ const (
 )
 
 // errWirePutOut ends the handshake of who has made room for another.
-var errWirePutOut = errors.New("it made room for another")
+var errWirePutOut = errors.New("too many are in their handshake")
 
 // wireGuest is one connection at a listener, from accept on. The zero value has no
 // places to take: it is for a handshake without a listener.
