@@ -18,8 +18,12 @@ func (s *store) historyBackTo(folder string, n int) (older []string, month strin
 	for i := len(months) - 1; i >= 0; i-- {
 		back, err := s.historyOpen(path.Join(folder, months[i]+".jsonl"))
 		for err == nil {
-			if _, err = back.line(); err != nil {
+			var line []byte
+			if line, err = back.line(); err != nil {
 				break
+			}
+			if line[len(line)-1] != '\n' { // the next line to be written takes its place
+				continue
 			}
 			if n--; n == 0 {
 				return months[:i], months[i], back.at + int64(len(back.buf)), nil
@@ -62,12 +66,15 @@ func (w *storeWriter) trim(folder string, keep int) error {
 		return nil
 	}
 	name := path.Join(folder, month+".jsonl")
-	if err := w.files.copyEnd(name, name+".tmp", at); err != nil {
-		w.files.remove(name + ".tmp")
-		return err
+	err = w.files.copyEnd(name, name+".tmp", at)
+	if err == nil {
+		w.unsyncedHistory[folder] = true
+		err = w.files.rename(name+".tmp", name)
 	}
-	w.unsyncedHistory[folder] = true
-	return w.files.rename(name+".tmp", name)
+	if err != nil {
+		w.files.remove(name + ".tmp")
+	}
+	return err
 }
 
 // copyEnd writes what is behind a place in a file to another, durably, but for its name.

@@ -194,9 +194,11 @@ func (s *store) start() (*State, storeReport, error) {
 	w.timer.Stop()
 	w.durable = p.marked
 	w.markLater(s.seq)
-	// Which lines of the history reached the disk before a power cut nobody knows: those of the replay are synced again.
+	// Which lines of the history, and names of its files, the process before has synced nobody knows: those of the replay are
+	// synced again, before a snapshot takes the journal's place.
 	for _, run := range p.finished {
-		w.unsyncedHistory[historyPlaceOf(run).file()] = true
+		place := historyPlaceOf(run)
+		w.unsyncedHistory[place.file()], w.unsyncedHistory[place.folder], w.unsyncedHistory[historyFolder] = true, true, true
 	}
 	go w.run()
 	for _, run := range missing {

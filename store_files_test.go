@@ -21,7 +21,8 @@ type storeDisk struct {
 	dir      string
 	rng      *rand.Rand
 	fail     func(op string) error // "open", "write", "sync", "truncate", "rename", "remove"; nil error: it works
-	content  map[uint64][]byte     // by inode: what is on the disk
+	content  map[uint64][]byte     // by inode: what is on the disk,
+	perhaps  map[uint64][][]byte   // or one of these, which were written or taken back since
 	names    map[string]map[string]fs.FileInfo
 	held     []*os.File // removed files, so that their inodes are not used again
 	syncs    int
@@ -30,7 +31,7 @@ type storeDisk struct {
 
 func storeDiskNew(t testing.TB, dir string, seed uint64) *storeDisk {
 	d := &storeDisk{t: t, dir: dir, rng: rand.New(rand.NewPCG(seed, 7)), fail: func(string) error { return nil },
-		content: map[uint64][]byte{}, names: map[string]map[string]fs.FileInfo{}}
+		content: map[uint64][]byte{}, perhaps: map[uint64][][]byte{}, names: map[string]map[string]fs.FileInfo{}}
 	t.Cleanup(func() {
 		for _, f := range d.held {
 			f.Close()
@@ -76,6 +77,7 @@ func (d *storeDisk) wrap(l *storeFiles) {
 			d.syncHook()
 		}
 		if err := d.fails("sync"); err != nil {
+			d.written(f)
 			return err
 		}
 		d.sync(f)
@@ -85,6 +87,7 @@ func (d *storeDisk) wrap(l *storeFiles) {
 		if err := d.fails("truncate"); err != nil {
 			return err
 		}
+		d.written(f)
 		return real.truncate(f, size)
 	}
 	l.rename = func(from, to string) error {
@@ -111,6 +114,24 @@ func (d *storeDisk) hold(name string) {
 
 func storeInode(info fs.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Ino }
 
+// written notes that a part of what f holds and was not synced may have come to the disk all the same.
+func (d *storeDisk) written(f *os.File) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	info, err := f.Stat()
+	if err != nil || info.IsDir() {
+		return
+	}
+	inode := storeInode(info)
+	text, err := os.ReadFile(f.Name())
+	if err != nil {
+		d.t.Error(err)
+	}
+	if rest, ok := bytes.CutPrefix(text, d.content[inode]); ok && len(rest) > 0 {
+		d.perhaps[inode] = append(d.perhaps[inode], text[:len(text)-d.rng.IntN(len(rest))])
+	}
+}
+
 // sync notes that what f holds is on the disk.
 func (d *storeDisk) sync(f *os.File) {
 	d.mu.Lock()
@@ -130,6 +151,7 @@ func (d *storeDisk) sync(f *os.File) {
 		d.t.Error(err)
 	}
 	d.content[storeInode(info)] = text
+	delete(d.perhaps, storeInode(info))
 }
 
 // storeInodePath finds the folder by what it is, for a file's Name may be spelled in several ways.
@@ -174,7 +196,9 @@ func (d *storeDisk) cut(folder, into string) {
 			continue
 		}
 		text := d.content[storeInode(info)]
-		if newer, err := os.ReadFile(filepath.Join(d.dir, folder, now[storeInode(info)])); err == nil && now[storeInode(info)] != "" {
+		if other := d.perhaps[storeInode(info)]; len(other) > 0 && d.rng.IntN(2) == 0 {
+			text = other[d.rng.IntN(len(other))]
+		} else if newer, err := os.ReadFile(filepath.Join(d.dir, folder, now[storeInode(info)])); err == nil && now[storeInode(info)] != "" {
 			if rest, ok := bytes.CutPrefix(newer, text); ok {
 				rest = rest[:d.rng.IntN(len(rest)+1)]
 				zero := d.rng.IntN(3*len(rest) + 1)
@@ -194,7 +218,7 @@ func (d *storeDisk) cut(folder, into string) {
 
 // move goes on in another folder; all that is there is on the disk.
 func (d *storeDisk) move(dir string) {
-	d.dir, d.content, d.names = dir, map[uint64][]byte{}, map[string]map[string]fs.FileInfo{}
+	d.dir, d.content, d.perhaps, d.names = dir, map[uint64][]byte{}, map[uint64][][]byte{}, map[string]map[string]fs.FileInfo{}
 	filepath.WalkDir(dir, func(p string, _ fs.DirEntry, _ error) error {
 		if f, err := os.Open(p); err == nil {
 			d.sync(f)

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -35,6 +34,7 @@ type storeRig struct {
 	n     uint64        // the agent's numbering
 	acked atomic.Uint64 // the newest event whose done was called
 	open  bool
+	gone  map[historyKey]bool // runs that a trim took out of the history, or was to
 }
 
 func storeRigOpen(t testing.TB, opt storeOptions) *storeRig {
@@ -42,7 +42,8 @@ func storeRigOpen(t testing.TB, opt storeOptions) *storeRig {
 	if opt.Dir == "" {
 		opt.Dir = t.TempDir()
 	}
-	g := &storeRig{t: t, dir: opt.Dir, opt: opt, clock: time.Date(2026, 1, 31, 23, 0, 0, 0, time.UTC), rng: rand.New(rand.NewPCG(1, 2))}
+	g := &storeRig{t: t, dir: opt.Dir, opt: opt, clock: time.Date(2026, 1, 31, 23, 0, 0, 0, time.UTC), rng: rand.New(rand.NewPCG(1, 2)),
+		gone: map[historyKey]bool{}}
 	if report := g.reopen(); report.Notes != nil {
 		t.Fatalf("a fresh store has notes: %q", report.Notes)
 	}
@@ -140,6 +141,7 @@ func (g *storeRig) random(n int) {
 	waits := g.rng.IntN(5) // of 4: how often somebody waits for a batch
 	for n > 0 {
 		var batch []*Event
+		ended := false // that is always waited for
 		for range 1 + g.rng.IntN(4) {
 			e := g.event()
 			err := g.state.apply(e)
@@ -149,10 +151,11 @@ func (g *storeRig) random(n int) {
 			batch = append(batch, e)
 			if err == nil && (e.Kind == evRunFinished || e.Kind == evRunEnded) {
 				g.s.history(g.state.Runs[e.Run], nil)
+				ended = true
 			}
 		}
 		n -= len(batch)
-		g.push(g.rng.IntN(4) < waits, batch)
+		g.push(ended || g.rng.IntN(4) < waits, batch)
 	}
 }
 
@@ -226,84 +229,6 @@ func (g *storeRig) matches(state *State) {
 	}
 }
 
-var (
-	storeSteps = flag.Int("store.steps", 12*storeModelSteps, "how many steps TestStoreModel takes in all")
-	storeSeed  = flag.Uint64("store.seed", 0, "the first seed of TestStoreModel")
-)
-
-const storeModelSteps = 120 // of one seed
-
-// TestStoreModel does random things to a store, with a disk that fails now and then, and cuts the power.
-func TestStoreModel(t *testing.T) {
-	t.Parallel()
-	var events atomic.Int64
-	seeds := (*storeSteps + storeModelSteps - 1) / storeModelSteps
-	t.Run("seeds", func(t *testing.T) {
-		for seed := *storeSeed; seed < *storeSeed+uint64(seeds); seed++ {
-			t.Run(fmt.Sprint(seed), func(t *testing.T) {
-				t.Parallel()
-				top := t.TempDir()
-				synctest.Test(t, func(t *testing.T) { events.Add(storeModel(t, top, seed)) })
-			})
-		}
-	})
-	t.Logf("%d seeds from %d, %d steps, %d events", seeds, *storeSeed, seeds*storeModelSteps, events.Load())
-}
-
-// storeModel is one seed of it. It gives how many events it made.
-func storeModel(t *testing.T, top string, seed uint64) (events int64) {
-	dir := filepath.Join(top, "0")
-	disk := storeDiskNew(t, dir, seed)
-	g := storeRigOpen(t, storeOptions{Dir: dir, SegmentBytes: 8 << 10, Keep: 8 << 10, files: disk.wrap})
-	g.rng = rand.New(rand.NewPCG(seed, 1))
-	for step := range storeModelSteps {
-		made := len(g.log)
-		switch k := g.rng.IntN(20); {
-		case k < 12:
-			g.random(g.rng.IntN(30))
-			if k < 6 {
-				synctest.Wait()
-			}
-		case k == 12:
-			g.s.snapshot(g.state, nil)
-		case k == 13:
-			g.verifyMid()
-		case k == 14:
-			ops, errno := []string{"open write", "write", "sync", "sync truncate", "rename", "remove truncate write sync"}[g.rng.IntN(6)], []error{syscall.ENOSPC, syscall.EIO}[g.rng.IntN(2)]
-			disk.set(func(op string) error {
-				if strings.Contains(ops, op) {
-					return errno
-				}
-				return nil
-			})
-		case k == 15:
-			disk.set(nil)
-		case k == 16:
-			time.Sleep(time.Duration(g.rng.IntN(30)) * time.Second) // the bubble's time: retries and delayed syncs
-		case k == 17:
-			synctest.Wait()
-		case k == 18 && step > 20:
-			storeModelCut(t, g, disk, filepath.Join(top, fmt.Sprint(step)))
-		}
-		events += int64(max(0, len(g.log)-made))
-		if g.s.wantsSnapshot() {
-			g.s.snapshot(g.state, nil)
-		}
-	}
-	disk.set(nil)
-	time.Sleep(time.Minute)
-	synctest.Wait()
-	if err := g.s.failing(); err != nil {
-		t.Fatalf("still failing: %v", err)
-	}
-	if g.acked.Load() != g.state.Seq {
-		t.Fatalf("acknowledged up to %d of %d", g.acked.Load(), g.state.Seq)
-	}
-	g.matches(g.state)
-	storeHistoryHolds(t, g)
-	return events
-}
-
 // verifyMid lets the writer come to rest and reads the events back.
 func (g *storeRig) verifyMid() {
 	synctest.Wait()
@@ -322,47 +247,6 @@ func (g *storeRig) verifyMid() {
 	})
 	if err != nil {
 		g.t.Fatal(err)
-	}
-}
-
-// storeModelCut cuts the power and goes on with what is left.
-func storeModelCut(t *testing.T, g *storeRig, disk *storeDisk, into string) {
-	synctest.Wait()
-	acked := g.acked.Load()
-	disk.cut(".", into)
-	disk.set(nil)
-	g.s.close() // the old one writes into the void
-	g.open = false
-	disk.move(into)
-	g.dir, g.opt.Dir, g.opt.files = into, into, disk.wrap
-	report := g.reopen()
-	if g.state.Seq < acked {
-		t.Fatalf("power cut: event %d was acknowledged, and only %d are there: %q", acked, g.state.Seq, report.Notes)
-	}
-	g.matches(g.state)
-	g.log = g.log[:g.state.Seq]
-	g.acked.Store(g.state.Seq)
-}
-
-// storeHistoryHolds checks that each finished run in memory is in the history once, as it is.
-func storeHistoryHolds(t *testing.T, g *storeRig) {
-	t.Helper()
-	found := map[string]*Run{}
-	err := g.s.historyList(historyFilter{}, func(r *Run) bool {
-		if found[r.ID] != nil {
-			t.Errorf("run %s is listed twice", r.ID)
-		}
-		found[r.ID] = r
-		return true
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, id := range g.state.Finished {
-		want, got := storeText(t, g.state.Runs[id]), storeText(t, found[id])
-		if !bytes.Equal(want, got) {
-			t.Errorf("history of run %s:\nwant %s\ngot  %s", id, want, got)
-		}
 	}
 }
 
@@ -532,6 +416,81 @@ func storeFailure(t *testing.T, dir, ops string, errno syscall.Errno, files int)
 		t.Fatalf("backlog %d", g.s.backlog.Load())
 	}
 	g.matches(g.state)
+}
+
+// TestStoreAbandonCut cuts the power after a segment was given up whose sync had failed: what of it came to the disk all the same is no
+// part of the journal.
+func TestStoreAbandonCut(t *testing.T) {
+	for seed := range uint64(8) {
+		top := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			dir := filepath.Join(top, "before")
+			disk := storeDiskNew(t, dir, seed)
+			g := storeRigOpen(t, storeOptions{Dir: dir, files: disk.wrap})
+			for range 3 {
+				g.random(10)
+				g.add(true)
+				synctest.Wait()
+				disk.set(func(op string) error {
+					if op == "sync" {
+						return syscall.EIO
+					}
+					return nil
+				})
+				g.random(20)
+				g.add(true)
+				time.Sleep(storeRetryMax)
+				disk.set(nil)
+				time.Sleep(storeRetryMax)
+				synctest.Wait()
+			}
+			if g.acked.Load() != g.state.Seq {
+				t.Fatalf("acknowledged %d of %d", g.acked.Load(), g.state.Seq)
+			}
+			storeModelCut(t, g, disk, filepath.Join(top, "after"))
+		})
+	}
+}
+
+// TestStoreTrimUnsaved: a history is not cut behind a snapshot that could not be saved: the next start would add again what is gone.
+func TestStoreTrimUnsaved(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		disk := storeDiskNew(t, dir, 1)
+		g := storeRigOpen(t, storeOptions{Dir: dir, files: disk.wrap})
+		g.random(300)
+		synctest.Wait()
+		folders, err := filepath.Glob(dir + "/" + historyFolder + "/*")
+		if err != nil || len(folders) == 0 {
+			t.Fatalf("no history: %v", err)
+		}
+		folder := historyFolder + "/" + filepath.Base(folders[0])
+		count := func() int { return len(storeHistoryLines(t, dir+"/"+folder+"/*.jsonl")) }
+		before := count()
+		if before < 3 {
+			t.Fatalf("%d lines", before)
+		}
+		for _, fails := range []bool{true, false} {
+			disk.set(func(op string) error {
+				if op == "rename" && fails {
+					fails = false // of the snapshot; the trim's own would work
+					return syscall.EIO
+				}
+				return nil
+			})
+			want := 2
+			if fails {
+				want = before
+			}
+			var failed error
+			g.s.snapshot(g.state, func(err error) { failed = err })
+			g.s.historyTrim([]string{folder}, 2)
+			synctest.Wait()
+			if is := count(); is != want || (failed == nil) != (want == 2) {
+				t.Fatalf("%d lines of %d are left, want %d; saved: %v", is, before, want, failed)
+			}
+		}
+	})
 }
 
 // TestStoreReserve: on a full disk the journal goes on, in the bytes that were set aside.
