@@ -478,6 +478,24 @@ func (x *e2e) decisions(id string) []Decision {
 	return r.Decisions
 }
 
+// e2eMemory gives what a process has in memory, in kB: all, and of that what is no file's. How much of a program's file is there
+// is for the kernel to say, and what is its own counts what the collector has not freed yet: bound the least of several.
+func e2eMemory(t *testing.T, pid int) (all, own int) {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, into := range map[string]*int{"VmRSS": &all, "RssAnon": &own} {
+		m := regexp.MustCompile(name + `:\s+(\d+) kB`).FindSubmatch(status)
+		if m == nil {
+			t.Fatalf("process %d has no %s:\n%s", pid, name, status)
+		}
+		*into, _ = strconv.Atoi(string(m[1]))
+	}
+	return all, own
+}
+
 // e2eDecode reads one JSON object.
 func e2eDecode[T any](t *testing.T, text string) *T {
 	t.Helper()

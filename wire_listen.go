@@ -56,7 +56,7 @@ func wireDial(ctx context.Context, endpoint string, opt wireOptions) (wireConn, 
 		return nil, err
 	}
 	d := wireDialer(opt)
-	nc, err := d.DialContext(ctx, network, address)
+	nc, err := wireDialAny(ctx, d, network, address)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", endpoint, wireDialHint(err, network))
 	}

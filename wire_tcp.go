@@ -49,6 +49,41 @@ func wireEndpointParse(endpoint string) (network, address string, err error) {
 	return "tcp", net.JoinHostPort(host, port), nil
 }
 
+// wireLocal says whether a host is this box by its name: localhost, or a name below it. Programs are to know these
+// by themselves (RFC 6761, 6.3): no resolver has to be there, and none can send them elsewhere.
+func wireLocal(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// wireAddresses gives the addresses to try for HOST:PORT, one after the other. Of a name that is not this box's own it
+// is the name: that is looked up.
+func wireAddresses(address string) []string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || !wireLocal(host) {
+		return []string{address}
+	}
+	return []string{net.JoinHostPort("127.0.0.1", port), net.JoinHostPort("::1", port)}
+}
+
+// wireDialAny connects to the first of a host's addresses that answers. Where none does the error is that of the first.
+func wireDialAny(ctx context.Context, d net.Dialer, network, address string) (net.Conn, error) {
+	if network != "tcp" {
+		return d.DialContext(ctx, network, address)
+	}
+	var first error
+	for _, address := range wireAddresses(address) {
+		nc, err := d.DialContext(ctx, network, address)
+		if err == nil {
+			return nc, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
+}
+
 // wireNoKeys says whether a connection to or from this address may do without
 // CURVE.
 func wireNoKeys(addr *net.TCPAddr, opt wireOptions) error {
@@ -61,8 +96,17 @@ func wireNoKeys(addr *net.TCPAddr, opt wireOptions) error {
 	return errors.New("tcp:// needs CURVE keys: without them anybody on the network could give orders")
 }
 
-// wireListenTCP binds HOST:PORT.
-func wireListenTCP(address string, opt wireOptions) (net.Listener, error) {
+// wireListenTCP binds HOST:PORT: the first address of the host that this box has.
+func wireListenTCP(address string, opt wireOptions) (ln net.Listener, err error) {
+	for _, address := range wireAddresses(address) {
+		if ln, err = wireListenAt(address, opt); !errors.Is(err, syscall.EADDRNOTAVAIL) && !errors.Is(err, syscall.EAFNOSUPPORT) {
+			break
+		}
+	}
+	return ln, err
+}
+
+func wireListenAt(address string, opt wireOptions) (net.Listener, error) {
 	// Looked up once, so that what is judged is what is bound.
 	addr, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {

@@ -61,6 +61,47 @@ func TestWireInsecure(t *testing.T) {
 	wireTestRoundTrip(t, wireTestDialWith(t, l.endpoint, opt), "hello")
 }
 
+// wireTestHasIPv6 says whether this box has IPv6, at least for itself.
+func wireTestHasIPv6() bool {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err == nil {
+		l.Close()
+	}
+	return err == nil
+}
+
+// TestWireLocalhost: localhost and the names below it are this box, without a resolver: to listen on, and to dial, by
+// whichever of its two addresses somebody listens.
+func TestWireLocalhost(t *testing.T) {
+	for host, want := range map[string]bool{
+		"localhost": true, "LocalHost": true, "localhost.": true, "a.localhost": true, "a.b.LOCALHOST.": true,
+		"localhost.example": false, "notlocalhost": false, "": false, "127.0.0.1": false,
+	} {
+		if wireLocal(host) != want {
+			t.Errorf("%q is this box: %t", host, !want)
+		}
+	}
+	opt := wireOptions{Insecure: true}
+	for _, c := range []struct{ listen, dial string }{
+		{"hub.localhost", "127.0.0.1"}, {"127.0.0.1", "hub.localhost"}, {"LOCALHOST.", "a.b.localhost"}, {"[::1]", "hub.localhost"},
+	} {
+		if c.listen == "[::1]" && !wireTestHasIPv6() {
+			continue
+		}
+		l := wireTestServeAt(t, "tcp://"+c.listen+":0", opt, wireEcho)
+		port := l.endpoint[strings.LastIndexByte(l.endpoint, ':'):]
+		conn, err := wireDial(t.Context(), "tcp://"+c.dial+port, opt)
+		if err != nil {
+			t.Errorf("listening on %s (%s), dialling %s: %v", c.listen, l.endpoint, c.dial, err)
+			continue
+		}
+		conn.Close()
+	}
+	if _, err := wireDial(t.Context(), "tcp://hub.localhost:1", opt); err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
+		t.Errorf("where nobody listens: %v", err)
+	}
+}
+
 func TestWireTCPErrors(t *testing.T) {
 	keys := wireTestKeys(t)
 	l := wireTestServeAt(t, "tcp://127.0.0.1:0", keys, wireEcho)
