@@ -49,10 +49,8 @@ func (p *principal) eachTrouble(grant *authGrant, fn func(AttentionItem)) {
 	if err := p.store.failing(); err != nil {
 		fn(AttentionItem{Key: stateKey("disk", "journal", ""), Kind: attentionDisk, Count: 1, Reason: fmt.Sprintf("the journal cannot be written: %v; new runs are refused", err)})
 	}
-	if p.cfg.Folder != nil {
-		if err := p.cfg.Folder.fault(); err != nil {
-			fn(AttentionItem{Key: stateKey("folder", "", err.Error()), Kind: attentionFolder, Count: 1, Reason: err.Error() + "; what was read before stays in force"})
-		}
+	if note := p.folderNote(); note != "" {
+		fn(AttentionItem{Key: stateKey("folder", "", note), Kind: attentionFolder, Count: 1, Reason: note})
 	}
 	for _, name := range sortedKeys(p.links) {
 		if link := p.links[name]; link.skew != 0 {

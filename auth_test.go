@@ -83,7 +83,7 @@ func TestAuthMay(t *testing.T) {
 	want := map[string]string{ // verb to those who may, by the first letter of the role: agent, operator, trigger, viewer
 		"ping": "aotv", "help": "aotv", "stop": "aotv", "hello": "a", "run": "ot",
 		"ls": "otv", "show": "otv", "ps": "otv", "next": "otv", "why": "otv", "logs": "otv", "events": "otv", "wait": "otv", "agents": "ov", "watch": "otv", "attention": "otv", "stats": "otv", "ack": "o",
-		"cancel": "o", "retry": "o", "pause": "o", "resume": "o", "drain": "o", "undrain": "o", "forget": "o", "backup": "o",
+		"cancel": "o", "retry": "o", "pause": "o", "resume": "o", "drain": "o", "undrain": "o", "forget": "o", "backup": "o", "rescan": "o",
 	}
 	for i := range protoVerbs {
 		v, got := &protoVerbs[i], ""
@@ -374,6 +374,7 @@ func TestAuthMatrix(t *testing.T) {
 		{Request{Op: "undrain", Agent: "one"}, no, "", no, no},
 		{Request{Op: "forget", Agent: "one"}, no, codeConflict, no, no},
 		{Request{Op: "backup"}, no, "", no, no},
+		{Request{Op: "rescan"}, no, "", no, no},
 		{Request{Op: "gone"}, codeUnknownOp, codeUnknownOp, codeUnknownOp, codeUnknownOp},
 	}
 	asked := map[string]bool{"hello": true} // below

@@ -67,6 +67,9 @@ func runVerbs() []cliVerb {
 			examples: []string{"cdktr pause etl.daily", "cdktr pause --all"}},
 		{name: "resume", args: "ID|--all", help: "start the schedule of a workflow again", run: runChange("resume"), flags: allFlag("every workflow"),
 			examples: []string{"cdktr resume etl.daily", "cdktr resume --all"}},
+		{name: "rescan", help: "have the principal look at its workflows folder at once", run: runRescan,
+			more:     "It sees changes by itself, but on a file system over a network only within a minute. This answers when what has changed is\nin force. Exit codes: 0 all was read, 1 something could not be.",
+			examples: []string{"cdktr rescan", "git pull && cdktr rescan && cdktr ls"}},
 		{name: "drain", args: "AGENT", help: "give an agent no more runs", run: runChange("drain"), examples: []string{"cdktr drain edge-07", "cdktr drain edge-07 && cdktr ps"}},
 		{name: "undrain", args: "AGENT", help: "give a drained agent runs again", run: runChange("undrain"), examples: []string{"cdktr undrain edge-07"}},
 		{name: "forget", args: "AGENT", help: "take an agent that is lost off the list", run: runChange("forget"), examples: []string{"cdktr forget edge-07"}},
@@ -306,6 +309,32 @@ func runChange(op string) func(context.Context, *cli, []string) error {
 		_, err = fmt.Fprintln(c.err, done)
 		return err
 	}
+}
+
+// runRescan has the workflows folder read, and says what there is.
+func runRescan(ctx context.Context, c *cli, args []string) error {
+	if len(args) > 0 {
+		return usageError("rescan takes no arguments: the whole folder is looked at")
+	}
+	r, err := c.ask(ctx, Request{Op: "rescan"})
+	if err != nil {
+		return err
+	}
+	if c.flags.json {
+		err = printJSON(c.out, rescanJSON{r.Count, r.Note})
+	} else if r.Note == "" {
+		_, err = fmt.Fprintf(c.err, "read the workflows folder: %s\n", countText(r.Count, "workflow"))
+	}
+	if err == nil && r.Note != "" {
+		err = &exitError{code: exitFailed, err: errors.New(r.Note)}
+	}
+	return err
+}
+
+// rescanJSON says what a rescan has found.
+type rescanJSON struct {
+	Workflows int    `json:"workflows"`
+	Note      string `json:"note,omitempty"`
 }
 
 // changeJSON says what a verb did to what.

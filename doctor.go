@@ -152,6 +152,9 @@ func (d *doctor) principal(ctx context.Context) {
 				broken = append(broken, w.Workflow)
 			}
 		}
+		if r.Note != "" {
+			d.say("workflows", doctorBad, "%s", r.Note)
+		}
 		d.count("workflows", "workflow", len(r.Workflows), broken, "whose file does not load", "none: the folder has no file that loads")
 	}
 }

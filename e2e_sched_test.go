@@ -69,6 +69,54 @@ func TestFolderLive(t *testing.T) {
 	p.stop()
 }
 
+// TestFolderGone: a folder that is gone is told of wherever one looks, also when it was named from a directory that has another in
+// its place by now; nothing that was read is lost. What is there again, or asked for, is in force.
+func TestFolderGone(t *testing.T) {
+	x := e2eNew(t)
+	y := *x
+	y.dir = x.dir + "/here" // where it is started
+	for _, dir := range []string{y.dir + "/workflows", x.dir + "/other/workflows"} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	y.file("a.yml", "tasks: {a: {run: echo hi}}\n")
+	p := y.principal("--with-agent", "--workflows", "workflows", "--state", "../state", "--bind", "tcp://127.0.0.1:0")
+	if r := x.code(0, "rescan"); !strings.Contains(r.err, "1 workflow") {
+		t.Errorf("rescan says %s", r.err)
+	}
+	if err := os.Rename(y.dir, x.dir+"/moved"); err != nil {
+		t.Fatal(err)
+	}
+	x.refused(exitFailed, []string{y.dir + "/workflows", "does not exist", "stays in force"}, "rescan")
+	if r := x.code(0, "ls"); !strings.Contains(r.err, y.dir+"/workflows") || !strings.Contains(r.err, "stays in force") || !strings.Contains(r.out, "a ") {
+		t.Errorf("ls says %s%s", r.out, r.err)
+	}
+	if out := x.ok("attention", "--json"); !strings.Contains(out, `"kind":"folder"`) || !strings.Contains(out, y.dir+"/workflows") {
+		t.Errorf("attention says %s", out)
+	}
+	if found := x.cdktr("doctor", "--json"); found.code != exitFailed || !strings.Contains(found.out, y.dir+"/workflows") {
+		t.Errorf("doctor: exit code %d, %s", found.code, found.out)
+	}
+	if run := x.run("a"); run.State != runSucceeded {
+		t.Errorf("what was read before: %+v", run)
+	}
+	if err := os.Rename(x.dir+"/other", y.dir); err != nil {
+		t.Fatal(err)
+	}
+	y.file("b.yml", "tasks: {a: {run: echo there}}\n")
+	got := e2eDecode[rescanJSON](t, x.ok("rescan", "--json"))
+	if got.Workflows != 1 || got.Note != "" || x.workflow("b").Tasks != 1 || x.workflow("a").File != "" {
+		t.Errorf("rescan found %+v; workflows %s", got, x.ok("ls", "--json"))
+	}
+	if r := x.code(0, "ls"); r.err != "" {
+		t.Errorf("ls says %s", r.err)
+	}
+	x.ok("authorize", "--new", "op", "--role", "operator", "--endpoint", "tcp://hub:1")
+	p.stop()
+	x.ok("check")
+}
+
 // TestScheduleFires: a schedule fires at its seconds, `why` tells of each, and a pause stops it.
 func TestScheduleFires(t *testing.T) {
 	x := e2eNew(t)

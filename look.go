@@ -81,6 +81,9 @@ func lookLs(ctx context.Context, c *cli, args []string) error {
 	}
 	var list []WorkflowInfo
 	if err := conn.askAll(ctx, req, func(r *Reply) error {
+		if r.Note != "" {
+			fmt.Fprintln(c.err, "cdktr: "+textSafe(r.Note))
+		}
 		list = append(list, r.Workflows...)
 		return nil
 	}); err != nil {

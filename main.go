@@ -218,7 +218,7 @@ var cliElsewhere = map[string]string{
 	"dag":       "`cdktr graph ID` draws the tasks of a workflow",
 	"top":       "`cdktr ps --watch` goes on printing the runs, `cdktr ui` shows them",
 	"tui":       "`cdktr ui` is the terminal UI",
-	"reload":    "the principal sees changed workflow files and keys by itself",
+	"reload":    "the principal sees changed workflow files and keys by itself; `cdktr rescan` has it look at once",
 	"restore":   "unpack what `cdktr backup FILE` wrote into an empty state folder: tar -xpzf FILE -C DIR",
 	"worker":    "`cdktr start agent` is a worker",
 	"agent":     "`cdktr start agent` starts one, `cdktr agents` lists them",

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sort"
@@ -49,7 +50,58 @@ func (p *principal) lookLs(c *verbCall) {
 			next = list[n-1].Workflow
 		}
 	}
-	c.reply(Reply{Workflows: list, Next: next, Count: count})
+	reply := Reply{Workflows: list, Next: next, Count: count}
+	if c.req.After == "" && c.grant.sees("") {
+		reply.Note = p.folderNote()
+	}
+	c.reply(reply)
+}
+
+// folderNote says what is wrong with the workflows folder; "" when nothing is. Any goroutine may call it.
+func (p *principal) folderNote() string {
+	if p.cfg.Folder == nil {
+		return ""
+	}
+	err := p.cfg.Folder.fault()
+	if err == nil {
+		return ""
+	}
+	first, more, _ := strings.Cut(err.Error(), "\n") // a line for each directory: there may be thousands
+	if more != "" {
+		first += fmt.Sprintf(" (and %d more)", strings.Count(more, "\n")+1)
+	}
+	return first + "; what was read before stays in force"
+}
+
+// lookRescan has the workflows folder read at once, and answers when what was found is in force. A file system that hangs is
+// waited for until the peer leaves; whoever else asks meanwhile waits for the same.
+func (p *principal) lookRescan(c *verbCall) {
+	if p.cfg.Folder == nil {
+		c.refuse(refuse(codeInvalid, "this principal follows no workflows folder"))
+		return
+	}
+	if !p.readPlace(c) {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() { // ends with the request
+		select {
+		case <-c.stopped:
+		case <-c.conn.Done():
+		case <-p.ended:
+		case <-ctx.Done():
+		}
+		cancel()
+	}()
+	if !p.cfg.Folder.readAgain(ctx) {
+		p.refuseStopping(c)
+		return
+	}
+	reply, ok := lookAsk(p, c, func() Reply { return Reply{Count: len(p.files), Note: p.folderNote()} })
+	if ok {
+		c.reply(reply)
+	}
 }
 
 // fitting gives how many of the rows fit into one reply: at least one, when there is one, which must not be longer than protoMaxRow.

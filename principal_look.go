@@ -38,6 +38,7 @@ var principalLooks = map[string]func(*principal, *verbCall){
 	"help": (*principal).lookHelp, "ls": (*principal).lookLs, "show": (*principal).lookShow, "ps": (*principal).lookPs,
 	"next": (*principal).lookNext, "why": (*principal).lookWhy, "agents": (*principal).lookAgents, "logs": (*principal).lookLogs,
 	"events": (*principal).lookEvents, "watch": (*principal).lookWatch, "attention": (*principal).lookAttention, "stats": (*principal).lookStats,
+	"rescan": (*principal).lookRescan,
 }
 
 // beginLook counts one more look of the connection, or says that it has too many.

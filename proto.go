@@ -367,6 +367,7 @@ var protoVerbs = []protoVerb{
 	{Op: "drain", Help: "give an agent no more runs", Role: roleOperator, Fields: []string{"agent*"}},
 	{Op: "undrain", Help: "give an agent runs again", Role: roleOperator, Fields: []string{"agent*"}},
 	{Op: "forget", Help: "take an agent that is lost off the list", Role: roleOperator, Fields: []string{"agent*"}},
+	{Op: "rescan", Help: "look at the workflows folder at once, and answer when what has changed is in force: for file systems that tell of no changes", Role: roleOperator},
 	{Op: "backup", Help: "save a snapshot, and make all before it durable, for the files to be copied; answers with their folder", Role: roleOperator},
 	{Op: "hello", Help: "begin as an agent", Role: roleAgent, Fields: []string{"agent*"}},
 }

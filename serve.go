@@ -179,13 +179,27 @@ func (c *cli) ownState(dir string, log *slog.Logger) error {
 	return nil
 }
 
+// serving settles the settings as a principal has them. Its state has a whole path: another directory may come into the place
+// of this process's own.
+func (c *cli) serving() error {
+	c.cfg = c.cfg.serving(c.getenv)
+	state, err := filepath.Abs(c.cfg.get("state"))
+	if err != nil {
+		return fmt.Errorf("find state folder: %w", err)
+	}
+	c.cfg = c.cfg.with("state", state, c.cfg.values["state"].From)
+	return nil
+}
+
 // startPrincipal serves until it is told to stop.
 func startPrincipal(ctx context.Context, c *cli, args []string) error {
 	if len(args) > 0 {
 		return usageError("start principal takes no arguments, only flags: %q", args[0])
 	}
 	began := time.Now()
-	c.cfg = c.cfg.serving(c.getenv)
+	if err := c.serving(); err != nil {
+		return err
+	}
 	log, err := c.logger()
 	if err != nil {
 		return err
