@@ -60,6 +60,7 @@ type agent struct {
 
 	conn     wireConn // nil while there is no principal
 	welcomed bool     // it said where to go on: the spool may be sent
+	plain    bool     // this connection's hello says nothing that a principal of 0.1.0 does not know
 	theirs   string   // its version, "" of one that does not know what a load is
 	refused  string   // why the principal did not let it in, as it was logged; "" once it did
 	heard    time.Time
@@ -373,7 +374,7 @@ func (a *agent) readLink(conn wireConn) (welcome bool) {
 		_, body, err := protoSplit(frames)
 		m := &agentMsg{}
 		if err == nil {
-			err = protoDecode(body, m)
+			err = protoPeer(body, m)
 		}
 		if err != nil {
 			a.cfg.Log.Error("the principal sent what cannot be read", "cause", err)
@@ -391,8 +392,15 @@ func (a *agent) connected(conn wireConn) {
 	a.spoolTurn() // an end is held once it is spooled
 	a.conn, a.welcomed, a.heard = conn, false, a.cfg.count()
 	a.asked = []time.Time{a.heard}
+	a.hello(protoKnows())
+}
+
+// hello says who this is, what it knows of a workflow, and what it holds. A principal of 0.1.0 refuses a hello that has knows in it:
+// it is then said once more without, which is nil.
+func (a *agent) hello(knows []string) {
+	a.plain = knows == nil
 	hello := &agentMsg{Op: msgHello, Agent: a.cfg.Name, Labels: a.cfg.Labels, Capacity: a.cfg.Capacity, Version: version,
-		Epoch: a.spool.epoch(), Last: a.spool.last, N: a.spool.acked, Clock: stampOf(a.cfg.now())}
+		Epoch: a.spool.epoch(), Last: a.spool.last, N: a.spool.acked, Clock: stampOf(a.cfg.now()), Knows: knows}
 	for _, id := range sortedKeys(a.runs) {
 		as := a.runs[id].as
 		if next := a.runs[id].next; next != nil {
@@ -438,9 +446,15 @@ func (a *agent) hear(conn wireConn, m *agentMsg) {
 			a.send(&agentMsg{Op: msgDrain})
 		}
 	case msgAssign:
-		if m.Assign != nil {
-			a.begin(m.Assign)
+		if m.Assign == nil {
+			return
 		}
+		if reason := m.Assign.unfit(); reason != "" {
+			a.cfg.Log.Error("a run is refused: this agent is too old for it", "run", m.Assign.Run, "cause", reason)
+			a.send(&agentMsg{Op: msgRefused, Run: m.Assign.Run, Lease: m.Assign.Lease, Reason: reason, Unknown: m.Assign.unknown})
+			return
+		}
+		a.begin(m.Assign)
 	case msgCancel:
 		a.cancel(m)
 	case msgStopTask:
@@ -454,8 +468,12 @@ func (a *agent) hear(conn wireConn, m *agentMsg) {
 			a.cfg.Log.Error("the principal refused this agent; asking again until it does not", "cause", m.Reason)
 			a.refused = m.Reason
 		}
+	case "": // the refusal of a request: of the hello
+		if m.Error != nil && !a.welcomed && !a.plain {
+			a.hello(nil)
+		}
 	default:
-		a.cfg.Log.Warn("the principal sent a message that is not known", "op", m.Op)
+		a.cfg.Log.Warn("the principal sent a message that is not known", "op", textHead(m.Op, 100))
 	}
 }
 

@@ -39,6 +39,7 @@ type agentRig struct {
 	got     []agentMsg
 	dialled []time.Time
 	real    *principal // connected to instead of this one
+	older   bool       // it is a principal of 0.1.0: a field that it does not know is an error
 	gap     string     // what a principal would cut the connection for
 }
 
@@ -156,6 +157,10 @@ func (g *agentRig) serve(conn wireConn) {
 			g.folded = max(g.folded, m.N)
 			said = g.folded
 			reply = &agentMsg{Op: msgWelcome, N: g.folded}
+			if g.older && m.Knows != nil {
+				conn.Send(protoEncode(Reply{V: protoVersion, Error: refuse(codeInvalid, "read request: json: unknown field \"knows\"")}))
+				reply = nil
+			}
 			if g.deny != "" {
 				reply = &agentMsg{Op: msgRefused, Reason: g.deny}
 			}

@@ -61,6 +61,7 @@ func (p *principal) eachAttention(grant *authGrant, now time.Time, fn func(item 
 		}
 	}
 	p.eachTrouble(grant, func(item AttentionItem) { fn(item, acked(item.Key)) })
+	p.eachOld(grant, func(item AttentionItem) { fn(item, acked(item.Key)) })
 	p.eachOverdue(now, func(item AttentionItem) {
 		if grant.sees(item.Workflow) {
 			fn(item, acked(item.Key))
@@ -174,7 +175,7 @@ func (p *principal) eachOverdue(now time.Time, fn func(AttentionItem)) {
 		if len(p.links) > 0 && now.Sub(since) < attentionWaits || spec == nil || p.mustWait(r, spec) != "" {
 			continue
 		}
-		if reason := p.noTaker(spec); reason != "" {
+		if reason := p.noTaker(r, spec); reason != "" {
 			item := AttentionItem{Key: stateKey("overdue", r.Workflow, ""), Kind: attentionOverdue, Workflow: r.Workflow, Reason: reason,
 				First: stampOf(since), Last: stampOf(since)}
 			for _, id := range slices.Backward(p.active[r.Workflow]) {

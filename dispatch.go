@@ -55,6 +55,11 @@ type agentLink struct {
 	ahead   time.Duration  // its clock, of ours, when it last said what time it is
 	skew    time.Duration  // the same, once it was found too far off twice in a row; 0 else
 	load    *float64       // of its machine, as it said last; nil: it did not
+
+	build string            // its version
+	knows map[string]bool   // the keys of a workflow that it knows
+	lacks map[string]string // version of a workflow -> why it is too old for it, "" when it is not
+	old   *dispatchOld      // it was passed over because it is too old; nil: it was not
 }
 
 // noteLoad notes how busy an agent's machine is. Only the first word of it is news: like when it was heard, it changes all the
@@ -102,7 +107,7 @@ func (p *principal) runAgentLink(conn wireConn, grant *authGrant, hello *agentMs
 		_, body, err := protoSplit(frames)
 		m := &agentMsg{}
 		if err == nil {
-			err = protoDecode(body, m)
+			err = protoPeer(body, m)
 		}
 		if err != nil {
 			p.note("agent sent what cannot be read", conn.Peer(), "agent", link.name, "cause", err)
@@ -135,6 +140,7 @@ func (p *principal) welcome(link *agentLink, m *agentMsg) {
 	link.folded = max(link.folded, m.N)
 	link.acked = link.folded
 	p.links[link.name] = link
+	p.knowing(link, m)
 	delete(p.losing, link.name)
 	p.emit(&Event{Kind: evAgentUp, Agent: link.name, Epoch: link.epoch, Labels: m.Labels, Capacity: m.Capacity, Build: m.Version,
 		By: link.by, From: link.from})
@@ -167,6 +173,8 @@ func (p *principal) unwelcome(link *agentLink, m *agentMsg) string {
 	switch labels := protoSize(m.Labels); {
 	case m.Agent == "" || m.Epoch == "" || m.Capacity < 1:
 		return "a hello needs a name, an epoch and a capacity of at least 1"
+	case len(m.Knows) > protoMaxKnows:
+		return fmt.Sprintf("the hello says that it knows %d keys, more than %d", len(m.Knows), protoMaxKnows)
 	case len(m.Version) > protoMaxName: // name and epoch the decoder has looked at
 		return fmt.Sprintf("the version has %d bytes, and may have %d", len(m.Version), protoMaxName)
 	case labels > protoMaxLabels:
@@ -206,6 +214,9 @@ func (p *principal) trySync(link *agentLink) {
 	link.synced, p.assignable = true, true
 	for _, r := range p.runsOf(link.name) {
 		if link.held[r.ID] != r.Lease {
+			if r.Started.IsZero() && r.Cancelling == "" {
+				p.refused(link, r.Version, "hung up, or was started again, when it was given this workflow")
+			}
 			p.loseRun(r, "agent "+link.name+" was restarted while it ran", true)
 		}
 	}
@@ -348,6 +359,8 @@ func (p *principal) hear(link *agentLink, m *agentMsg, size int) {
 		link.leaving = true
 		p.newsAgent(link.name)
 		p.newsQueue(p.queue)
+	case msgRefused:
+		p.hearRefused(link, m)
 	case msgReport:
 		if m.N <= m.Skip || m.N-m.Skip > link.folded+1 {
 			p.dropLink(link, fmt.Sprintf("a gap in its reports: %d after %d", m.N, link.folded))
@@ -418,7 +431,10 @@ func (p *principal) takeEvent(link *agentLink, e *Event) {
 		p.note("agent reported what does not fit", link.conn.Peer(), "agent", link.name, "cause", err)
 		return
 	}
-	if e.Kind == evRunFinished {
+	switch e.Kind {
+	case evRunStarted:
+		p.takenUp(link.name, r.Version)
+	case evRunFinished:
 		p.afterRun(r)
 	}
 }

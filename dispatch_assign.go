@@ -10,6 +10,7 @@ import (
 
 // assignQueued gives queued runs to agents, in the order of the queue, as far as agents have room.
 func (p *principal) assignQueued() {
+	p.askAgain(p.cfg.now())
 	if !p.assignable {
 		return
 	}
@@ -21,7 +22,7 @@ func (p *principal) assignQueued() {
 	for i := 0; i < len(p.queue) && free > 0; {
 		r := p.queue[i]
 		spec := p.state.Versions[r.Version]
-		link := p.bestAgent(spec)
+		link := p.bestAgent(r, spec)
 		if link == nil || p.mustWait(r, spec) != "" {
 			i++
 			continue
@@ -41,12 +42,12 @@ func (p *principal) freeOf(link *agentLink) int {
 	return a.Capacity - p.running[link.name]
 }
 
-// bestAgent picks the agent with the most room among those whose labels match; nil when none has any.
-func (p *principal) bestAgent(spec *Workflow) *agentLink {
+// bestAgent picks the agent with the most room among those whose labels match and that can take the run; nil when none has any.
+func (p *principal) bestAgent(r *Run, spec *Workflow) *agentLink {
 	var best *agentLink
 	for _, link := range p.links {
 		free := p.freeOf(link)
-		if free <= 0 || !labelsMatch(spec.Agent, p.state.Agents[link.name].Labels) {
+		if free <= 0 || !labelsMatch(spec.Agent, p.state.Agents[link.name].Labels) || p.unable(link, r.Version, spec) != "" {
 			continue
 		}
 		if best == nil || free > p.freeOf(best) || free == p.freeOf(best) && link.name < best.name {
@@ -90,24 +91,31 @@ func (p *principal) waitReason(r *Run) string {
 	if reason := p.mustWait(r, spec); reason != "" {
 		return reason
 	}
-	if reason := p.noTaker(spec); reason != "" {
+	if reason := p.noTaker(r, spec); reason != "" {
 		return reason
 	}
 	return "all agents are busy"
 }
 
-// noTaker says why no agent that is there can take runs of a workflow, however little it had to do; "" when one can.
-func (p *principal) noTaker(spec *Workflow) string {
+// noTaker says why no agent that is there can take a run, however little it had to do; "" when one can.
+func (p *principal) noTaker(r *Run, spec *Workflow) string {
 	if len(p.links) == 0 {
 		return dispatchNoAgent
 	}
-	matching, taking := 0, 0
+	matching, taking, able, first := 0, 0, 0, ""
 	for name, link := range p.links {
-		if a := p.state.Agents[name]; labelsMatch(spec.Agent, a.Labels) {
-			matching++
-			if !a.Draining && !link.leaving {
-				taking++
-			}
+		a := p.state.Agents[name]
+		if !labelsMatch(spec.Agent, a.Labels) {
+			continue
+		}
+		if matching++; a.Draining || link.leaving {
+			continue
+		}
+		taking++
+		if reason := p.unable(link, r.Version, spec); reason == "" {
+			able++
+		} else if first == "" || reason < first { // the same each time
+			first = reason
 		}
 	}
 	switch {
@@ -115,6 +123,10 @@ func (p *principal) noTaker(spec *Workflow) string {
 		return "no agent with labels " + labelsText(spec.Agent)
 	case taking == 0:
 		return "all agents that could take it are draining"
+	case able == 0 && taking > 1:
+		return fmt.Sprintf("%s, and %d more cannot take it either", first, taking-1)
+	case able == 0:
+		return first
 	}
 	return ""
 }

@@ -255,7 +255,7 @@ func TestDispatchNumbers(t *testing.T) {
 		a.report(slices.Concat(items, []agentItem{dispatchLines(as, 1, 2)})[from:]...)
 		a.report(finished)
 		g.expect(id, runSucceeded, "")
-		for _, bad := range []string{"{", `{"op":"report","n":1,"what":2}`, `{"op":"report","n":3,"skip":3}`} {
+		for _, bad := range []string{"{", `{"op":"report","n":"1"}`, `{"op":"report","n":3,"skip":3}`} {
 			a.join()
 			a.conn.Send([]byte(bad))
 			synctest.Wait()
@@ -377,6 +377,8 @@ func TestDispatchReconcile(t *testing.T) {
 				time.Sleep(agentLostAfter / 2)
 				a.hello.Holds = c.holds(id)
 				a.join()
+				time.Sleep(dispatchRefusedMin) // what it did not take it is not given at once
+				synctest.Wait()
 				g.expect(id, c.state, c.reason)
 				r := g.show(id)
 				if r.Attempt != c.attempt {

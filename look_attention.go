@@ -101,6 +101,8 @@ func attentionWords(item *AttentionItem) (glyph, color, what string) {
 		return "#", colorRed, item.Workflow + " does not load"
 	case attentionAgent:
 		return "?", colorRed, "agent " + item.Agent + " is lost"
+	case attentionOld:
+		return "?", colorYellow, "agent " + item.Agent + " is too old"
 	case attentionOverdue:
 		return ".", colorYellow, item.where() + " " + map[bool]string{true: "are", false: "is"}[len(item.Workflows) > 1] + " overdue"
 	case attentionDisk:
@@ -170,6 +172,8 @@ func attentionCommands(item *AttentionItem) []string {
 		commands = []string{"cdktr show " + item.Workflow}
 	case attentionAgent:
 		commands = []string{"cdktr forget " + item.Agent}
+	case attentionOld:
+		commands = []string{"cdktr agents"}
 	case attentionOverdue:
 		if commands = []string{"cdktr agents"}; item.Workflow != "" {
 			commands = append(commands, "cdktr why "+item.Workflow)

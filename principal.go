@@ -77,6 +77,8 @@ type principal struct {
 	loaded    bool                        // the folder was read once
 	held      bool                        // schedules wait for beginSchedules; set before runPrincipal
 
+	refusals map[dispatchWhat]*dispatchRefusal // what agents did not take, see dispatch_refused.go
+
 	clockWall    time.Time     // the clock on the wall at the last turn
 	clockElapsed time.Duration // and the one that nobody can set
 
@@ -117,7 +119,7 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 		cfg.elapsed = func() time.Duration { return time.Since(began) }
 	}
 	p := &principal{cfg: cfg, sched: schedNew(cfg.Zone), files: map[string]*workflowFile{}, troubled: map[string]bool{}, queuedBy: map[string]int{}, requeued: map[string]time.Time{}, active: map[string][]string{},
-		running: map[string]int{}, lines: map[string]int64{}, lost: map[string]lostLines{}, links: map[string]*agentLink{}, losing: map[string]time.Time{},
+		running: map[string]int{}, lines: map[string]int64{}, lost: map[string]lostLines{}, links: map[string]*agentLink{}, losing: map[string]time.Time{}, refusals: map[dispatchWhat]*dispatchRefusal{},
 		touched: map[string]bool{}, watchers: map[*watcher]bool{}, news: map[*newsWatcher]bool{}, journalWatchers: map[*watcher]bool{},
 		subscribers: map[*subscriber]bool{}, compat: compatStateNew(), shares: shares{streams: map[string]int{}}, notes: peerNotesNew(cfg.Log), inbox: loopInboxNew[func()](principalInbox),
 		asking: make(chan struct{}, lookMaxAsking), reading: make(chan struct{}, lookMaxReading)}
@@ -242,6 +244,7 @@ func (p *principal) untilNext(now time.Time) time.Duration {
 	if p.mayLose() {
 		wait = min(wait, p.nextLoss.Sub(now))
 	}
+	wait = p.untilAsked(now, wait)
 	if p.cfg.pulse != nil {
 		wait = min(wait, p.cfg.pulse())
 	}

@@ -162,6 +162,7 @@ const (
 	attentionFailed  = "failed"
 	attentionFile    = "file"
 	attentionAgent   = "agent"
+	attentionOld     = "old"
 	attentionOverdue = "overdue"
 	attentionDisk    = "disk"   // the principal's takes no more
 	attentionOutput  = "output" // some was dropped
@@ -383,7 +384,7 @@ const (
 	msgAck       = "ack"       // principal: everything up to N is safe
 	msgDrain     = "drain"     // agent: give me no more runs
 	msgHeartbeat = "heartbeat" // both ways
-	msgRefused   = "refused"   // principal: this agent may not come in, and why
+	msgRefused   = "refused"   // principal: this agent may not come in, and why; agent: it does not take this run, and why
 )
 
 // agentMsg is any message between an agent and the principal.
@@ -407,7 +408,10 @@ type agentMsg struct {
 	Drop     bool              `json:"drop,omitempty"`
 	Error    *protoError       `json:"error,omitempty"` // refused: the same as Reason, for programs
 	Clock    Stamp             `json:"clock,omitzero"`
-	Load     *float64          `json:"load,omitempty"` // heartbeat of an agent: how busy its machine is
+	Load     *float64          `json:"load,omitempty"`    // heartbeat of an agent: how busy its machine is
+	Knows    []string          `json:"knows,omitempty"`   // hello: the keys of a workflow that it knows, see proto_spec.go
+	Lease    int               `json:"lease,omitempty"`   // refused, of an agent: which assignment of Run
+	Unknown  []string          `json:"unknown,omitempty"` // refused, of an agent: the keys of the workflow that it does not know
 }
 
 // heldRun names a run, and by which lease of it, that an agent is at or has results of.
@@ -427,6 +431,9 @@ type assignment struct {
 	Spec      *Workflow         `json:"spec"`
 	Done      []TaskRun         `json:"done,omitempty"`  // tasks that succeeded in an earlier attempt
 	Lines     int64             `json:"lines,omitempty"` // lines of output that are there already
+
+	unknown    []string // keys of the workflow, as it came, that this program does not know
+	unreadable error    // why the workflow could not be read
 }
 
 // agentItem is one thing that an agent reports: an event, or lines of output of one run.
@@ -476,6 +483,15 @@ func protoDecode(body []byte, v any) error {
 		return refuse(codeInvalid, "read request: there is more behind the JSON object, at byte %d", end)
 	}
 	return protoBounds(v)
+}
+
+// protoPeer reads a message between an agent and the principal. Fields that are not known are passed over: the peer may be newer. What it
+// must not pass over it finds in the assignment, see assignment.unfit.
+func protoPeer(body []byte, m *agentMsg) error {
+	if err := json.Unmarshal(body, m); err != nil {
+		return refuse(codeInvalid, "read message: %s", protoEcho(err.Error()))
+	}
+	return protoBounds(m)
 }
 
 // protoRequest reads a client's request. A field that is there twice is an error as well: which of the two was meant, nobody

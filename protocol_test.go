@@ -65,8 +65,9 @@ func protocolText(t *testing.T) []byte {
 		"events": func(text string) (string, error) {
 			return protocolEvents(protocolConstants(t, "state.go", "ev"), text)
 		},
-		"max":  func(string) int { return publishMaxTopics },
-		"ping": func() string { return protocolPing(t) },
+		"max":   func(string) int { return publishMaxTopics },
+		"knows": func() string { return "`" + strings.Join(protoKnows(), "` `") + "`" },
+		"ping":  func() string { return protocolPing(t) },
 	}).ParseFiles(protocolTemplate)
 	if err != nil {
 		t.Fatal(err)

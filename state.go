@@ -322,6 +322,7 @@ func (s *State) applyAgent(e *Event) {
 	a := s.agent(e.Agent)
 	switch e.Kind {
 	case evAgentUp:
+		build := a.Version
 		a.Labels, a.Capacity, a.Version, a.State, a.Seen = e.Labels, e.Capacity, e.Build, agentUp, e.Time
 		a.Address = stateAddress(e.From)
 		if a.Labels == nil { // the journal leaves no labels out: nil and empty must not differ
@@ -334,6 +335,9 @@ func (s *State) applyAgent(e *Event) {
 			a.Epoch, a.N = e.Epoch, 0
 		}
 		delete(s.Acks, stateKey("agent", e.Agent, ""))
+		if build != e.Build { // it may know more now
+			delete(s.Acks, stateKey("old", e.Agent, ""))
+		}
 	case evAgentLost:
 		a.State, a.Seen = agentLost, e.Time
 		if !e.Until.IsZero() { // journals of before do not say when it was heard
@@ -352,6 +356,7 @@ func (s *State) applyAgent(e *Event) {
 	case evAgentForgot:
 		delete(s.Agents, e.Agent)
 		delete(s.Acks, stateKey("agent", e.Agent, ""))
+		delete(s.Acks, stateKey("old", e.Agent, ""))
 	}
 }
 

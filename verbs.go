@@ -151,7 +151,7 @@ func (p *principal) runPeer(conn wireConn) {
 					return // it is of no use to anything that says hello
 				}
 				hello := &agentMsg{}
-				if err = protoDecode(body, hello); err == nil {
+				if err = protoPeer(body, hello); err == nil {
 					p.runAgentLink(conn, grant, hello)
 					return
 				}

@@ -1,0 +1,172 @@
+// dispatch_refused.go: agents that cannot take every run. One that is too old does not know a key of the workflow: it says so in
+// its hello, or when it is given the run, or, where it is so old that it cannot, hangs up. It is not given the same again at once:
+// the run goes to another agent or waits with the reason, and what an agent has refused it is asked again only after a while that doubles. All of
+// it runs on the principal's loop. May use what principal.go may.
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	dispatchRefusedMin  = 1 * time.Second  // before an agent is given again what it has refused or hung up on; then twice as long each time,
+	dispatchRefusedMost = 10 * time.Minute // up to this
+	dispatchMaxRefused  = 1000             // of these are remembered; then those are forgotten whose time is over, or else all
+)
+
+// dispatchWhat is a version of a workflow that an agent was given.
+type dispatchWhat struct{ agent, version string }
+
+// dispatchRefusal is how often an agent did not take it, why the last time, and until when it is not given it again.
+type dispatchRefusal struct {
+	times  int
+	build  string // the agent's version: another one may know more
+	reason string
+	until  time.Time
+	asked  bool // the queue was looked at since
+}
+
+// dispatchOld is that an agent was passed over because it is too old.
+type dispatchOld struct {
+	workflow, reason string
+	since            time.Time
+}
+
+// knowing takes in what an agent that says hello knows of a workflow, and forgets what another version of it has refused.
+func (p *principal) knowing(link *agentLink, hello *agentMsg) {
+	keys := hello.Knows
+	if keys == nil {
+		keys = strings.Fields(protoKnew)
+	}
+	link.build, link.knows, link.lacks = hello.Version, make(map[string]bool, len(keys)), map[string]string{}
+	for _, key := range keys {
+		link.knows[key] = true
+	}
+	for what, refusal := range p.refusals {
+		if what.agent == link.name && refusal.build != link.build {
+			delete(p.refusals, what)
+		}
+	}
+}
+
+// title names an agent and its version.
+func (l *agentLink) title() string {
+	return fmt.Sprintf("agent %s (%s)", l.name, orDefault(l.build, "of no version"))
+}
+
+// unable says why an agent cannot be given a version of a workflow now, however much room it has; "" when it can.
+func (p *principal) unable(link *agentLink, version string, spec *Workflow) string {
+	what := dispatchWhat{link.name, version}
+	reason, looked := link.lacks[version]
+	if !looked {
+		if missing := slices.DeleteFunc(protoUses(spec), func(key string) bool { return link.knows[key] }); len(missing) > 0 {
+			reason = link.title() + " does not know " + protoKeysText(missing)
+		}
+		if len(link.lacks) >= dispatchMaxRefused {
+			clear(link.lacks)
+		}
+		link.lacks[version] = reason
+	}
+	if reason != "" {
+		if link.old == nil {
+			link.old = &dispatchOld{spec.ID, reason, p.cfg.now()}
+		}
+		return reason
+	}
+	if refusal := p.refusals[what]; refusal != nil && p.cfg.now().Before(refusal.until) {
+		return refusal.reason
+	}
+	return ""
+}
+
+// refused notes that an agent did not take a version of a workflow.
+func (p *principal) refused(link *agentLink, version, reason string) {
+	now, what := p.cfg.now(), dispatchWhat{link.name, version}
+	if len(p.refusals) >= dispatchMaxRefused {
+		for other, refusal := range p.refusals {
+			if now.After(refusal.until) {
+				delete(p.refusals, other)
+			}
+		}
+		if len(p.refusals) >= dispatchMaxRefused {
+			clear(p.refusals)
+		}
+	}
+	refusal := p.refusals[what]
+	if refusal == nil {
+		refusal = &dispatchRefusal{build: link.build}
+		p.refusals[what] = refusal
+	}
+	wait := dispatchRefusedMost
+	if refusal.times < 10 { // 2^10 s is more than that
+		wait = min(wait, dispatchRefusedMin<<refusal.times)
+	}
+	refusal.times++
+	refusal.until, refusal.asked = now.Add(wait), false
+	refusal.reason = fmt.Sprintf("%s %s", link.title(), reason)
+	if refusal.times > 1 {
+		refusal.reason += fmt.Sprintf(", %d times now: it is asked again after a while", refusal.times)
+	}
+}
+
+// hearRefused takes in that an agent will not do a run that it was given. Only one that has not begun can be refused.
+func (p *principal) hearRefused(link *agentLink, m *agentMsg) {
+	r := p.state.Runs[m.Run]
+	if r == nil || r.State != runRunning || r.Agent != link.name || r.Lease != m.Lease || !r.Started.IsZero() {
+		return
+	}
+	reason := protoReason(orDefault(m.Reason, "refused it"))
+	if len(m.Unknown) > 0 {
+		reason = "does not know " + protoKeysText(m.Unknown)
+		link.old = &dispatchOld{r.Workflow, link.title() + " " + reason, p.cfg.now()}
+		for _, key := range m.Unknown {
+			delete(link.knows, key)
+		}
+		clear(link.lacks)
+	}
+	p.cfg.Log.Warn("an agent refused a run", "agent", link.name, "version", link.build, "run", r.ID, "workflow", r.Workflow, "cause", textHead(reason, principalMaxEcho))
+	p.refused(link, r.Version, reason)
+	p.loseRun(r, link.title()+" "+reason, true)
+}
+
+// takenUp notes that an agent has begun a run of a version: it can.
+func (p *principal) takenUp(agent, version string) { delete(p.refusals, dispatchWhat{agent, version}) }
+
+// untilAsked gives when an agent may be given again what it has refused, as long as something is queued.
+func (p *principal) untilAsked(now time.Time, wait time.Duration) time.Duration {
+	if len(p.queue) == 0 {
+		return wait
+	}
+	for what, refusal := range p.refusals {
+		if p.links[what.agent] != nil && refusal.until.After(now) {
+			wait = min(wait, refusal.until.Sub(now))
+		}
+	}
+	return wait
+}
+
+// askAgain has the queue looked at when an agent may be given again what it has refused.
+func (p *principal) askAgain(now time.Time) {
+	for what, refusal := range p.refusals {
+		if !refusal.asked && !now.Before(refusal.until) && p.links[what.agent] != nil {
+			refusal.asked, p.assignable = true, true
+		}
+	}
+}
+
+// eachOld hands fn the agents that were passed over because they are too old, for who may see agents.
+func (p *principal) eachOld(grant *authGrant, fn func(AttentionItem)) {
+	if !grant.may(protoVerbOf("agents")) {
+		return
+	}
+	for _, link := range p.links {
+		if old := link.old; old != nil {
+			fn(AttentionItem{Key: stateKey(attentionOld, link.name, ""), Kind: attentionOld, Agent: link.name, Count: 1, First: stampOf(old.since), Last: stampOf(old.since),
+				Reason: fmt.Sprintf("%s of workflow %s: upgrade it, or that run goes to others", old.reason, old.workflow)})
+		}
+	}
+}

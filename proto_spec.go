@@ -1,0 +1,155 @@
+// proto_spec.go: what peers of different versions know of a workflow. A message may have fields that its reader does not know: they
+// are passed over. What says how work is to be done may not: an agent that ran a task without a key that it does not know would do
+// something else than the file says. So an agent says in its hello which keys it knows, and refuses an assignment that has others.
+// Keys are named as they are in the JSON of a workflow, with those of what is within behind a dot: timeout, tasks.timeout,
+// tasks.python.uv. May use model.go.
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// protoKnew is what an agent of 0.1.0 knows, which has no such list in its hello. It never changes.
+const protoKnew = `id name description schedule timezone start_time end_time catchup catchup_window overlap jitter priority timeout retries failover agent
+params params.default params.pattern params.description params.required env env_file working_directory max_active_tasks log_max_size log_keep
+tasks tasks.id tasks.name tasks.description tasks.depends tasks.when tasks.run tasks.shell tasks.cmd tasks.args
+tasks.python tasks.python.script tasks.python.packages tasks.python.project tasks.python.uv tasks.python.working_directory
+tasks.retries tasks.retry_delay tasks.retry_max_delay tasks.timeout tasks.env tasks.working_directory`
+
+// protoMaxKnows bounds the list of a hello; an agent with a longer one is not let in.
+const protoMaxKnows = 1000
+
+// protoKnows lists the keys of a workflow that this program knows.
+func protoKnows() (keys []string) {
+	var walk func(t reflect.Type, front string)
+	walk = func(t reflect.Type, front string) {
+		for i := range t.NumField() {
+			key := front + protoJSONName(t.Field(i))
+			keys = append(keys, key)
+			if within := protoWithin(t.Field(i).Type); within != nil {
+				walk(within, key+".")
+			}
+		}
+	}
+	walk(reflect.TypeFor[Workflow](), "")
+	return keys
+}
+
+// protoUses lists the keys that a workflow has, each once, in order.
+func protoUses(w *Workflow) []string {
+	var tree any
+	if err := json.Unmarshal(protoEncode(w), &tree); err != nil {
+		panic("cdktr: internal error: read workflow: " + err.Error()) // it was just written
+	}
+	used := map[string]bool{}
+	protoWalk(tree, reflect.TypeFor[Workflow](), "", func(key string, _ bool) { used[key] = true })
+	return sortedKeys(used)
+}
+
+// protoUnknown lists the keys of a workflow, as JSON, that this program does not know.
+func protoUnknown(spec []byte) []string {
+	var tree any
+	if json.Unmarshal(spec, &tree) != nil {
+		return nil
+	}
+	unknown := map[string]bool{}
+	protoWalk(tree, reflect.TypeFor[Workflow](), "", func(key string, known bool) {
+		if !known {
+			unknown[key] = true
+		}
+	})
+	if len(unknown) == 0 {
+		return nil
+	}
+	return sortedKeys(unknown)
+}
+
+// protoWalk hands fn each key of a JSON value that is to be of type t, and whether t has it.
+func protoWalk(tree any, t reflect.Type, front string, fn func(key string, known bool)) {
+	object, _ := tree.(map[string]any)
+	for name, value := range object {
+		i := slices.IndexFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool { return protoJSONName(f) == name })
+		if fn(front+name, i >= 0); i < 0 {
+			continue
+		}
+		within := protoWithin(t.Field(i).Type)
+		if within == nil {
+			continue
+		}
+		switch parts := value.(type) {
+		case []any: // of tasks
+			for _, part := range parts {
+				protoWalk(part, within, front+name+".", fn)
+			}
+		case map[string]any:
+			if t.Field(i).Type.Kind() == reflect.Map { // of parameters, by names that are the user's
+				for _, part := range parts {
+					protoWalk(part, within, front+name+".", fn)
+				}
+				continue
+			}
+			protoWalk(value, within, front+name+".", fn)
+		}
+	}
+}
+
+// protoWithin gives the struct that a field holds, one or many; nil when it holds none, or one that is a text as JSON.
+func protoWithin(t reflect.Type) reflect.Type {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || t == reflect.TypeFor[Stamp]() {
+		return nil
+	}
+	return t
+}
+
+// protoJSONName gives the name of a field as JSON.
+func protoJSONName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return name
+}
+
+// UnmarshalJSON reads an assignment as its sender has written it. What it has in its workflow that is not known here, or cannot be
+// read, is no error: it is noted, so that the agent can refuse this run and go on with others.
+func (as *assignment) UnmarshalJSON(text []byte) error {
+	type fields assignment
+	read := struct {
+		*fields
+		Spec json.RawMessage `json:"spec"`
+	}{fields: (*fields)(as)}
+	if err := json.Unmarshal(text, &read); err != nil {
+		return err
+	}
+	as.Spec, as.unknown, as.unreadable = nil, protoUnknown(read.Spec), nil
+	if len(read.Spec) > 0 {
+		as.unreadable = json.Unmarshal(read.Spec, &as.Spec)
+	}
+	return nil
+}
+
+// unfit says why an agent must refuse an assignment, "" when it need not.
+func (as *assignment) unfit() string {
+	switch {
+	case as.unreadable != nil:
+		return fmt.Sprintf("cannot read its workflow: %v", as.unreadable)
+	case len(as.unknown) > 0:
+		return "does not know " + protoKeysText(as.unknown)
+	}
+	return ""
+}
+
+// protoKeysText names keys in a sentence, a few of them.
+func protoKeysText(keys []string) string {
+	const most = 3
+	text := "`" + strings.Join(keys[:min(most, len(keys))], "`, `") + "`"
+	if more := len(keys) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return textHead(text, protoMaxName)
+}
