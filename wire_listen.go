@@ -57,6 +57,9 @@ func wireDial(ctx context.Context, endpoint string, opt wireOptions) (wireConn, 
 	}
 	d := wireDialer(opt)
 	nc, err := wireDialAny(ctx, d, network, address)
+	if err != nil && ctx.Err() != nil { // in the caller's words, as below
+		return nil, fmt.Errorf("dial %s: %w", endpoint, context.Cause(ctx))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", endpoint, wireDialHint(err, network))
 	}

@@ -141,7 +141,7 @@ func TestWireDialErrors(t *testing.T) {
 	if _, err := wireDial(t.Context(), "ipc://"+wireTestPath(t), wireOptions{}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "start one") {
 		t.Errorf("no socket: %v", err)
 	}
-	// A server that never says a word.
+	// A server that takes the connection and never says a word, until the caller has had enough.
 	wireNoLeaks(t)
 	path := wireTestPath(t)
 	ln, err := net.Listen("unix", path)
@@ -149,13 +149,42 @@ func TestWireDialErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	if _, err := wireDial(t.Context(), "ipc://"+path, wireOptions{Handshake: 10 * time.Millisecond}); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("silent server: %v", err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	if _, err := wireDial(ctx, "ipc://"+path, wireOptions{}); !errors.Is(err, context.DeadlineExceeded) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	enough := errors.New("enough")
+	go func() {
+		nc, err := ln.Accept()
+		cancel(enough)
+		if err == nil {
+			io.Copy(io.Discard, nc)
+			nc.Close()
+		}
+	}()
+	if _, err := wireDial(ctx, "ipc://"+path, wireOptions{Handshake: time.Hour}); !errors.Is(err, enough) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// TestWireDialSilent: a server that never says a word is given up after the time of a handshake, or of the context.
+func TestWireDialSilent(t *testing.T) {
+	for _, addr := range []net.Addr{&net.UnixAddr{}, &net.TCPAddr{}} {
+		synctest.Test(t, func(t *testing.T) {
+			dial := func(ctx context.Context) (error, time.Duration) {
+				ours, theirs := net.Pipe()
+				defer theirs.Close()
+				go io.Copy(io.Discard, theirs)
+				start := time.Now()
+				_, err := wireGreetWithin(ctx, wireTestAddr{ours, addr}, "test", wireOptions{}.withDefaults())
+				return err, time.Since(start)
+			}
+			if err, took := dial(t.Context()); !errors.Is(err, os.ErrDeadlineExceeded) || took != 5*time.Second {
+				t.Errorf("silent server by %s: %v after %v", addr.Network(), err, took)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if err, took := dial(ctx); !errors.Is(err, context.DeadlineExceeded) || took != time.Second {
+				t.Errorf("cancelled, by %s: %v after %v", addr.Network(), err, took)
+			}
+		})
 	}
 }
 

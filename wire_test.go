@@ -23,24 +23,86 @@ import (
 	"time"
 )
 
-// wireNoLeaks fails the test if a goroutine of this room outlives it.
+// wireNoLeaks fails the test if a goroutine of this room that began in it outlives it.
 func wireNoLeaks(t testing.TB) {
+	before := wireGoroutines()
 	t.Cleanup(func() {
-		var left []string
-		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); runtime.Gosched() {
-			buf := make([]byte, 1<<20)
-			left = nil
-			for i, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-				if i > 0 && (strings.Contains(g, "main.wire") || strings.Contains(g, "main.(*wire")) {
-					left = append(left, g)
-				}
-			}
-			if left == nil {
-				return
+		left := wireLeft(before)
+		for end := time.Now().Add(20 * time.Second); len(left) > 0 && time.Now().Before(end); left = wireLeft(before) {
+			runtime.Gosched()
+		}
+		if len(left) > 0 {
+			t.Errorf("%d goroutines left over:\n%s", len(left), strings.Join(left, "\n\n"))
+		}
+	})
+}
+
+// wireGoroutines gives the stacks of all other goroutines with something of this room in them, by what they begin with:
+// "goroutine 7". Functions are called by the package: main in the program, cdktr in its tests.
+func wireGoroutines() map[string]string {
+	pc, _, _, _ := runtime.Caller(0)
+	pkg, _, _ := strings.Cut(runtime.FuncForPC(pc).Name(), ".")
+	buf := make([]byte, 1<<20)
+	for n := runtime.Stack(buf, true); ; n = runtime.Stack(buf, true) {
+		if n < len(buf) {
+			buf = buf[:n]
+			break
+		}
+		buf = make([]byte, 2*len(buf))
+	}
+	found := map[string]string{}
+	for i, g := range strings.Split(string(buf), "\n\n") {
+		if i > 0 && (strings.Contains(g, pkg+".wire") || strings.Contains(g, pkg+".(*wire")) {
+			name, _, _ := strings.Cut(g, " [")
+			found[name] = g
+		}
+	}
+	return found
+}
+
+// wireLeft gives the stacks of those that were not there before.
+func wireLeft(before map[string]string) (left []string) {
+	for name, g := range wireGoroutines() {
+		if _, ok := before[name]; !ok {
+			left = append(left, g)
+		}
+	}
+	return left
+}
+
+// TestWireNoLeaks: what looks for goroutines that are left over finds one, in a function and in a method, and no longer
+// when it has ended.
+func TestWireNoLeaks(t *testing.T) {
+	q := wireQueueWith(wireOptions{}.withDefaults().wireLimits)
+	for name, begin := range map[string]func(ended func()){
+		"a method": func(ended func()) {
+			go func() {
+				q.take(true)
+				ended()
+			}()
+		},
+		"a function": func(ended func()) { go wireTestTake(q, ended) },
+	} {
+		before, ended := wireGoroutines(), make(chan struct{})
+		begin(func() { close(ended) })
+		for end := time.Now().Add(time.Minute); len(wireLeft(before)) == 0; runtime.Gosched() {
+			if time.Now().After(end) {
+				t.Fatalf("%s: a goroutine that is left over is not found", name)
 			}
 		}
-		t.Errorf("%d goroutines left over:\n%s", len(left), strings.Join(left, "\n\n"))
-	})
+		q.answer([]byte{})
+		<-ended
+		for end := time.Now().Add(time.Minute); len(wireLeft(before)) > 0; runtime.Gosched() {
+			if time.Now().After(end) {
+				t.Fatalf("%s: one that has ended is still found", name)
+			}
+		}
+	}
+}
+
+func wireTestTake(q *wireQueue, ended func()) {
+	q.take(true)
+	ended()
 }
 
 // wireTestPath returns a socket path short enough for the kernel.
