@@ -208,3 +208,53 @@ func TestDurableAnswers(t *testing.T) {
 		}
 	}
 }
+
+// What an agent is told rests on the disk as well: what it is to do, what it is to stop, and what it may forget.
+func TestDurableAgents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := durableRigOpen(t)
+		a := dispatchAgentJoin(g.principalRig, "y", 4)
+		if as := a.assigned(); len(as) != 1 || as[0].Run != g.run {
+			t.Fatalf("assigned: %+v", as)
+		}
+		event := func(run string, e Event) agentItem {
+			e.Run, e.Agent, e.Lease, e.Time = run, "y", 1, stampOf(time.Now())
+			return agentItem{Event: &e}
+		}
+		a.report(event(g.run, Event{Kind: evRunStarted}), event(g.run, Event{Kind: evTaskStarted, Task: "a", Attempt: 1}))
+		for _, c := range []struct {
+			op string
+			do func()
+		}{
+			{msgAssign, func() { g.p.enqueue(g.p.files["v"].Spec, fire{trigger: triggerManual}) }},
+			{msgStopTask, func() {
+				g.p.cancelTask(&verbCall{req: Request{Op: "cancel", Run: g.run, Task: "a"}, conn: g.connect(), by: "x"}, g.p.state.Runs[g.run])
+			}},
+			{msgCancel, func() { g.p.cancelRun(g.p.state.Runs[g.run], "enough", false, "x", "") }},
+			{msgAck, nil},
+		} {
+			for range 2 * storeSyncDelay / agentHeartbeat {
+				a.send(&agentMsg{Op: msgHeartbeat})
+				time.Sleep(agentHeartbeat)
+			}
+			g.gate <- true
+			before := len(a.of(c.op))
+			if c.do != nil {
+				g.do(c.do)
+			} else {
+				a.report(event(g.run, Event{Kind: evTaskFinished, Task: "a", Attempt: 1, State: taskCancelled, Reason: "stopped"}), event(g.run, Event{Kind: evRunFinished, State: runCancelled, Reason: "stopped"}))
+			}
+			synctest.Wait()
+			if n := len(a.of(c.op)) - before; n != 0 {
+				t.Errorf("%s was said before it is on the disk", c.op)
+			}
+			<-g.gate
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if n := len(a.of(c.op)) - before; n != 1 {
+				t.Errorf("%s was said %d times once it is on the disk", c.op, n)
+			}
+		}
+		g.stop()
+	})
+}

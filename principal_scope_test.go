@@ -101,7 +101,7 @@ func (g *scopeRig) end(workflow string) {
 func (g *scopeRig) values(field string) []any {
 	mine, other := g.runs[scopeMine], g.runs[scopeOther]
 	values, ok := map[string][]any{
-		"workflow": {scopeMine, scopeNear}, "run": {mine[0], mine[1], mine[2], other[0], other[1], other[2]}, "agent": {"x", "y"}, "params": {}, "wait": {true}, "follow": {true},
+		"workflow": {scopeMine, scopeNear}, "run": {mine[0], mine[1], mine[2], other[0], other[1], other[2], scopeOther, scopeMine}, "agent": {"x", "y"}, "params": {}, "wait": {true}, "follow": {true},
 		"key": {"failed:" + scopeNear + ":" + strings.TrimPrefix(g.marks[2], "failed:"+scopeOther+":"), "agent:y"}, "force": {}, "all": {true}, "pattern": {"load*"}, "state": {runFailed}, "task": {"b"},
 		"stream": {}, "grep": {}, "since": {}, "at": {"2000-01-01T00:00:00Z"}, "n": {3, 500}, "after": {"load-a", other[1]}, "seq": {}, "last": {5}, "before": {}, "of": {"1"}, "until": {},
 	}[field]
