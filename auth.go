@@ -85,6 +85,14 @@ func (g *authGrant) sees(workflow string) bool {
 	})
 }
 
+// scope names the workflows that the peer sees: all of them, or by patterns.
+func (g *authGrant) scope() string {
+	if g.Role != roleTrigger {
+		return "*"
+	}
+	return strings.Join(g.Workflows, ",")
+}
+
 // deny is the refusal of what the grant is not enough for.
 func (g *authGrant) deny(what string) *protoError {
 	return refuse(codeNotAllowed, "key %q has the role %s, which may not %s", g.Name, g.Role, what)

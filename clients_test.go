@@ -100,7 +100,7 @@ with Client(timeout=60, **where) as c:
     run = c.run("etl.daily", {"day": 7}, key=key, wait=True)
     assert run["state"] == "succeeded" and run["params"] == {"day": "7", "exit": "0"}, run
     assert c.run("etl.daily", {"day": 7}, key=key) == run["run"]
-    refused("conflict", c.run, "hold", key=key)
+    refused("conflict", c.run, "etl.daily", {"day": 9}, key=key)
     assert c.wait(run["run"]) == run
 
     items = list(c.follow(c.run("etl.daily", {"day": 8, "exit": 3})))

@@ -155,12 +155,12 @@ func (p *principal) welcome(link *agentLink, m *agentMsg) {
 			p.emit(&Event{Kind: evAdopted, Run: r.ID, Workflow: r.Workflow, Agent: link.name, Reason: "the agent came back with it"})
 			p.readLines(r)
 		case r.Cancelling != "":
-			link.send(&agentMsg{Op: msgCancel, Run: r.ID, Reason: r.Cancelling})
+			link.send(&agentMsg{Op: msgCancel, Run: r.ID, Reason: r.Cancelling, Force: r.Force})
 		}
 		link.held[h.Run] = h.Lease
 		for i := range r.Tasks {
 			if t := &r.Tasks[i]; t.Cancelling != "" && taskActive(t.State) {
-				link.send(dispatchStop(r, t, false))
+				link.send(dispatchStop(r, t, t.Force))
 			}
 		}
 	}
@@ -602,7 +602,7 @@ func (p *principal) cancelRun(r *Run, reason string, force bool, by, from string
 	if p.compatCancel(r, reason, by, from) {
 		return ""
 	}
-	p.emit(&Event{Kind: evCancelling, Run: r.ID, Workflow: r.Workflow, Reason: reason, By: by, From: from})
+	p.emit(&Event{Kind: evCancelling, Run: r.ID, Workflow: r.Workflow, Reason: reason, Force: force, By: by, From: from})
 	link := p.links[r.Agent]
 	if link == nil {
 		return dispatchAway(r.Agent, "run")
@@ -625,7 +625,7 @@ func (p *principal) cancelTask(c *verbCall, r *Run) {
 	case agent != nil && agent.Epoch == compatEpoch:
 		c.refuse(refuse(codeConflict, "agent %s is one of CDKTR's, which cannot be told to stop a task: cdktr cancel %s ends the whole run, and its processes go on", r.Agent, r.ID))
 	default:
-		p.emit(&Event{Kind: evTaskStopping, Run: r.ID, Workflow: r.Workflow, Task: t.Task, Reason: "cancelled by " + c.by, By: c.by, From: c.from})
+		p.emit(&Event{Kind: evTaskStopping, Run: r.ID, Workflow: r.Workflow, Task: t.Task, Reason: "cancelled by " + c.by, Force: c.req.Force, By: c.by, From: c.from})
 		reply, link, stop := Reply{Run: r.ID}, p.links[r.Agent], dispatchStop(r, t, c.req.Force)
 		if link == nil {
 			reply.Note = dispatchAway(r.Agent, "task")

@@ -108,7 +108,7 @@ func TestDispatchTaskRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, a, as, by := dispatchWorking(t)
 		id := as.Run
-		told := "load cancelled by " + by + " lease 1 force false"
+		told := "load cancelled by " + by + " lease 1 force true"
 		a.gone()
 		if r := g.ask(Request{Op: "cancel", Run: id, Task: "load", Force: true}); !r.OK || !strings.Contains(r.Note, "agent x is not connected now") {
 			t.Errorf("%+v", r)

@@ -378,6 +378,7 @@ type Run struct {
 	Priority   int    `json:"priority,omitempty"`
 	Lease      int    `json:"lease,omitempty"`      // counts its assignments: reports on an earlier one are void
 	Cancelling string `json:"cancelling,omitempty"` // why it is being stopped, "" when it is not
+	Force      bool   `json:"force,omitempty"`      // that is to be done at once, with KILL; only while it is active
 	Lost       bool   `json:"lost,omitempty"`       // crashed only because its agent went away: the agent may still bring its results
 	LogDay     string `json:"log_day,omitempty"`    // the log file that its first line of output lies in (yyyy-mm-dd)
 	LogAt      int64  `json:"log_at,omitempty"`     // and where in it
@@ -398,6 +399,7 @@ type TaskRun struct {
 	Outputs  map[string]string `json:"outputs,omitempty"`
 
 	Cancelling string `json:"cancelling,omitempty"` // why somebody had it stopped, "" when nobody has, or it succeeded all the same
+	Force      bool   `json:"force,omitempty"`      // at once, with KILL; only while it is active
 }
 
 // TaskAttempt is one attempt of a task that failed and was to be followed by another. Of a task are kept the newest

@@ -499,6 +499,7 @@ type fire struct {
 	missed    int
 	params    map[string]string
 	key       string
+	scope     string     // of the key
 	grant     *authGrant // of who asks for it; nil is the principal itself
 	by, from  string
 }
@@ -525,7 +526,7 @@ func (p *principal) enqueue(w *Workflow, f fire) (string, *protoError) {
 	}
 	id := runID(p.cfg.now(), p.state.LastRun)
 	p.emit(&Event{Kind: evQueued, Run: id, Workflow: w.ID, Version: hash, Params: params, Trigger: f.trigger,
-		Scheduled: stampOf(f.scheduled), Reason: f.reason, Missed: f.missed, Priority: w.Priority, Key: f.key, By: f.by, From: f.from})
+		Scheduled: stampOf(f.scheduled), Reason: f.reason, Missed: f.missed, Priority: w.Priority, Key: f.key, Scope: f.scope, By: f.by, From: f.from})
 	return id, nil
 }
 

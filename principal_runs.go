@@ -23,16 +23,10 @@ func (p *principal) opRun(c *verbCall) {
 
 // trigger queues the run that a request asks for, or finds the one that an earlier request with its key has made.
 func (p *principal) trigger(grant *authGrant, req Request, by, from string) (string, *protoError) {
-	if used, ok := p.state.Keys[req.Key]; ok && req.Key != "" && p.cfg.now().Sub(used.Time.Time) <= stateKeyLife {
-		if refused := p.permit(grant, "run", req.Workflow, used.Run); refused != nil { // another's key, guessed
-			return "", refused
-		}
-		r := p.state.Runs[used.Run]
+	if used := p.keyUse(grant, req); used != "" {
+		r := p.state.Runs[used]
 		if r == nil {
-			return used.Run, nil
-		}
-		if r.Workflow != req.Workflow {
-			return "", refuse(codeConflict, "key %q was used for a run of %s: a key is for one workflow", req.Key, r.Workflow)
+			return used, nil
 		}
 		if spec := p.state.Versions[r.Version]; spec != nil { // with the defaults of then: those of now may be others
 			params, refused := paramsOf(spec, req.Params)
@@ -54,7 +48,24 @@ func (p *principal) trigger(grant *authGrant, req Request, by, from string) (str
 	case f.Spec == nil:
 		return "", refuse(codeConflict, "workflow %s does not load: %s", f.ID, p.infoOf(f).Error)
 	}
-	return p.enqueue(f.Spec, fire{trigger: triggerManual, params: req.Params, key: req.Key, grant: grant, by: by, from: from})
+	return p.enqueue(f.Spec, fire{trigger: triggerManual, params: req.Params, key: req.Key, scope: grant.scope(), grant: grant, by: by, from: from})
+}
+
+// keyUse gives the run that a request with the same key has made before, of the same workflow and by somebody who sees the same
+// workflows; "" when there is none. Keys of others are nothing to it: they may have thought of the same one.
+func (p *principal) keyUse(grant *authGrant, req Request) string {
+	if req.Key == "" {
+		return ""
+	}
+	young := func(use KeyUse) bool { return use.Run != "" && p.cfg.now().Sub(use.Time.Time) <= stateKeyLife }
+	if use := p.state.Keys[stateUse(req.Workflow, grant.scope(), req.Key)]; young(use) {
+		return use.Run
+	}
+	use := p.state.Keys[req.Key] // of a version that kept all keys together
+	if r := p.state.Runs[use.Run]; young(use) && r != nil && r.Workflow == req.Workflow && grant.sees(r.Workflow) {
+		return use.Run
+	}
+	return ""
 }
 
 // opWait answers when a run has ended.

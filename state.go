@@ -84,6 +84,8 @@ type Event struct {
 	Missed    int               `json:"missed,omitempty"` // how many more ticks the decision speaks for
 	Priority  int               `json:"priority,omitempty"`
 	Key       string            `json:"key,omitempty"`
+	Scope     string            `json:"scope,omitempty"` // of the key: whose it is, by the workflows that its user sees
+	Force     bool              `json:"force,omitempty"` // stopped at once, with KILL
 	Until     Stamp             `json:"until,omitzero"`
 	Labels    map[string]string `json:"labels,omitempty"`
 	Capacity  int               `json:"capacity,omitempty"`
@@ -191,6 +193,14 @@ func stateAddress(from string) string {
 type KeyUse struct {
 	Run  string `json:"run"`
 	Time Stamp  `json:"t"`
+}
+
+// stateUse names an idempotency key among those of all workflows and scopes. Versions of before knew no scopes, and kept a key by itself.
+func stateUse(workflow, scope, key string) string {
+	if scope == "" {
+		return key
+	}
+	return workflow + "\x00" + scope + "\x00" + key
 }
 
 // stateNew gives the state before the first event.
@@ -310,7 +320,7 @@ func (s *State) applyQueued(e *Event) error {
 	s.Runs[r.ID] = r
 	s.LastRun = max(s.LastRun, r.ID)
 	if e.Key != "" {
-		s.Keys[e.Key] = KeyUse{Run: e.Run, Time: e.Time}
+		s.Keys[stateUse(e.Workflow, e.Scope, e.Key)] = KeyUse{Run: e.Run, Time: e.Time}
 	}
 	if !e.Scheduled.IsZero() {
 		s.decide(e, true)
@@ -380,13 +390,14 @@ func (s *State) applyRun(r *Run, e *Event) error {
 		if !runActive(r.State) {
 			return misfit()
 		}
-		r.Cancelling = e.Reason
+		r.Cancelling, r.Force = e.Reason, r.Force || e.Force
 	case evTaskStopping:
 		t := r.task(e.Task)
 		if r.State != runRunning || t == nil || t.State != taskRunning && t.State != taskRetrying {
 			return fmt.Errorf("apply %s: task %s of the %s run %s is not at work", e.Kind, e.Task, r.State, r.ID)
 		}
 		t.Cancelling = orDefault(t.Cancelling, e.Reason) // the agent reports the first reason as well
+		t.Force = t.Force || e.Force
 	case evAdopted:
 		if r.State != runCrashed || !r.Lost {
 			return misfit()
@@ -455,6 +466,7 @@ func (s *State) applyReport(r *Run, e *Event) error {
 		t.State, t.Reason, t.Exit = taskRetrying, e.Reason, e.Exit
 	case evTaskFinished:
 		t.State, t.Reason, t.Exit, t.Finished, t.Seconds, t.Outputs = e.State, e.Reason, e.Exit, e.Time, e.Seconds, e.Outputs
+		t.Force = false
 		if e.State == taskSucceeded { // it was quicker
 			t.Cancelling = ""
 		}
@@ -488,6 +500,7 @@ func (s *State) requeue(r *Run, e *Event) {
 		behind = r.behindFailed(spec)
 	}
 	r.State, r.Attempt, r.Agent, r.Reason, r.Cancelling, r.Lost = runQueued, e.Attempt, "", e.Reason, "", false
+	r.Force = false
 	r.Started, r.Finished, r.Seconds = Stamp{}, Stamp{}, 0
 	for i := range r.Tasks {
 		if t := &r.Tasks[i]; t.State != taskSucceeded || e.State == requeueAll || behind != nil && behind[i] {
@@ -530,13 +543,14 @@ func (s *State) finish(r *Run, e *Event) error {
 	if !runFinal(e.State) {
 		return fmt.Errorf("apply %s: run %s cannot end as %q", e.Kind, r.ID, e.State)
 	}
-	r.State, r.Reason, r.Finished, r.Seconds = e.State, e.Reason, e.Time, e.Seconds
+	r.State, r.Reason, r.Finished, r.Seconds, r.Force = e.State, e.Reason, e.Time, e.Seconds, false
 	r.Lost = e.State == runCrashed && e.Kind == evRunEnded && e.Agent != "" && e.Agent == r.Agent
 	if r.Seconds == 0 && !r.Started.IsZero() && e.Time.After(r.Started.Time) {
 		r.Seconds = e.Time.Sub(r.Started.Time).Seconds()
 	}
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
+		t.Force = false
 		switch {
 		case !taskActive(t.State):
 		case t.State == taskWaiting:

@@ -156,7 +156,7 @@ func (s *tortureStory) replay() {
 		s.t.Fatal(err)
 	}
 	s.counts["segment of the journal"] = len(segments)
-	keyed, folded := map[string]string{}, map[string]bool{}
+	keyed, uses, folded := map[string]string{}, map[string]string{}, map[string]bool{}
 	if _, err := store.readEvents(1, 0, func(e *Event) bool {
 		if e.Run != "" {
 			s.events[e.Run] = append(s.events[e.Run], e)
@@ -171,15 +171,15 @@ func (s *tortureStory) replay() {
 			if keyed[e.Key] != "" {
 				s.blame(e.Run, "key %s made run %s before", e.Key, keyed[e.Key])
 			}
-			keyed[e.Key] = e.Run
+			keyed[e.Key], uses[e.Key] = e.Run, stateUse(e.Workflow, e.Scope, e.Key)
 		}
 		return true
 	}); err != nil {
 		s.t.Fatalf("seed %d: read journal: %v", s.seed, err)
 	}
 	for key, run := range s.keys {
-		if keyed[key] != run || state.Keys[key].Run != run {
-			s.blame(run, "key %s was answered with it; the journal says %q, its replay %q", key, keyed[key], state.Keys[key].Run)
+		if keyed[key] != run || state.Keys[uses[key]].Run != run {
+			s.blame(run, "key %s was answered with it; the journal says %q, its replay %q", key, keyed[key], state.Keys[uses[key]].Run)
 		}
 	}
 	for id, r := range s.runs {
