@@ -70,8 +70,9 @@ type agent struct {
 	sent     []sentReport
 	inflight int // bytes of sent
 
-	turn     []*agentRun // runs that have something which is not spooled yet
-	moment   time.Time   // what time it is in this turn, once somebody asked
+	turn     []*agentRun     // runs that have something which is not spooled yet
+	moment   time.Time       // what time it is in this turn, once somebody asked
+	followed map[string]bool // runs that somebody follows, as the principal says
 	draining bool
 	troubled bool // the spool's disk takes nothing
 	told     agentTold
@@ -120,7 +121,7 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &agent{cfg: cfg, spool: spool, runs: map[string]*agentRun{}, ends: map[string]heldEnd{},
+	a := &agent{cfg: cfg, spool: spool, runs: map[string]*agentRun{}, ends: map[string]heldEnd{}, followed: map[string]bool{},
 		in: loopInboxNew[agentIn](agentInQueue), alone: cfg.count()}
 	a.ended = a.in.ended
 	if a.procs, err = newProcs("CDKTR_COOKIE"); err != nil {
@@ -423,6 +424,7 @@ func (a *agent) disconnected(conn wireConn) {
 		a.alone = a.cfg.count()
 	}
 	a.conn, a.welcomed, a.asked, a.sent, a.inflight = nil, false, nil, nil, 0
+	a.followNone()
 }
 
 // hear does what the principal says.
@@ -457,6 +459,8 @@ func (a *agent) hear(conn wireConn, m *agentMsg) {
 		a.begin(m.Assign)
 	case msgCancel:
 		a.cancel(m)
+	case msgFollow:
+		a.follow(m)
 	case msgStopTask:
 		a.cancelTask(m)
 	case msgAck:
@@ -518,6 +522,7 @@ func (a *agent) takeLine(t *taskTry, l procLine) {
 		line.Stream = "e"
 	}
 	line.set(l.Text)
+	t.run.live.ended(&line)
 	t.run.output = append(t.run.output, line)
 	a.noted(t.run, len(l.Text)+100)
 }

@@ -237,6 +237,7 @@ func (c *cli) followRun(ctx context.Context, conn *client, req Request) error {
 	req.Follow = true
 	c.flags.follow = true
 	view := progressNew(c)
+	req.All = view.live
 	id := ""
 	var run *Run
 	err := conn.stream(ctx, req, func(r *Reply) error {
@@ -398,8 +399,14 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 	_, _, terminal := termOf(c.out)
 	paint := painterOf(c.out, c.flags.color, c.getenv)
 	run, number := req.Run, int64(0)
+	live := lookLive{c: c, p: paint, lines: map[string]LogLine{}}
+	req.All = terminal && c.flags.follow && !c.flags.json && !c.flags.raw && c.getenv("TERM") != "dumb"
+	defer live.clear()
 	err = c.streamOn(ctx, &req, func(r *Reply) error {
 		c.note(r)
+		if req.All && r.Line != nil && r.Line.N == 0 {
+			return live.print(r.Line)
+		}
 		if r.Line == nil || r.Line.N <= number || c.flags.n == 0 && !c.flags.follow {
 			return nil
 		}
@@ -407,6 +414,9 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 		req.Run, req.Workflow, req.Last = run, "", 0
 		if c.flags.json {
 			return printJSON(c.out, logJSONOf(r.Line))
+		}
+		if req.All {
+			return live.print(r.Line)
 		}
 		return c.printLogLine(paint, terminal, r.Line)
 	})

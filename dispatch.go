@@ -53,6 +53,7 @@ type agentLink struct {
 	acked   uint64         // newest number acknowledged
 	unsafe  int            // bytes taken in since the last acknowledgement
 	ahead   time.Duration  // its clock, of ours, when it last said what time it is
+	follows bool           // it can tell lines that have not ended
 	skew    time.Duration  // the same, once it was found too far off twice in a row; 0 else
 	load    *float64       // of its machine, as it said last; nil: it did not
 
@@ -158,6 +159,7 @@ func (p *principal) welcome(link *agentLink, m *agentMsg) {
 			link.send(&agentMsg{Op: msgCancel, Run: r.ID, Reason: r.Cancelling, Force: r.Force})
 		}
 		link.held[h.Run] = h.Lease
+		p.tellFollowed(r, false)
 		for i := range r.Tasks {
 			if t := &r.Tasks[i]; t.Cancelling != "" && taskActive(t.State) {
 				link.send(dispatchStop(r, t, t.Force))
@@ -361,6 +363,8 @@ func (p *principal) hear(link *agentLink, m *agentMsg, size int) {
 		p.newsQueue(p.queue)
 	case msgRefused:
 		p.hearRefused(link, m)
+	case msgLive:
+		p.takeLive(link, m)
 	case msgReport:
 		if m.N <= m.Skip || m.N-m.Skip > link.folded+1 {
 			p.dropLink(link, fmt.Sprintf("a gap in its reports: %d after %d", m.N, link.folded))
@@ -509,6 +513,7 @@ func (p *principal) takeLines(link *agentLink, item *agentItem) {
 		p.lines[r.ID] = batch[len(batch)-1].N
 		p.publishLines(r.Workflow, batch)
 		p.storeLines(r, batch)
+		p.endLive(r.ID, batch)
 		p.touched[r.ID] = true
 	}
 }

@@ -160,5 +160,6 @@ func (p *principal) assign(r *Run, spec *Workflow, link *agentLink) bool {
 	}
 	p.emit(&Event{Kind: evAssigned, Run: r.ID, Workflow: r.Workflow, Agent: link.name})
 	p.afterCommit(func() { link.sendBody(body) })
+	p.tellFollowed(r, false)
 	return true
 }

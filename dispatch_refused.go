@@ -42,6 +42,7 @@ func (p *principal) knowing(link *agentLink, hello *agentMsg) {
 	if keys == nil {
 		keys = strings.Fields(protoKnew)
 	}
+	link.follows = hello.Knows != nil // one of 0.1.0 knows neither
 	link.build, link.knows, link.lacks = hello.Version, make(map[string]bool, len(keys)), map[string]string{}
 	for _, key := range keys {
 		link.knows[key] = true

@@ -20,7 +20,7 @@ table from here and holds the code to it.
 	view       view*.go                                                dag model proto state term
 	client     client.go                                               command proto wire
 	command    command.go                                              config
-	principal  principal*.go dispatch*.go verbs.go follow.go news.go attention*.go stats.go publish.go compat*.go retain.go auth logs loop model proto sched state store wire workflow
+	principal  principal*.go dispatch*.go verbs.go follow*.go news.go attention*.go stats.go publish.go compat*.go retain.go auth logs loop model proto sched state store wire workflow
 	agent      agent.go runner*.go parcel.go values.go                 dag exec loop model proto spool state wire workflow
 	auth       auth*.go                                                curve disk model owner proto workflow
 	workflow   workflow*.go folder.go watch_*.go                       cron dag disk model zone

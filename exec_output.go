@@ -79,6 +79,21 @@ type procStream struct {
 	end []byte // the end of the last line that went to Rest
 }
 
+// unended gives the end of a line that a process has begun and not ended, of procShown bytes at most; of what goes to Rest
+// the last line. "" when there is none. Any goroutine may call it.
+func (p *proc) unended(isErr bool) string {
+	s := &p.out[0]
+	if isErr {
+		s = &p.out[1]
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.n > 0 {
+		return procLastLine(s.buf[:s.n])
+	}
+	return string(s.end)
+}
+
 // procLastLine gives the end of the last line of a text, of procShown bytes at most, and of what was drawn over with
 // carriage returns only what is seen.
 func procLastLine(text []byte) string {

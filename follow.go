@@ -28,8 +28,10 @@ const (
 type watcher struct {
 	run   string // "" watches the journal
 	ch    chan struct{}
-	over  chan struct{} // closed when the run has ended
-	ended bool          // over is closed; belongs to the loop
+	over  chan struct{}      // closed when the run has ended
+	ended bool               // over is closed; belongs to the loop
+	live  bool               // it is woken for lines without an end as well; the loop's
+	shown map[string]LogLine // those that its follower has got; the follower's
 }
 
 // wake leaves a token, unless there is one to read already.
@@ -42,7 +44,7 @@ func (w *watcher) wake() {
 
 // watch adds a watcher of a run. Only on the loop.
 func (p *principal) watch(run string) *watcher {
-	w := &watcher{run: run, ch: make(chan struct{}, 1), over: make(chan struct{})}
+	w := &watcher{run: run, ch: make(chan struct{}, 1), over: make(chan struct{}), shown: map[string]LogLine{}}
 	p.watchers[w] = true
 	return w
 }
@@ -68,7 +70,10 @@ func (p *principal) wakeEventFollowers() {
 // unwatch takes a watcher off. From any goroutine.
 func (p *principal) unwatch(w *watcher) {
 	if w.run != "" {
-		p.call(func() { delete(p.watchers, w) })
+		p.call(func() {
+			delete(p.watchers, w)
+			p.unwatchLive(w)
+		})
 		return
 	}
 	p.journalMu.Lock()
@@ -127,6 +132,9 @@ func (p *principal) followRun(c *verbCall, id string) {
 	w := p.watch(id)
 	w.wake()
 	stream := c.req.Follow && !c.single
+	if stream && c.req.All {
+		p.watchLive(w)
+	}
 	p.afterCommit(func() {
 		if stream {
 			c.reply(Reply{Run: id, More: true})
@@ -157,6 +165,7 @@ func (p *principal) runFollower(c *verbCall, id string, w *watcher, stream bool)
 			}
 			attempt = r.Attempt
 			place = p.sendLines(c, r, place, logFilter{})
+			p.sendLive(c, w, logFilter{})
 			for changed := tasksChanged(sent, r.Tasks); len(changed) > 0; {
 				n := fitting(changed)
 				c.reply(Reply{More: true, Run: id, Tasks: changed[:n]})
@@ -306,7 +315,9 @@ func (p *principal) lookLogs(c *verbCall) {
 				return nil
 			}
 			w := p.watch(r.ID)
-			w.wake()
+			if w.wake(); c.req.All {
+				p.watchLive(w)
+			}
 			return w
 		}); !ok {
 			return
@@ -412,6 +423,7 @@ func (p *principal) logFollower(c *verbCall, r *Run, w *watcher, filter logFilte
 			return
 		}
 		place = p.sendLines(c, r, place, filter)
+		p.sendLive(c, w, filter)
 		if place.Day != "" {
 			filter.Tail = 0
 		}

@@ -68,6 +68,7 @@ type principal struct {
 	counted   bool                        // cfg.tell knows how many
 	lines     map[string]int64            // active run -> highest line of output stored
 	lost      map[string]lostLines        // active run -> output that is not stored, nor told of
+	live      map[string]*liveRun         // active runs of which lines without an end are followed
 	lostTold  time.Time                   // when that was last complained about
 	dropped   map[string]attentionDropped // workflow -> output that was dropped since we started
 	troubleAt time.Time                   // when acknowledged troubles are next looked at
@@ -119,7 +120,7 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 		cfg.elapsed = func() time.Duration { return time.Since(began) }
 	}
 	p := &principal{cfg: cfg, sched: schedNew(cfg.Zone), files: map[string]*workflowFile{}, troubled: map[string]bool{}, queuedBy: map[string]int{}, requeued: map[string]time.Time{}, active: map[string][]string{},
-		running: map[string]int{}, lines: map[string]int64{}, lost: map[string]lostLines{}, links: map[string]*agentLink{}, losing: map[string]time.Time{}, refusals: map[dispatchWhat]*dispatchRefusal{},
+		running: map[string]int{}, lines: map[string]int64{}, lost: map[string]lostLines{}, live: map[string]*liveRun{}, links: map[string]*agentLink{}, losing: map[string]time.Time{}, refusals: map[dispatchWhat]*dispatchRefusal{},
 		touched: map[string]bool{}, watchers: map[*watcher]bool{}, news: map[*newsWatcher]bool{}, journalWatchers: map[*watcher]bool{},
 		subscribers: map[*subscriber]bool{}, compat: compatStateNew(), shares: shares{streams: map[string]int{}}, notes: peerNotesNew(cfg.Log), inbox: loopInboxNew[func()](principalInbox),
 		asking: make(chan struct{}, lookMaxAsking), reading: make(chan struct{}, lookMaxReading)}

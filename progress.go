@@ -31,6 +31,7 @@ type progress struct {
 	tasks    []TaskRun
 	index    map[string]int
 	last     map[string][]string // the last lines of each task
+	unended  map[string]string   // and what each has begun to write; only where it is drawn over
 	seen     map[string]time.Time
 	drawn    int // lines on the screen that are ours
 	began    time.Time
@@ -41,7 +42,7 @@ type progress struct {
 // progressNew begins to show a run.
 func progressNew(c *cli) *progress {
 	p := &progress{out: termRaw(c.out), err: painterOf(c.err, c.flags.color, c.getenv), output: c.flags.output, taskName: c.flags.taskName,
-		quiet: c.flags.json || c.flags.wait, index: map[string]int{}, last: map[string][]string{}, seen: map[string]time.Time{}, began: time.Now(), quit: make(chan struct{})}
+		quiet: c.flags.json || c.flags.wait, index: map[string]int{}, last: map[string][]string{}, unended: map[string]string{}, seen: map[string]time.Time{}, began: time.Now(), quit: make(chan struct{})}
 	_, height, ok := termOf(c.err)
 	_, _, outOK := termOf(c.out)
 	p.height, p.live = height, ok && outOK && !p.quiet && c.getenv("TERM") != "dumb"
@@ -102,6 +103,11 @@ func (p *progress) take(r *Reply) error {
 // line takes one line of output: kept for the end, shown above the tasks, or written out.
 func (p *progress) line(l *LogLine) ([]string, error) {
 	safe := textSafe(string(bytes.TrimRight(l.raw(), "\r")))
+	if l.N == 0 && p.live {
+		p.unended[l.Task] = safe
+		return nil, nil
+	}
+	delete(p.unended, l.Task)
 	kept := append(p.last[l.Task], safe)
 	p.last[l.Task] = kept[max(0, len(kept)-progressTail):]
 	switch {
@@ -198,7 +204,9 @@ func (p *progress) rows() []string {
 			took = fmt.Sprintf("%6s", tookText(time.Since(p.seen[t.Task]).Seconds()))
 		}
 		tail := t.why()
-		if lines := p.last[t.Task]; tail == "" && len(lines) > 0 {
+		if lines := p.last[t.Task]; tail == "" && p.unended[t.Task] != "" {
+			tail = p.unended[t.Task]
+		} else if tail == "" && len(lines) > 0 {
 			tail = lines[len(lines)-1]
 		}
 		// A row that is longer than the screen is wide would take two lines, and not be drawn over.

@@ -350,7 +350,7 @@ var protoVerbs = []protoVerb{
 	{Op: "next", Help: "coming fires", Role: roleViewer, Scoped: true, Fields: []string{"workflow", "n", "at"}},
 	{Op: "why", Help: "what became of the ticks of a schedule, newest last", Role: roleViewer, Scoped: true, Fields: []string{"workflow*", "at", "n"}},
 	{Op: "logs", Help: "output of a run, or of the newest run of a workflow; follow goes on until the run ends", Role: roleViewer, Scoped: true,
-		Fields: []string{"run", "workflow", "task", "stream", "grep", "since", "before", "last", "follow"}, Stream: true},
+		Fields: []string{"run", "workflow", "task", "stream", "grep", "since", "before", "last", "follow", "all"}, Stream: true},
 	{Op: "events", Help: "the audit trail from a sequence number on", Role: roleViewer, Scoped: true, Fields: []string{"seq", "since", "n", "follow"}, Stream: true},
 	{Op: "watch", Help: "workflows, runs and agents as they are, n finished runs among them, then each that changes", Role: roleViewer, Scoped: true, Fields: []string{"n"}, Stream: true},
 	{Op: "stop", Help: "end the stream that the request with the id `of`, on this connection, has begun; it still gets its last reply", Role: roleAny, Fields: []string{"of*"}},
@@ -358,9 +358,9 @@ var protoVerbs = []protoVerb{
 	{Op: "attention", Help: "what needs a person: failed runs, files that do not load, lost agents, what is overdue", Role: roleViewer, Scoped: true, Fields: []string{"n", "after"}},
 	{Op: "ack", Help: "acknowledge what attention lists; until has it come back then", Role: roleOperator, Fields: []string{"key*", "until"}},
 	{Op: "agents", Help: "agents and what they are doing", Role: roleViewer, Fields: []string{"n", "after"}},
-	{Op: "wait", Help: "answers when the run has ended; follow sends its tasks and output meanwhile", Role: roleViewer, Scoped: true, Fields: []string{"run*", "follow"}, Stream: true},
+	{Op: "wait", Help: "answers when the run has ended; follow sends its tasks and output meanwhile", Role: roleViewer, Scoped: true, Fields: []string{"run*", "follow", "all"}, Stream: true},
 	{Op: "run", Help: "queue a run of a workflow; wait holds the reply until it has ended, follow sends its progress; key makes a repeat harmless for 24 h", Role: roleTrigger,
-		Fields: []string{"workflow*", "params", "key", "wait", "follow"}, Stream: true},
+		Fields: []string{"workflow*", "params", "key", "wait", "follow", "all"}, Stream: true},
 	{Op: "cancel", Help: "stop a run, or one task of it; force kills at once", Role: roleOperator, Fields: []string{"run*", "task", "force"}},
 	{Op: "retry", Help: "run again what failed and all behind it, or all of it", Role: roleOperator, Fields: []string{"run*", "all"}},
 	{Op: "pause", Help: "stop the schedule of a workflow, or of all", Role: roleOperator, Fields: []string{"workflow", "all"}},
@@ -381,6 +381,8 @@ const (
 	msgCancel    = "cancel"    // principal: stop this run; Force: at once; Drop: and say nothing of it
 	msgStopTask  = "stop_task" // principal: stop the task that the event names, no other; Force: at once
 	msgReport    = "report"    // agent: spooled items, numbered from N on
+	msgFollow    = "follow"    // principal: somebody follows this run: tell what its tasks have begun to write; Drop: nobody does
+	msgLive      = "live"      // agent: lines that have not ended, with number 0; a principal that has not said follow gets none
 	msgAck       = "ack"       // principal: everything up to N is safe
 	msgDrain     = "drain"     // agent: give me no more runs
 	msgHeartbeat = "heartbeat" // both ways

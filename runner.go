@@ -37,6 +37,7 @@ type agentRun struct {
 	budget  *procBudget      // what of its output is reported as it comes
 	tail    *spoolTail       // what comes behind that, until it was reported
 	telling bool             // the tail is being reported, the end of the run waits for it
+	live    runnerLive
 	began   time.Time
 	ended   time.Time   // when the last task did, once that is known
 	timer   *time.Timer // of the run's own timeout
@@ -86,6 +87,7 @@ func (a *agent) begin(as *assignment) {
 	r := &agentRun{as: as, tries: map[int]*taskTry{}, outputs: make([]taskOutputs, len(as.Spec.Tasks)), lines: as.Lines, began: a.now()}
 	a.bound(r)
 	a.runs[as.Run] = r
+	a.beginLive(r)
 	a.emit(r, &Event{Kind: evRunStarted})
 	var err error
 	if r.dag, err = dagBuild(as.Spec.Tasks); err != nil {
@@ -325,6 +327,7 @@ func (a *agent) finishRun(r *agentRun, state, reason string) {
 	a.emit(r, &Event{Kind: evRunFinished, State: state, Reason: reason, Seconds: secondsBetween(r.began, r.ended)})
 	if a.runs[r.as.Run] == r {
 		delete(a.runs, r.as.Run)
+		delete(a.followed, r.as.Run)
 	}
 	if r.next != nil {
 		a.begin(r.next)
@@ -445,7 +448,7 @@ func (a *agent) procSpecOf(t *taskTry) (procSpec, error) {
 	for _, w := range warnings {
 		a.remark(r, t, w)
 	}
-	return procSpec{Argv: values.argv, Env: values.env, Dir: values.dir, Timeout: time.Duration(task.Timeout), Grace: a.cfg.Grace, Budget: r.budget, Rest: r.restOf(t),
+	return procSpec{Argv: values.argv, Env: values.env, Dir: values.dir, Timeout: time.Duration(task.Timeout), Grace: a.cfg.Grace, Budget: r.budget, Rest: r.restOf(t), Unended: a.unendedOf(r),
 		Cookie: a.cfg.StateDir + "|" + r.as.Run + "|" + task.ID + "|" + strconv.Itoa(t.attempt),
 		Output: func(l procLine) { a.in.put(agentIn{try: t, line: l}) }}, nil
 }

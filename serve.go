@@ -450,7 +450,7 @@ func (c *cli) followLocal(ctx context.Context, conn *client, id string) error {
 	var run *Run
 	runID, sent := "", make(chan error, 1)
 	unhook := func() bool { return true }
-	err := conn.stream(context.WithoutCancel(ctx), Request{Op: "run", Workflow: id, Params: c.flags.params, Follow: true}, func(r *Reply) error {
+	err := conn.stream(context.WithoutCancel(ctx), Request{Op: "run", Workflow: id, Params: c.flags.params, Follow: true, All: view.live}, func(r *Reply) error {
 		if len(r.Runs) > 0 {
 			run = r.Runs[0]
 		}

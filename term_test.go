@@ -180,7 +180,26 @@ func (s *termScreen) down() {
 
 func progressNewOn(screen *termScreen) *progress {
 	return &progress{live: true, err: &painter{w: screen, width: screen.width, color: true}, out: screen, height: screen.height, index: map[string]int{},
-		last: map[string][]string{}, seen: map[string]time.Time{}, began: time.Now(), quit: make(chan struct{})}
+		last: map[string][]string{}, unended: map[string]string{}, seen: map[string]time.Time{}, began: time.Now(), quit: make(chan struct{})}
+}
+
+// TestProgressUnended: what a task has begun to write is in its row until that ends.
+func TestProgressUnended(t *testing.T) {
+	p := progressNewOn(&termScreen{width: 80, height: 24, lines: []string{""}})
+	p.take(&Reply{Run: "R", Tasks: []TaskRun{{Task: "a", State: taskRunning}}})
+	for _, step := range []struct {
+		line LogLine
+		want string
+	}{{LogLine{Task: "a", Text: "10%"}, "10%"}, {LogLine{Task: "a", Text: "20%"}, "20%"}, {LogLine{N: 1, Task: "a", Text: "done"}, "done"},
+		{LogLine{Task: "a", Text: "\x1b[2Jagain"}, "again"}, {LogLine{Task: "a"}, "done"}} {
+		p.take(&Reply{Line: &step.line})
+		if rows := p.rows(); len(rows) != 1 || !strings.Contains(rows[0], step.want) || strings.Contains(rows[0], "[2J\x1b") || strings.Contains(rows[0], "\x1b[2J") {
+			t.Errorf("%+v: %q", step.line, rows)
+		}
+	}
+	if kept := p.last["a"]; len(kept) != 1 {
+		t.Errorf("kept for the end: %q", kept)
+	}
 }
 
 // Whatever the size of the screen, tasks are drawn over: at the end each is there once.
@@ -199,7 +218,7 @@ func TestProgressLive(t *testing.T) {
 		for i := range tasks {
 			tasks[i].State, tasks[i].Attempts = taskRunning, 1
 			p.take(&Reply{Tasks: tasks[i : i+1]})
-			p.take(&Reply{Line: &LogLine{Task: tasks[i].Task, Text: "out"}})
+			p.take(&Reply{Line: &LogLine{N: 1, Task: tasks[i].Task, Text: "out"}})
 			p.last[tasks[i].Task] = []string{strings.Repeat("日本", 150) + "\x1b[2J"}
 			p.mu.Lock()
 			p.draw(nil)

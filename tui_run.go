@@ -38,10 +38,14 @@ func (o *tuiOutput) follow(u *tui) {
 	u.forget(o.stream)
 	o.log.reset()
 	o.note, o.older, o.missed = "", false, false
-	o.stream = u.send(Request{Op: "logs", Run: o.run, Follow: true, Last: protoCount(o.lines)}, func(r *Reply) {
+	o.stream = u.send(Request{Op: "logs", Run: o.run, Follow: true, All: true, Last: protoCount(o.lines)}, func(r *Reply) {
 		switch {
 		case r.Error != nil:
 			o.note = r.Error.Message
+		case r.Line != nil && r.Line.N == 0:
+			if !u.frozen {
+				o.log.begun(*r.Line)
+			}
 		case r.Line != nil && u.frozen && (o.log.follow || o.missed):
 			o.missed = true
 		case r.Line != nil:

@@ -5,6 +5,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -21,6 +22,7 @@ type viewLogRow struct {
 	at     Stamp
 	n      int64 // its number in the run, 0: none
 	task   string
+	open   bool   // it has not ended: it is the last, and drawn over
 	stream string // as in LogLine; c is a gap or a remark
 	text   string
 	paints []viewPaint
@@ -95,14 +97,61 @@ func (v *viewLog) reset() {
 // add takes newer lines in. At a bound the oldest go, unless they are on the screen of someone who does not follow: then
 // the new ones are let go and counted in behind.
 func (v *viewLog) add(lines ...LogLine) {
+	open := v.takeOpen()
 	for i := range lines {
-		v.push(viewLogRowOf(&lines[i]))
+		row := viewLogRowOf(&lines[i])
+		open = slices.DeleteFunc(open, row.alike)
+		v.push(row)
+	}
+	v.pushOpen(open)
+}
+
+// begun takes in a line that has not ended, in the place of what it was before, below all that have. Without text it is no more.
+func (v *viewLog) begun(line LogLine) {
+	row := viewLogRowOf(&line)
+	row.open = true
+	open := slices.DeleteFunc(v.takeOpen(), row.alike)
+	if line.Text != "" {
+		open = append(open, row)
+	}
+	v.pushOpen(open)
+}
+
+// alike says that two lines are of the same stream of a task.
+func (r *viewLogRow) alike(other viewLogRow) bool {
+	return r.task == other.task && r.stream == other.stream
+}
+
+// takeOpen takes off the lines that have not ended.
+func (v *viewLog) takeOpen() (open []viewLogRow) {
+	for n := len(v.lines) - 1; n >= 0 && v.lines[n].open; n-- {
+		r := v.lines[n]
+		v.count(&r, -1)
+		if last := len(v.shown) - 1; last >= 0 && v.shown[last] == v.first+n {
+			v.shown = v.shown[:last]
+			v.hits -= r.hits
+		}
+		v.lines[n] = viewLogRow{}
+		v.lines = v.lines[:n]
+		open = append([]viewLogRow{r}, open...)
+	}
+	return open
+}
+
+// pushOpen puts them back.
+func (v *viewLog) pushOpen(open []viewLogRow) {
+	for i := range open {
+		if v.behind == 0 {
+			v.push(open[i])
+		}
 	}
 }
 
 // gap says between the lines that some are missing, and why.
 func (v *viewLog) gap(text string) {
+	open := v.takeOpen()
 	v.push(viewLogRowOf(&LogLine{Stream: "c", Text: text}))
+	v.pushOpen(open)
 }
 
 // viewLogRowOf makes a line harmless. Remarks of cdktr's own look like gaps, which most of them tell of.
@@ -156,6 +205,8 @@ func (v *viewLog) push(r viewLogRow) {
 // prepend takes in older lines, which come before all that are held, in their order. What is on the screen stays there:
 // at a bound the newest lines go, and behind counts them; while following, the oldest go.
 func (v *viewLog) prepend(lines ...LogLine) {
+	open := v.takeOpen()
+	defer func() { v.pushOpen(open) }()
 	rows := make([]viewLogRow, 0, len(lines)+len(v.lines))
 	for i := range lines {
 		rows = append(rows, viewLogRowOf(&lines[i]))

@@ -248,6 +248,9 @@ func (v *viewLog) drawLine(g *termGrid, a viewArea, r *viewLogRow, sub, nth int)
 	case "e":
 		style = styleYellow
 	}
+	if r.open {
+		style |= styleDim
+	}
 	from, lead := 0, 0
 	if v.wrap {
 		for range sub {

@@ -539,3 +539,43 @@ func BenchmarkViewLogSearch(b *testing.B) {
 		})
 	}
 }
+
+// TestViewLogOpen: lines that have not ended are the last ones, are drawn over, and go when they end.
+func TestViewLogOpen(t *testing.T) {
+	v := viewLogPlain()
+	open := func(task, stream, text string) func() {
+		return func() { v.begun(LogLine{Run: "R", Task: task, Attempt: 1, Stream: stream, Text: text}) }
+	}
+	for i, step := range []struct {
+		do   func()
+		want string
+	}{
+		{func() { v.add(viewLogMade(1, "one")...) }, "one"},
+		{open("dump", "o", "10%"), "one|10%"},
+		{open("dump", "o", "20%"), "one|20%"},
+		{open("dump", "e", "what?"), "one|20%|what?"},
+		{open("load", "o", "."), "dump one|dump 20%|dump what?|load ."},
+		{func() { v.add(viewLogMade(2, "20% done")...) }, "dump one|dump 20% done|dump what?|load ."},
+		{func() { v.gap("lost") }, "dump one|dump 20% done|~~ lost ~~|dump what?|load ."},
+		{func() { v.setTask("dump") }, "one|20% done|~~ lost ~~|what?"},
+		{func() { v.prepend(viewLogMade(0, "zero")...) }, "zero|one|20% done|~~ lost ~~|what?"},
+		{open("dump", "e", ""), "zero|one|20% done|~~ lost ~~"},
+		{func() { v.setTask(""); v.add(viewLogMade(3, "e:three")...) }, "dump zero|dump one|dump 20% done|~~ lost ~~|dump three|load ."},
+		{func() { v.setOnly("three") }, "~~ lost ~~|dump three"},
+		{open("load", "o", "three"), "~~ lost ~~|dump three|load three"},
+		{open("load", "o", ""), "~~ lost ~~|three"},
+	} {
+		step.do()
+		if got := strings.TrimRight(viewLogShown(v, 40, 8), "|"); got != step.want {
+			t.Errorf("step %d: %s\nwant %s", i, got, step.want)
+		}
+	}
+	for range 3 * viewLogLines { // it costs no line, and is never counted as one that is missed
+		open("dump", "o", strings.Repeat(".", 100))()
+	}
+	v.home()
+	open("dump", "o", "last")()
+	if len(v.lines) > 7 || v.behind != 0 || v.bytes > 7*(viewLogCost+100) {
+		t.Errorf("%d lines, %d behind, %d bytes", len(v.lines), v.behind, v.bytes)
+	}
+}
