@@ -285,7 +285,7 @@ func (p *principal) lookAttention(c *verbCall) {
 // attentionRank puts what stops everything first, and what has recovered behind the rest.
 func attentionRank(item AttentionItem) int {
 	switch {
-	case item.Kind == attentionDisk, item.Kind == attentionFolder, item.Reason == dispatchNoAgent:
+	case item.Kind == attentionDisk, item.Kind == attentionFolder && len(item.Workflows) == 0, item.Reason == dispatchNoAgent:
 		return 0
 	case item.Recovered:
 		return 2

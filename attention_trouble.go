@@ -14,6 +14,9 @@ import (
 // attentionMaxDropped is of how many workflows dropped output is remembered; of further ones only their logs tell.
 const attentionMaxDropped = 1000
 
+// attentionWarned is how many workflows the item of warnings names; the rest is counted.
+const attentionWarned = 20
+
 // attentionTroubles is how often it is looked whether what was acknowledged is over, while the loop is awake.
 const attentionTroubles = time.Minute
 
@@ -35,6 +38,42 @@ func (p *principal) noteDropped(r *Run, lost lostLines) {
 	}
 }
 
+// noteWarned makes the item of all files that load and are warned of, nil when there are none. It is another one, to be
+// acknowledged anew, when the warnings are others. Only on the loop.
+func (p *principal) noteWarned() {
+	var item *AttentionItem
+	var all []string
+	for _, id := range p.ids {
+		faults := p.files[id].Faults
+		if workflowBroken(faults) { // it has an item of its own
+			continue
+		}
+		for _, fault := range faults {
+			if item == nil {
+				item = &AttentionItem{Kind: attentionFolder, Reason: fault.String()}
+			}
+			all = append(all, fault.String())
+			if item.Workflows == nil || item.Workflows[len(item.Workflows)-1] != id {
+				if item.Count++; len(item.Workflows) < attentionWarned {
+					item.Workflows = append(item.Workflows, id)
+				}
+			}
+		}
+	}
+	if item != nil {
+		if len(all) > 1 {
+			item.Reason += fmt.Sprintf(" (and %d more: cdktr validate)", len(all)-1)
+		}
+		item.Key = stateKey("folder", "", strings.Join(all, "\n"))
+		item.First = stampOf(p.cfg.now())
+		if p.warned != nil && p.warned.Key == item.Key {
+			item.First = p.warned.First
+		}
+		item.Last = item.First
+	}
+	p.warned = item
+}
+
 // eachTrouble hands fn what is wrong and is for this peer: what is of no workflow is for those who may see agents. Only on the loop.
 func (p *principal) eachTrouble(grant *authGrant, fn func(AttentionItem)) {
 	for id, d := range p.dropped {
@@ -51,6 +90,9 @@ func (p *principal) eachTrouble(grant *authGrant, fn func(AttentionItem)) {
 	}
 	if note := p.folderNote(); note != "" {
 		fn(AttentionItem{Key: stateKey("folder", "", note), Kind: attentionFolder, Count: 1, Reason: note})
+	}
+	if p.warned != nil {
+		fn(*p.warned)
 	}
 	for _, name := range sortedKeys(p.links) {
 		if link := p.links[name]; link.skew != 0 {

@@ -110,11 +110,12 @@ type cronExpr struct {
 	years          [3]uint64 // bit y-cronMinYear
 	anyYear        bool
 
-	every       int64  // seconds between the fires of @every; 0 in all other expressions
-	occasion    string // cronReboot or cronStart: it fires then, and at no time
-	wild        bool   // follows real time through a change of the clock
-	theirs      bool   // a form that CDKTR's own library has too
-	weekdayText string // for upstreamDiffers
+	every       int64    // seconds between the fires of @every; 0 in all other expressions
+	occasion    string   // cronReboot or cronStart: it fires then, and at no time
+	wild        bool     // follows real time through a change of the clock
+	theirs      bool     // a form that CDKTR's own library has too
+	weekdayText string   // for upstreamDiffers
+	odd         []string // what is allowed, and mostly not meant: a sentence each
 }
 
 // cronField is the set of values of one field: fixed ones in bits, and those drawn for each day.
@@ -304,8 +305,35 @@ func (c *cronExpr) field(place int, text, id string) error {
 		if err := c.add(f, place, r, id, n); err != nil {
 			return err
 		}
+		if odd := spec.oddStep(item, r); odd != "" && place != cronYear {
+			c.odd = append(c.odd, odd)
+		}
+	}
+	if place == cronSecond && text == "*" {
+		c.odd = append(c.odd, "the seconds are *, so it fires 60 times in each minute that matches: write 0 for them, or leave them out")
 	}
 	return nil
+}
+
+// oddStep says what is odd about an item with a step: that the step is wider than the range and leaves one value, or that
+// it does not fit into the field, so that the last fire of a round and the first of the next are closer than the others.
+func (s *cronSpec) oddStep(item string, r cronRange) string {
+	all := s.max - s.min + 1
+	every := map[string]string{"second": "s", "minute": "m", "hour": "h"}[s.name]
+	switch {
+	case r.kind != '-' || r.step < 2:
+		return ""
+	case r.step > r.hi-r.lo:
+		text := fmt.Sprintf("%s in the %s field is the value %d alone: the step is wider than the range", item, s.name, r.lo)
+		if every != "" && r.hi-r.lo == all-1 {
+			text += fmt.Sprintf(" (@every %d%s is every %d %ss)", r.step, every, r.step, s.name)
+		}
+		return text
+	case r.hi == s.max && r.lo < s.min+r.step && all%r.step != 0:
+		last := r.lo + (r.hi-r.lo)/r.step*r.step
+		return fmt.Sprintf("%s in the %s field does not come out even: %d is followed by %d, not after %d %ss", item, s.name, last, r.lo, r.step, s.name)
+	}
+	return ""
 }
 
 // add puts one item into field f.

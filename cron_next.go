@@ -51,6 +51,38 @@ func (c *cronExpr) neverFires(loc *time.Location) bool {
 	return !ok && c.occasion == ""
 }
 
+// cronShift is a change of a zone's clock that an expression is touched by.
+type cronShift struct {
+	at       time.Time // when the clock changes, in the zone as it is from then on
+	from, to string    // the local times that are left out, or shown twice, as 15:04
+	twice    bool
+	fires    bool // what lies in it fires: once right after what is left out, or again in what is shown twice
+}
+
+// shifted finds the first change of the clock in loc, from after to end, that moves a fire, drops it or makes it two. An
+// expression whose hour begins with * means hours as they pass, and is touched by none.
+func (c *cronExpr) shifted(after, end time.Time, loc *time.Location) (cronShift, bool) {
+	if c.every > 0 || c.occasion != "" || c.hour.star {
+		return cronShift{}, false
+	}
+	for u := after.Unix(); u < end.Unix(); {
+		offset, next := cronStretch(loc, u)
+		if next >= end.Unix() {
+			break
+		}
+		fresh, _ := cronStretch(loc, next)
+		was, is := next+offset, next+fresh // what the clock shows before and after
+		l, ok := c.nextLocal(min(was, is))
+		if ok && l < max(was, is) && (is > was || c.wild) {
+			clock := func(l int64) string { return time.Unix(l, 0).UTC().Format("15:04") }
+			return cronShift{at: time.Unix(next, 0).In(loc), from: clock(min(was, is)), to: clock(max(was, is)), twice: is < was,
+				fires: c.wild == (is < was)}, true
+		}
+		u = next
+	}
+	return cronShift{}, false
+}
+
 // nextInstant returns the first fire at or after instant u. The loop takes one stretch of the zone after the
 // other; it ends with a fire, when no local time matches any more, or behind the last year.
 func (c *cronExpr) nextInstant(u int64, loc *time.Location) (int64, bool) {

@@ -315,6 +315,70 @@ func TestCronFacts(t *testing.T) {
 	}
 }
 
+// TestCronOdd: what is allowed, and mostly not meant, is said in a sentence; what divides its field is not.
+func TestCronOdd(t *testing.T) {
+	for expr, want := range map[string]string{
+		"*/90 * * * *":         "*/90 in the minute field is the value 0 alone: the step is wider than the range (@every 90m is every 90 minutes)",
+		"0 */25 * * *":         "*/25 in the hour field is the value 0 alone: the step is wider than the range (@every 25h is every 25 hours)",
+		"0 9-17/10 * * *":      "9-17/10 in the hour field is the value 9 alone: the step is wider than the range",
+		"*/25 * * * *":         "*/25 in the minute field does not come out even: 50 is followed by 0, not after 25 minutes",
+		"5/25 * * * *":         "5/25 in the minute field does not come out even: 55 is followed by 5, not after 25 minutes",
+		"0 */7 * * *":          "*/7 in the hour field does not come out even: 21 is followed by 0, not after 7 hours",
+		"*/45 * * * * *":       "*/45 in the second field does not come out even: 45 is followed by 0, not after 45 seconds",
+		"0 0 */2 * *":          "*/2 in the day field does not come out even: 31 is followed by 1, not after 2 days",
+		"0 0 1 */5 *":          "*/5 in the month field does not come out even: 11 is followed by 1, not after 5 months",
+		"* * * * * *":          "the seconds are *, so it fires 60 times in each minute that matches: write 0 for them, or leave them out",
+		"* 0 3 * * *":          "the seconds are *, so it fires 60 times in each minute that matches: write 0 for them, or leave them out",
+		"*/15 * * * *":         "",
+		"*/1 * * * * *":        "",
+		"5/15 */2 * * *":       "",
+		"0-29/10 9-17/4 * * *": "",
+		"0 0 1 */3 mon":        "",
+		"H/25 * * * *":         "",
+		"0 0 0 1 1 * */3":      "",
+		"@every 90m":           "",
+		"* * * * *":            "",
+	} {
+		if got := strings.Join(cronMake(t, expr, "x").odd, "; "); got != want {
+			t.Errorf("%s:\ngot  %s\nwant %s", expr, got, want)
+		}
+	}
+}
+
+// TestCronShifted: the change of the clock that touches an expression is found, and what is said of it is what next does.
+func TestCronShifted(t *testing.T) {
+	berlin, lord := cronZone(t, "Europe/Berlin"), cronZone(t, "Australia/Lord_Howe")
+	from := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		expr string
+		zone *time.Location
+		want string
+	}{
+		{"30 2 * * *", berlin, "2026-03-29 02:00 03:00 twice false fires true"},
+		{"59 2 29 3 *", berlin, "2026-03-29 02:00 03:00 twice false fires true"},
+		{"*/10 2 * * *", berlin, "2026-03-29 02:00 03:00 twice false fires false"},
+		{"*/10 2 * 10 *", berlin, "2026-10-25 02:00 03:00 twice true fires true"},
+		{"30 2 * 10 *", berlin, ""}, // the first pass only, as every day
+		{"0 3 * * *", berlin, ""},
+		{"30 1 * * *", berlin, ""},
+		{"30 * * * *", berlin, ""}, // hours as they pass
+		{"30 2 * * *", time.UTC, ""},
+		{"@every 90m", berlin, ""},
+		{"15 2 * 10 *", lord, "2026-10-04 02:00 02:30 twice false fires true"}, // half an hour
+	} {
+		expr, got := cronMake(t, c.expr, "x"), ""
+		if s, ok := expr.shifted(from, from.AddDate(1, 0, 0), c.zone); ok {
+			got = fmt.Sprintf("%s %s %s twice %v fires %v", s.at.Format("2006-01-02"), s.from, s.to, s.twice, s.fires)
+			if next, ok := expr.next(s.at.Add(-time.Second), c.zone); !s.twice && (ok && next.Equal(s.at)) != s.fires {
+				t.Errorf("%s in %s: after the gap it fires at %v", c.expr, c.zone, next)
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s in %s: %q, want %q", c.expr, c.zone, got, c.want)
+		}
+	}
+}
+
 func TestCronUpstream(t *testing.T) {
 	const weekdays = "CDKTR's own library counts weekdays from Sunday=1 and reads "
 	const both = "CDKTR's own library fires only on days that match both the day and the weekday field, not either"

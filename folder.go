@@ -67,7 +67,8 @@ type workflowFolder struct {
 	dir     string
 	now     func() time.Time
 	open    func() (*watch, error)
-	quiet   time.Duration // a file younger than that is left for the next scan, which pending asks for
+	zone    *time.Location // of files that name none, for what is warned of; nil: not known
+	quiet   time.Duration  // a file younger than that is left for the next scan, which pending asks for
 	entries map[string]*folderEntry
 	files   map[string]workflowFile // by id, as last given to the caller
 
@@ -263,7 +264,7 @@ func (f *workflowFolder) refresh(rel string, info fs.FileInfo) {
 	if err != nil {
 		entry.faults = []workflowFault{{File: rel, Message: err.Error()}}
 	} else {
-		entry.spec, entry.faults = workflowParse(rel, entry.id, data)
+		entry.spec, entry.faults = workflowParseAt(rel, entry.id, data, workflowClock{now, f.zone})
 	}
 	f.entries[rel] = entry
 }

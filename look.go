@@ -110,7 +110,26 @@ func lookLs(ctx context.Context, c *cli, args []string) error {
 			fmt.Fprintln(c.err, "cdktr: "+textSafe(list[i].Error))
 		}
 	}
+	c.lsWarnings(list)
 	return nil
+}
+
+// lsMaxWarnings is how many warnings of files ls prints; the rest is counted.
+const lsMaxWarnings = 10
+
+// lsWarnings says what files are warned of.
+func (c *cli) lsWarnings(list []WorkflowInfo) {
+	n := 0
+	for i := range list {
+		for _, text := range list[i].Warnings {
+			if n++; n <= lsMaxWarnings {
+				fmt.Fprintln(c.err, "cdktr: "+textSafe(text))
+			}
+		}
+	}
+	if n > lsMaxWarnings {
+		fmt.Fprintf(c.err, "cdktr: %s more: cdktr show ID has them\n", countText(n-lsMaxWarnings, "warning"))
+	}
 }
 
 // nextText is when a workflow fires next; a paused one does not.
@@ -526,11 +545,18 @@ type faultJSON struct {
 }
 
 func lookValidate(ctx context.Context, c *cli, args []string) error {
+	zone, err := c.zone()
+	if err != nil {
+		return err
+	}
+	clock := workflowClock{time.Now(), zone}
 	var faults []workflowFault
 	files := 0
 	if len(args) == 0 {
 		folder := c.cfg.get("workflows")
-		found, _, err := newWorkflowFolder(folder).scan()
+		f := newWorkflowFolder(folder)
+		f.zone = clock.zone
+		found, _, err := f.scan()
 		if err != nil {
 			return &exitError{code: exitUsage, err: err}
 		}
@@ -559,7 +585,7 @@ func lookValidate(ctx context.Context, c *cli, args []string) error {
 			faults = append(faults, workflowFault{File: name, Message: "cannot be read: " + err.Error()})
 			continue
 		}
-		_, found := workflowParse(name, strings.TrimSuffix(filepath.Base(name), filepath.Ext(name)), text)
+		_, found := workflowParseAt(name, strings.TrimSuffix(filepath.Base(name), filepath.Ext(name)), text, clock)
 		faults = append(faults, found...)
 	}
 	bad := 0

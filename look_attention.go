@@ -110,6 +110,9 @@ func attentionWords(item *AttentionItem) (glyph, color, what string) {
 	case attentionOutput:
 		return "!", colorYellow, item.Workflow + " lost output"
 	case attentionFolder:
+		if len(item.Workflows) > 0 {
+			return "#", colorYellow, "the " + map[bool]string{true: "files", false: "file"}[item.Count > 1] + " of " + countText(item.Count, "workflow") + " may not mean what was meant"
+		}
 		return "#", colorRed, "the workflows folder cannot be read"
 	case attentionClock:
 		return "?", colorYellow, "the clock of agent " + item.Agent + " is off"
@@ -178,7 +181,11 @@ func attentionCommands(item *AttentionItem) []string {
 		if commands = []string{"cdktr agents"}; item.Workflow != "" {
 			commands = append(commands, "cdktr why "+item.Workflow)
 		}
-	case attentionDisk, attentionFolder:
+	case attentionFolder:
+		if commands = []string{"cdktr doctor"}; len(item.Workflows) > 0 {
+			commands = []string{"cdktr validate"}
+		}
+	case attentionDisk:
 		commands = []string{"cdktr doctor"}
 	case attentionClock, attentionLeft:
 		commands = []string{"cdktr agents"}

@@ -58,6 +58,7 @@ type principal struct {
 
 	files     map[string]*workflowFile    // what the folder says now
 	ids       []string                    // of files, sorted; never changed, only replaced: looks keep it
+	warned    *AttentionItem              // of files that are warned of, nil: there are none
 	troubled  map[string]bool             // workflows with something that needs a person, acknowledged or not
 	queue     []*Run                      // queued runs, in the order in which they are to go
 	queuedBy  map[string]int              // how many of them each has queued; "" is the principal itself
@@ -409,6 +410,7 @@ func (p *principal) setFiles(changed []workflowFile, removed []string) {
 		}
 	}
 	p.ids = sortedKeys(p.files)
+	p.noteWarned()
 	p.endFaultAcks()
 	p.begun()
 }

@@ -231,7 +231,7 @@ func startPrincipal(ctx context.Context, c *cli, args []string) error {
 	if err != nil {
 		return errors.Join(err, p.store.close())
 	}
-	p.cfg.Keys, p.cfg.Folder = doors.keys, folder
+	p.cfg.Keys, p.cfg.Folder, folder.zone = doors.keys, folder, cfg.Zone
 	changed, removed, err := folder.scan()
 	if err != nil {
 		log.Warn("no workflows", "cause", err)

@@ -62,11 +62,23 @@ func workflowBroken(faults []workflowFault) bool {
 // of the workflow (see workflowID). The faults are all that one reading can find, in the order of the file; the Workflow
 // is nil when one of them is not a warning. Any goroutine may call it.
 func workflowParse(file, id string, data []byte) (*Workflow, []workflowFault) {
+	return workflowParseAt(file, id, data, workflowClock{})
+}
+
+// workflowClock is what a reading needs to tell of the times of a file: that a schedule is over, and what daylight saving does to
+// it. The zero value tells of none of it.
+type workflowClock struct {
+	now  time.Time
+	zone *time.Location // of files that name none; nil: not known
+}
+
+// workflowParseAt is workflowParse with warnings about times.
+func workflowParseAt(file, id string, data []byte, clock workflowClock) (*Workflow, []workflowFault) {
 	root, fault := workflowTree(file, data)
 	if fault != nil {
 		return nil, []workflowFault{*fault}
 	}
-	r := &workflowReader{file: file}
+	r := &workflowReader{file: file, clock: clock}
 	root = r.follow(root)
 	r.long = workflowLong(root)
 	d := &workflowDraft{spec: &Workflow{ID: id, Tasks: []Task{}}, root: root, keys: map[string]workflowPair{}}
@@ -223,6 +235,7 @@ func (d *workflowDraft) read(r *workflowReader) {
 		r.errorf(p.at, `cron and schedule are the same key: write one of them, as a list where there are several expressions`)
 	}
 	d.checkTimes(r)
+	d.checkOver(r)
 	d.checkGraph(r)
 }
 
@@ -247,9 +260,72 @@ func (d *workflowDraft) checkTimes(r *workflowReader) {
 		}
 		if expr.neverFires(zone) {
 			r.warnf(item.at, "schedule %s never fires", workflowQuote(item.text))
+		} else {
+			d.checkClock(r, item, expr)
+		}
+		for _, odd := range expr.odd {
+			r.warnf(item.at, "schedule %s: %s", workflowQuote(item.text), odd)
 		}
 		if differs := expr.upstreamDiffers(); r.long && differs != "" {
 			r.warnf(item.at, "schedule %s: %s", workflowQuote(item.text), differs)
+		}
+	}
+}
+
+// workflowShiftAhead is how far ahead changes of the clock are told of: each zone that has them has one in that time.
+const workflowShiftAhead = 366 * 24 * time.Hour
+
+// checkClock warns of a schedule that has no fire left, and of the next one that daylight saving moves, drops or doubles.
+func (d *workflowDraft) checkClock(r *workflowReader, item workflowItem, expr *cronExpr) {
+	now, zone := r.clock.now, d.zone
+	if zone == nil {
+		zone = r.clock.zone
+	}
+	if d.spec.Timezone == "UTC" {
+		zone = time.UTC
+	}
+	if now.IsZero() || zone == nil || expr.firesAt() != "" {
+		return
+	}
+	from := now
+	if d.spec.StartTime.After(now) {
+		from = d.spec.StartTime.Add(-time.Second) // a fire at that very second counts
+	}
+	over := !d.spec.EndTime.IsZero() && !d.spec.EndTime.After(now)
+	switch next, ok := expr.next(from, zone); {
+	case over: // told of at end_time
+	case !ok:
+		r.warnf(item.at, "schedule %s has no fire left: it never fires again", workflowQuote(item.text))
+	case !d.spec.EndTime.IsZero() && next.After(d.spec.EndTime.Time):
+		r.warnf(item.at, "schedule %s has no fire left before end_time: it never fires again", workflowQuote(item.text))
+	default:
+		shift, ok := expr.shifted(now, now.Add(workflowShiftAhead), zone)
+		if !ok {
+			return
+		}
+		what := "leaves out"
+		does := "what lies there does not fire"
+		switch {
+		case shift.twice:
+			what, does = "shows twice", "what lies there fires twice"
+		case shift.fires:
+			does = "what lies there fires at " + shift.at.Format("15:04")
+		}
+		r.warnf(item.at, "schedule %s: on %s the clock of %s %s %s to %s: %s", workflowQuote(item.text), shift.at.Format("2006-01-02"), zone, what, shift.from, shift.to, does)
+	}
+}
+
+// checkOver warns of a window that is over, and of parameters that no schedule can give.
+func (d *workflowDraft) checkOver(r *workflowReader) {
+	if to := d.spec.EndTime; !r.clock.now.IsZero() && !to.IsZero() && !to.After(r.clock.now) && len(d.schedules) > 0 {
+		r.warnf(d.keys["end_time"].value, "end_time %s is over: the schedule fires no more", to.Format(time.RFC3339))
+	}
+	if len(d.schedules) == 0 {
+		return
+	}
+	for _, name := range sortedKeys(d.spec.Params) {
+		if d.spec.Params[name].Required {
+			r.warnf(d.keys["params"].at, "parameter %s has no default, and a schedule gives none: its fires cannot run", workflowQuote(name))
 		}
 	}
 }

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -130,6 +131,42 @@ func (r *workflowReader) task(t *workflowTask, n *yaml.Node) {
 		}
 	}
 	r.retryDelays(t)
+	r.habits(t)
+}
+
+// habits warns of what is customary in scripts and means something else in a task.
+func (r *workflowReader) habits(t *workflowTask) {
+	if p, ok := t.keys["cmd"]; ok && workflowSudo(t.Cmd) {
+		r.warnf(p.value, "%s", workflowSudoText)
+	}
+	p, ok := t.keys["run"]
+	if !ok {
+		return
+	}
+	lines := strings.Split(strings.TrimSpace(t.Run), "\n")
+	last := strings.TrimSpace(lines[len(lines)-1])
+	if strings.HasSuffix(last, "&") && !strings.HasSuffix(last, "&&") {
+		r.warnf(p.value, "what & puts into the background is ended with the task: leave it out, or write wait behind it")
+	}
+	if at := strings.LastIndex(last, "||"); at >= 0 && slices.Contains([]string{"true", ":", "exit 0"}, strings.TrimSpace(last[at+2:])) {
+		r.warnf(p.value, "%s at the end hides that the command before it has failed: the task always succeeds", last[at:])
+	}
+	for _, line := range lines {
+		for _, command := range strings.FieldsFunc(line, func(c rune) bool { return strings.ContainsRune(";|&(", c) }) {
+			if words := strings.Fields(command); len(words) > 0 && workflowSudo(words[0]) {
+				r.warnf(p.value, "%s", workflowSudoText)
+				return
+			}
+		}
+	}
+}
+
+// workflowSudoText warns of a task that becomes another user.
+const workflowSudoText = "an agent that is not root cannot end what sudo starts: a timeout or cancel may leave it running; have an agent of the user that is needed"
+
+// workflowSudo says whether a command makes another user of whoever gives it.
+func workflowSudo(command string) bool {
+	return slices.Contains([]string{"sudo", "doas"}, path.Base(command))
 }
 
 // retryDelays fills in what is not written, only where there are retries: a task without keeps zeros.

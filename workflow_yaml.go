@@ -35,6 +35,7 @@ const (
 // workflowReader reads the nodes of one file and gathers what is wrong with them.
 type workflowReader struct {
 	file     string
+	clock    workflowClock
 	long     bool   // the file is wholly in CDKTR's form: see complainf
 	where    string // goes before each message: `task "load": `
 	faults   []workflowFault
