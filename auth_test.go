@@ -491,7 +491,9 @@ func TestAuthAgent(t *testing.T) {
 		{Event: &Event{Time: now, Kind: evQueued, Run: run[:25] + "Z", Workflow: "ops", Version: "x"}},
 	}
 	say(conn, agentMsg{Op: msgReport, N: 1, Items: forged})
-	h.principal.saw(&h.principal.err, "not an agent's.*event=run.queued") // the last of them
+	say(conn, agentMsg{Op: msgHeartbeat, Clock: now}) // what is said in order is answered in order
+	hear(conn, msgHeartbeat)
+	h.principal.saw(&h.principal.err, "an event that is not an agent's.* event=workflow.paused") // of the second it counts
 	if r := h.show(run); r.State != runRunning || r.Tasks[0].State != taskRunning {
 		t.Errorf("after forged reports: %s, %s", r.State, r.Tasks[0].State)
 	}
