@@ -458,16 +458,17 @@ func TestStoreTrimUnsaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := storeDiskNew(t, dir, 1)
 		g := storeRigOpen(t, storeOptions{Dir: dir, files: disk.wrap})
-		g.random(300)
-		synctest.Wait()
-		folders, err := filepath.Glob(dir + "/" + historyFolder + "/*")
-		if err != nil || len(folders) == 0 {
-			t.Fatalf("no history: %v", err)
+		g.add(true, &Event{Kind: evVersion, Version: "v", Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a"}}}})
+		for i := range 9 {
+			id := fmt.Sprint("R", i)
+			g.add(true, &Event{Kind: evQueued, Workflow: "w", Run: id, Version: "v"}, &Event{Kind: evRunEnded, Run: id, State: runFailed, Time: stampOf(g.clock)})
+			g.s.history(g.state.Runs[id], nil)
 		}
-		folder := historyFolder + "/" + filepath.Base(folders[0])
+		synctest.Wait()
+		folder := historyFolder + "/w"
 		count := func() int { return len(storeHistoryLines(t, dir+"/"+folder+"/*.jsonl")) }
 		before := count()
-		if before < 3 {
+		if before != 9 {
 			t.Fatalf("%d lines", before)
 		}
 		for _, fails := range []bool{true, false} {
