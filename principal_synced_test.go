@@ -1,0 +1,180 @@
+// Tests of what is on the disk before anybody acts on an event or is told of it, kind by kind.
+
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// syncedKinds says of each kind of event whether it is synced before the turn's messages and replies go out, and what rests on
+// that. A new kind has to be decided here.
+var syncedKinds = map[string]struct {
+	synced bool
+	why    string
+}{
+	evQueued:       {true, "who asked has the run's id; a tick that fired does not fire again"},
+	evAssigned:     {true, "the agent begins: nobody else may be given the run"},
+	evRequeued:     {true, "who retried is answered"},
+	evCancelling:   {true, "who cancelled is answered; the agent stops the run"},
+	evTaskStopping: {true, "the same, for a task"},
+	evRunEnded:     {true, "who waits is told how it ended; history is written behind it"},
+	evRunFinished:  {true, "the same"},
+	evAdopted:      {true, "a run that was told to be crashed goes on"},
+	evPaused:       {true, "who paused is answered"},
+	evResumed:      {true, "who resumed is answered"},
+	evAcked:        {true, "who acknowledged is answered"},
+	evAgentDrained: {true, "who drained is answered"},
+	evAgentUndrain: {true, "the same"},
+	evAgentForgot:  {true, "the same"},
+
+	evVersion:      {false, "always in one line or turn with run.queued, which is synced"},
+	evSchedule:     {false, "lost, the schedule begins to count at the next start"},
+	evSkipped:      {false, "lost, the tick is missed and decided again: it made no run"},
+	evAckOver:      {false, "lost, it is found again"},
+	evBooted:       {false, "in one turn with the runs that it made, which are synced; lost without any, it made none"},
+	evAgentUp:      {false, "agents say hello again"},
+	evAgentLost:    {false, "every agent counts as lost at a start"},
+	evRunStarted:   {false, "the agent has it in its spool until it is acknowledged, which is behind the next fsync"},
+	evTaskStarted:  {false, "the same"},
+	evTaskRetrying: {false, "the same"},
+	evTaskFinished: {false, "the same"},
+}
+
+// syncedNames gives the kinds that state.go declares.
+func syncedNames(t *testing.T) (kinds []string) {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "state.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		if spec, ok := n.(*ast.ValueSpec); ok && strings.HasPrefix(spec.Names[0].Name, "ev") && len(spec.Values) == 1 {
+			if lit, ok := spec.Values[0].(*ast.BasicLit); ok && lit.Kind == token.STRING {
+				kind, err := strconv.Unquote(lit.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				kinds = append(kinds, kind)
+			}
+		}
+		return true
+	})
+	return kinds
+}
+
+// TestPrincipalSynced emits an event of each kind on a real loop and counts the fsyncs of the journal: of those that are promised
+// one comes in the same turn, of the others none before the delayed one.
+func TestPrincipalSynced(t *testing.T) {
+	names := syncedNames(t)
+	if len(names) != len(syncedKinds) {
+		t.Errorf("state.go has %d kinds of event, the table %d", len(names), len(syncedKinds))
+	}
+	for _, kind := range names {
+		if syncedKinds[kind].why == "" {
+			t.Errorf("nobody has said whether %s is to be on the disk before anybody is told, and why", kind)
+		}
+	}
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, dir)
+		synctest.Wait()
+		var syncs atomic.Int64
+		g.do(func() { // the writer sees it with what the loop hands over next
+			g.p.store.files.sync = func(f *os.File) error {
+				if strings.HasSuffix(f.Name(), ".jsonl") && strings.Contains(f.Name(), storeJournal+"/") {
+					syncs.Add(1)
+				}
+				return nil
+			}
+		})
+		seen := map[string]bool{}
+		emit := func(e Event) {
+			t.Helper()
+			time.Sleep(2 * storeSyncDelay) // nothing of before waits any more
+			synctest.Wait()
+			before := syncs.Load()
+			e.Run, e.Workflow = orDefault(e.Run, "R1"), "w"
+			g.do(func() {
+				if err := g.p.emit(&e); err != nil {
+					t.Errorf("%s: %v", e.Kind, err)
+				}
+			})
+			want := int64(0)
+			if syncedKinds[e.Kind].synced {
+				want = 1
+			}
+			if is := syncs.Load() - before; is != want {
+				t.Errorf("%s: %d fsyncs in its turn, want %d", e.Kind, is, want)
+			}
+			time.Sleep(storeSyncDelay)
+			synctest.Wait()
+			if is := syncs.Load() - before; is != 1 {
+				t.Errorf("%s: %d fsyncs after %v, want 1", e.Kind, is, storeSyncDelay)
+			}
+			seen[e.Kind] = true
+		}
+		of := func(kind string) Event { return Event{Kind: kind, Agent: "x", Lease: 1, Task: "a", Attempt: 1} }
+		ends := func(kind, state string) Event {
+			e := of(kind)
+			e.State = state
+			return e
+		}
+		emit(Event{Kind: evVersion, Version: "v", Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: "x"}, {ID: "b", Run: "x"}}}})
+		for _, kind := range []string{evSchedule, evSkipped, evPaused, evResumed} {
+			emit(Event{Kind: kind, Run: "-", By: "me"})
+		}
+		emit(Event{Kind: evBooted, Run: "-", Key: "boot"})
+		emit(Event{Kind: evAcked, Key: "k"})
+		emit(Event{Kind: evAckOver, Key: "k"})
+		emit(Event{Kind: evAgentUp, Agent: "x", Epoch: "e", Capacity: 1})
+		emit(Event{Kind: evQueued, Version: "v"})
+		emit(Event{Kind: evAssigned, Agent: "x"})
+		for _, kind := range []string{evRunStarted, evTaskStarted, evTaskRetrying, evTaskStopping} {
+			emit(of(kind))
+		}
+		emit(ends(evTaskFinished, taskFailed))
+		emit(of(evCancelling))
+		emit(ends(evRunEnded, runCrashed))
+		emit(of(evAdopted))
+		emit(ends(evRunFinished, runFailed))
+		emit(Event{Kind: evRequeued, Attempt: 2, State: requeueBehind})
+		for _, kind := range []string{evAgentDrained, evAgentUndrain, evAgentLost, evAgentForgot} {
+			emit(Event{Kind: kind, Agent: "x"})
+		}
+		for _, kind := range names {
+			if !seen[kind] {
+				t.Errorf("no %s was tried", kind)
+			}
+		}
+		g.stop()
+	})
+}
+
+// TestStoreFilesSync: what forces a file to the disk is the system's call, and not only counted by its callers.
+func TestStoreFilesSync(t *testing.T) {
+	root, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for _, noSync := range []bool{false, true} {
+		files := storeFilesOf(root, noSync)
+		f, err := files.open("f", os.O_RDWR|os.O_CREATE)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		if err := files.sync(f); (err == nil) != noSync { // the system refuses a file that is closed
+			t.Errorf("sync of a closed file without sync %v: %v", noSync, err)
+		}
+	}
+}
