@@ -101,7 +101,7 @@ func (p *principal) eachTrouble(grant *authGrant, fn func(AttentionItem)) {
 				by = "behind"
 			}
 			fn(AttentionItem{Key: stateKey("clock", name, ""), Kind: attentionClock, Agent: name, Count: 1, First: stampOf(link.heard), Last: stampOf(link.heard),
-				Reason: fmt.Sprintf("its clock is %s %s the principal's: the times of its tasks and lines are its own", Duration(link.skew.Abs().Round(time.Second)), by)})
+				Reason: fmt.Sprintf("its clock is %s %s the principal's: the times of its lines of output are its own", Duration(link.skew.Abs().Round(time.Second)), by)})
 		}
 	}
 }

@@ -19,8 +19,8 @@ const (
 	// retries of its workflow: a run that kills its agent must not go round for ever.
 	dispatchMaxFailovers = 3
 	dispatchLostAgain    = time.Minute // between two complaints about output that cannot be stored
-	// dispatchSkew is how far an agent's clock may be from ours without a word. The times of its tasks and lines are its
-	// own, and what was sent is older by its way here when it is compared.
+	// dispatchSkew is how far an agent's clock may be from ours without a word. The times of its lines of output are
+	// its own, those of tasks are made ours (timeEvent), and what was sent is older by its way here when it is compared.
 	dispatchSkew = 5 * time.Second
 	// dispatchNoAgent is why nobody takes a run where nobody is there.
 	dispatchNoAgent = "no agent is connected"
@@ -86,7 +86,7 @@ func (p *principal) clocked(link *agentLink, theirs Stamp, now time.Time) {
 		return
 	}
 	if link.skew = link.ahead; !known {
-		p.note("the clock of this agent is not ours: the times of its tasks and lines are its own", link.conn.Peer(), "agent", link.name, "ahead", link.skew.Round(time.Second))
+		p.note("the clock of this agent is not ours: the times of its lines of output are its own", link.conn.Peer(), "agent", link.name, "ahead", link.skew.Round(time.Second))
 	}
 }
 
@@ -391,12 +391,38 @@ func (p *principal) takeItem(link *agentLink, item *agentItem, n uint64) {
 	if e := item.Event; e != nil {
 		e = protoReported(e, p.outputsOf(e))
 		e.Agent, e.Epoch, e.N = link.name, link.epoch, n
+		p.timeEvent(link, e)
 		p.takeEvent(link, e)
 		return
 	}
 	p.takeLines(link, item)
 	if a := p.state.Agents[link.name]; a != nil {
 		a.N = n
+	}
+}
+
+// timeEvent gives an agent's event its time by our clock. That of the agent is taken where it can be: from when the run was queued, or
+// begun, until now. Where it cannot, its clock is off: what it was ahead when it said hello, or said that it is there, is taken off, and where that is no
+// time either it is now. So no run is filed where it did not happen. What the agent said is kept beside it when that is far from it.
+func (p *principal) timeEvent(link *agentLink, e *Event) {
+	r := p.state.Runs[e.Run]
+	if r == nil || link.near {
+		return
+	}
+	now, from := p.cfg.now(), r.Queued.Time
+	if r.Started.After(from) {
+		from = r.Started.Time
+	}
+	can := func(at Stamp) bool { return !at.Before(from.Add(-dispatchSkew)) && !at.After(now.Add(dispatchSkew)) }
+	own := e.Time
+	if e.Time = stampOf(own.Add(-link.skew)); !can(e.Time) {
+		e.Time = stampOf(own.Add(-link.ahead))
+	}
+	if !can(e.Time) {
+		e.Time = stampOf(now)
+	}
+	if e.Time.Sub(own.Time).Abs() > dispatchSkew {
+		e.Own = own
 	}
 }
 

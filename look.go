@@ -247,7 +247,7 @@ func (c *cli) showRun(r *Run) error {
 	}
 	p.facts("run", r.ID, "workflow", r.Workflow, "state", r.State, "reason", r.Reason, "trigger", strings.TrimSpace(r.Trigger+" "+r.By),
 		"params", strings.Join(params, " "), "agent", r.Agent, "attempt", fmt.Sprint(r.Attempt), "scheduled", timeText(r.Scheduled, now),
-		"queued", timeText(r.Queued, now), "started", timeText(r.Started, now), "finished", timeText(r.Finished, now), "took", took)
+		"queued", timeText(r.Queued, now), "started", timeText(r.Started, now), "finished", timeText(r.Finished, now), "took", took, "agent's clock", ownTimes(r))
 	fmt.Fprintln(c.out)
 	var rows [][]tableCell
 	row := func(name, state, tries string, over bool, a TaskAttempt) {
@@ -276,6 +276,20 @@ func (c *cli) showRun(r *Run) error {
 		}
 	}
 	return p.table([]string{"TASK", "STATE", "STARTED", "TOOK", "EXIT", "TRIES", "REASON"}, rows)
+}
+
+// ownTimes says when a run began and ended by its agent's own clock, where that is far off; "" where it is not.
+func ownTimes(r *Run) string {
+	if r.OwnStarted.IsZero() && r.OwnFinished.IsZero() {
+		return ""
+	}
+	text := func(at Stamp) string {
+		if at.IsZero() {
+			return "as here"
+		}
+		return at.Local().Format("2006-01-02 15:04:05")
+	}
+	return "is off: by it, started " + text(r.OwnStarted) + ", finished " + text(r.OwnFinished)
 }
 
 func lookPs(ctx context.Context, c *cli, args []string) error {

@@ -382,6 +382,9 @@ type Run struct {
 	Lost       bool   `json:"lost,omitempty"`       // crashed only because its agent went away: the agent may still bring its results
 	LogDay     string `json:"log_day,omitempty"`    // the log file that its first line of output lies in (yyyy-mm-dd)
 	LogAt      int64  `json:"log_at,omitempty"`     // and where in it
+
+	OwnStarted  Stamp `json:"own_started,omitzero"`  // by the agent's own clock, where that is more than 5 s off ours
+	OwnFinished Stamp `json:"own_finished,omitzero"` // the same
 }
 
 // TaskRun is one task of a run.

@@ -87,6 +87,7 @@ type Event struct {
 	Scope     string            `json:"scope,omitempty"` // of the key: whose it is, by the workflows that its user sees
 	Force     bool              `json:"force,omitempty"` // stopped at once, with KILL
 	Until     Stamp             `json:"until,omitzero"`
+	Own       Stamp             `json:"own,omitzero"` // of an agent's event: the time by its own clock, where that is far from ours
 	Labels    map[string]string `json:"labels,omitempty"`
 	Capacity  int               `json:"capacity,omitempty"`
 	Build     string            `json:"build,omitempty"` // the agent's version of this program
@@ -434,7 +435,7 @@ func (s *State) applyReport(r *Run, e *Event) error {
 	switch e.Kind {
 	case evRunStarted:
 		if r.Started.IsZero() {
-			r.Started = e.Time
+			r.Started, r.OwnStarted = e.Time, e.Own
 		}
 		return nil
 	case evRunFinished:
@@ -500,7 +501,7 @@ func (s *State) requeue(r *Run, e *Event) {
 		behind = r.behindFailed(spec)
 	}
 	r.State, r.Attempt, r.Agent, r.Reason, r.Cancelling, r.Lost = runQueued, e.Attempt, "", e.Reason, "", false
-	r.Force = false
+	r.Force, r.OwnStarted, r.OwnFinished = false, Stamp{}, Stamp{}
 	r.Started, r.Finished, r.Seconds = Stamp{}, Stamp{}, 0
 	for i := range r.Tasks {
 		if t := &r.Tasks[i]; t.State != taskSucceeded || e.State == requeueAll || behind != nil && behind[i] {
@@ -544,6 +545,7 @@ func (s *State) finish(r *Run, e *Event) error {
 		return fmt.Errorf("apply %s: run %s cannot end as %q", e.Kind, r.ID, e.State)
 	}
 	r.State, r.Reason, r.Finished, r.Seconds, r.Force = e.State, e.Reason, e.Time, e.Seconds, false
+	r.OwnFinished = e.Own
 	r.Lost = e.State == runCrashed && e.Kind == evRunEnded && e.Agent != "" && e.Agent == r.Agent
 	if r.Seconds == 0 && !r.Started.IsZero() && e.Time.After(r.Started.Time) {
 		r.Seconds = e.Time.Sub(r.Started.Time).Seconds()

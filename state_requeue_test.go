@@ -83,7 +83,7 @@ func TestStateRequeueFields(t *testing.T) {
 	const keeps, resets = true, false
 	fields := map[string]bool{"ID": keeps, "Workflow": keeps, "Trigger": keeps, "By": keeps, "Params": keeps, "Scheduled": keeps, "Queued": keeps, "Version": keeps,
 		"Priority": keeps, "Lease": keeps, "LogDay": keeps, "LogAt": keeps, // output goes on behind what is there
-		"Agent": resets, "Started": resets, "Finished": resets, "Seconds": resets, "Cancelling": resets, "Force": resets, "Lost": resets}
+		"Agent": resets, "Started": resets, "Finished": resets, "Seconds": resets, "Cancelling": resets, "Force": resets, "OwnStarted": resets, "OwnFinished": resets, "Lost": resets}
 	set := map[string]any{"State": runQueued, "Attempt": 7, "Reason": "why"} // by the event
 	for _, state := range []string{runRunning, runFailed, runCrashed, runCancelled} {
 		s := stateNew()

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A run is filed by the principal's clock, whatever its agent thinks what time it is; the agent's own times are kept where they are far
+// off. What an agent with a good clock says late keeps its time.
+func TestDispatchTime(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		ahead func(now time.Time) time.Duration
+		marks bool
+	}{
+		{"good", func(time.Time) time.Duration { return 0 }, false},
+		{"a little off", func(time.Time) time.Duration { return 3 * time.Second }, false},
+		{"a minute behind", func(time.Time) time.Duration { return -time.Minute }, true},
+		{"an hour ahead", func(time.Time) time.Duration { return time.Hour }, true},
+		{"1970", func(now time.Time) time.Duration { return time.Unix(5, 0).Sub(now) }, true},
+		{"2099", func(now time.Time) time.Duration { return time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC).Sub(now) }, true},
+	} {
+		for _, known := range []bool{false, true} { // whether it said what time it is
+			t.Run(c.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
+					ahead := c.ahead(time.Now())
+					theirs := func() Stamp { return stampOf(time.Now().Add(ahead)) }
+					a := &dispatchAgent{g: g, hello: agentMsg{Agent: "x", Capacity: 1, Epoch: "e"}}
+					if known {
+						a.hello.Clock = theirs()
+					}
+					a.join()
+					for range 2 {
+						if known {
+							a.send(&agentMsg{Op: msgHeartbeat, Clock: theirs()})
+						}
+					}
+					id := g.run("w")
+					as := a.last()
+					say := func(kind, task, state string) {
+						item := dispatchEvent(as, kind, task, state)
+						item.Event.Time = theirs()
+						a.report(item)
+					}
+					time.Sleep(time.Second)
+					began := time.Now()
+					say(evRunStarted, "", "")
+					say(evTaskStarted, "a", "")
+					time.Sleep(10 * time.Second)
+					say(evTaskFinished, "a", taskSucceeded)
+					say(evRunFinished, "", runSucceeded)
+					r := g.show(id)
+					near := func(at Stamp, want time.Time) bool { return at.Sub(want).Abs() <= dispatchSkew }
+					if !near(r.Started, began) || !near(r.Finished, time.Now()) || !near(r.task("a").Finished, time.Now()) || r.Finished.Before(r.Started.Time) {
+						t.Errorf("started %s, finished %s, and it is %s", r.Started, r.Finished, time.Now())
+					}
+					if marked := !r.OwnFinished.IsZero(); marked != c.marks || marked && !r.OwnFinished.Equal(theirs().Time) || r.OwnStarted.IsZero() == c.marks {
+						t.Errorf("by its own clock %s to %s", r.OwnStarted, r.OwnFinished)
+					}
+					if file := historyPlaceOf(r).month; file != time.Now().UTC().Format("2006-01") {
+						t.Errorf("it is filed in %s", file)
+					}
+					a.gone()
+					g.stop()
+				})
+			})
+		}
+	}
+	// What was spooled for hours while the link was down keeps its time.
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
+		a := dispatchAgentJoin(g, "x", 1)
+		id := g.run("w")
+		as := a.last()
+		a.report(dispatchBegun(as)...)
+		a.gone()
+		time.Sleep(5 * time.Second)
+		end := dispatchEvent(as, evRunFinished, "", runSucceeded)
+		time.Sleep(3 * time.Hour)
+		a.hello.Holds, a.hello.Clock = []heldRun{{id, 1}}, stampOf(time.Now())
+		a.join()
+		a.report(end)
+		if r := g.show(id); r.State != runSucceeded || !r.Finished.Equal(end.Event.Time.Time) || !r.OwnFinished.IsZero() {
+			t.Errorf("%s at %s, own %s, want %s", r.State, r.Finished, r.OwnFinished, end.Event.Time)
+		}
+		a.gone()
+		g.stop()
+	})
+}
