@@ -57,6 +57,7 @@ type agent struct {
 	procs *procs
 	runs  map[string]*agentRun
 	ends  map[string]heldEnd // runs that are over, but whose end is not acknowledged
+	steps steps
 
 	conn     wireConn // nil while there is no principal
 	welcomed bool     // it said where to go on: the spool may be sent
@@ -121,13 +122,12 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &agent{cfg: cfg, spool: spool, runs: map[string]*agentRun{}, ends: map[string]heldEnd{}, followed: map[string]bool{},
-		in: loopInboxNew[agentIn](agentInQueue), alone: cfg.count()}
-	a.ended = a.in.ended
-	if a.procs, err = newProcs("CDKTR_COOKIE"); err != nil {
+	procs, err := newProcs("CDKTR_COOKIE")
+	if err != nil {
 		spool.close()
 		return nil, err
 	}
+	a := newAgent(cfg, spool, procs)
 	if !cfg.Fresh {
 		mine := func(cookie string) bool { return strings.HasPrefix(cookie, cfg.StateDir+"|") }
 		if n := a.procs.killLeftovers(mine, cfg.Grace); n > 0 {
@@ -139,6 +139,13 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 	}
 	a.recallTails()
 	return a, a.recallEnds()
+}
+
+// newAgent puts an agent together.
+func newAgent(cfg agentConfig, spool *spool, procs *procs) *agent {
+	in := loopInboxNew[agentIn](agentInQueue)
+	return &agent{cfg: cfg, spool: spool, procs: procs, runs: map[string]*agentRun{}, ends: map[string]heldEnd{}, followed: map[string]bool{},
+		steps: steps{count: map[string]int{}, hangs: map[string]int{}}, in: in, ended: in.ended, alone: cfg.count()}
 }
 
 // recallEnds finds the ends of runs that an earlier life spooled and the principal has not acknowledged.
@@ -207,8 +214,8 @@ func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 	a.in.end(a.handle) // output and ends of tasks that were taken in
 	a.flush()
 	stopLink()
-	a.workers.Wait()
 	a.procs.close()
+	procWait(&a.workers, agentLastWords) // they end with the above; whoever hangs in the system does so alone
 	a.spool.close()
 	return nil
 }

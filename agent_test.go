@@ -59,18 +59,8 @@ func (g *agentRig) start() {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	ps := &procs{key: "CDKTR_COOKIE", null: null, kill: unix.Kill, sigCh: make(chan os.Signal, 1), quitCh: make(chan struct{}), hurry: make(chan struct{}),
-		mains: map[int]*proc{}, live: map[*proc]struct{}{}}
-	if err := ps.sys.open(); err != nil {
-		g.t.Fatal(err)
-	}
-	ps.loop.Go(ps.runCollect)
-	in := loopInboxNew[agentIn](agentInQueue)
-	g.a = &agent{cfg: cfg, spool: sp, procs: ps, runs: map[string]*agentRun{}, ends: map[string]heldEnd{}, in: in, ended: in.ended, alone: time.Now()}
+	ps := agentRigProcs(g.t)
+	g.a = newAgent(cfg, sp, ps)
 	if err := g.a.recallEnds(); err != nil {
 		g.t.Fatal(err)
 	}
@@ -82,6 +72,22 @@ func (g *agentRig) start() {
 		}
 	})
 	synctest.Wait()
+}
+
+// agentRigProcs is what newProcs makes, but for the signals, which do not come into a bubble of synctest.
+func agentRigProcs(t testing.TB) *procs {
+	t.Helper()
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ps := &procs{key: "CDKTR_COOKIE", null: null, kill: unix.Kill, sigCh: make(chan os.Signal, 1), quitCh: make(chan struct{}), hurry: make(chan struct{}),
+		mains: map[int]*proc{}, live: map[*proc]struct{}{}}
+	if err := ps.sys.open(); err != nil {
+		t.Fatal(err)
+	}
+	ps.loop.Go(ps.runCollect)
+	return ps
 }
 
 // end stops the agent and waits for it.

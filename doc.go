@@ -21,7 +21,7 @@ table from here and holds the code to it.
 	client     client.go                                               command proto wire
 	command    command.go                                              config
 	principal  principal*.go dispatch*.go verbs.go follow*.go news.go attention*.go stats.go publish.go compat*.go retain.go auth logs loop model proto sched state store wire workflow
-	agent      agent.go runner*.go parcel.go values.go                 dag exec loop model proto spool state wire workflow
+	agent      agent.go runner*.go attempt.go step.go parcel.go values.go dag disk exec loop model proto spool state wire workflow
 	auth       auth*.go                                                curve disk model owner proto workflow
 	workflow   workflow*.go folder.go watch_*.go                       cron dag disk model zone
 	sched      sched*.go                                               cron model zone
@@ -56,7 +56,7 @@ The principal and the agent never use each other: a run in one process and a run
     all to the journal, and behind their fsync go the replies and assignments that rest on them (principal.go, store.go).
  3. A queued run goes at once to the best agent that has the labels and room for it (dispatch_assign.go). The agent gets the
     whole workflow as it was when the run was queued, and a lease: a number that makes what it said before void.
- 4. The agent owns the run's graph (dag.go) and starts each task when those before it are over (runner.go, values.go),
+ 4. The agent owns the run's graph (dag.go) and starts each task when those before it are over (runner.go, attempt.go),
     as a process in a group of its own (exec.go). A principal that goes away stops none of it.
  5. Every change and every line of output gets a number and is written to the agent's spool (spool.go), sent from there,
     and forgotten when the principal has acknowledged it. After a break the principal says where to go on.

@@ -1,6 +1,6 @@
 // This room runs one process for a task: start it, read what it writes, time it out, stop it, and clear up what
 // it leaves behind. It uses the standard library and golang.org/x/sys/unix; of this package only its own
-// half that reads the output, exec_output.go, and system halves, exec_linux.go and exec_other.go.
+// parts that start it, exec_start.go, and read the output, exec_output.go, and system halves, exec_linux.go and exec_other.go.
 //
 // A task's main process gets a session, and so a process group, of its own. A group alone would leave it the
 // agent's terminal: a password prompt would then stop the task for ever, where without a terminal it fails at once.
@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -59,6 +58,9 @@ type procSpec struct {
 	Budget  *procBudget    // what Output gets, of this process and others perhaps; nil: no bound
 	Rest    func(procRest) // gets what goes beyond the budget, under the terms of Output; nil throws it away
 	Unended func()         // called when something was read that is a line without an end so far, see unended; must be quick
+	Begun   time.Time      // when Timeout began to count; zero: with the start
+	// Stage is told what start is about to wait for, as "look for the program x", by the goroutine of start. nil: nobody asks.
+	Stage func(string)
 }
 
 // procLine is a line of output, or a piece of one.
@@ -169,7 +171,8 @@ func newProcs(cookieKey string) (*procs, error) {
 }
 
 // close kills what still runs, waits until it is gone, and ends the goroutine. Only a process that SIGKILL cannot
-// end is left, after procLastWait. start fails from here on.
+// end is left, after procLastWait, and what the system itself holds up, a fork or a read of /proc, after twice that.
+// start fails from here on.
 func (ps *procs) close() {
 	ps.mu.Lock()
 	if ps.closed {
@@ -186,12 +189,33 @@ func (ps *procs) close() {
 	for _, p := range live {
 		p.kill("agent stopped")
 	}
-	ps.work.Wait()
+	if !procWait(&ps.work, 2*procLastWait) {
+		return // whoever hangs may still use what would be closed here
+	}
 	signal.Stop(ps.sigCh)
 	close(ps.quitCh)
-	ps.loop.Wait()
+	if !procWait(&ps.loop, procLastWait) {
+		return
+	}
 	ps.sys.close()
 	ps.null.Close()
+}
+
+// procWait waits for a group, at most d. False when it has not ended by then: a goroutine goes on waiting for it.
+func procWait(group *sync.WaitGroup, d time.Duration) bool {
+	ended := make(chan struct{})
+	go func() {
+		group.Wait()
+		close(ended)
+	}()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
 // runCollect collects dead children. SIGCHLD wakes it; it ends with quitCh.
@@ -262,59 +286,6 @@ func (p *proc) collect() {
 	p.exited <- exit
 }
 
-// start runs a process. An error names the program or the directory and says what to do about it.
-func (ps *procs) start(spec procSpec) (*proc, error) {
-	if len(spec.Argv) == 0 || spec.Argv[0] == "" {
-		return nil, errors.New("exec: no program: the task's command is empty")
-	}
-	if spec.Grace <= 0 {
-		spec.Grace = procGrace
-	}
-	path, err := procLook(spec)
-	if err != nil {
-		return nil, err
-	}
-	p := &proc{
-		ps: ps, spec: spec,
-		exited: make(chan procExit, 1), readDone: make(chan struct{}), giveUp: make(chan struct{}),
-		force: make(chan struct{}), doneCh: make(chan struct{}),
-	}
-	ends, err := p.openPipes()
-	if err != nil {
-		return nil, fmt.Errorf("exec: %q: open pipes: %w", spec.Argv[0], err)
-	}
-	ps.mu.Lock()
-	if ps.closed {
-		ps.mu.Unlock()
-		procCloseFds(ends[:])
-		p.closePipes()
-		return nil, errProcsClosed
-	}
-	ps.work.Add(1) // for run; close waits for it
-	ps.starting++
-	ps.mu.Unlock()
-
-	attr := &syscall.ProcAttr{
-		Dir: spec.Dir, Env: ps.environ(spec), Sys: &syscall.SysProcAttr{Setsid: true},
-		Files: []uintptr{ps.null.Fd(), uintptr(ends[0]), uintptr(ends[1])},
-	}
-	p.started = time.Now()
-	p.pid, err = procFork(path, spec.Argv, attr)
-	procCloseFds(ends[:])
-	if err != nil {
-		ps.mu.Lock()
-		ps.starting--
-		ps.mu.Unlock()
-		ps.work.Done()
-		p.closePipes()
-		return nil, procStartError(spec, path, err)
-	}
-	go p.runRead()
-	go p.run()
-	p.register()
-	return p, nil
-}
-
 // register makes a new process known to collect, and sees to it that an end, a timeout or a close which came
 // before it was known is not missed.
 func (p *proc) register() {
@@ -326,99 +297,16 @@ func (p *proc) register() {
 	p.collect()
 	closed := ps.closed
 	if p.spec.Timeout > 0 && !p.ended {
-		p.timeout = time.AfterFunc(p.spec.Timeout, p.expire)
+		left := p.spec.Timeout
+		if !p.spec.Begun.IsZero() {
+			left -= time.Since(p.spec.Begun)
+		}
+		p.timeout = time.AfterFunc(left, p.expire)
 	}
 	ps.mu.Unlock()
 	if closed {
 		p.kill("agent stopped")
 	}
-}
-
-// environ is the environment of a process: the task's own, with the cookie.
-func (ps *procs) environ(spec procSpec) []string {
-	env := make([]string, 0, len(spec.Env)+1)
-	for _, kv := range spec.Env {
-		if name, _, _ := strings.Cut(kv, "="); name != ps.key {
-			env = append(env, kv)
-		}
-	}
-	if spec.Cookie != "" {
-		env = append(env, ps.key+"="+spec.Cookie)
-	}
-	return env
-}
-
-// procLook finds the program as execvp(3) would, in the PATH the process will have. Names in the result that are
-// relative hold in the process's directory.
-func procLook(spec procSpec) (string, error) {
-	name, path := spec.Argv[0], procPath
-	if strings.Contains(name, "/") {
-		return name, nil
-	}
-	for _, kv := range spec.Env {
-		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
-			path = v
-		}
-	}
-	denied := ""
-	for _, dir := range filepath.SplitList(path) {
-		if dir == "" {
-			continue // execvp means the current directory; nobody who writes it does
-		}
-		file := filepath.Join(dir, name)
-		at := file
-		if !filepath.IsAbs(file) {
-			file, at = "./"+file, filepath.Join(spec.Dir, file)
-		}
-		if fi, err := os.Stat(at); err != nil || fi.IsDir() {
-			continue
-		}
-		if unix.Access(at, unix.X_OK) == nil {
-			return file, nil
-		}
-		denied = at
-	}
-	if denied != "" {
-		return "", fmt.Errorf("exec: %q: %w: make it executable: chmod +x %s", name, os.ErrPermission, denied)
-	}
-	return "", fmt.Errorf("command %q not found in PATH of the agent: install it there, or give its whole path: %w", name, os.ErrNotExist)
-}
-
-// procStartError turns what the system said about a start into what its user can do about it.
-func procStartError(spec procSpec, path string, err error) error {
-	name, dir, hint := spec.Argv[0], spec.Dir, ""
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(dir, path)
-	}
-	dirInfo, dirErr := os.Stat(dir)
-	info, pathErr := os.Stat(path)
-	switch {
-	case dir != "" && errors.Is(dirErr, os.ErrNotExist):
-		hint = "directory " + dir + " does not exist on this agent: make it or correct the task's directory"
-	case dir != "" && dirErr == nil && !dirInfo.IsDir():
-		hint = dir + " is not a directory: correct the task's directory"
-	case dir != "" && unix.Access(dir, unix.X_OK) != nil:
-		hint = "directory " + dir + " may not be entered by the agent's user"
-	case errors.Is(err, unix.ENOENT) && pathErr == nil:
-		hint = "the interpreter in its first line, or its loader, is not on this agent"
-	case errors.Is(err, unix.ENOENT):
-		hint = "not found: check the path, it is looked up on the agent"
-	case errors.Is(err, unix.EACCES) && pathErr == nil && info.IsDir():
-		hint = "it is a directory"
-	case errors.Is(err, unix.EACCES):
-		hint = "make it executable for the agent's user (chmod +x), on a file system mounted without noexec"
-	case errors.Is(err, unix.ENOEXEC):
-		hint = "it has no #! line, or is built for another kind of machine"
-	case errors.Is(err, unix.E2BIG):
-		hint = "its arguments and environment are too long: pass a file instead"
-	case errors.Is(err, unix.EAGAIN):
-		hint = "no more processes allowed: raise the limit (ulimit -u, TasksMax) or run fewer tasks"
-	case errors.Is(err, unix.EINVAL):
-		hint = "an argument or an environment value contains a NUL byte"
-	default:
-		return fmt.Errorf("exec: %q: %w", name, err)
-	}
-	return fmt.Errorf("exec: %q: %s: %w", name, hint, err)
 }
 
 // run takes a process from its end to done. The end of the process wakes it, or a stop whose time is up.

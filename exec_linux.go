@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
@@ -32,6 +31,7 @@ type procSys struct {
 	reaper    bool
 	wasReaper bool
 	session   int // ours
+	nofile    func() *syscall.Rlimit
 }
 
 // procStat is what /proc/PID/stat says, proc_pid_stat(5).
@@ -50,6 +50,7 @@ func (s *procSys) open() error {
 		}
 	}
 	s.session, _ = unix.Getsid(0)
+	s.nofile = sync.OnceValue(procNofile)
 	if _, err := procSlurp(procLeaderList()); err != nil {
 		return nil
 	}
@@ -83,24 +84,6 @@ func procSealFds() error {
 func procLeaderList() string {
 	pid := strconv.Itoa(os.Getpid())
 	return "/proc/" + pid + "/task/" + pid + "/children"
-}
-
-// procFork starts a process from a thread that is not our first one, so that the list of the first thread's
-// children holds orphans, and at most those that other code started from there.
-func procFork(path string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if unix.Gettid() != unix.Getpid() {
-		pid, _, err = syscall.StartProcess(path, argv, attr)
-		return pid, err
-	}
-	done := make(chan struct{})
-	go func() { // on another thread, for this one is locked
-		defer close(done)
-		pid, _, err = syscall.StartProcess(path, argv, attr)
-	}()
-	<-done
-	return pid, err
 }
 
 // orphans are the children that came to us. What other code of this program started is left out: it is in our

@@ -3,6 +3,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -169,7 +170,7 @@ func TestProcNoZombies(t *testing.T) {
 			for j := range 15 {
 				spec := procTestSh(t, "(setsid true &); (sleep 0.01 &); exit 9", nil)
 				spec.Cookie += fmt.Sprint(i, "/", j) // or each would end the orphans of the others
-				p, err := ps.start(spec)
+				p, err := ps.start(context.Background(), spec)
 				if err != nil {
 					t.Error(err)
 					return

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"syscall"
 	"time"
@@ -31,8 +32,9 @@ func (s *procSys) close()                                                {}
 func (s *procSys) orphans() []procStat                                   { return nil }
 func (s *procSys) withCookie(string, func(string) bool) (m []procMember) { return m }
 
-// procFork starts a process.
-func procFork(path string, argv []string, attr *syscall.ProcAttr) (int, error) {
+// fork starts a process.
+func (s *procSys) fork(_ context.Context, path string, argv []string, attr *syscall.ProcAttr) (int, error) {
+	attr.Sys = &syscall.SysProcAttr{Setsid: true}
 	pid, _, err := syscall.StartProcess(path, argv, attr)
 	return pid, err
 }

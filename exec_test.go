@@ -5,6 +5,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -88,7 +89,7 @@ func procTestSh(t testing.TB, script string, log *procTestLog) procSpec {
 
 func procTestStart(t testing.TB, ps *procs, spec procSpec) *proc {
 	t.Helper()
-	p, err := ps.start(spec)
+	p, err := ps.start(context.Background(), spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +233,7 @@ func TestProcStartErrors(t *testing.T) {
 		{procSpec{Argv: []string{"true", "a\x00b"}}, "NUL byte", unix.EINVAL},
 		{procSpec{Argv: []string{"true", strings.Repeat("x", 4<<20)}}, "too long", unix.E2BIG},
 	} {
-		p, err := ps.start(c.spec)
+		p, err := ps.start(context.Background(), c.spec)
 		if err == nil {
 			t.Errorf("%.40q: started", c.spec.Argv)
 			procTestDone(t, p)
@@ -242,7 +243,7 @@ func TestProcStartErrors(t *testing.T) {
 	}
 	procTestUntil(t, "as many descriptors as before", func() bool { return procTestFds(t) <= before })
 	ps.close()
-	if _, err := ps.start(procSpec{Argv: []string{"true"}}); !errors.Is(err, errProcsClosed) {
+	if _, err := ps.start(context.Background(), procSpec{Argv: []string{"true"}}); !errors.Is(err, errProcsClosed) {
 		t.Errorf("start after close: %v", err)
 	}
 }
@@ -724,7 +725,7 @@ func TestProcStorm(t *testing.T) {
 	for i := range 100 {
 		wg.Go(func() {
 			log := &procTestLog{}
-			p, err := ps.start(procTestSh(t, fmt.Sprintf("echo out %d; echo err %d >&2; exit %d", i, i, i), log))
+			p, err := ps.start(context.Background(), procTestSh(t, fmt.Sprintf("echo out %d; echo err %d >&2; exit %d", i, i, i), log))
 			if err != nil {
 				t.Error(err)
 				return
@@ -793,7 +794,7 @@ func BenchmarkProcTrue(b *testing.B) {
 	ps := procTestNew(b)
 	spec := procSpec{Argv: []string{"/bin/true"}, Output: func(procLine) {}, Cookie: procTestCookie(b)}
 	for b.Loop() {
-		p, err := ps.start(spec)
+		p, err := ps.start(context.Background(), spec)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -1,21 +1,10 @@
-// runner.go: one run on an agent: its graph, its tasks and their attempts, from assignment to end. Everything here is
-// done by the agent's loop; the processes themselves live in exec.go. May use what agent.go may.
+// runner.go: one run on an agent: its graph and its tasks, from assignment to end. Everything here is done by the agent's
+// loop; attempts are in attempt.go, the processes themselves in exec.go. May use what agent.go may.
 
 package main
 
 import (
-	"fmt"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
-)
-
-const (
-	runnerStarts    = 8 // tasks that are noted as started at once, before the first of their processes is
-	runnerLeftNames = 3 // of the processes that a task left behind, how many are named
 )
 
 // agentRun is a run that this agent has.
@@ -23,9 +12,12 @@ type agentRun struct {
 	as      *assignment
 	dag     *dag
 	prog    *dagRun
-	ready   []int            // tasks that may start, waiting for max_active_tasks
+	ready   []int            // tasks that may begin, and
+	due     []*taskTry       // those whose next attempt may, all waiting for max_active_tasks
 	tries   map[int]*taskTry // tasks that run or wait for their next attempt
-	outputs []taskOutputs    // what each task handed on
+	places  int              // of max_active_tasks that are taken
+	begins  int              // attempts that are being prepared
+	outputs []taskOutputs    // what each task handed on. That of a task is set before any that depends on it begins
 	handed  int              // bytes of them
 	over    int              // tasks that have ended
 	output  []LogLine        // what is not spooled yet: lines,
@@ -54,22 +46,6 @@ type taskOutputs struct {
 	values map[string]string
 	order  int
 }
-
-// taskTry is a task at work: one attempt, or the wait for the next.
-type taskTry struct {
-	run     *agentRun
-	index   int
-	attempt int
-	proc    *proc       // nil while waiting
-	timer   *time.Timer // nil while running
-	began   time.Time   // of the first attempt
-	since   time.Time   // of this one
-	output  string      // the file $CDKTR_OUTPUT
-	stopped string      // why somebody had this task alone stopped, "" when nobody has
-}
-
-// task gives the task as the workflow has it.
-func (t *taskTry) task() *Task { return &t.run.as.Spec.Tasks[t.index] }
 
 // begin takes a run from the principal.
 func (a *agent) begin(as *assignment) {
@@ -100,6 +76,7 @@ func (a *agent) begin(as *assignment) {
 		for i := range as.Spec.Tasks {
 			if as.Spec.Tasks[i].ID == t.Task {
 				r.outputs[i] = taskOutputs{t.Outputs, -1}
+				r.handed += outputsSize(t.Outputs)
 			}
 		}
 	}
@@ -119,18 +96,8 @@ func (a *agent) goOn(r *agentRun, ready []int, skipped []dagSkip) {
 		a.emit(r, &Event{Kind: evTaskFinished, Task: r.as.Spec.Tasks[s.Task].ID, State: taskSkipped, Reason: s.Reason})
 	}
 	r.ready = append(r.ready, ready...)
-	for r.stopState == "" {
-		var tries []*taskTry
-		for len(r.ready) > 0 && len(tries) < runnerStarts && (r.as.Spec.MaxActiveTasks == 0 || len(r.tries) < r.as.Spec.MaxActiveTasks) {
-			t := &taskTry{run: r, index: r.ready[0], began: a.now()}
-			r.ready = r.ready[1:]
-			r.tries[t.index] = t
-			tries = append(tries, t)
-		}
-		if len(tries) == 0 {
-			break
-		}
-		a.startTasks(tries...)
+	for tries := a.nextTries(r); len(tries) > 0; tries = a.nextTries(r) {
+		a.startTasks(tries)
 	}
 	switch {
 	case len(r.tries) > 0 || a.runs[r.as.Run] != r: // a task that ended at once may have ended the run
@@ -142,110 +109,6 @@ func (a *agent) goOn(r *agentRun, ready []int, skipped []dagSkip) {
 	}
 }
 
-// startTasks begins the next attempts of tasks of one run. That they begin is on disk before the first of them does: after a
-// crash nobody takes a task that may have run for one that has not.
-func (a *agent) startTasks(tries ...*taskTry) {
-	for _, t := range tries {
-		t.attempt++
-		t.timer, t.since = nil, a.now()
-		a.emit(t.run, &Event{Kind: evTaskStarted, Task: t.task().ID, Attempt: t.attempt})
-	}
-	a.spoolTurn() // what is of other runs as well: processes take their time
-	for _, t := range tries {
-		a.startTask(t)
-	}
-	a.moment = time.Time{} // that took a while
-}
-
-// startTask begins the process of a task.
-func (a *agent) startTask(t *taskTry) {
-	spec, err := a.procSpecOf(t)
-	if err == nil {
-		t.proc, err = a.procs.start(spec)
-	}
-	if err != nil {
-		a.taskEnded(t, procResult{Exit: 127, Reason: err.Error()}, nil)
-		return
-	}
-	proc := t.proc
-	a.workers.Go(func() {
-		<-proc.done()
-		outputs, err := outputsRead(t.output)
-		a.call(func() {
-			res := proc.result()
-			if err == nil {
-				err = t.run.mayHandOn(outputs)
-			}
-			if err != nil && res.Reason == "" {
-				res.Reason = err.Error()
-			}
-			a.taskEnded(t, res, outputs)
-		})
-	})
-}
-
-// mayHandOn says no to outputs that make those of the whole run too many: a run must fit into a message.
-func (r *agentRun) mayHandOn(outputs map[string]string) error {
-	if len(outputs) > 0 {
-		r.handed += protoSize(outputs)
-	}
-	if r.handed > outputsRunMax {
-		return fmt.Errorf("outputs of this run are more than %d KiB as JSON in all: write large data to a file and hand on its name", outputsRunMax>>10)
-	}
-	return nil
-}
-
-// taskEnded looks at an attempt that is over: the task is done, or tried again later.
-func (a *agent) taskEnded(t *taskTry, res procResult, outputs map[string]string) {
-	r, task := t.run, t.task()
-	t.proc = nil
-	if n := len(res.Left); n > 0 {
-		a.remark(r, t, fmt.Sprintf("the task left processes behind, which are ended (%d): %s", n, strings.Join(res.Left[:min(n, runnerLeftNames)], ", ")))
-	}
-	e := &Event{Kind: evTaskFinished, Task: task.ID, Attempt: t.attempt, Reason: res.Reason, Exit: &res.Exit, Outputs: outputs}
-	switch {
-	case res.Reason == "":
-		e.State = taskSucceeded
-	case r.stopState == runCancelled:
-		e.State, e.Reason = taskCancelled, r.stopReason
-	case r.stopState == runCrashed:
-		e.State, e.Reason = taskCrashed, r.stopReason
-	case t.stopped != "":
-		e.State, e.Reason = taskCancelled, t.stopped
-	case r.stopState == "" && t.attempt <= task.Retries:
-		a.retryLater(t, res)
-		return
-	default:
-		e.State = taskFailed
-	}
-	if e.State != taskSucceeded {
-		e.Outputs = nil
-	}
-	a.endTask(t, e)
-}
-
-// retryLater waits for the next attempt: retry_delay, doubled each time up to retry_max_delay, give or take a fifth.
-func (a *agent) retryLater(t *taskTry, res procResult) {
-	task := t.task()
-	delay, most := time.Duration(task.RetryDelay), time.Duration(task.RetryMaxDelay)
-	for n := 1; n < t.attempt && (most == 0 || delay < most) && delay < 24*time.Hour; n++ {
-		delay *= 2
-	}
-	if most > 0 {
-		delay = min(delay, most)
-	}
-	delay += time.Duration((rand.Float64()*0.4 - 0.2) * float64(delay))
-	a.emit(t.run, &Event{Kind: evTaskRetrying, Task: task.ID, Attempt: t.attempt, Exit: &res.Exit, Seconds: secondsBetween(t.since, a.now()),
-		Reason: fmt.Sprintf("%s%s%d of %d in %s", res.Reason, stateAgain, t.attempt+1, task.Retries+1, delay.Round(10*time.Millisecond))})
-	t.timer = time.AfterFunc(delay, func() {
-		a.call(func() {
-			if t.run.tries[t.index] == t && t.timer != nil {
-				a.startTasks(t)
-			}
-		})
-	})
-}
-
 // endTask reports a task that is over, and goes on with what comes after it.
 func (a *agent) endTask(t *taskTry, e *Event) {
 	r := t.run
@@ -255,6 +118,7 @@ func (a *agent) endTask(t *taskTry, e *Event) {
 	}
 	r.over++
 	r.outputs[t.index] = taskOutputs{e.Outputs, r.over}
+	r.handed += outputsSize(e.Outputs)
 	delete(r.tries, t.index)
 	ready, skipped, err := r.prog.end(t.index, e.State)
 	if err != nil {
@@ -288,20 +152,6 @@ func (a *agent) stopRun(r *agentRun, state, reason string, force bool) {
 	}
 	if a.runs[r.as.Run] == r && len(r.tries) == 0 {
 		a.finishRun(r, r.stopState, r.stopReason)
-	}
-}
-
-// stopTry ends a task at work: its process, or the wait for its next attempt.
-func (a *agent) stopTry(t *taskTry, reason string, force bool) {
-	switch {
-	case t.proc != nil && force:
-		t.proc.kill(reason)
-	case t.proc != nil:
-		t.proc.stop(reason)
-	case t.timer != nil:
-		t.timer.Stop()
-		t.timer = nil
-		a.taskEnded(t, procResult{Reason: reason, Exit: -1}, nil)
 	}
 }
 
@@ -367,12 +217,8 @@ func (a *agent) emit(r *agentRun, e *Event) {
 	if e.Time.IsZero() {
 		e.Time = stampOf(a.now())
 	}
-	size := 250 + len(e.Reason)
-	for k, v := range e.Outputs {
-		size += len(k) + len(v)
-	}
 	r.events = append(r.events, e)
-	a.noted(r, size)
+	a.noted(r, 250+len(e.Reason)+outputsSize(e.Outputs))
 }
 
 // cancel stops a run because the principal says so.
@@ -431,24 +277,4 @@ func secondsBetween(from, to time.Time) float64 {
 		took = stamps
 	}
 	return float64(took) / 1000
-}
-
-// procSpecOf says which process an attempt is: its arguments, environment and folder.
-func (a *agent) procSpecOf(t *taskTry) (procSpec, error) {
-	r, task := t.run, t.task()
-	dir := filepath.Join(a.cfg.StateDir, "out")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return procSpec{}, fmt.Errorf("make folder for outputs: %w", err)
-	}
-	t.output = filepath.Join(dir, r.as.Run+"."+strconv.Itoa(t.index)+"."+strconv.Itoa(t.attempt))
-	values, warnings, err := taskValuesOf(a.cfg.Environ, r.as, r.dag, t.index, t.attempt, r.outputs, t.output)
-	if err != nil {
-		return procSpec{}, err
-	}
-	for _, w := range warnings {
-		a.remark(r, t, w)
-	}
-	return procSpec{Argv: values.argv, Env: values.env, Dir: values.dir, Timeout: time.Duration(task.Timeout), Grace: a.cfg.Grace, Budget: r.budget, Rest: r.restOf(t), Unended: a.unendedOf(r),
-		Cookie: a.cfg.StateDir + "|" + r.as.Run + "|" + task.ID + "|" + strconv.Itoa(t.attempt),
-		Output: func(l procLine) { a.in.put(agentIn{try: t, line: l}) }}, nil
 }

@@ -417,11 +417,97 @@ func TestRunnerGivenAnew(t *testing.T) {
 // The start of a task is in the spool before its process begins, also of one of many that start at once.
 func TestRunnerStartSpooled(t *testing.T) {
 	w := &Workflow{ID: "w"}
-	for i := range 3 * runnerStarts {
+	for i := range 3 * attemptBegins {
 		w.Tasks = append(w.Tasks, Task{ID: fmt.Sprint("t", i), Run: `grep -q '"e":"task.started","task":"'$CDKTR_TASK_ID'"}' "${CDKTR_OUTPUT%/*}"/../spool/*.jsonl`})
 	}
 	h := runnerHost(t, &principalLog{}, w)
 	if r, lines := runnerFollow(t, h, Request{Workflow: "w"}, nil); r.State != runSucceeded {
 		t.Errorf("%s (%s), %q", r.State, r.Reason, lines)
+	}
+}
+
+// A task that waits for its next attempt leaves its place to others, and waits for one when its time has come.
+func TestRunnerPlaces(t *testing.T) {
+	w := &Workflow{ID: "w", MaxActiveTasks: 1, Tasks: []Task{
+		{ID: "a", Run: `test "$CDKTR_ATTEMPT" = 3`, Retries: 2, RetryDelay: Duration(20 * time.Millisecond)},
+		{ID: "b", Run: "exit 1", Retries: 3, RetryDelay: Duration(time.Hour)},
+		{ID: "c", Run: "sleep 0.1"}, {ID: "d", Run: "sleep 0.1", Depends: []string{"c"}}}}
+	h := runnerHost(t, &principalLog{}, w)
+	id, asked, states := "", false, map[string]string{}
+	r, _ := runnerFollow(t, h, Request{Workflow: "w"}, func(c *client, r *Reply) {
+		id = orDefault(r.Run, id)
+		for _, task := range r.Tasks {
+			states[task.Task] = task.State
+		}
+		if !asked && states["b"] == taskRetrying && states["a"] == taskSucceeded && states["d"] == taskSucceeded {
+			asked = true
+			if err := c.send(Request{Op: "cancel", Run: id, Task: "b"}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if got := runnerStates(r); !strings.HasPrefix(got, "a succeeded, b cancelled") || !strings.HasSuffix(got, "c succeeded, d succeeded") {
+		t.Error(got)
+	}
+	active, most := 0, 0
+	if _, err := h.p.store.readEvents(1, 1000, func(e *Event) bool {
+		switch {
+		case e.Kind == evTaskStarted:
+			active++
+		case e.Kind == evTaskRetrying, e.Kind == evTaskFinished && e.Task != "b":
+			active--
+		}
+		most = max(most, active)
+		return true
+	}); err != nil || most != 1 {
+		t.Errorf("%d tasks at once, %v", most, err)
+	}
+}
+
+// A task that waits for its next attempt, and then for a place, is stopped like any other.
+func TestRunnerPlacesStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		g.assign("R1", 1, Workflow{MaxActiveTasks: 1, Tasks: []Task{{ID: "a", Cmd: "/no/such/program", Retries: 5, RetryDelay: Duration(time.Minute)}}})
+		g.do(func() { g.a.runs["R1"].places++ }) // as if a task of it went on
+		time.Sleep(5 * time.Minute)
+		g.do(func() {
+			if r := g.a.runs["R1"]; len(r.due) != 1 || r.tries[0].attempt != 1 {
+				t.Errorf("%d are due, attempt %d", len(r.due), r.tries[0].attempt)
+			}
+		})
+		g.say(&agentMsg{Op: msgCancel, Run: "R1", Reason: "enough"})
+		if got := g.events("R1"); !strings.HasSuffix(got, "task.finished a cancelled, run.finished cancelled") {
+			t.Error(got)
+		}
+		g.end()
+	})
+}
+
+// What attempts that failed wrote to their outputs is gone with them: it counts for nothing.
+func TestRunnerOutputsOfFailures(t *testing.T) {
+	write := `head -c 60000 /dev/zero | tr '\0' x | sed 's/^/k=/' > "$CDKTR_OUTPUT"; `
+	w := &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: write + `test "$CDKTR_ATTEMPT" = 6`, Retries: 5, RetryDelay: Duration(time.Millisecond)}}}
+	for i := range 5 {
+		w.Tasks = append(w.Tasks, Task{ID: fmt.Sprint("f", i), Run: write + "exit 1", Depends: []string{"a"}})
+	}
+	w.Tasks = append(w.Tasks, Task{ID: "b", Run: write, Depends: []string{"f0", "f1", "f2", "f3", "f4"}, When: whenAlways})
+	h := runnerHost(t, &principalLog{}, w)
+	r, _ := runnerFollow(t, h, Request{Workflow: "w"}, nil)
+	for _, task := range r.Tasks {
+		switch failed := task.Task[0] == 'f'; {
+		case failed && (task.State != taskFailed || task.Outputs != nil):
+			t.Errorf("%s: %s, %d outputs", task.Task, task.State, len(task.Outputs))
+		case !failed && (task.State != taskSucceeded || len(task.Outputs["k"]) != 60000):
+			t.Errorf("%s: %s (%s), %d bytes", task.Task, task.State, task.Reason, len(task.Outputs["k"]))
+		}
+	}
+	four := &Workflow{ID: "four"} // what succeeded does count
+	for i := range 5 {
+		four.Tasks = append(four.Tasks, Task{ID: fmt.Sprint("t", i), Run: write})
+	}
+	h.p.call(func() { h.p.setFiles(principalFiles(w, four), nil) })
+	if r, _ := runnerFollow(t, h, Request{Workflow: "four"}, nil); r.State != runFailed || strings.Count(runnerStates(r), "outputs of this run are more than 256 KiB as JSON in all") != 1 {
+		t.Errorf("%s: %s", r.State, runnerStates(r))
 	}
 }

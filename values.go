@@ -9,7 +9,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strconv"
@@ -31,12 +30,15 @@ type taskValues struct {
 }
 
 // taskValuesOf puts together what attempt n of task i is given. Later entries of the environment win: the agent's own,
-// env files, the workflow's env, outputs of the tasks before, parameters, the task's env, the facts of the run.
-func taskValuesOf(environ []string, as *assignment, d *dag, i, attempt int, outputs []taskOutputs, outputFile string) (taskValues, []string, error) {
+// env files, the workflow's env, outputs of the tasks before, parameters, the task's env, the facts of the run. Of outputs
+// it reads those of the tasks before i alone. stage is told what it is about to wait for: files may hang.
+func taskValuesOf(environ []string, as *assignment, d *dag, i, attempt int, outputs []taskOutputs, outputFile string, stage func(string)) (taskValues, []string, error) {
 	w, task := as.Spec, &as.Spec.Tasks[i]
 	env := newEnviron(environ)
-	lookup := func(ref string) (string, bool) { return lookupRef(ref, as, env, outputs) }
+	before := func(j int) bool { return d.ancestor(j, i) }
+	lookup := func(ref string) (string, bool) { return lookupRef(ref, as, env, outputs, before) }
 	for _, file := range w.EnvFile {
+		stage("read env_file " + file)
 		if err := env.addFile(file); err != nil {
 			return taskValues{}, nil, err
 		}
@@ -112,8 +114,8 @@ func scheduledText(as *assignment) string {
 	return as.Scheduled.Format("2006-01-02T15:04:05Z")
 }
 
-// lookupRef gives the value of a reference, as params.day or tasks.dump.outputs.file.
-func lookupRef(ref string, as *assignment, env *environ, outputs []taskOutputs) (string, bool) {
+// lookupRef gives the value of a reference, as params.day or tasks.dump.outputs.file. Outputs are those of tasks before.
+func lookupRef(ref string, as *assignment, env *environ, outputs []taskOutputs, before func(int) bool) (string, bool) {
 	kind, rest, _ := strings.Cut(ref, ".")
 	switch kind {
 	case "params":
@@ -130,7 +132,7 @@ func lookupRef(ref string, as *assignment, env *environ, outputs []taskOutputs) 
 		}
 	case "tasks":
 		for i := range as.Spec.Tasks {
-			if key, ok := strings.CutPrefix(rest, as.Spec.Tasks[i].ID+".outputs."); ok {
+			if key, ok := strings.CutPrefix(rest, as.Spec.Tasks[i].ID+".outputs."); ok && before(i) {
 				v, ok := outputs[i].values[key]
 				return v, ok
 			}
@@ -180,25 +182,28 @@ func outputsBefore(w *Workflow, d *dag, i int, outputs []taskOutputs) (map[strin
 	return values, warnings
 }
 
-// outputsRead takes in and removes the file that a task wrote its outputs to. No file is no outputs.
+// outputsRead takes in and removes the file that a task wrote its outputs to. No file is no outputs. It may hang with the
+// file system: no loop may call it.
 func outputsRead(file string) (map[string]string, error) {
-	f, err := os.Open(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read outputs: %w", err)
-	}
-	defer f.Close()
 	defer os.Remove(file) // what cannot be removed is removed with the folder
-	text, err := io.ReadAll(io.LimitReader(f, outputsMax+1))
-	if err != nil {
-		return nil, fmt.Errorf("read outputs: %w", err)
-	}
-	if len(text) > outputsMax {
+	text, _, err := fileRead(file, outputsMax)
+	switch tooLarge := (*fileSizeError)(nil); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case errors.As(err, &tooLarge):
 		return nil, fmt.Errorf("outputs are more than %d KiB: write large data to a file and hand on its name", outputsMax>>10)
+	case err != nil:
+		return nil, fmt.Errorf("read outputs: $CDKTR_OUTPUT: %w", pathCause(err))
 	}
 	return envParse(text, "$CDKTR_OUTPUT")
+}
+
+// outputsSize gives the bytes of outputs, as JSON.
+func outputsSize(outputs map[string]string) int {
+	if len(outputs) == 0 {
+		return 0
+	}
+	return protoSize(outputs)
 }
 
 // envParse reads KEY=value lines. Empty lines and those that begin with # are passed over, `export ` in front is
@@ -283,19 +288,11 @@ func (e *environ) expandAll(vars map[string]string, lookup func(string) (string,
 	return nil
 }
 
-// addFile reads an env file into e.
+// addFile reads an env file into e. It may hang with the file system: no loop may call it.
 func (e *environ) addFile(file string) error {
-	f, err := os.Open(file)
+	text, _, err := fileRead(file, envFileMax)
 	if err != nil {
-		return fmt.Errorf("read env_file: %w", err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, envFileMax+1))
-	if err != nil {
-		return fmt.Errorf("read env_file: %w", err)
-	}
-	if len(text) > envFileMax {
-		return fmt.Errorf("read env_file %s: more than %d bytes", file, envFileMax)
+		return fmt.Errorf("read env_file %s: %w", file, pathCause(err))
 	}
 	values, err := envParse(text, file)
 	if err != nil {

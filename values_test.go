@@ -32,7 +32,7 @@ func valuesFixture(t testing.TB) (*assignment, *dag, []taskOutputs) {
 // Who wins where two set the same variable: the later of agent, env file, workflow, outputs, params, task, facts.
 func TestValuesPrecedence(t *testing.T) {
 	as, d, outputs := valuesFixture(t)
-	v, warnings, err := taskValuesOf([]string{"HOME=/root", "LEVEL=agent", "FROM_WORKFLOW=agent", "broken", "out=agent"}, as, d, 2, 3, outputs, "/tmp/out")
+	v, warnings, err := taskValuesOf([]string{"HOME=/root", "LEVEL=agent", "FROM_WORKFLOW=agent", "broken", "out=agent"}, as, d, 2, 3, outputs, "/tmp/out", func(string) {})
 	if err != nil || len(warnings) != 0 {
 		t.Fatal(err, warnings)
 	}
@@ -83,7 +83,7 @@ func TestValuesFaults(t *testing.T) {
 		change func(*assignment)
 		want   string
 	}{
-		"no env file":  {func(as *assignment) { as.Spec.EnvFile = []string{"/no/such/file"} }, "read env_file: open /no/such/file"},
+		"no env file":  {func(as *assignment) { as.Spec.EnvFile = []string{"/no/such/file"} }, "read env_file /no/such/file: no such file"},
 		"workflow env": {func(as *assignment) { as.Spec.Env["X"] = "${tasks.a.outputs.none}" }, "env X: ${tasks.a.outputs.none} has no value"},
 		"task env":     {func(as *assignment) { as.Spec.Tasks[2].Env["X"] = "${params.none}" }, "env X: ${params.none}"},
 		"folder":       {func(as *assignment) { as.Spec.Tasks[2].WorkingDirectory = "${params.none}" }, "${params.none}"},
@@ -96,7 +96,7 @@ func TestValuesFaults(t *testing.T) {
 	} {
 		as, d, outputs := valuesFixture(t)
 		c.change(as)
-		if _, _, err := taskValuesOf(nil, as, d, 2, 1, outputs, ""); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, _, err := taskValuesOf(nil, as, d, 2, 1, outputs, "", func(string) {}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
@@ -225,7 +225,7 @@ func TestValuesLimits(t *testing.T) {
 	if err := os.WriteFile(big, make([]byte, envFileMax+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := newEnviron(nil).addFile(big); err == nil || !strings.Contains(err.Error(), "more than 1048576 bytes") {
+	if err := newEnviron(nil).addFile(big); err == nil || !strings.Contains(err.Error(), "the file has 1048577 bytes, more than 1048576") {
 		t.Error(err)
 	}
 }

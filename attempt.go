@@ -1,0 +1,275 @@
+// attempt.go: an attempt of a task on an agent: it is noted, prepared, started, stopped, read and judged, and perhaps tried again. All
+// but what runs in a step (step.go) is done by the agent's loop. May use what agent.go may.
+
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	attemptBegins    = 8 // attempts of a run that are prepared at once; their beginning is noted together
+	attemptLeftNames = 3 // of the processes that a task left behind, how many are named
+)
+
+// taskTry is a task at work: one attempt, or the wait for the next.
+type taskTry struct {
+	run     *agentRun
+	index   int
+	attempt int
+	placed  bool        // it has a place of max_active_tasks: not while it waits for its next attempt
+	step    *step       // of the attempt, while it is prepared and started, or its outputs are read; else nil
+	proc    *proc       // from the start to the end of the process
+	timer   *time.Timer // while it waits for the next attempt
+	began   time.Time   // of the first attempt
+	since   time.Time   // of this one
+	output  string      // the file $CDKTR_OUTPUT
+	stopped string      // why somebody had this task alone stopped, "" when nobody has
+}
+
+// task gives the task as the workflow has it.
+func (t *taskTry) task() *Task { return &t.run.as.Spec.Tasks[t.index] }
+
+// nextTries gives the tasks of a run that there is room for, and their places to them: first those that were tried before. It waits
+// until half of the last ones are prepared, so that several are noted at once.
+func (a *agent) nextTries(r *agentRun) (tries []*taskTry) {
+	if r.stopState != "" || r.begins > attemptBegins/2 {
+		return nil
+	}
+	limit := r.as.Spec.MaxActiveTasks
+	for len(r.due)+len(r.ready) > 0 && r.begins < attemptBegins && (limit == 0 || r.places < limit) {
+		var t *taskTry
+		if len(r.due) > 0 {
+			t, r.due = r.due[0], r.due[1:]
+		} else {
+			t = &taskTry{run: r, index: r.ready[0], began: a.now()}
+			r.ready = r.ready[1:]
+			r.tries[t.index] = t
+		}
+		t.placed = true
+		r.places++
+		r.begins++
+		tries = append(tries, t)
+	}
+	return tries
+}
+
+// startTasks begins the next attempts of tasks of one run. That they begin is on disk before the first of them does: after a
+// crash nobody takes a task that may have run for one that has not.
+func (a *agent) startTasks(tries []*taskTry) {
+	for _, t := range tries {
+		t.attempt++
+		t.since = a.now()
+		t.output = filepath.Join(a.cfg.StateDir, "out", t.run.as.Run+"."+strconv.Itoa(t.index)+"."+strconv.Itoa(t.attempt))
+		a.emit(t.run, &Event{Kind: evTaskStarted, Task: t.task().ID, Attempt: t.attempt})
+	}
+	a.spoolTurn() // what is of other runs as well: that is one write
+	for _, t := range tries {
+		a.startTask(t)
+	}
+}
+
+// startTask prepares an attempt and begins its process, in a step.
+func (a *agent) startTask(t *taskTry) {
+	start := attemptStart{t: t, run: t.run.as, dag: t.run.dag, outputs: t.run.outputs, budget: t.run.budget, rest: t.run.restOf(t), index: t.index, attempt: t.attempt, output: t.output, since: t.since}
+	a.stepBegin(t, func(s *step) func() {
+		err := a.runStart(s, &start)
+		return func() {
+			t.run.begins--
+			if err != nil {
+				a.taskEnded(t, procResult{Exit: 127, Reason: err.Error()}, nil)
+			} else {
+				a.taskStarted(t, s.proc.Load())
+			}
+		}
+	}, func(reason string) {
+		t.run.begins--
+		a.taskEnded(t, procResult{Exit: -1, Reason: reason}, nil)
+	})
+}
+
+// attemptStart is what the start of an attempt needs to know, away from the loop: nothing of it changes meanwhile.
+type attemptStart struct {
+	t       *taskTry // to name it to the loop, and for nothing else
+	run     *assignment
+	dag     *dag
+	outputs []taskOutputs // of the tasks before it alone
+	budget  *procBudget
+	rest    func(procRest)
+	index   int
+	attempt int
+	output  string
+	since   time.Time
+}
+
+// runStart prepares an attempt and starts its process, which the step then has. It is the work of a step.
+func (a *agent) runStart(s *step, start *attemptStart) error {
+	spec, warnings, err := a.procSpecOf(s, start)
+	if err != nil {
+		return err
+	}
+	if len(warnings) > 0 { // before the first line of the process
+		a.call(func() {
+			for _, w := range warnings {
+				if !s.over {
+					a.remark(start.t.run, start.t, w)
+				}
+			}
+		})
+	}
+	p, err := a.procs.start(s.ctx, spec)
+	if err != nil {
+		return err
+	}
+	s.proc.Store(p)
+	if s.given() {
+		p.kill(errStepGivenUp.Error())
+	}
+	return nil
+}
+
+// procSpecOf says which process an attempt is: its arguments, environment and folder.
+func (a *agent) procSpecOf(s *step, start *attemptStart) (spec procSpec, warnings []string, err error) {
+	dir := filepath.Dir(start.output)
+	s.at("make the folder " + dir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return spec, nil, fmt.Errorf("make folder for outputs: %w", err)
+	}
+	values, warnings, err := taskValuesOf(a.cfg.Environ, start.run, start.dag, start.index, start.attempt, start.outputs, start.output, s.at)
+	if err != nil {
+		return spec, nil, err
+	}
+	task := &start.run.Spec.Tasks[start.index]
+	return procSpec{Argv: values.argv, Env: values.env, Dir: values.dir, Timeout: time.Duration(task.Timeout), Begun: start.since, Grace: a.cfg.Grace, Budget: start.budget,
+		Cookie: a.cfg.StateDir + "|" + start.run.Run + "|" + task.ID + "|" + strconv.Itoa(start.attempt),
+		Stage:  s.at,
+		Rest:   start.rest, Unended: a.unendedOf(start.t.run),
+		Output: func(l procLine) {
+			if !s.given() {
+				a.in.put(agentIn{try: start.t, line: l})
+			}
+		}}, warnings, nil
+}
+
+// taskStarted notes the process of an attempt, and waits for its end.
+func (a *agent) taskStarted(t *taskTry, p *proc) {
+	t.proc = p
+	a.workers.Go(func() {
+		<-p.done()
+		a.call(func() { a.procEnded(t, p.result()) })
+	})
+	a.goOn(t.run, nil, nil)
+}
+
+// procEnded reads what a process whose end has come wrote to its outputs. They are in our own folder, but may be a link to anywhere.
+func (a *agent) procEnded(t *taskTry, res procResult) {
+	file := t.output
+	a.stepBegin(t, func(s *step) func() {
+		s.at("read its outputs, $CDKTR_OUTPUT")
+		outputs, err := outputsRead(file)
+		return func() { a.taskEnded(t, t.judged(res, outputs, err), outputs) }
+	}, func(reason string) {
+		res.Reason = orDefault(res.Reason, reason)
+		a.taskEnded(t, res, nil)
+	})
+}
+
+// judged gives the result of an attempt once its outputs are known: those that cannot be read, or make those of the whole run too
+// many, are a failure. A run must fit into a message.
+func (t *taskTry) judged(res procResult, outputs map[string]string, err error) procResult {
+	if err == nil && t.run.handed+outputsSize(outputs) > outputsRunMax {
+		err = fmt.Errorf("outputs of this run are more than %d KiB as JSON in all: write large data to a file and hand on its name", outputsRunMax>>10)
+	}
+	if err != nil && res.Reason == "" {
+		res.Reason = err.Error()
+	}
+	return res
+}
+
+// taskEnded looks at an attempt that is over: the task is done, or tried again later. Outputs are of an attempt that succeeded.
+func (a *agent) taskEnded(t *taskTry, res procResult, outputs map[string]string) {
+	r, task := t.run, t.task()
+	t.proc = nil
+	if t.placed {
+		t.placed = false
+		r.places--
+	}
+	if n := len(res.Left); n > 0 {
+		a.remark(r, t, fmt.Sprintf("the task left processes behind, which are ended (%d): %s", n, strings.Join(res.Left[:min(n, attemptLeftNames)], ", ")))
+	}
+	e := &Event{Kind: evTaskFinished, Task: task.ID, Attempt: t.attempt, Reason: res.Reason, Exit: &res.Exit}
+	switch {
+	case res.Reason == "":
+		e.State, e.Outputs = taskSucceeded, outputs
+	case r.stopState == runCancelled:
+		e.State, e.Reason = taskCancelled, r.stopReason
+	case r.stopState == runCrashed:
+		e.State, e.Reason = taskCrashed, r.stopReason
+	case t.stopped != "":
+		e.State, e.Reason = taskCancelled, t.stopped
+	case r.stopState == "" && t.attempt <= task.Retries:
+		a.retryLater(t, res)
+		return
+	default:
+		e.State = taskFailed
+	}
+	a.endTask(t, e)
+}
+
+// retryLater waits for the next attempt: retry_delay, doubled each time up to retry_max_delay, give or take a fifth. The task's place
+// is for others meanwhile.
+func (a *agent) retryLater(t *taskTry, res procResult) {
+	task := t.task()
+	delay, most := time.Duration(task.RetryDelay), time.Duration(task.RetryMaxDelay)
+	for n := 1; n < t.attempt && (most == 0 || delay < most) && delay < 24*time.Hour; n++ {
+		delay *= 2
+	}
+	if most > 0 {
+		delay = min(delay, most)
+	}
+	delay += time.Duration((rand.Float64()*0.4 - 0.2) * float64(delay))
+	a.emit(t.run, &Event{Kind: evTaskRetrying, Task: task.ID, Attempt: t.attempt, Exit: &res.Exit, Seconds: secondsBetween(t.since, a.now()),
+		Reason: fmt.Sprintf("%s%s%d of %d in %s", res.Reason, stateAgain, t.attempt+1, task.Retries+1, delay.Round(10*time.Millisecond))})
+	t.timer = time.AfterFunc(delay, func() {
+		a.call(func() {
+			if t.timer != nil {
+				t.timer = nil
+				t.run.due = append(t.run.due, t)
+				a.goOn(t.run, nil, nil)
+			}
+		})
+	})
+	a.goOn(t.run, nil, nil)
+}
+
+// stopTry ends a task at work: its process, what prepares it or reads its outputs, or the wait for its next attempt.
+func (a *agent) stopTry(t *taskTry, reason string, force bool) {
+	p := t.proc
+	if t.step != nil && p == nil {
+		p = t.step.proc.Load() // started, and the loop is about to hear of it
+	}
+	switch s := t.step; {
+	case p != nil && (s == nil || t.proc == nil) && force:
+		p.kill(reason)
+	case p != nil && (s == nil || t.proc == nil):
+		p.stop(reason)
+	case s != nil:
+		s.giveUp()
+		s.late(reason)
+		a.stepNext()
+	case t.timer != nil:
+		t.timer.Stop()
+		t.timer = nil
+		a.taskEnded(t, procResult{Reason: reason, Exit: -1}, nil)
+	case slices.Contains(t.run.due, t):
+		t.run.due = slices.DeleteFunc(t.run.due, func(o *taskTry) bool { return o == t })
+		a.taskEnded(t, procResult{Reason: reason, Exit: -1}, nil)
+	}
+}

@@ -1,0 +1,237 @@
+// exec_fork_linux.go: how the process room forks on Linux. Package syscall shares its memory with the child until that has
+// entered its directory and become the program (vfork), and stops the thread meanwhile in a way that the runtime cannot see: where
+// the file system of either does not answer, nobody else can fork, and the next collection of garbage waits for
+// it, and so does the whole program. Here the child has a copy of the memory, and whoever started it waits in a read.
+// It also puts each signal back to its default, which package syscall does to those alone that Go has caught: a task
+// under nohup would ignore HUP. May use what exec.go may.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// These belong to the runtime, which keeps them for package syscall and for others that fork by themselves.
+
+//go:linkname procBeforeFork syscall.runtime_BeforeFork
+func procBeforeFork()
+
+//go:linkname procAfterFork syscall.runtime_AfterFork
+func procAfterFork()
+
+//go:linkname procAfterForkInChild syscall.runtime_AfterForkInChild
+func procAfterForkInChild()
+
+const procExitBirth = 253 // exit code of a child that did not become the program; nobody sees it
+
+// procBirth is what a child needs between the fork and its program: there it can allocate nothing.
+type procBirth struct {
+	path, dir *byte // dir nil: ours
+	argv, env []*byte
+	fds       [3]uintptr
+	said      uintptr         // the pipe that a failure is written to
+	nofile    *syscall.Rlimit // nil: as it is
+	none      [64]byte        // no signal, as a mask, and the default, as an action
+	maskSize  uintptr         // bytes
+	signals   uintptr         // how many there are
+	errno     int32
+}
+
+// procFork starts a process, and returns when it has become the program or could not, however long the file system holds that up.
+// When ctx ends before, the child is killed, and never becomes it; its pid is returned all the same. The fork is made from a thread
+// that is not our first one, so that the list of the first thread's children holds orphans, and at most those that other
+// code started from there. attr has a directory, an environment, three files and a session of its own.
+func (s *procSys) fork(ctx context.Context, path string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
+	birth, from, err := s.birth(path, argv, attr)
+	if err != nil {
+		return 0, err
+	}
+	to := int(birth.said)
+	forked := make(chan error, 1)
+	fork := func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			forked <- errProcFirstThread
+			return
+		}
+		var errno syscall.Errno
+		syscall.ForkLock.Lock() // whoever makes a descriptor that children inherit has it
+		pid, errno = procForkRaw(birth)
+		procAfterFork()
+		syscall.ForkLock.Unlock()
+		if errno != 0 {
+			forked <- errno
+			return
+		}
+		forked <- nil
+	}
+	fork()
+	if err = <-forked; err == errProcFirstThread {
+		runtime.LockOSThread() // so that the other goroutine gets another thread
+		go fork()
+		err = <-forked
+		runtime.UnlockOSThread()
+	}
+	unix.Close(to)
+	defer unix.Close(from)
+	if err != nil {
+		return 0, err
+	}
+	return procAwaitBirth(ctx, pid, from)
+}
+
+// errProcFirstThread says that the fork must be made by another thread.
+var errProcFirstThread = errors.New("this is the first thread")
+
+// birth prepares a fork. from is the other end of the pipe that a failure is written to.
+func (s *procSys) birth(path string, argv []string, attr *syscall.ProcAttr) (b *procBirth, from int, err error) {
+	b = &procBirth{nofile: s.nofile(), maskSize: 8, signals: 64}
+	if strings.HasPrefix(runtime.GOARCH, "mips") {
+		b.maskSize, b.signals = 16, 127
+	}
+	if b.path, err = syscall.BytePtrFromString(path); err != nil {
+		return nil, -1, err
+	}
+	if attr.Dir != "" {
+		if b.dir, err = syscall.BytePtrFromString(attr.Dir); err != nil {
+			return nil, -1, err
+		}
+	}
+	if b.argv, err = syscall.SlicePtrFromStrings(argv); err != nil {
+		return nil, -1, err
+	}
+	if b.env, err = syscall.SlicePtrFromStrings(attr.Env); err != nil {
+		return nil, -1, err
+	}
+	copy(b.fds[:], attr.Files)
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+		return nil, -1, err
+	}
+	b.said = uintptr(pipe[1])
+	return b, pipe[0], nil
+}
+
+// procForkRaw forks, and is the child up to its program. In the child nothing else of Go works: no other thread is there,
+// and any lock may be held. So it calls the system alone, and neither allocates nor grows its stack.
+//
+//go:noinline
+//go:norace
+//go:nocheckptr
+func procForkRaw(b *procBirth) (int, syscall.Errno) {
+	procBeforeFork()
+	pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+	if errno != 0 || pid != 0 {
+		return int(pid), errno
+	}
+	procAfterForkInChild()
+	for sig := uintptr(1); sig <= b.signals; sig++ {
+		syscall.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&b.none)), 0, b.maskSize, 0, 0) // not of KILL and STOP
+	}
+	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&b.none)), 0, b.maskSize, 0, 0)
+	if _, _, errno = syscall.RawSyscall(unix.SYS_SETSID, 0, 0, 0); errno != 0 {
+		goto failed
+	}
+	for i := range b.fds {
+		if _, _, errno = syscall.RawSyscall(unix.SYS_DUP3, b.fds[i], uintptr(i), 0); errno != 0 {
+			goto failed
+		}
+	}
+	if _, _, errno = syscall.RawSyscall(unix.SYS_DUP3, b.said, 3, unix.O_CLOEXEC); errno == 0 {
+		b.said = 3 // EINVAL: it is that already
+	}
+	syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 4, 1<<31-1, 0) // who hangs below keeps no connection open; Linux 5.9
+	if b.dir != nil {
+		if _, _, errno = syscall.RawSyscall(unix.SYS_CHDIR, uintptr(unsafe.Pointer(b.dir)), 0, 0); errno != 0 {
+			goto failed
+		}
+	}
+	if b.nofile != nil {
+		syscall.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(b.nofile)), 0, 0, 0)
+	}
+	_, _, errno = syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(b.path)), uintptr(unsafe.Pointer(&b.argv[0])), uintptr(unsafe.Pointer(&b.env[0])))
+failed:
+	b.errno = int32(errno)
+	syscall.RawSyscall(unix.SYS_WRITE, b.said, uintptr(unsafe.Pointer(&b.errno)), 4)
+	for {
+		syscall.RawSyscall(unix.SYS_EXIT_GROUP, procExitBirth, 0, 0)
+	}
+}
+
+// procAwaitBirth waits until a child has become its program, which closes the pipe, or has written why it could not.
+func procAwaitBirth(ctx context.Context, pid, from int) (int, error) {
+	var mu sync.Mutex
+	over := false
+	unhook := context.AfterFunc(ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !over {
+			unix.Kill(pid, unix.SIGKILL)
+		}
+	})
+	var errno int32
+	n, err := 0, error(nil)
+	for {
+		n, err = unix.Read(from, unsafe.Slice((*byte)(unsafe.Pointer(&errno)), 4))
+		if err != unix.EINTR {
+			break
+		}
+	}
+	unhook()
+	mu.Lock() // from here on somebody may collect it, and its pid be another's
+	over = true
+	mu.Unlock()
+	if err == nil && n == 0 {
+		return pid, nil
+	}
+	if err == nil {
+		err = io.ErrUnexpectedEOF
+		if n == 4 {
+			err = syscall.Errno(errno)
+		}
+	}
+	for {
+		if _, wait := unix.Wait4(pid, nil, 0, nil); wait != unix.EINTR {
+			return 0, err
+		}
+	}
+}
+
+// procNofile gives how many descriptors a task may have: Go raises this limit for itself when a program starts, to one
+// less than the most, and keeps to itself what it was, for those that package syscall starts. So one of those is asked. nil:
+// what is in force.
+func procNofile() *syscall.Rlimit {
+	var now syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &now) != nil || now.Cur != now.Max-1 {
+		return nil
+	}
+	from, to, err := os.Pipe()
+	if err != nil {
+		return nil
+	}
+	defer from.Close()
+	child, err := os.StartProcess("/bin/sh", []string{"sh", "-c", "ulimit -Sn"}, &os.ProcAttr{Files: []*os.File{nil, to, nil}})
+	to.Close()
+	if err != nil {
+		return nil
+	}
+	text, _ := io.ReadAll(io.LimitReader(from, 64)) // what is wrong with it the next line finds
+	soft, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	if _, wait := child.Wait(); err != nil || wait != nil || soft >= now.Max {
+		return nil
+	}
+	now.Cur = soft
+	return &now
+}

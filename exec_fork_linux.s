@@ -1,0 +1,1 @@
+// Nothing is here. That there is such a file lets exec_fork_linux.go declare functions of the runtime without a body.

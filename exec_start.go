@@ -1,0 +1,175 @@
+// exec_start.go: the part of the process room that starts a process: finds the program, enters the directory, forks. All of
+// that may hang for as long as a file system does not answer. May use what exec.go may.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// start runs a process. An error names the program or the directory and says what to do about it. The system may hold
+// it up for as long as it likes, where a file system does not answer: no loop may call it. When ctx ends before the
+// process has begun, it never does; start returns when the system lets it.
+func (ps *procs) start(ctx context.Context, spec procSpec) (*proc, error) {
+	if len(spec.Argv) == 0 || spec.Argv[0] == "" {
+		return nil, errors.New("exec: no program: the task's command is empty")
+	}
+	if spec.Grace <= 0 {
+		spec.Grace = procGrace
+	}
+	if spec.Stage == nil {
+		spec.Stage = func(string) {}
+	}
+	path, err := procLook(spec)
+	if err != nil {
+		return nil, err
+	}
+	stage := "start " + path
+	if spec.Dir != "" {
+		stage += " in " + spec.Dir
+	}
+	spec.Stage(stage)
+	p := &proc{
+		ps: ps, spec: spec,
+		exited: make(chan procExit, 1), readDone: make(chan struct{}), giveUp: make(chan struct{}),
+		force: make(chan struct{}), doneCh: make(chan struct{}),
+	}
+	ends, err := p.openPipes()
+	if err != nil {
+		return nil, fmt.Errorf("exec: %q: open pipes: %w", spec.Argv[0], err)
+	}
+	ps.mu.Lock()
+	if err = context.Cause(ctx); ps.closed {
+		err = errProcsClosed
+	}
+	if err != nil {
+		ps.mu.Unlock()
+		procCloseFds(ends[:])
+		p.closePipes()
+		return nil, err
+	}
+	ps.work.Add(1) // for run; close waits for it
+	ps.starting++
+	ps.mu.Unlock()
+
+	attr := &syscall.ProcAttr{
+		Dir: spec.Dir, Env: ps.environ(spec), Files: []uintptr{ps.null.Fd(), uintptr(ends[0]), uintptr(ends[1])},
+	}
+	p.started = time.Now()
+	p.pid, err = ps.sys.fork(ctx, path, spec.Argv, attr)
+	procCloseFds(ends[:])
+	if err != nil {
+		ps.mu.Lock()
+		ps.starting--
+		ps.mu.Unlock()
+		ps.work.Done()
+		p.closePipes()
+		return nil, procStartError(spec, path, err)
+	}
+	p.sealed.Store(ctx.Err() != nil)
+	go p.runRead()
+	go p.run()
+	p.register()
+	if ctx.Err() != nil {
+		p.kill(context.Cause(ctx).Error())
+		return nil, context.Cause(ctx)
+	}
+	return p, nil
+}
+
+// environ is the environment of a process: the task's own, with the cookie.
+func (ps *procs) environ(spec procSpec) []string {
+	env := make([]string, 0, len(spec.Env)+1)
+	for _, kv := range spec.Env {
+		if name, _, _ := strings.Cut(kv, "="); name != ps.key {
+			env = append(env, kv)
+		}
+	}
+	if spec.Cookie != "" {
+		env = append(env, ps.key+"="+spec.Cookie)
+	}
+	return env
+}
+
+// procLook finds the program as execvp(3) would, in the PATH the process will have. Names in the result that are
+// relative hold in the process's directory.
+func procLook(spec procSpec) (string, error) {
+	name, path := spec.Argv[0], procPath
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	for _, kv := range spec.Env {
+		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
+			path = v
+		}
+	}
+	denied := ""
+	for _, dir := range filepath.SplitList(path) {
+		spec.Stage("look for the program " + name + " in " + dir)
+		if dir == "" {
+			continue // execvp means the current directory; nobody who writes it does
+		}
+		file := filepath.Join(dir, name)
+		at := file
+		if !filepath.IsAbs(file) {
+			file, at = "./"+file, filepath.Join(spec.Dir, file)
+		}
+		if fi, err := os.Stat(at); err != nil || fi.IsDir() {
+			continue
+		}
+		if unix.Access(at, unix.X_OK) == nil {
+			return file, nil
+		}
+		denied = at
+	}
+	if denied != "" {
+		return "", fmt.Errorf("exec: %q: %w: make it executable: chmod +x %s", name, os.ErrPermission, denied)
+	}
+	return "", fmt.Errorf("command %q not found in PATH of the agent: install it there, or give its whole path: %w", name, os.ErrNotExist)
+}
+
+// procStartError turns what the system said about a start into what its user can do about it.
+func procStartError(spec procSpec, path string, err error) error {
+	name, dir, hint := spec.Argv[0], spec.Dir, ""
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	dirInfo, dirErr := os.Stat(dir)
+	info, pathErr := os.Stat(path)
+	switch {
+	case dir != "" && errors.Is(dirErr, os.ErrNotExist):
+		hint = "directory " + dir + " does not exist on this agent: make it or correct the task's directory"
+	case dir != "" && dirErr == nil && !dirInfo.IsDir():
+		hint = dir + " is not a directory: correct the task's directory"
+	case dir != "" && unix.Access(dir, unix.X_OK) != nil:
+		hint = "directory " + dir + " may not be entered by the agent's user"
+	case errors.Is(err, unix.ENOENT) && pathErr == nil:
+		hint = "the interpreter in its first line, or its loader, is not on this agent"
+	case errors.Is(err, unix.ENOENT):
+		hint = "not found: check the path, it is looked up on the agent"
+	case errors.Is(err, unix.EACCES) && pathErr == nil && info.IsDir():
+		hint = "it is a directory"
+	case errors.Is(err, unix.EACCES):
+		hint = "make it executable for the agent's user (chmod +x), on a file system mounted without noexec"
+	case errors.Is(err, unix.ENOEXEC):
+		hint = "it has no #! line, or is built for another kind of machine"
+	case errors.Is(err, unix.E2BIG):
+		hint = "its arguments and environment are too long: pass a file instead"
+	case errors.Is(err, unix.EAGAIN):
+		hint = "no more processes allowed: raise the limit (ulimit -u, TasksMax) or run fewer tasks"
+	case errors.Is(err, unix.EINVAL):
+		hint = "an argument or an environment value contains a NUL byte"
+	default:
+		return fmt.Errorf("exec: %q: %w", name, err)
+	}
+	return fmt.Errorf("exec: %q: %s: %w", name, hint, err)
+}

@@ -1,0 +1,193 @@
+// step.go: what an attempt needs of files and of the system, and what these may hold up for ever: its preparation and start, and
+// the reading of its outputs. Each is a step, in a goroutine of its own. The agent's loop waits for none: a step has a limit of
+// time, and is given up when that is over or when its task is stopped. May use what agent.go may.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	stepLimit = 10 * time.Second // how long a step may take; then its attempt fails
+	stepMost  = 32               // steps under way at once; more wait for their turn
+	stepEach  = 8                // of them of one workflow, with those of it that hang: it leaves room for the others
+	stepHung  = 256              // given up and not come back, each with a thread of the system; with so many the next fails at once
+)
+
+// errStepGivenUp is why a process that is about to start after all must not.
+var errStepGivenUp = errors.New("given up: it took too long to start, or was stopped before it did")
+
+// steps are the steps of an agent. They belong to its loop.
+type steps struct {
+	queue []*step        // that wait for their turn
+	count map[string]int // those under way and those that hang, by workflow
+	hangs map[string]int // of them those that hang, by workflow
+	live  int            // under way
+	hung  int            // given up and not come back
+}
+
+// step is one piece of work of an attempt. What is not atomic belongs to the agent's loop.
+type step struct {
+	a      *agent
+	try    *taskTry
+	over   bool // done, or given up
+	began  bool
+	work   func(*step) func() // in a goroutine of its own; what it returns is done by the loop, unless the step was given up
+	late   func(reason string)
+	ctx    context.Context // ends when the step is given up
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+	stage  atomic.Pointer[string] // what it waits for, as "read env_file x"
+	proc   atomic.Pointer[proc]   // the process that it has started
+}
+
+// at notes what the step is about to wait for.
+func (s *step) at(stage string) { s.stage.Store(&stage) }
+
+// given says whether nobody waits for the step any more. Any goroutine may ask.
+func (s *step) given() bool { return s.ctx.Err() != nil }
+
+// stepBegin makes a step of the attempt t, which has none. work is done once there is room for it, and what it returns by the
+// loop. If that takes too long, late is told why, by the loop, and the rest is as if it had never been.
+func (a *agent) stepBegin(t *taskTry, work func(*step) func(), late func(reason string)) {
+	s := &step{a: a, try: t, work: work, late: late}
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.at("get its turn: much else is being prepared on this agent")
+	t.step = s
+	if left := s.left(); left > 0 {
+		s.limit(left, s.timedOut)
+	}
+	a.steps.queue = append(a.steps.queue, s)
+	a.stepNext()
+}
+
+// left gives how much of the task's timeout is left; 0: it has none, or is reading its outputs, for it ended in time.
+func (s *step) left() time.Duration {
+	limit := time.Duration(s.try.task().Timeout)
+	if limit == 0 || s.try.proc != nil {
+		return 0
+	}
+	return max(limit-s.a.cfg.now().Sub(s.try.since), 1)
+}
+
+// limit has the loop end the step after d, for the reason that it has then.
+func (s *step) limit(d time.Duration, reason func() string) {
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.timer = time.AfterFunc(d, func() {
+		s.a.call(func() {
+			if !s.over && s.proc.Load() == nil { // else it has just started, and the process has the timeout now
+				text := reason()
+				s.giveUp()
+				s.late(text)
+				s.a.stepNext()
+			}
+		})
+	})
+}
+
+// timedOut and tookLong word the two limits.
+func (s *step) timedOut() string {
+	return "timed out after " + procDuration(time.Duration(s.try.task().Timeout)) + ", waiting to " + *s.stage.Load()
+}
+
+func (s *step) tookLong() string {
+	return fmt.Sprintf("%s: no answer for %s: see whether its file system does, a network mount perhaps", *s.stage.Load(), procDuration(stepLimit))
+}
+
+// stepNext starts the steps that there is room for, the oldest first. Of a workflow whose steps all hang it ends the next: it
+// would hang as well.
+func (a *agent) stepNext() {
+	for {
+		i := slices.IndexFunc(a.steps.queue, func(s *step) bool {
+			return s.over || a.stepHopeless(s) || a.steps.live < stepMost && a.steps.count[s.workflow()] < stepEach
+		})
+		if i < 0 {
+			return
+		}
+		s := a.steps.queue[i]
+		a.steps.queue = slices.Delete(a.steps.queue, i, i+1)
+		switch {
+		case s.over:
+		case a.stepHopeless(s):
+			s.giveUp()
+			s.late(fmt.Sprintf("%d attempts before this one still wait for files that do not answer, %d of them of this workflow: see whether their file system does", a.steps.hung, a.steps.hangs[s.workflow()]))
+		default:
+			a.stepStart(s)
+		}
+	}
+}
+
+// workflow names the workflow that the step counts for.
+func (s *step) workflow() string { return s.try.run.as.Spec.ID }
+
+// stepHopeless says that so much hangs already that this would only be one more.
+func (a *agent) stepHopeless(s *step) bool {
+	return a.steps.hangs[s.workflow()] >= stepEach || a.steps.hung >= stepHung
+}
+
+// stepStart begins the work of a step. Its goroutine ends with the work, however long the system holds that up: the agent does
+// not wait for it.
+func (a *agent) stepStart(s *step) {
+	s.began = true
+	if left := s.left(); left > 0 && left <= stepLimit {
+		s.limit(left, s.timedOut)
+	} else {
+		s.limit(stepLimit, s.tookLong)
+	}
+	a.steps.live++
+	a.steps.count[s.workflow()]++
+	go func() {
+		done := s.work(s)
+		a.call(func() { a.stepDone(s, done) })
+	}()
+}
+
+// stepDone takes back a step whose work is done.
+func (a *agent) stepDone(s *step, done func()) {
+	drop := func(n map[string]int) {
+		if n[s.workflow()]--; n[s.workflow()] == 0 {
+			delete(n, s.workflow())
+		}
+	}
+	drop(a.steps.count)
+	if s.over {
+		a.steps.hung--
+		drop(a.steps.hangs)
+	} else {
+		a.steps.live--
+		s.end()
+		done()
+	}
+	a.stepNext()
+}
+
+// end parts the step from its attempt.
+func (s *step) end() {
+	s.over = true
+	s.timer.Stop()
+	if s.try.step == s {
+		s.try.step = nil
+	}
+}
+
+// giveUp ends a step before its work is done: from here on that has no effect.
+func (s *step) giveUp() {
+	if s.timer == nil {
+		s.timer = time.NewTimer(0)
+	}
+	s.end()
+	s.cancel(errStepGivenUp)
+	if s.began {
+		s.a.steps.live--
+		s.a.steps.hung++
+		s.a.steps.hangs[s.workflow()]++
+	}
+}
