@@ -67,16 +67,16 @@ type cliVerb struct {
 
 // cli is one invocation: where it reads and writes, and what the flags and settings said.
 type cli struct {
-	in       io.Reader
-	out      io.Writer
-	err      io.Writer
-	getenv   func(string) string
-	environ  []string
-	flags    *cliFlags
-	cfg      *config
-	crash    func()           // ends the process, with the code of a panic
-	hangups  <-chan os.Signal // HUP, of a verb that rereads and has no terminal; else nil
-	interupt <-chan os.Signal // the signals that ended ctx, for those that want the second one
+	in      io.Reader
+	out     io.Writer
+	err     io.Writer
+	getenv  func(string) string
+	environ []string
+	flags   *cliFlags
+	cfg     *config
+	crash   func()           // ends the process, with the code of a panic
+	hangups <-chan os.Signal // HUP, of a verb that rereads and has no terminal; else nil
+	hurry   <-chan struct{}  // closed by the second of the signals that ended ctx: mainPatience is left
 }
 
 // cliFlags is the flags of one verb. Every verb has those of newCLIFlags.

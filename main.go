@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // cliVerbs is every verb there is, in the order of the overview.
@@ -32,12 +33,13 @@ func main() {
 	os.Exit(code)
 }
 
-// onSignals ends the context at the first INT or TERM; verbs that stop in steps read the later ones from c.interupt.
+// onSignals ends the context at the first INT or TERM. The second closes c.hurry, for verbs that stop in steps, and mainPatience
+// later ends the process whatever it still waits for; so does the third, at once.
 // A reader of our output that goes away is an error of the write, not a signal. HUP means that the terminal has gone; to a service,
 // which has none, it is a request of whoever looks after it.
 func (c *cli) onSignals(args []string) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	first, later := make(chan os.Signal, 1), make(chan os.Signal, 4)
+	first, later, hurry := make(chan os.Signal, 1), make(chan os.Signal, 4), make(chan struct{})
 	signal.Notify(first, os.Interrupt, syscall.SIGTERM)
 	verb, _, err := cliFind(args)
 	switch {
@@ -50,7 +52,7 @@ func (c *cli) onSignals(args []string) (context.Context, func()) {
 	}
 	// Caught and dropped, so that such a write fails with EPIPE. Not ignored: tasks would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	c.interupt = later
+	c.hurry = hurry
 	done := make(chan struct{})
 	go func() { // ends with the first signal, or with main
 		select {
@@ -58,10 +60,43 @@ func (c *cli) onSignals(args []string) (context.Context, func()) {
 			signal.Notify(later, os.Interrupt, syscall.SIGTERM)
 			signal.Stop(first)
 			cancel(&signalError{s})
+			mainHurry(later, hurry, done)
 		case <-done:
 		}
 	}()
 	return ctx, func() { close(done) }
+}
+
+// mainPatience is how long a process has to end after the second signal: enough to kill its tasks, to say so, and to sync.
+const mainPatience = 5 * time.Second
+
+// mainHurry sees to it that a process that was told to stop does, with the second signal or the third. It uses nothing that
+// anybody else could hold: whatever hangs, in the system too, does not hang this. It returns when done is closed.
+func mainHurry(later <-chan os.Signal, hurry chan<- struct{}, done <-chan struct{}) {
+	select {
+	case <-later:
+	case <-done:
+		return
+	}
+	close(hurry)
+	patience := time.NewTimer(mainPatience)
+	defer patience.Stop()
+	select {
+	case <-patience.C:
+	case <-later:
+	case <-done:
+		return
+	}
+	said := make(chan struct{})
+	go func() { // whoever reads it may hang as well
+		fmt.Fprintln(os.Stderr, "cdktr: ended by a second signal while something did not stop: what it was at is found when it starts again")
+		close(said)
+	}()
+	select {
+	case <-said:
+	case <-time.After(mainPatience / 10):
+	}
+	os.Exit(exitInterrupted)
 }
 
 // main carries one command line out and gives the exit code.

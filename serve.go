@@ -256,7 +256,7 @@ func startPrincipal(ctx context.Context, c *cli, args []string) error {
 	})
 	if c.flags.withAgent {
 		agentCfg.pulse = notify.pulse()
-		if err := h.startAgent(ctx, agentCfg, c.interupt); err != nil {
+		if err := h.startAgent(ctx, agentCfg, c.hurry); err != nil {
 			return errors.Join(err, h.stop())
 		}
 	}
@@ -311,24 +311,15 @@ func (h *host) connect() wireConn {
 	return ours
 }
 
-// startAgent starts an agent whose principal is this one. It drains when ctx ends, and kills what it has at the second
-// signal.
-func (h *host) startAgent(ctx context.Context, cfg agentConfig, signals <-chan os.Signal) error {
+// startAgent starts an agent whose principal is this one. It drains when ctx ends, and kills what it has with hurry.
+func (h *host) startAgent(ctx context.Context, cfg agentConfig, hurry <-chan struct{}) error {
 	cfg.Dial = func(context.Context) (wireConn, error) { return h.connect(), nil }
 	a, err := agentOpen(cfg)
 	if err != nil {
 		return err
 	}
 	ctx, h.stopAgent = context.WithCancel(ctx)
-	kill := make(chan struct{})
-	h.agent.Go(func() { h.agentErr = a.runAgent(ctx, kill) })
-	go func() { // ends with the agent
-		select {
-		case <-signals:
-			close(kill)
-		case <-a.ended:
-		}
-	}()
+	h.agent.Go(func() { h.agentErr = a.runAgent(ctx, hurry) })
 	return nil
 }
 
@@ -386,15 +377,7 @@ func startAgent(ctx context.Context, c *cli, args []string) error {
 	reload, ended := context.WithCancel(context.Background())
 	defer ended()
 	go runReload(reload, c.hangups, notify, func() { dialer.reload(&before, a) })
-	kill := make(chan struct{})
-	go func() { // ends with the agent
-		select {
-		case <-c.interupt:
-			close(kill)
-		case <-a.ended:
-		}
-	}()
-	return a.runAgent(ctx, kill)
+	return a.runAgent(ctx, c.hurry)
 }
 
 // runLocal runs a workflow file here and now, with no principal elsewhere: one is made within this process, and goes
@@ -435,7 +418,7 @@ func runLocal(ctx context.Context, c *cli, name string) (err error) {
 		return err
 	}
 	cfg.StateDir, cfg.Fresh, cfg.Capacity, cfg.Labels, cfg.DrainTimeout = state, temporary, 1, w.Agent, 0
-	if err := h.startAgent(context.WithoutCancel(ctx), cfg, c.interupt); err != nil {
+	if err := h.startAgent(context.WithoutCancel(ctx), cfg, c.hurry); err != nil {
 		return err
 	}
 	conn := &client{conn: h.connect(), endpoint: "this process"}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// stopDeaf starts cdktr with standard output and error in a pipe that is full and nobody reads, and waits until it hangs in it.
+func stopDeaf(x *e2e, args ...string) (cmd *exec.Cmd, ended chan struct{}) {
+	x.t.Helper()
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		x.t.Fatal(err)
+	}
+	for err := error(nil); err == nil; {
+		_, err = unix.Write(pipe[1], make([]byte, 4096))
+	}
+	if err := unix.SetNonblock(pipe[1], false); err != nil {
+		x.t.Fatal(err)
+	}
+	full := os.NewFile(uintptr(pipe[1]), "full")
+	defer full.Close()
+	x.t.Cleanup(func() { unix.Close(pipe[0]) })
+	cmd, ended = exec.Command(x.bin, args...), make(chan struct{})
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = x.env, x.dir, full, full
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		x.t.Fatal(err)
+	}
+	go func() {
+		cmd.Wait()
+		close(ended)
+	}()
+	x.t.Cleanup(func() {
+		cmd.Process.Kill()
+		<-ended
+	})
+	x.until("it hangs", func() bool {
+		tasks, _ := filepath.Glob("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/task/*/wchan")
+		for _, task := range tasks {
+			if at, _ := os.ReadFile(task); strings.Contains(string(at), "pipe_write") {
+				return true
+			}
+		}
+		return false
+	})
+	return cmd, ended
+}
+
+// Whatever a process waits for, signals end it: the second after some seconds, a third at once.
+func TestStopHangs(t *testing.T) {
+	for name, args := range map[string][]string{
+		"principal":            {"start", "principal"},
+		"principal with agent": {"start", "principal", "--with-agent"},
+		"agent":                {"start", "agent"},
+		"run":                  {"run", "workflows/a.yml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := e2eNew(t)
+			x.file("a.yml", "tasks:\n  a: {run: 'echo hi; exec sleep 600'}\n")
+			cmd, ended := stopDeaf(x, args...)
+			for deadline := time.After(e2ePatience); ; {
+				cmd.Process.Signal(syscall.SIGTERM)
+				select {
+				case <-ended:
+					if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
+						t.Errorf("exit code %d", code)
+					}
+					return
+				case <-time.After(e2ePoll):
+				case <-deadline:
+					t.Fatal("it does not end")
+				}
+			}
+		})
+	}
+	t.Run("two signals", func(t *testing.T) {
+		x := e2eNew(t)
+		x.file("a.yml", "tasks:\n  a: {run: 'trap \": > "+x.dir+"/stopped\" TERM; : > "+x.dir+"/begun; echo hi; sleep 600 & wait; sleep 600'}\n")
+		cmd, ended := stopDeaf(x, "run", "workflows/a.yml")
+		there := func(name string) func() bool {
+			return func() bool { _, err := os.Stat(x.dir + name); return err == nil }
+		}
+		x.until("the task runs", there("/begun"))
+		cmd.Process.Signal(syscall.SIGINT)
+		x.until("the task is stopped", there("/stopped"))
+		cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+			if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
+				t.Errorf("exit code %d", code)
+			}
+		case <-time.After(e2ePatience):
+			t.Fatal("it does not end")
+		}
+	})
+}
+
+// What is no regular file where a task hands on its outputs, and a program that hangs in the system: a stop ends the run, and leaves nothing.
+func TestRunFileHangs(t *testing.T) {
+	x := e2eNew(t)
+	x.file("outputs.yml", "tasks:\n  a: {run: 'mkfifo \"$CDKTR_OUTPUT\"'}\n")
+	p := x.spawn("run", "workflows/outputs.yml")
+	if code := p.wait(); code != exitFailed {
+		t.Errorf("exit code %d", code)
+	}
+	p.saw(&p.err, "not a regular file")
+	program, mark, _ := procTestHang(t)
+	x.file("hangs.yml", "tasks:\n  a: {cmd: "+program+"}\n  b: {run: 'echo b'}\n")
+	p = x.spawn("run", "workflows/hangs.yml")
+	p.saw(&p.out, "b\n")
+	p.signal(syscall.SIGINT)
+	if code := p.wait(); code != exitInterrupted {
+		t.Errorf("exit code %d", code)
+	}
+	if _, err := os.Stat(mark); err == nil {
+		t.Error("it ran after all")
+	}
+}
