@@ -31,6 +31,8 @@ type taskTry struct {
 	began   time.Time   // of the first attempt
 	since   time.Time   // of this one
 	output  string      // the file $CDKTR_OUTPUT
+	limit   *time.Timer // of what cleans up after the run's timeout; nil: not under it
+	late    bool        // stopped by that, or by the run's timeout: there is no next attempt
 	stopped string      // why somebody had this task alone stopped, "" when nobody has
 }
 
@@ -72,6 +74,7 @@ func (a *agent) startTasks(tries []*taskTry) {
 	}
 	a.spoolTurn() // what is of other runs as well: that is one write
 	for _, t := range tries {
+		a.limitCleanup(t)
 		a.startTask(t)
 	}
 }
@@ -214,7 +217,7 @@ func (a *agent) taskEnded(t *taskTry, res procResult, outputs map[string]string)
 		e.State, e.Reason = taskCrashed, r.stopReason
 	case t.stopped != "":
 		e.State, e.Reason = taskCancelled, t.stopped
-	case r.stopState == "" && t.attempt <= task.Retries:
+	case r.stopState == "" && !t.late && t.attempt <= task.Retries:
 		a.retryLater(t, res)
 		return
 	default:

@@ -345,6 +345,9 @@ func (w *Workflow) task(id string) *Task {
 	return nil
 }
 
+// cleansUp says whether the task is one that tidies or raises the alarm: what ends the work before it does not end it.
+func (t *Task) cleansUp() bool { return t.When == whenAlways || t.When == whenFailure }
+
 // failover gives the policy in force: a workflow that is retried is also rerun when its agent is lost.
 func (w *Workflow) failover() string {
 	switch {

@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// runnerCleanup is how long a task that cleans up may take once the run's timeout is over, with all its attempts, unless it has a
+// timeout of its own. Then it has failed.
+const runnerCleanup = 5 * time.Minute
+
 // agentRun is a run that this agent has.
 type agentRun struct {
 	as      *assignment
@@ -35,6 +39,7 @@ type agentRun struct {
 	timer   *time.Timer // of the run's own timeout
 	failed  string      // "task load: exit 3", of the first that failed or was stopped
 
+	late       string // "timed out after 2h", once its timeout is over: only what cleans up goes on
 	stopState  string // set when the run is being stopped: how it will end
 	stopReason string
 	dropIt     bool        // it is no longer ours: end it and say nothing
@@ -82,7 +87,7 @@ func (a *agent) begin(as *assignment) {
 	}
 	if limit := time.Duration(as.Spec.Timeout); limit > 0 {
 		r.timer = time.AfterFunc(limit, func() {
-			a.call(func() { a.stopRun(r, runFailed, "timed out after "+as.Spec.Timeout.String(), false) })
+			a.call(func() { a.runLate(r) })
 		})
 	}
 	prog, ready, skipped := r.dag.begin(done)
@@ -92,10 +97,9 @@ func (a *agent) begin(as *assignment) {
 
 // goOn starts what has become ready, notes what is skipped, and ends the run when nothing is left.
 func (a *agent) goOn(r *agentRun, ready []int, skipped []dagSkip) {
-	for _, s := range skipped {
-		a.emit(r, &Event{Kind: evTaskFinished, Task: r.as.Spec.Tasks[s.Task].ID, State: taskSkipped, Reason: s.Reason})
-	}
+	a.emitSkips(r, skipped)
 	r.ready = append(r.ready, ready...)
+	a.cutLate(r)
 	for tries := a.nextTries(r); len(tries) > 0; tries = a.nextTries(r) {
 		a.startTasks(tries)
 	}
@@ -104,8 +108,11 @@ func (a *agent) goOn(r *agentRun, ready []int, skipped []dagSkip) {
 	case r.stopState != "":
 		a.finishRun(r, r.stopState, r.stopReason)
 	case r.prog.finished():
-		state, _ := r.prog.outcome()
-		a.finishRun(r, state, r.failed)
+		if state, _ := r.prog.outcome(); r.late == "" {
+			a.finishRun(r, state, r.failed)
+		} else {
+			a.finishRun(r, runFailed, r.late)
+		}
 	}
 }
 
@@ -119,6 +126,9 @@ func (a *agent) endTask(t *taskTry, e *Event) {
 	r.over++
 	r.outputs[t.index] = taskOutputs{e.Outputs, r.over}
 	r.handed += outputsSize(e.Outputs)
+	if t.limit != nil {
+		t.limit.Stop()
+	}
 	delete(r.tries, t.index)
 	ready, skipped, err := r.prog.end(t.index, e.State)
 	if err != nil {
@@ -132,6 +142,71 @@ func (a *agent) endTask(t *taskTry, e *Event) {
 	last := len(r.tries) == 0 && (r.stopState != "" || len(ready)+len(r.ready) == 0)
 	if !last || !a.tailFirst(r, report) {
 		report()
+	}
+}
+
+// runLate is the end of a run's timeout. What is at work is stopped and nothing more begins, but for what cleans up or raises the
+// alarm: that goes on, and begins as behind any failure, for runnerCleanup or as long as its own timeout says. Then the run has failed.
+func (a *agent) runLate(r *agentRun) {
+	if a.runs[r.as.Run] != r || r.stopState != "" || r.late != "" {
+		return
+	}
+	r.late = "timed out after " + r.as.Spec.Timeout.String()
+	for _, i := range r.dagOrder() {
+		switch t := r.tries[i]; {
+		case t == nil:
+		case t.task().cleansUp():
+			a.limitCleanup(t)
+		default:
+			t.late = true
+			a.stopTry(t, r.late, false)
+		}
+	}
+	a.goOn(r, nil, nil)
+}
+
+// cutLate ends the tasks that may begin but for the end of the run's timeout. That is a failure, for those behind them.
+func (a *agent) cutLate(r *agentRun) {
+	if r.late == "" || r.stopState != "" {
+		return
+	}
+	queue := r.ready
+	r.ready = nil
+	for at := 0; at < len(queue); at++ {
+		i := queue[at]
+		if r.as.Spec.Tasks[i].cleansUp() {
+			r.ready = append(r.ready, i)
+			continue
+		}
+		a.emit(r, &Event{Kind: evTaskFinished, Task: r.as.Spec.Tasks[i].ID, State: taskCancelled, Reason: r.late})
+		ready, skipped, err := r.prog.end(i, taskCancelled)
+		if err != nil {
+			a.cfg.Log.Error("internal error", "run", r.as.Run, "cause", err)
+		}
+		a.emitSkips(r, skipped)
+		queue = append(queue, ready...)
+	}
+}
+
+// limitCleanup has a task that cleans up end in time, after the run's timeout.
+func (a *agent) limitCleanup(t *taskTry) {
+	if t.run.late == "" || t.limit != nil || t.task().Timeout > 0 {
+		return
+	}
+	t.limit = time.AfterFunc(runnerCleanup, func() {
+		a.call(func() {
+			if t.run.tries[t.index] == t {
+				t.late = true
+				a.stopTry(t, "timed out after "+procDuration(runnerCleanup)+", all there is once the run has timed out", false)
+			}
+		})
+	})
+}
+
+// emitSkips reports tasks that are skipped.
+func (a *agent) emitSkips(r *agentRun, skipped []dagSkip) {
+	for _, s := range skipped {
+		a.emit(r, &Event{Kind: evTaskFinished, Task: r.as.Spec.Tasks[s.Task].ID, State: taskSkipped, Reason: s.Reason})
 	}
 }
 
