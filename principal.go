@@ -59,6 +59,7 @@ type principal struct {
 	files     map[string]*workflowFile    // what the folder says now
 	ids       []string                    // of files, sorted; never changed, only replaced: looks keep it
 	warned    *AttentionItem              // of files that are warned of, nil: there are none
+	hashes    map[*Workflow]principalHash // of specs of files, as far as they were run
 	troubled  map[string]bool             // workflows with something that needs a person, acknowledged or not
 	queue     []*Run                      // queued runs, in the order in which they are to go
 	queuedBy  map[string]int              // how many of them each has queued; "" is the principal itself
@@ -120,7 +121,7 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 		began := time.Now()
 		cfg.elapsed = func() time.Duration { return time.Since(began) }
 	}
-	p := &principal{cfg: cfg, sched: schedNew(cfg.Zone), files: map[string]*workflowFile{}, troubled: map[string]bool{}, queuedBy: map[string]int{}, requeued: map[string]time.Time{}, active: map[string][]string{},
+	p := &principal{cfg: cfg, sched: schedNew(cfg.Zone), files: map[string]*workflowFile{}, hashes: map[*Workflow]principalHash{}, troubled: map[string]bool{}, queuedBy: map[string]int{}, requeued: map[string]time.Time{}, active: map[string][]string{},
 		running: map[string]int{}, lines: map[string]int64{}, lost: map[string]lostLines{}, live: map[string]*liveRun{}, links: map[string]*agentLink{}, losing: map[string]time.Time{}, refusals: map[dispatchWhat]*dispatchRefusal{},
 		touched: map[string]bool{}, watchers: map[*watcher]bool{}, news: map[*newsWatcher]bool{}, journalWatchers: map[*watcher]bool{},
 		subscribers: map[*subscriber]bool{}, compat: compatStateNew(), shares: shares{streams: map[string]int{}}, notes: peerNotesNew(cfg.Log), inbox: loopInboxNew[func()](principalInbox),
@@ -389,6 +390,9 @@ func (p *principal) commit() {
 func (p *principal) setFiles(changed []workflowFile, removed []string) {
 	now := p.cfg.now()
 	for _, id := range removed {
+		if f := p.files[id]; f != nil {
+			delete(p.hashes, f.Spec)
+		}
 		delete(p.files, id)
 		p.sched.remove(id)
 		p.noteTrouble(id)
@@ -397,7 +401,9 @@ func (p *principal) setFiles(changed []workflowFile, removed []string) {
 	for i := range changed {
 		f := &changed[i]
 		before := p.files[f.ID]
-		p.files[f.ID] = f
+		if p.files[f.ID] = f; before != nil && before.Spec != f.Spec {
+			delete(p.hashes, before.Spec)
+		}
 		p.noteTrouble(f.ID)
 		p.newsWorkflow(f.ID)
 		if f.Spec != nil && !p.cfg.NoScheduler && !p.held && (before == nil || before.Spec != f.Spec) {
@@ -501,6 +507,7 @@ type fire struct {
 	reason    string
 	missed    int
 	params    map[string]string
+	checked   *paramsChecked // the same; nil: not yet
 	key       string
 	scope     string     // of the key
 	grant     *authGrant // of who asks for it; nil is the principal itself
@@ -513,11 +520,11 @@ func (p *principal) enqueue(w *Workflow, f fire) (string, *protoError) {
 	if refused := p.mayQueue(f.grant, f.by); refused != nil {
 		return "", refused
 	}
-	params, refused := paramsOf(w, f.params)
+	params, refused := paramsFor(w, f.params, f.checked)
 	if refused != nil {
 		return "", refused
 	}
-	hash, size := w.hash()
+	hash, size := p.hashOf(w)
 	if size > principalMaxSpec {
 		return "", refuse(codeInvalid, "workflow %s is too large to be sent to an agent: %d bytes, at most %d", w.ID, size, principalMaxSpec)
 	}
@@ -531,6 +538,24 @@ func (p *principal) enqueue(w *Workflow, f fire) (string, *protoError) {
 	p.emit(&Event{Kind: evQueued, Run: id, Workflow: w.ID, Version: hash, Params: params, Trigger: f.trigger,
 		Scheduled: stampOf(f.scheduled), Reason: f.reason, Missed: f.missed, Priority: w.Priority, Key: f.key, Scope: f.scope, By: f.by, From: f.from})
 	return id, nil
+}
+
+// principalHash is the name of a version of a workflow, and its size as JSON.
+type principalHash struct {
+	name string
+	size int
+}
+
+// hashOf is the hash of a workflow that a file has now, which is made once for each version of the file.
+func (p *principal) hashOf(w *Workflow) (name string, size int) {
+	h, ok := p.hashes[w]
+	if !ok {
+		h.name, h.size = w.hash()
+		if f := p.files[w.ID]; f != nil && f.Spec == w { // what comes and goes with its file
+			p.hashes[w] = h
+		}
+	}
+	return h.name, h.size
 }
 
 // principalRunMem gives about how much memory a queued run takes.

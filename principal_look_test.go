@@ -353,3 +353,52 @@ func TestProtoCount(t *testing.T) {
 		}
 	}
 }
+
+// Parameters are held against their patterns before the loop has the request, and a version of a workflow is hashed once;
+// a file that changes meanwhile, or afterwards, counts as it is then.
+func TestRunChecked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := func(pattern string) *Workflow {
+			return principalTask(Workflow{ID: "w", Params: map[string]Param{"day": {Pattern: pattern, Default: "mon"}}})
+		}
+		g := principalRigOpen(t, t.TempDir(), w("[a-z]+"))
+		defer g.stop()
+		ask := func(day, want string) {
+			t.Helper()
+			if r := g.ask(Request{Op: "run", Workflow: "w", Params: map[string]string{"day": day}}); want == "" && (r.Error != nil || g.show(r.Run).Params["day"] != day) || want != "" && (r.Error == nil || !strings.Contains(r.Error.Message, want)) {
+				t.Errorf("%q: %s, want %q", day, protoEncode(r), want)
+			}
+		}
+		ask("tue", "")
+		ask("7", "does not match the pattern [a-z]+")
+		g.do(func() {
+			if len(g.p.hashes) != 1 {
+				t.Errorf("%d hashes are kept of one file", len(g.p.hashes))
+			}
+			g.p.setFiles(principalFiles(w("[0-9]+")), nil)
+			if len(g.p.hashes) != 0 {
+				t.Error("the hash of a version that is gone is kept")
+			}
+		})
+		ask("7", "")
+		ask("tue", "does not match the pattern [0-9]+")
+		stale := Request{Op: "run", Workflow: "w", Params: map[string]string{"day": "7"}}
+		if stale.checked = g.p.paramsCheck(&stale); stale.checked == nil || stale.checked.refused != nil || stale.checked.params["day"] != "7" {
+			t.Fatalf("%+v", stale.checked)
+		}
+		g.do(func() {
+			stale.checked.params["day"] = "checked"
+			if id, refused := g.p.trigger(authOwner, stale, "x", ""); refused != nil || g.p.state.Runs[id].Params["day"] != "checked" {
+				t.Errorf("what was checked is checked again: %v", refused)
+			}
+			g.p.setFiles(principalFiles(w("[a-z]+")), nil)
+			if _, refused := g.p.trigger(authOwner, stale, "x", ""); refused == nil {
+				t.Error("the file has changed since the check, and the check counts")
+			}
+			g.p.setFiles(nil, []string{"w"})
+			if len(g.p.hashes) != 0 {
+				t.Error("the hash of a file that is gone is kept")
+			}
+		})
+	})
+}

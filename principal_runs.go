@@ -29,7 +29,7 @@ func (p *principal) trigger(grant *authGrant, req Request, by, from string) (str
 			return used, nil
 		}
 		if spec := p.state.Versions[r.Version]; spec != nil { // with the defaults of then: those of now may be others
-			params, refused := paramsOf(spec, req.Params)
+			params, refused := paramsFor(spec, req.Params, req.checked)
 			if refused != nil {
 				return "", refused
 			}
@@ -48,7 +48,7 @@ func (p *principal) trigger(grant *authGrant, req Request, by, from string) (str
 	case f.Spec == nil:
 		return "", refuse(codeConflict, "workflow %s does not load: %s", f.ID, p.infoOf(f).Error)
 	}
-	return p.enqueue(f.Spec, fire{trigger: triggerManual, params: req.Params, key: req.Key, scope: grant.scope(), grant: grant, by: by, from: from})
+	return p.enqueue(f.Spec, fire{trigger: triggerManual, params: req.Params, checked: req.checked, key: req.Key, scope: grant.scope(), grant: grant, by: by, from: from})
 }
 
 // keyUse gives the run that a request with the same key has made before, of the same workflow and by somebody who sees the same
@@ -66,6 +66,34 @@ func (p *principal) keyUse(grant *authGrant, req Request) string {
 		return use.Run
 	}
 	return ""
+}
+
+// paramsCheck holds the parameters of a request against the workflow as it is now: patterns over long values take their time,
+// and the loop has none. nil when there is nothing to check. Not on the loop.
+func (p *principal) paramsCheck(req *Request) *paramsChecked {
+	if len(req.Params) == 0 {
+		return nil
+	}
+	spec, _ := principalAsk(p, func() *Workflow {
+		if f := p.files[req.Workflow]; f != nil {
+			return f.Spec
+		}
+		return nil
+	})
+	if spec == nil {
+		return nil
+	}
+	c := &paramsChecked{spec: spec}
+	c.params, c.refused = paramsOf(spec, req.Params)
+	return c
+}
+
+// paramsFor is paramsOf for the loop: what was checked before is not checked again, unless the workflow has changed since.
+func paramsFor(w *Workflow, given map[string]string, checked *paramsChecked) (map[string]string, *protoError) {
+	if checked != nil && checked.spec == w {
+		return checked.params, checked.refused
+	}
+	return paramsOf(w, given)
 }
 
 // opWait answers when a run has ended.

@@ -17,6 +17,7 @@ const (
 	scopeMine  = "load-a-mine"
 	scopeOther = "load-b-other"  // its id is near to names that the key may ask for
 	scopeBad   = "load-b-broken" // does not load
+	scopeAgent = "edge-secret"   // is lost: agents are not for the key
 	scopeNear  = "load-a-other"  // within what the key is for, and not there
 )
 
@@ -34,11 +35,17 @@ func scopeRigOpen(t *testing.T) *scopeRig {
 	g := &scopeRig{runs: map[string][]string{}, sent: map[string][]byte{}, got: make(chan [2]string, 1000), by: map[string]string{}}
 	g.sharesRig = sharesRigOpen(t, principalTask(Workflow{ID: scopeMine, Schedule: []string{"* * * * *"}, Overlap: overlapAllow}),
 		principalTask(Workflow{ID: scopeOther, Schedule: []string{"* * * * *"}, Overlap: overlapAllow}))
-	g.marks = []string{scopeOther, scopeBad}
+	g.marks = []string{scopeOther, scopeBad, scopeAgent}
 	g.do(func() {
 		g.p.cfg.Keys.grants["ci"].Workflows = []string{"load-a*"}
+		for _, f := range []workflowFile{*g.p.files[scopeMine], *g.p.files[scopeOther]} { // which are warned of
+			f.Faults = []workflowFault{{File: f.File, Line: 1, Message: "warned of " + f.ID, Warning: true}}
+			g.p.setFiles([]workflowFile{f}, nil)
+		}
 		g.p.setFiles([]workflowFile{{ID: scopeBad, File: scopeBad + ".yml", Faults: []workflowFault{{File: scopeBad + ".yml", Message: "it is broken"}}}}, nil)
 		g.p.emit(&Event{Kind: evAgentUp, Agent: "x", Epoch: "e", Capacity: 4})
+		g.p.emit(&Event{Kind: evAgentUp, Agent: scopeAgent, Epoch: "e", Capacity: 4})
+		g.p.emit(&Event{Kind: evAgentLost, Agent: scopeAgent, Reason: "it is so"})
 	})
 	for _, workflow := range []string{scopeMine, scopeOther} {
 		g.do(func() { g.end(workflow) })
@@ -53,7 +60,7 @@ func scopeRigOpen(t *testing.T) *scopeRig {
 	for _, workflow := range []string{scopeMine, scopeOther} {
 		g.do(func() { g.end(workflow) })
 	}
-	time.Sleep(time.Minute + time.Second) // ticks, and the store's delays
+	time.Sleep(attentionWaits + 2*time.Minute) // ticks, and what they have queued is overdue
 	synctest.Wait()
 	g.do(func() {
 		for _, workflow := range []string{scopeMine, scopeOther} {
@@ -102,7 +109,7 @@ func (g *scopeRig) values(field string) []any {
 	mine, other := g.runs[scopeMine], g.runs[scopeOther]
 	values, ok := map[string][]any{
 		"workflow": {scopeMine, scopeNear}, "run": {mine[0], mine[1], mine[2], other[0], other[1], other[2], scopeOther, scopeMine}, "agent": {"x", "y"}, "params": {}, "wait": {true}, "follow": {true},
-		"key": {"failed:" + scopeNear + ":" + strings.TrimPrefix(g.marks[2], "failed:"+scopeOther+":"), "agent:y"}, "force": {}, "all": {true}, "pattern": {"load*"}, "state": {runFailed}, "task": {"b"},
+		"key": {"failed:" + scopeNear + ":" + strings.TrimPrefix(g.marks[3], "failed:"+scopeOther+":"), "agent:y"}, "force": {}, "all": {true}, "pattern": {"load*"}, "state": {runFailed}, "task": {"b"},
 		"stream": {}, "grep": {}, "since": {}, "at": {"2000-01-01T00:00:00Z"}, "n": {3, 500}, "after": {"load-a", other[1]}, "seq": {}, "last": {5}, "before": {}, "of": {"1"}, "until": {},
 	}[field]
 	if !ok {

@@ -54,6 +54,15 @@ type Request struct {
 	Before   int64             `json:"before,omitempty"`
 	Of       string            `json:"of,omitempty" max:"256"`
 	Until    Stamp             `json:"until,omitzero"`
+
+	checked *paramsChecked // Params, as they were held against the workflow before the principal's loop had the request
+}
+
+// paramsChecked is what became of the parameters of a request when they were held against a workflow.
+type paramsChecked struct {
+	spec    *Workflow // as it was then
+	params  map[string]string
+	refused *protoError
 }
 
 // protoCount is how many rows or lines are wanted at most. Zero is not said: then each verb has a number of its own, or

@@ -173,6 +173,7 @@ func (p *principal) runPusher(conn wireConn, grant *authGrant) {
 			p.note("trigger refused", conn.Peer(), "cause", err)
 			continue
 		}
+		req.checked = p.paramsCheck(&req)
 		for p.push(conn, grant, req, by, from) {
 			timer := time.NewTimer(publishWait)
 			select {

@@ -175,6 +175,9 @@ func (p *principal) runPeer(conn wireConn) {
 		if look := principalLooks[c.req.Op]; look != nil {
 			taken = p.startLook(c, look)
 		} else {
+			if c.req.Op == "run" {
+				c.req.checked = p.paramsCheck(&c.req)
+			}
 			taken = p.call(func() { p.dispatch(c) })
 		}
 		if !taken {
