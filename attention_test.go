@@ -481,6 +481,30 @@ func TestAttentionBefore(t *testing.T) {
 	}
 }
 
+// TestAttentionBlames: of several tasks that failed the one is named that failed first, as the run's reason does; whatever was
+// stopped or crashed before it.
+func TestAttentionBlames(t *testing.T) {
+	for _, c := range []struct{ tasks, want string }{ // each as STATE@when it ended
+		{"failed@2 failed@1 failed@3", "b"},
+		{"failed@1 failed@1 failed@1", "a"},
+		{"skipped@0 failed@2 failed@1", "c"},
+		{"cancelled@1 crashed@2 failed@3", "c"},
+		{"failed@3 cancelled@1 crashed@2", "a"},
+		{"crashed@2 cancelled@1 skipped@0", "b"},
+		{"succeeded@1 succeeded@1 succeeded@1", ""},
+	} {
+		r := &Run{ID: "R", Workflow: "w", State: runFailed}
+		for i, word := range strings.Fields(c.tasks) {
+			state, at, _ := strings.Cut(word, "@")
+			n, _ := time.ParseDuration(at + "s")
+			r.Tasks = append(r.Tasks, TaskRun{Task: string(rune('a' + i)), State: state, Finished: stampOf(stateEpoch.Add(n))})
+		}
+		if f := runFailure(r); f.Task != c.want {
+			t.Errorf("%s: %q, want %q", c.tasks, f.Task, c.want)
+		}
+	}
+}
+
 // TestAttentionRan: the tasks of a run that failed count where they ran.
 func TestAttentionRan(t *testing.T) {
 	tasks := []TaskRun{{State: taskSucceeded}, {State: taskFailed}, {State: taskSkipped}, {State: taskSkipped}, {State: taskRunning}}

@@ -640,3 +640,32 @@ func BenchmarkLogsRead(b *testing.B) {
 		}
 	})
 }
+
+// TestLogsDay: a line goes into the file of the day, in UTC, on which it is written, from that day's first moment to its last.
+func TestLogsDay(t *testing.T) {
+	east, west := time.FixedZone("east", 14*3600), time.FixedZone("west", -11*3600)
+	for _, zone := range []*time.Location{time.UTC, east, west} {
+		for at, day := range map[string]string{"2026-01-31T00:00:00Z": "2026-01-31", "2026-01-31T12:00:00Z": "2026-01-31", "2026-01-31T23:59:59.999Z": "2026-01-31",
+			"2026-02-01T00:00:00Z": "2026-02-01", "2028-02-29T23:59:59Z": "2028-02-29", "2026-12-31T23:59:59Z": "2026-12-31"} {
+			dir := t.TempDir()
+			l, err := logsOpen(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			now, err := time.Parse(time.RFC3339, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.now = func() time.Time { return now.In(zone) }
+			place := l.end("w")
+			if err := l.append("w", []LogLine{{Time: stampOf(now.AddDate(0, 0, -3)), Run: "R", N: 1, Stream: "o", Text: "x"}}); err != nil {
+				t.Fatal(err)
+			}
+			l.close()
+			files, _ := os.ReadDir(dir + "/w")
+			if place.Day != day || len(files) != 1 || files[0].Name() != day+".jsonl" {
+				t.Errorf("%s in %s: the place is in %s, the files %v, want %s", at, zone, place.Day, files, day)
+			}
+		}
+	}
+}

@@ -53,13 +53,22 @@ func stateKey(kind, of, more string) string {
 // runFailure makes the group that a run which has failed or crashed belongs to, with that run alone in it.
 func runFailure(r *Run) *Failure {
 	f := &Failure{Agent: r.Agent, Reason: r.Reason, Runs: []string{r.ID}, Count: 1, First: r.Finished, Last: r.Finished}
+	var blame *TaskRun // the first that failed, as the run's reason has it; where none did, the first that crashed or was stopped
 	for i := range r.Tasks {
-		if t := &r.Tasks[i]; t.State == taskFailed || (t.State == taskCrashed || t.State == taskCancelled) && f.Task == "" {
-			f.Task, f.Exit = t.Task, t.Exit
-			if t.State == taskFailed {
-				break
+		t := &r.Tasks[i]
+		failed, before := t.State == taskFailed, blame == nil || t.Finished.Before(blame.Finished.Time)
+		switch {
+		case !failed && t.State != taskCrashed && t.State != taskCancelled:
+		case blame != nil && failed != (blame.State == taskFailed):
+			if failed {
+				blame = t
 			}
+		case before:
+			blame = t
 		}
+	}
+	if blame != nil {
+		f.Task, f.Exit = blame.Task, blame.Exit
 	}
 	if t := r.task(f.Task); r.State == runFailed && r.taskStopped() && t != nil && t.Cancelling == "" {
 		f.Reason = "task " + t.Task + ": " + t.Reason // the run's own reason may be the task that was stopped
