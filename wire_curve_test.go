@@ -5,8 +5,10 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -92,16 +94,16 @@ type wireRaw struct {
 	open *curveOpener
 }
 
-// wireRawCommands returns the frames that a client sends in its handshake. It
+// wireRawCommands returns the frames that a client sends in its handshake, by a socket of some type. It
 // talks to answer, which returns the body of the server's next command.
-func wireRawCommands(client *curveClient, send func(frame []byte), answer func() []byte) (*curveSealer, *curveOpener, error) {
+func wireRawCommands(client *curveClient, socket string, send func(frame []byte), answer func() []byte) (*curveSealer, *curveOpener, error) {
 	join := curveJoin{client: client}
 	hello, err := join.hello()
 	if err != nil {
 		return nil, nil, err
 	}
 	send(wireRawFrame(wireFlagCommand, "\x05HELLO"+string(hello)))
-	initiate, err := join.welcome(answer(), wireMeta("DEALER"))
+	initiate, err := join.welcome(answer(), wireMeta(socket))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -110,33 +112,47 @@ func wireRawCommands(client *curveClient, send func(frame []byte), answer func()
 	return seal, open, err
 }
 
-// wireRawCurve connects and shakes hands by hand.
+// wireRawCurve connects and shakes hands by hand, and must be let in.
 func wireRawCurve(t *testing.T, endpoint string, client *curveClient) *wireRaw {
 	t.Helper()
-	nc, err := net.Dial("tcp", strings.TrimPrefix(endpoint, "tcp://"))
+	r, err := wireRawDial(endpoint, client, "DEALER")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { nc.Close() })
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+// wireRawDial connects and shakes hands by hand, by a socket of some type.
+func wireRawDial(endpoint string, client *curveClient, socket string) (*wireRaw, error) {
+	nc, err := net.Dial("tcp", strings.TrimPrefix(endpoint, "tcp://"))
+	if err != nil {
+		return nil, err
+	}
 	nc.SetDeadline(time.Now().Add(time.Minute))
 	nc.Write(wireRawGreeting("CURVE"))
+	var failed error
 	read := func(n int) []byte {
 		b := make([]byte, n)
-		if _, err := io.ReadFull(nc, b); err != nil {
-			t.Fatalf("handshake: %v", err)
+		if _, err := io.ReadFull(nc, b); err != nil && failed == nil {
+			failed = fmt.Errorf("handshake: %w", err)
 		}
 		return b
 	}
 	read(wireGreetingLen)
 	r := &wireRaw{Conn: nc}
-	r.seal, r.open, err = wireRawCommands(client, func(frame []byte) { nc.Write(frame) }, func() []byte {
+	r.seal, r.open, err = wireRawCommands(client, socket, func(frame []byte) { nc.Write(frame) }, func() []byte {
 		body := read(int(read(2)[1]))
+		if failed != nil || len(body) == 0 {
+			return nil
+		}
 		return body[1+int(body[0]):]
 	})
-	if err != nil {
-		t.Fatal(err)
+	if err := cmp.Or(failed, err); err != nil {
+		nc.Close()
+		return nil, err
 	}
-	return r
+	return r, nil
 }
 
 // sealed is one sealed frame with its header.
@@ -501,7 +517,7 @@ func wireFuzzTranscript(f *testing.F, server *curveServer, client *curveClient) 
 	accept := curveAccept{server: server}
 	raw, said := wireRawGreeting("CURVE"), []byte(nil)
 	commands := 0
-	seal, _, err := wireRawCommands(client, func(frame []byte) {
+	seal, _, err := wireRawCommands(client, "DEALER", func(frame []byte) {
 		raw, said = append(raw, frame...), frame
 	}, func() (answer []byte) {
 		var err error
