@@ -168,20 +168,20 @@ func TestWireDialErrors(t *testing.T) {
 func TestWireDialSilent(t *testing.T) {
 	for _, addr := range []net.Addr{&net.UnixAddr{}, &net.TCPAddr{}} {
 		synctest.Test(t, func(t *testing.T) {
-			dial := func(ctx context.Context) (error, time.Duration) {
+			dial := func(ctx context.Context) (time.Duration, error) {
 				ours, theirs := net.Pipe()
 				defer theirs.Close()
 				go io.Copy(io.Discard, theirs)
 				start := time.Now()
 				_, err := wireGreetWithin(ctx, wireTestAddr{ours, addr}, "test", wireOptions{}.withDefaults())
-				return err, time.Since(start)
+				return time.Since(start), err
 			}
-			if err, took := dial(t.Context()); !errors.Is(err, os.ErrDeadlineExceeded) || took != 5*time.Second {
+			if took, err := dial(t.Context()); !errors.Is(err, os.ErrDeadlineExceeded) || took != 5*time.Second {
 				t.Errorf("silent server by %s: %v after %v", addr.Network(), err, took)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			if err, took := dial(ctx); !errors.Is(err, context.DeadlineExceeded) || took != time.Second {
+			if took, err := dial(ctx); !errors.Is(err, context.DeadlineExceeded) || took != time.Second {
 				t.Errorf("cancelled, by %s: %v after %v", addr.Network(), err, took)
 			}
 		})
