@@ -110,7 +110,7 @@ func (c *cli) main(ctx context.Context, args []string) int {
 	if err == nil {
 		err = c.runVerb(ctx, verb, rest)
 	}
-	return c.report(ctx, verb, err)
+	return c.report(ctx, args, err)
 }
 
 // runVerb parses a verb's flags, loads the configuration, and runs it.
@@ -150,11 +150,11 @@ func cliFlagFault(verb *cliVerb, f *cliFlags, err error) error {
 }
 
 // report prints an error and gives its exit code.
-func (c *cli) report(ctx context.Context, verb *cliVerb, err error) int {
+func (c *cli) report(ctx context.Context, args []string, err error) int {
 	if err == nil {
 		return exitOK
 	}
-	code, hint := exitFailed, ""
+	code, hint, word := exitFailed, "", ""
 	var exit *exitError
 	var refused *protoError
 	var held conflict
@@ -162,7 +162,7 @@ func (c *cli) report(ctx context.Context, verb *cliVerb, err error) int {
 	case errors.As(err, &exit):
 		code, hint = exit.code, exit.hint
 	case errors.As(err, &refused):
-		code = exitRefused
+		code, word = exitRefused, refused.Code
 		switch refused.Code {
 		case codeInvalid, codeUnknownOp:
 			code = exitUsage
@@ -176,13 +176,42 @@ func (c *cli) report(ctx context.Context, verb *cliVerb, err error) int {
 	case ctx.Err() != nil:
 		code = exitInterrupted
 	}
-	if text := err.Error(); text != "" {
+	text := err.Error()
+	if cliJSON(args) && text != "" {
+		printJSON(c.err, map[string]reportJSON{"error": {orDefault(word, reportWords[code]), text, hint}}) // there is nobody to tell that this failed
+		return code
+	}
+	if text != "" {
 		fmt.Fprintln(c.err, "cdktr: "+textSafe(text))
 	}
 	if hint != "" {
 		fmt.Fprintln(c.err, "hint: "+hint)
 	}
 	return code
+}
+
+// reportJSON is an error as --json prints it, on standard error.
+type reportJSON struct {
+	Code    string `json:"code"` // of the principal, or one of reportWords
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// reportWords names the exit codes of errors that are not a principal's.
+var reportWords = map[int]string{exitFailed: "failed", exitUsage: codeInvalid, exitUnreachable: "unreachable", exitNotAllowed: codeNotAllowed, exitRefused: "refused",
+	exitInterrupted: "interrupted"}
+
+// cliJSON says whether a command line asks for JSON, also where it makes no sense otherwise.
+func cliJSON(args []string) bool {
+	for _, arg := range args {
+		switch arg {
+		case "--":
+			return false
+		case "--json", "-json", "--json=true", "-json=true":
+			return true
+		}
+	}
+	return false
 }
 
 // cliFind finds the verb that a command line begins with; nil for the overview.
