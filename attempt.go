@@ -145,7 +145,8 @@ func (a *agent) procSpecOf(s *step, start *attemptStart) (spec procSpec, warning
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return spec, nil, fmt.Errorf("make folder for outputs: %w", err)
 	}
-	values, warnings, err := taskValuesOf(a.cfg.Environ, start.run, start.dag, start.index, start.attempt, start.outputs, start.output, s.at)
+	s.at("read " + userFile)
+	values, warnings, err := taskValuesOf(userEnviron(a.cfg.Environ, userFile, userID()), start.run, start.dag, start.index, start.attempt, start.outputs, start.output, s.at)
 	if err != nil {
 		return spec, nil, err
 	}

@@ -139,6 +139,12 @@ func (p *pairsFlag) Set(text string) error {
 	if !ok || k == "" {
 		return fmt.Errorf("want NAME=VALUE, not %q", text)
 	}
+	if err := textFault(k); err != nil {
+		return fmt.Errorf("the name %q %w", k, err)
+	}
+	if err := textFault(v); err != nil {
+		return fmt.Errorf("the value of %s %w", k, err)
+	}
 	if *p == nil {
 		*p = pairsFlag{}
 	}

@@ -19,9 +19,9 @@ table from here and holds the code to it.
 	cli        cli.go dial.go keys.go look*.go progress.go serve*.go setup.go agent auth client clock command config cron curve dag load model owner principal proto state store table term wire workflow zone
 	view       view*.go                                                dag model proto state term
 	client     client.go                                               command proto wire
-	command    command.go                                              config
+	command    command.go                                              config model
 	principal  principal*.go dispatch*.go verbs.go follow*.go news.go attention*.go stats.go publish.go compat*.go retain.go auth logs loop model proto sched state store wire workflow
-	agent      agent.go runner*.go attempt.go step.go parcel.go values.go dag disk exec loop model proto spool state wire workflow
+	agent      agent.go runner*.go attempt.go step.go parcel.go values.go user.go dag disk exec loop model proto spool state wire workflow
 	auth       auth*.go                                                curve disk model owner proto workflow
 	workflow   workflow*.go folder.go watch_*.go                       cron dag disk model zone
 	sched      sched*.go                                               cron model zone

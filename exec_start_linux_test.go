@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -107,4 +108,21 @@ func TestProcCloseHangs(t *testing.T) {
 		close(ps.quitCh)
 		<-ended
 	})
+}
+
+// A task has each signal at its default and none blocked, whatever was ignored or blocked where its agent was started, as by nohup.
+func TestProcStartSignals(t *testing.T) {
+	signal.Ignore(unix.SIGHUP, unix.SIGTTOU, unix.SIGTSTP)
+	defer signal.Reset(unix.SIGHUP, unix.SIGTTOU, unix.SIGTSTP)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	blocked := unix.Sigset_t{}
+	blocked.Val[0] = 1 << (unix.SIGUSR1 - 1)
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &blocked, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.PthreadSigmask(unix.SIG_UNBLOCK, &blocked, nil)
+	if res, log := procTestRun(t, procTestNew(t), "exec grep -E '^Sig(Ign|Blk)' /proc/self/status"); res.Reason != "" || log.text(false) != "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n" {
+		t.Errorf("%s%q", res.Reason, log.text(false))
+	}
 }

@@ -264,6 +264,21 @@ type Param struct {
 	Required    bool   `json:"required,omitempty"` // no default was written
 }
 
+// textFault says why a text cannot be a value: what a process is given is text without NUL, and what is no UTF-8 does not come
+// through JSON. It reads on behind the name of the value; nil is right.
+func textFault(text string) error {
+	for i, c := range text {
+		switch {
+		case c == 0:
+			return fmt.Errorf("has a NUL byte in it, at byte %d", i+1)
+		case c == utf8.RuneError && strings.HasPrefix(text[i:], "\ufffd"):
+		case c == utf8.RuneError:
+			return fmt.Errorf("is not UTF-8: byte %d is 0x%02x", i+1, text[i])
+		}
+	}
+	return nil
+}
+
 // paramPattern compiles the pattern of a parameter (RE2) so that it matches only a whole value.
 func paramPattern(pattern string) (*regexp.Regexp, error) {
 	if _, err := regexp.Compile(pattern); err != nil { // alone first: "a)(b" would pass between brackets

@@ -5,8 +5,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -195,7 +193,7 @@ func outputsRead(file string) (map[string]string, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read outputs: $CDKTR_OUTPUT: %w", pathCause(err))
 	}
-	return envParse(text, "$CDKTR_OUTPUT")
+	return outputsParse(text)
 }
 
 // outputsSize gives the bytes of outputs, as JSON.
@@ -206,31 +204,103 @@ func outputsSize(outputs map[string]string) int {
 	return protoSize(outputs)
 }
 
-// envParse reads KEY=value lines. Empty lines and those that begin with # are passed over, `export ` in front is
-// allowed, and quotes around a whole value are taken off.
-func envParse(text []byte, name string) (map[string]string, error) {
-	values := map[string]string{}
-	scan := bufio.NewScanner(bytes.NewReader(text))
-	scan.Buffer(nil, len(text)+1)
-	for n := 1; scan.Scan(); n++ {
-		line := strings.TrimSuffix(scan.Text(), "\r")
-		if line = strings.TrimLeft(line, " \t"); line == "" || line[0] == '#' {
+// envText is text of KEY=value lines: an env file, or outputs.
+type envText struct {
+	name    string // of the file, for errors
+	outputs bool   // what a task hands on: values are as they are written, and may have several lines
+	values  map[string]string
+}
+
+// envFileParse reads an env file: KEY=value lines. Empty lines and those that begin with # are passed over, `export ` in front is
+// allowed. A value in quotes is what is between them, and they must be closed on its line; of any other, blanks around it and a
+// comment, # behind a blank, are left out.
+func envFileParse(text []byte, name string) (map[string]string, error) {
+	return (&envText{name: name, values: map[string]string{}}).parse(text)
+}
+
+// outputsParse reads outputs: KEY=value lines, and KEY<<END with the lines of the value and a line END behind it. Empty lines and
+// those that begin with # are passed over, `export ` in front is allowed, and quotes around a whole value are taken off.
+func outputsParse(text []byte) (map[string]string, error) {
+	return (&envText{name: "$CDKTR_OUTPUT", outputs: true, values: map[string]string{}}).parse(text)
+}
+
+// parse reads all lines. An error names the file and the line.
+func (e *envText) parse(text []byte) (map[string]string, error) {
+	lines := strings.Split(string(text), "\n")
+	for at := 0; at < len(lines); at++ {
+		line := strings.TrimLeft(strings.TrimSuffix(lines[at], "\r"), " \t")
+		if line == "" || line[0] == '#' {
 			continue
 		}
-		key, value, ok := strings.Cut(strings.TrimPrefix(line, "export "), "=")
-		key = strings.TrimSpace(key)
-		if !ok || !envNameOK(key) {
-			return nil, fmt.Errorf("%s:%d: want KEY=value, not %.60q", name, n, line)
+		begun := at + 1
+		fault := func(format string, args ...any) (map[string]string, error) {
+			return nil, fmt.Errorf("%s:%d: "+format, append([]any{e.name, begun}, args...)...)
 		}
-		if len(value) >= 2 && (value[0] == '"' || value[0] == '\'') && value[len(value)-1] == value[0] {
-			value = value[1 : len(value)-1]
+		line = strings.TrimPrefix(line, "export ")
+		key, value, ok := strings.Cut(line, "=")
+		before, end, long := strings.Cut(key, "<<")
+		if long = long && e.outputs; long {
+			if ok {
+				end += "=" + value
+			}
+			if key, value, ok = before, "", end != ""; ok {
+				if value, at, ok = envLong(lines, at, end); !ok {
+					return fault("%s<<%.60s: there is no line %s that ends the value", before, end, end)
+				}
+			}
 		}
-		if strings.IndexByte(value, 0) >= 0 {
-			return nil, fmt.Errorf("%s:%d: the value of %s has a NUL byte in it", name, n, key)
+		if key = strings.TrimSpace(key); !ok || !envNameOK(key) {
+			return fault("want KEY=value, not %.60q", line)
 		}
-		values[key] = value
+		if err := textFault(value); err != nil {
+			return fault("the value of %s %w", key, err)
+		}
+		if !long {
+			var err error
+			if value, err = e.value(value); err != nil {
+				return fault("the value of %s %w", key, err)
+			}
+		}
+		e.values[key] = value
 	}
-	return values, scan.Err()
+	return e.values, nil
+}
+
+// envLong gives the lines behind line at, up to one that is end, and the place of that.
+func envLong(lines []string, at int, end string) (value string, last int, ok bool) {
+	for last = at + 1; last < len(lines); last++ {
+		if strings.TrimSuffix(lines[last], "\r") == end {
+			return strings.Join(lines[at+1:last], "\n"), last, true
+		}
+	}
+	return "", at, false
+}
+
+// value takes off quotes and what is no part of a value.
+func (e *envText) value(text string) (string, error) {
+	if e.outputs {
+		if len(text) >= 2 && (text[0] == '"' || text[0] == '\'') && text[len(text)-1] == text[0] {
+			text = text[1 : len(text)-1]
+		}
+		return text, nil
+	}
+	text = strings.Trim(text, " \t")
+	if text == "" || text[0] != '"' && text[0] != '\'' {
+		for i := range len(text) {
+			if text[i] == '#' && (i == 0 || text[i-1] == ' ' || text[i-1] == '\t') {
+				return strings.TrimRight(text[:i], " \t"), nil
+			}
+		}
+		return text, nil
+	}
+	inside, behind, closed := strings.Cut(text[1:], text[:1])
+	switch rest := strings.TrimLeft(behind, " \t"); {
+	case !closed:
+		return "", fmt.Errorf("begins with %s and nothing on its line closes that", text[:1])
+	case rest != "" && (rest[0] != '#' || rest == behind):
+		return "", fmt.Errorf("goes on behind the quote that closes it: %.60q", rest)
+	}
+	return inside, nil
 }
 
 // envNameOK says whether a name can be that of an environment variable.
@@ -294,7 +364,7 @@ func (e *environ) addFile(file string) error {
 	if err != nil {
 		return fmt.Errorf("read env_file %s: %w", file, pathCause(err))
 	}
-	values, err := envParse(text, file)
+	values, err := envFileParse(text, file)
 	if err != nil {
 		return fmt.Errorf("read env_file: %w", err)
 	}

@@ -147,43 +147,86 @@ func TestValuesOutputs(t *testing.T) {
 	}
 }
 
-func TestValuesEnvParse(t *testing.T) {
+func TestValuesEnvFile(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "map[]", "\n\n# A=1\n  # x\n": "map[]", "A=1": "map[A:1]", "A=1\r\nB=2\r\n": "map[A:1 B:2]", "A=": "map[A:]", "A=1\nA=2": "map[A:2]",
-		`A="x y"`: "map[A:x y]", `A='x'`: "map[A:x]", `A="x`: `map[A:"x]`, `A="`: `map[A:"]`, `A=""`: "map[A:]", `A='x"`: `map[A:'x"]`, "A=x=y": "map[A:x=y]",
-		"export A=1": "map[A:1]", "  A =1": "map[A:1]", "A= 1 ": "map[A: 1 ]", "_a1=ü": "map[_a1:ü]", "A=# no comment": "map[A:# no comment]",
+		`A="x y"`: "map[A:x y]", `A='x'`: "map[A:x]", `A=""`: "map[A:]", "A=x=y": "map[A:x=y]", `A=x"y"`: `map[A:x"y"]`, `A="it's"`: "map[A:it's]", `A= 'x'  `: "map[A:x]",
+		"export A=1": "map[A:1]", "  A =1": "map[A:1]", "A= 1 ": "map[A:1]", "_a1=ü": "map[_a1:ü]", "A=\ufffd": "map[A:\ufffd]", "A=a\u00a0": "map[A:a\u00a0]",
+		"A=1 # one": "map[A:1]", "A=1#2": "map[A:1#2]", "A=# nothing": "map[A:]", "A=1\t#": "map[A:1]", `A="1 # 2" # three`: "map[A:1 # 2]", "A='#'": "map[A:#]", "A=x<<y": "map[A:x<<y]",
 		"A=" + strings.Repeat("x", 70_000): "map[A:" + strings.Repeat("x", 70_000) + "]",
 	} {
-		got, err := envParse([]byte(text), "f")
+		got, err := envFileParse([]byte(text), "f")
 		if err != nil || fmt.Sprint(got) != want {
 			t.Errorf("%.40q: %.60v, %v", text, got, err)
 		}
 	}
 	for text, want := range map[string]string{"A": "f:1: want KEY=value", "x\n": "f:1:", "A=1\n=2": "f:2: want KEY=value", "1A=x": "f:1:", "A-B=x": "f:1:", "A=1\n\nB=\x00": "f:3: the value of B has a NUL",
-		"ü=1": "f:1:", "\xff=1": "f:1:", "{\"a\": 1}": "f:1:"} {
-		if got, err := envParse([]byte(text), "f"); err == nil || !strings.HasPrefix(err.Error(), want) {
+		"ü=1": "f:1:", "\xff=1": "f:1:", "{\"a\": 1}": "f:1:", "A<<END\nx\nEND": "f:1: want KEY=value",
+		"A=1\nB=\"x": `f:2: the value of B begins with " and nothing on its line closes that`, "A='x\ny'": "f:1: the value of A begins with ' and", `A="`: "f:1:", `A='x"`: "f:1:",
+		`A="x"y`: `f:1: the value of A goes on behind the quote that closes it: "y"`, `A="x"#y`: "f:1: the value of A goes on", `A="x" y`: "f:1: the value of A goes on",
+		"A=1\nB=caf\xe9": "f:2: the value of B is not UTF-8: byte 4 is 0xe9", "B='\xc3'": "f:1: the value of B is not UTF-8: byte 2 is 0xc3"} {
+		if got, err := envFileParse([]byte(text), "f"); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q: %v, %v; want %q", text, got, err, want)
+		}
+	}
+}
+
+func TestValuesOutputsParse(t *testing.T) {
+	for text, want := range map[string]string{
+		"A=1 # one": "map[A:1 # one]", `A="x`: `map[A:"x]`, `A="x"`: "map[A:x]", "A= 1 ": "map[A: 1 ]", "A=x<<y": "map[A:x<<y]", "\n# x\nexport A=1\r\n": "map[A:1]",
+		"A<<END\n1\n 2 # two\n\nEND\nB=3": "map[A:1\n 2 # two\n B:3]", "A<<END\nEND": "map[A:]", "A<<x=y\n\"1\"\nx=y\n": `map[A:"1"]`, "A <<E\nB=1\nE": "map[A:B=1]",
+	} {
+		got, err := outputsParse([]byte(text))
+		if err != nil || fmt.Sprint(got) != want {
+			t.Errorf("%q: %q, %v", text, got, err)
+		}
+	}
+	for text, want := range map[string]string{"A=1\nB<<END\nx\n": "$CDKTR_OUTPUT:2: B<<END: there is no line END", "A<<\nx\n": "$CDKTR_OUTPUT:1: want", "1<<E\nx\nE": "$CDKTR_OUTPUT:1: want",
+		"A<<E\n1\nE\nB=\xff": "$CDKTR_OUTPUT:4: the value of B is not UTF-8: byte 1 is 0xff", "A<<E\n1\n\x00\nE": "$CDKTR_OUTPUT:1: the value of A has a NUL byte in it, at byte 3"} {
+		if got, err := outputsParse([]byte(text)); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: %v, %v; want %q", text, got, err, want)
 		}
 	}
 }
 
 func FuzzValuesEnvParse(f *testing.F) {
-	for _, text := range []string{"A=1", "export B='x'\n#\n\nC=\"", "A\x00=1", "A=\r\n", strings.Repeat("A=1\n", 100)} {
+	for _, text := range []string{"A=1", "export B='x'\n#\n\nC=\"\"", "A\x00=1", "A=\r\n", strings.Repeat("A=1\n", 100), "A<<END\nx\nEND", "A='x' # y"} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		values, err := envParse(text, "f")
+		if values, err := envFileParse(text, "f"); err == nil {
+			again := ""
+			for _, k := range sortedKeys(values) {
+				quote := "'"
+				if strings.Contains(values[k], quote) {
+					quote = `"`
+				}
+				if !envNameOK(k) || textFault(values[k]) != nil || strings.Contains(values[k], "\n") {
+					t.Errorf("%q: %q", k, values[k])
+				}
+				if !strings.Contains(values[k], quote) {
+					again += k + "=" + quote + values[k] + quote + "\n"
+				} else {
+					delete(values, k)
+				}
+			}
+			if back, err := envFileParse([]byte(again), "f"); err != nil || fmt.Sprint(back) != fmt.Sprint(values) {
+				t.Errorf("%q comes back as %q, %v", values, back, err)
+			}
+		}
+		values, err := outputsParse(text)
 		if err != nil {
 			return
 		}
 		again := ""
 		for _, k := range sortedKeys(values) {
-			if !envNameOK(k) || strings.ContainsAny(values[k], "\n\x00") {
-				t.Errorf("%q: %q", k, values[k])
+			end := "E"
+			for strings.Contains(values[k], end) {
+				end += "E"
 			}
-			again += k + "=\"" + values[k] + "\"\n"
+			again += k + "<<" + end + "\n" + values[k] + "\n" + end + "\n"
 		}
-		if back, err := envParse([]byte(again), "f"); err != nil || fmt.Sprint(back) != fmt.Sprint(values) {
+		if back, err := outputsParse([]byte(again)); err != nil || len(back) != len(values) {
 			t.Errorf("%q comes back as %q, %v", values, back, err)
 		}
 	})
