@@ -286,9 +286,9 @@ func (b *bootBox) journal(w bootWords) {
 	b.put("/etc/cdktr/workflows/bad.yml", "tasks:\n  a: {run: 'exit 3'}\n")
 	b.until("the service has seen a new file", func() bool { return strings.Contains(b.does("cdktr ls --json"), `"workflow":"bad"`) })
 	b.ends(exitFailed, "cdktr run bad --wait")
-	if got := b.does(w.warnings + " --output cat"); strings.Count(got, `msg="run failed" workflow=bad run=`) != 1 {
-		b.t.Errorf("%s: %s", w.warnings, got)
-	}
+	b.until("the journal has the failure", func() bool { // journald takes its time
+		return strings.Count(b.does(w.warnings+" --output cat"), `msg="run failed" workflow=bad run=`) == 1
+	})
 	if got := b.does("systemctl status cdktr"); !regexp.MustCompile(`Status: "\d+ runs?`).MatchString(got) {
 		b.t.Errorf("systemctl status: %s", got)
 	}

@@ -1,5 +1,5 @@
 // serve_log.go: the daemons' log, on standard error: lines of key=value, and for journald the priority in front of each. May
-// use config and principal.
+// use config, principal and term.
 
 package main
 
@@ -38,7 +38,7 @@ func (c *cli) logger() (*slog.Logger, error) {
 // serveJournal says whether a stream is the one that systemd has joined to journald, of which JOURNAL_STREAM tells the device and
 // the inode (systemd.exec(5)). A service's standard error may have been led elsewhere since.
 func serveJournal(stream io.Writer, told string) bool {
-	file, ok := stream.(*os.File)
+	file, ok := termRaw(stream).(*os.File)
 	if !ok || told == "" {
 		return false
 	}

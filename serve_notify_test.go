@@ -6,6 +6,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -236,8 +237,10 @@ func TestServeLogStream(t *testing.T) {
 	for told, want := range map[string]bool{
 		fmt.Sprintf("%d:%d", stat.Dev, stat.Ino): true, fmt.Sprintf("%d:%d", stat.Dev, stat.Ino+1): false, "1:1": false, "": false, "nonsense": false,
 	} {
-		if serveJournal(w, told) != want {
-			t.Errorf("JOURNAL_STREAM=%s: %t", told, !want)
+		for _, stream := range []io.Writer{w, termSafeOf(w)} { // as main has it
+			if serveJournal(stream, told) != want {
+				t.Errorf("JOURNAL_STREAM=%s, a %T: %t", told, stream, !want)
+			}
 		}
 	}
 	if serveJournal(&bytes.Buffer{}, "1:1") {
