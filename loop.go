@@ -55,10 +55,11 @@ func (b *loopInbox[T]) unlessEnded(fn func()) bool {
 // end takes nothing in any more, and gives do what was taken in before. Only the loop may call it, once, as it ends; do must
 // not put anything in and wait for it.
 func (b *loopInbox[T]) end(do func(T)) {
-	close(b.ended) // wakes those who wait for room
-	b.putting.Lock()
-	b.putting.Unlock() //nolint:staticcheck // from here on nobody is within put or unlessEnded any more
-	for len(b.ch) > 0 {
+	close(b.ended)   // wakes those who wait for room
+	b.putting.Lock() // from here on nobody is within put or unlessEnded any more
+	left := len(b.ch)
+	b.putting.Unlock()
+	for range left {
 		do(<-b.ch)
 	}
 }
