@@ -3,6 +3,10 @@
 package main
 
 import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -109,4 +113,75 @@ func TestBackup(t *testing.T) {
 		t.Error("the backup of a stopped principal is damaged")
 	}
 	x.refused(exitUnreachable, []string{"is not there"}, "backup", "--state", x.dir+"/none", "--principal", "ipc://"+x.dir+"/no", x.dir+"/c")
+}
+
+// TestBackupOrder: each file may be newer than those before it, for a start looks for what the journal says beyond the snapshot
+// in the history, and for output where the journal says it is. Of lines only whole ones are taken.
+func TestBackupOrder(t *testing.T) {
+	g := storeRigOpen(t, storeOptions{})
+	g.random(100)
+	g.s.snapshot(g.state, nil)
+	g.random(100)
+	g.stop()
+	log := filepath.Join(g.dir, "logs/w/2026-01-01.jsonl")
+	if err := os.MkdirAll(filepath.Dir(log), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	checkWrite(t, log, logEncode(nil, &LogLine{Run: "a", N: 1, Task: "a", Attempt: 1, Stream: "o", Text: "x"}))
+	whole := map[string]string{}
+	for _, pattern := range []string{"/journal/*.jsonl", "/history/*/*.jsonl", "/logs/*/*.jsonl"} {
+		names, err := filepath.Glob(g.dir + pattern)
+		if err != nil || len(names) == 0 {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		for _, name := range names { // each is being written to
+			text := checkRead(t, name)
+			whole[strings.TrimPrefix(name, g.dir+"/")] = string(text)
+			checkWrite(t, name, append(text, `{"crc":"1a2b`...))
+		}
+	}
+	root, err := os.OpenRoot(g.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	o, err := ownerOf(g.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var archive bytes.Buffer
+	if err := (&backup{owner: o, files: storeFilesOf(root, false), folders: map[string]bool{}}).write(&archive, false); err != nil {
+		t.Fatal(err)
+	}
+	zip, err := gzip.NewReader(&archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := []string{}
+	for files := tar.NewReader(zip); ; {
+		head, err := files.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if head.Typeflag == tar.TypeDir {
+			continue
+		}
+		text, err := io.ReadAll(files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want, lines := whole[head.Name]; lines && string(text) != want {
+			t.Errorf("%s has %d bytes, want %d", head.Name, len(text), len(want))
+		}
+		delete(whole, head.Name)
+		if kind, _, _ := strings.Cut(head.Name, "/"); len(kinds) == 0 || kinds[len(kinds)-1] != kind {
+			kinds = append(kinds, kind)
+		}
+	}
+	if is := strings.Join(kinds, " "); is != "snapshot.json history journal logs" || len(whole) > 0 {
+		t.Errorf("the order is %s; not there are %v", is, whole)
+	}
 }
