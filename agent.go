@@ -17,18 +17,18 @@ import (
 )
 
 const (
-	agentHeartbeat  = 5 * time.Second  // how often it says that it is there
-	agentNearBeat   = 1 * time.Minute  // how often it looks whether its principal still lives in this process
-	agentDeaf       = 11 * time.Second // with nothing heard for so long the connection is given up
-	agentLease      = 10 * time.Second // without a principal for so long, runs that would be rerun elsewhere are stopped
-	agentRedialMin  = 50 * time.Millisecond
-	agentUnanswered = 4                // heartbeats without an answer, whatever else is heard: then too
-	agentRedialMax  = 10 * time.Second // longest wait between two attempts to connect
-	agentWindow     = 1 << 20          // bytes sent and not acknowledged
-	agentParcel     = 48 << 10         // bytes of what a run has in one message of the spool, about, as they are sent
-	agentInQueue    = 1024             // lines and calls waiting for the loop; tasks that write more than it takes wait
-	agentTurn       = 512              // of these handled before one flush
-	agentLastWords  = 2 * time.Second  // how long a stopping agent waits for its last reports to be acknowledged
+	agentHeartbeat  = 5 * time.Second       // how often it says that it is there
+	agentNearBeat   = 1 * time.Minute       // how often it looks whether its principal still lives in this process
+	agentDeaf       = 11 * time.Second      // with nothing heard for so long the connection is given up
+	agentLease      = 10 * time.Second      // without a principal for so long, runs that would be rerun elsewhere are stopped
+	agentRedialMin  = 50 * time.Millisecond // first wait between two attempts to connect; doubled each time
+	agentUnanswered = 4                     // heartbeats without an answer, whatever else is heard: then too
+	agentRedialMax  = 10 * time.Second      // longest wait between two attempts to connect
+	agentWindow     = 1 << 20               // bytes sent and not acknowledged
+	agentParcel     = 48 << 10              // bytes of what a run has in one message of the spool, about, as they are sent
+	agentInQueue    = 1024                  // lines and calls waiting for the loop; tasks that write more than it takes wait
+	agentTurn       = 512                   // of these handled before one flush
+	agentLastWords  = 2 * time.Second       // how long a stopping agent waits for its last reports to be acknowledged
 )
 
 // agentConfig is what an agent is started with.

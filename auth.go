@@ -27,7 +27,7 @@ const (
 	authServerKey  = "server.key"
 	authServerPub  = "server.pub"
 	authFile       = "authorized"
-	authMaxName    = 64
+	authMaxName    = 64                     // bytes of the name of a key; a longer one is refused
 	authMaxFile    = 4 << 20                // bytes of authorized
 	authSettle     = 100 * time.Millisecond // after a change the file is left alone for so long: it may be half written
 	authRecheck    = 10 * time.Second       // without file events it is looked at this often

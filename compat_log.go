@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	compatFields     = 8
+	compatFields     = 8               // words of a message of output: one with another number of them is none
 	compatMaxMillis  = 253402300799999 // the end of the year 9999: what a Stamp can write
 	compatQueryRange = 24 * time.Hour  // that QUERYLOGS looks back without a start
 	compatMaxQueries = 4               // searches at once

@@ -51,7 +51,7 @@ const (
 	cronReboot     = "@reboot"
 	cronStart      = "@start"
 	cronMinYear    = 1970 // of the year field, as CDKTR's library has it
-	cronMaxYear    = 2100
+	cronMaxYear    = 2100 // the last one
 )
 
 // cronSpec says what one field may hold.

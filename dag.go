@@ -13,7 +13,7 @@ import (
 
 // Bounds. The sets of ancestors take n*n/8 bytes: 125 kB for 1,000 tasks, 12.5 MB at the limit.
 const (
-	dagMaxTasks   = 10_000
+	dagMaxTasks   = 10_000     // of one graph; more are a fault of its file
 	dagMaxFaults  = 20         // faults reported of one workflow; who has more starts with these
 	dagMaxMeant   = 100        // bytes of a name that "did you mean" is tried for: its cost grows with the square
 	dagCircleWork = 10_000_000 // steps spent on looking for a circle shorter than the one in hand: half a second at worst

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	dialHeartbeat  = 5 * time.Second // over a network: a principal that is gone is seen in two
-	dialSSHTimeout = 40 * time.Second
-	dialAskTimeout = 5 * time.Minute // somebody types a password
+	dialHeartbeat  = 5 * time.Second  // over a network: a principal that is gone is seen in two
+	dialSSHTimeout = 40 * time.Second // for ssh to log in, and the principal behind it to answer
+	dialAskTimeout = 5 * time.Minute  // somebody types a password
 
 	dialPatience = 30 * time.Second       // for a principal that is started again
 	dialAgain    = 250 * time.Millisecond // between two tries

@@ -29,9 +29,9 @@ import (
 
 // Bounds of a folder. Past them the scan stops with an error that says so, and nothing is taken for removed.
 const (
-	folderMaxDepth = 32
-	folderMaxDirs  = 5_000
-	folderMaxFiles = 20_000
+	folderMaxDepth = 32     // folders within folders; what lies deeper is warned of, and not read
+	folderMaxDirs  = 5_000  // folders in all; the rest is warned of, and not read
+	folderMaxFiles = 20_000 // files in all; the same
 )
 
 // Times of following a folder.

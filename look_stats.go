@@ -11,7 +11,7 @@ import (
 
 const (
 	statsBar  = 40 // the longest bar of the histogram, in columns
-	statsWeek = 7
+	statsWeek = 7  // days
 )
 
 // statsVerbs is the verb stats.

@@ -41,8 +41,8 @@ const (
 	spoolMaxLate    = 1 << 20  // bytes kept in memory while the disk takes nothing
 	spoolBlock      = 64 << 10 // bytes read at once to find what was acknowledged
 	spoolLeap       = 1 << 32
-	spoolLockWait   = time.Second // for the lock of a process that may be gone
-	spoolLockAgain  = 5 * time.Millisecond
+	spoolLockWait   = time.Second          // for the lock of a process that may be gone
+	spoolLockAgain  = 5 * time.Millisecond // between two tries within spoolLockWait
 	spoolEnding     = ".jsonl"
 	spoolHeaderForm = `{"acked":"%016x","crc":"%08x"}` + "\n"
 	spoolHeaderSize = int64(len(`{"acked":"0123456789abcdef","crc":"01234567"}` + "\n"))

@@ -27,12 +27,12 @@ const (
 	// spoolTailPiece is the most bytes of text in one piece. Shorter ones of one stream that come within spoolTailJoin are made
 	// one: a program that writes single bytes would else cost twenty bytes for each.
 	spoolTailPiece = 64<<10 + 1
-	spoolTailJoin  = 10 * time.Millisecond
-	spoolTailTag   = 1 << 10  // bytes of a tag
-	spoolTailLine  = 64 << 10 // bytes of a line that is given in one piece
-	spoolTailText  = 1 << 20  // bytes of text in a file, at least: files that are too short cost more than what is in them
-	spoolTailFiles = 4        // a file is this times as long as its text should be, at most: pieces have heads
-	spoolTailHead  = 20       // bytes of a piece before its tag: checksum of tag and text, length of the text, time, length of the tag, flags
+	spoolTailJoin  = 10 * time.Millisecond // pieces of one stream within this time are made one
+	spoolTailTag   = 1 << 10               // bytes of a tag
+	spoolTailLine  = 64 << 10              // bytes of a line that is given in one piece
+	spoolTailText  = 1 << 20               // bytes of text in a file, at least: files that are too short cost more than what is in them
+	spoolTailFiles = 4                     // a file is this times as long as its text should be, at most: pieces have heads
+	spoolTailHead  = 20                    // bytes of a piece before its tag: checksum of tag and text, length of the text, time, length of the tag, flags
 	spoolTailEnd   = ".tail"
 )
 

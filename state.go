@@ -13,13 +13,13 @@ import (
 
 // Bounds of what is kept in memory.
 const (
-	stateMaxFinished  = 1000 // newest finished runs; older ones are read from history
-	stateMaxDecisions = 50   // newest decisions a workflow, for `why`
-	stateMaxRecent    = 10   // newest outcomes a workflow, for `ls`
-	stateMaxEarlier   = 16   // newest attempts of a task that failed before its newest one
-	stateMaxEarliers  = 1000 // of all tasks of a run, about: it must fit into a message
-	stateMaxWhy       = 120  // bytes of the reason of each
-	stateKeyLife      = 24 * time.Hour
+	stateMaxFinished  = 1000           // newest finished runs; older ones are read from history
+	stateMaxDecisions = 50             // newest decisions a workflow, for `why`
+	stateMaxRecent    = 10             // newest outcomes a workflow, for `ls`
+	stateMaxEarlier   = 16             // newest attempts of a task that failed before its newest one
+	stateMaxEarliers  = 1000           // of all tasks of a run, about: it must fit into a message
+	stateMaxWhy       = 120            // bytes of the reason of each
+	stateKeyLife      = 24 * time.Hour // a repeat of a run with the same key within this time starts nothing again
 )
 
 // stateAgain is in the reason of a task that will be tried again, between why the attempt failed and what comes next.

@@ -34,12 +34,12 @@ const (
 	storeUnsyncedMax  = 1 << 20          // bytes written but not synced, before that is done without being asked
 	storeChunk        = 1 << 20          // bytes of one write
 	storeSyncDelay    = 10 * time.Second // what a power cut may take back of what nobody waits for
-	storeRetryFirst   = time.Second
-	storeRetryMax     = 10 * time.Second
-	storeSaveRetry    = time.Minute // between snapshots that fail
-	storeReserve      = 1 << 20     // bytes, in the file of that name
-	storeReserveAgain = time.Minute // between tries to set them aside again
-	storeReplayMany   = 20000       // events whose replay makes a snapshot worth its while
+	storeRetryFirst   = time.Second      // after a write that failed; doubled each time
+	storeRetryMax     = 10 * time.Second // longest wait between two tries to write
+	storeSaveRetry    = time.Minute      // between snapshots that fail
+	storeReserve      = 1 << 20          // bytes, in the file of that name
+	storeReserveAgain = time.Minute      // between tries to set them aside again
+	storeReplayMany   = 20000            // events whose replay makes a snapshot worth its while
 )
 
 // errStoreBehind says that the disk is too slow for what comes in.

@@ -146,8 +146,8 @@ type storeHolder struct {
 }
 
 const (
-	storeLockWait  = 2 * time.Second // for the lock of a process that is gone
-	storeLockAgain = 5 * time.Millisecond
+	storeLockWait  = 2 * time.Second      // for the lock of a process that is gone
+	storeLockAgain = 5 * time.Millisecond // between two tries within storeLockWait
 )
 
 // lock takes the lock of the state folder dir (flock(2): the kernel gives it back when the process ends, however

@@ -20,8 +20,8 @@ import (
 
 const (
 	storeMark      = "synced"
-	storeMarkBody  = 28 // bytes of a mark behind its checksum: room for any number
-	storeMarkDelay = time.Minute
+	storeMarkBody  = 28          // bytes of a mark behind its checksum: room for any number
+	storeMarkDelay = time.Minute // after an fsync of the journal, before the mark of what is safe is written
 )
 
 // storeMarkOf gives the content of the file for event seq.

@@ -25,9 +25,9 @@ const (
 	tuiSettle      = 50 * time.Millisecond  // a size that changes is drawn once it has rested
 	tuiQuitTwice   = time.Second            // within it, a second ^C quits
 	tuiDevice      = "/dev/tty"
-	tuiMinWidth    = 40
-	tuiMinHeight   = 10
-	tuiMaxNote     = 3 // rows of a message that is longer than the screen is wide
+	tuiMinWidth    = 40 // columns; on a smaller terminal it says what it needs
+	tuiMinHeight   = 10 // rows; the same
+	tuiMaxNote     = 3  // rows of a message that is longer than the screen is wide
 )
 
 // tuiVerbs is the verb of this room.

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	tuiRetryFirst = 1 * time.Second // after a connection was lost; doubled each time, up to tuiRetryMax
-	tuiRetryMax   = 30 * time.Second
+	tuiRetryFirst = 1 * time.Second        // after a connection was lost; doubled each time, up to tuiRetryMax
+	tuiRetryMax   = 30 * time.Second       // longest wait between two tries to connect
 	tuiRetryBlink = 100 * time.Millisecond // before the first try after one that stood
 )
 

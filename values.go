@@ -16,7 +16,7 @@ import (
 const (
 	outputsMax    = 64 << 10  // bytes of $CDKTR_OUTPUT
 	outputsRunMax = 256 << 10 // bytes of all outputs of a run, as JSON
-	envFileMax    = 1 << 20
+	envFileMax    = 1 << 20   // bytes of an env_file; a larger one fails the task
 	defaultShell  = "/bin/sh -c"
 )
 

@@ -31,7 +31,7 @@ const (
 	wireGreetingLen = 64
 	wireNameAt      = 12 // where in it the mechanism is
 	wireNameLen     = 20
-	wireReadBuffer  = 4 << 10
+	wireReadBuffer  = 4 << 10 // bytes that are read at once
 	// A peer must take this much within the stall time; also the most that is
 	// copied before a write.
 	wireWriteChunk = 64 << 10

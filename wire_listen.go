@@ -370,7 +370,7 @@ func (l *wireListener) Serve(ctx context.Context, handle func(wireConn)) error {
 
 const (
 	wireAcceptPause    = 5 * time.Millisecond // first wait after a failed accept; doubles
-	wireAcceptPauseMax = time.Second
+	wireAcceptPauseMax = time.Second          // longest wait between two accepts that fail
 )
 
 // acceptLoop is woken by each new connection and ends when the listener is

@@ -21,10 +21,10 @@ import (
 
 // Bounds of what a workflow says.
 const (
-	workflowMaxTasks     = 1000
-	workflowMaxSchedules = 100
-	workflowMaxParams    = 100
-	workflowMaxRetries   = 1000
+	workflowMaxTasks     = 1000 // of a workflow; more are a fault
+	workflowMaxSchedules = 100  // of a workflow; more are a fault
+	workflowMaxParams    = 100  // of a workflow; more are a fault
+	workflowMaxRetries   = 1000 // of a task or a run; more are a fault
 	workflowMaxPriority  = 1000 // and as far below zero
 	workflowMaxID        = 200  // bytes, of a workflow or a task
 	workflowMinLog       = 1024 // bytes of output

@@ -14,8 +14,8 @@ import (
 
 // What a task with retries waits between them when its file does not say.
 const (
-	workflowRetryDelay    = Duration(10 * time.Second)
-	workflowRetryMaxDelay = Duration(5 * time.Minute)
+	workflowRetryDelay    = Duration(10 * time.Second) // where retries are set and it is not
+	workflowRetryMaxDelay = Duration(5 * time.Minute)  // the same
 )
 
 // workflowTask is a task half read: what it says so far, and where.

@@ -24,12 +24,12 @@ import (
 // Bounds of one file. Each is a fault when passed. Values and text count what aliases (*name) repeat each time anew, so a
 // small file cannot become a large workflow.
 const (
-	workflowMaxFile   = 1 << 20
-	workflowMaxDepth  = 100
-	workflowMaxMerge  = 20 // "<<" within "<<"
-	workflowMaxValues = 200_000
-	workflowMaxText   = 4 << 20
-	workflowMaxFaults = 100 // the rest is only counted
+	workflowMaxFile   = 1 << 20 // bytes of a file; a larger one does not load
+	workflowMaxDepth  = 100     // maps and lists within each other; what is deeper is a fault
+	workflowMaxMerge  = 20      // "<<" within "<<"
+	workflowMaxValues = 200_000 // values in a file with its anchors written out; more are a fault
+	workflowMaxText   = 4 << 20 // bytes of text in a file with its anchors written out; more are a fault
+	workflowMaxFaults = 100     // the rest is only counted
 )
 
 // workflowReader reads the nodes of one file and gathers what is wrong with them.
