@@ -1,3 +1,5 @@
+//go:build linux
+
 // Tests of the bound on output: what is counted, and that a flood is cut, cheap, and nobody else's burden.
 
 package main
