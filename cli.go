@@ -20,7 +20,7 @@ func runVerbs() []cliVerb {
 	paramFlags := func(f *cliFlags) {
 		f.Var(&f.params, "p", "a parameter `NAME=VALUE`; may be given again")
 		f.BoolVar(&f.follow, "follow", false, "show the run as it goes, and exit by its outcome")
-		f.BoolVar(&f.wait, "wait", false, "say nothing until the run has ended, and exit by its outcome")
+		f.BoolVar(&f.wait, "wait", false, "wait until the run has ended, and exit by its outcome")
 		f.BoolVar(&f.detach, "detach", false, "print the run's id and leave")
 		f.BoolVar(&f.output, "output", false, "on a terminal: show all output of the tasks above their states")
 		f.BoolVar(&f.taskName, "task-name", false, "put the task in front of each line of output")
@@ -96,10 +96,13 @@ func (c *cli) askAt(ctx context.Context, endpoint string, req Request) (*Reply, 
 	return conn.ask(ctx, req)
 }
 
+// say prints a remark on standard error.
+func (c *cli) say(text string) { fmt.Fprintln(c.err, "cdktr: "+textSafe(text)) }
+
 // note prints what the principal remarks on a reply, on standard error.
 func (c *cli) note(r *Reply) {
 	if r.Note != "" {
-		fmt.Fprintln(c.err, "cdktr: "+textSafe(r.Note))
+		c.say(r.Note)
 	}
 }
 
@@ -150,17 +153,15 @@ func runRun(ctx context.Context, c *cli, args []string) error {
 		return err
 	}
 	defer conn.close()
-	req := Request{Op: "run", Workflow: name, Params: c.flags.params, Key: c.flags.key}
 	_, _, terminal := termOf(c.out)
-	if c.flags.follow || terminal && !c.flags.wait && !c.flags.detach && !c.flags.json {
-		return c.followRun(ctx, conn, req)
-	}
-	r, err := conn.ask(ctx, req)
+	r, err := conn.ask(ctx, Request{Op: "run", Workflow: name, Params: c.flags.params, Key: c.flags.key})
 	switch {
 	case ctx.Err() != nil && err != nil:
 		return &exitError{code: exitInterrupted, err: errors.New("interrupted"), hint: "cdktr ps --all shows whether a run has begun"}
 	case err != nil:
 		return err
+	case c.flags.follow || terminal && !c.flags.wait && !c.flags.detach && !c.flags.json:
+		return c.followRun(ctx, conn, r.Run)
 	case c.flags.wait:
 		return c.waitRun(ctx, conn, r.Run)
 	case c.flags.json:
@@ -170,26 +171,53 @@ func runRun(ctx context.Context, c *cli, args []string) error {
 	return err
 }
 
+const (
+	runWhyQueued = 3 * time.Second // a run that is queued so long is asked why, and again after as long
+	runWhyBegun  = time.Minute     // one that has begun is asked so often: it is queued again when its agent is lost, or it is retried
+)
+
+// runWhy asks, beside a stream that waits for a run, why that does not begin, and says so; once for each reason.
+func runWhy(id string, say func(string)) *clientBeside {
+	said := ""
+	return &clientBeside{req: Request{Op: "show", Run: id}, delay: runWhyQueued, fn: func(r *Reply) time.Duration {
+		if len(r.Runs) == 0 || r.Runs[0].State != runQueued {
+			said = ""
+			return runWhyBegun
+		}
+		if reason := r.Runs[0].Reason; reason != "" && reason != said {
+			said = reason
+			say("run " + id + " is queued: " + reason)
+		}
+		return runWhyQueued
+	}}
+}
+
 // waitRun waits until a run has ended, and prints it: JSON, or its id. It is asked for by its id, so that an interrupted
-// wait can say which run it leaves alone.
+// wait can say which run it leaves alone, and one that lost its connection finds the run again.
 func (c *cli) waitRun(ctx context.Context, conn *client, id string) error {
-	r, err := conn.ask(ctx, Request{Op: "wait", Run: id, Wait: true})
+	var run *Run
+	err := c.streamOn(ctx, &dialStream{conn: conn, req: Request{Op: "wait", Run: id, Wait: true}, beside: runWhy(id, c.say), say: c.say, fn: func(r *Reply) error {
+		if len(r.Runs) > 0 {
+			run = r.Runs[0]
+		}
+		return nil
+	}})
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return runLeft(id)
 	case err != nil:
 		return runLost(err, id)
-	case len(r.Runs) == 0:
+	case run == nil:
 		return errNoReply
 	case c.flags.json:
-		err = printJSON(c.out, r.Runs[0])
+		err = printJSON(c.out, run)
 	default:
 		_, err = fmt.Fprintln(c.out, id)
 	}
 	if err != nil {
 		return err
 	}
-	return c.runEnded(r.Runs[0])
+	return c.runEnded(run)
 }
 
 // runLeft is what an interrupted follower says of the run that it leaves alone; the id is "" while there is none.
@@ -232,18 +260,25 @@ func (c *cli) runEnded(r *Run) error {
 	return &exitError{code: exitFailed}
 }
 
-// followRun starts or watches a run and shows it until it ends. Interrupted, it leaves the run alone and says so.
-func (c *cli) followRun(ctx context.Context, conn *client, req Request) error {
-	req.Follow = true
+// followRun shows a run until it ends. Interrupted, it leaves the run alone and says so.
+func (c *cli) followRun(ctx context.Context, conn *client, id string) error {
 	c.flags.follow = true
 	view := progressNew(c)
-	req.All = view.live
-	id := ""
+	say := c.say
+	if !view.quiet { // what is drawn over must know of it
+		say = func(text string) { view.take(&Reply{Note: text}) }
+	}
 	var run *Run
-	err := conn.stream(ctx, req, func(r *Reply) error {
-		id = orDefault(r.Run, id)
+	number := int64(0)
+	err := c.streamOn(ctx, &dialStream{conn: conn, req: Request{Op: "wait", Run: id, Follow: true, All: view.live}, beside: runWhy(id, say), say: say, fn: func(r *Reply) error {
 		if len(r.Runs) > 0 {
 			run = r.Runs[0]
+		}
+		if r.Line != nil && r.Line.N > 0 {
+			if r.Line.N <= number {
+				return nil
+			}
+			number = r.Line.N
 		}
 		err := view.take(r)
 		if errors.Is(err, syscall.EPIPE) { // no outcome is known, so this is not an end in order
@@ -252,7 +287,7 @@ func (c *cli) followRun(ctx context.Context, conn *client, req Request) error {
 			return left
 		}
 		return err
-	})
+	}})
 	view.end(run)
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -387,7 +422,9 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 	if err != nil {
 		return err
 	}
-	req := Request{Op: "logs", Follow: c.flags.follow, Task: c.flags.task, Grep: c.flags.grep, Since: since, Last: protoCountOf(c.flags.n)}
+	s := &dialStream{say: c.say}
+	req := &s.req
+	*req = Request{Op: "logs", Follow: c.flags.follow, Task: c.flags.task, Grep: c.flags.grep, Since: since, Last: protoCountOf(c.flags.n)}
 	if c.flags.stderr {
 		req.Stream = "e"
 	}
@@ -402,7 +439,7 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 	live := lookLive{c: c, p: paint, lines: map[string]LogLine{}}
 	req.All = terminal && c.flags.follow && !c.flags.json && !c.flags.raw && c.getenv("TERM") != "dumb"
 	defer live.clear()
-	err = c.streamOn(ctx, &req, func(r *Reply) error {
+	s.fn = func(r *Reply) error {
 		c.note(r)
 		if req.All && r.Line != nil && r.Line.N == 0 {
 			return live.print(r.Line)
@@ -419,7 +456,8 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 			return live.print(r.Line)
 		}
 		return c.printLogLine(paint, terminal, r.Line)
-	})
+	}
+	err = c.streamOn(ctx, s)
 	switch {
 	case err != nil && ctx.Err() != nil && c.flags.follow:
 		return runLeft(run)

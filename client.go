@@ -64,8 +64,25 @@ func (c *client) askAll(ctx context.Context, req Request, fn func(*Reply) error)
 	}
 }
 
+// clientBesideID is the id of a request that is asked beside a stream; those of streams are numbers.
+const clientBesideID = "beside"
+
+// clientBeside is a request that is asked again and again while a stream is read, on the same connection: first after delay, then
+// each time after what fn gives, and no more once that is 0 or the principal refuses it. It is never asked before it was answered.
+// fn is called by the goroutine that reads the stream.
+type clientBeside struct {
+	req   Request
+	delay time.Duration
+	fn    func(*Reply) time.Duration
+}
+
 // stream sends a request and gives each reply to fn, up to the last one. It ends early when ctx does, or fn fails.
 func (c *client) stream(ctx context.Context, req Request, fn func(*Reply) error) error {
+	return c.streamBeside(ctx, req, nil, fn)
+}
+
+// streamBeside is stream that asks something else meanwhile, where beside is not nil.
+func (c *client) streamBeside(ctx context.Context, req Request, beside *clientBeside, fn func(*Reply) error) error {
 	c.next++
 	req.V, req.ID = protoVersion, strconv.Itoa(c.next)
 	body := protoEncode(req)
@@ -77,6 +94,15 @@ func (c *client) stream(ctx context.Context, req Request, fn func(*Reply) error)
 	}
 	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
 	defer stop()
+	var next *time.Timer
+	if beside != nil {
+		next = time.AfterFunc(beside.delay, func() {
+			r := beside.req
+			r.V, r.ID = protoVersion, clientBesideID
+			c.conn.Send([]byte{}, protoEncode(r)) // a connection that has ended is noticed by the loop below
+		})
+		defer next.Stop()
+	}
 	for {
 		frames, err := c.conn.Recv()
 		if ctx.Err() != nil {
@@ -94,6 +120,13 @@ func (c *client) stream(ctx context.Context, req Request, fn func(*Reply) error)
 			return fmt.Errorf("read reply: %w", err)
 		}
 		switch {
+		case beside != nil && r.ID == clientBesideID:
+			if r.Error == nil {
+				if delay := beside.fn(r); delay > 0 {
+					next.Reset(delay)
+				}
+			}
+			continue
 		case r.ID != req.ID:
 			continue // of a request that was given up
 		case r.Error != nil:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -122,25 +123,97 @@ func TestClientDialInterrupted(t *testing.T) {
 	}
 }
 
-// A wait that is interrupted says which run goes on without it; one whose run was not acknowledged yet cannot.
+const clientRunID = "01JD3V5K8Q2M4N6P8R0S2T4V6W"
+
+// clientCLI is a command line with nobody to connect to, and what it says on standard output and standard error.
+func clientCLI(t *testing.T) (c *cli, out, stderr *bytes.Buffer) {
+	cfg, err := configLoad(map[string]string{"principal": "ipc://" + t.TempDir() + "/s"}, "", func(string) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, stderr = &bytes.Buffer{}, &bytes.Buffer{}
+	return &cli{flags: newCLIFlags("run"), cfg: cfg, getenv: func(string) string { return "" }, out: out, err: stderr}, out, stderr
+}
+
+// A wait that is interrupted says which run goes on without it.
 func TestClientWaitInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn, _ := clientOn(func(Request) []string { return nil })
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Minute, func() { cancel(errors.New("got signal interrupt")) })
-		err := (&cli{flags: newCLIFlags("run")}).waitRun(ctx, conn, "01JD3V5K8Q2M4N6P8R0S2T4V6W")
+		c, _, _ := clientCLI(t)
+		err := c.waitRun(ctx, conn, clientRunID)
 		var exit *exitError
-		if !errors.As(err, &exit) || exit.code != exitInterrupted || !strings.Contains(exit.hint, "cdktr cancel 01JD3V5K8Q2M4N6P8R0S2T4V6W") {
+		if !errors.As(err, &exit) || exit.code != exitInterrupted || !strings.Contains(exit.hint, "cdktr cancel "+clientRunID) {
 			t.Errorf("%v: %+v", err, exit)
 		}
-		// A principal that goes away meanwhile is another matter, and does not take the run with it.
+		// A principal that goes away meanwhile, and does not come back, is another matter, and does not take the run with it.
 		conn, theirs := clientOn(func(Request) []string { return nil })
 		time.AfterFunc(time.Minute, func() { theirs.Close() })
-		err = (&cli{flags: newCLIFlags("run")}).waitRun(t.Context(), conn, "01JD3V5K8Q2M4N6P8R0S2T4V6W")
+		c, _, stderr := clientCLI(t)
+		began := time.Now()
+		err = c.waitRun(t.Context(), conn, clientRunID)
 		if !errors.As(err, &exit) || exit.code != exitUnreachable || !strings.Contains(exit.hint, "not lost") {
 			t.Errorf("%v: %+v", err, exit)
 		}
+		if took := time.Since(began); took < time.Minute+dialPatience || took > time.Minute+2*dialPatience {
+			t.Errorf("it tried for %s", took)
+		}
+		if want := "cdktr: the connection was lost, and is made again for 30s\n"; stderr.String() != want {
+			t.Errorf("it said %q, want %q", stderr, want)
+		}
 	})
+}
+
+// Who waits for a run that does not begin is told why, once for each reason, and again when it is queued again later. A
+// principal that refuses to say why is not asked twice, and the wait goes on.
+func TestClientRunWhy(t *testing.T) {
+	row := func(state, reason string) string {
+		return `{"id":"ID","ok":true,"runs":[{"run":"` + clientRunID + `","state":"` + state + `","reason":"` + reason + `"}]}`
+	}
+	over := strings.Replace(row(runSucceeded, ""), "ID", "1", 1)
+	for name, c := range map[string]struct {
+		shows []string // replies to show, the last behind the end of the run
+		asked string   // when
+		said  string
+	}{
+		"reasons": {shows: []string{row(runQueued, "no agent"), row(runQueued, "no agent"), row(runQueued, "busy"), row(runRunning, ""), row(runQueued, "busy"), over},
+			asked: "3s 6s 9s 12s 1m12s 1m15s", said: "no agent|busy|busy|"},
+		"nothing known": {shows: []string{row(runQueued, ""), over}, asked: "3s 6s"},
+		"an old one":    {shows: []string{`{"id":"ID","ok":true}`, over}, asked: "3s 1m3s"},
+		"refused":       {shows: []string{`{"id":"ID","error":{"code":"not_allowed","message":"no","retry":false}}`}, asked: "3s"},
+	} {
+		for _, follow := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				var asked []string
+				began := time.Now()
+				conn, theirs := clientOn(func(req Request) []string {
+					if req.Op != "show" {
+						return nil
+					}
+					asked = append(asked, time.Since(began).String())
+					return c.shows[len(asked)-1 : len(asked)]
+				})
+				time.AfterFunc(time.Hour, func() { theirs.Send([]byte{}, []byte(over)) })
+				x, out, stderr := clientCLI(t)
+				run := x.waitRun
+				x.flags.json = true
+				if follow {
+					run = x.followRun
+				}
+				if err := run(t.Context(), conn, clientRunID); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				said := strings.NewReplacer("cdktr: run "+clientRunID+" is queued: ", "", "\n", "|").Replace(stderr.String())
+				if got := strings.Join(asked, " "); got != c.asked || said != c.said {
+					t.Errorf("%s: it asked at %s, want %s, and said %q, want %q", name, got, c.asked, said, c.said)
+				}
+				if n := strings.Count(out.String(), "\n"); n != 1 {
+					t.Errorf("%s: %d lines on standard output: %s", name, n, out)
+				}
+			})
+		}
+	}
 }
 
 func TestClientStream(t *testing.T) {

@@ -21,6 +21,7 @@ const (
 
 	dialPatience = 30 * time.Second       // for a principal that is started again
 	dialAgain    = 250 * time.Millisecond // between two tries
+	dialHeld     = 5 * time.Second        // a connection that held so long was a good one, though no reply came over it
 )
 
 // dialTarget is where the principal is, and how to get in.
@@ -228,28 +229,44 @@ func (f *stateFound) nothing(code int, why string) error {
 	return &exitError{code: code, err: errors.New(text), hint: hint}
 }
 
+// dialStream is what streamOn reads, and how.
+type dialStream struct {
+	conn   *client            // the first connection, which streamOn closes; nil: it makes that too
+	req    Request            // fn changes it so that it asks, on the next connection, for what is missing
+	beside *clientBeside      // nil: nothing
+	say    func(string)       // tells the user that the connection was lost
+	fn     func(*Reply) error // it passes over what comes twice
+}
+
 // streamOn is a stream that outlives its connection. Where that is lost, because the principal was started again or this end
-// took nothing for too long, as behind a pager, another is made and *req asked once more: fn changes it so that it asks for what is
-// missing, and passes over what comes twice. It gives up when there was no reply for dialPatience.
-func (c *cli) streamOn(ctx context.Context, req *Request, fn func(*Reply) error) error {
-	been, lost := false, time.Time{}
+// took nothing for too long, as behind a pager, another is made and the request asked once more. It gives up when there was
+// neither a reply nor a connection that held for dialHeld within dialPatience.
+func (c *cli) streamOn(ctx context.Context, s *dialStream) error {
+	conn, been, lost := s.conn, s.conn != nil, time.Time{}
 	for {
-		conn, err := c.dial(ctx)
+		var err error
+		if conn == nil {
+			conn, err = c.dial(ctx)
+		}
 		if err == nil {
 			been = true
-			err = conn.stream(ctx, *req, func(r *Reply) error {
+			began := time.Now()
+			err = conn.streamBeside(ctx, s.req, s.beside, func(r *Reply) error {
 				lost = time.Time{}
-				return fn(r)
+				return s.fn(r)
 			})
 			conn.close()
+			if time.Since(began) >= dialHeld {
+				lost = time.Time{}
+			}
 		}
-		exit, ok := errors.AsType[*exitError](err)
-		if !ok || exit.code != exitUnreachable || !been {
+		conn = nil
+		if !been || !dialLost(err) {
 			return err
 		}
 		if lost.IsZero() {
 			lost = time.Now()
-			fmt.Fprintf(c.err, "cdktr: the connection was lost, and is made again for %s\n", dialPatience)
+			s.say(fmt.Sprintf("the connection was lost, and is made again for %s", dialPatience))
 		} else if time.Since(lost) > dialPatience {
 			return err
 		}
@@ -259,6 +276,13 @@ func (c *cli) streamOn(ctx context.Context, req *Request, fn func(*Reply) error)
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// dialLost says whether an error means that the principal is away, or is going, and may come back.
+func dialLost(err error) bool {
+	exit, ok := errors.AsType[*exitError](err)
+	refused, told := errors.AsType[*protoError](err)
+	return ok && exit.code == exitUnreachable || told && refused.Code == codeStopping
 }
 
 // What --insecure may say.

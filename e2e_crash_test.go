@@ -392,6 +392,67 @@ func TestKill9Client(t *testing.T) {
 	}
 }
 
+// TestRunWaitOn: who waits for a run hears why it does not begin, and hears its outcome though the principal is stopped, and
+// killed, and started again meanwhile; no line of output comes twice.
+func TestRunWaitOn(t *testing.T) {
+	x := e2eNew(t)
+	for _, w := range []string{"good 0", "bad 7"} {
+		id, code, _ := strings.Cut(w, " ")
+		x.file(id+".yml", "overlap: allow\nagent: {site: london}\ntasks:\n  a: {run: 'echo begun; while [ ! -e $DIR/open ]; do sleep 0.05; done; seq 3; exit "+code+"'}\n")
+	}
+	p := x.principal()
+	waits := map[string]*e2eProc{}
+	for _, args := range []string{"good --wait", "bad --wait", "bad --wait --json", "good --follow", "bad --follow"} {
+		waits[args] = x.spawn(append([]string{"run"}, strings.Fields(args)...)...)
+	}
+	all := func(pattern string) {
+		t.Helper()
+		for _, w := range waits {
+			w.saw(&w.err, pattern)
+		}
+	}
+	all(`cdktr: run \w{26} is queued: no agent is connected\n`)
+	x.agent("paris", "--label", "site=paris")
+	all(`no agent is connected\ncdktr: run \w{26} is queued: no agent with labels site=london\n`)
+	p.stop()
+	all("the connection was lost")
+	p = x.principal()
+	x.agent("london", "--label", "site=london", "--capacity", "9")
+	for _, args := range []string{"good --follow", "bad --follow"} {
+		waits[args].saw(&waits[args].out, "begun\n")
+	}
+	p.kill()
+	for _, args := range []string{"good --follow", "bad --follow"} {
+		waits[args].saw(&waits[args].err, "(?s)the connection was lost.*the connection was lost")
+	}
+	x.principal()
+	if err := os.WriteFile(x.dir+"/open", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for args, w := range waits {
+		want, out := 0, "begun\n1\n2\n3\n"
+		if strings.HasPrefix(args, "bad") {
+			want = exitFailed
+		}
+		if code := w.wait(); code != want {
+			t.Errorf("run %s: exit code %d, want %d", args, code, want)
+		}
+		id := w.saw(&w.err, `run (\w{26})`)[1]
+		switch {
+		case strings.HasSuffix(args, "--wait"):
+			out = id + "\n"
+		case strings.HasSuffix(args, "--json"):
+			if r := e2eDecode[Run](t, w.out.String()); r.ID != id || r.State != runFailed {
+				t.Errorf("run %s printed %s", args, w.out.String())
+			}
+			continue
+		}
+		if w.out.String() != out {
+			t.Errorf("run %s printed %q, want %q", args, w.out.String(), out)
+		}
+	}
+}
+
 // TestStreamOn: a stream whose connection is lost is asked for again, also when nothing had come of it yet.
 func TestStreamOn(t *testing.T) {
 	x := e2eNew(t)
