@@ -85,6 +85,9 @@ func (c *client) stream(ctx context.Context, req Request, fn func(*Reply) error)
 func (c *client) streamBeside(ctx context.Context, req Request, beside *clientBeside, fn func(*Reply) error) error {
 	c.next++
 	req.V, req.ID = protoVersion, strconv.Itoa(c.next)
+	if err := protoTexts(&req); err != nil {
+		return err
+	}
 	body := protoEncode(req)
 	if len(body) > wireMaxFrame {
 		return usageError("the request has %d bytes and may have %d: give large data in a file, and its name as a parameter", len(body), wireMaxFrame)

@@ -95,6 +95,9 @@ func compatRequest(body [][]byte) (verb *compatVerb, args []string, refusal stri
 		if n := len(words[i+1]); n > protoMaxName {
 			return nil, nil, compatParseError(fmt.Sprintf("word %d has %d bytes: it may have %d", i+1, n, protoMaxName)), true
 		}
+		if err := textFault(words[i+1]); err != nil {
+			return nil, nil, compatParseError(fmt.Sprintf("word %d %v", i+1, err)), true
+		}
 		if arg.wrong != nil {
 			if complaint := arg.wrong(words[i+1]); complaint != "" {
 				return nil, nil, compatParseError(complaint), true

@@ -506,7 +506,7 @@ func protoPeer(body []byte, m *agentMsg) error {
 }
 
 // protoRequest reads a client's request. A field that is there twice is an error as well: which of the two was meant, nobody
-// knows, and a parser before ours may have looked at the other one.
+// knows, and a parser before ours may have looked at the other one. So is a text that the decoder has changed, see protoText.
 func protoRequest(body []byte, req *Request) error {
 	if err := protoDecode(body, req); err != nil {
 		return err
@@ -514,7 +514,7 @@ func protoRequest(body []byte, req *Request) error {
 	if key, twice := protoTwice(json.NewDecoder(bytes.NewReader(body))); twice {
 		return refuse(codeInvalid, "field %q is there twice", protoEcho(key))
 	}
-	return nil
+	return protoText(body)
 }
 
 // protoTwice looks through a value, which is known to be sound, for an object that has a key twice.

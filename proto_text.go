@@ -1,0 +1,122 @@
+// proto_text.go: what a JSON decoder changes without a word is found before anything is made of it: a byte that is no UTF-8 and
+// half of a surrogate pair would both become U+FFFD, and two values that differ would be one. NUL is sound JSON, but no process
+// can be given it. Refusals name the field and the byte.
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// protoText refuses a body, which is known to be sound JSON, when one of its texts is not what would be read from it, or has a
+// NUL in it.
+func protoText(body []byte) error {
+	if at, _ := protoTextFault(body); at < 0 {
+		return nil
+	}
+	var path []string      // the key that each open object is at; "" of a list
+	var object, key []bool // whether it is an object, and whether what comes next in it is a key
+	for d := json.NewDecoder(bytes.NewReader(body)); ; {
+		begin := int(d.InputOffset())
+		token, err := d.Token()
+		if err != nil {
+			return refuse(codeInvalid, "read request: %v", err)
+		}
+		top := len(path) - 1
+		isKey := top >= 0 && key[top]
+		if at, fault := protoTextFault(body[begin:d.InputOffset()]); at >= 0 {
+			what := "field"
+			if isKey {
+				path, what = path[:top], "a name in field"
+			}
+			return refuse(codeInvalid, "%s %q %s, at byte %d of the request", what, protoEcho(strings.Join(path, ".")), fault, begin+at+1)
+		}
+		switch name, _ := token.(string); {
+		case token == json.Delim('{'), token == json.Delim('['):
+			begins := token == json.Delim('{')
+			path, object, key = append(path, ""), append(object, begins), append(key, begins)
+			continue
+		case token == json.Delim('}'), token == json.Delim(']'):
+			path, object, key = path[:top], object[:top], key[:top]
+			top--
+		case isKey:
+			path[top], key[top] = name, false
+			continue
+		}
+		if top >= 0 {
+			key[top] = object[top] // behind a value
+		}
+	}
+}
+
+// protoTextFault looks through JSON for the first byte of a text that cannot be taken: where it is, from 0, and what is wrong
+// with it, to be read behind the name of the text. at is -1 when there is none.
+func protoTextFault(text []byte) (at int, fault string) {
+	for i := 0; i < len(text); {
+		if text[i] != '\\' {
+			r, size := utf8.DecodeRune(text[i:])
+			if r == utf8.RuneError && size == 1 {
+				return i, fmt.Sprintf("is not UTF-8: it has 0x%02x", text[i])
+			}
+			i += size
+			continue
+		}
+		switch r := protoEscape(text[i:]); {
+		case r < 0:
+			i += 2
+		case r == 0:
+			return i, "has a NUL in it"
+		case !utf16.IsSurrogate(r):
+			i += 6
+		case utf16.DecodeRune(r, protoEscape(text[i+6:])) == utf8.RuneError:
+			return i, fmt.Sprintf("has half of a character in it: %s", text[i:i+6])
+		default:
+			i += 12
+		}
+	}
+	return -1, ""
+}
+
+// protoEscape gives what an escape such as \u00e9 at the beginning of text stands for; -1 when there is none.
+func protoEscape(text []byte) rune {
+	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
+		return -1
+	}
+	n, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(n)
+}
+
+// protoTexts refuses a request that would not arrive as it is: the encoder makes U+FFFD of what is no UTF-8. A client asks
+// before it sends.
+func protoTexts(req *Request) error {
+	fields := reflect.ValueOf(req).Elem()
+	for i := range fields.NumField() {
+		field := fields.Type().Field(i)
+		if field.Type.Kind() != reflect.String {
+			continue
+		}
+		if err := textFault(fields.Field(i).String()); err != nil {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			return refuse(codeInvalid, "%s %v", name, err)
+		}
+	}
+	for _, name := range sortedKeys(req.Params) {
+		if err := textFault(name); err != nil {
+			return refuse(codeInvalid, "the name of parameter %q %v", protoEcho(name), err)
+		}
+		if err := textFault(req.Params[name]); err != nil {
+			return refuse(codeInvalid, "parameter %s %v", protoEcho(name), err)
+		}
+	}
+	return nil
+}
