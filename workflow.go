@@ -453,10 +453,15 @@ var workflowLabel = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 // workflowName is the form of an environment variable's name, and so of all that becomes one.
 var workflowName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// labels reads agent: what the agent must be labelled with.
+// labels reads agent: what the agent must be labelled with. One with nothing after it is a fault: without
+// it the runs would go to any agent.
 func (r *workflowReader) labels(d *workflowDraft, p workflowPair) {
 	pairs, _ := r.table(p, "a map of labels such as {site: london}")
 	for _, label := range pairs {
+		if workflowNull(label.value) {
+			r.errorf(label.at, "agent: label %s has no value: write one, or leave the label out", workflowQuote(label.key))
+			continue
+		}
 		text, ok := r.scalar(workflowPair{"agent: " + label.key, label.at, label.value}, "text")
 		if !ok {
 			continue
@@ -476,13 +481,17 @@ func (r *workflowReader) labels(d *workflowDraft, p workflowPair) {
 	}
 }
 
-// env reads a map of environment variables. What their values refer to is checked later, as part of texts.
+// env reads a map of environment variables. One with nothing after it counts as not written. What their values refer to is
+// checked later, as part of texts.
 func (r *workflowReader) env(p workflowPair, texts *[]workflowText) map[string]string {
 	pairs, _ := r.table(p, "a map such as {PGHOST: db1}")
 	var env map[string]string
 	for _, v := range pairs {
 		if !workflowName.MatchString(v.key) {
 			r.errorf(v.at, "env: %s cannot name a variable: want letters, digits and _, no digit first", workflowQuote(v.key))
+			continue
+		}
+		if workflowNull(v.value) {
 			continue
 		}
 		if env == nil {

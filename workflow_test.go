@@ -56,7 +56,7 @@ params:
   day: {default: "", pattern: "\\d{4}-\\d{2}-\\d{2}", description: the day to dump}
   year: 2026
   who:
-env: {PGHOST: db1, ON: yes, N: 007, F: 1.50, E: }
+env: {PGHOST: db1, ON: yes, N: 007, F: 1.50, E: "", NIL: , NULL: null}
 env_file: /etc/backup.env
 working_directory: /srv/${params.day}
 max_active_tasks: 4
@@ -192,6 +192,39 @@ func TestWorkflowUpstreamFiles(t *testing.T) {
 	if want := `w.yml:2:7: warning: schedule "*/40 * * * * *": */40 in the second field does not come out even: 40 is followed by 0, not after 40 seconds
 w.yml:12:5: warning: task "task1": dependencies is read as depends: write depends (CDKTR ignores it)`; warnings != want {
 		t.Errorf("warnings:\n%s\nwant:\n%s", warnings, want)
+	}
+}
+
+// A key with nothing behind it is as if it were not there, however that is spelt: what it would have been over stays.
+func TestWorkflowNothing(t *testing.T) {
+	const file = "params: {day: %[1]s, who: {default: %[1]s, pattern: %[1]s, description: %[1]s}}\nenv: {A: %[1]s, B: x}\nagent: %[1]s\ntimeout: %[1]s\nlog: {max_size: %[1]s, keep: %[1]s}\n" +
+		"tasks:\n  a: {run: echo, env: {B: %[1]s, A: %[1]s}, retries: %[1]s, shell: %[1]s}\n  b: {run: echo, env: {<<: {P: 1, Q: 2}, P: %[1]s}}\n"
+	want := &Workflow{}
+	for i, nothing := range []string{"", "null", "~", "Null", "NULL", "!!null ''"} {
+		text := fmt.Sprintf(file, nothing)
+		w, faults := workflowParse("w.yml", "w", []byte(text))
+		if w == nil {
+			t.Fatalf("%q: %v", nothing, faults)
+		}
+		if i == 0 {
+			want = w
+			if !reflect.DeepEqual(w.Env, map[string]string{"B": "x"}) || w.Tasks[0].Env != nil || !reflect.DeepEqual(w.Tasks[1].Env, map[string]string{"Q": "2"}) ||
+				!w.Params["day"].Required || !w.Params["who"].Required || w.Agent != nil || w.LogMaxSize != 0 {
+				t.Errorf("%+v", w)
+			}
+		} else if !reflect.DeepEqual(w, want) {
+			t.Errorf("%q is not read as nothing is:\n%+v\n%+v", nothing, w, want)
+		}
+		if w, faults := workflowParse("w.yml", "w", fmt.Appendf(nil, "agent: {site: %s}\ntasks: {a: {run: echo}}\n", nothing)); w != nil || !strings.Contains(fmt.Sprint(faults), `label "site" has no value`) {
+			t.Errorf("label %q: %v, %v", nothing, w, faults)
+		}
+		if w, faults := workflowParse("w.yml", "w", fmt.Appendf(nil, "env: {1A: %s}\ntasks: {a: {run: echo}}\n", nothing)); w != nil {
+			t.Errorf("a name that is none, %q: %v", nothing, faults)
+		}
+	}
+	w, faults := workflowParse("w.yml", "w", []byte("params: {day: 'null', ok: ''}\nenv: {A: 'null', B: \"~\", C: '', D: nil, E: none}\ntasks: {a: {run: echo}}\n"))
+	if w == nil || w.Params["day"].Default != "null" || w.Params["ok"].Required || !reflect.DeepEqual(w.Env, map[string]string{"A": "null", "B": "~", "C": "", "D": "nil", "E": "none"}) {
+		t.Errorf("what is written is read as %+v, %v", w, faults)
 	}
 }
 
