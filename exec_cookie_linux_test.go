@@ -1,0 +1,134 @@
+// Tests of whose a process is: cookies of agents beside and within each other, and names of processes that look like the
+// fields behind them. The rules are those of exec_test.go.
+
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// An agent that starts ends what an earlier life of its own left, and nothing of agents whose folder begins like its own.
+func TestAgentLeftoversOfOthers(t *testing.T) {
+	dir := t.TempDir() + "/a"
+	mine, others := []string{dir + "|r1|t|1", dir + "|r2|t|x|3"}, []string{dir + "b|r1|t|1", dir + "/b|r1|t|1", dir, filepath.Dir(dir) + "|r1|t|1", "x" + dir + "|r1|t|1"}
+	cmds := map[string]*exec.Cmd{}
+	for _, cookie := range append(slices.Clone(mine), others...) {
+		cmd := exec.Command("sleep", "1000")
+		cmd.Env, cmd.SysProcAttr = []string{"CDKTR_COOKIE=" + cookie}, &unix.SysProcAttr{Setsid: true}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+		cmds[cookie] = cmd
+	}
+	log := &principalLog{}
+	a, err := agentOpen(agentConfig{Name: "x", Capacity: 1, StateDir: dir, Grace: procTestWait, Log: slog.New(slog.NewTextHandler(log, nil)), now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.procs.close()
+	a.spool.close()
+	for cookie, cmd := range cmds {
+		if st, ok := procStatOf(cmd.Process.Pid); ok && !st.dead != slices.Contains(others, cookie) {
+			t.Errorf("%q lives: %v", cookie, !st.dead)
+		}
+	}
+	if !strings.Contains(log.String(), "count=2") {
+		t.Errorf("logged:\n%s", log.String())
+	}
+}
+
+// What a task of an agent within a task starts carries the cookie of the inner one, once, whatever its environment has.
+func TestProcCookieNested(t *testing.T) {
+	ps := procTestNew(t)
+	outer := "outer of " + procTestCookie(t)
+	output, ready := procTestLine()
+	spec := procTestSh(t, "echo; exec sleep 1000", nil)
+	spec.Output = output
+	spec.Env = append([]string{procTestKey + "=" + outer}, append(spec.Env, procTestKey+"=", procTestKey+"="+outer+"2")...)
+	p := procTestStart(t, ps, spec)
+	procTestRecv(t, ready, "line")
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.pid))
+	if err != nil || strings.Count("\x00"+string(text), "\x00"+procTestKey+"=") != 1 {
+		t.Errorf("%q, %v", text, err)
+	}
+	if found := procTestAlive(ps, outer); len(found) != 0 {
+		t.Errorf("the outer agent would end %v", found)
+	}
+	if found := procTestAlive(ps, spec.Cookie); len(found) != 1 || found[0].pid != p.pid {
+		t.Errorf("the inner agent would end %v, not %d", found, p.pid)
+	}
+	procTestStop(t, p, spec.Grace)
+}
+
+// The same with the program itself: a run within a task of a run.
+func TestRunNestedCookie(t *testing.T) {
+	x := e2eNew(t)
+	const tell = `tr '\0' '\n' </proc/$$/environ | grep ^CDKTR_COOKIE=`
+	x.file("inner.yml", "env: {CDKTR_COOKIE: own}\ntasks:\n  in: {run: \""+strings.ReplaceAll(tell, `\`, `\\`)+"\"}\n")
+	x.file("outer.yml", "tasks:\n  out:\n    run: |\n      "+tell+"\n      "+x.bin+" run "+x.dir+"/workflows/inner.yml 2>/dev/null\n")
+	lines := strings.Split(strings.TrimSpace(x.code(0, "run", "./workflows/outer.yml").out), "\n")
+	if len(lines) != 2 || !strings.HasSuffix(lines[0], "|out|1") || !strings.HasSuffix(lines[1], "|in|1") {
+		t.Fatalf("the tasks have the cookies %q", lines)
+	}
+	one, _, _ := strings.Cut(lines[0], "|")
+	two, _, _ := strings.Cut(lines[1], "|")
+	if one == two {
+		t.Errorf("both agents are %s", one)
+	}
+}
+
+// The name of a process may hold anything, also what ends it in /proc/PID/stat.
+func TestProcNames(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a)b", ")", ") Z 1 1 1 (", "(a) (b)", "a\nb) T 1", " "} {
+		t.Run(name, func(t *testing.T) {
+			ps := procTestNew(t)
+			link := filepath.Join(t.TempDir(), name)
+			if err := os.Symlink(sh, link); err != nil {
+				t.Fatal(err)
+			}
+			output, line := procTestLine()
+			// One of that name escapes, and has no cookie: it is known as the task's by its parent alone.
+			spec := procTestSh(t, "", nil)
+			spec.Argv = []string{link, "-c", `setsid env -i "$0" -c 'echo $$; trap "" TERM; while :; do /bin/sleep 1000; done' & wait`, link}
+			spec.Output = output
+			p := procTestStart(t, ps, spec)
+			pid, err := strconv.Atoi(procTestRecv(t, line, "pid"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := procName(p.pid); got != name {
+				t.Fatalf("the process is called %q", got)
+			}
+			st, ok := procStatOf(p.pid)
+			if !ok || st.parent != os.Getpid() || st.group != p.pid || st.session != p.pid || st.dead || st.kernel {
+				t.Errorf("%+v, %v", st, ok)
+			}
+			child, ok := procStatOf(pid)
+			if !ok || child.session != pid || child.group != pid || child.dead {
+				t.Errorf("%+v, %v", child, ok)
+			}
+			procTestStop(t, p, spec.Grace)
+			ps.work.Wait()
+			if procLives(procMember{pid: pid, start: child.start}) {
+				t.Errorf("%d lives", pid)
+				unix.Kill(pid, unix.SIGKILL)
+			}
+		})
+	}
+}
