@@ -26,6 +26,7 @@ const (
 	agentRedialMax  = 10 * time.Second      // longest wait between two attempts to connect
 	agentWindow     = 1 << 20               // bytes sent and not acknowledged
 	agentParcel     = 48 << 10              // bytes of what a run has in one message of the spool, about, as they are sent
+	agentGather     = 10 * time.Millisecond // how long what happened in a run with several tasks at work is kept for more of it
 	agentInQueue    = 1024                  // lines and calls waiting for the loop; tasks that write more than it takes wait
 	agentTurn       = 512                   // of these handled before one flush
 	agentLastWords  = 2 * time.Second       // how long a stopping agent waits for its last reports to be acknowledged
@@ -71,12 +72,14 @@ type agent struct {
 	sent     []sentReport
 	inflight int // bytes of sent
 
-	turn     []*agentRun     // runs that have something which is not spooled yet
-	moment   time.Time       // what time it is in this turn, once somebody asked
-	followed map[string]bool // runs that somebody follows, as the principal says
-	draining bool
-	troubled bool // the spool's disk takes nothing
-	told     agentTold
+	turn      []*agentRun     // runs that have something which is not spooled yet
+	gathering bool            // what is in turn waits for more
+	gathered  bool            // it has waited long enough
+	moment    time.Time       // what time it is in this turn, once somebody asked
+	followed  map[string]bool // runs that somebody follows, as the principal says
+	draining  bool
+	troubled  bool // the spool's disk takes nothing
+	told      agentTold
 
 	in      *loopInbox[agentIn]
 	ended   chan struct{} // closed when the loop is over: the inbox's
@@ -212,6 +215,7 @@ func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 	}
 	a.conn = nil       // the principal is not heard any more, and given nothing: what comes now goes into the spool
 	a.in.end(a.handle) // output and ends of tasks that were taken in
+	a.spoolTurn()
 	a.flush()
 	stopLink()
 	a.procs.close()
@@ -590,9 +594,26 @@ func (a *agent) spoolRun(r *agentRun) {
 	}
 }
 
+// gathers says whether what happened is kept for a moment, because more of the same runs is about to come: they have several
+// tasks at work. One message for all of it costs a fraction of many, on this disk and on the principal's. The end of a run does
+// not wait, nor does the start of a task (startTasks).
+func (a *agent) gathers() bool {
+	if a.gathered || len(a.turn) == 0 || slices.ContainsFunc(a.turn, func(r *agentRun) bool { return len(r.tries) < 2 || r.stopState != "" }) {
+		a.gathering, a.gathered = false, false
+		return false
+	}
+	if !a.gathering {
+		a.gathering = true
+		time.AfterFunc(agentGather, func() { a.call(func() { a.gathered = true }) })
+	}
+	return true
+}
+
 // flush ends a turn of the loop: what happened goes to the spool, and what the spool has to the principal.
 func (a *agent) flush() {
-	a.spoolTurn()
+	if !a.gathers() {
+		a.spoolTurn()
+	}
 	a.moment = time.Time{}
 	if err := a.spool.trouble(); (err != nil) != a.troubled {
 		a.troubled = err != nil

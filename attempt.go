@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	attemptBegins    = 8 // attempts of a run that are prepared at once; their beginning is noted together
-	attemptLeftNames = 3 // of the processes that a task left behind, how many are named
+	attemptBegins    = 32 // attempts of a run that are prepared at once; their beginning is noted together
+	attemptLeftNames = 3  // of the processes that a task left behind, how many are named
 )
 
 // taskTry is a task at work: one attempt, or the wait for the next.

@@ -220,7 +220,7 @@ func (w *attackWorld) attack(name string, do func()) {
 	}
 	var took []time.Duration
 	peak := 0
-	for time.Since(began) < *attackTime {
+	for len(took) < 10 || time.Since(began) < *attackTime {
 		asked := time.Now()
 		if _, err := conn.ask(context.Background(), Request{Op: "ping"}); err != nil {
 			t.Fatalf("%s: ping: %v", name, err)

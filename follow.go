@@ -135,12 +135,17 @@ func (p *principal) followRun(c *verbCall, id string) {
 	if stream && c.req.All {
 		p.watchLive(w)
 	}
-	p.afterCommit(func() {
+	begin := func() {
 		if stream {
 			c.reply(Reply{Run: id, More: true})
 		}
 		p.workers.Go(func() { p.runFollower(c, id, w, stream) })
-	})
+	}
+	if c.req.Op == "wait" { // nothing rests on it that is not on the disk already: it must not have a turn synced
+		begin()
+		return
+	}
+	p.afterCommit(begin)
 }
 
 // runFollower sends what changes in a run until it has ended: changed tasks and new output if stream is set, and the

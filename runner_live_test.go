@@ -23,7 +23,7 @@ func TestRunnerLive(t *testing.T) {
 			t.Fatal(err)
 		}
 		steps := []string{"10%", "20%", "!what?", "30%"}
-		script := fmt.Sprintf(`step() { read x <%s/go; }; printf '10%%%%\r'; step; printf '20%%%%'; step; printf 'what?' >&2; step; printf '\r30%%%%'; step; echo; echo no >&2`, dir)
+		script := fmt.Sprintf(`step() { until read x <%s/go; do :; done; }; printf '10%%%%\r'; step; printf '20%%%%'; step; printf 'what?' >&2; step; printf '\r30%%%%'; step; echo; echo no >&2`, dir)
 		h := runnerHost(t, &principalLog{}, &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: script}}})
 		var seen, stored []string
 		gone := 0

@@ -276,6 +276,7 @@ func TestRunnerCancelTaskFits(t *testing.T) {
 		a, b := later, later
 		a.ID, b.ID = "a", "b"
 		g.assign("R1", 2, Workflow{Tasks: []Task{a, b, {ID: "c", Cmd: "/x", Depends: []string{"a"}}, {ID: "d", Cmd: "/x", Depends: []string{"c"}, When: whenFailure}, {ID: "e", Cmd: "/x"}}})
+		time.Sleep(2 * agentGather) // while several tasks are at work, what happens is told together
 		begun := g.events("R1")
 		stop := func(run string, lease int, task string, force bool) {
 			g.say(&agentMsg{Op: msgStopTask, Force: force, Items: []agentItem{{Event: &Event{Kind: evTaskStopping, Run: run, Lease: lease, Task: task, Reason: "cancelled by me"}}}})
