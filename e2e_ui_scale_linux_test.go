@@ -146,7 +146,7 @@ func TestUIScale(t *testing.T) {
 		{"2", "sort:newest"}, {"j", "2 of"}, {"\x1b[6~", "38 of"}, {"G", "1000 of 1"}, {"k", "999 of"}, {"G", ""}, {"\x1b[5~", " of "}, {"g", "1 of"}, {"s", "sort:workflow"}, {"s", "sort:state"}, {"s", "sort:took"}, {"s", "sort:newest"},
 		{"/", ""}, {"f", "/f"}, {"a", "/fa"}, {"\r", "in all"}, {"\x7f", "sort:newest"}, {"G", ""}, {"g", "1 of"},
 		{"\r", " run 01"}, {"j", newest}, {"v", ""}, {"v", ""}, {"v", ""}, {"\x7f", "1 of"}, {"i", "stat"}, {"\x7f", "1 of"},
-		{"3", "Agents"}, {"4", "Events"}, {"0", "Attention"}, {"j", ""}, {"?", "Move"}, {"q", "Attention"}, {":", ""}, {"g", ":g"}, {"\x03", ""}, {"1", "sort:name"},
+		{"3", "Agents"}, {"4", "Events"}, {"0", "Attention"}, {"?", "Move"}, {"q", "Attention"}, {":", ""}, {"g", ":g"}, {"\x03", ""}, {"1", "sort:name"},
 	} {
 		<-time.After(tuiFrameGap + 10*time.Millisecond) // a key in the time between two frames waits for its end
 		took = append(took, u.answer(step.keys, step.want))

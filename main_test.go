@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -53,6 +54,9 @@ func TestMain(m *testing.M) {
 // e2eAll runs every test of the package, and afterwards sees that nothing is left of them.
 func e2eAll(m *testing.M) int {
 	e2eSideBySide()
+	if signal.Ignored(syscall.SIGHUP) { // by nohup: caught here instead, no process of a test inherits that
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
 	if os.Getenv(e2eRootEnv) != "" { // a test started us, perhaps to kill us: what is left is looked at there
 		return m.Run()
 	}
