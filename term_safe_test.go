@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -76,10 +77,29 @@ func TestTermSafeText(t *testing.T) {
 	}
 }
 
+// termSafeFiles gives what is in this folder.
+func termSafeFiles(t *testing.T) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
 // Every verb, whatever is wrong with what it is given: no argument and no message of the principal does anything to the
 // terminal. A new verb is in it by itself.
 func TestTermSafeVerbs(t *testing.T) {
 	t.Parallel()
+	before := termSafeFiles(t)
+	defer func() {
+		if now := termSafeFiles(t); !slices.Equal(now, before) {
+			t.Errorf("a verb left something in the folder of the tests: %q, before %q", now, before)
+		}
+	}()
 	for _, verb := range cliVerbs() {
 		name := strings.Fields(verb.name)
 		for _, args := range [][]string{{termSafeHostile}, {termSafeHostile, termSafeHostile}, {"--json", termSafeHostile}, {"--" + termSafeHostile}, {"--principal", termSafeHostile, "x"},
@@ -89,8 +109,15 @@ func TestTermSafeVerbs(t *testing.T) {
 			c := &cli{in: strings.NewReader(""), out: &out, err: &report, getenv: func(name string) string {
 				return map[string]string{"HOME": home, "CDKTR_STATE": home, "CDKTR_SOCKET": filepath.Join(home, "none")}[name]
 			}}
-			if name[0] == "start" && len(name) == 1 || name[0] == "ui" || name[0] == "init" && args[0] == termSafeHostile {
-				continue // a daemon, a screen, and what makes the folder that it is told to
+			if name[0] == "start" && len(name) == 1 || name[0] == "ui" {
+				continue // a daemon, a screen
+			}
+			if name[0] == "init" { // it makes the folder that it is told to
+				for i, arg := range args {
+					if arg == "x" || arg == termSafeHostile && args[max(i-1, 0)] != "--principal" {
+						args[i] = filepath.Join(home, strings.ReplaceAll(arg, "/", ""))
+					}
+				}
 			}
 			c.main(t.Context(), append(name, args...))
 			if fault := termSafeFault(out.String() + report.String()); fault != "" || out.Len()+report.Len() == 0 {
