@@ -350,12 +350,7 @@ func (c *cli) printRuns(runs []*Run) error {
 	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
 	var rows [][]tableCell
 	for _, r := range runs {
-		over, took := 0, "-"
-		for i := range r.Tasks {
-			if !taskActive(r.Tasks[i].State) {
-				over++
-			}
-		}
+		took := "-"
 		switch {
 		case !r.Finished.IsZero():
 			took = tookText(r.Seconds)
@@ -363,7 +358,7 @@ func (c *cli) printRuns(runs []*Run) error {
 			took = tookText(now.Sub(r.Started.Time).Seconds())
 		}
 		rows = append(rows, []tableCell{p.state(r.State), {text: r.ID}, {text: r.Workflow}, cell("%s", timeText(r.Queued, now)), {text: took},
-			cell("%d/%d", over, len(r.Tasks)), {text: orDefault(r.By, r.Trigger)}, {text: orDefault(r.Agent, "-")}, {text: r.Reason}})
+			cell("%d/%d", r.done(), len(r.Tasks)), {text: orDefault(r.By, r.Trigger)}, {text: orDefault(r.Agent, "-")}, {text: r.Reason}})
 	}
 	return p.table([]string{"STATE", "RUN", "WORKFLOW", "QUEUED", "TOOK", "TASKS", "BY", "AGENT", "REASON"}, rows)
 }

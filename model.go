@@ -522,6 +522,17 @@ func (r *Run) clone() *Run {
 	return &c
 }
 
+// done counts the tasks that are over. Of a run that did not go well those that were skipped do not count: nothing of theirs ran.
+func (r *Run) done() (n int) {
+	for i := range r.Tasks {
+		state := r.Tasks[i].State
+		if !taskActive(state) && (state != taskSkipped || runActive(r.State) || r.State == runSucceeded) {
+			n++
+		}
+	}
+	return n
+}
+
 // short copies a run without its tasks.
 func (r *Run) short() *Run {
 	c := *r

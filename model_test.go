@@ -236,3 +236,16 @@ func TestModelLogLine(t *testing.T) {
 		t.Errorf("hashes %s and %s, %d bytes", a, b, size)
 	}
 }
+
+// What was skipped ran not: a run that failed at its first task of three has done one, in every list of runs.
+func TestModelRunDone(t *testing.T) {
+	for state, want := range map[string]int{runFailed: 1, runCrashed: 1, runCancelled: 1, runSucceeded: 3, runRunning: 3} {
+		r := &Run{State: state, Tasks: []TaskRun{{Task: "a", State: taskFailed}, {Task: "b", State: taskSkipped}, {Task: "c", State: taskSkipped}}}
+		if got := r.done(); got != want {
+			t.Errorf("%s: %d, want %d", state, got, want)
+		}
+		if row := protoRowOf(r); row.Done != want || row.Total != 3 {
+			t.Errorf("%s: %d of %d in a list", state, row.Done, row.Total)
+		}
+	}
+}

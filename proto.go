@@ -156,14 +156,7 @@ type RunRow struct {
 
 // protoRowOf makes the row of a run that has its tasks.
 func protoRowOf(r *Run) RunRow {
-	row := RunRow{Run: r.short(), Total: len(r.Tasks)}
-	for i := range r.Tasks {
-		state := r.Tasks[i].State
-		if !taskActive(state) && (state != taskSkipped || runActive(r.State) || r.State == runSucceeded) {
-			row.Done++
-		}
-	}
-	return row
+	return RunRow{Run: r.short(), Done: r.done(), Total: len(r.Tasks)}
 }
 
 // Kinds of what needs a person.
