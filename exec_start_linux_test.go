@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
@@ -112,8 +113,15 @@ func TestProcCloseHangs(t *testing.T) {
 
 // A task has each signal at its default and none blocked, whatever was ignored or blocked where its agent was started, as by nohup.
 func TestProcStartSignals(t *testing.T) {
+	if os.Getenv("PROC_SIGNALS") == "" { // in a process of its own: what signal.Ignore has done nothing takes back
+		cmd := exec.Command(os.Args[0], "-test.run=^TestProcStartSignals$", "-test.count=1")
+		cmd.Env = append(os.Environ(), "PROC_SIGNALS=1")
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS") {
+			t.Errorf("%v: %s", err, out)
+		}
+		return
+	}
 	signal.Ignore(unix.SIGHUP, unix.SIGTTOU, unix.SIGTSTP)
-	defer signal.Reset(unix.SIGHUP, unix.SIGTTOU, unix.SIGTSTP)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	blocked := unix.Sigset_t{}
