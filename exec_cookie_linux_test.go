@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,6 +61,9 @@ func TestProcCookieNested(t *testing.T) {
 	p := procTestStart(t, ps, spec)
 	procTestRecv(t, ready, "line")
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.pid))
+	for end := time.Now().Add(procTestWait); len(text) == 0 && err == nil && time.Now().Before(end); runtime.Gosched() { // it is just becoming sleep
+		text, err = os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.pid))
+	}
 	if err != nil || strings.Count("\x00"+string(text), "\x00"+procTestKey+"=") != 1 {
 		t.Errorf("%q, %v", text, err)
 	}
