@@ -408,7 +408,7 @@ func TestCompatRefusals(t *testing.T) {
 	for code, head := range map[string]string{codeInvalid: "CLIENTERROR", codeNotAllowed: "CLIENTERROR", codeConflict: "CLIENTERROR",
 		codeNoSpace: "SERVERERROR", codeInternal: "SERVERERROR", codeStopping: "SERVERERROR"} {
 		ours, theirs := wirePipe()
-		(&compatCall{verbCall: &verbCall{conn: theirs, peer: lookPeerNew()}}).refuse(refuse(code, "why"))
+		(&compatCall{verbCall: &verbCall{conn: theirs, peer: &lookPeer{party: sharesNew().join("")}}}).refuse(refuse(code, "why"))
 		if frames, err := ours.Recv(); err != nil || string(frames[0]) != head+"\x01why" {
 			t.Errorf("%s: %q, %v", code, frames, err)
 		}

@@ -81,7 +81,7 @@ func TestFollowStop(t *testing.T) {
 }
 
 func TestFollowStreamsBound(t *testing.T) {
-	streams := &verbStreams{shares: &shares{streams: map[string]int{}}, byID: map[string]*verbCall{}}
+	streams := &verbStreams{party: sharesNew().join(""), byID: map[string]*verbCall{}}
 	conn, peer := wirePipe()
 	defer conn.Close()
 	defer peer.Close()

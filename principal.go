@@ -102,7 +102,7 @@ type principal struct {
 
 	subscribers map[*subscriber]bool
 	compat      compatState // what is known of CDKTR's agents
-	shares      shares      // from anywhere
+	shares      *shares     // from anywhere
 	notes       *peerNotes  // the same
 
 	asking  chan struct{}      // places of looks that ask the loop, see principal_look.go
@@ -124,7 +124,7 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 	p := &principal{cfg: cfg, sched: schedNew(cfg.Zone), files: map[string]*workflowFile{}, hashes: map[*Workflow]principalHash{}, troubled: map[string]bool{}, queuedBy: map[string]int{}, requeued: map[string]time.Time{}, active: map[string][]string{},
 		running: map[string]int{}, lines: map[string]int64{}, lost: map[string]lostLines{}, live: map[string]*liveRun{}, links: map[string]*agentLink{}, losing: map[string]time.Time{}, refusals: map[dispatchWhat]*dispatchRefusal{},
 		touched: map[string]bool{}, watchers: map[*watcher]bool{}, news: map[*newsWatcher]bool{}, journalWatchers: map[*watcher]bool{},
-		subscribers: map[*subscriber]bool{}, compat: compatStateNew(), shares: shares{streams: map[string]int{}}, notes: peerNotesNew(cfg.Log), inbox: loopInboxNew[func()](principalInbox),
+		subscribers: map[*subscriber]bool{}, compat: compatStateNew(), shares: sharesNew(), notes: peerNotesNew(cfg.Log), inbox: loopInboxNew[func()](principalInbox),
 		asking: make(chan struct{}, lookMaxAsking), reading: make(chan struct{}, lookMaxReading)}
 	p.ended = p.inbox.ended
 	p.retain = &retain{p: p, limits: cfg.Retain, seen: map[string]int64{}, wake: make(chan bool, 1)}

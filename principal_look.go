@@ -1,7 +1,7 @@
 // principal_look.go: how requests that only look are carried out. Each is a look: a goroutine of its own, which has the loop
 // copy what it needs and does the rest itself, patterns, sorting, files and the making of the reply. So nobody who asks can
-// choose how long the loop is busy. Looks have places, of which there are few, and a share for each connection. The verbs
-// are in principal_list.go, follow.go, attention.go and stats.go. May use what principal.go may.
+// choose how long the loop is busy. Looks have places, of which there are few, and a share for each party (principal_shares.go). The
+// verbs are in principal_list.go, follow.go, attention.go and stats.go. May use what principal.go may.
 
 package main
 
@@ -15,7 +15,6 @@ import (
 
 const (
 	lookMaxUnder   = 16 // looks of one connection that are under way or wait for a place; one more is answered busy
-	lookMaxAtOnce  = 2  // of these, those that have a place; the rest of its looks wait, and only its own
 	lookMaxAsking  = 2  // looks at once that have the loop copy something, or compute; others wait
 	lookMaxReading = 8  // looks at once that read files; others wait
 
@@ -23,14 +22,11 @@ const (
 	lookRows = 100                  // and so many of them at most
 )
 
-// lookPeer is what a connection has under way. Any goroutine may use it.
+// lookPeer is what a connection has under way, as a part of what its party has. Any goroutine may use it.
 type lookPeer struct {
-	under  atomic.Int32
-	atOnce chan struct{}
+	under atomic.Int32
+	party *shareParty
 }
-
-// lookPeerNew is a connection that has nothing under way.
-func lookPeerNew() *lookPeer { return &lookPeer{atOnce: make(chan struct{}, lookMaxAtOnce)} }
 
 // principalLooks is the dispatch of the verbs that only look; the others are in principalOps. Each runs on a goroutine of
 // its own, with a place among those that ask.
@@ -47,6 +43,10 @@ func (c *verbCall) beginLook() *protoError {
 		c.peer.under.Add(-1)
 		return refuse(codeBusy, "%d requests that only look are under way on this connection: wait for one of them", lookMaxUnder)
 	}
+	if party := c.peer.party; !party.take(&party.looks, sharesLooks) {
+		c.peer.under.Add(-1)
+		return refuse(codeBusy, "%d requests of %s that only look are under way: wait for one of them", sharesLooks, party.name)
+	}
 	c.looking = true
 	return nil
 }
@@ -57,6 +57,7 @@ func (c *verbCall) endLook() {
 	if c.looking {
 		c.looking = false
 		c.peer.under.Add(-1)
+		c.peer.party.give(&c.peer.party.looks)
 	}
 }
 
@@ -78,7 +79,11 @@ func (p *principal) takePlace(c *verbCall, places chan struct{}) bool {
 
 // waitPlace is takePlace without a word to the peer.
 func (p *principal) waitPlace(c *verbCall, places chan struct{}) bool {
-	for i, ch := range []chan struct{}{c.peer.atOnce, places} {
+	share := c.peer.party.asking
+	if places == p.reading {
+		share = c.peer.party.reading
+	}
+	for i, ch := range []chan struct{}{share, places} {
 		select {
 		case ch <- struct{}{}:
 			continue
@@ -87,11 +92,11 @@ func (p *principal) waitPlace(c *verbCall, places chan struct{}) bool {
 		case <-p.ended:
 		}
 		if i > 0 {
-			<-c.peer.atOnce
+			<-share
 		}
 		return false
 	}
-	c.place = places
+	c.place, c.share = places, share
 	return true
 }
 
@@ -99,7 +104,7 @@ func (p *principal) waitPlace(c *verbCall, places chan struct{}) bool {
 func (c *verbCall) leavePlace() {
 	if c.place != nil {
 		<-c.place
-		<-c.peer.atOnce
+		<-c.share
 		c.place = nil
 	}
 }

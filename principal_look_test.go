@@ -127,50 +127,76 @@ func TestLookBoundsOfConnection(t *testing.T) {
 	}
 }
 
-// One connection never has more than its share of the places, so that there is one for the next.
+// One party never has more than its share of the places, over as many connections as it likes, so that there is one for the
+// next; and what it reads does not keep it from asking.
 func TestLookShare(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
-		for range lookMaxReading - lookMaxAtOnce - 1 {
-			g.p.reading <- struct{}{}
-		}
-		hold := make(chan struct{})
-		look := func(c *verbCall) {
-			if g.p.readPlace(c) {
-				<-hold
-				c.reply(Reply{})
-			}
-		}
-		var greedy []*verbCall
-		start := func(peer *lookPeer) *verbCall {
-			conn, other := wirePipe()
-			g.ends = append(g.ends, conn, other)
-			c := &verbCall{req: Request{ID: "1", Op: "ls"}, conn: conn, grant: authOwner, peer: peer}
-			g.p.startLook(c, func(_ *principal, c *verbCall) { look(c) })
-			return c
-		}
-		one := lookPeerNew()
-		for range lookMaxUnder {
-			greedy = append(greedy, start(one))
-		}
-		synctest.Wait()
-		if n := len(g.p.reading); n != lookMaxReading-1 {
-			t.Errorf("%d places are taken", n)
-		}
-		next := start(lookPeerNew())
-		synctest.Wait()
-		if next.place != g.p.reading {
-			t.Error("the next connection has no place, beside one that has asked for many")
-		}
-		close(hold)
-		synctest.Wait()
-		for _, c := range append(greedy, next) {
-			if !c.over.Load() || c.place != nil {
-				t.Error("a look was not answered, or keeps its place")
-			}
-		}
-		g.stop()
-	})
+	for _, c := range []struct {
+		name    string
+		kind    func(p *principal) chan struct{}
+		parties []string // of the connections, one after another
+	}{
+		{"one connection reads", func(p *principal) chan struct{} { return p.reading }, []string{""}},
+		{"connections of one key read", func(p *principal) chan struct{} { return p.reading }, []string{"key vi", "key vi", "key vi", "key vi"}},
+		{"connections of one user read", func(p *principal) chan struct{} { return p.reading }, []string{"uid 1000", "uid 1000"}},
+		{"connections of one address ask", func(p *principal) chan struct{} { return p.asking }, []string{"192.0.2.1/32", "192.0.2.1/32", "192.0.2.1/32"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
+				places := c.kind(g.p)
+				for range cap(places) - sharesLooksAtOnce - 1 {
+					places <- struct{}{}
+				}
+				if places == g.p.asking { // it has two in all: here there are three
+					g.p.asking = make(chan struct{}, sharesLooksAtOnce+1)
+					places = g.p.asking
+				}
+				hold := make(chan struct{})
+				start := func(peer *lookPeer) *verbCall {
+					conn, other := wirePipe()
+					g.ends = append(g.ends, conn, other)
+					call := &verbCall{req: Request{ID: "1", Op: "ls"}, conn: conn, grant: authOwner, peer: peer}
+					g.p.startLook(call, func(p *principal, call *verbCall) {
+						if places == p.asking || p.readPlace(call) {
+							<-hold
+							call.reply(Reply{})
+						}
+					})
+					synctest.Wait()
+					return call
+				}
+				var greedy []*verbCall
+				for _, name := range c.parties {
+					peer := &lookPeer{party: g.p.shares.join(name)}
+					for range lookMaxUnder {
+						greedy = append(greedy, start(peer))
+					}
+				}
+				if n := len(places); n != cap(places)-1 {
+					t.Errorf("%d of %d places are taken", n, cap(places))
+				}
+				next := start(&lookPeer{party: g.p.shares.join("another")})
+				if next.place != places {
+					t.Error("the next party has no place, beside one that has asked for many")
+				}
+				if places == g.p.reading {
+					asks := &verbCall{req: Request{ID: "1", Op: "ls"}, conn: next.conn, grant: authOwner, peer: greedy[0].peer}
+					if !g.p.waitPlace(asks, g.p.asking) {
+						t.Error("who reads cannot ask")
+					}
+					asks.leavePlace()
+				}
+				close(hold)
+				synctest.Wait()
+				for _, call := range append(greedy, next) {
+					if !call.over.Load() || call.place != nil {
+						t.Error("a look was not answered, or keeps its place")
+					}
+				}
+				g.stop()
+			})
+		})
+	}
 }
 
 // Lists of many rows are copied a few at a time, and are whole all the same.

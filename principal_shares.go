@@ -1,4 +1,4 @@
-// principal_shares.go: what one party may have of that of which there is only so much: followers of the lists, streams,
+// principal_shares.go: what one party may have of that of which there is only so much: followers of the lists, streams, looks,
 // places in the queue. A party is a key, a user of the box, an address without a key (wireParty). What is left over is
 // for operators, and of the queue some is for the principal's own fires alone: whoever may only look or trigger cannot
 // make them wait. May use what principal.go may.
@@ -14,50 +14,78 @@ const (
 	sharesWatches     = 16    // followers of the lists (watch) of one party; more are refused as busy
 	sharesWatchesKept = 64    // of newsMax, that only operators and the principal's owner may have
 	sharesStreams     = 1024  // requests of one party that have not had their last reply, over all of its connections
+	sharesLooks       = 64    // looks of one party that are under way or wait for a place, over all of its connections; one more is answered busy
+	sharesLooksAtOnce = 2     // of these, those that have a place of either kind (principal_look.go); the rest wait, and only for their own
 	sharesQueued      = 1_000 // runs waiting that one trigger key has queued, or all peers without a name together
 
 	sharesQueueOwn       = 1_000 // places in the queue that only the principal's own fires may take
 	sharesQueueOperators = 1_000 // and those that only these and operators may
 )
 
-// shares counts the streams of each party. Any goroutine may use it.
+// shares is what each party has under way. Any goroutine may use it.
 type shares struct {
 	mu      sync.Mutex
-	streams map[string]int
+	parties map[string]*shareParty // those that have anything
 }
 
-// take counts one more stream of a party. False when it has all that it may; "" is nobody's, and without a bound here.
-func (s *shares) take(party string) bool {
-	if party == "" {
-		return true
-	}
+// sharesNew is shares of which nobody has any yet.
+func sharesNew() *shares { return &shares{parties: map[string]*shareParty{}} }
+
+// shareParty is what one party has under way, over all of its connections; "" is nobody's, of which each connection is one
+// of its own. Any goroutine may use it.
+type shareParty struct {
+	shares                *shares
+	name                  string
+	conns, streams, looks int // guarded by shares.mu
+
+	asking, reading chan struct{} // a token for each of its looks that has a place of that kind
+}
+
+// join counts a connection of a party; leave must follow.
+func (s *shares) join(name string) *shareParty {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.streams[party] >= sharesStreams {
+	p := s.parties[name]
+	if p == nil {
+		p = &shareParty{shares: s, name: name, asking: make(chan struct{}, sharesLooksAtOnce), reading: make(chan struct{}, sharesLooksAtOnce)}
+		if name != "" {
+			s.parties[name] = p
+		}
+	}
+	p.conns++
+	return p
+}
+
+// leave counts one connection less.
+func (p *shareParty) leave() { p.give(&p.conns) }
+
+// take counts one more in count, which is one of p's. False when there are as many as there may be.
+func (p *shareParty) take(count *int, most int) bool {
+	p.shares.mu.Lock()
+	defer p.shares.mu.Unlock()
+	if *count >= most {
 		return false
 	}
-	s.streams[party]++
+	*count++
 	return true
 }
 
-// give counts one less.
-func (s *shares) give(party string) {
-	if party == "" {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.streams[party]--; s.streams[party] == 0 {
-		delete(s.streams, party)
+// give counts one less. A party is forgotten with the last that it has: what a connection has begun, and is not through with,
+// counts for its party also when it has gone and another has come.
+func (p *shareParty) give(count *int) {
+	p.shares.mu.Lock()
+	defer p.shares.mu.Unlock()
+	if *count--; p.conns+p.streams+p.looks == 0 && p.shares.parties[p.name] == p {
+		delete(p.shares.parties, p.name)
 	}
 }
 
 // verbStreams are the requests of one connection that are not answered to the end. It belongs to the goroutine of that
 // connection.
 type verbStreams struct {
-	shares *shares
-	byID   map[string]*verbCall // streams
-	asked  *verbCall            // of a REQ peer: what it asked last
+	party *shareParty
+	byID  map[string]*verbCall // streams
+	asked *verbCall            // of a REQ peer: what it asked last
 }
 
 // admit keeps count of a connection's streams, by the ids of their requests, and carries out stop, which ends one. A REQ
@@ -80,7 +108,6 @@ func (s *verbStreams) admit(c *verbCall) bool {
 		return true
 	}
 	maps.DeleteFunc(s.byID, func(_ string, other *verbCall) bool { return other.over.Load() })
-	party := c.conn.Peer().Party
 	switch {
 	case s.byID[c.req.ID] != nil:
 		c.refuse(refuse(codeConflict, "id %q is that of a stream that has not ended", c.req.ID))
@@ -88,11 +115,11 @@ func (s *verbStreams) admit(c *verbCall) bool {
 	case len(s.byID) >= verbsMaxStreams:
 		c.refuse(refuse(codeBusy, "%d streams on one connection already: stop one", verbsMaxStreams))
 		return false
-	case !s.shares.take(party):
-		c.refuse(refuse(codeBusy, "%s has %d streams already: stop one", party, sharesStreams))
+	case !s.party.take(&s.party.streams, sharesStreams):
+		c.refuse(refuse(codeBusy, "%s has %d streams already: stop one", s.party.name, sharesStreams))
 		return false
 	}
-	c.stopped, c.ended = make(chan struct{}), sync.OnceFunc(func() { s.shares.give(party) })
+	c.stopped, c.ended = make(chan struct{}), sync.OnceFunc(func() { s.party.give(&s.party.streams) })
 	s.byID[c.req.ID] = c
 	return true
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // sharesConn is a connection that passes for one of some peer.
@@ -159,12 +160,88 @@ func TestSharesStreams(t *testing.T) {
 		two.conn.Close()
 		g.ask(Request{Op: "cancel", Run: run})
 		g.stop()
-		for party, n := range g.p.shares.streams {
-			if party != "key ci" {
-				t.Errorf("%d streams of %s are left", n, party)
-			}
+		for name, party := range g.p.shares.parties {
+			t.Errorf("of %s there are left %d streams, %d looks, %d connections", name, party.streams, party.looks, party.conns)
 		}
 	})
+}
+
+// TestSharesLooks: a key has so many looks over all of its connections, another key has its own, and those of a connection that
+// has gone are over.
+func TestSharesLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := sharesRigOpen(t, principalTask(Workflow{ID: "w"}))
+		free := lookTestPlaces(g.p.reading) // the disk is slow
+		looks := []Request{{Op: "show", Run: runID(time.Now(), "")}, {Op: "stats", Workflow: "w"}, {Op: "attention"}, {Op: "logs", Run: runID(time.Now(), "")}}
+		var conns []*sharesPeer
+		for range sharesLooks / lookMaxUnder {
+			one := g.with("vi", "DEALER")
+			for i := range lookMaxUnder {
+				one.goes(looks[i%len(looks)])
+			}
+			one.busy(looks[0], "on this connection")
+			conns = append(conns, one)
+		}
+		late := g.with("vi", "DEALER")
+		for _, look := range append(looks, Request{Op: "ls"}) {
+			late.busy(look, fmt.Sprintf("%d requests of key vi that only look", sharesLooks))
+		}
+		if late.goes(Request{Op: "ping"}) == nil {
+			t.Error("a ping has no answer")
+		}
+		if r := g.with("vi1", "DEALER").goes(Request{Op: "ls"}); r == nil {
+			t.Error("another key has no answer")
+		}
+		conns[0].conn.Close()
+		synctest.Wait()
+		for range lookMaxUnder {
+			late.goes(looks[0])
+		}
+		late.busy(looks[0], "on this connection")
+		free()
+		g.stop()
+		for name, party := range g.p.shares.parties {
+			t.Errorf("of %s there are left %d streams, %d looks, %d connections", name, party.streams, party.looks, party.conns)
+		}
+	})
+}
+
+// TestSharesAgain: what is not through when its connection has gone counts on for the party: to come again is of no use.
+func TestSharesAgain(t *testing.T) {
+	s := sharesNew()
+	first := s.join("key vi")
+	for range sharesLooks {
+		first.take(&first.looks, sharesLooks)
+	}
+	first.leave()
+	again, other := s.join("key vi"), s.join("key ci")
+	if again.take(&again.looks, sharesLooks) || !other.take(&other.looks, sharesLooks) {
+		t.Error("the share of one that has come again is not what it was, or that of another is none")
+	}
+	first.give(&first.looks)
+	if !again.take(&again.looks, sharesLooks) {
+		t.Error("what has ended counts on")
+	}
+	other.give(&other.looks)
+	other.leave()
+	for range sharesLooks {
+		again.give(&again.looks)
+	}
+	again.leave()
+	if len(s.parties) != 0 {
+		t.Errorf("%d parties are kept that have nothing", len(s.parties))
+	}
+	late, new := again, s.join("key vi")
+	if late.take(&late.looks, sharesLooks); len(s.parties) != 1 {
+		t.Error("what has begun late makes a party of its own")
+	}
+	if late.give(&late.looks); s.parties["key vi"] != new {
+		t.Error("what has ended late takes another's count with it")
+	}
+	one, two := s.join(""), s.join("")
+	if one.take(&one.looks, 1); !two.take(&two.looks, 1) {
+		t.Error("two that are nobody share")
+	}
 }
 
 // TestSharesWatches: one viewer cannot take all places of those who watch, nor can many of them take those of operators.

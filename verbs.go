@@ -39,6 +39,7 @@ type verbCall struct {
 
 	looking bool          // it counts as a look of its connection; the look's goroutine's
 	place   chan struct{} // that the look has; the same
+	share   chan struct{} // of its party's share, with place
 
 	stopped chan struct{} // of a stream: closed when the peer has had enough of it
 	ended   func()        // the same: counts it no more; any number of times
@@ -129,8 +130,9 @@ func (p *principal) runPeer(conn wireConn) {
 		return
 	}
 	by, from := peerName(conn.Peer())
-	peer := lookPeerNew()
-	streams := &verbStreams{shares: &p.shares, byID: map[string]*verbCall{}}
+	party := p.shares.join(conn.Peer().Party)
+	defer party.leave()
+	peer, streams := &lookPeer{party: party}, &verbStreams{party: party, byID: map[string]*verbCall{}}
 	defer streams.end()
 	for {
 		frames, err := conn.Recv()
