@@ -87,14 +87,14 @@ func (a *agent) startTask(t *taskTry) {
 		return func() {
 			t.run.begins--
 			if err != nil {
-				a.taskEnded(t, procResult{Exit: 127, Reason: err.Error()}, nil)
+				a.taskEnded(t, procResult{Exit: procNoExit, Reason: err.Error()}, nil)
 			} else {
 				a.taskStarted(t, s.proc.Load())
 			}
 		}
 	}, func(reason string) {
 		t.run.begins--
-		a.taskEnded(t, procResult{Exit: -1, Reason: reason}, nil)
+		a.taskEnded(t, procResult{Exit: procNoExit, Reason: reason}, nil)
 	})
 }
 
@@ -197,6 +197,14 @@ func (t *taskTry) judged(res procResult, outputs map[string]string, err error) p
 	return res
 }
 
+// attemptExit gives the exit code of an attempt, nil where there was no process: a code would be one that nobody gave.
+func attemptExit(res procResult) *int {
+	if res.Exit == procNoExit {
+		return nil
+	}
+	return &res.Exit
+}
+
 // taskEnded looks at an attempt that is over: the task is done, or tried again later. Outputs are of an attempt that succeeded.
 func (a *agent) taskEnded(t *taskTry, res procResult, outputs map[string]string) {
 	r, task := t.run, t.task()
@@ -208,7 +216,7 @@ func (a *agent) taskEnded(t *taskTry, res procResult, outputs map[string]string)
 	if n := len(res.Left); n > 0 {
 		a.remark(r, t, fmt.Sprintf("the task left processes behind, which are ended (%d): %s", n, strings.Join(res.Left[:min(n, attemptLeftNames)], ", ")))
 	}
-	e := &Event{Kind: evTaskFinished, Task: task.ID, Attempt: t.attempt, Reason: res.Reason, Exit: &res.Exit}
+	e := &Event{Kind: evTaskFinished, Task: task.ID, Attempt: t.attempt, Reason: res.Reason, Exit: attemptExit(res)}
 	switch {
 	case res.Reason == "":
 		e.State, e.Outputs = taskSucceeded, outputs
@@ -239,7 +247,7 @@ func (a *agent) retryLater(t *taskTry, res procResult) {
 		delay = min(delay, most)
 	}
 	delay += time.Duration((rand.Float64()*0.4 - 0.2) * float64(delay))
-	a.emit(t.run, &Event{Kind: evTaskRetrying, Task: task.ID, Attempt: t.attempt, Exit: &res.Exit, Seconds: secondsBetween(t.since, a.now()),
+	a.emit(t.run, &Event{Kind: evTaskRetrying, Task: task.ID, Attempt: t.attempt, Exit: attemptExit(res), Seconds: secondsBetween(t.since, a.now()),
 		Reason: fmt.Sprintf("%s%s%d of %d in %s", res.Reason, stateAgain, t.attempt+1, task.Retries+1, delay.Round(10*time.Millisecond))})
 	t.timer = time.AfterFunc(delay, func() {
 		a.call(func() {
@@ -271,9 +279,9 @@ func (a *agent) stopTry(t *taskTry, reason string, force bool) {
 	case t.timer != nil:
 		t.timer.Stop()
 		t.timer = nil
-		a.taskEnded(t, procResult{Reason: reason, Exit: -1}, nil)
+		a.taskEnded(t, procResult{Exit: procNoExit, Reason: reason}, nil)
 	case slices.Contains(t.run.due, t):
 		t.run.due = slices.DeleteFunc(t.run.due, func(o *taskTry) bool { return o == t })
-		a.taskEnded(t, procResult{Reason: reason, Exit: -1}, nil)
+		a.taskEnded(t, procResult{Exit: procNoExit, Reason: reason}, nil)
 	}
 }

@@ -275,14 +275,19 @@ type credential struct {
 	Pair                            curvePair
 }
 
-// text is the credential as its file has it.
+// authHead is the first line of a credential, for its name and role.
+const authHead = "# A credential of cdktr: whoever has it is %q, %s, to the principal below. Keep it secret (chmod 600).\n"
+
+// text is the credential as its file has it; one with no role is a key pair, which nobody is let in with yet.
 func (c *credential) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# A credential of cdktr: whoever has it is %q, %s, to the principal below. Keep it secret (chmod 600).\n", c.Name, c.Role)
-	if c.Role == roleAgent {
-		b.WriteString("# Use it on the box of that name: cdktr start agent --credential FILE\n")
-	} else {
-		b.WriteString("# Use it: cdktr ping --credential FILE, or set CDKTR_CREDENTIAL\n")
+	switch c.Role {
+	case "":
+		b.WriteString("# A key pair of cdktr. Keep it secret (chmod 600). On the principal's box the public key alone is needed:\n# cdktr authorize NAME 'PUBLIC-KEY' --role ROLE\n")
+	case roleAgent:
+		fmt.Fprintf(&b, authHead+"# Use it on the box of that name: cdktr start agent --credential FILE\n", c.Name, c.Role)
+	default:
+		fmt.Fprintf(&b, authHead+"# Use it: cdktr ping --credential FILE, or set CDKTR_CREDENTIAL\n", c.Name, c.Role)
 	}
 	line := func(name, value string) {
 		if value != "" {

@@ -92,9 +92,6 @@ type checkLine struct {
 
 // checkRun carries out the verb.
 func checkRun(ctx context.Context, c *cli, args []string) error {
-	if len(args) > 0 {
-		return usageError("check takes no arguments: name the folder with --state")
-	}
 	found, o, err := checkFind(ctx, c, exitUsage)
 	if err != nil {
 		return err
@@ -151,7 +148,7 @@ func checkFolder(c *cli, dir string, o *owner) error {
 		return err
 	}
 	if k.count > 0 {
-		return &exitError{code: exitUsage, err: fmt.Errorf("%d faults in %s", k.count, k.dir), hint: "a start cuts off a torn end of the newest journal file by itself; cdktr check --repair moves aside what else cannot be read"}
+		return &exitError{code: exitUsage, err: fmt.Errorf("%s in %s", countText(k.count, "fault"), k.dir), hint: "a start cuts off a torn end of the newest journal file by itself; cdktr check --repair moves aside what else cannot be read"}
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"syscall"
@@ -349,9 +350,6 @@ func runChange(op string) func(context.Context, *cli, []string) error {
 
 // runRescan has the workflows folder read, and says what there is.
 func runRescan(ctx context.Context, c *cli, args []string) error {
-	if len(args) > 0 {
-		return usageError("rescan takes no arguments: the whole folder is looked at")
-	}
 	r, err := c.ask(ctx, Request{Op: "rescan"})
 	if err != nil {
 		return err
@@ -407,7 +405,7 @@ func timeOf(text string, zone *time.Location) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, usageError("%q is not a time: write it as 2026-01-31T02:30, or with a zone as 2026-01-31T02:30:00Z", text)
+	return time.Time{}, usageError("%q is not a time: write it as 2026-01-31T02:30, or with a zone as 2026-01-31T02:30:00Z", textHead(text, cliEchoMost))
 }
 
 func runLogs(ctx context.Context, c *cli, args []string) error {
@@ -421,6 +419,9 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 	since, err := sinceOf(c.flags.since, time.Now())
 	if err != nil {
 		return err
+	}
+	if _, err := syntax.Parse(c.flags.grep, syntax.Perl); err != nil { // the principal compiles it, and calls it by the name that requests have
+		return usageError("--grep %q is no regular expression: %w", textHead(c.flags.grep, cliEchoMost), err)
 	}
 	s := &dialStream{say: c.say}
 	req := &s.req

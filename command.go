@@ -27,6 +27,9 @@ const (
 	exitInterrupted = 130
 )
 
+// cliEchoMost is how many bytes of what was typed an error repeats.
+const cliEchoMost = 100
+
 // exitError carries an exit code up to main. A nil err prints nothing.
 type exitError struct {
 	code int

@@ -144,11 +144,12 @@ const stateUsual = "/var/lib/cdktr"
 // stateFound is the state folder that a verb of the principal's own box works on, and how it was found.
 type stateFound struct {
 	dir      string
-	named    bool   // by --state
-	set      bool   // by any setting, not only by default
-	answered bool   // a principal that answers has told it
-	endpoint string // that was asked
-	told     string // the folder of the principal that answers there, "" for none
+	named    bool     // by --state
+	set      bool     // by any setting, not only by default
+	answered bool     // a principal that answers has told it
+	endpoint string   // that was asked
+	told     string   // the folder of the principal that answers there, "" for none
+	listens  []string // where that one listens; nil when none answers, or it does not say
 }
 
 // stateFind finds the state folder of this box's principal: that of --state, else the one that the principal tells which
@@ -164,7 +165,7 @@ func (c *cli) stateFind(ctx context.Context) (stateFound, error) {
 		f.endpoint = "ipc://" + c.cfg.get("socket") // the setting is for clients and agents of another box's
 	}
 	var err error
-	f.told, err = c.stateTold(ctx, f.endpoint)
+	f.told, f.listens, err = c.stateTold(ctx, f.endpoint)
 	switch {
 	case f.named: // whoever may answer: this folder is meant
 		f.answered = f.told != "" && stateSame(f.told, f.dir)
@@ -176,30 +177,30 @@ func (c *cli) stateFind(ctx context.Context) (stateFound, error) {
 	return f, nil
 }
 
-// stateTold asks the principal at a socket for its state folder; "" when nobody answers, or it does not say.
-func (c *cli) stateTold(ctx context.Context, endpoint string) (string, error) {
+// stateTold asks the principal at a socket for its state folder, "" when nobody answers or it does not say, and where it listens.
+func (c *cli) stateTold(ctx context.Context, endpoint string) (folder string, listens []string, err error) {
 	limited, cancel := context.WithTimeout(ctx, clientTimeout)
 	defer cancel()
 	conn, err := clientDial(limited, endpoint, wireOptions{})
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return "", &exitError{code: exitNotAllowed, err: err, hint: "ask as the principal's user, or as root; or name the state folder with --state"}
+		return "", nil, &exitError{code: exitNotAllowed, err: err, hint: "ask as the principal's user, or as root; or name the state folder with --state"}
 	case err != nil && ctx.Err() != nil:
-		return "", &exitError{code: exitInterrupted, err: errors.New("interrupted")}
+		return "", nil, &exitError{code: exitInterrupted, err: errors.New("interrupted")}
 	case err != nil: // nobody is there
-		return "", nil
+		return "", nil, nil
 	}
 	defer conn.close()
 	r, err := conn.ask(limited, Request{Op: "ping"})
 	if err != nil || r.Folder == "" {
-		return "", err
+		return "", nil, err
 	}
 	peer := conn.conn.Peer()
 	if o, err := ownerOf(r.Folder); err == nil && peer.HasCred && peer.UID != 0 && o.uid != int(peer.UID) {
-		return "", &exitError{code: exitRefused, err: fmt.Errorf("the principal at %s runs as %s, and says that its state is in %s, which belongs to %s", endpoint, ownerName(int(peer.UID)), r.Folder, ownerName(o.uid)),
+		return "", nil, &exitError{code: exitRefused, err: fmt.Errorf("the principal at %s runs as %s, and says that its state is in %s, which belongs to %s", endpoint, ownerName(int(peer.UID)), r.Folder, ownerName(o.uid)),
 			hint: "name the state folder with --state"}
 	}
-	return r.Folder, nil
+	return r.Folder, r.Listening, nil
 }
 
 // stateSame says whether two names are one folder.

@@ -51,9 +51,6 @@ type doctor struct {
 
 // doctorRun carries out the verb.
 func doctorRun(ctx context.Context, c *cli, args []string) error {
-	if len(args) > 0 {
-		return usageError("doctor takes no arguments, only flags")
-	}
 	d := &doctor{c: c, now: time.Now()}
 	d.say("program", doctorOK, "cdktr %s, %s, %s/%s", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	d.principal(ctx)

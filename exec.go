@@ -71,9 +71,12 @@ type procLine struct {
 	Partial bool      // the line goes on in the next procLine of the same stream
 }
 
+// procNoExit is the exit code of what never became a process: it could not be prepared or started, or was stopped before.
+const procNoExit = -1
+
 // procResult says how a process ended.
 type procResult struct {
-	Exit              int           // exit code; 128+signal if a signal ended it
+	Exit              int           // exit code; 128+signal if a signal ended it; procNoExit if there was no process
 	Signal            string        // "SIGKILL"; "" if it exited
 	Reason            string        // "" success; "exit 3"; "signal SIGSEGV"; "timed out after 30m"; what stop was told
 	TimedOut, Stopped bool          // a timeout is not a stop; at most one is set

@@ -235,7 +235,7 @@ func runAuthorize(ctx context.Context, c *cli, args []string) error {
 // newGrant makes a pair, writes the credential, then authorizes it: a credential that nobody has lets nobody in. The file of
 // -o is where the caller may write, and its; all else is the work of the state's owner.
 func (c *cli) newGrant(p *keysPlace, g *authGrant) error {
-	endpoint, err := c.credentialEndpoint()
+	endpoint, err := c.credentialEndpoint(p.found.listens)
 	if err != nil {
 		return err
 	}
@@ -259,7 +259,7 @@ func (c *cli) newGrant(p *keysPlace, g *authGrant) error {
 	if err != nil {
 		return err
 	}
-	if made {
+	if made && p.found.listens == nil {
 		fmt.Fprintf(c.err, "cdktr: no principal has keys in %s yet: made them for the one that will be started with that state folder\n", p.found.dir)
 	}
 	if p.found.told != "" && !p.found.answered {
@@ -281,8 +281,9 @@ func (c *cli) newGrant(p *keysPlace, g *authGrant) error {
 	return nil
 }
 
-// credentialEndpoint gives the endpoint for a credential: what --endpoint says, or this box's name.
-func (c *cli) credentialEndpoint() (string, error) {
+// credentialEndpoint gives the endpoint for a credential: what --endpoint says, or this box's name with the port where the
+// principal that answers listens, if one does, else with that of the settings.
+func (c *cli) credentialEndpoint(listens []string) (string, error) {
 	endpoint := c.flags.endpoint
 	if endpoint == "" {
 		host, err := os.Hostname()
@@ -290,8 +291,11 @@ func (c *cli) credentialEndpoint() (string, error) {
 			return "", usageError("give --endpoint tcp://HOST:%s: %w", keysPort, err)
 		}
 		port := keysPort
-		if _, bound, err := wireEndpointParse(strings.Split(c.cfg.get("bind"), ",")[0]); err == nil {
-			_, port, _ = net.SplitHostPort(bound)
+		for _, at := range append(keysTCP(listens), strings.Split(c.cfg.get("bind"), ",")...) {
+			if _, bound, err := wireEndpointParse(at); err == nil {
+				_, port, _ = net.SplitHostPort(bound)
+				break
+			}
 		}
 		endpoint = "tcp://" + host + ":" + port
 	}
@@ -299,6 +303,18 @@ func (c *cli) credentialEndpoint() (string, error) {
 		return "", usageError("endpoint %q: write tcp://HOST:PORT as the other box can reach it", endpoint)
 	}
 	return endpoint, nil
+}
+
+// keysTCP gives the addresses, of those where a principal listens, at which a key lets in.
+func keysTCP(listens []string) []string {
+	return slices.DeleteFunc(slices.Clone(listens), func(at string) bool { return !strings.HasPrefix(at, "tcp:") })
+}
+
+// sayDeaf says, when somebody was let in, that the principal which answers listens nowhere for those with a key.
+func (c *cli) sayDeaf(p *keysPlace) {
+	if p.found.answered && p.found.listens != nil && len(keysTCP(p.found.listens)) == 0 {
+		c.say("the principal that answers at " + p.found.endpoint + " listens at no tcp:// address, so no key lets anybody in yet: start it with --bind tcp://ADDR:" + keysPort + ", or set bind in its configuration")
+	}
 }
 
 // keysCheck holds a new grant against the rules.
@@ -352,6 +368,7 @@ func (c *cli) addGrant(p *keysPlace, g *authGrant) error {
 	if err != nil {
 		return err
 	}
+	c.sayDeaf(p)
 	if c.flags.json && !c.flags.fresh {
 		return printJSON(c.out, g)
 	}

@@ -105,30 +105,34 @@ func lookLs(ctx context.Context, c *cli, args []string) error {
 	if err := p.table([]string{"WORKFLOW", "SCHEDULE", "NEXT", "LAST", "WHEN", "TOOK", "NAME"}, rows); err != nil {
 		return err
 	}
-	for i := range list {
-		if list[i].Error != "" {
-			fmt.Fprintln(c.err, "cdktr: "+textSafe(list[i].Error))
-		}
-	}
-	c.lsWarnings(list)
+	c.lsRemarks(list, req.Pattern)
 	return nil
 }
 
-// lsMaxWarnings is how many warnings of files ls prints; the rest is counted.
-const lsMaxWarnings = 10
-
-// lsWarnings says what files are warned of.
-func (c *cli) lsWarnings(list []WorkflowInfo) {
-	n := 0
+// lsRemarks says beside the list what is not in it: why files do not load, of how many it is warned, and that nothing was found.
+func (c *cli) lsRemarks(list []WorkflowInfo, pattern string) {
+	warnings, files, of := 0, 0, ""
 	for i := range list {
-		for _, text := range list[i].Warnings {
-			if n++; n <= lsMaxWarnings {
-				fmt.Fprintln(c.err, "cdktr: "+textSafe(text))
-			}
+		if list[i].Error != "" {
+			c.say(list[i].Error)
+		}
+		if n := len(list[i].Warnings); n > 0 {
+			warnings, files = warnings+n, files+1
+			of = orDefault(of, list[i].Workflow)
 		}
 	}
-	if n > lsMaxWarnings {
-		fmt.Fprintf(c.err, "cdktr: %s more: cdktr show ID has them\n", countText(n-lsMaxWarnings, "warning"))
+	switch {
+	case files == 1:
+		c.say(countText(warnings, "warning") + " on the file of " + of + ": cdktr show " + of + " prints what it is warned of")
+	case files > 1:
+		c.say(countText(warnings, "warning") + " on the files of " + countText(files, "workflow") + ": cdktr show " + of + " prints those of one, cdktr attention names more")
+	}
+	switch {
+	case len(list) > 0:
+	case pattern != "":
+		c.say(fmt.Sprintf("no workflow matches %q: a pattern is a part of the id, or with * in it the whole", textHead(pattern, cliEchoMost)))
+	default:
+		c.say("there are no workflows yet: cdktr init writes an example, and files in the workflows folder are seen at once")
 	}
 }
 
@@ -293,12 +297,9 @@ func ownTimes(r *Run) string {
 }
 
 func lookPs(ctx context.Context, c *cli, args []string) error {
-	if len(args) > 0 {
-		return usageError("ps takes no arguments, only flags (--workflow %s)", args[0])
-	}
 	states := []string{runQueued, runRunning, runSucceeded, runFailed, runCancelled, runCrashed}
 	if c.flags.state != "" && !slices.Contains(states, c.flags.state) {
-		return usageError("--state %s: there is %s", c.flags.state, strings.Join(states, ", "))
+		return usageError("--state %s: there is %s", textHead(c.flags.state, cliEchoMost), strings.Join(states, ", "))
 	}
 	conn, err := c.dial(ctx)
 	if err != nil {
@@ -488,7 +489,7 @@ func nextZone(c *cli) (*time.Location, error) {
 	}
 	zone, err := zoneLoad(c.flags.tz)
 	if err != nil {
-		return nil, usageError("--tz: %w: write it as Europe/London, or UTC", err)
+		return nil, usageError("--tz %q names no time zone that is known here: write it as Europe/London, or UTC", textHead(c.flags.tz, cliEchoMost))
 	}
 	return zone, nil
 }
@@ -615,19 +616,30 @@ func lookValidate(ctx context.Context, c *cli, args []string) error {
 			return err
 		}
 	}
+	found := validateFound(bad, len(faults)-bad)
 	if bad > 0 {
-		return &exitError{code: exitUsage, err: fmt.Errorf("%s in %s", countText(bad, "fault"), countText(files, "file"))}
+		return &exitError{code: exitUsage, err: fmt.Errorf("%s in %s", found, countText(files, "file"))}
 	}
 	if !c.flags.json {
-		fmt.Fprintf(c.err, "checked %s: no fault\n", countText(files, "file"))
+		fmt.Fprintf(c.err, "checked %s: %s\n", countText(files, "file"), found)
 	}
 	return nil
 }
 
-func lookAgents(ctx context.Context, c *cli, args []string) error {
-	if len(args) > 0 {
-		return usageError("agents takes no arguments")
+// validateFound counts what is wrong with files and what is warned of.
+func validateFound(bad, warned int) string {
+	switch {
+	case bad > 0 && warned > 0:
+		return countText(bad, "fault") + " and " + countText(warned, "warning")
+	case bad > 0:
+		return countText(bad, "fault")
+	case warned > 0:
+		return countText(warned, "warning")
 	}
+	return "no fault"
+}
+
+func lookAgents(ctx context.Context, c *cli, args []string) error {
 	conn, err := c.dial(ctx)
 	if err != nil {
 		return err
@@ -675,9 +687,6 @@ func agentLooks(state string) tableCell {
 }
 
 func lookEvents(ctx context.Context, c *cli, args []string) error {
-	if len(args) > 0 {
-		return usageError("events takes no arguments, only flags")
-	}
 	since, err := sinceOf(c.flags.since, time.Now())
 	if err != nil {
 		return err

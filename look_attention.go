@@ -26,9 +26,6 @@ func attentionVerbs() []cliVerb {
 }
 
 func lookAttention(ctx context.Context, c *cli, args []string) error {
-	if len(args) > 0 {
-		return usageError("attention takes no arguments")
-	}
 	conn, err := c.dial(ctx)
 	if err != nil {
 		return err

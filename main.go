@@ -125,7 +125,10 @@ func (c *cli) runVerb(ctx context.Context, verb *cliVerb, args []string) error {
 		cliHelp(c.out, verb, f)
 		return nil
 	case err != nil:
-		return cliFlagFault(verb, f, err)
+		return cliFlagFault(verb.name, "cdktr "+verb.name+" --help shows its flags", f, err)
+	}
+	if err := cliWords(verb, f, words); err != nil {
+		return err
 	}
 	if c.cfg, err = configLoad(f.set, f.config, c.getenv); err != nil {
 		return &exitError{code: exitUsage, err: err}
@@ -134,15 +137,37 @@ func (c *cli) runVerb(ctx context.Context, verb *cliVerb, args []string) error {
 	return verb.run(ctx, c, words)
 }
 
-// cliFlagFault says what is wrong with the flags of a verb, and which flag may have been meant.
-func cliFlagFault(verb *cliVerb, f *cliFlags, err error) error {
-	hint := "cdktr " + verb.name + " --help shows its flags"
-	if name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); unknown { // package flag has no error of its own for it
+// cliWords refuses arguments that no verb can mean: any, where it takes none, and an empty one, which is mostly a variable of a
+// script that has no value. Where a list of all would be the answer, that is not what was asked for.
+func cliWords(verb *cliVerb, f *cliFlags, words []string) error {
+	if verb.args == "" && len(words) > 0 {
+		hint := "cdktr " + verb.name + " --help shows its flags"
+		for _, flag := range []string{"workflow", "state", "principal"} { // that may have been meant, in this order
+			if f.Lookup(flag) != nil {
+				hint = "did you mean --" + flag + " " + textHead(words[0], cliEchoMost) + "? " + hint
+				break
+			}
+		}
+		return &exitError{code: exitUsage, err: fmt.Errorf("%s takes no arguments, only flags: %q", verb.name, textHead(words[0], cliEchoMost)), hint: hint}
+	}
+	if i := slices.Index(words, ""); i >= 0 && verb.name != "completion" { // which completes nothing typed yet
+		return &exitError{code: exitUsage, err: fmt.Errorf("argument %d of %s is empty: %s", i+1, verb.name, verb.args), hint: "does a variable of a script have no value?"}
+	}
+	return nil
+}
+
+// cliFlagFault says what is wrong with the flags of a verb, and which flag may have been meant; else hint.
+func cliFlagFault(name, hint string, f *cliFlags, err error) error {
+	if flagged, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); unknown { // package flag has no error of its own for it
 		var names []string
 		f.VisitAll(func(fl *flag.Flag) { names = append(names, fl.Name) })
-		name = strings.TrimPrefix(name, "-")
-		err = fmt.Errorf("%s has no flag --%s", verb.name, name)
-		if near := nearest(name, names); len(near) > 1 {
+		flagged = strings.TrimPrefix(flagged, "-")
+		dashes := "--"
+		if len(flagged) == 1 {
+			dashes = "-"
+		}
+		err = fmt.Errorf("%s has no flag %s%s", name, dashes, textHead(flagged, cliEchoMost))
+		if near := nearest(flagged, names); len(near) > 1 {
 			hint = "did you mean --" + near + "?"
 		}
 	}
@@ -163,6 +188,9 @@ func (c *cli) report(ctx context.Context, args []string, err error) int {
 		code, hint = exit.code, exit.hint
 	case errors.As(err, &refused):
 		code, word = exitRefused, refused.Code
+		if refused.field != "" {
+			err = fmt.Errorf("%s %s", cliFieldName(args, refused.field), refused.fault)
+		}
 		switch refused.Code {
 		case codeInvalid, codeUnknownOp:
 			code = exitUsage
@@ -188,6 +216,25 @@ func (c *cli) report(ctx context.Context, args []string, err error) int {
 		fmt.Fprintln(c.err, "hint: "+hint)
 	}
 	return code
+}
+
+// cliFieldName is what the command line calls a field of a request: the flag that sets it, or the argument.
+func cliFieldName(args []string, field string) string {
+	switch verb, _, err := cliFind(args); {
+	case err != nil || verb == nil:
+	case verb.flags != nil:
+		f := newCLIFlags(verb.name)
+		if verb.flags(f); f.Lookup(field) != nil {
+			return "--" + field
+		}
+	}
+	switch field {
+	case "workflow":
+		return "the workflow's ID"
+	case "run":
+		return "the ID of the run"
+	}
+	return strings.ToUpper(field)
 }
 
 // reportJSON is an error as --json prints it, on standard error.
@@ -247,13 +294,16 @@ func cliFind(args []string) (*cliVerb, []string, error) {
 		text += " " + args[1]
 	}
 	hint := "cdktr help lists the verbs"
-	if near := nearest(text, names); near != "" {
+	near := nearest(text, append(names, append(sortedKeys(cliElsewhere), "help")...)) // of two as near the first: ours
+	switch ours, theirs := cliElsewhere[args[0]], cliElsewhere[near]; {
+	case ours != "":
+		hint = ours
+	case theirs != "":
+		hint = theirs
+	case near != "":
 		hint = "did you mean `cdktr " + near + "`?"
 	}
-	if ours := cliElsewhere[args[0]]; ours != "" {
-		hint = ours
-	}
-	return nil, nil, &exitError{code: exitUsage, err: fmt.Errorf("unknown verb %q", text), hint: hint}
+	return nil, nil, &exitError{code: exitUsage, err: fmt.Errorf("unknown verb %q", textHead(text, cliEchoMost)), hint: hint}
 }
 
 // cliElsewhere is what verbs of other tools are called here, for those whose fingers know them.
@@ -302,7 +352,7 @@ func cliFindBehind(args []string) (*cliVerb, []string, error) {
 	case errors.Is(err, flag.ErrHelp):
 		return nil, nil, nil
 	case err != nil:
-		return nil, nil, &exitError{code: exitUsage, err: err, hint: "cdktr help lists the verbs; a verb's own flags stand behind it"}
+		return nil, nil, cliFlagFault("cdktr", "cdktr help lists the verbs; a verb's own flags stand behind it", common, err)
 	case common.NArg() == 0:
 		return nil, nil, &exitError{code: exitUsage, err: errors.New("no verb behind the flags"), hint: "cdktr help lists the verbs"}
 	}

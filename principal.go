@@ -39,6 +39,7 @@ type principalConfig struct {
 	Retain      retainLimits
 	Zone        *time.Location // of schedules that name none
 	Folder      *workflowFolder
+	Listening   []string  // where it listens, as endpoints
 	Keys        *authKeys // whose keys are let in over tcp; nil: there is no such listener
 	Log         *slog.Logger
 	now         func() time.Time

@@ -144,7 +144,8 @@ type Reply struct {
 	Live       bool            `json:"live,omitempty"` // watch: all rows were sent; from now on changes are
 	Note       string          `json:"note,omitempty"`
 	Count      int             `json:"count,omitempty"`
-	Folder     string          `json:"folder,omitempty"` // backup, ping: the state folder, on the principal's box
+	Folder     string          `json:"folder,omitempty"`    // backup, ping: the state folder, on the principal's box
+	Listening  []string        `json:"listening,omitempty"` // ping: where the principal listens; no principal of 0.1.0 says it
 }
 
 // RunRow is a run as a line of a list: without its tasks, of which it has the numbers.
@@ -270,6 +271,8 @@ type protoError struct {
 	Retry   bool   `json:"retry"` // the same request may work later
 
 	near func() string // gives the message with what was probably meant, "" when that is not known; it takes a while
+
+	field, fault string // of a request that its own client refuses: the field, and what is wrong with it, to be read behind a name for it
 }
 
 func (e *protoError) Error() string { return e.Message }
@@ -559,7 +562,10 @@ func protoBounds(v any) error {
 		}
 		if n := fields.Field(i).Len(); n > most {
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-			return refuse(codeInvalid, "field %q has %d bytes: it may have %d", name, n, most)
+			fault := fmt.Sprintf("has %d bytes: it may have %d", n, most)
+			e := refuse(codeInvalid, "field %q %s", name, fault)
+			e.field, e.fault = name, fault
+			return e
 		}
 	}
 	return nil

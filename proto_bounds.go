@@ -37,6 +37,9 @@ func protoReported(e *Event, outputs int) *Event {
 	name := func(text string) string { return textHead(text, protoMaxName) }
 	kept := &Event{Time: e.Time, Kind: name(e.Kind), Run: name(e.Run), Task: name(e.Task), Attempt: e.Attempt, Reason: protoReason(e.Reason), Exit: e.Exit, Seconds: e.Seconds,
 		Lease: e.Lease}
+	if e.Exit != nil && *e.Exit < 0 { // what an agent of 0.1.0 says where there was no process
+		kept.Exit = nil
+	}
 	if e.Kind == evTaskFinished || e.Kind == evRunFinished {
 		kept.State = e.State
 	}

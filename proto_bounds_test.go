@@ -58,6 +58,11 @@ func TestProtoShortened(t *testing.T) {
 	if got := protoReported(&Event{Kind: evTaskFinished, Outputs: small}, protoMaxOutputs-protoSize(small)); len(got.Outputs) != 1 || got.Reason != "" {
 		t.Errorf("%+v", got)
 	}
+	for _, exit := range []int{-1, 0, 3, 255} { // an agent of 0.1.0 says -1 where there was no process
+		if got := protoReported(&Event{Kind: evTaskFinished, Exit: &exit}, 0); (got.Exit == nil) != (exit < 0) || got.Exit != nil && *got.Exit != exit {
+			t.Errorf("exit %d becomes %v", exit, got.Exit)
+		}
+	}
 	if got := protoReported(&Event{Kind: evTaskFinished, Outputs: small}, protoMaxOutputs); got.Outputs != nil || got.Reason == "" {
 		t.Errorf("%+v", got)
 	}

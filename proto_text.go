@@ -96,9 +96,12 @@ func protoEscape(text []byte) rune {
 	return rune(n)
 }
 
-// protoTexts refuses a request that would not arrive as it is: the encoder makes U+FFFD of what is no UTF-8. A client asks
-// before it sends.
+// protoTexts refuses a request that would not arrive as it is, for the encoder makes U+FFFD of what is no UTF-8, or that has a text
+// which is too long. A client asks before it sends.
 func protoTexts(req *Request) error {
+	if err := protoBounds(req); err != nil {
+		return err
+	}
 	fields := reflect.ValueOf(req).Elem()
 	for i := range fields.NumField() {
 		field := fields.Type().Field(i)
@@ -107,7 +110,9 @@ func protoTexts(req *Request) error {
 		}
 		if err := textFault(fields.Field(i).String()); err != nil {
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-			return refuse(codeInvalid, "%s %v", name, err)
+			e := refuse(codeInvalid, "%s %v", name, err)
+			e.field, e.fault = name, err.Error()
+			return e
 		}
 	}
 	for _, name := range sortedKeys(req.Params) {

@@ -156,7 +156,7 @@ func TestRunnerOutcomes(t *testing.T) {
 			t.Errorf("attempt %d, output %q", r.Attempt, lines)
 		}
 	}
-	if r, _ := runnerFollow(t, h, Request{Workflow: "no program"}, nil); r.State != runFailed || r.Tasks[0].Exit == nil || *r.Tasks[0].Exit != 127 {
+	if r, _ := runnerFollow(t, h, Request{Workflow: "no program"}, nil); r.State != runFailed || r.Tasks[0].Exit != nil { // nothing ran
 		t.Errorf("%+v", r)
 	}
 }

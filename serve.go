@@ -193,9 +193,6 @@ func (c *cli) serving() error {
 
 // startPrincipal serves until it is told to stop.
 func startPrincipal(ctx context.Context, c *cli, args []string) error {
-	if len(args) > 0 {
-		return usageError("start principal takes no arguments, only flags: %q", args[0])
-	}
 	began := time.Now()
 	if err := c.serving(); err != nil {
 		return err
@@ -231,7 +228,7 @@ func startPrincipal(ctx context.Context, c *cli, args []string) error {
 	if err != nil {
 		return errors.Join(err, p.store.close())
 	}
-	p.cfg.Keys, p.cfg.Folder, folder.zone = doors.keys, folder, cfg.Zone
+	p.cfg.Keys, p.cfg.Listening, p.cfg.Folder, folder.zone = doors.keys, doors.addresses(), folder, cfg.Zone
 	changed, removed, err := folder.scan()
 	if err != nil {
 		log.Warn("no workflows", "cause", err)
@@ -260,7 +257,7 @@ func startPrincipal(ctx context.Context, c *cli, args []string) error {
 			return errors.Join(err, h.stop())
 		}
 	}
-	log.Info("ready", "workflows", len(changed), "listening", doors.addresses(), "state", c.cfg.get("state"), "timezone", zoneName(cfg.Zone), "in", time.Since(began).Round(time.Millisecond).String())
+	log.Info("ready", "workflows", len(changed), "listening", strings.Join(doors.addresses(), " "), "state", c.cfg.get("state"), "timezone", zoneName(cfg.Zone), "in", time.Since(began).Round(time.Millisecond).String())
 	notify.ready()
 	settleDown()
 	h.group.Go(func() { runReload(h.ctx, c.hangups, notify, func() { h.reload(folder, log) }) })
@@ -338,9 +335,6 @@ func (h *host) stop() error {
 
 // startAgent serves a principal elsewhere until it is told to stop.
 func startAgent(ctx context.Context, c *cli, args []string) error {
-	if len(args) > 0 {
-		return usageError("start agent takes no arguments, only flags: %q", args[0])
-	}
 	log, err := c.logger()
 	if err != nil {
 		return err

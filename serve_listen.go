@@ -126,12 +126,11 @@ func serveAddress(l *wireListener) string {
 }
 
 // addresses lists where the principal listens.
-func (d *serveDoors) addresses() string {
-	var all []string
+func (d *serveDoors) addresses() (all []string) {
 	for _, l := range d.listeners {
 		all = append(all, serveAddress(l))
 	}
-	return strings.Join(all, " ")
+	return all
 }
 
 // openKeys reads the keys folder, and makes the principal's pair at the first start.

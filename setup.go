@@ -144,9 +144,6 @@ func explicitPath(file string) string {
 }
 
 func setupConfig(_ context.Context, c *cli, args []string) error {
-	if len(args) > 0 {
-		return usageError("config takes no arguments")
-	}
 	var rows [][]tableCell
 	for _, v := range c.cfg.list() {
 		if c.flags.json {

@@ -116,9 +116,6 @@ type tui struct {
 
 // tuiRun carries out the verb.
 func tuiRun(ctx context.Context, c *cli, args []string) error {
-	if len(args) > 0 {
-		return usageError("ui takes no arguments: name the principal with --principal or -H")
-	}
 	env := termEnvOf(c.getenv)
 	env.NoColor = env.NoColor || c.flags.color == "never"
 	tty, err := termOpen(tuiDevice, c.getenv, "cdktr")

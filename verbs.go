@@ -291,11 +291,11 @@ func unknownOp(op string) *protoError {
 	return refuse(codeUnknownOp, "there is no op %q; {\"op\":\"help\"} lists them", op)
 }
 
-// opPing says that the principal is there, and to those who came over the box's own socket where its state is.
+// opPing says that the principal is there, and to those who came over the box's own socket where its state is and where it listens.
 func (p *principal) opPing(c *verbCall) {
 	r := Reply{Version: version, Seq: p.state.Seq}
 	if dir, err := filepath.Abs(p.cfg.StateDir); err == nil && c.conn.Peer().Transport == "ipc" {
-		r.Folder = dir
+		r.Folder, r.Listening = dir, p.cfg.Listening
 	}
 	c.reply(r)
 }
