@@ -54,11 +54,16 @@ func (s *procSys) open() error {
 	if _, err := procSlurp(procLeaderList()); err != nil {
 		return nil
 	}
-	var was int32
-	unix.Prctl(unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&was)), 0, 0, 0)
-	s.wasReaper = was != 0
+	s.wasReaper = s.charged()
 	s.reaper = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == nil
 	return nil
+}
+
+// charged says whether orphans come to this program.
+func (s *procSys) charged() bool {
+	var is int32
+	unix.Prctl(unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&is)), 0, 0, 0)
+	return is != 0
 }
 
 // close undoes what open did to the program, where that can be undone.

@@ -29,6 +29,7 @@ type procStat struct {
 
 func (s *procSys) open() error                                           { return nil }
 func (s *procSys) close()                                                {}
+func (s *procSys) charged() bool                                         { return false }
 func (s *procSys) orphans() []procStat                                   { return nil }
 func (s *procSys) withCookie(string, func(string) bool) (m []procMember) { return m }
 

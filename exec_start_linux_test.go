@@ -105,9 +105,11 @@ func TestProcCloseHangs(t *testing.T) {
 		default:
 			t.Error("close waits")
 		}
-		ps.work.Done()
+		ps.work.Done() // close has left these to the end of the process
 		close(ps.quitCh)
-		<-ended
+		ps.loop.Wait()
+		ps.sys.close()
+		ps.null.Close()
 	})
 }
 

@@ -79,6 +79,10 @@ func e2eAll(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "processes are left:", left)
 		code = 1
 	}
+	if (&procSys{}).charged() {
+		fmt.Fprintln(os.Stderr, "a test left this process in charge of orphans: those of others become its zombies")
+		code = 1
+	}
 	if err := os.RemoveAll(root); err != nil {
 		fmt.Fprintln(os.Stderr, "remove folder of the tests:", err)
 		code = 1
