@@ -188,7 +188,7 @@ func TestAttacks(t *testing.T) {
 	w.authorize("ci", roleTrigger, "--workflows", "*")
 	w.until("it ticks", func() bool { return len(w.fires(time.Time{})) > 1 })
 	w.held = w.start("nobody")
-	w.stallPings("before", stallSamples)
+	w.stallPings("before")
 	before, all := w.own(w.principal), attacks(w)
 	t.Logf("%d kB of its own before", before)
 	for _, name := range sortedKeys(all) {

@@ -4,32 +4,46 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// stallPings asks n pings one after the other on a connection of its own, and gives the median and the 99th percentile.
-func (x *e2e) stallPings(what string, n int) (p50, p99 time.Duration) {
+// stallMeasure has nothing run beside the tests, so that what they measure can be held to targets. How quick an answer is when the
+// whole suite runs says what the machine is doing: then they hold that it comes, who is still there, and memory.
+var stallMeasure = flag.Bool("measure", false, "nothing runs beside: hold what TestStalled, TestStalledStrangers and TestAttacks measure to their targets")
+
+const (
+	stallMany   = 1000                  // pings that measure
+	stallFew    = 30                    // pings that only want their answers
+	stallTarget = 20 * time.Millisecond // the 99th percentile of a ping, whatever others do
+	stallMemory = 64 << 10              // kB that a principal may have more for a few who do not read: far below what would be held for them without a bound
+)
+
+// stallPings asks a few pings one after the other on a connection of its own, many where it measures, and gives the median and the
+// 99th percentile.
+func (x *e2e) stallPings(what string) (p50, p99 time.Duration) {
 	x.t.Helper()
-	conn, err := clientDial(context.Background(), "ipc://"+x.dir+"/s", wireOptions{})
+	n := stallFew
+	if *stallMeasure {
+		n = stallMany
+	}
+	conn, err := clientDial(x.t.Context(), "ipc://"+x.dir+"/s", wireOptions{})
 	if err != nil {
 		x.t.Fatal(err)
 	}
 	defer conn.close()
 	took := make([]time.Duration, n)
 	for i := range took {
-		began := time.Now()
-		if _, err := conn.ask(context.Background(), Request{Op: "ping"}); err != nil {
-			x.t.Fatalf("%s: ping: %v", what, err)
-		}
-		took[i] = time.Since(began)
+		took[i] = x.stallPing(what, conn)
 	}
 	slices.Sort(took)
 	p50, p99 = took[n/2], took[n*99/100]
@@ -37,15 +51,30 @@ func (x *e2e) stallPings(what string, n int) (p50, p99 time.Duration) {
 	return p50, p99
 }
 
-// stallHolds wants the 99th percentile within five times what it was, where less than 10 ms is noise.
-func (x *e2e) stallHolds(what string, base time.Duration) {
+// stallPing asks one ping, and gives how long the answer took.
+func (x *e2e) stallPing(what string, conn *client) time.Duration {
 	x.t.Helper()
-	if _, p99 := x.stallPings(what, stallSamples); p99 > 5*max(base, 10*time.Millisecond) {
-		x.t.Errorf("%s: p99 of a ping is %s, without it was %s", what, p99, base)
+	ctx, cancel := context.WithTimeout(x.t.Context(), e2ePatience)
+	defer cancel()
+	began := time.Now()
+	if _, err := conn.ask(ctx, Request{Op: "ping"}); err != nil {
+		x.t.Fatalf("%s: ping: %v", what, err)
 	}
+	return time.Since(began)
 }
 
-const stallSamples = 1000
+// stallHolds wants pings answered; where it measures, soon: the best of three counts, for what others do to the machine passes.
+func (x *e2e) stallHolds(what string) {
+	x.t.Helper()
+	_, p99 := x.stallPings(what)
+	for again := 0; *stallMeasure && p99 > stallTarget && again < 2; again++ {
+		_, now := x.stallPings(what + ", again")
+		p99 = min(p99, now)
+	}
+	if *stallMeasure && p99 > stallTarget {
+		x.t.Errorf("%s: p99 of a ping is %s, and may be %s", what, p99, stallTarget)
+	}
+}
 
 // stallSubscribe is a SUB peer that wants everything and never reads it: bytes as a ZeroMQ program would send them. It
 // reads the first 64, which are the principal's greeting.
@@ -68,14 +97,20 @@ func (x *e2e) stallSubscribe() net.Conn {
 }
 
 // TestStalled: a client that asks for much and reads nothing, an agent that is stopped in its tracks, a subscriber that is
-// full: a ping of another is answered as soon as without them.
+// full: others are answered, soon where that is measured, nobody else is dropped, and the principal's memory has a bound.
 func TestStalled(t *testing.T) {
 	x := e2eNew(t)
 	x.file("big.yml", "tasks:\n  a: {run: 'seq -f \"%030.0f\" 200000'}\n")
-	x.file("flood.yml", "agent: {kind: flood}\ntasks:\n  a: {run: 'while [ ! -e $DIR/enough ]; do seq 1 200; sleep 0.02; done'}\n")
+	x.file("flood.yml", "agent: {kind: flood}\ntasks:\n  a: {run: 'n=0; while [ ! -e $DIR/enough ]; do seq $((n+1)) $((n+=200)); sleep 0.02; done'}\n")
 	p := x.principal("--with-agent")
 	big := x.run("big").ID
-	_, base := x.stallPings("nobody else", stallSamples)
+	stays, err := clientDial(t.Context(), "ipc://"+x.dir+"/s", wireOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stays.close()
+	x.stallPings("nobody else")
+	before := x.own(p)
 	for range 4 {
 		conn, err := wireDial(context.Background(), "ipc://"+x.dir+"/s", wireOptions{})
 		if err != nil {
@@ -86,40 +121,46 @@ func TestStalled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	x.stallHolds("4 want the logs of a run and do not read", base)
+	x.stallHolds("4 want the logs of a run and do not read")
 
 	agent := x.agent("flood", "--label", "kind=flood")
 	id := x.start("flood")
 	x.until("it floods", func() bool { return len(x.ok("logs", id)) > 0 })
-	_, flood := x.stallPings("a run floods", stallSamples)
+	x.stallHolds("a run floods")
 	var full []net.Conn
 	for range 4 {
 		full = append(full, x.stallSubscribe())
 	}
-	x.stallHolds("it floods, and 4 subscribers do not read", flood)
-	x.until("there is more than they are kept", func() bool { return strings.Count(x.ok("logs", id), "\n") >= 40000 })
-	x.stallHolds("it floods, and 4 subscribers are full", flood)
+	x.stallHolds("it floods, and 4 subscribers do not read")
+	x.until("there is more than they are kept", func() bool {
+		n, _ := strconv.Atoi(strings.TrimSpace(x.ok("logs", id, "-n", "1")))
+		return n >= 40000
+	})
+	x.stallHolds("it floods, and 4 subscribers are full")
 
 	agent.signal(syscall.SIGSTOP)
-	x.stallHolds("an agent is stopped amid a run", base)
+	x.stallHolds("an agent is stopped amid a run")
 	x.until("the agent is lost", func() bool {
 		r, err := x.ask(Request{Op: "agents"})
 		return err == nil && slices.ContainsFunc(r.Agents, func(a *Agent) bool { return a.Name == "flood" && a.State == agentLost })
 	})
-	x.stallHolds("it is lost", base)
+	x.stallHolds("it is lost")
 	if err := os.WriteFile(x.dir+"/enough", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	agent.signal(syscall.SIGCONT)
 	x.until("its run succeeds after all", func() bool { r := x.show(id); return r != nil && r.State == runSucceeded })
-	x.stallPings("all is over", stallSamples)
+	x.stallHolds("all is over")
 	for _, nc := range full {
 		got := make([]byte, 16<<10)
 		if _, err := io.ReadFull(nc, got); err != nil || !strings.Contains(string(got), "log.flood."+id) {
 			t.Errorf("a subscriber was sent %q (%v): this test shows nothing", got[:100], err)
 		}
 	}
-	t.Logf("%d kB of its own", x.own(p))
+	x.stallPing("who was there all the time", stays)
+	now := 0
+	x.until("memory is bounded", func() bool { now = x.own(p); return now < before+stallMemory })
+	t.Logf("%d kB of its own, before it were %d", now, before)
 }
 
 // fds counts the open files of a process.
@@ -145,10 +186,15 @@ func TestStalledStrangers(t *testing.T) {
 	h := authTestHubNew(t)
 	h.authorize("op", roleOperator)
 	address := strings.TrimPrefix(h.endpoint, "tcp://")
-	_, base := h.stallPings("nobody else", stallSamples)
+	stays, err := clientDial(t.Context(), "ipc://"+h.dir+"/s", wireOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stays.close()
+	h.stallHolds("nobody else")
 	kB, fds := h.own(h.principal), h.fds(h.principal)
 	var after []int
-	for _, addresses := range []int{1, 50, 50, 50} {
+	for round, addresses := range []int{1, 50, 50, 50} {
 		var conns []net.Conn
 		for i := range 500 {
 			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 1, byte(addresses), byte(1+i%addresses))}}
@@ -160,14 +206,19 @@ func TestStalledStrangers(t *testing.T) {
 		}
 		what := fmt.Sprintf("500 strangers of %d addresses", addresses)
 		h.ok("ping", "--credential", h.creds["op"])
-		h.stallHolds(what, base)
+		h.stallHolds(what)
 		t.Logf("%d kB of its own, before it were %d; %d files open, before it were %d", h.own(h.principal), kB, h.fds(h.principal), fds)
-		h.until("the strangers are gone", func() bool { return h.fds(h.principal) <= fds+1 })
+		gone := func() bool { return h.fds(h.principal) <= fds }
+		if round == 0 { // the principal cuts off who says nothing for so long
+			h.until("the strangers are cut off", gone)
+		}
 		for _, nc := range conns {
 			nc.Close()
 		}
+		h.until("the strangers are gone", gone)
 		after = append(after, h.own(h.principal))
 	}
+	h.stallPing("who was there all the time", stays)
 	t.Logf("%d kB of its own after each time, before it were %d", after, kB)
 	if slices.Min(after[2:]) > after[1]+16<<10 { // what the first took is used again; when the system gets it back is the runtime's affair
 		t.Errorf("%d kB of its own after each time: it grows", after)
