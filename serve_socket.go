@@ -37,7 +37,7 @@ func (d *serveDoors) openSocket(path, group string, opt wireOptions) (err error)
 		if s.gid, err = serveGroup(group); err != nil {
 			return err
 		}
-		opt.SocketMode = 0o660
+		opt.SocketMode, opt.SocketGroup = 0o660, &s.gid
 		opt.Allow = func(p wirePeer) error { return serveMember(p, uint32(s.gid), group) }
 	}
 	if err := s.makeFolder(); err != nil {
@@ -48,9 +48,6 @@ func (d *serveDoors) openSocket(path, group string, opt wireOptions) (err error)
 	}
 	d.listeners = append(d.listeners, s.listener)
 	d.socket = s
-	if err := s.give(); err != nil {
-		return err
-	}
 	if info, err := os.Stat(filepath.Dir(path)); err == nil && group != "" && info.Mode()&0o011 == 0 {
 		d.log.Warn("the group cannot reach the socket: its folder lets nobody through", "folder", filepath.Dir(path), "mode", info.Mode().Perm().String())
 	}
@@ -58,32 +55,55 @@ func (d *serveDoors) openSocket(path, group string, opt wireOptions) (err error)
 }
 
 // makeFolder makes the folder of the socket where there is none, and opens it to the group: it is ours to open, one that
-// was there is not.
+// was there is not. What is opened is the folder that was made, and not what another user has put in its place.
 func (s serveSocket) makeFolder() error {
 	dir := filepath.Dir(s.path)
-	_, err := os.Stat(dir)
-	missing := errors.Is(err, fs.ErrNotExist)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	switch _, err := os.Stat(dir); {
+	case err == nil:
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("make folder of the socket: %w", err)
 	}
-	if !missing || s.group == "" {
-		return nil
+	above, name := filepath.Dir(dir), filepath.Base(dir)
+	if err := os.MkdirAll(above, 0o700); err != nil {
+		return fmt.Errorf("make folder of the socket: %w", err)
 	}
-	if err := errors.Join(os.Chown(dir, -1, s.gid), os.Chmod(dir, 0o750)); err != nil {
+	root, err := os.OpenRoot(above)
+	if err != nil {
+		return fmt.Errorf("make folder of the socket: %w", err)
+	}
+	defer root.Close()
+	switch err := root.Mkdir(name, 0o700); {
+	case err == nil && s.group == "", errors.Is(err, fs.ErrExist): // another has made it just now
+		return nil
+	case err != nil:
+		return fmt.Errorf("make folder of the socket: %w", err)
+	}
+	if err := s.openFolder(root, name); err != nil {
 		return fmt.Errorf("open folder of the socket to group %s: %w", s.group, err)
 	}
 	return nil
 }
 
-// give lets the group use the socket.
-func (s serveSocket) give() error {
-	if s.group == "" {
-		return nil
+// openFolder lets the group into a folder that was just made.
+func (s serveSocket) openFolder(root *os.Root, name string) error {
+	made, err := root.Lstat(name)
+	if err != nil {
+		return err
 	}
-	if err := os.Chown(s.path, -1, s.gid); err != nil {
-		return fmt.Errorf("give socket to group %s: %w: the principal's user must be in it", s.group, err)
+	f, err := root.Open(name)
+	if err != nil {
+		return err
 	}
-	return nil
+	defer f.Close()
+	now, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if uid, _ := ownerIDs(now); !now.IsDir() || !os.SameFile(made, now) || uid != os.Geteuid() {
+		return fmt.Errorf("%s was put in its place, by somebody who can write in the folder above it: choose a path in a folder that only you can write in", f.Name())
+	}
+	return errors.Join(f.Chown(-1, s.gid), f.Chmod(0o750))
 }
 
 // renew makes the socket again, with its folder.
@@ -91,7 +111,7 @@ func (s serveSocket) renew() error {
 	if err := s.makeFolder(); err != nil {
 		return err
 	}
-	return errors.Join(s.listener.renew(), s.give())
+	return s.listener.renew()
 }
 
 // runSocketWatch makes the socket again where its file is gone. It wakes when the file loses its name, serveSocketSettle

@@ -5,6 +5,7 @@
 // may cost. The files that make one, each using only those below it:
 //
 //	wire_listen.go  dialling and listening
+//	wire_file.go    the file of an ipc socket
 //	wire_places.go  how many may be connected, and who makes room
 //	wire_ssh.go     dialling through the ssh program
 //	wire_tcp.go     what tcp:// adds to them: addresses, and who may do without keys
@@ -148,6 +149,8 @@ type wireOptions struct {
 	Handshake  time.Duration // longest handshake; 5 s
 	Stall      time.Duration // a peer that takes nothing for so long is cut; 30 s
 	SocketMode fs.FileMode   // of an ipc socket file; 0600
+	// SocketGroup is the group that an ipc socket file is given to; nil: none.
+	SocketGroup *int
 
 	// Heartbeat is how long the other side may be silent before it is sent a PING,
 	// which every ZeroMQ peer answers; after twice that it is cut. Silence is what

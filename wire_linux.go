@@ -4,8 +4,11 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
 	"net"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,4 +40,35 @@ func wirePeerCred(nc net.Conn, peer *wirePeer) {
 // in net/unix/af_unix.c).
 func wireSocketMode(fd uintptr, mode fs.FileMode) error {
 	return unix.Fchmod(int(fd), uint32(mode.Perm()))
+}
+
+// wireSocketFile is a socket file, held whatever becomes of its name.
+type wireSocketFile struct{ file *os.File }
+
+// wireSocketOpen takes hold of a file, and follows no link. What it is is for the
+// caller to look at.
+func wireSocketOpen(path string) (f wireSocketFile, err error) {
+	f.file, err = os.OpenFile(path, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	return f, err
+}
+
+// close lets go of it.
+func (f wireSocketFile) close() { f.file.Close() }
+
+// stat says what it is now.
+func (f wireSocketFile) stat() (fs.FileInfo, error) { return f.file.Stat() }
+
+// chgrp gives it to a group, which must be one of this process's or its user root.
+func (f wireSocketFile) chgrp(gid int) error {
+	return unix.Fchownat(int(f.file.Fd()), "", -1, gid, unix.AT_EMPTY_PATH)
+}
+
+// chmod goes by /proc, as the C libraries do it: fchmod takes no such descriptor, and
+// fchmodat2 is in kernels from 6.6 on.
+func (f wireSocketFile) chmod(mode fs.FileMode) error {
+	err := os.Chmod(fmt.Sprint("/proc/self/fd/", f.file.Fd()), mode)
+	if errors.Is(err, fs.ErrNotExist) {
+		return unix.Fchmodat(int(f.file.Fd()), "", uint32(mode.Perm()), unix.AT_EMPTY_PATH)
+	}
+	return err
 }

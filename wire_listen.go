@@ -1,5 +1,5 @@
 // Wire listening: opening connections from either end. Endpoints of ipc, dialling,
-// the socket file, who is let in, and the listener that starts and ends every
+// who is let in, and the listener that starts and ends every
 // accepted connection.
 
 package main
@@ -187,16 +187,12 @@ func wireListen(endpoint string, opt wireOptions) (*wireListener, error) {
 	if err := wireRemoveStale(path); err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", endpoint, err)
 	}
-	ln, err := wireBind(path, opt.SocketMode)
+	ln, file, err := wireBind(path, opt.SocketMode, opt.SocketGroup)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", endpoint, err)
 	}
 	l := wireListenerOn(ln, endpoint, opt)
-	l.path = path
-	if l.file, err = os.Lstat(path); err != nil {
-		ln.Close()
-		return nil, fmt.Errorf("listen on %s: %w", endpoint, err)
-	}
+	l.path, l.file = path, file
 	return l, nil
 }
 
@@ -214,75 +210,16 @@ func wireListenerOn(ln net.Listener, endpoint string, opt wireOptions) *wireList
 	}
 }
 
-// wireBind makes the socket file. It never has more rights than mode, not even
-// for a moment: the mode is set before bind (see wireSocketMode) less the umask,
-// and what the umask took is given back after. The umask itself belongs to the
-// whole process and is left alone.
-func wireBind(path string, mode fs.FileMode) (net.Listener, error) {
-	var modeErr error
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		if err := c.Control(func(fd uintptr) { modeErr = wireSocketMode(fd, mode) }); err != nil {
-			return err
-		}
-		return modeErr
-	}}
-	ln, err := lc.Listen(context.Background(), "unix", path)
-	if err != nil {
-		return nil, err
-	}
-	// Close removes the file itself, after a look at whose it is.
-	ln.(*net.UnixListener).SetUnlinkOnClose(false)
-	if err := os.Chmod(path, mode); err != nil {
-		ln.Close()
-		os.Remove(path)
-		return nil, fmt.Errorf("set socket mode: %w", err)
-	}
-	return ln, nil
-}
-
-// wireRemoveStale unlinks a socket file that nobody listens on. Two processes
-// that get here in the same instant can still take each other's file; what keeps
-// two principals apart is the lock on their state folder.
-func wireRemoveStale(path string) error {
-	before, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if before.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("%s exists and is not a socket: move it away, or choose another path", path)
-	}
-	nc, err := net.Dial("unix", path)
-	switch {
-	case err == nil:
-		nc.Close()
-		return conflict("another principal is listening there: stop it, or choose another path")
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case errors.Is(err, syscall.EAGAIN): // its backlog is full: busy, not gone
-		return conflict("another principal is listening there and is too busy to answer: stop it, or choose another path")
-	case !errors.Is(err, syscall.ECONNREFUSED):
-		return err
-	}
-	after, err := os.Lstat(path)
-	if err != nil || !os.SameFile(before, after) {
-		return nil // bind will say what is there now
-	}
-	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("remove stale socket: %w", err)
-	}
-	return nil
-}
-
 // Close stops accepting, removes the socket file if it is still ours, and makes
 // Serve end every connection and return.
 func (l *wireListener) Close() error {
 	l.once.Do(func() {
 		close(l.stop)
-		if l.standing() && l.path != "" {
-			l.fail = os.Remove(l.path)
+		l.mu.Lock()
+		file := l.file
+		l.mu.Unlock()
+		if file != nil {
+			l.fail = wireUnlink(l.path, file)
 		}
 		l.listening().Close()
 	})
@@ -319,20 +256,15 @@ func (l *wireListener) renew() error {
 	if err := wireRemoveStale(l.path); err != nil {
 		return err
 	}
-	ln, err := wireBind(l.path, l.opt.SocketMode)
+	ln, file, err := wireBind(l.path, l.opt.SocketMode, l.opt.SocketGroup)
 	if err != nil {
-		return err
-	}
-	file, err := os.Lstat(l.path)
-	if err != nil {
-		ln.Close()
 		return err
 	}
 	l.mu.Lock()
 	old := l.ln
 	if l.stopped() { // Close looks at both behind stop
 		l.mu.Unlock()
-		return errors.Join(ln.Close(), os.Remove(l.path))
+		return errors.Join(ln.Close(), wireUnlink(l.path, file))
 	}
 	l.ln, l.file = ln, file
 	l.mu.Unlock()

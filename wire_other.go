@@ -7,6 +7,7 @@ package main
 import (
 	"io/fs"
 	"net"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,3 +39,24 @@ func wirePeerCred(nc net.Conn, peer *wirePeer) {
 // wireSocketMode does nothing: these systems take no mode before bind. The file
 // gets its mode just after, and until then the check of credentials stands alone.
 func wireSocketMode(uintptr, fs.FileMode) error { return nil }
+
+// wireSocketFile is a socket file. These systems cannot hold one open: it goes by its
+// name, and follows no link.
+type wireSocketFile struct{ path string }
+
+// wireSocketOpen does nothing yet.
+func wireSocketOpen(path string) (wireSocketFile, error) { return wireSocketFile{path}, nil }
+
+// close does nothing.
+func (f wireSocketFile) close() {}
+
+// stat says what has the name now.
+func (f wireSocketFile) stat() (fs.FileInfo, error) { return os.Lstat(f.path) }
+
+// chgrp gives it to a group.
+func (f wireSocketFile) chgrp(gid int) error { return os.Lchown(f.path, -1, gid) }
+
+// chmod sets its mode.
+func (f wireSocketFile) chmod(mode fs.FileMode) error {
+	return unix.Fchmodat(unix.AT_FDCWD, f.path, uint32(mode.Perm()), unix.AT_SYMLINK_NOFOLLOW)
+}
