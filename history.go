@@ -102,7 +102,7 @@ func (w *storeWriter) flushHistory(now bool) error {
 func (w *storeWriter) addHistory(p *historyPlace, data []byte) error {
 	if made, err := w.files.mkdir(p.folder); err != nil {
 		return err
-	} else if made {
+	} else if made || !w.syncedNames[historyFolder] {
 		w.unsyncedHistory[historyFolder] = true
 	}
 	f, err := w.files.open(p.file(), os.O_RDWR|os.O_CREATE|os.O_APPEND)
@@ -114,7 +114,7 @@ func (w *storeWriter) addHistory(p *historyPlace, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if size == 0 {
+	if size == 0 || !w.syncedNames[p.folder] {
 		w.unsyncedHistory[p.folder] = true
 	}
 	if whole < size {
@@ -161,6 +161,7 @@ func (w *storeWriter) syncHistory() error {
 			return err
 		}
 		delete(w.unsyncedHistory, name)
+		w.syncedNames[name] = true
 	}
 	return nil
 }

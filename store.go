@@ -190,7 +190,7 @@ func (s *store) start() (*State, storeReport, error) {
 	s.seq, s.many, s.unsaved = p.state.Seq, p.events >= storeReplayMany, p.size
 	s.written.Store(s.seq)
 	w := &storeWriter{s: s, files: &s.files, name: p.last.name, size: p.size, synced: p.size, saved: report.Snapshot,
-		timer: time.NewTimer(time.Hour), unsyncedHistory: map[string]bool{}}
+		timer: time.NewTimer(time.Hour), unsyncedHistory: map[string]bool{}, syncedNames: map[string]bool{}}
 	w.timer.Stop()
 	w.durable = p.marked
 	w.markLater(s.seq)
@@ -334,8 +334,9 @@ type storeWriter struct {
 	waited   bool      // somebody waits for a sync
 	syncBy   time.Time // when one is due without that; zero: nothing to sync
 
-	runs            []storeOp // lines of history not yet written
-	unsyncedHistory map[string]bool
+	runs            []storeOp       // lines of history not yet written
+	unsyncedHistory map[string]bool // its files and folders to be synced before the next snapshot
+	syncedNames     map[string]bool // folders of it that this process has synced: what the one before renamed in others may come back
 
 	durable      uint64    // the newest event known to be on the disk
 	markBy       time.Time // when the mark is to say so; zero: it does
