@@ -151,10 +151,11 @@ func (w *storeWriter) syncHistory() error {
 		if !strings.HasSuffix(name, ".jsonl") {
 			continue
 		}
-		if err := w.files.syncFile(name); err != nil && !errors.Is(err, fs.ErrNotExist) { // retention took it
+		if err := w.syncMonth(name); err != nil && !errors.Is(err, fs.ErrNotExist) { // retention took it
 			return err
 		}
 		delete(w.unsyncedHistory, name)
+		delete(w.lostHistory, name)
 	}
 	for _, name := range sortedKeys(w.unsyncedHistory) {
 		if err := w.files.syncFolder(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -164,6 +165,18 @@ func (w *storeWriter) syncHistory() error {
 		w.syncedNames[name] = true
 	}
 	return nil
+}
+
+// syncMonth makes the lines of one file durable. Where a sync has failed another one proves nothing (see ready): then the file,
+// which still reads well, is written anew.
+func (w *storeWriter) syncMonth(name string) error {
+	if !w.lostHistory[name] {
+		err := w.files.syncFile(name)
+		w.lostHistory[name] = err != nil
+		return err
+	}
+	w.unsyncedHistory[path.Dir(name)] = true
+	return w.files.replaceEnd(name, 0)
 }
 
 // historyKey tells the lines of one run apart.

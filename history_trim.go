@@ -65,14 +65,18 @@ func (w *storeWriter) trim(folder string, keep int) error {
 	if at == 0 {
 		return nil
 	}
-	name := path.Join(folder, month+".jsonl")
-	err = w.files.copyEnd(name, name+".tmp", at)
+	w.unsyncedHistory[folder] = true
+	return w.files.replaceEnd(path.Join(folder, month+".jsonl"), at)
+}
+
+// replaceEnd puts what is behind a place in a file in the place of all of it, durably, but for its name.
+func (l *storeFiles) replaceEnd(name string, at int64) error {
+	err := l.copyEnd(name, name+".tmp", at)
 	if err == nil {
-		w.unsyncedHistory[folder] = true
-		err = w.files.rename(name+".tmp", name)
+		err = l.rename(name+".tmp", name)
 	}
 	if err != nil {
-		w.files.remove(name + ".tmp")
+		l.remove(name + ".tmp")
 	}
 	return err
 }

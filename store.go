@@ -190,7 +190,8 @@ func (s *store) start() (*State, storeReport, error) {
 	s.seq, s.many, s.unsaved = p.state.Seq, p.events >= storeReplayMany, p.size
 	s.written.Store(s.seq)
 	w := &storeWriter{s: s, files: &s.files, name: p.last.name, size: p.size, synced: p.size, saved: report.Snapshot,
-		timer: time.NewTimer(time.Hour), unsyncedHistory: map[string]bool{}, syncedNames: map[string]bool{}}
+		timer: time.NewTimer(time.Hour), unsyncedHistory: map[string]bool{}, syncedNames: map[string]bool{},
+		lostHistory: map[string]bool{}}
 	w.timer.Stop()
 	w.durable = p.marked
 	w.markLater(s.seq)
@@ -336,6 +337,7 @@ type storeWriter struct {
 
 	runs            []storeOp       // lines of history not yet written
 	unsyncedHistory map[string]bool // its files and folders to be synced before the next snapshot
+	lostHistory     map[string]bool // files of it whose last sync failed
 	syncedNames     map[string]bool // folders of it that this process has synced: what the one before renamed in others may come back
 
 	durable      uint64    // the newest event known to be on the disk

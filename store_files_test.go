@@ -23,6 +23,7 @@ type storeDisk struct {
 	fail     func(op string) error // "open", "write", "sync", "truncate", "rename", "remove"; nil error: it works
 	content  map[uint64][]byte     // by inode: what is on the disk,
 	perhaps  map[uint64][][]byte   // or one of these, which were written or taken back since
+	dropped  map[uint64][2]int     // what a sync that failed may have dropped for good, though it reads well: from, to
 	names    map[string]map[string]fs.FileInfo
 	held     []*os.File // removed files, so that their inodes are not used again
 	syncs    int
@@ -31,7 +32,7 @@ type storeDisk struct {
 
 func storeDiskNew(t testing.TB, dir string, seed uint64) *storeDisk {
 	d := &storeDisk{t: t, dir: dir, rng: rand.New(rand.NewPCG(seed, 7)), fail: func(string) error { return nil },
-		content: map[uint64][]byte{}, perhaps: map[uint64][][]byte{}, names: map[string]map[string]fs.FileInfo{}}
+		content: map[uint64][]byte{}, perhaps: map[uint64][][]byte{}, dropped: map[uint64][2]int{}, names: map[string]map[string]fs.FileInfo{}}
 	t.Cleanup(func() {
 		for _, f := range d.held {
 			f.Close()
@@ -78,6 +79,7 @@ func (d *storeDisk) wrap(l *storeFiles) {
 		}
 		if err := d.fails("sync"); err != nil {
 			d.written(f)
+			d.drop(f)
 			return err
 		}
 		d.sync(f)
@@ -132,6 +134,21 @@ func (d *storeDisk) written(f *os.File) {
 	}
 }
 
+// drop notes what a failed sync of f may have dropped: the kernel takes such pages for written, and no later sync writes them
+// (https://wiki.postgresql.org/wiki/Fsync_Errors).
+func (d *storeDisk) drop(f *os.File) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	info, err := f.Stat()
+	if err != nil || info.IsDir() {
+		return
+	}
+	inode := storeInode(info)
+	if _, ok := d.dropped[inode]; !ok && d.rng.IntN(2) == 0 {
+		d.dropped[inode] = [2]int{len(d.content[inode]), int(info.Size())}
+	}
+}
+
 // sync notes that what f holds is on the disk.
 func (d *storeDisk) sync(f *os.File) {
 	d.mu.Lock()
@@ -149,6 +166,9 @@ func (d *storeDisk) sync(f *os.File) {
 	text, err := os.ReadFile(f.Name())
 	if err != nil {
 		d.t.Error(err)
+	}
+	if lost, ok := d.dropped[storeInode(info)]; ok {
+		clear(text[min(lost[0], len(text)):min(lost[1], len(text))])
 	}
 	d.content[storeInode(info)] = text
 	delete(d.perhaps, storeInode(info))
@@ -218,7 +238,7 @@ func (d *storeDisk) cut(folder, into string) {
 
 // move goes on in another folder; all that is there is on the disk.
 func (d *storeDisk) move(dir string) {
-	d.dir, d.content, d.perhaps, d.names = dir, map[uint64][]byte{}, map[uint64][][]byte{}, map[string]map[string]fs.FileInfo{}
+	d.dir, d.content, d.perhaps, d.dropped, d.names = dir, map[uint64][]byte{}, map[uint64][][]byte{}, map[uint64][2]int{}, map[string]map[string]fs.FileInfo{}
 	filepath.WalkDir(dir, func(p string, _ fs.DirEntry, _ error) error {
 		if f, err := os.Open(p); err == nil {
 			d.sync(f)

@@ -528,6 +528,43 @@ func TestStoreTrimRestart(t *testing.T) {
 	})
 }
 
+// TestStoreHistoryUnsynced: the sync of a history file fails once, and the kernel drops what it could not write. The runs are there
+// all the same after the next snapshot and a power cut.
+func TestStoreHistoryUnsynced(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(24) { // the disk drops in some
+		top := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			disk := storeDiskNew(t, filepath.Join(top, "before"), seed)
+			g := storeRigOpen(t, storeOptions{Dir: disk.dir, files: disk.wrap})
+			g.add(true, &Event{Kind: evVersion, Version: "v", Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a"}}}})
+			for _, fails := range []bool{false, true, false} {
+				for range 3 {
+					id := fmt.Sprint("R", g.state.Seq)
+					g.add(true, &Event{Kind: evQueued, Workflow: "w", Run: id, Version: "v"}, &Event{Kind: evRunEnded, Run: id, State: runFailed, Time: stampOf(g.clock)})
+					g.s.history(g.state.Runs[id], nil)
+				}
+				synctest.Wait()
+				disk.set(func(op string) error {
+					if op == "sync" && fails {
+						fails = false // of the history: the journal has nothing to sync
+						return syscall.EIO
+					}
+					return nil
+				})
+				want := fails
+				g.s.snapshot(g.state, func(err error) {
+					if (err != nil) != want {
+						t.Errorf("saved: %v", err)
+					}
+				})
+				synctest.Wait()
+			}
+			storeModelCut(t, g, disk, filepath.Join(top, "after"))
+		})
+	}
+}
+
 // TestStoreReserve: on a full disk the journal goes on, in the bytes that were set aside.
 func TestStoreReserve(t *testing.T) {
 	dir := t.TempDir()
