@@ -754,8 +754,11 @@ func (w *storeWriter) end() error {
 	w.timer.Stop()
 	w.close()
 	var err error
+	if len(w.lostHistory) > 0 { // the next process cannot know that the sync it does proves nothing
+		err = w.syncHistory()
+	}
 	if len(w.lines) > 0 {
-		err = fmt.Errorf("close store: events %d to %d are not on the disk: %w", w.lines[0].first, w.lines[len(w.lines)-1].last, w.journalFault.err)
+		err = errors.Join(err, fmt.Errorf("close store: events %d to %d are not on the disk: %w", w.lines[0].first, w.lines[len(w.lines)-1].last, w.journalFault.err))
 	}
 	if len(w.runs) > 0 { // the journal has them: the next start adds them
 		err = errors.Join(err, fmt.Errorf("close store: %d finished runs are not in the history yet: %w", len(w.runs), w.historyFault.err))
