@@ -68,21 +68,18 @@ func labelsMatch(want, has map[string]string) bool {
 }
 
 // mustWait says why a queued run may not go yet although an agent is free, "" when it may: with overlap queue or
-// replace only the oldest active run of a workflow goes, and none while something lives that an earlier one left. With skip that holds
-// for runs that make up for missed ticks: there may be a thousand of them; and for what its own earlier attempts have left.
+// replace only the oldest active run of a workflow goes. With skip that holds for runs that make up for missed ticks:
+// there may be a thousand of them.
 func (p *principal) mustWait(r *Run, spec *Workflow) string {
-	if spec.Overlap == overlapAllow {
+	if spec.Overlap == overlapAllow || orDefault(spec.Overlap, overlapSkip) == overlapSkip && r.Trigger != triggerCatchup {
 		return ""
-	}
-	if orDefault(spec.Overlap, overlapSkip) == overlapSkip && r.Trigger != triggerCatchup {
-		return p.leftAlive(r.Workflow, r.ID)
 	}
 	for _, id := range p.active[r.Workflow] {
 		if other := p.state.Runs[id]; other != r && (other.State == runRunning || queuedBefore(other, r)) {
 			return "waiting for run " + id
 		}
 	}
-	return p.leftAlive(r.Workflow, "")
+	return ""
 }
 
 // waitReason says what a queued run waits for.

@@ -41,7 +41,7 @@ table from here and holds the code to it.
 	config     config.go                                               disk model
 	owner      owner.go                                                -
 	disk       disk.go                                                 -
-	model      model*.go                                               -
+	model      model.go                                                -
 	cron       cron*.go                                                -
 	zone       zone.go                                                 -
 	term       term*.go                                                -

@@ -1,65 +1,100 @@
 // End-to-end tests of attacks: while one of them runs at full rate, from the weakest key that can do it, others are
-// served, schedules fire, and neither memory nor the log grows with it. What they measure depends on the machine, and is
-// logged; what they hold is generous.
+// served, schedules fire, and neither memory nor the log grows with it. The attackers are processes of their own. With -measure
+// nothing runs beside, and what others notice is held to targets; without, only what no machine changes is.
 
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
 
-// attackTime is how long each attack goes on. In a suite, beside others, it is short.
-var attackTime = flag.Duration("attack", 300*time.Millisecond, "how long each attack of TestAttacks goes on; 2s and more measures something")
-
-const (
-	attackHands  = 4                // that attack at once
-	attackPing   = 10 * time.Second // the longest that another's ping may take: far above what it does
-	attackLate   = 20 * time.Second // the same, of a fire of the schedule
-	attackMemory = 64 << 10         // kB that a principal may have more when all is over
-	attackLog    = 10 << 10         // bytes of log of one attack
+// How long each attack goes on, which is short in a suite, and which are made.
+var (
+	attackTime = flag.Duration("attack", 300*time.Millisecond, "how long each attack of TestAttacks goes on; with -measure 2s and more")
+	attackOnly = flag.String("attack.only", "", "a pattern: the other attacks are left out")
 )
 
-// attackWorld is a principal with a workflow that fires each second, and a key of each role.
-type attackWorld struct {
-	*authTestHub
-	held string        // a run that waits for an agent
-	over chan struct{} // closed when the attack has lasted long enough
+const (
+	attackMainEnv = "CDKTR_TEST_ATTACK" // makes an attacker of this binary, and says of what kind and of whom
+	attackHands   = 4                   // that attack at once
+	attackGreets  = "attacking\n"
+
+	// What is held where the machine is measured, and where the whole suite runs: there only that it comes at all.
+	attackLate    = 50 * time.Millisecond // the latest fire of the schedule
+	attackMemory  = 10 << 10              // kB that a principal may have more when all is over
+	attackPatient = 20 * time.Second      // the longest for a ping or a fire in a suite
+	attackRough   = 64 << 10              // kB, the same
+	attackLog     = 10 << 10              // bytes of log of one attack, anywhere
+)
+
+// attacker is a process that attacks a principal with all its hands until its standard input ends.
+type attacker struct {
+	Attack, Endpoint string
+	Creds            map[string]string // files, by the name of the key
+	Held             string            // a run that waits for an agent
+
+	over context.Context
 }
 
-func (w *attackWorld) ended() bool {
-	select {
-	case <-w.over:
-		return true
-	default:
-		return false
+// attackMain is the attacker's process.
+func attackMain() int {
+	a := &attacker{}
+	if err := json.Unmarshal([]byte(os.Getenv(attackMainEnv)), a); err != nil {
+		fmt.Fprintln(os.Stderr, "attack:", err)
+		return exitUsage
 	}
+	over, stop := context.WithCancel(context.Background())
+	a.over = over
+	do := attacks(a)[a.Attack]
+	var hands sync.WaitGroup
+	for range attackHands {
+		hands.Go(do)
+	}
+	fmt.Print(attackGreets)
+	io.Copy(io.Discard, os.Stdin)
+	stop()
+	hands.Wait()
+	return 0
+}
+
+func (a *attacker) ended() bool { return a.over.Err() != nil }
+
+// keys gives what a key connects with.
+func (a *attacker) keys(key string) *curveClient {
+	cred, err := credentialRead(a.Creds[key])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "attack:", err)
+		os.Exit(exitUsage)
+	}
+	return &curveClient{Pair: cred.Pair, Server: cred.Server}
 }
 
 // flood sends messages with a key, by a socket of some type, as fast as they are taken; whatever comes back is read. It
 // connects again where it is cut.
-func (w *attackWorld) flood(key, socket string, say func(i int) string) {
-	cred, err := credentialRead(w.creds[key])
-	if err != nil {
-		w.t.Error(err)
-		return
-	}
-	for i := 0; !w.ended(); {
-		r, err := wireRawDial(w.endpoint, &curveClient{Pair: cred.Pair, Server: cred.Server}, socket)
+func (a *attacker) flood(key, socket string, say func(i int) string) {
+	keys := a.keys(key)
+	for i := 0; !a.ended(); {
+		r, err := wireRawDial(a.Endpoint, keys, socket)
 		if err != nil {
 			continue
 		}
-		stop := context.AfterFunc(w.context(), func() { r.Close() })
+		stop := context.AfterFunc(a.over, func() { r.Close() })
 		go io.Copy(io.Discard, r)
-		for err == nil && !w.ended() {
+		for err == nil && !a.ended() {
 			i++
 			_, err = r.Write(r.sealed(0, say(i)))
 		}
@@ -68,25 +103,11 @@ func (w *attackWorld) flood(key, socket string, say func(i int) string) {
 	}
 }
 
-// context ends with the attack.
-func (w *attackWorld) context() context.Context {
-	ctx, cancel := context.WithCancel(w.t.Context())
-	go func() { // ends with the attack
-		<-w.over
-		cancel()
-	}()
-	return ctx
-}
-
 // hold opens connections, says the same on each, and keeps them until the attack is over; then it reads nothing.
-func (w *attackWorld) hold(key, socket string, n int, says ...string) {
-	cred, err := credentialRead(w.creds[key])
-	if err != nil {
-		w.t.Error(err)
-		return
-	}
+func (a *attacker) hold(key, socket string, n int, says ...string) {
+	keys := a.keys(key)
 	for range n {
-		if r, err := wireRawDial(w.endpoint, &curveClient{Pair: cred.Pair, Server: cred.Server}, socket); err == nil {
+		if r, err := wireRawDial(a.Endpoint, keys, socket); err == nil {
 			defer r.Close()
 			r.SetWriteDeadline(time.Now().Add(time.Second))
 			for _, text := range says {
@@ -97,18 +118,18 @@ func (w *attackWorld) hold(key, socket string, n int, says ...string) {
 				r.Write(r.sealed(flags, text))
 			}
 		}
-		if w.ended() {
+		if a.ended() {
 			return
 		}
 	}
-	<-w.over
+	<-a.over.Done()
 }
 
 // knock connects by tcp again and again, and says something.
-func (w *attackWorld) knock(say string) {
+func (a *attacker) knock(say string) {
 	var conns []net.Conn
-	for !w.ended() {
-		nc, err := net.Dial("tcp", strings.TrimPrefix(w.endpoint, "tcp://"))
+	for !a.ended() {
+		nc, err := net.Dial("tcp", strings.TrimPrefix(a.Endpoint, "tcp://"))
 		if err != nil {
 			continue
 		}
@@ -134,13 +155,13 @@ func attackOf(req Request) func(i int) string {
 }
 
 // attacks is each of them, by what it is.
-func attacks(w *attackWorld) map[string]func() {
+func attacks(a *attacker) map[string]func() {
 	long := strings.Repeat("n", 900<<10)
 	stranger, err := curvePairNew(nil)
 	if err != nil {
-		w.t.Fatal(err)
+		panic(err)
 	}
-	viewer := func(req Request) func() { return func() { w.flood("vi", "DEALER", attackOf(req)) } }
+	viewer := func(req Request) func() { return func() { a.flood("vi", "DEALER", attackOf(req)) } }
 	return map[string]func(){
 		"show with a long name":            viewer(Request{Op: "show", Workflow: long}),
 		"show of runs that are not there":  viewer(Request{Op: "show", Run: "01JD3V5000000000000000000"}),
@@ -149,34 +170,39 @@ func attacks(w *attackWorld) map[string]func() {
 		"logs with costly patterns":        viewer(Request{Op: "logs", Workflow: "tick", Grep: strings.Repeat("(a|b|c)*", 120)}),
 		"watch as often as it can":         viewer(Request{Op: "watch"}),
 		"waits from a REQ": func() {
-			w.flood("vi", "REQ", attackOf(Request{Op: "wait", Run: w.held}))
+			a.flood("vi", "REQ", attackOf(Request{Op: "wait", Run: a.Held}))
 		},
-		"connections":    func() { w.hold("vi", "DEALER", 1000, attackRequest(Request{ID: "1", Op: "watch"})) },
-		"subscriptions":  func() { w.flood("vi", "SUB", func(i int) string { return fmt.Sprint("\x01", i, long) }) },
-		"topics":         func() { w.hold("vi", "SUB", 64, slices.Repeat([]string{"\x01" + strings.Repeat("t", 1<<10)}, 64)...) },
-		"never complete": func() { w.hold("ci", "PUSH", 32, long, long, long) },
+		"connections":    func() { a.hold("vi", "DEALER", 1000, attackRequest(Request{ID: "1", Op: "watch"})) },
+		"subscriptions":  func() { a.flood("vi", "SUB", func(i int) string { return fmt.Sprint("\x01", i, long) }) },
+		"topics":         func() { a.hold("vi", "SUB", 64, slices.Repeat([]string{"\x01" + strings.Repeat("t", 1<<10)}, 64)...) },
+		"never complete": func() { a.hold("ci", "PUSH", 32, long, long, long) },
 		"PUSH of nothing there": func() {
-			w.flood("ci", "PUSH", func(i int) string { return fmt.Sprintf(`{"workflow":"none%d"}`, i) })
+			a.flood("ci", "PUSH", func(i int) string { return fmt.Sprintf(`{"workflow":"none%d"}`, i) })
 		},
-		"a full queue": func() { w.flood("ci", "DEALER", attackOf(Request{Op: "run", Workflow: "nobody"})) },
+		"a full queue": func() { a.flood("ci", "DEALER", attackOf(Request{Op: "run", Workflow: "nobody"})) },
 		"large triggers": func() {
-			w.flood("ci", "DEALER", attackOf(Request{Op: "run", Workflow: "nobody", Params: map[string]string{"p": strings.Repeat("<", 175<<10)}}))
+			a.flood("ci", "DEALER", attackOf(Request{Op: "run", Workflow: "nobody", Params: map[string]string{"p": strings.Repeat("<", 175<<10)}}))
 		},
 		"hello": func() {
-			w.flood("vi", "DEALER", func(i int) string { return fmt.Sprintf(`{"v":1,"op":"hello","agent":"%d%s"}`, i, long[:200<<10]) })
+			a.flood("vi", "DEALER", func(i int) string { return fmt.Sprintf(`{"v":1,"op":"hello","agent":"%d%s"}`, i, long[:200<<10]) })
 		},
-		"strangers that say nothing":    func() { w.knock("") },
-		"strangers that greet":          func() { w.knock(string(wireRawGreeting("CURVE"))) },
-		"strangers that speak nonsense": func() { w.knock("GET / HTTP/1.1\r\n\r\n") },
+		"strangers that say nothing":    func() { a.knock("") },
+		"strangers that greet":          func() { a.knock(string(wireRawGreeting("CURVE"))) },
+		"strangers that speak nonsense": func() { a.knock("GET / HTTP/1.1\r\n\r\n") },
 		"strangers with a key of their own": func() {
-			cred, err := credentialRead(w.creds["vi"])
-			for err == nil && !w.ended() {
-				if r, err := wireRawDial(w.endpoint, &curveClient{Pair: stranger, Server: cred.Server}, "DEALER"); err == nil {
+			for keys := (&curveClient{Pair: stranger, Server: a.keys("vi").Server}); !a.ended(); {
+				if r, err := wireRawDial(a.Endpoint, keys, "DEALER"); err == nil {
 					r.Close()
 				}
 			}
 		},
 	}
+}
+
+// attackWorld is a principal with a workflow that fires each second, and a key of each role.
+type attackWorld struct {
+	*authTestHub
+	held string // a run that waits for an agent
 }
 
 // TestAttacks: see the head of this file.
@@ -189,58 +215,85 @@ func TestAttacks(t *testing.T) {
 	w.until("it ticks", func() bool { return len(w.fires(time.Time{})) > 1 })
 	w.held = w.start("nobody")
 	w.stallPings("before")
-	before, all := w.own(w.principal), attacks(w)
+	before := w.own(w.principal)
 	t.Logf("%d kB of its own before", before)
-	for _, name := range sortedKeys(all) {
-		w.attack(name, all[name])
+	for _, name := range sortedKeys(attacks(&attacker{})) {
+		if regexp.MustCompile(*attackOnly).MatchString(name) {
+			bad := w.attack(name)
+			for again := 0; *stallMeasure && bad != "" && again < 2; again++ { // what others do to the machine passes
+				bad = w.attack(name)
+			}
+			if bad != "" {
+				t.Errorf("%s: %s", name, bad)
+			}
+		}
 	}
-	ended, now := time.Now(), 0
+	ended, now, room := time.Now(), 0, attackRough
+	if *stallMeasure {
+		room = attackMemory
+	}
 	w.until("it still fires", func() bool {
 		fires := w.fires(ended)
 		return len(fires) > 0 && fires[0].Scheduled.After(ended)
 	})
-	w.until("the memory is given back", func() bool { now = w.own(w.principal); return now < before+attackMemory })
-	t.Logf("%d kB of its own after, before it were %d", now, before)
+	w.until("the memory is given back", func() bool { now = w.own(w.principal); return now < before+room })
+	t.Logf("%d kB of its own %.0f s after, before it were %d", now, time.Since(ended).Seconds(), before)
 	if state := w.run("etl").State; state != runSucceeded {
 		t.Errorf("a run after all that is %s", state)
 	}
 }
 
-// attack has several hands do it, and measures what others notice of it.
-func (w *attackWorld) attack(name string, do func()) {
-	t, began, logged := w.t, time.Now(), len(w.principal.err.String())
-	w.over = make(chan struct{})
-	var hands sync.WaitGroup
-	for range attackHands {
-		hands.Go(do)
-	}
-	conn, err := clientDial(context.Background(), "ipc://"+w.dir+"/s", wireOptions{})
+// attack has an attacker do it, measures what others notice of it, and says what of that may not be.
+func (w *attackWorld) attack(name string) (bad string) {
+	t := w.t
+	conn, err := clientDial(t.Context(), "ipc://"+w.dir+"/s", wireOptions{})
 	if err != nil {
 		t.Fatalf("%s: dial: %v", name, err)
 	}
+	defer conn.close()
+	text, err := json.Marshal(&attacker{Attack: name, Endpoint: w.endpoint, Creds: w.creds, Held: w.held})
+	if err != nil {
+		t.Fatal(err)
+	}
+	logged := len(w.principal.err.String())
+	p := &e2eProc{x: w.e2e, what: name, cmd: exec.Command(w.bin), exited: make(chan struct{})}
+	p.out.grown, p.err.grown = make(chan struct{}), make(chan struct{})
+	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = append(w.env, attackMainEnv+"="+string(text)), &p.out, &p.err
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // to the kernel's scheduler it is somebody else
+	stdin, err := p.cmd.StdinPipe()
+	if err == nil {
+		err = p.cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	go p.runWait()
+	t.Cleanup(p.end)
+	p.saw(&p.out, attackGreets)
+	began, peak := time.Now(), 0
 	var took []time.Duration
-	peak := 0
 	for len(took) < 10 || time.Since(began) < *attackTime {
-		asked := time.Now()
-		if _, err := conn.ask(context.Background(), Request{Op: "ping"}); err != nil {
-			t.Fatalf("%s: ping: %v", name, err)
-		}
-		took = append(took, time.Since(asked))
-		if len(took)%100 == 1 {
+		if took = append(took, w.stallPing(name, conn)); len(took)%100 == 1 {
 			peak = max(peak, w.own(w.principal))
 		}
 	}
-	conn.close()
-	close(w.over)
-	hands.Wait()
+	stdin.Close()
+	if code := p.wait(); code != 0 {
+		t.Errorf("%s: the attacker ended with code %d: %s", name, code, p.err.String())
+	}
 	late := w.late(began)
 	slices.Sort(took)
 	p99, lines := took[len(took)*99/100], len(w.principal.err.String())-logged
 	t.Logf("%-34s ping p50 %6d µs, p99 %7d µs, max %7d µs; fires at most %5d ms late; at most %7d kB of its own; %5d bytes of log", name,
 		took[len(took)/2].Microseconds(), p99.Microseconds(), took[len(took)-1].Microseconds(), late.Milliseconds(), peak, lines)
-	if p99 > attackPing || late > attackLate || lines > attackLog {
-		t.Errorf("%s: p99 of a ping is %s, a fire %s late; %d bytes of log:\n%.2000s", name, p99, late, lines, w.principal.err.String()[logged:])
+	soon, intime := attackPatient, attackPatient
+	if *stallMeasure {
+		soon, intime = stallTarget, attackLate
 	}
+	if p99 > soon || late > intime || lines > attackLog {
+		bad = fmt.Sprintf("p99 of a ping is %s, a fire %s late; %d bytes of log:\n%.2000s", p99, late, lines, w.principal.err.String()[logged:])
+	}
+	return bad
 }
 
 // late gives by how much the latest fire since then was behind its time.

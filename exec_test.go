@@ -145,8 +145,7 @@ func procTestZombies() []int {
 
 // procTestAlive are the live processes with a cookie that begins like this.
 func procTestAlive(ps *procs, cookie string) []procMember {
-	found, _ := ps.sys.withCookie(procTestKey, func(c string) bool { return strings.HasPrefix(c, cookie) })
-	return found
+	return ps.sys.withCookie(procTestKey, func(c string) bool { return strings.HasPrefix(c, cookie) })
 }
 
 // procTestNoneLeft checks that nothing with the cookie lives and that zombies are gone.

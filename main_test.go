@@ -42,6 +42,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(tortureMainEnv) != "" {
 		os.Exit(tortureMain())
 	}
+	if os.Getenv(attackMainEnv) != "" {
+		os.Exit(attackMain())
+	}
 	if os.Getenv(termMainEnv) != "" {
 		os.Exit(termMain())
 	}

@@ -272,7 +272,7 @@ func (p *principal) lookPs(c *verbCall) {
 				ids = append(ids, id)
 			}
 		}
-		whole = len(p.state.Finished) < stateMaxFinished && !p.state.Archived
+		whole = len(p.state.Finished) < stateMaxFinished
 		return true
 	}); !ok {
 		return

@@ -96,7 +96,7 @@ func (p *principal) waitPlace(c *verbCall, places chan struct{}) bool {
 		}
 		return false
 	}
-	c.place, c.share = places, share
+	c.place, c.share, c.placed = places, share, time.Now()
 	return true
 }
 
@@ -104,7 +104,7 @@ func (p *principal) waitPlace(c *verbCall, places chan struct{}) bool {
 func (c *verbCall) leavePlace() {
 	if c.place != nil {
 		<-c.place
-		<-c.share
+		c.rest(c.share)
 		c.place = nil
 	}
 }

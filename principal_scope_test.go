@@ -75,11 +75,6 @@ func scopeRigOpen(t *testing.T) *scopeRig {
 		}
 	})
 	g.marks = append(g.marks, g.runs[scopeOther]...)
-	g.do(func() {
-		for _, workflow := range []string{scopeMine, scopeOther} {
-			g.p.emit(&Event{Kind: evLeft, Run: g.runs[workflow][1], Workflow: workflow, Agent: "x", Left: []LeftProcess{{Agent: "x", Task: "a", PID: 4711, Command: "command of " + workflow}}})
-		}
-	})
 	return g
 }
 
@@ -194,6 +189,7 @@ func TestScopedKeySees(t *testing.T) {
 				if err := conn.Send(g.sent[id]); err != nil {
 					t.Fatal(err)
 				}
+				time.Sleep(paceEach)
 				synctest.Wait()
 				if v.Op != "watch" && req["follow"] != true {
 					conn.Cut(nil)

@@ -8,6 +8,7 @@ package main
 import (
 	"maps"
 	"sync"
+	"time"
 )
 
 const (
@@ -36,7 +37,8 @@ func sharesNew() *shares { return &shares{parties: map[string]*shareParty{}} }
 type shareParty struct {
 	shares                *shares
 	name                  string
-	conns, streams, looks int // guarded by shares.mu
+	conns, streams, looks int       // guarded by shares.mu
+	paid                  time.Time // the same: until then its messages have used what it may have, see principal_pace.go
 
 	asking, reading chan struct{} // a token for each of its looks that has a place of that kind
 }

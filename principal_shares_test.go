@@ -80,6 +80,7 @@ func (s *sharesPeer) ask(req Request) *Reply {
 	if err := s.conn.Send([]byte{}, protoEncode(req)); err != nil {
 		s.g.t.Fatal(err)
 	}
+	time.Sleep(paceEach) // more often than that nobody who only looks is heard
 	synctest.Wait()
 	if all := s.replies[req.ID]; len(all) > 0 {
 		return &all[len(all)-1]

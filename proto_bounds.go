@@ -14,7 +14,6 @@ const (
 	protoMaxMessage = 4 << 10   // bytes of the message of an error; a longer one is shortened
 	protoMaxReason  = 4 << 10   // of a reason that an agent gives; a longer one is shortened, by the agent, else by the principal
 	protoMaxLabels  = 16 << 10  // of all labels of an agent; one with more is not let in
-	protoMaxLeft    = 64        // attempts of whose processes an agent tells at once that it could not end them; of more it does not tell
 	protoMaxOutputs = 384 << 10 // of all outputs of a run, as the principal keeps them; an agent has a lower bound: outputsRunMax
 	protoMaxLine    = 64 << 10  // of a line of output, not as JSON; a longer one is shortened. Agents end a line there
 	protoMaxRow     = 960 << 10 // of a row of a list: a message has room for one, and for what is around it

@@ -38,10 +38,16 @@ func (p *principal) runSubscriber(conn wireConn, grant *authGrant, compat bool) 
 	if !p.call(func() { p.subscribers[s] = true }) {
 		return
 	}
+	by, _ := peerName(conn.Peer())
+	party, paced := p.shares.join(conn.Peer().Party), p.paced(grant, by)
+	defer party.leave()
 	for {
 		frames, err := conn.Recv()
 		if err != nil {
 			return
+		}
+		if paced {
+			party.pace(conn, frames)
 		}
 		if len(frames) != 1 || len(frames[0]) == 0 || frames[0][0] > 1 {
 			conn.Cut(fmt.Errorf("a SUB peer sent something other than a subscription"))
@@ -153,6 +159,8 @@ func (p *principal) runPusher(conn wireConn, grant *authGrant) {
 		return
 	}
 	by, from := peerName(conn.Peer())
+	party, paced := p.shares.join(conn.Peer().Party), p.paced(grant, by)
+	defer party.leave()
 	for {
 		frames, err := conn.Recv()
 		if err != nil {
@@ -161,6 +169,9 @@ func (p *principal) runPusher(conn wireConn, grant *authGrant) {
 		_, body, err := protoSplit(frames)
 		if err == nil && p.compatPushed(body, conn.Peer()) {
 			continue
+		}
+		if paced {
+			party.pace(conn, frames)
 		}
 		var req Request
 		if err == nil {

@@ -46,7 +46,6 @@ const (
 	evTaskStopping = "task.cancelling"    // one task asked to stop; the agent answers with task.finished
 	evRunEnded     = "run.ended"          // finished by the principal: cancelled in the queue, agent lost
 	evAdopted      = "run.adopted"        // a lost run that its agent brought back
-	evArchived     = "run.archived"       // a run that has ended is no longer kept in memory, for the room that it takes
 	evAgentUp      = "agent.up"           //
 	evAgentLost    = "agent.lost"         //
 	evAgentDrained = "agent.drained"      //
@@ -54,7 +53,6 @@ const (
 	evAgentForgot  = "agent.forgotten"    //
 	evAcked        = "attention.acked"    // somebody has seen what Key names; with Until: it is to come back then
 	evAckOver      = "attention.over"     // what was acknowledged is no more
-	evLeft         = "run.left"           // processes of a run that its agent could not end, all that are known of
 	evBooted       = "machine.booted"     // what fires when the principal's machine has booted was fired; Key names this boot
 	evRunStarted   = "run.started"        //
 	evTaskStarted  = "task.started"       //
@@ -101,15 +99,13 @@ type Event struct {
 	Lease     int               `json:"lease,omitempty"` // the assignment that an agent reports on
 	Epoch     string            `json:"epoch,omitempty"` // of the agent's numbering
 	N         uint64            `json:"n,omitempty"`     // the agent's number of this event within the epoch
-	Left      []LeftProcess     `json:"left,omitempty"`
 }
 
 // State is what the journal says, folded. Only the principal's loop holds one.
 type State struct {
 	Seq       uint64                    `json:"seq"`
 	Runs      map[string]*Run           `json:"runs"`
-	Finished  []string                  `json:"finished"`           // finished runs in Runs, the one that finished first in front
-	Archived  bool                      `json:"archived,omitempty"` // runs were dropped for their size: Finished may lack some though it is short
+	Finished  []string                  `json:"finished"` // finished runs in Runs, the one that finished first in front
 	Versions  map[string]*Workflow      `json:"versions"`
 	Workflows map[string]*WorkflowState `json:"workflows"`
 	Agents    map[string]*Agent         `json:"agents"`
@@ -129,7 +125,6 @@ type WorkflowState struct {
 	Recent    []Outcome  `json:"recent,omitempty"` // newest last
 	Last      *Run       `json:"last,omitempty"`   // the newest of these, without its tasks, once it is not in memory any more
 	Failures  []*Failure `json:"failures,omitempty"`
-	Left      []*RunLeft `json:"left,omitempty"` // the one that was told of last behind the others
 }
 
 // Decision says what became of a tick of a schedule.
@@ -270,8 +265,6 @@ func (s *State) apply(e *Event) error {
 		s.applyAck(e)
 	case evBooted:
 		s.Boot = e.Key
-	case evLeft:
-		s.applyLeft(e)
 	default:
 		run := s.Runs[e.Run]
 		if run == nil {
@@ -375,7 +368,6 @@ func (s *State) applyAgent(e *Event) {
 		delete(s.Agents, e.Agent)
 		delete(s.Acks, stateKey("agent", e.Agent, ""))
 		delete(s.Acks, stateKey("old", e.Agent, ""))
-		s.forgetLeft(e.Agent)
 	}
 }
 
@@ -407,13 +399,6 @@ func (s *State) applyRun(r *Run, e *Event) error {
 		}
 		t.Cancelling = orDefault(t.Cancelling, e.Reason) // the agent reports the first reason as well
 		t.Force = t.Force || e.Force
-	case evArchived:
-		if runActive(r.State) {
-			return misfit()
-		}
-		s.unlist(r)
-		s.forget(r)
-		s.Archived = true
 	case evAdopted:
 		if r.State != runCrashed || !r.Lost {
 			return misfit()
@@ -615,19 +600,14 @@ func taskFinal(state string) bool {
 	return runFinal(state) || state == taskSkipped
 }
 
-// unlist takes a run off those that have ended.
-func (s *State) unlist(r *Run) {
+// unfinish takes back what finish noted beside the run, for a run that becomes active again.
+func (s *State) unfinish(r *Run) {
 	for i, id := range s.Finished {
 		if id == r.ID {
 			s.Finished = append(s.Finished[:i:i], s.Finished[i+1:]...)
 			break
 		}
 	}
-}
-
-// unfinish takes back what finish noted beside the run, for a run that becomes active again.
-func (s *State) unfinish(r *Run) {
-	s.unlist(r)
 	w := s.workflow(r.Workflow)
 	w.forgetOutcome(r)
 	for i, o := range w.Recent {

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 const (
@@ -40,6 +41,8 @@ type verbCall struct {
 	looking bool          // it counts as a look of its connection; the look's goroutine's
 	place   chan struct{} // that the look has; the same
 	share   chan struct{} // of its party's share, with place
+	placed  time.Time     // when it got them
+	paced   bool          // see principal_pace.go
 
 	stopped chan struct{} // of a stream: closed when the peer has had enough of it
 	ended   func()        // the same: counts it no more; any number of times
@@ -134,16 +137,20 @@ func (p *principal) runPeer(conn wireConn) {
 	defer party.leave()
 	peer, streams := &lookPeer{party: party}, &verbStreams{party: party, byID: map[string]*verbCall{}}
 	defer streams.end()
+	paced := p.paced(grant, by)
 	for {
 		frames, err := conn.Recv()
 		if err != nil {
 			return
 		}
-		c := &verbCall{conn: conn, by: by, from: from, grant: grant, single: conn.Peer().Socket == "REQ", peer: peer}
+		c := &verbCall{conn: conn, paced: paced, by: by, from: from, grant: grant, single: conn.Peer().Socket == "REQ", peer: peer}
 		var body []byte
 		c.envelope, body, err = protoSplit(frames)
 		if p.compatServe(c, frames[len(c.envelope):]) {
 			continue
+		}
+		if paced {
+			party.pace(conn, frames)
 		}
 		if err == nil {
 			var op string

@@ -303,13 +303,16 @@ func (l *wireListener) Serve(ctx context.Context, handle func(wireConn)) error {
 const (
 	wireAcceptPause    = 5 * time.Millisecond // first wait after a failed accept; doubles
 	wireAcceptPauseMax = time.Second          // longest wait between two accepts that fail
+
+	wireAcceptBurst = 64                     // connections by tcp that are accepted as they come; more wait in the system's queue
+	wireAcceptEach  = 500 * time.Microsecond // between two beyond those: strangers cannot keep a small machine busy with their coming
 )
 
 // acceptLoop is woken by each new connection and ends when the listener is
 // closed, by nothing else. An accept that fails (EMFILE, ENOBUFS) is tried again
 // after a pause, and noted once for a row of failures.
 func (l *wireListener) acceptLoop(handle func(wireConn)) {
-	pause := time.Duration(0)
+	pause, paid := time.Duration(0), time.Time{} // paid: until then the burst is used up
 	for {
 		ln := l.listening()
 		nc, err := ln.Accept()
@@ -322,6 +325,7 @@ func (l *wireListener) acceptLoop(handle func(wireConn)) {
 		if err == nil {
 			pause = 0
 			l.accepted(nc, handle)
+			paid = l.acceptPace(paid)
 			continue
 		}
 		if ln != l.listening() { // renew has closed it
@@ -339,6 +343,26 @@ func (l *wireListener) acceptLoop(handle func(wireConn)) {
 			return
 		}
 	}
+}
+
+// acceptPace waits after an accept, where they have come faster than they may, and gives until when what they may is used.
+func (l *wireListener) acceptPace(paid time.Time) time.Time {
+	if l.path != "" { // of this box: who floods that can do worse
+		return paid
+	}
+	now := time.Now()
+	if free := now.Add(-wireAcceptBurst * wireAcceptEach); paid.Before(free) {
+		paid = free
+	}
+	if paid = paid.Add(wireAcceptEach); paid.After(now) {
+		timer := time.NewTimer(paid.Sub(now))
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-l.stop:
+		}
+	}
+	return paid
 }
 
 // accepted starts the goroutine of a new connection.
