@@ -84,13 +84,16 @@ func (c *client) stream(ctx context.Context, req Request, fn func(*Reply) error)
 // streamBeside is stream that asks something else meanwhile, where beside is not nil.
 func (c *client) streamBeside(ctx context.Context, req Request, beside *clientBeside, fn func(*Reply) error) error {
 	c.next++
-	req.V, req.ID = protoVersion, strconv.Itoa(c.next)
-	if err := protoTexts(&req); err != nil {
+	req.ID = strconv.Itoa(c.next)
+	body, err := protoAsk(req, req.ID, wireMaxFrame)
+	if err != nil {
 		return err
 	}
-	body := protoEncode(req)
-	if len(body) > wireMaxFrame {
-		return usageError("the request has %d bytes and may have %d: give large data in a file, and its name as a parameter", len(body), wireMaxFrame)
+	var again []byte
+	if beside != nil {
+		if again, err = protoAsk(beside.req, clientBesideID, wireMaxFrame); err != nil {
+			return err
+		}
 	}
 	if err := c.conn.Send([]byte{}, body); err != nil {
 		return &exitError{code: exitUnreachable, err: fmt.Errorf("ask the principal at %s: %w", c.endpoint, err)}
@@ -100,9 +103,7 @@ func (c *client) streamBeside(ctx context.Context, req Request, beside *clientBe
 	var next *time.Timer
 	if beside != nil {
 		next = time.AfterFunc(beside.delay, func() {
-			r := beside.req
-			r.V, r.ID = protoVersion, clientBesideID
-			c.conn.Send([]byte{}, protoEncode(r)) // a connection that has ended is noticed by the loop below
+			c.conn.Send([]byte{}, again) // a connection that has ended is noticed by the loop below
 		})
 		defer next.Stop()
 	}
@@ -146,8 +147,11 @@ func (c *client) streamBeside(ctx context.Context, req Request, beside *clientBe
 
 // send asks and waits for no reply; what comes is passed over by stream.
 func (c *client) send(req Request) error {
-	req.V, req.ID = protoVersion, "-"
-	return c.conn.Send([]byte{}, protoEncode(req))
+	body, err := protoAsk(req, "-", wireMaxFrame)
+	if err != nil {
+		return err
+	}
+	return c.conn.Send([]byte{}, body)
 }
 
 // errNoReply is for verbs that must have an answer in the last reply and find none.

@@ -78,7 +78,7 @@ func (src layersSource) layersCheck(t *testing.T) (*types.Package, *types.Info) 
 			files = append(files, src.files[name])
 		}
 	}
-	info := &types.Info{Uses: map[*ast.Ident]types.Object{}, Defs: map[*ast.Ident]types.Object{}}
+	info := &types.Info{Uses: map[*ast.Ident]types.Object{}, Defs: map[*ast.Ident]types.Object{}, Types: map[ast.Expr]types.TypeAndValue{}}
 	conf := types.Config{Importer: layersStub{}, Error: func(error) {}} // the stubs are empty: errors are to be expected
 	pkg, _ := conf.Check("main", src.fset, files, info)
 	return pkg, info
@@ -361,6 +361,37 @@ func TestLayersDocs(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestLayersRequests lets requests out through protoAsk alone: what would not arrive as it is is refused there.
+func TestLayersRequests(t *testing.T) {
+	src := layersParse(t)
+	_, info := src.layersCheck(t)
+	seen := 0
+	for _, name := range sortedKeys(src.files) {
+		for _, d := range src.files[name].Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			ast.Inspect(fn, func(n ast.Node) bool {
+				call, ok := n.(*ast.CallExpr)
+				if !ok || len(call.Args) == 0 || !slices.Contains([]string{"protoEncode", "json.Marshal", "jsonText"}, types.ExprString(call.Fun)) {
+					return true
+				}
+				if of := info.TypeOf(call.Args[0]); of == nil || strings.TrimPrefix(of.String(), "*") != "main.Request" {
+					return true
+				}
+				if seen++; fn.Name.Name != "protoAsk" {
+					t.Errorf("%s: a request goes out by protoAsk", src.fset.Position(call.Pos()))
+				}
+				return true
+			})
+		}
+	}
+	if seen == 0 {
+		t.Error("no request is encoded anywhere: this test looks for something else")
 	}
 }
 

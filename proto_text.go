@@ -96,8 +96,22 @@ func protoEscape(text []byte) rune {
 	return rune(n)
 }
 
+// protoAsk makes a message of a request, of at most most bytes. It is the one way out for requests (TestLayersRequests), so that none
+// leaves that would not arrive as it is; the error is a *protoError.
+func protoAsk(req Request, id string, most int) ([]byte, error) {
+	req.V, req.ID = protoVersion, id
+	if err := protoTexts(&req); err != nil {
+		return nil, err
+	}
+	body := protoEncode(req)
+	if len(body) > most {
+		return nil, refuse(codeInvalid, "the request has %d bytes and may have %d: give large data in a file, and its name as a parameter", len(body), most)
+	}
+	return body, nil
+}
+
 // protoTexts refuses a request that would not arrive as it is, for the encoder makes U+FFFD of what is no UTF-8, or that has a text
-// which is too long. A client asks before it sends.
+// which is too long.
 func protoTexts(req *Request) error {
 	if err := protoBounds(req); err != nil {
 		return err

@@ -92,6 +92,7 @@ type tui struct {
 
 	link    tuiLink
 	asked   map[string]func(*Reply) // requests that wait for a reply, by id
+	own     []*Reply                // to those that were refused before they were sent
 	lastID  int
 	started bool // the first screen was chosen
 
@@ -200,6 +201,7 @@ func (u *tui) goSafe(fn func()) {
 // timers that are set only while something on the screen goes on; it ends when u.quit is set.
 func (u *tui) loop(ctx context.Context) {
 	for !u.quit {
+		u.takeOwn()
 		u.paint()
 		select {
 		case b, ok := <-u.inCh:

@@ -200,19 +200,31 @@ func (u *tui) takeReply(r *Reply) {
 	fn(r)
 }
 
-// send asks the principal, without waiting; fn gets each reply. It gives the request's id, or "" when it could not be
-// sent.
+// send asks the principal, without waiting; fn gets each reply, and is not called from within. It gives the request's id, or ""
+// when it could not be sent. One that is refused before it is sent is answered like others.
 func (u *tui) send(req Request, fn func(*Reply)) string {
 	if u.link.conn == nil {
 		return ""
 	}
 	u.lastID++
-	req.V, req.ID = protoVersion, strconv.Itoa(u.lastID)
-	if !u.link.conn.TrySend([]byte{}, protoEncode(req)) {
+	id := strconv.Itoa(u.lastID)
+	body, err := protoAsk(req, id, wireMaxFrame)
+	if refused, ok := errors.AsType[*protoError](err); ok {
+		u.own = append(u.own, &Reply{ID: id, Error: refused})
+	} else if !u.link.conn.TrySend([]byte{}, body) {
 		return ""
 	}
-	u.asked[req.ID] = fn
-	return req.ID
+	u.asked[id] = fn
+	return id
+}
+
+// takeOwn gives the replies of our own to who asked for them: once for what was asked up to now.
+func (u *tui) takeOwn() {
+	own := u.own
+	u.own = nil
+	for _, r := range own {
+		u.takeReply(r)
+	}
 }
 
 // forget passes over what still comes for a request, and ends its stream.

@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -313,6 +314,37 @@ func TestTuiActs(t *testing.T) {
 			t.Errorf("%s asks %q, want %q", c.keys, got, c.asks)
 		}
 		g.shows(c.says)
+	}
+}
+
+// What would not arrive as it is is not sent, from any screen, and who asked is told why, as if the principal had said so.
+func TestTuiUnsound(t *testing.T) {
+	g := tuiRigOpen(t, 120, 20, tuiFixture())
+	sent := len(g.sent)
+	for want, req := range map[string]Request{
+		"go: workflow is not UTF-8: byte 2 is 0xff":       {Op: "run", Workflow: "w\xff"},
+		"go: parameter day has a NUL byte in it":          {Op: "run", Workflow: "w", Params: map[string]string{"day": "\x00"}},
+		"go: parameter half is not UTF-8":                 {Op: "run", Workflow: "w", Params: map[string]string{"half": "\xed\xa0\x80"}},
+		`go: field "key" has`:                             {Op: "ack", Key: strings.Repeat("k", 1<<20)},
+		"go: the request has":                             {Op: "run", Workflow: "w", Params: map[string]string{"day": strings.Repeat("d", 1<<20)}},
+		"go: the name of parameter \"\\xc0\\x80\" is not": {Op: "run", Workflow: "w", Params: map[string]string{"\xc0\x80": ""}},
+	} {
+		g.u.act("go", req)
+		if !strings.HasPrefix(g.u.flash, "go: asked") {
+			t.Errorf("%s: said %q before the answer", want, g.u.flash)
+		}
+		g.u.takeOwn()
+		if !strings.HasPrefix(g.u.flash, want) {
+			t.Errorf("said %q, want %q", g.u.flash, want)
+		}
+	}
+	if g.sent = g.sent[sent:]; len(g.sent) > 0 || len(g.u.own) > 0 {
+		t.Errorf("sent %+v; %d replies wait", g.sent, len(g.u.own))
+	}
+	for id := range g.u.asked {
+		if n, _ := strconv.Atoi(id); n > sent {
+			t.Errorf("request %s is still waited for", id)
+		}
 	}
 }
 
