@@ -127,7 +127,7 @@ func TestBackupOrder(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(log), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	checkWrite(t, log, logEncode(nil, &LogLine{Run: "a", N: 1, Task: "a", Attempt: 1, Stream: "o", Text: "x"}))
+	checkWrite(t, log, logsEncode(LogLine{Run: "a", N: 1, Task: "a", Attempt: 1, Stream: "o", Text: "x"}))
 	whole := map[string]string{}
 	for _, pattern := range []string{"/journal/*.jsonl", "/history/*/*.jsonl", "/logs/*/*.jsonl"} {
 		names, err := filepath.Glob(g.dir + pattern)

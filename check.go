@@ -233,8 +233,9 @@ func (k *checker) walk() error {
 	if err != nil {
 		return err
 	}
-	err = k.each("logs", func(line []byte) string {
-		if _, err := logDecode(line); err != nil {
+	var lines []LogLine // the room for them is used again
+	err = k.each("logs", func(line []byte) (fault string) {
+		if lines, err = logDecode(lines[:0], line); err != nil {
 			return "the line is no output; readers pass over it"
 		}
 		return ""

@@ -224,7 +224,7 @@ func TestCheckRepairLines(t *testing.T) {
 	}
 	log := filepath.Join(g.dir, "logs/w/2026-01-01.jsonl")
 	line := func(i int) string {
-		return string(logEncode(nil, &LogLine{Run: "a", N: int64(i), Task: "a", Attempt: 1, Stream: "o", Text: "x"}))
+		return string(logsEncode(LogLine{Run: "a", N: int64(i), Task: "a", Attempt: 1, Stream: "o", Text: "x"}))
 	}
 	bad := []string{"hello", line(2)[7:30], "\x00\x00\x00", `{"t":nu`}
 	whole := line(1) + bad[0] + "\n" + line(2) + bad[1] + "\n" + bad[2] + "\n" + line(3)

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -425,7 +426,7 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 	}
 	s := &dialStream{say: c.say}
 	req := &s.req
-	*req = Request{Op: "logs", Follow: c.flags.follow, Task: c.flags.task, Grep: c.flags.grep, Since: since, Last: protoCountOf(c.flags.n)}
+	*req = Request{Op: "logs", Follow: c.flags.follow, Task: c.flags.task, Grep: c.flags.grep, Since: since, Last: protoCountOf(c.flags.n), N: protoMaxLines}
 	if c.flags.stderr {
 		req.Stream = "e"
 	}
@@ -436,27 +437,43 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 	}
 	_, _, terminal := termOf(c.out)
 	paint := painterOf(c.out, c.flags.color, c.getenv)
+	var page bytes.Buffer // what one reply prints is written at once: whole lines
+	to := paint.w
+	if paint.w = &page; c.flags.json {
+		to = c.out
+	}
+	flush := func() error {
+		_, err := to.Write(page.Bytes())
+		page.Reset()
+		return err
+	}
 	run, number := req.Run, int64(0)
 	live := lookLive{c: c, p: paint, lines: map[string]LogLine{}}
 	req.All = terminal && c.flags.follow && !c.flags.json && !c.flags.raw && c.getenv("TERM") != "dumb"
-	defer live.clear()
-	s.fn = func(r *Reply) error {
-		c.note(r)
-		if req.All && r.Line != nil && r.Line.N == 0 {
-			return live.print(r.Line)
+	defer func() {
+		live.clear()
+		flush()
+	}()
+	line := func(l *LogLine) error {
+		if req.All && l.N == 0 {
+			return live.print(l)
 		}
-		if r.Line == nil || r.Line.N <= number || c.flags.n == 0 && !c.flags.follow {
+		if l.N <= number || c.flags.n == 0 && !c.flags.follow {
 			return nil
 		}
-		run, number = r.Line.Run, r.Line.N
+		run, number = l.Run, l.N
 		req.Run, req.Workflow, req.Last = run, "", 0
-		if c.flags.json {
-			return printJSON(c.out, logJSONOf(r.Line))
+		switch {
+		case c.flags.json:
+			return printJSON(&page, logJSONOf(l))
+		case req.All:
+			return live.print(l)
 		}
-		if req.All {
-			return live.print(r.Line)
-		}
-		return c.printLogLine(paint, terminal, r.Line)
+		return c.printLogLine(paint, terminal, l)
+	}
+	s.fn = func(r *Reply) error {
+		c.note(r)
+		return errors.Join(r.eachLine(line), flush())
 	}
 	err = c.streamOn(ctx, s)
 	switch {

@@ -96,7 +96,7 @@ func (w *compatWorld) output(run string) string {
 	var b strings.Builder
 	last := int64(0)
 	if r.LogDay != "" {
-		if _, err := w.p.logs.read(r.Workflow, run, logPlace{r.LogDay, r.LogAt}, logFilter{}, func(l LogLine) error {
+		if _, err := w.p.logs.read(r.Workflow, run, logPlaceOf(r), logFilter{}, func(l LogLine) error {
 			if l.N != last+1 {
 				w.t.Errorf("line %d follows line %d", l.N, last)
 			}

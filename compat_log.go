@@ -367,9 +367,14 @@ func (p *principal) compatScan(c *compatCall, s *compatSearch, workflow string, 
 		return err
 	}
 	from, to := s.from.UTC().Format(stampLayout), s.to.UTC().Format(stampLayout)
+	var lines []LogLine // of one record
+	gone := func() bool {
+		s.looked++
+		return s.looked%compatLook == 0 && p.compatGone(c)
+	}
 	for _, span := range spans {
 		_, err := p.logs.scan(folder, span, func(text []byte) error {
-			if s.looked++; s.looked%compatLook == 0 && p.compatGone(c) {
+			if gone() {
 				return errCompatGone
 			}
 			if s.run != "" {
@@ -379,16 +384,25 @@ func (p *principal) compatScan(c *compatCall, s *compatSearch, workflow string, 
 			}
 			if bytes.HasPrefix(text, []byte(compatFront)) && len(text) > len(compatFront)+len(from) {
 				at := string(text[len(compatFront):][:len(from)]) // times are as long as each other, and sort as text
-				if at < from || at >= to {
+				if at < from && !logSeveral(text) || at >= to {   // no line of a record is earlier than its first
 					return nil
 				}
 			}
-			line, err := logDecode(text)
-			if err != nil || line.Time.Before(s.from) || !line.Time.Before(s.to) || s.run != "" && line.Run != s.run {
+			var err error
+			if lines, err = logDecode(lines[:0], text); err != nil {
 				return nil
 			}
-			record := compatRecordOf(workflow, spec, &line)
-			s.add(line.Time.Time, compatJSON(record.line(s.verbose)))
+			for i := range lines {
+				line := &lines[i]
+				if gone() {
+					return errCompatGone
+				}
+				if line.Time.Before(s.from) || !line.Time.Before(s.to) || s.run != "" && line.Run != s.run {
+					continue
+				}
+				record := compatRecordOf(workflow, spec, line)
+				s.add(line.Time.Time, compatJSON(record.line(s.verbose)))
+			}
 			return nil
 		})
 		if err != nil {

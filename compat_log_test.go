@@ -309,3 +309,29 @@ func TestCompatHostile(t *testing.T) {
 		t.Errorf("strays are told of %d times", n)
 	}
 }
+
+// TestCompatQueryRecord: of lines that were stored together those between two times come, though the first of them is earlier.
+func TestCompatQueryRecord(t *testing.T) {
+	w := compatStart(t, map[string]string{"a.yml": compatSimple})
+	a := w.agent("a")
+	run, start := a.begin("a"), w.clock.now()
+	w.on(func(p *principal) {
+		var lines []LogLine
+		for n := range 30 {
+			lines = append(lines, LogLine{Time: stampOf(start.Add(time.Duration(n) * time.Second)), Run: run, N: int64(n + 1), Task: "task1", Attempt: 1, Stream: "o", Text: fmt.Sprint("at ", n, ".")})
+		}
+		if err := p.logs.append("a", lines); err != nil {
+			t.Error(err)
+		}
+	})
+	w.clock.add(time.Minute)
+	for between, want := range map[[2]int]int{{0, 30}: 30, {10, 12}: 2, {29, 40}: 1, {-10, 1}: 1, {30, 40}: 0} {
+		at := func(seconds int) string {
+			return fmt.Sprint(start.Add(time.Duration(seconds) * time.Second).UnixMilli())
+		}
+		got := w.query(wireTestDial(t, w.serve()), at(between[1]), at(between[0]), "", run)
+		if len(got) != want || want > 0 && !strings.HasSuffix(got[0], fmt.Sprintf("at %d.", max(between[0], 0))) {
+			t.Errorf("%v: %q, want %d lines", between, got, want)
+		}
+	}
+}

@@ -200,7 +200,7 @@ func (p *principal) unwelcome(link *agentLink, m *agentMsg) string {
 // readLines looks up how many lines of a run's output are stored, where the loop has forgotten it. When the disk does not
 // answer that is taken for as many as were found: lines may be stored twice then, none is lost.
 func (p *principal) readLines(r *Run) {
-	n, err := p.logs.lastNumber(r.Workflow, r.ID, logPlace{r.LogDay, r.LogAt})
+	n, err := p.logs.lastNumber(r.Workflow, r.ID, logPlaceOf(r))
 	if err != nil {
 		p.cfg.Log.Error("count stored output", "run", r.ID, "cause", err)
 	}

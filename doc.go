@@ -28,7 +28,7 @@ table from here and holds the code to it.
 	store      store*.go history*.go                                    disk model state
 	proto      proto*.go                                               model state
 	state      state*.go                                               model
-	logs       logs.go                                                 disk model
+	logs       logs*.go                                                disk model
 	dag        dag*.go                                                 model
 	table      table.go                                                model term
 	wire       wire*.go                                                curve model
@@ -41,7 +41,7 @@ table from here and holds the code to it.
 	config     config.go                                               disk model
 	owner      owner.go                                                -
 	disk       disk.go                                                 -
-	model      model.go                                                -
+	model      model*.go                                               -
 	cron       cron*.go                                                -
 	zone       zone.go                                                 -
 	term       term*.go                                                -

@@ -18,10 +18,11 @@ const (
 	followGap  = 20 * time.Millisecond // between two looks at what changes all the time
 	followPage = 500                   // events in one reply
 
-	followLines     = 256    // lines of output that are read at once, with a place among those that read files,
-	followGrepSteps = 10_000 // of a regular expression
+	followLines     = protoMaxLines // lines of output that are read at once, with a place among those that read files,
+	followGrepSteps = 10_000        // of a regular expression
 
-	followBytes = 64 << 10 // and about so many bytes of them; they are sent without one
+	followBytes = 64 << 10 // and about so many bytes of them; they are sent without one. As JSON they have six times as many at most
+	followHead  = 512      // bytes that a record has beside its text, for that
 )
 
 // watcher wakes a follower: ch holds one token when something it watches has changed.
@@ -243,19 +244,17 @@ func (p *principal) sendLines(c *verbCall, r *Run, from logPlace, filter logFilt
 		return from
 	}
 	if from.Day == "" {
-		from = logPlace{r.LogDay, r.LogAt}
+		from = logPlaceOf(r)
 	}
 	filter.over = func() bool { return p.gone(c) }
 	for {
 		if !p.readPlace(c) {
 			return from
 		}
-		lines, next, err := p.someLines(r, from, filter)
+		records, next, err := p.someLines(r, from, filter, c.req.N.rows(followLines, followLines))
 		c.leavePlace()
-		for i := range lines {
-			if c.send(Reply{Line: &lines[i]}) != nil {
-				return next
-			}
+		if !c.sendRecords(records) {
+			return next
 		}
 		if !errors.Is(err, errFollowMore) {
 			if err != nil && !errors.Is(err, errLogsOver) {
@@ -267,13 +266,25 @@ func (p *principal) sendLines(c *verbCall, r *Run, from logPlace, filter logFilt
 	}
 }
 
+// sendRecords sends output: many lines in a reply where n says so, else one. False when nobody wants more.
+func (c *verbCall) sendRecords(records []LogRecord) bool {
+	if len(records) == 0 {
+		return true
+	}
+	if c.req.N != 0 {
+		return c.send(Reply{Lines: records}) == nil
+	}
+	all := Reply{Lines: records}
+	return all.eachLine(func(line *LogLine) error { return c.send(Reply{Line: line}) }) == nil
+}
+
 // endOfLines gives the place behind all output of a run that is there.
 func (p *principal) endOfLines(c *verbCall, r *Run) logPlace {
 	if r.LogDay == "" || !p.readPlace(c) {
 		return logPlace{}
 	}
 	defer c.leavePlace()
-	place, err := p.logs.read(r.Workflow, r.ID, logPlace{r.LogDay, r.LogAt}, logFilter{None: true}, nil)
+	place, err := p.logs.read(r.Workflow, r.ID, logPlaceOf(r), logFilter{None: true}, nil)
 	if err != nil {
 		c.reply(Reply{More: true, Note: "output could not be read: " + err.Error()})
 	}
@@ -283,18 +294,21 @@ func (p *principal) endOfLines(c *verbCall, r *Run) logPlace {
 // errFollowMore says that there are more lines than are read at once.
 var errFollowMore = errors.New("there is more output")
 
-// someLines reads the output of a run from a place on, as much of it as is read at once, and gives the place behind it.
-func (p *principal) someLines(r *Run, from logPlace, filter logFilter) (lines []LogLine, next logPlace, err error) {
-	size := 0
+// someLines reads the output of a run from a place on, as much of it as is read at once and most lines at most, and gives the place
+// behind it.
+func (p *principal) someLines(r *Run, from logPlace, filter logFilter, most int) (records []LogRecord, next logPlace, err error) {
+	var pack recordPacker
+	n, size := 0, 0
 	next, err = p.logs.read(r.Workflow, r.ID, from, filter, func(line LogLine) error {
-		if len(lines) == followLines || size > followBytes {
+		if n == most || size > followBytes {
 			return errFollowMore
 		}
-		lines = append(lines, line)
-		size += len(line.raw())
+		before := len(pack.done)
+		pack.add(&line)
+		n, size = n+1, size+len(line.Text)+len(line.Bytes)+followHead*(len(pack.done)-before)
 		return nil
 	})
-	return lines, next, err
+	return pack.records(), next, err
 }
 
 // lookLogs sends the output of a run, and with follow what comes until the run ends.
@@ -410,7 +424,7 @@ func (p *principal) logFollower(c *verbCall, r *Run, w *watcher, filter logFilte
 		return
 	}
 	var place logPlace
-	if c.req.Last == protoNone { // nothing of what is there, only what comes
+	if c.req.Last == protoNone || c.req.N == protoNone { // nothing of what is there, only what comes
 		filter.Tail = 0
 		if place = p.endOfLines(c, r); w == nil {
 			c.reply(Reply{Run: r.ID})

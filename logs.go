@@ -1,7 +1,11 @@
 // logs.go: what tasks print, kept by the principal. Each workflow has a folder and in it a file a day (UTC), named
-// yyyy-mm-dd.jsonl, with one LogLine a line as JSON, so that grep, tail and jq work on it:
+// yyyy-mm-dd.jsonl, with one LogRecord a line as JSON, so that grep, tail and jq work on it. It is one line of output, or several that
+// were written together:
 //
 //	{"t":"2026-01-31T02:30:00.000Z","r":"01JD…","i":1,"k":"load","n":1,"s":"o","m":"hello"}
+//	{"t":"2026-01-31T02:30:01.000Z","r":"01JD…","i":2,"j":4,"k":"load","n":1,"s":"o","m":"one\ntwo\nthree"}
+//
+// Versions up to 0.1.0 wrote the first form alone. Below, a line is a line of output, and a record one of a file.
 //
 // A line goes into the file of the day on which it is written, and never into an earlier file than the newest, whatever
 // the clock does: so the order of places (day, offset) is the order of writing. One goroutine writes; any number of
@@ -13,8 +17,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,17 +24,15 @@ import (
 	"os"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 )
 
 const (
 	logMaxOpen   = 32       // files kept open for writing
-	logMaxLine   = 16 << 20 // bytes of a line as JSON; a longer one is refused, and skipped by readers
+	logMaxLine   = 16 << 20 // bytes of a record as JSON; a longer one is refused, and skipped by readers
 	logBlock     = 64 << 10 // bytes read at once
 	logDayLayout = "2006-01-02"
 	logEnding    = ".jsonl"
@@ -64,12 +64,16 @@ type logFile struct {
 	used uint64
 }
 
-// logPlace is a place in the output of one workflow: a day's file and a byte offset in it. Places are handed out at
-// starts of lines. The zero place is before everything.
+// logPlace is a place in the output of one workflow: a day's file, a byte offset in it, which is the start of a record, and how
+// many lines of that record lie before the place. The zero place is before everything.
 type logPlace struct {
-	Day string
-	At  int64
+	Day  string
+	At   int64
+	Skip int
 }
+
+// logPlaceOf gives a place before all output of a run.
+func logPlaceOf(r *Run) logPlace { return logPlace{Day: r.LogDay, At: r.LogAt} }
 
 // logFilter says which lines of a run are wanted. Each zero field lets everything pass.
 type logFilter struct {
@@ -147,12 +151,16 @@ func (l *logs) put(workflow string, lines []LogLine, room func(*os.File, int) er
 	if len(lines) == 0 {
 		return nil
 	}
-	b := l.buf[:0]
+	var pack recordPacker
 	for i := range lines {
+		pack.add(&lines[i])
+	}
+	b := l.buf[:0]
+	for _, r := range pack.records() {
 		before := len(b)
-		b = logEncode(b, &lines[i])
+		b = logEncode(b, &r)
 		if len(b)-before > logMaxLine {
-			return fmt.Errorf("write log of %s: line %d of run %s is over %d MiB", workflow, lines[i].N, lines[i].Run, logMaxLine>>20)
+			return fmt.Errorf("write log of %s: line %d of run %s is over %d MiB", workflow, r.N, r.Run, logMaxLine>>20)
 		}
 	}
 	if cap(b) <= 1<<20 { // what one burst needed is not kept for ever
@@ -337,188 +345,18 @@ func logWhole(f *os.File) (int64, error) {
 
 func logName(folder, day string) string { return folder + "/" + day + logEnding }
 
-// logEncode appends a line as its file holds it. The run's id comes second, so that readers find it without decoding;
-// text is written as it is, but for what JSON forbids and control characters, so that grep finds it.
-func logEncode(b []byte, line *LogLine) []byte {
-	b = append(b, `{"t":`...)
-	if line.Time.IsZero() {
-		b = append(b, "null"...)
-	} else {
-		b = append(b, '"')
-		b = line.Time.UTC().AppendFormat(b, stampLayout)
-		b = append(b, '"')
-	}
-	b = logString(append(b, `,"r":`...), line.Run)
-	b = strconv.AppendInt(append(b, `,"i":`...), line.N, 10)
-	b = logString(append(b, `,"k":`...), line.Task)
-	b = strconv.AppendInt(append(b, `,"n":`...), int64(line.Attempt), 10)
-	b = logString(append(b, `,"s":`...), line.Stream)
-	switch {
-	case line.Bytes != nil:
-		b = base64.StdEncoding.AppendEncode(append(b, `,"b":"`...), line.Bytes)
-		b = append(b, '"')
-	case !utf8.ValidString(line.Text):
-		b = base64.StdEncoding.AppendEncode(append(b, `,"b":"`...), []byte(line.Text))
-		b = append(b, '"')
-	default:
-		b = logString(append(b, `,"m":`...), line.Text)
-	}
-	return append(b, '}', '\n')
-}
-
-// logString appends s as a JSON string.
-func logString(b []byte, s string) []byte {
-	b = append(b, '"')
-	from := 0
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		wide := c == 0xc2 && i+1 < len(s) && s[i+1] < 0xa0 // U+0080 to U+009F: terminals obey these
-		if c >= ' ' && c != '"' && c != '\\' && c != 0x7f && !wide {
-			continue
-		}
-		b = append(b, s[from:i]...)
-		switch {
-		case c == '"' || c == '\\':
-			b = append(b, '\\', c)
-		case c == '\t':
-			b = append(b, '\\', 't')
-		default:
-			if wide {
-				i++
-				c = s[i]
-			}
-			b = append(b, '\\', 'u', '0', '0', "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
-		}
-		from = i + 1
-	}
-	return append(append(b, s[from:]...), '"')
-}
-
-// logDecode reads a line of a file, with or without its newline. Lines as logEncode writes them take a short way; all
-// others, that a person may have edited, and those with bytes, go to encoding/json.
-func logDecode(text []byte) (LogLine, error) {
-	if line, ok := logParse(text); ok {
-		return line, nil
-	}
-	var line LogLine
-	if err := json.Unmarshal(text, &line); err != nil {
-		return LogLine{}, err
-	}
-	return line, nil
-}
-
-// logParse is the short way of logDecode: the fields of text, in their order.
-func logParse(text []byte) (line LogLine, ok bool) {
-	p := logParser{rest: text, ok: true}
-	p.skip(`{"t":`)
-	at, err := time.Parse(time.RFC3339, p.text())
-	p.ok = p.ok && err == nil
-	line.Time = stampOf(at)
-	p.skip(`,"r":`)
-	line.Run = p.text()
-	p.skip(`,"i":`)
-	line.N = p.number()
-	p.skip(`,"k":`)
-	line.Task = p.text()
-	p.skip(`,"n":`)
-	attempt := p.number()
-	line.Attempt = int(attempt)
-	p.skip(`,"s":`)
-	line.Stream = p.text()
-	p.skip(`,"m":`)
-	line.Text = p.text()
-	p.skip("}")
-	end := len(p.rest) == 0 || len(p.rest) == 1 && p.rest[0] == '\n'
-	return line, p.ok && end && int64(line.Attempt) == attempt
-}
-
-// logParser takes one token after the other off the front of rest, until one is not there: then ok is false.
-type logParser struct {
-	rest []byte
-	ok   bool
-}
-
-func (p *logParser) skip(token string) {
-	if p.ok = p.ok && len(p.rest) >= len(token) && string(p.rest[:len(token)]) == token; p.ok {
-		p.rest = p.rest[len(token):]
-	}
-}
-
-func (p *logParser) number() int64 {
-	end := 0
-	for end < len(p.rest) && (p.rest[end] == '-' || p.rest[end] >= '0' && p.rest[end] <= '9') {
-		end++
-	}
-	n, err := strconv.ParseInt(string(p.rest[:end]), 10, 64)
-	p.ok = p.ok && err == nil && (p.rest[0] != '0' || end == 1) && p.rest[0] != '-'
-	p.rest = p.rest[end:]
-	return n
-}
-
-func (p *logParser) text() string {
-	if p.skip(`"`); !p.ok {
-		return ""
-	}
-	plain, end := true, 0
-	for ; end < len(p.rest) && p.rest[end] != '"'; end++ {
-		switch c := p.rest[end]; {
-		case c == '\\':
-			plain = false
-			end++
-		case c < ' ':
-			p.ok = false
-		}
-	}
-	if p.ok = p.ok && end < len(p.rest) && utf8.Valid(p.rest[:end]); !p.ok {
-		return ""
-	}
-	inside := p.rest[:end]
-	p.rest = p.rest[end+1:]
-	if plain {
-		return string(inside)
-	}
-	s, ok := logUnescape(inside)
-	p.ok = ok
-	return s
-}
-
-// logUnescape undoes the escapes of logString, and knows no others.
-func logUnescape(b []byte) (string, bool) {
-	out := make([]byte, 0, len(b))
-	for {
-		at := bytes.IndexByte(b, '\\')
-		if at < 0 {
-			return string(append(out, b...)), true
-		}
-		out = append(out, b[:at]...)
-		b = b[at+1:]
-		switch {
-		case b[0] == '"' || b[0] == '\\':
-			out, b = append(out, b[0]), b[1:]
-		case b[0] == 't':
-			out, b = append(out, '\t'), b[1:]
-		case len(b) >= 5 && string(b[:3]) == "u00":
-			c, err := strconv.ParseUint(string(b[3:5]), 16, 8)
-			if err != nil {
-				return "", false
-			}
-			out, b = utf8.AppendRune(out, rune(c)), b[5:]
-		default:
-			return "", false
-		}
-	}
-}
-
-// logSpan is a stretch of one day's file.
+// logSpan is a stretch of one day's file. The first lines of its first record may be passed over.
 type logSpan struct {
 	day      string
 	from, to int64
+	skip     int
 }
 
 // read gives fn, in order, every line of a run that passes the filter, from a place up to what is written when read is
 // called. It returns the place to go on from, which is how a run is followed: wait until something was written, read
 // on. When fn returns an error, read stops and returns it with the place of that line. A place that is no start of a
-// line, as after a power cut that took the end of a file, counts as the start of its day. Damaged lines are skipped.
+// record, as after a power cut that took the end of a file, counts as the start of its day. Damaged records are skipped. What
+// fn gets may share memory with other lines of its record.
 func (l *logs) read(workflow, run string, from logPlace, f logFilter, fn func(LogLine) error) (logPlace, error) {
 	folder := idFolder(workflow)
 	spans, err := l.spans(folder, from)
@@ -528,24 +366,7 @@ func (l *logs) read(workflow, run string, from logPlace, f logFilter, fn func(Lo
 	if f.Until != "" {
 		spans = slices.DeleteFunc(spans, func(s logSpan) bool { return s.day > f.Until })
 	}
-	needle, looked, over := logNeedle(run), 0, false
-	match := func(text []byte) (LogLine, bool) {
-		if looked++; looked%logsLook == 0 && f.over != nil {
-			over = over || f.over()
-		}
-		if over {
-			return LogLine{}, false
-		}
-		if _, ok := logAfter(text, needle); !ok {
-			return LogLine{}, false
-		}
-		line, err := logDecode(text)
-		if err != nil {
-			l.damaged.Add(1)
-			return LogLine{}, false
-		}
-		return line, line.Run == run && f.pass(&line)
-	}
+	m := logMatcher{l: l, run: run, needle: logNeedle(run), over: f.over}
 	place := from
 	if n := len(spans); n > 0 {
 		place = logPlace{Day: spans[n-1].day, At: spans[n-1].to} // when the last lines of all are not wanted
@@ -554,28 +375,74 @@ func (l *logs) read(workflow, run string, from logPlace, f logFilter, fn func(Lo
 		return place, nil
 	}
 	if f.Tail > 0 {
-		if spans, err = l.tail(folder, spans, f.Tail, &over, match); err != nil {
+		if spans, err = l.tail(folder, spans, &f, &m); err != nil {
 			return from, fmt.Errorf("read log of %s: %w", workflow, err)
 		}
-		if over {
+		if m.isOver {
 			return from, errLogsOver
 		}
 	}
 	for _, s := range spans {
-		at, err := l.scan(folder, s, func(text []byte) error {
-			if line, ok := match(text); ok {
-				return fn(line)
-			} else if over {
+		at, skip, next := int64(0), 0, s.skip
+		at, err = l.scan(folder, s, func(text []byte) error {
+			lines := m.lines(text)
+			skip, next = next, 0 // next is of the first record alone
+			for ; skip < len(lines) && !m.look(); skip++ {
+				if f.pass(&lines[skip]) {
+					if err := fn(lines[skip]); err != nil {
+						return err
+					}
+				}
+			}
+			if m.isOver {
 				return errLogsOver
 			}
 			return nil
 		})
-		place = logPlace{Day: s.day, At: at}
 		if err != nil {
-			return place, err
+			return logPlace{Day: s.day, At: at, Skip: skip}, err
 		}
+		place = logPlace{Day: s.day, At: at}
 	}
 	return place, nil
+}
+
+// logMatcher finds the lines of one run in records.
+type logMatcher struct {
+	l      *logs
+	run    string
+	needle []byte
+	over   func() bool // see logFilter
+	looked int         // records, and lines in those of the run
+	isOver bool        // over has said so: nothing is found any more
+	found  []LogLine
+}
+
+// look counts what is looked at, and gives isOver.
+func (m *logMatcher) look() bool {
+	if m.looked++; m.looked%logsLook == 0 && m.over != nil {
+		m.isOver = m.isOver || m.over()
+	}
+	return m.isOver
+}
+
+// lines gives those of the run in a record. They are good until it is called again.
+func (m *logMatcher) lines(text []byte) []LogLine {
+	if m.look() {
+		return nil
+	}
+	if _, ok := logAfter(text, m.needle); !ok {
+		return nil
+	}
+	var err error
+	if m.found, err = logDecode(m.found[:0], text); err != nil {
+		m.l.damaged.Add(1)
+		return nil
+	}
+	if m.found[0].Run != m.run {
+		return nil
+	}
+	return m.found
 }
 
 // pass says whether a line is wanted.
@@ -600,13 +467,13 @@ func (l *logs) lastNumber(workflow, run string, from logPlace) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read log of %s: %w", workflow, err)
 	}
-	needle, last := append(logNeedle(run), `,"i":`...), int64(0)
+	needle, last := logNeedle(run), int64(0)
 	for _, s := range spans {
 		_, err := l.scan(folder, s, func(text []byte) error {
-			rest, ok := logAfter(text, needle)
-			digits, _, whole := bytes.Cut(rest, []byte(","))
-			if n, err := strconv.ParseInt(string(digits), 10, 64); ok && whole && err == nil {
-				last = max(last, n) // a line whose text was damaged since was stored all the same
+			if rest, ok := logAfter(text, needle); ok {
+				if _, n, ok := logNumbers(rest); ok {
+					last = max(last, n) // a line whose text was damaged since was stored all the same
+				}
 			}
 			return nil
 		})
@@ -617,10 +484,10 @@ func (l *logs) lastNumber(workflow, run string, from logPlace) (int64, error) {
 	return last, nil
 }
 
-// logNeedle gives what every line of a run has near its start.
+// logNeedle gives what every record of a run has near its start.
 func logNeedle(run string) []byte { return logString([]byte(`"r":`), run) }
 
-// logAfter gives what follows a run's needle in a line that has it where logEncode puts it. It is no proof, only cheap.
+// logAfter gives what follows a run's needle in a record that has it where logEncode puts it. It is no proof, only cheap.
 func logAfter(text, needle []byte) ([]byte, bool) {
 	const front = len(`{"t":"`) + len(stampLayout) + len(`",`)
 	at := bytes.Index(text[:min(len(text), front+len(needle))], needle)
@@ -657,13 +524,16 @@ func (l *logs) spans(folder string, from logPlace) ([]logSpan, error) {
 			if s.from, err = l.start(folder, s, from.At); err != nil {
 				return nil, err
 			}
+			if s.from == from.At {
+				s.skip = from.Skip
+			}
 		}
 		spans = append(spans, s)
 	}
 	return spans, nil
 }
 
-// start gives at when it is a start of a line in the span's file, else the file's start.
+// start gives at when it is a start of a record in the span's file, else the file's start.
 func (l *logs) start(folder string, s logSpan, at int64) (int64, error) {
 	if at <= 0 || at > s.to {
 		return 0, nil
@@ -682,7 +552,7 @@ func (l *logs) start(folder string, s logSpan, at int64) (int64, error) {
 	return at, nil
 }
 
-// scan gives fn the whole lines of a span, in order, and returns the offset behind the last one; when fn fails, that
+// scan gives fn the whole records of a span, in order, and returns the offset behind the last one; when fn fails, that
 // of the line it failed at. The text is fn's only until it returns. A file that is gone has no lines.
 func (l *logs) scan(folder string, s logSpan, fn func(text []byte) error) (int64, error) {
 	if s.from >= s.to {
@@ -695,9 +565,9 @@ func (l *logs) scan(folder string, s logSpan, fn func(text []byte) error) (int64
 		return s.from, err
 	}
 	defer f.Close()
-	at, next := s.from, s.from // the line's start; where to read on
+	at, next := s.from, s.from // the record's start; where to read on
 	buf, held := make([]byte, min(logBlock, s.to-s.from)), 0
-	drop := false // the line is too long: its rest is thrown away
+	drop := false // the record is too long: its rest is thrown away
 	for next < s.to {
 		if held == len(buf) {
 			if held >= logMaxLine {
@@ -736,28 +606,38 @@ func (l *logs) scan(folder string, s logSpan, fn func(text []byte) error) (int64
 	return at, nil
 }
 
-// tail gives the spans that are left when reading starts at the last n lines that match. It reads from the end, so it
-// costs what these lines are away from it. It stops when match has set over.
-func (l *logs) tail(folder string, spans []logSpan, n int, over *bool, match func([]byte) (LogLine, bool)) ([]logSpan, error) {
+// tail gives the spans that are left when reading starts at the last lines that the filter wants. It reads from the end, so it
+// costs what these lines are away from it. It stops when nobody waits for them any more.
+func (l *logs) tail(folder string, spans []logSpan, f *logFilter, m *logMatcher) ([]logSpan, error) {
+	n := f.Tail
 	for i := len(spans) - 1; i >= 0; i-- {
-		err := l.scanBack(folder, spans[i], func(text []byte, at int64) bool {
-			if _, ok := match(text); ok {
-				n--
-				spans[i].from = at
+		s := &spans[i]
+		first, skip := s.from, s.skip
+		err := l.scanBack(folder, *s, func(text []byte, at int64) bool {
+			least := 0
+			if at == first {
+				least = skip
 			}
-			return n > 0 && !*over
+			lines := m.lines(text)
+			for k := len(lines) - 1; k >= least && n > 0 && !m.look(); k-- {
+				if f.pass(&lines[k]) {
+					n--
+					s.from, s.skip = at, k
+				}
+			}
+			return n > 0 && !m.isOver
 		})
 		if err != nil {
 			return nil, err
 		}
-		if n == 0 || *over {
+		if n == 0 || m.isOver {
 			return spans[i:], nil
 		}
 	}
 	return spans, nil
 }
 
-// scanBack gives fn the whole lines of a span, the last one first, with their offsets, until fn returns false.
+// scanBack gives fn the whole records of a span, the last one first, with their offsets, until fn returns false.
 func (l *logs) scanBack(folder string, s logSpan, fn func(text []byte, at int64) bool) error {
 	f, err := l.root.Open(logName(folder, s.day))
 	if errors.Is(err, fs.ErrNotExist) {

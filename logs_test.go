@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -51,6 +52,18 @@ func logsAppend(t testing.TB, l *logs, workflow string, lines ...LogLine) {
 	if err := l.append(workflow, lines); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// logsEncode gives lines as a file holds them that were written together.
+func logsEncode(lines ...LogLine) (b []byte) {
+	var pack recordPacker
+	for i := range lines {
+		pack.add(&lines[i])
+	}
+	for _, r := range pack.records() {
+		b = logEncode(b, &r)
+	}
+	return b
 }
 
 // logsRead reads all that passes the filter.
@@ -107,21 +120,21 @@ func TestLogsRoundTrip(t *testing.T) {
 		t.Error("grep does not find text in the file as it was written")
 	}
 	line := logsLine("01JD", 7, "hi")
-	if got, want := string(logEncode(nil, &line)), `{"t":"2026-01-31T12:00:07.000Z","r":"01JD","i":7,"k":"load","n":1,"s":"o","m":"hi"}`+"\n"; got != want {
+	if got, want := string(logsEncode(line)), `{"t":"2026-01-31T12:00:07.000Z","r":"01JD","i":7,"k":"load","n":1,"s":"o","m":"hi"}`+"\n"; got != want {
 		t.Errorf("got %s want %s", got, want)
 	}
 	for i := range want {
 		var back LogLine
-		if err := json.Unmarshal(logEncode(nil, &want[i]), &back); err != nil || !bytes.Equal(back.raw(), want[i].raw()) {
+		if err := json.Unmarshal(logsEncode(want[i]), &back); err != nil || !bytes.Equal(back.raw(), want[i].raw()) {
 			t.Errorf("line %d: encoding/json reads %.80q, %v", i, back.raw(), err)
 		}
-		if _, short := logParse(logEncode(nil, &want[i])); short != (want[i].Bytes == nil && !want[i].Time.IsZero()) {
+		if _, short := logParse(logsEncode(want[i])); short != (want[i].Bytes == nil && !want[i].Time.IsZero()) {
 			t.Errorf("line %d: %.80q takes the short way: %v", i, want[i].raw(), short)
 		}
 	}
 	bad := LogLine{Run: "R", N: 1, Text: "\xff"} // set would have put it into Bytes
-	if back, err := logDecode(logEncode(nil, &bad)); err != nil || string(back.raw()) != "\xff" {
-		t.Errorf("got %q, %v", back.raw(), err)
+	if back, err := logDecode(nil, logsEncode(bad)); err != nil || string(back[0].raw()) != "\xff" {
+		t.Errorf("got %+v, %v", back, err)
 	}
 }
 
@@ -407,7 +420,9 @@ func TestLogsTorn(t *testing.T) {
 
 func TestLogsDamageSkipped(t *testing.T) {
 	l, _, dir := logsNew(t)
-	logsAppend(t, l, "w", logsLine("R", 1, "one"), logsLine("R", 2, "two"), logsLine("R", 3, "three"))
+	for i, text := range []string{"one", "two", "three"} {
+		logsAppend(t, l, "w", logsLine("R", int64(i+1), text))
+	}
 	path := filepath.Join(dir, "w", "2026-01-31.jsonl")
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -449,7 +464,7 @@ func TestLogsDiskFull(t *testing.T) {
 		return f.WriteAt(b, at)
 	}
 	batch := []LogLine{logsLine("R", 1, "one"), logsLine("R", 2, "two")}
-	size := len(logEncode(logEncode(nil, &batch[0]), &batch[1]))
+	size := len(logsEncode(batch...))
 	for room = 0; room < size; room++ {
 		if err := l.append("w", batch); !errors.Is(err, syscall.ENOSPC) {
 			t.Fatalf("room %d: got %v", room, err)
@@ -525,8 +540,10 @@ func TestLogsManyWorkflows(t *testing.T) {
 // FuzzLogsFile reads a file of any content: forward, backward and from any place. What it gives is a line of the run.
 func FuzzLogsFile(f *testing.F) {
 	line := logsLine("R", 1, "one")
-	text := logEncode(nil, &line)
+	text := logsEncode(line)
 	f.Add(text, int64(0), 1)
+	f.Add(append(logsEncode(line, logsLine("R", 2, "two"), logsLine("R", 3, "")), text...), int64(0), 2)
+	f.Add(bytes.Replace(logsEncode(line, logsLine("R", 2, "two")), []byte(`"j":2`), []byte(`"j":3`), 1), int64(0), 2)
 	f.Add(append(append(bytes.Clone(text), "\n{}\nnull\n"...), text[:40]...), int64(3), 2)
 	f.Add([]byte(`{"r":"R","i":-5,"b":"!"}`+"\n"+`{"r":"R","t":"x"}`+"\n"), int64(-1), 9)
 	f.Fuzz(func(t *testing.T, text []byte, at int64, tail int) {
@@ -550,8 +567,8 @@ func FuzzLogsFile(f *testing.F) {
 			if line.Run != "R" {
 				t.Errorf("gave a line of run %q", line.Run)
 			}
-			again, err := logDecode(logEncode(nil, &line))
-			if err != nil || !bytes.Equal(again.raw(), line.raw()) || again.N != line.N {
+			again, err := logDecode(nil, logsEncode(line))
+			if err != nil || len(again) != 1 || !bytes.Equal(again[0].raw(), line.raw()) || again[0].N != line.N {
 				t.Errorf("line %+v comes back as %+v, %v", line, again, err)
 			}
 		}
@@ -569,7 +586,8 @@ func FuzzLogsFile(f *testing.F) {
 func FuzzLogsDecode(f *testing.F) {
 	for _, text := range []string{"one", "", "tab\t \"quoted\" \\ \x1b[31m \u009b é", "\xff"} {
 		line := logsLine("R", 1, text)
-		f.Add(logEncode(nil, &line))
+		f.Add(logsEncode(line))
+		f.Add(logsEncode(line, logsLine("R", 2, text), logsLine("R", 3, text)))
 	}
 	f.Add([]byte(`{"t":"2026-01-31T12:00:07.000Z","r":"R","i":01,"k":"load","n":-1,"s":"o","m":"\u00zz\n\"}`))
 	f.Add([]byte(`{"t":"2026-01-31T12:00:07.123456Z","r":"","i":9223372036854775807,"k":"\u0041","n":99999999999,"s":"","m":"\u00"} `))
@@ -578,7 +596,7 @@ func FuzzLogsDecode(f *testing.F) {
 		if !ok {
 			return
 		}
-		var want LogLine
+		var want LogRecord
 		if err := json.Unmarshal(text, &want); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%q gives %+v, encoding/json %+v, %v", text, got, want, err)
 		}
@@ -667,5 +685,148 @@ func TestLogsDay(t *testing.T) {
 				t.Errorf("%s in %s: the place is in %s, the files %v, want %s", at, zone, place.Day, files, day)
 			}
 		}
+	}
+}
+
+// logsTogether appends lines in one write for each batch, so that files have records of several.
+func logsTogether(t testing.TB, l *logs, run string, batches ...[]string) (all []LogLine) {
+	t.Helper()
+	for _, texts := range batches {
+		var lines []LogLine
+		for _, text := range texts {
+			lines = append(lines, logsLine(run, int64(len(all)+len(lines)+1), text))
+		}
+		logsAppend(t, l, "w", lines...)
+		all = append(all, lines...)
+	}
+	return all
+}
+
+// Short lines that are written together take little more than their text, and come back one by one with their own times.
+func TestLogsRecords(t *testing.T) {
+	l, _, dir := logsNew(t)
+	var lines []LogLine
+	for n := int64(1); n <= 100_000; n++ {
+		line := logsLine("01JD3V5K0000000000000000AB", n, fmt.Sprint(n))
+		line.Time = stampOf(time.Date(2026, 1, 31, 12, 0, 0, int(n/1000)*1e6, time.UTC))
+		lines = append(lines, line)
+	}
+	for batch := range slices.Chunk(lines, 1500) {
+		logsAppend(t, l, "w", batch...)
+	}
+	info, err := os.Stat(filepath.Join(dir, "w", "2026-01-31.jsonl"))
+	if most := int64(len(lines) * 12); err != nil || info.Size() > most {
+		t.Errorf("%d bytes, %v; want %d at most", info.Size(), err, most)
+	}
+	got, _ := logsRead(t, l, "w", lines[0].Run, logPlace{}, logFilter{})
+	if !reflect.DeepEqual(got, lines) {
+		t.Errorf("%d lines come back as %d others", len(lines), len(got))
+	}
+	if n, err := l.lastNumber("w", lines[0].Run, logPlace{}); n != int64(len(lines)) || err != nil {
+		t.Errorf("the last number is %d, %v", n, err)
+	}
+}
+
+// A place may be in the middle of a record: a reader that stops at any line goes on with that one, once, forward and from the end.
+func TestLogsPlaceWithin(t *testing.T) {
+	l, clock, _ := logsNew(t)
+	batch := []string{"a", "b", "needle", "c", "", "needle d"}
+	all := logsTogether(t, l, "R", batch, batch[:1], batch, batch[2:])
+	clock.at = clock.at.Add(24 * time.Hour)
+	all = append(all, logsTogether(t, l, "S", batch)...) // another run's in a file of its own
+	all = all[:len(all)-len(batch)]
+	stop := errors.New("stop")
+	for at := range all {
+		place, err := l.read("w", "R", logPlace{}, logFilter{}, func(line LogLine) error {
+			if line.N == all[at].N {
+				return stop
+			}
+			return nil
+		})
+		if !errors.Is(err, stop) {
+			t.Fatalf("line %d: %v", all[at].N, err)
+		}
+		for _, f := range []logFilter{{}, {Tail: 1}, {Tail: 3}, {Tail: 4}, {Tail: 100}, {Grep: regexp.MustCompile("needle")}, {Grep: regexp.MustCompile("needle"), Tail: 2}, {Before: 9}, {Before: 9, Tail: 2}} {
+			var want []LogLine
+			for _, line := range all[at:] {
+				if f.pass(&line) {
+					want = append(want, line)
+				}
+			}
+			if f.Tail > 0 {
+				want = want[max(0, len(want)-f.Tail):]
+			}
+			got, _ := logsRead(t, l, "w", "R", place, f)
+			if logsNumbers(got) != logsNumbers(want) {
+				t.Errorf("from line %d, %+v: %q, want %q", all[at].N, f, logsNumbers(got), logsNumbers(want))
+			}
+		}
+	}
+}
+
+// A file cut anywhere loses the record that was cut and no line before it; one that was damaged loses itself alone, and its last
+// number counts all the same: what was stored is not asked for again.
+func TestLogsRecordTornAndDamaged(t *testing.T) {
+	l, clock, dir := logsNew(t)
+	logsTogether(t, l, "R", []string{"one", "two"}, []string{"three", "four", "five"})
+	l.close()
+	path := filepath.Join(dir, "w", "2026-01-31.jsonl")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := bytes.IndexByte(whole, '\n') + 1
+	open := func(text []byte) *logs {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l, err := logsOpen(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.now = clock.now
+		return l
+	}
+	for cut := second; cut < len(whole); cut++ {
+		l := open(whole[:cut])
+		last, err := l.lastNumber("w", "R", logPlace{})
+		if got, _ := logsRead(t, l, "w", "R", logPlace{}, logFilter{}); logsNumbers(got) != "1 2" || last != 2 || err != nil {
+			t.Errorf("cut at %d: %q, last %d, %v", cut, logsNumbers(got), last, err)
+		}
+		l.close()
+	}
+	for _, c := range []struct{ from, to, want string }{{"three", "th\x00ee", "1 2"}, {`"j":5`, `"j":6`, "1 2"}, {`"m":"three`, `"m":}three`, "1 2"}, {"one", "o\x01e", "3 4 5"}} {
+		l := open(bytes.Replace(whole, []byte(c.from), []byte(c.to), 1))
+		last, err := l.lastNumber("w", "R", logPlace{})
+		for _, f := range []logFilter{{}, {Tail: 9}} {
+			if got, _ := logsRead(t, l, "w", "R", logPlace{}, f); logsNumbers(got) != c.want || last < 5 || err != nil || l.damaged.Load() == 0 {
+				t.Errorf("%q for %q: %q, last %d, %v, %d damaged", c.to, c.from, logsNumbers(got), last, err, l.damaged.Load())
+			}
+		}
+		l.close()
+	}
+}
+
+// Files of version 0.1.0, with each line by itself and also with a newline within one, are read as they were, and written on in.
+func TestLogsFormat1(t *testing.T) {
+	l, _, dir := logsNew(t)
+	old := `{"t":"2026-01-30T12:00:07.000Z","r":"R","i":1,"k":"load","n":1,"s":"o","m":"one"}
+{"t":"2026-01-30T12:00:07.000Z","r":"R","i":2,"k":"load","n":1,"s":"e","m":"two\u000aof one line"}
+{"t":"2026-01-30T12:00:07.000Z","r":"R","i":3,"k":"load","n":1,"s":"o","b":"/w=="}
+`
+	if err := os.Mkdir(filepath.Join(dir, "w"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "w", "2026-01-31.jsonl"), []byte(old), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	logsAppend(t, l, "w", logsLine("R", 4, "four"), logsLine("R", 5, "five"))
+	got, _ := logsRead(t, l, "w", "R", logPlace{}, logFilter{})
+	var texts []string
+	for _, line := range got {
+		texts = append(texts, string(line.raw()))
+	}
+	if want := "one|two\nof one line|\xff|four|five"; strings.Join(texts, "|") != want || logsNumbers(got) != "1 2 3 4 5" {
+		t.Errorf("read %q, numbers %s", texts, logsNumbers(got))
 	}
 }

@@ -151,7 +151,7 @@ func (p *principal) recover() error {
 		r := p.state.Runs[id]
 		p.reindex(r, "", "")
 		if r.State == runRunning && r.LogDay != "" {
-			n, err := p.logs.lastNumber(r.Workflow, r.ID, logPlace{r.LogDay, r.LogAt})
+			n, err := p.logs.lastNumber(r.Workflow, r.ID, logPlaceOf(r))
 			if err != nil {
 				return fmt.Errorf("read output of run %s: %w", r.ID, err)
 			}

@@ -123,6 +123,7 @@ type Reply struct {
 	Runs       []*Run          `json:"runs,omitempty"`
 	Tasks      []TaskRun       `json:"tasks,omitempty"`
 	Line       *LogLine        `json:"line,omitempty"`
+	Lines      []LogRecord     `json:"lines,omitempty"` // logs, where n says how many a reply may have
 	Workflows  []WorkflowInfo  `json:"workflows,omitempty"`
 	Spec       *Workflow       `json:"spec,omitempty"`
 	Fires      []Fire          `json:"fires,omitempty"`
@@ -146,6 +147,28 @@ type Reply struct {
 	Count      int             `json:"count,omitempty"`
 	Folder     string          `json:"folder,omitempty"`    // backup, ping: the state folder, on the principal's box
 	Listening  []string        `json:"listening,omitempty"` // ping: where the principal listens; no principal of 0.1.0 says it
+}
+
+// eachLine hands fn the lines of output in a reply, however it has them, until fn fails.
+func (r *Reply) eachLine(fn func(*LogLine) error) error {
+	if r.Line != nil {
+		if err := fn(r.Line); err != nil {
+			return err
+		}
+	}
+	var lines []LogLine
+	for i := range r.Lines {
+		var err error
+		if lines, err = r.Lines[i].lines(lines[:0]); err != nil {
+			return fmt.Errorf("read output: %w", err)
+		}
+		for k := range lines {
+			if err := fn(&lines[k]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // RunRow is a run as a line of a list: without its tasks, of which it has the numbers.
@@ -355,7 +378,7 @@ var protoVerbs = []protoVerb{
 	{Op: "next", Help: "coming fires", Role: roleViewer, Scoped: true, Fields: []string{"workflow", "n", "at"}},
 	{Op: "why", Help: "what became of the ticks of a schedule, newest last", Role: roleViewer, Scoped: true, Fields: []string{"workflow*", "at", "n"}},
 	{Op: "logs", Help: "output of a run, or of the newest run of a workflow; follow goes on until the run ends", Role: roleViewer, Scoped: true,
-		Fields: []string{"run", "workflow", "task", "stream", "grep", "since", "before", "last", "follow", "all"}, Stream: true},
+		Fields: []string{"run", "workflow", "task", "stream", "grep", "since", "before", "last", "n", "follow", "all"}, Stream: true},
 	{Op: "events", Help: "the audit trail from a sequence number on", Role: roleViewer, Scoped: true, Fields: []string{"seq", "since", "n", "follow"}, Stream: true},
 	{Op: "watch", Help: "workflows, runs and agents as they are, n finished runs among them, then each that changes", Role: roleViewer, Scoped: true, Fields: []string{"n"}, Stream: true},
 	{Op: "stop", Help: "end the stream that the request with the id `of`, on this connection, has begun; it still gets its last reply", Role: roleAny, Fields: []string{"of*"}},

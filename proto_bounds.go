@@ -16,6 +16,7 @@ const (
 	protoMaxLabels  = 16 << 10  // of all labels of an agent; one with more is not let in
 	protoMaxOutputs = 384 << 10 // of all outputs of a run, as the principal keeps them; an agent has a lower bound: outputsRunMax
 	protoMaxLine    = 64 << 10  // of a line of output, not as JSON; a longer one is shortened. Agents end a line there
+	protoMaxLines   = 4096      // lines of output in a reply; who asks for more gets several replies
 	protoMaxRow     = 960 << 10 // of a row of a list: a message has room for one, and for what is around it
 )
 

@@ -147,13 +147,15 @@ func TestProtoBounds(t *testing.T) {
 // protoNames gives the JSON names of a struct's fields, but for those that are never sent.
 func protoNames(v any) []string {
 	var names []string
-	for i := range reflect.TypeOf(v).NumField() {
-		if field := reflect.TypeOf(v).Field(i); field.IsExported() {
-			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-			names = append(names, name)
-		}
+	for _, field := range protoFields(v) {
+		names = append(names, protoJSONName(field))
 	}
 	return names
+}
+
+// protoFields gives the fields of a message, but for those of a struct that is embedded in it.
+func protoFields(v any) []reflect.StructField {
+	return slices.DeleteFunc(reflect.VisibleFields(reflect.TypeOf(v)), func(f reflect.StructField) bool { return !f.IsExported() || f.Anonymous || len(f.Index) > 1 })
 }
 
 // The table of verbs, what carries them out, and what a request can say belong together.

@@ -54,7 +54,7 @@ func TestProtocolDoc(t *testing.T) {
 // protocolText carries the template out.
 func protocolText(t *testing.T) []byte {
 	t.Helper()
-	types := map[string]any{"Request": Request{}, "Reply": Reply{}, "Run": Run{}, "TaskRun": TaskRun{}, "TaskAttempt": TaskAttempt{}, "LogLine": LogLine{}, "logJSON": logJSON{},
+	types := map[string]any{"Request": Request{}, "Reply": Reply{}, "Run": Run{}, "TaskRun": TaskRun{}, "TaskAttempt": TaskAttempt{}, "LogLine": LogLine{}, "LogRecord": LogRecord{}, "logJSON": logJSON{},
 		"WorkflowInfo": WorkflowInfo{}, "Fire": Fire{}, "Decision": Decision{}, "Agent": Agent{}, "Event": Event{}, "protoError": protoError{}, "AttentionItem": AttentionItem{}, "Stats": Stats{}}
 	page, err := template.New(filepath.Base(protocolTemplate)).Funcs(template.FuncMap{
 		"fields": func(name, text string) (string, error) { return protocolFields(types[name], text) },
@@ -103,8 +103,8 @@ func protocolFields(v any, text string) (string, error) {
 	meanings, err := protocolMeanings(protoNames(v), text)
 	var b strings.Builder
 	b.WriteString("| field | type | meaning |\n|---|---|---|\n")
-	for i, name := range protoNames(v) {
-		field, most := reflect.TypeOf(v).Field(i), ""
+	for _, field := range protoFields(v) {
+		name, most := protoJSONName(field), ""
 		if bound := field.Tag.Get("max"); bound != "" {
 			most = ", " + bound + " bytes"
 		}
@@ -133,7 +133,7 @@ func protocolType(t reflect.Type) string {
 	case t.Kind() == reflect.Bool:
 		return "boolean"
 	case t.Kind() == reflect.Struct:
-		return map[string]string{"protoError": "error", "TaskRun": "task", "TaskAttempt": "attempt", "LogLine": "line", "WorkflowInfo": "workflow", "Workflow": "object",
+		return map[string]string{"protoError": "error", "TaskRun": "task", "TaskAttempt": "attempt", "LogLine": "line", "LogRecord": "record", "WorkflowInfo": "workflow", "Workflow": "object",
 			"Agent": "agent", "Run": "run", "Event": "event", "Fire": "fire", "Decision": "decision", "protoVerb": "verb", "Outcome": "object", "RunRow": "row", "AttentionItem": "item", "Stats": "object", "StatsLongest": "object", "StatsBucket": "object", "StatsDay": "object"}[t.Name()]
 	}
 	return "number"

@@ -1,0 +1,237 @@
+// logs_line.go: a line of a file of output, which is a record, and how it is found to be a run's without being read. May use model.
+
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+// logEncode appends a record as its file holds it. The run's id comes second, so that readers find it without decoding, and
+// behind it the numbers; text is written as it is, but for what JSON forbids and control characters, so that grep finds it.
+func logEncode(b []byte, line *LogRecord) []byte {
+	b = append(b, `{"t":`...)
+	if line.Time.IsZero() {
+		b = append(b, "null"...)
+	} else {
+		b = append(b, '"')
+		b = line.Time.UTC().AppendFormat(b, stampLayout)
+		b = append(b, '"')
+	}
+	b = logString(append(b, `,"r":`...), line.Run)
+	b = strconv.AppendInt(append(b, logNumber...), line.N, 10)
+	if line.Last != 0 {
+		b = strconv.AppendInt(append(b, logLast...), line.Last, 10)
+	}
+	b = logString(append(b, `,"k":`...), line.Task)
+	b = strconv.AppendInt(append(b, `,"n":`...), int64(line.Attempt), 10)
+	b = logString(append(b, `,"s":`...), line.Stream)
+	for i, gap := range line.Gaps {
+		b = strconv.AppendInt(append(b, map[bool]string{true: logGaps, false: ","}[i == 0]...), gap, 10)
+	}
+	if len(line.Gaps) > 0 {
+		b = append(b, ']')
+	}
+	switch {
+	case line.Bytes != nil:
+		b = base64.StdEncoding.AppendEncode(append(b, `,"b":"`...), line.Bytes)
+		b = append(b, '"')
+	case !utf8.ValidString(line.Text):
+		b = base64.StdEncoding.AppendEncode(append(b, `,"b":"`...), []byte(line.Text))
+		b = append(b, '"')
+	default:
+		b = logString(append(b, `,"m":`...), line.Text)
+	}
+	return append(b, '}', '\n')
+}
+
+// logString appends s as a JSON string.
+func logString(b []byte, s string) []byte {
+	b = append(b, '"')
+	from := 0
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		wide := c == 0xc2 && i+1 < len(s) && s[i+1] < 0xa0 // U+0080 to U+009F: terminals obey these
+		if c >= ' ' && c != '"' && c != '\\' && c != 0x7f && !wide {
+			continue
+		}
+		b = append(b, s[from:i]...)
+		switch {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c == '\t':
+			b = append(b, '\\', 't')
+		case c == '\n':
+			b = append(b, '\\', 'n')
+		default:
+			if wide {
+				i++
+				c = s[i]
+			}
+			b = append(b, '\\', 'u', '0', '0', "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
+		}
+		from = i + 1
+	}
+	return append(append(b, s[from:]...), '"')
+}
+
+// logDecode reads a line of a file, with or without its newline, and appends the lines of output in it to a slice. Records as
+// logEncode writes them take a short way; all others, that a person may have edited, and those with bytes, go to encoding/json.
+func logDecode(all []LogLine, text []byte) ([]LogLine, error) {
+	record, ok := logParse(text)
+	if !ok {
+		record = LogRecord{}
+		if err := json.Unmarshal(text, &record); err != nil {
+			return all, err
+		}
+	}
+	return record.lines(all)
+}
+
+const (
+	logNumber = `,"i":` // what comes before the number of the first line of a record
+	logLast   = `,"j":` // and that of the last, if there are several
+	logGaps   = `,"d":[`
+)
+
+// logNumbers gives the numbers of the first and the last line of a record, from what is behind the run's id in it.
+func logNumbers(rest []byte) (first, last int64, ok bool) {
+	p := logParser{rest: rest, ok: true}
+	p.skip(logNumber)
+	first = p.number()
+	if last = first; bytes.HasPrefix(p.rest, []byte(logLast)) {
+		p.skip(logLast)
+		last = max(first, p.number())
+	}
+	return first, last, p.ok && len(p.rest) > 0 && p.rest[0] == ','
+}
+
+// logFront is in how many bytes of a record its time, the run's id, which is a ULID, and its numbers are.
+const logFront = 160
+
+// logSeveral says whether what may be a record has several lines. It is no proof, only cheap.
+func logSeveral(text []byte) bool {
+	return bytes.Contains(text[:min(len(text), logFront)], []byte(logLast))
+}
+
+// logParse is the short way of logDecode: the fields of text, in their order.
+func logParse(text []byte) (line LogRecord, ok bool) {
+	p := logParser{rest: text, ok: true}
+	p.skip(`{"t":`)
+	at, err := time.Parse(time.RFC3339, p.text())
+	p.ok = p.ok && err == nil
+	line.Time = stampOf(at)
+	p.skip(`,"r":`)
+	line.Run = p.text()
+	p.skip(logNumber)
+	if line.N = p.number(); bytes.HasPrefix(p.rest, []byte(logLast)) {
+		p.skip(logLast)
+		line.Last = p.number()
+	}
+	p.skip(`,"k":`)
+	line.Task = p.text()
+	p.skip(`,"n":`)
+	attempt := p.number()
+	line.Attempt = int(attempt)
+	p.skip(`,"s":`)
+	line.Stream = p.text()
+	if line.Last != 0 && bytes.HasPrefix(p.rest, []byte(logGaps)) {
+		p.skip(logGaps)
+		line.Gaps = make([]int64, 0, min(max(line.Last-line.N, 0), recordMaxLines))
+		for more := true; more && p.ok && len(line.Gaps) < recordMaxLines; {
+			line.Gaps = append(line.Gaps, p.number())
+			if more = len(p.rest) > 0 && p.rest[0] == ','; more {
+				p.skip(",")
+			}
+		}
+		p.skip("]")
+	}
+	p.skip(`,"m":`)
+	line.Text = p.text()
+	p.skip("}")
+	end := len(p.rest) == 0 || len(p.rest) == 1 && p.rest[0] == '\n'
+	return line, p.ok && end && int64(line.Attempt) == attempt
+}
+
+// logParser takes one token after the other off the front of rest, until one is not there: then ok is false.
+type logParser struct {
+	rest []byte
+	ok   bool
+}
+
+func (p *logParser) skip(token string) {
+	if p.ok = p.ok && len(p.rest) >= len(token) && string(p.rest[:len(token)]) == token; p.ok {
+		p.rest = p.rest[len(token):]
+	}
+}
+
+func (p *logParser) number() int64 {
+	end := 0
+	for end < len(p.rest) && (p.rest[end] == '-' || p.rest[end] >= '0' && p.rest[end] <= '9') {
+		end++
+	}
+	n, err := strconv.ParseInt(string(p.rest[:end]), 10, 64)
+	p.ok = p.ok && err == nil && (p.rest[0] != '0' || end == 1) && p.rest[0] != '-'
+	p.rest = p.rest[end:]
+	return n
+}
+
+func (p *logParser) text() string {
+	if p.skip(`"`); !p.ok {
+		return ""
+	}
+	plain, end := true, 0
+	for ; end < len(p.rest) && p.rest[end] != '"'; end++ {
+		switch c := p.rest[end]; {
+		case c == '\\':
+			plain = false
+			end++
+		case c < ' ':
+			p.ok = false
+		}
+	}
+	if p.ok = p.ok && end < len(p.rest) && utf8.Valid(p.rest[:end]); !p.ok {
+		return ""
+	}
+	inside := p.rest[:end]
+	p.rest = p.rest[end+1:]
+	if plain {
+		return string(inside)
+	}
+	s, ok := logUnescape(inside)
+	p.ok = ok
+	return s
+}
+
+// logUnescape undoes the escapes of logString, and knows no others.
+func logUnescape(b []byte) (string, bool) {
+	out := make([]byte, 0, len(b))
+	for {
+		at := bytes.IndexByte(b, '\\')
+		if at < 0 {
+			return string(append(out, b...)), true
+		}
+		out = append(out, b[:at]...)
+		b = b[at+1:]
+		switch {
+		case b[0] == '"' || b[0] == '\\':
+			out, b = append(out, b[0]), b[1:]
+		case b[0] == 'n':
+			out, b = append(out, '\n'), b[1:]
+		case b[0] == 't':
+			out, b = append(out, '\t'), b[1:]
+		case len(b) >= 5 && string(b[:3]) == "u00":
+			c, err := strconv.ParseUint(string(b[3:5]), 16, 8)
+			if err != nil {
+				return "", false
+			}
+			out, b = utf8.AppendRune(out, rune(c)), b[5:]
+		default:
+			return "", false
+		}
+	}
+}

@@ -1,0 +1,111 @@
+// model_records.go: lines of output that follow each other as one record, in which what they have in common stands once. Files of
+// output hold records, and so do replies that carry many lines: of short lines the text is then nearly all there is.
+
+package main
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	recordMaxText  = 4 << 10 // bytes of the text of a record of several lines: so much of it, and no more, goes with one damaged byte or a torn end
+	recordMaxLines = 512     // in a record; the next one begins another
+)
+
+// LogRecord is one line, or several of one run, task, attempt and stream whose numbers count up by one: the embedded line is the
+// first of them, but for Text, which has all of them, parted by newlines. What one line says as bytes, or with a newline in it, is
+// a record of its own.
+type LogRecord struct {
+	LogLine
+	Last int64   `json:"j,omitempty"` // the number of the last line; 0: there is one line
+	Gaps []int64 `json:"d,omitempty"` // of each line but the first, how many milliseconds it is later than the one before; none: all are of one time
+}
+
+// errRecord is a record that does not have the lines which its numbers say.
+var errRecord = errors.New("the lines of this record are not as many as it says")
+
+// lines appends the lines of a record to a slice. Their texts are parts of the record's.
+func (r *LogRecord) lines(all []LogLine) ([]LogLine, error) {
+	if r.Last == 0 {
+		return append(all, r.LogLine), nil
+	}
+	n := r.Last - r.N + 1 // a number below 0 may make it wrap: then it is none of these
+	if n < 2 || n > recordMaxLines || r.Bytes != nil || int64(strings.Count(r.Text, "\n")) != n-1 || len(r.Gaps) > 0 && int64(len(r.Gaps)) != n-1 {
+		return all, errRecord
+	}
+	line, rest := r.LogLine, r.Text
+	for i := range n {
+		if line.N = r.N + i; i > 0 && len(r.Gaps) > 0 {
+			line.Time = Stamp{line.Time.Add(time.Duration(r.Gaps[i-1]) * time.Millisecond)}
+		}
+		line.Text, rest, _ = strings.Cut(rest, "\n")
+		all = append(all, line)
+	}
+	return all, nil
+}
+
+// recordPacker makes records of lines.
+type recordPacker struct {
+	done []LogRecord
+	text []byte // of the record that is under way
+	last Stamp  // the time of its last line
+	gaps []int64
+}
+
+// add puts a line behind the others. It keeps nothing of the line but its strings.
+func (p *recordPacker) add(line *LogLine) {
+	if n := len(p.done); n > 0 && p.joins(&p.done[n-1], line) {
+		r := &p.done[n-1]
+		if r.Last == 0 {
+			p.text = append(p.text[:0], r.Text...)
+		}
+		p.text = append(append(p.text, '\n'), line.Text...)
+		p.gaps = append(p.gaps, line.Time.Sub(p.last.Time).Milliseconds())
+		r.Last, p.last = line.N, line.Time
+		return
+	}
+	p.seal()
+	p.done, p.last, p.gaps = append(p.done, LogRecord{LogLine: *line}), line.Time, p.gaps[:0]
+}
+
+// joins says whether a line goes on with a record.
+func (p *recordPacker) joins(r *LogRecord, line *LogLine) bool {
+	last, size := r.N, len(r.Text)
+	if r.Last > 0 {
+		last, size = r.Last, len(p.text)
+	}
+	later := line.Time.Sub(p.last.Time)
+	return line.Run == r.Run && line.N-1 == last && r.N > 0 && last < math.MaxInt64 && line.N-r.N < recordMaxLines && line.Task == r.Task && line.Attempt == r.Attempt && line.Stream == r.Stream &&
+		size+1+len(line.Text) <= recordMaxText && later >= 0 && later < 24*time.Hour && !p.last.IsZero() && recordPlain(line) && (r.Last > 0 || recordPlain(&r.LogLine))
+}
+
+// recordPlain says whether a line can be one of several.
+func recordPlain(line *LogLine) bool {
+	return line.Bytes == nil && !strings.Contains(line.Text, "\n") && utf8.ValidString(line.Text)
+}
+
+// seal ends the record that is under way.
+func (p *recordPacker) seal() {
+	n := len(p.done)
+	if n == 0 || p.done[n-1].Last == 0 {
+		return
+	}
+	r := &p.done[n-1]
+	r.Text = string(p.text)
+	if slices.ContainsFunc(p.gaps, func(gap int64) bool { return gap != 0 }) {
+		r.Gaps = slices.Clone(p.gaps)
+	}
+}
+
+// records gives what was made, in order, and begins anew.
+func (p *recordPacker) records() []LogRecord {
+	p.seal()
+	done := p.done
+	p.done = nil
+	return done
+}
