@@ -65,6 +65,7 @@ type principal struct {
 	queue     []*Run                      // queued runs, in the order in which they are to go
 	queuedBy  map[string]int              // how many of them each has queued; "" is the principal itself
 	queuedMem int64                       // memory that these take, about; see principalRunMem
+	kept      principalKept               // those that have ended, the same
 	requeued  map[string]time.Time        // when those were queued that are not queued for the first time, or were when we started
 	active    map[string][]string         // workflow -> its active runs, oldest first
 	running   map[string]int              // agent -> runs it was given
@@ -122,7 +123,7 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 		began := time.Now()
 		cfg.elapsed = func() time.Duration { return time.Since(began) }
 	}
-	p := &principal{cfg: cfg, sched: schedNew(cfg.Zone), files: map[string]*workflowFile{}, hashes: map[*Workflow]principalHash{}, troubled: map[string]bool{}, queuedBy: map[string]int{}, requeued: map[string]time.Time{}, active: map[string][]string{},
+	p := &principal{cfg: cfg, sched: schedNew(cfg.Zone), files: map[string]*workflowFile{}, hashes: map[*Workflow]principalHash{}, troubled: map[string]bool{}, queuedBy: map[string]int{}, kept: principalKept{runs: map[string]int64{}, most: principalMaxKept}, requeued: map[string]time.Time{}, active: map[string][]string{},
 		running: map[string]int{}, lines: map[string]int64{}, lost: map[string]lostLines{}, live: map[string]*liveRun{}, links: map[string]*agentLink{}, losing: map[string]time.Time{}, refusals: map[dispatchWhat]*dispatchRefusal{},
 		touched: map[string]bool{}, watchers: map[*watcher]bool{}, news: map[*newsWatcher]bool{}, journalWatchers: map[*watcher]bool{},
 		subscribers: map[*subscriber]bool{}, compat: compatStateNew(), shares: sharesNew(), notes: peerNotesNew(cfg.Log), inbox: loopInboxNew[func()](principalInbox),
@@ -262,9 +263,12 @@ func (p *principal) emit(e *Event) error {
 		e.Time = stampOf(p.cfg.now())
 	}
 	e.Seq = p.state.Seq + 1
-	before, agent := "", ""
+	before, agent, oldest := "", "", ""
 	if r := p.state.Runs[e.Run]; r != nil {
 		before, agent = r.State, r.Agent
+	}
+	if len(p.state.Finished) > 0 {
+		oldest = p.state.Finished[0]
 	}
 	err := p.state.apply(e)
 	if err != nil {
@@ -284,6 +288,9 @@ func (p *principal) emit(e *Event) error {
 		p.touched[r.ID] = true
 		p.reindex(r, before, agent)
 	}
+	if p.state.Runs[oldest] == nil { // one more has ended, or it takes too much
+		p.kept.remove(oldest)
+	}
 	if e.Workflow != "" {
 		p.noteTrouble(e.Workflow)
 	}
@@ -299,6 +306,11 @@ func (p *principal) reindex(r *Run, before, agent string) {
 		return
 	}
 	p.assignable, p.counted = true, false
+	if runActive(r.State) {
+		p.kept.remove(r.ID)
+	} else {
+		p.kept.add(r)
+	}
 	if before == runQueued {
 		p.queuedMem -= principalRunMem(r.Params, len(r.Tasks))
 		p.queue = slices.DeleteFunc(p.queue, func(q *Run) bool { return q == r })
@@ -349,12 +361,13 @@ func (p *principal) afterCommit(fn func()) { p.after = append(p.after, fn) }
 
 // commit ends a turn: the events of the turn go to the journal together, and what waits for them behind it.
 func (p *principal) commit() {
-	if len(p.batch) > 0 || len(p.after) > 0 || len(p.lazily) > 0 {
-		for _, e := range p.batch {
-			if r := p.state.Runs[e.Run]; r != nil && !runActive(r.State) && (e.Kind == evRunFinished || e.Kind == evRunEnded) {
-				p.store.history(r.clone(), nil)
-			}
+	for _, e := range p.batch {
+		if r := p.state.Runs[e.Run]; r != nil && !runActive(r.State) && (e.Kind == evRunFinished || e.Kind == evRunEnded) {
+			p.store.history(r.clone(), nil)
 		}
+	}
+	p.archive()
+	if len(p.batch) > 0 || len(p.after) > 0 || len(p.lazily) > 0 {
 		p.publishEvents(p.batch)
 		after := append(p.after, p.lazily...)
 		p.store.append(p.batch, p.batchSync || len(p.after) > 0, func() {

@@ -272,7 +272,7 @@ func (p *principal) lookPs(c *verbCall) {
 				ids = append(ids, id)
 			}
 		}
-		whole = len(p.state.Finished) < stateMaxFinished
+		whole = len(p.state.Finished) < stateMaxFinished && !p.state.Archived
 		return true
 	}); !ok {
 		return

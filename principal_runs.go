@@ -131,8 +131,8 @@ func (p *principal) opRetry(c *verbCall) {
 	switch {
 	case r == nil:
 		p.absentRun(c, func(r *Run) {
-			c.refuse(refuse(codeConflict, "run %s is too old to be retried (the newest %d can be): start it again with cdktr run %s",
-				r.ID, stateMaxFinished, r.Workflow))
+			c.refuse(refuse(codeConflict, "run %s is too old to be retried (the newest %d can be, or %d MiB of them): start it again with cdktr run %s",
+				r.ID, stateMaxFinished, principalMaxKept>>20, r.Workflow))
 		})
 	case runActive(r.State):
 		c.refuse(refuse(codeConflict, "run %s is %s: it can be retried when it has ended", r.ID, r.State))

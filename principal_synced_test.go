@@ -39,6 +39,7 @@ var syncedKinds = map[string]struct {
 	evVersion:      {false, "always in one line or turn with run.queued, which is synced"},
 	evSchedule:     {false, "lost, the schedule begins to count at the next start"},
 	evSkipped:      {false, "lost, the tick is missed and decided again: it made no run"},
+	evArchived:     {false, "lost, the run is dropped again"},
 	evAckOver:      {false, "lost, it is found again"},
 	evBooted:       {false, "in one turn with the runs that it made, which are synced; lost without any, it made none"},
 	evAgentUp:      {false, "agents say hello again"},
@@ -147,6 +148,8 @@ func TestPrincipalSynced(t *testing.T) {
 		emit(of(evAdopted))
 		emit(ends(evRunFinished, runFailed))
 		emit(Event{Kind: evRequeued, Attempt: 2, State: requeueBehind})
+		emit(ends(evRunEnded, runCancelled))
+		emit(Event{Kind: evArchived})
 		for _, kind := range []string{evAgentDrained, evAgentUndrain, evAgentLost, evAgentForgot} {
 			emit(Event{Kind: kind, Agent: "x"})
 		}

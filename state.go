@@ -46,6 +46,7 @@ const (
 	evTaskStopping = "task.cancelling"    // one task asked to stop; the agent answers with task.finished
 	evRunEnded     = "run.ended"          // finished by the principal: cancelled in the queue, agent lost
 	evAdopted      = "run.adopted"        // a lost run that its agent brought back
+	evArchived     = "run.archived"       // a run that has ended is no longer kept in memory, for the room that it takes
 	evAgentUp      = "agent.up"           //
 	evAgentLost    = "agent.lost"         //
 	evAgentDrained = "agent.drained"      //
@@ -105,7 +106,8 @@ type Event struct {
 type State struct {
 	Seq       uint64                    `json:"seq"`
 	Runs      map[string]*Run           `json:"runs"`
-	Finished  []string                  `json:"finished"` // finished runs in Runs, the one that finished first in front
+	Finished  []string                  `json:"finished"`           // finished runs in Runs, the one that finished first in front
+	Archived  bool                      `json:"archived,omitempty"` // runs were dropped for their size: Finished may lack some though it is short
 	Versions  map[string]*Workflow      `json:"versions"`
 	Workflows map[string]*WorkflowState `json:"workflows"`
 	Agents    map[string]*Agent         `json:"agents"`
@@ -399,6 +401,13 @@ func (s *State) applyRun(r *Run, e *Event) error {
 		}
 		t.Cancelling = orDefault(t.Cancelling, e.Reason) // the agent reports the first reason as well
 		t.Force = t.Force || e.Force
+	case evArchived:
+		if runActive(r.State) {
+			return misfit()
+		}
+		s.unlist(r)
+		s.forget(r)
+		s.Archived = true
 	case evAdopted:
 		if r.State != runCrashed || !r.Lost {
 			return misfit()
@@ -600,14 +609,19 @@ func taskFinal(state string) bool {
 	return runFinal(state) || state == taskSkipped
 }
 
-// unfinish takes back what finish noted beside the run, for a run that becomes active again.
-func (s *State) unfinish(r *Run) {
+// unlist takes a run off those that have ended.
+func (s *State) unlist(r *Run) {
 	for i, id := range s.Finished {
 		if id == r.ID {
 			s.Finished = append(s.Finished[:i:i], s.Finished[i+1:]...)
 			break
 		}
 	}
+}
+
+// unfinish takes back what finish noted beside the run, for a run that becomes active again.
+func (s *State) unfinish(r *Run) {
+	s.unlist(r)
 	w := s.workflow(r.Workflow)
 	w.forgetOutcome(r)
 	for i, o := range w.Recent {
