@@ -38,6 +38,7 @@ type agentConfig struct {
 	Labels       map[string]string
 	Capacity     int    // runs at once
 	StateDir     string // its spool lies in here; an absolute path
+	Boot         string // names this boot of the machine; "": not known
 	Fresh        bool   // StateDir is new: there is no earlier life to clear up after
 	Grace        time.Duration
 	DrainTimeout time.Duration
@@ -79,7 +80,11 @@ type agent struct {
 	followed  map[string]bool // runs that somebody follows, as the principal says
 	draining  bool
 	troubled  bool // the spool's disk takes nothing
-	told      agentTold
+
+	left       map[runnerAttempt]runnerLeft // processes that could not be ended and live
+	unsaidLeft bool                         // that has changed since the principal was told of it
+
+	told agentTold
 
 	in      *loopInbox[agentIn]
 	ended   chan struct{} // closed when the loop is over: the inbox's
@@ -133,9 +138,14 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 	a := newAgent(cfg, spool, procs)
 	if !cfg.Fresh {
 		mine := func(cookie string) bool { return strings.HasPrefix(cookie, cfg.StateDir+"|") }
-		if n := a.procs.killLeftovers(mine, cfg.Grace); n > 0 {
+		n, left := a.procs.killLeftovers(mine, cfg.Grace)
+		for _, processes := range left {
+			n -= len(processes)
+		}
+		if n > 0 {
 			cfg.Log.Warn("killed processes that an earlier life of this agent left behind", "count", n)
 		}
+		a.readLeft(left)
 	}
 	if err := spool.damage(); err != nil {
 		cfg.Log.Warn("some of what an earlier life spooled is lost", "cause", err)
@@ -147,7 +157,7 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 // newAgent puts an agent together.
 func newAgent(cfg agentConfig, spool *spool, procs *procs) *agent {
 	in := loopInboxNew[agentIn](agentInQueue)
-	return &agent{cfg: cfg, spool: spool, procs: procs, runs: map[string]*agentRun{}, ends: map[string]heldEnd{}, followed: map[string]bool{},
+	return &agent{cfg: cfg, spool: spool, procs: procs, runs: map[string]*agentRun{}, ends: map[string]heldEnd{}, followed: map[string]bool{}, left: map[runnerAttempt]runnerLeft{},
 		steps: steps{count: map[string]int{}, hangs: map[string]int{}}, in: in, ended: in.ended, alone: cfg.count()}
 }
 
@@ -423,6 +433,9 @@ func (a *agent) hello(knows []string) {
 	for _, id := range sortedKeys(a.ends) {
 		hello.Holds = append(hello.Holds, heldRun{id, a.ends[id].lease})
 	}
+	if !a.plain {
+		hello.Left, a.unsaidLeft = a.heldLeft(), false
+	}
 	a.send(hello)
 }
 
@@ -455,6 +468,7 @@ func (a *agent) hear(conn wireConn, m *agentMsg) {
 		if a.cfg.load != nil && a.theirs != "" { // hello could not say it: the principal may have been an older one
 			a.beat()
 		}
+		a.tellLeft()
 		if a.draining {
 			a.send(&agentMsg{Op: msgDrain})
 		}

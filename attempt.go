@@ -154,7 +154,7 @@ func (a *agent) procSpecOf(s *step, start *attemptStart) (spec procSpec, warning
 	return procSpec{Argv: values.argv, Env: values.env, Dir: values.dir, Timeout: time.Duration(task.Timeout), Begun: start.since, Grace: a.cfg.Grace, Budget: start.budget,
 		Cookie: a.cfg.StateDir + "|" + start.run.Run + "|" + task.ID + "|" + strconv.Itoa(start.attempt),
 		Stage:  s.at,
-		Rest:   start.rest, Unended: a.unendedOf(start.t.run),
+		Rest:   start.rest, Unended: a.unendedOf(start.t.run), Left: a.leftOf(runnerAttempt{start.run.Run, start.run.Lease, task.ID, start.attempt}),
 		Output: func(l procLine) {
 			if !s.given() {
 				a.in.put(agentIn{try: start.t, line: l})
@@ -214,7 +214,10 @@ func (a *agent) taskEnded(t *taskTry, res procResult, outputs map[string]string)
 		r.places--
 	}
 	if n := len(res.Left); n > 0 {
-		a.remark(r, t, fmt.Sprintf("the task left processes behind, which are ended (%d): %s", n, strings.Join(res.Left[:min(n, attemptLeftNames)], ", ")))
+		a.remark(r, t, fmt.Sprintf("the task left processes behind, which are being ended (%d): %s", n, strings.Join(res.Left[:min(n, attemptLeftNames)], ", ")))
+	}
+	if left := a.left[t.attemptOf()]; len(left.said) > 0 {
+		a.remark(r, t, fmt.Sprintf("processes of the task could not be ended and go on (%d): %s", len(left.said), leftText(left.said)))
 	}
 	e := &Event{Kind: evTaskFinished, Task: task.ID, Attempt: t.attempt, Reason: res.Reason, Exit: attemptExit(res)}
 	switch {

@@ -82,6 +82,11 @@ func (p *principal) eachTrouble(grant *authGrant, fn func(AttentionItem)) {
 				Reason: fmt.Sprintf("%d lines of output could not be stored: %v", d.lines, d.cause)})
 		}
 	}
+	for run, workflow := range p.left {
+		if grant.sees(workflow) {
+			fn(attentionOfLeft(workflow, p.state.Workflows[workflow].left(run)))
+		}
+	}
 	if !grant.may(protoVerbOf("agents")) {
 		return
 	}
@@ -126,4 +131,11 @@ func (p *principal) endTroubleAcks(now time.Time) {
 			p.emit(&Event{Kind: evAckOver, Key: key})
 		}
 	}
+}
+
+// attentionOfLeft makes the item of a run that has left something which lives.
+func attentionOfLeft(workflow string, l *RunLeft) AttentionItem {
+	first := l.Processes[0]
+	return AttentionItem{Key: stateKey("left", workflow, l.Run), Kind: attentionLeft, Workflow: workflow, Task: first.Task, Agent: first.Agent, Runs: []string{l.Run}, Count: 1,
+		First: l.Since, Last: l.Since, Reason: leftText(l.Processes) + ": " + first.Why + "; end it there, as root"}
 }

@@ -26,6 +26,8 @@ const (
 	dispatchNoAgent = "no agent is connected"
 	// dispatchMaxLoad is the most that a machine's load can be: more is no load.
 	dispatchMaxLoad = 1_000_000
+	// dispatchLeftText is the bytes of each text about a process that was left; a longer one is shortened.
+	dispatchLeftText = 128
 )
 
 // lostLines is output of an active run that the disk did not take, and why the first of it was not.
@@ -145,6 +147,7 @@ func (p *principal) welcome(link *agentLink, m *agentMsg) {
 	delete(p.losing, link.name)
 	p.emit(&Event{Kind: evAgentUp, Agent: link.name, Epoch: link.epoch, Labels: m.Labels, Capacity: m.Capacity, Build: m.Version,
 		By: link.by, From: link.from})
+	p.takeLeft(link, m.Left)
 	link.send(&agentMsg{Op: msgWelcome, N: link.folded, Version: version, Clock: stampOf(now)})
 	for _, h := range m.Holds {
 		r := p.state.Runs[h.Run]
@@ -270,7 +273,7 @@ func (p *principal) dropLink(link *agentLink, reason string) {
 		lost.Until = stampOf(link.heard)
 	}
 	p.emit(lost)
-	if p.running[link.name] > 0 {
+	if p.running[link.name] > 0 || p.leftAt(link.name) {
 		now := p.cfg.now()
 		at := now.Add(agentLostAfter)
 		if !link.near {
@@ -317,6 +320,7 @@ func (p *principal) giveUpLost(now time.Time) {
 			continue
 		}
 		delete(p.losing, name)
+		p.assignable = true // what it has left holds nobody back any more
 		for _, r := range p.runsOf(name) {
 			p.loseRun(r, "agent "+name+" was lost", false)
 		}
@@ -365,6 +369,8 @@ func (p *principal) hear(link *agentLink, m *agentMsg, size int) {
 		p.hearRefused(link, m)
 	case msgLive:
 		p.takeLive(link, m)
+	case msgLeft:
+		p.takeLeft(link, m.Left)
 	case msgReport:
 		if m.N <= m.Skip || m.N-m.Skip > link.folded+1 {
 			p.dropLink(link, fmt.Sprintf("a gap in its reports: %d after %d", m.N, link.folded))

@@ -68,18 +68,21 @@ func labelsMatch(want, has map[string]string) bool {
 }
 
 // mustWait says why a queued run may not go yet although an agent is free, "" when it may: with overlap queue or
-// replace only the oldest active run of a workflow goes. With skip that holds for runs that make up for missed ticks:
-// there may be a thousand of them.
+// replace only the oldest active run of a workflow goes, and none while something lives that an earlier one left. With skip that holds
+// for runs that make up for missed ticks: there may be a thousand of them; and for what its own earlier attempts have left.
 func (p *principal) mustWait(r *Run, spec *Workflow) string {
-	if spec.Overlap == overlapAllow || orDefault(spec.Overlap, overlapSkip) == overlapSkip && r.Trigger != triggerCatchup {
+	if spec.Overlap == overlapAllow {
 		return ""
+	}
+	if orDefault(spec.Overlap, overlapSkip) == overlapSkip && r.Trigger != triggerCatchup {
+		return p.leftAlive(r.Workflow, r.ID)
 	}
 	for _, id := range p.active[r.Workflow] {
 		if other := p.state.Runs[id]; other != r && (other.State == runRunning || queuedBefore(other, r)) {
 			return "waiting for run " + id
 		}
 	}
-	return ""
+	return p.leftAlive(r.Workflow, "")
 }
 
 // waitReason says what a queued run waits for.

@@ -17,6 +17,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"strings"
@@ -59,6 +60,10 @@ type procSpec struct {
 	Rest    func(procRest) // gets what goes beyond the budget, under the terms of Output; nil throws it away
 	Unended func()         // called when something was read that is a line without an end so far, see unended; must be quick
 	Begun   time.Time      // when Timeout began to count; zero: with the start
+	// Left is told of the processes of the task that cannot be ended, whenever that has changed: first before done, if there are any
+	// by then, and perhaps long after it; nothing is left where it is told of none. Its calls come one after the other, each from some
+	// goroutine that may wait. nil: nobody asks.
+	Left func([]procLeft)
 	// Stage is told what start is about to wait for, as "look for the program x", by the goroutine of start. nil: nobody asks.
 	Stage func(string)
 }
@@ -84,7 +89,7 @@ type procResult struct {
 	Elapsed           time.Duration // Finished-Started, by the monotonic clock
 	UserCPU, SysCPU   time.Duration // of the process and the children it waited for
 	MaxRSSKiB         int64         // the largest of them; Linux counts from the fork, so never less than ours then
-	Left              []string      // names of the processes that it left behind, which did not end by themselves and are being ended
+	Left              []string      // names of the processes that it left behind, which did not end by themselves and are being ended; see procSpec.Left for the others
 }
 
 // procs holds what is common to the processes of an agent. Make one per program: it takes over SIGCHLD and, on
@@ -125,6 +130,11 @@ type proc struct {
 	started  time.Time
 	res      procResult // written before doneCh is closed
 	left     []string   // names of what the main process left behind; of the goroutine of run
+	roster   procRoster // who belongs to the task
+
+	leftMu sync.Mutex // held over spec.Left
+	spent  bool       // KILL had its time
+	told   []procLeft // what spec.Left was told
 
 	// Guarded by ps.mu.
 	ended, sweeping, isDone bool
@@ -326,6 +336,7 @@ func (p *proc) run() {
 		case e := <-p.exited:
 			exit = &e
 		default:
+			p.tellLeft(true)
 		}
 	}
 	p.poll.interrupt() // the reader drains and ends
@@ -339,7 +350,7 @@ func (p *proc) run() {
 // sweepLeftovers starts the removal of what a main process left behind, once that had procLinger to end by itself: it may
 // have output yet to pass on. It costs one short read when there is nothing.
 func (p *proc) sweepLeftovers() {
-	left := p.members()
+	left := p.roster.look()
 	if len(left) == 0 {
 		return
 	}
@@ -348,10 +359,13 @@ func (p *proc) sweepLeftovers() {
 	p.ps.mu.Unlock()
 	if !stopped {
 		p.ps.sys.await(left, procLinger, p.force, p.ps.hurry)
-		for _, m := range p.members() {
-			p.left = append(p.left, procName(m.pid))
+		for _, m := range p.roster.look() {
+			if !p.ps.denied(m) {
+				p.left = append(p.left, procName(m.pid))
+			}
 		}
 	}
+	p.tellLeft(false)
 	p.ps.mu.Lock()
 	p.startSweep()
 	p.ps.mu.Unlock()
@@ -386,7 +400,10 @@ func (p *proc) outcome(exit *procExit) procResult {
 	if exit == nil {
 		exit = &procExit{at: time.Now()}
 		r.Exit, r.Signal = 128+int(unix.SIGKILL), "SIGKILL"
-		p.reason += fmt.Sprintf(" (process %d has not died of SIGKILL yet)", p.pid)
+		stopped := p.reason
+		if p.reason += fmt.Sprintf(" (process %d has not died of SIGKILL yet)", p.pid); p.ps.denied(procMember{pid: p.pid}) {
+			p.reason = fmt.Sprintf("%s (process %d is another user's, and goes on)", stopped, p.pid)
+		}
 	}
 	r.Finished = exit.at
 	r.Elapsed = exit.at.Sub(p.started)
@@ -474,7 +491,7 @@ func (p *proc) startSweep() {
 // runSweep removes everything of the task. It ends when nothing is left.
 func (p *proc) runSweep() {
 	defer p.ps.work.Done()
-	p.ps.sweep(p.members, p.spec.Grace, procPatience, p.force)
+	p.ps.sweep(p.roster.look, p.spec.Grace, procPatience, p.force, p.tellLeft)
 	p.ps.mu.Lock()
 	p.sweeping = false
 	p.forget()
@@ -485,7 +502,8 @@ func (p *proc) runSweep() {
 // returns how many it found at first. The ends of these processes wake it, and force or ps.hurry, which cut the
 // grace short. Where force is closed already there is no TERM: who begins to clean up is not to be cut off in it. What
 // SIGKILL has not ended is looked at again every patience, until ps.hurry; if patience is procLastWait, only once.
-func (ps *procs) sweep(find func() []procMember, grace, patience time.Duration, force <-chan struct{}) int {
+// tell is called whenever what could not be ended may have changed: spent once SIGKILL had procLastWait to end it.
+func (ps *procs) sweep(find func() []procMember, grace, patience time.Duration, force <-chan struct{}, tell func(spent bool)) int {
 	found := find()
 	n := len(found)
 	select {
@@ -495,6 +513,7 @@ func (ps *procs) sweep(find func() []procMember, grace, patience time.Duration, 
 		ps.signal(found, unix.SIGTERM)
 		ps.signal(found, unix.SIGCONT) // a stopped process gets its TERM only now
 	}
+	tell(false)
 	for end := time.Now().Add(grace); len(found) > 0; found = find() {
 		left := time.Until(end)
 		if left <= 0 || ps.sys.await(found, left, force, ps.hurry) {
@@ -502,33 +521,37 @@ func (ps *procs) sweep(find func() []procMember, grace, patience time.Duration, 
 		}
 	}
 	known := map[procMember]bool{}
-	for last := false; ; {
-		if found = find(); len(found) == 0 {
+	wait := min(procLastWait, patience)
+	for last, spent := false, false; ; {
+		found = find()
+		if spent || len(found) == 0 {
+			tell(true)
+		}
+		if len(found) == 0 {
 			return n
 		}
-		fresh := false
-		for _, m := range found {
+		reached, fresh := ps.signal(found, unix.SIGKILL), false
+		for _, m := range reached {
 			fresh = fresh || !known[m]
 			known[m] = true
 		}
-		ps.signal(found, unix.SIGKILL)
 		if fresh {
 			continue // faster than they can fork
 		}
 		if last {
 			return n
 		}
-		if last = ps.sys.await(found, patience, nil, ps.hurry); last {
+		if last = ps.sys.await(found, wait, nil, ps.hurry); last && len(reached) > 0 {
 			ps.sys.await(found, procLastWait, nil, nil)
 		}
-		last = last || patience == procLastWait
+		last, spent, wait = last || patience == procLastWait, true, patience
 	}
 }
 
 // signal sends sig to the groups of the members, once each: the kernel does that to all of a group at one stroke,
-// so that no fork slips through. KILL also goes to each pid, lest one has changed its group.
+// so that no fork slips through. KILL also goes to each pid, lest one has changed its group; then it gives those whom we may signal.
 // A pid freed between find and here is not yet another's: the kernel hands out all others first.
-func (ps *procs) signal(members []procMember, sig syscall.Signal) {
+func (ps *procs) signal(members []procMember, sig syscall.Signal) (reached []procMember) {
 	sent := map[int]bool{}
 	for _, m := range members {
 		if m.group <= 1 {
@@ -539,18 +562,35 @@ func (ps *procs) signal(members []procMember, sig syscall.Signal) {
 		}
 	}
 	if sig != unix.SIGKILL {
-		return
+		return nil
 	}
 	for _, m := range members {
-		ps.kill(m.pid, sig)
+		if err := ps.kill(m.pid, sig); !errors.Is(err, unix.EPERM) {
+			reached = append(reached, m)
+		}
 	}
+	return reached
 }
 
-// killLeftovers ends processes of an earlier life of this agent: those whose cookie match accepts. It returns how
-// many it found, after they have ended. Call it at the agent's start, before the first process.
-func (ps *procs) killLeftovers(match func(cookie string) bool, grace time.Duration) int {
-	find := func() []procMember { return ps.sys.withCookie(ps.key, match) }
-	return ps.sweep(find, grace, procLastWait, nil)
+// killLeftovers ends processes of an earlier life of this agent: those whose cookie match accepts, and what belongs to them. It
+// returns how many it found, after they have ended, and by their cookies those that it could not end. Call it at the agent's start,
+// before the first process.
+func (ps *procs) killLeftovers(match func(cookie string) bool, grace time.Duration) (int, map[string][]procLeft) {
+	cookies := map[int]string{}
+	roster := procRoster{find: func() []procMember {
+		found, by := ps.sys.withCookie(ps.key, match)
+		maps.Copy(cookies, by) // who shows none may have lost whom it belonged to by the next time
+		return found
+	}}
+	n := ps.sweep(roster.look, grace, procLastWait, nil, func(bool) {})
+	alive, left := map[string][]procMember{}, map[string][]procLeft{}
+	for _, m := range roster.look() {
+		alive[cookies[m.pid]] = append(alive[cookies[m.pid]], m)
+	}
+	for cookie, members := range alive {
+		left[cookie] = ps.leftOf(members, true)
+	}
+	return n, left
 }
 
 // procDuration is d without the zeros of Duration.String: 30m, not 30m0s.

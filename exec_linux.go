@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -165,23 +166,51 @@ func (p *proc) members() []procMember {
 	return walk.found
 }
 
-// withCookie are the live processes, ourselves apart, whose cookie match accepts.
-func (s *procSys) withCookie(key string, match func(string) bool) []procMember {
-	all, _ := procScan()
-	var found []procMember
+// withCookie are the live processes, ourselves apart, whose cookie match accepts, and those that belong to them and show no cookie,
+// because they are another user's or have dropped it: their descendants, and what is in their sessions. cookies has, by pid, the
+// cookie that each goes by.
+func (s *procSys) withCookie(key string, match func(string) bool) (found []procMember, cookies map[int]string) {
+	all, kids := procScan()
+	cookies = map[int]string{}
+	others, sessions := map[int]bool{os.Getpid(): true}, map[int]string{}
 	for _, st := range all {
-		if st.dead || st.pid == os.Getpid() {
-			continue
-		}
-		if cookie, ok := procCookie(st, key); ok && match(cookie) {
-			m := procMember{pid: st.pid, group: st.group, start: st.start}
-			if st.session == s.session {
-				m.group = 0 // never a group that may be ours
+		cookie, shown := procCookie(st, key)
+		switch {
+		case !shown || others[st.pid]:
+		case !match(cookie):
+			others[st.pid] = true
+		default:
+			cookies[st.pid] = cookie
+			if st.session != s.session {
+				sessions[st.session] = cookie
 			}
-			found = append(found, m)
 		}
 	}
-	return found
+	for _, st := range all {
+		if cookie, within := sessions[st.session]; within && st.session > 0 && cookies[st.pid] == "" && !others[st.pid] {
+			cookies[st.pid] = cookie
+		}
+	}
+	for queue := all; len(queue) > 0; queue = queue[1:] { // it grows by those who have become known
+		cookie := cookies[queue[0].pid]
+		for _, kid := range kids(queue[0].pid) {
+			if cookie != "" && cookies[kid.pid] == "" && !others[kid.pid] {
+				cookies[kid.pid] = cookie
+				queue = append(queue, kid)
+			}
+		}
+	}
+	for _, st := range all {
+		if cookies[st.pid] == "" || st.dead {
+			continue
+		}
+		m := procMember{pid: st.pid, group: st.group, start: st.start}
+		if st.session == s.session {
+			m.group = 0 // never a group that may be ours
+		}
+		found = append(found, m)
+	}
+	return found, cookies
 }
 
 // procWalk gathers a process and its descendants.
@@ -391,6 +420,33 @@ func procName(pid int) string {
 	return string(bytes.TrimSuffix(text, []byte("\n")))
 }
 
+// procDescribe says what a process is; false when it has ended.
+func procDescribe(m procMember) (procLeft, bool) {
+	st, ok := procStatOf(m.pid)
+	if !ok || st.dead || m.start != "" && m.start != st.start {
+		return procLeft{}, false
+	}
+	l := procLeft{PID: m.pid, Start: st.start}
+	status, _ := procSlurp("/proc/" + strconv.Itoa(m.pid) + "/status")
+	for line := range bytes.Lines(status) {
+		if ids, is := bytes.CutPrefix(line, []byte("Uid:")); is {
+			if f := bytes.Fields(ids); len(f) > 1 {
+				l.UID, _ = strconv.Atoi(string(f[1])) // whom it acts as
+			}
+			break
+		}
+	}
+	args, _ := procSlurp("/proc/" + strconv.Itoa(m.pid) + "/cmdline")
+	l.Command = string(bytes.TrimSpace(bytes.ReplaceAll(args, []byte{0}, []byte(" "))))
+	if l.Command == "" { // it has none, or is not to be looked into
+		l.Command = procName(m.pid)
+	}
+	if l.Command = strings.ToValidUTF8(l.Command, "\uFFFD"); len(l.Command) > procMaxCommand {
+		l.Command = strings.ToValidUTF8(l.Command[:procMaxCommand-len(" ...")], "") + " ..."
+	}
+	return l, true
+}
+
 // procLives says whether a member has not ended yet.
 func procLives(m procMember) bool {
 	st, ok := procStatOf(m.pid)
@@ -399,12 +455,15 @@ func procLives(m procMember) bool {
 
 // procAwaitSteps is await for kernels without pidfds, where the end of a process that is not our child wakes nobody.
 func procAwaitSteps(members []procMember, timer *time.Timer, force, hurry <-chan struct{}) (cut bool) {
-	step := time.NewTicker(20 * time.Millisecond)
+	wait := 20 * time.Millisecond
+	step := time.NewTimer(wait)
 	defer step.Stop()
 	for i, m := range members { // one step at least, lest the caller spin
 		for alive := i == 0 || procLives(m); alive; alive = procLives(m) {
 			select {
 			case <-step.C:
+				wait = min(2*wait, time.Second) // what cannot be ended may be there for long
+				step.Reset(wait)
 			case <-timer.C:
 				return false
 			case <-force:

@@ -276,7 +276,7 @@ func TestProcLeftovers(t *testing.T) {
 		cmds = append(cmds, cmd)
 	}
 	begin := time.Now()
-	n := ps.killLeftovers(func(c string) bool { return strings.HasPrefix(c, "agent7/") }, 300*time.Millisecond)
+	n, _ := ps.killLeftovers(func(c string) bool { return strings.HasPrefix(c, "agent7/") }, 300*time.Millisecond)
 	if n < 2 || n > 3 || time.Since(begin) > 10*time.Second {
 		t.Errorf("found %d in %v", n, time.Since(begin))
 	}
@@ -291,7 +291,7 @@ func TestProcLeftovers(t *testing.T) {
 	}
 	cmds[2].Process.Kill()
 	cmds[2].Wait()
-	if n := ps.killLeftovers(func(c string) bool { return strings.HasPrefix(c, "agent7/") }, time.Hour); n != 0 {
+	if n, _ := ps.killLeftovers(func(c string) bool { return strings.HasPrefix(c, "agent7/") }, time.Hour); n != 0 {
 		t.Errorf("%d left", n)
 	}
 }

@@ -27,11 +27,21 @@ type procStat struct {
 	dead bool
 }
 
-func (s *procSys) open() error                                           { return nil }
-func (s *procSys) close()                                                {}
-func (s *procSys) charged() bool                                         { return false }
-func (s *procSys) orphans() []procStat                                   { return nil }
-func (s *procSys) withCookie(string, func(string) bool) (m []procMember) { return m }
+func (s *procSys) open() error         { return nil }
+func (s *procSys) close()              {}
+func (s *procSys) charged() bool       { return false }
+func (s *procSys) orphans() []procStat { return nil }
+
+// withCookie finds nothing.
+func (s *procSys) withCookie(string, func(string) bool) (found []procMember, cookies map[int]string) {
+	return nil, nil
+}
+
+// procLives would say whether a member has not ended yet: who is in a group is not known.
+func procLives(procMember) bool { return false }
+
+// procDescribe would say what a process is.
+func procDescribe(procMember) (procLeft, bool) { return procLeft{}, false }
 
 // fork starts a process.
 func (s *procSys) fork(_ context.Context, path string, argv []string, attr *syscall.ProcAttr) (int, error) {

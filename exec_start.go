@@ -43,6 +43,7 @@ func (ps *procs) start(ctx context.Context, spec procSpec) (*proc, error) {
 		exited: make(chan procExit, 1), readDone: make(chan struct{}), giveUp: make(chan struct{}),
 		force: make(chan struct{}), doneCh: make(chan struct{}),
 	}
+	p.roster.find = p.members
 	ends, err := p.openPipes()
 	if err != nil {
 		return nil, fmt.Errorf("exec: %q: open pipes: %w", spec.Argv[0], err)

@@ -145,7 +145,8 @@ func procTestZombies() []int {
 
 // procTestAlive are the live processes with a cookie that begins like this.
 func procTestAlive(ps *procs, cookie string) []procMember {
-	return ps.sys.withCookie(procTestKey, func(c string) bool { return strings.HasPrefix(c, cookie) })
+	found, _ := ps.sys.withCookie(procTestKey, func(c string) bool { return strings.HasPrefix(c, cookie) })
+	return found
 }
 
 // procTestNoneLeft checks that nothing with the cookie lives and that zombies are gone.

@@ -3,7 +3,8 @@
 // history_line.go). Files are read from their end: the newest 50 of a million runs cost a few kilobytes. Uses model.go, store.go,
 // store_files.go, store_journal.go.
 //
-// A run has a second line when it was retried, or came back from an agent that was thought lost: the later line wins,
+// A run has a second line when it was retried, came back from an agent that was thought lost, or has left processes that could
+// not be ended, of which more is known now: the later line wins,
 // and readers drop the earlier. The same line is written once, whatever crash lies between: at the start the runs that
 // finished in the replayed journal are looked up at the ends of their files, and those not there are added. Should it
 // ever be there twice (files put back from a backup), readers drop the second as well. A damaged line is passed over.
@@ -184,9 +185,19 @@ type historyKey struct {
 	run, state string
 	attempt    int
 	finished   Stamp
+	left       int // processes that it has left, and
+	gone       int // those of them that have gone
 }
 
-func historyKeyOf(r *Run) historyKey { return historyKey{r.ID, r.State, r.Attempt, r.Finished} }
+func historyKeyOf(r *Run) historyKey {
+	key := historyKey{run: r.ID, state: r.State, attempt: r.Attempt, finished: r.Finished, left: len(r.Left)}
+	for i := range r.Left {
+		if !r.Left[i].Gone.IsZero() {
+			key.gone++
+		}
+	}
+	return key
+}
 
 // historyMissing gives those of the runs that finished in the replay that are not in their files, in their order. Each
 // was the last line of its file when it was written: as many lines from the end as there are runs are enough to look at.

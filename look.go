@@ -252,6 +252,14 @@ func (c *cli) showRun(r *Run) error {
 	p.facts("run", r.ID, "workflow", r.Workflow, "state", r.State, "reason", r.Reason, "trigger", strings.TrimSpace(r.Trigger+" "+r.By),
 		"params", strings.Join(params, " "), "agent", r.Agent, "attempt", fmt.Sprint(r.Attempt), "scheduled", timeText(r.Scheduled, now),
 		"queued", timeText(r.Queued, now), "started", timeText(r.Started, now), "finished", timeText(r.Finished, now), "took", took, "agent's clock", ownTimes(r))
+	for i := range r.Left {
+		l := &r.Left[i]
+		if l.Gone.IsZero() {
+			p.facts("left alive", fmt.Sprintf("on agent %s by task %s, attempt %d: %s: %s", l.Agent, l.Task, l.Attempt, l, l.Why))
+		} else {
+			p.facts("left", fmt.Sprintf("on agent %s by task %s, attempt %d, gone since %s: %s", l.Agent, l.Task, l.Attempt, timeText(l.Gone, now), l))
+		}
+	}
 	fmt.Fprintln(c.out)
 	var rows [][]tableCell
 	row := func(name, state, tries string, over bool, a TaskAttempt) {

@@ -114,7 +114,7 @@ func attentionWords(item *AttentionItem) (glyph, color, what string) {
 	case attentionClock:
 		return "?", colorYellow, "the clock of agent " + item.Agent + " is off"
 	case attentionLeft:
-		return "!", colorYellow, "processes on agent " + item.Agent + " could not be ended"
+		return "!", colorYellow, item.Workflow + " " + item.Task + " left processes alive on " + item.Agent
 	}
 	what = item.where()
 	if item.Task != "" {
@@ -184,8 +184,10 @@ func attentionCommands(item *AttentionItem) []string {
 		}
 	case attentionDisk:
 		commands = []string{"cdktr doctor"}
-	case attentionClock, attentionLeft:
+	case attentionClock:
 		commands = []string{"cdktr agents"}
+	case attentionLeft:
+		commands = []string{"cdktr show " + item.Runs[0]}
 	case attentionOutput:
 		commands = []string{"cdktr doctor", "cdktr logs " + item.Runs[0]}
 	default:

@@ -403,6 +403,8 @@ type Run struct {
 
 	OwnStarted  Stamp `json:"own_started,omitzero"`  // by the agent's own clock, where that is more than 5 s off ours
 	OwnFinished Stamp `json:"own_finished,omitzero"` // the same
+
+	Left []LeftProcess `json:"left,omitempty"` // what of its processes could not be ended; the list is replaced, never changed
 }
 
 // TaskRun is one task of a run.

@@ -77,7 +77,8 @@ type principal struct {
 	dropped   map[string]attentionDropped // workflow -> output that was dropped since we started
 	troubleAt time.Time                   // when acknowledged troubles are next looked at
 	links     map[string]*agentLink       // agents that are connected
-	losing    map[string]time.Time        // agents that are not, with runs: when those are given up
+	losing    map[string]time.Time        // agents that are not, with runs or with what these left: when that is given up
+	left      map[string]string           // runs that left processes which live at an agent that could not end them -> their workflows
 	nextLoss  time.Time                   // no agent is to be dropped, and no run to be given up, before this
 	loaded    bool                        // the folder was read once
 	held      bool                        // schedules wait for beginSchedules; set before runPrincipal
@@ -124,7 +125,7 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 		cfg.elapsed = func() time.Duration { return time.Since(began) }
 	}
 	p := &principal{cfg: cfg, sched: schedNew(cfg.Zone), files: map[string]*workflowFile{}, hashes: map[*Workflow]principalHash{}, troubled: map[string]bool{}, queuedBy: map[string]int{}, kept: principalKept{runs: map[string]int64{}, most: principalMaxKept}, requeued: map[string]time.Time{}, active: map[string][]string{},
-		running: map[string]int{}, lines: map[string]int64{}, lost: map[string]lostLines{}, live: map[string]*liveRun{}, links: map[string]*agentLink{}, losing: map[string]time.Time{}, refusals: map[dispatchWhat]*dispatchRefusal{},
+		running: map[string]int{}, lines: map[string]int64{}, lost: map[string]lostLines{}, live: map[string]*liveRun{}, links: map[string]*agentLink{}, losing: map[string]time.Time{}, left: map[string]string{}, refusals: map[dispatchWhat]*dispatchRefusal{},
 		touched: map[string]bool{}, watchers: map[*watcher]bool{}, news: map[*newsWatcher]bool{}, journalWatchers: map[*watcher]bool{},
 		subscribers: map[*subscriber]bool{}, compat: compatStateNew(), shares: sharesNew(), notes: peerNotesNew(cfg.Log), inbox: loopInboxNew[func()](principalInbox),
 		asking: make(chan struct{}, lookMaxAsking), reading: make(chan struct{}, lookMaxReading)}
@@ -159,11 +160,16 @@ func (p *principal) recover() error {
 			p.lines[id] = n
 		}
 	}
+	for id, w := range p.state.Workflows {
+		for _, l := range w.Left {
+			p.left[l.Run] = id
+		}
+	}
 	for _, name := range sortedKeys(p.state.Agents) {
 		if a := p.state.Agents[name]; a.State != agentLost {
 			p.emit(&Event{Kind: evAgentLost, Agent: name, Reason: "the principal started"})
 		}
-		if p.running[name] > 0 && !p.compatRecover(name) {
+		if (p.running[name] > 0 || p.leftAt(name)) && !p.compatRecover(name) {
 			p.losing[name] = p.cfg.now().Add(agentLostAfter)
 		}
 	}
@@ -294,6 +300,7 @@ func (p *principal) emit(e *Event) error {
 	if e.Workflow != "" {
 		p.noteTrouble(e.Workflow)
 	}
+	p.indexLeft(e)
 	p.newsOf(e, before, agent)
 	p.logEnd(e)
 	return nil
@@ -362,7 +369,7 @@ func (p *principal) afterCommit(fn func()) { p.after = append(p.after, fn) }
 // commit ends a turn: the events of the turn go to the journal together, and what waits for them behind it.
 func (p *principal) commit() {
 	for _, e := range p.batch {
-		if r := p.state.Runs[e.Run]; r != nil && !runActive(r.State) && (e.Kind == evRunFinished || e.Kind == evRunEnded) {
+		if r := p.state.Runs[e.Run]; r != nil && e.ends(r) {
 			p.store.history(r.clone(), nil)
 		}
 	}
@@ -467,9 +474,9 @@ func (p *principal) schedule(w *Workflow, now time.Time) {
 	switch {
 	case p.loaded: // a file that came later is for the next time
 	case entry.reboots() && p.booted():
-		p.decide(w, []schedVerdict{schedDecide(w, now, p.pausedBy(w.ID), p.active[w.ID])}, triggerReboot)
+		p.decide(w, []schedVerdict{p.verdictOf(w, now)}, triggerReboot)
 	case entry.starts():
-		p.decide(w, []schedVerdict{schedDecide(w, now, p.pausedBy(w.ID), p.active[w.ID])}, triggerStart)
+		p.decide(w, []schedVerdict{p.verdictOf(w, now)}, triggerStart)
 	}
 }
 
@@ -481,8 +488,13 @@ func (p *principal) fireDue(now time.Time) {
 			p.decide(t.spec, schedCatchup(t.spec, ticks, total, now, "this machine slept", p.pausedBy(t.spec.ID)), triggerCatchup)
 			continue
 		}
-		p.decide(t.spec, []schedVerdict{schedDecide(t.spec, t.tick, p.pausedBy(t.spec.ID), p.active[t.spec.ID])}, triggerCron)
+		p.decide(t.spec, []schedVerdict{p.verdictOf(t.spec, t.tick)}, triggerCron)
 	}
+}
+
+// verdictOf says what becomes of a tick as things are now.
+func (p *principal) verdictOf(w *Workflow, tick time.Time) schedVerdict {
+	return schedDecide(w, tick, p.pausedBy(w.ID), p.active[w.ID], p.leftAlive(w.ID, ""))
 }
 
 // decide carries verdicts out, and records each.

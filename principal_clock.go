@@ -26,7 +26,7 @@ func (p *principal) lookAtClock(now time.Time) {
 	for _, leap := range p.sched.clockSet(now, by) {
 		reason := "the clock was set ahead by " + by.String()
 		if !leap.fixed.IsZero() {
-			v := schedDecide(leap.spec, leap.fixed, p.pausedBy(leap.spec.ID), p.active[leap.spec.ID])
+			v := p.verdictOf(leap.spec, leap.fixed)
 			v.reason = orDefault(v.reason, "right after "+reason)
 			p.decide(leap.spec, []schedVerdict{v}, triggerCron)
 		}

@@ -75,6 +75,11 @@ func scopeRigOpen(t *testing.T) *scopeRig {
 		}
 	})
 	g.marks = append(g.marks, g.runs[scopeOther]...)
+	g.do(func() {
+		for _, workflow := range []string{scopeMine, scopeOther} {
+			g.p.emit(&Event{Kind: evLeft, Run: g.runs[workflow][1], Workflow: workflow, Agent: "x", Left: []LeftProcess{{Agent: "x", Task: "a", PID: 4711, Command: "command of " + workflow}}})
+		}
+	})
 	return g
 }
 

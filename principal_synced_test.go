@@ -42,6 +42,7 @@ var syncedKinds = map[string]struct {
 	evArchived:     {false, "lost, the run is dropped again"},
 	evAckOver:      {false, "lost, it is found again"},
 	evBooted:       {false, "in one turn with the runs that it made, which are synced; lost without any, it made none"},
+	evLeft:         {false, "its agent says it again with its next hello; the end of the run, which is synced, comes behind it"},
 	evAgentUp:      {false, "agents say hello again"},
 	evAgentLost:    {false, "every agent counts as lost at a start"},
 	evRunStarted:   {false, "the agent has it in its spool until it is acknowledged, which is behind the next fsync"},
@@ -150,7 +151,7 @@ func TestPrincipalSynced(t *testing.T) {
 		emit(Event{Kind: evRequeued, Attempt: 2, State: requeueBehind})
 		emit(ends(evRunEnded, runCancelled))
 		emit(Event{Kind: evArchived})
-		for _, kind := range []string{evAgentDrained, evAgentUndrain, evAgentLost, evAgentForgot} {
+		for _, kind := range []string{evAgentDrained, evAgentUndrain, evLeft, evAgentLost, evAgentForgot} {
 			emit(Event{Kind: kind, Agent: "x"})
 		}
 		for _, kind := range names {

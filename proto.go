@@ -414,6 +414,7 @@ const (
 	msgAck       = "ack"       // principal: everything up to N is safe
 	msgDrain     = "drain"     // agent: give me no more runs
 	msgHeartbeat = "heartbeat" // both ways
+	msgLeft      = "left"      // agent: all processes that it could not end and that live, in place of what it said before
 	msgRefused   = "refused"   // principal: this agent may not come in, and why; agent: it does not take this run, and why
 )
 
@@ -442,6 +443,14 @@ type agentMsg struct {
 	Knows    []string          `json:"knows,omitempty"`   // hello: the keys of a workflow that it knows, see proto_spec.go
 	Lease    int               `json:"lease,omitempty"`   // refused, of an agent: which assignment of Run
 	Unknown  []string          `json:"unknown,omitempty"` // refused, of an agent: the keys of the workflow that it does not know
+	Left     []heldLeft        `json:"left,omitempty"`    // hello that has knows, and left: processes that live and could not be ended
+}
+
+// heldLeft is what an attempt of a task of a run, by which lease of it, has left at an agent: processes that it could not end.
+type heldLeft struct {
+	Run       string        `json:"run"`
+	Lease     int           `json:"lease"`
+	Processes []LeftProcess `json:"processes"`
 }
 
 // heldRun names a run, and by which lease of it, that an agent is at or has results of.

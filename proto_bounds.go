@@ -14,6 +14,7 @@ const (
 	protoMaxMessage = 4 << 10   // bytes of the message of an error; a longer one is shortened
 	protoMaxReason  = 4 << 10   // of a reason that an agent gives; a longer one is shortened, by the agent, else by the principal
 	protoMaxLabels  = 16 << 10  // of all labels of an agent; one with more is not let in
+	protoMaxLeft    = 64        // attempts of whose processes an agent tells at once that it could not end them; of more it does not tell
 	protoMaxOutputs = 384 << 10 // of all outputs of a run, as the principal keeps them; an agent has a lower bound: outputsRunMax
 	protoMaxLine    = 64 << 10  // of a line of output, not as JSON; a longer one is shortened. Agents end a line there
 	protoMaxLines   = 4096      // lines of output in a reply; who asks for more gets several replies

@@ -54,7 +54,7 @@ func TestProtocolDoc(t *testing.T) {
 // protocolText carries the template out.
 func protocolText(t *testing.T) []byte {
 	t.Helper()
-	types := map[string]any{"Request": Request{}, "Reply": Reply{}, "Run": Run{}, "TaskRun": TaskRun{}, "TaskAttempt": TaskAttempt{}, "LogLine": LogLine{}, "LogRecord": LogRecord{}, "logJSON": logJSON{},
+	types := map[string]any{"Request": Request{}, "Reply": Reply{}, "Run": Run{}, "TaskRun": TaskRun{}, "TaskAttempt": TaskAttempt{}, "LeftProcess": LeftProcess{}, "LogLine": LogLine{}, "LogRecord": LogRecord{}, "logJSON": logJSON{},
 		"WorkflowInfo": WorkflowInfo{}, "Fire": Fire{}, "Decision": Decision{}, "Agent": Agent{}, "Event": Event{}, "protoError": protoError{}, "AttentionItem": AttentionItem{}, "Stats": Stats{}}
 	page, err := template.New(filepath.Base(protocolTemplate)).Funcs(template.FuncMap{
 		"fields": func(name, text string) (string, error) { return protocolFields(types[name], text) },
@@ -133,7 +133,7 @@ func protocolType(t reflect.Type) string {
 	case t.Kind() == reflect.Bool:
 		return "boolean"
 	case t.Kind() == reflect.Struct:
-		return map[string]string{"protoError": "error", "TaskRun": "task", "TaskAttempt": "attempt", "LogLine": "line", "LogRecord": "record", "WorkflowInfo": "workflow", "Workflow": "object",
+		return map[string]string{"protoError": "error", "TaskRun": "task", "TaskAttempt": "attempt", "LeftProcess": "process", "LogLine": "line", "LogRecord": "record", "WorkflowInfo": "workflow", "Workflow": "object",
 			"Agent": "agent", "Run": "run", "Event": "event", "Fire": "fire", "Decision": "decision", "protoVerb": "verb", "Outcome": "object", "RunRow": "row", "AttentionItem": "item", "Stats": "object", "StatsLongest": "object", "StatsBucket": "object", "StatsDay": "object"}[t.Name()]
 	}
 	return "number"

@@ -34,7 +34,7 @@ func TestRunnerTail(t *testing.T) {
 		{"two", runSucceeded, true, "a|o|a 1999,b|o|hello,b|o|end"},
 		{"side", runFailed, true, " 1999"},
 		{"again", runSucceeded, true, "a|o|a 1998,a|o|a 1999"},
-		{"leaves", runSucceeded, true, "a|o|a 1999,a|c|[cdktr: the task left processes behind, which are ended (1): sleep]"},
+		{"leaves", runSucceeded, true, "a|o|a 1999,a|c|[cdktr: the task left processes behind, which are being ended (1): sleep]"},
 	} {
 		over := false
 		r, lines := runnerFollow(t, h, Request{Workflow: test.id}, func(_ *client, r *Reply) {

@@ -150,7 +150,7 @@ func TestRunnerOutcomes(t *testing.T) {
 		switch {
 		case id == "retried" && r.Tasks[0].Attempts != 3:
 			t.Errorf("%d attempts", r.Tasks[0].Attempts)
-		case id == "leaves" && (len(lines) != 1 || !strings.HasPrefix(lines[0], "a|c|[cdktr: the task left processes behind, which are ended (1): s")):
+		case id == "leaves" && (len(lines) != 1 || !strings.HasPrefix(lines[0], "a|c|[cdktr: the task left processes behind, which are being ended (1): s")):
 			t.Errorf("output %q", lines)
 		case id == "whole again" && (r.Attempt != 2 || len(lines) != 1):
 			t.Errorf("attempt %d, output %q", r.Attempt, lines)

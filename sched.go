@@ -324,15 +324,19 @@ func schedCatchup(w *Workflow, ticks []time.Time, total int, now time.Time, caus
 	return verdicts
 }
 
-// schedDecide says whether a tick becomes a run, given who paused the schedule and which runs of the workflow are
-// active, and why not. For overlap: replace the caller cancels the active runs.
-func schedDecide(w *Workflow, tick time.Time, paused string, active []string) schedVerdict {
+// schedDecide says whether a tick becomes a run, given who paused the schedule, which runs of the workflow are
+// active, and what earlier ones have left that lives ("": nothing), and why not. For overlap: replace the caller cancels the active runs.
+func schedDecide(w *Workflow, tick time.Time, paused string, active []string, left string) schedVerdict {
 	v := schedVerdict{tick: tick}
 	switch {
 	case paused != "":
 		v.reason = "paused by " + paused
-	case len(active) == 0 || w.Overlap == overlapAllow:
+	case len(active) == 0 && left == "" || w.Overlap == overlapAllow:
 		v.fire = true
+	case len(active) == 0 && (w.Overlap == overlapQueue || w.Overlap == overlapReplace):
+		v.fire, v.reason = true, "queued: "+left
+	case len(active) == 0:
+		v.reason = "overlap: " + left
 	case w.Overlap == overlapQueue:
 		v.fire, v.reason = true, "queued behind run "+active[len(active)-1]
 	case w.Overlap == overlapReplace:

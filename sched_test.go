@@ -210,14 +210,17 @@ func TestSchedDecide(t *testing.T) {
 	for _, c := range []struct {
 		overlap, paused string
 		active          []string
+		left            string
 		fire            bool
 		reason          string
 	}{
-		{"", "", nil, true, ""}, {overlapSkip, "", two, false, "overlap: run R1 is still active"}, {"", "", two[:1], false, "overlap: run R1 is still active"},
-		{overlapQueue, "", two, true, "queued behind run R2"}, {overlapReplace, "", two, true, "in place of run R1, R2"}, {overlapAllow, "", two, true, ""},
-		{overlapQueue, "", nil, true, ""}, {overlapReplace, "", nil, true, ""}, {overlapAllow, "me", two, false, "paused by me"}, {"", "me", nil, false, "paused by me"},
+		{"", "", nil, "", true, ""}, {overlapSkip, "", two, "", false, "overlap: run R1 is still active"}, {"", "", two[:1], "", false, "overlap: run R1 is still active"},
+		{overlapQueue, "", two, "", true, "queued behind run R2"}, {overlapReplace, "", two, "", true, "in place of run R1, R2"}, {overlapAllow, "", two, "", true, ""},
+		{overlapQueue, "", nil, "", true, ""}, {overlapReplace, "", nil, "", true, ""}, {overlapAllow, "me", two, "", false, "paused by me"}, {"", "me", nil, "", false, "paused by me"},
+		{"", "", nil, "it lives", false, "overlap: it lives"}, {overlapSkip, "", two, "it lives", false, "overlap: run R1 is still active"}, {overlapQueue, "", nil, "it lives", true, "queued: it lives"},
+		{overlapReplace, "", nil, "it lives", true, "queued: it lives"}, {overlapAllow, "", nil, "it lives", true, ""}, {"", "me", nil, "it lives", false, "paused by me"},
 	} {
-		v := schedDecide(&Workflow{Overlap: c.overlap}, schedEpoch, c.paused, c.active)
+		v := schedDecide(&Workflow{Overlap: c.overlap}, schedEpoch, c.paused, c.active, c.left)
 		if v.fire != c.fire || v.reason != c.reason || !v.tick.Equal(schedEpoch) {
 			t.Errorf("%+v: %+v", c, v)
 		}

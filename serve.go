@@ -118,7 +118,7 @@ func (c *cli) agentConfig(log *slog.Logger) (agentConfig, error) {
 	if err != nil {
 		return agentConfig{}, fmt.Errorf("find state folder: %w", err)
 	}
-	return agentConfig{Name: c.cfg.get("name"), Labels: labels, Capacity: capacity, StateDir: state, Grace: grace,
+	return agentConfig{Name: c.cfg.get("name"), Labels: labels, Capacity: capacity, StateDir: state, Boot: clockBoot(), Grace: grace,
 		DrainTimeout: drain, Environ: taskEnviron(c.environ), Log: log, now: time.Now, count: clockCount(), load: loadAverage}, nil
 }
 

@@ -54,6 +54,7 @@ const (
 	evAgentForgot  = "agent.forgotten"    //
 	evAcked        = "attention.acked"    // somebody has seen what Key names; with Until: it is to come back then
 	evAckOver      = "attention.over"     // what was acknowledged is no more
+	evLeft         = "run.left"           // processes of a run that its agent could not end, all that are known of
 	evBooted       = "machine.booted"     // what fires when the principal's machine has booted was fired; Key names this boot
 	evRunStarted   = "run.started"        //
 	evTaskStarted  = "task.started"       //
@@ -100,6 +101,7 @@ type Event struct {
 	Lease     int               `json:"lease,omitempty"` // the assignment that an agent reports on
 	Epoch     string            `json:"epoch,omitempty"` // of the agent's numbering
 	N         uint64            `json:"n,omitempty"`     // the agent's number of this event within the epoch
+	Left      []LeftProcess     `json:"left,omitempty"`
 }
 
 // State is what the journal says, folded. Only the principal's loop holds one.
@@ -127,6 +129,7 @@ type WorkflowState struct {
 	Recent    []Outcome  `json:"recent,omitempty"` // newest last
 	Last      *Run       `json:"last,omitempty"`   // the newest of these, without its tasks, once it is not in memory any more
 	Failures  []*Failure `json:"failures,omitempty"`
+	Left      []*RunLeft `json:"left,omitempty"` // the one that was told of last behind the others
 }
 
 // Decision says what became of a tick of a schedule.
@@ -267,6 +270,8 @@ func (s *State) apply(e *Event) error {
 		s.applyAck(e)
 	case evBooted:
 		s.Boot = e.Key
+	case evLeft:
+		s.applyLeft(e)
 	default:
 		run := s.Runs[e.Run]
 		if run == nil {
@@ -370,6 +375,7 @@ func (s *State) applyAgent(e *Event) {
 		delete(s.Agents, e.Agent)
 		delete(s.Acks, stateKey("agent", e.Agent, ""))
 		delete(s.Acks, stateKey("old", e.Agent, ""))
+		s.forgetLeft(e.Agent)
 	}
 }
 

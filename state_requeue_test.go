@@ -82,7 +82,8 @@ func TestStateRequeueTasks(t *testing.T) {
 func TestStateRequeueFields(t *testing.T) {
 	const keeps, resets = true, false
 	fields := map[string]bool{"ID": keeps, "Workflow": keeps, "Trigger": keeps, "By": keeps, "Params": keeps, "Scheduled": keeps, "Queued": keeps, "Version": keeps,
-		"Priority": keeps, "Lease": keeps, "LogDay": keeps, "LogAt": keeps, // output goes on behind what is there
+		"Priority": keeps, "Lease": keeps, "Left": keeps, // they live on
+		"LogDay": keeps, "LogAt": keeps, // output goes on behind what is there
 		"Agent": resets, "Started": resets, "Finished": resets, "Seconds": resets, "Cancelling": resets, "Force": resets, "OwnStarted": resets, "OwnFinished": resets, "Lost": resets}
 	set := map[string]any{"State": runQueued, "Attempt": 7, "Reason": "why"} // by the event
 	for _, state := range []string{runRunning, runFailed, runCrashed, runCancelled} {
@@ -105,6 +106,8 @@ func TestStateRequeueFields(t *testing.T) {
 				*f = stampOf(stateEpoch)
 			case *map[string]string:
 				*f = map[string]string{"k": "v"}
+			case *[]LeftProcess:
+				*f = []LeftProcess{{PID: 3}}
 			case *[]TaskRun:
 				*f = []TaskRun{{Task: "a", State: taskFailed, Cancelling: "x", Earlier: []TaskAttempt{{}}}}
 			default:

@@ -326,8 +326,8 @@ func (p *storeReplay) fold(e *Event) error {
 			return fmt.Errorf("event %d: %w; perhaps a newer version of cdktr wrote it", e.Seq, err)
 		}
 		p.misfits++
-	} else if e.Kind == evRunFinished || e.Kind == evRunEnded {
-		p.finished = append(p.finished, p.state.Runs[e.Run].clone())
+	} else if r := p.state.Runs[e.Run]; r != nil && e.ends(r) {
+		p.finished = append(p.finished, r.clone())
 	}
 	p.events++
 	return nil

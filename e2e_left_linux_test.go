@@ -1,0 +1,201 @@
+// A test of processes that an agent cannot end, because they are another user's: real ones, of root, at an agent that is not. It needs
+// root to begin with, as CI has it.
+
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// leftRig is an installation of a user who may start one program as root: a copy of chroot that is root's and has the setuid bit.
+func leftRig(t *testing.T) *e2e {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") != "" {
+			t.Fatal("this must be seen as root")
+		}
+		t.Skip("only root can give a program to root")
+	}
+	x := e2eNew(t)
+	t.Cleanup(func() { // behind the end of the agent, and before it is looked for what is left
+		for _, pid := range leftPids(x) {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
+	x.uid = 65534
+	asRoot, err := exec.LookPath("chroot")
+	if err != nil {
+		asRoot = "/usr/sbin/chroot"
+	}
+	for from, to := range map[string]string{asRoot: x.dir + "/asroot", x.bin: x.dir + "/cdktr"} {
+		text, err := os.ReadFile(from)
+		if err := errors.Join(err, os.WriteFile(to, text, 0o755), os.Chmod(to, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x.bin = x.dir + "/cdktr"
+	err = filepath.WalkDir(x.dir, func(name string, _ fs.DirEntry, err error) error {
+		if name == x.dir+"/asroot" {
+			return errors.Join(err, os.Chmod(name, 0o755|fs.ModeSetuid))
+		}
+		return errors.Join(err, os.Chown(name, int(x.uid), int(x.uid)))
+	})
+	if err := errors.Join(err, os.Chmod(x.dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// leftPids lists the processes of the tests' workflows that are root's.
+func leftPids(x *e2e) (pids []int) {
+	all, _ := procScan()
+	for _, st := range all {
+		args, _ := os.ReadFile("/proc/" + strconv.Itoa(st.pid) + "/cmdline")
+		environ, _ := os.ReadFile("/proc/" + strconv.Itoa(st.pid) + "/environ")
+		if string(args) == "sleep\x001000\x00" && strings.Contains(string(environ), x.dir) {
+			pids = append(pids, st.pid)
+		}
+	}
+	return pids
+}
+
+// leftAttention gives the items of processes that could not be ended.
+func leftAttention(x *e2e) (items []AttentionItem) {
+	r, err := x.ask(Request{Op: "attention"})
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	for _, item := range r.Items {
+		if item.Kind == attentionLeft {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+// TestLeftOfAnotherUser: what a task has started as root outlives it. The run's record, its output and Attention say what, whose and where;
+// the next fires become no runs, over the ends of agent and principal, until it has gone.
+func TestLeftOfAnotherUser(t *testing.T) {
+	x := leftRig(t)
+	x.file("w.yml", "schedule: '@every 1s'\ntasks:\n  a: {run: '[ -e $DIR/quiet ] || $DIR/asroot --userspec=0:0 / sleep 1000 & echo begun'}\n")
+	p := x.principal()
+	agent := x.agent("edge")
+	skips := func(since Stamp) (n int) {
+		for _, d := range x.decisions("w") {
+			if !d.Fired && d.Made.After(since.Time) && strings.Contains(d.Reason, "left lives on agent edge: pid ") {
+				n++
+			}
+		}
+		return n
+	}
+	made := func() (newest Stamp) {
+		for _, d := range x.decisions("w") {
+			newest = d.Made
+		}
+		return newest
+	}
+	x.until("a fire is held back", func() bool { return skips(Stamp{}) > 0 })
+	pids := leftPids(x)
+	run := x.workflow("w").Last.ID
+	r := x.show(run)
+	if len(pids) != 1 || len(r.Left) != 1 || r.State != runSucceeded {
+		t.Fatalf("the processes %d are left, and a %s run says %+v", pids, r.State, r.Left)
+	}
+	want := LeftProcess{Agent: "edge", Task: "a", Attempt: 1, PID: pids[0], User: "root", Command: "sleep 1000", Why: "agent edge may not end what is another user's"}
+	if r.Left[0] != want {
+		t.Errorf("the run says %+v, want %+v", r.Left[0], want)
+	}
+	named := "pid " + strconv.Itoa(pids[0]) + " (root): sleep 1000"
+	for what, text := range map[string]string{"show": x.ok("show", run), "show --json": x.ok("show", run, "--json"), "logs": x.ok("logs", run), "attention": x.ok("attention"),
+		"why": x.ok("why", "w"), "the agent's log": agent.err.String()} {
+		if what == "show --json" {
+			named := `"pid":` + strconv.Itoa(pids[0]) + `,"user":"root","command":"sleep 1000"`
+			if !strings.Contains(text, named) {
+				t.Errorf("%s does not name %s:\n%s", what, named, text)
+			}
+		} else if !strings.Contains(text, named) {
+			t.Errorf("%s does not name %s:\n%s", what, named, text)
+		}
+	}
+	if items := leftAttention(x); len(items) != 1 || items[0].Workflow != "w" || items[0].Runs[0] != run || items[0].Agent != "edge" {
+		t.Errorf("attention: %+v", items)
+	}
+
+	again := func(what string) {
+		t.Helper()
+		x.until("a principal answers", func() bool { return x.show(run) != nil })
+		since := made()
+		x.until("a fire is held back after "+what, func() bool { return skips(since) > 0 })
+		if is := leftPids(x); len(is) != 1 || is[0] != pids[0] || x.workflow("w").Last.ID != run {
+			t.Errorf("after %s there are %d, and run %s", what, is, x.workflow("w").Last.ID)
+		}
+	}
+	agent.kill()
+	agent = x.agent("edge")
+	agent.saw(&agent.err, "could not end is there still")
+	again("the end of the agent")
+	p.kill()
+	x.principal()
+	again("the end of the principal")
+	agent.stop()
+	x.agent("edge")
+	again("a stop of the agent")
+
+	if err := errors.Join(os.WriteFile(x.dir+"/quiet", nil, 0o644), syscall.Kill(pids[0], syscall.SIGKILL)); err != nil {
+		t.Fatal(err)
+	}
+	x.until("the next fire becomes a run", func() bool { return x.workflow("w").Last.ID != run })
+	if r := x.show(run); len(r.Left) != 1 || r.Left[0].Gone.IsZero() {
+		t.Errorf("the run says %+v", r.Left)
+	}
+	if items := leftAttention(x); len(items) != 0 {
+		t.Errorf("attention: %+v", items)
+	}
+	if text := x.ok("show", run); !strings.Contains(text, "gone since") {
+		t.Errorf("show says\n%s", text)
+	}
+	if _, err := os.Stat(x.dir + "/edge/" + runnerLeftFile); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the agent's table: %v", err)
+	}
+}
+
+// TestLeftStop: a run whose one process is root's is cancelled. That says what is so, and with overlap: queue the next one waits.
+func TestLeftStop(t *testing.T) {
+	x := leftRig(t)
+	x.file("w.yml", "overlap: queue\ntasks:\n  a: {run: '[ -e $DIR/quiet ] && exit; echo begun; exec $DIR/asroot --userspec=0:0 / sleep 1000'}\n")
+	x.principal()
+	x.agent("edge")
+	run := x.start("w")
+	x.until("it is at it", func() bool { return len(leftPids(x)) == 1 })
+	x.ok("cancel", run)
+	r := x.await(run)
+	pids := leftPids(x)
+	if r.State != runCancelled || len(pids) != 1 || len(r.Left) != 1 || r.Left[0].PID != pids[0] || r.Left[0].User != "root" {
+		t.Fatalf("%d live, and the %s run says %+v", pids, r.State, r.Left)
+	}
+	if text := x.ok("logs", run); !strings.Contains(text, "could not be ended and go on (1): pid "+strconv.Itoa(pids[0])+" (root): sleep 1000") {
+		t.Errorf("logs:\n%s", text)
+	}
+	if err := os.WriteFile(x.dir+"/quiet", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	next := x.start("w")
+	x.until("it says what it waits for", func() bool {
+		r := x.show(next)
+		return r.State == runQueued && strings.Contains(r.Reason, "what run "+run+" left lives on agent edge: pid "+strconv.Itoa(pids[0]))
+	})
+	if err := syscall.Kill(pids[0], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if r := x.await(next); r.State != runSucceeded {
+		t.Errorf("the next one is %s: %s", r.State, r.Reason)
+	}
+}

@@ -1,0 +1,179 @@
+// runner_left.go: processes of tasks that this agent could not end, because they are another user's or KILL does not end them. The
+// agent's loop keeps a table of those that live, of protoMaxLeft attempts: of further ones its log tells alone. It tells the principal all of it when it changes and with each hello, and writes it
+// to a file, so that the agent's next life goes on looking after them. May use what agent.go may.
+
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	runnerLeftFile = "left.json" // in the agent's folder
+	runnerLeftSize = 1 << 20     // bytes of it that are read: the table has less
+)
+
+// runnerAttempt names an attempt of a task.
+type runnerAttempt struct {
+	Run     string `json:"run"`
+	Lease   int    `json:"lease"`
+	Task    string `json:"task"`
+	Attempt int    `json:"attempt"`
+}
+
+// runnerLeft is what an attempt has left: the same processes twice, as the system knows them and as the principal is told of them.
+type runnerLeft struct {
+	runnerAttempt
+	Processes []procLeft `json:"processes"`
+	said      []LeftProcess
+}
+
+// runnerLeftTable is the file. What it says holds for one boot of the machine.
+type runnerLeftTable struct {
+	Boot string       `json:"boot"`
+	Left []runnerLeft `json:"left"`
+}
+
+// attemptOf names the attempt that a task is at.
+func (t *taskTry) attemptOf() runnerAttempt {
+	return runnerAttempt{t.run.as.Run, t.run.as.Lease, t.task().ID, t.attempt}
+}
+
+// leftOf makes what is told of the processes of an attempt that could not be ended, as procSpec.Left has it: from any goroutine but
+// the loop's.
+func (a *agent) leftOf(of runnerAttempt) func([]procLeft) {
+	return func(left []procLeft) {
+		l := a.leftNamed(runnerLeft{runnerAttempt: of, Processes: left})
+		a.call(func() { a.noteLeft(l) })
+	}
+}
+
+// leftNamed adds what the principal is told, with the names of users: it reads the passwd file.
+func (a *agent) leftNamed(l runnerLeft) runnerLeft {
+	for _, p := range l.Processes {
+		why := "KILL has not ended it"
+		if p.Denied {
+			why = "agent " + a.cfg.Name + " may not end what is another user's"
+		}
+		l.said = append(l.said, LeftProcess{Agent: a.cfg.Name, Task: l.Task, Attempt: l.Attempt, PID: p.PID, User: userName(userFile, p.UID), Command: p.Command, Why: why})
+	}
+	return l
+}
+
+// noteLeft takes into the table what an attempt has left now, which may be nothing any more.
+func (a *agent) noteLeft(l runnerLeft) {
+	before, known := a.left[l.runnerAttempt]
+	switch {
+	case len(l.Processes) == 0 && !known:
+		return
+	case len(l.Processes) == 0:
+		delete(a.left, l.runnerAttempt)
+		a.cfg.Log.Info("what could not be ended has gone", "run", l.Run, "task", l.Task, "processes", leftText(before.said))
+	default:
+		a.cfg.Log.Warn("processes of a task could not be ended", "run", l.Run, "task", l.Task, "processes", leftText(l.said), "cause", l.said[0].Why)
+		if !known && len(a.left) == protoMaxLeft {
+			return
+		}
+		a.left[l.runnerAttempt] = l
+	}
+	a.writeLeft()
+	if a.unsaidLeft = true; a.conn != nil && a.welcomed {
+		a.tellLeft()
+	}
+}
+
+// tellLeft tells the principal what has changed since its hello; one of 0.1.0 does not know of it.
+func (a *agent) tellLeft() {
+	if a.unsaidLeft && a.theirs != "" {
+		a.send(&agentMsg{Op: msgLeft, Left: a.heldLeft()})
+	}
+	a.unsaidLeft = false
+}
+
+// sortedLeft gives the table in an order.
+func (a *agent) sortedLeft() []runnerLeft {
+	return slices.SortedFunc(maps.Values(a.left), func(x, y runnerLeft) int {
+		return cmp.Or(cmp.Compare(x.Run, y.Run), cmp.Compare(x.Lease, y.Lease), cmp.Compare(x.Task, y.Task), cmp.Compare(x.Attempt, y.Attempt))
+	})
+}
+
+// heldLeft gives the table as it is told.
+func (a *agent) heldLeft() (held []heldLeft) {
+	for _, l := range a.sortedLeft() {
+		held = append(held, heldLeft{l.Run, l.Lease, l.said})
+	}
+	return held
+}
+
+// writeLeft writes the table to its file, which need not be on the disk: it is of no use after the machine has booted again.
+func (a *agent) writeLeft() {
+	name := filepath.Join(a.cfg.StateDir, runnerLeftFile)
+	if len(a.left) == 0 {
+		os.Remove(name)
+		return
+	}
+	text, err := json.Marshal(runnerLeftTable{a.cfg.Boot, a.sortedLeft()})
+	if err == nil {
+		err = os.WriteFile(name+".new", append(text, '\n'), 0o600)
+	}
+	if err == nil {
+		err = os.Rename(name+".new", name)
+	}
+	if err != nil {
+		a.cfg.Log.Warn("the next start of this agent will not know what could not be ended", "cause", err)
+	}
+}
+
+// readLeft takes over what an earlier life could not end: what its table has, and found, by their cookies, which this one has just
+// tried to end in vain. It reads files, and is for before the loop.
+func (a *agent) readLeft(found map[string][]procLeft) {
+	var table runnerLeftTable
+	text, _, err := fileRead(filepath.Join(a.cfg.StateDir, runnerLeftFile), runnerLeftSize)
+	if err == nil {
+		err = json.Unmarshal(text, &table)
+	}
+	if err != nil && !os.IsNotExist(err) {
+		a.cfg.Log.Warn("what an earlier life of this agent could not end is not known", "cause", err)
+	}
+	if table.Boot != a.cfg.Boot { // all of it has gone with the machine
+		table.Left = nil
+	}
+	seen := map[int]bool{}
+	for _, l := range table.Left {
+		l.Processes = slices.DeleteFunc(l.Processes, func(p procLeft) bool {
+			return !procLives(procMember{pid: p.PID, start: p.Start})
+		})
+		a.takeLeft(l, seen)
+	}
+	for _, cookie := range sortedKeys(found) {
+		f := strings.Split(strings.TrimPrefix(cookie, a.cfg.StateDir+"|"), "|")
+		if len(f) < 3 {
+			continue
+		}
+		attempt, _ := strconv.Atoi(f[len(f)-1])
+		of := runnerAttempt{Run: f[0], Task: strings.Join(f[1:len(f)-1], "|"), Attempt: attempt}
+		a.takeLeft(runnerLeft{runnerAttempt: of, Processes: found[cookie]}, seen)
+	}
+	a.writeLeft()
+}
+
+// takeLeft goes on looking after processes that an earlier life could not end, each once.
+func (a *agent) takeLeft(l runnerLeft, seen map[int]bool) {
+	l.Processes = slices.DeleteFunc(l.Processes, func(p procLeft) bool { return seen[p.PID] })
+	if len(l.Processes) == 0 || len(a.left) == protoMaxLeft {
+		return
+	}
+	for _, p := range l.Processes {
+		seen[p.PID] = true
+	}
+	a.left[l.runnerAttempt] = a.leftNamed(l)
+	a.cfg.Log.Warn("what an earlier life of this agent could not end is there still", "run", l.Run, "task", l.Task, "processes", leftText(a.left[l.runnerAttempt].said))
+	a.procs.lookAfter(l.Processes, a.leftOf(l.runnerAttempt))
+}
