@@ -412,7 +412,7 @@ func TestAttentionTroubles(t *testing.T) {
 			}
 		}
 		want("at first", "")
-		folder.scan()
+		folder.scan(t.Context())
 		want("no folder", "folder")
 		if r := g.ask(Request{Op: "attention"}); !strings.Contains(r.Items[0].Reason, dir) {
 			t.Errorf("%+v", r.Items)
@@ -420,15 +420,15 @@ func TestAttentionTroubles(t *testing.T) {
 		g.ack(attentionFolder, 0)
 		want("acknowledged", "")
 		os.Mkdir(dir, 0o700)
-		folder.scan()
+		folder.scan(t.Context())
 		want("there", "")
 		time.Sleep(2 * attentionTroubles)
 		g.do(func() {})
 		os.Remove(dir)
-		folder.scan()
+		folder.scan(t.Context())
 		want("gone again", "folder")
 		os.Mkdir(dir, 0o700)
-		folder.scan()
+		folder.scan(t.Context())
 
 		a := dispatchAgentJoin(g, "x", 1)
 		g.do(func() { g.p.links["x"].skew = -90 * time.Second })

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -216,8 +217,8 @@ func (d *authDir) makeServerPair() (pair curvePair, made bool, err error) {
 }
 
 // authReadSecret reads a file that holds a secret key, wherever its owner keeps it.
-func authReadSecret(file string) ([]byte, error) {
-	text, info, err := fileRead(file, authMaxSecret)
+func authReadSecret(ctx context.Context, w *diskWaits, file string) ([]byte, error) {
+	text, info, err := fileReadWithin(ctx, w, file, file, authMaxSecret)
 	if err != nil {
 		return nil, fmt.Errorf("read key: %s: %w", file, pathCause(err))
 	}
@@ -308,9 +309,9 @@ func (c *credential) text() string {
 	return b.String()
 }
 
-// credentialRead reads a credential file. The name may be missing, and the endpoint: --principal can give it.
-func credentialRead(file string) (*credential, error) {
-	text, err := authReadSecret(file)
+// credentialRead reads a credential file, as a look of w. The name may be missing, and the endpoint: --principal can give it.
+func credentialRead(ctx context.Context, w *diskWaits, file string) (*credential, error) {
+	text, err := authReadSecret(ctx, w, file)
 	if err != nil {
 		return nil, err
 	}

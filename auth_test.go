@@ -206,14 +206,14 @@ func TestAuthCredential(t *testing.T) {
 	c := &credential{Endpoint: "tcp://hub:5561", Name: "ci", Role: roleTrigger, Workflows: "etl.*", Server: pair.Public, Pair: pair}
 	file := filepath.Join(t.TempDir(), "ci.cred")
 	authTestWrite(t, file, c.text())
-	back, err := credentialRead(file)
+	back, err := credentialRead(t.Context(), nil, file)
 	if err != nil || back.text() != c.text() {
 		t.Fatalf("%v\n%s", err, c.text())
 	}
 	if err := os.Chmod(file, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := credentialRead(file); err == nil || !strings.Contains(err.Error(), "others can read") {
+	if _, err := credentialRead(t.Context(), nil, file); err == nil || !strings.Contains(err.Error(), "others can read") {
 		t.Errorf("a file that others can read: %v", err)
 	}
 	secret := pair.Secret.Text()
@@ -288,7 +288,7 @@ func (h *authTestHub) authorize(name, role string, flags ...string) string {
 
 // dial connects with a credential.
 func (h *authTestHub) dial(name string) (wireConn, error) {
-	cred, err := credentialRead(h.creds[name])
+	cred, err := credentialRead(context.Background(), nil, h.creds[name])
 	if err != nil {
 		return nil, err
 	}
@@ -550,7 +550,7 @@ func TestAuthCut(t *testing.T) {
 func TestAuthUnknown(t *testing.T) {
 	h := authTestHubNew(t)
 	file := h.authorize("vi", roleViewer)
-	cred, err := credentialRead(file)
+	cred, err := credentialRead(t.Context(), nil, file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -135,7 +135,7 @@ func TestClientDialInterrupted(t *testing.T) {
 		}
 	}()
 	f := newCLIFlags("ping")
-	cfg, err := configLoad(map[string]string{"principal": "ipc://" + l.Addr().String()}, "", func(string) string { return "" })
+	cfg, err := configLoad(t.Context(), map[string]string{"principal": "ipc://" + l.Addr().String()}, "", func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ const clientRunID = "01JD3V5K8Q2M4N6P8R0S2T4V6W"
 
 // clientCLI is a command line with nobody to connect to, and what it says on standard output and standard error.
 func clientCLI(t *testing.T) (c *cli, out, stderr *bytes.Buffer) {
-	cfg, err := configLoad(map[string]string{"principal": "ipc://" + t.TempDir() + "/s"}, "", func(string) string { return "" })
+	cfg, err := configLoad(t.Context(), map[string]string{"principal": "ipc://" + t.TempDir() + "/s"}, "", func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}

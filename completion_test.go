@@ -13,7 +13,7 @@ import (
 // completionCLI is an invocation with no principal behind it.
 func completionCLI(t *testing.T) *cli {
 	t.Helper()
-	cfg, err := configLoad(map[string]string{"principal": "ipc://" + filepath.Join(t.TempDir(), "none.sock")}, "", func(string) string { return "" })
+	cfg, err := configLoad(t.Context(), map[string]string{"principal": "ipc://" + filepath.Join(t.TempDir(), "none.sock")}, "", func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}

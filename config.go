@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -90,8 +91,8 @@ type configContext struct {
 
 // configLoad settles every key. flags holds what the command line set; file is --config, "" for the default file,
 // which need not be there.
-func configLoad(flags map[string]string, file string, getenv func(string) string) (*config, error) {
-	fromFile, contexts, name, err := configRead(file)
+func configLoad(ctx context.Context, flags map[string]string, file string, getenv func(string) string) (*config, error) {
+	fromFile, contexts, name, err := configRead(ctx, file)
 	if err != nil {
 		return nil, err
 	}
@@ -364,12 +365,12 @@ func (c *config) serving(getenv func(string) string) *config {
 }
 
 // configRead reads the configuration file: one level of keys and values, and the contexts.
-func configRead(file string) (values map[string]string, contexts []configContext, name string, err error) {
+func configRead(ctx context.Context, file string) (values map[string]string, contexts []configContext, name string, err error) {
 	name = file
 	if name == "" {
 		name = configFileDefault
 	}
-	text, _, err := fileRead(name, configMaxFile)
+	text, _, err := fileReadWithin(ctx, nil, name, name, configMaxFile)
 	if errors.Is(err, fs.ErrNotExist) && file == "" || name == os.DevNull { // the latter is how one asks for no file at all
 		return nil, nil, name, nil
 	}

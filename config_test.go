@@ -41,7 +41,7 @@ func TestConfigPrecedence(t *testing.T) {
 				flags[key.name] = "of-flag"
 				want, from = "of-flag", "flag --"+strings.ReplaceAll(key.name, "_", "-")
 			}
-			c, err := configLoad(flags, name, configEnvOf(env))
+			c, err := configLoad(t.Context(), flags, name, configEnvOf(env))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -57,7 +57,7 @@ func TestConfigPrecedence(t *testing.T) {
 			}
 		}
 	}
-	c, err := configLoad(nil, configFile(t, "# nothing\n"), configEnvOf(map[string]string{"HOME": "/home/me"}))
+	c, err := configLoad(t.Context(), nil, configFile(t, "# nothing\n"), configEnvOf(map[string]string{"HOME": "/home/me"}))
 	if err != nil || len(c.list()) != len(configKeys) {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestConfigOtherNames(t *testing.T) {
 		{map[string]string{"STATE_DIRECTORY": "/var/lib/x"}, "state", "/var/lib/x", "environment STATE_DIRECTORY"},
 		{map[string]string{"STATE_DIRECTORY": "/var/lib/x", "CDKTR_STATE": "/s"}, "state", "/s", "environment CDKTR_STATE"},
 	} {
-		got, err := configLoad(nil, file, configEnvOf(c.env))
+		got, err := configLoad(t.Context(), nil, file, configEnvOf(c.env))
 		if err != nil || got.values[c.key] != (configValue{c.key, c.want, c.from}) {
 			t.Errorf("%v: %+v, %v", c.env, got.values[c.key], err)
 		}
@@ -119,7 +119,7 @@ func TestConfigStateFolder(t *testing.T) {
 		if c.xdg == "xdg" {
 			c.xdg = filepath.Join(at, "xdg")
 		}
-		got, err := configLoad(nil, os.DevNull, configEnvOf(map[string]string{"HOME": filepath.Join(at, "home"), "XDG_STATE_HOME": c.xdg}))
+		got, err := configLoad(t.Context(), nil, os.DevNull, configEnvOf(map[string]string{"HOME": filepath.Join(at, "home"), "XDG_STATE_HOME": c.xdg}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,14 +142,14 @@ func TestConfigFaults(t *testing.T) {
 		"a: b: c\n":                          "read configuration",
 	} {
 		name := configFile(t, text)
-		if c, err := configLoad(nil, name, configEnvOf(nil)); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), name) {
+		if c, err := configLoad(t.Context(), nil, name, configEnvOf(nil)); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%q: %v, %v; want %q", text, c, err, want)
 		}
 	}
-	if _, err := configLoad(nil, filepath.Join(t.TempDir(), "none"), configEnvOf(nil)); err == nil || !strings.Contains(err.Error(), "read configuration") {
+	if _, err := configLoad(t.Context(), nil, filepath.Join(t.TempDir(), "none"), configEnvOf(nil)); err == nil || !strings.Contains(err.Error(), "read configuration") {
 		t.Errorf("a file that is named and not there: %v", err)
 	}
-	c, err := configLoad(nil, configFile(t, "labels: {site: london, gpu: 1}\ncapacity: 4\nname:\n"), configEnvOf(nil))
+	c, err := configLoad(t.Context(), nil, configFile(t, "labels: {site: london, gpu: 1}\ncapacity: 4\nname:\n"), configEnvOf(nil))
 	if err != nil || c.get("labels") != "site=london,gpu=1" || c.get("capacity") != "4" || c.get("name") == "" {
 		t.Errorf("%+v, %v", c, err)
 	}
@@ -174,12 +174,12 @@ func TestConfigContexts(t *testing.T) {
 		{"CDKTR_CONTEXT goes before the file", "principal: tcp://file:4\ncredential: file.cred\n", map[string]string{"CDKTR_CONTEXT": "london"}, nil, "ssh://london", ""},
 		{"in the file principal goes before context", "principal: tcp://file:4\ncontext: paris\n", nil, nil, "tcp://file:4", ""},
 	} {
-		cfg, err := configLoad(c.flags, configFile(t, c.file+contexts), configEnvOf(c.env))
+		cfg, err := configLoad(t.Context(), c.flags, configFile(t, c.file+contexts), configEnvOf(c.env))
 		if err != nil || cfg.get("principal") != c.principal || cfg.get("credential") != c.credential {
 			t.Errorf("%s: %v %+v %+v", c.name, err, cfg.values["principal"], cfg.values["credential"])
 		}
 	}
-	cfg, err := configLoad(map[string]string{"context": "paris"}, configFile(t, contexts), configEnvOf(nil))
+	cfg, err := configLoad(t.Context(), map[string]string{"context": "paris"}, configFile(t, contexts), configEnvOf(nil))
 	if err != nil || len(cfg.contexts) != 3 || cfg.contexts[0].Name != "london" || cfg.contexts[2].Name != "rome" {
 		t.Fatalf("%v: %+v", err, cfg)
 	}
@@ -200,7 +200,7 @@ func TestConfigContexts(t *testing.T) {
 		"contexts:\n  paris: {}":                "it says neither",
 		"contexts:\n  the city: {principal: x}": "want `NAME",
 	} {
-		if _, err := configLoad(nil, configFile(t, text+"\n"), configEnvOf(nil)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := configLoad(t.Context(), nil, configFile(t, text+"\n"), configEnvOf(nil)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
@@ -256,7 +256,7 @@ func TestConfigSocketListen(t *testing.T) {
 		}
 	}
 	env := map[string]string{"RUNTIME_DIRECTORY": run, "STATE_DIRECTORY": state + ":" + run}
-	cfg, err := configLoad(nil, configFile(t, ""), configEnvOf(env))
+	cfg, err := configLoad(t.Context(), nil, configFile(t, ""), configEnvOf(env))
 	if err != nil || cfg.get("state") != state || cfg.get("socket") != filepath.Join(state, configSocket) {
 		t.Errorf("a client of that state finds %s, %v", cfg.get("socket"), err)
 	}
@@ -264,7 +264,7 @@ func TestConfigSocketListen(t *testing.T) {
 		t.Errorf("a principal listens at %+v", got)
 	}
 	env["CDKTR_SOCKET"] = "/my/sock"
-	if cfg, err = configLoad(nil, configFile(t, ""), configEnvOf(env)); err != nil || cfg.serving(configEnvOf(env)).get("socket") != "/my/sock" {
+	if cfg, err = configLoad(t.Context(), nil, configFile(t, ""), configEnvOf(env)); err != nil || cfg.serving(configEnvOf(env)).get("socket") != "/my/sock" {
 		t.Errorf("a socket with a name: %+v, %v", cfg, err)
 	}
 }
@@ -317,7 +317,7 @@ func TestConfigSocketDial(t *testing.T) {
 	expect("this user's own, and a service's", both, other, xdg)
 	live(run)
 	expect("what systemd says first", both, other, run)
-	cfg, err := configLoad(map[string]string{"socket": "/my/sock"}, configFile(t, ""), both)
+	cfg, err := configLoad(t.Context(), map[string]string{"socket": "/my/sock"}, configFile(t, ""), both)
 	if err != nil || cfg.get("principal") != "ipc:///my/sock" || cfg.values["principal"].From != "flag --socket" {
 		t.Errorf("%+v, %v", cfg.values["principal"], err)
 	}

@@ -33,7 +33,7 @@ type dialTarget struct {
 }
 
 // dialTo settles where the principal is. A daemon is asked nothing by ssh.
-func (c *cli) dialTo(daemon bool) (*dialTarget, error) {
+func (c *cli) dialTo(ctx context.Context, daemon bool) (*dialTarget, error) {
 	t := &dialTarget{timeout: clientTimeout}
 	insecure, err := c.insecure()
 	if err != nil {
@@ -41,7 +41,10 @@ func (c *cli) dialTo(daemon bool) (*dialTarget, error) {
 	}
 	t.opt.Insecure, t.opt.InsecureAny = insecure == insecureLoopback, insecure == insecureAny
 	if file := c.cfg.get("credential"); file != "" {
-		cred, err := credentialRead(file)
+		cred, err := credentialRead(ctx, c.waits, file)
+		if err != nil && ctx.Err() != nil {
+			return nil, &exitError{code: exitInterrupted, err: err}
+		}
 		if err != nil {
 			return nil, &exitError{code: exitUsage, err: err}
 		}
@@ -106,7 +109,7 @@ func agentNameOf(setting configValue, t *dialTarget) (string, error) {
 
 // dial connects to the principal that the settings name.
 func (c *cli) dial(ctx context.Context) (*client, error) {
-	t, err := c.dialTo(false)
+	t, err := c.dialTo(ctx, false)
 	if err != nil {
 		return nil, err
 	}

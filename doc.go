@@ -16,10 +16,10 @@ table from here and holds the code to it.
 	main       main.go completion.go                                   check cli client command config model proto table term tui zone
 	check      check.go backup.go doctor.go                            auth cli client clock command config disk logs model owner proto spool state store table term wire zone
 	tui        tui*.go                                                 cli command config model proto state term view wire
-	cli        cli.go dial.go keys.go look*.go progress.go serve*.go setup.go agent auth client clock command config cron curve dag load model owner principal proto state store table term wire workflow zone
+	cli        cli.go dial.go keys.go look*.go progress.go serve*.go setup.go agent auth client clock command config cron curve dag disk load model owner principal proto state store table term wire workflow zone
 	view       view*.go                                                dag model proto state term
 	client     client.go                                               command proto wire
-	command    command.go                                              config model
+	command    command.go                                              config disk model
 	principal  principal*.go dispatch*.go verbs.go follow*.go news.go attention*.go stats.go publish.go compat*.go retain.go auth logs loop model proto sched state store wire workflow
 	agent      agent.go runner*.go attempt.go step.go parcel.go values.go user.go dag disk exec loop model proto spool state wire workflow
 	auth       auth*.go                                                curve disk model owner proto workflow
@@ -40,7 +40,7 @@ table from here and holds the code to it.
 	loop       loop.go                                                 -
 	config     config.go                                               disk model
 	owner      owner.go                                                -
-	disk       disk.go                                                 -
+	disk       disk*.go                                                -
 	model      model*.go                                               -
 	cron       cron*.go                                                -
 	zone       zone.go                                                 -

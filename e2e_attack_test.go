@@ -75,7 +75,7 @@ func (a *attacker) ended() bool { return a.over.Err() != nil }
 
 // keys gives what a key connects with.
 func (a *attacker) keys(key string) *curveClient {
-	cred, err := credentialRead(a.Creds[key])
+	cred, err := credentialRead(context.Background(), nil, a.Creds[key])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "attack:", err)
 		os.Exit(exitUsage)

@@ -31,7 +31,7 @@ func benchDial(b *testing.B, pair *curvePair) *client {
 	b.Helper()
 	opt, endpoint := wireOptions{}, benchSet(b, "ENDPOINT")
 	if file := os.Getenv("CDKTR_BENCH_CREDENTIAL"); file != "" {
-		cred, err := credentialRead(file)
+		cred, err := credentialRead(context.Background(), nil, file)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -153,7 +153,7 @@ func benchAuthorize(b *testing.B, file string, count int) []curvePair {
 // benchKeys is the options of an agent with this pair.
 func benchKeys(b *testing.B, pair curvePair) wireOptions {
 	b.Helper()
-	cred, err := credentialRead(benchSet(b, "CREDENTIAL"))
+	cred, err := credentialRead(context.Background(), nil, benchSet(b, "CREDENTIAL"))
 	if err != nil {
 		b.Fatal(err)
 	}

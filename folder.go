@@ -6,7 +6,8 @@
 // but they are what editors, git and Kubernetes leave behind.) Symbolic links are followed, to files and to directories,
 // out of the folder too: a folder of links to a checkout is common, and who may write here may run any command anyway. For
 // that reason the files are not opened through os.Root. Devices, sockets and pipes are passed over and never opened for
-// long. May use disk.go, model.go, workflow.go, and the watch_ file of the system.
+// long. What does not answer, as on a network mount that hangs, is a fault of its file, and the others are read
+// (disk_wait.go). May use the disk room, model.go, workflow.go, and the watch_ files.
 
 package main
 
@@ -67,6 +68,7 @@ type workflowFolder struct {
 	dir     string
 	now     func() time.Time
 	open    func() (*watch, error)
+	waits   *diskWaits     // every look at a file or a folder is one of these
 	zone    *time.Location // of files that name none, for what is warned of; nil: not known
 	quiet   time.Duration  // a file younger than that is left for the next scan, which pending asks for
 	entries map[string]*folderEntry
@@ -97,29 +99,33 @@ func newWorkflowFolder(dir string) *workflowFolder {
 	if full, err := filepath.Abs(dir); err == nil {
 		dir = full
 	}
-	return &workflowFolder{dir: dir, now: time.Now, open: watchOpen, entries: map[string]*folderEntry{}, files: map[string]workflowFile{},
+	return &workflowFolder{dir: dir, now: time.Now, open: watchOpen, waits: diskWaitsNew(), entries: map[string]*folderEntry{}, files: map[string]workflowFile{},
 		busy: map[string]time.Time{}, again: make(chan chan struct{})}
 }
 
 // scan reads what changed since the last scan; the first one reads everything. changed and removed are in the order of
 // the ids. An error says what could not be looked into; what was there before stays in force, and the rest is reported
-// beside it. With an unchanged folder it costs a listing of each directory and a stat of each file.
-func (f *workflowFolder) scan() (changed []workflowFile, removed []string, err error) {
+// beside it. With an unchanged folder it costs a listing of each directory and a stat of each file. What does not answer is
+// waited for as diskWaits says; the end of ctx ends all of it, with its cause.
+func (f *workflowFolder) scan(ctx context.Context) (changed []workflowFile, removed []string, err error) {
 	defer func() { f.failed.Store(&err) }()
-	w := &folderWalk{found: map[string]fs.FileInfo{}, broken: map[string]error{}, ways: folderWays{plain: map[string]bool{}, have: map[watchPath]bool{}}}
-	w.ways.add(f.dir)
+	f.waits.turn()
+	w := &folderWalk{ctx: ctx, waits: f.waits, found: map[string]folderFound{}, broken: map[string]error{}, plain: map[string]bool{}, have: map[watchPath]bool{}}
+	w.addWay(f.dir)
 	err = f.walk(w)
-	f.pending, f.dirs, f.links, f.ways = false, w.dirs, w.links, w.ways.list
+	f.pending, f.dirs, f.links, f.ways = false, w.dirs, w.links, w.ways
 	if err != nil {
 		return nil, nil, err
 	}
 	for rel := range f.entries {
-		if w.found[rel] == nil && w.broken[rel] == nil && !w.unseen(rel) {
+		if w.found[rel].info == nil && w.broken[rel] == nil && !w.unseen(rel) {
 			delete(f.entries, rel)
 		}
 	}
 	for _, rel := range sortedKeys(w.found) {
-		f.refresh(rel, w.found[rel])
+		if err = f.refresh(ctx, rel, w.found[rel]); err != nil {
+			return nil, nil, err // what was read already is given by the next scan, if there is one
+		}
 	}
 	for _, rel := range sortedKeys(w.broken) {
 		f.spoil(rel, w.broken[rel])
@@ -130,13 +136,24 @@ func (f *workflowFolder) scan() (changed []workflowFile, removed []string, err e
 
 // folderWalk is what one walk through the folder found.
 type folderWalk struct {
-	found  map[string]fs.FileInfo // workflow files
+	ctx    context.Context
+	waits  *diskWaits
+	found  map[string]folderFound // workflow files
 	broken map[string]error       // those that could not be looked at
 	dirs   []string
 	links  []string
-	ways   folderWays
 	blind  []string // directories that could not be read, "." for all that is left
 	errs   []error
+
+	ways  []watchPath // what leads to the places of the walk (folder_ways.go)
+	have  map[watchPath]bool
+	plain map[string]bool // directories, no links, that are in ways already
+}
+
+// folderFound is a workflow file that a walk has found.
+type folderFound struct {
+	info  fs.FileInfo // of the file that a link leads to
+	place string      // of diskWaits
 }
 
 // unseen says whether rel lies where the walk could not look.
@@ -146,8 +163,10 @@ func (w *folderWalk) unseen(rel string) bool {
 
 // walk goes through the folder. Only a folder that cannot be read at all is an error.
 func (f *workflowFolder) walk(w *folderWalk) error {
-	info, err := os.Stat(f.dir)
+	info, err := diskStat(w.ctx, w.waits, f.dir, f.dir)
 	switch {
+	case w.ctx.Err() != nil:
+		return err
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("read workflow folder %s: it does not exist: create it, or name another in the configuration", f.dir)
 	case err != nil:
@@ -155,11 +174,14 @@ func (f *workflowFolder) walk(w *folderWalk) error {
 	case !info.IsDir():
 		return fmt.Errorf("read workflow folder %s: it is not a directory", f.dir)
 	}
-	list, err := os.ReadDir(f.dir)
+	list, err := diskList(w.ctx, w.waits, f.dir, f.dir)
 	if err != nil {
 		return fmt.Errorf("read workflow folder: %w", err)
 	}
 	w.descend(f.dir, ".", list, []fs.FileInfo{info})
+	if w.ctx.Err() != nil {
+		return context.Cause(w.ctx)
+	}
 	return nil
 }
 
@@ -180,10 +202,12 @@ func (w *folderWalk) descend(dir, rel string, list []fs.DirEntry, above []fs.Fil
 			}
 			return
 		}
+		place := full
 		if linked {
-			w.ways.add(full)
+			w.addWay(full)
+			place = w.placeOf(full)
 		}
-		info, err := os.Stat(full)
+		info, err := diskStat(w.ctx, w.waits, place, full)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && !(linked && wanted): // gone since the listing, or a link to nowhere
 		case err != nil && wanted && !item.IsDir():
@@ -192,9 +216,12 @@ func (w *folderWalk) descend(dir, rel string, list []fs.DirEntry, above []fs.Fil
 		case err != nil:
 			w.fail(below, fmt.Errorf("read workflow folder: %w", err))
 		case info.IsDir():
-			w.enter(full, below, info, above)
+			w.enter(full, below, place, info, above)
 		case wanted && info.Mode().IsRegular():
-			w.found[below] = info
+			if !linked {
+				place = fmt.Sprintf("%s %d", full, diskInode(info)) // another one in its place is another matter
+			}
+			w.found[below] = folderFound{info, place}
 			if linked {
 				w.links = append(w.links, full)
 			}
@@ -202,8 +229,8 @@ func (w *folderWalk) descend(dir, rel string, list []fs.DirEntry, above []fs.Fil
 	}
 }
 
-// enter reads a directory below the folder.
-func (w *folderWalk) enter(dir, rel string, info fs.FileInfo, above []fs.FileInfo) {
+// enter reads a directory below the folder, which lies in that place of diskWaits.
+func (w *folderWalk) enter(dir, rel, place string, info fs.FileInfo, above []fs.FileInfo) {
 	if slices.ContainsFunc(above, func(up fs.FileInfo) bool { return os.SameFile(up, info) }) {
 		return
 	}
@@ -211,7 +238,7 @@ func (w *folderWalk) enter(dir, rel string, info fs.FileInfo, above []fs.FileInf
 		w.fail(rel, fmt.Errorf("read workflow folder: %s lies deeper than %d directories", dir, folderMaxDepth))
 		return
 	}
-	list, err := os.ReadDir(dir)
+	list, err := diskList(w.ctx, w.waits, place, dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
@@ -226,38 +253,40 @@ func (w *folderWalk) fail(rel string, err error) {
 	w.errs = append(w.errs, err)
 }
 
-// refresh reads the file at rel, if it may have changed since it was last read.
-func (f *workflowFolder) refresh(rel string, info fs.FileInfo) {
-	now, entry := f.now(), f.entries[rel]
+// refresh reads the file at rel, if it may have changed since it was last read. Its error is that of ctx, which has ended.
+func (f *workflowFolder) refresh(ctx context.Context, rel string, found folderFound) error {
+	now, entry, info := f.now(), f.entries[rel], found.info
 	if entry != nil && entry.info != nil && !entry.fresh && os.SameFile(entry.info, info) &&
 		entry.info.ModTime().Equal(info.ModTime()) && entry.info.Size() == info.Size() {
-		return
+		return nil
 	}
 	if since, ok := f.busy[filepath.Join(f.dir, rel)]; ok && now.Sub(since) < folderRetry {
-		return // its closing makes an event, and the rescan of the loop comes after folderRetry
+		return nil // its closing makes an event, and the rescan of the loop comes after folderRetry
 	}
 	if age := now.Sub(info.ModTime()); age >= 0 && age < f.quiet {
 		f.pending = true
-		return
+		return nil
 	}
-	data, after, err := fileRead(filepath.Join(f.dir, rel), workflowMaxFile)
+	data, after, err := fileReadWithin(ctx, f.waits, found.place, filepath.Join(f.dir, rel), workflowMaxFile)
 	var large *fileSizeError
 	switch {
+	case ctx.Err() != nil:
+		return err
 	case errors.As(err, &large):
 		f.spoil(rel, workflowTooLarge(large.size))
-		return
+		return nil
 	case err != nil:
 		f.spoil(rel, err)
-		return
+		return nil
 	case f.quiet > 0 && (after.Size() != info.Size() || !after.ModTime().Equal(info.ModTime())):
 		f.pending = true // it is being written at this moment
-		return
+		return nil
 	}
 	sum := sha256.Sum256(data)
 	fresh := now.Sub(info.ModTime()) < folderGrain
 	if entry != nil && entry.info != nil && entry.sum == sum {
 		entry.info, entry.fresh = info, fresh
-		return
+		return nil
 	}
 	entry = &folderEntry{info: info, fresh: fresh, sum: sum}
 	entry.id, err = folderID(rel)
@@ -267,6 +296,7 @@ func (f *workflowFolder) refresh(rel string, info fs.FileInfo) {
 		entry.spec, entry.faults = workflowParseAt(rel, entry.id, data, workflowClock{now, f.zone})
 	}
 	f.entries[rel] = entry
+	return nil
 }
 
 // spoil notes that the file at rel cannot be read.
@@ -275,6 +305,9 @@ func (f *workflowFolder) spoil(rel string, err error) {
 	var at *fs.PathError
 	if errors.As(err, &at) {
 		err = at.Err
+	}
+	if errors.Is(err, errDiskSilent) {
+		err = fmt.Errorf("%w; it is read once it does", err)
 	}
 	f.entries[rel] = &folderEntry{id: id, faults: []workflowFault{{File: rel, Message: fmt.Sprintf("read file: %v", err)}}}
 }
@@ -344,15 +377,9 @@ func (f *workflowFolder) gather(id string, rels []string, was workflowFile) work
 	return is
 }
 
-// folderWays collects what leads to the places of a walk. Each directory is looked at once.
-type folderWays struct {
-	plain map[string]bool // directories, no links, that are in list already
-	have  map[watchPath]bool
-	list  []watchPath
-}
-
-// add goes along a whole path, through links, to what is there, or to where it ends.
-func (w *folderWays) add(full string) {
+// addWay goes along a whole path, through links, to what is there, or to where it ends, and notes what leads there. Each directory
+// is looked at once.
+func (w *folderWalk) addWay(full string) {
 	at, rest, links := "/", strings.Split(full, "/"), 0
 	for len(rest) > 0 {
 		item := rest[0]
@@ -362,15 +389,14 @@ func (w *folderWays) add(full string) {
 			at = next
 			continue
 		}
-		info, err := os.Lstat(next)
+		info, to, err := w.look(next)
 		switch {
 		case err != nil:
-			w.put(watchPath{path: at, name: item})
+			w.putWay(watchPath{path: at, name: item})
 			return
 		case info.Mode()&fs.ModeSymlink != 0:
-			w.put(watchPath{path: next, way: true})
-			to, err := os.Readlink(next)
-			if links++; err != nil || links > folderMaxDepth {
+			w.putWay(watchPath{path: next, way: true})
+			if links++; to == "" || links > folderMaxDepth {
 				return
 			}
 			if strings.HasPrefix(to, "/") {
@@ -380,16 +406,38 @@ func (w *folderWays) add(full string) {
 			continue
 		case info.IsDir():
 			w.plain[next] = true
-			w.put(watchPath{path: next, way: true})
+			w.putWay(watchPath{path: next, way: true})
 		}
 		at = next
 	}
 }
 
-func (w *folderWays) put(p watchPath) {
+// look gives what a path is itself, and where it leads if it is a link.
+func (w *folderWalk) look(name string) (info fs.FileInfo, to string, err error) {
+	info, err = diskWait(w.ctx, w.waits, name, func() (fs.FileInfo, error) { return os.Lstat(name) })
+	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		to, err = diskWait(w.ctx, w.waits, name, func() (string, error) { return os.Readlink(name) })
+	}
+	return info, to, err
+}
+
+// placeOf gives the place of diskWaits in which a link leads: the directory of what it names. A folder may be full of links to a
+// mount that hangs, and one of them is enough to know it.
+func (w *folderWalk) placeOf(link string) string {
+	_, to, err := w.look(link)
+	if err != nil || to == "" {
+		return link
+	}
+	if !filepath.IsAbs(to) {
+		to = filepath.Join(filepath.Dir(link), to)
+	}
+	return filepath.Dir(to)
+}
+
+func (w *folderWalk) putWay(p watchPath) {
 	if !w.have[p] {
 		w.have[p] = true
-		w.list = append(w.list, p)
+		w.ways = append(w.ways, p)
 	}
 }
 
@@ -410,13 +458,14 @@ type watchNote struct {
 // meanwhile, and calls both functions from its own goroutine: onChange with what a scan has found, if anything, and
 // onWarning with what keeps it from seeing changes at once or at all, once for each new text. It begins with a scan, so
 // that nothing is missed that changed since the caller's own. It wakes up for changes of the files, read when they have
-// settled for folderSettle, and every folderRescan.
+// settled for folderSettle, when something answers again that did not, and every folderRescan.
 //
 // readAgain has it scan in between.
 func runWorkflowWatch(ctx context.Context, folder *workflowFolder, onChange func(changed []workflowFile, removed []string), onWarning func(error)) {
 	loop := &folderLoop{folder: folder, onChange: onChange, onWarning: onWarning}
 	folder.quiet = folderSettle
 	watch, err := folder.open()
+	watch.beside(ctx, folder.waits)
 	if err != nil {
 		loop.warn(&loop.warnedWatch, fmt.Errorf("watch workflow folder: %w: changes are seen within %s", err, folderRescan))
 	}
@@ -429,7 +478,7 @@ func runWorkflowWatch(ctx context.Context, folder *workflowFolder, onChange func
 		case <-ctx.Done():
 			return
 		case done := <-folder.again:
-			loop.rescanNow()
+			loop.rescanNow(ctx)
 			close(done)
 		case report, ok := <-loop.watch.reports():
 			if !ok {
@@ -439,8 +488,10 @@ func runWorkflowWatch(ctx context.Context, folder *workflowFolder, onChange func
 				continue
 			}
 			loop.take(loop.watch.translate(report))
+		case <-folder.waits.back:
+			loop.rescan(ctx)
 		case <-loop.timer.C:
-			loop.rescan()
+			loop.rescan(ctx)
 		}
 	}
 }
@@ -504,11 +555,11 @@ func (l *folderLoop) take(notes []watchNote) {
 }
 
 // rescanNow scans as somebody has asked for it: what has just been written counts as it is.
-func (l *folderLoop) rescanNow() {
+func (l *folderLoop) rescanNow(ctx context.Context) {
 	clear(l.folder.busy)
 	quiet := l.folder.quiet
 	l.folder.quiet = 0
-	l.rescan()
+	l.rescan(ctx)
 	l.folder.quiet = quiet
 }
 
@@ -530,7 +581,7 @@ func (f *workflowFolder) readAgain(ctx context.Context) bool {
 }
 
 // rescan scans, reports, brings the watch up to date and sets the timer for the next time.
-func (l *folderLoop) rescan() {
+func (l *folderLoop) rescan(ctx context.Context) {
 	l.first = time.Time{}
 	now, next := l.folder.now(), folderRescan
 	for name, since := range l.folder.busy {
@@ -538,7 +589,10 @@ func (l *folderLoop) rescan() {
 			delete(l.folder.busy, name)
 		}
 	}
-	changed, removed, err := l.folder.scan()
+	changed, removed, err := l.folder.scan(ctx)
+	if ctx.Err() != nil {
+		return
+	}
 	l.warn(&l.warnedScan, err)
 	if len(l.folder.dirs) == 0 || len(l.folder.busy) > 0 {
 		next = folderRetry
@@ -555,6 +609,9 @@ func (l *folderLoop) rescan() {
 			paths = append(paths, watchPath{path: path})
 		}
 		more, err := l.watch.followAll(paths)
+		if ctx.Err() != nil {
+			return
+		}
 		if err != nil {
 			err = fmt.Errorf("watch workflow folder: %w: some changes are seen only within %s", err, folderRescan)
 		}

@@ -81,7 +81,7 @@ func folderTestLine(changed []workflowFile, removed []string) string {
 // scan scans, and fails unless the changes and the error are those.
 func (f *folderTest) scan(want, wantErr string) []workflowFile {
 	f.t.Helper()
-	changed, removed, err := f.folder.scan()
+	changed, removed, err := f.folder.scan(context.Background())
 	text := ""
 	if err != nil {
 		text = strings.ReplaceAll(err.Error(), f.dir, "DIR")
@@ -212,7 +212,7 @@ func TestFolderStray(t *testing.T) {
 		"self self.yml none [self.yml: read file: too many levels of symbolic links]",
 		"void void.yml none [void.yml: read file: no such file or directory]",
 	}
-	changed, removed, err := f.folder.scan()
+	changed, removed, err := f.folder.scan(t.Context())
 	if err != nil || len(changed) != len(want) || len(removed) > 0 {
 		t.Fatalf("error %v; got\n%s", err, strings.ReplaceAll(folderTestLine(changed, removed), "; ", "\n"))
 	}
@@ -339,23 +339,23 @@ func TestFolderRescan(t *testing.T) {
 			onWarning: func(err error) { log = append(log, "warning") }}
 		begin := time.Now()
 		after := func() time.Duration { return (<-loop.timer.C).Sub(begin) }
-		loop.rescan()
+		loop.rescan(t.Context())
 		if d := after(); d != folderRescan {
 			t.Errorf("rescan after %v", d)
 		}
 		f.write("b.yml", folderTestGood)
-		loop.rescan()
+		loop.rescan(t.Context())
 		f.remove("")
-		loop.rescan()
+		loop.rescan(t.Context())
 		begin = time.Now()
 		if d := after(); d != folderRetry {
 			t.Errorf("rescan after %v of a folder that is not there", d)
 		}
-		loop.rescan()
+		loop.rescan(t.Context())
 		f.write("b.yml", folderTestGood)
-		loop.rescan()
+		loop.rescan(t.Context())
 		f.remove("")
-		loop.rescan()
+		loop.rescan(t.Context())
 		if got, want := strings.Join(log, "|"), "b b.yml good|warning|-a|warning"; got != want {
 			t.Errorf("got %s\nwant %s", got, want)
 		}
@@ -511,15 +511,15 @@ func BenchmarkFolderScan(b *testing.B) {
 		dir := folderBench(b, n)
 		b.Run(fmt.Sprint("first/", n), func(b *testing.B) {
 			for b.Loop() {
-				newWorkflowFolder(dir).scan()
+				newWorkflowFolder(dir).scan(context.Background())
 			}
 		})
 		b.Run(fmt.Sprint("again/", n), func(b *testing.B) {
 			f := newWorkflowFolder(dir)
 			f.now = func() time.Time { return time.Now().Add(time.Hour) }
-			f.scan()
+			f.scan(context.Background())
 			for b.Loop() {
-				f.scan()
+				f.scan(context.Background())
 			}
 		})
 	}

@@ -26,7 +26,7 @@ func TestKeysFound(t *testing.T) {
 	if out := x.ok("authorize", "--list"); !strings.Contains(out, "op ") {
 		t.Errorf("list: %s", out)
 	}
-	read, err := credentialRead(cred)
+	read, err := credentialRead(t.Context(), nil, cred)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -153,7 +153,7 @@ func limitsIota(e ast.Expr) (found bool) {
 // limitsSettings gives the settings whose default is the same on every machine.
 func limitsSettings(t *testing.T) (rows []limitsRow) {
 	t.Helper()
-	c, err := configLoad(nil, os.DevNull, func(string) string { return "" })
+	c, err := configLoad(t.Context(), nil, os.DevNull, func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -574,7 +573,10 @@ func lookValidate(ctx context.Context, c *cli, args []string) error {
 		folder := c.cfg.get("workflows")
 		f := newWorkflowFolder(folder)
 		f.zone = clock.zone
-		found, _, err := f.scan()
+		found, _, err := f.scan(ctx)
+		if ctx.Err() != nil {
+			return err
+		}
 		if err != nil {
 			return &exitError{code: exitUsage, err: err}
 		}
@@ -588,7 +590,7 @@ func lookValidate(ctx context.Context, c *cli, args []string) error {
 	}
 	for _, name := range args {
 		files++
-		if info, err := os.Stat(name); err == nil && info.IsDir() {
+		if info, err := diskStat(ctx, nil, name, name); err == nil && info.IsDir() {
 			return usageError("%s is a folder: check it with --workflows %s", name, name)
 		}
 		text, err := c.readFile(ctx, name)

@@ -107,8 +107,13 @@ func (c *cli) main(ctx context.Context, args []string) int {
 		cliOverview(c.out)
 		return exitOK
 	}
+	if err == nil && verb.rereads { // a service: its loops wait for no reader
+		q := serveErrOpen(termRaw(c.err))
+		defer q.close()
+		c.err = termSafeOf(q)
+	}
 	if err == nil {
-		err = c.runVerb(ctx, verb, rest)
+		err = c.mainUntil(ctx, func() error { return c.runVerb(ctx, verb, rest) })
 	}
 	return c.report(ctx, args, err)
 }
@@ -130,11 +135,37 @@ func (c *cli) runVerb(ctx context.Context, verb *cliVerb, args []string) error {
 	if err := cliWords(verb, f, words); err != nil {
 		return err
 	}
-	if c.cfg, err = configLoad(f.set, f.config, c.getenv); err != nil {
+	if c.cfg, err = configLoad(ctx, f.set, f.config, c.getenv); err != nil && ctx.Err() != nil {
+		return &exitError{code: exitInterrupted, err: err}
+	} else if err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
 	c.flags = f
 	return verb.run(ctx, c, words)
+}
+
+// mainUntil has fn done beside, and gives up mainPatience after the first signal where fn has not ended by then, nor has settled (cli.settle): what it
+// looks at may be a file that does not answer. What it has begun is as if the process had been killed.
+func (c *cli) mainUntil(ctx context.Context, fn func() error) error {
+	ended := make(chan error, 1)
+	c.settled = make(chan struct{})
+	go func() { ended <- fn() }() // ends with fn, or with the process
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	patience := time.NewTimer(mainPatience)
+	defer patience.Stop()
+	select {
+	case err := <-ended:
+		return err
+	case <-c.settled:
+		return <-ended
+	case <-patience.C:
+		return &exitError{code: exitInterrupted, err: fmt.Errorf("interrupted (%w), and given up after %s: something does not answer", context.Cause(ctx), mainPatience),
+			hint: "see whether the file systems do of the configuration, the credential and the state folder: a network mount perhaps"}
+	}
 }
 
 // cliWords refuses arguments that no verb can mean: any, where it takes none, and an empty one, which is mostly a variable of a

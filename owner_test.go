@@ -98,7 +98,7 @@ func TestOwnerAuthorize(t *testing.T) {
 	if out := r.ok("authorize", "--list", "--state", r.state); !strings.Contains(out, "edge ") || strings.Contains(out, "ci ") {
 		t.Errorf("list: %s", out)
 	}
-	cred, err := credentialRead(r.dir + "/edge.cred")
+	cred, err := credentialRead(t.Context(), nil, r.dir+"/edge.cred")
 	r.must(err)
 	if out := r.ok("keygen", "--show-server", "--state", r.state); strings.TrimSpace(out) != cred.Server.String() {
 		t.Errorf("server key %s, not %s", out, cred.Server)

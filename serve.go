@@ -24,7 +24,7 @@ import (
 func serveVerbs() []cliVerb {
 	return []cliVerb{
 		{name: "start principal", help: "schedule the workflows of a folder, queue runs, keep their state", run: startPrincipal, rereads: true,
-			more: "With --with-agent the runs are executed by this process as well: all that one box needs. TERM stops it: the agent's\nruns are waited for up to the drain timeout, then stopped. A second TERM stops them at once. Without a\nterminal, HUP has it read the workflows folder and the keys again.",
+			more: "With --with-agent the runs are executed by this process as well: all that one box needs. TERM stops it: the agent's\nruns are waited for up to the drain timeout, then stopped. A second TERM kills what is\nleft of them, and ends the process within 5 seconds; a third ends it at once. Without a terminal, HUP has it read the\nworkflows folder and the keys again.",
 			flags: func(f *cliFlags) {
 				f.BoolVar(&f.withAgent, "with-agent", false, "execute runs in this process too")
 				f.BoolVar(&f.noSched, "no-scheduler", false, "fire nothing by schedule")
@@ -45,7 +45,7 @@ func serveVerbs() []cliVerb {
 			},
 			examples: []string{"cdktr start principal --with-agent", "cdktr start principal --workflows /etc/cdktr/workflows --state /var/lib/cdktr", "cdktr start principal --bind tcp://0.0.0.0:5561", "cdktr start principal --with-agent --no-scheduler"}},
 		{name: "start agent", help: "take runs from a principal and execute them", run: startAgent, rereads: true,
-			more:     "TERM stops it: its runs are waited for up to the drain timeout, then stopped. A second TERM stops them at once. Without a\nterminal, HUP has it read its credential again.",
+			more:     "TERM stops it: its runs are waited for up to the drain timeout, then stopped. A second TERM kills what is left of\nthem, and ends the process within 5 seconds; a third ends it at once. Without a terminal, HUP has it read its credential\nagain.",
 			flags:    agentFlags,
 			examples: []string{"cdktr start agent", "cdktr start agent --credential edge-07.cred", "cdktr start agent --principal ssh://hub --name edge-07 --label site=london --capacity 4 --state /var/lib/cdktr-agent"}},
 	}
@@ -229,12 +229,9 @@ func startPrincipal(ctx context.Context, c *cli, args []string) error {
 		return errors.Join(err, p.store.close())
 	}
 	p.cfg.Keys, p.cfg.Listening, p.cfg.Folder, folder.zone = doors.keys, doors.addresses(), folder, cfg.Zone
-	changed, removed, err := folder.scan()
-	if err != nil {
-		log.Warn("no workflows", "cause", err)
-	}
-	p.setFiles(changed, removed)
+	changed := c.firstScan(ctx, folder, p)
 
+	c.settle()
 	h := newHost(p)
 	h.doors = doors
 	doors.serve(h.ctx, &h.group, p)
@@ -268,6 +265,16 @@ func startPrincipal(ctx context.Context, c *cli, args []string) error {
 	}
 	notify.stop()
 	return h.stop()
+}
+
+// firstScan gives the principal the workflows of the folder, before its loop runs.
+func (c *cli) firstScan(ctx context.Context, folder *workflowFolder, p *principal) []workflowFile {
+	changed, removed, err := folder.scan(ctx)
+	if err != nil && ctx.Err() == nil {
+		p.cfg.Log.Warn("no workflows", "cause", err)
+	}
+	p.setFiles(changed, removed)
+	return changed
 }
 
 // notify finds out whether systemd wants to hear how the service is.
@@ -345,7 +352,7 @@ func startAgent(ctx context.Context, c *cli, args []string) error {
 	}
 	before := *c
 	before.cfg = c.cfg.copy()
-	target, err := c.dialTo(true)
+	target, err := c.dialTo(ctx, true)
 	if err != nil {
 		return err
 	}
@@ -358,19 +365,20 @@ func startAgent(ctx context.Context, c *cli, args []string) error {
 	notify := c.notify(log)
 	defer notify.close()
 	cfg.tell, cfg.pulse = notify.agent, notify.pulse()
-	dialer := &serveDialer{target: target}
+	dialer := &serveDialer{target: target, waits: diskWaitsNew()}
 	cfg.Dial = dialer.dial
 	a, err := agentOpen(cfg)
 	if err != nil {
 		return err
 	}
+	c.settle()
 	log.Info("agent starts", "name", cfg.Name, "capacity", cfg.Capacity, "principal", target.endpoint)
 	notify.ready()
 	settleDown()
 	defer context.AfterFunc(ctx, notify.stop)()
 	reload, ended := context.WithCancel(context.Background())
 	defer ended()
-	go runReload(reload, c.hangups, notify, func() { dialer.reload(&before, a) })
+	go runReload(reload, c.hangups, notify, func() { dialer.reload(reload, &before, a) })
 	return a.runAgent(ctx, c.hurry)
 }
 
@@ -381,6 +389,7 @@ func runLocal(ctx context.Context, c *cli, name string) (err error) {
 	if err != nil {
 		return err
 	}
+	c.settle()
 	state, temporary := c.flags.set["state"], false
 	if state == "" {
 		if state, err = os.MkdirTemp("", "cdktr-"); err != nil {
@@ -396,7 +405,13 @@ func runLocal(ctx context.Context, c *cli, name string) (err error) {
 	if state, err = filepath.Abs(state); err != nil {
 		return fmt.Errorf("find state folder: %w", err)
 	}
-	log := slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelError}))
+	to := func(w io.Writer) slog.Handler {
+		return slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelError})
+	}
+	q := serveErrOpen(c.err)
+	q.telling(serveErrLost(to))
+	defer q.close() // behind h.stop
+	log := slog.New(to(q))
 	if err := c.ownState(state, log); err != nil {
 		return err
 	}
@@ -503,9 +518,19 @@ func fileNear(name string) string {
 }
 
 // readFile reads a workflow file, or standard input for "-", to its end, or as far as shows that it is too large. A pipe, as
-// <(command) in a shell is one, is waited for until ctx ends.
+// <(command) in a shell is one, is waited for until ctx ends, a regular file for diskLimit at most.
 func (c *cli) readFile(ctx context.Context, name string) ([]byte, error) {
 	var text []byte
+	var silent <-chan time.Time
+	if name != "-" {
+		info, err := diskStat(ctx, nil, name, name)
+		if err != nil {
+			return nil, err
+		}
+		if info.Mode().IsRegular() {
+			silent = time.After(diskLimit)
+		}
+	}
 	read := make(chan error, 1)
 	go func() { // ends with the file, or with this process
 		from, err := c.in, error(nil)
@@ -524,6 +549,8 @@ func (c *cli) readFile(ctx context.Context, name string) ([]byte, error) {
 	var err error
 	select {
 	case err = <-read:
+	case <-silent:
+		return nil, diskNamed("read", name, errDiskSilent)
 	case <-ctx.Done():
 	}
 	if ctx.Err() != nil { // also when both have come: who was interrupted has no file

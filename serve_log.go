@@ -29,7 +29,13 @@ func (c *cli) logger() (*slog.Logger, error) {
 	name := c.cfg.get("log_level")
 	for _, l := range serveLevels {
 		if strings.EqualFold(l.name, name) {
-			return slog.New(serveLogTo(c.err, l.level, serveJournal(c.err, c.getenv("JOURNAL_STREAM")))), nil
+			to := func(w io.Writer) slog.Handler {
+				return serveLogTo(w, l.level, serveJournal(c.err, c.getenv("JOURNAL_STREAM")))
+			}
+			if q, ok := termRaw(c.err).(*serveErr); ok {
+				q.telling(serveErrLost(to))
+			}
+			return slog.New(to(c.err)), nil
 		}
 	}
 	return nil, usageError("log_level: %q is none of %s", name, serveLevelsText)
@@ -38,7 +44,11 @@ func (c *cli) logger() (*slog.Logger, error) {
 // serveJournal says whether a stream is the one that systemd has joined to journald, of which JOURNAL_STREAM tells the device and
 // the inode (systemd.exec(5)). A service's standard error may have been led elsewhere since.
 func serveJournal(stream io.Writer, told string) bool {
-	file, ok := termRaw(stream).(*os.File)
+	stream = termRaw(stream)
+	if q, ok := stream.(*serveErr); ok {
+		stream = q.w
+	}
+	file, ok := stream.(*os.File)
 	if !ok || told == "" {
 		return false
 	}

@@ -60,6 +60,7 @@ func (d *serveDoors) reload() {
 type serveDialer struct {
 	mu     sync.Mutex
 	target *dialTarget
+	waits  *diskWaits // of reload, which one goroutine calls
 }
 
 // dial connects once, as things are now.
@@ -72,15 +73,18 @@ func (d *serveDialer) dial(ctx context.Context) (wireConn, error) {
 
 // reload reads the credential again. Another one is used at once: the connection that the old one made is cut, and runs go on
 // meanwhile. One that cannot be read or is for another agent changes nothing. c is as it was before the settings took the old
-// one in.
-func (d *serveDialer) reload(c *cli, a *agent) {
+// one in. It ends with ctx.
+func (d *serveDialer) reload(ctx context.Context, c *cli, a *agent) {
 	fresh := *c
-	fresh.cfg = c.cfg.copy()
-	target, err := fresh.dialTo(true)
+	fresh.cfg, fresh.waits = c.cfg.copy(), d.waits
+	target, err := fresh.dialTo(ctx, true)
 	if err == nil {
 		_, err = agentNameOf(configValue{Value: a.cfg.Name, From: "this process"}, target)
 	}
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return // it stops
+	case err != nil:
 		a.cfg.Log.Warn("read the credential again: the old one stays in force", "cause", err)
 		return
 	}

@@ -15,6 +15,7 @@ import (
 
 const (
 	stepLimit = 10 * time.Second // how long a step may take; then its attempt fails
+	stepRead  = time.Second      // what the reading of outputs gets of that though less is left of the task's timeout: its process ended in time
 	stepMost  = 32               // steps under way at once; more wait for their turn
 	stepEach  = 8                // of them of one workflow, with those of it that hang: it leaves room for the others
 	stepHung  = 256              // given up and not come back, each with a thread of the system; with so many the next fails at once
@@ -60,20 +61,23 @@ func (a *agent) stepBegin(t *taskTry, work func(*step) func(), late func(reason 
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.at("get its turn: much else is being prepared on this agent")
 	t.step = s
-	if left := s.left(); left > 0 {
+	if left := s.left(); left > 0 && t.proc == nil { // a process that has ended in time does not fail for what others hold up
 		s.limit(left, s.timedOut)
 	}
 	a.steps.queue = append(a.steps.queue, s)
 	a.stepNext()
 }
 
-// left gives how much of the task's timeout is left; 0: it has none, or is reading its outputs, for it ended in time.
+// left gives how much of the task's timeout is left for the step, at least stepRead for one that reads outputs; 0: the task has none.
 func (s *step) left() time.Duration {
-	limit := time.Duration(s.try.task().Timeout)
-	if limit == 0 || s.try.proc != nil {
+	limit, least := time.Duration(s.try.task().Timeout), time.Duration(1)
+	if limit == 0 {
 		return 0
 	}
-	return max(limit-s.a.cfg.now().Sub(s.try.since), 1)
+	if s.try.proc != nil {
+		least = stepRead
+	}
+	return max(limit-s.a.cfg.now().Sub(s.try.since), least)
 }
 
 // limit has the loop end the step after d, for the reason that it has then.

@@ -74,12 +74,13 @@ func TestStepBounds(t *testing.T) {
 	})
 }
 
-// A step is ended by the timeout of its task, also while it waits for its turn; one that reads outputs is not.
+// A step is ended by the timeout of its task, also while it waits for its turn. One that reads outputs is too, but not for waiting, and
+// has a second at least.
 func TestStepTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := agentRigOpen(t)
 		answer, ended, took := make(chan struct{}), map[string]string{}, map[string]time.Duration{}
-		for _, name := range []string{"first", "waits", "outputs"} {
+		for _, name := range []string{"first", "waits", "outputs", "late outputs"} {
 			g.do(func() {
 				began := time.Now()
 				w := &Workflow{ID: "w", Tasks: []Task{{ID: "a", Timeout: Duration(3 * time.Second)}}}
@@ -87,8 +88,11 @@ func TestStepTimeout(t *testing.T) {
 				switch name {
 				case "waits":
 					g.a.steps.count["w"] += stepEach
-				case "outputs":
+				case "outputs", "late outputs":
 					w.ID, try.proc = "v", &proc{}
+					if name == "late outputs" {
+						try.since = began.Add(-3 * time.Second)
+					}
 				}
 				g.a.stepBegin(try, func(s *step) func() {
 					s.at("read x")
@@ -100,8 +104,8 @@ func TestStepTimeout(t *testing.T) {
 		time.Sleep(time.Minute)
 		g.do(func() {
 			want := map[string]string{"first": "timed out after 3s, waiting to read x", "waits": "timed out after 3s, waiting to get its turn: much else is being prepared on this agent",
-				"outputs": "read x: no answer for 10s: see whether its file system does, a network mount perhaps"}
-			if fmt.Sprint(ended) != fmt.Sprint(want) || took["first"] != 3*time.Second || took["waits"] != 3*time.Second || took["outputs"] != stepLimit {
+				"outputs": "timed out after 3s, waiting to read x", "late outputs": "timed out after 3s, waiting to read x"}
+			if fmt.Sprint(ended) != fmt.Sprint(want) || took["first"] != 3*time.Second || took["waits"] != 3*time.Second || took["outputs"] != 3*time.Second || took["late outputs"] != time.Second {
 				t.Errorf("%q after %v", ended, took)
 			}
 		})

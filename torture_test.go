@@ -178,7 +178,7 @@ func tortureMain() int {
 		log.Error("listen", "cause", err)
 		return 1
 	}
-	changed, removed, err := newWorkflowFolder(os.Getenv("CDKTR_WORKFLOWS")).scan()
+	changed, removed, err := newWorkflowFolder(os.Getenv("CDKTR_WORKFLOWS")).scan(context.Background())
 	if err != nil {
 		log.Error("read workflows", "cause", err)
 	}

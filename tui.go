@@ -126,7 +126,7 @@ func tuiRun(ctx context.Context, c *cli, args []string) error {
 	debug.SetGCPercent(50) // it runs all day, and is small
 	u := tuiNew(env, c.flags.readonly, time.Now)
 	u.tty, u.copy, u.stderr, u.crash = tty, tty.copy, c.err, c.crash
-	u.resolve = func(name string) (tuiTarget, error) { return tuiResolve(c, name) }
+	u.resolve = func(name string) (tuiTarget, error) { return tuiResolve(ctx, c, name) }
 	for _, known := range c.cfg.contexts {
 		u.contexts = append(u.contexts, known.Name)
 	}
@@ -136,7 +136,7 @@ func tuiRun(ctx context.Context, c *cli, args []string) error {
 	}
 	if strings.HasPrefix(target.at, "ssh://") { // it may ask for a password, which it cannot do once the screen is ours
 		fmt.Fprintf(c.err, "cdktr: connecting to %s\n", target.at)
-		if t, err := c.dialTo(false); err == nil {
+		if t, err := c.dialTo(ctx, false); err == nil {
 			target.first, _ = t.dial(ctx) // without one the screen says why, and tries again
 		}
 	}

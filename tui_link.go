@@ -45,7 +45,7 @@ type tuiMsg struct {
 }
 
 // tuiResolve gives the target of an endpoint or a context of the configuration; "" is the one that the settings name.
-func tuiResolve(c *cli, name string) (tuiTarget, error) {
+func tuiResolve(ctx context.Context, c *cli, name string) (tuiTarget, error) {
 	at := *c
 	switch {
 	case strings.Contains(name, "://"):
@@ -57,7 +57,7 @@ func tuiResolve(c *cli, name string) (tuiTarget, error) {
 		}
 		at.cfg = cfg
 	}
-	t, err := at.dialTo(true)
+	t, err := at.dialTo(ctx, true)
 	if err != nil {
 		return tuiTarget{}, err
 	}

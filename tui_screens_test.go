@@ -262,7 +262,7 @@ func TestTuiVersion(t *testing.T) {
 // TestTuiResolve names in the header the place that one is connected to, and no other.
 func TestTuiResolve(t *testing.T) {
 	file := configFile(t, "context: here\ncontexts:\n  here: {principal: \"ipc:///run/here.sock\"}\n  away: {principal: \"ssh://ops@away.example\"}\n")
-	cfg, err := configLoad(nil, file, configEnvOf(nil))
+	cfg, err := configLoad(t.Context(), nil, file, configEnvOf(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,18 +271,18 @@ func TestTuiResolve(t *testing.T) {
 		{"", "here", "ipc:///run/here.sock"}, {"away", "away", "ssh://ops@away.example"}, {"here", "here", "ipc:///run/here.sock"},
 		{"ssh://other.example", "other.example", "ssh://other.example"}, {"ipc:///run/x.sock", "", "ipc:///run/x.sock"},
 	} {
-		got, err := tuiResolve(c, want.name)
+		got, err := tuiResolve(t.Context(), c, want.name)
 		if err != nil || got.name != want.site || got.at != want.at {
 			t.Errorf(":connect %s leads to %q at %s (%v), want %q at %s", want.name, got.name, got.at, err, want.site, want.at)
 		}
 	}
-	if c.cfg, err = configLoad(map[string]string{"principal": "ssh://third.example"}, file, configEnvOf(nil)); err != nil {
+	if c.cfg, err = configLoad(t.Context(), map[string]string{"principal": "ssh://third.example"}, file, configEnvOf(nil)); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := tuiResolve(c, ""); err != nil || got.name != "third.example" {
+	if got, err := tuiResolve(t.Context(), c, ""); err != nil || got.name != "third.example" {
 		t.Errorf("--principal leads to %q at %s (%v)", got.name, got.at, err)
 	}
-	if _, err := tuiResolve(c, "nowhere"); err == nil {
+	if _, err := tuiResolve(t.Context(), c, "nowhere"); err == nil {
 		t.Error("a place that nobody knows is one")
 	}
 }

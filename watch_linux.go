@@ -1,10 +1,11 @@
 // watch_linux.go: inotify (inotify(7)). It tells that something changed in directories, and which files are being
-// written; what that means is folder.go's business. Uses nothing of the package but watchNote, watchPath and
-// workflowEnding.
+// written; what that means is folder.go's business. Uses nothing of the package but watchNote, watchPath,
+// workflowEnding and diskWaits.
 
 package main
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type watch struct {
 	file  *os.File
 	fd    int
 	add   func(fd int, path string, mask uint32) (int, error) // unix.InotifyAddWatch
+	born  func(path string) bool                              // watchOpenFor
 	mask  uint32
 	raw   chan []byte
 	stop  chan struct{}
@@ -47,7 +49,8 @@ type watchSpot struct {
 	path  string
 	whole bool     // all that the mask of the instance asks for; else only the end of the path
 	names []string // beside that, that an entry of one of these names appears in it
-	mask  uint32
+	mask  uint32   // of what is asked for
+	flags uint32   // with which path is followed
 }
 
 // watchOpen starts an instance that watches nothing yet. close ends it.
@@ -59,7 +62,7 @@ func watchOpen() (*watch, error) {
 	case err != nil:
 		return nil, fmt.Errorf("start inotify: %w", err)
 	}
-	w := &watch{file: os.NewFile(uintptr(fd), "inotify"), fd: fd, add: unix.InotifyAddWatch, mask: watchMask, raw: make(chan []byte), stop: make(chan struct{}), paths: map[int32]watchSpot{}}
+	w := &watch{file: os.NewFile(uintptr(fd), "inotify"), fd: fd, add: unix.InotifyAddWatch, born: watchOpenFor, mask: watchMask, raw: make(chan []byte), stop: make(chan struct{}), paths: map[int32]watchSpot{}}
 	w.done.Go(w.runRead)
 	return w, nil
 }
@@ -71,6 +74,20 @@ func watchOpenNames() (*watch, error) {
 		w.mask = watchNames
 	}
 	return w, err
+}
+
+// beside has it look at no path but in w, until ctx ends: a path may lead where nothing answers.
+func (w *watch) beside(ctx context.Context, waits *diskWaits) {
+	if w == nil {
+		return
+	}
+	w.add = func(fd int, path string, mask uint32) (int, error) {
+		return diskWait(ctx, waits, path, func() (int, error) { return unix.InotifyAddWatch(fd, path, mask) })
+	}
+	w.born = func(path string) bool {
+		born, _ := diskWait(ctx, waits, path, func() (bool, error) { return watchOpenFor(path), nil }) // if not known: no
+		return born
+	}
 }
 
 // runRead hands on what the kernel reports. It waits in read, and ends when close has closed the file.
@@ -130,22 +147,17 @@ func (w *watch) followAll(paths []watchPath) (more bool, err error) {
 		case p.way:
 			mask, flags = watchNames, unix.IN_DONT_FOLLOW
 		}
-		wd, failure := w.add(w.fd, p.path, mask|flags)
+		wd, failure := w.add(w.fd, p.path, mask|flags|unix.IN_MASK_ADD) // added to: with less in between, what happens then would be lost
 		switch {
 		case failure == nil:
 			spot, twice := w.paths[int32(wd)]
-			if twice && spot.mask|mask != mask { // the kernel has put the one in place of the other
-				if _, failure = w.add(w.fd, p.path, spot.mask|mask|flags); failure != nil {
-					more = true
-				}
-			}
 			was, known := before[int32(wd)]
 			more = more || !known || p.name != "" && !slices.Contains(was.names, p.name) || was.mask&mask != mask
 			if p.name != "" {
 				spot.names = append(spot.names, p.name)
 			}
 			if whole := !p.way && p.name == ""; !twice || whole && !spot.whole {
-				spot.path, spot.whole = p.path, whole
+				spot.path, spot.whole, spot.flags = p.path, whole, flags
 			}
 			spot.mask |= mask
 			w.paths[int32(wd)] = spot
@@ -158,9 +170,15 @@ func (w *watch) followAll(paths []watchPath) (more bool, err error) {
 			err = fmt.Errorf("watch %s: %w", p.path, failure)
 		}
 	}
-	for wd := range before {
-		if _, still := w.paths[wd]; !still {
+	for wd, was := range before {
+		spot, still := w.paths[wd]
+		switch {
+		case !still:
 			unix.InotifyRmWatch(w.fd, uint32(wd)) // fails where the directory is gone, and the watch with it
+		case was.mask&^spot.mask != 0: // less is asked for than before
+			if now, failure := w.add(w.fd, spot.path, spot.mask|spot.flags); failure != nil || int32(now) != wd {
+				more = true // exchanged since
+			}
 		}
 	}
 	return more, err
@@ -187,7 +205,7 @@ func (w *watch) translate(report []byte) []watchNote {
 			delete(w.paths, wd)
 			notes = append(notes, watchNote{path: spot.path})
 		case spot.whole:
-			notes = watchAdd(notes, filepath.Join(spot.path, name), mask)
+			notes = w.note(notes, filepath.Join(spot.path, name), mask)
 		case name == "" || slices.Contains(spot.names, name):
 			notes = append(notes, watchNote{path: filepath.Join(spot.path, name)})
 		}
@@ -195,14 +213,14 @@ func (w *watch) translate(report []byte) []watchNote {
 	return notes
 }
 
-// watchAdd adds the note that an event of path makes, if it makes one.
-func watchAdd(notes []watchNote, path string, mask uint32) []watchNote {
+// note adds the note that an event of path makes, if it makes one.
+func (w *watch) note(notes []watchNote, path string, mask uint32) []watchNote {
 	wanted := workflowEnding(path) != "" && !strings.HasPrefix(filepath.Base(path), ".")
 	const writing = unix.IN_MODIFY | unix.IN_CLOSE_WRITE | unix.IN_ATTRIB
 	switch {
 	case mask&unix.IN_ISDIR == 0 && mask&writing != 0 && !wanted: // someone's log
 		return notes
-	case mask&unix.IN_MODIFY != 0, mask&unix.IN_CREATE != 0 && mask&unix.IN_ISDIR == 0 && wanted && watchOpenFor(path):
+	case mask&unix.IN_MODIFY != 0, mask&unix.IN_CREATE != 0 && mask&unix.IN_ISDIR == 0 && wanted && w.born(path):
 		return append(notes, watchNote{path: path, busy: true})
 	}
 	return append(notes, watchNote{path: path})

@@ -6,8 +6,10 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -217,7 +219,11 @@ func TestWatchWay(t *testing.T) {
 				func(t *testing.T, dir string) string { os.Rename(dir+"/x", dir+"/old"); return gone },
 				func(t *testing.T, dir string) string { os.Rename(dir+"/new", dir+"/x"); return "b b.yml good; -a" },
 				func(t *testing.T, dir string) string { os.RemoveAll(dir + "/x"); return gone },
-				func(t *testing.T, dir string) string { good(t, dir+"/x/w", "c.yml"); return "c c.yml good; -b" },
+				func(t *testing.T, dir string) string { // whole at once: no scan comes in between
+					good(t, dir+"/y/w", "c.yml")
+					os.Rename(dir+"/y", dir+"/x")
+					return "c c.yml good; -b"
+				},
 			}},
 		{"the target of a link", "w", func(t *testing.T, dir string) {
 			good(t, dir+"/w", "a.yml")
@@ -330,5 +336,79 @@ func TestWatchOverflow(t *testing.T) {
 	loop.take([]watchNote{{}})
 	if len(f.busy) != 0 || loop.first.IsZero() {
 		t.Error("an overflow leaves files busy, or asks for no scan")
+	}
+}
+
+// TestWatchFollowAgain: while what is watched is settled anew, nothing of what happens is lost; and what is no longer asked for is
+// no longer told.
+func TestWatchFollowAgain(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	w, err := watchOpen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	follow := func(paths ...watchPath) {
+		t.Helper()
+		if _, err := w.followAll(paths); err != nil {
+			t.Fatal(err)
+		}
+	}
+	touch := func(name string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until := func(mask uint32) (names []string) { // what is told, up to an event of that kind
+		t.Helper()
+		for {
+			select {
+			case report := <-w.reports():
+				for len(report) >= unix.SizeofInotifyEvent {
+					is := binary.NativeEndian.Uint32(report[4:])
+					end := unix.SizeofInotifyEvent + int(binary.NativeEndian.Uint32(report[12:]))
+					if name := strings.TrimRight(string(report[unix.SizeofInotifyEvent:end]), "\x00"); is&unix.IN_CREATE != 0 {
+						names = append(names, name)
+					}
+					if report = report[end:]; is&mask != 0 {
+						return names
+					}
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatalf("after %q no event of kind %x came", names, mask)
+			}
+		}
+	}
+	way, whole := watchPath{path: dir, way: true}, watchPath{path: dir}
+	follow(way, whole)
+	var made []string
+	add := w.add
+	w.add = func(fd int, path string, mask uint32) (int, error) {
+		wd, err := add(fd, path, mask)
+		name := fmt.Sprint("f", len(made))
+		made = append(made, name)
+		touch(name)
+		return wd, err
+	}
+	follow(way, whole)
+	follow(whole, way)
+	w.add = add
+	touch("last")
+	if err := os.Remove(filepath.Join(dir, "last")); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := until(unix.IN_DELETE), append(made, "last"); len(made) < 4 || !slices.Equal(got, want) {
+		t.Errorf("told of %q, want %q", got, want)
+	}
+
+	follow(way)
+	touch("unasked")
+	if err := os.Rename(dir, dir+".moved"); err != nil {
+		t.Fatal(err)
+	}
+	if got := until(unix.IN_MOVE_SELF); len(got) > 0 {
+		t.Errorf("told of %q, which nobody asked for", got)
 	}
 }

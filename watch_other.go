@@ -1,11 +1,12 @@
 //go:build !linux
 
 // watch_other.go: where there is no inotify, changes of workflow files are found by scanning again. Uses nothing of the
-// package but watchNote and watchPath.
+// package but watchNote, watchPath and diskWaits.
 
 package main
 
 import (
+	"context"
 	"errors"
 	"runtime"
 )
@@ -22,6 +23,7 @@ func (w *watch) reports() <-chan []byte                       { return nil }
 func (w *watch) translate([]byte) []watchNote                 { return nil }
 func (w *watch) follow(paths []string) (more bool, err error) { return false, nil }
 func (w *watch) followAll(paths []watchPath) (bool, error)    { return false, nil }
+func (w *watch) beside(context.Context, *diskWaits)           {}
 func (w *watch) close()                                       {}
 
 func watchOpenNames() (*watch, error) { return watchOpen() }

@@ -1,0 +1,97 @@
+// End-to-end tests of file systems that do not answer: a real mount whose server says nothing, as that of a network does that
+// hangs. The kernel then holds up whoever looks, and no signal but KILL ends that. They need root, to mount one.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// silentMount mounts a file system that does not answer, and gives its folder.
+func silentMount(x *e2e) string {
+	x.t.Helper()
+	dir := filepath.Join(x.dir, "silent")
+	server, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err == nil {
+		err = errors.Join(os.Mkdir(dir, 0o755), syscall.Mount("silent", dir, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", server.Fd())))
+	}
+	if err != nil {
+		if os.Getenv("CI") == "" {
+			x.t.Skipf("no file system can be mounted here: %v", err)
+		}
+		x.t.Fatalf("CI must be able to mount a file system by /dev/fuse: %v", err)
+	}
+	x.t.Cleanup(func() {
+		if err := errors.Join(server.Close(), syscall.Unmount(dir, syscall.MNT_DETACH)); err != nil { // the one answers all with an error
+			x.t.Error(err)
+		}
+	})
+	return dir
+}
+
+// silentWaits says whether a thread of a process waits for such a file system.
+func silentWaits(pid int) bool {
+	stacks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/wchan", pid))
+	for _, name := range stacks {
+		if at, err := os.ReadFile(name); err == nil && (strings.Contains(string(at), "fuse") || strings.HasPrefix(string(at), "request_wait")) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestSilentStop: a process that waits for a file which does not answer ends with the first signal, whichever file that is.
+func TestSilentStop(t *testing.T) {
+	x := e2eNew(t)
+	dir := silentMount(x)
+	x.file("w.yml", "tasks: {a: {run: echo hi}}\n")
+	over := func(p *e2eProc) bool {
+		select {
+		case <-p.exited:
+			return true
+		default:
+			return false
+		}
+	}
+	for name, args := range map[string][]string{
+		"configuration": {"start", "principal", "--config", dir + "/c.yml"},
+		"credential":    {"start", "agent", "--credential", dir + "/c.cred"},
+		"of a client":   {"ping", "--credential", dir + "/c.cred"},
+		"the workflows": {"start", "principal", "--workflows", dir},
+		"one of them":   {"start", "principal"},
+		"validate":      {"validate", dir + "/w.yml"},
+		"all":           {"validate"},
+		"run FILE":      {"run", dir + "/w.yml"},
+	} {
+		link := x.dir + "/workflows/link.yml"
+		os.Remove(link)
+		if name == "one of them" || name == "all" {
+			if err := os.Symlink(dir+"/w.yml", link); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var p *e2eProc
+		code, inTime := 0, false
+		for range 10 { // on a slow machine it may have given up before the signal comes
+			p = x.spawn(args...)
+			x.until(name+": it waits", func() bool { return silentWaits(p.cmd.Process.Pid) || over(p) })
+			_ = p.cmd.Process.Signal(syscall.SIGTERM) // unless it has ended
+			if code = p.wait(); !strings.Contains(p.err.String(), "cdktr: ") || !strings.Contains(p.err.String(), errDiskSilent.Error()) {
+				inTime = true
+				break
+			}
+		}
+		if !inTime {
+			t.Fatalf("%s: it never waits for the signal", name)
+		}
+		if want := map[bool]int{true: exitOK, false: exitInterrupted}[name == "the workflows" || name == "one of them"]; code != want || strings.Contains(p.err.String(), "given up") {
+			t.Errorf("%s: exit code %d, want %d: %s", name, code, want, p.err.String())
+		}
+	}
+}
