@@ -162,6 +162,7 @@ func TestAttentionStopped(t *testing.T) {
 func TestAttentionBounds(t *testing.T) {
 	t.Parallel()
 	g := stateRigNew(t)
+	g.every = 50
 	seed := uint64(time.Now().UnixNano())
 	t.Log("seed ", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
@@ -540,6 +541,7 @@ func TestAttentionLate(t *testing.T) {
 // TestAttentionExplained: the output of the newest run, what was different, and the last good run; also when both runs
 // have left memory.
 func TestAttentionExplained(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := principalTask(Workflow{ID: "w", Params: map[string]Param{"day": {Default: "1"}}})
 		g := principalRigOpen(t, t.TempDir(), w, principalTask(Workflow{ID: "v", Agent: map[string]string{"gpu": "1"}}))

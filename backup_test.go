@@ -118,6 +118,7 @@ func TestBackup(t *testing.T) {
 // TestBackupOrder: each file may be newer than those before it, for a start looks for what the journal says beyond the snapshot
 // in the history, and for output where the journal says it is. Of lines only whole ones are taken.
 func TestBackupOrder(t *testing.T) {
+	t.Parallel()
 	g := storeRigOpen(t, storeOptions{})
 	g.random(100)
 	g.s.snapshot(g.state, nil)

@@ -45,6 +45,7 @@ func checkSegments(t *testing.T, dir string) []string {
 }
 
 func TestCheckSound(t *testing.T) {
+	t.Parallel()
 	g := checkRecorded(t, 300)
 	if out, stderr, code := checkCLI(t, g.dir); out != "" || stderr != "" || code != 0 {
 		t.Errorf("exit code %d, %s%s", code, out, stderr)
@@ -61,6 +62,7 @@ func TestCheckSound(t *testing.T) {
 // TestCheckRepair breaks an older segment in several ways: the start refuses, check names file and line, and after a repair
 // the start finds what was before the damage; all that was set aside is still there.
 func TestCheckRepair(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name   string
 		damage func(t *testing.T, names []string) (file string, line int)
@@ -276,6 +278,7 @@ func TestCheckRepairLines(t *testing.T) {
 
 // TestCheckRepairFull repairs on a full disk: what cannot be set aside stays where it is, sound lines behind damage among it.
 func TestCheckRepairFull(t *testing.T) {
+	t.Parallel()
 	g := checkRecorded(t, 400)
 	name := checkNewest(t, checkSegments(t, g.dir))
 	text := checkRead(t, name)

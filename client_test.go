@@ -155,7 +155,7 @@ func clientCLI(t *testing.T) (c *cli, out, stderr *bytes.Buffer) {
 		t.Fatal(err)
 	}
 	out, stderr = &bytes.Buffer{}, &bytes.Buffer{}
-	return &cli{flags: newCLIFlags("run"), cfg: cfg, getenv: func(string) string { return "" }, out: out, err: stderr}, out, stderr
+	return &cli{flags: newCLIFlags("run"), cfg: cfg, getenv: func(string) string { return "" }, out: out, err: stderr, patience: dialPatience}, out, stderr
 }
 
 // A wait that is interrupted says which run goes on without it.

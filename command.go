@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Exit codes, as scripts rely on them.
@@ -70,18 +71,19 @@ type cliVerb struct {
 
 // cli is one invocation: where it reads and writes, and what the flags and settings said.
 type cli struct {
-	in      io.Reader
-	out     io.Writer
-	err     io.Writer
-	getenv  func(string) string
-	environ []string
-	flags   *cliFlags
-	cfg     *config
-	crash   func()           // ends the process, with the code of a panic
-	hangups <-chan os.Signal // HUP, of a verb that rereads and has no terminal; else nil
-	hurry   <-chan struct{}  // closed by the second of the signals that ended ctx: mainPatience is left
-	settled chan struct{}    // closed by settle; nil where nobody waits for it
-	waits   *diskWaits       // looks at files that may not answer, of the goroutine of the verb; nil: nothing is remembered of them
+	in       io.Reader
+	out      io.Writer
+	err      io.Writer
+	getenv   func(string) string
+	environ  []string
+	flags    *cliFlags
+	cfg      *config
+	crash    func()           // ends the process, with the code of a panic
+	patience time.Duration    // how long a principal that was lost is waited for
+	hangups  <-chan os.Signal // HUP, of a verb that rereads and has no terminal; else nil
+	hurry    <-chan struct{}  // closed by the second of the signals that ended ctx: mainPatience is left
+	settled  chan struct{}    // closed by settle; nil where nobody waits for it
+	waits    *diskWaits       // looks at files that may not answer, of the goroutine of the verb; nil: nothing is remembered of them
 }
 
 // settle says that the verb has read what it needs and holds something that it gives back in steps of its own, runs above all: from

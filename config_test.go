@@ -24,6 +24,7 @@ func configFile(t testing.TB, text string) string {
 
 // Each key: the flag goes before the environment, that before the file, that before the default.
 func TestConfigPrecedence(t *testing.T) {
+	t.Parallel()
 	const contexts = "contexts: {of-file: {principal: x}, of-env: {principal: x}, of-flag: {principal: x}}\n" // for the key context
 	for _, key := range configKeys {
 		file := configFile(t, key.name+": of-file\n"+contexts)

@@ -701,6 +701,7 @@ func cronSeed(t *testing.T) *rand.Rand {
 
 // TestCronOracle compares next with the oracle around changes of the clock.
 func TestCronOracle(t *testing.T) {
+	t.Parallel()
 	rng := cronSeed(t)
 	var zones []*time.Location
 	for _, name := range []string{"Europe/London", "America/New_York", "Australia/Lord_Howe", "America/Sao_Paulo",
@@ -756,6 +757,7 @@ func TestCronOracle(t *testing.T) {
 
 // TestCronOracleDays compares the day fields with a walk over all days of some years.
 func TestCronOracleDays(t *testing.T) {
+	t.Parallel()
 	rng := cronSeed(t)
 	for range 400 {
 		k := cronRandomCase(rng, false, true)

@@ -141,6 +141,7 @@ func TestDagFaults(t *testing.T) {
 }
 
 func TestDagBounds(t *testing.T) {
+	t.Parallel()
 	tasks := make([]Task, dagMaxTasks+1)
 	for i := range tasks {
 		tasks[i] = Task{ID: fmt.Sprint("t", i), Depends: []string{"nowhere"}}
@@ -494,6 +495,7 @@ func dagRng(t *testing.T) *rand.Rand {
 }
 
 func TestDagModel(t *testing.T) {
+	t.Parallel()
 	rng := dagRng(t)
 	states := []string{taskSucceeded, taskSucceeded, taskSucceeded, taskSucceeded, taskFailed, taskCrashed, taskCancelled, taskSkipped}
 	for n := range 2000 {
@@ -590,6 +592,7 @@ func TestDagOrderModel(t *testing.T) {
 }
 
 func TestDagCircles(t *testing.T) {
+	t.Parallel()
 	rng := dagRng(t)
 	for range 1500 {
 		tasks := dagRandom(rng, 2+rng.IntN(30))

@@ -244,7 +244,7 @@ type dialStream struct {
 
 // streamOn is a stream that outlives its connection. Where that is lost, because the principal was started again or this end
 // took nothing for too long, as behind a pager, another is made and the request asked once more. It gives up when there was
-// neither a reply nor a connection that held for dialHeld within dialPatience.
+// neither a reply nor a connection that held for dialHeld within c.patience.
 func (c *cli) streamOn(ctx context.Context, s *dialStream) error {
 	conn, been, lost := s.conn, s.conn != nil, time.Time{}
 	for {
@@ -270,8 +270,8 @@ func (c *cli) streamOn(ctx context.Context, s *dialStream) error {
 		}
 		if lost.IsZero() {
 			lost = time.Now()
-			s.say(fmt.Sprintf("the connection was lost, and is made again for %s", dialPatience))
-		} else if time.Since(lost) > dialPatience {
+			s.say(fmt.Sprintf("the connection was lost, and is made again for %s", c.patience))
+		} else if time.Since(lost) > c.patience {
 			return err
 		}
 		select {

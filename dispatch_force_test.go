@@ -9,6 +9,7 @@ import (
 // What an agent that was away is told is what was asked for: --force is not forgotten, also not by a principal that was started again,
 // nor by somebody who asks once more without it; and it is over with what it was asked for.
 func TestDispatchForce(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		task  string

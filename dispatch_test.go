@@ -339,6 +339,7 @@ func TestDispatchNumbersSkipped(t *testing.T) {
 
 // Runs that agent and principal do not agree about when the agent says hello.
 func TestDispatchReconcile(t *testing.T) {
+	t.Parallel()
 	type held = []heldRun
 	for _, c := range []struct {
 		name    string

@@ -9,6 +9,7 @@ import (
 // A run is filed by the principal's clock, whatever its agent thinks what time it is; the agent's own times are kept where they are far
 // off. What an agent with a good clock says late keeps its time.
 func TestDispatchTime(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		ahead func(now time.Time) time.Duration

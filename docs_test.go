@@ -88,6 +88,7 @@ func TestDocsVerbs(t *testing.T) {
 
 // TestDocsVerbsInSource looks up each verb that the program tells its user to type.
 func TestDocsVerbsInSource(t *testing.T) {
+	t.Parallel()
 	known := []string{"help"}
 	for _, v := range cliVerbs() {
 		known = append(known, strings.Fields(v.name)[0], v.name)
@@ -123,6 +124,7 @@ func TestDocsVerbsInSource(t *testing.T) {
 
 // TestDocsCommandLine wants every verb, flag and setting in docs/command-line.md, and every long flag there to exist.
 func TestDocsCommandLine(t *testing.T) {
+	t.Parallel()
 	text := docsRead(t, "docs/command-line.md")
 	flags := map[string]bool{"help": true}
 	for _, v := range cliVerbs() {

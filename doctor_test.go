@@ -120,6 +120,7 @@ func TestDoctorZone(t *testing.T) {
 
 // TestDoctorWrites averages over what there is: ten days of journal, the last seven of output, two months of history.
 func TestDoctorWrites(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	now := time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
 	var c storeEncoder

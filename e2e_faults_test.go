@@ -264,6 +264,7 @@ func TestFaultAgentTwiceSameName(t *testing.T) {
 // TestFaultPrincipalAwayTaskGoesOn: with CDKTR's principal away a chatty task froze, and the tasks after it were dropped.
 func TestFaultPrincipalAwayTaskGoesOn(t *testing.T) {
 	x := e2eNew(t)
+	x.env = append(x.env, e2eMainEnv+"=1s")
 	x.file("w.yml", `
 tasks:
   a: {run: 'i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo a-$i; [ $((i%100)) -gt 0 ] || sleep 0.03; done; touch $DIR/a'}
@@ -443,20 +444,34 @@ func TestStateReadOnly(t *testing.T) {
 	}
 }
 
-// e2ePlain builds the program as it is given out, for what the race detector and the test binary would blur.
+// e2ePlain gives the program as it is given out, in a folder, for what the race detector and the test binary would blur. It is
+// built once for all tests.
 func e2ePlain(t *testing.T, dir string) string {
 	t.Helper()
-	bin := dir + "/cdktr"
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	built, err := e2ePlainBuilt()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := os.Chmod(bin, 0o755); err != nil { // others run it, whatever the umask
+	bin := dir + "/cdktr"
+	if err := os.Link(built, bin); err != nil {
 		t.Fatal(err)
 	}
 	return bin
 }
+
+var e2ePlainBuilt = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp(os.Getenv(e2eRootEnv), "plain")
+	if err != nil {
+		return "", err
+	}
+	bin := dir + "/cdktr"
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return bin, os.Chmod(bin, 0o755) // others run it, whatever the umask
+})
 
 // TestTaskSignals: a task begins with no signal ignored that cdktr has use for: one that writes into a pipe that nobody
 // reads any more must die of it, and not complain on standard error for ever.

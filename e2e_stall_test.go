@@ -19,7 +19,7 @@ import (
 
 // stallMeasure has nothing run beside the tests, so that what they measure can be held to targets. How quick an answer is when the
 // whole suite runs says what the machine is doing: then they hold that it comes, who is still there, and memory.
-var stallMeasure = flag.Bool("measure", false, "nothing runs beside: hold what TestStalled, TestStalledStrangers and TestAttacks measure to their targets")
+var stallMeasure = flag.Bool("measure", false, "nothing runs beside: hold what some tests measure, as TestStalled and TestAttacks, to their targets")
 
 const (
 	stallMany   = 1000                  // pings that measure

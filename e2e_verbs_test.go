@@ -236,6 +236,7 @@ func TestFollowerInterrupted(t *testing.T) {
 // TestLogsLost: a principal that goes away under logs -f does not take the run with it, and logs says so.
 func TestLogsLost(t *testing.T) {
 	x := e2eNew(t)
+	x.env = append(x.env, e2eMainEnv+"=1s")
 	x.file("slow.yml", e2eSlow)
 	p := x.principal()
 	x.agent("edge-1")

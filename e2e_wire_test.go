@@ -130,14 +130,14 @@ func TestIdle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ready > 250*time.Millisecond {
+	if *stallMeasure && ready > 250*time.Millisecond {
 		t.Errorf("ready after %s", ready)
 	}
 	// The first seconds belong to the start: the lazy fsync of what it wrote, the threads that go to sleep.
 	const seconds, most = 5, 3
 	var wakes []float64
 	kB := 0 // of its own, the least that was seen: what a collection is about to free says nothing
-	for len(wakes) == 0 || wakes[len(wakes)-1] > most && len(wakes) < 6 {
+	for len(wakes) == 0 || *stallMeasure && wakes[len(wakes)-1] > most && len(wakes) < 6 {
 		before := e2eSwitches(t, p.cmd.Process.Pid)
 		<-time.After(seconds * time.Second)
 		wakes = append(wakes, float64(e2eSwitches(t, p.cmd.Process.Pid)-before)/seconds)
@@ -150,7 +150,7 @@ func TestIdle(t *testing.T) {
 	if kB > 10<<10 {
 		t.Errorf("%d kB of its own, want 10 MB at most", kB)
 	}
-	if wakes[len(wakes)-1] > most {
+	if *stallMeasure && wakes[len(wakes)-1] > most {
 		t.Errorf("%.1f context switches a second, want %d at most", wakes, most)
 	}
 }
@@ -183,7 +183,7 @@ func e2eSwitches(t *testing.T, pid int) int {
 
 // TestRunFileTime: how long `cdktr run FILE` of one `true` takes, from start to end.
 func TestRunFileTime(t *testing.T) {
-	x := e2eAlone(t)
+	x := e2eNew(t)
 	x.bin = e2ePlain(t, x.dir)
 	x.file("w.yml", "tasks:\n  a: {cmd: 'true'}\n")
 	var took []time.Duration
@@ -194,7 +194,7 @@ func TestRunFileTime(t *testing.T) {
 	}
 	slices.Sort(took)
 	t.Logf("median %s, fastest %s, slowest %s", took[10], took[0], took[19])
-	if took[10] > 100*time.Millisecond {
+	if *stallMeasure && took[10] > 100*time.Millisecond {
 		t.Errorf("the median of 20 is %s, want 100 ms at most", took[10])
 	}
 }

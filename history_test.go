@@ -33,6 +33,7 @@ func historyIDs(t testing.TB, s *store, filter historyFilter) (ids []string) {
 
 // TestHistoryList compares random lists with the same lists made by hand.
 func TestHistoryList(t *testing.T) {
+	t.Parallel()
 	g := storeRigOpen(t, storeOptions{NoSync: true})
 	rng := rand.New(rand.NewPCG(5, 5))
 	begin := time.Date(2025, 11, 20, 0, 0, 0, 0, time.UTC)
@@ -86,6 +87,7 @@ func TestHistoryList(t *testing.T) {
 
 // TestHistoryNewestIsCheap lists the newest 50 of many runs and counts the blocks read.
 func TestHistoryNewestIsCheap(t *testing.T) {
+	t.Parallel()
 	g := storeRigOpen(t, storeOptions{NoSync: true})
 	at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	var last *Run
@@ -164,6 +166,7 @@ func TestHistoryStays(t *testing.T) {
 // TestHistoryAfterCrash takes lines off the end of a history file, whole and torn, as a crash does: the next start
 // puts them back, once.
 func TestHistoryAfterCrash(t *testing.T) {
+	t.Parallel()
 	g := storeRigOpen(t, storeOptions{NoSync: true})
 	g.random(400)
 	g.stop()

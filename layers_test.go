@@ -144,6 +144,7 @@ func layersRoomOf(t *testing.T, rooms []layersRoom, file string) layersRoom {
 
 // TestLayers holds use between rooms to the table, in both directions: what the table lacks, and what it has in excess.
 func TestLayers(t *testing.T) {
+	t.Parallel()
 	src := layersParse(t)
 	rooms := layersTable(t, src)
 	roomOf := map[string]layersRoom{}
@@ -193,6 +194,7 @@ func layersOwn(pkg *types.Package, obj types.Object) bool {
 
 // TestLayersBudgets holds files and functions to a length that can be read.
 func TestLayersBudgets(t *testing.T) {
+	t.Parallel()
 	src := layersParse(t)
 	for _, name := range sortedKeys(src.files) {
 		if n := src.fset.File(src.files[name].Pos()).LineCount(); n > layersFileLines {
@@ -235,6 +237,7 @@ func layersFuncName(f *ast.FuncDecl) string {
 
 // TestLayersVariables allows package variables of the kinds that never change, and finds whatever writes to one.
 func TestLayersVariables(t *testing.T) {
+	t.Parallel()
 	src := layersParse(t)
 	pkg, info := src.layersCheck(t)
 	for _, name := range sortedKeys(src.files) {
@@ -334,6 +337,7 @@ func layersRoot(e ast.Expr) *ast.Ident {
 
 // TestLayersDocs wants a comment at the top of each file, on each type, and on each function that another file uses.
 func TestLayersDocs(t *testing.T) {
+	t.Parallel()
 	src := layersParse(t)
 	pkg, info := src.layersCheck(t)
 	abroad := map[string]bool{} // file:line of definitions that another file uses
@@ -405,6 +409,7 @@ func layersPlain(d *ast.FuncDecl) bool {
 
 // TestLayersSleeps lets tests sleep on a false clock only.
 func TestLayersSleeps(t *testing.T) {
+	t.Parallel()
 	names, err := filepath.Glob("*_test.go")
 	if err != nil {
 		t.Fatal(err)

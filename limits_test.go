@@ -200,6 +200,7 @@ func limitsConnections(t *testing.T) (rows []limitsRow) {
 
 // TestLimits compares docs/limits.md with the program.
 func TestLimits(t *testing.T) {
+	t.Parallel()
 	var text strings.Builder
 	text.WriteString(limitsHead)
 	table := func(title string, rows []limitsRow) {

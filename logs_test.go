@@ -90,6 +90,7 @@ func logsNumbers(lines []LogLine) string {
 }
 
 func TestLogsRoundTrip(t *testing.T) {
+	t.Parallel()
 	texts := []string{"", "hello", "tab\there", `quote " back \ slash`, "<a href='x'>&amp;</a>", "\x1b[31mred\x1b[0m\r", "naïve — 日本語 🚀",
 		"c1 \u009b31m \u0085 del \x7f", "not utf-8 \xff\xfe\x00", "\xc2", "\u2028\u2029", `","r":"OTHER","i":9`, "nul \x00", strings.Repeat("x", 1<<20),
 		strings.Repeat("\xff", 1<<20), "\ufffd", "\ufeff"}
@@ -378,6 +379,7 @@ func TestLogsFollow(t *testing.T) {
 
 // TestLogsTorn cuts a file at each byte of its last line, as a power cut may.
 func TestLogsTorn(t *testing.T) {
+	t.Parallel()
 	l, clock, dir := logsNew(t)
 	logsAppend(t, l, "w", logsLine("R", 1, "one"))
 	kept := l.end("w").At
@@ -419,6 +421,7 @@ func TestLogsTorn(t *testing.T) {
 }
 
 func TestLogsDamageSkipped(t *testing.T) {
+	t.Parallel()
 	l, _, dir := logsNew(t)
 	for i, text := range []string{"one", "two", "three"} {
 		logsAppend(t, l, "w", logsLine("R", int64(i+1), text))
@@ -451,6 +454,7 @@ func TestLogsDamageSkipped(t *testing.T) {
 
 // TestLogsDiskFull fails writes at every length and then lets the next one pass.
 func TestLogsDiskFull(t *testing.T) {
+	t.Parallel()
 	l, _, dir := logsNew(t)
 	room := 0
 	l.writeAt = func(f *os.File, b []byte, at int64) (int, error) {
@@ -521,6 +525,7 @@ func TestLogsFolderNames(t *testing.T) {
 }
 
 func TestLogsManyWorkflows(t *testing.T) {
+	t.Parallel()
 	l, _, _ := logsNew(t)
 	for round := range 3 {
 		for w := range 3 * logMaxOpen {

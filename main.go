@@ -23,14 +23,17 @@ func cliVerbs() []cliVerb {
 	return slices.Concat(serveVerbs(), runVerbs(), lookVerbs(), attentionVerbs(), statsVerbs(), tuiVerbs(), checkVerbs(), keysVerbs(), setupVerbs(), completionVerbs())
 }
 
-func main() {
+func main() { os.Exit(mainWith(dialPatience)) }
+
+// mainWith is main: it waits so long for a principal that it has lost, and gives the exit code.
+func mainWith(patience time.Duration) int {
 	debug.SetGCPercent(400) // most verbs end before a collection pays; daemons change this once they are up
-	c := &cli{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, environ: os.Environ(), crash: func() { os.Exit(exitUsage) }}
+	c := &cli{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, environ: os.Environ(), patience: patience, crash: func() { os.Exit(exitUsage) }}
 	zoneLocal(os.Getenv("TZ"))
 	ctx, stop := c.onSignals(os.Args[1:])
 	code := c.main(ctx, os.Args[1:])
 	stop()
-	os.Exit(code)
+	return code
 }
 
 // onSignals ends the context at the first INT or TERM. The second closes c.hurry, for verbs that stop in steps, and mainPatience

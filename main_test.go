@@ -31,7 +31,7 @@ import (
 )
 
 const (
-	e2eMainEnv  = "CDKTR_TEST_MAIN" // makes main of this binary
+	e2eMainEnv  = "CDKTR_TEST_MAIN" // makes main of this binary; a duration is its patience with a principal that is away
 	e2eRootEnv  = "CDKTR_TEST_ROOT" // the folder of all tests; every process below us carries it
 	e2ePatience = 60 * time.Second  // for what must come, on a machine that is busy with other things
 	e2ePoll     = 20 * time.Millisecond
@@ -49,7 +49,11 @@ func TestMain(m *testing.M) {
 		os.Exit(termMain())
 	}
 	if os.Getenv(e2eMainEnv) != "" {
-		main()
+		patience, err := time.ParseDuration(os.Getenv(e2eMainEnv))
+		if err != nil {
+			patience = dialPatience
+		}
+		os.Exit(mainWith(patience))
 	}
 	os.Exit(e2eAll(m))
 }

@@ -212,6 +212,7 @@ func (x *newsWorld) step() string {
 
 // TestNewsFold lets random things happen, and holds a client that follows against one that comes anew.
 func TestNewsFold(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -241,6 +242,7 @@ func TestNewsFold(t *testing.T) {
 
 // The lists come newest first, in pages, and the end of them is told; what is told of a run is short.
 func TestNewsSnapshot(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var workflows []*Workflow
 		for i := range 1200 {
@@ -376,6 +378,7 @@ func TestNewsBurst(t *testing.T) {
 
 // While nothing changes there is a heartbeat, and nothing else; a reader for whom too much waits is cut off.
 func TestNewsHeartbeat(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
 		g.run("w")

@@ -133,6 +133,7 @@ func durableFinal(got []string) string {
 }
 
 func TestDurableAnswers(t *testing.T) {
+	t.Parallel()
 	covered := map[string]bool{"ping": true}
 	for _, c := range durableCases {
 		op, _, _ := strings.Cut(c.op, " ")

@@ -78,6 +78,7 @@ func lookTestPlaces(places chan struct{}) (free func()) {
 // A connection that asks for more than is found out at once is told so, at once, and others are served meanwhile: so is
 // what it asks itself that needs no file. All of it ends with the connection.
 func TestLookBoundsOfConnection(t *testing.T) {
+	t.Parallel()
 	unknown := func(i int) string { return fmt.Sprintf("01JD3V5K8Q2M4N6P8R0S%06d", i) }
 	for name, req := range map[string]func(i int) Request{
 		"show": func(i int) Request { return Request{Op: "show", Run: unknown(i)} }, "logs": func(i int) Request { return Request{Op: "logs", Run: unknown(i)} },

@@ -113,6 +113,7 @@ func TestNotesCut(t *testing.T) {
 // TestNotesPeers: everything that a peer can do to be logged, done 200 times with as long names as it likes, makes
 // a line and a count.
 func TestNotesPeers(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("n", 200<<10)
 	hello := func(name string) []byte {
 		return protoEncode(agentMsg{V: protoVersion, Op: msgHello, Agent: name, Epoch: "e", Capacity: 1})
@@ -145,6 +146,7 @@ func TestNotesPeers(t *testing.T) {
 						peer = g.with(c.key, c.socket) // it has hung up on the one before
 						peer.conn.Send(c.says(i)...)
 					}
+					time.Sleep(paceEach + 200*paceKiB)
 					synctest.Wait()
 				}
 				g.stop()

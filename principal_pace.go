@@ -22,8 +22,8 @@ func (p *principal) paced(grant *authGrant, by string) bool {
 }
 
 // pace waits until the party may have one more message handled. It is called behind each message, by the goroutine of the
-// connection, and ends with that too.
-func (p *shareParty) pace(conn wireConn, frames [][]byte) {
+// connection. False when it waited, and meanwhile the connection ended or the principal did: then nothing more is handled.
+func (p *shareParty) pace(conn wireConn, ended <-chan struct{}, frames [][]byte) bool {
 	cost := paceEach
 	for _, frame := range frames {
 		cost += time.Duration(len(frame)>>10) * paceKiB
@@ -38,14 +38,17 @@ func (p *shareParty) pace(conn wireConn, frames [][]byte) {
 	p.shares.mu.Unlock()
 	if wait <= 0 {
 		runtime.Gosched() // whose socket always has more does not give way by waiting
-		return
+		return true
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return true
 	case <-conn.Done():
+	case <-ended:
 	}
+	return false
 }
 
 // rest gives a party's place back after a look that began then, when it has rested as long as it worked. A look that is

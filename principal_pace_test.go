@@ -68,7 +68,7 @@ func TestPaceBytes(t *testing.T) {
 		} {
 			began := time.Now()
 			for range c.n {
-				party.pace(conn, c.frames)
+				party.pace(conn, nil, c.frames)
 			}
 			if took := time.Since(began); took != c.want {
 				t.Errorf("%d messages of %d frames took %s, want %s", c.n, len(c.frames), took, c.want)
@@ -76,8 +76,14 @@ func TestPaceBytes(t *testing.T) {
 		}
 		conn.Close()
 		began := time.Now()
-		if party.pace(conn, [][]byte{make([]byte, 4<<20)}); time.Since(began) != 0 {
+		if party.pace(conn, nil, [][]byte{make([]byte, 4<<20)}) || time.Since(began) != 0 {
 			t.Error("a connection that has ended is waited for")
+		}
+		conn, _ = wirePipe()
+		ended := make(chan struct{})
+		close(ended)
+		if party.pace(conn, ended, [][]byte{nil}) || time.Since(began) != 0 {
+			t.Error("a principal that has stopped goes on")
 		}
 	})
 }

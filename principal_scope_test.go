@@ -169,6 +169,7 @@ func (g *scopeRig) connect(socket string) wireConn {
 }
 
 func TestScopedKeySees(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := scopeRigOpen(t)
 		g.group.Go(func() {

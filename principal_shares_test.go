@@ -138,6 +138,7 @@ func TestSharesREQ(t *testing.T) {
 // TestSharesStreams: a key has so many streams over all of its connections, and those that have ended, were stopped or
 // went with their connection count no more.
 func TestSharesStreams(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := sharesRigOpen(t, principalTask(Workflow{ID: "w"}))
 		run := g.run("w")
@@ -270,6 +271,7 @@ func TestSharesWatches(t *testing.T) {
 // TestSharesQueue: a trigger key fills its own share of the queue, many of them theirs, and never the room of operators,
 // nor that of the schedule.
 func TestSharesQueue(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := sharesRigOpen(t, principalTask(Workflow{ID: "w"}))
 		fill := func(by string, n int) {

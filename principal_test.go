@@ -383,6 +383,7 @@ func TestPrincipalRefusals(t *testing.T) {
 // show of a run has the version that it runs, which is not what the file says now; of a run in the history too, while that
 // is known.
 func TestPrincipalShowSpec(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		old := principalTask(Workflow{ID: "w", Description: "old"})
 		g := principalRigOpen(t, t.TempDir(), old)
@@ -480,6 +481,7 @@ func TestPrincipalKeyParams(t *testing.T) {
 }
 
 func TestPrincipalQueueBound(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
 		g.do(func() {

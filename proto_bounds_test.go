@@ -37,6 +37,7 @@ func TestProtoEncodePlain(t *testing.T) {
 }
 
 func TestProtoShortened(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("x\x01é", 100_000)
 	for _, reason := range []string{"", "exit 3", long, strings.Repeat("<", protoMaxReason-2), strings.Repeat("\x02", protoMaxReason), strings.Repeat("ä", protoMaxReason)} {
 		got := protoReason(reason)
@@ -105,6 +106,7 @@ func paramsWorkflow(id string) *Workflow {
 // Parameters are bounded where they come in, in what they are and not in how they are written: by a request, by one that is pushed,
 // and together with the defaults of the file.
 func TestParamsBound(t *testing.T) {
+	t.Parallel()
 	most := strings.Repeat("<", paramsMax-len("PARAM_p=")-1)
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), paramsWorkflow("w"), principalTask(Workflow{ID: "d", Params: map[string]Param{"p": {Required: true}, "q": {Default: strings.Repeat("x", 1000)}}}))
@@ -143,6 +145,7 @@ func TestParamsBound(t *testing.T) {
 
 // A run that does not fit into a message with all that belongs to it has failed. Its agent stays, and gets what does fit.
 func TestAssignTooLarge(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		shell := strings.Repeat("# comment\n", 50_000)
 		big := principalTask(Workflow{ID: "big", Params: map[string]Param{"p": {}}})
@@ -173,6 +176,7 @@ func TestAssignTooLarge(t *testing.T) {
 
 // What agents of another make say of themselves and of runs is bounded, and none is cut off for what it says of a run.
 func TestAgentSaysTooMuch(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
 		long := strings.Repeat("<&\x01", 100_000)
@@ -219,6 +223,7 @@ func TestAgentSaysTooMuch(t *testing.T) {
 
 // Lists whose rows are large come in pages that fit into a message each, and every row of them comes.
 func TestListPagesByBytes(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const n = 8
 		g := principalRigOpen(t, t.TempDir())
@@ -333,6 +338,7 @@ func TestReplyTooLarge(t *testing.T) {
 
 // The queue is bounded in memory as well as in number.
 func TestQueueMemory(t *testing.T) {
+	t.Parallel()
 	if one, two := principalRunMem(nil, 1), principalRunMem(map[string]string{"p": strings.Repeat("x", 100_000)}, 1000); one < 1000 || two < one+100_000+250_000 {
 		t.Errorf("runs take %d and %d bytes", one, two)
 	}

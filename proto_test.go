@@ -110,6 +110,7 @@ func FuzzProtoTwice(f *testing.F) {
 // Every text of a request has a bound, and what is longer is refused with the name of its field; so is nothing of it
 // repeated at length. Params are bounded where runs are queued, since only there is known what they are.
 func TestProtoBounds(t *testing.T) {
+	t.Parallel()
 	for _, v := range []any{&Request{}, &agentMsg{}} {
 		fields := reflect.TypeOf(v).Elem()
 		for i := range fields.NumField() {

@@ -46,8 +46,8 @@ func (p *principal) runSubscriber(conn wireConn, grant *authGrant, compat bool) 
 		if err != nil {
 			return
 		}
-		if paced {
-			party.pace(conn, frames)
+		if paced && !party.pace(conn, p.ended, frames) {
+			return
 		}
 		if len(frames) != 1 || len(frames[0]) == 0 || frames[0][0] > 1 {
 			conn.Cut(fmt.Errorf("a SUB peer sent something other than a subscription"))
@@ -170,8 +170,8 @@ func (p *principal) runPusher(conn wireConn, grant *authGrant) {
 		if err == nil && p.compatPushed(body, conn.Peer()) {
 			continue
 		}
-		if paced {
-			party.pace(conn, frames)
+		if paced && !party.pace(conn, p.ended, frames) {
+			return
 		}
 		var req Request
 		if err == nil {

@@ -66,6 +66,7 @@ func retainLeft(t *testing.T, h *host) string {
 }
 
 func TestRetainSweep(t *testing.T) {
+	t.Parallel()
 	files := map[string]int{"logs/a/2026-01-01.jsonl": 100, "logs/a/2026-06-01.jsonl": 100, "logs/a/2026-06-14.jsonl": 100, "logs/a/notes.txt": 10_000,
 		"logs/b/2025-01-01.jsonl": 1000, "history/a/2025-12.jsonl": 100, "history/a/2026-05.jsonl": 100, "history/a/2026-06.jsonl": 100}
 	const rest = " logs/a/notes.txt logs/b/2025-01-01"

@@ -74,6 +74,7 @@ func TestSchedClockJitter(t *testing.T) {
 
 // TestPrincipalSleeps sleeps with the whole machine for two hours: what would have fired then was missed, fixed times or not.
 func TestPrincipalSleeps(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slept, began := time.Duration(0), time.Now()
 		g := &principalRig{t: t, dir: t.TempDir(), log: &principalLog{}}
@@ -114,6 +115,7 @@ func (g *principalRig) setClock(set *time.Duration, by time.Duration) {
 
 // In a bubble the clock begins at midnight UTC on 2000-01-01.
 func TestPrincipalClockSet(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		set := time.Duration(0)
 		fixed := principalTask(Workflow{ID: "fixed", Schedule: []string{"30 0 * * *"}, Overlap: overlapAllow})

@@ -232,6 +232,7 @@ func TestSchedDecide(t *testing.T) {
 
 // Ten thousand workflows, changed and fired at random: the heap gives what a search through all of them does.
 func TestSchedMany(t *testing.T) {
+	t.Parallel()
 	const n = 10_000
 	rnd := rand.New(rand.NewPCG(3, 3))
 	s, now := schedNew(time.UTC), schedEpoch

@@ -34,6 +34,7 @@ func spoolTailTestLines(t *testing.T, path string, limit int64, total *spoolTail
 
 // TestSpoolTail adds lines of several streams in random pieces, and wants the end of what came, a line at a time.
 func TestSpoolTail(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Log("seed ", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
@@ -101,6 +102,7 @@ func TestSpoolTail(t *testing.T) {
 
 // TestSpoolTailDisk: a tail takes no more of the disk than a few times what is wanted of it, even by single bytes.
 func TestSpoolTailDisk(t *testing.T) {
+	t.Parallel()
 	tail := spoolTailNew(t.TempDir(), spoolTailMeta{Run: "R", Size: 1000})
 	at, tag := time.Now(), "1 "+strings.Repeat("a", 800)
 	for i := range 20_000 {

@@ -162,6 +162,7 @@ func TestSpoolBound(t *testing.T) {
 
 // TestSpoolRotates fills several segments, and frees them one by one.
 func TestSpoolRotates(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := spoolNew(t, dir)
 	msg := `{"o":"` + strings.Repeat("x", 100<<10) + `"}`
@@ -207,6 +208,7 @@ func TestSpoolRotates(t *testing.T) {
 
 // TestSpoolEmpties sees that a long file is emptied when all is acknowledged, and numbers go on.
 func TestSpoolEmpties(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := spoolNew(t, dir)
 	defer s.close()
@@ -523,6 +525,7 @@ func TestSpoolDiskFull(t *testing.T) {
 
 // TestSpoolGone takes a segment away while it is in use.
 func TestSpoolGone(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := spoolNew(t, dir)
 	defer s.close()
@@ -545,6 +548,7 @@ func TestSpoolGone(t *testing.T) {
 
 // TestSpoolBlocked makes a segment unreadable for a cause that passes: nothing is skipped.
 func TestSpoolBlocked(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := spoolNew(t, dir)
 	defer s.close()

@@ -104,6 +104,7 @@ func TestStateAttemptsUnknown(t *testing.T) {
 
 // The newest are kept, fewer of each task in a run of many, and what was handed out stays as it was.
 func TestStateAttemptsBound(t *testing.T) {
+	t.Parallel()
 	for tasks, kept := range map[int]int{1: stateMaxEarlier, 62: stateMaxEarlier, 63: 15, 400: 2, 1000: 1, 5000: 1} {
 		spec := &Workflow{ID: "w"}
 		for i := range tasks {

@@ -141,6 +141,7 @@ func TestStateRequeueFields(t *testing.T) {
 
 // A run that was cancelled and is retried is not cancelled again when its agent comes back, nor is a task of it.
 func TestDispatchCancelledRetried(t *testing.T) {
+	t.Parallel()
 	for _, task := range []string{"", "a"} {
 		synctest.Test(t, func(t *testing.T) {
 			g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
@@ -175,6 +176,7 @@ func TestDispatchCancelledRetried(t *testing.T) {
 // TestDispatchRetryBehind: the next attempt is told nothing of the clean-up behind what failed, whoever asks for it and on
 // whichever agent it is; and an agent that is lost in the middle leaves it to be done as well.
 func TestDispatchRetryBehind(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"retries", "by hand", "agent lost"} {
 		synctest.Test(t, func(t *testing.T) {
 			w := &Workflow{ID: "w", Failover: failoverRerun, Tasks: []Task{{ID: "setup", Run: "x"}, {ID: "work", Run: "x", Depends: []string{"setup"}},

@@ -79,6 +79,7 @@ func statsBrute(runs map[string]*Run, now time.Time) *Stats {
 
 // TestStatsBrute: random histories, with runs that were retried, old ones, those of others, and some in memory.
 func TestStatsBrute(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	for round := range uint64(4) {
 		t.Run(fmt.Sprint("seed ", seed, " round ", round), func(t *testing.T) {

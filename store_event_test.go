@@ -18,6 +18,7 @@ import (
 
 // Events of a turn come back as they were, from lines that jq '., . + .then[]?' takes apart into the same.
 func TestStoreEventLines(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
@@ -114,6 +115,7 @@ func storeEventJQ(t *testing.T, line []byte, events []*Event) {
 
 // A line with many events ends in time, and each event is found by its number, wherever a reader begins.
 func TestStoreEventLong(t *testing.T) {
+	t.Parallel()
 	g := storeRigOpen(t, storeOptions{NoSync: true})
 	w := &Workflow{ID: "w"}
 	for i := range 1000 {
@@ -223,6 +225,7 @@ func storeFormat1Lines(t *testing.T, name string) []string {
 // TestStoreFormat1: journal, snapshot and history of the version of before are read as that one did, and it cannot take for damage
 // what is written from now on.
 func TestStoreFormat1(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	storeFormat1(t, "principal", dir)
 	g := storeRigOpen(t, storeOptions{Dir: dir})

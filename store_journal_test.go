@@ -127,6 +127,7 @@ func storeDamagedOpen(t *testing.T, g *storeRig, text []byte, starts []int, line
 
 // TestStoreRefuses opens folders that cannot be trusted.
 func TestStoreRefuses(t *testing.T) {
+	t.Parallel()
 	older := func(dir string) string {
 		names, _ := filepath.Glob(filepath.Join(dir, "journal/*.jsonl"))
 		return names[len(names)-2]

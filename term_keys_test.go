@@ -133,6 +133,7 @@ func TestTermKeysWaits(t *testing.T) {
 
 // Nothing grows without end, and what is too long is no key.
 func TestTermKeysBounds(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("1", 3*termSeqMax)
 	for _, c := range []struct{ bytes, keys string }{
 		{"\x1b[" + long + "Ax", "x"},

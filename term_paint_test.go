@@ -114,6 +114,7 @@ func (c *termCanvas) edit(random *rand.Rand, hostile bool) {
 
 // Whatever is drawn on whatever was there, the terminal shows it.
 func TestTermPaintRandom(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(40) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		size := [][2]int{{80, 24}, {120, 40}, {40, 10}, {7, 5}, {3, 8}, {2, 1}, {1, 3}}[seed%7]

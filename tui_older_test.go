@@ -111,6 +111,7 @@ func TestTuiOlder(t *testing.T) {
 
 // TestTuiOlderFilter says of a filter that has nothing how far it looked, and what looks further.
 func TestTuiOlderFilter(t *testing.T) {
+	t.Parallel()
 	says := func(g *tuiRig, want string) {
 		t.Helper()
 		if screen := strings.Join(strings.Fields(strings.ReplaceAll(g.screen(), "|", " ")), " "); !strings.Contains(screen, want) {
@@ -224,6 +225,7 @@ func TestTuiOlderOf(t *testing.T) {
 
 // TestTuiOlderLive keeps the list whole while runs come, end, and are retried: none is there twice, and none is missing.
 func TestTuiOlderLive(t *testing.T) {
+	t.Parallel()
 	lists := &Reply{}
 	for i := range tuiMaxRuns {
 		lists.Rows = append(lists.Rows, RunRow{Run: tuiTestRun(5000+i, "w", runSucceeded, "2026-03-04 12:00:00", time.Second, "", "")})

@@ -149,8 +149,8 @@ func (p *principal) runPeer(conn wireConn) {
 		if p.compatServe(c, frames[len(c.envelope):]) {
 			continue
 		}
-		if paced {
-			party.pace(conn, frames)
+		if paced && !party.pace(conn, p.ended, frames) {
+			return
 		}
 		if err == nil {
 			var op string

@@ -80,6 +80,7 @@ func TestViewDialogScreens(t *testing.T) {
 
 // TestViewDialogInside draws questions about hostile things.
 func TestViewDialogInside(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

@@ -106,6 +106,7 @@ func TestViewFormScreens(t *testing.T) {
 
 // TestViewFormInside draws forms of hostile parameters.
 func TestViewFormInside(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

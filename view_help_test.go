@@ -63,6 +63,7 @@ func TestViewHelpScreens(t *testing.T) {
 
 // TestViewHelpInside draws help of hostile rows.
 func TestViewHelpInside(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

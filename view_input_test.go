@@ -193,6 +193,7 @@ func TestViewInputDraw(t *testing.T) {
 
 // TestViewInputRandom types at random, draws, and holds what must always be so.
 func TestViewInputRandom(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

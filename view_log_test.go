@@ -116,6 +116,7 @@ func TestViewLogMoves(t *testing.T) {
 
 // TestViewLogBounds: a flood of lines leaves the newest, within what is said to be the most; and what someone reads stays.
 func TestViewLogBounds(t *testing.T) {
+	t.Parallel()
 	v := viewLogNew()
 	v.setSearch("line")
 	long := strings.Repeat("x", 3000)

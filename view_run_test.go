@@ -263,6 +263,7 @@ func viewRunEarlier(random *rand.Rand, t *TaskRun) {
 }
 
 func TestViewRunWithin(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))

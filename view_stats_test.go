@@ -93,6 +93,7 @@ func TestViewStatsBars(t *testing.T) {
 }
 
 func TestViewStatsWithin(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 2))

@@ -355,6 +355,7 @@ func TestWorkflowPattern(t *testing.T) {
 
 // TestWorkflowBounds: what grows without end is stopped, soon and with one plain fault.
 func TestWorkflowBounds(t *testing.T) {
+	t.Parallel()
 	lines := func(n int, format string) string {
 		var b strings.Builder
 		for i := range n {
