@@ -364,10 +364,7 @@ func (p *principal) lastLines(r *Run, task string, over func() bool) (lines []st
 	until := r.Finished.UTC().AddDate(0, 0, 1).Format(logDayLayout) // its agent's clock may be behind
 	p.logs.read(r.Workflow, r.ID, logPlaceOf(r), logFilter{Task: task, Until: until, Tail: attentionLines, over: over}, func(line LogLine) error {
 		text := strings.ToValidUTF8(string(line.raw()), "\uFFFD")
-		if len(text) > attentionMaxLine {
-			text = strings.ToValidUTF8(text[:attentionMaxLine], "") + " ..."
-		}
-		lines, streams = append(lines, text), streams+line.Stream
+		lines, streams = append(lines, textHead(text, attentionMaxLine)), streams+line.Stream
 		return nil
 	})
 	return lines, streams

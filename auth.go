@@ -340,30 +340,9 @@ func (k *authKeys) runAuthWatch(ctx context.Context, onGone func(*authGrant), on
 	if err != nil {
 		onFault(fmt.Errorf("watch authorized keys: %w: changes are seen within %s", err, authRecheck))
 	}
-	defer func() { w.close() }()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	told := ""
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case report, ok := <-w.reports():
-			if !ok {
-				w.close()
-				w = nil
-			} else {
-				w.translate(report)
-			}
-			timer.Reset(authSettle)
-			continue
-		case <-timer.C:
-		}
-		watched := false
-		if w != nil { // again each time: the folder may have been replaced
-			more, err := w.follow([]string{k.dir})
-			watched = err == nil && !more
-		}
+	runWatchLook(ctx, w, authSettle, authRecheck, func(follow func(string) (bool, error)) bool {
+		more, unwatched := follow(k.dir) // again each time: the folder may have been replaced
 		gone, faults, err := k.load()
 		if fault := errors.Join(append(faults, err)...); fault == nil {
 			told = ""
@@ -374,8 +353,6 @@ func (k *authKeys) runAuthWatch(ctx context.Context, onGone func(*authGrant), on
 		for _, g := range gone {
 			onGone(g)
 		}
-		if !watched {
-			timer.Reset(authRecheck)
-		}
-	}
+		return unwatched == nil && !more
+	})
 }

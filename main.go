@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -22,6 +23,11 @@ import (
 func cliVerbs() []cliVerb {
 	return slices.Concat(serveVerbs(), runVerbs(), lookVerbs(), attentionVerbs(), statsVerbs(), tuiVerbs(), checkVerbs(), keysVerbs(), setupVerbs(), completionVerbs())
 }
+
+// The first thread is for main alone, which only waits: the kernel hands it the signals of the process, and a thread that is held up by a
+// file which does not answer would never take them. The children of the first thread are also those that came to us (procSys.orphans):
+// nothing else may start one there.
+func init() { runtime.LockOSThread() }
 
 func main() { os.Exit(mainWith(dialPatience)) }
 

@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"strings"
 )
 
 // principalLevelRuns is the level of a line for each run that ended as it should: below that of what the daemon says of itself,
@@ -24,11 +23,7 @@ func (p *principal) logEnd(e *Event) {
 	}
 	attrs := []any{"workflow", r.Workflow, "run", r.ID}
 	if r.Reason != "" {
-		why := r.Reason
-		if len(why) > principalMaxWhy {
-			why = strings.ToValidUTF8(why[:principalMaxWhy], "") + " ..."
-		}
-		attrs = append(attrs, "cause", why)
+		attrs = append(attrs, "cause", textHead(r.Reason, principalMaxWhy))
 	}
 	if r.Agent != "" {
 		attrs = append(attrs, "agent", r.Agent)

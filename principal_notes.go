@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 )
@@ -135,10 +134,7 @@ func noteCut(v any, most int) any {
 	default:
 		return v
 	}
-	if len(text) <= most {
-		return text
-	}
-	return fmt.Sprintf("%s... (%d bytes)", strings.ToValidUTF8(text[:most], ""), len(text))
+	return textHead(text, most)
 }
 
 // noteWire is what a listener has to tell (wireOptions.Note).

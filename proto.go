@@ -106,7 +106,7 @@ func (c *protoCount) UnmarshalJSON(text []byte) error {
 		return nil
 	}
 	if err != nil || n < 0 {
-		return fmt.Errorf("%s is no number of rows: want one that is not below 0, and no fraction", protoEcho(string(text)))
+		return fmt.Errorf("%s is no number of rows: want one that is not below 0, and no fraction", textHead(string(text), protoMaxName))
 	}
 	*c = protoCountOf(int(n))
 	return nil
@@ -515,7 +515,7 @@ func protoDecode(body []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
-		return refuse(codeInvalid, "read request: %s", protoEcho(err.Error()))
+		return refuse(codeInvalid, "read request: %s", textHead(err.Error(), protoMaxName))
 	}
 	end := d.InputOffset()
 	if _, err := d.Token(); err != io.EOF {
@@ -528,7 +528,7 @@ func protoDecode(body []byte, v any) error {
 // must not pass over it finds in the assignment, see assignment.unfit.
 func protoPeer(body []byte, m *agentMsg) error {
 	if err := json.Unmarshal(body, m); err != nil {
-		return refuse(codeInvalid, "read message: %s", protoEcho(err.Error()))
+		return refuse(codeInvalid, "read message: %s", textHead(err.Error(), protoMaxName))
 	}
 	return protoBounds(m)
 }
@@ -540,7 +540,7 @@ func protoRequest(body []byte, req *Request) error {
 		return err
 	}
 	if key, twice := protoTwice(json.NewDecoder(bytes.NewReader(body))); twice {
-		return refuse(codeInvalid, "field %q is there twice", protoEcho(key))
+		return refuse(codeInvalid, "field %q is there twice", textHead(key, protoMaxName))
 	}
 	return protoText(body)
 }
@@ -601,14 +601,6 @@ func protoBounds(v any) error {
 		}
 	}
 	return nil
-}
-
-// protoEcho bounds what an answer repeats of a message that makes no sense: an unknown field may have a name of a megabyte.
-func protoEcho(text string) string {
-	if len(text) <= protoMaxName {
-		return text
-	}
-	return strings.ToValidUTF8(text[:protoMaxName], "") + " ..."
 }
 
 // logJSON is a line of output as `logs --json` prints it and a SUB peer gets it.

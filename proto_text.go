@@ -36,7 +36,7 @@ func protoText(body []byte) error {
 			if isKey {
 				path, what = path[:top], "a name in field"
 			}
-			return refuse(codeInvalid, "%s %q %s, at byte %d of the request", what, protoEcho(strings.Join(path, ".")), fault, begin+at+1)
+			return refuse(codeInvalid, "%s %q %s, at byte %d of the request", what, textHead(strings.Join(path, "."), protoMaxName), fault, begin+at+1)
 		}
 		switch name, _ := token.(string); {
 		case token == json.Delim('{'), token == json.Delim('['):
@@ -131,10 +131,10 @@ func protoTexts(req *Request) error {
 	}
 	for _, name := range sortedKeys(req.Params) {
 		if err := textFault(name); err != nil {
-			return refuse(codeInvalid, "the name of parameter %q %v", protoEcho(name), err)
+			return refuse(codeInvalid, "the name of parameter %q %v", textHead(name, protoMaxName), err)
 		}
 		if err := textFault(req.Params[name]); err != nil {
-			return refuse(codeInvalid, "parameter %s %v", protoEcho(name), err)
+			return refuse(codeInvalid, "parameter %s %v", textHead(name, protoMaxName), err)
 		}
 	}
 	return nil

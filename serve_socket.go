@@ -118,45 +118,23 @@ func (s serveSocket) renew() error {
 // after that, and each serveSocketAgain where it cannot be made or watched; it ends with ctx.
 func (s serveSocket) runSocketWatch(ctx context.Context, log *slog.Logger) {
 	w, _ := watchOpenNames() // without it the file is looked at again and again
-	defer func() { w.close() }()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	told := ""
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case report, ok := <-w.reports():
-			if !ok {
-				w.close()
-				w = nil
-			} else {
-				w.translate(report)
-			}
-			timer.Reset(serveSocketSettle)
-			continue
-		case <-timer.C:
-		}
-		var err error
+	runWatchLook(ctx, w, serveSocketSettle, serveSocketAgain, func(follow func(string) (bool, error)) bool {
 		if !s.listener.standing() && ctx.Err() == nil {
-			if err = s.renew(); err == nil {
+			err := s.renew()
+			switch {
+			case err == nil:
 				log.Warn("the socket was removed from outside: made it again", "socket", s.path)
+			case err.Error() != told:
+				told = err.Error()
+				log.Error("the socket was removed from outside, and cannot be made again: nobody can come in there; trying on", "socket", s.path, "cause", err)
 			}
-		}
-		if err != nil && err.Error() != told {
-			log.Error("the socket was removed from outside, and cannot be made again: nobody can come in there; trying on", "socket", s.path, "cause", err)
+			if err != nil {
+				return false
+			}
 		}
 		told = ""
-		if err != nil {
-			told = err.Error()
-		}
-		watched := false
-		if w != nil && err == nil {
-			_, failure := w.follow([]string{s.path})
-			watched = failure == nil && s.listener.standing() // it may have gone before it was watched
-		}
-		if !watched {
-			timer.Reset(serveSocketAgain)
-		}
-	}
+		_, err := follow(s.path)
+		return err == nil && s.listener.standing() // it may have gone before it was watched
+	})
 }

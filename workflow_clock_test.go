@@ -61,7 +61,7 @@ func TestWorkflowWarned(t *testing.T) {
 	}
 }
 
-// TestWorkflowWarnedWhere: validate, ls and attention say what files are warned of; attention does each time that it is another
+// TestWorkflowWarnedWhere: validate, show and attention say what files are warned of, ls that they are; attention does what files are warned of; attention does each time that it is another
 // thing.
 func TestWorkflowWarnedWhere(t *testing.T) {
 	x := e2eNew(t)
@@ -70,8 +70,11 @@ func TestWorkflowWarnedWhere(t *testing.T) {
 	x.file("fine.yml", "schedule: '0 4 * * *'\ntasks: {a: {run: 'true'}}\n")
 	p := x.principal()
 	odd, bad := "odd.yml:1:11: warning: schedule \"*/90 * * * *\"", "sub/bad.yml:1:18: warning: task \"a\": || true"
-	if r := x.code(0, "ls"); !strings.Contains(r.err, odd) || !strings.Contains(r.err, bad) || strings.Contains(r.err, "fine") {
+	if r := x.code(0, "ls"); !strings.Contains(r.err, "2 warnings on the files of 2 workflows: cdktr show odd ") {
 		t.Errorf("ls says %s", r.err)
+	}
+	if r := x.code(0, "show", "odd"); !strings.Contains(r.out+r.err, odd) || strings.Contains(r.out+r.err, "sub/bad") {
+		t.Errorf("show says %s%s", r.out, r.err)
 	}
 	if r := x.code(0, "validate"); !strings.Contains(r.out, odd) || !strings.Contains(r.out, bad) {
 		t.Errorf("validate says %s", r.out)
