@@ -1,10 +1,10 @@
 // The examples, run as a stranger would run them: each by itself with nothing but its defaults, and those with an effect
-// worth a look with parameters of a test's own. The command line is called within this process, so no binary is built.
+// worth a look with parameters of a test's own. This binary is cdktr: a process that runs tasks is in charge of all orphans,
+// and has to be another than that of the tests.
 
 package main
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -17,47 +17,26 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
-
-// exampleBuffer takes what several goroutines write.
-type exampleBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *exampleBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *exampleBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
 
 // exampleRun runs an example with a temporary folder of its own choosing, and gives its exit code, what it wrote to
 // standard output and what to standard error.
 func exampleRun(t *testing.T, tmp, file string, flags ...string) (code int, out, report string) {
 	t.Helper()
-	var stdout, stderr exampleBuffer
-	environ := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + tmp, "TMPDIR=" + tmp, "LC_ALL=C"}
-	getenv := func(name string) string {
-		for _, kv := range environ {
-			if value, ok := strings.CutPrefix(kv, name+"="); ok {
-				return value
-			}
-		}
-		return ""
+	bin, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
 	}
-	c := &cli{in: strings.NewReader(""), out: &stdout, err: &stderr, getenv: getenv, environ: environ}
-	args := append([]string{"run"}, flags...)
-	code = c.main(t.Context(), append(args, filepath.Join("examples", file)))
-	return code, stdout.String(), stderr.String()
+	var stdout, stderr strings.Builder
+	cmd := exec.CommandContext(t.Context(), bin, append(append([]string{"run"}, flags...), filepath.Join("examples", file))...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + tmp, "TMPDIR=" + tmp, "LC_ALL=C", e2eMainEnv + "=1", e2eRootEnv + "=" + os.Getenv(e2eRootEnv), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()
 }
 
 // exampleFine runs an example that must succeed, and gives its output.

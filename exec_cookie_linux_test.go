@@ -34,6 +34,7 @@ func TestAgentLeftoversOfOthers(t *testing.T) {
 		cmds[cookie] = cmd
 	}
 	log := &principalLog{}
+	procTestAlone(t)
 	a, err := agentOpen(agentConfig{Name: "x", Capacity: 1, StateDir: dir, Grace: procTestWait, Log: slog.New(slog.NewTextHandler(log, nil)), now: time.Now})
 	if err != nil {
 		t.Fatal(err)

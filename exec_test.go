@@ -59,6 +59,7 @@ func (l *procTestLog) text(isErr bool) string {
 // procTestNew makes a procs that must leave no process and no zombie behind.
 func procTestNew(t testing.TB) *procs {
 	t.Helper()
+	procTestAlone(t)
 	ps, err := newProcs(procTestKey)
 	if err != nil {
 		t.Fatal(err)
@@ -72,6 +73,10 @@ func procTestNew(t testing.TB) *procs {
 	})
 	return ps
 }
+
+// procTestAlone is for tests in which this process runs tasks itself: it is in charge of all orphans meanwhile, also of those that
+// other tests leave behind on purpose. Such a test may have none beside it.
+func procTestAlone(t testing.TB) { t.Setenv("CDKTR_TEST_ALONE", "1") } // it refuses a parallel test
 
 func procTestCookie(t testing.TB) string { return "test/" + t.Name() + "/" }
 

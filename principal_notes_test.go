@@ -97,8 +97,8 @@ func TestNotesCut(t *testing.T) {
 		{long, `value="` + long[:notesValue] + ` ... (1048576 bytes in all)"`},
 		{"x" + long, `value="x` + long[:notesValue-2] + ` ... (1048577 bytes in all)"`},
 		{errors.New(long), `value="` + long[:notesValue] + ` ... (1048576 bytes in all)"`},
-		{refuse(codeNotFound, "%s", long), `value="` + long[:notesValue] + `... (`},
-		{wirePeer{Addr: long}, `value="` + long[:notesValue] + `... (`},
+		{refuse(codeNotFound, "%s", long), `value="` + long[:notesValue] + ` ... (`},
+		{wirePeer{Addr: long}, `value="` + long[:notesValue] + ` ... (`},
 		{"\x1b[31m\nlevel=ERROR", `value="\x1b[31m\nlevel=ERROR"`},
 	} {
 		n, lines := notesTest()

@@ -321,6 +321,7 @@ func TestRunnerGivenAnew(t *testing.T) {
 	conns := make(chan wireConn, 1)
 	conns <- agentEnd
 	log := &principalLog{}
+	procTestAlone(t)
 	a, err := agentOpen(agentConfig{Name: "x", Capacity: 2, StateDir: t.TempDir(), Fresh: true, Grace: time.Second, Environ: []string{"PATH=/usr/bin:/bin"}, Log: slog.New(slog.NewTextHandler(log, nil)),
 		Dial: func(ctx context.Context) (wireConn, error) {
 			select {
