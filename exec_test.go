@@ -74,10 +74,6 @@ func procTestNew(t testing.TB) *procs {
 	return ps
 }
 
-// procTestAlone is for tests in which this process runs tasks itself: it is in charge of all orphans meanwhile, also of those that
-// other tests leave behind on purpose. Such a test may have none beside it.
-func procTestAlone(t testing.TB) { t.Setenv("CDKTR_TEST_ALONE", "1") } // it refuses a parallel test
-
 func procTestCookie(t testing.TB) string { return "test/" + t.Name() + "/" }
 
 // procTestSh is a task that runs a script.

@@ -147,6 +147,10 @@ func e2eNew(t *testing.T) *e2e {
 	return e2eAlone(t)
 }
 
+// procTestAlone is for tests in which this process runs tasks itself: it is in charge of all orphans meanwhile, also of those that
+// other tests leave behind on purpose. Such a test may have none beside it.
+func procTestAlone(t testing.TB) { t.Setenv("CDKTR_TEST_ALONE", "1") } // it refuses a parallel test
+
 // e2eAlone makes one for a test that has the machine for itself, as far as we can tell.
 func e2eAlone(t *testing.T) *e2e {
 	t.Helper()
