@@ -152,7 +152,7 @@ func (a *agent) procSpecOf(s *step, start *attemptStart) (spec procSpec, warning
 	}
 	task := &start.run.Spec.Tasks[start.index]
 	return procSpec{Argv: values.argv, Env: values.env, Dir: values.dir, Timeout: time.Duration(task.Timeout), Begun: start.since, Grace: a.cfg.Grace, Budget: start.budget,
-		Cookie: a.cfg.StateDir + "|" + start.run.Run + "|" + task.ID + "|" + strconv.Itoa(start.attempt),
+		Cookie: attemptCookie(a.cfg.StateDir, start.run.Run, task.ID, start.attempt),
 		Stage:  s.at,
 		Rest:   start.rest, Unended: a.unendedOf(start.t.run), Left: a.leftOf(runnerAttempt{start.run.Run, start.run.Lease, task.ID, start.attempt}),
 		Output: func(l procLine) {
@@ -160,6 +160,23 @@ func (a *agent) procSpecOf(s *step, start *attemptStart) (spec procSpec, warning
 				a.in.put(agentIn{try: start.t, line: l})
 			}
 		}}, warnings, nil
+}
+
+// attemptCookie is what the processes of an attempt carry: FOLDER|RUN|TASK|ATTEMPT. The folder is the agent's; a | in it is written
+// as %7C, so that the first | is its end, whatever the others are called.
+func attemptCookie(state, run, task string, attempt int) string {
+	return attemptFolder(state) + "|" + run + "|" + task + "|" + strconv.Itoa(attempt)
+}
+
+// attemptCookieOf says whether a cookie is one of the agent with that folder.
+func attemptCookieOf(cookie, state string) bool {
+	folder, _, ok := strings.Cut(cookie, "|")
+	return ok && folder == attemptFolder(state)
+}
+
+// attemptFolder writes a folder as it stands in a cookie.
+func attemptFolder(state string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(state, "%", "%25"), "|", "%7C")
 }
 
 // taskStarted notes the process of an attempt, and waits for its end.

@@ -19,10 +19,44 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An agent that starts ends what an earlier life of its own left, and nothing of agents whose folder begins like its own.
+// An agent that starts ends what an earlier life of its own left, and nothing of agents whose folder begins like its own, or has
+// in its name what stands behind the folder in a cookie.
 func TestAgentLeftoversOfOthers(t *testing.T) {
-	dir := t.TempDir() + "/a"
-	mine, others := []string{dir + "|r1|t|1", dir + "|r2|t|x|3"}, []string{dir + "b|r1|t|1", dir + "/b|r1|t|1", dir, filepath.Dir(dir) + "|r1|t|1", "x" + dir + "|r1|t|1"}
+	top := t.TempDir()
+	for name, c := range map[string]struct {
+		folder       string
+		mine, others []string // folders of agents, or whole cookies
+	}{
+		"plain":    {top + "/a", nil, []string{top + "/ab", top + "/a/b", top, "x" + top + "/a", top + "/a|b", top + "/a|r1|t", top + "/a|", top + "/a%7C"}},
+		"with |":   {top + "/a|b", nil, []string{top + "/a", top + "/a|b|c", top + "/a|", top + "/b", top + "/a%7Cb"}},
+		"with %":   {top + "/100%", nil, []string{top + "/100", top + "/100%25", top + "/100%|r"}},
+		"as a run": {top + "/a|01JD3V5K8Q2M4N6P8R0S000000|t|1", nil, []string{top + "/a"}},
+		// As versions before wrote them, for a folder without either character.
+		"whole": {top + "/c", []string{top + "/c|r1|t|1", top + "/c|r2|t|x|3"}, []string{top + "/c", top + "/cb|r1|t|1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cookies := func(folders []string) (cookies []string) {
+				for _, folder := range folders {
+					if name == "whole" {
+						cookies = append(cookies, folder)
+						continue
+					}
+					cookies = append(cookies, attemptCookie(folder, "01JD3V5K8Q2M4N6P8R0S000000", "t", 1))
+				}
+				return cookies
+			}
+			if c.mine == nil {
+				c.mine = []string{c.folder}
+			}
+			mine, others := cookies(c.mine), cookies(c.others)
+			agentTestLeftovers(t, c.folder, mine, others)
+		})
+	}
+}
+
+// agentTestLeftovers starts a process with each of the cookies, and then an agent: of the processes those that are its own end.
+func agentTestLeftovers(t *testing.T, dir string, mine, others []string) {
+	t.Helper()
 	cmds := map[string]*exec.Cmd{}
 	for _, cookie := range append(slices.Clone(mine), others...) {
 		cmd := exec.Command("sleep", "1000")
@@ -43,10 +77,10 @@ func TestAgentLeftoversOfOthers(t *testing.T) {
 	a.spool.close()
 	for cookie, cmd := range cmds {
 		if st, ok := procStatOf(cmd.Process.Pid); ok && !st.dead != slices.Contains(others, cookie) {
-			t.Errorf("%q lives: %v", cookie, !st.dead)
+			t.Errorf("the agent of %s: %q lives: %v", dir, cookie, !st.dead)
 		}
 	}
-	if !strings.Contains(log.String(), "count=2") {
+	if !strings.Contains(log.String(), fmt.Sprintf("count=%d", len(mine))) {
 		t.Errorf("logged:\n%s", log.String())
 	}
 }
