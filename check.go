@@ -75,6 +75,7 @@ type checker struct {
 
 	bad      []checkLine // of history and output
 	marked   uint64      // up to this event the journal was on the disk
+	unmarked string      // why that is not known, "" where it is, or nothing says so
 	segments []storeSegment
 	keepFrom int    // segments before this one cannot be read, and are not needed
 	keepTo   int    // segments from this one on cannot be read on to
@@ -355,8 +356,8 @@ func (k *checker) journal(state *State) (err error) {
 	if k.segments, err = k.files.segments(); err != nil {
 		return err
 	}
-	if k.marked, err = k.files.marked(); err != nil {
-		return err
+	if k.marked, k.unmarked = k.files.marked(); k.unmarked != "" {
+		k.fault(storeMark, 0, "%s", k.unmarked)
 	}
 	k.keepTo, k.newest = len(k.segments), state.Seq
 	covered := state.Seq
@@ -447,7 +448,7 @@ func (k *checker) cut(keepTo int, at int64, next uint64) {
 // store and has it save a snapshot. The notes say what was done and what is lost.
 func (k *checker) repair(now time.Time) (notes []string, err error) {
 	aside := "damaged-" + now.UTC().Format("20060102T150405.000")
-	if len(k.bad) > 0 || k.keepFrom > 0 || k.lost > 0 {
+	if len(k.bad) > 0 || k.keepFrom > 0 || k.lost > 0 || k.unmarked != "" {
 		if _, err := k.files.mkdir(aside); err != nil {
 			return nil, fmt.Errorf("make folder %s: %w", aside, err)
 		}
@@ -458,6 +459,12 @@ func (k *checker) repair(now time.Time) (notes []string, err error) {
 			return nil, err
 		}
 		notes = append(notes, note)
+	}
+	if k.unmarked != "" {
+		if err := k.files.rename(storeMark, path.Join(aside, storeMark)); err != nil {
+			return notes, fmt.Errorf("move mark aside: %w", err)
+		}
+		notes = append(notes, fmt.Sprintf("moved the file %s, which says nothing, to %s", storeMark, path.Join(k.dir, aside)))
 	}
 	if len(k.bad) > 0 {
 		if err := k.blank(aside); err != nil {

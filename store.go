@@ -164,8 +164,9 @@ func (s *store) start() (*State, storeReport, error) {
 	}
 	p := storeReplay{files: &s.files, dir: s.opt.Dir, now: now}
 	if !s.opt.Repair {
-		if p.marked, err = s.files.marked(); err != nil {
-			return nil, storeReport{}, err
+		seq, fault := s.files.marked()
+		if p.marked = seq; fault != "" {
+			p.notes = append(p.notes, p.path(storeMark)+": "+fault)
 		}
 	}
 	if err := p.snapshot(); err != nil {
@@ -340,10 +341,12 @@ type storeWriter struct {
 	lostHistory     map[string]bool // files of it whose last sync failed
 	syncedNames     map[string]bool // folders of it that this process has synced: what the one before renamed in others may come back
 
-	durable      uint64    // the newest event known to be on the disk
-	markBy       time.Time // when the mark is to say so; zero: it does
-	saved        uint64    // the newest event in snapshot.json
-	reserveAt    time.Time // when the reserve is to be set aside again; zero: it is there
+	durable uint64    // the newest event known to be on the disk
+	markBy  time.Time // when the mark is to say so; zero: it does
+
+	markDelay    time.Duration // from an fsync to the mark: 0 behind the first one
+	saved        uint64        // the newest event in snapshot.json
+	reserveAt    time.Time     // when the reserve is to be set aside again; zero: it is there
 	journalFault storeFault
 	historyFault storeFault
 }

@@ -3,9 +3,10 @@
 //	{"crc":"1a2b3c4d","seq":1234}
 //
 // A start reads it: a journal that ends before that event has lost what somebody was told is safe, and no torn write leaves it so.
-// The mark is written behind an fsync of the journal, storeMarkDelay later and at the end, and is never synced itself: it may
-// be older than the truth, never ahead of it, and a run costs no fsync more. It is written in place, always with the same length; one
-// that a crash tore is no mark. Folders of before have none, and a backup takes none along. Uses store_journal.go, store_files.go.
+// The mark is written behind an fsync of the journal, at once behind the first of a process, then storeMarkDelay later, and at the
+// end. It is never synced itself: it may be older than the truth, never ahead of it, and a run costs no fsync more. It is written in
+// place, always with the same length; one that a crash tore is no mark, which a start and check say, and write anew. Folders of
+// before have none, and a backup takes none along. Uses store_journal.go, store_files.go.
 
 package main
 
@@ -21,7 +22,7 @@ import (
 const (
 	storeMark      = "synced"
 	storeMarkBody  = 28          // bytes of a mark behind its checksum: room for any number
-	storeMarkDelay = time.Minute // after an fsync of the journal, before the mark of what is safe is written
+	storeMarkDelay = time.Minute // after an fsync of the journal that is not the first, before the mark of what is safe is written
 )
 
 // storeMarkOf gives the content of the file for event seq.
@@ -31,21 +32,26 @@ func storeMarkOf(seq uint64) []byte {
 	return append(append(append([]byte(storeLineHead), sum[:]...), `",`...), append(body, '\n')...)
 }
 
-// marked gives the event that the mark names, 0 when there is no mark or it is damaged.
-func (l *storeFiles) marked() (uint64, error) {
+// marked gives the event that the mark names, 0 when there is no mark. fault is what is wrong with one that is there and names
+// none, and what becomes of it, "" when nothing is.
+func (l *storeFiles) marked() (seq uint64, fault string) {
+	const unknown = "whether the end of the journal is missing is not known; "
 	f, err := l.open(storeMark, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
+		return 0, ""
 	}
-	if err != nil {
-		return 0, fmt.Errorf("read %s: %w", storeMark, err)
-	}
-	defer f.Close()
 	text := make([]byte, storeLineBody+storeMarkBody+1)
-	if _, err := io.ReadFull(f, text); err != nil || !storeSound(text[:len(text)-1]) {
-		return 0, nil
+	if err == nil {
+		defer f.Close()
+		_, err = io.ReadFull(f, text)
 	}
-	return storeLineSeq(text), nil
+	switch sound := err == nil && storeSound(text[:len(text)-1]); {
+	case sound:
+		return storeLineSeq(text), ""
+	case err == nil, err == io.EOF, err == io.ErrUnexpectedEOF:
+		return 0, "it is damaged, as power that failed may leave it: " + unknown + "a start writes it anew"
+	}
+	return 0, fmt.Sprintf("it cannot be read (%v): %sremove it, and a start writes it anew", pathCause(err), unknown)
 }
 
 // markLater notes that the journal is on the disk up to an event, and sees to it that the mark says so.
@@ -54,7 +60,7 @@ func (w *storeWriter) markLater(seq uint64) {
 		return
 	}
 	if w.durable = seq; w.markBy.IsZero() {
-		w.markBy = time.Now().Add(storeMarkDelay)
+		w.markBy = time.Now().Add(w.markDelay)
 	}
 }
 
@@ -63,7 +69,7 @@ func (w *storeWriter) mark(now bool) {
 	if w.markBy.IsZero() || !now && time.Now().Before(w.markBy) {
 		return
 	}
-	w.markBy = time.Time{}
+	w.markBy, w.markDelay = time.Time{}, storeMarkDelay
 	f, err := w.files.open(storeMark, os.O_WRONLY|os.O_CREATE)
 	if err != nil {
 		return

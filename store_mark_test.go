@@ -24,14 +24,15 @@ func markRead(t *testing.T, dir string) uint64 {
 	}
 	defer root.Close()
 	files := storeFilesOf(root, false)
-	seq, err := files.marked()
-	if err != nil {
-		t.Fatal(err)
+	seq, fault := files.marked()
+	if fault != "" {
+		t.Fatal(fault)
 	}
 	return seq
 }
 
-// TestStoreMark: the mark follows an fsync a minute later, is not written while nothing was synced, and is right at the end.
+// TestStoreMark: the mark follows the first fsync at once and others a minute later, is not written while nothing was synced, and is
+// right at the end.
 func TestStoreMark(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -40,15 +41,19 @@ func TestStoreMark(t *testing.T) {
 		pause := func() *Event { return &Event{Kind: evPaused, By: "x"} }
 		g.add(true, pause(), pause())
 		synctest.Wait()
-		if seq := markRead(t, dir); seq != 0 {
-			t.Fatalf("the mark says %d at once", seq)
+		if seq := markRead(t, dir); seq != 2 {
+			t.Fatalf("behind the first fsync the mark says %d, want 2", seq)
 		}
-		time.Sleep(storeMarkDelay / 2)
 		g.add(true, pause())
 		time.Sleep(storeMarkDelay / 2)
 		synctest.Wait()
+		if seq := markRead(t, dir); seq != 2 {
+			t.Fatalf("half a minute after another fsync the mark says %d, want 2", seq)
+		}
+		time.Sleep(storeMarkDelay / 2)
+		synctest.Wait()
 		if seq := markRead(t, dir); seq != 3 {
-			t.Fatalf("a minute after the first fsync the mark says %d, want 3", seq)
+			t.Fatalf("a minute after another fsync the mark says %d, want 3", seq)
 		}
 		disk.set(func(op string) error {
 			if op == "sync" {
@@ -175,6 +180,76 @@ func TestStoreMarkLost(t *testing.T) {
 			g.state = state
 			g.log = g.log[:state.Seq]
 			g.matches(state)
+		})
+	}
+}
+
+// TestStoreMarkUnread: a mark that is there and says nothing is told of by a start, which goes on and writes it anew where it can,
+// and by check, which moves it aside.
+func TestStoreMarkUnread(t *testing.T) {
+	const damaged, unread = "it is damaged, as power that failed may leave it", "it cannot be read"
+	at := func(dir string) string { return filepath.Join(dir, storeMark) }
+	write := func(text string) func(dir string) error {
+		return func(dir string) error { return os.WriteFile(at(dir), []byte(text), 0o600) }
+	}
+	sound := string(storeMarkOf(7))
+	for _, test := range []struct {
+		name   string
+		damage func(dir string) error
+		want   string
+		anew   bool // a start can write it in its place
+	}{
+		{"torn", write(sound[:20]), damaged, true},
+		{"empty", write(""), damaged, true},
+		{"zeros", write(strings.Repeat("\x00", len(sound))), damaged, true},
+		{"one bit", write(strings.Replace(sound, "7", "6", 1)), damaged, true},
+		{"longer, and of another program", write("synced up to event 7, says another program, at noon\n" + sound), damaged, true},
+		{"a folder", func(dir string) error { return errors.Join(os.Remove(at(dir)), os.Mkdir(at(dir), 0o700)) }, unread, false},
+		{"a pipe", func(dir string) error { return errors.Join(os.Remove(at(dir)), syscall.Mkfifo(at(dir), 0o600)) }, unread, false},
+		{"a link to nowhere it may go", func(dir string) error { return errors.Join(os.Remove(at(dir)), os.Symlink("/etc/hostname", at(dir))) }, unread, false},
+		{"gone", func(dir string) error { return os.Remove(at(dir)) }, "", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			g := storeRigOpen(t, storeOptions{})
+			g.random(20)
+			g.stop()
+			if err := test.damage(g.dir); err != nil {
+				t.Fatal(err)
+			}
+			out, _, code := checkCLI(t, g.dir)
+			if test.want == "" && (code != 0 || out != "") || test.want != "" && (code != exitUsage || !strings.Contains(out, at(g.dir)+": "+test.want)) {
+				t.Errorf("check: exit code %d, %s", code, out)
+			}
+			for i := range 2 {
+				s, state, report, err := storeOpen(g.opt)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := s.close(); err != nil || state.Seq != g.state.Seq {
+					t.Fatalf("event %d of %d, %v", state.Seq, g.state.Seq, err)
+				}
+				if told := strings.Join(report.Notes, "; "); (told == "") != (test.want == "" || i > 0 && test.anew) || told != "" && !strings.HasPrefix(told, at(g.dir)+": "+test.want) {
+					t.Errorf("start %d tells %q, want %q", i, told, test.want)
+				}
+			}
+			if test.anew {
+				if seq := markRead(t, g.dir); seq != g.state.Seq {
+					t.Errorf("the mark says %d, want %d", seq, g.state.Seq)
+				}
+				return
+			}
+			if _, stderr, code := checkCLI(t, g.dir, "--repair"); code != 0 || !strings.Contains(stderr, "moved the file synced, which says nothing, to "+g.dir) {
+				t.Errorf("repair: exit code %d, %s", code, stderr)
+			}
+			s, _, report, err := storeOpen(g.opt)
+			if err != nil || report.Notes != nil {
+				t.Fatalf("after the repair: %v, %v", report.Notes, err)
+			}
+			s.close()
+			if seq := markRead(t, g.dir); seq != g.state.Seq {
+				t.Errorf("after the repair the mark says %d, want %d", seq, g.state.Seq)
+			}
 		})
 	}
 }
