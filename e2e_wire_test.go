@@ -248,3 +248,31 @@ func TestSocketRemoved(t *testing.T) {
 		t.Errorf("a file that was put there: %q, %v", text, err)
 	}
 }
+
+// TestSocketFolderReplaced replaces the folder that a principal was started in, by another of the same name as a deployment does: it
+// serves what is there now, at the path where it is asked for.
+func TestSocketFolderReplaced(t *testing.T) {
+	x := e2eNew(t)
+	in := x.dir + "/app"
+	folder := func(dir, prints string) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(dir+"/workflows", 0o755), os.WriteFile(dir+"/workflows/w.yml", []byte("tasks: {a: {run: 'echo "+prints+"'}}\n"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	folder(in, "old")
+	folder(in+".new", "new")
+	y := *x
+	y.dir, y.env = in, append(x.env, "CDKTR_SOCKET=s", "CDKTR_WORKFLOWS=workflows", "CDKTR_STATE="+x.dir+"/state")
+	y.principal("--with-agent")
+	if text := y.ok("run", "w", "--follow"); !strings.Contains(text, "old") {
+		t.Errorf("before: %s", text)
+	}
+	if err := errors.Join(os.Rename(in, in+".old"), os.Rename(in+".new", in)); err != nil {
+		t.Fatal(err)
+	}
+	x.until("the new folder is served, at its path", func() bool {
+		r := y.cdktr("run", "w", "--follow")
+		return r.code == exitOK && strings.Contains(r.out, "new")
+	})
+}

@@ -110,7 +110,7 @@ func newWorkflowFolder(dir string) *workflowFolder {
 func (f *workflowFolder) scan(ctx context.Context) (changed []workflowFile, removed []string, err error) {
 	defer func() { f.failed.Store(&err) }()
 	f.waits.turn()
-	w := &folderWalk{ctx: ctx, waits: f.waits, found: map[string]folderFound{}, broken: map[string]error{}, plain: map[string]bool{}, have: map[watchPath]bool{}}
+	w := &folderWalk{watchWays: watchWaysNew(ctx, f.waits), found: map[string]folderFound{}, broken: map[string]error{}}
 	w.addWay(f.dir)
 	err = f.walk(w)
 	f.pending, f.dirs, f.links, f.ways = false, w.dirs, w.links, w.ways
@@ -136,18 +136,13 @@ func (f *workflowFolder) scan(ctx context.Context) (changed []workflowFile, remo
 
 // folderWalk is what one walk through the folder found.
 type folderWalk struct {
-	ctx    context.Context
-	waits  *diskWaits
-	found  map[string]folderFound // workflow files
-	broken map[string]error       // those that could not be looked at
-	dirs   []string
-	links  []string
-	blind  []string // directories that could not be read, "." for all that is left
-	errs   []error
-
-	ways  []watchPath // what leads to the places of the walk (folder_ways.go)
-	have  map[watchPath]bool
-	plain map[string]bool // directories, no links, that are in ways already
+	watchWays                        // what leads to the places of the walk
+	found     map[string]folderFound // workflow files
+	broken    map[string]error       // those that could not be looked at
+	dirs      []string
+	links     []string
+	blind     []string // directories that could not be read, "." for all that is left
+	errs      []error
 }
 
 // folderFound is a workflow file that a walk has found.
@@ -377,50 +372,6 @@ func (f *workflowFolder) gather(id string, rels []string, was workflowFile) work
 	return is
 }
 
-// addWay goes along a whole path, through links, to what is there, or to where it ends, and notes what leads there. Each directory
-// is looked at once.
-func (w *folderWalk) addWay(full string) {
-	at, rest, links := "/", strings.Split(full, "/"), 0
-	for len(rest) > 0 {
-		item := rest[0]
-		rest = rest[1:]
-		next := filepath.Join(at, item) // .. too is as the kernel has it: there is no link in at
-		if item == "" || item == "." || item == ".." || w.plain[next] {
-			at = next
-			continue
-		}
-		info, to, err := w.look(next)
-		switch {
-		case err != nil:
-			w.putWay(watchPath{path: at, name: item})
-			return
-		case info.Mode()&fs.ModeSymlink != 0:
-			w.putWay(watchPath{path: next, way: true})
-			if links++; to == "" || links > folderMaxDepth {
-				return
-			}
-			if strings.HasPrefix(to, "/") {
-				at = "/"
-			}
-			rest = append(strings.Split(to, "/"), rest...)
-			continue
-		case info.IsDir():
-			w.plain[next] = true
-			w.putWay(watchPath{path: next, way: true})
-		}
-		at = next
-	}
-}
-
-// look gives what a path is itself, and where it leads if it is a link.
-func (w *folderWalk) look(name string) (info fs.FileInfo, to string, err error) {
-	info, err = diskWait(w.ctx, w.waits, name, func() (fs.FileInfo, error) { return os.Lstat(name) })
-	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
-		to, err = diskWait(w.ctx, w.waits, name, func() (string, error) { return os.Readlink(name) })
-	}
-	return info, to, err
-}
-
 // placeOf gives the place of diskWaits in which a link leads: the directory of what it names. A folder may be full of links to a
 // mount that hangs, and one of them is enough to know it.
 func (w *folderWalk) placeOf(link string) string {
@@ -432,20 +383,6 @@ func (w *folderWalk) placeOf(link string) string {
 		to = filepath.Join(filepath.Dir(link), to)
 	}
 	return filepath.Dir(to)
-}
-
-func (w *folderWalk) putWay(p watchPath) {
-	if !w.have[p] {
-		w.have[p] = true
-		w.ways = append(w.ways, p)
-	}
-}
-
-// watchPath is what a watch is to cover: all that happens in a folder, or to a file, or less.
-type watchPath struct {
-	path string
-	way  bool   // that this link or directory ends or moves; a link is not followed
-	name string // not "": that an entry of this name appears in this directory
 }
 
 // watchNote is what a watch tells: a file that is being written (busy) or was closed, or that something else changed.
@@ -608,7 +545,7 @@ func (l *folderLoop) rescan(ctx context.Context) {
 		for _, path := range slices.Concat(l.folder.dirs, l.folder.links) {
 			paths = append(paths, watchPath{path: path})
 		}
-		more, err := l.watch.followAll(paths)
+		more, err := l.watch.follow(paths)
 		if ctx.Err() != nil {
 			return
 		}

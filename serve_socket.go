@@ -32,7 +32,7 @@ type serveSocket struct {
 // openSocket binds the ipc socket. With a group its members may come in as well: by the mode of the file, which the
 // kernel holds them to, and by who they are.
 func (d *serveDoors) openSocket(path, group string, opt wireOptions) (err error) {
-	s := serveSocket{path: path, group: group, gid: -1}
+	s := serveSocket{path: serveSocketAt(path), group: group, gid: -1}
 	if group != "" {
 		if s.gid, err = serveGroup(group); err != nil {
 			return err
@@ -43,7 +43,7 @@ func (d *serveDoors) openSocket(path, group string, opt wireOptions) (err error)
 	if err := s.makeFolder(); err != nil {
 		return err
 	}
-	if s.listener, err = wireListen("ipc://"+path, opt); err != nil {
+	if s.listener, err = wireListen("ipc://"+s.path, opt); err != nil {
 		return err
 	}
 	d.listeners = append(d.listeners, s.listener)
@@ -52,6 +52,17 @@ func (d *serveDoors) openSocket(path, group string, opt wireOptions) (err error)
 		d.log.Warn("the group cannot reach the socket: its folder lets nobody through", "folder", filepath.Dir(path), "mode", info.Mode().Perm().String())
 	}
 	return nil
+}
+
+// serveSocketAt gives the path from / on, so that the socket is made again where clients look for it when our own folder was replaced under
+// us. Only where the system takes no path of that length it stays as it was given.
+func serveSocketAt(path string) string {
+	if at, err := filepath.Abs(path); err == nil {
+		if _, _, err := wireEndpointParse("ipc://" + at); err == nil {
+			return at
+		}
+	}
+	return path
 }
 
 // makeFolder makes the folder of the socket where there is none, and opens it to the group: it is ours to open, one that

@@ -126,17 +126,9 @@ func (w *watch) reports() <-chan []byte {
 }
 
 // follow watches paths and nothing else, and says whether some were not watched before. A path whose file has been
-// replaced is watched anew; the kernel gives the same descriptor for what it watches already.
-func (w *watch) follow(paths []string) (more bool, err error) {
-	spots := make([]watchPath, len(paths))
-	for i, path := range paths {
-		spots[i] = watchPath{path: path}
-	}
-	return w.followAll(spots)
-}
-
-// followAll is follow for more than what is in files and folders. Of the way to them what may not be watched is passed over.
-func (w *watch) followAll(paths []watchPath) (more bool, err error) {
+// replaced is watched anew; the kernel gives the same descriptor for what it watches already. Of the way to them what may not be watched
+// is passed over.
+func (w *watch) follow(paths []watchPath) (more bool, err error) {
 	before := w.paths
 	w.paths = make(map[int32]watchSpot, len(paths))
 	for _, p := range paths {

@@ -281,11 +281,11 @@ func TestWatchTooMany(t *testing.T) {
 		}
 		return 7, nil
 	}
-	more, err := w.follow([]string{"/a", "/b"})
+	more, err := w.follow([]watchPath{{path: "/a"}, {path: "/b"}})
 	if want := "watch /b: too many inotify watches: raise fs.inotify.max_user_watches"; !more || err == nil || err.Error() != want {
 		t.Errorf("more %v, error %v", more, err)
 	}
-	if more, _ = w.follow([]string{"/a", "/b"}); more || w.paths[7].path != "/a" || len(w.paths) != 1 {
+	if more, _ = w.follow([]watchPath{{path: "/a"}, {path: "/b"}}); more || w.paths[7].path != "/a" || len(w.paths) != 1 {
 		t.Errorf("more %v, paths %v", more, w.paths)
 	}
 }
@@ -351,7 +351,7 @@ func TestWatchFollowAgain(t *testing.T) {
 	defer w.close()
 	follow := func(paths ...watchPath) {
 		t.Helper()
-		if _, err := w.followAll(paths); err != nil {
+		if _, err := w.follow(paths); err != nil {
 			t.Fatal(err)
 		}
 	}

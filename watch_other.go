@@ -19,11 +19,10 @@ func watchOpen() (*watch, error) {
 	return nil, errors.New("no file events on " + runtime.GOOS)
 }
 
-func (w *watch) reports() <-chan []byte                       { return nil }
-func (w *watch) translate([]byte) []watchNote                 { return nil }
-func (w *watch) follow(paths []string) (more bool, err error) { return false, nil }
-func (w *watch) followAll(paths []watchPath) (bool, error)    { return false, nil }
-func (w *watch) beside(context.Context, *diskWaits)           {}
-func (w *watch) close()                                       {}
+func (w *watch) reports() <-chan []byte                    { return nil }
+func (w *watch) translate([]byte) []watchNote              { return nil }
+func (w *watch) follow([]watchPath) (more bool, err error) { return false, nil }
+func (w *watch) beside(context.Context, *diskWaits)        {}
+func (w *watch) close()                                    {}
 
 func watchOpenNames() (*watch, error) { return watchOpen() }
