@@ -115,7 +115,8 @@ func limitsRowOf(t *testing.T, c *types.Const, pkg *types.Package, g *ast.GenDec
 	}
 	named, _ := types.Unalias(c.Type()).(*types.Named)
 	period := named != nil && strings.HasSuffix(named.Obj().Name(), "Duration")
-	if named != nil && !period || c.Val().Kind() == constant.String || limitsIota(v.Values[0]) {
+	letter := types.Identical(c.Type(), types.Typ[types.UntypedRune])
+	if named != nil && !period || letter || c.Val().Kind() == constant.String || limitsIota(v.Values[0]) {
 		return limitsRow{}, false // an enumeration, or no number
 	}
 	comment := v.Comment.Text()

@@ -83,7 +83,7 @@ func (p *painter) table(heads []string, rows [][]tableCell) error {
 	widths := make([]int, len(heads))
 	for _, row := range all {
 		for i := range row {
-			row[i].text = textSafe(row[i].text)
+			row[i].text = textApart(textSafe(row[i].text))
 			widths[i] = max(widths[i], textWidth(row[i].text))
 		}
 	}

@@ -58,6 +58,8 @@ func textSafe(s string) string {
 			b.WriteByte(byte(r) + 0x40)
 		case r == 0x7f:
 			b.WriteString("^?")
+		case r == termJoiner && textJoins(s[:i-size], s[i:]):
+			b.WriteRune(r)
 		case textHidden(r):
 			b.WriteRune(utf8.RuneError)
 		default:
@@ -66,6 +68,23 @@ func textSafe(s string) string {
 	}
 	return b.String()
 }
+
+// termJoiner makes one picture of the two that it stands between, on the terminals that know it; others show both.
+const termJoiner = '\u200d'
+
+// termPicture says whether a letter is one of the pictures that are joined.
+func termPicture(r rune) bool { return r >= 0x1f000 && r <= 0x1faff || r >= 0x2600 && r <= 0x27bf }
+
+// textJoins says whether a joiner between two texts joins pictures. Elsewhere it may join letters of a script, or hide in a name.
+func textJoins(before, behind string) bool {
+	before = strings.TrimSuffix(before, "\ufe0f") // it says that what is before it is a picture
+	last, _ := utf8.DecodeLastRuneInString(before)
+	next, _ := utf8.DecodeRuneInString(behind)
+	return termPicture(last) && termPicture(next)
+}
+
+// textApart takes the joiners out of safe text, for where its width must be the same on every terminal.
+func textApart(s string) string { return strings.ReplaceAll(s, string(termJoiner), "") }
 
 // textIsSafe says whether s is printable ASCII, as most text is.
 func textIsSafe(s string) bool {
@@ -88,7 +107,7 @@ func textCut(s string, width int) string {
 	left := width - 1
 	for i, r := range s {
 		if left -= textRuneWidth(r); left < 0 {
-			return s[:i] + "~"
+			return strings.TrimSuffix(s[:i], string(termJoiner)) + "~"
 		}
 	}
 	return s
@@ -131,12 +150,12 @@ var textWide = &unicode.RangeTable{
 	},
 }
 
-// textRuneWidth gives the columns of one letter: marks that lie on the letter before take none.
+// textRuneWidth gives the columns of one letter: marks that lie on the letter before, and what joins two, take none.
 func textRuneWidth(r rune) int {
 	switch {
 	case r < 0x300:
 		return 1
-	case unicode.In(r, unicode.Mn, unicode.Me):
+	case r == termJoiner, unicode.In(r, unicode.Mn, unicode.Me):
 		return 0
 	case unicode.Is(textWide, r):
 		return 2

@@ -27,9 +27,21 @@ type termEmulator struct {
 	outside    []byte // text while no program has the screen
 	rest       []byte // of a sequence
 	fault      string
-	moves      int // sequences that moved the cursor
-	fullFrames int // that cleared the screen
+	joiner     termEmulatorJoiner
+	picture    bool // the letter before was one, and the cursor is behind it
+	joining    bool // a joiner came behind it
+	moves      int  // sequences that moved the cursor
+	fullFrames int  // that cleared the screen
 }
+
+// termEmulatorJoiner is what a terminal makes of U+200D.
+type termEmulatorJoiner int
+
+const (
+	termJoinerNone   termEmulatorJoiner = iota // both letters are shown
+	termJoinerJoins                            // they are one, as wide as the first
+	termJoinerColumn                           // both are shown, with a column between
+)
 
 func termEmulatorNew(w, h int) *termEmulator {
 	e := &termEmulator{modes: map[string]bool{"?7": true, "?25": true}}
@@ -67,6 +79,7 @@ func (e *termEmulator) wrong(format string, args ...any) int {
 func (e *termEmulator) next(b []byte) int {
 	switch {
 	case b[0] == 0x1b:
+		e.picture, e.joining = false, false
 		return e.escape(b)
 	case !e.modes["?1049"]:
 		e.outside = append(e.outside, b[0])
@@ -88,8 +101,36 @@ func (e *termEmulator) next(b []byte) int {
 	return size
 }
 
+// letter gives the cell of the letter before the cursor.
+func (e *termEmulator) letter() int {
+	i := e.y*e.w + e.x - 1
+	if e.cells[i].r == 0 {
+		i--
+	}
+	return i
+}
+
 func (e *termEmulator) print(r rune, size int) {
-	width := textRuneWidth(r)
+	width, joining := textRuneWidth(r), e.joining
+	if e.joining = false; r == termJoiner {
+		if !e.picture {
+			e.wrong("a joiner behind no picture")
+		}
+		if e.joining = true; e.joiner == termJoinerColumn {
+			e.x++
+		}
+		return
+	}
+	if e.picture = width == 0 && e.picture || termPicture(r); joining && !e.picture {
+		e.wrong("a joiner before no picture")
+	}
+	if joining && e.joiner == termJoinerJoins {
+		e.cells[e.letter()].join = true
+		return
+	}
+	if joining && e.joiner == termJoinerColumn && e.x+width > e.w {
+		return
+	}
 	switch {
 	case r == utf8.RuneError && size <= 1, r < ' ', r >= 0x7f && r < 0xa0, unicode.Is(unicode.Cf, r), r == 0x2028, r == 0x2029, r >= 0xfe00 && r <= 0xfe0f:
 		e.wrong("%q is no text", r)
@@ -98,18 +139,14 @@ func (e *termEmulator) print(r rune, size int) {
 		e.wrong("text while lines wrap")
 		return
 	case width == 0:
-		x := e.x - 1
-		if x >= 0 && e.cells[e.y*e.w+x].r == 0 {
-			x--
-		}
-		if x < 0 || e.x == e.w || e.cells[e.y*e.w+x].mark != 0 {
+		if e.x == 0 || e.x == e.w || e.cells[e.letter()].mark != 0 {
 			e.wrong("a mark on nothing, or on one that has one")
 			return
 		}
-		e.cells[e.y*e.w+x].mark = r
+		e.cells[e.letter()].mark = r
 		e.doubt = true
 		return
-	case e.doubt:
+	case e.doubt && !joining:
 		e.wrong("text in a column that is in doubt")
 		return
 	case e.x+width > e.w:
@@ -123,7 +160,7 @@ func (e *termEmulator) print(r rune, size int) {
 	if last := e.x + width; last < e.w && row[last].r == 0 {
 		row[last].r = ' '
 	}
-	row[e.x] = termSeen(termCell{r: r, style: e.style})
+	row[e.x] = termSeen(termCell{r: r, style: e.style, join: joining})
 	if width == 2 {
 		row[e.x+1] = termCell{style: e.style}
 	}

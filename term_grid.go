@@ -36,6 +36,7 @@ type termCell struct {
 	r     rune // 0: the right half of the letter to the left
 	mark  rune // a combining mark on it, 0: none
 	style termStyle
+	join  bool // it is joined with the letter before it: see termPainter.joined
 }
 
 var termBlank = termCell{r: ' '}
@@ -73,9 +74,11 @@ func (g *termGrid) putTo(x, y, end int, style termStyle, s string) int {
 	}
 	end = min(end, g.w)
 	first := x
+	last, joins := rune(0), false // the letter before, if it is in the grid, and whether a joiner came behind it
 	for i := 0; i < len(s); {
 		r, size := utf8.DecodeRuneInString(s[i:])
 		i += size
+		joins = joins || r == termJoiner
 		r, width := termRune(r, size)
 		switch {
 		case r == 0:
@@ -89,6 +92,13 @@ func (g *termGrid) putTo(x, y, end int, style termStyle, s string) int {
 			return x
 		}
 		g.set(x, y, r, width, style)
+		if joins && termPicture(last) && termPicture(r) {
+			g.cells[y*g.w+x].join = true
+		}
+		last, joins = r, false
+		if x < 0 {
+			last = 0
+		}
 		x += width
 	}
 	return x
@@ -117,10 +127,15 @@ func (g *termGrid) set(x, y int, r rune, width int, style termStyle) {
 	}
 	row := g.cells[y*g.w : (y+1)*g.w]
 	if row[x].r == 0 && x > 0 {
-		row[x-1].r, row[x-1].mark = ' ', 0
+		row[x-1].r, row[x-1].mark, row[x-1].join = ' ', 0, false
 	}
-	if last := x + width; last < g.w && row[last].r == 0 {
-		row[last].r = ' '
+	next := x + width
+	if next < g.w && row[next].r == 0 {
+		row[next].r = ' '
+		next++
+	}
+	if next < g.w {
+		row[next].join = false // what it was joined with is gone
 	}
 	row[x] = termCell{r: r, style: style}
 	if width == 2 {

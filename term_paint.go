@@ -76,11 +76,12 @@ func (p *termPainter) row(g *termGrid, y int) {
 	for blank > 0 && now[blank-1].bare() {
 		blank--
 	}
+	anew := (termJoins(now) || termJoins(was)) && !slices.Equal(now, was) // all of it: only the terminal knows what it made of the joiners
 	for x := 0; x < len(now); x++ {
-		if now[x].like(was[x]) {
+		if !anew && now[x].like(was[x]) {
 			continue
 		}
-		if x >= blank && termChanged(now[x:], was[x:]) >= termEraseCells {
+		if x >= blank && (anew || termChanged(now[x:], was[x:]) >= termEraseCells) {
 			p.move(x, y)
 			p.look(0)
 			p.out = append(p.out, "\x1b[K"...)
@@ -90,11 +91,58 @@ func (p *termPainter) row(g *termGrid, y int) {
 			x--
 		}
 		p.bridge(now, x, y)
+		if n := p.joined(now[x:]); n > 0 {
+			p.writeJoined(now[x : x+n])
+			x += n - 1
+			continue
+		}
 		p.write(now[x])
 		if x+1 < len(now) && now[x+1].r == 0 {
 			x++
 		}
 	}
+}
+
+// termJoins says whether letters are joined in a row.
+func termJoins(row []termCell) bool {
+	return slices.ContainsFunc(row, func(c termCell) bool { return c.join })
+}
+
+// joined gives how many cells the letters at the start take that are joined, 0 when only one is there. A terminal that knows no joined
+// letters, or is not known to, gets them one by one, as are those of several styles.
+func (p *termPainter) joined(cells []termCell) (n int) {
+	letters := 0
+	for n < len(cells) && (n == 0 || cells[n].join && cells[n].style == cells[0].style) {
+		n, letters = n+textRuneWidth(cells[n].r), letters+1
+	}
+	if letters < 2 || p.ascii || p.plain {
+		return 0
+	}
+	return n
+}
+
+// writeJoined writes joined letters. They have as many columns as all of them have alone, and a terminal that joins them needs but two:
+// so those columns are made blank before. Either way what follows is where it should be, and nobody need know what the terminal does.
+func (p *termPainter) writeJoined(cells []termCell) {
+	x := p.x
+	for range cells {
+		p.write(termCell{r: ' ', style: cells[0].style})
+	}
+	p.move(x, p.y)
+	p.look(cells[0].style) // a blank may be in another
+	for i, c := range cells {
+		if c.r == 0 {
+			continue
+		}
+		if i > 0 {
+			p.out = utf8.AppendRune(p.out, termJoiner)
+		}
+		p.out = utf8.AppendRune(p.out, c.r)
+		if c.mark != 0 {
+			p.out = utf8.AppendRune(p.out, c.mark)
+		}
+	}
+	p.x = -1
 }
 
 // bridge moves to column x of a row, over a few cells by writing them again. To the row below it goes by way of its start:

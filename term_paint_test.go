@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -19,6 +20,7 @@ import (
 var termHostile = []string{
 	"\x1b[2J\x1b]0;pwned\a", "\x1b]52;c;cm0gLXJm\x1b\\", "\u009b31m\u0090\u009c", "a\u202eb\u2066c\u200fd", "\x00\x07\x08\x7f\x0e", "\xff\xfe\xc3(", "soft\u00adhyphen\ufeff", "zwj\u200d\u2028\u2029",
 	"flag \U0001F1E9\U0001F1EA", "heart \u2764\ufe0f", "tag\U000E0041", "a\u0301\u0302\u0303b\u20dd", "\u0301first", "tab\tcr\rlf\n", "日本語テキスト", "🎉🎉 wide", "Ünïcödé ±§", "한국어", "\u1160\u11ff", "ﷺ",
+	"dev \U0001F469\u200D\U0001F4BB on", "\U0001F468\u200D\U0001F469\u200D\U0001F467\u200D\U0001F466", "\U0001F3C3\u200D\u2642\ufe0f\U0001F3C3", "\u2764\ufe0f\u200D\U0001F525\u0301", "\u200D\U0001F525\u200D", "\U0001F469\u200D\u200D\U0001F4BBx",
 }
 
 // termCanvas is a screen, its painter, and the terminal that it paints on.
@@ -43,7 +45,20 @@ func (c *termCanvas) show(what string) string {
 	if c.e.fault != "" {
 		c.t.Fatalf("%s: %s\n%q", what, c.e.fault, out)
 	}
+	firsts := termJoinedCells(c.termGrid, c.p)
 	for i, want := range c.cells {
+		switch first := firsts[i]; {
+		case first < 0:
+			want.join = false
+		case c.e.joiner == termJoinerColumn:
+			continue // pictures, one of them perhaps only half
+		case i == first && c.e.joiner == termJoinerJoins:
+			want.join, want.mark = true, c.e.cells[i].mark // all of them are there, with their marks
+		case i >= first+textRuneWidth(c.cells[first].r) && c.e.joiner == termJoinerJoins:
+			want = termCell{r: ' ', style: c.cells[first].style}
+		case i == first:
+			want.join = false // it is the others that are joined to it
+		}
 		switch {
 		case want.r == 0 && c.p.ascii && c.cells[i-1].r > 0x7e:
 			want = termCell{r: '?', style: c.cells[i-1].style}
@@ -59,7 +74,7 @@ func (c *termCanvas) show(what string) string {
 			want.style &^= styleColor
 		}
 		if got := c.e.cells[i]; got != termSeen(want) {
-			c.t.Fatalf("%s: column %d, row %d shows %q %x, not %q %x\n%q\n%s", what, i%c.w, i/c.w, got.r, got.style, want.r, want.style, out, strings.Join(c.e.lines(), "\n"))
+			c.t.Fatalf("%s: column %d, row %d shows %+v, not %+v\n%q\n%s", what, i%c.w, i/c.w, got, want, out, strings.Join(c.e.lines(), "\n"))
 		}
 	}
 	if c.e.x != min(max(c.cursorX, 0), c.w-1) || c.e.y != min(max(c.cursorY, 0), c.h-1) || c.e.doubt {
@@ -69,6 +84,19 @@ func (c *termCanvas) show(what string) string {
 		c.t.Fatalf("%s: nothing has changed and this is sent: %q", what, again)
 	}
 	return out
+}
+
+// termJoinedCells gives for each cell of letters that a painter joins the cell of the first of them, and -1 for every other.
+func termJoinedCells(g *termGrid, p *termPainter) []int {
+	firsts := slices.Repeat([]int{-1}, len(g.cells))
+	for i := 0; i < len(g.cells); {
+		n := p.joined(g.cells[i : i+g.w-i%g.w])
+		for k := range n {
+			firsts[i+k] = i
+		}
+		i += max(n, textRuneWidth(g.cells[i].r))
+	}
+	return firsts
 }
 
 // edit changes something.
@@ -119,6 +147,7 @@ func TestTermPaintRandom(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		size := [][2]int{{80, 24}, {120, 40}, {40, 10}, {7, 5}, {3, 8}, {2, 1}, {1, 3}}[seed%7]
 		c := termCanvasNew(t, size[0], size[1], &termPainter{noColor: seed%5 == 1, ascii: seed%5 == 2, plain: seed%5 == 3})
+		c.e.joiner = termEmulatorJoiner(seed % 3)
 		for frame := range 200 {
 			for range random.IntN(6) {
 				c.edit(random, true)
@@ -140,6 +169,69 @@ func TestTermPaintRandom(t *testing.T) {
 		if c.e.fullFrames == 200 {
 			t.Error("every frame was a whole one")
 		}
+	}
+}
+
+// Joined pictures take the columns that they take apart, whatever a terminal makes of the joiner, and what is around them stays as
+// it is when they come, change, and go.
+func TestTermPaintJoined(t *testing.T) {
+	const dev, family = "\U0001F469\u200D\U0001F4BB", "\U0001F468\u200D\U0001F469\u200D\U0001F467"
+	for joiner := range termJoinerColumn + 1 {
+		for _, texts := range [][]string{
+			{"ab" + dev + "cd", "ab" + family + "d"}, {"ab" + dev + "cd", "ab\U0001F469  cd"}, {"ab" + dev + "cd", "abxxxxcd"}, {"ab" + dev + "cd", "ab\U0001F469"},
+			{family, dev + "xx"}, {"x" + dev + family, "y" + dev + family}, {dev + dev + dev, dev + "    " + dev}, {"日" + dev + "本", "日本" + dev}, {dev + "\u0301x", dev + "x"},
+		} {
+			c := termCanvasNew(t, 12, 2, &termPainter{})
+			c.e.joiner = joiner
+			for i := range 6 {
+				c.clear()
+				c.put(0, 0, 0, texts[i%2])
+				c.put(10, 0, styleRed, "||")
+				c.put(i%3, 1, 0, texts[i%2])
+				c.show(fmt.Sprintf("joiner %d, %q, %d", joiner, texts, i))
+			}
+			c.restyle(0, 0, 3, styleReverse) // a part of them
+			c.show(fmt.Sprintf("joiner %d, %q, in part", joiner, texts))
+		}
+	}
+	c := termCanvasNew(t, 20, 1, &termPainter{})
+	c.put(0, 0, 0, dev+"x")
+	if out := c.show("a joined picture"); !strings.Contains(out, "    \r"+dev+"\x1b[;5Hx") {
+		t.Errorf("sent %q", out)
+	}
+	for _, p := range []*termPainter{{ascii: true}, {plain: true}} { // they cannot, or nobody knows
+		c := termCanvasNew(t, 20, 1, p)
+		c.put(0, 0, 0, dev+"x")
+		if out := c.show("no joined picture"); strings.ContainsRune(out, termJoiner) {
+			t.Errorf("sent %q", out)
+		}
+	}
+}
+
+// A joiner is text between two pictures only, and in columns it is left out: there a terminal that joins would have them crooked.
+func TestTextJoiner(t *testing.T) {
+	const dev = "\U0001F469\u200D\U0001F4BB"
+	for text, want := range map[string]string{
+		dev: dev, "a" + dev + "b": "a" + dev + "b", "a\u200db": "a\uFFFDb", "\u200d\U0001F4BB": "\uFFFD\U0001F4BB", "\U0001F469\u200d": "\U0001F469\uFFFD", "\U0001F469\u200d\u200d\U0001F4BB": "\U0001F469\uFFFD\uFFFD\U0001F4BB",
+		"\u2764\ufe0f\u200d\U0001F525": "\u2764\ufe0f\u200d\U0001F525", "क्\u200dष": "क्\uFFFDष", "\U0001F469\u200d\x1b[2J": "\U0001F469\uFFFD^[[2J",
+	} {
+		if got := textSafe(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+	if w := textWidth(dev); w != 4 {
+		t.Errorf("%d columns", w)
+	}
+	if cut := textCut(dev, 3); cut != "\U0001F469~" {
+		t.Errorf("cut it is %q", cut)
+	}
+	var out strings.Builder
+	if err := painterOf(&out, "never", func(string) string { return "" }).table([]string{"A", "B"}, [][]tableCell{{{text: dev}, {text: "x"}}, {{text: "four"}, {text: "y"}}}); err != nil || out.String() != "A     B\n\U0001F469\U0001F4BB  x\nfour  y\n" {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+	var back string
+	if text := string(textJSON([]byte(`"` + dev + `"`))); strings.ContainsRune(text, termJoiner) || json.Unmarshal([]byte(text), &back) != nil || back != dev {
+		t.Errorf("JSON has %q, which is %q", text, back)
 	}
 }
 
