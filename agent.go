@@ -137,7 +137,10 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 	}
 	a := newAgent(cfg, spool, procs)
 	if !cfg.Fresh {
-		mine := func(cookie string) bool { return attemptCookieOf(cookie, cfg.StateDir) }
+		mine := func(cookie string) bool {
+			_, ok := attemptCookieOf(cookie, cfg.StateDir)
+			return ok
+		}
 		n, left := a.procs.killLeftovers(mine, cfg.Grace)
 		for _, processes := range left {
 			n -= len(processes)

@@ -168,10 +168,16 @@ func attemptCookie(state, run, task string, attempt int) string {
 	return attemptFolder(state) + "|" + run + "|" + task + "|" + strconv.Itoa(attempt)
 }
 
-// attemptCookieOf says whether a cookie is one of the agent with that folder.
-func attemptCookieOf(cookie, state string) bool {
-	folder, _, ok := strings.Cut(cookie, "|")
-	return ok && folder == attemptFolder(state)
+// attemptCookieOf takes a cookie of the agent with that folder apart, which may have a | in the name of its task. ok is false for one
+// of another agent, and for what no agent writes.
+func attemptCookieOf(cookie, state string) (of runnerAttempt, ok bool) {
+	f := strings.Split(cookie, "|")
+	last := len(f) - 1
+	if last < 3 || f[0] != attemptFolder(state) {
+		return of, false
+	}
+	attempt, err := strconv.Atoi(f[last])
+	return runnerAttempt{Run: f[1], Task: strings.Join(f[2:last], "|"), Attempt: attempt}, err == nil
 }
 
 // attemptFolder writes a folder as it stands in a cookie.

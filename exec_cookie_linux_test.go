@@ -171,3 +171,48 @@ func TestProcNames(t *testing.T) {
 		})
 	}
 }
+
+// What a cookie of an agent says is what was put into it, whatever its folder and the task are called; of another agent's it says nothing.
+func TestAttemptCookieOf(t *testing.T) {
+	const run = "01JD3V5K8Q2M4N6P8R0S000000"
+	folders := []string{"/a", "/a|b", "/a%7Cb", "/a%257Cb", "/100%", "/a|" + run + "|t|1", "/a|", "/|"}
+	for _, folder := range folders {
+		for _, task := range []string{"t", "t|x", "|", "%7C", "1"} {
+			cookie, want := attemptCookie(folder, run, task, 3), runnerAttempt{Run: run, Task: task, Attempt: 3}
+			for _, of := range folders {
+				if got, ok := attemptCookieOf(cookie, of); ok != (of == folder) || ok && got != want {
+					t.Errorf("%s, taken apart by the agent of %s: %+v, %v", cookie, of, got, ok)
+				}
+			}
+		}
+	}
+	for _, cookie := range []string{"", "/a", "/a|", "/a|" + run, "/a|" + run + "|3", "/a|" + run + "|t|", "/a|" + run + "|t|x"} {
+		if got, ok := attemptCookieOf(cookie, "/a"); ok {
+			t.Errorf("%q is taken for one of an agent: %+v", cookie, got)
+		}
+	}
+}
+
+// What an agent finds left of its earlier life it knows by run, task and attempt, also where its folder has a | in its name.
+func TestAgentLeftNamed(t *testing.T) {
+	for _, name := range []string{"plain", "a|b", "50%|"} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), name)
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command("sleep", "1000")
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+			st, _ := procStatOf(cmd.Process.Pid)
+			of := runnerAttempt{Run: "01JD3V5K8Q2M4N6P8R0S000000", Task: "t", Attempt: 2}
+			a := &agent{cfg: agentConfig{StateDir: dir, Log: slog.New(slog.DiscardHandler)}, procs: &procs{closed: true}, left: map[runnerAttempt]runnerLeft{}}
+			a.readLeft(map[string][]procLeft{attemptCookie(dir, of.Run, of.Task, of.Attempt): {{PID: st.pid, Start: st.start}}})
+			if left := a.sortedLeft(); len(left) != 1 || left[0].runnerAttempt != of {
+				t.Errorf("%+v", left)
+			}
+		})
+	}
+}

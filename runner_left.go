@@ -11,8 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 )
 
 const (
@@ -153,13 +151,9 @@ func (a *agent) readLeft(found map[string][]procLeft) {
 		a.takeLeft(l, seen)
 	}
 	for _, cookie := range sortedKeys(found) {
-		f := strings.Split(strings.TrimPrefix(cookie, a.cfg.StateDir+"|"), "|")
-		if len(f) < 3 {
-			continue
+		if of, ok := attemptCookieOf(cookie, a.cfg.StateDir); ok {
+			a.takeLeft(runnerLeft{runnerAttempt: of, Processes: found[cookie]}, seen)
 		}
-		attempt, _ := strconv.Atoi(f[len(f)-1])
-		of := runnerAttempt{Run: f[0], Task: strings.Join(f[1:len(f)-1], "|"), Attempt: attempt}
-		a.takeLeft(runnerLeft{runnerAttempt: of, Processes: found[cookie]}, seen)
 	}
 	a.writeLeft()
 }
