@@ -582,8 +582,15 @@ func TestAgentLease(t *testing.T) {
 			}
 			g.set(func() { g.silent, g.down = false, false })
 			time.Sleep(20 * time.Second)
-			if e := g.lastEvent("RERUN"); e.Kind != evRunFinished || e.State != runCrashed || !strings.Contains(e.Reason, "no principal for 10s") {
+			e := g.lastEvent("RERUN")
+			if e.Kind != evRunFinished || e.State != runCrashed || !strings.Contains(e.Reason, "no principal for 10s") {
 				t.Errorf("%s: %+v", how, e)
+			}
+			if how == "late" {
+				heard = heard.Add(agentHeartbeat)
+			}
+			if late := e.Time.Sub(heard.Add(agentLease)); late.Abs() > 100*time.Millisecond { // by the agent's own beat, and not when something came
+				t.Errorf("%s: it was stopped %v after its lease was over", how, late)
 			}
 			g.stop()
 			g.end()

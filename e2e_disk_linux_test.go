@@ -126,6 +126,73 @@ func TestDiskFull(t *testing.T) {
 	t.Logf("%d runs were acknowledged on a full disk", len(acknowledged))
 }
 
+// diskItem gives the item of a kind that needs a person, nil when there is none.
+func diskItem(x *e2e, kind string) *AttentionItem {
+	x.t.Helper()
+	r, err := x.ask(Request{Op: "attention"})
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	for i := range r.Items {
+		if r.Items[i].Kind == kind {
+			return &r.Items[i]
+		}
+	}
+	return nil
+}
+
+// TestDiskTold: a disk that is nearly full is bad to doctor, whose exit code says so. Output that finds no room, and a journal that does not,
+// need a person, until somebody has acknowledged the one and there is room for the other.
+func TestDiskTold(t *testing.T) {
+	x := e2eNew(t)
+	diskSmall(x, 8<<20)
+	x.file("w.yml", "overlap: allow\ntasks:\n  a: {run: 'seq 1 100'}\n")
+	x.principal("--with-agent", "--no-scheduler")
+	if says, code := x.doctorSays(); code != exitOK || says["disk"].State == doctorBad {
+		t.Errorf("with room: exit code %d, %+v", code, says["disk"])
+	}
+	diskFill(x, "ballast")
+	if says, code := x.doctorSays(); code != exitFailed || says["disk"].State != doctorBad || !strings.Contains(says["disk"].Text, "output is dropped; make room") {
+		t.Errorf("without: exit code %d, %+v", code, says["disk"])
+	}
+	if item := diskItem(x, attentionDisk); item != nil {
+		t.Errorf("the journal has its reserve, and attention says %+v", item)
+	}
+	run := x.run("w")
+	item := diskItem(x, attentionOutput)
+	if item == nil || item.Workflow != "w" || item.Runs[0] != run.ID || !strings.Contains(item.Reason, "lines of output could not be stored: ") || !strings.Contains(item.Reason, "space") {
+		t.Fatalf("output was dropped, and attention says %+v", item)
+	}
+	x.ok("ack", item.Key)
+	if item := diskItem(x, attentionOutput); item != nil {
+		t.Errorf("acknowledged, and still there: %+v", item)
+	}
+	diskFill(x, "ballast2")
+	x.until("the journal cannot be written", func() bool {
+		for range 50 { // one after the other, until the reserve is spent
+			if _, err := x.ask(Request{Op: "run", Workflow: "w"}); err != nil {
+				break
+			}
+		}
+		if item := diskItem(x, attentionDisk); item == nil || !strings.Contains(item.Reason, "no space left on device") {
+			return false
+		}
+		return true
+	})
+	for _, text := range []string{x.ok("attention"), x.ok("attention", "--json")} {
+		if !strings.Contains(text, "new runs are refused") {
+			t.Errorf("attention says\n%s", text)
+		}
+	}
+	if err := errors.Join(os.Remove(x.dir+"/state/ballast2"), os.Remove(x.dir+"/state/ballast")); err != nil {
+		t.Fatal(err)
+	}
+	x.until("it can be again", func() bool { return diskItem(x, attentionDisk) == nil })
+	if run := x.run("w"); run.State != runSucceeded {
+		t.Errorf("the run is %s: %s", run.State, run.Reason)
+	}
+}
+
 // TestDiskReadOnly: a disk that has become read-only, as a card does that fails, is named at the start, and by doctor; nothing is
 // changed on it, and all is there when it can be written again.
 func TestDiskReadOnly(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -148,6 +149,41 @@ func TestPrincipalClockSet(t *testing.T) {
 		}
 		g.stop()
 	})
+}
+
+// TestPrincipalClockBackEdited: what has fired before the clock was set back does not fire again, whatever of its file is edited.
+func TestPrincipalClockBackEdited(t *testing.T) {
+	for what, edit := range map[string]func(w *Workflow){
+		"nothing":           func(*Workflow) {},
+		"its description":   func(w *Workflow) { w.Description = "another" },
+		"its tasks, twice":  func(w *Workflow) { w.Tasks = append(w.Tasks, Task{ID: "b", Run: "true"}) },
+		"one more schedule": func(w *Workflow) { w.Schedule = append(w.Schedule, "45 0 * * *") },
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				set := time.Duration(0)
+				w := principalTask(Workflow{ID: "w", Schedule: []string{"30 0 * * *"}, Overlap: overlapAllow})
+				g := principalClock(t, &set, w)
+				time.Sleep(51 * time.Minute)
+				g.setClock(&set, -45*time.Minute) // from 00:51 to 00:06
+				for range 2 {
+					edited := *w
+					edited.Schedule, edited.Tasks = slices.Clone(w.Schedule), slices.Clone(w.Tasks)
+					edit(&edited)
+					w = &edited
+					g.do(func() { g.p.setFiles(principalFiles(w), nil) })
+					if what == "one more schedule" {
+						break
+					}
+				}
+				time.Sleep(42 * time.Minute) // 00:49
+				if got := strings.Count(g.decisions("w"), "00:30 fired"); got != 1 {
+					t.Errorf("it has fired %d times:\n%s", got, g.decisions("w"))
+				}
+				g.stop()
+			})
+		})
+	}
 }
 
 // TestPrincipalClockBackWhileDown starts a principal by a clock that was set back while it was down.
