@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -24,6 +25,7 @@ import (
 const (
 	checkMaxFaults = 1000    // the rest is counted
 	checkMaxBad    = 100_000 // damaged lines that one repair blanks; the rest is left to another one
+	checkMaxRuns   = 100     // runs of one kind that a repair names; the rest is counted
 )
 
 // checkVerbs is the verbs that look after a state folder.
@@ -77,11 +79,35 @@ type checker struct {
 	marked   uint64      // up to this event the journal was on the disk
 	unmarked string      // why that is not known, "" where it is, or nothing says so
 	segments []storeSegment
-	keepFrom int    // segments before this one cannot be read, and are not needed
-	keepTo   int    // segments from this one on cannot be read on to
-	cutAt    int64  // of the last one kept, what is behind this; -1: nothing
-	lost     uint64 // the first event that a cut loses, 0: none
-	newest   uint64 // event seen
+	keepFrom int       // segments before this one cannot be read, and are not needed
+	keepTo   int       // segments from this one on cannot be read on to
+	cutAt    int64     // of the last one kept, what is behind this; -1: nothing
+	lost     uint64    // the first event that a cut loses, 0: none
+	newest   uint64    // event seen
+	losing   checkRuns // of which a cut loses events
+	moved    checkRuns // of which a line of history or output is among bad
+}
+
+// checkRuns is the ids of runs.
+type checkRuns map[string]bool
+
+// find takes in what is the id of a run, in quotes, in a line that may be damaged.
+func (r checkRuns) find(line []byte) {
+	for _, word := range bytes.Split(line, []byte{'"'}) {
+		if isRunID(string(word)) {
+			r[string(word)] = true
+		}
+	}
+}
+
+// text counts and names them.
+func (r checkRuns) text() string {
+	ids := sortedKeys(r)
+	text := fmt.Sprintf("(%d): %s", len(ids), strings.Join(ids[:min(len(ids), checkMaxRuns)], " "))
+	if len(ids) > checkMaxRuns {
+		text += fmt.Sprintf(" and %d more", len(ids)-checkMaxRuns)
+	}
+	return text
 }
 
 // checkLine is where a damaged line lies in a file.
@@ -160,7 +186,7 @@ func checkOpen(dir string) (*checker, error) {
 	if err != nil {
 		return nil, &exitError{code: exitUsage, err: fmt.Errorf("open state folder: %w", err), hint: "name it with --state"}
 	}
-	k := &checker{dir: dir, files: storeFilesOf(root, false), cutAt: -1}
+	k := &checker{dir: dir, files: storeFilesOf(root, false), cutAt: -1, losing: checkRuns{}, moved: checkRuns{}}
 	lock, err := k.files.lock(dir, stampOf(time.Now()))
 	if err != nil {
 		root.Close()
@@ -314,6 +340,7 @@ func (k *checker) each(kind string, fn func(line []byte) string) error {
 					k.fault(name, n, "%s", text)
 					if len(k.bad) < checkMaxBad {
 						k.bad = append(k.bad, checkLine{name, at, int64(len(line)), torn})
+						k.moved.find(line)
 					}
 				}
 			})
@@ -391,6 +418,9 @@ func (k *checker) journal(state *State) (err error) {
 					}
 				}
 				if damaged = true; cut || !storeSound(line) {
+					if i >= from && p.next > covered {
+						k.losing.find(line)
+					}
 					p.next++ // most likely one event
 					return
 				}
@@ -400,6 +430,9 @@ func (k *checker) journal(state *State) (err error) {
 			for _, e := range events {
 				if e.Seq > covered && k.lost == 0 && !damaged && !unfit && err == nil {
 					err = p.fold(e)
+				}
+				if e.Seq > covered && (damaged || k.lost > 0) && i >= from && e.Run != "" {
+					k.losing[e.Run] = true
 				}
 			}
 			if events == nil {
@@ -475,6 +508,9 @@ func (k *checker) repair(now time.Time) (notes []string, err error) {
 			note += "; there may be more: run cdktr check --repair again"
 		}
 		notes = append(notes, note)
+		if len(k.moved) > 0 {
+			notes = append(notes, "runs that such lines name "+k.moved.text())
+		}
 	}
 	if k.keepFrom > 0 {
 		notes = append(notes, fmt.Sprintf("the audit trail before event %d is no longer readable with cdktr events; the state is not affected", k.segments[min(k.keepFrom, len(k.segments)-1)].first))
@@ -488,12 +524,43 @@ func (k *checker) repair(now time.Time) (notes []string, err error) {
 	if err != nil {
 		return notes, err
 	}
+	if k.lost > 0 {
+		lost, err := k.lostRuns(s, state)
+		if notes = append(notes, lost...); err != nil {
+			return notes, errors.Join(err, s.close())
+		}
+	}
 	saved := make(chan error, 1)
 	s.snapshot(state, func(err error) { saved <- err })
 	if err := errors.Join(<-saved, s.close()); err != nil {
 		return notes, err
 	}
 	return append(notes, fmt.Sprintf("the state is that of event %d, in a new snapshot", state.Seq)), nil
+}
+
+// lostRuns says which runs have lost all of their events and which the newest, once the store is open again.
+func (k *checker) lostRuns(s *store, state *State) (notes []string, err error) {
+	gone, known := maps.Clone(k.losing), checkRuns{}
+	look := func(r *Run) bool {
+		if gone[r.ID] {
+			delete(gone, r.ID)
+			known[r.ID] = true
+		}
+		return len(gone) > 0
+	}
+	for _, r := range state.Runs {
+		look(r)
+	}
+	if len(gone) > 0 {
+		err = s.historyList(historyFilter{}, look)
+	}
+	if len(gone) > 0 {
+		notes = append(notes, "runs that lost all their events "+gone.text())
+	}
+	if len(known) > 0 {
+		notes = append(notes, "runs that lost their newest events "+known.text())
+	}
+	return notes, err
 }
 
 // repairJournal moves the segments and the end of one that a start could not read into the folder aside. The mark goes with them: it

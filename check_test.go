@@ -276,6 +276,64 @@ func TestCheckRepairLines(t *testing.T) {
 	}
 }
 
+// TestCheckRepairRuns: a repair names the runs that it lost or set aside, where what is there still says which, and counts them all.
+func TestCheckRepairRuns(t *testing.T) {
+	t.Parallel()
+	g := storeRigOpen(t, storeOptions{NoSync: true})
+	var ids []string
+	queue := func() string {
+		id := runID(g.clock, g.state.LastRun)
+		g.add(true, &Event{Kind: evQueued, Time: stampOf(g.clock), Workflow: "w", Version: "v", Run: id, Trigger: triggerCron})
+		ids = append(ids, id)
+		return id
+	}
+	end := func(id string) {
+		g.add(true, &Event{Kind: evRunEnded, Time: stampOf(g.clock), Workflow: "w", Run: id, State: runCancelled})
+		g.s.history(g.state.Runs[id], nil)
+	}
+	g.add(true, &Event{Kind: evVersion, Time: stampOf(g.clock), Workflow: "w", Version: "v", Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: "true"}}}})
+	end(queue())
+	end(queue())
+	queue()
+	queue() // its line is damaged below: the sixth of runs
+	g.add(true, &Event{Kind: evAssigned, Time: stampOf(g.clock), Workflow: "w", Run: ids[2], Agent: "one"}, &Event{Kind: evRequeued, Time: stampOf(g.clock), Workflow: "w", Run: ids[1], Attempt: 2})
+	for len(ids) < checkMaxRuns+6 {
+		queue()
+	}
+	g.wait()
+	g.stop()
+	spoil := func(pattern string, line int) {
+		names, err := filepath.Glob(g.dir + pattern)
+		if err != nil || len(names) != 1 {
+			t.Fatal(names, err)
+		}
+		lines := bytes.SplitAfter(checkRead(t, names[0]), []byte("\n"))
+		lines[line][10] ^= 1 // in its checksum
+		checkWrite(t, names[0], bytes.Join(lines, nil))
+	}
+	spoil("/journal/*.jsonl", 6)
+	spoil("/history/*/*.jsonl", 0)
+	log := filepath.Join(g.dir, "logs/w/2026-01-01.jsonl")
+	if err := os.MkdirAll(filepath.Dir(log), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	checkWrite(t, log, append([]byte("{"), logsEncode(LogLine{Run: ids[5], N: 1, Task: "a", Attempt: 1, Stream: "o", Text: "in \"" + ids[4] + "\""})...))
+
+	_, stderr, code := checkCLI(t, g.dir, "--repair")
+	for _, want := range []string{
+		"runs that such lines name (2): " + ids[0] + " " + ids[5] + "\n",
+		"runs that lost all their events (103): " + strings.Join(ids[3:checkMaxRuns+3], " ") + " and 3 more\n",
+		"runs that lost their newest events (2): " + ids[1] + " " + ids[2] + "\n",
+	} {
+		if code != 0 || !strings.Contains(stderr, want) {
+			t.Errorf("exit code %d, no %q in\n%s", code, want, stderr)
+		}
+	}
+	if out, stderr, code := checkCLI(t, g.dir, "--repair"); code != 0 || strings.Contains(stderr, "runs that") {
+		t.Errorf("a second time: exit code %d, %s%s", code, out, stderr)
+	}
+}
+
 // TestCheckRepairFull repairs on a full disk: what cannot be set aside stays where it is, sound lines behind damage among it.
 func TestCheckRepairFull(t *testing.T) {
 	t.Parallel()
