@@ -106,8 +106,19 @@ func (d *authDir) read(name string, most int) ([]byte, fs.FileInfo, error) {
 		return nil, nil, fmt.Errorf("%s belongs to %s, and its folder to %s", d.path(name), ownerName(uid), ownerName(d.uid))
 	case !os.SameFile(info, now):
 		return nil, nil, fmt.Errorf("%s was exchanged meanwhile", d.path(name))
+	case name == authFile && authNames(now) > 1:
+		file := d.path(name)
+		return nil, nil, fmt.Errorf("%s is the same file as one elsewhere (a hard link), through which others may write it: make it a file of its own: cp -p %s %s.own && mv %s.own %s", file, file, file, file, file)
 	}
 	return text, now, nil
+}
+
+// authNames gives how many names a file has.
+func authNames(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return uint64(st.Nlink)
+	}
+	return 1
 }
 
 // write writes a file, 0600, in place of one that is there: beside it first, to the disk, then under its name.

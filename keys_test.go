@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -132,6 +133,8 @@ func TestAuthDoubts(t *testing.T) {
 		{"keys open to all", "others can write in this folder (mode 0777)", mode("keys", 0o777), mode("keys", 0o700)},
 		{"authorized open to its group", "others can write", mode("keys/authorized", 0o620), mode("keys/authorized", 0o600)},
 		{"authorized open to all", "others can write", mode("keys/authorized", 0o602), mode("keys/authorized", 0o600)},
+		{"authorized with a second name", "authorized is the same file as one elsewhere (a hard link), through which others may write it: make it a file of its own: cp -p ",
+			func() error { return os.Link(state+"/keys/authorized", x.dir+"/second") }, func() error { return os.Remove(x.dir + "/second") }},
 		{"another's server.pub", "not the public half of server.key", write(authTestKey + "\n"), write(string(pub))},
 		{"an empty server.pub", "not the public half of server.key", write(""), write(string(pub))},
 	} {
@@ -182,5 +185,36 @@ func TestAuthWritable(t *testing.T) {
 		if _, _, err := authReadFile(k.dir); (err == nil) != fine {
 			t.Errorf("mode %04o: read: %v", mode, err)
 		}
+	}
+}
+
+// TestAuthHardLink: an authorized file that has a second name lets nobody in, and no verb changes it, until it is made a file of its own
+// as the error says.
+func TestAuthHardLink(t *testing.T) {
+	x := e2eNew(t)
+	x.principal("--bind", "tcp://127.0.0.1:0").stop()
+	x.ok("authorize", "ci", authTestKey, "--role", "viewer")
+	file := x.dir + "/state/keys/authorized"
+	before, err := os.ReadFile(file)
+	if err := errors.Join(err, os.Link(file, x.dir+"/second")); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{file + " is the same file as one elsewhere (a hard link)", "cp -p " + file + " " + file + ".own && mv " + file + ".own " + file}
+	for _, args := range [][]string{{"--remove", "ci"}, {"--new", "cj", "--role", "viewer", "--endpoint", "tcp://hub:1"}, {"--list"}} {
+		if r := x.cdktr(append([]string{"authorize"}, args...)...); r.code == 0 || !strings.Contains(r.err, want[0]) || !strings.Contains(r.err, want[1]) {
+			t.Errorf("authorize %q: exit code %d, %s%s", args, r.code, r.out, r.err)
+		}
+	}
+	if now, err := os.ReadFile(file); err != nil || string(now) != string(before) {
+		t.Errorf("now it has %q, %v", now, err)
+	}
+	if grants, _, err := authReadFile(filepath.Dir(file)); err == nil || len(grants) > 0 {
+		t.Errorf("%d keys are let in, %v", len(grants), err)
+	}
+	if out, err := exec.Command("sh", "-c", want[1]).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if out := x.ok("authorize", "--list"); !strings.Contains(out, "ci ") {
+		t.Errorf("mended: %s", out)
 	}
 }
