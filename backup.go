@@ -202,8 +202,12 @@ func (b *backup) enter(folder string) error {
 			return err
 		}
 	}
+	info, err := b.files.root.Stat(folder)
+	if err != nil {
+		return err
+	}
 	b.folders[folder] = true
-	return b.head(&tar.Header{Name: folder + "/", Typeflag: tar.TypeDir, Mode: 0o700})
+	return b.head(&tar.Header{Name: folder + "/", Typeflag: tar.TypeDir, Mode: 0o700, ModTime: info.ModTime()})
 }
 
 // head adds a header. By name and number it is the owner's, as which root unpacks it: by name where the box knows that.

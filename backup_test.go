@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // backupRestore unpacks an archive into a new folder, as its user is told to, and wants everything in it to be that user's alone.
@@ -184,5 +185,61 @@ func TestBackupOrder(t *testing.T) {
 	}
 	if is := strings.Join(kinds, " "); is != "snapshot.json history journal logs" || len(whole) > 0 {
 		t.Errorf("the order is %s; not there are %v", is, whole)
+	}
+}
+
+// TestBackupSame: entries have the times of the files and folders, and of the same state the same archive is made.
+func TestBackupSame(t *testing.T) {
+	t.Parallel()
+	g := storeRigOpen(t, storeOptions{})
+	g.random(100)
+	g.s.snapshot(g.state, nil)
+	g.random(100)
+	g.stop()
+	at := time.Date(2026, 2, 3, 4, 5, 6, 789_000_000, time.UTC)
+	for _, pattern := range []string{"/*.json", "/journal", "/journal/*.jsonl", "/history", "/history/*", "/history/*/*.jsonl"} {
+		names, err := filepath.Glob(g.dir + pattern)
+		if err != nil || len(names) == 0 {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		for _, name := range names {
+			if at = at.Add(time.Hour); os.Chtimes(name, at, at) != nil {
+				t.Fatal(name)
+			}
+		}
+	}
+	var archives [2][]byte
+	for i := range archives {
+		name := filepath.Join(t.TempDir(), "b.tar.gz")
+		var errs bytes.Buffer
+		c := &cli{out: io.Discard, err: &errs, getenv: func(string) string { return "" }}
+		if code := c.main(t.Context(), []string{"backup", "--state", g.dir, "--principal", "ipc://" + g.dir + "/none", name}); code != 0 {
+			t.Fatalf("exit code %d, %s", code, errs.String())
+		}
+		archives[i] = checkRead(t, name)
+	}
+	if !bytes.Equal(archives[0], archives[1]) {
+		t.Error("two archives of the same state differ")
+	}
+	zip, err := gzip.NewReader(bytes.NewReader(archives[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for files := tar.NewReader(zip); ; n++ {
+		head, err := files.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(filepath.Join(g.dir, head.Name))
+		if err != nil || !head.ModTime.Equal(info.ModTime()) {
+			t.Errorf("%s is of %v in the archive, of %v in the folder, %v", head.Name, head.ModTime, info.ModTime(), err)
+		}
+	}
+	if n < 6 {
+		t.Errorf("%d entries", n)
 	}
 }
