@@ -388,6 +388,9 @@ func configRead(ctx context.Context, file string) (values map[string]string, con
 	if doc.Content[0].Kind != yaml.MappingNode {
 		return nil, nil, name, fmt.Errorf("read configuration %s: want lines of `key: value`", name)
 	}
+	if err := configTwice(&doc); err != nil {
+		return nil, nil, name, fmt.Errorf("%s:%w", name, err)
+	}
 	for i := 0; i+1 < len(doc.Content[0].Content); i += 2 {
 		key, value := doc.Content[0].Content[i], doc.Content[0].Content[i+1]
 		if key.Value == "contexts" {
@@ -406,6 +409,24 @@ func configRead(ctx context.Context, file string) (values map[string]string, con
 		values[key.Value] = text
 	}
 	return values, contexts, name, nil
+}
+
+// configTwice refuses a key that a map has twice: one of the two would be passed over. Errors begin with line and column.
+func configTwice(n *yaml.Node) error {
+	first := map[string]*yaml.Node{}
+	for i, child := range n.Content {
+		if err := configTwice(child); err != nil {
+			return err
+		}
+		if n.Kind != yaml.MappingNode || i%2 != 0 {
+			continue
+		}
+		if was := first[child.Value]; was != nil {
+			return fmt.Errorf("%d:%d: key %q is here a second time: the first is on line %d, column %d", child.Line, child.Column, child.Value, was.Line, was.Column)
+		}
+		first[child.Value] = child
+	}
+	return nil
 }
 
 // configContexts reads the known principals, NAME: {principal: ENDPOINT, credential: FILE}. Errors begin with line and

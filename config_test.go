@@ -132,15 +132,20 @@ func TestConfigStateFolder(t *testing.T) {
 
 func TestConfigFaults(t *testing.T) {
 	for text, want := range map[string]string{
-		"stat: x\n":                          `:1:1: unknown setting "stat" (cdktr config lists them)`,
-		"state: x\n\n  \nname: a\nnaem: b\n": `:5:1: unknown setting "naem"`,
-		"state: [a, b]\n":                    ":1:8: state: want a single value",
-		"state:\n  a: b\n":                   ":2:3: state: want a single value",
-		"labels:\n  a: [b]\n":                ":2:3: labels: want lines of `name: value`",
-		"- a\n":                              "want lines of `key: value`",
-		"just text":                          "want lines of `key: value`",
-		"state: \"x\n":                       "read configuration",
-		"a: b: c\n":                          "read configuration",
+		"stat: x\n":                              `:1:1: unknown setting "stat" (cdktr config lists them)`,
+		"state: x\n\n  \nname: a\nnaem: b\n":     `:5:1: unknown setting "naem"`,
+		"state: [a, b]\n":                        ":1:8: state: want a single value",
+		"state:\n  a: b\n":                       ":2:3: state: want a single value",
+		"labels:\n  a: [b]\n":                    ":2:3: labels: want lines of `name: value`",
+		"- a\n":                                  "want lines of `key: value`",
+		"just text":                              "want lines of `key: value`",
+		"state: \"x\n":                           "read configuration",
+		"a: b: c\n":                              "read configuration",
+		"capacity: 1\nname: a\ncapacity: 2\n":    `:3:1: key "capacity" is here a second time: the first is on line 1, column 1`,
+		`{"name": "a", "name": "b"}`:             `:1:15: key "name" is here a second time`,
+		"contexts: {a: {principal: x}, a: {}}\n": `:1:31: key "a" is here a second time`,
+		"contexts:\n  a: {principal: x, principal: y}": `:2:21: key "principal" is here a second time`,
+		"labels: {a: b, a: c}\n":                       `:1:16: key "a" is here a second time`,
 	} {
 		name := configFile(t, text)
 		if c, err := configLoad(t.Context(), nil, name, configEnvOf(nil)); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), name) {

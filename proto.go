@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // protoVersion is the "v" of every message.
@@ -545,7 +546,8 @@ func protoRequest(body []byte, req *Request) error {
 	return protoText(body)
 }
 
-// protoTwice looks through a value, which is known to be sound, for an object that has a key twice.
+// protoTwice looks through a value, which is known to be sound, for an object that has a key twice. In the outermost Op is op, as for the
+// decoder.
 func protoTwice(d *json.Decoder) (key string, twice bool) {
 	var keys []map[string]bool // of the objects that are open; nil for a list
 	var isKey []bool           // whether what comes next in it is a key
@@ -556,10 +558,14 @@ func protoTwice(d *json.Decoder) (key string, twice bool) {
 		}
 		top := len(keys) - 1
 		if name, ok := token.(string); ok && top >= 0 && isKey[top] {
-			if keys[top][name] {
+			same := name
+			if top == 0 {
+				same = strings.Map(protoFold, name)
+			}
+			if keys[top][same] {
 				return name, true
 			}
-			keys[top][name], isKey[top] = true, false
+			keys[top][same], isKey[top] = true, false
 			continue
 		}
 		switch token {
@@ -575,6 +581,15 @@ func protoTwice(d *json.Decoder) (key string, twice bool) {
 		}
 		if top >= 0 {
 			isKey[top] = keys[top] != nil // behind a value
+		}
+	}
+}
+
+// protoFold gives the same letter for all that the decoder takes for one when it looks for a field, as unicode.SimpleFold does.
+func protoFold(r rune) rune {
+	for next := unicode.SimpleFold(r); ; r, next = next, unicode.SimpleFold(next) {
+		if next <= r {
+			return next
 		}
 	}
 }

@@ -76,6 +76,10 @@ func TestProtoRequestTwice(t *testing.T) {
 		`{"v":1,"id":"1","op":"run","params":{"x":"1","\u0078":"2"}}`:             `field "x" is there twice`,
 		`{"v":1,"id":"1","op":"run","params":{"x":"1"},"params":{"y":"1"}}`:       `field "params" is there twice`,
 		`{"v":1,"id":"1","op":"run","params":{},"id":"2"}`:                        `field "id" is there twice`,
+		`{"v":1,"id":"1","op":"run","params":{"x":"1","X":"2"}}`:                  "",
+		`{"v":1,"id":"1","op":"run","workflow":"a","Workflow":"b"}`:               `field "Workflow" is there twice`,
+		`{"v":1,"id":"1","op":"run","workflow":"a","wor\u212Aflow":"b"}`:          `is there twice`, // the Kelvin sign
+		`{"v":1,"id":"1","op":"run","params":{},"param\u017F":{}}`:                `is there twice`, // the long s
 	} {
 		err := protoRequest([]byte(body), &Request{})
 		if text := fmt.Sprint(err); (err == nil) != (want == "") || err != nil && !strings.Contains(text, want) {
@@ -97,7 +101,7 @@ func FuzzProtoTwice(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if key, twice := protoTwice(json.NewDecoder(bytes.NewReader(again))); twice {
+		if key, twice := protoTwice(json.NewDecoder(strings.NewReader(`{"a":` + string(again) + `}`))); twice {
 			t.Fatalf("%q is there once in %s", key, again)
 		}
 		const front = `{"twice":1,"other":`
