@@ -639,3 +639,22 @@ func TestAttentionOutlivesKill(t *testing.T) {
 		t.Errorf("failed again: %+v", items)
 	}
 }
+
+// The head of an item counts its runs; where what it counts is no runs, it does not call it so.
+func TestAttentionHeads(t *testing.T) {
+	t.Parallel()
+	at, now := stampOf(time.Date(2026, 3, 4, 10, 0, 0, 0, time.Local)), time.Date(2026, 3, 4, 12, 0, 0, 0, time.Local)
+	for want, item := range map[string]AttentionItem{
+		"! w a exit 1 on vm  2 runs, 10:00:00 to 10:00:00":                 {Kind: attentionFailed, Workflow: "w", Task: "a", Exit: new(1), Agent: "vm", Count: 2, Runs: []string{"2", "1"}},
+		"# the files of 2 workflows may not mean what was meant  10:00:00": {Kind: attentionFolder, Workflows: []string{"v", "w"}, Count: 2},
+		". 2 workflows are overdue  10:00:00":                              {Kind: attentionOverdue, Workflows: []string{"v", "w"}, Count: 2}, // ticks
+		". 2 workflows are overdue  3 runs, 10:00:00 to 10:00:00":          {Kind: attentionOverdue, Workflows: []string{"v", "w"}, Count: 3, Runs: []string{"3", "2", "1"}},
+	} {
+		item.First, item.Last = at, at
+		var out strings.Builder
+		p := painterOf(&out, "never", func(string) string { return "" })
+		if err := p.attentionItem(&item, now); err != nil || !strings.HasPrefix(out.String(), want+"\n") {
+			t.Errorf("%v, %q, want %q", err, out.String(), want)
+		}
+	}
+}

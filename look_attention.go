@@ -63,7 +63,7 @@ func (p *painter) attentionItem(item *AttentionItem, now time.Time) error {
 	say := func(color, text string) { b.WriteString("    " + p.paint(color, textSafe(text)) + "\n") }
 	glyph, color, what := attentionWords(item)
 	when := timeText(item.Last, now)
-	if item.Count > 1 && !item.First.IsZero() {
+	if item.Count > 1 && len(item.Runs) > 0 { // of files there is a count too
 		when = fmt.Sprintf("%s, %s to %s", countText(item.Count, "run"), timeText(item.First, now), when)
 	}
 	line := glyph + " " + textSafe(what)
