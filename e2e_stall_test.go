@@ -226,42 +226,50 @@ func TestStalledStrangers(t *testing.T) {
 }
 
 // TestFewFiles: where few files may be open, whoever comes by tcp, to look, to stay or to say nothing, takes neither the
-// socket's descriptors nor those of tasks.
+// socket's descriptors nor those of tasks; nor does a process of the box that stays at the socket.
 func TestFewFiles(t *testing.T) {
-	const files = 256
-	x := e2eNew(t)
-	few := x.dir + "/few"
-	if err := os.WriteFile(few, fmt.Appendf(nil, "#!/bin/sh\nulimit -n %d\nexec %q \"$@\"\n", files, x.bin), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	real := x.bin
-	x.bin = few
-	x.file("w.yml", "tasks:\n  a: {run: 'echo a'}\n  b: {run: 'ulimit -n'}\n")
-	p := x.principal("--with-agent", "--bind", "tcp://127.0.0.1:0", "--insecure")
-	x.bin = real
-	address := p.saw(&p.err, `tcp://(127\.0\.0\.1:\d+)`)[1]
-	p.saw(&p.err, `few files may be open.* files=256 connections=48 connections_tcp=96`)
-	for i := range 2 * files {
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 2, 0, byte(1+i%8))}}
-		nc, err := d.Dial("tcp", address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { nc.Close() })
-		nc.SetDeadline(time.Now().Add(time.Minute))
-		if i%2 == 0 { // in earnest: those that are let in stay
-			nc.Write(wireRawHello())
-			nc.Read(make([]byte, wireGreetingLen))
-		}
-	}
-	x.ok("ping")
-	if run := x.run("w"); run.State != runSucceeded {
-		t.Errorf("the run is %s (%s)", run.State, run.Reason)
-	}
-	if n := x.fds(p); n > files*3/4 {
-		t.Errorf("%d of %d files are open", n, files)
-	}
-	if log := p.err.String(); strings.Contains(log, "too many open files") {
-		t.Errorf("the log says:\n%s", log)
+	for _, files := range []int{64, 256} {
+		t.Run(fmt.Sprint(files), func(t *testing.T) {
+			x := e2eNew(t)
+			few := x.dir + "/few"
+			if err := os.WriteFile(few, fmt.Appendf(nil, "#!/bin/sh\nulimit -n %d\nexec %q \"$@\"\n", files, x.bin), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			real := x.bin
+			x.bin = few
+			x.file("w.yml", "tasks:\n  a: {run: 'echo a'}\n  b: {run: 'ulimit -n'}\n")
+			p := x.principal("--with-agent", "--bind", "tcp://127.0.0.1:0", "--insecure")
+			x.bin = real
+			address := p.saw(&p.err, `tcp://(127\.0\.0\.1:\d+)`)[1]
+			p.saw(&p.err, fmt.Sprintf(`few files may be open.* files=%d `, files))
+			patience := time.Now().Add(e2ePatience)
+			come := func(i int, dial func() (net.Conn, error)) {
+				nc, err := dial()
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { nc.Close() })
+				nc.SetDeadline(patience)
+				if i%2 == 0 { // in earnest: those that are let in stay
+					nc.Write(wireRawHello())
+					nc.Read(make([]byte, wireGreetingLen))
+				}
+			}
+			for i := range 2 * files {
+				from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 2, 0, byte(1+i/2%16))}}
+				come(i, func() (net.Conn, error) { return from.Dial("tcp", address) })
+				come(i, func() (net.Conn, error) { return net.Dial("unix", x.dir+"/s") })
+			}
+			x.ok("ping")
+			if run := x.run("w"); run.State != runSucceeded {
+				t.Errorf("the run is %s (%s)", run.State, run.Reason)
+			}
+			if n := x.fds(p); n > files*3/4 {
+				t.Errorf("%d of %d files are open", n, files)
+			}
+			if log := p.err.String(); strings.Contains(log, "too many open files") {
+				t.Errorf("the log says:\n%s", log)
+			}
+		})
 	}
 }

@@ -18,12 +18,14 @@ import (
 
 const (
 	serveFilesFew = 1024 // with fewer open files than these a start says what the bounds are
+	serveFilesOwn = 24   // descriptors that a principal with an agent has open while nobody is there: these are not shared out
 )
 
-// serveBounds divides the descriptors of this process up: half of them are for what comes by tcp, at all ports together,
-// a quarter for the box's own socket, and the rest for files and tasks. So nobody on the network closes the socket.
+// serveBounds divides the other descriptors of this process up: half of them are for what comes by tcp, at all ports
+// together, a quarter for the box's own socket, and the rest for files and tasks. So nobody on the network closes the socket.
 func serveBounds(files int) (socket, tcp wireBounds) {
-	return wireBoundsOf(files / 4), wireBoundsOf(files / 2)
+	free := max(files-serveFilesOwn, 0)
+	return wireBoundsOf(free / 4), wireBoundsOf(free / 2)
 }
 
 // serveDoors is everything that a principal listens on.
