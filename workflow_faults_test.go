@@ -3,6 +3,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -104,6 +105,17 @@ var workflowFaultCases = []struct{ name, file, want string }{
 		"w.yml:2:15: task \"a\": key \"dependson\" is not known (did you mean \"depends\"?)"},
 	{"unknown key of a task, far", "tasks:\n  a: {run: x, qqqqqqqqq: 1}\n",
 		"w.yml:2:15: task \"a\": key \"qqqqqqqqq\" is not known: want name, description, run, shell, cmd, args, python, config, depends, when, retries, retry_delay, retry_max_delay, timeout, env or working_directory"},
+	{"keys of other tools", "steps: []\nenvironment: {}\nrunsOn: x\nrun: echo\ntasks:\n  a: {command: x, depends-on: [b], cwd: /, max_retries: 3, schedule: '@daily'}\n",
+		"w.yml:1:1: key \"steps\" is not known (here it is \"tasks\")\n" +
+			"w.yml:2:1: key \"environment\" is not known (here it is \"env\")\n" +
+			"w.yml:3:1: key \"runsOn\" is not known (here it is \"agent\")\n" +
+			"w.yml:4:1: key \"run\" is not known: it belongs to a task\n" +
+			"w.yml:6:3: task \"a\": nothing says what it does: write one of run, cmd, python or config\n" +
+			"w.yml:6:7: task \"a\": key \"command\" is not known (here it is \"run\")\n" +
+			"w.yml:6:19: task \"a\": key \"depends-on\" is not known (did you mean \"depends\"?)\n" +
+			"w.yml:6:36: task \"a\": key \"cwd\" is not known (here it is \"working_directory\")\n" +
+			"w.yml:6:44: task \"a\": key \"max_retries\" is not known (here it is \"retries\")\n" +
+			"w.yml:6:60: task \"a\": key \"schedule\" is not known: it belongs to the workflow, not to a part of it"},
 	{"not yet", "on:\n  - file: {path: /x}\nsecrets: [A]\ntasks:\n  a: {foreach: [1], run: x}\n  b: {http: {url: x}}\n",
 		"w.yml:1:1: key \"on\" is not supported by this version\n" +
 			"w.yml:3:1: key \"secrets\" is not supported by this version\n" +
@@ -315,4 +327,32 @@ var workflowFaultCases = []struct{ name, file, want string }{
 		"w.yml:4:3: task \"a/b\": an id cannot hold '/'"},
 	{"long: bad cron", "cron: often\n" + workflowTestLong,
 		"w.yml:1:7: schedule: want 5 fields (minute hour day month weekday), 6 with seconds first, or 7 with a year last; got 1 in \"often\""},
+}
+
+// What keys of other tools are called here are keys, theirs are none, and which keys belong where is what the tables of keys say.
+func TestWorkflowElsewhere(t *testing.T) {
+	var ofWorkflows, ofTasks []string
+	for _, k := range workflowKeys {
+		ofWorkflows = append(ofWorkflows, k.name)
+	}
+	for _, k := range workflowTaskKeys {
+		ofTasks = append(ofTasks, k.name)
+	}
+	ours := slices.Concat(ofWorkflows, ofTasks, workflowLater, workflowTaskLater)
+	for theirs, words := range workflowElsewhere {
+		if slices.Contains(ours, theirs) {
+			t.Errorf("%s is a key", theirs)
+		}
+		for _, word := range words {
+			if !slices.Contains(ours, word) {
+				t.Errorf("%s: %s is no key", theirs, word)
+			}
+		}
+	}
+	for _, c := range []struct{ want, of, notOf []string }{{workflowTasksOwn, ofTasks, ofWorkflows}, {workflowWorkflowsOwn, ofWorkflows, ofTasks}} {
+		own := slices.DeleteFunc(slices.Clone(c.of), func(key string) bool { return slices.Contains(c.notOf, key) })
+		if !slices.Equal(own, c.want) {
+			t.Errorf("%v, want %v", c.want, own)
+		}
+	}
 }

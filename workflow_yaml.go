@@ -507,11 +507,49 @@ func workflowFill[T any](r *workflowReader, to T, pairs []workflowPair, keys []w
 			for i := range keys {
 				names[i] = keys[i].name
 			}
-			hint := r.meant(p.key, names)
+			hint := r.elsewhere(p.key, names)
 			if hint == "" && !r.long {
 				hint = ": want " + workflowOr(names)
 			}
 			r.complainf(p.at, "key %s is not known%s", workflowQuote(p.key), hint)
 		}
 	}
+}
+
+// workflowElsewhere is what keys of other tools are called here, for those whose fingers know them: written as one word in small
+// letters, with what they may mean; the first that may stand there is it.
+var workflowElsewhere = map[string][]string{
+	"command": {"run"}, "script": {"run"}, "bash": {"run"}, "sh": {"run"}, "exec": {"run"}, "program": {"cmd"}, "executable": {"cmd"}, "arguments": {"args", "params"},
+	"steps": {"tasks"}, "jobs": {"tasks"}, "needs": {"depends"}, "requires": {"depends"}, "after": {"depends"}, "upstream": {"depends"},
+	"every": {"schedule"}, "interval": {"schedule"}, "crontab": {"schedule"}, "oncalendar": {"schedule"}, "tz": {"timezone"}, "crontz": {"timezone"},
+	"startdate": {"start_time"}, "enddate": {"end_time"}, "concurrencypolicy": {"overlap"}, "maxactiveruns": {"overlap"}, "misfire": {"catchup"},
+	"attempts": {"retries"}, "maxretries": {"retries"}, "retry": {"retries"}, "retrypolicy": {"retries"}, "retryinterval": {"retry_delay"}, "backoff": {"retry_delay"},
+	"deadline": {"timeout"}, "maxruntime": {"timeout"}, "executiontimeout": {"timeout"}, "runtimemaxsec": {"timeout"}, "condition": {"when"}, "triggerrule": {"when"},
+	"runif": {"when"}, "cwd": {"working_directory"}, "workdir": {"working_directory"}, "dir": {"working_directory"}, "chdir": {"working_directory"},
+	"environment": {"env"}, "vars": {"env"}, "variables": {"env"}, "dotenv": {"env_file"}, "environmentfile": {"env_file"}, "inputs": {"params"}, "parameters": {"params"},
+	"concurrency": {"max_active_tasks"}, "parallelism": {"max_active_tasks"}, "maxactivesteps": {"max_active_tasks"}, "labels": {"agent"}, "runson": {"agent"},
+	"nodeselector": {"agent"}, "title": {"name"}, "doc": {"description"}, "comment": {"description"},
+}
+
+// The keys that a task has and a workflow has not, and those that a workflow has and a task has not.
+var (
+	workflowTasksOwn     = []string{"run", "shell", "cmd", "args", "python", "config", "depends", "when", "retry_delay", "retry_max_delay"}
+	workflowWorkflowsOwn = []string{"schedule", "cron", "timezone", "start_time", "end_time", "catchup", "catchup_window", "overlap", "jitter", "priority", "failover", "agent",
+		"params", "env_file", "max_active_tasks", "log", "tasks"}
+)
+
+// elsewhere ends a message with what a key that is not one of names is called here, or where it belongs.
+func (r *workflowReader) elsewhere(key string, names []string) string {
+	for _, ours := range workflowElsewhere[strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(key))] {
+		if slices.Contains(names, ours) {
+			return fmt.Sprintf(" (here it is %q)", ours)
+		}
+	}
+	switch {
+	case slices.Contains(workflowTasksOwn, key):
+		return ": it belongs to a task"
+	case slices.Contains(workflowWorkflowsOwn, key):
+		return ": it belongs to the workflow, not to a part of it"
+	}
+	return r.meant(key, names)
 }
