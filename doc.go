@@ -13,7 +13,7 @@ each other freely. Use between rooms goes down this table, and only where the la
 table from here and holds the code to it.
 
 	room       files                                                   may use
-	main       main.go completion.go                                   check cli client command config model proto table term tui zone
+	main       main*.go completion.go                                  check cli client command config model proto table term tui zone
 	check      check.go backup.go doctor.go                            auth cli client clock command config disk logs model owner proto spool state store table term wire zone
 	tui        tui*.go                                                 cli command config model proto state term view wire
 	cli        cli.go dial.go keys.go look*.go progress.go serve*.go setup.go agent auth client clock command config cron curve dag disk load model owner principal proto state store table term wire workflow zone

@@ -181,13 +181,11 @@ func (c *cli) mainUntil(ctx context.Context, fn func() error) error {
 // script that has no value. Where a list of all would be the answer, that is not what was asked for.
 func cliWords(verb *cliVerb, f *cliFlags, words []string) error {
 	if verb.args == "" && len(words) > 0 {
-		hint := "cdktr " + verb.name + " --help shows its flags"
-		for _, flag := range []string{"workflow", "state", "principal"} { // that may have been meant, in this order
-			if f.Lookup(flag) != nil {
-				hint = "did you mean --" + flag + " " + textHead(words[0], cliEchoMost) + "? " + hint
-				break
-			}
+		hint := cliWordMeant(f, words)
+		if hint != "" {
+			hint += " "
 		}
+		hint += "cdktr " + verb.name + " --help shows its flags"
 		return &exitError{code: exitUsage, err: fmt.Errorf("%s takes no arguments, only flags: %q", verb.name, textHead(words[0], cliEchoMost)), hint: hint}
 	}
 	if i := slices.Index(words, ""); i >= 0 && verb.name != "completion" { // which completes nothing typed yet
@@ -199,17 +197,14 @@ func cliWords(verb *cliVerb, f *cliFlags, words []string) error {
 // cliFlagFault says what is wrong with the flags of a verb, and which flag may have been meant; else hint.
 func cliFlagFault(name, hint string, f *cliFlags, err error) error {
 	if flagged, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); unknown { // package flag has no error of its own for it
-		var names []string
-		f.VisitAll(func(fl *flag.Flag) { names = append(names, fl.Name) })
 		flagged = strings.TrimPrefix(flagged, "-")
+		apart := cliFlagsApart(f, flagged)
 		dashes := "--"
-		if len(flagged) == 1 {
+		if len(flagged) == 1 || apart != "" {
 			dashes = "-"
 		}
 		err = fmt.Errorf("%s has no flag %s%s", name, dashes, textHead(flagged, cliEchoMost))
-		if near := nearest(flagged, names); len(near) > 1 {
-			hint = "did you mean --" + near + "?"
-		}
+		hint = orDefault(orDefault(apart, cliFlagMeant(f, flagged)), hint)
 	}
 	return &exitError{code: exitUsage, err: err, hint: hint}
 }
@@ -333,56 +328,8 @@ func cliFind(args []string) (*cliVerb, []string, error) {
 		}
 		text += " " + args[1]
 	}
-	hint := "cdktr help lists the verbs"
-	near := nearest(text, append(names, append(sortedKeys(cliElsewhere), "help")...)) // of two as near the first: ours
-	switch ours, theirs := cliElsewhere[args[0]], cliElsewhere[near]; {
-	case ours != "":
-		hint = ours
-	case theirs != "":
-		hint = theirs
-	case near != "":
-		hint = "did you mean `cdktr " + near + "`?"
-	}
+	hint := orDefault(cliVerbMeant(args, append(names, "help")), "cdktr help lists the verbs")
 	return nil, nil, &exitError{code: exitUsage, err: fmt.Errorf("unknown verb %q", textHead(text, cliEchoMost)), hint: hint}
-}
-
-// cliElsewhere is what verbs of other tools are called here, for those whose fingers know them.
-var cliElsewhere = map[string]string{
-	"stop":      "`cdktr cancel RUN` stops a run; TERM, or systemctl stop, stops a principal or an agent",
-	"kill":      "`cdktr cancel RUN --force` kills a run",
-	"list":      "`cdktr ls` lists workflows, `cdktr ps` runs, `cdktr agents` agents",
-	"workflows": "`cdktr ls` lists workflows",
-	"status":    "`cdktr ps` lists runs, `cdktr show ID` tells of a workflow or a run, `cdktr doctor` of the principal",
-	"jobs":      "`cdktr ps` lists runs",
-	"runs":      "`cdktr ps --all` lists runs",
-	"history":   "`cdktr ps --all` lists runs, those that have ended too",
-	"trigger":   "`cdktr run ID` starts a run",
-	"submit":    "`cdktr run ID` starts a run",
-	"restart":   "`cdktr retry RUN` runs again what failed and all behind it, with --all everything",
-	"rerun":     "`cdktr retry RUN` runs again what did not succeed, with --all everything",
-	"enable":    "`cdktr resume ID` starts the schedule of a workflow again",
-	"unpause":   "`cdktr resume ID` starts the schedule of a workflow again",
-	"disable":   "`cdktr pause ID` stops the schedule of a workflow",
-	"describe":  "`cdktr show ID` tells of a workflow or a run",
-	"info":      "`cdktr show ID` tells of a workflow or a run",
-	"tail":      "`cdktr logs -f ID` follows the output of a workflow's newest run",
-	"log":       "`cdktr logs ID` prints the output of a workflow's newest run",
-	"lint":      "`cdktr validate FILE` checks a file",
-	"test":      "`cdktr validate FILE` checks a file, `cdktr run FILE` runs it here with no principal",
-	"dag":       "`cdktr graph ID` draws the tasks of a workflow",
-	"top":       "`cdktr ps --watch` goes on printing the runs, `cdktr ui` shows them",
-	"tui":       "`cdktr ui` is the terminal UI",
-	"reload":    "the principal sees changed workflow files and keys by itself; `cdktr rescan` has it look at once",
-	"restore":   "unpack what `cdktr backup FILE` wrote into an empty state folder: tar -xpzf FILE -C DIR",
-	"worker":    "`cdktr start agent` is a worker",
-	"agent":     "`cdktr start agent` starts one, `cdktr agents` lists them",
-	"server":    "`cdktr start principal` is the server",
-	"principal": "`cdktr start principal` starts it",
-	"daemon":    "`cdktr start principal --with-agent` is the daemon",
-	"remove":    "a workflow is gone when its file is: delete that",
-	"delete":    "a workflow is gone when its file is: delete that",
-	"rm":        "a workflow is gone when its file is: delete that",
-	"edit":      "a workflow is its file: `cdktr show ID` says where that is; edit it, and `cdktr validate` it",
 }
 
 // cliFindBehind finds the verb behind flags that stand before it: those that every verb has, as in cdktr -H box ps.
@@ -419,7 +366,7 @@ cdktr VERB --help tells more, with examples.
 
 // cliHelp prints the help of one verb.
 func cliHelp(w io.Writer, v *cliVerb, f *cliFlags) {
-	fmt.Fprintf(w, "%s\n\nUse: cdktr %s [flags] %s\n", strings.ToUpper(v.help[:1])+v.help[1:]+".", v.name, v.args)
+	fmt.Fprintf(w, "%s\n\nUse: %s\n", strings.ToUpper(v.help[:1])+v.help[1:]+".", strings.TrimSpace("cdktr "+v.name+" [flags] "+v.args))
 	if v.other != "" {
 		fmt.Fprintf(w, "Also: cdktr %s\n", v.other)
 	}
@@ -428,13 +375,8 @@ func cliHelp(w io.Writer, v *cliVerb, f *cliFlags) {
 	}
 	fmt.Fprint(w, "\nFlags:\n")
 	f.VisitAll(func(fl *flag.Flag) {
-		name, usage := flag.UnquoteUsage(fl)
-		dashes := "--"
-		if len(fl.Name) == 1 {
-			dashes = "-"
-		}
-		left := strings.TrimRight(dashes+fl.Name+" "+strings.ToUpper(name), " ")
-		fmt.Fprintf(w, "  %-22s %s\n", left, usage)
+		_, usage := flag.UnquoteUsage(fl)
+		fmt.Fprintf(w, "  %-22s %s\n", cliFlagShown(fl), usage)
 	})
 	fmt.Fprint(w, "\nExamples:\n")
 	for _, e := range v.examples {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"flag"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,6 +22,29 @@ func TestMainWords(t *testing.T) {
 		{"trigerr", "`cdktr run ID` starts a run"},
 		{"workflws", "`cdktr ls` lists workflows"},
 		{"start agnt", "did you mean `cdktr start agent`?"},
+		{"start scheduler", "`cdktr start principal --with-agent` is the daemon"},
+		{"start hello", "`cdktr run ID` a run of a workflow"},
+		{"daemon-reload", "`cdktr rescan` has it look at once"},
+		{"list-timers", "`cdktr ls` lists workflows"},
+		{"dags trigger hello", "`cdktr run ID` starts a run"},
+		{"workflow run hello", "did you mean `cdktr run hello"},
+		{"workflow hello", "`cdktr ls` lists workflows"},
+		{"agents forget edge-07", "did you mean `cdktr forget edge-07"},
+		{"agents list", "`cdktr agents` agents"},
+		{"agents lits", "did you mean --principal lits?"},
+		{"run hello --params a=b", "did you mean -p NAME=VALUE?"},
+		{"logs hello --tail 5", "did you mean -n N?"},
+		{"logs -n5 hello", "logs has no flag -n5\nhint: write it apart: -n 5"},
+		{"logs -fn 5 hello", "logs has no flag -fn\nhint: write them apart: -f -n"},
+		{"logs --fail hello", "logs has no flag --fail"},
+		{"ps -o json", "did you mean --json?"},
+		{"ps -a", "did you mean --all?"},
+		{"ls --port 5561", "did you mean --principal VALUE?"},
+		{"start principal --port 5561", "did you mean --bind tcp://ADDR:PORT?"},
+		{"start principal -d", "it stays in the foreground"},
+		{"run hello -d", "did you mean --detach?"},
+		{"run hello --dry-run", "`cdktr validate FILE` checks a file"},
+		{"-V", "`cdktr version` says the version"},
 		{"LONG", "... (3000 bytes in all)"},
 		{"--jsno ls", "did you mean --json?"},
 		{"ls -x", "ls has no flag -x"},
@@ -48,6 +72,46 @@ func TestMainWords(t *testing.T) {
 		code, said := mainSays(t, append(args, "--principal", "ipc://"+filepath.Join(t.TempDir(), "none.sock"))...)
 		if code != exitUsage || !strings.Contains(said, c.want) || len(said) > 1000 {
 			t.Errorf("%s: exit %d, %.600q, want %q", c.args, code, said, c.want)
+		}
+	}
+}
+
+// The tables of what other tools say are sound: no word stands in one of verbs twice, and each flag of ours is one of some verb.
+func TestMainElsewhere(t *testing.T) {
+	for _, table := range [][]struct{ words, hint string }{cliElsewhere, cliFlagTexts} {
+		seen := map[string]bool{}
+		for _, entry := range table {
+			for _, word := range strings.Fields(entry.words) {
+				if seen[word] {
+					t.Errorf("%s is there twice", word)
+				}
+				seen[word] = true
+			}
+		}
+	}
+	ours, used := map[string]bool{}, map[string]bool{}
+	for _, v := range cliVerbs() {
+		f := newCLIFlags(v.name)
+		if v.flags != nil {
+			v.flags(f)
+		}
+		f.VisitAll(func(fl *flag.Flag) { ours[fl.Name] = true })
+		for _, entry := range cliFlagsElsewhere {
+			for _, word := range strings.Fields(entry.words) {
+				used[word] = used[word] || f.Lookup(word) == nil && strings.HasPrefix(cliFlagMeant(f, word), "did you mean")
+			}
+		}
+	}
+	for _, entry := range cliFlagsElsewhere {
+		for _, word := range strings.Fields(entry.words) {
+			if !used[word] {
+				t.Errorf("no verb answers --%s", word)
+			}
+		}
+		for _, name := range strings.Fields(entry.ours) {
+			if !ours[name] {
+				t.Errorf("%s is no flag", name)
+			}
 		}
 	}
 }

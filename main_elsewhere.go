@@ -1,0 +1,204 @@
+// main_elsewhere.go: what may have been meant by a verb, a word or a flag that is not there: a near name, or what other tools call
+// what is here too, for those whose fingers know them (cron, systemctl, journalctl, pueue, Dagu, Airflow). May use what main.go may.
+
+package main
+
+import (
+	"errors"
+	"flag"
+	"slices"
+	"strings"
+)
+
+// cliElsewhere is what verbs of other tools are called here.
+var cliElsewhere = []struct{ words, hint string }{
+	{"stop halt", "`cdktr cancel RUN` stops a run; TERM, or systemctl stop, stops a principal or an agent"},
+	{"shutdown quit exit", "TERM, or systemctl stop, stops a principal or an agent"},
+	{"abort terminate dequeue signal send", "`cdktr cancel RUN` stops a run, or takes it out of the queue"},
+	{"kill", "`cdktr cancel RUN --force` kills a run"},
+	{"list get", "`cdktr ls` lists workflows, `cdktr ps` runs, `cdktr agents` agents"},
+	{"workflows dags list-units list-timers timers list-dags", "`cdktr ls` lists workflows"},
+	{"status", "`cdktr ps` lists runs, `cdktr show ID` tells of a workflow or a run, `cdktr doctor` of the principal"},
+	{"health is-active is-system-running", "`cdktr ping` says whether the principal is there, `cdktr doctor` whether the box is well"},
+	{"jobs list-jobs queue queued running", "`cdktr ps` lists runs, those that wait too"},
+	{"runs", "`cdktr ps --all` lists runs"},
+	{"history past", "`cdktr ps --all` lists runs, those that have ended too"},
+	{"failed failures errors problems alerts list-failed", "`cdktr attention` tells what needs a person"},
+	{"reset-failed dismiss", "`cdktr ack KEY` acknowledges what `cdktr attention` tells of"},
+	{"trigger submit enqueue execute exec invoke fire launch", "`cdktr run ID` starts a run"},
+	{"wait", "`cdktr run ID --wait` waits for the run that it starts, `cdktr logs -f RUN` for one that is there"},
+	{"restart rerun clear", "`cdktr retry RUN` runs again what did not succeed and all behind it, with --all everything"},
+	{"backfill", "`cdktr run ID -p NAME=VALUE` makes up for one fire; catchup in the file has the principal do so"},
+	{"enable unpause unmask unsuspend", "`cdktr resume ID` starts the schedule of a workflow again"},
+	{"disable suspend mask hold stash unschedule", "`cdktr pause ID` stops the schedule of a workflow"},
+	{"schedule schedules is-enabled", "a schedule is a line of a workflow's file: `cdktr ls` lists them, `cdktr next` the coming fires"},
+	{"describe info inspect cat", "`cdktr show ID` tells of a workflow, with the name of its file, or of a run"},
+	{"tail follow", "`cdktr logs -f ID` follows the output of a workflow's newest run"},
+	{"log output journal journalctl", "`cdktr logs ID` prints the output of a workflow's newest run"},
+	{"lint verify", "`cdktr validate FILE` checks a file"},
+	{"test dry dry-run", "`cdktr validate FILE` checks a file, `cdktr run FILE` runs it here with no principal"},
+	{"dag tasks steps", "`cdktr graph ID` draws the tasks of a workflow"},
+	{"top", "`cdktr ps --watch` goes on printing the runs, `cdktr ui` shows them"},
+	{"tui gui web dashboard monitor", "`cdktr ui` is the terminal UI; there is no other"},
+	{"reload daemon-reload reread sync", "the principal sees changed workflow files and keys by itself; `cdktr rescan` has it look at once"},
+	{"restore", "unpack what `cdktr backup FILE` wrote into an empty state folder: tar -xpzf FILE -C DIR"},
+	{"export dump save", "`cdktr backup FILE` writes all that a principal knows; every verb takes --json"},
+	{"worker", "`cdktr start agent` is a worker"},
+	{"agent", "`cdktr start agent` starts one, `cdktr agents` lists them"},
+	{"workers nodes hosts", "`cdktr agents` lists agents"},
+	{"cordon", "`cdktr drain AGENT` gives an agent no more runs"},
+	{"uncordon", "`cdktr undrain AGENT` gives a drained agent runs again"},
+	{"server webserver", "`cdktr start principal` is the server"},
+	{"principal master coordinator", "`cdktr start principal` starts it"},
+	{"daemon scheduler standalone start-all all", "`cdktr start principal --with-agent` is the daemon, its scheduler and its agent"},
+	{"remove delete rm uninstall", "a workflow is gone when its file is: delete that"},
+	{"add new create install import register apply", "a workflow is a file in the workflows folder: put one there; `cdktr init` makes two to begin with"},
+	{"cron crontab", "a line of a crontab is a workflow with one task, its five fields are its schedule: `cdktr init` makes two to begin with"},
+	{"edit", "a workflow is its file: `cdktr show ID` says where that is; edit it, and `cdktr validate` it"},
+	{"clean cleanup prune purge gc reset", "what is old goes by itself: --retain-age, --retain-runs and --retain-bytes of `cdktr start principal` say when"},
+	{"set settings variables", "`cdktr config` prints the settings; values of workflows are params and env of their files, and -p of `cdktr run`"},
+	{"login users adduser user grant token", "`cdktr authorize` says who gets in over tcp://, and what they may do"},
+	{"man usage commands", "`cdktr help` lists the verbs, and `cdktr VERB --help` tells more"},
+}
+
+// cliNouns are what other tools have verbs behind, as in dags trigger ID.
+var cliNouns = []string{"workflow", "workflows", "dag", "dags", "runs", "task", "tasks", "job", "jobs", "agent", "server"}
+
+// cliFlagsElsewhere is what flags of other tools are called here, by ours: of these the first that the verb has is meant.
+var cliFlagsElsewhere = []struct{ words, ours string }{
+	{"param params parameter conf var vars set arg args e env", "p"}, {"lines tail count limit max number num c", "n"}, {"o output format", "json"},
+	{"a A", "all"}, {"d no-wait async background", "detach"}, {"w", "watch wait"}, {"f watch tail", "follow watch"}, {"host", "bind H"}, {"port listen addr address", "bind principal"},
+	{"server url hub connect endpoint socket S", "principal"}, {"dags dir directory folder path", "workflows state"}, {"data data-dir home storage db", "state"},
+	{"cred identity i token password", "credential"}, {"tz time-zone", "timezone tz"}, {"timezone", "tz timezone"}, {"concurrency slots workers jobs j parallel", "capacity"},
+	{"kill signal 9 now s", "force"}, {"after start-date since", "since from"}, {"failed status s", "state"}, {"dag dag-id id u unit name", "workflow"}, {"t step task-id", "task"},
+	{"stderr", "err"}, {"pattern search filter g", "grep"}, {"expr expression", "cron"}, {"labels tag tags", "label"}, {"t timestamps", "time"},
+	{"debug verbose v quiet q", "log-level"}, {"no-color no-colour", "color"},
+}
+
+// cliFlagTexts answer flags of other tools that nothing here is called.
+var cliFlagTexts = []struct{ words, hint string }{
+	{"v V version", "`cdktr version` says the version"},
+	{"dry-run dry", "`cdktr validate FILE` checks a file, `cdktr graph ID` draws what would run"},
+	{"d daemon daemonize background", "it stays in the foreground: have systemd start it, as the README shows, or nohup"},
+	{"now", "a run starts at once, as soon as an agent has room"},
+	{"y yes no-pager", "leave it out: nothing asks, and nothing pages"},
+	{"l", "`cdktr ls` lists workflows"},
+}
+
+// cliWordOf gives what stands beside a word in one of the tables.
+func cliWordOf(table []struct{ words, hint string }, word string) string {
+	for _, entry := range table {
+		if slices.Contains(strings.Fields(entry.words), word) {
+			return entry.hint
+		}
+	}
+	return ""
+}
+
+// cliVerbMeant says which of the verbs may have been meant by a command line that begins with none, "" if nothing comes near.
+func cliVerbMeant(args, verbs []string) string {
+	word, text := args[0], args[0]
+	switch {
+	case word == "start": // one of two words
+		word, text = args[1], word+" "+args[1]
+	case len(args) > 1 && slices.Contains(cliNouns, word):
+		if hint := cliBehindMeant(args[1:]); hint != "" {
+			return hint
+		}
+	}
+	if hint := cliWordOf(cliElsewhere, word); hint != "" {
+		return hint
+	}
+	if args[0] == "start" && nearest(text, verbs) == "" {
+		return "`cdktr start principal` and `cdktr start agent` start a service, `cdktr run ID` a run of a workflow"
+	}
+	for _, entry := range cliElsewhere {
+		verbs = append(verbs, strings.Fields(entry.words)...)
+	}
+	near := nearest(text, verbs) // of two as near the first: ours
+	if hint := cliWordOf(cliElsewhere, near); hint != "" || near == "" {
+		return hint
+	}
+	return "did you mean `cdktr " + near + "`?"
+}
+
+// cliBehindMeant says what may have been meant by words behind one that is no verb, or a verb that takes none: a verb stands
+// there, ours or another tool's.
+func cliBehindMeant(words []string) string {
+	verb, _, err := cliFind(words)
+	var unknown *exitError
+	switch {
+	case verb != nil:
+		return "did you mean `cdktr " + textHead(strings.Join(words, " "), cliEchoMost) + "`?"
+	case errors.As(err, &unknown):
+		return cliWordOf(cliElsewhere, words[0])
+	}
+	return ""
+}
+
+// cliWordMeant says what may have been meant by words behind a verb that takes only flags.
+func cliWordMeant(f *cliFlags, words []string) string {
+	if hint := cliBehindMeant(words); hint != "" {
+		return hint
+	}
+	for _, name := range []string{"workflow", "state", "principal"} { // that may have been meant, in this order
+		if f.Lookup(name) != nil {
+			return "did you mean --" + name + " " + textHead(words[0], cliEchoMost) + "?"
+		}
+	}
+	return ""
+}
+
+// cliFlagMeant says which flag of a verb may have been meant by one that it has not.
+func cliFlagMeant(f *cliFlags, flagged string) string {
+	for _, entry := range cliFlagsElsewhere {
+		if !slices.Contains(strings.Fields(entry.words), flagged) {
+			continue
+		}
+		for _, ours := range strings.Fields(entry.ours) {
+			if fl := f.Lookup(ours); fl != nil {
+				return "did you mean " + cliFlagShown(fl) + "?"
+			}
+		}
+	}
+	if hint := cliWordOf(cliFlagTexts, flagged); hint != "" {
+		return hint
+	}
+	var names []string
+	f.VisitAll(func(fl *flag.Flag) { names = append(names, fl.Name) })
+	if near := nearest(flagged, names); len(near) > 1 {
+		return "did you mean " + cliFlagShown(f.Lookup(near)) + "?"
+	}
+	return ""
+}
+
+// cliFlagsApart says how flags of one letter are written that stand together, as -n5 or -fn, "" if they are none.
+func cliFlagsApart(f *cliFlags, flagged string) string {
+	if len(flagged) < 2 || f.Lookup(flagged[:1]) == nil {
+		return ""
+	}
+	if rest := flagged[1:]; strings.Trim(rest, "0123456789") == "" {
+		return "write it apart: -" + flagged[:1] + " " + textHead(rest, cliEchoMost)
+	}
+	apart := ""
+	for _, letter := range flagged {
+		if f.Lookup(string(letter)) == nil {
+			return ""
+		}
+		apart += " -" + string(letter)
+	}
+	return "write them apart:" + apart
+}
+
+// cliFlagShown writes a flag with the name of its value.
+func cliFlagShown(fl *flag.Flag) string {
+	dashes := "--"
+	if len(fl.Name) == 1 {
+		dashes = "-"
+	}
+	value, _ := flag.UnquoteUsage(fl)
+	if value == strings.ToLower(value) { // what package flag calls it
+		value = strings.ToUpper(value)
+	}
+	return strings.TrimSpace(dashes + fl.Name + " " + value)
+}
