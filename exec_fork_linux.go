@@ -33,7 +33,10 @@ func procAfterFork()
 //go:linkname procAfterForkInChild syscall.runtime_AfterForkInChild
 func procAfterForkInChild()
 
-const procExitBirth = 253 // exit code of a child that did not become the program; nobody sees it
+const (
+	procExitBirth = 253  // exit code of a child that did not become the program; nobody sees it
+	procForkGap   = 1024 // numbers in a row without a descriptor behind which a child looks for no more: the lowest is given out first
+)
 
 // procBirth is what a child needs between the fork and its program: there it can allocate nothing.
 type procBirth struct {
@@ -48,7 +51,7 @@ type procBirth struct {
 	errno     int32
 }
 
-// procFork starts a process, and returns when it has become the program or could not, however long the file system holds that up.
+// fork starts a process, and returns when it has become the program or could not, however long the file system holds that up.
 // When ctx ends before, the child is killed, and never becomes it; its pid is returned all the same. The fork is made from a thread
 // that is not our first one, so that the list of the first thread's children holds orphans, and at most those that other
 // code started from there. attr has a directory, an environment, three files and a session of its own.
@@ -99,7 +102,7 @@ var errProcFirstThread = errors.New("this is the first thread")
 func (s *procSys) birth(path string, argv []string, attr *syscall.ProcAttr) (b *procBirth, from int, err error) {
 	b = &procBirth{nofile: s.nofile(), maskSize: 8, signals: 64}
 	if strings.HasPrefix(runtime.GOARCH, "mips") {
-		b.maskSize, b.signals = 16, 127
+		b.maskSize, b.signals = 16, 128
 	}
 	if b.path, err = syscall.BytePtrFromString(path); err != nil {
 		return nil, -1, err
@@ -152,7 +155,16 @@ func procForkRaw(b *procBirth) (int, syscall.Errno) {
 	if _, _, errno = syscall.RawSyscall(unix.SYS_DUP3, b.said, 3, unix.O_CLOEXEC); errno == 0 {
 		b.said = 3 // EINVAL: it is that already
 	}
-	syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 4, 1<<31-1, 0) // who hangs below keeps no connection open; Linux 5.9
+	// Who hangs below keeps no connection open, no lock, and no pipe of another birth.
+	if _, _, errno = syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 4, 1<<31-1, 0); errno != 0 { // before Linux 5.9, or a container forbids it
+		for fd, free := uintptr(4), 0; free < procForkGap; fd++ {
+			if _, _, errno = syscall.RawSyscall(unix.SYS_CLOSE, fd, 0, 0); errno != 0 {
+				free++
+			} else {
+				free = 0
+			}
+		}
+	}
 	if b.dir != nil {
 		if _, _, errno = syscall.RawSyscall(unix.SYS_CHDIR, uintptr(unsafe.Pointer(b.dir)), 0, 0); errno != 0 {
 			goto failed

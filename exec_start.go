@@ -167,6 +167,8 @@ func procStartError(spec procSpec, path string, err error) error {
 		hint = "its arguments and environment are too long: pass a file instead"
 	case errors.Is(err, unix.EAGAIN):
 		hint = "no more processes allowed: raise the limit (ulimit -u, TasksMax) or run fewer tasks"
+	case errors.Is(err, unix.ENOMEM):
+		hint = "no memory for one more process, which begins as a copy of the agent: free some, or allow overcommit (vm.overcommit_memory)"
 	case errors.Is(err, unix.EINVAL):
 		hint = "an argument or an environment value contains a NUL byte"
 	default:

@@ -3,15 +3,20 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -89,6 +94,78 @@ func TestProcStartHangs(t *testing.T) {
 	}
 }
 
+// A child whose start hangs has none of our descriptors, which would keep connections and locks, and the pipes of other starts: also
+// where the system cannot close many at once, as before Linux 5.9.
+func TestProcStartDescriptors(t *testing.T) {
+	switch os.Getenv("PROC_OLD") {
+	case "":
+		cmd := exec.Command(os.Args[0], "-test.run=^TestProcStartDescriptors$", "-test.count=1") // what is forbidden stays so
+		cmd.Env = append(os.Environ(), "PROC_OLD=1")
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS") {
+			t.Errorf("without close_range: %v: %s", err, out)
+		}
+	default:
+		procTestForbid(t, unix.SYS_CLOSE_RANGE)
+		if err := unix.CloseRange(1<<30, 1<<30, 0); err != unix.ENOSYS {
+			t.Fatalf("close_range: %v", err)
+		}
+	}
+	ps := procTestNew(t)
+	for _, fd := range []int{procForkGap / 2, procForkGap} { // as after many connections, most of them closed
+		if err := unix.Dup3(int(ps.null.Fd()), fd, unix.O_CLOEXEC); err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+	}
+	program, _, free := procTestHang(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := ps.start(ctx, procSpec{Argv: []string{program}, Cookie: procTestCookie(t)})
+		ended <- err
+	}()
+	has := ""
+	procTestUntil(t, "a child with four descriptors", func() bool {
+		for _, kid := range procKids(os.Getpid()) {
+			if kid.session != kid.pid {
+				continue // it has not got so far yet
+			}
+			has = ""
+			list, _ := os.ReadDir("/proc/" + strconv.Itoa(kid.pid) + "/fd")
+			for _, fd := range list {
+				has += fd.Name() + " "
+			}
+		}
+		return has == "0 1 2 3 "
+	})
+	cancel()
+	if err := procTestRecv(t, ended, "the start"); !errors.Is(err, context.Canceled) {
+		t.Errorf("a start that was given up: %v", err)
+	}
+	free()
+}
+
+// procTestForbid has the system say of a call, from here on and in the whole process, that there is none such.
+func procTestForbid(t *testing.T, call uint32) {
+	t.Helper()
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // the number of the call
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: call, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program))); errno != 0 {
+		t.Fatalf("seccomp: %v", errno)
+	}
+}
+
 // close does not wait for ever for a fork that the kernel does not let go.
 func TestProcCloseHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -134,5 +211,51 @@ func TestProcStartSignals(t *testing.T) {
 	defer unix.PthreadSigmask(unix.SIG_UNBLOCK, &blocked, nil)
 	if res, log := procTestRun(t, procTestNew(t), "exec grep -E '^Sig(Ign|Blk)' /proc/self/status"); res.Reason != "" || log.text(false) != "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n" {
 		t.Errorf("%s%q", res.Reason, log.text(false))
+	}
+}
+
+// BenchmarkProcFork starts a program in turns by our fork and by that of package syscall, in a process of some memory, and gives the
+// medians: of a start, and of writing to each page of that memory afterwards, which our fork makes dearer.
+func BenchmarkProcFork(b *testing.B) {
+	for _, size := range []int{0, 16 << 20, 100 << 20} {
+		b.Run(fmt.Sprintf("%dMB", size>>20), func(b *testing.B) {
+			ps := procTestNew(b)
+			memory := make([]byte, size)
+			write := func() {
+				for i := 0; i < size; i += os.Getpagesize() {
+					memory[i]++
+				}
+			}
+			null := ps.null.Fd()
+			attr := &syscall.ProcAttr{Dir: "/", Env: []string{}, Files: []uintptr{null, null, null}, Sys: &syscall.SysProcAttr{Setsid: true}}
+			took := map[string][]float64{}
+			measure := func(name string, start func() (int, error)) {
+				write()
+				began := time.Now()
+				pid, err := start()
+				started := time.Now()
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := unix.Wait4(pid, nil, 0, nil); err != nil {
+					b.Fatal(err)
+				}
+				again := time.Now()
+				write()
+				took[name+"-start-µs"] = append(took[name+"-start-µs"], float64(started.Sub(began).Nanoseconds())/1e3)
+				took[name+"-write-µs"] = append(took[name+"-write-µs"], float64(time.Since(again).Nanoseconds())/1e3)
+			}
+			for b.Loop() {
+				measure("own", func() (int, error) { return ps.sys.fork(b.Context(), "/bin/true", []string{"true"}, attr) })
+				measure("std", func() (int, error) {
+					pid, _, err := syscall.StartProcess("/bin/true", []string{"true"}, attr)
+					return pid, err
+				})
+			}
+			for name, all := range took {
+				slices.Sort(all)
+				b.ReportMetric(all[len(all)/2], name)
+			}
+		})
 	}
 }

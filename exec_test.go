@@ -243,6 +243,9 @@ func TestProcStartErrors(t *testing.T) {
 			t.Errorf("%.40q: %v; want %q and %v", c.spec.Argv, err, c.want, c.is)
 		}
 	}
+	if err := procStartError(procSpec{Argv: []string{"true"}}, "/bin/true", unix.ENOMEM); !errors.Is(err, unix.ENOMEM) || !strings.Contains(err.Error(), "vm.overcommit_memory") {
+		t.Errorf("no memory: %v", err)
+	}
 	procTestUntil(t, "as many descriptors as before", func() bool { return procTestFds(t) <= before })
 	ps.close()
 	if _, err := ps.start(context.Background(), procSpec{Argv: []string{"true"}}); !errors.Is(err, errProcsClosed) {
