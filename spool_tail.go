@@ -367,11 +367,11 @@ func spoolTailPieceOf(f *os.File, at int64, fn func(tag string, flags int, when 
 		}
 		return 0, err
 	}
-	text, tag := int(binary.LittleEndian.Uint32(head[4:])), int(binary.LittleEndian.Uint16(head[16:]))
-	if text > spoolTailPiece || tag > spoolTailTag {
+	text, tag := binary.LittleEndian.Uint32(head[4:]), int(binary.LittleEndian.Uint16(head[16:]))
+	if text > spoolTailPiece || tag > spoolTailTag { // compared before it is an int, which may have 32 bits
 		return 0, nil
 	}
-	body := make([]byte, tag+text)
+	body := make([]byte, tag+int(text))
 	if _, err := f.ReadAt(body, at+spoolTailHead); err != nil && err != io.EOF {
 		return 0, err
 	} else if err != nil || crc32.Checksum(body, spoolCastagnoli) != binary.LittleEndian.Uint32(head[0:]) {

@@ -5,6 +5,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -151,6 +152,18 @@ func TestSpoolTailOdd(t *testing.T) {
 	}
 	if lines, x := spoolTailTestLines(t, tail.path, 0, nil); strings.Join(lines, "|") != "o 1 a one" || x.lines != 0 {
 		t.Errorf("torn: %q", lines)
+	}
+
+	for _, length := range []uint32{spoolTailPiece + 1, 1 << 31, 1<<32 - 1} { // the head of the newest piece is damaged
+		tail = begin()
+		tail.add("1 a", 0, now, []byte("one\n"))
+		tail.add("1 a", spoolTailErr, now, []byte("two\n"))
+		if _, err := tail.f.WriteAt(binary.LittleEndian.AppendUint32(nil, length), tail.at+4); err != nil {
+			t.Fatal(err)
+		}
+		if lines, x := spoolTailTestLines(t, tail.path, 0, nil); strings.Join(lines, "|") != "o 1 a one" || x.lines != 0 {
+			t.Errorf("of length %d: %q", length, lines)
+		}
 	}
 
 	tail = begin() // the disk takes some, then nothing, then some
