@@ -129,6 +129,9 @@ func isFile(text string) bool {
 
 func runRun(ctx context.Context, c *cli, args []string) error {
 	name, err := oneArg(args, "run", "workflow ID or FILE")
+	if err != nil && len(args) > 1 && strings.Contains(args[1], "=") {
+		return &exitError{code: exitUsage, err: err, hint: "did you mean -p " + textHead(args[1], cliEchoMost) + "?"}
+	}
 	if err != nil {
 		return err
 	}
@@ -391,7 +394,7 @@ func sinceOf(text string, now time.Time) (Stamp, error) {
 	}
 	t, err := timeOf(text, time.Local)
 	if err != nil {
-		return Stamp{}, err
+		return Stamp{}, usageError("%q is neither a time nor how long ago: write it as 2026-01-31T02:30, 90m or 2d", textHead(text, cliEchoMost))
 	}
 	return stampOf(t), nil
 }

@@ -513,6 +513,8 @@ func TestChange(t *testing.T) {
 	}
 	x.refused(exitRefused, []string{"once is a workflow, not a run; its active runs: cdktr cancel " + queued}, "cancel", "once")
 	x.refused(exitRefused, []string{"twice is a workflow, not a run, and no run of it is active"}, "cancel", "twice")
+	x.refused(exitRefused, []string{`no run "onec" (did you mean "once"?)`}, "cancel", "onec")
+	x.refused(exitRefused, []string{`no run "twise" (did you mean "twice"?)`}, "retry", "twise")
 	x.ok("cancel", queued)
 	x.refused(exitRefused, []string{"once is a workflow, not a run; its newest run: cdktr retry " + queued}, "retry", "once")
 	if run := x.show(queued); run.State != runCancelled {

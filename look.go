@@ -104,12 +104,26 @@ func lookLs(ctx context.Context, c *cli, args []string) error {
 	if err := p.table([]string{"WORKFLOW", "SCHEDULE", "NEXT", "LAST", "WHEN", "TOOK", "NAME"}, rows); err != nil {
 		return err
 	}
-	c.lsRemarks(list, req.Pattern)
+	near := ""
+	if len(list) == 0 && req.Pattern != "" {
+		var ids []string
+		if err := conn.askAll(ctx, Request{Op: "ls"}, func(r *Reply) error {
+			for i := range r.Workflows {
+				ids = append(ids, r.Workflows[i].Workflow)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		near = nearest(req.Pattern, ids)
+	}
+	c.lsRemarks(list, req.Pattern, near)
 	return nil
 }
 
-// lsRemarks says beside the list what is not in it: why files do not load, of how many it is warned, and that nothing was found.
-func (c *cli) lsRemarks(list []WorkflowInfo, pattern string) {
+// lsRemarks says beside the list what is not in it: why files do not load, of how many it is warned, and that nothing was found,
+// but perhaps a near name.
+func (c *cli) lsRemarks(list []WorkflowInfo, pattern, near string) {
 	warnings, files, of := 0, 0, ""
 	for i := range list {
 		if list[i].Error != "" {
@@ -128,6 +142,8 @@ func (c *cli) lsRemarks(list []WorkflowInfo, pattern string) {
 	}
 	switch {
 	case len(list) > 0:
+	case near != "":
+		c.say(fmt.Sprintf("no workflow matches %q (did you mean %q?)", textHead(pattern, cliEchoMost), near))
 	case pattern != "":
 		c.say(fmt.Sprintf("no workflow matches %q: a pattern is a part of the id, or with * in it the whole", textHead(pattern, cliEchoMost)))
 	default:
@@ -306,7 +322,11 @@ func ownTimes(r *Run) string {
 func lookPs(ctx context.Context, c *cli, args []string) error {
 	states := []string{runQueued, runRunning, runSucceeded, runFailed, runCancelled, runCrashed}
 	if c.flags.state != "" && !slices.Contains(states, c.flags.state) {
-		return usageError("--state %s: there is %s", textHead(c.flags.state, cliEchoMost), strings.Join(states, ", "))
+		near := nearest(c.flags.state, states)
+		if near != "" {
+			near = " (did you mean " + near + "?)"
+		}
+		return usageError("--state %s: there is %s%s", textHead(c.flags.state, cliEchoMost), strings.Join(states, ", "), near)
 	}
 	conn, err := c.dial(ctx)
 	if err != nil {
@@ -458,8 +478,8 @@ func lookNext(ctx context.Context, c *cli, args []string) error {
 		return usageError("next takes an ID or --cron, not both")
 	case given:
 		fires, err = nextOfExpression(c.flags.cron, zone, from, c.flags.n)
-	case len(args) > 1:
-		return usageError("next takes one ID")
+	case len(args) > 1 || len(args) == 1 && strings.ContainsAny(args[0], " *@"):
+		return &exitError{code: exitUsage, err: errors.New("next takes one ID"), hint: "an expression stands behind --cron, in quotes: cdktr next --cron '30 8 * * mon-fri'"}
 	default:
 		var r *Reply
 		if r, err = c.ask(ctx, Request{Op: "next", Workflow: strings.Join(args, ""), N: protoCountOf(c.flags.n), At: stampOf(from)}); err == nil {
@@ -496,7 +516,11 @@ func nextZone(c *cli) (*time.Location, error) {
 	}
 	zone, err := zoneLoad(c.flags.tz)
 	if err != nil {
-		return nil, usageError("--tz %q names no time zone that is known here: write it as Europe/London, or UTC", textHead(c.flags.tz, cliEchoMost))
+		near := workflowZoneMeant(c.flags.tz)
+		if near != "" {
+			near = " (did you mean " + near + "?)"
+		}
+		return nil, usageError("--tz %q names no time zone that is known here: write it as Europe/London, or UTC%s", textHead(c.flags.tz, cliEchoMost), near)
 	}
 	return zone, nil
 }

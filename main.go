@@ -206,7 +206,20 @@ func cliFlagFault(name, hint string, f *cliFlags, err error) error {
 		err = fmt.Errorf("%s has no flag %s%s", name, dashes, textHead(flagged, cliEchoMost))
 		hint = orDefault(orDefault(apart, cliFlagMeant(f, flagged)), hint)
 	}
-	return &exitError{code: exitUsage, err: err, hint: hint}
+	return &exitError{code: exitUsage, err: cliFlagNamed(f, err), hint: hint}
+}
+
+// cliFlagNamed has an error of package flag name the flag as the help does.
+func cliFlagNamed(f *cliFlags, err error) error {
+	if name, missing := strings.CutPrefix(err.Error(), "flag needs an argument: -"); missing && f.Lookup(name) != nil {
+		return fmt.Errorf("a value is missing: %s", cliFlagShown(f.Lookup(name)))
+	}
+	value, rest, wrong := strings.Cut(strings.Replace(err.Error(), `" for flag -`, `" for -`, 1), `" for -`)
+	name, fault, _ := strings.Cut(rest, ": ")
+	if fl := f.Lookup(name); wrong && fl != nil {
+		return fmt.Errorf(`%s" for %s: %s`, value, cliFlagShown(fl), fault)
+	}
+	return err
 }
 
 // report prints an error and gives its exit code.

@@ -83,6 +83,7 @@ var cliFlagTexts = []struct{ words, hint string }{
 	{"now", "a run starts at once, as soon as an agent has room"},
 	{"y yes no-pager", "leave it out: nothing asks, and nothing pages"},
 	{"l", "`cdktr ls` lists workflows"},
+	{"u unit", "an ID stands by itself, without a flag"},
 }
 
 // cliWordOf gives what stands beside a word in one of the tables.
@@ -101,6 +102,8 @@ func cliVerbMeant(args, verbs []string) string {
 	switch {
 	case word == "start": // one of two words
 		word, text = args[1], word+" "+args[1]
+	case isFile(word):
+		return "`cdktr run " + textHead(word, cliEchoMost) + "` runs a file, `cdktr validate " + textHead(word, cliEchoMost) + "` checks it"
 	case len(args) > 1 && slices.Contains(cliNouns, word):
 		if hint := cliBehindMeant(args[1:]); hint != "" {
 			return hint
@@ -177,17 +180,18 @@ func cliFlagsApart(f *cliFlags, flagged string) string {
 	if len(flagged) < 2 || f.Lookup(flagged[:1]) == nil {
 		return ""
 	}
-	if rest := flagged[1:]; strings.Trim(rest, "0123456789") == "" {
-		return "write it apart: -" + flagged[:1] + " " + textHead(rest, cliEchoMost)
-	}
+	letters := strings.TrimRight(flagged, "0123456789")
 	apart := ""
-	for _, letter := range flagged {
+	for _, letter := range letters {
 		if f.Lookup(string(letter)) == nil {
 			return ""
 		}
 		apart += " -" + string(letter)
 	}
-	return "write them apart:" + apart
+	if number := flagged[len(letters):]; number != "" {
+		apart += " " + number
+	}
+	return "write it apart:" + textHead(apart, cliEchoMost)
 }
 
 // cliFlagShown writes a flag with the name of its value.

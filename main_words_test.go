@@ -35,7 +35,18 @@ func TestMainWords(t *testing.T) {
 		{"run hello --params a=b", "did you mean -p NAME=VALUE?"},
 		{"logs hello --tail 5", "did you mean -n N?"},
 		{"logs -n5 hello", "logs has no flag -n5\nhint: write it apart: -n 5"},
-		{"logs -fn 5 hello", "logs has no flag -fn\nhint: write them apart: -f -n"},
+		{"logs -fn 5 hello", "logs has no flag -fn\nhint: write it apart: -f -n"},
+		{"logs -fn5 hello", "logs has no flag -fn5\nhint: write it apart: -f -n 5"},
+		{"logs -u hello", "an ID stands by itself"},
+		{"workflows/hello.yml", "`cdktr run workflows/hello.yml` runs a file"},
+		{"run hello name=x", "did you mean -p name=x?"},
+		{"next 0 9 a b c", "cdktr next --cron '30 8 * * mon-fri'"},
+		{"next @daily", "cdktr next --cron '30 8 * * mon-fri'"},
+		{"next --tz Berlin --cron @daily", "did you mean Europe/Berlin?"},
+		{"start agent --label foo", `invalid value "foo" for --label K=V: want NAME=VALUE`},
+		{"ps --json=maybe", `invalid boolean value "maybe" for --json: parse error`},
+		{"ps --state faild", "did you mean failed?"},
+		{"logs hello --since yesterday", `"yesterday" is neither a time nor how long ago: write it as 2026-01-31T02:30, 90m or 2d`},
 		{"logs --fail hello", "logs has no flag --fail"},
 		{"ps -o json", "did you mean --json?"},
 		{"ps -a", "did you mean --all?"},
@@ -116,6 +127,15 @@ func TestMainElsewhere(t *testing.T) {
 	}
 }
 
+// What package flag says of a flag names it as the help does.
+func TestMainFlagMissing(t *testing.T) {
+	for _, c := range []struct{ last, want string }{{"-n", "-n N"}, {"--since", "--since STRING"}, {"--principal", "--principal VALUE"}} {
+		if code, said := mainSays(t, "logs", "hello", c.last); code != exitUsage || !strings.HasPrefix(said, "cdktr: a value is missing: "+c.want+"\n") {
+			t.Errorf("%s: exit %d, %q", c.last, code, said)
+		}
+	}
+}
+
 // mainSays gives the exit code and standard error of a command line that prints nothing else.
 func mainSays(t *testing.T, args ...string) (int, string) {
 	var out, report strings.Builder
@@ -172,6 +192,7 @@ func TestMainCounts(t *testing.T) {
 	x.principal()
 	for pattern, want := range map[string]string{
 		"warned": "cdktr: 1 warning on the file of warned: cdktr show warned prints what it is warned of\n",
+		"warmed": "cdktr: no workflow matches \"warmed\" (did you mean \"warned\"?)\n",
 		"nosuch": "cdktr: no workflow matches \"nosuch\": a pattern is a part of the id, or with * in it the whole\n",
 		"good":   "",
 	} {

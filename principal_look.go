@@ -7,6 +7,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -217,8 +218,9 @@ func (p *principal) absentRun(c *verbCall, fn func(*Run)) {
 		c.refuse(p.notRun(c.req.Op, id))
 		return
 	}
+	ids := p.ids
 	p.lookLater(c, func() {
-		if r, ok := p.oldRun(c); ok {
+		if r, ok := p.oldRun(c, ids); ok {
 			fn(r)
 		}
 	})
@@ -229,7 +231,9 @@ func (p *principal) absentRun(c *verbCall, fn func(*Run)) {
 func (p *principal) withRun(c *verbCall) (*Run, bool) {
 	id := c.req.Run
 	var refused *protoError
+	var ids []string
 	r, ok := lookAsk(p, c, func() *Run {
+		ids = p.ids
 		if r := p.state.Runs[id]; r != nil {
 			return p.shown(r)
 		}
@@ -247,16 +251,20 @@ func (p *principal) withRun(c *verbCall) (*Run, bool) {
 	case r != nil:
 		return r, true
 	}
-	return p.oldRun(c)
+	return p.oldRun(c, ids)
 }
 
-// oldRun finds a run in the history. False when there is none to be had; the peer is told. Not on the loop.
-func (p *principal) oldRun(c *verbCall) (*Run, bool) {
+// oldRun finds a run in the history. False when there is none to be had; the peer is told, and which of the workflows, ids, may have
+// been meant. Not on the loop.
+func (p *principal) oldRun(c *verbCall, ids []string) (*Run, bool) {
 	if !p.readPlace(c) {
 		return nil, false
 	}
 	r, err := p.store.historyFind(c.req.Run, func() bool { return p.gone(c) })
 	refused := p.historyRefused(c, err)
+	if errors.Is(err, errHistoryNone) {
+		refused = refuseNear(fmt.Sprintf("no run %q", c.req.Run), "cdktr ps --all lists them", c.req.Run, func() []string { return visible(ids, c.grant) }).meant()
+	}
 	if err == nil && !c.grant.sees(r.Workflow) {
 		refused = c.grant.denyWorkflow("that of run " + r.ID)
 	}
@@ -272,8 +280,6 @@ func (p *principal) historyRefused(c *verbCall, err error) *protoError {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, errHistoryNone):
-		return refuse(codeNotFound, "no run %q (cdktr ps --all lists them)", c.req.Run)
 	case errors.Is(err, errHistoryOver): // nobody waits, or the principal stops
 		return refuse(codeStopping, "the search in the history was given up")
 	}

@@ -485,7 +485,8 @@ func (c *cli) loadFile(ctx context.Context, name string) (*Workflow, error) {
 		return nil, err
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &exitError{code: exitUsage, err: fmt.Errorf("read workflow: %w", err), hint: fileNear(name)}
+		return nil, &exitError{code: exitUsage, err: fmt.Errorf("read workflow: %w", err),
+			hint: orDefault(fileNear(name), "it is taken for a file; a workflow that a principal has is named by its ID: "+id)}
 	}
 	if err != nil {
 		return nil, &exitError{code: exitUsage, err: fmt.Errorf("read workflow: %w", err)}

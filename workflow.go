@@ -425,13 +425,26 @@ func (r *workflowReader) timezone(d *workflowDraft, p workflowPair) {
 		d.spec.Timezone, d.zone = text, zone
 		return
 	}
-	hint := r.meant(text, workflowZones)
-	if title := workflowTitle(text); title != text {
-		if _, err := zoneLoad(title); err == nil {
-			hint = fmt.Sprintf(" (did you mean %q?)", title)
-		}
+	hint := ""
+	if near := workflowZoneMeant(text); near != "" {
+		hint = fmt.Sprintf(" (did you mean %q?)", near)
 	}
 	r.errorf(p.value, "timezone: want a name such as Europe/London, or UTC, not %s%s", workflowQuote(text), hint)
+}
+
+// workflowZoneMeant gives the zone that was likely meant by a name that is none: it may be written otherwise, be only that of a
+// city, or nearly be one; "" if nothing comes near.
+func workflowZoneMeant(text string) string {
+	title := workflowTitle(text)
+	if _, err := zoneLoad(title); err == nil {
+		return title
+	}
+	for _, zone := range workflowZones {
+		if path.Base(zone) == strings.ReplaceAll(title, " ", "_") {
+			return zone
+		}
+	}
+	return nearest(text, workflowZones)
 }
 
 // workflowTitle writes text as the names of the zone database are written: america/new_york as America/New_York.
