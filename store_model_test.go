@@ -22,11 +22,14 @@ import (
 )
 
 var (
-	storeSteps = flag.Int("store.steps", 12*storeModelSteps, "how many steps TestStoreModel takes in all")
+	storeSteps = flag.Int("store.steps", storeModelSeeds*storeModelSteps, "how many steps TestStoreModel takes in all")
 	storeSeed  = flag.Uint64("store.seed", 0, "the first seed of TestStoreModel")
 )
 
-const storeModelSteps = 120 // of one seed
+const (
+	storeModelSteps = 120 // of one seed
+	storeModelSeeds = 12  // in a suite, one after the other: more of them, on their own, go side by side
+)
 
 // TestStoreModel does random things to a store, with a disk that fails now and then, and cuts the power.
 func TestStoreModel(t *testing.T) {
@@ -36,7 +39,9 @@ func TestStoreModel(t *testing.T) {
 	t.Run("seeds", func(t *testing.T) {
 		for seed := *storeSeed; seed < *storeSeed+uint64(seeds); seed++ {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
-				t.Parallel()
+				if seeds > storeModelSeeds {
+					t.Parallel()
+				}
 				top := t.TempDir()
 				synctest.Test(t, func(t *testing.T) { events.Add(storeModel(t, top, seed)) })
 			})
