@@ -75,6 +75,7 @@ func (d *serveDialer) dial(ctx context.Context) (wireConn, error) {
 // meanwhile. One that cannot be read or is for another agent changes nothing. c is as it was before the settings took the old
 // one in. It ends with ctx.
 func (d *serveDialer) reload(ctx context.Context, c *cli, a *agent) {
+	d.waits.turn()
 	fresh := *c
 	fresh.cfg, fresh.waits = c.cfg.copy(), d.waits
 	target, err := fresh.dialTo(ctx, true)
