@@ -5,6 +5,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -91,22 +92,17 @@ func (l *LeftProcess) same(other *LeftProcess) bool {
 	return l.Agent == other.Agent && l.Task == other.Task && l.Attempt == other.Attempt && l.PID == other.PID
 }
 
-// indexLeft brings the index of runs that left something up to date after an event. Runs may have waited for that.
+// indexLeft brings the index of runs that left something up to date after an event: what a workflow keeps of them is bounded, so that
+// one which comes may drive another out. Runs may have waited for that.
 func (p *principal) indexLeft(e *Event) {
 	switch e.Kind {
-	case evLeft:
-		delete(p.left, e.Run)
-		if p.state.Workflows[e.Workflow].left(e.Run) != nil {
-			p.left[e.Run] = e.Workflow
-		}
-	case evAgentForgot:
-		for run, workflow := range p.left {
-			if p.state.Workflows[workflow].left(run) == nil {
-				delete(p.left, run)
-			}
-		}
+	case evLeft, evAgentForgot:
 	default:
 		return
+	}
+	maps.DeleteFunc(p.left, func(run, workflow string) bool { return p.state.Workflows[workflow].left(run) == nil })
+	if e.Kind == evLeft && p.state.Workflows[e.Workflow].left(e.Run) != nil {
+		p.left[e.Run] = e.Workflow
 	}
 	p.assignable = true
 	p.newsQueue(p.queue)

@@ -222,3 +222,30 @@ func TestStateLeftBounds(t *testing.T) {
 		t.Errorf("acknowledged %v, %+v", acked, s.Workflows["w"].Left)
 	}
 }
+
+// TestDispatchLeftMany: of a workflow the newest runs that left something are kept, and those that were driven out are nowhere any more.
+func TestDispatchLeftMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Overlap: overlapAllow}))
+		a := dispatchAgentJoin(g, "x", 9)
+		var held []heldLeft // an agent tells of all that it has
+		for i := range stateMaxLeftRuns + 2 {
+			g.run("w")
+			as := a.last()
+			held = append(held, leftSays(as.Run, as.Lease, i+1).Left...)
+			a.report(dispatchBegun(as)...)
+			a.send(&agentMsg{Op: msgLeft, Left: held})
+			a.report(dispatchEvent(as, evTaskFinished, "a", taskSucceeded), dispatchEvent(as, evRunFinished, "", runSucceeded))
+			if i == 0 {
+				g.ask(Request{Op: "ack", Key: g.ask(Request{Op: "attention"}).Items[0].Key})
+			}
+		}
+		if items := g.ask(Request{Op: "attention"}).Items; len(items) != stateMaxLeftRuns || len(g.p.left) != stateMaxLeftRuns || len(g.p.state.Acks) > 0 {
+			t.Errorf("%d items of %d runs, %d acknowledged", len(items), len(g.p.left), len(g.p.state.Acks))
+		}
+		dispatchAgentJoin(g, "y", 9).send(&agentMsg{Op: msgLeft, Left: held[:1]}) // of another's run
+		a.send(&agentMsg{Op: msgLeft})
+		g.wants("when they have gone", "")
+		g.stop()
+	})
+}

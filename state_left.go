@@ -51,7 +51,10 @@ func (s *State) keepLeft(workflow, run string, now Stamp, alive []LeftProcess) {
 		return
 	}
 	w.Left = append(w.Left, &next)
-	w.Left = w.Left[max(0, len(w.Left)-stateMaxLeftRuns):]
+	if len(w.Left) > stateMaxLeftRuns {
+		delete(s.Acks, stateKey("left", workflow, w.Left[0].Run))
+		w.Left = w.Left[1:]
+	}
 }
 
 // forgetLeft drops what was left at an agent: nobody will say of it any more that it has gone.
