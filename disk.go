@@ -1,4 +1,4 @@
-// disk.go: how a file that somebody else named is read, and how much room there is on the file system of a file. Output
+// disk.go: how a file is opened and read so that nothing waits, and how much room there is on the file system of a file. Output
 // leaves the last of that alone: what is left then is for events, so that runs can still be made, ended, and recorded. Uses
 // golang.org/x/sys/unix (fstatfs) and nothing else.
 
@@ -54,6 +54,29 @@ func pathCause(err error) error {
 		return at.Err
 	}
 	return err
+}
+
+// diskOpen opens a file or a folder of our own, made with mode 0600. What else has the name, a pipe say, is refused with errFileKind
+// and not waited for: whoever may write there may put one in the place of a file.
+func diskOpen(name string, flag int) (*os.File, error) {
+	return diskOpened(os.OpenFile(name, flag|unix.O_NONBLOCK|unix.O_NOCTTY, 0o600))
+}
+
+// diskOpenIn is diskOpen within a root.
+func diskOpenIn(root *os.Root, name string, flag int) (*os.File, error) {
+	return diskOpened(root.OpenFile(name, flag|unix.O_NONBLOCK|unix.O_NOCTTY, 0o600))
+}
+
+// diskOpened passes on what was opened, when it is a regular file or a folder.
+func diskOpened(f *os.File, err error) (*os.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() && !info.IsDir() {
+		f.Close()
+		return nil, &fs.PathError{Op: "open", Path: f.Name(), Err: errors.Join(err, errFileKind)}
+	}
+	return f, nil
 }
 
 // fileRead reads a regular file of at most most bytes, and says what it was after that. It does not wait for a pipe or a

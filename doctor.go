@@ -193,7 +193,7 @@ func (d *doctor) folder(dir string) {
 	files := storeFilesOf(root, true)
 	holder, state := "nobody holds it", doctorOK
 	var h storeHolder
-	if f, err := root.Open("lock"); err == nil {
+	if f, err := diskOpenIn(root, "lock", os.O_RDONLY); err == nil {
 		if h = storeHolderOf(f); h.PID > 0 && !storeHolderGone(f) {
 			holder = storeHeldBy(f)
 		}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -242,5 +243,49 @@ func TestDiskRetention(t *testing.T) {
 	}
 	if _, err := os.Stat(old + "2025-01-03" + logEnding); err != nil {
 		t.Error("the newest file of a workflow went too")
+	}
+}
+
+// TestDiskPipes puts a pipe in the place of each file and folder that the principal and its agent keep: nothing waits for it, every
+// verb answers, and a stop ends them. A start says what is wrong.
+func TestDiskPipes(t *testing.T) {
+	x := e2eNew(t)
+	x.file("w.yml", "tasks:\n  a: {run: 'echo one; head -c 3000000 /dev/zero | tr \"\\0\" x | fold'}\n")
+	p := x.principal("--with-agent")
+	id := x.run("w").ID
+	state := x.dir + "/state/"
+	var names []string
+	for _, pattern := range []string{"out", "tails", "left*", "synced", "snapshot.json*", "history/*", "history/*/*", "logs/*", "logs/*/*"} {
+		found, _ := filepath.Glob(state + pattern)
+		names = append(names, found...)
+	}
+	if len(names) < 4 {
+		t.Fatalf("the state folder has only %q", names)
+	}
+	names = append(names, state+"snapshot.json.tmp", state+"synced.tmp")
+	slices.Reverse(names) // what is in a folder first
+	for _, name := range names {
+		if err := os.Rename(name, name+".aside"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if err := syscall.Mkfifo(name, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{{"ping"}, {"run", "w", "--wait"}, {"ps", "--all"}, {"show", id}, {"logs", "w"}, {"logs", id, "-n", "3"}, {"attention"}, {"stats"}, {"doctor"}} {
+			if r := x.cdktr(args...); r.code < 0 || strings.Contains(r.err, "does not answer") {
+				t.Fatalf("%s is a pipe, and %q: exit code %d, %s", strings.TrimPrefix(name, state), args, r.code, r.err)
+			}
+		}
+	}
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code < 0 {
+		t.Errorf("it had to be killed: exit code %d", code)
+	}
+	again := x.spawn("start", "principal", "--with-agent")
+	x.until("the next start is ready or says why not", func() bool {
+		return strings.Contains(again.err.String(), "msg=ready") || strings.Contains(again.err.String(), "not a regular file")
+	})
+	if r := x.cdktr("check"); r.code < 0 {
+		t.Errorf("check: exit code %d, %s", r.code, r.err)
 	}
 }

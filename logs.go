@@ -212,7 +212,7 @@ func (l *logs) day(folder string) (string, error) {
 
 // days lists the days that a folder has files of, in order. No folder is no days.
 func (l *logs) days(folder string) ([]string, error) {
-	dir, err := l.root.Open(folder)
+	dir, err := diskOpenIn(l.root, folder, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
@@ -249,7 +249,7 @@ func (l *logs) file(folder, day string, create bool) (*logFile, error) {
 			return nil, err
 		}
 	}
-	f, err := l.root.OpenFile(logName(folder, day), flags, 0o600)
+	f, err := diskOpenIn(l.root, logName(folder, day), flags)
 	if err != nil {
 		return nil, err
 	}
@@ -538,7 +538,7 @@ func (l *logs) start(folder string, s logSpan, at int64) (int64, error) {
 	if at <= 0 || at > s.to {
 		return 0, nil
 	}
-	f, err := l.root.Open(logName(folder, s.day))
+	f, err := diskOpenIn(l.root, logName(folder, s.day), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	} else if err != nil {
@@ -558,7 +558,7 @@ func (l *logs) scan(folder string, s logSpan, fn func(text []byte) error) (int64
 	if s.from >= s.to {
 		return s.from, nil
 	}
-	f, err := l.root.Open(logName(folder, s.day))
+	f, err := diskOpenIn(l.root, logName(folder, s.day), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s.from, nil
 	} else if err != nil {
@@ -639,7 +639,7 @@ func (l *logs) tail(folder string, spans []logSpan, f *logFilter, m *logMatcher)
 
 // scanBack gives fn the whole records of a span, the last one first, with their offsets, until fn returns false.
 func (l *logs) scanBack(folder string, s logSpan, fn func(text []byte, at int64) bool) error {
-	f, err := l.root.Open(logName(folder, s.day))
+	f, err := diskOpenIn(l.root, logName(folder, s.day), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {

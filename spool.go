@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -116,7 +117,7 @@ func spoolOpen(dir string) (*spool, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make spool: %w", err)
 	}
-	lock, err := os.Open(dir)
+	lock, err := diskOpen(dir, os.O_RDONLY)
 	if err != nil {
 		return nil, fmt.Errorf("open spool: %w", err)
 	}
@@ -420,7 +421,7 @@ func (s *spool) room(n uint64) (*spoolSegment, error) {
 	}
 	seg := &spoolSegment{name: fmt.Sprintf("%s-%016x%s", s.name, n, spoolEnding), size: spoolHeaderSize}
 	path := filepath.Join(s.dir, seg.name)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := diskOpen(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return nil, err
 	}
@@ -450,7 +451,7 @@ func (s *spool) note(seg *spoolSegment) error {
 // reach opens the file of a segment.
 func (s *spool) reach(seg *spoolSegment) (err error) {
 	if seg.f == nil {
-		seg.f, err = os.OpenFile(filepath.Join(s.dir, seg.name), os.O_RDWR, 0)
+		seg.f, err = diskOpen(filepath.Join(s.dir, seg.name), os.O_RDWR)
 	}
 	return err
 }
@@ -671,7 +672,7 @@ func (s *spool) lives() ([]*spoolLife, error) {
 func (s *spool) read(life *spoolLife, name string) {
 	seg := &spoolSegment{name: name, size: spoolHeaderSize}
 	life.segments = append(life.segments, seg)
-	text, err := os.ReadFile(filepath.Join(s.dir, name))
+	text, _, err := fileRead(filepath.Join(s.dir, name), math.MaxInt32)
 	if err != nil {
 		s.spoiled(seg, 0, err)
 		return

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -33,7 +35,7 @@ type storeFiles struct {
 func storeFilesOf(root *os.Root, noSync bool) storeFiles {
 	l := storeFiles{
 		root:     root,
-		open:     func(name string, flag int) (*os.File, error) { return storeOpenFile(root, name, flag) },
+		open:     func(name string, flag int) (*os.File, error) { return diskOpenIn(root, name, flag) },
 		write:    (*os.File).Write,
 		sync:     (*os.File).Sync,
 		truncate: (*os.File).Truncate,
@@ -44,19 +46,6 @@ func storeFilesOf(root *os.Root, noSync bool) storeFiles {
 		l.sync = func(*os.File) error { return nil }
 	}
 	return l
-}
-
-// storeOpenFile opens a regular file or a folder. What else has the name is refused at once: a pipe would be waited for.
-func storeOpenFile(root *os.Root, name string, flag int) (*os.File, error) {
-	f, err := root.OpenFile(name, flag|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() && !info.IsDir() {
-		f.Close()
-		return nil, &fs.PathError{Op: "open", Path: name, Err: errors.Join(err, errFileKind)}
-	}
-	return f, nil
 }
 
 // mkdir makes a folder, and says whether it had to.
@@ -70,10 +59,15 @@ func (l *storeFiles) mkdir(name string) (bool, error) {
 
 // list gives the entries of a folder, sorted by name; a folder that is not there has none.
 func (l *storeFiles) list(name string) ([]fs.DirEntry, error) {
-	entries, err := fs.ReadDir(l.root.FS(), name)
+	dir, err := diskOpenIn(l.root, name, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
+	} else if err != nil {
+		return nil, err
 	}
+	defer dir.Close()
+	entries, err := dir.ReadDir(-1)
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return entries, err
 }
 
@@ -154,7 +148,7 @@ const (
 // it ends). A process that it was just starting may hold it for a moment longer, between fork and exec: that is waited for.
 // The file stays behind at the end: to remove it would let two processes lock two files of one name.
 func (l *storeFiles) lock(dir string, since Stamp) (*os.File, error) {
-	f, err := storeOpenFile(l.root, "lock", os.O_RDWR|os.O_CREATE)
+	f, err := diskOpenIn(l.root, "lock", os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, fmt.Errorf("lock state folder %s: %w", dir, err)
 	}
