@@ -130,7 +130,7 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	procs, err := newProcs("CDKTR_COOKIE")
+	procs, err := newProcs("CDKTR_COOKIE", cfg.StateDir)
 	if err != nil {
 		spool.close()
 		return nil, err

@@ -83,7 +83,7 @@ func agentRigProcs(t testing.TB) *procs {
 	}
 	ps := &procs{key: "CDKTR_COOKIE", null: null, kill: unix.Kill, sigCh: make(chan os.Signal, 1), quitCh: make(chan struct{}), hurry: make(chan struct{}),
 		mains: map[int]*proc{}, live: map[*proc]struct{}{}}
-	if err := ps.sys.open(); err != nil {
+	if err := ps.sys.open(t.Name()); err != nil {
 		t.Fatal(err)
 	}
 	ps.loop.Go(ps.runCollect)

@@ -95,3 +95,40 @@ func TestSilentStop(t *testing.T) {
 		}
 	}
 }
+
+// TestKill9AgentBirth: a child that waits for its program when its agent is killed never becomes it: the agent ends it when it is started
+// again, and another agent leaves it alone.
+func TestKill9AgentBirth(t *testing.T) {
+	x := e2eNew(t)
+	program, mark, free := procTestHang(t)
+	x.file("w.yml", "tasks: {a: {cmd: "+program+"}}\n")
+	x.principal()
+	agent := x.agent("mortal")
+	id := x.start("w")
+	var birth procMember
+	x.until("a child waits for its program", func() bool {
+		for _, kid := range procKids(agent.cmd.Process.Pid) {
+			if kid.session == kid.pid && strings.HasPrefix(procName(kid.pid), "birth-") {
+				birth = procMember{pid: kid.pid, start: kid.start}
+			}
+		}
+		return birth.pid != 0
+	})
+	agent.kill()
+	x.agent("other")
+	if !procLives(birth) {
+		t.Fatal("it did not outlive its agent, or another one ended it")
+	}
+	agent = x.agent("mortal")
+	if procLives(birth) {
+		t.Error("it lives, and will run its program")
+	}
+	agent.saw(&agent.err, "killed processes that an earlier life of this agent left behind.*count=1")
+	free()
+	if run := x.await(id); run.State != runCrashed {
+		t.Errorf("the run is %s (%s)", run.State, run.Reason)
+	}
+	if _, err := os.Stat(mark); err == nil {
+		t.Error("the program ran")
+	}
+}

@@ -158,10 +158,11 @@ type procMember struct {
 	start      string // start time since boot: with pid, names a process for good
 }
 
-// newProcs prepares this program to run processes. cookieKey names the environment variable that marks them.
+// newProcs prepares this program to run processes. cookieKey names the environment variable that marks them, and life
+// what this one has in common with its earlier lives and nobody else, as the folder of an agent is: see killLeftovers.
 // On Linux it makes this program the parent of its descendants' orphans, and keeps every file descriptor above 2
 // that it inherited from being inherited further.
-func newProcs(cookieKey string) (*procs, error) {
+func newProcs(cookieKey, life string) (*procs, error) {
 	if cookieKey == "" || strings.ContainsAny(cookieKey, "=\x00") {
 		return nil, fmt.Errorf("prepare processes: bad name of the cookie variable %q", cookieKey)
 	}
@@ -174,7 +175,7 @@ func newProcs(cookieKey string) (*procs, error) {
 		sigCh: make(chan os.Signal, 1), quitCh: make(chan struct{}), hurry: make(chan struct{}),
 		mains: map[int]*proc{}, live: map[*proc]struct{}{},
 	}
-	if err := ps.sys.open(); err != nil {
+	if err := ps.sys.open(life); err != nil {
 		null.Close()
 		return nil, fmt.Errorf("prepare processes: %w", err)
 	}
@@ -572,7 +573,8 @@ func (ps *procs) signal(members []procMember, sig syscall.Signal) (reached []pro
 	return reached
 }
 
-// killLeftovers ends processes of an earlier life of this agent: those whose cookie match accepts, and what belongs to them. It
+// killLeftovers ends processes of an earlier life of this agent: those whose cookie match accepts, what belongs to them, and what was
+// about to become one. It
 // returns how many it found, after they have ended, and by their cookies those that it could not end. Call it at the agent's start,
 // before the first process.
 func (ps *procs) killLeftovers(match func(cookie string) bool, grace time.Duration) (int, map[string][]procLeft) {
@@ -580,7 +582,7 @@ func (ps *procs) killLeftovers(match func(cookie string) bool, grace time.Durati
 	roster := procRoster{find: func() []procMember {
 		found, by := ps.sys.withCookie(ps.key, match)
 		maps.Copy(cookies, by) // who shows none may have lost whom it belonged to by the next time
-		return found
+		return append(found, ps.sys.births()...)
 	}}
 	n := ps.sweep(roster.look, grace, procLastWait, nil, func(bool) {})
 	alive, left := map[string][]procMember{}, map[string][]procLeft{}

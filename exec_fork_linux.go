@@ -10,6 +10,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"io"
 	"os"
 	"runtime"
@@ -45,6 +47,7 @@ type procBirth struct {
 	fds       [3]uintptr
 	said      uintptr         // the pipe that a failure is written to
 	nofile    *syscall.Rlimit // nil: as it is
+	name      [16]byte        // what it is called meanwhile
 	none      [64]byte        // no signal, as a mask, and the default, as an action
 	maskSize  uintptr         // bytes
 	signals   uintptr         // how many there are
@@ -100,7 +103,7 @@ var errProcFirstThread = errors.New("this is the first thread")
 
 // birth prepares a fork. from is the other end of the pipe that a failure is written to.
 func (s *procSys) birth(path string, argv []string, attr *syscall.ProcAttr) (b *procBirth, from int, err error) {
-	b = &procBirth{nofile: s.nofile(), maskSize: 8, signals: 64}
+	b = &procBirth{nofile: s.nofile(), name: s.birthName, maskSize: 8, signals: 64}
 	if strings.HasPrefix(runtime.GOARCH, "mips") {
 		b.maskSize, b.signals = 16, 128
 	}
@@ -127,6 +130,27 @@ func (s *procSys) birth(path string, argv []string, attr *syscall.ProcAttr) (b *
 	return b, pipe[0], nil
 }
 
+// procBirthName is what children are called until they are their programs, in an agent of that name: one that hangs there has no
+// cookie yet, and would run its program after the end of its agent.
+func procBirthName(life string) (name [16]byte) {
+	sum := fnv.New64a()
+	sum.Write([]byte(life))
+	copy(name[:15], fmt.Sprintf("birth-%016x", sum.Sum64()))
+	return name
+}
+
+// births are the children that have not become their programs, of an earlier life of this agent or of this one.
+func (s *procSys) births() (found []procMember) {
+	all, _ := procScan()
+	name, _, _ := strings.Cut(string(s.birthName[:]), "\x00")
+	for _, st := range all {
+		if st.session == st.pid && procName(st.pid) == name {
+			found = append(found, procMember{pid: st.pid, group: st.group, start: st.start})
+		}
+	}
+	return found
+}
+
 // procForkRaw forks, and is the child up to its program. In the child nothing else of Go works: no other thread is there,
 // and any lock may be held. So it calls the system alone, and neither allocates nor grows its stack.
 //
@@ -147,6 +171,7 @@ func procForkRaw(b *procBirth) (int, syscall.Errno) {
 	if _, _, errno = syscall.RawSyscall(unix.SYS_SETSID, 0, 0, 0); errno != 0 {
 		goto failed
 	}
+	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_NAME, uintptr(unsafe.Pointer(&b.name)), 0, 0, 0, 0)
 	for i := range b.fds {
 		if _, _, errno = syscall.RawSyscall(unix.SYS_DUP3, b.fds[i], uintptr(i), 0); errno != 0 {
 			goto failed

@@ -32,6 +32,7 @@ type procSys struct {
 	reaper    bool
 	wasReaper bool
 	session   int // ours
+	birthName [16]byte
 	nofile    func() *syscall.Rlimit
 }
 
@@ -44,13 +45,14 @@ type procStat struct {
 }
 
 // open keeps inherited file descriptors to ourselves and takes charge of orphans.
-func (s *procSys) open() error {
+func (s *procSys) open(life string) error {
 	if err := unix.CloseRange(3, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		if err := procSealFds(); err != nil { // before Linux 5.11
 			return err
 		}
 	}
 	s.session, _ = unix.Getsid(0)
+	s.birthName = procBirthName(life)
 	s.nofile = sync.OnceValue(procNofile)
 	if _, err := procSlurp(procLeaderList()); err != nil {
 		return nil

@@ -27,7 +27,7 @@ type procStat struct {
 	dead bool
 }
 
-func (s *procSys) open() error         { return nil }
+func (s *procSys) open(string) error   { return nil }
 func (s *procSys) close()              {}
 func (s *procSys) charged() bool       { return false }
 func (s *procSys) orphans() []procStat { return nil }
@@ -36,6 +36,9 @@ func (s *procSys) orphans() []procStat { return nil }
 func (s *procSys) withCookie(string, func(string) bool) (found []procMember, cookies map[int]string) {
 	return nil, nil
 }
+
+// births would be those that are about to become a task: here whoever starts one waits for that.
+func (s *procSys) births() []procMember { return nil }
 
 // procLives would say whether a member has not ended yet: who is in a group is not known.
 func procLives(procMember) bool { return false }

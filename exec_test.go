@@ -60,7 +60,7 @@ func (l *procTestLog) text(isErr bool) string {
 func procTestNew(t testing.TB) *procs {
 	t.Helper()
 	procTestAlone(t)
-	ps, err := newProcs(procTestKey)
+	ps, err := newProcs(procTestKey, procTestCookie(t))
 	if err != nil {
 		t.Fatal(err)
 	}
