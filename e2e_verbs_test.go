@@ -145,7 +145,7 @@ func TestRunID(t *testing.T) {
 		{2, []string{"no verb"}, []string{"--json"}},
 		{2, []string{"-wait", "stand behind"}, []string{"--wait", "run", "deploy"}},
 		{2, []string{"unknown verb"}, []string{"--json", "lsx"}},
-		{2, []string{"-n: want a number that is not below 0"}, []string{"ps", "-n", "-1"}},
+		{2, []string{"-n N: want a number that is not below 0"}, []string{"ps", "-n", "-1"}},
 		{2, []string{"--color red"}, []string{"ls", "--color", "red"}},
 		{2, []string{"5 fields"}, []string{"next", "--cron", ""}},
 		{2, nil, []string{"run"}},
