@@ -38,6 +38,7 @@ type watch struct {
 	add   func(fd int, path string, mask uint32) (int, error) // unix.InotifyAddWatch
 	born  func(path string) bool                              // watchOpenFor
 	mask  uint32
+	any   bool // every file counts, not only those that may be workflows
 	raw   chan []byte
 	stop  chan struct{}
 	done  sync.WaitGroup
@@ -87,6 +88,13 @@ func (w *watch) beside(ctx context.Context, waits *diskWaits) {
 	w.born = func(path string) bool {
 		born, _ := diskWait(ctx, waits, path, func() (bool, error) { return watchOpenFor(path), nil }) // if not known: no
 		return born
+	}
+}
+
+// anyFile has every file count: for who follows one, which is no workflow.
+func (w *watch) anyFile() {
+	if w != nil {
+		w.any = true
 	}
 }
 
@@ -207,6 +215,9 @@ func (w *watch) translate(report []byte) []watchNote {
 
 // note adds the note that an event of path makes, if it makes one.
 func (w *watch) note(notes []watchNote, path string, mask uint32) []watchNote {
+	if w.any {
+		return append(notes, watchNote{path: path})
+	}
 	wanted := workflowEnding(path) != "" && !strings.HasPrefix(filepath.Base(path), ".")
 	const writing = unix.IN_MODIFY | unix.IN_CLOSE_WRITE | unix.IN_ATTRIB
 	switch {

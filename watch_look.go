@@ -12,7 +12,11 @@ import (
 // errWatchNone says that the system tells of no changes.
 var errWatchNone = errors.New("no file events")
 
-// runWatchLook calls look at once, and again settle after the last change of what the look before it has followed. Where that look
+// watchSettleMost is how long after the first change a look is made at the latest, however many changes follow.
+const watchSettleMost = time.Second
+
+// runWatchLook calls look at once, and again settle after the last change of what the look before it has followed, but
+// watchSettleMost after the first one. Where that look
 // says that it will not be told of all, it is called again after that time. follow is for look: it has w tell of a path and of
 // what leads there, and of no other, and says whether there is more that it tells of than before. It ends with ctx, and then closes w, which may be nil.
 func runWatchLook(ctx context.Context, w *watch, settle, again time.Duration, look func(follow func(path string) (more bool, err error)) (told bool)) {
@@ -25,6 +29,8 @@ func runWatchLook(ctx context.Context, w *watch, settle, again time.Duration, lo
 		ways.addWay(path)
 		return w.follow(append(ways.ways, watchPath{path: path}))
 	}
+	w.anyFile()
+	var first time.Time // of the changes since the last look; zero: there was none
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -32,14 +38,18 @@ func runWatchLook(ctx context.Context, w *watch, settle, again time.Duration, lo
 		case <-ctx.Done():
 			return
 		case report, ok := <-w.reports():
-			if ok {
-				w.translate(report) // what it says is not asked for, but it keeps the books
-			} else {
+			if !ok {
 				w.close()
 				w = nil
+			} else if len(w.translate(report)) == 0 {
+				continue // of something else beside the way
 			}
-			timer.Reset(settle)
+			if first.IsZero() {
+				first = time.Now()
+			}
+			timer.Reset(max(0, min(settle, watchSettleMost-time.Since(first))))
 		case <-timer.C:
+			first = time.Time{}
 			if !look(follow) {
 				timer.Reset(again)
 			}

@@ -34,6 +34,55 @@ func TestWatchLookBlind(t *testing.T) {
 	})
 }
 
+// However often something changes, it is looked at within watchSettleMost; what merely lies beside the way to it counts for nothing.
+func TestWatchLookNoise(t *testing.T) {
+	t.Parallel()
+	for what, noisy := range map[string]bool{"x/f": true, "x/g": true, "beside": false} {
+		dir := t.TempDir()
+		ok := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		ok(os.Mkdir(dir+"/x", 0o700))
+		for _, name := range []string{"x/f", "x/g", "beside"} {
+			ok(os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+		}
+		w, err := watchOpen()
+		ok(err)
+		ctx, cancel := context.WithCancel(t.Context())
+		looks, ended := make(chan bool, 1000), make(chan struct{})
+		go func() {
+			defer close(ended)
+			runWatchLook(ctx, w, time.Hour, time.Hour, func(follow func(string) (bool, error)) bool {
+				_, err := follow(dir + "/x")
+				looks <- true
+				return err == nil
+			})
+		}()
+		<-looks
+		stop := time.After(3 * watchSettleMost)
+		for over, seen := false, false; !over && !seen; {
+			select {
+			case <-looks:
+				seen = true
+				if !noisy {
+					t.Errorf("%s has changed, and it was looked at", what)
+				}
+			case <-stop:
+				if over = true; noisy {
+					stop, over = nil, false // the machine may be slow; it comes
+				}
+			case <-time.After(10 * time.Millisecond):
+				ok(os.Chtimes(filepath.Join(dir, what), time.Now(), time.Now()))
+			}
+		}
+		cancel()
+		<-ended
+	}
+}
+
 // A change is looked at when it has settled, also one of another file that has come into the place; when the events end the loop goes
 // on without.
 func TestWatchLook(t *testing.T) {

@@ -23,6 +23,7 @@ func (w *watch) reports() <-chan []byte                    { return nil }
 func (w *watch) translate([]byte) []watchNote              { return nil }
 func (w *watch) follow([]watchPath) (more bool, err error) { return false, nil }
 func (w *watch) beside(context.Context, *diskWaits)        {}
+func (w *watch) anyFile()                                  {}
 func (w *watch) close()                                    {}
 
 func watchOpenNames() (*watch, error) { return watchOpen() }
