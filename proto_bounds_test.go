@@ -221,6 +221,51 @@ func TestAgentSaysTooMuch(t *testing.T) {
 	})
 }
 
+// The outputs of all tasks of a run together are bounded, so that the run fits into every message that it goes into: a record, what
+// is told of it, and what an agent is given for another attempt.
+func TestRunOutputsFit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := principalTask(Workflow{ID: "w", Retries: 1})
+		for i := range 20 {
+			w.Tasks = append(w.Tasks, Task{ID: fmt.Sprint("t", i), Run: "true"})
+		}
+		g := principalRigOpen(t, t.TempDir(), w)
+		id := g.run("w")
+		a := dispatchAgentJoin(g, "x", 1)
+		as := a.last()
+		a.report(dispatchEvent(as, evRunStarted, "", ""))
+		for i := range 20 { // 60 kB each, as JSON
+			end := dispatchEvent(as, evTaskFinished, fmt.Sprint("t", i), taskSucceeded)
+			end.Event.Outputs = map[string]string{"k": strings.Repeat("\x01", 10_000)}
+			a.report(dispatchEvent(as, evTaskStarted, fmt.Sprint("t", i), ""), end)
+		}
+		size, left := 0, 0
+		for _, task := range g.show(id).Tasks {
+			switch size += len(task.Outputs["k"]) * 6; {
+			case task.Task != "a" && task.State != taskSucceeded:
+				t.Errorf("%s is %s", task.Task, task.State)
+			case strings.HasPrefix(task.Reason, "its outputs are dropped: the run would have "):
+				left++
+			}
+		}
+		if size != 360_000 || left != 14 {
+			t.Errorf("%d bytes are kept, those of %d tasks are not", size, left)
+		}
+		a.report(dispatchEvent(as, evRunFinished, "", runFailed))
+		again := a.last()
+		size = 0
+		for _, done := range again.Done {
+			size += len(done.Outputs["k"]) * 6
+		}
+		if again.Run != id || again.Lease != 2 || size != 360_000 || a.cut() {
+			t.Errorf("given again: %s, lease %d, %d bytes", again.Run, again.Lease, size)
+		}
+		a.gone()
+		g.stop()
+	})
+}
+
 // Lists whose rows are large come in pages that fit into a message each, and every row of them comes.
 func TestListPagesByBytes(t *testing.T) {
 	t.Parallel()

@@ -512,4 +512,21 @@ func TestRunnerOutputsOfFailures(t *testing.T) {
 	if r, _ := runnerFollow(t, h, Request{Workflow: "four"}, nil); r.State != runFailed || strings.Count(runnerStates(r), "outputs of this run are more than 256 KiB as JSON in all") != 1 {
 		t.Errorf("%s: %s", r.State, runnerStates(r))
 	}
+	// Also what is kept for another attempt of the run, and as it is in a message: a control character is six bytes of JSON.
+	again := &Workflow{ID: "again"}
+	for i := range 4 {
+		again.Tasks = append(again.Tasks, Task{ID: fmt.Sprint("t", i), Run: write})
+	}
+	again.Retries = 1
+	again.Tasks = append(again.Tasks, Task{ID: "b", Run: "mkdir " + t.TempDir() + "/first && exit 4; " + write, Depends: []string{"t0", "t1", "t2", "t3"}})
+	wide := &Workflow{ID: "wide"}
+	for i := range 2 {
+		wide.Tasks = append(wide.Tasks, Task{ID: fmt.Sprint("t", i), Run: strings.Replace(write, "head -c 60000 /dev/zero | tr '\\0' x", "head -c 30000 /dev/zero | tr '\\0' '\\001'", 1)})
+	}
+	h.p.call(func() { h.p.setFiles(principalFiles(w, again, wide), nil) })
+	for _, id := range []string{"again", "wide"} {
+		if r, _ := runnerFollow(t, h, Request{Workflow: id}, nil); r.State != runFailed || strings.Count(runnerStates(r), "outputs of this run are more than 256 KiB as JSON in all") != 1 {
+			t.Errorf("%s: %s: %.500s", id, r.State, runnerStates(r))
+		}
+	}
 }
