@@ -6,6 +6,8 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -14,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // backupRestore unpacks an archive into a new folder, as its user is told to, and wants everything in it to be that user's alone.
@@ -75,6 +79,9 @@ func TestBackup(t *testing.T) {
 	if load := <-loaded; r.code != 0 || len(load) == 0 {
 		t.Fatalf("exit code %d, %s, with %d runs beside it", r.code, r.err, len(load))
 	}
+	if info, err := os.Stat(archive); err != nil || info.Mode() != 0o600 {
+		t.Errorf("%v, %v", info, err) // others could read keys and output in it
+	}
 	x.refused(exitRefused, []string{"is there already"}, "backup", archive)
 	dir := backupRestore(t, archive)
 	for _, name := range []string{"keys", "lock", "spool", "reserve"} {
@@ -84,6 +91,10 @@ func TestBackup(t *testing.T) {
 	}
 	if r := x.cdktr("check", "--state", dir); r.code != 0 {
 		t.Errorf("what was restored: exit code %d, %s%s", r.code, r.out, r.err)
+	}
+	snapshot := struct{ Seq uint64 }{}
+	if err := json.Unmarshal(checkRead(t, filepath.Join(dir, storeSnapshot)), &snapshot); err != nil || snapshot.Seq == 0 {
+		t.Errorf("the principal was not asked to save its state: %+v, %v", snapshot, err)
 	}
 	s, state, report, err := storeOpen(storeOptions{Dir: dir, NoSync: true})
 	if err != nil || report.Notes != nil {
@@ -241,5 +252,61 @@ func TestBackupSame(t *testing.T) {
 	}
 	if n < 6 {
 		t.Errorf("%d entries", n)
+	}
+}
+
+// TestBackupMeanwhile: what retention removes while a backup is made is left out of it; without a part of the journal there is no
+// backup, and nothing is left of one that did not come to its end.
+func TestBackupMeanwhile(t *testing.T) {
+	t.Parallel()
+	g := storeRigOpen(t, storeOptions{})
+	g.random(100)
+	g.s.snapshot(g.state, nil)
+	g.random(100)
+	g.stop()
+	for _, folder := range []string{"logs/w", "history/w"} {
+		for _, name := range []string{"2026-01-01.jsonl", "2026-01-02.jsonl"} {
+			if err := os.MkdirAll(filepath.Join(g.dir, folder), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			checkWrite(t, filepath.Join(g.dir, folder, name), []byte("{}\n"))
+		}
+	}
+	o, err := ownerOf(g.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"logs/w/2026-01-02", "history/w/2026-01-02", storeJournal} {
+		root, err := os.OpenRoot(g.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		b := &backup{owner: o, files: storeFilesOf(root, false), folders: map[string]bool{}}
+		open, gone := b.files.open, ""
+		b.files.open = func(name string, flag int) (*os.File, error) {
+			if gone == "" && strings.HasPrefix(name, kind) { // it was there when its folder was listed
+				gone = name
+				if err := root.Remove(name); err != nil {
+					t.Error(err)
+				}
+			}
+			return open(name, flag)
+		}
+		var archive bytes.Buffer
+		err = b.write(&archive, false)
+		if journal := kind == storeJournal; gone == "" || journal != (err != nil) || journal && !strings.HasSuffix(err.Error(), "try again") {
+			t.Errorf("without %s: %v", gone, err)
+		}
+	}
+	if err := unix.Mkfifo(filepath.Join(g.dir, storeSegmentName(1<<40)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, out := &cli{out: io.Discard, err: io.Discard, getenv: func(string) string { return "" }}, filepath.Join(t.TempDir(), "b.tar.gz")
+	if code := c.main(t.Context(), []string{"backup", "--state", g.dir, "--principal", "ipc://" + g.dir + "/none", out}); code == 0 {
+		t.Error("a backup of a journal that cannot be read")
+	}
+	if _, err := os.Stat(out); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("half a backup is left: %v", err)
 	}
 }

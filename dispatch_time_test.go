@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,6 +87,49 @@ func TestDispatchTime(t *testing.T) {
 		a.report(end)
 		if r := g.show(id); r.State != runSucceeded || !r.Finished.Equal(end.Event.Time.Time) || !r.OwnFinished.IsZero() {
 			t.Errorf("%s at %s, own %s, want %s", r.State, r.Finished, r.OwnFinished, end.Event.Time)
+		}
+		a.gone()
+		g.stop()
+	})
+}
+
+// TestDispatchLogDay: a run's record names the file of the day in which its output begins, and where in it: neither a day before nor one
+// behind, on both sides of midnight, whatever time its agent has. So it says once the run is in the history.
+func TestDispatchLogDay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Overlap: overlapAllow}))
+		a := dispatchAgentJoin(g, "x", 1)
+		midnight := time.Now().Truncate(24 * time.Hour).Add(24 * time.Hour)
+		for _, c := range []struct {
+			at   time.Duration // after midnight
+			own  time.Duration // of the agent's clock, from ours
+			file string
+		}{{-time.Hour, 0, "2000-01-01"}, {-time.Millisecond, 2 * time.Hour, "2000-01-01"}, {0, -2 * time.Hour, "2000-01-02"}, {time.Hour, -48 * time.Hour, "2000-01-02"}, {23 * time.Hour, 48 * time.Hour, "2000-01-02"}} {
+			for until := midnight.Add(c.at); time.Now().Before(until); {
+				time.Sleep(min(time.Until(until), agentHeartbeat))
+				a.send(&agentMsg{Op: msgHeartbeat})
+			}
+			id := g.run("w")
+			as := a.last()
+			items := append(dispatchBegun(as), dispatchLines(as, 1, 2), dispatchEvent(as, evTaskFinished, "a", taskSucceeded), dispatchEvent(as, evRunFinished, "", runSucceeded))
+			for _, item := range items {
+				if item.Event != nil {
+					item.Event.Time = stampOf(item.Event.Time.Add(c.own))
+				}
+			}
+			a.report(items...)
+			text, err := os.ReadFile(g.dir + "/logs/w/" + c.file + ".jsonl")
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := g.show(id)
+			if first, _, _ := strings.Cut(string(text[min(int(r.LogAt), len(text)):]), "\n"); r.LogDay != c.file || !strings.Contains(first, id) {
+				t.Errorf("%v from midnight, with an agent at %v: it begins at %d of %s, want %s", c.at, c.own, r.LogAt, r.LogDay, c.file)
+			}
+			if kept, err := g.p.store.historyFind(id, nil); err != nil || kept.LogDay != c.file || kept.LogAt != r.LogAt {
+				t.Errorf("in the history: %+v, %v", kept, err)
+			}
 		}
 		a.gone()
 		g.stop()
