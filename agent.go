@@ -587,7 +587,7 @@ func (a *agent) spoolRun(r *agentRun) {
 	for len(output)+len(events) > 0 {
 		said := output
 		if ends && r.dropped > 0 {
-			text := fmt.Sprintf("%d lines of output were dropped on the agent: %v", r.dropped, r.dropWhy)
+			text := fmt.Sprintf("%d "+protoRemarkDropped+"%v", r.dropped, r.dropWhy)
 			said = append(slices.Clip(output), a.remarkLine(r, r.lines+1, text))
 		}
 		remarks := slices.DeleteFunc(slices.Clone(output), func(l LogLine) bool { return l.Stream != "c" })

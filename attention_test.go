@@ -453,6 +453,30 @@ func TestAttentionTroubles(t *testing.T) {
 		}
 		g.ack(attentionOutput, 0)
 		want("acknowledged", "")
+		a.report(dispatchEvent(as, evTaskFinished, "a", taskSucceeded), dispatchEvent(as, evRunFinished, "", runSucceeded))
+		g.do(func() { g.p.logs.writeAt = (*os.File).WriteAt })
+		for _, said := range []string{"3 " + protoRemarkDropped + "spool is full: 9 bytes wait for the principal", protoRemarkLost + "no space left on device",
+			"9 lines of output, 99 bytes, are left out here: more than log.max_size, 10M, and " + protoRemarkTail + "no space left on device"} {
+			run := g.run("w")
+			as := a.last()
+			a.report(dispatchBegun(as)...)
+			say := func(n int64, stream, text string) {
+				line := dispatchLines(as, n)
+				line.Lines[0].Stream, line.Lines[0].Text = stream, "[cdktr: "+text+"]"
+				a.report(line)
+			}
+			say(1, "o", said) // a task prints it
+			say(2, "c", "9 lines of output, 99 bytes, are left out here: more than log.max_size, 10M")
+			want("nothing is dropped", "")
+			say(3, "c", said)
+			a.report(dispatchEvent(as, evTaskFinished, "a", taskSucceeded), dispatchEvent(as, evRunFinished, "", runSucceeded))
+			want("dropped by the agent", "output")
+			if it := g.ask(Request{Op: "attention"}).Items[0]; it.Workflow != "w" || it.Agent != "x" || it.Runs[0] != run || it.Reason != "agent x: "+said {
+				t.Errorf("%+v", it)
+			}
+			g.ack(attentionOutput, 0)
+			want("acknowledged", "")
+		}
 		a.gone()
 		g.stop()
 	})

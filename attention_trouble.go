@@ -20,22 +20,47 @@ const attentionWarned = 20
 // attentionTroubles is how often it is looked whether what was acknowledged is over, while the loop is awake.
 const attentionTroubles = time.Minute
 
-// attentionDropped is output that the disk did not take: of one workflow's newest run of which that is so.
+// attentionDropped is output that the principal's disk did not take, or an agent could not keep: of one workflow's newest run of which
+// that is so.
 type attentionDropped struct {
-	run   string
-	lines int
-	cause error
-	last  time.Time
+	run string
+	lostLines
+	agent, said string // what the agent said of it
+	last        time.Time
 }
 
-// noteDropped remembers that output of a run is dropped. Only on the loop.
-func (p *principal) noteDropped(r *Run, lost lostLines) {
+// noteDropped remembers that output of a run is dropped; note says what of it. Only on the loop.
+func (p *principal) noteDropped(r *Run, note func(*attentionDropped)) {
 	if p.dropped == nil {
 		p.dropped = map[string]attentionDropped{}
 	}
-	if _, known := p.dropped[r.Workflow]; known || len(p.dropped) < attentionMaxDropped {
-		p.dropped[r.Workflow] = attentionDropped{r.ID, lost.lines, lost.cause, p.cfg.now()}
+	d, known := p.dropped[r.Workflow]
+	if !known && len(p.dropped) >= attentionMaxDropped {
+		return
 	}
+	if d.run != r.ID {
+		d = attentionDropped{run: r.ID}
+	}
+	d.last = p.cfg.now()
+	note(&d)
+	p.dropped[r.Workflow] = d
+}
+
+// say notes what an agent says of it, behind what it has said of the same run.
+func (d *attentionDropped) say(agent, said string) {
+	d.agent, d.said = agent, protoReason(strings.TrimPrefix(d.said+"; "+said, "; "))
+}
+
+// reason says what was dropped, and why.
+func (d *attentionDropped) reason() string {
+	var parts []string
+	if d.lines > 0 {
+		parts = append(parts, fmt.Sprintf("%d lines of output could not be stored: %v", d.lines, d.cause))
+	}
+	if d.said != "" {
+		parts = append(parts, "agent "+d.agent+": "+d.said)
+	}
+	return strings.Join(parts, "; ")
 }
 
 // noteWarned makes the item of all files that load and are warned of, nil when there are none. It is another one, to be
@@ -78,8 +103,7 @@ func (p *principal) noteWarned() {
 func (p *principal) eachTrouble(grant *authGrant, fn func(AttentionItem)) {
 	for id, d := range p.dropped {
 		if grant.sees(id) {
-			fn(AttentionItem{Key: stateKey("output", id, d.run), Kind: attentionOutput, Workflow: id, Runs: []string{d.run}, Count: 1, First: stampOf(d.last), Last: stampOf(d.last),
-				Reason: fmt.Sprintf("%d lines of output could not be stored: %v", d.lines, d.cause)})
+			fn(AttentionItem{Key: stateKey("output", id, d.run), Kind: attentionOutput, Workflow: id, Runs: []string{d.run}, Agent: d.agent, Count: 1, First: stampOf(d.last), Last: stampOf(d.last), Reason: d.reason()})
 		}
 	}
 	for run, workflow := range p.left {

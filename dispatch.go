@@ -541,6 +541,9 @@ func (p *principal) takeLines(link *agentLink, item *agentItem) {
 		}
 		for i := range batch {
 			protoLine(&batch[i])
+			if said := protoDropped(&batch[i]); said != "" {
+				p.noteDropped(r, func(d *attentionDropped) { d.say(link.name, said) })
+			}
 		}
 		p.lines[r.ID] = batch[len(batch)-1].N
 		p.publishLines(r.Workflow, batch)
@@ -577,7 +580,7 @@ func (p *principal) storeLines(r *Run, batch []LogLine) {
 		}
 	}
 	p.lost[r.ID] = lost
-	p.noteDropped(r, lost)
+	p.noteDropped(r, func(d *attentionDropped) { d.lostLines = lost })
 	if errors.Is(err, syscall.ENOSPC) {
 		p.retain.kick(true)
 	}

@@ -21,7 +21,13 @@ const diskFlood = 300_000 // lines
 // diskSmall puts the state folder on a file system of its own with so many bytes.
 func diskSmall(x *e2e, size int) {
 	x.t.Helper()
-	state := x.dir + "/state"
+	diskSmallAt(x, "state", size)
+}
+
+// diskSmallAt does so with another folder.
+func diskSmallAt(x *e2e, folder string, size int) {
+	x.t.Helper()
+	state := x.dir + "/" + folder
 	err := errors.Join(os.Mkdir(state, 0o700), syscall.Mount("tmpfs", state, "tmpfs", 0, fmt.Sprintf("size=%d,mode=700", size)))
 	if err != nil {
 		if os.Getenv("CI") == "" {
@@ -191,6 +197,44 @@ func TestDiskTold(t *testing.T) {
 	x.until("it can be again", func() bool { return diskItem(x, attentionDisk) == nil })
 	if run := x.run("w"); run.State != runSucceeded {
 		t.Errorf("the run is %s: %s", run.State, run.Reason)
+	}
+}
+
+// TestDiskAgentTold: output that finds no room on the disk of an agent needs a person, who asks the principal: what comes as it is
+// written, and the end of what is more than log.max_size.
+func TestDiskAgentTold(t *testing.T) {
+	x := e2eNew(t)
+	diskSmallAt(x, "small", 4<<20)
+	x.file("w.yml", "tasks:\n  a: {run: 'seq 1 100'}\n")
+	x.file("much.yml", "log: {max_size: 1K}\ntasks:\n  a: {run: 'seq 1 100000'}\n")
+	x.principal("--no-scheduler")
+	x.agent("small")
+	if x.run("w"); diskItem(x, attentionOutput) != nil {
+		t.Error("with room output needs a person")
+	}
+	f, err := os.Create(x.dir + "/small/ballast")
+	for err == nil {
+		_, err = f.Write(make([]byte, 4<<10))
+	}
+	if f.Close(); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]string{"w": "agent small: 100 " + protoRemarkDropped, "much": "agent small: " + protoRemarkLost} {
+		run := x.run(id)
+		item := diskItem(x, attentionOutput)
+		if item == nil || item.Workflow != id || item.Agent != "small" || item.Runs[0] != run.ID || !strings.Contains(item.Reason, want) || !strings.Contains(item.Reason, "space") {
+			t.Fatalf("%s (%s): attention says %+v\n%s", id, run.State, item, x.ok("logs", run.ID))
+		}
+		if text := x.ok("attention"); !strings.Contains(text, id+" lost output") {
+			t.Errorf("attention says\n%s", text)
+		}
+		x.ok("ack", item.Key)
+	}
+	if err := os.Remove(x.dir + "/small/ballast"); err != nil {
+		t.Fatal(err)
+	}
+	if x.run("w"); diskItem(x, attentionOutput) != nil {
+		t.Error("with room again output needs a person")
 	}
 }
 

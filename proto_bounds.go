@@ -56,6 +56,28 @@ func protoReported(e *Event, outputs int) *Event {
 	return kept
 }
 
+// protoRemarks begin what an agent says, in a line of its own among the output of a run, of output that it could not keep. All versions
+// do, and the principal looks for it: it needs a person.
+const (
+	protoRemarkDropped = "lines of output were dropped on the agent: " // behind their number
+	protoRemarkTail    = "the disk did not take all of the end: "      // behind what was left out because of log.max_size
+	protoRemarkLost    = "the end of the output of this run is lost: "
+)
+
+// protoDropped gives what an agent says in a line of a run of output that it could not keep, "" when it is any other line.
+func protoDropped(l *LogLine) string {
+	if l.Stream != "c" {
+		return ""
+	}
+	text := strings.TrimSuffix(strings.TrimPrefix(string(l.raw()), "[cdktr: "), "]")
+	for _, remark := range []string{protoRemarkDropped, protoRemarkTail, protoRemarkLost} {
+		if strings.Contains(text, remark) {
+			return protoReason(text)
+		}
+	}
+	return ""
+}
+
 // protoLine shortens a line of output to what is stored of one.
 func protoLine(l *LogLine) {
 	note := fmt.Sprintf(" [cdktr: a line of %d bytes is cut here]", len(l.raw()))

@@ -78,7 +78,7 @@ func (a *agent) tailFirst(r *agentRun, then func()) bool {
 		err := a.runTail(r, tail, limit)
 		a.call(func() {
 			if r.tail = nil; err != nil {
-				a.remark(r, nil, fmt.Sprintf("the end of the output of this run is lost: %v", err))
+				a.remark(r, nil, fmt.Sprintf(protoRemarkLost+"%v", err))
 			}
 			a.spoolTurn() // then the files may go
 			tail.remove()
@@ -143,7 +143,7 @@ func runnerTailLines(x *spoolTailReader, fn func([]LogLine) error) error {
 	if x.lines > 0 || x.bytes > 0 {
 		why := ""
 		if x.fault != nil {
-			why = fmt.Sprintf(", and the disk did not take all of the end: %v", x.fault)
+			why = fmt.Sprintf(", and "+protoRemarkTail+"%v", x.fault)
 		}
 		text := fmt.Sprintf("[cdktr: %d lines of output, %d bytes, are left out here: more than log.max_size, %s%s]", x.lines, x.bytes, sizeText(x.meta.Size), why)
 		if err := put(LogLine{Time: stampOf(x.since), Stream: "c"}, []byte(text)); err != nil {
