@@ -105,6 +105,11 @@ var workflowFaultCases = []struct{ name, file, want string }{
 		"w.yml:2:15: task \"a\": key \"dependson\" is not known (did you mean \"depends\"?)"},
 	{"unknown key of a task, far", "tasks:\n  a: {run: x, qqqqqqqqq: 1}\n",
 		"w.yml:2:15: task \"a\": key \"qqqqqqqqq\" is not known: want name, description, run, shell, cmd, args, python, config, depends, when, retries, retry_delay, retry_max_delay, timeout, env or working_directory"},
+	{"what other tools have keys for", "handlerOn: {}\nMAILTO: root\nenabled: false\ntasks:\n  a: {run: x, continue_on_error: true}\n",
+		"w.yml:1:1: key \"handlerOn\" is not known: a task with when: failure or when: always does that\n" +
+			"w.yml:2:1: key \"MAILTO\" is not known: nothing is mailed: a task with when: failure tells whom you like\n" +
+			"w.yml:3:1: key \"enabled\" is not known: cdktr pause ID stops a schedule, and cdktr resume ID starts it again\n" +
+			"w.yml:5:15: task \"a\": key \"continue_on_error\" is not known: what depends on it runs all the same with when: always"},
 	{"keys of other tools", "steps: []\nenvironment: {}\nrunsOn: x\nrun: echo\ntasks:\n  a: {command: x, depends-on: [b], cwd: /, max_retries: 3, schedule: '@daily'}\n",
 		"w.yml:1:1: key \"steps\" is not known (here it is \"tasks\")\n" +
 			"w.yml:2:1: key \"environment\" is not known (here it is \"env\")\n" +
@@ -346,6 +351,13 @@ func TestWorkflowElsewhere(t *testing.T) {
 		for _, word := range words {
 			if !slices.Contains(ours, word) {
 				t.Errorf("%s: %s is no key", theirs, word)
+			}
+		}
+	}
+	for _, other := range workflowOtherwise {
+		for _, word := range strings.Fields(other.words) {
+			if workflowElsewhere[word] != nil || slices.Contains(ours, word) {
+				t.Errorf("%s is a key, or stands for one", word)
 			}
 		}
 	}

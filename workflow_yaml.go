@@ -531,6 +531,15 @@ var workflowElsewhere = map[string][]string{
 	"nodeselector": {"agent"}, "title": {"name"}, "doc": {"description"}, "comment": {"description"},
 }
 
+// workflowOtherwise is how what other tools have a key for is done here, where no key does it; written as workflowElsewhere is.
+var workflowOtherwise = []struct{ words, how string }{
+	{"handleron onfail onsuccess onexit finally cleanup", "a task with when: failure or when: always does that"},
+	{"mailon mailto mail email emailonfailure notify notifications alerts", "nothing is mailed: a task with when: failure tells whom you like"},
+	{"continueon continueonerror allowfailure ignoreerrors", "what depends on it runs all the same with when: always"},
+	{"enabled disabled disable paused suspend ispausedoncreation", "cdktr pause ID stops a schedule, and cdktr resume ID starts it again"},
+	{"image container docker executor", "tasks run on the agent's machine: run: docker run IMAGE is one"},
+}
+
 // The keys that a task has and a workflow has not, and those that a workflow has and a task has not.
 var (
 	workflowTasksOwn     = []string{"run", "shell", "cmd", "args", "python", "config", "depends", "when", "retry_delay", "retry_max_delay"}
@@ -540,9 +549,15 @@ var (
 
 // elsewhere ends a message with what a key that is not one of names is called here, or where it belongs.
 func (r *workflowReader) elsewhere(key string, names []string) string {
-	for _, ours := range workflowElsewhere[strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(key))] {
+	word := strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(key))
+	for _, ours := range workflowElsewhere[word] {
 		if slices.Contains(names, ours) {
 			return fmt.Sprintf(" (here it is %q)", ours)
+		}
+	}
+	for _, other := range workflowOtherwise {
+		if slices.Contains(strings.Fields(other.words), word) {
+			return ": " + other.how
 		}
 	}
 	switch {
