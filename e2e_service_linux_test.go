@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestHangupPrincipal: without a terminal HUP has a principal read its files again, as they are at that moment, and go on.
@@ -43,6 +44,25 @@ func TestHangupTerminal(t *testing.T) {
 	p.signal(syscall.SIGHUP)
 	if err := p.cmd.Wait(); err != nil {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+// TestHangupTwice: a terminal that goes away sends HUP twice, by the kernel and by its shell. That is one wish: what runs is stopped in
+// good order.
+func TestHangupTwice(t *testing.T) {
+	x := e2eNew(t)
+	x.file("w.yml", "tasks:\n  a: {run: 'trap \"sleep 1; touch $DIR/cleaned; exit 3\" TERM; touch $DIR/on; while :; do sleep 0.1; done'}\n")
+	run := x.spawn("run", "./workflows/w.yml")
+	x.until("the task runs", func() bool { _, err := os.Stat(x.dir + "/on"); return err == nil })
+	for range 3 {
+		run.signal(syscall.SIGHUP)
+		<-time.After(e2ePoll)
+	}
+	if code := run.wait(); code != exitInterrupted {
+		t.Errorf("exit code %d", code)
+	}
+	if _, err := os.Stat(x.dir + "/cleaned"); err != nil {
+		t.Errorf("the task was not let to clean up: %v", err)
 	}
 }
 

@@ -58,6 +58,8 @@ func (c *cli) onSignals(args []string) (context.Context, func()) {
 		c.hangups = hangups
 	case !signal.Ignored(syscall.SIGHUP): // nohup asked for it to be ignored
 		signal.Notify(first, syscall.SIGHUP)
+		// Dropped after the first signal: a terminal that goes away sends two, by the kernel and by its shell.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}
 	// Caught and dropped, so that such a write fails with EPIPE. Not ignored: tasks would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
