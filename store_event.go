@@ -96,8 +96,11 @@ func storeDiffer(first, before, e *Event) (json.RawMessage, error) {
 	a, b := reflect.ValueOf(&usual).Elem(), reflect.ValueOf(e).Elem()
 	for i := range a.NumField() {
 		same := reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface())
-		if a.Field(i).Kind() == reflect.Map { // it is never taken over: two events would share it
+		switch a.Field(i).Kind() { // what two events would share is never taken over
+		case reflect.Map, reflect.Slice:
 			same = a.Field(i).Len()+b.Field(i).Len() == 0
+		case reflect.Pointer:
+			same = same && (b.Field(i).IsNil() || b.Field(i).Type() == reflect.TypeFor[*int]())
 		}
 		if same {
 			continue
@@ -133,7 +136,7 @@ func storeLineEvents(text []byte) ([]*Event, error) {
 	for i, then := range line.Then {
 		e := *first
 		e.N = storeCountOn(events[i])
-		e.Spec, e.Outputs, e.Params, e.Labels = nil, nil, nil, nil
+		e.Spec, e.Outputs, e.Params, e.Labels, e.Left = nil, nil, nil, nil, nil // what is decoded into them would be in the first as well
 		if e.Exit != nil {
 			exit := *e.Exit
 			e.Exit = &exit

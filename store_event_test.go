@@ -42,6 +42,15 @@ func TestStoreEventLines(t *testing.T) {
 			if rng.IntN(3) == 0 {
 				e.Outputs, e.Params = map[string]string{"k": fmt.Sprint(rng.IntN(2)), fmt.Sprint(i): "v"}, map[string]string{"p": ""}
 			}
+			if rng.IntN(3) == 0 {
+				e.Left = make([]LeftProcess, 1+rng.IntN(2))
+				for k := range e.Left {
+					e.Left[k] = LeftProcess{Agent: "x", PID: rng.IntN(3), Gone: []Stamp{{}, stampOf(now)}[rng.IntN(2)]}
+				}
+			}
+			if rng.IntN(9) == 0 {
+				e.Spec = &Workflow{ID: fmt.Sprint(rng.IntN(2))}
+			}
 			events[i] = e
 		}
 		var c storeEncoder
@@ -69,9 +78,16 @@ func TestStoreEventLines(t *testing.T) {
 			if e.Outputs != nil {
 				e.Outputs["mine"] = fmt.Sprint(i)
 			}
+			if e.Left != nil {
+				e.Left[0].Task = fmt.Sprint(i)
+			}
+			if e.Spec != nil {
+				e.Spec.Name = fmt.Sprint(i)
+			}
 		}
 		for i, e := range found {
-			if e.Exit != nil && *e.Exit != 100+i || e.Outputs != nil && e.Outputs["mine"] != fmt.Sprint(i) {
+			if e.Exit != nil && *e.Exit != 100+i || e.Outputs != nil && e.Outputs["mine"] != fmt.Sprint(i) ||
+				e.Left != nil && e.Left[0].Task != fmt.Sprint(i) || e.Spec != nil && e.Spec.Name != fmt.Sprint(i) {
 				t.Fatalf("event %d shares what it has: %+v", i, e)
 			}
 		}
@@ -110,6 +126,42 @@ func storeEventJQ(t *testing.T, line []byte, events []*Event) {
 		if got, want := plain(got), plain(want); !reflect.DeepEqual(got, want) {
 			t.Fatalf("event %d of %s\nis %v\nwant %v", i, line, got, want)
 		}
+	}
+}
+
+// TestStoreSeek: wherever the end of a block cuts a line, a reader begins at a line that is not behind the event it is to begin with.
+func TestStoreSeek(t *testing.T) {
+	t.Parallel()
+	const mid = 100_000 // of the segment, where it is halved
+	var c storeEncoder
+	line := func(seq uint64, size int) []byte {
+		t.Helper()
+		e := &Event{Seq: seq, Kind: evAcked}
+		if _, err := c.addEvents([]*Event{e}); err != nil {
+			t.Fatal(err)
+		}
+		e.Reason = strings.Repeat("x", size-len(c.take())-len(`,"reason":""`))
+		if _, err := c.addEvents([]*Event{e}); err != nil {
+			t.Fatal(err)
+		}
+		return c.take()
+	}
+	for shown := range storeLineBody + len(`"seq":11,`) { // bytes of the second line that are in the block
+		first := line(9, mid+64<<10-shown)
+		name := filepath.Join(t.TempDir(), "segment")
+		if err := os.WriteFile(name, append(first, line(11, 2*mid-len(first))...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for seq, most := range map[uint64]int64{9: 0, 10: 0, 11: int64(len(first))} {
+			if at, err := storeSeek(f, seq); err != nil || at > most {
+				t.Errorf("%d bytes of line 11 are in the block: event %d is looked for from byte %d on, and line 11 begins at %d: %v", shown, seq, at, len(first), err)
+			}
+		}
+		f.Close()
 	}
 }
 

@@ -107,11 +107,11 @@ func storeLineSeq(line []byte) uint64 {
 	var seq uint64
 	for _, c := range line[storeLineBody+len(field):] {
 		if c < '0' || c > '9' {
-			break
+			return seq
 		}
 		seq = seq*10 + uint64(c-'0')
 	}
-	return seq
+	return 0 // the end of a block may have cut the number
 }
 
 // storeReader reads lines and knows where it is.
