@@ -98,7 +98,9 @@ func (a *agent) runTail(r *agentRun, tail *spoolTail, limit int64) error {
 		return errors.Join(err, fault)
 	}
 	defer x.close()
-	x.fault = fault
+	if fault != nil {
+		x.fault = fault
+	}
 	return runnerTailLines(x, func(lines []LogLine) error {
 		taken := make(chan struct{})
 		if !a.call(func() {
@@ -174,8 +176,11 @@ func (a *agent) recallTails() {
 			})
 			x.close()
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			a.cfg.Log.Warn("the end of the output of a run that an earlier life was at is lost", "cause", err)
+		case x.fault != nil:
+			a.cfg.Log.Warn("a part of the end of the output of a run that an earlier life was at is lost", "run", x.meta.Run, "cause", x.fault)
 		}
 		spoolTailRemove(path)
 	}

@@ -21,6 +21,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -34,6 +36,7 @@ const (
 	spoolTailFiles = 4                     // a file is this times as long as its text should be, at most: pieces have heads
 	spoolTailHead  = 20                    // bytes of a piece before its tag: checksum of tag and text, length of the text, time, length of the tag, flags
 	spoolTailEnd   = ".tail"
+	spoolTailNext  = "n" // where the other files have a or b: one that is being made
 )
 
 // Flags of a piece.
@@ -187,15 +190,9 @@ func (t *spoolTail) join(tag string, flags int, at time.Time, text []byte) bool 
 	return true
 }
 
-// next begins a file for a text that is counted already, and deletes the older one.
+// next begins a file for a text that is counted already, and puts it in the place of the older one.
 func (t *spoolTail) next(text []byte, flags int) error {
 	if err := os.MkdirAll(filepath.Dir(t.path), 0o700); err != nil {
-		return err
-	}
-	name := t.path + string(rune('a'+t.turn%2)) + spoolTailEnd
-	os.Remove(name) // the older one
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
 		return err
 	}
 	meta := t.meta
@@ -205,9 +202,13 @@ func (t *spoolTail) next(text []byte, flags int) error {
 	}
 	body, _ := json.Marshal(meta) // it has nothing that does not marshal
 	head := spoolTailHeadOf("", spoolTailIsMeta, time.Time{}, body)
-	if _, err := f.WriteAt(append(head[:], body...), 0); err != nil {
-		f.Close()
-		os.Remove(name)
+	name := t.path + string(rune('a'+t.turn%2)) + spoolTailEnd
+	f, err := t.begin(name, append(head[:], body...))
+	if errors.Is(err, unix.ENOSPC) {
+		os.Remove(name) // the older one may have the room
+		f, err = t.begin(name, append(head[:], body...))
+	}
+	if err != nil {
 		return err
 	}
 	if t.f != nil {
@@ -215,6 +216,25 @@ func (t *spoolTail) next(text []byte, flags int) error {
 	}
 	t.f, t.turn, t.size, t.text, t.at = f, t.turn+1, int64(spoolTailHead+len(body)), 0, 0
 	return nil
+}
+
+// begin makes a file with its first piece, which gets its name when it has that: a file of that name is whole at any time.
+func (t *spoolTail) begin(name string, first []byte) (*os.File, error) {
+	made := t.path + spoolTailNext + spoolTailEnd
+	os.Remove(made) // what an earlier life was at
+	f, err := os.OpenFile(made, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = f.WriteAt(first, 0); err == nil {
+		err = os.Rename(made, name)
+	}
+	if err != nil {
+		f.Close()
+		os.Remove(made)
+		return nil, err
+	}
+	return f, nil
 }
 
 // total says what came in all, and why not all that is wanted of it is there, if so.
@@ -236,7 +256,7 @@ func (t *spoolTail) remove() {
 
 // spoolTailRemove deletes the files of a tail.
 func spoolTailRemove(path string) {
-	for _, turn := range []string{"a", "b"} {
+	for _, turn := range []string{"a", "b", spoolTailNext} {
 		os.Remove(path + turn + spoolTailEnd)
 	}
 }
@@ -266,32 +286,25 @@ type spoolTailReader struct {
 }
 
 // spoolTailOf opens what was kept under a path, of which the last limit bytes are wanted; 0: all that was wanted from the first.
-// total is what came in all, where that is known: with what the disk did not take.
+// total is what came in all, where that is known: with what the disk did not take. Of two files one that cannot be read is as one
+// that is not there, but for a fault of the reader.
 func spoolTailOf(path string, limit int64, total *spoolTailMeta) (*spoolTailReader, error) {
 	x := &spoolTailReader{}
 	var found []*spoolTailMeta
 	for _, turn := range []string{"a", "b"} {
-		f, err := os.Open(path + turn + spoolTailEnd)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		f, meta, err := spoolTailOpen(path + turn + spoolTailEnd)
+		switch {
+		case err == nil:
+			found, x.files = append(found, meta), append(x.files, f)
+		case !errors.Is(err, fs.ErrNotExist):
+			x.fault = err
 		}
-		meta := &spoolTailMeta{}
-		if err == nil {
-			_, err = spoolTailPieceOf(f, 0, func(_ string, flags int, _ time.Time, text []byte) error {
-				if flags&spoolTailIsMeta == 0 {
-					return errors.New("its first piece is not what it should be")
-				}
-				return json.Unmarshal(text, meta)
-			})
-		}
-		if err != nil {
-			x.close()
-			return nil, fmt.Errorf("read the end of output in %s: %w", path, err)
-		}
-		found, x.files = append(found, meta), append(x.files, f)
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("read the end of output in %s: %w", path, fs.ErrNotExist)
+		if x.fault == nil {
+			x.fault = fs.ErrNotExist
+		}
+		return nil, fmt.Errorf("read the end of output in %s: %w", path, x.fault)
 	}
 	if len(found) == 2 && found[0].Bytes > found[1].Bytes {
 		found[0], x.files[0], x.files[1] = found[1], x.files[1], x.files[0]
@@ -330,6 +343,29 @@ func spoolTailOf(path string, limit int64, total *spoolTailMeta) (*spoolTailRead
 	})
 	x.lines, x.bytes = all.Lines-kept.Lines, all.Bytes-kept.Bytes
 	return x, nil
+}
+
+// spoolTailOpen opens a file of a tail, and reads what it begins with.
+func spoolTailOpen(name string) (*os.File, *spoolTailMeta, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	meta := &spoolTailMeta{}
+	n, err := spoolTailPieceOf(f, 0, func(_ string, flags int, _ time.Time, text []byte) error {
+		if flags&spoolTailIsMeta == 0 {
+			return errors.New("it does not say whose output it is")
+		}
+		return json.Unmarshal(text, meta)
+	})
+	if err == nil && n == 0 {
+		err = errors.New("it is damaged where it begins")
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, fmt.Errorf("%s: %w", filepath.Base(name), pathCause(err))
+	}
+	return f, meta, nil
 }
 
 // close closes the files.

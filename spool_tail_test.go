@@ -6,9 +6,11 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -184,5 +186,97 @@ func TestSpoolTailOdd(t *testing.T) {
 	}
 	if tail.add("1 a", 0, now, []byte("one\n")); !tail.begun() {
 		t.Error("a tail that the disk does not take has not begun")
+	}
+}
+
+// spoolTailTestBoth makes a tail whose output fills one file and a part of the other. It gives the names of the two, the older one
+// first, and how many of its lines that has.
+func spoolTailTestBoth(t *testing.T, dir string) (tail *spoolTail, older, newer string, first int) {
+	t.Helper()
+	tail = spoolTailNew(dir, spoolTailMeta{Run: "R", Size: 1 << 20})
+	line := append(bytes.Repeat([]byte("x"), 999), '\n')
+	for first = 0; tail.turn < 2; first++ {
+		tail.add("1 a", 0, time.Now(), line)
+	}
+	tail.add("1 a", 0, time.Now(), line)
+	if _, fault := tail.total(); fault != nil {
+		t.Fatal(fault)
+	}
+	return tail, tail.path + "a" + spoolTailEnd, tail.path + "b" + spoolTailEnd, first - 1
+}
+
+// TestSpoolTailHalf: of two files one cannot be read. What the other one has is told, and that something is missing.
+func TestSpoolTailHalf(t *testing.T) {
+	t.Parallel()
+	for what, spoil := range map[string]func(name string) error{
+		"empty":   func(name string) error { return os.Truncate(name, 0) },
+		"torn":    func(name string) error { return os.Truncate(name, spoolTailHead+3) },
+		"damaged": func(name string) error { return os.WriteFile(name, bytes.Repeat([]byte{7}, 9000), 0o600) },
+		"other":   func(name string) error { return errors.Join(os.Remove(name), os.Symlink(name, name)) },
+	} {
+		tail, older, newer, first := spoolTailTestBoth(t, t.TempDir())
+		for _, c := range []struct {
+			name string
+			want int
+		}{{older, 2}, {newer, first}} {
+			if err := os.Rename(c.name, c.name+".whole"); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(c.name, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := spoil(c.name); err != nil {
+				t.Fatal(err)
+			}
+			if lines, x := spoolTailTestLines(t, tail.path, 1<<30, nil); len(lines) != c.want || x.meta.Run != "R" || x.fault == nil {
+				t.Errorf("%s, %s: %d lines, want %d; %+v, fault %v", what, c.name, len(lines), c.want, x.meta, x.fault)
+			}
+			if err := os.Rename(c.name+".whole", c.name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(os.WriteFile(older, nil, 0o600), spoil(older), os.WriteFile(newer, nil, 0o600), spoil(newer)); err != nil {
+			t.Fatal(err)
+		}
+		if x, err := spoolTailOf(tail.path, 0, nil); err == nil {
+			t.Errorf("%s, both: %+v", what, x.meta)
+		}
+	}
+}
+
+// TestSpoolTailNext: the older file goes when the next one is whole, and not before. (On a full disk: TestDiskTail.)
+func TestSpoolTailNext(t *testing.T) {
+	t.Parallel()
+	tail, older, newer, first := spoolTailTestBoth(t, t.TempDir())
+	made := tail.path + spoolTailNext + spoolTailEnd
+	if err := os.MkdirAll(made+"/x", 0o700); err != nil { // nothing can be made
+		t.Fatal(err)
+	}
+	line := append(bytes.Repeat([]byte("x"), 999), '\n')
+	for tail.fault == nil {
+		tail.add("1 a", 0, time.Now(), line)
+	}
+	if lines, x := spoolTailTestLines(t, tail.path, 1<<30, nil); len(lines) <= first || x.fault != nil {
+		t.Errorf("%d lines, the older file had %d; fault %v", len(lines), first, x.fault)
+	}
+	if err := os.RemoveAll(made); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(made, []byte("of a life that was killed"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tail.add("1 a", 0, time.Now(), line)
+	if info, err := os.Stat(older); err != nil || info.Size() > 2000 {
+		t.Errorf("the third file: %v, %v", info, err)
+	}
+	if left := spoolTailsLeft(filepath.Dir(newer)); len(left) != 1 {
+		t.Errorf("left: %q", left)
+	}
+	if err := os.WriteFile(made, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tail.remove()
+	if left, _ := os.ReadDir(filepath.Dir(newer)); len(left) != 0 {
+		t.Errorf("not removed: %v", left)
 	}
 }
