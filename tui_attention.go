@@ -138,14 +138,14 @@ func (l *tuiAttentionList) draw(u *tui, g *termGrid, a viewArea) {
 	}
 }
 
-// tuiAttentionWhat says what an item is, with the glyph that `cdktr attention` has for it, and how the rest of its row is drawn:
+// tuiAttentionWhat says what an item is, with the glyph and the colour that `cdktr attention` has for it, and how the rest of its row is drawn:
 // what came right by itself stands back.
 func tuiAttentionWhat(it *AttentionItem) (what viewCell, rest termStyle) {
-	glyph, _, _ := attentionWords(it)
+	glyph, color, _ := attentionWords(it)
 	switch {
 	case it.Recovered:
 		return viewCell{text: glyph + " recovered", style: styleGreen}, styleDim
-	case slices.Contains([]string{attentionOverdue, attentionOutput, attentionClock, attentionLeft}, it.Kind):
+	case color == colorYellow:
 		return viewCell{text: glyph + " " + it.Kind, style: styleYellow}, 0
 	}
 	return viewCell{text: glyph + " " + it.Kind, style: styleRed | styleBold}, 0
@@ -172,7 +172,7 @@ func tuiAttentionText(it *AttentionItem, width int, now time.Time) []viewCell {
 		lines = append(lines, viewCell{text: "a newer run has succeeded since", style: styleGreen})
 	}
 	for _, changed := range it.Changed {
-		lines = append(lines, viewCell{text: "changed: " + changed, style: styleYellow})
+		lines = append(lines, viewCell{text: changed, style: styleYellow})
 	}
 	for _, names := range [][]string{it.Workflows, it.Agents} {
 		if len(names) > 0 {

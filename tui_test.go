@@ -566,7 +566,7 @@ func tuiAttentionFixture() *Reply {
 		{Key: "failed:site11-sync:push", Kind: attentionFailed, Workflow: "site11-sync", Task: "push", Exit: &exit, Agent: "edge-07", Reason: "exit 3", Runs: []string{"01KJ00000000000000R0001271", "01KJ00000000000000R0001265"},
 			Count: 3, First: tuiStamp("2026-03-04 10:00:00"), Last: tuiStamp("2026-03-04 12:00:41"),
 			Lines: []string{"connecting to 10.2.0.9:5432", "push: error: connection to server failed: timeout expired"}, Streams: "oe",
-			Changed: []string{"the file changed at 09:51:07", "agent edge-07, was edge-03"}, Good: "01KJ00000000000000R0001250"},
+			Changed: []string{"the workflow's file was changed", `it ran on agent "edge-07", the good one on "edge-03"`}, Good: "01KJ00000000000000R0001250"},
 		{Key: "file:site21-import", Kind: attentionFile, Workflow: "site21-import", Reason: `site21-import.yml:12:5: task "load": depends on "fetc", which is not a task here (did you mean "fetch"?)`, Count: 1},
 		{Key: "agent:edge-09", Kind: attentionAgent, Agent: "edge-09", Reason: "lost", Count: 1, First: tuiStamp("2026-03-04 11:58:02"), Last: tuiStamp("2026-03-04 11:58:02")},
 		{Key: "failed:site07-backup:dump", Kind: attentionFailed, Workflow: "site07-backup", Task: "dump", Exit: &exit, Agent: "edge-07", Reason: "exit 3", Runs: []string{"01KJ00000000000000R0001251"}, Count: 1,
@@ -619,6 +619,14 @@ func TestTuiAttention(t *testing.T) {
 		g.keys(answer)
 		if got := g.asked(); got != want {
 			t.Errorf("%s asks %q, want %q", keys, got, want)
+		}
+	}
+	for _, c := range []struct { // in the colours of `cdktr attention`
+		item AttentionItem
+		want termStyle
+	}{{AttentionItem{Kind: attentionFolder}, styleRed | styleBold}, {AttentionItem{Kind: attentionFolder, Workflows: []string{"w"}}, styleYellow}, {AttentionItem{Kind: attentionOld}, styleYellow}} {
+		if what, _ := tuiAttentionWhat(&c.item); what.style != c.want {
+			t.Errorf("%+v: style %x", c.item, what.style)
 		}
 	}
 	g := open(80, 24)
