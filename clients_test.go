@@ -43,16 +43,13 @@ func clientsNew(t *testing.T) (h *authTestHub) {
 	return h
 }
 
-// clientsNeed wants a tool to work, within e2ePatience. A stranger may lack it; CI may not.
+// clientsNeed wants a tool to work, within e2ePatience.
 func clientsNeed(t *testing.T, hint string, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), e2ePatience)
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput(); err != nil {
-		if os.Getenv("CI") == "" {
-			t.Skipf("%s: %v: %s", hint, err, out)
-		}
-		t.Fatalf("CI must have it: %s: %v: %s", hint, err, out)
+		e2eLacks(t, "%s: %v: %s", hint, err, out)
 	}
 }
 

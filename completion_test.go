@@ -66,10 +66,7 @@ func TestCompletionShells(t *testing.T) {
 	} {
 		t.Run(shell, func(t *testing.T) {
 			if _, err := exec.LookPath(shell); err != nil {
-				if os.Getenv("CI") != "" {
-					t.Fatal(err)
-				}
-				t.Skip(err)
+				e2eLacks(t, "apt install %s: %v", shell, err)
 			}
 			cmd := exec.Command(shell, "-c", script)
 			cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "HOME="+dir)

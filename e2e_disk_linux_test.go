@@ -30,10 +30,7 @@ func diskSmallAt(x *e2e, folder string, size int) {
 	state := x.dir + "/" + folder
 	err := errors.Join(os.Mkdir(state, 0o700), syscall.Mount("tmpfs", state, "tmpfs", 0, fmt.Sprintf("size=%d,mode=700", size)))
 	if err != nil {
-		if os.Getenv("CI") == "" {
-			x.t.Skipf("no file system can be mounted here: %v", err)
-		}
-		x.t.Fatalf("CI must be able to mount a file system: %v", err)
+		e2eLacks(x.t, "no file system can be mounted here: %v", err)
 	}
 	x.t.Cleanup(func() {
 		if err := syscall.Unmount(state, syscall.MNT_DETACH); err != nil {

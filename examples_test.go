@@ -188,10 +188,7 @@ func exampleCertificate(t *testing.T, name string, life time.Duration) {
 func TestExampleCertificate(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("openssl"); err != nil {
-		if os.Getenv("CI") == "" {
-			t.Skip("openssl is not installed")
-		}
-		t.Fatal(err)
+		e2eLacks(t, "apt install openssl: %v", err)
 	}
 	tmp := t.TempDir()
 	soon, late := filepath.Join(tmp, "soon.pem"), filepath.Join(tmp, "late.pem")

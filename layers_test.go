@@ -407,7 +407,7 @@ func layersPlain(d *ast.FuncDecl) bool {
 	return d.Recv != nil && slices.Contains([]string{"Error", "Unwrap", "String", "Set", "MarshalJSON", "UnmarshalJSON"}, d.Name.Name)
 }
 
-// TestLayersSleeps lets tests sleep on a false clock only.
+// TestLayersSleeps lets tests sleep on a false clock only, and skip themselves only where e2eLacks has looked whether this is CI.
 func TestLayersSleeps(t *testing.T) {
 	t.Parallel()
 	names, err := filepath.Glob("*_test.go")
@@ -420,12 +420,20 @@ func TestLayersSleeps(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if slices.ContainsFunc(f.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"testing/synctest"` }) {
-			continue
-		}
+		clock := slices.ContainsFunc(f.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"testing/synctest"` })
 		ast.Inspect(f, func(n ast.Node) bool {
-			if call, ok := n.(*ast.CallExpr); ok && types.ExprString(call.Fun) == "time.Sleep" {
+			if d, ok := n.(*ast.FuncDecl); ok && d.Name.Name == "e2eLacks" {
+				return false
+			}
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			switch name := types.ExprString(call.Fun); {
+			case name == "time.Sleep" && !clock:
 				t.Errorf("%s: a test that sleeps hopes: wait for the event, or use testing/synctest", fset.Position(call.Pos()))
+			case strings.HasSuffix(name, ".Skip"), strings.HasSuffix(name, ".Skipf"), strings.HasSuffix(name, ".SkipNow"):
+				t.Errorf("%s: CI skips nothing: use e2eLacks", fset.Position(call.Pos()))
 			}
 			return true
 		})

@@ -151,6 +151,15 @@ func e2eNew(t *testing.T) *e2e {
 // other tests leave behind on purpose. Such a test may have none beside it.
 func procTestAlone(t testing.TB) { t.Setenv("CDKTR_TEST_ALONE", "1") } // it refuses a parallel test
 
+// e2eLacks ends a test that needs what is not there. A stranger may lack it; CI may not.
+func e2eLacks(t testing.TB, what string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatalf("CI must have all that a test needs: "+what, args...)
+	}
+	t.Skipf("skipped outside of CI: "+what, args...)
+}
+
 // e2eAlone makes one for a test that has the machine for itself, as far as we can tell.
 func e2eAlone(t *testing.T) *e2e {
 	t.Helper()
