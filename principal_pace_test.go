@@ -51,6 +51,61 @@ func TestPace(t *testing.T) {
 	})
 }
 
+// TestPaceAgain: who comes back has what it had left, and not more: to connect anew is of no use.
+func TestPaceAgain(t *testing.T) {
+	const floods = 2000
+	synctest.Test(t, func(t *testing.T) {
+		s, began := sharesNew(), time.Now()
+		conn, _ := wirePipe()
+		p := s.join("key vi")
+		for i := range floods {
+			if p.pace(conn, nil, nil); i%paceBurst == paceBurst-1 {
+				p.leave()
+				p = s.join("key vi")
+			}
+		}
+		if took, want := time.Since(began), (floods-paceBurst)*paceEach; took != want {
+			t.Errorf("%d messages over %d connections took %s, want %s", floods, floods/paceBurst, took, want)
+		}
+	})
+}
+
+// TestPaceCompat: requests of the older dialect wait like others.
+func TestPaceCompat(t *testing.T) {
+	const floods = 500
+	synctest.Test(t, func(t *testing.T) {
+		g := sharesRigOpen(t, principalTask(Workflow{ID: "w"}))
+		ours, near := wirePipe()
+		g.ends = append(g.ends, ours)
+		g.group.Go(func() {
+			g.p.runPeer(sharesConn{near, wirePeer{Socket: "DEALER", Transport: "tcp", Addr: "tcp://192.0.2.1:4711", Party: "192.0.2.1/32"}})
+		})
+		g.group.Go(func() {
+			for range floods {
+				ours.Send([]byte{}, []byte("LSWORKFLOWS"))
+			}
+		})
+		answers := 0
+		g.group.Go(func() {
+			for _, err := ours.Recv(); err == nil; _, err = ours.Recv() {
+				answers++
+			}
+		})
+		for _, c := range []struct {
+			after time.Duration
+			want  int
+		}{{0, paceBurst}, {100 * paceEach, paceBurst + 100}, {floods * paceEach, floods}} {
+			time.Sleep(c.after)
+			synctest.Wait()
+			if answers != c.want {
+				t.Errorf("%s later: %d answers, want %d", c.after, answers, c.want)
+			}
+			g.do(func() {})
+		}
+		g.stop()
+	})
+}
+
 // TestPaceBytes: large messages cost more.
 func TestPaceBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

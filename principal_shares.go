@@ -26,7 +26,8 @@ const (
 // shares is what each party has under way. Any goroutine may use it.
 type shares struct {
 	mu      sync.Mutex
-	parties map[string]*shareParty // those that have anything
+	parties map[string]*shareParty // those that have anything, or had until just now
+	swept   time.Time              // when those were last sought that may be forgotten
 }
 
 // sharesNew is shares of which nobody has any yet.
@@ -39,6 +40,7 @@ type shareParty struct {
 	name                  string
 	conns, streams, looks int       // guarded by shares.mu
 	paid                  time.Time // the same: until then its messages have used what it may have, see principal_pace.go
+	left                  time.Time // the same: when it last had nothing any more
 
 	asking, reading chan struct{} // a token for each of its looks that has a place of that kind
 }
@@ -47,6 +49,10 @@ type shareParty struct {
 func (s *shares) join(name string) *shareParty {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if now := time.Now(); now.Sub(s.swept) > paceRest {
+		s.swept = now
+		maps.DeleteFunc(s.parties, func(_ string, p *shareParty) bool { return p.over(now) })
+	}
 	p := s.parties[name]
 	if p == nil {
 		p = &shareParty{shares: s, name: name, asking: make(chan struct{}, sharesLooksAtOnce), reading: make(chan struct{}, sharesLooksAtOnce)}
@@ -72,14 +78,19 @@ func (p *shareParty) take(count *int, most int) bool {
 	return true
 }
 
-// give counts one less. A party is forgotten with the last that it has: what a connection has begun, and is not through with,
-// counts for its party also when it has gone and another has come.
+// give counts one less. What a connection has begun, and is not through with, counts for its party also when it has gone and another
+// has come.
 func (p *shareParty) give(count *int) {
 	p.shares.mu.Lock()
 	defer p.shares.mu.Unlock()
-	if *count--; p.conns+p.streams+p.looks == 0 && p.shares.parties[p.name] == p {
-		delete(p.shares.parties, p.name)
-	}
+	*count--
+	p.left = time.Now()
+}
+
+// over says whether a party may be forgotten: it has nothing, and who comes back as it does not do better than who has stayed
+// (principal_pace.go). The caller holds shares.mu.
+func (p *shareParty) over(now time.Time) bool {
+	return p.conns+p.streams+p.looks == 0 && now.After(p.paid) && now.Sub(p.left) > paceRest
 }
 
 // verbStreams are the requests of one connection that are not answered to the end. It belongs to the goroutine of that

@@ -146,11 +146,11 @@ func (p *principal) runPeer(conn wireConn) {
 		c := &verbCall{conn: conn, paced: paced, by: by, from: from, grant: grant, single: conn.Peer().Socket == "REQ", peer: peer}
 		var body []byte
 		c.envelope, body, err = protoSplit(frames)
-		if p.compatServe(c, frames[len(c.envelope):]) {
-			continue
-		}
 		if paced && !party.pace(conn, p.ended, frames) {
 			return
+		}
+		if p.compatServe(c, frames[len(c.envelope):]) {
+			continue
 		}
 		if err == nil {
 			var op string
