@@ -347,7 +347,7 @@ func spoolTailOf(path string, limit int64, total *spoolTailMeta) (*spoolTailRead
 
 // spoolTailOpen opens a file of a tail, and reads what it begins with.
 func spoolTailOpen(name string) (*os.File, *spoolTailMeta, error) {
-	f, err := os.Open(name)
+	f, err := diskOpen(name, os.O_RDONLY)
 	if err != nil {
 		return nil, nil, err
 	}
