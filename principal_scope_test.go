@@ -78,6 +78,7 @@ func scopeRigOpen(t *testing.T) *scopeRig {
 	g.do(func() {
 		for _, workflow := range []string{scopeMine, scopeOther} {
 			g.p.emit(&Event{Kind: evLeft, Run: g.runs[workflow][1], Workflow: workflow, Agent: "x", Left: []LeftProcess{{Agent: "x", Task: "a", PID: 4711, Command: "command of " + workflow}}})
+			g.p.noteDropped(g.p.state.Runs[g.runs[workflow][1]], func(d *attentionDropped) { d.say("x", "output is dropped of "+workflow) })
 		}
 	})
 	return g
@@ -113,7 +114,7 @@ func (g *scopeRig) end(workflow string) {
 func (g *scopeRig) values(field string) []any {
 	mine, other := g.runs[scopeMine], g.runs[scopeOther]
 	values, ok := map[string][]any{
-		"workflow": {scopeMine, scopeNear}, "run": {mine[0], mine[1], mine[2], other[0], other[1], other[2], scopeOther, scopeMine}, "agent": {"x", "y"}, "params": {}, "wait": {true}, "follow": {true},
+		"workflow": {scopeMine, scopeNear}, "run": {mine[0], mine[1], mine[2], other[0], other[1], other[2], scopeOther, scopeMine, scopeNear}, "agent": {"x", "y"}, "params": {}, "wait": {true}, "follow": {true},
 		"key": {"failed:" + scopeNear + ":" + strings.TrimPrefix(g.marks[3], "failed:"+scopeOther+":"), "agent:y"}, "force": {}, "all": {true}, "pattern": {"load*"}, "state": {runFailed}, "task": {"b"},
 		"stream": {}, "grep": {}, "since": {}, "at": {"2000-01-01T00:00:00Z"}, "n": {3, 500}, "after": {"load-a", other[1]}, "seq": {}, "last": {5}, "before": {}, "of": {"1"}, "until": {},
 	}[field]
