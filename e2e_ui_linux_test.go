@@ -19,13 +19,15 @@ import (
 // uiPty is a `cdktr ui` that runs in a terminal of ours.
 type uiPty struct {
 	*termPty
-	x *e2e
+	x    *e2e
+	over []string // within least: what was more than it may be
+	held bool     // most keeps it there
 }
 
 // uiPtyOpen starts one, with more environment.
 func uiPtyOpen(x *e2e, w, h int, env ...string) *uiPty {
 	x.t.Helper()
-	u := &uiPty{termPtyOpen(x.t, w, h), x}
+	u := &uiPty{termPty: termPtyOpen(x.t, w, h), x: x}
 	u.start(slices.Concat(x.env, env), x.bin, "ui")
 	return u
 }
@@ -77,8 +79,29 @@ func (u *uiPty) costs(keys, want string) (text []byte, frames int) {
 func (u *uiPty) most(what string, n, most int) {
 	u.t.Helper()
 	u.t.Logf("%s: %d, of %d", what, n, most)
-	if n > most {
-		u.t.Errorf("%s: %d, want %d at most", what, n, most)
+	switch text := fmt.Sprintf("%s: %d, want %d at most", what, n, most); {
+	case n <= most:
+	case u.held:
+		u.over = append(u.over, text)
+	default:
+		u.t.Error(text)
+	}
+}
+
+// least measures until nothing is more than it may be, some times at most: a machine that has other things to do can only add, for what
+// was sent late counts with what came after it.
+func (u *uiPty) least(measure func()) {
+	u.t.Helper()
+	u.held = true
+	for range 5 {
+		u.over = nil
+		if measure(); len(u.over) == 0 {
+			break
+		}
+	}
+	u.held = false
+	for _, text := range u.over {
+		u.t.Error(text)
 	}
 }
 
@@ -104,28 +127,30 @@ func TestUIBytes(t *testing.T) {
 	u.shows("1 of 60")
 	for _, size := range []struct{ w, h, frame, key int }{{80, 24, 2500, 300}, {120, 40, 4500, 350}} {
 		what := fmt.Sprintf("%dx%d: ", size.w, size.h)
-		u.rest()
-		from := u.written()
-		u.resize(size.w, size.h+1)
-		u.resize(size.w, size.h)
-		u.shows("1 of 60")
-		u.rest()
-		text, frames := u.since(from)
-		u.most(what+"bytes of a whole frame", len(text), size.frame)
-		u.most(what+"frames for it", frames, 1)
-		for _, key := range []struct{ key, want string }{{"j", "2 of 60"}, {"k", "1 of 60"}} {
-			text, frames = u.costs(key.key, key.want)
-			u.most(what+"bytes of the key "+key.key, len(text), size.key)
-			u.most(what+"frames of it", frames, 1)
-		}
-		_, frames = u.costs(strings.Repeat("j", 30), "31 of 60")
-		u.most(what+"frames of 30 keys at once", frames, 1)
-		text, frames = u.costs("\x1b[6~j", "of 60")
-		u.most(what+"frames of two keys at once", frames, 1)
-		u.most(what+"bytes of a page", len(text), size.frame)
-		text, _ = u.costs("2", "sort:newest")
-		u.most(what+"bytes of another screen", len(text), size.frame)
-		u.costs("1", "1 of 60")
+		u.least(func() {
+			u.rest()
+			from := u.written()
+			u.resize(size.w, size.h+1)
+			u.resize(size.w, size.h)
+			u.shows("1 of 60")
+			u.rest()
+			text, frames := u.since(from)
+			u.most(what+"bytes of a whole frame", len(text), size.frame)
+			u.most(what+"frames for it", frames, 1)
+			for _, key := range []struct{ key, want string }{{"j", "2 of 60"}, {"k", "1 of 60"}} {
+				text, frames = u.costs(key.key, key.want)
+				u.most(what+"bytes of the key "+key.key, len(text), size.key)
+				u.most(what+"frames of it", frames, 1)
+			}
+			_, frames = u.costs(strings.Repeat("j", 30), "31 of 60")
+			u.most(what+"frames of 30 keys at once", frames, 1)
+			text, frames = u.costs("\x1b[6~j", "of 60")
+			u.most(what+"frames of two keys at once", frames, 1)
+			u.most(what+"bytes of a page", len(text), size.frame)
+			text, _ = u.costs("2", "sort:newest")
+			u.most(what+"bytes of another screen", len(text), size.frame)
+			u.costs("1", "1 of 60")
+		})
 	}
 	u.keys("q")
 	if code := u.end(); code != 0 {
@@ -400,7 +425,7 @@ func TestUISuspend(t *testing.T) {
 	x.file("one.yml", "tasks: {a: {run: 'true'}}")
 	p := x.principal("--with-agent")
 	defer p.stop()
-	u := &uiPty{termPtyOpen(t, 80, 24), x}
+	u := &uiPty{termPty: termPtyOpen(t, 80, 24), x: x}
 	u.start(append(slices.Clone(x.env), termMainEnv+"=shell"), os.Args[0], "ui")
 	u.shows("LIVE")
 	u.keys("1")

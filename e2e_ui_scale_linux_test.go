@@ -185,7 +185,7 @@ func TestUIScale(t *testing.T) {
 func uiFirstFrame(x *e2e) {
 	var first, live []time.Duration
 	for range 5 {
-		u := &uiPty{termPtyOpen(x.t, 80, 24), x}
+		u := &uiPty{termPty: termPtyOpen(x.t, 80, 24), x: x}
 		began := time.Now()
 		u.start(x.env, x.bin, "ui")
 		u.shows("cdktr")
