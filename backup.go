@@ -175,7 +175,7 @@ func (b *backup) add(name string) error {
 	}
 	size := info.Size()
 	if strings.HasSuffix(name, ".jsonl") {
-		if size, err = logWhole(f); err != nil {
+		if size, err = fileWhole(f); err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
 	}

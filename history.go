@@ -136,14 +136,8 @@ func historyEnd(f *os.File) (size, whole int64, err error) {
 	if err != nil || info.Size() == 0 {
 		return 0, 0, err
 	}
-	size = info.Size()
-	var last [1]byte
-	if _, err := f.ReadAt(last[:], size-1); err != nil || last[0] == '\n' {
-		return size, size, err
-	}
-	back := historyBack{read: f.ReadAt, at: size}
-	torn, err := back.line()
-	return size, size - int64(len(torn)), err
+	whole, err = fileWhole(f)
+	return info.Size(), whole, err
 }
 
 // syncHistory makes durable what was written to the history, files before the folders that name them.
@@ -276,7 +270,8 @@ func (s *store) historyOpen(name string) (*historyBack, error) {
 	return &historyBack{read: read, at: info.Size()}, nil
 }
 
-// line gives the line before the one given last, with its newline if it has one; io.EOF before the first.
+// line gives the line before the one given last, with its newline if it has one; io.EOF before the first. One that is longer than any
+// that was written is passed over.
 func (b *historyBack) line() ([]byte, error) {
 	searched := 0
 	for {
@@ -294,9 +289,16 @@ func (b *historyBack) line() ([]byte, error) {
 			}
 			return line, nil
 		}
+		if len(b.buf) > storeLineMax {
+			if err := b.pass(); err != nil {
+				return nil, err
+			}
+			searched = 0
+			continue
+		}
 		searched = max(len(b.buf)-1, 0)
 		b.block = min(max(2*b.block, historyBlock), historyBlockMax)
-		n := min(max(b.block, int64(len(b.buf))), b.at) // a long line is not read a block at a time
+		n := min(max(b.block, int64(len(b.buf))), b.at, int64(storeLineMax+1-len(b.buf))) // a long line is not read a block at a time
 		more := make([]byte, n, n+int64(len(b.buf)))
 		if _, err := b.read(more, b.at-n); err != nil {
 			return nil, err
@@ -304,6 +306,25 @@ func (b *historyBack) line() ([]byte, error) {
 		b.at -= n
 		b.buf = append(more, b.buf...)
 	}
+}
+
+// pass passes over the rest of a line that is too long: buf is then the end of the line before it.
+func (b *historyBack) pass() error {
+	block := make([]byte, historyBlockMax)
+	for b.buf = nil; b.at > 0 && b.buf == nil; {
+		if b.over != nil && b.over() {
+			return errHistoryOver
+		}
+		n := min(historyBlockMax, b.at)
+		if _, err := b.read(block[:n], b.at-n); err != nil {
+			return err
+		}
+		b.at -= n
+		if cut := bytes.LastIndexByte(block[:n], '\n'); cut >= 0 {
+			b.buf = block[:cut+1]
+		}
+	}
+	return nil
 }
 
 // run gives the run of the line before, passing over damaged ones; io.EOF before the first, or when they become older

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -287,4 +288,73 @@ func TestHistoryQueuedAgain(t *testing.T) {
 		}
 	}
 	g.stop()
+}
+
+// TestHistoryLongLine: a line that is damaged into one longer than any is passed over, at the end of a file and within it, and takes no
+// more memory than one that is good. Not parallel: it counts what is allocated.
+func TestHistoryLongLine(t *testing.T) {
+	g := storeRigOpen(t, storeOptions{NoSync: true})
+	at := time.Date(2026, 7, 1, 9, 0, 0, 0, time.UTC)
+	runs := []*Run{historyRun(1, "w", runSucceeded, at), historyRun(2, "w", runSucceeded, at.Add(time.Minute))}
+	g.s.history(runs[0], nil)
+	g.wait()
+	file := filepath.Join(g.dir, historyPlaceOf(runs[0]).file())
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(file, info.Size()+8*storeLineMax); err != nil { // a hole, which takes no room
+		t.Fatal(err)
+	}
+	frugal := func(what string, fn func()) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		fn()
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 6*storeLineMax {
+			t.Errorf("%s: %d MB were allocated", what, took>>20)
+		}
+	}
+	want := func(what string, ids ...string) {
+		t.Helper()
+		frugal(what, func() {
+			if got := historyIDs(t, g.s, historyFilter{}); !slices.Equal(got, ids) {
+				t.Errorf("%s: %q, want %q", what, got, ids)
+			}
+		})
+	}
+	want("at the end", runs[0].ID)
+	looks := 0
+	if err := g.s.historyList(historyFilter{over: func() bool { looks++; return looks > 1 }}, func(*Run) bool { return true }); !errors.Is(err, errHistoryOver) {
+		t.Errorf("nobody waits any more: %v", err)
+	}
+	frugal("append", func() {
+		g.s.history(runs[1], nil)
+		g.wait()
+	})
+	want("appended", runs[1].ID, runs[0].ID)
+
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(append([]byte("\n"), text[info.Size():]...), info.Size()+8*storeLineMax); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(make([]byte, len(text)-int(info.Size())), info.Size()); err != nil {
+		t.Fatal(err)
+	}
+	want("within", runs[1].ID, runs[0].ID)
+	if err := os.Truncate(file, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(file, 2*storeLineMax); err != nil {
+		t.Fatal(err)
+	}
+	want("nothing else")
 }

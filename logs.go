@@ -253,7 +253,7 @@ func (l *logs) file(folder, day string, create bool) (*logFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	end, err := logWhole(f)
+	end, err := fileWhole(f)
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -313,34 +313,6 @@ func (l *logs) shutOldest() {
 		}
 	}
 	l.shut(oldest)
-}
-
-// logWhole gives the length of a file up to the end of its last whole line.
-func logWhole(f *os.File) (int64, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	block := make([]byte, 4<<10)
-	for to := info.Size(); to > 0; {
-		if to == info.Size() { // most often the last byte is all there is to see
-			if _, err := f.ReadAt(block[:1], to-1); err != nil {
-				return 0, err
-			}
-			if block[0] == '\n' {
-				return to, nil
-			}
-		}
-		b := block[:min(to, int64(len(block)))]
-		if _, err := f.ReadAt(b, to-int64(len(b))); err != nil {
-			return 0, err
-		}
-		if at := bytes.LastIndexByte(b, '\n'); at >= 0 {
-			return to - int64(len(b)) + int64(at) + 1, nil
-		}
-		to -= int64(len(b))
-	}
-	return 0, nil
 }
 
 func logName(folder, day string) string { return folder + "/" + day + logEnding }
