@@ -79,6 +79,9 @@ func TestRetainSweep(t *testing.T) {
 		{"nothing", retainLimits{}, false, "logs/a/2026-01-01 logs/a/2026-06-01 logs/a/2026-06-14" + rest + " history/a/2025-12 history/a/2026-05 history/a/2026-06"},
 		{"age", retainLimits{Age: 90 * 24 * time.Hour}, false, "logs/a/2026-06-01 logs/a/2026-06-14" + rest + " history/a/2026-05 history/a/2026-06"},
 		{"short age", retainLimits{Age: 24 * time.Hour}, false, "logs/a/2026-06-14" + rest + " history/a/2026-06"},
+		{"from the end of the month on", retainLimits{Age: 14*24*time.Hour + 12*time.Hour}, false, "logs/a/2026-06-01 logs/a/2026-06-14" + rest + " history/a/2026-05 history/a/2026-06"},
+		{"from the end of the day on", retainLimits{Age: 13*24*time.Hour + 12*time.Hour}, false, "logs/a/2026-06-01 logs/a/2026-06-14" + rest + " history/a/2026-06"},
+		{"and not longer", retainLimits{Age: 13*24*time.Hour + 12*time.Hour - time.Second}, false, "logs/a/2026-06-14" + rest + " history/a/2026-06"},
 		{"bytes", retainLimits{Bytes: 1450}, false, "logs/a/2026-06-01 logs/a/2026-06-14" + rest + " history/a/2026-05 history/a/2026-06"},
 		{"fewer bytes", retainLimits{Bytes: 1200}, false, "logs/a/2026-06-14" + rest + " history/a/2026-06"},
 		{"no bytes", retainLimits{Bytes: 1}, false, "logs/a/2026-06-14" + rest + " history/a/2026-06"},
@@ -92,7 +95,7 @@ func TestRetainSweep(t *testing.T) {
 	}
 }
 
-// TestRetainActive keeps the output of a run that goes on, whatever its age, and by log.keep what a workflow says.
+// TestRetainActive keeps the output of runs that go on, of the first of them on, whatever its age, and by log.keep what a workflow says.
 func TestRetainActive(t *testing.T) {
 	files := map[string]int{"logs/b/2026-06-01.jsonl": 100, "logs/b/2026-06-13.jsonl": 100, "logs/b/2026-06-14.jsonl": 100}
 	for _, day := range []string{"2024-01-01", "2024-01-02", "2024-02-01"} {
@@ -105,12 +108,14 @@ func TestRetainActive(t *testing.T) {
 	h.p.call(func() {
 		defer close(done)
 		h.p.setFiles(principalFiles(w, b), nil)
-		id, refused := h.p.enqueue(w, fire{trigger: triggerManual})
-		if refused != nil {
-			t.Error(refused)
-			return
+		for _, day := range []string{"2024-02-01", "2024-01-02", "2024-02-01"} {
+			id, refused := h.p.enqueue(w, fire{trigger: triggerManual})
+			if refused != nil {
+				t.Error(refused)
+				return
+			}
+			h.p.state.Runs[id].LogDay = day
 		}
-		h.p.state.Runs[id].LogDay = "2024-01-02"
 	})
 	<-done
 	h.p.retain.sweep(true)
