@@ -32,7 +32,7 @@ import (
 const (
 	folderMaxDepth = 32     // folders within folders; what lies deeper is warned of, and not read
 	folderMaxDirs  = 5_000  // folders in all; the rest is warned of, and not read
-	folderMaxFiles = 20_000 // files in all; the same
+	folderMaxFiles = 20_000 // files in all, also such as cannot be read; the same
 )
 
 // Times of following a folder.
@@ -191,7 +191,7 @@ func (w *folderWalk) descend(dir, rel string, list []fs.DirEntry, above []fs.Fil
 		if strings.HasPrefix(name, ".") || !wanted && !linked && !item.IsDir() {
 			continue
 		}
-		if len(w.dirs) > folderMaxDirs || len(w.found) >= folderMaxFiles {
+		if len(w.dirs) > folderMaxDirs || len(w.found)+len(w.broken) >= folderMaxFiles {
 			if !slices.Contains(w.blind, ".") {
 				w.fail(".", fmt.Errorf("read workflow folder: stopped at %s: more than %d directories or %d workflow files", full, folderMaxDirs, folderMaxFiles))
 			}

@@ -528,3 +528,17 @@ func BenchmarkFolderScan(b *testing.B) {
 		})
 	}
 }
+
+// Files that cannot be read count as files: a folder full of links to nowhere ends at the same bound.
+func TestFolderBroken(t *testing.T) {
+	t.Parallel()
+	f := folderTestNew(t)
+	for i := range folderMaxFiles + 2 {
+		f.ok(os.Symlink("none", fmt.Sprintf("%s/w%05d.yml", f.dir, i)))
+	}
+	changed, _, err := f.folder.scan(t.Context())
+	want := fmt.Sprintf("read workflow folder: stopped at %s/w%05d.yml: more than 5000 directories or 20000 workflow files", f.dir, folderMaxFiles)
+	if len(changed) != folderMaxFiles || err == nil || err.Error() != want {
+		t.Errorf("%d workflows, %v", len(changed), err)
+	}
+}

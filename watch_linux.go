@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,10 +47,10 @@ type watch struct {
 // watchSpot is what is watched with one descriptor: the kernel has one for each file, whatever paths lead to it.
 type watchSpot struct {
 	path  string
-	whole bool     // all that the mask of the instance asks for; else only the end of the path
-	names []string // beside that, that an entry of one of these names appears in it
-	mask  uint32   // of what is asked for
-	flags uint32   // with which path is followed
+	whole bool            // all that the mask of the instance asks for; else only the end of the path
+	names map[string]bool // beside that, that an entry of one of these names appears in it
+	mask  uint32          // of what is asked for
+	flags uint32          // with which path is followed
 }
 
 // watchOpen starts an instance that watches nothing yet. close ends it.
@@ -152,9 +151,12 @@ func (w *watch) follow(paths []watchPath) (more bool, err error) {
 		case failure == nil:
 			spot, twice := w.paths[int32(wd)]
 			was, known := before[int32(wd)]
-			more = more || !known || p.name != "" && !slices.Contains(was.names, p.name) || was.mask&mask != mask
+			more = more || !known || p.name != "" && !was.names[p.name] || was.mask&mask != mask
 			if p.name != "" {
-				spot.names = append(spot.names, p.name)
+				if spot.names == nil {
+					spot.names = map[string]bool{}
+				}
+				spot.names[p.name] = true
 			}
 			if whole := !p.way && p.name == ""; !twice || whole && !spot.whole {
 				spot.path, spot.whole, spot.flags = p.path, whole, flags
@@ -206,7 +208,7 @@ func (w *watch) translate(report []byte) []watchNote {
 			notes = append(notes, watchNote{path: spot.path})
 		case spot.whole:
 			notes = w.note(notes, filepath.Join(spot.path, name), mask)
-		case name == "" || slices.Contains(spot.names, name):
+		case name == "" || spot.names[name]:
 			notes = append(notes, watchNote{path: filepath.Join(spot.path, name)})
 		}
 	}

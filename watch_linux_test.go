@@ -299,7 +299,7 @@ func TestWatchOverflow(t *testing.T) {
 		b = binary.NativeEndian.AppendUint32(b, 16)
 		return append(b, append([]byte(name), make([]byte, 16-len(name))...)...)
 	}
-	w := &watch{paths: map[int32]watchSpot{1: {path: "/d", whole: true}, 3: {path: "/e", names: []string{"w"}}}}
+	w := &watch{paths: map[int32]watchSpot{1: {path: "/d", whole: true}, 3: {path: "/e", names: map[string]bool{"w": true}}}}
 	for _, c := range []struct {
 		wd   int32
 		mask uint32
