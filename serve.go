@@ -375,6 +375,7 @@ func startAgent(ctx context.Context, c *cli, args []string) error {
 	log.Info("agent starts", "name", cfg.Name, "capacity", cfg.Capacity, "principal", target.endpoint)
 	notify.ready()
 	settleDown()
+	defer notify.stop() // where it has begun, this waits for it
 	defer context.AfterFunc(ctx, notify.stop)()
 	reload, ended := context.WithCancel(context.Background())
 	defer ended()

@@ -29,6 +29,7 @@ type serveNotify struct {
 	log   *slog.Logger
 
 	sending sync.Mutex // one message at a time
+	stopped sync.Once
 
 	mu       sync.Mutex
 	runs     int // how it is
@@ -134,13 +135,16 @@ func (n *serveNotify) reloading() {
 	n.say(text)
 }
 
-// stop says that it is going down. From then on runs are drained, and one loop may end before the other.
+// stop says that it is going down, once; whoever calls it returns when that was said. From then on runs are drained, and one loop may
+// end before the other.
 func (n *serveNotify) stop() {
-	n.mu.Lock()
-	n.stopping = true
-	n.mu.Unlock()
-	n.kick()
-	n.say("STOPPING=1")
+	n.stopped.Do(func() {
+		n.mu.Lock()
+		n.stopping = true
+		n.mu.Unlock()
+		n.kick()
+		n.say("STOPPING=1")
+	})
 }
 
 // say sends what matters, and logs when it could not.

@@ -26,6 +26,7 @@ func TestWatchLookBlind(t *testing.T) {
 			return looks == 5
 		})
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if looks != 5 {
 			t.Errorf("%d looks", looks)
 		}
