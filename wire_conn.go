@@ -503,8 +503,8 @@ func (m *wireMem) Recv() ([][]byte, error) {
 // finish ends this side; the other one still receives what was sent, unless drop.
 func (m *wireMem) finish(why error, drop bool) {
 	m.once.Do(func() {
+		m.in.end(fmt.Errorf("%w by the other side", errWireClosed), true) // before the other side is woken: why is not its business
 		m.out.end(why, drop)
-		m.in.end(fmt.Errorf("%w by the other side", errWireClosed), true)
 		close(m.done)
 	})
 }
