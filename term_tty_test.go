@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -71,7 +72,10 @@ func termMain() int {
 			switch s {
 			case unix.SIGWINCH:
 			case unix.SIGCONT:
-				if err := tty.enter(); err != nil {
+				switch err := tty.enter(); { // the end of a terminal is told by HUP and CONT
+				case errors.Is(err, errTermGone):
+					return 1
+				case err != nil:
 					return 3
 				}
 				painter.forget()
