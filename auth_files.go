@@ -93,7 +93,7 @@ func (d *authDir) read(name string, most int) ([]byte, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := d.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	f, err := diskOpenIn(d.root, name, os.O_RDONLY)
 	if err != nil {
 		return nil, nil, err
 	}

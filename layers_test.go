@@ -10,6 +10,7 @@ import (
 	"go/parser"
 	"go/token"
 	"go/types"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -47,20 +48,37 @@ type layersSource struct {
 	files map[string]*ast.File
 }
 
-func layersParse(t *testing.T) layersSource {
+// layersTexts gives the text of each of these files, by its name.
+func layersTexts(t *testing.T) map[string]string {
 	t.Helper()
 	names, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	src := layersSource{token.NewFileSet(), map[string]*ast.File{}}
+	texts := map[string]string{}
 	for _, name := range names {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		if src.files[name], err = parser.ParseFile(src.fset, name, nil, parser.ParseComments|parser.SkipObjectResolution); err != nil {
+		text, err := os.ReadFile(name)
+		if err != nil {
 			t.Fatal(err)
 		}
+		texts[name] = string(text)
+	}
+	return texts
+}
+
+func layersParse(t *testing.T) layersSource {
+	t.Helper()
+	src := layersSource{token.NewFileSet(), map[string]*ast.File{}}
+	texts := layersTexts(t)
+	for _, name := range sortedKeys(texts) {
+		file, err := parser.ParseFile(src.fset, name, texts[name], parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		src.files[name] = file
 	}
 	return src
 }

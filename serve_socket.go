@@ -102,7 +102,7 @@ func (s serveSocket) openFolder(root *os.Root, name string) error {
 	if err != nil {
 		return err
 	}
-	f, err := root.Open(name)
+	f, err := diskOpenIn(root, name, os.O_RDONLY)
 	if err != nil {
 		return err
 	}
