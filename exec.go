@@ -574,9 +574,8 @@ func (ps *procs) signal(members []procMember, sig syscall.Signal) (reached []pro
 }
 
 // killLeftovers ends processes of an earlier life of this agent: those whose cookie match accepts, what belongs to them, and what was
-// about to become one. It
-// returns how many it found, after they have ended, and by their cookies those that it could not end. Call it at the agent's start,
-// before the first process.
+// about to become one. It returns how many it found, after they have ended, and by their cookies those that it could not end. Call it
+// at the agent's start, before the first process.
 func (ps *procs) killLeftovers(match func(cookie string) bool, grace time.Duration) (int, map[string][]procLeft) {
 	cookies := map[int]string{}
 	roster := procRoster{find: func() []procMember {
