@@ -1,6 +1,6 @@
-// agent.go: the owner loop of an agent, and its connection to the principal. The loop takes runs (runner.go executes
-// them), writes everything that happens to the spool, and sends the spool to the principal for as long as there is
-// one; a principal that is away stops nothing. May use exec, spool, wire, proto, dag, model.
+// agent.go: the owner loop of an agent, and its connection to the principal. The loop takes runs (agent_run.go executes
+// them), writes everything that happens to the spool, and sends the spool to the principal for as long as there is one;
+// a principal that is away stops nothing.
 
 package main
 

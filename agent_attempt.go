@@ -1,5 +1,5 @@
-// attempt.go: an attempt of a task on an agent: it is noted, prepared, started, stopped, read and judged, and perhaps tried again. All
-// but what runs in a step (step.go) is done by the agent's loop. May use what agent.go may.
+// agent_attempt.go: an attempt of a task on an agent: it is noted, prepared, started, stopped, read and judged, and
+// perhaps tried again. All but what runs in a step (agent_step.go) is done by the agent's loop.
 
 package main
 

@@ -1,6 +1,7 @@
-// runner_left.go: processes of tasks that this agent could not end, because they are another user's or KILL does not end them. The
-// agent's loop keeps a table of those that live, of protoMaxLeft attempts: of further ones its log tells alone. It tells the principal all of it when it changes and with each hello, and writes it
-// to a file, so that the agent's next life goes on looking after them. May use what agent.go may.
+// agent_left.go: processes of tasks that this agent could not end, because they are another user's or KILL does not end
+// them. The agent's loop keeps a table of those that live, of protoMaxLeft attempts: of further ones its log tells
+// alone. It tells the principal all of it when it changes and with each hello, and writes it to a file, so that the
+// agent's next life goes on looking after them.
 
 package main
 

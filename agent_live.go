@@ -1,5 +1,5 @@
-// runner_live.go: lines that a task has begun and not ended, told to the principal while somebody follows the run. While nobody
-// does they cost nothing but a look at a flag. What is told is not spooled: the line is, when it ends. May use what agent.go may.
+// agent_live.go: lines that a task has begun and not ended, told to the principal while somebody follows the run. While
+// nobody does they cost nothing but a look at a flag. What is told is not spooled: the line is, when it ends.
 
 package main
 

@@ -1,6 +1,6 @@
-// parcel.go: what a turn of the agent's loop has of one run, as one message of the spool: the output, and behind it what happened.
-// Run, lease and time are said once; what follows has its milliseconds from there, and leaves out what is usual. On
-// its way to the principal all that is in it is an agentItem by itself again. May use what agent.go may.
+// agent_parcel.go: what a turn of the agent's loop has of one run, as one message of the spool: the output, and behind
+// it what happened. Run, lease and time are said once; what follows has its milliseconds from there, and leaves out
+// what is usual. On its way to the principal all that is in it is an agentItem by itself again.
 
 package main
 

@@ -1,4 +1,4 @@
-// parcel_test.go: what is packed for the spool comes out as it was.
+// agent_parcel_test.go: what is packed for the spool comes out as it was.
 
 package main
 

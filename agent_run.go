@@ -1,5 +1,5 @@
-// runner.go: one run on an agent: its graph and its tasks, from assignment to end. Everything here is done by the agent's
-// loop; attempts are in attempt.go, the processes themselves in exec.go. May use what agent.go may.
+// agent_run.go: one run on an agent: its graph and its tasks, from assignment to end. Everything here is done by the
+// agent's loop; attempts are in agent_attempt.go, the processes themselves in exec.go.
 
 package main
 

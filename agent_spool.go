@@ -1,4 +1,4 @@
-// spool.go: an agent's messages to the principal, kept on disk until the principal has acknowledged them. Messages are
+// agent_spool.go: an agent's messages to the principal, kept on disk until the principal has acknowledged them. Messages are
 // JSON objects that the spool does not look into. They are numbered upwards within an epoch, a random name that lives
 // as long as anything of it is unacknowledged. The folder holds segments named EPOCH-FIRST.jsonl, both hexadecimal; the
 // first line of a segment has a fixed length and is rewritten in place with the newest number acknowledged; the others are
@@ -11,8 +11,8 @@
 //
 // Numbers go up by one, but for a leap of 2^32 each time that a spool is opened with something left in it: a power cut
 // may have taken messages that were sent already, and their numbers must not be given again, since the principal would
-// drop what bears them as a repeat. Nothing is synced: a killed agent loses nothing, a power cut ends its tasks as well.
-// One goroutine owns a spool. Uses disk.go, and nothing else of the package.
+// drop what bears them as a repeat. Nothing is synced: a killed agent loses nothing, a power cut ends its tasks as
+// well. One goroutine owns a spool.
 
 package main
 

@@ -1,9 +1,9 @@
-// spool_tail.go: the end of the output of one run, of which more has come than is stored. It is kept on the agent's disk until the
-// run ends, for nobody knows before which part is the end. Two files take turns: pieces of output go behind the newer
-// one; when that is as long as what is wanted the older one is deleted, and a third begins. So there is always the
-// length that is wanted, unless less has come, and at most twice as much. The files outlive an agent that is killed: the next
-// one finds them. Nothing is synced, as in the spool. A file begins with a spoolTailMeta, and each piece in it has a checksum:
-// reading ends at the first that is damaged. May use what spool.go may.
+// agent_spool_tail.go: the end of the output of one run, of which more has come than is stored. It is kept on the
+// agent's disk until the run ends, for nobody knows before which part is the end. Two files take turns: pieces of
+// output go behind the newer one; when that is as long as what is wanted the older one is deleted, and a third begins.
+// So there is always the length that is wanted, unless less has come, and at most twice as much. The files outlive an
+// agent that is killed: the next one finds them. Nothing is synced, as in the spool. A file begins with a
+// spoolTailMeta, and each piece in it has a checksum: reading ends at the first that is damaged.
 
 package main
 

@@ -1,4 +1,4 @@
-// spool_test.go: the spool against a model with random operations and failing disks, torn and flipped files at each
+// agent_spool_test.go: the spool against a model with random operations and failing disks, torn and flipped files at each
 // byte, kill -9 of a process that uses it.
 
 package main

@@ -1,6 +1,6 @@
-// step.go: what an attempt needs of files and of the system, and what these may hold up for ever: its preparation and start, and
-// the reading of its outputs. Each is a step, in a goroutine of its own. The agent's loop waits for none: a step has a limit of
-// time, and is given up when that is over or when its task is stopped. May use what agent.go may.
+// agent_step.go: what an attempt needs of files and of the system, and what these may hold up for ever: its preparation
+// and start, and the reading of its outputs. Each is a step, in a goroutine of its own. The agent's loop waits for
+// none: a step has a limit of time, and is given up when that is over or when its task is stopped.
 
 package main
 

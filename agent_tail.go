@@ -1,6 +1,6 @@
-// runner_tail.go: what a run writes beyond log.max_size. The first quarter of that size goes the usual way, line by line. What
-// comes behind it goes to the run's tail (spool_tail.go), of which the last three quarters are wanted; they are spooled when
-// the run ends, before the event of its last task, behind a line that counts what lies between. May use what agent.go may.
+// agent_tail.go: what a run writes beyond log.max_size. The first quarter of that size goes the usual way, line by
+// line. What comes behind it goes to the run's tail (agent_spool_tail.go), of which the last three quarters are wanted;
+// they are spooled when the run ends, before the event of its last task, behind a line that counts what lies between.
 
 package main
 

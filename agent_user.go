@@ -1,5 +1,5 @@
-// user.go: who the user of this process is, by /etc/passwd: what cron and login set for those whom they start, and an init system
-// often does not. Uses disk and nothing else.
+// agent_user.go: who the user of this process is, by /etc/passwd: what cron and login set for those whom they start,
+// and an init system often does not.
 
 package main
 

@@ -1,6 +1,6 @@
-// values.go: what a task is given: its arguments, its environment, its folder, and how outputs pass from task to task.
-// A shell line gets values through its environment alone; ${...} is replaced where no shell reads it. Pure but for the
-// reading of env files and outputs. May use workflow (expansion), dag and model.
+// agent_values.go: what a task is given: its arguments, its environment, its folder, and how outputs pass from task to
+// task. A shell line gets values through its environment alone; ${...} is replaced where no shell reads it. Pure but
+// for the reading of env files and outputs.
 
 package main
 

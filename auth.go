@@ -3,8 +3,6 @@
 // authorized, one line for each client:
 //
 //	NAME KEY role=agent|operator|trigger|viewer [workflows=etl.*,nightly]
-//
-// Uses curve, proto and the inotify room.
 
 package main
 
@@ -336,7 +334,7 @@ func (k *authKeys) lookup(key string) *authGrant {
 // after the last one, and each authRecheck where there are no events. onGone hears of each key whose line was removed
 // or changed, when that is in force; onFault of bad lines and of what keeps the file from being read, once for each text.
 func (k *authKeys) runAuthWatch(ctx context.Context, onGone func(*authGrant), onFault func(error)) {
-	w, err := watchOpen()
+	w, err := watchOpen(nil)
 	if err != nil {
 		onFault(fmt.Errorf("watch authorized keys: %w: changes are seen within %s", err, authRecheck))
 	}

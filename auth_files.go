@@ -1,5 +1,4 @@
-// auth_files.go: files that hold keys: only their owner reads them, and each is whole or not there. Uses curve, disk and
-// owner.
+// auth_files.go: files that hold keys: only their owner reads them, and each is whole or not there.
 
 package main
 

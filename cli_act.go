@@ -1,5 +1,4 @@
-// cli.go: the verbs that ask a principal to do something: run, cancel, retry, pause and their like, and logs. May use
-// client, model, table, progress.
+// cli_act.go: the verbs that ask a principal to do something: run, cancel, retry, pause and their like, and logs.
 
 package main
 

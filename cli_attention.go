@@ -1,4 +1,4 @@
-// look_attention.go: the verbs attention and ack: what needs a person, and that one has seen it. May use what look.go may.
+// cli_attention.go: the verbs attention and ack: what needs a person, and that one has seen it.
 
 package main
 

@@ -1,7 +1,6 @@
-// backup.go: `cdktr backup`: one file with all that a principal needs to begin again, taken while it runs. The principal
-// saves a snapshot and makes everything before it durable; then this process, on the same box, reads the files in an order
-// in which each may be newer than those before it, as a start expects after a crash. May use what check.go may, and
-// cli, client, proto.
+// cli_backup.go: `cdktr backup`: one file with all that a principal needs to begin again, taken while it runs. The
+// principal saves a snapshot and makes everything before it durable; then this process, on the same box, reads the
+// files in an order in which each may be newer than those before it, as a start expects after a crash.
 
 package main
 

@@ -1,7 +1,6 @@
-// check.go: `cdktr check`: every file of a state folder is read, line by line, and what is wrong is named with file and
-// line. With --repair the journal is cut where it cannot be read on, and what is behind that is moved aside, so that a
-// principal starts again; nothing is deleted. May use auth, cli, command, logs, model, owner,
-// spool, store and table.
+// cli_check.go: `cdktr check`: every file of a state folder is read, line by line, and what is wrong is named with file
+// and line. With --repair the journal is cut where it cannot be read on, and what is behind that is moved aside, so
+// that a principal starts again; nothing is deleted.
 
 package main
 

@@ -1,5 +1,4 @@
-// client.go: the client's end of the request API: ask and be answered, or ask and read a stream. May use wire, proto
-// and model.
+// cli_client.go: the client's end of the request API: ask and be answered, or ask and read a stream.
 
 package main
 

@@ -1,5 +1,5 @@
-// config.go: settings and where they come from: a flag, the environment, the configuration file, the default, in this
-// order. The file may also name principals under contexts, and --context picks one. May use disk and model.
+// cli_config.go: settings and where they come from: a flag, the environment, the configuration file, the default, in
+// this order. The file may also name principals under contexts, and --context picks one.
 
 package main
 

@@ -1,5 +1,5 @@
-// dial.go: from the settings to a connection: which endpoint, with which keys, and what a connection that does not come
-// about means for the exit code. May use auth, client, command, config, owner, term and wire.
+// cli_dial.go: from the settings to a connection: which endpoint, with which keys, and what a connection that does not
+// come about means for the exit code.
 
 package main
 

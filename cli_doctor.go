@@ -1,6 +1,5 @@
-// doctor.go: `cdktr doctor`: what this box says of itself, a line a thing: the program, the principal, its agents and
-// workflows, the state folder, its disk, what is written a day, the time zone and the clock. It changes nothing. May use what check.go may,
-// and clock, disk.
+// cli_doctor.go: `cdktr doctor`: what this box says of itself, a line a thing: the program, the principal, its agents
+// and workflows, the state folder, its disk, what is written a day, the time zone and the clock. It changes nothing.
 
 package main
 

@@ -1,6 +1,5 @@
-// keys.go: the verbs about who gets in: keygen and authorize, which work on the keys folder of the principal's state, as
-// the user to whom that belongs, and connect, the far end of ssh://. May use auth, command, config, curve, owner, table and
-// wire.
+// cli_keys.go: the verbs about who gets in: keygen and authorize, which work on the keys folder of the principal's state, as
+// the user to whom that belongs, and connect, the far end of ssh://.
 
 package main
 

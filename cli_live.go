@@ -1,5 +1,5 @@
-// look_live.go: output that is followed on a terminal, with a line below it that has not ended, as a progress bar is one: it is
-// drawn over until it ends. May use what look.go may.
+// cli_live.go: output that is followed on a terminal, with a line below it that has not ended, as a progress bar is
+// one: it is drawn over until it ends.
 
 package main
 

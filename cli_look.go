@@ -1,5 +1,4 @@
-// look.go: the verbs that only look: workflows, runs, schedules, agents, events. May use client, model, dag_draw,
-// table, workflow and cron.
+// cli_look.go: the verbs that only look: workflows, runs, schedules, agents, events.
 
 package main
 

@@ -1,5 +1,5 @@
-// progress.go: a run as it goes, for whoever started it: on a terminal a line a task that is drawn over, else plain
-// lines on standard error, with the output of the tasks on standard output. May use model, table and term.
+// cli_progress.go: a run as it goes, for whoever started it: on a terminal a line a task that is drawn over, else plain
+// lines on standard error, with the output of the tasks on standard output.
 
 package main
 

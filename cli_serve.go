@@ -1,5 +1,4 @@
-// serve.go: the verbs that start something: a principal, an agent, or, for `run FILE`, both within this process. May
-// use cli, principal, agent, config and all below.
+// cli_serve.go: the verbs that start something: a principal, an agent, or, for `run FILE`, both within this process.
 
 package main
 

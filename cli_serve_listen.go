@@ -1,5 +1,5 @@
-// serve_listen.go: where a principal listens, and whom it lets in there: its own socket for the box's user and group, and
-// tcp:// for those with a key. May use auth, config, principal and wire.
+// cli_serve_listen.go: where a principal listens, and whom it lets in there: its own socket for the box's user and
+// group, and tcp:// for those with a key.
 
 package main
 

@@ -1,5 +1,5 @@
-// serve_log.go: the daemons' log, on standard error: lines of key=value, and for journald the priority in front of each. May
-// use config, principal and term.
+// cli_serve_log.go: the daemons' log, on standard error: lines of key=value, and for journald the priority in front of
+// each.
 
 package main
 

@@ -1,5 +1,5 @@
-// serve_notify.go: what a service tells systemd of itself by sd_notify(3): that it is ready, reads files again, or stops; how
-// many runs it has; and, where a watchdog is set, that its loops go on. May use clock and table.
+// cli_serve_notify.go: what a service tells systemd of itself by sd_notify(3): that it is ready, reads files again, or
+// stops; how many runs it has; and, where a watchdog is set, that its loops go on.
 
 package main
 

@@ -1,5 +1,5 @@
-// serve_reload.go: HUP, which has a service read again what others write: a principal the workflows folder and the authorized
-// keys, an agent its credential. systemctl reload sends it. May use agent, auth, principal, wire and workflow.
+// cli_serve_reload.go: HUP, which has a service read again what others write: a principal the workflows folder and the
+// authorized keys, an agent its credential. systemctl reload sends it.
 
 package main
 

@@ -1,5 +1,6 @@
-// serve_socket.go: the principal's own socket: who may use it, and that it stays there while it serves. Whatever clears up /run, or a person, may remove its file:
-// then nobody comes in any more, while all looks well from inside. It is made again at once. May use what serve.go may.
+// cli_serve_socket.go: the principal's own socket: who may use it, and that it stays there while it serves. Whatever
+// clears up /run, or a person, may remove its file: then nobody comes in any more, while all looks well from inside. It
+// is made again at once.
 
 package main
 

@@ -1,5 +1,6 @@
-// serve_stderr.go: standard error for those who must not wait for its reader. A pipe that nobody empties holds up whoever writes to
-// it, and the loops of a daemon log. So lines are held here, and written by a goroutine that may wait. Uses term.
+// cli_serve_stderr.go: standard error for those who must not wait for its reader. A pipe that nobody empties holds up
+// whoever writes to it, and the loops of a daemon log. So lines are held here, and written by a goroutine that may
+// wait.
 
 package main
 

@@ -1,5 +1,4 @@
-// setup.go: the verbs that set things up and tell about this program. May use config, owner, table
-// and model.
+// cli_setup.go: the verbs that set things up and tell about this program.
 
 package main
 

@@ -1,4 +1,4 @@
-// look_stats.go: the verb stats: how a workflow has done, in numbers, bars and a calendar. May use what look.go may.
+// cli_stats.go: the verb stats: how a workflow has done, in numbers, bars and a calendar.
 
 package main
 

@@ -1,5 +1,4 @@
-// table.go: output of the command line: tables for people, JSON for programs, states in colour. May use model and
-// term.
+// cli_table.go: output of the command line: tables for people, JSON for programs, states in colour.
 
 package main
 

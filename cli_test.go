@@ -1,4 +1,4 @@
-// Tests of command.go: flags.
+// Tests of cli.go: flags.
 
 package main
 

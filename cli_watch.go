@@ -1,5 +1,5 @@
-// look_watch.go: the lists that go on: ps, ls and agents with --watch. What there is comes first, a line each, and then a
-// line for each change: plain lines, for a pipe, a log, or who listens to a screen. May use what look.go may.
+// cli_watch.go: the lists that go on: ps, ls and agents with --watch. What there is comes first, a line each, and then
+// a line for each change: plain lines, for a pipe, a log, or who listens to a screen.
 
 package main
 

@@ -1,7 +1,6 @@
 // compat.go: the dialect of CDKTR, the Rust system whose clients and agents are still about (its main branch of March
-// 2026). A request whose body begins with a letter is in it: words joined by the byte 1, answered in the same way, on the
-// same connection as everything else. Its agents are served in compat_agent.go, its log records in compat_log.go. May
-// use what principal.go may.
+// 2026). A request whose body begins with a letter is in it: words joined by the byte 1, answered in the same way, on
+// the same connection as everything else. Its agents are served in compat_agent.go, its log records in compat_log.go.
 //
 // What its clients see of us: a run's id stands where they expect a workflow instance id, TASK.ATTEMPT where they expect a
 // task instance id. A cancelled run is FAILED to them, one that no agent has begun is PENDING. Of agents they see all, of

@@ -2,8 +2,6 @@
 // us, SUB peers get them whose subscription is the beginning of a workflow id, and QUERYLOGS searches what is stored.
 //
 //	workflow id, workflow name, instance, task name, task instance, milliseconds, INFO or ERROR, STDOUT or STDERR and the line
-//
-// May use what principal.go may.
 
 package main
 

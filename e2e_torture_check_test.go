@@ -1,4 +1,4 @@
-// What must hold after the storm of torture_test.go: the principal's record, what clients were told, and the oracle that
+// What must hold after the storm of e2e_torture_test.go: the principal's record, what clients were told, and the oracle that
 // the tasks wrote must tell the same story.
 
 package main

@@ -1,7 +1,7 @@
 // The torture program: a principal and three agents as processes of their own, clients that trigger and cancel runs
 // through a proxy, and hands that kill, stop and freeze all of them at random. Tasks write what they do to a file that
 // the program knows nothing of, the oracle. At the end everything is brought up again, and when nothing is active any
-// more the checks of torture_check_test.go hold what was recorded, what was acknowledged and what the oracle saw against
+// more the checks of e2e_torture_check_test.go hold what was recorded, what was acknowledged and what the oracle saw against
 // each other.
 //
 //	go test -run Torture -torture 60s -torture.seed 7

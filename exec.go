@@ -1,6 +1,5 @@
-// This room runs one process for a task: start it, read what it writes, time it out, stop it, and clear up what
-// it leaves behind. It uses the standard library and golang.org/x/sys/unix; of this package only its own
-// parts that start it, exec_start.go, and read the output, exec_output.go, and system halves, exec_linux.go and exec_other.go.
+// This room runs one process for a task: start it, read what it writes, time it out, stop it, and clear up what it
+// leaves behind.
 //
 // A task's main process gets a session, and so a process group, of its own. A group alone would leave it the
 // agent's terminal: a password prompt would then stop the task for ever, where without a terminal it fails at once.

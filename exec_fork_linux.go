@@ -3,7 +3,7 @@
 // the file system of either does not answer, nobody else can fork, and the next collection of garbage waits for
 // it, and so does the whole program. Here the child has a copy of the memory, and whoever started it waits in a read.
 // It also puts each signal back to its default, which package syscall does to those alone that Go has caught: a task
-// under nohup would ignore HUP. May use what exec.go may.
+// under nohup would ignore HUP.
 
 package main
 

@@ -1,5 +1,5 @@
-// exec_left.go: the part of the process room that knows what of a task could not be ended: processes of another user, which the
-// system does not let us signal, and those that KILL does not end. May use what exec.go may.
+// exec_left.go: the part of the process room that knows what of a task could not be ended: processes of another user,
+// which the system does not let us signal, and those that KILL does not end.
 
 package main
 

@@ -1,5 +1,5 @@
-// exec_output.go: the half of the process room that reads what a process writes, cuts it into lines, and passes on as it is
-// what goes beyond the bound of its run. May use what exec.go may.
+// exec_output.go: the half of the process room that reads what a process writes, cuts it into lines, and passes on as
+// it is what goes beyond the bound of its run.
 
 package main
 

@@ -1,5 +1,5 @@
-// exec_start.go: the part of the process room that starts a process: finds the program, enters the directory, forks. All of
-// that may hang for as long as a file system does not answer. May use what exec.go may.
+// exec_start.go: the part of the process room that starts a process: finds the program, enters the directory, forks.
+// All of that may hang for as long as a file system does not answer.
 
 package main
 

@@ -1,5 +1,5 @@
 // main.go: the table of verbs, the way from a command line to a verb, signals, and from an error to an exit code. The
-// only file with os.Args and os.Exit. May use every room.
+// only file with os.Args and os.Exit.
 
 package main
 

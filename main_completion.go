@@ -1,5 +1,5 @@
-// completion.go: completion for shells. The scripts are three lines each; what fits is worked out here, from the table
-// of verbs and, for ids, by asking the principal if it answers at once. May use what cli.go may.
+// main_completion.go: completion for shells. The scripts are three lines each; what fits is worked out here, from the
+// table of verbs and, for ids, by asking the principal if it answers at once.
 
 package main
 

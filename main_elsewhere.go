@@ -1,5 +1,5 @@
-// main_elsewhere.go: what may have been meant by a verb, a word or a flag that is not there: a near name, or what other tools call
-// what is here too, for those whose fingers know them (cron, systemctl, journalctl, pueue, Dagu, Airflow). May use what main.go may.
+// main_elsewhere.go: what may have been meant by a verb, a word or a flag that is not there: a near name, or what other
+// tools call what is here too, for those whose fingers know them (cron, systemctl, journalctl, pueue, Dagu, Airflow).
 
 package main
 

@@ -31,12 +31,12 @@ something else. A test holds this page to the program. What a user can set is in
 `
 
 // limitsDrawing are the rooms whose numbers are columns and rows of a picture, or fields of a format: no bounds.
-var limitsDrawing = []string{"view", "table", "curve"}
+var limitsDrawing = []string{"view"}
 
 // limitsFormats are numbers of the other rooms that name something instead of bounding it: bits, codes and lengths that a format
 // prescribes.
 var limitsFormats = []string{"exit*", "style*", "storeLine*Head", "storeLineBody", "storeSchema", "protoVersion", "wireFlag*", "wireName*", "wireGreetingLen",
-	"procFionread", "procRSSUnit", "procKernelFlag", "spoolHeaderSize", "termKey*", "watchMask", "watchNames", "watchBirth", "cronDaySeconds", "spoolLeap", "principalLevelRuns", "procExitBirth", "procSignal*"}
+	"procFionread", "procRSSUnit", "procKernelFlag", "spoolHeaderSize", "termKey*", "watchMask", "watchNames", "watchBirth", "cronDaySeconds", "spoolLeap", "principalLevelRuns", "procExitBirth", "procSignal*", "curve*", "table*"}
 
 // limitsStub gives an empty package for every import but time, whose units periods are made of.
 type limitsStub struct{ layersStub }

@@ -1,6 +1,6 @@
-// model.go: the nouns of the whole program. A Workflow is what a file says; a Run is one go through it; a TaskRun is one
-// task of that run; an Event is one change. They are plain data: they travel on the wire, lie in the journal and are
-// printed by --json under the same field names. Uses nothing of the package.
+// model.go: the nouns of the whole program. A Workflow is what a file says; a Run is one go through it; a TaskRun is
+// one task of that run; an Event is one change. They are plain data: they travel on the wire, lie in the journal and
+// are printed by --json under the same field names.
 
 package main
 

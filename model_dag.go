@@ -1,6 +1,6 @@
-// dag.go: the graph of a workflow's tasks. A dag is its structure: who waits for whom, in what order, how deep. A dagRun
-// is one go through it: told how each task ended, it says which tasks may start now and which are skipped, and why.
-// Pure: values in, values out, no clock and no goroutine. May use model.go.
+// model_dag.go: the graph of a workflow's tasks. A dag is its structure: who waits for whom, in what order, how deep. A
+// dagRun is one go through it: told how each task ended, it says which tasks may start now and which are skipped, and
+// why. Pure: values in, values out, no clock and no goroutine.
 
 package main
 

@@ -1,5 +1,5 @@
-// dag_draw.go: pictures of a graph, for `cdktr graph`: one row a task for terminals, DOT for Graphviz. Pure: text out.
-// A graph with faults is drawn too, in the order of the file. May use dag.go, model.go.
+// model_draw.go: pictures of a graph, for `cdktr graph`: one row a task for terminals, DOT for Graphviz. Pure: text
+// out. A graph with faults is drawn too, in the order of the file.
 
 package main
 

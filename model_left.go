@@ -1,4 +1,4 @@
-// model_left.go: processes that a run has left, as records and messages have them. As model.go it uses nothing of the package.
+// model_left.go: processes that a run has left, as records and messages have them.
 
 package main
 

@@ -1,8 +1,8 @@
 // principal.go: the owner loop of the principal. One goroutine owns the state, the queue and the schedule; everybody
 // else sends it a call. A turn of the loop reads so: do what was asked and what is due, hand queued runs to agents,
 // then commit: one journal append for all events of the turn, and behind its fsync the replies and assignments that
-// rest on them. The verbs are in verbs.go, the agents' side in dispatch.go, streams in follow.go. May use all rooms
-// below but exec.
+// rest on them. The verbs are in principal_ops.go, the agents' side in principal_dispatch.go, streams in
+// principal_follow.go.
 
 package main
 
@@ -83,7 +83,7 @@ type principal struct {
 	loaded    bool                        // the folder was read once
 	held      bool                        // schedules wait for beginSchedules; set before runPrincipal
 
-	refusals map[dispatchWhat]*dispatchRefusal // what agents did not take, see dispatch_refused.go
+	refusals map[dispatchWhat]*dispatchRefusal // what agents did not take, see principal_refused.go
 
 	clockWall    time.Time     // the clock on the wall at the last turn
 	clockElapsed time.Duration // and the one that nobody can set

@@ -1,5 +1,5 @@
-// dispatch_assign.go: which queued run goes to which agent, and what a run that goes to none waits for. All of it runs on the
-// principal's loop. May use what principal.go may.
+// principal_assign.go: which queued run goes to which agent, and what a run that goes to none waits for. All of it runs
+// on the principal's loop.
 
 package main
 

@@ -1,7 +1,7 @@
-// attention.go: what needs a person: runs that failed since somebody looked, files that do not load, agents that are
-// lost, and what should have begun long ago. The loop lists it, from what the state has folded (state_failure.go) and
-// from what it knows itself; a goroutine of the request reads what the list is explained with: the last lines of output,
-// and what was different when it last went well. May use what principal.go may.
+// principal_attention.go: what needs a person: runs that failed since somebody looked, files that do not load, agents
+// that are lost, and what should have begun long ago. The loop lists it, from what the state has folded
+// (state_failure.go) and from what it knows itself; a goroutine of the request reads what the list is explained with:
+// the last lines of output, and what was different when it last went well.
 
 package main
 

@@ -1,6 +1,6 @@
-// follow.go: replies that take their time. A follower is a goroutine that sleeps on its watcher; when the loop has
-// touched what it watches, it asks the loop for a fresh copy, or reads on in the files, and sends what is new. So a
-// slow reader holds up its own follower only, and nothing is kept in memory for it. May use what principal.go may.
+// principal_follow.go: replies that take their time. A follower is a goroutine that sleeps on its watcher; when the
+// loop has touched what it watches, it asks the loop for a fresh copy, or reads on in the files, and sends what is new.
+// So a slow reader holds up its own follower only, and nothing is kept in memory for it.
 
 package main
 

@@ -1,6 +1,6 @@
-// principal_kept.go: runs that have ended and are kept in memory, to be listed, shown and retried without a look into the
-// history. The state keeps the newest of them by their number; here it is seen to that they are not too large together. That is
-// an event, run.archived: what the journal of a version before folds to does not change. May use what principal.go may.
+// principal_kept.go: runs that have ended and are kept in memory, to be listed, shown and retried without a look into
+// the history. The state keeps the newest of them by their number; here it is seen to that they are not too large
+// together. That is an event, run.archived: what the journal of a version before folds to does not change.
 
 package main
 

@@ -1,5 +1,5 @@
-// dispatch_left.go: processes that agents could not end: what an agent says of them, what of that is news, and which runs wait for
-// them. All of it runs on the principal's loop. May use what principal.go may.
+// principal_left.go: processes that agents could not end: what an agent says of them, what of that is news, and which
+// runs wait for them. All of it runs on the principal's loop.
 
 package main
 

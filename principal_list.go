@@ -1,5 +1,5 @@
 // principal_list.go: the verbs that list workflows, runs, fires and agents, or show one of them. Each is a look, see
-// principal_look.go. May use what principal.go may.
+// principal_look.go.
 
 package main
 

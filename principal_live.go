@@ -1,6 +1,6 @@
-// follow_live.go: lines that a task has begun and not ended, as a progress bar has one, shown to those who follow a run and ask
-// for them. Nothing of them is stored: a line is stored when it ends. The agent sends them only while somebody follows.
-// May use what principal.go may.
+// principal_live.go: lines that a task has begun and not ended, as a progress bar has one, shown to those who follow a
+// run and ask for them. Nothing of them is stored: a line is stored when it ends. The agent sends them only while
+// somebody follows.
 
 package main
 

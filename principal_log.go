@@ -1,5 +1,5 @@
-// principal_log.go: what the principal says of its runs to those who look after the service: how each ended, in the log, and how
-// many there are. All of it runs on the loop. May use what principal.go may.
+// principal_log.go: what the principal says of its runs to those who look after the service: how each ended, in the
+// log, and how many there are. All of it runs on the loop.
 
 package main
 

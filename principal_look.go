@@ -1,7 +1,8 @@
-// principal_look.go: how requests that only look are carried out. Each is a look: a goroutine of its own, which has the loop
-// copy what it needs and does the rest itself, patterns, sorting, files and the making of the reply. So nobody who asks can
-// choose how long the loop is busy. Looks have places, of which there are few, and a share for each party (principal_shares.go). The
-// verbs are in principal_list.go, follow.go, attention.go and stats.go. May use what principal.go may.
+// principal_look.go: how requests that only look are carried out. Each is a look: a goroutine of its own, which has the
+// loop copy what it needs and does the rest itself, patterns, sorting, files and the making of the reply. So nobody who
+// asks can choose how long the loop is busy. Looks have places, of which there are few, and a share for each party
+// (principal_shares.go). The verbs are in principal_list.go, principal_follow.go, principal_attention.go and
+// principal_stats.go.
 
 package main
 

@@ -1,7 +1,7 @@
-// principal_notes.go: the log lines that a peer can make. All of them go through here: of each kind a party (wireParty) has
-// one line a minute, and one more with the count of what was like it; of a kind so many parties have lines of their own, and
-// the rest share one; and what a peer has said is cut. So nobody fills the disk of a principal by being refused. May use what
-// principal.go may.
+// principal_notes.go: the log lines that a peer can make. All of them go through here: of each kind a party (wireParty)
+// has one line a minute, and one more with the count of what was like it; of a kind so many parties have lines of their
+// own, and the rest share one; and what a peer has said is cut. So nobody fills the disk of a principal by being
+// refused.
 
 package main
 

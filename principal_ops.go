@@ -1,6 +1,6 @@
-// verbs.go: the request API, one method a verb. A connection's goroutine reads requests and has the principal's loop
-// carry each out; what must read files or wait goes on in a goroutine of its own (follow.go). A request that changes
-// something is answered when the change is on disk. May use what principal.go may.
+// principal_ops.go: the request API, one method a verb. A connection's goroutine reads requests and has the principal's
+// loop carry each out; what must read files or wait goes on in a goroutine of its own (principal_follow.go). A request
+// that changes something is answered when the change is on disk.
 
 package main
 

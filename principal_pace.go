@@ -1,6 +1,6 @@
-// principal_pace.go: how fast one party is served. Whoever asks faster than this waits, in the goroutines of its own connections, and
-// what it sends meanwhile waits at its own end: so nobody can keep all processors of a small machine busy with questions, and
-// have others wait for one. Operators, the principal's owner and agents are not held back. May use what principal.go may.
+// principal_pace.go: how fast one party is served. Whoever asks faster than this waits, in the goroutines of its own
+// connections, and what it sends meanwhile waits at its own end: so nobody can keep all processors of a small machine
+// busy with questions, and have others wait for one. Operators, the principal's owner and agents are not held back.
 
 package main
 

@@ -1,6 +1,6 @@
-// publish.go: the two one-way patterns on the principal's port. A SUB peer gets events and output as they happen, by
-// topic prefix; one that is slow loses messages, and is told how many. A PUSH peer's messages are triggers, answered
-// by nothing; while none can be taken it is not read from. May use what principal.go may.
+// principal_publish.go: the two one-way patterns on the principal's port. A SUB peer gets events and output as they
+// happen, by topic prefix; one that is slow loses messages, and is told how many. A PUSH peer's messages are triggers,
+// answered by nothing; while none can be taken it is not read from.
 
 package main
 

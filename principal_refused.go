@@ -1,7 +1,7 @@
-// dispatch_refused.go: agents that cannot take every run. One that is too old does not know a key of the workflow: it says so in
-// its hello, or when it is given the run, or, where it is so old that it cannot, hangs up. It is not given the same again at once:
-// the run goes to another agent or waits with the reason, and what an agent has refused it is asked again only after a while that doubles. All of
-// it runs on the principal's loop. May use what principal.go may.
+// principal_refused.go: agents that cannot take every run. One that is too old does not know a key of the workflow: it
+// says so in its hello, or when it is given the run, or, where it is so old that it cannot, hangs up. It is not given
+// the same again at once: the run goes to another agent or waits with the reason, and what an agent has refused it is
+// asked again only after a while that doubles. All of it runs on the principal's loop.
 
 package main
 

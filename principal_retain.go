@@ -1,7 +1,7 @@
-// retain.go: what becomes of old output and old runs. Output goes a day's file at a time and history a month's, the oldest
-// first, when they are older than is kept, or when all of them together are larger than is kept; the history of a workflow
-// with many more runs than are kept is cut at its front. The newest file of a workflow stays in any case, and so does the
-// output of runs that are active. One goroutine does it, beside the loop. May use what principal.go may.
+// principal_retain.go: what becomes of old output and old runs. Output goes a day's file at a time and history a
+// month's, the oldest first, when they are older than is kept, or when all of them together are larger than is kept;
+// the history of a workflow with many more runs than are kept is cut at its front. The newest file of a workflow stays
+// in any case, and so does the output of runs that are active. One goroutine does it, beside the loop.
 
 package main
 

@@ -1,5 +1,4 @@
-// principal_runs.go: the verbs that start, await, stop and repeat a run, as verbs.go dispatches them. May use what
-// principal.go may.
+// principal_runs.go: the verbs that start, await, stop and repeat a run, as principal_ops.go dispatches them.
 
 package main
 

@@ -1,7 +1,7 @@
-// principal_shares.go: what one party may have of that of which there is only so much: followers of the lists, streams, looks,
-// places in the queue. A party is a key, a user of the box, an address without a key (wireParty). What is left over is
-// for operators, and of the queue some is for the principal's own fires alone: whoever may only look or trigger cannot
-// make them wait. May use what principal.go may.
+// principal_shares.go: what one party may have of that of which there is only so much: followers of the lists, streams,
+// looks, places in the queue. A party is a key, a user of the box, an address without a key (wireParty). What is left
+// over is for operators, and of the queue some is for the principal's own fires alone: whoever may only look or trigger
+// cannot make them wait.
 
 package main
 

@@ -1,6 +1,6 @@
-// stats.go: how a workflow has done: how often it went well, how long it took, and its last twelve weeks day by day
-// (the verb stats). Made by a goroutine of the request from the runs in memory and the history, of which it keeps a
-// number and an outcome each. May use what principal.go may.
+// principal_stats.go: how a workflow has done: how often it went well, how long it took, and its last twelve weeks day
+// by day (the verb stats). Made by a goroutine of the request from the runs in memory and the history, of which it
+// keeps a number and an outcome each.
 
 package main
 

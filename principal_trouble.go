@@ -1,6 +1,6 @@
-// attention_trouble.go: what is wrong with the principal itself and with its agents, where no run need have failed yet: its disk,
-// output that was dropped, the folder of the workflows, an agent's clock. What comes from somebody who was asked lies in memory
-// and is known again when it happens again. May use what principal.go may.
+// principal_trouble.go: what is wrong with the principal itself and with its agents, where no run need have failed yet:
+// its disk, output that was dropped, the folder of the workflows, an agent's clock. What comes from somebody who was
+// asked lies in memory and is known again when it happens again.
 
 package main
 

@@ -1,7 +1,7 @@
-// news.go: the lists of workflows, runs and agents as they are, and then what changes in them (the verb watch). The loop
-// marks what an event has changed by its name only, for each follower; the follower has the loop copy the rows that are
-// marked, a page at a time, and sends them whole. So a burst of changes of one row is one row, a slow reader costs a set
-// of names, and without a follower nothing is marked at all. May use what principal.go may.
+// principal_watch.go: the lists of workflows, runs and agents as they are, and then what changes in them (the verb
+// watch). The loop marks what an event has changed by its name only, for each follower; the follower has the loop copy
+// the rows that are marked, a page at a time, and sends them whole. So a burst of changes of one row is one row, a slow
+// reader costs a set of names, and without a follower nothing is marked at all.
 
 package main
 

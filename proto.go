@@ -1,6 +1,6 @@
 // proto.go: what is said over a connection, whatever carries it: requests and replies between a client and the
 // principal, messages between an agent and the principal, error codes, and the table of verbs from which dispatch and
-// `help` are made. Every message is one frame of JSON. May use model.go and state.go.
+// `help` are made. Every message is one frame of JSON.
 
 package main
 

@@ -1,6 +1,6 @@
-// proto_bounds.go: how large what goes into a message may be, as JSON. Nobody's connection is cut for the size of something that
-// it passed on: what agents say of themselves and of runs is bounded where it comes in, and a row of a list that would not fit
-// into a message goes without what makes it so large. May use model.go and state.go.
+// proto_bounds.go: how large what goes into a message may be, as JSON. Nobody's connection is cut for the size of
+// something that it passed on: what agents say of themselves and of runs is bounded where it comes in, and a row of a
+// list that would not fit into a message goes without what makes it so large.
 
 package main
 

@@ -1,8 +1,8 @@
-// proto_spec.go: what peers of different versions know of a workflow. A message may have fields that its reader does not know: they
-// are passed over. What says how work is to be done may not: an agent that ran a task without a key that it does not know would do
-// something else than the file says. So an agent says in its hello which keys it knows, and refuses an assignment that has others.
-// Keys are named as they are in the JSON of a workflow, with those of what is within behind a dot: timeout, tasks.timeout,
-// tasks.python.uv. May use model.go.
+// proto_spec.go: what peers of different versions know of a workflow. A message may have fields that its reader does
+// not know: they are passed over. What says how work is to be done may not: an agent that ran a task without a key that
+// it does not know would do something else than the file says. So an agent says in its hello which keys it knows, and
+// refuses an assignment that has others. Keys are named as they are in the JSON of a workflow, with those of what is
+// within behind a dot: timeout, tasks.timeout, tasks.python.uv.
 
 package main
 

@@ -1,7 +1,7 @@
 // sched.go: when workflows fire. sched keeps the next tick of every schedule in a heap, so that the principal sets one
 // timer for the first of them and nothing polls; schedDecide says whether a tick becomes a run, and why; schedMissed
 // finds the ticks that fell into a time when nobody looked. No goroutine and no clock of its own: the principal's loop
-// owns a sched and passes the time in. May use cron.go and model.go.
+// owns a sched and passes the time in.
 
 package main
 

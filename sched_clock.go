@@ -1,7 +1,7 @@
-// sched_clock.go: what becomes of schedules when the clock on the wall is set while they wait. The rules are those of daylight
-// saving: an expression at fixed times fires once for what was leapt over, right after it, and not again in a time that comes
-// twice; one that follows real time fires by the new clock, and nothing else. A clock that is set by schedLongStep or more was
-// wrong before: schedules begin anew. May use what sched.go may.
+// sched_clock.go: what becomes of schedules when the clock on the wall is set while they wait. The rules are those of
+// daylight saving: an expression at fixed times fires once for what was leapt over, right after it, and not again in a
+// time that comes twice; one that follows real time fires by the new clock, and nothing else. A clock that is set by
+// schedLongStep or more was wrong before: schedules begin anew.
 
 package main
 

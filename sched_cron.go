@@ -1,7 +1,7 @@
 // Cron expressions, and the next time after t in a zone.
 //
 // This room is pure: it holds no clock, starts nothing and uses no other room. This file says what an expression
-// means and reads it; cron_next.go searches the wall clock of a zone for the next time that matches it.
+// means and reads it; sched_next.go searches the wall clock of a zone for the next time that matches it.
 //
 // # The dialect
 //

@@ -1,4 +1,4 @@
-// The search for the next fire of a cron expression. Pure; uses cron.go only.
+// The search for the next fire of a cron expression. Pure; uses sched_cron.go only.
 //
 // Times here are int64 seconds. An instant is Unix time; a local time is what the wall clock shows, counted as
 // if its zone were UTC. A zone is a row of stretches of constant offset, and local = instant + offset in each.
@@ -24,7 +24,7 @@ const (
 
 // next returns the first fire strictly after `after`, as a whole second in loc (nil is UTC), and false when there
 // is none: @reboot and @start, an impossible date, a year field that is over, or nothing until the end of year 9999.
-// It allocates nothing. See the head of cron.go for what it does about daylight saving.
+// It allocates nothing. See the head of sched_cron.go for what it does about daylight saving.
 func (c *cronExpr) next(after time.Time, loc *time.Location) (time.Time, bool) {
 	if loc == nil {
 		loc = time.UTC
@@ -301,7 +301,7 @@ func (c *cronExpr) weekDays(first int64, wd, last int) uint64 {
 // cronFirstWeekday returns the first day that is weekday want, in a month whose first day is weekday wd.
 func cronFirstWeekday(want, wd int) int { return 1 + (want-wd+7)%7 }
 
-// on returns the field's values in one period: a day for the time fields, for the others as the head of cron.go
+// on returns the field's values in one period: a day for the time fields, for the others as the head of sched_cron.go
 // says. last, where it is not 0, is the highest value that the period has.
 func (f *cronField) on(period int64, last int) uint64 {
 	set := f.bits

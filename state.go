@@ -1,6 +1,5 @@
-// state.go: the state machine of the principal. State is everything that the journal holds; apply folds one Event
-// into it, live and in recovery alike, and is the only way that State changes. Pure: no clock, no files, no goroutine.
-// May use model.go.
+// state.go: the state machine of the principal. State is everything that the journal holds; apply folds one Event into
+// it, live and in recovery alike, and is the only way that State changes. Pure: no clock, no files, no goroutine.
 
 package main
 

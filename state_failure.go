@@ -1,7 +1,7 @@
 // state_failure.go: what went wrong and has not been looked at. The failed runs of a workflow are folded into groups of
 // those that failed alike, as they end; an acknowledgement takes a group away, or puts it to sleep until a time. What
 // needs a person and is no run (a file, an agent, a schedule) is known elsewhere: of that only the acknowledgement is
-// kept here. Pure, as state.go is. May use model.go.
+// kept here. Pure, as state.go is.
 
 package main
 

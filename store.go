@@ -1,7 +1,6 @@
 // store.go: the principal's memory on disk: a journal of events, a snapshot of what they fold to, and the history of
 // finished runs. The owner of the State (the principal's loop) hands over events and never waits for the disk; one
-// goroutine, the writer, does all writing, in the order of the calls. Uses model.go, state.go, store_journal.go,
-// store_files.go, history.go.
+// goroutine, the writer, does all writing, in the order of the calls.
 //
 // What is promised:
 //   - When done of a batch is called, the batch is on the disk: a power cut cannot take it back. Whatever is queued

@@ -4,9 +4,9 @@
 //	{"crc":"1a2b3c4d","seq":7,"t":"…","e":"task.finished","workflow":"w","run":"01JD…","task":"a",…,"n":4,
 //	 "then":[{"task":"b"},{"e":"run.finished","task":"","exit":null}]}
 //
-// so that jq '., . + .then[]?' has them all. seq counts up by one from event to event, and so does n where there is one and no other is
-// given. A field that the first has and a later one has not is there, empty. Left out besides are the attempt of a task and
-// the lease where they are 1. Uses model.go, state.go, store_journal.go.
+// so that jq '., . + .then[]?' has them all. seq counts up by one from event to event, and so does n where there is one
+// and no other is given. A field that the first has and a later one has not is there, empty. Left out besides are the
+// attempt of a task and the lease where they are 1.
 
 package main
 

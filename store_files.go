@@ -1,6 +1,6 @@
 // store_files.go: how the store touches the disk. Every open, write, fsync, truncation, rename and removal of the
 // principal's files goes through storeFiles, so that a test can make each of them fail. The lock of the state folder
-// and the safe replacement of a file are here too. Uses the standard library and golang.org/x/sys/unix (flock).
+// and the safe replacement of a file are here too.
 
 package main
 

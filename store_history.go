@@ -1,7 +1,7 @@
-// history.go: the finished runs, history/<workflow>/<yyyy-mm>.jsonl, one line a run in the order of finishing, in the
-// file of the month (UTC) that it finished in. Lines are checked like those of the journal, and leave out what is usual (see
-// history_line.go). Files are read from their end: the newest 50 of a million runs cost a few kilobytes. Uses model.go, store.go,
-// store_files.go, store_journal.go.
+// store_history.go: the finished runs, history/<workflow>/<yyyy-mm>.jsonl, one line a run in the order of finishing, in
+// the file of the month (UTC) that it finished in. Lines are checked like those of the journal, and leave out what is
+// usual (see store_history_line.go). Files are read from their end: the newest 50 of a million runs cost a few
+// kilobytes.
 //
 // A run has a second line when it was retried, came back from an agent that was thought lost, or has left processes that could
 // not be ended, of which more is known now: the later line wins,

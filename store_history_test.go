@@ -1,4 +1,4 @@
-// history_test.go: the history of finished runs: order, filters, what a list of the newest costs, runs with two lines,
+// store_history_test.go: the history of finished runs: order, filters, what a list of the newest costs, runs with two lines,
 // crashes between journal and history, and names that try to get out of their folder.
 
 package main

@@ -1,4 +1,4 @@
-// history_trim.go: cutting the history of a workflow at its front. Uses what history.go does.
+// store_history_trim.go: cutting the history of a workflow at its front.
 
 package main
 

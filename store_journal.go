@@ -5,8 +5,7 @@
 //	{"crc":"1a2b3c4d","seq":1,"t":"2026-01-31T02:30:00.000Z","e":"run.queued",...}
 //
 // The CRC-32C (RFC 3720, B.4) is over all that follows the crc field and its comma, without the newline. It has a fixed
-// width and place, so that jq reads a line as it is and a check needs no parser. Uses model.go, state.go, store_event.go,
-// store_files.go.
+// width and place, so that jq reads a line as it is and a check needs no parser.
 
 package main
 

@@ -1,4 +1,4 @@
-// logs.go: what tasks print, kept by the principal. Each workflow has a folder and in it a file a day (UTC), named
+// store_logs.go: what tasks print, kept by the principal. Each workflow has a folder and in it a file a day (UTC), named
 // yyyy-mm-dd.jsonl, with one LogRecord a line as JSON, so that grep, tail and jq work on it. It is one line of output, or several that
 // were written together:
 //
@@ -10,8 +10,8 @@
 // A line goes into the file of the day on which it is written, and never into an earlier file than the newest, whatever
 // the clock does: so the order of places (day, offset) is the order of writing. One goroutine writes; any number of
 // others read beside it and see whole lines only. Nothing is synced: what a killed process wrote is in the page cache,
-// and what a power cut took of a line is cut off before the next one is written. The last of a disk is not for output: see
-// disk.go. May use model.go and disk.go.
+// and what a power cut took of a line is cut off before the next one is written. The last of a disk is not for output:
+// see sys_disk.go.
 
 package main
 

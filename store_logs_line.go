@@ -1,4 +1,5 @@
-// logs_line.go: a line of a file of output, which is a record, and how it is found to be a run's without being read. May use model.
+// store_logs_line.go: a line of a file of output, which is a record, and how it is found to be a run's without being
+// read.
 
 package main
 

@@ -1,4 +1,4 @@
-// logs_test.go: output round trips, order and places, following beside a writer, tails against a plain model, failing
+// store_logs_test.go: output round trips, order and places, following beside a writer, tails against a plain model, failing
 // disks, damage.
 
 package main

@@ -1,6 +1,6 @@
-// clock.go: what the system knows of its clock: how much time has gone by, sleep of the machine included, and whether
-// something has set the clock yet. A board without a clock of its own starts in 1970, or where it was when it was switched
-// off, and is right only when NTP has spoken. Uses the standard library and golang.org/x/sys/unix.
+// sys.go: what the system knows of its clock: how much time has gone by, sleep of the machine included, and whether
+// something has set the clock yet. A board without a clock of its own starts in 1970, or where it was when it was
+// switched off, and is right only when NTP has spoken.
 
 package main
 

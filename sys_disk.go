@@ -1,6 +1,6 @@
-// disk.go: how a file is opened and read so that nothing waits, and how much room there is on the file system of a file. Output
-// leaves the last of that alone: what is left then is for events, so that runs can still be made, ended, and recorded. Uses
-// golang.org/x/sys/unix (fstatfs) and nothing else.
+// sys_disk.go: how a file is opened and read so that nothing waits, and how much room there is on the file system of a
+// file. Output leaves the last of that alone: what is left then is for events, so that runs can still be made, ended,
+// and recorded.
 
 package main
 

@@ -1,6 +1,6 @@
-// disk_wait.go: looking at files of which a user says where they are, for those who must go on when such a file does not
-// answer: one on a network that hangs is waited for by the kernel, without an end. Each look is made beside its owner, has a
-// limit of time, and is given up after that. Uses nothing of the package but disk.go.
+// sys_disk_wait.go: looking at files of which a user says where they are, for those who must go on when such a file
+// does not answer: one on a network that hangs is waited for by the kernel, without an end. Each look is made beside
+// its owner, has a limit of time, and is given up after that.
 
 package main
 

@@ -1,4 +1,4 @@
-// clock_linux.go: the clock's room on Linux. May use what clock.go may.
+// sys_linux.go: the clock's room on Linux.
 
 package main
 

@@ -1,4 +1,4 @@
-// load_linux.go: how busy this machine is. Uses the standard library alone.
+// sys_load_linux.go: how busy this machine is.
 
 package main
 

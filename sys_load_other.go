@@ -1,6 +1,6 @@
 //go:build !linux
 
-// load_other.go: how busy this machine is, where that is not known.
+// sys_load_other.go: how busy this machine is, where that is not known.
 
 package main
 

@@ -1,4 +1,4 @@
-// loop.go: how the goroutines of a process talk to the one that owns some state. Uses nothing.
+// sys_loop.go: how the goroutines of a process talk to the one that owns some state.
 
 package main
 

@@ -1,6 +1,6 @@
 //go:build !linux
 
-// clock_other.go: the clock's room where the system tells less. May use what clock.go may.
+// sys_other.go: the clock's room where the system tells less.
 
 package main
 

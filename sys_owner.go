@@ -1,7 +1,7 @@
-// owner.go: whose a state folder is, and how root works in one that belongs to a service's user. All that such a user can
-// write may be a trap: a link planted, a name exchanged in the moment between a look and a write. So root does not look more
-// sharply than others: it takes on the owner's user and group before it touches anything in the folder. A link leads to
-// nothing then that the owner could not reach alone, and what is made is the owner's. Uses the standard library only.
+// sys_owner.go: whose a state folder is, and how root works in one that belongs to a service's user. All that such a
+// user can write may be a trap: a link planted, a name exchanged in the moment between a look and a write. So root does
+// not look more sharply than others: it takes on the owner's user and group before it touches anything in the folder. A
+// link leads to nothing then that the owner could not reach alone, and what is made is the owner's.
 
 package main
 

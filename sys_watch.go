@@ -1,5 +1,5 @@
-// watch_look.go: looking at something again when its files change: the one loop of those who follow a file or two. The workflows
-// folder has another, for much happens there (folder.go). Uses watch_way.go and the watch_ file of the system.
+// sys_watch.go: looking at something again when its files change: the one loop of those who follow a file or two. The
+// workflows folder has another, for much happens there (workflow_folder.go).
 
 package main
 
@@ -11,6 +11,12 @@ import (
 
 // errWatchNone says that the system tells of no changes.
 var errWatchNone = errors.New("no file events")
+
+// watchNote is what a watch tells: a file that is being written (busy) or was closed, or that something else changed.
+type watchNote struct {
+	path string // full path, "" when it may be anywhere
+	busy bool
+}
 
 // watchSettleMost is how long after the first change a look is made at the latest, however many changes follow.
 const watchSettleMost = time.Second
@@ -29,7 +35,6 @@ func runWatchLook(ctx context.Context, w *watch, settle, again time.Duration, lo
 		ways.addWay(path)
 		return w.follow(append(ways.ways, watchPath{path: path}))
 	}
-	w.anyFile()
 	var first time.Time // of the changes since the last look; zero: there was none
 	timer := time.NewTimer(0)
 	defer timer.Stop()

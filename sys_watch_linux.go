@@ -1,6 +1,5 @@
-// watch_linux.go: inotify (inotify(7)). It tells that something changed in directories, and which files are being
-// written; what that means is folder.go's business. Uses nothing of the package but watchNote, watchPath,
-// workflowEnding and diskWaits.
+// sys_watch_linux.go: inotify (inotify(7)). It tells that something changed in directories, and which files are being
+// written; what that means is the business of whoever opened it.
 
 package main
 
@@ -37,7 +36,7 @@ type watch struct {
 	add   func(fd int, path string, mask uint32) (int, error) // unix.InotifyAddWatch
 	born  func(path string) bool                              // watchOpenFor
 	mask  uint32
-	any   bool // every file counts, not only those that may be workflows
+	wants func(path string) bool // which files count, by their names; nil: all of them
 	raw   chan []byte
 	stop  chan struct{}
 	done  sync.WaitGroup
@@ -53,8 +52,9 @@ type watchSpot struct {
 	flags uint32          // with which path is followed
 }
 
-// watchOpen starts an instance that watches nothing yet. close ends it.
-func watchOpen() (*watch, error) {
+// watchOpen starts an instance that watches nothing yet. close ends it. What is written to a file tells it only where wants says
+// that the file counts, by its full path; nil: all files count.
+func watchOpen(wants func(path string) bool) (*watch, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	switch {
 	case errors.Is(err, unix.EMFILE):
@@ -62,14 +62,15 @@ func watchOpen() (*watch, error) {
 	case err != nil:
 		return nil, fmt.Errorf("start inotify: %w", err)
 	}
-	w := &watch{file: os.NewFile(uintptr(fd), "inotify"), fd: fd, add: unix.InotifyAddWatch, born: watchOpenFor, mask: watchMask, raw: make(chan []byte), stop: make(chan struct{}), paths: map[int32]watchSpot{}}
+	w := &watch{file: os.NewFile(uintptr(fd), "inotify"), fd: fd, add: unix.InotifyAddWatch, born: watchOpenFor, mask: watchMask,
+		wants: wants, raw: make(chan []byte), stop: make(chan struct{}), paths: map[int32]watchSpot{}}
 	w.done.Go(w.runRead)
 	return w, nil
 }
 
 // watchOpenNames starts an instance that tells of the end of the names that it follows, and of nothing else.
 func watchOpenNames() (*watch, error) {
-	w, err := watchOpen()
+	w, err := watchOpen(nil)
 	if err == nil {
 		w.mask = watchNames
 	}
@@ -87,13 +88,6 @@ func (w *watch) beside(ctx context.Context, waits *diskWaits) {
 	w.born = func(path string) bool {
 		born, _ := diskWait(ctx, waits, path, func() (bool, error) { return watchOpenFor(path), nil }) // if not known: no
 		return born
-	}
-}
-
-// anyFile has every file count: for who follows one, which is no workflow.
-func (w *watch) anyFile() {
-	if w != nil {
-		w.any = true
 	}
 }
 
@@ -217,10 +211,10 @@ func (w *watch) translate(report []byte) []watchNote {
 
 // note adds the note that an event of path makes, if it makes one.
 func (w *watch) note(notes []watchNote, path string, mask uint32) []watchNote {
-	if w.any {
+	if w.wants == nil {
 		return append(notes, watchNote{path: path})
 	}
-	wanted := workflowEnding(path) != "" && !strings.HasPrefix(filepath.Base(path), ".")
+	wanted := w.wants(path)
 	const writing = unix.IN_MODIFY | unix.IN_CLOSE_WRITE | unix.IN_ATTRIB
 	switch {
 	case mask&unix.IN_ISDIR == 0 && mask&writing != 0 && !wanted: // someone's log

@@ -1,4 +1,4 @@
-// watch_linux_test.go: the folder followed with the events of the real kernel.
+// sys_watch_linux_test.go: the folder followed with the events of the real kernel.
 
 package main
 
@@ -270,7 +270,7 @@ func TestWatchFolderReturns(t *testing.T) {
 
 // TestWatchTooMany: without a watch for each directory, that is said once, and the rest is watched.
 func TestWatchTooMany(t *testing.T) {
-	w, err := watchOpen()
+	w, err := watchOpen(workflowNamed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +299,7 @@ func TestWatchOverflow(t *testing.T) {
 		b = binary.NativeEndian.AppendUint32(b, 16)
 		return append(b, append([]byte(name), make([]byte, 16-len(name))...)...)
 	}
-	w := &watch{paths: map[int32]watchSpot{1: {path: "/d", whole: true}, 3: {path: "/e", names: map[string]bool{"w": true}}}}
+	w := &watch{wants: workflowNamed, paths: map[int32]watchSpot{1: {path: "/d", whole: true}, 3: {path: "/e", names: map[string]bool{"w": true}}}}
 	for _, c := range []struct {
 		wd   int32
 		mask uint32
@@ -344,7 +344,7 @@ func TestWatchOverflow(t *testing.T) {
 func TestWatchFollowAgain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	w, err := watchOpen()
+	w, err := watchOpen(workflowNamed)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func TestWatchLookNoise(t *testing.T) {
 		for _, name := range []string{"x/f", "x/g", "beside"} {
 			ok(os.WriteFile(filepath.Join(dir, name), nil, 0o600))
 		}
-		w, err := watchOpen()
+		w, err := watchOpen(nil)
 		ok(err)
 		ctx, cancel := context.WithCancel(t.Context())
 		looks, ended := make(chan bool, 1000), make(chan struct{})
@@ -100,7 +100,7 @@ func TestWatchLook(t *testing.T) {
 		}
 	}
 	put("0")
-	w, err := watchOpen()
+	w, err := watchOpen(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

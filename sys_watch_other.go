@@ -1,7 +1,6 @@
 //go:build !linux
 
-// watch_other.go: where there is no inotify, changes of workflow files are found by scanning again. Uses nothing of the
-// package but watchNote, watchPath and diskWaits.
+// sys_watch_other.go: where there is no inotify, changes of workflow files are found by scanning again.
 
 package main
 
@@ -15,7 +14,7 @@ import (
 type watch struct{}
 
 // watchOpen says that there are no events to be had.
-func watchOpen() (*watch, error) {
+func watchOpen(func(path string) bool) (*watch, error) {
 	return nil, errors.New("no file events on " + runtime.GOOS)
 }
 
@@ -23,7 +22,6 @@ func (w *watch) reports() <-chan []byte                    { return nil }
 func (w *watch) translate([]byte) []watchNote              { return nil }
 func (w *watch) follow([]watchPath) (more bool, err error) { return false, nil }
 func (w *watch) beside(context.Context, *diskWaits)        {}
-func (w *watch) anyFile()                                  {}
 func (w *watch) close()                                    {}
 
-func watchOpenNames() (*watch, error) { return watchOpen() }
+func watchOpenNames() (*watch, error) { return watchOpen(nil) }

@@ -1,5 +1,5 @@
-// watch_way.go: what leads to a path: where one of these directories or links is another, so is what the path names. Uses nothing
-// of the package but disk_wait.go.
+// sys_watch_way.go: what leads to a path: where one of these directories or links is another, so is what the path
+// names.
 
 package main
 

@@ -1,6 +1,6 @@
-// zone.go: time zones by name. The machine's own files go first, since they are newer than any program; for a machine that
-// has none there is a copy of them in the binary, compressed to a seventh of what package time/tzdata takes. Uses nothing
-// of the package.
+// sys_zone.go: time zones by name. The machine's own files go first, since they are newer than any program; for a
+// machine that has none there is a copy of them in the binary, compressed to a seventh of what package time/tzdata
+// takes.
 
 package main
 

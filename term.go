@@ -1,5 +1,5 @@
 // term.go: the terminal: whether there is one, how wide it is, colours, and text from elsewhere made harmless before it
-// is shown. Knows nothing of workflows. Uses nothing of the package.
+// is shown. Knows nothing of workflows.
 
 package main
 

@@ -1,5 +1,5 @@
-// term_grid.go: the cells of a screen, and put, the only function that writes text into them. Whatever comes from outside
-// is made harmless there, in one place. Uses term.go alone, and knows nothing of workflows.
+// term_grid.go: the cells of a screen, and put, the only function that writes text into them. Whatever comes from
+// outside is made harmless there, in one place.
 
 package main
 

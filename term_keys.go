@@ -1,5 +1,5 @@
-// term_keys.go: from the bytes that a terminal sends to the keys that were pressed. It has no clock: who feeds it waits as
-// long as it says, and then flushes it. Uses nothing of the package.
+// term_keys.go: from the bytes that a terminal sends to the keys that were pressed. It has no clock: who feeds it waits
+// as long as it says, and then flushes it.
 
 package main
 

@@ -1,5 +1,5 @@
-// term_paint.go: from a screen as it should be to the bytes that make it of the screen as it is. What is the same is not
-// sent: over a slow line the bytes are the time. Uses term_grid.go alone.
+// term_paint.go: from a screen as it should be to the bytes that make it of the screen as it is. What is the same is
+// not sent: over a slow line the bytes are the time.
 
 package main
 

@@ -1,6 +1,6 @@
-// term_safe.go: what a terminal is kept from. Everything that the command line writes goes through a termSafe, so that a
-// verb need not think of it: an argument that is repeated, a name, a message of the principal cannot move the cursor or
-// turn text around. JSON is written without such characters, and means the same. Uses term.go.
+// term_safe.go: what a terminal is kept from. Everything that the command line writes goes through a termSafe, so that
+// a verb need not think of it: an argument that is repeated, a name, a message of the principal cannot move the cursor
+// or turn text around. JSON is written without such characters, and means the same.
 
 package main
 

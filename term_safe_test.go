@@ -139,7 +139,7 @@ func TestTermSafeEverywhere(t *testing.T) {
 	t.Parallel()
 	allowed := map[string]string{
 		`\bos\.Std(out|err)\b`:   "main.go",
-		`\btermRaw\(`:            "keys.go look_watch.go main.go progress.go serve_log.go table.go term.go term_safe.go",
+		`\btermRaw\(`:            "cli_keys.go cli_watch.go main.go cli_progress.go cli_serve_log.go cli_table.go term.go term_safe.go",
 		`\bprintln\(|fmt\.Print`: "",
 	}
 	for file, text := range layersTexts(t) {

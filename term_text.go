@@ -1,5 +1,5 @@
 // term_text.go: a line of the output of a program, as it is shown: what colours it is taken for that or left out, what
-// else is no text is shown and does nothing. Uses term.go and the styles of term_grid.go.
+// else is no text is shown and does nothing.
 
 package main
 

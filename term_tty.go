@@ -1,5 +1,5 @@
-// term_tty.go: the terminal itself: opened, made raw, read, written to, and above all given back as it was, whatever ends
-// the program. Knows nothing of what is shown. Uses term.go alone.
+// term_tty.go: the terminal itself: opened, made raw, read, written to, and above all given back as it was, whatever
+// ends the program. Knows nothing of what is shown.
 
 package main
 

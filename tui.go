@@ -1,6 +1,5 @@
-// tui.go: the terminal UI: one loop that owns all of it, fed by the terminal, the principal and signals. It is a client of
-// the principal like any other, and sleeps when there is nothing to show: no ticker runs. May use cli, client, command,
-// config, model, proto, term and view.
+// tui.go: the terminal UI: one loop that owns all of it, fed by the terminal, the principal and signals. It is a client
+// of the principal like any other, and sleeps when there is nothing to show: no ticker runs.
 
 package main
 

@@ -1,5 +1,5 @@
-// tui_acts.go: the keys that change something. Each says what it asked for, and then what came of it; nothing on the screen
-// changes before the principal has said so. May use what tui.go may.
+// tui_acts.go: the keys that change something. Each says what it asked for, and then what came of it; nothing on the
+// screen changes before the principal has said so.
 
 package main
 

@@ -1,6 +1,5 @@
-// tui_attention.go: the screen of what needs a person: runs that failed and nobody has looked at, files that do not load,
-// agents that are lost, fires that are overdue; below the list all that is known of the selected one. May use what
-// tui.go may.
+// tui_attention.go: the screen of what needs a person: runs that failed and nobody has looked at, files that do not
+// load, agents that are lost, fires that are overdue; below the list all that is known of the selected one.
 
 package main
 

@@ -1,5 +1,5 @@
-// tui_events.go: the screen of the audit trail: who did what to what. It holds the newest events, and follows those that
-// come. May use what tui.go may.
+// tui_events.go: the screen of the audit trail: who did what to what. It holds the newest events, and follows those
+// that come.
 
 package main
 

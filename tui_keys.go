@@ -1,5 +1,5 @@
-// tui_keys.go: the table of keys, from which the last row, the help and the tests are made, and the way of a key through
-// box, prompt and table. May use what tui.go may.
+// tui_keys.go: the table of keys, from which the last row, the help and the tests are made, and the way of a key
+// through box, prompt and table.
 
 package main
 

@@ -1,6 +1,6 @@
 // tui_link.go: the terminal UI's end of one connection to the principal. Everything goes over it: the stream of watch,
-// output that is followed, and requests, told apart by their ids. A goroutine dials and reads; the loop sends, which never
-// waits. May use what tui.go may.
+// output that is followed, and requests, told apart by their ids. A goroutine dials and reads; the loop sends, which
+// never waits.
 
 package main
 

@@ -1,5 +1,5 @@
-// tui_list.go: the screens that are lists: workflows, runs, agents. One type serves them all; what is particular to each
-// is in tuiListKinds. May use what tui.go may.
+// tui_list.go: the screens that are lists: workflows, runs, agents. One type serves them all; what is particular to
+// each is in tuiListKinds.
 
 package main
 

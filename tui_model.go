@@ -1,5 +1,5 @@
 // tui_model.go: what the terminal UI knows of its principal: the rows that the verb watch has sent, and how good that
-// knowledge is. The loop of tui.go alone uses it. May use model and proto.
+// knowledge is. The loop of tui.go alone uses it.
 
 package main
 

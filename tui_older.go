@@ -1,5 +1,5 @@
-// tui_older.go: the runs before the newest. The principal keeps them in its history, and a list of runs asks for a page of
-// them when its end is reached. They have ended, and stay as they came. May use what tui.go may.
+// tui_older.go: the runs before the newest. The principal keeps them in its history, and a list of runs asks for a page
+// of them when its end is reached. They have ended, and stay as they came.
 
 package main
 

@@ -1,5 +1,4 @@
-// tui_prompt.go: the row in which something is typed: filters, searches, commands; and the boxes above the screen. May use
-// what tui.go may.
+// tui_prompt.go: the row in which something is typed: filters, searches, commands; and the boxes above the screen.
 
 package main
 

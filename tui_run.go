@@ -1,5 +1,5 @@
-// tui_run.go: the screen of one run with its tasks, and the screen of its output. Both show what the principal said last,
-// and ask anew when it says that the run has changed. May use what tui.go may.
+// tui_run.go: the screen of one run with its tasks, and the screen of its output. Both show what the principal said
+// last, and ask anew when it says that the run has changed.
 
 package main
 

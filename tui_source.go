@@ -1,4 +1,4 @@
-// tui_source.go: the screen of a workflow's definition, with the faults of its file. May use what tui.go may.
+// tui_source.go: the screen of a workflow's definition, with the faults of its file.
 
 package main
 

@@ -1,4 +1,4 @@
-// tui_stats.go: the screen of a workflow's statistics. May use what tui.go may.
+// tui_stats.go: the screen of a workflow's statistics.
 
 package main
 

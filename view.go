@@ -1,6 +1,5 @@
 // view.go: what all screens of the terminal UI have in common: areas, the looks of states, times, tables. The files of
-// this room draw, each from a struct that says all it shows, into a grid: no clock, no connection, no keys. May use dag,
-// model, proto and term.
+// this room draw, each from a struct that says all it shows, into a grid: no clock, no connection, no keys.
 
 package main
 

@@ -1,5 +1,4 @@
-// view_list.go: a table that scrolls, and the frame around every screen: header, status row, key row. May use what
-// view.go may.
+// view_list.go: a table that scrolls, and the frame around every screen: header, status row, key row.
 
 package main
 

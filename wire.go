@@ -10,15 +10,15 @@
 //	wire_ssh.go     dialling through the ssh program
 //	wire_tcp.go     what tcp:// adds to them: addresses, and who may do without keys
 //	wire_conn.go    the bounded queue and the two kinds of connection
-//	wire_curve.go   the CURVE security handshake, around curve.go
+//	wire_mechanism.go   the CURVE security handshake, around wire_curve.go
 //	wire_null.go    the NULL security handshake, and the metadata in both
 //	wire_intake.go  what is kept of messages that are not complete
 //	wire_frame.go   the socket under zmq4, which follows frames and keeps the limits
 //	wire_linux.go   what the kernel says about the peer (wire_other.go elsewhere)
 //	wire.go
 //
-// They use zmq4 for greeting, handshake and framing, x/sys for peer credentials,
-// curve.go for CURVE, and no other room. What a message means is not known here.
+// They use zmq4 for greeting, handshake and framing, and x/sys for peer
+// credentials. What a message means is not known here.
 
 package main
 

@@ -7,8 +7,6 @@
 // forgotten with it, so that a lasting key that is stolen later opens nothing
 // that was recorded before. Box[X](A->B) is X sealed with a and B, opened with b
 // and A: it is secret, and it can come from nobody else.
-//
-// It uses crypto/ecdh and, for XSalsa20 and Poly1305, x/crypto; no other room.
 
 package main
 

@@ -1,5 +1,5 @@
 // Tests of CurveZMQ as bytes: keys and their text, the handshake with every byte
-// of it altered, and sealed frames. Over sockets it is tested in wire_curve_test.go.
+// of it altered, and sealed frames. Over sockets it is tested in wire_mechanism_test.go.
 
 package main
 

@@ -1,5 +1,4 @@
-// Wire on Linux: what the kernel knows of an ipc peer, and the mode of a socket
-// that is not bound yet. Uses x/sys only.
+// Wire on Linux: what the kernel knows of an ipc peer, and the mode of a socket that is not bound yet.
 
 package main
 

@@ -1,4 +1,4 @@
-// Wire CURVE: the handshake of curve.go as a zmq4.Security, with the metadata of
+// Wire CURVE: the handshake of wire_curve.go as a zmq4.Security, with the metadata of
 // wire_null.go inside its boxes. What comes after the handshake is sealed and
 // opened by the connection itself, frame by frame.
 

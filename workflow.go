@@ -1,7 +1,7 @@
 // workflow.go: what a workflow file may say. It reads the keys of a file (those of its tasks are in workflow_task.go),
 // checks that together they make sense, and names every fault with line and column. A file is read in one go: all its
-// faults are reported, and only a file without one becomes a Workflow. Pure: bytes in, values out; the only thing that it
-// asks the system for is the time zone database. May use model.go, cron.go, dag.go and the other workflow_ files.
+// faults are reported, and only a file without one becomes a Workflow. Pure: bytes in, values out; the only thing that
+// it asks the system for is the time zone database.
 
 package main
 
@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -605,6 +606,11 @@ func (r *workflowReader) param(p workflowPair) Param {
 		r.errorf(one.keys["default"].value, "default %s does not match the pattern %s", workflowQuote(one.Default), workflowQuote(one.Pattern))
 	}
 	return one.Param
+}
+
+// workflowNamed says whether a file is a workflow by its name.
+func workflowNamed(path string) bool {
+	return workflowEnding(path) != "" && !strings.HasPrefix(filepath.Base(path), ".")
 }
 
 // workflowEnding gives the ending that makes name a workflow file (.yml, .yaml or .json, in any case), or "".

@@ -1,5 +1,5 @@
 // workflow_expand.go: the references ${…} in a workflow's texts. One parser serves both ends: the check when a file is
-// read, and the replacement when a task starts. Pure. May use model.go, workflow.go and workflow_yaml.go.
+// read, and the replacement when a task starts. Pure.
 
 package main
 

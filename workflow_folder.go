@@ -1,13 +1,13 @@
-// folder.go: the folder of workflow files. It finds them, reads what changed, keeps the last good version of each, and
+// workflow_folder.go: the folder of workflow files. It finds them, reads what changed, keeps the last good version of each, and
 // follows changes while the program runs. What is in the folder besides workflow files does no harm.
 //
 // A workflow file is a regular file whose name ends in .yml, .yaml or .json and does not begin with a dot; directories
 // are read to any depth up to folderMaxDepth, those that begin with a dot are skipped. (CDKTR reads hidden files too;
-// but they are what editors, git and Kubernetes leave behind.) Symbolic links are followed, to files and to directories,
-// out of the folder too: a folder of links to a checkout is common, and who may write here may run any command anyway. For
-// that reason the files are not opened through os.Root. Devices, sockets and pipes are passed over and never opened for
-// long. What does not answer, as on a network mount that hangs, is a fault of its file, and the others are read
-// (disk_wait.go). May use the disk room, model.go, workflow.go, and the watch_ files.
+// but they are what editors, git and Kubernetes leave behind.) Symbolic links are followed, to files and to
+// directories, out of the folder too: a folder of links to a checkout is common, and who may write here may run any
+// command anyway. For that reason the files are not opened through os.Root. Devices, sockets and pipes are passed over
+// and never opened for long. What does not answer, as on a network mount that hangs, is a fault of its file, and the
+// others are read (sys_disk_wait.go).
 
 package main
 
@@ -99,7 +99,7 @@ func newWorkflowFolder(dir string) *workflowFolder {
 	if full, err := filepath.Abs(dir); err == nil {
 		dir = full
 	}
-	return &workflowFolder{dir: dir, now: time.Now, open: watchOpen, waits: diskWaitsNew(), entries: map[string]*folderEntry{}, files: map[string]workflowFile{},
+	return &workflowFolder{dir: dir, now: time.Now, open: func() (*watch, error) { return watchOpen(workflowNamed) }, waits: diskWaitsNew(), entries: map[string]*folderEntry{}, files: map[string]workflowFile{},
 		busy: map[string]time.Time{}, again: make(chan chan struct{})}
 }
 
@@ -383,12 +383,6 @@ func (w *folderWalk) placeOf(link string) string {
 		to = filepath.Join(filepath.Dir(link), to)
 	}
 	return filepath.Dir(to)
-}
-
-// watchNote is what a watch tells: a file that is being written (busy) or was closed, or that something else changed.
-type watchNote struct {
-	path string // full path, "" when it may be anywhere
-	busy bool
 }
 
 // runWorkflowWatch keeps the caller up to date with the folder until ctx ends, and only then returns. It owns folder

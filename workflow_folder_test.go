@@ -1,4 +1,4 @@
-// folder_test.go: the folder of workflow files as people and editors leave it, and how it is followed by rescans.
+// workflow_folder_test.go: the folder of workflow files as people and editors leave it, and how it is followed by rescans.
 
 package main
 

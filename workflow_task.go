@@ -1,5 +1,5 @@
 // workflow_task.go: the tasks of a workflow file, in the short form (run, cmd, python) and in CDKTR's long form (config
-// with a tag), which become the same Task. May use model.go, workflow.go and workflow_yaml.go.
+// with a tag), which become the same Task.
 
 package main
 

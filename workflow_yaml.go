@@ -1,7 +1,7 @@
-// workflow_yaml.go: from the bytes of a workflow file to values with a place. It turns YAML (and JSON, which is YAML but
-// for one escape) into nodes, puts the decoder's complaints into plain words, and reads maps, lists, texts, numbers and
-// durations out of nodes, noting a fault with line and column for whatever is not what was wanted. It knows YAML, and
-// nothing of workflows. May use model.go, and workflow.go for the fault.
+// workflow_yaml.go: from the bytes of a workflow file to values with a place. It turns YAML (and JSON, which is YAML
+// but for one escape) into nodes, puts the decoder's complaints into plain words, and reads maps, lists, texts, numbers
+// and durations out of nodes, noting a fault with line and column for whatever is not what was wanted. It knows YAML,
+// and nothing of workflows.
 
 package main
 
