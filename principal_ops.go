@@ -42,7 +42,7 @@ type verbCall struct {
 	place   chan struct{} // that the look has; the same
 	share   chan struct{} // of its party's share, with place
 	placed  time.Time     // when it got them
-	paced   bool          // see principal_pace.go
+	paced   bool          // see principal_shares.go
 
 	stopped chan struct{} // of a stream: closed when the peer has had enough of it
 	ended   func()        // the same: counts it no more; any number of times

@@ -7,6 +7,7 @@ package main
 
 import (
 	"maps"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -39,7 +40,7 @@ type shareParty struct {
 	shares                *shares
 	name                  string
 	conns, streams, looks int       // guarded by shares.mu
-	paid                  time.Time // the same: until then its messages have used what it may have, see principal_pace.go
+	paid                  time.Time // the same: until then its messages have used what it may have, see principal_shares.go
 	left                  time.Time // the same: when it last had nothing any more
 
 	asking, reading chan struct{} // a token for each of its looks that has a place of that kind
@@ -88,7 +89,7 @@ func (p *shareParty) give(count *int) {
 }
 
 // over says whether a party may be forgotten: it has nothing, and who comes back as it does not do better than who has stayed
-// (principal_pace.go). The caller holds shares.mu.
+// (principal_shares.go). The caller holds shares.mu.
 func (p *shareParty) over(now time.Time) bool {
 	return p.conns+p.streams+p.looks == 0 && now.After(p.paid) && now.Sub(p.left) > paceRest
 }
@@ -203,4 +204,60 @@ func (p *principal) mayQueue(grant *authGrant, by string) *protoError {
 		return refuse(codeBusy, "the %d runs that are queued already take %d MiB of memory", len(p.queue), p.queuedMem>>20)
 	}
 	return nil
+}
+
+// How fast one party is served. Whoever asks faster than this waits, in the goroutines of its own
+// connections, and what it sends meanwhile waits at its own end: so nobody can keep all processors of a small machine
+// busy with questions, and have others wait for one. Operators, the principal's owner and agents are not held back.
+
+const (
+	paceBurst = 200                   // messages of one party that are taken as they come; more wait for their turn
+	paceEach  = time.Millisecond      // between two messages beyond those, over all connections of the party
+	paceKiB   = 30 * time.Microsecond // and for each KiB of a message, which is deciphered and read
+	paceRest  = time.Second           // longest rest after a look, which is as long as the look took, and keeps only its party's place
+)
+
+// paced says whether a peer is held to a pace: who may only look or trigger, or came without a name.
+func (p *principal) paced(grant *authGrant, by string) bool {
+	return !grant.operates() || by == peerAnyone
+}
+
+// pace waits until the party may have one more message handled. It is called behind each message, by the goroutine of the
+// connection. False when it waited, and meanwhile the connection ended or the principal did: then nothing more is handled.
+func (p *shareParty) pace(conn wireConn, ended <-chan struct{}, frames [][]byte) bool {
+	cost := paceEach
+	for _, frame := range frames {
+		cost += time.Duration(len(frame)>>10) * paceKiB
+	}
+	p.shares.mu.Lock()
+	now := time.Now()
+	if free := now.Add(-paceBurst * paceEach); p.paid.Before(free) {
+		p.paid = free
+	}
+	p.paid = p.paid.Add(cost)
+	wait := p.paid.Sub(now)
+	p.shares.mu.Unlock()
+	if wait <= 0 {
+		runtime.Gosched() // whose socket always has more does not give way by waiting
+		return true
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-conn.Done():
+	case <-ended:
+	}
+	return false
+}
+
+// rest gives a party's place back after a look that began then, when it has rested as long as it worked. A look that is
+// not paced rests not at all.
+func (c *verbCall) rest(share chan struct{}) {
+	if !c.paced {
+		<-share
+		return
+	}
+	time.AfterFunc(min(time.Since(c.placed), paceRest), func() { <-share })
 }

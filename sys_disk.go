@@ -6,12 +6,16 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"slices"
+	"sync"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -150,4 +154,183 @@ func fileWhole(f *os.File) (int64, error) {
 		to -= int64(len(b))
 	}
 	return 0, nil
+}
+
+// Looking at files of which a user says where they are, for those who must go on when such a file
+// does not answer: one on a network that hangs is waited for by the kernel, without an end. Each look is made beside
+// its owner, has a limit of time, and is given up after that.
+
+const (
+	diskLimit     = 10 * time.Second       // how long the looks of one turn may take together before one is given up
+	diskShort     = 250 * time.Millisecond // what each further look of that turn still gets
+	diskAgain     = time.Minute            // after which a place that did not answer is tried once more, beside the look that still waits; then twice as long
+	diskAgainMost = time.Hour              // at most so long
+	diskStuckEach = 4                      // looks at one place that wait at once; with so many it is not tried again before one comes back
+	diskStuckMost = 32                     // looks in all that wait at once, each with a thread of the system; with so many every look fails at once
+)
+
+// errDiskSilent is what a look fails with that was given up, and each at the same place while that lasts.
+var errDiskSilent = errors.New("it does not answer: see whether its file system does, a network mount perhaps")
+
+// diskWaits are the looks of one owner, who makes one after the other. nil is an owner who looks once.
+type diskWaits struct {
+	back  chan struct{}      // gets one when a look that was given up has come back: it may be made again
+	begin func(place string) // called beside the owner at the start of each look; nil but in tests, where it may hang
+
+	left  time.Duration // of diskLimit, in this turn; of the owner alone
+	mu    sync.Mutex    // guards what is below
+	hung  map[string]*diskHung
+	stuck int // looks that were given up and wait
+}
+
+// diskHung is a place that does not answer.
+type diskHung struct {
+	stuck int           // looks that wait there
+	again time.Time     // when it is tried once more
+	gap   time.Duration // between that and the time after
+}
+
+// diskWaitsNew is an owner of which nothing waits.
+func diskWaitsNew() *diskWaits {
+	return &diskWaits{back: make(chan struct{}, 1), left: diskLimit, hung: map[string]*diskHung{}}
+}
+
+// turn begins a turn: its looks have diskLimit together.
+func (w *diskWaits) turn() { w.left = diskLimit }
+
+// diskWait looks, by fn, at what is in a place: a file, or a part of a file system that answers or does not as a whole. It
+// gives up with errDiskSilent, or with the cause of ctx when that ends. fn is called on another goroutine and may still be
+// running then: it must touch nothing of its owner's. Only the owner of w calls this.
+func diskWait[T any](ctx context.Context, w *diskWaits, place string, fn func() (T, error)) (value T, err error) {
+	if w == nil {
+		w = diskWaitsNew()
+	}
+	if ctx.Err() != nil {
+		return value, context.Cause(ctx)
+	}
+	patience := w.patience(place)
+	if patience == 0 {
+		return value, errDiskSilent
+	}
+	type result struct {
+		value T
+		err   error
+	}
+	done, over, given := make(chan result, 1), false, false // the two are guarded by w.mu: whether it came, and whether nobody waits
+	go func() {                                             // ends with the look, however long the system holds that up
+		if w.begin != nil {
+			w.begin(place)
+		}
+		v, err := fn()
+		done <- result{v, err}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if over = true; given {
+			w.returned(place)
+		}
+	}()
+	began, timer := time.Now(), time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case r := <-done:
+		w.left -= time.Since(began)
+		return r.value, r.err
+	case <-timer.C:
+		err = errDiskSilent
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	w.left -= time.Since(began)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if over {
+		r := <-done
+		return r.value, r.err
+	}
+	given = true
+	w.gaveUp(place)
+	return value, err
+}
+
+// patience gives how long a look at a place may take; 0: it is not made.
+func (w *diskWaits) patience(place string) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := w.hung[place]
+	switch {
+	case w.stuck >= diskStuckMost, h != nil && (h.stuck >= diskStuckEach || time.Now().Before(h.again)):
+		return 0
+	case h != nil:
+		return diskShort
+	}
+	return max(w.left, diskShort)
+}
+
+// gaveUp notes a look that waits on, and when its place is tried again. w.mu is held.
+func (w *diskWaits) gaveUp(place string) {
+	h := w.hung[place]
+	if h == nil {
+		h = &diskHung{gap: diskAgain}
+		w.hung[place] = h
+	}
+	h.stuck++
+	h.again = time.Now().Add(h.gap)
+	h.gap = min(2*h.gap, diskAgainMost)
+	w.stuck++
+}
+
+// returned notes that a look which was given up has come back: its place answers again. w.mu is held.
+func (w *diskWaits) returned(place string) {
+	w.stuck--
+	h := w.hung[place]
+	if h.stuck--; h.stuck == 0 {
+		delete(w.hung, place)
+	} else {
+		h.again = time.Time{}
+	}
+	select {
+	case w.back <- struct{}{}:
+	default:
+	}
+}
+
+// fileReadWithin is fileRead within such a look, for whoever can be told to stop meanwhile.
+func fileReadWithin(ctx context.Context, w *diskWaits, place, name string, most int) ([]byte, fs.FileInfo, error) {
+	type file struct {
+		data []byte
+		info fs.FileInfo
+	}
+	f, err := diskWait(ctx, w, place, func() (f file, err error) {
+		f.data, f.info, err = fileRead(name, most)
+		return f, err
+	})
+	return f.data, f.info, diskNamed("read", name, err)
+}
+
+// diskStat is os.Stat within such a look.
+func diskStat(ctx context.Context, w *diskWaits, place, name string) (fs.FileInfo, error) {
+	info, err := diskWait(ctx, w, place, func() (fs.FileInfo, error) { return os.Stat(name) })
+	return info, diskNamed("stat", name, err)
+}
+
+// diskList is os.ReadDir within such a look.
+func diskList(ctx context.Context, w *diskWaits, place, name string) ([]fs.DirEntry, error) {
+	list, err := diskWait(ctx, w, place, func() ([]fs.DirEntry, error) { return os.ReadDir(name) })
+	return list, diskNamed("read", name, err)
+}
+
+// diskNamed names the file of a look that was given up; other errors name it already.
+func diskNamed(op, name string, err error) error {
+	if errors.Is(err, errDiskSilent) {
+		return &fs.PathError{Op: op, Path: name, Err: err}
+	}
+	return err
+}
+
+// diskInode gives the number that a file system has for a file; 0 where it has none.
+func diskInode(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Ino
+	}
+	return 0
 }

@@ -3,8 +3,10 @@
 package main
 
 import (
+	"math"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -41,4 +43,17 @@ func clockUnset() bool {
 	var t unix.Timex
 	_, err := unix.Adjtimex(&t)
 	return err == nil && t.Status&unix.STA_UNSYNC != 0
+}
+
+// How busy this machine is.
+
+// loadAverage gives how many processes ran or waited to run, on average over the last minute and to a hundredth; nil when the
+// system does not say. It reads no file. Any goroutine may call it.
+func loadAverage() *float64 {
+	var info syscall.Sysinfo_t
+	if err := syscall.Sysinfo(&info); err != nil {
+		return nil
+	}
+	load := math.Round(float64(info.Loads[0])/(1<<16)*100) / 100 // sysinfo(2) has 16 bits behind the point
+	return &load
 }

@@ -4,7 +4,9 @@
 
 package main
 
-import "time"
+import (
+	"time"
+)
 
 // clockBoot is not known here: each start counts as the first.
 func clockBoot() string { return "" }
@@ -20,3 +22,8 @@ func clockElapsed() func() time.Duration {
 
 // clockUnset says no: it is not known.
 func clockUnset() bool { return false }
+
+// How busy this machine is, where that is not known.
+
+// loadAverage gives nil: it is not known.
+func loadAverage() *float64 { return nil }

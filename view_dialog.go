@@ -3,7 +3,11 @@
 
 package main
 
-import "strings"
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
 
 const viewDialogWidth = 63 // columns of the box, where the screen has them
 
@@ -153,4 +157,209 @@ func viewFold(text string, w int) []string {
 		row = word
 	}
 	return append(rows, row)
+}
+
+// The form for the parameters of a workflow that is to be run. What it lets pass, the principal lets pass. No
+// clock, no connection.
+
+// viewForm is the parameters, one a row, and the row that keys go to.
+type viewForm struct {
+	fields []viewField
+	at     int
+	top    int  // the first row on the screen
+	tried  bool // to submit it: now what is missing is shown as a fault
+}
+
+// viewField is one parameter.
+type viewField struct {
+	name    string
+	param   Param
+	pattern *regexp.Regexp
+	bad     string // why the pattern itself is none
+	in      viewInput
+	start   string // what was in it at first
+}
+
+// viewFormNew makes a form from the parameters of a workflow, with the defaults filled in, in the order of their names.
+func viewFormNew(params map[string]Param) *viewForm {
+	f := &viewForm{}
+	for _, name := range sortedKeys(params) {
+		field := viewField{name: name, param: params[name]}
+		if field.param.Pattern != "" {
+			re, err := paramPattern(field.param.Pattern)
+			if field.pattern = re; err != nil {
+				field.bad = err.Error()
+			}
+		}
+		field.in.set("", field.param.Default)
+		field.start = field.in.String()
+		f.fields = append(f.fields, field)
+	}
+	return f
+}
+
+// fill puts in what an earlier run was given.
+func (f *viewForm) fill(params map[string]string) {
+	for i := range f.fields {
+		if value, ok := params[f.fields[i].name]; ok && value != f.fields[i].param.Default {
+			in := &f.fields[i].in
+			if in.set("", value); in.String() != value { // a line cannot show it: the default stays
+				in.set("", f.fields[i].start)
+			}
+		}
+	}
+}
+
+// value gives what a field says, and whether that must be sent. A field that was not touched says the default itself,
+// also where a line cannot show it.
+func (field *viewField) value() (value string, given bool) {
+	value = field.in.String()
+	if value == field.start {
+		value = field.param.Default
+	}
+	return value, value != field.param.Default // one that is required has none
+}
+
+// fault says what is wrong with a field, "" where nothing is. What is missing is a fault too.
+func (field *viewField) fault() string {
+	value, given := field.value()
+	switch {
+	case field.param.Required && value == "":
+		return "is required"
+	case !given || field.param.Pattern == "":
+		return ""
+	case field.bad != "":
+		return "pattern: " + field.bad
+	case !field.pattern.MatchString(value):
+		return "must match " + field.param.Pattern
+	}
+	return ""
+}
+
+// values gives the parameters to send: those that are required, and those that are not the default. It is false while
+// something is wrong with one.
+func (f *viewForm) values() (map[string]string, bool) {
+	values := map[string]string{}
+	for i := range f.fields {
+		field := &f.fields[i]
+		if field.fault() != "" {
+			return nil, false
+		}
+		if value, given := field.value(); given {
+			values[field.name] = value
+		}
+	}
+	return values, true
+}
+
+// key takes a key: up, down and tab go between the fields, enter goes on and, in the last one, submits, as ^S does
+// anywhere; esc leaves. A form with a fault is not submitted: keys go to the first one.
+func (f *viewForm) key(k termKey) viewAnswer {
+	last := len(f.fields) - 1
+	switch {
+	case k.Code == termKeyEsc, k.Code == termKeyCtrl && k.Rune == 'c':
+		return viewNo
+	case k.Code == termKeyCtrl && k.Rune == 's', k.Code == termKeyEnter && f.at >= last:
+		return f.submit()
+	case k.Code == termKeyUp, k.Code == termKeyCtrl && k.Rune == 'p':
+		f.at = max(f.at-1, 0)
+	case k.Code == termKeyDown, k.Code == termKeyEnter, k.Code == termKeyCtrl && k.Rune == 'n':
+		f.at = max(min(f.at+1, last), 0)
+	case k.Code == termKeyTab && last >= 0:
+		f.at = (f.at + 1) % (last + 1)
+	case k.Code == termKeyBackTab && last >= 0:
+		f.at = (f.at + last) % (last + 1)
+	case last >= 0:
+		f.fields[f.at].in.key(k)
+	}
+	return viewOpen
+}
+
+func (f *viewForm) submit() viewAnswer {
+	if _, ok := f.values(); ok {
+		return viewYes
+	}
+	f.tried = true
+	for i := range f.fields {
+		if f.fields[i].fault() != "" {
+			f.at = i
+			break
+		}
+	}
+	return viewOpen
+}
+
+// draw shows the fields, each with its fault or what it is for, and at the bottom what there is to know of the one
+// that keys go to. The cursor is parked in that one.
+func (f *viewForm) draw(g *termGrid, a viewArea) {
+	p := viewPen{g, a}
+	p.clear()
+	if a.w <= 0 || a.h <= 0 {
+		return
+	}
+	p.park(0)
+	if len(f.fields) == 0 {
+		p.put(viewMarkWidth, 0, styleDim, "no parameters")
+		return
+	}
+	name := 0
+	for i := range f.fields {
+		name = max(name, textWidth(textSafe(f.fields[i].name)))
+	}
+	name = min(name, a.w/4)
+	facts := min(3, max(a.h-3, 0))
+	rows := a.h - facts
+	f.top = viewScroll(f.top, f.at, len(f.fields), rows)
+	cursorX, cursorY := g.cursorX, g.cursorY
+	for y := 0; y < rows && f.top+y < len(f.fields); y++ {
+		f.drawField(p, y, name, &f.fields[f.top+y], f.top+y == f.at)
+		if f.top+y == f.at {
+			cursorX, cursorY = g.cursorX, g.cursorY
+		}
+	}
+	g.cursorX, g.cursorY = cursorX, cursorY
+	if facts == 3 {
+		f.fields[f.at].drawFacts(p, rows+1)
+	}
+}
+
+// drawField shows one field: its name, where keys go with a mark, a star where it is required, the input, and a note.
+func (f *viewForm) drawField(p viewPen, y, name int, field *viewField, current bool) {
+	style := termStyle(0)
+	if current {
+		p.put(0, y, styleBold, ">")
+		style = styleBold
+	}
+	x := p.cell(viewMarkWidth, y, name, style, textSafe(field.name))
+	if field.param.Required {
+		p.put(x, y, styleBold, "*")
+	}
+	x += 2
+	in := p.part(x, y, max((p.w-x)/2, min(p.w-x, viewLogTextMin)), 1)
+	field.in.draw(p.g, in.viewArea)
+	in.restyle(0, 0, in.w, styleUnderline)
+	x += in.w + 1
+	fault := field.fault()
+	switch {
+	case fault != "" && (field.in.String() != field.start || f.tried):
+		p.cell(x, y, p.w-x, styleRed|styleBold, "! "+textSafe(fault))
+	default:
+		p.cell(x, y, p.w-x, styleDim, textSafe(field.param.Description))
+	}
+}
+
+// drawFacts says in two rows what a field is for and what it may hold.
+func (field *viewField) drawFacts(p viewPen, y int) {
+	facts := "optional"
+	switch {
+	case field.param.Required:
+		facts = "required"
+	case field.param.Default != "":
+		facts = fmt.Sprintf("default %q", field.param.Default)
+	}
+	if field.param.Pattern != "" {
+		facts += "   pattern " + field.param.Pattern
+	}
+	p.cell(viewMarkWidth, y, p.w-viewMarkWidth, 0, textSafe(orDefault(field.param.Description, field.name)))
+	p.cell(viewMarkWidth, y+1, p.w-viewMarkWidth, styleDim, textSafe(facts))
 }

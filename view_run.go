@@ -1,5 +1,5 @@
 // view_run.go: the screen of one run: its state, how many tasks are in which, and below that the tasks, as a table
-// (view_run_table.go), in waves (view_run_wave.go) or on a time axis (view_run_time.go), beside or above the log of the
+// (view_run_table.go), in waves (view_run_time.go) or on a time axis (view_run_time.go), beside or above the log of the
 // selected one, which its caller draws.
 
 package main

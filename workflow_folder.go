@@ -7,7 +7,7 @@
 // directories, out of the folder too: a folder of links to a checkout is common, and who may write here may run any
 // command anyway. For that reason the files are not opened through os.Root. Devices, sockets and pipes are passed over
 // and never opened for long. What does not answer, as on a network mount that hangs, is a fault of its file, and the
-// others are read (sys_disk_wait.go).
+// others are read (sys_disk.go).
 
 package main
 
