@@ -17,19 +17,23 @@ import (
 )
 
 const (
-	agentHeartbeat  = 5 * time.Second       // how often it says that it is there
-	agentNearBeat   = 1 * time.Minute       // how often it looks whether its principal still lives in this process
-	agentDeaf       = 11 * time.Second      // with nothing heard for so long the connection is given up
-	agentLease      = 10 * time.Second      // without a principal for so long, runs that would be rerun elsewhere are stopped
+	agentHeartbeat = 5 * time.Second  // how often it says that it is there
+	agentNearBeat  = 1 * time.Minute  // how often it looks whether its principal still lives in this process
+	agentDeaf      = 11 * time.Second // with nothing heard for so long the connection is given up
+	// without a principal for so long, runs that would be rerun elsewhere are stopped
+	agentLease      = 10 * time.Second
 	agentRedialMin  = 50 * time.Millisecond // first wait between two attempts to connect; doubled each time
 	agentUnanswered = 4                     // heartbeats without an answer, whatever else is heard: then too
 	agentRedialMax  = 10 * time.Second      // longest wait between two attempts to connect
 	agentWindow     = 1 << 20               // bytes sent and not acknowledged
-	agentParcel     = 48 << 10              // bytes of what a run has in one message of the spool, about, as they are sent
-	agentGather     = 10 * time.Millisecond // how long what happened in a run with several tasks at work is kept for more of it
-	agentInQueue    = 1024                  // lines and calls waiting for the loop; tasks that write more than it takes wait
-	agentTurn       = 512                   // of these handled before one flush
-	agentLastWords  = 2 * time.Second       // how long a stopping agent waits for its last reports to be acknowledged
+	// bytes of what a run has in one message of the spool, about, as they are sent
+	agentParcel = 48 << 10
+	// how long what happened in a run with several tasks at work is kept for more of it
+	agentGather = 10 * time.Millisecond
+	// lines and calls waiting for the loop; tasks that write more than it takes wait
+	agentInQueue   = 1024
+	agentTurn      = 512             // of these handled before one flush
+	agentLastWords = 2 * time.Second // how long a stopping agent waits for its last reports to be acknowledged
 )
 
 // agentConfig is what an agent is started with.
@@ -46,10 +50,12 @@ type agentConfig struct {
 	Dial         func(context.Context) (wireConn, error)
 	Log          *slog.Logger
 	now          func() time.Time
-	count        func() time.Time               // for leases: goes on while the machine sleeps, and nobody sets it; nil: now
-	tell         func(runs int, connected bool) // hears, on the loop, how it is when that has changed; nil: nobody does
-	pulse        func() time.Duration           // called in each turn of the loop, which may sleep for as long as it says; nil: as it likes
-	load         func() *float64                // how busy this machine is, nil when nobody knows; nil: nobody does
+	// for leases: goes on while the machine sleeps, and nobody sets it; nil: now
+	count func() time.Time
+	tell  func(runs int, connected bool) // hears, on the loop, how it is when that has changed; nil: nobody does
+	// called in each turn of the loop, which may sleep for as long as it says; nil: as it likes
+	pulse func() time.Duration
+	load  func() *float64 // how busy this machine is, nil when nobody knows; nil: nobody does
 }
 
 // agent takes runs from the principal and executes them. Its fields belong to the goroutine of runAgent.
@@ -160,7 +166,8 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 // newAgent puts an agent together.
 func newAgent(cfg agentConfig, spool *spool, procs *procs) *agent {
 	in := loopInboxNew[agentIn](agentInQueue)
-	return &agent{cfg: cfg, spool: spool, procs: procs, runs: map[string]*agentRun{}, ends: map[string]heldEnd{}, followed: map[string]bool{}, left: map[runnerAttempt]runnerLeft{},
+	return &agent{cfg: cfg, spool: spool, procs: procs, runs: map[string]*agentRun{}, ends: map[string]heldEnd{},
+		followed: map[string]bool{}, left: map[runnerAttempt]runnerLeft{},
 		steps: steps{count: map[string]int{}, hangs: map[string]int{}}, in: in, ended: in.ended, alone: cfg.count()}
 }
 
@@ -214,7 +221,8 @@ func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 		case <-stop:
 			stop, deadline = nil, time.After(a.cfg.DrainTimeout)
 			a.drain()
-		case <-deadline: // the drain timeout, then that of the stops: what is not acknowledged by then stays in the spool
+		case <-deadline:
+			// the drain timeout, then that of the stops: what is not acknowledged by then stays in the spool
 			over = waited || len(a.runs) == 0
 			waited, deadline = true, time.After(a.cfg.Grace+agentLastWords)
 			a.stopRuns("agent " + a.cfg.Name + " was stopped")
@@ -312,7 +320,8 @@ func (a *agent) endLeases() {
 	}
 	for _, id := range sortedKeys(a.runs) {
 		if r := a.runs[id]; r.as.Spec.failover() == failoverRerun {
-			a.stopRun(r, runCrashed, "no principal for "+agentLease.String()+": the run may be given to another agent", true)
+			a.stopRun(r, runCrashed, "no principal for "+agentLease.String()+": the run may be given to another agent",
+				true)
 		}
 	}
 }
@@ -420,12 +429,13 @@ func (a *agent) connected(conn wireConn) {
 	a.hello(protoKnows())
 }
 
-// hello says who this is, what it knows of a workflow, and what it holds. A principal of 0.1.0 refuses a hello that has knows in it:
-// it is then said once more without, which is nil.
+// hello says who this is, what it knows of a workflow, and what it holds. A principal of 0.1.0 refuses a hello that has
+// knows in it: it is then said once more without, which is nil.
 func (a *agent) hello(knows []string) {
 	a.plain = knows == nil
-	hello := &agentMsg{Op: msgHello, Agent: a.cfg.Name, Labels: a.cfg.Labels, Capacity: a.cfg.Capacity, Version: version,
-		Epoch: a.spool.epoch(), Last: a.spool.last, N: a.spool.acked, Clock: stampOf(a.cfg.now()), Knows: knows}
+	hello := &agentMsg{Op: msgHello, Agent: a.cfg.Name, Labels: a.cfg.Labels, Capacity: a.cfg.Capacity,
+		Version: version,
+		Epoch:   a.spool.epoch(), Last: a.spool.last, N: a.spool.acked, Clock: stampOf(a.cfg.now()), Knows: knows}
 	for _, id := range sortedKeys(a.runs) {
 		as := a.runs[id].as
 		if next := a.runs[id].next; next != nil {
@@ -481,7 +491,8 @@ func (a *agent) hear(conn wireConn, m *agentMsg) {
 		}
 		if reason := m.Assign.unfit(); reason != "" {
 			a.cfg.Log.Error("a run is refused: this agent is too old for it", "run", m.Assign.Run, "cause", reason)
-			a.send(&agentMsg{Op: msgRefused, Run: m.Assign.Run, Lease: m.Assign.Lease, Reason: reason, Unknown: m.Assign.unknown})
+			a.send(&agentMsg{Op: msgRefused, Run: m.Assign.Run, Lease: m.Assign.Lease, Reason: reason,
+				Unknown: m.Assign.unknown})
 			return
 		}
 		a.begin(m.Assign)
@@ -545,7 +556,8 @@ func (a *agent) takeLine(t *taskTry, l procLine) {
 		return
 	}
 	t.run.lines++
-	line := LogLine{Time: stampOf(l.Time), Run: t.run.as.Run, N: t.run.lines, Task: t.task().ID, Attempt: t.attempt, Stream: "o"}
+	line := LogLine{Time: stampOf(l.Time), Run: t.run.as.Run, N: t.run.lines, Task: t.task().ID, Attempt: t.attempt,
+		Stream: "o"}
 	if l.Err {
 		line.Stream = "e"
 	}
@@ -555,7 +567,8 @@ func (a *agent) takeLine(t *taskTry, l procLine) {
 	a.noted(t.run, len(l.Text)+100)
 }
 
-// noted sees to it that what a run has new, so many bytes of it, is spooled: at the end of the turn, or now when it has become much.
+// noted sees to it that what a run has new, so many bytes of it, is spooled: at the end of the turn, or now when it has
+// become much.
 func (a *agent) noted(r *agentRun, size int) {
 	if r.size == 0 {
 		a.turn = append(a.turn, r)
@@ -574,8 +587,8 @@ func (a *agent) spoolTurn() {
 	}
 }
 
-// spoolRun spools what a run has new: its output, and behind it what happened. Events and remarks must go in. What a full spool
-// does not take of the output of tasks is dropped and counted, and the end of the run says how much.
+// spoolRun spools what a run has new: its output, and behind it what happened. Events and remarks must go in. What a
+// full spool does not take of the output of tasks is dropped and counted, and the end of the run says how much.
 func (a *agent) spoolRun(r *agentRun) {
 	output, events := r.output, r.events
 	r.output, r.events, r.size = nil, nil, 0
@@ -596,7 +609,8 @@ func (a *agent) spoolRun(r *agentRun) {
 		n, err := a.spool.add(msg, items, must)
 		if err == nil || must {
 			if last = n; err != nil && len(events) > 0 { // even memory is full
-				a.cfg.Log.Error("events are lost: the spool cannot be written", "count", len(events), "first", events[0].Kind, "run", r.as.Run, "cause", err)
+				a.cfg.Log.Error("events are lost: the spool cannot be written", "count", len(events), "first",
+					events[0].Kind, "run", r.as.Run, "cause", err)
 			}
 			break
 		}
@@ -611,11 +625,14 @@ func (a *agent) spoolRun(r *agentRun) {
 	}
 }
 
-// gathers says whether what happened is kept for a moment, because more of the same runs is about to come: they have several
-// tasks at work. One message for all of it costs a fraction of many, on this disk and on the principal's. The end of a run does
-// not wait, nor does the start of a task (startTasks).
+// gathers says whether what happened is kept for a moment, because more of the same runs is about to come: they have
+// several tasks at work. One message for all of it costs a fraction of many, on this disk and on the principal's. The
+// end of a run does not wait, nor does the start of a task (startTasks).
 func (a *agent) gathers() bool {
-	if a.gathered || len(a.turn) == 0 || slices.ContainsFunc(a.turn, func(r *agentRun) bool { return len(r.tries) < 2 || r.stopState != "" }) {
+	if a.gathered || len(a.turn) == 0 || slices.ContainsFunc(a.turn, func(r *agentRun) bool {
+		return len(r.tries) < 2 ||
+			r.stopState != ""
+	}) {
 		a.gathering, a.gathered = false, false
 		return false
 	}
@@ -659,8 +676,10 @@ func (a *agent) flush() {
 			items, first = items[a.said+1-first:], a.said+1
 		}
 		body := protoEncode(&agentMsg{V: protoVersion, Op: msgReport, N: first, Skip: first - 1 - a.said, Items: items})
-		if len(body) > wireMaxFrame { // of a version that did not bound what it spooled; the same: these numbers are skipped
-			a.cfg.Log.Error("some of what was spooled is lost: it does not fit into a message", "bytes", len(body), "first", first)
+		// of a version that did not bound what it spooled; the same: these numbers are skipped
+		if len(body) > wireMaxFrame {
+			a.cfg.Log.Error("some of what was spooled is lost: it does not fit into a message", "bytes", len(body),
+				"first", first)
 			continue
 		}
 		if !a.conn.TrySend(body) {
@@ -673,8 +692,8 @@ func (a *agent) flush() {
 	}
 }
 
-// sayAll tells the principal that all there is was sent, where numbers without a message come last: after a restart, and
-// after damage to the spool. It would wait for them for ever.
+// sayAll tells the principal that all there is was sent, where numbers without a message come last: after a restart,
+// and after damage to the spool. It would wait for them for ever.
 func (a *agent) sayAll() {
 	if a.said < a.spool.last {
 		a.send(&agentMsg{Op: msgReport, N: a.spool.last + 1, Skip: a.spool.last - a.said})

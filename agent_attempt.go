@@ -39,8 +39,8 @@ type taskTry struct {
 // task gives the task as the workflow has it.
 func (t *taskTry) task() *Task { return &t.run.as.Spec.Tasks[t.index] }
 
-// nextTries gives the tasks of a run that there is room for, and their places to them: first those that were tried before. It waits
-// until half of the last ones are prepared, so that several are noted at once.
+// nextTries gives the tasks of a run that there is room for, and their places to them: first those that were tried
+// before. It waits until half of the last ones are prepared, so that several are noted at once.
 func (a *agent) nextTries(r *agentRun) (tries []*taskTry) {
 	if r.stopState != "" || r.begins > attemptBegins/2 {
 		return nil
@@ -63,13 +63,14 @@ func (a *agent) nextTries(r *agentRun) (tries []*taskTry) {
 	return tries
 }
 
-// startTasks begins the next attempts of tasks of one run. That they begin is on disk before the first of them does: after a
-// crash nobody takes a task that may have run for one that has not.
+// startTasks begins the next attempts of tasks of one run. That they begin is on disk before the first of them does:
+// after a crash nobody takes a task that may have run for one that has not.
 func (a *agent) startTasks(tries []*taskTry) {
 	for _, t := range tries {
 		t.attempt++
 		t.since = a.now()
-		t.output = filepath.Join(a.cfg.StateDir, "out", t.run.as.Run+"."+strconv.Itoa(t.index)+"."+strconv.Itoa(t.attempt))
+		t.output = filepath.Join(a.cfg.StateDir, "out",
+			t.run.as.Run+"."+strconv.Itoa(t.index)+"."+strconv.Itoa(t.attempt))
 		a.emit(t.run, &Event{Kind: evTaskStarted, Task: t.task().ID, Attempt: t.attempt})
 	}
 	a.spoolTurn() // what is of other runs as well: that is one write
@@ -81,7 +82,8 @@ func (a *agent) startTasks(tries []*taskTry) {
 
 // startTask prepares an attempt and begins its process, in a step.
 func (a *agent) startTask(t *taskTry) {
-	start := attemptStart{t: t, run: t.run.as, dag: t.run.dag, outputs: t.run.outputs, budget: t.run.budget, rest: t.run.restOf(t), index: t.index, attempt: t.attempt, output: t.output, since: t.since}
+	start := attemptStart{t: t, run: t.run.as, dag: t.run.dag, outputs: t.run.outputs, budget: t.run.budget,
+		rest: t.run.restOf(t), index: t.index, attempt: t.attempt, output: t.output, since: t.since}
 	a.stepBegin(t, func(s *step) func() {
 		err := a.runStart(s, &start)
 		return func() {
@@ -146,15 +148,18 @@ func (a *agent) procSpecOf(s *step, start *attemptStart) (spec procSpec, warning
 		return spec, nil, fmt.Errorf("make folder for outputs: %w", err)
 	}
 	s.at("read " + userFile)
-	values, warnings, err := taskValuesOf(userEnviron(a.cfg.Environ, userFile, userID()), start.run, start.dag, start.index, start.attempt, start.outputs, start.output, s.at)
+	values, warnings, err := taskValuesOf(userEnviron(a.cfg.Environ, userFile, userID()), start.run, start.dag,
+		start.index, start.attempt, start.outputs, start.output, s.at)
 	if err != nil {
 		return spec, nil, err
 	}
 	task := &start.run.Spec.Tasks[start.index]
-	return procSpec{Argv: values.argv, Env: values.env, Dir: values.dir, Timeout: time.Duration(task.Timeout), Begun: start.since, Grace: a.cfg.Grace, Budget: start.budget,
+	return procSpec{Argv: values.argv, Env: values.env, Dir: values.dir, Timeout: time.Duration(task.Timeout),
+		Begun: start.since, Grace: a.cfg.Grace, Budget: start.budget,
 		Cookie: attemptCookie(a.cfg.StateDir, start.run.Run, task.ID, start.attempt),
 		Stage:  s.at,
-		Rest:   start.rest, Unended: a.unendedOf(start.t.run), Left: a.leftOf(runnerAttempt{start.run.Run, start.run.Lease, task.ID, start.attempt}),
+		Rest:   start.rest, Unended: a.unendedOf(start.t.run), Left: a.leftOf(runnerAttempt{start.run.Run,
+			start.run.Lease, task.ID, start.attempt}),
 		Output: func(l procLine) {
 			if !s.given() {
 				a.in.put(agentIn{try: start.t, line: l})
@@ -162,14 +167,14 @@ func (a *agent) procSpecOf(s *step, start *attemptStart) (spec procSpec, warning
 		}}, warnings, nil
 }
 
-// attemptCookie is what the processes of an attempt carry: FOLDER|RUN|TASK|ATTEMPT. The folder is the agent's; a | in it is written
-// as %7C, so that the first | is its end, whatever the others are called.
+// attemptCookie is what the processes of an attempt carry: FOLDER|RUN|TASK|ATTEMPT. The folder is the agent's; a | in
+// it is written as %7C, so that the first | is its end, whatever the others are called.
 func attemptCookie(state, run, task string, attempt int) string {
 	return attemptFolder(state) + "|" + run + "|" + task + "|" + strconv.Itoa(attempt)
 }
 
-// attemptCookieOf takes a cookie of the agent with that folder apart, which may have a | in the name of its task. ok is false for one
-// of another agent, and for what no agent writes.
+// attemptCookieOf takes a cookie of the agent with that folder apart, which may have a | in the name of its task. ok is
+// false for one of another agent, and for what no agent writes.
 func attemptCookieOf(cookie, state string) (of runnerAttempt, ok bool) {
 	f := strings.Split(cookie, "|")
 	last := len(f) - 1
@@ -195,7 +200,8 @@ func (a *agent) taskStarted(t *taskTry, p *proc) {
 	a.goOn(t.run, nil, nil)
 }
 
-// procEnded reads what a process whose end has come wrote to its outputs. They are in our own folder, but may be a link to anywhere.
+// procEnded reads what a process whose end has come wrote to its outputs. They are in our own folder, but may be a link
+// to anywhere.
 func (a *agent) procEnded(t *taskTry, res procResult) {
 	file := t.output
 	a.stepBegin(t, func(s *step) func() {
@@ -208,11 +214,12 @@ func (a *agent) procEnded(t *taskTry, res procResult) {
 	})
 }
 
-// judged gives the result of an attempt once its outputs are known: those that cannot be read, or make those of the whole run too
-// many, are a failure. A run must fit into a message.
+// judged gives the result of an attempt once its outputs are known: those that cannot be read, or make those of the
+// whole run too many, are a failure. A run must fit into a message.
 func (t *taskTry) judged(res procResult, outputs map[string]string, err error) procResult {
 	if err == nil && t.run.handed+outputsSize(outputs) > outputsRunMax {
-		err = fmt.Errorf("outputs of this run are more than %d KiB as JSON in all: write large data to a file and hand on its name", outputsRunMax>>10)
+		err = fmt.Errorf("outputs of this run are more than %d KiB as JSON in all: write large data to a file and "+
+			"hand on its name", outputsRunMax>>10)
 	}
 	if err != nil && res.Reason == "" {
 		res.Reason = err.Error()
@@ -228,7 +235,8 @@ func attemptExit(res procResult) *int {
 	return &res.Exit
 }
 
-// taskEnded looks at an attempt that is over: the task is done, or tried again later. Outputs are of an attempt that succeeded.
+// taskEnded looks at an attempt that is over: the task is done, or tried again later. Outputs are of an attempt that
+// succeeded.
 func (a *agent) taskEnded(t *taskTry, res procResult, outputs map[string]string) {
 	r, task := t.run, t.task()
 	t.proc = nil
@@ -237,10 +245,12 @@ func (a *agent) taskEnded(t *taskTry, res procResult, outputs map[string]string)
 		r.places--
 	}
 	if n := len(res.Left); n > 0 {
-		a.remark(r, t, fmt.Sprintf("the task left processes behind, which are being ended (%d): %s", n, strings.Join(res.Left[:min(n, attemptLeftNames)], ", ")))
+		a.remark(r, t, fmt.Sprintf("the task left processes behind, which are being ended (%d): %s", n,
+			strings.Join(res.Left[:min(n, attemptLeftNames)], ", ")))
 	}
 	if left := a.left[t.attemptOf()]; len(left.said) > 0 {
-		a.remark(r, t, fmt.Sprintf("processes of the task could not be ended and go on (%d): %s", len(left.said), leftText(left.said)))
+		a.remark(r, t, fmt.Sprintf("processes of the task could not be ended and go on (%d): %s", len(left.said),
+			leftText(left.said)))
 	}
 	e := &Event{Kind: evTaskFinished, Task: task.ID, Attempt: t.attempt, Reason: res.Reason, Exit: attemptExit(res)}
 	switch {
@@ -261,8 +271,8 @@ func (a *agent) taskEnded(t *taskTry, res procResult, outputs map[string]string)
 	a.endTask(t, e)
 }
 
-// retryLater waits for the next attempt: retry_delay, doubled each time up to retry_max_delay, give or take a fifth. The task's place
-// is for others meanwhile.
+// retryLater waits for the next attempt: retry_delay, doubled each time up to retry_max_delay, give or take a fifth.
+// The task's place is for others meanwhile.
 func (a *agent) retryLater(t *taskTry, res procResult) {
 	task := t.task()
 	delay, most := time.Duration(task.RetryDelay), time.Duration(task.RetryMaxDelay)
@@ -273,8 +283,10 @@ func (a *agent) retryLater(t *taskTry, res procResult) {
 		delay = min(delay, most)
 	}
 	delay += time.Duration((rand.Float64()*0.4 - 0.2) * float64(delay))
-	a.emit(t.run, &Event{Kind: evTaskRetrying, Task: task.ID, Attempt: t.attempt, Exit: attemptExit(res), Seconds: secondsBetween(t.since, a.now()),
-		Reason: fmt.Sprintf("%s%s%d of %d in %s", res.Reason, stateAgain, t.attempt+1, task.Retries+1, delay.Round(10*time.Millisecond))})
+	a.emit(t.run, &Event{Kind: evTaskRetrying, Task: task.ID, Attempt: t.attempt, Exit: attemptExit(res),
+		Seconds: secondsBetween(t.since, a.now()),
+		Reason: fmt.Sprintf("%s%s%d of %d in %s", res.Reason, stateAgain, t.attempt+1, task.Retries+1,
+			delay.Round(10*time.Millisecond))})
 	t.timer = time.AfterFunc(delay, func() {
 		a.call(func() {
 			if t.timer != nil {

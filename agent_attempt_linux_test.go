@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Files that a user names and that are none: nothing is waited for, and the reason names the file. (Not beside other tests: this
-// process would take what they start for orphans of its tasks.)
+// Files that a user names and that are none: nothing is waited for, and the reason names the file. (Not beside other
+// tests: this process would take what they start for orphans of its tasks.)
 func TestAgentStartFifo(t *testing.T) {
 	dir := t.TempDir()
 	fifo := filepath.Join(dir, "fifo")
@@ -32,9 +32,11 @@ func TestAgentStartFifo(t *testing.T) {
 	}
 	h := runnerHost(t, &principalLog{}, workflows...)
 	for id, want := range map[string]string{
-		"env_file": "read env_file " + fifo + ": not a regular file", "endless env_file": "read env_file /dev/zero: not a regular file",
-		"folder as env_file": "read env_file " + dir + ": not a regular file",
-		"outputs":            "read outputs: $CDKTR_OUTPUT: not a regular file", "endless outputs": "read outputs: $CDKTR_OUTPUT: not a regular file",
+		"env_file":             "read env_file " + fifo + ": not a regular file",
+		"endless env_file":     "read env_file /dev/zero: not a regular file",
+		"folder as env_file":   "read env_file " + dir + ": not a regular file",
+		"outputs":              "read outputs: $CDKTR_OUTPUT: not a regular file",
+		"endless outputs":      "read outputs: $CDKTR_OUTPUT: not a regular file",
 		"outputs of a failure": "exit 3", "program": "make it executable", "directory": fifo + " is not a directory",
 	} {
 		r, _ := runnerFollow(t, h, Request{Workflow: id}, nil)
@@ -52,18 +54,29 @@ func TestAgentStartHangs(t *testing.T) {
 		stop         *Request
 		want         string
 	}{
-		"timeout of the task": {timeout: time.Second, want: "failed (task b: timed out after 500ms): b failed (timed out after 500ms), c succeeded, a failed (timed out after 1s, waiting to start PROGRAM)"},
-		"timeout of the run":  {all: time.Second, want: "failed (timed out after 1s): b failed (timed out after 500ms), c succeeded, a failed (timed out after 1s)"},
-		"cancel":              {stop: &Request{Op: "cancel"}, want: "cancelled (BY): b failed (timed out after 500ms), c succeeded, a cancelled (BY)"},
-		"force":               {stop: &Request{Op: "cancel", Force: true}, want: "cancelled (BY): b failed (timed out after 500ms), c succeeded, a cancelled (BY)"},
-		"cancel of the task":  {stop: &Request{Op: "cancel", Task: "a"}, want: "failed (task b: timed out after 500ms): b failed (timed out after 500ms), c succeeded, a cancelled (BY)"},
-		"answers again":       {want: "failed (task b: timed out after 500ms): b failed (timed out after 500ms), c succeeded, a succeeded"},
+		"timeout of the task": {timeout: time.Second,
+			want: "failed (task b: timed out after 500ms): b failed (timed out after 500ms), c succeeded, a failed " +
+				"(timed out after 1s, waiting to start PROGRAM)"},
+		"timeout of the run": {all: time.Second,
+			want: "failed (timed out after 1s): b failed (timed out after 500ms), c succeeded, a failed (timed out " +
+				"after 1s)"},
+		"cancel": {stop: &Request{Op: "cancel"},
+			want: "cancelled (BY): b failed (timed out after 500ms), c succeeded, a cancelled (BY)"},
+		"force": {stop: &Request{Op: "cancel", Force: true},
+			want: "cancelled (BY): b failed (timed out after 500ms), c succeeded, a cancelled (BY)"},
+		"cancel of the task": {stop: &Request{Op: "cancel", Task: "a"},
+			want: "failed (task b: timed out after 500ms): b failed (timed out after 500ms), c succeeded, a " +
+				"cancelled (BY)"},
+		"answers again": {want: "failed (task b: timed out after 500ms): b failed (timed out after 500ms), c " +
+			"succeeded, a succeeded"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			program, mark, free := procTestHang(t)
 			begun := filepath.Join(t.TempDir(), "begun") // b runs before a hangs, and is timed out while it does
-			w := &Workflow{ID: "w", Timeout: Duration(c.all), Tasks: []Task{{ID: "b", Run: ": > " + begun + "; exec sleep 300", Timeout: Duration(500 * time.Millisecond)},
-				{ID: "c", Run: "while [ ! -e " + begun + " ]; do sleep 0.01; done"}, {ID: "a", Cmd: program, Timeout: Duration(c.timeout), Depends: []string{"c"}}}}
+			w := &Workflow{ID: "w", Timeout: Duration(c.all), Tasks: []Task{{ID: "b", Run: ": > " + begun +
+				"; exec sleep 300", Timeout: Duration(500 * time.Millisecond)},
+				{ID: "c", Run: "while [ ! -e " + begun + " ]; do sleep 0.01; done"},
+				{ID: "a", Cmd: program, Timeout: Duration(c.timeout), Depends: []string{"c"}}}}
 			h := runnerHost(t, &principalLog{}, w)
 			id, asked := "", false
 			r, _ := runnerFollow(t, h, Request{Workflow: "w"}, func(cl *client, r *Reply) {
@@ -87,7 +100,8 @@ func TestAgentStartHangs(t *testing.T) {
 			})
 			got := fmt.Sprintf("%s (%s): %s", r.State, r.Reason, runnerStates(r))
 			by := r.task("a").Reason
-			if want := strings.NewReplacer("BY", by, "PROGRAM", program).Replace(c.want); got != want || c.stop != nil && !strings.HasPrefix(by, "cancelled by ") {
+			if want := strings.NewReplacer("BY", by, "PROGRAM", program).Replace(c.want); got != want ||
+				c.stop != nil && !strings.HasPrefix(by, "cancelled by ") {
 				t.Errorf("%s\nwant %s", got, want)
 			}
 			if _, err := os.Stat(mark); (err == nil) != (name == "answers again") {

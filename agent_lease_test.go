@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestAgentLeaseAfterSleep: what wakes the agent after the machine has slept for longer than its leases hold finds that over first: no attempt
-// begins of a run that is somebody else's by now, and nothing of it is said to have begun.
+// TestAgentLeaseAfterSleep: what wakes the agent after the machine has slept for longer than its leases hold finds that
+// over first: no attempt begins of a run that is somebody else's by now, and nothing of it is said to have begun.
 func TestAgentLeaseAfterSleep(t *testing.T) {
 	for what, wake := range map[string]func(g *agentRig){
 		"an attempt that is due":      func(*agentRig) { time.Sleep(4 * time.Second) }, // before the next heartbeat
@@ -23,14 +23,16 @@ func TestAgentLeaseAfterSleep(t *testing.T) {
 				slept := time.Duration(0)
 				g.do(func() { g.a.cfg.count = func() time.Time { return time.Now().Add(slept) } })
 				time.Sleep(agentHeartbeat + time.Second/2)
-				g.assign("R1", 1, Workflow{Failover: failoverRerun, Tasks: []Task{{ID: "a", Cmd: "/no/such/program", Retries: 9, RetryDelay: Duration(3 * time.Second)}}})
+				g.assign("R1", 1, Workflow{Failover: failoverRerun, Tasks: []Task{{ID: "a", Cmd: "/no/such/program",
+					Retries: 9, RetryDelay: Duration(3 * time.Second)}}})
 				if got := g.events("R1"); !strings.HasSuffix(got, "task.retrying a") {
 					t.Errorf("before the sleep: %s", got)
 				}
 				g.do(func() { slept = time.Hour })
 				wake(g)
 				synctest.Wait()
-				if got := g.events("R1"); strings.Count(got, "task.started") != 1 || !strings.HasSuffix(got, "run.finished crashed") {
+				if got := g.events("R1"); strings.Count(got, "task.started") != 1 ||
+					!strings.HasSuffix(got, "run.finished crashed") {
 					t.Errorf("%s", got)
 				}
 				g.end()
@@ -39,9 +41,9 @@ func TestAgentLeaseAfterSleep(t *testing.T) {
 	}
 }
 
-// TestAgentLeaseFromSending: the lease of a run counts from when the heartbeat that was answered last was sent. An answer
-// that was on its way for long says nothing of what the principal heard since. It counts by the clock that goes on while the
-// machine sleeps: here the other one stands still.
+// TestAgentLeaseFromSending: the lease of a run counts from when the heartbeat that was answered last was sent. An
+// answer that was on its way for long says nothing of what the principal heard since. It counts by the clock that goes
+// on while the machine sleeps: here the other one stands still.
 func TestAgentLeaseFromSending(t *testing.T) {
 	now := time.Date(2026, 1, 31, 2, 30, 0, 0, time.UTC)
 	spool, err := spoolOpen(t.TempDir())
@@ -52,7 +54,8 @@ func TestAgentLeaseFromSending(t *testing.T) {
 	near, theirs := wirePipe()
 	far := farConn{near}
 	defer theirs.Close()
-	a := &agent{cfg: agentConfig{Name: "one", Log: slog.New(slog.DiscardHandler), now: time.Now, count: func() time.Time { return now }}, spool: spool,
+	a := &agent{cfg: agentConfig{Name: "one", Log: slog.New(slog.DiscardHandler), now: time.Now,
+		count: func() time.Time { return now }}, spool: spool,
 		runs: map[string]*agentRun{}, ends: map[string]heldEnd{}}
 	hold := func() {
 		a.runs["r"] = &agentRun{as: &assignment{Run: "r", Lease: 1, Spec: &Workflow{ID: "w", Failover: failoverRerun}}}
@@ -87,8 +90,8 @@ func TestAgentLeaseFromSending(t *testing.T) {
 	}
 }
 
-// TestAgentLeaseFromHello: an agent that heard a welcome and nothing since stops its runs when ten seconds from its hello are over, between two
-// heartbeats.
+// TestAgentLeaseFromHello: an agent that heard a welcome and nothing since stops its runs when ten seconds from its
+// hello are over, between two heartbeats.
 func TestAgentLeaseFromHello(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := agentRigOpen(t)
@@ -100,7 +103,8 @@ func TestAgentLeaseFromHello(t *testing.T) {
 		time.Sleep(agentLease + agentHeartbeat)
 		synctest.Wait()
 		hello := g.dialled[1]
-		if e := g.lastEvent("R1"); e.State != runCrashed || e.Time.Sub(hello.Add(agentLease)).Abs() > 100*time.Millisecond {
+		if e := g.lastEvent("R1"); e.State != runCrashed ||
+			e.Time.Sub(hello.Add(agentLease)).Abs() > 100*time.Millisecond {
 			t.Errorf("hello at %v, and at %v %+v", hello, e.Time, e)
 		}
 		g.end()

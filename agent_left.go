@@ -27,7 +27,8 @@ type runnerAttempt struct {
 	Attempt int    `json:"attempt"`
 }
 
-// runnerLeft is what an attempt has left: the same processes twice, as the system knows them and as the principal is told of them.
+// runnerLeft is what an attempt has left: the same processes twice, as the system knows them and as the principal is
+// told of them.
 type runnerLeft struct {
 	runnerAttempt
 	Processes []procLeft `json:"processes"`
@@ -45,8 +46,8 @@ func (t *taskTry) attemptOf() runnerAttempt {
 	return runnerAttempt{t.run.as.Run, t.run.as.Lease, t.task().ID, t.attempt}
 }
 
-// leftOf makes what is told of the processes of an attempt that could not be ended, as procSpec.Left has it: from any goroutine but
-// the loop's.
+// leftOf makes what is told of the processes of an attempt that could not be ended, as procSpec.Left has it: from any
+// goroutine but the loop's.
 func (a *agent) leftOf(of runnerAttempt) func([]procLeft) {
 	return func(left []procLeft) {
 		l := a.leftNamed(runnerLeft{runnerAttempt: of, Processes: left})
@@ -61,7 +62,8 @@ func (a *agent) leftNamed(l runnerLeft) runnerLeft {
 		if p.Denied {
 			why = "agent " + a.cfg.Name + " may not end what is another user's"
 		}
-		l.said = append(l.said, LeftProcess{Agent: a.cfg.Name, Task: l.Task, Attempt: l.Attempt, PID: p.PID, User: userName(userFile, p.UID), Command: p.Command, Why: why})
+		l.said = append(l.said, LeftProcess{Agent: a.cfg.Name, Task: l.Task, Attempt: l.Attempt, PID: p.PID,
+			User: userName(userFile, p.UID), Command: p.Command, Why: why})
 	}
 	return l
 }
@@ -74,9 +76,11 @@ func (a *agent) noteLeft(l runnerLeft) {
 		return
 	case len(l.Processes) == 0:
 		delete(a.left, l.runnerAttempt)
-		a.cfg.Log.Info("what could not be ended has gone", "run", l.Run, "task", l.Task, "processes", leftText(before.said))
+		a.cfg.Log.Info("what could not be ended has gone", "run", l.Run, "task", l.Task, "processes",
+			leftText(before.said))
 	default:
-		a.cfg.Log.Warn("processes of a task could not be ended", "run", l.Run, "task", l.Task, "processes", leftText(l.said), "cause", l.said[0].Why)
+		a.cfg.Log.Warn("processes of a task could not be ended", "run", l.Run, "task", l.Task, "processes",
+			leftText(l.said), "cause", l.said[0].Why)
 		if !known && len(a.left) == protoMaxLeft {
 			return
 		}
@@ -99,7 +103,8 @@ func (a *agent) tellLeft() {
 // sortedLeft gives the table in an order.
 func (a *agent) sortedLeft() []runnerLeft {
 	return slices.SortedFunc(maps.Values(a.left), func(x, y runnerLeft) int {
-		return cmp.Or(cmp.Compare(x.Run, y.Run), cmp.Compare(x.Lease, y.Lease), cmp.Compare(x.Task, y.Task), cmp.Compare(x.Attempt, y.Attempt))
+		return cmp.Or(cmp.Compare(x.Run, y.Run), cmp.Compare(x.Lease, y.Lease), cmp.Compare(x.Task, y.Task),
+			cmp.Compare(x.Attempt, y.Attempt))
 	})
 }
 
@@ -111,7 +116,8 @@ func (a *agent) heldLeft() (held []heldLeft) {
 	return held
 }
 
-// writeLeft writes the table to its file, which need not be on the disk: it is of no use after the machine has booted again.
+// writeLeft writes the table to its file, which need not be on the disk: it is of no use after the machine has booted
+// again.
 func (a *agent) writeLeft() {
 	name := filepath.Join(a.cfg.StateDir, runnerLeftFile)
 	if len(a.left) == 0 {
@@ -130,8 +136,8 @@ func (a *agent) writeLeft() {
 	}
 }
 
-// readLeft takes over what an earlier life could not end: what its table has, and found, by their cookies, which this one has just
-// tried to end in vain. It reads files, and is for before the loop.
+// readLeft takes over what an earlier life could not end: what its table has, and found, by their cookies, which this
+// one has just tried to end in vain. It reads files, and is for before the loop.
 func (a *agent) readLeft(found map[string][]procLeft) {
 	var table runnerLeftTable
 	text, _, err := fileRead(filepath.Join(a.cfg.StateDir, runnerLeftFile), runnerLeftSize)
@@ -169,6 +175,7 @@ func (a *agent) takeLeft(l runnerLeft, seen map[int]bool) {
 		seen[p.PID] = true
 	}
 	a.left[l.runnerAttempt] = a.leftNamed(l)
-	a.cfg.Log.Warn("what an earlier life of this agent could not end is there still", "run", l.Run, "task", l.Task, "processes", leftText(a.left[l.runnerAttempt].said))
+	a.cfg.Log.Warn("what an earlier life of this agent could not end is there still", "run", l.Run, "task", l.Task,
+		"processes", leftText(a.left[l.runnerAttempt].said))
 	a.procs.lookAfter(l.Processes, a.leftOf(l.runnerAttempt))
 }

@@ -55,7 +55,8 @@ func parcelPack(run string, lease int, output []LogLine, events []*Event) (msg [
 		p.addLine(output, i)
 	}
 	for _, e := range events {
-		packed := parcelEvent{MS: e.Time.Sub(p.Time.Time).Milliseconds(), Kind: e.Kind, Task: e.Task, Attempt: e.Attempt, State: e.State,
+		packed := parcelEvent{MS: e.Time.Sub(p.Time.Time).Milliseconds(), Kind: e.Kind, Task: e.Task,
+			Attempt: e.Attempt, State: e.State,
 			Reason: e.Reason, Exit: e.Exit, Seconds: e.Seconds, Outputs: e.Outputs}
 		switch {
 		case e.Kind == evTaskStarted && e.Attempt == 1:
@@ -73,7 +74,8 @@ func parcelPack(run string, lease int, output []LogLine, events []*Event) (msg [
 // addLine puts a line of output behind those before it.
 func (p *parcel) addLine(output []LogLine, i int) {
 	line := &output[i]
-	next := parcelOutput{MS: line.Time.Sub(p.Time.Time).Milliseconds(), Task: line.Task, Attempt: line.Attempt, Stream: line.Stream}
+	next := parcelOutput{MS: line.Time.Sub(p.Time.Time).Milliseconds(), Task: line.Task, Attempt: line.Attempt,
+		Stream: line.Stream}
 	if next.Task != "" && next.Attempt == 1 {
 		next.Attempt = 0
 	}
@@ -91,7 +93,8 @@ func (p *parcel) addLine(output []LogLine, i int) {
 	}
 	if follows {
 		last := &p.Output[len(p.Output)-1]
-		if last.MS == next.MS && last.Task == next.Task && last.Attempt == next.Attempt && last.Stream == next.Stream && last.Bytes == nil {
+		if last.MS == next.MS && last.Task == next.Task && last.Attempt == next.Attempt && last.Stream == next.Stream &&
+			last.Bytes == nil {
 			last.Text = append(last.Text, line.Text)
 			return
 		}
@@ -115,7 +118,8 @@ func parcelItems(msg []byte) ([]agentItem, error) {
 	}
 	for i := range p.Events {
 		packed := &p.Events[i]
-		e := &Event{Time: p.at(packed.MS), Kind: packed.Kind, Run: p.Run, Task: packed.Task, Attempt: packed.Attempt, State: packed.State,
+		e := &Event{Time: p.at(packed.MS), Kind: packed.Kind, Run: p.Run, Task: packed.Task, Attempt: packed.Attempt,
+			State:  packed.State,
 			Reason: packed.Reason, Exit: packed.Exit, Seconds: packed.Seconds, Outputs: packed.Outputs, Lease: p.Lease}
 		switch {
 		case e.Kind == evTaskStarted && e.Attempt == 0:
@@ -138,7 +142,8 @@ func (p *parcel) lines() (lines []LogLine) {
 		if packed.N != 0 {
 			n = packed.N - 1
 		}
-		line := LogLine{Time: p.at(packed.MS), Run: p.Run, Task: packed.Task, Attempt: packed.Attempt, Stream: orDefault(packed.Stream, "o")}
+		line := LogLine{Time: p.at(packed.MS), Run: p.Run, Task: packed.Task, Attempt: packed.Attempt,
+			Stream: orDefault(packed.Stream, "o")}
 		if line.Task != "" && line.Attempt == 0 {
 			line.Attempt = 1
 		}

@@ -25,7 +25,8 @@ func TestParcel(t *testing.T) {
 		var events []*Event
 		n := int64(1)
 		for range rng.IntN(6) {
-			line := LogLine{Time: tick(), Run: "R", N: n, Task: []string{"a", "a", "b"}[rng.IntN(3)], Attempt: 1 + rng.IntN(2), Stream: []string{"o", "o", "e"}[rng.IntN(3)],
+			line := LogLine{Time: tick(), Run: "R", N: n, Task: []string{"a", "a", "b"}[rng.IntN(3)], Attempt: 1 +
+				rng.IntN(2), Stream: []string{"o", "o", "e"}[rng.IntN(3)],
 				Text: []string{"", "x & <y>", "é"}[rng.IntN(3)]}
 			switch rng.IntN(6) {
 			case 0:
@@ -37,7 +38,8 @@ func TestParcel(t *testing.T) {
 			n += int64(1 + rng.IntN(5)/4)
 		}
 		for range rng.IntN(5) {
-			e := &Event{Time: tick(), Kind: []string{evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished, evRunFinished}[rng.IntN(5)], Run: "R", Lease: 3,
+			e := &Event{Time: tick(), Kind: []string{evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished,
+				evRunFinished}[rng.IntN(5)], Run: "R", Lease: 3,
 				Task: "a", Attempt: 1 + rng.IntN(2), Reason: "r", Seconds: float64(rng.IntN(3))}
 			switch e.Kind {
 			case evTaskFinished, evRunFinished:
@@ -64,7 +66,8 @@ func TestParcel(t *testing.T) {
 			want = append(want, agentItem{Event: e})
 		}
 		if err != nil || count != len(want) || !bytes.Equal(protoEncode(items), protoEncode(want)) {
-			t.Fatalf("%d items, %v:\n%s\ncame out as\n%s\nwant\n%s", count, err, msg, protoEncode(items), protoEncode(want))
+			t.Fatalf("%d items, %v:\n%s\ncame out as\n%s\nwant\n%s", count, err, msg, protoEncode(items),
+				protoEncode(want))
 		}
 	}
 }
@@ -112,5 +115,9 @@ func TestFormat1(t *testing.T) {
 	if out := x.ok("logs", long); out != "begun\ndone\nlast\n" {
 		t.Errorf("its output: %q", out)
 	}
-	x.until("a snapshot is beside that of before", func() bool { _, err := os.Stat(x.dir + "/state/snapshot.json.1"); return err == nil })
+	x.until("a snapshot is beside that of before", func() bool {
+		_, err := os.Stat(x.dir +
+			"/state/snapshot.json.1")
+		return err == nil
+	})
 }

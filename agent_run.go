@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// runnerCleanup is how long a task that cleans up may take once the run's timeout is over, with all its attempts, unless it has a
-// timeout of its own. Then it has failed.
+// runnerCleanup is how long a task that cleans up may take once the run's timeout is over, with all its attempts,
+// unless it has a timeout of its own. Then it has failed.
 const runnerCleanup = 5 * time.Minute
 
 // agentRun is a run that this agent has.
@@ -67,7 +67,8 @@ func (a *agent) begin(as *assignment) {
 			return
 		}
 	}
-	r := &agentRun{as: as, tries: map[int]*taskTry{}, outputs: make([]taskOutputs, len(as.Spec.Tasks)), lines: as.Lines, began: a.now()}
+	r := &agentRun{as: as, tries: map[int]*taskTry{}, outputs: make([]taskOutputs, len(as.Spec.Tasks)), lines: as.Lines,
+		began: a.now()}
 	a.bound(r)
 	a.runs[as.Run] = r
 	a.beginLive(r)
@@ -147,8 +148,9 @@ func (a *agent) endTask(t *taskTry, e *Event) {
 	}
 }
 
-// runLate is the end of a run's timeout. What is at work is stopped and nothing more begins, but for what cleans up or raises the
-// alarm: that goes on, and begins as behind any failure, for runnerCleanup or as long as its own timeout says. Then the run has failed.
+// runLate is the end of a run's timeout. What is at work is stopped and nothing more begins, but for what cleans up or
+// raises the alarm: that goes on, and begins as behind any failure, for runnerCleanup or as long as its own timeout
+// says. Then the run has failed.
 func (a *agent) runLate(r *agentRun) {
 	if a.runs[r.as.Run] != r || r.stopState != "" || r.late != "" {
 		return
@@ -199,7 +201,8 @@ func (a *agent) limitCleanup(t *taskTry) {
 		a.call(func() {
 			if t.run.tries[t.index] == t {
 				t.late = true
-				a.stopTry(t, "timed out after "+procDuration(runnerCleanup)+", all there is once the run has timed out", false)
+				a.stopTry(t, "timed out after "+procDuration(runnerCleanup)+", all there is once the run has timed out",
+					false)
 			}
 		})
 	})
@@ -261,8 +264,8 @@ func (a *agent) finishRun(r *agentRun, state, reason string) {
 	}
 }
 
-// remark puts a line of our own into the output of a run, behind what came before it: about the attempt t, or nil for the
-// run. It goes into a spool that takes no more output, too: there are few of them.
+// remark puts a line of our own into the output of a run, behind what came before it: about the attempt t, or nil for
+// the run. It goes into a spool that takes no more output, too: there are few of them.
 func (a *agent) remark(r *agentRun, t *taskTry, text string) {
 	if r.dropIt {
 		return
@@ -314,8 +317,8 @@ func (a *agent) cancel(m *agentMsg) {
 	a.stopRun(r, runCancelled, m.Reason, m.Force)
 }
 
-// cancelTask stops one task because the principal says so, and nothing else of its run. A task that is not at work any more
-// has ended by itself meanwhile, and the principal is about to hear of that.
+// cancelTask stops one task because the principal says so, and nothing else of its run. A task that is not at work any
+// more has ended by itself meanwhile, and the principal is about to hear of that.
 func (a *agent) cancelTask(m *agentMsg) {
 	for _, item := range m.Items {
 		e := item.Event
@@ -346,8 +349,8 @@ func (a *agent) killRuns() {
 	}
 }
 
-// secondsBetween gives how long something took, to the millisecond: by the monotonic clock, and as the stamps of both ends
-// say it where these differ by rounding alone.
+// secondsBetween gives how long something took, to the millisecond: by the monotonic clock, and as the stamps of both
+// ends say it where these differ by rounding alone.
 func secondsBetween(from, to time.Time) float64 {
 	took := to.Sub(from).Milliseconds()
 	if stamps := stampOf(to).Sub(stampOf(from).Time).Milliseconds(); stamps == took+1 || stamps == took-1 {
@@ -359,10 +362,12 @@ func secondsBetween(from, to time.Time) float64 {
 // Lines that a task has begun and not ended, told to the principal while somebody follows the run. While
 // nobody does they cost nothing but a look at a flag. What is told is not spooled: the line is, when it ends.
 
-// runnerLiveAfter is how long after something was read it is told that it is a line without an end, and how often at most.
+// runnerLiveAfter is how long after something was read it is told that it is a line without an end, and how often at
+// most.
 const runnerLiveAfter = 300 * time.Millisecond
 
-// runnerLiveMax bounds the runs that an agent knows to be followed. Of more than these nothing is told before it is stored.
+// runnerLiveMax bounds the runs that an agent knows to be followed. Of more than these nothing is told before it is
+// stored.
 const runnerLiveMax = 1000
 
 // runnerLive is whether, and of what, a run is told.
@@ -426,7 +431,8 @@ func (a *agent) tellLive(r *agentRun) {
 			text, key := strings.ToValidUTF8(t.proc.unended(stream == "e"), "\uFFFD"), stream+t.task().ID
 			if text != "" && r.live.told[key] != text {
 				r.live.told[key] = text
-				lines = append(lines, LogLine{Time: stampOf(a.now()), Run: r.as.Run, Task: t.task().ID, Attempt: t.attempt, Stream: stream, Text: text})
+				lines = append(lines, LogLine{Time: stampOf(a.now()), Run: r.as.Run, Task: t.task().ID,
+					Attempt: t.attempt, Stream: stream, Text: text})
 			}
 		}
 	}

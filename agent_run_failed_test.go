@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestRunnerBlames: the task that failed first is named, wherever it stands, and neither one that was skipped for it nor one that
-// ran and failed because of it. So does attention.
+// TestRunnerBlames: the task that failed first is named, wherever it stands, and neither one that was skipped for it
+// nor one that ran and failed because of it. So does attention.
 func TestRunnerBlames(t *testing.T) {
 	for _, c := range []struct{ first, second, want string }{{"a", "b", "a"}, {"b", "a", "b"}} {
 		dir := t.TempDir()
@@ -20,7 +20,8 @@ func TestRunnerBlames(t *testing.T) {
 		exits := map[string]int{"a": 3, "b": 4}
 		w := &Workflow{ID: "w", Tasks: []Task{{ID: "a"}, {ID: "b"},
 			{ID: "c", Run: "exit 5", Depends: []string{c.first}, When: whenFailure},
-			{ID: "d", Run: fmt.Sprintf(": >%s/over; exit 6", dir), Depends: []string{"c"}, When: whenAlways}, {ID: "e", Run: "true", Depends: []string{c.first}}}}
+			{ID: "d", Run: fmt.Sprintf(": >%s/over; exit 6", dir), Depends: []string{"c"}, When: whenAlways},
+			{ID: "e", Run: "true", Depends: []string{c.first}}}}
 		for i := range w.Tasks[:2] {
 			task := &w.Tasks[i]
 			task.Run = fmt.Sprintf("exit %d", exits[task.ID])

@@ -1,5 +1,5 @@
-// Tests of lines that have not ended: who follows and asks for them sees them grow, they are stored once, and for nobody else they
-// are told.
+// Tests of lines that have not ended: who follows and asks for them sees them grow, they are stored once, and for
+// nobody else they are told.
 
 package main
 
@@ -82,7 +82,8 @@ func TestRunnerLive(t *testing.T) {
 
 // TestRunnerLiveNobody: a follower that does not ask for them gets none, and a run that nobody follows tells none.
 func TestRunnerLiveNobody(t *testing.T) {
-	h := runnerHost(t, &principalLog{}, &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: "printf 10%%; sleep 0.5; echo; echo done"}}})
+	h := runnerHost(t, &principalLog{}, &Workflow{ID: "w", Tasks: []Task{{ID: "a",
+		Run: "printf 10%%; sleep 0.5; echo; echo done"}}})
 	r, lines := runnerFollow(t, h, Request{Workflow: "w"}, func(_ *client, r *Reply) {
 		if r.Line != nil && r.Line.N == 0 {
 			t.Errorf("a line without an end: %+v", r.Line)
@@ -96,10 +97,12 @@ func TestRunnerLiveNobody(t *testing.T) {
 	}
 }
 
-// TestRunnerLiveBounds: what an agent sends as a line without an end is shown of its own runs and tasks only, and within bounds.
+// TestRunnerLiveBounds: what an agent sends as a line without an end is shown of its own runs and tasks only, and
+// within bounds.
 func TestRunnerLiveBounds(t *testing.T) {
 	r := &Run{ID: "R", State: runRunning, Agent: "x", Lease: 2, Tasks: []TaskRun{{Task: "a"}}}
-	p := &principal{state: stateNew(), live: map[string]*liveRun{"R": {lines: map[string]LogLine{}}}, touched: map[string]bool{}}
+	p := &principal{state: stateNew(), live: map[string]*liveRun{"R": {lines: map[string]LogLine{}}},
+		touched: map[string]bool{}}
 	p.state.Runs["R"] = r
 	good := LogLine{Run: "R", Task: "a", Stream: "o", Text: "10%"}
 	for name, change := range map[string]func(*agentLink, *agentItem){

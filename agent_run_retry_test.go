@@ -1,4 +1,5 @@
-// Tests of retried tasks through the agent and the real program: what is said while one waits, and what is known of its attempts.
+// Tests of retried tasks through the agent and the real program: what is said while one waits, and what is known of its
+// attempts.
 
 package main
 
@@ -12,7 +13,8 @@ import (
 
 // While a task waits it says what comes next; what is kept of the attempt is only why it failed, and how long it took.
 func TestRunnerRetryReason(t *testing.T) {
-	w := &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: `sleep 0.1; test "$CDKTR_ATTEMPT" = 3`, Retries: 2, RetryDelay: Duration(time.Millisecond)}}}
+	w := &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: `sleep 0.1; test "$CDKTR_ATTEMPT" = 3`, Retries: 2,
+		RetryDelay: Duration(time.Millisecond)}}}
 	h := runnerHost(t, &principalLog{}, w)
 	r, _ := runnerFollow(t, h, Request{Workflow: "w"}, nil)
 	if is := runnerStates(r); r.State != runSucceeded || is != "a succeeded" {
@@ -22,7 +24,8 @@ func TestRunnerRetryReason(t *testing.T) {
 	if _, err := h.p.store.readEvents(1, 1000, func(e *Event) bool {
 		if e.Kind == evTaskRetrying {
 			n++
-			if m := waits.FindStringSubmatch(e.Reason); m == nil || m[1] != fmt.Sprint(n+1) || e.Seconds < 0.1 || e.Attempt != n {
+			if m := waits.FindStringSubmatch(e.Reason); m == nil || m[1] != fmt.Sprint(n+1) || e.Seconds < 0.1 ||
+				e.Attempt != n {
 				t.Errorf("attempt %d failed after %gs: %q", e.Attempt, e.Seconds, e.Reason)
 			}
 		}
@@ -32,16 +35,19 @@ func TestRunnerRetryReason(t *testing.T) {
 	}
 	task := r.task("a")
 	for i, a := range task.Earlier {
-		if a.Attempt != i+1 || a.Reason != "exit 1" || a.Exit == nil || *a.Exit != 1 || a.Seconds < 0.1 || a.Started.IsZero() {
+		if a.Attempt != i+1 || a.Reason != "exit 1" || a.Exit == nil || *a.Exit != 1 || a.Seconds < 0.1 ||
+			a.Started.IsZero() {
 			t.Errorf("kept of attempt %d is %+v", i+1, a)
 		}
 	}
 	tries := task.tries()
-	if len(tries) != 3 || task.Attempts != 3 || tries[0].Started != task.Started || tries[2].Started != task.Began || tries[2].Seconds < 0.1 {
+	if len(tries) != 3 || task.Attempts != 3 || tries[0].Started != task.Started || tries[2].Started != task.Began ||
+		tries[2].Seconds < 0.1 {
 		t.Fatalf("%d attempts: %+v", task.Attempts, tries)
 	}
 	for i := range 2 {
-		if over := tries[i].Started.Add(time.Duration(tries[i].Seconds * float64(time.Second))); over.After(tries[i+1].Started.Add(2 * time.Millisecond)) {
+		over := tries[i].Started.Add(time.Duration(tries[i].Seconds * float64(time.Second)))
+		if over.After(tries[i+1].Started.Add(2 * time.Millisecond)) {
 			t.Errorf("attempt %d ended %v, the next began %v", i+1, over, tries[i+1].Started)
 		}
 	}
@@ -69,7 +75,8 @@ tasks:
 			t.Fatalf("%s: %s", when, text)
 		}
 		for i, a := range flaky.Earlier {
-			if a.Attempt != i+1 || a.Exit == nil || *a.Exit != i+3 || a.Reason != fmt.Sprint("exit ", i+3) || a.Seconds < 0.1 || a.Started.IsZero() {
+			if a.Attempt != i+1 || a.Exit == nil || *a.Exit != i+3 || a.Reason != fmt.Sprint("exit ", i+3) ||
+				a.Seconds < 0.1 || a.Started.IsZero() {
 				t.Errorf("%s: attempt %d is %+v", when, i+1, a)
 			}
 		}

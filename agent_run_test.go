@@ -19,13 +19,15 @@ const runnerWait = 60 * time.Second
 func runnerHost(t *testing.T, log *principalLog, workflows ...*Workflow) *host {
 	t.Helper()
 	logger := slog.New(slog.NewTextHandler(log, nil))
-	p, err := principalOpen(principalConfig{StateDir: t.TempDir(), NoSync: true, NoScheduler: true, Zone: time.UTC, Log: logger})
+	p, err := principalOpen(principalConfig{StateDir: t.TempDir(), NoSync: true, NoScheduler: true, Zone: time.UTC,
+		Log: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.setFiles(principalFiles(workflows...), nil)
 	h := newHost(p)
-	cfg := agentConfig{Name: "x", Capacity: 2, StateDir: t.TempDir(), Fresh: true, Grace: 200 * time.Millisecond, Environ: []string{"PATH=/usr/local/bin:/usr/bin:/bin"}, Log: logger}
+	cfg := agentConfig{Name: "x", Capacity: 2, StateDir: t.TempDir(), Fresh: true, Grace: 200 * time.Millisecond,
+		Environ: []string{"PATH=/usr/local/bin:/usr/bin:/bin"}, Log: logger}
 	if err := h.startAgent(context.Background(), cfg, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -81,12 +83,13 @@ func runnerStates(r *Run) string {
 }
 
 func TestRunnerValues(t *testing.T) {
-	w := &Workflow{ID: "w", Params: map[string]Param{"day": {Required: true}}, Env: map[string]string{"WHO": "${params.day}"}, Tasks: []Task{
-		{ID: "a", Run: `echo "rows=42" >> "$CDKTR_OUTPUT"; echo "k=a" >> "$CDKTR_OUTPUT"; echo "$WHO $PARAM_DAY $CDKTR_TASK_ID $CDKTR_ATTEMPT"`},
-		{ID: "b", Run: `echo k=b > "$CDKTR_OUTPUT"; echo err >&2`, Depends: []string{"a"}},
-		{ID: "c", Run: `echo k=c > "$CDKTR_OUTPUT"`, Depends: []string{"a"}},
-		{ID: "d", Cmd: "echo", Args: []string{"${tasks.a.outputs.rows}", "${run.id}"}, Depends: []string{"b", "c"}},
-		{ID: "e", Run: `echo "$rows $k"`, Depends: []string{"b", "c"}}}}
+	w := &Workflow{ID: "w", Params: map[string]Param{"day": {Required: true}},
+		Env: map[string]string{"WHO": "${params.day}"}, Tasks: []Task{
+			{ID: "a", Run: `echo "rows=42" >> "$CDKTR_OUTPUT"; echo "k=a" >> "$CDKTR_OUTPUT"; echo "$WHO $PARAM_DAY $CDKTR_TASK_ID $CDKTR_ATTEMPT"`},
+			{ID: "b", Run: `echo k=b > "$CDKTR_OUTPUT"; echo err >&2`, Depends: []string{"a"}},
+			{ID: "c", Run: `echo k=c > "$CDKTR_OUTPUT"`, Depends: []string{"a"}},
+			{ID: "d", Cmd: "echo", Args: []string{"${tasks.a.outputs.rows}", "${run.id}"}, Depends: []string{"b", "c"}},
+			{ID: "e", Run: `echo "$rows $k"`, Depends: []string{"b", "c"}}}}
 	h := runnerHost(t, &principalLog{}, w)
 	r, lines := runnerFollow(t, h, Request{Workflow: "w", Params: map[string]string{"day": "monday"}}, nil)
 	if r.State != runSucceeded || r.Reason != "" || r.Agent != "x" || r.Seconds <= 0 {
@@ -117,31 +120,41 @@ func TestRunnerValues(t *testing.T) {
 func TestRunnerOutcomes(t *testing.T) {
 	log := &principalLog{}
 	workflows := []*Workflow{
-		{ID: "fails", Tasks: []Task{{ID: "a", Run: "exit 3"}, {ID: "b", Run: "true", Depends: []string{"a"}}, {ID: "c", Run: "true", Depends: []string{"b"}}, {ID: "d", Run: "true", Depends: []string{"a"}, When: whenFailure},
+		{ID: "fails", Tasks: []Task{{ID: "a", Run: "exit 3"}, {ID: "b", Run: "true", Depends: []string{"a"}},
+			{ID: "c", Run: "true", Depends: []string{"b"}}, {ID: "d", Run: "true", Depends: []string{"a"},
+				When: whenFailure},
 			{ID: "e", Run: "true", Depends: []string{"c"}, When: whenAlways}, {ID: "f", Run: "true"}}},
-		{ID: "retried", Tasks: []Task{{ID: "a", Run: `test "$CDKTR_ATTEMPT" = 3`, Retries: 2, RetryDelay: Duration(time.Millisecond)}}},
-		{ID: "exhausted", Tasks: []Task{{ID: "a", Run: `exit $CDKTR_ATTEMPT`, Retries: 1, RetryDelay: Duration(time.Millisecond)}}},
-		{ID: "task timeout", Tasks: []Task{{ID: "a", Run: "exec sleep 300", Timeout: Duration(100 * time.Millisecond)}}},
-		{ID: "run timeout", Timeout: Duration(300 * time.Millisecond), Tasks: []Task{{ID: "a", Run: "exec sleep 300"}, {ID: "b", Run: "true", Depends: []string{"a"}}}},
+		{ID: "retried", Tasks: []Task{{ID: "a", Run: `test "$CDKTR_ATTEMPT" = 3`, Retries: 2,
+			RetryDelay: Duration(time.Millisecond)}}},
+		{ID: "exhausted", Tasks: []Task{{ID: "a", Run: `exit $CDKTR_ATTEMPT`, Retries: 1,
+			RetryDelay: Duration(time.Millisecond)}}},
+		{ID: "task timeout", Tasks: []Task{{ID: "a", Run: "exec sleep 300",
+			Timeout: Duration(100 * time.Millisecond)}}},
+		{ID: "run timeout", Timeout: Duration(300 * time.Millisecond),
+			Tasks: []Task{{ID: "a", Run: "exec sleep 300"}, {ID: "b", Run: "true", Depends: []string{"a"}}}},
 		{ID: "bad outputs", Tasks: []Task{{ID: "a", Run: `echo what > "$CDKTR_OUTPUT"`}}},
 		{ID: "no program", Tasks: []Task{{ID: "a", Cmd: "/no/such/program"}}},
-		{ID: "no value", Tasks: []Task{{ID: "a", Run: "true"}, {ID: "b", Run: "true", Env: map[string]string{"X": "${tasks.a.outputs.none}"}, Depends: []string{"a"}}}},
+		{ID: "no value", Tasks: []Task{{ID: "a", Run: "true"}, {ID: "b", Run: "true",
+			Env: map[string]string{"X": "${tasks.a.outputs.none}"}, Depends: []string{"a"}}}},
 		{ID: "killed", Tasks: []Task{{ID: "a", Run: "kill -9 $$"}}},
 		{ID: "leaves", Tasks: []Task{{ID: "a", Run: "setsid sleep 300 & sleep 0.1"}}},
-		{ID: "whole again", Retries: 1, Tasks: []Task{{ID: "a", Run: "echo once"}, {ID: "b", Run: `test -n "$AGAIN"`, Depends: []string{"a"}}}},
+		{ID: "whole again", Retries: 1, Tasks: []Task{{ID: "a", Run: "echo once"},
+			{ID: "b", Run: `test -n "$AGAIN"`, Depends: []string{"a"}}}},
 	}
 	h := runnerHost(t, log, workflows...)
 	for id, want := range map[string]string{
-		"fails":        "failed (task a: exit 3): a failed (exit 3), b skipped (a failed), c skipped (b was skipped), d succeeded, e succeeded, f succeeded",
+		"fails": "failed (task a: exit 3): a failed (exit 3), b skipped (a failed), c skipped (b was " +
+			"skipped), d succeeded, e succeeded, f succeeded",
 		"retried":      "succeeded (): a succeeded",
 		"exhausted":    "failed (task a: exit 2): a failed (exit 2)",
 		"task timeout": "failed (task a: timed out after 100ms): a failed (timed out after 100ms)",
 		"run timeout":  "failed (timed out after 300ms): a failed (timed out after 300ms), b skipped (a failed)",
 		"bad outputs":  `failed (task a: $CDKTR_OUTPUT:1: want KEY=value, not "what"): a failed ($CDKTR_OUTPUT:1: want KEY=value, not "what")`,
-		"no value":     "failed (task b: env X: ${tasks.a.outputs.none} has no value): a succeeded, b failed (env X: ${tasks.a.outputs.none} has no value)",
-		"killed":       "failed (task a: signal SIGKILL): a failed (signal SIGKILL)",
-		"leaves":       "succeeded (): a succeeded",
-		"whole again":  "failed (task b: exit 1): a succeeded, b failed (exit 1)",
+		"no value": "failed (task b: env X: ${tasks.a.outputs.none} has no value): a succeeded, b failed (env " +
+			"X: ${tasks.a.outputs.none} has no value)",
+		"killed":      "failed (task a: signal SIGKILL): a failed (signal SIGKILL)",
+		"leaves":      "succeeded (): a succeeded",
+		"whole again": "failed (task b: exit 1): a succeeded, b failed (exit 1)",
 	} {
 		r, lines := runnerFollow(t, h, Request{Workflow: id}, nil)
 		if got := fmt.Sprintf("%s (%s): %s", r.State, r.Reason, runnerStates(r)); got != want {
@@ -150,13 +163,16 @@ func TestRunnerOutcomes(t *testing.T) {
 		switch {
 		case id == "retried" && r.Tasks[0].Attempts != 3:
 			t.Errorf("%d attempts", r.Tasks[0].Attempts)
-		case id == "leaves" && (len(lines) != 1 || !strings.HasPrefix(lines[0], "a|c|[cdktr: the task left processes behind, which are being ended (1): s")):
+		case id == "leaves" && (len(lines) != 1 || !strings.HasPrefix(lines[0],
+			"a|c|[cdktr: the task left processes behind, which are being ended (1): s")):
 			t.Errorf("output %q", lines)
 		case id == "whole again" && (r.Attempt != 2 || len(lines) != 1):
 			t.Errorf("attempt %d, output %q", r.Attempt, lines)
 		}
 	}
-	if r, _ := runnerFollow(t, h, Request{Workflow: "no program"}, nil); r.State != runFailed || r.Tasks[0].Exit != nil { // nothing ran
+	// nothing ran
+	if r, _ := runnerFollow(t, h, Request{Workflow: "no program"}, nil); r.State != runFailed ||
+		r.Tasks[0].Exit != nil {
 		t.Errorf("%+v", r)
 	}
 }
@@ -189,7 +205,10 @@ func TestRunnerMaxActive(t *testing.T) {
 
 // A run is cancelled while one task is at work, one waits for its next attempt, and one for both.
 func TestRunnerCancel(t *testing.T) {
-	w := &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done"}, {ID: "b", Run: "exit 1", Retries: 3, RetryDelay: Duration(time.Hour)}, {ID: "c", Run: "true", Depends: []string{"a", "b"}}}}
+	w := &Workflow{ID: "w", Tasks: []Task{{ID: "a",
+		Run: "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done"},
+		{ID: "b", Run: "exit 1", Retries: 3, RetryDelay: Duration(time.Hour)},
+		{ID: "c", Run: "true", Depends: []string{"a", "b"}}}}
 	h := runnerHost(t, &principalLog{}, w)
 	seen := map[string]bool{}
 	asked := false
@@ -211,7 +230,8 @@ func TestRunnerCancel(t *testing.T) {
 			}
 		}
 	})
-	if r.State != runCancelled || !strings.HasPrefix(r.Reason, "cancelled by ") || stateTask(r, "a") != taskCancelled || stateTask(r, "b") != taskCancelled || stateTask(r, "c") != taskSkipped && stateTask(r, "c") != taskCancelled {
+	if r.State != runCancelled || !strings.HasPrefix(r.Reason, "cancelled by ") || stateTask(r, "a") != taskCancelled ||
+		stateTask(r, "b") != taskCancelled || stateTask(r, "c") != taskSkipped && stateTask(r, "c") != taskCancelled {
 		t.Errorf("%s (%s): %s", r.State, r.Reason, runnerStates(r))
 	}
 	if !slices.Contains(lines, "a|o|bye") {
@@ -219,16 +239,20 @@ func TestRunnerCancel(t *testing.T) {
 	}
 }
 
-// One task of a run is stopped: it ends, and what needs it is skipped; all else of the run goes on, and it is not run again.
+// One task of a run is stopped: it ends, and what needs it is skipped; all else of the run goes on, and it is not run
+// again.
 func TestRunnerCancelTask(t *testing.T) {
 	for name, force := range map[string]bool{"term": false, "kill": true} {
 		t.Run(name, func(t *testing.T) {
-			script := "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done" // it does not succeed by ending well now
+			// it does not succeed by ending well now
+			script := "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done"
 			if force {
 				script = "trap '' TERM; echo up; while :; do sleep 0.05; done"
 			}
-			w := &Workflow{ID: "w", Retries: 3, Tasks: []Task{{ID: "a", Run: script, Retries: 5}, {ID: "b", Run: "true", Depends: []string{"a"}},
-				{ID: "c", Run: "echo alarm", Depends: []string{"b"}, When: whenFailure}, {ID: "d", Run: "echo tidy", Depends: []string{"a"}, When: whenAlways},
+			w := &Workflow{ID: "w", Retries: 3, Tasks: []Task{{ID: "a", Run: script, Retries: 5},
+				{ID: "b", Run: "true", Depends: []string{"a"}},
+				{ID: "c", Run: "echo alarm", Depends: []string{"b"}, When: whenFailure},
+				{ID: "d", Run: "echo tidy", Depends: []string{"a"}, When: whenAlways},
 				{ID: "e", Run: "exit 1", Retries: 3, RetryDelay: Duration(time.Hour)}, {ID: "f", Run: "echo free"}}}
 			h := runnerHost(t, &principalLog{}, w)
 			id, up, asked := "", false, map[string]bool{}
@@ -253,7 +277,8 @@ func TestRunnerCancelTask(t *testing.T) {
 				}
 			})
 			by, _ := strings.CutPrefix(r.task("a").Reason, "cancelled by ")
-			want := fmt.Sprintf("a cancelled (cancelled by %s), b skipped (a was cancelled), c succeeded, d succeeded, e cancelled (cancelled by %[1]s), f succeeded", by)
+			want := fmt.Sprintf("a cancelled (cancelled by %s), b skipped (a was cancelled), c succeeded, d "+
+				"succeeded, e cancelled (cancelled by %[1]s), f succeeded", by)
 			if got := runnerStates(r); r.State != runFailed || r.Attempt != 1 || by == "" || got != want {
 				t.Errorf("%s, attempt %d: %s\nwant %s", r.State, r.Attempt, got, want)
 			}
@@ -267,19 +292,21 @@ func TestRunnerCancelTask(t *testing.T) {
 	}
 }
 
-// One task of a run is stopped: the one that is named, by the lease that is in force, while it is at work. All else is as
-// if nothing had been said.
+// One task of a run is stopped: the one that is named, by the lease that is in force, while it is at work. All else is
+// as if nothing had been said.
 func TestRunnerCancelTaskFits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := agentRigOpen(t)
 		later := Task{Cmd: "/no/such/program", Retries: 100, RetryDelay: Duration(10 * time.Minute)}
 		a, b := later, later
 		a.ID, b.ID = "a", "b"
-		g.assign("R1", 2, Workflow{Tasks: []Task{a, b, {ID: "c", Cmd: "/x", Depends: []string{"a"}}, {ID: "d", Cmd: "/x", Depends: []string{"c"}, When: whenFailure}, {ID: "e", Cmd: "/x"}}})
+		g.assign("R1", 2, Workflow{Tasks: []Task{a, b, {ID: "c", Cmd: "/x", Depends: []string{"a"}},
+			{ID: "d", Cmd: "/x", Depends: []string{"c"}, When: whenFailure}, {ID: "e", Cmd: "/x"}}})
 		time.Sleep(2 * agentGather) // while several tasks are at work, what happens is told together
 		begun := g.events("R1")
 		stop := func(run string, lease int, task string, force bool) {
-			g.say(&agentMsg{Op: msgStopTask, Force: force, Items: []agentItem{{Event: &Event{Kind: evTaskStopping, Run: run, Lease: lease, Task: task, Reason: "cancelled by me"}}}})
+			g.say(&agentMsg{Op: msgStopTask, Force: force, Items: []agentItem{{Event: &Event{Kind: evTaskStopping,
+				Run: run, Lease: lease, Task: task, Reason: "cancelled by me"}}}})
 		}
 		g.say(&agentMsg{Op: msgStopTask})
 		g.say(&agentMsg{Op: msgStopTask, Run: "R1", Items: []agentItem{{}, {Event: &Event{}}}})
@@ -298,17 +325,20 @@ func TestRunnerCancelTaskFits(t *testing.T) {
 			t.Errorf("said: %s\nwant: %s", got, want)
 		}
 		time.Sleep(time.Hour) // b is tried again, a is not
-		if a, b := strings.Count(g.events("R1"), "task.started a"), strings.Count(g.events("R1"), "task.started b"); a != 1 || b < 2 {
+		if a, b := strings.Count(g.events("R1"), "task.started a"), strings.Count(g.events("R1"),
+			"task.started b"); a != 1 || b < 2 {
 			t.Errorf("a began %d times, b %d", a, b)
 		}
 		stop("R1", 2, "b", true)
-		if got, e := g.events("R1"), g.lastEvent("R1"); !strings.HasSuffix(got, ", task.finished b cancelled, run.finished failed") || !strings.HasPrefix(e.Reason, "task e: ") {
+		if got, e := g.events("R1"), g.lastEvent("R1"); !strings.HasSuffix(got,
+			", task.finished b cancelled, run.finished failed") || !strings.HasPrefix(e.Reason, "task e: ") {
 			t.Errorf("said: %s (%s)", got, e.Reason)
 		}
 		stop("R1", 2, "b", true)
 		g.assign("R3", 1, Workflow{Tasks: []Task{a}})
 		stop("R3", 1, "a", false)
-		if got, e := g.events("R3"), g.lastEvent("R3"); got != agentBegun+", task.finished a cancelled, run.finished failed" || e.Reason != "task a: cancelled by me" {
+		if got, e := g.events("R3"), g.lastEvent("R3"); got != agentBegun+", task.finished a cancelled, "+
+			"run.finished failed" || e.Reason != "task a: cancelled by me" {
 			t.Errorf("said: %s (%s)", got, e.Reason)
 		}
 		g.end()
@@ -322,7 +352,8 @@ func TestRunnerGivenAnew(t *testing.T) {
 	conns <- agentEnd
 	log := &principalLog{}
 	procTestAlone(t)
-	a, err := agentOpen(agentConfig{Name: "x", Capacity: 2, StateDir: t.TempDir(), Fresh: true, Grace: time.Second, Environ: []string{"PATH=/usr/bin:/bin"}, Log: slog.New(slog.NewTextHandler(log, nil)),
+	a, err := agentOpen(agentConfig{Name: "x", Capacity: 2, StateDir: t.TempDir(), Fresh: true, Grace: time.Second,
+		Environ: []string{"PATH=/usr/bin:/bin"}, Log: slog.New(slog.NewTextHandler(log, nil)),
 		Dial: func(ctx context.Context) (wireConn, error) {
 			select {
 			case c := <-conns:
@@ -383,7 +414,8 @@ func TestRunnerGivenAnew(t *testing.T) {
 		}
 	}
 	give := func(lease int, script string) {
-		ours.Send(protoEncode(agentMsg{Op: msgAssign, Assign: &assignment{Run: "R1", Lease: lease, Attempt: lease, Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: script}}}}}))
+		ours.Send(protoEncode(agentMsg{Op: msgAssign, Assign: &assignment{Run: "R1", Lease: lease, Attempt: lease,
+			Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: script}}}}}))
 	}
 	give(1, "trap '' TERM; echo up; while :; do echo x; sleep 0.05; done")
 	until("1 output up")
@@ -420,7 +452,8 @@ func TestRunnerGivenAnew(t *testing.T) {
 func TestRunnerStartSpooled(t *testing.T) {
 	w := &Workflow{ID: "w"}
 	for i := range 3 * attemptBegins {
-		w.Tasks = append(w.Tasks, Task{ID: fmt.Sprint("t", i), Run: `grep -q '"e":"task.started","task":"'$CDKTR_TASK_ID'"}' "${CDKTR_OUTPUT%/*}"/../spool/*.jsonl`})
+		w.Tasks = append(w.Tasks, Task{ID: fmt.Sprint("t",
+			i), Run: `grep -q '"e":"task.started","task":"'$CDKTR_TASK_ID'"}' "${CDKTR_OUTPUT%/*}"/../spool/*.jsonl`})
 	}
 	h := runnerHost(t, &principalLog{}, w)
 	if r, lines := runnerFollow(t, h, Request{Workflow: "w"}, nil); r.State != runSucceeded {
@@ -448,7 +481,8 @@ func TestRunnerPlaces(t *testing.T) {
 			}
 		}
 	})
-	if got := runnerStates(r); !strings.HasPrefix(got, "a succeeded, b cancelled") || !strings.HasSuffix(got, "c succeeded, d succeeded") {
+	if got := runnerStates(r); !strings.HasPrefix(got, "a succeeded, b cancelled") ||
+		!strings.HasSuffix(got, "c succeeded, d succeeded") {
 		t.Error(got)
 	}
 	active, most := 0, 0
@@ -470,7 +504,8 @@ func TestRunnerPlaces(t *testing.T) {
 func TestRunnerPlacesStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := agentRigOpen(t)
-		g.assign("R1", 1, Workflow{MaxActiveTasks: 1, Tasks: []Task{{ID: "a", Cmd: "/no/such/program", Retries: 5, RetryDelay: Duration(time.Minute)}}})
+		g.assign("R1", 1, Workflow{MaxActiveTasks: 1, Tasks: []Task{{ID: "a", Cmd: "/no/such/program", Retries: 5,
+			RetryDelay: Duration(time.Minute)}}})
 		g.do(func() { g.a.runs["R1"].places++ }) // as if a task of it went on
 		time.Sleep(5 * time.Minute)
 		g.do(func() {
@@ -489,11 +524,13 @@ func TestRunnerPlacesStop(t *testing.T) {
 // What attempts that failed wrote to their outputs is gone with them: it counts for nothing.
 func TestRunnerOutputsOfFailures(t *testing.T) {
 	write := `head -c 60000 /dev/zero | tr '\0' x | sed 's/^/k=/' > "$CDKTR_OUTPUT"; `
-	w := &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: write + `test "$CDKTR_ATTEMPT" = 6`, Retries: 5, RetryDelay: Duration(time.Millisecond)}}}
+	w := &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: write + `test "$CDKTR_ATTEMPT" = 6`, Retries: 5,
+		RetryDelay: Duration(time.Millisecond)}}}
 	for i := range 5 {
 		w.Tasks = append(w.Tasks, Task{ID: fmt.Sprint("f", i), Run: write + "exit 1", Depends: []string{"a"}})
 	}
-	w.Tasks = append(w.Tasks, Task{ID: "b", Run: write, Depends: []string{"f0", "f1", "f2", "f3", "f4"}, When: whenAlways})
+	w.Tasks = append(w.Tasks, Task{ID: "b", Run: write, Depends: []string{"f0", "f1", "f2", "f3", "f4"},
+		When: whenAlways})
 	h := runnerHost(t, &principalLog{}, w)
 	r, _ := runnerFollow(t, h, Request{Workflow: "w"}, nil)
 	for _, task := range r.Tasks {
@@ -509,23 +546,28 @@ func TestRunnerOutputsOfFailures(t *testing.T) {
 		four.Tasks = append(four.Tasks, Task{ID: fmt.Sprint("t", i), Run: write})
 	}
 	h.p.call(func() { h.p.setFiles(principalFiles(w, four), nil) })
-	if r, _ := runnerFollow(t, h, Request{Workflow: "four"}, nil); r.State != runFailed || strings.Count(runnerStates(r), "outputs of this run are more than 256 KiB as JSON in all") != 1 {
+	if r, _ := runnerFollow(t, h, Request{Workflow: "four"}, nil); r.State != runFailed ||
+		strings.Count(runnerStates(r), "outputs of this run are more than 256 KiB as JSON in all") != 1 {
 		t.Errorf("%s: %s", r.State, runnerStates(r))
 	}
-	// Also what is kept for another attempt of the run, and as it is in a message: a control character is six bytes of JSON.
+	// Also what is kept for another attempt of the run, and as it is in a message: a control character is six bytes of
+	// JSON.
 	again := &Workflow{ID: "again"}
 	for i := range 4 {
 		again.Tasks = append(again.Tasks, Task{ID: fmt.Sprint("t", i), Run: write})
 	}
 	again.Retries = 1
-	again.Tasks = append(again.Tasks, Task{ID: "b", Run: "mkdir " + t.TempDir() + "/first && exit 4; " + write, Depends: []string{"t0", "t1", "t2", "t3"}})
+	again.Tasks = append(again.Tasks, Task{ID: "b", Run: "mkdir " + t.TempDir() + "/first && exit 4; " + write,
+		Depends: []string{"t0", "t1", "t2", "t3"}})
 	wide := &Workflow{ID: "wide"}
 	for i := range 2 {
-		wide.Tasks = append(wide.Tasks, Task{ID: fmt.Sprint("t", i), Run: strings.Replace(write, "head -c 60000 /dev/zero | tr '\\0' x", "head -c 30000 /dev/zero | tr '\\0' '\\001'", 1)})
+		wide.Tasks = append(wide.Tasks, Task{ID: fmt.Sprint("t", i), Run: strings.Replace(write,
+			"head -c 60000 /dev/zero | tr '\\0' x", "head -c 30000 /dev/zero | tr '\\0' '\\001'", 1)})
 	}
 	h.p.call(func() { h.p.setFiles(principalFiles(w, again, wide), nil) })
 	for _, id := range []string{"again", "wide"} {
-		if r, _ := runnerFollow(t, h, Request{Workflow: id}, nil); r.State != runFailed || strings.Count(runnerStates(r), "outputs of this run are more than 256 KiB as JSON in all") != 1 {
+		if r, _ := runnerFollow(t, h, Request{Workflow: id}, nil); r.State != runFailed ||
+			strings.Count(runnerStates(r), "outputs of this run are more than 256 KiB as JSON in all") != 1 {
 			t.Errorf("%s: %s: %.500s", id, r.State, runnerStates(r))
 		}
 	}

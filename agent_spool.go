@@ -1,13 +1,14 @@
-// agent_spool.go: an agent's messages to the principal, kept on disk until the principal has acknowledged them. Messages are
-// JSON objects that the spool does not look into. They are numbered upwards within an epoch, a random name that lives
-// as long as anything of it is unacknowledged. The folder holds segments named EPOCH-FIRST.jsonl, both hexadecimal; the
-// first line of a segment has a fixed length and is rewritten in place with the newest number acknowledged; the others are
+// agent_spool.go: an agent's messages to the principal, kept on disk until the principal has acknowledged them.
+// Messages are JSON objects that the spool does not look into. They are numbered upwards within an epoch, a random name
+// that lives as long as anything of it is unacknowledged. The folder holds segments named EPOCH-FIRST.jsonl, both
+// hexadecimal; the first line of a segment has a fixed length and is rewritten in place with the newest number
+// acknowledged; the others are
 //
 //	{"n":17,"crc":"0f4a5c11","m":{…}}
 //	{"n":18,"of":3,"crc":"5b21c90e","m":{…}}
 //
-// A message may stand for several things that are numbered, and acknowledged, each by itself: "of" says how many, where it is
-// not one, and "n" numbers the first.
+// A message may stand for several things that are numbered, and acknowledged, each by itself: "of" says how many, where
+// it is not one, and "n" numbers the first.
 //
 // Numbers go up by one, but for a leap of 2^32 each time that a spool is opened with something left in it: a power cut
 // may have taken messages that were sent already, and their numbers must not be given again, since the principal would
@@ -37,7 +38,8 @@ import (
 const (
 	spoolMaxBytes   = 64 << 20 // unacknowledged bytes past which output is refused, unless set otherwise
 	spoolMaxSegment = 4 << 20  // a segment that is as long gets no more messages
-	spoolMaxIdle    = 4 << 10  // a segment that is longer is emptied when all is acknowledged: what is young then never reaches the disk
+	// a segment that is longer is emptied when all is acknowledged: what is young then never reaches the disk
+	spoolMaxIdle    = 4 << 10
 	spoolMaxMessage = 16 << 20 // bytes of one message
 	spoolMaxLate    = 1 << 20  // bytes kept in memory while the disk takes nothing
 	spoolBlock      = 64 << 10 // bytes read at once to find what was acknowledged
@@ -121,7 +123,8 @@ func spoolOpen(dir string) (*spool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open spool: %w", err)
 	}
-	// An agent that was killed leaves the lock for a moment to a process that it was just starting, between fork and exec.
+	// An agent that was killed leaves the lock for a moment to a process that it was just starting, between fork and
+	// exec.
 	for began := time.Now(); ; time.Sleep(spoolLockAgain) {
 		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) || time.Since(began) > spoolLockWait {
@@ -131,7 +134,8 @@ func spoolOpen(dir string) (*spool, error) {
 	if err != nil {
 		lock.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, conflict("lock spool " + dir + ": another agent runs with this state folder: stop it, or give this one its own with --state")
+			return nil, conflict("lock spool " + dir +
+				": another agent runs with this state folder: stop it, or give this one its own with --state")
 		}
 		return nil, fmt.Errorf("lock spool %s: %w", dir, err)
 	}
@@ -183,14 +187,16 @@ func (s *spool) spoiled(seg *spoolSegment, at int64, cause error) {
 	}
 	seg.told = at + 1
 	if s.damages++; s.firstBad == nil {
-		s.firstBad = fmt.Errorf("read spool file %s at byte %d: %w; skipped it", filepath.Join(s.dir, seg.name), at, cause)
+		s.firstBad = fmt.Errorf("read spool file %s at byte %d: %w; skipped it", filepath.Join(s.dir, seg.name), at,
+			cause)
 	}
 }
 
-// add puts a message, one JSON object without a newline, behind all others, and gives the last of its numbers: it stands for
-// so many things. Messages that must go in (events) are refused only when the disk takes nothing and 1 MiB of them is kept in memory already, from where
-// each later call tries to write them; they are sent from there as well, but would be lost with the process. Others
-// (output) are refused with errSpoolFull past the bound, and with the disk's error when it takes nothing, or has little left.
+// add puts a message, one JSON object without a newline, behind all others, and gives the last of its numbers: it
+// stands for so many things. Messages that must go in (events) are refused only when the disk takes nothing and 1 MiB
+// of them is kept in memory already, from where each later call tries to write them; they are sent from there as well,
+// but would be lost with the process. Others (output) are refused with errSpoolFull past the bound, and with the disk's
+// error when it takes nothing, or has little left.
 func (s *spool) add(msg []byte, of int, must bool) (uint64, error) {
 	if len(msg) > spoolMaxMessage || bytes.IndexByte(msg, '\n') >= 0 {
 		return 0, fmt.Errorf("spool message of %d bytes: it must be one line of at most %d", len(msg), spoolMaxMessage)
@@ -221,8 +227,8 @@ func (s *spool) add(msg []byte, of int, must bool) (uint64, error) {
 
 // next gives messages that follow those it gave before: consecutive numbers from first, at most maxBytes of them, but
 // at least one; none when all were given. One that is acknowledged in part comes whole. They are the caller's to keep.
-// What is damaged is skipped (see damage). An error means that nothing was read for a cause that may pass, as too many open files: messages given with it are good,
-// and the next call goes on behind them.
+// What is damaged is skipped (see damage). An error means that nothing was read for a cause that may pass, as too many
+// open files: messages given with it are good, and the next call goes on behind them.
 func (s *spool) next(maxBytes int) (first uint64, msgs [][]byte, err error) {
 	s.flush()
 	taken := 0
@@ -490,7 +496,8 @@ func (s *spool) chunk(cur *spoolCursor, want int, buf []byte) ([]byte, error) {
 			continue
 		}
 		text, err := s.lines(seg, cur.at, want, buf)
-		if errors.Is(err, syscall.EIO) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrNotExist) {
+		if errors.Is(err, syscall.EIO) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+			errors.Is(err, os.ErrNotExist) {
 			s.spoiled(seg, cur.at, err)
 			if cur.at = seg.size; cur == &s.ackAt {
 				seg.left = 0
@@ -533,8 +540,8 @@ func spoolEncode(b []byte, n uint64, of int, msg []byte) []byte {
 	return append(b, '}', '\n')
 }
 
-// spoolFront appends what stands before the message in its line. The checksum is over the digits of the number, with "of" and
-// its digits where it is there, and the message.
+// spoolFront appends what stands before the message in its line. The checksum is over the digits of the number, with
+// "of" and its digits where it is there, and the message.
 func spoolFront(b []byte, n uint64, of int, msg []byte) []byte {
 	b = append(b, `{"n":`...)
 	from := len(b)

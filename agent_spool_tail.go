@@ -26,17 +26,20 @@ import (
 )
 
 const (
-	// spoolTailPiece is the most bytes of text in one piece. Shorter ones of one stream that come within spoolTailJoin are made
-	// one: a program that writes single bytes would else cost twenty bytes for each.
+	// spoolTailPiece is the most bytes of text in one piece. Shorter ones of one stream that come within spoolTailJoin
+	// are made one: a program that writes single bytes would else cost twenty bytes for each.
 	spoolTailPiece = 64<<10 + 1
 	spoolTailJoin  = 10 * time.Millisecond // pieces of one stream within this time are made one
 	spoolTailTag   = 1 << 10               // bytes of a tag
 	spoolTailLine  = 64 << 10              // bytes of a line that is given in one piece
-	spoolTailText  = 1 << 20               // bytes of text in a file, at least: files that are too short cost more than what is in them
-	spoolTailFiles = 4                     // a file is this times as long as its text should be, at most: pieces have heads
-	spoolTailHead  = 20                    // bytes of a piece before its tag: checksum of tag and text, length of the text, time, length of the tag, flags
-	spoolTailEnd   = ".tail"
-	spoolTailNext  = "n" // where the other files have a or b: one that is being made
+	// bytes of text in a file, at least: files that are too short cost more than what is in them
+	spoolTailText = 1 << 20
+	// a file is this times as long as its text should be, at most: pieces have heads
+	spoolTailFiles = 4
+	// bytes of a piece before its tag: checksum of tag and text, length of the text, time, length of the tag, flags
+	spoolTailHead = 20
+	spoolTailEnd  = ".tail"
+	spoolTailNext = "n" // where the other files have a or b: one that is being made
 )
 
 // Flags of a piece.
@@ -83,8 +86,8 @@ func spoolTailNew(dir string, meta spoolTailMeta) *spoolTail {
 	return &spoolTail{path: filepath.Join(dir, fmt.Sprintf("%s.%d", meta.Run, meta.Lease)), meta: meta, room: diskRoom}
 }
 
-// after says what is stored of the run's output already, before anything is added: so many lines up to number n, and bytes. The
-// tail may have what that has left.
+// after says what is stored of the run's output already, before anything is added: so many lines up to number n, and
+// bytes. The tail may have what that has left.
 func (t *spoolTail) after(n, bytes int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -98,8 +101,8 @@ func (t *spoolTail) begun() bool {
 	return t.f != nil || t.fault != nil
 }
 
-// add puts a piece of output behind the others: of the stream that tag and flags name. What the disk does not take is counted
-// as left out.
+// add puts a piece of output behind the others: of the stream that tag and flags name. What the disk does not take is
+// counted as left out.
 func (t *spoolTail) add(tag string, flags int, at time.Time, text []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -172,7 +175,8 @@ func (t *spoolTail) join(tag string, flags int, at time.Time, text []byte) bool 
 	long := int64(binary.LittleEndian.Uint32(t.head[4:]))
 	before := int(binary.LittleEndian.Uint16(t.head[18:]))
 	same := t.at > 0 && tag == t.tag && (flags|before)&spoolTailRemark == 0 && (flags^before)&spoolTailErr == 0
-	if !same || len(text) == 0 || long == 0 || long+int64(len(text)) > spoolTailPiece || at.UnixMilli()-int64(binary.LittleEndian.Uint64(t.head[8:])) > spoolTailJoin.Milliseconds() {
+	if !same || len(text) == 0 || long == 0 || long+int64(len(text)) > spoolTailPiece ||
+		at.UnixMilli()-int64(binary.LittleEndian.Uint64(t.head[8:])) > spoolTailJoin.Milliseconds() {
 		return false
 	}
 	head := t.head
@@ -218,7 +222,8 @@ func (t *spoolTail) next(text []byte, flags int) error {
 	return nil
 }
 
-// begin makes a file with its first piece, which gets its name when it has that: a file of that name is whole at any time.
+// begin makes a file with its first piece, which gets its name when it has that: a file of that name is whole at any
+// time.
 func (t *spoolTail) begin(name string, first []byte) (*os.File, error) {
 	made := t.path + spoolTailNext + spoolTailEnd
 	os.Remove(made) // what an earlier life was at
@@ -261,7 +266,8 @@ func spoolTailRemove(path string) {
 	}
 }
 
-// spoolTailsLeft lists the tails in a folder, by the path to read them with: those of runs that an agent was at when it was killed.
+// spoolTailsLeft lists the tails in a folder, by the path to read them with: those of runs that an agent was at when it
+// was killed.
 func spoolTailsLeft(dir string) (paths []string) {
 	entries, _ := os.ReadDir(dir) // no folder is no tails
 	for _, e := range entries {
@@ -285,9 +291,9 @@ type spoolTailReader struct {
 	since time.Time // of the first line
 }
 
-// spoolTailOf opens what was kept under a path, of which the last limit bytes are wanted; 0: all that was wanted from the first.
-// total is what came in all, where that is known: with what the disk did not take. Of two files one that cannot be read is as one
-// that is not there, but for a fault of the reader.
+// spoolTailOf opens what was kept under a path, of which the last limit bytes are wanted; 0: all that was wanted from
+// the first. total is what came in all, where that is known: with what the disk did not take. Of two files one that
+// cannot be read is as one that is not there, but for a fault of the reader.
 func spoolTailOf(path string, limit int64, total *spoolTailMeta) (*spoolTailReader, error) {
 	x := &spoolTailReader{}
 	var found []*spoolTailMeta
@@ -394,8 +400,10 @@ func (x *spoolTailReader) pieces(fn func(tag string, flags int, at time.Time, te
 	return nil
 }
 
-// spoolTailPieceOf gives fn the piece at a place, and says how long that is with its head: 0 at the end, and where it is damaged.
-func spoolTailPieceOf(f *os.File, at int64, fn func(tag string, flags int, when time.Time, text []byte) error) (int64, error) {
+// spoolTailPieceOf gives fn the piece at a place, and says how long that is with its head: 0 at the end, and where it
+// is damaged.
+func spoolTailPieceOf(f *os.File, at int64, fn func(tag string, flags int, when time.Time,
+	text []byte) error) (int64, error) {
 	var head [spoolTailHead]byte
 	if _, err := f.ReadAt(head[:], at); err != nil {
 		if err == io.EOF {
@@ -414,7 +422,8 @@ func spoolTailPieceOf(f *os.File, at int64, fn func(tag string, flags int, when 
 		return 0, nil
 	}
 	when := time.UnixMilli(int64(binary.LittleEndian.Uint64(head[8:])))
-	return int64(spoolTailHead + len(body)), fn(string(body[:tag]), int(binary.LittleEndian.Uint16(head[18:])), when, body[tag:])
+	return int64(spoolTailHead + len(body)), fn(string(body[:tag]), int(binary.LittleEndian.Uint16(head[18:])), when,
+		body[tag:])
 }
 
 // spoolTailLineOf is a line, or a piece of one that is too long.
@@ -434,8 +443,8 @@ type spoolTailStream struct {
 	cut   int  // bytes of a line of which the start is left out, which are passed over so far; -1: none is
 }
 
-// each gives fn the lines, in the order in which they ended. A line of which the start is left out is left out, unless it is
-// longer than spoolTailLine.
+// each gives fn the lines, in the order in which they ended. A line of which the start is left out is left out, unless
+// it is longer than spoolTailLine.
 func (x *spoolTailReader) each(fn func(spoolTailLineOf) error) error {
 	streams, order := map[string]*spoolTailStream{}, []string(nil)
 	skip := x.skip

@@ -1,5 +1,5 @@
-// Tests of the end of output: that what is read is exactly the end of what came, also over files that take turns, damage,
-// a disk that is full, and another life.
+// Tests of the end of output: that what is read is exactly the end of what came, also over files that take turns,
+// damage, a disk that is full, and another life.
 
 package main
 
@@ -19,7 +19,8 @@ import (
 )
 
 // spoolTailTestLines gives what a tail has, as stream, tag and text, and what is left out. limit 0 is all.
-func spoolTailTestLines(t *testing.T, path string, limit int64, total *spoolTailMeta) (lines []string, x *spoolTailReader) {
+func spoolTailTestLines(t *testing.T, path string, limit int64,
+	total *spoolTailMeta) (lines []string, x *spoolTailReader) {
 	t.Helper()
 	x, err := spoolTailOf(path, limit, total)
 	if err != nil {
@@ -79,8 +80,10 @@ func TestSpoolTail(t *testing.T) {
 			for _, known := range []*spoolTailMeta{&total, nil} { // nil: by the next life, which has the files alone
 				lines, x := spoolTailTestLines(t, tail.path, limit, known)
 				want := len(all) - len(lines)
-				if strings.Join(lines, "\n") != strings.Join(all[want:], "\n") || x.lines != int64(want) || want > 0 && x.bytes != ends[want] {
-					t.Errorf("%v, %d: %d lines of %d, the first %.60q; %d lines and %d bytes left out", test, limit, len(lines), len(all), lines[0], x.lines, x.bytes)
+				if strings.Join(lines, "\n") != strings.Join(all[want:], "\n") || x.lines != int64(want) || want > 0 &&
+					x.bytes != ends[want] {
+					t.Errorf("%v, %d: %d lines of %d, the first %.60q; %d lines and %d bytes left out", test, limit,
+						len(lines), len(all), lines[0], x.lines, x.bytes)
 				}
 				if limit == 0 {
 					limit = test.size
@@ -93,7 +96,8 @@ func TestSpoolTail(t *testing.T) {
 				}
 			}
 		}
-		if left := spoolTailsLeft(tail.path[:strings.LastIndexByte(tail.path, '/')]); len(left) != 1 || left[0] != tail.path {
+		if left := spoolTailsLeft(tail.path[:strings.LastIndexByte(tail.path, '/')]); len(left) != 1 ||
+			left[0] != tail.path {
 			t.Errorf("left: %q", left)
 		}
 		tail.remove()
@@ -140,7 +144,8 @@ func TestSpoolTailOdd(t *testing.T) {
 	tail.add("1 a", spoolTailBegun, now, nil)                  // its last line had no newline
 	tail.add("2 a", 0, now, []byte("again\n"))                 // the next attempt
 	tail.add("2 a", 0, now, bytes.Repeat([]byte("y"), 70_000)) // longer than a line may be
-	want := "o 1 a one|c 1 b [cdktr: a remark]|o 1 a two|o 2 a again|o 2 a " + strings.Repeat("y", spoolTailLine) + "|e 1 a err|o 2 a " + strings.Repeat("y", 70_000-spoolTailLine)
+	want := "o 1 a one|c 1 b [cdktr: a remark]|o 1 a two|o 2 a again|o 2 a " + strings.Repeat("y", spoolTailLine) +
+		"|e 1 a err|o 2 a " + strings.Repeat("y", 70_000-spoolTailLine)
 	lines, x := spoolTailTestLines(t, tail.path, 0, nil)
 	if got := strings.Join(lines, "|"); got != want || x.lines != 0 || x.bytes != 0 {
 		t.Errorf("%.200q, %d lines and %d bytes left out", got, x.lines, x.bytes)
@@ -163,7 +168,8 @@ func TestSpoolTailOdd(t *testing.T) {
 		if _, err := tail.f.WriteAt(binary.LittleEndian.AppendUint32(nil, length), tail.at+4); err != nil {
 			t.Fatal(err)
 		}
-		if lines, x := spoolTailTestLines(t, tail.path, 0, nil); strings.Join(lines, "|") != "o 1 a one" || x.lines != 0 {
+		if lines, x := spoolTailTestLines(t, tail.path, 0, nil); strings.Join(lines, "|") != "o 1 a one" ||
+			x.lines != 0 {
 			t.Errorf("of length %d: %q", length, lines)
 		}
 	}
@@ -175,7 +181,8 @@ func TestSpoolTailOdd(t *testing.T) {
 	tail.room = func(*os.File, int) error { return nil }
 	tail.add("1 a", 0, now, []byte("four\n"))
 	total, fault := tail.total()
-	if lines, x := spoolTailTestLines(t, tail.path, 0, &total); strings.Join(lines, "|") != "o 1 a one|o 1 a four" || x.lines != 2 || x.bytes != 10 || fault != unix.ENOSPC {
+	if lines, x := spoolTailTestLines(t, tail.path, 0, &total); strings.Join(lines, "|") != "o 1 a one|o 1 a four" ||
+		x.lines != 2 || x.bytes != 10 || fault != unix.ENOSPC {
 		t.Errorf("full: %q, %d lines and %d bytes left out, %v", lines, x.lines, x.bytes, fault)
 	}
 
@@ -189,8 +196,8 @@ func TestSpoolTailOdd(t *testing.T) {
 	}
 }
 
-// spoolTailTestBoth makes a tail whose output fills one file and a part of the other. It gives the names of the two, the older one
-// first, and how many of its lines that has.
+// spoolTailTestBoth makes a tail whose output fills one file and a part of the other. It gives the names of the two,
+// the older one first, and how many of its lines that has.
 func spoolTailTestBoth(t *testing.T, dir string) (tail *spoolTail, older, newer string, first int) {
 	t.Helper()
 	tail = spoolTailNew(dir, spoolTailMeta{Run: "R", Size: 1 << 20})
@@ -228,14 +235,16 @@ func TestSpoolTailHalf(t *testing.T) {
 			if err := spoil(c.name); err != nil {
 				t.Fatal(err)
 			}
-			if lines, x := spoolTailTestLines(t, tail.path, 1<<30, nil); len(lines) != c.want || x.meta.Run != "R" || x.fault == nil {
+			if lines, x := spoolTailTestLines(t, tail.path, 1<<30, nil); len(lines) != c.want || x.meta.Run != "R" ||
+				x.fault == nil {
 				t.Errorf("%s, %s: %d lines, want %d; %+v, fault %v", what, c.name, len(lines), c.want, x.meta, x.fault)
 			}
 			if err := os.Rename(c.name+".whole", c.name); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := errors.Join(os.WriteFile(older, nil, 0o600), spoil(older), os.WriteFile(newer, nil, 0o600), spoil(newer)); err != nil {
+		if err := errors.Join(os.WriteFile(older, nil, 0o600), spoil(older), os.WriteFile(newer, nil, 0o600),
+			spoil(newer)); err != nil {
 			t.Fatal(err)
 		}
 		if x, err := spoolTailOf(tail.path, 0, nil); err == nil {

@@ -1,5 +1,5 @@
-// agent_spool_test.go: the spool against a model with random operations and failing disks, torn and flipped files at each
-// byte, kill -9 of a process that uses it.
+// agent_spool_test.go: the spool against a model with random operations and failing disks, torn and flipped files at
+// each byte, kill -9 of a process that uses it.
 
 package main
 
@@ -301,7 +301,8 @@ func spoolModelRun(t *testing.T, rnd *rand.Rand, dir string) {
 				m.sent, size = want, size+len(msg)
 			}
 			if want, ok := m.after(m.sent); len(msgs) == 0 && ok || len(msgs) > 1 && size > limit {
-				t.Fatalf("step %d: got %d messages of %d bytes, limit %d; next would be %d", step, len(msgs), size, limit, want)
+				t.Fatalf("step %d: got %d messages of %d bytes, limit %d; next would be %d", step, len(msgs), size,
+					limit, want)
 			}
 		case k < 88:
 			n := m.acked + uint64(rnd.IntN(20))
@@ -413,8 +414,8 @@ func TestSpoolTorn(t *testing.T) {
 	}
 }
 
-// TestSpoolFlipped flips each bit: at most two messages are lost (when it is in the newline between them), the damage is
-// told, and all others are kept. When it is in the first line, the acknowledged message is sent again.
+// TestSpoolFlipped flips each bit: at most two messages are lost (when it is in the newline between them), the damage
+// is told, and all others are kept. When it is in the first line, the acknowledged message is sent again.
 func TestSpoolFlipped(t *testing.T) {
 	t.Parallel()
 	text, name, ends := spoolFixture(t)
@@ -475,7 +476,8 @@ func TestSpoolDiskFull(t *testing.T) {
 	if n := spoolAdd(t, s, `{"a":1}`); n != 1 {
 		t.Fatalf("number %d", n)
 	}
-	if _, err := s.add([]byte(`{"o":1}`), 1, false); !errors.Is(err, syscall.ENOSPC) || !errors.Is(s.trouble(), syscall.ENOSPC) {
+	if _, err := s.add([]byte(`{"o":1}`), 1, false); !errors.Is(err, syscall.ENOSPC) ||
+		!errors.Is(s.trouble(), syscall.ENOSPC) {
 		t.Fatalf("output: %v, trouble %v", err, s.trouble())
 	}
 	spoolAdd(t, s, `{"b":2}`)
@@ -537,7 +539,8 @@ func TestSpoolGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := spoolDrain(t, s, 1<<20)
-	if len(got) < 50 || len(got) > 70 || !strings.HasPrefix(got[len(got)-1], "100:") || !errors.Is(s.damage(), os.ErrNotExist) {
+	if len(got) < 50 || len(got) > 70 || !strings.HasPrefix(got[len(got)-1], "100:") ||
+		!errors.Is(s.damage(), os.ErrNotExist) {
 		t.Fatalf("got %d messages, damage %v", len(got), s.damage())
 	}
 	s.ack(99)
@@ -557,7 +560,8 @@ func TestSpoolBlocked(t *testing.T) {
 	}
 	s.rewind(0)
 	path := spoolFiles(t, dir)[1]
-	if err := errors.Join(os.Rename(path, path+".away"), os.Symlink(path, path)); err != nil { // a link to itself: ELOOP
+	// a link to itself: ELOOP
+	if err := errors.Join(os.Rename(path, path+".away"), os.Symlink(path, path)); err != nil {
 		t.Fatal(err)
 	}
 	got := 0
@@ -598,7 +602,8 @@ func TestSpoolTwoEpochs(t *testing.T) {
 	if len(spoolDrain(t, s, 100)) != 4 || s.damage() == nil {
 		t.Fatalf("damage %v", s.damage())
 	}
-	if files := spoolFiles(t, dir); len(files) != 2 || strings.HasSuffix(files[0], ".aside") == strings.HasSuffix(files[1], ".aside") {
+	if files := spoolFiles(t, dir); len(files) != 2 || strings.HasSuffix(files[0],
+		".aside") == strings.HasSuffix(files[1], ".aside") {
 		t.Fatalf("left are %q", files)
 	}
 }
@@ -671,7 +676,8 @@ func TestSpoolKill(t *testing.T) {
 		}
 		for n, text := range left {
 			if n > began && found[n] != text {
-				t.Fatalf("round %d: %d was added (acknowledging %d began), found %q, want %q", round, n, began, found[n], text)
+				t.Fatalf("round %d: %d was added (acknowledging %d began), found %q, want %q", round, n, began,
+					found[n], text)
 			}
 		}
 		if s.damage() != nil {
@@ -777,7 +783,8 @@ func BenchmarkSpoolBacklog(b *testing.B) {
 	}
 }
 
-// A message of several numbers goes when the last of them is acknowledged, and comes whole until then, in a second life too.
+// A message of several numbers goes when the last of them is acknowledged, and comes whole until then, in a second life
+// too.
 func TestSpoolSeveral(t *testing.T) {
 	dir := t.TempDir()
 	s := spoolNew(t, dir)
@@ -790,7 +797,8 @@ func TestSpoolSeveral(t *testing.T) {
 		s.ack(2)
 		s.rewind(2)
 		for i, want := range []uint64{2, 5} {
-			if first, msgs, err := s.next(1); err != nil || first != want || len(msgs) != 1 || string(msgs[0]) != fmt.Sprintf(`{"x":%d}`, i+1) {
+			if first, msgs, err := s.next(1); err != nil || first != want || len(msgs) != 1 ||
+				string(msgs[0]) != fmt.Sprintf(`{"x":%d}`, i+1) {
 				t.Fatalf("%q from %d, want from %d; %v", msgs, first, want, err)
 			}
 		}

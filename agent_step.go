@@ -15,10 +15,12 @@ import (
 
 const (
 	stepLimit = 10 * time.Second // how long a step may take; then its attempt fails
-	stepRead  = time.Second      // what the reading of outputs gets of that though less is left of the task's timeout: its process ended in time
-	stepMost  = 32               // steps under way at once; more wait for their turn
-	stepEach  = 8                // of them of one workflow, with those of it that hang: it leaves room for the others
-	stepHung  = 256              // given up and not come back, each with a thread of the system; with so many the next fails at once
+	// what the reading of outputs gets of that though less is left of the task's timeout: its process ended in time
+	stepRead = time.Second
+	stepMost = 32 // steps under way at once; more wait for their turn
+	stepEach = 8  // of them of one workflow, with those of it that hang: it leaves room for the others
+	// given up and not come back, each with a thread of the system; with so many the next fails at once
+	stepHung = 256
 )
 
 // errStepGivenUp is why a process that is about to start after all must not.
@@ -35,11 +37,12 @@ type steps struct {
 
 // step is one piece of work of an attempt. What is not atomic belongs to the agent's loop.
 type step struct {
-	a      *agent
-	try    *taskTry
-	over   bool // done, or given up
-	began  bool
-	work   func(*step) func() // in a goroutine of its own; what it returns is done by the loop, unless the step was given up
+	a     *agent
+	try   *taskTry
+	over  bool // done, or given up
+	began bool
+	// in a goroutine of its own; what it returns is done by the loop, unless the step was given up
+	work   func(*step) func()
 	late   func(reason string)
 	ctx    context.Context // ends when the step is given up
 	cancel context.CancelCauseFunc
@@ -54,21 +57,23 @@ func (s *step) at(stage string) { s.stage.Store(&stage) }
 // given says whether nobody waits for the step any more. Any goroutine may ask.
 func (s *step) given() bool { return s.ctx.Err() != nil }
 
-// stepBegin makes a step of the attempt t, which has none. work is done once there is room for it, and what it returns by the
-// loop. If that takes too long, late is told why, by the loop, and the rest is as if it had never been.
+// stepBegin makes a step of the attempt t, which has none. work is done once there is room for it, and what it returns
+// by the loop. If that takes too long, late is told why, by the loop, and the rest is as if it had never been.
 func (a *agent) stepBegin(t *taskTry, work func(*step) func(), late func(reason string)) {
 	s := &step{a: a, try: t, work: work, late: late}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.at("get its turn: much else is being prepared on this agent")
 	t.step = s
-	if left := s.left(); left > 0 && t.proc == nil { // a process that has ended in time does not fail for what others hold up
+	// a process that has ended in time does not fail for what others hold up
+	if left := s.left(); left > 0 && t.proc == nil {
 		s.limit(left, s.timedOut)
 	}
 	a.steps.queue = append(a.steps.queue, s)
 	a.stepNext()
 }
 
-// left gives how much of the task's timeout is left for the step, at least stepRead for one that reads outputs; 0: the task has none.
+// left gives how much of the task's timeout is left for the step, at least stepRead for one that reads outputs; 0: the
+// task has none.
 func (s *step) left() time.Duration {
 	limit, least := time.Duration(s.try.task().Timeout), time.Duration(1)
 	if limit == 0 {
@@ -103,11 +108,12 @@ func (s *step) timedOut() string {
 }
 
 func (s *step) tookLong() string {
-	return fmt.Sprintf("%s: no answer for %s: see whether its file system does, a network mount perhaps", *s.stage.Load(), procDuration(stepLimit))
+	return fmt.Sprintf("%s: no answer for %s: see whether its file system does, a network mount perhaps",
+		*s.stage.Load(), procDuration(stepLimit))
 }
 
-// stepNext starts the steps that there is room for, the oldest first. Of a workflow whose steps all hang it ends the next: it
-// would hang as well.
+// stepNext starts the steps that there is room for, the oldest first. Of a workflow whose steps all hang it ends the
+// next: it would hang as well.
 func (a *agent) stepNext() {
 	for {
 		i := slices.IndexFunc(a.steps.queue, func(s *step) bool {
@@ -122,7 +128,8 @@ func (a *agent) stepNext() {
 		case s.over:
 		case a.stepHopeless(s):
 			s.giveUp()
-			s.late(fmt.Sprintf("%d attempts before this one still wait for files that do not answer, %d of them of this workflow: see whether their file system does", a.steps.hung, a.steps.hangs[s.workflow()]))
+			s.late(fmt.Sprintf("%d attempts before this one still wait for files that do not answer, %d of them of "+
+				"this workflow: see whether their file system does", a.steps.hung, a.steps.hangs[s.workflow()]))
 		default:
 			a.stepStart(s)
 		}
@@ -137,8 +144,8 @@ func (a *agent) stepHopeless(s *step) bool {
 	return a.steps.hangs[s.workflow()] >= stepEach || a.steps.hung >= stepHung
 }
 
-// stepStart begins the work of a step. Its goroutine ends with the work, however long the system holds that up: the agent does
-// not wait for it.
+// stepStart begins the work of a step. Its goroutine ends with the work, however long the system holds that up: the
+// agent does not wait for it.
 func (a *agent) stepStart(s *step) {
 	s.began = true
 	if left := s.left(); left > 0 && left <= stepLimit {

@@ -8,15 +8,16 @@ import (
 	"time"
 )
 
-// Steps that hang are given up after their time, and hold up neither the loop nor the steps of other workflows. Of a workflow with as
-// many of them as may be, the next fails at once, until the files answer again.
+// Steps that hang are given up after their time, and hold up neither the loop nor the steps of other workflows. Of a
+// workflow with as many of them as may be, the next fails at once, until the files answer again.
 func TestStepBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := agentRigOpen(t)
 		answer, ended := make(chan struct{}), map[string]string{}
 		begin := func(workflow, name string, hang bool) {
 			g.do(func() {
-				try := &taskTry{run: &agentRun{as: &assignment{Spec: &Workflow{ID: workflow, Tasks: []Task{{ID: "a"}}}}}, since: time.Now()}
+				try := &taskTry{run: &agentRun{as: &assignment{Spec: &Workflow{ID: workflow,
+					Tasks: []Task{{ID: "a"}}}}}, since: time.Now()}
 				g.a.stepBegin(try, func(s *step) func() {
 					if s.at("read " + name); hang {
 						<-answer
@@ -74,8 +75,8 @@ func TestStepBounds(t *testing.T) {
 	})
 }
 
-// A step is ended by the timeout of its task, also while it waits for its turn. One that reads outputs is too, but not for waiting, and
-// has a second at least.
+// A step is ended by the timeout of its task, also while it waits for its turn. One that reads outputs is too, but not
+// for waiting, and has a second at least.
 func TestStepTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := agentRigOpen(t)
@@ -103,9 +104,14 @@ func TestStepTimeout(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		g.do(func() {
-			want := map[string]string{"first": "timed out after 3s, waiting to read x", "waits": "timed out after 3s, waiting to get its turn: much else is being prepared on this agent",
-				"outputs": "timed out after 3s, waiting to read x", "late outputs": "timed out after 3s, waiting to read x"}
-			if fmt.Sprint(ended) != fmt.Sprint(want) || took["first"] != 3*time.Second || took["waits"] != 3*time.Second || took["outputs"] != 3*time.Second || took["late outputs"] != time.Second {
+			want := map[string]string{"first": "timed out after 3s, waiting to read x",
+				"waits": "timed out after 3s, waiting to get its turn: much else is being prepared on this " +
+					"agent",
+				"outputs":      "timed out after 3s, waiting to read x",
+				"late outputs": "timed out after 3s, waiting to read x"}
+			if fmt.Sprint(ended) != fmt.Sprint(want) || took["first"] != 3*time.Second ||
+				took["waits"] != 3*time.Second || took["outputs"] != 3*time.Second ||
+				took["late outputs"] != time.Second {
 				t.Errorf("%q after %v", ended, took)
 			}
 		})

@@ -14,10 +14,11 @@ import (
 )
 
 const (
-	// runnerTailMax is the most of a run's end that is kept, in bytes. It goes into the spool at one time. Of a log.max_size for
-	// which this is less than three quarters, the beginning has the rest.
+	// runnerTailMax is the most of a run's end that is kept, in bytes. It goes into the spool at one time. Of a
+	// log.max_size for which this is less than three quarters, the beginning has the rest.
 	runnerTailMax = 16 << 20
-	// runnerTailRoom is how many times its text the end of a run may take in the spool. It leaves the rest of the spool to others.
+	// runnerTailRoom is how many times its text the end of a run may take in the spool. It leaves the rest of the spool
+	// to others.
 	runnerTailRoom = 4
 )
 
@@ -56,8 +57,9 @@ func (r *agentRun) keep(tag string, flags int, at time.Time, text []byte) {
 	r.tail.add(tag, flags, at, text)
 }
 
-// tailFirst spools the end of a run's output, where that was kept back, and has the loop call then behind it. False when there
-// is none: then is not called. Where it is at that already then is not called either, for what the run goes on with is known.
+// tailFirst spools the end of a run's output, where that was kept back, and has the loop call then behind it. False
+// when there is none: then is not called. Where it is at that already then is not called either, for what the run goes
+// on with is known.
 func (a *agent) tailFirst(r *agentRun, then func()) bool {
 	switch {
 	case r.telling:
@@ -89,8 +91,8 @@ func (a *agent) tailFirst(r *agentRun, then func()) bool {
 	return true
 }
 
-// runTail hands the end of a run's output to the loop, in parcels, each when the one before was taken: so it takes little
-// memory. It ends with the tail, or with the loop; then the files are left to the agent's next life.
+// runTail hands the end of a run's output to the loop, in parcels, each when the one before was taken: so it takes
+// little memory. It ends with the tail, or with the loop; then the files are left to the agent's next life.
 func (a *agent) runTail(r *agentRun, tail *spoolTail, limit int64) error {
 	total, fault := tail.total()
 	x, err := spoolTailOf(tail.path, min(limit, total.Limit), &total)
@@ -125,8 +127,8 @@ func (a *agent) runTail(r *agentRun, tail *spoolTail, limit int64) error {
 	})
 }
 
-// runnerTailLines gives fn the lines of a tail, numbered from where its run's other lines end, some at once; the first says what
-// was left out before it.
+// runnerTailLines gives fn the lines of a tail, numbered from where its run's other lines end, some at once; the first
+// says what was left out before it.
 func runnerTailLines(x *spoolTailReader, fn func([]LogLine) error) error {
 	var lines []LogLine
 	n, bytes := x.meta.N, 0
@@ -147,7 +149,8 @@ func runnerTailLines(x *spoolTailReader, fn func([]LogLine) error) error {
 		if x.fault != nil {
 			why = fmt.Sprintf(", and "+protoRemarkTail+"%v", x.fault)
 		}
-		text := fmt.Sprintf("[cdktr: %d lines of output, %d bytes, are left out here: more than log.max_size, %s%s]", x.lines, x.bytes, sizeText(x.meta.Size), why)
+		text := fmt.Sprintf("[cdktr: %d lines of output, %d bytes, are left out here: more than log.max_size, %s%s]",
+			x.lines, x.bytes, sizeText(x.meta.Size), why)
 		if err := put(LogLine{Time: stampOf(x.since), Stream: "c"}, []byte(text)); err != nil {
 			return err
 		}
@@ -180,7 +183,8 @@ func (a *agent) recallTails() {
 		case err != nil:
 			a.cfg.Log.Warn("the end of the output of a run that an earlier life was at is lost", "cause", err)
 		case x.fault != nil:
-			a.cfg.Log.Warn("a part of the end of the output of a run that an earlier life was at is lost", "run", x.meta.Run, "cause", x.fault)
+			a.cfg.Log.Warn("a part of the end of the output of a run that an earlier life was at is lost", "run",
+				x.meta.Run, "cause", x.fault)
 		}
 		spoolTailRemove(path)
 	}

@@ -1,5 +1,5 @@
-// Tests of output beyond log.max_size: what is stored of it, in which order, and what becomes of it when a run is stopped or its
-// agent killed.
+// Tests of output beyond log.max_size: what is stored of it, in which order, and what becomes of it when a run is
+// stopped or its agent killed.
 
 package main
 
@@ -17,12 +17,18 @@ func TestRunnerTail(t *testing.T) {
 		return fmt.Sprintf("i=0; while [ $i -lt %d ]; do echo %s $i; i=$((i+1)); done", n, word)
 	}
 	h := runnerHost(t, &principalLog{},
-		&Workflow{ID: "fits", LogMaxSize: 4000, Tasks: []Task{{ID: "a", Run: count(400, "line") + "; echo END >&2"}}}, // 3,890 bytes and 4
-		&Workflow{ID: "flood", LogMaxSize: 4000, Tasks: []Task{{ID: "a", Run: count(2000, "line") + "; echo REASON >&2; exit 3"}}},
-		&Workflow{ID: "two", LogMaxSize: 4000, Tasks: []Task{{ID: "a", Run: count(2000, "a")}, {ID: "b", Run: "echo hello; printf end", Depends: []string{"a"}}}},
-		&Workflow{ID: "side", LogMaxSize: 4000, Tasks: []Task{{ID: "a", Run: count(2000, "a")}, {ID: "b", Run: count(2000, "b") + "; exit 4"}}},
-		&Workflow{ID: "again", LogMaxSize: 4000, Tasks: []Task{{ID: "a", Run: count(2000, "a") + `; exit $((2-CDKTR_ATTEMPT))`, Retries: 1}}},
-		&Workflow{ID: "leaves", LogMaxSize: 4000, Tasks: []Task{{ID: "a", Run: count(2000, "a") + "; setsid sleep 300 & sleep 0.1"}}},
+		// 3,890 bytes and 4
+		&Workflow{ID: "fits", LogMaxSize: 4000, Tasks: []Task{{ID: "a", Run: count(400, "line") + "; echo END >&2"}}},
+		&Workflow{ID: "flood", LogMaxSize: 4000, Tasks: []Task{{ID: "a", Run: count(2000, "line") +
+			"; echo REASON >&2; exit 3"}}},
+		&Workflow{ID: "two", LogMaxSize: 4000, Tasks: []Task{{ID: "a", Run: count(2000, "a")},
+			{ID: "b", Run: "echo hello; printf end", Depends: []string{"a"}}}},
+		&Workflow{ID: "side", LogMaxSize: 4000, Tasks: []Task{{ID: "a", Run: count(2000, "a")},
+			{ID: "b", Run: count(2000, "b") + "; exit 4"}}},
+		&Workflow{ID: "again", LogMaxSize: 4000, Tasks: []Task{{ID: "a", Run: count(2000, "a") +
+			`; exit $((2-CDKTR_ATTEMPT))`, Retries: 1}}},
+		&Workflow{ID: "leaves", LogMaxSize: 4000, Tasks: []Task{{ID: "a", Run: count(2000, "a") +
+			"; setsid sleep 300 & sleep 0.1"}}},
 	)
 	for _, test := range []struct {
 		id, state string
@@ -34,7 +40,8 @@ func TestRunnerTail(t *testing.T) {
 		{"two", runSucceeded, true, "a|o|a 1999,b|o|hello,b|o|end"},
 		{"side", runFailed, true, " 1999"},
 		{"again", runSucceeded, true, "a|o|a 1998,a|o|a 1999"},
-		{"leaves", runSucceeded, true, "a|o|a 1999,a|c|[cdktr: the task left processes behind, which are being ended (1): sleep]"},
+		{"leaves", runSucceeded, true, "a|o|a 1999,a|c|[cdktr: the task left processes behind, which are being " +
+			"ended (1): sleep]"},
 	} {
 		over := false
 		r, lines := runnerFollow(t, h, Request{Workflow: test.id}, func(_ *client, r *Reply) {
@@ -45,15 +52,18 @@ func TestRunnerTail(t *testing.T) {
 		bytes, counted := 0, 0
 		for _, line := range lines {
 			switch text := line[strings.LastIndexByte(line, '|')+1:]; {
-			case strings.HasPrefix(line, "|c|") && strings.Contains(line, "left out here: more than log.max_size, 4000"):
+			case strings.HasPrefix(line, "|c|") && strings.Contains(line,
+				"left out here: more than log.max_size, 4000"):
 				counted++
 			case strings.HasPrefix(text, "[cdktr: "):
 			default:
 				bytes += len(text) + 1
 			}
 		}
-		if r.State != test.state || !strings.HasSuffix(strings.Join(lines, ","), test.end) || (counted == 1) != test.left {
-			t.Errorf("%s: %s, with %d lines, %d counts, of which the last are %q", test.id, r.State, len(lines), counted, lines[max(0, len(lines)-3):])
+		if r.State != test.state || !strings.HasSuffix(strings.Join(lines, ","), test.end) ||
+			(counted == 1) != test.left {
+			t.Errorf("%s: %s, with %d lines, %d counts, of which the last are %q", test.id, r.State, len(lines),
+				counted, lines[max(0, len(lines)-3):])
 		}
 		if bytes > 4000 || test.left && bytes < 3900 {
 			t.Errorf("%s: %d bytes are stored", test.id, bytes)
@@ -63,7 +73,8 @@ func TestRunnerTail(t *testing.T) {
 
 // TestRunnerTailCancelled: of a run that is stopped in a flood the end is told, too.
 func TestRunnerTailCancelled(t *testing.T) {
-	h := runnerHost(t, &principalLog{}, &Workflow{ID: "w", LogMaxSize: 4000, Tasks: []Task{{ID: "a", Run: "exec 2>/dev/null; trap 'kill %1; wait; echo BYE; exit 1' TERM; yes & wait"}}})
+	h := runnerHost(t, &principalLog{}, &Workflow{ID: "w", LogMaxSize: 4000,
+		Tasks: []Task{{ID: "a", Run: "exec 2>/dev/null; trap 'kill %1; wait; echo BYE; exit 1' TERM; yes & wait"}}})
 	r, lines := runnerFollow(t, h, Request{Workflow: "w"}, func(c *client, r *Reply) {
 		if r.Line != nil && r.Line.N == 400 {
 			other := &client{conn: h.connect(), endpoint: "here"}
@@ -78,8 +89,8 @@ func TestRunnerTailCancelled(t *testing.T) {
 	}
 }
 
-// TestRunnerTailKilled: an agent is killed in a flood, and so is, in another run, the process that is principal and agent. The
-// end is told by the next life, once.
+// TestRunnerTailKilled: an agent is killed in a flood, and so is, in another run, the process that is principal and
+// agent. The end is told by the next life, once.
 func TestRunnerTailKilled(t *testing.T) {
 	for _, within := range []bool{false, true} {
 		t.Run(fmt.Sprint("within ", within), func(t *testing.T) {
@@ -117,8 +128,10 @@ func TestRunnerTailKilled(t *testing.T) {
 				}
 				last, size = n, size+len(line)+1
 			}
-			if lines[0] != "1" || lines[len(lines)-1] != "REASON" || lines[len(lines)-2] != "500000" || counted != 1 || size > 40<<10 || size < 39<<10 {
-				t.Errorf("%d lines, %d counts, %d bytes; the last are %q", len(lines), counted, size, lines[max(0, len(lines)-3):])
+			if lines[0] != "1" || lines[len(lines)-1] != "REASON" || lines[len(lines)-2] != "500000" || counted != 1 ||
+				size > 40<<10 || size < 39<<10 {
+				t.Errorf("%d lines, %d counts, %d bytes; the last are %q", len(lines), counted, size,
+					lines[max(0, len(lines)-3):])
 			}
 		})
 	}

@@ -53,7 +53,8 @@ func agentRigOpen(t *testing.T) *agentRig {
 // start begins a life of the agent, as agentOpen does but for the signals, which do not come into a bubble.
 func (g *agentRig) start() {
 	g.t.Helper()
-	cfg := agentConfig{Name: "x", Labels: map[string]string{"site": "here"}, Capacity: 4, StateDir: g.dir, Grace: time.Second, DrainTimeout: time.Minute,
+	cfg := agentConfig{Name: "x", Labels: map[string]string{"site": "here"}, Capacity: 4, StateDir: g.dir,
+		Grace: time.Second, DrainTimeout: time.Minute,
 		Dial: g.dial, Log: slog.New(slog.NewTextHandler(g.log, nil)), now: time.Now, count: time.Now}
 	sp, err := spoolOpen(filepath.Join(g.dir, "spool"))
 	if err != nil {
@@ -81,7 +82,8 @@ func agentRigProcs(t testing.TB) *procs {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ps := &procs{key: "CDKTR_COOKIE", null: null, kill: unix.Kill, sigCh: make(chan os.Signal, 1), quitCh: make(chan struct{}), hurry: make(chan struct{}),
+	ps := &procs{key: "CDKTR_COOKIE", null: null, kill: unix.Kill, sigCh: make(chan os.Signal, 1),
+		quitCh: make(chan struct{}), hurry: make(chan struct{}),
 		mains: map[int]*proc{}, live: map[*proc]struct{}{}}
 	if err := ps.sys.open(t.Name()); err != nil {
 		t.Fatal(err)
@@ -164,7 +166,8 @@ func (g *agentRig) serve(conn wireConn) {
 			said = g.folded
 			reply = &agentMsg{Op: msgWelcome, N: g.folded}
 			if g.older && m.Knows != nil {
-				conn.Send(protoEncode(Reply{V: protoVersion, Error: refuse(codeInvalid, "read request: json: unknown field \"knows\"")}))
+				conn.Send(protoEncode(Reply{V: protoVersion, Error: refuse(codeInvalid,
+					"read request: json: unknown field \"knows\"")}))
 				reply = nil
 			}
 			if g.deny != "" {
@@ -271,7 +274,8 @@ func TestAgentHello(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := agentRigOpen(t)
 		hello := g.of(msgHello)
-		if len(hello) != 1 || hello[0].Agent != "x" || hello[0].Capacity != 4 || hello[0].Labels["site"] != "here" || hello[0].Epoch == "" || len(hello[0].Holds) != 0 || hello[0].Last != 0 {
+		if len(hello) != 1 || hello[0].Agent != "x" || hello[0].Capacity != 4 || hello[0].Labels["site"] != "here" ||
+			hello[0].Epoch == "" || len(hello[0].Holds) != 0 || hello[0].Last != 0 {
 			t.Fatalf("%+v", hello)
 		}
 		g.assign("R1", 1, Workflow{Tasks: agentBroken})
@@ -307,8 +311,8 @@ func TestAgentHello(t *testing.T) {
 	})
 }
 
-// TestAgentLoad says how busy the machine is with each heartbeat, the first of them at once; but not to a principal that does
-// not name its version, for such a one refuses a message with a field that it does not know.
+// TestAgentLoad says how busy the machine is with each heartbeat, the first of them at once; but not to a principal
+// that does not name its version, for such a one refuses a message with a field that it does not know.
 func TestAgentLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := agentRigOpen(t)
@@ -335,12 +339,15 @@ func TestAgentLoad(t *testing.T) {
 func TestAgentFailsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := agentRigOpen(t)
-		tasks := []Task{{ID: "a", Cmd: "/no/such/program"}, {ID: "b", Cmd: "/no/such/program", Depends: []string{"a"}}, {ID: "c", Cmd: "/no/such/program", Depends: []string{"a"}, When: whenAlways},
-			{ID: "d", Cmd: "/no/such/program", Depends: []string{"a"}, When: whenFailure}, {ID: "e", Cmd: "/no/such/program"}}
+		tasks := []Task{{ID: "a", Cmd: "/no/such/program"}, {ID: "b", Cmd: "/no/such/program", Depends: []string{"a"}},
+			{ID: "c", Cmd: "/no/such/program", Depends: []string{"a"}, When: whenAlways},
+			{ID: "d", Cmd: "/no/such/program", Depends: []string{"a"}, When: whenFailure},
+			{ID: "e", Cmd: "/no/such/program"}}
 		for run, limit := range map[string]int{"R1": 0, "R2": 1} {
 			g.assign(run, 1, Workflow{Tasks: tasks, MaxActiveTasks: limit})
 			got := g.events(run)
-			for _, one := range []string{"run.started", "task.finished a failed", "task.finished b skipped", "task.finished c failed", "task.finished d failed", "task.finished e failed", "run.finished failed"} {
+			for _, one := range []string{"run.started", "task.finished a failed", "task.finished b skipped",
+				"task.finished c failed", "task.finished d failed", "task.finished e failed", "run.finished failed"} {
 				if strings.Count(got, one) != 1 {
 					t.Errorf("%s: %q is not there once: %s", run, one, got)
 				}
@@ -357,7 +364,8 @@ func TestAgentFailsAtOnce(t *testing.T) {
 func TestAgentRetryDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := agentRigOpen(t)
-		g.assign("R1", 1, Workflow{Tasks: []Task{{ID: "a", Cmd: "/no/such/program", Retries: 5, RetryDelay: Duration(10 * time.Second), RetryMaxDelay: Duration(35 * time.Second)}}})
+		g.assign("R1", 1, Workflow{Tasks: []Task{{ID: "a", Cmd: "/no/such/program", Retries: 5,
+			RetryDelay: Duration(10 * time.Second), RetryMaxDelay: Duration(35 * time.Second)}}})
 		time.Sleep(10 * time.Minute)
 		var starts []time.Time
 		for _, m := range g.of(msgReport) {
@@ -372,7 +380,8 @@ func TestAgentRetryDelay(t *testing.T) {
 			t.Fatalf("%d attempts: %s", len(starts), g.events("R1"))
 		}
 		for i, w := range want {
-			if d := starts[i+1].Sub(starts[i]); d < w*time.Second*8/10-time.Millisecond || d > w*time.Second*12/10+time.Millisecond {
+			if d := starts[i+1].Sub(starts[i]); d < w*time.Second*8/10-time.Millisecond ||
+				d > w*time.Second*12/10+time.Millisecond {
 				t.Errorf("wait %d is %v, want about %v", i, d, w*time.Second)
 			}
 		}
@@ -401,7 +410,8 @@ func TestAgentResends(t *testing.T) {
 		if len(hello) != 1 || hello[0].Last != 7 || hello[0].N != 0 || fmt.Sprint(hello[0].Holds) != "[{R1 1} {R2 3}]" {
 			t.Fatalf("%+v", hello)
 		}
-		if reports := g.of(msgReport); reports[0].N != 3 || reports[0].Skip != 0 || g.events("R1") != "task.retrying a" {
+		if reports := g.of(msgReport); reports[0].N != 3 || reports[0].Skip != 0 ||
+			g.events("R1") != "task.retrying a" {
 			t.Errorf("%+v", reports[0])
 		}
 		// Now all is acknowledged, the end of R2 too: it is no longer held.
@@ -409,7 +419,8 @@ func TestAgentResends(t *testing.T) {
 		g.set(func() { g.got = nil })
 		g.setDown(false)
 		time.Sleep(15 * time.Second)
-		if hello := g.of(msgHello); len(hello) != 1 || hello[0].N != 7 || fmt.Sprint(hello[0].Holds) != "[{R1 1}]" || len(g.of(msgReport)) != 0 {
+		if hello := g.of(msgHello); len(hello) != 1 || hello[0].N != 7 || fmt.Sprint(hello[0].Holds) != "[{R1 1}]" ||
+			len(g.of(msgReport)) != 0 {
 			t.Errorf("%+v, %+v", hello, g.of(msgReport))
 		}
 		g.stop()
@@ -434,7 +445,8 @@ func TestAgentResumesWithin(t *testing.T) {
 			for _, m := range reports {
 				items += len(m.Items)
 			}
-			if hello := g.of(msgHello); len(hello) != 1 || hello[0].Last != 8 || reports[0].N != folded+1 || items != 8-int(folded) {
+			if hello := g.of(msgHello); len(hello) != 1 || hello[0].Last != 8 || reports[0].N != folded+1 ||
+				items != 8-int(folded) {
 				t.Fatalf("from %d on: %+v, %d items in %+v", folded+1, hello, items, reports)
 			}
 		}
@@ -455,7 +467,8 @@ func TestAgentRestart(t *testing.T) {
 		g.set(func() { g.got, g.mute, g.down = nil, false, false })
 		g.start()
 		hello := g.of(msgHello)
-		if len(hello) != 1 || hello[0].Epoch != epoch || hello[0].Last < spoolLeap || fmt.Sprint(hello[0].Holds) != "[{R1 1}]" {
+		if len(hello) != 1 || hello[0].Epoch != epoch || hello[0].Last < spoolLeap ||
+			fmt.Sprint(hello[0].Holds) != "[{R1 1}]" {
 			t.Fatalf("%+v", hello)
 		}
 		if got := g.events("R1"); got != "run.started, task.started a, task.finished a failed, run.finished failed" {
@@ -480,7 +493,8 @@ func TestAgentRestart(t *testing.T) {
 		g.setDown(false)
 		time.Sleep(15 * time.Second)
 		skipped := slices.DeleteFunc(g.of(msgReport), func(m agentMsg) bool { return m.Skip == 0 })
-		if len(skipped) != 1 || skipped[0].Skip != spoolLeap || len(skipped[0].Items) != 1 || g.events("LATE") != evRunStarted || g.events("R3") == "" {
+		if len(skipped) != 1 || skipped[0].Skip != spoolLeap || len(skipped[0].Items) != 1 ||
+			g.events("LATE") != evRunStarted || g.events("R3") == "" {
 			t.Errorf("%+v", skipped)
 		}
 		g.end()
@@ -589,7 +603,8 @@ func TestAgentLease(t *testing.T) {
 			if how == "late" {
 				heard = heard.Add(agentHeartbeat)
 			}
-			if late := e.Time.Sub(heard.Add(agentLease)); late.Abs() > 100*time.Millisecond { // by the agent's own beat, and not when something came
+			// by the agent's own beat, and not when something came
+			if late := e.Time.Sub(heard.Add(agentLease)); late.Abs() > 100*time.Millisecond {
 				t.Errorf("%s: it was stopped %v after its lease was over", how, late)
 			}
 			g.stop()
@@ -625,7 +640,8 @@ func TestAgentRedials(t *testing.T) {
 				t.Errorf("%d attempts in ten minutes", n)
 			}
 			for i := 1; i < len(dialled); i++ {
-				if d := dialled[i].Sub(dialled[i-1]); d > agentRedialMax*5/4+time.Millisecond || i > 12 && d < agentRedialMax/2 {
+				if d := dialled[i].Sub(dialled[i-1]); d > agentRedialMax*5/4+time.Millisecond || i > 12 &&
+					d < agentRedialMax/2 {
 					t.Errorf("wait %d is %v", i, d)
 				}
 			}
@@ -654,7 +670,8 @@ func TestAgentWindow(t *testing.T) {
 		write := func(lines int) {
 			g.do(func() {
 				for range lines {
-					g.a.takeLine(g.a.runs["R1"].tries[0], procLine{Time: time.Now(), Text: []byte(strings.Repeat("x", 1000))})
+					g.a.takeLine(g.a.runs["R1"].tries[0], procLine{Time: time.Now(),
+						Text: []byte(strings.Repeat("x", 1000))})
 				}
 			})
 		}
@@ -702,7 +719,8 @@ func TestAgentWindow(t *testing.T) {
 				}
 			}
 		}
-		if want := fmt.Sprintf("[cdktr: %d lines of output were dropped", 300-(lines-1)); !strings.HasPrefix(text, want) || lines > 150 {
+		if want := fmt.Sprintf("[cdktr: %d lines of output were dropped", 300-(lines-1)); !strings.HasPrefix(text,
+			want) || lines > 150 {
 			t.Errorf("%d lines came, and %q", lines, text)
 		}
 		g.end()
@@ -712,7 +730,8 @@ func TestAgentWindow(t *testing.T) {
 func TestAgentCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := agentRigOpen(t)
-		g.assign("R1", 1, Workflow{Tasks: slices.Concat(agentWaiting, []Task{{ID: "b", Cmd: "/no/such/program", Depends: []string{"a"}, When: whenAlways}})})
+		g.assign("R1", 1, Workflow{Tasks: slices.Concat(agentWaiting, []Task{{ID: "b", Cmd: "/no/such/program",
+			Depends: []string{"a"}, When: whenAlways}})})
 		g.say(&agentMsg{Op: msgCancel, Run: "R1", Reason: "cancelled by me"})
 		if got := g.events("R1"); got != agentBegun+", task.finished a cancelled, run.finished cancelled" {
 			t.Errorf("said: %s", got)

@@ -28,9 +28,10 @@ type taskValues struct {
 }
 
 // taskValuesOf puts together what attempt n of task i is given. Later entries of the environment win: the agent's own,
-// env files, the workflow's env, outputs of the tasks before, parameters, the task's env, the facts of the run. Of outputs
-// it reads those of the tasks before i alone. stage is told what it is about to wait for: files may hang.
-func taskValuesOf(environ []string, as *assignment, d *dag, i, attempt int, outputs []taskOutputs, outputFile string, stage func(string)) (taskValues, []string, error) {
+// env files, the workflow's env, outputs of the tasks before, parameters, the task's env, the facts of the run. Of
+// outputs it reads those of the tasks before i alone. stage is told what it is about to wait for: files may hang.
+func taskValuesOf(environ []string, as *assignment, d *dag, i, attempt int, outputs []taskOutputs, outputFile string,
+	stage func(string)) (taskValues, []string, error) {
 	w, task := as.Spec, &as.Spec.Tasks[i]
 	env := newEnviron(environ)
 	before := func(j int) bool { return d.ancestor(j, i) }
@@ -112,7 +113,8 @@ func scheduledText(as *assignment) string {
 	return as.Scheduled.Format("2006-01-02T15:04:05Z")
 }
 
-// lookupRef gives the value of a reference, as params.day or tasks.dump.outputs.file. Outputs are those of tasks before.
+// lookupRef gives the value of a reference, as params.day or tasks.dump.outputs.file. Outputs are those of tasks
+// before.
 func lookupRef(ref string, as *assignment, env *environ, outputs []taskOutputs, before func(int) bool) (string, bool) {
 	kind, rest, _ := strings.Cut(ref, ".")
 	switch kind {
@@ -180,8 +182,8 @@ func outputsBefore(w *Workflow, d *dag, i int, outputs []taskOutputs) (map[strin
 	return values, warnings
 }
 
-// outputsRead takes in and removes the file that a task wrote its outputs to. No file is no outputs. It may hang with the
-// file system: no loop may call it.
+// outputsRead takes in and removes the file that a task wrote its outputs to. No file is no outputs. It may hang with
+// the file system: no loop may call it.
 func outputsRead(file string) (map[string]string, error) {
 	defer os.Remove(file) // what cannot be removed is removed with the folder
 	text, _, err := fileRead(file, outputsMax)
@@ -189,7 +191,8 @@ func outputsRead(file string) (map[string]string, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case errors.As(err, &tooLarge):
-		return nil, fmt.Errorf("outputs are more than %d KiB: write large data to a file and hand on its name", outputsMax>>10)
+		return nil, fmt.Errorf("outputs are more than %d KiB: write large data to a file and hand on its name",
+			outputsMax>>10)
 	case err != nil:
 		return nil, fmt.Errorf("read outputs: $CDKTR_OUTPUT: %w", pathCause(err))
 	}
@@ -211,15 +214,16 @@ type envText struct {
 	values  map[string]string
 }
 
-// envFileParse reads an env file: KEY=value lines. Empty lines and those that begin with # are passed over, `export ` in front is
-// allowed. A value in quotes is what is between them, and they must be closed on its line; of any other, blanks around it and a
-// comment, # behind a blank, are left out.
+// envFileParse reads an env file: KEY=value lines. Empty lines and those that begin with # are passed over, `export `
+// in front is allowed. A value in quotes is what is between them, and they must be closed on its line; of any other,
+// blanks around it and a comment, # behind a blank, are left out.
 func envFileParse(text []byte, name string) (map[string]string, error) {
 	return (&envText{name: name, values: map[string]string{}}).parse(text)
 }
 
-// outputsParse reads outputs: KEY=value lines, and KEY<<END with the lines of the value and a line END behind it. Empty lines and
-// those that begin with # are passed over, `export ` in front is allowed, and quotes around a whole value are taken off.
+// outputsParse reads outputs: KEY=value lines, and KEY<<END with the lines of the value and a line END behind it. Empty
+// lines and those that begin with # are passed over, `export ` in front is allowed, and quotes around a whole value are
+// taken off.
 func outputsParse(text []byte) (map[string]string, error) {
 	return (&envText{name: "$CDKTR_OUTPUT", outputs: true, values: map[string]string{}}).parse(text)
 }
@@ -385,9 +389,9 @@ const (
 // userVars is what userEnviron sets.
 var userVars = []string{"HOME", "USER", "LOGNAME", "SHELL"}
 
-// userEnviron gives environ with HOME, USER, LOGNAME and SHELL where these are missing, as the passwd file has them for the user
-// with this number. A user who is not in it, as one of a directory service, or a file that cannot be read, sets nothing. It reads
-// the file only where something is missing; no loop may call it.
+// userEnviron gives environ with HOME, USER, LOGNAME and SHELL where these are missing, as the passwd file has them for
+// the user with this number. A user who is not in it, as one of a directory service, or a file that cannot be read,
+// sets nothing. It reads the file only where something is missing; no loop may call it.
 func userEnviron(environ []string, file string, uid int) []string {
 	has := map[string]bool{}
 	for _, kv := range environ {
@@ -421,7 +425,8 @@ func userLine(file string, uid int) []string {
 		return nil
 	}
 	for line := range strings.Lines(string(text)) {
-		f := strings.Split(strings.TrimRight(line, "\r\n"), ":") // passwd(5): name, password, uid, gid, comment, home, shell
+		// passwd(5): name, password, uid, gid, comment, home, shell
+		f := strings.Split(strings.TrimRight(line, "\r\n"), ":")
 		if len(f) == 7 && f[2] == strconv.Itoa(uid) && f[0] != "" {
 			return f
 		}

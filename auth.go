@@ -98,7 +98,8 @@ func (g *authGrant) deny(what string) *protoError {
 
 // denyWorkflow is the refusal of another's workflow, whether it is there or not.
 func (g *authGrant) denyWorkflow(what string) *protoError {
-	return refuse(codeNotAllowed, "key %q is for the workflows %s only, not for %s", g.Name, strings.Join(g.Workflows, ","), what)
+	return refuse(codeNotAllowed, "key %q is for the workflows %s only, not for %s", g.Name,
+		strings.Join(g.Workflows, ","), what)
 }
 
 // line is the grant as the file has it.
@@ -262,7 +263,8 @@ func (k *authKeys) adopt(key string) *authGrant {
 	k.reading.Lock()
 	defer k.reading.Unlock()
 	now := k.stat()
-	if now == nil || k.seen != nil && os.SameFile(now, k.seen) && now.Size() == k.seen.Size() && now.ModTime().Equal(k.seen.ModTime()) {
+	if now == nil || k.seen != nil && os.SameFile(now, k.seen) && now.Size() == k.seen.Size() &&
+		now.ModTime().Equal(k.seen.ModTime()) {
 		return k.lookup(key)
 	}
 	grants, _, err := authReadFile(k.dir)
@@ -332,7 +334,8 @@ func (k *authKeys) lookup(key string) *authGrant {
 
 // runAuthWatch keeps the authorized file in force until ctx ends. It wakes for events of the keys folder, authSettle
 // after the last one, and each authRecheck where there are no events. onGone hears of each key whose line was removed
-// or changed, when that is in force; onFault of bad lines and of what keeps the file from being read, once for each text.
+// or changed, when that is in force; onFault of bad lines and of what keeps the file from being read, once for each
+// text.
 func (k *authKeys) runAuthWatch(ctx context.Context, onGone func(*authGrant), onFault func(error)) {
 	w, err := watchOpen(nil)
 	if err != nil {

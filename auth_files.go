@@ -16,8 +16,8 @@ import (
 // authMaxSecret is the most bytes of a file that holds a key; a larger one is refused.
 const authMaxSecret = 64 << 10
 
-// authDir is an open keys folder. All is done relative to it. A link in it is never followed, and what belongs to somebody
-// else than the folder's owner or root is not read: tasks run as that owner, and can put anything there.
+// authDir is an open keys folder. All is done relative to it. A link in it is never followed, and what belongs to
+// somebody else than the folder's owner or root is not read: tasks run as that owner, and can put anything there.
 type authDir struct {
 	root *os.Root
 	name string // STATE/keys, for messages
@@ -79,7 +79,8 @@ func (d *authDir) plain(name string) (fs.FileInfo, error) {
 	case err != nil:
 		return nil, err
 	case info.Mode()&fs.ModeSymlink != 0:
-		return nil, fmt.Errorf("%s is a link, and none is followed there: put the file itself in its place", d.path(name))
+		return nil, fmt.Errorf("%s is a link, and none is followed there: put the file itself in its place",
+			d.path(name))
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is %w", d.path(name), errFileKind)
 	}
@@ -102,12 +103,14 @@ func (d *authDir) read(name string, most int) ([]byte, fs.FileInfo, error) {
 	case err != nil:
 		return nil, nil, fmt.Errorf("%s: %w", d.path(name), err)
 	case uid != d.uid && uid != 0:
-		return nil, nil, fmt.Errorf("%s belongs to %s, and its folder to %s", d.path(name), ownerName(uid), ownerName(d.uid))
+		return nil, nil, fmt.Errorf("%s belongs to %s, and its folder to %s", d.path(name), ownerName(uid),
+			ownerName(d.uid))
 	case !os.SameFile(info, now):
 		return nil, nil, fmt.Errorf("%s was exchanged meanwhile", d.path(name))
 	case name == authFile && authNames(now) > 1:
 		file := d.path(name)
-		return nil, nil, fmt.Errorf("%s is the same file as one elsewhere (a hard link), through which others may write it: make it a file of its own: cp -p %s %s.own && mv %s.own %s", file, file, file, file, file)
+		return nil, nil, fmt.Errorf("%s is the same file as one elsewhere (a hard link), through which others may "+
+			"write it: make it a file of its own: cp -p %s %s.own && mv %s.own %s", file, file, file, file, file)
 	}
 	return text, now, nil
 }
@@ -197,7 +200,8 @@ func (d *authDir) serverPair() (pair curvePair, err error) {
 		return pair, err
 	}
 	if pair, err = curvePairParse(strings.TrimSpace(string(text))); err != nil {
-		return pair, fmt.Errorf("read %s: %w: put the old file back, or remove it and %s for a new key (every client needs the new one then)", file, err, authServerPub)
+		return pair, fmt.Errorf("read %s: %w: put the old file back, or remove it and %s for a new key (every "+
+			"client needs the new one then)", file, err, authServerPub)
 	}
 	return pair, nil
 }
@@ -213,7 +217,9 @@ func (d *authDir) makeServerPair() (pair curvePair, made bool, err error) {
 	case err == nil || !errors.Is(err, fs.ErrNotExist):
 		return pair, false, err
 	case pub == nil:
-		return pair, false, fmt.Errorf("%s is gone, and %s beside it says that there was one: with a new key nobody who has a credential would get in; put the old file back (cdktr backup --keys has it), or remove %s as well for a new key, and give everybody a new credential",
+		return pair, false, fmt.Errorf("%s is gone, and %s beside it says that there was one: with a new key nobody "+
+			"who has a credential would get in; put the old file back (cdktr backup --keys has it), or remove %s as "+
+			"well for a new key, and give everybody a new credential",
 			d.path(authServerKey), authServerPub, d.path(authServerPub))
 	}
 	if pair, err = authNewPair(); err != nil {
@@ -241,8 +247,8 @@ type authDoubt struct {
 	text string
 }
 
-// authDoubts looks who else can get at a state folder and its keys, and whether the files there belong together. It changes
-// nothing.
+// authDoubts looks who else can get at a state folder and its keys, and whether the files there belong together. It
+// changes nothing.
 func authDoubts(state string) (doubts []authDoubt) {
 	doubt := func(file, format string, args ...any) {
 		doubts = append(doubts, authDoubt{file, fmt.Sprintf(format, args...)})
@@ -250,7 +256,8 @@ func authDoubts(state string) (doubts []authDoubt) {
 	dir := filepath.Join(state, authFolder)
 	for _, folder := range []struct{ file, path string }{{".", state}, {authFolder, dir}} {
 		if info, err := os.Stat(folder.path); err == nil && info.Mode()&0o022 != 0 {
-			doubt(folder.file, "others can write in this folder (mode %04o), and so let themselves in: chmod 700 %s", info.Mode().Perm(), folder.path)
+			doubt(folder.file, "others can write in this folder (mode %04o), and so let themselves in: chmod 700 %s",
+				info.Mode().Perm(), folder.path)
 		}
 	}
 	d, err := authDirOpen(dir, false)
@@ -271,9 +278,13 @@ func authDoubts(state string) (doubts []authDoubt) {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		doubt(filepath.Join(authFolder, authServerKey), "%v", err)
 	case err != nil && pubErr == nil:
-		doubt(filepath.Join(authFolder, authServerKey), "it is gone, and %s is there: put it back from a backup (cdktr backup --keys), for every credential names it", authServerPub)
+		doubt(filepath.Join(authFolder,
+			authServerKey), "it is gone, and %s is there: put it back from a backup (cdktr backup --keys), for "+
+			"every credential names it", authServerPub)
 	case err == nil && pubErr == nil && strings.TrimSpace(string(text)) != pair.Public.String():
-		doubt(filepath.Join(authFolder, authServerPub), "it is not the public half of %s: credentials that name it let nobody in; remove it, and the next start writes the right one", authServerKey)
+		doubt(filepath.Join(authFolder,
+			authServerPub), "it is not the public half of %s: credentials that name it let nobody in; remove it, "+
+			"and the next start writes the right one", authServerKey)
 	}
 	return doubts
 }
@@ -287,16 +298,19 @@ type credential struct {
 }
 
 // authHead is the first line of a credential, for its name and role.
-const authHead = "# A credential of cdktr: whoever has it is %q, %s, to the principal below. Keep it secret (chmod 600).\n"
+const authHead = "# A credential of cdktr: whoever has it is %q, %s, to the principal below. Keep it secret (chmod " +
+	"600).\n"
 
 // text is the credential as its file has it; one with no role is a key pair, which nobody is let in with yet.
 func (c *credential) text() string {
 	var b strings.Builder
 	switch c.Role {
 	case "":
-		b.WriteString("# A key pair of cdktr. Keep it secret (chmod 600). On the principal's box the public key alone is needed:\n# cdktr authorize NAME 'PUBLIC-KEY' --role ROLE\n")
+		b.WriteString("# A key pair of cdktr. Keep it secret (chmod 600). On the principal's box the public key " +
+			"alone is needed:\n# cdktr authorize NAME 'PUBLIC-KEY' --role ROLE\n")
 	case roleAgent:
-		fmt.Fprintf(&b, authHead+"# Use it on the box of that name: cdktr start agent --credential FILE\n", c.Name, c.Role)
+		fmt.Fprintf(&b, authHead+"# Use it on the box of that name: cdktr start agent --credential FILE\n", c.Name,
+			c.Role)
 	default:
 		fmt.Fprintf(&b, authHead+"# Use it: cdktr ping --credential FILE, or set CDKTR_CREDENTIAL\n", c.Name, c.Role)
 	}
@@ -319,7 +333,8 @@ func (c *credential) text() string {
 	return b.String()
 }
 
-// credentialRead reads a credential file, as a look of w. The name may be missing, and the endpoint: --principal can give it.
+// credentialRead reads a credential file, as a look of w. The name may be missing, and the endpoint: --principal can
+// give it.
 func credentialRead(ctx context.Context, w *diskWaits, file string) (*credential, error) {
 	text, err := authReadSecret(ctx, w, file)
 	if err != nil {
@@ -347,7 +362,8 @@ func credentialParse(file, text string) (*credential, error) {
 		}
 		values[strings.TrimSpace(name)] = value[1 : len(value)-1]
 	}
-	c := &credential{Endpoint: values["endpoint"], Name: values["name"], Role: values["role"], Workflows: values["workflows"]}
+	c := &credential{Endpoint: values["endpoint"], Name: values["name"], Role: values["role"],
+		Workflows: values["workflows"]}
 	var err error
 	if c.Pair, err = curvePairParse(values["secret-key"]); err != nil {
 		return nil, fmt.Errorf("%s: secret-key: %w", file, err)
@@ -356,7 +372,8 @@ func credentialParse(file, text string) (*credential, error) {
 		return nil, fmt.Errorf("%s: public-key and secret-key are not of one pair", file)
 	}
 	if values["server-key"] == "" {
-		return nil, fmt.Errorf("%s has no server-key: add the line server-key = \"KEY\", with the KEY that `cdktr keygen --show-server` prints on the principal's box", file)
+		return nil, fmt.Errorf("%s has no server-key: add the line server-key = \"KEY\", with the KEY that `cdktr "+
+			"keygen --show-server` prints on the principal's box", file)
 	}
 	if c.Server, err = curveKeyParse(values["server-key"]); err != nil {
 		return nil, fmt.Errorf("%s: server-key: %w", file, err)

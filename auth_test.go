@@ -28,7 +28,8 @@ func TestAuthLine(t *testing.T) {
 		{"   # edge " + authTestKey + " role=agent", ""},
 		{"edge " + authTestKey + " role=agent", "edge " + authTestKey + " role=agent"},
 		{"\tedge-07.x@y_z  " + authTestKey + "   role=viewer \r", "edge-07.x@y_z " + authTestKey + " role=viewer"},
-		{"ci " + authTestKey + " workflows=etl.*,x role=trigger", "ci " + authTestKey + " role=trigger workflows=etl.*,x"},
+		{"ci " + authTestKey + " workflows=etl.*,x role=trigger", "ci " + authTestKey +
+			" role=trigger workflows=etl.*,x"},
 		{"edge " + authTestKey, "!want NAME KEY role=ROLE"},
 		{"edge " + authTestKey[1:] + " role=agent", "!39 characters"},
 		{"edge " + strings.Replace(authTestKey, "@", "~", 1) + " role=agent", "!not one of Z85"},
@@ -54,7 +55,8 @@ func TestAuthLine(t *testing.T) {
 		case g != nil:
 			got = g.line()
 		}
-		if got != c.want && !(strings.HasPrefix(c.want, "!") && strings.HasPrefix(got, "!") && strings.Contains(got, c.want[1:])) {
+		if got != c.want && !(strings.HasPrefix(c.want, "!") && strings.HasPrefix(got, "!") &&
+			strings.Contains(got, c.want[1:])) {
 			t.Errorf("%q: %q, want %q", c.line, got, c.want)
 		}
 	}
@@ -62,12 +64,14 @@ func TestAuthLine(t *testing.T) {
 
 // TestAuthFile: a bad line is told of with its place and stands alone.
 func TestAuthFile(t *testing.T) {
-	text := "# who\n\na " + authTestKey + " role=agent\nbad\nb " + authTestKey + " role=viewer\na " + authTestOther + " role=viewer\nc " + authTestOther + " role=operator"
+	text := "# who\n\na " + authTestKey + " role=agent\nbad\nb " + authTestKey + " role=viewer\na " + authTestOther +
+		" role=viewer\nc " + authTestOther + " role=operator"
 	grants, faults := authParse("keys/authorized", []byte(text))
 	if len(grants) != 2 || grants[0].Name != "a" || grants[1].Name != "c" {
 		t.Errorf("grants: %v", grants)
 	}
-	want := []string{"keys/authorized:4: want NAME", "keys/authorized:5: the key is on line 3", "keys/authorized:6: the name a is on line 3"}
+	want := []string{"keys/authorized:4: want NAME", "keys/authorized:5: the key is on line 3",
+		"keys/authorized:6: the name a is on line 3"}
 	if len(faults) != len(want) {
 		t.Fatalf("faults: %v", faults)
 	}
@@ -80,10 +84,13 @@ func TestAuthFile(t *testing.T) {
 
 // TestAuthMay is the whole table of roles and verbs, written down by hand: a verb that is added must be added here.
 func TestAuthMay(t *testing.T) {
-	want := map[string]string{ // verb to those who may, by the first letter of the role: agent, operator, trigger, viewer
+	// verb to those who may, by the first letter of the role: agent, operator, trigger, viewer
+	want := map[string]string{
 		"ping": "aotv", "help": "aotv", "stop": "aotv", "hello": "a", "run": "ot",
-		"ls": "otv", "show": "otv", "ps": "otv", "next": "otv", "why": "otv", "logs": "otv", "events": "otv", "wait": "otv", "agents": "ov", "watch": "otv", "attention": "otv", "stats": "otv", "ack": "o",
-		"cancel": "o", "retry": "o", "pause": "o", "resume": "o", "drain": "o", "undrain": "o", "forget": "o", "backup": "o", "rescan": "o",
+		"ls": "otv", "show": "otv", "ps": "otv", "next": "otv", "why": "otv", "logs": "otv", "events": "otv",
+		"wait": "otv", "agents": "ov", "watch": "otv", "attention": "otv", "stats": "otv", "ack": "o",
+		"cancel": "o", "retry": "o", "pause": "o", "resume": "o", "drain": "o", "undrain": "o", "forget": "o",
+		"backup": "o", "rescan": "o",
 	}
 	for i := range protoVerbs {
 		v, got := &protoVerbs[i], ""
@@ -106,7 +113,8 @@ func TestAuthMay(t *testing.T) {
 
 func TestAuthSees(t *testing.T) {
 	g := &authGrant{Role: roleTrigger, Workflows: []string{"etl.*", "x"}}
-	for id, want := range map[string]bool{"etl.daily": true, "x": true, "etl": false, "xx": false, "": false, "ops": false} {
+	for id, want := range map[string]bool{"etl.daily": true, "x": true, "etl": false, "xx": false, "": false,
+		"ops": false} {
 		if g.sees(id) != want {
 			t.Errorf("sees %q: %v", id, !want)
 		}
@@ -203,7 +211,8 @@ func TestAuthCredential(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &credential{Endpoint: "tcp://hub:5561", Name: "ci", Role: roleTrigger, Workflows: "etl.*", Server: pair.Public, Pair: pair}
+	c := &credential{Endpoint: "tcp://hub:5561", Name: "ci", Role: roleTrigger, Workflows: "etl.*", Server: pair.Public,
+		Pair: pair}
 	file := filepath.Join(t.TempDir(), "ci.cred")
 	authTestWrite(t, file, c.text())
 	back, err := credentialRead(t.Context(), nil, file)
@@ -213,7 +222,8 @@ func TestAuthCredential(t *testing.T) {
 	if err := os.Chmod(file, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := credentialRead(t.Context(), nil, file); err == nil || !strings.Contains(err.Error(), "others can read") {
+	if _, err := credentialRead(t.Context(), nil, file); err == nil ||
+		!strings.Contains(err.Error(), "others can read") {
 		t.Errorf("a file that others can read: %v", err)
 	}
 	secret := pair.Secret.Text()
@@ -281,7 +291,8 @@ func authTestHubNew(t *testing.T, flags ...string) *authTestHub {
 func (h *authTestHub) authorize(name, role string, flags ...string) string {
 	h.t.Helper()
 	file := filepath.Join(h.dir, name+".cred")
-	h.ok(append([]string{"authorize", "--new", name, "--role", role, "--endpoint", h.endpoint, "-o", file}, flags...)...)
+	h.ok(append([]string{"authorize", "--new", name, "--role", role, "--endpoint", h.endpoint, "-o", file},
+		flags...)...)
 	h.creds[name] = file // in force at once
 	return file
 }
@@ -292,7 +303,8 @@ func (h *authTestHub) dial(name string) (wireConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return wireDial(context.Background(), cred.Endpoint, wireOptions{CurveClient: &curveClient{Pair: cred.Pair, Server: cred.Server}})
+	return wireDial(context.Background(), cred.Endpoint, wireOptions{CurveClient: &curveClient{Pair: cred.Pair,
+		Server: cred.Server}})
 }
 
 // conn is dial that must work.
@@ -363,7 +375,8 @@ func TestAuthMatrix(t *testing.T) {
 		{Request{Op: "wait", Run: ops}, no, "", no, ""},
 		{Request{Op: "run", Workflow: "etl", Key: "k"}, no, "", "", no},
 		{Request{Op: "run", Workflow: "ops", Key: "o"}, no, "", no, no},
-		{Request{Op: "run", Workflow: "etl", Key: "o"}, no, "", "", no}, // others have that key too, for another workflow
+		// others have that key too, for another workflow
+		{Request{Op: "run", Workflow: "etl", Key: "o"}, no, "", "", no},
 		{Request{Op: "cancel", Run: etl}, no, codeConflict, no, no},
 		{Request{Op: "retry", Run: etl}, no, codeConflict, no, no},
 		{Request{Op: "pause", Workflow: "etl"}, no, "", no, no},
@@ -401,7 +414,8 @@ func TestAuthMatrix(t *testing.T) {
 	}
 	for name, want := range map[string]string{"ed": msgWelcome, "op": msgRefused, "ci": msgRefused, "vi": msgRefused} {
 		conn := h.conn(name)
-		if err := conn.Send(protoEncode(agentMsg{V: 1, Op: msgHello, Agent: name, Epoch: "e", Capacity: 1})); err != nil {
+		if err := conn.Send(protoEncode(agentMsg{V: 1, Op: msgHello, Agent: name, Epoch: "e",
+			Capacity: 1})); err != nil {
 			t.Fatal(err)
 		}
 		frames, err := conn.Recv()
@@ -424,7 +438,8 @@ func TestAuthTrigger(t *testing.T) {
 	mine := strings.TrimSpace(h.ok(append([]string{"run", "etl", "--wait"}, cred...)...))
 	for _, args := range [][]string{{"ls", "--json"}, {"ps", "--all", "--json"}, {"events"}, {"next", "--json"}} {
 		out := h.ok(append(args, cred...)...)
-		if strings.Contains(out, "ops") || args[0] == "events" && (strings.Contains(out, "agent.") || !strings.Contains(out, mine)) {
+		if strings.Contains(out, "ops") || args[0] == "events" && (strings.Contains(out, "agent.") ||
+			!strings.Contains(out, mine)) {
 			t.Errorf("%v: %s", args, out)
 		}
 	}
@@ -450,7 +465,11 @@ func TestAuthAgent(t *testing.T) {
 	h := authTestHubNew(t, "--with-agent")
 	authTestWrite(t, h.dir+"/hold", "")
 	run := h.start("ops")
-	h.until("the run is on", func() bool { r := h.show(run); return r != nil && len(r.Tasks) == 1 && r.Tasks[0].State == taskRunning })
+	h.until("the run is on", func() bool {
+		r := h.show(run)
+		return r != nil && len(r.Tasks) == 1 &&
+			r.Tasks[0].State == taskRunning
+	})
 	h.authorize("ed", roleAgent)
 	conn := h.conn("ed")
 	hear := func(conn wireConn, want string) *agentMsg {
@@ -477,7 +496,8 @@ func TestAuthAgent(t *testing.T) {
 	if m := hear(other, msgRefused); !strings.Contains(m.Reason, `this key is agent "ed", not "one"`) {
 		t.Errorf("another's name: %s", m.Reason)
 	}
-	say(conn, agentMsg{Op: msgHello, Agent: "ed", Epoch: "e", Capacity: 1, Holds: []heldRun{{run, 1}}, Labels: map[string]string{"x": "y"}})
+	say(conn, agentMsg{Op: msgHello, Agent: "ed", Epoch: "e", Capacity: 1, Holds: []heldRun{{run, 1}},
+		Labels: map[string]string{"x": "y"}})
 	hear(conn, msgWelcome)
 	if m := hear(conn, msgCancel); m.Run != run || !m.Drop {
 		t.Errorf("it says it holds another's run: %+v", m)
@@ -485,15 +505,18 @@ func TestAuthAgent(t *testing.T) {
 	now := stampOf(time.Now())
 	forged := []agentItem{
 		{Lines: []LogLine{{Time: now, Run: run, N: 99, Task: "a", Attempt: 1, Stream: "o", Text: "forged"}}},
-		{Event: &Event{Time: now, Kind: evTaskFinished, Run: run, Task: "a", State: taskSucceeded, Lease: 1, Agent: "one"}},
-		{Event: &Event{Time: now, Kind: evRunFinished, Run: run, State: runSucceeded, Lease: 1, Agent: "one", By: "forger"}},
+		{Event: &Event{Time: now, Kind: evTaskFinished, Run: run, Task: "a", State: taskSucceeded, Lease: 1,
+			Agent: "one"}},
+		{Event: &Event{Time: now, Kind: evRunFinished, Run: run, State: runSucceeded, Lease: 1, Agent: "one",
+			By: "forger"}},
 		{Event: &Event{Time: now, Kind: evPaused, By: "forger"}},
 		{Event: &Event{Time: now, Kind: evQueued, Run: run[:25] + "Z", Workflow: "ops", Version: "x"}},
 	}
 	say(conn, agentMsg{Op: msgReport, N: 1, Items: forged})
 	say(conn, agentMsg{Op: msgHeartbeat, Clock: now}) // what is said in order is answered in order
 	hear(conn, msgHeartbeat)
-	h.principal.saw(&h.principal.err, "an event that is not an agent's.* event=workflow.paused") // of the second it counts
+	// of the second it counts
+	h.principal.saw(&h.principal.err, "an event that is not an agent's.* event=workflow.paused")
 	if r := h.show(run); r.State != runRunning || r.Tasks[0].State != taskRunning {
 		t.Errorf("after forged reports: %s, %s", r.State, r.Tasks[0].State)
 	}
@@ -529,7 +552,8 @@ func TestAuthCut(t *testing.T) {
 	}
 	agent.saw(&agent.err, "does not know our key")
 	h.principal.saw(&h.principal.err, "removed or changed.*name=ed.*connections_cut=[23]")
-	h.refused(exitNotAllowed, []string{"authorize it there", "hint: ", "cdktr authorize"}, "ping", "--credential", h.creds["ed"])
+	h.refused(exitNotAllowed, []string{"authorize it there", "hint: ", "cdktr authorize"}, "ping", "--credential",
+		h.creds["ed"])
 	if r := authTestSay(t, viewer, Request{V: 1, ID: "1", Op: "ls"}); !r.OK {
 		t.Errorf("the viewer: %+v", r.Error)
 	}
@@ -562,16 +586,20 @@ func TestAuthUnknown(t *testing.T) {
 	unknown.Pair, wrong.Server = stranger, stranger.Public
 	authTestWrite(t, h.dir+"/unknown", unknown.text())
 	authTestWrite(t, h.dir+"/wrong", wrong.text())
-	h.refused(exitNotAllowed, []string{"does not know our key", stranger.Public.String()}, "ping", "--credential", h.dir+"/unknown")
+	h.refused(exitNotAllowed, []string{"does not know our key", stranger.Public.String()}, "ping", "--credential",
+		h.dir+"/unknown")
 	h.principal.saw(&h.principal.err, "connection refused.*"+regexp.QuoteMeta(stranger.Public.String()))
-	h.refused(exitUnreachable, []string{"HELLO does not open", "hint: the credential is for another principal"}, "ping", "--credential", h.dir+"/wrong")
-	h.refused(exitUnreachable, []string{"nothing listens there"}, "ping", "--credential", file, "--principal", "tcp://127.0.0.1:1")
+	h.refused(exitUnreachable, []string{"HELLO does not open", "hint: the credential is for another principal"}, "ping",
+		"--credential", h.dir+"/wrong")
+	h.refused(exitUnreachable, []string{"nothing listens there"}, "ping", "--credential", file, "--principal",
+		"tcp://127.0.0.1:1")
 	h.refused(exitUsage, []string{"--credential FILE"}, "ping", "--principal", h.endpoint)
 	h.refused(exitUsage, []string{"no such file"}, "ping", "--credential", h.dir+"/none")
 	h.refused(exitUnreachable, []string{"wants keys"}, "ping", "--principal", h.endpoint, "--insecure")
 	h.refused(exitNotAllowed, []string{"role viewer", "pause"}, "pause", "etl", "--credential", file)
 	h.ok("ping", "--credential", file, "--principal", h.endpoint)
-	h.env = append(h.env, "CDKTR_CREDENTIAL="+file, "CDKTR_PRINCIPAL_HOST=127.0.0.1", "CDKTR_PRINCIPAL_PORT="+h.endpoint[strings.LastIndex(h.endpoint, ":")+1:])
+	h.env = append(h.env, "CDKTR_CREDENTIAL="+file, "CDKTR_PRINCIPAL_HOST=127.0.0.1",
+		"CDKTR_PRINCIPAL_PORT="+h.endpoint[strings.LastIndex(h.endpoint, ":")+1:])
 	if out := h.ok("ping"); !strings.Contains(out, h.endpoint) {
 		t.Errorf("ping: %s", out)
 	}
@@ -581,7 +609,8 @@ func TestAuthUnknown(t *testing.T) {
 func TestAuthVerbs(t *testing.T) {
 	x := e2eNew(t)
 	x.refused(exitRefused, []string{"is not there", "hint: "}, "keygen", "--show-server")
-	x.refused(exitRefused, []string{"is not there", "hint: "}, "authorize", "--new", "ci", "--role", "viewer", "--endpoint", "tcp://hub:1")
+	x.refused(exitRefused, []string{"is not there", "hint: "}, "authorize", "--new", "ci", "--role", "viewer",
+		"--endpoint", "tcp://hub:1")
 	if err := os.Mkdir(x.dir+"/state", 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -593,9 +622,11 @@ func TestAuthVerbs(t *testing.T) {
 	x.refused(exitUsage, []string{"say with --role"}, "authorize", "cj", authTestOther)
 	x.refused(exitUsage, []string{"hint: "}, "authorize", "cj", "--role", "viewer")
 	x.refused(exitUsage, []string{"needs workflows="}, "authorize", "--new", "cj", "--role", "trigger")
-	x.refused(exitUsage, []string{"as the other box can reach it"}, "authorize", "--new", "cj", "--role", "viewer", "--endpoint", "tcp://*:5561")
+	x.refused(exitUsage, []string{"as the other box can reach it"}, "authorize", "--new", "cj", "--role", "viewer",
+		"--endpoint", "tcp://*:5561")
 	authTestWrite(t, x.dir+"/there", "")
-	x.refused(exitRefused, []string{"is there already", "no principal has keys in " + x.dir}, "authorize", "--new", "cj", "--role", "viewer", "-o", x.dir+"/there")
+	x.refused(exitRefused, []string{"is there already", "no principal has keys in " + x.dir}, "authorize", "--new",
+		"cj", "--role", "viewer", "-o", x.dir+"/there")
 	r := x.code(0, "authorize", "--new", "op", "--role", "operator", "--endpoint", "tcp://hub:5561")
 	if strings.Contains(r.err, "no principal") {
 		t.Errorf("the second time in a folder: %s", r.err)
@@ -608,7 +639,8 @@ func TestAuthVerbs(t *testing.T) {
 		t.Errorf("server key %s, in the credential %s", got, cred.Server)
 	}
 	list := e2eLines[authGrant](t, x.ok("authorize", "--list", "--json"))
-	if len(list) != 2 || list[0].Name != "ci" || !slices.Equal(list[0].Workflows, []string{"etl.*", "x"}) || list[1].Key != cred.Pair.Public.String() {
+	if len(list) != 2 || list[0].Name != "ci" || !slices.Equal(list[0].Workflows, []string{"etl.*", "x"}) ||
+		list[1].Key != cred.Pair.Public.String() {
 		t.Errorf("list: %+v", list)
 	}
 	x.refused(exitRefused, []string{`no key of "nobody"`}, "authorize", "--remove", "nobody")
@@ -632,14 +664,17 @@ func TestAuthVerbs(t *testing.T) {
 func TestAuthInsecure(t *testing.T) {
 	x := e2eNew(t)
 	x.file("etl.yml", "tasks:\n  a:\n    run: echo hi\n")
-	x.refused(exitUsage, []string{"no loopback address", "--insecure=any"}, "start", "principal", "--bind", "tcp://0.0.0.0:0", "--insecure")
-	x.refused(exitUsage, []string{"no loopback address", "--insecure=any", "--credential"}, "ping", "--principal", "tcp://192.0.2.1:9", "--insecure")
+	x.refused(exitUsage, []string{"no loopback address", "--insecure=any"}, "start", "principal", "--bind",
+		"tcp://0.0.0.0:0", "--insecure")
+	x.refused(exitUsage, []string{"no loopback address", "--insecure=any", "--credential"}, "ping", "--principal",
+		"tcp://192.0.2.1:9", "--insecure")
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	x.refused(exitRefused, []string{"another program listens there"}, "start", "principal", "--bind", "tcp://"+taken.Addr().String(), "--insecure")
+	x.refused(exitRefused, []string{"another program listens there"}, "start", "principal", "--bind",
+		"tcp://"+taken.Addr().String(), "--insecure")
 	x.refused(exitUsage, []string{"insecure"}, "start", "principal", "--bind", "tcp://127.0.0.1:0", "--insecure=maybe")
 	x.refused(exitUsage, []string{"write tcp://ADDR:PORT"}, "start", "principal", "--bind", "ipc:///x")
 	for _, flag := range []string{"--insecure", "--insecure=any"} {
@@ -656,7 +691,8 @@ func TestAuthInsecure(t *testing.T) {
 	}
 }
 
-// TestAuthSocketGroup: the mode and the group of the socket, and who is a member. As root it sends a member and a stranger.
+// TestAuthSocketGroup: the mode and the group of the socket, and who is a member. As root it sends a member and a
+// stranger.
 func TestAuthSocketGroup(t *testing.T) {
 	x := e2eNew(t)
 	x.refused(exitUsage, []string{"no group"}, "start", "principal", "--socket-group", "no-such-group")
@@ -690,7 +726,8 @@ func TestAuthSocketGroup(t *testing.T) {
 	if err := serveMember(me, me.GID, "mine"); err != nil {
 		t.Errorf("our own group: %v", err)
 	}
-	if err := serveMember(me, 4_000_000, "theirs"); err == nil || !strings.Contains(err.Error(), "not in group theirs") {
+	if err := serveMember(me, 4_000_000, "theirs"); err == nil || !strings.Contains(err.Error(),
+		"not in group theirs") {
 		t.Errorf("another group: %v", err)
 	}
 	if err := serveMember(wirePeer{}, 0, "root"); err == nil {
@@ -722,7 +759,8 @@ func TestAuthOneWay(t *testing.T) {
 	if _, _, err := k.load(); err != nil {
 		t.Fatal(err)
 	}
-	p, err := principalOpen(principalConfig{StateDir: t.TempDir(), NoSync: true, NoScheduler: true, Zone: time.UTC, Log: slog.New(slog.DiscardHandler), Keys: k})
+	p, err := principalOpen(principalConfig{StateDir: t.TempDir(), NoSync: true, NoScheduler: true, Zone: time.UTC,
+		Log: slog.New(slog.DiscardHandler), Keys: k})
 	if err != nil {
 		t.Fatal(err)
 	}

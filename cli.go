@@ -83,11 +83,12 @@ type cli struct {
 	hangups  <-chan os.Signal // HUP, of a verb that rereads and has no terminal; else nil
 	hurry    <-chan struct{}  // closed by the second of the signals that ended ctx: mainPatience is left
 	settled  chan struct{}    // closed by settle; nil where nobody waits for it
-	waits    *diskWaits       // looks at files that may not answer, of the goroutine of the verb; nil: nothing is remembered of them
+	// looks at files that may not answer, of the goroutine of the verb; nil: nothing is remembered of them
+	waits *diskWaits
 }
 
-// settle says that the verb has read what it needs and holds something that it gives back in steps of its own, runs above all: from
-// here on nobody ends it but itself, or a second signal.
+// settle says that the verb has read what it needs and holds something that it gives back in steps of its own, runs
+// above all: from here on nobody ends it but itself, or a second signal.
 func (c *cli) settle() {
 	if c.settled != nil {
 		close(c.settled)

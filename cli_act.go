@@ -54,26 +54,47 @@ func runVerbs() []cliVerb {
 		f.count(cliAll, "the last `N` lines only")
 	}
 	return []cliVerb{
-		{name: "run", other: "task run", args: "ID|FILE|-", help: "start a run of a workflow, or run a file here with no principal", run: runRun, flags: paramFlags,
-			more:     "A path (it has a slash, or ends in .yml, .yaml or .json) or - for standard input runs at once in this process: no\ndaemon, nothing kept unless --state says where. An ID is queued at the principal; on a terminal the run is followed,\nelse its id is printed (--detach).\nExit codes: 0 the run succeeded (or was queued, with --detach), 1 it did not, 2 bad usage or file, 3 no principal, 5 refused.",
-			examples: []string{"cdktr run ./backup.yml", "cdktr run etl.daily -p day=2026-01-31 --wait && echo loaded", "id=$(cdktr run etl.daily --detach)"}},
-		{name: "cancel", args: "RUN", help: "stop a run, or one task of it: TERM, and KILL after the grace", run: runChange("cancel"), flags: cancelFlags,
-			more:     "A task that is stopped ends as cancelled and is not tried again. What needs its success is skipped, what has when: failure\nor always runs, and so does all that does not depend on it; the run then ends as failed, and its retries do not begin it\nagain: cdktr retry does.",
-			examples: []string{"cdktr cancel 01JD3V5K8Q2M4N6P8R0S2T4V6W", "cdktr cancel 01JD3V5K8Q2M4N6P8R0S2T4V6W --task load", "cdktr ps --workflow etl.daily --json | jq -r .run | xargs -n1 cdktr cancel --force"}},
-		{name: "retry", args: "RUN", help: "run again what failed in a run that has ended, and all behind it", run: runChange("retry"), flags: allFlag("run all of it again"),
-			examples: []string{"cdktr retry 01JD3V5K8Q2M4N6P8R0S2T4V6W", "cdktr retry 01JD3V5K8Q2M4N6P8R0S2T4V6W --all"}},
-		{name: "logs", other: "logs query", args: "RUN|ID", help: "print the output of a run, or of a workflow's newest run", run: runLogs, flags: logFlags,
-			examples: []string{"cdktr logs etl.daily -f", "cdktr logs 01JD3V5K8Q2M4N6P8R0S2T4V6W --task load --err", "cdktr logs etl.daily --grep 'ERROR|timeout' -n 20"}},
-		{name: "pause", args: "ID|--all", help: "stop the schedule of a workflow", run: runChange("pause"), flags: allFlag("every workflow"),
+		{name: "run", other: "task run", args: "ID|FILE|-",
+			help: "start a run of a workflow, or run a file here with no principal", run: runRun, flags: paramFlags,
+			more: "A path (it has a slash, or ends in .yml, .yaml or .json) or - for standard input runs at " +
+				"once in this process: no\ndaemon, nothing kept unless --state says where. An ID is queued at the " +
+				"principal; on a terminal the run is followed,\nelse its id is printed (--detach).\nExit codes: 0 " +
+				"the run succeeded (or was queued, with --detach), 1 it did not, 2 bad usage or file, 3 no " +
+				"principal, 5 refused.",
+			examples: []string{"cdktr run ./backup.yml", "cdktr run etl.daily -p day=2026-01-31 --wait && echo loaded",
+				"id=$(cdktr run etl.daily --detach)"}},
+		{name: "cancel", args: "RUN", help: "stop a run, or one task of it: TERM, and KILL after the grace",
+			run: runChange("cancel"), flags: cancelFlags,
+			more: "A task that is stopped ends as cancelled and is not tried again. What needs its success is " +
+				"skipped, what has when: failure\nor always runs, and so does all that does not depend on it; the " +
+				"run then ends as failed, and its retries do not begin it\nagain: cdktr retry does.",
+			examples: []string{"cdktr cancel 01JD3V5K8Q2M4N6P8R0S2T4V6W",
+				"cdktr cancel 01JD3V5K8Q2M4N6P8R0S2T4V6W --task load",
+				"cdktr ps --workflow etl.daily --json | jq -r .run | xargs -n1 cdktr cancel --force"}},
+		{name: "retry", args: "RUN", help: "run again what failed in a run that has ended, and all behind it",
+			run: runChange("retry"), flags: allFlag("run all of it again"),
+			examples: []string{"cdktr retry 01JD3V5K8Q2M4N6P8R0S2T4V6W",
+				"cdktr retry 01JD3V5K8Q2M4N6P8R0S2T4V6W --all"}},
+		{name: "logs", other: "logs query", args: "RUN|ID",
+			help: "print the output of a run, or of a workflow's newest run", run: runLogs, flags: logFlags,
+			examples: []string{"cdktr logs etl.daily -f", "cdktr logs 01JD3V5K8Q2M4N6P8R0S2T4V6W --task load --err",
+				"cdktr logs etl.daily --grep 'ERROR|timeout' -n 20"}},
+		{name: "pause", args: "ID|--all", help: "stop the schedule of a workflow", run: runChange("pause"),
+			flags:    allFlag("every workflow"),
 			examples: []string{"cdktr pause etl.daily", "cdktr pause --all"}},
-		{name: "resume", args: "ID|--all", help: "start the schedule of a workflow again", run: runChange("resume"), flags: allFlag("every workflow"),
+		{name: "resume", args: "ID|--all", help: "start the schedule of a workflow again", run: runChange("resume"),
+			flags:    allFlag("every workflow"),
 			examples: []string{"cdktr resume etl.daily", "cdktr resume --all"}},
 		{name: "rescan", help: "have the principal look at its workflows folder at once", run: runRescan,
-			more:     "It sees changes by itself, but on a file system over a network only within a minute. This answers when what has changed is\nin force. Exit codes: 0 all was read, 1 something could not be.",
+			more: "It sees changes by itself, but on a file system over a network only within a minute. This " +
+				"answers when what has changed is\nin force. Exit codes: 0 all was read, 1 something could not be.",
 			examples: []string{"cdktr rescan", "git pull && cdktr rescan && cdktr ls"}},
-		{name: "drain", args: "AGENT", help: "give an agent no more runs", run: runChange("drain"), examples: []string{"cdktr drain edge-07", "cdktr drain edge-07 && cdktr ps"}},
-		{name: "undrain", args: "AGENT", help: "give a drained agent runs again", run: runChange("undrain"), examples: []string{"cdktr undrain edge-07"}},
-		{name: "forget", args: "AGENT", help: "take an agent that is lost off the list", run: runChange("forget"), examples: []string{"cdktr forget edge-07"}},
+		{name: "drain", args: "AGENT", help: "give an agent no more runs", run: runChange("drain"),
+			examples: []string{"cdktr drain edge-07", "cdktr drain edge-07 && cdktr ps"}},
+		{name: "undrain", args: "AGENT", help: "give a drained agent runs again", run: runChange("undrain"),
+			examples: []string{"cdktr undrain edge-07"}},
+		{name: "forget", args: "AGENT", help: "take an agent that is lost off the list", run: runChange("forget"),
+			examples: []string{"cdktr forget edge-07"}},
 	}
 }
 
@@ -110,7 +131,8 @@ func (c *cli) note(r *Reply) {
 // oneArg gives the only argument of a verb.
 func oneArg(args []string, verb, what string) (string, error) {
 	if len(args) != 1 {
-		return "", &exitError{code: exitUsage, err: fmt.Errorf("%s takes one %s, not %d", verb, what, len(args)), hint: "cdktr " + verb + " --help"}
+		return "", &exitError{code: exitUsage, err: fmt.Errorf("%s takes one %s, not %d", verb, what, len(args)),
+			hint: "cdktr " + verb + " --help"}
 	}
 	return args[0], nil
 }
@@ -142,10 +164,12 @@ func runRun(ctx context.Context, c *cli, args []string) error {
 	}
 	if isFile(name) {
 		if c.flags.detach {
-			return usageError("a file runs within this process: it cannot be detached (start a principal and run it by its id)")
+			return usageError("a file runs within this process: it cannot be detached (start a principal and run it " +
+				"by its id)")
 		}
 		if c.flags.key != "" {
-			return usageError("--key is for runs of a principal: nothing remembers it when a file runs within this process")
+			return usageError("--key is for runs of a principal: nothing remembers it when a file runs within this " +
+				"process")
 		}
 		return runLocal(ctx, c, name)
 	}
@@ -161,7 +185,8 @@ func runRun(ctx context.Context, c *cli, args []string) error {
 	r, err := conn.ask(ctx, Request{Op: "run", Workflow: name, Params: c.flags.params, Key: c.flags.key})
 	switch {
 	case ctx.Err() != nil && err != nil:
-		return &exitError{code: exitInterrupted, err: errors.New("interrupted"), hint: "cdktr ps --all shows whether a run has begun"}
+		return &exitError{code: exitInterrupted, err: errors.New("interrupted"),
+			hint: "cdktr ps --all shows whether a run has begun"}
 	case err != nil:
 		return err
 	case c.flags.follow || terminal && !c.flags.wait && !c.flags.detach && !c.flags.json:
@@ -177,7 +202,8 @@ func runRun(ctx context.Context, c *cli, args []string) error {
 
 const (
 	runWhyQueued = 3 * time.Second // a run that is queued so long is asked why, and again after as long
-	runWhyBegun  = time.Minute     // one that has begun is asked so often: it is queued again when its agent is lost, or it is retried
+	// one that has begun is asked so often: it is queued again when its agent is lost, or it is retried
+	runWhyBegun = time.Minute
 )
 
 // runWhy asks, beside a stream that waits for a run, why that does not begin, and says so; once for each reason.
@@ -196,16 +222,17 @@ func runWhy(id string, say func(string)) *clientBeside {
 	}}
 }
 
-// waitRun waits until a run has ended, and prints it: JSON, or its id. It is asked for by its id, so that an interrupted
-// wait can say which run it leaves alone, and one that lost its connection finds the run again.
+// waitRun waits until a run has ended, and prints it: JSON, or its id. It is asked for by its id, so that an
+// interrupted wait can say which run it leaves alone, and one that lost its connection finds the run again.
 func (c *cli) waitRun(ctx context.Context, conn *client, id string) error {
 	var run *Run
-	err := c.streamOn(ctx, &dialStream{conn: conn, req: Request{Op: "wait", Run: id, Wait: true}, beside: runWhy(id, c.say), say: c.say, fn: func(r *Reply) error {
-		if len(r.Runs) > 0 {
-			run = r.Runs[0]
-		}
-		return nil
-	}})
+	err := c.streamOn(ctx, &dialStream{conn: conn, req: Request{Op: "wait", Run: id, Wait: true},
+		beside: runWhy(id, c.say), say: c.say, fn: func(r *Reply) error {
+			if len(r.Runs) > 0 {
+				run = r.Runs[0]
+			}
+			return nil
+		}})
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return runLeft(id)
@@ -274,24 +301,25 @@ func (c *cli) followRun(ctx context.Context, conn *client, id string) error {
 	}
 	var run *Run
 	number := int64(0)
-	err := c.streamOn(ctx, &dialStream{conn: conn, req: Request{Op: "wait", Run: id, Follow: true, All: view.live}, beside: runWhy(id, say), say: say, fn: func(r *Reply) error {
-		if len(r.Runs) > 0 {
-			run = r.Runs[0]
-		}
-		if r.Line != nil && r.Line.N > 0 {
-			if r.Line.N <= number {
-				return nil
+	err := c.streamOn(ctx, &dialStream{conn: conn, req: Request{Op: "wait", Run: id, Follow: true, All: view.live},
+		beside: runWhy(id, say), say: say, fn: func(r *Reply) error {
+			if len(r.Runs) > 0 {
+				run = r.Runs[0]
 			}
-			number = r.Line.N
-		}
-		err := view.take(r)
-		if errors.Is(err, syscall.EPIPE) { // no outcome is known, so this is not an end in order
-			left := runLeft(id)
-			left.err = errors.New("nobody reads the output any more")
-			return left
-		}
-		return err
-	}})
+			if r.Line != nil && r.Line.N > 0 {
+				if r.Line.N <= number {
+					return nil
+				}
+				number = r.Line.N
+			}
+			err := view.take(r)
+			if errors.Is(err, syscall.EPIPE) { // no outcome is known, so this is not an end in order
+				left := runLeft(id)
+				left.err = errors.New("nobody reads the output any more")
+				return left
+			}
+			return err
+		}})
 	view.end(run)
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -336,7 +364,8 @@ func runChange(op string) func(context.Context, *cli, []string) error {
 				return err
 			}
 			req.Agent = name
-			done = map[string]string{"drain": "no more runs for ", "undrain": "runs again for ", "forget": "forgot "}[op] + name
+			done = map[string]string{"drain": "no more runs for ", "undrain": "runs again for ",
+				"forget": "forgot "}[op] + name
 		}
 		r, err := c.ask(ctx, req)
 		if err != nil {
@@ -393,7 +422,8 @@ func sinceOf(text string, now time.Time) (Stamp, error) {
 	}
 	t, err := timeOf(text, time.Local)
 	if err != nil {
-		return Stamp{}, usageError("%q is neither a time nor how long ago: write it as 2026-01-31T02:30, 90m or 2d", textHead(text, cliEchoMost))
+		return Stamp{}, usageError("%q is neither a time nor how long ago: write it as 2026-01-31T02:30, 90m or 2d",
+			textHead(text, cliEchoMost))
 	}
 	return stampOf(t), nil
 }
@@ -403,12 +433,14 @@ func timeOf(text string, zone *time.Location) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
 		return t, nil
 	}
-	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02"} {
+	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04",
+		"2006-01-02 15:04", "2006-01-02"} {
 		if t, err := time.ParseInLocation(layout, text, zone); err == nil {
 			return t, nil
 		}
 	}
-	return time.Time{}, usageError("%q is not a time: write it as 2026-01-31T02:30, or with a zone as 2026-01-31T02:30:00Z", textHead(text, cliEchoMost))
+	return time.Time{}, usageError("%q is not a time: write it as 2026-01-31T02:30, or with a zone as "+
+		"2026-01-31T02:30:00Z", textHead(text, cliEchoMost))
 }
 
 func runLogs(ctx context.Context, c *cli, args []string) error {
@@ -423,12 +455,14 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := syntax.Parse(c.flags.grep, syntax.Perl); err != nil { // the principal compiles it, and calls it by the name that requests have
+	// the principal compiles it, and calls it by the name that requests have
+	if _, err := syntax.Parse(c.flags.grep, syntax.Perl); err != nil {
 		return usageError("--grep %q is no regular expression: %w", textHead(c.flags.grep, cliEchoMost), err)
 	}
 	s := &dialStream{say: c.say}
 	req := &s.req
-	*req = Request{Op: "logs", Follow: c.flags.follow, Task: c.flags.task, Grep: c.flags.grep, Since: since, Last: protoCountOf(c.flags.n), N: protoMaxLines}
+	*req = Request{Op: "logs", Follow: c.flags.follow, Task: c.flags.task, Grep: c.flags.grep, Since: since,
+		Last: protoCountOf(c.flags.n), N: protoMaxLines}
 	if c.flags.stderr {
 		req.Stream = "e"
 	}

@@ -15,13 +15,16 @@ const attentionShown = 12
 // attentionVerbs is the verbs about what needs a person.
 func attentionVerbs() []cliVerb {
 	return []cliVerb{
-		{name: "attention", help: "tell what needs a person: failed runs, files that do not load, lost agents, what is overdue, a full disk", run: lookAttention,
+		{name: "attention", help: "tell what needs a person: failed runs, files that do not load, lost agents, what " +
+			"is overdue, a full disk", run: lookAttention,
 			examples: []string{"cdktr attention", "cdktr attention --json | jq -r 'select(.recovered | not) | .key'"}},
-		{name: "ack", args: "KEY", help: "acknowledge something that attention tells of: it is gone until it happens again", run: lookAck,
+		{name: "ack", args: "KEY", help: "acknowledge something that attention tells of: it is gone until it " +
+			"happens again", run: lookAck,
 			flags: func(f *cliFlags) {
 				f.StringVar(&f.snooze, "snooze", "", "for a `DURATION` only, as 4h: then it is told of again")
 			},
-			examples: []string{"cdktr ack agent:edge-07", "cdktr ack agent:edge-07 --snooze 4h", "cdktr attention --json | jq -r .key | xargs -n1 cdktr ack"}},
+			examples: []string{"cdktr ack agent:edge-07", "cdktr ack agent:edge-07 --snooze 4h",
+				"cdktr attention --json | jq -r .key | xargs -n1 cdktr ack"}},
 	}
 }
 
@@ -101,14 +104,16 @@ func attentionWords(item *AttentionItem) (glyph, color, what string) {
 	case attentionOld:
 		return "?", colorYellow, "agent " + item.Agent + " is too old"
 	case attentionOverdue:
-		return ".", colorYellow, item.where() + " " + map[bool]string{true: "are", false: "is"}[len(item.Workflows) > 1] + " overdue"
+		return ".", colorYellow, item.where() + " " + map[bool]string{true: "are",
+			false: "is"}[len(item.Workflows) > 1] + " overdue"
 	case attentionDisk:
 		return "!", colorRed, "the principal's disk takes nothing"
 	case attentionOutput:
 		return "!", colorYellow, item.Workflow + " lost output"
 	case attentionFolder:
 		if len(item.Workflows) > 0 {
-			return "#", colorYellow, "the " + map[bool]string{true: "files", false: "file"}[item.Count > 1] + " of " + countText(item.Count, "workflow") + " may not mean what was meant"
+			return "#", colorYellow, "the " + map[bool]string{true: "files", false: "file"}[item.Count > 1] + " of " +
+				countText(item.Count, "workflow") + " may not mean what was meant"
 		}
 		return "#", colorRed, "the workflows folder cannot be read"
 	case attentionClock:
@@ -148,7 +153,8 @@ func (item *AttentionItem) onAgents() string {
 	return item.Agent
 }
 
-// lineText gives a line of an item's output, marked with its stream: o, e, or c. A principal of version 0.1.0 does not say it.
+// lineText gives a line of an item's output, marked with its stream: o, e, or c. A principal of version 0.1.0 does not
+// say it.
 func (item *AttentionItem) lineText(i int) string {
 	if i < len(item.Streams) {
 		return item.Streams[i:i+1] + "| " + item.Lines[i]

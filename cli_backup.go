@@ -48,7 +48,8 @@ func backupRun(ctx context.Context, c *cli, args []string) error {
 	if c.flags.json {
 		return printJSON(c.out, backupJSON{name, b.count, b.bytes})
 	}
-	_, err = fmt.Fprintf(c.err, "wrote %s: %d files, %d bytes unpacked; to restore, unpack it into an empty state folder\n", name, b.count, b.bytes)
+	_, err = fmt.Fprintf(c.err, "wrote %s: %d files, %d bytes unpacked; to restore, unpack it into an empty state "+
+		"folder\n", name, b.count, b.bytes)
 	return err
 }
 
@@ -80,7 +81,8 @@ func (b *backup) read(f *os.File, found stateFound, keys bool) error {
 	}
 	root, err := os.OpenRoot(found.dir)
 	if err != nil {
-		return &exitError{code: exitRefused, err: fmt.Errorf("open state folder: %w", err), hint: "run this on the principal's own box, as its user"}
+		return &exitError{code: exitRefused, err: fmt.Errorf("open state folder: %w", err),
+			hint: "run this on the principal's own box, as its user"}
 	}
 	defer root.Close()
 	b.files = storeFilesOf(root, false)
@@ -90,9 +92,9 @@ func (b *backup) read(f *os.File, found stateFound, keys bool) error {
 	return nil
 }
 
-// write writes the archive. The order matters: a run that the snapshot holds as finished is in the history then, one that
-// finishes later is in the journal, from where the start puts it into the history; and what the journal says of output
-// points to places in it.
+// write writes the archive. The order matters: a run that the snapshot holds as finished is in the history then, one
+// that finishes later is in the journal, from where the start puts it into the history; and what the journal says of
+// output points to places in it.
 func (b *backup) write(w io.Writer, keys bool) error {
 	zip := gzip.NewWriter(w)
 	b.tar = tar.NewWriter(zip)
@@ -116,7 +118,8 @@ func (b *backup) write(w io.Writer, keys bool) error {
 	return errors.Join(b.tar.Close(), zip.Close())
 }
 
-// journal adds the segments. One that is removed meanwhile, with what is before it, leaves a hole that a start would refuse.
+// journal adds the segments. One that is removed meanwhile, with what is before it, leaves a hole that a start would
+// refuse.
 func (b *backup) journal() error {
 	segments, err := b.files.segments()
 	if err != nil {
@@ -137,7 +140,10 @@ func (b *backup) tree(name string) error {
 		return err
 	}
 	for _, e := range entries {
-		if err := b.folder(path.Join(name, e.Name()), func(name string) bool { return strings.HasSuffix(name, ".jsonl") }); err != nil {
+		if err := b.folder(path.Join(name, e.Name()), func(name string) bool {
+			return strings.HasSuffix(name,
+				".jsonl")
+		}); err != nil {
 			return err
 		}
 	}

@@ -20,7 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// backupRestore unpacks an archive into a new folder, as its user is told to, and wants everything in it to be that user's alone.
+// backupRestore unpacks an archive into a new folder, as its user is told to, and wants everything in it to be that
+// user's alone.
 func backupRestore(t *testing.T, name string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "state")
@@ -46,8 +47,8 @@ func backupRestore(t *testing.T, name string) string {
 	return dir
 }
 
-// TestBackup takes a backup while runs are queued, run and finished, and restores it: every run that was acknowledged before is
-// there, nothing is damaged, and the output of the first is whole.
+// TestBackup takes a backup while runs are queued, run and finished, and restores it: every run that was acknowledged
+// before is there, nothing is damaged, and the output of the first is whole.
 func TestBackup(t *testing.T) {
 	x := e2eNew(t)
 	x.env = append(x.env, "CDKTR_RETAIN_RUNS=0") // however many runs the load makes
@@ -93,7 +94,8 @@ func TestBackup(t *testing.T) {
 		t.Errorf("what was restored: exit code %d, %s%s", r.code, r.out, r.err)
 	}
 	snapshot := struct{ Seq uint64 }{}
-	if err := json.Unmarshal(checkRead(t, filepath.Join(dir, storeSnapshot)), &snapshot); err != nil || snapshot.Seq == 0 {
+	if err := json.Unmarshal(checkRead(t, filepath.Join(dir, storeSnapshot)), &snapshot); err != nil ||
+		snapshot.Seq == 0 {
 		t.Errorf("the principal was not asked to save its state: %+v, %v", snapshot, err)
 	}
 	s, state, report, err := storeOpen(storeOptions{Dir: dir, NoSync: true})
@@ -124,11 +126,12 @@ func TestBackup(t *testing.T) {
 	if dir := backupRestore(t, x.dir+"/still.tar.gz"); x.cdktr("check", "--state", dir).code != 0 {
 		t.Error("the backup of a stopped principal is damaged")
 	}
-	x.refused(exitUnreachable, []string{"is not there"}, "backup", "--state", x.dir+"/none", "--principal", "ipc://"+x.dir+"/no", x.dir+"/c")
+	x.refused(exitUnreachable, []string{"is not there"}, "backup", "--state", x.dir+"/none", "--principal",
+		"ipc://"+x.dir+"/no", x.dir+"/c")
 }
 
-// TestBackupOrder: each file may be newer than those before it, for a start looks for what the journal says beyond the snapshot
-// in the history, and for output where the journal says it is. Of lines only whole ones are taken.
+// TestBackupOrder: each file may be newer than those before it, for a start looks for what the journal says beyond the
+// snapshot in the history, and for output where the journal says it is. Of lines only whole ones are taken.
 func TestBackupOrder(t *testing.T) {
 	t.Parallel()
 	g := storeRigOpen(t, storeOptions{})
@@ -163,7 +166,8 @@ func TestBackupOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	var archive bytes.Buffer
-	if err := (&backup{owner: o, files: storeFilesOf(root, false), folders: map[string]bool{}}).write(&archive, false); err != nil {
+	if err := (&backup{owner: o, files: storeFilesOf(root, false), folders: map[string]bool{}}).write(&archive,
+		false); err != nil {
 		t.Fatal(err)
 	}
 	zip, err := gzip.NewReader(&archive)
@@ -208,7 +212,8 @@ func TestBackupSame(t *testing.T) {
 	g.random(100)
 	g.stop()
 	at := time.Date(2026, 2, 3, 4, 5, 6, 789_000_000, time.UTC)
-	for _, pattern := range []string{"/*.json", "/journal", "/journal/*.jsonl", "/history", "/history/*", "/history/*/*.jsonl"} {
+	for _, pattern := range []string{"/*.json", "/journal", "/journal/*.jsonl", "/history", "/history/*",
+		"/history/*/*.jsonl"} {
 		names, err := filepath.Glob(g.dir + pattern)
 		if err != nil || len(names) == 0 {
 			t.Fatalf("%s: %v", pattern, err)
@@ -224,7 +229,8 @@ func TestBackupSame(t *testing.T) {
 		name := filepath.Join(t.TempDir(), "b.tar.gz")
 		var errs bytes.Buffer
 		c := &cli{out: io.Discard, err: &errs, getenv: func(string) string { return "" }}
-		if code := c.main(t.Context(), []string{"backup", "--state", g.dir, "--principal", "ipc://" + g.dir + "/none", name}); code != 0 {
+		if code := c.main(t.Context(), []string{"backup", "--state", g.dir, "--principal", "ipc://" + g.dir + "/none",
+			name}); code != 0 {
 			t.Fatalf("exit code %d, %s", code, errs.String())
 		}
 		archives[i] = checkRead(t, name)
@@ -247,7 +253,8 @@ func TestBackupSame(t *testing.T) {
 		}
 		info, err := os.Stat(filepath.Join(g.dir, head.Name))
 		if err != nil || !head.ModTime.Equal(info.ModTime()) {
-			t.Errorf("%s is of %v in the archive, of %v in the folder, %v", head.Name, head.ModTime, info.ModTime(), err)
+			t.Errorf("%s is of %v in the archive, of %v in the folder, %v", head.Name, head.ModTime, info.ModTime(),
+				err)
 		}
 	}
 	if n < 6 {
@@ -255,8 +262,8 @@ func TestBackupSame(t *testing.T) {
 	}
 }
 
-// TestBackupMeanwhile: what retention removes while a backup is made is left out of it; without a part of the journal there is no
-// backup, and nothing is left of one that did not come to its end.
+// TestBackupMeanwhile: what retention removes while a backup is made is left out of it; without a part of the journal
+// there is no backup, and nothing is left of one that did not come to its end.
 func TestBackupMeanwhile(t *testing.T) {
 	t.Parallel()
 	g := storeRigOpen(t, storeOptions{})
@@ -295,15 +302,18 @@ func TestBackupMeanwhile(t *testing.T) {
 		}
 		var archive bytes.Buffer
 		err = b.write(&archive, false)
-		if journal := kind == storeJournal; gone == "" || journal != (err != nil) || journal && !strings.HasSuffix(err.Error(), "try again") {
+		if journal := kind == storeJournal; gone == "" || journal != (err != nil) || journal &&
+			!strings.HasSuffix(err.Error(), "try again") {
 			t.Errorf("without %s: %v", gone, err)
 		}
 	}
 	if err := unix.Mkfifo(filepath.Join(g.dir, storeSegmentName(1<<40)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, out := &cli{out: io.Discard, err: io.Discard, getenv: func(string) string { return "" }}, filepath.Join(t.TempDir(), "b.tar.gz")
-	if code := c.main(t.Context(), []string{"backup", "--state", g.dir, "--principal", "ipc://" + g.dir + "/none", out}); code == 0 {
+	c, out := &cli{out: io.Discard, err: io.Discard, getenv: func(string) string { return "" }},
+		filepath.Join(t.TempDir(), "b.tar.gz")
+	if code := c.main(t.Context(), []string{"backup", "--state", g.dir, "--principal", "ipc://" + g.dir + "/none",
+		out}); code == 0 {
 		t.Error("a backup of a journal that cannot be read")
 	}
 	if _, err := os.Stat(out); !errors.Is(err, fs.ErrNotExist) {

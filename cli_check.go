@@ -30,21 +30,31 @@ const (
 // checkVerbs is the verbs that look after a state folder.
 func checkVerbs() []cliVerb {
 	return []cliVerb{
-		{name: "check", help: "read every file of a stopped principal's or agent's state folder, and name what is damaged", run: checkRun,
+		{name: "check", help: "read every file of a stopped principal's or agent's state folder, and name what is " +
+			"damaged", run: checkRun,
 			flags: func(f *cliFlags) {
 				f.setting("state", "the state folder `DIR`")
-				f.BoolVar(&f.repair, "repair", false, "make the journal readable again: move what cannot be read into a folder damaged-TIME")
+				f.BoolVar(&f.repair, "repair", false,
+					"make the journal readable again: move what cannot be read into a folder damaged-TIME")
 			},
-			more:     "Each fault is a line FILE:LINE: MESSAGE. Exit codes: 0 all is well or was repaired, 2 there are faults, 5 a process holds the\nfolder. Damage in history, output and spool is passed over by all readers. --repair puts blanks in the place of damaged lines of\nhistory and output, and keeps what was there; a damaged spool is left: the agent drops it once it is sent.",
+			more: "Each fault is a line FILE:LINE: MESSAGE. Exit codes: 0 all is well or was repaired, 2 there " +
+				"are faults, 5 a process holds the\nfolder. Damage in history, output and spool is passed over by " +
+				"all readers. --repair puts blanks in the place of damaged lines of\nhistory and output, and keeps " +
+				"what was there; a damaged spool is left: the agent drops it once it is sent.",
 			examples: []string{"cdktr check", "cdktr check --state /var/lib/cdktr --json", "cdktr check --repair"}},
-		{name: "backup", args: "FILE", help: "write a principal's snapshot, journal, history and output to a .tar.gz, while it runs or not", run: backupRun,
+		{name: "backup", args: "FILE", help: "write a principal's snapshot, journal, history and output to a " +
+			".tar.gz, while it runs or not", run: backupRun,
 			flags: func(f *cliFlags) {
 				f.setting("state", "the state folder `DIR` of a principal that does not run")
 				f.BoolVar(&f.keys, "keys", false, "the keys as well: the file is as secret as they are then")
 			},
-			more:     "It runs on the principal's box, as its user. All that was acknowledged before it began is in it. To restore, unpack it into an\nempty state folder (tar -xzf FILE -C DIR) and start the principal there.",
-			examples: []string{"cdktr backup /backup/cdktr-$(date +%F).tar.gz", "cdktr backup --keys /root/cdktr.tar.gz"}},
-		{name: "doctor", help: "say how this box is: principal, agents, state folder, disk, bytes written a day, time zone, clock", run: doctorRun,
+			more: "It runs on the principal's box, as its user. All that was acknowledged before it began is in " +
+				"it. To restore, unpack it into an\nempty state folder (tar -xzf FILE -C DIR) and start the " +
+				"principal there.",
+			examples: []string{"cdktr backup /backup/cdktr-$(date +%F).tar.gz",
+				"cdktr backup --keys /root/cdktr.tar.gz"}},
+		{name: "doctor", help: "say how this box is: principal, agents, state folder, disk, bytes written a day, " +
+			"time zone, clock", run: doctorRun,
 			flags:    func(f *cliFlags) { f.setting("state", "the state folder `DIR`") },
 			more:     "A line a thing: ok, warn, or bad. Exit codes: 0 nothing is bad, 1 something is.",
 			examples: []string{"cdktr doctor", "cdktr doctor --json | jq -r 'select(.state != \"ok\") | .text'"}},
@@ -136,7 +146,8 @@ func checkFind(ctx context.Context, c *cli, code int) (found stateFound, o *owne
 	case errors.Is(err, errOwnerPath):
 		return found, nil, &exitError{code: exitRefused, err: fmt.Errorf("open state folder %s: %w", found.dir, err)}
 	case err != nil:
-		return found, nil, &exitError{code: exitUsage, err: fmt.Errorf("open state folder: %w", err), hint: "name it with --state"}
+		return found, nil, &exitError{code: exitUsage, err: fmt.Errorf("open state folder: %w", err),
+			hint: "name it with --state"}
 	}
 	for _, name := range []string{storeJournal, storeSnapshot, "spool", "lock"} {
 		if _, err = os.Lstat(filepath.Join(found.dir, name)); !errors.Is(err, fs.ErrNotExist) {
@@ -174,7 +185,9 @@ func checkFolder(c *cli, dir string, o *owner) error {
 		return err
 	}
 	if k.count > 0 {
-		return &exitError{code: exitUsage, err: fmt.Errorf("%s in %s", countText(k.count, "fault"), k.dir), hint: "a start cuts off a torn end of the newest journal file by itself; cdktr check --repair moves aside what else cannot be read"}
+		return &exitError{code: exitUsage, err: fmt.Errorf("%s in %s", countText(k.count, "fault"), k.dir),
+			hint: "a start cuts off a torn end of the newest journal file by itself; cdktr check --repair moves " +
+				"aside what else cannot be read"}
 	}
 	return nil
 }
@@ -183,7 +196,8 @@ func checkFolder(c *cli, dir string, o *owner) error {
 func checkOpen(dir string) (*checker, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, &exitError{code: exitUsage, err: fmt.Errorf("open state folder: %w", err), hint: "name it with --state"}
+		return nil, &exitError{code: exitUsage, err: fmt.Errorf("open state folder: %w", err),
+			hint: "name it with --state"}
 	}
 	k := &checker{dir: dir, files: storeFilesOf(root, false), cutAt: -1, losing: checkRuns{}, moved: checkRuns{}}
 	lock, err := k.files.lock(dir, stampOf(time.Now()))
@@ -196,7 +210,8 @@ func checkOpen(dir string) (*checker, error) {
 		k.held = append(k.held, spool)
 		if err := syscall.Flock(int(spool.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 			k.close()
-			return nil, &exitError{code: exitRefused, err: fmt.Errorf("lock spool of %s: %w: an agent runs with this state folder", dir, err)}
+			return nil, &exitError{code: exitRefused,
+				err: fmt.Errorf("lock spool of %s: %w: an agent runs with this state folder", dir, err)}
 		}
 	}
 	return k, nil
@@ -218,8 +233,8 @@ func (k *checker) fault(file string, line int, format string, args ...any) {
 	}
 }
 
-// owners looks whose the files are, and who else can write them. What belongs to another user than the folder does (root's
-// of a command that was given as root, mostly) the service cannot read, or not replace.
+// owners looks whose the files are, and who else can write them. What belongs to another user than the folder does
+// (root's of a command that was given as root, mostly) the service cannot read, or not replace.
 func (k *checker) owners(o *owner) error {
 	for _, doubt := range authDoubts(k.dir) {
 		k.fault(doubt.file, 0, "%s", doubt.text)
@@ -236,7 +251,8 @@ func (k *checker) owners(o *owner) error {
 			return nil
 		}
 		if uid, _ := ownerIDs(info); uid != o.uid && path.Dir(name) != "out" { // tasks may run as others
-			k.fault(name, 0, "it belongs to %s, and the state folder to %s, who may not be able to use it: chown -h %d:%d %s", ownerName(uid), ownerName(o.uid), o.uid, o.gid, path.Join(k.dir, name))
+			k.fault(name, 0, "it belongs to %s, and the state folder to %s, who may not be able to use it: chown -h "+
+				"%d:%d %s", ownerName(uid), ownerName(o.uid), o.uid, o.gid, path.Join(k.dir, name))
 		}
 		return nil
 	})
@@ -365,7 +381,8 @@ func (k *checker) spool() error {
 		err := k.lines(name, func(line []byte, n int, _ int64, torn bool) {
 			text := append(line[:len(line):len(line)], '\n')
 			if _, ok := spoolAcked(text); n == 1 && !ok {
-				k.fault(name, n, "the first line is damaged: what was acknowledged is sent again, and dropped there as a repeat")
+				k.fault(name, n, "the first line is damaged: what was acknowledged is sent again, and dropped there "+
+					"as a repeat")
 			} else if _, err := spoolDecode(text); n > 1 && (torn || err != nil) {
 				k.fault(name, n, "the line is damaged; it is not sent")
 			}
@@ -375,6 +392,13 @@ func (k *checker) spool() error {
 		}
 	}
 	return nil
+}
+
+// missing says that the events from first up to the oldest segment are nowhere.
+func (k *checker) missing(first uint64, oldest storeSegment) {
+	k.fault(oldest.name, 1, "the journal begins at event %d, and no snapshot holds what was before (events %d to %d)",
+		oldest.first, first, oldest.first-1)
+	k.cut(0, -1, first)
 }
 
 // journal reads every segment, folds what the snapshot does not hold, and finds where a start would stop.
@@ -389,14 +413,13 @@ func (k *checker) journal(state *State) (err error) {
 	covered := state.Seq
 	from := sort.Search(len(k.segments), func(i int) bool { return k.segments[i].first > covered+1 }) - 1
 	if from < 0 && len(k.segments) > 0 {
-		k.fault(k.segments[0].name, 1, "the journal begins at event %d, and no snapshot holds what was before (events %d to %d)",
-			k.segments[0].first, covered+1, k.segments[0].first-1)
-		k.cut(0, -1, covered+1)
+		k.missing(covered+1, k.segments[0])
 	}
 	p := storeReplay{files: &k.files, dir: k.dir, state: state}
 	for i, seg := range k.segments {
 		if i > 0 && p.next != 0 && seg.first != p.next {
-			k.fault(seg.name, 1, "it begins at event %d, and the segment before it ends at event %d", seg.first, p.next-1)
+			k.fault(seg.name, 1, "it begins at event %d, and the segment before it ends at event %d", seg.first,
+				p.next-1)
 			k.broken(i-1, from, -1, p.next)
 		}
 		p.next = seg.first
@@ -459,8 +482,8 @@ func (k *checker) journal(state *State) (err error) {
 	return nil
 }
 
-// broken notes that the journal cannot be read on behind a place in segment i. Where the snapshot holds all that is in it,
-// only the audit trail up to there is affected.
+// broken notes that the journal cannot be read on behind a place in segment i. Where the snapshot holds all that is in
+// it, only the audit trail up to there is affected.
 func (k *checker) broken(i, from int, at int64, next uint64) {
 	if i < from {
 		k.keepFrom = max(k.keepFrom, i+1)
@@ -476,8 +499,8 @@ func (k *checker) cut(keepTo int, at int64, next uint64) {
 	}
 }
 
-// repair moves what a start could not read, and damaged lines of history and output, into a folder of its own, then starts a
-// store and has it save a snapshot. The notes say what was done and what is lost.
+// repair moves what a start could not read, and damaged lines of history and output, into a folder of its own, then
+// starts a store and has it save a snapshot. The notes say what was done and what is lost.
 func (k *checker) repair(now time.Time) (notes []string, err error) {
 	aside := "damaged-" + now.UTC().Format("20060102T150405.000")
 	if len(k.bad) > 0 || k.keepFrom > 0 || k.lost > 0 || k.unmarked != "" {
@@ -496,7 +519,8 @@ func (k *checker) repair(now time.Time) (notes []string, err error) {
 		if err := k.files.rename(storeMark, path.Join(aside, storeMark)); err != nil {
 			return notes, fmt.Errorf("move mark aside: %w", err)
 		}
-		notes = append(notes, fmt.Sprintf("moved the file %s, which says nothing, to %s", storeMark, path.Join(k.dir, aside)))
+		notes = append(notes, fmt.Sprintf("moved the file %s, which says nothing, to %s", storeMark,
+			path.Join(k.dir, aside)))
 	}
 	if len(k.bad) > 0 {
 		if err := k.blank(aside); err != nil {
@@ -512,10 +536,12 @@ func (k *checker) repair(now time.Time) (notes []string, err error) {
 		}
 	}
 	if k.keepFrom > 0 {
-		notes = append(notes, fmt.Sprintf("the audit trail before event %d is no longer readable with cdktr events; the state is not affected", k.segments[min(k.keepFrom, len(k.segments)-1)].first))
+		notes = append(notes, fmt.Sprintf("the audit trail before event %d is no longer readable with cdktr events; "+
+			"the state is not affected", k.segments[min(k.keepFrom, len(k.segments)-1)].first))
 	}
 	if k.lost > 0 {
-		notes = append(notes, fmt.Sprintf("lost: events %d to %d, as far as the snapshot does not hold them", k.lost, max(k.newest, k.lost)))
+		notes = append(notes, fmt.Sprintf("lost: events %d to %d, as far as the snapshot does not hold them", k.lost,
+			max(k.newest, k.lost)))
 	}
 	k.close()
 	s, state, report, err := storeOpen(storeOptions{Dir: k.dir, Repair: true})
@@ -562,8 +588,8 @@ func (k *checker) lostRuns(s *store, state *State) (notes []string, err error) {
 	return notes, err
 }
 
-// repairJournal moves the segments and the end of one that a start could not read into the folder aside. The mark goes with them: it
-// speaks for what is lost.
+// repairJournal moves the segments and the end of one that a start could not read into the folder aside. The mark goes
+// with them: it speaks for what is lost.
 func (k *checker) repairJournal(aside string) (note string, err error) {
 	if k.cutAt >= 0 {
 		if err := k.cutTail(k.segments[k.keepTo-1].name, aside); err != nil {
@@ -581,12 +607,13 @@ func (k *checker) repairJournal(aside string) (note string, err error) {
 			return "", fmt.Errorf("move mark aside: %w", err)
 		}
 	}
-	note = fmt.Sprintf("moved %d whole segments of the journal, and the ends of %d, to %s", len(moved), min(1, k.cutAt+1), path.Join(k.dir, aside))
+	note = fmt.Sprintf("moved %d whole segments of the journal, and the ends of %d, to %s", len(moved),
+		min(1, k.cutAt+1), path.Join(k.dir, aside))
 	return note, errors.Join(k.files.syncFolder(aside), k.files.syncFolder(storeJournal), k.files.syncFolder("."))
 }
 
-// blank copies the damaged lines of history and output to a file in the folder aside, durably, and then puts blanks in their
-// place: what the state knows of places in these files stays right. A last line without its end is cut off.
+// blank copies the damaged lines of history and output to a file in the folder aside, durably, and then puts blanks in
+// their place: what the state knows of places in these files stays right. A last line without its end is cut off.
 func (k *checker) blank(aside string) error {
 	kept, err := k.files.open(path.Join(aside, "lines"), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {

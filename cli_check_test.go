@@ -59,8 +59,8 @@ func TestCheckSound(t *testing.T) {
 	}
 }
 
-// TestCheckRepair breaks an older segment in several ways: the start refuses, check names file and line, and after a repair
-// the start finds what was before the damage; all that was set aside is still there.
+// TestCheckRepair breaks an older segment in several ways: the start refuses, check names file and line, and after a
+// repair the start finds what was before the damage; all that was set aside is still there.
 func TestCheckRepair(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -116,7 +116,8 @@ func TestCheckRepair(t *testing.T) {
 			t.Fatalf("%s: the start says %v", test.name, err)
 		}
 		out, _, code := checkCLI(t, g.dir)
-		if first, _, _ := strings.Cut(out, "\n"); code != exitUsage || !strings.HasPrefix(first, file+":"+sizeText(int64(line))+": ") || !strings.Contains(first, test.want) {
+		if first, _, _ := strings.Cut(out, "\n"); code != exitUsage ||
+			!strings.HasPrefix(first, file+":"+sizeText(int64(line))+": ") || !strings.Contains(first, test.want) {
 			t.Errorf("%s: exit code %d, %s; want %s:%d", test.name, code, first, file, line)
 		}
 		if out, _, _ := checkCLI(t, g.dir, "--json"); !strings.Contains(out, `"line":`) {
@@ -195,15 +196,19 @@ func checkBytes(t *testing.T, dir string) (sum int64) {
 // TestCheckOthers finds damage in the snapshot, history, output and spool.
 func TestCheckOthers(t *testing.T) {
 	g := checkRecorded(t, 40)
-	for name, text := range map[string]string{"history/w/2026-01.jsonl": "{}\n", "logs/w/2026-01-01.jsonl": "hello\n{\"t\":null,\"r\":\"a\",\"i\":1,\"k\":\"a\",\"n\":1,\"s\":\"o\",\"m\":\"x\"}\n{\"t",
-		"spool/0123456789abcdef-0000000000000001.jsonl": string(spoolHeader(nil, 0)) + string(spoolEncode(nil, 1, 1, []byte("{}"))) + "{\"n\":2,\n", "snapshot.json": "nonsense\n"} {
+	for name, text := range map[string]string{"history/w/2026-01.jsonl": "{}\n",
+		"logs/w/2026-01-01.jsonl": "hello\n{\"t\":null,\"r\":\"a\",\"i\":1,\"k\":\"a\",\"n\":1,\"s\":\"o\",\"m\":\"x\"}\n{\"t",
+		"spool/0123456789abcdef-0000000000000001.jsonl": string(spoolHeader(nil, 0)) +
+			string(spoolEncode(nil, 1, 1, []byte("{}"))) + "{\"n\":2,\n", "snapshot.json": "nonsense\n"} {
 		name = filepath.Join(g.dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text),
+			0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	out, _, code := checkCLI(t, g.dir)
-	for _, want := range []string{"/history/w/2026-01.jsonl:1: ", "/logs/w/2026-01-01.jsonl:1: ", "/logs/w/2026-01-01.jsonl:3: ", "/spool/0123456789abcdef-0000000000000001.jsonl:3: ", "/snapshot.json:1: "} {
+	for _, want := range []string{"/history/w/2026-01.jsonl:1: ", "/logs/w/2026-01-01.jsonl:1: ",
+		"/logs/w/2026-01-01.jsonl:3: ", "/spool/0123456789abcdef-0000000000000001.jsonl:3: ", "/snapshot.json:1: "} {
 		if !strings.Contains(out, g.dir+want) {
 			t.Errorf("no fault at %s in\n%s", want, out)
 		}
@@ -216,8 +221,8 @@ func TestCheckOthers(t *testing.T) {
 	}
 }
 
-// TestCheckRepairLines damages lines of history and output in several ways: after a repair nothing is wrong, what was damaged is
-// kept, and the sound lines lie where they did.
+// TestCheckRepairLines damages lines of history and output in several ways: after a repair nothing is wrong, what was
+// damaged is kept, and the sound lines lie where they did.
 func TestCheckRepairLines(t *testing.T) {
 	g := checkRecorded(t, 200)
 	historical, err := filepath.Glob(g.dir + "/history/*/*.jsonl")
@@ -243,7 +248,8 @@ func TestCheckRepairLines(t *testing.T) {
 	if out, _, code := checkCLI(t, g.dir); code != exitUsage || strings.Count(out, "\n") != len(bad) {
 		t.Fatalf("exit code %d, want %d faults:\n%s", code, len(bad), out)
 	}
-	if _, stderr, code := checkCLI(t, g.dir, "--repair"); code != 0 || !strings.Contains(stderr, "moved 5 damaged lines of history and output to ") {
+	if _, stderr, code := checkCLI(t, g.dir, "--repair"); code != 0 ||
+		!strings.Contains(stderr, "moved 5 damaged lines of history and output to ") {
 		t.Fatalf("repair: exit code %d, %s", code, stderr)
 	}
 	if out, stderr, code := checkCLI(t, g.dir); code != 0 {
@@ -262,7 +268,9 @@ func TestCheckRepairLines(t *testing.T) {
 	if text := string(checkRead(t, log)); text != whole {
 		t.Errorf("output:\n%q, want\n%q", text, whole)
 	}
-	if text := string(checkRead(t, historical[0])); !strings.HasPrefix(text, strings.Repeat(" ", len(first))+"\n"+string(rest)) { // the start adds the run again
+	// the start adds the run again
+	if text := string(checkRead(t, historical[0])); !strings.HasPrefix(text,
+		strings.Repeat(" ", len(first))+"\n"+string(rest)) {
 		t.Errorf("history: %q", text)
 	}
 	logs, err := logsOpen(g.dir + "/logs")
@@ -271,19 +279,22 @@ func TestCheckRepairLines(t *testing.T) {
 	}
 	defer logs.close()
 	n := 0
-	if _, err := logs.read("w", "a", logPlace{Day: "2026-01-01"}, logFilter{}, func(LogLine) error { n++; return nil }); err != nil || n != 3 || logs.damaged.Load() != 0 {
+	if _, err := logs.read("w", "a", logPlace{Day: "2026-01-01"}, logFilter{},
+		func(LogLine) error { n++; return nil }); err != nil || n != 3 || logs.damaged.Load() != 0 {
 		t.Errorf("%d lines, %d damaged, %v", n, logs.damaged.Load(), err)
 	}
 }
 
-// TestCheckRepairRuns: a repair names the runs that it lost or set aside, where what is there still says which, and counts them all.
+// TestCheckRepairRuns: a repair names the runs that it lost or set aside, where what is there still says which, and
+// counts them all.
 func TestCheckRepairRuns(t *testing.T) {
 	t.Parallel()
 	g := storeRigOpen(t, storeOptions{NoSync: true})
 	var ids []string
 	queue := func() string {
 		id := runID(g.clock, g.state.LastRun)
-		g.add(true, &Event{Kind: evQueued, Time: stampOf(g.clock), Workflow: "w", Version: "v", Run: id, Trigger: triggerCron})
+		g.add(true, &Event{Kind: evQueued, Time: stampOf(g.clock), Workflow: "w", Version: "v", Run: id,
+			Trigger: triggerCron})
 		ids = append(ids, id)
 		return id
 	}
@@ -291,12 +302,14 @@ func TestCheckRepairRuns(t *testing.T) {
 		g.add(true, &Event{Kind: evRunEnded, Time: stampOf(g.clock), Workflow: "w", Run: id, State: runCancelled})
 		g.s.history(g.state.Runs[id], nil)
 	}
-	g.add(true, &Event{Kind: evVersion, Time: stampOf(g.clock), Workflow: "w", Version: "v", Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: "true"}}}})
+	g.add(true, &Event{Kind: evVersion, Time: stampOf(g.clock), Workflow: "w", Version: "v",
+		Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: "true"}}}})
 	end(queue())
 	end(queue())
 	queue()
 	queue() // its line is damaged below: the sixth of runs
-	g.add(true, &Event{Kind: evAssigned, Time: stampOf(g.clock), Workflow: "w", Run: ids[2], Agent: "one"}, &Event{Kind: evRequeued, Time: stampOf(g.clock), Workflow: "w", Run: ids[1], Attempt: 2})
+	g.add(true, &Event{Kind: evAssigned, Time: stampOf(g.clock), Workflow: "w", Run: ids[2], Agent: "one"},
+		&Event{Kind: evRequeued, Time: stampOf(g.clock), Workflow: "w", Run: ids[1], Attempt: 2})
 	for len(ids) < checkMaxRuns+6 {
 		queue()
 	}
@@ -317,7 +330,8 @@ func TestCheckRepairRuns(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(log), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	checkWrite(t, log, append([]byte("{"), logsEncode(LogLine{Run: ids[5], N: 1, Task: "a", Attempt: 1, Stream: "o", Text: "in \"" + ids[4] + "\""})...))
+	checkWrite(t, log, append([]byte("{"), logsEncode(LogLine{Run: ids[5], N: 1, Task: "a", Attempt: 1, Stream: "o",
+		Text: "in \"" + ids[4] + "\""})...))
 
 	_, stderr, code := checkCLI(t, g.dir, "--repair")
 	for _, want := range []string{
@@ -334,7 +348,8 @@ func TestCheckRepairRuns(t *testing.T) {
 	}
 }
 
-// TestCheckRepairFull repairs on a full disk: what cannot be set aside stays where it is, sound lines behind damage among it.
+// TestCheckRepairFull repairs on a full disk: what cannot be set aside stays where it is, sound lines behind damage
+// among it.
 func TestCheckRepairFull(t *testing.T) {
 	t.Parallel()
 	g := checkRecorded(t, 400)

@@ -45,8 +45,10 @@ type configKey struct {
 
 // configKeys is every setting there is.
 var configKeys = []configKey{
-	{"principal", []string{"CDKTR_PRINCIPAL", "CDKTR_PRINCIPAL_HOST"}, "where clients and agents find the principal: ipc://PATH, tcp://HOST:PORT or ssh://[USER@]HOST"},
-	{"context", []string{"CDKTR_CONTEXT"}, "the one of contexts, in the configuration file, that says where the principal is"},
+	{"principal", []string{"CDKTR_PRINCIPAL", "CDKTR_PRINCIPAL_HOST"},
+		"where clients and agents find the principal: ipc://PATH, tcp://HOST:PORT or ssh://[USER@]HOST"},
+	{"context", []string{"CDKTR_CONTEXT"},
+		"the one of contexts, in the configuration file, that says where the principal is"},
 	{"credential", []string{"CDKTR_CREDENTIAL"}, "the file that lets a client or an agent in over tcp://"},
 	{"insecure", []string{"CDKTR_INSECURE"}, "tcp:// without keys: loopback, or any"},
 	{"bind", []string{"CDKTR_BIND"}, "addresses on which the principal listens beside its socket: tcp://ADDR:PORT,..."},
@@ -55,7 +57,8 @@ var configKeys = []configKey{
 	{"workflows", []string{"CDKTR_WORKFLOWS", "CDKTR_WORKFLOW_DIR"}, "folder of workflow files"},
 	{"socket", []string{"CDKTR_SOCKET"}, "path of the principal's socket"},
 	{"timezone", []string{"CDKTR_TIMEZONE"}, "time zone of schedules that name none"},
-	{"wait_for_clock", []string{"CDKTR_WAIT_FOR_CLOCK"}, "how long schedules wait at the start for a clock that nothing has set yet"},
+	{"wait_for_clock", []string{"CDKTR_WAIT_FOR_CLOCK"},
+		"how long schedules wait at the start for a clock that nothing has set yet"},
 	{"name", []string{"CDKTR_AGENT_NAME"}, "name of the agent"},
 	{"labels", []string{"CDKTR_AGENT_LABELS"}, "labels of the agent: k=v,k=v"},
 	{"capacity", []string{"CDKTR_AGENT_CAPACITY", "CDKTR_AGENT_MAX_CONCURRENCY"}, "runs that the agent takes at once"},
@@ -91,7 +94,8 @@ type configContext struct {
 
 // configLoad settles every key. flags holds what the command line set; file is --config, "" for the default file,
 // which need not be there.
-func configLoad(ctx context.Context, flags map[string]string, file string, getenv func(string) string) (*config, error) {
+func configLoad(ctx context.Context, flags map[string]string, file string,
+	getenv func(string) string) (*config, error) {
 	fromFile, contexts, name, err := configRead(ctx, file)
 	if err != nil {
 		return nil, err
@@ -257,8 +261,9 @@ func (c *config) fillDefaults(getenv func(string) string) {
 	}
 }
 
-// configStateFolder gives the state folder where nothing names one, as the XDG Base Directory Specification has it. A folder
-// that is in the usual place already stays the one, so that what was started before the variable was set is not lost.
+// configStateFolder gives the state folder where nothing names one, as the XDG Base Directory Specification has it. A
+// folder that is in the usual place already stays the one, so that what was started before the variable was set is not
+// lost.
 func configStateFolder(xdg, home string) (key, value, from string) {
 	usual := filepath.Join(home, ".local/state/cdktr")
 	if !filepath.IsAbs(xdg) { // the specification has relative ones ignored
@@ -280,9 +285,9 @@ type configPlace struct {
 	ready     bool // and only where it is there already; root may make it
 }
 
-// configPlaces lists the folders where a socket belongs when nothing names it, the first choice in front. system is the one
-// that systemd makes for a service (RuntimeDirectory=cdktr), and root for itself. XDG_RUNTIME_DIR may be another's: su hands
-// it on.
+// configPlaces lists the folders where a socket belongs when nothing names it, the first choice in front. system is the
+// one that systemd makes for a service (RuntimeDirectory=cdktr), and root for itself. XDG_RUNTIME_DIR may be another's:
+// su hands it on.
 func configPlaces(getenv func(string) string, system, state string) []configPlace {
 	var places []configPlace
 	if dir := configFirst(getenv("RUNTIME_DIRECTORY")); dir != "" {
@@ -291,7 +296,8 @@ func configPlaces(getenv func(string) string, system, state string) []configPlac
 	if dir := getenv("XDG_RUNTIME_DIR"); dir != "" {
 		places = append(places, configPlace{dir: dir, from: "environment XDG_RUNTIME_DIR", owned: true})
 	}
-	return append(places, configPlace{dir: system, from: "default", owned: true, ready: true}, configPlace{dir: state, from: "the state folder"})
+	return append(places, configPlace{dir: system, from: "default", owned: true, ready: true},
+		configPlace{dir: state, from: "the state folder"})
 }
 
 // configFirst gives the first of the folders that systemd lists with colons between them.
@@ -300,10 +306,11 @@ func configFirst(list string) string {
 	return first
 }
 
-// configListenPath gives where a principal puts its socket: into the first folder that is its own to use. Sockets that are
-// there already do not count: they are what others have left.
+// configListenPath gives where a principal puts its socket: into the first folder that is its own to use. Sockets that
+// are there already do not count: they are what others have left.
 func configListenPath(places []configPlace, uid int) (path, from string) {
-	i := slices.IndexFunc(places, func(p configPlace) bool { return configMayUse(p, uid) }) // the state folder at the latest
+	// the state folder at the latest
+	i := slices.IndexFunc(places, func(p configPlace) bool { return configMayUse(p, uid) })
 	return filepath.Join(places[i].dir, configSocket), places[i].from
 }
 
@@ -320,14 +327,16 @@ func configMayUse(p configPlace, uid int) bool {
 	return ok && int(owner.Uid) == uid
 }
 
-// configDialPath gives the socket that a client finds: of those that are there the first that answers, or else the first.
-// It asks only where there is a choice. Where there is none yet, it is where a principal of this user would listen.
+// configDialPath gives the socket that a client finds: of those that are there the first that answers, or else the
+// first. It asks only where there is a choice. Where there is none yet, it is where a principal of this user would
+// listen.
 func configDialPath(places []configPlace, uid int) (path, from string) {
 	var found []configPlace
 	for _, p := range places {
 		path := filepath.Join(p.dir, configSocket)
 		info, err := os.Stat(path)
-		if err == nil && info.Mode()&fs.ModeSocket != 0 && !slices.ContainsFunc(found, func(other configPlace) bool { return other.dir == p.dir }) {
+		if err == nil && info.Mode()&fs.ModeSocket != 0 && !slices.ContainsFunc(found,
+			func(other configPlace) bool { return other.dir == p.dir }) {
 			found = append(found, p)
 		}
 	}
@@ -343,8 +352,8 @@ func configDialPath(places []configPlace, uid int) (path, from string) {
 	return filepath.Join(best.dir, configSocket), best.from
 }
 
-// configAnswers says whether a principal listens on the socket in a place, and lets this user in as far as the kernel knows. It
-// never waits: a socket of the same box is connected at once or not at all.
+// configAnswers says whether a principal listens on the socket in a place, and lets this user in as far as the kernel
+// knows. It never waits: a socket of the same box is connected at once or not at all.
 func configAnswers(p configPlace) bool {
 	conn, err := net.DialTimeout("unix", filepath.Join(p.dir, configSocket), configLook)
 	if err != nil {
@@ -354,8 +363,8 @@ func configAnswers(p configPlace) bool {
 	return true
 }
 
-// serving gives the settings of a principal: where nothing names its socket, it goes where one belongs, whichever others
-// there are.
+// serving gives the settings of a principal: where nothing names its socket, it goes where one belongs, whichever
+// others there are.
 func (c *config) serving(getenv func(string) string) *config {
 	if !c.unnamed {
 		return c
@@ -365,13 +374,15 @@ func (c *config) serving(getenv func(string) string) *config {
 }
 
 // configRead reads the configuration file: one level of keys and values, and the contexts.
-func configRead(ctx context.Context, file string) (values map[string]string, contexts []configContext, name string, err error) {
+func configRead(ctx context.Context,
+	file string) (values map[string]string, contexts []configContext, name string, err error) {
 	name = file
 	if name == "" {
 		name = configFileDefault
 	}
 	text, _, err := fileReadWithin(ctx, nil, name, name, configMaxFile)
-	if errors.Is(err, fs.ErrNotExist) && file == "" || name == os.DevNull { // the latter is how one asks for no file at all
+	// the latter is how one asks for no file at all
+	if errors.Is(err, fs.ErrNotExist) && file == "" || name == os.DevNull {
 		return nil, nil, name, nil
 	}
 	if err != nil {
@@ -400,7 +411,8 @@ func configRead(ctx context.Context, file string) (values map[string]string, con
 			continue
 		}
 		if !configKnown(key.Value) {
-			return nil, nil, name, fmt.Errorf("%s:%d:%d: unknown setting %q (cdktr config lists them)", name, key.Line, key.Column, key.Value)
+			return nil, nil, name, fmt.Errorf("%s:%d:%d: unknown setting %q (cdktr config lists them)", name, key.Line,
+				key.Column, key.Value)
 		}
 		text, err := configScalar(value, key.Value == "labels")
 		if err != nil {
@@ -411,7 +423,8 @@ func configRead(ctx context.Context, file string) (values map[string]string, con
 	return values, contexts, name, nil
 }
 
-// configTwice refuses a key that a map has twice: one of the two would be passed over. Errors begin with line and column.
+// configTwice refuses a key that a map has twice: one of the two would be passed over. Errors begin with line and
+// column.
 func configTwice(n *yaml.Node) error {
 	first := map[string]*yaml.Node{}
 	for i, child := range n.Content {
@@ -422,7 +435,8 @@ func configTwice(n *yaml.Node) error {
 			continue
 		}
 		if was := first[child.Value]; was != nil {
-			return fmt.Errorf("%d:%d: key %q is here a second time: the first is on line %d, column %d", child.Line, child.Column, child.Value, was.Line, was.Column)
+			return fmt.Errorf("%d:%d: key %q is here a second time: the first is on line %d, column %d", child.Line,
+				child.Column, child.Value, was.Line, was.Column)
 		}
 		first[child.Value] = child
 	}
@@ -448,7 +462,8 @@ func configContexts(n *yaml.Node) (contexts []configContext, err error) {
 			field, value := fields.Content[j], fields.Content[j+1]
 			into := map[string]*string{"principal": &k.Principal, "credential": &k.Credential}[field.Value]
 			if into == nil || value.Kind != yaml.ScalarNode {
-				return nil, fault(field, "%s: %q is neither principal: ENDPOINT nor credential: FILE", k.Name, field.Value)
+				return nil, fault(field, "%s: %q is neither principal: ENDPOINT nor credential: FILE", k.Name,
+					field.Value)
 			}
 			*into = value.Value
 		}

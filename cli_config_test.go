@@ -25,7 +25,8 @@ func configFile(t testing.TB, text string) string {
 // Each key: the flag goes before the environment, that before the file, that before the default.
 func TestConfigPrecedence(t *testing.T) {
 	t.Parallel()
-	const contexts = "contexts: {of-file: {principal: x}, of-env: {principal: x}, of-flag: {principal: x}}\n" // for the key context
+	// for the key context
+	const contexts = "contexts: {of-file: {principal: x}, of-env: {principal: x}, of-flag: {principal: x}}\n"
 	for _, key := range configKeys {
 		file := configFile(t, key.name+": of-file\n"+contexts)
 		for mask := range 8 {
@@ -47,22 +48,27 @@ func TestConfigPrecedence(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := c.values[key.name]
-			if mask == 0 && slices.Contains([]string{"labels", "credential", "context", "insecure", "bind", "socket_group"}, key.name) { // without a default
+			// without a default
+			if mask == 0 && slices.Contains([]string{"labels", "credential", "context", "insecure", "bind",
+				"socket_group"}, key.name) {
 				if got.Value != "" {
 					t.Errorf("%s: %+v", key.name, got)
 				}
 				continue
 			}
-			if mask == 0 && (got.Value == "" || c.get(key.name) != got.Value) || mask != 0 && (got.Value != want || got.From != from) {
+			if mask == 0 && (got.Value == "" || c.get(key.name) != got.Value) || mask != 0 &&
+				(got.Value != want || got.From != from) {
 				t.Errorf("%s, mask %d: %+v, want %q from %q", key.name, mask, got, want, from)
 			}
 		}
 	}
-	c, err := configLoad(t.Context(), nil, configFile(t, "# nothing\n"), configEnvOf(map[string]string{"HOME": "/home/me"}))
+	c, err := configLoad(t.Context(), nil, configFile(t, "# nothing\n"),
+		configEnvOf(map[string]string{"HOME": "/home/me"}))
 	if err != nil || len(c.list()) != len(configKeys) {
 		t.Fatal(err)
 	}
-	for key, want := range map[string]string{"state": "/home/me/.local/state/cdktr", "workflows": "workflows", "timezone": "Local", "grace": "10s", "drain_timeout": "1m", "log_level": "info"} {
+	for key, want := range map[string]string{"state": "/home/me/.local/state/cdktr", "workflows": "workflows",
+		"timezone": "Local", "grace": "10s", "drain_timeout": "1m", "log_level": "info"} {
 		if got := c.values[key]; got.Value != want || got.From != "default" {
 			t.Errorf("%s: %+v", key, got)
 		}
@@ -78,15 +84,21 @@ func TestConfigOtherNames(t *testing.T) {
 		from      string
 	}{
 		{map[string]string{"CDKTR_WORKFLOW_DIR": "w"}, "workflows", "w", "environment CDKTR_WORKFLOW_DIR"},
-		{map[string]string{"CDKTR_WORKFLOW_DIR": "w", "CDKTR_WORKFLOWS": "v"}, "workflows", "v", "environment CDKTR_WORKFLOWS"},
-		{map[string]string{"CDKTR_AGENT_MAX_CONCURRENCY": "7"}, "capacity", "7", "environment CDKTR_AGENT_MAX_CONCURRENCY"},
-		{map[string]string{"CDKTR_PRINCIPAL_HOST": "box"}, "principal", "tcp://box:5561", "environment CDKTR_PRINCIPAL_HOST"},
-		{map[string]string{"CDKTR_PRINCIPAL_HOST": "box", "CDKTR_PRINCIPAL_PORT": "99"}, "principal", "tcp://box:99", "environment CDKTR_PRINCIPAL_HOST"},
-		{map[string]string{"CDKTR_PRINCIPAL_HOST": "box", "CDKTR_PRINCIPAL": "ipc:///p"}, "principal", "ipc:///p", "environment CDKTR_PRINCIPAL"},
+		{map[string]string{"CDKTR_WORKFLOW_DIR": "w", "CDKTR_WORKFLOWS": "v"}, "workflows", "v",
+			"environment CDKTR_WORKFLOWS"},
+		{map[string]string{"CDKTR_AGENT_MAX_CONCURRENCY": "7"}, "capacity", "7",
+			"environment CDKTR_AGENT_MAX_CONCURRENCY"},
+		{map[string]string{"CDKTR_PRINCIPAL_HOST": "box"}, "principal", "tcp://box:5561",
+			"environment CDKTR_PRINCIPAL_HOST"},
+		{map[string]string{"CDKTR_PRINCIPAL_HOST": "box", "CDKTR_PRINCIPAL_PORT": "99"}, "principal", "tcp://box:99",
+			"environment CDKTR_PRINCIPAL_HOST"},
+		{map[string]string{"CDKTR_PRINCIPAL_HOST": "box", "CDKTR_PRINCIPAL": "ipc:///p"}, "principal", "ipc:///p",
+			"environment CDKTR_PRINCIPAL"},
 		{map[string]string{"CDKTR_PRINCIPAL_HOST": "0.0.0.0"}, "principal", "ipc:///of/file", "file " + file},
 		{map[string]string{"CDKTR_PRINCIPAL_PORT": "99"}, "principal", "ipc:///of/file", "file " + file},
 		{map[string]string{"STATE_DIRECTORY": "/var/lib/x"}, "state", "/var/lib/x", "environment STATE_DIRECTORY"},
-		{map[string]string{"STATE_DIRECTORY": "/var/lib/x", "CDKTR_STATE": "/s"}, "state", "/s", "environment CDKTR_STATE"},
+		{map[string]string{"STATE_DIRECTORY": "/var/lib/x", "CDKTR_STATE": "/s"}, "state", "/s",
+			"environment CDKTR_STATE"},
 	} {
 		got, err := configLoad(t.Context(), nil, file, configEnvOf(c.env))
 		if err != nil || got.values[c.key] != (configValue{c.key, c.want, c.from}) {
@@ -120,7 +132,8 @@ func TestConfigStateFolder(t *testing.T) {
 		if c.xdg == "xdg" {
 			c.xdg = filepath.Join(at, "xdg")
 		}
-		got, err := configLoad(t.Context(), nil, os.DevNull, configEnvOf(map[string]string{"HOME": filepath.Join(at, "home"), "XDG_STATE_HOME": c.xdg}))
+		got, err := configLoad(t.Context(), nil, os.DevNull, configEnvOf(map[string]string{"HOME": filepath.Join(at,
+			"home"), "XDG_STATE_HOME": c.xdg}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,14 +161,17 @@ func TestConfigFaults(t *testing.T) {
 		"labels: {a: b, a: c}\n":                       `:1:16: key "a" is here a second time`,
 	} {
 		name := configFile(t, text)
-		if c, err := configLoad(t.Context(), nil, name, configEnvOf(nil)); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), name) {
+		if c, err := configLoad(t.Context(), nil, name, configEnvOf(nil)); err == nil ||
+			!strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%q: %v, %v; want %q", text, c, err, want)
 		}
 	}
-	if _, err := configLoad(t.Context(), nil, filepath.Join(t.TempDir(), "none"), configEnvOf(nil)); err == nil || !strings.Contains(err.Error(), "read configuration") {
+	if _, err := configLoad(t.Context(), nil, filepath.Join(t.TempDir(), "none"), configEnvOf(nil)); err == nil ||
+		!strings.Contains(err.Error(), "read configuration") {
 		t.Errorf("a file that is named and not there: %v", err)
 	}
-	c, err := configLoad(t.Context(), nil, configFile(t, "labels: {site: london, gpu: 1}\ncapacity: 4\nname:\n"), configEnvOf(nil))
+	c, err := configLoad(t.Context(), nil, configFile(t, "labels: {site: london, gpu: 1}\ncapacity: 4\nname:\n"),
+		configEnvOf(nil))
 	if err != nil || c.get("labels") != "site=london,gpu=1" || c.get("capacity") != "4" || c.get("name") == "" {
 		t.Errorf("%+v, %v", c, err)
 	}
@@ -163,7 +179,8 @@ func TestConfigFaults(t *testing.T) {
 
 // Contexts: which source says where the principal is, and with which credential; and what can be wrong with them.
 func TestConfigContexts(t *testing.T) {
-	const contexts = "contexts:\n  paris: {principal: tcp://paris:1, credential: paris.cred}\n  london: {principal: ssh://london}\n  rome: {credential: rome.cred}\n"
+	const contexts = "contexts:\n  paris: {principal: tcp://paris:1, credential: paris.cred}\n  london: {principal: " +
+		"ssh://london}\n  rome: {credential: rome.cred}\n"
 	for _, c := range []struct {
 		name, file            string
 		env, flags            map[string]string
@@ -173,23 +190,31 @@ func TestConfigContexts(t *testing.T) {
 		{"the environment", "", map[string]string{"CDKTR_CONTEXT": "london"}, nil, "ssh://london", ""},
 		{"the file", "context: paris\n", nil, nil, "tcp://paris:1", "paris.cred"},
 		{"a credential alone", "", nil, map[string]string{"context": "rome"}, "", "rome.cred"},
-		{"--principal goes before --context", "", nil, map[string]string{"context": "paris", "principal": "tcp://own:2"}, "tcp://own:2", ""},
-		{"--credential goes with --context", "", nil, map[string]string{"context": "paris", "credential": "own.cred"}, "tcp://paris:1", "own.cred"},
-		{"--context goes before the environment", "", map[string]string{"CDKTR_PRINCIPAL": "tcp://env:3", "CDKTR_CREDENTIAL": "env.cred"}, map[string]string{"context": "london"}, "ssh://london", ""},
-		{"CDKTR_PRINCIPAL goes before CDKTR_CONTEXT", "", map[string]string{"CDKTR_PRINCIPAL": "tcp://env:3", "CDKTR_CONTEXT": "paris"}, nil, "tcp://env:3", ""},
-		{"CDKTR_CONTEXT goes before the file", "principal: tcp://file:4\ncredential: file.cred\n", map[string]string{"CDKTR_CONTEXT": "london"}, nil, "ssh://london", ""},
-		{"in the file principal goes before context", "principal: tcp://file:4\ncontext: paris\n", nil, nil, "tcp://file:4", ""},
+		{"--principal goes before --context", "", nil, map[string]string{"context": "paris",
+			"principal": "tcp://own:2"}, "tcp://own:2", ""},
+		{"--credential goes with --context", "", nil, map[string]string{"context": "paris", "credential": "own.cred"},
+			"tcp://paris:1", "own.cred"},
+		{"--context goes before the environment", "", map[string]string{"CDKTR_PRINCIPAL": "tcp://env:3",
+			"CDKTR_CREDENTIAL": "env.cred"}, map[string]string{"context": "london"}, "ssh://london", ""},
+		{"CDKTR_PRINCIPAL goes before CDKTR_CONTEXT", "", map[string]string{"CDKTR_PRINCIPAL": "tcp://env:3",
+			"CDKTR_CONTEXT": "paris"}, nil, "tcp://env:3", ""},
+		{"CDKTR_CONTEXT goes before the file", "principal: tcp://file:4\ncredential: file.cred\n",
+			map[string]string{"CDKTR_CONTEXT": "london"}, nil, "ssh://london", ""},
+		{"in the file principal goes before context", "principal: tcp://file:4\ncontext: paris\n", nil, nil,
+			"tcp://file:4", ""},
 	} {
 		cfg, err := configLoad(t.Context(), c.flags, configFile(t, c.file+contexts), configEnvOf(c.env))
 		if err != nil || cfg.get("principal") != c.principal || cfg.get("credential") != c.credential {
 			t.Errorf("%s: %v %+v %+v", c.name, err, cfg.values["principal"], cfg.values["credential"])
 		}
 	}
-	cfg, err := configLoad(t.Context(), map[string]string{"context": "paris"}, configFile(t, contexts), configEnvOf(nil))
+	cfg, err := configLoad(t.Context(), map[string]string{"context": "paris"}, configFile(t, contexts),
+		configEnvOf(nil))
 	if err != nil || len(cfg.contexts) != 3 || cfg.contexts[0].Name != "london" || cfg.contexts[2].Name != "rome" {
 		t.Fatalf("%v: %+v", err, cfg)
 	}
-	if other, err := cfg.at("london"); err != nil || other.get("principal") != "ssh://london" || other.get("credential") != "" || cfg.get("principal") != "tcp://paris:1" {
+	if other, err := cfg.at("london"); err != nil || other.get("principal") != "ssh://london" ||
+		other.get("credential") != "" || cfg.get("principal") != "tcp://paris:1" {
 		t.Errorf("at london: %v %+v", err, other)
 	}
 	if _, err := cfg.at("pari"); err == nil || !strings.Contains(err.Error(), `did you mean "paris"?`) {
@@ -206,7 +231,8 @@ func TestConfigContexts(t *testing.T) {
 		"contexts:\n  paris: {}":                "it says neither",
 		"contexts:\n  the city: {principal: x}": "want `NAME",
 	} {
-		if _, err := configLoad(t.Context(), nil, configFile(t, text+"\n"), configEnvOf(nil)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := configLoad(t.Context(), nil, configFile(t, text+"\n"), configEnvOf(nil)); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
@@ -229,7 +255,8 @@ func configFolders(t *testing.T, names ...string) (dirs []string) {
 	return dirs
 }
 
-// Where a principal listens when nothing says where: in the first folder that is its user's to use, whatever sockets there are.
+// Where a principal listens when nothing says where: in the first folder that is its user's to use, whatever sockets
+// there are.
 func TestConfigSocketListen(t *testing.T) {
 	d := configFolders(t, "run", "xdg", "system", "state")
 	run, xdg, system, state := d[0], d[1], d[2], d[3]
@@ -245,7 +272,8 @@ func TestConfigSocketListen(t *testing.T) {
 		want, from             string
 	}{
 		{"systemd says it", run, xdg, system, me, run, "environment RUNTIME_DIRECTORY"},
-		{"systemd says it, to a user whose it does not seem to be", run, xdg, system, me + 1, run, "environment RUNTIME_DIRECTORY"},
+		{"systemd says it, to a user whose it does not seem to be", run, xdg, system, me + 1, run,
+			"environment RUNTIME_DIRECTORY"},
 		{"systemd says two", run + ":" + xdg, "", system, me, run, "environment RUNTIME_DIRECTORY"},
 		{"a login", "", xdg, system, me, xdg, "environment XDG_RUNTIME_DIR"},
 		{"a login whose folder is not there yet", "", none, system, me, none, "environment XDG_RUNTIME_DIR"},
@@ -270,12 +298,14 @@ func TestConfigSocketListen(t *testing.T) {
 		t.Errorf("a principal listens at %+v", got)
 	}
 	env["CDKTR_SOCKET"] = "/my/sock"
-	if cfg, err = configLoad(t.Context(), nil, configFile(t, ""), configEnvOf(env)); err != nil || cfg.serving(configEnvOf(env)).get("socket") != "/my/sock" {
+	if cfg, err = configLoad(t.Context(), nil, configFile(t, ""), configEnvOf(env)); err != nil ||
+		cfg.serving(configEnvOf(env)).get("socket") != "/my/sock" {
 		t.Errorf("a socket with a name: %+v, %v", cfg, err)
 	}
 }
 
-// Which socket a client finds when nothing names it: one that answers before one that was left, in the order of the folders.
+// Which socket a client finds when nothing names it: one that answers before one that was left, in the order of the
+// folders.
 func TestConfigSocketDial(t *testing.T) {
 	d := configFolders(t, "run", "xdg", "system", "state")
 	run, xdg, system, state := d[0], d[1], d[2], d[3]
@@ -283,7 +313,8 @@ func TestConfigSocketDial(t *testing.T) {
 	both := configEnvOf(map[string]string{"RUNTIME_DIRECTORY": run, "XDG_RUNTIME_DIR": xdg})
 	expect := func(what string, getenv func(string) string, uid int, want string) {
 		t.Helper()
-		if path, _ := configDialPath(configPlaces(getenv, system, state), uid); path != filepath.Join(want, configSocket) {
+		if path, _ := configDialPath(configPlaces(getenv, system, state), uid); path != filepath.Join(want,
+			configSocket) {
 			t.Errorf("%s: %s, want the one in %s", what, path, want)
 		}
 	}

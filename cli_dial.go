@@ -69,7 +69,9 @@ func (c *cli) dialTo(ctx context.Context, daemon bool) (*dialTarget, error) {
 	case "tcp":
 		t.opt.Heartbeat = dialHeartbeat
 		if t.opt.CurveClient == nil && insecure == "" {
-			return nil, &exitError{code: exitUsage, err: fmt.Errorf("%s needs a key: name a credential with --credential FILE or CDKTR_CREDENTIAL", t.endpoint),
+			return nil, &exitError{code: exitUsage,
+				err: fmt.Errorf("%s needs a key: name a credential with --credential FILE or CDKTR_CREDENTIAL",
+					t.endpoint),
 				hint: "on the principal's box: cdktr authorize --new NAME --role operator -o FILE"}
 		}
 		fallthrough
@@ -88,7 +90,8 @@ func (c *cli) dialTo(ctx context.Context, daemon bool) (*dialTarget, error) {
 // same says whether two targets are one: the same place, and the same way in.
 func (t *dialTarget) same(other *dialTarget) bool {
 	a, b := t.opt.CurveClient, other.opt.CurveClient
-	return t.endpoint == other.endpoint && (a == nil) == (b == nil) && (a == nil || a.Pair.Public == b.Pair.Public && a.Server == b.Server)
+	return t.endpoint == other.endpoint && (a == nil) == (b == nil) &&
+		(a == nil || a.Pair.Public == b.Pair.Public && a.Server == b.Server)
 }
 
 // dial connects once; an agent calls it again and again.
@@ -104,7 +107,8 @@ func agentNameOf(setting configValue, t *dialTarget) (string, error) {
 	case t.name == "" || t.opt.CurveClient == nil || setting.Value == t.name:
 		return setting.Value, nil
 	case setting.From != "default":
-		return "", usageError("the credential is for the agent %s, and %s names it %s: leave that out", t.name, setting.From, setting.Value)
+		return "", usageError("the credential is for the agent %s, and %s names it %s: leave that out", t.name,
+			setting.From, setting.Value)
 	}
 	return t.name, nil
 }
@@ -122,11 +126,15 @@ func (c *cli) dial(ctx context.Context) (*client, error) {
 	case err != nil && ctx.Err() != nil:
 		return nil, &exitError{code: exitInterrupted, err: errors.New("interrupted")}
 	case errors.Is(err, errWireNoKeys):
-		return nil, &exitError{code: exitUsage, err: err, hint: "--credential FILE names a key; --insecure=any does without on every address"}
+		return nil, &exitError{code: exitUsage, err: err,
+			hint: "--credential FILE names a key; --insecure=any does without on every address"}
 	case errors.Is(err, errWireUnauthorized):
-		return nil, &exitError{code: exitNotAllowed, err: err, hint: fmt.Sprintf("on the principal's box: cdktr authorize NAME '%s' --role ROLE", t.opt.CurveClient.Pair.Public)}
+		return nil, &exitError{code: exitNotAllowed, err: err,
+			hint: fmt.Sprintf("on the principal's box: cdktr authorize NAME '%s' --role ROLE",
+				t.opt.CurveClient.Pair.Public)}
 	case errors.Is(err, fs.ErrPermission):
-		return nil, &exitError{code: exitNotAllowed, err: err, hint: "the principal's user, root and, with --socket-group, its group may use it"}
+		return nil, &exitError{code: exitNotAllowed, err: err,
+			hint: "the principal's user, root and, with --socket-group, its group may use it"}
 	case err != nil && strings.HasPrefix(t.endpoint, "ipc:"):
 		switch { // the usual causes in a few words: the path once, and what to do is the hint's
 		case errors.Is(err, fs.ErrNotExist):
@@ -134,9 +142,12 @@ func (c *cli) dial(ctx context.Context) (*client, error) {
 		case errors.Is(err, syscall.ECONNREFUSED):
 			err = fmt.Errorf("no principal listens at %s any more: one that is gone left this socket", t.endpoint)
 		}
-		return nil, &exitError{code: exitUnreachable, err: err, hint: "is it running? start one with `cdktr start principal --with-agent`, or name it with --principal"}
+		return nil, &exitError{code: exitUnreachable, err: err,
+			hint: "is it running? start one with `cdktr start principal --with-agent`, or name it with --principal"}
 	case err != nil && strings.Contains(err.Error(), errCurveHello.Error()):
-		return nil, &exitError{code: exitUnreachable, err: err, hint: "the credential is for another principal, or this one has a new key: cdktr keygen --show-server on its box prints it"}
+		return nil, &exitError{code: exitUnreachable, err: err,
+			hint: "the credential is for another principal, or this one has a new key: cdktr keygen --show-server " +
+				"on its box prints it"}
 	case err != nil:
 		return nil, &exitError{code: exitUnreachable, err: err}
 	}
@@ -157,15 +168,16 @@ type stateFound struct {
 	listens  []string // where that one listens; nil when none answers, or it does not say
 }
 
-// stateFind finds the state folder of this box's principal: that of --state, else the one that the principal tells which
-// answers on the box's socket, else that of the settings.
+// stateFind finds the state folder of this box's principal: that of --state, else the one that the principal tells
+// which answers on the box's socket, else that of the settings.
 func (c *cli) stateFind(ctx context.Context) (stateFound, error) {
 	f := stateFound{dir: c.cfg.get("state"), endpoint: c.cfg.get("principal")}
 	_, f.named = c.flags.set["state"]
 	f.set = c.cfg.values["state"].From != "default"
 	if !strings.HasPrefix(f.endpoint, "ipc:") {
 		if _, ok := c.flags.set["principal"]; ok && !f.named {
-			return f, usageError("the principal's keys and state are files on its own box: run this there, not with --principal %s", f.endpoint)
+			return f, usageError("the principal's keys and state are files on its own box: run this there, not with "+
+				"--principal %s", f.endpoint)
 		}
 		f.endpoint = "ipc://" + c.cfg.get("socket") // the setting is for clients and agents of another box's
 	}
@@ -182,14 +194,16 @@ func (c *cli) stateFind(ctx context.Context) (stateFound, error) {
 	return f, nil
 }
 
-// stateTold asks the principal at a socket for its state folder, "" when nobody answers or it does not say, and where it listens.
+// stateTold asks the principal at a socket for its state folder, "" when nobody answers or it does not say, and where
+// it listens.
 func (c *cli) stateTold(ctx context.Context, endpoint string) (folder string, listens []string, err error) {
 	limited, cancel := context.WithTimeout(ctx, clientTimeout)
 	defer cancel()
 	conn, err := clientDial(limited, endpoint, wireOptions{})
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return "", nil, &exitError{code: exitNotAllowed, err: err, hint: "ask as the principal's user, or as root; or name the state folder with --state"}
+		return "", nil, &exitError{code: exitNotAllowed, err: err,
+			hint: "ask as the principal's user, or as root; or name the state folder with --state"}
 	case err != nil && ctx.Err() != nil:
 		return "", nil, &exitError{code: exitInterrupted, err: errors.New("interrupted")}
 	case err != nil: // nobody is there
@@ -202,7 +216,9 @@ func (c *cli) stateTold(ctx context.Context, endpoint string) (folder string, li
 	}
 	peer := conn.conn.Peer()
 	if o, err := ownerOf(r.Folder); err == nil && peer.HasCred && peer.UID != 0 && o.uid != int(peer.UID) {
-		return "", nil, &exitError{code: exitRefused, err: fmt.Errorf("the principal at %s runs as %s, and says that its state is in %s, which belongs to %s", endpoint, ownerName(int(peer.UID)), r.Folder, ownerName(o.uid)),
+		return "", nil, &exitError{code: exitRefused,
+			err: fmt.Errorf("the principal at %s runs as %s, and says that its state is in %s, which belongs to %s",
+				endpoint, ownerName(int(peer.UID)), r.Folder, ownerName(o.uid)),
 			hint: "name the state folder with --state"}
 	}
 	return r.Folder, r.Listening, nil
@@ -224,7 +240,8 @@ func (f *stateFound) nothing(code int, why string) error {
 	hint := "name the folder that the principal has: --state DIR"
 	switch {
 	case f.answered:
-		text, hint = fmt.Sprintf("%s, where the principal at %s keeps its state, %s as seen from here", f.dir, f.endpoint, why), "does it run in a container? run this there"
+		text, hint = fmt.Sprintf("%s, where the principal at %s keeps its state, %s as seen from here", f.dir,
+			f.endpoint, why), "does it run in a container? run this there"
 	case !f.named:
 		text = fmt.Sprintf("no principal answers at %s, and %s", f.endpoint, text)
 		hint = "start the principal first, or name its state folder: --state DIR"
@@ -244,9 +261,9 @@ type dialStream struct {
 	fn     func(*Reply) error // it passes over what comes twice
 }
 
-// streamOn is a stream that outlives its connection. Where that is lost, because the principal was started again or this end
-// took nothing for too long, as behind a pager, another is made and the request asked once more. It gives up when there was
-// neither a reply nor a connection that held for dialHeld within c.patience.
+// streamOn is a stream that outlives its connection. Where that is lost, because the principal was started again or
+// this end took nothing for too long, as behind a pager, another is made and the request asked once more. It gives up
+// when there was neither a reply nor a connection that held for dialHeld within c.patience.
 func (c *cli) streamOn(ctx context.Context, s *dialStream) error {
 	conn, been, lost := s.conn, s.conn != nil, time.Time{}
 	for {
@@ -364,9 +381,9 @@ func (c *client) askAll(ctx context.Context, req Request, fn func(*Reply) error)
 // clientBesideID is the id of a request that is asked beside a stream; those of streams are numbers.
 const clientBesideID = "beside"
 
-// clientBeside is a request that is asked again and again while a stream is read, on the same connection: first after delay, then
-// each time after what fn gives, and no more once that is 0 or the principal refuses it. It is never asked before it was answered.
-// fn is called by the goroutine that reads the stream.
+// clientBeside is a request that is asked again and again while a stream is read, on the same connection: first after
+// delay, then each time after what fn gives, and no more once that is 0 or the principal refuses it. It is never asked
+// before it was answered. fn is called by the goroutine that reads the stream.
 type clientBeside struct {
 	req   Request
 	delay time.Duration
@@ -410,7 +427,8 @@ func (c *client) streamBeside(ctx context.Context, req Request, beside *clientBe
 			return context.Cause(ctx)
 		}
 		if err != nil {
-			return &exitError{code: exitUnreachable, err: fmt.Errorf("the principal at %s went away: %w", c.endpoint, err)}
+			return &exitError{code: exitUnreachable, err: fmt.Errorf("the principal at %s went away: %w", c.endpoint,
+				err)}
 		}
 		_, body, err := protoSplit(frames)
 		if err != nil {

@@ -28,7 +28,8 @@ func clientOn(answer func(req Request) []string) (*client, wireConn) {
 				return
 			}
 			for _, text := range answer(req) {
-				theirs.Send(append(envelope[:len(envelope):len(envelope)], []byte(strings.ReplaceAll(text, "ID", req.ID)))...)
+				theirs.Send(append(envelope[:len(envelope):len(envelope)],
+					[]byte(strings.ReplaceAll(text, "ID", req.ID)))...)
 			}
 		}
 	}()
@@ -40,7 +41,8 @@ func TestClientAsk(t *testing.T) {
 		c, _ := clientOn(func(req Request) []string {
 			switch req.Op {
 			case "ping":
-				return []string{`{"id":"old","ok":true,"version":"no"}`, `{"id":"ID","ok":true,"version":"7","later_field":{}}`}
+				return []string{`{"id":"old","ok":true,"version":"no"}`,
+					`{"id":"ID","ok":true,"version":"7","later_field":{}}`}
 			case "show":
 				return []string{`{"id":"ID","error":{"code":"not_found","message":"no run","retry":false}}`}
 			}
@@ -50,18 +52,21 @@ func TestClientAsk(t *testing.T) {
 			t.Errorf("%+v, %v", r, err)
 		}
 		var refused *protoError
-		if _, err := c.ask(t.Context(), Request{Op: "show"}); !errors.As(err, &refused) || refused.Code != codeNotFound || err.Error() != "no run" {
+		if _, err := c.ask(t.Context(), Request{Op: "show"}); !errors.As(err, &refused) ||
+			refused.Code != codeNotFound || err.Error() != "no run" {
 			t.Error(err)
 		}
 		if r, err := c.ask(t.Context(), Request{Op: "ping"}); err != nil || r.ID != "3" {
 			t.Errorf("after a refusal: %+v, %v", r, err)
 		}
-		if _, err := c.ask(t.Context(), Request{Op: "garbage"}); err == nil || !strings.Contains(err.Error(), "read reply") {
+		if _, err := c.ask(t.Context(), Request{Op: "garbage"}); err == nil ||
+			!strings.Contains(err.Error(), "read reply") {
 			t.Error(err)
 		}
 		var exit *exitError
 		c.close()
-		if _, err := c.ask(t.Context(), Request{Op: "ping"}); !errors.As(err, &exit) || exit.code != exitUnreachable || !strings.Contains(err.Error(), "ask the principal at here") {
+		if _, err := c.ask(t.Context(), Request{Op: "ping"}); !errors.As(err, &exit) || exit.code != exitUnreachable ||
+			!strings.Contains(err.Error(), "ask the principal at here") {
 			t.Error(err)
 		}
 	})
@@ -100,14 +105,16 @@ func TestClientUnreachable(t *testing.T) {
 		began := time.Now()
 		_, err := c.ask(t.Context(), Request{Op: "ping"})
 		var exit *exitError
-		if took := time.Since(began); !errors.As(err, &exit) || exit.code != exitUnreachable || !strings.Contains(err.Error(), "does not answer (waited 10s)") || took != clientTimeout {
+		if took := time.Since(began); !errors.As(err, &exit) || exit.code != exitUnreachable ||
+			!strings.Contains(err.Error(), "does not answer (waited 10s)") || took != clientTimeout {
 			t.Errorf("%v after %v", err, took)
 		}
 		c, theirs := clientOn(func(Request) []string { return nil })
 		time.AfterFunc(time.Hour, func() { theirs.Close() })
 		began = time.Now()
 		_, err = c.ask(t.Context(), Request{Op: "wait", Wait: true}) // as long as it takes
-		if took := time.Since(began); !errors.As(err, &exit) || exit.code != exitUnreachable || !strings.Contains(err.Error(), "the principal at here went away") || took != time.Hour {
+		if took := time.Since(began); !errors.As(err, &exit) || exit.code != exitUnreachable ||
+			!strings.Contains(err.Error(), "the principal at here went away") || took != time.Hour {
 			t.Errorf("%v after %v", err, took)
 		}
 		c, _ = clientOn(func(Request) []string { return nil })
@@ -119,7 +126,8 @@ func TestClientUnreachable(t *testing.T) {
 	})
 }
 
-// Who is interrupted while the principal does not take its call was interrupted; that there is a principal is not in question.
+// Who is interrupted while the principal does not take its call was interrupted; that there is a principal is not in
+// question.
 func TestClientDialInterrupted(t *testing.T) {
 	l, err := net.Listen("unix", t.TempDir()+"/s")
 	if err != nil {
@@ -135,7 +143,8 @@ func TestClientDialInterrupted(t *testing.T) {
 		}
 	}()
 	f := newCLIFlags("ping")
-	cfg, err := configLoad(t.Context(), map[string]string{"principal": "ipc://" + l.Addr().String()}, "", func(string) string { return "" })
+	cfg, err := configLoad(t.Context(), map[string]string{"principal": "ipc://" + l.Addr().String()}, "",
+		func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,12 +159,14 @@ const clientRunID = "01JD3V5K8Q2M4N6P8R0S2T4V6W"
 
 // clientCLI is a command line with nobody to connect to, and what it says on standard output and standard error.
 func clientCLI(t *testing.T) (c *cli, out, stderr *bytes.Buffer) {
-	cfg, err := configLoad(t.Context(), map[string]string{"principal": "ipc://" + t.TempDir() + "/s"}, "", func(string) string { return "" })
+	cfg, err := configLoad(t.Context(), map[string]string{"principal": "ipc://" + t.TempDir() + "/s"}, "",
+		func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}
 	out, stderr = &bytes.Buffer{}, &bytes.Buffer{}
-	return &cli{flags: newCLIFlags("run"), cfg: cfg, getenv: func(string) string { return "" }, out: out, err: stderr, patience: dialPatience}, out, stderr
+	return &cli{flags: newCLIFlags("run"), cfg: cfg, getenv: func(string) string { return "" }, out: out, err: stderr,
+		patience: dialPatience}, out, stderr
 }
 
 // A wait that is interrupted says which run goes on without it.
@@ -167,10 +178,12 @@ func TestClientWaitInterrupted(t *testing.T) {
 		c, _, _ := clientCLI(t)
 		err := c.waitRun(ctx, conn, clientRunID)
 		var exit *exitError
-		if !errors.As(err, &exit) || exit.code != exitInterrupted || !strings.Contains(exit.hint, "cdktr cancel "+clientRunID) {
+		if !errors.As(err, &exit) || exit.code != exitInterrupted || !strings.Contains(exit.hint,
+			"cdktr cancel "+clientRunID) {
 			t.Errorf("%v: %+v", err, exit)
 		}
-		// A principal that goes away meanwhile, and does not come back, is another matter, and does not take the run with it.
+		// A principal that goes away meanwhile, and does not come back, is another matter, and does not take the run
+		// with it.
 		conn, theirs := clientOn(func(Request) []string { return nil })
 		time.AfterFunc(time.Minute, func() { theirs.Close() })
 		c, _, stderr := clientCLI(t)
@@ -192,7 +205,8 @@ func TestClientWaitInterrupted(t *testing.T) {
 // principal that refuses to say why is not asked twice, and the wait goes on.
 func TestClientRunWhy(t *testing.T) {
 	row := func(state, reason string) string {
-		return `{"id":"ID","ok":true,"runs":[{"run":"` + clientRunID + `","state":"` + state + `","reason":"` + reason + `"}]}`
+		return `{"id":"ID","ok":true,"runs":[{"run":"` + clientRunID + `","state":"` + state + `","reason":"` + reason +
+			`"}]}`
 	}
 	over := strings.Replace(row(runSucceeded, ""), "ID", "1", 1)
 	for name, c := range map[string]struct {
@@ -200,11 +214,13 @@ func TestClientRunWhy(t *testing.T) {
 		asked string   // when
 		said  string
 	}{
-		"reasons": {shows: []string{row(runQueued, "no agent"), row(runQueued, "no agent"), row(runQueued, "busy"), row(runRunning, ""), row(runQueued, "busy"), over},
+		"reasons": {shows: []string{row(runQueued, "no agent"), row(runQueued, "no agent"), row(runQueued, "busy"),
+			row(runRunning, ""), row(runQueued, "busy"), over},
 			asked: "3s 6s 9s 12s 1m12s 1m15s", said: "no agent|busy|busy|"},
 		"nothing known": {shows: []string{row(runQueued, ""), over}, asked: "3s 6s"},
 		"an old one":    {shows: []string{`{"id":"ID","ok":true}`, over}, asked: "3s 1m3s"},
-		"refused":       {shows: []string{`{"id":"ID","error":{"code":"not_allowed","message":"no","retry":false}}`}, asked: "3s"},
+		"refused": {shows: []string{`{"id":"ID","error":{"code":"not_allowed","message":"no","retry":false}}`},
+			asked: "3s"},
 	} {
 		for _, follow := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
@@ -227,7 +243,8 @@ func TestClientRunWhy(t *testing.T) {
 				if err := run(t.Context(), conn, clientRunID); err != nil {
 					t.Errorf("%s: %v", name, err)
 				}
-				said := strings.NewReplacer("cdktr: run "+clientRunID+" is queued: ", "", "\n", "|").Replace(stderr.String())
+				said := strings.NewReplacer("cdktr: run "+clientRunID+" is queued: ", "", "\n",
+					"|").Replace(stderr.String())
 				if got := strings.Join(asked, " "); got != c.asked || said != c.said {
 					t.Errorf("%s: it asked at %s, want %s, and said %q, want %q", name, got, c.asked, said, c.said)
 				}
@@ -242,25 +259,30 @@ func TestClientRunWhy(t *testing.T) {
 func TestClientStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, theirs := clientOn(func(Request) []string {
-			return []string{`{"id":"ID","ok":true,"more":true,"note":"1"}`, `{"id":"x","ok":true,"note":"no"}`, `{"id":"ID","ok":true,"more":true,"note":"2"}`, `{"id":"ID","ok":true,"note":"3"}`}
+			return []string{`{"id":"ID","ok":true,"more":true,"note":"1"}`, `{"id":"x","ok":true,"note":"no"}`,
+				`{"id":"ID","ok":true,"more":true,"note":"2"}`, `{"id":"ID","ok":true,"note":"3"}`}
 		})
 		got := ""
-		if err := c.stream(t.Context(), Request{Op: "logs"}, func(r *Reply) error { got += r.Note; return nil }); err != nil || got != "123" {
+		if err := c.stream(t.Context(), Request{Op: "logs"},
+			func(r *Reply) error { got += r.Note; return nil }); err != nil || got != "123" {
 			t.Errorf("%q, %v", got, err)
 		}
 		// One that was given up half way does not disturb the next.
-		if err := c.stream(t.Context(), Request{Op: "logs"}, func(r *Reply) error { return errNoReply }); err != errNoReply {
+		if err := c.stream(t.Context(), Request{Op: "logs"},
+			func(r *Reply) error { return errNoReply }); err != errNoReply {
 			t.Error(err)
 		}
 		got = ""
-		if err := c.stream(t.Context(), Request{Op: "logs"}, func(r *Reply) error { got += r.Note; return nil }); err != nil || got != "123" {
+		if err := c.stream(t.Context(), Request{Op: "logs"},
+			func(r *Reply) error { got += r.Note; return nil }); err != nil || got != "123" {
 			t.Errorf("%q, %v", got, err)
 		}
 		if err := c.send(Request{Op: "cancel"}); err != nil {
 			t.Error(err)
 		}
 		got = ""
-		if err := c.stream(t.Context(), Request{Op: "logs"}, func(r *Reply) error { got += r.Note; return nil }); err != nil || got != "123" {
+		if err := c.stream(t.Context(), Request{Op: "logs"},
+			func(r *Reply) error { got += r.Note; return nil }); err != nil || got != "123" {
 			t.Errorf("%q, %v", got, err)
 		}
 		c.close()

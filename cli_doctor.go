@@ -58,17 +58,21 @@ func doctorRun(ctx context.Context, c *cli, args []string) error {
 		d.told = ""
 	}
 	if d.endpoint != "" && !strings.HasPrefix(d.endpoint, "ipc:") && !named {
-		d.say("state", doctorOK, "is where the principal is, which answered by %s: neither its folder nor its disk was looked at; ask cdktr doctor there", d.endpoint)
+		d.say("state", doctorOK, "is where the principal is, which answered by %s: neither its folder nor its disk "+
+			"was looked at; ask cdktr doctor there", d.endpoint)
 	} else {
 		d.folder(orDefault(d.told, c.cfg.get("state")))
 	}
 	if tz := c.getenv("TZ"); zoneWrong(tz) {
-		d.say("timezone", doctorWarn, "TZ=%s names no time zone that is known: UTC is the local time here; write it as Europe/London", tz)
+		d.say("timezone", doctorWarn, "TZ=%s names no time zone that is known: UTC is the local time here; write it "+
+			"as Europe/London", tz)
 	} else {
-		d.say("timezone", doctorOK, "%s is that of this shell; a principal says its own when it starts", zoneName(time.Local))
+		d.say("timezone", doctorOK, "%s is that of this shell; a principal says its own when it starts",
+			zoneName(time.Local))
 	}
 	if clockUnset() {
-		d.say("clock", doctorWarn, "%s; nothing has set it since the machine started, as far as the kernel was told: does NTP run?", stampOf(d.now).Format(stampLayout))
+		d.say("clock", doctorWarn, "%s; nothing has set it since the machine started, as far as the kernel was "+
+			"told: does NTP run?", stampOf(d.now).Format(stampLayout))
 	} else {
 		d.say("clock", doctorOK, "%s", stampOf(d.now).Format(stampLayout))
 	}
@@ -83,7 +87,8 @@ func (d *doctor) say(what, state, format string, args ...any) {
 // print prints the findings; one that is bad is an error.
 func (d *doctor) print() error {
 	p, bad := painterOf(d.c.out, d.c.flags.color, d.c.getenv), 0
-	looks := map[string]tableCell{doctorOK: {"+ ok  ", colorGreen}, doctorWarn: {"~ warn", colorYellow}, doctorBad: {"! bad ", colorRed}}
+	looks := map[string]tableCell{doctorOK: {"+ ok  ", colorGreen}, doctorWarn: {"~ warn", colorYellow},
+		doctorBad: {"! bad ", colorRed}}
 	for _, f := range d.findings {
 		if f.State == doctorBad {
 			bad++
@@ -93,7 +98,8 @@ func (d *doctor) print() error {
 			err = printJSON(d.c.out, f)
 		} else {
 			look := looks[f.State]
-			_, err = fmt.Fprintf(p.w, "%s  %-9s  %s\n", p.paint(look.color, look.text), textSafe(f.What), textSafe(f.Text))
+			_, err = fmt.Fprintf(p.w, "%s  %-9s  %s\n", p.paint(look.color, look.text), textSafe(f.What),
+				textSafe(f.Text))
 		}
 		if err != nil {
 			return err
@@ -126,9 +132,11 @@ func (d *doctor) principal(ctx context.Context) {
 	d.endpoint, d.told, d.pid = conn.endpoint, r.Folder, int(conn.conn.Peer().PID)
 	switch {
 	case r.Version != version:
-		d.say("principal", doctorWarn, "%s answers; it is version %s, and this one is %s", conn.endpoint, r.Version, version)
+		d.say("principal", doctorWarn, "%s answers; it is version %s, and this one is %s", conn.endpoint, r.Version,
+			version)
 	default:
-		d.say("principal", doctorOK, "%s answers, %s after it was called", conn.endpoint, time.Since(began).Round(10*time.Microsecond))
+		d.say("principal", doctorOK, "%s answers, %s after it was called", conn.endpoint,
+			time.Since(began).Round(10*time.Microsecond))
 	}
 	agents, lost := 0, []string(nil)
 	if conn.askAll(ctx, Request{Op: "agents"}, func(r *Reply) error {
@@ -151,7 +159,8 @@ func (d *doctor) principal(ctx context.Context) {
 		if r.Note != "" {
 			d.say("workflows", doctorBad, "%s", r.Note)
 		}
-		d.count("workflows", "workflow", len(r.Workflows), broken, "whose file does not load", "none: the folder has no file that loads")
+		d.count("workflows", "workflow", len(r.Workflows), broken, "whose file does not load",
+			"none: the folder has no file that loads")
 	}
 }
 
@@ -167,7 +176,8 @@ func (d *doctor) count(what, thing string, n int, unwell []string, how, none str
 		if len(names) > doctorNames {
 			names, more = names[:doctorNames], " and more"
 		}
-		d.say(what, doctorWarn, "%s, %d %s: %s%s", countText(n, thing), len(unwell), how, strings.Join(names, ", "), more)
+		d.say(what, doctorWarn, "%s, %d %s: %s%s", countText(n, thing), len(unwell), how, strings.Join(names, ", "),
+			more)
 	}
 }
 
@@ -176,13 +186,16 @@ func (d *doctor) folder(dir string) {
 	root, err := os.OpenRoot(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && d.told != "":
-		d.say("state", doctorWarn, "the principal keeps it in %s, which is not there as seen from here: does it run in a container?", dir)
+		d.say("state", doctorWarn, "the principal keeps it in %s, which is not there as seen from here: does it run "+
+			"in a container?", dir)
 		return
 	case errors.Is(err, fs.ErrNotExist):
-		d.say("state", doctorWarn, "%s is not there: nothing keeps its state on this box, or it is named with --state", dir)
+		d.say("state", doctorWarn, "%s is not there: nothing keeps its state on this box, or it is named with --state",
+			dir)
 		return
 	case errors.Is(err, fs.ErrPermission) && d.told != "":
-		d.say("state", doctorWarn, "%s is the principal's, and this user may not look into it, nor see its disk: sudo cdktr doctor", dir)
+		d.say("state", doctorWarn, "%s is the principal's, and this user may not look into it, nor see its disk: "+
+			"sudo cdktr doctor", dir)
 		return
 	case err != nil:
 		d.say("state", doctorBad, "%v", err)
@@ -199,10 +212,12 @@ func (d *doctor) folder(dir string) {
 		f.Close()
 	}
 	if d.pid > 0 && h.PID != d.pid {
-		holder, state = fmt.Sprintf("%s, and it is process %d that answered: that one keeps its state elsewhere, or counts processes otherwise (a container)", holder, d.pid), doctorWarn
+		holder, state = fmt.Sprintf("%s, and it is process %d that answered: that one keeps its state elsewhere, or "+
+			"counts processes otherwise (a container)", holder, d.pid), doctorWarn
 	}
 	err = unix.Access(dir, unix.W_OK)
-	if err != nil && !(d.told != "" && errors.Is(err, fs.ErrPermission)) { // another user's principal may write where this one may not
+	// another user's principal may write where this one may not
+	if err != nil && !(d.told != "" && errors.Is(err, fs.ErrPermission)) {
 		d.say("state", doctorBad, "%s cannot be written to: %v; %s", dir, err, holder)
 	} else {
 		d.say("state", state, "%s; %s", dir, holder)
@@ -241,7 +256,8 @@ func (d *doctor) disk(files *storeFiles) {
 	case errors.Is(err, fs.ErrNotExist) && snapshot == nil:
 		d.say("disk", doctorWarn, "%s; the reserve of 1 MiB was used: the disk was full", text)
 	case bound > kept+free:
-		d.say("disk", doctorWarn, "%s; there is not room for the %s that may be kept: set retain_bytes", text, doctorBytes(bound))
+		d.say("disk", doctorWarn, "%s; there is not room for the %s that may be kept: set retain_bytes", text,
+			doctorBytes(bound))
 	default:
 		d.say("disk", doctorOK, "%s", text)
 	}
@@ -275,7 +291,8 @@ func (d *doctor) writes(files *storeFiles) {
 	month := time.Date(d.now.UTC().Year(), d.now.UTC().Month()-1, 1, 0, 0, 0, 0, time.UTC)
 	history, _ := doctorSize(files, historyFolder, month.Format("2006-01"))
 	journal, output, history = aDay(journal, span), aDay(output, window), aDay(history, min(span, d.now.Sub(month)))
-	d.say("writes", doctorOK, "%s%s a day: journal %s, output %s, history %s", about, doctorBytes(journal+output+history), doctorBytes(journal), doctorBytes(output), doctorBytes(history))
+	d.say("writes", doctorOK, "%s%s a day: journal %s, output %s, history %s", about,
+		doctorBytes(journal+output+history), doctorBytes(journal), doctorBytes(output), doctorBytes(history))
 }
 
 // doctorFirst gives the time of the first event in a segment of the journal.

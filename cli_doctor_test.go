@@ -23,7 +23,8 @@ func (x *e2e) doctorSays(flags ...string) (map[string]doctorFinding, int) {
 // TestDoctor asks on a box that is well, on one with a lost agent and a broken file, and on one where nothing runs.
 func TestDoctor(t *testing.T) {
 	x := e2eNew(t)
-	if says, code := x.doctorSays(); code != exitFailed || says["principal"].State != doctorBad || says["state"].State != doctorWarn || says["program"].State != doctorOK {
+	if says, code := x.doctorSays(); code != exitFailed || says["principal"].State != doctorBad ||
+		says["state"].State != doctorWarn || says["program"].State != doctorOK {
 		t.Errorf("before anything was started: exit code %d, %+v", code, says)
 	}
 	x.file("w.yml", "tasks:\n  a: {run: 'seq 1000'}\n")
@@ -35,17 +36,20 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("%s: %+v", what, says[what])
 		}
 	}
-	if code != 0 || says["clock"].Text == "" || !strings.Contains(says["state"].Text, fmt.Sprintf("process %d holds it", p.cmd.Process.Pid)) || !strings.Contains(says["writes"].Text, "so far ") {
+	if code != 0 || says["clock"].Text == "" || !strings.Contains(says["state"].Text,
+		fmt.Sprintf("process %d holds it", p.cmd.Process.Pid)) || !strings.Contains(says["writes"].Text, "so far ") {
 		t.Errorf("exit code %d, %+v", code, says)
 	}
-	if text := x.ok("doctor"); strings.Count(text, "\n") != len(says) || !strings.Contains(text, "+ ok    agents     1 agent\n") {
+	if text := x.ok("doctor"); strings.Count(text, "\n") != len(says) ||
+		!strings.Contains(text, "+ ok    agents     1 agent\n") {
 		t.Errorf("as text:\n%s", text)
 	}
 	x.agent("two").kill()
 	x.file("broken.yml", "tasks:\n  a: {rum: x}\n")
 	x.until("the agent is lost, and the file seen", func() bool {
 		says, code := x.doctorSays()
-		return code == 0 && says["agents"].Text == "2 agents, 1 lost: two" && says["workflows"].Text == "2 workflows, 1 whose file does not load: broken"
+		return code == 0 && says["agents"].Text == "2 agents, 1 lost: two" &&
+			says["workflows"].Text == "2 workflows, 1 whose file does not load: broken"
 	})
 	p.stop()
 	if says, code := x.doctorSays(); code != exitFailed || !strings.Contains(says["state"].Text, "nobody holds it") {
@@ -53,8 +57,8 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
-// TestDoctorOther asks as somebody whose own settings name another folder than that of the principal that answers, as root
-// does of a service: what is looked at is the principal's, and a folder that is not is not taken for it.
+// TestDoctorOther asks as somebody whose own settings name another folder than that of the principal that answers, as
+// root does of a service: what is looked at is the principal's, and a folder that is not is not taken for it.
 func TestDoctorOther(t *testing.T) {
 	x := e2eNew(t)
 	p := x.principal("--bind", "tcp://127.0.0.1:0", "--insecure")
@@ -72,10 +76,14 @@ func TestDoctorOther(t *testing.T) {
 		disk        bool // is looked at
 	}{
 		{nil, "", doctorOK, fmt.Sprintf("%s/state; process %d holds it", x.dir, pid), true},
-		{[]string{"--state", other}, "", doctorWarn, fmt.Sprintf("%s; nobody holds it, and it is process %d that answered", other, pid), true},
-		{[]string{"--principal", tcp, "--insecure"}, "", doctorOK, "is where the principal is, which answered by " + tcp, false},
+		{[]string{"--state", other}, "", doctorWarn,
+			fmt.Sprintf("%s; nobody holds it, and it is process %d that answered", other, pid), true},
+		{[]string{"--principal", tcp, "--insecure"}, "", doctorOK, "is where the principal is, which answered by " +
+			tcp, false},
 		{[]string{"--principal", tcp, "--insecure", "--state", other}, "", doctorOK, other + "; nobody holds it", true},
-		{nil, fmt.Sprintf(`{"pid":%d}`, os.Getpid()), doctorWarn, fmt.Sprintf("process %d holds it since 0001-01-01T00:00:00.000Z, and it is process %d that answered", os.Getpid(), pid), true},
+		{nil, fmt.Sprintf(`{"pid":%d}`,
+			os.Getpid()), doctorWarn, fmt.Sprintf("process %d holds it since 0001-01-01T00:00:00.000Z, and it is "+
+			"process %d that answered", os.Getpid(), pid), true},
 		{[]string{"--principal", "ipc://" + x.dir + "/none"}, "", doctorOK, other + "; nobody holds it", true},
 	} {
 		if c.lock != "" {
@@ -84,20 +92,22 @@ func TestDoctorOther(t *testing.T) {
 			}
 		}
 		says, _ := x.doctorSays(c.flags...)
-		if got := says["state"]; got.State != c.state || !strings.Contains(got.Text, c.text) || (says["disk"].Text != "") != c.disk {
+		if got := says["state"]; got.State != c.state || !strings.Contains(got.Text, c.text) ||
+			(says["disk"].Text != "") != c.disk {
 			t.Errorf("doctor %q: %+v, want %s: %s; the disk: %+v", c.flags, got, c.state, c.text, says["disk"])
 		}
 	}
 }
 
-// TestDoctorZone gives TZ as people do. What is no zone is said by doctor and by a principal, whose first line names what it
-// goes by in any case.
+// TestDoctorZone gives TZ as people do. What is no zone is said by doctor and by a principal, whose first line names
+// what it goes by in any case.
 func TestDoctorZone(t *testing.T) {
 	for _, c := range []struct {
 		tz, name string
 		wrong    bool
 	}{
-		{"", "UTC", false}, {"UTC", "UTC", false}, {"Europe/Berlin", "Europe/Berlin", false}, {":Europe/Berlin", "Europe/Berlin", false}, {"Etc/UTC", "Etc/UTC", false},
+		{"", "UTC", false}, {"UTC", "UTC", false}, {"Europe/Berlin", "Europe/Berlin", false},
+		{":Europe/Berlin", "Europe/Berlin", false}, {"Etc/UTC", "Etc/UTC", false},
 		{"Foo/Bar", "UTC", true}, {"UTC-14", "UTC", true}, {"/no/such/file", "UTC", true},
 	} {
 		t.Run(c.tz, func(t *testing.T) {
@@ -107,11 +117,13 @@ func TestDoctorZone(t *testing.T) {
 			if name := p.saw(&p.err, `msg=ready .* timezone=(\S+) in=`)[1]; name != c.name {
 				t.Errorf("it goes by %s, want %s", name, c.name)
 			}
-			if warned := strings.Contains(p.err.String(), "level=WARN msg=\"TZ names no time zone that is known: UTC is the local time instead\" TZ="+c.tz+"\n"); warned != c.wrong {
+			if warned := strings.Contains(p.err.String(),
+				"level=WARN msg=\"TZ names no time zone that is known: UTC is the local time instead\" TZ="+c.tz+"\n"); warned != c.wrong {
 				t.Errorf("it says:\n%s", p.err.String())
 			}
 			says, _ := x.doctorSays()
-			if zone := says["timezone"]; zone.State != map[bool]string{false: doctorOK, true: doctorWarn}[c.wrong] || !strings.Contains(zone.Text, c.name) || c.wrong && !strings.Contains(zone.Text, "TZ="+c.tz) {
+			if zone := says["timezone"]; zone.State != map[bool]string{false: doctorOK, true: doctorWarn}[c.wrong] ||
+				!strings.Contains(zone.Text, c.name) || c.wrong && !strings.Contains(zone.Text, "TZ="+c.tz) {
 				t.Errorf("doctor says %+v", zone)
 			}
 		})
@@ -138,7 +150,8 @@ func TestDoctorWrites(t *testing.T) {
 		"history/other/2026-06.txt": "",
 	} {
 		name = dir + "/" + name
-		if err := errors.Join(os.MkdirAll(name[:strings.LastIndexByte(name, '/')], 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
+		if err := errors.Join(os.MkdirAll(name[:strings.LastIndexByte(name, '/')], 0o700),
+			os.WriteFile(name, []byte(text), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -149,7 +162,8 @@ func TestDoctorWrites(t *testing.T) {
 	defer root.Close()
 	d, files := &doctor{now: now}, storeFilesOf(root, true)
 	d.writes(&files)
-	if len(d.findings) != 1 || d.findings[0].Text != "about 8.0 kB a day: journal 5.0 kB, output 2.0 kB, history 1.0 kB" {
+	if len(d.findings) != 1 || d.findings[0].Text != "about 8.0 kB a day: journal 5.0 kB, output 2.0 kB, history "+
+		"1.0 kB" {
 		t.Errorf("%+v", d.findings)
 	}
 }

@@ -1,5 +1,5 @@
-// cli_keys.go: the verbs about who gets in: keygen and authorize, which work on the keys folder of the principal's state, as
-// the user to whom that belongs, and connect, the far end of ssh://.
+// cli_keys.go: the verbs about who gets in: keygen and authorize, which work on the keys folder of the principal's
+// state, as the user to whom that belongs, and connect, the far end of ssh://.
 
 package main
 
@@ -23,27 +23,38 @@ const keysPort = "5561"
 func keysVerbs() []cliVerb {
 	return []cliVerb{
 		{name: "keygen", args: "[NAME]", help: "make a key pair, or print the principal's public key", run: runKeygen,
-			more: "With -o the pair goes to a file that only you can read: copy its public key to the principal's box, for\n`cdktr authorize NAME 'KEY'`. With server-key and endpoint added it is a credential. Mostly `cdktr authorize --new` is\nall that is needed: it makes the pair as well.",
+			more: "With -o the pair goes to a file that only you can read: copy its public key to the principal's " +
+				"box, for\n`cdktr authorize NAME 'KEY'`. With server-key and endpoint added it is a credential. " +
+				"Mostly `cdktr authorize --new` is\nall that is needed: it makes the pair as well.",
 			flags: func(f *cliFlags) {
 				f.BoolVar(&f.server, "show-server", false, "print the public key of the principal whose state is here")
 				f.StringVar(&f.file, "o", "", "write the pair to this new `FILE`, not to standard output")
 				f.setting("state", "state folder of the principal `DIR`")
 			},
 			examples: []string{"cdktr keygen -o laptop.key", "cdktr keygen --show-server --state /var/lib/cdktr"}},
-		{name: "authorize", args: "NAME [KEY]", help: "say who gets in over tcp://, and what they may do", run: runAuthorize,
-			more: "Roles: viewer reads; trigger starts the workflows named and reads their runs; operator does all but this; agent\ntakes runs, as the agent of that name. --new makes a key pair too and prints one file, the credential: with it,\n`cdktr start agent --credential FILE` or `cdktr ps --credential FILE` are all that the other box needs. A running\nprincipal sees each change at once; a removed key's connections are cut.",
+		{name: "authorize", args: "NAME [KEY]", help: "say who gets in over tcp://, and what they may do",
+			run: runAuthorize,
+			more: "Roles: viewer reads; trigger starts the workflows named and reads their runs; operator does all " +
+				"but this; agent\ntakes runs, as the agent of that name. --new makes a key pair too and prints one " +
+				"file, the credential: with it,\n`cdktr start agent --credential FILE` or `cdktr ps --credential " +
+				"FILE` are all that the other box needs. A running\nprincipal sees each change at once; a removed " +
+				"key's connections are cut.",
 			flags: func(f *cliFlags) {
 				f.BoolVar(&f.fresh, "new", false, "make a key pair for NAME and print a credential file")
 				f.BoolVar(&f.list, "list", false, "list who gets in")
 				f.BoolVar(&f.remove, "remove", false, "take NAME's key away")
 				f.StringVar(&f.role, "role", "", "`ROLE`: agent, operator, trigger or viewer")
-				f.StringVar(&f.workflows, "workflows", "", "of role trigger: the workflows, as `PATTERNS` etl.*,nightly")
+				f.StringVar(&f.workflows, "workflows", "",
+					"of role trigger: the workflows, as `PATTERNS` etl.*,nightly")
 				f.StringVar(&f.endpoint, "endpoint", "", "in the credential: where the principal is, `tcp://HOST:PORT`")
 				f.StringVar(&f.file, "o", "", "write the credential to this new `FILE`, not to standard output")
 				f.setting("state", "state folder of the principal `DIR`")
 			},
-			examples: []string{"cdktr authorize --new edge-07 --role agent --endpoint tcp://hub:5561 -o edge-07.cred", "cdktr authorize ci 'Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID' --role trigger --workflows 'deploy.*'", "cdktr authorize --remove ci"}},
-		{name: "connect", help: "join standard input and output to the principal's socket: what ssh:// starts on this box", run: runConnect,
+			examples: []string{"cdktr authorize --new edge-07 --role agent --endpoint tcp://hub:5561 -o edge-07.cred",
+				"cdktr authorize ci 'Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID' --role trigger --workflows 'deploy.*'",
+				"cdktr authorize --remove ci"}},
+		{name: "connect", help: "join standard input and output to the principal's socket: what ssh:// starts on " +
+			"this box", run: runConnect,
 			flags: func(f *cliFlags) {
 				f.BoolVar(&f.stdio, "stdio", false, "the only way there is; must be given")
 				f.setting("socket", "`PATH` of the principal's socket")
@@ -86,8 +97,9 @@ type keysPlace struct {
 	found stateFound
 }
 
-// keysPlace finds the keys folder. It must be one that a principal asks: of the principal that answers, of the state that
-// a setting names, or one with a principal's key in it. The state folder must be there: whose it would be is not known.
+// keysPlace finds the keys folder. It must be one that a principal asks: of the principal that answers, of the state
+// that a setting names, or one with a principal's key in it. The state folder must be there: whose it would be is not
+// known.
 func (c *cli) keysPlace(ctx context.Context) (*keysPlace, error) {
 	found, err := c.stateFind(ctx)
 	if err != nil {
@@ -150,8 +162,11 @@ func (c *cli) showServerKey(ctx context.Context) error {
 		return err
 	})
 	if errors.Is(err, fs.ErrNotExist) {
-		return &exitError{code: exitRefused, err: fmt.Errorf("there is no %s: no principal with a tcp:// address has been started on this state folder", filepath.Join(p.dir, authServerKey)),
-			hint: "cdktr start principal --bind tcp://ADDR:" + keysPort + " makes its key, cdktr authorize --new does too"}
+		return &exitError{code: exitRefused,
+			err: fmt.Errorf("there is no %s: no principal with a tcp:// address has been started on this state folder",
+				filepath.Join(p.dir, authServerKey)),
+			hint: "cdktr start principal --bind tcp://ADDR:" + keysPort +
+				" makes its key, cdktr authorize --new does too"}
 	}
 	if err != nil {
 		return err
@@ -200,7 +215,8 @@ func runAuthorize(ctx context.Context, c *cli, args []string) error {
 	case (f.fresh || f.remove) && len(args) != 1:
 		return usageError("authorize --new and --remove take one NAME")
 	case !f.list && !f.remove && !f.fresh && len(args) != 2:
-		return &exitError{code: exitUsage, err: errors.New("authorize takes a NAME and a KEY"), hint: "cdktr authorize --new NAME --role ROLE makes the key as well"}
+		return &exitError{code: exitUsage, err: errors.New("authorize takes a NAME and a KEY"),
+			hint: "cdktr authorize --new NAME --role ROLE makes the key as well"}
 	case !f.fresh && (f.file != "" || f.endpoint != ""):
 		return usageError("-o and --endpoint are for authorize --new")
 	}
@@ -231,7 +247,8 @@ func runAuthorize(ctx context.Context, c *cli, args []string) error {
 	return c.addGrant(p, g)
 }
 
-// newGrant makes a pair, writes the credential, then authorizes it: a credential that nobody has lets nobody in. The file of
+// newGrant makes a pair, writes the credential, then authorizes it: a credential that nobody has lets nobody in. The
+// file of
 // -o is where the caller may write, and its; all else is the work of the state's owner.
 func (c *cli) newGrant(p *keysPlace, g *authGrant) error {
 	endpoint, err := c.credentialEndpoint(p.found.listens)
@@ -259,12 +276,15 @@ func (c *cli) newGrant(p *keysPlace, g *authGrant) error {
 		return err
 	}
 	if made && p.found.listens == nil {
-		fmt.Fprintf(c.err, "cdktr: no principal has keys in %s yet: made them for the one that will be started with that state folder\n", p.found.dir)
+		fmt.Fprintf(c.err, "cdktr: no principal has keys in %s yet: made them for the one that will be started with "+
+			"that state folder\n", p.found.dir)
 	}
 	if p.found.told != "" && !p.found.answered {
-		fmt.Fprintf(c.err, "cdktr: the principal that answers at %s keeps its state in %s: the credential is not for that one\n", p.found.endpoint, p.found.told)
+		fmt.Fprintf(c.err, "cdktr: the principal that answers at %s keeps its state in %s: the credential is not "+
+			"for that one\n", p.found.endpoint, p.found.told)
 	}
-	cred := &credential{Endpoint: endpoint, Name: g.Name, Role: g.Role, Workflows: strings.Join(g.Workflows, ","), Server: server.Public, Pair: pair}
+	cred := &credential{Endpoint: endpoint, Name: g.Name, Role: g.Role, Workflows: strings.Join(g.Workflows, ","),
+		Server: server.Public, Pair: pair}
 	if err := c.writeKeys(cred.text()); err != nil {
 		return err
 	}
@@ -275,13 +295,14 @@ func (c *cli) newGrant(p *keysPlace, g *authGrant) error {
 		return err
 	}
 	if c.flags.endpoint == "" {
-		fmt.Fprintf(c.err, "cdktr: the credential says that the principal is at %s: if not, give --endpoint\n", endpoint)
+		fmt.Fprintf(c.err, "cdktr: the credential says that the principal is at %s: if not, give --endpoint\n",
+			endpoint)
 	}
 	return nil
 }
 
-// credentialEndpoint gives the endpoint for a credential: what --endpoint says, or this box's name with the port where the
-// principal that answers listens, if one does, else with that of the settings.
+// credentialEndpoint gives the endpoint for a credential: what --endpoint says, or this box's name with the port where
+// the principal that answers listens, if one does, else with that of the settings.
 func (c *cli) credentialEndpoint(listens []string) (string, error) {
 	endpoint := c.flags.endpoint
 	if endpoint == "" {
@@ -298,7 +319,8 @@ func (c *cli) credentialEndpoint(listens []string) (string, error) {
 		}
 		endpoint = "tcp://" + host + ":" + port
 	}
-	if network, _, err := wireEndpointParse(endpoint); err != nil || network != "tcp" || strings.HasPrefix(endpoint, "tcp://*") {
+	if network, _, err := wireEndpointParse(endpoint); err != nil || network != "tcp" ||
+		strings.HasPrefix(endpoint, "tcp://*") {
 		return "", usageError("endpoint %q: write tcp://HOST:PORT as the other box can reach it", endpoint)
 	}
 	return endpoint, nil
@@ -312,7 +334,9 @@ func keysTCP(listens []string) []string {
 // sayDeaf says, when somebody was let in, that the principal which answers listens nowhere for those with a key.
 func (c *cli) sayDeaf(p *keysPlace) {
 	if p.found.answered && p.found.listens != nil && len(keysTCP(p.found.listens)) == 0 {
-		c.say("the principal that answers at " + p.found.endpoint + " listens at no tcp:// address, so no key lets anybody in yet: start it with --bind tcp://ADDR:" + keysPort + ", or set bind in its configuration")
+		c.say("the principal that answers at " + p.found.endpoint +
+			" listens at no tcp:// address, so no key lets anybody in yet: start it with --bind tcp://ADDR:" +
+			keysPort + ", or set bind in its configuration")
 	}
 }
 
@@ -341,7 +365,8 @@ func keysClash(grants []*authGrant, g *authGrant) error {
 	for _, other := range grants {
 		switch {
 		case other.Name == g.Name:
-			return &exitError{code: exitRefused, err: fmt.Errorf("%s is authorized already, as %s", g.Name, other.Role), hint: "cdktr authorize --remove " + g.Name + " first"}
+			return &exitError{code: exitRefused, err: fmt.Errorf("%s is authorized already, as %s", g.Name, other.Role),
+				hint: "cdktr authorize --remove " + g.Name + " first"}
 		case other.Key == g.Key:
 			return &exitError{code: exitRefused, err: fmt.Errorf("this key is authorized already, as %s", other.Name)}
 		}
@@ -384,7 +409,8 @@ func (c *cli) removeGrant(p *keysPlace, name string) error {
 			return len(fields) > 0 && fields[0] == name
 		})
 		if len(kept) == len(lines) {
-			return "", &exitError{code: exitRefused, err: fmt.Errorf("no key of %q is authorized", name), hint: "cdktr authorize --list"}
+			return "", &exitError{code: exitRefused, err: fmt.Errorf("no key of %q is authorized", name),
+				hint: "cdktr authorize --list"}
 		}
 		return strings.Join(kept, ""), nil
 	})
@@ -419,7 +445,8 @@ func (c *cli) listGrants(p *keysPlace) error {
 				return err
 			}
 		}
-		rows = append(rows, []tableCell{{text: g.Name}, {text: g.Role}, {text: strings.Join(g.Workflows, ",")}, {text: g.Key}})
+		rows = append(rows, []tableCell{{text: g.Name}, {text: g.Role}, {text: strings.Join(g.Workflows, ",")},
+			{text: g.Key}})
 	}
 	if c.flags.json {
 		return nil
@@ -430,18 +457,21 @@ func (c *cli) listGrants(p *keysPlace) error {
 // runConnect is the far end of ssh://. Its words on standard error are what the other side reads when this fails.
 func runConnect(ctx context.Context, c *cli, args []string) error {
 	if !c.flags.stdio || len(args) > 0 {
-		return usageError("want connect --stdio, and nothing else: people use --principal ssh://HOST, which starts this")
+		return usageError("want connect --stdio, and nothing else: people use --principal ssh://HOST, which starts " +
+			"this")
 	}
 	path := c.cfg.get("socket")
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", path)
 	if err != nil {
-		return &exitError{code: exitUnreachable, err: fmt.Errorf("reach the principal of this box at %s: %w", path, wireDialHint(err, "unix"))}
+		return &exitError{code: exitUnreachable, err: fmt.Errorf("reach the principal of this box at %s: %w", path,
+			wireDialHint(err, "unix"))}
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	if err := wireJoin(conn.(*net.UnixConn), c.in, termRaw(c.out)); err != nil && ctx.Err() == nil && !errors.Is(err, syscall.ECONNRESET) {
+	if err := wireJoin(conn.(*net.UnixConn), c.in, termRaw(c.out)); err != nil && ctx.Err() == nil &&
+		!errors.Is(err, syscall.ECONNRESET) {
 		return fmt.Errorf("carry bytes: %w", err)
 	}
 	return nil

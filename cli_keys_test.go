@@ -1,4 +1,5 @@
-// Tests of which folder the verbs about keys work on, and of keys folders that are not as they must be: the real program.
+// Tests of which folder the verbs about keys work on, and of keys folders that are not as they must be: the real
+// program.
 
 package main
 
@@ -12,18 +13,20 @@ import (
 	"testing"
 )
 
-// TestKeysFound: without --state, the verbs about a principal's own files work on the state of the one that answers. With none
-// there they make nothing, and say what to name.
+// TestKeysFound: without --state, the verbs about a principal's own files work on the state of the one that answers.
+// With none there they make nothing, and say what to name.
 func TestKeysFound(t *testing.T) {
 	x := e2eNew(t)
 	p := x.principal("--bind", "tcp://127.0.0.1:0")
 	endpoint := p.saw(&p.err, `(tcp://127\.0\.0\.1:[1-9]\d*)"? state=`)[1]
-	mine := filepath.Join(x.dir, ".local/state/cdktr") // the default of who gives the commands, where there may be a state too
+	// the default of who gives the commands, where there may be a state too
+	mine := filepath.Join(x.dir, ".local/state/cdktr")
 	x.env = append(x.env, "CDKTR_STATE=")
 	cred := x.dir + "/op.cred"
 	x.ok("authorize", "--new", "op", "--role", "operator", "--endpoint", endpoint, "-o", cred)
 	x.ok("ping", "--credential", cred)
-	x.env = append(x.env, "CDKTR_PRINCIPAL=tcp://elsewhere:1", "CDKTR_CREDENTIAL="+cred) // where this user's other commands go
+	// where this user's other commands go
+	x.env = append(x.env, "CDKTR_PRINCIPAL=tcp://elsewhere:1", "CDKTR_CREDENTIAL="+cred)
 	if out := x.ok("authorize", "--list"); !strings.Contains(out, "op ") {
 		t.Errorf("list: %s", out)
 	}
@@ -41,7 +44,8 @@ func TestKeysFound(t *testing.T) {
 	if err := os.Mkdir(other, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if r := x.code(0, "authorize", "--new", "op", "--role", "operator", "--endpoint", endpoint, "--state", other); !strings.Contains(r.err, "keeps its state in "+x.dir+"/state") {
+	if r := x.code(0, "authorize", "--new", "op", "--role", "operator", "--endpoint", endpoint, "--state",
+		other); !strings.Contains(r.err, "keeps its state in "+x.dir+"/state") {
 		t.Errorf("a new key in another folder beside a running service: %s", r.err)
 	}
 	p.stop()
@@ -51,9 +55,11 @@ func TestKeysFound(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for _, args := range [][]string{{"authorize", "--new", "x", "--role", "viewer", "--endpoint", endpoint}, {"authorize", "x", authTestKey, "--role", "viewer"},
+		for _, args := range [][]string{{"authorize", "--new", "x", "--role", "viewer", "--endpoint", endpoint},
+			{"authorize", "x", authTestKey, "--role", "viewer"},
 			{"authorize", "--remove", "op"}, {"authorize", "--list"}, {"keygen", "--show-server"}} {
-			x.refused(exitRefused, []string{"no principal answers at ipc://" + x.dir + "/s", mine, "--state DIR"}, args...)
+			x.refused(exitRefused, []string{"no principal answers at ipc://" + x.dir + "/s", mine, "--state DIR"},
+				args...)
 		}
 		x.refused(exitUsage, []string{"no principal answers", "--state DIR"}, "check")
 		x.refused(exitUsage, []string{"no principal answers", "--state DIR"}, "check", "--repair")
@@ -73,7 +79,8 @@ func TestKeysFoundForeign(t *testing.T) {
 	r.uid = ownerUID
 	r.principal("--state", r.state)
 	r.must(os.Chown(r.state, 0, 0))
-	r.refused(exitRefused, []string{"runs as uid 12345", "belongs to root (uid 0)"}, "authorize", "--new", "x", "--role", "viewer", "--endpoint", "tcp://hub:1")
+	r.refused(exitRefused, []string{"runs as uid 12345", "belongs to root (uid 0)"}, "authorize", "--new", "x",
+		"--role", "viewer", "--endpoint", "tcp://hub:1")
 }
 
 // TestAuthKeyGone: where a key was, no other is made.
@@ -89,14 +96,16 @@ func TestAuthKeyGone(t *testing.T) {
 	}
 	says := []string{"server.key is gone", "put the old file back", "server.pub"}
 	x.refused(exitFailed, says, "start", "principal", "--bind", "tcp://127.0.0.1:0")
-	x.refused(exitFailed, says, "authorize", "--new", "other", "--role", "viewer", "--endpoint", "tcp://hub:1", "-o", x.dir+"/other.cred")
+	x.refused(exitFailed, says, "authorize", "--new", "other", "--role", "viewer", "--endpoint", "tcp://hub:1", "-o",
+		x.dir+"/other.cred")
 	if _, err := os.Lstat(x.dir + "/other.cred"); err == nil {
 		t.Error("a credential was written")
 	}
 	if r := x.cdktr("check"); r.code != exitUsage || !strings.Contains(r.out, "server.key: it is gone") {
 		t.Errorf("check: exit code %d, %s%s", r.code, r.out, r.err)
 	}
-	if found, _ := x.doctorSays(); found["keys"].State != doctorWarn || !strings.Contains(found["keys"].Text, "it is gone") {
+	if found, _ := x.doctorSays(); found["keys"].State != doctorWarn ||
+		!strings.Contains(found["keys"].Text, "it is gone") {
 		t.Errorf("doctor: %+v", found["keys"])
 	}
 	if err := errors.Join(os.Rename(x.dir+"/kept", keys+"server.key"), os.Remove(keys+"server.pub")); err != nil {
@@ -131,10 +140,14 @@ func TestAuthDoubts(t *testing.T) {
 		{"state open to all", "others can write in this folder (mode 0777)", mode(".", 0o777), mode(".", 0o700)},
 		{"state open to its group", "others can write in this folder (mode 0770)", mode(".", 0o770), mode(".", 0o700)},
 		{"keys open to all", "others can write in this folder (mode 0777)", mode("keys", 0o777), mode("keys", 0o700)},
-		{"authorized open to its group", "others can write", mode("keys/authorized", 0o620), mode("keys/authorized", 0o600)},
+		{"authorized open to its group", "others can write", mode("keys/authorized", 0o620),
+			mode("keys/authorized", 0o600)},
 		{"authorized open to all", "others can write", mode("keys/authorized", 0o602), mode("keys/authorized", 0o600)},
-		{"authorized with a second name", "authorized is the same file as one elsewhere (a hard link), through which others may write it: make it a file of its own: cp -p ",
-			func() error { return os.Link(state+"/keys/authorized", x.dir+"/second") }, func() error { return os.Remove(x.dir + "/second") }},
+		{"authorized with a second name",
+			"authorized is the same file as one elsewhere (a hard link), through which others may write it: make it " +
+				"a file of its own: cp -p ",
+			func() error { return os.Link(state+"/keys/authorized", x.dir+"/second") },
+			func() error { return os.Remove(x.dir + "/second") }},
 		{"another's server.pub", "not the public half of server.key", write(authTestKey + "\n"), write(string(pub))},
 		{"an empty server.pub", "not the public half of server.key", write(""), write(string(pub))},
 	} {
@@ -144,7 +157,8 @@ func TestAuthDoubts(t *testing.T) {
 		if r := x.cdktr("check"); r.code != exitUsage || !strings.Contains(r.out, c.want) {
 			t.Errorf("%s: check: exit code %d, %s%s", c.name, r.code, r.out, r.err)
 		}
-		if found, _ := x.doctorSays(); found["keys"].State != doctorWarn || !strings.Contains(found["keys"].Text, c.want) {
+		if found, _ := x.doctorSays(); found["keys"].State != doctorWarn ||
+			!strings.Contains(found["keys"].Text, c.want) {
 			t.Errorf("%s: doctor: %+v", c.name, found["keys"])
 		}
 		p := x.spawn("start", "principal")
@@ -165,7 +179,8 @@ func TestAuthDoubts(t *testing.T) {
 
 // TestAuthWritable: who can write the authorized file can let anybody in: one that others can write counts for nothing.
 func TestAuthWritable(t *testing.T) {
-	for mode, fine := range map[os.FileMode]bool{0o600: true, 0o640: true, 0o644: true, 0o620: false, 0o602: false, 0o660: false, 0o622: false} {
+	for mode, fine := range map[os.FileMode]bool{0o600: true, 0o640: true, 0o644: true, 0o620: false, 0o602: false,
+		0o660: false, 0o622: false} {
 		state := t.TempDir()
 		k, _, err := authOpen(state)
 		if err != nil {
@@ -188,8 +203,8 @@ func TestAuthWritable(t *testing.T) {
 	}
 }
 
-// TestAuthHardLink: an authorized file that has a second name lets nobody in, and no verb changes it, until it is made a file of its own
-// as the error says.
+// TestAuthHardLink: an authorized file that has a second name lets nobody in, and no verb changes it, until it is made
+// a file of its own as the error says.
 func TestAuthHardLink(t *testing.T) {
 	x := e2eNew(t)
 	x.principal("--bind", "tcp://127.0.0.1:0").stop()
@@ -199,9 +214,12 @@ func TestAuthHardLink(t *testing.T) {
 	if err := errors.Join(err, os.Link(file, x.dir+"/second")); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{file + " is the same file as one elsewhere (a hard link)", "cp -p " + file + " " + file + ".own && mv " + file + ".own " + file}
-	for _, args := range [][]string{{"--remove", "ci"}, {"--new", "cj", "--role", "viewer", "--endpoint", "tcp://hub:1"}, {"--list"}} {
-		if r := x.cdktr(append([]string{"authorize"}, args...)...); r.code == 0 || !strings.Contains(r.err, want[0]) || !strings.Contains(r.err, want[1]) {
+	want := []string{file + " is the same file as one elsewhere (a hard link)", "cp -p " + file + " " + file +
+		".own && mv " + file + ".own " + file}
+	for _, args := range [][]string{{"--remove", "ci"}, {"--new", "cj", "--role", "viewer", "--endpoint",
+		"tcp://hub:1"}, {"--list"}} {
+		if r := x.cdktr(append([]string{"authorize"}, args...)...); r.code == 0 || !strings.Contains(r.err, want[0]) ||
+			!strings.Contains(r.err, want[1]) {
 			t.Errorf("authorize %q: exit code %d, %s%s", args, r.code, r.out, r.err)
 		}
 	}

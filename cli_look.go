@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -18,8 +17,9 @@ import (
 func lookVerbs() []cliVerb {
 	return []cliVerb{
 		{name: "ls", args: "[PATTERN]", help: "list workflows: schedule, next fire, last outcomes", run: lookLs,
-			flags:    func(f *cliFlags) { f.BoolVar(&f.watch, "watch", false, watchHelp) },
-			examples: []string{"cdktr ls", "cdktr ls 'etl.*'", "cdktr ls --json | jq -r 'select(.error != \"\") | .workflow'"}},
+			flags: func(f *cliFlags) { f.BoolVar(&f.watch, "watch", false, watchHelp) },
+			examples: []string{"cdktr ls", "cdktr ls 'etl.*'",
+				"cdktr ls --json | jq -r 'select(.error != \"\") | .workflow'"}},
 		{name: "show", args: "ID|RUN", help: "tell all of a workflow, or of a run", run: lookShow,
 			examples: []string{"cdktr show etl.daily", "cdktr show 01JD3V5K8Q2M4N6P8R0S2T4V6W --json"}},
 		{name: "ps", help: "list runs, newest first: the active ones, or with --all every one", run: lookPs,
@@ -31,26 +31,33 @@ func lookVerbs() []cliVerb {
 				f.count(50, "at most `N`")
 				f.BoolVar(&f.watch, "watch", false, watchHelp)
 			},
-			examples: []string{"cdktr ps", "cdktr ps --all --state failed --since 24h", "cdktr ps --all --workflow etl.daily -n 5 --json"}},
+			examples: []string{"cdktr ps", "cdktr ps --all --state failed --since 24h",
+				"cdktr ps --all --workflow etl.daily -n 5 --json"}},
 		{name: "why", args: "ID [TIME]", help: "tell why a fire did or did not become a run", run: lookWhy,
 			flags:    func(f *cliFlags) { f.count(10, "at most `N` ticks") },
 			examples: []string{"cdktr why etl.daily", "cdktr why etl.daily 2026-03-08T02:30"}},
-		{name: "next", args: "[ID]", help: "list the coming fires of a workflow, of all, or of an expression", run: lookNext,
+		{name: "next", args: "[ID]", help: "list the coming fires of a workflow, of all, or of an expression",
+			run: lookNext,
 			flags: func(f *cliFlags) {
 				f.count(10, "`N` fires")
 				f.StringVar(&f.cron, "cron", "", "of this `EXPRESSION`, with no principal")
 				f.StringVar(&f.tz, "tz", "", "the expression's time `ZONE`")
 				f.StringVar(&f.from, "from", "", "after this `TIME` rather than now")
 			},
-			examples: []string{"cdktr next etl.daily", "cdktr next --cron '0 0 29 2 *' -n 3", "cdktr next --cron '30 2 * * *' --tz Europe/London --from 2026-03-28"}},
+			examples: []string{"cdktr next etl.daily", "cdktr next --cron '0 0 29 2 *' -n 3",
+				"cdktr next --cron '30 2 * * *' --tz Europe/London --from 2026-03-28"}},
 		{name: "graph", args: "ID|FILE", help: "draw the tasks of a workflow and what they wait for", run: lookGraph,
 			flags:    func(f *cliFlags) { f.BoolVar(&f.dot, "dot", false, "for Graphviz") },
 			examples: []string{"cdktr graph etl.daily", "cdktr graph ./etl.yml --dot | dot -Tsvg > etl.svg"}},
-		{name: "validate", args: "[FILE...]", help: "check workflow files, or all of the workflows folder", run: lookValidate,
-			flags:    func(f *cliFlags) { f.setting("workflows", "the folder `DIR` (default workflows)") },
-			examples: []string{"cdktr validate", "cdktr validate workflows/etl/*.yml", "cdktr validate --workflows /etc/cdktr/workflows --json"}},
+		{name: "validate", args: "[FILE...]", help: "check workflow files, or all of the workflows folder",
+			run:   lookValidate,
+			flags: func(f *cliFlags) { f.setting("workflows", "the folder `DIR` (default workflows)") },
+			examples: []string{"cdktr validate", "cdktr validate workflows/etl/*.yml",
+				"cdktr validate --workflows /etc/cdktr/workflows --json"}},
 		{name: "agents", help: "list agents and what they are doing", run: lookAgents,
-			flags: func(f *cliFlags) { f.BoolVar(&f.watch, "watch", false, watchHelp) }, examples: []string{"cdktr agents", "cdktr agents --json | jq -r 'select(.state == \"lost\") | .agent'"}},
+			flags: func(f *cliFlags) { f.BoolVar(&f.watch, "watch", false, watchHelp) },
+			examples: []string{"cdktr agents",
+				"cdktr agents --json | jq -r 'select(.state == \"lost\") | .agent'"}},
 		{name: "events", help: "print the audit trail, as JSON lines", run: lookEvents,
 			flags: func(f *cliFlags) {
 				f.BoolVar(&f.follow, "f", false, "go on with what comes")
@@ -60,7 +67,8 @@ func lookVerbs() []cliVerb {
 				f.count(cliAll, "at most `N`")
 			},
 			examples: []string{"cdktr events --since 1h", "cdktr events -f | jq -c 'select(.e == \"run.finished\")'"}},
-		{name: "ping", help: "see whether the principal is there", run: lookPing, examples: []string{"cdktr ping", "cdktr ping --principal ipc:///run/cdktr/cdktr.sock"}},
+		{name: "ping", help: "see whether the principal is there", run: lookPing,
+			examples: []string{"cdktr ping", "cdktr ping --principal ipc:///run/cdktr/cdktr.sock"}},
 	}
 }
 
@@ -120,8 +128,8 @@ func lookLs(ctx context.Context, c *cli, args []string) error {
 	return nil
 }
 
-// lsRemarks says beside the list what is not in it: why files do not load, of how many it is warned, and that nothing was found,
-// but perhaps a near name.
+// lsRemarks says beside the list what is not in it: why files do not load, of how many it is warned, and that nothing
+// was found, but perhaps a near name.
 func (c *cli) lsRemarks(list []WorkflowInfo, pattern, near string) {
 	warnings, files, of := 0, 0, ""
 	for i := range list {
@@ -135,18 +143,22 @@ func (c *cli) lsRemarks(list []WorkflowInfo, pattern, near string) {
 	}
 	switch {
 	case files == 1:
-		c.say(countText(warnings, "warning") + " on the file of " + of + ": cdktr show " + of + " prints what it is warned of")
+		c.say(countText(warnings, "warning") + " on the file of " + of + ": cdktr show " + of +
+			" prints what it is warned of")
 	case files > 1:
-		c.say(countText(warnings, "warning") + " on the files of " + countText(files, "workflow") + ": cdktr show " + of + " prints those of one, cdktr attention names more")
+		c.say(countText(warnings, "warning") + " on the files of " + countText(files, "workflow") + ": cdktr show " +
+			of + " prints those of one, cdktr attention names more")
 	}
 	switch {
 	case len(list) > 0:
 	case near != "":
 		c.say(fmt.Sprintf("no workflow matches %q (did you mean %q?)", textHead(pattern, cliEchoMost), near))
 	case pattern != "":
-		c.say(fmt.Sprintf("no workflow matches %q: a pattern is a part of the id, or with * in it the whole", textHead(pattern, cliEchoMost)))
+		c.say(fmt.Sprintf("no workflow matches %q: a pattern is a part of the id, or with * in it the whole",
+			textHead(pattern, cliEchoMost)))
 	default:
-		c.say("there are no workflows yet: cdktr init writes an example, and files in the workflows folder are seen at once")
+		c.say("there are no workflows yet: cdktr init writes an example, and files in the workflows folder are seen " +
+			"at once")
 	}
 }
 
@@ -234,7 +246,8 @@ func (p *painter) facts(pairs ...string) {
 
 func (c *cli) showWorkflow(w *WorkflowInfo, spec *Workflow) error {
 	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
-	p.facts("workflow", w.Workflow, "name", w.Name, "description", w.Description, "file", w.File, "schedule", strings.Join(w.Schedule, ", "),
+	p.facts("workflow", w.Workflow, "name", w.Name, "description", w.Description, "file", w.File, "schedule",
+		strings.Join(w.Schedule, ", "),
 		"timezone", w.Timezone, "next", nextText(w, now), "paused by", w.Paused, "error", w.Error)
 	for _, text := range w.Warnings {
 		p.facts("warning", text)
@@ -244,7 +257,8 @@ func (c *cli) showWorkflow(w *WorkflowInfo, spec *Workflow) error {
 	}
 	for _, name := range sortedKeys(spec.Params) {
 		param := spec.Params[name]
-		p.facts("param", strings.TrimSpace(fmt.Sprintf("%s=%s  %s %s", name, param.Default, param.Description, param.Pattern)))
+		p.facts("param", strings.TrimSpace(fmt.Sprintf("%s=%s  %s %s", name, param.Default, param.Description,
+			param.Pattern)))
 	}
 	if w.Last != nil {
 		p.facts("last run", fmt.Sprintf("%s %s %s", w.Last.ID, w.Last.State, w.Last.Reason))
@@ -263,15 +277,20 @@ func (c *cli) showRun(r *Run) error {
 	if r.Seconds > 0 {
 		took = tookText(r.Seconds)
 	}
-	p.facts("run", r.ID, "workflow", r.Workflow, "state", r.State, "reason", r.Reason, "trigger", strings.TrimSpace(r.Trigger+" "+r.By),
-		"params", strings.Join(params, " "), "agent", r.Agent, "attempt", fmt.Sprint(r.Attempt), "scheduled", timeText(r.Scheduled, now),
-		"queued", timeText(r.Queued, now), "started", timeText(r.Started, now), "finished", timeText(r.Finished, now), "took", took, "agent's clock", ownTimes(r))
+	p.facts("run", r.ID, "workflow", r.Workflow, "state", r.State, "reason", r.Reason, "trigger",
+		strings.TrimSpace(r.Trigger+" "+r.By),
+		"params", strings.Join(params, " "), "agent", r.Agent, "attempt", fmt.Sprint(r.Attempt), "scheduled",
+		timeText(r.Scheduled, now),
+		"queued", timeText(r.Queued, now), "started", timeText(r.Started, now), "finished", timeText(r.Finished, now),
+		"took", took, "agent's clock", ownTimes(r))
 	for i := range r.Left {
 		l := &r.Left[i]
 		if l.Gone.IsZero() {
-			p.facts("left alive", fmt.Sprintf("on agent %s by task %s, attempt %d: %s: %s", l.Agent, l.Task, l.Attempt, l, l.Why))
+			p.facts("left alive", fmt.Sprintf("on agent %s by task %s, attempt %d: %s: %s", l.Agent, l.Task, l.Attempt,
+				l, l.Why))
 		} else {
-			p.facts("left", fmt.Sprintf("on agent %s by task %s, attempt %d, gone since %s: %s", l.Agent, l.Task, l.Attempt, timeText(l.Gone, now), l))
+			p.facts("left", fmt.Sprintf("on agent %s by task %s, attempt %d, gone since %s: %s", l.Agent, l.Task,
+				l.Attempt, timeText(l.Gone, now), l))
 		}
 	}
 	fmt.Fprintln(c.out)
@@ -284,12 +303,14 @@ func (c *cli) showRun(r *Run) error {
 		if over {
 			took = tookText(a.Seconds)
 		}
-		rows = append(rows, []tableCell{{text: name}, p.state(state), {text: timeText(a.Started, now)}, {text: took}, {text: exit}, {text: tries}, {text: a.Reason}})
+		rows = append(rows, []tableCell{{text: name}, p.state(state), {text: timeText(a.Started, now)}, {text: took},
+			{text: exit}, {text: tries}, {text: a.Reason}})
 	}
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		over := !t.Finished.IsZero()
-		row(t.Task, t.State, fmt.Sprint(t.Attempts), over, TaskAttempt{Reason: t.why(), Exit: t.Exit, Started: t.Started, Seconds: t.Seconds})
+		row(t.Task, t.State, fmt.Sprint(t.Attempts), over, TaskAttempt{Reason: t.why(), Exit: t.Exit,
+			Started: t.Started, Seconds: t.Seconds})
 		if len(t.Earlier) == 0 {
 			continue
 		}
@@ -325,7 +346,8 @@ func lookPs(ctx context.Context, c *cli, args []string) error {
 		if near != "" {
 			near = " (did you mean " + near + "?)"
 		}
-		return usageError("--state %s: there is %s%s", textHead(c.flags.state, cliEchoMost), strings.Join(states, ", "), near)
+		return usageError("--state %s: there is %s%s", textHead(c.flags.state, cliEchoMost), strings.Join(states, ", "),
+			near)
 	}
 	conn, err := c.dial(ctx)
 	if err != nil {
@@ -384,8 +406,10 @@ func (c *cli) printRuns(runs []*Run) error {
 		case !r.Started.IsZero():
 			took = tookText(now.Sub(r.Started.Time).Seconds())
 		}
-		rows = append(rows, []tableCell{p.state(r.State), {text: r.ID}, {text: r.Workflow}, cell("%s", timeText(r.Queued, now)), {text: took},
-			cell("%d/%d", r.done(), len(r.Tasks)), {text: orDefault(r.By, r.Trigger)}, {text: orDefault(r.Agent, "-")}, {text: r.Reason}})
+		rows = append(rows, []tableCell{p.state(r.State), {text: r.ID}, {text: r.Workflow},
+			cell("%s", timeText(r.Queued, now)), {text: took},
+			cell("%d/%d", r.done(), len(r.Tasks)), {text: orDefault(r.By, r.Trigger)}, {text: orDefault(r.Agent, "-")},
+			{text: r.Reason}})
 	}
 	return p.table([]string{"STATE", "RUN", "WORKFLOW", "QUEUED", "TOOK", "TASKS", "BY", "AGENT", "REASON"}, rows)
 }
@@ -394,155 +418,6 @@ func (c *cli) printRuns(runs []*Run) error {
 type whyJSON struct {
 	Workflow string `json:"workflow"`
 	Decision
-}
-
-func lookWhy(ctx context.Context, c *cli, args []string) error {
-	if len(args) < 1 || len(args) > 2 {
-		return usageError("why takes a workflow ID and, if you like, a TIME")
-	}
-	req := Request{Op: "why", Workflow: args[0], N: protoCountOf(c.flags.n)}
-	if len(args) == 2 {
-		at, err := timeOf(args[1], time.Local)
-		if err != nil {
-			return err
-		}
-		req.At = stampOf(at)
-	}
-	r, err := c.ask(ctx, req)
-	if err != nil {
-		return err
-	}
-	if c.flags.json {
-		for _, d := range r.Decisions {
-			if err := printJSON(c.out, whyJSON{args[0], d}); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
-	var rows [][]tableCell
-	for _, d := range r.Decisions {
-		what := tableCell{"- skipped", colorYellow}
-		if d.Fired {
-			what = tableCell{"+ fired", colorGreen}
-		}
-		reason := d.Reason
-		if d.Missed > 0 {
-			reason += fmt.Sprintf(" (and %d ticks before it)", d.Missed)
-		}
-		rows = append(rows, []tableCell{cell("%s", d.At.Local().Format("2006-01-02 15:04:05 MST")), what, {text: orDefault(d.Run, "-")}, cell("%s", timeText(d.Made, now)), {text: reason}})
-	}
-	if len(rows) > 0 {
-		if err := p.table([]string{"TICK", "OUTCOME", "RUN", "DECIDED", "WHY"}, rows); err != nil {
-			return err
-		}
-	} else if c.flags.n > 0 {
-		fmt.Fprintln(c.out, "no tick of this schedule has been decided yet")
-	}
-	return c.whyNow(p, r, now)
-}
-
-// whyNow says what the next tick meets.
-func (c *cli) whyNow(p *painter, r *Reply, now time.Time) error {
-	if len(r.Workflows) == 0 {
-		p.facts("file", "there is none any more: nothing will fire")
-		return nil
-	}
-	w := r.Workflows[0]
-	next := nextText(&w, now)
-	if next == "-" {
-		next = "never: it has no schedule with a tick to come"
-	}
-	p.facts("next", next, "paused by", w.Paused, "error", w.Error, "note", r.Note)
-	return nil
-}
-
-func lookNext(ctx context.Context, c *cli, args []string) error {
-	zone, err := nextZone(c)
-	if err != nil {
-		return err
-	}
-	from := time.Now()
-	if c.flags.from != "" {
-		if from, err = timeOf(c.flags.from, zone); err != nil {
-			return err
-		}
-	}
-	var fires []Fire
-	given := false // --cron "" is an expression too, and a wrong one
-	c.flags.Visit(func(f *flag.Flag) { given = given || f.Name == "cron" })
-	switch {
-	case given && len(args) > 0:
-		return usageError("next takes an ID or --cron, not both")
-	case given:
-		fires, err = nextOfExpression(c.flags.cron, zone, from, c.flags.n)
-	case len(args) > 1 || len(args) == 1 && strings.ContainsAny(args[0], " *@"):
-		return &exitError{code: exitUsage, err: errors.New("next takes one ID"), hint: "an expression stands behind --cron, in quotes: cdktr next --cron '30 8 * * mon-fri'"}
-	default:
-		var r *Reply
-		if r, err = c.ask(ctx, Request{Op: "next", Workflow: strings.Join(args, ""), N: protoCountOf(c.flags.n), At: stampOf(from)}); err == nil {
-			fires = r.Fires
-			c.note(r)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	for _, f := range fires {
-		switch {
-		case c.flags.json:
-			err = printJSON(c.out, f)
-		case given || len(args) == 1:
-			_, err = fmt.Fprintln(c.out, f.At.In(zone).Format("Mon 2006-01-02 15:04:05 MST"))
-		default:
-			_, err = fmt.Fprintln(c.out, f.At.In(zone).Format("Mon 2006-01-02 15:04:05 MST"), "", textSafe(f.Workflow))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if len(fires) == 0 && c.flags.n > 0 {
-		fmt.Fprintln(c.err, "cdktr: no fire is to come")
-	}
-	return nil
-}
-
-// nextZone is the zone that next works in: --tz, else the settings'.
-func nextZone(c *cli) (*time.Location, error) {
-	if c.flags.tz == "" {
-		return c.zone()
-	}
-	zone, err := zoneLoad(c.flags.tz)
-	if err != nil {
-		near := workflowZoneMeant(c.flags.tz)
-		if near != "" {
-			near = " (did you mean " + near + "?)"
-		}
-		return nil, usageError("--tz %q names no time zone that is known here: write it as Europe/London, or UTC%s", textHead(c.flags.tz, cliEchoMost), near)
-	}
-	return zone, nil
-}
-
-// nextOfExpression lists the coming ticks of a cron expression.
-func nextOfExpression(text string, zone *time.Location, from time.Time, n int) ([]Fire, error) {
-	expr, err := cronParse(text, "")
-	if err != nil {
-		return nil, usageError("%w", err)
-	}
-	var fires []Fire
-	for len(fires) < n {
-		at, ok := expr.next(from, zone)
-		if !ok {
-			break
-		}
-		fires = append(fires, Fire{At: stampOf(at)})
-		from = at
-	}
-	if len(fires) == 0 && n > 0 && expr.firesAt() == "" {
-		return nil, &exitError{code: exitUsage, err: fmt.Errorf("%q never fires", text)}
-	}
-	return fires, nil
 }
 
 func lookGraph(ctx context.Context, c *cli, args []string) error {
@@ -561,7 +436,8 @@ func lookGraph(ctx context.Context, c *cli, args []string) error {
 			return err
 		}
 		if spec = r.Spec; spec == nil {
-			return &exitError{code: exitRefused, err: fmt.Errorf("workflow %s does not load", name), hint: "cdktr show " + name}
+			return &exitError{code: exitRefused, err: fmt.Errorf("workflow %s does not load", name),
+				hint: "cdktr show " + name}
 		}
 	}
 	switch {
@@ -701,7 +577,9 @@ func lookAgents(ctx context.Context, c *cli, args []string) error {
 		if len(a.Labels) > 0 {
 			labels = labelsText(a.Labels)
 		}
-		rows = append(rows, []tableCell{{text: a.Name}, agentLooks(a.State), {text: orDefault(a.Address, "-")}, cell("%d/%d", a.Running, a.Capacity), {text: a.loadText()}, cell("%s", timeText(a.Seen, now)), {text: a.Version}, {text: labels}})
+		rows = append(rows, []tableCell{{text: a.Name}, agentLooks(a.State), {text: orDefault(a.Address, "-")},
+			cell("%d/%d", a.Running, a.Capacity), {text: a.loadText()}, cell("%s", timeText(a.Seen, now)),
+			{text: a.Version}, {text: labels}})
 	}
 	if c.flags.json {
 		return nil
@@ -716,7 +594,8 @@ func lookAgents(ctx context.Context, c *cli, args []string) error {
 
 // agentLooks is the state of an agent as a cell.
 func agentLooks(state string) tableCell {
-	return map[string]tableCell{agentUp: {"+ up", colorGreen}, agentDrain: {"= drain", colorYellow}, agentLost: {"? lost", colorRed}}[state]
+	return map[string]tableCell{agentUp: {"+ up", colorGreen}, agentDrain: {"= drain", colorYellow},
+		agentLost: {"? lost", colorRed}}[state]
 }
 
 func lookEvents(ctx context.Context, c *cli, args []string) error {
@@ -731,7 +610,8 @@ func lookEvents(ctx context.Context, c *cli, args []string) error {
 	defer conn.close()
 	left := c.flags.n
 	enough := errors.New("enough")
-	err = conn.stream(ctx, Request{Op: "events", Follow: c.flags.follow, Since: since, Seq: c.flags.seq, N: protoCountOf(c.flags.n)}, func(r *Reply) error {
+	err = conn.stream(ctx, Request{Op: "events", Follow: c.flags.follow, Since: since, Seq: c.flags.seq,
+		N: protoCountOf(c.flags.n)}, func(r *Reply) error {
 		for _, e := range r.Events {
 			if left == 0 { // none is wanted
 				return enough
@@ -762,8 +642,10 @@ func lookPing(ctx context.Context, c *cli, args []string) error {
 	}
 	took := time.Since(began)
 	if c.flags.json {
-		return printJSON(c.out, map[string]any{"principal": c.cfg.get("principal"), "version": r.Version, "seconds": took.Seconds(), "seq": r.Seq})
+		return printJSON(c.out, map[string]any{"principal": c.cfg.get("principal"), "version": r.Version,
+			"seconds": took.Seconds(), "seq": r.Seq})
 	}
-	_, err = fmt.Fprintf(c.out, "principal %s answers at %s in %s\n", r.Version, c.cfg.get("principal"), took.Round(10*time.Microsecond))
+	_, err = fmt.Fprintf(c.out, "principal %s answers at %s in %s\n", r.Version, c.cfg.get("principal"),
+		took.Round(10*time.Microsecond))
 	return err
 }

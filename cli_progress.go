@@ -42,8 +42,10 @@ type progress struct {
 
 // progressNew begins to show a run.
 func progressNew(c *cli) *progress {
-	p := &progress{out: termRaw(c.out), err: painterOf(c.err, c.flags.color, c.getenv), output: c.flags.output, taskName: c.flags.taskName,
-		quiet: c.flags.json || c.flags.wait, index: map[string]int{}, last: map[string][]string{}, unended: map[string]string{}, seen: map[string]time.Time{}, began: time.Now(), quit: make(chan struct{})}
+	p := &progress{out: termRaw(c.out), err: painterOf(c.err, c.flags.color, c.getenv), output: c.flags.output,
+		taskName: c.flags.taskName,
+		quiet:    c.flags.json || c.flags.wait, index: map[string]int{}, last: map[string][]string{},
+		unended: map[string]string{}, seen: map[string]time.Time{}, began: time.Now(), quit: make(chan struct{})}
 	_, height, ok := termOf(c.err)
 	_, _, outOK := termOf(c.out)
 	p.height, p.live = height, ok && outOK && !p.quiet && c.getenv("TERM") != "dumb"
@@ -152,7 +154,8 @@ func (p *progress) task(t *TaskRun) {
 	if t.State == taskRunning && p.seen[t.Task].IsZero() {
 		p.seen[t.Task] = time.Now()
 	}
-	if p.live || p.quiet || known && before.State == t.State && before.Attempts == t.Attempts || !known && t.State == taskWaiting {
+	if p.live || p.quiet || known && before.State == t.State && before.Attempts == t.Attempts || !known &&
+		t.State == taskWaiting {
 		return
 	}
 	text := t.State
@@ -192,7 +195,8 @@ func (p *progress) rows() []string {
 	var rows []string
 	hidden := 0
 	for _, t := range p.tasks {
-		if len(p.tasks) > p.height-3 && (t.State == taskWaiting || t.State == taskSucceeded || t.State == taskSkipped) || len(rows) >= p.height-3 {
+		if len(p.tasks) > p.height-3 && (t.State == taskWaiting || t.State == taskSucceeded ||
+			t.State == taskSkipped) || len(rows) >= p.height-3 {
 			hidden++
 			continue
 		}
@@ -211,7 +215,8 @@ func (p *progress) rows() []string {
 			tail = lines[len(lines)-1]
 		}
 		// A row that is longer than the screen is wide would take two lines, and not be drawn over.
-		head := textCut(fmt.Sprintf("%-*s  %-9s %s  ", width, textCut(textSafe(t.Task), width), t.State, took), p.err.width-3)
+		head := textCut(fmt.Sprintf("%-*s  %-9s %s  ", width, textCut(textSafe(t.Task), width), t.State, took),
+			p.err.width-3)
 		room := p.err.width - textWidth(head) - 3
 		rows = append(rows, p.err.paint(color, glyph)+" "+head+p.err.paint(colorDim, textCut(textSafe(tail), room)))
 	}
@@ -237,7 +242,8 @@ func (p *progress) end(r *Run) {
 		p.draw(nil)
 		for _, t := range r.Tasks {
 			if t.State == taskFailed && len(p.last[t.Task]) > 0 && !p.output {
-				fmt.Fprintf(p.err.w, "\n%s, last lines:\n  %s\n", textSafe(t.Task), strings.Join(p.last[t.Task], "\n  "))
+				fmt.Fprintf(p.err.w, "\n%s, last lines:\n  %s\n", textSafe(t.Task),
+					strings.Join(p.last[t.Task], "\n  "))
 			}
 		}
 	}

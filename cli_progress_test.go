@@ -21,7 +21,8 @@ func TestLookLive(t *testing.T) {
 		{LogLine{Task: "a", Stream: "o", Text: "10%"}, "a: 10%"},
 		{LogLine{Task: "a", Stream: "o", Text: "20%"}, clear + "a: 20%"},
 		{LogLine{Task: "b", Stream: "e", N: 1, Text: "x"}, clear + "b: x\na: 20%"},
-		{LogLine{Task: "a", Stream: "o", Text: strings.Repeat("=", 30) + ">"}, clear + "a: " + strings.Repeat("=", 15) + ">"},
+		{LogLine{Task: "a", Stream: "o", Text: strings.Repeat("=", 30) + ">"}, clear + "a: " + strings.Repeat("=", 15) +
+			">"},
 		{LogLine{Task: "a", Stream: "o", Text: "日本語の長いタスク"}, clear + "a: 本語の長いタスク"},
 		{LogLine{Task: "a", Stream: "o", N: 2, Text: "done"}, clear + "a: done\n"},
 		{LogLine{Task: "a", Stream: "o", N: 3, Text: "more"}, "a: more\n"},

@@ -22,31 +22,45 @@ import (
 // serveVerbs is the verbs that start a principal or an agent.
 func serveVerbs() []cliVerb {
 	return []cliVerb{
-		{name: "start principal", help: "schedule the workflows of a folder, queue runs, keep their state", run: startPrincipal, rereads: true,
-			more: "With --with-agent the runs are executed by this process as well: all that one box needs. TERM stops it: the agent's\nruns are waited for up to the drain timeout, then stopped. A second TERM kills what is\nleft of them, and ends the process within 5 seconds; a third ends it at once. Without a terminal, HUP has it read the\nworkflows folder and the keys again.",
+		{name: "start principal", help: "schedule the workflows of a folder, queue runs, keep their state",
+			run: startPrincipal, rereads: true,
+			more: "With --with-agent the runs are executed by this process as well: all that one box needs. TERM " +
+				"stops it: the agent's\nruns are waited for up to the drain timeout, then stopped. A second TERM " +
+				"kills what is\nleft of them, and ends the process within 5 seconds; a third ends it at once. " +
+				"Without a terminal, HUP has it read the\nworkflows folder and the keys again.",
 			flags: func(f *cliFlags) {
 				f.BoolVar(&f.withAgent, "with-agent", false, "execute runs in this process too")
 				f.BoolVar(&f.noSched, "no-scheduler", false, "fire nothing by schedule")
 				f.setting("workflows", "`DIR` of workflow files (default workflows)")
-				f.BoolVar(&f.compatPorts, "compat-ports", false, "with --insecure: the ports 5562 and 5563 too, where CDKTR's own programs send and fetch output")
+				f.BoolVar(&f.compatPorts, "compat-ports", false,
+					"with --insecure: the ports 5562 and 5563 too, where CDKTR's own programs send and fetch output")
 				f.setting("socket", "`PATH` of the socket for clients and agents")
 				f.setting("retain_age", "how long output and history are kept (default 90d)")
 				f.setting("retain_runs", "`N` runs of each workflow are kept (default 1000)")
 				f.setting("retain_bytes", "`SIZE` that output and history may have (default 512M)")
-				f.setting("wait_for_clock", "fire nothing before something has set the clock, for at most `DURATION` (default 0: do not wait)")
+				f.setting("wait_for_clock", "fire nothing before something has set the clock, for at most "+
+					"`DURATION` (default 0: do not wait)")
 				f.setting("timezone", "`ZONE` of schedules that name none (default: the machine's)")
 				f.setting("socket_group", "`GROUP` whose members may use the socket too")
-				f.Func("bind", "listen on `tcp://ADDR:PORT` too, for those with a key; may be given again", func(text string) error {
-					f.set["bind"] = strings.TrimPrefix(f.set["bind"]+","+text, ",")
-					return nil
-				})
+				f.Func("bind", "listen on `tcp://ADDR:PORT` too, for those with a key; may be given again",
+					func(text string) error {
+						f.set["bind"] = strings.TrimPrefix(f.set["bind"]+","+text, ",")
+						return nil
+					})
 				agentFlags(f)
 			},
-			examples: []string{"cdktr start principal --with-agent", "cdktr start principal --workflows /etc/cdktr/workflows --state /var/lib/cdktr", "cdktr start principal --bind tcp://0.0.0.0:5561", "cdktr start principal --with-agent --no-scheduler"}},
+			examples: []string{"cdktr start principal --with-agent",
+				"cdktr start principal --workflows /etc/cdktr/workflows --state /var/lib/cdktr",
+				"cdktr start principal --bind tcp://0.0.0.0:5561",
+				"cdktr start principal --with-agent --no-scheduler"}},
 		{name: "start agent", help: "take runs from a principal and execute them", run: startAgent, rereads: true,
-			more:     "TERM stops it: its runs are waited for up to the drain timeout, then stopped. A second TERM kills what is left of\nthem, and ends the process within 5 seconds; a third ends it at once. Without a terminal, HUP has it read its credential\nagain.",
-			flags:    agentFlags,
-			examples: []string{"cdktr start agent", "cdktr start agent --credential edge-07.cred", "cdktr start agent --principal ssh://hub --name edge-07 --label site=london --capacity 4 --state /var/lib/cdktr-agent"}},
+			more: "TERM stops it: its runs are waited for up to the drain timeout, then stopped. A second TERM " +
+				"kills what is left of\nthem, and ends the process within 5 seconds; a third ends it at once. " +
+				"Without a terminal, HUP has it read its credential\nagain.",
+			flags: agentFlags,
+			examples: []string{"cdktr start agent", "cdktr start agent --credential edge-07.cred",
+				"cdktr start agent --principal ssh://hub --name edge-07 --label site=london --capacity 4 --state " +
+					"/var/lib/cdktr-agent"}},
 	}
 }
 
@@ -117,8 +131,10 @@ func (c *cli) agentConfig(log *slog.Logger) (agentConfig, error) {
 	if err != nil {
 		return agentConfig{}, fmt.Errorf("find state folder: %w", err)
 	}
-	return agentConfig{Name: c.cfg.get("name"), Labels: labels, Capacity: capacity, StateDir: state, Boot: clockBoot(), Grace: grace,
-		DrainTimeout: drain, Environ: taskEnviron(c.environ), Log: log, now: time.Now, count: clockCount(), load: loadAverage}, nil
+	return agentConfig{Name: c.cfg.get("name"), Labels: labels, Capacity: capacity, StateDir: state, Boot: clockBoot(),
+		Grace:        grace,
+		DrainTimeout: drain, Environ: taskEnviron(c.environ), Log: log, now: time.Now, count: clockCount(),
+		load: loadAverage}, nil
 }
 
 // taskEnviron is what tasks inherit of this process's environment: all but what speaks to this process alone.
@@ -127,7 +143,8 @@ func taskEnviron(environ []string) []string {
 	for _, kv := range environ {
 		name, _, _ := strings.Cut(kv, "=")
 		switch name {
-		case "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "JOURNAL_STREAM",
+		case "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES",
+			"JOURNAL_STREAM",
 			"INVOCATION_ID", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CREDENTIALS_DIRECTORY":
 			continue
 		}
@@ -144,7 +161,8 @@ func settleDown() {
 
 // principalConfig puts together what a principal is started with, and how long its schedules may wait for the clock.
 func (c *cli) principalConfig(log *slog.Logger) (cfg principalConfig, wait time.Duration, err error) {
-	cfg = principalConfig{StateDir: c.cfg.get("state"), NoScheduler: c.flags.noSched, Boot: clockBoot(), Log: log, load: loadAverage, elapsed: clockElapsed()}
+	cfg = principalConfig{StateDir: c.cfg.get("state"), NoScheduler: c.flags.noSched, Boot: clockBoot(), Log: log,
+		load: loadAverage, elapsed: clockElapsed()}
 	if cfg.Zone, err = c.zone(); err != nil {
 		return cfg, 0, err
 	}
@@ -157,16 +175,20 @@ func (c *cli) principalConfig(log *slog.Logger) (cfg principalConfig, wait time.
 	return cfg, wait, nil
 }
 
-// ownState refuses, for a daemon, the state folder of another user, and logs who else can get at it. As root it would run
-// that user's work as root, over files that the user can exchange meanwhile. A folder that is not there yet will be ours.
+// ownState refuses, for a daemon, the state folder of another user, and logs who else can get at it. As root it would
+// run that user's work as root, over files that the user can exchange meanwhile. A folder that is not there yet will be
+// ours.
 func (c *cli) ownState(dir string, log *slog.Logger) error {
 	o, err := ownerOf(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case o != nil && o.foreign():
-		return &exitError{code: exitRefused, err: fmt.Errorf("state folder %s belongs to %s, and this is root: it would do that user's work as root, and leave files that the user cannot read", dir, ownerName(o.uid)),
-			hint: fmt.Sprintf("start it as that user (by its unit, or sudo -u %s cdktr start …), name another folder with --state, or make this one root's: chown -R root: %s", o.user(), dir)}
+		return &exitError{code: exitRefused,
+			err: fmt.Errorf("state folder %s belongs to %s, and this is root: it would do that user's work as root, "+
+				"and leave files that the user cannot read", dir, ownerName(o.uid)),
+			hint: fmt.Sprintf("start it as that user (by its unit, or sudo -u %s cdktr start …), name another "+
+				"folder with --state, or make this one root's: chown -R root: %s", o.user(), dir)}
 	case errors.Is(err, errOwnerPath):
 		log.Warn("state folder", "cause", err)
 	case err != nil:
@@ -178,8 +200,8 @@ func (c *cli) ownState(dir string, log *slog.Logger) error {
 	return nil
 }
 
-// serving settles the settings as a principal has them. Its state has a whole path: another directory may come into the place
-// of this process's own.
+// serving settles the settings as a principal has them. Its state has a whole path: another directory may come into the
+// place of this process's own.
 func (c *cli) serving() error {
 	c.cfg = c.cfg.serving(c.getenv)
 	state, err := filepath.Abs(c.cfg.get("state"))
@@ -253,7 +275,8 @@ func startPrincipal(ctx context.Context, c *cli, args []string) error {
 			return errors.Join(err, h.stop())
 		}
 	}
-	log.Info("ready", "workflows", len(changed), "listening", strings.Join(doors.addresses(), " "), "state", c.cfg.get("state"), "timezone", zoneName(cfg.Zone), "in", time.Since(began).Round(time.Millisecond).String())
+	log.Info("ready", "workflows", len(changed), "listening", strings.Join(doors.addresses(), " "), "state",
+		c.cfg.get("state"), "timezone", zoneName(cfg.Zone), "in", time.Since(began).Round(time.Millisecond).String())
 	notify.ready()
 	settleDown()
 	h.group.Go(func() { runReload(h.ctx, c.hangups, notify, func() { h.reload(folder, log) }) })
@@ -415,7 +438,8 @@ func runLocal(ctx context.Context, c *cli, name string) (err error) {
 	if err := c.ownState(state, log); err != nil {
 		return err
 	}
-	p, err := principalOpen(principalConfig{StateDir: state, NoSync: temporary, NoScheduler: true, Zone: time.Local, Log: log})
+	p, err := principalOpen(principalConfig{StateDir: state, NoSync: temporary, NoScheduler: true, Zone: time.Local,
+		Log: log})
 	if err != nil {
 		return err
 	}
@@ -442,7 +466,8 @@ func (c *cli) followLocal(ctx context.Context, conn *client, id string) error {
 	var run *Run
 	runID, sent := "", make(chan error, 1)
 	unhook := func() bool { return true }
-	err := conn.stream(context.WithoutCancel(ctx), Request{Op: "run", Workflow: id, Params: c.flags.params, Follow: true, All: view.live}, func(r *Reply) error {
+	err := conn.stream(context.WithoutCancel(ctx), Request{Op: "run", Workflow: id, Params: c.flags.params,
+		Follow: true, All: view.live}, func(r *Reply) error {
 		if len(r.Runs) > 0 {
 			run = r.Runs[0]
 		}
@@ -486,7 +511,8 @@ func (c *cli) loadFile(ctx context.Context, name string) (*Workflow, error) {
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &exitError{code: exitUsage, err: fmt.Errorf("read workflow: %w", err),
-			hint: orDefault(fileNear(name), "it is taken for a file; a workflow that a principal has is named by its ID: "+id)}
+			hint: orDefault(fileNear(name),
+				"it is taken for a file; a workflow that a principal has is named by its ID: "+id)}
 	}
 	if err != nil {
 		return nil, &exitError{code: exitUsage, err: fmt.Errorf("read workflow: %w", err)}
@@ -518,8 +544,8 @@ func fileNear(name string) string {
 	return "did you mean " + explicitPath(filepath.Join(filepath.Dir(name), near)) + "?"
 }
 
-// readFile reads a workflow file, or standard input for "-", to its end, or as far as shows that it is too large. A pipe, as
-// <(command) in a shell is one, is waited for until ctx ends, a regular file for diskLimit at most.
+// readFile reads a workflow file, or standard input for "-", to its end, or as far as shows that it is too large. A
+// pipe, as <(command) in a shell is one, is waited for until ctx ends, a regular file for diskLimit at most.
 func (c *cli) readFile(ctx context.Context, name string) ([]byte, error) {
 	var text []byte
 	var silent <-chan time.Time

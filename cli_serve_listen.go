@@ -21,11 +21,13 @@ import (
 
 const (
 	serveFilesFew = 1024 // with fewer open files than these a start says what the bounds are
-	serveFilesOwn = 24   // descriptors that a principal with an agent has open while nobody is there: these are not shared out
+	// descriptors that a principal with an agent has open while nobody is there: these are not shared out
+	serveFilesOwn = 24
 )
 
 // serveBounds divides the other descriptors of this process up: half of them are for what comes by tcp, at all ports
-// together, a quarter for the box's own socket, and the rest for files and tasks. So nobody on the network closes the socket.
+// together, a quarter for the box's own socket, and the rest for files and tasks. So nobody on the network closes the
+// socket.
 func serveBounds(files int) (socket, tcp wireBounds) {
 	free := max(files-serveFilesOwn, 0)
 	return wireBoundsOf(free / 4), wireBoundsOf(free / 2)
@@ -41,7 +43,8 @@ type serveDoors struct {
 	errs      []error // of Serve, one for each listener
 }
 
-// openDoors binds the socket and every address of --bind. notes hears of who is turned away there. On an error nothing stays bound.
+// openDoors binds the socket and every address of --bind. notes hears of who is turned away there. On an error nothing
+// stays bound.
 func (c *cli) openDoors(log *slog.Logger, notes *peerNotes) (d *serveDoors, err error) {
 	d = &serveDoors{log: log}
 	defer func() {
@@ -54,29 +57,34 @@ func (c *cli) openDoors(log *slog.Logger, notes *peerNotes) (d *serveDoors, err 
 	files := wireFiles()
 	socket, tcp := serveBounds(files)
 	if files < serveFilesFew {
-		log.Warn("few files may be open at once, so few may be connected: raise the limit (ulimit -n, LimitNOFILE=)", "files", files, "connections", socket.MaxConns, "connections_tcp", tcp.MaxConns)
+		log.Warn("few files may be open at once, so few may be connected: raise the limit (ulimit -n, LimitNOFILE=)",
+			"files", files, "connections", socket.MaxConns, "connections_tcp", tcp.MaxConns)
 	}
 	intake := wireIntakeNew(wireIntakeMost, wireStall)
-	if err := d.openSocket(c.cfg.get("socket"), c.cfg.get("socket_group"), wireOptions{wireBounds: socket, Intake: intake, Note: notes.noteWire}); err != nil {
+	if err := d.openSocket(c.cfg.get("socket"), c.cfg.get("socket_group"),
+		wireOptions{wireBounds: socket, Intake: intake, Note: notes.noteWire}); err != nil {
 		return d, err
 	}
 	binds := strings.FieldsFunc(c.cfg.get("bind"), func(r rune) bool { return r == ',' || r == ' ' })
 	if len(binds) == 0 {
 		if c.flags.compatPorts {
-			return d, usageError("--compat-ports needs --bind tcp://ADDR:5561 and --insecure: CDKTR's programs dial tcp")
+			return d, usageError("--compat-ports needs --bind tcp://ADDR:5561 and --insecure: CDKTR's programs dial " +
+				"tcp")
 		}
 		return d, nil
 	}
 	for _, endpoint := range binds {
 		if network, _, err := wireEndpointParse(endpoint); err != nil || network != "tcp" {
-			return d, usageError("bind %q: write tcp://ADDR:PORT (its own socket a principal has anyway: --socket)", endpoint)
+			return d, usageError("bind %q: write tcp://ADDR:PORT (its own socket a principal has anyway: --socket)",
+				endpoint)
 		}
 	}
 	insecure, err := c.insecure()
 	if err != nil {
 		return d, err
 	}
-	opt := wireOptions{Insecure: insecure == insecureLoopback, InsecureAny: insecure == insecureAny, Heartbeat: dialHeartbeat, Note: notes.noteWire,
+	opt := wireOptions{Insecure: insecure == insecureLoopback, InsecureAny: insecure == insecureAny,
+		Heartbeat: dialHeartbeat, Note: notes.noteWire,
 		Places: wirePlacesNew(tcp), Intake: intake}
 	if insecure == "" {
 		if err := d.openKeys(c.cfg.get("state")); err != nil {
@@ -88,13 +96,16 @@ func (c *cli) openDoors(log *slog.Logger, notes *peerNotes) (d *serveDoors, err 
 		l, err := wireListen(endpoint, opt)
 		switch {
 		case errors.Is(err, errWireNoKeys):
-			return d, &exitError{code: exitUsage, err: err, hint: "without --insecure it is for those with a key (cdktr authorize); --insecure=any lets everybody in"}
+			return d, &exitError{code: exitUsage, err: err,
+				hint: "without --insecure it is for those with a key (cdktr authorize); --insecure=any lets " +
+					"everybody in"}
 		case err != nil:
 			return d, err
 		}
 		d.listeners = append(d.listeners, l)
 		if insecure != "" {
-			log.Warn("INSECURE: without keys, whoever reaches this address can run any workflow and read everything", "listening", serveAddress(l), "insecure", insecure)
+			log.Warn("INSECURE: without keys, whoever reaches this address can run any workflow and read everything",
+				"listening", serveAddress(l), "insecure", insecure)
 		}
 	}
 	d.sayNext(serveAddress(d.listeners[1]))
@@ -104,14 +115,15 @@ func (c *cli) openDoors(log *slog.Logger, notes *peerNotes) (d *serveDoors, err 
 	return d, nil
 }
 
-// openCompat binds the two further ports where CDKTR's own programs look: 5562 for output in, 5563 for output out, at the
-// address of the first --bind, or those that CDKTR's own settings name. They know no keys.
+// openCompat binds the two further ports where CDKTR's own programs look: 5562 for output in, 5563 for output out, at
+// the address of the first --bind, or those that CDKTR's own settings name. They know no keys.
 func (d *serveDoors) openCompat(c *cli, bind string, opt wireOptions) error {
 	if !opt.Insecure && !opt.InsecureAny {
 		return usageError("--compat-ports needs --insecure: CDKTR's programs know no keys")
 	}
 	host := bind[:strings.LastIndexByte(bind, ':')]
-	for _, port := range []struct{ env, number string }{{"CDKTR_LOGS_LISTENING_PORT", "5562"}, {"CDKTR_LOGS_PUBLISHING_PORT", "5563"}} {
+	for _, port := range []struct{ env, number string }{{"CDKTR_LOGS_LISTENING_PORT", "5562"},
+		{"CDKTR_LOGS_PUBLISHING_PORT", "5563"}} {
 		l, err := wireListen(host+":"+orDefault(c.getenv(port.env), port.number), opt)
 		if err != nil {
 			return err
@@ -160,7 +172,8 @@ func (d *serveDoors) sayNext(address string) {
 		d.log.Info("made this principal's key pair", "public", d.keys.pair.Public.String(), "folder", d.keys.dir)
 	}
 	if d.keys.count() == 0 {
-		d.log.Info("nobody is authorized on " + address + " yet: cdktr authorize --new NAME --role agent --endpoint tcp://THIS-HOST:" +
+		d.log.Info("nobody is authorized on " + address +
+			" yet: cdktr authorize --new NAME --role agent --endpoint tcp://THIS-HOST:" +
 			address[strings.LastIndexByte(address, ':')+1:] + " -o NAME.cred makes the file that lets an agent in")
 	}
 }
@@ -197,7 +210,8 @@ func serveMember(p wirePeer, gid uint32, name string) error {
 	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID)) // proc_pid_status(5)
 	for line := range strings.Lines(string(status)) {
-		if ids, ok := strings.CutPrefix(line, "Groups:"); err == nil && ok && slices.Contains(strings.Fields(ids), want) {
+		if ids, ok := strings.CutPrefix(line, "Groups:"); err == nil && ok &&
+			slices.Contains(strings.Fields(ids), want) {
 			return nil
 		}
 	}
@@ -241,8 +255,8 @@ func (d *serveDoors) cut(g *authGrant) {
 // clears up /run, or a person, may remove its file: then nobody comes in any more, while all looks well from inside. It
 // is made again at once.
 
-// serveSocketAgain is how long after a failure it is tried again to make the socket, and how often it is looked at where the
-// system tells of no changes.
+// serveSocketAgain is how long after a failure it is tried again to make the socket, and how often it is looked at
+// where the system tells of no changes.
 const serveSocketAgain = 10 * time.Second
 
 // serveSocketSettle is how long after its end the socket is made again: who removes the folder is done by then.
@@ -276,13 +290,14 @@ func (d *serveDoors) openSocket(path, group string, opt wireOptions) (err error)
 	d.listeners = append(d.listeners, s.listener)
 	d.socket = s
 	if info, err := os.Stat(filepath.Dir(path)); err == nil && group != "" && info.Mode()&0o011 == 0 {
-		d.log.Warn("the group cannot reach the socket: its folder lets nobody through", "folder", filepath.Dir(path), "mode", info.Mode().Perm().String())
+		d.log.Warn("the group cannot reach the socket: its folder lets nobody through", "folder", filepath.Dir(path),
+			"mode", info.Mode().Perm().String())
 	}
 	return nil
 }
 
-// serveSocketAt gives the path from / on, so that the socket is made again where clients look for it when our own folder was replaced under
-// us. Only where the system takes no path of that length it stays as it was given.
+// serveSocketAt gives the path from / on, so that the socket is made again where clients look for it when our own
+// folder was replaced under us. Only where the system takes no path of that length it stays as it was given.
 func serveSocketAt(path string) string {
 	if at, err := filepath.Abs(path); err == nil {
 		if _, _, err := wireEndpointParse("ipc://" + at); err == nil {
@@ -292,8 +307,8 @@ func serveSocketAt(path string) string {
 	return path
 }
 
-// makeFolder makes the folder of the socket where there is none, and opens it to the group: it is ours to open, one that
-// was there is not. What is opened is the folder that was made, and not what another user has put in its place.
+// makeFolder makes the folder of the socket where there is none, and opens it to the group: it is ours to open, one
+// that was there is not. What is opened is the folder that was made, and not what another user has put in its place.
 func (s serveSocket) makeFolder() error {
 	dir := filepath.Dir(s.path)
 	switch _, err := os.Stat(dir); {
@@ -339,7 +354,8 @@ func (s serveSocket) openFolder(root *os.Root, name string) error {
 		return err
 	}
 	if uid, _ := ownerIDs(now); !now.IsDir() || !os.SameFile(made, now) || uid != os.Geteuid() {
-		return fmt.Errorf("%s was put in its place, by somebody who can write in the folder above it: choose a path in a folder that only you can write in", f.Name())
+		return fmt.Errorf("%s was put in its place, by somebody who can write in the folder above it: choose a path "+
+			"in a folder that only you can write in", f.Name())
 	}
 	return errors.Join(f.Chown(-1, s.gid), f.Chmod(0o750))
 }
@@ -352,8 +368,8 @@ func (s serveSocket) renew() error {
 	return s.listener.renew()
 }
 
-// runSocketWatch makes the socket again where its file is gone. It wakes when the file loses its name, serveSocketSettle
-// after that, and each serveSocketAgain where it cannot be made or watched; it ends with ctx.
+// runSocketWatch makes the socket again where its file is gone. It wakes when the file loses its name,
+// serveSocketSettle after that, and each serveSocketAgain where it cannot be made or watched; it ends with ctx.
 func (s serveSocket) runSocketWatch(ctx context.Context, log *slog.Logger) {
 	w, _ := watchOpenNames() // without it the file is looked at again and again
 	told := ""
@@ -365,7 +381,8 @@ func (s serveSocket) runSocketWatch(ctx context.Context, log *slog.Logger) {
 				log.Warn("the socket was removed from outside: made it again", "socket", s.path)
 			case err.Error() != told:
 				told = err.Error()
-				log.Error("the socket was removed from outside, and cannot be made again: nobody can come in there; trying on", "socket", s.path, "cause", err)
+				log.Error("the socket was removed from outside, and cannot be made again: nobody can come in there; "+
+					"trying on", "socket", s.path, "cause", err)
 			}
 			if err != nil {
 				return false

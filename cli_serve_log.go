@@ -17,11 +17,13 @@ import (
 	"time"
 )
 
-// serveLevels is what log_level may be. At info there is a line for each run that did not succeed, at runs for each that ended.
+// serveLevels is what log_level may be. At info there is a line for each run that did not succeed, at runs for each
+// that ended.
 var serveLevels = []struct {
 	name  string
 	level slog.Level
-}{{"debug", slog.LevelDebug}, {"runs", principalLevelRuns}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn}, {"error", slog.LevelError}}
+}{{"debug", slog.LevelDebug}, {"runs", principalLevelRuns}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn},
+	{"error", slog.LevelError}}
 
 // serveLevelsText lists them for people.
 const serveLevelsText = "debug, runs, info, warn or error"
@@ -43,8 +45,8 @@ func (c *cli) logger() (*slog.Logger, error) {
 	return nil, usageError("log_level: %q is none of %s", name, serveLevelsText)
 }
 
-// serveJournal says whether a stream is the one that systemd has joined to journald, of which JOURNAL_STREAM tells the device and
-// the inode (systemd.exec(5)). A service's standard error may have been led elsewhere since.
+// serveJournal says whether a stream is the one that systemd has joined to journald, of which JOURNAL_STREAM tells the
+// device and the inode (systemd.exec(5)). A service's standard error may have been led elsewhere since.
 func serveJournal(stream io.Writer, told string) bool {
 	stream = termRaw(stream)
 	if q, ok := stream.(*serveErr); ok {
@@ -62,7 +64,8 @@ func serveJournal(stream io.Writer, told string) bool {
 	return ok && told == fmt.Sprintf("%d:%d", stat.Dev, stat.Ino)
 }
 
-// serveLogTo makes a handler. journald has the time of a line already; its priority it reads from <N> in front (sd-daemon(3)).
+// serveLogTo makes a handler. journald has the time of a line already; its priority it reads from <N> in front
+// (sd-daemon(3)).
 func serveLogTo(w io.Writer, level slog.Level, journal bool) slog.Handler {
 	opt := &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 		switch {
@@ -132,7 +135,8 @@ func (h *serveJournalHandler) WithGroup(name string) slog.Handler {
 // wait.
 
 const (
-	serveErrMost = 256 << 10   // bytes of lines that wait for the reader, beside as many that are on their way; more are dropped, and counted
+	// bytes of lines that wait for the reader, beside as many that are on their way; more are dropped, and counted
+	serveErrMost = 256 << 10
 	serveErrEnd  = time.Second // what the reader has at the end, for the lines that wait
 )
 

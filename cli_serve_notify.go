@@ -19,8 +19,8 @@ const (
 	servePulses     = 4               // of each loop within the time of the watchdog
 )
 
-// serveNotify is the way to systemd. Any goroutine may call its methods, loops those of servePulse and tell: they only leave
-// word for run, which sends.
+// serveNotify is the way to systemd. Any goroutine may call its methods, loops those of servePulse and tell: they only
+// leave word for run, which sends.
 type serveNotify struct {
 	conn  *net.UnixConn // nil: nobody wants to know
 	every time.Duration // a loop must show itself this often, 0 without a watchdog
@@ -41,8 +41,8 @@ type serveNotify struct {
 	alive    bool                 // all have: systemd is to hear it
 }
 
-// serveNotifyOpen reads what systemd has put into the environment. Where there is nothing, so is what it gives: all its methods do
-// nothing then.
+// serveNotifyOpen reads what systemd has put into the environment. Where there is nothing, so is what it gives: all its
+// methods do nothing then.
 func serveNotifyOpen(getenv func(string) string) (*serveNotify, error) {
 	n := &serveNotify{wake: make(chan struct{}, 1), done: make(chan struct{}), pulses: map[*servePulse]bool{}}
 	socket := getenv("NOTIFY_SOCKET")
@@ -58,7 +58,8 @@ func serveNotifyOpen(getenv func(string) string) (*serveNotify, error) {
 	}
 	n.conn = conn
 	pid := getenv("WATCHDOG_PID")
-	if usec, err := strconv.ParseInt(getenv("WATCHDOG_USEC"), 10, 64); err == nil && usec > 0 && (pid == "" || pid == strconv.Itoa(os.Getpid())) {
+	if usec, err := strconv.ParseInt(getenv("WATCHDOG_USEC"), 10, 64); err == nil && usec > 0 &&
+		(pid == "" || pid == strconv.Itoa(os.Getpid())) {
 		n.every = time.Duration(usec) * time.Microsecond / servePulses
 	}
 	go n.run()
@@ -135,8 +136,8 @@ func (n *serveNotify) reloading() {
 	n.say(text)
 }
 
-// stop says that it is going down, once; whoever calls it returns when that was said. From then on runs are drained, and one loop may
-// end before the other.
+// stop says that it is going down, once; whoever calls it returns when that was said. From then on runs are drained,
+// and one loop may end before the other.
 func (n *serveNotify) stop() {
 	n.stopped.Do(func() {
 		n.mu.Lock()
@@ -194,9 +195,9 @@ func (n *serveNotify) agent(runs int, connected bool) {
 	n.tell(runs, 0, lack)
 }
 
-// pulse gives a loop the function that it calls in each turn, and that says for how long it may sleep at most; nil where no
-// watchdog is set. systemd hears that the service lives when all of its loops have shown themselves so, and while it stops when
-// one has.
+// pulse gives a loop the function that it calls in each turn, and that says for how long it may sleep at most; nil
+// where no watchdog is set. systemd hears that the service lives when all of its loops have shown themselves so, and
+// while it stops when one has.
 func (n *serveNotify) pulse() func() time.Duration {
 	if n.every == 0 {
 		return nil

@@ -1,5 +1,5 @@
-// Tests of what a service tells systemd and journald: messages to a socket as systemd has one, lines with priorities, and that
-// only loops which go on feed the watchdog.
+// Tests of what a service tells systemd and journald: messages to a socket as systemd has one, lines with priorities,
+// and that only loops which go on feed the watchdog.
 
 package main
 
@@ -62,12 +62,13 @@ func (n *notifyTest) until(pattern string) (before []string) {
 	}
 }
 
-// TestNotifyPulses: systemd hears of life when all loops have shown themselves, not when one has; while the service stops one is
-// enough. Nothing is ever asked of a loop where no watchdog is set, or one for another process.
+// TestNotifyPulses: systemd hears of life when all loops have shown themselves, not when one has; while the service
+// stops one is enough. Nothing is ever asked of a loop where no watchdog is set, or one for another process.
 func TestNotifyPulses(t *testing.T) {
 	name := filepath.Join(configFolders(t, "x")[0], "s")
 	systemd := notifyTestOpen(t, name)
-	env := map[string]string{"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "3600000000", "WATCHDOG_PID": fmt.Sprint(os.Getpid())}
+	env := map[string]string{"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "3600000000",
+		"WATCHDOG_PID": fmt.Sprint(os.Getpid())}
 	n, err := serveNotifyOpen(configEnvOf(env))
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +96,8 @@ func TestNotifyPulses(t *testing.T) {
 	if got := systemd.next(); got != "WATCHDOG=1" {
 		t.Errorf("while it stops: %q", got)
 	}
-	for what, more := range map[string][2]string{"no watchdog": {"WATCHDOG_USEC", ""}, "another's": {"WATCHDOG_PID", "1"}, "nonsense": {"WATCHDOG_USEC", "x"}} {
+	for what, more := range map[string][2]string{"no watchdog": {"WATCHDOG_USEC", ""},
+		"another's": {"WATCHDOG_PID", "1"}, "nonsense": {"WATCHDOG_USEC", "x"}} {
 		env := map[string]string{"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "3600000000", more[0]: more[1]}
 		n, err := serveNotifyOpen(configEnvOf(env))
 		if err != nil || n.pulse() != nil {
@@ -183,7 +185,8 @@ func TestNotifyStuckLoop(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var pulses atomic.Int64
 			g := &principalRig{t: t, dir: t.TempDir(), log: &principalLog{}}
-			g.cfg = principalConfig{StateDir: g.dir, NoSync: true, Zone: time.UTC, Log: slog.New(slog.NewTextHandler(g.log, nil)),
+			g.cfg = principalConfig{StateDir: g.dir, NoSync: true, Zone: time.UTC,
+				Log:   slog.New(slog.NewTextHandler(g.log, nil)),
 				pulse: func() time.Duration { pulses.Add(1); return time.Second }}
 			g.start()
 			defer g.stop()
@@ -210,7 +213,8 @@ func TestServeLogJournal(t *testing.T) {
 	log.Info("i", "two lines", "a\nb")
 	log.With("k", "v").WithGroup("g").Warn("w", "x", 1)
 	log.Error("e")
-	want := "<7>level=DEBUG msg=d\n<6>level=INFO msg=\"run succeeded\"\n<6>level=INFO msg=i \"two lines\"=\"a\\nb\"\n<4>level=WARN msg=w k=v g.x=1\n<3>level=ERROR msg=e\n"
+	want := "<7>level=DEBUG msg=d\n<6>level=INFO msg=\"run succeeded\"\n<6>level=INFO msg=i \"two " +
+		"lines\"=\"a\\nb\"\n<4>level=WARN msg=w k=v g.x=1\n<3>level=ERROR msg=e\n"
 	if text.String() != want {
 		t.Errorf("got\n%swant\n%s", &text, want)
 	}
@@ -235,7 +239,8 @@ func TestServeLogStream(t *testing.T) {
 	}
 	stat := info.Sys().(*syscall.Stat_t)
 	for told, want := range map[string]bool{
-		fmt.Sprintf("%d:%d", stat.Dev, stat.Ino): true, fmt.Sprintf("%d:%d", stat.Dev, stat.Ino+1): false, "1:1": false, "": false, "nonsense": false,
+		fmt.Sprintf("%d:%d", stat.Dev, stat.Ino): true, fmt.Sprintf("%d:%d", stat.Dev, stat.Ino+1): false, "1:1": false,
+		"": false, "nonsense": false,
 	} {
 		for _, stream := range []io.Writer{w, termSafeOf(w)} { // as main has it
 			if serveJournal(stream, told) != want {

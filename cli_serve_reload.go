@@ -71,9 +71,9 @@ func (d *serveDialer) dial(ctx context.Context) (wireConn, error) {
 	return target.dial(ctx)
 }
 
-// reload reads the credential again. Another one is used at once: the connection that the old one made is cut, and runs go on
-// meanwhile. One that cannot be read or is for another agent changes nothing. c is as it was before the settings took the old
-// one in. It ends with ctx.
+// reload reads the credential again. Another one is used at once: the connection that the old one made is cut, and runs
+// go on meanwhile. One that cannot be read or is for another agent changes nothing. c is as it was before the settings
+// took the old one in. It ends with ctx.
 func (d *serveDialer) reload(ctx context.Context, c *cli, a *agent) {
 	d.waits.turn()
 	fresh := *c

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// An agent reads its credential again as often as it is told to, from a disk that takes its time too: the looks of one reload say
-// nothing of the next.
+// An agent reads its credential again as often as it is told to, from a disk that takes its time too: the looks of one
+// reload say nothing of the next.
 func TestServeReloadSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair, err := authNewPair()
@@ -19,7 +19,8 @@ func TestServeReloadSlow(t *testing.T) {
 			t.Fatal(err)
 		}
 		file := filepath.Join(t.TempDir(), "a.cred")
-		authTestWrite(t, file, (&credential{Endpoint: "tcp://127.0.0.1:1", Name: "a", Role: roleAgent, Server: pair.Public, Pair: pair}).text())
+		authTestWrite(t, file, (&credential{Endpoint: "tcp://127.0.0.1:1", Name: "a", Role: roleAgent,
+			Server: pair.Public, Pair: pair}).text())
 		c := &cli{cfg: (&config{values: map[string]configValue{}}).with("credential", file, "")}
 		target, err := c.dialTo(t.Context(), true)
 		if err != nil {
@@ -33,7 +34,8 @@ func TestServeReloadSlow(t *testing.T) {
 		for i := range 6 {
 			log.Reset()
 			d.reload(t.Context(), c, a)
-			if !strings.Contains(log.String(), `msg="read the credential again" principal=tcp://127.0.0.1:1 changed=false`) {
+			if !strings.Contains(log.String(),
+				`msg="read the credential again" principal=tcp://127.0.0.1:1 changed=false`) {
 				t.Errorf("reload %d: %s", i+1, &log)
 			}
 			time.Sleep(time.Hour)

@@ -27,8 +27,8 @@ func (r *serveErrReader) Write(b []byte) (int, error) {
 	return r.text.Write(b)
 }
 
-// Lines wait for a reader who takes his time, in their order, up to a bound. What is dropped is told where it would stand, and at
-// the end the reader is waited for, but not for ever.
+// Lines wait for a reader who takes his time, in their order, up to a bound. What is dropped is told where it would
+// stand, and at the end the reader is waited for, but not for ever.
 func TestServeErr(t *testing.T) {
 	plain := func(w io.Writer) slog.Handler {
 		return slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
@@ -96,7 +96,8 @@ func TestServeErr(t *testing.T) {
 	})
 }
 
-// A daemon whose standard error is a pipe that nobody reads serves, and stops; what it had to say is there for who reads at last.
+// A daemon whose standard error is a pipe that nobody reads serves, and stops; what it had to say is there for who
+// reads at last.
 func TestStderrUnread(t *testing.T) {
 	x := e2eNew(t)
 	const files = 100

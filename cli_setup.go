@@ -43,7 +43,8 @@ func setupLicenses() ([]byte, error) {
 // setupVerbs is the verbs that set up, and tell about the program.
 func setupVerbs() []cliVerb {
 	return []cliVerb{
-		{name: "init", args: "[DIR]", help: "make a workflows folder with two examples in it", run: setupInit, examples: []string{"cdktr init", "cdktr init /etc/cdktr"}},
+		{name: "init", args: "[DIR]", help: "make a workflows folder with two examples in it", run: setupInit,
+			examples: []string{"cdktr init", "cdktr init /etc/cdktr"}},
 		{name: "config", args: "", help: "print each setting with where it came from", run: setupConfig,
 			flags: func(f *cliFlags) {
 				for _, key := range configKeys {
@@ -61,7 +62,8 @@ func setupVerbs() []cliVerb {
 	}
 }
 
-// setupInit writes what is not there yet, and never over anything. As root it does so as the user to whom the folder belongs.
+// setupInit writes what is not there yet, and never over anything. As root it does so as the user to whom the folder
+// belongs.
 func setupInit(_ context.Context, c *cli, args []string) error {
 	dir := "."
 	if len(args) > 1 {
@@ -116,7 +118,8 @@ func (c *cli) setupFolder(folder string) error {
 	if c.flags.json {
 		return nil
 	}
-	_, err := fmt.Fprintf(c.out, "\nTry it:\n  cdktr run %s\n  cdktr start principal --with-agent --workflows %s\n", explicitPath(hello), folder)
+	_, err := fmt.Fprintf(c.out, "\nTry it:\n  cdktr run %s\n  cdktr start principal --with-agent --workflows %s\n",
+		explicitPath(hello), folder)
 	return err
 }
 
@@ -168,7 +171,8 @@ func setupVersion(_ context.Context, c *cli, _ []string) error {
 		return err
 	}
 	if c.flags.json {
-		return printJSON(c.out, map[string]string{"version": version, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})
+		return printJSON(c.out, map[string]string{"version": version, "go": runtime.Version(), "os": runtime.GOOS,
+			"arch": runtime.GOARCH})
 	}
 	_, err := fmt.Fprintf(c.out, "cdktr %s (%s %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err

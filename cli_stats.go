@@ -16,7 +16,8 @@ const (
 
 // statsVerbs is the verb stats.
 func statsVerbs() []cliVerb {
-	return []cliVerb{{name: "stats", args: "ID", help: "tell how a workflow has done: success rate, durations, the last twelve weeks", run: lookStats,
+	return []cliVerb{{name: "stats", args: "ID",
+		help: "tell how a workflow has done: success rate, durations, the last twelve weeks", run: lookStats,
 		examples: []string{"cdktr stats etl.daily", "cdktr stats etl.daily --json | jq '{rate, p95}'"}}}
 }
 
@@ -37,13 +38,16 @@ func lookStats(ctx context.Context, c *cli, args []string) error {
 	p := painterOf(c.out, c.flags.color, c.getenv)
 	s := r.Stats
 	if s.Runs == 0 {
-		_, err := fmt.Fprintf(c.out, "%s has no run that ended in the last %d days\n", textSafe(s.Workflow), len(s.Calendar))
+		_, err := fmt.Fprintf(c.out, "%s has no run that ended in the last %d days\n", textSafe(s.Workflow),
+			len(s.Calendar))
 		return err
 	}
 	p.facts("workflow", s.Workflow, "runs", fmt.Sprintf("%d in %d days", s.Runs, len(s.Calendar)), "rate", statsRate(s),
-		"outcomes", fmt.Sprintf("%d succeeded, %d failed, %d crashed, %d cancelled", s.Succeeded, s.Failed, s.Crashed, s.Cancelled))
+		"outcomes", fmt.Sprintf("%d succeeded, %d failed, %d crashed, %d cancelled", s.Succeeded, s.Failed, s.Crashed,
+			s.Cancelled))
 	if s.Longest != nil {
-		p.facts("median", tookText(s.P50), "95 of 100", "within "+tookText(s.P95), "longest", tookText(s.Longest.Seconds)+"  "+s.Longest.Run)
+		p.facts("median", tookText(s.P50), "95 of 100", "within "+tookText(s.P95), "longest",
+			tookText(s.Longest.Seconds)+"  "+s.Longest.Run)
 	}
 	_, err = fmt.Fprint(p.w, p.statsHistogram(s.Histogram)+p.statsCalendar(s.Calendar))
 	return err
@@ -74,7 +78,8 @@ func (p *painter) statsHistogram(buckets []StatsBucket) string {
 	return text
 }
 
-// statsCalendar draws a column a week, the newest at the right, and a line a day of the week, with each day's worst outcome.
+// statsCalendar draws a column a week, the newest at the right, and a line a day of the week, with each day's worst
+// outcome.
 func (p *painter) statsCalendar(days []StatsDay) string {
 	var b strings.Builder
 	b.WriteString("\n")

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// painter prints to one stream, as wide and as coloured as that allows. What is written to w itself goes out as it is: the
-// writer sees to it that it is harmless.
+// painter prints to one stream, as wide and as coloured as that allows. What is written to w itself goes out as it is:
+// the writer sees to it that it is harmless.
 type painter struct {
 	w     io.Writer
 	width int // 0: no terminal, nothing is cut

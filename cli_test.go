@@ -10,9 +10,12 @@ import (
 // A name or value that is no text is refused where it is given: another one would arrive.
 func TestPairsFlag(t *testing.T) {
 	for text, want := range map[string]string{
-		"day=a\xffb": "the value of day is not UTF-8: byte 2 is 0xff", "day=\xe2\x82": "the value of day is not UTF-8: byte 1 is 0xe2", "day=a\x00": "the value of day has a NUL byte in it, at byte 2",
-		"d\xff=1": `the name "d\xff" is not UTF-8: byte 2 is 0xff`, "d\x00=1": `the name "d\x00" has a NUL byte in it, at byte 2`,
-		"day": `want NAME=VALUE, not "day"`, "=1": `want NAME=VALUE, not "=1"`,
+		"day=a\xffb":   "the value of day is not UTF-8: byte 2 is 0xff",
+		"day=\xe2\x82": "the value of day is not UTF-8: byte 1 is 0xe2",
+		"day=a\x00":    "the value of day has a NUL byte in it, at byte 2",
+		"d\xff=1":      `the name "d\xff" is not UTF-8: byte 2 is 0xff`,
+		"d\x00=1":      `the name "d\x00" has a NUL byte in it, at byte 2`,
+		"day":          `want NAME=VALUE, not "day"`, "=1": `want NAME=VALUE, not "=1"`,
 		"day=": "", "day=\ufffd😀=é": "",
 	} {
 		var pairs pairsFlag
@@ -26,12 +29,15 @@ func TestPairsFlag(t *testing.T) {
 	}
 }
 
-// What is no text on a command line is a mistake of usage, with the name of what has it, and nothing is asked of anybody.
+// What is no text on a command line is a mistake of usage, with the name of what has it, and nothing is asked of
+// anybody.
 func TestCommandText(t *testing.T) {
 	x := e2eNew(t)
 	x.file("w.yml", "params: {day: x}\ntasks:\n  a: {run: 'echo \"$PARAM_DAY\"'}\n")
-	x.refused(2, []string{"-p", "value of day is not UTF-8", "byte 2 is 0xff"}, "run", "./workflows/w.yml", "-p", "day=a\xff")
-	x.refused(2, []string{"-label", "value of site is not UTF-8", "byte 1 is 0xc3"}, "start", "agent", "--label", "site=\xc3")
+	x.refused(2, []string{"-p", "value of day is not UTF-8", "byte 2 is 0xff"}, "run", "./workflows/w.yml", "-p",
+		"day=a\xff")
+	x.refused(2, []string{"-label", "value of site is not UTF-8", "byte 1 is 0xc3"}, "start", "agent", "--label",
+		"site=\xc3")
 	x.refused(2, []string{"label", `name "s\xff" is not UTF-8`}, "start", "agent", "--label", "s\xff=1")
 	x.principal()
 	x.refused(2, []string{"-p", "value of day is not UTF-8", "byte 3 is 0xe2"}, "run", "w", "-p", "day=ab\xe2\x82")

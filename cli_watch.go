@@ -30,7 +30,8 @@ type watchGone struct {
 
 // watchLines asks for the lists, and prints the lines that fn makes of each reply: of what there is, and then of what
 // changes, the newest last, with the time in front. A line that says what the one before of its row said is left out.
-func (c *cli) watchLines(ctx context.Context, conn *client, n int, newestFirst bool, fn func(r *Reply, live bool) []watchedLine) error {
+func (c *cli) watchLines(ctx context.Context, conn *client, n int, newestFirst bool,
+	fn func(r *Reply, live bool) []watchedLine) error {
 	told, live := map[string]string{}, false
 	var first []watchedLine
 	say := func(line watchedLine) error {
@@ -82,7 +83,8 @@ func (c *cli) watchRuns(ctx context.Context, conn *client) error {
 		var lines []watchedLine
 		for _, row := range r.Rows {
 			active := runActive(row.State)
-			if row.Run == nil || c.flags.workflow != "" && row.Workflow != c.flags.workflow || c.flags.state != "" && row.State != c.flags.state ||
+			if row.Run == nil || c.flags.workflow != "" && row.Workflow != c.flags.workflow || c.flags.state != "" &&
+				row.State != c.flags.state ||
 				!active && !live && !c.flags.all && c.flags.state == "" || row.Queued.Before(since.Time) {
 				continue
 			}
@@ -120,7 +122,8 @@ func (c *cli) watchWorkflows(ctx context.Context, conn *client, pattern string) 
 		}
 		for _, id := range r.Gone {
 			if idMatches(pattern, id) {
-				lines = append(lines, watchedLine{id: id, row: watchGone{Workflow: id, Gone: true}, text: textSafe(id) + "  gone", over: true})
+				lines = append(lines, watchedLine{id: id, row: watchGone{Workflow: id, Gone: true}, text: textSafe(id) +
+					"  gone", over: true})
 			}
 		}
 		return lines
@@ -160,14 +163,16 @@ func (c *cli) watchAgents(ctx context.Context, conn *client) error {
 		var lines []watchedLine
 		for _, a := range r.Agents {
 			looks := agentLooks(a.State)
-			text := p.paint(looks.color, fmt.Sprintf("%-7s", looks.text)) + "  " + textSafe(fmt.Sprintf("%s  %d/%d  %s", a.Name, a.Running, a.Capacity, a.Version))
+			text := p.paint(looks.color, fmt.Sprintf("%-7s", looks.text)) + "  " +
+				textSafe(fmt.Sprintf("%s  %d/%d  %s", a.Name, a.Running, a.Capacity, a.Version))
 			if len(a.Labels) > 0 {
 				text += "  " + textSafe(labelsText(a.Labels))
 			}
 			lines = append(lines, watchedLine{id: a.Name, row: a, text: text})
 		}
 		for _, name := range r.GoneAgents {
-			lines = append(lines, watchedLine{id: name, row: watchGone{Agent: name, Gone: true}, text: textSafe(name) + "  forgotten", over: true})
+			lines = append(lines, watchedLine{id: name, row: watchGone{Agent: name, Gone: true}, text: textSafe(name) +
+				"  forgotten", over: true})
 		}
 		return lines
 	})

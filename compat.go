@@ -2,9 +2,10 @@
 // 2026). A request whose body begins with a letter is in it: words joined by the byte 1, answered in the same way, on
 // the same connection as everything else. Its agents are served in compat_agent.go, its log records in compat_log.go.
 //
-// What its clients see of us: a run's id stands where they expect a workflow instance id, TASK.ATTEMPT where they expect a
-// task instance id. A cancelled run is FAILED to them, one that no agent has begun is PENDING. Of agents they see all, of
-// workflows those that load; a shell line looks like !Subprocess /bin/sh -c LINE, and start_time is given in UTC.
+// What its clients see of us: a run's id stands where they expect a workflow instance id, TASK.ATTEMPT where they
+// expect a task instance id. A cancelled run is FAILED to them, one that no agent has begun is PENDING. Of agents they
+// see all, of workflows those that load; a shell line looks like !Subprocess /bin/sh -c LINE, and start_time is given
+// in UTC.
 
 package main
 
@@ -55,16 +56,25 @@ type compatVerb struct {
 
 // compatVerbs is the dialect.
 var compatVerbs = map[string]compatVerb{
-	"PING":                {as: "ping", do: func(_ *principal, c *compatCall) { c.answer("PONG") }},
-	"LSWORKFLOWS":         {as: "ls", do: (*principal).compatList},
-	"RUNTASK":             {as: "run", args: []compatArg{{missing: "Request is missing task_id"}}, do: (*principal).compatRun},
-	"REGISTERAGENT":       {as: "hello", args: []compatArg{{missing: "Missing arg AGENT_ID"}}, do: (*principal).compatRegister},
-	"FETCHWORKFLOW":       {as: "hello", args: []compatArg{{missing: "Missing agent id"}}, do: (*principal).compatFetch},
-	"AGENTWORKFLOWSTATUS": {as: "hello", args: []compatArg{{missing: "Missing arg AGENT_ID"}, {missing: "Missing arg TASK_ID"}, {missing: "Missing arg TASK_EXECUTION_ID"}, {"Missing arg TASK_STATUS", compatStatusWrong}}, do: (*principal).compatRunStatus},
-	"AGENTTASKSTATUS": {as: "hello", args: []compatArg{{missing: "Missing arg AGENT_ID"}, {missing: "Missing arg TASK_ID"}, {missing: "Missing arg TASK_EXECUTION_ID"},
-		{missing: "Missing arg WORKFLOW_INSTANCE_ID"}, {"Missing arg TASK_STATUS", compatStatusWrong}}, do: (*principal).compatTaskStatus},
-	"QUERYLOGS": {as: "logs", args: []compatArg{{"Missing END_TIMESTAMP", compatTimeWrong}, {"Missing START_TIMESTAMP parameter", compatTimeWrong},
-		{missing: "Missing WORKFLOW_ID parameter"}, {missing: "Missing WORKFLOW_INSTANCE_ID parameter"}}, do: (*principal).compatQuery},
+	"PING":        {as: "ping", do: func(_ *principal, c *compatCall) { c.answer("PONG") }},
+	"LSWORKFLOWS": {as: "ls", do: (*principal).compatList},
+	"RUNTASK": {as: "run", args: []compatArg{{missing: "Request is missing task_id"}},
+		do: (*principal).compatRun},
+	"REGISTERAGENT": {as: "hello", args: []compatArg{{missing: "Missing arg AGENT_ID"}},
+		do: (*principal).compatRegister},
+	"FETCHWORKFLOW": {as: "hello", args: []compatArg{{missing: "Missing agent id"}},
+		do: (*principal).compatFetch},
+	"AGENTWORKFLOWSTATUS": {as: "hello", args: []compatArg{{missing: "Missing arg AGENT_ID"},
+		{missing: "Missing arg TASK_ID"}, {missing: "Missing arg TASK_EXECUTION_ID"},
+		{"Missing arg TASK_STATUS", compatStatusWrong}}, do: (*principal).compatRunStatus},
+	"AGENTTASKSTATUS": {as: "hello", args: []compatArg{{missing: "Missing arg AGENT_ID"},
+		{missing: "Missing arg TASK_ID"}, {missing: "Missing arg TASK_EXECUTION_ID"},
+		{missing: "Missing arg WORKFLOW_INSTANCE_ID"}, {"Missing arg TASK_STATUS", compatStatusWrong}},
+		do: (*principal).compatTaskStatus},
+	"QUERYLOGS": {as: "logs", args: []compatArg{{"Missing END_TIMESTAMP", compatTimeWrong},
+		{"Missing START_TIMESTAMP parameter", compatTimeWrong},
+		{missing: "Missing WORKFLOW_ID parameter"}, {missing: "Missing WORKFLOW_INSTANCE_ID parameter"}},
+		do: (*principal).compatQuery},
 	"GETRECENTSTATUSES":   {as: "ps", do: (*principal).compatRecent},
 	"GETREGISTEREDAGENTS": {as: "agents", do: (*principal).compatAgentList},
 }
@@ -92,7 +102,8 @@ func compatRequest(body [][]byte) (verb *compatVerb, args []string, refusal stri
 			return nil, nil, compatParseError(arg.missing), true
 		}
 		if n := len(words[i+1]); n > protoMaxName {
-			return nil, nil, compatParseError(fmt.Sprintf("word %d has %d bytes: it may have %d", i+1, n, protoMaxName)), true
+			return nil, nil, compatParseError(fmt.Sprintf("word %d has %d bytes: it may have %d", i+1, n,
+				protoMaxName)), true
 		}
 		if err := textFault(words[i+1]); err != nil {
 			return nil, nil, compatParseError(fmt.Sprintf("word %d %v", i+1, err)), true
@@ -107,7 +118,8 @@ func compatRequest(body [][]byte) (verb *compatVerb, args []string, refusal stri
 }
 
 // compatServe answers a request in the dialect. False when it is not in it. It is called by the goroutine of the
-// connection. A principal that stops gives no answer: to an agent of CDKTR silence means to try again, an error to exit.
+// connection. A principal that stops gives no answer: to an agent of CDKTR silence means to try again, an error to
+// exit.
 func (p *principal) compatServe(c *verbCall, body [][]byte) bool {
 	verb, args, refusal, ours := compatRequest(body)
 	if !ours {
@@ -152,7 +164,8 @@ func (c *compatCall) refuse(err *protoError) {
 // success answers with a payload, as long as a frame can hold it.
 func (c *compatCall) success(payload string) {
 	if len(payload) > compatMaxReply {
-		c.answer(fmt.Sprintf("SERVERERROR%sthe reply would take %d bytes, and a frame takes %d: ask for less, or with the newer requests, which answer in pages",
+		c.answer(fmt.Sprintf("SERVERERROR%sthe reply would take %d bytes, and a frame takes %d: ask for less, or "+
+			"with the newer requests, which answer in pages",
 			compatSplit, len(payload), compatMaxReply))
 		return
 	}
@@ -365,12 +378,14 @@ func (p *principal) compatList(c *compatCall) {
 // compatWorkflowOf puts a workflow into CDKTR's form, but for the tasks that are done already.
 func compatWorkflowOf(w *Workflow, file string, done map[string]bool) compatWorkflow {
 	name := orDefault(w.Name, w.ID)
-	out := compatWorkflow{ID: w.ID, Name: name, Description: compatOption(w.Description), Path: file, Cron: compatOption(strings.Join(w.Schedule, "; "))}
+	out := compatWorkflow{ID: w.ID, Name: name, Description: compatOption(w.Description), Path: file,
+		Cron: compatOption(strings.Join(w.Schedule, "; "))}
 	if !w.StartTime.IsZero() {
 		out.StartTime = compatOption(compatTime(w.StartTime.Time))
 	}
 	dag := compatDAG{Name: name, Index: map[string]int{}, Tasks: map[string]compatTask{}, First: []string{}}
-	dag.Inner.Nodes, dag.Inner.NodeHoles, dag.Inner.Property, dag.Inner.Edges = []string{}, []int{}, "directed", [][3]int{}
+	dag.Inner.Nodes, dag.Inner.NodeHoles, dag.Inner.Property, dag.Inner.Edges = []string{}, []int{}, "directed",
+		[][3]int{}
 	for i := range w.Tasks {
 		if id := w.Tasks[i].ID; !done[id] {
 			dag.Index[id] = len(dag.Inner.Nodes)
@@ -382,7 +397,8 @@ func compatWorkflowOf(w *Workflow, file string, done map[string]bool) compatWork
 		if done[t.ID] {
 			continue
 		}
-		task := compatTask{Name: orDefault(t.Name, t.ID), Description: compatOption(t.Description), Config: compatConfigOf(t)}
+		task := compatTask{Name: orDefault(t.Name, t.ID), Description: compatOption(t.Description),
+			Config: compatConfigOf(t)}
 		for _, before := range t.Depends {
 			if at, ok := dag.Index[before]; ok {
 				task.Depends = append(task.Depends, before)
@@ -410,9 +426,11 @@ func compatConfigOf(t *Task) compatConfig {
 		if len(shell) == 0 {
 			shell = []string{"/bin/sh", "-c"}
 		}
-		return compatConfig{Subprocess: &compatSubprocess{Cmd: shell[0], Args: append(shell[1:len(shell):len(shell)], t.Run)}}
+		return compatConfig{Subprocess: &compatSubprocess{Cmd: shell[0],
+			Args: append(shell[1:len(shell):len(shell)], t.Run)}}
 	case t.Python != nil:
-		py := &compatUvPython{Script: plain(t.Python.Script), UV: compatOption(t.Python.UV), Directory: compatOption(plain(t.Python.WorkingDirectory))}
+		py := &compatUvPython{Script: plain(t.Python.Script), UV: compatOption(t.Python.UV),
+			Directory: compatOption(plain(t.Python.WorkingDirectory))}
 		for _, name := range t.Python.Packages {
 			py.Packages = append(py.Packages, plain(name))
 		}
@@ -428,7 +446,8 @@ func compatConfigOf(t *Task) compatConfig {
 	return compatConfig{Subprocess: sub}
 }
 
-// compatPlain gives a text as a program would get it where it refers to nothing, and whether it does refer to something.
+// compatPlain gives a text as a program would get it where it refers to nothing, and whether it does refer to
+// something.
 func compatPlain(text string) (plain string, refers bool) {
 	plain, err := workflowExpand(text, func(ref string) (string, bool) {
 		refers = true

@@ -1,16 +1,18 @@
-// compat_agent.go: CDKTR's agents. One asks for a run each half second (FETCHWORKFLOW), says how it fares by the ids that
-// it makes up itself (AGENTWORKFLOWSTATUS, AGENTTASKSTATUS), and lives as long as it is heard of (REGISTERAGENT, each 5 s;
-// every other request of it counts as well). It has no connection of its own, no number of runs that it can take, and
-// cannot be told anything. Everything goes through the events and leases of our own agents. On the loop, all of it.
+// compat_agent.go: CDKTR's agents. One asks for a run each half second (FETCHWORKFLOW), says how it fares by the ids
+// that it makes up itself (AGENTWORKFLOWSTATUS, AGENTTASKSTATUS), and lives as long as it is heard of (REGISTERAGENT,
+// each 5 s; every other request of it counts as well). It has no connection of its own, no number of runs that it can
+// take, and cannot be told anything. Everything goes through the events and leases of our own agents. On the loop, all
+// of it.
 //
 // It is given runs of workflows that it can do as they are meant, and no others: see compatUnfit. A run is its from the
-// fetch on. One that it says nothing of for 30 s goes back to the queue: no task of it begins before we have been told. All
-// runs of an agent that was silent for 30 s are lost, and go again or are crashed as the workflow's failover says. One that comes back with a run that was given up brings it back. What it says of a
-// run that is no longer its own is void; it is answered OK all the same, because it would not know what to do with no.
+// fetch on. One that it says nothing of for 30 s goes back to the queue: no task of it begins before we have been told.
+// All runs of an agent that was silent for 30 s are lost, and go again or are crashed as the workflow's failover says.
+// One that comes back with a run that was given up brings it back. What it says of a run that is no longer its own is
+// void; it is answered OK all the same, because it would not know what to do with no.
 //
-// Three things that it cannot tell us. Started again within 30 s under its old id, it looks as if it had never been away,
-// and its runs stay as they are; cancelled, a run of it ends for us and goes on over there. And after a restart of the
-// principal, which of several runs of one workflow on one agent a word is about has to be guessed: the oldest.
+// Three things that it cannot tell us. Started again within 30 s under its old id, it looks as if it had never been
+// away, and its runs stay as they are; cancelled, a run of it ends for us and goes on over there. And after a restart
+// of the principal, which of several runs of one workflow on one agent a word is about has to be guessed: the oldest.
 
 package main
 
@@ -67,14 +69,16 @@ type compatInstance struct {
 
 // compatStateNew is the state of a principal that has heard of no agent.
 func compatStateNew() compatState {
-	return compatState{heard: map[string]time.Time{}, byAgent: map[compatKey]*compatInstance{}, byFlow: map[compatKey]*compatInstance{},
-		byRun: map[string]*compatInstance{}}
+	return compatState{heard: map[string]time.Time{}, byAgent: map[compatKey]*compatInstance{},
+		byFlow: map[compatKey]*compatInstance{},
+		byRun:  map[string]*compatInstance{}}
 }
 
 // compatUnfit says why a workflow cannot be given to an agent of CDKTR, "" when it can. Tasks that are done are left
-// out. CDKTR starts a task as soon as one of those that it depends on has ended, so one at most is allowed. A shell line
-// is sent as /bin/sh -c LINE; it and every other text must not name what our agents hand to a task (CDKTR_OUTPUT and the
-// like). What a script looks for in its environment cannot be seen here: one that needs it asks for a label of ours.
+// out. CDKTR starts a task as soon as one of those that it depends on has ended, so one at most is allowed. A shell
+// line is sent as /bin/sh -c LINE; it and every other text must not name what our agents hand to a task (CDKTR_OUTPUT
+// and the like). What a script looks for in its environment cannot be seen here: one that needs it asks for a label of
+// ours.
 func compatUnfit(w *Workflow, done map[string]bool) string {
 	switch {
 	case len(w.Agent) > 0:
@@ -158,9 +162,11 @@ func (p *principal) compatHear(name string) (refusal string) {
 	case len(name) > compatMaxName || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
 		return compatParseError(fmt.Sprintf("an AGENT_ID is text of up to %d bytes", compatMaxName))
 	case p.links[name] != nil || a != nil && a.Epoch != compatEpoch && p.running[name] > 0:
-		return "CLIENTERROR" + compatSplit + "there is another agent named " + name + ": start this one with another --suffix"
+		return "CLIENTERROR" + compatSplit + "there is another agent named " + name +
+			": start this one with another --suffix"
 	case a == nil && len(p.state.Agents) >= compatMaxAgents:
-		return fmt.Sprintf("SERVERERROR%s%d agents are known already: forget some that are lost (cdktr forget AGENT)", compatSplit, len(p.state.Agents))
+		return fmt.Sprintf("SERVERERROR%s%d agents are known already: forget some that are lost (cdktr forget AGENT)",
+			compatSplit, len(p.state.Agents))
 	}
 	now := p.cfg.now()
 	p.compat.heard[name] = now
@@ -199,7 +205,8 @@ func (p *principal) compatFetch(c *compatCall) {
 	}
 	reply := "OK"
 	if !p.state.Agents[name].Draining {
-		if r, text := p.compatPick(); r != nil && p.emit(&Event{Kind: evAssigned, Run: r.ID, Workflow: r.Workflow, Agent: name}) == nil {
+		if r, text := p.compatPick(); r != nil && p.emit(&Event{Kind: evAssigned, Run: r.ID, Workflow: r.Workflow,
+			Agent: name}) == nil {
 			p.compat.given = append(p.compat.given, compatGiven{r.ID, r.Lease, name, p.cfg.now()})
 			if p.lines[r.ID] == 0 && r.LogDay != "" {
 				p.readLines(r)
@@ -237,12 +244,13 @@ func (p *principal) compatPick() (*Run, string) {
 // compatHolds says whether a run is still with the agent, by the assignment that is meant.
 func (p *principal) compatHolds(run, agent string, lease int) bool {
 	r := p.state.Runs[run]
-	return r != nil && r.Agent == agent && r.Lease == lease && (r.State == runRunning || r.State == runCrashed && r.Lost)
+	return r != nil && r.Agent == agent && r.Lease == lease && (r.State == runRunning || r.State == runCrashed &&
+		r.Lost)
 }
 
 // compatFind gives what an agent means by an instance id, nil when it means nothing that is its own now. An id that is
-// heard for the first time is bound to a run: of that workflow, when it is said (""), else of one that has that task; to
-// one that was fetched and not heard of, if there is one, else to one that was running before the principal started.
+// heard for the first time is bound to a run: of that workflow, when it is said (""), else of one that has that task;
+// to one that was fetched and not heard of, if there is one, else to one that was running before the principal started.
 func (p *principal) compatFind(agent, id, workflow, task string, begins bool) *compatInstance {
 	in := p.compat.byAgent[compatKey{agent, id}]
 	if in != nil && (workflow == "" || in.workflow == workflow) {
@@ -284,7 +292,8 @@ func (p *principal) compatBound(r *Run) bool {
 // compatBind ties an agent's instance id to a run.
 func (p *principal) compatBind(id string, r *Run) *compatInstance {
 	k := &p.compat
-	in := &compatInstance{id: id, agent: r.Agent, run: r.ID, workflow: r.Workflow, lease: r.Lease, lines: p.lines[r.ID], tasks: map[string]string{}}
+	in := &compatInstance{id: id, agent: r.Agent, run: r.ID, workflow: r.Workflow, lease: r.Lease, lines: p.lines[r.ID],
+		tasks: map[string]string{}}
 	k.byAgent[compatKey{in.agent, id}], k.byFlow[compatKey{in.workflow, id}], k.byRun[in.run] = in, in, in
 	k.order = append(k.order, in)
 	for i := 0; len(k.order) > compatMaxInstances && i < len(k.order); i++ {
@@ -319,7 +328,8 @@ func (p *principal) compatRunStatus(c *compatCall) {
 	}
 	in := p.compatFind(agent, id, workflow, "", status == compatRunning)
 	if in == nil {
-		p.note("agent spoke of a run that is not its own", c.conn.Peer(), "agent", agent, "workflow", workflow, "instance", id, "status", status)
+		p.note("agent spoke of a run that is not its own", c.conn.Peer(), "agent", agent, "workflow", workflow,
+			"instance", id, "status", status)
 		return
 	}
 	r := p.compatBegin(in)
@@ -361,7 +371,8 @@ func (p *principal) compatTaskStatus(c *compatCall) {
 	}
 	in := p.compatFind(agent, id, "", task, false)
 	if in == nil || p.state.Runs[in.run].task(task) == nil {
-		p.note("agent spoke of a task that is not its own", c.conn.Peer(), "agent", agent, "task", task, "instance", id, "status", status)
+		p.note("agent spoke of a task that is not its own", c.conn.Peer(), "agent", agent, "task", task, "instance", id,
+			"status", status)
 		return
 	}
 	if len(in.tasks) < 4*len(p.state.Runs[in.run].Tasks) {
@@ -382,7 +393,8 @@ func compatWord(text string) bool {
 func (p *principal) compatBegin(in *compatInstance) *Run {
 	r := p.state.Runs[in.run]
 	if r.Lost {
-		p.emit(&Event{Kind: evAdopted, Run: r.ID, Workflow: r.Workflow, Agent: in.agent, Reason: "the agent came back with it"})
+		p.emit(&Event{Kind: evAdopted, Run: r.ID, Workflow: r.Workflow, Agent: in.agent,
+			Reason: "the agent came back with it"})
 		p.lines[r.ID] = in.lines
 		if in.lines == 0 && r.LogDay != "" {
 			p.readLines(r)
@@ -404,7 +416,8 @@ func (p *principal) compatTaskReport(in *compatInstance, task, status string) {
 	if t.State == taskWaiting {
 		p.compatReport(in, &Event{Kind: evTaskStarted, Task: task, Attempt: 1})
 	}
-	e := &Event{Kind: evTaskFinished, Task: task, Attempt: 1, Seconds: float64(p.cfg.now().Sub(t.Started.Time).Milliseconds()) / 1000}
+	e := &Event{Kind: evTaskFinished, Task: task, Attempt: 1,
+		Seconds: float64(p.cfg.now().Sub(t.Started.Time).Milliseconds()) / 1000}
 	switch status {
 	case compatRunning:
 		return
@@ -434,8 +447,8 @@ func (p *principal) compatCancel(r *Run, reason, by, from string) bool {
 	return true
 }
 
-// compatRecover gives an agent with runs as long as ever to be heard of after the principal was started. False when it is
-// none of CDKTR's.
+// compatRecover gives an agent with runs as long as ever to be heard of after the principal was started. False when it
+// is none of CDKTR's.
 func (p *principal) compatRecover(name string) bool {
 	if p.state.Agents[name].Epoch != compatEpoch {
 		return false

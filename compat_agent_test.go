@@ -57,7 +57,8 @@ func (a *compatAgent) task(task, id, status string) {
 // say pushes a line of output, and sees it taken.
 func (a *compatAgent) say(workflow, id, task, level, line string) {
 	a.w.t.Helper()
-	record := fmt.Sprintf("%s\x01some name\x01%s\x01Task %s\x01%s-of-%s\x01%d\x01%s\x01%s", workflow, id, task, task, id, a.w.clock.now().UnixMilli(), level, line)
+	record := fmt.Sprintf("%s\x01some name\x01%s\x01Task %s\x01%s-of-%s\x01%d\x01%s\x01%s", workflow, id, task, task,
+		id, a.w.clock.now().UnixMilli(), level, line)
 	a.w.push(a.push, record)
 }
 
@@ -129,10 +130,12 @@ func (w *compatWorld) wantStands(run, want string) {
 }
 
 // compatChain is a workflow with a fan, a failover and names that are not the ids.
-const compatChain = "name: The chain\ntasks:\n  a: {name: Task a, cmd: echo, args: [a]}\n  b: {name: Task b, cmd: echo, depends: [a]}\n  c: {name: Task c, run: 'exit 3', depends: [a]}\n"
+const compatChain = "name: The chain\ntasks:\n  a: {name: Task a, cmd: echo, args: [a]}\n  b: {name: Task b, cmd: " +
+	"echo, depends: [a]}\n  c: {name: Task c, run: 'exit 3', depends: [a]}\n"
 
 func compatChainWorld(t *testing.T) *compatWorld {
-	return compatStart(t, map[string]string{"chain.yml": compatChain, "again.yml": "retries: 0\nfailover: rerun\n" + strings.TrimPrefix(compatChain, "name: The chain\n")})
+	return compatStart(t, map[string]string{"chain.yml": compatChain, "again.yml": "retries: 0\nfailover: rerun\n" +
+		strings.TrimPrefix(compatChain, "name: The chain\n")})
 }
 
 // begin queues a run of a workflow and has the agent fetch it.
@@ -179,7 +182,8 @@ func TestCompatAgentRun(t *testing.T) {
 		t.Errorf("output: %q, want %q", w.output(run), want)
 	}
 	r := w.run(run)
-	if first := r.Tasks[0]; r.Reason != "task c: failed (CDKTR's agents do not say how)" || r.Seconds != 1.5 || first.Seconds != 1.5 || first.Attempts != 1 {
+	if first := r.Tasks[0]; r.Reason != "task c: failed (CDKTR's agents do not say how)" || r.Seconds != 1.5 ||
+		first.Seconds != 1.5 || first.Attempts != 1 {
 		t.Errorf("run: %q, %v s, task %+v", r.Reason, r.Seconds, first)
 	}
 	at := time.Date(2026, 1, 31, 2, 30, 0, 0, time.UTC).UnixMilli()
@@ -187,7 +191,8 @@ func TestCompatAgentRun(t *testing.T) {
 		fmt.Sprintf("chain\x01The chain\x01%s\x01Task a\x01a.1\x01%d\x01INFO\x01STDOUT hello", run, at),
 		fmt.Sprintf("chain\x01The chain\x01%s\x01Task a\x01a.1\x01%d\x01ERROR\x01STDERR café \uFFFD\uFFFD x", run, at),
 		fmt.Sprintf("chain\x01The chain\x01%s\x01Task c\x01c.1\x01%d\x01INFO\x01STDOUT late", run, at+1500),
-		fmt.Sprintf("chain\x01The chain\x01%s\x01Task unheard of\x01Task unheard of.1\x01%d\x01INFO\x01STDOUT plain", run, at+1500),
+		fmt.Sprintf("chain\x01The chain\x01%s\x01Task unheard of\x01Task unheard of.1\x01%d\x01INFO\x01STDOUT plain",
+			run, at+1500),
 	} {
 		if frames, err := sub.Recv(); err != nil || len(frames) != 1 || string(frames[0]) != want {
 			t.Errorf("subscriber got %q, %v, want %q", frames, err, want)
@@ -209,7 +214,8 @@ func TestCompatAgentLostWords(t *testing.T) {
 		name, want string
 		say        func(id string)
 	}{
-		{"only the end", "succeeded a:succeeded b:succeeded c:succeeded", func(id string) { a.flow("chain", id, "COMPLETED") }},
+		{"only the end", "succeeded a:succeeded b:succeeded c:succeeded",
+			func(id string) { a.flow("chain", id, "COMPLETED") }},
 		{"no RUNNING of the run", "succeeded a:succeeded b:succeeded c:succeeded", func(id string) {
 			a.task("a", id, "RUNNING")
 			a.flow("chain", id, "COMPLETED")
@@ -259,8 +265,9 @@ func TestCompatAgentTwo(t *testing.T) {
 	w.wantStands(first, "running a:waiting b:waiting c:waiting")
 	w.wantStands(second, "running a:running b:waiting c:waiting")
 	w.wantStands(third, "running a:succeeded b:waiting c:waiting")
-	compatWant(t, a.req, "GETREGISTEREDAGENTS", fmt.Sprintf(`SUCCESS`+"\x01"+`[{"agent_id":"a","last_ping_timestamp":%d,"running_tasks":2},{"agent_id":"b","last_ping_timestamp":%[1]d,"running_tasks":1}]`,
-		w.clock.now().UnixMicro()))
+	compatWant(t, a.req, "GETREGISTEREDAGENTS",
+		fmt.Sprintf(`SUCCESS`+"\x01"+`[{"agent_id":"a","last_ping_timestamp":%d,"running_tasks":2},{"agent_id":"b","last_ping_timestamp":%[1]d,"running_tasks":1}]`,
+			w.clock.now().UnixMicro()))
 	a.flow("chain", "two", "COMPLETED")
 	a.flow("chain", "one", "COMPLETED")
 	b.flow("chain", "one", "CRASHED")
@@ -339,7 +346,8 @@ func TestCompatAgentUnheard(t *testing.T) {
 	w.wantStands(run, "running a:waiting b:waiting c:waiting")
 	w.turn(5 * time.Second)
 	w.wantStands(run, "queued a:waiting b:waiting c:waiting")
-	if r := w.run(run); r.Reason != "agent a fetched it and did not say that it began; it had not begun" || r.Attempt != 1 {
+	if r := w.run(run); r.Reason != "agent a fetched it and did not say that it began; it had not begun" ||
+		r.Attempt != 1 {
 		t.Errorf("run: attempt %d, %q", r.Attempt, r.Reason)
 	}
 	if a.fetch() == "" {
@@ -429,7 +437,8 @@ func TestCompatAgentCancel(t *testing.T) {
 	a.task("a", "one", "RUNNING")
 	c := w.connect("DEALER")
 	c.Send(protoEncode(Request{V: 1, Op: "cancel", Run: run, Task: "a"}))
-	if frames, err := c.Recv(); err != nil || !strings.Contains(string(frames[0]), `"code":"conflict"`) || !strings.Contains(string(frames[0]), "agent a is one of CDKTR's, which cannot be told to stop a task") {
+	if frames, err := c.Recv(); err != nil || !strings.Contains(string(frames[0]), `"code":"conflict"`) ||
+		!strings.Contains(string(frames[0]), "agent a is one of CDKTR's, which cannot be told to stop a task") {
 		t.Fatalf("cancel of a task: %q, %v", frames, err)
 	}
 	w.wantStands(run, "running a:running b:waiting c:waiting")
@@ -444,7 +453,9 @@ func TestCompatAgentCancel(t *testing.T) {
 	a.task("a", "one", "COMPLETED")
 	a.flow("chain", "one", "COMPLETED")
 	w.wantStands(run, "cancelled a:cancelled b:skipped c:skipped")
-	compatWant(t, a.req, "GETREGISTEREDAGENTS", fmt.Sprintf(`SUCCESS`+"\x01"+`[{"agent_id":"a","last_ping_timestamp":%d,"running_tasks":0}]`, w.clock.now().UnixMicro()))
+	compatWant(t, a.req, "GETREGISTEREDAGENTS",
+		fmt.Sprintf(`SUCCESS`+"\x01"+`[{"agent_id":"a","last_ping_timestamp":%d,"running_tasks":0}]`,
+			w.clock.now().UnixMicro()))
 }
 
 // TestCompatAgentRetry gives the rest of a run that failed.
@@ -460,7 +471,8 @@ func TestCompatAgentRetry(t *testing.T) {
 	a.flow("chain", "one", "FAILED")
 	w.wantStands(run, "queued a:succeeded b:succeeded c:waiting")
 	text := a.fetch()
-	for _, want := range []string{`"task_id_node_ix_map":{"c":0}`, `"depends":null`, `"nodes":["c"]`, `"edges":[]`, `"first_tasks":["c"]`} {
+	for _, want := range []string{`"task_id_node_ix_map":{"c":0}`, `"depends":null`, `"nodes":["c"]`, `"edges":[]`,
+		`"first_tasks":["c"]`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in %s", want, text)
 		}
@@ -491,7 +503,8 @@ func TestCompatUnfit(t *testing.T) {
 		{"working_directory: /srv\ntasks:\n  a: {cmd: ls}\n", "working_directory"},
 		{"timeout: 5m\ntasks:\n  a: {cmd: ls}\n", "timeout"},
 		{"max_active_tasks: 1\ntasks:\n  a: {cmd: ls}\n", "max_active_tasks"},
-		{"tasks:\n  a: {cmd: ls}\n  b: {cmd: ls}\n  c: {cmd: ls, depends: [a, b]}\n", "task c: more than one in depends"},
+		{"tasks:\n  a: {cmd: ls}\n  b: {cmd: ls}\n  c: {cmd: ls, depends: [a, b]}\n",
+			"task c: more than one in depends"},
 		{"tasks:\n  a: {cmd: ls}\n  b: {cmd: ls, depends: [a], when: always}\n", "task b: when"},
 		{"tasks:\n  a: {cmd: ls}\n  b: {cmd: ls, depends: [a], when: success}\n", ""},
 		{"tasks:\n  a: {cmd: ls, retries: 1}\n", "task a: retries"},
@@ -513,7 +526,8 @@ func TestCompatUnfit(t *testing.T) {
 			t.Errorf("%q: %q, want %q", x.file, got, x.want)
 		}
 	}
-	spec, _ := workflowParse("w.yml", "w", []byte("tasks:\n  a: {cmd: ls, retries: 1}\n  b: {cmd: ls}\n  c: {cmd: ls, depends: [a, b]}\n"))
+	spec, _ := workflowParse("w.yml", "w",
+		[]byte("tasks:\n  a: {cmd: ls, retries: 1}\n  b: {cmd: ls}\n  c: {cmd: ls, depends: [a, b]}\n"))
 	if got := compatUnfit(spec, map[string]bool{"a": true}); got != "" {
 		t.Errorf("with a done: %q", got)
 	}
@@ -522,10 +536,13 @@ func TestCompatUnfit(t *testing.T) {
 	}
 }
 
-// TestCompatFetchOrder takes runs in the order of the queue, passes over what is not for such agents, and holds to overlap.
+// TestCompatFetchOrder takes runs in the order of the queue, passes over what is not for such agents, and holds to
+// overlap.
 func TestCompatFetchOrder(t *testing.T) {
-	w := compatStart(t, map[string]string{"low.yml": compatSimple, "labelled.yml": "agent: {a: b}\npriority: 9\ntasks: {t: {cmd: ls}}\n",
-		"high.yml": "priority: 5\ntasks: {t: {cmd: ls}}\n", "single.yml": "overlap: queue\npriority: 7\ntasks: {t: {cmd: ls}}\n"})
+	w := compatStart(t, map[string]string{"low.yml": compatSimple,
+		"labelled.yml": "agent: {a: b}\npriority: 9\ntasks: {t: {cmd: ls}}\n",
+		"high.yml":     "priority: 5\ntasks: {t: {cmd: ls}}\n",
+		"single.yml":   "overlap: queue\npriority: 7\ntasks: {t: {cmd: ls}}\n"})
 	a := w.agent("a")
 	for _, id := range []string{"low", "labelled", "high", "single", "single"} {
 		a.ok("RUNTASK", id)
@@ -554,7 +571,8 @@ func TestCompatAgentRefused(t *testing.T) {
 	a := w.agent("a")
 	compatWant(t, a.req, "REGISTERAGENT\x01", "CLIENTERROR\x01ParseError: Missing arg AGENT_ID")
 	compatWant(t, a.req, "REGISTERAGENT\x01x\ny", "CLIENTERROR\x01ParseError: an AGENT_ID is text of up to 255 bytes")
-	compatWant(t, a.req, "FETCHWORKFLOW\x01"+strings.Repeat("x", 256), "CLIENTERROR\x01ParseError: an AGENT_ID is text of up to 255 bytes")
+	compatWant(t, a.req, "FETCHWORKFLOW\x01"+strings.Repeat("x", 256),
+		"CLIENTERROR\x01ParseError: an AGENT_ID is text of up to 255 bytes")
 
 	// One of ours has the name: it keeps it. One of ours comes for the name of one of theirs: it gets it.
 	for _, name := range []string{"mine", "a"} {
@@ -565,8 +583,10 @@ func TestCompatAgentRefused(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"mine", "a"} {
-		for _, ask := range []string{"REGISTERAGENT\x01" + name, "FETCHWORKFLOW\x01" + name, "AGENTWORKFLOWSTATUS\x01" + name + "\x01chain\x01i\x01RUNNING", "AGENTTASKSTATUS\x01" + name + "\x01a\x01b\x01i\x01RUNNING"} {
-			compatWant(t, a.req, ask, "CLIENTERROR\x01there is another agent named "+name+": start this one with another --suffix")
+		for _, ask := range []string{"REGISTERAGENT\x01" + name, "FETCHWORKFLOW\x01" + name, "AGENTWORKFLOWSTATUS\x01" +
+			name + "\x01chain\x01i\x01RUNNING", "AGENTTASKSTATUS\x01" + name + "\x01a\x01b\x01i\x01RUNNING"} {
+			compatWant(t, a.req, ask, "CLIENTERROR\x01there is another agent named "+name+
+				": start this one with another --suffix")
 		}
 	}
 	w.on(func(p *principal) {
@@ -579,7 +599,8 @@ func TestCompatAgentRefused(t *testing.T) {
 			p.state.Agents[name] = &Agent{Name: name, State: agentLost}
 		}
 	})
-	if got := compatAsk(t, a.req, "REGISTERAGENT\x01new"); !strings.HasPrefix(got, "SERVERERROR\x011002 agents are known already") {
+	if got := compatAsk(t, a.req, "REGISTERAGENT\x01new"); !strings.HasPrefix(got,
+		"SERVERERROR\x011002 agents are known already") {
 		t.Errorf("one too many: %q", got)
 	}
 }
@@ -595,7 +616,8 @@ func TestCompatInstances(t *testing.T) {
 			p.compatBind(fmt.Sprint("i", i), &Run{ID: fmt.Sprint("r", i), Workflow: "w", Agent: "a"})
 		}
 		k := &p.compat
-		if len(k.order) != compatMaxInstances || len(k.byAgent) != compatMaxInstances || len(k.byFlow) != compatMaxInstances || len(k.byRun) != compatMaxInstances {
+		if len(k.order) != compatMaxInstances || len(k.byAgent) != compatMaxInstances ||
+			len(k.byFlow) != compatMaxInstances || len(k.byRun) != compatMaxInstances {
 			t.Errorf("remembered: %d, %d, %d, %d", len(k.order), len(k.byAgent), len(k.byFlow), len(k.byRun))
 		}
 	})
@@ -675,8 +697,10 @@ ctx.destroy(linger=5000)
 
 // TestCompatAgentLibzmq has a whole run done by an agent that shares no code with us.
 func TestCompatAgentLibzmq(t *testing.T) {
-	w := compatStart(t, map[string]string{"chain.yml": "name: The chain\ntasks:\n  a: {name: Task a, cmd: echo, args: [from, a]}\n" +
-		"  b: {depends: [a], cmd: sh, args: [-c, 'echo b1; echo b2; echo oops >&2']}\n  c: {depends: [a], run: 'echo \"last words\" >&2; exit 3'}\n"})
+	w := compatStart(t, map[string]string{"chain.yml": "name: The chain\ntasks:\n  a: {name: Task a, cmd: echo, " +
+		"args: [from, a]}\n" +
+		"  b: {depends: [a], cmd: sh, args: [-c, 'echo b1; echo b2; echo oops >&2']}\n  c: {depends: [a], run: " +
+		"'echo \"last words\" >&2; exit 3'}\n"})
 	w.clock.add(time.Since(w.clock.now())) // the agent tells the time
 	cmd := wirePython(t, w.serve(), compatAgentScript)
 	in, err := cmd.StdinPipe()
@@ -691,7 +715,8 @@ func TestCompatAgentLibzmq(t *testing.T) {
 	w.awaitSubscriber(func(s *subscriber) bool { return s.compatWants("chain") })
 	in.Close()
 	err = cmd.Wait()
-	if want := `["STDOUT from a", "STDOUT b1", "STDOUT b2", "STDERR oops", "STDERR last words"]`; err != nil || strings.TrimSpace(out.String()) != want {
+	if want := `["STDOUT from a", "STDOUT b1", "STDOUT b2", "STDERR oops", "STDERR last words"]`; err != nil ||
+		strings.TrimSpace(out.String()) != want {
 		t.Fatalf("agent: %v, %s", err, out.String())
 	}
 	run := w.newest("chain")

@@ -1,7 +1,9 @@
-// compat_log.go: output in CDKTR's form: records of eight fields, joined by the byte 1, in one frame. Agents PUSH them to
-// us, SUB peers get them whose subscription is the beginning of a workflow id, and QUERYLOGS searches what is stored.
+// compat_log.go: output in CDKTR's form: records of eight fields, joined by the byte 1, in one frame. Agents PUSH them
+// to us, SUB peers get them whose subscription is the beginning of a workflow id, and QUERYLOGS searches what is
+// stored.
 //
-//	workflow id, workflow name, instance, task name, task instance, milliseconds, INFO or ERROR, STDOUT or STDERR and the line
+//	workflow id, workflow name, instance, task name, task instance, milliseconds, INFO or ERROR,
+//	STDOUT or STDERR and the line
 
 package main
 
@@ -51,7 +53,8 @@ func compatRecordRead(body []byte) (compatRecord, error) {
 
 // text writes a record as it is sent. A byte 1 within a field would make two of it.
 func (r *compatRecord) text() []byte {
-	fields := []string{r.workflow, r.name, r.instance, r.task, r.taskInstance, strconv.FormatInt(r.at.UnixMilli(), 10), r.level, r.payload}
+	fields := []string{r.workflow, r.name, r.instance, r.task, r.taskInstance, strconv.FormatInt(r.at.UnixMilli(), 10),
+		r.level, r.payload}
 	for i, f := range fields {
 		fields[i] = strings.ReplaceAll(f, compatSplit, "\uFFFD")
 	}
@@ -61,7 +64,8 @@ func (r *compatRecord) text() []byte {
 // line writes a record as QUERYLOGS answers it.
 func (r *compatRecord) line(verbose bool) string {
 	if verbose {
-		return fmt.Sprintf("[%s %s] [%s=%s / %s=%s] %s", compatTime(r.at), r.level, r.name, r.instance, r.task, r.taskInstance, r.payload)
+		return fmt.Sprintf("[%s %s] [%s=%s / %s=%s] %s", compatTime(r.at), r.level, r.name, r.instance, r.task,
+			r.taskInstance, r.payload)
 	}
 	return fmt.Sprintf("[%s %s] [%s/%s] %s", compatTime(r.at), r.level, r.instance, r.taskInstance, r.payload)
 }
@@ -74,9 +78,11 @@ func compatTime(t time.Time) string {
 	return t.Format("2006-01-02T15:04:05.000-07:00")
 }
 
-// compatRecordOf makes a record of a line of output. spec is the workflow that it belongs to, for the names; it may be nil.
+// compatRecordOf makes a record of a line of output. spec is the workflow that it belongs to, for the names; it may be
+// nil.
 func compatRecordOf(workflow string, spec *Workflow, l *LogLine) compatRecord {
-	r := compatRecord{workflow: workflow, name: workflow, instance: l.Run, task: l.Task, taskInstance: l.Task + "." + strconv.Itoa(l.Attempt),
+	r := compatRecord{workflow: workflow, name: workflow, instance: l.Run, task: l.Task, taskInstance: l.Task + "." +
+		strconv.Itoa(l.Attempt),
 		at: l.Time.Time, level: "INFO", payload: strings.ToValidUTF8(string(l.raw()), "\uFFFD")}
 	if spec != nil {
 		r.name = orDefault(spec.Name, workflow)
@@ -93,8 +99,9 @@ func compatRecordOf(workflow string, spec *Workflow, l *LogLine) compatRecord {
 	return r
 }
 
-// compatTopic says whether a subscription is CDKTR's. Ours begin with "event." or "log.", or are the beginning of these:
-// so a workflow whose id is "e", or "log", cannot be followed here in the dialect, nor can all workflows at once.
+// compatTopic says whether a subscription is CDKTR's. Ours begin with "event." or "log.", or are the beginning of
+// these: so a workflow whose id is "e", or "log", cannot be followed here in the dialect, nor can all workflows at
+// once.
 func compatTopic(topic string) bool {
 	for _, ours := range []string{"event.", "log."} {
 		if strings.HasPrefix(topic, ours) || strings.HasPrefix(ours, topic) {
@@ -177,8 +184,8 @@ func (p *principal) compatPushed(body []byte, peer wirePeer) bool {
 	return true
 }
 
-// compatTake stores a line of a run that an agent of CDKTR has, or had: its last lines come beside the word that the run
-// has ended, and later. They are numbered as they come.
+// compatTake stores a line of a run that an agent of CDKTR has, or had: its last lines come beside the word that the
+// run has ended, and later. They are numbered as they come.
 func (p *principal) compatTake(peer wirePeer, record *compatRecord) {
 	in := p.compatFlow(record)
 	var r *Run
@@ -219,8 +226,8 @@ func (p *principal) compatTake(peer wirePeer, record *compatRecord) {
 	p.touched[r.ID] = true
 }
 
-// compatFlow finds whose record it is, nil for nobody. After a restart of the principal an instance id may be new to us:
-// then it is that of the one run of the workflow that has none, if there is just one.
+// compatFlow finds whose record it is, nil for nobody. After a restart of the principal an instance id may be new to
+// us: then it is that of the one run of the workflow that has none, if there is just one.
 func (p *principal) compatFlow(record *compatRecord) *compatInstance {
 	if in := p.compat.byFlow[compatKey{record.workflow, record.instance}]; in != nil || !compatWord(record.instance) {
 		return in

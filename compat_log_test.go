@@ -13,7 +13,8 @@ import (
 func TestCompatRecord(t *testing.T) {
 	const example = "talk\x01talk\x01slug-1\x01t1\x01slug-2\x011795378149920\x01INFO\x01STDOUT line 1"
 	r, err := compatRecordRead([]byte(example))
-	if want := (compatRecord{"talk", "talk", "slug-1", "t1", "slug-2", time.UnixMilli(1795378149920), "INFO", "STDOUT line 1"}); err != nil || r != want {
+	if want := (compatRecord{"talk", "talk", "slug-1", "t1", "slug-2", time.UnixMilli(1795378149920), "INFO",
+		"STDOUT line 1"}); err != nil || r != want {
 		t.Fatalf("read %+v, %v", r, err)
 	}
 	if got := string(r.text()); got != example {
@@ -32,15 +33,18 @@ func TestCompatRecord(t *testing.T) {
 	if got := string(r.text()); strings.Count(got, "\x01") != 7 || !strings.HasSuffix(got, "\x01a\uFFFDb") {
 		t.Errorf("a split within the payload: %q", got)
 	}
-	if r, err := compatRecordRead([]byte(example + "\x01and more\x01")); err != nil || r.payload != "STDOUT line 1\x01and more\x01" {
+	if r, err := compatRecordRead([]byte(example + "\x01and more\x01")); err != nil ||
+		r.payload != "STDOUT line 1\x01and more\x01" {
 		t.Errorf("more fields: %+v, %v", r, err)
 	}
 	for n := 1; n < 8; n++ { // four to seven ended CDKTR's principal
-		if r, err := compatRecordRead([]byte(strings.Join(strings.Split(example, "\x01")[:n], "\x01"))); err == nil || err.Error() != fmt.Sprintf("read log record: %d fields, want 8", n) {
+		if r, err := compatRecordRead([]byte(strings.Join(strings.Split(example, "\x01")[:n], "\x01"))); err == nil ||
+			err.Error() != fmt.Sprintf("read log record: %d fields, want 8", n) {
 			t.Errorf("%d fields: %+v, %v", n, r, err)
 		}
 	}
-	for _, at := range []string{"", "soon", "-1", "1.5", "18446744073709551616", "253402300800000", "9223372036854775808"} {
+	for _, at := range []string{"", "soon", "-1", "1.5", "18446744073709551616", "253402300800000",
+		"9223372036854775808"} {
 		if r, err := compatRecordRead([]byte(strings.Replace(example, "1795378149920", at, 1))); err == nil {
 			t.Errorf("time %q: %+v", at, r)
 		}
@@ -67,7 +71,8 @@ func FuzzCompatRecord(f *testing.F) {
 }
 
 func TestCompatTopic(t *testing.T) {
-	for topic, want := range map[string]bool{"event.": false, "event.etl": false, "log.": false, "log.x.y": false, "": false, "e": false, "event": false, "l": false, "log": false,
+	for topic, want := range map[string]bool{"event.": false, "event.etl": false, "log.": false, "log.x.y": false,
+		"": false, "e": false, "event": false, "l": false, "log": false,
 		"etl": true, "etl.daily": true, "events": true, "logs": true, "E": true, "lo.": true, "a": true} {
 		if got := compatTopic(topic); got != want {
 			t.Errorf("%q: %v, want %v", topic, got, want)
@@ -75,12 +80,14 @@ func TestCompatTopic(t *testing.T) {
 	}
 	_, conn := wirePipe()
 	s := &subscriber{conn: conn, grant: authOwner, topics: []string{"ta", "event.", "etl"}}
-	for workflow, want := range map[string]bool{"talk": true, "ta": true, "t": false, "etl": true, "etl.daily": true, "event.x": false, "other": false} {
+	for workflow, want := range map[string]bool{"talk": true, "ta": true, "t": false, "etl": true, "etl.daily": true,
+		"event.x": false, "other": false} {
 		if got := s.compatWants(workflow); got != want {
 			t.Errorf("workflow %q: %v, want %v", workflow, got, want)
 		}
 	}
-	if s.wants("talk", "talk") || s.wants("etl.daily", "etl.daily") || !s.wants("talk", "event.talk.1") || s.wants("talk", "log.talk.1.t") {
+	if s.wants("talk", "talk") || s.wants("etl.daily", "etl.daily") || !s.wants("talk", "event.talk.1") ||
+		s.wants("talk", "log.talk.1.t") {
 		t.Error("topics of the two dialects are mixed up")
 	}
 }
@@ -115,7 +122,8 @@ func TestCompatSubscribers(t *testing.T) {
 		return fmt.Sprintf("%d %s", len(frames), frames[0])
 	}
 	run, other := w.newest("talk"), w.newest("other")
-	record := fmt.Sprintf("1 talk\x01The chain\x01%s\x01Task a\x01a.1\x01%d\x01INFO\x01STDOUT of talk", run, w.clock.now().UnixMilli())
+	record := fmt.Sprintf("1 talk\x01The chain\x01%s\x01Task a\x01a.1\x01%d\x01INFO\x01STDOUT of talk", run,
+		w.clock.now().UnixMilli())
 	if got := recv(theirs); got != record {
 		t.Errorf("theirs got %q, want %q", got, record)
 	}
@@ -130,7 +138,8 @@ func TestCompatSubscribers(t *testing.T) {
 	}
 	// One who does not read loses records, and nobody else notices.
 	for range 5 {
-		a.w.push(a.push, strings.Split(strings.Repeat("talk\x01n\x01slug-of-talk\x01Task a\x01a-of-slug-of-talk\x011\x01INFO\x01x\n", 400), "\n")[:400]...)
+		a.w.push(a.push, strings.Split(strings.Repeat("talk\x01n\x01slug-of-talk\x01Task "+
+			"a\x01a-of-slug-of-talk\x011\x01INFO\x01x\n", 400), "\n")[:400]...)
 	}
 	w.on(func(p *principal) {
 		dropped := 0
@@ -193,11 +202,13 @@ func TestCompatQuery(t *testing.T) {
 		{"since always", []string{"", "0", "chain", ""}, []string{first, third}},
 		{"a day before", []string{millis(24*time.Hour + time.Millisecond), "", "", ""}, []string{second, third}},
 		{"verbose", []string{"", "", "", chain, "v"}, []string{
-			fmt.Sprintf("[2026-01-31T02:30:00+00:00 INFO] [The chain=%s / Task a=a.1] STDOUT first <&> \"quoted\" 'too' \\", chain),
+			fmt.Sprintf("[2026-01-31T02:30:00+00:00 INFO] [The chain=%s / Task a=a.1] STDOUT first <&> \"quoted\" "+
+				"'too' \\", chain),
 			fmt.Sprintf("[2026-01-31T02:30:01.500+00:00 INFO] [The chain=%s / Task a=a.1] STDOUT third", chain)}},
 		{"not verbose", []string{"", "", "", other, ""}, []string{second}},
 		{"verbose by any word, with more behind", []string{"", "", "", other, "false", "x"}, []string{
-			fmt.Sprintf("[2026-01-31T02:30:01+00:00 ERROR] [Simple cmd flow=%s / Task 1=task1.1] STDERR second", other)}},
+			fmt.Sprintf("[2026-01-31T02:30:01+00:00 ERROR] [Simple cmd flow=%s / Task 1=task1.1] STDERR second",
+				other)}},
 	} {
 		if got := w.query(a.req, x.words...); strings.Join(got, "\n") != strings.Join(x.want, "\n") {
 			t.Errorf("%s:\n got %q\nwant %q", x.name, got, x.want)
@@ -209,20 +220,24 @@ func TestCompatQuery(t *testing.T) {
 
 	// Output of our own agents is found as well, and what is not UTF-8, and cdktr's own remarks.
 	w.on(func(p *principal) {
-		lines := []LogLine{{Time: stampOf(w.clock.now()), Run: other, N: 2, Task: "task1", Attempt: 3, Stream: "o", Bytes: []byte("\xff")},
-			{Time: stampOf(w.clock.now()), Run: other, N: 3, Task: "gone", Attempt: 1, Stream: "c", Text: "[cdktr: remark]"}}
+		lines := []LogLine{{Time: stampOf(w.clock.now()), Run: other, N: 2, Task: "task1", Attempt: 3, Stream: "o",
+			Bytes: []byte("\xff")},
+			{Time: stampOf(w.clock.now()), Run: other, N: 3, Task: "gone", Attempt: 1, Stream: "c",
+				Text: "[cdktr: remark]"}}
 		if err := p.logs.append("other", lines); err != nil {
 			t.Error(err)
 		}
 	})
 	got := w.query(a.req, millis(time.Minute), millis(2*time.Second), "", "", "v")
 	if want := fmt.Sprintf("[2026-01-31T02:30:02.500+00:00 INFO] [Simple cmd flow=%s / Task 1=task1.3] STDOUT \uFFFD\n"+
-		"[2026-01-31T02:30:02.500+00:00 INFO] [Simple cmd flow=%[1]s / gone=gone.1] [cdktr: remark]", other); strings.Join(got, "\n") != want {
+		"[2026-01-31T02:30:02.500+00:00 INFO] [Simple cmd flow=%[1]s / gone=gone.1] [cdktr: remark]",
+		other); strings.Join(got, "\n") != want {
 		t.Errorf("got %q", got)
 	}
 
 	w.on(func(p *principal) { p.compat.queries = compatMaxQueries })
-	if got := compatAsk(t, a.req, "QUERYLOGS\x01\x01\x01\x01"); !strings.HasPrefix(got, "SERVERERROR\x01Failed to read logs: 4 searches") {
+	if got := compatAsk(t, a.req, "QUERYLOGS\x01\x01\x01\x01"); !strings.HasPrefix(got,
+		"SERVERERROR\x01Failed to read logs: 4 searches") {
 		t.Errorf("too many at once: %q", got)
 	}
 }
@@ -239,7 +254,8 @@ func TestCompatQueryMuch(t *testing.T) {
 				var lines []LogLine
 				for k := range 100 {
 					n := i*100 + k
-					lines = append(lines, LogLine{Time: stampOf(start.Add(time.Duration(n) * time.Millisecond)), Run: run, N: int64(n + 1), Task: "task1", Attempt: 1, Stream: "o",
+					lines = append(lines, LogLine{Time: stampOf(start.Add(time.Duration(n) * time.Millisecond)),
+						Run: run, N: int64(n + 1), Task: "task1", Attempt: 1, Stream: "o",
 						Text: fmt.Sprintf("%04d %s", n, strings.Repeat("<", 400))})
 				}
 				if err := p.logs.append(name, lines); err != nil {
@@ -251,11 +267,13 @@ func TestCompatQueryMuch(t *testing.T) {
 	w.clock.add(time.Minute)
 	c := wireTestDial(t, w.serve())
 	lines := w.query(c, "", "", "", "")
-	if n := len(lines); n < 1500 || n > 4000 || !strings.Contains(lines[n-1], "STDOUT 3999 ") || !strings.Contains(lines[n-2], "STDOUT 3999 ") {
+	if n := len(lines); n < 1500 || n > 4000 || !strings.Contains(lines[n-1], "STDOUT 3999 ") ||
+		!strings.Contains(lines[n-2], "STDOUT 3999 ") {
 		t.Fatalf("%d lines", n)
 	}
 	for i := range lines[1:] {
-		if lines[i][:35] > lines[i+1][:35] && !strings.Contains(lines[i+1], ":03+") && !strings.Contains(lines[i+1], ":02+") {
+		if lines[i][:35] > lines[i+1][:35] && !strings.Contains(lines[i+1], ":03+") &&
+			!strings.Contains(lines[i+1], ":02+") {
 			t.Fatalf("line %d is out of order: %.60q, %.60q", i, lines[i], lines[i+1])
 		}
 	}
@@ -280,21 +298,31 @@ func TestCompatHostile(t *testing.T) {
 	record := func(fields ...string) string { return strings.Join(fields, "\x01") }
 	bad := []string{
 		"\x01", "\x01\x01\x01\x01\x01\x01\x01", "a\x01b\x01c", "PING\x01", "RUNTASK\x01chain", "\xff\xfe\x01\xff",
-		record("chain", "n", "one", "t"), record("chain", "n", "one", "t", "i"), record("chain", "n", "one", "t", "i", "1"), record("chain", "n", "one", "t", "i", "1", "INFO"),
-		record("chain", "n", "one", "t", "i", "later", "INFO", "x"), record("chain", "n", "one", "t", "i", "99999999999999999999", "INFO", "x"),
-		record("chain", "n", "no such", "t", "i", "1", "INFO", "x"), record("no such", "n", "one", "t", "i", "1", "INFO", "x"),
-		record("", "", "", "", "", "1", "", ""), record("chain", "n", strings.Repeat("x", 1000), "t", "i", "1", "INFO", "x"),
+		record("chain", "n", "one", "t"), record("chain", "n", "one", "t", "i"),
+		record("chain", "n", "one", "t", "i", "1"), record("chain", "n", "one", "t", "i", "1", "INFO"),
+		record("chain", "n", "one", "t", "i", "later", "INFO", "x"), record("chain", "n", "one", "t", "i",
+			"99999999999999999999", "INFO", "x"),
+		record("chain", "n", "no such", "t", "i", "1", "INFO", "x"), record("no such", "n", "one", "t", "i", "1",
+			"INFO", "x"),
+		record("", "", "", "", "", "1", "", ""), record("chain", "n", strings.Repeat("x", 1000), "t", "i", "1", "INFO",
+			"x"),
 		record("../../etc", "n", "one", "t", "i", "1", "INFO", "x"), "{\x01", "", "not a record", "{}",
 	}
 	w.push(a.push, bad...)
-	w.push(a.push, record("chain", "n", "one", "t", "", "1", "", "no level"), record("chain", "n", "one", "\xff\x00", "i", "1", "ERROR", "STDOUT prefix wins"),
-		record("chain", "n", "one", strings.Repeat("t", 1000), "i", "0", "ERROR", "\x00\xff"), record("chain", "n", "one", "Task a", "a-of-one", "1", "INFO", ""))
-	if want := "o t no level\no \uFFFD\x00 STDOUT\n"; !strings.HasPrefix(w.output(run), "o t no level\no \uFFFD\x00 prefix wins\ne tttt") || !strings.HasSuffix(w.output(run), "t \x00\xff\no a \n") {
+	w.push(a.push, record("chain", "n", "one", "t", "", "1", "", "no level"),
+		record("chain", "n", "one", "\xff\x00", "i", "1", "ERROR", "STDOUT prefix wins"),
+		record("chain", "n", "one", strings.Repeat("t", 1000), "i", "0", "ERROR", "\x00\xff"),
+		record("chain", "n", "one", "Task a", "a-of-one", "1", "INFO", ""))
+	if want := "o t no level\no \uFFFD\x00 STDOUT\n"; !strings.HasPrefix(w.output(run),
+		"o t no level\no \uFFFD\x00 prefix wins\ne tttt") || !strings.HasSuffix(w.output(run), "t \x00\xff\no a \n") {
 		t.Errorf("output: %q, want %q and so on", w.output(run), want)
 	}
-	for _, body := range []string{"A", "Z\x00", strings.Repeat("\x01", 1000), "PING" + strings.Repeat("\x01", 100_000), "AGENTWORKFLOWSTATUS\x01a\x01\x01\x01COMPLETED",
-		"AGENTWORKFLOWSTATUS\x01a\x01chain\x01\xff\x01RUNNING", "AGENTTASKSTATUS\x01a\x01a\x01\x01one\x01COMPLETED", "AGENTTASKSTATUS\x01a\x01\x01x\x01one\x01COMPLETED",
-		"AGENTTASKSTATUS\x01b\x01a\x01x\x01one\x01COMPLETED", "AGENTWORKFLOWSTATUS\x01b\x01chain\x01one\x01FAILED", "FETCHWORKFLOW\x01b"} {
+	for _, body := range []string{"A", "Z\x00", strings.Repeat("\x01", 1000), "PING" + strings.Repeat("\x01", 100_000),
+		"AGENTWORKFLOWSTATUS\x01a\x01\x01\x01COMPLETED",
+		"AGENTWORKFLOWSTATUS\x01a\x01chain\x01\xff\x01RUNNING", "AGENTTASKSTATUS\x01a\x01a\x01\x01one\x01COMPLETED",
+		"AGENTTASKSTATUS\x01a\x01\x01x\x01one\x01COMPLETED",
+		"AGENTTASKSTATUS\x01b\x01a\x01x\x01one\x01COMPLETED", "AGENTWORKFLOWSTATUS\x01b\x01chain\x01one\x01FAILED",
+		"FETCHWORKFLOW\x01b"} {
 		compatAsk(t, a.req, body)
 	}
 	w.wantStands(run, "running a:running b:waiting c:waiting")
@@ -310,7 +338,8 @@ func TestCompatHostile(t *testing.T) {
 	}
 }
 
-// TestCompatQueryRecord: of lines that were stored together those between two times come, though the first of them is earlier.
+// TestCompatQueryRecord: of lines that were stored together those between two times come, though the first of them is
+// earlier.
 func TestCompatQueryRecord(t *testing.T) {
 	w := compatStart(t, map[string]string{"a.yml": compatSimple})
 	a := w.agent("a")
@@ -318,7 +347,8 @@ func TestCompatQueryRecord(t *testing.T) {
 	w.on(func(p *principal) {
 		var lines []LogLine
 		for n := range 30 {
-			lines = append(lines, LogLine{Time: stampOf(start.Add(time.Duration(n) * time.Second)), Run: run, N: int64(n + 1), Task: "task1", Attempt: 1, Stream: "o", Text: fmt.Sprint("at ", n, ".")})
+			lines = append(lines, LogLine{Time: stampOf(start.Add(time.Duration(n) * time.Second)), Run: run,
+				N: int64(n + 1), Task: "task1", Attempt: 1, Stream: "o", Text: fmt.Sprint("at ", n, ".")})
 		}
 		if err := p.logs.append("a", lines); err != nil {
 			t.Error(err)

@@ -65,7 +65,8 @@ func (w *compatWorld) logged() string {
 
 // compatStart starts a principal with files, by the path below its folder. An internal error in its log fails the test.
 func compatStart(t *testing.T, files map[string]string) *compatWorld {
-	w := &compatWorld{t: t, dir: t.TempDir(), files: files, clock: &compatClock{at: time.Date(2026, 1, 31, 2, 30, 0, 0, time.UTC)}}
+	w := &compatWorld{t: t, dir: t.TempDir(), files: files, clock: &compatClock{at: time.Date(2026, 1, 31, 2, 30, 0, 0,
+		time.UTC)}}
 	w.start()
 	t.Cleanup(func() {
 		w.stop()
@@ -78,7 +79,8 @@ func compatStart(t *testing.T, files map[string]string) *compatWorld {
 
 func (w *compatWorld) start() {
 	w.t.Helper()
-	p, err := principalOpen(principalConfig{StateDir: w.dir, NoSync: true, NoScheduler: true, Zone: time.UTC, now: w.clock.now,
+	p, err := principalOpen(principalConfig{StateDir: w.dir, NoSync: true, NoScheduler: true, Zone: time.UTC,
+		now: w.clock.now,
 		Log: slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {
 		w.t.Fatal(err)
@@ -123,7 +125,8 @@ func (w *compatWorld) connectFrom(socket, transport string) wireConn {
 	theirs.(*wireMem).peer.Socket, theirs.(*wireMem).peer.Transport = socket, transport
 	if transport == "tcp" {
 		theirs.(*wireMem).peer.Key = strings.Repeat("k", 40)
-		w.p.cfg.Keys = &authKeys{grants: map[string]*authGrant{strings.Repeat("k", 40): {Name: "somebody", Role: roleOperator}}}
+		w.p.cfg.Keys = &authKeys{grants: map[string]*authGrant{strings.Repeat("k", 40): {Name: "somebody",
+			Role: roleOperator}}}
 	}
 	p := w.p
 	w.conns.Go(func() { p.runPeer(theirs) })
@@ -225,8 +228,10 @@ func compatWant(t *testing.T, c wireConn, body, want string) {
 }
 
 const (
-	compatSimple = "name: Simple cmd flow\ncron: \"*/2 * * * * *\"\nstart_time: 2025-01-20T12:30:00+00:00\ntasks:\n  task1:\n    name: Task 1\n    config: !Subprocess\n      cmd: echo\n      args:\n        - hello\n        - world\n"
-	compatBad    = "name: [\n"
+	compatSimple = "name: Simple cmd flow\ncron: \"*/2 * * * * *\"\nstart_time: 2025-01-20T12:30:00+00:00\ntasks:\n " +
+		" task1:\n    name: Task 1\n    config: !Subprocess\n      cmd: echo\n      args:\n        - hello\n        " +
+		"- world\n"
+	compatBad = "name: [\n"
 )
 
 // compatRequests are requests and replies, in their order, to a principal that has the workflow etl.daily and broken.
@@ -244,7 +249,8 @@ var compatRequests = []struct{ ask, want string }{
 	{"REGISTERAGENT", "CLIENTERROR\x01ParseError: Missing arg AGENT_ID"},
 	{"REGISTERAGENT\x01me@box/AG1", "OK"},
 	{"REGISTERAGENT\x01me@box/AG1\x018999\x012", "OK"},
-	{"GETREGISTEREDAGENTS", `SUCCESS` + "\x01" + `[{"agent_id":"me@box/AG1","last_ping_timestamp":1769826600000000,"running_tasks":0}]`},
+	{"GETREGISTEREDAGENTS", `SUCCESS` + "\x01" +
+		`[{"agent_id":"me@box/AG1","last_ping_timestamp":1769826600000000,"running_tasks":0}]`},
 	{"FETCHWORKFLOW", "CLIENTERROR\x01ParseError: Missing agent id"},
 	{"FETCHWORKFLOW\x01me@box/AG1", "OK"},
 	{"RUNTASK\x01etl.daily", "OK"},
@@ -267,7 +273,8 @@ var compatRequests = []struct{ ask, want string }{
 	{"AGENTTASKSTATUS\x01a\x01t\x01e\x01i\x01DONE", "CLIENTERROR\x01ParseError: Unrecognised task status: DONE"},
 	{"AGENTTASKSTATUS\x01me@box/AG1\x01task1\x01slug-two\x01slug-one\x01PENDING", "OK"},
 	{"AGENTTASKSTATUS\x01me@box/AG1\x01no such\x01slug-two\x01slug-one\x01RUNNING", "OK"},
-	{"GETREGISTEREDAGENTS", `SUCCESS` + "\x01" + `[{"agent_id":"me@box/AG1","last_ping_timestamp":1769826600000000,"running_tasks":2}]`},
+	{"GETREGISTEREDAGENTS", `SUCCESS` + "\x01" +
+		`[{"agent_id":"me@box/AG1","last_ping_timestamp":1769826600000000,"running_tasks":2}]`},
 	{"QUERYLOGS", "CLIENTERROR\x01ParseError: Missing END_TIMESTAMP"},
 	{"QUERYLOGS\x01", "CLIENTERROR\x01ParseError: Missing START_TIMESTAMP parameter"},
 	{"QUERYLOGS\x01soon", "CLIENTERROR\x01ParseError: Not a valid end timestamp"},
@@ -284,7 +291,8 @@ var compatRequests = []struct{ ask, want string }{
 	{"PING ", "CLIENTERROR\x01ParseError: Unrecognised message type: PING "},
 	{"A\\x01\"'\x01b", "CLIENTERROR\x01ParseError: Unrecognised message type: A\\x01\"'"},
 	{"PING\xff", "CLIENTERROR\x01ParseError: Unrecognised message type: Could not parse string from message"},
-	{"x" + strings.Repeat("y", 100_000), "CLIENTERROR\x01ParseError: Unrecognised message type: x" + strings.Repeat("y", compatMaxEcho-1)},
+	{"x" + strings.Repeat("y", 100_000), "CLIENTERROR\x01ParseError: Unrecognised message type: x" +
+		strings.Repeat("y", compatMaxEcho-1)},
 	{"PING", "PONG"},
 }
 
@@ -354,7 +362,8 @@ func TestCompatRequestsLibzmq(t *testing.T) {
 func TestCompatFraming(t *testing.T) {
 	w := compatRequestWorld(t)
 	c := w.connect("DEALER")
-	const frames = "CLIENTERROR\x01ParseError: Unrecognised message type: Message must have only 1 frame to convert to String"
+	const frames = "CLIENTERROR\x01ParseError: Unrecognised message type: Message must have only 1 frame to convert " +
+		"to String"
 	for _, x := range []struct {
 		name       string
 		send, want []string
@@ -383,7 +392,8 @@ func TestCompatFraming(t *testing.T) {
 			t.Fatal(err)
 		}
 		var reply Reply
-		if text := compatReply(t, c); json.Unmarshal([]byte(text), &reply) != nil || reply.OK != (body == `{"op":"ping"}`) {
+		if text := compatReply(t, c); json.Unmarshal([]byte(text), &reply) != nil ||
+			reply.OK != (body == `{"op":"ping"}`) {
 			t.Errorf("%q is answered %q", body, text)
 		}
 	}
@@ -394,7 +404,8 @@ func TestCompatRefusals(t *testing.T) {
 	w := compatStart(t, map[string]string{"needs.yml": needs, "broken.yml": compatBad, "ok.yml": compatSimple})
 	c := w.connect("REQ")
 	compatWant(t, c, "RUNTASK\x01needs", "CLIENTERROR\x01parameter day is missing: give it with -p day=VALUE")
-	if got := compatAsk(t, c, "RUNTASK\x01broken"); !strings.HasPrefix(got, "CLIENTERROR\x01workflow broken does not load: broken.yml:2:") {
+	if got := compatAsk(t, c, "RUNTASK\x01broken"); !strings.HasPrefix(got,
+		"CLIENTERROR\x01workflow broken does not load: broken.yml:2:") {
 		t.Errorf("a workflow that does not load: %q", got)
 	}
 	w.on(func(p *principal) {
@@ -405,10 +416,12 @@ func TestCompatRefusals(t *testing.T) {
 	compatWant(t, c, "RUNTASK\x01ok", fmt.Sprintf("SERVERERROR\x01%d runs are queued already", principalMaxQueued))
 	w.on(func(p *principal) { p.queue = nil })
 
-	for code, head := range map[string]string{codeInvalid: "CLIENTERROR", codeNotAllowed: "CLIENTERROR", codeConflict: "CLIENTERROR",
-		codeNoSpace: "SERVERERROR", codeInternal: "SERVERERROR", codeStopping: "SERVERERROR"} {
+	for code, head := range map[string]string{codeInvalid: "CLIENTERROR", codeNotAllowed: "CLIENTERROR",
+		codeConflict: "CLIENTERROR",
+		codeNoSpace:  "SERVERERROR", codeInternal: "SERVERERROR", codeStopping: "SERVERERROR"} {
 		ours, theirs := wirePipe()
-		(&compatCall{verbCall: &verbCall{conn: theirs, peer: &lookPeer{party: sharesNew().join("")}}}).refuse(refuse(code, "why"))
+		(&compatCall{verbCall: &verbCall{conn: theirs,
+			peer: &lookPeer{party: sharesNew().join("")}}}).refuse(refuse(code, "why"))
 		if frames, err := ours.Recv(); err != nil || string(frames[0]) != head+"\x01why" {
 			t.Errorf("%s: %q, %v", code, frames, err)
 		}
@@ -416,10 +429,13 @@ func TestCompatRefusals(t *testing.T) {
 	}
 }
 
-// TestCompatVerbs sees that each verb says what it amounts to, and that only who came by the socket may speak the dialect.
+// TestCompatVerbs sees that each verb says what it amounts to, and that only who came by the socket may speak the
+// dialect.
 func TestCompatVerbs(t *testing.T) {
-	want := map[string]string{"PING": "ping", "LSWORKFLOWS": "ls", "RUNTASK": "run", "REGISTERAGENT": "hello", "FETCHWORKFLOW": "hello",
-		"AGENTWORKFLOWSTATUS": "hello", "AGENTTASKSTATUS": "hello", "QUERYLOGS": "logs", "GETRECENTSTATUSES": "ps", "GETREGISTEREDAGENTS": "agents"}
+	want := map[string]string{"PING": "ping", "LSWORKFLOWS": "ls", "RUNTASK": "run", "REGISTERAGENT": "hello",
+		"FETCHWORKFLOW":       "hello",
+		"AGENTWORKFLOWSTATUS": "hello", "AGENTTASKSTATUS": "hello", "QUERYLOGS": "logs", "GETRECENTSTATUSES": "ps",
+		"GETREGISTEREDAGENTS": "agents"}
 	if len(compatVerbs) != len(want) {
 		t.Errorf("%d verbs, want %d", len(compatVerbs), len(want))
 	}
@@ -457,16 +473,22 @@ func TestCompatVerbs(t *testing.T) {
 
 func TestCompatWorkflowJSON(t *testing.T) {
 	for _, x := range []struct{ name, file, want string }{
-		{"the example of CDKTR's own traffic", "name: lat\nstart_time: 2025-01-20T12:30:00+00:00\ntasks:\n  t:\n    name: t\n    config: !Subprocess {cmd: bash, args: [-c, 'echo <&> \"${HOME}\" $${x}']}\n",
+		{"the example of CDKTR's own traffic",
+			"name: lat\nstart_time: 2025-01-20T12:30:00+00:00\ntasks:\n  t:\n    name: t\n    config: !Subprocess " +
+				"{cmd: bash, args: [-c, 'echo <&> \"${HOME}\" $${x}']}\n",
 			`{"id":"w","name":"lat","description":null,"path":"wf2/w.yml","dag":{"name":"lat","task_id_node_ix_map":{"t":0},"task_map":{"t":{"name":"t","description":null,"depends":null,` +
 				`"config":{"Subprocess":{"cmd":"bash","args":["-c","echo <&> \"${HOME}\" $${x}"]}}}},"inner":{"nodes":["t"],"node_holes":[],"edge_property":"directed","edges":[]},"first_tasks":["t"]},` +
 				`"cron":null,"start_time":"2025-01-20T12:30:00+00:00"}`},
-		{"python, in CDKTR's form", "name: x\nstart_time: 2025-01-20T14:30:00.5+02:00\ntasks:\n  t:\n    name: T\n    description: d\n    config: !UvPython {script_path: x.py}\n",
+		{"python, in CDKTR's form", "name: x\nstart_time: 2025-01-20T14:30:00.5+02:00\ntasks:\n  t:\n    name: T\n  " +
+			"  description: d\n    config: !UvPython {script_path: x.py}\n",
 			`{"id":"w","name":"x","description":null,"path":"wf2/w.yml","dag":{"name":"x","task_id_node_ix_map":{"t":0},"task_map":{"t":{"name":"T","description":"d","depends":null,` +
 				`"config":{"UvPython":{"script_path":"x.py","is_uv_project":null,"packages":null,"uv_path":null,"working_directory":null}}}},"inner":{"nodes":["t"],"node_holes":[],"edge_property":"directed","edges":[]},"first_tasks":["t"]},` +
 				`"cron":null,"start_time":"2025-01-20T12:30:00.500+00:00"}`},
-		{"our form, a chain and a fan", "description: all of it\nschedule: '0 1 * * *'\ntasks:\n  a: {run: 'echo $HOME'}\n  b: {depends: [a], cmd: ls}\n" +
-			"  c: {depends: [a], python: {script: y.py, packages: ['pandas>=2'], project: true, uv: /bin/uv, working_directory: /srv}}\n",
+		{"our form, a chain and a fan",
+			"description: all of it\nschedule: '0 1 * * *'\ntasks:\n  a: {run: 'echo $HOME'}\n  b: {depends: [a], " +
+				"cmd: ls}\n" +
+				"  c: {depends: [a], python: {script: y.py, packages: ['pandas>=2'], project: true, uv: /bin/uv, " +
+				"working_directory: /srv}}\n",
 			`{"id":"w","name":"w","description":"all of it","path":"wf2/w.yml","dag":{"name":"w","task_id_node_ix_map":{"a":0,"b":1,"c":2},"task_map":{` +
 				`"a":{"name":"a","description":null,"depends":null,"config":{"Subprocess":{"cmd":"/bin/sh","args":["-c","echo $HOME"]}}},` +
 				`"b":{"name":"b","description":null,"depends":["a"],"config":{"Subprocess":{"cmd":"ls","args":[]}}},` +
@@ -489,15 +511,18 @@ func TestCompatWorkflowJSON(t *testing.T) {
 // TestCompatIDs holds our workflow ids to the keys that CDKTR's clients know: the examples of its own tests.
 func TestCompatIDs(t *testing.T) {
 	files := map[string]string{}
-	keys := map[string]string{"path/example.yml": "path.example", "workflow1.yaml": "workflow1", "sub1/workflow2.yml": "sub1.workflow2",
-		"sub1/sub2/workflow3.yaml": "sub1.sub2.workflow3", "myworkflow.draft.yml": "myworkflow.draft", "a.b.yml": "a.b", "with space.yml": "with space",
+	keys := map[string]string{"path/example.yml": "path.example", "workflow1.yaml": "workflow1",
+		"sub1/workflow2.yml":       "sub1.workflow2",
+		"sub1/sub2/workflow3.yaml": "sub1.sub2.workflow3", "myworkflow.draft.yml": "myworkflow.draft", "a.b.yml": "a.b",
+		"with space.yml":   "with space",
 		"my-workflows.yml": "my-workflows", "workflows.yml": "workflows"}
 	for file := range keys {
 		files[file] = compatSimple
 	}
 	c := compatStart(t, files).connect("REQ")
 	var listed map[string]compatWorkflow
-	if err := json.Unmarshal([]byte(strings.TrimPrefix(compatAsk(t, c, "LSWORKFLOWS"), "SUCCESS\x01")), &listed); err != nil || len(listed) != len(keys) {
+	if err := json.Unmarshal([]byte(strings.TrimPrefix(compatAsk(t, c, "LSWORKFLOWS"), "SUCCESS\x01")),
+		&listed); err != nil || len(listed) != len(keys) {
 		t.Fatalf("%d workflows, %v", len(listed), err)
 	}
 	for file, key := range keys {
@@ -531,7 +556,8 @@ func TestCompatRecentStatuses(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &rows); err != nil || len(rows) != 10 {
 		t.Fatalf("%d rows, %v: %s", len(rows), err, text)
 	}
-	if want := fmt.Sprintf(`[{"workflow_id":"w11","workflow_instance_id":"%s","status":"PENDING","timestamp_ms":%d},`, newest, w.clock.now().UnixMilli()); !strings.HasPrefix(text, want) {
+	if want := fmt.Sprintf(`[{"workflow_id":"w11","workflow_instance_id":"%s","status":"PENDING","timestamp_ms":%d},`,
+		newest, w.clock.now().UnixMilli()); !strings.HasPrefix(text, want) {
 		t.Errorf("first row:\n got %s\nwant %s", text, want)
 	}
 	if rows[1].Workflow != "w10" || rows[9].Workflow != "w02" || first == newest {
@@ -593,7 +619,8 @@ func FuzzCompatRequest(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		verb, args, refusal, ours := compatRequest([][]byte{body})
-		if letter := len(body) > 0 && (body[0] >= 'a' && body[0] <= 'z' || body[0] >= 'A' && body[0] <= 'Z'); ours != letter {
+		if letter := len(body) > 0 && (body[0] >= 'a' && body[0] <= 'z' || body[0] >= 'A' &&
+			body[0] <= 'Z'); ours != letter {
 			t.Fatalf("%q: taken for the dialect: %v", body, ours)
 		}
 		if ours && (verb == nil) != strings.HasPrefix(refusal, "CLIENTERROR\x01ParseError: ") {

@@ -1,35 +1,37 @@
 /*
-Cdktr ("conductor") automates workflows for teams that live behind firewalls and work over ssh: one static binary with no
-services around it. A workflow is a YAML file with a graph of tasks; what happened is in JSON files that grep and jq read.
+Cdktr ("conductor") automates workflows for teams that live behind firewalls and work over ssh: one static binary with
+no services around it. A workflow is a YAML file with a graph of tasks; what happened is in JSON files that grep and jq
+read.
 
 Three roles are in the program. The principal schedules, queues, and keeps what happened. An agent runs tasks. A client
-is a command line or the terminal UI. They meet through the messages of proto.go and nowhere else, over ZeroMQ sockets or, in one process,
-over a pair of queues.
+is a command line or the terminal UI. They meet through the messages of proto.go and nowhere else, over ZeroMQ sockets
+or, in one process, over a pair of queues.
 
 # Rooms
 
-The package is flat, and the first word of a file is its room: cli_keys.go is in the room cli, whose head is cli.go. In a room
-files use each other freely. Use between rooms goes down this table, and only where the last column says so. TestLayers reads the
-table from here and holds the code to it.
+The package is flat, and the first word of a file is its room: cli_keys.go is in the room cli, whose head is cli.go. In
+a room files use each other freely. Use between rooms goes down this table, and only where the last column says so.
+TestLayers reads the table from here and holds the code to it.
 
-	room       what is in it                                           may use
-	main       the table of all verbs; signals, exit codes             cli model proto sys term tui
-	tui        the terminal UI: a loop, a link, screens, keys          cli model proto state term view wire
-	cli        each verb of the command line; settings, tables         agent auth model principal proto sched state store sys term wire workflow
-	principal  the loop that owns the state; requests, streams         auth model proto sched state store sys wire workflow
-	view       draws each screen from a struct that says it all        model proto state term
-	auth       keys and roles: who may do what                         model proto sys wire
-	agent      the loop that owns an agent's runs; its spool           exec model proto state sys wire workflow
-	workflow   reads workflow files, and follows their folder          model sched sys
-	store      journal, snapshot, history and output on the disk       model state sys
-	proto      what is said: requests, replies, messages, codes        model state
-	state      what is known, and how an event changes it              model
-	sched      when: cron expressions, and what a tick becomes         model sys
-	wire       ZeroMQ connections, with limits and encryption          model
-	exec       one process: start, read, stop, clear up                -
-	term       the terminal: cells, keys, differences, raw mode        -
-	sys        the machine: clock, disk, file events, load, zones      -
-	model      workflows, runs and tasks as records; the graph         -
+	room       what is in it                                    may use
+	main       the table of all verbs; signals, exit codes      cli model proto sys term tui
+	tui        the terminal UI: a loop, a link, screens, keys   cli model proto state term view wire
+	cli        the verbs of the command line; settings          agent auth model principal proto sched state store sys
+	                                                            term wire workflow
+	principal  the loop that owns the state; requests, streams  auth model proto sched state store sys wire workflow
+	view       draws each screen from a struct that says all    model proto state term
+	auth       keys and roles: who may do what                  model proto sys wire
+	agent      the loop that owns an agent's runs; its spool    exec model proto state sys wire workflow
+	workflow   reads workflow files, and follows their folder   model sched sys
+	store      journal, snapshot, history, output on the disk   model state sys
+	proto      what is said: requests, replies, messages        model state
+	state      what is known, and how an event changes it       model
+	sched      when: cron expressions, and what a tick becomes  model sys
+	wire       ZeroMQ connections, limited and encrypted        model
+	exec       one process: start, read, stop, clear up         -
+	term       the terminal: cells, keys, differences, raw      -
+	sys        the machine: clock, disk, file events, zones     -
+	model      workflows, runs and tasks; the graph             -
 
 The principal and the agent never use each other: a run in one process and a run over a network are the same code.
 
@@ -37,18 +39,21 @@ The principal and the agent never use each other: a run in one process and a run
 
  1. A tick of the scheduler, the command line or any ZeroMQ client makes a fire: a call of the principal's loop
     (sched.go, principal_ops.go, fire in principal.go). The loop decides whether it becomes a run, and notes why.
- 2. What the loop decides is events. [State.apply] folds each into memory; at the end of the turn the store appends them
-    all to the journal, and behind their fsync go the replies and assignments that rest on them (principal.go, store.go).
- 3. A queued run goes at once to the best agent that has the labels and room for it (principal_assign.go). The agent gets the
-    whole workflow as it was when the run was queued, and a lease: a number that makes what it said before void.
- 4. The agent owns the run's graph (model_dag.go) and starts each task when those before it are over (agent_run.go, agent_attempt.go),
-    as a process in a group of its own (exec.go). A principal that goes away stops none of it.
- 5. Every change and every line of output gets a number and is written to the agent's spool (agent_spool.go), sent from there,
-    and forgotten when the principal has acknowledged it. After a break the principal says where to go on.
- 6. The principal folds and journals the changes, puts the output into the log of the workflow (store_logs.go), acknowledges
-    both, and wakes whoever follows the run (principal_follow.go). A run that is over moves to the history (store_history.go).
- 7. Whoever has the lists open is told which rows have changed (principal_watch.go); the terminal UI shows them (tui.go), and asks for
-    the tasks and the output of the run that is on its screen.
+ 2. What the loop decides is events. [State.apply] folds each into memory; at the end of the turn the store appends
+    them all to the journal, and behind their fsync go the replies and assignments that rest on them (principal.go,
+    store.go).
+ 3. A queued run goes at once to the best agent that has the labels and room for it (principal_assign.go). The agent
+    gets the whole workflow as it was when the run was queued, and a lease: a number that makes what it said before
+    void.
+ 4. The agent owns the run's graph (model_dag.go) and starts each task when those before it are over (agent_run.go,
+    agent_attempt.go), as a process in a group of its own (exec.go). A principal that goes away stops none of it.
+ 5. Every change and every line of output gets a number and is written to the agent's spool (agent_spool.go), sent from
+    there, and forgotten when the principal has acknowledged it. After a break the principal says where to go on.
+ 6. The principal folds and journals the changes, puts the output into the log of the workflow (store_logs.go),
+    acknowledges both, and wakes whoever follows the run (principal_follow.go). A run that is over moves to the history
+    (store_history.go).
+ 7. Whoever has the lists open is told which rows have changed (principal_watch.go); the terminal UI shows them
+    (tui.go), and asks for the tasks and the output of the run that is on its screen.
  8. `cdktr run FILE` is this way with a principal and an agent in one process (runLocal in cli_serve.go).
 
 # Rules

@@ -1,6 +1,6 @@
 // End-to-end tests of attacks: while one of them runs at full rate, from the weakest key that can do it, others are
-// served, schedules fire, and neither memory nor the log grows with it. The attackers are processes of their own. With -measure
-// nothing runs beside, and what others notice is held to targets; without, only what no machine changes is.
+// served, schedules fire, and neither memory nor the log grows with it. The attackers are processes of their own. With
+// -measure nothing runs beside, and what others notice is held to targets; without, only what no machine changes is.
 
 package main
 
@@ -24,7 +24,8 @@ import (
 
 // How long each attack goes on, which is short in a suite, and which are made.
 var (
-	attackTime = flag.Duration("attack", 300*time.Millisecond, "how long each attack of TestAttacks goes on; with -measure 2s and more")
+	attackTime = flag.Duration("attack", 300*time.Millisecond,
+		"how long each attack of TestAttacks goes on; with -measure 2s and more")
 	attackOnly = flag.String("attack.only", "", "a pattern: the other attacks are left out")
 )
 
@@ -167,24 +168,32 @@ func attacks(a *attacker) map[string]func() {
 		"show of runs that are not there":  viewer(Request{Op: "show", Run: "01JD3V5000000000000000000"}),
 		"show of a name that is near none": viewer(Request{Op: "show", Workflow: strings.Repeat("x", protoMaxName)}),
 		"ps of everything":                 viewer(Request{Op: "ps", All: true, N: verbsPage}),
-		"logs with costly patterns":        viewer(Request{Op: "logs", Workflow: "tick", Grep: strings.Repeat("(a|b|c)*", 120)}),
-		"watch as often as it can":         viewer(Request{Op: "watch"}),
+		"logs with costly patterns": viewer(Request{Op: "logs", Workflow: "tick",
+			Grep: strings.Repeat("(a|b|c)*", 120)}),
+		"watch as often as it can": viewer(Request{Op: "watch"}),
 		"waits from a REQ": func() {
 			a.flood("vi", "REQ", attackOf(Request{Op: "wait", Run: a.Held}))
 		},
-		"connections":    func() { a.hold("vi", "DEALER", 1000, attackRequest(Request{ID: "1", Op: "watch"})) },
-		"subscriptions":  func() { a.flood("vi", "SUB", func(i int) string { return fmt.Sprint("\x01", i, long) }) },
-		"topics":         func() { a.hold("vi", "SUB", 64, slices.Repeat([]string{"\x01" + strings.Repeat("t", 1<<10)}, 64)...) },
+		"connections":   func() { a.hold("vi", "DEALER", 1000, attackRequest(Request{ID: "1", Op: "watch"})) },
+		"subscriptions": func() { a.flood("vi", "SUB", func(i int) string { return fmt.Sprint("\x01", i, long) }) },
+		"topics": func() {
+			a.hold("vi", "SUB", 64, slices.Repeat([]string{"\x01" + strings.Repeat("t", 1<<10)},
+				64)...)
+		},
 		"never complete": func() { a.hold("ci", "PUSH", 32, long, long, long) },
 		"PUSH of nothing there": func() {
 			a.flood("ci", "PUSH", func(i int) string { return fmt.Sprintf(`{"workflow":"none%d"}`, i) })
 		},
 		"a full queue": func() { a.flood("ci", "DEALER", attackOf(Request{Op: "run", Workflow: "nobody"})) },
 		"large triggers": func() {
-			a.flood("ci", "DEALER", attackOf(Request{Op: "run", Workflow: "nobody", Params: map[string]string{"p": strings.Repeat("<", 175<<10)}}))
+			a.flood("ci", "DEALER", attackOf(Request{Op: "run", Workflow: "nobody",
+				Params: map[string]string{"p": strings.Repeat("<", 175<<10)}}))
 		},
 		"hello": func() {
-			a.flood("vi", "DEALER", func(i int) string { return fmt.Sprintf(`{"v":1,"op":"hello","agent":"%d%s"}`, i, long[:200<<10]) })
+			a.flood("vi", "DEALER", func(i int) string {
+				return fmt.Sprintf(`{"v":1,"op":"hello","agent":"%d%s"}`, i,
+					long[:200<<10])
+			})
 		},
 		"strangers that say nothing":    func() { a.knock("") },
 		"strangers that greet":          func() { a.knock(string(wireRawGreeting("CURVE"))) },
@@ -284,14 +293,17 @@ func (w *attackWorld) attack(name string) (bad string) {
 	late := w.late(began)
 	slices.Sort(took)
 	p99, lines := took[len(took)*99/100], len(w.principal.err.String())-logged
-	t.Logf("%-34s ping p50 %6d µs, p99 %7d µs, max %7d µs; fires at most %5d ms late; at most %7d kB of its own; %5d bytes of log", name,
-		took[len(took)/2].Microseconds(), p99.Microseconds(), took[len(took)-1].Microseconds(), late.Milliseconds(), peak, lines)
+	t.Logf("%-34s ping p50 %6d µs, p99 %7d µs, max %7d µs; fires at most %5d ms late; at most %7d kB of its own; "+
+		"%5d bytes of log", name,
+		took[len(took)/2].Microseconds(), p99.Microseconds(), took[len(took)-1].Microseconds(), late.Milliseconds(),
+		peak, lines)
 	soon, intime := attackPatient, attackPatient
 	if *stallMeasure {
 		soon, intime = stallTarget, attackLate
 	}
 	if p99 > soon || late > intime || lines > attackLog {
-		bad = fmt.Sprintf("p99 of a ping is %s, a fire %s late; %d bytes of log:\n%.2000s", p99, late, lines, w.principal.err.String()[logged:])
+		bad = fmt.Sprintf("p99 of a ping is %s, a fire %s late; %d bytes of log:\n%.2000s", p99, late, lines,
+			w.principal.err.String()[logged:])
 	}
 	return bad
 }

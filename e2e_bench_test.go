@@ -47,7 +47,8 @@ func benchDial(b *testing.B, pair *curvePair) *client {
 	return conn
 }
 
-// benchPings is as many pings, one after the other, as bench/run wants, after some to warm up: median and 99th percentile.
+// benchPings is as many pings, one after the other, as bench/run wants, after some to warm up: median and 99th
+// percentile.
 func benchPings(b *testing.B, conn *client) string {
 	b.Helper()
 	n, err := strconv.Atoi(benchSet(b, "N"))
@@ -83,8 +84,8 @@ func BenchmarkNetClient(b *testing.B) {
 	benchOut(b, benchPings(b, conn))
 }
 
-// BenchmarkNetAgents connects agents by tcp with a key each, and measures the principal's memory and the pings of another
-// client before and with them.
+// BenchmarkNetAgents connects agents by tcp with a key each, and measures the principal's memory and the pings of
+// another client before and with them.
 func BenchmarkNetAgents(b *testing.B) {
 	const atOnce = 16 // in their handshake
 	count, err := strconv.Atoi(benchSet(b, "AGENTS"))
@@ -121,7 +122,10 @@ func BenchmarkNetAgents(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	n := len(slices.DeleteFunc(up.Agents, func(a *Agent) bool { return a.State != agentUp || !strings.HasPrefix(a.Name, "agent-") }))
+	n := len(slices.DeleteFunc(up.Agents, func(a *Agent) bool {
+		return a.State != agentUp ||
+			!strings.HasPrefix(a.Name, "agent-")
+	}))
 	after := benchPings(b, conn)
 	benchOut(b, before, after, benchMemory(b)-kB, n, took.Nanoseconds())
 	close(ended)
@@ -142,7 +146,8 @@ func benchAuthorize(b *testing.B, file string, count int) []curvePair {
 			b.Fatal(err)
 		}
 		pairs = append(pairs, pair)
-		text = fmt.Appendln(text, (&authGrant{Name: fmt.Sprint("agent-", i), Key: pair.Public.String(), Role: roleAgent}).line())
+		text = fmt.Appendln(text, (&authGrant{Name: fmt.Sprint("agent-", i), Key: pair.Public.String(),
+			Role: roleAgent}).line())
 	}
 	if err := authTestReplace(filepath.Dir(file), string(text)); err != nil {
 		b.Fatal(err)
@@ -160,14 +165,15 @@ func benchKeys(b *testing.B, pair curvePair) wireOptions {
 	return wireOptions{CurveClient: &curveClient{Pair: pair, Server: cred.Server}, Heartbeat: dialHeartbeat}
 }
 
-// benchAgent is an agent that has nothing to do. It gives its place back when it is taken in, and says every agentHeartbeat
-// that it is there, until ended is closed.
+// benchAgent is an agent that has nothing to do. It gives its place back when it is taken in, and says every
+// agentHeartbeat that it is there, until ended is closed.
 func benchAgent(b *testing.B, conn wireConn, i int, places, ended chan struct{}) {
 	say := func(m agentMsg) {
 		m.V = protoVersion
 		conn.TrySend(protoEncode(m))
 	}
-	say(agentMsg{Op: msgHello, Agent: fmt.Sprint("agent-", i), Capacity: 1, Epoch: fmt.Sprint("epoch-", i), Version: version})
+	say(agentMsg{Op: msgHello, Agent: fmt.Sprint("agent-", i), Capacity: 1, Epoch: fmt.Sprint("epoch-", i),
+		Version: version})
 	if _, err := conn.Recv(); err != nil {
 		b.Error(err)
 	}

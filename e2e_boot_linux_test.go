@@ -1,6 +1,7 @@
-// Tests of cdktr as a service: a Debian is booted with systemd in a container, the README's unit is put into it by the README's
-// words, and root, the service's user and others use it, on the box and over ssh. They need root, systemd-nspawn and a tree that
-// debootstrap made, which -boot.tree names: .ci/run does all that. Without it only the README's words are looked at.
+// Tests of cdktr as a service: a Debian is booted with systemd in a container, the README's unit is put into it by the
+// README's words, and root, the service's user and others use it, on the box and over ssh. They need root,
+// systemd-nspawn and a tree that debootstrap made, which -boot.tree names: .ci/run does all that. Without it only the
+// README's words are looked at.
 
 package main
 
@@ -37,7 +38,8 @@ func bootRead(t *testing.T) (w bootWords) {
 	}
 	w.unitFile = name[1]
 	for _, block := range docsBlock.FindAllStringSubmatch(text, -1) {
-		for mark, into := range map[string]*string{"[Unit]": &w.unit, "useradd": &w.setUp, "usermod": &w.letIn, "systemctl restart": &w.upgrade, "journalctl": &w.warnings} {
+		for mark, into := range map[string]*string{"[Unit]": &w.unit, "useradd": &w.setUp, "usermod": &w.letIn,
+			"systemctl restart": &w.upgrade, "journalctl": &w.warnings} {
 			if strings.Contains(block[2], mark) {
 				*into = strings.TrimSpace(block[2])
 			}
@@ -96,7 +98,8 @@ func (b *bootBox) boot() {
 		b.t.Fatal(err)
 	}
 	defer console.Close()
-	b.nspawn = exec.Command("systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "-D", b.tree, "--boot", "--console=pipe",
+	b.nspawn = exec.Command("systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "-D", b.tree, "--boot",
+		"--console=pipe",
 		"--private-network", "systemd.unified_cgroup_hierarchy=0")
 	b.nspawn.Stdout, b.nspawn.Stderr = console, console
 	b.nspawn.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -135,7 +138,8 @@ func bootChildren(parent int) (pids []int) {
 			continue
 		}
 		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name))); err == nil && fields[1] == strconv.Itoa(parent) {
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name))); err == nil &&
+			fields[1] == strconv.Itoa(parent) {
 			pids = append(pids, pid)
 		}
 	}
@@ -162,8 +166,10 @@ func (b *bootBox) off() {
 
 // sh has root's shell in there do something.
 func (b *bootBox) sh(command string) e2eResult {
-	cmd := exec.Command("nsenter", "--target", strconv.Itoa(b.leader), "--all", "env", "-i", "HOME=/root", "LANG=C.UTF-8",
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "bash", "-euo", "pipefail", "-c", "cd; "+command)
+	cmd := exec.Command("nsenter", "--target", strconv.Itoa(b.leader), "--all", "env", "-i", "HOME=/root",
+		"LANG=C.UTF-8",
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "bash", "-euo", "pipefail", "-c",
+		"cd; "+command)
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
@@ -189,7 +195,8 @@ func (b *bootBox) ends(code int, command string) e2eResult {
 	r := b.sh(command)
 	if r.code != code {
 		journal := b.sh("journalctl --no-pager --unit cdktr --lines 30").out
-		b.t.Fatalf("%s: exit code %d, not %d\n%s%s\nthe journal of the service:\n%s", command, r.code, code, r.out, r.err, journal)
+		b.t.Fatalf("%s: exit code %d, not %d\n%s%s\nthe journal of the service:\n%s", command, r.code, code, r.out,
+			r.err, journal)
 	}
 	return r
 }
@@ -243,15 +250,19 @@ func (b *bootBox) users(w bootWords) {
 	t := b.t
 	t.Helper()
 	where := "/run/cdktr/cdktr.sock"
-	if got := b.does("stat --format '%U %A' /run/cdktr/cdktr.sock /var/lib/cdktr"); got != "cdktr srw-rw----\ncdktr drwx------\n" {
+	got := b.does("stat --format '%U %A' /run/cdktr/cdktr.sock /var/lib/cdktr")
+	if got != "cdktr srw-rw----\ncdktr drwx------\n" {
 		t.Errorf("the socket and the state: %s", got)
 	}
-	b.does("useradd --create-home alice; useradd --create-home mallory; mkdir -p -m 700 .ssh ~alice/.ssh ~mallory/.ssh" +
-		"; ssh-keygen -q -t ed25519 -N '' -f .ssh/id_ed25519; for to in .ssh ~alice/.ssh ~mallory/.ssh; do cp .ssh/id_ed25519.pub $to/authorized_keys; done" +
+	b.does("useradd --create-home alice; useradd --create-home mallory; mkdir -p -m 700 .ssh ~alice/.ssh " +
+		"~mallory/.ssh" +
+		"; ssh-keygen -q -t ed25519 -N '' -f .ssh/id_ed25519; for to in .ssh ~alice/.ssh ~mallory/.ssh; do cp " +
+		".ssh/id_ed25519.pub $to/authorized_keys; done" +
 		"; chown -R alice: ~alice; chown -R mallory: ~mallory; rm -f /run/nologin")
 	b.does(w.letIn)
 	const ssh = "CDKTR_SSH='ssh -oStrictHostKeyChecking=no' "
-	for _, as := range []string{"", "sudo -u cdktr ", "sudo -u alice ", ssh, ssh + "CDKTR_PRINCIPAL=ssh://alice@127.0.0.1 "} {
+	for _, as := range []string{"", "sudo -u cdktr ", "sudo -u alice ", ssh, ssh +
+		"CDKTR_PRINCIPAL=ssh://alice@127.0.0.1 "} {
 		h := ""
 		if as == ssh {
 			h = " -H 127.0.0.1"
@@ -261,7 +272,8 @@ func (b *bootBox) users(w bootWords) {
 		}
 		b.does(as + "cdktr run hello --wait" + h)
 		got := b.does(as + "cdktr doctor --json" + h)
-		if strings.Contains(got, `"state":"bad"`) || h == "" && !strings.HasPrefix(as, ssh) && !strings.Contains(got, where) {
+		if strings.Contains(got, `"state":"bad"`) || h == "" && !strings.HasPrefix(as, ssh) &&
+			!strings.Contains(got, where) {
 			t.Errorf("%scdktr doctor%s: %s", as, h, got)
 		}
 	}
@@ -284,7 +296,10 @@ func (b *bootBox) users(w bootWords) {
 func (b *bootBox) journal(w bootWords) {
 	b.t.Helper()
 	b.put("/etc/cdktr/workflows/bad.yml", "tasks:\n  a: {run: 'exit 3'}\n")
-	b.until("the service has seen a new file", func() bool { return strings.Contains(b.does("cdktr ls --json"), `"workflow":"bad"`) })
+	b.until("the service has seen a new file", func() bool {
+		return strings.Contains(b.does("cdktr ls --json"),
+			`"workflow":"bad"`)
+	})
 	b.ends(exitFailed, "cdktr run bad --wait")
 	b.until("the journal has the failure", func() bool { // journald takes its time
 		return strings.Count(b.does(w.warnings+" --output cat"), `msg="run failed" workflow=bad run=`) == 1
@@ -293,13 +308,15 @@ func (b *bootBox) journal(w bootWords) {
 		b.t.Errorf("systemctl status: %s", got)
 	}
 	const watchdog = "systemctl show --property ActiveState,NRestarts --value cdktr | paste -sd' '"
-	b.does("mkdir -p /run/systemd/system/cdktr.service.d; printf '[Service]\nWatchdogSec=2\n' > /run/systemd/system/cdktr.service.d/w.conf; systemctl daemon-reload; systemctl restart cdktr")
+	b.does("mkdir -p /run/systemd/system/cdktr.service.d; printf '[Service]\nWatchdogSec=2\n' > " +
+		"/run/systemd/system/cdktr.service.d/w.conf; systemctl daemon-reload; systemctl restart cdktr")
 	b.does("sleep 5") // longer than the watchdog: it is fed
 	if got := b.does(watchdog); got != "0 active\n" && got != "active 0\n" {
 		b.t.Errorf("with a watchdog: %s", got)
 	}
 	b.does("kill -STOP " + b.mainPID())
-	b.until("a service that is stuck is started again", func() bool { return strings.Contains(b.sh(watchdog+"; cdktr ping").out, "answers") })
+	b.until("a service that is stuck is started again",
+		func() bool { return strings.Contains(b.sh(watchdog+"; cdktr ping").out, "answers") })
 	if got := b.does(watchdog); !strings.Contains(got, "1") {
 		b.t.Errorf("after it was stuck: %s", got)
 	}
@@ -313,7 +330,8 @@ func (b *bootBox) reload() {
 	b.put("/etc/cdktr/workflows/fresh.yml", "tasks:\n  a: {run: 'true'}\n")
 	b.does("systemctl reload cdktr")
 	b.until("the files are read again", func() bool {
-		return strings.Contains(b.does("journalctl --no-pager --output cat --unit cdktr"), `msg="read the workflows folder again" workflows=`)
+		return strings.Contains(b.does("journalctl --no-pager --output cat --unit cdktr"),
+			`msg="read the workflows folder again" workflows=`)
 	})
 	b.does("cdktr run fresh --wait")
 	if after := b.mainPID(); before != after {
@@ -325,8 +343,12 @@ func (b *bootBox) reload() {
 func (b *bootBox) upgrade(w bootWords) {
 	t := b.t
 	t.Helper()
-	b.put("/etc/cdktr/workflows/slow.yml", "tasks:\n  a: {run: 'touch begun; while ! [ -e go ]; do sleep 0.1; done; echo done'}\n")
-	b.until("the service has seen a new file", func() bool { return strings.Contains(b.does("cdktr ls --json"), `"workflow":"slow"`) })
+	b.put("/etc/cdktr/workflows/slow.yml",
+		"tasks:\n  a: {run: 'touch begun; while ! [ -e go ]; do sleep 0.1; done; echo done'}\n")
+	b.until("the service has seen a new file", func() bool {
+		return strings.Contains(b.does("cdktr ls --json"),
+			`"workflow":"slow"`)
+	})
 	run := strings.TrimSpace(b.does("cdktr run slow --detach"))
 	b.until("a task has begun", func() bool { return b.sh("test -e /var/lib/cdktr/begun").code == 0 })
 	before := b.mainPID()

@@ -15,7 +15,8 @@ import (
 	"testing"
 )
 
-// clientsFlow is what the clients run: parameters, output on both streams, bytes that are no text, a failure to ask for.
+// clientsFlow is what the clients run: parameters, output on both streams, bytes that are no text, a failure to ask
+// for.
 const clientsFlow = `
 params: {day: {default: "0"}, exit: {default: "0"}}
 tasks:
@@ -59,8 +60,8 @@ type clientsResult struct {
 	code     int
 }
 
-// clientsRun runs a program of another language to its end, with more variables of the environment. Any goroutine may call
-// it; the code is -1 when the program did not come to an end of its own.
+// clientsRun runs a program of another language to its end, with more variables of the environment. Any goroutine may
+// call it; the code is -1 when the program did not come to an end of its own.
 func clientsRun(h *e2e, env []string, args ...string) clientsResult {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*e2ePatience)
 	defer cancel()
@@ -218,8 +219,10 @@ func TestClientPythonMain(t *testing.T) {
 			}
 		}
 		r := clientsRun(h.e2e, nil, append([]string{clientsPython, "clients/python/cdktr.py"}, args...)...)
-		if r.code != c.code || !strings.Contains(r.out, c.out) || !strings.Contains(r.err, c.err) || strings.Contains(r.err, "Traceback") {
-			t.Errorf("%s: exit code %d, want %d with %q and %q\n%s%s", c.args, r.code, c.code, c.out, c.err, r.out, r.err)
+		if r.code != c.code || !strings.Contains(r.out, c.out) || !strings.Contains(r.err, c.err) ||
+			strings.Contains(r.err, "Traceback") {
+			t.Errorf("%s: exit code %d, want %d with %q and %q\n%s%s", c.args, r.code, c.code, c.out, c.err, r.out,
+				r.err)
 		}
 	}
 	h.ok("authorize", "--remove", "ci")
@@ -267,8 +270,8 @@ with Client(sys.argv[2], timeout=60, patience=120) as c:
 print("fine")
 `
 
-// TestClientPythonRestart: a principal that is killed and comes back costs a client nothing: no line twice, no event lost, and a
-// subscriber is told of the gap.
+// TestClientPythonRestart: a principal that is killed and comes back costs a client nothing: no line twice, no event
+// lost, and a subscriber is told of the gap.
 func TestClientPythonRestart(t *testing.T) {
 	clientsNeed(t, "apt install python3-zmq", clientsPython, "-c", "import zmq")
 	x := e2eNew(t)
@@ -285,7 +288,8 @@ func TestClientPythonRestart(t *testing.T) {
 	}
 	done := make(chan clientsResult, 1)
 	go func() {
-		done <- clientsRun(x, nil, clientsPython, "-c", clientsPythonRestart, folder, "ipc://"+x.dir+"/s", x.dir+"/seen")
+		done <- clientsRun(x, nil, clientsPython, "-c", clientsPythonRestart, folder, "ipc://"+x.dir+"/s",
+			x.dir+"/seen")
 	}()
 	x.until("the client sees the first line", func() bool {
 		_, err := os.Stat(x.dir + "/seen")
@@ -305,7 +309,8 @@ func TestClientPythonRestart(t *testing.T) {
 func TestClientC(t *testing.T) {
 	h := clientsNew(t)
 	bin := h.dir + "/trigger"
-	clientsNeed(t, "apt install gcc libc6-dev libzmq3-dev", "gcc", "-std=c99", "-D_POSIX_C_SOURCE=200112L", "-Wall", "-Wextra", "-Werror", "-O2", "-o", bin, "clients/c/trigger.c", "-lzmq")
+	clientsNeed(t, "apt install gcc libc6-dev libzmq3-dev", "gcc", "-std=c99", "-D_POSIX_C_SOURCE=200112L", "-Wall",
+		"-Wextra", "-Werror", "-O2", "-o", bin, "clients/c/trigger.c", "-lzmq")
 	clientsTrigger(h, bin)
 	clientsRestart(t, bin)
 }
@@ -318,7 +323,8 @@ func TestClientNode(t *testing.T) {
 	if err := os.CopyFS(dir, os.DirFS("clients/node")); err != nil {
 		t.Fatal(err)
 	}
-	clientsNeed(t, "npm reaches its registry", "npm", "install", "--prefer-offline", "--prefix", dir, "--no-audit", "--no-fund", "--ignore-scripts")
+	clientsNeed(t, "npm reaches its registry", "npm", "install", "--prefer-offline", "--prefix", dir, "--no-audit",
+		"--no-fund", "--ignore-scripts")
 	clientsTrigger(h, "node", dir+"/trigger.mjs")
 	clientsRestart(t, "node", dir+"/trigger.mjs")
 }
@@ -411,7 +417,8 @@ func TestClientShell(t *testing.T) {
 		if r.code != exitFailed || !strings.HasSuffix(r.out, " failed\n") {
 			t.Errorf("%q: %+v", shell, r)
 		}
-		if r = clientsRun(h.e2e, env, "sh", "clients/shell/trigger.sh", "nothing"); r.code != exitRefused || r.out != "" || !strings.Contains(r.err, "no workflow") {
+		if r = clientsRun(h.e2e, env, "sh", "clients/shell/trigger.sh", "nothing"); r.code != exitRefused ||
+			r.out != "" || !strings.Contains(r.err, "no workflow") {
 			t.Errorf("%q: %+v", shell, r)
 		}
 	}
@@ -420,7 +427,9 @@ func TestClientShell(t *testing.T) {
 // TestProtocolEvents: events have the fields that the document says, each kind those of its row.
 func TestProtocolEvents(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", "params: {n: {default: '1'}}\nschedule: '0 3 1 1 *'\ntasks:\n  a: {retries: 1, retry_delay: 10ms, run: 'echo a; echo k=v >> $CDKTR_OUTPUT; [ $CDKTR_ATTEMPT = 2 ]'}\n  b: {depends: [a], run: 'exit 3'}\n  c: {depends: [b], run: 'true'}\n")
+	x.file("w.yml", "params: {n: {default: '1'}}\nschedule: '0 3 1 1 *'\ntasks:\n  a: {retries: 1, retry_delay: "+
+		"10ms, run: 'echo a; echo k=v >> $CDKTR_OUTPUT; [ $CDKTR_ATTEMPT = 2 ]'}\n  b: {depends: [a], run: 'exit "+
+		"3'}\n  c: {depends: [b], run: 'true'}\n")
 	x.file("hold.yml", clientsHold)
 	if err := os.WriteFile(x.dir+"/hold", nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -449,7 +458,8 @@ func TestProtocolEvents(t *testing.T) {
 			}
 		}
 	}
-	for _, kind := range []string{evVersion, evSchedule, evPaused, evResumed, evQueued, evAssigned, evRequeued, evCancelling, evTaskStopping, evAgentUp, evAgentDrained,
+	for _, kind := range []string{evVersion, evSchedule, evPaused, evResumed, evQueued, evAssigned, evRequeued,
+		evCancelling, evTaskStopping, evAgentUp, evAgentDrained,
 		evAgentUndrain, evBooted, evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished, evRunFinished} {
 		if !seen[kind] {
 			t.Errorf("no event %s was seen", kind)

@@ -22,8 +22,8 @@ import (
 // there.
 const e2eAppend = "overlap: allow\ntasks:\n  a: {run: 'echo $CDKTR_RUN_ID >> $DIR/ran'}\n"
 
-// acknowledged starts a run with the command line and gives its id at the moment it is printed: the client may be at work
-// still.
+// acknowledged starts a run with the command line and gives its id at the moment it is printed: the client may be at
+// work still.
 func (x *e2e) acknowledged(id string) string {
 	x.t.Helper()
 	p := x.spawn("run", id, "--detach")
@@ -61,8 +61,8 @@ func (x *e2e) ended() map[string]*Run {
 	return runs
 }
 
-// TestKill9Acknowledged: the principal is killed at once after it acknowledged a run, again and again, while an agent of
-// its own process takes what it can get. Every run is there at the end, and ran once.
+// TestKill9Acknowledged: the principal is killed at once after it acknowledged a run, again and again, while an agent
+// of its own process takes what it can get. Every run is there at the end, and ran once.
 func TestKill9Acknowledged(t *testing.T) {
 	x := e2eNew(t)
 	x.file("w.yml", e2eAppend)
@@ -71,7 +71,8 @@ func TestKill9Acknowledged(t *testing.T) {
 	var agent *e2eProc
 	for i := range rounds {
 		p := x.principal()
-		if i%agentLife == 0 { // an agent that was just started tries to connect often; one that meets nobody, less and less
+		// an agent that was just started tries to connect often; one that meets nobody, less and less
+		if i%agentLife == 0 {
 			if agent != nil {
 				agent.stop()
 			}
@@ -90,7 +91,8 @@ func TestKill9Acknowledged(t *testing.T) {
 		if run := runs[id]; run == nil {
 			t.Errorf("run %s was acknowledged and is lost", id)
 		} else if run.State != runSucceeded || effects[id] != 1 {
-			t.Errorf("run %s is %s (%s), attempt %d, and ran %d times", id, run.State, run.Reason, run.Attempt, effects[id])
+			t.Errorf("run %s is %s (%s), attempt %d, and ran %d times", id, run.State, run.Reason, run.Attempt,
+				effects[id])
 		}
 	}
 	if len(runs) != rounds || len(effects) != rounds {
@@ -121,7 +123,8 @@ func TestKill9WithAgent(t *testing.T) {
 		case run.State == runCrashed && effects[id] <= 1 && strings.Contains(run.Reason, "agent"):
 			crashed++
 		default:
-			t.Errorf("run %s is %s (%s), attempt %d, and ran %d times", id, run.State, run.Reason, run.Attempt, effects[id])
+			t.Errorf("run %s is %s (%s), attempt %d, and ran %d times", id, run.State, run.Reason, run.Attempt,
+				effects[id])
 		}
 	}
 	t.Logf("%d runs succeeded, %d crashed with the agent", rounds-crashed, crashed)
@@ -132,7 +135,8 @@ func TestKill9WithAgent(t *testing.T) {
 func TestKill9Agent(t *testing.T) {
 	x := e2eNew(t)
 	const tasks = "tasks:\n  first: {run: 'echo first >> $DIR/%[1]s'}\n" +
-		"  second: {depends: [first], run: 'echo second >> $DIR/%[1]s; [ $CDKTR_TASK_ID != second ] || [ -e $DIR/away ] || exec sleep 600'}\n"
+		"  second: {depends: [first], run: 'echo second >> $DIR/%[1]s; [ $CDKTR_TASK_ID != second ] || [ -e " +
+		"$DIR/away ] || exec sleep 600'}\n"
 	x.file("fail.yml", "failover: fail\n"+fmt.Sprintf(tasks, "fail"))
 	x.file("rerun.yml", "failover: rerun\n"+fmt.Sprintf(tasks, "rerun"))
 	x.principal()
@@ -156,14 +160,18 @@ func TestKill9Agent(t *testing.T) {
 	if left := e2eAlive(x.dir + "/mortal|"); len(left) > 0 {
 		t.Errorf("the agent let its earlier processes live: %v", left)
 	}
-	if text := agent.err.String(); !strings.Contains(text, "killed processes that an earlier life of this agent left behind") {
+	if text := agent.err.String(); !strings.Contains(text,
+		"killed processes that an earlier life of this agent left behind") {
 		t.Errorf("the agent does not tell of it: %s", text)
 	}
-	if run := x.await(fails); run.State != runCrashed || !strings.Contains(run.Reason, "mortal") || e2eStates(run) != "first=succeeded second=crashed" {
+	if run := x.await(fails); run.State != runCrashed || !strings.Contains(run.Reason, "mortal") ||
+		e2eStates(run) != "first=succeeded second=crashed" {
 		t.Errorf("failover fail: the run is %s (%s), %s", run.State, run.Reason, e2eStates(run))
 	}
-	if run := x.await(reruns); run.State != runSucceeded || run.Attempt != 2 || e2eStates(run) != "first=succeeded second=succeeded" {
-		t.Errorf("failover rerun: the run is %s (%s), attempt %d, %s", run.State, run.Reason, run.Attempt, e2eStates(run))
+	if run := x.await(reruns); run.State != runSucceeded || run.Attempt != 2 ||
+		e2eStates(run) != "first=succeeded second=succeeded" {
+		t.Errorf("failover rerun: the run is %s (%s), attempt %d, %s", run.State, run.Reason, run.Attempt,
+			e2eStates(run))
 	}
 	for name, want := range map[string]string{"fail": "first\nsecond\n", "rerun": "first\nsecond\nsecond\n"} {
 		if text, _ := os.ReadFile(filepath.Join(x.dir, name)); string(text) != want {
@@ -172,8 +180,9 @@ func TestKill9Agent(t *testing.T) {
 	}
 }
 
-// TestKill9AgentStaysAway: an agent that dies in the middle of a run of five tasks and does not come back is given up after the
-// heartbeat timeout. The run ends on another agent within two seconds of that, and what was done is not done again.
+// TestKill9AgentStaysAway: an agent that dies in the middle of a run of five tasks and does not come back is given up
+// after the heartbeat timeout. The run ends on another agent within two seconds of that, and what was done is not done
+// again.
 func TestKill9AgentStaysAway(t *testing.T) {
 	x := e2eNew(t)
 	const task = "{run: 'echo $CDKTR_TASK_ID >> $DIR/ran'%s}\n"
@@ -188,7 +197,8 @@ func TestKill9AgentStaysAway(t *testing.T) {
 	id := x.start("rerun")
 	logs := x.spawn("logs", id, "-f")
 	logs.saw(&logs.out, "1\n")
-	<-time.After(agentHeartbeat / 2) // else the last word comes just before the end, and the timeout is all there is to measure
+	// else the last word comes just before the end, and the timeout is all there is to measure
+	<-time.After(agentHeartbeat / 2)
 	killed := time.Now()
 	agent.kill()
 	if err := os.WriteFile(x.dir+"/away", nil, 0o644); err != nil {
@@ -196,8 +206,10 @@ func TestKill9AgentStaysAway(t *testing.T) {
 	}
 	x.agent("heir")
 	run := x.await(id)
-	if run.State != runSucceeded || run.Agent != "heir" || run.Attempt != 2 || e2eStates(run) != "a=succeeded b=succeeded c=succeeded d=succeeded e=succeeded" {
-		t.Errorf("the run is %s (%s) on %s, attempt %d: %s", run.State, run.Reason, run.Agent, run.Attempt, e2eStates(run))
+	if run.State != runSucceeded || run.Agent != "heir" || run.Attempt != 2 ||
+		e2eStates(run) != "a=succeeded b=succeeded c=succeeded d=succeeded e=succeeded" {
+		t.Errorf("the run is %s (%s) on %s, attempt %d: %s", run.State, run.Reason, run.Agent, run.Attempt,
+			e2eStates(run))
 	}
 	if text, _ := os.ReadFile(x.dir + "/ran"); string(text) != "a\nb\nc\nc\nd\ne\n" {
 		t.Errorf("tasks ran: %q", text)
@@ -269,8 +281,8 @@ func TestStopAgent(t *testing.T) {
 	}
 }
 
-// TestStopPrincipal: TERM of a principal with an agent waits for its runs; after the drain timeout they are stopped, and
-// how they ended is on disk.
+// TestStopPrincipal: TERM of a principal with an agent waits for its runs; after the drain timeout they are stopped,
+// and how they ended is on disk.
 func TestStopPrincipal(t *testing.T) {
 	x := e2eNew(t)
 	x.file("short.yml", "tasks:\n  a: {run: 'echo begun; sleep 0.3; echo over'}\n")
@@ -392,13 +404,14 @@ func TestKill9Client(t *testing.T) {
 	}
 }
 
-// TestRunWaitOn: who waits for a run hears why it does not begin, and hears its outcome though the principal is stopped, and
-// killed, and started again meanwhile; no line of output comes twice.
+// TestRunWaitOn: who waits for a run hears why it does not begin, and hears its outcome though the principal is
+// stopped, and killed, and started again meanwhile; no line of output comes twice.
 func TestRunWaitOn(t *testing.T) {
 	x := e2eNew(t)
 	for _, w := range []string{"good 0", "bad 7"} {
 		id, code, _ := strings.Cut(w, " ")
-		x.file(id+".yml", "overlap: allow\nagent: {site: london}\ntasks:\n  a: {run: 'echo begun; while [ ! -e $DIR/open ]; do sleep 0.05; done; seq 3; exit "+code+"'}\n")
+		x.file(id+".yml", "overlap: allow\nagent: {site: london}\ntasks:\n  a: {run: 'echo begun; while [ ! -e "+
+			"$DIR/open ]; do sleep 0.05; done; seq 3; exit "+code+"'}\n")
 	}
 	p := x.principal()
 	waits := map[string]*e2eProc{}
@@ -476,7 +489,8 @@ func TestStreamOn(t *testing.T) {
 				return
 			}
 			asked <- req
-			line := &LogLine{Time: stampOf(time.Now()), Run: "01JD3V5K8Q2M4N6P8R0S2T4V6W", N: 1, Task: "a", Stream: "o", Text: "one"}
+			line := &LogLine{Time: stampOf(time.Now()), Run: "01JD3V5K8Q2M4N6P8R0S2T4V6W", N: 1, Task: "a", Stream: "o",
+				Text: "one"}
 			switch len(asked) {
 			case 1: // gone before a word
 			case 2: // gone behind the first line
@@ -497,7 +511,8 @@ func TestStreamOn(t *testing.T) {
 	}
 	cancel()
 	<-served
-	for _, want := range []Request{{Workflow: "w", Last: 5}, {Workflow: "w", Last: 5}, {Run: "01JD3V5K8Q2M4N6P8R0S2T4V6W"}} {
+	for _, want := range []Request{{Workflow: "w", Last: 5}, {Workflow: "w", Last: 5},
+		{Run: "01JD3V5K8Q2M4N6P8R0S2T4V6W"}} {
 		if got := <-asked; got.Workflow != want.Workflow || got.Run != want.Run || got.Last != want.Last {
 			t.Errorf("asked for %+v, want %+v", got, want)
 		}

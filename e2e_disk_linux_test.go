@@ -1,5 +1,5 @@
-// End-to-end tests of a disk that is full: a real file system of a few megabytes, with the whole state of a principal and
-// its agent on it. They need root, to mount one.
+// End-to-end tests of a disk that is full: a real file system of a few megabytes, with the whole state of a principal
+// and its agent on it. They need root, to mount one.
 
 package main
 
@@ -28,7 +28,8 @@ func diskSmall(x *e2e, size int) {
 func diskSmallAt(x *e2e, folder string, size int) {
 	x.t.Helper()
 	state := x.dir + "/" + folder
-	err := errors.Join(os.Mkdir(state, 0o700), syscall.Mount("tmpfs", state, "tmpfs", 0, fmt.Sprintf("size=%d,mode=700", size)))
+	err := errors.Join(os.Mkdir(state, 0o700), syscall.Mount("tmpfs", state, "tmpfs", 0,
+		fmt.Sprintf("size=%d,mode=700", size)))
 	if err != nil {
 		e2eLacks(x.t, "no file system can be mounted here: %v", err)
 	}
@@ -51,8 +52,9 @@ func diskFill(x *e2e, name string) {
 	}
 }
 
-// TestDiskFull: with the disk full, runs still run and are recorded, also one that prints without end; when the reserve is
-// spent too, new ones are refused. Nothing acknowledged is lost, and work goes on by itself when there is room again.
+// TestDiskFull: with the disk full, runs still run and are recorded, also one that prints without end; when the reserve
+// is spent too, new ones are refused. Nothing acknowledged is lost, and work goes on by itself when there is room
+// again.
 func TestDiskFull(t *testing.T) {
 	x := e2eNew(t)
 	diskSmall(x, 8<<20)
@@ -145,8 +147,8 @@ func diskItem(x *e2e, kind string) *AttentionItem {
 	return nil
 }
 
-// TestDiskTold: a disk that is nearly full is bad to doctor, whose exit code says so. Output that finds no room, and a journal that does not,
-// need a person, until somebody has acknowledged the one and there is room for the other.
+// TestDiskTold: a disk that is nearly full is bad to doctor, whose exit code says so. Output that finds no room, and a
+// journal that does not, need a person, until somebody has acknowledged the one and there is room for the other.
 func TestDiskTold(t *testing.T) {
 	x := e2eNew(t)
 	diskSmall(x, 8<<20)
@@ -156,7 +158,8 @@ func TestDiskTold(t *testing.T) {
 		t.Errorf("with room: exit code %d, %+v", code, says["disk"])
 	}
 	diskFill(x, "ballast")
-	if says, code := x.doctorSays(); code != exitFailed || says["disk"].State != doctorBad || !strings.Contains(says["disk"].Text, "output is dropped; make room") {
+	if says, code := x.doctorSays(); code != exitFailed || says["disk"].State != doctorBad ||
+		!strings.Contains(says["disk"].Text, "output is dropped; make room") {
 		t.Errorf("without: exit code %d, %+v", code, says["disk"])
 	}
 	if item := diskItem(x, attentionDisk); item != nil {
@@ -164,7 +167,9 @@ func TestDiskTold(t *testing.T) {
 	}
 	run := x.run("w")
 	item := diskItem(x, attentionOutput)
-	if item == nil || item.Workflow != "w" || item.Runs[0] != run.ID || !strings.Contains(item.Reason, "lines of output could not be stored: ") || !strings.Contains(item.Reason, "space") {
+	if item == nil || item.Workflow != "w" || item.Runs[0] != run.ID ||
+		!strings.Contains(item.Reason, "lines of output could not be stored: ") ||
+		!strings.Contains(item.Reason, "space") {
 		t.Fatalf("output was dropped, and attention says %+v", item)
 	}
 	x.ok("ack", item.Key)
@@ -178,7 +183,8 @@ func TestDiskTold(t *testing.T) {
 				break
 			}
 		}
-		if item := diskItem(x, attentionDisk); item == nil || !strings.Contains(item.Reason, "no space left on device") {
+		if item := diskItem(x, attentionDisk); item == nil || !strings.Contains(item.Reason,
+			"no space left on device") {
 			return false
 		}
 		return true
@@ -197,8 +203,8 @@ func TestDiskTold(t *testing.T) {
 	}
 }
 
-// TestDiskAgentTold: output that finds no room on the disk of an agent needs a person, who asks the principal: what comes as it is
-// written, and the end of what is more than log.max_size.
+// TestDiskAgentTold: output that finds no room on the disk of an agent needs a person, who asks the principal: what
+// comes as it is written, and the end of what is more than log.max_size.
 func TestDiskAgentTold(t *testing.T) {
 	x := e2eNew(t)
 	diskSmallAt(x, "small", 4<<20)
@@ -216,10 +222,12 @@ func TestDiskAgentTold(t *testing.T) {
 	if f.Close(); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatal(err)
 	}
-	for id, want := range map[string]string{"w": "agent small: 100 " + protoRemarkDropped, "much": "agent small: " + protoRemarkLost} {
+	for id, want := range map[string]string{"w": "agent small: 100 " + protoRemarkDropped, "much": "agent small: " +
+		protoRemarkLost} {
 		run := x.run(id)
 		item := diskItem(x, attentionOutput)
-		if item == nil || item.Workflow != id || item.Agent != "small" || item.Runs[0] != run.ID || !strings.Contains(item.Reason, want) || !strings.Contains(item.Reason, "space") {
+		if item == nil || item.Workflow != id || item.Agent != "small" || item.Runs[0] != run.ID ||
+			!strings.Contains(item.Reason, want) || !strings.Contains(item.Reason, "space") {
 			t.Fatalf("%s (%s): attention says %+v\n%s", id, run.State, item, x.ok("logs", run.ID))
 		}
 		if text := x.ok("attention"); !strings.Contains(text, id+" lost output") {
@@ -235,8 +243,8 @@ func TestDiskAgentTold(t *testing.T) {
 	}
 }
 
-// TestDiskReadOnly: a disk that has become read-only, as a card does that fails, is named at the start, and by doctor; nothing is
-// changed on it, and all is there when it can be written again.
+// TestDiskReadOnly: a disk that has become read-only, as a card does that fails, is named at the start, and by doctor;
+// nothing is changed on it, and all is there when it can be written again.
 func TestDiskReadOnly(t *testing.T) {
 	x := e2eNew(t)
 	diskSmall(x, 8<<20)
@@ -251,7 +259,8 @@ func TestDiskReadOnly(t *testing.T) {
 	p.stop()
 	remount(syscall.MS_RDONLY)
 	x.refused(1, []string{x.dir + "/state", "read-only file system"}, "start", "principal")
-	if says, _ := x.doctorSays(); says["state"].State != doctorBad || !strings.Contains(says["state"].Text, "read-only file system") {
+	if says, _ := x.doctorSays(); says["state"].State != doctorBad || !strings.Contains(says["state"].Text,
+		"read-only file system") {
 		t.Errorf("doctor says %+v", says["state"])
 	}
 	remount(0)
@@ -261,7 +270,8 @@ func TestDiskReadOnly(t *testing.T) {
 	}
 }
 
-// TestDiskRetention: when the disk is full old output goes, the oldest first, and what is printed then is stored whole again.
+// TestDiskRetention: when the disk is full old output goes, the oldest first, and what is printed then is stored whole
+// again.
 func TestDiskRetention(t *testing.T) {
 	x := e2eNew(t)
 	diskSmall(x, 8<<20)
@@ -278,7 +288,11 @@ func TestDiskRetention(t *testing.T) {
 	x.principal("--with-agent", "--retain-age", "0")
 	diskFill(x, "ballast")
 	x.run("w") // what it prints finds no room
-	x.until("old output goes", func() bool { _, err := os.Stat(old + "2025-01-01" + logEnding); return errors.Is(err, fs.ErrNotExist) })
+	x.until("old output goes", func() bool {
+		_, err := os.Stat(old + "2025-01-01" + logEnding)
+		return errors.Is(err,
+			fs.ErrNotExist)
+	})
 	if run := x.run("w"); strings.Count(x.ok("logs", run.ID), "\n") != 1000 {
 		t.Errorf("there is room again, and the run's output is %.300s", x.ok("logs", run.ID))
 	}
@@ -287,8 +301,8 @@ func TestDiskRetention(t *testing.T) {
 	}
 }
 
-// TestDiskPipes puts a pipe in the place of each file and folder that the principal and its agent keep: nothing waits for it, every
-// verb answers, and a stop ends them. A start says what is wrong.
+// TestDiskPipes puts a pipe in the place of each file and folder that the principal and its agent keep: nothing waits
+// for it, every verb answers, and a stop ends them. A start says what is wrong.
 func TestDiskPipes(t *testing.T) {
 	x := e2eNew(t)
 	x.file("w.yml", "tasks:\n  a: {run: 'echo one; head -c 3000000 /dev/zero | tr \"\\0\" x | fold'}\n")
@@ -296,7 +310,8 @@ func TestDiskPipes(t *testing.T) {
 	id := x.run("w").ID
 	state := x.dir + "/state/"
 	var names []string
-	for _, pattern := range []string{"out", "tails", "left*", "synced", "snapshot.json*", "history/*", "history/*/*", "logs/*", "logs/*/*"} {
+	for _, pattern := range []string{"out", "tails", "left*", "synced", "snapshot.json*", "history/*", "history/*/*",
+		"logs/*", "logs/*/*"} {
 		found, _ := filepath.Glob(state + pattern)
 		names = append(names, found...)
 	}
@@ -312,7 +327,8 @@ func TestDiskPipes(t *testing.T) {
 		if err := syscall.Mkfifo(name, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for _, args := range [][]string{{"ping"}, {"run", "w", "--wait"}, {"ps", "--all"}, {"show", id}, {"logs", "w"}, {"logs", id, "-n", "3"}, {"attention"}, {"stats"}, {"doctor"}} {
+		for _, args := range [][]string{{"ping"}, {"run", "w", "--wait"}, {"ps", "--all"}, {"show", id}, {"logs", "w"},
+			{"logs", id, "-n", "3"}, {"attention"}, {"stats"}, {"doctor"}} {
 			if r := x.cdktr(args...); r.code < 0 || strings.Contains(r.err, "does not answer") {
 				t.Fatalf("%s is a pipe, and %q: exit code %d, %s", strings.TrimPrefix(name, state), args, r.code, r.err)
 			}
@@ -324,7 +340,8 @@ func TestDiskPipes(t *testing.T) {
 	}
 	again := x.spawn("start", "principal", "--with-agent")
 	x.until("the next start is ready or says why not", func() bool {
-		return strings.Contains(again.err.String(), "msg=ready") || strings.Contains(again.err.String(), "not a regular file")
+		return strings.Contains(again.err.String(), "msg=ready") || strings.Contains(again.err.String(),
+			"not a regular file")
 	})
 	if r := x.cdktr("check"); r.code < 0 {
 		t.Errorf("check: exit code %d, %s", r.code, r.err)

@@ -1,6 +1,6 @@
-// The examples, run as a stranger would run them: each by itself with nothing but its defaults, and those with an effect
-// worth a look with parameters of a test's own. This binary is cdktr: a process that runs tasks is in charge of all orphans,
-// and has to be another than that of the tests.
+// The examples, run as a stranger would run them: each by itself with nothing but its defaults, and those with an
+// effect worth a look with parameters of a test's own. This binary is cdktr: a process that runs tasks is in charge of
+// all orphans, and has to be another than that of the tests.
 
 package main
 
@@ -30,8 +30,10 @@ func exampleRun(t *testing.T, tmp, file string, flags ...string) (code int, out,
 		t.Fatal(err)
 	}
 	var stdout, stderr strings.Builder
-	cmd := exec.CommandContext(t.Context(), bin, append(append([]string{"run"}, flags...), filepath.Join("examples", file))...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + tmp, "TMPDIR=" + tmp, "LC_ALL=C", e2eMainEnv + "=1", e2eRootEnv + "=" + os.Getenv(e2eRootEnv), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}
+	cmd := exec.CommandContext(t.Context(), bin, append(append([]string{"run"}, flags...),
+		filepath.Join("examples", file))...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + tmp, "TMPDIR=" + tmp, "LC_ALL=C", e2eMainEnv + "=1",
+		e2eRootEnv + "=" + os.Getenv(e2eRootEnv), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); cmd.ProcessState == nil {
 		t.Fatal(err)
@@ -54,7 +56,8 @@ func exampleFails(t *testing.T, tmp, file, want string, flags ...string) {
 	t.Helper()
 	code, out, report := exampleRun(t, tmp, file, flags...)
 	if code != exitFailed || !strings.Contains(out, want) {
-		t.Fatalf("%s %q: exit %d, want %d and %q in the output\noutput:\n%sreport:\n%s", file, flags, code, exitFailed, want, out, report)
+		t.Fatalf("%s %q: exit %d, want %d and %q in the output\noutput:\n%sreport:\n%s", file, flags, code, exitFailed,
+			want, out, report)
 	}
 }
 
@@ -110,7 +113,8 @@ func TestExampleEach(t *testing.T) {
 			tmp := t.TempDir()
 			exampleFine(t, tmp, name)
 			exampleFine(t, tmp, name)
-			if left := exampleFiles(t, tmp, "*.[A-Za-z0-9][A-Za-z0-9][A-Za-z0-9][A-Za-z0-9][A-Za-z0-9][A-Za-z0-9]"); len(left) > 0 {
+			if left := exampleFiles(t, tmp,
+				"*.[A-Za-z0-9][A-Za-z0-9][A-Za-z0-9][A-Za-z0-9][A-Za-z0-9][A-Za-z0-9]"); len(left) > 0 {
 				t.Errorf("left in the temporary folder: %q", left)
 			}
 		})
@@ -139,7 +143,8 @@ func TestExampleBackup(t *testing.T) {
 	if err != nil || string(out) != "precious\n" {
 		t.Fatalf("read the archive back: %q, %v", out, err)
 	}
-	exampleFails(t, tmp, "backup.yml", "there is no folder "+src+".gone", "-p", "src="+src+".gone", "-p", "dest="+dest, "-p", "keep=1")
+	exampleFails(t, tmp, "backup.yml", "there is no folder "+src+".gone", "-p", "src="+src+".gone", "-p", "dest="+dest,
+		"-p", "keep=1")
 	if kept := exampleFiles(t, dest, "*"); len(kept) != 2 {
 		t.Fatalf("a run that failed left %q", kept)
 	}
@@ -162,7 +167,8 @@ func TestExampleNightly(t *testing.T) {
 		t.Errorf("merge: %+v, want the output ROWS=9", merge)
 	}
 	plain := exampleFine(t, t.TempDir(), "nightly.yml")
-	for _, want := range []string{"the database is busy", "loaded 9 rows at attempt 2", "nightly for yesterday is done, 9 rows"} {
+	for _, want := range []string{"the database is busy", "loaded 9 rows at attempt 2",
+		"nightly for yesterday is done, 9 rows"} {
 		if !strings.Contains(plain, want) {
 			t.Errorf("%q is not in the output:\n%s", want, plain)
 		}
@@ -177,7 +183,8 @@ func exampleCertificate(t *testing.T, name string, life time.Duration) {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	form := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "example"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(life)}
+	form := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "example"},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(life)}
 	der, err := x509.CreateCertificate(rand.Reader, form, form, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
@@ -207,7 +214,8 @@ func TestExampleDiskWatch(t *testing.T) {
 	tmp := t.TempDir()
 	exampleFails(t, tmp, "disk-watch.yml", "too full (the limit is 0%): "+tmp, "-p", "threshold=0")
 	exampleFails(t, tmp, "disk-watch.yml", "cannot tell how full", "-p", "paths="+tmp+"/none")
-	if code, _, report := exampleRun(t, tmp, "disk-watch.yml", "-p", "threshold=101"); code != exitUsage || !strings.Contains(report, "pattern") {
+	if code, _, report := exampleRun(t, tmp, "disk-watch.yml", "-p", "threshold=101"); code != exitUsage ||
+		!strings.Contains(report, "pattern") {
 		t.Errorf("threshold=101: exit %d, %s", code, report)
 	}
 }
@@ -281,13 +289,15 @@ func TestExampleMirror(t *testing.T) {
 	}
 }
 
-// TestExampleHealth lets a service be down for all four attempts: somebody is told, and the run has failed all the same.
+// TestExampleHealth lets a service be down for all four attempts: somebody is told, and the run has failed all the
+// same.
 func TestExampleHealth(t *testing.T) {
 	t.Parallel()
 	tmp := t.TempDir()
 	exampleFails(t, tmp, "health-check.yml", "does not answer", "-p", "url=file://"+tmp+"/none")
 	out, report := "", ""
-	if _, out, report = exampleRun(t, tmp, "health-check.yml", "-p", "url=gopher://x"); !strings.Contains(out, "no such kind of address") {
+	if _, out, report = exampleRun(t, tmp, "health-check.yml", "-p", "url=gopher://x"); !strings.Contains(out,
+		"no such kind of address") {
 		t.Errorf("an unknown kind of address: %s%s", out, report)
 	}
 }
@@ -338,7 +348,8 @@ func TestExampleETL(t *testing.T) {
 
 func TestExampleLegacy(t *testing.T) {
 	out := exampleFine(t, t.TempDir(), "legacy.yml")
-	if !strings.HasPrefix(out, "fetched 3 rows\n") || !strings.HasSuffix(out, "all done\n") || !strings.Contains(out, "converting report\n") {
+	if !strings.HasPrefix(out, "fetched 3 rows\n") || !strings.HasSuffix(out, "all done\n") ||
+		!strings.Contains(out, "converting report\n") {
 		t.Errorf("output: %s", out)
 	}
 }

@@ -1,5 +1,5 @@
-// End-to-end tests of faults: those that ended, hung or misled CDKTR, the system that this one follows, a test each, and
-// those of the machine: a damaged journal, a folder that cannot be written, peers that speak nonsense.
+// End-to-end tests of faults: those that ended, hung or misled CDKTR, the system that this one follows, a test each,
+// and those of the machine: a damaged journal, a folder that cannot be written, peers that speak nonsense.
 
 package main
 
@@ -67,7 +67,8 @@ func TestFault34StderrLines(t *testing.T) {
 
 // TestFault200kBStderr: CDKTR hung for ever at 64 KiB on standard error while standard output was open.
 func TestFault200kBStderr(t *testing.T) {
-	x, _ := e2eOneRun(t, "tasks:\n  a: {run: 'yes 123456789 | head -n 20000 >&2; head -c 200000 /dev/zero | tr \"\\0\" x >&2; echo done'}\n", runSucceeded, "a=succeeded")
+	x, _ := e2eOneRun(t, "tasks:\n  a: {run: 'yes 123456789 | head -n 20000 >&2; head -c 200000 /dev/zero | tr "+
+		"\"\\0\" x >&2; echo done'}\n", runSucceeded, "a=succeeded")
 	if n := strings.Count(x.ok("logs", "w", "--err", "--grep", "^123456789$"), "\n"); n != 20000 {
 		t.Errorf("%d lines of standard error", n)
 	}
@@ -78,8 +79,10 @@ func TestFault200kBStderr(t *testing.T) {
 
 // TestFaultNonUTF8Output: CDKTR's agent lost a slot for ever at the first byte that was not UTF-8.
 func TestFaultNonUTF8Output(t *testing.T) {
-	x, _ := e2eOneRun(t, "tasks:\n  a: {run: 'printf \"\\377\\376 caf\\351\\n\"; printf \"fine\\n\"; printf \"\\200\" >&2'}\n", runSucceeded, "a=succeeded")
-	if text := x.ok("logs", "w", "--task", "a", "--grep", "."); !strings.Contains(text, "\xff\xfe caf\xe9\n") || !strings.Contains(text, "fine\n") || !strings.Contains(text, "\x80\n") {
+	x, _ := e2eOneRun(t, "tasks:\n  a: {run: 'printf \"\\377\\376 caf\\351\\n\"; printf \"fine\\n\"; printf "+
+		"\"\\200\" >&2'}\n", runSucceeded, "a=succeeded")
+	if text := x.ok("logs", "w", "--task", "a", "--grep", "."); !strings.Contains(text, "\xff\xfe caf\xe9\n") ||
+		!strings.Contains(text, "fine\n") || !strings.Contains(text, "\x80\n") {
 		t.Errorf("the output is %q", text)
 	}
 }
@@ -87,7 +90,8 @@ func TestFaultNonUTF8Output(t *testing.T) {
 // TestFaultStrayFile: CDKTR's principal ended at a file without an ending.
 func TestFaultStrayFile(t *testing.T) {
 	x := e2eNew(t)
-	for name, text := range map[string]string{"README": "read me", "notes.txt": "x", ".hidden.yml": "{{{", "a.yml~": "{{{", "w.yml": "tasks:\n  a: {run: 'true'}\n"} {
+	for name, text := range map[string]string{"README": "read me", "notes.txt": "x", ".hidden.yml": "{{{",
+		"a.yml~": "{{{", "w.yml": "tasks:\n  a: {run: 'true'}\n"} {
 		x.file(name, text)
 	}
 	if err := syscall.Mkfifo(x.dir+"/workflows/pipe.yml", 0o600); err != nil {
@@ -138,8 +142,8 @@ func TestFaultDeletedFile(t *testing.T) {
 	}
 }
 
-// TestFaultEmptyTasks: CDKTR ran a workflow without tasks for ever. Such a file loads, as it did there, and its run is over
-// at once.
+// TestFaultEmptyTasks: CDKTR ran a workflow without tasks for ever. Such a file loads, as it did there, and its run is
+// over at once.
 func TestFaultEmptyTasks(t *testing.T) {
 	x, _ := e2eOneRun(t, "name: Empty\ntasks: {}\n", runSucceeded, "")
 	x.file("none.yml", "name: None\n")
@@ -191,8 +195,10 @@ func TestFaultUnknownDependency(t *testing.T) {
 // TestFaultSlotLeak: CDKTR's agent lost a slot at every run that went wrong, until it took no more.
 func TestFaultSlotLeak(t *testing.T) {
 	x := e2eNew(t)
-	for name, task := range map[string]string{"exit": "run: exit 1", "missing": "cmd: no-such-program-here", "bytes": "run: 'printf \"\\377\"; exit 1'",
-		"dir": "run: 'true', working_directory: /no/such/folder", "killed": "run: 'kill -9 $$'", "outputs": "run: 'echo \"not a pair\" >> \"$CDKTR_OUTPUT\"'"} {
+	for name, task := range map[string]string{"exit": "run: exit 1", "missing": "cmd: no-such-program-here",
+		"bytes": "run: 'printf \"\\377\"; exit 1'",
+		"dir":   "run: 'true', working_directory: /no/such/folder", "killed": "run: 'kill -9 $$'",
+		"outputs": "run: 'echo \"not a pair\" >> \"$CDKTR_OUTPUT\"'"} {
 		x.file(name+".yml", "tasks:\n  a: {"+task+"}\n")
 	}
 	x.file("env.yml", "env_file: [/no/such/file]\ntasks:\n  a: {run: 'true'}\n")
@@ -261,7 +267,8 @@ func TestFaultAgentTwiceSameName(t *testing.T) {
 	}
 }
 
-// TestFaultPrincipalAwayTaskGoesOn: with CDKTR's principal away a chatty task froze, and the tasks after it were dropped.
+// TestFaultPrincipalAwayTaskGoesOn: with CDKTR's principal away a chatty task froze, and the tasks after it were
+// dropped.
 func TestFaultPrincipalAwayTaskGoesOn(t *testing.T) {
 	x := e2eNew(t)
 	x.env = append(x.env, e2eMainEnv+"=1s")
@@ -354,7 +361,8 @@ func TestFaultHostilePeers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer idle.Close()
-	for _, text := range []string{"", "GET / HTTP/1.1\r\n\r\n", greeting, greeting + "\x04\x05\x05READY", greeting + "\x06\xff\xff\xff\xff\xff\xff\xff\xff",
+	for _, text := range []string{"", "GET / HTTP/1.1\r\n\r\n", greeting, greeting + "\x04\x05\x05READY", greeting +
+		"\x06\xff\xff\xff\xff\xff\xff\xff\xff",
 		greeting + "\x04\x1a\x05READY\x0bSocket-Type\x00\x00\x00\x03BAD", strings.Repeat("\x00", 5000)} {
 		conn, err := net.Dial("unix", x.dir+"/s")
 		if err != nil {
@@ -439,13 +447,14 @@ func TestStateReadOnly(t *testing.T) {
 		x.uid = 65534
 	}
 	p := x.spawn("start", "principal", "--state", x.dir+"/locked/state")
-	if code := p.wait(); code != 1 || !strings.Contains(p.err.String(), "locked/state") || !strings.Contains(p.err.String(), "permission denied") {
+	if code := p.wait(); code != 1 || !strings.Contains(p.err.String(), "locked/state") ||
+		!strings.Contains(p.err.String(), "permission denied") {
 		t.Errorf("exit code %d: %s", code, p.err.String())
 	}
 }
 
-// e2ePlain gives the program as it is given out, in a folder, for what the race detector and the test binary would blur. It is
-// built once for all tests.
+// e2ePlain gives the program as it is given out, in a folder, for what the race detector and the test binary would
+// blur. It is built once for all tests.
 func e2ePlain(t *testing.T, dir string) string {
 	t.Helper()
 	built, err := e2ePlainBuilt()

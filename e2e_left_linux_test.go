@@ -1,5 +1,5 @@
-// A test of processes that an agent cannot end, because they are another user's: real ones, of root, at an agent that is not. It needs
-// root to begin with, as CI has it.
+// A test of processes that an agent cannot end, because they are another user's: real ones, of root, at an agent that
+// is not. It needs root to begin with, as CI has it.
 
 package main
 
@@ -15,7 +15,8 @@ import (
 	"testing"
 )
 
-// leftRig is an installation of a user who may start one program as root: a copy of chroot that is root's and has the setuid bit.
+// leftRig is an installation of a user who may start one program as root: a copy of chroot that is root's and has the
+// setuid bit.
 func leftRig(t *testing.T) *e2e {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -78,11 +79,12 @@ func leftAttention(x *e2e) (items []AttentionItem) {
 	return items
 }
 
-// TestLeftOfAnotherUser: what a task has started as root outlives it. The run's record, its output and Attention say what, whose and where;
-// the next fires become no runs, over the ends of agent and principal, until it has gone.
+// TestLeftOfAnotherUser: what a task has started as root outlives it. The run's record, its output and Attention say
+// what, whose and where; the next fires become no runs, over the ends of agent and principal, until it has gone.
 func TestLeftOfAnotherUser(t *testing.T) {
 	x := leftRig(t)
-	x.file("w.yml", "schedule: '@every 1s'\ntasks:\n  a: {run: '[ -e $DIR/quiet ] || $DIR/asroot --userspec=0:0 / sleep 1000 & echo begun'}\n")
+	x.file("w.yml", "schedule: '@every 1s'\ntasks:\n  a: {run: '[ -e $DIR/quiet ] || $DIR/asroot --userspec=0:0 / "+
+		"sleep 1000 & echo begun'}\n")
 	p := x.principal()
 	agent := x.agent("edge")
 	skips := func(since Stamp) (n int) {
@@ -106,12 +108,14 @@ func TestLeftOfAnotherUser(t *testing.T) {
 	if len(pids) != 1 || len(r.Left) != 1 || r.State != runSucceeded {
 		t.Fatalf("the processes %d are left, and a %s run says %+v", pids, r.State, r.Left)
 	}
-	want := LeftProcess{Agent: "edge", Task: "a", Attempt: 1, PID: pids[0], User: "root", Command: "sleep 1000", Why: "agent edge may not end what is another user's"}
+	want := LeftProcess{Agent: "edge", Task: "a", Attempt: 1, PID: pids[0], User: "root", Command: "sleep 1000",
+		Why: "agent edge may not end what is another user's"}
 	if r.Left[0] != want {
 		t.Errorf("the run says %+v, want %+v", r.Left[0], want)
 	}
 	named := "pid " + strconv.Itoa(pids[0]) + " (root): sleep 1000"
-	for what, text := range map[string]string{"show": x.ok("show", run), "show --json": x.ok("show", run, "--json"), "logs": x.ok("logs", run), "attention": x.ok("attention"),
+	for what, text := range map[string]string{"show": x.ok("show", run), "show --json": x.ok("show", run, "--json"),
+		"logs": x.ok("logs", run), "attention": x.ok("attention"),
 		"why": x.ok("why", "w"), "the agent's log": agent.err.String()} {
 		if what == "show --json" {
 			named := `"pid":` + strconv.Itoa(pids[0]) + `,"user":"root","command":"sleep 1000"`
@@ -122,7 +126,8 @@ func TestLeftOfAnotherUser(t *testing.T) {
 			t.Errorf("%s does not name %s:\n%s", what, named, text)
 		}
 	}
-	if items := leftAttention(x); len(items) != 1 || items[0].Workflow != "w" || items[0].Runs[0] != run || items[0].Agent != "edge" {
+	if items := leftAttention(x); len(items) != 1 || items[0].Workflow != "w" || items[0].Runs[0] != run ||
+		items[0].Agent != "edge" {
 		t.Errorf("attention: %+v", items)
 	}
 
@@ -146,7 +151,8 @@ func TestLeftOfAnotherUser(t *testing.T) {
 	x.agent("edge")
 	again("a stop of the agent")
 
-	if err := errors.Join(os.WriteFile(x.dir+"/quiet", nil, 0o644), syscall.Kill(pids[0], syscall.SIGKILL)); err != nil {
+	if err := errors.Join(os.WriteFile(x.dir+"/quiet", nil, 0o644), syscall.Kill(pids[0],
+		syscall.SIGKILL)); err != nil {
 		t.Fatal(err)
 	}
 	x.until("the next fire becomes a run", func() bool { return x.workflow("w").Last.ID != run })
@@ -164,10 +170,12 @@ func TestLeftOfAnotherUser(t *testing.T) {
 	}
 }
 
-// TestLeftStop: a run whose one process is root's is cancelled. That says what is so, and with overlap: queue the next one waits.
+// TestLeftStop: a run whose one process is root's is cancelled. That says what is so, and with overlap: queue the next
+// one waits.
 func TestLeftStop(t *testing.T) {
 	x := leftRig(t)
-	x.file("w.yml", "overlap: queue\ntasks:\n  a: {run: '[ -e $DIR/quiet ] && exit; echo begun; exec $DIR/asroot --userspec=0:0 / sleep 1000'}\n")
+	x.file("w.yml", "overlap: queue\ntasks:\n  a: {run: '[ -e $DIR/quiet ] && exit; echo begun; exec $DIR/asroot "+
+		"--userspec=0:0 / sleep 1000'}\n")
 	x.principal()
 	x.agent("edge")
 	run := x.start("w")
@@ -175,10 +183,12 @@ func TestLeftStop(t *testing.T) {
 	x.ok("cancel", run)
 	r := x.await(run)
 	pids := leftPids(x)
-	if r.State != runCancelled || len(pids) != 1 || len(r.Left) != 1 || r.Left[0].PID != pids[0] || r.Left[0].User != "root" {
+	if r.State != runCancelled || len(pids) != 1 || len(r.Left) != 1 || r.Left[0].PID != pids[0] ||
+		r.Left[0].User != "root" {
 		t.Fatalf("%d live, and the %s run says %+v", pids, r.State, r.Left)
 	}
-	if text := x.ok("logs", run); !strings.Contains(text, "could not be ended and go on (1): pid "+strconv.Itoa(pids[0])+" (root): sleep 1000") {
+	if text := x.ok("logs", run); !strings.Contains(text,
+		"could not be ended and go on (1): pid "+strconv.Itoa(pids[0])+" (root): sleep 1000") {
 		t.Errorf("logs:\n%s", text)
 	}
 	if err := os.WriteFile(x.dir+"/quiet", nil, 0o644); err != nil {
@@ -187,7 +197,8 @@ func TestLeftStop(t *testing.T) {
 	next := x.start("w")
 	x.until("it says what it waits for", func() bool {
 		r := x.show(next)
-		return r.State == runQueued && strings.Contains(r.Reason, "what run "+run+" left lives on agent edge: pid "+strconv.Itoa(pids[0]))
+		return r.State == runQueued && strings.Contains(r.Reason,
+			"what run "+run+" left lives on agent edge: pid "+strconv.Itoa(pids[0]))
 	})
 	if err := syscall.Kill(pids[0], syscall.SIGKILL); err != nil {
 		t.Fatal(err)

@@ -1,7 +1,7 @@
-// End-to-end tests of a real network between agent and principal: two network namespaces with a cable between them, which
-// the tests cut. A cable that is pulled tells both sides; one that swallows packets tells neither, and is made here by
-// giving a side a wrong hardware address for the other: no part of the kernel needs to be there for that. They need root
-// and ip(8).
+// End-to-end tests of a real network between agent and principal: two network namespaces with a cable between them,
+// which the tests cut. A cable that is pulled tells both sides; one that swallows packets tells neither, and is made
+// here by giving a side a wrong hardware address for the other: no part of the kernel needs to be there for that. They
+// need root and ip(8).
 
 package main
 
@@ -79,7 +79,8 @@ func (n *netCable) space(name string) *e2e {
 	})
 	x := *n.e2e
 	x.bin = filepath.Join(n.dir, "in-"+name) // each exec keeps the pid, so that signals arrive
-	if err := os.WriteFile(x.bin, fmt.Appendf(nil, "#!/bin/sh\nexec ip netns exec %s %s \"$@\"\n", space, n.bin), 0o755); err != nil {
+	if err := os.WriteFile(x.bin, fmt.Appendf(nil, "#!/bin/sh\nexec ip netns exec %s %s \"$@\"\n", space, n.bin),
+		0o755); err != nil {
 		n.t.Fatal(err)
 	}
 	n.spaces[&x] = space
@@ -142,7 +143,8 @@ func (n *netCable) lost(name string, cut time.Time) {
 	n.until("agent "+name+" is lost", func() bool { return n.agentState(name) == agentLost })
 	took := time.Since(cut)
 	n.t.Logf("agents says lost %.1f s after the cut", took.Seconds())
-	if took > 16*time.Second+15*time.Second { // two heartbeats of 5 s, or 15 s of silence; the rest is for a slow machine
+	// two heartbeats of 5 s, or 15 s of silence; the rest is for a slow machine
+	if took > 16*time.Second+15*time.Second {
 		n.t.Errorf("it took %s until the agent counted as lost", took)
 	}
 }
@@ -184,7 +186,8 @@ func (n *netCable) enough() {
 // wholeOutput wants a run that succeeded, and every line of each task once, in its order.
 func (n *netCable) wholeOutput(run string) {
 	n.t.Helper()
-	if r := n.await(run); r.State != runSucceeded || e2eStates(r) != "a=succeeded b=succeeded c=succeeded" || r.Attempt != 1 {
+	if r := n.await(run); r.State != runSucceeded || e2eStates(r) != "a=succeeded b=succeeded c=succeeded" ||
+		r.Attempt != 1 {
 		n.t.Errorf("the run is %s (%s), attempt %d, %s", r.State, r.Reason, r.Attempt, e2eStates(r))
 	}
 	count := map[string]int{}
@@ -204,8 +207,8 @@ func (n *netCable) wholeOutput(run string) {
 	n.t.Logf("%d lines of a, %d of b, %d of c, each once", count["a"], count["b"], count["c"])
 }
 
-// TestNetCut: the cable swallows everything in the middle of a run, for longer than the agent and the principal wait for
-// each other; both see it, and when it is whole again nothing is missing and nothing is there twice.
+// TestNetCut: the cable swallows everything in the middle of a run, for longer than the agent and the principal wait
+// for each other; both see it, and when it is whole again nothing is missing and nothing is there twice.
 func TestNetCut(t *testing.T) {
 	n := netNew(t, netChatty)
 	agent := n.credentialed(n.far, "ed")
@@ -223,8 +226,8 @@ func TestNetCut(t *testing.T) {
 	n.wholeOutput(id)
 }
 
-// TestNetHalfOpen: what one side sends arrives nowhere, while the other is heard. Either way round the agent is lost, and
-// the run goes on.
+// TestNetHalfOpen: what one side sends arrives nowhere, while the other is heard. Either way round the agent is lost,
+// and the run goes on.
 func TestNetHalfOpen(t *testing.T) {
 	t.Parallel()
 	for _, from := range []string{"agent", "principal"} {
@@ -248,14 +251,15 @@ func TestNetHalfOpen(t *testing.T) {
 	}
 }
 
-// TestNetFlaps: a link that loses packets by the dozen: with netem where the kernel has it, else by pulling the cable for a
-// moment again and again. Nobody need be lost by that, and no line is.
+// TestNetFlaps: a link that loses packets by the dozen: with netem where the kernel has it, else by pulling the cable
+// for a moment again and again. Nobody need be lost by that, and no line is.
 func TestNetFlaps(t *testing.T) {
 	n := netNew(t, netChatty)
 	n.credentialed(n.far, "ed")
 	netem := true
 	for _, side := range []*e2e{n.hub, n.far} {
-		err := exec.Command("tc", "-n", n.spaces[side], "qdisc", "add", "dev", "cable", "root", "netem", "delay", "20ms", "10ms", "loss", "5%").Run()
+		err := exec.Command("tc", "-n", n.spaces[side], "qdisc", "add", "dev", "cable", "root", "netem", "delay",
+			"20ms", "10ms", "loss", "5%").Run()
 		netem = netem && err == nil
 	}
 	id := n.start("w")
@@ -307,8 +311,10 @@ func TestNetFailover(t *testing.T) {
 	again := time.Now()
 	n.until("the second agent is still at it", func() bool { return netLast(t, beats(), "vi").After(again) })
 	n.enough()
-	if run := n.await(id); run.State != runSucceeded || run.Attempt != 2 || run.Agent != "vi" || e2eStates(run) != "first=succeeded second=succeeded third=succeeded" {
-		t.Errorf("the run is %s (%s), attempt %d on %s, %s", run.State, run.Reason, run.Attempt, run.Agent, e2eStates(run))
+	if run := n.await(id); run.State != runSucceeded || run.Attempt != 2 || run.Agent != "vi" ||
+		e2eStates(run) != "first=succeeded second=succeeded third=succeeded" {
+		t.Errorf("the run is %s (%s), attempt %d on %s, %s", run.State, run.Reason, run.Attempt, run.Agent,
+			e2eStates(run))
 	}
 	for name, want := range map[string]string{"first": "ed\n", "third": "vi\n"} {
 		if text, _ := os.ReadFile(filepath.Join(n.dir, name)); string(text) != want {
@@ -316,7 +322,8 @@ func TestNetFailover(t *testing.T) {
 		}
 	}
 	end, begin := netLast(t, beats(), "ed"), netFirst(t, beats(), "vi")
-	t.Logf("the first agent let go %.1f s after the cut, the second began after %.1f s", end.Sub(cut).Seconds(), begin.Sub(cut).Seconds())
+	t.Logf("the first agent let go %.1f s after the cut, the second began after %.1f s", end.Sub(cut).Seconds(),
+		begin.Sub(cut).Seconds())
 	if !end.Before(begin) {
 		t.Errorf("the first agent was at it until %s, the second from %s", end, begin)
 	}
@@ -327,7 +334,8 @@ func netStamps(t *testing.T, beats, who string) []time.Time {
 	t.Helper()
 	var all []time.Time
 	for line := range strings.Lines(beats) {
-		if name, stamp, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " "); name == who && strings.HasSuffix(line, "\n") {
+		if name, stamp, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " "); name == who &&
+			strings.HasSuffix(line, "\n") {
 			nanos, err := strconv.ParseInt(stamp, 10, 64)
 			if err != nil {
 				t.Fatalf("%q: %v", line, err)

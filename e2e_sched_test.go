@@ -53,7 +53,10 @@ func TestFolderLive(t *testing.T) {
 		t.Errorf("the mended version said %q", text)
 	}
 	x.file("sub.w.yml", "tasks:\n  a: {run: echo other}\n")
-	x.until("two files of one id are told of", func() bool { return strings.Contains(x.workflow("sub.w").Error, "same id") })
+	x.until("two files of one id are told of", func() bool {
+		return strings.Contains(x.workflow("sub.w").Error,
+			"same id")
+	})
 	if text := said(); text != "four\n" {
 		t.Errorf("with two files of one id it said %q", text)
 	}
@@ -69,8 +72,8 @@ func TestFolderLive(t *testing.T) {
 	p.stop()
 }
 
-// TestFolderGone: a folder that is gone is told of wherever one looks, also when it was named from a directory that has another in
-// its place by now; nothing that was read is lost. What is there again, or asked for, is in force.
+// TestFolderGone: a folder that is gone is told of wherever one looks, also when it was named from a directory that has
+// another in its place by now; nothing that was read is lost. What is there again, or asked for, is in force.
 func TestFolderGone(t *testing.T) {
 	x := e2eNew(t)
 	y := *x
@@ -89,13 +92,16 @@ func TestFolderGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.refused(exitFailed, []string{y.dir + "/workflows", "does not exist", "stays in force"}, "rescan")
-	if r := x.code(0, "ls"); !strings.Contains(r.err, y.dir+"/workflows") || !strings.Contains(r.err, "stays in force") || !strings.Contains(r.out, "a ") {
+	if r := x.code(0, "ls"); !strings.Contains(r.err, y.dir+"/workflows") ||
+		!strings.Contains(r.err, "stays in force") || !strings.Contains(r.out, "a ") {
 		t.Errorf("ls says %s%s", r.out, r.err)
 	}
-	if out := x.ok("attention", "--json"); !strings.Contains(out, `"kind":"folder"`) || !strings.Contains(out, y.dir+"/workflows") {
+	if out := x.ok("attention", "--json"); !strings.Contains(out, `"kind":"folder"`) ||
+		!strings.Contains(out, y.dir+"/workflows") {
 		t.Errorf("attention says %s", out)
 	}
-	if found := x.cdktr("doctor", "--json"); found.code != exitFailed || !strings.Contains(found.out, y.dir+"/workflows") {
+	if found := x.cdktr("doctor", "--json"); found.code != exitFailed ||
+		!strings.Contains(found.out, y.dir+"/workflows") {
 		t.Errorf("doctor: exit code %d, %s", found.code, found.out)
 	}
 	if run := x.run("a"); run.State != runSucceeded {
@@ -140,7 +146,8 @@ func TestScheduleFires(t *testing.T) {
 		t.Errorf("the run was told %q", text)
 	}
 	e2eFields(t, x.ok("why", "tick", "--json"), "workflow at decided fired reason run")
-	if text := x.ok("why", "tick"); !strings.Contains(text, "fired") || !strings.Contains(text, ticks[len(ticks)-1].Run) {
+	if text := x.ok("why", "tick"); !strings.Contains(text, "fired") ||
+		!strings.Contains(text, ticks[len(ticks)-1].Run) {
 		t.Errorf("why says %s", text)
 	}
 	x.ok("pause", "tick")
@@ -177,12 +184,14 @@ func TestScheduleOverlap(t *testing.T) {
 	}
 	if d := second[overlapQueue]; !d.Fired || d.Reason != "queued behind run "+first(overlapQueue) {
 		t.Errorf("queue: %+v", d)
-	} else if run := x.show(d.Run); run.State != runQueued || !strings.Contains(run.Reason, "waiting for run "+first(overlapQueue)) {
+	} else if run := x.show(d.Run); run.State != runQueued || !strings.Contains(run.Reason,
+		"waiting for run "+first(overlapQueue)) {
 		t.Errorf("queue: the second run is %s (%s)", run.State, run.Reason)
 	}
 	if d := second[overlapReplace]; !d.Fired || !strings.HasPrefix(d.Reason, "in place of run "+first(overlapReplace)) {
 		t.Errorf("replace: %+v", d)
-	} else if run := x.await(first(overlapReplace)); run.State != runCancelled || run.Reason != "replaced by a newer run" {
+	} else if run := x.await(first(overlapReplace)); run.State != runCancelled ||
+		run.Reason != "replaced by a newer run" {
 		t.Errorf("replace: the first run is %s (%s)", run.State, run.Reason)
 	}
 	if d := second[overlapAllow]; !d.Fired {
@@ -203,9 +212,11 @@ func TestScheduleCatchup(t *testing.T) {
 	x := e2eNew(t)
 	policies := []string{catchupSkip, catchupOnce, catchupAll}
 	for _, policy := range policies {
-		x.file(policy+".yml", "schedule: '@every 1s'\ncatchup: "+policy+"\noverlap: allow\ntasks:\n  a: {run: 'true'}\n")
+		x.file(policy+".yml", "schedule: '@every 1s'\ncatchup: "+policy+"\noverlap: allow\ntasks:\n  a: {run: "+
+			"'true'}\n")
 	}
-	x.file("window.yml", "schedule: '@every 1s'\ncatchup: all\ncatchup_window: 1ms\noverlap: allow\ntasks:\n  a: {run: 'true'}\n")
+	x.file("window.yml", "schedule: '@every 1s'\ncatchup: all\ncatchup_window: 1ms\noverlap: allow\ntasks:\n  a: "+
+		"{run: 'true'}\n")
 	for _, occasion := range []string{"reboot", "start"} {
 		x.file(occasion+".yml", "schedule: '@"+occasion+"'\ntasks:\n  a: {run: 'true'}\n")
 	}
@@ -251,7 +262,8 @@ func TestScheduleCatchup(t *testing.T) {
 		}
 	}
 	for occasion, want := range map[string]int{triggerReboot: 1, triggerStart: 2} {
-		if runs := e2eLines[Run](t, x.ok("ps", "--all", "--workflow", occasion, "--json")); len(runs) != want || runs[0].Trigger != occasion {
+		if runs := e2eLines[Run](t, x.ok("ps", "--all", "--workflow", occasion, "--json")); len(runs) != want ||
+			runs[0].Trigger != occasion {
 			t.Errorf("@%s made %d runs in two starts of one boot: %+v", occasion, len(runs), runs)
 		}
 	}
@@ -276,13 +288,15 @@ func TestNoScheduler(t *testing.T) {
 func TestPriorities(t *testing.T) {
 	x := e2eNew(t)
 	for name, priority := range map[string]int{"low": -1, "middle": 0, "high": 10} {
-		x.file(name+".yml", fmt.Sprintf("priority: %d\ntasks:\n  a: {run: 'echo $CDKTR_RUN_ID >> $DIR/ran'}\n", priority))
+		x.file(name+".yml", fmt.Sprintf("priority: %d\ntasks:\n  a: {run: 'echo $CDKTR_RUN_ID >> $DIR/ran'}\n",
+			priority))
 	}
 	x.file("gate.yml", "tasks:\n  a: {run: 'while [ ! -e $DIR/open ]; do sleep 0.05; done'}\n")
 	x.principal("--with-agent", "--capacity", "1")
 	gate := x.start("gate")
 	x.until("the gate stands", func() bool { return x.show(gate).State == runRunning })
-	low, middle, high, high2, middle2 := x.start("low"), x.start("middle"), x.start("high"), x.start("high"), x.start("middle")
+	low, middle, high, high2, middle2 := x.start("low"), x.start("middle"), x.start("high"), x.start("high"),
+		x.start("middle")
 	if reason := x.show(high).Reason; reason != "all agents are busy" {
 		t.Errorf("the run waits for %q", reason)
 	}
@@ -304,7 +318,8 @@ func TestLabels(t *testing.T) {
 	x.principal()
 	x.agent("paris", "--label", "site=paris", "--label", "disk=ssd")
 	id := x.start("w")
-	if run := x.run("any"); run.State != runSucceeded || run.Agent != "paris" { // it does not stand in the way of others
+	// it does not stand in the way of others
+	if run := x.run("any"); run.State != runSucceeded || run.Agent != "paris" {
 		t.Errorf("the other run is %+v", run)
 	}
 	if run := x.show(id); run.State != runQueued || run.Reason != "no agent with labels disk=ssd site=london" {

@@ -1,5 +1,5 @@
-// End-to-end tests of what a service is to those who look after it: HUP, what systemd hears, and what the log says of runs. The
-// real systemd is in e2e_boot_linux_test.go.
+// End-to-end tests of what a service is to those who look after it: HUP, what systemd hears, and what the log says of
+// runs. The real systemd is in e2e_boot_linux_test.go.
 
 package main
 
@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// TestHangupPrincipal: without a terminal HUP has a principal read its files again, as they are at that moment, and go on.
+// TestHangupPrincipal: without a terminal HUP has a principal read its files again, as they are at that moment, and go
+// on.
 func TestHangupPrincipal(t *testing.T) {
 	h := authTestHubNew(t)
 	h.authorize("vi", roleViewer)
@@ -25,7 +26,8 @@ func TestHangupPrincipal(t *testing.T) {
 		h.file(c.file, c.text)
 		before := strings.Count(h.principal.err.String(), "keys again")
 		h.principal.signal(syscall.SIGHUP)
-		h.principal.saw(&h.principal.err, `(?s)(msg="read the workflows folder and the keys again".*){`+string(rune('1'+before))+`}`)
+		h.principal.saw(&h.principal.err,
+			`(?s)(msg="read the workflows folder and the keys again".*){`+string(rune('1'+before))+`}`)
 		lines := regexp.MustCompile(`keys again" (.*)`).FindAllStringSubmatch(h.principal.err.String(), -1)
 		if len(lines) != i+1 || lines[i][1] != c.want {
 			t.Errorf("%s: %q, want %s", c.file, lines, c.want)
@@ -47,11 +49,12 @@ func TestHangupTerminal(t *testing.T) {
 	}
 }
 
-// TestHangupTwice: a terminal that goes away sends HUP twice, by the kernel and by its shell. That is one wish: what runs is stopped in
-// good order.
+// TestHangupTwice: a terminal that goes away sends HUP twice, by the kernel and by its shell. That is one wish: what
+// runs is stopped in good order.
 func TestHangupTwice(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", "tasks:\n  a: {run: 'trap \"sleep 1; touch $DIR/cleaned; exit 3\" TERM; touch $DIR/on; while :; do sleep 0.1; done'}\n")
+	x.file("w.yml", "tasks:\n  a: {run: 'trap \"sleep 1; touch $DIR/cleaned; exit 3\" TERM; touch $DIR/on; while :; "+
+		"do sleep 0.1; done'}\n")
 	run := x.spawn("run", "./workflows/w.yml")
 	x.until("the task runs", func() bool { _, err := os.Stat(x.dir + "/on"); return err == nil })
 	for range 3 {
@@ -66,8 +69,8 @@ func TestHangupTwice(t *testing.T) {
 	}
 }
 
-// TestHangupAgent: without a terminal HUP has an agent read its credential again. A new one is used at once, a bad one is
-// complained of and changes nothing.
+// TestHangupAgent: without a terminal HUP has an agent read its credential again. A new one is used at once, a bad one
+// is complained of and changes nothing.
 func TestHangupAgent(t *testing.T) {
 	h := authTestHubNew(t)
 	file := h.authorize("ed", roleAgent)
@@ -146,10 +149,12 @@ func TestServiceNotifyAgent(t *testing.T) {
 	}
 }
 
-// TestServiceRunsLogged: the log has a line for each run that did not succeed, and for each run where that is asked for.
+// TestServiceRunsLogged: the log has a line for each run that did not succeed, and for each run where that is asked
+// for.
 func TestServiceRunsLogged(t *testing.T) {
 	const end = `msg="run (\w+)" workflow=(\w+) run=(\S+)(.*)`
-	for level, want := range map[string]string{"info": "WARN failed bad", "error": "", "runs": "WARN failed bad|INFO succeeded good|INFO cancelled slow"} {
+	for level, want := range map[string]string{"info": "WARN failed bad", "error": "",
+		"runs": "WARN failed bad|INFO succeeded good|INFO cancelled slow"} {
 		t.Run(level, func(t *testing.T) {
 			x := e2eNew(t)
 			x.file("bad.yml", "tasks:\n  a: {run: 'exit 3'}\n")

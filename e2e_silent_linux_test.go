@@ -1,5 +1,6 @@
-// End-to-end tests of file systems that do not answer: a real mount whose server says nothing, as that of a network does that
-// hangs. The kernel then holds up whoever looks, and no signal but KILL ends that. They need root, to mount one.
+// End-to-end tests of file systems that do not answer: a real mount whose server says nothing, as that of a network
+// does that hangs. The kernel then holds up whoever looks, and no signal but KILL ends that. They need root, to mount
+// one.
 
 package main
 
@@ -19,13 +20,15 @@ func silentMount(x *e2e) string {
 	dir := filepath.Join(x.dir, "silent")
 	server, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
 	if err == nil {
-		err = errors.Join(os.Mkdir(dir, 0o755), syscall.Mount("silent", dir, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", server.Fd())))
+		err = errors.Join(os.Mkdir(dir, 0o755), syscall.Mount("silent", dir, "fuse", 0,
+			fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", server.Fd())))
 	}
 	if err != nil {
 		e2eLacks(x.t, "no file system can be mounted here: %v", err)
 	}
 	x.t.Cleanup(func() {
-		if err := errors.Join(server.Close(), syscall.Unmount(dir, syscall.MNT_DETACH)); err != nil { // the one answers all with an error
+		// the one answers all with an error
+		if err := errors.Join(server.Close(), syscall.Unmount(dir, syscall.MNT_DETACH)); err != nil {
 			x.t.Error(err)
 		}
 	})
@@ -36,14 +39,16 @@ func silentMount(x *e2e) string {
 func silentWaits(pid int) bool {
 	stacks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/wchan", pid))
 	for _, name := range stacks {
-		if at, err := os.ReadFile(name); err == nil && (strings.Contains(string(at), "fuse") || strings.HasPrefix(string(at), "request_wait")) {
+		if at, err := os.ReadFile(name); err == nil && (strings.Contains(string(at), "fuse") ||
+			strings.HasPrefix(string(at), "request_wait")) {
 			return true
 		}
 	}
 	return false
 }
 
-// TestSilentStop: a process that waits for a file which does not answer ends with the first signal, whichever file that is.
+// TestSilentStop: a process that waits for a file which does not answer ends with the first signal, whichever file that
+// is.
 func TestSilentStop(t *testing.T) {
 	x := e2eNew(t)
 	dir := silentMount(x)
@@ -79,7 +84,8 @@ func TestSilentStop(t *testing.T) {
 			p = x.spawn(args...)
 			x.until(name+": it waits", func() bool { return silentWaits(p.cmd.Process.Pid) || over(p) })
 			_ = p.cmd.Process.Signal(syscall.SIGTERM) // unless it has ended
-			if code = p.wait(); !strings.Contains(p.err.String(), "cdktr: ") || !strings.Contains(p.err.String(), errDiskSilent.Error()) {
+			if code = p.wait(); !strings.Contains(p.err.String(), "cdktr: ") ||
+				!strings.Contains(p.err.String(), errDiskSilent.Error()) {
 				inTime = true
 				break
 			}
@@ -87,14 +93,15 @@ func TestSilentStop(t *testing.T) {
 		if !inTime {
 			t.Fatalf("%s: it never waits for the signal", name)
 		}
-		if want := map[bool]int{true: exitOK, false: exitInterrupted}[name == "the workflows" || name == "one of them"]; code != want || strings.Contains(p.err.String(), "given up") {
+		if want := map[bool]int{true: exitOK, false: exitInterrupted}[name == "the workflows" ||
+			name == "one of them"]; code != want || strings.Contains(p.err.String(), "given up") {
 			t.Errorf("%s: exit code %d, want %d: %s", name, code, want, p.err.String())
 		}
 	}
 }
 
-// TestKill9AgentBirth: a child that waits for its program when its agent is killed never becomes it: the agent ends it when it is started
-// again, and another agent leaves it alone.
+// TestKill9AgentBirth: a child that waits for its program when its agent is killed never becomes it: the agent ends it
+// when it is started again, and another agent leaves it alone.
 func TestKill9AgentBirth(t *testing.T) {
 	x := e2eNew(t)
 	program, mark, free := procTestHang(t)

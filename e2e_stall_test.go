@@ -17,19 +17,23 @@ import (
 	"time"
 )
 
-// stallMeasure has nothing run beside the tests, so that what they measure can be held to targets. How quick an answer is when the
-// whole suite runs says what the machine is doing: then they hold that it comes, who is still there, and memory.
-var stallMeasure = flag.Bool("measure", false, "nothing runs beside: hold what some tests measure, as TestStalled and TestAttacks, to their targets")
+// stallMeasure has nothing run beside the tests, so that what they measure can be held to targets. How quick an answer
+// is when the whole suite runs says what the machine is doing: then they hold that it comes, who is still there, and
+// memory.
+var stallMeasure = flag.Bool("measure", false,
+	"nothing runs beside: hold what some tests measure, as TestStalled and TestAttacks, to their targets")
 
 const (
 	stallMany   = 1000                  // pings that measure
 	stallFew    = 30                    // pings that only want their answers
 	stallTarget = 20 * time.Millisecond // the 99th percentile of a ping, whatever others do
-	stallMemory = 64 << 10              // kB that a principal may have more for a few who do not read: far below what would be held for them without a bound
+	// kB that a principal may have more for a few who do not read: far below what would be held for them without a
+	// bound
+	stallMemory = 64 << 10
 )
 
-// stallPings asks a few pings one after the other on a connection of its own, many where it measures, and gives the median and the
-// 99th percentile.
+// stallPings asks a few pings one after the other on a connection of its own, many where it measures, and gives the
+// median and the 99th percentile.
 func (x *e2e) stallPings(what string) (p50, p99 time.Duration) {
 	x.t.Helper()
 	n := stallFew
@@ -47,7 +51,8 @@ func (x *e2e) stallPings(what string) (p50, p99 time.Duration) {
 	}
 	slices.Sort(took)
 	p50, p99 = took[n/2], took[n*99/100]
-	x.t.Logf("%-42s p50 %6d µs, p99 %6d µs, max %6d µs", what, p50.Microseconds(), p99.Microseconds(), took[n-1].Microseconds())
+	x.t.Logf("%-42s p50 %6d µs, p99 %6d µs, max %6d µs", what, p50.Microseconds(), p99.Microseconds(),
+		took[n-1].Microseconds())
 	return p50, p99
 }
 
@@ -63,7 +68,8 @@ func (x *e2e) stallPing(what string, conn *client) time.Duration {
 	return time.Since(began)
 }
 
-// stallHolds wants pings answered; where it measures, soon: the best of three counts, for what others do to the machine passes.
+// stallHolds wants pings answered; where it measures, soon: the best of three counts, for what others do to the machine
+// passes.
 func (x *e2e) stallHolds(what string) {
 	x.t.Helper()
 	_, p99 := x.stallPings(what)
@@ -96,12 +102,14 @@ func (x *e2e) stallSubscribe() net.Conn {
 	return nc
 }
 
-// TestStalled: a client that asks for much and reads nothing, an agent that is stopped in its tracks, a subscriber that is
-// full: others are answered, soon where that is measured, nobody else is dropped, and the principal's memory has a bound.
+// TestStalled: a client that asks for much and reads nothing, an agent that is stopped in its tracks, a subscriber that
+// is full: others are answered, soon where that is measured, nobody else is dropped, and the principal's memory has a
+// bound.
 func TestStalled(t *testing.T) {
 	x := e2eNew(t)
 	x.file("big.yml", "tasks:\n  a: {run: 'seq -f \"%030.0f\" 200000'}\n")
-	x.file("flood.yml", "agent: {kind: flood}\ntasks:\n  a: {run: 'n=0; while [ ! -e $DIR/enough ]; do seq $((n+1)) $((n+=200)); sleep 0.02; done'}\n")
+	x.file("flood.yml", "agent: {kind: flood}\ntasks:\n  a: {run: 'n=0; while [ ! -e $DIR/enough ]; do seq $((n+1)) "+
+		"$((n+=200)); sleep 0.02; done'}\n")
 	p := x.principal("--with-agent")
 	big := x.run("big").ID
 	stays, err := clientDial(t.Context(), "ipc://"+x.dir+"/s", wireOptions{})
@@ -117,7 +125,8 @@ func TestStalled(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { conn.Close() })
-		if err := conn.Send([]byte{}, protoEncode(Request{V: protoVersion, ID: "1", Op: "logs", Run: big})); err != nil {
+		if err := conn.Send([]byte{}, protoEncode(Request{V: protoVersion, ID: "1", Op: "logs",
+			Run: big})); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -142,7 +151,10 @@ func TestStalled(t *testing.T) {
 	x.stallHolds("an agent is stopped amid a run")
 	x.until("the agent is lost", func() bool {
 		r, err := x.ask(Request{Op: "agents"})
-		return err == nil && slices.ContainsFunc(r.Agents, func(a *Agent) bool { return a.Name == "flood" && a.State == agentLost })
+		return err == nil && slices.ContainsFunc(r.Agents, func(a *Agent) bool {
+			return a.Name == "flood" &&
+				a.State == agentLost
+		})
 	})
 	x.stallHolds("it is lost")
 	if err := os.WriteFile(x.dir+"/enough", nil, 0o644); err != nil {
@@ -207,7 +219,8 @@ func TestStalledStrangers(t *testing.T) {
 		what := fmt.Sprintf("500 strangers of %d addresses", addresses)
 		h.ok("ping", "--credential", h.creds["op"])
 		h.stallHolds(what)
-		t.Logf("%d kB of its own, before it were %d; %d files open, before it were %d", h.own(h.principal), kB, h.fds(h.principal), fds)
+		t.Logf("%d kB of its own, before it were %d; %d files open, before it were %d", h.own(h.principal), kB,
+			h.fds(h.principal), fds)
 		gone := func() bool { return h.fds(h.principal) <= fds }
 		if round == 0 { // the principal cuts off who says nothing for so long
 			h.until("the strangers are cut off", gone)
@@ -220,19 +233,21 @@ func TestStalledStrangers(t *testing.T) {
 	}
 	h.stallPing("who was there all the time", stays)
 	t.Logf("%d kB of its own after each time, before it were %d", after, kB)
-	if slices.Min(after[2:]) > after[1]+16<<10 { // what the first took is used again; when the system gets it back is the runtime's affair
+	// what the first took is used again; when the system gets it back is the runtime's affair
+	if slices.Min(after[2:]) > after[1]+16<<10 {
 		t.Errorf("%d kB of its own after each time: it grows", after)
 	}
 }
 
-// TestFewFiles: where few files may be open, whoever comes by tcp, to look, to stay or to say nothing, takes neither the
-// socket's descriptors nor those of tasks; nor does a process of the box that stays at the socket.
+// TestFewFiles: where few files may be open, whoever comes by tcp, to look, to stay or to say nothing, takes neither
+// the socket's descriptors nor those of tasks; nor does a process of the box that stays at the socket.
 func TestFewFiles(t *testing.T) {
 	for _, files := range []int{64, 256} {
 		t.Run(fmt.Sprint(files), func(t *testing.T) {
 			x := e2eNew(t)
 			few := x.dir + "/few"
-			if err := os.WriteFile(few, fmt.Appendf(nil, "#!/bin/sh\nulimit -n %d\nexec %q \"$@\"\n", files, x.bin), 0o755); err != nil {
+			if err := os.WriteFile(few, fmt.Appendf(nil, "#!/bin/sh\nulimit -n %d\nexec %q \"$@\"\n", files, x.bin),
+				0o755); err != nil {
 				t.Fatal(err)
 			}
 			real := x.bin

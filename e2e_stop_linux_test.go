@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stopDeaf starts cdktr with standard output and error in a pipe that is full and nobody reads, and waits until it hangs in it.
+// stopDeaf starts cdktr with standard output and error in a pipe that is full and nobody reads, and waits until it
+// hangs in it.
 func stopDeaf(x *e2e, args ...string) (cmd *exec.Cmd, ended chan struct{}) {
 	x.t.Helper()
 	var pipe [2]int
@@ -84,7 +85,8 @@ func TestStopHangs(t *testing.T) {
 	}
 	t.Run("two signals", func(t *testing.T) {
 		x := e2eNew(t)
-		x.file("a.yml", "tasks:\n  a: {run: 'trap \": > "+x.dir+"/stopped\" TERM; : > "+x.dir+"/begun; echo hi; sleep 600 & wait; sleep 600'}\n")
+		x.file("a.yml", "tasks:\n  a: {run: 'trap \": > "+x.dir+"/stopped\" TERM; : > "+x.dir+
+			"/begun; echo hi; sleep 600 & wait; sleep 600'}\n")
 		cmd, ended := stopDeaf(x, "run", "workflows/a.yml")
 		there := func(name string) func() bool {
 			return func() bool { _, err := os.Stat(x.dir + name); return err == nil }
@@ -104,7 +106,8 @@ func TestStopHangs(t *testing.T) {
 	})
 }
 
-// What is no regular file where a task hands on its outputs, and a program that hangs in the system: a stop ends the run, and leaves nothing.
+// What is no regular file where a task hands on its outputs, and a program that hangs in the system: a stop ends the
+// run, and leaves nothing.
 func TestRunFileHangs(t *testing.T) {
 	x := e2eNew(t)
 	x.file("outputs.yml", "tasks:\n  a: {run: 'mkfifo \"$CDKTR_OUTPUT\"'}\n")

@@ -39,12 +39,14 @@ func e2eLoading(x *e2e, id string) (run, mark string) {
 	return run, mark
 }
 
-// e2eAtWork waits until load is at work with all its processes, two shells and two that sleep, and the principal knows it.
+// e2eAtWork waits until load is at work with all its processes, two shells and two that sleep, and the principal knows
+// it.
 func e2eAtWork(x *e2e, run, mark string) {
 	x.t.Helper()
 	x.until("load is at work", func() bool {
 		r := x.show(run)
-		return len(e2eAlive(mark)) >= 4 && r != nil && r.task("load").State == taskRunning && r.task("free").State != taskWaiting
+		return len(e2eAlive(mark)) >= 4 && r != nil && r.task("load").State == taskRunning &&
+			r.task("free").State != taskWaiting
 	})
 }
 
@@ -56,10 +58,13 @@ func TestCancelTask(t *testing.T) {
 	x.principal("--with-agent")
 	run, mark := e2eLoading(x, "two")
 	x.refused(exitRefused, []string{`no task "laod"`, `did you mean "load"?`}, "cancel", run, "--task", "laod")
-	x.refused(exitRefused, []string{"behind", "has not begun", "cdktr cancel " + run}, "cancel", run, "--task", "behind")
+	x.refused(exitRefused, []string{"behind", "has not begun", "cdktr cancel " + run}, "cancel", run, "--task",
+		"behind")
 	x.refused(exitUsage, []string{"no task is named"}, "cancel", run, "--task", "")
-	for _, words := range [][]string{{"cancel", run, "--task", ""}, {"cancel", "--force", run, "--task", "l"}, {"logs", "two", "--task", "la"}, {"cancel", "--task", ""}} {
-		want := map[string]string{"": "alarm\nbehind\nfree\nlast\nload\n", "l": "last\nload\n", "la": "last\n"}[words[len(words)-1]]
+	for _, words := range [][]string{{"cancel", run, "--task", ""}, {"cancel", "--force", run, "--task", "l"},
+		{"logs", "two", "--task", "la"}, {"cancel", "--task", ""}} {
+		want := map[string]string{"": "alarm\nbehind\nfree\nlast\nload\n", "l": "last\nload\n",
+			"la": "last\n"}[words[len(words)-1]]
 		if len(words) < 4 { // of no run yet
 			want = ""
 		}
@@ -67,7 +72,8 @@ func TestCancelTask(t *testing.T) {
 			t.Errorf("%q is completed with %q, want %q", words, out, want)
 		}
 	}
-	if r := x.code(0, "cancel", run, "--task", "load"); r.out != "" || r.err != "cancelling task load of run "+run+"\n" {
+	if r := x.code(0, "cancel", run, "--task", "load"); r.out != "" ||
+		r.err != "cancelling task load of run "+run+"\n" {
 		t.Errorf("it says %q and %q", r.out, r.err)
 	}
 	x.until("the processes of load are gone", func() bool { return len(e2eAlive(mark)) == 0 })
@@ -84,7 +90,8 @@ func TestCancelTask(t *testing.T) {
 	}
 	r := x.await(run)
 	by := r.By
-	if r.State != runFailed || r.Reason != "task load: cancelled by "+by || r.Attempt != 1 || r.task("load").Reason != "cancelled by "+by || r.task("load").Attempts != 1 {
+	if r.State != runFailed || r.Reason != "task load: cancelled by "+by || r.Attempt != 1 ||
+		r.task("load").Reason != "cancelled by "+by || r.task("load").Attempts != 1 {
 		t.Errorf("the run is %s (%s), attempt %d, load %+v", r.State, r.Reason, r.Attempt, r.task("load"))
 	}
 	if got := e2eStates(r); got != e2eTwoStopped {
@@ -106,7 +113,8 @@ func TestCancelTask(t *testing.T) {
 	}
 	x.ok("retry", run)
 	e2eAtWork(x, run, mark)
-	if out := x.ok("cancel", run, "--task", "load", "--force", "--json"); strings.TrimSpace(out) != `{"done":"cancel","run":"`+run+`","task":"load"}` {
+	if out := x.ok("cancel", run, "--task", "load", "--force",
+		"--json"); strings.TrimSpace(out) != `{"done":"cancel","run":"`+run+`","task":"load"}` {
 		t.Errorf("it prints %q", out)
 	}
 	if r := x.await(run); r.State != runFailed || r.Attempt != 2 {
@@ -115,8 +123,8 @@ func TestCancelTask(t *testing.T) {
 	x.until("the processes of load are gone again", func() bool { return len(e2eAlive(mark)) == 0 })
 }
 
-// TestKill9CancelTask: the principal is killed between the request and the end of the task, with the agent away: the agent
-// hears of it from the next one.
+// TestKill9CancelTask: the principal is killed between the request and the end of the task, with the agent away: the
+// agent hears of it from the next one.
 func TestKill9CancelTask(t *testing.T) {
 	x := e2eNew(t)
 	x.file("two.yml", e2eTwo)
@@ -144,7 +152,8 @@ func TestKill9CancelTask(t *testing.T) {
 	if err := os.Remove(x.dir + "/hold"); err != nil {
 		t.Fatal(err)
 	}
-	if r := x.await(run); r.State != runFailed || r.Reason != "task load: cancelled by "+r.By || e2eStates(r) != e2eTwoStopped {
+	if r := x.await(run); r.State != runFailed || r.Reason != "task load: cancelled by "+r.By ||
+		e2eStates(r) != e2eTwoStopped {
 		t.Errorf("the run is %s (%s), %s", r.State, r.Reason, e2eStates(r))
 	}
 	agent.stop()

@@ -1,5 +1,5 @@
-// What must hold after the storm of e2e_torture_test.go: the principal's record, what clients were told, and the oracle that
-// the tasks wrote must tell the same story.
+// What must hold after the storm of e2e_torture_test.go: the principal's record, what clients were told, and the oracle
+// that the tasks wrote must tell the same story.
 
 package main
 
@@ -37,7 +37,8 @@ type tortureStory struct {
 // check waits until nothing is active, reads the story, and holds it to what was promised.
 func (x *torture) check() {
 	x.settle()
-	s := &tortureStory{torture: x, runs: map[string]*Run{}, events: map[string][]*Event{}, tries: map[string][]*tortureTry{}}
+	s := &tortureStory{torture: x, runs: map[string]*Run{}, events: map[string][]*Event{},
+		tries: map[string][]*tortureTry{}}
 	s.readRuns()
 	s.readOracle()
 	s.replay()
@@ -74,7 +75,8 @@ func (x *torture) settle() {
 			for name, p := range x.up {
 				x.t.Logf("%s (%s) said:\n%s", name, p.what, p.err.String())
 			}
-			x.t.Fatalf("seed %d: runs are active still, or there is no principal (%v):\n%s%s", x.seed, err, x.cdktr("ps").out, x.cdktr("agents").out)
+			x.t.Fatalf("seed %d: runs are active still, or there is no principal (%v):\n%s%s", x.seed, err,
+				x.cdktr("ps").out, x.cdktr("agents").out)
 		}
 		x.waits(100 * time.Millisecond)
 	}
@@ -128,7 +130,8 @@ func (s *tortureStory) readOracle() {
 		key := strings.Join(f[1:5], " ")
 		t := open[key]
 		if f[0] == "start" || t == nil {
-			t = &tortureTry{run: f[1], task: f[2], attempt: f[3], token: f[4], life: f[4][:strings.LastIndex(f[4], ".")+1], first: i, from: up}
+			t = &tortureTry{run: f[1], task: f[2], attempt: f[3], token: f[4],
+				life: f[4][:strings.LastIndex(f[4], ".")+1], first: i, from: up}
 			open[key] = t
 			s.tries[t.run] = append(s.tries[t.run], t)
 		}
@@ -179,7 +182,8 @@ func (s *tortureStory) replay() {
 	}
 	for key, run := range s.keys {
 		if keyed[key] != run || state.Keys[uses[key]].Run != run {
-			s.blame(run, "key %s was answered with it; the journal says %q, its replay %q", key, keyed[key], state.Keys[uses[key]].Run)
+			s.blame(run, "key %s was answered with it; the journal says %q, its replay %q", key, keyed[key],
+				state.Keys[uses[key]].Run)
 		}
 	}
 	for id, r := range s.runs {
@@ -329,8 +333,8 @@ func (s *tortureStory) wasFrozen(p, q *tortureTry) bool {
 	return false
 }
 
-// checkQueue wants that no two runs of the workflow with overlap queue were at work at once. One whose agent was lost is
-// over as far as the principal can know, though its task may go on.
+// checkQueue wants that no two runs of the workflow with overlap queue were at work at once. One whose agent was lost
+// is over as far as the principal can know, though its task may go on.
 func (s *tortureStory) checkQueue() {
 	var all []*tortureTry
 	lost := map[string]bool{}
@@ -388,8 +392,10 @@ func (s *tortureStory) checkOutput(r *Run) {
 				last = t
 			}
 		}
-		if record.State == taskSucceeded && last != nil && seen[last.token] != lines[record.Task] && !s.wasFrozen(last, last) {
-			s.blame(r.ID, "task %s printed %d lines as %s, and %d are there", record.Task, lines[record.Task], last.token, seen[last.token])
+		if record.State == taskSucceeded && last != nil && seen[last.token] != lines[record.Task] &&
+			!s.wasFrozen(last, last) {
+			s.blame(r.ID, "task %s printed %d lines as %s, and %d are there", record.Task, lines[record.Task],
+				last.token, seen[last.token])
 		}
 	}
 }
@@ -473,7 +479,8 @@ func (s *tortureStory) tell() {
 		}
 	}
 	text := fmt.Sprintf("%d runs, %d of them acknowledged, %d processes of tasks", len(s.runs), len(s.acked), s.tried())
-	for _, m := range []map[string]int{states, s.counts, {"cut connection": s.proxy.cuts, "torn connection": s.proxy.tears, "hold": s.proxy.holds}} {
+	for _, m := range []map[string]int{states, s.counts, {"cut connection": s.proxy.cuts,
+		"torn connection": s.proxy.tears, "hold": s.proxy.holds}} {
 		for _, k := range sortedKeys(m) {
 			text += fmt.Sprintf("\n%6d  %s", m[k], k)
 		}

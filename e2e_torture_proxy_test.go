@@ -1,6 +1,6 @@
 // The proxy of the torture program: it stands on a socket of its own between agents or clients and the principal, and
-// does to their connections what a bad network does: cuts them, in the middle of a message too, holds back what goes one
-// way or both, refuses new ones.
+// does to their connections what a bad network does: cuts them, in the middle of a message too, holds back what goes
+// one way or both, refuses new ones.
 
 package main
 

@@ -1,8 +1,8 @@
 // The torture program: a principal and three agents as processes of their own, clients that trigger and cancel runs
 // through a proxy, and hands that kill, stop and freeze all of them at random. Tasks write what they do to a file that
 // the program knows nothing of, the oracle. At the end everything is brought up again, and when nothing is active any
-// more the checks of e2e_torture_check_test.go hold what was recorded, what was acknowledged and what the oracle saw against
-// each other.
+// more the checks of e2e_torture_check_test.go hold what was recorded, what was acknowledged and what the oracle saw
+// against each other.
 //
 //	go test -run Torture -torture 60s -torture.seed 7
 //
@@ -30,7 +30,8 @@ import (
 )
 
 var (
-	tortureFor  = flag.Duration("torture", 6*time.Second, "how long TestTorture goes on; 40s and more has cuts and freezes past the heartbeat timeout")
+	tortureFor = flag.Duration("torture", 6*time.Second,
+		"how long TestTorture goes on; 40s and more has cuts and freezes past the heartbeat timeout")
 	tortureSeed = flag.Uint64("torture.seed", 0, "seed of TestTorture (0: any)")
 )
 
@@ -46,7 +47,8 @@ const (
 )
 
 // tortureTask is what every task runs: it writes to the oracle what it does, one line a write, and prints numbered
-// lines. Arguments: beats of 0.1 s, lines, the first attempt that succeeds, and, if there is one, to kill the agent first.
+// lines. Arguments: beats of 0.1 s, lines, the first attempt that succeeds, and, if there is one, to kill the agent
+// first.
 const tortureTask = `
 me=$TORTURE_LIFE$$
 say() { read -r up rest </proc/uptime; echo "$1 $CDKTR_RUN_ID $CDKTR_TASK_ID $CDKTR_ATTEMPT $me $up" >>"$DIR/oracle"; }
@@ -134,8 +136,10 @@ type tortureFreeze struct {
 }
 
 func TestTorture(t *testing.T) {
-	x := &torture{e2e: e2eNew(t), seed: *tortureSeed, long: *tortureFor >= tortureLong, lives: map[string]int{}, up: map[string]*e2eProc{},
-		acked: map[string]string{}, keys: map[string]string{}, told: map[string]string{}, poke: make(chan struct{}, tortureClients), counts: map[string]int{}}
+	x := &torture{e2e: e2eNew(t), seed: *tortureSeed, long: *tortureFor >= tortureLong, lives: map[string]int{},
+		up:    map[string]*e2eProc{},
+		acked: map[string]string{}, keys: map[string]string{}, told: map[string]string{},
+		poke: make(chan struct{}, tortureClients), counts: map[string]int{}}
 	if x.seed == 0 {
 		x.seed = rand.Uint64N(1 << 32)
 	}
@@ -161,8 +165,8 @@ func TestTorture(t *testing.T) {
 	x.proxy.close()
 }
 
-// tortureMain is start principal, but for a journal that goes to a new segment, and makes a snapshot, every 48 KiB: so a
-// short storm has many of them.
+// tortureMain is start principal, but for a journal that goes to a new segment, and makes a snapshot, every 48 KiB: so
+// a short storm has many of them.
 func tortureMain() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -270,7 +274,8 @@ func (x *torture) begin(name string) *e2eProc {
 		y.env = append(y.env, tortureMainEnv+"=1")
 	}
 	if name != "principal" {
-		args = []string{"start", "agent", "--name", name, "--state", x.dir + "/" + name, "--principal", "ipc://" + x.dir + "/p"}
+		args = []string{"start", "agent", "--name", name, "--state", x.dir + "/" + name, "--principal", "ipc://" +
+			x.dir + "/p"}
 	}
 	p := y.spawn(args...)
 	x.up[name] = p
@@ -290,7 +295,8 @@ func (x *torture) everyone(life string) []int {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
 		environ, _ := os.ReadFile(dir + "/environ")
-		if text := "\x00" + string(environ); strings.Contains(text, "\x00DIR="+x.dir+"\x00") && strings.Contains(text, "\x00TORTURE_LIFE="+life+"\x00") {
+		if text := "\x00" + string(environ); strings.Contains(text, "\x00DIR="+x.dir+"\x00") &&
+			strings.Contains(text, "\x00TORTURE_LIFE="+life+"\x00") {
 			pid, _ := strconv.Atoi(filepath.Base(dir))
 			pids = append(pids, pid)
 		}
@@ -521,7 +527,8 @@ func (x *torture) answered(req Request, run string) {
 		return
 	}
 	if before := x.keys[req.Key]; before != "" && before != run {
-		x.faults = append(x.faults, fmt.Sprintf("key %s: it was answered with run %s, then with run %s", req.Key, before, run))
+		x.faults = append(x.faults, fmt.Sprintf("key %s: it was answered with run %s, then with run %s", req.Key,
+			before, run))
 	}
 	x.keys[req.Key] = run
 }

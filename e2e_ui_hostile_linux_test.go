@@ -1,5 +1,5 @@
-// Hostile text end to end: what tasks print and what workflow files say reaches the terminal as text in its cells, whatever
-// it is made of.
+// Hostile text end to end: what tasks print and what workflow files say reaches the terminal as text in its cells,
+// whatever it is made of.
 
 package main
 
@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// uiHostileNames is a workflow whose texts are sequences for terminals, and one that does not load because of such a word.
+// uiHostileNames is a workflow whose texts are sequences for terminals, and one that does not load because of such a
+// word.
 const (
 	uiHostileText = `\e]52;c;aGFja2Vk\a\e[2J\e[6n\x9b31m\u202ertl\u2067\u200bn \u65e5\u672c\u8a9e e\u0301\u0301\u0301 \U0001F469\u200D\U0001F4BB|`
 	uiHostileFile = `
@@ -43,7 +44,8 @@ tasks:
       printf 'unterminated \033]52;c;aGFj\nnot \033[31\n\033P never \n last \033'
 `
 
-// TestUIHostile looks at all of it on every screen. The terminal of the test takes nothing but what the painter is made of.
+// TestUIHostile looks at all of it on every screen. The terminal of the test takes nothing but what the painter is made
+// of.
 func TestUIHostile(t *testing.T) {
 	x := e2eNew(t)
 	x.file("names.yml", uiHostileFile)
@@ -61,10 +63,14 @@ func TestUIHostile(t *testing.T) {
 		u.shows("LIVE")
 		for _, step := range []struct{ keys, want string }{
 			{"0", "Attention"}, {"j", ""}, {"j", ""}, {"l", ""}, {"\x7f", "Attention"},
-			{"1", "Workflows"}, {"j", ""}, {"G", ""}, {"/", ""}, {"names", "/names"}, {"\r", "1 of 1"}, {"e", "source"}, {"j", ""}, {"G", ""}, {"\x7f", "1 of 1"}, {"i", "stat"}, {"\x7f", "1 of 1"},
-			{"r", "parameters"}, {"\x03", "1 of 1"}, {"\r", "Runs"}, {"\r", "names"}, {"v", ""}, {"v", ""}, {"v", ""}, {"\x7f", "Runs"},
+			{"1", "Workflows"}, {"j", ""}, {"G", ""}, {"/", ""}, {"names", "/names"}, {"\r", "1 of 1"}, {"e", "source"},
+			{"j", ""}, {"G", ""}, {"\x7f", "1 of 1"}, {"i", "stat"}, {"\x7f", "1 of 1"},
+			{"r", "parameters"}, {"\x03", "1 of 1"}, {"\r", "Runs"}, {"\r", "names"}, {"v", ""}, {"v", ""}, {"v", ""},
+			{"\x7f", "Runs"},
 			{"2", "Runs"}, {"G", ""}, {"\r", "output"}, {"\t", ""}, {"\x15", ""}, {"v", ""}, {"v", ""},
-			{"\r", "log"}, {"k", ""}, {"\x15", ""}, {"c", ""}, {"\x15", ""}, {"w", ""}, {"\x15", ""}, {"\x15", ""}, {"g", ""}, {"j", ""}, {"t", ""}, {"o", ""}, {"o", ""}, {"o", ""}, {"w", ""}, {"l", ""}, {"l", ""}, {"h", ""}, {"h", ""},
+			{"\r", "log"}, {"k", ""}, {"\x15", ""}, {"c", ""}, {"\x15", ""}, {"w", ""}, {"\x15", ""}, {"\x15", ""},
+			{"g", ""}, {"j", ""}, {"t", ""}, {"o", ""}, {"o", ""}, {"o", ""}, {"w", ""}, {"l", ""}, {"l", ""},
+			{"h", ""}, {"h", ""},
 			{"/", ""}, {"end", "/end"}, {"\r", ""}, {"n", ""}, {"N", ""}, {"c", ""}, {"\x7f", ""}, {"G", "FOLLOW"},
 			{"3", "Agents"}, {"4", "Events"}, {"k", ""}, {"g", ""}, {"?", ""}, {"q", "Events"}, {"1", "Workflows"},
 		} {
@@ -83,8 +89,8 @@ func TestUIHostile(t *testing.T) {
 	}
 }
 
-// sound lets what is due be drawn, and fails where the terminal was sent what it does not know, or what is around a screen
-// was written over.
+// sound lets what is due be drawn, and fails where the terminal was sent what it does not know, or what is around a
+// screen was written over.
 func (u *uiPty) sound(after string) {
 	u.t.Helper()
 	u.pause(tuiFrameGap + tuiFrameGap/4)
@@ -97,7 +103,8 @@ func (u *uiPty) sound(after string) {
 		u.t.Fatalf("after %q: %s", after, u.screen.fault)
 	case len(u.screen.outside) > 0:
 		u.t.Fatalf("after %q the shell's screen has %q", after, u.screen.outside)
-	case !strings.HasPrefix(lines[0], " cdktr ") || !strings.HasSuffix(lines[0], "LIVE"), !strings.HasPrefix(last, " ") || strings.ContainsRune(last, '\ufffd'):
+	case !strings.HasPrefix(lines[0], " cdktr ") || !strings.HasSuffix(lines[0], "LIVE"),
+		!strings.HasPrefix(last, " ") || strings.ContainsRune(last, '\ufffd'):
 		u.t.Fatalf("after %q what is around the screen was written over:\n%s", after, strings.Join(lines, "\n"))
 	}
 	for _, line := range lines {

@@ -1,5 +1,5 @@
-// The terminal UI in a terminal that is stricter than any, the real binary with a real principal: what it costs on a slow
-// line, how it sleeps, and how it leaves.
+// The terminal UI in a terminal that is stricter than any, the real binary with a real principal: what it costs on a
+// slow line, how it sleeps, and how it leaves.
 
 package main
 
@@ -88,8 +88,8 @@ func (u *uiPty) most(what string, n, most int) {
 	}
 }
 
-// least measures until nothing is more than it may be, some times at most: a machine that has other things to do can only add, for what
-// was sent late counts with what came after it.
+// least measures until nothing is more than it may be, some times at most: a machine that has other things to do can
+// only add, for what was sent late counts with what came after it.
 func (u *uiPty) least(measure func()) {
 	u.t.Helper()
 	u.held = true
@@ -108,7 +108,8 @@ func (u *uiPty) least(measure func()) {
 // uiMany writes workflows until there are more than a screen has rows.
 func uiMany(x *e2e, n int) {
 	for i := range n {
-		x.file(fmt.Sprintf("site%02d-report.yml", i), fmt.Sprintf("name: Report of site %d\nschedule: \"%d 4 1 1 *\"\ntasks: {send: {run: 'true'}}\n", i, i))
+		x.file(fmt.Sprintf("site%02d-report.yml",
+			i), fmt.Sprintf("name: Report of site %d\nschedule: \"%d 4 1 1 *\"\ntasks: {send: {run: 'true'}}\n", i, i))
 	}
 }
 
@@ -276,7 +277,8 @@ func TestUIFollow(t *testing.T) {
 	for _, c := range []struct {
 		env    string
 		frames int
-	}{{"SSH_CONNECTION=", int(time.Second / tuiFrameGap)}, {"SSH_CONNECTION=192.0.2.1 1 192.0.2.2 22", int(time.Second / tuiFrameGapSSH)}} {
+	}{{"SSH_CONNECTION=", int(time.Second / tuiFrameGap)}, {"SSH_CONNECTION=192.0.2.1 1 192.0.2.2 22",
+		int(time.Second / tuiFrameGapSSH)}} {
 		u := uiPtyOpen(x, 80, 24, c.env)
 		u.shows("run 1")
 		u.keys("1")
@@ -379,7 +381,8 @@ func TestUILeaves(t *testing.T) {
 			t.Errorf("%s: the shell's screen has %q", c.name, text)
 		}
 		leave := []byte(termSyncEnd + termLeaveText + termTitlePop)
-		if last := bytes.LastIndex(u.out, leave); !bytes.HasPrefix(u.out, []byte(termTitlePush+termEnterText)) || last < 0 || bytes.Contains(u.out[last+len(leave):], []byte("\x1b")) {
+		if last := bytes.LastIndex(u.out, leave); !bytes.HasPrefix(u.out, []byte(termTitlePush+termEnterText)) ||
+			last < 0 || bytes.Contains(u.out[last+len(leave):], []byte("\x1b")) {
 			t.Errorf("%s: it begins or ends otherwise: %q", c.name, u.out)
 		}
 	}
@@ -405,7 +408,10 @@ func TestUIHangUp(t *testing.T) {
 }
 
 // uiNowhere is a principal that is not there.
-var uiNowhere = tuiTarget{at: "nowhere", dial: func(context.Context) (wireConn, error) { return nil, errors.New("nobody is there") }}
+var uiNowhere = tuiTarget{at: "nowhere", dial: func(context.Context) (wireConn, error) {
+	return nil,
+		errors.New("nobody is there")
+}}
 
 // uiInside makes a UI on a terminal of ours, within this process.
 func uiInside(p *termPty) *tui {
@@ -432,7 +438,10 @@ func TestUISuspend(t *testing.T) {
 	u.shows("1 of 1")
 	for n := range 2 {
 		u.keys("\x1a")
-		u.until("a stop", func(s *termEmulator) bool { return bytes.Count(s.outside, []byte("stopped by stopped")) == n+1 })
+		u.until("a stop", func(s *termEmulator) bool {
+			return bytes.Count(s.outside,
+				[]byte("stopped by stopped")) == n+1
+		})
 		u.given()
 		x.file(fmt.Sprintf("new%d.yml", n), "tasks: {a: {run: 'true'}}")
 		u.keys("fg\n")
@@ -484,8 +493,10 @@ func TestUIAlone(t *testing.T) {
 	u.shows("NOT CONNECTED")
 	u.shows("cdktr start principal --with-agent")
 	for _, step := range []struct{ keys, want string }{
-		{"j", "not connected yet"}, {"?", "half a screen down"}, {"q", "NOT CONNECTED"}, {":", ""}, {"connect nowhere\r", "nowhere"},
-		{":goto x\r", ""}, {"\x1b[200~pasted\x1b[201~", "paste ignored"}, {"\x1b[A", "not connected yet"}, {":connect ipc://" + x.dir + "/other\r", "connecting to ipc://" + x.dir + "/other"},
+		{"j", "not connected yet"}, {"?", "half a screen down"}, {"q", "NOT CONNECTED"}, {":", ""},
+		{"connect nowhere\r", "nowhere"},
+		{":goto x\r", ""}, {"\x1b[200~pasted\x1b[201~", "paste ignored"}, {"\x1b[A", "not connected yet"},
+		{":connect ipc://" + x.dir + "/other\r", "connecting to ipc://" + x.dir + "/other"},
 	} {
 		u.keys(step.keys)
 		u.shows(step.want)

@@ -1,4 +1,5 @@
-// Runs that the principal no longer has in memory, reached by keys in the real terminal UI; and what a page of them costs.
+// Runs that the principal no longer has in memory, reached by keys in the real terminal UI; and what a page of them
+// costs.
 
 package main
 
@@ -28,7 +29,8 @@ func TestUIOlder(t *testing.T) {
 		{"G", "1400 of 1450  sort:newest  450 older, that is all"}, {"G", "1450 of 1450"}, {"", tuiShort(last.ID)},
 		{"\r", "run " + last.ID}, {"", "send"}, {"", last.Workflow}, {"\x7f", "1450 of 1450"},
 		{"l", "log"}, {"", tuiShort(last.ID)}, {"\x7f", "1450 of 1450"},
-		{"r", "queued as"}, {"t", "succeeded: r runs it again"}, {"/", ""}, {"state:fail\r", "(1451 in all)"}, {"G", "older, that is all"}, {"t", "is too old to be retried"}, {"\x7f", "of 1451"},
+		{"r", "queued as"}, {"t", "succeeded: r runs it again"}, {"/", ""}, {"state:fail\r", "(1451 in all)"},
+		{"G", "older, that is all"}, {"t", "is too old to be retried"}, {"\x7f", "of 1451"},
 	} {
 		u.keys(step.keys)
 		u.shows(step.want)
@@ -50,7 +52,8 @@ func TestUIOlder(t *testing.T) {
 // uiOlderPages measures what a page of the history costs: one that follows the newest, and the last that a list takes.
 func uiOlderPages(x *e2e, runs int) {
 	for _, workflow := range []string{"", uiScaleName(7)} {
-		req := Request{Op: "ps", All: true, N: tuiOlderPage, After: "0", Workflow: workflow} // behind all that is in memory
+		// behind all that is in memory
+		req := Request{Op: "ps", All: true, N: tuiOlderPage, After: "0", Workflow: workflow}
 		var took []time.Duration
 		for len(took) < tuiOlderMax/tuiOlderPage {
 			began := time.Now()
@@ -63,6 +66,7 @@ func uiOlderPages(x *e2e, runs int) {
 				break
 			}
 		}
-		x.t.Logf("pages of %d runs, of %s, in a history of %d: %s", tuiOlderPage, orDefault(workflow, "all workflows"), runs, fmt.Sprint(took))
+		x.t.Logf("pages of %d runs, of %s, in a history of %d: %s", tuiOlderPage, orDefault(workflow, "all workflows"),
+			runs, fmt.Sprint(took))
 	}
 }

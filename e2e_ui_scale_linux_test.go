@@ -1,4 +1,5 @@
-// The terminal UI of a principal with thousands of workflows: how soon a key is answered, and how much memory that takes.
+// The terminal UI of a principal with thousands of workflows: how soon a key is answered, and how much memory that
+// takes.
 
 package main
 
@@ -25,8 +26,8 @@ const (
 	uiScaleSlack  = 10 // times as long, on a machine that is busy with other things
 )
 
-// uiScaleState makes the state of a principal whose workflows have had so many runs, the way the principal would: events
-// are folded, finished runs go to the history, and in the end there is a snapshot.
+// uiScaleState makes the state of a principal whose workflows have had so many runs, the way the principal would:
+// events are folded, finished runs go to the history, and in the end there is a snapshot.
 func uiScaleState(x *e2e, workflows, runs int) {
 	x.t.Helper()
 	at := time.Now().Add(-time.Duration(runs) * time.Second)
@@ -37,7 +38,8 @@ func uiScaleState(x *e2e, workflows, runs int) {
 	n := uint64(0)
 	do := func(e *Event) {
 		e.Time = stampOf(at)
-		if e.Agent = "one"; e.Kind == evRunStarted || e.Kind == evTaskStarted || e.Kind == evTaskFinished || e.Kind == evRunFinished {
+		if e.Agent = "one"; e.Kind == evRunStarted || e.Kind == evTaskStarted || e.Kind == evTaskFinished ||
+			e.Kind == evRunFinished {
 			n++
 			e.N, e.Epoch, e.Attempt, e.Lease = n, "e", 1, 1
 		}
@@ -50,7 +52,8 @@ func uiScaleState(x *e2e, workflows, runs int) {
 	s.append([]*Event{first}, false, nil)
 	for i := range workflows {
 		id := uiScaleName(i)
-		x.file(id+".yml", fmt.Sprintf("name: Sends the report %d to its readers\nschedule: \"%d 4 1 1 *\"\ntasks:\n  fetch: {run: 'true'}\n  send: {depends: [fetch], run: 'true'}\n", i, i%60))
+		x.file(id+".yml", fmt.Sprintf("name: Sends the report %d to its readers\nschedule: \"%d 4 1 1 *\"\ntasks:\n "+
+			" fetch: {run: 'true'}\n  send: {depends: [fetch], run: 'true'}\n", i, i%60))
 	}
 	last, exit := "", 0
 	for i := range runs {
@@ -60,9 +63,12 @@ func uiScaleState(x *e2e, workflows, runs int) {
 			end, reason = taskFailed, "task send: exit 1"
 		}
 		if last = runID(at, last); state.Versions["v"+id] == nil {
-			do(&Event{Kind: evVersion, Workflow: id, Version: "v" + id, Spec: &Workflow{ID: id, Tasks: []Task{{ID: "fetch", Run: "true"}, {ID: "send", Depends: []string{"fetch"}, Run: "true"}}}})
+			do(&Event{Kind: evVersion, Workflow: id, Version: "v" + id,
+				Spec: &Workflow{ID: id, Tasks: []Task{{ID: "fetch", Run: "true"},
+					{ID: "send", Depends: []string{"fetch"}, Run: "true"}}}})
 		}
-		do(&Event{Kind: evQueued, Workflow: id, Run: last, Version: "v" + id, Trigger: triggerCron, Scheduled: stampOf(at)})
+		do(&Event{Kind: evQueued, Workflow: id, Run: last, Version: "v" + id, Trigger: triggerCron,
+			Scheduled: stampOf(at)})
 		do(&Event{Kind: evAssigned, Run: last})
 		do(&Event{Kind: evRunStarted, Run: last})
 		for _, task := range []string{"fetch", "send"} {
@@ -93,8 +99,8 @@ func (u *uiPty) memory() (all, own int) {
 	return e2eMemory(u.t, u.cmd.Process.Pid)
 }
 
-// lean wants the process's own memory within a bound. One look says little: the collector may stand just before its work,
-// and it stands as long as nothing is done. So there is something to do between the looks, and the least counts.
+// lean wants the process's own memory within a bound. One look says little: the collector may stand just before its
+// work, and it stands as long as nothing is done. So there is something to do between the looks, and the least counts.
 func (u *uiPty) lean(what string, most int) {
 	u.t.Helper()
 	least := 0
@@ -137,16 +143,24 @@ func TestUIScale(t *testing.T) {
 	newest := uiScaleName((runs - 1) * 7 % workflows)
 	var took []time.Duration
 	for _, step := range []struct{ keys, want string }{
-		{"j", "2 of"}, {"j", "3 of"}, {"j", "4 of"}, {"k", "3 of"}, {"\x04", "21 of"}, {"\x04", "39 of"}, {"\x1b[6~", "75 of"}, {"\x1b[B", "76 of"},
-		{"G", fmt.Sprintf("%d of %d", workflows, workflows)}, {"\x1b[5~", fmt.Sprintf("%d of", workflows-36)}, {"g", "1 of"},
-		{"s", "sort:next"}, {"S", "sort:-next"}, {"s", "sort:-last"}, {"s", "sort:-state"}, {"S", "sort:state"}, {"s", "sort:name"},
+		{"j", "2 of"}, {"j", "3 of"}, {"j", "4 of"}, {"k", "3 of"}, {"\x04", "21 of"}, {"\x04", "39 of"},
+		{"\x1b[6~", "75 of"}, {"\x1b[B", "76 of"},
+		{"G", fmt.Sprintf("%d of %d", workflows, workflows)}, {"\x1b[5~", fmt.Sprintf("%d of", workflows-36)},
+		{"g", "1 of"},
+		{"s", "sort:next"}, {"S", "sort:-next"}, {"s", "sort:-last"}, {"s", "sort:-state"}, {"S", "sort:state"},
+		{"s", "sort:name"},
 		{"/", ""}, {"r", "/r"}, {"e", "/re"}, {"p", "/rep"}, {"o", "/repo"}, {"\x03", "sort:name"},
-		{"/", ""}, {"s", "/s"}, {"t", "/st"}, {"a", "/sta"}, {"t", "/stat"}, {"e", "/state"}, {":", "/state:"}, {"f", "/state:f"}, {"\r", "in all"}, {"\x7f", "sort:name"}, {"G", ""}, {"g", "1 of"},
+		{"/", ""}, {"s", "/s"}, {"t", "/st"}, {"a", "/sta"}, {"t", "/stat"}, {"e", "/state"}, {":", "/state:"},
+		{"f", "/state:f"}, {"\r", "in all"}, {"\x7f", "sort:name"}, {"G", ""}, {"g", "1 of"},
 		{"F", "FROZEN"}, {"F", "LIVE"}, {" ", "1 marked"}, {" ", "2 marked"},
-		{"2", "sort:newest"}, {"j", "2 of"}, {"\x1b[6~", "38 of"}, {"G", "1000 of 1"}, {"k", "999 of"}, {"G", ""}, {"\x1b[5~", " of "}, {"g", "1 of"}, {"s", "sort:workflow"}, {"s", "sort:state"}, {"s", "sort:took"}, {"s", "sort:newest"},
+		{"2", "sort:newest"}, {"j", "2 of"}, {"\x1b[6~", "38 of"}, {"G", "1000 of 1"}, {"k", "999 of"}, {"G", ""},
+		{"\x1b[5~", " of "}, {"g", "1 of"}, {"s", "sort:workflow"}, {"s", "sort:state"}, {"s", "sort:took"},
+		{"s", "sort:newest"},
 		{"/", ""}, {"f", "/f"}, {"a", "/fa"}, {"\r", "in all"}, {"\x7f", "sort:newest"}, {"G", ""}, {"g", "1 of"},
-		{"\r", " run 01"}, {"j", newest}, {"v", ""}, {"v", ""}, {"v", ""}, {"\x7f", "1 of"}, {"i", "stat"}, {"\x7f", "1 of"},
-		{"3", "Agents"}, {"4", "Events"}, {"0", "Attention"}, {"?", "Move"}, {"q", "Attention"}, {":", ""}, {"g", ":g"}, {"\x03", ""}, {"1", "sort:name"},
+		{"\r", " run 01"}, {"j", newest}, {"v", ""}, {"v", ""}, {"v", ""}, {"\x7f", "1 of"}, {"i", "stat"},
+		{"\x7f", "1 of"},
+		{"3", "Agents"}, {"4", "Events"}, {"0", "Attention"}, {"?", "Move"}, {"q", "Attention"}, {":", ""}, {"g", ":g"},
+		{"\x03", ""}, {"1", "sort:name"},
 	} {
 		<-time.After(tuiFrameGap + 10*time.Millisecond) // a key in the time between two frames waits for its end
 		took = append(took, u.answer(step.keys, step.want))
@@ -156,7 +170,8 @@ func TestUIScale(t *testing.T) {
 	}
 	slices.Sort(took)
 	all, own = u.memory()
-	t.Logf("%d keys: half within %v, nine of ten within %v, all within %v; %d kB in memory, of it its own %d", len(took), took[len(took)/2], took[len(took)*9/10], took[len(took)-1], all, own)
+	t.Logf("%d keys: half within %v, nine of ten within %v, all within %v; %d kB in memory, of it its own %d",
+		len(took), took[len(took)/2], took[len(took)*9/10], took[len(took)-1], all, own)
 	if half := took[len(took)/2]; *stallMeasure && half > uiScaleAnswer {
 		t.Errorf("half of the keys were answered after %v, want %v at most", half, uiScaleAnswer)
 	}
@@ -209,7 +224,8 @@ func (u *uiPty) answer(keys, want string) time.Duration {
 	from, began := u.written(), time.Now()
 	u.keys(keys)
 	u.until(fmt.Sprintf("%q after %q", want, keys), func(s *termEmulator) bool {
-		return bytes.Contains(u.out[from:], []byte(termSyncEnd)) && strings.Contains(strings.Join(s.lines(), "\n"), want)
+		return bytes.Contains(u.out[from:], []byte(termSyncEnd)) && strings.Contains(strings.Join(s.lines(), "\n"),
+			want)
 	})
 	return time.Since(began)
 }

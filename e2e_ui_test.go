@@ -40,7 +40,8 @@ func uiTmuxOpen(x *e2e, w, h int) *uiTmux {
 // tmux gives an order to the server.
 func (u *uiTmux) tmux(args ...string) string {
 	u.t.Helper()
-	cmd := exec.Command("tmux", append([]string{"-u", "-f", "/dev/null", "-S", filepath.Join(u.dir, "socket")}, args...)...)
+	cmd := exec.Command("tmux", append([]string{"-u", "-f", "/dev/null", "-S", filepath.Join(u.dir, "socket")},
+		args...)...)
 	cmd.Dir = u.e2e.dir
 	cmd.Env = append(u.env, "TERM=xterm", "TMUX=", "PATH="+u.dir+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
@@ -156,8 +157,8 @@ func TestUIBrowse(t *testing.T) {
 	u.hides("Agents")
 }
 
-// TestUINight is a failed run as one finds it at night: what is wrong is there with no key pressed, all of its output after
-// two, and it is run again by one.
+// TestUINight is a failed run as one finds it at night: what is wrong is there with no key pressed, all of its output
+// after two, and it is run again by one.
 func TestUINight(t *testing.T) {
 	x := e2eNew(t)
 	x.file("dump.yml", `
@@ -250,7 +251,8 @@ func TestUITerminal(t *testing.T) {
 	u.keys("echo code $?; stty -a > after", "Enter")
 	u.shows("code 0")
 	u.until("the shell has the terminal back", func() bool { _, err := os.Stat(x.dir + "/after"); return err == nil })
-	if after := u.tmux("display-message", "-p", "#{alternate_on} #{cursor_flag} #{keypad_flag} #{mouse_any_flag}"); after != before {
+	if after := u.tmux("display-message", "-p",
+		"#{alternate_on} #{cursor_flag} #{keypad_flag} #{mouse_any_flag}"); after != before {
 		t.Errorf("the terminal was left as %s, and was %s", after, before)
 	}
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGINT} {
@@ -258,7 +260,8 @@ func TestUITerminal(t *testing.T) {
 		u.shows("LIVE")
 		u.tmux("run-shell", fmt.Sprintf("kill -%d $(pgrep -P #{pane_pid})", sig))
 		u.shows(fmt.Sprintf("ended %d", 128+sig), "shell$")
-		if after := u.tmux("display-message", "-p", "#{alternate_on} #{cursor_flag} #{keypad_flag} #{mouse_any_flag}"); after != before {
+		if after := u.tmux("display-message", "-p",
+			"#{alternate_on} #{cursor_flag} #{keypad_flag} #{mouse_any_flag}"); after != before {
 			t.Errorf("%v: the terminal was left as %s, and was %s", sig, after, before)
 		}
 	}

@@ -42,16 +42,20 @@ func TestRunFile(t *testing.T) {
 	if !strings.Contains(r.err, "succeeded") {
 		t.Errorf("standard error does not tell how it went: %q", r.err)
 	}
-	if r := x.feed(e2eDeploy, "run", "-", "-p", "day=2026-02-01", "--task-name"); r.code != 0 || r.out != "pack: packing 2026-02-01\nship: p.zip to staging\n" {
+	if r := x.feed(e2eDeploy, "run", "-", "-p", "day=2026-02-01", "--task-name"); r.code != 0 ||
+		r.out != "pack: packing 2026-02-01\nship: p.zip to staging\n" {
 		t.Errorf("from standard input: code %d, %q, %s", r.code, r.out, r.err)
 	}
 	r = x.code(1, "run", "workflows/bad.yml", "--json")
-	e2eFields(t, r.out, "run workflow state reason trigger by agent attempt params queued started finished seconds tasks")
-	if run := e2eDecode[Run](t, r.out); run.State != runFailed || run.Reason != "task a: exit 7" || *run.Tasks[0].Exit != 7 {
+	e2eFields(t, r.out, "run workflow state reason trigger by agent attempt params queued started finished seconds "+
+		"tasks")
+	if run := e2eDecode[Run](t, r.out); run.State != runFailed || run.Reason != "task a: exit 7" ||
+		*run.Tasks[0].Exit != 7 {
 		t.Errorf("the run is %+v", run)
 	}
 	x.file("again.yml", "retries: 1\ntasks:\n  a: {run: 'echo told; exit 7'}\n")
-	if r := x.code(1, "run", "workflows/again.yml"); r.out != "told\ntold\n" || !strings.Contains(r.err, "the run is tried again: attempt 2\n") {
+	if r := x.code(1, "run", "workflows/again.yml"); r.out != "told\ntold\n" ||
+		!strings.Contains(r.err, "the run is tried again: attempt 2\n") {
 		t.Errorf("a run that is tried again printed %q and %q", r.out, r.err)
 	}
 	if r := x.code(1, "run", "workflows/again.yml", "--json"); r.err != "" {
@@ -80,7 +84,8 @@ func TestRunFile(t *testing.T) {
 // TestRunFileInterrupted: an interrupted `run FILE` takes its tasks with it.
 func TestRunFileInterrupted(t *testing.T) {
 	x := e2eNew(t)
-	x.file("slow.yml", "tasks:\n  a: {run: 'echo begun; sleep 600 & sleep 601'}\n  b: {depends: [a], run: 'echo never'}\n")
+	x.file("slow.yml", "tasks:\n  a: {run: 'echo begun; sleep 600 & sleep 601'}\n  b: {depends: [a], run: 'echo "+
+		"never'}\n")
 	p := x.spawn("run", "workflows/slow.yml")
 	p.saw(&p.out, "begun\n")
 	p.signal(syscall.SIGINT)
@@ -108,10 +113,12 @@ func TestRunID(t *testing.T) {
 	if !isRunID(id) {
 		t.Fatalf("--detach printed %q", id)
 	}
-	if run := x.await(id); run.State != runSucceeded || run.Params["to"] != "staging" || run.Tasks[0].Outputs["FILE"] != "p.zip" {
+	if run := x.await(id); run.State != runSucceeded || run.Params["to"] != "staging" ||
+		run.Tasks[0].Outputs["FILE"] != "p.zip" {
 		t.Errorf("the run is %+v", run)
 	}
-	if piped := strings.TrimSpace(x.ok("run", "-p", "day=2026-01-31", "-p", "to=live", "--", "deploy")); x.await(piped).Params["to"] != "live" {
+	if piped := strings.TrimSpace(x.ok("run", "-p", "day=2026-01-31", "-p", "to=live", "--",
+		"deploy")); x.await(piped).Params["to"] != "live" {
 		t.Errorf("run %s: parameters %v", piped, x.show(piped).Params)
 	}
 	r := x.code(0, "run", "--follow", "deploy", "-p", "day=2026-01-31")
@@ -150,14 +157,16 @@ func TestRunID(t *testing.T) {
 		{2, []string{"5 fields"}, []string{"next", "--cron", ""}},
 		{2, nil, []string{"run"}},
 		{2, nil, []string{"run", "a", "b"}},
-		{3, []string{"nobody", "start principal"}, []string{"run", "deploy", "--principal", "ipc://" + x.dir + "/nobody"}},
+		{3, []string{"nobody", "start principal"}, []string{"run", "deploy", "--principal", "ipc://" + x.dir +
+			"/nobody"}},
 	} {
 		x.refused(c.code, c.words, c.args...)
 	}
 
 	// Flags may stand anywhere, before the verb too.
 	endpoint := "ipc://" + x.dir + "/s"
-	for _, args := range [][]string{{"ls", "--json", "--principal", endpoint, "deploy"}, {"ls", "deploy", "--json"}, {"--principal", endpoint, "--json", "ls", "deploy"}} {
+	for _, args := range [][]string{{"ls", "--json", "--principal", endpoint, "deploy"}, {"ls", "deploy", "--json"},
+		{"--principal", endpoint, "--json", "ls", "deploy"}} {
 		e2eFields(t, x.ok(args...), "workflow name schedule paused last error")
 	}
 
@@ -175,7 +184,8 @@ func TestRunID(t *testing.T) {
 func TestReaderGone(t *testing.T) {
 	x := e2eNew(t)
 	// The second task waits until the reader has gone for good; the third finds that nobody reads.
-	x.file("told.yml", "tasks:\n  a: {run: 'echo one'}\n  b: {depends: a, run: 'until test -e $DIR/gone; do sleep 0.01; done; echo two'}\n  c: {depends: b, run: 'seq 20000; exit 7'}\n")
+	x.file("told.yml", "tasks:\n  a: {run: 'echo one'}\n  b: {depends: a, run: 'until test -e $DIR/gone; do sleep "+
+		"0.01; done; echo two'}\n  c: {depends: b, run: 'seq 20000; exit 7'}\n")
 	x.principal("--with-agent")
 	for _, c := range []struct {
 		args, code, said string
@@ -184,7 +194,9 @@ func TestReaderGone(t *testing.T) {
 		{"run told --follow", "130", "nobody reads the output any more"},
 	} {
 		os.Remove(x.dir + "/gone")
-		cmd := exec.Command("bash", "-c", `{ "$1" $2 2> err; echo $? > code; } | { head -n 1; touch gone; exec >&- <&-; }; cat code`, "bash", x.bin, c.args)
+		cmd := exec.Command("bash", "-c",
+			`{ "$1" $2 2> err; echo $? > code; } | { head -n 1; touch gone; exec >&- <&-; }; cat code`, "bash", x.bin,
+			c.args)
 		cmd.Dir, cmd.Env = x.dir, x.env
 		out, err := cmd.Output()
 		said, _ := os.ReadFile(x.dir + "/err")
@@ -227,7 +239,8 @@ func TestFollowerInterrupted(t *testing.T) {
 		t.Errorf("logs -f: exit code %d, %q", code, logs.out.String())
 	}
 	run := x.await(id)
-	if run.State != runCancelled || !strings.Contains(run.Reason, "cancelled by") || e2eStates(run) != "hold=cancelled" {
+	if run.State != runCancelled || !strings.Contains(run.Reason, "cancelled by") ||
+		e2eStates(run) != "hold=cancelled" {
 		t.Errorf("the run is %s (%s), %s", run.State, run.Reason, e2eStates(run))
 	}
 	x.refused(5, []string{"cancelled already"}, "cancel", id)
@@ -244,7 +257,8 @@ func TestLogsLost(t *testing.T) {
 	logs := x.spawn("logs", "slow", "-f")
 	logs.saw(&logs.out, "holding\n")
 	p.kill()
-	if code := logs.wait(); code != exitUnreachable || !strings.Contains(logs.err.String(), "hint: the run is not lost: when there is a principal again, cdktr show "+id) {
+	if code := logs.wait(); code != exitUnreachable || !strings.Contains(logs.err.String(),
+		"hint: the run is not lost: when there is a principal again, cdktr show "+id) {
 		t.Errorf("exit code %d, %q", code, logs.err.String())
 	}
 	x.principal()
@@ -257,7 +271,8 @@ func TestLook(t *testing.T) {
 	x := e2eNew(t)
 	x.file("deploy.yml", e2eDeploy)
 	x.file("slow.yml", e2eSlow)
-	x.file("etl/daily.yml", "name: Daily load\nschedule: '30 2 * * *'\ntimezone: Europe/London\ntasks:\n  a: {run: echo one}\n  b: {depends: [a], run: 'echo two >&2'}\n")
+	x.file("etl/daily.yml", "name: Daily load\nschedule: '30 2 * * *'\ntimezone: Europe/London\ntasks:\n  a: {run: "+
+		"echo one}\n  b: {depends: [a], run: 'echo two >&2'}\n")
 	x.principal("--with-agent")
 	run := x.run("etl.daily")
 	if run.State != runSucceeded {
@@ -281,7 +296,8 @@ func TestLook(t *testing.T) {
 	has(x.ok("show", "deploy"), "Deploy", "puts it there", "day", "which day", "pack", "ship")
 	e2eFields(t, x.ok("show", "deploy", "--json"), "workflow name schedule paused error spec")
 	has(x.ok("show", run.ID), run.ID, "succeeded", "manual", "etl.daily", "one")
-	e2eFields(t, x.ok("show", run.ID, "--json"), "run workflow state reason trigger by agent attempt params queued started finished seconds tasks")
+	e2eFields(t, x.ok("show", run.ID,
+		"--json"), "run workflow state reason trigger by agent attempt params queued started finished seconds tasks")
 	has(x.ok("ps", "--all"), run.ID, "etl.daily", "2/2")
 	if text := x.ok("ps", "--json"); text != "" {
 		t.Errorf("ps shows runs that have ended: %s", text)
@@ -292,7 +308,8 @@ func TestLook(t *testing.T) {
 		t.Errorf("next printed %q", fires)
 	}
 	e2eFields(t, x.ok("next", "etl.daily", "--json", "-n", "1"), "workflow at")
-	has(x.ok("next", "--cron", "0 0 29 2 *", "--tz", "UTC", "--from", "2026-01-01", "-n", "2"), "2028-02-29 00:00:00", "2032-02-29 00:00:00")
+	has(x.ok("next", "--cron", "0 0 29 2 *", "--tz", "UTC", "--from", "2026-01-01", "-n", "2"), "2028-02-29 00:00:00",
+		"2032-02-29 00:00:00")
 	has(x.ok("graph", "deploy"), "pack", "ship")
 	has(x.ok("graph", "./workflows/deploy.yml", "--dot"), "digraph", `"pack" -> "ship"`)
 	has(x.ok("agents"), "one", "up", "0/4", "local")
@@ -305,7 +322,8 @@ func TestLook(t *testing.T) {
 			kinds = append(kinds, strings.TrimSpace(e.Kind+" "+e.Task))
 		}
 	}
-	if got := strings.Join(kinds, ", "); got != "run.queued, run.assigned, run.started, task.started a, task.finished a, task.started b, task.finished b, run.finished" {
+	if got := strings.Join(kinds, ", "); got != "run.queued, run.assigned, run.started, task.started a, "+
+		"task.finished a, task.started b, task.finished b, run.finished" {
 		t.Errorf("the run left events %s", got)
 	}
 	if list := e2eLines[Event](t, x.ok("events", "--seq", "3", "-n", "2")); len(list) != 2 || list[0].Seq != 3 {
@@ -337,13 +355,15 @@ func TestLook(t *testing.T) {
 	if text := x.ok("logs", "etl.daily", "-n", "1"); text != "two\n" {
 		t.Errorf("logs -n 1 printed %q", text)
 	}
-	for _, args := range []string{"logs etl.daily", "logs --json etl.daily", "events", "events -f", "ps --all --json", "next etl.daily", "next", "next --cron @daily", "why etl.daily --json", "logs -f etl.daily"} {
+	for _, args := range []string{"logs etl.daily", "logs --json etl.daily", "events", "events -f", "ps --all --json",
+		"next etl.daily", "next", "next --cron @daily", "why etl.daily --json", "logs -f etl.daily"} {
 		if r := x.code(0, append(strings.Fields(args), "-n", "0")...); r.out+r.err != "" {
 			t.Errorf("%s -n 0 printed %q and %q", args, r.out, r.err)
 		}
 	}
 	e2eFields(t, x.ok("logs", run.ID, "--json"), "t run task attempt stream line")
-	if lines := e2eLines[logJSON](t, x.ok("logs", run.ID, "--json")); len(lines) != 2 || lines[1].Stream != "err" || lines[1].Line != "two" {
+	if lines := e2eLines[logJSON](t, x.ok("logs", run.ID, "--json")); len(lines) != 2 || lines[1].Stream != "err" ||
+		lines[1].Line != "two" {
 		t.Errorf("logs --json printed %+v", lines)
 	}
 	x.file("never.yml", "tasks:\n  a: {run: 'true'}\n")
@@ -398,7 +418,8 @@ func TestPsPages(t *testing.T) {
 	if !slices.Equal(got, ids) {
 		t.Errorf("pages of 7 gave %d runs, want %d, newest first, each once:\n%v", len(got), len(ids), got)
 	}
-	for flags, want := range map[string]int{"--all": 30, "--all -n 10": 10, "--all --workflow two": 15, "--state succeeded": 15, "--all --since 1h -n 1000": 30, "": 0} {
+	for flags, want := range map[string]int{"--all": 30, "--all -n 10": 10, "--all --workflow two": 15,
+		"--state succeeded": 15, "--all --since 1h -n 1000": 30, "": 0} {
 		if n := len(e2eLines[Run](t, x.ok(append([]string{"ps", "--json"}, strings.Fields(flags)...)...))); n != want {
 			t.Errorf("ps %s gave %d runs, want %d", flags, n, want)
 		}
@@ -412,7 +433,8 @@ func TestChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x.file("once.yml", "schedule: '30 2 * * *'\ntasks:\n  a: {run: 'echo a >> $DIR/ran'}\n  b: {depends: [a], run: 'echo b >> $DIR/ran; test -e $DIR/ready'}\n  c: {depends: [b], run: 'echo c >> $DIR/ran'}\n")
+	x.file("once.yml", "schedule: '30 2 * * *'\ntasks:\n  a: {run: 'echo a >> $DIR/ran'}\n  b: {depends: [a], run: "+
+		"'echo b >> $DIR/ran; test -e $DIR/ready'}\n  c: {depends: [b], run: 'echo c >> $DIR/ran'}\n")
 	x.principal()
 	agent := x.agent("edge-1")
 
@@ -488,7 +510,8 @@ func TestChange(t *testing.T) {
 	if reason := x.show(waiting).Reason; !strings.Contains(reason, "drain") {
 		t.Errorf("the run waits for %q", reason)
 	}
-	for text, args := range map[string]string{`{"done":"undrain","agent":"edge-1"}`: "undrain edge-1", `{"done":"pause","workflow":"once"}`: "pause once",
+	for text, args := range map[string]string{`{"done":"undrain","agent":"edge-1"}`: "undrain edge-1",
+		`{"done":"pause","workflow":"once"}`:      "pause once",
 		`{"done":"retry","run":"` + run.ID + `"}`: "retry --all " + run.ID} {
 		if out := x.ok(append(strings.Fields(args), "--json")...); out != text+"\n" {
 			t.Errorf("%s --json printed %q", args, out)
@@ -511,12 +534,14 @@ func TestChange(t *testing.T) {
 	if words := x.ok("completion", "words", "--", "cancel", ""); words != queued+"\n" {
 		t.Errorf("cancel is completed by %q, and only %s is active", words, queued)
 	}
-	x.refused(exitRefused, []string{"once is a workflow, not a run; its active runs: cdktr cancel " + queued}, "cancel", "once")
+	x.refused(exitRefused, []string{"once is a workflow, not a run; its active runs: cdktr cancel " + queued}, "cancel",
+		"once")
 	x.refused(exitRefused, []string{"twice is a workflow, not a run, and no run of it is active"}, "cancel", "twice")
 	x.refused(exitRefused, []string{`no run "onec" (did you mean "once"?)`}, "cancel", "onec")
 	x.refused(exitRefused, []string{`no run "twise" (did you mean "twice"?)`}, "retry", "twise")
 	x.ok("cancel", queued)
-	x.refused(exitRefused, []string{"once is a workflow, not a run; its newest run: cdktr retry " + queued}, "retry", "once")
+	x.refused(exitRefused, []string{"once is a workflow, not a run; its newest run: cdktr retry " + queued}, "retry",
+		"once")
 	if run := x.show(queued); run.State != runCancelled {
 		t.Errorf("the run is %s", run.State)
 	}
@@ -525,11 +550,13 @@ func TestChange(t *testing.T) {
 // TestSetup: the verbs that need no principal.
 func TestSetup(t *testing.T) {
 	x := e2eNew(t)
-	want := "cdktr: no principal has made the socket ipc://" + x.dir + "/s\nhint: is it running? start one with `cdktr start principal --with-agent`, or name it with --principal\n"
+	want := "cdktr: no principal has made the socket ipc://" + x.dir +
+		"/s\nhint: is it running? start one with `cdktr start principal --with-agent`, or name it with --principal\n"
 	if r := x.code(exitUnreachable, "ls"); r.err != want {
 		t.Errorf("with no principal ls says %q, want %q", r.err, want)
 	}
-	if text := x.ok("init", "site"); !strings.Contains(text, "wrote site/workflows/hello.yml\nwrote site/workflows/health-check.yml\n") {
+	if text := x.ok("init", "site"); !strings.Contains(text,
+		"wrote site/workflows/hello.yml\nwrote site/workflows/health-check.yml\n") {
 		t.Errorf("init says %q", text)
 	}
 	x.refused(5, []string{"there already"}, "init", "site")
@@ -541,13 +568,15 @@ func TestSetup(t *testing.T) {
 	x.file("twin.yaml", e2eSlow)
 	x.file("large.yml", "#"+strings.Repeat("x", workflowMaxFile))
 	r := x.code(2, "validate")
-	for _, want := range []string{"workflows/wrong.yml:2:25: ", `"bee"`, "workflows/large.yml:1:1: ", "workflows/twin.yml:1:1: ", "workflows/twin.yaml:1:1: "} {
+	for _, want := range []string{"workflows/wrong.yml:2:25: ", `"bee"`, "workflows/large.yml:1:1: ",
+		"workflows/twin.yml:1:1: ", "workflows/twin.yaml:1:1: "} {
 		if !strings.Contains(r.out, want) {
 			t.Errorf("validate does not say %s: %q", want, r.out)
 		}
 	}
 	place := regexp.MustCompile(`^[^:]+:[1-9]\d*:[1-9]\d*: `)
-	for _, line := range strings.Split(strings.TrimSpace(r.out+x.code(2, "validate", "nowhere.yml", "workflows/large.yml").out), "\n") {
+	for _, line := range strings.Split(strings.TrimSpace(r.out+x.code(2, "validate", "nowhere.yml",
+		"workflows/large.yml").out), "\n") {
 		if !place.MatchString(line) {
 			t.Errorf("no FILE:LINE:COL in %q", line)
 		}
@@ -560,23 +589,28 @@ func TestSetup(t *testing.T) {
 	e2eFields(t, x.ok("config", "--json"), "key value from")
 	setting := func(key string) string {
 		t.Helper()
-		for _, v := range e2eLines[configValue](t, x.ok("config", "--json", "--config", x.dir+"/config.yml", "--capacity", "9")) {
+		for _, v := range e2eLines[configValue](t, x.ok("config", "--json", "--config", x.dir+"/config.yml",
+			"--capacity", "9")) {
 			if v.Key == key {
 				return v.Value + " " + v.From
 			}
 		}
 		return "none"
 	}
-	if err := os.WriteFile(x.dir+"/config.yml", []byte("timezone: Asia/Tokyo\ncapacity: 2\nname: other\n"), 0o644); err != nil {
+	if err := os.WriteFile(x.dir+"/config.yml", []byte("timezone: Asia/Tokyo\ncapacity: 2\nname: other\n"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
-	for key, want := range map[string]string{"capacity": "9 flag --capacity", "name": "one environment CDKTR_AGENT_NAME",
-		"timezone": "Asia/Tokyo file " + x.dir + "/config.yml", "log_level": "info default", "principal": "ipc://" + x.dir + "/s environment CDKTR_SOCKET"} {
+	for key, want := range map[string]string{"capacity": "9 flag --capacity",
+		"name":     "one environment CDKTR_AGENT_NAME",
+		"timezone": "Asia/Tokyo file " + x.dir + "/config.yml", "log_level": "info default", "principal": "ipc://" +
+			x.dir + "/s environment CDKTR_SOCKET"} {
 		if got := setting(key); got != want {
 			t.Errorf("%s is %q, want %q", key, got, want)
 		}
 	}
-	x.env = append(x.env, "CDKTR_PRINCIPAL_HOST=10.1.2.3", "CDKTR_PRINCIPAL_PORT=7000", "CDKTR_AGENT_MAX_CONCURRENCY=3", "CDKTR_WORKFLOW_DIR=/other")
+	x.env = append(x.env, "CDKTR_PRINCIPAL_HOST=10.1.2.3", "CDKTR_PRINCIPAL_PORT=7000", "CDKTR_AGENT_MAX_CONCURRENCY=3",
+		"CDKTR_WORKFLOW_DIR=/other")
 	for key, want := range map[string]string{"principal": "tcp://10.1.2.3:7000 environment CDKTR_PRINCIPAL_HOST"} {
 		if got := setting(key); got != want {
 			t.Errorf("with CDKTR's variables %s is %q, want %q", key, got, want)
@@ -635,12 +669,14 @@ func TestWatch(t *testing.T) {
 func TestContexts(t *testing.T) {
 	x := e2eNew(t)
 	x.principal()
-	config := x.badConfig("contexts:\n  here: {principal: 'ipc://" + x.dir + "/s'}\n  away: {principal: 'ipc://" + x.dir + "/none'}\n")
+	config := x.badConfig("contexts:\n  here: {principal: 'ipc://" + x.dir + "/s'}\n  away: {principal: 'ipc://" +
+		x.dir + "/none'}\n")
 	x.ok("ping", "--config", config, "--context", "here")
 	x.refused(3, []string{"none"}, "ping", "--config", config, "--context", "away")
 	x.refused(2, []string{"--context", "did you mean", "here"}, "ping", "--config", config, "--context", "hre")
 	x.ok("ping", "--config", config, "--context", "away", "--principal", "ipc://"+x.dir+"/s")
-	if out := x.ok("config", "--config", config); !strings.Contains(out, "contexts.away.principal") || !strings.Contains(out, "ipc://"+x.dir+"/none") {
+	if out := x.ok("config", "--config", config); !strings.Contains(out, "contexts.away.principal") ||
+		!strings.Contains(out, "ipc://"+x.dir+"/none") {
 		t.Errorf("config prints\n%s", out)
 	}
 	x.env = append(x.env, "CDKTR_CONTEXT=away")
@@ -747,7 +783,8 @@ func TestVerbsRetryNewer(t *testing.T) {
 	x.await(run.ID)
 	x.file("job.yml", "description: mended\ntasks: {a: {run: 'exit 0'}}\n")
 	x.until("the new file is in force", func() bool { return strings.Contains(x.ok("show", "job"), "mended") })
-	if r := x.code(0, "retry", run.ID); !strings.Contains(r.err, "the file of job has changed since run "+run.ID) || !strings.Contains(r.err, "cdktr run job") {
+	if r := x.code(0, "retry", run.ID); !strings.Contains(r.err, "the file of job has changed since run "+run.ID) ||
+		!strings.Contains(r.err, "cdktr run job") {
 		t.Errorf("retry of an older version says %q", r.err)
 	}
 	if again := x.await(run.ID); again.State != runFailed {

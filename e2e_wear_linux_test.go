@@ -1,5 +1,5 @@
-// End-to-end test of what runs cost a flash card: the bytes and the fsyncs of a real principal with an agent in it, as strace
-// sees them.
+// End-to-end test of what runs cost a flash card: the bytes and the fsyncs of a real principal with an agent in it, as
+// strace sees them.
 
 package main
 
@@ -22,8 +22,8 @@ var (
 	wearSync  = regexp.MustCompile(`f(?:data)?sync\(`)
 )
 
-// wearSpent counts what the traces in a folder say of writes below the state folder: bytes by the folder that they go to, and
-// fsyncs.
+// wearSpent counts what the traces in a folder say of writes below the state folder: bytes by the folder that they go
+// to, and fsyncs.
 func wearSpent(x *e2e) (bytes map[string]int, syncs int) {
 	x.t.Helper()
 	traces, err := filepath.Glob(x.dir + "/trace.*")
@@ -48,8 +48,8 @@ func wearSpent(x *e2e) (bytes map[string]int, syncs int) {
 	return bytes, syncs
 }
 
-// TestWear: a run of one task costs at most 4 kB and two fsyncs, no fewer, and one of 100 tasks 60 kB, its way through the spool with it.
-// What it costs is by change: the hundredth run costs what the first does.
+// TestWear: a run of one task costs at most 4 kB and two fsyncs, no fewer, and one of 100 tasks 60 kB, its way through
+// the spool with it. What it costs is by change: the hundredth run costs what the first does.
 func TestWear(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -70,7 +70,8 @@ func TestWear(t *testing.T) {
 	x.file("many.yml", many)
 	plain := x.bin
 	x.bin = x.dir + "/traced"
-	if err := os.WriteFile(x.bin, []byte("#!/bin/sh\nexec "+strace+" -ff -y -qq -o $DIR/trace -e trace=write,pwrite64,writev,fsync,fdatasync "+plain+" \"$@\"\n"), 0o755); err != nil {
+	if err := os.WriteFile(x.bin, []byte("#!/bin/sh\nexec "+strace+" -ff -y -qq -o $DIR/trace -e "+
+		"trace=write,pwrite64,writev,fsync,fdatasync "+plain+" \"$@\"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	p := x.principal("--with-agent", "--no-scheduler")
@@ -97,8 +98,10 @@ func TestWear(t *testing.T) {
 	p.wait()
 	all, allSyncs := wearSpent(x)
 	one, hundred := (sum(ones)-sum(before))/runs, sum(all)-sum(ones)
-	t.Logf("a run: %d bytes, %.1f fsyncs; one of 100 tasks: %d bytes, %d fsyncs to the end; in all %v", one, float64(onesSyncs-syncs)/runs, hundred, allSyncs-onesSyncs, all)
-	if one == 0 || one > oneBytes || onesSyncs-syncs > 2*runs+startSyncs || onesSyncs-syncs < 2*runs { // that it is queued, and how it ended, was told
+	t.Logf("a run: %d bytes, %.1f fsyncs; one of 100 tasks: %d bytes, %d fsyncs to the end; in all %v", one,
+		float64(onesSyncs-syncs)/runs, hundred, allSyncs-onesSyncs, all)
+	// that it is queued, and how it ended, was told
+	if one == 0 || one > oneBytes || onesSyncs-syncs > 2*runs+startSyncs || onesSyncs-syncs < 2*runs {
 		t.Errorf("%d runs: %d bytes each, %d fsyncs, want 2 for each", runs, one, onesSyncs-syncs)
 	}
 	if hundred > manyBytes || allSyncs-onesSyncs > 2+startSyncs {
@@ -106,7 +109,8 @@ func TestWear(t *testing.T) {
 	}
 }
 
-// TestWearKept: 10,000 runs that print a line each lie in 15 MB and 200 files and folders, all of them counted, as a sample of 1,000 shows.
+// TestWearKept: 10,000 runs that print a line each lie in 15 MB and 200 files and folders, all of them counted, as a
+// sample of 1,000 shows.
 func TestWearKept(t *testing.T) {
 	const (
 		runs  = 1000

@@ -1,5 +1,5 @@
-// End-to-end tests of the request API as others use it: a program in Python with libzmq; and what a principal costs when
-// nothing happens.
+// End-to-end tests of the request API as others use it: a program in Python with libzmq; and what a principal costs
+// when nothing happens.
 
 package main
 
@@ -121,8 +121,10 @@ func TestIdle(t *testing.T) {
 	x := e2eNew(t)
 	x.bin = e2ePlain(t, x.dir)
 	for i := range 100 {
-		x.file(fmt.Sprintf("group%d/w%d.yml", i%10, i), fmt.Sprintf("name: Workflow %d\ndescription: one of a hundred\nschedule: '%d 3 1 1 *'\ntasks:\n"+
-			"  a: {run: echo a}\n  b: {depends: [a], cmd: echo, args: [b]}\n  c: {depends: [a, b], run: echo c}\n", i, i%60))
+		x.file(fmt.Sprintf("group%d/w%d.yml", i%10,
+			i), fmt.Sprintf("name: Workflow %d\ndescription: one of a hundred\nschedule: '%d 3 1 1 *'\ntasks:\n"+
+			"  a: {run: echo a}\n  b: {depends: [a], cmd: echo, args: [b]}\n  c: {depends: [a, b], run: echo c}\n", i,
+			i%60))
 	}
 	x.principal("--with-agent").stop() // the second start is the usual one
 	p := x.principal("--with-agent")
@@ -146,7 +148,8 @@ func TestIdle(t *testing.T) {
 		}
 	}
 	all, _ := e2eMemory(t, p.cmd.Process.Pid)
-	t.Logf("ready in %s; idle: %d kB resident, %d kB its own, %.1f context switches a second, in spans of %d s", ready, all, kB, wakes, seconds)
+	t.Logf("ready in %s; idle: %d kB resident, %d kB its own, %.1f context switches a second, in spans of %d s", ready,
+		all, kB, wakes, seconds)
 	if kB > 10<<10 {
 		t.Errorf("%d kB of its own, want 10 MB at most", kB)
 	}
@@ -199,8 +202,8 @@ func TestRunFileTime(t *testing.T) {
 	}
 }
 
-// TestSocketRemoved removes the socket of a principal, its folder too, and puts other things in its place: it is made again,
-// what was connected stays so, and nothing of others is touched.
+// TestSocketRemoved removes the socket of a principal, its folder too, and puts other things in its place: it is made
+// again, what was connected stays so, and nothing of others is touched.
 func TestSocketRemoved(t *testing.T) {
 	x := e2eNew(t)
 	dir := x.dir + "/run"
@@ -228,7 +231,8 @@ func TestSocketRemoved(t *testing.T) {
 		if err := remove(); err != nil {
 			t.Fatal(err)
 		}
-		x.until("a client comes in again after the socket was "+what, func() bool { return x.cdktr("ping").code == exitOK })
+		x.until("a client comes in again after the socket was "+what,
+			func() bool { return x.cdktr("ping").code == exitOK })
 		if r := x.run("w"); r.State != runSucceeded || r.Agent != "edge-1" {
 			t.Errorf("%s: the run is %s at %s", what, r.State, r.Agent)
 		}
@@ -242,21 +246,25 @@ func TestSocketRemoved(t *testing.T) {
 	if err := errors.Join(os.Remove(path), os.WriteFile(path, []byte("mine"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	x.until("the log says that a file is in the way", func() bool { return strings.Contains(p.err.String(), "exists and is not a socket") })
+	x.until("the log says that a file is in the way", func() bool {
+		return strings.Contains(p.err.String(),
+			"exists and is not a socket")
+	})
 	p.stop()
 	if text, err := os.ReadFile(path); string(text) != "mine" {
 		t.Errorf("a file that was put there: %q, %v", text, err)
 	}
 }
 
-// TestSocketFolderReplaced replaces the folder that a principal was started in, by another of the same name as a deployment does: it
-// serves what is there now, at the path where it is asked for.
+// TestSocketFolderReplaced replaces the folder that a principal was started in, by another of the same name as a
+// deployment does: it serves what is there now, at the path where it is asked for.
 func TestSocketFolderReplaced(t *testing.T) {
 	x := e2eNew(t)
 	in := x.dir + "/app"
 	folder := func(dir, prints string) {
 		t.Helper()
-		if err := errors.Join(os.MkdirAll(dir+"/workflows", 0o755), os.WriteFile(dir+"/workflows/w.yml", []byte("tasks: {a: {run: 'echo "+prints+"'}}\n"), 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(dir+"/workflows", 0o755), os.WriteFile(dir+"/workflows/w.yml",
+			[]byte("tasks: {a: {run: 'echo "+prints+"'}}\n"), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}

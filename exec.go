@@ -34,9 +34,10 @@ const (
 	procShown    = 1 << 10                // bytes of a line without an end that unended gives
 	procGrace    = 10 * time.Second       // between TERM and KILL unless the task says otherwise
 	procKillWait = 150 * time.Millisecond // after KILL: when a stop ends, come what may
-	procLinger   = 200 * time.Millisecond // for what the main process left behind to end by itself, as the tee of "exec > >(tee log)" does
-	procLastWait = 2 * time.Second        // after KILL: how long close and killLeftovers wait
-	procPatience = time.Minute            // between looks at what SIGKILL cannot end
+	// for what the main process left behind to end by itself, as the tee of "exec > >(tee log)" does
+	procLinger   = 200 * time.Millisecond
+	procLastWait = 2 * time.Second // after KILL: how long close and killLeftovers wait
+	procPatience = time.Minute     // between looks at what SIGKILL cannot end
 	procPath     = "/usr/local/bin:/usr/bin:/bin"
 )
 
@@ -54,16 +55,18 @@ type procSpec struct {
 	// Output gets each line. Calls come from one goroutine at a time and none begins after done. It may block:
 	// then the pipe fills and the process waits. It must return at some time after done, for until then it holds
 	// a goroutine and three file descriptors; a stop does not wait for it. nil throws the output away.
-	Output  func(procLine)
-	Budget  *procBudget    // what Output gets, of this process and others perhaps; nil: no bound
-	Rest    func(procRest) // gets what goes beyond the budget, under the terms of Output; nil throws it away
-	Unended func()         // called when something was read that is a line without an end so far, see unended; must be quick
-	Begun   time.Time      // when Timeout began to count; zero: with the start
-	// Left is told of the processes of the task that cannot be ended, whenever that has changed: first before done, if there are any
-	// by then, and perhaps long after it; nothing is left where it is told of none. Its calls come one after the other, each from some
-	// goroutine that may wait. nil: nobody asks.
+	Output func(procLine)
+	Budget *procBudget    // what Output gets, of this process and others perhaps; nil: no bound
+	Rest   func(procRest) // gets what goes beyond the budget, under the terms of Output; nil throws it away
+	// called when something was read that is a line without an end so far, see unended; must be quick
+	Unended func()
+	Begun   time.Time // when Timeout began to count; zero: with the start
+	// Left is told of the processes of the task that cannot be ended, whenever that has changed: first before done, if
+	// there are any by then, and perhaps long after it; nothing is left where it is told of none. Its calls come one
+	// after the other, each from some goroutine that may wait. nil: nobody asks.
 	Left func([]procLeft)
-	// Stage is told what start is about to wait for, as "look for the program x", by the goroutine of start. nil: nobody asks.
+	// Stage is told what start is about to wait for, as "look for the program x", by the goroutine of start. nil:
+	// nobody asks.
 	Stage func(string)
 }
 
@@ -75,7 +78,8 @@ type procLine struct {
 	Partial bool      // the line goes on in the next procLine of the same stream
 }
 
-// procNoExit is the exit code of what never became a process: it could not be prepared or started, or was stopped before.
+// procNoExit is the exit code of what never became a process: it could not be prepared or started, or was stopped
+// before.
 const procNoExit = -1
 
 // procResult says how a process ended.
@@ -88,7 +92,9 @@ type procResult struct {
 	Elapsed           time.Duration // Finished-Started, by the monotonic clock
 	UserCPU, SysCPU   time.Duration // of the process and the children it waited for
 	MaxRSSKiB         int64         // the largest of them; Linux counts from the fork, so never less than ours then
-	Left              []string      // names of the processes that it left behind, which did not end by themselves and are being ended; see procSpec.Left for the others
+	// names of the processes that it left behind, which did not end by themselves and are being ended; see
+	// procSpec.Left for the others
+	Left []string
 }
 
 // procs holds what is common to the processes of an agent. Make one per program: it takes over SIGCHLD and, on
@@ -347,8 +353,8 @@ func (p *proc) run() {
 	p.finish(exit)
 }
 
-// sweepLeftovers starts the removal of what a main process left behind, once that had procLinger to end by itself: it may
-// have output yet to pass on. It costs one short read when there is nothing.
+// sweepLeftovers starts the removal of what a main process left behind, once that had procLinger to end by itself: it
+// may have output yet to pass on. It costs one short read when there is nothing.
 func (p *proc) sweepLeftovers() {
 	left := p.roster.look()
 	if len(left) == 0 {
@@ -401,7 +407,8 @@ func (p *proc) outcome(exit *procExit) procResult {
 		exit = &procExit{at: time.Now()}
 		r.Exit, r.Signal = 128+int(unix.SIGKILL), "SIGKILL"
 		stopped := p.reason
-		if p.reason += fmt.Sprintf(" (process %d has not died of SIGKILL yet)", p.pid); p.ps.denied(procMember{pid: p.pid}) {
+		if p.reason += fmt.Sprintf(" (process %d has not died of SIGKILL yet)",
+			p.pid); p.ps.denied(procMember{pid: p.pid}) {
 			p.reason = fmt.Sprintf("%s (process %d is another user's, and goes on)", stopped, p.pid)
 		}
 	}
@@ -437,7 +444,8 @@ func (p *proc) done() <-chan struct{} { return p.doneCh }
 func (p *proc) result() procResult { return p.res }
 
 // stop sends TERM to everything of the task now, and KILL after the grace. done is closed at grace + 0.2 s at the
-// latest. The first reason given is the one reported; a process that has ended keeps its own. Any goroutine may call it.
+// latest. The first reason given is the one reported; a process that has ended keeps its own. Any goroutine may call
+// it.
 func (p *proc) stop(reason string) { p.end(reason, false, false) }
 
 // kill is stop without grace. It also cuts short the grace of a stop, and of leftovers after done.
@@ -503,7 +511,8 @@ func (p *proc) runSweep() {
 // grace short. Where force is closed already there is no TERM: who begins to clean up is not to be cut off in it. What
 // SIGKILL has not ended is looked at again every patience, until ps.hurry; if patience is procLastWait, only once.
 // tell is called whenever what could not be ended may have changed: spent once SIGKILL had procLastWait to end it.
-func (ps *procs) sweep(find func() []procMember, grace, patience time.Duration, force <-chan struct{}, tell func(spent bool)) int {
+func (ps *procs) sweep(find func() []procMember, grace, patience time.Duration, force <-chan struct{},
+	tell func(spent bool)) int {
 	found := find()
 	n := len(found)
 	select {
@@ -548,9 +557,9 @@ func (ps *procs) sweep(find func() []procMember, grace, patience time.Duration, 
 	}
 }
 
-// signal sends sig to the groups of the members, once each: the kernel does that to all of a group at one stroke,
-// so that no fork slips through. KILL also goes to each pid, lest one has changed its group; then it gives those whom we may signal.
-// A pid freed between find and here is not yet another's: the kernel hands out all others first.
+// signal sends sig to the groups of the members, once each: the kernel does that to all of a group at one stroke, so
+// that no fork slips through. KILL also goes to each pid, lest one has changed its group; then it gives those whom we
+// may signal. A pid freed between find and here is not yet another's: the kernel hands out all others first.
 func (ps *procs) signal(members []procMember, sig syscall.Signal) (reached []procMember) {
 	sent := map[int]bool{}
 	for _, m := range members {
@@ -572,9 +581,9 @@ func (ps *procs) signal(members []procMember, sig syscall.Signal) (reached []pro
 	return reached
 }
 
-// killLeftovers ends processes of an earlier life of this agent: those whose cookie match accepts, what belongs to them, and what was
-// about to become one. It returns how many it found, after they have ended, and by their cookies those that it could not end. Call it
-// at the agent's start, before the first process.
+// killLeftovers ends processes of an earlier life of this agent: those whose cookie match accepts, what belongs to
+// them, and what was about to become one. It returns how many it found, after they have ended, and by their cookies
+// those that it could not end. Call it at the agent's start, before the first process.
 func (ps *procs) killLeftovers(match func(cookie string) bool, grace time.Duration) (int, map[string][]procLeft) {
 	cookies := map[int]string{}
 	roster := procRoster{find: func() []procMember {

@@ -1,5 +1,5 @@
-// Tests of whose a process is: cookies of agents beside and within each other, and names of processes that look like the
-// fields behind them. The rules are those of exec_test.go.
+// Tests of whose a process is: cookies of agents beside and within each other, and names of processes that look like
+// the fields behind them. The rules are those of exec_test.go.
 
 package main
 
@@ -19,20 +19,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An agent that starts ends what an earlier life of its own left, and nothing of agents whose folder begins like its own, or has
-// in its name what stands behind the folder in a cookie.
+// An agent that starts ends what an earlier life of its own left, and nothing of agents whose folder begins like its
+// own, or has in its name what stands behind the folder in a cookie.
 func TestAgentLeftoversOfOthers(t *testing.T) {
 	top := t.TempDir()
 	for name, c := range map[string]struct {
 		folder       string
 		mine, others []string // folders of agents, or whole cookies
 	}{
-		"plain":    {top + "/a", nil, []string{top + "/ab", top + "/a/b", top, "x" + top + "/a", top + "/a|b", top + "/a|r1|t", top + "/a|", top + "/a%7C"}},
+		"plain": {top + "/a", nil, []string{top + "/ab", top + "/a/b", top, "x" + top + "/a", top + "/a|b", top +
+			"/a|r1|t", top + "/a|", top + "/a%7C"}},
 		"with |":   {top + "/a|b", nil, []string{top + "/a", top + "/a|b|c", top + "/a|", top + "/b", top + "/a%7Cb"}},
 		"with %":   {top + "/100%", nil, []string{top + "/100", top + "/100%25", top + "/100%|r"}},
 		"as a run": {top + "/a|01JD3V5K8Q2M4N6P8R0S000000|t|1", nil, []string{top + "/a"}},
 		// As versions before wrote them, for a folder without either character.
-		"whole": {top + "/c", []string{top + "/c|r1|t|1", top + "/c|r2|t|x|3"}, []string{top + "/c", top + "/cb|r1|t|1"}},
+		"whole": {top + "/c", []string{top + "/c|r1|t|1", top + "/c|r2|t|x|3"},
+			[]string{top + "/c", top + "/cb|r1|t|1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cookies := func(folders []string) (cookies []string) {
@@ -54,7 +56,8 @@ func TestAgentLeftoversOfOthers(t *testing.T) {
 	}
 }
 
-// agentTestLeftovers starts a process with each of the cookies, and then an agent: of the processes those that are its own end.
+// agentTestLeftovers starts a process with each of the cookies, and then an agent: of the processes those that are its
+// own end.
 func agentTestLeftovers(t *testing.T, dir string, mine, others []string) {
 	t.Helper()
 	cmds := map[string]*exec.Cmd{}
@@ -69,7 +72,8 @@ func agentTestLeftovers(t *testing.T, dir string, mine, others []string) {
 	}
 	log := &principalLog{}
 	procTestAlone(t)
-	a, err := agentOpen(agentConfig{Name: "x", Capacity: 1, StateDir: dir, Grace: procTestWait, Log: slog.New(slog.NewTextHandler(log, nil)), now: time.Now})
+	a, err := agentOpen(agentConfig{Name: "x", Capacity: 1, StateDir: dir, Grace: procTestWait,
+		Log: slog.New(slog.NewTextHandler(log, nil)), now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,11 +96,13 @@ func TestProcCookieNested(t *testing.T) {
 	output, ready := procTestLine()
 	spec := procTestSh(t, "echo; exec sleep 1000", nil)
 	spec.Output = output
-	spec.Env = append([]string{procTestKey + "=" + outer}, append(spec.Env, procTestKey+"=", procTestKey+"="+outer+"2")...)
+	spec.Env = append([]string{procTestKey + "=" + outer}, append(spec.Env, procTestKey+"=",
+		procTestKey+"="+outer+"2")...)
 	p := procTestStart(t, ps, spec)
 	procTestRecv(t, ready, "line")
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.pid))
-	for end := time.Now().Add(procTestWait); len(text) == 0 && err == nil && time.Now().Before(end); runtime.Gosched() { // it is just becoming sleep
+	// it is just becoming sleep
+	for end := time.Now().Add(procTestWait); len(text) == 0 && err == nil && time.Now().Before(end); runtime.Gosched() {
 		text, err = os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.pid))
 	}
 	if err != nil || strings.Count("\x00"+string(text), "\x00"+procTestKey+"=") != 1 {
@@ -116,7 +122,8 @@ func TestRunNestedCookie(t *testing.T) {
 	x := e2eNew(t)
 	const tell = `tr '\0' '\n' </proc/$$/environ | grep ^CDKTR_COOKIE=`
 	x.file("inner.yml", "env: {CDKTR_COOKIE: own}\ntasks:\n  in: {run: \""+strings.ReplaceAll(tell, `\`, `\\`)+"\"}\n")
-	x.file("outer.yml", "tasks:\n  out:\n    run: |\n      "+tell+"\n      "+x.bin+" run "+x.dir+"/workflows/inner.yml 2>/dev/null\n")
+	x.file("outer.yml", "tasks:\n  out:\n    run: |\n      "+tell+"\n      "+
+		x.bin+" run "+x.dir+"/workflows/inner.yml 2>/dev/null\n")
 	lines := strings.Split(strings.TrimSpace(x.code(0, "run", "./workflows/outer.yml").out), "\n")
 	if len(lines) != 2 || !strings.HasSuffix(lines[0], "|out|1") || !strings.HasSuffix(lines[1], "|in|1") {
 		t.Fatalf("the tasks have the cookies %q", lines)
@@ -144,7 +151,8 @@ func TestProcNames(t *testing.T) {
 			output, line := procTestLine()
 			// One of that name escapes, and has no cookie: it is known as the task's by its parent alone.
 			spec := procTestSh(t, "", nil)
-			spec.Argv = []string{link, "-c", `setsid env -i "$0" -c 'echo $$; trap "" TERM; while :; do /bin/sleep 1000; done' & wait`, link}
+			spec.Argv = []string{link, "-c",
+				`setsid env -i "$0" -c 'echo $$; trap "" TERM; while :; do /bin/sleep 1000; done' & wait`, link}
 			spec.Output = output
 			p := procTestStart(t, ps, spec)
 			pid, err := strconv.Atoi(procTestRecv(t, line, "pid"))
@@ -172,7 +180,8 @@ func TestProcNames(t *testing.T) {
 	}
 }
 
-// What a cookie of an agent says is what was put into it, whatever its folder and the task are called; of another agent's it says nothing.
+// What a cookie of an agent says is what was put into it, whatever its folder and the task are called; of another
+// agent's it says nothing.
 func TestAttemptCookieOf(t *testing.T) {
 	const run = "01JD3V5K8Q2M4N6P8R0S000000"
 	folders := []string{"/a", "/a|b", "/a%7Cb", "/a%257Cb", "/100%", "/a|" + run + "|t|1", "/a|", "/|"}
@@ -186,14 +195,16 @@ func TestAttemptCookieOf(t *testing.T) {
 			}
 		}
 	}
-	for _, cookie := range []string{"", "/a", "/a|", "/a|" + run, "/a|" + run + "|3", "/a|" + run + "|t|", "/a|" + run + "|t|x"} {
+	for _, cookie := range []string{"", "/a", "/a|", "/a|" + run, "/a|" + run + "|3", "/a|" + run + "|t|", "/a|" + run +
+		"|t|x"} {
 		if got, ok := attemptCookieOf(cookie, "/a"); ok {
 			t.Errorf("%q is taken for one of an agent: %+v", cookie, got)
 		}
 	}
 }
 
-// What an agent finds left of its earlier life it knows by run, task and attempt, also where its folder has a | in its name.
+// What an agent finds left of its earlier life it knows by run, task and attempt, also where its folder has a | in its
+// name.
 func TestAgentLeftNamed(t *testing.T) {
 	for _, name := range []string{"plain", "a|b", "50%|"} {
 		t.Run(name, func(t *testing.T) {
@@ -208,8 +219,10 @@ func TestAgentLeftNamed(t *testing.T) {
 			t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 			st, _ := procStatOf(cmd.Process.Pid)
 			of := runnerAttempt{Run: "01JD3V5K8Q2M4N6P8R0S000000", Task: "t", Attempt: 2}
-			a := &agent{cfg: agentConfig{StateDir: dir, Log: slog.New(slog.DiscardHandler)}, procs: &procs{closed: true}, left: map[runnerAttempt]runnerLeft{}}
-			a.readLeft(map[string][]procLeft{attemptCookie(dir, of.Run, of.Task, of.Attempt): {{PID: st.pid, Start: st.start}}})
+			a := &agent{cfg: agentConfig{StateDir: dir, Log: slog.New(slog.DiscardHandler)},
+				procs: &procs{closed: true}, left: map[runnerAttempt]runnerLeft{}}
+			a.readLeft(map[string][]procLeft{attemptCookie(dir, of.Run, of.Task,
+				of.Attempt): {{PID: st.pid, Start: st.start}}})
 			if left := a.sortedLeft(); len(left) != 1 || left[0].runnerAttempt != of {
 				t.Errorf("%+v", left)
 			}

@@ -1,9 +1,9 @@
-// exec_fork_linux.go: how the process room forks on Linux. Package syscall shares its memory with the child until that has
-// entered its directory and become the program (vfork), and stops the thread meanwhile in a way that the runtime cannot see: where
-// the file system of either does not answer, nobody else can fork, and the next collection of garbage waits for
-// it, and so does the whole program. Here the child has a copy of the memory, and whoever started it waits in a read.
-// It also puts each signal back to its default, which package syscall does to those alone that Go has caught: a task
-// under nohup would ignore HUP.
+// exec_fork_linux.go: how the process room forks on Linux. Package syscall shares its memory with the child until that
+// has entered its directory and become the program (vfork), and stops the thread meanwhile in a way that the runtime
+// cannot see: where the file system of either does not answer, nobody else can fork, and the next collection of garbage
+// waits for it, and so does the whole program. Here the child has a copy of the memory, and whoever started it waits in
+// a read. It also puts each signal back to its default, which package syscall does to those alone that Go has caught: a
+// task under nohup would ignore HUP.
 
 package main
 
@@ -36,8 +36,9 @@ func procAfterFork()
 func procAfterForkInChild()
 
 const (
-	procExitBirth = 253  // exit code of a child that did not become the program; nobody sees it
-	procForkGap   = 1024 // numbers in a row without a descriptor behind which a child looks for no more: the lowest is given out first
+	procExitBirth = 253 // exit code of a child that did not become the program; nobody sees it
+	// numbers in a row without a descriptor behind which a child looks for no more: the lowest is given out first
+	procForkGap = 1024
 )
 
 // procBirth is what a child needs between the fork and its program: there it can allocate nothing.
@@ -54,10 +55,11 @@ type procBirth struct {
 	errno     int32
 }
 
-// fork starts a process, and returns when it has become the program or could not, however long the file system holds that up.
-// When ctx ends before, the child is killed, and never becomes it; its pid is returned all the same. The fork is made from a thread
-// that is not our first one, so that the list of the first thread's children holds orphans, and at most those that other
-// code started from there. attr has a directory, an environment, three files and a session of its own.
+// fork starts a process, and returns when it has become the program or could not, however long the file system holds
+// that up. When ctx ends before, the child is killed, and never becomes it; its pid is returned all the same. The fork
+// is made from a thread that is not our first one, so that the list of the first thread's children holds orphans, and
+// at most those that other code started from there. attr has a directory, an environment, three files and a session of
+// its own.
 func (s *procSys) fork(ctx context.Context, path string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
 	birth, from, err := s.birth(path, argv, attr)
 	if err != nil {
@@ -130,8 +132,8 @@ func (s *procSys) birth(path string, argv []string, attr *syscall.ProcAttr) (b *
 	return b, pipe[0], nil
 }
 
-// procBirthName is what children are called until they are their programs, in an agent of that name: one that hangs there has no
-// cookie yet, and would run its program after the end of its agent.
+// procBirthName is what children are called until they are their programs, in an agent of that name: one that hangs
+// there has no cookie yet, and would run its program after the end of its agent.
 func procBirthName(life string) (name [16]byte) {
 	sum := fnv.New64a()
 	sum.Write([]byte(life))
@@ -151,8 +153,8 @@ func (s *procSys) births() (found []procMember) {
 	return found
 }
 
-// procForkRaw forks, and is the child up to its program. In the child nothing else of Go works: no other thread is there,
-// and any lock may be held. So it calls the system alone, and neither allocates nor grows its stack.
+// procForkRaw forks, and is the child up to its program. In the child nothing else of Go works: no other thread is
+// there, and any lock may be held. So it calls the system alone, and neither allocates nor grows its stack.
 //
 //go:noinline
 //go:norace
@@ -165,9 +167,11 @@ func procForkRaw(b *procBirth) (int, syscall.Errno) {
 	}
 	procAfterForkInChild()
 	for sig := uintptr(1); sig <= b.signals; sig++ {
-		syscall.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&b.none)), 0, b.maskSize, 0, 0) // not of KILL and STOP
+		// not of KILL and STOP
+		syscall.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&b.none)), 0, b.maskSize, 0, 0)
 	}
-	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&b.none)), 0, b.maskSize, 0, 0)
+	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&b.none)), 0, b.maskSize, 0,
+		0)
 	if _, _, errno = syscall.RawSyscall(unix.SYS_SETSID, 0, 0, 0); errno != 0 {
 		goto failed
 	}
@@ -181,7 +185,8 @@ func procForkRaw(b *procBirth) (int, syscall.Errno) {
 		b.said = 3 // EINVAL: it is that already
 	}
 	// Who hangs below keeps no connection open, no lock, and no pipe of another birth.
-	if _, _, errno = syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 4, 1<<31-1, 0); errno != 0 { // before Linux 5.9, or a container forbids it
+	// before Linux 5.9, or a container forbids it
+	if _, _, errno = syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 4, 1<<31-1, 0); errno != 0 {
 		for fd, free := uintptr(4), 0; free < procForkGap; fd++ {
 			if _, _, errno = syscall.RawSyscall(unix.SYS_CLOSE, fd, 0, 0); errno != 0 {
 				free++
@@ -198,7 +203,8 @@ func procForkRaw(b *procBirth) (int, syscall.Errno) {
 	if b.nofile != nil {
 		syscall.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(b.nofile)), 0, 0, 0)
 	}
-	_, _, errno = syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(b.path)), uintptr(unsafe.Pointer(&b.argv[0])), uintptr(unsafe.Pointer(&b.env[0])))
+	_, _, errno = syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(b.path)),
+		uintptr(unsafe.Pointer(&b.argv[0])), uintptr(unsafe.Pointer(&b.env[0])))
 failed:
 	b.errno = int32(errno)
 	syscall.RawSyscall(unix.SYS_WRITE, b.said, uintptr(unsafe.Pointer(&b.errno)), 4)
@@ -247,8 +253,8 @@ func procAwaitBirth(ctx context.Context, pid, from int) (int, error) {
 }
 
 // procNofile gives how many descriptors a task may have: Go raises this limit for itself when a program starts, to one
-// less than the most, and keeps to itself what it was, for those that package syscall starts. So one of those is asked. nil:
-// what is in force.
+// less than the most, and keeps to itself what it was, for those that package syscall starts. So one of those is asked.
+// nil: what is in force.
 func procNofile() *syscall.Rlimit {
 	var now syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &now) != nil || now.Cur != now.Max-1 {
@@ -259,7 +265,8 @@ func procNofile() *syscall.Rlimit {
 		return nil
 	}
 	defer from.Close()
-	child, err := os.StartProcess("/bin/sh", []string{"sh", "-c", "ulimit -Sn"}, &os.ProcAttr{Files: []*os.File{nil, to, nil}})
+	child, err := os.StartProcess("/bin/sh", []string{"sh", "-c", "ulimit -Sn"},
+		&os.ProcAttr{Files: []*os.File{nil, to, nil}})
 	to.Close()
 	if err != nil {
 		return nil

@@ -26,9 +26,9 @@ type procLeft struct {
 	Denied  bool   `json:"denied,omitempty"` // the system does not let us signal it; else KILL was sent and it lives
 }
 
-// procRoster is who belongs to a task, or to an earlier life of this agent. Whoever was found once belongs to it for as long as it
-// lives: what find goes by (whether other tasks run, an environment that can be read) changes, and nobody is to be lost sight
-// of by that. Any goroutine may use it.
+// procRoster is who belongs to a task, or to an earlier life of this agent. Whoever was found once belongs to it for as
+// long as it lives: what find goes by (whether other tasks run, an environment that can be read) changes, and nobody is
+// to be lost sight of by that. Any goroutine may use it.
 type procRoster struct {
 	mu    sync.Mutex
 	find  func() []procMember
@@ -56,8 +56,8 @@ func (r *procRoster) look() []procMember {
 	return found
 }
 
-// tellLeft tells who asked for it what cannot be ended, when that has changed: what may not be signalled, and, once KILL had its time
-// (spent), everything that lives. Not from a loop.
+// tellLeft tells who asked for it what cannot be ended, when that has changed: what may not be signalled, and, once
+// KILL had its time (spent), everything that lives. Not from a loop.
 func (p *proc) tellLeft(spent bool) {
 	if p.spec.Left == nil {
 		return
@@ -94,8 +94,9 @@ func (ps *procs) leftOf(members []procMember, spent bool) (left []procLeft) {
 	return left
 }
 
-// lookAfter goes on with processes that an earlier life of this agent could not end: they are sent KILL again each procPatience, and
-// tell is told of those that are left when some have gone. It returns at once. After close it does nothing.
+// lookAfter goes on with processes that an earlier life of this agent could not end: they are sent KILL again each
+// procPatience, and tell is told of those that are left when some have gone. It returns at once. After close it does
+// nothing.
 func (ps *procs) lookAfter(left []procLeft, tell func([]procLeft)) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -106,7 +107,8 @@ func (ps *procs) lookAfter(left []procLeft, tell func([]procLeft)) {
 	go ps.runLookAfter(left, tell)
 }
 
-// runLookAfter is the goroutine of lookAfter. The ends of the processes wake it; it ends when all of them have, or with close.
+// runLookAfter is the goroutine of lookAfter. The ends of the processes wake it; it ends when all of them have, or with
+// close.
 func (ps *procs) runLookAfter(left []procLeft, tell func([]procLeft)) {
 	defer ps.work.Done()
 	find := func() (alive []procMember) {

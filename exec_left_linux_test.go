@@ -1,5 +1,5 @@
-// Tests of what cannot be ended. The rules are those of exec_test.go. That a process is another user's is played: the system is not
-// asked to signal it. e2e_left_linux_test.go has the real ones.
+// Tests of what cannot be ended. The rules are those of exec_test.go. That a process is another user's is played: the
+// system is not asked to signal it. e2e_left_linux_test.go has the real ones.
 
 package main
 
@@ -37,16 +37,18 @@ func procTestLeft(spec *procSpec) chan []procLeft {
 	return told
 }
 
-// What may not be signalled is told of before the end of the task, and not counted among what is being ended; once it has gone, that is
-// told as well.
+// What may not be signalled is told of before the end of the task, and not counted among what is being ended; once it
+// has gone, that is told as well.
 func TestProcLeftDenied(t *testing.T) {
 	for _, test := range []struct {
 		name, script, reason string
 		stop, main           bool
 	}{
 		{name: "a child", script: "sleep 1000 & echo $!"},
-		{name: "the main process", script: "echo $$; exec sleep 1000", stop: true, main: true, reason: "stopped by test (process %d is another user's, and goes on)"},
-		{name: "a child in a session of its own", script: "setsid sh -c 'echo $$; exec sleep 1000' & wait", stop: true, reason: "stopped by test"},
+		{name: "the main process", script: "echo $$; exec sleep 1000", stop: true, main: true,
+			reason: "stopped by test (process %d is another user's, and goes on)"},
+		{name: "a child in a session of its own", script: "setsid sh -c 'echo $$; exec sleep 1000' & wait", stop: true,
+			reason: "stopped by test"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			ps := procTestNew(t)
@@ -158,8 +160,8 @@ func TestProcRoster(t *testing.T) {
 	}
 }
 
-// What an earlier life left is found by its cookie, and with it what shows none and is in its session or descends from it; not what
-// shows that it is somebody else's. What cannot be ended is named, by that cookie.
+// What an earlier life left is found by its cookie, and with it what shows none and is in its session or descends from
+// it; not what shows that it is somebody else's. What cannot be ended is named, by that cookie.
 func TestProcLeftoversWithoutCookie(t *testing.T) {
 	ps := procTestNew(t)
 	dir := t.TempDir()
@@ -169,7 +171,8 @@ func TestProcLeftoversWithoutCookie(t *testing.T) {
 		`+procTestKey+`=other setsid sleep 1000 & note $! other
 		: > `+dir+`/ready; wait`)
 	mine := procTestCookie(t) + "mine"
-	cmd.Env, cmd.SysProcAttr = []string{"PATH=" + os.Getenv("PATH"), procTestKey + "=" + mine}, &unix.SysProcAttr{Setsid: true}
+	cmd.Env, cmd.SysProcAttr = []string{"PATH=" + os.Getenv("PATH"), procTestKey + "=" + mine},
+		&unix.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -168,9 +168,9 @@ func (p *proc) members() []procMember {
 	return walk.found
 }
 
-// withCookie are the live processes, ourselves apart, whose cookie match accepts, and those that belong to them and show no cookie,
-// because they are another user's or have dropped it: their descendants, and what is in their sessions. cookies has, by pid, the
-// cookie that each goes by.
+// withCookie are the live processes, ourselves apart, whose cookie match accepts, and those that belong to them and
+// show no cookie, because they are another user's or have dropped it: their descendants, and what is in their sessions.
+// cookies has, by pid, the cookie that each goes by.
 func (s *procSys) withCookie(key string, match func(string) bool) (found []procMember, cookies map[int]string) {
 	all, kids := procScan()
 	cookies = map[int]string{}
@@ -189,7 +189,8 @@ func (s *procSys) withCookie(key string, match func(string) bool) (found []procM
 		}
 	}
 	for _, st := range all {
-		if cookie, within := sessions[st.session]; within && st.session > 0 && cookies[st.pid] == "" && !others[st.pid] {
+		if cookie, within := sessions[st.session]; within && st.session > 0 && cookies[st.pid] == "" &&
+			!others[st.pid] {
 			cookies[st.pid] = cookie
 		}
 	}
@@ -481,8 +482,8 @@ func procAwaitSteps(members []procMember, timer *time.Timer, force, hurry <-chan
 // procPoll waits for several descriptors. It is an epoll set which the Go runtime's own poller watches, so that a
 // goroutine waits and no thread, and a deadline can wake it. epoll reports descriptors in the order in which they
 // became ready: each time that something has come, and not, as it does unless it is told to, for as long as there is
-// something, which would keep the one that was ready before in front of the others. One goroutine uses it; interrupt may
-// come from others.
+// something, which would keep the one that was ready before in front of the others. One goroutine uses it; interrupt
+// may come from others.
 type procPoll struct {
 	fd     int
 	file   *os.File
@@ -515,7 +516,8 @@ func newProcPoll() (*procPoll, error) {
 // add watches fd for input, or for the end of the process of a pidfd. It is reported when that comes: who is told reads
 // until there is no more.
 func (q *procPoll) add(fd int) error {
-	return unix.EpollCtl(q.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(fd)})
+	return unix.EpollCtl(q.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET,
+		Fd: int32(fd)})
 }
 
 // remove stops watching fd.

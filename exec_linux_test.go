@@ -67,7 +67,8 @@ func TestProcDoubleForkDaemonNoZombie(t *testing.T) {
 	ps := procTestNew(t)
 	output, ready := procTestLine()
 	// Daemons that end while the main process lives: their zombies come to us.
-	spec := procTestSh(t, "for i in 1 2 3 4 5; do (setsid sh -c 'true &' &); done; (setsid sh -c 'exit 3' &); echo ready; exec sleep 1000", nil)
+	spec := procTestSh(t, "for i in 1 2 3 4 5; do (setsid sh -c 'true &' &); done; (setsid sh -c 'exit 3' &); echo "+
+		"ready; exec sleep 1000", nil)
 	spec.Output = output
 	p := procTestStart(t, ps, spec)
 	procTestRecv(t, ready, "line")
@@ -183,7 +184,8 @@ func TestProcNoZombies(t *testing.T) {
 		wg.Go(func() {
 			for range 25 {
 				var exit *exec.ExitError
-				if err := exec.Command("sh", "-c", "true; exit 8").Run(); !errors.As(err, &exit) || exit.ExitCode() != 8 {
+				if err := exec.Command("sh", "-c", "true; exit 8").Run(); !errors.As(err, &exit) ||
+					exit.ExitCode() != 8 {
 					t.Errorf("os/exec: %v", err)
 				}
 			}
@@ -200,7 +202,8 @@ func TestProcWithoutReaper(t *testing.T) {
 	ps.sys.close()
 	ps.sys.reaper = false
 	output, ready := procTestLine()
-	spec := procTestSh(t, "trap '' TERM; (setsid sh -c 'trap \"\" TERM; echo ready; sleep 1000; :' &); (timeout 1000 sleep 1000 &); sleep 1000; sleep 1000", nil)
+	spec := procTestSh(t, "trap '' TERM; (setsid sh -c 'trap \"\" TERM; echo ready; sleep 1000; :' &); (timeout "+
+		"1000 sleep 1000 &); sleep 1000; sleep 1000", nil)
 	spec.Output = output
 	p := procTestStart(t, ps, spec)
 	procTestRecv(t, ready, "line")
@@ -237,13 +240,14 @@ func TestProcAwaitSteps(t *testing.T) {
 	procTestDone(t, p)
 }
 
-// TestProcInNamespace: where our session was begun by somebody outside of our PID namespace, as it is for what docker exec
-// and unshare start, the kernel says 0 for it, which it says of its own threads, too.
+// TestProcInNamespace: where our session was begun by somebody outside of our PID namespace, as it is for what docker
+// exec and unshare start, the kernel says 0 for it, which it says of its own threads, too.
 func TestProcInNamespace(t *testing.T) {
 	if os.Getuid() != 0 {
 		e2eLacks(t, "only root can make a PID namespace")
 	}
-	out, err := exec.Command("unshare", "-pf", "--mount-proc", os.Args[0], "-test.v", "-test.run=^(TestProcLeftovers|TestProcSetsidGrandchildIsKilled)$").CombinedOutput()
+	out, err := exec.Command("unshare", "-pf", "--mount-proc", os.Args[0], "-test.v",
+		"-test.run=^(TestProcLeftovers|TestProcSetsidGrandchildIsKilled)$").CombinedOutput()
 	if err != nil || bytes.Count(out, []byte("\n--- PASS")) != 2 {
 		t.Errorf("%v: %s", err, out)
 	}

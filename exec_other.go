@@ -121,7 +121,8 @@ func (q *procPoll) remove(fd int) {
 	}
 }
 
-// wait returns the descriptors that are ready, or false after interrupt. Without block it returns none when there are none.
+// wait returns the descriptors that are ready, or false after interrupt. Without block it returns none when there are
+// none.
 func (q *procPoll) wait(block bool) ([]int, bool) {
 	q.ready = q.ready[:0]
 	timeout := 0

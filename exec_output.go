@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// procBudget bounds what several processes deliver together. The line that does not fit any more, and all that comes after
-// it of any of them, goes to procSpec.Rest in raw pieces, so that a flood costs little more than the reading of it. All its
-// methods may be called by any goroutine; nil has no bound.
+// procBudget bounds what several processes deliver together. The line that does not fit any more, and all that comes
+// after it of any of them, goes to procSpec.Rest in raw pieces, so that a flood costs little more than the reading of
+// it. All its methods may be called by any goroutine; nil has no bound.
 type procBudget struct {
 	mu    sync.Mutex
 	left  int64 // bytes
@@ -79,8 +79,8 @@ type procStream struct {
 	end []byte // the end of the last line that went to Rest
 }
 
-// unended gives the end of a line that a process has begun and not ended, of procShown bytes at most; of what goes to Rest
-// the last line. "" when there is none. Any goroutine may call it.
+// unended gives the end of a line that a process has begun and not ended, of procShown bytes at most; of what goes to
+// Rest the last line. "" when there is none. Any goroutine may call it.
 func (p *proc) unended(isErr bool) string {
 	s := &p.out[0]
 	if isErr {
@@ -142,10 +142,10 @@ func procCloseFds(fds []int) {
 	}
 }
 
-// runRead delivers the output. One goroutine reads both pipes, in the order in which they became readable: of the one that
-// was first all that is there is read, then it has to wait behind the other. So lines keep their order across stdout and
-// stderr, but for those that were all written before we woke. Output wakes it; it ends when both pipes are closed, or with
-// what is in them when run interrupts it.
+// runRead delivers the output. One goroutine reads both pipes, in the order in which they became readable: of the one
+// that was first all that is there is read, then it has to wait behind the other. So lines keep their order across
+// stdout and stderr, but for those that were all written before we woke. Output wakes it; it ends when both pipes are
+// closed, or with what is in them when run interrupts it.
 func (p *proc) runRead() {
 	defer close(p.readDone)
 	defer p.closePipes()
@@ -285,7 +285,8 @@ const (
 	procPartial        // not yet
 )
 
-// give delivers a line, or throws it away when done has been declared over its head. False when the budget has no room for it.
+// give delivers a line, or throws it away when done has been declared over its head. False when the budget has no room
+// for it.
 func (p *proc) give(s *procStream, now time.Time, text []byte, end int) bool {
 	if p.spec.Output == nil || p.sealed.Load() {
 		return true

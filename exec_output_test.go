@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// TestExecBudget cuts output at every place of small budgets. What is delivered is the beginning, what comes from the tail is
-// the end, as long as was asked for give or take a line, and what is left out between them is counted, line for line.
+// TestExecBudget cuts output at every place of small budgets. What is delivered is the beginning, what comes from the
+// tail is the end, as long as was asked for give or take a line, and what is left out between them is counted, line for
+// line.
 func TestExecBudget(t *testing.T) {
 	ps := procTestNew(t)
 	long := strings.Repeat("x", 200_000)
@@ -65,7 +66,8 @@ func TestExecBudget(t *testing.T) {
 					t.Fatal(err, fault)
 				}
 				if x.meta.N != pieces {
-					t.Errorf("%s with %d: the tail is behind line %d, and %d were delivered", test.script, size, x.meta.N, pieces)
+					t.Errorf("%s with %d: the tail is behind line %d, and %d were delivered", test.script, size,
+						x.meta.N, pieces)
 				}
 				x.each(func(l spoolTailLineOf) error {
 					if end += string(l.text); l.ended {
@@ -82,11 +84,14 @@ func TestExecBudget(t *testing.T) {
 				t.Errorf("%s with %d: %d bytes and %d, and %d left out", test.script, size, len(head), len(end), bytes)
 				continue
 			}
-			if want := spoolTailLines([]byte(test.text[:int64(len(head))+middle]), false) - int64(strings.Count(head, "\n")); lines != want && lines != want-1 {
+			if want := spoolTailLines([]byte(test.text[:int64(len(head))+middle]),
+				false) - int64(strings.Count(head, "\n")); lines != want && lines != want-1 {
 				t.Errorf("%s with %d: %d lines left out, want %d", test.script, size, lines, want)
 			}
-			if int64(len(head)) > size/4 || int64(len(head)+len(end)) > size || int64(len(test.text)) <= size && bytes > 0 {
-				t.Errorf("%s with %d: %d bytes and %d are stored, of %d", test.script, size, len(head), len(end), len(test.text))
+			if int64(len(head)) > size/4 || int64(len(head)+len(end)) > size || int64(len(test.text)) <= size &&
+				bytes > 0 {
+				t.Errorf("%s with %d: %d bytes and %d are stored, of %d", test.script, size, len(head), len(end),
+					len(test.text))
 			}
 		}
 	}
@@ -101,11 +106,12 @@ func execNumbered(n int) string {
 	return text
 }
 
-// TestExecFlood lets a task write 1 GB, and then why it fails. It ends in seconds, the log stays within its bound, memory stays
-// flat, the counts are exact, the end is there, and a run beside it does not wait.
+// TestExecFlood lets a task write 1 GB, and then why it fails. It ends in seconds, the log stays within its bound,
+// memory stays flat, the counts are exact, the end is there, and a run beside it does not wait.
 func TestExecFlood(t *testing.T) {
 	const size, wrote = 200 << 10, 1_000_000_000
-	flood := &Workflow{ID: "flood", LogMaxSize: size, Tasks: []Task{{ID: "a", Run: fmt.Sprintf("yes | head -c %d; echo REASON >&2; exit 3", wrote)}}}
+	flood := &Workflow{ID: "flood", LogMaxSize: size, Tasks: []Task{{ID: "a",
+		Run: fmt.Sprintf("yes | head -c %d; echo REASON >&2; exit 3", wrote)}}}
 	small := &Workflow{ID: "small", Tasks: []Task{{ID: "a", Run: "echo hello"}}}
 	h := runnerHost(t, &principalLog{}, flood, small)
 	beside := make(chan string, 1)
@@ -136,8 +142,10 @@ func TestExecFlood(t *testing.T) {
 	}
 	const reason = len("REASON\n")
 	left := wrote/2 - before - behind
-	want := fmt.Sprintf("|c|[cdktr: %d lines of output, %d bytes, are left out here: more than log.max_size, 200K]", left, 2*left)
-	if r.State != runFailed || counted != want || before != size/4/2 || behind != (size-size/4-reason)/2 || lines[len(lines)-1] != "a|e|REASON" {
+	want := fmt.Sprintf("|c|[cdktr: %d lines of output, %d bytes, are left out here: more than log.max_size, 200K]",
+		left, 2*left)
+	if r.State != runFailed || counted != want || before != size/4/2 || behind != (size-size/4-reason)/2 ||
+		lines[len(lines)-1] != "a|e|REASON" {
 		t.Errorf("%s: kept %d lines and %d; the count says %q, want %q", r.State, before, behind, counted, want)
 	}
 	if text := <-beside; text != "succeeded a|o|hello" {

@@ -135,7 +135,8 @@ func procLook(spec procSpec) (string, error) {
 	if denied != "" {
 		return "", fmt.Errorf("exec: %q: %w: make it executable: chmod +x %s", name, os.ErrPermission, denied)
 	}
-	return "", fmt.Errorf("command %q not found in PATH of the agent: install it there, or give its whole path: %w", name, os.ErrNotExist)
+	return "", fmt.Errorf("command %q not found in PATH of the agent: install it there, or give its whole path: %w",
+		name, os.ErrNotExist)
 }
 
 // procStartError turns what the system said about a start into what its user can do about it.
@@ -168,7 +169,8 @@ func procStartError(spec procSpec, path string, err error) error {
 	case errors.Is(err, unix.EAGAIN):
 		hint = "no more processes allowed: raise the limit (ulimit -u, TasksMax) or run fewer tasks"
 	case errors.Is(err, unix.ENOMEM):
-		hint = "no memory for one more process, which begins as a copy of the agent: free some, or allow overcommit (vm.overcommit_memory)"
+		hint = "no memory for one more process, which begins as a copy of the agent: free some, or allow overcommit " +
+			"(vm.overcommit_memory)"
 	case errors.Is(err, unix.EINVAL):
 		hint = "an argument or an environment value contains a NUL byte"
 	default:

@@ -21,8 +21,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// procTestHang makes a program whose start hangs, as one on a file system that does not answer does: another open of the file, with
-// a lease, holds up each execve of it until free is called. What the program does is to touch the file mark.
+// procTestHang makes a program whose start hangs, as one on a file system that does not answer does: another open of
+// the file, with a lease, holds up each execve of it until free is called. What the program does is to touch the file
+// mark.
 func procTestHang(t testing.TB) (program, mark string, free func()) {
 	t.Helper()
 	dir := t.TempDir()
@@ -94,12 +95,13 @@ func TestProcStartHangs(t *testing.T) {
 	}
 }
 
-// A child whose start hangs has none of our descriptors, which would keep connections and locks, and the pipes of other starts: also
-// where the system cannot close many at once, as before Linux 5.9.
+// A child whose start hangs has none of our descriptors, which would keep connections and locks, and the pipes of other
+// starts: also where the system cannot close many at once, as before Linux 5.9.
 func TestProcStartDescriptors(t *testing.T) {
 	switch os.Getenv("PROC_OLD") {
 	case "":
-		cmd := exec.Command(os.Args[0], "-test.run=^TestProcStartDescriptors$", "-test.count=1") // what is forbidden stays so
+		// what is forbidden stays so
+		cmd := exec.Command(os.Args[0], "-test.run=^TestProcStartDescriptors$", "-test.count=1")
 		cmd.Env = append(os.Environ(), "PROC_OLD=1")
 		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS") {
 			t.Errorf("without close_range: %v: %s", err, out)
@@ -161,7 +163,8 @@ func procTestForbid(t *testing.T, call uint32) {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program))); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC,
+		uintptr(unsafe.Pointer(&program))); errno != 0 {
 		t.Fatalf("seccomp: %v", errno)
 	}
 }
@@ -190,7 +193,8 @@ func TestProcCloseHangs(t *testing.T) {
 	})
 }
 
-// A task has each signal at its default and none blocked, whatever was ignored or blocked where its agent was started, as by nohup.
+// A task has each signal at its default and none blocked, whatever was ignored or blocked where its agent was started,
+// as by nohup.
 func TestProcStartSignals(t *testing.T) {
 	if os.Getenv("PROC_SIGNALS") == "" { // in a process of its own: what signal.Ignore has done nothing takes back
 		cmd := exec.Command(os.Args[0], "-test.run=^TestProcStartSignals$", "-test.count=1")
@@ -209,13 +213,15 @@ func TestProcStartSignals(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.PthreadSigmask(unix.SIG_UNBLOCK, &blocked, nil)
-	if res, log := procTestRun(t, procTestNew(t), "exec grep -E '^Sig(Ign|Blk)' /proc/self/status"); res.Reason != "" || log.text(false) != "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n" {
+	if res, log := procTestRun(t, procTestNew(t), "exec grep -E '^Sig(Ign|Blk)' /proc/self/status"); res.Reason != "" ||
+		log.text(false) != "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n" {
 		t.Errorf("%s%q", res.Reason, log.text(false))
 	}
 }
 
-// BenchmarkProcFork starts a program in turns by our fork and by that of package syscall, in a process of some memory, and gives the
-// medians: of a start, and of writing to each page of that memory afterwards, which our fork makes dearer.
+// BenchmarkProcFork starts a program in turns by our fork and by that of package syscall, in a process of some memory,
+// and gives the medians: of a start, and of writing to each page of that memory afterwards, which our fork makes
+// dearer.
 func BenchmarkProcFork(b *testing.B) {
 	for _, size := range []int{0, 16 << 20, 100 << 20} {
 		b.Run(fmt.Sprintf("%dMB", size>>20), func(b *testing.B) {
@@ -227,7 +233,8 @@ func BenchmarkProcFork(b *testing.B) {
 				}
 			}
 			null := ps.null.Fd()
-			attr := &syscall.ProcAttr{Dir: "/", Env: []string{}, Files: []uintptr{null, null, null}, Sys: &syscall.SysProcAttr{Setsid: true}}
+			attr := &syscall.ProcAttr{Dir: "/", Env: []string{}, Files: []uintptr{null, null, null},
+				Sys: &syscall.SysProcAttr{Setsid: true}}
 			took := map[string][]float64{}
 			measure := func(name string, start func() (int, error)) {
 				write()
@@ -246,7 +253,10 @@ func BenchmarkProcFork(b *testing.B) {
 				took[name+"-write-µs"] = append(took[name+"-write-µs"], float64(time.Since(again).Nanoseconds())/1e3)
 			}
 			for b.Loop() {
-				measure("own", func() (int, error) { return ps.sys.fork(b.Context(), "/bin/true", []string{"true"}, attr) })
+				measure("own", func() (int, error) {
+					return ps.sys.fork(b.Context(), "/bin/true", []string{"true"},
+						attr)
+				})
 				measure("std", func() (int, error) {
 					pid, _, err := syscall.StartProcess("/bin/true", []string{"true"}, attr)
 					return pid, err

@@ -186,7 +186,8 @@ func TestProcExitCodes(t *testing.T) {
 			t.Errorf("exit %d: odd numbers: %+v", code, r)
 		}
 	}
-	if r, _ := procTestRun(t, ps, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"); r.UserCPU+r.SysCPU <= 0 || r.UserCPU > r.Elapsed+time.Second {
+	if r, _ := procTestRun(t, ps, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"); r.UserCPU+r.SysCPU <= 0 ||
+		r.UserCPU > r.Elapsed+time.Second {
 		t.Errorf("cpu: %+v", r)
 	}
 }
@@ -223,14 +224,17 @@ func TestProcStartErrors(t *testing.T) {
 		is   error
 	}{
 		{procSpec{}, "command is empty", nil},
-		{procSpec{Argv: []string{"pg_dumb"}}, `command "pg_dumb" not found in PATH of the agent: install it there, or give its whole path: file`, os.ErrNotExist},
+		{procSpec{Argv: []string{"pg_dumb"}},
+			`command "pg_dumb" not found in PATH of the agent: install it there, or give its whole path: file`,
+			os.ErrNotExist},
 		{procSpec{Argv: []string{"plain"}, Env: []string{"PATH=" + dir}}, "chmod +x " + plain, os.ErrPermission},
 		{procSpec{Argv: []string{plain}}, "chmod +x", os.ErrPermission},
 		{procSpec{Argv: []string{dir}}, "is a directory", os.ErrPermission},
 		{procSpec{Argv: []string{"/no/such"}}, `"/no/such": not found: check the path`, os.ErrNotExist},
 		{procSpec{Argv: []string{script}}, "interpreter in its first line", os.ErrNotExist},
 		{procSpec{Argv: []string{odd}}, "another kind of machine", unix.ENOEXEC},
-		{procSpec{Argv: []string{"true"}, Dir: dir + "/gone"}, "directory " + dir + "/gone does not exist", os.ErrNotExist},
+		{procSpec{Argv: []string{"true"}, Dir: dir + "/gone"}, "directory " + dir + "/gone does not exist",
+			os.ErrNotExist},
 		{procSpec{Argv: []string{"true"}, Dir: plain}, "is not a directory", unix.ENOTDIR},
 		{procSpec{Argv: []string{"true", "a\x00b"}}, "NUL byte", unix.EINVAL},
 		{procSpec{Argv: []string{"true", strings.Repeat("x", 4<<20)}}, "too long", unix.E2BIG},
@@ -243,7 +247,8 @@ func TestProcStartErrors(t *testing.T) {
 			t.Errorf("%.40q: %v; want %q and %v", c.spec.Argv, err, c.want, c.is)
 		}
 	}
-	if err := procStartError(procSpec{Argv: []string{"true"}}, "/bin/true", unix.ENOMEM); !errors.Is(err, unix.ENOMEM) || !strings.Contains(err.Error(), "vm.overcommit_memory") {
+	if err := procStartError(procSpec{Argv: []string{"true"}}, "/bin/true", unix.ENOMEM); !errors.Is(err,
+		unix.ENOMEM) || !strings.Contains(err.Error(), "vm.overcommit_memory") {
 		t.Errorf("no memory: %v", err)
 	}
 	procTestUntil(t, "as many descriptors as before", func() bool { return procTestFds(t) <= before })
@@ -270,7 +275,8 @@ func TestProcEnvAndDir(t *testing.T) {
 		lines := strings.Split(strings.TrimSpace(log.text(false)), "\n")
 		slices.Sort(lines[1:])
 		got := strings.Join(slices.DeleteFunc(lines, func(s string) bool { // sh sets these itself
-			return strings.HasPrefix(s, "PWD=") || strings.HasPrefix(s, "_=") || strings.HasPrefix(s, "SHLVL=") || strings.HasPrefix(s, "OLDPWD=")
+			return strings.HasPrefix(s, "PWD=") || strings.HasPrefix(s, "_=") || strings.HasPrefix(s, "SHLVL=") ||
+				strings.HasPrefix(s, "OLDPWD=")
 		}), "|")
 		if want := "here in " + dir + "|A=1|" + procTestKey + "=a b=c|PATH=.:/usr/bin:/bin"; got != want {
 			t.Errorf("%s: got %s want %s", name, got, want)
@@ -318,7 +324,8 @@ func procTestStop(t testing.TB, p *proc, grace time.Duration) procResult {
 	if took := time.Since(begin); took > grace+200*time.Millisecond+procTestSlack {
 		t.Errorf("stop took %v with a grace of %v", took, grace)
 	}
-	reason, _, _ := strings.Cut(r.Reason, fmt.Sprintf(" (process %d has not died of SIGKILL yet)", p.pid)) // on a busy machine it may say so, and be right
+	// on a busy machine it may say so, and be right
+	reason, _, _ := strings.Cut(r.Reason, fmt.Sprintf(" (process %d has not died of SIGKILL yet)", p.pid))
 	if reason != "stopped by test" || !r.Stopped || r.TimedOut {
 		t.Errorf("%+v", r)
 	}
@@ -388,7 +395,8 @@ func TestProcTermReachesAll(t *testing.T) {
 	ps := procTestNew(t)
 	log := &procTestLog{}
 	output, ready := procTestLine()
-	spec := procTestSh(t, "(trap 'echo inner; exit' TERM; echo ready; while :; do sleep 0.02; done) & trap 'wait; echo outer; exit 7' TERM; wait", nil)
+	spec := procTestSh(t, "(trap 'echo inner; exit' TERM; echo ready; while :; do sleep 0.02; done) & trap 'wait; "+
+		"echo outer; exit 7' TERM; wait", nil)
 	spec.Grace = time.Hour
 	spec.Output = func(l procLine) { log.add(l); output(l) }
 	p := procTestStart(t, ps, spec)
@@ -413,7 +421,8 @@ func TestProcUnkillable(t *testing.T) {
 	if took := time.Since(begin); took > spec.Grace+200*time.Millisecond+procTestSlack {
 		t.Errorf("took %v", took)
 	}
-	if want := fmt.Sprintf("stopped by test (process %d has not died of SIGKILL yet)", p.pid); r.Reason != want || r.Exit != 137 {
+	if want := fmt.Sprintf("stopped by test (process %d has not died of SIGKILL yet)", p.pid); r.Reason != want ||
+		r.Exit != 137 {
 		t.Errorf("%+v", r)
 	}
 	if err := unix.Kill(-p.pid, unix.SIGKILL); err != nil {
@@ -446,8 +455,8 @@ func TestProcGrandchildHoldsOutput(t *testing.T) {
 	procTestNoneLeft(t, ps, spec.Cookie)
 }
 
-// TestProcPassesOn: the way of many a script to keep a log of its own. The tee has the last lines when the script ends. On a
-// machine that is busy it may take longer than procLinger, and is ended then; not each time.
+// TestProcPassesOn: the way of many a script to keep a log of its own. The tee has the last lines when the script ends.
+// On a machine that is busy it may take longer than procLinger, and is ended then; not each time.
 func TestProcPassesOn(t *testing.T) {
 	ps := procTestNew(t)
 	for tries, good := 0, 0; good < 10; tries++ {
@@ -560,8 +569,8 @@ func TestProcOrder(t *testing.T) {
 	}
 }
 
-// TestProcOrderUnread: what was written to both streams while nobody read comes in the order in which it was written, whether
-// the process has ended meanwhile or goes on, and whichever stream was read before.
+// TestProcOrderUnread: what was written to both streams while nobody read comes in the order in which it was written,
+// whether the process has ended meanwhile or goes on, and whichever stream was read before.
 func TestProcOrderUnread(t *testing.T) {
 	ps := procTestNew(t)
 	for _, test := range []struct{ script, want string }{
@@ -622,9 +631,11 @@ func TestProcOrderUnread(t *testing.T) {
 
 func TestProcLongLine(t *testing.T) {
 	ps := procTestNew(t)
-	for _, size := range []int{procMaxLine - 1, procMaxLine, procMaxLine + 1, 2 * procMaxLine, 2*procMaxLine + 1, 1 << 20} {
+	for _, size := range []int{procMaxLine - 1, procMaxLine, procMaxLine + 1, 2 * procMaxLine, 2*procMaxLine + 1,
+		1 << 20} {
 		for _, newline := range []string{"", "\n"} {
-			_, log := procTestRun(t, ps, fmt.Sprintf("echo; head -c %d /dev/zero | tr '\\0' y; printf '%s'", size, newline))
+			_, log := procTestRun(t, ps, fmt.Sprintf("echo; head -c %d /dev/zero | tr '\\0' y; printf '%s'", size,
+				newline))
 			if got := log.text(false); got != "\n"+strings.Repeat("y", size)+"\n" {
 				t.Errorf("%d%q: %d bytes", size, newline, len(got))
 			}
@@ -735,12 +746,14 @@ func TestProcStorm(t *testing.T) {
 	for i := range 100 {
 		wg.Go(func() {
 			log := &procTestLog{}
-			p, err := ps.start(context.Background(), procTestSh(t, fmt.Sprintf("echo out %d; echo err %d >&2; exit %d", i, i, i), log))
+			p, err := ps.start(context.Background(), procTestSh(t, fmt.Sprintf("echo out %d; echo err %d >&2; exit %d",
+				i, i, i), log))
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			if r := procTestDone(t, p); r.Exit != i || log.text(false) != fmt.Sprintf("out %d\n", i) || log.text(true) != fmt.Sprintf("err %d\n", i) {
+			if r := procTestDone(t, p); r.Exit != i || log.text(false) != fmt.Sprintf("out %d\n", i) ||
+				log.text(true) != fmt.Sprintf("err %d\n", i) {
 				t.Errorf("%d: %+v %q %q", i, r, log.text(false), log.text(true))
 			}
 		})
@@ -786,7 +799,8 @@ func TestProcClose(t *testing.T) {
 	var ps2 []*proc
 	for range 5 {
 		output, ready := procTestLine()
-		spec := procTestSh(t, "trap '' TERM; (setsid sh -c 'trap \"\" TERM; sleep 1000; :' &); echo ready; sleep 1000; sleep 1000", nil)
+		spec := procTestSh(t, "trap '' TERM; (setsid sh -c 'trap \"\" TERM; sleep 1000; :' &); echo ready; sleep "+
+			"1000; sleep 1000", nil)
 		spec.Output, spec.Grace = output, time.Hour
 		ps2 = append(ps2, procTestStart(t, ps, spec))
 		procTestRecv(t, ready, "line")

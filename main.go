@@ -21,12 +21,13 @@ import (
 
 // cliVerbs is every verb there is, in the order of the overview.
 func cliVerbs() []cliVerb {
-	return slices.Concat(serveVerbs(), runVerbs(), lookVerbs(), attentionVerbs(), statsVerbs(), tuiVerbs(), checkVerbs(), keysVerbs(), setupVerbs(), completionVerbs())
+	return slices.Concat(serveVerbs(), runVerbs(), lookVerbs(), attentionVerbs(), statsVerbs(), tuiVerbs(),
+		checkVerbs(), keysVerbs(), setupVerbs(), completionVerbs())
 }
 
-// The first thread is for main alone, which only waits: the kernel hands it the signals of the process, and a thread that is held up by a
-// file which does not answer would never take them. The children of the first thread are also those that came to us (procSys.orphans):
-// nothing else may start one there.
+// The first thread is for main alone, which only waits: the kernel hands it the signals of the process, and a thread
+// that is held up by a file which does not answer would never take them. The children of the first thread are also
+// those that came to us (procSys.orphans): nothing else may start one there.
 func init() { runtime.LockOSThread() }
 
 func main() { os.Exit(mainWith(dialPatience)) }
@@ -34,7 +35,8 @@ func main() { os.Exit(mainWith(dialPatience)) }
 // mainWith is main: it waits so long for a principal that it has lost, and gives the exit code.
 func mainWith(patience time.Duration) int {
 	debug.SetGCPercent(400) // most verbs end before a collection pays; daemons change this once they are up
-	c := &cli{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, environ: os.Environ(), patience: patience, crash: func() { os.Exit(exitUsage) }}
+	c := &cli{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, environ: os.Environ(),
+		patience: patience, crash: func() { os.Exit(exitUsage) }}
 	zoneLocal(os.Getenv("TZ"))
 	ctx, stop := c.onSignals(os.Args[1:])
 	code := c.main(ctx, os.Args[1:])
@@ -42,10 +44,10 @@ func mainWith(patience time.Duration) int {
 	return code
 }
 
-// onSignals ends the context at the first INT or TERM. The second closes c.hurry, for verbs that stop in steps, and mainPatience
-// later ends the process whatever it still waits for; so does the third, at once.
-// A reader of our output that goes away is an error of the write, not a signal. HUP means that the terminal has gone; to a service,
-// which has none, it is a request of whoever looks after it.
+// onSignals ends the context at the first INT or TERM. The second closes c.hurry, for verbs that stop in steps, and
+// mainPatience later ends the process whatever it still waits for; so does the third, at once. A reader of our output
+// that goes away is an error of the write, not a signal. HUP means that the terminal has gone; to a service, which has
+// none, it is a request of whoever looks after it.
 func (c *cli) onSignals(args []string) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	first, later, hurry := make(chan os.Signal, 1), make(chan os.Signal, 4), make(chan struct{})
@@ -78,11 +80,12 @@ func (c *cli) onSignals(args []string) (context.Context, func()) {
 	return ctx, func() { close(done) }
 }
 
-// mainPatience is how long a process has to end after the second signal: enough to kill its tasks, to say so, and to sync.
+// mainPatience is how long a process has to end after the second signal: enough to kill its tasks, to say so, and to
+// sync.
 const mainPatience = 5 * time.Second
 
-// mainHurry sees to it that a process that was told to stop does, with the second signal or the third. It uses nothing that
-// anybody else could hold: whatever hangs, in the system too, does not hang this. It returns when done is closed.
+// mainHurry sees to it that a process that was told to stop does, with the second signal or the third. It uses nothing
+// that anybody else could hold: whatever hangs, in the system too, does not hang this. It returns when done is closed.
 func mainHurry(later <-chan os.Signal, hurry chan<- struct{}, done <-chan struct{}) {
 	select {
 	case <-later:
@@ -100,7 +103,8 @@ func mainHurry(later <-chan os.Signal, hurry chan<- struct{}, done <-chan struct
 	}
 	said := make(chan struct{})
 	go func() { // whoever reads it may hang as well
-		fmt.Fprintln(os.Stderr, "cdktr: ended by a second signal while something did not stop: what it was at is found when it starts again")
+		fmt.Fprintln(os.Stderr, "cdktr: ended by a second signal while something did not stop: what it was at is "+
+			"found when it starts again")
 		close(said)
 	}()
 	select {
@@ -155,8 +159,9 @@ func (c *cli) runVerb(ctx context.Context, verb *cliVerb, args []string) error {
 	return verb.run(ctx, c, words)
 }
 
-// mainUntil has fn done beside, and gives up mainPatience after the first signal where fn has not ended by then, nor has settled (cli.settle): what it
-// looks at may be a file that does not answer. What it has begun is as if the process had been killed.
+// mainUntil has fn done beside, and gives up mainPatience after the first signal where fn has not ended by then, nor
+// has settled (cli.settle): what it looks at may be a file that does not answer. What it has begun is as if the process
+// had been killed.
 func (c *cli) mainUntil(ctx context.Context, fn func() error) error {
 	ended := make(chan error, 1)
 	c.settled = make(chan struct{})
@@ -174,13 +179,16 @@ func (c *cli) mainUntil(ctx context.Context, fn func() error) error {
 	case <-c.settled:
 		return <-ended
 	case <-patience.C:
-		return &exitError{code: exitInterrupted, err: fmt.Errorf("interrupted (%w), and given up after %s: something does not answer", context.Cause(ctx), mainPatience),
-			hint: "see whether the file systems do of the configuration, the credential and the state folder: a network mount perhaps"}
+		return &exitError{code: exitInterrupted,
+			err: fmt.Errorf("interrupted (%w), and given up after %s: something does not answer", context.Cause(ctx),
+				mainPatience),
+			hint: "see whether the file systems do of the configuration, the credential and the state folder: a " +
+				"network mount perhaps"}
 	}
 }
 
-// cliWords refuses arguments that no verb can mean: any, where it takes none, and an empty one, which is mostly a variable of a
-// script that has no value. Where a list of all would be the answer, that is not what was asked for.
+// cliWords refuses arguments that no verb can mean: any, where it takes none, and an empty one, which is mostly a
+// variable of a script that has no value. Where a list of all would be the answer, that is not what was asked for.
 func cliWords(verb *cliVerb, f *cliFlags, words []string) error {
 	if verb.args == "" && len(words) > 0 {
 		hint := cliWordMeant(f, words)
@@ -188,17 +196,20 @@ func cliWords(verb *cliVerb, f *cliFlags, words []string) error {
 			hint += " "
 		}
 		hint += "cdktr " + verb.name + " --help shows its flags"
-		return &exitError{code: exitUsage, err: fmt.Errorf("%s takes no arguments, only flags: %q", verb.name, textHead(words[0], cliEchoMost)), hint: hint}
+		return &exitError{code: exitUsage, err: fmt.Errorf("%s takes no arguments, only flags: %q", verb.name,
+			textHead(words[0], cliEchoMost)), hint: hint}
 	}
 	if i := slices.Index(words, ""); i >= 0 && verb.name != "completion" { // which completes nothing typed yet
-		return &exitError{code: exitUsage, err: fmt.Errorf("argument %d of %s is empty: %s", i+1, verb.name, verb.args), hint: "does a variable of a script have no value?"}
+		return &exitError{code: exitUsage, err: fmt.Errorf("argument %d of %s is empty: %s", i+1, verb.name, verb.args),
+			hint: "does a variable of a script have no value?"}
 	}
 	return nil
 }
 
 // cliFlagFault says what is wrong with the flags of a verb, and which flag may have been meant; else hint.
 func cliFlagFault(name, hint string, f *cliFlags, err error) error {
-	if flagged, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); unknown { // package flag has no error of its own for it
+	// package flag has no error of its own for it
+	if flagged, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); unknown {
 		flagged = strings.TrimPrefix(flagged, "-")
 		apart := cliFlagsApart(f, flagged)
 		dashes := "--"
@@ -256,7 +267,8 @@ func (c *cli) report(ctx context.Context, args []string, err error) int {
 	}
 	text := err.Error()
 	if cliJSON(args) && text != "" {
-		printJSON(c.err, map[string]reportJSON{"error": {orDefault(word, reportWords[code]), text, hint}}) // there is nobody to tell that this failed
+		// there is nobody to tell that this failed
+		printJSON(c.err, map[string]reportJSON{"error": {orDefault(word, reportWords[code]), text, hint}})
 		return code
 	}
 	if text != "" {
@@ -295,7 +307,8 @@ type reportJSON struct {
 }
 
 // reportWords names the exit codes of errors that are not a principal's.
-var reportWords = map[int]string{exitFailed: "failed", exitUsage: codeInvalid, exitUnreachable: "unreachable", exitNotAllowed: codeNotAllowed, exitRefused: "refused",
+var reportWords = map[int]string{exitFailed: "failed", exitUsage: codeInvalid, exitUnreachable: "unreachable",
+	exitNotAllowed: codeNotAllowed, exitRefused: "refused",
 	exitInterrupted: "interrupted"}
 
 // cliJSON says whether a command line asks for JSON, also where it makes no sense otherwise.
@@ -339,12 +352,14 @@ func cliFind(args []string) (*cliVerb, []string, error) {
 	text := args[0]
 	if text == "start" {
 		if len(args) == 1 || strings.HasPrefix(args[1], "-") {
-			return nil, nil, &exitError{code: exitUsage, err: errors.New("start what?"), hint: "cdktr start principal [--with-agent], or cdktr start agent"}
+			return nil, nil, &exitError{code: exitUsage, err: errors.New("start what?"),
+				hint: "cdktr start principal [--with-agent], or cdktr start agent"}
 		}
 		text += " " + args[1]
 	}
 	hint := orDefault(cliVerbMeant(args, append(names, "help")), "cdktr help lists the verbs")
-	return nil, nil, &exitError{code: exitUsage, err: fmt.Errorf("unknown verb %q", textHead(text, cliEchoMost)), hint: hint}
+	return nil, nil, &exitError{code: exitUsage, err: fmt.Errorf("unknown verb %q", textHead(text, cliEchoMost)),
+		hint: hint}
 }
 
 // cliFindBehind finds the verb behind flags that stand before it: those that every verb has, as in cdktr -H box ps.
@@ -354,9 +369,11 @@ func cliFindBehind(args []string) (*cliVerb, []string, error) {
 	case errors.Is(err, flag.ErrHelp):
 		return nil, nil, nil
 	case err != nil:
-		return nil, nil, cliFlagFault("cdktr", "cdktr help lists the verbs; a verb's own flags stand behind it", common, err)
+		return nil, nil, cliFlagFault("cdktr", "cdktr help lists the verbs; a verb's own flags stand behind it", common,
+			err)
 	case common.NArg() == 0:
-		return nil, nil, &exitError{code: exitUsage, err: errors.New("no verb behind the flags"), hint: "cdktr help lists the verbs"}
+		return nil, nil, &exitError{code: exitUsage, err: errors.New("no verb behind the flags"),
+			hint: "cdktr help lists the verbs"}
 	}
 	front := args[:len(args)-common.NArg()]
 	verb, rest, err := cliFind(common.Args())
@@ -365,7 +382,8 @@ func cliFindBehind(args []string) (*cliVerb, []string, error) {
 
 // cliOverview prints what there is.
 func cliOverview(w io.Writer) {
-	fmt.Fprint(w, "cdktr (\"conductor\"): workflow automation for teams that live behind firewalls and work over ssh\n\nUse: cdktr VERB [flags] [args]\n\n")
+	fmt.Fprint(w, "cdktr (\"conductor\"): workflow automation for teams that live behind firewalls and work over "+
+		"ssh\n\nUse: cdktr VERB [flags] [args]\n\n")
 	for _, v := range cliVerbs() {
 		fmt.Fprintf(w, "  %-16s %s\n", v.name, v.help)
 	}
@@ -381,7 +399,8 @@ cdktr VERB --help tells more, with examples.
 
 // cliHelp prints the help of one verb.
 func cliHelp(w io.Writer, v *cliVerb, f *cliFlags) {
-	fmt.Fprintf(w, "%s\n\nUse: %s\n", strings.ToUpper(v.help[:1])+v.help[1:]+".", strings.TrimSpace("cdktr "+v.name+" [flags] "+v.args))
+	fmt.Fprintf(w, "%s\n\nUse: %s\n", strings.ToUpper(v.help[:1])+v.help[1:]+".",
+		strings.TrimSpace("cdktr "+v.name+" [flags] "+v.args))
 	if v.other != "" {
 		fmt.Fprintf(w, "Also: cdktr %s\n", v.other)
 	}

@@ -19,7 +19,8 @@ const completionPatience = 400 * time.Millisecond
 var completionScripts = map[string]string{
 	"bash": `_cdktr() {
   local IFS=$'\n'
-  COMPREPLY=($(compgen -W "$(cdktr completion words -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" -- "${COMP_WORDS[COMP_CWORD]}"))
+  local found=$(cdktr completion words -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+  COMPREPLY=($(compgen -W "$found" -- "${COMP_WORDS[COMP_CWORD]}"))
 }
 complete -o default -F _cdktr cdktr
 `,
@@ -42,8 +43,10 @@ complete -c cdktr -n '__fish_seen_subcommand_from run validate graph' -F
 
 // completionVerbs is the verbs that help a shell.
 func completionVerbs() []cliVerb {
-	return []cliVerb{{name: "completion", args: "bash|zsh|fish", help: "print a script that completes verbs, flags and ids", run: runCompletion,
-		examples: []string{"source <(cdktr completion bash)          # in ~/.bashrc", "cdktr completion zsh > ~/.zfunc/_cdktr     # a folder of $fpath",
+	return []cliVerb{{name: "completion", args: "bash|zsh|fish",
+		help: "print a script that completes verbs, flags and ids", run: runCompletion,
+		examples: []string{"source <(cdktr completion bash)          # in ~/.bashrc",
+			"cdktr completion zsh > ~/.zfunc/_cdktr     # a folder of $fpath",
 			"cdktr completion fish > ~/.config/fish/completions/cdktr.fish"}}}
 }
 
@@ -105,7 +108,8 @@ func (c *cli) completions(ctx context.Context, words []string) []string {
 	return slices.DeleteFunc(slices.Compact(all), func(word string) bool { return !strings.HasPrefix(word, last) })
 }
 
-// completionIDs asks the principal for the ids that a verb takes, by the words in its usage. Only active runs can be cancelled.
+// completionIDs asks the principal for the ids that a verb takes, by the words in its usage. Only active runs can be
+// cancelled.
 func (c *cli) completionIDs(ctx context.Context, verb *cliVerb) []string {
 	args := verb.args
 	ctx, cancel := context.WithTimeout(ctx, completionPatience)

@@ -13,7 +13,8 @@ import (
 // completionCLI is an invocation with no principal behind it.
 func completionCLI(t *testing.T) *cli {
 	t.Helper()
-	cfg, err := configLoad(t.Context(), map[string]string{"principal": "ipc://" + filepath.Join(t.TempDir(), "none.sock")}, "", func(string) string { return "" })
+	cfg, err := configLoad(t.Context(), map[string]string{"principal": "ipc://" +
+		filepath.Join(t.TempDir(), "none.sock")}, "", func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,14 +55,17 @@ func TestCompletionWords(t *testing.T) {
 // it was asked, so that the words arrive as they were typed.
 func TestCompletionShells(t *testing.T) {
 	dir := t.TempDir()
-	fake := "#!/bin/sh\n[ \"$1 $2 $3\" = 'completion words --' ] || exit 1\nshift 3\n[ $# = 2 ] && [ \"$1\" = run ] && printf 'etl.daily\\netl.hourly\\nother\\n'\n"
+	fake := "#!/bin/sh\n[ \"$1 $2 $3\" = 'completion words --' ] || exit 1\nshift 3\n[ $# = 2 ] && [ \"$1\" = run ] " +
+		"&& printf 'etl.daily\\netl.hourly\\nother\\n'\n"
 	if err := os.WriteFile(filepath.Join(dir, "cdktr"), []byte(fake), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for shell, script := range map[string]string{
-		"bash": completionScripts["bash"] + "\nCOMP_WORDS=(cdktr run etl.); COMP_CWORD=2; _cdktr; printf '%s\\n' \"${COMPREPLY[@]}\"",
+		"bash": completionScripts["bash"] +
+			"\nCOMP_WORDS=(cdktr run etl.); COMP_CWORD=2; _cdktr; printf '%s\\n' \"${COMPREPLY[@]}\"",
 		"fish": completionScripts["fish"] + "\ncomplete -C 'cdktr run etl.'",
-		"zsh": "compdef() { :; }; _files() { :; }; compadd() { print -l -- \"${(@P)2}\" }\n" + completionScripts["zsh"] +
+		"zsh": "compdef() { :; }; _files() { :; }; compadd() { print -l -- \"${(@P)2}\" }\n" +
+			completionScripts["zsh"] +
 			"\nwords=(cdktr run etl.); CURRENT=3; _cdktr",
 	} {
 		t.Run(shell, func(t *testing.T) {

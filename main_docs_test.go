@@ -1,5 +1,5 @@
-// The documents against the program: workflows in them load, verbs and flags in them exist, and nothing that there is is
-// left out of them.
+// The documents against the program: workflows in them load, verbs and flags in them exist, and nothing that there is
+// is left out of them.
 
 package main
 
@@ -96,7 +96,9 @@ func TestDocsVerbsInSource(t *testing.T) {
 			t.Errorf("%s is a verb: cliElsewhere must not name another for it", v.name)
 		}
 	}
-	prose := []string{"is", "was", "has", "that", "can", "does", "and", "of", "runs", "knows", "itself", "with", "wrote"} // words behind the program's name
+	// words behind the program's name
+	prose := []string{"is", "was", "has", "that", "can", "does", "and", "of", "runs", "knows", "itself", "with",
+		"wrote"}
 	mention := regexp.MustCompile("(?:^|[^a-z])cdktr ([a-z]+)(?: ([a-z]+))?")
 	found, src := 0, layersParse(t)
 	for _, name := range sortedKeys(src.files) {
@@ -110,7 +112,8 @@ func TestDocsVerbsInSource(t *testing.T) {
 			}
 			for _, m := range mention.FindAllStringSubmatch(lit.Value, -1) {
 				found++
-				if !slices.Contains(known, m[1]) && !slices.Contains(known, m[1]+" "+m[2]) && !slices.Contains(prose, m[1]) {
+				if !slices.Contains(known, m[1]) && !slices.Contains(known, m[1]+" "+m[2]) &&
+					!slices.Contains(prose, m[1]) {
 					t.Errorf("%s: there is no verb %q", src.fset.Position(lit.Pos()), strings.TrimSpace(m[0]))
 				}
 			}
@@ -172,8 +175,10 @@ func docsFlags(f *cliFlags) (names []string) {
 // TestDocsKeys wants every key of workflow files in docs/workflow-files.md, those of later versions too.
 func TestDocsKeys(t *testing.T) {
 	text := docsRead(t, "docs/workflow-files.md")
-	keys := slices.Concat(docsKeys(workflowKeys), docsKeys(workflowTaskKeys), docsKeys(workflowParamKeys), docsKeys(workflowPythonKeys),
-		docsKeys(workflowUvPythonKeys), docsKeys(workflowSubprocessKeys), workflowActions, workflowActionsLater, workflowLater, workflowTaskLater)
+	keys := slices.Concat(docsKeys(workflowKeys), docsKeys(workflowTaskKeys), docsKeys(workflowParamKeys),
+		docsKeys(workflowPythonKeys),
+		docsKeys(workflowUvPythonKeys), docsKeys(workflowSubprocessKeys), workflowActions, workflowActionsLater,
+		workflowLater, workflowTaskLater)
 	for _, key := range keys {
 		if !strings.Contains(text, "`"+key+"`") {
 			t.Errorf("key %s is not in it", key)
@@ -194,7 +199,8 @@ func TestDocsAPI(t *testing.T) {
 	for _, v := range protoVerbs {
 		row := ""
 		for line := range strings.Lines(text) {
-			if cells := strings.Split(line, "|"); len(cells) > 2 && strings.Contains(cells[1], "`"+v.Op+"`") && !strings.Contains(cells[1], ".") {
+			if cells := strings.Split(line, "|"); len(cells) > 2 && strings.Contains(cells[1], "`"+v.Op+"`") &&
+				!strings.Contains(cells[1], ".") {
 				row = line
 			}
 		}
@@ -234,7 +240,8 @@ func docsAnchor(heading string) string {
 // TestDocsLinks follows every link within the repository: to files and to headings.
 func TestDocsLinks(t *testing.T) {
 	for name, text := range docsAll(t) {
-		for _, m := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(docsBlock.ReplaceAllString(text, ""), -1) {
+		for _, m := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(docsBlock.ReplaceAllString(text,
+			""), -1) {
 			if strings.HasPrefix(m[1], "https://") {
 				continue
 			}
@@ -258,7 +265,8 @@ func TestDocsLinks(t *testing.T) {
 	}
 }
 
-// TestDocsDependencies wants every module that go.mod names to be accounted for in the README, and none that it does not.
+// TestDocsDependencies wants every module that go.mod names to be accounted for in the README, and none that it does
+// not.
 func TestDocsDependencies(t *testing.T) {
 	module := regexp.MustCompile(`[a-z0-9.-]+\.[a-z]+/[a-z0-9./-]+`)
 	readme := docsRead(t, "README.md")

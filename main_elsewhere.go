@@ -19,7 +19,8 @@ var cliElsewhere = []struct{ words, hint string }{
 	{"list get", "`cdktr ls` lists workflows, `cdktr ps` runs, `cdktr agents` agents"},
 	{"workflows dags list-units list-timers timers list-dags", "`cdktr ls` lists workflows"},
 	{"status", "`cdktr ps` lists runs, `cdktr show ID` tells of a workflow or a run, `cdktr doctor` of the principal"},
-	{"health is-active is-system-running", "`cdktr ping` says whether the principal is there, `cdktr doctor` whether the box is well"},
+	{"health is-active is-system-running",
+		"`cdktr ping` says whether the principal is there, `cdktr doctor` whether the box is well"},
 	{"jobs list-jobs queue queued running", "`cdktr ps` lists runs, those that wait too"},
 	{"runs", "`cdktr ps --all` lists runs"},
 	{"history past", "`cdktr ps --all` lists runs, those that have ended too"},
@@ -27,11 +28,13 @@ var cliElsewhere = []struct{ words, hint string }{
 	{"reset-failed dismiss", "`cdktr ack KEY` acknowledges what `cdktr attention` tells of"},
 	{"trigger submit enqueue execute exec invoke fire launch", "`cdktr run ID` starts a run"},
 	{"wait", "`cdktr run ID --wait` waits for the run that it starts, `cdktr logs -f RUN` for one that is there"},
-	{"restart rerun clear", "`cdktr retry RUN` runs again what did not succeed and all behind it, with --all everything"},
+	{"restart rerun clear", "`cdktr retry RUN` runs again what did not succeed and all behind it, with --all " +
+		"everything"},
 	{"backfill", "`cdktr run ID -p NAME=VALUE` makes up for one fire; catchup in the file has the principal do so"},
 	{"enable unpause unmask unsuspend", "`cdktr resume ID` starts the schedule of a workflow again"},
 	{"disable suspend mask hold stash unschedule", "`cdktr pause ID` stops the schedule of a workflow"},
-	{"schedule schedules is-enabled", "a schedule is a line of a workflow's file: `cdktr ls` lists them, `cdktr next` the coming fires"},
+	{"schedule schedules is-enabled",
+		"a schedule is a line of a workflow's file: `cdktr ls` lists them, `cdktr next` the coming fires"},
 	{"describe info inspect cat", "`cdktr show ID` tells of a workflow, with the name of its file, or of a run"},
 	{"tail follow", "`cdktr logs -f ID` follows the output of a workflow's newest run"},
 	{"log output journal journalctl", "`cdktr logs ID` prints the output of a workflow's newest run"},
@@ -40,7 +43,8 @@ var cliElsewhere = []struct{ words, hint string }{
 	{"dag tasks steps", "`cdktr graph ID` draws the tasks of a workflow"},
 	{"top", "`cdktr ps --watch` goes on printing the runs, `cdktr ui` shows them"},
 	{"tui gui web dashboard monitor", "`cdktr ui` is the terminal UI; there is no other"},
-	{"reload daemon-reload reread sync", "the principal sees changed workflow files and keys by itself; `cdktr rescan` has it look at once"},
+	{"reload daemon-reload reread sync",
+		"the principal sees changed workflow files and keys by itself; `cdktr rescan` has it look at once"},
 	{"restore", "unpack what `cdktr backup FILE` wrote into an empty state folder: tar -xpzf FILE -C DIR"},
 	{"export dump save", "`cdktr backup FILE` writes all that a principal knows; every verb takes --json"},
 	{"worker", "`cdktr start agent` is a worker"},
@@ -50,28 +54,42 @@ var cliElsewhere = []struct{ words, hint string }{
 	{"uncordon", "`cdktr undrain AGENT` gives a drained agent runs again"},
 	{"server webserver", "`cdktr start principal` is the server"},
 	{"principal master coordinator", "`cdktr start principal` starts it"},
-	{"daemon scheduler standalone start-all all", "`cdktr start principal --with-agent` is the daemon, its scheduler and its agent"},
+	{"daemon scheduler standalone start-all all",
+		"`cdktr start principal --with-agent` is the daemon, its scheduler and its agent"},
 	{"remove delete rm uninstall", "a workflow is gone when its file is: delete that"},
-	{"add new create install import register apply", "a workflow is a file in the workflows folder: put one there; `cdktr init` makes two to begin with"},
-	{"cron crontab", "a line of a crontab is a workflow with one task, its five fields are its schedule: `cdktr init` makes two to begin with"},
+	{"add new create install import register apply",
+		"a workflow is a file in the workflows folder: put one there; `cdktr init` makes two to begin with"},
+	{"cron crontab", "a line of a crontab is a workflow with one task, its five fields are its schedule: `cdktr " +
+		"init` makes two to begin with"},
 	{"edit", "a workflow is its file: `cdktr show ID` says where that is; edit it, and `cdktr validate` it"},
-	{"clean cleanup prune purge gc reset", "what is old goes by itself: --retain-age, --retain-runs and --retain-bytes of `cdktr start principal` say when"},
-	{"set settings variables", "`cdktr config` prints the settings; values of workflows are params and env of their files, and -p of `cdktr run`"},
+	{"clean cleanup prune purge gc reset",
+		"what is old goes by itself: --retain-age, --retain-runs and --retain-bytes of `cdktr start principal` say " +
+			"when"},
+	{"set settings variables", "`cdktr config` prints the settings; values of workflows are params and env of their " +
+		"files, and -p of `cdktr run`"},
 	{"login users adduser user grant token", "`cdktr authorize` says who gets in over tcp://, and what they may do"},
 	{"man usage commands", "`cdktr help` lists the verbs, and `cdktr VERB --help` tells more"},
 }
 
 // cliNouns are what other tools have verbs behind, as in dags trigger ID.
-var cliNouns = []string{"workflow", "workflows", "dag", "dags", "runs", "task", "tasks", "job", "jobs", "agent", "server"}
+var cliNouns = []string{"workflow", "workflows", "dag", "dags", "runs", "task", "tasks", "job", "jobs", "agent",
+	"server"}
 
-// cliFlagsElsewhere is what flags of other tools are called here, by ours: of these the first that the verb has is meant.
+// cliFlagsElsewhere is what flags of other tools are called here, by ours: of these the first that the verb has is
+// meant.
 var cliFlagsElsewhere = []struct{ words, ours string }{
-	{"param params parameter conf var vars set arg args e env", "p"}, {"lines tail count limit max number num c", "n"}, {"o output format", "json"},
-	{"a A", "all"}, {"d no-wait async background", "detach"}, {"w", "watch wait"}, {"f watch tail", "follow watch"}, {"host", "bind H"}, {"port listen addr address", "bind principal"},
-	{"server url hub connect endpoint socket S", "principal"}, {"dags dir directory folder path", "workflows state"}, {"data data-dir home storage db", "state"},
-	{"cred identity i token password", "credential"}, {"tz time-zone", "timezone tz"}, {"timezone", "tz timezone"}, {"concurrency slots workers jobs j parallel", "capacity"},
-	{"kill signal 9 now s", "force"}, {"after start-date since", "since from"}, {"failed status s", "state"}, {"dag dag-id id u unit name", "workflow"}, {"t step task-id", "task"},
-	{"stderr", "err"}, {"pattern search filter g", "grep"}, {"expr expression", "cron"}, {"labels tag tags", "label"}, {"t timestamps", "time"},
+	{"param params parameter conf var vars set arg args e env", "p"}, {"lines tail count limit max number num c", "n"},
+	{"o output format", "json"},
+	{"a A", "all"}, {"d no-wait async background", "detach"}, {"w", "watch wait"}, {"f watch tail", "follow watch"},
+	{"host", "bind H"}, {"port listen addr address", "bind principal"},
+	{"server url hub connect endpoint socket S", "principal"}, {"dags dir directory folder path", "workflows state"},
+	{"data data-dir home storage db", "state"},
+	{"cred identity i token password", "credential"}, {"tz time-zone", "timezone tz"}, {"timezone", "tz timezone"},
+	{"concurrency slots workers jobs j parallel", "capacity"},
+	{"kill signal 9 now s", "force"}, {"after start-date since", "since from"}, {"failed status s", "state"},
+	{"dag dag-id id u unit name", "workflow"}, {"t step task-id", "task"},
+	{"stderr", "err"}, {"pattern search filter g", "grep"}, {"expr expression", "cron"}, {"labels tag tags", "label"},
+	{"t timestamps", "time"},
 	{"debug verbose v quiet q", "log-level"}, {"no-color no-colour", "color"},
 }
 
@@ -79,7 +97,8 @@ var cliFlagsElsewhere = []struct{ words, ours string }{
 var cliFlagTexts = []struct{ words, hint string }{
 	{"v V version", "`cdktr version` says the version"},
 	{"dry-run dry", "`cdktr validate FILE` checks a file, `cdktr graph ID` draws what would run"},
-	{"d daemon daemonize background", "it stays in the foreground: have systemd start it, as the README shows, or nohup"},
+	{"d daemon daemonize background",
+		"it stays in the foreground: have systemd start it, as the README shows, or nohup"},
 	{"now", "a run starts at once, as soon as an agent has room"},
 	{"y yes no-pager", "leave it out: nothing asks, and nothing pages"},
 	{"l", "`cdktr ls` lists workflows"},
@@ -96,14 +115,16 @@ func cliWordOf(table []struct{ words, hint string }, word string) string {
 	return ""
 }
 
-// cliVerbMeant says which of the verbs may have been meant by a command line that begins with none, "" if nothing comes near.
+// cliVerbMeant says which of the verbs may have been meant by a command line that begins with none, "" if nothing comes
+// near.
 func cliVerbMeant(args, verbs []string) string {
 	word, text := args[0], args[0]
 	switch {
 	case word == "start": // one of two words
 		word, text = args[1], word+" "+args[1]
 	case isFile(word):
-		return "`cdktr run " + textHead(word, cliEchoMost) + "` runs a file, `cdktr validate " + textHead(word, cliEchoMost) + "` checks it"
+		return "`cdktr run " + textHead(word, cliEchoMost) + "` runs a file, `cdktr validate " +
+			textHead(word, cliEchoMost) + "` checks it"
 	case len(args) > 1 && slices.Contains(cliNouns, word):
 		if hint := cliBehindMeant(args[1:]); hint != "" {
 			return hint
@@ -125,8 +146,8 @@ func cliVerbMeant(args, verbs []string) string {
 	return "did you mean `cdktr " + near + "`?"
 }
 
-// cliBehindMeant says what may have been meant by words behind one that is no verb, or a verb that takes none: a verb stands
-// there, ours or another tool's.
+// cliBehindMeant says what may have been meant by words behind one that is no verb, or a verb that takes none: a verb
+// stands there, ours or another tool's.
 func cliBehindMeant(words []string) string {
 	verb, _, err := cliFind(words)
 	var unknown *exitError

@@ -5,9 +5,11 @@
 package main
 
 import (
+	"fmt"
 	"go/ast"
 	"go/build"
 	"go/parser"
+	"go/scanner"
 	"go/token"
 	"go/types"
 	"os"
@@ -17,11 +19,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 const (
 	layersFileLines = 800
 	layersFuncLines = 80
+	layersColumns   = 120 // with four for a tab; of tests too, but for their data
 )
 
 // layersLong names the functions that may be longer: tables of what to call, that would not be clearer in pieces.
@@ -96,8 +100,10 @@ func (src layersSource) layersCheck(t *testing.T) (*types.Package, *types.Info) 
 			files = append(files, src.files[name])
 		}
 	}
-	info := &types.Info{Uses: map[*ast.Ident]types.Object{}, Defs: map[*ast.Ident]types.Object{}, Types: map[ast.Expr]types.TypeAndValue{}}
-	conf := types.Config{Importer: layersStub{}, Error: func(error) {}} // the stubs are empty: errors are to be expected
+	info := &types.Info{Uses: map[*ast.Ident]types.Object{}, Defs: map[*ast.Ident]types.Object{},
+		Types: map[ast.Expr]types.TypeAndValue{}}
+	// the stubs are empty: errors are to be expected
+	conf := types.Config{Importer: layersStub{}, Error: func(error) {}}
 	pkg, _ := conf.Check("main", src.fset, files, info)
 	return pkg, info
 }
@@ -117,6 +123,9 @@ func layersTable(t *testing.T, src layersSource) []layersRoom {
 			in = true
 		case in && !strings.HasPrefix(line, "\t"):
 			in = false
+		case in && len(cells) == 1 && len(rooms) > 0: // goes on with the line above
+			last := &rooms[len(rooms)-1]
+			last.uses = append(last.uses, strings.Fields(cells[0])...)
 		case in && len(cells) != 3:
 			t.Errorf("doc.go: a line of the table of rooms has three columns, two blanks between them: %q", line)
 		case in && cells[2] == "-":
@@ -181,7 +190,8 @@ func TestLayers(t *testing.T) {
 		from, to := roomOf[src.file(id.Pos())], roomOf[src.file(obj.Pos())]
 		used[from.name+" "+to.name] = true
 		if from.name != to.name && !slices.Contains(from.uses, to.name) {
-			faults[src.fset.Position(id.Pos()).String()+": room "+from.name+" uses "+obj.Name()+" of room "+to.name+" ("+src.file(obj.Pos())+"), which the table in doc.go lacks"] = true
+			faults[fmt.Sprintf("%s: room %s uses %s of room %s (%s), which the table in doc.go lacks",
+				src.fset.Position(id.Pos()), from.name, obj.Name(), to.name, src.file(obj.Pos()))] = true
 		}
 	}
 	for _, fault := range sortedKeys(faults) {
@@ -233,6 +243,59 @@ func TestLayersBudgets(t *testing.T) {
 	}
 }
 
+// TestLayersColumns holds each line of the program and of its tests to a width that is read without turning one's head.
+func TestLayersColumns(t *testing.T) {
+	t.Parallel()
+	for _, pattern := range []string{"*.go", "*/*.go"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil || len(names) == 0 {
+			t.Fatalf("%s: %d files, %v", pattern, len(names), err)
+		}
+		for _, name := range names {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data := map[int]bool{}
+			if strings.HasSuffix(name, "_test.go") {
+				data = layersData(string(text))
+			}
+			n := 0
+			for line := range strings.Lines(string(text)) {
+				n++
+				if data[n] {
+					continue
+				}
+				line = strings.TrimSuffix(strings.ReplaceAll(line, "\t", "    "), "\n")
+				if columns := utf8.RuneCountInString(line); columns > layersColumns {
+					t.Errorf("%s:%d: %d columns, more than %d: break the line", name, n, columns, layersColumns)
+				}
+			}
+		}
+	}
+}
+
+// layersData gives the lines of a test on which a long literal stands, or one between backquotes.
+func layersData(text string) map[int]bool {
+	lines := map[int]bool{}
+	fset := token.NewFileSet()
+	file := fset.AddFile("", -1, len(text))
+	var s scanner.Scanner
+	s.Init(file, []byte(text), nil, 0)
+	for {
+		at, tok, literal := s.Scan()
+		if tok == token.EOF {
+			return lines
+		}
+		if tok == token.STRING && (literal[0] == '`' || len(literal) > layersColumns/2) {
+			first := file.Line(at)
+			for n := range strings.Count(literal, "\n") + 1 {
+				lines[first+n] = true
+			}
+		}
+	}
+}
+
 // layersFuncName writes "name", or "Type.name" for a method.
 func layersFuncName(f *ast.FuncDecl) string {
 	if f.Recv == nil {
@@ -271,7 +334,8 @@ func TestLayersVariables(t *testing.T) {
 				v := s.(*ast.ValueSpec)
 				for i, id := range v.Names {
 					if id.Name != "_" && (len(v.Values) <= i || !layersConstant(v.Values[i])) {
-						t.Errorf("%s: package variable %s is not an error, a table or a compiled table: give it an owner", src.fset.Position(id.Pos()), id.Name)
+						t.Errorf("%s: package variable %s is not an error, a table or a compiled table: give it an "+
+							"owner", src.fset.Position(id.Pos()), id.Name)
 					}
 				}
 			}
@@ -292,7 +356,10 @@ func TestLayersVariables(t *testing.T) {
 }
 
 func layersEmbedded(g *ast.GenDecl) bool {
-	return g.Doc != nil && slices.ContainsFunc(g.Doc.List, func(c *ast.Comment) bool { return strings.HasPrefix(c.Text, "//go:embed ") })
+	return g.Doc != nil && slices.ContainsFunc(g.Doc.List, func(c *ast.Comment) bool {
+		return strings.HasPrefix(c.Text,
+			"//go:embed ")
+	})
 }
 
 // layersConstant says whether the value of a package variable is of a kind that is made once and read ever after.
@@ -303,7 +370,8 @@ func layersConstant(e ast.Expr) bool {
 	case *ast.UnaryExpr:
 		return x.Op == token.AND && layersConstant(x.X)
 	case *ast.CallExpr:
-		return slices.Contains([]string{"errors.New", "fmt.Errorf", "regexp.MustCompile", "crc32.MakeTable", "strings.NewReplacer", "append", "slices.Concat", "sync.OnceValues"}, types.ExprString(x.Fun))
+		return slices.Contains([]string{"errors.New", "fmt.Errorf", "regexp.MustCompile", "crc32.MakeTable",
+			"strings.NewReplacer", "append", "slices.Concat", "sync.OnceValues"}, types.ExprString(x.Fun))
 	}
 	return false
 }
@@ -326,7 +394,8 @@ func layersWrites(n ast.Node) []ast.Expr {
 			return []ast.Expr{id}
 		}
 	case *ast.CallExpr:
-		if id, ok := x.Fun.(*ast.Ident); ok && (id.Name == "delete" || id.Name == "clear" || id.Name == "copy") && len(x.Args) > 0 {
+		if id, ok := x.Fun.(*ast.Ident); ok && (id.Name == "delete" || id.Name == "clear" || id.Name == "copy") &&
+			len(x.Args) > 0 {
 			return x.Args[:1]
 		}
 	}
@@ -366,7 +435,10 @@ func TestLayersDocs(t *testing.T) {
 	}
 	for _, name := range sortedKeys(src.files) {
 		f := src.files[name]
-		if !slices.ContainsFunc(f.Comments, func(c *ast.CommentGroup) bool { return c.Pos() < f.Package && layersProse(c) }) {
+		if !slices.ContainsFunc(f.Comments, func(c *ast.CommentGroup) bool {
+			return c.Pos() < f.Package &&
+				layersProse(c)
+		}) {
 			t.Errorf("%s does not say at its top what it is for", name)
 		}
 		for _, d := range f.Decls {
@@ -399,10 +471,12 @@ func TestLayersRequests(t *testing.T) {
 			}
 			ast.Inspect(fn, func(n ast.Node) bool {
 				call, ok := n.(*ast.CallExpr)
-				if !ok || len(call.Args) == 0 || !slices.Contains([]string{"protoEncode", "json.Marshal", "jsonText"}, types.ExprString(call.Fun)) {
+				if !ok || len(call.Args) == 0 || !slices.Contains([]string{"protoEncode", "json.Marshal", "jsonText"},
+					types.ExprString(call.Fun)) {
 					return true
 				}
-				if of := info.TypeOf(call.Args[0]); of == nil || strings.TrimPrefix(of.String(), "*") != "main.Request" {
+				if of := info.TypeOf(call.Args[0]); of == nil || strings.TrimPrefix(of.String(),
+					"*") != "main.Request" {
 					return true
 				}
 				if seen++; fn.Name.Name != "protoAsk" {
@@ -422,10 +496,12 @@ func layersProse(c *ast.CommentGroup) bool { return strings.TrimSpace(c.Text()) 
 
 // layersPlain names the methods whose meaning their interface fixes.
 func layersPlain(d *ast.FuncDecl) bool {
-	return d.Recv != nil && slices.Contains([]string{"Error", "Unwrap", "String", "Set", "MarshalJSON", "UnmarshalJSON"}, d.Name.Name)
+	return d.Recv != nil && slices.Contains([]string{"Error", "Unwrap", "String", "Set", "MarshalJSON",
+		"UnmarshalJSON"}, d.Name.Name)
 }
 
-// TestLayersSleeps lets tests sleep on a false clock only, and skip themselves only where e2eLacks has looked whether this is CI.
+// TestLayersSleeps lets tests sleep on a false clock only, and skip themselves only where e2eLacks has looked whether
+// this is CI.
 func TestLayersSleeps(t *testing.T) {
 	t.Parallel()
 	names, err := filepath.Glob("*_test.go")
@@ -438,7 +514,8 @@ func TestLayersSleeps(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		clock := slices.ContainsFunc(f.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"testing/synctest"` })
+		clock := slices.ContainsFunc(f.Imports,
+			func(i *ast.ImportSpec) bool { return i.Path.Value == `"testing/synctest"` })
 		ast.Inspect(f, func(n ast.Node) bool {
 			if d, ok := n.(*ast.FuncDecl); ok && d.Name.Name == "e2eLacks" {
 				return false
@@ -449,8 +526,10 @@ func TestLayersSleeps(t *testing.T) {
 			}
 			switch name := types.ExprString(call.Fun); {
 			case name == "time.Sleep" && !clock:
-				t.Errorf("%s: a test that sleeps hopes: wait for the event, or use testing/synctest", fset.Position(call.Pos()))
-			case strings.HasSuffix(name, ".Skip"), strings.HasSuffix(name, ".Skipf"), strings.HasSuffix(name, ".SkipNow"):
+				t.Errorf("%s: a test that sleeps hopes: wait for the event, or use testing/synctest",
+					fset.Position(call.Pos()))
+			case strings.HasSuffix(name, ".Skip"), strings.HasSuffix(name, ".Skipf"),
+				strings.HasSuffix(name, ".SkipNow"):
 				t.Errorf("%s: CI skips nothing: use e2eLacks", fset.Position(call.Pos()))
 			}
 			return true

@@ -30,7 +30,8 @@ func licensesLinked(t *testing.T) []licensesModule {
 	found := map[string]licensesModule{}
 	for _, target := range []string{"linux/amd64", "linux/mipsle", "darwin/arm64"} {
 		system, arch, _ := strings.Cut(target, "/")
-		list := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}\t{{.Version}}\t{{.Dir}}{{end}}{{end}}", ".")
+		list := exec.Command("go", "list", "-deps", "-f",
+			"{{with .Module}}{{if not .Main}}{{.Path}}\t{{.Version}}\t{{.Dir}}{{end}}{{end}}", ".")
 		list.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOOS="+system, "GOARCH="+arch)
 		out, err := list.Output()
 		if err != nil {
@@ -60,7 +61,8 @@ func licensesText(t *testing.T, modules []licensesModule) []byte {
 	var b bytes.Buffer
 	b.WriteString("cdktr is under this licence:\n\n")
 	b.Write(own)
-	b.WriteString("\nIn a compiled cdktr there are also these, under the licences that follow, and the time zone database\n(https://www.iana.org/time-zones), which is in the public domain:\n\n")
+	b.WriteString("\nIn a compiled cdktr there are also these, under the licences that follow, and the time zone " +
+		"database\n(https://www.iana.org/time-zones), which is in the public domain:\n\n")
 	var texts []string
 	whose := map[string][]string{}
 	for _, m := range modules {
@@ -87,13 +89,14 @@ func licensesText(t *testing.T, modules []licensesModule) []byte {
 	}
 	for _, key := range texts {
 		file, text, _ := strings.Cut(key, "\x00")
-		fmt.Fprintf(&b, "\n%s\n%s of %s\n\n%s\n", strings.Repeat("-", 78), file, strings.Join(whose[key], ", "), strings.Trim(text, "\n"))
+		fmt.Fprintf(&b, "\n%s\n%s of %s\n\n%s\n", strings.Repeat("-", 78), file, strings.Join(whose[key], ", "),
+			strings.Trim(text, "\n"))
 	}
 	return b.Bytes()
 }
 
-// TestLicenses: LICENSES.txt and the copy in the program hold the licences of just what is linked. With -update they are
-// written anew.
+// TestLicenses: LICENSES.txt and the copy in the program hold the licences of just what is linked. With -update they
+// are written anew.
 func TestLicenses(t *testing.T) {
 	t.Parallel()
 	modules := licensesLinked(t)
@@ -105,7 +108,8 @@ func TestLicenses(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = w.Write(want)
-		if err = errors.Join(err, w.Close(), os.WriteFile("LICENSES.txt", want, 0o644), os.WriteFile("licenses.gz", zip.Bytes(), 0o644)); err != nil {
+		if err = errors.Join(err, w.Close(), os.WriteFile("LICENSES.txt", want, 0o644),
+			os.WriteFile("licenses.gz", zip.Bytes(), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 		return // what is in this binary is from before
@@ -119,9 +123,12 @@ func TestLicenses(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(text, want) || !bytes.Equal(printed, want) {
-		t.Errorf("LICENSES.txt has %d bytes, the program's copy %d; of what is linked there are %d: write them anew with go test -run TestLicenses -update .", len(text), len(printed), len(want))
+		t.Errorf("LICENSES.txt has %d bytes, the program's copy %d; of what is linked there are %d: write them anew "+
+			"with go test -run TestLicenses -update .", len(text), len(printed), len(want))
 	}
-	for _, part := range []string{"MIT License", "Copyright (c) 2026 the cdktr authors", "Copyright 2009 The Go Authors", "The go-zeromq Authors", "Apache License", "Copyright 2006-2010 Kirill Simonov", "NOTICE of go.yaml.in/yaml/v4"} {
+	for _, part := range []string{"MIT License", "Copyright (c) 2026 the cdktr authors",
+		"Copyright 2009 The Go Authors", "The go-zeromq Authors", "Apache License",
+		"Copyright 2006-2010 Kirill Simonov", "NOTICE of go.yaml.in/yaml/v4"} {
 		if !bytes.Contains(printed, []byte(part)) {
 			t.Errorf("nothing of %q", part)
 		}

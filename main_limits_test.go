@@ -1,5 +1,6 @@
-// The table of every bound and period, docs/limits.md, against the program. A test that uses a constant by its name passes
-// whatever its value is; here each value stands as a literal, so that a changed one is seen, and has to be meant. With
+// The table of every bound and period, docs/limits.md, against the program. A test that uses a constant by its name
+// passes whatever its value is; here each value stands as a literal, so that a changed one is seen, and has to be
+// meant. With
 // -update the table is written anew.
 
 package main
@@ -33,10 +34,13 @@ something else. A test holds this page to the program. What a user can set is in
 // limitsDrawing are the rooms whose numbers are columns and rows of a picture, or fields of a format: no bounds.
 var limitsDrawing = []string{"view"}
 
-// limitsFormats are numbers of the other rooms that name something instead of bounding it: bits, codes and lengths that a format
-// prescribes.
-var limitsFormats = []string{"exit*", "style*", "storeLine*Head", "storeLineBody", "storeSchema", "protoVersion", "wireFlag*", "wireName*", "wireGreetingLen",
-	"procFionread", "procRSSUnit", "procKernelFlag", "spoolHeaderSize", "termKey*", "watchMask", "watchNames", "watchBirth", "cronDaySeconds", "spoolLeap", "principalLevelRuns", "procExitBirth", "procSignal*", "curve*", "table*"}
+// limitsFormats are numbers of the other rooms that name something instead of bounding it: bits, codes and lengths that
+// a format prescribes.
+var limitsFormats = []string{"exit*", "style*", "storeLine*Head", "storeLineBody", "storeSchema", "protoVersion",
+	"wireFlag*", "wireName*", "wireGreetingLen",
+	"procFionread", "procRSSUnit", "procKernelFlag", "spoolHeaderSize", "termKey*", "watchMask", "watchNames",
+	"watchBirth", "cronDaySeconds", "spoolLeap", "principalLevelRuns", "procExitBirth", "procSignal*", "curve*",
+	"table*"}
 
 // limitsStub gives an empty package for every import but time, whose units periods are made of.
 type limitsStub struct{ layersStub }
@@ -49,8 +53,9 @@ func (s limitsStub) Import(name string) (*types.Package, error) {
 	duration := types.NewTypeName(token.NoPos, p, "Duration", nil)
 	named := types.NewNamed(duration, types.Typ[types.Int64], nil)
 	p.Scope().Insert(duration)
-	for unit, d := range map[string]time.Duration{"Nanosecond": 1, "Microsecond": time.Microsecond, "Millisecond": time.Millisecond,
-		"Second": time.Second, "Minute": time.Minute, "Hour": time.Hour} {
+	for unit, d := range map[string]time.Duration{"Nanosecond": 1, "Microsecond": time.Microsecond,
+		"Millisecond": time.Millisecond,
+		"Second":      time.Second, "Minute": time.Minute, "Hour": time.Hour} {
 		p.Scope().Insert(types.NewConst(token.NoPos, p, unit, named, constant.MakeInt64(int64(d))))
 	}
 	return p, err
@@ -110,7 +115,11 @@ func limitsConstants(t *testing.T) (rooms []layersRoom, rows map[string][]limits
 // limitsRowOf makes the row of a constant, if it is a bound or a period.
 func limitsRowOf(t *testing.T, c *types.Const, pkg *types.Package, g *ast.GenDecl, v *ast.ValueSpec) (limitsRow, bool) {
 	t.Helper()
-	if slices.ContainsFunc(limitsFormats, func(pattern string) bool { ok, _ := path.Match(pattern, c.Name()); return ok }) {
+	if slices.ContainsFunc(limitsFormats, func(pattern string) bool {
+		ok,
+			_ := path.Match(pattern, c.Name())
+		return ok
+	}) {
 		return limitsRow{}, false
 	}
 	named, _ := types.Unalias(c.Type()).(*types.Named)
@@ -160,7 +169,9 @@ func limitsSettings(t *testing.T) (rows []limitsRow) {
 	}
 	for _, key := range configKeys {
 		switch v := c.values[key.name]; {
-		case slices.Contains([]string{"state", "socket", "workflows", "name", "capacity", "timezone", "principal"}, key.name): // as the machine is
+		case slices.Contains([]string{"state", "socket", "workflows", "name", "capacity", "timezone", "principal"},
+			key.name):
+			// as the machine is
 		case v.Value != "":
 			rows = append(rows, limitsRow{key.name, v.Value, key.help})
 		}
@@ -226,7 +237,8 @@ func TestLimits(t *testing.T) {
 		return
 	}
 	if had := docsRead(t, limitsFile); had != text.String() {
-		t.Errorf("%s is not what the program does. If a bound is meant to be another one: go test -run TestLimits -update . First difference: %s", limitsFile, limitsDifference(had, text.String()))
+		t.Errorf("%s is not what the program does. If a bound is meant to be another one: go test -run TestLimits "+
+			"-update . First difference: %s", limitsFile, limitsDifference(had, text.String()))
 	}
 }
 

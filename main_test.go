@@ -1,9 +1,9 @@
 // End-to-end tests: the real program as processes of its own, driven through its command line and its socket. This file
 // is the harness and the verbs; faults, crashes, schedules and the wire are in the e2e_ files.
 //
-// The test binary is the program: started with CDKTR_TEST_MAIN set it is main and nothing else, so that the race detector
-// and coverage see what the tests do. Each test has a folder of its own with state, socket and workflows. What it starts
-// is stopped at its end, and a process that is left over fails it.
+// The test binary is the program: started with CDKTR_TEST_MAIN set it is main and nothing else, so that the race
+// detector and coverage see what the tests do. Each test has a folder of its own with state, socket and workflows. What
+// it starts is stopped at its end, and a process that is left over fails it.
 
 package main
 
@@ -31,7 +31,8 @@ import (
 )
 
 const (
-	e2eMainEnv  = "CDKTR_TEST_MAIN" // makes main of this binary; a duration is its patience with a principal that is away
+	// makes main of this binary; a duration is its patience with a principal that is away
+	e2eMainEnv  = "CDKTR_TEST_MAIN"
 	e2eRootEnv  = "CDKTR_TEST_ROOT" // the folder of all tests; every process below us carries it
 	e2ePatience = 60 * time.Second  // for what must come, on a machine that is busy with other things
 	e2ePoll     = 20 * time.Millisecond
@@ -147,8 +148,8 @@ func e2eNew(t *testing.T) *e2e {
 	return e2eAlone(t)
 }
 
-// procTestAlone is for tests in which this process runs tasks itself: it is in charge of all orphans meanwhile, also of those that
-// other tests leave behind on purpose. Such a test may have none beside it.
+// procTestAlone is for tests in which this process runs tasks itself: it is in charge of all orphans meanwhile, also of
+// those that other tests leave behind on purpose. Such a test may have none beside it.
 func procTestAlone(t testing.TB) { t.Setenv("CDKTR_TEST_ALONE", "1") } // it refuses a parallel test
 
 // e2eLacks ends a test that needs what is not there. A stranger may lack it; CI may not.
@@ -171,7 +172,8 @@ func e2eAlone(t *testing.T) *e2e {
 	if x.bin, err = os.Executable(); err != nil {
 		t.Fatal(err)
 	}
-	x.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "LANG=C.UTF-8", "TZ=UTC", "DIR=" + dir,
+	x.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "LANG=C.UTF-8", "TZ=UTC", "DIR=" +
+		dir,
 		e2eMainEnv + "=1", e2eRootEnv + "=" + os.Getenv(e2eRootEnv), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR"),
 		"CDKTR_STATE=" + dir + "/state", "CDKTR_SOCKET=" + dir + "/s", "CDKTR_WORKFLOWS=" + dir + "/workflows",
 		"CDKTR_AGENT_NAME=one", "CDKTR_AGENT_CAPACITY=4", "CDKTR_GRACE=2s", "CDKTR_DRAIN_TIMEOUT=20s"}
@@ -207,7 +209,8 @@ func (x *e2e) file(name, text string) {
 	x.t.Helper()
 	name = filepath.Join(x.dir, "workflows", name)
 	temporary := x.dir + "/new"
-	err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(temporary, []byte(text), 0o644), os.Rename(temporary, name))
+	err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(temporary, []byte(text), 0o644),
+		os.Rename(temporary, name))
 	if err != nil {
 		x.t.Fatal(err)
 	}
@@ -255,7 +258,8 @@ type e2eProc struct {
 // spawn starts cdktr with these arguments.
 func (x *e2e) spawn(args ...string) *e2eProc {
 	x.t.Helper()
-	p := &e2eProc{x: x, what: "cdktr " + strings.Join(args, " "), cmd: exec.Command(x.bin, args...), exited: make(chan struct{})}
+	p := &e2eProc{x: x, what: "cdktr " + strings.Join(args, " "), cmd: exec.Command(x.bin, args...),
+		exited: make(chan struct{})}
 	p.out.grown, p.err.grown = make(chan struct{}), make(chan struct{})
 	p.cmd.Env, p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr, p.cmd.WaitDelay = x.env, x.dir, &p.out, &p.err, 10*time.Second
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a group of its own, and no terminal
@@ -277,8 +281,8 @@ func (p *e2eProc) runWait() {
 	close(p.exited)
 }
 
-// end stops the process at the end of the test: TERM, TERM once more, KILL. After a failure it shows what it said, unless the test
-// killed it and it had no complaint.
+// end stops the process at the end of the test: TERM, TERM once more, KILL. After a failure it shows what it said,
+// unless the test killed it and it had no complaint.
 func (p *e2eProc) end() {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGKILL} {
 		select {
@@ -294,7 +298,8 @@ func (p *e2eProc) end() {
 			}
 		}
 	}
-	if text := p.err.String(); p.x.t.Failed() && (!p.killed || strings.Contains(text, "level=WARN") || strings.Contains(text, "level=ERROR") || strings.Contains(text, "goroutine ")) {
+	if text := p.err.String(); p.x.t.Failed() && (!p.killed || strings.Contains(text, "level=WARN") ||
+		strings.Contains(text, "level=ERROR") || strings.Contains(text, "goroutine ")) {
 		p.x.t.Logf("%s said on standard error:\n%s", p.what, text)
 	}
 }
@@ -506,8 +511,9 @@ func (x *e2e) decisions(id string) []Decision {
 	return r.Decisions
 }
 
-// e2eMemory gives what a process has in memory, in kB: all, and of that what is no file's. How much of a program's file is there
-// is for the kernel to say, and what is its own counts what the collector has not freed yet: bound the least of several.
+// e2eMemory gives what a process has in memory, in kB: all, and of that what is no file's. How much of a program's file
+// is there is for the kernel to say, and what is its own counts what the collector has not freed yet: bound the least
+// of several.
 func e2eMemory(t *testing.T, pid int) (all, own int) {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

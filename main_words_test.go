@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// What is typed wrongly is refused before a principal is asked, in the words of the command line and not of the wire, with what
-// may have been meant. None of these command lines reaches anybody: there is no principal.
+// What is typed wrongly is refused before a principal is asked, in the words of the command line and not of the wire,
+// with what may have been meant. None of these command lines reaches anybody: there is no principal.
 func TestMainWords(t *testing.T) {
 	long := strings.Repeat("b", 3000)
 	for _, c := range []struct {
@@ -46,7 +46,8 @@ func TestMainWords(t *testing.T) {
 		{"start agent --label foo", `invalid value "foo" for --label K=V: want NAME=VALUE`},
 		{"ps --json=maybe", `invalid boolean value "maybe" for --json: parse error`},
 		{"ps --state faild", "did you mean failed?"},
-		{"logs hello --since yesterday", `"yesterday" is neither a time nor how long ago: write it as 2026-01-31T02:30, 90m or 2d`},
+		{"logs hello --since yesterday",
+			`"yesterday" is neither a time nor how long ago: write it as 2026-01-31T02:30, 90m or 2d`},
 		{"logs --fail hello", "logs has no flag --fail"},
 		{"ps -o json", "did you mean --json?"},
 		{"ps -a", "did you mean --all?"},
@@ -87,7 +88,8 @@ func TestMainWords(t *testing.T) {
 	}
 }
 
-// The tables of what other tools say are sound: no word stands in one of verbs twice, and each flag of ours is one of some verb.
+// The tables of what other tools say are sound: no word stands in one of verbs twice, and each flag of ours is one of
+// some verb.
 func TestMainElsewhere(t *testing.T) {
 	for _, table := range [][]struct{ words, hint string }{cliElsewhere, cliFlagTexts} {
 		seen := map[string]bool{}
@@ -109,7 +111,8 @@ func TestMainElsewhere(t *testing.T) {
 		f.VisitAll(func(fl *flag.Flag) { ours[fl.Name] = true })
 		for _, entry := range cliFlagsElsewhere {
 			for _, word := range strings.Fields(entry.words) {
-				used[word] = used[word] || f.Lookup(word) == nil && strings.HasPrefix(cliFlagMeant(f, word), "did you mean")
+				used[word] = used[word] || f.Lookup(word) == nil && strings.HasPrefix(cliFlagMeant(f, word),
+					"did you mean")
 			}
 		}
 	}
@@ -129,8 +132,10 @@ func TestMainElsewhere(t *testing.T) {
 
 // What package flag says of a flag names it as the help does.
 func TestMainFlagMissing(t *testing.T) {
-	for _, c := range []struct{ last, want string }{{"-n", "-n N"}, {"--since", "--since STRING"}, {"--principal", "--principal VALUE"}} {
-		if code, said := mainSays(t, "logs", "hello", c.last); code != exitUsage || !strings.HasPrefix(said, "cdktr: a value is missing: "+c.want+"\n") {
+	for _, c := range []struct{ last, want string }{{"-n", "-n N"}, {"--since", "--since STRING"},
+		{"--principal", "--principal VALUE"}} {
+		if code, said := mainSays(t, "logs", "hello", c.last); code != exitUsage ||
+			!strings.HasPrefix(said, "cdktr: a value is missing: "+c.want+"\n") {
 			t.Errorf("%s: exit %d, %q", c.last, code, said)
 		}
 	}
@@ -147,22 +152,28 @@ func mainSays(t *testing.T, args ...string) (int, string) {
 	return code, report.String()
 }
 
-// Each text of a request is called what the verb calls it that sends it, where a client refuses it as too long or as no text.
+// Each text of a request is called what the verb calls it that sends it, where a client refuses it as too long or as no
+// text.
 func TestMainFieldNames(t *testing.T) {
 	for _, c := range []struct{ args, field, want string }{
-		{"logs w --grep x", "grep", "--grep"}, {"logs w --task x", "task", "--task"}, {"logs w", "workflow", "the workflow's ID"},
-		{"cancel r --task x", "run", "the ID of the run"}, {"cancel r --task x", "task", "--task"}, {"ps --workflow x", "workflow", "--workflow"},
-		{"ack x", "key", "KEY"}, {"run w --key x", "key", "--key"}, {"ls x", "pattern", "PATTERN"}, {"drain x", "agent", "AGENT"}, {"-H hub show x", "workflow", "the workflow's ID"},
+		{"logs w --grep x", "grep", "--grep"}, {"logs w --task x", "task", "--task"},
+		{"logs w", "workflow", "the workflow's ID"},
+		{"cancel r --task x", "run", "the ID of the run"}, {"cancel r --task x", "task", "--task"},
+		{"ps --workflow x", "workflow", "--workflow"},
+		{"ack x", "key", "KEY"}, {"run w --key x", "key", "--key"}, {"ls x", "pattern", "PATTERN"},
+		{"drain x", "agent", "AGENT"}, {"-H hub show x", "workflow", "the workflow's ID"},
 	} {
 		req := Request{Op: "x", Workflow: strings.Repeat("w", protoMaxName+1)}
 		err := protoTexts(&req)
-		if refused, ok := err.(*protoError); !ok || refused.field != "workflow" || refused.fault != "has 257 bytes: it may have 256" {
+		if refused, ok := err.(*protoError); !ok || refused.field != "workflow" ||
+			refused.fault != "has 257 bytes: it may have 256" {
 			t.Fatalf("%#v", err)
 		}
 		var report strings.Builder
 		cl := &cli{err: &report}
 		args := strings.Fields(c.args)
-		if code := cl.report(t.Context(), args, &protoError{Code: codeInvalid, Message: "field \"x\" has", field: c.field, fault: "has 257 bytes"}); code != exitUsage {
+		if code := cl.report(t.Context(), args, &protoError{Code: codeInvalid, Message: "field \"x\" has",
+			field: c.field, fault: "has 257 bytes"}); code != exitUsage {
 			t.Errorf("%s: exit %d", c.args, code)
 		}
 		if want := "cdktr: " + c.want + " has 257 bytes\n"; report.String() != want {
@@ -178,8 +189,10 @@ func TestMainCounts(t *testing.T) {
 	x.file("good.yml", "tasks: {a: {run: echo}}\n")
 	x.file("warned.yml", "schedule: '*/90 * * * *'\ntasks: {a: {run: echo}}\n")
 	for files, want := range map[string]string{
-		"good": "checked 1 file: no fault\n", "warned": "checked 1 file: 1 warning\n", "warned warned good": "checked 3 files: 2 warnings\n",
-		"bad": "cdktr: 2 faults in 1 file\n", "bad warned": "cdktr: 2 faults and 1 warning in 2 files\n", "none": "cdktr: 1 fault in 1 file\n",
+		"good": "checked 1 file: no fault\n", "warned": "checked 1 file: 1 warning\n",
+		"warned warned good": "checked 3 files: 2 warnings\n",
+		"bad":                "cdktr: 2 faults in 1 file\n", "bad warned": "cdktr: 2 faults and 1 warning in 2 files\n",
+		"none": "cdktr: 1 fault in 1 file\n",
 	} {
 		args := []string{"validate"}
 		for _, name := range strings.Fields(files) {
@@ -202,12 +215,14 @@ func TestMainCounts(t *testing.T) {
 	}
 	x.file("other.yml", "schedule: ['*/90 * * * *', '*/7 * * * *']\ntasks: {a: {run: echo}}\n")
 	x.ok("rescan")
-	if r := x.code(0, "ls", "*r*"); r.err != "cdktr: 3 warnings on the files of 2 workflows: cdktr show other prints those of one, cdktr attention names more\n" {
+	if r := x.code(0, "ls", "*r*"); r.err != "cdktr: 3 warnings on the files of 2 workflows: cdktr show other "+
+		"prints those of one, cdktr attention names more\n" {
 		t.Errorf("ls: %q", r.err)
 	}
 }
 
-// What never became a process has no exit code: neither in the record, nor in what attention says of it, nor for the try before.
+// What never became a process has no exit code: neither in the record, nor in what attention says of it, nor for the
+// try before.
 func TestMainNoExit(t *testing.T) {
 	x := e2eNew(t)
 	x.file("gone.yml", "tasks: {a: {cmd: /nonexistent}}\n")
@@ -227,7 +242,8 @@ func TestMainNoExit(t *testing.T) {
 		}
 		for _, e := range strings.Split(strings.TrimSpace(x.ok("events")), "\n") {
 			var event Event
-			if err := json.Unmarshal([]byte(e), &event); err != nil || event.Workflow == id && id != "code" && event.Exit != nil {
+			if err := json.Unmarshal([]byte(e), &event); err != nil || event.Workflow == id && id != "code" &&
+				event.Exit != nil {
 				t.Errorf("%v: %s", err, e)
 			}
 		}
@@ -240,7 +256,8 @@ func TestMainNoExit(t *testing.T) {
 	}
 }
 
-// Who authorizes a key hears when the principal that answers listens nowhere for it, and the credential has the port where it does.
+// Who authorizes a key hears when the principal that answers listens nowhere for it, and the credential has the port
+// where it does.
 func TestMainDeafPrincipal(t *testing.T) {
 	t.Parallel()
 	const deaf = "listens at no tcp:// address"

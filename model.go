@@ -243,9 +243,11 @@ type Workflow struct {
 	EnvFile          []string          `json:"env_file,omitempty"`
 	WorkingDirectory string            `json:"working_directory,omitempty"`
 	MaxActiveTasks   int               `json:"max_active_tasks,omitempty"` // 0: no limit
-	LogMaxSize       int64             `json:"log_max_size,omitempty"`     // bytes of output that a run may write; 0: the default
-	LogKeep          Duration          `json:"log_keep,omitempty"`         // how long output is kept; 0: as the principal says
-	Tasks            []Task            `json:"tasks"`                      // in the order of the file
+	// bytes of output that a run may write; 0: the default
+	LogMaxSize int64 `json:"log_max_size,omitempty"`
+	// how long output is kept; 0: as the principal says
+	LogKeep Duration `json:"log_keep,omitempty"`
+	Tasks   []Task   `json:"tasks"` // in the order of the file
 }
 
 // logMaxSize gives how many bytes of output a run may write.
@@ -264,8 +266,8 @@ type Param struct {
 	Required    bool   `json:"required,omitempty"` // no default was written
 }
 
-// textFault says why a text cannot be a value: what a process is given is text without NUL, and what is no UTF-8 does not come
-// through JSON. It reads on behind the name of the value; nil is right.
+// textFault says why a text cannot be a value: what a process is given is text without NUL, and what is no UTF-8 does
+// not come through JSON. It reads on behind the name of the value; nil is right.
 func textFault(text string) error {
 	for i, c := range text {
 		switch {
@@ -287,8 +289,8 @@ func paramPattern(pattern string) (*regexp.Regexp, error) {
 	return regexp.Compile(`\A(?:` + pattern + `)\z`)
 }
 
-// paramsMax bounds the parameters of a run, in bytes of all of them together as a process is given them: a process can be given no
-// value that is longer. A run, or a file, that would have more is refused.
+// paramsMax bounds the parameters of a run, in bytes of all of them together as a process is given them: a process can
+// be given no value that is longer. A run, or a file, that would have more is refused.
 const paramsMax = 128 << 10
 
 // paramsSize gives the bytes of parameters as a process is given them: PARAM_NAME=VALUE and a zero, each.
@@ -302,7 +304,8 @@ func paramsSize(params map[string]string) (size int) {
 // paramsFault says that parameters are too large, and what to do; nil when they are not.
 func paramsFault(params map[string]string) error {
 	if size := paramsSize(params); size > paramsMax {
-		return fmt.Errorf("the parameters have %d bytes and may have %d, all together: write large data to a file, and give its name", size, paramsMax)
+		return fmt.Errorf("the parameters have %d bytes and may have %d, all together: write large data to a file, "+
+			"and give its name", size, paramsMax)
 	}
 	return nil
 }
@@ -397,14 +400,16 @@ type Run struct {
 	Lease      int    `json:"lease,omitempty"`      // counts its assignments: reports on an earlier one are void
 	Cancelling string `json:"cancelling,omitempty"` // why it is being stopped, "" when it is not
 	Force      bool   `json:"force,omitempty"`      // that is to be done at once, with KILL; only while it is active
-	Lost       bool   `json:"lost,omitempty"`       // crashed only because its agent went away: the agent may still bring its results
-	LogDay     string `json:"log_day,omitempty"`    // the log file that its first line of output lies in (yyyy-mm-dd)
-	LogAt      int64  `json:"log_at,omitempty"`     // and where in it
+	// crashed only because its agent went away: the agent may still bring its results
+	Lost   bool   `json:"lost,omitempty"`
+	LogDay string `json:"log_day,omitempty"` // the log file that its first line of output lies in (yyyy-mm-dd)
+	LogAt  int64  `json:"log_at,omitempty"`  // and where in it
 
 	OwnStarted  Stamp `json:"own_started,omitzero"`  // by the agent's own clock, where that is more than 5 s off ours
 	OwnFinished Stamp `json:"own_finished,omitzero"` // the same
 
-	Left []LeftProcess `json:"left,omitempty"` // what of its processes could not be ended; the list is replaced, never changed
+	// what of its processes could not be ended; the list is replaced, never changed
+	Left []LeftProcess `json:"left,omitempty"`
 }
 
 // TaskRun is one task of a run.
@@ -421,8 +426,9 @@ type TaskRun struct {
 	Seconds  float64           `json:"seconds"` // from the first attempt's start to the end, with the waits between
 	Outputs  map[string]string `json:"outputs,omitempty"`
 
-	Cancelling string `json:"cancelling,omitempty"` // why somebody had it stopped, "" when nobody has, or it succeeded all the same
-	Force      bool   `json:"force,omitempty"`      // at once, with KILL; only while it is active
+	// why somebody had it stopped, "" when nobody has, or it succeeded all the same
+	Cancelling string `json:"cancelling,omitempty"`
+	Force      bool   `json:"force,omitempty"` // at once, with KILL; only while it is active
 }
 
 // TaskAttempt is one attempt of a task that failed and was to be followed by another. Of a task are kept the newest
@@ -467,14 +473,15 @@ func (t *TaskRun) began() Stamp {
 	return t.Started
 }
 
-// between says whether the newest attempt of a task is among the earlier ones: it has failed, and the next has not begun.
+// between says whether the newest attempt of a task is among the earlier ones: it has failed, and the next has not
+// begun.
 func (t *TaskRun) between() bool {
 	n := len(t.Earlier)
 	return n > 0 && t.Earlier[n-1].Attempt >= t.Attempts
 }
 
-// tries gives the attempts of a task that are known, the oldest first: the earlier ones, and behind them the newest, where it is not among
-// them. That has reason, exit and seconds once it is over.
+// tries gives the attempts of a task that are known, the oldest first: the earlier ones, and behind them the newest,
+// where it is not among them. That has reason, exit and seconds once it is over.
 func (t *TaskRun) tries() []TaskAttempt {
 	if t.Attempts == 0 || t.between() {
 		return t.Earlier
@@ -524,7 +531,8 @@ func (r *Run) clone() *Run {
 	return &c
 }
 
-// done counts the tasks that are over. Of a run that did not go well those that were skipped do not count: nothing of theirs ran.
+// done counts the tasks that are over. Of a run that did not go well those that were skipped do not count: nothing of
+// theirs ran.
 func (r *Run) done() (n int) {
 	for i := range r.Tasks {
 		state := r.Tasks[i].State
@@ -617,15 +625,16 @@ func runTime(id string) time.Time {
 // idFolderMax is the longest name of a folder made from an id, in bytes.
 const idFolderMax = 150
 
-// idFolder names the folder that a workflow has below history and below logs: its id, with every character
-// that means something to a file system, a shell's glob or a terminal, and a dot in front, written as %XX for each
-// byte. The empty id is "%"; what is longer than idFolderMax bytes is cut and ends in "%-" and 8 bytes of the id's SHA-256.
-// So no id leaves the parent folder, and no two share one.
+// idFolder names the folder that a workflow has below history and below logs: its id, with every character that means
+// something to a file system, a shell's glob or a terminal, and a dot in front, written as %XX for each byte. The empty
+// id is "%"; what is longer than idFolderMax bytes is cut and ends in "%-" and 8 bytes of the id's SHA-256. So no id
+// leaves the parent folder, and no two share one.
 func idFolder(id string) string {
 	var name strings.Builder
 	for i, c := range id {
 		_, size := utf8.DecodeRuneInString(id[i:])
-		bad := c == utf8.RuneError && size == 1 || !unicode.IsPrint(c) || strings.ContainsRune(`/\%:*?"<>|`, c) || c == '.' && i == 0
+		bad := c == utf8.RuneError && size == 1 || !unicode.IsPrint(c) || strings.ContainsRune(`/\%:*?"<>|`, c) ||
+			c == '.' && i == 0
 		if !bad {
 			name.WriteRune(c)
 			continue
@@ -655,8 +664,8 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// jsonText writes v as JSON for the wire, the spool and for people: without the escapes for HTML, which make six bytes of each
-// <, > and &.
+// jsonText writes v as JSON for the wire, the spool and for people: without the escapes for HTML, which make six bytes
+// of each <, > and &.
 func jsonText(v any) ([]byte, error) {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
@@ -667,7 +676,8 @@ func jsonText(v any) ([]byte, error) {
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
 }
 
-// textHead gives the first bytes of a text, most at most and whole characters, and says how long all of it is where that is more.
+// textHead gives the first bytes of a text, most at most and whole characters, and says how long all of it is where
+// that is more.
 func textHead(text string, most int) string {
 	if len(text) <= most {
 		return text
@@ -688,8 +698,9 @@ type conflict string
 
 func (c conflict) Error() string { return string(c) }
 
-// Bounds of a search for what was meant. A name that is longer is not searched for, and a search that has compared so many
-// letters takes the best that it has: both are far beyond what anybody mistypes, and the work is that of a few milliseconds.
+// Bounds of a search for what was meant. A name that is longer is not searched for, and a search that has compared so
+// many letters takes the best that it has: both are far beyond what anybody mistypes, and the work is that of a few
+// milliseconds.
 const (
 	nearestMaxText = 64      // letters of the text
 	nearestMaxWork = 1 << 20 // letters compared with letters
@@ -722,8 +733,9 @@ func nearest(text string, candidates []string) string {
 	return best
 }
 
-// editDistance counts insertions, deletions, changes and swaps of neighbours that make b of a, up to limit, and gives how
-// many letters it compared with others for that. What lies so far from the diagonal that the limit is passed is left out.
+// editDistance counts insertions, deletions, changes and swaps of neighbours that make b of a, up to limit, and gives
+// how many letters it compared with others for that. What lies so far from the diagonal that the limit is passed is
+// left out.
 func editDistance(a, b []rune, limit int) (cost, compared int) {
 	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
 		return limit, 1

@@ -13,10 +13,11 @@ import (
 
 // Bounds. The sets of ancestors take n*n/8 bytes: 125 kB for 1,000 tasks, 12.5 MB at the limit.
 const (
-	dagMaxTasks   = 10_000     // of one graph; more are a fault of its file
-	dagMaxFaults  = 20         // faults reported of one workflow; who has more starts with these
-	dagMaxMeant   = 100        // bytes of a name that "did you mean" is tried for: its cost grows with the square
-	dagCircleWork = 10_000_000 // steps spent on looking for a circle shorter than the one in hand: half a second at worst
+	dagMaxTasks  = 10_000 // of one graph; more are a fault of its file
+	dagMaxFaults = 20     // faults reported of one workflow; who has more starts with these
+	dagMaxMeant  = 100    // bytes of a name that "did you mean" is tried for: its cost grows with the square
+	// steps spent on looking for a circle shorter than the one in hand: half a second at worst
+	dagCircleWork = 10_000_000
 )
 
 // dagError is one fault of a graph, and the place in the task list that it belongs to.
@@ -84,7 +85,8 @@ func dagBuild(tasks []Task) (*dag, error) {
 		return nil, dagErrors{{Task: tasks[dagMaxTasks].ID, Index: dagMaxTasks, Depends: -1,
 			Text: fmt.Sprintf("there are %d tasks, more than %d: split the workflow", len(tasks), dagMaxTasks)}}
 	}
-	d := &dag{ids: make([]string, len(tasks)), whens: make([]string, len(tasks)), up: make([][]int, len(tasks)), down: make([][]int, len(tasks))}
+	d := &dag{ids: make([]string, len(tasks)), whens: make([]string, len(tasks)), up: make([][]int, len(tasks)),
+		down: make([][]int, len(tasks))}
 	for i := range tasks {
 		d.ids[i], d.whens[i] = tasks[i].ID, tasks[i].When
 	}
@@ -188,7 +190,8 @@ func (d *dag) measure() {
 // would take long it settles for the shortest that it found; the same graph always gives the same one.
 func (d *dag) circle(stuck dagSet) []int {
 	best, work := d.circleAny(stuck), 0
-	limit := len(best) // of a circle worth having: one as long as this is, because it may start earlier; then shorter ones
+	// of a circle worth having: one as long as this is, because it may start earlier; then shorter ones
+	limit := len(best)
 	for start := 0; start < len(d.ids) && limit > 1 && work <= dagCircleWork; start++ {
 		if !stuck.has(start) {
 			continue
@@ -283,13 +286,14 @@ type dagRun struct {
 	failed int      // the task that failed, crashed or was cancelled first, or -1
 }
 
-// begin starts a run: it gives the tasks to start now, in the order of the file, and those skipped already. done has the
-// states in which tasks ended in an earlier attempt of the run, by id: what succeeded is not started again, and counts
-// as ended once all before it has; everything else runs again. What stood behind a failure is not among them, whatever its
-// when: the principal leaves it out (State.requeue). nil is a first attempt.
+// begin starts a run: it gives the tasks to start now, in the order of the file, and those skipped already. done has
+// the states in which tasks ended in an earlier attempt of the run, by id: what succeeded is not started again, and
+// counts as ended once all before it has; everything else runs again. What stood behind a failure is not among them,
+// whatever its when: the principal leaves it out (State.requeue). nil is a first attempt.
 func (d *dag) begin(done map[string]string) (r *dagRun, ready []int, skipped []dagSkip) {
 	n := len(d.ids)
-	r = &dagRun{d: d, states: make([]string, n), left: make([]int, n), hurt: make([]bool, n), done: make([]bool, n), open: n, failed: -1}
+	r = &dagRun{d: d, states: make([]string, n), left: make([]int, n), hurt: make([]bool, n), done: make([]bool, n),
+		open: n, failed: -1}
 	var roots []int
 	for i, id := range d.ids {
 		r.states[i], r.left[i], r.done[i] = taskWaiting, len(d.up[i]), done[id] == taskSucceeded
@@ -302,9 +306,9 @@ func (d *dag) begin(done map[string]string) (r *dagRun, ready []int, skipped []d
 }
 
 // end says that task i, which was ready, ended in a final state: succeeded, failed, skipped, cancelled or crashed. It
-// gives the tasks to start now, in the order of the file, and those skipped by it, each after what it depends on. A call
-// that does not fit (no such task, not ready yet, ended before, a state that is not final) changes nothing and is an
-// error. To stop a run, end what is running, and start nothing more.
+// gives the tasks to start now, in the order of the file, and those skipped by it, each after what it depends on. A
+// call that does not fit (no such task, not ready yet, ended before, a state that is not final) changes nothing and is
+// an error. To stop a run, end what is running, and start nothing more.
 func (r *dagRun) end(i int, state string) (ready []int, skipped []dagSkip, err error) {
 	if i < 0 || i >= len(r.states) {
 		return nil, nil, fmt.Errorf("end task %d: there are %d tasks", i, len(r.states))
@@ -325,8 +329,8 @@ func (r *dagRun) end(i int, state string) (ready []int, skipped []dagSkip, err e
 func (r *dagRun) finished() bool { return r.open == 0 }
 
 // outcome gives the state of the run and the task that decided it: failed and the task that failed, crashed or was
-// cancelled first, in time; else succeeded and -1. Before all has ended it is running and -1. The caller, who knows how the
-// task failed, writes the reason, and knows what became of a run that was stopped as a whole.
+// cancelled first, in time; else succeeded and -1. Before all has ended it is running and -1. The caller, who knows how
+// the task failed, writes the reason, and knows what became of a run that was stopped as a whole.
 func (r *dagRun) outcome() (state string, task int) {
 	switch {
 	case !r.finished():
@@ -404,8 +408,8 @@ func (r *dagRun) against(i int) string {
 	return r.d.ids[cause] + " was " + r.states[cause]
 }
 
-// dagFailed says whether a task that ended so counts as a failure. One that somebody stopped does: its work is not done,
-// and what cleans up or raises the alarm behind it is wanted. Skipped is neither failure nor success.
+// dagFailed says whether a task that ended so counts as a failure. One that somebody stopped does: its work is not
+// done, and what cleans up or raises the alarm behind it is wanted. Skipped is neither failure nor success.
 func dagFailed(state string) bool {
 	return state == taskFailed || state == taskCrashed || state == taskCancelled
 }

@@ -104,8 +104,10 @@ func TestDagFaults(t *testing.T) {
 	}{
 		{"unknown, near", []string{"transform", "load:transfrom"},
 			`1/0: task "load": depends on "transfrom", which is not a task here (did you mean "transform"?)`},
-		{"unknown, far", []string{"a", "load:a,elsewhere"}, `1/1: task "load": depends on "elsewhere", which is not a task here`},
-		{"never means itself", []string{"load:loed", "x"}, `0/0: task "load": depends on "loed", which is not a task here`},
+		{"unknown, far", []string{"a", "load:a,elsewhere"},
+			`1/1: task "load": depends on "elsewhere", which is not a task here`},
+		{"never means itself", []string{"load:loed",
+			"x"}, `0/0: task "load": depends on "loed", which is not a task here`},
 		{"too long to guess at", []string{strings.Repeat("x", 200), "a:" + strings.Repeat("x", 199)},
 			`1/0: task "a": depends on "` + strings.Repeat("x", 199) + `", which is not a task here`},
 		{"twice", []string{"a", "b", "a"}, `2/-1: task "a": another task has this id: give one of them a new one`},
@@ -116,10 +118,12 @@ func TestDagFaults(t *testing.T) {
 		{"circle of two", []string{"b:a", "a:b"}, `0/-1: tasks depend on each other in a circle: b -> a -> b`},
 		{"circle of three, behind a root, with a tail", []string{"tail:c", "root", "a:b,root", "b:c", "c:a"},
 			`2/-1: tasks depend on each other in a circle: a -> b -> c -> a`},
-		{"the shortest circle", []string{"a:b", "b:c", "c:a,y", "x:y", "y:x"}, `3/-1: tasks depend on each other in a circle: x -> y -> x`},
+		{"the shortest circle", []string{"a:b", "b:c", "c:a,y", "x:y", "y:x"},
+			`3/-1: tasks depend on each other in a circle: x -> y -> x`},
 		{"of equal triangles the first", []string{"t:x", "a:b", "x:y", "b:c", "y:z", "c:a", "z:x"},
 			`1/-1: tasks depend on each other in a circle: a -> b -> c -> a`},
-		{"of equals the first", []string{"t:b", "a:c", "b:d", "c:a", "d:b"}, `1/-1: tasks depend on each other in a circle: a -> c -> a`},
+		{"of equals the first", []string{"t:b", "a:c", "b:d", "c:a", "d:b"},
+			`1/-1: tasks depend on each other in a circle: a -> c -> a`},
 	} {
 		d, err := dagBuild(dagTasks(c.tasks...))
 		var faults dagErrors
@@ -190,40 +194,52 @@ func TestDagShapes(t *testing.T) {
 			[]string{"a succeeded => b | ", "b succeeded => c | ", "c succeeded =>  | "}, "succeeded -"},
 		{"chain whose root fails", []string{"a", "b:a", "c:b"}, "a | ",
 			[]string{"a failed =>  | b(a failed) c(b was skipped)"}, "failed a"},
-		{"chain whose root crashes", []string{"a", "b:a"}, "a | ", []string{"a crashed =>  | b(a crashed)"}, "failed a"},
+		{"chain whose root crashes", []string{"a", "b:a"}, "a | ", []string{"a crashed =>  | b(a crashed)"},
+			"failed a"},
 		{"chain whose root is cancelled", []string{"a", "b:a", "f:a?failure", "z:a?always"}, "a | ",
-			[]string{"a cancelled => f z | b(a was cancelled)", "z succeeded =>  | ", "f succeeded =>  | "}, "failed a"},
+			[]string{"a cancelled => f z | b(a was cancelled)", "z succeeded =>  | ", "f succeeded =>  | "},
+			"failed a"},
 		{"fan-out", []string{"a", "b:a", "c:a", "d:a"}, "a | ",
-			[]string{"a succeeded => b c d | ", "c failed =>  | ", "d succeeded =>  | ", "b succeeded =>  | "}, "failed c"},
+			[]string{"a succeeded => b c d | ", "c failed =>  | ", "d succeeded =>  | ", "b succeeded =>  | "},
+			"failed c"},
 		{"fan-in starts once, after all", []string{"a", "b", "c", "d:a,b,c"}, "a b c | ",
-			[]string{"c succeeded =>  | ", "a succeeded =>  | ", "b succeeded => d | ", "d succeeded =>  | "}, "succeeded -"},
+			[]string{"c succeeded =>  | ", "a succeeded =>  | ", "b succeeded => d | ", "d succeeded =>  | "},
+			"succeeded -"},
 		{"fan-in waits for all before it is skipped", []string{"a", "b", "c:a,b"}, "a b | ",
 			[]string{"a failed =>  | ", "b succeeded =>  | c(a failed)"}, "failed a"},
 		{"diamond", []string{"a", "b:a", "c:a", "d:b,c"}, "a | ",
-			[]string{"a succeeded => b c | ", "c succeeded =>  | ", "b succeeded => d | ", "d succeeded =>  | "}, "succeeded -"},
+			[]string{"a succeeded => b c | ", "c succeeded =>  | ", "b succeeded => d | ", "d succeeded =>  | "},
+			"succeeded -"},
 		{"diamond whose root fails", []string{"a", "b:a", "c:a", "d:b,c"}, "a | ",
 			[]string{"a failed =>  | b(a failed) c(a failed) d(b was skipped)"}, "failed a"},
 		{"independent branches go on", []string{"a", "b", "a2:a", "b2:b"}, "a b | ",
 			[]string{"a failed =>  | a2(a failed)", "b succeeded => b2 | ", "b2 succeeded =>  | "}, "failed a"},
-		{"the failure names the reason, not the skip", []string{"r?failure", "a", "b:r,a"}, "a | r(nothing before it failed)",
+		{"the failure names the reason, not the skip", []string{"r?failure", "a", "b:r,a"},
+			"a | r(nothing before it failed)",
 			[]string{"a failed =>  | b(a failed)"}, "failed a"},
-		{"a root for failures", []string{"a?failure", "b:a", "c:a?always"}, "c | a(nothing before it failed) b(a was skipped)",
+		{"a root for failures", []string{"a?failure", "b:a", "c:a?always"},
+			"c | a(nothing before it failed) b(a was skipped)",
 			[]string{"c succeeded =>  | "}, "succeeded -"},
 		{"alarm sees a failure from afar", []string{"a", "b:a", "alarm:b?failure"}, "a | ",
 			[]string{"a failed => alarm | b(a failed)", "alarm succeeded =>  | "}, "failed a"},
 		{"alarm sees a failure that was survived", []string{"a", "b:a?always", "alarm:b?failure"}, "a | ",
 			[]string{"a crashed => b | ", "b succeeded => alarm | ", "alarm failed =>  | "}, "failed a"},
 		{"alarm not needed", []string{"a", "alarm:a?failure", "after:alarm", "z:alarm?always"}, "a | ",
-			[]string{"a succeeded => z | alarm(nothing before it failed) after(alarm was skipped)", "z succeeded =>  | "}, "succeeded -"},
+			[]string{"a succeeded => z | alarm(nothing before it failed) after(alarm was skipped)",
+				"z succeeded =>  | "}, "succeeded -"},
 		{"after an alarm that ran", []string{"a", "alarm:a?failure", "after:alarm"}, "a | ",
 			[]string{"a failed => alarm | ", "alarm succeeded => after | ", "after succeeded =>  | "}, "failed a"},
 		{"always, but not before the end of all", []string{"a", "b", "z:a,b?always"}, "a b | ",
 			[]string{"b failed =>  | ", "a succeeded => z | ", "z failed =>  | "}, "failed b"},
-		{"the first failure in time", []string{"a", "b"}, "a b | ", []string{"b failed =>  | ", "a failed =>  | "}, "failed b"},
-		{"a cancel counts as a failure", []string{"a", "b"}, "a b | ", []string{"b cancelled =>  | ", "a failed =>  | "}, "failed b"},
+		{"the first failure in time", []string{"a", "b"}, "a b | ", []string{"b failed =>  | ", "a failed =>  | "},
+			"failed b"},
+		{"a cancel counts as a failure", []string{"a", "b"}, "a b | ",
+			[]string{"b cancelled =>  | ", "a failed =>  | "}, "failed b"},
 		{"a cancel far before an alarm", []string{"a", "b:a", "alarm:b?failure", "free"}, "a free | ",
-			[]string{"a cancelled => alarm | b(a was cancelled)", "alarm succeeded =>  | ", "free succeeded =>  | "}, "failed a"},
-		{"a task that skips itself", []string{"a", "b:a"}, "a | ", []string{"a skipped =>  | b(a was skipped)"}, "succeeded -"},
+			[]string{"a cancelled => alarm | b(a was cancelled)", "alarm succeeded =>  | ", "free succeeded =>  | "},
+			"failed a"},
+		{"a task that skips itself", []string{"a", "b:a"}, "a | ", []string{"a skipped =>  | b(a was skipped)"},
+			"succeeded -"},
 	} {
 		d := dagOf(t, c.tasks...)
 		r, ready, skipped := d.begin(nil)
@@ -261,13 +277,17 @@ func TestDagSecondAttempt(t *testing.T) {
 		first string // the state that the first ready task ends in
 		then  string
 	}{
-		{"goes on after what succeeded", []string{"a", "b:a", "c:b"}, map[string]string{"a": "succeeded", "b": "failed"}, "b | ", "succeeded", "c | "},
-		{"only success is kept", []string{"a", "b", "c", "d"}, map[string]string{"a": "skipped", "b": "cancelled", "c": "crashed", "d": "succeeded"}, "a b c | ", "succeeded", " | "},
+		{"goes on after what succeeded", []string{"a", "b:a", "c:b"}, map[string]string{"a": "succeeded",
+			"b": "failed"}, "b | ", "succeeded", "c | "},
+		{"only success is kept", []string{"a", "b", "c", "d"}, map[string]string{"a": "skipped", "b": "cancelled",
+			"c": "crashed", "d": "succeeded"}, "a b c | ", "succeeded", " | "},
 		{"all done", []string{"a", "b:a"}, map[string]string{"a": "succeeded", "b": "succeeded"}, " | ", "", ""},
 		{"names that are no task", []string{"a"}, map[string]string{"zzz": "succeeded"}, "a | ", "succeeded", " | "},
-		{"what follows a done task waits for all before that", []string{"a", "x:a?always", "c:x?failure", "e:x"}, map[string]string{"x": "succeeded"},
+		{"what follows a done task waits for all before that", []string{"a", "x:a?always", "c:x?failure", "e:x"},
+			map[string]string{"x": "succeeded"},
 			"a | ", "failed", "c e | "},
-		{"an alarm that rang stays done", []string{"a", "alarm:a?failure", "after:alarm"}, map[string]string{"alarm": "succeeded"}, "a | ", "succeeded", "after | "},
+		{"an alarm that rang stays done", []string{"a", "alarm:a?failure", "after:alarm"},
+			map[string]string{"alarm": "succeeded"}, "a | ", "succeeded", "after | "},
 	} {
 		d := dagOf(t, c.tasks...)
 		r, ready, skipped := d.begin(c.done)
@@ -321,8 +341,8 @@ func TestDagMisfits(t *testing.T) {
 	}
 }
 
-// dagModel is the meaning of a graph, written as plainly as can be: sweep over the tasks until nothing changes. fate says
-// how each task ends if it starts. It shares no code with dag.
+// dagModel is the meaning of a graph, written as plainly as can be: sweep over the tasks until nothing changes. fate
+// says how each task ends if it starts. It shares no code with dag.
 func dagModel(tasks []Task, fate, done map[string]string) (final map[string]string, started map[string]bool) {
 	final, started = map[string]string{}, map[string]bool{}
 	byID := map[string]*Task{}
@@ -403,7 +423,8 @@ func dagPlay(t *testing.T, rng *rand.Rand, tasks []Task, fate, done map[string]s
 		}
 		for _, i := range ready {
 			if started[tasks[i].ID] || ended(tasks[i].ID) {
-				t.Fatalf("%s became ready, but started %v, ended %q", tasks[i].ID, started[tasks[i].ID], final[tasks[i].ID])
+				t.Fatalf("%s became ready, but started %v, ended %q", tasks[i].ID, started[tasks[i].ID],
+					final[tasks[i].ID])
 			}
 			for j := range tasks {
 				if d.ancestor(j, i) && !ended(tasks[j].ID) {
@@ -497,7 +518,8 @@ func dagRng(t *testing.T) *rand.Rand {
 func TestDagModel(t *testing.T) {
 	t.Parallel()
 	rng := dagRng(t)
-	states := []string{taskSucceeded, taskSucceeded, taskSucceeded, taskSucceeded, taskFailed, taskCrashed, taskCancelled, taskSkipped}
+	states := []string{taskSucceeded, taskSucceeded, taskSucceeded, taskSucceeded, taskFailed, taskCrashed,
+		taskCancelled, taskSkipped}
 	for n := range 2000 {
 		tasks := dagRandom(rng, dagSize(rng))
 		fate, done := map[string]string{}, map[string]string{}
@@ -553,7 +575,8 @@ func TestDagEveryOrder(t *testing.T) {
 			orders++
 			for i := range tasks {
 				if r.states[i] != want[tasks[i].ID] {
-					t.Fatalf("%+v fate %v order %v: %s is %s, want %s", tasks, fate, choices, tasks[i].ID, r.states[i], want[tasks[i].ID])
+					t.Fatalf("%+v fate %v order %v: %s is %s, want %s", tasks, fate, choices, tasks[i].ID, r.states[i],
+						want[tasks[i].ID])
 				}
 			}
 		}
@@ -676,7 +699,8 @@ func FuzzDag(f *testing.F) {
 			return fmt.Sprint("t", b)
 		}
 		for k := 0; k+2 < len(data) && len(tasks) < 60; k += 3 {
-			task := Task{ID: name(byte(len(tasks))), When: []string{"", whenFailure, whenAlways, whenSuccess}[data[k]&3]}
+			task := Task{ID: name(byte(len(tasks))), When: []string{"", whenFailure, whenAlways,
+				whenSuccess}[data[k]&3]}
 			fate[task.ID] = []string{taskSucceeded, taskFailed, taskCrashed, taskCancelled, taskSkipped}[data[k]>>2%5]
 			for _, b := range data[k+1 : k+3] {
 				if b < 250 {

@@ -8,7 +8,8 @@ import (
 
 func TestDagText(t *testing.T) {
 	diamond := dagTasks("fetch", "transform:fetch", "audit:fetch", "load:transform,audit", "alarm:transform?failure")
-	many := "all:" + strings.Join(strings.Fields("extract-one extract-two extract-three extract-four extract-five"), ",") + "?always"
+	many := "all:" + strings.Join(strings.Fields("extract-one extract-two extract-three extract-four extract-five"),
+		",") + "?always"
 	wide := dagTasks("extract-one", "extract-two", "extract-three", "extract-four", "extract-five", many)
 	for _, c := range []struct {
 		name  string

@@ -1,5 +1,6 @@
-// model_records.go: lines of output that follow each other as one record, in which what they have in common stands once. Files of
-// output hold records, and so do replies that carry many lines: of short lines the text is then nearly all there is.
+// model_records.go: lines of output that follow each other as one record, in which what they have in common stands
+// once. Files of output hold records, and so do replies that carry many lines: of short lines the text is then nearly
+// all there is.
 
 package main
 
@@ -14,17 +15,20 @@ import (
 )
 
 const (
-	recordMaxText  = 4 << 10 // bytes of the text of a record of several lines: so much of it, and no more, goes with one damaged byte or a torn end
-	recordMaxLines = 512     // in a record; the next one begins another
+	// bytes of the text of a record of several lines: so much of it, and no more, goes with one damaged byte or a torn
+	// end
+	recordMaxText  = 4 << 10
+	recordMaxLines = 512 // in a record; the next one begins another
 )
 
-// LogRecord is one line, or several of one run, task, attempt and stream whose numbers count up by one: the embedded line is the
-// first of them, but for Text, which has all of them, parted by newlines. What one line says as bytes, or with a newline in it, is
-// a record of its own.
+// LogRecord is one line, or several of one run, task, attempt and stream whose numbers count up by one: the embedded
+// line is the first of them, but for Text, which has all of them, parted by newlines. What one line says as bytes, or
+// with a newline in it, is a record of its own.
 type LogRecord struct {
 	LogLine
-	Last int64   `json:"j,omitempty"` // the number of the last line; 0: there is one line
-	Gaps []int64 `json:"d,omitempty"` // of each line but the first, how many milliseconds it is later than the one before; none: all are of one time
+	Last int64 `json:"j,omitempty"` // the number of the last line; 0: there is one line
+	// of each line but the first, how many milliseconds it is later than the one before; none: all are of one time
+	Gaps []int64 `json:"d,omitempty"`
 }
 
 // errRecord is a record that does not have the lines which its numbers say.
@@ -36,7 +40,8 @@ func (r *LogRecord) lines(all []LogLine) ([]LogLine, error) {
 		return append(all, r.LogLine), nil
 	}
 	n := r.Last - r.N + 1 // a number below 0 may make it wrap: then it is none of these
-	if n < 2 || n > recordMaxLines || r.Bytes != nil || int64(strings.Count(r.Text, "\n")) != n-1 || len(r.Gaps) > 0 && int64(len(r.Gaps)) != n-1 {
+	if n < 2 || n > recordMaxLines || r.Bytes != nil || int64(strings.Count(r.Text, "\n")) != n-1 || len(r.Gaps) > 0 &&
+		int64(len(r.Gaps)) != n-1 {
 		return all, errRecord
 	}
 	line, rest := r.LogLine, r.Text
@@ -81,8 +86,10 @@ func (p *recordPacker) joins(r *LogRecord, line *LogLine) bool {
 		last, size = r.Last, len(p.text)
 	}
 	later := line.Time.Sub(p.last.Time)
-	return line.Run == r.Run && line.N-1 == last && r.N > 0 && last < math.MaxInt64 && line.N-r.N < recordMaxLines && line.Task == r.Task && line.Attempt == r.Attempt && line.Stream == r.Stream &&
-		size+1+len(line.Text) <= recordMaxText && later >= 0 && later < 24*time.Hour && !p.last.IsZero() && recordPlain(line) && (r.Last > 0 || recordPlain(&r.LogLine))
+	return line.Run == r.Run && line.N-1 == last && r.N > 0 && last < math.MaxInt64 && line.N-r.N < recordMaxLines &&
+		line.Task == r.Task && line.Attempt == r.Attempt && line.Stream == r.Stream &&
+		size+1+len(line.Text) <= recordMaxText && later >= 0 && later < 24*time.Hour && !p.last.IsZero() &&
+		recordPlain(line) && (r.Last > 0 || recordPlain(&r.LogLine))
 }
 
 // recordPlain says whether a line can be one of several.
@@ -113,8 +120,8 @@ func (p *recordPacker) records() []LogRecord {
 
 // Processes that a run has left, as records and messages have them.
 
-// LeftProcess is a process of a task that outlived it, because its agent could not end it. The newest of a run are kept, and those
-// that live before those that have gone.
+// LeftProcess is a process of a task that outlived it, because its agent could not end it. The newest of a run are
+// kept, and those that live before those that have gone.
 type LeftProcess struct {
 	Agent   string `json:"agent"`
 	Task    string `json:"task"`
@@ -122,8 +129,9 @@ type LeftProcess struct {
 	PID     int    `json:"pid"`
 	User    string `json:"user"` // whose it is: a name, or the number of one that has none
 	Command string `json:"command"`
-	Why     string `json:"why"`           // it could not be ended
-	Gone    Stamp  `json:"gone,omitzero"` // when it was found to have ended; zero: it lives, as far as its agent has said
+	Why     string `json:"why"` // it could not be ended
+	// when it was found to have ended; zero: it lives, as far as its agent has said
+	Gone Stamp `json:"gone,omitzero"`
 }
 
 // String says which process it is.

@@ -41,8 +41,8 @@ func recordsTestLine(rnd *rand.Rand, last LogLine) LogLine {
 	return line
 }
 
-// Records give back the lines that they were made of, in memory, as JSON, and as the files have them, whatever comes in whatever
-// order; and each of them keeps to its bounds.
+// Records give back the lines that they were made of, in memory, as JSON, and as the files have them, whatever comes in
+// whatever order; and each of them keeps to its bounds.
 func TestRecords(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -51,7 +51,8 @@ func TestRecords(t *testing.T) {
 	for range 20 {
 		var pack recordPacker
 		var want []LogLine
-		last := LogLine{Time: stampOf(time.Date(2026, 1, 31, 2, 30, 0, 0, time.UTC)), Run: "R", Task: "load", Attempt: 1, Stream: "o"}
+		last := LogLine{Time: stampOf(time.Date(2026, 1, 31, 2, 30, 0, 0, time.UTC)), Run: "R", Task: "load",
+			Attempt: 1, Stream: "o"}
 		if rnd.IntN(4) == 0 {
 			last.Time = Stamp{}
 		}
@@ -82,14 +83,17 @@ func TestRecords(t *testing.T) {
 			t.Fatalf("%d lines come back as %d, %d and %d", len(want), len(memory), len(asJSON), len(file))
 		}
 		for i := range want {
-			if f := file[i]; string(f.raw()) != string(want[i].raw()) || f.N != want[i].N || !f.Time.Equal(want[i].Time.Time) || f.Task != want[i].Task || f.Attempt != want[i].Attempt || f.Stream != want[i].Stream || f.Run != want[i].Run {
+			if f := file[i]; string(f.raw()) != string(want[i].raw()) || f.N != want[i].N ||
+				!f.Time.Equal(want[i].Time.Time) || f.Task != want[i].Task || f.Attempt != want[i].Attempt ||
+				f.Stream != want[i].Stream || f.Run != want[i].Run {
 				t.Fatalf("a file gives %+v, want %+v", f, want[i])
 			}
 		}
 	}
 }
 
-// A record whose numbers, gaps and text are not of as many lines gives none of them, and none takes more memory than its text.
+// A record whose numbers, gaps and text are not of as many lines gives none of them, and none takes more memory than
+// its text.
 func TestRecordsDamaged(t *testing.T) {
 	t.Parallel()
 	good := LogRecord{LogLine: LogLine{Run: "R", N: 5, Text: "a\nb\nc"}, Last: 7}

@@ -15,7 +15,8 @@ func TestModelDuration(t *testing.T) {
 	const day = 24 * time.Hour
 	good := map[string]time.Duration{
 		"0": 0, "0s": 0, "0d": 0, "90": 90 * time.Second, "1.5": 1500 * time.Millisecond, "90s": 90 * time.Second,
-		"30m": 30 * time.Minute, "2h30m": 150 * time.Minute, "1d": day, "2w": 14 * day, "1w2d3h4m5s": 9*day + 3*time.Hour + 4*time.Minute + 5*time.Second,
+		"30m": 30 * time.Minute, "2h30m": 150 * time.Minute, "1d": day, "2w": 14 * day, "1w2d3h4m5s": 9*day +
+			3*time.Hour + 4*time.Minute + 5*time.Second,
 		" 1d ": day, "1d0s": day, "5ms": 5 * time.Millisecond, "1e3": 1000 * time.Second, "15250w": 15250 * 7 * day,
 	}
 	for text, want := range good {
@@ -23,7 +24,8 @@ func TestModelDuration(t *testing.T) {
 			t.Errorf("%q: %v, %v; want %v", text, got, err, want)
 		}
 	}
-	bad := []string{"", " ", "-1", "-1s", "1d-25h", "-1d", "d", "w", "1x", "1d1w", "1w1w", "NaN", "Inf", "1e10", "1d 2h", "1,5s",
+	bad := []string{"", " ", "-1", "-1s", "1d-25h", "-1d", "d", "w", "1x", "1d1w", "1w1w", "NaN", "Inf", "1e10",
+		"1d 2h", "1,5s",
 		"65536d", "65535w", "15251w", "15250w9223372036s", "9999999h", "nine"}
 	for _, text := range bad {
 		if got, err := parseDuration(text); err == nil {
@@ -32,8 +34,11 @@ func TestModelDuration(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	for text, want := range map[time.Duration]string{day: "1d", 36 * time.Hour: "36h", 150 * time.Minute: "2h30m", 90 * time.Second: "1m30s",
-		time.Hour: "1h", 10 * time.Minute: "10m", 0: "0s", 1500 * time.Millisecond: "1.5s", 14 * day: "14d", time.Hour + time.Second: "1h0m1s"} {
+	for text, want := range map[time.Duration]string{day: "1d", 36 * time.Hour: "36h", 150 * time.Minute: "2h30m",
+		90 * time.Second: "1m30s",
+		time.Hour:        "1h", 10 * time.Minute: "10m", 0: "0s", 1500 * time.Millisecond: "1.5s", 14 * day: "14d",
+		time.Hour +
+			time.Second: "1h0m1s"} {
 		if got := Duration(text).String(); got != want {
 			t.Errorf("%d is written %q, want %q", text, got, want)
 		}
@@ -63,7 +68,8 @@ func TestModelStamp(t *testing.T) {
 		t.Errorf("written as %s", text)
 	}
 	var back Stamp
-	for text, want := range map[string]string{`"2026-01-31T00:02:03Z"`: "2026-01-31T00:02:03.000Z", `"2026-01-31T01:02:03.1239+01:00"`: "2026-01-31T00:02:03.123Z"} {
+	for text, want := range map[string]string{`"2026-01-31T00:02:03Z"`: "2026-01-31T00:02:03.000Z",
+		`"2026-01-31T01:02:03.1239+01:00"`: "2026-01-31T00:02:03.123Z"} {
 		if err := json.Unmarshal([]byte(text), &back); err != nil || back.Format(stampLayout) != want {
 			t.Errorf("%s: %v, %v", text, back, err)
 		}
@@ -81,7 +87,8 @@ func TestModelStamp(t *testing.T) {
 		t.Errorf("no time is written as %s", text)
 	}
 	// What is taken in must be fit to be written: a year of five digits in the journal could not be read again.
-	for _, text := range []string{`"9999-12-31T23:59:59-10:00"`, `"0000-01-01T00:00:00+10:00"`, `"tomorrow"`, `5`, `"2026-01-31"`} {
+	for _, text := range []string{`"9999-12-31T23:59:59-10:00"`, `"0000-01-01T00:00:00+10:00"`, `"tomorrow"`, `5`,
+		`"2026-01-31"`} {
 		if err := json.Unmarshal([]byte(text), &back); err == nil {
 			t.Errorf("%s is taken for %v", text, back)
 		}
@@ -108,7 +115,8 @@ func TestModelRunID(t *testing.T) {
 		}
 	}
 	last := first
-	for i, step := range []time.Duration{0, 0, time.Millisecond, time.Hour, -48 * time.Hour, 0, -time.Hour, time.Millisecond, 300 * 24 * time.Hour} {
+	for i, step := range []time.Duration{0, 0, time.Millisecond, time.Hour, -48 * time.Hour, 0, -time.Hour,
+		time.Millisecond, 300 * 24 * time.Hour} {
 		now = now.Add(step)
 		id := runID(now, last)
 		if id <= last || !form.MatchString(id) {
@@ -137,8 +145,10 @@ func TestModelEditDistance(t *testing.T) {
 	for _, c := range []struct {
 		a, b string
 		want int
-	}{{"", "", 0}, {"a", "", 1}, {"", "abc", 3}, {"kitten", "sitting", 3}, {"ab", "ba", 1}, {"abcd", "acbd", 1}, {"same", "same", 0},
-		{"größe", "grösse", 2}, {"größe", "grüße", 1}, {"größe", "gröeß", 1}, {"日本語", "日語本", 1}, {"日本", "にほん", 3}, {"a", "é", 1}} {
+	}{{"", "", 0}, {"a", "", 1}, {"", "abc", 3}, {"kitten", "sitting", 3}, {"ab", "ba", 1}, {"abcd", "acbd", 1},
+		{"same", "same", 0},
+		{"größe", "grösse", 2}, {"größe", "grüße", 1}, {"größe", "gröeß", 1}, {"日本語", "日語本", 1}, {"日本", "にほん", 3},
+		{"a", "é", 1}} {
 		for range 2 {
 			if got, _ := editDistance([]rune(c.a), []rune(c.b), 100); got != c.want {
 				t.Errorf("%q, %q: %d, want %d", c.a, c.b, got, c.want)
@@ -189,14 +199,16 @@ func TestModelNearestWork(t *testing.T) {
 	if got := nearest(text, names[len(names)-10:]); got != text {
 		t.Errorf("among ten: %q", got)
 	}
-	if got := nearest("etl.dayly", append(slices.Repeat([]string{strings.Repeat("long", 60)}, 20_000), "etl.daily")); got != "etl.daily" {
+	if got := nearest("etl.dayly", append(slices.Repeat([]string{strings.Repeat("long", 60)}, 20_000),
+		"etl.daily")); got != "etl.daily" {
 		t.Errorf("behind 20,000 that are too long: %q", got)
 	}
 }
 
 func TestModelNearest(t *testing.T) {
 	words := []string{"schedule", "description", "tasks", "prüfung", "run"}
-	for text, want := range map[string]string{"shedule": "schedule", "Tasks": "tasks", "task": "tasks", "prufung": "prüfung", "PRÜFUNK": "prüfung",
+	for text, want := range map[string]string{"shedule": "schedule", "Tasks": "tasks", "task": "tasks",
+		"prufung": "prüfung", "PRÜFUNK": "prüfung",
 		"rnu": "run", "zzzzzzz": "", "descr": "", "скедуле": ""} {
 		if got := nearest(text, words); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
@@ -211,7 +223,9 @@ func TestModelFailover(t *testing.T) {
 	for _, c := range []struct {
 		w    Workflow
 		want string
-	}{{Workflow{}, failoverFail}, {Workflow{Retries: 1}, failoverRerun}, {Workflow{Retries: 1, Failover: failoverFail}, failoverFail}, {Workflow{Failover: failoverRerun}, failoverRerun}} {
+	}{{Workflow{}, failoverFail}, {Workflow{Retries: 1}, failoverRerun},
+		{Workflow{Retries: 1, Failover: failoverFail}, failoverFail}, {Workflow{Failover: failoverRerun},
+			failoverRerun}} {
 		if got := c.w.failover(); got != c.want {
 			t.Errorf("%+v: %s", c.w, got)
 		}
@@ -239,8 +253,10 @@ func TestModelLogLine(t *testing.T) {
 
 // What was skipped ran not: a run that failed at its first task of three has done one, in every list of runs.
 func TestModelRunDone(t *testing.T) {
-	for state, want := range map[string]int{runFailed: 1, runCrashed: 1, runCancelled: 1, runSucceeded: 3, runRunning: 3} {
-		r := &Run{State: state, Tasks: []TaskRun{{Task: "a", State: taskFailed}, {Task: "b", State: taskSkipped}, {Task: "c", State: taskSkipped}}}
+	for state, want := range map[string]int{runFailed: 1, runCrashed: 1, runCancelled: 1, runSucceeded: 3,
+		runRunning: 3} {
+		r := &Run{State: state, Tasks: []TaskRun{{Task: "a", State: taskFailed}, {Task: "b", State: taskSkipped},
+			{Task: "c", State: taskSkipped}}}
 		if got := r.done(); got != want {
 			t.Errorf("%s: %d, want %d", state, got, want)
 		}

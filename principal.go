@@ -18,16 +18,20 @@ import (
 )
 
 const (
-	principalMaxQueued    = 10_000               // runs waiting; more are refused as busy (principal_shares.go: to some before)
-	principalMaxQueuedMem = 64 << 20             // bytes of memory that these take, about: the same, to everybody
-	principalMaxSpec      = 512 << 10            // bytes of a workflow as JSON: it must fit into a frame, with what goes with it
-	principalInbox        = 64                   // calls that may wait; more make their callers wait
-	principalCallsPerTurn = 256                  // calls done before one commit,
-	principalTurn         = 5 * time.Millisecond // and none is begun after so long: what is due must not wait for all of them
-	principalClockCheck   = 1 * time.Minute      // with a schedule, the clock on the wall is looked at this often, in case it was set
-	agentLostAfter        = 15 * time.Second     // silence after which an agent's runs are given up
-	agentDoubt            = 1 * time.Second      // after which it is looked once more whether nothing came
-	principalMaxEcho      = 100                  // bytes of a parameter that an error repeats
+	// runs waiting; more are refused as busy (principal_shares.go: to some before)
+	principalMaxQueued    = 10_000
+	principalMaxQueuedMem = 64 << 20 // bytes of memory that these take, about: the same, to everybody
+	// bytes of a workflow as JSON: it must fit into a frame, with what goes with it
+	principalMaxSpec      = 512 << 10
+	principalInbox        = 64  // calls that may wait; more make their callers wait
+	principalCallsPerTurn = 256 // calls done before one commit,
+	// and none is begun after so long: what is due must not wait for all of them
+	principalTurn = 5 * time.Millisecond
+	// with a schedule, the clock on the wall is looked at this often, in case it was set
+	principalClockCheck = 1 * time.Minute
+	agentLostAfter      = 15 * time.Second // silence after which an agent's runs are given up
+	agentDoubt          = 1 * time.Second  // after which it is looked once more whether nothing came
+	principalMaxEcho    = 100              // bytes of a parameter that an error repeats
 )
 
 // principalConfig is what a principal is started with.
@@ -43,10 +47,13 @@ type principalConfig struct {
 	Keys        *authKeys // whose keys are let in over tcp; nil: there is no such listener
 	Log         *slog.Logger
 	now         func() time.Time
-	load        func() *float64        // how busy this machine is, nil when nobody knows; nil: nobody does
-	tell        func(runs, queued int) // hears, on the loop, how many runs there are when that has changed; nil: nobody does
-	pulse       func() time.Duration   // called in each turn of the loop, which may sleep for as long as it says; nil: as it likes
-	elapsed     func() time.Duration   // since some instant, by a clock that nobody can set; nil: by Go's, which stands while the machine sleeps
+	load        func() *float64 // how busy this machine is, nil when nobody knows; nil: nobody does
+	// hears, on the loop, how many runs there are when that has changed; nil: nobody does
+	tell func(runs, queued int)
+	// called in each turn of the loop, which may sleep for as long as it says; nil: as it likes
+	pulse func() time.Duration
+	// since some instant, by a clock that nobody can set; nil: by Go's, which stands while the machine sleeps
+	elapsed func() time.Duration
 }
 
 // principal schedules, queues, keeps state. Its fields belong to the goroutine of run, but for those marked otherwise.
@@ -66,7 +73,8 @@ type principal struct {
 	queuedBy  map[string]int              // how many of them each has queued; "" is the principal itself
 	queuedMem int64                       // memory that these take, about; see principalRunMem
 	kept      principalKept               // those that have ended, the same
-	requeued  map[string]time.Time        // when those were queued that are not queued for the first time, or were when we started
+	// when those were queued that are not queued for the first time, or were when we started
+	requeued  map[string]time.Time
 	active    map[string][]string         // workflow -> its active runs, oldest first
 	running   map[string]int              // agent -> runs it was given
 	counted   bool                        // cfg.tell knows how many
@@ -77,11 +85,13 @@ type principal struct {
 	dropped   map[string]attentionDropped // workflow -> output that was dropped since we started
 	troubleAt time.Time                   // when acknowledged troubles are next looked at
 	links     map[string]*agentLink       // agents that are connected
-	losing    map[string]time.Time        // agents that are not, with runs or with what these left: when that is given up
-	left      map[string]string           // runs that left processes which live at an agent that could not end them -> their workflows
-	nextLoss  time.Time                   // no agent is to be dropped, and no run to be given up, before this
-	loaded    bool                        // the folder was read once
-	held      bool                        // schedules wait for beginSchedules; set before runPrincipal
+	// agents that are not, with runs or with what these left: when that is given up
+	losing map[string]time.Time
+	// runs that left processes which live at an agent that could not end them -> their workflows
+	left     map[string]string
+	nextLoss time.Time // no agent is to be dropped, and no run to be given up, before this
+	loaded   bool      // the folder was read once
+	held     bool      // schedules wait for beginSchedules; set before runPrincipal
 
 	refusals map[dispatchWhat]*dispatchRefusal // what agents did not take, see principal_refused.go
 
@@ -98,7 +108,8 @@ type principal struct {
 	news       map[*newsWatcher]bool
 	trims      []string // folders of history to be cut behind the next snapshot
 	retain     *retain
-	saved      []func(seq uint64, err error) // what to do once the next snapshot is saved; runs on the store's goroutine
+	// what to do once the next snapshot is saved; runs on the store's goroutine
+	saved []func(seq uint64, err error)
 
 	journalMu       sync.Mutex // guards journalWatchers, which the store's goroutine wakes
 	journalWatchers map[*watcher]bool
@@ -124,14 +135,22 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 		began := time.Now()
 		cfg.elapsed = func() time.Duration { return time.Since(began) }
 	}
-	p := &principal{cfg: cfg, sched: schedNew(cfg.Zone), files: map[string]*workflowFile{}, hashes: map[*Workflow]principalHash{}, troubled: map[string]bool{}, queuedBy: map[string]int{}, kept: principalKept{runs: map[string]int64{}, most: principalMaxKept}, requeued: map[string]time.Time{}, active: map[string][]string{},
-		running: map[string]int{}, lines: map[string]int64{}, lost: map[string]lostLines{}, live: map[string]*liveRun{}, links: map[string]*agentLink{}, losing: map[string]time.Time{}, left: map[string]string{}, refusals: map[dispatchWhat]*dispatchRefusal{},
-		touched: map[string]bool{}, watchers: map[*watcher]bool{}, news: map[*newsWatcher]bool{}, journalWatchers: map[*watcher]bool{},
-		subscribers: map[*subscriber]bool{}, compat: compatStateNew(), shares: sharesNew(), notes: peerNotesNew(cfg.Log), inbox: loopInboxNew[func()](principalInbox),
+	p := &principal{cfg: cfg, sched: schedNew(cfg.Zone), files: map[string]*workflowFile{},
+		hashes: map[*Workflow]principalHash{}, troubled: map[string]bool{}, queuedBy: map[string]int{},
+		kept: principalKept{runs: map[string]int64{}, most: principalMaxKept}, requeued: map[string]time.Time{},
+		active:  map[string][]string{},
+		running: map[string]int{}, lines: map[string]int64{}, lost: map[string]lostLines{}, live: map[string]*liveRun{},
+		links: map[string]*agentLink{}, losing: map[string]time.Time{}, left: map[string]string{},
+		refusals: map[dispatchWhat]*dispatchRefusal{},
+		touched:  map[string]bool{}, watchers: map[*watcher]bool{}, news: map[*newsWatcher]bool{},
+		journalWatchers: map[*watcher]bool{},
+		subscribers:     map[*subscriber]bool{}, compat: compatStateNew(), shares: sharesNew(),
+		notes: peerNotesNew(cfg.Log), inbox: loopInboxNew[func()](principalInbox),
 		asking: make(chan struct{}, lookMaxAsking), reading: make(chan struct{}, lookMaxReading)}
 	p.ended = p.inbox.ended
 	p.retain = &retain{p: p, limits: cfg.Retain, seen: map[string]int64{}, wake: make(chan bool, 1)}
-	store, state, report, err := storeOpen(storeOptions{onFull: func() { p.retain.kick(true) }, Dir: cfg.StateDir, NoSync: cfg.NoSync, now: cfg.now, onHealth: p.storeHealth, onWritten: p.wakeEventFollowers})
+	store, state, report, err := storeOpen(storeOptions{onFull: func() { p.retain.kick(true) }, Dir: cfg.StateDir,
+		NoSync: cfg.NoSync, now: cfg.now, onHealth: p.storeHealth, onWritten: p.wakeEventFollowers})
 	if err != nil {
 		return nil, err
 	}
@@ -286,7 +305,8 @@ func (p *principal) emit(e *Event) error {
 	}
 	p.batch = append(p.batch, e)
 	switch e.Kind {
-	case evQueued, evRequeued, evAssigned, evCancelling, evTaskStopping, evRunEnded, evRunFinished, evPaused, evResumed, evAdopted, evAcked,
+	case evQueued, evRequeued, evAssigned, evCancelling, evTaskStopping, evRunEnded, evRunFinished, evPaused, evResumed,
+		evAdopted, evAcked,
 		evAgentDrained, evAgentUndrain, evAgentForgot:
 		p.batchSync = true
 	}
@@ -485,7 +505,8 @@ func (p *principal) fireDue(now time.Time) {
 	for _, t := range p.sched.due(now) {
 		if entry := p.sched.entries[t.spec.ID]; now.Sub(t.tick.Add(entry.jitter)) > schedLate {
 			ticks, total := entry.missed(t.tick.Add(-time.Nanosecond), now)
-			p.decide(t.spec, schedCatchup(t.spec, ticks, total, now, "this machine slept", p.pausedBy(t.spec.ID)), triggerCatchup)
+			p.decide(t.spec, schedCatchup(t.spec, ticks, total, now, "this machine slept", p.pausedBy(t.spec.ID)),
+				triggerCatchup)
 			continue
 		}
 		p.decide(t.spec, []schedVerdict{p.verdictOf(t.spec, t.tick)}, triggerCron)
@@ -552,7 +573,8 @@ func (p *principal) enqueue(w *Workflow, f fire) (string, *protoError) {
 	}
 	hash, size := p.hashOf(w)
 	if size > principalMaxSpec {
-		return "", refuse(codeInvalid, "workflow %s is too large to be sent to an agent: %d bytes, at most %d", w.ID, size, principalMaxSpec)
+		return "", refuse(codeInvalid, "workflow %s is too large to be sent to an agent: %d bytes, at most %d", w.ID,
+			size, principalMaxSpec)
 	}
 	if w.Overlap == overlapReplace {
 		p.replaceActive(w.ID)
@@ -562,7 +584,8 @@ func (p *principal) enqueue(w *Workflow, f fire) (string, *protoError) {
 	}
 	id := runID(p.cfg.now(), p.state.LastRun)
 	p.emit(&Event{Kind: evQueued, Run: id, Workflow: w.ID, Version: hash, Params: params, Trigger: f.trigger,
-		Scheduled: stampOf(f.scheduled), Reason: f.reason, Missed: f.missed, Priority: w.Priority, Key: f.key, Scope: f.scope, By: f.by, From: f.from})
+		Scheduled: stampOf(f.scheduled), Reason: f.reason, Missed: f.missed, Priority: w.Priority, Key: f.key,
+		Scope: f.scope, By: f.by, From: f.from})
 	return id, nil
 }
 
@@ -605,7 +628,8 @@ func paramsOf(w *Workflow, given map[string]string) (map[string]string, *protoEr
 			return nil, refuse(codeInvalid, "%s", message)
 		}
 		if re, err := paramPattern(param.Pattern); err != nil || param.Pattern != "" && !re.MatchString(given[name]) {
-			return nil, refuse(codeInvalid, "parameter %s: %q does not match the pattern %s", name, textHead(given[name], principalMaxEcho), param.Pattern)
+			return nil, refuse(codeInvalid, "parameter %s: %q does not match the pattern %s", name,
+				textHead(given[name], principalMaxEcho), param.Pattern)
 		}
 	}
 	params := make(map[string]string, len(names))

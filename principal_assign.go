@@ -42,12 +42,14 @@ func (p *principal) freeOf(link *agentLink) int {
 	return a.Capacity - p.running[link.name]
 }
 
-// bestAgent picks the agent with the most room among those whose labels match and that can take the run; nil when none has any.
+// bestAgent picks the agent with the most room among those whose labels match and that can take the run; nil when none
+// has any.
 func (p *principal) bestAgent(r *Run, spec *Workflow) *agentLink {
 	var best *agentLink
 	for _, link := range p.links {
 		free := p.freeOf(link)
-		if free <= 0 || !labelsMatch(spec.Agent, p.state.Agents[link.name].Labels) || p.unable(link, r.Version, spec) != "" {
+		if free <= 0 || !labelsMatch(spec.Agent, p.state.Agents[link.name].Labels) ||
+			p.unable(link, r.Version, spec) != "" {
 			continue
 		}
 		if best == nil || free > p.freeOf(best) || free == p.freeOf(best) && link.name < best.name {
@@ -68,8 +70,9 @@ func labelsMatch(want, has map[string]string) bool {
 }
 
 // mustWait says why a queued run may not go yet although an agent is free, "" when it may: with overlap queue or
-// replace only the oldest active run of a workflow goes, and none while something lives that an earlier one left. With skip that holds
-// for runs that make up for missed ticks: there may be a thousand of them; and for what its own earlier attempts have left.
+// replace only the oldest active run of a workflow goes, and none while something lives that an earlier one left. With
+// skip that holds for runs that make up for missed ticks: there may be a thousand of them; and for what its own earlier
+// attempts have left.
 func (p *principal) mustWait(r *Run, spec *Workflow) string {
 	if spec.Overlap == overlapAllow {
 		return ""
@@ -143,22 +146,25 @@ func labelsText(labels map[string]string) string {
 	return strings.TrimPrefix(text, " ")
 }
 
-// assign gives a run to an agent: the event first, the message once that is on disk. A run that does not fit into a message with all
-// that belongs to it has failed: no agent can be given it, and this gives false.
+// assign gives a run to an agent: the event first, the message once that is on disk. A run that does not fit into a
+// message with all that belongs to it has failed: no agent can be given it, and this gives false.
 func (p *principal) assign(r *Run, spec *Workflow, link *agentLink) bool {
 	if p.lines[r.ID] == 0 && r.LogDay != "" {
 		p.readLines(r)
 	}
-	as := &assignment{Run: r.ID, Lease: r.Lease + 1, Attempt: r.Attempt, Trigger: r.Trigger, Scheduled: r.Scheduled, Params: r.Params, Spec: spec, Lines: p.lines[r.ID]}
+	as := &assignment{Run: r.ID, Lease: r.Lease + 1, Attempt: r.Attempt, Trigger: r.Trigger, Scheduled: r.Scheduled,
+		Params: r.Params, Spec: spec, Lines: p.lines[r.ID]}
 	for _, t := range r.Tasks {
 		if t.State == taskSucceeded {
-			as.Done = append(as.Done, TaskRun{Task: t.Task, State: t.State, Outputs: t.Outputs}) // more is of no use to the agent
+			// more is of no use to the agent
+			as.Done = append(as.Done, TaskRun{Task: t.Task, State: t.State, Outputs: t.Outputs})
 		}
 	}
 	body := protoEncode(&agentMsg{V: protoVersion, Op: msgAssign, Assign: as})
 	if len(body) > wireMaxFrame {
 		p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runFailed, Reason: fmt.Sprintf(
-			"it cannot be given to an agent: workflow, parameters and outputs have %d bytes as JSON, and a message may have %d; write large data to files", len(body), wireMaxFrame)})
+			"it cannot be given to an agent: workflow, parameters and outputs have %d bytes as JSON, and a message "+
+				"may have %d; write large data to files", len(body), wireMaxFrame)})
 		return false
 	}
 	p.emit(&Event{Kind: evAssigned, Run: r.ID, Workflow: r.Workflow, Agent: link.name})

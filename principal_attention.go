@@ -14,13 +14,14 @@ import (
 )
 
 const (
-	attentionPage     = 50              // items in one reply, at most: each may cost a look into history and output
-	attentionLines    = 10              // of output, with an item
-	attentionMaxLine  = 400             // bytes of each
-	attentionParams   = 5               // changed parameters that are told of
-	attentionMaxParam = 100             // bytes of the values of each
-	attentionAway     = agentLostAfter  // an agent that is lost for so long is told of: others are starting again
-	attentionWaits    = 5 * time.Minute // a run that is queued for so long, and that nobody can take, is overdue; without any agent it is at once
+	attentionPage     = 50             // items in one reply, at most: each may cost a look into history and output
+	attentionLines    = 10             // of output, with an item
+	attentionMaxLine  = 400            // bytes of each
+	attentionParams   = 5              // changed parameters that are told of
+	attentionMaxParam = 100            // bytes of the values of each
+	attentionAway     = agentLostAfter // an agent that is lost for so long is told of: others are starting again
+	// a run that is queued for so long, and that nobody can take, is overdue; without any agent it is at once
+	attentionWaits    = 5 * time.Minute
 	attentionNames    = 100             // workflows that an item names; the others are in its count
 	attentionLate     = 2 * time.Minute // a tick that is not decided for so long is, too
 	attentionMaxQueue = 200             // workflows with queued runs that are looked at, from the front of the queue
@@ -50,14 +51,18 @@ func (p *principal) eachAttention(grant *authGrant, now time.Time, fn func(item 
 		}
 		if ws := p.state.Workflows[id]; ws != nil {
 			for _, f := range ws.Failures {
-				fn(AttentionItem{Key: f.Key, Kind: attentionFailed, Workflow: id, Task: f.Task, Exit: f.Exit, Agent: f.Agent, Agents: f.Agents, Reason: f.Reason,
-					Runs: f.Runs, Count: f.Count, First: f.First, Last: f.Last, Recovered: f.Recovered}, now.Before(f.Until.Time))
+				fn(AttentionItem{Key: f.Key, Kind: attentionFailed, Workflow: id, Task: f.Task, Exit: f.Exit,
+					Agent: f.Agent, Agents: f.Agents, Reason: f.Reason,
+					Runs: f.Runs, Count: f.Count, First: f.First, Last: f.Last, Recovered: f.Recovered},
+					now.Before(f.Until.Time))
 			}
 		}
 	}
 	for _, a := range p.state.Agents {
-		if key := stateKey("agent", a.Name, ""); a.State == agentLost && now.Sub(a.Seen.Time) >= attentionAway && grant.may(protoVerbOf("agents")) {
-			fn(AttentionItem{Key: key, Kind: attentionAgent, Agent: a.Name, Reason: "lost", Count: 1, First: a.Seen, Last: a.Seen}, acked(key))
+		if key := stateKey("agent", a.Name, ""); a.State == agentLost && now.Sub(a.Seen.Time) >= attentionAway &&
+			grant.may(protoVerbOf("agents")) {
+			fn(AttentionItem{Key: key, Kind: attentionAgent, Agent: a.Name, Reason: "lost", Count: 1, First: a.Seen,
+				Last: a.Seen}, acked(key))
 		}
 	}
 	p.eachTrouble(grant, func(item AttentionItem) { fn(item, acked(item.Key)) })
@@ -69,8 +74,8 @@ func (p *principal) eachAttention(grant *authGrant, now time.Time, fn func(item 
 	})
 }
 
-// attentionItems lists what needs a person, is for this peer, and was not acknowledged: what one cause has in several workflows
-// as one. Only on the loop.
+// attentionItems lists what needs a person, is for this peer, and was not acknowledged: what one cause has in several
+// workflows as one. Only on the loop.
 func (p *principal) attentionItems(grant *authGrant, now time.Time) (items []AttentionItem) {
 	alike := map[string]int{}
 	p.eachAttention(grant, now, func(item AttentionItem, seen bool) {
@@ -97,8 +102,8 @@ func (p *principal) attentionItems(grant *authGrant, now time.Time) (items []Att
 	return items
 }
 
-// attentionCause gives what items have in common that are one in several workflows, "" for an item that is one by itself. An exit
-// code is no cause: each program means something else by it.
+// attentionCause gives what items have in common that are one in several workflows, "" for an item that is one by
+// itself. An exit code is no cause: each program means something else by it.
 func attentionCause(item *AttentionItem) string {
 	cause := item.Reason
 	switch item.Kind {
@@ -130,7 +135,8 @@ func (item *AttentionItem) merge(other AttentionItem) {
 func (item *AttentionItem) sum() {
 	newest := item.members[0]
 	agents := map[string]bool{}
-	item.Reason, item.Workflow, item.Task, item.Exit, item.Agent, item.Agents, item.Runs, item.Count = newest.Reason, "", "", nil, newest.Agent, nil, nil, 0
+	item.Reason, item.Workflow, item.Task, item.Exit, item.Agent, item.Agents, item.Runs, item.Count = newest.Reason,
+		"", "", nil, newest.Agent, nil, nil, 0
 	if newest.Task != "" {
 		item.Reason = strings.TrimPrefix(item.Reason, "task "+newest.Task+": ")
 	}
@@ -155,8 +161,8 @@ func (item *AttentionItem) sum() {
 	item.Workflows = item.Workflows[:min(len(item.Workflows), attentionNames)]
 }
 
-// eachOverdue hands fn what should have begun: queued runs that no agent can take, by workflow, and ticks that nobody has
-// decided.
+// eachOverdue hands fn what should have begun: queued runs that no agent can take, by workflow, and ticks that nobody
+// has decided.
 func (p *principal) eachOverdue(now time.Time, fn func(AttentionItem)) {
 	looked, elsewhere := map[string]bool{}, p.compatPresent()
 	for _, r := range p.queue {
@@ -176,7 +182,8 @@ func (p *principal) eachOverdue(now time.Time, fn func(AttentionItem)) {
 			continue
 		}
 		if reason := p.noTaker(r, spec); reason != "" {
-			item := AttentionItem{Key: stateKey("overdue", r.Workflow, ""), Kind: attentionOverdue, Workflow: r.Workflow, Reason: reason,
+			item := AttentionItem{Key: stateKey("overdue", r.Workflow, ""), Kind: attentionOverdue,
+				Workflow: r.Workflow, Reason: reason,
 				First: stampOf(since), Last: stampOf(since)}
 			for _, id := range slices.Backward(p.active[r.Workflow]) {
 				if p.state.Runs[id].State != runQueued {
@@ -194,7 +201,8 @@ func (p *principal) eachOverdue(now time.Time, fn func(AttentionItem)) {
 	}
 	for _, id := range sortedKeys(p.files) {
 		if at, ok := p.sched.nextOf(id); ok && now.Sub(at) >= attentionLate {
-			fn(AttentionItem{Key: stateKey("late", id, ""), Kind: attentionOverdue, Workflow: id, Reason: "its tick is not decided", Count: 1,
+			fn(AttentionItem{Key: stateKey("late", id, ""), Kind: attentionOverdue, Workflow: id,
+				Reason: "its tick is not decided", Count: 1,
 				First: stampOf(at), Last: stampOf(at)})
 		}
 	}
@@ -251,7 +259,8 @@ func (p *principal) lookAttention(c *verbCall) {
 		return
 	}
 	slices.SortFunc(items, func(a, b AttentionItem) int {
-		return cmp.Or(cmp.Compare(attentionRank(a), attentionRank(b)), b.Last.Compare(a.Last.Time), cmp.Compare(a.Key, b.Key))
+		return cmp.Or(cmp.Compare(attentionRank(a), attentionRank(b)), b.Last.Compare(a.Last.Time),
+			cmp.Compare(a.Key, b.Key))
 	})
 	count := len(items)
 	if i := slices.IndexFunc(items, func(item AttentionItem) bool { return item.Key == c.req.After }); i >= 0 {
@@ -285,7 +294,8 @@ func (p *principal) lookAttention(c *verbCall) {
 // attentionRank puts what stops everything first, and what has recovered behind the rest.
 func attentionRank(item AttentionItem) int {
 	switch {
-	case item.Kind == attentionDisk, item.Kind == attentionFolder && len(item.Workflows) == 0, item.Reason == dispatchNoAgent:
+	case item.Kind == attentionDisk, item.Kind == attentionFolder && len(item.Workflows) == 0,
+		item.Reason == dispatchNoAgent:
 		return 0
 	case item.Recovered:
 		return 2
@@ -342,7 +352,8 @@ func (p *principal) explain(c *verbCall, k *attentionCase) {
 		})
 	}
 	if k.good == nil {
-		p.store.historyList(historyFilter{Workflow: of.Workflow, State: runSucceeded, Before: of.Last.Time, Limit: 1, over: over}, func(r *Run) bool {
+		p.store.historyList(historyFilter{Workflow: of.Workflow, State: runSucceeded, Before: of.Last.Time, Limit: 1,
+			over: over}, func(r *Run) bool {
 			k.good = r
 			return false
 		})
@@ -356,17 +367,19 @@ func (p *principal) explain(c *verbCall, k *attentionCase) {
 	}
 }
 
-// lastLines gives the end of what a task of a run that has ended wrote to both streams, in order, and of each line its stream.
+// lastLines gives the end of what a task of a run that has ended wrote to both streams, in order, and of each line its
+// stream.
 func (p *principal) lastLines(r *Run, task string, over func() bool) (lines []string, streams string) {
 	if r.LogDay == "" {
 		return nil, ""
 	}
 	until := r.Finished.UTC().AddDate(0, 0, 1).Format(logDayLayout) // its agent's clock may be behind
-	p.logs.read(r.Workflow, r.ID, logPlaceOf(r), logFilter{Task: task, Until: until, Tail: attentionLines, over: over}, func(line LogLine) error {
-		text := strings.ToValidUTF8(string(line.raw()), "\uFFFD")
-		lines, streams = append(lines, textHead(text, attentionMaxLine)), streams+line.Stream
-		return nil
-	})
+	p.logs.read(r.Workflow, r.ID, logPlaceOf(r), logFilter{Task: task, Until: until, Tail: attentionLines, over: over},
+		func(line LogLine) error {
+			text := strings.ToValidUTF8(string(line.raw()), "\uFFFD")
+			lines, streams = append(lines, textHead(text, attentionMaxLine)), streams+line.Stream
+			return nil
+		})
 	return lines, streams
 }
 
@@ -385,7 +398,8 @@ func attentionChanged(failed, good *Run) (changed []string) {
 	for _, name := range sortedKeys(failed.Params) {
 		if was, ok := good.Params[name]; ok && was != failed.Params[name] {
 			if told++; told <= attentionParams {
-				changed = append(changed, fmt.Sprintf("parameter %s is %q, it was %q", name, textHead(failed.Params[name], attentionMaxParam), textHead(was, attentionMaxParam)))
+				changed = append(changed, fmt.Sprintf("parameter %s is %q, it was %q", name,
+					textHead(failed.Params[name], attentionMaxParam), textHead(was, attentionMaxParam)))
 			}
 		}
 	}
@@ -417,7 +431,8 @@ func (p *principal) opAck(c *verbCall) {
 	case c.req.Key == "":
 		c.refuse(refuse(codeInvalid, "ack needs the key of an item (cdktr attention lists them)"))
 	case found == nil:
-		p.refuseLater(c, refuseNear(fmt.Sprintf("nothing with the key %q needs attention", c.req.Key), "cdktr attention lists what does", c.req.Key,
+		p.refuseLater(c, refuseNear(fmt.Sprintf("nothing with the key %q needs attention", c.req.Key),
+			"cdktr attention lists what does", c.req.Key,
 			func() []string { return keys }))
 	case !until.IsZero() && !until.After(now):
 		c.refuse(refuse(codeInvalid, "until %s is over: name a time to come", until.Format(time.RFC3339)))
@@ -442,8 +457,8 @@ const attentionWarned = 20
 // attentionTroubles is how often it is looked whether what was acknowledged is over, while the loop is awake.
 const attentionTroubles = time.Minute
 
-// attentionDropped is output that the principal's disk did not take, or an agent could not keep: of one workflow's newest run of which
-// that is so.
+// attentionDropped is output that the principal's disk did not take, or an agent could not keep: of one workflow's
+// newest run of which that is so.
 type attentionDropped struct {
 	run string
 	lostLines
@@ -521,11 +536,14 @@ func (p *principal) noteWarned() {
 	p.warned = item
 }
 
-// eachTrouble hands fn what is wrong and is for this peer: what is of no workflow is for those who may see agents. Only on the loop.
+// eachTrouble hands fn what is wrong and is for this peer: what is of no workflow is for those who may see agents. Only
+// on the loop.
 func (p *principal) eachTrouble(grant *authGrant, fn func(AttentionItem)) {
 	for id, d := range p.dropped {
 		if grant.sees(id) {
-			fn(AttentionItem{Key: stateKey("output", id, d.run), Kind: attentionOutput, Workflow: id, Runs: []string{d.run}, Agent: d.agent, Count: 1, First: stampOf(d.last), Last: stampOf(d.last), Reason: d.reason()})
+			fn(AttentionItem{Key: stateKey("output", id, d.run), Kind: attentionOutput, Workflow: id,
+				Runs: []string{d.run}, Agent: d.agent, Count: 1, First: stampOf(d.last), Last: stampOf(d.last),
+				Reason: d.reason()})
 		}
 	}
 	for run, workflow := range p.left {
@@ -537,7 +555,8 @@ func (p *principal) eachTrouble(grant *authGrant, fn func(AttentionItem)) {
 		return
 	}
 	if err := p.store.failing(); err != nil {
-		fn(AttentionItem{Key: stateKey("disk", "journal", ""), Kind: attentionDisk, Count: 1, Reason: fmt.Sprintf("the journal cannot be written: %v; new runs are refused", err)})
+		fn(AttentionItem{Key: stateKey("disk", "journal", ""), Kind: attentionDisk, Count: 1,
+			Reason: fmt.Sprintf("the journal cannot be written: %v; new runs are refused", err)})
 	}
 	if note := p.folderNote(); note != "" {
 		fn(AttentionItem{Key: stateKey("folder", "", note), Kind: attentionFolder, Count: 1, Reason: note})
@@ -551,14 +570,16 @@ func (p *principal) eachTrouble(grant *authGrant, fn func(AttentionItem)) {
 			if link.skew < 0 {
 				by = "behind"
 			}
-			fn(AttentionItem{Key: stateKey("clock", name, ""), Kind: attentionClock, Agent: name, Count: 1, First: stampOf(link.heard), Last: stampOf(link.heard),
-				Reason: fmt.Sprintf("its clock is %s %s the principal's: the times of its lines of output are its own", Duration(link.skew.Abs().Round(time.Second)), by)})
+			fn(AttentionItem{Key: stateKey("clock", name, ""), Kind: attentionClock, Agent: name, Count: 1,
+				First: stampOf(link.heard), Last: stampOf(link.heard),
+				Reason: fmt.Sprintf("its clock is %s %s the principal's: the times of its lines of output are its own",
+					Duration(link.skew.Abs().Round(time.Second)), by)})
 		}
 	}
 }
 
-// endTroubleAcks takes back the acknowledgements of what is over, as it finds it once in attentionTroubles: should it come again,
-// it is new. Only on the loop.
+// endTroubleAcks takes back the acknowledgements of what is over, as it finds it once in attentionTroubles: should it
+// come again, it is new. Only on the loop.
 func (p *principal) endTroubleAcks(now time.Time) {
 	if now.Before(p.troubleAt) || len(p.state.Acks) == 0 {
 		return
@@ -566,7 +587,8 @@ func (p *principal) endTroubleAcks(now time.Time) {
 	p.troubleAt = now.Add(attentionTroubles)
 	var there []string
 	for _, key := range sortedKeys(p.state.Acks) {
-		if kind, _, _ := strings.Cut(key, ":"); kind != attentionDisk && kind != attentionFolder && kind != attentionClock {
+		if kind, _, _ := strings.Cut(key, ":"); kind != attentionDisk && kind != attentionFolder &&
+			kind != attentionClock {
 			continue
 		}
 		if there == nil {
@@ -582,6 +604,7 @@ func (p *principal) endTroubleAcks(now time.Time) {
 // attentionOfLeft makes the item of a run that has left something which lives.
 func attentionOfLeft(workflow string, l *RunLeft) AttentionItem {
 	first := l.Processes[0]
-	return AttentionItem{Key: stateKey("left", workflow, l.Run), Kind: attentionLeft, Workflow: workflow, Task: first.Task, Agent: first.Agent, Runs: []string{l.Run}, Count: 1,
+	return AttentionItem{Key: stateKey("left", workflow, l.Run), Kind: attentionLeft, Workflow: workflow,
+		Task: first.Task, Agent: first.Agent, Runs: []string{l.Run}, Count: 1,
 		First: l.Since, Last: l.Since, Reason: leftText(l.Processes) + ": " + first.Why + "; end it there, as root"}
 }

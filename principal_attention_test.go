@@ -27,12 +27,14 @@ func (g *stateRig) attentionRun(id, agent string, exit int) {
 		state = runFailed
 	}
 	g.apply(&Event{Kind: evTaskStarted, Run: id, Workflow: "w", Agent: agent, Lease: lease, Task: "a", Attempt: 1},
-		&Event{Kind: evTaskFinished, Run: id, Workflow: "w", Agent: agent, Lease: lease, Task: "a", State: state, Exit: &exit},
-		&Event{Kind: evRunFinished, Run: id, Workflow: "w", Agent: agent, Lease: lease, State: state, Reason: fmt.Sprint("by ", id)})
+		&Event{Kind: evTaskFinished, Run: id, Workflow: "w", Agent: agent, Lease: lease, Task: "a", State: state,
+			Exit: &exit},
+		&Event{Kind: evRunFinished, Run: id, Workflow: "w", Agent: agent, Lease: lease, State: state,
+			Reason: fmt.Sprint("by ", id)})
 }
 
-// TestAttentionGroups: how outcomes are grouped. A step is a run, its agent and its exit; "retry RUN", or "ack N" of the
-// Nth group.
+// TestAttentionGroups: how outcomes are grouped. A step is a run, its agent and its exit; "retry RUN", or "ack N" of
+// the Nth group.
 func TestAttentionGroups(t *testing.T) {
 	for _, c := range []struct{ name, steps, want string }{
 		{"none", "1 x 0, 2 x 0", ""},
@@ -79,7 +81,8 @@ func TestAttentionGroups(t *testing.T) {
 				if f.Recovered {
 					text += " recovered"
 				}
-				if f.Count != len(f.Runs) || f.Reason != "by "+f.Runs[0] && !strings.HasPrefix(c.steps, "1 x 3, 2 x 3, retry 2") || f.First.After(f.Last.Time) {
+				if f.Count != len(f.Runs) || f.Reason != "by "+f.Runs[0] &&
+					!strings.HasPrefix(c.steps, "1 x 3, 2 x 3, retry 2") || f.First.After(f.Last.Time) {
 					t.Errorf("%+v", f)
 				}
 				got = append(got, text)
@@ -91,8 +94,8 @@ func TestAttentionGroups(t *testing.T) {
 	}
 }
 
-// TestAttentionStopped: a run that failed for a task which somebody has stopped needs nobody, unless something else went wrong
-// in it. The words are how its tasks ended, "!" those that somebody had stopped.
+// TestAttentionStopped: a run that failed for a task which somebody has stopped needs nobody, unless something else
+// went wrong in it. The words are how its tasks ended, "!" those that somebody had stopped.
 func TestAttentionStopped(t *testing.T) {
 	for _, c := range []struct{ tasks, state, want string }{
 		{"!cancelled succeeded succeeded", runFailed, ""},
@@ -112,9 +115,11 @@ func TestAttentionStopped(t *testing.T) {
 		if len(g.s.Workflows["w"].Failures) != 1 {
 			t.Fatalf("%+v", g.s.Workflows["w"].Failures)
 		}
-		g.apply(&Event{Kind: evQueued, Run: "R1", Workflow: "w", Version: "v1"}, &Event{Kind: evAssigned, Run: "R1", Workflow: "w", Agent: "y"})
+		g.apply(&Event{Kind: evQueued, Run: "R1", Workflow: "w", Version: "v1"},
+			&Event{Kind: evAssigned, Run: "R1", Workflow: "w", Agent: "y"})
 		of := func(kind, task string) *Event {
-			return &Event{Kind: kind, Run: "R1", Workflow: "w", Agent: "y", Lease: 1, Task: task, Attempt: 1, Reason: "of " + task}
+			return &Event{Kind: kind, Run: "R1", Workflow: "w", Agent: "y", Lease: 1, Task: task, Attempt: 1,
+				Reason: "of " + task}
 		}
 		for i, word := range strings.Fields(c.tasks) {
 			task := string(rune('a' + i))
@@ -145,7 +150,8 @@ func TestAttentionStopped(t *testing.T) {
 		}
 	}
 	w := &WorkflowState{} // a group that counts more than it names: whose retry takes one off
-	stopped := &Run{ID: "R1", Workflow: "w", State: runFailed, Agent: "x", Tasks: []TaskRun{{Task: "a", State: taskCancelled, Cancelling: "by ana"}}}
+	stopped := &Run{ID: "R1", Workflow: "w", State: runFailed, Agent: "x",
+		Tasks: []TaskRun{{Task: "a", State: taskCancelled, Cancelling: "by ana"}}}
 	group := runFailure(stopped)
 	group.Runs, group.Count = []string{"R9"}, 2
 	w.Failures = []*Failure{group}
@@ -177,7 +183,8 @@ func TestAttentionBounds(t *testing.T) {
 		}
 		g.attentionRun(fmt.Sprintf("%04d", i), "x", exit)
 		if i == 59 {
-			if f := g.s.workflow("w").Failures[0]; f.Count != 60 || len(f.Runs) != stateMaxFailureRuns || f.Runs[0] != "0059" {
+			if f := g.s.workflow("w").Failures[0]; f.Count != 60 || len(f.Runs) != stateMaxFailureRuns ||
+				f.Runs[0] != "0059" {
 				t.Fatalf("%+v", f)
 			}
 		}
@@ -187,7 +194,8 @@ func TestAttentionBounds(t *testing.T) {
 		t.Errorf("%d groups", len(list))
 	}
 	for _, f := range list {
-		if f.Count < len(f.Runs) || len(f.Runs) == 0 || !slices.IsSortedFunc(f.Runs, func(a, b string) int { return strings.Compare(b, a) }) {
+		if f.Count < len(f.Runs) || len(f.Runs) == 0 || !slices.IsSortedFunc(f.Runs,
+			func(a, b string) int { return strings.Compare(b, a) }) {
 			t.Errorf("%+v", f)
 		}
 	}
@@ -201,7 +209,8 @@ func TestAttentionBounds(t *testing.T) {
 		t.Errorf("a retry of what was acknowledged leaves %d of the others", f.Count)
 	}
 	for i := range stateMaxAcks + 5 {
-		g.s.applyAck(&Event{Kind: evAcked, Time: stampOf(stateEpoch.Add(time.Duration(i) * time.Second)), Key: fmt.Sprint("agent:", i)})
+		g.s.applyAck(&Event{Kind: evAcked, Time: stampOf(stateEpoch.Add(time.Duration(i) * time.Second)),
+			Key: fmt.Sprint("agent:", i)})
 	}
 	if _, first := g.s.Acks["agent:4"]; first || len(g.s.Acks) != stateMaxAcks {
 		t.Errorf("%d acknowledgements, the fifth is there: %v", len(g.s.Acks), first)
@@ -214,7 +223,8 @@ func (g *principalRig) attention() string {
 	r := g.ask(Request{Op: "attention"})
 	var list []string
 	for _, item := range r.Items {
-		list = append(list, strings.TrimSpace(fmt.Sprintf("%s %s%s %s", item.Kind, item.Workflow, item.Agent, item.Reason)))
+		list = append(list, strings.TrimSpace(fmt.Sprintf("%s %s%s %s", item.Kind, item.Workflow, item.Agent,
+			item.Reason)))
 	}
 	if !r.OK || r.Count != len(r.Items) {
 		g.t.Errorf("count %d: %+v", r.Count, r.Error)
@@ -248,14 +258,16 @@ func (g *principalRig) ack(kind string, until time.Duration) {
 	g.t.Errorf("there is no %s to acknowledge", kind)
 }
 
-// TestAttentionKinds: files, agents and what is overdue come, are acknowledged, sleep, and come again when they are new.
+// TestAttentionKinds: files, agents and what is overdue come, are acknowledged, sleep, and come again when they are
+// new.
 func TestAttentionKinds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
 		fault := func(text string) {
 			f := workflowFile{ID: "w", File: "w.yml", Spec: principalTask(Workflow{ID: "w"})}
 			if text != "" {
-				f.Faults = []workflowFault{{File: "w.yml", Message: "odd", Warning: true}, {File: "w.yml", Message: text}}
+				f.Faults = []workflowFault{{File: "w.yml", Message: "odd", Warning: true},
+					{File: "w.yml", Message: text}}
 			}
 			g.do(func() { g.p.setFiles([]workflowFile{f}, nil) })
 		}
@@ -324,16 +336,19 @@ func TestAttentionKinds(t *testing.T) {
 	})
 }
 
-// TestAttentionOne: one cause in several workflows is one item, with all of them; to acknowledge it is to do so for each.
+// TestAttentionOne: one cause in several workflows is one item, with all of them; to acknowledge it is to do so for
+// each.
 func TestAttentionOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		arm := map[string]string{"arch": "arm"}
-		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "a", Agent: arm}), principalTask(Workflow{ID: "b", Agent: arm}), principalTask(Workflow{ID: "c", Agent: arm}),
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "a", Agent: arm}),
+			principalTask(Workflow{ID: "b", Agent: arm}), principalTask(Workflow{ID: "c", Agent: arm}),
 			principalTask(Workflow{ID: "d"}), principalTask(Workflow{ID: "e"}), principalTask(Workflow{ID: "f"}))
 		items := func() string {
 			text := ""
 			for _, it := range g.ask(Request{Op: "attention"}).Items {
-				text += fmt.Sprintf("%s [%s] %d %s; ", it.Kind, it.where()+":"+strings.Join(it.Workflows, " "), it.Count, it.Reason)
+				text += fmt.Sprintf("%s [%s] %d %s; ", it.Kind, it.where()+":"+strings.Join(it.Workflows, " "),
+					it.Count, it.Reason)
 			}
 			return strings.TrimSuffix(text, "; ")
 		}
@@ -361,8 +376,10 @@ func TestAttentionOne(t *testing.T) {
 			if id == "f" {
 				exit, reason = 1, "task a: exit 1"
 			}
-			task, over := dispatchEvent(as, evTaskFinished, "a", taskFailed), dispatchEvent(as, evRunFinished, "", runFailed)
-			task.Event.Exit, task.Event.Reason, over.Event.Reason = &exit, strings.TrimPrefix(reason, "task a: "), reason
+			task, over := dispatchEvent(as, evTaskFinished, "a", taskFailed),
+				dispatchEvent(as, evRunFinished, "", runFailed)
+			task.Event.Exit, task.Event.Reason, over.Event.Reason = &exit, strings.TrimPrefix(reason, "task a: "),
+				reason
 			x.report(task, over)
 			time.Sleep(time.Second)
 		}
@@ -370,7 +387,8 @@ func TestAttentionOne(t *testing.T) {
 		want("an agent without the label", "failed [f:] 1 task a: exit 1; "+missing)
 		time.Sleep(attentionWaits)
 		x.join() // it was silent
-		want("for long", "failed [f:] 1 task a: exit 1; "+missing+"; overdue [3 workflows:c b a] 3 no agent with labels arch=arm")
+		want("for long", "failed [f:] 1 task a: exit 1; "+missing+"; overdue [3 workflows:c b a] 3 no agent with "+
+			"labels arch=arm")
 		for _, it := range g.ask(Request{Op: "attention"}).Items {
 			if it.where() == "f" {
 				continue
@@ -391,8 +409,8 @@ func TestAttentionOne(t *testing.T) {
 	})
 }
 
-// TestAttentionTroubles: what is wrong without a run that failed is told, and over when it is over; what was acknowledged comes
-// again when it happens again.
+// TestAttentionTroubles: what is wrong without a run that failed is told, and over when it is over; what was
+// acknowledged comes again when it happens again.
 func TestAttentionTroubles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
@@ -434,7 +452,8 @@ func TestAttentionTroubles(t *testing.T) {
 		a := dispatchAgentJoin(g, "x", 1)
 		g.do(func() { g.p.links["x"].skew = -90 * time.Second })
 		want("a clock", "clock")
-		if r := g.ask(Request{Op: "attention"}); r.Items[0].Agent != "x" || !strings.Contains(r.Items[0].Reason, "1m30s behind") {
+		if r := g.ask(Request{Op: "attention"}); r.Items[0].Agent != "x" ||
+			!strings.Contains(r.Items[0].Reason, "1m30s behind") {
 			t.Errorf("%+v", r.Items)
 		}
 		g.do(func() { g.p.links["x"].skew = 0 })
@@ -448,15 +467,19 @@ func TestAttentionTroubles(t *testing.T) {
 		})
 		a.report(dispatchLines(as, 1, 2, 3))
 		want("output that is dropped", "output")
-		if it := g.ask(Request{Op: "attention"}).Items[0]; it.Workflow != "w" || it.Runs[0] != run || !strings.Contains(it.Reason, "3 lines") {
+		if it := g.ask(Request{Op: "attention"}).Items[0]; it.Workflow != "w" || it.Runs[0] != run ||
+			!strings.Contains(it.Reason, "3 lines") {
 			t.Errorf("%+v", it)
 		}
 		g.ack(attentionOutput, 0)
 		want("acknowledged", "")
-		a.report(dispatchEvent(as, evTaskFinished, "a", taskSucceeded), dispatchEvent(as, evRunFinished, "", runSucceeded))
+		a.report(dispatchEvent(as, evTaskFinished, "a", taskSucceeded),
+			dispatchEvent(as, evRunFinished, "", runSucceeded))
 		g.do(func() { g.p.logs.writeAt = (*os.File).WriteAt })
-		for _, said := range []string{"3 " + protoRemarkDropped + "spool is full: 9 bytes wait for the principal", protoRemarkLost + "no space left on device",
-			"9 lines of output, 99 bytes, are left out here: more than log.max_size, 10M, and " + protoRemarkTail + "no space left on device"} {
+		for _, said := range []string{"3 " + protoRemarkDropped + "spool is full: 9 bytes wait for the principal",
+			protoRemarkLost + "no space left on device",
+			"9 lines of output, 99 bytes, are left out here: more than log.max_size, 10M, and " + protoRemarkTail +
+				"no space left on device"} {
 			run := g.run("w")
 			as := a.last()
 			a.report(dispatchBegun(as)...)
@@ -469,9 +492,11 @@ func TestAttentionTroubles(t *testing.T) {
 			say(2, "c", "9 lines of output, 99 bytes, are left out here: more than log.max_size, 10M")
 			want("nothing is dropped", "")
 			say(3, "c", said)
-			a.report(dispatchEvent(as, evTaskFinished, "a", taskSucceeded), dispatchEvent(as, evRunFinished, "", runSucceeded))
+			a.report(dispatchEvent(as, evTaskFinished, "a", taskSucceeded),
+				dispatchEvent(as, evRunFinished, "", runSucceeded))
 			want("dropped by the agent", "output")
-			if it := g.ask(Request{Op: "attention"}).Items[0]; it.Workflow != "w" || it.Agent != "x" || it.Runs[0] != run || it.Reason != "agent x: "+said {
+			if it := g.ask(Request{Op: "attention"}).Items[0]; it.Workflow != "w" || it.Agent != "x" ||
+				it.Runs[0] != run || it.Reason != "agent x: "+said {
 				t.Errorf("%+v", it)
 			}
 			g.ack(attentionOutput, 0)
@@ -487,13 +512,15 @@ func TestAttentionBefore(t *testing.T) {
 	exit := 3
 	at := func(n int) Stamp { return stampOf(stateEpoch.Add(time.Duration(n) * time.Minute)) }
 	old := func(agent string, first, last int, runs ...string) *Failure {
-		return &Failure{Key: stateKey("failed", "w", fmt.Sprintf("%q %d %q", "a", exit, agent)), Task: "a", Exit: &exit, Agent: agent, Reason: "on " + agent,
+		return &Failure{Key: stateKey("failed", "w", fmt.Sprintf("%q %d %q", "a", exit, agent)), Task: "a", Exit: &exit,
+			Agent: agent, Reason: "on " + agent,
 			Runs: runs, Count: len(runs), First: at(first), Last: at(last)}
 	}
 	s := stateNew()
 	s.workflow("w").Failures = []*Failure{old("x", 1, 5, "R5", "R1"), old("y", 2, 7, "R7", "R2"), old("z", 3, 3, "R3")}
 	s.joinFailures()
-	if list := s.workflow("w").Failures; len(list) != 1 || fmt.Sprintf("%v %v %d %s %s", list[0].Runs, list[0].Agents, list[0].Count, list[0].Agent, list[0].Reason) != "[R7 R5 R3 R2 R1] [x y z] 5 y on y" ||
+	if list := s.workflow("w").Failures; len(list) != 1 || fmt.Sprintf("%v %v %d %s %s", list[0].Runs, list[0].Agents,
+		list[0].Count, list[0].Agent, list[0].Reason) != "[R7 R5 R3 R2 R1] [x y z] 5 y on y" ||
 		list[0].First != at(1) || list[0].Last != at(7) || list[0].Key != list[0].keyOf("w") {
 		t.Errorf("%+v", list[0])
 	}
@@ -506,8 +533,8 @@ func TestAttentionBefore(t *testing.T) {
 	}
 }
 
-// TestAttentionBlames: of several tasks that failed the one is named that failed first, as the run's reason does; whatever was
-// stopped or crashed before it.
+// TestAttentionBlames: of several tasks that failed the one is named that failed first, as the run's reason does;
+// whatever was stopped or crashed before it.
 func TestAttentionBlames(t *testing.T) {
 	for _, c := range []struct{ tasks, want string }{ // each as STATE@when it ended
 		{"failed@2 failed@1 failed@3", "b"},
@@ -522,7 +549,8 @@ func TestAttentionBlames(t *testing.T) {
 		for i, word := range strings.Fields(c.tasks) {
 			state, at, _ := strings.Cut(word, "@")
 			n, _ := time.ParseDuration(at + "s")
-			r.Tasks = append(r.Tasks, TaskRun{Task: string(rune('a' + i)), State: state, Finished: stampOf(stateEpoch.Add(n))})
+			r.Tasks = append(r.Tasks, TaskRun{Task: string(rune('a' + i)), State: state,
+				Finished: stampOf(stateEpoch.Add(n))})
 		}
 		if f := runFailure(r); f.Task != c.want {
 			t.Errorf("%s: %q, want %q", c.tasks, f.Task, c.want)
@@ -532,8 +560,10 @@ func TestAttentionBlames(t *testing.T) {
 
 // TestAttentionRan: the tasks of a run that failed count where they ran.
 func TestAttentionRan(t *testing.T) {
-	tasks := []TaskRun{{State: taskSucceeded}, {State: taskFailed}, {State: taskSkipped}, {State: taskSkipped}, {State: taskRunning}}
-	for state, want := range map[string]int{runFailed: 2, runCrashed: 2, runCancelled: 2, runSucceeded: 4, runRunning: 4} {
+	tasks := []TaskRun{{State: taskSucceeded}, {State: taskFailed}, {State: taskSkipped}, {State: taskSkipped},
+		{State: taskRunning}}
+	for state, want := range map[string]int{runFailed: 2, runCrashed: 2, runCancelled: 2, runSucceeded: 4,
+		runRunning: 4} {
 		if row := protoRowOf(&Run{State: state, Tasks: tasks}); row.Done != want || row.Total != 5 {
 			t.Errorf("%s: %d/%d, want %d", state, row.Done, row.Total, want)
 		}
@@ -543,7 +573,8 @@ func TestAttentionRan(t *testing.T) {
 // TestAttentionLate: a tick that the loop should have decided long ago.
 func TestAttentionLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Schedule: []string{"* * * * *"}}), principalTask(Workflow{ID: "v"}))
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Schedule: []string{"* * * * *"}}),
+			principalTask(Workflow{ID: "v"}))
 		g.do(func() {
 			for after, want := range map[time.Duration]int{attentionLate: 0, attentionLate + time.Minute: 1} {
 				n := 0
@@ -597,13 +628,16 @@ func TestAttentionExplained(t *testing.T) {
 					item = one
 				}
 			}
-			if item.Workflow != "w" || item.Task != "a" || item.Exit == nil || *item.Exit != 7 || item.Agent != "y" || !slices.Equal(item.Runs, []string{bad}) || item.Good != good {
+			if item.Workflow != "w" || item.Task != "a" || item.Exit == nil || *item.Exit != 7 || item.Agent != "y" ||
+				!slices.Equal(item.Runs, []string{bad}) || item.Good != good {
 				t.Errorf("%s: %+v", when, item)
 			}
-			if len(item.Lines) != attentionLines || item.Lines[0] != "line 11 by lease 1" || item.Lines[9] != "line 20 by lease 1" {
+			if len(item.Lines) != attentionLines || item.Lines[0] != "line 11 by lease 1" ||
+				item.Lines[9] != "line 20 by lease 1" {
 				t.Errorf("%s: lines %q", when, item.Lines)
 			}
-			want := []string{`it ran on agent "y", the good one on "x"`, `parameter day is "2", it was "1"`, "the last good run ended 1h before"}
+			want := []string{`it ran on agent "y", the good one on "x"`, `parameter day is "2", it was "1"`,
+				"the last good run ended 1h before"}
 			if !slices.Equal(item.Changed, want) {
 				t.Errorf("%s: changed %q", when, item.Changed)
 			}
@@ -631,7 +665,8 @@ func TestAttentionOutlivesKill(t *testing.T) {
 	one := x.await(x.start("bad")).ID
 	x.await(x.start("worse"))
 	out := x.ok("attention")
-	for _, want := range []string{"! bad a exit 7 on ", "    o| told\n    e| warned\n", "no good run is known", "$ cdktr retry " + one, "$ cdktr logs " + one,
+	for _, want := range []string{"! bad a exit 7 on ", "    o| told\n    e| warned\n", "no good run is known",
+		"$ cdktr retry " + one, "$ cdktr logs " + one,
 		"$ cdktr ack failed:bad:", "! worse a exit 8", "# wrong does not load", "wrong.yml:2:"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)
@@ -645,7 +680,8 @@ func TestAttentionOutlivesKill(t *testing.T) {
 	x.refused(2, []string{"--snooze"}, "ack", keys["bad"], "--snooze", "soon")
 	x.ok("ack", keys["bad"])
 	x.ok("ack", keys["wrong"])
-	if got := x.ok("ack", keys["worse"], "--snooze", "4h", "--json"); !strings.Contains(got, `"done":"ack"`) || !strings.Contains(got, `"until":"`) {
+	if got := x.ok("ack", keys["worse"], "--snooze", "4h", "--json"); !strings.Contains(got, `"done":"ack"`) ||
+		!strings.Contains(got, `"until":"`) {
 		t.Errorf("ack --json printed %s", got)
 	}
 	p.signal(syscall.SIGKILL)
@@ -659,7 +695,8 @@ func TestAttentionOutlivesKill(t *testing.T) {
 		t.Errorf("after a kill:\n%s", out)
 	}
 	x.await(x.start("bad"))
-	if items := e2eLines[AttentionItem](t, x.ok("attention", "--json")); len(items) != 1 || items[0].Count != 1 || items[0].Key != keys["bad"] {
+	if items := e2eLines[AttentionItem](t, x.ok("attention", "--json")); len(items) != 1 || items[0].Count != 1 ||
+		items[0].Key != keys["bad"] {
 		t.Errorf("failed again: %+v", items)
 	}
 }
@@ -669,10 +706,15 @@ func TestAttentionHeads(t *testing.T) {
 	t.Parallel()
 	at, now := stampOf(time.Date(2026, 3, 4, 10, 0, 0, 0, time.Local)), time.Date(2026, 3, 4, 12, 0, 0, 0, time.Local)
 	for want, item := range map[string]AttentionItem{
-		"! w a exit 1 on vm  2 runs, 10:00:00 to 10:00:00":                 {Kind: attentionFailed, Workflow: "w", Task: "a", Exit: new(1), Agent: "vm", Count: 2, Runs: []string{"2", "1"}},
-		"# the files of 2 workflows may not mean what was meant  10:00:00": {Kind: attentionFolder, Workflows: []string{"v", "w"}, Count: 2},
-		". 2 workflows are overdue  10:00:00":                              {Kind: attentionOverdue, Workflows: []string{"v", "w"}, Count: 2}, // ticks
-		". 2 workflows are overdue  3 runs, 10:00:00 to 10:00:00":          {Kind: attentionOverdue, Workflows: []string{"v", "w"}, Count: 3, Runs: []string{"3", "2", "1"}},
+		"! w a exit 1 on vm  2 runs, 10:00:00 to 10:00:00": {Kind: attentionFailed, Workflow: "w",
+			Task: "a", Exit: new(1), Agent: "vm", Count: 2, Runs: []string{"2", "1"}},
+		"# the files of 2 workflows may not mean what was meant  10:00:00": {Kind: attentionFolder,
+			Workflows: []string{"v", "w"}, Count: 2},
+		// ticks
+		". 2 workflows are overdue  10:00:00": {Kind: attentionOverdue,
+			Workflows: []string{"v", "w"}, Count: 2},
+		". 2 workflows are overdue  3 runs, 10:00:00 to 10:00:00": {Kind: attentionOverdue,
+			Workflows: []string{"v", "w"}, Count: 3, Runs: []string{"3", "2", "1"}},
 	} {
 		item.First, item.Last = at, at
 		var out strings.Builder

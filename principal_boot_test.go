@@ -6,8 +6,8 @@ import (
 	"testing/synctest"
 )
 
-// TestPrincipalBoot: @reboot fires at the first start since the machine booted, @start at each; both not for a file that comes
-// later, nor where nothing fires, and when the schedules begin where they wait for the clock.
+// TestPrincipalBoot: @reboot fires at the first start since the machine booted, @start at each; both not for a file
+// that comes later, nor where nothing fires, and when the schedules begin where they wait for the clock.
 func TestPrincipalBoot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		boot := principalTask(Workflow{ID: "boot", Schedule: []string{"@reboot"}, Overlap: overlapAllow})
@@ -20,7 +20,8 @@ func TestPrincipalBoot(t *testing.T) {
 			for _, r := range g.p.state.Runs {
 				counts[r.Trigger]++
 			}
-			if got, want := fmt.Sprint(counts[triggerReboot], counts[triggerStart]), fmt.Sprint(boots, starts); got != want {
+			if got, want := fmt.Sprint(counts[triggerReboot], counts[triggerStart]),
+				fmt.Sprint(boots, starts); got != want {
 				t.Errorf("%s: %s runs of @reboot and @start, want %s", what, got, want)
 			}
 		}

@@ -22,7 +22,8 @@ func (p *principal) lookAtClock(now time.Time) {
 		return
 	}
 	by = by.Round(time.Millisecond)
-	p.cfg.Log.Warn("the clock was set", "by", by.String(), "now", stampOf(now), "schedules_begin_anew", by.Abs() >= schedLongStep)
+	p.cfg.Log.Warn("the clock was set", "by", by.String(), "now", stampOf(now), "schedules_begin_anew",
+		by.Abs() >= schedLongStep)
 	for _, leap := range p.sched.clockSet(now, by) {
 		reason := "the clock was set ahead by " + by.String()
 		if !leap.fixed.IsZero() {
@@ -31,7 +32,8 @@ func (p *principal) lookAtClock(now time.Time) {
 			p.decide(leap.spec, []schedVerdict{v}, triggerCron)
 		}
 		if leap.newest.After(leap.fixed) {
-			p.decide(leap.spec, []schedVerdict{{tick: leap.newest, missed: leap.total - 1, reason: "missed: " + reason + ": this time was not"}}, triggerCron)
+			p.decide(leap.spec, []schedVerdict{{tick: leap.newest, missed: leap.total - 1, reason: "missed: " + reason +
+				": this time was not"}}, triggerCron)
 		}
 	}
 	if by.Abs() < schedLongStep {
@@ -47,12 +49,13 @@ func (p *principal) countAnew(w *Workflow, now time.Time) {
 	p.emit(&Event{Kind: evSchedule, Workflow: w.ID, Reason: schedSignature(w), Scheduled: stampOf(now)})
 }
 
-// setBackBefore puts a schedule in force whose newest decided tick is still to come: the clock was set back while nobody
-// looked.
+// setBackBefore puts a schedule in force whose newest decided tick is still to come: the clock was set back while
+// nobody looked.
 func (p *principal) setBackBefore(entry *schedEntry, tick, now time.Time) {
 	ahead := tick.Sub(now)
 	if ahead >= schedLongStep {
-		p.cfg.Log.Warn("the clock was set back while the principal was down: the schedule begins anew", "workflow", entry.spec.ID, "by", fmt.Sprint("at least ", ahead.Round(time.Second)))
+		p.cfg.Log.Warn("the clock was set back while the principal was down: the schedule begins anew", "workflow",
+			entry.spec.ID, "by", fmt.Sprint("at least ", ahead.Round(time.Second)))
 		p.countAnew(entry.spec, now)
 		return
 	}

@@ -1,7 +1,7 @@
-// principal_dispatch.go: the principal's side of its agents: who is connected, which run goes to whom, what comes back, and what
-// becomes of the runs of an agent that goes silent. All of it runs on the principal's loop, but for runAgentLink, which
-// reads one agent's connection. A run is active on one agent at most: each assignment has a number, the lease, and what
-// an agent says of an earlier lease is void.
+// principal_dispatch.go: the principal's side of its agents: who is connected, which run goes to whom, what comes back,
+// and what becomes of the runs of an agent that goes silent. All of it runs on the principal's loop, but for
+// runAgentLink, which reads one agent's connection. A run is active on one agent at most: each assignment has a number,
+// the lease, and what an agent says of an earlier lease is void.
 
 package main
 
@@ -20,7 +20,8 @@ const (
 	dispatchMaxFailovers = 3
 	dispatchLostAgain    = time.Minute // between two complaints about output that cannot be stored
 	// dispatchSkew is how far an agent's clock may be from ours without a word. The times of its lines of output are
-	// its own, those of tasks are made ours (timeEvent), and what was sent is older by its way here when it is compared.
+	// its own, those of tasks are made ours (timeEvent), and what was sent is older by its way here when it is
+	// compared.
 	dispatchSkew = 5 * time.Second
 	// dispatchNoAgent is why nobody takes a run where nobody is there.
 	dispatchNoAgent = "no agent is connected"
@@ -65,8 +66,8 @@ type agentLink struct {
 	old   *dispatchOld      // it was passed over because it is too old; nil: it was not
 }
 
-// noteLoad notes how busy an agent's machine is. Only the first word of it is news: like when it was heard, it changes all the
-// time, and is told with whatever else changes.
+// noteLoad notes how busy an agent's machine is. Only the first word of it is news: like when it was heard, it changes
+// all the time, and is told with whatever else changes.
 func (p *principal) noteLoad(link *agentLink, load *float64) {
 	if load == nil || *load < 0 || *load > dispatchMaxLoad {
 		return
@@ -88,7 +89,8 @@ func (p *principal) clocked(link *agentLink, theirs Stamp, now time.Time) {
 		return
 	}
 	if link.skew = link.ahead; !known {
-		p.note("the clock of this agent is not ours: the times of its lines of output are its own", link.conn.Peer(), "agent", link.name, "ahead", link.skew.Round(time.Second))
+		p.note("the clock of this agent is not ours: the times of its lines of output are its own", link.conn.Peer(),
+			"agent", link.name, "ahead", link.skew.Round(time.Second))
 	}
 }
 
@@ -96,7 +98,8 @@ func (p *principal) clocked(link *agentLink, theirs Stamp, now time.Time) {
 // goroutine of that connection; hello is its first message.
 func (p *principal) runAgentLink(conn wireConn, grant *authGrant, hello *agentMsg) {
 	by, from := peerName(conn.Peer())
-	link := &agentLink{name: hello.Agent, conn: conn, grant: grant, by: by, from: from, near: conn.Peer().Transport == wireMemory,
+	link := &agentLink{name: hello.Agent, conn: conn, grant: grant, by: by, from: from,
+		near:  conn.Peer().Transport == wireMemory,
 		epoch: hello.Epoch, last: hello.Last}
 	if !p.call(func() { p.welcome(link, hello) }) {
 		conn.Close()
@@ -145,8 +148,9 @@ func (p *principal) welcome(link *agentLink, m *agentMsg) {
 	p.links[link.name] = link
 	p.knowing(link, m)
 	delete(p.losing, link.name)
-	p.emit(&Event{Kind: evAgentUp, Agent: link.name, Epoch: link.epoch, Labels: m.Labels, Capacity: m.Capacity, Build: m.Version,
-		By: link.by, From: link.from})
+	p.emit(&Event{Kind: evAgentUp, Agent: link.name, Epoch: link.epoch, Labels: m.Labels, Capacity: m.Capacity,
+		Build: m.Version,
+		By:    link.by, From: link.from})
 	p.takeLeft(link, m.Left)
 	link.send(&agentMsg{Op: msgWelcome, N: link.folded, Version: version, Clock: stampOf(now)})
 	for _, h := range m.Holds {
@@ -156,7 +160,8 @@ func (p *principal) welcome(link *agentLink, m *agentMsg) {
 			link.send(&agentMsg{Op: msgCancel, Run: h.Run, Drop: true, Reason: "this run is no longer this agent's"})
 			continue
 		case r.Lost:
-			p.emit(&Event{Kind: evAdopted, Run: r.ID, Workflow: r.Workflow, Agent: link.name, Reason: "the agent came back with it"})
+			p.emit(&Event{Kind: evAdopted, Run: r.ID, Workflow: r.Workflow, Agent: link.name,
+				Reason: "the agent came back with it"})
 			p.readLines(r)
 		case r.Cancelling != "":
 			link.send(&agentMsg{Op: msgCancel, Run: r.ID, Reason: r.Cancelling, Force: r.Force})
@@ -183,7 +188,8 @@ func (p *principal) unwelcome(link *agentLink, m *agentMsg) string {
 	case len(m.Version) > protoMaxName: // name and epoch the decoder has looked at
 		return fmt.Sprintf("the version has %d bytes, and may have %d", len(m.Version), protoMaxName)
 	case labels > protoMaxLabels:
-		return fmt.Sprintf("the labels have %d bytes as JSON, and may have %d: start the agent with fewer or shorter ones", labels, protoMaxLabels)
+		return fmt.Sprintf("the labels have %d bytes as JSON, and may have %d: start the agent with fewer or "+
+			"shorter ones", labels, protoMaxLabels)
 	}
 	if g := link.grant; g.Name != "" && g.Name != m.Agent { // a key is an agent's identity: it speaks for no other
 		return fmt.Sprintf("this key is agent %q, not %q: start the agent with --name %s", g.Name, m.Agent, g.Name)
@@ -200,8 +206,8 @@ func (p *principal) unwelcome(link *agentLink, m *agentMsg) string {
 	return ""
 }
 
-// readLines looks up how many lines of a run's output are stored, where the loop has forgotten it. When the disk does not
-// answer that is taken for as many as were found: lines may be stored twice then, none is lost.
+// readLines looks up how many lines of a run's output are stored, where the loop has forgotten it. When the disk does
+// not answer that is taken for as many as were found: lines may be stored twice then, none is lost.
 func (p *principal) readLines(r *Run) {
 	n, err := p.logs.lastNumber(r.Workflow, r.ID, logPlaceOf(r))
 	if err != nil {
@@ -253,16 +259,20 @@ func (p *principal) loseRun(r *Run, reason string, told bool) {
 	case r.Cancelling != "":
 		p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, Reason: r.Cancelling})
 	case told && r.Started.IsZero():
-		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt, State: requeueBehind, Reason: reason + "; it had not begun"})
-	case spec != nil && spec.failover() == failoverRerun && r.Attempt <= spec.Retries+dispatchMaxFailovers && !r.taskStopped():
-		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, State: requeueBehind, Reason: reason})
+		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt, State: requeueBehind,
+			Reason: reason + "; it had not begun"})
+	case spec != nil && spec.failover() == failoverRerun && r.Attempt <= spec.Retries+dispatchMaxFailovers &&
+		!r.taskStopped():
+		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, State: requeueBehind,
+			Reason: reason})
 	default:
-		p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, Agent: r.Agent, State: runCrashed, Reason: reason})
+		p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, Agent: r.Agent, State: runCrashed,
+			Reason: reason})
 	}
 }
 
-// dropLink takes an agent's connection off. Its runs go on over there; they are given up when it stays away, which counts
-// from its last word: a connection that was cut for its silence is not waited for twice.
+// dropLink takes an agent's connection off. Its runs go on over there; they are given up when it stays away, which
+// counts from its last word: a connection that was cut for its silence is not waited for twice.
 func (p *principal) dropLink(link *agentLink, reason string) {
 	if p.links[link.name] != link {
 		return
@@ -287,8 +297,8 @@ func (p *principal) dropLink(link *agentLink, reason string) {
 }
 
 // giveUpLost drops agents that have been silent for too long, and gives up the runs of those that stayed away. Silence
-// is looked at twice: after a sleep of this machine, or of this process, what agents said meanwhile is still to be read.
-// It looks when one of them may be due, not at every turn of the loop: there may be a thousand.
+// is looked at twice: after a sleep of this machine, or of this process, what agents said meanwhile is still to be
+// read. It looks when one of them may be due, not at every turn of the loop: there may be a thousand.
 func (p *principal) giveUpLost(now time.Time) {
 	p.compatGiveUp(now)
 	if now.Before(p.nextLoss) {
@@ -407,9 +417,10 @@ func (p *principal) takeItem(link *agentLink, item *agentItem, n uint64) {
 	}
 }
 
-// timeEvent gives an agent's event its time by our clock. That of the agent is taken where it can be: from when the run was queued, or
-// begun, until now. Where it cannot, its clock is off: what it was ahead when it said hello, or said that it is there, is taken off, and where that is no
-// time either it is now. So no run is filed where it did not happen. What the agent said is kept beside it when that is far from it.
+// timeEvent gives an agent's event its time by our clock. That of the agent is taken where it can be: from when the run
+// was queued, or begun, until now. Where it cannot, its clock is off: what it was ahead when it said hello, or said
+// that it is there, is taken off, and where that is no time either it is now. So no run is filed where it did not
+// happen. What the agent said is kept beside it when that is far from it.
 func (p *principal) timeEvent(link *agentLink, e *Event) {
 	r := p.state.Runs[e.Run]
 	if r == nil || link.near {
@@ -475,8 +486,8 @@ func (p *principal) takeEvent(link *agentLink, e *Event) {
 	}
 }
 
-// dispatchAsked makes of a crash what a person had asked for before, where the agent had not heard of that when it gave the run
-// up by itself.
+// dispatchAsked makes of a crash what a person had asked for before, where the agent had not heard of that when it gave
+// the run up by itself.
 func dispatchAsked(r *Run, e *Event) {
 	if e.Kind == evTaskFinished {
 		if t := r.task(e.Task); t != nil && r.Cancelling+t.Cancelling != "" {
@@ -503,8 +514,8 @@ func dispatchAsked(r *Run, e *Event) {
 	}
 }
 
-// afterRun looks at a run that its agent has ended: it may be due for another attempt, unless a person stopped it or a task
-// of it. What a person ended is begun again by a person.
+// afterRun looks at a run that its agent has ended: it may be due for another attempt, unless a person stopped it or a
+// task of it. What a person ended is begun again by a person.
 func (p *principal) afterRun(r *Run) {
 	spec := p.state.Versions[r.Version]
 	if spec == nil || r.Cancelling != "" || r.taskStopped() {
@@ -515,7 +526,8 @@ func (p *principal) afterRun(r *Run) {
 		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, State: requeueBehind,
 			Reason: fmt.Sprintf("retry %d of %d after: %s", r.Attempt, spec.Retries, r.Reason)})
 	case r.State == runCrashed && spec.failover() == failoverRerun && r.Attempt <= spec.Retries+dispatchMaxFailovers:
-		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, State: requeueBehind, Reason: r.Reason})
+		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, State: requeueBehind,
+			Reason: r.Reason})
 	}
 }
 
@@ -553,8 +565,8 @@ func (p *principal) takeLines(link *agentLink, item *agentItem) {
 	}
 }
 
-// storeLines puts output into the log. What the disk does not take is lost and counted: a line in its place says so, as soon
-// as there is room for that.
+// storeLines puts output into the log. What the disk does not take is lost and counted: a line in its place says so, as
+// soon as there is room for that.
 func (p *principal) storeLines(r *Run, batch []LogLine) {
 	lost := p.lost[r.ID]
 	if lost.lines > 0 {
@@ -600,7 +612,8 @@ func (p *principal) tellLost(r *Run) {
 	}
 	delete(p.lost, r.ID)
 	if err := p.logs.remark(r.Workflow, p.lostLine(r, lost, p.lines[r.ID])); err != nil {
-		p.cfg.Log.Error("output is lost, and the run's log does not say so", "run", r.ID, "lines", lost.lines, "cause", err)
+		p.cfg.Log.Error("output is lost, and the run's log does not say so", "run", r.ID, "lines", lost.lines, "cause",
+			err)
 	}
 }
 
@@ -636,13 +649,15 @@ func (l *agentLink) sendBody(body []byte) {
 // cancelRun stops a run: one in the queue at once, a running one by its agent. It gives a note where that one is away.
 func (p *principal) cancelRun(r *Run, reason string, force bool, by, from string) (note string) {
 	if r.State == runQueued {
-		p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, Reason: reason, By: by, From: from})
+		p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, Reason: reason, By: by,
+			From: from})
 		return ""
 	}
 	if p.compatCancel(r, reason, by, from) {
 		return ""
 	}
-	p.emit(&Event{Kind: evCancelling, Run: r.ID, Workflow: r.Workflow, Reason: reason, Force: force, By: by, From: from})
+	p.emit(&Event{Kind: evCancelling, Run: r.ID, Workflow: r.Workflow, Reason: reason, Force: force, By: by,
+		From: from})
 	link := p.links[r.Agent]
 	if link == nil {
 		return dispatchAway(r.Agent, "run")
@@ -651,21 +666,25 @@ func (p *principal) cancelRun(r *Run, reason string, force bool, by, from string
 	return ""
 }
 
-// cancelTask stops one task of a run and leaves the rest to its graph. The request stays in the state until the task has
-// ended: an agent that is away now, or was not reached, is told when it says hello.
+// cancelTask stops one task of a run and leaves the rest to its graph. The request stays in the state until the task
+// has ended: an agent that is away now, or was not reached, is told when it says hello.
 func (p *principal) cancelTask(c *verbCall, r *Run) {
 	t, agent := r.task(c.req.Task), p.state.Agents[r.Agent]
 	switch {
 	case t == nil:
 		p.refuseLater(c, noTask(r, c.req.Task))
 	case t.State == taskWaiting:
-		c.refuse(refuse(codeConflict, "task %s of run %s has not begun (the run is %s): cdktr cancel %s stops the whole run", t.Task, r.ID, r.State, r.ID))
+		c.refuse(refuse(codeConflict, "task %s of run %s has not begun (the run is %s): cdktr cancel %s stops the "+
+			"whole run", t.Task, r.ID, r.State, r.ID))
 	case !taskActive(t.State):
-		c.refuse(refuse(codeConflict, "task %s of run %s is %s already: cdktr cancel %s stops the whole run", t.Task, r.ID, t.State, r.ID))
+		c.refuse(refuse(codeConflict, "task %s of run %s is %s already: cdktr cancel %s stops the whole run", t.Task,
+			r.ID, t.State, r.ID))
 	case agent != nil && agent.Epoch == compatEpoch:
-		c.refuse(refuse(codeConflict, "agent %s is one of CDKTR's, which cannot be told to stop a task: cdktr cancel %s ends the whole run, and its processes go on", r.Agent, r.ID))
+		c.refuse(refuse(codeConflict, "agent %s is one of CDKTR's, which cannot be told to stop a task: cdktr "+
+			"cancel %s ends the whole run, and its processes go on", r.Agent, r.ID))
 	default:
-		p.emit(&Event{Kind: evTaskStopping, Run: r.ID, Workflow: r.Workflow, Task: t.Task, Reason: "cancelled by " + c.by, Force: c.req.Force, By: c.by, From: c.from})
+		p.emit(&Event{Kind: evTaskStopping, Run: r.ID, Workflow: r.Workflow, Task: t.Task, Reason: "cancelled by " +
+			c.by, Force: c.req.Force, By: c.by, From: c.from})
 		reply, link, stop := Reply{Run: r.ID}, p.links[r.Agent], dispatchStop(r, t, c.req.Force)
 		if link == nil {
 			reply.Note = dispatchAway(r.Agent, "task")
@@ -684,10 +703,11 @@ func dispatchAway(agent, what string) string {
 	return fmt.Sprintf("agent %s is not connected now: it stops the %s when it is back", agent, what)
 }
 
-// dispatchStop is what an agent is told of a task that somebody has stopped. An event names the task, because its fields are
-// old: an agent of before this op leaves the message, but one that meets a field it does not know hangs up.
+// dispatchStop is what an agent is told of a task that somebody has stopped. An event names the task, because its
+// fields are old: an agent of before this op leaves the message, but one that meets a field it does not know hangs up.
 func dispatchStop(r *Run, t *TaskRun, force bool) *agentMsg {
-	return &agentMsg{Op: msgStopTask, Force: force, Items: []agentItem{{Event: &Event{Kind: evTaskStopping, Run: r.ID, Lease: r.Lease, Task: t.Task, Reason: t.Cancelling}}}}
+	return &agentMsg{Op: msgStopTask, Force: force, Items: []agentItem{{Event: &Event{Kind: evTaskStopping, Run: r.ID,
+		Lease: r.Lease, Task: t.Task, Reason: t.Cancelling}}}}
 }
 
 // noTask refuses a task that a run has not.
@@ -696,5 +716,6 @@ func noTask(r *Run, id string) *protoError {
 	for i := range r.Tasks {
 		ids[i] = r.Tasks[i].Task
 	}
-	return refuseNear(fmt.Sprintf("run %s has no task %q", r.ID, id), "cdktr show "+r.ID+" lists them", id, func() []string { return ids })
+	return refuseNear(fmt.Sprintf("run %s has no task %q", r.ID, id), "cdktr show "+r.ID+" lists them", id,
+		func() []string { return ids })
 }

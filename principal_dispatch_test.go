@@ -143,7 +143,8 @@ func dispatchEvent(as *assignment, kind, task, state string) agentItem {
 func dispatchLines(as *assignment, numbers ...int64) agentItem {
 	item := agentItem{Lease: as.Lease}
 	for _, n := range numbers {
-		item.Lines = append(item.Lines, LogLine{Time: stampOf(time.Now()), Run: as.Run, N: n, Task: "a", Attempt: 1, Stream: "o", Text: fmt.Sprintf("line %d by lease %d", n, as.Lease)})
+		item.Lines = append(item.Lines, LogLine{Time: stampOf(time.Now()), Run: as.Run, N: n, Task: "a", Attempt: 1,
+			Stream: "o", Text: fmt.Sprintf("line %d by lease %d", n, as.Lease)})
 	}
 	return item
 }
@@ -188,7 +189,8 @@ func TestDispatchRun(t *testing.T) {
 			t.Fatalf("welcome: %+v", m)
 		}
 		as := a.last()
-		if as.Run != id || as.Lease != 1 || as.Attempt != 1 || as.Spec.ID != "w" || as.Trigger != triggerManual || as.Lines != 0 {
+		if as.Run != id || as.Lease != 1 || as.Attempt != 1 || as.Spec.ID != "w" || as.Trigger != triggerManual ||
+			as.Lines != 0 {
 			t.Errorf("%+v", as)
 		}
 		second := g.run("w")
@@ -203,7 +205,8 @@ func TestDispatchRun(t *testing.T) {
 		if n := a.acked(); n != 4 {
 			t.Errorf("%d is acknowledged, not 4", n)
 		}
-		a.report(dispatchEvent(as, evTaskFinished, "a", taskSucceeded), dispatchEvent(as, evRunFinished, "", runSucceeded))
+		a.report(dispatchEvent(as, evTaskFinished, "a", taskSucceeded),
+			dispatchEvent(as, evRunFinished, "", runSucceeded))
 		if n := a.acked(); n != 6 { // the end of a run is synced at once
 			t.Errorf("%d is acknowledged, not 6", n)
 		}
@@ -214,7 +217,8 @@ func TestDispatchRun(t *testing.T) {
 		if a.last().Run != second {
 			t.Errorf("the next run was not given out: %+v", a.last())
 		}
-		if got := g.kinds(); got != "workflow.version run.queued agent.up run.assigned run.queued run.started task.started task.finished run.finished run.assigned" {
+		if got := g.kinds(); got != "workflow.version run.queued agent.up run.assigned run.queued run.started "+
+			"task.started task.finished run.finished run.assigned" {
 			t.Errorf("journal: %s", got)
 		}
 		a.gone()
@@ -231,8 +235,9 @@ func TestDispatchNumbers(t *testing.T) {
 		as := a.last()
 		items := append(dispatchBegun(as), dispatchLines(as, 1))
 		a.report(items...)
-		a.send(&agentMsg{Op: msgReport, N: 1, Items: items})                                          // all of it again
-		a.send(&agentMsg{Op: msgReport, N: 3, Items: []agentItem{items[2], dispatchLines(as, 1, 2)}}) // and a part, with news
+		a.send(&agentMsg{Op: msgReport, N: 1, Items: items}) // all of it again
+		// and a part, with news
+		a.send(&agentMsg{Op: msgReport, N: 3, Items: []agentItem{items[2], dispatchLines(as, 1, 2)}})
 		if got := g.output(id); got != "line 1 by lease 1\nline 2 by lease 1\n" {
 			t.Errorf("output: %q", got)
 		}
@@ -265,7 +270,8 @@ func TestDispatchNumbers(t *testing.T) {
 		}
 		a.join()
 		a.send(&agentMsg{Op: "wave"})
-		a.report(agentItem{}, agentItem{Event: &Event{Kind: evQueued, Run: "R"}}, agentItem{Event: &Event{Kind: evRunStarted, Run: "R"}})
+		a.report(agentItem{}, agentItem{Event: &Event{Kind: evQueued, Run: "R"}},
+			agentItem{Event: &Event{Kind: evRunStarted, Run: "R"}})
 		if a.cut() || g.p.state.Runs["R"] != nil {
 			t.Error("what is not known ends the connection")
 		}
@@ -352,15 +358,23 @@ func TestDispatchReconcile(t *testing.T) {
 		attempt int
 		cancels string // what the agent is told of runs to stop
 	}{
-		{name: "holds what is its own", begun: true, holds: func(id string) held { return held{{id, 1}} }, state: runRunning, attempt: 1},
-		{name: "holds it and has not said so", holds: func(id string) held { return held{{id, 1}} }, state: runRunning, attempt: 1},
-		{name: "holds a stranger", begun: true, holds: func(id string) held { return held{{id, 1}, {"STRANGER", 1}} }, state: runRunning, attempt: 1, cancels: "drop STRANGER"},
+		{name: "holds what is its own", begun: true, holds: func(id string) held { return held{{id, 1}} },
+			state: runRunning, attempt: 1},
+		{name: "holds it and has not said so", holds: func(id string) held { return held{{id, 1}} }, state: runRunning,
+			attempt: 1},
+		{name: "holds a stranger", begun: true, holds: func(id string) held { return held{{id, 1}, {"STRANGER", 1}} },
+			state: runRunning, attempt: 1, cancels: "drop STRANGER"},
 		{name: "lacks it, not begun", holds: func(string) held { return nil }, state: runRunning, attempt: 1},
-		{name: "lacks it, begun", begun: true, holds: func(string) held { return nil }, state: runCrashed, reason: "was restarted while it ran", attempt: 1},
-		{name: "lacks it, begun, rerun", w: Workflow{Failover: failoverRerun}, begun: true, holds: func(string) held { return nil }, state: runRunning, attempt: 2},
-		{name: "holds an earlier lease", begun: true, holds: func(id string) held { return held{{id, 0}} }, state: runCrashed, reason: "was restarted", attempt: 1, cancels: "drop RUN"},
-		{name: "cancelled meanwhile", begun: true, cancel: true, holds: func(id string) held { return held{{id, 1}} }, state: runRunning, attempt: 1, cancels: "RUN"},
-		{name: "cancelled meanwhile and lacks it", begun: true, cancel: true, holds: func(id string) held { return nil }, state: runCancelled, reason: "cancelled by", attempt: 1},
+		{name: "lacks it, begun", begun: true, holds: func(string) held { return nil }, state: runCrashed,
+			reason: "was restarted while it ran", attempt: 1},
+		{name: "lacks it, begun, rerun", w: Workflow{Failover: failoverRerun}, begun: true,
+			holds: func(string) held { return nil }, state: runRunning, attempt: 2},
+		{name: "holds an earlier lease", begun: true, holds: func(id string) held { return held{{id, 0}} },
+			state: runCrashed, reason: "was restarted", attempt: 1, cancels: "drop RUN"},
+		{name: "cancelled meanwhile", begun: true, cancel: true, holds: func(id string) held { return held{{id, 1}} },
+			state: runRunning, attempt: 1, cancels: "RUN"},
+		{name: "cancelled meanwhile and lacks it", begun: true, cancel: true,
+			holds: func(id string) held { return nil }, state: runCancelled, reason: "cancelled by", attempt: 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -405,10 +419,12 @@ func TestDispatchReconcile(t *testing.T) {
 	}
 }
 
-// An agent that says nothing for 15 s, and for 1 s more, loses its runs; one that comes back with what nobody else has goes on with it.
+// An agent that says nothing for 15 s, and for 1 s more, loses its runs; one that comes back with what nobody else has
+// goes on with it.
 func TestDispatchSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "keep"}), principalTask(Workflow{ID: "rerun", Failover: failoverRerun}), principalTask(Workflow{ID: "fresh"}))
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "keep"}),
+			principalTask(Workflow{ID: "rerun", Failover: failoverRerun}), principalTask(Workflow{ID: "fresh"}))
 		keep, rerun, fresh := g.run("keep"), g.run("rerun"), g.run("fresh")
 		a := dispatchAgentJoin(g, "x", 3)
 		given := a.assigned()
@@ -427,7 +443,8 @@ func TestDispatchSilent(t *testing.T) {
 		g.expect(keep, runCrashed, "agent x was lost")
 		g.expect(rerun, runQueued, "agent x was lost")
 		g.expect(fresh, runCrashed, "agent x was lost") // it may have begun: nobody else may begin it
-		if list := g.ask(Request{Op: "agents"}).Agents; len(list) != 1 || list[0].State != agentLost || list[0].Running != 0 {
+		if list := g.ask(Request{Op: "agents"}).Agents; len(list) != 1 || list[0].State != agentLost ||
+			list[0].Running != 0 {
 			t.Errorf("%+v", list)
 		}
 		b := dispatchAgentJoin(g, "y", 3)
@@ -445,7 +462,8 @@ func TestDispatchSilent(t *testing.T) {
 		// What it says of the run that it lost is void: events and output.
 		b.report(dispatchLines(b.last(), 1))
 		a.report(dispatchLines(given[1], 1, 2), dispatchEvent(given[1], evRunFinished, "", runFailed))
-		a.report(dispatchEvent(given[0], evTaskFinished, "a", taskSucceeded), dispatchEvent(given[0], evRunFinished, "", runSucceeded))
+		a.report(dispatchEvent(given[0], evTaskFinished, "a", taskSucceeded),
+			dispatchEvent(given[0], evRunFinished, "", runSucceeded))
 		g.expect(rerun, runRunning, "")
 		g.expect(keep, runSucceeded, "")
 		if got := g.output(rerun); got != "line 1 by lease 2\n" {
@@ -497,7 +515,8 @@ func TestDispatchFence(t *testing.T) {
 			t.Fatalf("%+v", second)
 		}
 		a.report(dispatchLines(first, 2, 3), dispatchEvent(first, evRunFinished, "", runCancelled))
-		a.report(append(dispatchBegun(second), dispatchLines(second, 2), dispatchEvent(second, evRunFinished, "", runSucceeded))...)
+		a.report(append(dispatchBegun(second), dispatchLines(second, 2),
+			dispatchEvent(second, evRunFinished, "", runSucceeded))...)
 		g.expect(id, runSucceeded, "")
 		if got := g.output(id); got != "line 1 by lease 1\nline 2 by lease 2\n" {
 			t.Errorf("output: %q", got)
@@ -545,10 +564,12 @@ func TestDispatchNames(t *testing.T) {
 		a := dispatchAgentJoin(g, "x", 1)
 		twin := &dispatchAgent{g: g, hello: agentMsg{Agent: "x", Capacity: 1, Epoch: "another"}}
 		twin.join()
-		if m := twin.of(msgRefused); len(m) != 1 || !strings.Contains(m[0].Reason, `another agent named "x" is connected`) || !twin.cut() {
+		if m := twin.of(msgRefused); len(m) != 1 || !strings.Contains(m[0].Reason,
+			`another agent named "x" is connected`) || !twin.cut() {
 			t.Errorf("a second x: %+v", m)
 		}
-		for _, hello := range []agentMsg{{Agent: "", Capacity: 1, Epoch: "e"}, {Agent: "z", Epoch: "e"}, {Agent: "z", Capacity: -1, Epoch: "e"}, {Agent: "z", Capacity: 1}} {
+		for _, hello := range []agentMsg{{Agent: "", Capacity: 1, Epoch: "e"}, {Agent: "z", Epoch: "e"},
+			{Agent: "z", Capacity: -1, Epoch: "e"}, {Agent: "z", Capacity: 1}} {
 			bad := &dispatchAgent{g: g, hello: hello}
 			bad.join()
 			if m := bad.of(msgRefused); len(m) != 1 || !bad.cut() || g.p.state.Agents["z"] != nil {
@@ -574,10 +595,12 @@ func TestDispatchNames(t *testing.T) {
 
 func TestDispatchLabels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "any"}), principalTask(Workflow{ID: "gpu", Agent: map[string]string{"gpu": "yes"}}),
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "any"}),
+			principalTask(Workflow{ID: "gpu", Agent: map[string]string{"gpu": "yes"}}),
 			principalTask(Workflow{ID: "mars", Agent: map[string]string{"gpu": "yes", "site": "mars"}}))
 		plain := dispatchAgentJoin(g, "plain", 2)
-		gpu := &dispatchAgent{g: g, hello: agentMsg{Agent: "gpu", Capacity: 3, Epoch: "g", Labels: map[string]string{"gpu": "yes", "site": "london"}}}
+		gpu := &dispatchAgent{g: g, hello: agentMsg{Agent: "gpu", Capacity: 3, Epoch: "g",
+			Labels: map[string]string{"gpu": "yes", "site": "london"}}}
 		gpu.join()
 		mars := g.run("mars")
 		g.expect(mars, runQueued, "no agent with labels gpu=yes site=mars")
@@ -627,7 +650,8 @@ func TestDispatchDrain(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 		a.gone()
-		if r := g.ask(Request{Op: "forget", Agent: "x"}); r.OK || !strings.Contains(r.Error.Message, "still has 2 runs") {
+		if r := g.ask(Request{Op: "forget", Agent: "x"}); r.OK || !strings.Contains(r.Error.Message,
+			"still has 2 runs") {
 			t.Errorf("%+v", r.Error)
 		}
 		g.stop()
@@ -648,7 +672,8 @@ func TestDispatchCancel(t *testing.T) {
 		a.report(dispatchBegun(as)...)
 		g.ask(Request{Op: "cancel", Run: id})
 		g.ask(Request{Op: "cancel", Run: id, Force: true})
-		if m := a.of(msgCancel); len(m) != 2 || m[0].Force || !m[1].Force || m[0].Run != id || !strings.HasPrefix(m[0].Reason, "cancelled by ") {
+		if m := a.of(msgCancel); len(m) != 2 || m[0].Force || !m[1].Force || m[0].Run != id ||
+			!strings.HasPrefix(m[0].Reason, "cancelled by ") {
 			t.Errorf("%+v", m)
 		}
 		g.expect(id, runRunning, "")
@@ -668,14 +693,17 @@ func TestDispatchRetries(t *testing.T) {
 		a := dispatchAgentJoin(g, "x", 1)
 		for attempt := 1; attempt <= 3; attempt++ {
 			as := a.last()
-			if as.Attempt != attempt || as.Lease != attempt || (attempt > 1) != (len(as.Done) == 1) || as.Lines != int64(attempt-1) {
+			if as.Attempt != attempt || as.Lease != attempt || (attempt > 1) != (len(as.Done) == 1) ||
+				as.Lines != int64(attempt-1) {
 				t.Fatalf("attempt %d: %+v", attempt, as)
 			}
 			a.report(dispatchEvent(as, evRunStarted, "", ""))
 			if attempt == 1 {
-				a.report(dispatchEvent(as, evTaskStarted, "a", ""), dispatchEvent(as, evTaskFinished, "a", taskSucceeded))
+				a.report(dispatchEvent(as, evTaskStarted, "a", ""), dispatchEvent(as, evTaskFinished, "a",
+					taskSucceeded))
 			}
-			a.report(dispatchLines(as, int64(attempt)), dispatchEvent(as, evTaskStarted, "b", ""), dispatchEvent(as, evTaskFinished, "b", taskFailed), dispatchEvent(as, evRunFinished, "", runFailed))
+			a.report(dispatchLines(as, int64(attempt)), dispatchEvent(as, evTaskStarted, "b", ""),
+				dispatchEvent(as, evTaskFinished, "b", taskFailed), dispatchEvent(as, evRunFinished, "", runFailed))
 		}
 		g.expect(id, runFailed, "")
 		if r := g.ask(Request{Op: "retry", Run: id}); !r.OK {
@@ -688,9 +716,11 @@ func TestDispatchRetries(t *testing.T) {
 		if r := g.ask(Request{Op: "retry", Run: id}); r.OK || r.Error.Code != codeConflict {
 			t.Errorf("%+v", r)
 		}
-		a.report(dispatchEvent(as, evTaskFinished, "b", taskSucceeded), dispatchEvent(as, evRunFinished, "", runSucceeded))
+		a.report(dispatchEvent(as, evTaskFinished, "b", taskSucceeded),
+			dispatchEvent(as, evRunFinished, "", runSucceeded))
 		g.expect(id, runSucceeded, "")
-		if r := g.ask(Request{Op: "retry", Run: id}); r.OK || !strings.Contains(r.Error.Message, "--all runs it all again") {
+		if r := g.ask(Request{Op: "retry", Run: id}); r.OK || !strings.Contains(r.Error.Message,
+			"--all runs it all again") {
 			t.Errorf("%+v", r)
 		}
 		if r := g.ask(Request{Op: "retry", Run: id, All: true}); !r.OK {

@@ -1,6 +1,6 @@
-// "Answered when it is on the disk", for everything that changes something: a store whose fsync blocks, and each op in turn.
-// Before the fsync there is no answer, behind it there is one. Every verb that the loop carries out is in the table, and
-// every request of the older dialect that changes something, or the test fails.
+// "Answered when it is on the disk", for everything that changes something: a store whose fsync blocks, and each op in
+// turn. Before the fsync there is no answer, behind it there is one. Every verb that the loop carries out is in the
+// table, and every request of the older dialect that changes something, or the test fails.
 
 package main
 
@@ -24,7 +24,8 @@ type durableRig struct {
 }
 
 func durableRigOpen(t *testing.T) *durableRig {
-	g := &durableRig{principalRig: principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}), principalTask(Workflow{ID: "v"})), gate: make(chan bool, 1)}
+	g := &durableRig{principalRig: principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}),
+		principalTask(Workflow{ID: "v"})), gate: make(chan bool, 1)}
 	g.do(func() {
 		next := g.p.store.files.sync
 		g.p.store.files.sync = func(f *os.File) error {
@@ -73,31 +74,46 @@ type durableCase struct {
 
 var durableCases = []durableCase{
 	{op: "run", body: func(*durableRig) any { return Request{Op: "run", Workflow: "v"} }, want: `"run":"`},
-	{op: "run with a key that was used", setup: func(g *durableRig) { g.ask(Request{Op: "run", Workflow: "v", Key: "k"}) }, body: func(*durableRig) any { return Request{Op: "run", Workflow: "v", Key: "k"} },
-		when: func(g *durableRig) { g.do(func() { g.p.emit(&Event{Kind: evPaused, Workflow: "v", By: "x"}) }) }, want: `"run":"`},
+	{op: "run with a key that was used", setup: func(g *durableRig) {
+		g.ask(Request{Op: "run", Workflow: "v",
+			Key: "k"})
+	}, body: func(*durableRig) any { return Request{Op: "run", Workflow: "v", Key: "k"} },
+		when: func(g *durableRig) { g.do(func() { g.p.emit(&Event{Kind: evPaused, Workflow: "v", By: "x"}) }) },
+		want: `"run":"`},
 	{op: "run and wait", body: func(*durableRig) any { return Request{Op: "run", Workflow: "v", Wait: true} },
 		when: func(g *durableRig) {
 			g.do(func() { g.p.cancelRun(g.p.state.Runs[g.p.active["v"][0]], "enough", false, "", "") })
 		}, want: runCancelled},
 	{op: "wait", body: func(g *durableRig) any { return Request{Op: "wait", Run: g.run} },
-		when: func(g *durableRig) { g.do(func() { g.p.cancelRun(g.p.state.Runs[g.run], "enough", false, "", "") }) }, want: runCancelled},
+		when: func(g *durableRig) { g.do(func() { g.p.cancelRun(g.p.state.Runs[g.run], "enough", false, "", "") }) },
+		want: runCancelled},
 	{op: "wait and follow", body: func(g *durableRig) any { return Request{Op: "wait", Run: g.run, Follow: true} },
-		when: func(g *durableRig) { g.do(func() { g.p.cancelRun(g.p.state.Runs[g.run], "enough", false, "", "") }) }, want: `"runs":[`},
+		when: func(g *durableRig) { g.do(func() { g.p.cancelRun(g.p.state.Runs[g.run], "enough", false, "", "") }) },
+		want: `"runs":[`},
 	{op: "cancel", body: func(g *durableRig) any { return Request{Op: "cancel", Run: g.run} }, want: `"run":"`},
-	{op: "cancel of a task", setup: (*durableRig).begin, body: func(g *durableRig) any { return Request{Op: "cancel", Run: g.run, Task: "a"} }, want: `"run":"`},
-	{op: "cancel of a run that an agent has", setup: (*durableRig).begin, body: func(g *durableRig) any { return Request{Op: "cancel", Run: g.run} }, want: `"run":"`},
+	{op: "cancel of a task", setup: (*durableRig).begin, body: func(g *durableRig) any {
+		return Request{Op: "cancel",
+			Run: g.run, Task: "a"}
+	}, want: `"run":"`},
+	{op: "cancel of a run that an agent has", setup: (*durableRig).begin,
+		body: func(g *durableRig) any { return Request{Op: "cancel", Run: g.run} }, want: `"run":"`},
 	{op: "retry", body: func(g *durableRig) any { return Request{Op: "retry", Run: g.ended} }, want: `"run":"`},
 	{op: "pause", body: func(*durableRig) any { return Request{Op: "pause", Workflow: "w"} }, want: `"ok":true`},
 	{op: "pause of all", body: func(*durableRig) any { return Request{Op: "pause", All: true} }, want: `"ok":true`},
-	{op: "resume", setup: func(g *durableRig) { g.ask(Request{Op: "pause", Workflow: "w"}) }, body: func(*durableRig) any { return Request{Op: "resume", Workflow: "w"} }, want: `"ok":true`},
+	{op: "resume", setup: func(g *durableRig) { g.ask(Request{Op: "pause", Workflow: "w"}) },
+		body: func(*durableRig) any { return Request{Op: "resume", Workflow: "w"} }, want: `"ok":true`},
 	{op: "ack", body: func(*durableRig) any { return Request{Op: "ack", Key: "agent:lost"} }, want: `"ok":true`},
 	{op: "drain", body: func(*durableRig) any { return Request{Op: "drain", Agent: "x"} }, want: `"ok":true`},
-	{op: "undrain", setup: func(g *durableRig) { g.ask(Request{Op: "drain", Agent: "x"}) }, body: func(*durableRig) any { return Request{Op: "undrain", Agent: "x"} }, want: `"ok":true`},
+	{op: "undrain", setup: func(g *durableRig) { g.ask(Request{Op: "drain", Agent: "x"}) },
+		body: func(*durableRig) any { return Request{Op: "undrain", Agent: "x"} }, want: `"ok":true`},
 	{op: "forget", body: func(*durableRig) any { return Request{Op: "forget", Agent: "lost"} }, want: `"ok":true`},
-	{op: "backup", body: func(*durableRig) any { return Request{Op: "backup"} }, when: func(g *durableRig) { g.do(func() { g.p.emit(&Event{Kind: evPaused, Workflow: "v", By: "x"}) }) }, want: `"folder":"`},
+	{op: "backup", body: func(*durableRig) any { return Request{Op: "backup"} },
+		when: func(g *durableRig) { g.do(func() { g.p.emit(&Event{Kind: evPaused, Workflow: "v", By: "x"}) }) },
+		want: `"folder":"`},
 	{op: "RUNTASK", body: func(*durableRig) any { return "RUNTASK\x01v" }, want: "OK"},
 	{op: "REGISTERAGENT", body: func(*durableRig) any { return "REGISTERAGENT\x01old" }, want: "OK"},
-	{op: "FETCHWORKFLOW", setup: func(g *durableRig) { g.compat("REGISTERAGENT\x01old") }, body: func(*durableRig) any { return "FETCHWORKFLOW\x01old" }, want: `SUCCESS` + compatSplit},
+	{op: "FETCHWORKFLOW", setup: func(g *durableRig) { g.compat("REGISTERAGENT\x01old") },
+		body: func(*durableRig) any { return "FETCHWORKFLOW\x01old" }, want: `SUCCESS` + compatSplit},
 	{op: "AGENTWORKFLOWSTATUS", setup: func(g *durableRig) {
 		g.compat("FETCHWORKFLOW\x01old")
 		g.compat("AGENTWORKFLOWSTATUS\x01old\x01w\x01i\x01RUNNING")
@@ -113,7 +129,8 @@ var durableCases = []durableCase{
 // begin gives the queued run to an agent, which has started its task.
 func (g *durableRig) begin() {
 	g.do(func() {
-		for _, e := range []*Event{{Kind: evAssigned}, {Kind: evRunStarted, Lease: 1}, {Kind: evTaskStarted, Task: "a", Attempt: 1, Lease: 1}} {
+		for _, e := range []*Event{{Kind: evAssigned}, {Kind: evRunStarted, Lease: 1},
+			{Kind: evTaskStarted, Task: "a", Attempt: 1, Lease: 1}} {
 			e.Run, e.Workflow, e.Agent = g.run, "w", "x"
 			if err := g.p.emit(e); err != nil {
 				g.t.Error(err)
@@ -171,7 +188,8 @@ func TestDurableAnswers(t *testing.T) {
 						t.Fatal(err)
 					}
 				}}
-				if c.when != nil && strings.Contains(c.op, "key") || c.op == "backup" { // what is not on the disk yet was there before
+				// what is not on the disk yet was there before
+				if c.when != nil && strings.Contains(c.op, "key") || c.op == "backup" {
 					sent = slices.Insert(sent, 0, func() { c.when(g) })
 				} else if c.when != nil {
 					sent = append(sent, func() { c.when(g) })
@@ -222,14 +240,16 @@ func TestDurableAgents(t *testing.T) {
 			e.Run, e.Agent, e.Lease, e.Time = run, "y", 1, stampOf(time.Now())
 			return agentItem{Event: &e}
 		}
-		a.report(event(g.run, Event{Kind: evRunStarted}), event(g.run, Event{Kind: evTaskStarted, Task: "a", Attempt: 1}))
+		a.report(event(g.run, Event{Kind: evRunStarted}), event(g.run,
+			Event{Kind: evTaskStarted, Task: "a", Attempt: 1}))
 		for _, c := range []struct {
 			op string
 			do func()
 		}{
 			{msgAssign, func() { g.p.enqueue(g.p.files["v"].Spec, fire{trigger: triggerManual}) }},
 			{msgStopTask, func() {
-				g.p.cancelTask(&verbCall{req: Request{Op: "cancel", Run: g.run, Task: "a"}, conn: g.connect(), by: "x"}, g.p.state.Runs[g.run])
+				g.p.cancelTask(&verbCall{req: Request{Op: "cancel", Run: g.run, Task: "a"}, conn: g.connect(), by: "x"},
+					g.p.state.Runs[g.run])
 			}},
 			{msgCancel, func() { g.p.cancelRun(g.p.state.Runs[g.run], "enough", false, "x", "") }},
 			{msgAck, nil},
@@ -243,7 +263,9 @@ func TestDurableAgents(t *testing.T) {
 			if c.do != nil {
 				g.do(c.do)
 			} else {
-				a.report(event(g.run, Event{Kind: evTaskFinished, Task: "a", Attempt: 1, State: taskCancelled, Reason: "stopped"}), event(g.run, Event{Kind: evRunFinished, State: runCancelled, Reason: "stopped"}))
+				a.report(event(g.run, Event{Kind: evTaskFinished, Task: "a", Attempt: 1, State: taskCancelled,
+					Reason: "stopped"}), event(g.run, Event{Kind: evRunFinished, State: runCancelled,
+					Reason: "stopped"}))
 			}
 			synctest.Wait()
 			if n := len(a.of(c.op)) - before; n != 0 {

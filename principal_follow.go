@@ -21,8 +21,9 @@ const (
 	followLines     = protoMaxLines // lines of output that are read at once, with a place among those that read files,
 	followGrepSteps = 10_000        // of a regular expression
 
-	followBytes = 64 << 10 // and about so many bytes of them; they are sent without one. As JSON they have six times as many at most
-	followHead  = 512      // bytes that a record has beside its text, for that
+	// and about so many bytes of them; they are sent without one. As JSON they have six times as many at most
+	followBytes = 64 << 10
+	followHead  = 512 // bytes that a record has beside its text, for that
 )
 
 // watcher wakes a follower: ch holds one token when something it watches has changed.
@@ -294,9 +295,10 @@ func (p *principal) endOfLines(c *verbCall, r *Run) logPlace {
 // errFollowMore says that there are more lines than are read at once.
 var errFollowMore = errors.New("there is more output")
 
-// someLines reads the output of a run from a place on, as much of it as is read at once and most lines at most, and gives the place
-// behind it.
-func (p *principal) someLines(r *Run, from logPlace, filter logFilter, most int) (records []LogRecord, next logPlace, err error) {
+// someLines reads the output of a run from a place on, as much of it as is read at once and most lines at most, and
+// gives the place behind it.
+func (p *principal) someLines(r *Run, from logPlace, filter logFilter,
+	most int) (records []LogRecord, next logPlace, err error) {
 	var pack recordPacker
 	n, size := 0, 0
 	next, err = p.logs.read(r.Workflow, r.ID, from, filter, func(line LogLine) error {
@@ -353,10 +355,12 @@ func (p *principal) lookLogs(c *verbCall) {
 
 // logsFilter reads which lines are wanted. A regular expression may take its time: not on the loop.
 func logsFilter(c *verbCall) (filter logFilter, refused *protoError) {
-	filter = logFilter{Task: c.req.Task, Stream: c.req.Stream, Since: c.req.Since.Time, Before: c.req.Before, Tail: int(c.req.Last)}
+	filter = logFilter{Task: c.req.Task, Stream: c.req.Stream, Since: c.req.Since.Time, Before: c.req.Before,
+		Tail: int(c.req.Last)}
 	switch {
 	case !slices.Contains([]string{"", "o", "e", "c"}, c.req.Stream):
-		return filter, refuse(codeInvalid, "stream %q: want \"o\" (standard output), \"e\" (standard error) or \"c\" (remarks of cdktr)", c.req.Stream)
+		return filter, refuse(codeInvalid,
+			"stream %q: want \"o\" (standard output), \"e\" (standard error) or \"c\" (remarks of cdktr)", c.req.Stream)
 	case c.single:
 		return filter, refuse(codeInvalid, "logs answers with many replies: ask with a DEALER socket, not a REQ")
 	case c.req.Grep != "":
@@ -377,7 +381,8 @@ func followGrep(text string) (*regexp.Regexp, error) {
 		return nil, err
 	}
 	if n := followSteps(tree, followGrepSteps); n > followGrepSteps {
-		return nil, fmt.Errorf("the regular expression is too large: more than %d steps with its counts written out", followGrepSteps)
+		return nil, fmt.Errorf("the regular expression is too large: more than %d steps with its counts written out",
+			followGrepSteps)
 	}
 	return regexp.Compile(text)
 }
@@ -454,8 +459,8 @@ func (p *principal) logFollower(c *verbCall, r *Run, w *watcher, filter logFilte
 	}
 }
 
-// lookEvents sends the audit trail from a number or a time on, and with follow what comes. It reads the journal in pages.
-// With a watcher it goes on for as long as the connection does; it wakes when the journal has grown.
+// lookEvents sends the audit trail from a number or a time on, and with follow what comes. It reads the journal in
+// pages. With a watcher it goes on for as long as the connection does; it wakes when the journal has grown.
 func (p *principal) lookEvents(c *verbCall) {
 	var w *watcher
 	if c.req.Follow {
@@ -505,8 +510,8 @@ func (p *principal) lookEvents(c *verbCall) {
 	}
 }
 
-// someEvents reads a page of the journal from a number on, and gives the number behind it. What a peer may not see is passed
-// over.
+// someEvents reads a page of the journal from a number on, and gives the number behind it. What a peer may not see is
+// passed over.
 func (p *principal) someEvents(c *verbCall, seq uint64) (page []*Event, next uint64, err error) {
 	if !p.readPlace(c) {
 		return nil, seq, nil
@@ -535,7 +540,8 @@ func (p *principal) someEvents(c *verbCall, seq uint64) (page []*Event, next uin
 // run and ask for them. Nothing of them is stored: a line is stored when it ends. The agent sends them only while
 // somebody follows.
 
-// followMaxLive is the most bytes of a line without an end that is shown. What an agent sends that is longer is not shown.
+// followMaxLive is the most bytes of a line without an end that is shown. What an agent sends that is longer is not
+// shown.
 const followMaxLive = 4 << 10
 
 // liveRun is what is shown of an active run that somebody follows. It belongs to the loop.
@@ -593,7 +599,8 @@ func (p *principal) takeLive(link *agentLink, m *agentMsg) {
 		for j := range item.Lines {
 			line := &item.Lines[j]
 			r, l := p.state.Runs[line.Run], p.live[line.Run]
-			if l == nil || r == nil || r.State != runRunning || r.Agent != link.name || r.Lease != item.Lease || r.task(line.Task) == nil ||
+			if l == nil || r == nil || r.State != runRunning || r.Agent != link.name || r.Lease != item.Lease ||
+				r.task(line.Task) == nil ||
 				line.Stream != "o" && line.Stream != "e" || len(line.Text) > followMaxLive {
 				continue
 			}
@@ -614,8 +621,8 @@ func (p *principal) endLive(run string, lines []LogLine) {
 	}
 }
 
-// sendLive sends the lines without an end that a follower has not got yet, and an empty one for each that is no more. It is
-// called behind sendLines: what has ended meanwhile was sent before.
+// sendLive sends the lines without an end that a follower has not got yet, and an empty one for each that is no more.
+// It is called behind sendLines: what has ended meanwhile was sent before.
 func (p *principal) sendLive(c *verbCall, w *watcher, filter logFilter) {
 	if !c.req.All || filter.Grep != nil {
 		return

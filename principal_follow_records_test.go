@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Output comes many lines a reply to who asks for that with n, and one by one to who does not; the lines are the same, with every
-// filter, and also where as JSON they are six times as long.
+// Output comes many lines a reply to who asks for that with n, and one by one to who does not; the lines are the same,
+// with every filter, and also where as JSON they are six times as long.
 func TestLogsManyLinesAReply(t *testing.T) {
 	x := e2eNew(t)
 	x.file("w.yml", `tasks: {a: {run: "seq 1 2000; echo err >&2; head -c 250000 /dev/zero | tr '\\0' '\\1' | fold -w 60000; echo; printf '\\377\\n'; seq 2001 3000"}}`)
@@ -58,8 +58,10 @@ func TestLogsManyLinesAReply(t *testing.T) {
 			return err
 		})
 		conn.close()
-		if got := append(texts, "")[0] + " " + append([]string{""}, texts...)[len(texts)]; err != nil || strings.TrimSpace(got) != c.first || len(texts) != c.lines {
-			t.Errorf("n %d, last %d, grep %q: %v, %d lines, want %d; the first and the last are %.40q, want %q", c.req.N, c.req.Last, c.req.Grep, err, len(texts), c.lines, got, c.first)
+		if got := append(texts, "")[0] + " " + append([]string{""}, texts...)[len(texts)]; err != nil ||
+			strings.TrimSpace(got) != c.first || len(texts) != c.lines {
+			t.Errorf("n %d, last %d, grep %q: %v, %d lines, want %d; the first and the last are %.40q, want %q",
+				c.req.N, c.req.Last, c.req.Grep, err, len(texts), c.lines, got, c.first)
 		}
 		if c.req.N == 1<<30 && c.lines > 2500 && replies > 60 {
 			t.Errorf("%d lines come in %d replies", len(texts), replies)
@@ -68,7 +70,8 @@ func TestLogsManyLinesAReply(t *testing.T) {
 			t.Errorf("n %d: the line that is no text is not there", c.req.N)
 		}
 	}
-	if out := x.ok("logs", id); strings.Count(out, "\n") != 3007 || !strings.HasPrefix(out, "1\n2\n") || !strings.HasSuffix(out, "\n2999\n3000\n") || !strings.Contains(out, "\n\xff\n") {
+	if out := x.ok("logs", id); strings.Count(out, "\n") != 3007 || !strings.HasPrefix(out, "1\n2\n") ||
+		!strings.HasSuffix(out, "\n2999\n3000\n") || !strings.Contains(out, "\n\xff\n") {
 		t.Errorf("cdktr logs prints %d lines: %.50q", strings.Count(out, "\n"), out)
 	}
 	if n := len(e2eLines[logJSON](t, x.ok("logs", id, "--json"))); n != 3007 {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// What an agent that was away is told is what was asked for: --force is not forgotten, also not by a principal that was started again,
-// nor by somebody who asks once more without it; and it is over with what it was asked for.
+// What an agent that was away is told is what was asked for: --force is not forgotten, also not by a principal that was
+// started again, nor by somebody who asks once more without it; and it is over with what it was asked for.
 func TestDispatchForce(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -16,8 +16,11 @@ func TestDispatchForce(t *testing.T) {
 		asked []bool
 		force bool
 	}{
-		{"run", "", []bool{true}, true}, {"run, without", "", []bool{false}, false}, {"run, then with", "", []bool{false, true}, true}, {"run, then without", "", []bool{true, false}, true},
-		{"task", "load", []bool{true}, true}, {"task, without", "load", []bool{false}, false}, {"task, then with", "load", []bool{false, true}, true}, {"task, then without", "load", []bool{true, false}, true},
+		{"run", "", []bool{true}, true}, {"run, without", "", []bool{false}, false},
+		{"run, then with", "", []bool{false, true}, true}, {"run, then without", "", []bool{true, false}, true},
+		{"task", "load", []bool{true}, true}, {"task, without", "load", []bool{false}, false},
+		{"task, then with", "load", []bool{false, true}, true}, {"task, then without", "load", []bool{true, false},
+			true},
 	} {
 		for _, restart := range []bool{false, true} {
 			t.Run(c.name, func(t *testing.T) {
@@ -40,7 +43,8 @@ func TestDispatchForce(t *testing.T) {
 					if len(told) != 1 || told[0].Force != c.force || (told[0].Op == msgStopTask) != (c.task != "") {
 						t.Fatalf("told %+v", told)
 					}
-					a.report(dispatchEvent(as, evTaskFinished, "load", taskCancelled), dispatchEvent(as, evRunFinished, "", runCancelled))
+					a.report(dispatchEvent(as, evTaskFinished, "load", taskCancelled),
+						dispatchEvent(as, evRunFinished, "", runCancelled))
 					r := g.show(as.Run)
 					if r.Force || r.task("load").Force || r.State != runCancelled {
 						t.Errorf("%s, force %v, of the task %v", r.State, r.Force, r.task("load").Force)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Keys are of a workflow and of those who see the same workflows: nobody's key is in the way of another's. Those of a version that
-// kept all of them together hold for their workflow until their time is over.
+// Keys are of a workflow and of those who see the same workflows: nobody's key is in the way of another's. Those of a
+// version that kept all of them together hold for their workflow until their time is over.
 func TestPrincipalKeys(t *testing.T) {
 	etl := &authGrant{Name: "etl", Role: roleTrigger, Workflows: []string{"etl", "ops"}}
 	ops := &authGrant{Name: "ops", Role: roleTrigger, Workflows: []string{"ops"}}
@@ -19,7 +19,8 @@ func TestPrincipalKeys(t *testing.T) {
 			t.Helper()
 			g.do(func() {
 				var refused *protoError
-				if id, refused = g.p.trigger(grant, Request{Workflow: workflow, Key: key}, grant.Name, ""); refused != nil {
+				if id, refused = g.p.trigger(grant, Request{Workflow: workflow, Key: key}, grant.Name,
+					""); refused != nil {
 					t.Errorf("%s, %s, %s: %v", grant.Name, workflow, key, refused)
 				}
 			})
@@ -29,7 +30,9 @@ func TestPrincipalKeys(t *testing.T) {
 		for _, c := range []struct {
 			grant         *authGrant
 			workflow, who string
-		}{{etl, "etl", "etl of etl"}, {etl, "ops", "ops of etl"}, {ops, "ops", "ops of ops"}, {again, "ops", "ops of ops"}, {operator, "ops", "ops of all"}, {authOwner, "ops", "ops of all"}, {authOwner, "etl", "etl of all"}} {
+		}{{etl, "etl", "etl of etl"}, {etl, "ops", "ops of etl"}, {ops, "ops", "ops of ops"},
+			{again, "ops", "ops of ops"}, {operator, "ops", "ops of all"}, {authOwner, "ops", "ops of all"},
+			{authOwner, "etl", "etl of all"}} {
 			for range 2 {
 				id := run(c.grant, c.workflow, "k")
 				if seen[c.who] == "" {
@@ -55,9 +58,11 @@ func TestPrincipalKeys(t *testing.T) {
 		g.do(func() {
 			old = runID(time.Now(), g.p.state.LastRun)
 			hash, _ := principalTask(Workflow{ID: "etl"}).hash()
-			g.p.emit(&Event{Kind: evQueued, Run: old, Workflow: "etl", Version: hash, Key: "old", Trigger: triggerManual})
+			g.p.emit(&Event{Kind: evQueued, Run: old, Workflow: "etl", Version: hash, Key: "old",
+				Trigger: triggerManual})
 		})
-		if run(etl, "etl", "old") != old || run(authOwner, "etl", "old") != old || run(ops, "ops", "old") == old || run(etl, "ops", "old") == old {
+		if run(etl, "etl", "old") != old || run(authOwner, "etl", "old") != old || run(ops, "ops", "old") == old ||
+			run(etl, "ops", "old") == old {
 			t.Error("a key of before")
 		}
 		time.Sleep(stateKeyLife + time.Second)

@@ -9,17 +9,19 @@ import (
 	"slices"
 )
 
-// takeLeft takes in all that an agent could not end and that lives. What it does not tell of any more has gone. An agent of 0.1.0 never
-// tells: what a newer one of its name has told before counts as gone.
+// takeLeft takes in all that an agent could not end and that lives. What it does not tell of any more has gone. An
+// agent of 0.1.0 never tells: what a newer one of its name has told before counts as gone.
 func (p *principal) takeLeft(link *agentLink, held []heldLeft) {
 	said := map[string][]LeftProcess{}
 	for _, h := range held[:min(len(held), protoMaxLeft)] {
 		if workflow := p.leftBy(link.name, h.Run); workflow == "" {
-			p.note("agent told of what a run has left that is not its own", link.conn.Peer(), "agent", link.name, "run", h.Run)
+			p.note("agent told of what a run has left that is not its own", link.conn.Peer(), "agent", link.name, "run",
+				h.Run)
 			continue
 		}
 		for _, l := range h.Processes[:min(len(h.Processes), stateMaxLeft)] {
-			said[h.Run] = append(said[h.Run], LeftProcess{Agent: link.name, Task: textHead(l.Task, protoMaxName), Attempt: l.Attempt, PID: l.PID, User: textHead(l.User, dispatchLeftText),
+			said[h.Run] = append(said[h.Run], LeftProcess{Agent: link.name, Task: textHead(l.Task, protoMaxName),
+				Attempt: l.Attempt, PID: l.PID, User: textHead(l.User, dispatchLeftText),
 				Command: textHead(l.Command, dispatchLeftText), Why: textHead(l.Why, dispatchLeftText)})
 		}
 	}
@@ -33,8 +35,8 @@ func (p *principal) takeLeft(link *agentLink, held []heldLeft) {
 	}
 }
 
-// leftBy gives the workflow of a run of which an agent may tell what it has left, "" when it may not: it has the run, had it last, or has
-// told of it before.
+// leftBy gives the workflow of a run of which an agent may tell what it has left, "" when it may not: it has the run,
+// had it last, or has told of it before.
 func (p *principal) leftBy(agent, run string) string {
 	if r := p.state.Runs[run]; r != nil && r.Agent == agent {
 		return r.Workflow
@@ -84,7 +86,8 @@ func (p *principal) noteLeft(link *agentLink, run string, said []LeftProcess) {
 	}
 	all := alive[max(0, len(alive)-stateMaxLeft):]
 	gone = gone[max(0, len(gone)+len(all)-stateMaxLeft):]
-	p.emit(&Event{Kind: evLeft, Run: run, Workflow: workflow, Agent: link.name, Left: append(slices.Clip(all), gone...)})
+	p.emit(&Event{Kind: evLeft, Run: run, Workflow: workflow, Agent: link.name,
+		Left: append(slices.Clip(all), gone...)})
 }
 
 // same says whether two are the same process of an attempt.
@@ -92,8 +95,8 @@ func (l *LeftProcess) same(other *LeftProcess) bool {
 	return l.Agent == other.Agent && l.Task == other.Task && l.Attempt == other.Attempt && l.PID == other.PID
 }
 
-// indexLeft brings the index of runs that left something up to date after an event: what a workflow keeps of them is bounded, so that
-// one which comes may drive another out. Runs may have waited for that.
+// indexLeft brings the index of runs that left something up to date after an event: what a workflow keeps of them is
+// bounded, so that one which comes may drive another out. Runs may have waited for that.
 func (p *principal) indexLeft(e *Event) {
 	switch e.Kind {
 	case evLeft, evAgentForgot:
@@ -111,15 +114,17 @@ func (p *principal) indexLeft(e *Event) {
 // leftAt says whether something is left at an agent.
 func (p *principal) leftAt(agent string) bool {
 	for run, workflow := range p.left {
-		if slices.ContainsFunc(p.state.Workflows[workflow].left(run).Processes, func(l LeftProcess) bool { return l.Agent == agent }) {
+		if slices.ContainsFunc(p.state.Workflows[workflow].left(run).Processes,
+			func(l LeftProcess) bool { return l.Agent == agent }) {
 			return true
 		}
 	}
 	return false
 }
 
-// leftAlive says what runs of a workflow have left that lives, as "what run R left lives on agent A: ..."; "" when there is nothing. run is the
-// one that is meant, "" all of them. What was left at an agent that stays away is given up when its runs are.
+// leftAlive says what runs of a workflow have left that lives, as "what run R left lives on agent A: ..."; "" when
+// there is nothing. run is the one that is meant, "" all of them. What was left at an agent that stays away is given up
+// when its runs are.
 func (p *principal) leftAlive(workflow, run string) string {
 	w := p.state.Workflows[workflow]
 	if w == nil {
@@ -132,7 +137,8 @@ func (p *principal) leftAlive(workflow, run string) string {
 		for _, process := range l.Processes {
 			_, waited := p.losing[process.Agent]
 			if p.links[process.Agent] != nil || waited {
-				return fmt.Sprintf("what run %s left lives on agent %s: %s", l.Run, process.Agent, leftText(l.Processes))
+				return fmt.Sprintf("what run %s left lives on agent %s: %s", l.Run, process.Agent,
+					leftText(l.Processes))
 			}
 		}
 	}

@@ -12,7 +12,8 @@ import (
 func leftSays(run string, lease int, pids ...int) *agentMsg {
 	held := heldLeft{Run: run, Lease: lease}
 	for _, pid := range pids {
-		held.Processes = append(held.Processes, LeftProcess{Agent: "a liar", Task: "a", Attempt: 1, PID: pid, User: "root", Command: "sleep 9", Why: "it is root's"})
+		held.Processes = append(held.Processes, LeftProcess{Agent: "a liar", Task: "a", Attempt: 1, PID: pid,
+			User: "root", Command: "sleep 9", Why: "it is root's"})
 	}
 	return &agentMsg{Op: msgLeft, Left: []heldLeft{held}}
 }
@@ -35,20 +36,26 @@ func leftRun(g *principalRig, a *dispatchAgent, workflow, state string, pids ...
 	return run
 }
 
-// TestDispatchLeft: what a run has left holds back those behind it, as overlap says, until its agent tells that it has gone.
+// TestDispatchLeft: what a run has left holds back those behind it, as overlap says, until its agent tells that it has
+// gone.
 func TestDispatchLeft(t *testing.T) {
 	for overlap, want := range map[string]struct{ fire, asked string }{
-		overlapSkip:    {"00:01 skipped overlap: what run R left lives on agent x: pid 7 (root): sleep 9, pid 8 (root): sleep 9", runRunning},
-		overlapQueue:   {"00:01 fired queued: what run R left lives on agent x: pid 7 (root): sleep 9, pid 8 (root): sleep 9", runQueued},
-		overlapReplace: {"00:01 fired queued: what run R left lives on agent x: pid 7 (root): sleep 9, pid 8 (root): sleep 9", runQueued},
-		overlapAllow:   {"00:01 fired", runRunning},
+		overlapSkip: {"00:01 skipped overlap: what run R left lives on agent x: pid 7 (root): sleep 9, pid 8 " +
+			"(root): sleep 9", runRunning},
+		overlapQueue: {"00:01 fired queued: what run R left lives on agent x: pid 7 (root): sleep 9, pid 8 " +
+			"(root): sleep 9", runQueued},
+		overlapReplace: {"00:01 fired queued: what run R left lives on agent x: pid 7 (root): sleep 9, pid 8 " +
+			"(root): sleep 9", runQueued},
+		overlapAllow: {"00:01 fired", runRunning},
 	} {
 		t.Run(overlap, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Schedule: []string{"* * * * *"}, Overlap: overlap}), principalTask(Workflow{ID: "v"}))
+				g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Schedule: []string{"* * * * *"},
+					Overlap: overlap}), principalTask(Workflow{ID: "v"}))
 				a := dispatchAgentJoin(g, "x", 9)
 				run := leftRun(g, a, "w", runSucceeded, 7, 8)
-				if r := g.show(run); len(r.Left) != 2 || r.Left[0] != (LeftProcess{Agent: "x", Task: "a", Attempt: 1, PID: 7, User: "root", Command: "sleep 9", Why: "it is root's"}) {
+				if r := g.show(run); len(r.Left) != 2 || r.Left[0] != (LeftProcess{Agent: "x", Task: "a", Attempt: 1,
+					PID: 7, User: "root", Command: "sleep 9", Why: "it is root's"}) {
 					t.Errorf("the run says %+v", r.Left)
 				}
 				a.beat(61 * time.Second)
@@ -62,9 +69,11 @@ func TestDispatchLeft(t *testing.T) {
 					t.Errorf("who asks for a run gets one that is %s: %s", r.State, r.Reason)
 				}
 				g.expect(g.run("v"), runRunning, "")
-				g.wants("while they live", "left wx pid 7 (root): sleep 9, pid 8 (root): sleep 9: it is root's; end it there, as root")
+				g.wants("while they live", "left wx pid 7 (root): sleep 9, pid 8 (root): sleep 9: it is root's; end "+
+					"it there, as root")
 				a.send(leftSays(run, 1, 8))
-				if r := g.show(run); len(r.Left) != 2 || !r.Left[0].Gone.IsZero() || r.Left[0].PID != 8 || r.Left[1].Gone.IsZero() {
+				if r := g.show(run); len(r.Left) != 2 || !r.Left[0].Gone.IsZero() || r.Left[0].PID != 8 ||
+					r.Left[1].Gone.IsZero() {
 					t.Errorf("one has gone, and the run says %+v", r.Left)
 				}
 				a.send(&agentMsg{Op: msgLeft})
@@ -75,7 +84,8 @@ func TestDispatchLeft(t *testing.T) {
 				for _, id := range g.p.active["w"][:1] {
 					g.expect(id, runRunning, "")
 				}
-				if text, err := g.p.store.historyFind(run, nil); err != nil || len(text.Left) != 2 || text.Left[0].Gone.IsZero() || text.Left[1].Gone.IsZero() {
+				if text, err := g.p.store.historyFind(run, nil); err != nil || len(text.Left) != 2 ||
+					text.Left[0].Gone.IsZero() || text.Left[1].Gone.IsZero() {
 					t.Errorf("the history has %+v: %v", text, err)
 				}
 				g.stop()
@@ -84,8 +94,8 @@ func TestDispatchLeft(t *testing.T) {
 	}
 }
 
-// TestDispatchLeftAway: an agent that is away is waited for as long as its runs are, over a start of the principal too; what it has not told
-// of when it comes back has gone, as if it is of a version that never tells.
+// TestDispatchLeftAway: an agent that is away is waited for as long as its runs are, over a start of the principal too;
+// what it has not told of when it comes back has gone, as if it is of a version that never tells.
 func TestDispatchLeftAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := principalTask(Workflow{ID: "w", Overlap: overlapQueue})
@@ -95,7 +105,8 @@ func TestDispatchLeftAway(t *testing.T) {
 		b := dispatchAgentJoin(g, "y", 9)
 		waits := func(when, id string, waits bool) {
 			t.Helper()
-			if r := g.show(id); (r.State == runQueued) != waits || waits && !strings.Contains(r.Reason, "what run "+run+" left lives on agent x") {
+			if r := g.show(id); (r.State == runQueued) != waits || waits &&
+				!strings.Contains(r.Reason, "what run "+run+" left lives on agent x") {
 				t.Errorf("%s the next run is %s: %s", when, r.State, r.Reason)
 			}
 		}
@@ -131,8 +142,8 @@ func TestDispatchLeftAway(t *testing.T) {
 	})
 }
 
-// TestDispatchLeftForget: what was left at an agent that is forgotten is spoken of no more; nor is what strangers, and agents of what they
-// never had, tell of, however much.
+// TestDispatchLeftForget: what was left at an agent that is forgotten is spoken of no more; nor is what strangers, and
+// agents of what they never had, tell of, however much.
 func TestDispatchLeftForget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Overlap: overlapQueue}))
@@ -173,10 +184,12 @@ func TestDispatchLeftForget(t *testing.T) {
 	})
 }
 
-// TestDispatchLeftRetry: a run that is tried again waits for what its own earlier attempt has left, unless it may run beside itself.
+// TestDispatchLeftRetry: a run that is tried again waits for what its own earlier attempt has left, unless it may run
+// beside itself.
 func TestDispatchLeftRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: overlapSkip, Retries: 1}), principalTask(Workflow{ID: overlapAllow, Retries: 1, Overlap: overlapAllow}))
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: overlapSkip, Retries: 1}),
+			principalTask(Workflow{ID: overlapAllow, Retries: 1, Overlap: overlapAllow}))
 		a := dispatchAgentJoin(g, "x", 9)
 		skip := leftRun(g, a, overlapSkip, runFailed, 7)
 		g.expect(skip, runQueued, "what run "+skip+" left lives")
@@ -191,13 +204,14 @@ func TestDispatchLeftRetry(t *testing.T) {
 	})
 }
 
-// TestStateLeftBounds: of a workflow are kept the newest runs that have left something, and what was acknowledged of one that has gone is
-// new when it comes again.
+// TestStateLeftBounds: of a workflow are kept the newest runs that have left something, and what was acknowledged of
+// one that has gone is new when it comes again.
 func TestStateLeftBounds(t *testing.T) {
 	s := stateNew()
 	say := func(run int, left ...LeftProcess) {
 		t.Helper()
-		if err := s.apply(&Event{Kind: evLeft, Run: fmt.Sprint("R", run), Workflow: "w", Left: left, Time: stampOf(stateEpoch)}); err != nil {
+		if err := s.apply(&Event{Kind: evLeft, Run: fmt.Sprint("R", run), Workflow: "w", Left: left,
+			Time: stampOf(stateEpoch)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -223,7 +237,8 @@ func TestStateLeftBounds(t *testing.T) {
 	}
 }
 
-// TestDispatchLeftMany: of a workflow the newest runs that left something are kept, and those that were driven out are nowhere any more.
+// TestDispatchLeftMany: of a workflow the newest runs that left something are kept, and those that were driven out are
+// nowhere any more.
 func TestDispatchLeftMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Overlap: overlapAllow}))
@@ -235,12 +250,14 @@ func TestDispatchLeftMany(t *testing.T) {
 			held = append(held, leftSays(as.Run, as.Lease, i+1).Left...)
 			a.report(dispatchBegun(as)...)
 			a.send(&agentMsg{Op: msgLeft, Left: held})
-			a.report(dispatchEvent(as, evTaskFinished, "a", taskSucceeded), dispatchEvent(as, evRunFinished, "", runSucceeded))
+			a.report(dispatchEvent(as, evTaskFinished, "a", taskSucceeded),
+				dispatchEvent(as, evRunFinished, "", runSucceeded))
 			if i == 0 {
 				g.ask(Request{Op: "ack", Key: g.ask(Request{Op: "attention"}).Items[0].Key})
 			}
 		}
-		if items := g.ask(Request{Op: "attention"}).Items; len(items) != stateMaxLeftRuns || len(g.p.left) != stateMaxLeftRuns || len(g.p.state.Acks) > 0 {
+		if items := g.ask(Request{Op: "attention"}).Items; len(items) != stateMaxLeftRuns ||
+			len(g.p.left) != stateMaxLeftRuns || len(g.p.state.Acks) > 0 {
 			t.Errorf("%d items of %d runs, %d acknowledged", len(items), len(g.p.left), len(g.p.state.Acks))
 		}
 		dispatchAgentJoin(g, "y", 9).send(&agentMsg{Op: msgLeft, Left: held[:1]}) // of another's run

@@ -73,8 +73,8 @@ func (p *principal) folderNote() string {
 	return first + "; what was read before stays in force"
 }
 
-// lookRescan has the workflows folder read at once, and answers when what was found is in force. A file system that hangs is
-// waited for until the peer leaves; whoever else asks meanwhile waits for the same.
+// lookRescan has the workflows folder read at once, and answers when what was found is in force. A file system that
+// hangs is waited for until the peer leaves; whoever else asks meanwhile waits for the same.
 func (p *principal) lookRescan(c *verbCall) {
 	if p.cfg.Folder == nil {
 		c.refuse(refuse(codeInvalid, "this principal follows no workflows folder"))
@@ -104,7 +104,8 @@ func (p *principal) lookRescan(c *verbCall) {
 	}
 }
 
-// fitting gives how many of the rows fit into one reply: at least one, when there is one, which must not be longer than protoMaxRow.
+// fitting gives how many of the rows fit into one reply: at least one, when there is one, which must not be longer than
+// protoMaxRow.
 func fitting[T any](rows []T) int {
 	size := 0
 	for i := range rows {
@@ -119,7 +120,8 @@ func fitting[T any](rows []T) int {
 func (p *principal) infoOf(f *workflowFile) WorkflowInfo {
 	info := WorkflowInfo{Workflow: f.ID, Name: f.ID, File: f.File, Schedule: []string{}, Paused: p.pausedBy(f.ID)}
 	if w := f.Spec; w != nil {
-		info.Name, info.Description, info.Timezone, info.Tasks = orDefault(w.Name, f.ID), w.Description, w.Timezone, len(w.Tasks)
+		info.Name, info.Description, info.Timezone, info.Tasks = orDefault(w.Name, f.ID), w.Description, w.Timezone,
+			len(w.Tasks)
 		info.Schedule = append(info.Schedule, w.Schedule...)
 	}
 	if at, ok := p.sched.nextOf(f.ID); ok {
@@ -141,7 +143,8 @@ func (p *principal) infoOf(f *workflowFile) WorkflowInfo {
 	return info
 }
 
-// lastRun gives the newest run of a workflow, without its tasks where it is not in memory any more; nil when there is none.
+// lastRun gives the newest run of a workflow, without its tasks where it is not in memory any more; nil when there is
+// none.
 func (p *principal) lastRun(workflow string) *Run {
 	if id := p.newestRun(workflow); id != "" {
 		return p.state.Runs[id]
@@ -195,7 +198,8 @@ func (p *principal) lookShow(c *verbCall) {
 	default:
 		reply.Workflows[0] = protoWorkflowRow(reply.Workflows[0])
 		if size := protoSize(reply); size > protoMaxRow {
-			reply.Spec, reply.Note = nil, fmt.Sprintf("workflow %s is too large for a message, %d bytes: what it does is in its file", id, size)
+			reply.Spec, reply.Note = nil, fmt.Sprintf("workflow %s is too large for a message, %d bytes: what it "+
+				"does is in its file", id, size)
 		}
 		c.reply(reply)
 	}
@@ -251,17 +255,20 @@ func (p *principal) noWorkflow(c *verbCall, id string) *protoError {
 
 // noWorkflowAmong refuses an id that is not among those of the workflows.
 func noWorkflowAmong(ids []string, grant *authGrant, id string) *protoError {
-	return refuseNear(fmt.Sprintf("no workflow %q", id), "cdktr ls lists them", id, func() []string { return visible(ids, grant) })
+	return refuseNear(fmt.Sprintf("no workflow %q", id), "cdktr ls lists them", id,
+		func() []string { return visible(ids, grant) })
 }
 
-// lookPs lists runs, newest first: those in memory by their id, then, where all are wanted, those of the history by when
-// they finished.
+// lookPs lists runs, newest first: those in memory by their id, then, where all are wanted, those of the history by
+// when they finished.
 func (p *principal) lookPs(c *verbCall) {
 	limit := c.req.N.rows(verbsDefaultN, verbsPage)
 	after, before := psCursor(c.req.After)
 	match := func(r *Run) bool {
-		return c.grant.sees(r.Workflow) && (c.req.All || c.req.State != "" || runActive(r.State)) && (c.req.State == "" || r.State == c.req.State) &&
-			(c.req.Workflow == "" || r.Workflow == c.req.Workflow) && (c.req.Since.IsZero() || !r.Queued.Before(c.req.Since.Time))
+		return c.grant.sees(r.Workflow) && (c.req.All || c.req.State != "" || runActive(r.State)) &&
+			(c.req.State == "" || r.State == c.req.State) &&
+			(c.req.Workflow == "" || r.Workflow == c.req.Workflow) && (c.req.Since.IsZero() ||
+			!r.Queued.Before(c.req.Since.Time))
 	}
 	var ids []string
 	known, whole := map[string]bool{}, false // the runs in memory, and whether there is nothing else
@@ -298,7 +305,8 @@ func (p *principal) lookPs(c *verbCall) {
 			return
 		}
 		var place time.Time
-		filter := historyFilter{Workflow: c.req.Workflow, State: c.req.State, Since: c.req.Since.Time, tell: func(at time.Time) { place = at }, over: func() bool { return p.gone(c) }}
+		filter := historyFilter{Workflow: c.req.Workflow, State: c.req.State, Since: c.req.Since.Time,
+			tell: func(at time.Time) { place = at }, over: func() bool { return p.gone(c) }}
 		if !before.IsZero() {
 			filter.behind, filter.behindAt = after, before
 		}
@@ -325,8 +333,8 @@ func psCursor(text string) (run string, place time.Time) {
 	return run, place
 }
 
-// replyRuns answers with the runs that fit, and with where to go on when there are more; places is where those of the history
-// lie in it.
+// replyRuns answers with the runs that fit, and with where to go on when there are more; places is where those of the
+// history lie in it.
 func replyRuns(c *verbCall, runs []*Run, limit int, places []time.Time) {
 	note := ""
 	for i, r := range runs {
@@ -345,8 +353,8 @@ func replyRuns(c *verbCall, runs []*Run, limit int, places []time.Time) {
 	c.reply(reply)
 }
 
-// lookNext lists coming fires: of one workflow, or the first ones of all that are not paused. The loop copies the schedules;
-// they are counted on elsewhere.
+// lookNext lists coming fires: of one workflow, or the first ones of all that are not paused. The loop copies the
+// schedules; they are counted on elsewhere.
 func (p *principal) lookNext(c *verbCall) {
 	id, n := c.req.Workflow, c.req.N.rows(1, verbsMaxFires)
 	from := p.cfg.now()

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// principalLevelRuns is the level of a line for each run that ended as it should: below that of what the daemon says of itself,
-// for there may be thousands in an hour.
+// principalLevelRuns is the level of a line for each run that ended as it should: below that of what the daemon says of
+// itself, for there may be thousands in an hour.
 const principalLevelRuns = slog.LevelInfo - 2
 
 // principalMaxWhy is how many bytes of a run's reason go into the log; what is more is in `cdktr show`.
@@ -85,8 +85,8 @@ func peerNotesNew(log *slog.Logger) *peerNotes {
 	return &peerNotes{log: log, kinds: map[string]*notesKind{}}
 }
 
-// note logs that a party did something, or counts it. kind is one of our own sentences, always the same; attrs are names and
-// values, as slog has them.
+// note logs that a party did something, or counts it. kind is one of our own sentences, always the same; attrs are
+// names and values, as slog has them.
 func (n *peerNotes) note(kind, party string, attrs ...any) {
 	if !n.first(kind, party) {
 		return

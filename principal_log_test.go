@@ -22,8 +22,8 @@ func notesTest() (*peerNotes, func() []string) {
 	}
 }
 
-// TestNotesOnceAMinute: the first of a kind and a party is logged at once, those after it are counted, and after a minute
-// it begins anew.
+// TestNotesOnceAMinute: the first of a kind and a party is logged at once, those after it are counted, and after a
+// minute it begins anew.
 func TestNotesOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, lines := notesTest()
@@ -39,7 +39,8 @@ func TestNotesOnceAMinute(t *testing.T) {
 		}
 		n.note("refused", "key b", "value", 7)
 		n.note("odd", "key a", "cause", errors.New("because"))
-		all := []string{`refused peer="key a" value=0`, `refused peer="key b" value=7`, `odd peer="key a" cause=because`}
+		all := []string{`refused peer="key a" value=0`, `refused peer="key b" value=7`,
+			`odd peer="key a" cause=because`}
 		want("at once", all...)
 		time.Sleep(notesPeriod - time.Second)
 		n.note("refused", "key a", "value", 1)
@@ -78,7 +79,8 @@ func TestNotesManyParties(t *testing.T) {
 		time.Sleep(notesPeriod)
 		synctest.Wait()
 		got := lines()
-		if want := fmt.Sprintf("refused peer=others times_more=%d", 100_000-notesParties); len(got) != notesParties+2 || got[len(got)-1] != want {
+		if want := fmt.Sprintf("refused peer=others times_more=%d", 100_000-notesParties); len(got) != notesParties+2 ||
+			got[len(got)-1] != want {
 			t.Errorf("%q, want the last to be %s", got[notesParties:], want)
 		}
 	})
@@ -126,13 +128,26 @@ func TestNotesPeers(t *testing.T) {
 		{"a PUSH of a workflow that is not there", "ci", "PUSH", func(i int) [][]byte {
 			return [][]byte{fmt.Appendf(nil, `{"v":1,"workflow":"w%d%s"}`, i, strings.Repeat("w", 200))}
 		}, "trigger refused"},
-		{"a PUSH of nonsense", "ci", "PUSH", func(i int) [][]byte { return [][]byte{[]byte("{" + long[:2000])} }, "trigger refused"},
-		{"a PUSH of a workflow with a long name", "ci", "PUSH", func(i int) [][]byte { return [][]byte{[]byte(`{"workflow":"` + long + `"}`)} }, "trigger refused"},
-		{"a PUSH of another op", "ci", "PUSH", func(i int) [][]byte { return [][]byte{fmt.Appendf(nil, `{"op":"x%d"}`, i)} }, "trigger refused"},
-		{"a log record of the older dialect", "ci", "PUSH", func(i int) [][]byte { return [][]byte{fmt.Appendf(nil, "%d\x01%s", i, long)} }, "log record refused"},
-		{"a PUSH by a viewer", "vi", "PUSH", func(i int) [][]byte { return [][]byte{[]byte("{}")} }, "connection refused"},
-		{"hello by a viewer", "vi", "DEALER", func(i int) [][]byte { return [][]byte{{}, hello(fmt.Sprint(i, long))} }, "not an agent's key"},
-		{"hello with a bad name", "ag", "DEALER", func(i int) [][]byte { return [][]byte{{}, hello(fmt.Sprint("\x1b[31m", i))} }, "an agent was not let in"},
+		{"a PUSH of nonsense", "ci", "PUSH", func(i int) [][]byte { return [][]byte{[]byte("{" + long[:2000])} },
+			"trigger refused"},
+		{"a PUSH of a workflow with a long name", "ci", "PUSH",
+			func(i int) [][]byte { return [][]byte{[]byte(`{"workflow":"` + long + `"}`)} }, "trigger refused"},
+		{"a PUSH of another op", "ci", "PUSH", func(i int) [][]byte {
+			return [][]byte{fmt.Appendf(nil, `{"op":"x%d"}`,
+				i)}
+		}, "trigger refused"},
+		{"a log record of the older dialect", "ci", "PUSH", func(i int) [][]byte {
+			return [][]byte{fmt.Appendf(nil,
+				"%d\x01%s", i, long)}
+		}, "log record refused"},
+		{"a PUSH by a viewer", "vi", "PUSH", func(i int) [][]byte { return [][]byte{[]byte("{}")} },
+			"connection refused"},
+		{"hello by a viewer", "vi", "DEALER", func(i int) [][]byte { return [][]byte{{}, hello(fmt.Sprint(i, long))} },
+			"not an agent's key"},
+		{"hello with a bad name", "ag", "DEALER", func(i int) [][]byte {
+			return [][]byte{{},
+				hello(fmt.Sprint("\x1b[31m", i))}
+		}, "an agent was not let in"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -151,7 +166,8 @@ func TestNotesPeers(t *testing.T) {
 				}
 				g.stop()
 				said := g.log.String()[began:]
-				if n := strings.Count(said, "\n"); n != 2 || !strings.Contains(said, c.want) || !strings.Contains(said, "times_more=") || len(said) > 1000 {
+				if n := strings.Count(said, "\n"); n != 2 || !strings.Contains(said, c.want) ||
+					!strings.Contains(said, "times_more=") || len(said) > 1000 {
 					t.Errorf("%d lines, %d bytes; want a %q and a count:\n%.2000s", n, len(said), c.want, said)
 				}
 			})
@@ -163,7 +179,8 @@ func TestNotesPeers(t *testing.T) {
 func TestNotesListener(t *testing.T) {
 	n, lines := notesTest()
 	for i := range 100 {
-		n.noteWire(&wireNote{Kind: "connection refused", Party: "192.0.2.1/32", Addr: fmt.Sprintf("tcp://192.0.2.1:%d", i), Err: errors.New("why")})
+		n.noteWire(&wireNote{Kind: "connection refused", Party: "192.0.2.1/32",
+			Addr: fmt.Sprintf("tcp://192.0.2.1:%d", i), Err: errors.New("why")})
 		n.noteWire(&wireNote{Kind: "handshake cut", Party: "192.0.2.1/32", Err: errors.New("why")})
 		n.noteWire(errors.New("other"))
 	}

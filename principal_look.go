@@ -30,12 +30,14 @@ type lookPeer struct {
 	party *shareParty
 }
 
-// principalLooks is the dispatch of the verbs that only look; the others are in principalOps. Each runs on a goroutine of
-// its own, with a place among those that ask.
+// principalLooks is the dispatch of the verbs that only look; the others are in principalOps. Each runs on a goroutine
+// of its own, with a place among those that ask.
 var principalLooks = map[string]func(*principal, *verbCall){
 	"help": (*principal).lookHelp, "ls": (*principal).lookLs, "show": (*principal).lookShow, "ps": (*principal).lookPs,
-	"next": (*principal).lookNext, "why": (*principal).lookWhy, "agents": (*principal).lookAgents, "logs": (*principal).lookLogs,
-	"events": (*principal).lookEvents, "watch": (*principal).lookWatch, "attention": (*principal).lookAttention, "stats": (*principal).lookStats,
+	"next": (*principal).lookNext, "why": (*principal).lookWhy, "agents": (*principal).lookAgents,
+	"logs":   (*principal).lookLogs,
+	"events": (*principal).lookEvents, "watch": (*principal).lookWatch, "attention": (*principal).lookAttention,
+	"stats":  (*principal).lookStats,
 	"rescan": (*principal).lookRescan,
 }
 
@@ -43,11 +45,13 @@ var principalLooks = map[string]func(*principal, *verbCall){
 func (c *verbCall) beginLook() *protoError {
 	if c.peer.under.Add(1) > lookMaxUnder {
 		c.peer.under.Add(-1)
-		return refuse(codeBusy, "%d requests that only look are under way on this connection: wait for one of them", lookMaxUnder)
+		return refuse(codeBusy, "%d requests that only look are under way on this connection: wait for one of them",
+			lookMaxUnder)
 	}
 	if party := c.peer.party; !party.take(&party.looks, sharesLooks) {
 		c.peer.under.Add(-1)
-		return refuse(codeBusy, "%d requests of %s that only look are under way: wait for one of them", sharesLooks, party.name)
+		return refuse(codeBusy, "%d requests of %s that only look are under way: wait for one of them", sharesLooks,
+			party.name)
 	}
 	c.looking = true
 	return nil
@@ -63,8 +67,8 @@ func (c *verbCall) endLook() {
 	}
 }
 
-// takePlace waits for a place. False when nobody waits for the answer any more, or the principal stops; the peer is told.
-// Places are never waited for with one in hand.
+// takePlace waits for a place. False when nobody waits for the answer any more, or the principal stops; the peer is
+// told. Places are never waited for with one in hand.
 func (p *principal) takePlace(c *verbCall, places chan struct{}) bool {
 	if p.waitPlace(c, places) {
 		return true
@@ -117,8 +121,8 @@ func (p *principal) readPlace(c *verbCall) bool {
 	return p.takePlace(c, p.reading)
 }
 
-// gone says whether nobody waits for an answer any more: for what goes through files, which asks now and then. Others get
-// the processor meanwhile.
+// gone says whether nobody waits for an answer any more: for what goes through files, which asks now and then. Others
+// get the processor meanwhile.
 func (p *principal) gone(c *verbCall) bool {
 	runtime.Gosched()
 	select {
@@ -189,8 +193,8 @@ func lookAsk[T any](p *principal, c *verbCall, fn func() T) (T, bool) {
 	return value, ok
 }
 
-// lookCopy has the loop make a row of each name that fn knows, in their order, a few at a time: others are served between.
-// False when the principal stops; the peer is told.
+// lookCopy has the loop make a row of each name that fn knows, in their order, a few at a time: others are served
+// between. False when the principal stops; the peer is told.
 func lookCopy[T any](p *principal, c *verbCall, names []string, fn func(name string) (T, bool)) (rows []T, ok bool) {
 	for len(names) > 0 {
 		done, ok := lookAsk(p, c, func() int {
@@ -227,8 +231,8 @@ func (p *principal) absentRun(c *verbCall, fn func(*Run)) {
 	})
 }
 
-// withRun finds a run, in memory or else in the history, and gives a copy of it. False when there is none to be had; the
-// peer is told. Not on the loop.
+// withRun finds a run, in memory or else in the history, and gives a copy of it. False when there is none to be had;
+// the peer is told. Not on the loop.
 func (p *principal) withRun(c *verbCall) (*Run, bool) {
 	id := c.req.Run
 	var refused *protoError
@@ -255,8 +259,8 @@ func (p *principal) withRun(c *verbCall) (*Run, bool) {
 	return p.oldRun(c, ids)
 }
 
-// oldRun finds a run in the history. False when there is none to be had; the peer is told, and which of the workflows, ids, may have
-// been meant. Not on the loop.
+// oldRun finds a run in the history. False when there is none to be had; the peer is told, and which of the workflows,
+// ids, may have been meant. Not on the loop.
 func (p *principal) oldRun(c *verbCall, ids []string) (*Run, bool) {
 	if !p.readPlace(c) {
 		return nil, false
@@ -264,7 +268,8 @@ func (p *principal) oldRun(c *verbCall, ids []string) (*Run, bool) {
 	r, err := p.store.historyFind(c.req.Run, func() bool { return p.gone(c) })
 	refused := p.historyRefused(c, err)
 	if errors.Is(err, errHistoryNone) {
-		refused = refuseNear(fmt.Sprintf("no run %q", c.req.Run), "cdktr ps --all lists them", c.req.Run, func() []string { return visible(ids, c.grant) }).meant()
+		refused = refuseNear(fmt.Sprintf("no run %q", c.req.Run), "cdktr ps --all lists them", c.req.Run,
+			func() []string { return visible(ids, c.grant) }).meant()
 	}
 	if err == nil && !c.grant.sees(r.Workflow) {
 		refused = c.grant.denyWorkflow("that of run " + r.ID)

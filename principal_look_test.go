@@ -81,10 +81,13 @@ func TestLookBoundsOfConnection(t *testing.T) {
 	t.Parallel()
 	unknown := func(i int) string { return fmt.Sprintf("01JD3V5K8Q2M4N6P8R0S%06d", i) }
 	for name, req := range map[string]func(i int) Request{
-		"show": func(i int) Request { return Request{Op: "show", Run: unknown(i)} }, "logs": func(i int) Request { return Request{Op: "logs", Run: unknown(i)} },
-		"wait": func(i int) Request { return Request{Op: "wait", Run: unknown(i)} }, "cancel": func(i int) Request { return Request{Op: "cancel", Run: unknown(i)} },
-		"stats": func(int) Request { return Request{Op: "stats", Workflow: "w"} }, "attention": func(int) Request { return Request{Op: "attention"} },
-		"retry": func(i int) Request { return Request{Op: "retry", Run: unknown(i)} },
+		"show":      func(i int) Request { return Request{Op: "show", Run: unknown(i)} },
+		"logs":      func(i int) Request { return Request{Op: "logs", Run: unknown(i)} },
+		"wait":      func(i int) Request { return Request{Op: "wait", Run: unknown(i)} },
+		"cancel":    func(i int) Request { return Request{Op: "cancel", Run: unknown(i)} },
+		"stats":     func(int) Request { return Request{Op: "stats", Workflow: "w"} },
+		"attention": func(int) Request { return Request{Op: "attention"} },
+		"retry":     func(i int) Request { return Request{Op: "retry", Run: unknown(i)} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -103,7 +106,8 @@ func TestLookBoundsOfConnection(t *testing.T) {
 				}
 				k.send(Request{ID: "ping", Op: "ping"})
 				synctest.Wait()
-				if len(k.got["ping"]) != 1 || !g.ask(Request{Op: "ls"}).OK || !g.ask(Request{Op: "run", Workflow: "w"}).OK {
+				if len(k.got["ping"]) != 1 || !g.ask(Request{Op: "ls"}).OK ||
+					!g.ask(Request{Op: "run", Workflow: "w"}).OK {
 					t.Error("ping, ls or run wait for files")
 				}
 				gone := lookTestOpen(t, g)
@@ -116,11 +120,13 @@ func TestLookBoundsOfConnection(t *testing.T) {
 				gone.conn.Cut(nil)
 				free()
 				synctest.Wait()
-				if codes := k.codes(); codes[codeBusy] != many-lookMaxUnder || codes[codeNotFound]+codes["ok"]-1 != lookMaxUnder {
+				if codes := k.codes(); codes[codeBusy] != many-lookMaxUnder ||
+					codes[codeNotFound]+codes["ok"]-1 != lookMaxUnder {
 					t.Errorf("when files can be read again: %v", codes)
 				}
 				if len(gone.got) > 0 || len(g.p.reading) > 0 || len(g.p.asking) > 0 {
-					t.Errorf("a connection that is gone has %d answers; %d and %d places are taken", len(gone.got), len(g.p.reading), len(g.p.asking))
+					t.Errorf("a connection that is gone has %d answers; %d and %d places are taken", len(gone.got),
+						len(g.p.reading), len(g.p.asking))
 				}
 				g.stop()
 			})
@@ -128,8 +134,8 @@ func TestLookBoundsOfConnection(t *testing.T) {
 	}
 }
 
-// One party never has more than its share of the places, over as many connections as it likes, so that there is one for the
-// next; and what it reads does not keep it from asking.
+// One party never has more than its share of the places, over as many connections as it likes, so that there is one for
+// the next; and what it reads does not keep it from asking.
 func TestLookShare(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -137,9 +143,12 @@ func TestLookShare(t *testing.T) {
 		parties []string // of the connections, one after another
 	}{
 		{"one connection reads", func(p *principal) chan struct{} { return p.reading }, []string{""}},
-		{"connections of one key read", func(p *principal) chan struct{} { return p.reading }, []string{"key vi", "key vi", "key vi", "key vi"}},
-		{"connections of one user read", func(p *principal) chan struct{} { return p.reading }, []string{"uid 1000", "uid 1000"}},
-		{"connections of one address ask", func(p *principal) chan struct{} { return p.asking }, []string{"192.0.2.1/32", "192.0.2.1/32", "192.0.2.1/32"}},
+		{"connections of one key read", func(p *principal) chan struct{} { return p.reading },
+			[]string{"key vi", "key vi", "key vi", "key vi"}},
+		{"connections of one user read", func(p *principal) chan struct{} { return p.reading },
+			[]string{"uid 1000", "uid 1000"}},
+		{"connections of one address ask", func(p *principal) chan struct{} { return p.asking },
+			[]string{"192.0.2.1/32", "192.0.2.1/32", "192.0.2.1/32"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -181,7 +190,8 @@ func TestLookShare(t *testing.T) {
 					t.Error("the next party has no place, beside one that has asked for many")
 				}
 				if places == g.p.reading {
-					asks := &verbCall{req: Request{ID: "1", Op: "ls"}, conn: next.conn, grant: authOwner, peer: greedy[0].peer}
+					asks := &verbCall{req: Request{ID: "1", Op: "ls"}, conn: next.conn, grant: authOwner,
+						peer: greedy[0].peer}
 					if !g.p.waitPlace(asks, g.p.asking) {
 						t.Error("who reads cannot ask")
 					}
@@ -212,13 +222,16 @@ func TestLookCopyPages(t *testing.T) {
 		for i := range 2*lookRows + 3 {
 			g.run(workflows[i].ID)
 		}
-		if r := g.ask(Request{Op: "ls"}); len(r.Workflows) != len(workflows) || r.Workflows[len(workflows)-1].Workflow != workflows[len(workflows)-1].ID || r.Next != "" {
+		if r := g.ask(Request{Op: "ls"}); len(r.Workflows) != len(workflows) ||
+			r.Workflows[len(workflows)-1].Workflow != workflows[len(workflows)-1].ID || r.Next != "" {
 			t.Errorf("ls gives %d of %d workflows", len(r.Workflows), len(workflows))
 		}
-		if r := g.ask(Request{Op: "ls", Pattern: "w*1", N: 10}); len(r.Workflows) != 10 || r.Next != r.Workflows[9].Workflow {
+		if r := g.ask(Request{Op: "ls", Pattern: "w*1", N: 10}); len(r.Workflows) != 10 ||
+			r.Next != r.Workflows[9].Workflow {
 			t.Errorf("a page of ls: %d workflows, next %q", len(r.Workflows), r.Next)
 		}
-		if r := g.ask(Request{Op: "ps", N: 500}); len(r.Runs) != 2*lookRows+3 || r.Runs[0].Workflow != workflows[2*lookRows+2].ID {
+		if r := g.ask(Request{Op: "ps", N: 500}); len(r.Runs) != 2*lookRows+3 ||
+			r.Runs[0].Workflow != workflows[2*lookRows+2].ID {
 			t.Errorf("ps gives %d runs", len(r.Runs))
 		}
 	})
@@ -228,8 +241,10 @@ func TestLookCopyPages(t *testing.T) {
 func TestFollowGrep(t *testing.T) {
 	t.Parallel()
 	for text, ok := range map[string]bool{
-		"ERROR|timeout": true, `(?i)^\d{4}-\d{2}.{0,200}failed`: true, `\pL+ing`: true, strings.Repeat("a", 1024): true, `[a-z]{1,100}@[a-z]{1,100}`: true,
-		strings.Repeat(`[a-z0-9]{1000}`, 3000/14): false, strings.Repeat(`\pL{1000}`, 100): false, `((a{100}){10}){10}`: false, `(x{30}y{30}){300}`: false, `\w{0,1000}\w{0,1000}`: false,
+		"ERROR|timeout": true, `(?i)^\d{4}-\d{2}.{0,200}failed`: true, `\pL+ing`: true, strings.Repeat("a", 1024): true,
+		`[a-z]{1,100}@[a-z]{1,100}`:               true,
+		strings.Repeat(`[a-z0-9]{1000}`, 3000/14): false, strings.Repeat(`\pL{1000}`, 100): false,
+		`((a{100}){10}){10}`: false, `(x{30}y{30}){300}`: false, `\w{0,1000}\w{0,1000}`: false,
 		"[": false, "a{1001}": false, "(": false,
 	} {
 		re, err := followGrep(text)
@@ -252,12 +267,14 @@ func TestLookOver(t *testing.T) {
 	s.wait()
 	for _, after := range []int{0, 2, 5} {
 		asked, given := 0, 0
-		err := s.s.historyList(historyFilter{over: func() bool { asked++; return asked > after }}, func(*Run) bool { given++; return true })
+		err := s.s.historyList(historyFilter{over: func() bool { asked++; return asked > after }},
+			func(*Run) bool { given++; return true })
 		if !errors.Is(err, errHistoryOver) || given > 64*after {
 			t.Errorf("over when asked %d times: %d runs were given, %v", after+1, given, err)
 		}
 	}
-	if _, err := s.s.historyFind(runID(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), ""), func() bool { return true }); !errors.Is(err, errHistoryOver) {
+	if _, err := s.s.historyFind(runID(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), ""),
+		func() bool { return true }); !errors.Is(err, errHistoryOver) {
 		t.Errorf("find: %v", err)
 	}
 	l, err := logsOpen(t.TempDir())
@@ -267,32 +284,37 @@ func TestLookOver(t *testing.T) {
 	defer l.close()
 	var lines []LogLine
 	for i := range 4 * logsLook {
-		lines = append(lines, LogLine{Time: stampOf(time.Now()), Run: "r", N: int64(i + 1), Task: "a", Attempt: 1, Stream: "o", Text: "text"})
+		lines = append(lines, LogLine{Time: stampOf(time.Now()), Run: "r", N: int64(i + 1), Task: "a", Attempt: 1,
+			Stream: "o", Text: "text"})
 	}
 	if err := l.append("w", lines); err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range []logFilter{{}, {Grep: regexp.MustCompile("nothing")}, {Tail: 4 * logsLook}, {Tail: 1, Grep: regexp.MustCompile("nothing")}} {
+	for _, f := range []logFilter{{}, {Grep: regexp.MustCompile("nothing")}, {Tail: 4 * logsLook},
+		{Tail: 1, Grep: regexp.MustCompile("nothing")}} {
 		f.over = func() bool { return true }
 		given := 0
-		if _, err := l.read("w", "r", logPlace{}, f, func(LogLine) error { given++; return nil }); !errors.Is(err, errLogsOver) || given >= logsLook {
+		if _, err := l.read("w", "r", logPlace{}, f, func(LogLine) error { given++; return nil }); !errors.Is(err,
+			errLogsOver) || given >= logsLook {
 			t.Errorf("%+v: %d lines, %v", f, given, err)
 		}
 	}
 }
 
-// None is none, with every verb that takes a number: n or last of 0 is not the same as none given. A new verb with one of
-// them is in here by itself.
+// None is none, with every verb that takes a number: n or last of 0 is not the same as none given. A new verb with one
+// of them is in here by itself.
 func TestLookNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Schedule: []string{"* * * * *"}}), principalTask(Workflow{ID: "v"}))
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Schedule: []string{"* * * * *"}}),
+			principalTask(Workflow{ID: "v"}))
 		defer g.stop()
 		time.Sleep(time.Minute + time.Second)
 		synctest.Wait()
 		failed := g.run("v")
 		g.do(func() {
 			g.p.emit(&Event{Kind: evRunEnded, Run: failed, Workflow: "v", State: runFailed, Reason: "it is so"})
-			if err := g.p.logs.append("v", []LogLine{{Time: stampOf(time.Now()), Run: failed, N: 1, Task: "a", Attempt: 1, Stream: "o", Text: "one"}}); err != nil {
+			if err := g.p.logs.append("v", []LogLine{{Time: stampOf(time.Now()), Run: failed, N: 1, Task: "a",
+				Attempt: 1, Stream: "o", Text: "one"}}); err != nil {
 				t.Error(err)
 			}
 			g.p.emit(&Event{Kind: evAgentUp, Agent: "x", Epoch: "e", Capacity: 1})
@@ -306,7 +328,8 @@ func TestLookNone(t *testing.T) {
 				delete(body, "all")
 			}
 			for _, field := range protoVerbOf(op).Fields {
-				if name := strings.TrimSuffix(field, "*"); fields[name] != "" && (name != field || op == "logs" && name == "run") {
+				if name := strings.TrimSuffix(field, "*"); fields[name] != "" &&
+					(name != field || op == "logs" && name == "run") {
 					body[name] = fields[name]
 				}
 			}
@@ -359,7 +382,8 @@ func TestLookNone(t *testing.T) {
 
 func TestProtoCount(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]protoCount{`{}`: 0, `{"n":0}`: protoNone, `{"n":7}`: 7, `{"n":null}`: 0, `{"last":0}`: protoNone} {
+	for text, want := range map[string]protoCount{`{}`: 0, `{"n":0}`: protoNone, `{"n":7}`: 7, `{"n":null}`: 0,
+		`{"last":0}`: protoNone} {
 		var r Request
 		if err := protoDecode([]byte(text), &r); err != nil || r.N+r.Last != want {
 			t.Errorf("%s is %d and %d, %v", text, r.N, r.Last, err)
@@ -381,8 +405,8 @@ func TestProtoCount(t *testing.T) {
 	}
 }
 
-// Parameters are held against their patterns before the loop has the request, and a version of a workflow is hashed once;
-// a file that changes meanwhile, or afterwards, counts as it is then.
+// Parameters are held against their patterns before the loop has the request, and a version of a workflow is hashed
+// once; a file that changes meanwhile, or afterwards, counts as it is then.
 func TestRunChecked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := func(pattern string) *Workflow {
@@ -392,7 +416,9 @@ func TestRunChecked(t *testing.T) {
 		defer g.stop()
 		ask := func(day, want string) {
 			t.Helper()
-			if r := g.ask(Request{Op: "run", Workflow: "w", Params: map[string]string{"day": day}}); want == "" && (r.Error != nil || g.show(r.Run).Params["day"] != day) || want != "" && (r.Error == nil || !strings.Contains(r.Error.Message, want)) {
+			if r := g.ask(Request{Op: "run", Workflow: "w", Params: map[string]string{"day": day}}); want == "" &&
+				(r.Error != nil || g.show(r.Run).Params["day"] != day) || want != "" &&
+				(r.Error == nil || !strings.Contains(r.Error.Message, want)) {
 				t.Errorf("%q: %s, want %q", day, protoEncode(r), want)
 			}
 		}
@@ -410,12 +436,14 @@ func TestRunChecked(t *testing.T) {
 		ask("7", "")
 		ask("tue", "does not match the pattern [0-9]+")
 		stale := Request{Op: "run", Workflow: "w", Params: map[string]string{"day": "7"}}
-		if stale.checked = g.p.paramsCheck(&stale); stale.checked == nil || stale.checked.refused != nil || stale.checked.params["day"] != "7" {
+		if stale.checked = g.p.paramsCheck(&stale); stale.checked == nil || stale.checked.refused != nil ||
+			stale.checked.params["day"] != "7" {
 			t.Fatalf("%+v", stale.checked)
 		}
 		g.do(func() {
 			stale.checked.params["day"] = "checked"
-			if id, refused := g.p.trigger(authOwner, stale, "x", ""); refused != nil || g.p.state.Runs[id].Params["day"] != "checked" {
+			if id, refused := g.p.trigger(authOwner, stale, "x", ""); refused != nil ||
+				g.p.state.Runs[id].Params["day"] != "checked" {
 				t.Errorf("what was checked is checked again: %v", refused)
 			}
 			g.p.setFiles(principalFiles(w("[a-z]+")), nil)

@@ -92,13 +92,15 @@ func (c *verbCall) finish() bool {
 // errVerbStopped is an error of a stream that has ended, mostly because its peer has asked for that.
 var errVerbStopped = errors.New("the stream was stopped")
 
-// frames is a reply as it goes out, behind the envelope that the request came in, and whether it is the last one. One that does not
-// fit into a frame becomes an error, which ends a stream: what lists and records have in them is bounded so that this is rare.
+// frames is a reply as it goes out, behind the envelope that the request came in, and whether it is the last one. One
+// that does not fit into a frame becomes an error, which ends a stream: what lists and records have in them is bounded
+// so that this is rare.
 func (c *verbCall) frames(r Reply) (frames [][]byte, last bool) {
 	r.V, r.ID, r.OK = protoVersion, c.req.ID, r.Error == nil
 	body := protoEncode(r)
 	if len(body) > wireMaxFrame {
-		r = Reply{V: protoVersion, ID: c.req.ID, Error: refuse(codeTooLarge, "the reply to %s would have %d bytes, and a message may have %d", c.req.Op, len(body), wireMaxFrame)}
+		r = Reply{V: protoVersion, ID: c.req.ID, Error: refuse(codeTooLarge,
+			"the reply to %s would have %d bytes, and a message may have %d", c.req.Op, len(body), wireMaxFrame)}
 		body = protoEncode(r)
 	}
 	return append(slices.Clone(c.envelope), body), !r.More
@@ -107,12 +109,13 @@ func (c *verbCall) frames(r Reply) (frames [][]byte, last bool) {
 // refuse answers with an error.
 func (c *verbCall) refuse(err *protoError) { c.reply(Reply{Error: err}) }
 
-// principalOps is the dispatch of the verbs that change something or wait for it: they are carried out by the loop. Those
-// that only look are in principalLooks; hello and stop are taken by the connection itself.
+// principalOps is the dispatch of the verbs that change something or wait for it: they are carried out by the loop.
+// Those that only look are in principalLooks; hello and stop are taken by the connection itself.
 var principalOps = map[string]func(*principal, *verbCall){
 	"ping": (*principal).opPing, "wait": (*principal).opWait, "run": (*principal).opRun,
-	"cancel": (*principal).opCancel, "retry": (*principal).opRetry, "pause": (*principal).opPause, "resume": (*principal).opPause,
-	"drain": (*principal).opDrain, "undrain": (*principal).opDrain, "forget": (*principal).opForget,
+	"cancel": (*principal).opCancel, "retry": (*principal).opRetry, "pause": (*principal).opPause,
+	"resume": (*principal).opPause,
+	"drain":  (*principal).opDrain, "undrain": (*principal).opDrain, "forget": (*principal).opForget,
 	"backup": (*principal).opBackup, "ack": (*principal).opAck,
 }
 
@@ -143,7 +146,8 @@ func (p *principal) runPeer(conn wireConn) {
 		if err != nil {
 			return
 		}
-		c := &verbCall{conn: conn, paced: paced, by: by, from: from, grant: grant, single: conn.Peer().Socket == "REQ", peer: peer}
+		c := &verbCall{conn: conn, paced: paced, by: by, from: from, grant: grant, single: conn.Peer().Socket == "REQ",
+			peer: peer}
 		var body []byte
 		c.envelope, body, err = protoSplit(frames)
 		if paced && !party.pace(conn, p.ended, frames) {
@@ -156,7 +160,8 @@ func (p *principal) runPeer(conn wireConn) {
 			var op string
 			if op, c.req.ID = peek(body); op == msgHello {
 				if refused := p.permitHello(c); refused != nil {
-					conn.TrySend(append(c.envelope, protoEncode(&agentMsg{V: protoVersion, Op: msgRefused, Reason: refused.Message, Error: refused}))...)
+					conn.TrySend(append(c.envelope, protoEncode(&agentMsg{V: protoVersion, Op: msgRefused,
+						Reason: refused.Message, Error: refused}))...)
 					return // it is of no use to anything that says hello
 				}
 				hello := &agentMsg{}
@@ -174,26 +179,29 @@ func (p *principal) runPeer(conn wireConn) {
 			c.refuse(refused)
 			continue
 		case c.req.V > protoVersion:
-			c.refuse(refuse(codeInvalid, "this principal speaks version %d of the protocol, not %d", protoVersion, c.req.V))
+			c.refuse(refuse(codeInvalid, "this principal speaks version %d of the protocol, not %d", protoVersion,
+				c.req.V))
 			continue
 		}
 		if !streams.admit(c) {
 			continue
 		}
-		taken := false
-		if look := principalLooks[c.req.Op]; look != nil {
-			taken = p.startLook(c, look)
-		} else {
-			if c.req.Op == "run" {
-				c.req.checked = p.paramsCheck(&c.req)
-			}
-			taken = p.call(func() { p.dispatch(c) })
-		}
-		if !taken {
+		if !p.take(c) {
 			c.refuse(refuse(codeStopping, "the principal is stopping"))
 			return
 		}
 	}
+}
+
+// take has a request carried out: beside the loop if it only looks, else by the loop. False: the principal is stopping.
+func (p *principal) take(c *verbCall) bool {
+	if look := principalLooks[c.req.Op]; look != nil {
+		return p.startLook(c, look)
+	}
+	if c.req.Op == "run" {
+		c.req.checked = p.paramsCheck(&c.req)
+	}
+	return p.call(func() { p.dispatch(c) })
 }
 
 // dispatch carries a request out, if the peer may ask for it. Only on the loop.
@@ -231,8 +239,8 @@ func (p *principal) grantOf(peer wirePeer) *authGrant {
 	return p.cfg.Keys.lookup(peer.Key)
 }
 
-// permit is the one place where a request is held against a grant: its op by the table of verbs, and what it names. A run
-// that is no longer in memory is held against it where the history has found it (oldRun). Only on the loop.
+// permit is the one place where a request is held against a grant: its op by the table of verbs, and what it names. A
+// run that is no longer in memory is held against it where the history has found it (oldRun). Only on the loop.
 func (p *principal) permit(grant *authGrant, op, workflow, run string) *protoError {
 	switch r := p.state.Runs[run]; {
 	case !grant.may(protoVerbOf(op)):
@@ -298,7 +306,8 @@ func unknownOp(op string) *protoError {
 	return refuse(codeUnknownOp, "there is no op %q; {\"op\":\"help\"} lists them", op)
 }
 
-// opPing says that the principal is there, and to those who came over the box's own socket where its state is and where it listens.
+// opPing says that the principal is there, and to those who came over the box's own socket where its state is and where
+// it listens.
 func (p *principal) opPing(c *verbCall) {
 	r := Reply{Version: version, Seq: p.state.Seq}
 	if dir, err := filepath.Abs(p.cfg.StateDir); err == nil && c.conn.Peer().Transport == "ipc" {
@@ -404,5 +413,6 @@ func (p *principal) opBackup(c *verbCall) {
 // noAgent refuses the name of an agent that is not there. Only on the loop.
 func (p *principal) noAgent(name string) *protoError {
 	known := sortedKeys(p.state.Agents)
-	return refuseNear(fmt.Sprintf("no agent %q", name), "cdktr agents lists them", name, func() []string { return known })
+	return refuseNear(fmt.Sprintf("no agent %q", name), "cdktr agents lists them", name,
+		func() []string { return known })
 }

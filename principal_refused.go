@@ -13,9 +13,11 @@ import (
 )
 
 const (
-	dispatchRefusedMin  = 1 * time.Second  // before an agent is given again what it has refused or hung up on; then twice as long each time,
+	// before an agent is given again what it has refused or hung up on; then twice as long each time,
+	dispatchRefusedMin  = 1 * time.Second
 	dispatchRefusedMost = 10 * time.Minute // up to this
-	dispatchMaxRefused  = 1000             // of these are remembered; then those are forgotten whose time is over, or else all
+	// of these are remembered; then those are forgotten whose time is over, or else all
+	dispatchMaxRefused = 1000
 )
 
 // dispatchWhat is a version of a workflow that an agent was given.
@@ -36,7 +38,8 @@ type dispatchOld struct {
 	since            time.Time
 }
 
-// knowing takes in what an agent that says hello knows of a workflow, and forgets what another version of it has refused.
+// knowing takes in what an agent that says hello knows of a workflow, and forgets what another version of it has
+// refused.
 func (p *principal) knowing(link *agentLink, hello *agentMsg) {
 	keys := hello.Knows
 	if keys == nil {
@@ -64,7 +67,8 @@ func (p *principal) unable(link *agentLink, version string, spec *Workflow) stri
 	what := dispatchWhat{link.name, version}
 	reason, looked := link.lacks[version]
 	if !looked {
-		if missing := slices.DeleteFunc(protoUses(spec), func(key string) bool { return link.knows[key] }); len(missing) > 0 {
+		if missing := slices.DeleteFunc(protoUses(spec),
+			func(key string) bool { return link.knows[key] }); len(missing) > 0 {
 			reason = link.title() + " does not know " + protoKeysText(missing)
 		}
 		if len(link.lacks) >= dispatchMaxRefused {
@@ -129,7 +133,8 @@ func (p *principal) hearRefused(link *agentLink, m *agentMsg) {
 		}
 		clear(link.lacks)
 	}
-	p.cfg.Log.Warn("an agent refused a run", "agent", link.name, "version", link.build, "run", r.ID, "workflow", r.Workflow, "cause", textHead(reason, principalMaxEcho))
+	p.cfg.Log.Warn("an agent refused a run", "agent", link.name, "version", link.build, "run", r.ID, "workflow",
+		r.Workflow, "cause", textHead(reason, principalMaxEcho))
 	p.refused(link, r.Version, reason)
 	p.loseRun(r, link.title()+" "+reason, true)
 }
@@ -166,8 +171,10 @@ func (p *principal) eachOld(grant *authGrant, fn func(AttentionItem)) {
 	}
 	for _, link := range p.links {
 		if old := link.old; old != nil {
-			fn(AttentionItem{Key: stateKey(attentionOld, link.name, ""), Kind: attentionOld, Agent: link.name, Count: 1, First: stampOf(old.since), Last: stampOf(old.since),
-				Reason: fmt.Sprintf("%s of workflow %s: upgrade it, or that run goes to others", old.reason, old.workflow)})
+			fn(AttentionItem{Key: stateKey(attentionOld, link.name, ""), Kind: attentionOld, Agent: link.name, Count: 1,
+				First: stampOf(old.since), Last: stampOf(old.since),
+				Reason: fmt.Sprintf("%s of workflow %s: upgrade it, or that run goes to others", old.reason,
+					old.workflow)})
 		}
 	}
 }

@@ -25,13 +25,17 @@ func TestProtoKeys(t *testing.T) {
 		}
 		seen[key] = true
 	}
-	w := &Workflow{ID: "w", Timeout: 1, StartTime: stampOf(stateEpoch), Env: map[string]string{"umask": "x"}, Params: map[string]Param{"nice": {Pattern: "a"}},
-		Tasks: []Task{{ID: "a", Run: "true", Timeout: 1}, {ID: "b", Python: &Python{UV: "uv"}, Env: map[string]string{"k": "v"}}}}
-	if got, want := protoUses(w), strings.Fields("env id params params.pattern start_time tasks tasks.env tasks.id tasks.python tasks.python.script tasks.python.uv tasks.run tasks.timeout timeout"); !slices.Equal(got, want) {
+	w := &Workflow{ID: "w", Timeout: 1, StartTime: stampOf(stateEpoch), Env: map[string]string{"umask": "x"},
+		Params: map[string]Param{"nice": {Pattern: "a"}},
+		Tasks: []Task{{ID: "a", Run: "true", Timeout: 1}, {ID: "b", Python: &Python{UV: "uv"},
+			Env: map[string]string{"k": "v"}}}}
+	if got, want := protoUses(w), strings.Fields("env id params params.pattern start_time tasks tasks.env tasks.id "+
+		"tasks.python tasks.python.script tasks.python.uv tasks.run tasks.timeout timeout"); !slices.Equal(got, want) {
 		t.Errorf("it has %q", got)
 	}
 	for text, want := range map[string]string{
-		string(protoEncode(w)): "", `{"id":"w","umask":"077"}`: "umask", `{"tasks":[{"id":"a"},{"nice":5}]}`: "tasks.nice",
+		string(protoEncode(w)): "", `{"id":"w","umask":"077"}`: "umask",
+		`{"tasks":[{"id":"a"},{"nice":5}]}`: "tasks.nice",
 		`{"params":{"p":{"secret":true},"umask":{}},"tasks":[{"python":{"venv":"x"}}],"env":{"umask":"1"}}`: "params.secret tasks.python.venv", `null`: "", `[1]`: "", `{`: "",
 	} {
 		if got := strings.Join(protoUnknown([]byte(text)), " "); got != want {
@@ -55,16 +59,20 @@ func TestAgentRefuses(t *testing.T) {
 			synctest.Wait()
 		}
 		spec := `"spec":{"id":"w","tasks":[{"id":"a","cmd":"/no/such/program"%s}]%s}`
-		say(fmt.Sprintf(`{"v":1,"op":"assign","assign":{"run":"R1","lease":3,"attempt":1,`+spec+`}}`, `,"umask":"077"`, `,"niceness":5`))
+		say(fmt.Sprintf(`{"v":1,"op":"assign","assign":{"run":"R1","lease":3,"attempt":1,`+spec+`}}`, `,"umask":"077"`,
+			`,"niceness":5`))
 		say(`{"v":1,"op":"assign","assign":{"run":"R2","lease":1,"attempt":1,"spec":{"id":"w","timeout":{"seconds":5},"tasks":[]}}}`)
 		got := g.of(msgRefused)
-		if len(got) != 2 || got[0].Run != "R1" || got[0].Lease != 3 || !slices.Equal(got[0].Unknown, []string{"niceness", "tasks.umask"}) ||
-			got[0].Reason != "does not know `niceness`, `tasks.umask`" || got[1].Run != "R2" || !strings.Contains(got[1].Reason, "cannot read its workflow") {
+		if len(got) != 2 || got[0].Run != "R1" || got[0].Lease != 3 ||
+			!slices.Equal(got[0].Unknown, []string{"niceness", "tasks.umask"}) ||
+			got[0].Reason != "does not know `niceness`, `tasks.umask`" || got[1].Run != "R2" ||
+			!strings.Contains(got[1].Reason, "cannot read its workflow") {
 			t.Fatalf("%+v", got)
 		}
 		say(fmt.Sprintf(`{"v":1,"op":"assign","soon":true,"assign":{"run":"R3","lease":1,"attempt":1,"wave":2,`+spec+`}}`, "", ""))
 		say(`{"v":1,"op":"weather","sun":{"is":"out"}}`)
-		if events := g.events("R3"); !strings.HasSuffix(events, "run.finished failed") || g.events("R1")+g.events("R2") != "" {
+		if events := g.events("R3"); !strings.HasSuffix(events, "run.finished failed") ||
+			g.events("R1")+g.events("R2") != "" {
 			t.Errorf("R3: %s, R1: %s, R2: %s", events, g.events("R1"), g.events("R2"))
 		}
 		if n := len(g.of(msgHello)); n != 1 {
@@ -83,15 +91,16 @@ func TestAgentOlderPrincipal(t *testing.T) {
 		g.setDown(false)
 		time.Sleep(agentRedialMax)
 		g.assign("R1", 1, Workflow{Tasks: agentBroken})
-		if hello := g.of(msgHello); len(hello) != 3 || hello[1].Knows == nil || hello[2].Knows != nil || g.events("R1") == "" {
+		if hello := g.of(msgHello); len(hello) != 3 || hello[1].Knows == nil || hello[2].Knows != nil ||
+			g.events("R1") == "" {
 			t.Errorf("%d times hello, and of the run %q", len(hello), g.events("R1"))
 		}
 		g.end()
 	})
 }
 
-// dispatchUmask is a principal of a version whose workflows may have a key that no agent of these tests knows: it stands in for
-// tasks.timeout.
+// dispatchUmask is a principal of a version whose workflows may have a key that no agent of these tests knows: it
+// stands in for tasks.timeout.
 const dispatchUmask = "tasks.timeout"
 
 func dispatchUmaskWorkflow(id string) *Workflow {
@@ -114,7 +123,8 @@ func TestDispatchTooOld(t *testing.T) {
 			t.Errorf("%+v", old.assigned())
 		}
 		items := func() []AttentionItem {
-			return slices.DeleteFunc(g.ask(Request{Op: "attention"}).Items, func(i AttentionItem) bool { return i.Kind != attentionOld })
+			return slices.DeleteFunc(g.ask(Request{Op: "attention"}).Items,
+				func(i AttentionItem) bool { return i.Kind != attentionOld })
 		}
 		got := items()
 		if len(got) != 1 || got[0].Agent != "edge-07" || !strings.Contains(got[0].Reason, why+" of workflow new") {
@@ -141,13 +151,14 @@ func TestDispatchTooOld(t *testing.T) {
 	})
 }
 
-// Agents that find out only when they are given a run: one refuses it, one of 0.1.0 hangs up. Neither is given it again at once, nor
-// without end, and all else goes on.
+// Agents that find out only when they are given a run: one refuses it, one of 0.1.0 hangs up. Neither is given it again
+// at once, nor without end, and all else goes on.
 func TestDispatchRefused(t *testing.T) {
 	for _, hangs := range []bool{false, true} {
 		t.Run(fmt.Sprintf("hangs up %v", hangs), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				g := principalRigOpen(t, t.TempDir(), dispatchUmaskWorkflow("new"), principalTask(Workflow{ID: "plain"}))
+				g := principalRigOpen(t, t.TempDir(), dispatchUmaskWorkflow("new"),
+					principalTask(Workflow{ID: "plain"}))
 				a := dispatchAgentJoin(g, "edge-07", 2)
 				a.hello.Version = "0.1.0"
 				a.gone()
@@ -158,7 +169,9 @@ func TestDispatchRefused(t *testing.T) {
 						if as.Spec.ID == "plain" && !done[as.Run] {
 							plain++
 							done[as.Run] = true
-							a.report(dispatchEvent(as, evRunStarted, "", ""), dispatchEvent(as, evTaskStarted, "a", ""), dispatchEvent(as, evTaskFinished, "a", taskSucceeded), dispatchEvent(as, evRunFinished, "", runSucceeded))
+							a.report(dispatchEvent(as, evRunStarted, "", ""), dispatchEvent(as, evTaskStarted, "a", ""),
+								dispatchEvent(as, evTaskFinished, "a", taskSucceeded),
+								dispatchEvent(as, evRunFinished, "", runSucceeded))
 						}
 					}
 					for _, as := range a.assigned() {
@@ -189,7 +202,8 @@ func TestDispatchRefused(t *testing.T) {
 				if given < 5 || given > 17 || plain != 12 {
 					t.Errorf("in an hour it was given the run %d times, and %d of 12 others", given, plain)
 				}
-				g.expect(id, runQueued, "edge-07 (0.1.0) "+map[bool]string{true: "hung up", false: "does not like it"}[hangs])
+				g.expect(id, runQueued, "edge-07 (0.1.0) "+map[bool]string{true: "hung up",
+					false: "does not like it"}[hangs])
 				g.expect(id, runQueued, " times now")
 				if n := g.p.state.Seq; n > 300 {
 					t.Errorf("%d events", n)
@@ -206,11 +220,12 @@ func TestDispatchRefused(t *testing.T) {
 	}
 }
 
-// The keys that an agent says it does not know are taken at its word, for every workflow that has them; what it says of a run that
-// is not its own, or has begun, is nothing.
+// The keys that an agent says it does not know are taken at its word, for every workflow that has them; what it says of
+// a run that is not its own, or has begun, is nothing.
 func TestDispatchRefusedKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := principalRigOpen(t, t.TempDir(), dispatchUmaskWorkflow("new"), dispatchUmaskWorkflow("other"), principalTask(Workflow{ID: "plain"}))
+		g := principalRigOpen(t, t.TempDir(), dispatchUmaskWorkflow("new"), dispatchUmaskWorkflow("other"),
+			principalTask(Workflow{ID: "plain"}))
 		a := dispatchAgentJoin(g, "x", 3)
 		plain := g.run("plain")
 		begun := a.last()
@@ -221,7 +236,8 @@ func TestDispatchRefusedKeys(t *testing.T) {
 		}
 		g.expect(plain, runRunning, "")
 		id := g.run("new")
-		a.send(&agentMsg{Op: msgRefused, Run: id, Lease: a.last().Lease, Unknown: []string{dispatchUmask, strings.Repeat("k", 10_000)}})
+		a.send(&agentMsg{Op: msgRefused, Run: id, Lease: a.last().Lease,
+			Unknown: []string{dispatchUmask, strings.Repeat("k", 10_000)}})
 		second := g.run("other")
 		for _, id := range []string{id, second} {
 			g.expect(id, runQueued, "agent x (0) does not know `"+dispatchUmask+"`")
@@ -241,7 +257,8 @@ func TestDispatchRefusedKeys(t *testing.T) {
 // What agents say may have fields that are not known here; requests of clients may not.
 func TestProtoPeer(t *testing.T) {
 	m := &agentMsg{}
-	if err := protoPeer([]byte(`{"op":"hello","agent":"x","moon":1,"holds":[{"run":"R","lease":1,"since":"x"}]}`), m); err != nil || m.Agent != "x" || len(m.Holds) != 1 {
+	if err := protoPeer([]byte(`{"op":"hello","agent":"x","moon":1,"holds":[{"run":"R","lease":1,"since":"x"}]}`),
+		m); err != nil || m.Agent != "x" || len(m.Holds) != 1 {
 		t.Errorf("%+v, %v", m, err)
 	}
 	if err := protoPeer([]byte(`{"agent":"`+strings.Repeat("x", 1000)+`"}`), m); err == nil {
@@ -250,7 +267,8 @@ func TestProtoPeer(t *testing.T) {
 	if err := protoRequest([]byte(`{"op":"run","moon":1}`), &Request{}); err == nil {
 		t.Error("a request with an unknown field is taken")
 	}
-	as := &assignment{Run: "R", Lease: 2, Params: map[string]string{"a": "b"}, Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a"}}}, Done: []TaskRun{{Task: "a"}}, Lines: 7}
+	as := &assignment{Run: "R", Lease: 2, Params: map[string]string{"a": "b"},
+		Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a"}}}, Done: []TaskRun{{Task: "a"}}, Lines: 7}
 	back := &assignment{}
 	if err := json.Unmarshal(protoEncode(as), back); err != nil || !reflect.DeepEqual(as, back) || back.unfit() != "" {
 		t.Errorf("%+v, %v", back, err)

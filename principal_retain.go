@@ -57,9 +57,9 @@ func (r *retain) kick(full bool) {
 	}
 }
 
-// runRetain removes what is too old or too much. It wakes once an hour, after a snapshot, and when the disk is full; then
-// again for as long as it is, and something is left to go. What making room was good for shows after a while: until then it
-// is not woken. It ends with the principal.
+// runRetain removes what is too old or too much. It wakes once an hour, after a snapshot, and when the disk is full;
+// then again for as long as it is, and something is left to go. What making room was good for shows after a while:
+// until then it is not woken. It ends with the principal.
 func (r *retain) runRetain() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -190,7 +190,8 @@ func (r *retain) each(held retainHeld, fn func(f retainFile, age time.Duration))
 				}
 				day := held.days[folder.Name()]
 				keep := e.Name() == newest || kind == retainLogs && day != "" && e.Name() >= day
-				fn(retainFile{name: path.Join(kind, folder.Name(), e.Name()), last: last, size: info.Size(), keep: keep}, age)
+				fn(retainFile{name: path.Join(kind, folder.Name(), e.Name()), last: last, size: info.Size(),
+					keep: keep}, age)
 			}
 		}
 	}
@@ -240,8 +241,11 @@ func (r *retain) trim() {
 // together. That is an event, run.archived: what the journal of a version before folds to does not change.
 
 const (
-	principalMaxKept = 32 << 20 // bytes of memory of runs that have ended, about; the oldest of more are in the history alone
-	principalMinKept = 16       // of the newest runs that have ended, which are kept whatever they take: who waits for one is yet to be told how it ended
+	// bytes of memory of runs that have ended, about; the oldest of more are in the history alone
+	principalMaxKept = 32 << 20
+	// of the newest runs that have ended, which are kept whatever they take: who waits for one is yet to be told how it
+	// ended
+	principalMinKept = 16
 )
 
 // principalKept is about how much memory each run takes that has ended, and all of them. It belongs to the loop.
@@ -281,8 +285,8 @@ func principalKeptMem(r *Run) int64 {
 	return size
 }
 
-// archive drops the oldest runs that have ended from memory while all of them take too much. They must be on their way into the
-// history. Only on the loop.
+// archive drops the oldest runs that have ended from memory while all of them take too much. They must be on their way
+// into the history. Only on the loop.
 func (p *principal) archive() {
 	for p.kept.all > p.kept.most && len(p.state.Finished) > principalMinKept {
 		r := p.state.Runs[p.state.Finished[0]]

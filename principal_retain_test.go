@@ -23,7 +23,8 @@ func retainHost(t *testing.T, limits retainLimits, files map[string]int) *host {
 	dir := t.TempDir()
 	for name, size := range files {
 		name = filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(strings.Repeat("x\n", size/2)), 0o600)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name,
+			[]byte(strings.Repeat("x\n", size/2)), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -33,7 +34,8 @@ func retainHost(t *testing.T, limits retainLimits, files map[string]int) *host {
 func retainStart(t *testing.T, dir string, limits retainLimits) *host {
 	t.Helper()
 	now := func() time.Time { return time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC) }
-	p, err := principalOpen(principalConfig{StateDir: dir, NoSync: true, NoScheduler: true, Zone: time.UTC, Log: slog.New(slog.DiscardHandler), now: now})
+	p, err := principalOpen(principalConfig{StateDir: dir, NoSync: true, NoScheduler: true, Zone: time.UTC,
+		Log: slog.New(slog.DiscardHandler), now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,8 +70,10 @@ func retainLeft(t *testing.T, h *host) string {
 
 func TestRetainSweep(t *testing.T) {
 	t.Parallel()
-	files := map[string]int{"logs/a/2026-01-01.jsonl": 100, "logs/a/2026-06-01.jsonl": 100, "logs/a/2026-06-14.jsonl": 100, "logs/a/notes.txt": 10_000,
-		"logs/b/2025-01-01.jsonl": 1000, "history/a/2025-12.jsonl": 100, "history/a/2026-05.jsonl": 100, "history/a/2026-06.jsonl": 100}
+	files := map[string]int{"logs/a/2026-01-01.jsonl": 100, "logs/a/2026-06-01.jsonl": 100,
+		"logs/a/2026-06-14.jsonl": 100, "logs/a/notes.txt": 10_000,
+		"logs/b/2025-01-01.jsonl": 1000, "history/a/2025-12.jsonl": 100, "history/a/2026-05.jsonl": 100,
+		"history/a/2026-06.jsonl": 100}
 	const rest = " logs/a/notes.txt logs/b/2025-01-01"
 	for _, test := range []struct {
 		name   string
@@ -77,13 +81,19 @@ func TestRetainSweep(t *testing.T) {
 		full   bool
 		want   string
 	}{
-		{"nothing", retainLimits{}, false, "logs/a/2026-01-01 logs/a/2026-06-01 logs/a/2026-06-14" + rest + " history/a/2025-12 history/a/2026-05 history/a/2026-06"},
-		{"age", retainLimits{Age: 90 * 24 * time.Hour}, false, "logs/a/2026-06-01 logs/a/2026-06-14" + rest + " history/a/2026-05 history/a/2026-06"},
+		{"nothing", retainLimits{}, false, "logs/a/2026-01-01 logs/a/2026-06-01 logs/a/2026-06-14" + rest +
+			" history/a/2025-12 history/a/2026-05 history/a/2026-06"},
+		{"age", retainLimits{Age: 90 * 24 * time.Hour}, false, "logs/a/2026-06-01 logs/a/2026-06-14" + rest +
+			" history/a/2026-05 history/a/2026-06"},
 		{"short age", retainLimits{Age: 24 * time.Hour}, false, "logs/a/2026-06-14" + rest + " history/a/2026-06"},
-		{"from the end of the month on", retainLimits{Age: 14*24*time.Hour + 12*time.Hour}, false, "logs/a/2026-06-01 logs/a/2026-06-14" + rest + " history/a/2026-05 history/a/2026-06"},
-		{"from the end of the day on", retainLimits{Age: 13*24*time.Hour + 12*time.Hour}, false, "logs/a/2026-06-01 logs/a/2026-06-14" + rest + " history/a/2026-06"},
-		{"and not longer", retainLimits{Age: 13*24*time.Hour + 12*time.Hour - time.Second}, false, "logs/a/2026-06-14" + rest + " history/a/2026-06"},
-		{"bytes", retainLimits{Bytes: 1450}, false, "logs/a/2026-06-01 logs/a/2026-06-14" + rest + " history/a/2026-05 history/a/2026-06"},
+		{"from the end of the month on", retainLimits{Age: 14*24*time.Hour + 12*time.Hour}, false,
+			"logs/a/2026-06-01 logs/a/2026-06-14" + rest + " history/a/2026-05 history/a/2026-06"},
+		{"from the end of the day on", retainLimits{Age: 13*24*time.Hour + 12*time.Hour}, false,
+			"logs/a/2026-06-01 logs/a/2026-06-14" + rest + " history/a/2026-06"},
+		{"and not longer", retainLimits{Age: 13*24*time.Hour + 12*time.Hour - time.Second}, false, "logs/a/2026-06-14" +
+			rest + " history/a/2026-06"},
+		{"bytes", retainLimits{Bytes: 1450}, false, "logs/a/2026-06-01 logs/a/2026-06-14" + rest +
+			" history/a/2026-05 history/a/2026-06"},
 		{"fewer bytes", retainLimits{Bytes: 1200}, false, "logs/a/2026-06-14" + rest + " history/a/2026-06"},
 		{"no bytes", retainLimits{Bytes: 1}, false, "logs/a/2026-06-14" + rest + " history/a/2026-06"},
 		{"full", retainLimits{}, true, "logs/a/2026-06-14" + rest + " history/a/2026-06"},
@@ -96,9 +106,11 @@ func TestRetainSweep(t *testing.T) {
 	}
 }
 
-// TestRetainActive keeps the output of runs that go on, of the first of them on, whatever its age, and by log.keep what a workflow says.
+// TestRetainActive keeps the output of runs that go on, of the first of them on, whatever its age, and by log.keep what
+// a workflow says.
 func TestRetainActive(t *testing.T) {
-	files := map[string]int{"logs/b/2026-06-01.jsonl": 100, "logs/b/2026-06-13.jsonl": 100, "logs/b/2026-06-14.jsonl": 100}
+	files := map[string]int{"logs/b/2026-06-01.jsonl": 100, "logs/b/2026-06-13.jsonl": 100,
+		"logs/b/2026-06-14.jsonl": 100}
 	for _, day := range []string{"2024-01-01", "2024-01-02", "2024-02-01"} {
 		files["logs/w/"+day+".jsonl"] = 100
 	}
@@ -125,8 +137,8 @@ func TestRetainActive(t *testing.T) {
 	}
 }
 
-// TestRetainRuns has 200,000 runs on disk: listing the newest costs little, and trimming leaves the newest of each workflow,
-// whole, in little memory.
+// TestRetainRuns has 200,000 runs on disk: listing the newest costs little, and trimming leaves the newest of each
+// workflow, whole, in little memory.
 func TestRetainRuns(t *testing.T) {
 	const runs, keep = 200_000, 1000
 	dir := t.TempDir()
@@ -221,8 +233,8 @@ func retainAllocated(fn func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// Runs of large parameters leave the memory before there are a thousand of them, and only that: they are listed and shown, out of
-// the history, also after a restart.
+// Runs of large parameters leave the memory before there are a thousand of them, and only that: they are listed and
+// shown, out of the history, also after a restart.
 func TestKeptBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const each, most, many = 30 << 10, 1 << 20, 50
@@ -241,7 +253,8 @@ func TestKeptBytes(t *testing.T) {
 			g.do(func() {
 				n := len(g.p.state.Finished)
 				if g.p.kept.all > most || g.p.kept.all < most-2*each || len(g.p.kept.runs) != n || n >= many-10 {
-					t.Errorf("%d of %d runs, %d counted, of %d bytes are kept", n, many, len(g.p.kept.runs), g.p.kept.all)
+					t.Errorf("%d of %d runs, %d counted, of %d bytes are kept", n, many, len(g.p.kept.runs),
+						g.p.kept.all)
 				}
 				if g.p.state.Runs[first] != nil || g.p.state.Runs[last] == nil || g.p.state.Runs[small] == nil {
 					t.Error("not the oldest of those that have ended was dropped")
@@ -267,7 +280,8 @@ func TestKeptBytes(t *testing.T) {
 			}
 		}
 		held()
-		if r := g.ask(Request{Op: "retry", Run: first}); r.Error == nil || !strings.Contains(r.Error.Message, "or 32 MiB of them") {
+		if r := g.ask(Request{Op: "retry", Run: first}); r.Error == nil ||
+			!strings.Contains(r.Error.Message, "or 32 MiB of them") {
 			t.Errorf("retry of one that was dropped: %s", protoEncode(r))
 		}
 		g.stop()
@@ -291,8 +305,8 @@ func TestKeptBytes(t *testing.T) {
 	})
 }
 
-// The newest are kept, whatever they take, and whoever waits for one is told how it ended. What a version without this bound
-// wrote folds to what it was then, and is brought within the bound.
+// The newest are kept, whatever they take, and whoever waits for one is told how it ended. What a version without this
+// bound wrote folds to what it was then, and is brought within the bound.
 func TestKeptNewest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := principalTask(Workflow{ID: "w"})
@@ -320,7 +334,8 @@ func TestKeptNewest(t *testing.T) {
 		}
 		k.conn.Cut(nil)
 		g.do(func() {
-			if n := len(g.p.state.Finished); n != principalMinKept || g.p.state.Finished[n-1] != runs[0] || g.p.state.Runs[runs[len(runs)-1]] == nil || g.p.state.Runs[runs[1]] != nil {
+			if n := len(g.p.state.Finished); n != principalMinKept || g.p.state.Finished[n-1] != runs[0] ||
+				g.p.state.Runs[runs[len(runs)-1]] == nil || g.p.state.Runs[runs[1]] != nil {
 				t.Errorf("%d runs are kept, the newest %q", n, g.p.state.Finished[n-1])
 			}
 		})
@@ -339,8 +354,9 @@ func TestKeptMem(t *testing.T) {
 		"its reason":      {Reason: text},
 		"an output":       {Tasks: []TaskRun{{}, {Outputs: map[string]string{"a": text}}}},
 		"a task's reason": {Tasks: []TaskRun{{Reason: text}}},
-		"attempts before": {Tasks: []TaskRun{{Earlier: []TaskAttempt{{Reason: text[:each/2]}, {Reason: text[:each/2]}}}}},
-		"many tasks":      {Tasks: make([]TaskRun, each/300+1)},
+		"attempts before": {Tasks: []TaskRun{{Earlier: []TaskAttempt{{Reason: text[:each/2]},
+			{Reason: text[:each/2]}}}}},
+		"many tasks": {Tasks: make([]TaskRun, each/300+1)},
 	} {
 		if n := principalKeptMem(r); n < each || n > 2*each {
 			t.Errorf("%s of %d bytes count as %d", name, each, n)

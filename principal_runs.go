@@ -47,11 +47,12 @@ func (p *principal) trigger(grant *authGrant, req Request, by, from string) (str
 	case f.Spec == nil:
 		return "", refuse(codeConflict, "workflow %s does not load: %s", f.ID, p.infoOf(f).Error)
 	}
-	return p.enqueue(f.Spec, fire{trigger: triggerManual, params: req.Params, checked: req.checked, key: req.Key, scope: grant.scope(), grant: grant, by: by, from: from})
+	return p.enqueue(f.Spec, fire{trigger: triggerManual, params: req.Params, checked: req.checked, key: req.Key,
+		scope: grant.scope(), grant: grant, by: by, from: from})
 }
 
-// keyUse gives the run that a request with the same key has made before, of the same workflow and by somebody who sees the same
-// workflows; "" when there is none. Keys of others are nothing to it: they may have thought of the same one.
+// keyUse gives the run that a request with the same key has made before, of the same workflow and by somebody who sees
+// the same workflows; "" when there is none. Keys of others are nothing to it: they may have thought of the same one.
 func (p *principal) keyUse(grant *authGrant, req Request) string {
 	if req.Key == "" {
 		return ""
@@ -67,8 +68,8 @@ func (p *principal) keyUse(grant *authGrant, req Request) string {
 	return ""
 }
 
-// paramsCheck holds the parameters of a request against the workflow as it is now: patterns over long values take their time,
-// and the loop has none. nil when there is nothing to check. Not on the loop.
+// paramsCheck holds the parameters of a request against the workflow as it is now: patterns over long values take their
+// time, and the loop has none. nil when there is nothing to check. Not on the loop.
 func (p *principal) paramsCheck(req *Request) *paramsChecked {
 	if len(req.Params) == 0 {
 		return nil
@@ -87,7 +88,8 @@ func (p *principal) paramsCheck(req *Request) *paramsChecked {
 	return c
 }
 
-// paramsFor is paramsOf for the loop: what was checked before is not checked again, unless the workflow has changed since.
+// paramsFor is paramsOf for the loop: what was checked before is not checked again, unless the workflow has changed
+// since.
 func paramsFor(w *Workflow, given map[string]string, checked *paramsChecked) (map[string]string, *protoError) {
 	if checked != nil && checked.spec == w {
 		return checked.params, checked.refused
@@ -130,7 +132,8 @@ func (p *principal) opRetry(c *verbCall) {
 	switch {
 	case r == nil:
 		p.absentRun(c, func(r *Run) {
-			c.refuse(refuse(codeConflict, "run %s is too old to be retried (the newest %d can be, or %d MiB of them): start it again with cdktr run %s",
+			c.refuse(refuse(codeConflict, "run %s is too old to be retried (the newest %d can be, or %d MiB of "+
+				"them): start it again with cdktr run %s",
 				r.ID, stateMaxFinished, principalMaxKept>>20, r.Workflow))
 		})
 	case runActive(r.State):
@@ -146,7 +149,8 @@ func (p *principal) opRetry(c *verbCall) {
 		if c.req.All {
 			state = requeueAll
 		}
-		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, State: state, Reason: "retried by " + c.by, By: c.by, From: c.from})
+		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, State: state,
+			Reason: "retried by " + c.by, By: c.by, From: c.from})
 		id, note := r.ID, p.newerFile(r)
 		p.afterCommit(func() { c.reply(Reply{Run: id, Note: note}) })
 	}
@@ -161,11 +165,12 @@ func (p *principal) newerFile(r *Run) string {
 	if hash, _ := f.Spec.hash(); hash == r.Version {
 		return ""
 	}
-	return fmt.Sprintf("the file of %s has changed since run %s was queued: the retry does what it said then; cdktr run %s does what it says now", r.Workflow, r.ID, r.Workflow)
+	return fmt.Sprintf("the file of %s has changed since run %s was queued: the retry does what it said then; cdktr "+
+		"run %s does what it says now", r.Workflow, r.ID, r.Workflow)
 }
 
-// notRun refuses a workflow's id where that of a run is wanted, and says what to type: the newest of its active runs, or
-// else its newest run.
+// notRun refuses a workflow's id where that of a run is wanted, and says what to type: the newest of its active runs,
+// or else its newest run.
 func (p *principal) notRun(op, workflow string) *protoError {
 	ids, which := p.active[workflow], "its active runs"
 	if len(ids) == 0 && op != "cancel" {
@@ -177,5 +182,6 @@ func (p *principal) notRun(op, workflow string) *protoError {
 		return refuse(codeNotFound, "%s is a workflow, not a run, and no run of it is active", workflow)
 	}
 	ids = ids[max(0, len(ids)-principalRunsNamed):]
-	return refuse(codeNotFound, "%s is a workflow, not a run; %s: cdktr %s %s", workflow, which, op, strings.Join(ids, ", cdktr "+op+" "))
+	return refuse(codeNotFound, "%s is a workflow, not a run; %s: cdktr %s %s", workflow, which, op,
+		strings.Join(ids, ", cdktr "+op+" "))
 }

@@ -1,6 +1,6 @@
-// A key that is for some workflows sees no more than these: not whether an op is allowed, but what is in its replies. The
-// test asks every op of the table with every field that it reads; a new op is asked by itself, and a new field fails the
-// test until it has values here.
+// A key that is for some workflows sees no more than these: not whether an op is allowed, but what is in its replies.
+// The test asks every op of the table with every field that it reads; a new op is asked by itself, and a new field
+// fails the test until it has values here.
 
 package main
 
@@ -32,8 +32,10 @@ type scopeRig struct {
 }
 
 func scopeRigOpen(t *testing.T) *scopeRig {
-	g := &scopeRig{runs: map[string][]string{}, sent: map[string][]byte{}, got: make(chan [2]string, 1000), by: map[string]string{}}
-	g.sharesRig = sharesRigOpen(t, principalTask(Workflow{ID: scopeMine, Schedule: []string{"* * * * *"}, Overlap: overlapAllow}),
+	g := &scopeRig{runs: map[string][]string{}, sent: map[string][]byte{}, got: make(chan [2]string, 1000),
+		by: map[string]string{}}
+	g.sharesRig = sharesRigOpen(t, principalTask(Workflow{ID: scopeMine, Schedule: []string{"* * * * *"},
+		Overlap: overlapAllow}),
 		principalTask(Workflow{ID: scopeOther, Schedule: []string{"* * * * *"}, Overlap: overlapAllow}))
 	g.marks = []string{scopeOther, scopeBad, scopeAgent}
 	g.do(func() {
@@ -42,7 +44,8 @@ func scopeRigOpen(t *testing.T) *scopeRig {
 			f.Faults = []workflowFault{{File: f.File, Line: 1, Message: "warned of " + f.ID, Warning: true}}
 			g.p.setFiles([]workflowFile{f}, nil)
 		}
-		g.p.setFiles([]workflowFile{{ID: scopeBad, File: scopeBad + ".yml", Faults: []workflowFault{{File: scopeBad + ".yml", Message: "it is broken"}}}}, nil)
+		g.p.setFiles([]workflowFile{{ID: scopeBad, File: scopeBad + ".yml",
+			Faults: []workflowFault{{File: scopeBad + ".yml", Message: "it is broken"}}}}, nil)
 		g.p.emit(&Event{Kind: evAgentUp, Agent: "x", Epoch: "e", Capacity: 4})
 		g.p.emit(&Event{Kind: evAgentUp, Agent: scopeAgent, Epoch: "e", Capacity: 4})
 		g.p.emit(&Event{Kind: evAgentLost, Agent: scopeAgent, Reason: "it is so"})
@@ -77,8 +80,12 @@ func scopeRigOpen(t *testing.T) *scopeRig {
 	g.marks = append(g.marks, g.runs[scopeOther]...)
 	g.do(func() {
 		for _, workflow := range []string{scopeMine, scopeOther} {
-			g.p.emit(&Event{Kind: evLeft, Run: g.runs[workflow][1], Workflow: workflow, Agent: "x", Left: []LeftProcess{{Agent: "x", Task: "a", PID: 4711, Command: "command of " + workflow}}})
-			g.p.noteDropped(g.p.state.Runs[g.runs[workflow][1]], func(d *attentionDropped) { d.say("x", "output is dropped of "+workflow) })
+			g.p.emit(&Event{Kind: evLeft, Run: g.runs[workflow][1], Workflow: workflow, Agent: "x",
+				Left: []LeftProcess{{Agent: "x", Task: "a", PID: 4711, Command: "command of " + workflow}}})
+			g.p.noteDropped(g.p.state.Runs[g.runs[workflow][1]], func(d *attentionDropped) {
+				d.say("x",
+					"output is dropped of "+workflow)
+			})
 		}
 	})
 	return g
@@ -92,8 +99,10 @@ func (g *scopeRig) end(workflow string) {
 	}
 	now := stampOf(g.p.cfg.now())
 	place := logPlace{Day: now.UTC().Format(logDayLayout)}
-	for _, e := range []*Event{{Kind: evAssigned, Agent: "x"}, {Kind: evRunStarted}, {Kind: evTaskStarted, Task: "a", Attempt: 1, LogDay: place.Day},
-		{Kind: evTaskFinished, Task: "a", Attempt: 1, State: taskFailed, Exit: stateInt(3), Reason: "exit of " + workflow}, {Kind: evRunFinished, State: runFailed, Reason: "task a of " + workflow}} {
+	for _, e := range []*Event{{Kind: evAssigned, Agent: "x"}, {Kind: evRunStarted},
+		{Kind: evTaskStarted, Task: "a", Attempt: 1, LogDay: place.Day},
+		{Kind: evTaskFinished, Task: "a", Attempt: 1, State: taskFailed, Exit: stateInt(3), Reason: "exit of " +
+			workflow}, {Kind: evRunFinished, State: runFailed, Reason: "task a of " + workflow}} {
 		e.Run, e.Workflow, e.Agent, e.Lease = id, workflow, "x", 1
 		if e.Kind == evAssigned {
 			e.Lease = 0
@@ -114,9 +123,12 @@ func (g *scopeRig) end(workflow string) {
 func (g *scopeRig) values(field string) []any {
 	mine, other := g.runs[scopeMine], g.runs[scopeOther]
 	values, ok := map[string][]any{
-		"workflow": {scopeMine, scopeNear}, "run": {mine[0], mine[1], mine[2], other[0], other[1], other[2], scopeOther, scopeMine, scopeNear}, "agent": {"x", "y"}, "params": {}, "wait": {true}, "follow": {true},
-		"key": {"failed:" + scopeNear + ":" + strings.TrimPrefix(g.marks[3], "failed:"+scopeOther+":"), "agent:y"}, "force": {}, "all": {true}, "pattern": {"load*"}, "state": {runFailed}, "task": {"b"},
-		"stream": {}, "grep": {}, "since": {}, "at": {"2000-01-01T00:00:00Z"}, "n": {3, 500}, "after": {"load-a", other[1]}, "seq": {}, "last": {5}, "before": {}, "of": {"1"}, "until": {},
+		"workflow": {scopeMine, scopeNear}, "run": {mine[0], mine[1], mine[2], other[0], other[1], other[2], scopeOther,
+			scopeMine, scopeNear}, "agent": {"x", "y"}, "params": {}, "wait": {true}, "follow": {true},
+		"key":   {"failed:" + scopeNear + ":" + strings.TrimPrefix(g.marks[3], "failed:"+scopeOther+":"), "agent:y"},
+		"force": {}, "all": {true}, "pattern": {"load*"}, "state": {runFailed}, "task": {"b"},
+		"stream": {}, "grep": {}, "since": {}, "at": {"2000-01-01T00:00:00Z"}, "n": {3, 500},
+		"after": {"load-a", other[1]}, "seq": {}, "last": {5}, "before": {}, "of": {"1"}, "until": {},
 	}[field]
 	if !ok {
 		g.t.Errorf("the field %q has no values here", field)
@@ -151,7 +163,8 @@ func (g *scopeRig) requests(v *protoVerb) []map[string]any {
 func (g *scopeRig) connect(socket string) wireConn {
 	ours, near := wirePipe()
 	g.group.Go(func() {
-		g.p.runPeer(sharesConn{near, wirePeer{Socket: socket, Transport: "tcp", Addr: "tcp://192.0.2.1:4711", Key: "ci", Name: "ci", Party: "key ci"}})
+		g.p.runPeer(sharesConn{near, wirePeer{Socket: socket, Transport: "tcp", Addr: "tcp://192.0.2.1:4711", Key: "ci",
+			Name: "ci", Party: "key ci"}})
 	})
 	g.ends = append(g.ends, ours)
 	g.group.Go(func() {
@@ -225,7 +238,8 @@ func TestScopedKeySees(t *testing.T) {
 			seen[ops[id]] += text
 			for _, mark := range g.marks {
 				if strings.Contains(text, mark) && !strings.Contains(string(g.sent[id]), mark) {
-					t.Errorf("%s is told of the other workflow, by %s:\n%.600s", g.sent[id], mark, text[max(0, strings.Index(text, mark)-200):])
+					t.Errorf("%s is told of the other workflow, by %s:\n%.600s", g.sent[id], mark,
+						text[max(0, strings.Index(text, mark)-200):])
 				}
 			}
 			if strings.Contains(text, `"agent.lost"`) || strings.Contains(text, `"agent.up"`) {

@@ -13,11 +13,13 @@ import (
 )
 
 const (
-	sharesWatches     = 16    // followers of the lists (watch) of one party; more are refused as busy
-	sharesWatchesKept = 64    // of newsMax, that only operators and the principal's owner may have
-	sharesStreams     = 1024  // requests of one party that have not had their last reply, over all of its connections
-	sharesLooks       = 64    // looks of one party that are under way or wait for a place, over all of its connections; one more is answered busy
-	sharesLooksAtOnce = 2     // of these, those that have a place of either kind (principal_look.go); the rest wait, and only for their own
+	sharesWatches     = 16   // followers of the lists (watch) of one party; more are refused as busy
+	sharesWatchesKept = 64   // of newsMax, that only operators and the principal's owner may have
+	sharesStreams     = 1024 // requests of one party that have not had their last reply, over all of its connections
+	// looks of one party that are under way or wait for a place, over all of its connections; one more is answered busy
+	sharesLooks = 64
+	// of these, those that have a place of either kind (principal_look.go); the rest wait, and only for their own
+	sharesLooksAtOnce = 2
 	sharesQueued      = 1_000 // runs waiting that one trigger key has queued, or all peers without a name together
 
 	sharesQueueOwn       = 1_000 // places in the queue that only the principal's own fires may take
@@ -34,14 +36,15 @@ type shares struct {
 // sharesNew is shares of which nobody has any yet.
 func sharesNew() *shares { return &shares{parties: map[string]*shareParty{}} }
 
-// shareParty is what one party has under way, over all of its connections; "" is nobody's, of which each connection is one
-// of its own. Any goroutine may use it.
+// shareParty is what one party has under way, over all of its connections; "" is nobody's, of which each connection is
+// one of its own. Any goroutine may use it.
 type shareParty struct {
 	shares                *shares
 	name                  string
-	conns, streams, looks int       // guarded by shares.mu
-	paid                  time.Time // the same: until then its messages have used what it may have, see principal_shares.go
-	left                  time.Time // the same: when it last had nothing any more
+	conns, streams, looks int // guarded by shares.mu
+	// the same: until then its messages have used what it may have, see principal_shares.go
+	paid time.Time
+	left time.Time // the same: when it last had nothing any more
 
 	asking, reading chan struct{} // a token for each of its looks that has a place of that kind
 }
@@ -56,7 +59,8 @@ func (s *shares) join(name string) *shareParty {
 	}
 	p := s.parties[name]
 	if p == nil {
-		p = &shareParty{shares: s, name: name, asking: make(chan struct{}, sharesLooksAtOnce), reading: make(chan struct{}, sharesLooksAtOnce)}
+		p = &shareParty{shares: s, name: name, asking: make(chan struct{}, sharesLooksAtOnce),
+			reading: make(chan struct{}, sharesLooksAtOnce)}
 		if name != "" {
 			s.parties[name] = p
 		}
@@ -79,8 +83,8 @@ func (p *shareParty) take(count *int, most int) bool {
 	return true
 }
 
-// give counts one less. What a connection has begun, and is not through with, counts for its party also when it has gone and another
-// has come.
+// give counts one less. What a connection has begun, and is not through with, counts for its party also when it has
+// gone and another has come.
 func (p *shareParty) give(count *int) {
 	p.shares.mu.Lock()
 	defer p.shares.mu.Unlock()
@@ -88,8 +92,8 @@ func (p *shareParty) give(count *int) {
 	p.left = time.Now()
 }
 
-// over says whether a party may be forgotten: it has nothing, and who comes back as it does not do better than who has stayed
-// (principal_shares.go). The caller holds shares.mu.
+// over says whether a party may be forgotten: it has nothing, and who comes back as it does not do better than who has
+// stayed (principal_shares.go). The caller holds shares.mu.
 func (p *shareParty) over(now time.Time) bool {
 	return p.conns+p.streams+p.looks == 0 && now.After(p.paid) && now.Sub(p.left) > paceRest
 }
@@ -102,13 +106,14 @@ type verbStreams struct {
 	asked *verbCall            // of a REQ peer: what it asked last
 }
 
-// admit keeps count of a connection's streams, by the ids of their requests, and carries out stop, which ends one. A REQ
-// peer has one request at a time: that is what REQ is, and whoever goes on all the same would have what no bound of
+// admit keeps count of a connection's streams, by the ids of their requests, and carries out stop, which ends one. A
+// REQ peer has one request at a time: that is what REQ is, and whoever goes on all the same would have what no bound of
 // streams holds. False when there is nothing more to do.
 func (s *verbStreams) admit(c *verbCall) bool {
 	if c.single {
 		if s.asked != nil && !s.asked.over.Load() {
-			c.refuse(refuse(codeBusy, "the request before this one is not answered yet: a REQ socket asks one at a time, a DEALER as many as it likes"))
+			c.refuse(refuse(codeBusy, "the request before this one is not answered yet: a REQ socket asks one at a "+
+				"time, a DEALER as many as it likes"))
 			return false
 		}
 		s.asked = c
@@ -201,7 +206,8 @@ func (p *principal) mayQueue(grant *authGrant, by string) *protoError {
 		return refuse(codeBusy, "%d runs are queued already", len(p.queue))
 	}
 	if p.queuedMem >= principalMaxQueuedMem/principalMaxQueued*int64(most) { // the same shares of the memory
-		return refuse(codeBusy, "the %d runs that are queued already take %d MiB of memory", len(p.queue), p.queuedMem>>20)
+		return refuse(codeBusy, "the %d runs that are queued already take %d MiB of memory", len(p.queue),
+			p.queuedMem>>20)
 	}
 	return nil
 }
@@ -214,7 +220,8 @@ const (
 	paceBurst = 200                   // messages of one party that are taken as they come; more wait for their turn
 	paceEach  = time.Millisecond      // between two messages beyond those, over all connections of the party
 	paceKiB   = 30 * time.Microsecond // and for each KiB of a message, which is deciphered and read
-	paceRest  = time.Second           // longest rest after a look, which is as long as the look took, and keeps only its party's place
+	// longest rest after a look, which is as long as the look took, and keeps only its party's place
+	paceRest = time.Second
 )
 
 // paced says whether a peer is held to a pace: who may only look or trigger, or came without a name.
@@ -222,8 +229,9 @@ func (p *principal) paced(grant *authGrant, by string) bool {
 	return !grant.operates() || by == peerAnyone
 }
 
-// pace waits until the party may have one more message handled. It is called behind each message, by the goroutine of the
-// connection. False when it waited, and meanwhile the connection ended or the principal did: then nothing more is handled.
+// pace waits until the party may have one more message handled. It is called behind each message, by the goroutine of
+// the connection. False when it waited, and meanwhile the connection ended or the principal did: then nothing more is
+// handled.
 func (p *shareParty) pace(conn wireConn, ended <-chan struct{}, frames [][]byte) bool {
 	cost := paceEach
 	for _, frame := range frames {

@@ -25,7 +25,8 @@ type sharesRig struct{ *principalRig }
 func sharesRigOpen(t *testing.T, workflows ...*Workflow) sharesRig {
 	g := principalRigOpen(t, t.TempDir(), workflows...)
 	grants := map[string]*authGrant{}
-	for name, role := range map[string]string{"op": roleOperator, "vi": roleViewer, "ci": roleTrigger, "cd": roleTrigger} {
+	for name, role := range map[string]string{"op": roleOperator, "vi": roleViewer, "ci": roleTrigger,
+		"cd": roleTrigger} {
 		grants[name] = &authGrant{Name: name, Key: name, Role: role}
 		if role == roleTrigger {
 			grants[name].Workflows = []string{"*"}
@@ -42,7 +43,8 @@ func sharesRigOpen(t *testing.T, workflows ...*Workflow) sharesRig {
 // with connects with a key, "" for none, by a socket of some type. It gives our end, and what that is told, by request.
 func (g sharesRig) with(key, socket string) *sharesPeer {
 	ours, near := wirePipe()
-	peer := wirePeer{Socket: socket, Transport: "tcp", Addr: "tcp://192.0.2.1:4711", Key: key, Name: key, Party: "key " + key}
+	peer := wirePeer{Socket: socket, Transport: "tcp", Addr: "tcp://192.0.2.1:4711", Key: key, Name: key,
+		Party: "key " + key}
 	if key == "" {
 		peer.Party = "192.0.2.1/32"
 	}
@@ -91,7 +93,8 @@ func (s *sharesPeer) ask(req Request) *Reply {
 // busy holds a reply to a refusal as busy, with these words in it.
 func (s *sharesPeer) busy(req Request, words string) {
 	s.g.t.Helper()
-	if r := s.ask(req); r == nil || r.Error == nil || r.Error.Code != codeBusy || !r.Error.Retry || !strings.Contains(r.Error.Message, words) {
+	if r := s.ask(req); r == nil || r.Error == nil || r.Error.Code != codeBusy || !r.Error.Retry ||
+		!strings.Contains(r.Error.Message, words) {
 		s.g.t.Errorf("%s is answered %s, want busy: %s", protoEncode(req), protoEncode(r), words)
 	}
 }
@@ -166,18 +169,20 @@ func TestSharesStreams(t *testing.T) {
 			if party.streams+party.looks+party.conns == 0 {
 				continue
 			}
-			t.Errorf("of %s there are left %d streams, %d looks, %d connections", name, party.streams, party.looks, party.conns)
+			t.Errorf("of %s there are left %d streams, %d looks, %d connections", name, party.streams, party.looks,
+				party.conns)
 		}
 	})
 }
 
-// TestSharesLooks: a key has so many looks over all of its connections, another key has its own, and those of a connection that
-// has gone are over.
+// TestSharesLooks: a key has so many looks over all of its connections, another key has its own, and those of a
+// connection that has gone are over.
 func TestSharesLooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := sharesRigOpen(t, principalTask(Workflow{ID: "w"}))
 		free := lookTestPlaces(g.p.reading) // the disk is slow
-		looks := []Request{{Op: "show", Run: runID(time.Now(), "")}, {Op: "stats", Workflow: "w"}, {Op: "attention"}, {Op: "logs", Run: runID(time.Now(), "")}}
+		looks := []Request{{Op: "show", Run: runID(time.Now(), "")}, {Op: "stats", Workflow: "w"}, {Op: "attention"},
+			{Op: "logs", Run: runID(time.Now(), "")}}
 		var conns []*sharesPeer
 		for range sharesLooks / lookMaxUnder {
 			one := g.with("vi", "DEALER")
@@ -209,12 +214,14 @@ func TestSharesLooks(t *testing.T) {
 			if party.streams+party.looks+party.conns == 0 {
 				continue
 			}
-			t.Errorf("of %s there are left %d streams, %d looks, %d connections", name, party.streams, party.looks, party.conns)
+			t.Errorf("of %s there are left %d streams, %d looks, %d connections", name, party.streams, party.looks,
+				party.conns)
 		}
 	})
 }
 
-// TestSharesAgain: what is not through when its connection has gone counts on for the party: to come again is of no use.
+// TestSharesAgain: what is not through when its connection has gone counts on for the party: to come again is of no
+// use.
 func TestSharesAgain(t *testing.T) { synctest.Test(t, sharesAgain) }
 
 func sharesAgain(t *testing.T) {
@@ -253,7 +260,8 @@ func sharesAgain(t *testing.T) {
 	}
 }
 
-// TestSharesWatches: one viewer cannot take all places of those who watch, nor can many of them take those of operators.
+// TestSharesWatches: one viewer cannot take all places of those who watch, nor can many of them take those of
+// operators.
 func TestSharesWatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := sharesRigOpen(t)
@@ -275,8 +283,8 @@ func TestSharesWatches(t *testing.T) {
 	})
 }
 
-// TestSharesQueue: a trigger key fills its own share of the queue, many of them theirs, and never the room of operators,
-// nor that of the schedule.
+// TestSharesQueue: a trigger key fills its own share of the queue, many of them theirs, and never the room of
+// operators, nor that of the schedule.
 func TestSharesQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -284,7 +292,8 @@ func TestSharesQueue(t *testing.T) {
 		fill := func(by string, n int) {
 			g.do(func() {
 				for range n {
-					if _, refused := g.p.enqueue(g.p.files["w"].Spec, fire{trigger: triggerManual, by: by}); refused != nil {
+					if _, refused := g.p.enqueue(g.p.files["w"].Spec, fire{trigger: triggerManual,
+						by: by}); refused != nil {
 						t.Fatal(refused)
 					}
 				}
@@ -318,7 +327,8 @@ func TestSharesQueue(t *testing.T) {
 		})
 		fill("", sharesQueueOwn-1)
 		g.do(func() {
-			if _, refused := g.p.enqueue(g.p.files["w"].Spec, fire{trigger: triggerCron}); refused == nil || !strings.HasPrefix(refused.Message, "10000 runs") {
+			if _, refused := g.p.enqueue(g.p.files["w"].Spec, fire{trigger: triggerCron}); refused == nil ||
+				!strings.HasPrefix(refused.Message, "10000 runs") {
 				t.Errorf("a fire of the schedule when all is full: %v", refused)
 			}
 		})
@@ -396,8 +406,8 @@ func sharesTopics(n int) (sends [][]byte) {
 	return sends
 }
 
-// TestPace: a key that only looks is heard so often over all of its connections, more when it has waited; others are not held
-// back by that, and operators not at all.
+// TestPace: a key that only looks is heard so often over all of its connections, more when it has waited; others are
+// not held back by that, and operators not at all.
 func TestPace(t *testing.T) {
 	const floods = 500
 	synctest.Test(t, func(t *testing.T) {
@@ -466,7 +476,8 @@ func TestPaceCompat(t *testing.T) {
 		ours, near := wirePipe()
 		g.ends = append(g.ends, ours)
 		g.group.Go(func() {
-			g.p.runPeer(sharesConn{near, wirePeer{Socket: "DEALER", Transport: "tcp", Addr: "tcp://192.0.2.1:4711", Party: "192.0.2.1/32"}})
+			g.p.runPeer(sharesConn{near, wirePeer{Socket: "DEALER", Transport: "tcp", Addr: "tcp://192.0.2.1:4711",
+				Party: "192.0.2.1/32"}})
 		})
 		g.group.Go(func() {
 			for range floods {
@@ -531,13 +542,15 @@ func TestPaceBytes(t *testing.T) {
 	})
 }
 
-// TestPaceRest: a look's place in its party's share is free when it has rested as long as it worked, an operator's at once.
+// TestPaceRest: a look's place in its party's share is free when it has rested as long as it worked, an operator's at
+// once.
 func TestPaceRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, c := range []struct {
 			paced      bool
 			took, want time.Duration
-		}{{true, 30 * time.Millisecond, 30 * time.Millisecond}, {true, time.Hour, paceRest}, {true, 0, 0}, {false, time.Hour, 0}} {
+		}{{true, 30 * time.Millisecond, 30 * time.Millisecond}, {true, time.Hour, paceRest}, {true, 0, 0},
+			{false, time.Hour, 0}} {
 			share, place := make(chan struct{}, 1), make(chan struct{}, 1)
 			share <- struct{}{}
 			place <- struct{}{}
@@ -555,8 +568,8 @@ func TestPaceRest(t *testing.T) {
 	})
 }
 
-// TestWireAcceptPace: of those who come by tcp some are accepted as they come, and more one after the other; who comes by the box's
-// own socket is accepted at once.
+// TestWireAcceptPace: of those who come by tcp some are accepted as they come, and more one after the other; who comes
+// by the box's own socket is accepted at once.
 func TestWireAcceptPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, c := range []struct {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestDispatchSilenceTwice: a principal that was stopped, or slept, for longer than an agent may be silent reads what the
-// agent said meanwhile before it gives the agent up; one that said nothing is given up at the second look.
+// TestDispatchSilenceTwice: a principal that was stopped, or slept, for longer than an agent may be silent reads what
+// the agent said meanwhile before it gives the agent up; one that said nothing is given up at the second look.
 func TestDispatchSilenceTwice(t *testing.T) {
 	now := time.Date(2026, 1, 31, 2, 30, 0, 0, time.UTC)
 	p, err := principalOpen(principalConfig{StateDir: t.TempDir(), NoSync: true, NoScheduler: true, Zone: time.UTC,
@@ -59,11 +59,13 @@ func TestDispatchSkew(t *testing.T) {
 			warnings int
 		}{
 			{0, 0, 0}, {-17 * time.Second, 0, 0}, {time.Second, 0, 0}, {4 * time.Second, 0, 0}, {time.Minute, 0, 0},
-			{time.Minute, 60, 1}, {62 * time.Second, 62, 1}, {0, 0, 1}, {-time.Hour, 0, 1}, {-time.Hour, -3600, 1}, // once a minute
+			// once a minute
+			{time.Minute, 60, 1}, {62 * time.Second, 62, 1}, {0, 0, 1}, {-time.Hour, 0, 1}, {-time.Hour, -3600, 1},
 		} {
 			skew := beat(c.ahead)
 			if n := strings.Count(g.log.String(), warning); skew != c.skew || n != c.warnings {
-				t.Errorf("a clock %v ahead: skew %v, want %v; %d warnings, want %d", c.ahead, skew, c.skew, n, c.warnings)
+				t.Errorf("a clock %v ahead: skew %v, want %v; %d warnings, want %d", c.ahead, skew, c.skew, n,
+					c.warnings)
 			}
 		}
 		g.stop()
@@ -73,8 +75,8 @@ func TestDispatchSkew(t *testing.T) {
 	})
 }
 
-// TestDispatchLoad tells how busy an agent's machine is and where it is: to who asks, but to who watches only with what is
-// news, and the journal never. One of an older version says nothing, and nonsense is no load.
+// TestDispatchLoad tells how busy an agent's machine is and where it is: to who asks, but to who watches only with what
+// is news, and the journal never. One of an older version says nothing, and nonsense is no load.
 func TestDispatchLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
@@ -99,12 +101,14 @@ func TestDispatchLoad(t *testing.T) {
 			load float64
 			want string
 			rows int // told so far
-		}{{0.5, "0.50", 1}, {0.75, "0.75", 1}, {12, "12.00", 1}, {-1, "12.00", 1}, {1e300, "12.00", 1}, {0, "0.00", 1}} {
+		}{{0.5, "0.50", 1}, {0.75, "0.75", 1}, {12, "12.00", 1}, {-1, "12.00", 1}, {1e300, "12.00", 1},
+			{0, "0.00", 1}} {
 			a.send(&agentMsg{Op: msgHeartbeat, Load: &c.load})
 			time.Sleep(2 * newsGap)
 			synctest.Wait()
 			if got := agent().loadText(); got != c.want || pushed(before) != c.rows {
-				t.Errorf("heartbeat %d: load %s, want %s; %d rows were pushed, want %d", i, got, c.want, pushed(before), c.rows)
+				t.Errorf("heartbeat %d: load %s, want %s; %d rows were pushed, want %d", i, got, c.want, pushed(before),
+					c.rows)
 			}
 		}
 		a.send(&agentMsg{Op: msgHeartbeat})

@@ -27,9 +27,11 @@ type statsOf struct {
 // statsNew begins with an empty calendar that ends today.
 func statsNew(workflow string, now time.Time) *statsOf {
 	year, month, day := now.Date()
-	s := &statsOf{stats: Stats{Workflow: workflow}, first: time.Date(year, month, day-statsDays+1, 0, 0, 0, 0, now.Location())}
+	s := &statsOf{stats: Stats{Workflow: workflow}, first: time.Date(year, month, day-statsDays+1, 0, 0, 0, 0,
+		now.Location())}
 	for i := range statsDays {
-		s.stats.Calendar = append(s.stats.Calendar, StatsDay{Day: time.Date(year, month, day-statsDays+1+i, 12, 0, 0, 0, now.Location()).Format(time.DateOnly)})
+		s.stats.Calendar = append(s.stats.Calendar, StatsDay{Day: time.Date(year, month, day-statsDays+1+i, 12, 0, 0, 0,
+			now.Location()).Format(time.DateOnly)})
 	}
 	return s
 }
@@ -40,7 +42,8 @@ func (s *statsOf) add(r *Run) bool {
 		return false
 	}
 	s.stats.Runs++
-	counts := map[string]*int{runSucceeded: &s.stats.Succeeded, runFailed: &s.stats.Failed, runCancelled: &s.stats.Cancelled, runCrashed: &s.stats.Crashed}
+	counts := map[string]*int{runSucceeded: &s.stats.Succeeded, runFailed: &s.stats.Failed,
+		runCancelled: &s.stats.Cancelled, runCrashed: &s.stats.Crashed}
 	*counts[r.State]++
 	if !r.Started.IsZero() {
 		s.took = append(s.took, r.Seconds)
@@ -49,7 +52,10 @@ func (s *statsOf) add(r *Run) bool {
 		}
 	}
 	day := r.Finished.In(s.first.Location()).Format(time.DateOnly)
-	if i, ok := slices.BinarySearchFunc(s.stats.Calendar, day, func(d StatsDay, day string) int { return strings.Compare(d.Day, day) }); ok {
+	if i, ok := slices.BinarySearchFunc(s.stats.Calendar, day, func(d StatsDay,
+		day string) int {
+		return strings.Compare(d.Day, day)
+	}); ok {
 		d := &s.stats.Calendar[i]
 		d.Runs++
 		if statsWorse(r.State, d.Worst) {
@@ -141,9 +147,10 @@ func (p *principal) lookStats(c *verbCall) {
 	case !p.readPlace(c):
 		return
 	}
-	err := p.store.historyList(historyFilter{Workflow: id, Since: s.first, over: func() bool { return p.gone(c) }}, func(r *Run) bool {
-		return known[r.ID] || s.add(r)
-	})
+	err := p.store.historyList(historyFilter{Workflow: id, Since: s.first, over: func() bool { return p.gone(c) }},
+		func(r *Run) bool {
+			return known[r.ID] || s.add(r)
+		})
 	if refused := p.historyRefused(c, err); refused != nil {
 		c.refuse(refused)
 		return

@@ -85,20 +85,23 @@ func TestStatsBrute(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed, " round ", round), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rnd := rand.New(rand.NewPCG(seed, round))
-				g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}), principalTask(Workflow{ID: "v"}))
+				g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}),
+					principalTask(Workflow{ID: "v"}))
 				time.Sleep(200*24*time.Hour + time.Duration(rnd.IntN(24))*time.Hour)
 				now, runs := time.Now().UTC(), map[string]*Run{}
 				n := []int{0, 1, 30, 600}[round]
 				var lines []*Run
 				for i := range n {
-					r := historyRun(i, "w", []string{runSucceeded, runFailed, runCancelled, runCrashed}[rnd.IntN(4)], now.Add(-time.Duration(rnd.Int64N(int64(100*24*time.Hour)))))
+					r := historyRun(i, "w", []string{runSucceeded, runFailed, runCancelled, runCrashed}[rnd.IntN(4)],
+						now.Add(-time.Duration(rnd.Int64N(int64(100*24*time.Hour)))))
 					if rnd.IntN(5) > 0 {
 						r.Started, r.Seconds = r.Finished, math.Round(math.Exp(rnd.Float64()*12)*1000+float64(i))/1000
 					}
 					lines = append(lines, r)
 					if rnd.IntN(8) == 0 { // it was retried
 						again := *r
-						again.State, again.Finished = runSucceeded, stampOf(r.Finished.Add(time.Duration(rnd.IntN(1000))*time.Second))
+						again.State, again.Finished = runSucceeded,
+							stampOf(r.Finished.Add(time.Duration(rnd.IntN(1000))*time.Second))
 						lines = append(lines, &again)
 					}
 				}
@@ -122,7 +125,8 @@ func TestStatsBrute(t *testing.T) {
 				for i, b := range buckets {
 					count := 0
 					for _, r := range runs {
-						if !r.Started.IsZero() && !r.Finished.Before(now.Truncate(24*time.Hour).AddDate(0, 0, -statsDays+1)) &&
+						if !r.Started.IsZero() && !r.Finished.Before(now.Truncate(24*time.Hour).AddDate(0, 0,
+							-statsDays+1)) &&
 							(i == 0 || r.Seconds > before) && r.Seconds <= b.Upto {
 							count++
 						}
@@ -173,16 +177,19 @@ func TestStatsVerb(t *testing.T) {
 	x.await(x.start("ok"))
 	x.await(x.start("bad"))
 	out := x.ok("stats", "ok")
-	for _, want := range []string{"runs         2 in 84 days", "rate         100.0%", "2 succeeded, 0 failed", "median ", "longest ", "########", " . . . . . . . . . . . +\n"} {
+	for _, want := range []string{"runs         2 in 84 days", "rate         100.0%", "2 succeeded, 0 failed",
+		"median ", "longest ", "########", " . . . . . . . . . . . +\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)
 		}
 	}
-	if out := x.ok("stats", "bad"); !strings.Contains(out, " . . . . . . . . . . . !\n") || !strings.Contains(out, "rate         0.0%") {
+	if out := x.ok("stats", "bad"); !strings.Contains(out, " . . . . . . . . . . . !\n") ||
+		!strings.Contains(out, "rate         0.0%") {
 		t.Errorf("of a failure:\n%s", out)
 	}
 	s := e2eDecode[Stats](t, x.ok("stats", "ok", "--json"))
-	if s.Runs != 2 || s.Rate != 1 || len(s.Calendar) != statsDays || s.Calendar[statsDays-1].Worst != runSucceeded || s.Longest == nil || s.P50 > s.P95 {
+	if s.Runs != 2 || s.Rate != 1 || len(s.Calendar) != statsDays || s.Calendar[statsDays-1].Worst != runSucceeded ||
+		s.Longest == nil || s.P50 > s.P95 {
 		t.Errorf("%+v", s)
 	}
 	x.refused(5, []string{"did you mean", "bad"}, "stats", "bda")

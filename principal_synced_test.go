@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// syncedKinds says of each kind of event whether it is synced before the turn's messages and replies go out, and what rests on
-// that. A new kind has to be decided here.
+// syncedKinds says of each kind of event whether it is synced before the turn's messages and replies go out, and what
+// rests on that. A new kind has to be decided here.
 var syncedKinds = map[string]struct {
 	synced bool
 	why    string
@@ -36,13 +36,14 @@ var syncedKinds = map[string]struct {
 	evAgentUndrain: {true, "the same"},
 	evAgentForgot:  {true, "the same"},
 
-	evVersion:      {false, "always in one line or turn with run.queued, which is synced"},
-	evSchedule:     {false, "lost, the schedule begins to count at the next start"},
-	evSkipped:      {false, "lost, the tick is missed and decided again: it made no run"},
-	evArchived:     {false, "lost, the run is dropped again"},
-	evAckOver:      {false, "lost, it is found again"},
-	evBooted:       {false, "in one turn with the runs that it made, which are synced; lost without any, it made none"},
-	evLeft:         {false, "its agent says it again with its next hello; the end of the run, which is synced, comes behind it"},
+	evVersion:  {false, "always in one line or turn with run.queued, which is synced"},
+	evSchedule: {false, "lost, the schedule begins to count at the next start"},
+	evSkipped:  {false, "lost, the tick is missed and decided again: it made no run"},
+	evArchived: {false, "lost, the run is dropped again"},
+	evAckOver:  {false, "lost, it is found again"},
+	evBooted:   {false, "in one turn with the runs that it made, which are synced; lost without any, it made none"},
+	evLeft: {false, "its agent says it again with its next hello; the end of the run, which is synced, " +
+		"comes behind it"},
 	evAgentUp:      {false, "agents say hello again"},
 	evAgentLost:    {false, "every agent counts as lost at a start"},
 	evRunStarted:   {false, "the agent has it in its spool until it is acknowledged, which is behind the next fsync"},
@@ -73,8 +74,8 @@ func syncedNames(t *testing.T) (kinds []string) {
 	return kinds
 }
 
-// TestPrincipalSynced emits an event of each kind on a real loop and counts the fsyncs of the journal: of those that are promised
-// one comes in the same turn, of the others none before the delayed one.
+// TestPrincipalSynced emits an event of each kind on a real loop and counts the fsyncs of the journal: of those that
+// are promised one comes in the same turn, of the others none before the delayed one.
 func TestPrincipalSynced(t *testing.T) {
 	names := syncedNames(t)
 	if len(names) != len(syncedKinds) {
@@ -130,7 +131,8 @@ func TestPrincipalSynced(t *testing.T) {
 			e.State = state
 			return e
 		}
-		emit(Event{Kind: evVersion, Version: "v", Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: "x"}, {ID: "b", Run: "x"}}}})
+		emit(Event{Kind: evVersion, Version: "v", Spec: &Workflow{ID: "w",
+			Tasks: []Task{{ID: "a", Run: "x"}, {ID: "b", Run: "x"}}}})
 		for _, kind := range []string{evSchedule, evSkipped, evPaused, evResumed} {
 			emit(Event{Kind: kind, Run: "-", By: "me"})
 		}

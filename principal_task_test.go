@@ -21,11 +21,13 @@ func dispatchToldTasks(a *dispatchAgent) string {
 }
 
 // dispatchHolds is a workflow that would be begun again by itself after a failure and after the loss of its agent.
-var dispatchHolds = &Workflow{ID: "w", Retries: 2, Failover: failoverRerun, Tasks: []Task{{ID: "load", Run: "x"}, {ID: "tidy", Run: "x", Depends: []string{"load"}}, {ID: "free", Run: "x"}}}
+var dispatchHolds = &Workflow{ID: "w", Retries: 2, Failover: failoverRerun,
+	Tasks: []Task{{ID: "load", Run: "x"}, {ID: "tidy", Run: "x", Depends: []string{"load"}}, {ID: "free", Run: "x"}}}
 
 // dispatchAtWork is what an agent says of a run of it: load is at work, and free has succeeded.
 func dispatchAtWork(as *assignment) []agentItem {
-	return []agentItem{dispatchEvent(as, evRunStarted, "", ""), dispatchEvent(as, evTaskStarted, "load", ""), dispatchEvent(as, evTaskStarted, "free", ""), dispatchEvent(as, evTaskFinished, "free", taskSucceeded)}
+	return []agentItem{dispatchEvent(as, evRunStarted, "", ""), dispatchEvent(as, evTaskStarted, "load", ""),
+		dispatchEvent(as, evTaskStarted, "free", ""), dispatchEvent(as, evTaskFinished, "free", taskSucceeded)}
 }
 
 // dispatchWorking makes a principal with an agent, x, that is at work on a run; by is who asked for that.
@@ -47,7 +49,8 @@ func TestDispatchTask(t *testing.T) {
 		by := g.show(id).By
 		refused := func(task, code, text string) {
 			t.Helper()
-			if r := g.ask(Request{Op: "cancel", Run: id, Task: task}); r.OK || r.Error.Code != code || !strings.Contains(r.Error.Message, text) {
+			if r := g.ask(Request{Op: "cancel", Run: id, Task: task}); r.OK || r.Error.Code != code ||
+				!strings.Contains(r.Error.Message, text) {
 				t.Errorf("cancel of %s: %+v, want %s with %q", task, r.Error, code, text)
 			}
 		}
@@ -63,7 +66,8 @@ func TestDispatchTask(t *testing.T) {
 			t.Errorf("of what was refused the agent was told %q", got)
 		}
 		for _, force := range []bool{false, true} {
-			if r := g.ask(Request{Op: "cancel", Run: id, Task: "load", Force: force}); !r.OK || r.Run != id || r.Note != "" {
+			if r := g.ask(Request{Op: "cancel", Run: id, Task: "load", Force: force}); !r.OK || r.Run != id ||
+				r.Note != "" {
 				t.Errorf("%+v", r)
 			}
 		}
@@ -81,7 +85,8 @@ func TestDispatchTask(t *testing.T) {
 		refused("load", codeConflict, "run "+id+" is failed already")
 		noted := 0
 		if _, err := g.p.store.readEvents(1, 1000, func(e *Event) bool {
-			if e.Kind == evTaskStopping && e.Run == id && e.Task == "load" && e.Workflow == "w" && e.By == by && e.From != "" && e.Reason == "cancelled by "+by {
+			if e.Kind == evTaskStopping && e.Run == id && e.Task == "load" && e.Workflow == "w" && e.By == by &&
+				e.From != "" && e.Reason == "cancelled by "+by {
 				noted++
 			}
 			return true
@@ -95,7 +100,8 @@ func TestDispatchTask(t *testing.T) {
 		if as = a.last(); as.Attempt != 2 || len(as.Done) != 1 || g.show(id).taskStopped() {
 			t.Fatalf("retried: %+v", as)
 		}
-		a.report(dispatchEvent(as, evRunStarted, "", ""), dispatchEvent(as, evTaskStarted, "load", ""), dispatchEvent(as, evTaskFinished, "load", taskFailed), dispatchEvent(as, evRunFinished, "", runFailed))
+		a.report(dispatchEvent(as, evRunStarted, "", ""), dispatchEvent(as, evTaskStarted, "load", ""),
+			dispatchEvent(as, evTaskFinished, "load", taskFailed), dispatchEvent(as, evRunFinished, "", runFailed))
 		g.expect(id, runRunning, "") // the next failure is nobody's doing
 		a.gone()
 		g.stop()
@@ -110,7 +116,8 @@ func TestDispatchTaskRemembered(t *testing.T) {
 		id := as.Run
 		told := "load cancelled by " + by + " lease 1 force true"
 		a.gone()
-		if r := g.ask(Request{Op: "cancel", Run: id, Task: "load", Force: true}); !r.OK || !strings.Contains(r.Note, "agent x is not connected now") {
+		if r := g.ask(Request{Op: "cancel", Run: id, Task: "load", Force: true}); !r.OK ||
+			!strings.Contains(r.Note, "agent x is not connected now") {
 			t.Errorf("%+v", r)
 		}
 		a.hello.Holds, a.n = []heldRun{{id, 1}}, 4
@@ -167,8 +174,8 @@ func TestDispatchTaskLost(t *testing.T) {
 	})
 }
 
-// TestDispatchAsked: an agent gives a run up by itself, for it has not heard of the stop that was asked for meanwhile. What was
-// asked for is what is told.
+// TestDispatchAsked: an agent gives a run up by itself, for it has not heard of the stop that was asked for meanwhile.
+// What was asked for is what is told.
 func TestDispatchAsked(t *testing.T) {
 	for _, task := range []string{"", "load"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -176,10 +183,12 @@ func TestDispatchAsked(t *testing.T) {
 			id := as.Run
 			time.Sleep(3 * time.Second)
 			a.gone()
-			if lost := g.ask(Request{Op: "agents"}).Agents[0]; lost.State != agentLost || time.Since(lost.Seen.Time) < 3*time.Second {
+			if lost := g.ask(Request{Op: "agents"}).Agents[0]; lost.State != agentLost ||
+				time.Since(lost.Seen.Time) < 3*time.Second {
 				t.Errorf("it was last heard of %s ago: %+v", time.Since(lost.Seen.Time), lost)
 			}
-			if r := g.ask(Request{Op: "cancel", Run: id, Task: task}); !r.OK || !strings.Contains(r.Note, "agent x is not connected now: it stops the ") {
+			if r := g.ask(Request{Op: "cancel", Run: id, Task: task}); !r.OK ||
+				!strings.Contains(r.Note, "agent x is not connected now: it stops the ") {
 				t.Errorf("%+v", r)
 			}
 			a.hello.Holds, a.n = []heldRun{{id, 1}}, 4

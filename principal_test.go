@@ -213,7 +213,8 @@ func (g *principalRig) decisions(workflow string) string {
 		if d.Fired {
 			what = "fired"
 		}
-		parts = append(parts, strings.TrimSpace(d.At.UTC().Format("15:04 ")+what+" "+strings.ReplaceAll(d.Reason, d.Run, "")))
+		parts = append(parts, strings.TrimSpace(d.At.UTC().Format("15:04 ")+what+" "+strings.ReplaceAll(d.Reason, d.Run,
+			"")))
 	}
 	return strings.Join(parts, "\n")
 }
@@ -232,11 +233,13 @@ func TestPrincipalTicks(t *testing.T) {
 		for _, r := range g.ask(Request{Op: "ps", All: true}).Runs {
 			states[r.Workflow] += r.State + " "
 		}
-		want := map[string]string{"skip": "queued ", "queue": "queued queued queued ", "replace": "queued cancelled cancelled ", "allow": "queued queued queued ", "boot": "queued "}
+		want := map[string]string{"skip": "queued ", "queue": "queued queued queued ",
+			"replace": "queued cancelled cancelled ", "allow": "queued queued queued ", "boot": "queued "}
 		if !reflect.DeepEqual(states, want) {
 			t.Errorf("runs: %v", states)
 		}
-		if got := g.decisions("skip"); !strings.HasPrefix(got, "00:01 fired\n00:02 skipped overlap: run 0") || strings.Count(got, "\n") != 2 {
+		if got := g.decisions("skip"); !strings.HasPrefix(got, "00:01 fired\n00:02 skipped overlap: run 0") ||
+			strings.Count(got, "\n") != 2 {
 			t.Errorf("skip:\n%s", got)
 		}
 		if got := g.decisions("boot"); got != "00:00 fired" {
@@ -247,7 +250,8 @@ func TestPrincipalTicks(t *testing.T) {
 		}
 		g.ask(Request{Op: "pause", All: true})
 		time.Sleep(time.Minute)
-		if r := g.ask(Request{Op: "resume", Workflow: "allow"}); !r.OK || !strings.Contains(r.Note, "all schedules are still paused by ") {
+		if r := g.ask(Request{Op: "resume", Workflow: "allow"}); !r.OK ||
+			!strings.Contains(r.Note, "all schedules are still paused by ") {
 			t.Errorf("%+v", r)
 		}
 		g.ask(Request{Op: "resume", All: true})
@@ -264,8 +268,10 @@ func TestPrincipalTicks(t *testing.T) {
 func TestPrincipalCatchup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const every = "*/10 * * * *"
-		workflows := []*Workflow{principalTask(Workflow{ID: "skip", Schedule: []string{every}}), principalTask(Workflow{ID: "once", Schedule: []string{every}, Catchup: catchupOnce}),
-			principalTask(Workflow{ID: "all", Schedule: []string{every}, Catchup: catchupAll}), principalTask(Workflow{ID: "paused", Schedule: []string{every}, Catchup: catchupAll}),
+		workflows := []*Workflow{principalTask(Workflow{ID: "skip", Schedule: []string{every}}),
+			principalTask(Workflow{ID: "once", Schedule: []string{every}, Catchup: catchupOnce}),
+			principalTask(Workflow{ID: "all", Schedule: []string{every}, Catchup: catchupAll}),
+			principalTask(Workflow{ID: "paused", Schedule: []string{every}, Catchup: catchupAll}),
 			principalTask(Workflow{ID: "changed", Schedule: []string{every}, Catchup: catchupAll})}
 		g := principalRigOpen(t, t.TempDir(), workflows...)
 		g.ask(Request{Op: "pause", Workflow: "paused"})
@@ -286,13 +292,15 @@ func TestPrincipalCatchup(t *testing.T) {
 		if got := g.decisions("skip"); got != "00:30 skipped missed: the principal was down (catchup: skip)" {
 			t.Errorf("skip: %s", got)
 		}
-		if got := g.decisions("paused"); !strings.HasPrefix(got, "00:30 skipped missed: the principal was down, and paused by ") {
+		if got := g.decisions("paused"); !strings.HasPrefix(got,
+			"00:30 skipped missed: the principal was down, and paused by ") {
 			t.Errorf("paused: %s", got)
 		}
 		if got := g.decisions("changed"); got != "" {
 			t.Errorf("changed: %s", got)
 		}
-		// Runs that make up for ticks go one after the other, though overlap skip lets one that a person starts go beside.
+		// Runs that make up for ticks go one after the other, though overlap skip lets one that a person starts go
+		// beside.
 		a := dispatchAgentJoin(g, "x", 10)
 		if got := len(a.assigned()); got != 2 {
 			t.Errorf("%d runs were given out at once", got)
@@ -336,10 +344,12 @@ func TestPrincipalJitterSurvives(t *testing.T) {
 // Requests that make no sense, and what each says.
 func TestPrincipalRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := principalTask(Workflow{ID: "etl", Params: map[string]Param{"day": {Pattern: `\d+`, Required: true}, "mode": {Default: "full"}}})
+		w := principalTask(Workflow{ID: "etl", Params: map[string]Param{"day": {Pattern: `\d+`, Required: true},
+			"mode": {Default: "full"}}})
 		g := principalRigOpen(t, t.TempDir(), w, principalTask(Workflow{ID: "plain"}))
 		g.do(func() {
-			g.p.setFiles([]workflowFile{{ID: "broken", File: "broken.yml", Faults: []workflowFault{{File: "broken.yml", Message: "no tasks"}}}}, nil)
+			g.p.setFiles([]workflowFile{{ID: "broken", File: "broken.yml",
+				Faults: []workflowFault{{File: "broken.yml", Message: "no tasks"}}}}, nil)
 		})
 		done := g.run("plain")
 		g.ask(Request{Op: "cancel", Run: done})
@@ -352,20 +362,34 @@ func TestPrincipalRefusals(t *testing.T) {
 			{Request{Op: "run", Workflow: "elt"}, codeNotFound, `did you mean "etl"?`},
 			{Request{Op: "run", Workflow: "broken"}, codeConflict, "no tasks"},
 			{Request{Op: "run", Workflow: "etl"}, codeInvalid, "parameter day is missing"},
-			{Request{Op: "run", Workflow: "etl", Params: map[string]string{"day": "x"}}, codeInvalid, "does not match the pattern"},
-			{Request{Op: "run", Workflow: "etl", Params: map[string]string{"dya": "1"}}, codeInvalid, `did you mean "day"?`},
-			{Request{Op: "run", Workflow: "plain", Params: map[string]string{"x": "1"}}, codeInvalid, "has no parameter"},
-			{Request{Op: "show"}, codeInvalid, "needs a workflow or a run"}, {Request{Op: "show", Workflow: "x"}, codeNotFound, "no workflow"},
-			{Request{Op: "show", Run: "x"}, codeNotFound, "no run"}, {Request{Op: "wait", Run: "x"}, codeNotFound, "no run"},
-			{Request{Op: "cancel", Run: "x"}, codeNotFound, "no run"}, {Request{Op: "cancel", Run: done}, codeConflict, "is cancelled already"},
-			{Request{Op: "retry", Run: "x"}, codeNotFound, "no run"}, {Request{Op: "pause"}, codeInvalid, "pause needs a workflow, or all"},
-			{Request{Op: "resume"}, codeInvalid, "resume needs"}, {Request{Op: "pause", Workflow: "x"}, codeNotFound, "no workflow"},
-			{Request{Op: "drain", Agent: "x"}, codeNotFound, "no agent"}, {Request{Op: "forget", Agent: "x"}, codeNotFound, "no agent"},
-			{Request{Op: "run"}, codeInvalid, `run needs the field "workflow"`}, {Request{Op: "cancel"}, codeInvalid, `needs the field "run"`},
-			{Request{Op: "drain"}, codeInvalid, `needs the field "agent"`}, {Request{Op: "why"}, codeInvalid, `needs the field "workflow"`},
-			{Request{Op: "run", Workflow: "plain", Key: strings.Repeat("k", verbsMaxKey+1)}, codeInvalid, "key of 257 bytes: it may have 256"},
-			{Request{Op: "logs", Workflow: "etl"}, codeNotFound, "has not run yet"}, {Request{Op: "logs", Run: done, Grep: "("}, codeInvalid, "grep"},
-			{Request{Op: "why", Workflow: "x"}, codeNotFound, "no workflow"}, {Request{Op: "next", Workflow: "x"}, codeNotFound, "no workflow"},
+			{Request{Op: "run", Workflow: "etl", Params: map[string]string{"day": "x"}}, codeInvalid,
+				"does not match the pattern"},
+			{Request{Op: "run", Workflow: "etl", Params: map[string]string{"dya": "1"}}, codeInvalid,
+				`did you mean "day"?`},
+			{Request{Op: "run", Workflow: "plain", Params: map[string]string{"x": "1"}}, codeInvalid,
+				"has no parameter"},
+			{Request{Op: "show"}, codeInvalid, "needs a workflow or a run"},
+			{Request{Op: "show", Workflow: "x"}, codeNotFound, "no workflow"},
+			{Request{Op: "show", Run: "x"}, codeNotFound, "no run"}, {Request{Op: "wait", Run: "x"}, codeNotFound,
+				"no run"},
+			{Request{Op: "cancel", Run: "x"}, codeNotFound, "no run"},
+			{Request{Op: "cancel", Run: done}, codeConflict, "is cancelled already"},
+			{Request{Op: "retry", Run: "x"}, codeNotFound, "no run"}, {Request{Op: "pause"}, codeInvalid,
+				"pause needs a workflow, or all"},
+			{Request{Op: "resume"}, codeInvalid, "resume needs"}, {Request{Op: "pause", Workflow: "x"}, codeNotFound,
+				"no workflow"},
+			{Request{Op: "drain", Agent: "x"}, codeNotFound, "no agent"},
+			{Request{Op: "forget", Agent: "x"}, codeNotFound, "no agent"},
+			{Request{Op: "run"}, codeInvalid, `run needs the field "workflow"`},
+			{Request{Op: "cancel"}, codeInvalid, `needs the field "run"`},
+			{Request{Op: "drain"}, codeInvalid, `needs the field "agent"`},
+			{Request{Op: "why"}, codeInvalid, `needs the field "workflow"`},
+			{Request{Op: "run", Workflow: "plain", Key: strings.Repeat("k", verbsMaxKey+1)}, codeInvalid,
+				"key of 257 bytes: it may have 256"},
+			{Request{Op: "logs", Workflow: "etl"}, codeNotFound, "has not run yet"},
+			{Request{Op: "logs", Run: done, Grep: "("}, codeInvalid, "grep"},
+			{Request{Op: "why", Workflow: "x"}, codeNotFound, "no workflow"},
+			{Request{Op: "next", Workflow: "x"}, codeNotFound, "no workflow"},
 		} {
 			r := g.ask(c.req)
 			if r.OK || r.Error == nil || r.Error.Code != c.code || !strings.Contains(r.Error.Message, c.text) {
@@ -380,8 +404,8 @@ func TestPrincipalRefusals(t *testing.T) {
 	})
 }
 
-// show of a run has the version that it runs, which is not what the file says now; of a run in the history too, while that
-// is known.
+// show of a run has the version that it runs, which is not what the file says now; of a run in the history too, while
+// that is known.
 func TestPrincipalShowSpec(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -394,7 +418,8 @@ func TestPrincipalShowSpec(t *testing.T) {
 		spec := func(run, want string) {
 			t.Helper()
 			r := g.ask(Request{Op: "show", Run: run})
-			if !r.OK || len(r.Runs) != 1 || r.Runs[0].ID != run || (r.Spec == nil) != (want == "") || r.Spec != nil && r.Spec.Description != want {
+			if !r.OK || len(r.Runs) != 1 || r.Runs[0].ID != run || (r.Spec == nil) != (want == "") || r.Spec != nil &&
+				r.Spec.Description != want {
 				t.Errorf("%+v, want %q", r, want)
 			}
 		}
@@ -417,7 +442,8 @@ func TestPrincipalShowSpec(t *testing.T) {
 // Overlap replace cancels what runs only when there will be a new run.
 func TestPrincipalReplaceRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := principalTask(Workflow{ID: "w", Overlap: overlapReplace, Params: map[string]Param{"day": {Required: true}}})
+		w := principalTask(Workflow{ID: "w", Overlap: overlapReplace,
+			Params: map[string]Param{"day": {Required: true}}})
 		g := principalRigOpen(t, t.TempDir(), w)
 		one := g.ask(Request{Op: "run", Workflow: "w", Params: map[string]string{"day": "1"}}).Run
 		if r := g.ask(Request{Op: "run", Workflow: "w"}); r.OK {
@@ -467,7 +493,8 @@ func TestPrincipalKeyParams(t *testing.T) {
 		for _, c := range []struct {
 			params map[string]string
 			code   string
-		}{{nil, ""}, {map[string]string{"day": "1"}, ""}, {map[string]string{"day": "2"}, codeConflict}, {map[string]string{"night": "1"}, codeInvalid}} {
+		}{{nil, ""}, {map[string]string{"day": "1"}, ""}, {map[string]string{"day": "2"}, codeConflict},
+			{map[string]string{"night": "1"}, codeInvalid}} {
 			r := g.ask(Request{Op: "run", Workflow: "w", Key: "k", Params: c.params})
 			switch {
 			case c.code == "" && (r.Error != nil || r.Run != one):
@@ -486,7 +513,8 @@ func TestPrincipalQueueBound(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
 		g.do(func() {
 			for range principalMaxQueued - sharesQueueOwn {
-				if _, refused := g.p.enqueue(g.p.files["w"].Spec, fire{trigger: triggerManual, grant: authOwner}); refused != nil {
+				if _, refused := g.p.enqueue(g.p.files["w"].Spec, fire{trigger: triggerManual,
+					grant: authOwner}); refused != nil {
 					t.Error(refused)
 					return
 				}
@@ -539,7 +567,8 @@ func TestPrincipalWait(t *testing.T) {
 // The queue's order: priority, then age.
 func TestPrincipalQueueOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "low", Priority: -1}), principalTask(Workflow{ID: "mid"}), principalTask(Workflow{ID: "high", Priority: 5}))
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "low", Priority: -1}),
+			principalTask(Workflow{ID: "mid"}), principalTask(Workflow{ID: "high", Priority: 5}))
 		for _, w := range []string{"mid", "low", "high", "mid", "high", "low"} {
 			g.run(w)
 		}

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A run is filed by the principal's clock, whatever its agent thinks what time it is; the agent's own times are kept where they are far
-// off. What an agent with a good clock says late keeps its time.
+// A run is filed by the principal's clock, whatever its agent thinks what time it is; the agent's own times are kept
+// where they are far off. What an agent with a good clock says late keeps its time.
 func TestDispatchTime(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -22,7 +22,8 @@ func TestDispatchTime(t *testing.T) {
 		{"a minute behind", func(time.Time) time.Duration { return -time.Minute }, true},
 		{"an hour ahead", func(time.Time) time.Duration { return time.Hour }, true},
 		{"1970", func(now time.Time) time.Duration { return time.Unix(5, 0).Sub(now) }, true},
-		{"2099", func(now time.Time) time.Duration { return time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC).Sub(now) }, true},
+		{"2099", func(now time.Time) time.Duration { return time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC).Sub(now) },
+			true},
 	} {
 		for _, known := range []bool{false, true} { // whether it said what time it is
 			t.Run(c.name, func(t *testing.T) {
@@ -56,10 +57,12 @@ func TestDispatchTime(t *testing.T) {
 					say(evRunFinished, "", runSucceeded)
 					r := g.show(id)
 					near := func(at Stamp, want time.Time) bool { return at.Sub(want).Abs() <= dispatchSkew }
-					if !near(r.Started, began) || !near(r.Finished, time.Now()) || !near(r.task("a").Finished, time.Now()) || r.Finished.Before(r.Started.Time) {
+					if !near(r.Started, began) || !near(r.Finished, time.Now()) ||
+						!near(r.task("a").Finished, time.Now()) || r.Finished.Before(r.Started.Time) {
 						t.Errorf("started %s, finished %s, and it is %s", r.Started, r.Finished, time.Now())
 					}
-					if marked := !r.OwnFinished.IsZero(); marked != c.marks || marked && !r.OwnFinished.Equal(theirs().Time) || r.OwnStarted.IsZero() == c.marks {
+					if marked := !r.OwnFinished.IsZero(); marked != c.marks || marked &&
+						!r.OwnFinished.Equal(theirs().Time) || r.OwnStarted.IsZero() == c.marks {
 						t.Errorf("by its own clock %s to %s", r.OwnStarted, r.OwnFinished)
 					}
 					if file := historyPlaceOf(r).month; file != time.Now().UTC().Format("2006-01") {
@@ -85,7 +88,8 @@ func TestDispatchTime(t *testing.T) {
 		a.hello.Holds, a.hello.Clock = []heldRun{{id, 1}}, stampOf(time.Now())
 		a.join()
 		a.report(end)
-		if r := g.show(id); r.State != runSucceeded || !r.Finished.Equal(end.Event.Time.Time) || !r.OwnFinished.IsZero() {
+		if r := g.show(id); r.State != runSucceeded || !r.Finished.Equal(end.Event.Time.Time) ||
+			!r.OwnFinished.IsZero() {
 			t.Errorf("%s at %s, own %s, want %s", r.State, r.Finished, r.OwnFinished, end.Event.Time)
 		}
 		a.gone()
@@ -93,8 +97,9 @@ func TestDispatchTime(t *testing.T) {
 	})
 }
 
-// TestDispatchLogDay: a run's record names the file of the day in which its output begins, and where in it: neither a day before nor one
-// behind, on both sides of midnight, whatever time its agent has. So it says once the run is in the history.
+// TestDispatchLogDay: a run's record names the file of the day in which its output begins, and where in it: neither a
+// day before nor one behind, on both sides of midnight, whatever time its agent has. So it says once the run is in the
+// history.
 func TestDispatchLogDay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -105,14 +110,18 @@ func TestDispatchLogDay(t *testing.T) {
 			at   time.Duration // after midnight
 			own  time.Duration // of the agent's clock, from ours
 			file string
-		}{{-time.Hour, 0, "2000-01-01"}, {-time.Millisecond, 2 * time.Hour, "2000-01-01"}, {0, -2 * time.Hour, "2000-01-02"}, {time.Hour, -48 * time.Hour, "2000-01-02"}, {23 * time.Hour, 48 * time.Hour, "2000-01-02"}} {
+		}{{-time.Hour, 0, "2000-01-01"}, {-time.Millisecond, 2 * time.Hour, "2000-01-01"},
+			{0, -2 * time.Hour, "2000-01-02"}, {time.Hour, -48 * time.Hour, "2000-01-02"},
+			{23 * time.Hour, 48 * time.Hour, "2000-01-02"}} {
 			for until := midnight.Add(c.at); time.Now().Before(until); {
 				time.Sleep(min(time.Until(until), agentHeartbeat))
 				a.send(&agentMsg{Op: msgHeartbeat})
 			}
 			id := g.run("w")
 			as := a.last()
-			items := append(dispatchBegun(as), dispatchLines(as, 1, 2), dispatchEvent(as, evTaskFinished, "a", taskSucceeded), dispatchEvent(as, evRunFinished, "", runSucceeded))
+			items := append(dispatchBegun(as), dispatchLines(as, 1, 2),
+				dispatchEvent(as, evTaskFinished, "a", taskSucceeded),
+				dispatchEvent(as, evRunFinished, "", runSucceeded))
 			for _, item := range items {
 				if item.Event != nil {
 					item.Event.Time = stampOf(item.Event.Time.Add(c.own))
@@ -124,10 +133,13 @@ func TestDispatchLogDay(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := g.show(id)
-			if first, _, _ := strings.Cut(string(text[min(int(r.LogAt), len(text)):]), "\n"); r.LogDay != c.file || !strings.Contains(first, id) {
-				t.Errorf("%v from midnight, with an agent at %v: it begins at %d of %s, want %s", c.at, c.own, r.LogAt, r.LogDay, c.file)
+			if first, _, _ := strings.Cut(string(text[min(int(r.LogAt), len(text)):]), "\n"); r.LogDay != c.file ||
+				!strings.Contains(first, id) {
+				t.Errorf("%v from midnight, with an agent at %v: it begins at %d of %s, want %s", c.at, c.own, r.LogAt,
+					r.LogDay, c.file)
 			}
-			if kept, err := g.p.store.historyFind(id, nil); err != nil || kept.LogDay != c.file || kept.LogAt != r.LogAt {
+			if kept, err := g.p.store.historyFind(id, nil); err != nil || kept.LogDay != c.file ||
+				kept.LogAt != r.LogAt {
 				t.Errorf("in the history: %+v, %v", kept, err)
 			}
 		}

@@ -15,10 +15,12 @@ const (
 	newsGap       = 100 * time.Millisecond // between two replies while things keep changing
 	newsHeartbeat = 5 * time.Second        // an empty reply after so long without another
 	newsTurn      = 2 * time.Millisecond   // of the loop's time for one page of rows
-	newsLook      = 6                      // so many heartbeats between looks for what came to need a person by mere time
-	newsMax       = 256                    // followers at once; more are refused as busy
-	newsMaxDirty  = 50_000                 // names that wait for one follower; one with more is cut off
-	newsSiblings  = 100                    // queued runs of a workflow told anew what they wait for when one of its runs moves
+	// so many heartbeats between looks for what came to need a person by mere time
+	newsLook     = 6
+	newsMax      = 256    // followers at once; more are refused as busy
+	newsMaxDirty = 50_000 // names that wait for one follower; one with more is cut off
+	// queued runs of a workflow told anew what they wait for when one of its runs moves
+	newsSiblings = 100
 )
 
 // newsNames is rows by their names, each list in the order in which it is to be sent.
@@ -96,7 +98,8 @@ func (w *newsWatcher) seesAgents() bool { return w.grant.may(protoVerbOf("agents
 
 // take gives what was marked, and begins anew. Only on the loop.
 func (w *newsWatcher) take() *newsNames {
-	names := &newsNames{slices.Collect(maps.Keys(w.workflows)), slices.Collect(maps.Keys(w.runs)), slices.Collect(maps.Keys(w.agents))}
+	names := &newsNames{slices.Collect(maps.Keys(w.workflows)), slices.Collect(maps.Keys(w.runs)),
+		slices.Collect(maps.Keys(w.agents))}
 	w.workflows, w.runs, w.agents = map[string]bool{}, map[string]bool{}, map[string]bool{}
 	return names
 }
@@ -112,7 +115,8 @@ func (w *newsWatcher) mark(set map[string]bool, name string) {
 	w.wake()
 }
 
-// newsOf marks what an event has changed. before and agent are the state and the agent that its run had. Only on the loop.
+// newsOf marks what an event has changed. before and agent are the state and the agent that its run had. Only on the
+// loop.
 func (p *principal) newsOf(e *Event, before, agent string) {
 	if len(p.news) == 0 || e.Kind == evVersion {
 		return
@@ -228,8 +232,8 @@ func (p *principal) runNewsFollower(c *verbCall, w *newsWatcher, names *newsName
 	}
 }
 
-// sendNews sends the named rows as they are by then, and gives the number of the newest event that they show. False when
-// the connection or the principal has ended.
+// sendNews sends the named rows as they are by then, and gives the number of the newest event that they show. False
+// when the connection or the principal has ended.
 func (p *principal) sendNews(c *verbCall, w *newsWatcher, names *newsNames) (seq uint64, ok bool) {
 	slices.Sort(names.workflows)
 	slices.Sort(names.agents)
@@ -307,7 +311,8 @@ func (p *principal) rowOf(r *Run) RunRow {
 
 // newsSplit cuts a page into replies that each fit into a frame.
 func newsSplit(page *Reply) (parts []Reply) {
-	part, size := Reply{Seq: page.Seq, Gone: page.Gone, GoneAgents: page.GoneAgents, GoneRuns: page.GoneRuns, Attention: page.Attention}, 0
+	part, size := Reply{Seq: page.Seq, Gone: page.Gone, GoneAgents: page.GoneAgents, GoneRuns: page.GoneRuns,
+		Attention: page.Attention}, 0
 	if part.Gone == nil && part.GoneAgents == nil && part.GoneRuns == nil && part.Attention == nil &&
 		len(page.Agents)+len(page.Workflows)+len(page.Rows) == 0 {
 		return nil // it was woken for what others are told

@@ -34,11 +34,13 @@ type newsClient struct {
 // newsClientOpen watches on a connection of its own, or on the given one.
 func newsClientOpen(g *principalRig, conn wireConn, n int) *newsClient {
 	g.t.Helper()
-	k := &newsClient{g: g, conn: conn, workflows: map[string]string{}, rows: map[string]RunRow{}, agents: map[string]string{}}
+	k := &newsClient{g: g, conn: conn, workflows: map[string]string{}, rows: map[string]RunRow{},
+		agents: map[string]string{}}
 	if conn == nil {
 		k.conn = g.connect()
 	}
-	if err := k.conn.Send([]byte{}, protoEncode(Request{V: protoVersion, ID: "w", Op: "watch", N: protoCount(n)})); err != nil {
+	if err := k.conn.Send([]byte{}, protoEncode(Request{V: protoVersion, ID: "w", Op: "watch",
+		N: protoCount(n)})); err != nil {
 		g.t.Fatal(err)
 	}
 	g.group.Go(func() {
@@ -216,9 +218,11 @@ func TestNewsFold(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				x := &newsWorld{g: principalRigOpen(t, t.TempDir()), rnd: rand.New(rand.NewPCG(seed, 1)), begun: map[string]bool{}}
+				x := &newsWorld{g: principalRigOpen(t, t.TempDir()), rnd: rand.New(rand.NewPCG(seed, 1)),
+					begun: map[string]bool{}}
 				for _, name := range []string{"x", "y"} {
-					x.agents = append(x.agents, &dispatchAgent{g: x.g, hello: agentMsg{Agent: name, Capacity: 2, Epoch: "epoch-" + name, Version: "0"}})
+					x.agents = append(x.agents, &dispatchAgent{g: x.g,
+						hello: agentMsg{Agent: name, Capacity: 2, Epoch: "epoch-" + name, Version: "0"}})
 				}
 				k := newsClientOpen(x.g, nil, 0)
 				for n := range 60 {
@@ -246,7 +250,8 @@ func TestNewsSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var workflows []*Workflow
 		for i := range 1200 {
-			workflows = append(workflows, principalTask(Workflow{ID: fmt.Sprintf("w%04d", i), Description: strings.Repeat("x", 1000)}))
+			workflows = append(workflows, principalTask(Workflow{ID: fmt.Sprintf("w%04d", i),
+				Description: strings.Repeat("x", 1000)}))
 		}
 		g := principalRigOpen(t, t.TempDir(), workflows...)
 		var ended, active []string
@@ -271,7 +276,8 @@ func TestNewsSnapshot(t *testing.T) {
 					t.Errorf("row %+v", row)
 				}
 			}
-			if len(r.Workflows) > verbsPage || len(protoEncode(r)) > verbsBytes+4096 || r.Live != (i == len(k.replies)-1) || !r.More {
+			if len(r.Workflows) > verbsPage || len(protoEncode(r)) > verbsBytes+4096 ||
+				r.Live != (i == len(k.replies)-1) || !r.More {
 				t.Errorf("reply %d: %d workflows, %d bytes, live %v", i, len(r.Workflows), len(protoEncode(r)), r.Live)
 			}
 		}

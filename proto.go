@@ -25,9 +25,10 @@ const version = "0.1.0"
 // protoMaxName is how many bytes a name in a message has at most: an id, an op, a task's, an agent's.
 const protoMaxName = 256
 
-// Request is one question to the principal. Which fields a verb reads stands in protoVerbs. Every text has a bound, max, in
-// bytes: protoDecode refuses what is longer, so that nothing behind it is asked to look for a name of a megabyte. Params has
-// bounds of its own, where runs are queued; of a key, ack allows more than run does, since there is an id in it.
+// Request is one question to the principal. Which fields a verb reads stands in protoVerbs. Every text has a bound,
+// max, in bytes: protoDecode refuses what is longer, so that nothing behind it is asked to look for a name of a
+// megabyte. Params has bounds of its own, where runs are queued; of a key, ack allows more than run does, since there
+// is an id in it.
 type Request struct {
 	V        int               `json:"v"`
 	ID       string            `json:"id" max:"256"`
@@ -107,7 +108,8 @@ func (c *protoCount) UnmarshalJSON(text []byte) error {
 		return nil
 	}
 	if err != nil || n < 0 {
-		return fmt.Errorf("%s is no number of rows: want one that is not below 0, and no fraction", textHead(string(text), protoMaxName))
+		return fmt.Errorf("%s is no number of rows: want one that is not below 0, and no fraction",
+			textHead(string(text), protoMaxName))
 	}
 	*c = protoCountOf(int(n))
 	return nil
@@ -115,39 +117,42 @@ func (c *protoCount) UnmarshalJSON(text []byte) error {
 
 // Reply answers a Request. A stream sends any number of them with More set, and one without it at the end.
 type Reply struct {
-	V          int             `json:"v"`
-	ID         string          `json:"id"`
-	OK         bool            `json:"ok"`
-	More       bool            `json:"more,omitempty"`
-	Error      *protoError     `json:"error,omitempty"`
-	Run        string          `json:"run,omitempty"`
-	Runs       []*Run          `json:"runs,omitempty"`
-	Tasks      []TaskRun       `json:"tasks,omitempty"`
-	Line       *LogLine        `json:"line,omitempty"`
-	Lines      []LogRecord     `json:"lines,omitempty"` // logs, where n says how many a reply may have
-	Workflows  []WorkflowInfo  `json:"workflows,omitempty"`
-	Spec       *Workflow       `json:"spec,omitempty"`
-	Fires      []Fire          `json:"fires,omitempty"`
-	Decisions  []Decision      `json:"decisions,omitempty"`
-	Agents     []*Agent        `json:"agents,omitempty"`
-	Events     []*Event        `json:"events,omitempty"`
-	Verbs      []protoVerb     `json:"verbs,omitempty"`
-	Version    string          `json:"version,omitempty"`
-	Next       string          `json:"next,omitempty"` // pass as "after" for what comes next
-	Seq        uint64          `json:"seq,omitempty"`
-	Clock      Stamp           `json:"clock,omitzero"` // watch: the principal's, so that ages can be told by a client whose clock is off
-	Rows       []RunRow        `json:"rows,omitempty"`
-	Gone       []string        `json:"gone,omitempty"`        // watch: workflows that have no file any more
-	GoneRuns   []string        `json:"gone_runs,omitempty"`   // watch: runs that went from memory into the history
-	GoneAgents []string        `json:"gone_agents,omitempty"` // watch: agents that were forgotten
-	Attention  *int            `json:"attention,omitempty"`   // watch: how many things need a person, when that has changed
-	Items      []AttentionItem `json:"items,omitempty"`
-	Stats      *Stats          `json:"stats,omitempty"`
-	Live       bool            `json:"live,omitempty"` // watch: all rows were sent; from now on changes are
-	Note       string          `json:"note,omitempty"`
-	Count      int             `json:"count,omitempty"`
-	Folder     string          `json:"folder,omitempty"`    // backup, ping: the state folder, on the principal's box
-	Listening  []string        `json:"listening,omitempty"` // ping: where the principal listens; no principal of 0.1.0 says it
+	V         int            `json:"v"`
+	ID        string         `json:"id"`
+	OK        bool           `json:"ok"`
+	More      bool           `json:"more,omitempty"`
+	Error     *protoError    `json:"error,omitempty"`
+	Run       string         `json:"run,omitempty"`
+	Runs      []*Run         `json:"runs,omitempty"`
+	Tasks     []TaskRun      `json:"tasks,omitempty"`
+	Line      *LogLine       `json:"line,omitempty"`
+	Lines     []LogRecord    `json:"lines,omitempty"` // logs, where n says how many a reply may have
+	Workflows []WorkflowInfo `json:"workflows,omitempty"`
+	Spec      *Workflow      `json:"spec,omitempty"`
+	Fires     []Fire         `json:"fires,omitempty"`
+	Decisions []Decision     `json:"decisions,omitempty"`
+	Agents    []*Agent       `json:"agents,omitempty"`
+	Events    []*Event       `json:"events,omitempty"`
+	Verbs     []protoVerb    `json:"verbs,omitempty"`
+	Version   string         `json:"version,omitempty"`
+	Next      string         `json:"next,omitempty"` // pass as "after" for what comes next
+	Seq       uint64         `json:"seq,omitempty"`
+	// watch: the principal's, so that ages can be told by a client whose clock is off
+	Clock      Stamp    `json:"clock,omitzero"`
+	Rows       []RunRow `json:"rows,omitempty"`
+	Gone       []string `json:"gone,omitempty"`        // watch: workflows that have no file any more
+	GoneRuns   []string `json:"gone_runs,omitempty"`   // watch: runs that went from memory into the history
+	GoneAgents []string `json:"gone_agents,omitempty"` // watch: agents that were forgotten
+	// watch: how many things need a person, when that has changed
+	Attention *int            `json:"attention,omitempty"`
+	Items     []AttentionItem `json:"items,omitempty"`
+	Stats     *Stats          `json:"stats,omitempty"`
+	Live      bool            `json:"live,omitempty"` // watch: all rows were sent; from now on changes are
+	Note      string          `json:"note,omitempty"`
+	Count     int             `json:"count,omitempty"`
+	Folder    string          `json:"folder,omitempty"` // backup, ping: the state folder, on the principal's box
+	// ping: where the principal listens; no principal of 0.1.0 says it
+	Listening []string `json:"listening,omitempty"`
 }
 
 // eachLine hands fn the lines of output in a reply, however it has them, until fn fails.
@@ -215,9 +220,10 @@ type AttentionItem struct {
 	Workflows []string `json:"workflows,omitempty"` // where one cause has several; workflow is empty then
 	Agents    []string `json:"agents,omitempty"`    // where there are several; agent is that of the newest run
 	Lines     []string `json:"lines,omitempty"`     // the last ones that the newest run's task wrote
-	Streams   string   `json:"streams,omitempty"`   // of each of them a letter: o standard output, e standard error, c a remark of cdktr
-	Changed   []string `json:"changed,omitempty"`
-	Good      string   `json:"good,omitempty"`
+	// of each of them a letter: o standard output, e standard error, c a remark of cdktr
+	Streams string   `json:"streams,omitempty"`
+	Changed []string `json:"changed,omitempty"`
+	Good    string   `json:"good,omitempty"`
 
 	members []AttentionItem // of which one cause has made one, the newest first; nil: it is one by itself
 }
@@ -296,18 +302,20 @@ type protoError struct {
 
 	near func() string // gives the message with what was probably meant, "" when that is not known; it takes a while
 
-	field, fault string // of a request that its own client refuses: the field, and what is wrong with it, to be read behind a name for it
+	// of a request that its own client refuses: the field, and what is wrong with it, to be read behind a name for it
+	field, fault string
 }
 
 func (e *protoError) Error() string { return e.Message }
 
 // refuse makes the error of a refused request. What it repeats of the request may be long: the message is not.
 func refuse(code, format string, args ...any) *protoError {
-	return &protoError{Code: code, Message: textHead(fmt.Sprintf(format, args...), protoMaxMessage), Retry: code == codeNoSpace || code == codeBusy || code == codeStopping}
+	return &protoError{Code: code, Message: textHead(fmt.Sprintf(format, args...), protoMaxMessage),
+		Retry: code == codeNoSpace || code == codeBusy || code == codeStopping}
 }
 
-// refuseNear makes the error of a name that is not there: what says so, and otherwise what to do when nothing among known is
-// near the name. known may be called by any goroutine, by meant alone.
+// refuseNear makes the error of a name that is not there: what says so, and otherwise what to do when nothing among
+// known is near the name. known may be called by any goroutine, by meant alone.
 func refuseNear(what, otherwise, name string, known func() []string) *protoError {
 	e := refuse(codeNotFound, "%s (%s)", what, otherwise)
 	e.near = func() string {
@@ -360,7 +368,8 @@ func protoVerbOf(op string) *protoVerb {
 
 // missing names the first field that a request of this verb must have and has not, "" when all are there.
 func (v *protoVerb) missing(req *Request) string {
-	given := map[string]string{"workflow": req.Workflow, "run": req.Run, "agent": req.Agent, "key": req.Key, "of": req.Of}
+	given := map[string]string{"workflow": req.Workflow, "run": req.Run, "agent": req.Agent, "key": req.Key,
+		"of": req.Of}
 	for _, field := range v.Fields {
 		if name, must := strings.CutSuffix(field, "*"); must && given[name] == "" {
 			return name
@@ -373,50 +382,73 @@ func (v *protoVerb) missing(req *Request) string {
 var protoVerbs = []protoVerb{
 	{Op: "ping", Help: "the principal answers with its version", Role: roleAny},
 	{Op: "help", Help: "these verbs, with their fields", Role: roleAny},
-	{Op: "ls", Help: "workflows whose id matches the pattern, with schedule, next fire and last run", Role: roleViewer, Scoped: true, Fields: []string{"pattern", "n", "after"}},
-	{Op: "show", Help: "one workflow with its definition, or one run", Role: roleViewer, Scoped: true, Fields: []string{"workflow", "run"}},
-	{Op: "ps", Help: "runs, newest first: the active ones, or all", Role: roleViewer, Scoped: true, Fields: []string{"all", "workflow", "state", "since", "n", "after"}},
+	{Op: "ls", Help: "workflows whose id matches the pattern, with schedule, next fire and last run", Role: roleViewer,
+		Scoped: true, Fields: []string{"pattern", "n", "after"}},
+	{Op: "show", Help: "one workflow with its definition, or one run", Role: roleViewer, Scoped: true,
+		Fields: []string{"workflow", "run"}},
+	{Op: "ps", Help: "runs, newest first: the active ones, or all", Role: roleViewer, Scoped: true,
+		Fields: []string{"all", "workflow", "state", "since", "n", "after"}},
 	{Op: "next", Help: "coming fires", Role: roleViewer, Scoped: true, Fields: []string{"workflow", "n", "at"}},
-	{Op: "why", Help: "what became of the ticks of a schedule, newest last", Role: roleViewer, Scoped: true, Fields: []string{"workflow*", "at", "n"}},
-	{Op: "logs", Help: "output of a run, or of the newest run of a workflow; follow goes on until the run ends", Role: roleViewer, Scoped: true,
-		Fields: []string{"run", "workflow", "task", "stream", "grep", "since", "before", "last", "n", "follow", "all"}, Stream: true},
-	{Op: "events", Help: "the audit trail from a sequence number on", Role: roleViewer, Scoped: true, Fields: []string{"seq", "since", "n", "follow"}, Stream: true},
-	{Op: "watch", Help: "workflows, runs and agents as they are, n finished runs among them, then each that changes", Role: roleViewer, Scoped: true, Fields: []string{"n"}, Stream: true},
-	{Op: "stop", Help: "end the stream that the request with the id `of`, on this connection, has begun; it still gets its last reply", Role: roleAny, Fields: []string{"of*"}},
-	{Op: "stats", Help: "how a workflow has done: its newest 10000 runs, of 84 days", Role: roleViewer, Scoped: true, Fields: []string{"workflow*"}},
-	{Op: "attention", Help: "what needs a person: failed runs, files that do not load, lost agents, what is overdue", Role: roleViewer, Scoped: true, Fields: []string{"n", "after"}},
-	{Op: "ack", Help: "acknowledge what attention lists; until has it come back then", Role: roleOperator, Fields: []string{"key*", "until"}},
+	{Op: "why", Help: "what became of the ticks of a schedule, newest last", Role: roleViewer, Scoped: true,
+		Fields: []string{"workflow*", "at", "n"}},
+	{Op: "logs", Help: "output of a run, or of the newest run of a workflow; follow goes on until the run ends",
+		Role: roleViewer, Scoped: true,
+		Fields: []string{"run", "workflow", "task", "stream", "grep", "since", "before", "last", "n", "follow", "all"},
+		Stream: true},
+	{Op: "events", Help: "the audit trail from a sequence number on", Role: roleViewer, Scoped: true,
+		Fields: []string{"seq", "since", "n", "follow"}, Stream: true},
+	{Op: "watch", Help: "workflows, runs and agents as they are, n finished runs among them, then each that changes",
+		Role: roleViewer, Scoped: true, Fields: []string{"n"}, Stream: true},
+	{Op: "stop", Help: "end the stream that the request with the id `of`, on this connection, has begun; it still " +
+		"gets its last reply", Role: roleAny, Fields: []string{"of*"}},
+	{Op: "stats", Help: "how a workflow has done: its newest 10000 runs, of 84 days", Role: roleViewer, Scoped: true,
+		Fields: []string{"workflow*"}},
+	{Op: "attention", Help: "what needs a person: failed runs, files that do not load, lost agents, what is overdue",
+		Role: roleViewer, Scoped: true, Fields: []string{"n", "after"}},
+	{Op: "ack", Help: "acknowledge what attention lists; until has it come back then", Role: roleOperator,
+		Fields: []string{"key*", "until"}},
 	{Op: "agents", Help: "agents and what they are doing", Role: roleViewer, Fields: []string{"n", "after"}},
-	{Op: "wait", Help: "answers when the run has ended; follow sends its tasks and output meanwhile", Role: roleViewer, Scoped: true, Fields: []string{"run*", "follow", "all"}, Stream: true},
-	{Op: "run", Help: "queue a run of a workflow; wait holds the reply until it has ended, follow sends its progress; key makes a repeat harmless for 24 h", Role: roleTrigger,
+	{Op: "wait", Help: "answers when the run has ended; follow sends its tasks and output meanwhile", Role: roleViewer,
+		Scoped: true, Fields: []string{"run*", "follow", "all"}, Stream: true},
+	{Op: "run", Help: "queue a run of a workflow; wait holds the reply until it has ended, follow sends its " +
+		"progress; key makes a repeat harmless for 24 h", Role: roleTrigger,
 		Fields: []string{"workflow*", "params", "key", "wait", "follow", "all"}, Stream: true},
-	{Op: "cancel", Help: "stop a run, or one task of it; force kills at once", Role: roleOperator, Fields: []string{"run*", "task", "force"}},
-	{Op: "retry", Help: "run again what failed and all behind it, or all of it", Role: roleOperator, Fields: []string{"run*", "all"}},
-	{Op: "pause", Help: "stop the schedule of a workflow, or of all", Role: roleOperator, Fields: []string{"workflow", "all"}},
+	{Op: "cancel", Help: "stop a run, or one task of it; force kills at once", Role: roleOperator,
+		Fields: []string{"run*", "task", "force"}},
+	{Op: "retry", Help: "run again what failed and all behind it, or all of it", Role: roleOperator,
+		Fields: []string{"run*", "all"}},
+	{Op: "pause", Help: "stop the schedule of a workflow, or of all", Role: roleOperator,
+		Fields: []string{"workflow", "all"}},
 	{Op: "resume", Help: "start the schedule again", Role: roleOperator, Fields: []string{"workflow", "all"}},
 	{Op: "drain", Help: "give an agent no more runs", Role: roleOperator, Fields: []string{"agent*"}},
 	{Op: "undrain", Help: "give an agent runs again", Role: roleOperator, Fields: []string{"agent*"}},
 	{Op: "forget", Help: "take an agent that is lost off the list", Role: roleOperator, Fields: []string{"agent*"}},
-	{Op: "rescan", Help: "look at the workflows folder at once, and answer when what has changed is in force: for file systems that tell of no changes", Role: roleOperator},
-	{Op: "backup", Help: "save a snapshot, and make all before it durable, for the files to be copied; answers with their folder", Role: roleOperator},
+	{Op: "rescan", Help: "look at the workflows folder at once, and answer when what has changed is in force: for " +
+		"file systems that tell of no changes", Role: roleOperator},
+	{Op: "backup", Help: "save a snapshot, and make all before it durable, for the files to be copied; answers with " +
+		"their folder", Role: roleOperator},
 	{Op: "hello", Help: "begin as an agent", Role: roleAgent, Fields: []string{"agent*"}},
 }
 
 // Messages between an agent and the principal, beside hello, which is also the verb that begins them.
 const (
-	msgHello     = "hello"     // agent: name, labels, capacity, version, numbering, runs it holds
-	msgWelcome   = "welcome"   // principal: N is the newest number it has, Version its own: one without knows no Load
-	msgAssign    = "assign"    // principal: take this run
-	msgCancel    = "cancel"    // principal: stop this run; Force: at once; Drop: and say nothing of it
-	msgStopTask  = "stop_task" // principal: stop the task that the event names, no other; Force: at once
-	msgReport    = "report"    // agent: spooled items, numbered from N on
-	msgFollow    = "follow"    // principal: somebody follows this run: tell what its tasks have begun to write; Drop: nobody does
-	msgLive      = "live"      // agent: lines that have not ended, with number 0; a principal that has not said follow gets none
+	msgHello    = "hello"     // agent: name, labels, capacity, version, numbering, runs it holds
+	msgWelcome  = "welcome"   // principal: N is the newest number it has, Version its own: one without knows no Load
+	msgAssign   = "assign"    // principal: take this run
+	msgCancel   = "cancel"    // principal: stop this run; Force: at once; Drop: and say nothing of it
+	msgStopTask = "stop_task" // principal: stop the task that the event names, no other; Force: at once
+	msgReport   = "report"    // agent: spooled items, numbered from N on
+	// principal: somebody follows this run: tell what its tasks have begun to write; Drop: nobody does
+	msgFollow = "follow"
+	// agent: lines that have not ended, with number 0; a principal that has not said follow gets none
+	msgLive      = "live"
 	msgAck       = "ack"       // principal: everything up to N is safe
 	msgDrain     = "drain"     // agent: give me no more runs
 	msgHeartbeat = "heartbeat" // both ways
-	msgLeft      = "left"      // agent: all processes that it could not end and that live, in place of what it said before
-	msgRefused   = "refused"   // principal: this agent may not come in, and why; agent: it does not take this run, and why
+	// agent: all processes that it could not end and that live, in place of what it said before
+	msgLeft = "left"
+	// principal: this agent may not come in, and why; agent: it does not take this run, and why
+	msgRefused = "refused"
 )
 
 // agentMsg is any message between an agent and the principal.
@@ -440,14 +472,18 @@ type agentMsg struct {
 	Drop     bool              `json:"drop,omitempty"`
 	Error    *protoError       `json:"error,omitempty"` // refused: the same as Reason, for programs
 	Clock    Stamp             `json:"clock,omitzero"`
-	Load     *float64          `json:"load,omitempty"`    // heartbeat of an agent: how busy its machine is
-	Knows    []string          `json:"knows,omitempty"`   // hello: the keys of a workflow that it knows, see proto_spec.go
-	Lease    int               `json:"lease,omitempty"`   // refused, of an agent: which assignment of Run
-	Unknown  []string          `json:"unknown,omitempty"` // refused, of an agent: the keys of the workflow that it does not know
-	Left     []heldLeft        `json:"left,omitempty"`    // hello that has knows, and left: processes that live and could not be ended
+	Load     *float64          `json:"load,omitempty"` // heartbeat of an agent: how busy its machine is
+	// hello: the keys of a workflow that it knows, see proto_spec.go
+	Knows []string `json:"knows,omitempty"`
+	Lease int      `json:"lease,omitempty"` // refused, of an agent: which assignment of Run
+	// refused, of an agent: the keys of the workflow that it does not know
+	Unknown []string `json:"unknown,omitempty"`
+	// hello that has knows, and left: processes that live and could not be ended
+	Left []heldLeft `json:"left,omitempty"`
 }
 
-// heldLeft is what an attempt of a task of a run, by which lease of it, has left at an agent: processes that it could not end.
+// heldLeft is what an attempt of a task of a run, by which lease of it, has left at an agent: processes that it could
+// not end.
 type heldLeft struct {
 	Run       string        `json:"run"`
 	Lease     int           `json:"lease"`
@@ -525,8 +561,8 @@ func protoDecode(body []byte, v any) error {
 	return protoBounds(v)
 }
 
-// protoPeer reads a message between an agent and the principal. Fields that are not known are passed over: the peer may be newer. What it
-// must not pass over it finds in the assignment, see assignment.unfit.
+// protoPeer reads a message between an agent and the principal. Fields that are not known are passed over: the peer may
+// be newer. What it must not pass over it finds in the assignment, see assignment.unfit.
 func protoPeer(body []byte, m *agentMsg) error {
 	if err := json.Unmarshal(body, m); err != nil {
 		return refuse(codeInvalid, "read message: %s", textHead(err.Error(), protoMaxName))
@@ -534,8 +570,9 @@ func protoPeer(body []byte, m *agentMsg) error {
 	return protoBounds(m)
 }
 
-// protoRequest reads a client's request. A field that is there twice is an error as well: which of the two was meant, nobody
-// knows, and a parser before ours may have looked at the other one. So is a text that the decoder has changed, see protoText.
+// protoRequest reads a client's request. A field that is there twice is an error as well: which of the two was meant,
+// nobody knows, and a parser before ours may have looked at the other one. So is a text that the decoder has changed,
+// see protoText.
 func protoRequest(body []byte, req *Request) error {
 	if err := protoDecode(body, req); err != nil {
 		return err
@@ -546,8 +583,8 @@ func protoRequest(body []byte, req *Request) error {
 	return protoText(body)
 }
 
-// protoTwice looks through a value, which is known to be sound, for an object that has a key twice. In the outermost Op is op, as for the
-// decoder.
+// protoTwice looks through a value, which is known to be sound, for an object that has a key twice. In the outermost Op
+// is op, as for the decoder.
 func protoTwice(d *json.Decoder) (key string, twice bool) {
 	var keys []map[string]bool // of the objects that are open; nil for a list
 	var isKey []bool           // whether what comes next in it is a key
@@ -585,7 +622,8 @@ func protoTwice(d *json.Decoder) (key string, twice bool) {
 	}
 }
 
-// protoFold gives the same letter for all that the decoder takes for one when it looks for a field, as unicode.SimpleFold does.
+// protoFold gives the same letter for all that the decoder takes for one when it looks for a field, as
+// unicode.SimpleFold does.
 func protoFold(r rune) rune {
 	for next := unicode.SimpleFold(r); ; r, next = next, unicode.SimpleFold(next) {
 		if next <= r {
@@ -632,7 +670,8 @@ type logJSON struct {
 // logJSONOf makes of a line what logs --json prints: bytes that are no text are there twice, made readable and exact.
 func logJSONOf(l *LogLine) logJSON {
 	stream := map[string]string{"o": "out", "e": "err", "c": "cdktr"}[l.Stream]
-	j := logJSON{Time: l.Time, Run: l.Run, Task: l.Task, Attempt: l.Attempt, Stream: stream, Line: strings.ToValidUTF8(string(l.raw()), "\uFFFD")}
+	j := logJSON{Time: l.Time, Run: l.Run, Task: l.Task, Attempt: l.Attempt, Stream: stream,
+		Line: strings.ToValidUTF8(string(l.raw()), "\uFFFD")}
 	if l.Bytes != nil {
 		j.Bytes = base64.StdEncoding.EncodeToString(l.Bytes)
 	}

@@ -11,11 +11,14 @@ import (
 )
 
 const (
-	protoMaxMessage = 4 << 10   // bytes of the message of an error; a longer one is shortened
-	protoMaxReason  = 4 << 10   // of a reason that an agent gives; a longer one is shortened, by the agent, else by the principal
-	protoMaxLabels  = 16 << 10  // of all labels of an agent; one with more is not let in
-	protoMaxLeft    = 64        // attempts of whose processes an agent tells at once that it could not end them; of more it does not tell
-	protoMaxOutputs = 384 << 10 // of all outputs of a run, as the principal keeps them; an agent has a lower bound: outputsRunMax
+	protoMaxMessage = 4 << 10 // bytes of the message of an error; a longer one is shortened
+	// of a reason that an agent gives; a longer one is shortened, by the agent, else by the principal
+	protoMaxReason = 4 << 10
+	protoMaxLabels = 16 << 10 // of all labels of an agent; one with more is not let in
+	// attempts of whose processes an agent tells at once that it could not end them; of more it does not tell
+	protoMaxLeft = 64
+	// of all outputs of a run, as the principal keeps them; an agent has a lower bound: outputsRunMax
+	protoMaxOutputs = 384 << 10
 	protoMaxLine    = 64 << 10  // of a line of output, not as JSON; a longer one is shortened. Agents end a line there
 	protoMaxLines   = 4096      // lines of output in a reply; who asks for more gets several replies
 	protoMaxRow     = 960 << 10 // of a row of a list: a message has room for one, and for what is around it
@@ -33,11 +36,12 @@ func protoReason(reason string) string {
 	return short
 }
 
-// protoReported gives what an agent may say by an event, and nothing else that is in it. outputs is the bytes of those that the run
-// has already: what would be too many of them is left out, and the reason says so.
+// protoReported gives what an agent may say by an event, and nothing else that is in it. outputs is the bytes of those
+// that the run has already: what would be too many of them is left out, and the reason says so.
 func protoReported(e *Event, outputs int) *Event {
 	name := func(text string) string { return textHead(text, protoMaxName) }
-	kept := &Event{Time: e.Time, Kind: name(e.Kind), Run: name(e.Run), Task: name(e.Task), Attempt: e.Attempt, Reason: protoReason(e.Reason), Exit: e.Exit, Seconds: e.Seconds,
+	kept := &Event{Time: e.Time, Kind: name(e.Kind), Run: name(e.Run), Task: name(e.Task), Attempt: e.Attempt,
+		Reason: protoReason(e.Reason), Exit: e.Exit, Seconds: e.Seconds,
 		Lease: e.Lease}
 	if e.Exit != nil && *e.Exit < 0 { // what an agent of 0.1.0 says where there was no process
 		kept.Exit = nil
@@ -49,22 +53,25 @@ func protoReported(e *Event, outputs int) *Event {
 		if size := outputs + protoSize(e.Outputs); size <= protoMaxOutputs {
 			kept.Outputs = e.Outputs
 		} else {
-			dropped := fmt.Sprintf("its outputs are dropped: the run would have %d bytes of them, and may have %d; ", size, protoMaxOutputs)
+			dropped := fmt.Sprintf("its outputs are dropped: the run would have %d bytes of them, and may have %d; ",
+				size, protoMaxOutputs)
 			kept.Reason = protoReason(strings.TrimSuffix(dropped+e.Reason, "; "))
 		}
 	}
 	return kept
 }
 
-// protoRemarks begin what an agent says, in a line of its own among the output of a run, of output that it could not keep. All versions
-// do, and the principal looks for it: it needs a person.
+// protoRemarks begin what an agent says, in a line of its own among the output of a run, of output that it could not
+// keep. All versions do, and the principal looks for it: it needs a person.
 const (
 	protoRemarkDropped = "lines of output were dropped on the agent: " // behind their number
-	protoRemarkTail    = "the disk did not take all of the end: "      // behind what was left out because of log.max_size
-	protoRemarkLost    = "the end of the output of this run is lost: "
+	// behind what was left out because of log.max_size
+	protoRemarkTail = "the disk did not take all of the end: "
+	protoRemarkLost = "the end of the output of this run is lost: "
 )
 
-// protoDropped gives what an agent says in a line of a run of output that it could not keep, "" when it is any other line.
+// protoDropped gives what an agent says in a line of a run of output that it could not keep, "" when it is any other
+// line.
 func protoDropped(l *LogLine) string {
 	if l.Stream != "c" {
 		return ""
@@ -89,8 +96,8 @@ func protoLine(l *LogLine) {
 	}
 }
 
-// protoRunRow gives a run as it fits into a row: one that is too large goes without parameters and outputs, and if need be without its
-// tasks. left says what is left out, "" when nothing is.
+// protoRunRow gives a run as it fits into a row: one that is too large goes without parameters and outputs, and if need
+// be without its tasks. left says what is left out, "" when nothing is.
 func protoRunRow(r *Run) (row *Run, left string) {
 	if r == nil || protoSize(r) <= protoMaxRow {
 		return r, ""
@@ -134,6 +141,7 @@ func protoEventRow(e *Event) *Event {
 	}
 	row := *e
 	row.Spec, row.Params, row.Outputs, row.Labels = nil, nil, nil, nil
-	row.Reason, row.Build = protoReason(strings.TrimPrefix(e.Reason+"; this event is too large for a message: parts are left out", "; ")), protoReason(e.Build)
+	row.Reason, row.Build = protoReason(strings.TrimPrefix(e.Reason+"; this event is too large for a message: parts "+
+		"are left out", "; ")), protoReason(e.Build)
 	return &row
 }

@@ -11,17 +11,21 @@ import (
 
 // Shell lines and parameters are full of <, > and &. Their escapes would make six bytes of each.
 func TestProtoEncodePlain(t *testing.T) {
-	e := &Event{Kind: evQueued, Params: map[string]string{"q": "a<b && c>d"}, Spec: &Workflow{ID: "w", Timeout: Duration(time.Second), Tasks: []Task{{ID: "a", Run: "x <in >out &"}}}}
+	e := &Event{Kind: evQueued, Params: map[string]string{"q": "a<b && c>d"},
+		Spec: &Workflow{ID: "w", Timeout: Duration(time.Second), Tasks: []Task{{ID: "a", Run: "x <in >out &"}}}}
 	lines := storeEncoder{}
 	if _, err := lines.addEvents([]*Event{e}); err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string][]byte{"message": protoEncode(agentMsg{Items: []agentItem{{Event: e}}}), "journal": lines.take()} {
-		if strings.Contains(string(text), `\u00`) || !strings.Contains(string(text), "x <in >out &") || !strings.Contains(string(text), "a<b && c>d") {
+	for name, text := range map[string][]byte{"message": protoEncode(agentMsg{Items: []agentItem{{Event: e}}}),
+		"journal": lines.take()} {
+		if strings.Contains(string(text), `\u00`) || !strings.Contains(string(text), "x <in >out &") ||
+			!strings.Contains(string(text), "a<b && c>d") {
 			t.Errorf("%s: %s", name, text)
 		}
 	}
-	msg, _ := parcelPack("R", 1, []LogLine{{Run: "R", N: 1, Text: "<&>"}}, []*Event{{Kind: evTaskFinished, Reason: "a && b"}})
+	msg, _ := parcelPack("R", 1, []LogLine{{Run: "R", N: 1, Text: "<&>"}},
+		[]*Event{{Kind: evTaskFinished, Reason: "a && b"}})
 	if strings.Contains(string(msg), `\u00`) {
 		t.Errorf("spool: %s", msg)
 	}
@@ -39,43 +43,53 @@ func TestProtoEncodePlain(t *testing.T) {
 func TestProtoShortened(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x\x01é", 100_000)
-	for _, reason := range []string{"", "exit 3", long, strings.Repeat("<", protoMaxReason-2), strings.Repeat("\x02", protoMaxReason), strings.Repeat("ä", protoMaxReason)} {
+	for _, reason := range []string{"", "exit 3", long, strings.Repeat("<", protoMaxReason-2),
+		strings.Repeat("\x02", protoMaxReason), strings.Repeat("ä", protoMaxReason)} {
 		got := protoReason(reason)
 		if protoSize(got) > protoMaxReason || got != protoReason(got) {
 			t.Errorf("%d bytes became %d", len(reason), protoSize(got))
 		}
-		if fits := protoSize(reason) <= protoMaxReason; fits != (got == reason) || !fits && !strings.HasSuffix(got, fmt.Sprintf("(%d bytes in all)", len(reason))) {
+		if fits := protoSize(reason) <= protoMaxReason; fits != (got == reason) || !fits &&
+			!strings.HasSuffix(got, fmt.Sprintf("(%d bytes in all)", len(reason))) {
 			t.Errorf("%.20q became %q", reason, got[max(0, len(got)-40):])
 		}
 	}
 	// All that an agent may put into an event and a record, from one that keeps to nothing.
-	e := &Event{Kind: evTaskFinished, Run: "R", Task: long, State: taskSucceeded, Reason: long, Outputs: map[string]string{"a": long}, Params: map[string]string{"a": long},
-		Spec: &Workflow{ID: long}, Labels: map[string]string{"a": long}, Build: long, Key: long, LogDay: long, Version: long, Trigger: long, By: "root", From: long}
-	if got := protoReported(e, 0); protoSize(got) > 3*protoMaxReason || got.Run != "R" || got.State != taskSucceeded || got.Outputs != nil || got.By != "" ||
+	e := &Event{Kind: evTaskFinished, Run: "R", Task: long, State: taskSucceeded, Reason: long,
+		Outputs: map[string]string{"a": long}, Params: map[string]string{"a": long},
+		Spec: &Workflow{ID: long}, Labels: map[string]string{"a": long}, Build: long, Key: long, LogDay: long,
+		Version: long, Trigger: long, By: "root", From: long}
+	if got := protoReported(e, 0); protoSize(got) > 3*protoMaxReason || got.Run != "R" || got.State != taskSucceeded ||
+		got.Outputs != nil || got.By != "" ||
 		!strings.HasPrefix(got.Reason, "its outputs are dropped") {
 		t.Errorf("%d bytes: %.300s", protoSize(got), protoEncode(got))
 	}
 	small := map[string]string{"a": "b"}
-	if got := protoReported(&Event{Kind: evTaskFinished, Outputs: small}, protoMaxOutputs-protoSize(small)); len(got.Outputs) != 1 || got.Reason != "" {
+	if got := protoReported(&Event{Kind: evTaskFinished, Outputs: small},
+		protoMaxOutputs-protoSize(small)); len(got.Outputs) != 1 || got.Reason != "" {
 		t.Errorf("%+v", got)
 	}
 	for _, exit := range []int{-1, 0, 3, 255} { // an agent of 0.1.0 says -1 where there was no process
-		if got := protoReported(&Event{Kind: evTaskFinished, Exit: &exit}, 0); (got.Exit == nil) != (exit < 0) || got.Exit != nil && *got.Exit != exit {
+		if got := protoReported(&Event{Kind: evTaskFinished, Exit: &exit}, 0); (got.Exit == nil) != (exit < 0) ||
+			got.Exit != nil && *got.Exit != exit {
 			t.Errorf("exit %d becomes %v", exit, got.Exit)
 		}
 	}
-	if got := protoReported(&Event{Kind: evTaskFinished, Outputs: small}, protoMaxOutputs); got.Outputs != nil || got.Reason == "" {
+	if got := protoReported(&Event{Kind: evTaskFinished, Outputs: small}, protoMaxOutputs); got.Outputs != nil ||
+		got.Reason == "" {
 		t.Errorf("%+v", got)
 	}
 	for _, l := range []LogLine{{Text: long}, {Bytes: []byte(long)}, {Text: "short"}} {
 		was := l
-		if protoLine(&l); len(l.raw()) > protoMaxLine+100 || len(was.raw()) <= protoMaxLine != (string(l.raw()) == string(was.raw())) {
+		if protoLine(&l); len(l.raw()) > protoMaxLine+100 ||
+			len(was.raw()) <= protoMaxLine != (string(l.raw()) == string(was.raw())) {
 			t.Errorf("a line of %d bytes became %d", len(was.raw()), len(l.raw()))
 		}
 	}
 	// Rows of records as versions before these bounds have left them.
 	huge := strings.Repeat("\x01", 300_000)
-	r := &Run{ID: "R", State: runFailed, Reason: huge, Params: map[string]string{"a": huge}, Tasks: []TaskRun{{Task: "a", Reason: huge, Outputs: map[string]string{"a": huge}}}}
+	r := &Run{ID: "R", State: runFailed, Reason: huge, Params: map[string]string{"a": huge},
+		Tasks: []TaskRun{{Task: "a", Reason: huge, Outputs: map[string]string{"a": huge}}}}
 	many := &Run{ID: "R", Tasks: make([]TaskRun, 1000)}
 	for i := range many.Tasks {
 		many.Tasks[i] = TaskRun{Task: fmt.Sprint(i, strings.Repeat("t", 190)), Reason: strings.Repeat("r", 1500)}
@@ -89,11 +103,13 @@ func TestProtoShortened(t *testing.T) {
 	if len(r.Params["a"]) != 300_000 || r.Tasks[0].Outputs == nil {
 		t.Error("the record itself was changed")
 	}
-	w := protoWorkflowRow(WorkflowInfo{Workflow: "w", Description: huge, Error: huge, Schedule: []string{huge, "* * * * *"}, Warnings: []string{huge}, Last: r})
+	w := protoWorkflowRow(WorkflowInfo{Workflow: "w", Description: huge, Error: huge,
+		Schedule: []string{huge, "* * * * *"}, Warnings: []string{huge}, Last: r})
 	if protoSize(w) > protoMaxRow || w.Schedule[1] != "* * * * *" || w.Last.ID != "R" {
 		t.Errorf("a workflow has %d bytes", protoSize(w))
 	}
-	if row := protoEventRow(&Event{Seq: 7, Kind: evQueued, Params: map[string]string{"a": huge}, Reason: huge}); protoSize(row) > protoMaxRow || row.Seq != 7 || !strings.Contains(row.Reason, "bytes in all") {
+	if row := protoEventRow(&Event{Seq: 7, Kind: evQueued, Params: map[string]string{"a": huge},
+		Reason: huge}); protoSize(row) > protoMaxRow || row.Seq != 7 || !strings.Contains(row.Reason, "bytes in all") {
 		t.Errorf("an event has %d bytes", protoSize(row))
 	}
 }
@@ -103,19 +119,22 @@ func paramsWorkflow(id string) *Workflow {
 	return principalTask(Workflow{ID: id, Params: map[string]Param{"p": {Required: true}}})
 }
 
-// Parameters are bounded where they come in, in what they are and not in how they are written: by a request, by one that is pushed,
-// and together with the defaults of the file.
+// Parameters are bounded where they come in, in what they are and not in how they are written: by a request, by one
+// that is pushed, and together with the defaults of the file.
 func TestParamsBound(t *testing.T) {
 	t.Parallel()
 	most := strings.Repeat("<", paramsMax-len("PARAM_p=")-1)
 	synctest.Test(t, func(t *testing.T) {
-		g := principalRigOpen(t, t.TempDir(), paramsWorkflow("w"), principalTask(Workflow{ID: "d", Params: map[string]Param{"p": {Required: true}, "q": {Default: strings.Repeat("x", 1000)}}}))
+		g := principalRigOpen(t, t.TempDir(), paramsWorkflow("w"), principalTask(Workflow{ID: "d",
+			Params: map[string]Param{"p": {Required: true}, "q": {Default: strings.Repeat("x", 1000)}}}))
 		for _, c := range []struct {
 			workflow, value string
 			refused         bool
-		}{{"w", most, false}, {"w", most + "<", true}, {"w", strings.Repeat("\x01", 100_000), false}, {"w", strings.Repeat("é", paramsMax/2), true}, {"d", most, true}, {"d", most[:len(most)-1100], false}} {
+		}{{"w", most, false}, {"w", most + "<", true}, {"w", strings.Repeat("\x01", 100_000), false},
+			{"w", strings.Repeat("é", paramsMax/2), true}, {"d", most, true}, {"d", most[:len(most)-1100], false}} {
 			r := g.ask(Request{Op: "run", Workflow: c.workflow, Params: map[string]string{"p": c.value}})
-			if refused := r.Error != nil; refused != c.refused || refused && (r.Error.Code != codeInvalid || !strings.Contains(r.Error.Message, "may have 131072, all together")) {
+			if refused := r.Error != nil; refused != c.refused || refused &&
+				(r.Error.Code != codeInvalid || !strings.Contains(r.Error.Message, "may have 131072, all together")) {
 				t.Errorf("%s, %d bytes: %+v", c.workflow, len(c.value), r.Error)
 			}
 		}
@@ -124,7 +143,8 @@ func TestParamsBound(t *testing.T) {
 		g.group.Go(func() { g.p.runPusher(theirs, authOwner) })
 		ours.Send(protoEncode(map[string]any{"workflow": "w", "params": map[string]string{"p": most + "<"}}))
 		synctest.Wait()
-		if text := g.log.String(); !strings.Contains(text, "trigger refused") || !strings.Contains(text, "the parameters have 131073 bytes") || len(text) > 10_000 {
+		if text := g.log.String(); !strings.Contains(text, "trigger refused") ||
+			!strings.Contains(text, "the parameters have 131073 bytes") || len(text) > 10_000 {
 			t.Errorf("%d bytes are logged: %.500s", len(text), text)
 		}
 		if len(g.p.queue) != 3 {
@@ -133,17 +153,21 @@ func TestParamsBound(t *testing.T) {
 		g.stop()
 	})
 	for text, want := range map[string]string{
-		"params: {p: " + most + "}": "", "params: {p: " + most + "x}": "params: with their defaults the parameters have 131073 bytes",
-		"params:\n  p: " + most[:60_000] + "\n  q: {default: " + strings.Repeat("y", 80_000) + "}": "and may have 131072",
+		"params: {p: " + most + "}": "", "params: {p: " + most +
+			"x}": "params: with their defaults the parameters have 131073 bytes",
+		"params:\n  p: " + most[:60_000] + "\n  q: {default: " + strings.Repeat("y", 80_000) +
+			"}": "and may have 131072",
 	} {
 		_, faults := workflowParse("w.yml", "w", []byte("tasks: {a: {run: 'true'}}\n"+text))
-		if said := fmt.Sprint(faults); (want == "") != (len(faults) == 0) || !strings.Contains(said, want) || len(said) > 1000 {
+		if said := fmt.Sprint(faults); (want == "") != (len(faults) == 0) || !strings.Contains(said, want) ||
+			len(said) > 1000 {
 			t.Errorf("%.40s: %.300s", text, said)
 		}
 	}
 }
 
-// A run that does not fit into a message with all that belongs to it has failed. Its agent stays, and gets what does fit.
+// A run that does not fit into a message with all that belongs to it has failed. Its agent stays, and gets what does
+// fit.
 func TestAssignTooLarge(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -151,8 +175,10 @@ func TestAssignTooLarge(t *testing.T) {
 		big := principalTask(Workflow{ID: "big", Params: map[string]Param{"p": {}}})
 		big.Tasks[0].Run = shell[:principalMaxSpec-20_000-len(shell)/10] // a newline is two bytes as JSON
 		g := principalRigOpen(t, t.TempDir(), big, principalTask(Workflow{ID: "w"}))
-		huge := g.ask(Request{Op: "run", Workflow: "big", Params: map[string]string{"p": strings.Repeat("\x01", 120_000)}})
-		large := g.ask(Request{Op: "run", Workflow: "big", Params: map[string]string{"p": strings.Repeat("<", 120_000)}})
+		huge := g.ask(Request{Op: "run", Workflow: "big", Params: map[string]string{"p": strings.Repeat("\x01",
+			120_000)}})
+		large := g.ask(Request{Op: "run", Workflow: "big", Params: map[string]string{"p": strings.Repeat("<",
+			120_000)}})
 		small := g.run("w")
 		if !huge.OK || !large.OK {
 			t.Fatalf("%+v %+v", huge.Error, large.Error)
@@ -180,7 +206,8 @@ func TestAgentSaysTooMuch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
 		long := strings.Repeat("<&\x01", 100_000)
-		for _, hello := range []agentMsg{{Agent: "y", Labels: map[string]string{"a": long}}, {Agent: "y", Version: long}} {
+		for _, hello := range []agentMsg{{Agent: "y", Labels: map[string]string{"a": long}},
+			{Agent: "y", Version: long}} {
 			hello.Capacity, hello.Epoch = 1, orDefault(hello.Epoch, "e")
 			a := &dispatchAgent{g: g, hello: hello}
 			a.join()
@@ -210,7 +237,8 @@ func TestAgentSaysTooMuch(t *testing.T) {
 			}
 		}
 		g.expect(id, runFailed, "(300000 bytes in all)")
-		if out := g.output(id); !strings.HasSuffix(out, "[cdktr: a line of 300000 bytes is cut here]\n") || len(out) > protoMaxLine+100 {
+		if out := g.output(id); !strings.HasSuffix(out, "[cdktr: a line of 300000 bytes is cut here]\n") ||
+			len(out) > protoMaxLine+100 {
 			t.Errorf("%d bytes of output", len(out))
 		}
 		if a.cut() || a.acked() != 4 {
@@ -221,8 +249,8 @@ func TestAgentSaysTooMuch(t *testing.T) {
 	})
 }
 
-// The outputs of all tasks of a run together are bounded, so that the run fits into every message that it goes into: a record, what
-// is told of it, and what an agent is given for another attempt.
+// The outputs of all tasks of a run together are bounded, so that the run fits into every message that it goes into: a
+// record, what is told of it, and what an agent is given for another attempt.
 func TestRunOutputsFit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -280,13 +308,15 @@ func TestListPagesByBytes(t *testing.T) {
 		}
 		g.do(func() { g.p.setFiles(principalFiles(files...), nil) })
 		for _, w := range files {
-			if r := g.ask(Request{Op: "run", Workflow: w.ID, Params: map[string]string{"p": strings.Repeat("\x01", 50_000)}}); !r.OK {
+			if r := g.ask(Request{Op: "run", Workflow: w.ID, Params: map[string]string{"p": strings.Repeat("\x01",
+				50_000)}}); !r.OK {
 				t.Fatal(r.Error)
 			}
 		}
 		for i := range 120 {
 			g.do(func() {
-				g.p.emit(&Event{Kind: evAgentUp, Agent: fmt.Sprintf("agent-%03d", i), Epoch: "e", Labels: map[string]string{"a": strings.Repeat("x", 10_000)}})
+				g.p.emit(&Event{Kind: evAgentUp, Agent: fmt.Sprintf("agent-%03d", i), Epoch: "e",
+					Labels: map[string]string{"a": strings.Repeat("x", 10_000)}})
 			})
 		}
 		rows := func(req Request) (ids []string) {
@@ -311,7 +341,8 @@ func TestListPagesByBytes(t *testing.T) {
 			}
 			return ids
 		}
-		for req, want := range map[*Request]int{{Op: "ls"}: n, {Op: "ps", N: 500}: n, {Op: "agents"}: 120, {Op: "agents", N: 7}: 120} {
+		for req, want := range map[*Request]int{{Op: "ls"}: n, {Op: "ps", N: 500}: n, {Op: "agents"}: 120,
+			{Op: "agents", N: 7}: 120} {
 			ids := rows(*req)
 			if slices.Sort(ids); len(ids) != want || len(slices.Compact(ids)) != want {
 				t.Errorf("%s, n %d: %d rows, not %d", req.Op, req.N, len(ids), want)
@@ -322,7 +353,8 @@ func TestListPagesByBytes(t *testing.T) {
 		synctest.Wait()
 		k.mu.Lock()
 		if k.ended || len(k.rows) != n || len(k.workflows) != n || len(k.agents) != 120 {
-			t.Errorf("watch: %d runs, %d workflows, %d agents, ended %v", len(k.rows), len(k.workflows), len(k.agents), k.ended)
+			t.Errorf("watch: %d runs, %d workflows, %d agents, ended %v", len(k.rows), len(k.workflows), len(k.agents),
+				k.ended)
 		}
 		k.mu.Unlock()
 		var events []*Event
@@ -384,7 +416,8 @@ func TestReplyTooLarge(t *testing.T) {
 // The queue is bounded in memory as well as in number.
 func TestQueueMemory(t *testing.T) {
 	t.Parallel()
-	if one, two := principalRunMem(nil, 1), principalRunMem(map[string]string{"p": strings.Repeat("x", 100_000)}, 1000); one < 1000 || two < one+100_000+250_000 {
+	if one, two := principalRunMem(nil, 1), principalRunMem(map[string]string{"p": strings.Repeat("x", 100_000)},
+		1000); one < 1000 || two < one+100_000+250_000 {
 		t.Errorf("runs take %d and %d bytes", one, two)
 	}
 	synctest.Test(t, func(t *testing.T) {

@@ -54,8 +54,11 @@ func TestProtocolDoc(t *testing.T) {
 // protocolText carries the template out.
 func protocolText(t *testing.T) []byte {
 	t.Helper()
-	types := map[string]any{"Request": Request{}, "Reply": Reply{}, "Run": Run{}, "TaskRun": TaskRun{}, "TaskAttempt": TaskAttempt{}, "LeftProcess": LeftProcess{}, "LogLine": LogLine{}, "LogRecord": LogRecord{}, "logJSON": logJSON{},
-		"WorkflowInfo": WorkflowInfo{}, "Fire": Fire{}, "Decision": Decision{}, "Agent": Agent{}, "Event": Event{}, "protoError": protoError{}, "AttentionItem": AttentionItem{}, "Stats": Stats{}}
+	types := map[string]any{"Request": Request{}, "Reply": Reply{}, "Run": Run{}, "TaskRun": TaskRun{},
+		"TaskAttempt": TaskAttempt{}, "LeftProcess": LeftProcess{}, "LogLine": LogLine{}, "LogRecord": LogRecord{},
+		"logJSON":      logJSON{},
+		"WorkflowInfo": WorkflowInfo{}, "Fire": Fire{}, "Decision": Decision{}, "Agent": Agent{}, "Event": Event{},
+		"protoError": protoError{}, "AttentionItem": AttentionItem{}, "Stats": Stats{}}
 	page, err := template.New(filepath.Base(protocolTemplate)).Funcs(template.FuncMap{
 		"fields": func(name, text string) (string, error) { return protocolFields(types[name], text) },
 		"verbs":  protocolVerbs,
@@ -85,7 +88,8 @@ func protocolMeanings(names []string, text string) (map[string]string, error) {
 	var errs []error
 	for line := range strings.Lines(strings.TrimSpace(text)) {
 		name, meaning, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if meaning = strings.TrimSpace(meaning); meaning == "" || meanings[name] != "" || !slices.Contains(names, name) {
+		if meaning = strings.TrimSpace(meaning); meaning == "" || meanings[name] != "" ||
+			!slices.Contains(names, name) {
 			errs = append(errs, fmt.Errorf("%q is told of twice, without a word, or is not there", name))
 		}
 		meanings[name] = meaning
@@ -133,8 +137,12 @@ func protocolType(t reflect.Type) string {
 	case t.Kind() == reflect.Bool:
 		return "boolean"
 	case t.Kind() == reflect.Struct:
-		return map[string]string{"protoError": "error", "TaskRun": "task", "TaskAttempt": "attempt", "LeftProcess": "process", "LogLine": "line", "LogRecord": "record", "WorkflowInfo": "workflow", "Workflow": "object",
-			"Agent": "agent", "Run": "run", "Event": "event", "Fire": "fire", "Decision": "decision", "protoVerb": "verb", "Outcome": "object", "RunRow": "row", "AttentionItem": "item", "Stats": "object", "StatsLongest": "object", "StatsBucket": "object", "StatsDay": "object"}[t.Name()]
+		return map[string]string{"protoError": "error", "TaskRun": "task", "TaskAttempt": "attempt",
+			"LeftProcess": "process", "LogLine": "line", "LogRecord": "record", "WorkflowInfo": "workflow",
+			"Workflow": "object",
+			"Agent":    "agent", "Run": "run", "Event": "event", "Fire": "fire", "Decision": "decision",
+			"protoVerb": "verb", "Outcome": "object", "RunRow": "row", "AttentionItem": "item", "Stats": "object",
+			"StatsLongest": "object", "StatsBucket": "object", "StatsDay": "object"}[t.Name()]
 	}
 	return "number"
 }
@@ -185,7 +193,8 @@ func protocolConstants(t *testing.T, file, prefix string) (values []string) {
 		for _, spec := range group.Specs {
 			value := spec.(*ast.ValueSpec)
 			lit, ok := value.Values[0].(*ast.BasicLit)
-			if rest, is := strings.CutPrefix(value.Names[0].Name, prefix); ok && is && lit.Kind == token.STRING && ast.IsExported(rest) {
+			if rest, is := strings.CutPrefix(value.Names[0].Name, prefix); ok && is && lit.Kind == token.STRING &&
+				ast.IsExported(rest) {
 				text, err := strconv.Unquote(lit.Value)
 				if err != nil {
 					t.Fatal(err)
@@ -224,7 +233,8 @@ func protocolEvents(kinds []string, text string) (string, error) {
 				err = errors.Join(err, fmt.Errorf("%s: an event has no field %q", kind, field))
 			}
 		}
-		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", kind, strings.Join(strings.Fields(fields), "` `"), strings.TrimSpace(meaning))
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", kind, strings.Join(strings.Fields(fields), "` `"),
+			strings.TrimSpace(meaning))
 	}
 	return strings.TrimSuffix(b.String(), "\n"), err
 }
@@ -255,7 +265,8 @@ func protocolPing(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	p, err := principalOpen(principalConfig{StateDir: dir + "/state", NoSync: true, NoScheduler: true, Zone: time.UTC, Log: slog.New(slog.DiscardHandler)})
+	p, err := principalOpen(principalConfig{StateDir: dir + "/state", NoSync: true, NoScheduler: true, Zone: time.UTC,
+		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

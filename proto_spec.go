@@ -15,10 +15,12 @@ import (
 )
 
 // protoKnew is what an agent of 0.1.0 knows, which has no such list in its hello. It never changes.
-const protoKnew = `id name description schedule timezone start_time end_time catchup catchup_window overlap jitter priority timeout retries failover agent
-params params.default params.pattern params.description params.required env env_file working_directory max_active_tasks log_max_size log_keep
+const protoKnew = `id name description schedule timezone start_time end_time catchup catchup_window overlap jitter
+priority timeout retries failover agent params params.default params.pattern params.description params.required
+env env_file working_directory max_active_tasks log_max_size log_keep
 tasks tasks.id tasks.name tasks.description tasks.depends tasks.when tasks.run tasks.shell tasks.cmd tasks.args
-tasks.python tasks.python.script tasks.python.packages tasks.python.project tasks.python.uv tasks.python.working_directory
+tasks.python tasks.python.script tasks.python.packages tasks.python.project tasks.python.uv
+tasks.python.working_directory
 tasks.retries tasks.retry_delay tasks.retry_max_delay tasks.timeout tasks.env tasks.working_directory`
 
 // protoMaxKnows bounds the list of a hello; an agent with a longer one is not let in.
@@ -73,7 +75,8 @@ func protoUnknown(spec []byte) []string {
 func protoWalk(tree any, t reflect.Type, front string, fn func(key string, known bool)) {
 	object, _ := tree.(map[string]any)
 	for name, value := range object {
-		i := slices.IndexFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool { return protoJSONName(f) == name })
+		i := slices.IndexFunc(reflect.VisibleFields(t),
+			func(f reflect.StructField) bool { return protoJSONName(f) == name })
 		if fn(front+name, i >= 0); i < 0 {
 			continue
 		}
@@ -115,8 +118,8 @@ func protoJSONName(f reflect.StructField) string {
 	return name
 }
 
-// UnmarshalJSON reads an assignment as its sender has written it. What it has in its workflow that is not known here, or cannot be
-// read, is no error: it is noted, so that the agent can refuse this run and go on with others.
+// UnmarshalJSON reads an assignment as its sender has written it. What it has in its workflow that is not known here,
+// or cannot be read, is no error: it is noted, so that the agent can refuse this run and go on with others.
 func (as *assignment) UnmarshalJSON(text []byte) error {
 	type fields assignment
 	read := struct {

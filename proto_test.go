@@ -27,8 +27,10 @@ func TestProtoSplit(t *testing.T) {
 		body     string
 		ok       bool
 	}{
-		{b("{}"), nil, "{}", true}, {b("", "{}"), b(""), "{}", true}, {b("id", "", "{}"), b("id", ""), "{}", true}, {b(""), nil, "", true}, {b("", ""), b(""), "", true},
-		{b("{}", "{}"), nil, "", false}, {b("", "{}", "{}"), b(""), "", false}, {b("", "", "{}"), b(""), "", false}, {nil, nil, "", false},
+		{b("{}"), nil, "{}", true}, {b("", "{}"), b(""), "{}", true}, {b("id", "", "{}"), b("id", ""), "{}", true},
+		{b(""), nil, "", true}, {b("", ""), b(""), "", true},
+		{b("{}", "{}"), nil, "", false}, {b("", "{}", "{}"), b(""), "", false}, {b("", "", "{}"), b(""), "", false},
+		{nil, nil, "", false},
 	} {
 		envelope, body, err := protoSplit(c.frames)
 		if (err == nil) != c.ok || string(body) != c.body || !slices.EqualFunc(envelope, c.envelope, bytes.Equal) {
@@ -43,16 +45,21 @@ func TestProtoDecode(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	for text, want := range map[string]string{
-		"": "want a JSON object", "[]": "want a JSON object", `"x"`: "want a JSON object", "null": "want a JSON object", " {}": "want a JSON object", "{": "read request", `{"op":1}`: "op",
-		`{"opp":"run"}`: `unknown field "opp"`, `{"v":1.5}`: "number", `{"since":"yesterday"}`: "parse time", `{"n":99999999999999999999}`: "number",
-		`{"op":"ping"}{"op":"run"}`: "more behind the JSON object, at byte 13", `{"op":"ping"} x`: "more behind the JSON object",
+		"": "want a JSON object", "[]": "want a JSON object", `"x"`: "want a JSON object", "null": "want a JSON object",
+		" {}": "want a JSON object", "{": "read request", `{"op":1}`: "op",
+		`{"opp":"run"}`: `unknown field "opp"`, `{"v":1.5}`: "number", `{"since":"yesterday"}`: "parse time",
+		`{"n":99999999999999999999}`: "number",
+		`{"op":"ping"}{"op":"run"}`:  "more behind the JSON object, at byte 13",
+		`{"op":"ping"} x`:            "more behind the JSON object",
 	} {
 		var refused *protoError
-		if err := protoDecode([]byte(text), &Request{}); !errors.As(err, &refused) || refused.Code != codeInvalid || !strings.Contains(refused.Message, want) {
+		if err := protoDecode([]byte(text), &Request{}); !errors.As(err, &refused) || refused.Code != codeInvalid ||
+			!strings.Contains(refused.Message, want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
 	}
-	for _, code := range []string{codeInvalid, codeUnknownOp, codeNotFound, codeConflict, codeNotAllowed, codeInternal} {
+	for _, code := range []string{codeInvalid, codeUnknownOp, codeNotFound, codeConflict, codeNotAllowed,
+		codeInternal} {
 		if refuse(code, "x %d", 1).Retry {
 			t.Errorf("%s may work later", code)
 		}
@@ -105,7 +112,8 @@ func FuzzProtoTwice(f *testing.F) {
 			t.Fatalf("%q is there once in %s", key, again)
 		}
 		const front = `{"twice":1,"other":`
-		if key, twice := protoTwice(json.NewDecoder(strings.NewReader(front + string(again) + `,"twice":2}`))); !twice || key != "twice" {
+		if key, twice := protoTwice(json.NewDecoder(strings.NewReader(front + string(again) +
+			`,"twice":2}`))); !twice || key != "twice" {
 			t.Fatalf("%q, %v, around %s", key, twice, again)
 		}
 	})
@@ -130,20 +138,25 @@ func TestProtoBounds(t *testing.T) {
 			for n, ok := range map[int]bool{bound: true, bound + 1: false, 1 << 20: false} {
 				body := protoEncode(map[string]any{name: strings.Repeat("x", n)})
 				err := protoDecode(body, reflect.New(fields).Interface())
-				if (err == nil) != ok || err != nil && !strings.Contains(err.Error(), fmt.Sprintf("field %q has %d bytes: it may have %d", name, n, bound)) {
+				if (err == nil) != ok || err != nil && !strings.Contains(err.Error(),
+					fmt.Sprintf("field %q has %d bytes: it may have %d", name, n, bound)) {
 					t.Errorf("%T: %d bytes of %s: %v", v, n, name, err)
 				}
 			}
 		}
 	}
 	long := strings.Repeat("é", 1<<19)
-	for _, body := range []string{`{"` + long + `":1}`, `{"at":"` + long + `"}`, `{"n":` + strings.Repeat("9", 1<<20) + `}`} {
-		if err := protoDecode([]byte(body), &Request{}); err == nil || len(err.Error()) > 2*protoMaxName || !utf8.ValidString(err.Error()) {
+	for _, body := range []string{`{"` + long + `":1}`, `{"at":"` + long + `"}`, `{"n":` + strings.Repeat("9", 1<<20) +
+		`}`} {
+		if err := protoDecode([]byte(body), &Request{}); err == nil || len(err.Error()) > 2*protoMaxName ||
+			!utf8.ValidString(err.Error()) {
 			t.Errorf("%.30s...: the refusal has %d bytes", body, len(err.Error()))
 		}
 	}
-	for field, want := range map[string]int{"id": 256, "op": 256, "workflow": 256, "run": 256, "task": 256, "agent": 256, "of": 256, "pattern": 1024, "grep": 1024, "after": 1024, "state": 32, "stream": 32} {
-		if err := protoDecode(protoEncode(map[string]any{field: strings.Repeat("x", want+1)}), &Request{}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("it may have %d", want)) {
+	for field, want := range map[string]int{"id": 256, "op": 256, "workflow": 256, "run": 256, "task": 256,
+		"agent": 256, "of": 256, "pattern": 1024, "grep": 1024, "after": 1024, "state": 32, "stream": 32} {
+		if err := protoDecode(protoEncode(map[string]any{field: strings.Repeat("x", want+1)}),
+			&Request{}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("it may have %d", want)) {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
@@ -160,7 +173,8 @@ func protoNames(v any) []string {
 
 // protoFields gives the fields of a message, but for those of a struct that is embedded in it.
 func protoFields(v any) []reflect.StructField {
-	return slices.DeleteFunc(reflect.VisibleFields(reflect.TypeOf(v)), func(f reflect.StructField) bool { return !f.IsExported() || f.Anonymous || len(f.Index) > 1 })
+	return slices.DeleteFunc(reflect.VisibleFields(reflect.TypeOf(v)),
+		func(f reflect.StructField) bool { return !f.IsExported() || f.Anonymous || len(f.Index) > 1 })
 }
 
 // The table of verbs, what carries them out, and what a request can say belong together.
@@ -211,10 +225,13 @@ func TestProtoVerbs(t *testing.T) {
 
 // FuzzProtoDecode reads anything as a request and as an agent's message. What is taken must come back the same.
 func FuzzProtoDecode(f *testing.F) {
-	for _, v := range []any{Request{V: 1, ID: "1", Op: "run", Workflow: "w", Params: map[string]string{"a": "b"}, At: stampOf(stateEpoch), Wait: true},
+	for _, v := range []any{Request{V: 1, ID: "1", Op: "run", Workflow: "w", Params: map[string]string{"a": "b"},
+		At: stampOf(stateEpoch), Wait: true},
 		agentMsg{Op: msgHello, Agent: "x", Holds: []heldRun{{"R", 1}}, Labels: map[string]string{"a": "b"}},
-		agentMsg{Op: msgReport, N: 5, Skip: 2, Items: []agentItem{{Event: &Event{Kind: evTaskFinished, Exit: stateInt(3)}}, {Lines: []LogLine{{Text: "x"}, {Bytes: []byte{0xff}}}}}},
-		agentMsg{Op: msgAssign, Assign: &assignment{Run: "R", Spec: &Workflow{ID: "w", Timeout: Duration(90e9), Tasks: []Task{{ID: "a"}}}}}} {
+		agentMsg{Op: msgReport, N: 5, Skip: 2, Items: []agentItem{{Event: &Event{Kind: evTaskFinished,
+			Exit: stateInt(3)}}, {Lines: []LogLine{{Text: "x"}, {Bytes: []byte{0xff}}}}}},
+		agentMsg{Op: msgAssign, Assign: &assignment{Run: "R", Spec: &Workflow{ID: "w", Timeout: Duration(90e9),
+			Tasks: []Task{{ID: "a"}}}}}} {
 		f.Add(protoEncode(v))
 	}
 	f.Add([]byte(`{"at":"9999-12-31T23:59:59-10:00"}`))

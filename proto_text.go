@@ -1,6 +1,6 @@
-// proto_text.go: what a JSON decoder changes without a word is found before anything is made of it: a byte that is no UTF-8 and
-// half of a surrogate pair would both become U+FFFD, and two values that differ would be one. NUL is sound JSON, but no process
-// can be given it. Refusals name the field and the byte.
+// proto_text.go: what a JSON decoder changes without a word is found before anything is made of it: a byte that is no
+// UTF-8 and half of a surrogate pair would both become U+FFFD, and two values that differ would be one. NUL is sound
+// JSON, but no process can be given it. Refusals name the field and the byte.
 
 package main
 
@@ -15,8 +15,8 @@ import (
 	"unicode/utf8"
 )
 
-// protoText refuses a body, which is known to be sound JSON, when one of its texts is not what would be read from it, or has a
-// NUL in it.
+// protoText refuses a body, which is known to be sound JSON, when one of its texts is not what would be read from it,
+// or has a NUL in it.
 func protoText(body []byte) error {
 	if at, _ := protoTextFault(body); at < 0 {
 		return nil
@@ -36,7 +36,8 @@ func protoText(body []byte) error {
 			if isKey {
 				path, what = path[:top], "a name in field"
 			}
-			return refuse(codeInvalid, "%s %q %s, at byte %d of the request", what, textHead(strings.Join(path, "."), protoMaxName), fault, begin+at+1)
+			return refuse(codeInvalid, "%s %q %s, at byte %d of the request", what,
+				textHead(strings.Join(path, "."), protoMaxName), fault, begin+at+1)
 		}
 		switch name, _ := token.(string); {
 		case token == json.Delim('{'), token == json.Delim('['):
@@ -56,8 +57,8 @@ func protoText(body []byte) error {
 	}
 }
 
-// protoTextFault looks through JSON for the first byte of a text that cannot be taken: where it is, from 0, and what is wrong
-// with it, to be read behind the name of the text. at is -1 when there is none.
+// protoTextFault looks through JSON for the first byte of a text that cannot be taken: where it is, from 0, and what is
+// wrong with it, to be read behind the name of the text. at is -1 when there is none.
 func protoTextFault(text []byte) (at int, fault string) {
 	for i := 0; i < len(text); {
 		if text[i] != '\\' {
@@ -96,8 +97,8 @@ func protoEscape(text []byte) rune {
 	return rune(n)
 }
 
-// protoAsk makes a message of a request, of at most most bytes. It is the one way out for requests (TestLayersRequests), so that none
-// leaves that would not arrive as it is; the error is a *protoError.
+// protoAsk makes a message of a request, of at most most bytes. It is the one way out for requests
+// (TestLayersRequests), so that none leaves that would not arrive as it is; the error is a *protoError.
 func protoAsk(req Request, id string, most int) ([]byte, error) {
 	req.V, req.ID = protoVersion, id
 	if err := protoTexts(&req); err != nil {
@@ -105,13 +106,15 @@ func protoAsk(req Request, id string, most int) ([]byte, error) {
 	}
 	body := protoEncode(req)
 	if len(body) > most {
-		return nil, refuse(codeInvalid, "the request has %d bytes and may have %d: give large data in a file, and its name as a parameter", len(body), most)
+		return nil, refuse(codeInvalid,
+			"the request has %d bytes and may have %d: give large data in a file, and its name as a parameter",
+			len(body), most)
 	}
 	return body, nil
 }
 
-// protoTexts refuses a request that would not arrive as it is, for the encoder makes U+FFFD of what is no UTF-8, or that has a text
-// which is too long.
+// protoTexts refuses a request that would not arrive as it is, for the encoder makes U+FFFD of what is no UTF-8, or
+// that has a text which is too long.
 func protoTexts(req *Request) error {
 	if err := protoBounds(req); err != nil {
 		return err

@@ -324,8 +324,9 @@ func schedCatchup(w *Workflow, ticks []time.Time, total int, now time.Time, caus
 	return verdicts
 }
 
-// schedDecide says whether a tick becomes a run, given who paused the schedule, which runs of the workflow are
-// active, and what earlier ones have left that lives ("": nothing), and why not. For overlap: replace the caller cancels the active runs.
+// schedDecide says whether a tick becomes a run, given who paused the schedule, which runs of the workflow are active,
+// and what earlier ones have left that lives ("": nothing), and why not. For overlap: replace the caller cancels the
+// active runs.
 func schedDecide(w *Workflow, tick time.Time, paused string, active []string, left string) schedVerdict {
 	v := schedVerdict{tick: tick}
 	switch {

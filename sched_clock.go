@@ -20,8 +20,8 @@ type schedLeap struct {
 // followsRealTime says whether an expression goes on by real time when the clock is changed.
 func (c *cronExpr) followsRealTime() bool { return c.wild || c.every > 0 }
 
-// clockSet moves every schedule to a clock that was set by so much and says now. Of a clock that was set ahead it gives the
-// ticks that were leapt over.
+// clockSet moves every schedule to a clock that was set by so much and says now. Of a clock that was set ahead it gives
+// the ticks that were leapt over.
 func (s *sched) clockSet(now time.Time, by time.Duration) []schedLeap {
 	var leaps []schedLeap
 	before := now.Add(-by) // what the clock would say
@@ -55,8 +55,8 @@ func (e *schedEntry) setBack(seen time.Time) {
 	}
 }
 
-// leap finds the ticks that are due at now, and were not, or just about, when the clock said before. mayFire: those at fixed
-// times count.
+// leap finds the ticks that are due at now, and were not, or just about, when the clock said before. mayFire: those at
+// fixed times count.
 func (e *schedEntry) leap(before, now time.Time, mayFire bool) schedLeap {
 	if e.index < 0 {
 		return schedLeap{}

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// TestSchedClockSet sets the clock under four kinds of schedules: what was leapt over, what comes next, and what has been.
+// TestSchedClockSet sets the clock under four kinds of schedules: what was leapt over, what comes next, and what has
+// been.
 func TestSchedClockSet(t *testing.T) {
 	for _, test := range []struct {
 		schedule  []string
@@ -22,19 +23,31 @@ func TestSchedClockSet(t *testing.T) {
 		leap      string // fixed, newest, how many
 		next, and string
 	}{
-		{[]string{"30 12 * * *"}, 0, "2026-03-10 13:00:30", time.Hour, "12:30 12:30 1", "2026-03-11 12:30:00", "2026-03-12 12:30:00"},
-		{[]string{"*/10 * * * *"}, 0, "2026-03-10 13:00:30", time.Hour, "none 13:00 6", "2026-03-10 13:10:00", "2026-03-10 13:20:00"},
-		{[]string{"@every 15m"}, 0, "2026-03-10 13:00:30", time.Hour, "none 13:00 4", "2026-03-10 13:15:00", "2026-03-10 13:30:00"},
-		{[]string{"*/10 * * * *", "30 12 * * *"}, 0, "2026-03-10 13:00:30", time.Hour, "12:30 13:00 6", "2026-03-10 13:10:00", "2026-03-10 13:20:00"},
+		{[]string{"30 12 * * *"}, 0, "2026-03-10 13:00:30", time.Hour, "12:30 12:30 1", "2026-03-11 12:30:00",
+			"2026-03-12 12:30:00"},
+		{[]string{"*/10 * * * *"}, 0, "2026-03-10 13:00:30", time.Hour, "none 13:00 6", "2026-03-10 13:10:00",
+			"2026-03-10 13:20:00"},
+		{[]string{"@every 15m"}, 0, "2026-03-10 13:00:30", time.Hour, "none 13:00 4", "2026-03-10 13:15:00",
+			"2026-03-10 13:30:00"},
+		{[]string{"*/10 * * * *", "30 12 * * *"}, 0, "2026-03-10 13:00:30", time.Hour, "12:30 13:00 6",
+			"2026-03-10 13:10:00", "2026-03-10 13:20:00"},
 		{[]string{"0 9 * * *"}, 0, "2026-03-10 13:00:30", time.Hour, "", "2026-03-11 09:00:00", "2026-03-12 09:00:00"},
-		{[]string{"30 12 * * *"}, 0, "2026-03-10 16:00:30", 4 * time.Hour, "none 12:30 1", "2026-03-11 12:30:00", "2026-03-12 12:30:00"},
-		{[]string{"0 * * * *"}, 0, "2056-03-10 12:00:30", 30 * 365 * 24 * time.Hour, "none 12:00 100004", "2056-03-10 13:00:00", "2056-03-10 14:00:00"},
-		{[]string{"30 11 * * *"}, 0, "2026-03-10 11:00:30", -time.Hour, "", "2026-03-11 11:30:00", "2026-03-12 11:30:00"},
-		{[]string{"30 12 * * *"}, 0, "2026-03-10 11:00:30", -time.Hour, "", "2026-03-10 12:30:00", "2026-03-11 12:30:00"},
-		{[]string{"*/10 * * * *"}, 0, "2026-03-10 11:00:30", -time.Hour, "", "2026-03-10 11:10:00", "2026-03-10 11:20:00"},
-		{[]string{"*/10 * * * *", "15 11 * * *"}, 0, "2026-03-10 11:00:30", -time.Hour, "", "2026-03-10 11:10:00", "2026-03-10 11:20:00"},
-		{[]string{"30 11 * * *"}, 0, "2026-03-10 08:00:30", -4 * time.Hour, "", "2026-03-10 11:30:00", "2026-03-11 11:30:00"},
-		{[]string{"30 11 * * *"}, 0, "1996-03-10 08:00:30", -30 * 365 * 24 * time.Hour, "", "1996-03-10 11:30:00", "1996-03-11 11:30:00"},
+		{[]string{"30 12 * * *"}, 0, "2026-03-10 16:00:30", 4 * time.Hour, "none 12:30 1", "2026-03-11 12:30:00",
+			"2026-03-12 12:30:00"},
+		{[]string{"0 * * * *"}, 0, "2056-03-10 12:00:30", 30 * 365 * 24 * time.Hour, "none 12:00 100004",
+			"2056-03-10 13:00:00", "2056-03-10 14:00:00"},
+		{[]string{"30 11 * * *"}, 0, "2026-03-10 11:00:30", -time.Hour, "", "2026-03-11 11:30:00",
+			"2026-03-12 11:30:00"},
+		{[]string{"30 12 * * *"}, 0, "2026-03-10 11:00:30", -time.Hour, "", "2026-03-10 12:30:00",
+			"2026-03-11 12:30:00"},
+		{[]string{"*/10 * * * *"}, 0, "2026-03-10 11:00:30", -time.Hour, "", "2026-03-10 11:10:00",
+			"2026-03-10 11:20:00"},
+		{[]string{"*/10 * * * *", "15 11 * * *"}, 0, "2026-03-10 11:00:30", -time.Hour, "", "2026-03-10 11:10:00",
+			"2026-03-10 11:20:00"},
+		{[]string{"30 11 * * *"}, 0, "2026-03-10 08:00:30", -4 * time.Hour, "", "2026-03-10 11:30:00",
+			"2026-03-11 11:30:00"},
+		{[]string{"30 11 * * *"}, 0, "1996-03-10 08:00:30", -30 * 365 * 24 * time.Hour, "", "1996-03-10 11:30:00",
+			"1996-03-11 11:30:00"},
 	} {
 		s := schedNew(time.UTC)
 		e := schedSet(t, s, &Workflow{ID: "w", Schedule: test.schedule, Jitter: Duration(test.jitter)}, schedEpoch)
@@ -49,7 +62,8 @@ func TestSchedClockSet(t *testing.T) {
 		}
 		next := e.tick
 		and, _ := e.next(next)
-		if got != test.leap && !(test.leap != "" && strings.HasPrefix(test.leap, "none 12:00 1") && strings.HasPrefix(got, "none 12:00 1")) ||
+		if got != test.leap && !(test.leap != "" && strings.HasPrefix(test.leap, "none 12:00 1") &&
+			strings.HasPrefix(got, "none 12:00 1")) ||
 			!next.Equal(schedAt(test.next)) || !and.Equal(schedAt(test.and)) {
 			t.Errorf("%q set by %v: leapt %q, next %v and %v", test.schedule, test.by, got, next, and)
 		}
@@ -60,7 +74,8 @@ func TestSchedClockSet(t *testing.T) {
 func TestSchedClockJitter(t *testing.T) {
 	for _, by := range []time.Duration{2 * time.Hour, -10 * time.Minute} {
 		s := schedNew(time.UTC)
-		e := schedSet(t, s, &Workflow{ID: "w", Schedule: []string{"0 13 * * *"}, Jitter: Duration(50 * time.Minute)}, schedEpoch)
+		e := schedSet(t, s, &Workflow{ID: "w", Schedule: []string{"0 13 * * *"}, Jitter: Duration(50 * time.Minute)},
+			schedEpoch)
 		tick, now := e.tick, e.tick.Add(e.jitter/2)
 		now = now.Add(by)
 		leaps := s.clockSet(now, by)
@@ -73,14 +88,17 @@ func TestSchedClockJitter(t *testing.T) {
 	}
 }
 
-// TestPrincipalSleeps sleeps with the whole machine for two hours: what would have fired then was missed, fixed times or not.
+// TestPrincipalSleeps sleeps with the whole machine for two hours: what would have fired then was missed, fixed times
+// or not.
 func TestPrincipalSleeps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slept, began := time.Duration(0), time.Now()
 		g := &principalRig{t: t, dir: t.TempDir(), log: &principalLog{}}
-		g.cfg = principalConfig{StateDir: g.dir, NoSync: true, Zone: time.UTC, Log: slog.New(slog.NewTextHandler(g.log, nil)),
-			now: func() time.Time { return time.Now().Add(slept) }, elapsed: func() time.Duration { return time.Since(began) + slept }}
+		g.cfg = principalConfig{StateDir: g.dir, NoSync: true, Zone: time.UTC,
+			Log:     slog.New(slog.NewTextHandler(g.log, nil)),
+			now:     func() time.Time { return time.Now().Add(slept) },
+			elapsed: func() time.Duration { return time.Since(began) + slept }}
 		g.start(principalTask(Workflow{ID: "fixed", Schedule: []string{"30 0 * * *"}}),
 			principalTask(Workflow{ID: "once", Schedule: []string{"*/20 * * * *"}, Catchup: catchupOnce}))
 		time.Sleep(10 * time.Minute)
@@ -88,7 +106,8 @@ func TestPrincipalSleeps(t *testing.T) {
 		if got := g.decisions("fixed"); got != "00:30 skipped missed: this machine slept (catchup: skip)" {
 			t.Errorf("fixed: %s", got)
 		}
-		if got := g.decisions("once"); got != "01:40 skipped missed: this machine slept (catchup: once)\n02:00 fired caught up: this machine slept" {
+		if got := g.decisions("once"); got != "01:40 skipped missed: this machine slept (catchup: once)\n02:00 "+
+			"fired caught up: this machine slept" {
 			t.Errorf("once: %s", got)
 		}
 		if strings.Contains(g.log.String(), "the clock was set") {
@@ -101,7 +120,8 @@ func TestPrincipalSleeps(t *testing.T) {
 // principalClock is a principal whose clock can be set.
 func principalClock(t *testing.T, set *time.Duration, workflows ...*Workflow) *principalRig {
 	g := &principalRig{t: t, dir: t.TempDir(), log: &principalLog{}}
-	g.cfg = principalConfig{StateDir: g.dir, NoSync: true, Zone: time.UTC, Log: slog.New(slog.NewTextHandler(g.log, nil)),
+	g.cfg = principalConfig{StateDir: g.dir, NoSync: true, Zone: time.UTC,
+		Log: slog.New(slog.NewTextHandler(g.log, nil)),
 		now: func() time.Time { return time.Now().Add(*set) }}
 	g.start(workflows...)
 	return g
@@ -120,14 +140,16 @@ func TestPrincipalClockSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		set := time.Duration(0)
 		fixed := principalTask(Workflow{ID: "fixed", Schedule: []string{"30 0 * * *"}, Overlap: overlapAllow})
-		often := principalTask(Workflow{ID: "often", Schedule: []string{"*/20 * * * *"}, Overlap: overlapAllow, Catchup: catchupAll})
+		often := principalTask(Workflow{ID: "often", Schedule: []string{"*/20 * * * *"}, Overlap: overlapAllow,
+			Catchup: catchupAll})
 		g := principalClock(t, &set, fixed, often)
 		time.Sleep(10 * time.Minute)
 		g.setClock(&set, time.Hour) // from 00:10 to 01:10
 		if got := g.decisions("fixed"); got != "00:30 fired right after the clock was set ahead by 1h0m0s" {
 			t.Errorf("ahead: %s", got)
 		}
-		if got := g.decisions("often"); got != "01:00 skipped missed: the clock was set ahead by 1h0m0s: this time was not" {
+		if got := g.decisions("often"); got != "01:00 skipped missed: the clock was set ahead by 1h0m0s: this time "+
+			"was not" {
 			t.Errorf("ahead: %s", got)
 		}
 		time.Sleep(10 * time.Minute) // 01:21
@@ -136,7 +158,8 @@ func TestPrincipalClockSet(t *testing.T) {
 		if got := g.decisions("fixed"); strings.Contains(got, "\n") {
 			t.Errorf("back: %s", got)
 		}
-		if got := g.decisions("often"); !strings.HasSuffix(got, "this time was not\n01:20 fired\n00:40 fired\n01:00 fired\n01:20 fired") {
+		if got := g.decisions("often"); !strings.HasSuffix(got,
+			"this time was not\n01:20 fired\n00:40 fired\n01:00 fired\n01:20 fired") {
 			t.Errorf("back: %s", got)
 		}
 		g.setClock(&set, -48*time.Hour) // two days before
@@ -151,7 +174,8 @@ func TestPrincipalClockSet(t *testing.T) {
 	})
 }
 
-// TestPrincipalClockBackEdited: what has fired before the clock was set back does not fire again, whatever of its file is edited.
+// TestPrincipalClockBackEdited: what has fired before the clock was set back does not fire again, whatever of its file
+// is edited.
 func TestPrincipalClockBackEdited(t *testing.T) {
 	for what, edit := range map[string]func(w *Workflow){
 		"nothing":           func(*Workflow) {},
@@ -215,12 +239,13 @@ func TestPrincipalClockBackWhileDown(t *testing.T) {
 	})
 }
 
-// TestPrincipalClockFrom1970 starts on a board without a clock: nothing fires before the clock is set, or before the wait is
-// over, and nothing that was leapt over counts as missed.
+// TestPrincipalClockFrom1970 starts on a board without a clock: nothing fires before the clock is set, or before the
+// wait is over, and nothing that was leapt over counts as missed.
 func TestPrincipalClockFrom1970(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		set := -30 * 365 * 24 * time.Hour
-		w := principalTask(Workflow{ID: "w", Schedule: []string{"*/5 * * * *", "@reboot"}, Overlap: overlapAllow, Catchup: catchupAll})
+		w := principalTask(Workflow{ID: "w", Schedule: []string{"*/5 * * * *", "@reboot"}, Overlap: overlapAllow,
+			Catchup: catchupAll})
 		g := principalClock(t, &set)
 		var isSet atomic.Bool
 		g.do(func() { g.p.held = true; g.p.setFiles(principalFiles(w), nil) })

@@ -23,9 +23,10 @@
 // Where neither day field starts with * or ?, a day that matches either of them counts, as in Vixie's cron;
 // otherwise a day has to match both (so */2 in the day field narrows the weekday field).
 //
-// @yearly @annually @monthly @weekly @daily @midnight @hourly stand for their five fields. @reboot fires when
-// the scheduler starts for the first time since the machine booted, @start each time that it starts. @every 90s fires at the multiples of its period since the Unix epoch, so that a
-// restart does not shift it; the period is Go's duration syntax with d for 24 hours, in whole seconds.
+// @yearly @annually @monthly @weekly @daily @midnight @hourly stand for their five fields. @reboot fires when the
+// scheduler starts for the first time since the machine booted, @start each time that it starts. @every 90s fires at
+// the multiples of its period since the Unix epoch, so that a restart does not shift it; the period is Go's duration
+// syntax with d for 24 hours, in whole seconds.
 //
 // # Daylight saving
 //
@@ -94,7 +95,8 @@ var cronTheirWeekday = cronSpec{"weekday", 1, 7, 7, cronWeekdayNames, "1-7"}
 
 var cronMacros = []struct{ name, fields string }{
 	{"@yearly", "0 0 1 1 *"}, {"@annually", "0 0 1 1 *"}, {"@monthly", "0 0 1 * *"}, {"@weekly", "0 0 * * 0"},
-	{"@daily", "0 0 * * *"}, {"@midnight", "0 0 * * *"}, {"@hourly", "0 * * * *"}, {cronReboot, ""}, {cronStart, ""}, {"@every", ""},
+	{"@daily", "0 0 * * *"}, {"@midnight", "0 0 * * *"}, {"@hourly", "0 * * * *"}, {cronReboot, ""}, {cronStart, ""},
+	{"@every", ""},
 }
 
 // cronExpr is one parsed expression. It is immutable and safe for concurrent use.
@@ -142,8 +144,8 @@ type cronRange struct {
 // String returns the expression as it was given.
 func (c *cronExpr) String() string { return c.text }
 
-// firesAt gives the occasion at which the expression fires, cronReboot or cronStart; next never has a time for it. "" for
-// all that fire at times.
+// firesAt gives the occasion at which the expression fires, cronReboot or cronStart; next never has a time for it. ""
+// for all that fire at times.
 func (c *cronExpr) firesAt() string { return c.occasion }
 
 // cronParse reads an expression; id seeds H and ~, so that two jobs with the same expression differ. An error
@@ -169,7 +171,8 @@ func cronParse(expr, id string) (*cronExpr, error) {
 	}
 	fields := cronSplit(text)
 	if len(fields) < 5 || len(fields) > 7 {
-		return nil, fmt.Errorf("want 5 fields (minute hour day month weekday), 6 with seconds first, or 7 with a year last; "+
+		return nil, fmt.Errorf("want 5 fields (minute hour day month weekday), 6 with seconds first, or 7 with a "+
+			"year last; "+
 			"got %d in %q", len(fields), expr)
 	}
 	if len(fields) > 5 {
@@ -310,13 +313,15 @@ func (c *cronExpr) field(place int, text, id string) error {
 		}
 	}
 	if place == cronSecond && text == "*" {
-		c.odd = append(c.odd, "the seconds are *, so it fires 60 times in each minute that matches: write 0 for them, or leave them out")
+		c.odd = append(c.odd, "the seconds are *, so it fires 60 times in each minute that matches: write 0 for "+
+			"them, or leave them out")
 	}
 	return nil
 }
 
-// oddStep says what is odd about an item with a step: that the step is wider than the range and leaves one value, or that
-// it does not fit into the field, so that the last fire of a round and the first of the next are closer than the others.
+// oddStep says what is odd about an item with a step: that the step is wider than the range and leaves one value, or
+// that it does not fit into the field, so that the last fire of a round and the first of the next are closer than the
+// others.
 func (s *cronSpec) oddStep(item string, r cronRange) string {
 	all := s.max - s.min + 1
 	every := map[string]string{"second": "s", "minute": "m", "hour": "h"}[s.name]
@@ -324,14 +329,16 @@ func (s *cronSpec) oddStep(item string, r cronRange) string {
 	case r.kind != '-' || r.step < 2:
 		return ""
 	case r.step > r.hi-r.lo:
-		text := fmt.Sprintf("%s in the %s field is the value %d alone: the step is wider than the range", item, s.name, r.lo)
+		text := fmt.Sprintf("%s in the %s field is the value %d alone: the step is wider than the range", item, s.name,
+			r.lo)
 		if every != "" && r.hi-r.lo == all-1 {
 			text += fmt.Sprintf(" (@every %d%s is every %d %ss)", r.step, every, r.step, s.name)
 		}
 		return text
 	case r.hi == s.max && r.lo < s.min+r.step && all%r.step != 0:
 		last := r.lo + (r.hi-r.lo)/r.step*r.step
-		return fmt.Sprintf("%s in the %s field does not come out even: %d is followed by %d, not after %d %ss", item, s.name, last, r.lo, r.step, s.name)
+		return fmt.Sprintf("%s in the %s field does not come out even: %d is followed by %d, not after %d %ss", item,
+			s.name, last, r.lo, r.step, s.name)
 	}
 	return ""
 }
@@ -583,11 +590,13 @@ func (c *cronExpr) upstreamDiffers() string {
 	}
 	var parts []string
 	if theirs != c.weekday.bits {
-		parts = append(parts, fmt.Sprintf("CDKTR's own library counts weekdays from Sunday=1 and reads %q as %s, not %s",
+		parts = append(parts, fmt.Sprintf("CDKTR's own library counts weekdays from Sunday=1 and reads %q as %s, "+
+			"not %s",
 			c.weekdayText, cronDayList(theirs), cronDayList(c.weekday.bits)))
 	}
 	if !c.day.star && !c.weekday.star {
-		parts = append(parts, "CDKTR's own library fires only on days that match both the day and the weekday field, not either")
+		parts = append(parts, "CDKTR's own library fires only on days that match both the day and the weekday "+
+			"field, not either")
 	}
 	return strings.Join(parts, "; ")
 }

@@ -148,59 +148,89 @@ func TestCronZones(t *testing.T) {
 	}{
 		// London: 01:00-02:00 skipped on 30 March 2025, repeated on 26 October.
 		{"Europe/London", "2025-03-29T12:00:00Z", "30 1 * * *", "2025-03-30T02:00:00+01:00 2025-03-31T01:30:00+01:00"},
-		{"Europe/London", "2025-03-29T12:00:00Z", "0,20,40 1 * * *", "2025-03-30T02:00:00+01:00 2025-03-31T01:00:00+01:00"},
+		{"Europe/London", "2025-03-29T12:00:00Z", "0,20,40 1 * * *",
+			"2025-03-30T02:00:00+01:00 2025-03-31T01:00:00+01:00"},
 		{"Europe/London", "2025-03-29T12:00:00Z", "0 1,2 * * *", "2025-03-30T02:00:00+01:00 2025-03-31T01:00:00+01:00"},
-		{"Europe/London", "2025-03-29T12:00:00Z", "59 0-2 * * *", "2025-03-30T00:59:00Z 2025-03-30T02:00:00+01:00 2025-03-30T02:59:00+01:00"},
-		{"Europe/London", "2025-03-30T00:50:00Z", "*/30 * * * *", "2025-03-30T02:00:00+01:00 2025-03-30T02:30:00+01:00"},
+		{"Europe/London", "2025-03-29T12:00:00Z", "59 0-2 * * *",
+			"2025-03-30T00:59:00Z 2025-03-30T02:00:00+01:00 2025-03-30T02:59:00+01:00"},
+		{"Europe/London", "2025-03-30T00:50:00Z", "*/30 * * * *",
+			"2025-03-30T02:00:00+01:00 2025-03-30T02:30:00+01:00"},
 		{"Europe/London", "2025-03-30T00:50:00Z", "15 * * * *", "2025-03-30T02:15:00+01:00 2025-03-30T03:15:00+01:00"},
 		{"Europe/London", "2025-03-29T12:00:00Z", "* 1 * * *", "2025-03-31T01:00:00+01:00 2025-03-31T01:01:00+01:00"},
 		{"Europe/London", "2025-10-25T23:00:00Z", "30 1 * * *", "2025-10-26T01:30:00+01:00 2025-10-27T01:30:00Z"},
 		{"Europe/London", "2025-10-26T00:30:00Z", "30 1 * * *", "2025-10-27T01:30:00Z"},
 		{"Europe/London", "2025-10-26T01:10:00Z", "30 1 * * *", "2025-10-27T01:30:00Z"},
-		{"Europe/London", "2025-10-25T23:50:00Z", "30 * * * *", "2025-10-26T01:30:00+01:00 2025-10-26T01:30:00Z 2025-10-26T02:30:00Z"},
-		{"Europe/London", "2025-10-26T00:00:00Z", "*/30 1 * * *", "2025-10-26T01:30:00+01:00 2025-10-26T01:00:00Z 2025-10-26T01:30:00Z 2025-10-27T01:00:00Z"},
+		{"Europe/London", "2025-10-25T23:50:00Z", "30 * * * *",
+			"2025-10-26T01:30:00+01:00 2025-10-26T01:30:00Z 2025-10-26T02:30:00Z"},
+		{"Europe/London", "2025-10-26T00:00:00Z", "*/30 1 * * *",
+			"2025-10-26T01:30:00+01:00 2025-10-26T01:00:00Z 2025-10-26T01:30:00Z 2025-10-27T01:00:00Z"},
 		{"Europe/London", "2025-10-26T00:59:58Z", "59 59 1 * * *", "2025-10-26T01:59:59+01:00 2025-10-27T01:59:59Z"},
-		{"Europe/London", "2025-10-26T00:00:00Z", "@every 45m", "2025-10-26T01:45:00+01:00 2025-10-26T01:30:00Z 2025-10-26T02:15:00Z"},
+		{"Europe/London", "2025-10-26T00:00:00Z", "@every 45m",
+			"2025-10-26T01:45:00+01:00 2025-10-26T01:30:00Z 2025-10-26T02:15:00Z"},
 		// New York, seconds too.
-		{"America/New_York", "2026-03-08T00:00:00-05:00", "30 2 * * *", "2026-03-08T03:00:00-04:00 2026-03-09T02:30:00-04:00"},
-		{"America/New_York", "2026-03-08T00:00:00-05:00", "*/20 59 2 * * *", "2026-03-08T03:00:00-04:00 2026-03-09T02:59:00-04:00"},
-		{"America/New_York", "2026-03-08T00:00:00-05:00", "30 0 2-3 * * *", "2026-03-08T03:00:00-04:00 2026-03-08T03:00:30-04:00"},
-		{"America/New_York", "2026-03-08T01:59:58-05:00", "* * * * * *", "2026-03-08T01:59:59-05:00 2026-03-08T03:00:00-04:00"},
-		{"America/New_York", "2026-11-01T00:00:00-04:00", "30 1 * * *", "2026-11-01T01:30:00-04:00 2026-11-02T01:30:00-05:00"},
-		{"America/New_York", "2026-11-01T01:59:59-04:00", "*/30 0-23 * * *", "2026-11-01T01:00:00-05:00 2026-11-01T01:30:00-05:00"},
+		{"America/New_York", "2026-03-08T00:00:00-05:00", "30 2 * * *",
+			"2026-03-08T03:00:00-04:00 2026-03-09T02:30:00-04:00"},
+		{"America/New_York", "2026-03-08T00:00:00-05:00", "*/20 59 2 * * *",
+			"2026-03-08T03:00:00-04:00 2026-03-09T02:59:00-04:00"},
+		{"America/New_York", "2026-03-08T00:00:00-05:00", "30 0 2-3 * * *",
+			"2026-03-08T03:00:00-04:00 2026-03-08T03:00:30-04:00"},
+		{"America/New_York", "2026-03-08T01:59:58-05:00", "* * * * * *",
+			"2026-03-08T01:59:59-05:00 2026-03-08T03:00:00-04:00"},
+		{"America/New_York", "2026-11-01T00:00:00-04:00", "30 1 * * *",
+			"2026-11-01T01:30:00-04:00 2026-11-02T01:30:00-05:00"},
+		{"America/New_York", "2026-11-01T01:59:59-04:00", "*/30 0-23 * * *",
+			"2026-11-01T01:00:00-05:00 2026-11-01T01:30:00-05:00"},
 		{"America/New_York", "2026-11-01T01:30:00-04:00", "0,30 0-23 * * *", "2026-11-01T02:00:00-05:00"},
 		// Lord Howe moves by half an hour at 02:00.
-		{"Australia/Lord_Howe", "2025-10-05T00:00:00+10:30", "15 2 * * *", "2025-10-05T02:30:00+11:00 2025-10-06T02:15:00+11:00"},
-		{"Australia/Lord_Howe", "2025-10-05T00:00:00+10:30", "30 2 * * *", "2025-10-05T02:30:00+11:00 2025-10-06T02:30:00+11:00"},
+		{"Australia/Lord_Howe", "2025-10-05T00:00:00+10:30", "15 2 * * *",
+			"2025-10-05T02:30:00+11:00 2025-10-06T02:15:00+11:00"},
+		{"Australia/Lord_Howe", "2025-10-05T00:00:00+10:30", "30 2 * * *",
+			"2025-10-05T02:30:00+11:00 2025-10-06T02:30:00+11:00"},
 		{"Australia/Lord_Howe", "2025-10-05T00:00:00+10:30", "45 2 * * *", "2025-10-05T02:45:00+11:00"},
-		{"Australia/Lord_Howe", "2025-10-05T01:40:00+10:30", "*/10 * * * *", "2025-10-05T01:50:00+10:30 2025-10-05T02:30:00+11:00"},
-		{"Australia/Lord_Howe", "2025-04-06T01:00:00+11:00", "45 1 * * *", "2025-04-06T01:45:00+11:00 2025-04-07T01:45:00+10:30"},
-		{"Australia/Lord_Howe", "2025-04-06T01:40:00+11:00", "*/15 * * * *", "2025-04-06T01:45:00+11:00 2025-04-06T01:30:00+10:30 2025-04-06T01:45:00+10:30 2025-04-06T02:00:00+10:30"},
+		{"Australia/Lord_Howe", "2025-10-05T01:40:00+10:30", "*/10 * * * *",
+			"2025-10-05T01:50:00+10:30 2025-10-05T02:30:00+11:00"},
+		{"Australia/Lord_Howe", "2025-04-06T01:00:00+11:00", "45 1 * * *",
+			"2025-04-06T01:45:00+11:00 2025-04-07T01:45:00+10:30"},
+		{"Australia/Lord_Howe", "2025-04-06T01:40:00+11:00", "*/15 * * * *",
+			"2025-04-06T01:45:00+11:00 2025-04-06T01:30:00+10:30 2025-04-06T01:45:00+10:30 2025-04-06T02:00:00+10:30"},
 		// Apia went from the end of 29 December 2011 to the 31st, Kwajalein from 20 to 22 August 1993.
-		{"Pacific/Apia", "2011-12-28T12:00:00-10:00", "0 12 * * *", "2011-12-29T12:00:00-10:00 2011-12-31T12:00:00+14:00"},
+		{"Pacific/Apia", "2011-12-28T12:00:00-10:00", "0 12 * * *",
+			"2011-12-29T12:00:00-10:00 2011-12-31T12:00:00+14:00"},
 		{"Pacific/Apia", "2011-12-28T12:00:00-10:00", "0 0 30 12 *", "2012-12-30T00:00:00+14:00"},
 		{"Pacific/Apia", "2011-12-29T00:00:00-10:00", "@daily", "2011-12-31T00:00:00+14:00 2012-01-01T00:00:00+14:00"},
-		{"Pacific/Apia", "2011-12-29T23:00:00-10:00", "30 * * * *", "2011-12-29T23:30:00-10:00 2011-12-31T00:30:00+14:00"},
-		{"Pacific/Kwajalein", "1993-08-20T00:00:00-12:00", "0 6 * * *", "1993-08-20T06:00:00-12:00 1993-08-22T06:00:00+12:00"},
+		{"Pacific/Apia", "2011-12-29T23:00:00-10:00", "30 * * * *",
+			"2011-12-29T23:30:00-10:00 2011-12-31T00:30:00+14:00"},
+		{"Pacific/Kwajalein", "1993-08-20T00:00:00-12:00", "0 6 * * *",
+			"1993-08-20T06:00:00-12:00 1993-08-22T06:00:00+12:00"},
 		// St. John's went back from 00:01 to 23:01 of the day before: that day is shown again after the next has begun.
-		{"America/St_Johns", "2006-10-28T23:00:00-02:30", "59 * 28 * *", "2006-10-28T23:59:00-02:30 2006-10-28T23:59:00-03:30 2006-11-28T00:59:00-03:30"},
+		{"America/St_Johns", "2006-10-28T23:00:00-02:30", "59 * 28 * *",
+			"2006-10-28T23:59:00-02:30 2006-10-28T23:59:00-03:30 2006-11-28T00:59:00-03:30"},
 		{"America/St_Johns", "2006-10-28T23:00:00-02:30", "0 59 23 28 10 * 2006", "2006-10-28T23:59:00-02:30"},
 		{"America/St_Johns", "2006-10-28T23:59:00-02:30", "0 59 * 28 10 * 2006", "2006-10-28T23:59:00-03:30"},
 		// São Paulo skipped midnight.
-		{"America/Sao_Paulo", "2018-11-03T12:00:00-03:00", "@daily", "2018-11-04T01:00:00-02:00 2018-11-05T00:00:00-02:00"},
-		{"America/Sao_Paulo", "2018-11-03T12:00:00-03:00", "15 0 4 11 *", "2018-11-04T01:00:00-02:00 2019-11-04T00:15:00-03:00"},
+		{"America/Sao_Paulo", "2018-11-03T12:00:00-03:00", "@daily",
+			"2018-11-04T01:00:00-02:00 2018-11-05T00:00:00-02:00"},
+		{"America/Sao_Paulo", "2018-11-03T12:00:00-03:00", "15 0 4 11 *",
+			"2018-11-04T01:00:00-02:00 2019-11-04T00:15:00-03:00"},
 		{"America/Sao_Paulo", "2018-11-03T12:00:00-03:00", "@hourly", "2018-11-03T13:00:00-03:00"},
-		{"America/Sao_Paulo", "2018-11-03T23:00:00-03:00", "@hourly", "2018-11-04T01:00:00-02:00 2018-11-04T02:00:00-02:00"},
-		{"America/Sao_Paulo", "2018-02-17T12:00:00-02:00", "30 23 * * *", "2018-02-17T23:30:00-02:00 2018-02-18T23:30:00-03:00"},
+		{"America/Sao_Paulo", "2018-11-03T23:00:00-03:00", "@hourly",
+			"2018-11-04T01:00:00-02:00 2018-11-04T02:00:00-02:00"},
+		{"America/Sao_Paulo", "2018-02-17T12:00:00-02:00", "30 23 * * *",
+			"2018-02-17T23:30:00-02:00 2018-02-18T23:30:00-03:00"},
 		// Cairo 2024: midnight skipped on 26 April, 23:00-24:00 repeated on 31 October.
-		{"Africa/Cairo", "2024-04-25T12:00:00+02:00", "0 0 * * 5", "2024-04-26T01:00:00+03:00 2024-05-03T00:00:00+03:00"},
-		{"Africa/Cairo", "2024-10-31T12:00:00+03:00", "0 23 * * *", "2024-10-31T23:00:00+03:00 2024-11-01T23:00:00+02:00"},
-		{"Africa/Cairo", "2024-10-31T23:30:00+03:00", "0 * * * *", "2024-10-31T23:00:00+02:00 2024-11-01T00:00:00+02:00"},
+		{"Africa/Cairo", "2024-04-25T12:00:00+02:00", "0 0 * * 5",
+			"2024-04-26T01:00:00+03:00 2024-05-03T00:00:00+03:00"},
+		{"Africa/Cairo", "2024-10-31T12:00:00+03:00", "0 23 * * *",
+			"2024-10-31T23:00:00+03:00 2024-11-01T23:00:00+02:00"},
+		{"Africa/Cairo", "2024-10-31T23:30:00+03:00", "0 * * * *",
+			"2024-10-31T23:00:00+02:00 2024-11-01T00:00:00+02:00"},
 		// Tehran gave it up in 2022.
-		{"Asia/Tehran", "2022-03-21T12:00:00+03:30", "30 0 * * *", "2022-03-22T01:00:00+04:30 2022-03-23T00:30:00+04:30"},
+		{"Asia/Tehran", "2022-03-21T12:00:00+03:30", "30 0 * * *",
+			"2022-03-22T01:00:00+04:30 2022-03-23T00:30:00+04:30"},
 		{"Asia/Tehran", "2025-03-21T12:00:00+03:30", "30 0 * * *", "2025-03-22T00:30:00+03:30"},
 		// Kathmandu has none.
-		{"Asia/Kathmandu", "2025-03-30T00:00:00+05:45", "30 1 * * *", "2025-03-30T01:30:00+05:45 2025-03-31T01:30:00+05:45"},
+		{"Asia/Kathmandu", "2025-03-30T00:00:00+05:45", "30 1 * * *",
+			"2025-03-30T01:30:00+05:45 2025-03-31T01:30:00+05:45"},
 	}
 	for _, test := range tests {
 		want := strings.Fields(test.want)
@@ -305,7 +335,8 @@ func TestCronFacts(t *testing.T) {
 	}
 	for _, test := range tests {
 		c := cronMake(t, test.expr, "id")
-		if at, never := c.firesAt(), c.neverFires(nil); at != test.firesAt || never != test.never || c.String() != test.expr {
+		if at, never := c.firesAt(), c.neverFires(nil); at != test.firesAt || never != test.never ||
+			c.String() != test.expr {
 			t.Errorf("%q: fires at %q, never %v; want %+v; text %q", test.expr, at, never, test, c)
 		}
 	}
@@ -318,17 +349,25 @@ func TestCronFacts(t *testing.T) {
 // TestCronOdd: what is allowed, and mostly not meant, is said in a sentence; what divides its field is not.
 func TestCronOdd(t *testing.T) {
 	for expr, want := range map[string]string{
-		"*/90 * * * *":         "*/90 in the minute field is the value 0 alone: the step is wider than the range (@every 90m is every 90 minutes)",
-		"0 */25 * * *":         "*/25 in the hour field is the value 0 alone: the step is wider than the range (@every 25h is every 25 hours)",
-		"0 9-17/10 * * *":      "9-17/10 in the hour field is the value 9 alone: the step is wider than the range",
-		"*/25 * * * *":         "*/25 in the minute field does not come out even: 50 is followed by 0, not after 25 minutes",
-		"5/25 * * * *":         "5/25 in the minute field does not come out even: 55 is followed by 5, not after 25 minutes",
-		"0 */7 * * *":          "*/7 in the hour field does not come out even: 21 is followed by 0, not after 7 hours",
-		"*/45 * * * * *":       "*/45 in the second field does not come out even: 45 is followed by 0, not after 45 seconds",
-		"0 0 */2 * *":          "*/2 in the day field does not come out even: 31 is followed by 1, not after 2 days",
-		"0 0 1 */5 *":          "*/5 in the month field does not come out even: 11 is followed by 1, not after 5 months",
-		"* * * * * *":          "the seconds are *, so it fires 60 times in each minute that matches: write 0 for them, or leave them out",
-		"* 0 3 * * *":          "the seconds are *, so it fires 60 times in each minute that matches: write 0 for them, or leave them out",
+		"*/90 * * * *": "*/90 in the minute field is the value 0 alone: the step is wider than the range " +
+			"(@every 90m is every 90 minutes)",
+		"0 */25 * * *": "*/25 in the hour field is the value 0 alone: the step is wider than the range " +
+			"(@every 25h is every 25 hours)",
+		"0 9-17/10 * * *": "9-17/10 in the hour field is the value 9 alone: the step is wider than the range",
+		"*/25 * * * *": "*/25 in the minute field does not come out even: 50 is followed by 0, not after 25 " +
+			"minutes",
+		"5/25 * * * *": "5/25 in the minute field does not come out even: 55 is followed by 5, not after 25 " +
+			"minutes",
+		"0 */7 * * *": "*/7 in the hour field does not come out even: 21 is followed by 0, not after 7 hours",
+		"*/45 * * * * *": "*/45 in the second field does not come out even: 45 is followed by 0, not after 45 " +
+			"seconds",
+		"0 0 */2 * *": "*/2 in the day field does not come out even: 31 is followed by 1, not after 2 days",
+		"0 0 1 */5 *": "*/5 in the month field does not come out even: 11 is followed by 1, not after 5 " +
+			"months",
+		"* * * * * *": "the seconds are *, so it fires 60 times in each minute that matches: write 0 for " +
+			"them, or leave them out",
+		"* 0 3 * * *": "the seconds are *, so it fires 60 times in each minute that matches: write 0 for " +
+			"them, or leave them out",
 		"*/15 * * * *":         "",
 		"*/1 * * * * *":        "",
 		"5/15 */2 * * *":       "",
@@ -345,7 +384,8 @@ func TestCronOdd(t *testing.T) {
 	}
 }
 
-// TestCronShifted: the change of the clock that touches an expression is found, and what is said of it is what next does.
+// TestCronShifted: the change of the clock that touches an expression is found, and what is said of it is what next
+// does.
 func TestCronShifted(t *testing.T) {
 	berlin, lord := cronZone(t, "Europe/Berlin"), cronZone(t, "Australia/Lord_Howe")
 	from := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -421,21 +461,24 @@ func TestCronSpread(t *testing.T) {
 			t.Fatalf("%s moved: %q", id, got)
 		}
 		at, err := time.Parse(time.RFC3339, got[0])
-		if err != nil || at.Month() != 2 && at.Format("01-02 15:04") != "03-01 00:00" || at.Hour() > 2 && at.Hour() < 22 {
+		if err != nil || at.Month() != 2 && at.Format("01-02 15:04") != "03-01 00:00" || at.Hour() > 2 &&
+			at.Hour() < 22 {
 			t.Fatalf("%s: first fire %s", id, got[0])
 		}
 		seen[got[0]] = true
 
 		step := cronMake(t, "H/15 * * * *", id)
 		a := cronTake(t, step, "UTC", "2025-02-01T00:00:00Z", 5)
-		if first, _ := time.Parse(time.RFC3339, a[0]); first.Minute() > 15 || len(a) != 5 || a[4][14:16] != a[0][14:16] {
+		if first, _ := time.Parse(time.RFC3339, a[0]); first.Minute() > 15 || len(a) != 5 ||
+			a[4][14:16] != a[0][14:16] {
 			t.Fatalf("H/15 of %s: %q", id, a)
 		}
 	}
 	if len(seen) < 190 {
 		t.Errorf("200 ids have only %d different times", len(seen))
 	}
-	if c := cronMake(t, "H H * * * *", "x"); c.sec.bits == c.min.bits && cronMake(t, "H H * * * *", "y").sec.bits == cronMake(t, "H H * * * *", "y").min.bits {
+	if c := cronMake(t, "H H * * * *", "x"); c.sec.bits == c.min.bits &&
+		cronMake(t, "H H * * * *", "y").sec.bits == cronMake(t, "H H * * * *", "y").min.bits {
 		t.Error("H is the same in two fields")
 	}
 }
@@ -459,17 +502,20 @@ func TestCronRandom(t *testing.T) {
 	if want := cronTake(t, cronMake(t, "10~40 3~4 * * *", "backup"), "Europe/London", got[99], 1); want[0] != got[100] {
 		t.Errorf("after a restart %s, before %s", want[0], got[100])
 	}
-	for expr, months := range map[string]int{"0 0 ~ * *": 12, "0 0 28~31 * *": 12, "0 0 30~31 * *": 11, "0 0 1 ~ *": 1, "0 0 * * ~": 52} {
+	for expr, months := range map[string]int{"0 0 ~ * *": 12, "0 0 28~31 * *": 12, "0 0 30~31 * *": 11, "0 0 1 ~ *": 1,
+		"0 0 * * ~": 52} {
 		got := cronTake(t, cronMake(t, expr, "backup"), "UTC", "2024-12-31T23:59:00Z", months)
 		if last := got[len(got)-1]; last[:4] != "2025" {
 			t.Errorf("%s: fire %d of 2025 is %s", expr, months, last)
 		}
-		if next := cronTake(t, cronMake(t, expr, "backup"), "UTC", got[len(got)-1], 1); next[0][:4] != "2026" && months != 52 {
+		if next := cronTake(t, cronMake(t, expr, "backup"), "UTC", got[len(got)-1], 1); next[0][:4] != "2026" &&
+			months != 52 {
 			t.Errorf("%s: one more fire in 2025: %s", expr, next[0])
 		}
 	}
 	steps := cronTake(t, cronMake(t, "~30/10 5~ * * *", "backup"), "UTC", "2025-01-01T00:00:00Z", 3)
-	if a, _ := time.Parse(time.RFC3339, steps[0]); a.Hour() < 5 || a.Minute() > 9 || steps[2][14:16] != fmt.Sprint(a.Minute()+20) {
+	if a, _ := time.Parse(time.RFC3339, steps[0]); a.Hour() < 5 || a.Minute() > 9 ||
+		steps[2][14:16] != fmt.Sprint(a.Minute()+20) {
 		t.Errorf("~30/10: %q", steps)
 	}
 }
@@ -742,12 +788,14 @@ func TestCronOracle(t *testing.T) {
 			next, ok := c.next(at, loc)
 			if !ok || !next.Before(tr.Add(behind)) {
 				if from < len(fires) {
-					t.Fatalf("%q in %s after %v: next %v, oracle %v", k.text, loc, at.In(loc), next, time.Unix(fires[from], 0).In(loc))
+					t.Fatalf("%q in %s after %v: next %v, oracle %v", k.text, loc, at.In(loc), next,
+						time.Unix(fires[from], 0).In(loc))
 				}
 				break
 			}
 			if from == len(fires) || next.Unix() != fires[from] {
-				t.Fatalf("%q in %s after %v: next %v, oracle has %v", k.text, loc, at.In(loc), next, fires[from:min(from+1, len(fires))])
+				t.Fatalf("%q in %s after %v: next %v, oracle has %v", k.text, loc, at.In(loc), next,
+					fires[from:min(from+1, len(fires))])
 			}
 			at, from, total = next, from+1, total+1
 		}
@@ -769,7 +817,8 @@ func TestCronOracleDays(t *testing.T) {
 			next, ok := c.next(at.Add(-time.Second), time.UTC)
 			fires := ok && next.Before(at.AddDate(0, 0, 1))
 			if fires != k.matches(at) {
-				t.Fatalf("%q on %s %s: next %v, oracle %v", k.text, at.Weekday(), at.Format(time.DateOnly), next, k.matches(at))
+				t.Fatalf("%q on %s %s: next %v, oracle %v", k.text, at.Weekday(), at.Format(time.DateOnly), next,
+					k.matches(at))
 			}
 		}
 	}
@@ -777,7 +826,8 @@ func TestCronOracleDays(t *testing.T) {
 
 // TestCronCalendar compares the calendar arithmetic with package time over two cycles of it.
 func TestCronCalendar(t *testing.T) {
-	for day, at := int64(-135140), time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC); at.Year() < 2401; day, at = day+1, at.AddDate(0, 0, 1) {
+	for day, at := int64(-135140), time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC); at.Year() < 2401; day, at = day+1,
+		at.AddDate(0, 0, 1) {
 		y, m, d := cronCivil(day)
 		if y != at.Year() || m != int(at.Month()) || d != at.Day() || cronWeekdayOf(day) != int(at.Weekday()) {
 			t.Fatalf("day %d is %d-%d-%d, not %v", day, y, m, d, at)
@@ -791,8 +841,10 @@ func TestCronCalendar(t *testing.T) {
 // TestCronEnds asks at the ends of time.
 func TestCronEnds(t *testing.T) {
 	c, every := cronMake(t, "0 0 1 1 *", "id"), cronMake(t, "@every 36500d", "id")
-	for _, at := range []time.Time{{}, time.Unix(-1<<60, 0), time.Unix(-1<<40, 0), time.Unix(cronLast-1, 0), time.Unix(1<<60, 0), time.Unix(1<<62, 0)} {
-		for _, loc := range []*time.Location{time.UTC, cronZone(t, "America/New_York"), time.FixedZone("odd", -86400*3)} {
+	for _, at := range []time.Time{{}, time.Unix(-1<<60, 0), time.Unix(-1<<40, 0), time.Unix(cronLast-1, 0),
+		time.Unix(1<<60, 0), time.Unix(1<<62, 0)} {
+		for _, loc := range []*time.Location{time.UTC, cronZone(t, "America/New_York"),
+			time.FixedZone("odd", -86400*3)} {
 			for _, c := range []*cronExpr{c, every} {
 				next, ok := c.next(at, loc)
 				if late := at.Unix() >= cronLast-1; ok == late || ok && !next.After(at) {
@@ -816,7 +868,8 @@ func TestCronAllocations(t *testing.T) {
 }
 
 func FuzzCronParse(f *testing.F) {
-	for _, expr := range []string{"* * * * *", "0 0 29 2 ?", "H/15 H(0-7) LW * mon#2", "~ 0~5/2 L-3,15W nov-feb fri-mon,5L",
+	for _, expr := range []string{"* * * * *", "0 0 29 2 ?", "H/15 H(0-7) LW * mon#2",
+		"~ 0~5/2 L-3,15W nov-feb fri-mon,5L",
 		"*/5 0 0 30 2 * 2030-2040/2", "@every 1d2h", "@reboot", "@start", "******", "TZ=x * * * * *"} {
 		f.Add(expr, "id", int64(1.7e9))
 	}
@@ -849,7 +902,8 @@ func FuzzCronParse(f *testing.F) {
 
 func BenchmarkCronNext(b *testing.B) {
 	loc := cronZone(b, "Europe/London")
-	for _, expr := range []string{"* * * * *", "30 2 * * *", "*/10 * * * * *", "0 9 * * mon-fri", "0 0 LW * *", "~ 3 * * *",
+	for _, expr := range []string{"* * * * *", "30 2 * * *", "*/10 * * * * *", "0 9 * * mon-fri", "0 0 LW * *",
+		"~ 3 * * *",
 		"0 0 29 2 ?", "0 0 29 2 */7", "0 0 31 2 *", "0 0 31 2,4,6,9,11 *", "@every 90s"} {
 		b.Run(strings.ReplaceAll(expr, "/", "|"), func(b *testing.B) {
 			c, at := cronMake(b, expr, "id"), time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC)

@@ -59,8 +59,8 @@ type cronShift struct {
 	fires    bool // what lies in it fires: once right after what is left out, or again in what is shown twice
 }
 
-// shifted finds the first change of the clock in loc, from after to end, that moves a fire, drops it or makes it two. An
-// expression whose hour begins with * means hours as they pass, and is touched by none.
+// shifted finds the first change of the clock in loc, from after to end, that moves a fire, drops it or makes it two.
+// An expression whose hour begins with * means hours as they pass, and is touched by none.
 func (c *cronExpr) shifted(after, end time.Time, loc *time.Location) (cronShift, bool) {
 	if c.every > 0 || c.occasion != "" || c.hour.star {
 		return cronShift{}, false
@@ -75,7 +75,8 @@ func (c *cronExpr) shifted(after, end time.Time, loc *time.Location) (cronShift,
 		l, ok := c.nextLocal(min(was, is))
 		if ok && l < max(was, is) && (is > was || c.wild) {
 			clock := func(l int64) string { return time.Unix(l, 0).UTC().Format("15:04") }
-			return cronShift{at: time.Unix(next, 0).In(loc), from: clock(min(was, is)), to: clock(max(was, is)), twice: is < was,
+			return cronShift{at: time.Unix(next, 0).In(loc), from: clock(min(was, is)), to: clock(max(was, is)),
+				twice: is < was,
 				fires: c.wild == (is < was)}, true
 		}
 		u = next

@@ -35,7 +35,8 @@ func TestSchedDue(t *testing.T) {
 	schedSet(t, s, &Workflow{ID: "b", Schedule: []string{"* * * * *"}}, schedEpoch)
 	schedSet(t, s, &Workflow{ID: "a", Schedule: []string{"*/2 * * * *", "1-59/2 * * * *"}}, schedEpoch)
 	schedSet(t, s, &Workflow{ID: "boot", Schedule: []string{"@reboot"}}, schedEpoch)
-	if e := schedSet(t, s, &Workflow{ID: "none"}, schedEpoch); e != nil || len(s.heap) != 3 || !s.entries["boot"].reboots() || s.entries["boot"].starts() || s.entries["b"].reboots() {
+	if e := schedSet(t, s, &Workflow{ID: "none"}, schedEpoch); e != nil || len(s.heap) != 3 ||
+		!s.entries["boot"].reboots() || s.entries["boot"].starts() || s.entries["b"].reboots() {
 		t.Fatalf("%v, %d in the heap", e, len(s.heap))
 	}
 	if at, ok := s.next(); !ok || !at.Equal(schedAt("2026-03-10 12:01:00")) {
@@ -72,14 +73,16 @@ func TestSchedDue(t *testing.T) {
 	if schedSet(t, s, &Workflow{ID: "hour"}, schedEpoch) != nil || s.entries["hour"] != nil {
 		t.Error("a schedule that was taken away is still there")
 	}
-	for _, w := range []*Workflow{{ID: "x", Schedule: []string{"61 * * * *"}}, {ID: "x", Timezone: "Mars/Base", Schedule: []string{"* * * * *"}}} {
+	for _, w := range []*Workflow{{ID: "x", Schedule: []string{"61 * * * *"}},
+		{ID: "x", Timezone: "Mars/Base", Schedule: []string{"* * * * *"}}} {
 		if _, err := s.set(w, schedEpoch); err == nil || !strings.Contains(err.Error(), "workflow x") {
 			t.Errorf("%v: %v", w, err)
 		}
 	}
 }
 
-// A tick that is late by more than a minute: due gives the first, missed lists all, and the entry is moved on past them.
+// A tick that is late by more than a minute: due gives the first, missed lists all, and the entry is moved on past
+// them.
 func TestSchedLate(t *testing.T) {
 	for _, jitter := range []Duration{0, Duration(10 * time.Minute)} {
 		s := schedNew(time.UTC)
@@ -90,7 +93,8 @@ func TestSchedLate(t *testing.T) {
 			t.Fatalf("due: %v", ticks)
 		}
 		list, total := e.missed(ticks[0].tick.Add(-time.Nanosecond), now)
-		if total != len(list) || !list[0].Equal(ticks[0].tick) || list[total-1].Add(e.jitter).After(now) || !list[total-1].Add(time.Minute).Equal(e.tick) {
+		if total != len(list) || !list[0].Equal(ticks[0].tick) || list[total-1].Add(e.jitter).After(now) ||
+			!list[total-1].Add(time.Minute).Equal(e.tick) {
 			t.Errorf("jitter %v: missed %v to %v, next %v", e.jitter, list[0], list[total-1], e.tick)
 		}
 		if at, _ := s.next(); !at.After(now) || at.Sub(now) > time.Minute {
@@ -104,8 +108,10 @@ func TestSchedJitter(t *testing.T) {
 	seen := map[time.Duration]bool{}
 	for i := range 200 {
 		w := &Workflow{ID: fmt.Sprint("w", i), Schedule: []string{"0 * * * *"}, Jitter: Duration(span)}
-		one, two := schedSet(t, schedNew(time.UTC), w, schedEpoch), schedSet(t, schedNew(time.UTC), w, schedEpoch.Add(time.Hour))
-		if one.jitter != two.jitter || one.jitter < 0 || one.jitter >= span || !one.at.Equal(one.tick.Add(one.jitter)) || one.tick.Minute() != 0 {
+		one, two := schedSet(t, schedNew(time.UTC), w, schedEpoch), schedSet(t, schedNew(time.UTC), w,
+			schedEpoch.Add(time.Hour))
+		if one.jitter != two.jitter || one.jitter < 0 || one.jitter >= span ||
+			!one.at.Equal(one.tick.Add(one.jitter)) || one.tick.Minute() != 0 {
 			t.Fatalf("%s: %v, %v", w.ID, one.jitter, two.jitter)
 		}
 		seen[one.jitter] = true
@@ -113,13 +119,15 @@ func TestSchedJitter(t *testing.T) {
 	if len(seen) < 190 {
 		t.Errorf("200 workflows share %d offsets", len(seen))
 	}
-	if e := schedSet(t, schedNew(time.UTC), &Workflow{ID: "w", Schedule: []string{"0 * * * *"}}, schedEpoch); e.jitter != 0 {
+	if e := schedSet(t, schedNew(time.UTC), &Workflow{ID: "w", Schedule: []string{"0 * * * *"}},
+		schedEpoch); e.jitter != 0 {
 		t.Errorf("without jitter: %v", e.jitter)
 	}
 }
 
 func TestSchedWindow(t *testing.T) {
-	w := &Workflow{ID: "w", Schedule: []string{"0 * * * *"}, StartTime: stampOf(schedAt("2026-03-10 15:00:00")), EndTime: stampOf(schedAt("2026-03-10 17:00:00"))}
+	w := &Workflow{ID: "w", Schedule: []string{"0 * * * *"}, StartTime: stampOf(schedAt("2026-03-10 15:00:00")),
+		EndTime: stampOf(schedAt("2026-03-10 17:00:00"))}
 	s := schedNew(time.UTC)
 	e := schedSet(t, s, w, schedEpoch)
 	got := ""
@@ -141,7 +149,8 @@ func TestSchedWindow(t *testing.T) {
 		t.Errorf("back in the heap: %v", at)
 	}
 	// The zone of the workflow goes before that of the principal.
-	london := schedSet(t, s, &Workflow{ID: "z", Timezone: "America/New_York", Schedule: []string{"0 9 * * *"}}, schedEpoch)
+	london := schedSet(t, s, &Workflow{ID: "z", Timezone: "America/New_York", Schedule: []string{"0 9 * * *"}},
+		schedEpoch)
 	if !london.tick.Equal(schedAt("2026-03-10 13:00:00")) {
 		t.Errorf("9:00 in New York is %v", london.tick.UTC())
 	}
@@ -150,7 +159,8 @@ func TestSchedWindow(t *testing.T) {
 func TestSchedMissed(t *testing.T) {
 	e := schedSet(t, schedNew(time.UTC), &Workflow{ID: "w", Schedule: []string{"* * * * *"}}, schedEpoch)
 	list, total := e.missed(schedEpoch, schedEpoch.Add(7000*time.Minute))
-	if total != 7000 || len(list) != schedMaxMissed || !list[len(list)-1].Equal(schedAt("2026-03-10 12:01:00").Add(6999*time.Minute)) {
+	if total != 7000 || len(list) != schedMaxMissed ||
+		!list[len(list)-1].Equal(schedAt("2026-03-10 12:01:00").Add(6999*time.Minute)) {
 		t.Errorf("%d of %d, last %v", len(list), total, list[len(list)-1])
 	}
 	for i := 1; i < len(list); i++ {
@@ -180,9 +190,13 @@ func TestSchedCatchup(t *testing.T) {
 		{"", 0, 3, "", "12:04 not +2: missed: it was down (catchup: skip)"},
 		{catchupSkip, 0, 13, "", "12:04 not +12: missed: it was down (catchup: skip)"},
 		{catchupOnce, 0, 3, "", "12:02 not +1: missed: it was down (catchup: once)|12:04 fire: caught up: it was down"},
-		{catchupAll, 0, 3, "", "12:01 fire: caught up: it was down|12:02 fire: caught up: it was down|12:04 fire: caught up: it was down"},
-		{catchupAll, 2 * time.Minute, 3, "", "12:02 not +1: missed: it was down, and longer ago than catchup_window 2m|12:04 fire: caught up: it was down"},
-		{catchupOnce, 4 * time.Minute, 3, "", "12:02 not +1: missed: it was down (catchup: once)|12:04 fire: caught up: it was down"},
+		{catchupAll, 0, 3, "", "12:01 fire: caught up: it was down|12:02 fire: caught up: it was down|12:04 fire: " +
+			"caught up: it was down"},
+		{catchupAll, 2 * time.Minute, 3, "",
+			"12:02 not +1: missed: it was down, and longer ago than catchup_window 2m|12:04 fire: caught up: it was " +
+				"down"},
+		{catchupOnce, 4 * time.Minute, 3, "",
+			"12:02 not +1: missed: it was down (catchup: once)|12:04 fire: caught up: it was down"},
 		{catchupOnce, time.Minute, 3, "", "12:04 not +2: missed: it was down, and longer ago than catchup_window 1m"},
 		{catchupAll, time.Minute, 3, "", "12:04 not +2: missed: it was down, and longer ago than catchup_window 1m"},
 		{catchupAll, 0, 3, "me", "12:04 not +2: missed: it was down, and paused by me"},
@@ -214,18 +228,24 @@ func TestSchedDecide(t *testing.T) {
 		fire            bool
 		reason          string
 	}{
-		{"", "", nil, "", true, ""}, {overlapSkip, "", two, "", false, "overlap: run R1 is still active"}, {"", "", two[:1], "", false, "overlap: run R1 is still active"},
-		{overlapQueue, "", two, "", true, "queued behind run R2"}, {overlapReplace, "", two, "", true, "in place of run R1, R2"}, {overlapAllow, "", two, "", true, ""},
-		{overlapQueue, "", nil, "", true, ""}, {overlapReplace, "", nil, "", true, ""}, {overlapAllow, "me", two, "", false, "paused by me"}, {"", "me", nil, "", false, "paused by me"},
-		{"", "", nil, "it lives", false, "overlap: it lives"}, {overlapSkip, "", two, "it lives", false, "overlap: run R1 is still active"}, {overlapQueue, "", nil, "it lives", true, "queued: it lives"},
-		{overlapReplace, "", nil, "it lives", true, "queued: it lives"}, {overlapAllow, "", nil, "it lives", true, ""}, {"", "me", nil, "it lives", false, "paused by me"},
+		{"", "", nil, "", true, ""}, {overlapSkip, "", two, "", false, "overlap: run R1 is still active"},
+		{"", "", two[:1], "", false, "overlap: run R1 is still active"},
+		{overlapQueue, "", two, "", true, "queued behind run R2"}, {overlapReplace, "", two, "", true,
+			"in place of run R1, R2"}, {overlapAllow, "", two, "", true, ""},
+		{overlapQueue, "", nil, "", true, ""}, {overlapReplace, "", nil, "", true, ""},
+		{overlapAllow, "me", two, "", false, "paused by me"}, {"", "me", nil, "", false, "paused by me"},
+		{"", "", nil, "it lives", false, "overlap: it lives"}, {overlapSkip, "", two, "it lives", false,
+			"overlap: run R1 is still active"}, {overlapQueue, "", nil, "it lives", true, "queued: it lives"},
+		{overlapReplace, "", nil, "it lives", true, "queued: it lives"}, {overlapAllow, "", nil, "it lives", true, ""},
+		{"", "me", nil, "it lives", false, "paused by me"},
 	} {
 		v := schedDecide(&Workflow{Overlap: c.overlap}, schedEpoch, c.paused, c.active, c.left)
 		if v.fire != c.fire || v.reason != c.reason || !v.tick.Equal(schedEpoch) {
 			t.Errorf("%+v: %+v", c, v)
 		}
 	}
-	if one, two := schedSignature(&Workflow{Schedule: []string{"a", "b"}}), schedSignature(&Workflow{Schedule: []string{"a"}, Timezone: "b"}); one == two {
+	if one, two := schedSignature(&Workflow{Schedule: []string{"a", "b"}}),
+		schedSignature(&Workflow{Schedule: []string{"a"}, Timezone: "b"}); one == two {
 		t.Errorf("two schedules are both %q", one)
 	}
 }
@@ -237,7 +257,8 @@ func TestSchedMany(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 3))
 	s, now := schedNew(time.UTC), schedEpoch
 	random := func(i int) *Workflow {
-		return &Workflow{ID: fmt.Sprintf("w%05d", i), Schedule: []string{fmt.Sprintf("%d %d * * *", rnd.IntN(60), rnd.IntN(24))}, Jitter: Duration(rnd.IntN(2)) * Duration(time.Minute)}
+		return &Workflow{ID: fmt.Sprintf("w%05d", i), Schedule: []string{fmt.Sprintf("%d %d * * *", rnd.IntN(60),
+			rnd.IntN(24))}, Jitter: Duration(rnd.IntN(2)) * Duration(time.Minute)}
 	}
 	for i := range n {
 		schedSet(t, s, random(i), now)
@@ -318,7 +339,8 @@ func TestSchedMissedVeryMany(t *testing.T) {
 	}
 	to := schedEpoch.AddDate(1, 0, 0)
 	ticks, total := e.missed(schedEpoch, to)
-	if last := ticks[len(ticks)-1]; !last.Equal(to.Truncate(time.Minute)) || len(ticks) != schedMaxMissed || total < schedMaxCount {
+	if last := ticks[len(ticks)-1]; !last.Equal(to.Truncate(time.Minute)) || len(ticks) != schedMaxMissed ||
+		total < schedMaxCount {
 		t.Errorf("%d of %d ticks, the last %v, want %v", len(ticks), total, last, to)
 	}
 }

@@ -24,8 +24,8 @@ const (
 // stateAgain is in the reason of a task that will be tried again, between why the attempt failed and what comes next.
 const stateAgain = "; attempt "
 
-// What of a run that is queued again runs again, in State of run.requeued. In journals of 0.1.0 it is "": what did not succeed, and
-// nothing else.
+// What of a run that is queued again runs again, in State of run.requeued. In journals of 0.1.0 it is "": what did not
+// succeed, and nothing else.
 const (
 	requeueBehind = "behind" // what did not succeed, and everything behind a task that failed
 	requeueAll    = "all"    //
@@ -45,37 +45,40 @@ const (
 	evTaskStopping = "task.cancelling"    // one task asked to stop; the agent answers with task.finished
 	evRunEnded     = "run.ended"          // finished by the principal: cancelled in the queue, agent lost
 	evAdopted      = "run.adopted"        // a lost run that its agent brought back
-	evArchived     = "run.archived"       // a run that has ended is no longer kept in memory, for the room that it takes
-	evAgentUp      = "agent.up"           //
-	evAgentLost    = "agent.lost"         //
-	evAgentDrained = "agent.drained"      //
-	evAgentUndrain = "agent.undrained"    //
-	evAgentForgot  = "agent.forgotten"    //
-	evAcked        = "attention.acked"    // somebody has seen what Key names; with Until: it is to come back then
-	evAckOver      = "attention.over"     // what was acknowledged is no more
-	evLeft         = "run.left"           // processes of a run that its agent could not end, all that are known of
-	evBooted       = "machine.booted"     // what fires when the principal's machine has booted was fired; Key names this boot
-	evRunStarted   = "run.started"        //
-	evTaskStarted  = "task.started"       //
-	evTaskRetrying = "task.retrying"      //
-	evTaskFinished = "task.finished"      //
-	evRunFinished  = "run.finished"       //
+	// a run that has ended is no longer kept in memory, for the room that it takes
+	evArchived     = "run.archived"
+	evAgentUp      = "agent.up"        //
+	evAgentLost    = "agent.lost"      //
+	evAgentDrained = "agent.drained"   //
+	evAgentUndrain = "agent.undrained" //
+	evAgentForgot  = "agent.forgotten" //
+	evAcked        = "attention.acked" // somebody has seen what Key names; with Until: it is to come back then
+	evAckOver      = "attention.over"  // what was acknowledged is no more
+	evLeft         = "run.left"        // processes of a run that its agent could not end, all that are known of
+	// what fires when the principal's machine has booted was fired; Key names this boot
+	evBooted       = "machine.booted"
+	evRunStarted   = "run.started"   //
+	evTaskStarted  = "task.started"  //
+	evTaskRetrying = "task.retrying" //
+	evTaskFinished = "task.finished" //
+	evRunFinished  = "run.finished"  //
 )
 
 // Event is one change, complete in itself: who did what to what, when. One flat type, so that a journal line is one
 // plain JSON object that jq can filter.
 type Event struct {
-	Seq       uint64            `json:"seq"`
-	Time      Stamp             `json:"t"`
-	Kind      string            `json:"e"`
-	Workflow  string            `json:"workflow,omitempty"`
-	Run       string            `json:"run,omitempty"`
-	Task      string            `json:"task,omitempty"`
-	Attempt   int               `json:"attempt,omitempty"`
-	State     string            `json:"state,omitempty"`
-	Reason    string            `json:"reason,omitempty"`
-	Exit      *int              `json:"exit,omitempty"`
-	Seconds   float64           `json:"seconds,omitempty"` // by the monotonic clock; of task.retrying those of the one attempt
+	Seq      uint64 `json:"seq"`
+	Time     Stamp  `json:"t"`
+	Kind     string `json:"e"`
+	Workflow string `json:"workflow,omitempty"`
+	Run      string `json:"run,omitempty"`
+	Task     string `json:"task,omitempty"`
+	Attempt  int    `json:"attempt,omitempty"`
+	State    string `json:"state,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+	Exit     *int   `json:"exit,omitempty"`
+	// by the monotonic clock; of task.retrying those of the one attempt
+	Seconds   float64           `json:"seconds,omitempty"`
 	Outputs   map[string]string `json:"outputs,omitempty"`
 	Params    map[string]string `json:"params,omitempty"`
 	Version   string            `json:"version,omitempty"`
@@ -88,27 +91,30 @@ type Event struct {
 	Scope     string            `json:"scope,omitempty"` // of the key: whose it is, by the workflows that its user sees
 	Force     bool              `json:"force,omitempty"` // stopped at once, with KILL
 	Until     Stamp             `json:"until,omitzero"`
-	Own       Stamp             `json:"own,omitzero"` // of an agent's event: the time by its own clock, where that is far from ours
-	Labels    map[string]string `json:"labels,omitempty"`
-	Capacity  int               `json:"capacity,omitempty"`
-	Build     string            `json:"build,omitempty"` // the agent's version of this program
-	LogDay    string            `json:"log_day,omitempty"`
-	LogAt     int64             `json:"log_at,omitempty"`
-	By        string            `json:"by,omitempty"`   // who asked: a user, a key, an agent
-	From      string            `json:"from,omitempty"` // over which connection
-	Agent     string            `json:"agent,omitempty"`
-	Lease     int               `json:"lease,omitempty"` // the assignment that an agent reports on
-	Epoch     string            `json:"epoch,omitempty"` // of the agent's numbering
-	N         uint64            `json:"n,omitempty"`     // the agent's number of this event within the epoch
-	Left      []LeftProcess     `json:"left,omitempty"`
+	// of an agent's event: the time by its own clock, where that is far from ours
+	Own      Stamp             `json:"own,omitzero"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Capacity int               `json:"capacity,omitempty"`
+	Build    string            `json:"build,omitempty"` // the agent's version of this program
+	LogDay   string            `json:"log_day,omitempty"`
+	LogAt    int64             `json:"log_at,omitempty"`
+	By       string            `json:"by,omitempty"`   // who asked: a user, a key, an agent
+	From     string            `json:"from,omitempty"` // over which connection
+	Agent    string            `json:"agent,omitempty"`
+	Lease    int               `json:"lease,omitempty"` // the assignment that an agent reports on
+	Epoch    string            `json:"epoch,omitempty"` // of the agent's numbering
+	N        uint64            `json:"n,omitempty"`     // the agent's number of this event within the epoch
+	Left     []LeftProcess     `json:"left,omitempty"`
 }
 
 // State is what the journal says, folded. Only the principal's loop holds one.
 type State struct {
-	Seq       uint64                    `json:"seq"`
-	Runs      map[string]*Run           `json:"runs"`
-	Finished  []string                  `json:"finished"`           // finished runs in Runs, the one that finished first in front
-	Archived  bool                      `json:"archived,omitempty"` // runs were dropped for their size: Finished may lack some though it is short
+	Seq  uint64          `json:"seq"`
+	Runs map[string]*Run `json:"runs"`
+	// finished runs in Runs, the one that finished first in front
+	Finished []string `json:"finished"`
+	// runs were dropped for their size: Finished may lack some though it is short
+	Archived  bool                      `json:"archived,omitempty"`
 	Versions  map[string]*Workflow      `json:"versions"`
 	Workflows map[string]*WorkflowState `json:"workflows"`
 	Agents    map[string]*Agent         `json:"agents"`
@@ -116,7 +122,8 @@ type State struct {
 	Acks      map[string]Ack            `json:"acks,omitempty"`
 	PausedAll string                    `json:"paused_all,omitempty"` // who paused all, "" when not
 	LastRun   string                    `json:"last_run,omitempty"`   // highest run id made
-	Boot      string                    `json:"boot,omitempty"`       // of the principal's machine, as the newest evBooted has it
+	// of the principal's machine, as the newest evBooted has it
+	Boot string `json:"boot,omitempty"`
 }
 
 // WorkflowState is what is known of a workflow beside its file.
@@ -126,9 +133,10 @@ type WorkflowState struct {
 	Tick      Stamp      `json:"tick,omitzero"`      // ticks up to here are decided
 	Decisions []Decision `json:"decisions,omitempty"`
 	Recent    []Outcome  `json:"recent,omitempty"` // newest last
-	Last      *Run       `json:"last,omitempty"`   // the newest of these, without its tasks, once it is not in memory any more
-	Failures  []*Failure `json:"failures,omitempty"`
-	Left      []*RunLeft `json:"left,omitempty"` // the one that was told of last behind the others
+	// the newest of these, without its tasks, once it is not in memory any more
+	Last     *Run       `json:"last,omitempty"`
+	Failures []*Failure `json:"failures,omitempty"`
+	Left     []*RunLeft `json:"left,omitempty"` // the one that was told of last behind the others
 }
 
 // Decision says what became of a tick of a schedule.
@@ -166,9 +174,11 @@ type Agent struct {
 	Draining bool              `json:"draining,omitempty"`
 	Epoch    string            `json:"epoch,omitempty"` // of its numbering
 	N        uint64            `json:"n,omitempty"`     // its newest event that was folded
-	Skew     float64           `json:"skew,omitempty"`  // seconds that its clock is ahead; only in replies, only when it is much
-	Address  string            `json:"address,omitempty"`
-	Load     *float64          `json:"load,omitempty"` // of its machine, on average over a minute; only in replies, only when it says so
+	// seconds that its clock is ahead; only in replies, only when it is much
+	Skew    float64 `json:"skew,omitempty"`
+	Address string  `json:"address,omitempty"`
+	// of its machine, on average over a minute; only in replies, only when it says so
+	Load *float64 `json:"load,omitempty"`
 }
 
 // loadText is the load of an agent's machine for people.
@@ -179,8 +189,8 @@ func (a *Agent) loadText() string {
 	return strconv.FormatFloat(*a.Load, 'f', 2, 64)
 }
 
-// stateAddress says where an agent is, by what its connection came over: the address and the port that the principal sees,
-// else that it is a process of this machine, which ssh may have started for one far away.
+// stateAddress says where an agent is, by what its connection came over: the address and the port that the principal
+// sees, else that it is a process of this machine, which ssh may have started for one far away.
 func stateAddress(from string) string {
 	if at, ok := strings.CutPrefix(from, "tcp://"); ok {
 		return at
@@ -200,7 +210,8 @@ type KeyUse struct {
 	Time Stamp  `json:"t"`
 }
 
-// stateUse names an idempotency key among those of all workflows and scopes. Versions of before knew no scopes, and kept a key by itself.
+// stateUse names an idempotency key among those of all workflows and scopes. Versions of before knew no scopes, and
+// kept a key by itself.
 func stateUse(workflow, scope, key string) string {
 	if scope == "" {
 		return key
@@ -302,7 +313,8 @@ func (s *State) decide(e *Event, fired bool) {
 		w.Tick = e.Scheduled
 	}
 	delete(s.Acks, stateKey("late", e.Workflow, ""))
-	w.Decisions = append(w.Decisions, Decision{At: e.Scheduled, Made: e.Time, Fired: fired, Reason: e.Reason, Run: e.Run, Missed: e.Missed})
+	w.Decisions = append(w.Decisions, Decision{At: e.Scheduled, Made: e.Time, Fired: fired, Reason: e.Reason,
+		Run: e.Run, Missed: e.Missed})
 	if n := len(w.Decisions); n > stateMaxDecisions {
 		w.Decisions = w.Decisions[n-stateMaxDecisions:] // append copies once in a while, not each time
 	}
@@ -314,10 +326,13 @@ func (s *State) applyQueued(e *Event) error {
 	}
 	spec := s.Versions[e.Version]
 	if spec == nil {
-		return fmt.Errorf("apply %s: run %s: version %s of workflow %s is not known", e.Kind, e.Run, e.Version, e.Workflow)
+		return fmt.Errorf("apply %s: run %s: version %s of workflow %s is not known", e.Kind, e.Run, e.Version,
+			e.Workflow)
 	}
-	r := &Run{ID: e.Run, Workflow: e.Workflow, State: runQueued, Trigger: e.Trigger, By: e.By, Attempt: 1, Params: e.Params,
-		Scheduled: e.Scheduled, Queued: e.Time, Version: e.Version, Priority: e.Priority, Tasks: make([]TaskRun, len(spec.Tasks))}
+	r := &Run{ID: e.Run, Workflow: e.Workflow, State: runQueued, Trigger: e.Trigger, By: e.By, Attempt: 1,
+		Params:    e.Params,
+		Scheduled: e.Scheduled, Queued: e.Time, Version: e.Version, Priority: e.Priority,
+		Tasks: make([]TaskRun, len(spec.Tasks))}
 	if r.Params == nil {
 		r.Params = map[string]string{}
 	}
@@ -480,7 +495,8 @@ func (s *State) applyReport(r *Run, e *Event) error {
 		t.noteAttempt(e, min(stateMaxEarlier, max(1, stateMaxEarliers/len(r.Tasks))))
 		t.State, t.Reason, t.Exit = taskRetrying, e.Reason, e.Exit
 	case evTaskFinished:
-		t.State, t.Reason, t.Exit, t.Finished, t.Seconds, t.Outputs = e.State, e.Reason, e.Exit, e.Time, e.Seconds, e.Outputs
+		t.State, t.Reason, t.Exit, t.Finished, t.Seconds, t.Outputs = e.State, e.Reason, e.Exit, e.Time, e.Seconds,
+			e.Outputs
 		t.Force = false
 		if e.State == taskSucceeded { // it was quicker
 			t.Cancelling = ""
@@ -489,8 +505,8 @@ func (s *State) applyReport(r *Run, e *Event) error {
 	return nil
 }
 
-// noteAttempt keeps an attempt that has failed, and the newest of those before it, most in all. Agents of before do not say how
-// long it took: then its start does. The list only grows at its end: what was handed out of it stays as it was.
+// noteAttempt keeps an attempt that has failed, and the newest of those before it, most in all. Agents of before do not
+// say how long it took: then its start does. The list only grows at its end: what was handed out of it stays as it was.
 func (t *TaskRun) noteAttempt(e *Event, most int) {
 	a := TaskAttempt{Attempt: e.Attempt, Reason: e.Reason, Exit: e.Exit, Started: t.began(), Seconds: e.Seconds}
 	if i := strings.LastIndex(a.Reason, stateAgain); i >= 0 {
@@ -524,8 +540,9 @@ func (s *State) requeue(r *Run, e *Event) {
 	}
 }
 
-// behindFailed says of each task of a run whether it depends, directly or not, on one that failed, crashed, was cancelled or
-// is at work. Clean-up and alarms there belong to the attempt that they followed: they have to follow the next one too.
+// behindFailed says of each task of a run whether it depends, directly or not, on one that failed, crashed, was
+// cancelled or is at work. Clean-up and alarms there belong to the attempt that they followed: they have to follow the
+// next one too.
 func (r *Run) behindFailed(spec *Workflow) []bool {
 	down := make(map[string][]int, len(spec.Tasks))
 	for i := range spec.Tasks {

@@ -1,4 +1,5 @@
-// Tests of the attempts that a task's record has: how they are folded, how many are kept, and what comes of events of before.
+// Tests of the attempts that a task's record has: how they are folded, how many are kept, and what comes of events of
+// before.
 
 package main
 
@@ -9,7 +10,8 @@ import (
 	"time"
 )
 
-// stateAttempts writes the attempts of a task in short: number, reason, exit, seconds after stateEpoch, seconds it took.
+// stateAttempts writes the attempts of a task in short: number, reason, exit, seconds after stateEpoch, seconds it
+// took.
 func stateAttempts(tries []TaskAttempt) string {
 	var parts []string
 	for _, a := range tries {
@@ -25,7 +27,8 @@ func stateAttempts(tries []TaskAttempt) string {
 	return strings.Join(parts, " | ")
 }
 
-// The rig's clock goes on by a second an event: its first has 1, the events of a run's path up to where it runs 2 to 4, task a starts at 5.
+// The rig's clock goes on by a second an event: its first has 1, the events of a run's path up to where it runs 2 to 4,
+// task a starts at 5.
 func TestStateAttempts(t *testing.T) {
 	report := func(kind string, attempt int) Event {
 		return Event{Kind: kind, Run: "R1", Agent: "x", Lease: 1, Task: "a", Attempt: attempt}
@@ -42,24 +45,36 @@ func TestStateAttempts(t *testing.T) {
 		return e
 	}
 	again := Event{Kind: evRequeued, Run: "R1", Attempt: 2}
-	lost, back := Event{Kind: evRunEnded, Run: "R1", Agent: "x", State: runCrashed}, Event{Kind: evAdopted, Run: "R1", Agent: "x"}
+	lost, back := Event{Kind: evRunEnded, Run: "R1", Agent: "x", State: runCrashed},
+		Event{Kind: evAdopted, Run: "R1", Agent: "x"}
 	tests := []struct {
 		name           string
 		events         []Event
 		earlier, tries string
 	}{
 		{"the first at work", nil, "", "1  - @5 0s"},
-		{"one that waits", []Event{failed(1, 0.25, "exit 3; attempt 2 of 3 in 1s")}, "1 exit 3 1 @5 0.25s", "1 exit 3 1 @5 0.25s"},
-		{"the second at work", []Event{failed(1, 0.25, "exit 3; attempt 2 of 3 in 1s"), started(2)}, "1 exit 3 1 @5 0.25s", "1 exit 3 1 @5 0.25s | 2  - @7 0s"},
-		{"the third succeeds", []Event{failed(1, 0.25, "exit 3; attempt 2 of 3 in 1s"), started(2), failed(2, 0.5, "signal SIGKILL; attempt 3 of 3 in 2s"), started(3), ended(3, taskSucceeded)},
-			"1 exit 3 1 @5 0.25s | 2 signal SIGKILL 2 @7 0.5s", "1 exit 3 1 @5 0.25s | 2 signal SIGKILL 2 @7 0.5s | 3 r 0 @9 1s"},
-		{"cancelled while it waits", []Event{failed(1, 0.25, "exit 3; attempt 2 of 3 in 1h"), ended(1, taskCancelled)}, "1 exit 3 1 @5 0.25s", "1 exit 3 1 @5 0.25s"},
-		{"an agent of before says no seconds", []Event{failed(1, 0, "exit 3; attempt 2 of 3 in 1s"), started(2), failed(2, 0, "exit 4; attempt 3 of 3 in 1s")},
+		{"one that waits", []Event{failed(1, 0.25, "exit 3; attempt 2 of 3 in 1s")}, "1 exit 3 1 @5 0.25s",
+			"1 exit 3 1 @5 0.25s"},
+		{"the second at work", []Event{failed(1, 0.25, "exit 3; attempt 2 of 3 in 1s"), started(2)},
+			"1 exit 3 1 @5 0.25s", "1 exit 3 1 @5 0.25s | 2  - @7 0s"},
+		{"the third succeeds", []Event{failed(1, 0.25, "exit 3; attempt 2 of 3 in 1s"), started(2),
+			failed(2, 0.5, "signal SIGKILL; attempt 3 of 3 in 2s"), started(3), ended(3, taskSucceeded)},
+			"1 exit 3 1 @5 0.25s | 2 signal SIGKILL 2 @7 0.5s",
+			"1 exit 3 1 @5 0.25s | 2 signal SIGKILL 2 @7 0.5s | 3 r 0 @9 1s"},
+		{"cancelled while it waits", []Event{failed(1, 0.25, "exit 3; attempt 2 of 3 in 1h"), ended(1, taskCancelled)},
+			"1 exit 3 1 @5 0.25s", "1 exit 3 1 @5 0.25s"},
+		{"an agent of before says no seconds", []Event{failed(1, 0, "exit 3; attempt 2 of 3 in 1s"), started(2),
+			failed(2, 0, "exit 4; attempt 3 of 3 in 1s")},
 			"1 exit 3 1 @5 1s | 2 exit 4 2 @7 1s", "1 exit 3 1 @5 1s | 2 exit 4 2 @7 1s"},
 		{"a plain reason", []Event{failed(1, 0.25, "exit 3")}, "1 exit 3 1 @5 0.25s", "1 exit 3 1 @5 0.25s"},
-		{"a reason that looks like ours", []Event{failed(1, 0.25, "start x; attempt 1 of 1 in y: no; attempt 2 of 3 in 1s")}, "1 start x; attempt 1 of 1 in y: no 1 @5 0.25s", "1 start x; attempt 1 of 1 in y: no 1 @5 0.25s"},
-		{"a long reason", []Event{failed(1, 0.25, "x"+strings.Repeat("é", 100)+"; attempt 2 of 3 in 1s")}, "1 x" + strings.Repeat("é", stateMaxWhy/2-1) + " 1 @5 0.25s", "1 x" + strings.Repeat("é", stateMaxWhy/2-1) + " 1 @5 0.25s"},
-		{"lost and brought back", []Event{failed(1, 0.25, "exit 3; attempt 2 of 3 in 1s"), lost, back, started(2)}, "1 exit 3 1 @5 0.25s", "1 exit 3 1 @5 0.25s | 2  - @9 0s"},
+		{"a reason that looks like ours", []Event{failed(1, 0.25,
+			"start x; attempt 1 of 1 in y: no; attempt 2 of 3 in 1s")}, "1 start x; attempt 1 of 1 in y: no 1 @5 0.25s",
+			"1 start x; attempt 1 of 1 in y: no 1 @5 0.25s"},
+		{"a long reason", []Event{failed(1, 0.25, "x"+strings.Repeat("é", 100)+"; attempt 2 of 3 in 1s")}, "1 x" +
+			strings.Repeat("é", stateMaxWhy/2-1) + " 1 @5 0.25s", "1 x" + strings.Repeat("é", stateMaxWhy/2-1) +
+			" 1 @5 0.25s"},
+		{"lost and brought back", []Event{failed(1, 0.25, "exit 3; attempt 2 of 3 in 1s"), lost, back, started(2)},
+			"1 exit 3 1 @5 0.25s", "1 exit 3 1 @5 0.25s | 2  - @9 0s"},
 		{"queued again", []Event{failed(1, 0.25, "exit 3; attempt 2 of 3 in 1s"), started(2), again}, "", ""},
 	}
 	for _, test := range tests {
@@ -78,7 +93,8 @@ func TestStateAttempts(t *testing.T) {
 		if is := stateAttempts(task.tries()); is != test.tries {
 			t.Errorf("%s: all are\n%s\nwant\n%s", test.name, is, test.tries)
 		}
-		if n := len(test.events); n > 0 && test.events[n-1].Kind == evTaskRetrying && (task.Reason != test.events[n-1].Reason || task.State != taskRetrying) {
+		if n := len(test.events); n > 0 && test.events[n-1].Kind == evTaskRetrying &&
+			(task.Reason != test.events[n-1].Reason || task.State != taskRetrying) {
 			t.Errorf("%s: the task is %s (%s)", test.name, task.State, task.Reason)
 		}
 		if (task.Attempts > 1) == task.Began.IsZero() {
@@ -90,9 +106,12 @@ func TestStateAttempts(t *testing.T) {
 // A snapshot of a version of before has neither attempts nor when the newest began: what is not known is left out.
 func TestStateAttemptsUnknown(t *testing.T) {
 	s := stateNew()
-	s.Runs["R1"] = &Run{ID: "R1", State: runRunning, Agent: "x", Lease: 1, Tasks: []TaskRun{{Task: "a", State: taskRunning, Attempts: 2, Started: stampOf(stateEpoch)}}}
-	for i, e := range []*Event{{Kind: evTaskRetrying, Attempt: 2, Reason: "exit 3; attempt 3 of 4 in 1s"}, {Kind: evTaskStarted, Attempt: 3}, {Kind: evTaskRetrying, Attempt: 3, Reason: "exit 4; attempt 4 of 4 in 1s"}} {
-		e.Run, e.Agent, e.Lease, e.Task, e.Time = "R1", "x", 1, "a", stampOf(stateEpoch.Add(time.Duration(i+1)*time.Minute))
+	s.Runs["R1"] = &Run{ID: "R1", State: runRunning, Agent: "x", Lease: 1,
+		Tasks: []TaskRun{{Task: "a", State: taskRunning, Attempts: 2, Started: stampOf(stateEpoch)}}}
+	for i, e := range []*Event{{Kind: evTaskRetrying, Attempt: 2, Reason: "exit 3; attempt 3 of 4 in 1s"},
+		{Kind: evTaskStarted, Attempt: 3}, {Kind: evTaskRetrying, Attempt: 3, Reason: "exit 4; attempt 4 of 4 in 1s"}} {
+		e.Run, e.Agent, e.Lease, e.Task, e.Time = "R1", "x", 1, "a",
+			stampOf(stateEpoch.Add(time.Duration(i+1)*time.Minute))
 		if err := s.apply(e); err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +133,8 @@ func TestStateAttemptsBound(t *testing.T) {
 		apply := func(e Event) {
 			t.Helper()
 			seq++
-			e.Run, e.Agent, e.Lease, e.Task, e.Time = "R1", "x", 1, "t0", stampOf(stateEpoch.Add(time.Duration(seq)*time.Second))
+			e.Run, e.Agent, e.Lease, e.Task, e.Time = "R1", "x", 1, "t0",
+				stampOf(stateEpoch.Add(time.Duration(seq)*time.Second))
 			if err := s.apply(&e); err != nil {
 				t.Fatal(err)
 			}
@@ -137,7 +157,8 @@ func TestStateAttemptsBound(t *testing.T) {
 			text = string(storeText(t, before))
 		}
 		task := s.Runs["R1"].task("t0")
-		if n := len(task.Earlier); n != kept || task.Attempts != tries || task.Earlier[n-1].Attempt != tries-1 || task.Earlier[0].Attempt != tries-kept {
+		if n := len(task.Earlier); n != kept || task.Attempts != tries || task.Earlier[n-1].Attempt != tries-1 ||
+			task.Earlier[0].Attempt != tries-kept {
 			t.Errorf("%d tasks: %d attempts, kept are %s", tasks, task.Attempts, stateAttempts(task.Earlier))
 		}
 	}

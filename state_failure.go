@@ -53,7 +53,8 @@ func stateKey(kind, of, more string) string {
 // runFailure makes the group that a run which has failed or crashed belongs to, with that run alone in it.
 func runFailure(r *Run) *Failure {
 	f := &Failure{Agent: r.Agent, Reason: r.Reason, Runs: []string{r.ID}, Count: 1, First: r.Finished, Last: r.Finished}
-	var blame *TaskRun // the first that failed, as the run's reason has it; where none did, the first that crashed or was stopped
+	// the first that failed, as the run's reason has it; where none did, the first that crashed or was stopped
+	var blame *TaskRun
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		failed, before := t.State == taskFailed, blame == nil || t.Finished.Before(blame.Finished.Time)
@@ -91,7 +92,8 @@ func (f *Failure) exit() string {
 
 // named says whether the key is the group's. Version 0.1.0 had a group for each agent, and journals hold its keys.
 func (f *Failure) named(workflow, key string) bool {
-	return f.Key == key || len(f.Agents) == 0 && key == stateKey("failed", workflow, fmt.Sprintf("%q %s %q", f.Task, f.exit(), f.Agent))
+	return f.Key == key || len(f.Agents) == 0 && key == stateKey("failed", workflow,
+		fmt.Sprintf("%q %s %q", f.Task, f.exit(), f.Agent))
 }
 
 // addAgents notes on which agents runs of the group were.
@@ -133,8 +135,8 @@ func (s *State) joinFailures() {
 	}
 }
 
-// stoppedOnly says whether a run has failed for nothing but the tasks of it that somebody had stopped: who did that knows
-// it, and nobody else need look.
+// stoppedOnly says whether a run has failed for nothing but the tasks of it that somebody had stopped: who did that
+// knows it, and nobody else need look.
 func (r *Run) stoppedOnly() bool {
 	return r.State == runFailed && r.taskStopped() && !slices.ContainsFunc(r.Tasks, func(t TaskRun) bool {
 		return t.State == taskFailed || t.State == taskCrashed || t.State == taskCancelled && t.Cancelling == ""

@@ -1,5 +1,5 @@
-// state_left.go: processes that runs have left at agents, which could not end them: folded by run, and by workflow for as long as one
-// of them lives, however long ago the run was. Pure, as state.go.
+// state_left.go: processes that runs have left at agents, which could not end them: folded by run, and by workflow for
+// as long as one of them lives, however long ago the run was. Pure, as state.go.
 
 package main
 
@@ -9,10 +9,13 @@ import (
 )
 
 const (
-	stateMaxLeft     = 16 // processes of a run that its record has: those that live before those that have gone, the newest of each
-	stateMaxLeftRuns = 16 // runs of a workflow that have left something which lives; of older ones only the record tells
+	// processes of a run that its record has: those that live before those that have gone, the newest of each
+	stateMaxLeft = 16
+	// runs of a workflow that have left something which lives; of older ones only the record tells
+	stateMaxLeftRuns = 16
 
-	stateLeftLate = 24 * time.Hour // after the end of a run, until when its line in the history follows what it has left
+	// after the end of a run, until when its line in the history follows what it has left
+	stateLeftLate = 24 * time.Hour
 )
 
 // RunLeft is a run that has left processes which live, as far as their agents have said.
@@ -35,7 +38,8 @@ func (s *State) applyLeft(e *Event) {
 	if r := s.Runs[e.Run]; r != nil {
 		r.Left = e.Left
 	}
-	s.keepLeft(e.Workflow, e.Run, e.Time, slices.DeleteFunc(slices.Clone(e.Left), func(l LeftProcess) bool { return !l.Gone.IsZero() }))
+	s.keepLeft(e.Workflow, e.Run, e.Time, slices.DeleteFunc(slices.Clone(e.Left),
+		func(l LeftProcess) bool { return !l.Gone.IsZero() }))
 }
 
 // keepLeft notes what a run has left that lives.
@@ -69,8 +73,9 @@ func (s *State) forgetLeft(agent string) {
 	}
 }
 
-// ends says whether an event, once it is folded, makes a line of the history of its run: the end, and what the run has left, for a
-// while. Lines of the history lie in the order in which runs ended, about.
+// ends says whether an event, once it is folded, makes a line of the history of its run: the end, and what the run has
+// left, for a while. Lines of the history lie in the order in which runs ended, about.
 func (e *Event) ends(r *Run) bool {
-	return !runActive(r.State) && (e.Kind == evRunFinished || e.Kind == evRunEnded || e.Kind == evLeft && e.Time.Sub(r.Finished.Time) < stateLeftLate)
+	return !runActive(r.State) && (e.Kind == evRunFinished || e.Kind == evRunEnded || e.Kind == evLeft &&
+		e.Time.Sub(r.Finished.Time) < stateLeftLate)
 }

@@ -28,8 +28,8 @@ func requeueTasks(texts []string) (tasks []Task, states []string) {
 	return tasks, states
 }
 
-// TestStateRequeueTasks: what did not succeed runs again, and all that is behind a task that failed, whatever became of it. What
-// else succeeded keeps its outputs.
+// TestStateRequeueTasks: what did not succeed runs again, and all that is behind a task that failed, whatever became of
+// it. What else succeeded keeps its outputs.
 func TestStateRequeueTasks(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -37,14 +37,18 @@ func TestStateRequeueTasks(t *testing.T) {
 		how   string
 		want  string // those that stay done
 	}{
-		{"clean-up behind a failure", "mount succeeded; work:mount failed; umount:work succeeded; alarm:work succeeded", requeueBehind, "mount"},
-		{"far behind a failure", "a failed; b:a skipped; c:b skipped; tidy:c succeeded; after:tidy succeeded", requeueBehind, ""},
+		{"clean-up behind a failure", "mount succeeded; work:mount failed; umount:work succeeded; alarm:work succeeded",
+			requeueBehind, "mount"},
+		{"far behind a failure", "a failed; b:a skipped; c:b skipped; tidy:c succeeded; after:tidy succeeded",
+			requeueBehind, ""},
 		{"beside a failure", "a failed; b succeeded; c:b succeeded; both:c,a succeeded", requeueBehind, "b c"},
 		{"in front of a failure", "a succeeded; b:a succeeded; c:b failed", requeueBehind, "a b"},
 		{"behind a cancelled task", "a succeeded; b:a cancelled; c:b succeeded", requeueBehind, "a"},
 		{"behind a crashed task", "a succeeded; b:a crashed; c:b succeeded; d:a succeeded", requeueBehind, "a d"},
-		{"behind what was skipped for no failure", "a succeeded; alarm:a skipped; note:alarm succeeded; b failed", requeueBehind, "a note"},
-		{"listed before what it follows", "tidy:work succeeded; alarm:tidy succeeded; work:setup failed; setup succeeded", requeueBehind, "setup"},
+		{"behind what was skipped for no failure", "a succeeded; alarm:a skipped; note:alarm succeeded; b failed",
+			requeueBehind, "a note"},
+		{"listed before what it follows",
+			"tidy:work succeeded; alarm:tidy succeeded; work:setup failed; setup succeeded", requeueBehind, "setup"},
 		{"a diamond", "a succeeded; b:a failed; c:a succeeded; d:b,c succeeded", requeueBehind, "a c"},
 		{"two failures", "a failed; b failed; c:a,b succeeded; d succeeded", requeueBehind, "d"},
 		{"all", "a succeeded; b:a failed; c succeeded", requeueAll, ""},
@@ -55,9 +59,11 @@ func TestStateRequeueTasks(t *testing.T) {
 		s.Versions["v"] = &Workflow{ID: "w", Tasks: tasks}
 		events := []*Event{{Kind: evQueued, Workflow: "w", Version: "v"}, {Kind: evAssigned, Agent: "x"}}
 		for i, task := range tasks {
-			events = append(events, &Event{Kind: evTaskFinished, Task: task.ID, State: states[i], Agent: "x", Lease: 1, Outputs: map[string]string{"of": task.ID}})
+			events = append(events, &Event{Kind: evTaskFinished, Task: task.ID, State: states[i], Agent: "x", Lease: 1,
+				Outputs: map[string]string{"of": task.ID}})
 		}
-		events = append(events, &Event{Kind: evRunFinished, State: runFailed, Agent: "x", Lease: 1}, &Event{Kind: evRequeued, Attempt: 2, State: test.how})
+		events = append(events, &Event{Kind: evRunFinished, State: runFailed, Agent: "x", Lease: 1},
+			&Event{Kind: evRequeued, Attempt: 2, State: test.how})
 		for _, e := range events {
 			e.Run, e.Time = "R1", stampOf(stateEpoch)
 			if err := s.apply(e); err != nil {
@@ -81,10 +87,12 @@ func TestStateRequeueTasks(t *testing.T) {
 // TestStateRequeueFields says of every field of a run what becomes of it. A new field has to be decided here.
 func TestStateRequeueFields(t *testing.T) {
 	const keeps, resets = true, false
-	fields := map[string]bool{"ID": keeps, "Workflow": keeps, "Trigger": keeps, "By": keeps, "Params": keeps, "Scheduled": keeps, "Queued": keeps, "Version": keeps,
+	fields := map[string]bool{"ID": keeps, "Workflow": keeps, "Trigger": keeps, "By": keeps, "Params": keeps,
+		"Scheduled": keeps, "Queued": keeps, "Version": keeps,
 		"Priority": keeps, "Lease": keeps, "Left": keeps, // they live on
 		"LogDay": keeps, "LogAt": keeps, // output goes on behind what is there
-		"Agent": resets, "Started": resets, "Finished": resets, "Seconds": resets, "Cancelling": resets, "Force": resets, "OwnStarted": resets, "OwnFinished": resets, "Lost": resets}
+		"Agent": resets, "Started": resets, "Finished": resets, "Seconds": resets, "Cancelling": resets,
+		"Force": resets, "OwnStarted": resets, "OwnFinished": resets, "Lost": resets}
 	set := map[string]any{"State": runQueued, "Attempt": 7, "Reason": "why"} // by the event
 	for _, state := range []string{runRunning, runFailed, runCrashed, runCancelled} {
 		s := stateNew()
@@ -117,7 +125,8 @@ func TestStateRequeueFields(t *testing.T) {
 		r.State, r.Version = state, "v"
 		s.Runs[r.ID], s.Versions["v"] = r, &Workflow{Tasks: []Task{{ID: "a"}}}
 		before := reflect.ValueOf(*r.clone())
-		if err := s.apply(&Event{Kind: evRequeued, Run: r.ID, Attempt: 7, Reason: "why", State: requeueBehind}); err != nil {
+		if err := s.apply(&Event{Kind: evRequeued, Run: r.ID, Attempt: 7, Reason: "why",
+			State: requeueBehind}); err != nil {
 			t.Fatal(err)
 		}
 		for i := range v.NumField() {
@@ -152,7 +161,8 @@ func TestDispatchCancelledRetried(t *testing.T) {
 			if r := g.ask(Request{Op: "cancel", Run: id, Task: task}); !r.OK {
 				t.Fatal(r.Error)
 			}
-			a.report(dispatchEvent(as, evTaskFinished, "a", taskCancelled), dispatchEvent(as, evRunFinished, "", runCancelled))
+			a.report(dispatchEvent(as, evTaskFinished, "a", taskCancelled),
+				dispatchEvent(as, evRunFinished, "", runCancelled))
 			if r := g.ask(Request{Op: "retry", Run: id}); !r.OK {
 				t.Fatal(r.Error)
 			}
@@ -165,7 +175,8 @@ func TestDispatchCancelledRetried(t *testing.T) {
 			if n := len(a.of(msgCancel)) + len(a.of(msgStopTask)); n != 0 || as.Attempt != 2 {
 				t.Errorf("attempt %d is cancelled when its agent is back", as.Attempt)
 			}
-			a.report(dispatchEvent(as, evTaskFinished, "a", taskSucceeded), dispatchEvent(as, evRunFinished, "", runSucceeded))
+			a.report(dispatchEvent(as, evTaskFinished, "a", taskSucceeded),
+				dispatchEvent(as, evRunFinished, "", runSucceeded))
 			g.expect(id, runSucceeded, "")
 			a.gone()
 			g.stop()
@@ -173,14 +184,16 @@ func TestDispatchCancelledRetried(t *testing.T) {
 	}
 }
 
-// TestDispatchRetryBehind: the next attempt is told nothing of the clean-up behind what failed, whoever asks for it and on
-// whichever agent it is; and an agent that is lost in the middle leaves it to be done as well.
+// TestDispatchRetryBehind: the next attempt is told nothing of the clean-up behind what failed, whoever asks for it and
+// on whichever agent it is; and an agent that is lost in the middle leaves it to be done as well.
 func TestDispatchRetryBehind(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"retries", "by hand", "agent lost"} {
 		synctest.Test(t, func(t *testing.T) {
-			w := &Workflow{ID: "w", Failover: failoverRerun, Tasks: []Task{{ID: "setup", Run: "x"}, {ID: "work", Run: "x", Depends: []string{"setup"}},
-				{ID: "tidy", Run: "x", Depends: []string{"work"}, When: whenAlways}, {ID: "tell", Run: "x", Depends: []string{"tidy"}, When: whenFailure}}}
+			w := &Workflow{ID: "w", Failover: failoverRerun, Tasks: []Task{{ID: "setup", Run: "x"},
+				{ID: "work", Run: "x", Depends: []string{"setup"}},
+				{ID: "tidy", Run: "x", Depends: []string{"work"}, When: whenAlways},
+				{ID: "tell", Run: "x", Depends: []string{"tidy"}, When: whenFailure}}}
 			if how == "retries" {
 				w.Retries = 1
 			}
@@ -191,14 +204,16 @@ func TestDispatchRetryBehind(t *testing.T) {
 			b := dispatchAgentJoin(g, "y", 1)
 			setup := dispatchEvent(as, evTaskFinished, "setup", taskSucceeded)
 			setup.Event.Outputs = map[string]string{"disk": "/mnt"}
-			a.report(dispatchEvent(as, evRunStarted, "", ""), setup, dispatchEvent(as, evTaskFinished, "work", taskFailed), dispatchEvent(as, evTaskFinished, "tidy", taskSucceeded))
+			a.report(dispatchEvent(as, evRunStarted, "", ""), setup, dispatchEvent(as, evTaskFinished, "work",
+				taskFailed), dispatchEvent(as, evTaskFinished, "tidy", taskSucceeded))
 			a.send(&agentMsg{Op: msgDrain}) // the next attempt goes to the other one
 			if how == "agent lost" {
 				a.report(dispatchEvent(as, evTaskStarted, "tell", ""))
 				a.gone()
 				b.beat(2 * agentLostAfter)
 			} else {
-				a.report(dispatchEvent(as, evTaskFinished, "tell", taskSucceeded), dispatchEvent(as, evRunFinished, "", runFailed))
+				a.report(dispatchEvent(as, evTaskFinished, "tell", taskSucceeded),
+					dispatchEvent(as, evRunFinished, "", runFailed))
 			}
 			if how == "by hand" {
 				if r := g.ask(Request{Op: "retry", Run: id}); !r.OK {
@@ -214,9 +229,11 @@ func TestDispatchRetryBehind(t *testing.T) {
 			}
 			skip := dispatchEvent(as, evTaskFinished, "tell", taskSkipped)
 			skip.Event.Reason = "nothing before it failed"
-			b.report(dispatchEvent(as, evRunStarted, "", ""), dispatchEvent(as, evTaskFinished, "work", taskSucceeded), dispatchEvent(as, evTaskFinished, "tidy", taskSucceeded), skip,
+			b.report(dispatchEvent(as, evRunStarted, "", ""), dispatchEvent(as, evTaskFinished, "work", taskSucceeded),
+				dispatchEvent(as, evTaskFinished, "tidy", taskSucceeded), skip,
 				dispatchEvent(as, evRunFinished, "", runSucceeded))
-			if is := runnerStates(g.show(id)); is != "setup succeeded, work succeeded, tidy succeeded, tell skipped (nothing before it failed)" {
+			if is := runnerStates(g.show(id)); is != "setup succeeded, work succeeded, tidy succeeded, tell skipped "+
+				"(nothing before it failed)" {
 				t.Errorf("%s: at the end are shown %s", how, is)
 			}
 			a.gone()
@@ -226,12 +243,15 @@ func TestDispatchRetryBehind(t *testing.T) {
 	}
 }
 
-// TestRunnerRetryBehind runs it for real: clean-up follows each attempt, the alarm each failure, and what succeeded in front runs once.
+// TestRunnerRetryBehind runs it for real: clean-up follows each attempt, the alarm each failure, and what succeeded in
+// front runs once.
 func TestRunnerRetryBehind(t *testing.T) {
 	dir := t.TempDir()
 	note := func(name string) string { return fmt.Sprintf("echo %s >> %s/story; ", name, dir) }
-	w := &Workflow{ID: "w", Retries: 1, Tasks: []Task{{ID: "setup", Run: note("setup") + `echo disk=/mnt >> "$CDKTR_OUTPUT"`},
-		{ID: "work", Run: note("work-${DISK}") + `test $(grep -c work ` + dir + `/story) = 3`, Depends: []string{"setup"}, Env: map[string]string{"DISK": "${tasks.setup.outputs.disk}"}},
+	w := &Workflow{ID: "w", Retries: 1, Tasks: []Task{{ID: "setup", Run: note("setup") +
+		`echo disk=/mnt >> "$CDKTR_OUTPUT"`},
+		{ID: "work", Run: note("work-${DISK}") + `test $(grep -c work ` + dir + `/story) = 3`,
+			Depends: []string{"setup"}, Env: map[string]string{"DISK": "${tasks.setup.outputs.disk}"}},
 		{ID: "tidy", Run: note("tidy"), Depends: []string{"work"}, When: whenAlways},
 		{ID: "tell", Run: note("tell"), Depends: []string{"work", "tidy"}, When: whenFailure}}}
 	h := runnerHost(t, &principalLog{}, w)
@@ -262,7 +282,8 @@ func TestRunnerRetryBehind(t *testing.T) {
 	if is := story(); is != want+" work-/mnt tidy" || r.State != runSucceeded {
 		t.Errorf("retried by hand: %s after %s", r.State, is)
 	}
-	if is := runnerStates(r); is != "setup succeeded, work succeeded, tidy succeeded, tell skipped (nothing before it failed)" {
+	if is := runnerStates(r); is != "setup succeeded, work succeeded, tidy succeeded, tell skipped (nothing before "+
+		"it failed)" {
 		t.Errorf("shown are %s", is)
 	}
 }

@@ -24,7 +24,8 @@ type stateRig struct {
 
 func stateRigNew(t *testing.T) *stateRig {
 	g := &stateRig{t: t, s: stateNew(), copied: stateNew(), clock: stateEpoch}
-	g.apply(&Event{Kind: evVersion, Workflow: "w", Version: "v1", Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: "x"}, {ID: "b", Run: "x"}, {ID: "c", Run: "x"}}}})
+	g.apply(&Event{Kind: evVersion, Workflow: "w", Version: "v1", Spec: &Workflow{ID: "w",
+		Tasks: []Task{{ID: "a", Run: "x"}, {ID: "b", Run: "x"}, {ID: "c", Run: "x"}}}})
 	return g
 }
 
@@ -96,7 +97,8 @@ func (g *stateRig) invariants() {
 			bad("run %s is %s, finished: %v", id, r.State, seen[id])
 		case runActive(r.State) != r.Finished.IsZero():
 			bad("run %s is %s and ended %v", id, r.State, r.Finished)
-		case r.State == runQueued && (r.Agent != "" || !r.Started.IsZero()), r.State == runRunning && (r.Agent == "" || r.Lease == 0):
+		case r.State == runQueued && (r.Agent != "" || !r.Started.IsZero()), r.State == runRunning &&
+			(r.Agent == "" || r.Lease == 0):
 			bad("run %s is %s with agent %q by lease %d, started %v", id, r.State, r.Agent, r.Lease, r.Started)
 		case r.Lost && r.State != runCrashed:
 			bad("run %s is %s and lost", id, r.State)
@@ -107,7 +109,8 @@ func (g *stateRig) invariants() {
 			if len(task.Earlier) > stateMaxEarlier {
 				bad("task %s of run %s has %d earlier attempts", task.Task, id, len(task.Earlier))
 			}
-			if !runActive(r.State) && taskActive(task.State) || r.State == runQueued && task.State != taskWaiting && task.State != taskSucceeded {
+			if !runActive(r.State) && taskActive(task.State) || r.State == runQueued && task.State != taskWaiting &&
+				task.State != taskSucceeded {
 				bad("task %s of the %s run %s is %s", task.Task, r.State, id, task.State)
 			}
 		}
@@ -136,7 +139,8 @@ func stateInt(n int) *int { return &n }
 var (
 	statePathQueued   = []*Event{{Kind: evQueued, Run: "R1", Workflow: "w", Version: "v1"}}
 	statePathAssigned = append(slices.Clip(statePathQueued), &Event{Kind: evAssigned, Run: "R1", Agent: "x"})
-	statePathRunning  = append(slices.Clip(statePathAssigned), &Event{Kind: evRunStarted, Run: "R1", Agent: "x", Lease: 1},
+	statePathRunning  = append(slices.Clip(statePathAssigned), &Event{Kind: evRunStarted, Run: "R1", Agent: "x",
+		Lease: 1},
 		&Event{Kind: evTaskStarted, Run: "R1", Agent: "x", Lease: 1, Task: "a", Attempt: 1})
 )
 
@@ -160,15 +164,20 @@ func TestStateTransitions(t *testing.T) {
 		"cancelled in queue": stateEnd(statePathQueued, Event{Kind: evRunEnded, State: runCancelled}),
 	}
 	events := map[string]Event{
-		"assigned": {Kind: evAssigned, Agent: "x"}, "requeued": {Kind: evRequeued, Attempt: 2}, "requeued all": {Kind: evRequeued, Attempt: 2, State: "all"},
-		"cancelling": {Kind: evCancelling, Reason: "r"}, "task cancelling": {Kind: evTaskStopping, Task: "a", Reason: "r"}, "adopted": {Kind: evAdopted, Agent: "x"}, "ended": {Kind: evRunEnded, State: runCrashed},
+		"assigned": {Kind: evAssigned, Agent: "x"}, "requeued": {Kind: evRequeued, Attempt: 2},
+		"requeued all": {Kind: evRequeued, Attempt: 2, State: "all"},
+		"cancelling":   {Kind: evCancelling, Reason: "r"}, "task cancelling": {Kind: evTaskStopping, Task: "a",
+			Reason: "r"}, "adopted": {Kind: evAdopted, Agent: "x"}, "ended": {Kind: evRunEnded, State: runCrashed},
 		"started": {Kind: evRunStarted, Agent: "x", Lease: 1}, "finished": fin(runFailed),
-		"task started": {Kind: evTaskStarted, Agent: "x", Lease: 1, Task: "a", Attempt: 1}, "task retrying": {Kind: evTaskRetrying, Agent: "x", Lease: 1, Task: "a"},
+		"task started":  {Kind: evTaskStarted, Agent: "x", Lease: 1, Task: "a", Attempt: 1},
+		"task retrying": {Kind: evTaskRetrying, Agent: "x", Lease: 1, Task: "a"},
 		"task finished": {Kind: evTaskFinished, Agent: "x", Lease: 1, Task: "a", State: taskSucceeded},
 	}
 	taken := map[string]map[string]string{
-		"queued":     {"assigned": runRunning, "cancelling": runQueued, "ended": runCrashed},
-		"assigned":   {"requeued": runQueued, "requeued all": runQueued, "cancelling": runRunning, "ended": runCrashed, "started": runRunning, "finished": runFailed, "task started": runRunning, "task retrying": runRunning, "task finished": runRunning},
+		"queued": {"assigned": runRunning, "cancelling": runQueued, "ended": runCrashed},
+		"assigned": {"requeued": runQueued, "requeued all": runQueued, "cancelling": runRunning, "ended": runCrashed,
+			"started": runRunning, "finished": runFailed, "task started": runRunning, "task retrying": runRunning,
+			"task finished": runRunning},
 		"succeeded":  {"requeued all": runQueued},
 		"failed":     {"requeued": runQueued, "requeued all": runQueued},
 		"lost":       {"requeued": runQueued, "requeued all": runQueued, "adopted": runRunning},
@@ -178,7 +187,8 @@ func TestStateTransitions(t *testing.T) {
 	taken["running"] = maps.Clone(taken["assigned"])
 	taken["running"]["task cancelling"] = runRunning // nothing of an assigned run is at work yet
 	taken["cancelling"] = taken["running"]
-	taken["crashed"], taken["cancelled"], taken["cancelled in queue"] = taken["failed"], taken["failed"], taken["failed"]
+	taken["crashed"], taken["cancelled"], taken["cancelled in queue"] = taken["failed"], taken["failed"],
+		taken["failed"]
 	for from, path := range paths {
 		for name, e := range events {
 			t.Run(from+"/"+name, func(t *testing.T) {
@@ -194,7 +204,8 @@ func TestStateTransitions(t *testing.T) {
 				switch {
 				case want == "" && err == nil:
 					t.Errorf("is taken, and the run %s", is)
-				case want == "" && (is != before || !strings.Contains(err.Error(), "R1") || !strings.Contains(err.Error(), e.Kind)):
+				case want == "" && (is != before || !strings.Contains(err.Error(), "R1") ||
+					!strings.Contains(err.Error(), e.Kind)):
 					t.Errorf("left the run %s: %v", is, err)
 				case want != "" && (err != nil || is != want):
 					t.Errorf("the run is %s, not %s: %v", is, want, err)
@@ -220,14 +231,18 @@ func TestStateTaskStopping(t *testing.T) {
 	}{
 		{"asked for", []*Event{stop("a", "by me")}, "running by me true"},
 		{"asked for twice", []*Event{stop("a", "by me"), stop("a", "by you")}, "running by me true"},
-		{"tried again all the same", []*Event{stop("a", "by me"), of(evTaskRetrying, "a", ""), of(evTaskStarted, "a", "")}, "running by me true"},
-		{"while it waits for its next attempt", []*Event{of(evTaskRetrying, "a", ""), stop("a", "by me")}, "retrying by me true"},
+		{"tried again all the same", []*Event{stop("a", "by me"), of(evTaskRetrying, "a", ""),
+			of(evTaskStarted, "a", "")}, "running by me true"},
+		{"while it waits for its next attempt", []*Event{of(evTaskRetrying, "a", ""), stop("a", "by me")},
+			"retrying by me true"},
 		{"stopped", []*Event{stop("a", "by me"), of(evTaskFinished, "a", taskCancelled)}, "cancelled by me true"},
 		{"failed by itself", []*Event{stop("a", "by me"), of(evTaskFinished, "a", taskFailed)}, "failed by me true"},
 		{"was quicker", []*Event{stop("a", "by me"), of(evTaskFinished, "a", taskSucceeded)}, "succeeded  false"},
 		{"its agent was lost", []*Event{stop("a", "by me"), lost}, "crashed by me true"},
-		{"its agent came back", []*Event{stop("a", "by me"), lost, {Kind: evAdopted, Run: "R1", Agent: "x"}}, "running by me true"},
-		{"retried by hand", []*Event{stop("a", "by me"), of(evTaskFinished, "a", taskCancelled), of(evRunFinished, "", runFailed), {Kind: evRequeued, Run: "R1", Attempt: 2}}, "waiting  false"},
+		{"its agent came back", []*Event{stop("a", "by me"), lost, {Kind: evAdopted, Run: "R1", Agent: "x"}},
+			"running by me true"},
+		{"retried by hand", []*Event{stop("a", "by me"), of(evTaskFinished, "a", taskCancelled),
+			of(evRunFinished, "", runFailed), {Kind: evRequeued, Run: "R1", Attempt: 2}}, "waiting  false"},
 	} {
 		g := stateRigNew(t)
 		for _, e := range slices.Concat(statePathRunning, c.events) {
@@ -245,7 +260,8 @@ func TestStateTaskStopping(t *testing.T) {
 		g.apply(&copied)
 	}
 	for _, e := range []*Event{stop("b", "r"), stop("none", "r"), {Kind: evTaskStopping, Run: "R1"}} { // b waits
-		if err := g.try(e); err == nil || !strings.Contains(err.Error(), "not at work") || g.s.Runs["R1"].taskStopped() {
+		if err := g.try(e); err == nil || !strings.Contains(err.Error(), "not at work") ||
+			g.s.Runs["R1"].taskStopped() {
 			t.Errorf("task %q: %v", e.Task, err)
 		}
 	}
@@ -277,7 +293,8 @@ func TestStateMisfits(t *testing.T) {
 			t.Errorf("%+v: %v, want %q", e, err, want)
 		}
 	}
-	g.apply(report(Event{Kind: evTaskFinished, Task: "a", State: taskFailed, Exit: stateInt(3), Reason: "exit 3", Seconds: 1.5}))
+	g.apply(report(Event{Kind: evTaskFinished, Task: "a", State: taskFailed, Exit: stateInt(3), Reason: "exit 3",
+		Seconds: 1.5}))
 	if err := g.try(report(Event{Kind: evTaskStarted, Task: "a", Attempt: 2})); err == nil {
 		t.Error("a task that failed started again")
 	}
@@ -287,19 +304,26 @@ func TestStateMisfits(t *testing.T) {
 func TestStateRequeueAndLeases(t *testing.T) {
 	g := stateRigNew(t)
 	report := func(lease int, kind, task, state string) *Event {
-		return &Event{Kind: kind, Run: "R1", Agent: "x", Lease: lease, Task: task, State: state, Attempt: 1, Reason: "r:" + task}
+		return &Event{Kind: kind, Run: "R1", Agent: "x", Lease: lease, Task: task, State: state, Attempt: 1,
+			Reason: "r:" + task}
 	}
-	g.apply(&Event{Kind: evQueued, Run: "R1", Workflow: "w", Version: "v1", Key: "k", Scheduled: stampOf(stateEpoch), By: "me", Trigger: triggerCron},
-		&Event{Kind: evAssigned, Run: "R1", Agent: "x"}, report(1, evRunStarted, "", ""), report(1, evTaskStarted, "a", ""),
-		report(1, evTaskFinished, "a", taskSucceeded), report(1, evTaskStarted, "b", ""), report(1, evTaskRetrying, "b", ""),
-		report(1, evTaskStarted, "b", ""), report(1, evTaskFinished, "b", taskFailed), report(1, evTaskFinished, "c", taskSkipped),
+	g.apply(&Event{Kind: evQueued, Run: "R1", Workflow: "w", Version: "v1", Key: "k", Scheduled: stampOf(stateEpoch),
+		By: "me", Trigger: triggerCron},
+		&Event{Kind: evAssigned, Run: "R1", Agent: "x"}, report(1, evRunStarted, "", ""),
+		report(1, evTaskStarted, "a", ""),
+		report(1, evTaskFinished, "a", taskSucceeded), report(1, evTaskStarted, "b", ""),
+		report(1, evTaskRetrying, "b", ""),
+		report(1, evTaskStarted, "b", ""), report(1, evTaskFinished, "b", taskFailed),
+		report(1, evTaskFinished, "c", taskSkipped),
 		report(1, evRunFinished, "", runFailed))
 	r := g.s.Runs["R1"]
-	if r.Lease != 1 || r.Started.IsZero() || r.Seconds <= 0 || len(g.s.Finished) != 1 || len(g.s.workflow("w").Recent) != 1 {
+	if r.Lease != 1 || r.Started.IsZero() || r.Seconds <= 0 || len(g.s.Finished) != 1 ||
+		len(g.s.workflow("w").Recent) != 1 {
 		t.Fatalf("%+v", r)
 	}
 	g.apply(&Event{Kind: evRequeued, Run: "R1", Attempt: 2, Reason: "retried by me"})
-	if stateTask(r, "a") != taskSucceeded || stateTask(r, "b") != taskWaiting || stateTask(r, "c") != taskWaiting || r.Attempt != 2 || r.Reason != "retried by me" ||
+	if stateTask(r, "a") != taskSucceeded || stateTask(r, "b") != taskWaiting || stateTask(r, "c") != taskWaiting ||
+		r.Attempt != 2 || r.Reason != "retried by me" ||
 		len(g.s.Finished) != 0 || len(g.s.workflow("w").Recent) != 0 || r.task("b").Reason != "" {
 		t.Fatalf("%+v, finished %v", r, g.s.Finished)
 	}
@@ -329,16 +353,20 @@ func TestStateAdopt(t *testing.T) {
 	report := func(task, kind, state string) *Event {
 		return &Event{Kind: kind, Run: "R1", Agent: "x", Lease: 1, Task: task, State: state, Attempt: 1}
 	}
-	g.apply(report("c", evTaskFinished, taskSkipped), &Event{Kind: evRunEnded, Run: "R1", Agent: "x", State: runCrashed, Reason: "agent x was lost"})
+	g.apply(report("c", evTaskFinished, taskSkipped), &Event{Kind: evRunEnded, Run: "R1", Agent: "x", State: runCrashed,
+		Reason: "agent x was lost"})
 	r := g.s.Runs["R1"]
-	if !r.Lost || stateTask(r, "a") != taskCrashed || stateTask(r, "b") != taskSkipped || r.task("b").Reason != "run crashed" {
+	if !r.Lost || stateTask(r, "a") != taskCrashed || stateTask(r, "b") != taskSkipped ||
+		r.task("b").Reason != "run crashed" {
 		t.Fatalf("%+v", r)
 	}
 	g.apply(&Event{Kind: evAdopted, Run: "R1", Agent: "x"})
-	if r.Lost || r.State != runRunning || stateTask(r, "a") != taskRunning || stateTask(r, "b") != taskWaiting || stateTask(r, "c") != taskSkipped || len(g.s.Finished) != 0 {
+	if r.Lost || r.State != runRunning || stateTask(r, "a") != taskRunning || stateTask(r, "b") != taskWaiting ||
+		stateTask(r, "c") != taskSkipped || len(g.s.Finished) != 0 {
 		t.Fatalf("%+v", r)
 	}
-	g.apply(report("a", evTaskFinished, taskSucceeded), report("b", evTaskStarted, ""), report("b", evTaskFinished, taskSucceeded), report("", evRunFinished, runSucceeded))
+	g.apply(report("a", evTaskFinished, taskSucceeded), report("b", evTaskStarted, ""),
+		report("b", evTaskFinished, taskSucceeded), report("", evRunFinished, runSucceeded))
 	if stateTask(r, "b") != taskSucceeded || r.State != runSucceeded {
 		t.Fatalf("%+v", r)
 	}
@@ -347,8 +375,11 @@ func TestStateAdopt(t *testing.T) {
 // TestStateAddress says where an agent is, by what its connection came over, and keeps that when it is lost.
 func TestStateAddress(t *testing.T) {
 	g := stateRigNew(t)
-	for from, want := range map[string]string{"tcp://10.0.3.4:41022": "10.0.3.4:41022", "tcp://[fe80::1%eth0]:4": "[fe80::1%eth0]:4", "ipc pid 4242": "local pid 4242", "memory pid 7": "local", "": ""} {
-		g.apply(&Event{Kind: evAgentUp, Agent: "x", Epoch: "e1", Capacity: 2, From: from}, &Event{Kind: evAgentLost, Agent: "x"})
+	for from, want := range map[string]string{"tcp://10.0.3.4:41022": "10.0.3.4:41022",
+		"tcp://[fe80::1%eth0]:4": "[fe80::1%eth0]:4", "ipc pid 4242": "local pid 4242", "memory pid 7": "local",
+		"": ""} {
+		g.apply(&Event{Kind: evAgentUp, Agent: "x", Epoch: "e1", Capacity: 2, From: from},
+			&Event{Kind: evAgentLost, Agent: "x"})
 		if got := g.s.Agents["x"].Address; got != want {
 			t.Errorf("from %q: %q, want %q", from, got, want)
 		}
@@ -375,7 +406,8 @@ func TestStateNumbers(t *testing.T) {
 	if a := g.s.Agents["x"]; a.N != 9 || a.State != agentUp || a.Labels == nil {
 		t.Errorf("%+v", a)
 	}
-	g.apply(&Event{Kind: evAgentDrained, Agent: "x"}, &Event{Kind: evAgentLost, Agent: "x"}, &Event{Kind: evAgentUp, Agent: "x", Epoch: "e2"})
+	g.apply(&Event{Kind: evAgentDrained, Agent: "x"}, &Event{Kind: evAgentLost, Agent: "x"},
+		&Event{Kind: evAgentUp, Agent: "x", Epoch: "e2"})
 	if a := g.s.Agents["x"]; a.N != 0 || a.State != agentDrain || !a.Draining {
 		t.Errorf("%+v", a)
 	}
@@ -391,17 +423,20 @@ func TestStateNumbers(t *testing.T) {
 
 func TestStatePauseAndDecisions(t *testing.T) {
 	g := stateRigNew(t)
-	g.apply(&Event{Kind: evPaused, By: "me"}, &Event{Kind: evPaused, Workflow: "w"}, &Event{Kind: evSchedule, Workflow: "w", Reason: "* * * * *", Scheduled: stampOf(stateEpoch)})
+	g.apply(&Event{Kind: evPaused, By: "me"}, &Event{Kind: evPaused, Workflow: "w"},
+		&Event{Kind: evSchedule, Workflow: "w", Reason: "* * * * *", Scheduled: stampOf(stateEpoch)})
 	if g.s.PausedAll != "me" || g.s.workflow("w").Paused != "?" {
 		t.Errorf("%q %+v", g.s.PausedAll, g.s.workflow("w"))
 	}
 	g.apply(&Event{Kind: evResumed}, &Event{Kind: evResumed, Workflow: "w"})
 	for i := range 2 * stateMaxDecisions {
-		g.apply(&Event{Kind: evSkipped, Workflow: "w", Scheduled: stampOf(stateEpoch.Add(time.Duration(i) * time.Minute)), Reason: fmt.Sprint(i)})
+		g.apply(&Event{Kind: evSkipped, Workflow: "w",
+			Scheduled: stampOf(stateEpoch.Add(time.Duration(i) * time.Minute)), Reason: fmt.Sprint(i)})
 	}
 	g.apply(&Event{Kind: evSkipped, Workflow: "w", Scheduled: stampOf(stateEpoch), Reason: "old"})
 	w := g.s.workflow("w")
-	if g.s.PausedAll != "" || w.Paused != "" || len(w.Decisions) != stateMaxDecisions || w.Decisions[0].Reason != "51" || w.Decisions[49].Reason != "old" ||
+	if g.s.PausedAll != "" || w.Paused != "" || len(w.Decisions) != stateMaxDecisions ||
+		w.Decisions[0].Reason != "51" || w.Decisions[49].Reason != "old" ||
 		!w.Tick.Equal(stateEpoch.Add((2*stateMaxDecisions-1)*time.Minute)) {
 		t.Errorf("%+v", w)
 	}
@@ -409,7 +444,8 @@ func TestStatePauseAndDecisions(t *testing.T) {
 
 func TestStatePrune(t *testing.T) {
 	g := stateRigNew(t)
-	g.apply(&Event{Kind: evVersion, Version: "v2", Spec: &Workflow{ID: "w"}}, &Event{Kind: evQueued, Run: "R1", Workflow: "w", Version: "v1", Key: "k"})
+	g.apply(&Event{Kind: evVersion, Version: "v2", Spec: &Workflow{ID: "w"}},
+		&Event{Kind: evQueued, Run: "R1", Workflow: "w", Version: "v1", Key: "k"})
 	for _, s := range []*State{g.s, g.copied} {
 		s.prune(g.clock.Add(stateKeyLife))
 		if s.Versions["v1"] == nil || s.Versions["v2"] != nil || len(s.Keys) != 1 {
@@ -429,13 +465,15 @@ func TestStateBound(t *testing.T) {
 	s.Versions["v"] = &Workflow{ID: "w"}
 	for i := range stateMaxFinished + 25 {
 		id := fmt.Sprintf("R%05d", i)
-		for _, e := range []*Event{{Kind: evQueued, Run: id, Workflow: "w", Version: "v"}, {Kind: evAssigned, Run: id, Agent: "x"}, {Kind: evRunEnded, Run: id, Agent: "x", State: runCrashed}} {
+		for _, e := range []*Event{{Kind: evQueued, Run: id, Workflow: "w", Version: "v"},
+			{Kind: evAssigned, Run: id, Agent: "x"}, {Kind: evRunEnded, Run: id, Agent: "x", State: runCrashed}} {
 			if err := s.apply(e); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	if len(s.Finished) != stateMaxFinished || len(s.Runs) != stateMaxFinished || s.Runs["R00024"] != nil || s.Finished[0] != "R00025" || len(s.workflow("w").Recent) != stateMaxRecent {
+	if len(s.Finished) != stateMaxFinished || len(s.Runs) != stateMaxFinished || s.Runs["R00024"] != nil ||
+		s.Finished[0] != "R00025" || len(s.workflow("w").Recent) != stateMaxRecent {
 		t.Errorf("%d finished, %d runs, first %s", len(s.Finished), len(s.Runs), s.Finished[0])
 	}
 	if err := s.apply(&Event{Kind: evAdopted, Run: "R00000", Agent: "x"}); err == nil {
@@ -450,7 +488,8 @@ func TestStateLast(t *testing.T) {
 	newID := func() string { made++; return fmt.Sprintf("R%05d", made) }
 	run := func(id, workflow, state string) {
 		t.Helper()
-		for _, e := range []*Event{{Kind: evQueued, Run: id, Workflow: workflow, Version: "v"}, {Kind: evRunEnded, Run: id, State: state, Reason: "so"}} {
+		for _, e := range []*Event{{Kind: evQueued, Run: id, Workflow: workflow, Version: "v"},
+			{Kind: evRunEnded, Run: id, State: state, Reason: "so"}} {
 			if err := s.apply(e); err != nil {
 				t.Fatal(err)
 			}
@@ -470,7 +509,8 @@ func TestStateLast(t *testing.T) {
 		t.Errorf("the newest run is in memory: %+v", w.Last)
 	}
 	others(1)
-	if s.Runs["R00003"] != nil || w.Last == nil || w.Last.ID != "R00003" || w.Last.State != runSucceeded || w.Last.Tasks == nil || len(w.Last.Tasks) != 0 {
+	if s.Runs["R00003"] != nil || w.Last == nil || w.Last.ID != "R00003" || w.Last.State != runSucceeded ||
+		w.Last.Tasks == nil || len(w.Last.Tasks) != 0 {
 		t.Errorf("%+v", w.Last)
 	}
 	run(newID(), "nightly", runFailed)
@@ -496,11 +536,14 @@ type stateModelRun struct {
 func stateModel(t *testing.T, rnd *rand.Rand) {
 	g := stateRigNew(t)
 	model := map[string]*stateModelRun{}
-	kinds := []string{evQueued, evAssigned, evRequeued, evCancelling, evTaskStopping, evRunEnded, evAdopted, evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished, evRunFinished, evRunFinished}
+	kinds := []string{evQueued, evAssigned, evRequeued, evCancelling, evTaskStopping, evRunEnded, evAdopted,
+		evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished, evRunFinished, evRunFinished}
 	ends := []string{runSucceeded, runFailed, runCancelled, runCrashed, runRunning}
 	for range 600 {
-		e := &Event{Kind: kinds[rnd.IntN(len(kinds))], Run: fmt.Sprint("R", rnd.IntN(6)), Agent: []string{"x", "y"}[rnd.IntN(2)], Workflow: "w", Version: "v1",
-			Task: []string{"a", "b", "c"}[rnd.IntN(3)], Lease: 1 + rnd.IntN(4), Attempt: 1 + rnd.IntN(3), Reason: "r", State: ends[rnd.IntN(len(ends))]}
+		e := &Event{Kind: kinds[rnd.IntN(len(kinds))], Run: fmt.Sprint("R", rnd.IntN(6)),
+			Agent: []string{"x", "y"}[rnd.IntN(2)], Workflow: "w", Version: "v1",
+			Task: []string{"a", "b", "c"}[rnd.IntN(3)], Lease: 1 + rnd.IntN(4), Attempt: 1 + rnd.IntN(3), Reason: "r",
+			State: ends[rnd.IntN(len(ends))]}
 		if e.Kind == evRequeued && rnd.IntN(2) == 0 {
 			e.State = []string{requeueAll, requeueBehind}[rnd.IntN(2)]
 		}

@@ -7,8 +7,8 @@
 //     while an fsync runs shares the next one.
 //   - A batch that need not be acknowledged is written at once, so that kill -9 cannot take it back, and reaches the
 //     disk with the next fsync, or after storeSyncDelay.
-//   - A reserve of 1 MiB is kept from the start. When the disk is full it is given up, so that journal and history go on:
-//     the job that makes room can still be run, and be recorded. When there is room again it is set aside again.
+//   - A reserve of 1 MiB is kept from the start. When the disk is full it is given up, so that journal and history go
+//     on: the job that makes room can still be run, and be recorded. When there is room again it is set aside again.
 //   - When the disk fails or is full nothing is lost: what is not yet on the disk is kept in memory and written again,
 //     after 1 s at first and every 10 s at last. Until then failing says why, and the owner refuses new work.
 
@@ -46,16 +46,18 @@ var errStoreBehind = errors.New("the disk does not keep up: too many events wait
 
 // storeOptions says where a store lies and how large it may become. Zero values are replaced by the defaults.
 type storeOptions struct {
-	Dir          string              // the state folder
-	NoSync       bool                // never force anything to the disk: for state that is thrown away at the end
-	Repair       bool                // what the mark says is lost may be lost: somebody was told, and wants to go on
-	SegmentBytes int64               // 16 MiB
-	Keep         int64               // bytes of old segments kept as an audit trail: 32 MiB
-	onWritten    func()              // called from the writer when events have been written, safe or not; must not block
-	onFull       func()              // called from the writer when the disk is full, the reserve or not; must not block
-	onHealth     func(error)         // called from the writer when the disk begins to fail, and with nil when it works again
-	now          func() time.Time    // time.Now
-	files        func(l *storeFiles) // wraps the file layer, for tests
+	Dir          string // the state folder
+	NoSync       bool   // never force anything to the disk: for state that is thrown away at the end
+	Repair       bool   // what the mark says is lost may be lost: somebody was told, and wants to go on
+	SegmentBytes int64  // 16 MiB
+	Keep         int64  // bytes of old segments kept as an audit trail: 32 MiB
+	// called from the writer when events have been written, safe or not; must not block
+	onWritten func()
+	onFull    func() // called from the writer when the disk is full, the reserve or not; must not block
+	// called from the writer when the disk begins to fail, and with nil when it works again
+	onHealth func(error)
+	now      func() time.Time    // time.Now
+	files    func(l *storeFiles) // wraps the file layer, for tests
 }
 
 // storeReport says what storeOpen found.
@@ -136,7 +138,8 @@ func storeOpen(opt storeOptions) (*store, *State, storeReport, error) {
 	if err != nil {
 		return nil, nil, storeReport{}, fmt.Errorf("open state folder: %w", err)
 	}
-	s := &store{opt: opt, files: storeFilesOf(root, opt.NoSync), wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	s := &store{opt: opt, files: storeFilesOf(root, opt.NoSync), wake: make(chan struct{}, 1),
+		ended: make(chan struct{})}
 	if opt.files != nil {
 		opt.files(&s.files)
 	}
@@ -195,11 +198,12 @@ func (s *store) start() (*State, storeReport, error) {
 	w.timer.Stop()
 	w.durable = p.marked
 	w.markLater(s.seq)
-	// Which lines of the history, and names of its files, the process before has synced nobody knows: those of the replay are
-	// synced again, before a snapshot takes the journal's place.
+	// Which lines of the history, and names of its files, the process before has synced nobody knows: those of the
+	// replay are synced again, before a snapshot takes the journal's place.
 	for _, run := range p.finished {
 		place := historyPlaceOf(run)
-		w.unsyncedHistory[place.file()], w.unsyncedHistory[place.folder], w.unsyncedHistory[historyFolder] = true, true, true
+		w.unsyncedHistory[place.file()], w.unsyncedHistory[place.folder], w.unsyncedHistory[historyFolder] = true, true,
+			true
 	}
 	go w.run()
 	for _, run := range missing {
@@ -229,11 +233,12 @@ func (s *store) prepare() error {
 	return nil
 }
 
-// append numbers the events (e.Seq) and hands them to the writer; it does not wait. The State's own Seq need not follow:
-// snapshot sets it. An event of the principal that State.apply refuses must not be appended, for no replay would pass it. With sync somebody waits for them: they go
-// to the disk as soon as it is free. done (nil: none) is called by the writer once they are on the disk, in the order
-// of the appends, and must not block; nor must any of these be called after close. An empty batch with sync waits for all before it. The store does not keep the
-// events. An event that cannot be written is a programming error: every field of Event encodes, if its Seconds is finite.
+// append numbers the events (e.Seq) and hands them to the writer; it does not wait. The State's own Seq need not
+// follow: snapshot sets it. An event of the principal that State.apply refuses must not be appended, for no replay
+// would pass it. With sync somebody waits for them: they go to the disk as soon as it is free. done (nil: none) is
+// called by the writer once they are on the disk, in the order of the appends, and must not block; nor must any of
+// these be called after close. An empty batch with sync waits for all before it. The store does not keep the events. An
+// event that cannot be written is a programming error: every field of Event encodes, if its Seconds is finite.
 func (s *store) append(events []*Event, sync bool, done func()) {
 	first := s.seq + 1
 	for _, e := range events {
@@ -286,7 +291,8 @@ func (s *store) failing() error {
 // wantsSnapshot says that it is time for one: a segment's worth was written since the last, or a lot was replayed.
 func (s *store) wantsSnapshot() bool {
 	failed := s.saveAt.Load()
-	return (s.unsaved >= s.opt.SegmentBytes || s.many || failed != 0) && !s.saving.Load() && s.opt.now().UnixNano() >= failed
+	return (s.unsaved >= s.opt.SegmentBytes || s.many || failed != 0) && !s.saving.Load() &&
+		s.opt.now().UnixNano() >= failed
 }
 
 // snapshot prunes state, encodes it at once (about 10 ms for 1,000 runs) and leaves the writing to the writer. state
@@ -338,7 +344,8 @@ type storeWriter struct {
 	runs            []storeOp       // lines of history not yet written
 	unsyncedHistory map[string]bool // its files and folders to be synced before the next snapshot
 	lostHistory     map[string]bool // files of it whose last sync failed
-	syncedNames     map[string]bool // folders of it that this process has synced: what the one before renamed in others may come back
+	// folders of it that this process has synced: what the one before renamed in others may come back
+	syncedNames map[string]bool
 
 	durable uint64    // the newest event known to be on the disk
 	markBy  time.Time // when the mark is to say so; zero: it does
@@ -370,8 +377,8 @@ func (f *storeFault) set(err error, now time.Time) {
 	f.retry = now.Add(f.delay)
 }
 
-// run is the writer. It wakes when the owner queues something, when a sync is due that nobody waits for, when the mark is to
-// follow one, and when it is time to try again after a failure. It ends after close, having tried once more.
+// run is the writer. It wakes when the owner queues something, when a sync is due that nobody waits for, when the mark
+// is to follow one, and when it is time to try again after a failure. It ends after close, having tried once more.
 func (w *storeWriter) run() {
 	defer close(w.s.ended)
 	w.reserve()
@@ -639,8 +646,8 @@ func (w *storeWriter) save(op storeOp) error {
 	return w.prune(before)
 }
 
-// reserve sets bytes aside for the journal, if none are: at the start, and once there is room again after they were used.
-// It is no fault when there is none.
+// reserve sets bytes aside for the journal, if none are: at the start, and once there is room again after they were
+// used. It is no fault when there is none.
 func (w *storeWriter) reserve() {
 	w.reserveAt = time.Time{}
 	if w.s.opt.NoSync {
@@ -653,7 +660,8 @@ func (w *storeWriter) reserve() {
 	if err == nil {
 		defer f.Close()
 		var free int64
-		if free, err = diskFree(f); err != nil || free >= 2*storeReserve+diskLeave { // else it would be given up at once
+		// else it would be given up at once
+		if free, err = diskFree(f); err != nil || free >= 2*storeReserve+diskLeave {
 			_, err = w.files.write(f, make([]byte, storeReserve))
 		} else {
 			err = syscall.ENOSPC
@@ -760,10 +768,12 @@ func (w *storeWriter) end() error {
 		err = w.syncHistory()
 	}
 	if len(w.lines) > 0 {
-		err = errors.Join(err, fmt.Errorf("close store: events %d to %d are not on the disk: %w", w.lines[0].first, w.lines[len(w.lines)-1].last, w.journalFault.err))
+		err = errors.Join(err, fmt.Errorf("close store: events %d to %d are not on the disk: %w", w.lines[0].first,
+			w.lines[len(w.lines)-1].last, w.journalFault.err))
 	}
 	if len(w.runs) > 0 { // the journal has them: the next start adds them
-		err = errors.Join(err, fmt.Errorf("close store: %d finished runs are not in the history yet: %w", len(w.runs), w.historyFault.err))
+		err = errors.Join(err, fmt.Errorf("close store: %d finished runs are not in the history yet: %w", len(w.runs),
+			w.historyFault.err))
 	}
 	return err
 }

@@ -1,5 +1,5 @@
-// store_event.go: events as lines of the journal. A line holds one event, or several that one turn of the loop made of one run: the
-// first as it is, and of each behind it only what differs from the first:
+// store_event.go: events as lines of the journal. A line holds one event, or several that one turn of the loop made of
+// one run: the first as it is, and of each behind it only what differs from the first:
 //
 //	{"crc":"1a2b3c4d","seq":7,"t":"…","e":"task.finished","workflow":"w","run":"01JD…","task":"a",…,"n":4,
 //	 "then":[{"task":"b"},{"e":"run.finished","task":"","exit":null}]}
@@ -42,8 +42,8 @@ func storeUsual(e *Event) (attempt, lease int) {
 	return attempt, lease
 }
 
-// addEvents appends a line with the first of some numbered events, and with those behind it that go into the same line. It gives
-// how many.
+// addEvents appends a line with the first of some numbered events, and with those behind it that go into the same line.
+// It gives how many.
 func (c *storeEncoder) addEvents(events []*Event) (n int, err error) {
 	first := events[0]
 	line, size := storeLine{Event: first}, 0
@@ -54,7 +54,8 @@ func (c *storeEncoder) addEvents(events []*Event) (n int, err error) {
 	if first.Lease != lease {
 		line.Lease = &first.Lease
 	}
-	for n = 1; n < len(events) && first.Run != "" && first.Spec == nil && events[n].Run == first.Run && size < storeTogether; n++ {
+	for n = 1; n < len(events) && first.Run != "" && first.Spec == nil && events[n].Run == first.Run &&
+		size < storeTogether; n++ {
 		if events[n].Kind != first.Kind && storeRow(events[n:]) {
 			break // of each less has to be said behind one of its kind
 		}
@@ -136,7 +137,8 @@ func storeLineEvents(text []byte) ([]*Event, error) {
 	for i, then := range line.Then {
 		e := *first
 		e.N = storeCountOn(events[i])
-		e.Spec, e.Outputs, e.Params, e.Labels, e.Left = nil, nil, nil, nil, nil // what is decoded into them would be in the first as well
+		// what is decoded into them would be in the first as well
+		e.Spec, e.Outputs, e.Params, e.Labels, e.Left = nil, nil, nil, nil, nil
 		if e.Exit != nil {
 			exit := *e.Exit
 			e.Exit = &exit

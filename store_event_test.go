@@ -1,4 +1,5 @@
-// store_event_test.go: lines of the journal with several events, lines of the history, and folders that a version of before wrote.
+// store_event_test.go: lines of the journal with several events, lines of the history, and folders that a version of
+// before wrote.
 
 package main
 
@@ -28,9 +29,11 @@ func TestStoreEventLines(t *testing.T) {
 		n := uint64(0)
 		for i := range events {
 			now = now.Add(time.Duration(rng.IntN(3)) * time.Millisecond)
-			e := &Event{Seq: uint64(i) + 8, Time: stampOf(now), Workflow: "w", Run: []string{"R", "R", "R", "S", ""}[rng.IntN(5)],
+			e := &Event{Seq: uint64(i) + 8, Time: stampOf(now), Workflow: "w",
+				Run:   []string{"R", "R", "R", "S", ""}[rng.IntN(5)],
 				Kind:  []string{evTaskStarted, evTaskFinished, evRunFinished, evQueued, evTaskRetrying}[rng.IntN(5)],
-				State: []string{"", taskSucceeded, taskSkipped}[rng.IntN(3)], Attempt: rng.IntN(3), Lease: rng.IntN(3), Seconds: float64(rng.IntN(2)) / 2}
+				State: []string{"", taskSucceeded, taskSkipped}[rng.IntN(3)], Attempt: rng.IntN(3), Lease: rng.IntN(3),
+				Seconds: float64(rng.IntN(2)) / 2}
 			if rng.IntN(3) > 0 {
 				n += uint64(1 + rng.IntN(2))
 				e.N, e.Epoch, e.Agent = n, "e", []string{"x", "y & <z>"}[rng.IntN(2)]
@@ -40,7 +43,8 @@ func TestStoreEventLines(t *testing.T) {
 				e.Exit = &exit
 			}
 			if rng.IntN(3) == 0 {
-				e.Outputs, e.Params = map[string]string{"k": fmt.Sprint(rng.IntN(2)), fmt.Sprint(i): "v"}, map[string]string{"p": ""}
+				e.Outputs, e.Params = map[string]string{"k": fmt.Sprint(rng.IntN(2)), fmt.Sprint(i): "v"},
+					map[string]string{"p": ""}
 			}
 			if rng.IntN(3) == 0 {
 				e.Left = make([]LeftProcess, 1+rng.IntN(2))
@@ -94,8 +98,8 @@ func TestStoreEventLines(t *testing.T) {
 	}
 }
 
-// storeEventJQ takes a line apart as the documentation says that jq does, and compares: but for the numbers, and what is left
-// out where it is 1.
+// storeEventJQ takes a line apart as the documentation says that jq does, and compares: but for the numbers, and what
+// is left out where it is 1.
 func storeEventJQ(t *testing.T, line []byte, events []*Event) {
 	t.Helper()
 	var head map[string]any
@@ -129,7 +133,8 @@ func storeEventJQ(t *testing.T, line []byte, events []*Event) {
 	}
 }
 
-// TestStoreSeek: wherever the end of a block cuts a line, a reader begins at a line that is not behind the event it is to begin with.
+// TestStoreSeek: wherever the end of a block cuts a line, a reader begins at a line that is not behind the event it is
+// to begin with.
 func TestStoreSeek(t *testing.T) {
 	t.Parallel()
 	const mid = 100_000 // of the segment, where it is halved
@@ -158,7 +163,8 @@ func TestStoreSeek(t *testing.T) {
 		}
 		for seq, most := range map[uint64]int64{9: 0, 10: 0, 11: int64(len(first))} {
 			if at, err := storeSeek(f, seq); err != nil || at > most {
-				t.Errorf("%d bytes of line 11 are in the block: event %d is looked for from byte %d on, and line 11 begins at %d: %v", shown, seq, at, len(first), err)
+				t.Errorf("%d bytes of line 11 are in the block: event %d is looked for from byte %d on, and line 11 "+
+					"begins at %d: %v", shown, seq, at, len(first), err)
 			}
 		}
 		f.Close()
@@ -173,10 +179,12 @@ func TestStoreEventLong(t *testing.T) {
 	for i := range 1000 {
 		w.Tasks = append(w.Tasks, Task{ID: fmt.Sprint("t", i)})
 	}
-	g.add(false, &Event{Kind: evVersion, Workflow: "w", Version: "v", Spec: w}, &Event{Kind: evQueued, Workflow: "w", Version: "v", Run: "R"}, &Event{Kind: evAssigned, Run: "R", Agent: "x"})
+	g.add(false, &Event{Kind: evVersion, Workflow: "w", Version: "v", Spec: w},
+		&Event{Kind: evQueued, Workflow: "w", Version: "v", Run: "R"}, &Event{Kind: evAssigned, Run: "R", Agent: "x"})
 	var events []*Event
 	for i := range w.Tasks {
-		events = append(events, &Event{Kind: evTaskStarted, Run: "R", Task: w.Tasks[i].ID, Attempt: 1, Agent: "x", Lease: 1, Epoch: "e", N: uint64(i + 1)})
+		events = append(events, &Event{Kind: evTaskStarted, Run: "R", Task: w.Tasks[i].ID, Attempt: 1, Agent: "x",
+			Lease: 1, Epoch: "e", N: uint64(i + 1)})
 	}
 	g.add(true, events...)
 	g.wait()
@@ -214,7 +222,9 @@ func TestHistoryLine(t *testing.T) {
 	zero, three := 0, 3
 	at := func() Stamp { return stampOf(time.Date(2026, 1, 31, 12, 0, 0, rng.IntN(4)*1e6, time.UTC)) }
 	for range 500 {
-		r := &Run{ID: "R", Workflow: "w", LogDay: []string{"", "2026-01-30", "2026-01-31"}[rng.IntN(3)], State: runFailed, Reason: []string{"", "why"}[rng.IntN(2)], Attempt: rng.IntN(3), Lease: rng.IntN(3), Params: map[string]string{},
+		r := &Run{ID: "R", Workflow: "w", LogDay: []string{"", "2026-01-30", "2026-01-31"}[rng.IntN(3)],
+			State: runFailed, Reason: []string{"", "why"}[rng.IntN(2)], Attempt: rng.IntN(3), Lease: rng.IntN(3),
+			Params:  map[string]string{},
 			Started: at(), Finished: at(), Seconds: float64(rng.IntN(3)) / 1000, Tasks: []TaskRun{}}
 		if rng.IntN(2) == 0 {
 			r.Params["k"] = "v"
@@ -223,7 +233,8 @@ func TestHistoryLine(t *testing.T) {
 			r.Started, r.Lease = Stamp{}, 0
 		}
 		for range rng.IntN(4) {
-			task := TaskRun{Task: "a", State: []string{taskSucceeded, taskFailed, taskSkipped}[rng.IntN(3)], Exit: []*int{nil, &zero, &three}[rng.IntN(3)],
+			task := TaskRun{Task: "a", State: []string{taskSucceeded, taskFailed, taskSkipped}[rng.IntN(3)],
+				Exit:     []*int{nil, &zero, &three}[rng.IntN(3)],
 				Attempts: rng.IntN(3), Started: at(), Seconds: float64(rng.IntN(4)) / 1000}
 			if task.Finished = stampOf(task.Started.Add(time.Millisecond)); rng.IntN(4) == 0 {
 				task.Started, task.Finished = Stamp{}, Stamp{}
@@ -233,7 +244,8 @@ func TestHistoryLine(t *testing.T) {
 			}
 			for n := range rng.IntN(3) * rng.IntN(2) {
 				task.Began = at()
-				task.Earlier = append(task.Earlier, TaskAttempt{Attempt: n + 1, Reason: "exit 3", Exit: []*int{nil, &three}[rng.IntN(2)], Started: at(), Seconds: float64(rng.IntN(4)) / 1000})
+				task.Earlier = append(task.Earlier, TaskAttempt{Attempt: n + 1, Reason: "exit 3",
+					Exit: []*int{nil, &three}[rng.IntN(2)], Started: at(), Seconds: float64(rng.IntN(4)) / 1000})
 			}
 			r.Tasks = append(r.Tasks, task)
 		}
@@ -248,15 +260,18 @@ func TestHistoryLine(t *testing.T) {
 		}
 	}
 	began := at()
-	text := storeText(t, historyLineOf(&Run{ID: "R", State: runSucceeded, Attempt: 1, Lease: 1, LogDay: "2026-01-31", Params: map[string]string{}, Started: began, Finished: began,
-		Tasks: []TaskRun{{Task: "a", State: taskSucceeded, Exit: &zero, Attempts: 1, Started: began, Finished: stampOf(began.Add(time.Second)), Seconds: 1}}}))
-	if !bytes.Contains(text, []byte(`"tasks":[{"task":"a","state":"succeeded","seconds":1}]}`)) || bytes.Contains(text, []byte(`"attempt"`)) || bytes.Contains(text, []byte(`"log_day"`)) {
+	text := storeText(t, historyLineOf(&Run{ID: "R", State: runSucceeded, Attempt: 1, Lease: 1, LogDay: "2026-01-31",
+		Params: map[string]string{}, Started: began, Finished: began,
+		Tasks: []TaskRun{{Task: "a", State: taskSucceeded, Exit: &zero, Attempts: 1, Started: began,
+			Finished: stampOf(began.Add(time.Second)), Seconds: 1}}}))
+	if !bytes.Contains(text, []byte(`"tasks":[{"task":"a","state":"succeeded","seconds":1}]}`)) ||
+		bytes.Contains(text, []byte(`"attempt"`)) || bytes.Contains(text, []byte(`"log_day"`)) {
 		t.Errorf("%s", text)
 	}
 }
 
-// storeFormat1 copies what the version of before wrote (testdata/format1: five runs of three workflows, a snapshot after the first
-// two, the principal killed in the last, which the agent went on with until it was killed as well).
+// storeFormat1 copies what the version of before wrote (testdata/format1: five runs of three workflows, a snapshot
+// after the first two, the principal killed in the last, which the agent went on with until it was killed as well).
 func storeFormat1(t *testing.T, of, to string) {
 	t.Helper()
 	if err := os.CopyFS(to, os.DirFS("testdata/format1/"+of)); err != nil {
@@ -274,8 +289,8 @@ func storeFormat1Lines(t *testing.T, name string) []string {
 	return strings.Split(strings.TrimSpace(string(text)), "\n")
 }
 
-// TestStoreFormat1: journal, snapshot and history of the version of before are read as that one did, and it cannot take for damage
-// what is written from now on.
+// TestStoreFormat1: journal, snapshot and history of the version of before are read as that one did, and it cannot take
+// for damage what is written from now on.
 func TestStoreFormat1(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -284,7 +299,8 @@ func TestStoreFormat1(t *testing.T) {
 	events := storeFormat1Lines(t, "events.jsonl")
 	if next, err := g.s.readEvents(1, 0, func(e *Event) bool {
 		var want Event
-		if err := json.Unmarshal([]byte(events[e.Seq-1]), &want); err != nil || !bytes.Equal(storeText(t, e), storeText(t, &want)) {
+		if err := json.Unmarshal([]byte(events[e.Seq-1]), &want); err != nil ||
+			!bytes.Equal(storeText(t, e), storeText(t, &want)) {
 			t.Errorf("%v: event %s\nwant %s", err, storeText(t, e), events[e.Seq-1])
 		}
 		return true
@@ -305,15 +321,19 @@ func TestStoreFormat1(t *testing.T) {
 		if got := storeText(t, folded); string(got) != text {
 			t.Errorf("folded to %s\nwant %s", got, text)
 		}
-		if got, err := g.s.historyFind(want.ID, nil); !runActive(want.State) && (err != nil || string(storeText(t, got)) != text) {
+		if got, err := g.s.historyFind(want.ID, nil); !runActive(want.State) &&
+			(err != nil || string(storeText(t, got)) != text) {
 			t.Errorf("%v: in the history %s\nwant %s", err, storeText(t, got), text)
 		}
 	}
-	if !strings.HasPrefix(earlier, "1 exit 3 3 @") || !strings.HasSuffix(earlier, " 0.003s") || strings.Contains(earlier, "|") { // the other run that was retried is in the snapshot
+	// the other run that was retried is in the snapshot
+	if !strings.HasPrefix(earlier, "1 exit 3 3 @") || !strings.HasSuffix(earlier, " 0.003s") ||
+		strings.Contains(earlier, "|") {
 		t.Errorf("the attempts are folded to %q", earlier)
 	}
 	g.wait()
-	if text, err := os.ReadFile(filepath.Join(dir, storeSnapshot)); err != nil || !bytes.Contains(text, []byte(`"schema":2,"seq":46,`)) {
+	if text, err := os.ReadFile(filepath.Join(dir, storeSnapshot)); err != nil ||
+		!bytes.Contains(text, []byte(`"schema":2,"seq":46,`)) {
 		t.Errorf("%v: the snapshot is still %.80s", err, text)
 	}
 	g.log = make([][]byte, g.state.Seq)

@@ -144,9 +144,9 @@ const (
 	storeLockAgain = 5 * time.Millisecond // between two tries within storeLockWait
 )
 
-// lock takes the lock of the state folder dir (flock(2): the kernel gives it back when the process ends, however
-// it ends). A process that it was just starting may hold it for a moment longer, between fork and exec: that is waited for.
-// The file stays behind at the end: to remove it would let two processes lock two files of one name.
+// lock takes the lock of the state folder dir (flock(2): the kernel gives it back when the process ends, however it
+// ends). A process that it was just starting may hold it for a moment longer, between fork and exec: that is waited
+// for. The file stays behind at the end: to remove it would let two processes lock two files of one name.
 func (l *storeFiles) lock(dir string, since Stamp) (*os.File, error) {
 	f, err := diskOpenIn(l.root, "lock", os.O_RDWR|os.O_CREATE)
 	if err != nil {
@@ -161,7 +161,8 @@ func (l *storeFiles) lock(dir string, since Stamp) (*os.File, error) {
 	switch {
 	case errors.Is(err, unix.EWOULDBLOCK):
 		defer f.Close()
-		return nil, conflict(fmt.Sprintf("lock state folder %s: %s: stop that one first, or give this one a folder of its own with --state",
+		return nil, conflict(fmt.Sprintf("lock state folder %s: %s: stop that one first, or give this one a folder "+
+			"of its own with --state",
 			dir, storeHeldBy(f)))
 	case err != nil:
 		f.Close()
@@ -175,8 +176,8 @@ func (l *storeFiles) lock(dir string, since Stamp) (*os.File, error) {
 	return f, nil
 }
 
-// storeUnlock gives a lock back and closes its file. A process that is just being started may have the file open a moment
-// longer: the lock is given back for it too.
+// storeUnlock gives a lock back and closes its file. A process that is just being started may have the file open a
+// moment longer: the lock is given back for it too.
 func storeUnlock(f *os.File) error {
 	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
 }

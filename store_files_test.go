@@ -32,7 +32,8 @@ type storeDisk struct {
 
 func storeDiskNew(t testing.TB, dir string, seed uint64) *storeDisk {
 	d := &storeDisk{t: t, dir: dir, rng: rand.New(rand.NewPCG(seed, 7)), fail: func(string) error { return nil },
-		content: map[uint64][]byte{}, perhaps: map[uint64][][]byte{}, dropped: map[uint64][2]int{}, names: map[string]map[string]fs.FileInfo{}}
+		content: map[uint64][]byte{}, perhaps: map[uint64][][]byte{}, dropped: map[uint64][2]int{},
+		names: map[string]map[string]fs.FileInfo{}}
 	t.Cleanup(func() {
 		for _, f := range d.held {
 			f.Close()
@@ -134,8 +135,8 @@ func (d *storeDisk) written(f *os.File) {
 	}
 }
 
-// drop notes what a failed sync of f may have dropped: the kernel takes such pages for written, and no later sync writes them
-// (https://wiki.postgresql.org/wiki/Fsync_Errors).
+// drop notes what a failed sync of f may have dropped: the kernel takes such pages for written, and no later sync
+// writes them (https://wiki.postgresql.org/wiki/Fsync_Errors).
 func (d *storeDisk) drop(f *os.File) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -218,7 +219,8 @@ func (d *storeDisk) cut(folder, into string) {
 		text := d.content[storeInode(info)]
 		if other := d.perhaps[storeInode(info)]; len(other) > 0 && d.rng.IntN(2) == 0 {
 			text = other[d.rng.IntN(len(other))]
-		} else if newer, err := os.ReadFile(filepath.Join(d.dir, folder, now[storeInode(info)])); err == nil && now[storeInode(info)] != "" {
+		} else if newer, err := os.ReadFile(filepath.Join(d.dir, folder, now[storeInode(info)])); err == nil &&
+			now[storeInode(info)] != "" {
 			if rest, ok := bytes.CutPrefix(newer, text); ok {
 				rest = rest[:d.rng.IntN(len(rest)+1)]
 				zero := d.rng.IntN(3*len(rest) + 1)
@@ -238,7 +240,8 @@ func (d *storeDisk) cut(folder, into string) {
 
 // move goes on in another folder; all that is there is on the disk.
 func (d *storeDisk) move(dir string) {
-	d.dir, d.content, d.perhaps, d.dropped, d.names = dir, map[uint64][]byte{}, map[uint64][][]byte{}, map[uint64][2]int{}, map[string]map[string]fs.FileInfo{}
+	d.dir, d.content, d.perhaps, d.dropped, d.names = dir, map[uint64][]byte{}, map[uint64][][]byte{},
+		map[uint64][2]int{}, map[string]map[string]fs.FileInfo{}
 	filepath.WalkDir(dir, func(p string, _ fs.DirEntry, _ error) error {
 		if f, err := os.Open(p); err == nil {
 			d.sync(f)

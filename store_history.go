@@ -3,11 +3,11 @@
 // usual (see store_history_line.go). Files are read from their end: the newest 50 of a million runs cost a few
 // kilobytes.
 //
-// A run has a second line when it was retried, came back from an agent that was thought lost, or has left processes that could
-// not be ended, of which more is known now: the later line wins,
-// and readers drop the earlier. The same line is written once, whatever crash lies between: at the start the runs that
-// finished in the replayed journal are looked up at the ends of their files, and those not there are added. Should it
-// ever be there twice (files put back from a backup), readers drop the second as well. A damaged line is passed over.
+// A run has a second line when it was retried, came back from an agent that was thought lost, or has left processes
+// that could not be ended, of which more is known now: the later line wins, and readers drop the earlier. The same line
+// is written once, whatever crash lies between: at the start the runs that finished in the replayed journal are looked
+// up at the ends of their files, and those not there are added. Should it ever be there twice (files put back from a
+// backup), readers drop the second as well. A damaged line is passed over.
 
 package main
 
@@ -48,7 +48,8 @@ type historyPlace struct{ folder, month string }
 
 // historyPlaceOf says which file a finished run lies in.
 func historyPlaceOf(r *Run) *historyPlace {
-	return &historyPlace{folder: path.Join(historyFolder, idFolder(r.Workflow)), month: r.Finished.UTC().Format("2006-01")}
+	return &historyPlace{folder: path.Join(historyFolder, idFolder(r.Workflow)),
+		month: r.Finished.UTC().Format("2006-01")}
 }
 
 // file gives the path of the file below the state folder.
@@ -162,8 +163,8 @@ func (w *storeWriter) syncHistory() error {
 	return nil
 }
 
-// syncMonth makes the lines of one file durable. Where a sync has failed another one proves nothing (see ready): then the file,
-// which still reads well, is written anew.
+// syncMonth makes the lines of one file durable. Where a sync has failed another one proves nothing (see ready): then
+// the file, which still reads well, is written anew.
 func (w *storeWriter) syncMonth(name string) error {
 	if !w.lostHistory[name] {
 		err := w.files.syncFile(name)
@@ -194,9 +195,9 @@ func historyKeyOf(r *Run) historyKey {
 }
 
 // historyMissing gives those of the runs that finished in the replay that are not in their files, in their order. Each
-// was the last line of its file when it was written: as many lines from the end as there are runs are enough to look at.
-// Of a run that was queued again only its last end counts: an earlier one may never have been written, when both came in
-// one turn, and behind the last one it would be taken for it.
+// was the last line of its file when it was written: as many lines from the end as there are runs are enough to look
+// at. Of a run that was queued again only its last end counts: an earlier one may never have been written, when both
+// came in one turn, and behind the last one it would be taken for it.
 func (s *store) historyMissing(finished []*Run) ([]*Run, error) {
 	count := map[historyPlace]int{}
 	for _, r := range finished {
@@ -270,8 +271,8 @@ func (s *store) historyOpen(name string) (*historyBack, error) {
 	return &historyBack{read: read, at: info.Size()}, nil
 }
 
-// line gives the line before the one given last, with its newline if it has one; io.EOF before the first. One that is longer than any
-// that was written is passed over.
+// line gives the line before the one given last, with its newline if it has one; io.EOF before the first. One that is
+// longer than any that was written is passed over.
 func (b *historyBack) line() ([]byte, error) {
 	searched := 0
 	for {
@@ -298,7 +299,8 @@ func (b *historyBack) line() ([]byte, error) {
 		}
 		searched = max(len(b.buf)-1, 0)
 		b.block = min(max(2*b.block, historyBlock), historyBlockMax)
-		n := min(max(b.block, int64(len(b.buf))), b.at, int64(storeLineMax+1-len(b.buf))) // a long line is not read a block at a time
+		// a long line is not read a block at a time
+		n := min(max(b.block, int64(len(b.buf))), b.at, int64(storeLineMax+1-len(b.buf)))
 		more := make([]byte, n, n+int64(len(b.buf)))
 		if _, err := b.read(more, b.at-n); err != nil {
 			return nil, err
@@ -425,8 +427,8 @@ func (s *store) historyList(filter historyFilter, fn func(*Run) bool) error {
 	return nil
 }
 
-// begins says whether the list has begun: lines come in the order of their places, those of one place always in the same
-// order, so that a page begins where the one before it ended.
+// begins says whether the list has begun: lines come in the order of their places, those of one place always in the
+// same order, so that a page begins where the one before it ended.
 func (f *historyFilter) begins(t *historyStream) bool {
 	switch {
 	case f.behind == "":
@@ -499,7 +501,8 @@ func (s *store) historyMonths(folder string) ([]string, error) {
 func (t *historyStream) advance() error {
 	for {
 		if t.back == nil {
-			if len(t.months) == 0 || !t.filter.Since.IsZero() && t.months[len(t.months)-1] < t.filter.Since.UTC().Format("2006-01") {
+			if len(t.months) == 0 || !t.filter.Since.IsZero() &&
+				t.months[len(t.months)-1] < t.filter.Since.UTC().Format("2006-01") {
 				t.head = nil
 				return nil
 			}
@@ -521,7 +524,8 @@ func (t *historyStream) advance() error {
 		}
 		run, err := t.back.run()
 		if err == nil {
-			if t.head = run; t.place.IsZero() || run.Finished.Before(t.place) { // agents' clocks differ, and reports are late
+			// agents' clocks differ, and reports are late
+			if t.head = run; t.place.IsZero() || run.Finished.Before(t.place) {
 				t.place = run.Finished.Time
 			}
 			return nil

@@ -43,7 +43,8 @@ type historyTask struct {
 // historyLineOf makes the line of a run. It shares what the run has.
 func historyLineOf(r *Run) *historyLine {
 	line := &historyLine{Run: r, Reason: r.Reason, Params: r.Params, Tasks: make([]historyTask, len(r.Tasks))}
-	if usual := historyUsual(r); r.Attempt != 1 || r.Lease != usual.Lease || r.LogDay != usual.LogDay || !r.Started.Equal(usual.Started.Time) {
+	if usual := historyUsual(r); r.Attempt != 1 || r.Lease != usual.Lease || r.LogDay != usual.LogDay ||
+		!r.Started.Equal(usual.Started.Time) {
 		line.Attempt, line.Started, line.Lease, line.LogDay = &r.Attempt, r.Started, r.Lease, r.LogDay
 	}
 	for i := range r.Tasks {
@@ -60,7 +61,8 @@ func historyUsual(r *Run) Run {
 
 // historyTaskOf makes the short form of a task where that says it all, else the whole.
 func historyTaskOf(t *TaskRun, r *Run) historyTask {
-	whole := historyTask{Task: t.Task, State: t.State, Reason: t.Reason, Exit: t.Exit, Attempts: &t.Attempts, Earlier: t.Earlier, Started: t.Started, Began: t.Began,
+	whole := historyTask{Task: t.Task, State: t.State, Reason: t.Reason, Exit: t.Exit, Attempts: &t.Attempts,
+		Earlier: t.Earlier, Started: t.Started, Began: t.Began,
 		Finished: t.Finished, Seconds: t.Seconds, Outputs: t.Outputs, Stopping: t.Cancelling}
 	short := whole
 	short.Attempts, short.Finished = nil, Stamp{}
@@ -78,7 +80,8 @@ func historyTaskOf(t *TaskRun, r *Run) historyTask {
 
 // task gives back the task of a run.
 func (h *historyTask) task(r *Run) TaskRun {
-	t := TaskRun{Task: h.Task, State: h.State, Reason: h.Reason, Exit: h.Exit, Earlier: h.Earlier, Started: h.Started, Began: h.Began, Finished: h.Finished,
+	t := TaskRun{Task: h.Task, State: h.State, Reason: h.Reason, Exit: h.Exit, Earlier: h.Earlier, Started: h.Started,
+		Began: h.Began, Finished: h.Finished,
 		Seconds: h.Seconds, Outputs: h.Outputs, Cancelling: h.Stopping}
 	if h.Attempts != nil {
 		t.Attempts = *h.Attempts

@@ -1,5 +1,5 @@
-// store_history_test.go: the history of finished runs: order, filters, what a list of the newest costs, runs with two lines,
-// crashes between journal and history, and names that try to get out of their folder.
+// store_history_test.go: the history of finished runs: order, filters, what a list of the newest costs, runs with two
+// lines, crashes between journal and history, and names that try to get out of their folder.
 
 package main
 
@@ -21,7 +21,8 @@ import (
 func historyRun(n int, workflow, state string, finished time.Time) *Run {
 	id := runID(finished.Add(-time.Minute), "")
 	return &Run{ID: id, Workflow: workflow, State: state, Attempt: 1, Params: map[string]string{"n": fmt.Sprint(n)},
-		Queued: stampOf(finished.Add(-time.Minute)), Finished: stampOf(finished), Tasks: []TaskRun{{Task: "main", State: state}}}
+		Queued: stampOf(finished.Add(-time.Minute)), Finished: stampOf(finished),
+		Tasks: []TaskRun{{Task: "main", State: state}}}
 }
 
 func historyIDs(t testing.TB, s *store, filter historyFilter) (ids []string) {
@@ -57,7 +58,8 @@ func TestHistoryList(t *testing.T) {
 	}
 	g.wait()
 	for range 60 {
-		f := historyFilter{Workflow: append(flows, "")[rng.IntN(4)], State: append(states, "")[rng.IntN(3)], Limit: rng.IntN(50)}
+		f := historyFilter{Workflow: append(flows, "")[rng.IntN(4)], State: append(states, "")[rng.IntN(3)],
+			Limit: rng.IntN(50)}
 		if rng.IntN(2) == 0 {
 			f.Since = begin.Add(time.Duration(rng.IntN(100*24)) * time.Hour)
 		}
@@ -75,7 +77,8 @@ func TestHistoryList(t *testing.T) {
 		}
 	}
 	for _, r := range all[:100] {
-		if found, err := g.s.historyFind(r.ID, nil); err != nil || string(storeText(t, found)) != string(storeText(t, r)) {
+		if found, err := g.s.historyFind(r.ID, nil); err != nil || string(storeText(t, found)) != string(storeText(t,
+			r)) {
 			t.Fatalf("find %s: %v, %s", r.ID, err, storeText(t, found))
 		}
 	}
@@ -116,8 +119,10 @@ func TestHistoryNewestIsCheap(t *testing.T) {
 func TestHistoryName(t *testing.T) {
 	seen := map[string]string{}
 	for id, want := range map[string]string{
-		"backup": "backup", "a.b c-ü_1": "a.b c-ü_1", "": "%", ".": "%2E", "..": "%2E.", ".hidden": "%2Ehidden", "a/../b": "a%2F..%2Fb",
-		"/etc/passwd": "%2Fetc%2Fpasswd", "%2E": "%252E", "a\x00b\n": "a%00b%0A", "\xff": "%FF", "a:b*": "a%3Ab%2A", "\u202e": "%E2%80%AE",
+		"backup": "backup", "a.b c-ü_1": "a.b c-ü_1", "": "%", ".": "%2E", "..": "%2E.", ".hidden": "%2Ehidden",
+		"a/../b":      "a%2F..%2Fb",
+		"/etc/passwd": "%2Fetc%2Fpasswd", "%2E": "%252E", "a\x00b\n": "a%00b%0A", "\xff": "%FF", "a:b*": "a%3Ab%2A",
+		"\u202e": "%E2%80%AE",
 	} {
 		if got := idFolder(id); got != want || seen[got] != "" {
 			t.Errorf("folder of %q is %q (also of %q), want %q", id, got, seen[got], want)
@@ -143,7 +148,8 @@ func TestHistoryStays(t *testing.T) {
 	}
 	g.wait()
 	for _, id := range ids { // "" is a filter for all of them
-		if got := historyIDs(t, g.s, historyFilter{Workflow: id}); len(got) != map[bool]int{true: len(ids), false: 1}[id == ""] {
+		if got := historyIDs(t, g.s, historyFilter{Workflow: id}); len(got) != map[bool]int{true: len(ids),
+			false: 1}[id == ""] {
 			t.Errorf("runs of %q: %v", id, got)
 		}
 	}
@@ -208,8 +214,8 @@ func TestHistoryAfterCrash(t *testing.T) {
 	}
 }
 
-// TestHistoryPages reads a history page by page: runs that finished at one instant, and lines that are not in the order of
-// finishing, since agents' clocks differ and reports are late. Each run is on one page.
+// TestHistoryPages reads a history page by page: runs that finished at one instant, and lines that are not in the order
+// of finishing, since agents' clocks differ and reports are late. Each run is on one page.
 func TestHistoryPages(t *testing.T) {
 	t.Parallel()
 	g := storeRigOpen(t, storeOptions{NoSync: true})
@@ -217,14 +223,16 @@ func TestHistoryPages(t *testing.T) {
 	for i := range runs {
 		late := time.Duration(g.rng.IntN(4)*g.rng.IntN(2000)) * time.Millisecond
 		at := g.clock.Add(time.Duration(i/5)*time.Second - late)
-		g.s.history(&Run{ID: fmt.Sprintf("R%03d", (i*7)%runs), Workflow: fmt.Sprint("w", g.rng.IntN(3)), State: runSucceeded, Finished: stampOf(at)}, nil)
+		g.s.history(&Run{ID: fmt.Sprintf("R%03d", (i*7)%runs), Workflow: fmt.Sprint("w", g.rng.IntN(3)),
+			State: runSucceeded, Finished: stampOf(at)}, nil)
 	}
 	g.wait()
 	for _, size := range []int{1, 3, 50} {
 		seen, behind, behindAt := map[string]int{}, "", time.Time{}
 		for more := true; more; {
 			given, last, lastAt, place := 0, "", time.Time{}, time.Time{}
-			filter := historyFilter{Limit: size, behind: behind, behindAt: behindAt, tell: func(at time.Time) { place = at }}
+			filter := historyFilter{Limit: size, behind: behind, behindAt: behindAt,
+				tell: func(at time.Time) { place = at }}
 			if err := g.s.historyList(filter, func(r *Run) bool {
 				given++
 				seen[r.ID]++
@@ -253,7 +261,8 @@ func TestHistoryQueuedAgain(t *testing.T) {
 	id, agent := runID(g.clock, ""), "one"
 	of := func(kind, state string, attempt int) *Event {
 		g.clock = g.clock.Add(time.Second)
-		e := &Event{Time: stampOf(g.clock), Kind: kind, Workflow: "w", Run: id, State: state, Attempt: attempt, Version: "v0"}
+		e := &Event{Time: stampOf(g.clock), Kind: kind, Workflow: "w", Run: id, State: state, Attempt: attempt,
+			Version: "v0"}
 		switch kind {
 		case evRunStarted, evRunFinished:
 			g.n++
@@ -263,7 +272,8 @@ func TestHistoryQueuedAgain(t *testing.T) {
 		}
 		return e
 	}
-	g.add(true, &Event{Time: stampOf(g.clock), Kind: evVersion, Workflow: "w", Version: "v0", Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: "x"}}}},
+	g.add(true, &Event{Time: stampOf(g.clock), Kind: evVersion, Workflow: "w", Version: "v0",
+		Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: "x"}}}},
 		&Event{Time: stampOf(g.clock), Kind: evAgentUp, Agent: agent, Capacity: 1, Epoch: "e1"})
 	g.add(true, of(evQueued, "", 0))
 	g.add(true, of(evAssigned, "", 0))
@@ -290,8 +300,8 @@ func TestHistoryQueuedAgain(t *testing.T) {
 	g.stop()
 }
 
-// TestHistoryLongLine: a line that is damaged into one longer than any is passed over, at the end of a file and within it, and takes no
-// more memory than one that is good. Not parallel: it counts what is allocated.
+// TestHistoryLongLine: a line that is damaged into one longer than any is passed over, at the end of a file and within
+// it, and takes no more memory than one that is good. Not parallel: it counts what is allocated.
 func TestHistoryLongLine(t *testing.T) {
 	g := storeRigOpen(t, storeOptions{NoSync: true})
 	at := time.Date(2026, 7, 1, 9, 0, 0, 0, time.UTC)
@@ -325,7 +335,8 @@ func TestHistoryLongLine(t *testing.T) {
 	}
 	want("at the end", runs[0].ID)
 	looks := 0
-	if err := g.s.historyList(historyFilter{over: func() bool { looks++; return looks > 1 }}, func(*Run) bool { return true }); !errors.Is(err, errHistoryOver) {
+	if err := g.s.historyList(historyFilter{over: func() bool { looks++; return looks > 1 }},
+		func(*Run) bool { return true }); !errors.Is(err, errHistoryOver) {
 		t.Errorf("nobody waits any more: %v", err)
 	}
 	frugal("append", func() {

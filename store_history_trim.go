@@ -43,15 +43,16 @@ func (s *store) historyLonger(folder string, n int) bool {
 }
 
 // historyTrim has the writer cut workflows' histories to their newest keep lines, once the snapshot that was asked for
-// last is saved: the start looks for the runs that finished after it, and would add what is gone. Only the owner calls it.
+// last is saved: the start looks for the runs that finished after it, and would add what is gone. Only the owner calls
+// it.
 func (s *store) historyTrim(folders []string, keep int) {
 	for _, folder := range folders {
 		s.put(storeOp{trim: folder, keep: keep, last: s.seq})
 	}
 }
 
-// trim cuts one workflow's history: older files go, and the one with the first line that is kept is replaced by its end. A
-// list that is on its way through that file ends there.
+// trim cuts one workflow's history: older files go, and the one with the first line that is kept is replaced by its
+// end. A list that is on its way through that file ends there.
 func (w *storeWriter) trim(folder string, keep int) error {
 	older, month, at, err := w.s.historyBackTo(folder, keep)
 	if err != nil || month == "" {

@@ -1,6 +1,6 @@
 // store_journal.go: the format of the journal and the way back from it to a State. A journal is a folder of segments,
-// journal/0000000000001.jsonl, named by the number of their first event; a segment is lines; a line is one event, or several (see
-// store_event.go):
+// journal/0000000000001.jsonl, named by the number of their first event; a segment is lines; a line is one event, or
+// several (see store_event.go):
 //
 //	{"crc":"1a2b3c4d","seq":1,"t":"2026-01-31T02:30:00.000Z","e":"run.queued",...}
 //
@@ -86,7 +86,8 @@ func storeSound(line []byte) bool {
 		return false
 	}
 	sum := storeSum(line[storeLineBody:])
-	return bytes.Equal(line[len(storeLineHead):storeLineBody-2], sum[:]) && string(line[storeLineBody-2:storeLineBody]) == `",`
+	return bytes.Equal(line[len(storeLineHead):storeLineBody-2], sum[:]) &&
+		string(line[storeLineBody-2:storeLineBody]) == `",`
 }
 
 // storeDecode reads a sound line into v. It changes one byte of the line, to spare a copy.
@@ -202,9 +203,9 @@ type storeReplay struct {
 	notes    []string
 }
 
-// journal folds every event that the snapshot did not hold. Segments that it covers are not read. A torn end of the last
-// segment is cut off: that is what a power cut leaves. Damage elsewhere is not of that kind, and is an error; so is a journal
-// that ends before what is known to have been on the disk.
+// journal folds every event that the snapshot did not hold. Segments that it covers are not read. A torn end of the
+// last segment is cut off: that is what a power cut leaves. Damage elsewhere is not of that kind, and is an error; so
+// is a journal that ends before what is known to have been on the disk.
 func (p *storeReplay) journal() error {
 	covered := p.state.Seq
 	p.next = covered + 1
@@ -213,11 +214,13 @@ func (p *storeReplay) journal() error {
 		return err
 	}
 	if len(segments) == 0 && covered > 0 {
-		p.notes = append(p.notes, fmt.Sprintf("the journal is empty: everything after event %d, where the snapshot ends, is gone", covered))
+		p.notes = append(p.notes, fmt.Sprintf("the journal is empty: everything after event %d, where the snapshot "+
+			"ends, is gone", covered))
 	}
 	from := sort.Search(len(segments), func(i int) bool { return segments[i].first > p.next }) - 1
 	if from < 0 && len(segments) > 0 {
-		return fmt.Errorf("read journal: %s begins at event %d, and no snapshot holds what was before (events %d to %d): put the missing files back from a backup, or run cdktr check --repair",
+		return fmt.Errorf("read journal: %s begins at event %d, and no snapshot holds what was before (events %d to "+
+			"%d): put the missing files back from a backup, or run cdktr check --repair",
 			p.path(segments[0].name), segments[0].first, p.next, segments[0].first-1)
 	}
 	for i := max(from, 0); i < len(segments); i++ {
@@ -225,7 +228,8 @@ func (p *storeReplay) journal() error {
 			p.next = segments[i].first
 		}
 		if segments[i].first != p.next {
-			return fmt.Errorf("read journal: %s ends at event %d, but the next segment %s begins at event %d: put the missing lines back from a backup, or run cdktr check --repair",
+			return fmt.Errorf("read journal: %s ends at event %d, but the next segment %s begins at event %d: put "+
+				"the missing lines back from a backup, or run cdktr check --repair",
 				p.path(segments[i-1].name), p.next-1, path.Base(segments[i].name), segments[i].first)
 		}
 		p.last = segments[i]
@@ -237,7 +241,8 @@ func (p *storeReplay) journal() error {
 		p.next, p.last, p.size = covered+1, storeSegment{}, 0
 	}
 	if p.next <= p.marked {
-		return fmt.Errorf("read journal: it ends at event %d, but up to event %d it was on the disk (%s says so): the end of %s, or a segment behind it, is gone: put it back from a backup, or run cdktr check --repair",
+		return fmt.Errorf("read journal: it ends at event %d, but up to event %d it was on the disk (%s says so): "+
+			"the end of %s, or a segment behind it, is gone: put it back from a backup, or run cdktr check --repair",
 			p.next-1, p.marked, p.path(storeMark), orDefault(p.last.name, storeJournal))
 	}
 	p.state.Seq = p.next - 1
@@ -263,7 +268,8 @@ func (p *storeReplay) segment(seg storeSegment, last bool, covered uint64) error
 		p.size = lines.next
 		return nil
 	case !last:
-		return fmt.Errorf("read journal: %s:%d: %s, and later events depend on it: put the file back from a backup, or run cdktr check --repair",
+		return fmt.Errorf("read journal: %s:%d: %s, and later events depend on it: put the file back from a backup, "+
+			"or run cdktr check --repair",
 			p.path(seg.name), lines.n, fault)
 	}
 	return p.cut(seg, lines, line, fault)
@@ -310,15 +316,15 @@ func (p *storeReplay) fault(line []byte, torn bool) string {
 	return ""
 }
 
-// storeUnread is the error of a line that is sound but that this program cannot read: the state would be another than the one
-// that was.
+// storeUnread is the error of a line that is sound but that this program cannot read: the state would be another than
+// the one that was.
 func storeUnread(err error) error {
 	return fmt.Errorf("the line is whole but cannot be read; perhaps a newer version of cdktr wrote it: %w", err)
 }
 
-// fold applies an event. One of the principal that does not fit is an error, for the same cause. A report of an agent that
-// does not fit (it came after its run was given to another) did not fit when it was written either, for apply is a function
-// of the same events: it is counted, and the state is as it was.
+// fold applies an event. One of the principal that does not fit is an error, for the same cause. A report of an agent
+// that does not fit (it came after its run was given to another) did not fit when it was written either, for apply is a
+// function of the same events: it is counted, and the state is as it was.
 func (p *storeReplay) fold(e *Event) error {
 	if err := p.state.apply(e); err != nil {
 		if e.N == 0 {
@@ -333,8 +339,8 @@ func (p *storeReplay) fold(e *Event) error {
 }
 
 // cut drops the rest of the last segment from the line that lines read last: it goes to a file of its own, then the
-// segment is made shorter. A write that was torn leaves no sound line behind the damage, and was not synced: else this is
-// damage of what was safe, and nothing is cut. So what is dropped may be lost for good, when the disk is full.
+// segment is made shorter. A write that was torn leaves no sound line behind the damage, and was not synced: else this
+// is damage of what was safe, and nothing is cut. So what is dropped may be lost for good, when the disk is full.
 func (p *storeReplay) cut(seg storeSegment, lines *storeReader, line []byte, fault string) error {
 	at, first := lines.at, lines.n
 	tail, sound := append(bytes.Clone(line), '\n'), 0
@@ -355,7 +361,8 @@ func (p *storeReplay) cut(seg storeSegment, lines *storeReader, line []byte, fau
 		}
 	}
 	if why := p.safe(sound); why != "" {
-		return fmt.Errorf("read journal: %s:%d: %s, and %s: put the file back from a backup, or run cdktr check --repair", p.path(seg.name), first, fault, why)
+		return fmt.Errorf("read journal: %s:%d: %s, and %s: put the file back from a backup, or run cdktr check "+
+			"--repair", p.path(seg.name), first, fault, why)
 	}
 	dropped := lines.n - first + 1
 	tail = tail[:lines.next-at] // without the newline that was not there
@@ -372,12 +379,14 @@ func (p *storeReplay) cut(seg storeSegment, lines *storeReader, line []byte, fau
 		return fmt.Errorf("read journal: %s:%d: %s; cut it off: %w", p.path(seg.name), first, fault, err)
 	}
 	p.size = at
-	p.notes = append(p.notes, fmt.Sprintf("%s:%d: %s: dropped the end of the journal from there, %d line(s) in %d bytes (%s)",
+	p.notes = append(p.notes, fmt.Sprintf("%s:%d: %s: dropped the end of the journal from there, %d line(s) in %d "+
+		"bytes (%s)",
 		p.path(seg.name), first, fault, dropped, len(tail), where))
 	return nil
 }
 
-// safe says why damage at event p.next, with so many sound lines from there on, is not the end of a torn write; "" when it may be.
+// safe says why damage at event p.next, with so many sound lines from there on, is not the end of a torn write; "" when
+// it may be.
 func (p *storeReplay) safe(sound int) string {
 	switch {
 	case sound > 0:
@@ -507,8 +516,8 @@ func storeSeek(f *os.File, seq uint64) (int64, error) {
 	return low, nil
 }
 
-// storeSchema is the version of the form of a state folder, and storeNeeds the first program version that reads it. With 2 came
-// lines of the journal with several events, and lines of the history without what is usual.
+// storeSchema is the version of the form of a state folder, and storeNeeds the first program version that reads it.
+// With 2 came lines of the journal with several events, and lines of the history without what is usual.
 const (
 	storeSchema   = 2
 	storeNeeds    = "0.1.0"
@@ -540,7 +549,8 @@ func (p *storeReplay) snapshot() error {
 			p.state = state
 			if len(faults) > 0 {
 				p.notes = append(p.notes, faults...)
-				p.notes = append(p.notes, fmt.Sprintf("went on from the snapshot before it, %s, and the journal", p.path(name)))
+				p.notes = append(p.notes, fmt.Sprintf("went on from the snapshot before it, %s, and the journal",
+					p.path(name)))
 			}
 			return nil
 		case errors.Is(err, fs.ErrNotExist):

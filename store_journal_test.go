@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// storeRecorded gives a journal of n events in one segment, and where each of its lines begins. Some have several events.
+// storeRecorded gives a journal of n events in one segment, and where each of its lines begins. Some have several
+// events.
 func storeRecorded(t testing.TB, n int) (text []byte, starts []int, g *storeRig) {
 	g = storeRigOpen(t, storeOptions{NoSync: true})
 	g.random(n)
@@ -60,7 +61,8 @@ func TestStoreCutAndFlip(t *testing.T) {
 		}
 		want := storeBefore(text, starts, g, line)
 		if p.next-1 != want || kept != int64(starts[line]) || (fault != "") != (len(damaged) > starts[line]) {
-			t.Fatalf("%s: kept %d events in %d bytes, want %d in %d; fault %q", what, p.next-1, kept, want, starts[line], fault)
+			t.Fatalf("%s: kept %d events in %d bytes, want %d in %d; fault %q", what, p.next-1, kept, want,
+				starts[line], fault)
 		}
 	}
 	line := 0
@@ -101,7 +103,8 @@ func storeDamagedOpen(t *testing.T, g *storeRig, text []byte, starts []int, line
 	place := fmt.Sprintf(".jsonl:%d: ", line+1)
 	if starts[line+1] < len(text) {
 		now, _ := os.ReadFile(name)
-		if err == nil || !strings.Contains(err.Error(), place) || !strings.Contains(err.Error(), "no torn write") || !bytes.Equal(now, damaged) {
+		if err == nil || !strings.Contains(err.Error(), place) || !strings.Contains(err.Error(), "no torn write") ||
+			!bytes.Equal(now, damaged) {
 			t.Fatalf("damage in line %d with sound ones behind it: %v, %q", line+1, err, report.Notes)
 		}
 		return
@@ -147,8 +150,10 @@ func TestStoreRefuses(t *testing.T) {
 		edit func([]byte) []byte
 		want string // of the error; "": it opens, with a note
 	}{
-		{"damage in an older segment", []func(string) string{older}, flip, "the line is damaged (its checksum does not match), and later events depend on it"},
-		{"torn older segment", []func(string) string{older}, func(b []byte) []byte { return b[:len(b)-1] }, "was not written to its end"},
+		{"damage in an older segment", []func(string) string{older}, flip,
+			"the line is damaged (its checksum does not match), and later events depend on it"},
+		{"torn older segment", []func(string) string{older}, func(b []byte) []byte { return b[:len(b)-1] },
+			"was not written to its end"},
 		{"lines missing at the end of an older segment", []func(string) string{older},
 			func(b []byte) []byte { return b[:bytes.LastIndexByte(b[:len(b)-1], '\n')+1] }, "but the next segment"},
 		{"an older segment is gone", []func(string) string{older}, gone, "but the next segment"},
@@ -164,7 +169,8 @@ func TestStoreRefuses(t *testing.T) {
 		}, "it has schema 9 and needs cdktr 7.5 or newer; this version reads schema 2"},
 		{"damaged snapshot", []func(string) string{named("snapshot.json")}, flip, ""},
 		{"no snapshot but the one before", []func(string) string{named("snapshot.json")}, gone, ""},
-		{"both snapshots damaged", []func(string) string{named("snapshot.json"), named("snapshot.json.1")}, flip, "and no snapshot holds what was before"},
+		{"both snapshots damaged", []func(string) string{named("snapshot.json"), named("snapshot.json.1")}, flip,
+			"and no snapshot holds what was before"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -245,7 +251,8 @@ func FuzzStoreReplay(f *testing.F) {
 		var fixed storeEncoder
 		for line := range bytes.Lines(text) {
 			var v json.RawMessage
-			if storeSound(bytes.TrimSuffix(line, []byte("\n"))) || json.Unmarshal(line, &v) != nil || !bytes.HasPrefix(v, []byte(`{"`)) {
+			if storeSound(bytes.TrimSuffix(line, []byte("\n"))) || json.Unmarshal(line, &v) != nil ||
+				!bytes.HasPrefix(v, []byte(`{"`)) {
 				fixed.buf.Write(line)
 			} else if err := fixed.add(v); err != nil {
 				t.Fatal(err)

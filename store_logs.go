@@ -1,6 +1,6 @@
-// store_logs.go: what tasks print, kept by the principal. Each workflow has a folder and in it a file a day (UTC), named
-// yyyy-mm-dd.jsonl, with one LogRecord a line as JSON, so that grep, tail and jq work on it. It is one line of output, or several that
-// were written together:
+// store_logs.go: what tasks print, kept by the principal. Each workflow has a folder and in it a file a day (UTC),
+// named yyyy-mm-dd.jsonl, with one LogRecord a line as JSON, so that grep, tail and jq work on it. It is one line of
+// output, or several that were written together:
 //
 //	{"t":"2026-01-31T02:30:00.000Z","r":"01JD…","i":1,"k":"load","n":1,"s":"o","m":"hello"}
 //	{"t":"2026-01-31T02:30:01.000Z","r":"01JD…","i":2,"j":4,"k":"load","n":1,"s":"o","m":"one\ntwo\nthree"}
@@ -64,8 +64,8 @@ type logFile struct {
 	used uint64
 }
 
-// logPlace is a place in the output of one workflow: a day's file, a byte offset in it, which is the start of a record, and how
-// many lines of that record lie before the place. The zero place is before everything.
+// logPlace is a place in the output of one workflow: a day's file, a byte offset in it, which is the start of a record,
+// and how many lines of that record lie before the place. The zero place is before everything.
 type logPlace struct {
 	Day  string
 	At   int64
@@ -141,7 +141,8 @@ func (l *logs) append(workflow string, lines []LogLine) error {
 	return l.put(workflow, lines, diskRoom)
 }
 
-// remark writes one line of our own in the same way, also in the room that output leaves free. There must be few of them.
+// remark writes one line of our own in the same way, also in the room that output leaves free. There must be few of
+// them.
 func (l *logs) remark(workflow string, line LogLine) error {
 	return l.put(workflow, []LogLine{line}, func(*os.File, int) error { return nil })
 }
@@ -327,8 +328,8 @@ type logSpan struct {
 // read gives fn, in order, every line of a run that passes the filter, from a place up to what is written when read is
 // called. It returns the place to go on from, which is how a run is followed: wait until something was written, read
 // on. When fn returns an error, read stops and returns it with the place of that line. A place that is no start of a
-// record, as after a power cut that took the end of a file, counts as the start of its day. Damaged records are skipped. What
-// fn gets may share memory with other lines of its record.
+// record, as after a power cut that took the end of a file, counts as the start of its day. Damaged records are
+// skipped. What fn gets may share memory with other lines of its record.
 func (l *logs) read(workflow, run string, from logPlace, f logFilter, fn func(LogLine) error) (logPlace, error) {
 	folder := idFolder(workflow)
 	spans, err := l.spans(folder, from)
@@ -459,7 +460,8 @@ func (l *logs) lastNumber(workflow, run string, from logPlace) (int64, error) {
 // logNeedle gives what every record of a run has near its start.
 func logNeedle(run string) []byte { return logString([]byte(`"r":`), run) }
 
-// logAfter gives what follows a run's needle in a record that has it where logEncode puts it. It is no proof, only cheap.
+// logAfter gives what follows a run's needle in a record that has it where logEncode puts it. It is no proof, only
+// cheap.
 func logAfter(text, needle []byte) ([]byte, bool) {
 	const front = len(`{"t":"`) + len(stampLayout) + len(`",`)
 	at := bytes.Index(text[:min(len(text), front+len(needle))], needle)
@@ -578,8 +580,8 @@ func (l *logs) scan(folder string, s logSpan, fn func(text []byte) error) (int64
 	return at, nil
 }
 
-// tail gives the spans that are left when reading starts at the last lines that the filter wants. It reads from the end, so it
-// costs what these lines are away from it. It stops when nobody waits for them any more.
+// tail gives the spans that are left when reading starts at the last lines that the filter wants. It reads from the
+// end, so it costs what these lines are away from it. It stops when nobody waits for them any more.
 func (l *logs) tail(folder string, spans []logSpan, f *logFilter, m *logMatcher) ([]logSpan, error) {
 	n := f.Tail
 	for i := len(spans) - 1; i >= 0; i-- {

@@ -12,8 +12,9 @@ import (
 	"unicode/utf8"
 )
 
-// logEncode appends a record as its file holds it. The run's id comes second, so that readers find it without decoding, and
-// behind it the numbers; text is written as it is, but for what JSON forbids and control characters, so that grep finds it.
+// logEncode appends a record as its file holds it. The run's id comes second, so that readers find it without decoding,
+// and behind it the numbers; text is written as it is, but for what JSON forbids and control characters, so that grep
+// finds it.
 func logEncode(b []byte, line *LogRecord) []byte {
 	b = append(b, `{"t":`...)
 	if line.Time.IsZero() {
@@ -80,8 +81,9 @@ func logString(b []byte, s string) []byte {
 	return append(append(b, s[from:]...), '"')
 }
 
-// logDecode reads a line of a file, with or without its newline, and appends the lines of output in it to a slice. Records as
-// logEncode writes them take a short way; all others, that a person may have edited, and those with bytes, go to encoding/json.
+// logDecode reads a line of a file, with or without its newline, and appends the lines of output in it to a slice.
+// Records as logEncode writes them take a short way; all others, that a person may have edited, and those with bytes,
+// go to encoding/json.
 func logDecode(all []LogLine, text []byte) ([]LogLine, error) {
 	record, ok := logParse(text)
 	if !ok {

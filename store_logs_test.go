@@ -1,5 +1,5 @@
-// store_logs_test.go: output round trips, order and places, following beside a writer, tails against a plain model, failing
-// disks, damage.
+// store_logs_test.go: output round trips, order and places, following beside a writer, tails against a plain model,
+// failing disks, damage.
 
 package main
 
@@ -91,8 +91,10 @@ func logsNumbers(lines []LogLine) string {
 
 func TestLogsRoundTrip(t *testing.T) {
 	t.Parallel()
-	texts := []string{"", "hello", "tab\there", `quote " back \ slash`, "<a href='x'>&amp;</a>", "\x1b[31mred\x1b[0m\r", "naïve — 日本語 🚀",
-		"c1 \u009b31m \u0085 del \x7f", "not utf-8 \xff\xfe\x00", "\xc2", "\u2028\u2029", `","r":"OTHER","i":9`, "nul \x00", strings.Repeat("x", 1<<20),
+	texts := []string{"", "hello", "tab\there", `quote " back \ slash`, "<a href='x'>&amp;</a>", "\x1b[31mred\x1b[0m\r",
+		"naïve — 日本語 🚀",
+		"c1 \u009b31m \u0085 del \x7f", "not utf-8 \xff\xfe\x00", "\xc2", "\u2028\u2029", `","r":"OTHER","i":9`,
+		"nul \x00", strings.Repeat("x", 1<<20),
 		strings.Repeat("\xff", 1<<20), "\ufffd", "\ufeff"}
 	l, _, dir := logsNew(t)
 	var want []LogLine
@@ -106,7 +108,8 @@ func TestLogsRoundTrip(t *testing.T) {
 		t.Fatalf("got %d lines, want %d", len(got), len(want))
 	}
 	for i := range want {
-		if !bytes.Equal(got[i].raw(), want[i].raw()) || got[i].Time != want[i].Time || got[i].N != want[i].N || got[i].Stream != want[i].Stream {
+		if !bytes.Equal(got[i].raw(), want[i].raw()) || got[i].Time != want[i].Time || got[i].N != want[i].N ||
+			got[i].Stream != want[i].Stream {
 			t.Errorf("line %d: got %.80q, want %.80q", i, got[i].raw(), want[i].raw())
 		}
 	}
@@ -121,7 +124,8 @@ func TestLogsRoundTrip(t *testing.T) {
 		t.Error("grep does not find text in the file as it was written")
 	}
 	line := logsLine("01JD", 7, "hi")
-	if got, want := string(logsEncode(line)), `{"t":"2026-01-31T12:00:07.000Z","r":"01JD","i":7,"k":"load","n":1,"s":"o","m":"hi"}`+"\n"; got != want {
+	if got, want := string(logsEncode(line)),
+		`{"t":"2026-01-31T12:00:07.000Z","r":"01JD","i":7,"k":"load","n":1,"s":"o","m":"hi"}`+"\n"; got != want {
 		t.Errorf("got %s want %s", got, want)
 	}
 	for i := range want {
@@ -151,7 +155,8 @@ func TestLogsInterleavedRuns(t *testing.T) {
 		run  string
 		from logPlace
 		want int
-	}{{"A", first, 302}, {"A", logPlace{}, 302}, {"B", second, 300}, {"B", first, 300}, {"C", first, 0}, {"A", l.end("w"), 0}} {
+	}{{"A", first, 302}, {"A", logPlace{}, 302}, {"B", second, 300}, {"B", first, 300}, {"C", first, 0},
+		{"A", l.end("w"), 0}} {
 		got, _ := logsRead(t, l, "w", c.run, c.from, logFilter{})
 		if len(got) != c.want {
 			t.Errorf("run %s from %v: got %d lines, want %d", c.run, c.from, len(got), c.want)
@@ -179,7 +184,8 @@ func TestLogsMidnightAndClockSteps(t *testing.T) {
 	steps := []struct {
 		add time.Duration
 		day string
-	}{{0, "2026-01-31"}, {12*time.Hour - 1, "2026-01-31"}, {1, "2026-02-01"}, {-48 * time.Hour, "2026-02-01"}, {-400 * 24 * time.Hour, "2026-02-01"},
+	}{{0, "2026-01-31"}, {12*time.Hour - 1, "2026-01-31"}, {1, "2026-02-01"}, {-48 * time.Hour, "2026-02-01"},
+		{-400 * 24 * time.Hour, "2026-02-01"},
 		{500 * 24 * time.Hour, "2026-05-10"}, {-1, "2026-05-10"}}
 	place, seen := start, ""
 	for i, step := range steps {
@@ -223,7 +229,8 @@ func TestLogsMidnightAndClockSteps(t *testing.T) {
 
 func TestLogsFilter(t *testing.T) {
 	l, _, _ := logsNew(t)
-	all := []LogLine{logsLine("R", 1, "begin"), logsLine("R", 2, "error: disk"), logsLine("R", 3, "bytes \xff error"), logsLine("R", 4, "end"), logsLine("R", 5, "bye")}
+	all := []LogLine{logsLine("R", 1, "begin"), logsLine("R", 2, "error: disk"), logsLine("R", 3, "bytes \xff error"),
+		logsLine("R", 4, "end"), logsLine("R", 5, "bye")}
 	all[1].Stream, all[2].Task, all[3].Stream, all[4].Task = "e", "save", "c", "save"
 	logsAppend(t, l, "w", all...)
 	logsAppend(t, l, "w", logsLine("RR", 1, "error"))
@@ -361,7 +368,8 @@ func TestLogsFollow(t *testing.T) {
 		}
 		if n%28 == 1 {
 			fail = true
-			junk := []LogLine{logsLine("R", 1e6, "x"), logsLine("R", 1e6+1, "x"), logsLine("R", 1e6+2, "x"), logsLine("R", 1e6+3, "x")}
+			junk := []LogLine{logsLine("R", 1e6, "x"), logsLine("R", 1e6+1, "x"), logsLine("R", 1e6+2, "x"),
+				logsLine("R", 1e6+3, "x")}
 			if err := l.append("w", junk); !errors.Is(err, syscall.ENOSPC) {
 				t.Errorf("got %v", err)
 			}
@@ -401,7 +409,8 @@ func TestLogsTorn(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.now = clock.now
-		if got, place := logsRead(t, l, "w", "R", logPlace{}, logFilter{}); logsNumbers(got) != "1" || place.At != kept {
+		if got, place := logsRead(t, l, "w", "R", logPlace{}, logFilter{}); logsNumbers(got) != "1" ||
+			place.At != kept {
 			t.Fatalf("cut at %d: before the next line there are %q up to %v", cut, logsNumbers(got), place)
 		}
 		if end := l.end("w"); end.At != kept {
@@ -490,8 +499,10 @@ func TestLogsDiskFull(t *testing.T) {
 func TestLogsFolderNames(t *testing.T) {
 	long := strings.Repeat("ö", 200)
 	for _, c := range []struct{ id, want string }{
-		{"etl.daily", "etl.daily"}, {"with space", "with space"}, {"täglich", "täglich"}, {"", "%"}, {".", "%2E"}, {"..", "%2E."},
-		{"../../etc", "%2E.%2F..%2Fetc"}, {"/abs", "%2Fabs"}, {"a/b", "a%2Fb"}, {`a\b`, "a%5Cb"}, {"100%", "100%25"}, {"%2E", "%252E"},
+		{"etl.daily", "etl.daily"}, {"with space", "with space"}, {"täglich", "täglich"}, {"", "%"}, {".", "%2E"},
+		{"..", "%2E."},
+		{"../../etc", "%2E.%2F..%2Fetc"}, {"/abs", "%2Fabs"}, {"a/b", "a%2Fb"}, {`a\b`, "a%5Cb"}, {"100%", "100%25"},
+		{"%2E", "%252E"},
 		{"nul\x00", "nul%00"}, {"esc\x1b[", "esc%1B["}, {"\xff", "%FF"}, {"a*?", "a%2A%3F"}, {".hidden", "%2Ehidden"},
 		{long, strings.Repeat("ö", 75) + "%-" + "b2b2d0f5"},
 	} {
@@ -624,7 +635,8 @@ func BenchmarkLogsAppend(b *testing.B) {
 	l, _, _ := logsNew(b)
 	lines := make([]LogLine, 100)
 	for i := range lines {
-		lines[i] = logsLine("01JD3V5K0000000000000000AB", int64(i), "a line of output, as tasks print them, about eighty bytes long: 0123456789")
+		lines[i] = logsLine("01JD3V5K0000000000000000AB", int64(i),
+			"a line of output, as tasks print them, about eighty bytes long: 0123456789")
 	}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -664,12 +676,15 @@ func BenchmarkLogsRead(b *testing.B) {
 	})
 }
 
-// TestLogsDay: a line goes into the file of the day, in UTC, on which it is written, from that day's first moment to its last.
+// TestLogsDay: a line goes into the file of the day, in UTC, on which it is written, from that day's first moment to
+// its last.
 func TestLogsDay(t *testing.T) {
 	east, west := time.FixedZone("east", 14*3600), time.FixedZone("west", -11*3600)
 	for _, zone := range []*time.Location{time.UTC, east, west} {
-		for at, day := range map[string]string{"2026-01-31T00:00:00Z": "2026-01-31", "2026-01-31T12:00:00Z": "2026-01-31", "2026-01-31T23:59:59.999Z": "2026-01-31",
-			"2026-02-01T00:00:00Z": "2026-02-01", "2028-02-29T23:59:59Z": "2028-02-29", "2026-12-31T23:59:59Z": "2026-12-31"} {
+		for at, day := range map[string]string{"2026-01-31T00:00:00Z": "2026-01-31",
+			"2026-01-31T12:00:00Z": "2026-01-31", "2026-01-31T23:59:59.999Z": "2026-01-31",
+			"2026-02-01T00:00:00Z": "2026-02-01", "2028-02-29T23:59:59Z": "2028-02-29",
+			"2026-12-31T23:59:59Z": "2026-12-31"} {
 			dir := t.TempDir()
 			l, err := logsOpen(dir)
 			if err != nil {
@@ -681,7 +696,8 @@ func TestLogsDay(t *testing.T) {
 			}
 			l.now = func() time.Time { return now.In(zone) }
 			place := l.end("w")
-			if err := l.append("w", []LogLine{{Time: stampOf(now.AddDate(0, 0, -3)), Run: "R", N: 1, Stream: "o", Text: "x"}}); err != nil {
+			if err := l.append("w", []LogLine{{Time: stampOf(now.AddDate(0, 0, -3)), Run: "R", N: 1, Stream: "o",
+				Text: "x"}}); err != nil {
 				t.Fatal(err)
 			}
 			l.close()
@@ -707,7 +723,8 @@ func logsTogether(t testing.TB, l *logs, run string, batches ...[]string) (all [
 	return all
 }
 
-// Short lines that are written together take little more than their text, and come back one by one with their own times.
+// Short lines that are written together take little more than their text, and come back one by one with their own
+// times.
 func TestLogsRecords(t *testing.T) {
 	l, _, dir := logsNew(t)
 	var lines []LogLine
@@ -732,7 +749,8 @@ func TestLogsRecords(t *testing.T) {
 	}
 }
 
-// A place may be in the middle of a record: a reader that stops at any line goes on with that one, once, forward and from the end.
+// A place may be in the middle of a record: a reader that stops at any line goes on with that one, once, forward and
+// from the end.
 func TestLogsPlaceWithin(t *testing.T) {
 	l, clock, _ := logsNew(t)
 	batch := []string{"a", "b", "needle", "c", "", "needle d"}
@@ -751,7 +769,9 @@ func TestLogsPlaceWithin(t *testing.T) {
 		if !errors.Is(err, stop) {
 			t.Fatalf("line %d: %v", all[at].N, err)
 		}
-		for _, f := range []logFilter{{}, {Tail: 1}, {Tail: 3}, {Tail: 4}, {Tail: 100}, {Grep: regexp.MustCompile("needle")}, {Grep: regexp.MustCompile("needle"), Tail: 2}, {Before: 9}, {Before: 9, Tail: 2}} {
+		for _, f := range []logFilter{{}, {Tail: 1}, {Tail: 3}, {Tail: 4}, {Tail: 100},
+			{Grep: regexp.MustCompile("needle")}, {Grep: regexp.MustCompile("needle"), Tail: 2}, {Before: 9},
+			{Before: 9, Tail: 2}} {
 			var want []LogLine
 			for _, line := range all[at:] {
 				if f.pass(&line) {
@@ -769,8 +789,8 @@ func TestLogsPlaceWithin(t *testing.T) {
 	}
 }
 
-// A file cut anywhere loses the record that was cut and no line before it; one that was damaged loses itself alone, and its last
-// number counts all the same: what was stored is not asked for again.
+// A file cut anywhere loses the record that was cut and no line before it; one that was damaged loses itself alone, and
+// its last number counts all the same: what was stored is not asked for again.
 func TestLogsRecordTornAndDamaged(t *testing.T) {
 	l, clock, dir := logsNew(t)
 	logsTogether(t, l, "R", []string{"one", "two"}, []string{"three", "four", "five"})
@@ -795,24 +815,29 @@ func TestLogsRecordTornAndDamaged(t *testing.T) {
 	for cut := second; cut < len(whole); cut++ {
 		l := open(whole[:cut])
 		last, err := l.lastNumber("w", "R", logPlace{})
-		if got, _ := logsRead(t, l, "w", "R", logPlace{}, logFilter{}); logsNumbers(got) != "1 2" || last != 2 || err != nil {
+		if got, _ := logsRead(t, l, "w", "R", logPlace{}, logFilter{}); logsNumbers(got) != "1 2" || last != 2 ||
+			err != nil {
 			t.Errorf("cut at %d: %q, last %d, %v", cut, logsNumbers(got), last, err)
 		}
 		l.close()
 	}
-	for _, c := range []struct{ from, to, want string }{{"three", "th\x00ee", "1 2"}, {`"j":5`, `"j":6`, "1 2"}, {`"m":"three`, `"m":}three`, "1 2"}, {"one", "o\x01e", "3 4 5"}} {
+	for _, c := range []struct{ from, to, want string }{{"three", "th\x00ee", "1 2"}, {`"j":5`, `"j":6`, "1 2"},
+		{`"m":"three`, `"m":}three`, "1 2"}, {"one", "o\x01e", "3 4 5"}} {
 		l := open(bytes.Replace(whole, []byte(c.from), []byte(c.to), 1))
 		last, err := l.lastNumber("w", "R", logPlace{})
 		for _, f := range []logFilter{{}, {Tail: 9}} {
-			if got, _ := logsRead(t, l, "w", "R", logPlace{}, f); logsNumbers(got) != c.want || last < 5 || err != nil || l.damaged.Load() == 0 {
-				t.Errorf("%q for %q: %q, last %d, %v, %d damaged", c.to, c.from, logsNumbers(got), last, err, l.damaged.Load())
+			if got, _ := logsRead(t, l, "w", "R", logPlace{}, f); logsNumbers(got) != c.want || last < 5 ||
+				err != nil || l.damaged.Load() == 0 {
+				t.Errorf("%q for %q: %q, last %d, %v, %d damaged", c.to, c.from, logsNumbers(got), last, err,
+					l.damaged.Load())
 			}
 		}
 		l.close()
 	}
 }
 
-// Files of version 0.1.0, with each line by itself and also with a newline within one, are read as they were, and written on in.
+// Files of version 0.1.0, with each line by itself and also with a newline within one, are read as they were, and
+// written on in.
 func TestLogsFormat1(t *testing.T) {
 	l, _, dir := logsNew(t)
 	old := `{"t":"2026-01-30T12:00:07.000Z","r":"R","i":1,"k":"load","n":1,"s":"o","m":"one"}
@@ -831,7 +856,8 @@ func TestLogsFormat1(t *testing.T) {
 	for _, line := range got {
 		texts = append(texts, string(line.raw()))
 	}
-	if want := "one|two\nof one line|\xff|four|five"; strings.Join(texts, "|") != want || logsNumbers(got) != "1 2 3 4 5" {
+	if want := "one|two\nof one line|\xff|four|five"; strings.Join(texts, "|") != want ||
+		logsNumbers(got) != "1 2 3 4 5" {
 		t.Errorf("read %q, numbers %s", texts, logsNumbers(got))
 	}
 }

@@ -20,9 +20,10 @@ import (
 )
 
 const (
-	storeMark      = "synced"
-	storeMarkBody  = 28          // bytes of a mark behind its checksum: room for any number
-	storeMarkDelay = time.Minute // after an fsync of the journal that is not the first, before the mark of what is safe is written
+	storeMark     = "synced"
+	storeMarkBody = 28 // bytes of a mark behind its checksum: room for any number
+	// after an fsync of the journal that is not the first, before the mark of what is safe is written
+	storeMarkDelay = time.Minute
 )
 
 // storeMarkOf gives the content of the file for event seq.
@@ -32,8 +33,8 @@ func storeMarkOf(seq uint64) []byte {
 	return append(append(append([]byte(storeLineHead), sum[:]...), `",`...), append(body, '\n')...)
 }
 
-// marked gives the event that the mark names, 0 when there is no mark. fault is what is wrong with one that is there and names
-// none, and what becomes of it, "" when nothing is.
+// marked gives the event that the mark names, 0 when there is no mark. fault is what is wrong with one that is there
+// and names none, and what becomes of it, "" when nothing is.
 func (l *storeFiles) marked() (seq uint64, fault string) {
 	const unknown = "whether the end of the journal is missing is not known; "
 	f, err := l.open(storeMark, os.O_RDONLY)

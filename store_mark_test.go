@@ -31,8 +31,8 @@ func markRead(t *testing.T, dir string) uint64 {
 	return seq
 }
 
-// TestStoreMark: the mark follows the first fsync at once and others a minute later, is not written while nothing was synced, and is
-// right at the end.
+// TestStoreMark: the mark follows the first fsync at once and others a minute later, is not written while nothing was
+// synced, and is right at the end.
 func TestStoreMark(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -87,8 +87,8 @@ func TestStoreMark(t *testing.T) {
 	})
 }
 
-// TestStoreMarkLost takes away what was on the disk, in several ways: the start names what is missing and changes nothing; check
-// sees it too, and after a repair the start goes on from what there is.
+// TestStoreMarkLost takes away what was on the disk, in several ways: the start names what is missing and changes
+// nothing; check sees it too, and after a repair the start goes on from what there is.
 func TestStoreMarkLost(t *testing.T) {
 	newest := func(dir string) string {
 		names, _ := filepath.Glob(filepath.Join(dir, storeJournal, "*.jsonl"))
@@ -110,7 +110,8 @@ func TestStoreMarkLost(t *testing.T) {
 		{"newest segment empty", func(dir string) error { return os.Truncate(newest(dir), 0) }, false},
 		{"journal gone", func(dir string) error { return os.RemoveAll(filepath.Join(dir, storeJournal)) }, false},
 		{"journal and snapshots gone", func(dir string) error {
-			return errors.Join(os.RemoveAll(filepath.Join(dir, storeJournal)), os.Remove(filepath.Join(dir, storeSnapshot)), os.Remove(filepath.Join(dir, storeSnapshot+".1")))
+			return errors.Join(os.RemoveAll(filepath.Join(dir, storeJournal)),
+				os.Remove(filepath.Join(dir, storeSnapshot)), os.Remove(filepath.Join(dir, storeSnapshot+".1")))
 		}, false},
 		{"last line torn", func(dir string) error { return end(dir, 5) }, false},
 		{"last line damaged", func(dir string) error {
@@ -128,10 +129,16 @@ func TestStoreMarkLost(t *testing.T) {
 			}
 			return os.Truncate(newest(dir), int64(bytes.LastIndexByte(text[:len(text)-1], '\n')+1))
 		}, false},
-		{"mark older", func(dir string) error { return os.WriteFile(filepath.Join(dir, storeMark), storeMarkOf(3), 0o600) }, true},
+		{"mark older", func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, storeMark), storeMarkOf(3),
+				0o600)
+		}, true},
 		{"mark torn", func(dir string) error { return os.Truncate(filepath.Join(dir, storeMark), 20) }, true},
 		{"mark gone", func(dir string) error { return os.Remove(filepath.Join(dir, storeMark)) }, true},
-		{"mark of zeros", func(dir string) error { return os.WriteFile(filepath.Join(dir, storeMark), make([]byte, 64), 0o600) }, true},
+		{"mark of zeros", func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, storeMark), make([]byte, 64),
+				0o600)
+		}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -156,14 +163,16 @@ func TestStoreMarkLost(t *testing.T) {
 				s.close()
 				return
 			}
-			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("up to event %d", want)) || !strings.Contains(err.Error(), "check --repair") || !strings.Contains(err.Error(), g.dir) {
+			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("up to event %d", want)) ||
+				!strings.Contains(err.Error(), "check --repair") || !strings.Contains(err.Error(), g.dir) {
 				t.Fatalf("start: %v, want one that names event %d", err, want)
 			}
 			if out, _, code := checkCLI(t, g.dir); code != exitUsage {
 				t.Fatalf("check: exit code %d, %s", code, out)
 			}
 			_, stderr, code := checkCLI(t, g.dir, "--repair")
-			if code != 0 || !strings.Contains(stderr, "lost: events ") || !strings.Contains(stderr, fmt.Sprintf("to %d,", want)) {
+			if code != 0 || !strings.Contains(stderr, "lost: events ") ||
+				!strings.Contains(stderr, fmt.Sprintf("to %d,", want)) {
 				t.Fatalf("repair: exit code %d, %s", code, stderr)
 			}
 			if now := checkBytes(t, g.dir) - int64(len(storeMarkOf(1))); now != before-lost {
@@ -184,8 +193,8 @@ func TestStoreMarkLost(t *testing.T) {
 	}
 }
 
-// TestStoreMarkUnread: a mark that is there and says nothing is told of by a start, which goes on and writes it anew where it can,
-// and by check, which moves it aside.
+// TestStoreMarkUnread: a mark that is there and says nothing is told of by a start, which goes on and writes it anew
+// where it can, and by check, which moves it aside.
 func TestStoreMarkUnread(t *testing.T) {
 	const damaged, unread = "it is damaged, as power that failed may leave it", "it cannot be read"
 	at := func(dir string) string { return filepath.Join(dir, storeMark) }
@@ -203,10 +212,16 @@ func TestStoreMarkUnread(t *testing.T) {
 		{"empty", write(""), damaged, true},
 		{"zeros", write(strings.Repeat("\x00", len(sound))), damaged, true},
 		{"one bit", write(strings.Replace(sound, "7", "6", 1)), damaged, true},
-		{"longer, and of another program", write("synced up to event 7, says another program, at noon\n" + sound), damaged, true},
-		{"a folder", func(dir string) error { return errors.Join(os.Remove(at(dir)), os.Mkdir(at(dir), 0o700)) }, unread, false},
-		{"a pipe", func(dir string) error { return errors.Join(os.Remove(at(dir)), syscall.Mkfifo(at(dir), 0o600)) }, unread, false},
-		{"a link to nowhere it may go", func(dir string) error { return errors.Join(os.Remove(at(dir)), os.Symlink("/etc/hostname", at(dir))) }, unread, false},
+		{"longer, and of another program", write("synced up to event 7, says another program, at noon\n" + sound),
+			damaged, true},
+		{"a folder", func(dir string) error { return errors.Join(os.Remove(at(dir)), os.Mkdir(at(dir), 0o700)) },
+			unread, false},
+		{"a pipe", func(dir string) error { return errors.Join(os.Remove(at(dir)), syscall.Mkfifo(at(dir), 0o600)) },
+			unread, false},
+		{"a link to nowhere it may go", func(dir string) error {
+			return errors.Join(os.Remove(at(dir)),
+				os.Symlink("/etc/hostname", at(dir)))
+		}, unread, false},
 		{"gone", func(dir string) error { return os.Remove(at(dir)) }, "", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -218,7 +233,8 @@ func TestStoreMarkUnread(t *testing.T) {
 				t.Fatal(err)
 			}
 			out, _, code := checkCLI(t, g.dir)
-			if test.want == "" && (code != 0 || out != "") || test.want != "" && (code != exitUsage || !strings.Contains(out, at(g.dir)+": "+test.want)) {
+			if test.want == "" && (code != 0 || out != "") || test.want != "" &&
+				(code != exitUsage || !strings.Contains(out, at(g.dir)+": "+test.want)) {
 				t.Errorf("check: exit code %d, %s", code, out)
 			}
 			for i := range 2 {
@@ -229,7 +245,8 @@ func TestStoreMarkUnread(t *testing.T) {
 				if err := s.close(); err != nil || state.Seq != g.state.Seq {
 					t.Fatalf("event %d of %d, %v", state.Seq, g.state.Seq, err)
 				}
-				if told := strings.Join(report.Notes, "; "); (told == "") != (test.want == "" || i > 0 && test.anew) || told != "" && !strings.HasPrefix(told, at(g.dir)+": "+test.want) {
+				if told := strings.Join(report.Notes, "; "); (told == "") != (test.want == "" || i > 0 && test.anew) ||
+					told != "" && !strings.HasPrefix(told, at(g.dir)+": "+test.want) {
 					t.Errorf("start %d tells %q, want %q", i, told, test.want)
 				}
 			}
@@ -239,7 +256,8 @@ func TestStoreMarkUnread(t *testing.T) {
 				}
 				return
 			}
-			if _, stderr, code := checkCLI(t, g.dir, "--repair"); code != 0 || !strings.Contains(stderr, "moved the file synced, which says nothing, to "+g.dir) {
+			if _, stderr, code := checkCLI(t, g.dir, "--repair"); code != 0 ||
+				!strings.Contains(stderr, "moved the file synced, which says nothing, to "+g.dir) {
 				t.Errorf("repair: exit code %d, %s", code, stderr)
 			}
 			s, _, report, err := storeOpen(g.opt)

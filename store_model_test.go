@@ -1,5 +1,5 @@
-// store_model_test.go: a store that random things are done to, with a disk that fails now and then, with restarts, trims of the
-// history, and power cuts: what was acknowledged is there, and each run that ended is in the history.
+// store_model_test.go: a store that random things are done to, with a disk that fails now and then, with restarts,
+// trims of the history, and power cuts: what was acknowledged is there, and each run that ended is in the history.
 
 package main
 
@@ -69,7 +69,8 @@ func storeModel(t *testing.T, top string, seed uint64) (events int64) {
 		case k == 13:
 			g.verifyMid()
 		case k == 14:
-			ops, errno := []string{"open write", "write", "sync", "sync truncate", "rename", "remove truncate write sync"}[g.rng.IntN(6)], []error{syscall.ENOSPC, syscall.EIO}[g.rng.IntN(2)]
+			ops, errno := []string{"open write", "write", "sync", "sync truncate", "rename",
+				"remove truncate write sync"}[g.rng.IntN(6)], []error{syscall.ENOSPC, syscall.EIO}[g.rng.IntN(2)]
 			disk.set(func(op string) error {
 				if strings.Contains(ops, op) {
 					return errno
@@ -132,8 +133,8 @@ func storeModelCut(t *testing.T, g *storeRig, disk *storeDisk, into string) {
 	storeHistoryHolds(t, g)
 }
 
-// storeModelTrim cuts the history as retention does, behind a snapshot: when the one that is there does not cover what goes,
-// nothing is to go.
+// storeModelTrim cuts the history as retention does, behind a snapshot: when the one that is there does not cover what
+// goes, nothing is to go.
 func storeModelTrim(t *testing.T, g *storeRig) {
 	const keep = 5
 	synctest.Wait()
@@ -160,7 +161,8 @@ func storeModelTrim(t *testing.T, g *storeRig) {
 		}
 	}
 	for folder, lines := range before {
-		if now := storeHistoryLines(t, g.dir+"/"+folder+"/*.jsonl"); !covered && len(now) != len(lines) || len(now) < min(len(lines), keep) {
+		if now := storeHistoryLines(t, g.dir+"/"+folder+"/*.jsonl"); !covered && len(now) != len(lines) ||
+			len(now) < min(len(lines), keep) {
 			t.Fatalf("%s has %d lines after a trim, had %d; saved: %v", folder, len(now), len(lines), failed)
 		}
 	}
@@ -209,8 +211,8 @@ func storeHistoryLines(t *testing.T, files string) (keys []historyKey) {
 	return keys
 }
 
-// storeHistoryHolds checks that each finished run in memory is in the history, but for those that were trimmed: as it is, and
-// once, where the newest line of the run is what the journal knows.
+// storeHistoryHolds checks that each finished run in memory is in the history, but for those that were trimmed: as it
+// is, and once, where the newest line of the run is what the journal knows.
 func storeHistoryHolds(t *testing.T, g *storeRig) {
 	t.Helper()
 	if g.s.failing() != nil {
@@ -237,7 +239,8 @@ func storeHistoryHolds(t *testing.T, g *storeRig) {
 		if !there[key] && !g.gone[key] {
 			t.Fatalf("run %s is not in the history as it ended: %+v", id, key)
 		}
-		if other := found[id]; other != nil && historyKeyOf(other) == key && !bytes.Equal(storeText(t, r), storeText(t, other)) {
+		if other := found[id]; other != nil && historyKeyOf(other) == key &&
+			!bytes.Equal(storeText(t, r), storeText(t, other)) {
 			t.Errorf("history of run %s:\nwant %s\ngot  %s", id, storeText(t, r), storeText(t, other))
 		}
 	}

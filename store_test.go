@@ -1,5 +1,5 @@
-// store_test.go: the store against a model with random operations, on a disk that fails and forgets, and against kill -9.
-// Every store that storeRig opens is closed and folded again at the end.
+// store_test.go: the store against a model with random operations, on a disk that fails and forgets, and against kill
+// -9. Every store that storeRig opens is closed and folded again at the end.
 
 package main
 
@@ -42,7 +42,8 @@ func storeRigOpen(t testing.TB, opt storeOptions) *storeRig {
 	if opt.Dir == "" {
 		opt.Dir = t.TempDir()
 	}
-	g := &storeRig{t: t, dir: opt.Dir, opt: opt, clock: time.Date(2026, 1, 31, 23, 0, 0, 0, time.UTC), rng: rand.New(rand.NewPCG(1, 2)),
+	g := &storeRig{t: t, dir: opt.Dir, opt: opt, clock: time.Date(2026, 1, 31, 23, 0, 0, 0, time.UTC),
+		rng:  rand.New(rand.NewPCG(1, 2)),
 		gone: map[historyKey]bool{}}
 	if report := g.reopen(); report.Notes != nil {
 		t.Fatalf("a fresh store has notes: %q", report.Notes)
@@ -173,7 +174,8 @@ func (g *storeRig) event() *Event {
 	for v := range 2 {
 		if hash := fmt.Sprintf("v%d", v); g.state.Versions[hash] == nil {
 			e.Kind, e.Version = evVersion, hash
-			e.Spec = &Workflow{ID: e.Workflow, Tasks: []Task{{ID: "a", Run: "true && <x>"}, {ID: "b", Depends: []string{"a"}, Timeout: Duration(time.Minute)}}}
+			e.Spec = &Workflow{ID: e.Workflow, Tasks: []Task{{ID: "a", Run: "true && <x>"},
+				{ID: "b", Depends: []string{"a"}, Timeout: Duration(time.Minute)}}}
 			return e
 		}
 	}
@@ -184,19 +186,24 @@ func (g *storeRig) event() *Event {
 	case k == 6:
 		e.Kind, e.By = pick(evPaused, evResumed, evSkipped, evSchedule), "me <me@x>"
 	case k == 7:
-		e.Kind, e.Agent, e.Capacity, e.Epoch = pick(evAgentUp, evAgentLost, evAgentDrained, evAgentUndrain, evAgentForgot), pick("one", "two"), 3, "e1"
+		e.Kind, e.Agent, e.Capacity, e.Epoch = pick(evAgentUp, evAgentLost, evAgentDrained, evAgentUndrain,
+			evAgentForgot), pick("one", "two"), 3, "e1"
 	case k < 10:
 		e.Kind, e.Run, e.Agent = evAssigned, run.ID, pick("one", "two")
 	case k == 10:
 		e.Kind, e.Run, e.Attempt, e.State = evRequeued, run.ID, run.Attempt+1, pick("", requeueBehind, requeueAll)
 	case k == 11:
-		e.Kind, e.Run, e.State, e.Agent = pick(evRunEnded, evAdopted, evCancelling), run.ID, pick(runCancelled, runCrashed), run.Agent
+		e.Kind, e.Run, e.State, e.Agent = pick(evRunEnded, evAdopted, evCancelling), run.ID,
+			pick(runCancelled, runCrashed), run.Agent
 	case k == 12:
-		e.Kind, e.Run, e.Task, e.Reason, e.By, e.From = evTaskStopping, run.ID, pick("a", "b", "c"), "cancelled by me", "me", "here"
+		e.Kind, e.Run, e.Task, e.Reason, e.By, e.From = evTaskStopping, run.ID, pick("a", "b", "c"), "cancelled by me",
+			"me", "here"
 	default:
 		g.n++
-		e.Kind, e.Run, e.Agent, e.Epoch, e.N = pick(evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished, evRunFinished), run.ID, run.Agent, "e1", g.n
-		e.Task, e.Attempt, e.Seconds, e.State, e.Workflow = pick("a", "b", "c"), 1+g.rng.IntN(3), g.rng.Float64(), pick(taskSucceeded, taskFailed, taskFailed, taskRunning), ""
+		e.Kind, e.Run, e.Agent, e.Epoch, e.N = pick(evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished,
+			evRunFinished), run.ID, run.Agent, "e1", g.n
+		e.Task, e.Attempt, e.Seconds, e.State, e.Workflow = pick("a", "b", "c"), 1+g.rng.IntN(3), g.rng.Float64(),
+			pick(taskSucceeded, taskFailed, taskFailed, taskRunning), ""
 		e.Outputs = map[string]string{"k": "\u2028 é\x00"}
 	}
 	return e
@@ -350,13 +357,15 @@ func TestStoreDelayedSync(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		synctest.Wait()
-		if text, _ := os.ReadFile(filepath.Join(dir, storeSegmentName(1))); bytes.Count(text, []byte("\n")) != 5 || g.acked.Load() != 0 {
+		if text, _ := os.ReadFile(filepath.Join(dir, storeSegmentName(1))); bytes.Count(text, []byte("\n")) != 5 ||
+			g.acked.Load() != 0 {
 			t.Fatalf("before the sync: acknowledged %d, file:\n%s", g.acked.Load(), text)
 		}
 		time.Sleep(storeSyncDelay - 5*time.Second)
 		synctest.Wait()
 		if g.acked.Load() != 5 || disk.syncs-before != 1 {
-			t.Fatalf("after %v: acknowledged %d with %d syncs, want 5 with 1", storeSyncDelay, g.acked.Load(), disk.syncs-before)
+			t.Fatalf("after %v: acknowledged %d with %d syncs, want 5 with 1", storeSyncDelay, g.acked.Load(),
+				disk.syncs-before)
 		}
 	})
 }
@@ -367,7 +376,8 @@ func TestStoreFailure(t *testing.T) {
 		ops   string
 		errno syscall.Errno
 		files int // segments afterwards
-	}{{"write", syscall.ENOSPC, 1}, {"open", syscall.EROFS, 1}, {"write truncate", syscall.EIO, 1}, {"sync", syscall.EIO, 2}, {"sync truncate", syscall.EIO, 2}} {
+	}{{"write", syscall.ENOSPC, 1}, {"open", syscall.EROFS, 1}, {"write truncate", syscall.EIO, 1},
+		{"sync", syscall.EIO, 2}, {"sync truncate", syscall.EIO, 2}} {
 		t.Run(c.ops, func(t *testing.T) {
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) { storeFailure(t, dir, c.ops, c.errno, c.files) })
@@ -378,7 +388,10 @@ func TestStoreFailure(t *testing.T) {
 func storeFailure(t *testing.T, dir, ops string, errno syscall.Errno, files int) {
 	disk := storeDiskNew(t, dir, 1)
 	var health []error
-	g := storeRigOpen(t, storeOptions{Dir: dir, files: disk.wrap, onHealth: func(err error) { health = append(health, err) }})
+	g := storeRigOpen(t, storeOptions{Dir: dir, files: disk.wrap, onHealth: func(err error) {
+		health = append(health,
+			err)
+	}})
 	g.random(10)
 	g.add(true)
 	synctest.Wait()
@@ -418,8 +431,8 @@ func storeFailure(t *testing.T, dir, ops string, errno syscall.Errno, files int)
 	g.matches(g.state)
 }
 
-// TestStoreAbandonCut cuts the power after a segment was given up whose sync had failed: what of it came to the disk all the same is no
-// part of the journal.
+// TestStoreAbandonCut cuts the power after a segment was given up whose sync had failed: what of it came to the disk
+// all the same is no part of the journal.
 func TestStoreAbandonCut(t *testing.T) {
 	for seed := range uint64(8) {
 		top := t.TempDir()
@@ -452,7 +465,8 @@ func TestStoreAbandonCut(t *testing.T) {
 	}
 }
 
-// TestStoreTrimUnsaved: a history is not cut behind a snapshot that could not be saved: the next start would add again what is gone.
+// TestStoreTrimUnsaved: a history is not cut behind a snapshot that could not be saved: the next start would add again
+// what is gone.
 func TestStoreTrimUnsaved(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -461,7 +475,8 @@ func TestStoreTrimUnsaved(t *testing.T) {
 		g.add(true, &Event{Kind: evVersion, Version: "v", Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a"}}}})
 		for i := range 9 {
 			id := fmt.Sprint("R", i)
-			g.add(true, &Event{Kind: evQueued, Workflow: "w", Run: id, Version: "v"}, &Event{Kind: evRunEnded, Run: id, State: runFailed, Time: stampOf(g.clock)})
+			g.add(true, &Event{Kind: evQueued, Workflow: "w", Run: id, Version: "v"},
+				&Event{Kind: evRunEnded, Run: id, State: runFailed, Time: stampOf(g.clock)})
 			g.s.history(g.state.Runs[id], nil)
 		}
 		synctest.Wait()
@@ -494,8 +509,8 @@ func TestStoreTrimUnsaved(t *testing.T) {
 	})
 }
 
-// TestStoreTrimRestart: a file that a trim renamed and whose name was not synced is durable before a snapshot of the next process
-// builds on a line in it.
+// TestStoreTrimRestart: a file that a trim renamed and whose name was not synced is durable before a snapshot of the
+// next process builds on a line in it.
 func TestStoreTrimRestart(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -503,7 +518,8 @@ func TestStoreTrimRestart(t *testing.T) {
 		g := storeRigOpen(t, storeOptions{Dir: dir, files: disk.wrap})
 		folder := historyFolder + "/w"
 		finish := func(id string) {
-			g.add(true, &Event{Kind: evQueued, Workflow: "w", Run: id, Version: "v"}, &Event{Kind: evRunEnded, Run: id, State: runFailed, Time: stampOf(g.clock)})
+			g.add(true, &Event{Kind: evQueued, Workflow: "w", Run: id, Version: "v"},
+				&Event{Kind: evRunEnded, Run: id, State: runFailed, Time: stampOf(g.clock)})
 			g.s.history(g.state.Runs[id], nil)
 			g.s.snapshot(g.state, func(err error) {
 				if err != nil {
@@ -528,8 +544,8 @@ func TestStoreTrimRestart(t *testing.T) {
 	})
 }
 
-// TestStoreHistoryUnsynced: the sync of a history file fails once, and the kernel drops what it could not write. The runs are there
-// all the same after the next snapshot and a power cut.
+// TestStoreHistoryUnsynced: the sync of a history file fails once, and the kernel drops what it could not write. The
+// runs are there all the same after the next snapshot and a power cut.
 func TestStoreHistoryUnsynced(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(24) { // the disk drops in some
@@ -541,7 +557,8 @@ func TestStoreHistoryUnsynced(t *testing.T) {
 			for _, fails := range []bool{false, true, false} {
 				for range 3 {
 					id := fmt.Sprint("R", g.state.Seq)
-					g.add(true, &Event{Kind: evQueued, Workflow: "w", Run: id, Version: "v"}, &Event{Kind: evRunEnded, Run: id, State: runFailed, Time: stampOf(g.clock)})
+					g.add(true, &Event{Kind: evQueued, Workflow: "w", Run: id, Version: "v"},
+						&Event{Kind: evRunEnded, Run: id, State: runFailed, Time: stampOf(g.clock)})
 					g.s.history(g.state.Runs[id], nil)
 				}
 				synctest.Wait()
@@ -659,7 +676,8 @@ func TestStoreKill(t *testing.T) {
 		}
 		s.close()
 		if state.Seq < acked || len(state.Workflows) != int(state.Seq) {
-			t.Fatalf("round %d: acknowledged %d, there are %d, %d applied: %q", round, acked, state.Seq, len(state.Workflows), report.Notes)
+			t.Fatalf("round %d: acknowledged %d, there are %d, %d applied: %q", round, acked, state.Seq,
+				len(state.Workflows), report.Notes)
 		}
 	}
 }
@@ -695,7 +713,8 @@ func TestStoreWear(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := storeDiskNew(t, dir, 1)
 		g := storeRigOpen(t, storeOptions{Dir: dir, files: disk.wrap})
-		g.add(true, &Event{Kind: evVersion, Version: "0123456789abcdef", Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "main"}}}})
+		g.add(true, &Event{Kind: evVersion, Version: "0123456789abcdef",
+			Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "main"}}}})
 		synctest.Wait()
 		size := func() (n int64) {
 			filepath.WalkDir(dir, func(p string, e fs.DirEntry, err error) error {
@@ -710,11 +729,13 @@ func TestStoreWear(t *testing.T) {
 		now := stampOf(time.Now())
 		id, agent, exit := runID(time.Now(), ""), "raspberry-1", 0
 		g.add(true, // a run is queued and assigned in one turn of the principal's loop, where an agent is free
-			&Event{Time: now, Kind: evQueued, Run: id, Workflow: "backup", Version: "0123456789abcdef", Trigger: triggerCron, Scheduled: now},
+			&Event{Time: now, Kind: evQueued, Run: id, Workflow: "backup", Version: "0123456789abcdef",
+				Trigger: triggerCron, Scheduled: now},
 			&Event{Time: now, Kind: evAssigned, Run: id, Agent: agent})
 		synctest.Wait()
 		for n, kind := range []string{evRunStarted, evTaskStarted, evTaskFinished, evRunFinished} {
-			e := &Event{Time: now, Kind: kind, Run: id, Agent: agent, Epoch: "01KZZZZZ", N: uint64(n + 1), State: runSucceeded}
+			e := &Event{Time: now, Kind: kind, Run: id, Agent: agent, Epoch: "01KZZZZZ", N: uint64(n + 1),
+				State: runSucceeded}
 			if kind == evTaskStarted || kind == evTaskFinished {
 				e.Task, e.Attempt, e.Exit = "main", 1, &exit
 			}
@@ -740,7 +761,8 @@ func BenchmarkStoreAppend(b *testing.B) {
 	room := make(chan bool, 64)
 	for b.Loop() {
 		room <- true
-		e := &Event{Time: stampOf(g.clock), Kind: evTaskFinished, Run: "01KZZZZZZZZZZZZZZZZZZZZZZZ", Task: "main", Agent: "one", Epoch: "e", N: g.s.seq + 1, State: taskSucceeded}
+		e := &Event{Time: stampOf(g.clock), Kind: evTaskFinished, Run: "01KZZZZZZZZZZZZZZZZZZZZZZZ", Task: "main",
+			Agent: "one", Epoch: "e", N: g.s.seq + 1, State: taskSucceeded}
 		g.state.apply(e)
 		g.s.append([]*Event{e}, true, func() { <-room })
 	}

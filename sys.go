@@ -11,8 +11,8 @@ import (
 
 const clockAwaitEach = time.Second // a clock that is being set is looked at so often: nothing tells of it
 
-// clockCount gives a clock that nobody can set and that goes on while the machine sleeps: only the differences of its times
-// mean anything. Any goroutine may call what it gives.
+// clockCount gives a clock that nobody can set and that goes on while the machine sleeps: only the differences of its
+// times mean anything. Any goroutine may call what it gives.
 func clockCount() func() time.Time {
 	began, elapsed := time.Now(), clockElapsed()
 	at := elapsed()

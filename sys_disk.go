@@ -33,8 +33,8 @@ func diskFree(f *os.File) (int64, error) {
 	return int64(st.Bavail) * int64(st.Bsize), nil
 }
 
-// diskRoom says no, with ENOSPC, to n bytes of output that would leave less than diskLeave. A file system that does not say
-// how much is free has room until a write says otherwise.
+// diskRoom says no, with ENOSPC, to n bytes of output that would leave less than diskLeave. A file system that does not
+// say how much is free has room until a write says otherwise.
 func diskRoom(f *os.File, n int) error {
 	free, err := diskFree(f)
 	if err != nil || free >= int64(n)+diskLeave {
@@ -46,7 +46,8 @@ func diskRoom(f *os.File, n int) error {
 // errFileKind is an error of what is no regular file: a pipe would be waited for, a device has no end.
 var errFileKind = errors.New("not a regular file")
 
-// fileSizeError is an error of a file that is larger than its reader takes. Both are bytes; size is what is known of it.
+// fileSizeError is an error of a file that is larger than its reader takes. Both are bytes; size is what is known of
+// it.
 type fileSizeError struct{ size, most int64 }
 
 func (e *fileSizeError) Error() string {
@@ -61,8 +62,8 @@ func pathCause(err error) error {
 	return err
 }
 
-// diskOpen opens a file or a folder of our own, made with mode 0600. What else has the name, a pipe say, is refused with errFileKind
-// and not waited for: whoever may write there may put one in the place of a file.
+// diskOpen opens a file or a folder of our own, made with mode 0600. What else has the name, a pipe say, is refused
+// with errFileKind and not waited for: whoever may write there may put one in the place of a file.
 func diskOpen(name string, flag int) (*os.File, error) {
 	return diskOpened(os.OpenFile(name, flag|unix.O_NONBLOCK|unix.O_NOCTTY, 0o600))
 }
@@ -84,9 +85,9 @@ func diskOpened(f *os.File, err error) (*os.File, error) {
 	return f, nil
 }
 
-// fileRead reads a regular file of at most most bytes, and says what it was after that. It does not wait for a pipe or a
-// device that has the name, and follows links. A file on a network that hangs is waited for: no loop may call it. Errors
-// are those of package os, errFileKind, or a fileSizeError.
+// fileRead reads a regular file of at most most bytes, and says what it was after that. It does not wait for a pipe or
+// a device that has the name, and follows links. A file on a network that hangs is waited for: no loop may call it.
+// Errors are those of package os, errFileKind, or a fileSizeError.
 func fileRead(name string, most int) ([]byte, fs.FileInfo, error) {
 	file, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -161,12 +162,15 @@ func fileWhole(f *os.File) (int64, error) {
 // its owner, has a limit of time, and is given up after that.
 
 const (
-	diskLimit     = 10 * time.Second       // how long the looks of one turn may take together before one is given up
-	diskShort     = 250 * time.Millisecond // what each further look of that turn still gets
-	diskAgain     = time.Minute            // after which a place that did not answer is tried once more, beside the look that still waits; then twice as long
-	diskAgainMost = time.Hour              // at most so long
-	diskStuckEach = 4                      // looks at one place that wait at once; with so many it is not tried again before one comes back
-	diskStuckMost = 32                     // looks in all that wait at once, each with a thread of the system; with so many every look fails at once
+	diskLimit = 10 * time.Second       // how long the looks of one turn may take together before one is given up
+	diskShort = 250 * time.Millisecond // what each further look of that turn still gets
+	// after which a place that did not answer is tried once more, beside the look that still waits; then twice as long
+	diskAgain     = time.Minute
+	diskAgainMost = time.Hour // at most so long
+	// looks at one place that wait at once; with so many it is not tried again before one comes back
+	diskStuckEach = 4
+	// looks in all that wait at once, each with a thread of the system; with so many every look fails at once
+	diskStuckMost = 32
 )
 
 // errDiskSilent is what a look fails with that was given up, and each at the same place while that lasts.
@@ -198,9 +202,9 @@ func diskWaitsNew() *diskWaits {
 // turn begins a turn: its looks have diskLimit together.
 func (w *diskWaits) turn() { w.left = diskLimit }
 
-// diskWait looks, by fn, at what is in a place: a file, or a part of a file system that answers or does not as a whole. It
-// gives up with errDiskSilent, or with the cause of ctx when that ends. fn is called on another goroutine and may still be
-// running then: it must touch nothing of its owner's. Only the owner of w calls this.
+// diskWait looks, by fn, at what is in a place: a file, or a part of a file system that answers or does not as a whole.
+// It gives up with errDiskSilent, or with the cause of ctx when that ends. fn is called on another goroutine and may
+// still be running then: it must touch nothing of its owner's. Only the owner of w calls this.
 func diskWait[T any](ctx context.Context, w *diskWaits, place string, fn func() (T, error)) (value T, err error) {
 	if w == nil {
 		w = diskWaitsNew()
@@ -216,8 +220,9 @@ func diskWait[T any](ctx context.Context, w *diskWaits, place string, fn func() 
 		value T
 		err   error
 	}
-	done, over, given := make(chan result, 1), false, false // the two are guarded by w.mu: whether it came, and whether nobody waits
-	go func() {                                             // ends with the look, however long the system holds that up
+	// the two are guarded by w.mu: whether it came, and whether nobody waits
+	done, over, given := make(chan result, 1), false, false
+	go func() { // ends with the look, however long the system holds that up
 		if w.begin != nil {
 			w.begin(place)
 		}

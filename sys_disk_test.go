@@ -24,12 +24,14 @@ func TestFileRead(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
-	for name, text := range map[string]string{"empty": "", "small": "abc", "full": strings.Repeat("x", 4096), "over": strings.Repeat("x", 4097)} {
+	for name, text := range map[string]string{"empty": "", "small": "abc", "full": strings.Repeat("x", 4096),
+		"over": strings.Repeat("x", 4097)} {
 		if err := os.WriteFile(at(name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(os.Symlink("small", at("link")), os.Symlink("nothing", at("dangling")), unix.Mkfifo(at("pipe"), 0o600), os.Symlink("pipe", at("pipelink"))); err != nil {
+	if err := errors.Join(os.Symlink("small", at("link")), os.Symlink("nothing", at("dangling")),
+		unix.Mkfifo(at("pipe"), 0o600), os.Symlink("pipe", at("pipelink"))); err != nil {
 		t.Fatal(err)
 	}
 	var large *fileSizeError
@@ -57,16 +59,19 @@ func TestFileRead(t *testing.T) {
 	}
 }
 
-// TestDiskDoors: files are opened in few places, which see to it that nothing waits for a pipe; what is elsewhere is a folder of the
-// kernel's, the terminal, or a file that is made where none may be.
+// TestDiskDoors: files are opened in few places, which see to it that nothing waits for a pipe; what is elsewhere is a
+// folder of the kernel's, the terminal, or a file that is made where none may be.
 func TestDiskDoors(t *testing.T) {
 	t.Parallel()
 	opens := regexp.MustCompile(`\b(os|root)\.(Open|OpenFile|Create|ReadFile)\(|\.FS\(\)`)
-	allowed := map[string]int{"sys_disk.go": 3, "exec.go": 1, "sys_linux.go": 1, "cli_serve_listen.go": 1, "wire_linux.go": 1, "term_tty.go": 2, "auth_files.go": 3,
-		"cli_backup.go": 1, "cli_keys.go": 1, "cli_setup.go": 1, "tui_prompt.go": 1, "agent_spool_tail.go": 1, "cli_check.go": 1, "cli_serve.go": 1}
+	allowed := map[string]int{"sys_disk.go": 3, "exec.go": 1, "sys_linux.go": 1, "cli_serve_listen.go": 1,
+		"wire_linux.go": 1, "term_tty.go": 2, "auth_files.go": 3,
+		"cli_backup.go": 1, "cli_keys.go": 1, "cli_setup.go": 1, "tui_prompt.go": 1, "agent_spool_tail.go": 1,
+		"cli_check.go": 1, "cli_serve.go": 1}
 	for file, text := range layersTexts(t) {
 		if found := opens.FindAllString(text, -1); len(found) != allowed[file] {
-			t.Errorf("%s opens files in %d places, and is known to in %d: call diskOpen, diskOpenIn, or fileRead; say here what cannot: %q", file, len(found), allowed[file], found)
+			t.Errorf("%s opens files in %d places, and is known to in %d: call diskOpen, diskOpenIn, or fileRead; "+
+				"say here what cannot: %q", file, len(found), allowed[file], found)
 		}
 	}
 }
@@ -87,7 +92,8 @@ func (h *diskHang) begin(place string) {
 	}
 }
 
-// stop has a place answer no more, until the function that it gives is called. Looks that were begun hang until theirs is.
+// stop has a place answer no more, until the function that it gives is called. Looks that were begun hang until theirs
+// is.
 func (h *diskHang) stop(place string) (answer func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -116,8 +122,8 @@ func diskTaken(ctx context.Context, w *diskWaits, place string) (time.Duration, 
 	return time.Since(began), err
 }
 
-// A look that gets no answer is given up after a time that all of a turn share, and not made again before the place has answered
-// or some time has gone by.
+// A look that gets no answer is given up after a time that all of a turn share, and not made again before the place has
+// answered or some time has gone by.
 func TestDiskWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, h := diskWaitsNew(), &diskHang{}
@@ -190,7 +196,8 @@ func TestDiskWaitMost(t *testing.T) {
 		for i := range 40 {
 			w.turn()
 			taken, err := diskTaken(t.Context(), w, fmt.Sprint(i))
-			if want := map[bool]time.Duration{true: 10 * time.Second}[i < 32]; taken != want || !errors.Is(err, errDiskSilent) {
+			if want := map[bool]time.Duration{true: 10 * time.Second}[i < 32]; taken != want ||
+				!errors.Is(err, errDiskSilent) {
 				t.Fatalf("look %d: %v after %s, want one after %s", i, err, taken, want)
 			}
 		}
@@ -202,8 +209,8 @@ func TestDiskWaitMost(t *testing.T) {
 	})
 }
 
-// A file or a folder that does not answer is a fault of its own: the others are read, and it is once it answers, is removed, or
-// something else is in its place.
+// A file or a folder that does not answer is a fault of its own: the others are read, and it is once it answers, is
+// removed, or something else is in its place.
 func TestFolderSilent(t *testing.T) {
 	const silent = "it does not answer: see whether its file system does, a network mount perhaps"
 	const fault = "b b.yml none [b.yml: read file: " + silent + "; it is read once it does]"
@@ -214,18 +221,21 @@ func TestFolderSilent(t *testing.T) {
 		first string
 		err   string
 	}{
-		{"a file", func(f *folderTest, out string) { f.write("b.yml", folderTestGood) }, func(f *folderTest, out string) string {
-			info, _ := os.Stat(f.dir + "/b.yml")
-			return fmt.Sprintf("%s/b.yml %d", f.dir, diskInode(info))
-		}, fault, ""},
-		{"what tells of a file", func(f *folderTest, out string) { f.write("b.yml", folderTestGood) }, func(f *folderTest, out string) string {
-			return f.dir + "/b.yml"
-		}, fault, ""},
+		{"a file", func(f *folderTest, out string) { f.write("b.yml", folderTestGood) },
+			func(f *folderTest, out string) string {
+				info, _ := os.Stat(f.dir + "/b.yml")
+				return fmt.Sprintf("%s/b.yml %d", f.dir, diskInode(info))
+			}, fault, ""},
+		{"what tells of a file", func(f *folderTest, out string) { f.write("b.yml", folderTestGood) },
+			func(f *folderTest, out string) string {
+				return f.dir + "/b.yml"
+			}, fault, ""},
 		{"where a link leads", func(f *folderTest, out string) {
 			f.ok(os.WriteFile(out+"/to.yml", []byte(folderTestGood), 0o644))
 			f.ok(os.Symlink(out+"/to.yml", f.dir+"/b.yml"))
 		}, func(f *folderTest, out string) string { return out }, fault, ""},
-		{"a folder", func(f *folderTest, out string) { f.write("b/x.yml", folderTestGood) }, func(f *folderTest, out string) string { return f.dir + "/b" },
+		{"a folder", func(f *folderTest, out string) { f.write("b/x.yml", folderTestGood) },
+			func(f *folderTest, out string) string { return f.dir + "/b" },
 			"", "read workflow folder: stat DIR/b: " + silent},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -265,14 +275,15 @@ func TestFolderSilent(t *testing.T) {
 				h.mu.Unlock()
 				defer answer2()
 				time.Sleep(diskAgain)
-				f.scan(folderTestLine([]workflowFile{{ID: id, File: map[string]string{"b": "b.yml", "b.x": "b/x.yml"}[id], Spec: &Workflow{}}}, nil), "")
+				f.scan(folderTestLine([]workflowFile{{ID: id, File: map[string]string{"b": "b.yml",
+					"b.x": "b/x.yml"}[id], Spec: &Workflow{}}}, nil), "")
 			})
 		})
 	}
 }
 
-// A file that answers again is read at once, whoever asks for a scan meanwhile is answered, and the end of the program does not
-// wait for it.
+// A file that answers again is read at once, whoever asks for a scan meanwhile is answered, and the end of the program
+// does not wait for it.
 func TestFolderSilentWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, out, h := folderTestNew(t), t.TempDir(), &diskHang{}

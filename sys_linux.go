@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clockBoot names this boot of the machine (random(4)); "" when the kernel does not say. A container has that of its host. Any
-// goroutine may call it.
+// clockBoot names this boot of the machine (random(4)); "" when the kernel does not say. A container has that of its
+// host. Any goroutine may call it.
 func clockBoot() string {
 	text, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(text))
@@ -37,8 +37,8 @@ func clockElapsed() func() time.Duration {
 	}
 }
 
-// clockUnset says whether nothing has set the clock since the machine started, as far as the kernel was told (STA_UNSYNC of
-// adjtimex(2)): NTP daemons tell it.
+// clockUnset says whether nothing has set the clock since the machine started, as far as the kernel was told
+// (STA_UNSYNC of adjtimex(2)): NTP daemons tell it.
 func clockUnset() bool {
 	var t unix.Timex
 	_, err := unix.Adjtimex(&t)
@@ -47,8 +47,8 @@ func clockUnset() bool {
 
 // How busy this machine is.
 
-// loadAverage gives how many processes ran or waited to run, on average over the last minute and to a hundredth; nil when the
-// system does not say. It reads no file. Any goroutine may call it.
+// loadAverage gives how many processes ran or waited to run, on average over the last minute and to a hundredth; nil
+// when the system does not say. It reads no file. Any goroutine may call it.
 func loadAverage() *float64 {
 	var info syscall.Sysinfo_t
 	if err := syscall.Sysinfo(&info); err != nil {

@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 )
 
-// What an inbox takes in is done, and what it does not take in its sender is told of: also by those who put something in
-// at the very end, and by those who waited for room.
+// What an inbox takes in is done, and what it does not take in its sender is told of: also by those who put something
+// in at the very end, and by those who waited for room.
 func TestLoopInboxEnd(t *testing.T) {
 	t.Parallel()
 	for range 200 {
@@ -35,7 +35,8 @@ func TestLoopInboxEnd(t *testing.T) {
 		b.end(func(int) { done.Add(1) })
 		senders.Wait()
 		if taken.Load() != done.Load() || taken.Load()+told.Load() != 64 || len(b.ch) > 0 {
-			t.Fatalf("%d were taken in and %d done, %d senders were told, %d are left", taken.Load(), done.Load(), told.Load(), len(b.ch))
+			t.Fatalf("%d were taken in and %d done, %d senders were told, %d are left", taken.Load(), done.Load(),
+				told.Load(), len(b.ch))
 		}
 	}
 	b := loopInboxNew[int](64) // with room, so that select alone would have a choice
@@ -73,7 +74,8 @@ func loopTestPrincipal(t *testing.T) {
 	var answered atomic.Int64
 	for i := range requests {
 		conn := g.connect()
-		if err := conn.Send(protoEncode(Request{V: protoVersion, ID: fmt.Sprint(i), Op: "run", Workflow: "w"})); err != nil {
+		if err := conn.Send(protoEncode(Request{V: protoVersion, ID: fmt.Sprint(i), Op: "run",
+			Workflow: "w"})); err != nil {
 			t.Fatal(err)
 		}
 		g.group.Go(func() {

@@ -29,9 +29,9 @@ type owner struct {
 	uid, gid int    // gid is the user's own group, or the folder's where the user is in no list
 }
 
-// ownerOf looks whose a folder is. For root it looks at the whole path as well: each folder and link on it must belong to
-// root or to the owner of what it leads to, and none above the folder may be open to everybody, for else a stranger could
-// put another one there. Errors wrap those of package os, or errOwnerPath.
+// ownerOf looks whose a folder is. For root it looks at the whole path as well: each folder and link on it must belong
+// to root or to the owner of what it leads to, and none above the folder may be open to everybody, for else a stranger
+// could put another one there. Errors wrap those of package os, or errOwnerPath.
 func ownerOf(dir string) (*owner, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -48,7 +48,8 @@ func ownerOf(dir string) (*owner, error) {
 	if o.uid, o.gid = ownerIDs(info); os.Geteuid() != 0 {
 		return o, nil
 	}
-	if u, err := user.LookupId(strconv.Itoa(o.uid)); err == nil { // a folder can be given a group that its owner is not in
+	// a folder can be given a group that its owner is not in
+	if u, err := user.LookupId(strconv.Itoa(o.uid)); err == nil {
 		if gid, err := strconv.Atoi(u.Gid); err == nil {
 			o.gid = gid
 		}
@@ -99,7 +100,8 @@ func ownerWalk(dir string, uid int) error {
 			}
 			rest = append(strings.Split(to, "/"), rest...)
 			continue
-		case mode&0o002 != 0 && mode&fs.ModeSticky == 0 && len(rest) > 0: // the last one cannot be exchanged so, only what is in it
+		case mode&0o002 != 0 && mode&fs.ModeSticky == 0 && len(rest) > 0:
+			// the last one cannot be exchanged so, only what is in it
 			return fmt.Errorf("everybody can write in %s: %w: chmod o-w %s", next, errOwnerPath, next)
 		}
 		at = next
@@ -127,8 +129,8 @@ func (o *owner) user() string {
 func (o *owner) foreign() bool { return os.Geteuid() == 0 && o.uid != 0 }
 
 // do calls fn, with the user and group of the folder's owner where this process is root, in all its threads, and gives
-// them back. What fn starts must end with it. The main goroutine of a verb calls it, never a daemon: others would act as
-// the owner meanwhile. The real user stays root's, so that the owner cannot signal or trace this process.
+// them back. What fn starts must end with it. The main goroutine of a verb calls it, never a daemon: others would act
+// as the owner meanwhile. The real user stays root's, so that the owner cannot signal or trace this process.
 func (o *owner) do(fn func() error) (err error) {
 	if !o.foreign() {
 		return fn()

@@ -1,5 +1,5 @@
-// Tests of what root does in a state folder that belongs to a service's user, whose tasks can put anything there: the real
-// program, as root and as that user.
+// Tests of what root does in a state folder that belongs to a service's user, whose tasks can put anything there: the
+// real program, as root and as that user.
 
 package main
 
@@ -32,7 +32,8 @@ func ownerNew(t *testing.T) *ownerRig {
 	}
 	x := e2eNew(t)
 	r := &ownerRig{x, x.dir + "/state", x.dir + "/secret"}
-	r.must(os.Chmod(x.dir, 0o755), os.Mkdir(r.state, 0o700), os.Chown(r.state, ownerUID, ownerUID), os.WriteFile(r.secret, []byte(ownerSecret), 0o600))
+	r.must(os.Chmod(x.dir, 0o755), os.Mkdir(r.state, 0o700), os.Chown(r.state, ownerUID, ownerUID),
+		os.WriteFile(r.secret, []byte(ownerSecret), 0o600))
 	x.env = append(x.env, "CDKTR_STATE=", "CDKTR_SOCKET="+r.state+"/s")
 	return r
 }
@@ -89,10 +90,12 @@ func (r *ownerRig) sound() {
 // elsewhere is root's.
 func TestOwnerAuthorize(t *testing.T) {
 	r := ownerNew(t)
-	r.ok("authorize", "--new", "edge", "--role", "agent", "--endpoint", "tcp://hub:1", "--state", r.state, "-o", r.dir+"/edge.cred")
+	r.ok("authorize", "--new", "edge", "--role", "agent", "--endpoint", "tcp://hub:1", "--state", r.state, "-o",
+		r.dir+"/edge.cred")
 	r.ok("authorize", "ci", authTestKey, "--role", "viewer", "--state", r.state)
 	r.ok("authorize", "--remove", "ci", "--state", r.state)
-	if out := r.ok("authorize", "--list", "--state", r.state); !strings.Contains(out, "edge ") || strings.Contains(out, "ci ") {
+	if out := r.ok("authorize", "--list", "--state", r.state); !strings.Contains(out, "edge ") ||
+		strings.Contains(out, "ci ") {
 		t.Errorf("list: %s", out)
 	}
 	cred, err := credentialRead(t.Context(), nil, r.dir+"/edge.cred")
@@ -128,7 +131,8 @@ func TestOwnerLinks(t *testing.T) {
 		verbs      [][]string
 	}{
 		{"link to a secret", "keys/authorized", func(at string) error { return os.Symlink(r.secret, at) }, verbs},
-		{"link within the folder", "keys/authorized", func(at string) error { return os.Symlink("server.pub", at) }, verbs},
+		{"link within the folder", "keys/authorized", func(at string) error { return os.Symlink("server.pub", at) },
+			verbs},
 		{"second name of a secret", "keys/authorized", func(at string) error { return os.Link(r.secret, at) }, verbs},
 		{"pipe", "keys/authorized", func(at string) error { return syscall.Mkfifo(at, 0o600) }, verbs},
 		{"folder", "keys/authorized", func(at string) error { return os.Mkdir(at, 0o700) }, verbs},
@@ -138,7 +142,10 @@ func TestOwnerLinks(t *testing.T) {
 		{"key that is a link", "keys/server.key", func(at string) error { return os.Symlink(r.secret, at) }, server},
 		{"key that is a pipe", "keys/server.key", func(at string) error { return syscall.Mkfifo(at, 0o600) }, server},
 		{"folder of root's", "keys", func(at string) error { return os.Symlink(elsewhere, at) }, verbs},
-		{"folder of another user", "keys", func(at string) error { return errors.Join(os.Mkdir(at, 0o755), os.Chown(at, ownerOther, ownerOther)) }, verbs},
+		{"folder of another user", "keys", func(at string) error {
+			return errors.Join(os.Mkdir(at, 0o755),
+				os.Chown(at, ownerOther, ownerOther))
+		}, verbs},
 		{"folder within the state", "keys", func(at string) error { return os.Symlink("keys.old", at) }, verbs},
 	} {
 		at := filepath.Join(r.state, c.file)
@@ -160,8 +167,8 @@ func TestOwnerLinks(t *testing.T) {
 	}
 }
 
-// TestOwnerRace exchanges what root's commands are about to use, again and again: the file beside that is to get the name,
-// the authorized file, the folder. Nothing of root's changes its owner or is read.
+// TestOwnerRace exchanges what root's commands are about to use, again and again: the file beside that is to get the
+// name, the authorized file, the folder. Nothing of root's changes its owner or is read.
 func TestOwnerRace(t *testing.T) {
 	r := ownerNew(t)
 	keys := r.keys()
@@ -216,18 +223,22 @@ func TestOwnerRace(t *testing.T) {
 func TestOwnerPath(t *testing.T) {
 	r := ownerNew(t)
 	r.keys()
-	r.must(os.Mkdir(r.dir+"/open", 0o777), os.Chmod(r.dir+"/open", 0o777), os.Mkdir(r.dir+"/third", 0o755), os.Chown(r.dir+"/third", ownerOther, ownerOther))
+	r.must(os.Mkdir(r.dir+"/open", 0o777), os.Chmod(r.dir+"/open", 0o777), os.Mkdir(r.dir+"/third", 0o755),
+		os.Chown(r.dir+"/third", ownerOther, ownerOther))
 	for name, want := range map[string]string{"open": "chmod o-w", "third": "belongs to uid 12346"} {
 		at := filepath.Join(r.dir, name, "state")
 		r.must(os.Rename(r.state, at))
-		r.refused(exitRefused, []string{want, filepath.Dir(at)}, "authorize", "ci", authTestKey, "--role", "viewer", "--state", at)
+		r.refused(exitRefused, []string{want, filepath.Dir(at)}, "authorize", "ci", authTestKey, "--role", "viewer",
+			"--state", at)
 		r.refused(exitRefused, []string{want, filepath.Dir(at)}, "check", "--repair", "--state", at)
 		r.must(os.Rename(at, r.state))
 	}
 	r.must(os.Symlink(r.state, r.dir+"/link"), os.Lchown(r.dir+"/link", ownerOther, ownerOther))
-	r.refused(exitRefused, []string{"belongs to uid 12346"}, "authorize", "ci", authTestKey, "--role", "viewer", "--state", r.dir+"/link")
+	r.refused(exitRefused, []string{"belongs to uid 12346"}, "authorize", "ci", authTestKey, "--role", "viewer",
+		"--state", r.dir+"/link")
 	r.must(os.Lchown(r.dir+"/link", 0, 0))
-	r.ok("authorize", "ci", authTestKey, "--role", "viewer", "--state", r.dir+"/link") // root's own link is as good as a folder
+	// root's own link is as good as a folder
+	r.ok("authorize", "ci", authTestKey, "--role", "viewer", "--state", r.dir+"/link")
 	r.sound()
 }
 
@@ -248,8 +259,8 @@ func TestOwnerInit(t *testing.T) {
 	}
 }
 
-// TestOwnerService: a service's journal that root repairs, and a backup that root takes and unpacks, are the service's, which
-// starts on them; root does not start on them itself.
+// TestOwnerService: a service's journal that root repairs, and a backup that root takes and unpacks, are the service's,
+// which starts on them; root does not start on them itself.
 func TestOwnerService(t *testing.T) {
 	r := ownerNew(t)
 	r.bin = e2ePlain(t, r.dir) // the other user can reach it
@@ -257,19 +268,24 @@ func TestOwnerService(t *testing.T) {
 	r.uid = ownerUID
 	p := r.principal("--with-agent", "--state", r.state)
 	run := r.run("w")
-	r.must(os.Symlink(r.secret, r.state+"/logs/w/2020-01-01.jsonl"), os.Symlink(r.secret, r.state+"/history/w/2020-01.jsonl"))
+	r.must(os.Symlink(r.secret, r.state+"/logs/w/2020-01-01.jsonl"), os.Symlink(r.secret,
+		r.state+"/history/w/2020-01.jsonl"))
 	r.ok("backup", r.dir+"/b.tar.gz") // the principal that answers says where
 	p.stop()
-	r.refused(exitRefused, []string{"belongs to uid 12345", "this is root", "sudo -u '#12345'"}, "start", "agent", "--state", r.state)
+	r.refused(exitRefused, []string{"belongs to uid 12345", "this is root", "sudo -u '#12345'"}, "start", "agent",
+		"--state", r.state)
 	r.refused(exitRefused, []string{"belongs to uid 12345", "this is root"}, "start", "principal", "--state", r.state)
-	r.refused(exitRefused, []string{"belongs to uid 12345", "this is root"}, "run", r.dir+"/workflows/w.yml", "--state", r.state)
-	r.must(os.Remove(r.state+"/logs/w/2020-01-01.jsonl"), os.Remove(r.state+"/history/w/2020-01.jsonl"), os.RemoveAll(r.state+"/snapshot.json"))
+	r.refused(exitRefused, []string{"belongs to uid 12345", "this is root"}, "run", r.dir+"/workflows/w.yml", "--state",
+		r.state)
+	r.must(os.Remove(r.state+"/logs/w/2020-01-01.jsonl"), os.Remove(r.state+"/history/w/2020-01.jsonl"),
+		os.RemoveAll(r.state+"/snapshot.json"))
 	segments, err := filepath.Glob(r.state + "/journal/*.jsonl")
 	r.must(err)
 	text, err := os.ReadFile(segments[0])
 	r.must(err)
 	next := r.state + "/journal/" + filepath.Base(storeSegmentName(1000))
-	r.must(os.WriteFile(next, text[:len(text)/2], 0o600), os.Chown(next, ownerUID, ownerUID)) // it does not go on where the first ends
+	// it does not go on where the first ends
+	r.must(os.WriteFile(next, text[:len(text)/2], 0o600), os.Chown(next, ownerUID, ownerUID))
 	r.ok("check", "--repair", "--state", r.state)
 	r.sound()
 	for _, dir := range []string{r.state, r.dir + "/restored"} {
@@ -291,7 +307,8 @@ func TestOwnerService(t *testing.T) {
 		}
 	}
 	r.must(os.Chown(r.state+"/snapshot.json", 0, 0))
-	if got := r.cdktr("check", "--state", r.state); got.code != exitUsage || !strings.Contains(got.out, "snapshot.json: it belongs to root (uid 0)") {
+	if got := r.cdktr("check", "--state", r.state); got.code != exitUsage ||
+		!strings.Contains(got.out, "snapshot.json: it belongs to root (uid 0)") {
 		t.Errorf("a file of root's: exit code %d, %s%s", got.code, got.out, got.err)
 	}
 }

@@ -26,10 +26,11 @@ type watchNote struct {
 const watchSettleMost = time.Second
 
 // runWatchLook calls look at once, and again settle after the last change of what the look before it has followed, but
-// watchSettleMost after the first one. Where that look
-// says that it will not be told of all, it is called again after that time. follow is for look: it has w tell of a path and of
-// what leads there, and of no other, and says whether there is more that it tells of than before. It ends with ctx, and then closes w, which may be nil.
-func runWatchLook(ctx context.Context, w *watch, settle, again time.Duration, look func(follow func(path string) (more bool, err error)) (told bool)) {
+// watchSettleMost after the first one. Where that look says that it will not be told of all, it is called again after
+// that time. follow is for look: it has w tell of a path and of what leads there, and of no other, and says whether
+// there is more that it tells of than before. It ends with ctx, and then closes w, which may be nil.
+func runWatchLook(ctx context.Context, w *watch, settle, again time.Duration,
+	look func(follow func(path string) (more bool, err error)) (told bool)) {
 	defer func() { w.close() }()
 	follow := func(path string) (bool, error) {
 		if w == nil {
@@ -93,8 +94,8 @@ func watchWaysNew(ctx context.Context, waits *diskWaits) watchWays {
 	return watchWays{ctx: ctx, waits: waits, have: map[watchPath]bool{}, plain: map[string]bool{}}
 }
 
-// addWay goes along a whole path, through links, to what is there, or to where it ends, and notes what leads there. Each directory
-// is looked at once.
+// addWay goes along a whole path, through links, to what is there, or to where it ends, and notes what leads there.
+// Each directory is looked at once.
 func (w *watchWays) addWay(full string) {
 	at, rest, links := "/", strings.Split(full, "/"), 0
 	for len(rest) > 0 {

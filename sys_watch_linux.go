@@ -18,8 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watchMask is what is asked for: whatever makes, ends, renames or writes a file, and the end of the watched thing itself.
-// IN_ATTRIB also comes when a file that is watched by a link loses its name to another.
+// watchMask is what is asked for: whatever makes, ends, renames or writes a file, and the end of the watched thing
+// itself. IN_ATTRIB also comes when a file that is watched by a link loses its name to another.
 const watchMask = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_CLOSE_WRITE |
 	unix.IN_MODIFY | unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF
 
@@ -52,8 +52,8 @@ type watchSpot struct {
 	flags uint32          // with which path is followed
 }
 
-// watchOpen starts an instance that watches nothing yet. close ends it. What is written to a file tells it only where wants says
-// that the file counts, by its full path; nil: all files count.
+// watchOpen starts an instance that watches nothing yet. close ends it. What is written to a file tells it only where
+// wants says that the file counts, by its full path; nil: all files count.
 func watchOpen(wants func(path string) bool) (*watch, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	switch {
@@ -62,7 +62,8 @@ func watchOpen(wants func(path string) bool) (*watch, error) {
 	case err != nil:
 		return nil, fmt.Errorf("start inotify: %w", err)
 	}
-	w := &watch{file: os.NewFile(uintptr(fd), "inotify"), fd: fd, add: unix.InotifyAddWatch, born: watchOpenFor, mask: watchMask,
+	w := &watch{file: os.NewFile(uintptr(fd), "inotify"), fd: fd, add: unix.InotifyAddWatch, born: watchOpenFor,
+		mask:  watchMask,
 		wants: wants, raw: make(chan []byte), stop: make(chan struct{}), paths: map[int32]watchSpot{}}
 	w.done.Go(w.runRead)
 	return w, nil
@@ -86,7 +87,8 @@ func (w *watch) beside(ctx context.Context, waits *diskWaits) {
 		return diskWait(ctx, waits, path, func() (int, error) { return unix.InotifyAddWatch(fd, path, mask) })
 	}
 	w.born = func(path string) bool {
-		born, _ := diskWait(ctx, waits, path, func() (bool, error) { return watchOpenFor(path), nil }) // if not known: no
+		// if not known: no
+		born, _ := diskWait(ctx, waits, path, func() (bool, error) { return watchOpenFor(path), nil })
 		return born
 	}
 }
@@ -118,7 +120,8 @@ func (w *watch) close() {
 	w.done.Wait()
 }
 
-// reports is where the reports come from, for translate. It is closed when there will be no more; of no watch it is nil.
+// reports is where the reports come from, for translate. It is closed when there will be no more; of no watch it is
+// nil.
 func (w *watch) reports() <-chan []byte {
 	if w == nil {
 		return nil
@@ -127,8 +130,8 @@ func (w *watch) reports() <-chan []byte {
 }
 
 // follow watches paths and nothing else, and says whether some were not watched before. A path whose file has been
-// replaced is watched anew; the kernel gives the same descriptor for what it watches already. Of the way to them what may not be watched
-// is passed over.
+// replaced is watched anew; the kernel gives the same descriptor for what it watches already. Of the way to them what
+// may not be watched is passed over.
 func (w *watch) follow(paths []watchPath) (more bool, err error) {
 	before := w.paths
 	w.paths = make(map[int32]watchSpot, len(paths))
@@ -140,7 +143,8 @@ func (w *watch) follow(paths []watchPath) (more bool, err error) {
 		case p.way:
 			mask, flags = watchNames, unix.IN_DONT_FOLLOW
 		}
-		wd, failure := w.add(w.fd, p.path, mask|flags|unix.IN_MASK_ADD) // added to: with less in between, what happens then would be lost
+		// added to: with less in between, what happens then would be lost
+		wd, failure := w.add(w.fd, p.path, mask|flags|unix.IN_MASK_ADD)
 		switch {
 		case failure == nil:
 			spot, twice := w.paths[int32(wd)]

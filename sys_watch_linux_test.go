@@ -172,8 +172,8 @@ func TestWatchLinks(t *testing.T) {
 	w.want("hard hard.yml good")
 }
 
-// TestWatchWay: what is on the way to the folder, or to what a link in it names, is exchanged, ends, and comes back; all of that is
-// seen by its events, long before the next rescan.
+// TestWatchWay: what is on the way to the folder, or to what a link in it names, is exchanged, ends, and comes back;
+// all of that is seen by its events, long before the next rescan.
 func TestWatchWay(t *testing.T) {
 	t.Parallel()
 	link := func(t *testing.T, to, name string) { // as ln -sfn does
@@ -184,7 +184,8 @@ func TestWatchWay(t *testing.T) {
 	}
 	good := func(t *testing.T, dir, file string) {
 		t.Helper()
-		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, file), []byte(folderTestGood), 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, file), []byte(folderTestGood),
+			0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -214,7 +215,11 @@ func TestWatchWay(t *testing.T) {
 		}, "a a.yml good", []func(t *testing.T, dir string) string{
 			func(t *testing.T, dir string) string { link(t, "v2", dir+"/now"); return "b b.yml good; -a" },
 		}},
-		{"the folder moves away, another takes its place", "x/w", func(t *testing.T, dir string) { good(t, dir+"/x/w", "a.yml"); good(t, dir+"/new/w", "b.yml") },
+		{"the folder moves away, another takes its place", "x/w", func(t *testing.T,
+			dir string) {
+			good(t, dir+"/x/w", "a.yml")
+			good(t, dir+"/new/w", "b.yml")
+		},
 			"a a.yml good", []func(t *testing.T, dir string) string{
 				func(t *testing.T, dir string) string { os.Rename(dir+"/x", dir+"/old"); return gone },
 				func(t *testing.T, dir string) string { os.Rename(dir+"/new", dir+"/x"); return "b b.yml good; -a" },
@@ -282,10 +287,12 @@ func TestWatchTooMany(t *testing.T) {
 		return 7, nil
 	}
 	more, err := w.follow([]watchPath{{path: "/a"}, {path: "/b"}})
-	if want := "watch /b: too many inotify watches: raise fs.inotify.max_user_watches"; !more || err == nil || err.Error() != want {
+	if want := "watch /b: too many inotify watches: raise fs.inotify.max_user_watches"; !more || err == nil ||
+		err.Error() != want {
 		t.Errorf("more %v, error %v", more, err)
 	}
-	if more, _ = w.follow([]watchPath{{path: "/a"}, {path: "/b"}}); more || w.paths[7].path != "/a" || len(w.paths) != 1 {
+	if more, _ = w.follow([]watchPath{{path: "/a"}, {path: "/b"}}); more || w.paths[7].path != "/a" ||
+		len(w.paths) != 1 {
 		t.Errorf("more %v, paths %v", more, w.paths)
 	}
 }
@@ -299,7 +306,8 @@ func TestWatchOverflow(t *testing.T) {
 		b = binary.NativeEndian.AppendUint32(b, 16)
 		return append(b, append([]byte(name), make([]byte, 16-len(name))...)...)
 	}
-	w := &watch{wants: workflowNamed, paths: map[int32]watchSpot{1: {path: "/d", whole: true}, 3: {path: "/e", names: map[string]bool{"w": true}}}}
+	w := &watch{wants: workflowNamed, paths: map[int32]watchSpot{1: {path: "/d", whole: true},
+		3: {path: "/e", names: map[string]bool{"w": true}}}}
 	for _, c := range []struct {
 		wd   int32
 		mask uint32
@@ -339,8 +347,8 @@ func TestWatchOverflow(t *testing.T) {
 	}
 }
 
-// TestWatchFollowAgain: while what is watched is settled anew, nothing of what happens is lost; and what is no longer asked for is
-// no longer told.
+// TestWatchFollowAgain: while what is watched is settled anew, nothing of what happens is lost; and what is no longer
+// asked for is no longer told.
 func TestWatchFollowAgain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -369,7 +377,8 @@ func TestWatchFollowAgain(t *testing.T) {
 				for len(report) >= unix.SizeofInotifyEvent {
 					is := binary.NativeEndian.Uint32(report[4:])
 					end := unix.SizeofInotifyEvent + int(binary.NativeEndian.Uint32(report[12:]))
-					if name := strings.TrimRight(string(report[unix.SizeofInotifyEvent:end]), "\x00"); is&unix.IN_CREATE != 0 {
+					if name := strings.TrimRight(string(report[unix.SizeofInotifyEvent:end]),
+						"\x00"); is&unix.IN_CREATE != 0 {
 						names = append(names, name)
 					}
 					if report = report[end:]; is&mask != 0 {

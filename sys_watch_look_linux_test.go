@@ -35,7 +35,8 @@ func TestWatchLookBlind(t *testing.T) {
 	})
 }
 
-// However often something changes, it is looked at within watchSettleMost; what merely lies beside the way to it counts for nothing.
+// However often something changes, it is looked at within watchSettleMost; what merely lies beside the way to it counts
+// for nothing.
 func TestWatchLookNoise(t *testing.T) {
 	t.Parallel()
 	for what, noisy := range map[string]bool{"x/f": true, "x/g": true, "beside": false} {
@@ -84,8 +85,8 @@ func TestWatchLookNoise(t *testing.T) {
 	}
 }
 
-// A change is looked at when it has settled, also one of another file that has come into the place; when the events end the loop goes
-// on without.
+// A change is looked at when it has settled, also one of another file that has come into the place; when the events end
+// the loop goes on without.
 func TestWatchLook(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -17,9 +17,10 @@ import (
 	"time"
 )
 
-// zoneArchive is the zone files (public domain, https://www.iana.org/time-zones), all in one compressed block. A file that has
-// several names, as most have, is there once: its names with blanks between them and a newline behind the last, two bytes for its
-// length, the higher one first, and the file. Go brings the files, and TestZoneArchive packs them.
+// zoneArchive is the zone files (public domain, https://www.iana.org/time-zones), all in one compressed block. A file
+// that has several names, as most have, is there once: its names with blanks between them and a newline behind the
+// last, two bytes for its length, the higher one first, and the file. Go brings the files, and TestZoneArchive packs
+// them.
 //
 //go:embed zones.gz
 var zoneArchive []byte
@@ -70,7 +71,8 @@ func zoneCopy(name string, missing error) (*time.Location, error) {
 	return time.LoadLocationFromTZData(name, files[name])
 }
 
-// zoneLocal settles the local zone: where TZ names one that the machine has no file of, package time has taken UTC for it.
+// zoneLocal settles the local zone: where TZ names one that the machine has no file of, package time has taken UTC for
+// it.
 func zoneLocal(tz string) {
 	tz = strings.TrimPrefix(tz, ":")
 	if _, err := time.LoadLocation(tz); tz == "" || err == nil {
@@ -81,7 +83,8 @@ func zoneLocal(tz string) {
 	}
 }
 
-// zoneWrong says whether TZ names a zone that nobody knows, after zoneLocal: then the local zone is UTC, though none asked for it.
+// zoneWrong says whether TZ names a zone that nobody knows, after zoneLocal: then the local zone is UTC, though none
+// asked for it.
 func zoneWrong(tz string) bool {
 	tz = strings.TrimPrefix(tz, ":")
 	return tz != "" && tz != "UTC" && time.Local.String() == "UTC"

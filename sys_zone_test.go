@@ -73,7 +73,8 @@ func zonePack(t *testing.T) {
 		if len(body) > 1<<16-1 {
 			t.Fatalf("%q has %d bytes", names[body], len(body))
 		}
-		text := strings.Join(names[body], " ") + "\n" + string(binary.BigEndian.AppendUint16(nil, uint16(len(body)))) + body
+		text := strings.Join(names[body], " ") + "\n" + string(binary.BigEndian.AppendUint16(nil, uint16(len(body)))) +
+			body
 		if _, err := io.WriteString(compress, text); err != nil {
 			t.Fatal(err)
 		}

@@ -1,5 +1,5 @@
-// A terminal for tests that is stricter than any: it knows what the painter and the lifecycle send and nothing else. What
-// a terminal of today would forgive, or what terminals do differently, is a fault.
+// A terminal for tests that is stricter than any: it knows what the painter and the lifecycle send and nothing else.
+// What a terminal of today would forgive, or what terminals do differently, is a fault.
 
 package main
 
@@ -132,7 +132,8 @@ func (e *termEmulator) print(r rune, size int) {
 		return
 	}
 	switch {
-	case r == utf8.RuneError && size <= 1, r < ' ', r >= 0x7f && r < 0xa0, unicode.Is(unicode.Cf, r), r == 0x2028, r == 0x2029, r >= 0xfe00 && r <= 0xfe0f:
+	case r == utf8.RuneError && size <= 1, r < ' ', r >= 0x7f && r < 0xa0, unicode.Is(unicode.Cf, r), r == 0x2028,
+		r == 0x2029, r >= 0xfe00 && r <= 0xfe0f:
 		e.wrong("%q is no text", r)
 		return
 	case e.modes["?7"]:

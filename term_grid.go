@@ -183,8 +183,8 @@ func (g *termGrid) restyle(x, y, w int, style termStyle) {
 }
 
 // termRune gives what a cell may hold for a rune that was decoded from size bytes, and its width in columns. 0 is
-// nothing: bidi and other invisible controls and variation selectors are dropped. Control characters, among them those of
-// 8 bits, and broken UTF-8 become U+FFFD; a tab is a blank.
+// nothing: bidi and other invisible controls and variation selectors are dropped. Control characters, among them those
+// of 8 bits, and broken UTF-8 become U+FFFD; a tab is a blank.
 func termRune(r rune, size int) (rune, int) {
 	switch {
 	case r >= 0x20 && r < 0x7f:

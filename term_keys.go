@@ -142,8 +142,8 @@ func (d *termDecoder) trim() {
 	}
 }
 
-// flush says that nothing has come for as long as wait says: what has begun is taken for what it is. An ESC is the key of
-// that name, and ESC with the beginning of a sequence a letter with Alt.
+// flush says that nothing has come for as long as wait says: what has begun is taken for what it is. An ESC is the key
+// of that name, and ESC with the beginning of a sequence a letter with Alt.
 func (d *termDecoder) flush() []termKey {
 	if d.pasting {
 		d.paste = append(d.paste, termPasteEnd[:d.matched]...)
@@ -244,8 +244,8 @@ func termCtrlRune(c byte) rune {
 	return rune(c) + '@'
 }
 
-// termStringEnd gives the length of an OSC, DCS, SOS, PM or APC, which a terminal sends as an answer to what we never ask:
-// it goes to BEL or ST. A control byte is the next key, and so is what begins with ESC.
+// termStringEnd gives the length of an OSC, DCS, SOS, PM or APC, which a terminal sends as an answer to what we never
+// ask: it goes to BEL or ST. A control byte is the next key, and so is what begins with ESC.
 func termStringEnd(b []byte) int {
 	for i := 2; i < len(b); i++ {
 		switch c := b[i]; {
@@ -270,8 +270,10 @@ var termFinals = map[byte]termCode{
 
 // termNumbers are the keys of ESC [ NUMBER ~, as VT220, rxvt and the Linux console number them.
 var termNumbers = map[int]termCode{
-	1: termKeyHome, 2: termKeyInsert, 3: termKeyDelete, 4: termKeyEnd, 5: termKeyPgUp, 6: termKeyPgDn, 7: termKeyHome, 8: termKeyEnd,
-	11: termKeyF1, 12: termKeyF1 + 1, 13: termKeyF1 + 2, 14: termKeyF1 + 3, 15: termKeyF1 + 4, 17: termKeyF1 + 5, 18: termKeyF1 + 6,
+	1: termKeyHome, 2: termKeyInsert, 3: termKeyDelete, 4: termKeyEnd, 5: termKeyPgUp, 6: termKeyPgDn, 7: termKeyHome,
+	8:  termKeyEnd,
+	11: termKeyF1, 12: termKeyF1 + 1, 13: termKeyF1 + 2, 14: termKeyF1 + 3, 15: termKeyF1 + 4, 17: termKeyF1 + 5,
+	18: termKeyF1 + 6,
 	19: termKeyF1 + 7, 20: termKeyF1 + 8, 21: termKeyF1 + 9, 23: termKeyF1 + 10, 24: termKeyF12,
 }
 
@@ -309,7 +311,8 @@ func termKeyCSI(b []byte) (key termKey, n int) {
 	return termKeyOf(params, final), i + 1
 }
 
-// termKeyOf gives the key of a CSI. Its parameters are a number and, from 1 on, a sum of 1 for Shift, 2 for Alt, 4 for Ctrl.
+// termKeyOf gives the key of a CSI. Its parameters are a number and, from 1 on, a sum of 1 for Shift, 2 for Alt, 4 for
+// Ctrl.
 func termKeyOf(params string, final byte) (key termKey) {
 	numbers := [2]uint64{0, 1}
 	for i, field := range strings.Split(params, ";") {
@@ -356,8 +359,10 @@ func termKeySS3(b []byte) (key termKey, n int) {
 
 // termKeyNames are the keys that have a name.
 var termKeyNames = map[termCode]string{
-	termKeyPaste: "paste", termKeyEnter: "enter", termKeyEsc: "esc", termKeyTab: "tab", termKeyBackTab: "shift-tab", termKeyBackspace: "backspace",
-	termKeyDelete: "Del", termKeyInsert: "Ins", termKeyUp: "up", termKeyDown: "down", termKeyRight: "right", termKeyLeft: "left",
+	termKeyPaste: "paste", termKeyEnter: "enter", termKeyEsc: "esc", termKeyTab: "tab", termKeyBackTab: "shift-tab",
+	termKeyBackspace: "backspace",
+	termKeyDelete:    "Del", termKeyInsert: "Ins", termKeyUp: "up", termKeyDown: "down", termKeyRight: "right",
+	termKeyLeft: "left",
 	termKeyHome: "Home", termKeyEnd: "End", termKeyPgUp: "PgUp", termKeyPgDn: "PgDn",
 }
 

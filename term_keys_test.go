@@ -10,14 +10,22 @@ import (
 
 // termKeySeqs are sequences of every kind, and the names of the keys that they are. None but the last may be cut short.
 var termKeySeqs = []struct{ bytes, keys string }{
-	{"j", "j"}, {"é", "é"}, {"日", "日"}, {"🎉", "🎉"}, {" ", "space"}, {"\r", "enter"}, {"\t", "tab"}, {"\x7f", "backspace"}, {"\x04", "^D"}, {"\x00", "^@"}, {"\x1c", `^\`},
-	{"\x1b[A", "up"}, {"\x1bOB", "down"}, {"\x1b[1;5C", "ctrl-right"}, {"\x1b[1;4D", "alt-shift-left"}, {"\x1b[H", "Home"}, {"\x1b[4~", "End"}, {"\x1b[5~", "PgUp"}, {"\x1b[6;2~", "shift-PgDn"},
-	{"\x1b[3~", "Del"}, {"\x1b[2~", "Ins"}, {"\x1b[Z", "shift-tab"}, {"\x1bOP", "F1"}, {"\x1b[15~", "F5"}, {"\x1b[24~", "F12"}, {"\x1b[[C", "F3"}, {"\x1bOM", "enter"}, {"\x1bOw", "7"},
-	{"\x1bx", "alt-x"}, {"\x1bé", "alt-é"}, {"\x1b\x7f", "alt-backspace"}, {"\x1b\x04", "alt-^D"}, {"\x1b ", "alt-space"},
-	{"\x1b[200~one\rtwo\x1b[A\x1b[201~", "paste(one\rtwo\x1b[A)"}, {"\x1b[200~\x1b[20\x1b[201\x1b[201~", "paste(\x1b[20\x1b[201)"}, {"\x1b[200~x\x1b[20\x1b[201~", "paste(x\x1b[20)"}, {"\x1b[201~", ""},
-	{"\x1b]0;title\a", ""}, {"\x1b]11;rgb:0/0/0\x1b\\", ""}, {"\x1bP1$r0m\x1b\\", ""}, {"\x1b_apc\x1b\\", ""}, {"\x1b^pm\x1b\\", ""}, {"\x1bXsos\x1b\\", ""}, {"\x1b[?62;1c", ""}, {"\x1b[12;40R", ""}, {"\x1b[<0;3;4M", ""},
-	{"\x1b[M #!", ""}, {"\x1b[I", ""}, {"\x1b[1;2;3A", ""}, {"\x1b[x", ""}, {"\x1b[1 q", ""}, {"\x1bO~", ""}, {"\x1b[99999999999~", ""},
-	{"\x1b[\x1b[A", "up"}, {"\x1bO\x1b[A", "up"}, {"\x1b]junk\x1b[A", "up"}, {"\x1b[12\x03", "^C"}, {"\x1b[12\x18", ""}, {"\x1b]0;x\x03", "^C"}, {"\x1b]0;x\x18", ""}, {"\x1b\x1b[A", "esc up"}, {"\x1b[\xc3\xa9", "é"},
+	{"j", "j"}, {"é", "é"}, {"日", "日"}, {"🎉", "🎉"}, {" ", "space"}, {"\r", "enter"}, {"\t", "tab"},
+	{"\x7f", "backspace"}, {"\x04", "^D"}, {"\x00", "^@"}, {"\x1c", `^\`},
+	{"\x1b[A", "up"}, {"\x1bOB", "down"}, {"\x1b[1;5C", "ctrl-right"}, {"\x1b[1;4D", "alt-shift-left"},
+	{"\x1b[H", "Home"}, {"\x1b[4~", "End"}, {"\x1b[5~", "PgUp"}, {"\x1b[6;2~", "shift-PgDn"},
+	{"\x1b[3~", "Del"}, {"\x1b[2~", "Ins"}, {"\x1b[Z", "shift-tab"}, {"\x1bOP", "F1"}, {"\x1b[15~", "F5"},
+	{"\x1b[24~", "F12"}, {"\x1b[[C", "F3"}, {"\x1bOM", "enter"}, {"\x1bOw", "7"},
+	{"\x1bx", "alt-x"}, {"\x1bé", "alt-é"}, {"\x1b\x7f", "alt-backspace"}, {"\x1b\x04", "alt-^D"},
+	{"\x1b ", "alt-space"},
+	{"\x1b[200~one\rtwo\x1b[A\x1b[201~", "paste(one\rtwo\x1b[A)"}, {"\x1b[200~\x1b[20\x1b[201\x1b[201~",
+		"paste(\x1b[20\x1b[201)"}, {"\x1b[200~x\x1b[20\x1b[201~", "paste(x\x1b[20)"}, {"\x1b[201~", ""},
+	{"\x1b]0;title\a", ""}, {"\x1b]11;rgb:0/0/0\x1b\\", ""}, {"\x1bP1$r0m\x1b\\", ""}, {"\x1b_apc\x1b\\", ""},
+	{"\x1b^pm\x1b\\", ""}, {"\x1bXsos\x1b\\", ""}, {"\x1b[?62;1c", ""}, {"\x1b[12;40R", ""}, {"\x1b[<0;3;4M", ""},
+	{"\x1b[M #!", ""}, {"\x1b[I", ""}, {"\x1b[1;2;3A", ""}, {"\x1b[x", ""}, {"\x1b[1 q", ""}, {"\x1bO~", ""},
+	{"\x1b[99999999999~", ""},
+	{"\x1b[\x1b[A", "up"}, {"\x1bO\x1b[A", "up"}, {"\x1b]junk\x1b[A", "up"}, {"\x1b[12\x03", "^C"}, {"\x1b[12\x18", ""},
+	{"\x1b]0;x\x03", "^C"}, {"\x1b]0;x\x18", ""}, {"\x1b\x1b[A", "esc up"}, {"\x1b[\xc3\xa9", "é"},
 	{"\xff", "\uFFFD"}, {"\u009b", ""}, {"\xe6\x97x", "\uFFFD \uFFFD x"},
 }
 
@@ -143,7 +151,8 @@ func TestTermKeysBounds(t *testing.T) {
 		{"\x1bP" + long + "\x1b\\x", "x"},
 		{"\x1b]" + strings.Repeat("1", termSeqMax-3) + "\x1b\\x", "x"},
 		{"\x1b]" + long + "\x1b[Ax", "up x"},
-		{"\x1b[200~" + strings.Repeat("p", 2*termPasteMax) + "\x1b[201~x", "paste(" + strings.Repeat("p", termPasteMax) + ") x"},
+		{"\x1b[200~" + strings.Repeat("p", 2*termPasteMax) + "\x1b[201~x", "paste(" +
+			strings.Repeat("p", termPasteMax) + ") x"},
 	} {
 		for _, size := range []int{1, 100, termSeqMax, len(c.bytes)} {
 			var d termDecoder

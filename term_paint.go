@@ -21,8 +21,8 @@ const (
 	termEraseCells = 4  // from so many blanks at the end of a row on, erasing is shorter than writing them
 )
 
-// termPainter knows what a terminal shows. The terminal does not wrap lines, and its output is not processed (raw mode).
-// One goroutine uses it.
+// termPainter knows what a terminal shows. The terminal does not wrap lines, and its output is not processed (raw
+// mode). One goroutine uses it.
 type termPainter struct {
 	noColor bool // attributes, but none of the colours
 	ascii   bool // what is above 0x7e is shown as ?
@@ -42,7 +42,8 @@ func (p *termPainter) forget() { p.cells = nil }
 // frame gives the bytes that make the terminal show g, nil when it does already. They are good until the next call.
 func (p *termPainter) frame(g *termGrid) []byte {
 	whole := p.cells == nil || p.w != g.w || p.h != g.h
-	if len(g.cells) == 0 || !whole && p.cursorX == g.cursorX && p.cursorY == g.cursorY && slices.Equal(p.cells, g.cells) {
+	if len(g.cells) == 0 || !whole && p.cursorX == g.cursorX && p.cursorY == g.cursorY &&
+		slices.Equal(p.cells, g.cells) {
 		return nil
 	}
 	p.out = p.out[:0]
@@ -76,7 +77,8 @@ func (p *termPainter) row(g *termGrid, y int) {
 	for blank > 0 && now[blank-1].bare() {
 		blank--
 	}
-	anew := (termJoins(now) || termJoins(was)) && !slices.Equal(now, was) // all of it: only the terminal knows what it made of the joiners
+	// all of it: only the terminal knows what it made of the joiners
+	anew := (termJoins(now) || termJoins(was)) && !slices.Equal(now, was)
 	for x := 0; x < len(now); x++ {
 		if !anew && now[x].like(was[x]) {
 			continue
@@ -108,8 +110,8 @@ func termJoins(row []termCell) bool {
 	return slices.ContainsFunc(row, func(c termCell) bool { return c.join })
 }
 
-// joined gives how many cells the letters at the start take that are joined, 0 when only one is there. A terminal that knows no joined
-// letters, or is not known to, gets them one by one, as are those of several styles.
+// joined gives how many cells the letters at the start take that are joined, 0 when only one is there. A terminal that
+// knows no joined letters, or is not known to, gets them one by one, as are those of several styles.
 func (p *termPainter) joined(cells []termCell) (n int) {
 	letters := 0
 	for n < len(cells) && (n == 0 || cells[n].join && cells[n].style == cells[0].style) {
@@ -121,8 +123,9 @@ func (p *termPainter) joined(cells []termCell) (n int) {
 	return n
 }
 
-// writeJoined writes joined letters. They have as many columns as all of them have alone, and a terminal that joins them needs but two:
-// so those columns are made blank before. Either way what follows is where it should be, and nobody need know what the terminal does.
+// writeJoined writes joined letters. They have as many columns as all of them have alone, and a terminal that joins
+// them needs but two: so those columns are made blank before. Either way what follows is where it should be, and nobody
+// need know what the terminal does.
 func (p *termPainter) writeJoined(cells []termCell) {
 	x := p.x
 	for range cells {
@@ -145,8 +148,8 @@ func (p *termPainter) writeJoined(cells []termCell) {
 	p.x = -1
 }
 
-// bridge moves to column x of a row, over a few cells by writing them again. To the row below it goes by way of its start:
-// that is no longer than to name both row and column.
+// bridge moves to column x of a row, over a few cells by writing them again. To the row below it goes by way of its
+// start: that is no longer than to name both row and column.
 func (p *termPainter) bridge(now []termCell, x, y int) {
 	if p.y+1 == y {
 		p.move(0, y)

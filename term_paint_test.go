@@ -18,9 +18,13 @@ import (
 
 // termHostile are texts that must not reach a terminal as they are.
 var termHostile = []string{
-	"\x1b[2J\x1b]0;pwned\a", "\x1b]52;c;cm0gLXJm\x1b\\", "\u009b31m\u0090\u009c", "a\u202eb\u2066c\u200fd", "\x00\x07\x08\x7f\x0e", "\xff\xfe\xc3(", "soft\u00adhyphen\ufeff", "zwj\u200d\u2028\u2029",
-	"flag \U0001F1E9\U0001F1EA", "heart \u2764\ufe0f", "tag\U000E0041", "a\u0301\u0302\u0303b\u20dd", "\u0301first", "tab\tcr\rlf\n", "日本語テキスト", "🎉🎉 wide", "Ünïcödé ±§", "한국어", "\u1160\u11ff", "ﷺ",
-	"dev \U0001F469\u200D\U0001F4BB on", "\U0001F468\u200D\U0001F469\u200D\U0001F467\u200D\U0001F466", "\U0001F3C3\u200D\u2642\ufe0f\U0001F3C3", "\u2764\ufe0f\u200D\U0001F525\u0301", "\u200D\U0001F525\u200D", "\U0001F469\u200D\u200D\U0001F4BBx",
+	"\x1b[2J\x1b]0;pwned\a", "\x1b]52;c;cm0gLXJm\x1b\\", "\u009b31m\u0090\u009c", "a\u202eb\u2066c\u200fd",
+	"\x00\x07\x08\x7f\x0e", "\xff\xfe\xc3(", "soft\u00adhyphen\ufeff", "zwj\u200d\u2028\u2029",
+	"flag \U0001F1E9\U0001F1EA", "heart \u2764\ufe0f", "tag\U000E0041", "a\u0301\u0302\u0303b\u20dd", "\u0301first",
+	"tab\tcr\rlf\n", "日本語テキスト", "🎉🎉 wide", "Ünïcödé ±§", "한국어", "\u1160\u11ff", "ﷺ",
+	"dev \U0001F469\u200D\U0001F4BB on", "\U0001F468\u200D\U0001F469\u200D\U0001F467\u200D\U0001F466",
+	"\U0001F3C3\u200D\u2642\ufe0f\U0001F3C3", "\u2764\ufe0f\u200D\U0001F525\u0301", "\u200D\U0001F525\u200D",
+	"\U0001F469\u200D\u200D\U0001F4BBx",
 }
 
 // termCanvas is a screen, its painter, and the terminal that it paints on.
@@ -74,11 +78,13 @@ func (c *termCanvas) show(what string) string {
 			want.style &^= styleColor
 		}
 		if got := c.e.cells[i]; got != termSeen(want) {
-			c.t.Fatalf("%s: column %d, row %d shows %+v, not %+v\n%q\n%s", what, i%c.w, i/c.w, got, want, out, strings.Join(c.e.lines(), "\n"))
+			c.t.Fatalf("%s: column %d, row %d shows %+v, not %+v\n%q\n%s", what, i%c.w, i/c.w, got, want, out,
+				strings.Join(c.e.lines(), "\n"))
 		}
 	}
 	if c.e.x != min(max(c.cursorX, 0), c.w-1) || c.e.y != min(max(c.cursorY, 0), c.h-1) || c.e.doubt {
-		c.t.Fatalf("%s: the cursor is at %d, %d (%t), not at %d, %d", what, c.e.x, c.e.y, c.e.doubt, c.cursorX, c.cursorY)
+		c.t.Fatalf("%s: the cursor is at %d, %d (%t), not at %d, %d", what, c.e.x, c.e.y, c.e.doubt, c.cursorX,
+			c.cursorY)
 	}
 	if again := c.p.frame(c.termGrid); again != nil {
 		c.t.Fatalf("%s: nothing has changed and this is sent: %q", what, again)
@@ -86,7 +92,8 @@ func (c *termCanvas) show(what string) string {
 	return out
 }
 
-// termJoinedCells gives for each cell of letters that a painter joins the cell of the first of them, and -1 for every other.
+// termJoinedCells gives for each cell of letters that a painter joins the cell of the first of them, and -1 for every
+// other.
 func termJoinedCells(g *termGrid, p *termPainter) []int {
 	firsts := slices.Repeat([]int{-1}, len(g.cells))
 	for i := 0; i < len(g.cells); {
@@ -102,7 +109,8 @@ func termJoinedCells(g *termGrid, p *termPainter) []int {
 // edit changes something.
 func (c *termCanvas) edit(random *rand.Rand, hostile bool) {
 	x, y, w := random.IntN(c.w+4)-2, random.IntN(c.h+2)-1, random.IntN(c.w+3)
-	style := []termStyle{0, 0, 0, styleRed, styleCyan | styleBold, styleReverse, styleDim | styleUnderline, styleYellow | styleReverse}[random.IntN(8)]
+	style := []termStyle{0, 0, 0, styleRed, styleCyan | styleBold, styleReverse, styleDim | styleUnderline,
+		styleYellow | styleReverse}[random.IntN(8)]
 	text := fmt.Sprintf("%0*d", random.IntN(c.w+5), random.Uint32())
 	switch n := random.IntN(6); {
 	case n == 0 && hostile:
@@ -146,7 +154,8 @@ func TestTermPaintRandom(t *testing.T) {
 	for seed := range uint64(40) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		size := [][2]int{{80, 24}, {120, 40}, {40, 10}, {7, 5}, {3, 8}, {2, 1}, {1, 3}}[seed%7]
-		c := termCanvasNew(t, size[0], size[1], &termPainter{noColor: seed%5 == 1, ascii: seed%5 == 2, plain: seed%5 == 3})
+		c := termCanvasNew(t, size[0], size[1], &termPainter{noColor: seed%5 == 1, ascii: seed%5 == 2,
+			plain: seed%5 == 3})
 		c.e.joiner = termEmulatorJoiner(seed % 3)
 		for frame := range 200 {
 			for range random.IntN(6) {
@@ -172,14 +181,16 @@ func TestTermPaintRandom(t *testing.T) {
 	}
 }
 
-// Joined pictures take the columns that they take apart, whatever a terminal makes of the joiner, and what is around them stays as
-// it is when they come, change, and go.
+// Joined pictures take the columns that they take apart, whatever a terminal makes of the joiner, and what is around
+// them stays as it is when they come, change, and go.
 func TestTermPaintJoined(t *testing.T) {
 	const dev, family = "\U0001F469\u200D\U0001F4BB", "\U0001F468\u200D\U0001F469\u200D\U0001F467"
 	for joiner := range termJoinerColumn + 1 {
 		for _, texts := range [][]string{
-			{"ab" + dev + "cd", "ab" + family + "d"}, {"ab" + dev + "cd", "ab\U0001F469  cd"}, {"ab" + dev + "cd", "abxxxxcd"}, {"ab" + dev + "cd", "ab\U0001F469"},
-			{family, dev + "xx"}, {"x" + dev + family, "y" + dev + family}, {dev + dev + dev, dev + "    " + dev}, {"日" + dev + "本", "日本" + dev}, {dev + "\u0301x", dev + "x"},
+			{"ab" + dev + "cd", "ab" + family + "d"}, {"ab" + dev + "cd", "ab\U0001F469  cd"},
+			{"ab" + dev + "cd", "abxxxxcd"}, {"ab" + dev + "cd", "ab\U0001F469"},
+			{family, dev + "xx"}, {"x" + dev + family, "y" + dev + family}, {dev + dev + dev, dev + "    " + dev},
+			{"日" + dev + "本", "日本" + dev}, {dev + "\u0301x", dev + "x"},
 		} {
 			c := termCanvasNew(t, 12, 2, &termPainter{})
 			c.e.joiner = joiner
@@ -208,12 +219,16 @@ func TestTermPaintJoined(t *testing.T) {
 	}
 }
 
-// A joiner is text between two pictures only, and in columns it is left out: there a terminal that joins would have them crooked.
+// A joiner is text between two pictures only, and in columns it is left out: there a terminal that joins would have
+// them crooked.
 func TestTextJoiner(t *testing.T) {
 	const dev = "\U0001F469\u200D\U0001F4BB"
 	for text, want := range map[string]string{
-		dev: dev, "a" + dev + "b": "a" + dev + "b", "a\u200db": "a\uFFFDb", "\u200d\U0001F4BB": "\uFFFD\U0001F4BB", "\U0001F469\u200d": "\U0001F469\uFFFD", "\U0001F469\u200d\u200d\U0001F4BB": "\U0001F469\uFFFD\uFFFD\U0001F4BB",
-		"\u2764\ufe0f\u200d\U0001F525": "\u2764\ufe0f\u200d\U0001F525", "क्\u200dष": "क्\uFFFDष", "\U0001F469\u200d\x1b[2J": "\U0001F469\uFFFD^[[2J",
+		dev: dev, "a" + dev + "b": "a" + dev + "b", "a\u200db": "a\uFFFDb", "\u200d\U0001F4BB": "\uFFFD\U0001F4BB",
+		"\U0001F469\u200d":                 "\U0001F469\uFFFD",
+		"\U0001F469\u200d\u200d\U0001F4BB": "\U0001F469\uFFFD\uFFFD\U0001F4BB",
+		"\u2764\ufe0f\u200d\U0001F525":     "\u2764\ufe0f\u200d\U0001F525", "क्\u200dष": "क्\uFFFDष",
+		"\U0001F469\u200d\x1b[2J": "\U0001F469\uFFFD^[[2J",
 	} {
 		if got := textSafe(text); got != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)
@@ -226,11 +241,14 @@ func TestTextJoiner(t *testing.T) {
 		t.Errorf("cut it is %q", cut)
 	}
 	var out strings.Builder
-	if err := painterOf(&out, "never", func(string) string { return "" }).table([]string{"A", "B"}, [][]tableCell{{{text: dev}, {text: "x"}}, {{text: "four"}, {text: "y"}}}); err != nil || out.String() != "A     B\n\U0001F469\U0001F4BB  x\nfour  y\n" {
+	if err := painterOf(&out, "never", func(string) string { return "" }).table([]string{"A", "B"},
+		[][]tableCell{{{text: dev}, {text: "x"}}, {{text: "four"}, {text: "y"}}}); err != nil ||
+		out.String() != "A     B\n\U0001F469\U0001F4BB  x\nfour  y\n" {
 		t.Errorf("%q, %v", out.String(), err)
 	}
 	var back string
-	if text := string(textJSON([]byte(`"` + dev + `"`))); strings.ContainsRune(text, termJoiner) || json.Unmarshal([]byte(text), &back) != nil || back != dev {
+	if text := string(textJSON([]byte(`"` + dev + `"`))); strings.ContainsRune(text, termJoiner) ||
+		json.Unmarshal([]byte(text), &back) != nil || back != dev {
 		t.Errorf("JSON has %q, which is %q", text, back)
 	}
 }
@@ -258,45 +276,80 @@ func TestTermPaintRules(t *testing.T) {
 		before, after func(c *termCanvas)
 		want          string
 	}{
-		{"a cell", termPainter{}, func(c *termCanvas) {}, func(c *termCanvas) { c.put(5, 2, 0, "x") }, sync("\x1b[3;6Hx\x1b[H")},
-		{"of a plain terminal", termPainter{plain: true}, func(c *termCanvas) {}, func(c *termCanvas) { c.put(5, 0, 0, "x") }, "\x1b[5Cx\r"},
-		{"the cursor alone", termPainter{}, func(c *termCanvas) {}, func(c *termCanvas) { c.cursorX, c.cursorY = 0, 3 }, sync("\x1b[4H")},
-		{"beyond the edge it stays at it", termPainter{}, func(c *termCanvas) {}, func(c *termCanvas) { c.cursorX, c.cursorY = 99, 99 }, sync("\x1b[10;40H")},
-		{"a small gap is written again", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "a....b") }, func(c *termCanvas) { c.put(0, 0, 0, "A....B") }, sync("A....B\r")},
-		{"a larger one is leapt over", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "a.....b") }, func(c *termCanvas) { c.put(0, 0, 0, "A.....B") }, sync("A\x1b[5CB\r")},
-		{"and one of another style", termPainter{}, func(c *termCanvas) { c.put(1, 0, styleRed, "..") }, func(c *termCanvas) { c.put(0, 0, 0, "A"); c.put(3, 0, 0, "B") }, sync("A\x1b[2CB\r")},
-		{"the next row's start", termPainter{}, func(c *termCanvas) {}, func(c *termCanvas) { c.put(9, 0, 0, "a"); c.put(0, 1, 0, "b"); c.put(1, 2, 0, "c") }, sync("\x1b[9Ca\r\nb\r\n c\x1b[H")},
-		{"a column of the next row", termPainter{}, func(c *termCanvas) {}, func(c *termCanvas) { c.put(0, 0, 0, "a"); c.put(9, 1, 0, "b"); c.put(4, 2, styleRed, "c") }, sync("a\r\n\x1b[9Cb\r\n    \x1b[0;31mc\x1b[H")},
-		{"a blank of another colour", termPainter{}, func(c *termCanvas) { c.put(0, 0, styleRed, "  a") }, func(c *termCanvas) { c.put(0, 0, styleGreen|styleBold, "  a") }, sync("  \x1b[0;1;32ma\r")},
+		{"a cell", termPainter{}, func(c *termCanvas) {}, func(c *termCanvas) { c.put(5, 2, 0, "x") },
+			sync("\x1b[3;6Hx\x1b[H")},
+		{"of a plain terminal", termPainter{plain: true}, func(c *termCanvas) {},
+			func(c *termCanvas) { c.put(5, 0, 0, "x") }, "\x1b[5Cx\r"},
+		{"the cursor alone", termPainter{}, func(c *termCanvas) {}, func(c *termCanvas) { c.cursorX, c.cursorY = 0, 3 },
+			sync("\x1b[4H")},
+		{"beyond the edge it stays at it", termPainter{}, func(c *termCanvas) {},
+			func(c *termCanvas) { c.cursorX, c.cursorY = 99, 99 }, sync("\x1b[10;40H")},
+		{"a small gap is written again", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "a....b") },
+			func(c *termCanvas) { c.put(0, 0, 0, "A....B") }, sync("A....B\r")},
+		{"a larger one is leapt over", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "a.....b") },
+			func(c *termCanvas) { c.put(0, 0, 0, "A.....B") }, sync("A\x1b[5CB\r")},
+		{"and one of another style", termPainter{}, func(c *termCanvas) { c.put(1, 0, styleRed, "..") },
+			func(c *termCanvas) { c.put(0, 0, 0, "A"); c.put(3, 0, 0, "B") }, sync("A\x1b[2CB\r")},
+		{"the next row's start", termPainter{}, func(c *termCanvas) {},
+			func(c *termCanvas) { c.put(9, 0, 0, "a"); c.put(0, 1, 0, "b"); c.put(1, 2, 0, "c") },
+			sync("\x1b[9Ca\r\nb\r\n c\x1b[H")},
+		{"a column of the next row", termPainter{}, func(c *termCanvas) {},
+			func(c *termCanvas) { c.put(0, 0, 0, "a"); c.put(9, 1, 0, "b"); c.put(4, 2, styleRed, "c") },
+			sync("a\r\n\x1b[9Cb\r\n    \x1b[0;31mc\x1b[H")},
+		{"a blank of another colour", termPainter{}, func(c *termCanvas) { c.put(0, 0, styleRed, "  a") },
+			func(c *termCanvas) { c.put(0, 0, styleGreen|styleBold, "  a") }, sync("  \x1b[0;1;32ma\r")},
 		{"a blank between colours", termPainter{}, func(c *termCanvas) {}, func(c *termCanvas) {
 			c.put(0, 0, styleRed, "a")
 			c.put(2, 0, styleRed, "b  ")
 			c.put(5, 0, styleDim, "c")
 		}, sync("\x1b[0;31ma b  \x1b[0;2mc\r")},
-		{"a blank on which a style shows", termPainter{}, func(c *termCanvas) {}, func(c *termCanvas) { c.put(0, 0, styleUnderline|styleRed, "a b"); c.put(3, 0, 0, "  c") }, sync("\x1b[0;4;31ma b\x1b[2C\x1b[0mc\r")},
-		{"a blank in place of one", termPainter{}, func(c *termCanvas) { c.put(0, 0, styleReverse, "a  ") }, func(c *termCanvas) { c.put(0, 0, styleBold, "a  ") }, sync("\x1b[0;1ma  \r")},
-		{"a tail without a style", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "a text") }, func(c *termCanvas) { c.fill(1, 0, 39, styleRed) }, sync("\x1b[2C\x1b[K\r")},
-		{"a tail is erased", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "a text") }, func(c *termCanvas) { c.fill(1, 0, 39, 0) }, sync("\x1b[2C\x1b[K\r")},
-		{"not for three cells", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "abcd") }, func(c *termCanvas) { c.fill(1, 0, 39, 0) }, sync("a   \r")},
-		{"not where there is a style", termPainter{}, func(c *termCanvas) { c.put(0, 0, styleReverse, "abcdef") }, func(c *termCanvas) { c.fill(0, 0, 6, styleReverse) }, sync("\x1b[0;7m      \r")},
+		{"a blank on which a style shows", termPainter{}, func(c *termCanvas) {},
+			func(c *termCanvas) { c.put(0, 0, styleUnderline|styleRed, "a b"); c.put(3, 0, 0, "  c") },
+			sync("\x1b[0;4;31ma b\x1b[2C\x1b[0mc\r")},
+		{"a blank in place of one", termPainter{}, func(c *termCanvas) { c.put(0, 0, styleReverse, "a  ") },
+			func(c *termCanvas) { c.put(0, 0, styleBold, "a  ") }, sync("\x1b[0;1ma  \r")},
+		{"a tail without a style", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "a text") },
+			func(c *termCanvas) { c.fill(1, 0, 39, styleRed) }, sync("\x1b[2C\x1b[K\r")},
+		{"a tail is erased", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "a text") },
+			func(c *termCanvas) { c.fill(1, 0, 39, 0) }, sync("\x1b[2C\x1b[K\r")},
+		{"not for three cells", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "abcd") },
+			func(c *termCanvas) { c.fill(1, 0, 39, 0) }, sync("a   \r")},
+		{"not where there is a style", termPainter{}, func(c *termCanvas) { c.put(0, 0, styleReverse, "abcdef") },
+			func(c *termCanvas) { c.fill(0, 0, 6, styleReverse) }, sync("\x1b[0;7m      \r")},
 		{"styles once", termPainter{}, func(c *termCanvas) {}, func(c *termCanvas) {
 			c.put(0, 0, styleBold|styleDim|styleUnderline|styleReverse|styleWhite, "ab")
 			c.put(2, 0, styleBlack, "c")
 		}, sync("\x1b[0;1;2;4;7;37mab\x1b[0;30mc\r")},
-		{"no colours", termPainter{noColor: true}, func(c *termCanvas) {}, func(c *termCanvas) { c.put(0, 0, styleRed, "a"); c.put(1, 0, styleRed|styleBold, "b") }, sync("a\x1b[0;1mb\r")},
-		{"after a wide letter the column is set", termPainter{}, func(c *termCanvas) {}, func(c *termCanvas) { c.put(0, 0, 0, "日é本x") }, sync("日\x1b[;3Hé本\x1b[;6Hx\r")},
-		{"after a mark too", termPainter{}, func(c *termCanvas) {}, func(c *termCanvas) { c.put(0, 0, 0, "e\u0301x") }, sync("e\u0301\x1b[;2Hx\r")},
-		{"not as ASCII", termPainter{ascii: true}, func(c *termCanvas) {}, func(c *termCanvas) { c.put(0, 0, 0, "日éa\u0301") }, sync("???a\r")},
-		{"the right half is written over", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "日本") }, func(c *termCanvas) { c.put(1, 0, 0, "x") }, sync(" x\r")},
-		{"the left half is written over", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "日本") }, func(c *termCanvas) { c.put(0, 0, 0, "x") }, sync("x \r")},
-		{"a wide one over two halves", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "日本") }, func(c *termCanvas) { c.put(1, 0, 0, "語") }, sync(" 語\x1b[;4H \r")},
-		{"the style of a right half", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "日") }, func(c *termCanvas) { c.restyle(0, 0, 2, styleBold) }, sync("\x1b[0;1m日\r")},
-		{"the style of the right half alone", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "日") }, func(c *termCanvas) { c.restyle(1, 0, 1, styleBold) }, sync("日\r")},
-		{"rows that are as cheap to write", termPainter{}, func(c *termCanvas) { short(c, "abcdefg") }, func(c *termCanvas) { short(c, "defgefg") },
-			sync("\r\n" + strings.Repeat("d", 12) + "\r\n" + strings.Repeat("e", 12) + "\r\n" + strings.Repeat("f", 12) + "\r\n" + strings.Repeat("g", 12) + "\x1b[H")},
-		{"rows that differ in little, and move up", termPainter{}, func(c *termCanvas) { counted(c, 10) }, func(c *termCanvas) { counted(c, 11) }, sync("\x1b[1;10r\x1b[M\x1b[r\x1b[10Hrow 20\x1b[H")},
-		{"rows that move up", termPainter{}, func(c *termCanvas) { rows(c, 0) }, func(c *termCanvas) { rows(c, 1) }, sync("\x1b[2;9r\r\n\x1b[M\x1b[r\x1b[9H" + strings.Repeat("i", 38) + "\x1b[H")},
-		{"rows that move down", termPainter{}, func(c *termCanvas) { rows(c, 3) }, func(c *termCanvas) { rows(c, 1) }, sync("\x1b[2;9r\r\n\x1b[2L\x1b[r\r\n" + strings.Repeat("b", 38) + "\r\n" + strings.Repeat("c", 38) + "\x1b[H")},
+		{"no colours", termPainter{noColor: true}, func(c *termCanvas) {},
+			func(c *termCanvas) { c.put(0, 0, styleRed, "a"); c.put(1, 0, styleRed|styleBold, "b") },
+			sync("a\x1b[0;1mb\r")},
+		{"after a wide letter the column is set", termPainter{}, func(c *termCanvas) {},
+			func(c *termCanvas) { c.put(0, 0, 0, "日é本x") }, sync("日\x1b[;3Hé本\x1b[;6Hx\r")},
+		{"after a mark too", termPainter{}, func(c *termCanvas) {}, func(c *termCanvas) { c.put(0, 0, 0, "e\u0301x") },
+			sync("e\u0301\x1b[;2Hx\r")},
+		{"not as ASCII", termPainter{ascii: true}, func(c *termCanvas) {},
+			func(c *termCanvas) { c.put(0, 0, 0, "日éa\u0301") }, sync("???a\r")},
+		{"the right half is written over", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "日本") },
+			func(c *termCanvas) { c.put(1, 0, 0, "x") }, sync(" x\r")},
+		{"the left half is written over", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "日本") },
+			func(c *termCanvas) { c.put(0, 0, 0, "x") }, sync("x \r")},
+		{"a wide one over two halves", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "日本") },
+			func(c *termCanvas) { c.put(1, 0, 0, "語") }, sync(" 語\x1b[;4H \r")},
+		{"the style of a right half", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "日") },
+			func(c *termCanvas) { c.restyle(0, 0, 2, styleBold) }, sync("\x1b[0;1m日\r")},
+		{"the style of the right half alone", termPainter{}, func(c *termCanvas) { c.put(0, 0, 0, "日") },
+			func(c *termCanvas) { c.restyle(1, 0, 1, styleBold) }, sync("日\r")},
+		{"rows that are as cheap to write", termPainter{}, func(c *termCanvas) { short(c, "abcdefg") },
+			func(c *termCanvas) { short(c, "defgefg") },
+			sync("\r\n" + strings.Repeat("d", 12) + "\r\n" + strings.Repeat("e", 12) + "\r\n" +
+				strings.Repeat("f", 12) + "\r\n" + strings.Repeat("g", 12) + "\x1b[H")},
+		{"rows that differ in little, and move up", termPainter{}, func(c *termCanvas) { counted(c, 10) },
+			func(c *termCanvas) { counted(c, 11) }, sync("\x1b[1;10r\x1b[M\x1b[r\x1b[10Hrow 20\x1b[H")},
+		{"rows that move up", termPainter{}, func(c *termCanvas) { rows(c, 0) }, func(c *termCanvas) { rows(c, 1) },
+			sync("\x1b[2;9r\r\n\x1b[M\x1b[r\x1b[9H" + strings.Repeat("i", 38) + "\x1b[H")},
+		{"rows that move down", termPainter{}, func(c *termCanvas) { rows(c, 3) }, func(c *termCanvas) { rows(c, 1) },
+			sync("\x1b[2;9r\r\n\x1b[2L\x1b[r\r\n" + strings.Repeat("b", 38) + "\r\n" + strings.Repeat("c", 38) +
+				"\x1b[H")},
 	} {
 		canvas := termCanvasNew(t, 40, 10, &c.p)
 		c.before(canvas)
@@ -325,8 +378,10 @@ func termScreenRuns(g *termGrid, selected, first int) {
 	g.put(0, 1, styleBold, "  STATE   RUN      STARTED       TOOK  TASKS  TRIGGER  AGENT    REASON")
 	for y := 2; y < g.h-2; y++ {
 		n := first + y
-		x := g.put(2, y, []termStyle{styleGreen, styleRed | styleBold, styleCyan | styleBold}[n%3], []string{"+ ok  ", "! fail", "* run "}[n%3])
-		g.put(x, y, 0, fmt.Sprintf("  r%06d  02:%02d:00     %2d:%02d  %d/9    cron     edge-%02d  %s", n*7919%100000, n%60, n%24, n*7%60, n%9, n%5, []string{"", "dump exit 3", ""}[n%3]))
+		x := g.put(2, y, []termStyle{styleGreen, styleRed | styleBold, styleCyan | styleBold}[n%3],
+			[]string{"+ ok  ", "! fail", "* run "}[n%3])
+		g.put(x, y, 0, fmt.Sprintf("  r%06d  02:%02d:00     %2d:%02d  %d/9    cron     edge-%02d  %s", n*7919%100000,
+			n%60, n%24, n*7%60, n%9, n%5, []string{"", "dump exit 3", ""}[n%3]))
 	}
 	g.put(0, selected, 0, ">")
 	g.restyle(0, selected, g.w, styleReverse)
@@ -352,7 +407,8 @@ func termScreenLog(g *termGrid, lines int) {
 
 // What a user does costs few bytes: at 2 KB/s they are the time it takes.
 func TestTermPaintBudgets(t *testing.T) {
-	for _, c := range []struct{ w, h, whole, cursor, scroll, line int }{{80, 24, 2500, 300, 300, 90}, {120, 40, 4500, 350, 350, 90}} {
+	for _, c := range []struct{ w, h, whole, cursor, scroll, line int }{{80, 24, 2500, 300, 300, 90},
+		{120, 40, 4500, 350, 350, 90}} {
 		list := termCanvasNew(t, c.w, c.h, &termPainter{})
 		bytesOf := func(what string, limit int, draw func()) {
 			t.Helper()
@@ -405,7 +461,8 @@ func BenchmarkTermPaint(b *testing.B) {
 	}
 }
 
-// tmux is a terminal that others have written: it must read the same bytes as we do. It knows nothing of waste or colours.
+// tmux is a terminal that others have written: it must read the same bytes as we do. It knows nothing of waste or
+// colours.
 func TestTermPaintTmux(t *testing.T) {
 	const w, h = 80, 24
 	clientsNeed(t, "the test needs tmux", "tmux", "-V")
@@ -416,7 +473,8 @@ func TestTermPaintTmux(t *testing.T) {
 	}
 	tmux := func(args ...string) string {
 		t.Helper()
-		cmd := exec.Command("tmux", append([]string{"-u", "-f", "/dev/null", "-S", filepath.Join(dir, "socket")}, args...)...)
+		cmd := exec.Command("tmux", append([]string{"-u", "-f", "/dev/null", "-S", filepath.Join(dir, "socket")},
+			args...)...)
 		cmd.Env = append(os.Environ(), "TERM=xterm", "LC_ALL=C.UTF-8", "TMUX=", "HOME="+dir)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
@@ -424,7 +482,8 @@ func TestTermPaintTmux(t *testing.T) {
 		}
 		return strings.TrimSuffix(string(out), "\n")
 	}
-	tmux("start-server", ";", "set", "-g", "status", "off", ";", "new-session", "-d", "-x", fmt.Sprint(w), "-y", fmt.Sprint(h), "stty raw -echo; exec cat "+pipe)
+	tmux("start-server", ";", "set", "-g", "status", "off", ";", "new-session", "-d", "-x", fmt.Sprint(w), "-y",
+		fmt.Sprint(h), "stty raw -echo; exec cat "+pipe)
 	file, err := os.OpenFile(pipe, os.O_WRONLY, 0) // waits for cat
 	if err != nil {
 		t.Fatal(err)
@@ -453,7 +512,8 @@ func TestTermPaintTmux(t *testing.T) {
 		lines := strings.Split(shown, "\n")[1:]
 		for y, want := range c.e.lines() {
 			if y >= len(lines) || strings.TrimRight(lines[y], " ") != want {
-				t.Fatalf("%s: tmux shows another row %d:\n%s\nwant\n%s", title, y, strings.Join(lines, "\n"), strings.Join(c.e.lines(), "\n"))
+				t.Fatalf("%s: tmux shows another row %d:\n%s\nwant\n%s", title, y, strings.Join(lines, "\n"),
+					strings.Join(c.e.lines(), "\n"))
 			}
 		}
 	}
@@ -482,8 +542,10 @@ func termTmuxEnd(t *testing.T, tmux func(...string) string) {
 // The cells hold what may be shown and nothing else.
 func TestTermGridPut(t *testing.T) {
 	for text, want := range map[string]string{
-		"plain": "plain", "a\tb": "a b", "\x1b[31m": "\uFFFD[31m", "\u009b": "\uFFFD", "\xff": "\uFFFD", "x\u202ey\u2066z\u200d": "xyz", "s\u00adh\ufe0f": "sh",
-		"e\u0301\u0302": "e\u0301", " \u0301": "", "日本語": "日本", "a\u2028b": "a\uFFFDb", "\r\n": "\uFFFD\uFFFD", "edgee\u0301": "edgee", "\u00a0": "\u00a0",
+		"plain": "plain", "a\tb": "a b", "\x1b[31m": "\uFFFD[31m", "\u009b": "\uFFFD", "\xff": "\uFFFD",
+		"x\u202ey\u2066z\u200d": "xyz", "s\u00adh\ufe0f": "sh",
+		"e\u0301\u0302": "e\u0301", " \u0301": "", "日本語": "日本", "a\u2028b": "a\uFFFDb", "\r\n": "\uFFFD\uFFFD",
+		"edgee\u0301": "edgee", "\u00a0": "\u00a0",
 	} {
 		c := termCanvasNew(t, 5, 1, &termPainter{})
 		c.put(0, 0, 0, text)
@@ -509,8 +571,11 @@ func TestTermGridPut(t *testing.T) {
 // The referee must be one: what breaks a rule is a fault.
 func TestTermEmulatorStrict(t *testing.T) {
 	for _, text := range []string{
-		"\x1b[6n", "\x1b[?1h", "\x1b[31m", "\x1b[0;31;32m", "\x1b[1A", "\x1bc", "\a", "\x07", "\x00", "\u009b2J", "\u202e", "\xff", "日x", "e\u0301x", "0123456789x", "\x1b[3B", "\x1b[H\x1b[H", "\x1b[9;9H",
-		"\x1b[4H\n", "\x1b[0;1m\x1b[0;1m", "\x1b[0;7m\x1b[K", "\x1b[2K", "\x1b[10C", "\x1b[3;2r", "\x1b[2;3r", "\x1b[2;3r\x1b[M", "\x1b]52;c;eA==\a", "\x1b]2;a\x01\a", "\x1b[2;2t", "\x1b[?2026h", "\x1b[?2026h\x1b[?2026h\x1b[?2026l", "\x1b[", "\u0301",
+		"\x1b[6n", "\x1b[?1h", "\x1b[31m", "\x1b[0;31;32m", "\x1b[1A", "\x1bc", "\a", "\x07", "\x00", "\u009b2J",
+		"\u202e", "\xff", "日x", "e\u0301x", "0123456789x", "\x1b[3B", "\x1b[H\x1b[H", "\x1b[9;9H",
+		"\x1b[4H\n", "\x1b[0;1m\x1b[0;1m", "\x1b[0;7m\x1b[K", "\x1b[2K", "\x1b[10C", "\x1b[3;2r", "\x1b[2;3r",
+		"\x1b[2;3r\x1b[M", "\x1b]52;c;eA==\a", "\x1b]2;a\x01\a", "\x1b[2;2t", "\x1b[?2026h",
+		"\x1b[?2026h\x1b[?2026h\x1b[?2026l", "\x1b[", "\u0301",
 	} {
 		e := termEmulatorNew(10, 4)
 		e.Write([]byte(termEnterText + "\x1b[r"))

@@ -95,7 +95,8 @@ func (p *termPty) read() {
 func (p *termPty) start(env []string, name string, args ...string) {
 	p.t.Helper()
 	p.cmd = exec.Command(name, args...)
-	p.cmd.Env = append(append(os.Environ(), "TERM=xterm", "LC_ALL=C.UTF-8", "NO_COLOR=", "SSH_CONNECTION=", "SSH_TTY="), env...)
+	p.cmd.Env = append(append(os.Environ(), "TERM=xterm", "LC_ALL=C.UTF-8", "NO_COLOR=", "SSH_CONNECTION=", "SSH_TTY="),
+		env...)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = p.slave, p.slave, p.slave
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
 	if err := p.cmd.Start(); err != nil {
@@ -188,7 +189,8 @@ func (p *termPty) cooked() bool {
 		mode, err = unix.IoctlGetTermios(fd, unix.TCGETS)
 		return err
 	})
-	return mode.Lflag&unix.ICANON != 0 && mode.Lflag&unix.ECHO != 0 && mode.Lflag&unix.ISIG != 0 && mode.Oflag&unix.OPOST != 0
+	return mode.Lflag&unix.ICANON != 0 && mode.Lflag&unix.ECHO != 0 && mode.Lflag&unix.ISIG != 0 &&
+		mode.Oflag&unix.OPOST != 0
 }
 
 // given fails unless the terminal is as it was before a program had it.

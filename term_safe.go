@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 )
 
-// textHidden says whether a character does something to a terminal or to the text around it, and is not seen itself: the
-// control characters, those of bidirectional text, and those without a width.
+// textHidden says whether a character does something to a terminal or to the text around it, and is not seen itself:
+// the control characters, those of bidirectional text, and those without a width.
 func textHidden(r rune) bool {
 	return r < 0x20 || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r > 0x7f && unicode.Is(unicode.Cf, r)
 }
@@ -41,8 +41,8 @@ func textJSON(line []byte) []byte {
 	return out
 }
 
-// termSafe makes what is written to it harmless for a terminal, but for the ends of lines and tabs. A write must end where
-// a character does.
+// termSafe makes what is written to it harmless for a terminal, but for the ends of lines and tabs. A write must end
+// where a character does.
 type termSafe struct{ w io.Writer }
 
 // termSafeOf makes a writer safe; one that is stays as it is.
@@ -53,8 +53,8 @@ func termSafeOf(w io.Writer) io.Writer {
 	return termSafe{w}
 }
 
-// termRaw gives the writer behind a safe one: for those who write colours, the output of tasks, or no text at all, and see
-// themselves to what else is in it.
+// termRaw gives the writer behind a safe one: for those who write colours, the output of tasks, or no text at all, and
+// see themselves to what else is in it.
 func termRaw(w io.Writer) io.Writer {
 	if s, ok := w.(termSafe); ok {
 		return s.w

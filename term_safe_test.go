@@ -12,14 +12,15 @@ import (
 	"unicode"
 )
 
-// termSafeHostile is text that does something to a terminal: escape sequences with one byte and with two, DEL, a change of
-// direction, characters without a width, one beyond 16 bits, ends of lines that are none, and what is not UTF-8.
+// termSafeHostile is text that does something to a terminal: escape sequences with one byte and with two, DEL, a change
+// of direction, characters without a width, one beyond 16 bits, ends of lines that are none, and what is not UTF-8.
 const termSafeHostile = "a\x1b]0;x\a\u009b31m\u0080\x7f\u202e\u2066\u200b\u200d\ufeff\u2028\U000e0041\xffz"
 
 // termSafeFault names the first character in what was written that a terminal must not get.
 func termSafeFault(text string) string {
 	for _, r := range text {
-		if r != '\n' && r != '\t' && (r < 0x20 || r >= 0x7f && r < 0xa0 || unicode.Is(unicode.Cf, r) || r == 0x2028 || r == 0x2029) {
+		if r != '\n' && r != '\t' && (r < 0x20 || r >= 0x7f && r < 0xa0 || unicode.Is(unicode.Cf, r) || r == 0x2028 ||
+			r == 0x2029) {
 			return string(r)
 		}
 	}
@@ -33,8 +34,11 @@ func TestTermSafeJSON(t *testing.T) {
 	for r := rune(0); r < 0x3000; r++ {
 		hostile += string(r)
 	}
-	for _, v := range []any{hostile, map[string]string{hostile: hostile}, []string{"plain", hostile}, &Event{Kind: evSkipped, Reason: hostile, By: hostile}, &Agent{Name: hostile, Labels: map[string]string{hostile: "x"}},
-		&AttentionItem{Key: hostile, Lines: []string{hostile}}, logJSONOf(&LogLine{Text: hostile}), logJSONOf(&LogLine{Bytes: []byte(termSafeHostile)})} {
+	for _, v := range []any{hostile, map[string]string{hostile: hostile}, []string{"plain", hostile},
+		&Event{Kind: evSkipped, Reason: hostile, By: hostile}, &Agent{Name: hostile,
+			Labels: map[string]string{hostile: "x"}},
+		&AttentionItem{Key: hostile, Lines: []string{hostile}}, logJSONOf(&LogLine{Text: hostile}),
+		logJSONOf(&LogLine{Bytes: []byte(termSafeHostile)})} {
 		want, err := json.Marshal(v)
 		if err != nil {
 			t.Fatal(err)
@@ -69,7 +73,8 @@ func TestTermSafeText(t *testing.T) {
 	if err != nil || n != len("plain\tß日\n"+termSafeHostile+"\nend\x1b[2J") {
 		t.Errorf("%d bytes, %v", n, err)
 	}
-	if fault := termSafeFault(out.String()); fault != "" || !strings.HasPrefix(out.String(), "plain\tß日\na^[]0;x^G") || !strings.HasSuffix(out.String(), "z\nend^[[2J") {
+	if fault := termSafeFault(out.String()); fault != "" || !strings.HasPrefix(out.String(), "plain\tß日\na^[]0;x^G") ||
+		!strings.HasSuffix(out.String(), "z\nend^[[2J") {
 		t.Errorf("%q in %q", fault, &out)
 	}
 	if termSafeOf(w) != w || termRaw(w) != &out || termRaw(&out) != &out {
@@ -102,12 +107,14 @@ func TestTermSafeVerbs(t *testing.T) {
 	}()
 	for _, verb := range cliVerbs() {
 		name := strings.Fields(verb.name)
-		for _, args := range [][]string{{termSafeHostile}, {termSafeHostile, termSafeHostile}, {"--json", termSafeHostile}, {"--" + termSafeHostile}, {"--principal", termSafeHostile, "x"},
+		for _, args := range [][]string{{termSafeHostile}, {termSafeHostile, termSafeHostile},
+			{"--json", termSafeHostile}, {"--" + termSafeHostile}, {"--principal", termSafeHostile, "x"},
 			{"--config", filepath.Join(t.TempDir(), strings.ReplaceAll(termSafeHostile, "/", ""))}} {
 			var out, report bytes.Buffer
 			home := t.TempDir()
 			c := &cli{in: strings.NewReader(""), out: &out, err: &report, getenv: func(name string) string {
-				return map[string]string{"HOME": home, "CDKTR_STATE": home, "CDKTR_SOCKET": filepath.Join(home, "none")}[name]
+				return map[string]string{"HOME": home, "CDKTR_STATE": home,
+					"CDKTR_SOCKET": filepath.Join(home, "none")}[name]
 			}}
 			if name[0] == "start" && len(name) == 1 || name[0] == "ui" {
 				continue // a daemon, a screen
@@ -133,13 +140,14 @@ func TestTermSafeVerbs(t *testing.T) {
 	}
 }
 
-// Nobody goes round it: there is one place where the process's own streams are used, one that prints JSON, and those who
-// write something raw are few and known.
+// Nobody goes round it: there is one place where the process's own streams are used, one that prints JSON, and those
+// who write something raw are few and known.
 func TestTermSafeEverywhere(t *testing.T) {
 	t.Parallel()
 	allowed := map[string]string{
-		`\bos\.Std(out|err)\b`:   "main.go",
-		`\btermRaw\(`:            "cli_keys.go cli_watch.go main.go cli_progress.go cli_serve_log.go cli_table.go term.go term_safe.go",
+		`\bos\.Std(out|err)\b`: "main.go",
+		`\btermRaw\(`: "cli_keys.go cli_watch.go main.go cli_progress.go cli_serve_log.go cli_table.go " +
+			"term.go term_safe.go",
 		`\bprintln\(|fmt\.Print`: "",
 	}
 	for file, text := range layersTexts(t) {

@@ -30,8 +30,9 @@ func termLogPlain(line string) string {
 }
 
 // termLogText gives a line of output as a terminal would show it: what is behind the last carriage return, tabs to the
-// next stop, without the sequences that colour it. With color it comes in pieces of the styles that those asked for, else
-// in one. Whatever else is no text is shown in caret form; what is beyond termLogMax is cut off, with a ~ in its place.
+// next stop, without the sequences that colour it. With color it comes in pieces of the styles that those asked for,
+// else in one. Whatever else is no text is shown in caret form; what is beyond termLogMax is cut off, with a ~ in its
+// place.
 func termLogText(line string, color bool) (spans []termSpan) {
 	line = strings.TrimRight(line, "\r\n")
 	line = line[strings.LastIndexByte(line, '\r')+1:]
@@ -147,8 +148,8 @@ func termSGR(style termStyle, params string) termStyle {
 	return style
 }
 
-// termSGRColor takes the parameters of one colour of 256 or of 16 million: 5;NUMBER or 2;RED;GREEN;BLUE. Of the first, 16
-// are ours.
+// termSGRColor takes the parameters of one colour of 256 or of 16 million: 5;NUMBER or 2;RED;GREEN;BLUE. Of the first,
+// 16 are ours.
 func termSGRColor(fields []string) (color termStyle, rest []string) {
 	switch {
 	case len(fields) >= 2 && fields[0] == "5":

@@ -50,9 +50,9 @@ func termEnvOf(getenv func(string) string) termEnv {
 }
 
 const (
-	// The screen of its own, no wrapping at the right edge, pastes marked as such; and each of them undone, in the other
-	// order. The end of the scroll region brings the cursor home, and what is below is cleared for the terminals that
-	// have no other screen to go back to.
+	// The screen of its own, no wrapping at the right edge, pastes marked as such; and each of them undone, in the
+	// other order. The end of the scroll region brings the cursor home, and what is below is cleared for the terminals
+	// that have no other screen to go back to.
 	termEnterText = "\x1b[?1049h\x1b[?7l\x1b[?2004h"
 	termLeaveText = "\x1b[?2004l\x1b[?7h\x1b[r\x1b[0m\x1b[J\x1b[?25h\x1b[?1049l"
 	termTitlePush = "\x1b[22;0t"
@@ -86,8 +86,8 @@ type termTTY struct {
 	saved   *term.State // how it was before we came
 }
 
-// termOpen opens the terminal at path, which is /dev/tty but for tests. It reads and writes it through a file of its own:
-// standard input and what its flags are stay as they were. The terminal itself is touched by enter only.
+// termOpen opens the terminal at path, which is /dev/tty but for tests. It reads and writes it through a file of its
+// own: standard input and what its flags are stay as they were. The terminal itself is touched by enter only.
 func termOpen(path string, getenv func(string) string, title string) (*termTTY, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -153,8 +153,8 @@ func (t *termTTY) enter() error {
 
 func (t *termTTY) titled() bool { return t.title != "" && !t.env.Plain }
 
-// leave gives the terminal back as it was. It takes no longer than termLeaveWait, whatever the terminal does, and nothing
-// when it was given back before.
+// leave gives the terminal back as it was. It takes no longer than termLeaveWait, whatever the terminal does, and
+// nothing when it was given back before.
 func (t *termTTY) leave() {
 	t.leaving.Add(1)
 	defer t.leaving.Add(-1)
@@ -196,7 +196,8 @@ func (t *termTTY) copy(text string) error {
 
 // send writes to the terminal within the time. mu is held.
 func (t *termTTY) send(b []byte, wait time.Duration) (int, error) {
-	t.file.SetWriteDeadline(time.Now().Add(wait)) // where there are none (a system that cannot poll its terminal) writes wait
+	// where there are none (a system that cannot poll its terminal) writes wait
+	t.file.SetWriteDeadline(time.Now().Add(wait))
 	n, err := t.file.Write(b)
 	return n, termFault("write to terminal", err)
 }
@@ -258,9 +259,9 @@ func (t *termTTY) size() (width, height int) {
 	return min(width, termMaxWidth), min(height, termMaxHeight)
 }
 
-// suspend is ^Z: it gives the terminal back, stops the whole job, as the shell expects, and takes the terminal again when
-// the shell has woken it. The stop comes a moment after the call that asks for it, hence a wait for being woken; it has an
-// end because a job that nobody could wake is not stopped at all.
+// suspend is ^Z: it gives the terminal back, stops the whole job, as the shell expects, and takes the terminal again
+// when the shell has woken it. The stop comes a moment after the call that asks for it, hence a wait for being woken;
+// it has an end because a job that nobody could wake is not stopped at all.
 func (t *termTTY) suspend() error {
 	t.leave()
 	woken := make(chan os.Signal, 1)
@@ -278,8 +279,8 @@ func (t *termTTY) suspend() error {
 	return t.enter()
 }
 
-// guard is deferred by each goroutine of a user interface. A panic gives the terminal back before anything else, then its
-// trace is written to w, and exit must end the process: the other goroutines know nothing of it.
+// guard is deferred by each goroutine of a user interface. A panic gives the terminal back before anything else, then
+// its trace is written to w, and exit must end the process: the other goroutines know nothing of it.
 func (t *termTTY) guard(w io.Writer, exit func()) {
 	fault := recover()
 	if fault == nil {

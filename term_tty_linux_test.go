@@ -70,7 +70,8 @@ func TestTermLifecycle(t *testing.T) {
 				t.Errorf("the shell's screen has %q, not %q", p.screen.outside, c.said)
 			}
 			leave := []byte(termSyncEnd + termLeaveText + termTitlePop)
-			if last := bytes.LastIndex(p.out, leave); !bytes.HasPrefix(p.out, []byte(termTitlePush+termEnterText)) || last < 0 || bytes.Contains(p.out[last+len(leave):], []byte("\x1b")) {
+			if last := bytes.LastIndex(p.out, leave); !bytes.HasPrefix(p.out, []byte(termTitlePush+termEnterText)) ||
+				last < 0 || bytes.Contains(p.out[last+len(leave):], []byte("\x1b")) {
 				t.Errorf("it begins or ends otherwise: %q", p.out)
 			}
 		})
@@ -86,12 +87,16 @@ func TestTermHangUp(t *testing.T) {
 	}
 }
 
-// Under a shell, ^Z gives it the terminal, and fg takes it again; so does fg after a stop that nobody could prepare for.
+// Under a shell, ^Z gives it the terminal, and fg takes it again; so does fg after a stop that nobody could prepare
+// for.
 func TestTermSuspend(t *testing.T) {
 	p := termPtyUI(t, "shell")
 	for n := range 3 {
 		p.keys("\x1a")
-		p.until("a stop", func(s *termEmulator) bool { return bytes.Count(s.outside, []byte("stopped by stopped")) == n+1 })
+		p.until("a stop", func(s *termEmulator) bool {
+			return bytes.Count(s.outside,
+				[]byte("stopped by stopped")) == n+1
+		})
 		p.given()
 		p.keys("fg\n")
 		p.shows("stops " + strconv.Itoa(n+1))
@@ -109,7 +114,10 @@ func TestTermSuspend(t *testing.T) {
 	}
 	p.says("stopped by stopped (signal)")
 	p.keys("fg\n")
-	p.until("the next frame", func(s *termEmulator) bool { return s.modes["?1049"] && strings.Contains(s.lines()[0], "80x24") })
+	p.until("the next frame", func(s *termEmulator) bool {
+		return s.modes["?1049"] &&
+			strings.Contains(s.lines()[0], "80x24")
+	})
 	p.keys("x")
 	p.shows("key x stops 3")
 	if p.cooked() {
@@ -216,8 +224,12 @@ func TestTermSize(t *testing.T) {
 		w, h           int
 		columns, lines string
 		wantW, wantH   int
-	}{{100, 30, "7", "7", 100, 30}, {0, 0, "", "", 80, 24}, {0, 0, "132", "43", 132, 43}, {0, 0, "-1", "x", 80, 24}, {0, 30, "", "", 80, 24}, {65535, 65535, "", "", termMaxWidth, termMaxHeight}} {
-		tty, err := termOpen(p.path, func(name string) string { return map[string]string{"COLUMNS": c.columns, "LINES": c.lines}[name] }, "")
+	}{{100, 30, "7", "7", 100, 30}, {0, 0, "", "", 80, 24}, {0, 0, "132", "43", 132, 43}, {0, 0, "-1", "x", 80, 24},
+		{0, 30, "", "", 80, 24}, {65535, 65535, "", "", termMaxWidth, termMaxHeight}} {
+		tty, err := termOpen(p.path, func(name string) string {
+			return map[string]string{"COLUMNS": c.columns,
+				"LINES": c.lines}[name]
+		}, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,7 +19,8 @@ import (
 // termMainEnv makes termMain of this binary, as what it says: ui or shell.
 const termMainEnv = "CDKTR_TEST_TERM"
 
-// termMain is a user interface that shows what happens to it, for tests of the terminal: q quits, p is a panic, ^Z stops.
+// termMain is a user interface that shows what happens to it, for tests of the terminal: q quits, p is a panic, ^Z
+// stops.
 func termMain() int {
 	if os.Getenv(termMainEnv) == "shell" {
 		return termMainShell()
@@ -89,8 +90,9 @@ func termMain() int {
 	}
 }
 
-// termMainShell is as much of a shell as job control needs: it starts the user interface, which is termMain, or with arguments
-// the program under test; and when that is stopped it takes the terminal, says so, and wakes it on a line of input.
+// termMainShell is as much of a shell as job control needs: it starts the user interface, which is termMain, or with
+// arguments the program under test; and when that is stopped it takes the terminal, says so, and wakes it on a line of
+// input.
 func termMainShell() int {
 	saved, err := term.GetState(0)
 	if err != nil {
@@ -172,7 +174,8 @@ func TestTermOpenFaults(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{file + "-none": "open terminal: open " + file + "-none: no such file", file: "open terminal " + file + ": ", os.DevNull: "open terminal /dev/null: "} {
+	for path, want := range map[string]string{file + "-none": "open terminal: open " + file + "-none: no such file",
+		file: "open terminal " + file + ": ", os.DevNull: "open terminal /dev/null: "} {
 		if _, err := termOpen(path, os.Getenv, ""); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", path, err, want)
 		}

@@ -35,7 +35,10 @@ func tuiVerbs() []cliVerb {
 		flags: func(f *cliFlags) {
 			f.BoolVar(&f.readonly, "readonly", false, "take the keys away that change something")
 		},
-		more:     "It may stay open all day: it sends nothing to the terminal, and does not wake, while nothing changes. ? shows the keys,\n: takes commands as the command line does. Quitting stops nothing: the principal lives on.\nExit codes: 0 quit, 2 no terminal, 128 and the signal's number when a signal ended it.",
+		more: "It may stay open all day: it sends nothing to the terminal, and does not wake, while nothing " +
+			"changes. ? shows the keys,\n: takes commands as the command line does. Quitting stops nothing: the " +
+			"principal lives on.\nExit codes: 0 quit, 2 no terminal, 128 and the signal's number when a signal " +
+			"ended it.",
 		examples: []string{"cdktr ui", "cdktr ui -H box.example.net", "cdktr ui --readonly"}}}
 }
 
@@ -144,8 +147,10 @@ func tuiRun(ctx context.Context, c *cli, args []string) error {
 
 // tuiNew makes a UI that is connected to nothing.
 func tuiNew(env termEnv, readonly bool, now func() time.Time) *tui {
-	u := &tui{env: env, readonly: readonly, now: now, model: tuiModelNew(), painter: &termPainter{noColor: env.NoColor, ascii: env.ASCII, plain: env.Plain}, grid: termGridNew(80, 24),
-		asked: map[string]func(*Reply){}, history: map[string]*viewInput{}, inCh: make(chan []byte, 16), msgCh: make(chan tuiMsg, 64), sigCh: make(chan os.Signal, 8)}
+	u := &tui{env: env, readonly: readonly, now: now, model: tuiModelNew(),
+		painter: &termPainter{noColor: env.NoColor, ascii: env.ASCII, plain: env.Plain}, grid: termGridNew(80, 24),
+		asked: map[string]func(*Reply){}, history: map[string]*viewInput{}, inCh: make(chan []byte, 16),
+		msgCh: make(chan tuiMsg, 64), sigCh: make(chan os.Signal, 8)}
 	u.keys = tuiBindings(readonly)
 	for _, t := range []**time.Timer{&u.frameT, &u.escT, &u.tickT, &u.staleT, &u.sizeT} {
 		*t = time.NewTimer(time.Hour)
@@ -159,7 +164,8 @@ func (u *tui) run(ctx context.Context, target tuiTarget) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	u.ctx = ctx
-	signal.Notify(u.sigCh, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGINT, syscall.SIGWINCH, syscall.SIGCONT)
+	signal.Notify(u.sigCh, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGINT, syscall.SIGWINCH,
+		syscall.SIGCONT)
 	defer signal.Stop(u.sigCh)
 	if err := u.tty.enter(); err != nil {
 		return errors.Join(err, u.tty.close())
@@ -319,7 +325,8 @@ func (u *tui) draw() {
 	g.clear()
 	u.running = 0
 	if g.w < tuiMinWidth || g.h < tuiMinHeight {
-		for y, line := range []string{fmt.Sprintf("cdktr: terminal is %dx%d,", g.w, g.h), fmt.Sprintf("needs %dx%d. Resize, or use", tuiMinWidth, tuiMinHeight), "`cdktr ps --watch`.  q quits"} {
+		for y, line := range []string{fmt.Sprintf("cdktr: terminal is %dx%d,", g.w, g.h),
+			fmt.Sprintf("needs %dx%d. Resize, or use", tuiMinWidth, tuiMinHeight), "`cdktr ps --watch`.  q quits"} {
 			g.put(0, y, 0, line)
 		}
 		return
@@ -361,7 +368,8 @@ func (u *tui) drawNothing(g *termGrid, a viewArea) {
 		g.cell(a.x+1, y, a.w-1, styleRed, line)
 		y++
 	}
-	texts := []string{"Is it running? Start one with: cdktr start principal --with-agent", ":connect ENDPOINT tries another, :connect alone this one at once. q quits."}
+	texts := []string{"Is it running? Start one with: cdktr start principal --with-agent",
+		":connect ENDPOINT tries another, :connect alone this one at once. q quits."}
 	if len(u.contexts) > 0 {
 		texts = append(texts, "The configuration file knows: "+strings.Join(u.contexts, ", "))
 	}
@@ -394,8 +402,9 @@ func (u *tui) drawBlank(g *termGrid, a viewArea, what, note string) {
 	g.cursorX, g.cursorY = a.x, a.y
 }
 
-// drawStatus draws the row above the keys: the prompt, what was just said, or where the screen stands. What is longer than
-// a row takes others from the body, which is drawn anew above it: the end of a message is where it says what to do.
+// drawStatus draws the row above the keys: the prompt, what was just said, or where the screen stands. What is longer
+// than a row takes others from the body, which is drawn anew above it: the end of a message is where it says what to
+// do.
 func (u *tui) drawStatus(g *termGrid, body viewArea) {
 	if u.prompt != nil {
 		u.prompt.input.draw(g, viewArea{1, g.h - 2, g.w - 1, 1})
@@ -462,8 +471,8 @@ func (u *tui) say(format string, args ...any) {
 	u.dirty = true
 }
 
-// clock is the time as the principal has it, so that what runs there is shown with the right age. While what is known is
-// old it stands still.
+// clock is the time as the principal has it, so that what runs there is shown with the right age. While what is known
+// is old it stands still.
 func (u *tui) clock() time.Time {
 	now := u.now()
 	if !u.live() && !u.link.last.IsZero() {

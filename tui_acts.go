@@ -77,7 +77,8 @@ func (u *tui) picked(p tuiPick, of func(tuiPick) string) []string {
 	return slices.DeleteFunc(ids, func(id string) bool { return id == "" })
 }
 
-// each asks for the same of all that are picked; of more than one it is confirmed first, and the answers are told as one.
+// each asks for the same of all that are picked; of more than one it is confirmed first, and the answers are told as
+// one.
 func (u *tui) each(p tuiPick, what string, of func(tuiPick) string, req func(id string) Request) {
 	ids := u.picked(p, of)
 	do := func() {
@@ -111,7 +112,8 @@ func (u *tui) each(p tuiPick, what string, of func(tuiPick) string, req func(id 
 	if len(ids) > 5 {
 		lines = append(lines, fmt.Sprintf("and %d more", len(ids)-5))
 	}
-	u.confirm(viewDialog{Title: fmt.Sprintf("%s %d rows?", tuiUpper(what), len(ids)), Lines: lines, No: "Leave them", Yes: tuiUpper(what) + " all"}, do)
+	u.confirm(viewDialog{Title: fmt.Sprintf("%s %d rows?", tuiUpper(what), len(ids)), Lines: lines, No: "Leave them",
+		Yes: tuiUpper(what) + " all"}, do)
 }
 
 // tuiName is an id as the screen has it: of a run the end.
@@ -279,7 +281,8 @@ func (u *tui) actRun(p tuiPick) {
 			if run := u.runOf(p.run); run != nil && run.Workflow == id && u.screen().name() != string(tuiWorkflows) {
 				form.fill(run.Params)
 			}
-			u.over = &tuiForm{form, id, strings.TrimSpace(r.Spec.Name + "  " + r.Spec.Description), func(params map[string]string) { u.runNow(id, params, false) }}
+			u.over = &tuiForm{form, id, strings.TrimSpace(r.Spec.Name + "  " + r.Spec.Description),
+				func(params map[string]string) { u.runNow(id, params, false) }}
 		default:
 			u.runNow(id, nil, p.item != "")
 		}
@@ -292,19 +295,21 @@ func (u *tui) runNow(id string, params map[string]string, question bool) {
 	do := func() { u.act("run "+id, Request{Op: "run", Workflow: id, Params: params}) }
 	for _, run := range slices.Backward(u.model.newest) {
 		if r := u.model.runs[run]; r.Workflow == id && runActive(r.State) {
-			u.confirm(viewDialog{Title: "Run " + id + " again?", Lines: []string{"Run " + tuiShort(run) + " of it is " + r.State + " already.", "The new one is queued as well."}, No: "Leave it", Yes: "Run"}, do)
+			u.confirm(viewDialog{Title: "Run " + id + " again?", Lines: []string{"Run " + tuiShort(run) + " of it is " +
+				r.State + " already.", "The new one is queued as well."}, No: "Leave it", Yes: "Run"}, do)
 			return
 		}
 	}
 	if question {
-		u.confirm(viewDialog{Title: "Run " + id + " again?", Lines: []string{"It runs with all its tasks, from the first."}, No: "Leave it", Yes: "Run"}, do)
+		u.confirm(viewDialog{Title: "Run " + id + " again?",
+			Lines: []string{"It runs with all its tasks, from the first."}, No: "Leave it", Yes: "Run"}, do)
 		return
 	}
 	do()
 }
 
-// actRetry runs again what failed, and all behind it. In attention that is the first screen, on which one lands unasked, so a stray key
-// must do no harm there: it is a question first.
+// actRetry runs again what failed, and all behind it. In attention that is the first screen, on which one lands
+// unasked, so a stray key must do no harm there: it is a question first.
 func (u *tui) actRetry(p tuiPick) {
 	retry := func() {
 		u.each(p, "retry", pickRun, func(id string) Request { return Request{Op: "retry", Run: id} })
@@ -313,7 +318,9 @@ func (u *tui) actRetry(p tuiPick) {
 		retry()
 		return
 	}
-	u.confirm(viewDialog{Title: "Retry run " + tuiShort(p.run) + " of " + p.workflow + "?", Lines: []string{"What failed and all behind it runs again; the rest stays done."}, No: "Leave it", Yes: "Retry"}, retry)
+	u.confirm(viewDialog{Title: "Retry run " + tuiShort(p.run) + " of " + p.workflow + "?",
+		Lines: []string{"What failed and all behind it runs again; the rest stays done."}, No: "Leave it",
+		Yes: "Retry"}, retry)
 }
 
 // actCancel stops a run, after a question.
@@ -350,7 +357,8 @@ func (u *tui) stopRuns(p tuiPick, what string, force bool) {
 		lines = append(lines, those+" get SIGTERM now, and SIGKILL after the agent's grace.")
 	}
 	lines = append(lines, "Those that wait will not start. This cannot be undone.")
-	u.confirm(viewDialog{Title: tuiUpper(what) + " run " + tuiShort(ids[0]) + "?", Lines: lines, No: "Keep running", Yes: tuiUpper(what) + " run"}, func() {
+	u.confirm(viewDialog{Title: tuiUpper(what) + " run " + tuiShort(ids[0]) + "?", Lines: lines, No: "Keep running",
+		Yes: tuiUpper(what) + " run"}, func() {
 		u.act(what+" "+tuiShort(ids[0]), Request{Op: "cancel", Run: ids[0], Force: force})
 	})
 }
@@ -358,9 +366,12 @@ func (u *tui) stopRuns(p tuiPick, what string, force bool) {
 // actKillTask stops one task of a run without giving it time, after a question. The rest of the run goes on.
 func (u *tui) actKillTask(p tuiPick) {
 	r, t := u.taskOf(p)
-	line := fmt.Sprintf("It is %s on %s for %s.", strings.ToUpper(t.State), r.Agent, viewSince(t.Started, t.Finished, u.clock()))
-	lines := []string{line, "It gets SIGKILL at once, and is not tried again.", "Tasks that need it are skipped, others go on.", "The run ends as failed."}
-	u.confirm(viewDialog{Title: "Kill task " + t.Task + " of " + tuiShort(p.run) + "?", Lines: lines, No: "Keep running", Yes: "Kill task"}, func() {
+	line := fmt.Sprintf("It is %s on %s for %s.", strings.ToUpper(t.State), r.Agent,
+		viewSince(t.Started, t.Finished, u.clock()))
+	lines := []string{line, "It gets SIGKILL at once, and is not tried again.",
+		"Tasks that need it are skipped, others go on.", "The run ends as failed."}
+	u.confirm(viewDialog{Title: "Kill task " + t.Task + " of " + tuiShort(p.run) + "?", Lines: lines,
+		No: "Keep running", Yes: "Kill task"}, func() {
 		u.act("kill "+p.task+" of "+tuiShort(p.run), Request{Op: "cancel", Run: p.run, Task: p.task, Force: true})
 	})
 }
@@ -386,7 +397,9 @@ func (u *tui) actUndrain(p tuiPick) {
 
 // actForget wants the name typed: what the agent still had is given up.
 func (u *tui) actForget(p tuiPick) {
-	u.confirm(viewDialog{Title: "Forget agent " + p.agent + "?", Lines: []string{"It is taken off the list, and what it may still have to report is refused.", "It may come back by saying hello again."}, Word: p.agent, No: "Keep it", Yes: "Forget"}, func() {
+	u.confirm(viewDialog{Title: "Forget agent " + p.agent + "?",
+		Lines: []string{"It is taken off the list, and what it may still have to report is refused.",
+			"It may come back by saying hello again."}, Word: p.agent, No: "Keep it", Yes: "Forget"}, func() {
 		u.act("forget "+p.agent, Request{Op: "forget", Agent: p.agent})
 	})
 }

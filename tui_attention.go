@@ -27,7 +27,9 @@ type tuiAttentionList struct {
 // tuiAttentionNew makes the screen, and asks for what it shows.
 func tuiAttentionNew(u *tui) *tuiAttentionList {
 	l := &tuiAttentionList{table: viewTable{
-		cols: []viewColumn{{head: "WHAT", width: 11}, {head: "WHERE", grow: 2, width: 12}, {head: "RUNS", width: 4, right: true, from: 48}, {head: "LAST", width: 12}, {head: "AGENT", width: 8, from: 90}, {head: "WHY", grow: 3, width: 12}}}}
+		cols: []viewColumn{{head: "WHAT", width: 11}, {head: "WHERE", grow: 2, width: 12},
+			{head: "RUNS", width: 4, right: true, from: 48}, {head: "LAST", width: 12},
+			{head: "AGENT", width: 8, from: 90}, {head: "WHY", grow: 3, width: 12}}}}
 	l.reload(u)
 	return l
 }
@@ -63,7 +65,9 @@ func (l *tuiAttentionList) ask(u *tui) {
 func (l *tuiAttentionList) set(all []AttentionItem) {
 	terms, items := tuiFilterParse(l.filter), []AttentionItem(nil)
 	for _, it := range all {
-		if tuiMatches([]tuiField{{"workflow", strings.Join(append(it.Workflows, it.Workflow), " ")}, {"agent", strings.Join(append(it.Agents, it.Agent), " ")}, {"state", it.Kind}, {"", it.Task + " " + it.Reason}}, terms) {
+		if tuiMatches([]tuiField{{"workflow", strings.Join(append(it.Workflows, it.Workflow), " ")},
+			{"agent", strings.Join(append(it.Agents, it.Agent), " ")}, {"state", it.Kind},
+			{"", it.Task + " " + it.Reason}}, terms) {
 			items = append(items, it)
 		}
 	}
@@ -118,7 +122,9 @@ func (l *tuiAttentionList) draw(u *tui, g *termGrid, a viewArea) {
 		if len(it.Runs) > 0 && it.Kind != attentionOutput {
 			runs = fmt.Sprint(it.Count)
 		}
-		return viewRowMark{}, []viewCell{what, {text: tuiAttentionOn(it), style: rest}, {text: runs, style: rest}, {text: viewWhen(it.Last, now), style: rest}, {text: it.onAgents(), style: rest}, {text: it.Reason, style: rest}}
+		return viewRowMark{}, []viewCell{what, {text: tuiAttentionOn(it), style: rest}, {text: runs, style: rest},
+			{text: viewWhen(it.Last, now), style: rest}, {text: it.onAgents(), style: rest},
+			{text: it.Reason, style: rest}}
 	}
 	top := min(len(l.items)+1, max(a.h/2, 3))
 	l.room = l.table.draw(g, viewArea{a.x, a.y, a.w, max(top, 2)})
@@ -137,8 +143,8 @@ func (l *tuiAttentionList) draw(u *tui, g *termGrid, a viewArea) {
 	}
 }
 
-// tuiAttentionWhat says what an item is, with the glyph and the colour that `cdktr attention` has for it, and how the rest of its row is drawn:
-// what came right by itself stands back.
+// tuiAttentionWhat says what an item is, with the glyph and the colour that `cdktr attention` has for it, and how the
+// rest of its row is drawn: what came right by itself stands back.
 func tuiAttentionWhat(it *AttentionItem) (what viewCell, rest termStyle) {
 	glyph, color, _ := attentionWords(it)
 	switch {
@@ -161,7 +167,8 @@ func tuiAttentionOn(it *AttentionItem) string {
 	return it.Agent
 }
 
-// tuiAttentionText tells all of an item: why, in lines of a width, what was different when it went well, its output, how often.
+// tuiAttentionText tells all of an item: why, in lines of a width, what was different when it went well, its output,
+// how often.
 func tuiAttentionText(it *AttentionItem, width int, now time.Time) []viewCell {
 	var lines []viewCell
 	for _, line := range viewFold(textSafe(it.Reason), max(width, 1)) {
@@ -191,7 +198,8 @@ func tuiAttentionText(it *AttentionItem, width int, now time.Time) []viewCell {
 			text += " at " + it.Agent // the newest run was there
 		}
 		if it.Count > 1 {
-			text = fmt.Sprintf("%d runs since %s, the newest %s", it.Count, viewWhen(it.First, now), strings.TrimPrefix(text, "run "))
+			text = fmt.Sprintf("%d runs since %s, the newest %s", it.Count, viewWhen(it.First, now),
+				strings.TrimPrefix(text, "run "))
 		}
 		lines = append(lines, viewCell{text: text, style: styleDim})
 	}

@@ -30,7 +30,9 @@ type tuiEventList struct {
 // tuiEventsNew makes the screen, and asks for the newest events.
 func tuiEventsNew(u *tui) *tuiEventList {
 	l := &tuiEventList{follow: true, table: viewTable{
-		cols: []viewColumn{{head: "TIME", width: 12}, {head: "SEQ", width: 8, right: true, from: 72}, {head: "WHO", width: 10, from: 56}, {head: "WHAT", width: 15}, {head: "ON", grow: 2, width: 10}, {head: "DETAIL", grow: 2, width: 8}}}}
+		cols: []viewColumn{{head: "TIME", width: 12}, {head: "SEQ", width: 8, right: true, from: 72},
+			{head: "WHO", width: 10, from: 56}, {head: "WHAT", width: 15}, {head: "ON", grow: 2, width: 10},
+			{head: "DETAIL", grow: 2, width: 8}}}}
 	l.reload(u)
 	return l
 }
@@ -76,7 +78,8 @@ func (l *tuiEventList) sift() {
 	l.shown = l.shown[:0]
 	terms := tuiFilterParse(l.filter)
 	for _, e := range slices.Backward(l.events) {
-		fields := []tuiField{{"workflow", e.Workflow}, {"agent", e.Agent}, {"by", e.By}, {"state", e.State}, {"", e.Kind + " " + e.Run + " " + e.Task + " " + e.Reason}}
+		fields := []tuiField{{"workflow", e.Workflow}, {"agent", e.Agent}, {"by", e.By}, {"state", e.State},
+			{"", e.Kind + " " + e.Run + " " + e.Task + " " + e.Reason}}
 		if tuiMatches(fields, terms) {
 			l.shown = append(l.shown, e)
 		}
@@ -128,7 +131,8 @@ func (l *tuiEventList) draw(u *tui, g *termGrid, a viewArea) {
 		if e.State != "" {
 			_, _, style = viewLooks(e.State)
 		}
-		return viewRowMark{}, []viewCell{{text: viewWhen(e.Time, now)}, {text: strconv.FormatUint(e.Seq, 10)}, {text: who}, {text: what}, {text: on}, {text: detail, style: style}}
+		return viewRowMark{}, []viewCell{{text: viewWhen(e.Time, now)}, {text: strconv.FormatUint(e.Seq, 10)},
+			{text: who}, {text: what}, {text: on}, {text: detail, style: style}}
 	}
 	switch {
 	case len(l.events) == 0:

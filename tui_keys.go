@@ -36,81 +36,132 @@ const (
 
 // tuiBindings is every key. Of several that fit, the first one counts.
 func tuiBindings(readonly bool) []tuiBinding {
-	list := slices.Concat(tuiScreenKeys(), tuiActKeys(), tuiMoveKeys())
+	list := slices.Concat(tuiScreenKeys(), tuiGoKeys(), tuiActKeys(), tuiMoveKeys())
 	if readonly {
 		list = slices.DeleteFunc(list, func(b tuiBinding) bool { return b.act })
 	}
 	return list
 }
 
+// tuiNeedRun says why a key that is about a run does nothing: no row of one is selected.
+func tuiNeedRun(_ *tui, p tuiPick) string {
+	if p.workflow != "" {
+		return needs(p.run, "no run of "+p.workflow+" is known: r runs it")
+	}
+	return needs(p.run, "no run is selected")
+}
+
+// tuiNeedWorkflow says why a key that is about a workflow does nothing.
+func tuiNeedWorkflow(_ *tui, p tuiPick) string { return needs(p.workflow, "no workflow is selected") }
+
 func tuiScreenKeys() []tuiBinding {
-	to := func(make func(u *tui) tuiScreen) func(*tui, tuiPick) {
-		return func(u *tui, _ tuiPick) { u.goTo(make(u)) }
-	}
-	list := func(kind tuiKind) func(*tui) tuiScreen { return func(*tui) tuiScreen { return tuiListNew(kind) } }
-	needRun := func(_ *tui, p tuiPick) string {
-		if p.workflow != "" {
-			return needs(p.run, "no run of "+p.workflow+" is known: r runs it")
-		}
-		return needs(p.run, "no run is selected")
-	}
-	needWorkflow := func(_ *tui, p tuiPick) string { return needs(p.workflow, "no workflow is selected") }
 	return []tuiBinding{
-		{keys: "enter", on: "workflows stats source", group: tuiGroupScreen, what: "the workflow's runs", label: "runs", twin: "cdktr ps --all --workflow ID", why: needWorkflow, do: (*tui).openRuns},
-		{keys: "enter", on: "runs", group: tuiGroupScreen, what: "the run with its tasks", label: "open", twin: "cdktr show RUN", why: needRun, do: (*tui).openRun},
-		{keys: "enter", on: "attention", group: tuiGroupScreen, what: "what it is about", label: "open", why: whyNotOpen, do: (*tui).openItem},
-		{keys: "enter", on: "agents", group: tuiGroupScreen, what: "the agent's runs", label: "its runs", why: whyNotAgent, do: (*tui).openAgentRuns},
-		{keys: "enter", on: "run", group: tuiGroupScreen, what: "the task's whole output", label: "log", twin: "cdktr logs RUN --task TASK", do: (*tui).openLog},
-		{keys: "enter", on: "events", group: tuiGroupScreen, what: "what the event is about", label: "open", why: whyNotOpen, do: (*tui).openItem},
-		{keys: "v", on: "run", group: tuiGroupScreen, what: "table, waves, timeline", label: "view", do: (*tui).nextView},
-		{keys: "l", on: "attention workflows runs events", group: tuiGroupScreen, what: "output of the run", label: "log", twin: "cdktr logs -f RUN", why: needRun, do: (*tui).openLog},
-		{keys: "l", on: "run", group: tuiGroupScreen, what: "output of all its tasks", label: "all output", twin: "cdktr logs -f RUN", do: (*tui).openRunLog},
-		{keys: "i", on: tuiOnRunRows + " source", group: tuiGroupScreen, what: "statistics of the workflow", label: "stats", twin: "cdktr stats ID", why: needWorkflow, do: (*tui).openStats},
-		{keys: "e", on: tuiOnRunRows + " stats", group: tuiGroupScreen, what: "definition of the workflow, and its last fault", label: "source", twin: "cdktr show ID", why: needWorkflow, do: (*tui).openSource},
+		{keys: "enter", on: "workflows stats source", group: tuiGroupScreen, what: "the workflow's runs", label: "runs",
+			twin: "cdktr ps --all --workflow ID", why: tuiNeedWorkflow, do: (*tui).openRuns},
+		{keys: "enter", on: "runs", group: tuiGroupScreen, what: "the run with its tasks", label: "open",
+			twin: "cdktr show RUN", why: tuiNeedRun, do: (*tui).openRun},
+		{keys: "enter", on: "attention", group: tuiGroupScreen, what: "what it is about", label: "open",
+			why: whyNotOpen, do: (*tui).openItem},
+		{keys: "enter", on: "agents", group: tuiGroupScreen, what: "the agent's runs", label: "its runs",
+			why: whyNotAgent, do: (*tui).openAgentRuns},
+		{keys: "enter", on: "run", group: tuiGroupScreen, what: "the task's whole output", label: "log",
+			twin: "cdktr logs RUN --task TASK", do: (*tui).openLog},
+		{keys: "enter", on: "events", group: tuiGroupScreen, what: "what the event is about", label: "open",
+			why: whyNotOpen, do: (*tui).openItem},
+		{keys: "v", on: "run", group: tuiGroupScreen, what: "table, waves, timeline", label: "view",
+			do: (*tui).nextView},
+		{keys: "l", on: "attention workflows runs events", group: tuiGroupScreen, what: "output of the run",
+			label: "log", twin: "cdktr logs -f RUN", why: tuiNeedRun, do: (*tui).openLog},
+		{keys: "l", on: "run", group: tuiGroupScreen, what: "output of all its tasks", label: "all output",
+			twin: "cdktr logs -f RUN", do: (*tui).openRunLog},
+		{keys: "i", on: tuiOnRunRows + " source", group: tuiGroupScreen, what: "statistics of the workflow",
+			label: "stats", twin: "cdktr stats ID", why: tuiNeedWorkflow, do: (*tui).openStats},
+		{keys: "e", on: tuiOnRunRows + " stats", group: tuiGroupScreen,
+			what: "definition of the workflow, and its last fault", label: "source", twin: "cdktr show ID",
+			why: tuiNeedWorkflow, do: (*tui).openSource},
 		{keys: "tab", on: "run", group: tuiGroupScreen, what: "tasks or output", label: "pane", do: (*tui).nextPane},
 		{keys: "+ -", on: "run", group: tuiGroupScreen, what: "more or less room for the output"},
 		{keys: "f", on: "log events", group: tuiGroupScreen, what: "follow what comes", label: "follow"},
-		{keys: "n N", on: "log run source", group: tuiGroupScreen, what: "next, previous hit", label: "next", why: whyNotNext},
-		{keys: "&", on: "log", group: tuiGroupScreen, what: "show only lines that match", label: "only", do: (*tui).promptOnly},
+		{keys: "n N", on: "log run source", group: tuiGroupScreen, what: "next, previous hit", label: "next",
+			why: whyNotNext},
+		{keys: "&", on: "log", group: tuiGroupScreen, what: "show only lines that match", label: "only",
+			do: (*tui).promptOnly},
 		{keys: "w", on: "log source", group: tuiGroupScreen, what: "wrap long lines", label: "wrap"},
 		{keys: "t", on: "log", group: tuiGroupScreen, what: "times on and off", label: "times"},
 		{keys: "o", on: "log", group: tuiGroupScreen, what: "standard output, errors, both", label: "out/err"},
 		{keys: "c", on: "log", group: tuiGroupScreen, what: "colours of the task"},
-		{keys: "s", on: "log", group: tuiGroupScreen, what: "save to a file", label: "save", twin: "cdktr logs RUN > FILE", do: (*tui).promptSave},
-		{keys: "/", on: tuiOnLists, group: tuiGroupScreen, what: "filter: words, !not, state:fail agent:x", label: "filter", do: (*tui).promptFilter},
-		{keys: "/", on: "log run source", group: tuiGroupScreen, what: "search: output, tasks of a run (state:fail), a definition", label: "search", do: (*tui).promptFilter},
+		{keys: "s", on: "log", group: tuiGroupScreen, what: "save to a file", label: "save",
+			twin: "cdktr logs RUN > FILE", do: (*tui).promptSave},
+		{keys: "/", on: tuiOnLists, group: tuiGroupScreen, what: "filter: words, !not, state:fail agent:x",
+			label: "filter", do: (*tui).promptFilter},
+		{keys: "/", on: "log run source", group: tuiGroupScreen,
+			what: "search: output, tasks of a run (state:fail), a definition", label: "search",
+			do: (*tui).promptFilter},
 		{keys: "s", on: tuiOnLists, group: tuiGroupScreen, what: "sort by the next column", do: (*tui).nextSort},
 		{keys: "S", on: tuiOnLists, group: tuiGroupScreen, what: "sort the other way round", do: (*tui).turnSort},
-		{keys: "space", on: "workflows runs agents", group: tuiGroupScreen, what: "mark the row: keys act on all that are marked", do: (*tui).mark},
-		{keys: "0", group: tuiGroupScreen, what: "what needs a person", twin: "cdktr attention", do: to(func(u *tui) tuiScreen { return tuiAttentionNew(u) })},
+		{keys: "space", on: "workflows runs agents", group: tuiGroupScreen,
+			what: "mark the row: keys act on all that are marked", do: (*tui).mark},
+	}
+}
+
+// tuiGoKeys lead to the screens, and do what is the same on all of them.
+func tuiGoKeys() []tuiBinding {
+	to := func(make func(u *tui) tuiScreen) func(*tui, tuiPick) {
+		return func(u *tui, _ tuiPick) { u.goTo(make(u)) }
+	}
+	list := func(kind tuiKind) func(*tui) tuiScreen { return func(*tui) tuiScreen { return tuiListNew(kind) } }
+	return []tuiBinding{
+		{keys: "0", group: tuiGroupScreen, what: "what needs a person", twin: "cdktr attention",
+			do: to(func(u *tui) tuiScreen { return tuiAttentionNew(u) })},
 		{keys: "1", group: tuiGroupScreen, what: "workflows", twin: "cdktr ls", do: to(list(tuiWorkflows))},
 		{keys: "2", group: tuiGroupScreen, what: "runs", twin: "cdktr ps --all", do: to(list(tuiRuns))},
 		{keys: "3", group: tuiGroupScreen, what: "agents", twin: "cdktr agents", do: to(list(tuiAgents))},
-		{keys: "4", group: tuiGroupScreen, what: "events: who did what", twin: "cdktr events -f", do: to(func(u *tui) tuiScreen { return tuiEventsNew(u) })},
-		{keys: "5", group: tuiGroupScreen, what: "output of the selected row", twin: "cdktr logs -f RUN", why: needRun, do: (*tui).openLog},
+		{keys: "4", group: tuiGroupScreen, what: "events: who did what", twin: "cdktr events -f",
+			do: to(func(u *tui) tuiScreen { return tuiEventsNew(u) })},
+		{keys: "5", group: tuiGroupScreen, what: "output of the selected row", twin: "cdktr logs -f RUN",
+			why: tuiNeedRun,
+			do:  (*tui).openLog},
 		{keys: "F", group: tuiGroupScreen, what: "freeze what is shown", do: (*tui).freeze},
-		{keys: "y", on: tuiOnRows + " log stats source", group: tuiGroupScreen, what: "copy the id to the terminal's clipboard", do: (*tui).copyID},
-		{keys: "esc backspace", group: tuiGroupScreen, what: "back one level; first filter, search or marks go", label: "back", do: (*tui).goBack},
-		{keys: "^L", group: tuiGroupScreen, what: "draw everything anew", do: func(u *tui, _ tuiPick) { u.painter.forget() }},
-		{keys: ":", group: tuiGroupScreen, what: "command: run, cancel, retry, pause, resume, drain, goto, connect, q", label: "cmd", do: (*tui).promptCommand},
-		{keys: "q", group: tuiGroupScreen, what: "quit; nothing stops", label: "quit", do: func(u *tui, _ tuiPick) { u.leaveWith(nil) }},
+		{keys: "y", on: tuiOnRows + " log stats source", group: tuiGroupScreen,
+			what: "copy the id to the terminal's clipboard", do: (*tui).copyID},
+		{keys: "esc backspace", group: tuiGroupScreen, what: "back one level; first filter, search or marks go",
+			label: "back", do: (*tui).goBack},
+		{keys: "^L", group: tuiGroupScreen, what: "draw everything anew",
+			do: func(u *tui, _ tuiPick) { u.painter.forget() }},
+		{keys: ":", group: tuiGroupScreen, what: "command: run, cancel, retry, pause, resume, drain, goto, connect, q",
+			label: "cmd", do: (*tui).promptCommand},
+		{keys: "q", group: tuiGroupScreen, what: "quit; nothing stops", label: "quit",
+			do: func(u *tui, _ tuiPick) { u.leaveWith(nil) }},
 		{keys: "?", group: tuiGroupScreen, what: "this help", label: "help", do: (*tui).openHelp},
 	}
 }
 
 func tuiActKeys() []tuiBinding {
 	return []tuiBinding{
-		{keys: "t", on: "runs run attention", group: tuiGroupAct, what: "run again what failed and what follows it", label: "retry", twin: "cdktr retry RUN", act: true, why: whyNotRetry, do: (*tui).actRetry},
-		{keys: "x", on: "runs run workflows log", group: tuiGroupAct, what: "cancel the run", label: "cancel", twin: "cdktr cancel RUN", act: true, why: whyNotCancel, do: (*tui).actCancel},
-		{keys: "r", on: "workflows run runs attention log stats source", group: tuiGroupAct, what: "run the workflow now; of a run, with its parameters", label: "run", twin: "cdktr run ID", act: true, why: whyNotRun, do: (*tui).actRun},
-		{keys: "K", on: "run", group: tuiGroupAct, what: "kill the task at once; the rest of the run goes on", label: "kill task", twin: "cdktr cancel RUN --task TASK --force", act: true, why: whyNotKillTask, do: (*tui).actKillTask},
-		{keys: "K", on: "runs", group: tuiGroupAct, what: "kill all the run's tasks at once", twin: "cdktr cancel RUN --force", act: true, why: whyNotCancel, do: (*tui).actKill},
-		{keys: "p", on: "workflows stats source", group: tuiGroupAct, what: "pause or resume the schedule", label: "pause", twin: "cdktr pause ID", act: true, why: whyNotPause, do: (*tui).actPause},
-		{keys: "d", on: "agents", group: tuiGroupAct, what: "give the agent no more runs", label: "drain", twin: "cdktr drain AGENT", act: true, why: whyNotDrain, do: (*tui).actDrain},
-		{keys: "u", on: "agents", group: tuiGroupAct, what: "give it runs again", label: "undrain", twin: "cdktr undrain AGENT", act: true, why: whyNotUndrain, do: (*tui).actUndrain},
-		{keys: "x", on: "agents", group: tuiGroupAct, what: "take a lost agent off the list", label: "forget", twin: "cdktr forget AGENT", act: true, why: whyNotForget, do: (*tui).actForget},
-		{keys: "a", on: "attention", group: tuiGroupAct, what: "acknowledge: it is known", label: "ack", twin: "cdktr ack KEY", act: true, why: whyNotAck, do: (*tui).actAck},
-		{keys: "z", on: "attention", group: tuiGroupAct, what: "snooze: it comes back in 4 hours", label: "snooze", twin: "cdktr ack KEY --snooze 4h", act: true, why: whyNotAck, do: (*tui).actSnooze},
+		{keys: "t", on: "runs run attention", group: tuiGroupAct, what: "run again what failed and what follows it",
+			label: "retry", twin: "cdktr retry RUN", act: true, why: whyNotRetry, do: (*tui).actRetry},
+		{keys: "x", on: "runs run workflows log", group: tuiGroupAct, what: "cancel the run", label: "cancel",
+			twin: "cdktr cancel RUN", act: true, why: whyNotCancel, do: (*tui).actCancel},
+		{keys: "r", on: "workflows run runs attention log stats source", group: tuiGroupAct,
+			what: "run the workflow now; of a run, with its parameters", label: "run", twin: "cdktr run ID", act: true,
+			why: whyNotRun, do: (*tui).actRun},
+		{keys: "K", on: "run", group: tuiGroupAct, what: "kill the task at once; the rest of the run goes on",
+			label: "kill task", twin: "cdktr cancel RUN --task TASK --force", act: true, why: whyNotKillTask,
+			do: (*tui).actKillTask},
+		{keys: "K", on: "runs", group: tuiGroupAct, what: "kill all the run's tasks at once",
+			twin: "cdktr cancel RUN --force", act: true, why: whyNotCancel, do: (*tui).actKill},
+		{keys: "p", on: "workflows stats source", group: tuiGroupAct, what: "pause or resume the schedule",
+			label: "pause", twin: "cdktr pause ID", act: true, why: whyNotPause, do: (*tui).actPause},
+		{keys: "d", on: "agents", group: tuiGroupAct, what: "give the agent no more runs", label: "drain",
+			twin: "cdktr drain AGENT", act: true, why: whyNotDrain, do: (*tui).actDrain},
+		{keys: "u", on: "agents", group: tuiGroupAct, what: "give it runs again", label: "undrain",
+			twin: "cdktr undrain AGENT", act: true, why: whyNotUndrain, do: (*tui).actUndrain},
+		{keys: "x", on: "agents", group: tuiGroupAct, what: "take a lost agent off the list", label: "forget",
+			twin: "cdktr forget AGENT", act: true, why: whyNotForget, do: (*tui).actForget},
+		{keys: "a", on: "attention", group: tuiGroupAct, what: "acknowledge: it is known", label: "ack",
+			twin: "cdktr ack KEY", act: true, why: whyNotAck, do: (*tui).actAck},
+		{keys: "z", on: "attention", group: tuiGroupAct, what: "snooze: it comes back in 4 hours", label: "snooze",
+			twin: "cdktr ack KEY --snooze 4h", act: true, why: whyNotAck, do: (*tui).actSnooze},
 	}
 }
 
@@ -168,7 +219,8 @@ func (u *tui) shownKeys() []viewKey {
 		if b.label == "" || !b.fits(screen) || screen == "" && b.keys != ":" && b.keys != "q" && b.keys != "?" {
 			continue
 		}
-		if b.keys == "esc backspace" && len(u.stack) < 2 || b.keys == "q" && len(u.stack) > 1 || b.act && !u.live() || b.why != nil && !u.marked() && b.why(u, p) != "" {
+		if b.keys == "esc backspace" && len(u.stack) < 2 || b.keys == "q" && len(u.stack) > 1 || b.act && !u.live() ||
+			b.why != nil && !u.marked() && b.why(u, p) != "" {
 			continue
 		}
 		shown = append(shown, b)
@@ -182,8 +234,8 @@ func (u *tui) shownKeys() []viewKey {
 	return keys
 }
 
-// rank is the place of a key in the last row, which may have no room for all: in, what changes something, what finds, all
-// others; then what is for everywhere, and at the end the way out and the help, for which there is always room.
+// rank is the place of a key in the last row, which may have no room for all: in, what changes something, what finds,
+// all others; then what is for everywhere, and at the end the way out and the help, for which there is always room.
 func (b *tuiBinding) rank() int {
 	if at := slices.Index([]string{":", "esc backspace", "q", "?"}, b.keys); at >= 0 {
 		return 4 + at
@@ -279,7 +331,8 @@ func (u *tui) bound(name string) {
 		u.say("%s does nothing here. Elsewhere: %s", name, strings.Join(meanings, "; "))
 	case other != nil:
 		u.say("not connected yet: :connect tries at once")
-	case u.readonly && slices.ContainsFunc(tuiActKeys(), func(b tuiBinding) bool { return slices.Contains(strings.Fields(b.keys), name) }):
+	case u.readonly && slices.ContainsFunc(tuiActKeys(),
+		func(b tuiBinding) bool { return slices.Contains(strings.Fields(b.keys), name) }):
 		u.say("%s changes something, and this is --readonly", name)
 	default:
 		u.say("%s does nothing here: ? shows the keys", name)

@@ -61,7 +61,10 @@ func tuiResolve(ctx context.Context, c *cli, name string) (tuiTarget, error) {
 	if err != nil {
 		return tuiTarget{}, err
 	}
-	site, said := at.cfg.get("context"), func(key string) bool { return strings.HasPrefix(at.cfg.values[key].From, "context ") }
+	site, said := at.cfg.get("context"), func(key string) bool {
+		return strings.HasPrefix(at.cfg.values[key].From,
+			"context ")
+	}
 	if !said("principal") && !said("credential") { // something stronger says where the principal is
 		site = ""
 	}
@@ -174,7 +177,8 @@ func (u *tui) compare() {
 	u.send(Request{Op: "ping"}, func(r *Reply) {
 		if r.Error == nil && r.Version != version {
 			u.link.theirs = orDefault(r.Version, "unknown")
-			u.say("the principal is version %s, this program %s: what only one of them knows does not work; update the older one", u.link.theirs, version)
+			u.say("the principal is version %s, this program %s: what only one of them knows does not work; update "+
+				"the older one", u.link.theirs, version)
 		}
 	})
 }
@@ -200,8 +204,8 @@ func (u *tui) takeReply(r *Reply) {
 	fn(r)
 }
 
-// send asks the principal, without waiting; fn gets each reply, and is not called from within. It gives the request's id, or ""
-// when it could not be sent. One that is refused before it is sent is answered like others.
+// send asks the principal, without waiting; fn gets each reply, and is not called from within. It gives the request's
+// id, or "" when it could not be sent. One that is refused before it is sent is answered like others.
 func (u *tui) send(req Request, fn func(*Reply)) string {
 	if u.link.conn == nil {
 		return ""
@@ -338,5 +342,6 @@ func (u *tui) staleText() string {
 	if errno := syscall.Errno(0); errors.As(u.link.err, &errno) { // the name of the place is enough once
 		why = errno.Error()
 	}
-	return fmt.Sprintf("no answer from %s: %s; next try %s, or :connect now", u.link.target.at, why, u.link.retry.Local().Format("15:04:05"))
+	return fmt.Sprintf("no answer from %s: %s; next try %s, or :connect now", u.link.target.at, why,
+		u.link.retry.Local().Format("15:04:05"))
 }

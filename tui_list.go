@@ -52,40 +52,70 @@ type tuiList struct {
 // tuiListNew makes a list of everything of one kind.
 func tuiListNew(kind tuiKind) *tuiList {
 	k := tuiListKinds[kind]
-	return &tuiList{kind: kind, marks: map[string]bool{}, built: -1, older: &tuiOlder{}, table: viewTable{cols: k.cols, empty: k.empty}}
+	return &tuiList{kind: kind, marks: map[string]bool{}, built: -1, older: &tuiOlder{},
+		table: viewTable{cols: k.cols, empty: k.empty}}
 }
 
 // tuiListKinds is the lists that there are.
 var tuiListKinds = map[tuiKind]tuiListKind{
-	tuiWorkflows: {title: "Workflows", twin: "cdktr ls --watch", empty: "no workflow yet: put a file into the principal's workflows folder",
-		cols: []viewColumn{{head: "NAME", grow: 3, width: 8}, {head: "SCHEDULE", grow: 1, width: 9, from: 64}, {head: "NEXT", width: 12, from: 48},
-			{head: "LAST", width: stateMaxRecent, from: 60}, {head: "RAN", width: 12, from: 100}, {head: "STATE", width: 7}, {head: "TOOK", width: 7, right: true}, {head: "TITLE", grow: 3, width: 4, from: 110}},
+	tuiWorkflows: {title: "Workflows", twin: "cdktr ls --watch",
+		empty: "no workflow yet: put a file into the principal's workflows folder",
+		cols: []viewColumn{{head: "NAME", grow: 3, width: 8}, {head: "SCHEDULE", grow: 1, width: 9, from: 64},
+			{head: "NEXT", width: 12, from: 48},
+			{head: "LAST", width: stateMaxRecent, from: 60}, {head: "RAN", width: 12, from: 100},
+			{head: "STATE", width: 7}, {head: "TOOK", width: 7, right: true},
+			{head: "TITLE", grow: 3, width: 4, from: 110}},
 		ids:    func(_ *tuiList, m *tuiModel) []string { return sortedKeys(m.workflows) },
 		fields: func(_ *tuiList, m *tuiModel, id string) []tuiField { return tuiWorkflowFields(m.workflows[id]) },
 		row:    tuiWorkflowRow,
-		sorts: []tuiSort{{name: "name"}, {"next", func(_ *tuiList, m *tuiModel, id string) string { return tuiSortTime(m.workflows[id].Next, "~") }},
+		sorts: []tuiSort{{name: "name"}, {"next", func(_ *tuiList, m *tuiModel,
+			id string) string {
+			return tuiSortTime(m.workflows[id].Next, "~")
+		}},
 			{"last", func(_ *tuiList, m *tuiModel, id string) string {
 				_, _, at := tuiLast(m.workflows[id])
 				return tuiSortTime(at, "")
 			}},
-			{"state", func(_ *tuiList, m *tuiModel, id string) string { return tuiWorkflowFields(m.workflows[id])[2].text }}}},
+			{"state", func(_ *tuiList, m *tuiModel,
+				id string) string {
+				return tuiWorkflowFields(m.workflows[id])[2].text
+			}}}},
 	tuiRuns: {title: "Runs", twin: "cdktr ps --watch", empty: "no run yet: r on a workflow starts one",
-		cols: []viewColumn{{head: "STATE", width: 7}, {head: "RUN", width: 8}, {head: "WORKFLOW", grow: 2, width: 10}, {head: "STARTED", width: 12, from: 56},
-			{head: "TOOK", width: 7, right: true}, {head: "TASKS", width: 7, right: true, from: 64}, {head: "BY", width: 7, from: 100}, {head: "AGENT", width: 8, from: 90}, {head: "REASON", grow: 3, width: 7, from: 72}},
+		cols: []viewColumn{{head: "STATE", width: 7}, {head: "RUN", width: 8}, {head: "WORKFLOW", grow: 2, width: 10},
+			{head: "STARTED", width: 12, from: 56},
+			{head: "TOOK", width: 7, right: true}, {head: "TASKS", width: 7, right: true, from: 64},
+			{head: "BY", width: 7, from: 100}, {head: "AGENT", width: 8, from: 90},
+			{head: "REASON", grow: 3, width: 7, from: 72}},
 		ids:    tuiRunIDs,
 		fields: func(l *tuiList, m *tuiModel, id string) []tuiField { return tuiRunFields(l.run(m, id)) },
 		row:    tuiRunRow,
-		sorts: []tuiSort{{name: "newest"}, {"workflow", func(l *tuiList, m *tuiModel, id string) string { return l.run(m, id).Workflow }},
+		sorts: []tuiSort{{name: "newest"}, {"workflow", func(l *tuiList, m *tuiModel,
+			id string) string {
+			return l.run(m, id).Workflow
+		}},
 			{"state", func(l *tuiList, m *tuiModel, id string) string { return l.run(m, id).State }},
-			{"took", func(l *tuiList, m *tuiModel, id string) string { return fmt.Sprintf("%015.3f", l.run(m, id).Seconds) }}}},
-	tuiAgents: {title: "Agents", twin: "cdktr agents --watch", empty: "no agent has come yet: cdktr start agent, or start principal --with-agent",
-		cols: []viewColumn{{head: "STATE", width: 7}, {head: "AGENT", grow: 2, width: 8}, {head: "ADDRESS", grow: 1, width: 15, from: 80}, {head: "RUNS", width: 6, right: true}, {head: "LOAD", width: 5, right: true, from: 48},
-			{head: "LAST SEEN", width: 12, from: 56}, {head: "VERSION", width: 7, from: 64}, {head: "LABELS", grow: 3, width: 7, from: 72}},
+			{"took", func(l *tuiList, m *tuiModel, id string) string {
+				return fmt.Sprintf("%015.3f",
+					l.run(m, id).Seconds)
+			}}}},
+	tuiAgents: {title: "Agents", twin: "cdktr agents --watch",
+		empty: "no agent has come yet: cdktr start agent, or start principal --with-agent",
+		cols: []viewColumn{{head: "STATE", width: 7}, {head: "AGENT", grow: 2, width: 8},
+			{head: "ADDRESS", grow: 1, width: 15, from: 80}, {head: "RUNS", width: 6, right: true},
+			{head: "LOAD", width: 5, right: true, from: 48},
+			{head: "LAST SEEN", width: 12, from: 56}, {head: "VERSION", width: 7, from: 64},
+			{head: "LABELS", grow: 3, width: 7, from: 72}},
 		ids:    func(_ *tuiList, m *tuiModel) []string { return sortedKeys(m.agents) },
 		fields: func(_ *tuiList, m *tuiModel, id string) []tuiField { return tuiAgentFields(m.agents[id]) },
 		row:    tuiAgentRow,
-		sorts: []tuiSort{{name: "name"}, {"state", func(_ *tuiList, m *tuiModel, id string) string { return m.agents[id].State }},
-			{"load", func(_ *tuiList, m *tuiModel, id string) string { return fmt.Sprintf("%12s", m.agents[id].loadText()) }}}},
+		sorts: []tuiSort{{name: "name"}, {"state", func(_ *tuiList, m *tuiModel,
+			id string) string {
+			return m.agents[id].State
+		}},
+			{"load", func(_ *tuiList, m *tuiModel, id string) string {
+				return fmt.Sprintf("%12s",
+					m.agents[id].loadText())
+			}}}},
 }
 
 // tuiSortTime is a time as text that sorts; none is what is given.
@@ -126,7 +156,8 @@ func tuiStateCell(state string) viewCell {
 func tuiWorkflowRow(_ *tuiList, m *tuiModel, id string, now time.Time) (viewRowMark, []viewCell) {
 	w := m.workflows[id]
 	if w.Error != "" && len(w.Schedule) == 0 && w.Tasks == 0 { // no version of it has ever loaded
-		return viewRowMark{"#", styleRed | styleBold}, []viewCell{{text: id}, {text: "INVALID " + strings.TrimPrefix(w.Error, w.File+":"), style: styleRed | styleBold, rest: true}}
+		return viewRowMark{"#", styleRed | styleBold}, []viewCell{{text: id},
+			{text: "INVALID " + strings.TrimPrefix(w.Error, w.File+":"), style: styleRed | styleBold, rest: true}}
 	}
 	mark := viewRowMark{}
 	if w.Error != "" {
@@ -154,7 +185,8 @@ func tuiWorkflowRow(_ *tuiList, m *tuiModel, id string, now time.Time) (viewRowM
 	if title == id {
 		title = w.Description
 	}
-	return mark, []viewCell{{text: id}, {text: orDefault(strings.Join(w.Schedule, ", "), "manual")}, next, {parts: marks}, ran, state, took, {text: title, style: styleDim}}
+	return mark, []viewCell{{text: id}, {text: orDefault(strings.Join(w.Schedule, ", "), "manual")}, next,
+		{parts: marks}, ran, state, took, {text: title, style: styleDim}}
 }
 
 // tuiShort is the end of a run's id, which tells it from its neighbours.
@@ -170,8 +202,10 @@ func tuiRunRow(l *tuiList, m *tuiModel, id string, now time.Time) (viewRowMark, 
 	if started.IsZero() {
 		started = r.Queued
 	}
-	return viewRowMark{}, []viewCell{tuiStateCell(r.State), {text: tuiShort(id)}, {text: r.Workflow}, {text: viewWhen(started, now)},
-		{text: viewSince(r.Started, r.Finished, now)}, tasks, {text: orDefault(r.By, r.Trigger)}, {text: r.Agent}, {text: r.Reason}}
+	return viewRowMark{}, []viewCell{tuiStateCell(r.State), {text: tuiShort(id)}, {text: r.Workflow},
+		{text: viewWhen(started, now)},
+		{text: viewSince(r.Started, r.Finished, now)}, tasks, {text: orDefault(r.By, r.Trigger)}, {text: r.Agent},
+		{text: r.Reason}}
 }
 
 func tuiAgentRow(_ *tuiList, m *tuiModel, id string, now time.Time) (viewRowMark, []viewCell) {
@@ -180,7 +214,8 @@ func tuiAgentRow(_ *tuiList, m *tuiModel, id string, now time.Time) (viewRowMark
 	for _, k := range sortedKeys(a.Labels) {
 		labels = append(labels, k+"="+a.Labels[k])
 	}
-	return viewRowMark{}, []viewCell{tuiStateCell(a.State), {text: a.Name}, {text: orDefault(a.Address, "-")}, {text: strconv.Itoa(a.Running) + "/" + strconv.Itoa(a.Capacity)}, {text: a.loadText()},
+	return viewRowMark{}, []viewCell{tuiStateCell(a.State), {text: a.Name}, {text: orDefault(a.Address, "-")},
+		{text: strconv.Itoa(a.Running) + "/" + strconv.Itoa(a.Capacity)}, {text: a.loadText()},
 		{text: viewWhen(a.Seen, now)}, {text: a.Version}, {text: strings.Join(labels, " ")}}
 }
 
@@ -247,7 +282,8 @@ func (l *tuiList) crumbs(*tui) []string {
 	return crumbs
 }
 
-// counts sums up for the header what the list is of: agents by their state, runs of one workflow or agent, else all there is.
+// counts sums up for the header what the list is of: agents by their state, runs of one workflow or agent, else all
+// there is.
 func (l *tuiList) counts(u *tui) string {
 	n := map[string]int{}
 	switch {

@@ -43,7 +43,8 @@ const (
 
 // tuiModelNew makes a model that knows nothing yet.
 func tuiModelNew() *tuiModel {
-	return &tuiModel{workflows: map[string]*WorkflowInfo{}, runs: map[string]*RunRow{}, agents: map[string]*Agent{}, changed: map[tuiKind]int{}}
+	return &tuiModel{workflows: map[string]*WorkflowInfo{}, runs: map[string]*RunRow{}, agents: map[string]*Agent{},
+		changed: map[tuiKind]int{}}
 }
 
 // apply takes one reply of watch: rows as they are now, in place of what was known of them.
@@ -69,7 +70,8 @@ func (m *tuiModel) apply(r *Reply) {
 	for _, name := range r.GoneAgents {
 		delete(m.agents, name)
 	}
-	for kind, n := range map[tuiKind]int{tuiWorkflows: len(r.Workflows) + len(r.Gone), tuiRuns: len(r.Rows), tuiAgents: len(r.Agents) + len(r.GoneAgents)} {
+	for kind, n := range map[tuiKind]int{tuiWorkflows: len(r.Workflows) + len(r.Gone), tuiRuns: len(r.Rows),
+		tuiAgents: len(r.Agents) + len(r.GoneAgents)} {
 		if n > 0 {
 			m.changed[kind]++
 		}
@@ -81,8 +83,8 @@ func (m *tuiModel) apply(r *Reply) {
 	m.complete = m.complete || r.Live
 }
 
-// tuiSlim gives a workflow in the memory that it needs: thousands are held all day, twice as many for a moment after a break. Of
-// its outcomes but the newest no screen wants the run.
+// tuiSlim gives a workflow in the memory that it needs: thousands are held all day, twice as many for a moment after a
+// break. Of its outcomes but the newest no screen wants the run.
 func tuiSlim(w WorkflowInfo) *WorkflowInfo {
 	recent := make([]Outcome, len(w.Recent))
 	for i, o := range w.Recent {
@@ -95,8 +97,8 @@ func tuiSlim(w WorkflowInfo) *WorkflowInfo {
 	return &w
 }
 
-// tuiLast gives a workflow's newest run: its id, how it is, and when it was queued. A run that the principal no longer has at
-// hand is the newest outcome all the same.
+// tuiLast gives a workflow's newest run: its id, how it is, and when it was queued. A run that the principal no longer
+// has at hand is the newest outcome all the same.
 func tuiLast(w *WorkflowInfo) (run, state string, queued Stamp) {
 	n := len(w.Recent)
 	switch {
@@ -191,7 +193,8 @@ func tuiFilterParse(text string) []tuiTerm {
 		if rest, not := strings.CutPrefix(t.text, "!"); not && rest != "" {
 			t.not, t.text = true, rest
 		}
-		if field, rest, ok := strings.Cut(t.text, ":"); ok && slices.Contains([]string{"state", "agent", "workflow", "name", "by", "trigger"}, field) {
+		if field, rest, ok := strings.Cut(t.text, ":"); ok && slices.Contains([]string{"state", "agent", "workflow",
+			"name", "by", "trigger"}, field) {
 			t.field, t.text = field, rest
 		}
 		t.fold = strings.ToLower(t.text) == t.text
@@ -231,12 +234,14 @@ func tuiWorkflowFields(w *WorkflowInfo) []tuiField {
 	if w.Error != "" {
 		state += " invalid"
 	}
-	return []tuiField{{"workflow", w.Workflow}, {"name", w.Name}, {"state", state}, {"", strings.Join(w.Schedule, " ") + " " + w.Error}}
+	return []tuiField{{"workflow", w.Workflow}, {"name", w.Name}, {"state", state},
+		{"", strings.Join(w.Schedule, " ") + " " + w.Error}}
 }
 
 // tuiRunFields is what a filter finds of a run.
 func tuiRunFields(r *RunRow) []tuiField {
-	return []tuiField{{"workflow", r.Workflow}, {"state", tuiStateWords(r.State)}, {"agent", r.Agent}, {"by", r.By}, {"trigger", r.Trigger}, {"", r.ID + " " + r.Reason}}
+	return []tuiField{{"workflow", r.Workflow}, {"state", tuiStateWords(r.State)}, {"agent", r.Agent}, {"by", r.By},
+		{"trigger", r.Trigger}, {"", r.ID + " " + r.Reason}}
 }
 
 // tuiAgentFields is what a filter finds of an agent.

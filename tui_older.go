@@ -68,13 +68,14 @@ func (l *tuiList) run(m *tuiModel, id string) *RunRow {
 // more asks for the runs before the oldest one, unless that is under way, or there are none. The principal lists the
 // runs of an agent in no other way than those of all: there the list ends with the newest.
 func (l *tuiList) more(u *tui) {
-	if l.kind == tuiRuns && l.agent == "" && l.asking == "" && u.model.complete && !l.older.all && len(l.older.ids) < tuiOlderMax {
+	if l.kind == tuiRuns && l.agent == "" && l.asking == "" && u.model.complete && !l.older.all &&
+		len(l.older.ids) < tuiOlderMax {
 		l.ask(u, l.older, len(l.older.ids)+1)
 	}
 }
 
-// ask has older runs put into a place until it has want of them, or all: a page may bring only what is here already. Then
-// the list shows that place.
+// ask has older runs put into a place until it has want of them, or all: a page may bring only what is here already.
+// Then the list shows that place.
 func (l *tuiList) ask(u *tui, into *tuiOlder, want int) {
 	from := into.next
 	if from == "" {
@@ -134,7 +135,8 @@ func (l *tuiList) noMatch() string {
 	case l.agent != "" || len(l.older.ids) >= tuiOlderMax:
 		return "nothing matches in the newest " + n + ": cdktr ps --all has older ones, " + end
 	}
-	return "nothing matches in the newest " + n + ": " + map[bool]string{false: "G", true: "g"}[l.reverse] + " looks in older ones, " + end
+	return "nothing matches in the newest " + n + ": " + map[bool]string{false: "G", true: "g"}[l.reverse] +
+		" looks in older ones, " + end
 }
 
 // olderText is what the status row says of older runs.

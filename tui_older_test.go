@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// tuiHistory answers requests for pages of a history, as the principal does: by a cursor that the client does not look into.
+// tuiHistory answers requests for pages of a history, as the principal does: by a cursor that the client does not look
+// into.
 type tuiHistory struct {
 	runs  []*Run // the one that ended last in front
 	asked []Request
@@ -20,11 +21,13 @@ type tuiHistory struct {
 func tuiHistoryOf(last, n int) *tuiHistory {
 	h := &tuiHistory{}
 	for i := range n {
-		r := tuiTestRun(last-i, fmt.Sprintf("old%d", i%3), runSucceeded, "2026-02-03 02:00:00", 90*time.Second, "edge-03", "")
+		r := tuiTestRun(last-i, fmt.Sprintf("old%d", i%3), runSucceeded, "2026-02-03 02:00:00", 90*time.Second,
+			"edge-03", "")
 		if i%10 == 9 {
 			r.State, r.Reason, r.Params = runFailed, "task dump: exit 3", map[string]string{"day": fmt.Sprint(i)}
 		}
-		r.Tasks = []TaskRun{{Task: "fetch", State: taskSucceeded}, {Task: "dump", State: taskSucceeded}, {Task: "send", State: taskSkipped}}
+		r.Tasks = []TaskRun{{Task: "fetch", State: taskSucceeded}, {Task: "dump", State: taskSucceeded},
+			{Task: "send", State: taskSkipped}}
 		h.runs = append(h.runs, r)
 	}
 	return h
@@ -114,7 +117,8 @@ func TestTuiOlderFilter(t *testing.T) {
 	t.Parallel()
 	says := func(g *tuiRig, want string) {
 		t.Helper()
-		if screen := strings.Join(strings.Fields(strings.ReplaceAll(g.screen(), "|", " ")), " "); !strings.Contains(screen, want) {
+		if screen := strings.Join(strings.Fields(strings.ReplaceAll(g.screen(), "|", " ")),
+			" "); !strings.Contains(screen, want) {
 			t.Errorf("the screen does not say %q:\n%s", want, g.screen())
 		}
 	}
@@ -143,7 +147,8 @@ func TestTuiOlderFilter(t *testing.T) {
 
 	lists := &Reply{}
 	for i := range stateMaxFinished {
-		lists.Rows = append(lists.Rows, RunRow{Run: tuiTestRun(5000+i, "w", runSucceeded, "2026-03-04 12:00:00", time.Second, "", "")})
+		lists.Rows = append(lists.Rows, RunRow{Run: tuiTestRun(5000+i, "w", runSucceeded, "2026-03-04 12:00:00",
+			time.Second, "", "")})
 	}
 	g = tuiRigOpen(t, 80, 24, lists)
 	g.keys("2 / text:R0005007 enter")
@@ -204,7 +209,8 @@ func TestTuiOlderActs(t *testing.T) {
 // TestTuiOlderOf pages through the runs of one workflow, also where none of them is among the newest.
 func TestTuiOlderOf(t *testing.T) {
 	g := tuiRigOpen(t, 80, 24, tuiFixture())
-	g.reply("watch", &Reply{Workflows: []WorkflowInfo{{Workflow: "old1", Name: "old1", Tasks: 3, Recent: tuiRecent("++")}}})
+	g.reply("watch", &Reply{Workflows: []WorkflowInfo{{Workflow: "old1", Name: "old1", Tasks: 3,
+		Recent: tuiRecent("++")}}})
 	h := tuiHistoryOf(1100, 30)
 	g.keys("1 j enter")
 	if h.serve(g) {
@@ -223,12 +229,14 @@ func TestTuiOlderOf(t *testing.T) {
 	}
 }
 
-// TestTuiOlderLive keeps the list whole while runs come, end, and are retried: none is there twice, and none is missing.
+// TestTuiOlderLive keeps the list whole while runs come, end, and are retried: none is there twice, and none is
+// missing.
 func TestTuiOlderLive(t *testing.T) {
 	t.Parallel()
 	lists := &Reply{}
 	for i := range tuiMaxRuns {
-		lists.Rows = append(lists.Rows, RunRow{Run: tuiTestRun(5000+i, "w", runSucceeded, "2026-03-04 12:00:00", time.Second, "", "")})
+		lists.Rows = append(lists.Rows, RunRow{Run: tuiTestRun(5000+i, "w", runSucceeded, "2026-03-04 12:00:00",
+			time.Second, "", "")})
 	}
 	g := tuiRigOpen(t, 80, 24, lists)
 	h := tuiHistoryOf(5100, 450) // the newest hundred of them are in the lists
@@ -239,9 +247,11 @@ func TestTuiOlderLive(t *testing.T) {
 		t.Fatalf("%d rows", len(l.ids))
 	}
 	for i := range 50 {
-		g.reply("watch", &Reply{Rows: []RunRow{{Run: tuiTestRun(9000+i, "w", runRunning, "2026-03-04 12:00:00", 0, "", "")}}})
+		g.reply("watch", &Reply{Rows: []RunRow{{Run: tuiTestRun(9000+i, "w", runRunning, "2026-03-04 12:00:00", 0, "",
+			"")}}})
 	}
-	if l = tuiOlderShown(t, g); len(l.ids) != tuiMaxRuns+99+50 || l.run(g.u.model, "01KJ00000000000000R0005010") == nil {
+	if l = tuiOlderShown(t, g); len(l.ids) != tuiMaxRuns+99+50 || l.run(g.u.model,
+		"01KJ00000000000000R0005010") == nil {
 		t.Errorf("%d rows after 50 new runs: what the lists let go is not among the older ones", len(l.ids))
 	}
 	again := tuiTestRun(4950, "old2", runRunning, "2026-02-03 02:00:00", 0, "", "")
@@ -249,7 +259,8 @@ func TestTuiOlderLive(t *testing.T) {
 	if l = tuiOlderShown(t, g); l.run(g.u.model, again.ID).State != runRunning || !slices.Contains(l.ids, again.ID) {
 		t.Error("a run that was retried is shown as it was")
 	}
-	again = tuiTestRun(4950, "old2", runFailed, "2026-02-03 02:00:00", time.Minute, "", "") // the oldest that has ended: it is let go at once
+	// the oldest that has ended: it is let go at once
+	again = tuiTestRun(4950, "old2", runFailed, "2026-02-03 02:00:00", time.Minute, "", "")
 	g.reply("watch", &Reply{Rows: []RunRow{{Run: again}}})
 	if l = tuiOlderShown(t, g); l.run(g.u.model, again.ID).State != runFailed || !slices.Contains(l.ids, again.ID) {
 		t.Error("a run that has ended again is shown as it was")
@@ -258,14 +269,16 @@ func TestTuiOlderLive(t *testing.T) {
 
 // TestTuiOlderBound holds what is kept of older runs, and names what lists the others.
 func TestTuiOlderBound(t *testing.T) {
-	g := tuiRigOpen(t, 80, 24, &Reply{Rows: []RunRow{{Run: tuiTestRun(9000, "w", runSucceeded, "2026-03-04 12:00:00", time.Second, "", "")}}})
+	g := tuiRigOpen(t, 80, 24, &Reply{Rows: []RunRow{{Run: tuiTestRun(9000, "w", runSucceeded, "2026-03-04 12:00:00",
+		time.Second, "", "")}}})
 	h := tuiHistoryOf(8000, 2*tuiOlderMax)
 	g.keys("2")
 	for range 2 * tuiOlderMax / tuiOlderPage {
 		g.keys("G")
 		h.serve(g)
 	}
-	if l := tuiOlderShown(t, g); len(l.older.ids) != tuiOlderMax || len(l.older.rows) != tuiOlderMax || len(h.asked) != tuiOlderMax/tuiOlderPage {
+	if l := tuiOlderShown(t, g); len(l.older.ids) != tuiOlderMax || len(l.older.rows) != tuiOlderMax ||
+		len(h.asked) != tuiOlderMax/tuiOlderPage {
 		t.Errorf("%d older runs, %d rows, %d requests", len(l.older.ids), len(l.older.rows), len(h.asked))
 	}
 	g.shows("older: cdktr ps --all")
@@ -276,8 +289,8 @@ func TestTuiOlderBound(t *testing.T) {
 	}
 }
 
-// TestTuiOlderAgain loses the connection on a row of the history, while a page is under way: the row stays selected, and
-// as many runs are asked for as were there.
+// TestTuiOlderAgain loses the connection on a row of the history, while a page is under way: the row stays selected,
+// and as many runs are asked for as were there.
 func TestTuiOlderAgain(t *testing.T) {
 	g := tuiRigOpen(t, 80, 24, tuiFixture())
 	h := tuiHistoryOf(1100, 900)

@@ -169,10 +169,19 @@ func tuiCommands() []tuiCommand {
 		{"run", "workflow", true, func(u *tui, arg string) { u.actRun(tuiPick{workflow: arg}) }},
 		{"cancel", "run", true, func(u *tui, arg string) { u.actCancel(tuiPick{run: arg}) }},
 		{"retry", "run", true, ask("retry", func(id string) Request { return Request{Op: "retry", Run: id} })},
-		{"pause", "workflow", true, ask("pause", func(id string) Request { return Request{Op: "pause", Workflow: id} })},
-		{"resume", "workflow", true, ask("resume", func(id string) Request { return Request{Op: "resume", Workflow: id} })},
+		{"pause", "workflow", true, ask("pause", func(id string) Request {
+			return Request{Op: "pause",
+				Workflow: id}
+		})},
+		{"resume", "workflow", true, ask("resume", func(id string) Request {
+			return Request{Op: "resume",
+				Workflow: id}
+		})},
 		{"drain", "agent", true, ask("drain", func(id string) Request { return Request{Op: "drain", Agent: id} })},
-		{"undrain", "agent", true, ask("undrain", func(id string) Request { return Request{Op: "undrain", Agent: id} })},
+		{"undrain", "agent", true, ask("undrain", func(id string) Request {
+			return Request{Op: "undrain",
+				Agent: id}
+		})},
 		{"forget", "agent", true, func(u *tui, arg string) { u.actForget(tuiPick{agent: arg}) }},
 		{"show", tuiEither, false, (*tui).showNamed},
 		{"stats", "workflow", false, func(u *tui, arg string) { u.openStats(tuiPick{workflow: arg}) }},
@@ -230,8 +239,8 @@ func (u *tui) command(text string) {
 	}
 }
 
-// named gives the id that an argument of a command stands for: a run may be named by its end, as lists show it, or by its
-// workflow, whose newest it is then. What is in no list is passed on where it may still be known to the principal.
+// named gives the id that an argument of a command stands for: a run may be named by its end, as lists show it, or by
+// its workflow, whose newest it is then. What is in no list is passed on where it may still be known to the principal.
 func (u *tui) named(kind, arg string) (id, fault string) {
 	words := u.words(kind)
 	switch {
@@ -356,7 +365,8 @@ type tuiForm struct {
 }
 
 func (f *tuiForm) hint() (string, []viewKey) {
-	return "run " + f.workflow + " with these parameters; * must be given", []viewKey{{"enter", "next, at last run"}, {"^S", "run"}, {"tab", "next"}, {"esc", "leave"}}
+	return "run " + f.workflow + " with these parameters; * must be given",
+		[]viewKey{{"enter", "next, at last run"}, {"^S", "run"}, {"tab", "next"}, {"esc", "leave"}}
 }
 
 // draw says above the form what is going to run, where there is room for that.
@@ -401,7 +411,8 @@ func (u *tui) openHelp(tuiPick) {
 			case b.fits(screen):
 				rows = append(rows, viewHelpRow{group, b.keys, b.what, b.twin})
 			default:
-				others = append(others, viewHelpRow{group, b.keys, b.what + " (in " + strings.ReplaceAll(b.on, " ", ", ") + ")", b.twin})
+				others = append(others, viewHelpRow{group, b.keys, b.what + " (in " +
+					strings.ReplaceAll(b.on, " ", ", ") + ")", b.twin})
 			}
 		}
 		rows = append(rows, others...)

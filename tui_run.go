@@ -38,26 +38,27 @@ func (o *tuiOutput) follow(u *tui) {
 	u.forget(o.stream)
 	o.log.reset()
 	o.note, o.older, o.missed = "", false, false
-	o.stream = u.send(Request{Op: "logs", Run: o.run, Follow: true, All: true, Last: protoCount(o.lines)}, func(r *Reply) {
-		switch {
-		case r.Error != nil:
-			o.note = r.Error.Message
-		case r.Line != nil && r.Line.N == 0:
-			if !u.frozen {
-				o.log.begun(*r.Line)
+	o.stream = u.send(Request{Op: "logs", Run: o.run, Follow: true, All: true, Last: protoCount(o.lines)},
+		func(r *Reply) {
+			switch {
+			case r.Error != nil:
+				o.note = r.Error.Message
+			case r.Line != nil && r.Line.N == 0:
+				if !u.frozen {
+					o.log.begun(*r.Line)
+				}
+			case r.Line != nil && u.frozen && (o.log.follow || o.missed):
+				o.missed = true
+			case r.Line != nil:
+				o.log.add(*r.Line)
+			case r.Note != "":
+				o.log.gap(r.Note)
 			}
-		case r.Line != nil && u.frozen && (o.log.follow || o.missed):
-			o.missed = true
-		case r.Line != nil:
-			o.log.add(*r.Line)
-		case r.Note != "":
-			o.log.gap(r.Note)
-		}
-		if !r.More {
-			o.stream = ""
-		}
-		u.dirty = true
-	})
+			if !r.More {
+				o.stream = ""
+			}
+			u.dirty = true
+		})
 }
 
 // back asks for the lines before the oldest one held, when that is on the screen.
@@ -194,7 +195,8 @@ func (s *tuiRunScreen) status(*tui) string {
 
 // matches says whether a task is what is looked for: by its name, its state, or why it is so.
 func (s *tuiRunScreen) matches(t *TaskRun) bool {
-	return tuiMatches([]tuiField{{"name", t.Task}, {"state", tuiStateWords(t.State)}, {"", t.Reason}}, tuiFilterParse(s.search))
+	return tuiMatches([]tuiField{{"name", t.Task}, {"state", tuiStateWords(t.State)}, {"", t.Reason}},
+		tuiFilterParse(s.search))
 }
 
 // found says how many tasks there are of what is looked for.

@@ -1,5 +1,5 @@
-// Tests of the terminal UI's screens at the edges: nothing there yet, messages that are long, names that are wrong, another
-// version at the other end. The rig is tui_test.go's.
+// Tests of the terminal UI's screens at the edges: nothing there yet, messages that are long, names that are wrong,
+// another version at the other end. The rig is tui_test.go's.
 
 package main
 
@@ -14,16 +14,20 @@ import (
 
 // tuiTestSpec is the workflow that the fixtures of a run are of.
 func tuiTestSpec() *Workflow {
-	return &Workflow{ID: "site11-sync", Name: "Sync of site 11", Description: "Pulls what changed and pushes it on", Tasks: []Task{{ID: "pull", Run: "pull"}, {ID: "check", Depends: []string{"pull"}, Run: "check"},
-		{ID: "push", Depends: []string{"check"}, Run: "push --to 10.2.0.9:5432 --with everything that was pulled " + strings.Repeat("x", 60)}, {ID: "report", Depends: []string{"push"}, Run: "report"}}}
+	return &Workflow{ID: "site11-sync", Name: "Sync of site 11", Description: "Pulls what changed and pushes it on",
+		Tasks: []Task{{ID: "pull", Run: "pull"}, {ID: "check", Depends: []string{"pull"}, Run: "check"},
+			{ID: "push", Depends: []string{"check"}, Run: "push --to 10.2.0.9:5432 --with everything that was pulled " +
+				strings.Repeat("x", 60)}, {ID: "report", Depends: []string{"push"}, Run: "report"}}}
 }
 
 // tuiRunOpen opens the failed run of the fixture, with its tasks.
 func tuiRunOpen(t *testing.T, w, h int) *tuiRig {
 	g := tuiRigOpen(t, w, h, tuiFixture())
 	g.keys("2 j j enter")
-	run, exit := tuiTestRun(1271, "site11-sync", runFailed, "2026-03-04 12:00:00", 41e9, "edge-07", "task push: exit 3"), 3
-	for _, task := range []struct{ id, state string }{{"pull", taskSucceeded}, {"check", taskSucceeded}, {"push", taskFailed}, {"report", taskSkipped}} {
+	run, exit := tuiTestRun(1271, "site11-sync", runFailed, "2026-03-04 12:00:00", 41e9, "edge-07",
+		"task push: exit 3"), 3
+	for _, task := range []struct{ id, state string }{{"pull", taskSucceeded}, {"check", taskSucceeded},
+		{"push", taskFailed}, {"report", taskSkipped}} {
 		tr := TaskRun{Task: task.id, State: task.state, Attempts: 1, Started: run.Started, Finished: run.Finished}
 		if task.state == taskFailed {
 			tr.Exit, tr.Reason = &exit, "exit 3"
@@ -32,7 +36,8 @@ func tuiRunOpen(t *testing.T, w, h int) *tuiRig {
 	}
 	g.reply("show", &Reply{Runs: []*Run{run}, Spec: tuiTestSpec()})
 	for i, text := range []string{"connecting", "push: error: refused", "push: error: gave up"} {
-		g.reply("logs", &Reply{More: true, Line: &LogLine{Time: run.Started, Run: run.ID, N: int64(i + 1), Task: "push", Stream: "e", Text: text}})
+		g.reply("logs", &Reply{More: true, Line: &LogLine{Time: run.Started, Run: run.ID, N: int64(i + 1), Task: "push",
+			Stream: "e", Text: text}})
 	}
 	return g
 }
@@ -97,7 +102,8 @@ func TestTuiKillTask(t *testing.T) {
 		g := tuiRigOpen(t, 80, 24, tuiFixture())
 		g.keys("2 enter")
 		run := tuiTestRun(1280, "site11-sync", runRunning, "2026-03-04 12:02:17", 0, "edge-07", "")
-		for _, task := range []struct{ id, state, stopping string }{{"pull", taskSucceeded, ""}, {"check", taskRunning, ""}, {"push", taskRetrying, "cancelled by ana"}, {"report", taskWaiting, ""}} {
+		for _, task := range []struct{ id, state, stopping string }{{"pull", taskSucceeded, ""},
+			{"check", taskRunning, ""}, {"push", taskRetrying, "cancelled by ana"}, {"report", taskWaiting, ""}} {
 			tr := TaskRun{Task: task.id, State: task.state, Cancelling: task.stopping}
 			if task.state != taskWaiting {
 				tr.Attempts, tr.Started = 1, run.Started
@@ -126,7 +132,8 @@ func TestTuiKillTask(t *testing.T) {
 	g.shows("K changes something, and this is --readonly")
 }
 
-// TestTuiNotes shows a message that is longer than the screen is wide whole, above the keys, and the selected row above it.
+// TestTuiNotes shows a message that is longer than the screen is wide whole, above the keys, and the selected row above
+// it.
 func TestTuiNotes(t *testing.T) {
 	g := tuiRigOpen(t, 40, 10, tuiFixture())
 	g.keys("1 G")
@@ -149,7 +156,8 @@ func TestTuiBlank(t *testing.T) {
 	g.keys("2")
 	lost := fmt.Errorf("dial ipc:///run/cdktr/cdktr.sock: %w", syscall.ECONNREFUSED)
 	g.u.take(tuiMsg{link: 1, err: lost})
-	g.shows("no answer from ipc:///run/cdktr/cdktr.sock: connection refused; next try", "12:04:31, or :connect now", "site07-backup")
+	g.shows("no answer from ipc:///run/cdktr/cdktr.sock: connection refused; next try", "12:04:31, or :connect now",
+		"site07-backup")
 	for _, keys := range []string{"enter", "l", "i", "e", "0", "4", ": text:stats space text:site11-sync enter"} {
 		g.keys("2 " + keys)
 		g.shows("not here yet, it comes with the connection")
@@ -163,7 +171,8 @@ func TestTuiBlank(t *testing.T) {
 	g.shows("no workflow of that name")
 
 	g = tuiRigOpen(t, 80, 24, &Reply{})
-	for keys, want := range map[string]string{"1": "put a file into", "2": "r on a workflow starts one", "3": "cdktr start agent"} {
+	for keys, want := range map[string]string{"1": "put a file into", "2": "r on a workflow starts one",
+		"3": "cdktr start agent"} {
 		g.keys(keys)
 		g.shows(want)
 	}
@@ -208,7 +217,8 @@ func TestTuiNamed(t *testing.T) {
 		if got := g.asked(); got != c.asks {
 			t.Errorf("%s asks %q, want %q", c.command, got, c.asks)
 		}
-		if screen := strings.Join(strings.Fields(g.screen()), " "); !strings.Contains(screen, strings.Join(strings.Fields(c.says), " ")) {
+		if screen := strings.Join(strings.Fields(g.screen()), " "); !strings.Contains(screen,
+			strings.Join(strings.Fields(c.says), " ")) {
 			t.Errorf("%s does not say %q:\n%s", c.command, c.says, g.screen())
 		}
 	}
@@ -216,7 +226,8 @@ func TestTuiNamed(t *testing.T) {
 	h := tuiHistoryOf(1100, 10) // a run that has been loaded, of which the lists know nothing
 	g.keys("2 G")
 	h.serve(g)
-	for command, asks := range map[string]string{"retry": "retry 01KJ00000000000000R0001095", "show": "", "cancel": ""} {
+	for command, asks := range map[string]string{"retry": "retry 01KJ00000000000000R0001095", "show": "",
+		"cancel": ""} {
 		g.asked()
 		g.keys(": text:" + command + " space text:R0001095 enter")
 		if got := g.asked(); got != asks {
@@ -233,7 +244,8 @@ func TestTuiNamed(t *testing.T) {
 	g = tuiRigOpen(t, 80, 24, tuiFixture())
 	g.keys(": text:show space text:site11 tab enter")
 	g.shows("site11-sync  source")
-	if words := g.u.completions("show "); !slices.Contains(words, "site11-sync") || !slices.Contains(words, "01KJ00000000000000R0001280") {
+	if words := g.u.completions("show "); !slices.Contains(words, "site11-sync") ||
+		!slices.Contains(words, "01KJ00000000000000R0001280") {
 		t.Errorf("tab offers %v", words)
 	}
 	g = tuiRigOpen(t, 80, 24, tuiFixture())
@@ -261,22 +273,26 @@ func TestTuiVersion(t *testing.T) {
 
 // TestTuiResolve names in the header the place that one is connected to, and no other.
 func TestTuiResolve(t *testing.T) {
-	file := configFile(t, "context: here\ncontexts:\n  here: {principal: \"ipc:///run/here.sock\"}\n  away: {principal: \"ssh://ops@away.example\"}\n")
+	file := configFile(t, "context: here\ncontexts:\n  here: {principal: \"ipc:///run/here.sock\"}\n  away: "+
+		"{principal: \"ssh://ops@away.example\"}\n")
 	cfg, err := configLoad(t.Context(), nil, file, configEnvOf(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := &cli{cfg: cfg, getenv: configEnvOf(nil), err: io.Discard}
 	for _, want := range []struct{ name, site, at string }{
-		{"", "here", "ipc:///run/here.sock"}, {"away", "away", "ssh://ops@away.example"}, {"here", "here", "ipc:///run/here.sock"},
+		{"", "here", "ipc:///run/here.sock"}, {"away", "away", "ssh://ops@away.example"},
+		{"here", "here", "ipc:///run/here.sock"},
 		{"ssh://other.example", "other.example", "ssh://other.example"}, {"ipc:///run/x.sock", "", "ipc:///run/x.sock"},
 	} {
 		got, err := tuiResolve(t.Context(), c, want.name)
 		if err != nil || got.name != want.site || got.at != want.at {
-			t.Errorf(":connect %s leads to %q at %s (%v), want %q at %s", want.name, got.name, got.at, err, want.site, want.at)
+			t.Errorf(":connect %s leads to %q at %s (%v), want %q at %s", want.name, got.name, got.at, err, want.site,
+				want.at)
 		}
 	}
-	if c.cfg, err = configLoad(t.Context(), map[string]string{"principal": "ssh://third.example"}, file, configEnvOf(nil)); err != nil {
+	if c.cfg, err = configLoad(t.Context(), map[string]string{"principal": "ssh://third.example"}, file,
+		configEnvOf(nil)); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := tuiResolve(t.Context(), c, ""); err != nil || got.name != "third.example" {
@@ -292,7 +308,8 @@ func TestTuiForm(t *testing.T) {
 	lists := tuiFixture()
 	lists.Rows[2].Params = map[string]string{"day": "2026-03-03", "mode": "full", "note": "two\nlines"}
 	spec := tuiTestSpec()
-	spec.Params = map[string]Param{"day": {Required: true, Pattern: "[0-9-]+", Description: "the day"}, "mode": {Default: "full"}, "note": {Default: "none"}}
+	spec.Params = map[string]Param{"day": {Required: true, Pattern: "[0-9-]+", Description: "the day"},
+		"mode": {Default: "full"}, "note": {Default: "none"}}
 	open := func(keys string) *tuiRig {
 		g := tuiRigOpen(t, 80, 24, lists)
 		g.asked()
@@ -317,7 +334,8 @@ func TestTuiSourceScreen(t *testing.T) {
 	for _, size := range viewSizes {
 		g := tuiRigOpen(t, size[0], size[1], tuiFixture())
 		g.keys("1 j j e")
-		g.reply("show", &Reply{Spec: tuiTestSpec(), Workflows: []WorkflowInfo{{Workflow: "site11-sync", File: "site11-sync.yml",
+		g.reply("show", &Reply{Spec: tuiTestSpec(), Workflows: []WorkflowInfo{{Workflow: "site11-sync",
+			File:  "site11-sync.yml",
 			Error: `site11-sync.yml:12:5: task "load": depends on "fetc", which is not a task here (did you mean "fetch"?)`}}})
 		g.u.draw()
 		viewGolden(t, "source", g.u.grid)
@@ -345,7 +363,8 @@ func TestTuiSourceScreen(t *testing.T) {
 	}
 }
 
-// TestTuiKeyRow shows what can be done with the selected row, the most important first, and always the way out and the help.
+// TestTuiKeyRow shows what can be done with the selected row, the most important first, and always the way out and the
+// help.
 func TestTuiKeyRow(t *testing.T) {
 	g := tuiRunOpen(t, 80, 24)
 	row := func(want string) {
@@ -398,7 +417,8 @@ func TestTuiFrozen(t *testing.T) {
 	g := tuiRunOpen(t, 80, 24)
 	more := func(n int) {
 		for ; n > 0; n-- {
-			g.reply("logs", &Reply{More: true, Line: &LogLine{Run: "r", N: int64(100 + n), Task: "push", Stream: "o", Text: fmt.Sprintf("more %d", n)}})
+			g.reply("logs", &Reply{More: true, Line: &LogLine{Run: "r", N: int64(100 + n), Task: "push", Stream: "o",
+				Text: fmt.Sprintf("more %d", n)}})
 		}
 	}
 	g.keys("F")
@@ -411,7 +431,8 @@ func TestTuiFrozen(t *testing.T) {
 	g.shows("more 1 ", "2 lines  end")
 	g.keys("4")
 	event := func(seq uint64) *Reply {
-		return &Reply{More: true, Events: []*Event{{Seq: seq, Time: tuiStamp("2026-03-04 12:03:07"), Kind: evPaused, Workflow: "site12-sync", By: "ana"}}}
+		return &Reply{More: true, Events: []*Event{{Seq: seq, Time: tuiStamp("2026-03-04 12:03:07"), Kind: evPaused,
+			Workflow: "site12-sync", By: "ana"}}}
 	}
 	g.reply("events", event(88122))
 	g.keys("F")
@@ -428,9 +449,11 @@ func TestTuiEvents(t *testing.T) {
 	g := tuiRigOpen(t, 80, 24, tuiFixture())
 	g.keys("4")
 	g.reply("events", &Reply{More: true, Events: []*Event{
-		{Seq: 88121, Time: tuiStamp("2026-03-04 12:00:00"), Kind: evQueued, Run: "01KJ00000000000000R0001271", Workflow: "site11-sync", Trigger: "cron"},
+		{Seq: 88121, Time: tuiStamp("2026-03-04 12:00:00"), Kind: evQueued, Run: "01KJ00000000000000R0001271",
+			Workflow: "site11-sync", Trigger: "cron"},
 		{Seq: 88122, Time: tuiStamp("2026-03-04 12:03:07"), Kind: evPaused, Workflow: "site12-sync", By: "ana"},
-		{Seq: 88123, Time: tuiStamp("2026-03-04 12:04:01"), Kind: evAgentLost, Agent: "edge-09", Reason: "no word from it for a long time, and longer than is shown in a column"},
+		{Seq: 88123, Time: tuiStamp("2026-03-04 12:04:01"), Kind: evAgentLost, Agent: "edge-09",
+			Reason: "no word from it for a long time, and longer than is shown in a column"},
 	}})
 	g.shows("edge-09", "following")
 	g.keys("j k")
@@ -450,7 +473,8 @@ func TestTuiBudget(t *testing.T) {
 	lists := tuiFixture()
 	for i := range 60 {
 		id := fmt.Sprintf("site%02d-report", i)
-		lists.Workflows = append(lists.Workflows, WorkflowInfo{Workflow: id, Name: fmt.Sprintf("Report of site %d", i), File: id + ".yml", Schedule: []string{fmt.Sprintf("%d 4 1 1 *", i)},
+		lists.Workflows = append(lists.Workflows, WorkflowInfo{Workflow: id, Name: fmt.Sprintf("Report of site %d", i),
+			File: id + ".yml", Schedule: []string{fmt.Sprintf("%d 4 1 1 *", i)},
 			Tasks: 1, Next: tuiStamp("2027-01-01 04:00:00")})
 		row := lists.Rows[i%8]
 		run := *row.Run
@@ -466,7 +490,8 @@ func TestTuiBudget(t *testing.T) {
 		}
 		g = tuiRunOpen(t, size[0], size[1])
 		for i := range 40 {
-			g.reply("logs", &Reply{More: true, Line: &LogLine{Time: stampOf(tuiNoon), Run: "r", N: int64(10 + i), Task: "push", Stream: "o", Text: termScreenLogLine(i)}})
+			g.reply("logs", &Reply{More: true, Line: &LogLine{Time: stampOf(tuiNoon), Run: "r", N: int64(10 + i),
+				Task: "push", Stream: "o", Text: termScreenLogLine(i)}})
 		}
 		for range viewRunTime + 1 {
 			g.u.draw()
@@ -476,8 +501,8 @@ func TestTuiBudget(t *testing.T) {
 	}
 }
 
-// TestTuiPictures holds whole screens to pictures, as the documentation shows them: a run as tasks, as waves and in time, its
-// output, and the statistics of its workflow.
+// TestTuiPictures holds whole screens to pictures, as the documentation shows them: a run as tasks, as waves and in
+// time, its output, and the statistics of its workflow.
 func TestTuiPictures(t *testing.T) {
 	for _, size := range viewSizes {
 		g := tuiRigOpen(t, size[0], size[1], tuiFixture())
@@ -491,11 +516,16 @@ func TestTuiPictures(t *testing.T) {
 		run, spec, _ := viewRunBackup()
 		run.ID = g.u.screen().(*tuiRunScreen).run
 		g.reply("show", &Reply{Runs: []*Run{run}, Spec: spec})
-		lines := []string{"02:00:59 o connecting to 10.2.0.9:5432", "02:01:10 e pg_dump: error: connection to server failed: timeout expired", "02:01:20 o connecting to 10.2.0.9:5432",
-			"02:01:33 e pg_dump: error: connection to server failed: timeout expired", "02:01:53 o connecting to 10.2.0.9:5432", "02:02:09 e pg_dump: error: connection to server failed: timeout expired"}
+		lines := []string{"02:00:59 o connecting to 10.2.0.9:5432",
+			"02:01:10 e pg_dump: error: connection to server failed: timeout expired",
+			"02:01:20 o connecting to 10.2.0.9:5432",
+			"02:01:33 e pg_dump: error: connection to server failed: timeout expired",
+			"02:01:53 o connecting to 10.2.0.9:5432",
+			"02:02:09 e pg_dump: error: connection to server failed: timeout expired"}
 		output := func() {
 			for i, text := range lines {
-				g.reply("logs", &Reply{More: true, Line: &LogLine{Time: viewStamp(text[:8]), Run: run.ID, N: int64(i + 1), Task: "dump-audit", Stream: text[9:10], Text: text[11:]}})
+				g.reply("logs", &Reply{More: true, Line: &LogLine{Time: viewStamp(text[:8]), Run: run.ID,
+					N: int64(i + 1), Task: "dump-audit", Stream: text[9:10], Text: text[11:]}})
 			}
 		}
 		output()

@@ -16,8 +16,8 @@ import (
 // tuiSourceMax is how many lines of a definition are shown.
 const tuiSourceMax = viewLogLines - 1
 
-// tuiSource is the definition of a workflow that is in force, above it what is wrong with its file: a text to read and to
-// search in, as output is.
+// tuiSource is the definition of a workflow that is in force, above it what is wrong with its file: a text to read and
+// to search in, as output is.
 type tuiSource struct {
 	workflow string
 	view     *viewLog
@@ -87,7 +87,8 @@ func tuiSourceLines(r *Reply) []LogLine {
 	}
 	add("o", text)
 	if more := len(lines) - tuiSourceMax; more > 0 {
-		lines = append(lines[:tuiSourceMax], LogLine{Stream: "c", Text: fmt.Sprintf("%d more lines: cdktr show %s", more, r.Spec.ID)})
+		lines = append(lines[:tuiSourceMax], LogLine{Stream: "c", Text: fmt.Sprintf("%d more lines: cdktr show %s",
+			more, r.Spec.ID)})
 	}
 	return lines
 }
@@ -107,8 +108,8 @@ func tuiSourceYAML(w *Workflow) (string, error) {
 	return b.String(), nil
 }
 
-// tuiSourceNode writes a node and all below it, each line behind an indent; what writes a value goes on in the line of its
-// key. The library's own writer is not used: it would make the program larger by a tenth of a megabyte.
+// tuiSourceNode writes a node and all below it, each line behind an indent; what writes a value goes on in the line of
+// its key. The library's own writer is not used: it would make the program larger by a tenth of a megabyte.
 func tuiSourceNode(b *strings.Builder, n *yaml.Node, indent string) {
 	switch {
 	case n.Kind == yaml.DocumentNode:
@@ -152,13 +153,15 @@ func tuiSourceScalar(n *yaml.Node, indent string) string {
 	switch {
 	case n.Tag != "!!str":
 		return v
-	case strings.Contains(v, "\n") && textIsSafe(strings.NewReplacer("\n", "", "\t", "").Replace(v)) && !strings.HasPrefix(v, " ") && !strings.HasSuffix(v, "\n\n"):
+	case strings.Contains(v, "\n") && textIsSafe(strings.NewReplacer("\n", "", "\t", "").Replace(v)) &&
+		!strings.HasPrefix(v, " ") && !strings.HasSuffix(v, "\n\n"):
 		mark := "|"
 		if !strings.HasSuffix(v, "\n") {
 			mark = "|-"
 		}
 		return mark + "\n" + indent + "  " + strings.ReplaceAll(strings.TrimRight(v, "\n"), "\n", "\n"+indent+"  ")
-	case tuiSourcePlain.MatchString(v) && yaml.Unmarshal([]byte(v), &looksLike) == nil && len(looksLike.Content) == 1 && looksLike.Content[0].Tag == "!!str":
+	case tuiSourcePlain.MatchString(v) && yaml.Unmarshal([]byte(v), &looksLike) == nil && len(looksLike.Content) == 1 &&
+		looksLike.Content[0].Tag == "!!str":
 		return v
 	}
 	quoted, err := json.Marshal(v)

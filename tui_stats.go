@@ -32,7 +32,10 @@ func (s *tuiStats) reload(u *tui) {
 }
 
 func (s *tuiStats) news(u *tui, r *Reply) {
-	if slices.ContainsFunc(r.Rows, func(row RunRow) bool { return row.Workflow == s.workflow && !runActive(row.State) }) {
+	if slices.ContainsFunc(r.Rows, func(row RunRow) bool {
+		return row.Workflow == s.workflow &&
+			!runActive(row.State)
+	}) {
 		s.reload(u)
 	}
 }

@@ -1,5 +1,5 @@
-// Tests of the terminal UI without a terminal: keys go in, requests and screens come out. The other end of its connection
-// is the test; time is a field.
+// Tests of the terminal UI without a terminal: keys go in, requests and screens come out. The other end of its
+// connection is the test; time is a field.
 
 package main
 
@@ -63,7 +63,8 @@ func tuiRigOpen(t *testing.T, width, height int, lists *Reply) *tuiRig {
 	g.u.grid = termGridNew(width, height)
 	g.u.copy = func(text string) error { g.copied = text; return nil }
 	g.u.resolve = func(name string) (tuiTarget, error) { return tuiTarget{}, fmt.Errorf("no principal %q", name) }
-	g.u.link = tuiLink{target: tuiTarget{name: "site-42", at: "ipc:///run/cdktr/cdktr.sock"}, number: 1, try: make(chan struct{}, 1)}
+	g.u.link = tuiLink{target: tuiTarget{name: "site-42", at: "ipc:///run/cdktr/cdktr.sock"}, number: 1,
+		try: make(chan struct{}, 1)}
 	g.wire = tuiWire{rig: g}
 	g.u.take(tuiMsg{link: 1, conn: &g.wire})
 	if lists != nil {
@@ -164,7 +165,8 @@ func tuiStamp(text string) Stamp {
 
 // tuiTestRun makes a run that was queued and began at a time, and took so long; 0: it goes on.
 func tuiTestRun(n int, workflow, state, began string, took time.Duration, agent, reason string) *Run {
-	r := &Run{ID: fmt.Sprintf("01KJ00000000000000R%07d", n), Workflow: workflow, State: state, Reason: reason, Trigger: "cron", Agent: agent, Attempt: 1,
+	r := &Run{ID: fmt.Sprintf("01KJ00000000000000R%07d", n), Workflow: workflow, State: state, Reason: reason,
+		Trigger: "cron", Agent: agent, Attempt: 1,
 		Queued: tuiStamp(began), Started: tuiStamp(began), Tasks: []TaskRun{}, Params: map[string]string{}}
 	if took > 0 {
 		r.Finished, r.Seconds = stampOf(r.Started.Add(took)), took.Seconds()
@@ -189,12 +191,15 @@ func tuiFixture() *Reply {
 	runs := []*Run{
 		tuiTestRun(1280, "site07-backup", runRunning, "2026-03-04 12:02:17", 0, "edge-07", ""),
 		tuiTestRun(1279, "site07-report", runSucceeded, "2026-03-04 12:00:00", 3*time.Second, "edge-03", ""),
-		tuiTestRun(1271, "site11-sync", runFailed, "2026-03-04 12:00:00", 41*time.Second, "edge-07", "task push: exit 3"),
+		tuiTestRun(1271, "site11-sync", runFailed, "2026-03-04 12:00:00", 41*time.Second, "edge-07",
+			"task push: exit 3"),
 		tuiTestRun(1270, "site12-sync", runQueued, "2026-03-04 12:04:00", 0, "", "no agent with labels gpu=yes"),
-		tuiTestRun(1251, "site07-backup", runFailed, "2026-03-03 02:00:00", 581*time.Second, "edge-07", "task dump: exit 3"),
+		tuiTestRun(1251, "site07-backup", runFailed, "2026-03-03 02:00:00", 581*time.Second, "edge-07",
+			"task dump: exit 3"),
 		tuiTestRun(1222, "site07-backup", runSucceeded, "2026-03-02 02:00:00", 602*time.Second, "edge-03", ""),
 		tuiTestRun(1201, "site07-backup", runCancelled, "2026-03-01 14:11:09", 31*time.Second, "edge-07", "by ana"),
-		tuiTestRun(1193, "site07-backup", runCrashed, "2026-03-01 02:00:00", 295*time.Second, "edge-09", "agent edge-09 is lost"),
+		tuiTestRun(1193, "site07-backup", runCrashed, "2026-03-01 02:00:00", 295*time.Second, "edge-09",
+			"agent edge-09 is lost"),
 	}
 	r := &Reply{Seq: 88123}
 	for _, run := range runs {
@@ -205,7 +210,8 @@ func tuiFixture() *Reply {
 		r.Rows = append(r.Rows, RunRow{Run: run, Done: done, Total: 9})
 	}
 	workflow := func(id, schedule, next, recent string, last *Run) {
-		w := WorkflowInfo{Workflow: id, Name: id, File: id + ".yml", Schedule: []string{schedule}, Tasks: 9, Recent: tuiRecent(recent), Last: last}
+		w := WorkflowInfo{Workflow: id, Name: id, File: id + ".yml", Schedule: []string{schedule}, Tasks: 9,
+			Recent: tuiRecent(recent), Last: last}
 		if schedule == "" {
 			w.Schedule = []string{}
 		}
@@ -217,18 +223,24 @@ func tuiFixture() *Reply {
 	workflow("site07-backup", "0 2 * * *", "2026-03-05 02:00:00", "++!+x++!", runs[0])
 	workflow("site07-report", "*/15 * * * *", "2026-03-04 12:15:00", "++++++++++", runs[1])
 	workflow("site11-sync", "@hourly", "2026-03-04 13:00:00", "+++++++!!!", runs[2])
-	workflow("site12-firmware", "", "", "x", tuiTestRun(1102, "site12-firmware", runCancelled, "2026-03-02 09:12:00", 7*time.Second, "edge-03", "by ana"))
+	workflow("site12-firmware", "", "", "x", tuiTestRun(1102, "site12-firmware", runCancelled, "2026-03-02 09:12:00",
+		7*time.Second, "edge-03", "by ana"))
 	workflow("site12-sync", "@hourly", "", "+", runs[3])
 	workflow("site20-import", "0 */6 * * *", "2026-03-04 18:00:00", "", nil)
 	r.Workflows[4].Paused = "ana"
 	r.Workflows[0].Name = "Nightly backup of site 7"
-	r.Workflows = append(r.Workflows, WorkflowInfo{Workflow: "site21-import", Name: "site21-import", File: "site21-import.yml", Schedule: []string{},
+	r.Workflows = append(r.Workflows, WorkflowInfo{Workflow: "site21-import", Name: "site21-import",
+		File: "site21-import.yml", Schedule: []string{},
 		Error: `site21-import.yml:12:5: task "load": depends on "fetc", which is not a task here (did you mean "fetch"?)`})
 	load, high := 0.71, 12.5
 	r.Agents = []*Agent{
-		{Name: "edge-03", State: agentUp, Labels: map[string]string{"arch": "arm64", "gpu": "no"}, Capacity: 8, Running: 4, Version: "0.1.0", Seen: tuiStamp("2026-03-04 12:04:30"), Address: "10.0.3.4:41022", Load: &load},
-		{Name: "edge-07", State: agentDrain, Labels: map[string]string{"arch": "arm64"}, Capacity: 4, Running: 2, Version: "0.1.0", Seen: tuiStamp("2026-03-04 12:04:31"), Address: "local pid 4242", Load: &high},
-		{Name: "edge-09", State: agentLost, Labels: map[string]string{"arch": "amd64"}, Capacity: 4, Version: "0.0.9", Seen: tuiStamp("2026-03-04 11:58:02"), Address: "192.168.109.109:40100"},
+		{Name: "edge-03", State: agentUp, Labels: map[string]string{"arch": "arm64", "gpu": "no"}, Capacity: 8,
+			Running: 4, Version: "0.1.0", Seen: tuiStamp("2026-03-04 12:04:30"), Address: "10.0.3.4:41022",
+			Load: &load},
+		{Name: "edge-07", State: agentDrain, Labels: map[string]string{"arch": "arm64"}, Capacity: 4, Running: 2,
+			Version: "0.1.0", Seen: tuiStamp("2026-03-04 12:04:31"), Address: "local pid 4242", Load: &high},
+		{Name: "edge-09", State: agentLost, Labels: map[string]string{"arch": "amd64"}, Capacity: 4, Version: "0.0.9",
+			Seen: tuiStamp("2026-03-04 11:58:02"), Address: "192.168.109.109:40100"},
 	}
 	return r
 }
@@ -236,7 +248,8 @@ func tuiFixture() *Reply {
 // TestTuiScreens holds the lists to pictures.
 func TestTuiScreens(t *testing.T) {
 	for _, size := range viewSizes {
-		for _, screen := range []struct{ name, keys string }{{"workflows", "1"}, {"runs", "2"}, {"runs-of", "1 enter"}, {"agents", "3"}} {
+		for _, screen := range []struct{ name, keys string }{{"workflows", "1"}, {"runs", "2"}, {"runs-of", "1 enter"},
+			{"agents", "3"}} {
 			g := tuiRigOpen(t, size[0], size[1], tuiFixture())
 			g.keys(screen.keys)
 			g.u.draw()
@@ -256,9 +269,12 @@ func TestTuiFilter(t *testing.T) {
 		{"/ text:state:paused enter", "site12-sync"},
 		{"/ text:nightly enter", "site07-backup"},
 		{"/ text:site1 space text:!firm enter", "site11-sync site12-sync"},
-		{"/ text:sync esc", "site07-backup site07-report site11-sync site12-firmware site12-sync site20-import site21-import"},
-		{"/ text:sync enter esc", "site07-backup site07-report site11-sync site12-firmware site12-sync site20-import site21-import"},
-		{"/ text:sync backspace backspace backspace backspace backspace", "site07-backup site07-report site11-sync site12-firmware site12-sync site20-import site21-import"},
+		{"/ text:sync esc", "site07-backup site07-report site11-sync site12-firmware site12-sync site20-import " +
+			"site21-import"},
+		{"/ text:sync enter esc", "site07-backup site07-report site11-sync site12-firmware site12-sync " +
+			"site20-import site21-import"},
+		{"/ text:sync backspace backspace backspace backspace backspace",
+			"site07-backup site07-report site11-sync site12-firmware site12-sync site20-import site21-import"},
 		{"S", "site21-import site20-import site12-sync site12-firmware site11-sync site07-report site07-backup"},
 		{"s", "site07-report site11-sync site20-import site07-backup site12-firmware site12-sync site21-import"},
 	} {
@@ -317,17 +333,22 @@ func TestTuiActs(t *testing.T) {
 	}
 }
 
-// What would not arrive as it is is not sent, from any screen, and who asked is told why, as if the principal had said so.
+// What would not arrive as it is is not sent, from any screen, and who asked is told why, as if the principal had said
+// so.
 func TestTuiUnsound(t *testing.T) {
 	g := tuiRigOpen(t, 120, 20, tuiFixture())
 	sent := len(g.sent)
 	for want, req := range map[string]Request{
-		"go: workflow is not UTF-8: byte 2 is 0xff":       {Op: "run", Workflow: "w\xff"},
-		"go: parameter day has a NUL byte in it":          {Op: "run", Workflow: "w", Params: map[string]string{"day": "\x00"}},
-		"go: parameter half is not UTF-8":                 {Op: "run", Workflow: "w", Params: map[string]string{"half": "\xed\xa0\x80"}},
-		`go: field "key" has`:                             {Op: "ack", Key: strings.Repeat("k", 1<<20)},
-		"go: the request has":                             {Op: "run", Workflow: "w", Params: map[string]string{"day": strings.Repeat("d", 1<<20)}},
-		"go: the name of parameter \"\\xc0\\x80\" is not": {Op: "run", Workflow: "w", Params: map[string]string{"\xc0\x80": ""}},
+		"go: workflow is not UTF-8: byte 2 is 0xff": {Op: "run", Workflow: "w\xff"},
+		"go: parameter day has a NUL byte in it": {Op: "run", Workflow: "w",
+			Params: map[string]string{"day": "\x00"}},
+		"go: parameter half is not UTF-8": {Op: "run", Workflow: "w",
+			Params: map[string]string{"half": "\xed\xa0\x80"}},
+		`go: field "key" has`: {Op: "ack", Key: strings.Repeat("k", 1<<20)},
+		"go: the request has": {Op: "run", Workflow: "w",
+			Params: map[string]string{"day": strings.Repeat("d", 1<<20)}},
+		"go: the name of parameter \"\\xc0\\x80\" is not": {Op: "run", Workflow: "w",
+			Params: map[string]string{"\xc0\x80": ""}},
 	} {
 		g.u.act("go", req)
 		if !strings.HasPrefix(g.u.flash, "go: asked") {
@@ -354,7 +375,8 @@ func TestTuiReadonly(t *testing.T) {
 	g.u.readonly, g.u.keys = true, tuiBindings(true)
 	g.asked()
 	for _, screen := range []string{"1", "2", "3"} {
-		for _, key := range []string{"r", "t", "x y", "K y", "p", "d", "u", "a", "z", ": text:pause space text:site07-backup enter"} {
+		for _, key := range []string{"r", "t", "x y", "K y", "p", "d", "u", "a", "z",
+			": text:pause space text:site07-backup enter"} {
 			g.keys(screen + " " + key + " esc")
 		}
 	}
@@ -399,7 +421,8 @@ func TestTuiDeltas(t *testing.T) {
 	g.keys("2 j")
 	g.u.draw()
 	before := g.u.screen().(*tuiList).selected()
-	g.reply("watch", &Reply{Rows: []RunRow{{Run: tuiTestRun(1281, "site20-import", runRunning, "2026-03-04 12:04:30", 0, "edge-03", ""), Total: 4}}})
+	g.reply("watch", &Reply{Rows: []RunRow{{Run: tuiTestRun(1281, "site20-import", runRunning, "2026-03-04 12:04:30", 0,
+		"edge-03", ""), Total: 4}}})
 	g.shows("R0001281", "0/4")
 	if got := g.u.screen().(*tuiList).selected(); got != before {
 		t.Errorf("the selection went from %s to %s", before, got)
@@ -428,7 +451,8 @@ func TestTuiEarlier(t *testing.T) {
 	g := tuiRigOpen(t, 120, 24, tuiFixture())
 	id := runID(tuiNoon.Add(-time.Hour), "")
 	recent := append(tuiRecent("++"), Outcome{Run: id, State: runFailed})
-	g.reply("watch", &Reply{Workflows: []WorkflowInfo{{Workflow: "aged", Name: "aged", Schedule: []string{"@monthly"}, Tasks: 1, Recent: recent}}})
+	g.reply("watch", &Reply{Workflows: []WorkflowInfo{{Workflow: "aged", Name: "aged", Schedule: []string{"@monthly"},
+		Tasks: 1, Recent: recent}}})
 	g.keys("1")
 	if screen := g.screen(); !regexp.MustCompile(`>  aged +@monthly .* \+\+! 11:04:31 +! fail +- `).MatchString(screen) {
 		t.Errorf("its last run is not shown:\n%s", screen)
@@ -470,7 +494,8 @@ func TestTuiHelp(t *testing.T) {
 	g.keys("1 ?")
 	screen := g.screen()
 	for _, b := range g.u.keys {
-		if key, _, _ := strings.Cut(b.keys, " "); !strings.Contains(screen, key+" ") || !strings.Contains(screen, textCut(b.what, 30)[:min(len(b.what), 20)]) {
+		if key, _, _ := strings.Cut(b.keys, " "); !strings.Contains(screen, key+" ") ||
+			!strings.Contains(screen, textCut(b.what, 30)[:min(len(b.what), 20)]) {
 			t.Errorf("the help lacks %s (%s):\n%s", b.keys, b.what, screen)
 		}
 		for _, name := range strings.Fields(b.keys) {
@@ -537,7 +562,8 @@ func TestTuiDocs(t *testing.T) {
 			var rows []string
 			for row := range strings.Lines(screen) {
 				row = strings.TrimRight(strings.Trim(row, "|\n"), " ")
-				if n := len(rows); row != "" || n < 2 || rows[n-1] != "" || rows[n-2] != "" { // no more than two empty rows
+				// no more than two empty rows
+				if n := len(rows); row != "" || n < 2 || rows[n-1] != "" || rows[n-2] != "" {
 					rows = append(rows, row)
 				}
 			}
@@ -563,13 +589,21 @@ func TestTuiDocs(t *testing.T) {
 func tuiAttentionFixture() *Reply {
 	exit := 3
 	return &Reply{Items: []AttentionItem{
-		{Key: "failed:site11-sync:push", Kind: attentionFailed, Workflow: "site11-sync", Task: "push", Exit: &exit, Agent: "edge-07", Reason: "exit 3", Runs: []string{"01KJ00000000000000R0001271", "01KJ00000000000000R0001265"},
+		{Key: "failed:site11-sync:push", Kind: attentionFailed, Workflow: "site11-sync", Task: "push", Exit: &exit,
+			Agent: "edge-07", Reason: "exit 3", Runs: []string{"01KJ00000000000000R0001271",
+				"01KJ00000000000000R0001265"},
 			Count: 3, First: tuiStamp("2026-03-04 10:00:00"), Last: tuiStamp("2026-03-04 12:00:41"),
-			Lines: []string{"connecting to 10.2.0.9:5432", "push: error: connection to server failed: timeout expired"}, Streams: "oe",
-			Changed: []string{"the workflow's file was changed", `it ran on agent "edge-07", the good one on "edge-03"`}, Good: "01KJ00000000000000R0001250"},
-		{Key: "file:site21-import", Kind: attentionFile, Workflow: "site21-import", Reason: `site21-import.yml:12:5: task "load": depends on "fetc", which is not a task here (did you mean "fetch"?)`, Count: 1},
-		{Key: "agent:edge-09", Kind: attentionAgent, Agent: "edge-09", Reason: "lost", Count: 1, First: tuiStamp("2026-03-04 11:58:02"), Last: tuiStamp("2026-03-04 11:58:02")},
-		{Key: "failed:site07-backup:dump", Kind: attentionFailed, Workflow: "site07-backup", Task: "dump", Exit: &exit, Agent: "edge-07", Reason: "exit 3", Runs: []string{"01KJ00000000000000R0001251"}, Count: 1,
+			Lines: []string{"connecting to 10.2.0.9:5432",
+				"push: error: connection to server failed: timeout expired"},
+			Streams: "oe",
+			Changed: []string{"the workflow's file was changed",
+				`it ran on agent "edge-07", the good one on "edge-03"`}, Good: "01KJ00000000000000R0001250"},
+		{Key: "file:site21-import", Kind: attentionFile, Workflow: "site21-import",
+			Reason: `site21-import.yml:12:5: task "load": depends on "fetc", which is not a task here (did you mean "fetch"?)`, Count: 1},
+		{Key: "agent:edge-09", Kind: attentionAgent, Agent: "edge-09", Reason: "lost", Count: 1,
+			First: tuiStamp("2026-03-04 11:58:02"), Last: tuiStamp("2026-03-04 11:58:02")},
+		{Key: "failed:site07-backup:dump", Kind: attentionFailed, Workflow: "site07-backup", Task: "dump", Exit: &exit,
+			Agent: "edge-07", Reason: "exit 3", Runs: []string{"01KJ00000000000000R0001251"}, Count: 1,
 			First: tuiStamp("2026-03-03 02:09:41"), Last: tuiStamp("2026-03-03 02:09:41"), Recovered: true},
 	}}
 }
@@ -624,13 +658,15 @@ func TestTuiAttention(t *testing.T) {
 	for _, c := range []struct { // in the colours of `cdktr attention`
 		item AttentionItem
 		want termStyle
-	}{{AttentionItem{Kind: attentionFolder}, styleRed | styleBold}, {AttentionItem{Kind: attentionFolder, Workflows: []string{"w"}}, styleYellow}, {AttentionItem{Kind: attentionOld}, styleYellow}} {
+	}{{AttentionItem{Kind: attentionFolder}, styleRed | styleBold}, {AttentionItem{Kind: attentionFolder,
+		Workflows: []string{"w"}}, styleYellow}, {AttentionItem{Kind: attentionOld}, styleYellow}} {
 		if what, _ := tuiAttentionWhat(&c.item); what.style != c.want {
 			t.Errorf("%+v: style %x", c.item, what.style)
 		}
 	}
 	g := open(80, 24)
-	g.reply("attention", &Reply{Items: []AttentionItem{{Key: "late:a", Kind: attentionOverdue, Workflow: "a", Reason: "its tick is not decided", Count: 1}}})
+	g.reply("attention", &Reply{Items: []AttentionItem{{Key: "late:a", Kind: attentionOverdue, Workflow: "a",
+		Reason: "its tick is not decided", Count: 1}}})
 	g.shows(">  . overdue   a ")
 	none := 0
 	g.reply("watch", &Reply{Attention: &none})
@@ -643,7 +679,8 @@ func TestTuiLog(t *testing.T) {
 	g := tuiRigOpen(t, 80, 24, tuiFixture())
 	g.keys("2 l")
 	line := func(n int64) *LogLine {
-		return &LogLine{Time: tuiStamp("2026-03-04 12:02:17"), Run: "r", N: n, Task: "dump", Attempt: 1, Stream: "o", Text: fmt.Sprintf("line %d", n)}
+		return &LogLine{Time: tuiStamp("2026-03-04 12:02:17"), Run: "r", N: n, Task: "dump", Attempt: 1, Stream: "o",
+			Text: fmt.Sprintf("line %d", n)}
 	}
 	send := func(from, to int64) {
 		for n := from; n <= to; n++ {
@@ -687,8 +724,11 @@ func TestTuiSource(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
-	odd := &Workflow{ID: "odd", Name: "yes", Description: "a: b # c", Timezone: "1:30", Env: map[string]string{"A": "", "B": " x", "C": "- y", "D": "1e3", "E": "null", "F": "two\nlines", "G": "ends\n", "H": "bell\a", "I": "'", "J": "\n\nk\n\n", "K": "~", "true": "0x10"},
-		Tasks: []Task{{ID: "a", Run: "echo one\n  echo two\n"}, {ID: "b", Cmd: "x", Args: []string{"", "-", "a b", "{}", "[x]"}}}}
+	odd := &Workflow{ID: "odd", Name: "yes", Description: "a: b # c", Timezone: "1:30",
+		Env: map[string]string{"A": "", "B": " x", "C": "- y", "D": "1e3", "E": "null", "F": "two\nlines",
+			"G": "ends\n", "H": "bell\a", "I": "'", "J": "\n\nk\n\n", "K": "~", "true": "0x10"},
+		Tasks: []Task{{ID: "a", Run: "echo one\n  echo two\n"}, {ID: "b", Cmd: "x",
+			Args: []string{"", "-", "a b", "{}", "[x]"}}}}
 	specs := []*Workflow{odd}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
@@ -707,7 +747,8 @@ func TestTuiSource(t *testing.T) {
 			t.Fatal(err)
 		}
 		var want, got any
-		if err := errors.Join(yaml.Unmarshal(protoEncode(spec), &want), yaml.Unmarshal([]byte(text), &got)); err != nil {
+		if err := errors.Join(yaml.Unmarshal(protoEncode(spec), &want),
+			yaml.Unmarshal([]byte(text), &got)); err != nil {
 			t.Fatalf("%v:\n%s", err, text)
 		}
 		if !reflect.DeepEqual(want, got) {

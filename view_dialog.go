@@ -1,5 +1,5 @@
-// view_dialog.go: questions before something is done that cannot be taken back. The answer is no unless it is given: enter
-// is no, and what is pasted is no answer at all. Draws a box; no clock, no connection.
+// view_dialog.go: questions before something is done that cannot be taken back. The answer is no unless it is given:
+// enter is no, and what is pasted is no answer at all. Draws a box; no clock, no connection.
 
 package main
 
@@ -11,8 +11,8 @@ import (
 
 const viewDialogWidth = 63 // columns of the box, where the screen has them
 
-// viewDialog is a question. Without Word, y is yes, and n, enter and esc are no; with it, the word must be typed and enter
-// pressed.
+// viewDialog is a question. Without Word, y is yes, and n, enter and esc are no; with it, the word must be typed and
+// enter pressed.
 type viewDialog struct {
 	Title   string
 	Lines   []string // what will happen
@@ -57,8 +57,8 @@ func (d *viewDialog) keyPlain(k termKey) viewAnswer {
 	return viewOpen
 }
 
-// draw shows the box in the middle of an area. Where it is too low for all of them, lines are left out, which a mark says,
-// and never the answers.
+// draw shows the box in the middle of an area. Where it is too low for all of them, lines are left out, which a mark
+// says, and never the answers.
 func (d *viewDialog) draw(g *termGrid, a viewArea) {
 	w := min(viewDialogWidth, a.w)
 	inner := w - 4

@@ -9,12 +9,14 @@ import (
 )
 
 func viewDialogCancel() *viewDialog {
-	return &viewDialog{Title: "Cancel run r001280?", Yes: "Cancel run", No: "Keep running", Lines: []string{"site07-backup is RUNNING on edge-07 for 2:14.",
-		"2 tasks get SIGTERM now and SIGKILL after 10s.", "2 waiting tasks will not start. This cannot be undone."}}
+	return &viewDialog{Title: "Cancel run r001280?", Yes: "Cancel run", No: "Keep running",
+		Lines: []string{"site07-backup is RUNNING on edge-07 for 2:14.",
+			"2 tasks get SIGTERM now and SIGKILL after 10s.", "2 waiting tasks will not start. This cannot be undone."}}
 }
 
 func viewDialogForget() *viewDialog {
-	return &viewDialog{Title: "Forget agent edge-09?", Word: "edge-09", Lines: []string{"Its key is removed from the registry. Runs pinned to it (3) move back to the queue."}}
+	return &viewDialog{Title: "Forget agent edge-09?", Word: "edge-09",
+		Lines: []string{"Its key is removed from the registry. Runs pinned to it (3) move back to the queue."}}
 }
 
 // TestViewDialogKeys: only a y, or the word and enter, is yes.
@@ -123,15 +125,21 @@ func TestViewFormKeys(t *testing.T) {
 		{"\x13", viewOpen, 1, nil}, // ^S: day is missing
 		{sendTab + "2026-03-04\x13", viewYes, 1, map[string]string{"day": "2026-03-04"}},
 		{sendDown + "2026-03-04" + sendEnter + sendEnter, viewOpen, 3, map[string]string{"day": "2026-03-04"}},
-		{sendDown + "2026-03-04" + sendEnter + sendEnter + sendEnter, viewYes, 3, map[string]string{"day": "2026-03-04"}},
+		{sendDown + "2026-03-04" + sendEnter + sendEnter + sendEnter, viewYes, 3,
+			map[string]string{"day": "2026-03-04"}},
 		{sendDown + "2026-03-04x\x13", viewOpen, 1, nil},
 		{sendDown + "x2026-03-04\x13", viewOpen, 1, nil},
 		{sendDown + "2026-03-04" + sendUp + "7\x13", viewYes, 0, map[string]string{"day": "2026-03-04", "count": "37"}},
 		{sendDown + "2026-03-04" + sendUp + "x\x13", viewOpen, 0, nil},
-		{sendDown + "2026-03-04" + sendUp + sendBack + "\x13", viewOpen, 0, nil}, // empty is not the default, and no number
-		{sendDown + "2026-03-04" + sendUp + "x" + sendBack + "\x13", viewYes, 0, map[string]string{"day": "2026-03-04"}},
-		{sendDown + viewPasted("2026-03-04\nrm -rf") + sendTab + "hi" + sendBackTab + "\x13", viewYes, 1, map[string]string{"day": "2026-03-04", "note": "hi"}},
-		{sendDown + "2026-03-04" + sendDown + sendDown + "!\x13", viewYes, 3, map[string]string{"day": "2026-03-04", "target": "ab!"}}, // the newline is not seen, so it is not sent
+		// empty is not the default, and no number
+		{sendDown + "2026-03-04" + sendUp + sendBack + "\x13", viewOpen, 0, nil},
+		{sendDown + "2026-03-04" + sendUp + "x" + sendBack + "\x13", viewYes, 0,
+			map[string]string{"day": "2026-03-04"}},
+		{sendDown + viewPasted("2026-03-04\nrm -rf") + sendTab + "hi" + sendBackTab + "\x13", viewYes, 1,
+			map[string]string{"day": "2026-03-04", "note": "hi"}},
+		// the newline is not seen, so it is not sent
+		{sendDown + "2026-03-04" + sendDown + sendDown + "!\x13", viewYes, 3,
+			map[string]string{"day": "2026-03-04", "target": "ab!"}},
 		{sendBackTab, viewOpen, 3, nil},
 		{sendBackTab + sendTab, viewOpen, 0, nil},
 		{sendUp + sendBack + sendBack + sendBack, viewOpen, 0, nil},
@@ -145,7 +153,8 @@ func TestViewFormKeys(t *testing.T) {
 		}
 		values, ok := f.values()
 		if answer != c.answer || f.at != c.at || ok != (c.values != nil) || !maps.Equal(values, c.values) {
-			t.Errorf("%q: answer %d at %d, %v %v; want %d at %d, %v", c.script, answer, f.at, values, ok, c.answer, c.at, c.values)
+			t.Errorf("%q: answer %d at %d, %v %v; want %d at %d, %v", c.script, answer, f.at, values, ok, c.answer,
+				c.at, c.values)
 		}
 		if ok { // what the form lets pass, the principal does
 			if _, err := paramsOf(&Workflow{ID: "w", Params: viewFormParams()}, values); err != nil {
@@ -153,7 +162,8 @@ func TestViewFormKeys(t *testing.T) {
 			}
 		}
 	}
-	if f := viewFormNew(nil); f.key(termKey{Code: termKeyEnter}) != viewYes || f.key(termKey{Code: termKeyTab}) != viewOpen || f.key(termKey{Code: termKeyDown}) != viewOpen {
+	if f := viewFormNew(nil); f.key(termKey{Code: termKeyEnter}) != viewYes ||
+		f.key(termKey{Code: termKeyTab}) != viewOpen || f.key(termKey{Code: termKeyDown}) != viewOpen {
 		t.Error("a form without fields does not end with enter")
 	}
 }
@@ -207,11 +217,13 @@ func TestViewFormInside(t *testing.T) {
 	for range 1000 {
 		params := map[string]Param{}
 		for i := range random.IntN(12) {
-			params[text()+fmt.Sprint(i)] = Param{Default: text(), Pattern: text(), Description: text(), Required: random.IntN(2) == 0}
+			params[text()+fmt.Sprint(i)] = Param{Default: text(), Pattern: text(), Description: text(),
+				Required: random.IntN(2) == 0}
 		}
 		f := viewFormNew(params)
 		for range random.IntN(20) {
-			f.key([]termKey{{Code: termKeyDown}, {Code: termKeyTab}, {Code: termKeyRune, Rune: '日'}, {Code: termKeyLeft}, {Code: termKeyCtrl, Rune: 's'}}[random.IntN(5)])
+			f.key([]termKey{{Code: termKeyDown}, {Code: termKeyTab}, {Code: termKeyRune, Rune: '日'},
+				{Code: termKeyLeft}, {Code: termKeyCtrl, Rune: 's'}}[random.IntN(5)])
 		}
 		viewWithin(t, random, f.draw)
 	}

@@ -10,7 +10,8 @@ import (
 func viewHelpFixture() *viewHelp {
 	return &viewHelp{rows: []viewHelpRow{
 		{"Move", "j k, arrows", "down and up", ""}, {"Move", "g G", "first and last", ""},
-		{"Act", "x", "cancel the run", "cdktr cancel RUN"}, {"Act", "r", "run the workflow, or the finished run again", "cdktr run WORKFLOW"},
+		{"Act", "x", "cancel the run", "cdktr cancel RUN"}, {"Act", "r", "run the workflow, or the finished run again",
+			"cdktr run WORKFLOW"},
 		{"Screen", "1", "workflows", "cdktr ls"}, {"Move", "^D ^U", "half a page down and up", ""},
 	}}
 }

@@ -61,8 +61,8 @@ func (in *viewInput) word() (before, word string) {
 	return string(in.text[:start]), string(in.text[start:in.at])
 }
 
-// key takes a key. Enter is yes, and puts the line in the history; esc, ^C, and a backspace with nothing to delete are no.
-// Keys that mean nothing here do nothing; tab is one of them, see complete.
+// key takes a key. Enter is yes, and puts the line in the history; esc, ^C, and a backspace with nothing to delete are
+// no. Keys that mean nothing here do nothing; tab is one of them, see complete.
 func (in *viewInput) key(k termKey) viewAnswer {
 	in.choices = viewChoice{}
 	switch k.Code {
@@ -248,9 +248,9 @@ func (in *viewInput) recall(n int) {
 	in.back = back
 }
 
-// complete completes the word before the cursor. candidates are the words that may stand there: those that begin with what
-// was typed are offered. The first call puts in what they have in common; if that is no more than what was typed, and
-// from the second call on, they are gone through, forward or with -1 backward, and candidates are not looked at.
+// complete completes the word before the cursor. candidates are the words that may stand there: those that begin with
+// what was typed are offered. The first call puts in what they have in common; if that is no more than what was typed,
+// and from the second call on, they are gone through, forward or with -1 backward, and candidates are not looked at.
 func (in *viewInput) complete(dir int, candidates []string) {
 	c := in.choices
 	if c.words == nil {
@@ -304,8 +304,8 @@ func viewCommon(a, b string) string {
 	return a
 }
 
-// draw shows prompt and line in the first row of an area, with a mark at each edge behind which there is more, and behind
-// it what completion offers; the cursor is parked in it.
+// draw shows prompt and line in the first row of an area, with a mark at each edge behind which there is more, and
+// behind it what completion offers; the cursor is parked in it.
 func (in *viewInput) draw(g *termGrid, a viewArea) {
 	if a.w <= 0 || a.h <= 0 {
 		return

@@ -86,8 +86,10 @@ func TestViewInputHistory(t *testing.T) {
 	in.set(":", "")
 	in.key(termKey{Code: termKeyEnter})
 	for _, step := range []struct{ script, want string }{
-		{"new", "new"}, {sendUp, "line 119"}, {sendUp, "line 118"}, {sendDown, "line 119"}, {sendDown, "new"}, {sendDown, "new"},
-		{"\x10", "line 119"}, {"!", "line 119!"}, {"\x10", "line 118"}, {"\x0e\x0e", "new"}, {strings.Repeat(sendUp, 150), "line 20"},
+		{"new", "new"}, {sendUp, "line 119"}, {sendUp, "line 118"}, {sendDown, "line 119"}, {sendDown, "new"},
+		{sendDown, "new"},
+		{"\x10", "line 119"}, {"!", "line 119!"}, {"\x10", "line 118"}, {"\x0e\x0e", "new"},
+		{strings.Repeat(sendUp, 150), "line 20"},
 	} {
 		for _, k := range viewTyped(step.script) {
 			in.key(k)
@@ -197,7 +199,8 @@ func TestViewInputRandom(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	keys := []string{"a", "日", "e\u0301", " ", "\u0301", sendLeft, sendRight, sendHome, sendEnd, sendDel, sendBack, "\x17", "\x0b", "\x15", sendUp, sendDown, "\x1bb", "\x1bf", "\x1bd", sendEnter}
+	keys := []string{"a", "日", "e\u0301", " ", "\u0301", sendLeft, sendRight, sendHome, sendEnd, sendDel, sendBack,
+		"\x17", "\x0b", "\x15", sendUp, sendDown, "\x1bb", "\x1bf", "\x1bd", sendEnter}
 	for range 200 {
 		var in viewInput
 		in.set(string(viewHostile[random.IntN(len(viewHostile))]), viewHostile[random.IntN(len(viewHostile))])
@@ -255,7 +258,8 @@ func TestViewMatch(t *testing.T) {
 			t.Errorf("%q in %q: %v", c.typed, c.text, !(len(spans) > 0))
 		}
 	}
-	for typed, want := range map[string]string{"re:(": "not a regular expression: missing closing ): `(`", "re:A[": "not a regular expression: missing closing ]: `[`"} {
+	for typed, want := range map[string]string{"re:(": "not a regular expression: missing closing ): `(`",
+		"re:A[": "not a regular expression: missing closing ]: `[`"} {
 		if _, err := viewMatchOf(typed); err == nil || err.Error() != want {
 			t.Errorf("%q: %v, want %s", typed, err, want)
 		}

@@ -121,7 +121,8 @@ func (t *viewTable) layout(width, screen int) (shown, widths []int) {
 	return shown, widths
 }
 
-// viewScroll gives the first row shown of n, so that the selected one is among the room rows, moved as little as can be.
+// viewScroll gives the first row shown of n, so that the selected one is among the room rows, moved as little as can
+// be.
 func viewScroll(top, selected, n, room int) int {
 	top = min(top, selected)
 	top = max(top, selected-room+1)
@@ -132,7 +133,8 @@ func viewScroll(top, selected, n, room int) int {
 type viewHeader struct {
 	site   string
 	crumbs []string
-	counts string // what there is, at the right: parts with two blanks between, the first of which go where there is no room
+	// what there is, at the right: parts with two blanks between, the first of which go where there is no room
+	counts string
 	link   string // LIVE, STALE since ..., FROZEN
 	bad    bool   // what link says needs to be seen
 }

@@ -94,8 +94,8 @@ func (v *viewLog) reset() {
 	v.follow, v.hit = true, viewLogHit{nth: -1}
 }
 
-// add takes newer lines in. At a bound the oldest go, unless they are on the screen of someone who does not follow: then
-// the new ones are let go and counted in behind.
+// add takes newer lines in. At a bound the oldest go, unless they are on the screen of someone who does not follow:
+// then the new ones are let go and counted in behind.
 func (v *viewLog) add(lines ...LogLine) {
 	open := v.takeOpen()
 	for i := range lines {
@@ -106,7 +106,8 @@ func (v *viewLog) add(lines ...LogLine) {
 	v.pushOpen(open)
 }
 
-// begun takes in a line that has not ended, in the place of what it was before, below all that have. Without text it is no more.
+// begun takes in a line that has not ended, in the place of what it was before, below all that have. Without text it is
+// no more.
 func (v *viewLog) begun(line LogLine) {
 	row := viewLogRowOf(&line)
 	row.open = true
@@ -327,8 +328,8 @@ func (v *viewLog) searchBegin() {
 	v.typing = &viewLogOrigin{v.top, v.follow, v.pan, v.search.text, v.hit}
 }
 
-// setSearch looks for a text, with each letter that is typed, and goes to the first hit from where the search was begun on;
-// for one who follows, to the last. See viewMatch; "" looks for nothing. It gives what is wrong with the text.
+// setSearch looks for a text, with each letter that is typed, and goes to the first hit from where the search was begun
+// on; for one who follows, to the last. See viewMatch; "" looks for nothing. It gives what is wrong with the text.
 func (v *viewLog) setSearch(text string) (fault string) {
 	v.fault = ""
 	m, err := viewMatchOf(text)
@@ -396,8 +397,8 @@ func (v *viewLog) hitValid() bool {
 	return v.hit.nth >= 0 && i < len(v.shown) && v.shown[i] == v.hit.seq && v.hit.nth < v.row(v.hit.seq).hits
 }
 
-// hitFrom gives the first hit of the shown line at index i or behind it, or with -1 the last one at or before it, around the
-// end if need be. There must be one.
+// hitFrom gives the first hit of the shown line at index i or behind it, or with -1 the last one at or before it,
+// around the end if need be. There must be one.
 func (v *viewLog) hitFrom(i, dir int) viewLogHit {
 	n := len(v.shown)
 	for range n {
@@ -454,7 +455,8 @@ func (v *viewLog) status() (left, right string) {
 	if v.behind > 0 {
 		right = fmt.Sprintf("%d newer: G   ", v.behind)
 	}
-	return textSafe(strings.TrimRight(left, " ")), right + fmt.Sprintf("line %d of %d   %s   %s", v.bottom(), len(v.shown), v.streamsText(), viewSize(v.size))
+	return textSafe(strings.TrimRight(left, " ")), right + fmt.Sprintf("line %d of %d   %s   %s", v.bottom(),
+		len(v.shown), v.streamsText(), viewSize(v.size))
 }
 
 // streamsText names the streams that are shown.

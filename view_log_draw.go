@@ -150,7 +150,8 @@ func (v *viewLog) rows(i int) int {
 	return n
 }
 
-// viewLogFit gives how many bytes of s fit into w columns, one letter at the least, with the marks that lie on the last.
+// viewLogFit gives how many bytes of s fit into w columns, one letter at the least, with the marks that lie on the
+// last.
 func viewLogFit(s string, w int) int {
 	for i, r := range s {
 		if w -= textRuneWidth(r); w < 0 && i > 0 {

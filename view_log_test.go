@@ -16,7 +16,8 @@ var viewLogAt = time.Date(2026, 3, 4, 2, 0, 13, 0, time.Local)
 func viewLogMade(n int, texts ...string) []LogLine {
 	lines := make([]LogLine, len(texts))
 	for i, text := range texts {
-		lines[i] = LogLine{Time: stampOf(viewLogAt.Add(time.Duration(n+i) * time.Second)), Run: "R", N: int64(n + i), Task: "dump", Attempt: 1, Stream: "o"}
+		lines[i] = LogLine{Time: stampOf(viewLogAt.Add(time.Duration(n+i) * time.Second)), Run: "R", N: int64(n + i),
+			Task: "dump", Attempt: 1, Stream: "o"}
 		if stream, rest, ok := strings.Cut(text, ":"); ok && (stream == "e" || stream == "c") {
 			lines[i].Stream, text = stream, rest
 		}
@@ -114,7 +115,8 @@ func TestViewLogMoves(t *testing.T) {
 	}
 }
 
-// TestViewLogBounds: a flood of lines leaves the newest, within what is said to be the most; and what someone reads stays.
+// TestViewLogBounds: a flood of lines leaves the newest, within what is said to be the most; and what someone reads
+// stays.
 func TestViewLogBounds(t *testing.T) {
 	t.Parallel()
 	v := viewLogNew()
@@ -137,7 +139,8 @@ func TestViewLogBounds(t *testing.T) {
 		t.Errorf("%d hits in %d lines with one each", v.hits, len(v.lines))
 	}
 	if bytes != v.bytes || size != v.size || v.names["dump"] != len(v.lines) {
-		t.Errorf("%d bytes, %d of text, %d of the task; counted %d, %d, %d", v.bytes, v.size, v.names["dump"], bytes, size, len(v.lines))
+		t.Errorf("%d bytes, %d of text, %d of the task; counted %d, %d, %d", v.bytes, v.size, v.names["dump"], bytes,
+			size, len(v.lines))
 	}
 	if last := v.lines[len(v.lines)-1]; last.n != 4*viewLogLines {
 		t.Errorf("the last line is number %d", last.n)
@@ -159,14 +162,16 @@ func TestViewLogBounds(t *testing.T) {
 	v.add(viewLogMany(1001, 1000+viewLogLines)...)
 	v.home()
 	v.prepend(viewLogMany(1, 1000)...)
-	if v.oldest() != 1 || len(v.lines) != viewLogLines || v.behind != 1000 || v.row(v.shown[v.index(v.top.seq)]).n != 1001 {
+	if v.oldest() != 1 || len(v.lines) != viewLogLines || v.behind != 1000 ||
+		v.row(v.shown[v.index(v.top.seq)]).n != 1001 {
 		t.Errorf("after older lines: oldest %d, %d lines, %d behind, top %v", v.oldest(), len(v.lines), v.behind, v.top)
 	}
 }
 
 // TestViewLogMemory weighs a full log, of lines as short as they come and of very long ones.
 func TestViewLogMemory(t *testing.T) {
-	for name, text := range map[string]string{"short": "x", "medium": strings.Repeat("m", 250), "huge": strings.Repeat("h", 1<<20), "hostile": strings.Repeat("\x1b[31m\x00", 1<<12),
+	for name, text := range map[string]string{"short": "x", "medium": strings.Repeat("m", 250),
+		"huge": strings.Repeat("h", 1<<20), "hostile": strings.Repeat("\x1b[31m\x00", 1<<12),
 		"colours": strings.Repeat("\x1b[31ma\x1b[32mb", 600)} {
 		weigh := func() uint64 {
 			runtime.GC()
@@ -202,11 +207,14 @@ func TestViewLogFilters(t *testing.T) {
 		do   func()
 		want string
 	}{
-		{func() {}, "dump start|dump bad start|~~ 3 lines were dropped ~~|dump Go on|dump bad end|load other start|~~ 2 lines lost ~~"},
-		{func() { v.cycleStreams() }, "dump start|~~ 3 lines were dropped ~~|dump Go on|load other start|~~ 2 lines lost ~~"},
+		{func() {}, "dump start|dump bad start|~~ 3 lines were dropped ~~|dump Go on|dump bad end|load other " +
+			"start|~~ 2 lines lost ~~"},
+		{func() { v.cycleStreams() }, "dump start|~~ 3 lines were dropped ~~|dump Go on|load other start|~~ 2 lines " +
+			"lost ~~"},
 		{func() { v.cycleStreams() }, "dump bad start|~~ 3 lines were dropped ~~|dump bad end|~~ 2 lines lost ~~"},
 		{func() { v.cycleStreams(); v.setTask("load") }, "other start|~~ 2 lines lost ~~"},
-		{func() { v.setTask("dump"); v.setOnly("start") }, "start|bad start|~~ 3 lines were dropped ~~|~~ 2 lines lost ~~"},
+		{func() { v.setTask("dump"); v.setOnly("start") },
+			"start|bad start|~~ 3 lines were dropped ~~|~~ 2 lines lost ~~"},
 		{func() { v.setOnly("start !bad") }, "start|~~ 3 lines were dropped ~~|~~ 2 lines lost ~~"},
 		{func() { v.setOnly("Start") }, "~~ 3 lines were dropped ~~|~~ 2 lines lost ~~"},
 		{func() { v.setOnly("go ! on") }, "~~ 3 lines were dropped ~~|Go on|~~ 2 lines lost ~~"},
@@ -216,7 +224,10 @@ func TestViewLogFilters(t *testing.T) {
 				t.Error(fault)
 			}
 		}, "~~ 3 lines were dropped ~~|Go on|bad end|~~ 2 lines lost ~~"},
-		{func() { v.add(viewLogMade(8, "go one", "stay")...) }, "~~ 3 lines were dropped ~~|Go on|bad end|~~ 2 lines lost ~~|go one"},
+		{func() {
+			v.add(viewLogMade(8, "go one",
+				"stay")...)
+		}, "~~ 3 lines were dropped ~~|Go on|bad end|~~ 2 lines lost ~~|go one"},
 	} {
 		step.do()
 		if got := strings.TrimRight(viewLogShown(v, 40, 8), "|"); got != step.want {
@@ -336,7 +347,8 @@ func TestViewLogResized(t *testing.T) {
 	for _, c := range []struct {
 		w, h int
 		want string
-	}{{4, 2, "dddd|eeee"}, {4, 4, "bbbb|cccc|dddd|eeee"}, {4, 6, "t|aaaa|bbbb|cccc|dddd|eeee"}, {10, 2, "aaaabbbbcc|ccddddeeee"}, {40, 2, "first|aaaabbbbccccddddeeee"}, {4, 2, "dddd|eeee"}} {
+	}{{4, 2, "dddd|eeee"}, {4, 4, "bbbb|cccc|dddd|eeee"}, {4, 6, "t|aaaa|bbbb|cccc|dddd|eeee"},
+		{10, 2, "aaaabbbbcc|ccddddeeee"}, {40, 2, "first|aaaabbbbccccddddeeee"}, {4, 2, "dddd|eeee"}} {
 		if got := viewLogShown(v, c.w, c.h); got != c.want {
 			t.Errorf("%dx%d: %s, want %s", c.w, c.h, got, c.want)
 		}
@@ -400,9 +412,12 @@ func TestViewLogColours(t *testing.T) {
 // TestViewLogScreens are pictures of a log: as it comes, searched, and as a pane.
 func TestViewLogScreens(t *testing.T) {
 	v := viewLogNew()
-	v.add(viewLogMade(0, "pg_dump: last built-in OID is 16383", "pg_dump: reading extensions", "copied chunk 00001 of 20000 sha256=9e3779b1 ok", "e:pg_dump: warning: slow disk",
-		"job printed \x1b]0;PWN\a and it is shown, never sent", "c:[cdktr: 3 lines of output were dropped: the principal was away and the spool was full]",
-		"a very long line is cut at the right edge; w wraps it, h and l pan it, and what does not fit at once is not lost", "日本語の行 sha256=00 and more", "done sha256=3c6ef362 sha256=daa66d13")...)
+	v.add(viewLogMade(0, "pg_dump: last built-in OID is 16383", "pg_dump: reading extensions",
+		"copied chunk 00001 of 20000 sha256=9e3779b1 ok", "e:pg_dump: warning: slow disk",
+		"job printed \x1b]0;PWN\a and it is shown, never sent",
+		"c:[cdktr: 3 lines of output were dropped: the principal was away and the spool was full]",
+		"a very long line is cut at the right edge; w wraps it, h and l pan it, and what does not fit at once is "+
+			"not lost", "日本語の行 sha256=00 and more", "done sha256=3c6ef362 sha256=daa66d13")...)
 	for _, size := range viewSizes {
 		w, h := size[0], size[1]
 		g := termGridNew(w, h)
@@ -428,7 +443,8 @@ func TestViewLogScreens(t *testing.T) {
 		viewGolden(t, "log-pane", g)
 	}
 	want := "02:00:13.000 pg_dump: last built-in OID is 16383\n"
-	if got := string(v.text()); !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 9 || strings.Contains(got, "\x1b") {
+	if got := string(v.text()); !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 9 ||
+		strings.Contains(got, "\x1b") {
 		t.Errorf("saved as %q", got)
 	}
 }
@@ -438,7 +454,8 @@ func TestViewLogInside(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	parts := []string{"\x1b[31m", "\x1b]0;PWN\a", "\x9b2J", "\u009b1m", "\u202e", "日本", "e\u0301\u0302", "\u0301", "\x00", "\r", "\t", "word ", "\xff", "🎉", "\u200b", "\ufe0f", "\n", strings.Repeat("z", 50)}
+	parts := []string{"\x1b[31m", "\x1b]0;PWN\a", "\x9b2J", "\u009b1m", "\u202e", "日本", "e\u0301\u0302", "\u0301",
+		"\x00", "\r", "\t", "word ", "\xff", "🎉", "\u200b", "\ufe0f", "\n", strings.Repeat("z", 50)}
 	for range 300 {
 		w, h := 1+rng.IntN(60), 1+rng.IntN(12)
 		a := viewArea{rng.IntN(w), rng.IntN(h), 0, 0}
@@ -510,7 +527,8 @@ func BenchmarkViewLogAdd(b *testing.B) {
 func BenchmarkViewLogDraw(b *testing.B) {
 	v := viewLogNew()
 	for i := range viewLogLines {
-		v.add(viewLogMade(i, fmt.Sprintf("copied chunk %05d of 20000 sha256=%08x ok %s", i, i*77777, strings.Repeat("and more ", i%30)))...)
+		v.add(viewLogMade(i, fmt.Sprintf("copied chunk %05d of 20000 sha256=%08x ok %s", i, i*77777,
+			strings.Repeat("and more ", i%30)))...)
 	}
 	g := termGridNew(120, 40)
 	v.setSearch("sha256=")
@@ -530,7 +548,8 @@ func BenchmarkViewLogDraw(b *testing.B) {
 func BenchmarkViewLogSearch(b *testing.B) {
 	v := viewLogNew()
 	for i := range viewLogLines {
-		v.add(viewLogMade(i, fmt.Sprintf("copied chunk %05d of 20000 sha256=%08x ok %s", i, i*77777, strings.Repeat("and more ", i%30)))...)
+		v.add(viewLogMade(i, fmt.Sprintf("copied chunk %05d of 20000 sha256=%08x ok %s", i, i*77777,
+			strings.Repeat("and more ", i%30)))...)
 	}
 	for _, text := range []string{"sha256=", "e", "re:sha[0-9]+=", "re:[a-f]+[0-9]"} {
 		b.Run(text, func(b *testing.B) {
@@ -561,7 +580,8 @@ func TestViewLogOpen(t *testing.T) {
 		{func() { v.setTask("dump") }, "one|20% done|~~ lost ~~|what?"},
 		{func() { v.prepend(viewLogMade(0, "zero")...) }, "zero|one|20% done|~~ lost ~~|what?"},
 		{open("dump", "e", ""), "zero|one|20% done|~~ lost ~~"},
-		{func() { v.setTask(""); v.add(viewLogMade(3, "e:three")...) }, "dump zero|dump one|dump 20% done|~~ lost ~~|dump three|load ."},
+		{func() { v.setTask(""); v.add(viewLogMade(3, "e:three")...) },
+			"dump zero|dump one|dump 20% done|~~ lost ~~|dump three|load ."},
 		{func() { v.setOnly("three") }, "~~ lost ~~|dump three"},
 		{open("load", "o", "three"), "~~ lost ~~|dump three|load three"},
 		{open("load", "o", ""), "~~ lost ~~|three"},

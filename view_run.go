@@ -54,12 +54,14 @@ type viewRun struct {
 
 // viewRunStates are the states that are counted, in the order they are told in, and their words.
 var viewRunStates = []struct{ state, word string }{
-	{taskSucceeded, "ok"}, {taskRunning, "running"}, {taskRetrying, "retrying"}, {taskFailed, "failed"}, {taskCrashed, "crashed"},
+	{taskSucceeded, "ok"}, {taskRunning, "running"}, {taskRetrying, "retrying"}, {taskFailed, "failed"},
+	{taskCrashed, "crashed"},
 	{taskCancelled, "cancelled"}, {taskWaiting, "waiting"}, {taskSkipped, "skipped"},
 }
 
 // viewRunStrip is the order of the strip of glyphs.
-var viewRunStrip = []string{taskSucceeded, taskFailed, taskCrashed, taskCancelled, taskRunning, taskRetrying, taskWaiting, taskSkipped}
+var viewRunStrip = []string{taskSucceeded, taskFailed, taskCrashed, taskCancelled, taskRunning, taskRetrying,
+	taskWaiting, taskSkipped}
 
 // viewRunRow is one task of the run.
 type viewRunRow struct {
@@ -243,8 +245,8 @@ func (v *viewRun) moveTo(end bool) {
 	}
 }
 
-// find selects the next task in the order of the table that a function says yes to, or with -1 the one before, around the
-// end if need be; the selected one itself only where here says so. Without one the selection stays.
+// find selects the next task in the order of the table that a function says yes to, or with -1 the one before, around
+// the end if need be; the selected one itself only where here says so. Without one the selection stays.
 func (v *viewRun) find(dir int, here bool, match func(*TaskRun) bool) {
 	n, at := len(v.rows), max(v.selected(), 0)
 	for k := range n {
@@ -267,9 +269,9 @@ func (v *viewRun) running() int {
 	return v.live
 }
 
-// draw shows the run in an area, which it makes blank first. log draws the output of the selected task into the area that
-// is left for it, below the heading that names the task; nil: there is none. Nothing outside a is changed but the cursor, which
-// is parked on the selected row.
+// draw shows the run in an area, which it makes blank first. log draws the output of the selected task into the area
+// that is left for it, below the heading that names the task; nil: there is none. Nothing outside a is changed but the
+// cursor, which is parked on the selected row.
 func (v *viewRun) draw(g *termGrid, a viewArea, log func(g *termGrid, a viewArea)) {
 	p := viewPen{g, a}
 	p.clear()
@@ -320,8 +322,8 @@ func (v *viewRun) drawStacked(p viewPen, log func(*termGrid, viewArea)) {
 	}
 }
 
-// drawHeading writes above the log whose it is and what became of that task, from column x on, and at the right end, before
-// end, where in the log one is. The pane that has the focus has the mark of what is selected.
+// drawHeading writes above the log whose it is and what became of that task, from column x on, and at the right end,
+// before end, where in the log one is. The pane that has the focus has the mark of what is selected.
 func (v *viewRun) drawHeading(p viewPen, x int, end string) {
 	i := v.selected()
 	if i < 0 {
@@ -345,8 +347,8 @@ func (v *viewRun) drawHeading(p viewPen, x int, end string) {
 	}
 }
 
-// drawHead writes the rows above the tasks: the state of the run, the counts, and why it is in that state, which is a blank
-// row where there is nothing to say and room for one. It gives how many rows they are.
+// drawHead writes the rows above the tasks: the state of the run, the counts, and why it is in that state, which is a
+// blank row where there is nothing to say and room for one. It gives how many rows they are.
 func (v *viewRun) drawHead(p viewPen) int {
 	r := v.Run
 	glyph, _, style := viewLooks(r.State)
@@ -396,7 +398,8 @@ func (v *viewRun) status(wide bool) []string {
 	case r.Trigger == triggerCron && v.Spec != nil && len(v.Spec.Schedule) == 1:
 		parts[1] += " " + v.Spec.Schedule[0]
 	}
-	if v.Spec != nil && r.Attempt <= v.Spec.Retries+1 { // a person's retry, or a failover, goes beyond what the file allows
+	// a person's retry, or a failover, goes beyond what the file allows
+	if v.Spec != nil && r.Attempt <= v.Spec.Retries+1 {
 		parts[2] += "/" + strconv.Itoa(v.Spec.Retries+1)
 	}
 	if r.Agent != "" {

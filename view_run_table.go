@@ -1,5 +1,5 @@
-// view_run_table.go: the tasks of a run as a table, and in wide areas everything about the run at once: waves, table, facts
-// of the selected task, log.
+// view_run_table.go: the tasks of a run as a table, and in wide areas everything about the run at once: waves, table,
+// facts of the selected task, log.
 
 package main
 
@@ -147,8 +147,8 @@ func (v *viewRun) afterText(r *viewRunRow, room int) string {
 	return r.after
 }
 
-// viewRunList joins names, as many as fit into room columns with the count of the others; of the first it shows at least
-// the beginning.
+// viewRunList joins names, as many as fit into room columns with the count of the others; of the first it shows at
+// least the beginning.
 func viewRunList(names []string, between string, room int) string {
 	var list strings.Builder
 	more := func(shown int) string {

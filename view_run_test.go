@@ -11,34 +11,47 @@ import (
 // viewRunBackup is the run of the pictures: one of nine tasks, two of them at it, one failed.
 func viewRunBackup() (*Run, *Workflow, *Agent) {
 	exit := func(n int) *int { return &n }
-	spec := &Workflow{ID: "site07-backup", Schedule: []string{"0 2 * * *"}, Retries: 2, WorkingDirectory: "/var/lib/backup", Env: map[string]string{"PGUSER": "backup"}, Tasks: []Task{
-		{ID: "fetch-keys", Run: "scp keys: ."},
-		{ID: "freeze", Run: "fsfreeze -f /srv"},
-		{ID: "dump", Run: "set -e\npg_dump site07 > site07.sql\nsync\n", Depends: []string{"fetch-keys", "freeze"}, Retries: 2},
-		{ID: "dump-audit", Name: "Audit dump", Cmd: "/usr/bin/pg_dump", Args: []string{"-h", "10.2.0.9", "audit"}, Depends: []string{"freeze"},
-			Retries: 2, RetryDelay: Duration(10 * time.Second), Timeout: Duration(10 * time.Minute), Env: map[string]string{"PGPASSWORD": "secret"}},
-		{ID: "encrypt", Run: "age -r key site07.sql", Depends: []string{"dump"}},
-		{ID: "report-audit", Run: "mail", Depends: []string{"dump-audit"}},
-		{ID: "upload", Run: "rclone", Depends: []string{"encrypt"}, Retries: 4},
-		{ID: "thaw", Run: "fsfreeze -u /srv", Depends: []string{"freeze"}, When: whenAlways},
-		{ID: "metrics", Run: "curl", Depends: []string{"freeze"}},
-	}}
-	run := &Run{ID: "01KJVX3H5T0000000000001280", Workflow: "site07-backup", State: runRunning, Trigger: triggerCron, Agent: "edge-07", Attempt: 1,
+	spec := &Workflow{ID: "site07-backup", Schedule: []string{"0 2 * * *"}, Retries: 2,
+		WorkingDirectory: "/var/lib/backup", Env: map[string]string{"PGUSER": "backup"}, Tasks: []Task{
+			{ID: "fetch-keys", Run: "scp keys: ."},
+			{ID: "freeze", Run: "fsfreeze -f /srv"},
+			{ID: "dump", Run: "set -e\npg_dump site07 > site07.sql\nsync\n", Depends: []string{"fetch-keys", "freeze"},
+				Retries: 2},
+			{ID: "dump-audit", Name: "Audit dump", Cmd: "/usr/bin/pg_dump", Args: []string{"-h", "10.2.0.9", "audit"},
+				Depends: []string{"freeze"},
+				Retries: 2, RetryDelay: Duration(10 * time.Second), Timeout: Duration(10 * time.Minute),
+				Env: map[string]string{"PGPASSWORD": "secret"}},
+			{ID: "encrypt", Run: "age -r key site07.sql", Depends: []string{"dump"}},
+			{ID: "report-audit", Run: "mail", Depends: []string{"dump-audit"}},
+			{ID: "upload", Run: "rclone", Depends: []string{"encrypt"}, Retries: 4},
+			{ID: "thaw", Run: "fsfreeze -u /srv", Depends: []string{"freeze"}, When: whenAlways},
+			{ID: "metrics", Run: "curl", Depends: []string{"freeze"}},
+		}}
+	run := &Run{ID: "01KJVX3H5T0000000000001280", Workflow: "site07-backup", State: runRunning, Trigger: triggerCron,
+		Agent: "edge-07", Attempt: 1,
 		Started: viewStamp("02:00:00"), Tasks: []TaskRun{
-			{Task: "fetch-keys", State: taskSucceeded, Exit: exit(0), Attempts: 1, Started: viewStamp("02:00:00"), Finished: viewStamp("02:00:02"), Seconds: 2},
-			{Task: "freeze", State: taskSucceeded, Exit: exit(0), Attempts: 1, Started: viewStamp("02:00:00"), Finished: viewStamp("02:00:11"), Seconds: 11},
-			{Task: "dump", State: taskRunning, Exit: exit(1), Attempts: 2, Started: viewStamp("02:00:16"), Began: viewStamp("02:01:07"),
-				Earlier: []TaskAttempt{{Attempt: 1, Reason: "exit 1", Exit: exit(1), Started: viewStamp("02:00:16"), Seconds: 41.5}}},
-			{Task: "dump-audit", State: taskFailed, Reason: "exit 3", Exit: exit(3), Attempts: 3, Started: viewStamp("02:00:59"), Began: viewStamp("02:01:53"),
-				Finished: viewStamp("02:02:09"), Seconds: 70, Earlier: []TaskAttempt{{Attempt: 1, Reason: "exit 3", Exit: exit(3), Started: viewStamp("02:00:59"), Seconds: 11.2},
+			{Task: "fetch-keys", State: taskSucceeded, Exit: exit(0), Attempts: 1, Started: viewStamp("02:00:00"),
+				Finished: viewStamp("02:00:02"), Seconds: 2},
+			{Task: "freeze", State: taskSucceeded, Exit: exit(0), Attempts: 1, Started: viewStamp("02:00:00"),
+				Finished: viewStamp("02:00:11"), Seconds: 11},
+			{Task: "dump", State: taskRunning, Exit: exit(1), Attempts: 2, Started: viewStamp("02:00:16"),
+				Began: viewStamp("02:01:07"),
+				Earlier: []TaskAttempt{{Attempt: 1, Reason: "exit 1", Exit: exit(1), Started: viewStamp("02:00:16"),
+					Seconds: 41.5}}},
+			{Task: "dump-audit", State: taskFailed, Reason: "exit 3", Exit: exit(3), Attempts: 3,
+				Started: viewStamp("02:00:59"), Began: viewStamp("02:01:53"),
+				Finished: viewStamp("02:02:09"), Seconds: 70, Earlier: []TaskAttempt{{Attempt: 1, Reason: "exit 3",
+					Exit: exit(3), Started: viewStamp("02:00:59"), Seconds: 11.2},
 					{Attempt: 2, Reason: "exit 3", Exit: exit(3), Started: viewStamp("02:01:20"), Seconds: 13}}},
 			{Task: "encrypt", State: taskWaiting},
 			{Task: "report-audit", State: taskSkipped, Reason: "dump-audit failed", Finished: viewStamp("02:02:09")},
 			{Task: "upload", State: taskWaiting},
 			{Task: "thaw", State: taskRunning, Attempts: 1, Started: viewStamp("02:02:11")},
-			{Task: "metrics", State: taskSucceeded, Exit: exit(0), Attempts: 1, Started: viewStamp("02:00:11"), Finished: viewStamp("02:00:12"), Seconds: 1},
+			{Task: "metrics", State: taskSucceeded, Exit: exit(0), Attempts: 1, Started: viewStamp("02:00:11"),
+				Finished: viewStamp("02:00:12"), Seconds: 1},
 		}}
-	agent := &Agent{Name: "edge-07", State: agentUp, Labels: map[string]string{"arch": "arm64"}, Capacity: 4, Running: 2}
+	agent := &Agent{Name: "edge-07", State: agentUp, Labels: map[string]string{"arch": "arm64"}, Capacity: 4,
+		Running: 2}
 	return run, spec, agent
 }
 
@@ -77,15 +90,18 @@ func TestViewRunGolden(t *testing.T) {
 			v.set(v.Run, v.Spec)
 		}},
 		{"run-queued", func(v *viewRun) {
-			v.set(&Run{ID: "R", State: runQueued, Reason: "all agents are busy", Trigger: triggerManual, By: "ana", Attempt: 1, Queued: viewStamp("02:02:00")}, nil)
+			v.set(&Run{ID: "R", State: runQueued, Reason: "all agents are busy", Trigger: triggerManual, By: "ana",
+				Attempt: 1, Queued: viewStamp("02:02:00")}, nil)
 		}},
 		{"run-many", func(v *viewRun) { // more than fits anywhere, of names that mean harm
-			run, spec := viewRunMany(300, rand.New(rand.NewPCG(7, 7)), func(i int) string { return viewHostile[i%len(viewHostile)] + strconv.Itoa(i) })
+			run, spec := viewRunMany(300, rand.New(rand.NewPCG(7, 7)),
+				func(i int) string { return viewHostile[i%len(viewHostile)] + strconv.Itoa(i) })
 			v.set(run, spec)
 			v.Selected = spec.Tasks[140].ID
 		}},
 		{"run-many-wave", func(v *viewRun) {
-			run, spec := viewRunMany(300, rand.New(rand.NewPCG(7, 7)), func(i int) string { return "task-" + strconv.Itoa(i) })
+			run, spec := viewRunMany(300, rand.New(rand.NewPCG(7, 7)),
+				func(i int) string { return "task-" + strconv.Itoa(i) })
 			v.set(run, spec)
 			v.Selected, v.Mode = "task-140", viewRunWave
 		}},
@@ -118,8 +134,8 @@ func TestViewRunTry(t *testing.T) {
 	}
 }
 
-// viewRunTasks makes a run of tasks with times in seconds after 02:00:00: "id start end deps...", where "-" is a time that
-// there is not.
+// viewRunTasks makes a run of tasks with times in seconds after 02:00:00: "id start end deps...", where "-" is a time
+// that there is not.
 func viewRunTasks(t *testing.T, state string, lines ...string) (*Run, *Workflow) {
 	t.Helper()
 	began := viewStamp("02:00:00")
@@ -136,7 +152,8 @@ func viewRunTasks(t *testing.T, state string, lines ...string) (*Run, *Workflow)
 			}
 			return stampOf(began.Add(time.Duration(seconds) * time.Second))
 		}
-		task := TaskRun{Task: words[0], Started: at(words[1]), Finished: at(words[2]), State: taskSucceeded, Attempts: 1}
+		task := TaskRun{Task: words[0], Started: at(words[1]), Finished: at(words[2]), State: taskSucceeded,
+			Attempts: 1}
 		switch {
 		case task.Started.IsZero() && !task.Finished.IsZero():
 			task.State, task.Attempts = taskSkipped, 0
@@ -160,7 +177,8 @@ func TestViewRunPath(t *testing.T) {
 		{"nothing began", runQueued, []string{"a - -", "b - - a"}, ""},
 		{"one task", runSucceeded, []string{"a 0 5"}, "a"},
 		{"a chain", runSucceeded, []string{"a 0 5", "b 5 9 a", "c 9 12 b"}, "a b c"},
-		{"a diamond goes by the slower side", runSucceeded, []string{"a 0 1", "b 1 3 a", "c 1 8 a", "d 8 9 b c"}, "a c d"},
+		{"a diamond goes by the slower side", runSucceeded, []string{"a 0 1", "b 1 3 a", "c 1 8 a", "d 8 9 b c"},
+			"a c d"},
 		{"the last to end, not the deepest", runSucceeded, []string{"a 0 1", "b 1 2 a", "c 2 3 b", "d 0 60"}, "d"},
 		{"a tie goes to the first named", runSucceeded, []string{"a 0 5", "b 0 5", "c 5 6 b a"}, "b c"},
 		{"what runs ends last", runRunning, []string{"a 0 50", "b 0 2", "c 2 - b", "d - - c"}, "b c"},
@@ -226,8 +244,10 @@ func TestViewRunSelection(t *testing.T) {
 
 // viewRunMany makes a run of n tasks, most of which hang on two earlier ones.
 func viewRunMany(n int, random *rand.Rand, names func(i int) string) (*Run, *Workflow) {
-	states := []string{taskSucceeded, taskSucceeded, taskSucceeded, taskFailed, taskCrashed, taskCancelled, taskRunning, taskRetrying, taskWaiting, taskSkipped, "strange"}
-	run := &Run{ID: "R", Workflow: names(0), State: runRunning, Started: viewStamp("02:00:00"), Attempt: 1, Agent: "edge-07"}
+	states := []string{taskSucceeded, taskSucceeded, taskSucceeded, taskFailed, taskCrashed, taskCancelled, taskRunning,
+		taskRetrying, taskWaiting, taskSkipped, "strange"}
+	run := &Run{ID: "R", Workflow: names(0), State: runRunning, Started: viewStamp("02:00:00"), Attempt: 1,
+		Agent: "edge-07"}
 	spec := &Workflow{ID: "w"}
 	for i := range n {
 		began := run.Started.Add(time.Duration(random.IntN(4000)-100) * time.Second)
@@ -235,11 +255,13 @@ func viewRunMany(n int, random *rand.Rand, names func(i int) string) (*Run, *Wor
 		if taskActive(task.State) != (task.State == taskWaiting) {
 			task.Started = stampOf(began)
 		} else if task.State != taskWaiting {
-			task.Started, task.Finished = stampOf(began), stampOf(began.Add(time.Duration(random.IntN(900)-5)*time.Second))
+			task.Started, task.Finished = stampOf(began),
+				stampOf(began.Add(time.Duration(random.IntN(900)-5)*time.Second))
 			task.Exit, task.Reason = &task.Attempts, names(i+1)
 		}
 		run.Tasks = append(run.Tasks, task)
-		t := Task{ID: task.Task, Name: names(i + 2), Run: names(i + 3), Retries: random.IntN(3), Env: map[string]string{names(i): "x"}}
+		t := Task{ID: task.Task, Name: names(i + 2), Run: names(i + 3), Retries: random.IntN(3),
+			Env: map[string]string{names(i): "x"}}
 		for k := 0; k < 2 && i > 0 && random.IntN(4) > 0; k++ {
 			t.Depends = append(t.Depends, spec.Tasks[random.IntN(i)].ID)
 		}
@@ -254,7 +276,8 @@ func viewRunEarlier(random *rand.Rand, t *TaskRun) {
 		t.Began = stampOf(t.Started.Add(time.Duration(random.IntN(2000)-500) * time.Second))
 	}
 	for n := range random.IntN(20) * random.IntN(2) {
-		a := TaskAttempt{Attempt: n + random.IntN(3), Reason: viewHostile[random.IntN(len(viewHostile))], Exit: &t.Attempts, Seconds: []float64{0, 1, 300, -5, 1e9, 1e300, -1e300}[random.IntN(7)]}
+		a := TaskAttempt{Attempt: n + random.IntN(3), Reason: viewHostile[random.IntN(len(viewHostile))],
+			Exit: &t.Attempts, Seconds: []float64{0, 1, 300, -5, 1e9, 1e300, -1e300}[random.IntN(7)]}
 		if random.IntN(4) > 0 {
 			a.Started = stampOf(t.Started.Add(time.Duration(random.IntN(3000)-900) * time.Second))
 		}
@@ -282,7 +305,8 @@ func TestViewRunWithin(t *testing.T) {
 		for i := range run.Tasks {
 			viewRunEarlier(random, &run.Tasks[i])
 		}
-		v := &viewRun{Now: run.Started.Add(time.Duration(random.Int64N(1 << uint(20+random.IntN(43))))), Mode: viewRunMode(random.IntN(3)),
+		v := &viewRun{Now: run.Started.Add(time.Duration(random.Int64N(1 << uint(20+random.IntN(43))))),
+			Mode:  viewRunMode(random.IntN(3)),
 			Split: random.IntN(200) - 100, Pane: random.IntN(2), Stale: random.IntN(2) == 0}
 		v.set(run, spec)
 		v.move(random.IntN(70))

@@ -10,8 +10,10 @@ import (
 )
 
 // viewRunSteps are the distances between two marks of the time axis; longer ones are whole days.
-var viewRunSteps = []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second,
-	time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour,
+var viewRunSteps = []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second,
+	30 * time.Second,
+	time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour,
+	2 * time.Hour,
 	3 * time.Hour, 6 * time.Hour, 12 * time.Hour}
 
 const (
@@ -19,7 +21,8 @@ const (
 	viewRunTicks = 10 // columns between two marks of the axis, at the least
 )
 
-// drawTime shows a heading with the axis, and below it one row a task with a bar from its start to its end; see drawBar.
+// drawTime shows a heading with the axis, and below it one row a task with a bar from its start to its end; see
+// drawBar.
 func (v *viewRun) drawTime(p viewPen) {
 	name := max(min(viewRunName, p.w-3-2-9-viewRunBars), 8)
 	took := 3 + 2 + name
@@ -82,7 +85,8 @@ func viewRunAxis(p viewPen, whole time.Duration) {
 			break
 		}
 	}
-	for days := time.Duration(1); step == 0; days *= 2 { // one of them lies between a half and the whole, which is wide enough
+	// one of them lies between a half and the whole, which is wide enough
+	for days := time.Duration(1); step == 0; days *= 2 {
 		if viewRunColumn(days*day, whole, p.w) >= viewRunTicks {
 			step = days * day
 		}
@@ -101,9 +105,9 @@ func viewRunColumn(at, whole time.Duration, w int) int {
 	return min(int(float64(at)/float64(whole)*float64(w)), w-1)
 }
 
-// drawBar draws the bar of one task: "=" for each try, which ends in the glyph of what became of it and has at least that, "." while
-// the task waits for its next try, and ">" at the end while it goes on. Tries of which it is not known when they began are "~"
-// together. "<" stands for what was done before this run began, in an earlier attempt of it.
+// drawBar draws the bar of one task: "=" for each try, which ends in the glyph of what became of it and has at least
+// that, "." while the task waits for its next try, and ">" at the end while it goes on. Tries of which it is not known
+// when they began are "~" together. "<" stands for what was done before this run began, in an earlier attempt of it.
 func (v *viewRun) drawBar(p viewPen, r *viewRunRow, start time.Time, whole time.Duration) {
 	t := r.run
 	glyph, _, style := viewLooks(t.State)
@@ -127,7 +131,8 @@ func (v *viewRun) drawBar(p viewPen, r *viewRunRow, start time.Time, whole time.
 		p.line(x, 0, from-x, gapStyle, gap)
 		x = max(x, from)
 		p.line(x, 0, to-x, style, '=')
-		x = max(x, p.put(max(from, to), 0, style, glyph)) // in one column with the try before, the glyph is the later one's
+		// in one column with the try before, the glyph is the later one's
+		x = max(x, p.put(max(from, to), 0, style, glyph))
 	}
 	for i := range t.Earlier {
 		a := &t.Earlier[i]
@@ -195,8 +200,8 @@ const (
 	viewRunWaveMost  = 28
 )
 
-// drawWaves shows as many waves as fit, among them that of the selected task. focus says that this is where the selection
-// is moved: then it has the mark and the cursor.
+// drawWaves shows as many waves as fit, among them that of the selected task. focus says that this is where the
+// selection is moved: then it has the mark and the cursor.
 func (v *viewRun) drawWaves(p viewPen, focus bool) {
 	at := max(v.selected(), 0)
 	width := min(max((p.w-1)/len(v.waves), v.widest+len("! ")+len(" 0:00 ")+1, viewRunWaveLeast), viewRunWaveMost)

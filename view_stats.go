@@ -1,5 +1,5 @@
-// view_stats.go: the statistics of a workflow as a screen of text: how often it succeeds, how long it takes, a histogram of
-// that, and a calendar of the last weeks.
+// view_stats.go: the statistics of a workflow as a screen of text: how often it succeeds, how long it takes, a
+// histogram of that, and a calendar of the last weeks.
 
 package main
 
@@ -12,13 +12,14 @@ import (
 )
 
 const (
-	viewStatsWide   = 80 // columns: histogram and calendar side by side
-	viewStatsLabel  = 12 // columns of what a bar stands for
-	viewStatsMargin = 10 // columns of the calendar beside its weeks: the days before, and what the last month's name needs behind
+	viewStatsWide  = 80 // columns: histogram and calendar side by side
+	viewStatsLabel = 12 // columns of what a bar stands for
+	// columns of the calendar beside its weeks: the days before, and what the last month's name needs behind
+	viewStatsMargin = 10
 )
 
-// viewStats is what is shown of a workflow's runs, and how far down the user is. One goroutine uses it at a time. A bar of
-// the histogram with no upper bound stands for any time.
+// viewStats is what is shown of a workflow's runs, and how far down the user is. One goroutine uses it at a time. A bar
+// of the histogram with no upper bound stands for any time.
 type viewStats struct {
 	*Stats
 	top int // first row shown: draw keeps it within what there is
@@ -54,7 +55,8 @@ func (v *viewStats) drawFrom(p viewPen, y int) int {
 	for _, c := range []struct {
 		n           int
 		state, word string
-	}{{v.Succeeded, runSucceeded, "ok"}, {v.Failed, runFailed, "failed"}, {v.Crashed, runCrashed, "crashed"}, {v.Cancelled, runCancelled, "cancelled"}} {
+	}{{v.Succeeded, runSucceeded, "ok"}, {v.Failed, runFailed, "failed"}, {v.Crashed, runCrashed, "crashed"},
+		{v.Cancelled, runCancelled, "cancelled"}} {
 		if glyph, _, style := viewLooks(c.state); c.n > 0 {
 			parts = append(parts, viewStatsPart{glyph, strconv.Itoa(c.n) + " " + c.word, style})
 		}
@@ -64,7 +66,8 @@ func (v *viewStats) drawFrom(p viewPen, y int) int {
 	if v.Longest != nil {
 		longest = "longest " + viewStatsTook(v.Longest.Seconds) + " in " + v.Longest.Run
 	}
-	y = v.drawParts(p, y, []viewStatsPart{{text: "p50 " + viewStatsTook(v.P50)}, {text: "p95 " + viewStatsTook(v.P95)}, {text: longest}}) + 1
+	y = v.drawParts(p, y, []viewStatsPart{{text: "p50 " + viewStatsTook(v.P50)}, {text: "p95 " + viewStatsTook(v.P95)},
+		{text: longest}}) + 1
 	if p.w < viewStatsWide {
 		y = v.drawHistogram(p, y) + 1
 		return v.drawCalendar(p, y)
@@ -103,7 +106,8 @@ func (v *viewStats) drawHistogram(p viewPen, y int) int {
 	p.put(1+viewStatsLabel, y, styleBold, "RUNS")
 	bars := slices.Clone(v.Histogram[:min(len(v.Histogram), 1)])
 	for _, bar := range v.Histogram[len(bars):] {
-		if last := &bars[len(bars)-1]; viewStatsUpto(bar) == viewStatsUpto(*last) { // closer than what can be told apart here
+		// closer than what can be told apart here
+		if last := &bars[len(bars)-1]; viewStatsUpto(bar) == viewStatsUpto(*last) {
 			last.Count += bar.Count
 		} else {
 			bars = append(bars, bar)

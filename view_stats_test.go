@@ -9,7 +9,8 @@ import (
 
 // viewStatsFixture is a workflow that has run for some weeks, badly at times.
 func viewStatsFixture() *viewStats {
-	v := &viewStats{Stats: &Stats{Workflow: "site07-backup", Runs: 211, Succeeded: 203, Failed: 5, Crashed: 1, Cancelled: 2, Rate: 203.0 / 209, P50: 552, P95: 843.4,
+	v := &viewStats{Stats: &Stats{Workflow: "site07-backup", Runs: 211, Succeeded: 203, Failed: 5, Crashed: 1,
+		Cancelled: 2, Rate: 203.0 / 209, P50: 552, P95: 843.4,
 		Longest: &StatsLongest{"01KJVX3H5T0000000000001102", 3734}}}
 	for i, n := range []int{2, 14, 103, 61, 22, 0, 8, 1} {
 		v.Histogram = append(v.Histogram, StatsBucket{Upto: []float64{5, 60, 540, 600, 720, 900, 1800, 0}[i], Count: n})
@@ -50,7 +51,8 @@ func TestViewStatsScroll(t *testing.T) {
 		seen += viewPicture(g)
 		v.scroll(1)
 	}
-	for _, want := range []string{"site07-backup", "211 runs", "success 97.1%", "+ 203 ok", "! 1 crashed", "x 2 cancelled", "p95 14:03", "longest 1:02:14", "longer", "Sun", "x cancelled  . none"} {
+	for _, want := range []string{"site07-backup", "211 runs", "success 97.1%", "+ 203 ok", "! 1 crashed",
+		"x 2 cancelled", "p95 14:03", "longest 1:02:14", "longer", "Sun", "x cancelled  . none"} {
 		if !strings.Contains(seen, want) {
 			t.Errorf("%q is nowhere to be seen", want)
 		}
@@ -64,12 +66,14 @@ func TestViewStatsScroll(t *testing.T) {
 }
 
 func TestViewStatsTexts(t *testing.T) {
-	for rate, want := range map[float64]string{1: "100%", 0: "0%", 0.99999: "99.9%", 0.5: "50%", 0.975: "97.5%", 0.29: "29%"} {
+	for rate, want := range map[float64]string{1: "100%", 0: "0%", 0.99999: "99.9%", 0.5: "50%", 0.975: "97.5%",
+		0.29: "29%"} {
 		if got := viewStatsPercent(rate); got != want {
 			t.Errorf("a rate of %v is %s, want %s", rate, got, want)
 		}
 	}
-	for seconds, want := range map[float64]string{-1: "0.0s", 0.34: "0.3s", 9.98: "9.9s", 0.3: "0.3s", 10: "0:10", 75: "1:15", 1e300: "104166d16h"} {
+	for seconds, want := range map[float64]string{-1: "0.0s", 0.34: "0.3s", 9.98: "9.9s", 0.3: "0.3s", 10: "0:10",
+		75: "1:15", 1e300: "104166d16h"} {
 		if got := viewStatsTook(seconds); got != want {
 			t.Errorf("%v seconds are %s, want %s", seconds, got, want)
 		}
@@ -79,7 +83,8 @@ func TestViewStatsTexts(t *testing.T) {
 // TestViewStatsBars has no two bars that read alike.
 func TestViewStatsBars(t *testing.T) {
 	v, g := viewStatsFixture(), termGridNew(80, 24)
-	v.Histogram = []StatsBucket{{Upto: 1.01, Count: 7}, {Upto: 1.02, Count: 2}, {Upto: 1.08}, {Upto: 1.11, Count: 3}, {Count: 1}}
+	v.Histogram = []StatsBucket{{Upto: 1.01, Count: 7}, {Upto: 1.02, Count: 2}, {Upto: 1.08}, {Upto: 1.11, Count: 3},
+		{Count: 1}}
 	v.draw(g, viewArea{0, 1, 80, 21})
 	text := strings.Join(viewRows(g), "\n")
 	for _, want := range []string{"1.0s  9 ====", "1.1s  3 ===", "longer  1 ="} {
@@ -100,15 +105,18 @@ func TestViewStatsWithin(t *testing.T) {
 	hostile := func() string { return viewHostile[random.IntN(len(viewHostile))] }
 	for range 400 {
 		v := viewStatsFixture()
-		v.Workflow, v.Longest, v.Rate = hostile(), &StatsLongest{hostile(), random.NormFloat64() * 1e9}, random.Float64()
+		v.Workflow, v.Longest, v.Rate = hostile(), &StatsLongest{hostile(), random.NormFloat64() * 1e9},
+			random.Float64()
 		for i := range v.Calendar {
 			if random.IntN(5) == 0 {
-				v.Calendar[i] = StatsDay{Day: []string{hostile(), "2026-02-30", "0001-01-01", "9999-12-31"}[random.IntN(4)], Worst: hostile(), Runs: random.IntN(2)}
+				v.Calendar[i] = StatsDay{Day: []string{hostile(), "2026-02-30", "0001-01-01",
+					"9999-12-31"}[random.IntN(4)], Worst: hostile(), Runs: random.IntN(2)}
 			}
 		}
 		v.Histogram = v.Histogram[:random.IntN(8)]
 		for range random.IntN(30) {
-			v.Histogram = append(v.Histogram, StatsBucket{Upto: random.NormFloat64() * 1e6, Count: random.IntN(1 << 30)})
+			v.Histogram = append(v.Histogram, StatsBucket{Upto: random.NormFloat64() * 1e6,
+				Count: random.IntN(1 << 30)})
 		}
 		v.top = random.IntN(40)
 		viewWithin(t, random, v.draw)

@@ -1,5 +1,5 @@
-// What the tests of all screens share: golden screens, which are pictures that a reviewer can read, and a check that a screen
-// stays within its area.
+// What the tests of all screens share: golden screens, which are pictures that a reviewer can read, and a check that a
+// screen stays within its area.
 
 package main
 
@@ -16,8 +16,8 @@ import (
 // viewSizes are the sizes of terminals that golden screens are made for.
 var viewSizes = [][2]int{{40, 10}, {80, 24}, {120, 40}}
 
-// viewGolden compares a screen with testdata/screens/NAME.WxH.txt: its text between bars, a row where the cursor is, and
-// its styles, one letter for a colour and a mark for attributes. -update writes the file anew.
+// viewGolden compares a screen with testdata/screens/NAME.WxH.txt: its text between bars, a row where the cursor is,
+// and its styles, one letter for a colour and a mark for attributes. -update writes the file anew.
 func viewGolden(t *testing.T, name string, g *termGrid) {
 	t.Helper()
 	file := filepath.Join("testdata", "screens", fmt.Sprintf("%s.%dx%d.txt", name, g.w, g.h))
@@ -41,8 +41,8 @@ func viewGolden(t *testing.T, name string, g *termGrid) {
 	viewBudget(t, name, g)
 }
 
-// viewBudget holds a screen to the bytes that it may take as a whole frame. A letter whose width is in doubt takes more: it has
-// up to four bytes, and the column is set behind it.
+// viewBudget holds a screen to the bytes that it may take as a whole frame. A letter whose width is in doubt takes
+// more: it has up to four bytes, and the column is set behind it.
 func viewBudget(t *testing.T, name string, g *termGrid) {
 	t.Helper()
 	most := map[int]int{40: 700, 80: 2500, 120: 4500}[g.w]
@@ -79,8 +79,8 @@ func viewPicture(g *termGrid) string {
 	return fmt.Sprintf("%scursor %d,%d\n%s", text.String(), g.cursorX, g.cursorY, style.String())
 }
 
-// viewStyleLetter writes a style as one letter: the first of the colour (k is black), else a mark; capital letters are bold,
-// and "@" stands for all that is reverse.
+// viewStyleLetter writes a style as one letter: the first of the colour (k is black), else a mark; capital letters are
+// bold, and "@" stands for all that is reverse.
 func viewStyleLetter(s termStyle) string {
 	letter := string(" krgybmcw"[min(s&styleColor, 8)])
 	switch {
@@ -99,8 +99,10 @@ func viewStyleLetter(s termStyle) string {
 }
 
 // viewHostile are texts that must do no harm wherever they are drawn.
-var viewHostile = []string{"", " ", "\x1b]0;PWN\x07", "\x1b[2J\x1b[1;1H", "a\u202eb", "\u0301\u0302x", "日本語のタスク", "\xff\xfe\x80", "\u009b31m", "e\u0301e\u0301",
-	"👩‍👩‍👧‍👦", "tab\tand\nline\r", "\u200b\u200b", strings.Repeat("x", 300), strings.Repeat("界", 150), "\x00", "100%", "plain"}
+var viewHostile = []string{"", " ", "\x1b]0;PWN\x07", "\x1b[2J\x1b[1;1H", "a\u202eb", "\u0301\u0302x", "日本語のタスク",
+	"\xff\xfe\x80", "\u009b31m", "e\u0301e\u0301",
+	"👩‍👩‍👧‍👦", "tab\tand\nline\r", "\u200b\u200b", strings.Repeat("x", 300), strings.Repeat("界", 150), "\x00", "100%",
+	"plain"}
 
 // viewWithin draws into random areas of a grid that is full of letters, and wants all outside the area untouched.
 func viewWithin(t *testing.T, random *rand.Rand, draw func(g *termGrid, a viewArea)) {

@@ -79,8 +79,8 @@ type wireConn interface {
 // wireStall is how long a peer may take nothing before it is cut.
 const wireStall = 30 * time.Second
 
-// wireMaxFrame bounds the bytes of one frame, either way, unless wireLimits says otherwise. Who has more to say finds that out before
-// it is sent: the other side cuts the connection of a longer one.
+// wireMaxFrame bounds the bytes of one frame, either way, unless wireLimits says otherwise. Who has more to say finds
+// that out before it is sent: the other side cuts the connection of a longer one.
 const wireMaxFrame = 1 << 20
 
 // wireMemory is the transport of a connection within this process.

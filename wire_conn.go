@@ -246,7 +246,8 @@ func wireHandshake(nc net.Conn, peer wirePeer, opt wireOptions, guest *wireGuest
 // wireBare takes zmq4's words off an error of the security handshake, which are the
 // same each time: what is left says why.
 func wireBare(err error) error {
-	for _, words := range []string{"zmq4: could not initialize ZMTP connection: ", "zmq4: could not perform security handshake: "} {
+	for _, words := range []string{"zmq4: could not initialize ZMTP connection: ",
+		"zmq4: could not perform security handshake: "} {
 		if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(err.Error(), words) {
 			err = inner
 		}
@@ -503,7 +504,8 @@ func (m *wireMem) Recv() ([][]byte, error) {
 // finish ends this side; the other one still receives what was sent, unless drop.
 func (m *wireMem) finish(why error, drop bool) {
 	m.once.Do(func() {
-		m.in.end(fmt.Errorf("%w by the other side", errWireClosed), true) // before the other side is woken: why is not its business
+		// before the other side is woken: why is not its business
+		m.in.end(fmt.Errorf("%w by the other side", errWireClosed), true)
 		m.out.end(why, drop)
 		close(m.done)
 	})

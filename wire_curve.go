@@ -397,7 +397,8 @@ func (j *curveJoin) welcome(body, meta []byte) (initiate []byte, err error) {
 	proof = secretbox.Seal(proof, append(j.pair.Public[:], j.client.Server[:]...), nonce, &vouched)
 	j.pair = curvePair{} // has done its work
 	short := curveShortNonce(2)
-	return secretbox.Seal(append(cookie, short...), append(proof, meta...), curveNonce("CurveZMQINITIATE", short), &j.shared), nil
+	return secretbox.Seal(append(cookie, short...), append(proof, meta...), curveNonce("CurveZMQINITIATE", short),
+		&j.shared), nil
 }
 
 // ready takes the body of READY. It returns the server's metadata, unread, and

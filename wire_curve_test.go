@@ -35,10 +35,14 @@ func curveTestPair(t testing.TB, seed byte) curvePair {
 func curveVectors() [][2]string {
 	return [][2]string{
 		{"864fd26fb559f75b", "HelloWorld"},
-		{"bb88471d65e2659b30c55a5321cebb5aab2b70a398645c26dca2b2fcb43fc518", "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID"},
-		{"7bb864b489afa3671fbe69101f94b38972f24816dfb01b51656b3fec8dfd0888", "D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs"},
-		{"54fcba24e93249969316fb617c872bb0c1d1ff14800427c594cbfacf1bc2d652", "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"},
-		{"8e0bdd697628b91d8f245587ee95c5b04d48963f79259877b49cd9063aead3b7", "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6"},
+		{"bb88471d65e2659b30c55a5321cebb5aab2b70a398645c26dca2b2fcb43fc518",
+			"Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID"},
+		{"7bb864b489afa3671fbe69101f94b38972f24816dfb01b51656b3fec8dfd0888",
+			"D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs"},
+		{"54fcba24e93249969316fb617c872bb0c1d1ff14800427c594cbfacf1bc2d652",
+			"rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"},
+		{"8e0bdd697628b91d8f245587ee95c5b04d48963f79259877b49cd9063aead3b7",
+			"JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6"},
 		{"", ""},
 		{"00000000ffffffff", "00000%nSc0"},
 	}
@@ -80,7 +84,8 @@ func TestCurveKeys(t *testing.T) {
 		}
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
 			shown := fmt.Sprintf(verb, pair)
-			if strings.Contains(shown, v[i+1][1]) || strings.Contains(strings.ToLower(shown), v[i+1][0][:8]) || strings.Contains(shown, "7b, 0xb8") {
+			if strings.Contains(shown, v[i+1][1]) || strings.Contains(strings.ToLower(shown), v[i+1][0][:8]) ||
+				strings.Contains(shown, "7b, 0xb8") {
 				t.Errorf("%s shows the secret key: %s", verb, shown)
 			}
 		}
@@ -234,7 +239,8 @@ func TestCurveImpostors(t *testing.T) {
 		{"other server", func(s *curveTestShake) { s.server.Pair = curveTestPair(t, 9) }, errCurveHello},
 		{"weak server key", func(s *curveTestShake) { s.client.Server = curveKey{} }, errCurveKey},
 		{"weak client key", func(s *curveTestShake) { s.client.Pair.Public = curveKey{} }, errCurveKey},
-		{"public key of another", func(s *curveTestShake) { s.client.Pair.Public = curveTestPair(t, 9).Public }, errCurveInitiate},
+		{"public key of another", func(s *curveTestShake) { s.client.Pair.Public = curveTestPair(t, 9).Public },
+			errCurveInitiate},
 		// A server that passes a client's words on to another one: its vouch is for the first.
 		{"vouch for another server", func(s *curveTestShake) {
 			s.wire = func(c string, body []byte) []byte {

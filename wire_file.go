@@ -78,7 +78,8 @@ func wireSocketOurs(path string, info fs.FileInfo) error {
 	if ok && info.Mode().Type() == fs.ModeSocket && int64(st.Uid) == int64(os.Geteuid()) && st.Nlink == 1 {
 		return nil
 	}
-	return fmt.Errorf("%s was put in the place of the socket, by somebody who can write in its folder: choose a path in a folder that only you can write in", path)
+	return fmt.Errorf("%s was put in the place of the socket, by somebody who can write in its folder: choose a "+
+		"path in a folder that only you can write in", path)
 }
 
 // wireUnlink removes a socket file, if it is still the one that file tells of. The folder
@@ -121,7 +122,8 @@ func wireRemoveStale(path string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case errors.Is(err, syscall.EAGAIN): // its backlog is full: busy, not gone
-		return conflict("another principal is listening there and is too busy to answer: stop it, or choose another path")
+		return conflict("another principal is listening there and is too busy to answer: stop it, or choose another " +
+			"path")
 	case !errors.Is(err, syscall.ECONNREFUSED):
 		return err
 	}

@@ -32,7 +32,8 @@ func wireTestSecret(t *testing.T, path string) (look func()) {
 		}
 		was, is := before.Sys().(*syscall.Stat_t), now.Sys().(*syscall.Stat_t)
 		if before.Mode() != now.Mode() || was.Uid != is.Uid || was.Gid != is.Gid {
-			t.Fatalf("the file that a link was planted to: mode %v, group %d; it was %v, %d", now.Mode(), is.Gid, before.Mode(), was.Gid)
+			t.Fatalf("the file that a link was planted to: mode %v, group %d; it was %v, %d", now.Mode(), is.Gid,
+				before.Mode(), was.Gid)
 		}
 	}
 }
@@ -45,7 +46,8 @@ func wireTestGroup() int {
 	return os.Getegid()
 }
 
-// What is in the socket's place when it is to get its mode and group is looked at, and left alone when it is not the socket.
+// What is in the socket's place when it is to get its mode and group is looked at, and left alone when it is not the
+// socket.
 func TestWireSocketPlanted(t *testing.T) {
 	t.Parallel()
 	group := wireTestGroup()
@@ -66,14 +68,16 @@ func TestWireSocketPlanted(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer l.Close()
-			for _, err := range []error{os.Symlink(secret, secret+".link"), os.Rename(path, path+".moved"), plant(path, secret)} {
+			for _, err := range []error{os.Symlink(secret, secret+".link"), os.Rename(path, path+".moved"),
+				plant(path, secret)} {
 				if err != nil {
 					t.Fatal(err)
 				}
 			}
 			for _, group := range []*int{nil, &group} {
 				_, err := wireSocketGive(path, 0o660, group)
-				if err == nil || name != "nothing" && !strings.Contains(err.Error(), "was put in the place of the socket") {
+				if err == nil || name != "nothing" && !strings.Contains(err.Error(),
+					"was put in the place of the socket") {
 					t.Errorf("%v", err)
 				}
 			}
@@ -103,13 +107,15 @@ func TestWireSocketHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.close()
-	for _, err := range []error{os.Rename(path, path+".moved"), os.Symlink(secret, path), f.chgrp(group), f.chmod(0o660)} {
+	for _, err := range []error{os.Rename(path, path+".moved"), os.Symlink(secret, path), f.chgrp(group),
+		f.chmod(0o660)} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	look()
-	if info, err := os.Lstat(path + ".moved"); err != nil || info.Mode().Perm() != 0o660 || int(info.Sys().(*syscall.Stat_t).Gid) != group {
+	if info, err := os.Lstat(path + ".moved"); err != nil || info.Mode().Perm() != 0o660 ||
+		int(info.Sys().(*syscall.Stat_t).Gid) != group {
 		t.Errorf("the socket: %v, %v", info, err)
 	}
 }
@@ -124,13 +130,15 @@ func TestServeSocketFolderPlanted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	for _, err := range []error{os.Mkdir(dir+"/secret", 0o700), os.Mkdir(dir+"/made", 0o700), os.Symlink("secret", dir+"/link"), os.WriteFile(dir+"/file", nil, 0o600)} {
+	for _, err := range []error{os.Mkdir(dir+"/secret", 0o700), os.Mkdir(dir+"/made", 0o700),
+		os.Symlink("secret", dir+"/link"), os.WriteFile(dir+"/file", nil, 0o600)} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	for name, want := range map[string]bool{"link": false, "file": false, "made": true} {
-		if err := s.openFolder(root, name); (err == nil) != want || !want && !strings.Contains(err.Error(), "was put in its place") {
+		if err := s.openFolder(root, name); (err == nil) != want || !want &&
+			!strings.Contains(err.Error(), "was put in its place") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

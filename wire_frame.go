@@ -206,7 +206,8 @@ func (f *wireFramer) readGreeting(p []byte) (int, error) {
 			return 0, fmt.Errorf("ZMTP %d is too old: version 3 is needed (libzmq 4.0 and later)", b)
 		case at >= wireNameAt && at < wireNameAt+wireNameLen:
 			f.named[at-wireNameAt] = b
-			if name := string(bytes.TrimRight(f.named[:], "\x00")); at == wireNameAt+wireNameLen-1 && name != f.mechanism {
+			if name := string(bytes.TrimRight(f.named[:], "\x00")); at == wireNameAt+wireNameLen-1 &&
+				name != f.mechanism {
 				return 0, wireMechanismFault(name, f.mechanism)
 			}
 		}
@@ -283,7 +284,8 @@ func (f *wireFramer) admitSealed(flags byte, size uint64) error {
 		return fmt.Errorf("sealed message of %d bytes", size)
 	}
 	if size > uint64(f.limits.MaxFrame)+uint64(curveMessageExtra) {
-		return fmt.Errorf("frame of %d bytes is over the limit of %d", size-uint64(curveMessageExtra), f.limits.MaxFrame)
+		return fmt.Errorf("frame of %d bytes is over the limit of %d", size-uint64(curveMessageExtra),
+			f.limits.MaxFrame)
 	}
 	f.header[0] &^= wireFlagCommand // f.head shows it to zmq4
 	return nil

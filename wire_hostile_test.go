@@ -97,7 +97,8 @@ func wireHostileCases() []wireHostileCase {
 		{name: "half a greeting", bytes: greeting[:30], close: true, want: "hung up inside"},
 		{name: "CURVE", bytes: wireRawGreeting("CURVE"), want: "security mechanism"},
 		{name: "unknown mechanism", bytes: wireRawGreeting("\xff\xfe ROT13"), want: "security mechanism"},
-		{name: "impossible server flag", bytes: append(greeting[:32:32], bytes.Repeat([]byte{7}, 32)...), want: "server flag"},
+		{name: "impossible server flag", bytes: append(greeting[:32:32], bytes.Repeat([]byte{7}, 32)...),
+			want: "server flag"},
 
 		{name: "no Socket-Type", bytes: ready(nil), want: "no Socket-Type"},
 		{name: "unknown Socket-Type", bytes: ready(wireMeta("BOGUS")), want: `Socket-Type "BOGUS" is unknown`},
@@ -105,7 +106,8 @@ func wireHostileCases() []wireHostileCase {
 		{name: "two in one Socket-Type", bytes: ready(wireMeta("PUB SUB")), want: "is unknown"},
 		{name: "two Socket-Types", bytes: ready(join(wireMeta("REQ"), wireMeta("REQ"))), want: "two Socket-Types"},
 		{name: "type we do not serve", bytes: ready(wireMeta("PUB")), want: "no service for a PUB socket"},
-		{name: "long identity", bytes: ready(property("Identity", 256, strings.Repeat("i", 256))), want: "identity of 256 bytes"},
+		{name: "long identity", bytes: ready(property("Identity", 256, strings.Repeat("i", 256))),
+			want: "identity of 256 bytes"},
 		{name: "name cut", bytes: ready([]byte{200, 'S'}), want: "cut short"},
 		{name: "no name", bytes: ready([]byte{0, 0, 0, 0, 0}), want: "cut short"},
 		{name: "length cut", bytes: ready([]byte("\x0bSocket-Type\x00\x00")), want: "cut short"},
@@ -113,13 +115,16 @@ func wireHostileCases() []wireHostileCase {
 		{name: "value of 4 GiB", bytes: ready(property("Socket-Type", 1<<32-1, "REQ")), want: "cut short"},
 		{name: "empty command", bytes: join(greeting, []byte{4, 0}), want: "recv cmd"},
 		{name: "command name cut", bytes: join(greeting, []byte{4, 1, 9}), want: "command name"},
-		{name: "other command", bytes: join(greeting, wireRawFrame(4, "\x05HELLO")), want: `"HELLO" where READY was due`},
+		{name: "other command", bytes: join(greeting, wireRawFrame(4, "\x05HELLO")),
+			want: `"HELLO" where READY was due`},
 		{name: "error command", bytes: join(greeting, wireRawFrame(4, "\x05ERROR\x20no")), want: `refuses us: "no"`},
-		{name: "message in the handshake", bytes: join(greeting, wireRawFrame(0, "hi")), want: "before the handshake was done"},
+		{name: "message in the handshake", bytes: join(greeting, wireRawFrame(0, "hi")),
+			want: "before the handshake was done"},
 		{name: "command with more", bytes: join(greeting, wireRawFrame(5, "\x05READY")), want: "flag for more"},
 		{name: "unknown flags", bytes: join(greeting, []byte{0xf4, 1, 0}), want: "unknown flags"},
 		{name: "READY of 5 KiB", bytes: ready(make([]byte, 5<<10)), want: "handshake command of 5126 bytes"},
-		{name: "READY of 2^62", bytes: join(greeting, wireRawHeader(4, 1<<62)), want: "handshake command of 4611686018427387904"},
+		{name: "READY of 2^62", bytes: join(greeting, wireRawHeader(4, 1<<62)),
+			want: "handshake command of 4611686018427387904"},
 		{name: "hang up in READY", bytes: ready(wireMeta("REQ"))[:80], close: true, want: "hung up inside"},
 
 		{name: "frame of 2^62", hello: true, bytes: wireRawHeader(0, 1<<62), want: "frame of 4611686018427387904"},
@@ -127,7 +132,8 @@ func wireHostileCases() []wireHostileCase {
 		{name: "frame of 1 MiB + 1", hello: true, bytes: wireRawHeader(0, 1<<20+1), want: "frame of 1048577"},
 		{name: "command of 2^62", hello: true, bytes: wireRawHeader(4, 1<<62), want: "command of 4611686018427387904"},
 		{name: "endless MORE", hello: true, bytes: bytes.Repeat([]byte{1, 0}, 100), want: "more than 16 frames"},
-		{name: "large MORE", hello: true, bytes: bytes.Repeat(wireRawFrame(3, strings.Repeat("x", 1<<20)), 5), want: "more than 4194304 bytes"},
+		{name: "large MORE", hello: true, bytes: bytes.Repeat(wireRawFrame(3, strings.Repeat("x", 1<<20)), 5),
+			want: "more than 4194304 bytes"},
 		{name: "nameless command", hello: true, bytes: []byte{4, 0}, want: "without a name"},
 		{name: "long-named command", hello: true, bytes: []byte{4, 2, 9, 'P'}, want: "without a name"},
 		{name: "short PING", hello: true, bytes: wireRawFrame(4, "\x04PING\x00"), want: "without its time to live"},
@@ -136,8 +142,10 @@ func wireHostileCases() []wireHostileCase {
 		{name: "hang up in a frame", hello: true, bytes: []byte{0, 9, 'x'}, close: true, want: "hung up inside"},
 		{name: "hang up in a message", hello: true, bytes: []byte{1, 1, 'x'}, close: true, want: "hung up inside"},
 		{name: "hang up in a command", hello: true, bytes: []byte{4, 9, 4, 'P'}, close: true, want: "hung up inside"},
-		{name: "flood of commands", hello: true, bytes: bytes.Repeat(wireRawPing("0123456789abcdef"), 20000), close: true, want: errWireClosed.Error()},
-		{name: "flood of unknown commands", hello: true, bytes: append(bytes.Repeat(wireRawFrame(4, "\x01?"), 50000), 9, 9), want: "unknown flags"},
+		{name: "flood of commands", hello: true, bytes: bytes.Repeat(wireRawPing("0123456789abcdef"), 20000),
+			close: true, want: errWireClosed.Error()},
+		{name: "flood of unknown commands", hello: true, bytes: append(bytes.Repeat(wireRawFrame(4, "\x01?"), 50000), 9,
+			9), want: "unknown flags"},
 	}
 }
 
@@ -411,14 +419,16 @@ func FuzzWireServer(f *testing.F) {
 // FuzzWireClient: a client dials whatever is there, and that may say anything, with keys and without.
 func FuzzWireClient(f *testing.F) {
 	f.Add(append(wireRawGreeting("NULL"), wireRawReady(wireMeta("ROUTER"))...))
-	f.Add(append(append(wireRawGreeting("NULL"), wireRawReady(wireMeta("ROUTER"))...), "\x01\x00\x00\x01a\x04\x08\x04PING\x00\x00c\x00\x01b"...))
+	f.Add(append(append(wireRawGreeting("NULL"), wireRawReady(wireMeta("ROUTER"))...),
+		"\x01\x00\x00\x01a\x04\x08\x04PING\x00\x00c\x00\x01b"...))
 	f.Add(append(wireRawGreeting("NULL"), wireRawFrame(4, "\x05ERROR\x05no no")...))
 	f.Add(append(wireRawGreeting("CURVE"), wireRawFrame(4, "\x07WELCOME"+strings.Repeat("x", 160))...))
 	f.Add(append(wireRawGreeting("CURVE"), wireRawFrame(4, "\x05ERROR\xff")...))
 	keys := wireTestKeys(f)
 	opt := wireOptions{wireLimits: wireLimits{MaxFrame: 1 << 10, MaxMessage: 2 << 10, MaxParts: 4}}.withDefaults()
 	seed := append(wireRawGreeting("NULL"), wireRawReady(wireMeta("ROUTER"))...)
-	if c, err := wireHandshake(wireScript{Reader: bytes.NewReader(seed)}, wirePeer{Transport: "ipc"}, opt, nil); err != nil {
+	if c, err := wireHandshake(wireScript{Reader: bytes.NewReader(seed)}, wirePeer{Transport: "ipc"}, opt,
+		nil); err != nil {
 		f.Fatalf("the first seed gives no connection: %v", err)
 	} else {
 		c.Close()

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// wireTestBegun connects from an address and begins a message, whose rest never comes: whole frames, and the head of one.
+// wireTestBegun connects from an address and begins a message, whose rest never comes: whole frames, and the head of
+// one.
 func wireTestBegun(t *testing.T, w *wireTestTown, from string, frames, head int) net.Conn {
 	t.Helper()
 	nc := w.connect(from)
@@ -33,7 +34,8 @@ func wireTestBegun(t *testing.T, w *wireTestTown, from string, frames, head int)
 // wireTestIntake is a server by tcp without keys, that echoes, with what it keeps of unfinished messages.
 func wireTestIntake(t *testing.T, most int) (*wireTestTown, *wireIntake, chan error) {
 	in, notes := wireIntakeNew(most, wireStall), make(chan error, 100)
-	return wireTestTownNew(t, wireOptions{InsecureAny: true, Intake: in, Note: func(err error) { notes <- err }}, 0), in, notes
+	return wireTestTownNew(t, wireOptions{InsecureAny: true, Intake: in, Note: func(err error) { notes <- err }}, 0),
+		in, notes
 }
 
 func wireTestHeld(in *wireIntake) (bytes, messages int) {

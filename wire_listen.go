@@ -27,19 +27,22 @@ func wireEndpointPath(endpoint string) (string, error) {
 	case scheme == "tcp":
 		return "", fmt.Errorf("endpoint %q is no socket of this box: write ipc://PATH", endpoint)
 	case scheme == "ssh":
-		return "", errors.New("ssh:// is for reaching a principal, not for listening: any box with sshd and cdktr can be reached so")
+		return "", errors.New("ssh:// is for reaching a principal, not for listening: any box with sshd and cdktr " +
+			"can be reached so")
 	case scheme != "ipc":
 		return "", fmt.Errorf("endpoint %q: no transport %q: write ipc://PATH or tcp://HOST:PORT", endpoint, scheme)
 	case path == "":
 		return "", fmt.Errorf("endpoint %q has no path: write ipc://PATH", endpoint)
 	case path[0] == '@':
-		return "", fmt.Errorf("endpoint %q: abstract sockets have no file mode to protect them: write ipc://PATH", endpoint)
+		return "", fmt.Errorf("endpoint %q: abstract sockets have no file mode to protect them: write ipc://PATH",
+			endpoint)
 	case strings.IndexByte(path, 0) >= 0:
 		return "", fmt.Errorf("endpoint %q: a path cannot hold a zero byte", endpoint)
 	}
 	// The kernel's own bound (unix(7)): 107 bytes on Linux, 103 on macOS.
 	if most := len(syscall.RawSockaddrUnix{}.Path) - 1; len(path) > most {
-		return "", fmt.Errorf("socket path %s is %d bytes long and the system takes %d: choose a shorter one", path, len(path), most)
+		return "", fmt.Errorf("socket path %s is %d bytes long and the system takes %d: choose a shorter one", path,
+			len(path), most)
 	}
 	return path, nil
 }
@@ -99,7 +102,8 @@ func wireGreetServer(nc net.Conn, endpoint string, opt wireOptions) (*wireLink, 
 	}
 	c, err := wireHandshake(nc, peer, opt, nil)
 	if errors.Is(err, errWireClosed) {
-		return nil, fmt.Errorf("%w before it was open: the other side refuses us, is full or is going down (its log says which)", err)
+		return nil, fmt.Errorf("%w before it was open: the other side refuses us, is full or is going down (its log "+
+			"says which)", err)
 	}
 	return c, err
 }
@@ -117,7 +121,8 @@ func wireDialHint(err error, network string) error {
 	var timeout net.Error
 	switch {
 	case network == "tcp" && errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("%w: nothing listens there; check host and port, and that a principal was started with that address", err)
+		return fmt.Errorf("%w: nothing listens there; check host and port, and that a principal was started with "+
+			"that address", err)
 	case network == "tcp" && errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Errorf("%w: no answer; check the host, and the firewalls between", err)
 	case network == "tcp":
@@ -304,8 +309,10 @@ const (
 	wireAcceptPause    = 5 * time.Millisecond // first wait after a failed accept; doubles
 	wireAcceptPauseMax = time.Second          // longest wait between two accepts that fail
 
-	wireAcceptBurst = 64                     // connections by tcp that are accepted as they come; more wait in the system's queue
-	wireAcceptEach  = 500 * time.Microsecond // between two beyond those: strangers cannot keep a small machine busy with their coming
+	// connections by tcp that are accepted as they come; more wait in the system's queue
+	wireAcceptBurst = 64
+	// between two beyond those: strangers cannot keep a small machine busy with their coming
+	wireAcceptEach = 500 * time.Microsecond
 )
 
 // acceptLoop is woken by each new connection and ends when the listener is
@@ -345,7 +352,8 @@ func (l *wireListener) acceptLoop(handle func(wireConn)) {
 	}
 }
 
-// acceptPace waits after an accept, where they have come faster than they may, and gives until when what they may is used.
+// acceptPace waits after an accept, where they have come faster than they may, and gives until when what they may is
+// used.
 func (l *wireListener) acceptPace(paid time.Time) time.Time {
 	if l.path != "" { // of this box: who floods that can do worse
 		return paid
@@ -395,7 +403,8 @@ func (l *wireListener) serveOne(guest *wireGuest, handle func(wireConn)) {
 	if err != nil {
 		stayed := guest.leave()                                       // or it was put out for another
 		if stayed && !errors.Is(err, errWireClosed) && !l.stopped() { // a look whether we live is no news
-			note := &wireNote{Kind: "connection refused", Party: wireParty(peer, guest.origin), Addr: peer.String(), Err: err}
+			note := &wireNote{Kind: "connection refused", Party: wireParty(peer, guest.origin), Addr: peer.String(),
+				Err: err}
 			if errors.Is(err, errWireUnknown) {
 				note.Kind = "connection refused: its key is not authorized"
 			}
@@ -406,7 +415,8 @@ func (l *wireListener) serveOne(guest *wireGuest, handle func(wireConn)) {
 	defer guest.leave()
 	c.framer.holder = l.opt.Intake.holder(c.peer.Party, func(why error) {
 		c.Cut(why)
-		l.opt.Note(&wireNote{Kind: "connection cut to make room for others", Party: c.peer.Party, Addr: c.peer.String(), Err: why})
+		l.opt.Note(&wireNote{Kind: "connection cut to make room for others", Party: c.peer.Party, Addr: c.peer.String(),
+			Err: why})
 	})
 	l.mu.Lock()
 	// Serve looks through the set after stop is closed, so none slips past it.

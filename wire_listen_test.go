@@ -38,7 +38,8 @@ func TestWireEndpoint(t *testing.T) {
 		if _, err := wireListen(c.endpoint, wireOptions{}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("listen on %q: %v", c.endpoint, err)
 		}
-		if _, err := wireDial(t.Context(), c.endpoint, wireOptions{}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := wireDial(t.Context(), c.endpoint, wireOptions{}); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("dial %q: %v", c.endpoint, err)
 		}
 	}
@@ -59,7 +60,8 @@ func TestWireSocketFile(t *testing.T) {
 		if want := max(mode, 0o600); err != nil || fi.Mode() != fs.ModeSocket|want {
 			t.Errorf("mode %v, %v; want %v", fi.Mode(), err, want)
 		}
-		if _, err := wireListen("ipc://"+path, wireOptions{}); err == nil || !strings.Contains(err.Error(), "another principal is listening there") {
+		if _, err := wireListen("ipc://"+path, wireOptions{}); err == nil ||
+			!strings.Contains(err.Error(), "another principal is listening there") {
 			t.Errorf("second listener: %v", err)
 		}
 		if err := l.Close(); err != nil {
@@ -129,7 +131,8 @@ func TestWireStaleSocket(t *testing.T) {
 	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := wireListen("ipc://"+file, wireOptions{}); err == nil || !strings.Contains(err.Error(), "not a socket") {
+	if _, err := wireListen("ipc://"+file, wireOptions{}); err == nil ||
+		!strings.Contains(err.Error(), "not a socket") {
 		t.Errorf("listen on a plain file: %v", err)
 	}
 	if b, err := os.ReadFile(file); err != nil || string(b) != "precious" {
@@ -138,7 +141,8 @@ func TestWireStaleSocket(t *testing.T) {
 }
 
 func TestWireDialErrors(t *testing.T) {
-	if _, err := wireDial(t.Context(), "ipc://"+wireTestPath(t), wireOptions{}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "start one") {
+	if _, err := wireDial(t.Context(), "ipc://"+wireTestPath(t), wireOptions{}); !errors.Is(err, fs.ErrNotExist) ||
+		!strings.Contains(err.Error(), "start one") {
 		t.Errorf("no socket: %v", err)
 	}
 	// A server that takes the connection and never says a word, until the caller has had enough.
@@ -223,7 +227,8 @@ type wireTestListener struct {
 }
 
 func wireTestListenerNew() *wireTestListener {
-	return &wireTestListener{conns: make(chan net.Conn), failing: func() error { return nil }, addr: &net.UnixAddr{}, closed: make(chan struct{})}
+	return &wireTestListener{conns: make(chan net.Conn), failing: func() error { return nil }, addr: &net.UnixAddr{},
+		closed: make(chan struct{})}
 }
 
 func (l *wireTestListener) Accept() (net.Conn, error) {
@@ -254,7 +259,10 @@ func TestWireRefusesOtherUsers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var notes []string
 		ln := wireTestListenerNew()
-		l := wireListenerOn(ln, "ipc://test", wireOptions{Note: func(err error) { notes = append(notes, err.Error()) }}.withDefaults())
+		l := wireListenerOn(ln, "ipc://test", wireOptions{Note: func(err error) {
+			notes = append(notes,
+				err.Error())
+		}}.withDefaults())
 		l.cred = wireTestCred(os.Geteuid() + 4711)
 		go l.Serve(t.Context(), func(wireConn) { t.Error("the other user was let in") })
 		ours, theirs := net.Pipe()
@@ -305,7 +313,8 @@ func TestWireConnLimits(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ln := wireTestListenerNew()
-				l := wireListenerOn(ln, "ipc://test", wireOptions{wireBounds: c.bounds, Allow: func(wirePeer) error { return nil }}.withDefaults())
+				l := wireListenerOn(ln, "ipc://test", wireOptions{wireBounds: c.bounds,
+					Allow: func(wirePeer) error { return nil }}.withDefaults())
 				l.cred = wireTestCred(4711)
 				go l.Serve(t.Context(), wireEcho)
 				knock := func() (net.Conn, string) {

@@ -40,12 +40,14 @@ func TestWireCurvePeer(t *testing.T) {
 	})
 	c := wireTestDialWith(t, l.endpoint, opt)
 	wireTestRoundTrip(t, c, "hello")
-	if p := <-got; p.Key != opt.CurveClient.Pair.Public.String() || p.Name != "tester" || p.Socket != "DEALER" || p.Transport != "tcp" {
+	if p := <-got; p.Key != opt.CurveClient.Pair.Public.String() || p.Name != "tester" || p.Socket != "DEALER" ||
+		p.Transport != "tcp" {
 		t.Errorf("the server's peer: %+v", p)
 	} else if want := p.Addr + " (tester)"; p.String() != want {
 		t.Errorf("it is shown as %q, want %q", p, want)
 	}
-	if p := c.Peer(); p.Key != opt.CurveServer.Pair.Public.String() || p.Name != "" || p.Socket != "ROUTER" || p.Addr != l.endpoint {
+	if p := c.Peer(); p.Key != opt.CurveServer.Pair.Public.String() || p.Name != "" || p.Socket != "ROUTER" ||
+		p.Addr != l.endpoint {
 		t.Errorf("the client's peer: %+v", p)
 	}
 }
@@ -64,23 +66,31 @@ func TestWireCurveRefused(t *testing.T) {
 		toClient       string // in the dialler's error
 		noted          string // at the server
 	}{
-		{"unknown client key", keys, wireOptions{CurveClient: &stranger}, errWireUnauthorized.Error(), "its key " + stranger.Pair.Public.String() + " is not authorized"},
-		{"nobody is authorized", wireOptions{CurveServer: &curveServer{Pair: keys.CurveServer.Pair}}, keys, errWireUnauthorized.Error(), "is not authorized"},
-		{"wrong server key", keys, wireOptions{CurveClient: &lost}, "client has another key for this server", errCurveHello.Error()},
-		{"NULL to CURVE", keys, insecure, `mechanism "CURVE" where we have NULL: it wants keys, and we have none`, `"NULL" where we have CURVE: it came without keys`},
-		{"CURVE to NULL", insecure, keys, `mechanism "NULL" where we have CURVE: it came without keys`, `"CURVE" where we have NULL: it wants keys`},
+		{"unknown client key", keys, wireOptions{CurveClient: &stranger}, errWireUnauthorized.Error(), "its key " +
+			stranger.Pair.Public.String() + " is not authorized"},
+		{"nobody is authorized", wireOptions{CurveServer: &curveServer{Pair: keys.CurveServer.Pair}}, keys,
+			errWireUnauthorized.Error(), "is not authorized"},
+		{"wrong server key", keys, wireOptions{CurveClient: &lost}, "client has another key for this server",
+			errCurveHello.Error()},
+		{"NULL to CURVE", keys, insecure, `mechanism "CURVE" where we have NULL: it wants keys, and we have none`,
+			`"NULL" where we have CURVE: it came without keys`},
+		{"CURVE to NULL", insecure, keys, `mechanism "NULL" where we have CURVE: it came without keys`,
+			`"CURVE" where we have NULL: it wants keys`},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			notes := make(chan error, 10)
 			c.server.Note = func(err error) { notes <- err }
 			l := wireTestServeAt(t, "tcp://127.0.0.1:0", c.server, func(wireConn) { t.Error("it was let in") })
-			if _, err := wireDial(t.Context(), l.endpoint, c.client); err == nil || !strings.Contains(err.Error(), c.toClient) {
+			if _, err := wireDial(t.Context(), l.endpoint, c.client); err == nil ||
+				!strings.Contains(err.Error(), c.toClient) {
 				t.Errorf("the client got %v, want %q", err, c.toClient)
-			} else if unknown := strings.Contains(c.toClient, "authorize"); errors.Is(err, errWireUnauthorized) != unknown {
+			} else if unknown := strings.Contains(c.toClient, "authorize"); errors.Is(err,
+				errWireUnauthorized) != unknown {
 				t.Errorf("errors.Is(%v, errWireUnauthorized) is %v", err, !unknown)
 			}
-			if err := <-notes; !strings.Contains(err.Error(), c.noted) || !strings.Contains(err.Error(), "tcp://127.0.0.1:") {
+			if err := <-notes; !strings.Contains(err.Error(), c.noted) ||
+				!strings.Contains(err.Error(), "tcp://127.0.0.1:") {
 				t.Errorf("the server noted %v, want %q", err, c.noted)
 			}
 		})
@@ -96,7 +106,8 @@ type wireRaw struct {
 
 // wireRawCommands returns the frames that a client sends in its handshake, by a socket of some type. It
 // talks to answer, which returns the body of the server's next command.
-func wireRawCommands(client *curveClient, socket string, send func(frame []byte), answer func() []byte) (*curveSealer, *curveOpener, error) {
+func wireRawCommands(client *curveClient, socket string, send func(frame []byte),
+	answer func() []byte) (*curveSealer, *curveOpener, error) {
 	join := curveJoin{client: client}
 	hello, err := join.hello()
 	if err != nil {
@@ -179,17 +190,23 @@ func wireCurveCases() []wireCurveCase {
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 	return []wireCurveCase{
 		{"replay", func(r *wireRaw) []byte { f := r.sealed(0, "pay"); return join(f, f) }, errCurveReplay.Error()},
-		{"reordered", func(r *wireRaw) []byte { a, b := r.sealed(0, "1"), r.sealed(0, "2"); return join(b, a) }, errCurveReplay.Error()},
-		{"nonce of the handshake", func(r *wireRaw) []byte { r.seal.nonce = 1; return r.sealed(0, "x") }, errCurveReplay.Error()},
-		{"clear message", func(*wireRaw) []byte { return wireRawFrame(0, strings.Repeat("clear", 10)) }, "message is not sealed"},
+		{"reordered", func(r *wireRaw) []byte { a, b := r.sealed(0, "1"), r.sealed(0, "2"); return join(b, a) },
+			errCurveReplay.Error()},
+		{"nonce of the handshake", func(r *wireRaw) []byte { r.seal.nonce = 1; return r.sealed(0, "x") },
+			errCurveReplay.Error()},
+		{"clear message", func(*wireRaw) []byte { return wireRawFrame(0, strings.Repeat("clear", 10)) },
+			"message is not sealed"},
 		{"short clear message", func(*wireRaw) []byte { return wireRawFrame(0, "clear") }, "sealed message of 5 bytes"},
 		{"clear PING", func(*wireRaw) []byte { return wireRawPing("") }, "sealed message of 7 bytes"},
-		{"long clear PING", func(*wireRaw) []byte { return wireRawPing(strings.Repeat("c", 30)) }, "message is not sealed"},
-		{"clear MORE", func(r *wireRaw) []byte { f := r.sealed(0, "x"); f[0] = 1; return f }, "flag for more frames outside its seal"},
+		{"long clear PING", func(*wireRaw) []byte { return wireRawPing(strings.Repeat("c", 30)) },
+			"message is not sealed"},
+		{"clear MORE", func(r *wireRaw) []byte { f := r.sealed(0, "x"); f[0] = 1; return f },
+			"flag for more frames outside its seal"},
 		{"unknown flags", func(r *wireRaw) []byte { f := r.sealed(0, "x"); f[0] = 8; return f }, "unknown flags"},
 		{"unknown sealed flags", func(r *wireRaw) []byte { return r.sealed(3, "x") }, "unknown flags 0x03"},
 		{"empty frame", func(*wireRaw) []byte { return []byte{0, 0} }, "sealed message of 0 bytes"},
-		{"frame of 1 MiB + 1", func(*wireRaw) []byte { return wireRawHeader(0, 1<<20+1+33) }, "frame of 1048577 bytes is over the limit of 1048576"},
+		{"frame of 1 MiB + 1", func(*wireRaw) []byte { return wireRawHeader(0, 1<<20+1+33) },
+			"frame of 1048577 bytes is over the limit of 1048576"},
 		{"frame of 2^62", func(*wireRaw) []byte { return wireRawHeader(0, 1<<62) }, "is over the limit"},
 		{"frame of 2^64-1", func(*wireRaw) []byte { return wireRawHeader(0, 1<<64-1) }, "is over the limit"},
 		{"endless MORE", func(r *wireRaw) (b []byte) {
@@ -205,8 +222,12 @@ func wireCurveCases() []wireCurveCase {
 			return b
 		}, "more than 4194304 bytes"},
 		{"nameless command", func(r *wireRaw) []byte { return r.sealed(curveFlagCommand, "") }, "without a name"},
-		{"short PING", func(r *wireRaw) []byte { return r.sealed(curveFlagCommand, "\x04PING\x00") }, "without its time to live"},
-		{"large command", func(r *wireRaw) []byte { return r.sealed(curveFlagCommand, "\x01x"+strings.Repeat("x", 600)) }, "command of 602 bytes"},
+		{"short PING", func(r *wireRaw) []byte { return r.sealed(curveFlagCommand, "\x04PING\x00") },
+			"without its time to live"},
+		{"large command", func(r *wireRaw) []byte {
+			return r.sealed(curveFlagCommand,
+				"\x01x"+strings.Repeat("x", 600))
+		}, "command of 602 bytes"},
 	}
 }
 
@@ -311,19 +332,30 @@ func wireCurveSteps() []wireCurveStep {
 	dealer := wireMeta("DEALER")
 	return []wireCurveStep{
 		{"half HELLO", func(hello []byte, _ frame) []byte { return hello[:100] }, "hung up inside"},
-		{"short HELLO", func(hello []byte, _ frame) []byte { return wireRawFrame(wireFlagCommand, string(hello[2:201])) }, "HELLO of 193 bytes"},
+		{"short HELLO", func(hello []byte, _ frame) []byte {
+			return wireRawFrame(wireFlagCommand,
+				string(hello[2:201]))
+		}, "HELLO of 193 bytes"},
 		{"PING for HELLO", func([]byte, frame) []byte { return wireRawPing("") }, `"PING" where HELLO was due`},
 		{"READY for HELLO", func([]byte, frame) []byte { return wireRawReady(dealer) }, `"READY" where HELLO was due`},
-		{"message for HELLO", func([]byte, frame) []byte { return wireRawFrame(0, "hello") }, "before the handshake was done"},
-		{"HELLO for INITIATE", func(hello []byte, initiate frame) []byte { initiate(nil); return hello }, `"HELLO" where INITIATE was due`},
+		{"message for HELLO", func([]byte, frame) []byte { return wireRawFrame(0, "hello") },
+			"before the handshake was done"},
+		{"HELLO for INITIATE", func(hello []byte, initiate frame) []byte { initiate(nil); return hello },
+			`"HELLO" where INITIATE was due`},
 		{"half INITIATE", func(_ []byte, initiate frame) []byte { return initiate(dealer)[:150] }, "hung up inside"},
 		{"short INITIATE", func(_ []byte, initiate frame) []byte {
 			return wireRawFrame(wireFlagCommand, string(initiate(nil)[9:218]))
 		}, "INITIATE of 200 bytes"},
-		{"long INITIATE", func(_ []byte, initiate frame) []byte { return initiate(make([]byte, 4<<10)) }, "handshake command of 4353 bytes is over the limit"},
-		{"message for INITIATE", func(_ []byte, initiate frame) []byte { initiate(nil); return wireRawFrame(0, "hello") }, "before the handshake was done"},
+		{"long INITIATE", func(_ []byte, initiate frame) []byte { return initiate(make([]byte, 4<<10)) },
+			"handshake command of 4353 bytes is over the limit"},
+		{"message for INITIATE", func(_ []byte, initiate frame) []byte {
+			initiate(nil)
+			return wireRawFrame(0,
+				"hello")
+		}, "before the handshake was done"},
 		{"no metadata", func(_ []byte, initiate frame) []byte { return initiate(nil) }, "no Socket-Type"},
-		{"PUB", func(_ []byte, initiate frame) []byte { return initiate(wireMeta("PUB")) }, "no service for a PUB socket"},
+		{"PUB", func(_ []byte, initiate frame) []byte { return initiate(wireMeta("PUB")) },
+			"no service for a PUB socket"},
 	}
 }
 
@@ -379,7 +411,8 @@ func TestWireCutKey(t *testing.T) {
 	})
 	other := opt
 	other.CurveClient = &curveClient{Pair: curveTestPair(t, 14), Server: opt.CurveServer.Pair.Public}
-	one, two, stays := wireTestDialWith(t, l.endpoint, opt), wireTestDialWith(t, l.endpoint, opt), wireTestDialWith(t, l.endpoint, other)
+	one, two, stays := wireTestDialWith(t, l.endpoint, opt), wireTestDialWith(t, l.endpoint, opt),
+		wireTestDialWith(t, l.endpoint, other)
 	for _, c := range []wireConn{one, two, stays} {
 		wireTestRoundTrip(t, c, "in")
 	}
@@ -480,7 +513,8 @@ func FuzzCurveServer(f *testing.F) {
 	f.Add(append(wireRawGreeting("CURVE"), wireRawReady(wireMeta("DEALER"))...))
 	seed := opt
 	seed.CurveServer = server()
-	if c, err := wireHandshake(wireScript{Reader: bytes.NewReader(raw)}, wirePeer{Transport: "tcp"}, seed, &wireGuest{}); err != nil {
+	if c, err := wireHandshake(wireScript{Reader: bytes.NewReader(raw)}, wirePeer{Transport: "tcp"}, seed,
+		&wireGuest{}); err != nil {
 		f.Fatalf("the seed was not let in: %v", err)
 	} else {
 		c.Close()

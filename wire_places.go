@@ -141,7 +141,8 @@ func (c wireCrowd) loser() *wireGuest {
 
 // wirePlacesNew makes places, all of them free.
 func wirePlacesNew(bounds wireBounds) *wirePlaces {
-	return &wirePlaces{bounds: bounds.withDefaults(), strangers: wireCrowdNew(), proven: wireCrowdNew(), parties: map[string]int{}}
+	return &wirePlaces{bounds: bounds.withDefaults(), strangers: wireCrowdNew(), proven: wireCrowdNew(),
+		parties: map[string]int{}}
 }
 
 // enter gives a newcomer a place. out is who must go for him, nil for nobody: it is

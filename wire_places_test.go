@@ -135,19 +135,24 @@ func TestWireStrangers(t *testing.T) {
 		each time.Duration
 		say  func(keys wireOptions) func(nc net.Conn)
 	}{
-		{"silent ones from their own address", "192.0.2.1", time.Second / 150, func(wireOptions) func(net.Conn) { return silent }},
-		{"greeting ones from their own address", "192.0.2.1", time.Second / 150, func(wireOptions) func(net.Conn) { return greets }},
-		{"greeting ones from another address, ten times as many", "192.0.2.2", time.Second / 1500, func(wireOptions) func(net.Conn) { return greets }},
-		{"ones with the server's key, from another address", "192.0.2.2", time.Second / 150, func(keys wireOptions) func(net.Conn) {
-			return func(nc net.Conn) {
-				shake := curveJoin{client: keys.CurveClient}
-				hello, err := shake.hello()
-				if err != nil {
-					t.Error(err)
+		{"silent ones from their own address", "192.0.2.1", time.Second / 150,
+			func(wireOptions) func(net.Conn) { return silent }},
+		{"greeting ones from their own address", "192.0.2.1", time.Second / 150,
+			func(wireOptions) func(net.Conn) { return greets }},
+		{"greeting ones from another address, ten times as many", "192.0.2.2", time.Second / 1500,
+			func(wireOptions) func(net.Conn) { return greets }},
+		{"ones with the server's key, from another address", "192.0.2.2", time.Second / 150,
+			func(keys wireOptions) func(net.Conn) {
+				return func(nc net.Conn) {
+					shake := curveJoin{client: keys.CurveClient}
+					hello, err := shake.hello()
+					if err != nil {
+						t.Error(err)
+					}
+					nc.Write(append(wireRawGreeting("CURVE"), wireRawFrame(wireFlagCommand,
+						"\x05HELLO"+string(hello))...))
 				}
-				nc.Write(append(wireRawGreeting("CURVE"), wireRawFrame(wireFlagCommand, "\x05HELLO"+string(hello))...))
-			}
-		}},
+			}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -159,7 +164,8 @@ func TestWireStrangers(t *testing.T) {
 				for i := range 12 {
 					time.Sleep(10 * time.Millisecond)
 					wg.Go(func() {
-						link, err := wireHandshake(w.connect("192.0.2.1"), wirePeer{Transport: "tcp"}, keys.withDefaults(), nil)
+						link, err := wireHandshake(w.connect("192.0.2.1"), wirePeer{Transport: "tcp"},
+							keys.withDefaults(), nil)
 						if err != nil {
 							t.Errorf("handshake %d: %v", i, err)
 							return
@@ -183,7 +189,8 @@ func TestWireStrangers(t *testing.T) {
 func wireTestCrowd(t *testing.T, p *wirePlaces, n int, from string, step wireStep) (all []*wireGuest) {
 	for range n {
 		_, theirs := net.Pipe()
-		g, out := p.enter(wireTestFrom{theirs, &net.TCPAddr{IP: net.ParseIP(from)}}, &wireListener{opt: wireOptions{}.withDefaults()})
+		g, out := p.enter(wireTestFrom{theirs, &net.TCPAddr{IP: net.ParseIP(from)}},
+			&wireListener{opt: wireOptions{}.withDefaults()})
 		if out != nil {
 			t.Fatalf("a place was taken for guest %d", len(all))
 		}
@@ -214,11 +221,16 @@ func TestWireMakesRoom(t *testing.T) {
 		loses  int // which crowd; -1: nobody
 	}{
 		{"there is room", []crowd{{3, "192.0.2.1", wireSilent}}, "192.0.2.1", -1},
-		{"those with the server's key take no places of strangers", []crowd{{2, "192.0.2.1", wireProven}, {3, "192.0.2.1", wireSilent}}, "192.0.2.1", -1},
-		{"a stranger, not who has the server's key", []crowd{{2, "192.0.2.1", wireProven}, {4, "192.0.2.1", wireGreeted}}, "192.0.2.1", 1},
-		{"a silent one before one that speaks", []crowd{{3, "192.0.2.1", wireGreeted}, {1, "192.0.2.1", wireSilent}}, "192.0.2.1", 1},
-		{"one from where most are, though it speaks", []crowd{{1, "192.0.2.9", wireSilent}, {3, "192.0.2.1", wireGreeted}}, "192.0.2.9", 1},
-		{"one of a /64", []crowd{{1, "192.0.2.9", wireSilent}, {2, "2001:db8::1", wireSilent}, {1, "192.0.2.8", wireSilent}}, "192.0.2.7", 1},
+		{"those with the server's key take no places of strangers", []crowd{{2, "192.0.2.1", wireProven},
+			{3, "192.0.2.1", wireSilent}}, "192.0.2.1", -1},
+		{"a stranger, not who has the server's key", []crowd{{2, "192.0.2.1", wireProven},
+			{4, "192.0.2.1", wireGreeted}}, "192.0.2.1", 1},
+		{"a silent one before one that speaks", []crowd{{3, "192.0.2.1", wireGreeted}, {1, "192.0.2.1", wireSilent}},
+			"192.0.2.1", 1},
+		{"one from where most are, though it speaks", []crowd{{1, "192.0.2.9", wireSilent},
+			{3, "192.0.2.1", wireGreeted}}, "192.0.2.9", 1},
+		{"one of a /64", []crowd{{1, "192.0.2.9", wireSilent}, {2, "2001:db8::1", wireSilent},
+			{1, "192.0.2.8", wireSilent}}, "192.0.2.7", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := wirePlacesNew(wireBounds{MaxStrangers: 4, MaxProven: 2})
@@ -236,7 +248,8 @@ func TestWireMakesRoom(t *testing.T) {
 					}
 				}
 			}
-			if loses != c.loses || out != nil && (out.step != wireGone || out.prove() == nil || out.seat(&wirePeer{}) == nil) {
+			if loses != c.loses || out != nil && (out.step != wireGone || out.prove() == nil ||
+				out.seat(&wirePeer{}) == nil) {
 				t.Errorf("one of crowd %d made room (%+v), want one of %d", loses, out, c.loses)
 			}
 		})

@@ -44,7 +44,8 @@ func wireSSHParse(endpoint string) (wireSSHTarget, error) {
 	t := wireSSHTarget{host: u.Hostname(), port: u.Port(), socket: strings.TrimRight(u.Path, "/")}
 	if u.User != nil {
 		if _, has := u.User.Password(); has {
-			return t, fmt.Errorf("endpoint ssh://%s: a password does not belong here: ssh asks for it, or use a key", u.Host)
+			return t, fmt.Errorf("endpoint ssh://%s: a password does not belong here: ssh asks for it, or use a key",
+				u.Host)
 		}
 		t.user = u.User.Username()
 	}
@@ -207,13 +208,15 @@ func (c *wireSSHConn) explain(ctx context.Context, target wireSSHTarget, err err
 	said := c.said.String()
 	switch code := c.cmd.ProcessState.ExitCode(); {
 	case code == 127:
-		return fmt.Errorf("cdktr is not there: copy it to that box, as: scp \"$(command -v cdktr)\" %s:/usr/local/bin/ (it said: %s)", target.host, said)
+		return fmt.Errorf("cdktr is not there: copy it to that box, as: scp \"$(command -v cdktr)\" "+
+			"%s:/usr/local/bin/ (it said: %s)", target.host, said)
 	case code == 255:
 		return fmt.Errorf("ssh did not get through: %s", said)
 	case code > 0 && said != "":
 		return fmt.Errorf("%s: %s", target.host, strings.TrimPrefix(said, "cdktr: "))
 	case strings.Contains(err.Error(), "not ZeroMQ"):
-		return fmt.Errorf("%w: does the login shell of that box print something? It must be silent without a terminal", err)
+		return fmt.Errorf("%w: does the login shell of that box print something? It must be silent without a terminal",
+			err)
 	case said != "":
 		return fmt.Errorf("%w (ssh said: %s)", err, said)
 	}

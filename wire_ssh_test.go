@@ -39,7 +39,8 @@ func TestWireSSHParse(t *testing.T) {
 			args := target.args(false)
 			got = strings.Join(args[slices.Index(args, "-oBatchMode=yes")+1:], " ")
 		}
-		if got != c.want && !(strings.HasPrefix(c.want, "!") && strings.Contains(got, c.want[1:])) || strings.Contains(got, "secret") {
+		if got != c.want && !(strings.HasPrefix(c.want, "!") && strings.Contains(got, c.want[1:])) ||
+			strings.Contains(got, "secret") {
 			t.Errorf("%s: %s, want %s", c.endpoint, got, c.want)
 		}
 		if err == nil && slices.Contains(target.args(true), "-oBatchMode=yes") {
@@ -49,7 +50,8 @@ func TestWireSSHParse(t *testing.T) {
 }
 
 func TestWireSSHListen(t *testing.T) {
-	if _, err := wireListen("ssh://hub", wireOptions{}); err == nil || !strings.Contains(err.Error(), "not for listening") {
+	if _, err := wireListen("ssh://hub", wireOptions{}); err == nil ||
+		!strings.Contains(err.Error(), "not for listening") {
 		t.Errorf("listen: %v", err)
 	}
 }
@@ -82,7 +84,8 @@ func sshTestNew(t *testing.T, x *e2e) *sshTestServer {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"host", "user"} {
-		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", s.dir+"/"+name).CombinedOutput(); err != nil {
+		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f",
+			s.dir+"/"+name).CombinedOutput(); err != nil {
 			t.Fatalf("ssh-keygen: %v: %s", err, out)
 		}
 	}
@@ -91,9 +94,13 @@ func sshTestNew(t *testing.T, x *e2e) *sshTestServer {
 		t.Fatal(err)
 	}
 	s.write("known", fmt.Sprintf("[127.0.0.1]:%s %s", port, public), 0o600)
-	s.write("sshd_config", fmt.Sprintf("ListenAddress 127.0.0.1:%s\nHostKey %s/host\nAuthorizedKeysFile %s/user.pub\nPermitRootLogin yes\n"+
-		"PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nStrictModes no\nPidFile none\nLogLevel VERBOSE\nSetEnv PATH=%s/bin:/usr/bin:/bin\n", port, s.dir, s.dir, s.dir), 0o600)
-	s.write("config", fmt.Sprintf("Host *\n  User %s\n  IdentityFile %s/user\n  IdentitiesOnly yes\n  UserKnownHostsFile %s/known\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n", me.Username, s.dir, s.dir), 0o600)
+	s.write("sshd_config", fmt.Sprintf("ListenAddress 127.0.0.1:%s\nHostKey %s/host\nAuthorizedKeysFile "+
+		"%s/user.pub\nPermitRootLogin yes\n"+
+		"PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nStrictModes no\nPidFile "+
+		"none\nLogLevel VERBOSE\nSetEnv PATH=%s/bin:/usr/bin:/bin\n", port, s.dir, s.dir, s.dir), 0o600)
+	s.write("config", fmt.Sprintf("Host *\n  User %s\n  IdentityFile %s/user\n  IdentitiesOnly yes\n  "+
+		"UserKnownHostsFile %s/known\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n", me.Username,
+		s.dir, s.dir), 0o600)
 	s.program()
 	s.daemon(sshd)
 	x.env = append(x.env, "CDKTR_SSH=ssh -F "+s.dir+"/config")
@@ -191,11 +198,13 @@ func TestWireSSH(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range e2eLines[Event](t, x.ok("events", "--principal", s.endpoint)) {
-		if (e.Kind == evQueued || e.Kind == evAgentUp) && (e.By != me.Username || !strings.HasPrefix(e.From, "ipc pid ")) {
+		if (e.Kind == evQueued || e.Kind == evAgentUp) && (e.By != me.Username ||
+			!strings.HasPrefix(e.From, "ipc pid ")) {
 			t.Errorf("%s by %q from %q", e.Kind, e.By, e.From)
 		}
 	}
-	if r, err := x.ask(Request{Op: "agents"}); err != nil || len(r.Agents) != 1 || !strings.HasPrefix(r.Agents[0].Address, "local pid ") || r.Agents[0].Load == nil {
+	if r, err := x.ask(Request{Op: "agents"}); err != nil || len(r.Agents) != 1 ||
+		!strings.HasPrefix(r.Agents[0].Address, "local pid ") || r.Agents[0].Load == nil {
 		t.Errorf("agents: %v, %+v", err, r)
 	}
 	// A principal that comes back is found again by the agent.
@@ -228,20 +237,24 @@ func TestWireSSHFaults(t *testing.T) {
 	}
 	ask([]string{"no principal has made this socket", x.dir + "/s"})
 	x.refused(exitUnreachable, []string{"/no/such/sock"}, "ping", "--principal", s.endpoint+"/no/such/sock")
-	x.refused(exitUnreachable, []string{"ssh did not get through", "Connection refused"}, "ping", "--principal", "ssh://127.0.0.1:1")
+	x.refused(exitUnreachable, []string{"ssh did not get through", "Connection refused"}, "ping", "--principal",
+		"ssh://127.0.0.1:1")
 	denied := "Permission denied"
 	if os.Geteuid() != 0 { // a sshd that is not root's finds out when it would become that user
 		denied = "closed by remote host"
 	}
-	x.refused(exitUnreachable, []string{"ssh did not get through", denied}, "ping", "--principal", strings.Replace(s.endpoint, "127", "nobody@127", 1))
+	x.refused(exitUnreachable, []string{"ssh did not get through", denied}, "ping", "--principal",
+		strings.Replace(s.endpoint, "127", "nobody@127", 1))
 	x.refused(exitUsage, []string{"neither a user nor a host"}, "ping", "-H", "-oProxyCommand=x")
 	x.refused(exitUsage, []string{"connect --stdio"}, "connect")
 	if err := os.Remove(s.dir + "/bin/cdktr"); err != nil {
 		t.Fatal(err)
 	}
 	ask([]string{"cdktr is not there", "scp "})
-	s.write("bin/cdktr", "#!/bin/sh\necho Welcome to this fine box, and whatever else a profile may print before the greeting\n", 0o755)
+	s.write("bin/cdktr", "#!/bin/sh\necho Welcome to this fine box, and whatever else a profile may print before "+
+		"the greeting\n", 0o755)
 	ask([]string{"does the login shell of that box print something"})
-	x.env = append(slices.DeleteFunc(x.env, func(kv string) bool { return strings.HasPrefix(kv, "CDKTR_SSH=") }), "CDKTR_SSH=no-such-ssh")
+	x.env = append(slices.DeleteFunc(x.env, func(kv string) bool { return strings.HasPrefix(kv, "CDKTR_SSH=") }),
+		"CDKTR_SSH=no-such-ssh")
 	ask([]string{"CDKTR_SSH"})
 }

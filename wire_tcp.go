@@ -38,7 +38,8 @@ func wireEndpointParse(endpoint string) (network, address string, err error) {
 		return "", "", fmt.Errorf("endpoint %q: write tcp://HOST:PORT, and an IPv6 address in brackets", endpoint)
 	}
 	if host == "" {
-		return "", "", fmt.Errorf("endpoint %q has no host: write tcp://HOST:PORT, or tcp://*:PORT to listen on every address", endpoint)
+		return "", "", fmt.Errorf("endpoint %q has no host: write tcp://HOST:PORT, or tcp://*:PORT to listen on "+
+			"every address", endpoint)
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return "", "", fmt.Errorf("endpoint %q: a port is a number from 1 to 65535", endpoint)
@@ -99,7 +100,8 @@ func wireNoKeys(addr *net.TCPAddr, opt wireOptions) error {
 // wireListenTCP binds HOST:PORT: the first address of the host that this box has.
 func wireListenTCP(address string, opt wireOptions) (ln net.Listener, err error) {
 	for _, address := range wireAddresses(address) {
-		if ln, err = wireListenAt(address, opt); !errors.Is(err, syscall.EADDRNOTAVAIL) && !errors.Is(err, syscall.EAFNOSUPPORT) {
+		if ln, err = wireListenAt(address, opt); !errors.Is(err, syscall.EADDRNOTAVAIL) &&
+			!errors.Is(err, syscall.EAFNOSUPPORT) {
 			break
 		}
 	}
@@ -121,7 +123,8 @@ func wireListenAt(address string, opt wireOptions) (net.Listener, error) {
 	ln, err := lc.Listen(context.Background(), "tcp", addr.String())
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%w: %w", err, conflict("another program listens there: stop it, or choose another port"))
+		return nil, fmt.Errorf("%w: %w", err,
+			conflict("another program listens there: stop it, or choose another port"))
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return nil, fmt.Errorf("%w: this box has no such address", err)
 	}

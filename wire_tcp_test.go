@@ -48,10 +48,12 @@ func TestWireInsecure(t *testing.T) {
 		}
 	}
 	// The same at the two doors. Nothing is sent to 192.0.2.1, which nobody has.
-	if _, err := wireListen("tcp://*:0", loopback); err == nil || !strings.Contains(err.Error(), "no loopback address") {
+	if _, err := wireListen("tcp://*:0", loopback); err == nil || !strings.Contains(err.Error(),
+		"no loopback address") {
 		t.Errorf("listen on every address: %v", err)
 	}
-	if _, err := wireDial(t.Context(), "tcp://192.0.2.1:9", loopback); err == nil || !strings.Contains(err.Error(), "192.0.2.1:9 is no loopback address") {
+	if _, err := wireDial(t.Context(), "tcp://192.0.2.1:9", loopback); err == nil ||
+		!strings.Contains(err.Error(), "192.0.2.1:9 is no loopback address") {
 		t.Errorf("dial another box: %v", err)
 	}
 	// An ipc endpoint takes no notice of keys.
@@ -82,7 +84,8 @@ func TestWireLocalhost(t *testing.T) {
 	}
 	opt := wireOptions{Insecure: true}
 	for _, c := range []struct{ listen, dial string }{
-		{"hub.localhost", "127.0.0.1"}, {"127.0.0.1", "hub.localhost"}, {"LOCALHOST.", "a.b.localhost"}, {"[::1]", "hub.localhost"},
+		{"hub.localhost", "127.0.0.1"}, {"127.0.0.1", "hub.localhost"}, {"LOCALHOST.", "a.b.localhost"},
+		{"[::1]", "hub.localhost"},
 	} {
 		if c.listen == "[::1]" && !wireTestHasIPv6() {
 			continue
@@ -96,7 +99,8 @@ func TestWireLocalhost(t *testing.T) {
 		}
 		conn.Close()
 	}
-	if _, err := wireDial(t.Context(), "tcp://hub.localhost:1", opt); err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
+	if _, err := wireDial(t.Context(), "tcp://hub.localhost:1", opt); err == nil ||
+		!strings.Contains(err.Error(), "127.0.0.1:1") {
 		t.Errorf("where nobody listens: %v", err)
 	}
 }
@@ -104,10 +108,12 @@ func TestWireLocalhost(t *testing.T) {
 func TestWireTCPErrors(t *testing.T) {
 	keys := wireTestKeys(t)
 	l := wireTestServeAt(t, "tcp://127.0.0.1:0", keys, wireEcho)
-	if _, err := wireListen(l.endpoint, keys); err == nil || !strings.Contains(err.Error(), "another program listens there") {
+	if _, err := wireListen(l.endpoint, keys); err == nil || !strings.Contains(err.Error(),
+		"another program listens there") {
 		t.Errorf("a port that is taken: %v", err)
 	}
-	if _, err := wireListen("tcp://192.0.2.1:0", keys); err == nil || !strings.Contains(err.Error(), "no such address") {
+	if _, err := wireListen("tcp://192.0.2.1:0", keys); err == nil || !strings.Contains(err.Error(),
+		"no such address") {
 		t.Errorf("an address of another box: %v", err)
 	}
 	closed, err := wireListen("tcp://127.0.0.1:0", keys)
@@ -115,7 +121,8 @@ func TestWireTCPErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	closed.Close()
-	if _, err := wireDial(t.Context(), closed.endpoint, keys); err == nil || !strings.Contains(err.Error(), "nothing listens there") {
+	if _, err := wireDial(t.Context(), closed.endpoint, keys); err == nil ||
+		!strings.Contains(err.Error(), "nothing listens there") {
 		t.Errorf("a port that is closed: %v", err)
 	}
 }
@@ -194,7 +201,8 @@ func wireTestBubble(t *testing.T, server, client wireOptions) (s, c *wireLink) {
 	ended := make(chan error, 1)
 	go func() {
 		var err error
-		s, err = wireHandshake(wireTestBufferOn(theirs), wirePeer{Transport: "tcp"}, server.withDefaults(), &wireGuest{})
+		s, err = wireHandshake(wireTestBufferOn(theirs), wirePeer{Transport: "tcp"}, server.withDefaults(),
+			&wireGuest{})
 		ended <- err
 	}()
 	c, err := wireHandshake(wireTestBufferOn(ours), wirePeer{Transport: "tcp"}, client.withDefaults(), nil)
@@ -276,7 +284,8 @@ func TestWireLibzmqREP(t *testing.T) {
 	wireNoLeaks(t)
 	keys := wireTestKeys(t)
 	endpoint, _ := wireTestLibzmqServer(t, "tcp://127.0.0.1:*", "REP", keys.CurveServer.Pair.Secret.Text())
-	if _, err := wireDial(t.Context(), endpoint, keys); err == nil || !strings.Contains(err.Error(), "the other side is a REP socket, not a principal") {
+	if _, err := wireDial(t.Context(), endpoint, keys); err == nil || !strings.Contains(err.Error(),
+		"the other side is a REP socket, not a principal") {
 		t.Errorf("dial a REP: %v", err)
 	}
 	lost := *keys.CurveClient

@@ -579,7 +579,8 @@ func wireTestLibzmqClient(t *testing.T, endpoint string, opt wireOptions, keys .
 	defer mu.Unlock()
 	// Three REQ: a heartbeat that failed would show as a fourth. The DEALER that
 	// was cut comes back by itself, and may do so more than once.
-	if peers["REQ "] != 3 || peers["DEALER me"] != 1 || peers["DEALER "] < 1 || peers["SUB "] != 1 || peers["PUSH "] != 1 {
+	if peers["REQ "] != 3 || peers["DEALER me"] != 1 || peers["DEALER "] < 1 || peers["SUB "] != 1 ||
+		peers["PUSH "] != 1 {
 		t.Errorf("connections: %v", peers)
 	}
 	if len(faults) == 0 || !strings.Contains(faults[0], "frame of 2097152 bytes is over the limit of 1048576") {

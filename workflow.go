@@ -59,15 +59,15 @@ func workflowBroken(faults []workflowFault) bool {
 	return slices.ContainsFunc(faults, func(f workflowFault) bool { return !f.Warning })
 }
 
-// workflowParse reads a workflow file: YAML, or JSON where file ends so. file is the name that faults carry, id the name
-// of the workflow (see workflowID). The faults are all that one reading can find, in the order of the file; the Workflow
-// is nil when one of them is not a warning. Any goroutine may call it.
+// workflowParse reads a workflow file: YAML, or JSON where file ends so. file is the name that faults carry, id the
+// name of the workflow (see workflowID). The faults are all that one reading can find, in the order of the file; the
+// Workflow is nil when one of them is not a warning. Any goroutine may call it.
 func workflowParse(file, id string, data []byte) (*Workflow, []workflowFault) {
 	return workflowParseAt(file, id, data, workflowClock{})
 }
 
-// workflowClock is what a reading needs to tell of the times of a file: that a schedule is over, and what daylight saving does to
-// it. The zero value tells of none of it.
+// workflowClock is what a reading needs to tell of the times of a file: that a schedule is over, and what daylight
+// saving does to it. The zero value tells of none of it.
 type workflowClock struct {
 	now  time.Time
 	zone *time.Location // of files that name none; nil: not known
@@ -96,7 +96,8 @@ func workflowParseAt(file, id string, data []byte, clock workflowClock) (*Workfl
 	})
 	faults := slices.Compact(r.faults) // an alias (*name) repeats the faults of its anchor
 	if r.unshown > 0 {
-		faults = append(faults, workflowFault{File: file, Message: fmt.Sprintf("%d more faults are not shown", r.unshown)})
+		faults = append(faults, workflowFault{File: file, Message: fmt.Sprintf("%d more faults are not shown",
+			r.unshown)})
 	}
 	if workflowBroken(faults) {
 		return nil, faults
@@ -156,7 +157,10 @@ type workflowDraft struct {
 // workflowKeys are the keys at the top of a file, in the order that messages list them.
 var workflowKeys = []workflowKey[*workflowDraft]{
 	{"name", func(r *workflowReader, d *workflowDraft, p workflowPair) { d.spec.Name, _ = r.scalar(p, "text") }},
-	{"description", func(r *workflowReader, d *workflowDraft, p workflowPair) { d.spec.Description, _ = r.scalar(p, "text") }},
+	{"description", func(r *workflowReader, d *workflowDraft, p workflowPair) {
+		d.spec.Description,
+			_ = r.scalar(p, "text")
+	}},
 	{"schedule", (*workflowReader).schedule},
 	{"cron", (*workflowReader).schedule},
 	{"timezone", (*workflowReader).timezone},
@@ -165,7 +169,10 @@ var workflowKeys = []workflowKey[*workflowDraft]{
 	{"catchup", func(r *workflowReader, d *workflowDraft, p workflowPair) {
 		r.word(p, &d.spec.Catchup, catchupSkip, catchupOnce, catchupAll)
 	}},
-	{"catchup_window", func(r *workflowReader, d *workflowDraft, p workflowPair) { r.duration(p, &d.spec.CatchupWindow) }},
+	{"catchup_window", func(r *workflowReader, d *workflowDraft, p workflowPair) {
+		r.duration(p,
+			&d.spec.CatchupWindow)
+	}},
 	{"overlap", func(r *workflowReader, d *workflowDraft, p workflowPair) {
 		r.word(p, &d.spec.Overlap, overlapSkip, overlapQueue, overlapReplace, overlapAllow)
 	}},
@@ -233,7 +240,8 @@ func (d *workflowDraft) read(r *workflowReader) {
 	}
 	_, one := d.keys["schedule"]
 	if p, two := d.keys["cron"]; one && two {
-		r.errorf(p.at, `cron and schedule are the same key: write one of them, as a list where there are several expressions`)
+		r.errorf(p.at, "cron and schedule are the same key: "+
+			"write one of them, as a list where there are several expressions")
 	}
 	d.checkTimes(r)
 	d.checkOver(r)
@@ -244,7 +252,8 @@ func (d *workflowDraft) read(r *workflowReader) {
 // near enough to know whether it ever fires.
 func (d *workflowDraft) checkTimes(r *workflowReader) {
 	if from, to := d.spec.StartTime, d.spec.EndTime; !from.IsZero() && !to.IsZero() && !to.After(from.Time) {
-		r.errorf(d.keys["end_time"].value, "end_time %s is not after start_time %s", to.Format(time.RFC3339), from.Format(time.RFC3339))
+		r.errorf(d.keys["end_time"].value, "end_time %s is not after start_time %s", to.Format(time.RFC3339),
+			from.Format(time.RFC3339))
 	}
 	if r.long && d.spec.Timezone == "" && len(d.schedules) > 0 {
 		d.spec.Timezone = "UTC" // CDKTR knows no other
@@ -276,7 +285,8 @@ func (d *workflowDraft) checkTimes(r *workflowReader) {
 // workflowShiftAhead is how far ahead changes of the clock are told of: each zone that has them has one in that time.
 const workflowShiftAhead = 366 * 24 * time.Hour
 
-// checkClock warns of a schedule that has no fire left, and of the next one that daylight saving moves, drops or doubles.
+// checkClock warns of a schedule that has no fire left, and of the next one that daylight saving moves, drops or
+// doubles.
 func (d *workflowDraft) checkClock(r *workflowReader, item workflowItem, expr *cronExpr) {
 	now, zone := r.clock.now, d.zone
 	if zone == nil {
@@ -312,7 +322,8 @@ func (d *workflowDraft) checkClock(r *workflowReader, item workflowItem, expr *c
 		case shift.fires:
 			does = "what lies there fires at " + shift.at.Format("15:04")
 		}
-		r.warnf(item.at, "schedule %s: on %s the clock of %s %s %s to %s: %s", workflowQuote(item.text), shift.at.Format("2006-01-02"), zone, what, shift.from, shift.to, does)
+		r.warnf(item.at, "schedule %s: on %s the clock of %s %s %s to %s: %s", workflowQuote(item.text),
+			shift.at.Format("2006-01-02"), zone, what, shift.from, shift.to, does)
 	}
 }
 
@@ -326,7 +337,8 @@ func (d *workflowDraft) checkOver(r *workflowReader) {
 	}
 	for _, name := range sortedKeys(d.spec.Params) {
 		if d.spec.Params[name].Required {
-			r.warnf(d.keys["params"].at, "parameter %s has no default, and a schedule gives none: its fires cannot run", workflowQuote(name))
+			r.warnf(d.keys["params"].at, "parameter %s has no default, and a schedule gives none: its fires cannot run",
+				workflowQuote(name))
 		}
 	}
 }
@@ -349,7 +361,8 @@ func (d *workflowDraft) checkGraph(r *workflowReader) {
 	} else if err != nil {
 		r.errorf(d.keys["tasks"].at, "%v", err)
 	}
-	known := &workflowKnown{params: d.spec.Params, paramNames: sortedKeys(d.spec.Params), tasks: make(map[string]int, len(d.tasks))}
+	known := &workflowKnown{params: d.spec.Params, paramNames: sortedKeys(d.spec.Params),
+		tasks: make(map[string]int, len(d.tasks))}
 	for i, t := range d.tasks {
 		known.tasks[t.ID] = i
 		known.taskNames = append(known.taskNames, t.ID)
@@ -391,7 +404,8 @@ func (r *workflowReader) time(p workflowPair, to *Stamp) {
 	}
 	t, err := time.Parse(time.RFC3339, upper)
 	if err != nil || !stampable(t) {
-		r.errorf(p.value, "%s: want a time such as 2026-01-31T02:30:00Z or 2026-01-31T02:30:00+01:00, not %s", p.key, workflowQuote(text))
+		r.errorf(p.value, "%s: want a time such as 2026-01-31T02:30:00Z or 2026-01-31T02:30:00+01:00, not %s", p.key,
+			workflowQuote(text))
 		return
 	}
 	*to = stampOf(t)
@@ -407,7 +421,8 @@ var workflowZones = []string{"UTC", "Europe/London", "Europe/Dublin", "Europe/Li
 	"Asia/Bangkok", "Asia/Jakarta", "Asia/Singapore", "Asia/Hong_Kong", "Asia/Shanghai", "Asia/Taipei", "Asia/Manila",
 	"Asia/Seoul", "Asia/Tokyo", "Asia/Jerusalem", "Australia/Perth", "Australia/Adelaide", "Australia/Brisbane",
 	"Australia/Sydney", "Australia/Melbourne", "Pacific/Auckland", "Pacific/Honolulu", "America/Anchorage",
-	"America/Los_Angeles", "America/Denver", "America/Phoenix", "America/Chicago", "America/New_York", "America/Toronto",
+	"America/Los_Angeles", "America/Denver", "America/Phoenix", "America/Chicago", "America/New_York",
+	"America/Toronto",
 	"America/Halifax", "America/Mexico_City", "America/Bogota", "America/Lima", "America/Santiago", "America/Sao_Paulo",
 	"America/Argentina/Buenos_Aires", "Atlantic/Reykjavik"}
 
@@ -418,7 +433,8 @@ func (r *workflowReader) timezone(d *workflowDraft, p workflowPair) {
 	case !ok || text == "":
 		return
 	case strings.EqualFold(text, "local"):
-		r.errorf(p.value, "timezone: leave it out for the principal's own zone; Local means another one on each machine")
+		r.errorf(p.value, "timezone: leave it out for the principal's own zone; Local means another one on each "+
+			"machine")
 		return
 	}
 	zone, err := zoneLoad(text)
@@ -433,8 +449,8 @@ func (r *workflowReader) timezone(d *workflowDraft, p workflowPair) {
 	r.errorf(p.value, "timezone: want a name such as Europe/London, or UTC, not %s%s", workflowQuote(text), hint)
 }
 
-// workflowZoneMeant gives the zone that was likely meant by a name that is none: it may be written otherwise, be only that of a
-// city, or nearly be one; "" if nothing comes near.
+// workflowZoneMeant gives the zone that was likely meant by a name that is none: it may be written otherwise, be only
+// that of a city, or nearly be one; "" if nothing comes near.
 func workflowZoneMeant(text string) string {
 	title := workflowTitle(text)
 	if _, err := zoneLoad(title); err == nil {
@@ -473,7 +489,8 @@ func (r *workflowReader) labels(d *workflowDraft, p workflowPair) {
 	pairs, _ := r.table(p, "a map of labels such as {site: london}")
 	for _, label := range pairs {
 		if workflowNull(label.value) {
-			r.errorf(label.at, "agent: label %s has no value: write one, or leave the label out", workflowQuote(label.key))
+			r.errorf(label.at, "agent: label %s has no value: write one, or leave the label out",
+				workflowQuote(label.key))
 			continue
 		}
 		text, ok := r.scalar(workflowPair{"agent: " + label.key, label.at, label.value}, "text")
@@ -495,14 +512,15 @@ func (r *workflowReader) labels(d *workflowDraft, p workflowPair) {
 	}
 }
 
-// env reads a map of environment variables. One with nothing after it counts as not written. What their values refer to is
-// checked later, as part of texts.
+// env reads a map of environment variables. One with nothing after it counts as not written. What their values refer to
+// is checked later, as part of texts.
 func (r *workflowReader) env(p workflowPair, texts *[]workflowText) map[string]string {
 	pairs, _ := r.table(p, "a map such as {PGHOST: db1}")
 	var env map[string]string
 	for _, v := range pairs {
 		if !workflowName.MatchString(v.key) {
-			r.errorf(v.at, "env: %s cannot name a variable: want letters, digits and _, no digit first", workflowQuote(v.key))
+			r.errorf(v.at, "env: %s cannot name a variable: want letters, digits and _, no digit first",
+				workflowQuote(v.key))
 			continue
 		}
 		if workflowNull(v.value) {
@@ -538,7 +556,8 @@ func (r *workflowReader) params(d *workflowDraft, p workflowPair) {
 	upper := make(map[string]string, len(pairs))
 	for _, one := range pairs {
 		if !workflowName.MatchString(one.key) {
-			r.errorf(one.at, "params: %s cannot name a parameter: want letters, digits and _, no digit first", workflowQuote(one.key))
+			r.errorf(one.at, "params: %s cannot name a parameter: want letters, digits and _, no digit first",
+				workflowQuote(one.key))
 			continue
 		}
 		variable := "PARAM_" + strings.ToUpper(one.key)
@@ -574,7 +593,10 @@ var workflowParamKeys = []workflowKey[*workflowParam]{
 	{"pattern", func(r *workflowReader, one *workflowParam, p workflowPair) {
 		one.Pattern, _ = r.scalar(p, "a regular expression")
 	}},
-	{"description", func(r *workflowReader, one *workflowParam, p workflowPair) { one.Description, _ = r.scalar(p, "text") }},
+	{"description", func(r *workflowReader, one *workflowParam, p workflowPair) {
+		one.Description,
+			_ = r.scalar(p, "text")
+	}},
 }
 
 // param reads one parameter: its default alone, or a map.
@@ -593,7 +615,8 @@ func (r *workflowReader) param(p workflowPair) Param {
 			one.Required = false
 		}
 	default:
-		r.errorf(p.value, "want a default or a map such as {default: a, pattern: \"[a-z]+\"}, not %s", workflowKind(p.value))
+		r.errorf(p.value, "want a default or a map such as {default: a, pattern: \"[a-z]+\"}, not %s",
+			workflowKind(p.value))
 	}
 	if one.Pattern == "" {
 		return one.Param
@@ -601,9 +624,11 @@ func (r *workflowReader) param(p workflowPair) Param {
 	pattern, err := paramPattern(one.Pattern)
 	switch {
 	case err != nil:
-		r.errorf(one.keys["pattern"].value, "pattern: %s is not a regular expression: %v", workflowQuote(one.Pattern), err)
+		r.errorf(one.keys["pattern"].value, "pattern: %s is not a regular expression: %v", workflowQuote(one.Pattern),
+			err)
 	case one.Default != "" && !pattern.MatchString(one.Default):
-		r.errorf(one.keys["default"].value, "default %s does not match the pattern %s", workflowQuote(one.Default), workflowQuote(one.Pattern))
+		r.errorf(one.keys["default"].value, "default %s does not match the pattern %s", workflowQuote(one.Default),
+			workflowQuote(one.Pattern))
 	}
 	return one.Param
 }
@@ -622,15 +647,17 @@ func workflowEnding(name string) string {
 	return ""
 }
 
-// workflowID makes the id of the file at rel, a path below the workflow folder with slashes: etl/daily.yml is etl.daily.
-// An id may hold any character that can be seen, and spaces, but no / or \; its length is at most workflowMaxID bytes.
+// workflowID makes the id of the file at rel, a path below the workflow folder with slashes: etl/daily.yml is
+// etl.daily. An id may hold any character that can be seen, and spaces, but no / or \; its length is at most
+// workflowMaxID bytes.
 func workflowID(rel string) (string, error) {
 	ending := workflowEnding(rel)
 	id := strings.ReplaceAll(strings.TrimSuffix(rel, ending), "/", ".")
 	switch {
 	case ending == "":
 		return "", fmt.Errorf("name workflow %q: a workflow file ends in .yml, .yaml or .json", rel)
-	case path.Base(rel) == ending || path.IsAbs(rel) || path.Clean(rel) != rel || rel == ".." || strings.HasPrefix(rel, "../"):
+	case path.Base(rel) == ending || path.IsAbs(rel) || path.Clean(rel) != rel || rel == ".." ||
+		strings.HasPrefix(rel, "../"):
 		return "", fmt.Errorf("name workflow %q: not the path of a file below the workflow folder", rel)
 	}
 	if err := workflowWord(id); err != nil {

@@ -15,7 +15,8 @@ func workflowWarned(t *testing.T, text string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec, faults := workflowParseAt("w.yml", "w", []byte(text), workflowClock{time.Date(2026, 2, 1, 12, 0, 0, 0, zone), zone})
+	spec, faults := workflowParseAt("w.yml", "w", []byte(text), workflowClock{time.Date(2026, 2, 1, 12, 0, 0, 0, zone),
+		zone})
 	var lines []string
 	for _, f := range faults {
 		lines = append(lines, f.String())
@@ -31,18 +32,28 @@ func TestWorkflowWarned(t *testing.T) {
 	tasks := "\ntasks: {a: {run: make}}\n"
 	sudo := "an agent that is not root cannot end what sudo starts"
 	for _, c := range []struct{ text, want string }{
-		{"schedule: '*/90 * * * *'" + tasks, `w.yml:1:11: warning: schedule "*/90 * * * *": */90 in the minute field is the value 0 alone`},
-		{"schedule: [0 3 * * *, '0 */25 * * *']" + tasks, `w.yml:1:23: warning: schedule "0 */25 * * *": */25 in the hour field`},
+		{"schedule: '*/90 * * * *'" + tasks,
+			`w.yml:1:11: warning: schedule "*/90 * * * *": */90 in the minute field is the value 0 alone`},
+		{"schedule: [0 3 * * *, '0 */25 * * *']" + tasks,
+			`w.yml:1:23: warning: schedule "0 */25 * * *": */25 in the hour field`},
 		{"schedule: '* 0 3 * * *'" + tasks, "the seconds are *"},
-		{"schedule: '0 0 3 1 1 * 2025'" + tasks, `w.yml:1:11: warning: schedule "0 0 3 1 1 * 2025" has no fire left: it never fires again`},
-		{"schedule: '0 3 1 1 *'\nend_time: 2026-06-01T00:00:00Z" + tasks, "has no fire left before end_time: it never fires again"},
-		{"schedule: '0 3 * * *'\nend_time: 2026-01-01T00:00:00Z" + tasks, "w.yml:2:11: warning: end_time 2026-01-01T00:00:00Z is over: the schedule fires no more"},
-		{"schedule: '30 2 * * *'" + tasks, "on 2026-03-29 the clock of Europe/Berlin leaves out 02:00 to 03:00: what lies there fires at 03:00"},
+		{"schedule: '0 0 3 1 1 * 2025'" + tasks,
+			`w.yml:1:11: warning: schedule "0 0 3 1 1 * 2025" has no fire left: it never fires again`},
+		{"schedule: '0 3 1 1 *'\nend_time: 2026-06-01T00:00:00Z" + tasks,
+			"has no fire left before end_time: it never fires again"},
+		{"schedule: '0 3 * * *'\nend_time: 2026-01-01T00:00:00Z" + tasks,
+			"w.yml:2:11: warning: end_time 2026-01-01T00:00:00Z is over: the schedule fires no more"},
+		{"schedule: '30 2 * * *'" + tasks,
+			"on 2026-03-29 the clock of Europe/Berlin leaves out 02:00 to 03:00: what lies there fires at 03:00"},
 		{"schedule: '*/5 2 * * *'" + tasks, "leaves out 02:00 to 03:00: what lies there does not fire"},
-		{"schedule: '*/5 1 * * *'\ntimezone: Europe/London" + tasks, "on 2026-03-29 the clock of Europe/London leaves out 01:00 to 02:00"},
-		{"schedule: '0 4 * * *'\nparams: {day: {description: which}}" + tasks, `w.yml:2:1: warning: parameter "day" has no default, and a schedule gives none: its fires cannot run`},
-		{"tasks: {a: {run: 'serve &'}}", `w.yml:1:18: warning: task "a": what & puts into the background is ended with the task`},
-		{"tasks:\n  a:\n    run: |\n      one\n      two || true\n", `w.yml:3:10: warning: task "a": || true at the end hides that the command before it has failed`},
+		{"schedule: '*/5 1 * * *'\ntimezone: Europe/London" + tasks,
+			"on 2026-03-29 the clock of Europe/London leaves out 01:00 to 02:00"},
+		{"schedule: '0 4 * * *'\nparams: {day: {description: which}}" + tasks,
+			`w.yml:2:1: warning: parameter "day" has no default, and a schedule gives none: its fires cannot run`},
+		{"tasks: {a: {run: 'serve &'}}",
+			`w.yml:1:18: warning: task "a": what & puts into the background is ended with the task`},
+		{"tasks:\n  a:\n    run: |\n      one\n      two || true\n",
+			`w.yml:3:10: warning: task "a": || true at the end hides that the command before it has failed`},
 		{"tasks: {a: {run: 'one || :'}}", "|| : at the end hides"},
 		{"tasks: {a: {run: 'cd / && sudo reboot'}}", sudo},
 		{"tasks: {a: {cmd: /usr/bin/sudo, args: [reboot]}}", sudo},
@@ -52,7 +63,8 @@ func TestWorkflowWarned(t *testing.T) {
 		{"schedule: '0 4 * * *'\nparams: {day: {default: ''}, mode: quick}" + tasks, ""},
 		{"params: {day: {description: which}}" + tasks, ""},
 		{"end_time: 2026-01-01T00:00:00Z" + tasks, ""},
-		{"tasks: {a: {run: 'one & two & wait'}, b: {run: 'x || true; y'}, c: {run: 'echo sudo'}, d: {cmd: echo, args: [sudo, '&']}}", ""},
+		{"tasks: {a: {run: 'one & two & wait'}, b: {run: 'x || true; y'}, c: {run: 'echo sudo'}, d: {cmd: echo, " +
+			"args: [sudo, '&']}}", ""},
 	} {
 		got := workflowWarned(t, c.text)
 		if !strings.Contains(got, c.want) || c.want == "" && got != "" || strings.Contains(got, "\n") {
@@ -61,8 +73,8 @@ func TestWorkflowWarned(t *testing.T) {
 	}
 }
 
-// TestWorkflowWarnedWhere: validate, show and attention say what files are warned of, ls that they are; attention does what files are warned of; attention does each time that it is another
-// thing.
+// TestWorkflowWarnedWhere: validate, show and attention say what files are warned of, ls that they are; attention does
+// what files are warned of; attention does each time that it is another thing.
 func TestWorkflowWarnedWhere(t *testing.T) {
 	x := e2eNew(t)
 	x.file("odd.yml", "schedule: '*/90 * * * *'\ntasks: {a: {run: 'true'}}\n")
@@ -81,7 +93,8 @@ func TestWorkflowWarnedWhere(t *testing.T) {
 	}
 	items := func() []AttentionItem { return e2eLines[AttentionItem](t, x.ok("attention", "--json")) }
 	list := items()
-	if len(list) != 1 || list[0].Kind != attentionFolder || list[0].Count != 2 || strings.Join(list[0].Workflows, " ") != "odd sub.bad" ||
+	if len(list) != 1 || list[0].Kind != attentionFolder || list[0].Count != 2 ||
+		strings.Join(list[0].Workflows, " ") != "odd sub.bad" ||
 		!strings.Contains(list[0].Reason, odd) || !strings.Contains(list[0].Reason, "and 1 more") {
 		t.Fatalf("attention: %+v", list)
 	}

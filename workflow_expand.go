@@ -39,7 +39,8 @@ type workflowRef struct {
 }
 
 // workflowExpand replaces each ${ref} of text by what lookup has for it; $${ becomes ${. The values are not looked into
-// again. lookup gets the inside of a reference ("params.day", "tasks.dump.outputs.rows"); what it does not know is an error.
+// again. lookup gets the inside of a reference ("params.day", "tasks.dump.outputs.rows"); what it does not know is an
+// error.
 func workflowExpand(text string, lookup func(ref string) (string, bool)) (string, error) {
 	pieces, err := workflowPieces(text)
 	if err != nil {
@@ -113,7 +114,8 @@ func workflowRefParse(ref string) (workflowRef, error) {
 	case "item":
 		return workflowRef{}, errors.New("${item} is not supported by this version")
 	}
-	return workflowRef{}, fmt.Errorf("%s is not a reference: want %s; $${ is a plain ${", workflowQuote("${"+ref+"}"), workflowForms)
+	return workflowRef{}, fmt.Errorf("%s is not a reference: want %s; $${ is a plain ${", workflowQuote("${"+ref+"}"),
+		workflowForms)
 }
 
 // workflowKnown is what references may point at.
@@ -166,7 +168,8 @@ func (known *workflowKnown) reference(text string) (message, name string, words 
 			return fmt.Sprintf("${%s}: there is no task %s", text, workflowQuote(ref.name)), ref.name, known.taskNames
 		}
 		if !known.before(at) {
-			return fmt.Sprintf("${%s}: only a task that depends on %q, directly or not, can use its outputs", text, ref.name), "", nil
+			return fmt.Sprintf("${%s}: only a task that depends on %q, directly or not, can use its outputs", text,
+				ref.name), "", nil
 		}
 	}
 	return "", "", nil

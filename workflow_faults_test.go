@@ -11,7 +11,8 @@ import (
 const (
 	// A whole file in the short form, and one in CDKTR's; cases put something before or after.
 	workflowTestShort = "tasks:\n  a: {run: x}\n"
-	workflowTestLong  = "name: x\nstart_time: 2025-01-20T12:30:00+00:00\ntasks:\n  a:\n    name: a\n    config: !Subprocess {cmd: echo, args: []}\n"
+	workflowTestLong  = "name: x\nstart_time: 2025-01-20T12:30:00+00:00\ntasks:\n  a:\n    name: a\n    config: " +
+		"!Subprocess {cmd: echo, args: []}\n"
 )
 
 func TestWorkflowFaults(t *testing.T) {
@@ -52,11 +53,14 @@ var workflowFaultCases = []struct{ name, file, want string }{
 	{"tab after spaces", "tasks:\n  a:\n  \trun: x\n",
 		"w.yml:3:3: a tab cannot indent: use spaces"},
 	{"indentation", "tasks:\n  a: {run: x}\n b: {run: y}\n",
-		"w.yml:3:2: this line does not fit the block that it stands in: check its indentation (it began on line 1, column 1)"},
+		"w.yml:3:2: this line does not fit the block that it stands in: check its indentation (it began on line 1, " +
+			"column 1)"},
 	{"deeper than its key", "name: x\n  b: 2\n",
-		"w.yml:2:4: a \":\" is not expected here: put a text that holds \": \" in quotes, or check the indentation of this line and the one before"},
+		"w.yml:2:4: a \":\" is not expected here: put a text that holds \": \" in quotes, or check the indentation " +
+			"of this line and the one before"},
 	{"colon in text", "tasks:\n  a:\n    run: echo a: b\n",
-		"w.yml:3:16: a \":\" is not expected here: put a text that holds \": \" in quotes, or check the indentation of this line and the one before"},
+		"w.yml:3:16: a \":\" is not expected here: put a text that holds \": \" in quotes, or check the indentation " +
+			"of this line and the one before"},
 	{"open list", "tasks:\n  a: {cmd: x, args: [1, 2}\n",
 		"w.yml:2:26: \",\" or \"]\" is missing (it began on line 2, column 21)"},
 	{"open map", "tasks: {a: {run: x}\n",
@@ -72,7 +76,8 @@ var workflowFaultCases = []struct{ name, file, want string }{
 	{"alias without anchor", "tasks:\n  a:\n    cmd: ls\n    args: [*.txt]\n",
 		"w.yml:4:12: alias *.txt has no anchor &.txt before it: put a text that begins with * in quotes"},
 	{"no colon", "tasks:\n  a\n  b: {run: x}\n",
-		"w.yml:3:4: a \":\" is not expected here: put a text that holds \": \" in quotes, or check the indentation of this line and the one before"},
+		"w.yml:3:4: a \":\" is not expected here: put a text that holds \": \" in quotes, or check the indentation " +
+			"of this line and the one before"},
 	{"dash missing", "tasks:\n  a:\n    depends:\n      - b\n      c\n    run: x\n",
 		"w.yml:6:5: a \":\" is missing after the key (it began on line 5, column 7)"},
 	{"not UTF-8", "name: b\xff\n",
@@ -82,7 +87,8 @@ var workflowFaultCases = []struct{ name, file, want string }{
 	{"escape code", "a: 1\nname: b\x1b[0m\n",
 		"w.yml:2:8: character U+001B does not belong in a text file"},
 	{"anchor to itself", "name: x\ntasks: &a\n  b: *a\n",
-		"w.yml:3:3: task \"b\": key \"b\" is not known: want name, description, run, shell, cmd, args, python, config, depends, when, retries, retry_delay, retry_max_delay, timeout, env or working_directory\n" +
+		"w.yml:3:3: task \"b\": key \"b\" is not known: want name, description, run, shell, cmd, args, python, " +
+			"config, depends, when, retries, retry_delay, retry_max_delay, timeout, env or working_directory\n" +
 			"w.yml:3:3: task \"b\": nothing says what it does: write one of run, cmd, python or config"},
 	{"deep", "name: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\n",
 		"w.yml:1:107: nested deeper than 100 levels"},
@@ -100,17 +106,25 @@ var workflowFaultCases = []struct{ name, file, want string }{
 	{"unknown key near", "shedule: '@daily'\n" + workflowTestShort,
 		"w.yml:1:1: key \"shedule\" is not known (did you mean \"schedule\"?)"},
 	{"unknown key", "zzzzzzz: 1\n" + workflowTestShort,
-		"w.yml:1:1: key \"zzzzzzz\" is not known: want name, description, schedule, cron, timezone, start_time, end_time, catchup, catchup_window, overlap, jitter, priority, timeout, retries, failover, agent, params, env, env_file, working_directory, max_active_tasks, log or tasks"},
+		"w.yml:1:1: key \"zzzzzzz\" is not known: want name, description, schedule, cron, timezone, start_time, " +
+			"end_time, catchup, catchup_window, overlap, jitter, priority, timeout, retries, failover, agent, " +
+			"params, env, env_file, working_directory, max_active_tasks, log or tasks"},
 	{"unknown key of a task", "tasks:\n  a: {run: x, dependson: [b]}\n",
 		"w.yml:2:15: task \"a\": key \"dependson\" is not known (did you mean \"depends\"?)"},
 	{"unknown key of a task, far", "tasks:\n  a: {run: x, qqqqqqqqq: 1}\n",
-		"w.yml:2:15: task \"a\": key \"qqqqqqqqq\" is not known: want name, description, run, shell, cmd, args, python, config, depends, when, retries, retry_delay, retry_max_delay, timeout, env or working_directory"},
-	{"what other tools have keys for", "handlerOn: {}\nMAILTO: root\nenabled: false\ntasks:\n  a: {run: x, continue_on_error: true}\n",
+		"w.yml:2:15: task \"a\": key \"qqqqqqqqq\" is not known: want name, description, run, shell, cmd, args, " +
+			"python, config, depends, when, retries, retry_delay, retry_max_delay, timeout, env or working_directory"},
+	{"what other tools have keys for",
+		"handlerOn: {}\nMAILTO: root\nenabled: false\ntasks:\n  a: {run: x, continue_on_error: true}\n",
 		"w.yml:1:1: key \"handlerOn\" is not known: a task with when: failure or when: always does that\n" +
-			"w.yml:2:1: key \"MAILTO\" is not known: nothing is mailed: a task with when: failure tells whom you like\n" +
-			"w.yml:3:1: key \"enabled\" is not known: cdktr pause ID stops a schedule, and cdktr resume ID starts it again\n" +
-			"w.yml:5:15: task \"a\": key \"continue_on_error\" is not known: what depends on it runs all the same with when: always"},
-	{"keys of other tools", "steps: []\nenvironment: {}\nrunsOn: x\nrun: echo\ntasks:\n  a: {command: x, depends-on: [b], cwd: /, max_retries: 3, schedule: '@daily'}\n",
+			"w.yml:2:1: key \"MAILTO\" is not known: nothing is mailed: a task with when: failure tells whom you " +
+			"like\n" +
+			"w.yml:3:1: key \"enabled\" is not known: cdktr pause ID stops a schedule, and cdktr resume ID starts " +
+			"it again\n" +
+			"w.yml:5:15: task \"a\": key \"continue_on_error\" is not known: what depends on it runs all the same " +
+			"with when: always"},
+	{"keys of other tools", "steps: []\nenvironment: {}\nrunsOn: x\nrun: echo\ntasks:\n  a: {command: x, " +
+		"depends-on: [b], cwd: /, max_retries: 3, schedule: '@daily'}\n",
 		"w.yml:1:1: key \"steps\" is not known (here it is \"tasks\")\n" +
 			"w.yml:2:1: key \"environment\" is not known (here it is \"env\")\n" +
 			"w.yml:3:1: key \"runsOn\" is not known (here it is \"agent\")\n" +
@@ -133,21 +147,26 @@ var workflowFaultCases = []struct{ name, file, want string }{
 	{"key of a map", "tasks:\n  ? [a]\n  : {run: x}\n",
 		"w.yml:2:5: a key must be text, not a list"},
 	{"schedule and cron", "schedule: '@daily'\ncron: '@daily'\n" + workflowTestShort,
-		"w.yml:2:1: cron and schedule are the same key: write one of them, as a list where there are several expressions"},
+		"w.yml:2:1: cron and schedule are the same key: write one of them, as a list where there are several " +
+			"expressions"},
 	{"bad cron", "schedule: 61 * * * *\n" + workflowTestShort,
 		"w.yml:1:11: schedule: minute: 61 is out of range 0-59 in \"61 * * * *\""},
 	{"bad cron in a list", "schedule: ['@daily', '@sometimes']\n" + workflowTestShort,
-		"w.yml:1:22: schedule: \"@sometimes\" is not a schedule; there are @yearly @annually @monthly @weekly @daily @midnight @hourly @reboot @start and @every 90s"},
+		"w.yml:1:22: schedule: \"@sometimes\" is not a schedule; there are @yearly @annually @monthly @weekly " +
+			"@daily @midnight @hourly @reboot @start and @every 90s"},
 	{"never fires", "schedule: 0 0 30 2 *\n" + workflowTestShort,
 		"w.yml:1:11: warning: schedule \"0 0 30 2 *\" never fires"},
 	{"schedule a map", "schedule: {a: b}\n" + workflowTestShort,
 		"w.yml:1:11: schedule: want a cron expression such as \"30 2 * * *\", or a list of them, not a map"},
 	{"timezone misspelt", "timezone: europe/london\n" + workflowTestShort,
-		"w.yml:1:11: timezone: want a name such as Europe/London, or UTC, not \"europe/london\" (did you mean \"Europe/London\"?)"},
+		"w.yml:1:11: timezone: want a name such as Europe/London, or UTC, not \"europe/london\" (did you mean " +
+			"\"Europe/London\"?)"},
 	{"timezone typo", "timezone: Europe/Lundon\n" + workflowTestShort,
-		"w.yml:1:11: timezone: want a name such as Europe/London, or UTC, not \"Europe/Lundon\" (did you mean \"Europe/London\"?)"},
+		"w.yml:1:11: timezone: want a name such as Europe/London, or UTC, not \"Europe/Lundon\" (did you mean " +
+			"\"Europe/London\"?)"},
 	{"timezone case of a rare one", "timezone: america/indiana/knox\n" + workflowTestShort,
-		"w.yml:1:11: timezone: want a name such as Europe/London, or UTC, not \"america/indiana/knox\" (did you mean \"America/Indiana/Knox\"?)"},
+		"w.yml:1:11: timezone: want a name such as Europe/London, or UTC, not \"america/indiana/knox\" (did you " +
+			"mean \"America/Indiana/Knox\"?)"},
 	{"timezone Local", "timezone: Local\n" + workflowTestShort,
 		"w.yml:1:11: timezone: leave it out for the principal's own zone; Local means another one on each machine"},
 	{"timezone path", "timezone: ../../etc/passwd\n" + workflowTestShort,
@@ -155,9 +174,11 @@ var workflowFaultCases = []struct{ name, file, want string }{
 	{"timezone far", "timezone: Middle-earth/Shire/Hobbiton\n" + workflowTestShort,
 		"w.yml:1:11: timezone: want a name such as Europe/London, or UTC, not \"Middle-earth/Shire/Hobbiton\""},
 	{"start_time a day", "start_time: 2026-01-01\n" + workflowTestShort,
-		"w.yml:1:13: start_time: want a time such as 2026-01-31T02:30:00Z or 2026-01-31T02:30:00+01:00, not \"2026-01-01\""},
+		"w.yml:1:13: start_time: want a time such as 2026-01-31T02:30:00Z or 2026-01-31T02:30:00+01:00, not " +
+			"\"2026-01-01\""},
 	{"start_time without zone", "start_time: 2026-01-01T00:00:00\n" + workflowTestShort,
-		"w.yml:1:13: start_time: want a time such as 2026-01-31T02:30:00Z or 2026-01-31T02:30:00+01:00, not \"2026-01-01T00:00:00\""},
+		"w.yml:1:13: start_time: want a time such as 2026-01-31T02:30:00Z or 2026-01-31T02:30:00+01:00, not " +
+			"\"2026-01-01T00:00:00\""},
 	{"end before start", "start_time: 2026-01-02T00:00:00Z\nend_time: 2026-01-01T00:00:00Z\n" + workflowTestShort,
 		"w.yml:2:11: end_time 2026-01-01T00:00:00Z is not after start_time 2026-01-02T00:00:00Z"},
 	{"catchup word", "catchup: onec\n" + workflowTestShort,
@@ -223,9 +244,11 @@ var workflowFaultCases = []struct{ name, file, want string }{
 	{"shell with cmd", "tasks:\n  a: {cmd: x, shell: bash -c}\n",
 		"w.yml:2:15: task \"a\": shell goes only with run"},
 	{"cmd a line", "tasks:\n  a: {cmd: echo hi there}\n",
-		"w.yml:2:12: warning: task \"a\": cmd is one program without its arguments, and \"echo hi there\" is none: write cmd: echo with args: [hi, there], or run: for a shell line"},
+		"w.yml:2:12: warning: task \"a\": cmd is one program without its arguments, and \"echo hi there\" is none: " +
+			"write cmd: echo with args: [hi, there], or run: for a shell line"},
 	{"cmd a path and flags", "tasks:\n  a: {cmd: /usr/bin/rsync -a}\n",
-		"w.yml:2:12: warning: task \"a\": cmd is one program without its arguments, and \"/usr/bin/rsync -a\" is none: write cmd: /usr/bin/rsync with args: [-a], or run: for a shell line"},
+		"w.yml:2:12: warning: task \"a\": cmd is one program without its arguments, and \"/usr/bin/rsync -a\" is " +
+			"none: write cmd: /usr/bin/rsync with args: [-a], or run: for a shell line"},
 	{"args text", "tasks:\n  a: {cmd: x, args: -t}\n",
 		"w.yml:2:21: task \"a\": args: want a list such as [-v, file], not \"-t\""},
 	{"args of maps", "tasks:\n  a:\n    cmd: curl\n    args:\n      - Accept: text\n",
@@ -260,11 +283,14 @@ var workflowFaultCases = []struct{ name, file, want string }{
 		"w.yml:2:39: task \"a\": python: project: want true or false, not \"yes\""},
 	{"python key", "tasks:\n  a: {python: {script_path: x.py}}\n",
 		"w.yml:2:15: task \"a\": python: script is missing\n" +
-			"w.yml:2:16: task \"a\": python: key \"script_path\" is not known: want script, packages, project, uv or working_directory"},
+			"w.yml:2:16: task \"a\": python: key \"script_path\" is not known: want script, packages, project, uv " +
+			"or working_directory"},
 	{"config without tag", "tasks:\n  a: {config: {cmd: x}}\n",
-		"w.yml:2:15: task \"a\": config: want the tag !Subprocess or !UvPython before the map, as in config: !Subprocess {cmd: ls}"},
+		"w.yml:2:15: task \"a\": config: want the tag !Subprocess or !UvPython before the map, as in config: " +
+			"!Subprocess {cmd: ls}"},
 	{"config tag", "tasks:\n  a:\n    config: !Python {script: x}\n",
-		"w.yml:3:13: task \"a\": config: tag !Python is not known: want !Subprocess or !UvPython (did you mean \"!UvPython\"?)"},
+		"w.yml:3:13: task \"a\": config: tag !Python is not known: want !Subprocess or !UvPython (did you mean " +
+			"\"!UvPython\"?)"},
 	{"config a list", "tasks:\n  a:\n    config: !Subprocess [x]\n",
 		"w.yml:3:13: task \"a\": config: want a map after !Subprocess"},
 	{"config without cmd", "tasks:\n  a:\n    config: !Subprocess {args: []}\n",
@@ -277,27 +303,36 @@ var workflowFaultCases = []struct{ name, file, want string }{
 		"w.yml:3:22: task \"a\": args: ${params.dya}: there is no parameter \"dya\" (did you mean \"day\"?)"},
 	{"reference to a param, none", "tasks:\n  a: {cmd: '${params.day}'}\n",
 		"w.yml:2:12: task \"a\": cmd: ${params.day}: there is no parameter \"day\""},
-	{"reference to a task", "tasks:\n  dump: {run: x}\n  a: {cmd: x, depends: dump, env: {A: '${tasks.dupm.outputs.k}'}}\n",
+	{"reference to a task", "tasks:\n  dump: {run: x}\n  a: {cmd: x, depends: dump, env: {A: " +
+		"'${tasks.dupm.outputs.k}'}}\n",
 		"w.yml:3:39: task \"a\": env: A: ${tasks.dupm.outputs.k}: there is no task \"dupm\" (did you mean \"dump\"?)"},
-	{"reference to no ancestor", "tasks:\n  dump: {run: x}\n  a: {cmd: x, working_directory: '${tasks.dump.outputs.k}'}\n",
-		"w.yml:3:34: task \"a\": working_directory: ${tasks.dump.outputs.k}: only a task that depends on \"dump\", directly or not, can use its outputs"},
+	{"reference to no ancestor", "tasks:\n  dump: {run: x}\n  a: {cmd: x, working_directory: " +
+		"'${tasks.dump.outputs.k}'}\n",
+		"w.yml:3:34: task \"a\": working_directory: ${tasks.dump.outputs.k}: only a task that depends on \"dump\", " +
+			"directly or not, can use its outputs"},
 	{"reference to itself", "tasks:\n  a: {cmd: x, env: {A: '${tasks.a.outputs.k}'}}\n",
-		"w.yml:2:24: task \"a\": env: A: ${tasks.a.outputs.k}: only a task that depends on \"a\", directly or not, can use its outputs"},
+		"w.yml:2:24: task \"a\": env: A: ${tasks.a.outputs.k}: only a task that depends on \"a\", directly or not, " +
+			"can use its outputs"},
 	{"reference from the workflow's env", "env: {A: '${tasks.a.outputs.k}'}\n" + workflowTestShort,
-		"w.yml:1:10: env: A: ${tasks.a.outputs.k}: only a task that depends on \"a\", directly or not, can use its outputs"},
+		"w.yml:1:10: env: A: ${tasks.a.outputs.k}: only a task that depends on \"a\", directly or not, can use its " +
+			"outputs"},
 	{"reference unknown", "tasks:\n  a: {cmd: '${foo}'}\n",
-		"w.yml:2:12: task \"a\": cmd: \"${foo}\" is not a reference: want ${params.NAME}, ${tasks.ID.outputs.KEY}, ${run.id}, ${run.scheduled_at} or ${env.NAME}; $${ is a plain ${"},
+		"w.yml:2:12: task \"a\": cmd: \"${foo}\" is not a reference: want ${params.NAME}, ${tasks.ID.outputs.KEY}, " +
+			"${run.id}, ${run.scheduled_at} or ${env.NAME}; $${ is a plain ${"},
 	{"reference open", "tasks:\n  a: {cmd: '${params.x'}\n",
 		"w.yml:2:12: task \"a\": cmd: \"${params.x\" has no closing }: write $${ for a plain ${"},
 	{"reference empty", "tasks:\n  a: {cmd: '${}'}\n",
-		"w.yml:2:12: task \"a\": cmd: ${} is empty: want ${params.NAME}, ${tasks.ID.outputs.KEY}, ${run.id}, ${run.scheduled_at} or ${env.NAME}; $${ is a plain ${"},
+		"w.yml:2:12: task \"a\": cmd: ${} is empty: want ${params.NAME}, ${tasks.ID.outputs.KEY}, ${run.id}, " +
+			"${run.scheduled_at} or ${env.NAME}; $${ is a plain ${"},
 	{"reference to an item", "tasks:\n  a: {cmd: '${item}'}\n",
 		"w.yml:2:12: task \"a\": cmd: ${item} is not supported by this version"},
 	{"reference to a run fact", "working_directory: ${run.di}\n" + workflowTestShort,
-		"w.yml:1:20: working_directory: \"${run.di}\" is not a reference: want ${params.NAME}, ${tasks.ID.outputs.KEY}, ${run.id}, ${run.scheduled_at} or ${env.NAME}; $${ is a plain ${"},
+		"w.yml:1:20: working_directory: \"${run.di}\" is not a reference: want ${params.NAME}, " +
+			"${tasks.ID.outputs.KEY}, ${run.id}, ${run.scheduled_at} or ${env.NAME}; $${ is a plain ${"},
 	{"merge of a text", "tasks:\n  a:\n    <<: 5\n    run: x\n",
 		"w.yml:3:9: task \"a\": \"<<\" wants a map or a list of maps, not \"5\""},
-	{"many at once", "schedule: 61 * * * *\ntimeout: soon\ntasks:\n  a: {run: x, cmd: y, depends: b}\n  c: {when: now}\n",
+	{"many at once", "schedule: 61 * * * *\ntimeout: soon\ntasks:\n  a: {run: x, cmd: y, depends: b}\n  c: {when: " +
+		"now}\n",
 		"w.yml:1:11: schedule: minute: 61 is out of range 0-59 in \"61 * * * *\"\n" +
 			"w.yml:2:10: timeout: \"soon\" is not a duration: write it as 90s, 30m, 2h30m, 1d or 2w\n" +
 			"w.yml:4:15: task \"a\": has run and cmd: write only one of them\n" +
@@ -311,30 +346,40 @@ var workflowFaultCases = []struct{ name, file, want string }{
 		"w.yml:1:1: warning: key \"foo\" is not known; it is ignored\n" +
 			"w.yml:2:1: warning: key \"on\" is not supported by this version; it is ignored\n" +
 			"w.yml:9:5: warning: task \"a\": key \"color\" is not known; it is ignored"},
-	{"long: unknown key of config", "name: x\nstart_time: 2025-01-20T12:30:00+00:00\ntasks:\n  a:\n    name: a\n    config: !Subprocess {cmd: echo, args: [], stdin: x}\n",
+	{"long: unknown key of config",
+		"name: x\nstart_time: 2025-01-20T12:30:00+00:00\ntasks:\n  a:\n    name: a\n    config: !Subprocess {cmd: " +
+			"echo, args: [], stdin: x}\n",
 		"w.yml:6:47: warning: task \"a\": config: key \"stdin\" is not known; it is ignored"},
 	{"long: mixed with the short form is strict", "foo: 1\n" + workflowTestLong + "  b: {run: x}\n",
-		"w.yml:1:1: key \"foo\" is not known: want name, description, schedule, cron, timezone, start_time, end_time, catchup, catchup_window, overlap, jitter, priority, timeout, retries, failover, agent, params, env, env_file, working_directory, max_active_tasks, log or tasks"},
+		"w.yml:1:1: key \"foo\" is not known: want name, description, schedule, cron, timezone, start_time, " +
+			"end_time, catchup, catchup_window, overlap, jitter, priority, timeout, retries, failover, agent, " +
+			"params, env, env_file, working_directory, max_active_tasks, log or tasks"},
 	{"long: no tasks at all", "name: x\nfoo: 1\ntasks: {}\n",
 		"w.yml:2:1: warning: key \"foo\" is not known; it is ignored\n" +
 			"w.yml:3:1: warning: there are no tasks: each run succeeds at once"},
 	{"long: weekday numbers", "cron: 0 0 9 * * 1-5\n" + workflowTestLong,
-		"w.yml:1:7: warning: schedule \"0 0 9 * * 1-5\": CDKTR's own library counts weekdays from Sunday=1 and reads \"1-5\" as Sun,Mon,Tue,Wed,Thu, not Mon,Tue,Wed,Thu,Fri"},
+		"w.yml:1:7: warning: schedule \"0 0 9 * * 1-5\": CDKTR's own library counts weekdays from Sunday=1 and " +
+			"reads \"1-5\" as Sun,Mon,Tue,Wed,Thu, not Mon,Tue,Wed,Thu,Fri"},
 	{"long: both day fields", "cron: 0 0 0 13 * FRI\n" + workflowTestLong,
-		"w.yml:1:7: warning: schedule \"0 0 0 13 * FRI\": CDKTR's own library fires only on days that match both the day and the weekday field, not either"},
+		"w.yml:1:7: warning: schedule \"0 0 0 13 * FRI\": CDKTR's own library fires only on days that match both " +
+			"the day and the weekday field, not either"},
 	{"short: weekday numbers", "cron: 0 0 9 * * 1-5\n" + workflowTestShort,
 		""},
-	{"long: dependencies", workflowTestLong + "  b:\n    name: b\n    dependencies: [a]\n    config: !Subprocess {cmd: ls, args: []}\n",
+	{"long: dependencies", workflowTestLong +
+		"  b:\n    name: b\n    dependencies: [a]\n    config: !Subprocess {cmd: ls, args: []}\n",
 		"w.yml:9:5: warning: task \"b\": dependencies is read as depends: write depends (CDKTR ignores it)"},
 	{"long: depends on no task", workflowTestLong + "    depends: [b]\n",
 		"w.yml:7:15: task \"a\": depends on \"b\", which is not a task here"},
-	{"long: slash in an id", "name: x\nstart_time: 2025-01-20T12:30:00+00:00\ntasks:\n  a/b:\n    name: a\n    config: !Subprocess {cmd: echo, args: []}\n",
+	{"long: slash in an id", "name: x\nstart_time: 2025-01-20T12:30:00+00:00\ntasks:\n  a/b:\n    name: a\n    " +
+		"config: !Subprocess {cmd: echo, args: []}\n",
 		"w.yml:4:3: task \"a/b\": an id cannot hold '/'"},
 	{"long: bad cron", "cron: often\n" + workflowTestLong,
-		"w.yml:1:7: schedule: want 5 fields (minute hour day month weekday), 6 with seconds first, or 7 with a year last; got 1 in \"often\""},
+		"w.yml:1:7: schedule: want 5 fields (minute hour day month weekday), 6 with seconds first, or 7 with a year " +
+			"last; got 1 in \"often\""},
 }
 
-// What keys of other tools are called here are keys, theirs are none, and which keys belong where is what the tables of keys say.
+// What keys of other tools are called here are keys, theirs are none, and which keys belong where is what the tables of
+// keys say.
 func TestWorkflowElsewhere(t *testing.T) {
 	var ofWorkflows, ofTasks []string
 	for _, k := range workflowKeys {
@@ -361,7 +406,8 @@ func TestWorkflowElsewhere(t *testing.T) {
 			}
 		}
 	}
-	for _, c := range []struct{ want, of, notOf []string }{{workflowTasksOwn, ofTasks, ofWorkflows}, {workflowWorkflowsOwn, ofWorkflows, ofTasks}} {
+	for _, c := range []struct{ want, of, notOf []string }{{workflowTasksOwn, ofTasks, ofWorkflows},
+		{workflowWorkflowsOwn, ofWorkflows, ofTasks}} {
 		own := slices.DeleteFunc(slices.Clone(c.of), func(key string) bool { return slices.Contains(c.notOf, key) })
 		if !slices.Equal(own, c.want) {
 			t.Errorf("%v, want %v", c.want, own)

@@ -1,5 +1,5 @@
-// workflow_folder.go: the folder of workflow files. It finds them, reads what changed, keeps the last good version of each, and
-// follows changes while the program runs. What is in the folder besides workflow files does no harm.
+// workflow_folder.go: the folder of workflow files. It finds them, reads what changed, keeps the last good version of
+// each, and follows changes while the program runs. What is in the folder besides workflow files does no harm.
 //
 // A workflow file is a regular file whose name ends in .yml, .yaml or .json and does not begin with a dot; directories
 // are read to any depth up to folderMaxDepth, those that begin with a dot are skipped. (CDKTR reads hidden files too;
@@ -78,7 +78,8 @@ type workflowFolder struct {
 	pending bool                 // the last scan left a file for later
 	dirs    []string             // full paths that the last scan went through: what a watch must cover
 	links   []string             // and of links to files, which change elsewhere
-	ways    []watchPath          // and what leads to all of these: another link or directory in its place leads elsewhere
+	// and what leads to all of these: another link or directory in its place leads elsewhere
+	ways []watchPath
 
 	again chan chan struct{} // from readAgain: a scan is wanted; what comes by it is closed behind the scan
 
@@ -93,20 +94,21 @@ func (f *workflowFolder) fault() error {
 	return nil
 }
 
-// newWorkflowFolder makes a folder that nothing has been read of yet. It is known by its whole path: another directory may come
-// into the place of this process's own.
+// newWorkflowFolder makes a folder that nothing has been read of yet. It is known by its whole path: another directory
+// may come into the place of this process's own.
 func newWorkflowFolder(dir string) *workflowFolder {
 	if full, err := filepath.Abs(dir); err == nil {
 		dir = full
 	}
-	return &workflowFolder{dir: dir, now: time.Now, open: func() (*watch, error) { return watchOpen(workflowNamed) }, waits: diskWaitsNew(), entries: map[string]*folderEntry{}, files: map[string]workflowFile{},
+	return &workflowFolder{dir: dir, now: time.Now, open: func() (*watch, error) { return watchOpen(workflowNamed) },
+		waits: diskWaitsNew(), entries: map[string]*folderEntry{}, files: map[string]workflowFile{},
 		busy: map[string]time.Time{}, again: make(chan chan struct{})}
 }
 
 // scan reads what changed since the last scan; the first one reads everything. changed and removed are in the order of
 // the ids. An error says what could not be looked into; what was there before stays in force, and the rest is reported
-// beside it. With an unchanged folder it costs a listing of each directory and a stat of each file. What does not answer is
-// waited for as diskWaits says; the end of ctx ends all of it, with its cause.
+// beside it. With an unchanged folder it costs a listing of each directory and a stat of each file. What does not
+// answer is waited for as diskWaits says; the end of ctx ends all of it, with its cause.
 func (f *workflowFolder) scan(ctx context.Context) (changed []workflowFile, removed []string, err error) {
 	defer func() { f.failed.Store(&err) }()
 	f.waits.turn()
@@ -163,7 +165,8 @@ func (f *workflowFolder) walk(w *folderWalk) error {
 	case w.ctx.Err() != nil:
 		return err
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("read workflow folder %s: it does not exist: create it, or name another in the configuration", f.dir)
+		return fmt.Errorf("read workflow folder %s: it does not exist: create it, or name another in the configuration",
+			f.dir)
 	case err != nil:
 		return fmt.Errorf("read workflow folder: %w", err)
 	case !info.IsDir():
@@ -193,7 +196,8 @@ func (w *folderWalk) descend(dir, rel string, list []fs.DirEntry, above []fs.Fil
 		}
 		if len(w.dirs) > folderMaxDirs || len(w.found)+len(w.broken) >= folderMaxFiles {
 			if !slices.Contains(w.blind, ".") {
-				w.fail(".", fmt.Errorf("read workflow folder: stopped at %s: more than %d directories or %d workflow files", full, folderMaxDirs, folderMaxFiles))
+				w.fail(".", fmt.Errorf("read workflow folder: stopped at %s: more than %d directories or %d "+
+					"workflow files", full, folderMaxDirs, folderMaxFiles))
 			}
 			return
 		}
@@ -248,7 +252,8 @@ func (w *folderWalk) fail(rel string, err error) {
 	w.errs = append(w.errs, err)
 }
 
-// refresh reads the file at rel, if it may have changed since it was last read. Its error is that of ctx, which has ended.
+// refresh reads the file at rel, if it may have changed since it was last read. Its error is that of ctx, which has
+// ended.
 func (f *workflowFolder) refresh(ctx context.Context, rel string, found folderFound) error {
 	now, entry, info := f.now(), f.entries[rel], found.info
 	if entry != nil && entry.info != nil && !entry.fresh && os.SameFile(entry.info, info) &&
@@ -304,7 +309,8 @@ func (f *workflowFolder) spoil(rel string, err error) {
 	if errors.Is(err, errDiskSilent) {
 		err = fmt.Errorf("%w; it is read once it does", err)
 	}
-	f.entries[rel] = &folderEntry{id: id, faults: []workflowFault{{File: rel, Message: fmt.Sprintf("read file: %v", err)}}}
+	f.entries[rel] = &folderEntry{id: id, faults: []workflowFault{{File: rel,
+		Message: fmt.Sprintf("read file: %v", err)}}}
 }
 
 // folderID gives the id of the file at rel. Where it cannot have one it gets a name to be shown by, and an error.
@@ -372,8 +378,8 @@ func (f *workflowFolder) gather(id string, rels []string, was workflowFile) work
 	return is
 }
 
-// placeOf gives the place of diskWaits in which a link leads: the directory of what it names. A folder may be full of links to a
-// mount that hangs, and one of them is enough to know it.
+// placeOf gives the place of diskWaits in which a link leads: the directory of what it names. A folder may be full of
+// links to a mount that hangs, and one of them is enough to know it.
 func (w *folderWalk) placeOf(link string) string {
 	_, to, err := w.look(link)
 	if err != nil || to == "" {
@@ -392,13 +398,15 @@ func (w *folderWalk) placeOf(link string) string {
 // settled for folderSettle, when something answers again that did not, and every folderRescan.
 //
 // readAgain has it scan in between.
-func runWorkflowWatch(ctx context.Context, folder *workflowFolder, onChange func(changed []workflowFile, removed []string), onWarning func(error)) {
+func runWorkflowWatch(ctx context.Context, folder *workflowFolder, onChange func(changed []workflowFile,
+	removed []string), onWarning func(error)) {
 	loop := &folderLoop{folder: folder, onChange: onChange, onWarning: onWarning}
 	folder.quiet = folderSettle
 	watch, err := folder.open()
 	watch.beside(ctx, folder.waits)
 	if err != nil {
-		loop.warn(&loop.warnedWatch, fmt.Errorf("watch workflow folder: %w: changes are seen within %s", err, folderRescan))
+		loop.warn(&loop.warnedWatch, fmt.Errorf("watch workflow folder: %w: changes are seen within %s", err,
+			folderRescan))
 	}
 	loop.watch = watch
 	defer func() { loop.watch.close() }()
@@ -413,7 +421,8 @@ func runWorkflowWatch(ctx context.Context, folder *workflowFolder, onChange func
 			close(done)
 		case report, ok := <-loop.watch.reports():
 			if !ok {
-				loop.warn(&loop.warnedWatch, fmt.Errorf("watch workflow folder: the events ended: changes are seen within %s", folderRescan))
+				loop.warn(&loop.warnedWatch, fmt.Errorf("watch workflow folder: the events ended: changes are seen "+
+					"within %s", folderRescan))
 				loop.watch.close()
 				loop.watch = nil
 				continue
@@ -494,8 +503,8 @@ func (l *folderLoop) rescanNow(ctx context.Context) {
 	l.folder.quiet = quiet
 }
 
-// readAgain has runWorkflowWatch, which must run, look at the folder at once, and returns when that is done: onChange has been
-// called with what was found. False when ctx ended before.
+// readAgain has runWorkflowWatch, which must run, look at the folder at once, and returns when that is done: onChange
+// has been called with what was found. False when ctx ended before.
 func (f *workflowFolder) readAgain(ctx context.Context) bool {
 	done := make(chan struct{})
 	select {

@@ -1,4 +1,5 @@
-// workflow_folder_test.go: the folder of workflow files as people and editors leave it, and how it is followed by rescans.
+// workflow_folder_test.go: the folder of workflow files as people and editors leave it, and how it is followed by
+// rescans.
 
 package main
 
@@ -176,7 +177,8 @@ func TestFolderTwins(t *testing.T) {
 // TestFolderStray: what else lies in a folder does no harm, and does not stop the good file among it.
 func TestFolderStray(t *testing.T) {
 	f := folderTestNew(t)
-	for _, name := range []string{"README", "README.md", "Makefile", ".gitkeep", ".hidden.yml", ".git/x.yml", ".#x.yml", "x.yml~", "#x.yml#",
+	for _, name := range []string{"README", "README.md", "Makefile", ".gitkeep", ".hidden.yml", ".git/x.yml", ".#x.yml",
+		"x.yml~", "#x.yml#",
 		".x.yml.swp", "4913", "x.yml.bak", "x.yml.tmp", "yml", "x.yml.d/notes"} {
 		f.write(name, "rubbish: [")
 	}
@@ -192,7 +194,8 @@ func TestFolderStray(t *testing.T) {
 	defer syscall.Close(socket)
 	t.Chdir(f.dir) // a socket's path is short
 	f.ok(syscall.Bind(socket, &syscall.SockaddrUnix{Name: "socket.yml"}))
-	for link, to := range map[string]string{"self.yml": "self.yml", "loop": ".", "dir.yml/up": "..", "void": "nowhere", "void.yml": "nowhere", "device.yml": "/dev/zero", "selfdir": "selfdir"} {
+	for link, to := range map[string]string{"self.yml": "self.yml", "loop": ".", "dir.yml/up": "..", "void": "nowhere",
+		"void.yml": "nowhere", "device.yml": "/dev/zero", "selfdir": "selfdir"} {
 		f.ok(os.Symlink(to, filepath.Join(f.dir, link)))
 	}
 	big, err := os.Create(filepath.Join(f.dir, "big.yml"))
@@ -202,8 +205,10 @@ func TestFolderStray(t *testing.T) {
 	f.ok(os.WriteFile(filepath.Join(f.dir, "a\nb.yml"), []byte(folderTestGood), 0o644))
 	f.ok(os.WriteFile(filepath.Join(f.dir, "a\xffb.yml"), []byte(folderTestGood), 0o644))
 	want := []string{
-		`a?b a` + "\n" + `b.yml none [a` + "\n" + `b.yml: a` + "\xff" + `b.yml has the same id "a?b": rename one of them]`,
-		"big big.yml none [big.yml: read file: the file has 104857600 bytes, more than 1048576: a workflow is a text of a few pages]",
+		`a?b a` + "\n" + `b.yml none [a` + "\n" + `b.yml: a` + "\xff" +
+			`b.yml has the same id "a?b": rename one of them]`,
+		"big big.yml none [big.yml: read file: the file has 104857600 bytes, more than 1048576: a workflow is a " +
+			"text of a few pages]",
 		"binary binary.yml none [binary.yml:1:1: character U+007F does not belong in a text file]",
 		"dark dark.yml good",
 		"dir.yml.in dir.yml/in.yml good",
@@ -224,7 +229,8 @@ func TestFolderStray(t *testing.T) {
 	f.scan("", "")
 }
 
-// TestFolderUnreadable: what cannot be read for a while is not taken for deleted. It reads as a user who may be refused.
+// TestFolderUnreadable: what cannot be read for a while is not taken for deleted. It reads as a user who may be
+// refused.
 func TestFolderUnreadable(t *testing.T) {
 	f := folderTestNew(t)
 	f.write("sub/a.yml", folderTestGood)
@@ -232,13 +238,15 @@ func TestFolderUnreadable(t *testing.T) {
 	f.scan("b b.yml good; sub.a sub/a.yml good", "")
 	entry := f.folder.files["b"]
 	f.folder.spoil("b.yml", &fs.PathError{Op: "open", Path: "b.yml", Err: syscall.EACCES})
-	if changed, removed := f.folder.publish(); folderTestLine(changed, removed) != "b b.yml good [b.yml: read file: permission denied]" || changed[0].Spec != entry.Spec {
+	if changed, removed := f.folder.publish(); folderTestLine(changed,
+		removed) != "b b.yml good [b.yml: read file: permission denied]" || changed[0].Spec != entry.Spec {
 		t.Errorf("got %s", folderTestLine(changed, removed))
 	}
 	f.scan("b b.yml good", "")
 
 	w := &folderWalk{blind: []string{"sub"}}
-	for rel, unseen := range map[string]bool{"sub/a.yml": true, "sub/deep/a.yml": true, "subway/a.yml": false, "b.yml": false} {
+	for rel, unseen := range map[string]bool{"sub/a.yml": true, "sub/deep/a.yml": true, "subway/a.yml": false,
+		"b.yml": false} {
 		if w.unseen(rel) != unseen {
 			t.Errorf("unseen(%q) = %v", rel, !unseen)
 		}
@@ -279,7 +287,8 @@ func TestFolderLinks(t *testing.T) {
 	}
 }
 
-// TestFolderSameTime: a change that leaves size and time as they were is found while the file is young, or by its inode.
+// TestFolderSameTime: a change that leaves size and time as they were is found while the file is young, or by its
+// inode.
 func TestFolderSameTime(t *testing.T) {
 	f := folderTestNew(t)
 	f.write("a.yml", folderTestGood+"name: one\n")
@@ -401,7 +410,10 @@ func TestFolderWithoutEvents(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			runWorkflowWatch(ctx, f.folder, func(c []workflowFile, r []string) { log = append(log, folderTestLine(c, r)) },
+			runWorkflowWatch(ctx, f.folder, func(c []workflowFile, r []string) {
+				log = append(log,
+					folderTestLine(c, r))
+			},
 				func(err error) { log = append(log, err.Error()) })
 		}()
 		time.Sleep(time.Second)
@@ -411,13 +423,15 @@ func TestFolderWithoutEvents(t *testing.T) {
 		time.Sleep(2 * folderRescan)
 		cancel()
 		<-done
-		if got, want := strings.Join(log, "|"), "watch workflow folder: no events: changes are seen within 1m0s|a a.yml good|-a"; got != want {
+		if got, want := strings.Join(log,
+			"|"), "watch workflow folder: no events: changes are seen within 1m0s|a a.yml good|-a"; got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	})
 }
 
-// TestFolderReadAgain: whoever asks for it has the folder read at once, without events, and what has just been written as well.
+// TestFolderReadAgain: whoever asks for it has the folder read at once, without events, and what has just been written
+// as well.
 func TestFolderReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := folderTestNew(t)
@@ -427,11 +441,15 @@ func TestFolderReadAgain(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			runWorkflowWatch(ctx, f.folder, func(c []workflowFile, r []string) { log = append(log, folderTestLine(c, r)) }, func(error) {})
+			runWorkflowWatch(ctx, f.folder, func(c []workflowFile, r []string) {
+				log = append(log,
+					folderTestLine(c, r))
+			}, func(error) {})
 		}()
 		time.Sleep(time.Second)
 		f.write("a.yml", folderTestGood)
-		f.ok(os.Chtimes(filepath.Join(f.dir, "a.yml"), time.Now(), time.Now())) // in false time it is as young as can be
+		// in false time it is as young as can be
+		f.ok(os.Chtimes(filepath.Join(f.dir, "a.yml"), time.Now(), time.Now()))
 		if !f.folder.readAgain(ctx) || strings.Join(log, "|") != "a a.yml good" {
 			t.Errorf("read: %q", log)
 		}
@@ -463,8 +481,8 @@ func folderWatches(t *testing.T) (n int) {
 	return n
 }
 
-// TestFolderEnds: the watch ends with its context, also before its first scan and in the middle of its work, and leaves no
-// instance of inotify. It counts those of the process: nothing runs beside.
+// TestFolderEnds: the watch ends with its context, also before its first scan and in the middle of its work, and leaves
+// no instance of inotify. It counts those of the process: nothing runs beside.
 func TestFolderEnds(t *testing.T) {
 	before := folderWatches(t)
 	f := folderTestNew(t)
@@ -478,7 +496,10 @@ func TestFolderEnds(t *testing.T) {
 		ended := make(chan bool)
 		go func() {
 			defer close(ended)
-			runWorkflowWatch(ctx, newWorkflowFolder(f.dir), func(changed []workflowFile, _ []string) { found <- changed }, func(err error) { t.Error(err) })
+			runWorkflowWatch(ctx, newWorkflowFolder(f.dir), func(changed []workflowFile,
+				_ []string) {
+				found <- changed
+			}, func(err error) { t.Error(err) })
 		}()
 		if !first {
 			if got := <-found; len(got) != 1 || got[0].ID != "a" {
@@ -501,7 +522,8 @@ func TestFolderEnds(t *testing.T) {
 func folderBench(b *testing.B, n int) string {
 	dir := b.TempDir()
 	for i := range n {
-		text := fmt.Sprintf("name: job %d\nschedule: \"%d 2 * * *\"\ntasks:\n  dump:\n    run: pg_dump db%d\n    timeout: 30m\n    retries: 3\n"+
+		text := fmt.Sprintf("name: job %d\nschedule: \"%d 2 * * *\"\ntasks:\n  dump:\n    run: pg_dump db%d\n    "+
+			"timeout: 30m\n    retries: 3\n"+
 			"  ship:\n    depends: [dump]\n    cmd: rclone\n    args: [copy, dump, remote]\n", i, i%60, i)
 		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("job%d.yml", i)), []byte(text), 0o644); err != nil {
 			b.Fatal(err)
@@ -537,7 +559,8 @@ func TestFolderBroken(t *testing.T) {
 		f.ok(os.Symlink("none", fmt.Sprintf("%s/w%05d.yml", f.dir, i)))
 	}
 	changed, _, err := f.folder.scan(t.Context())
-	want := fmt.Sprintf("read workflow folder: stopped at %s/w%05d.yml: more than 5000 directories or 20000 workflow files", f.dir, folderMaxFiles)
+	want := fmt.Sprintf("read workflow folder: stopped at %s/w%05d.yml: more than 5000 directories or 20000 "+
+		"workflow files", f.dir, folderMaxFiles)
 	if len(changed) != folderMaxFiles || err == nil || err.Error() != want {
 		t.Errorf("%d workflows, %v", len(changed), err)
 	}

@@ -8,7 +8,8 @@ import (
 )
 
 func TestWorkflowLog(t *testing.T) {
-	for text, want := range map[string]int64{"": 10 << 20, "log: {max_size: 10M}": 10 << 20, "log: {max_size: 2048}": 2048, "log: {max_size: 1.5g}": 3 << 29, "log: {keep: 30d}": 10 << 20} {
+	for text, want := range map[string]int64{"": 10 << 20, "log: {max_size: 10M}": 10 << 20,
+		"log: {max_size: 2048}": 2048, "log: {max_size: 1.5g}": 3 << 29, "log: {keep: 30d}": 10 << 20} {
 		w, faults := workflowParse("w.yml", "w", []byte(text+"\ntasks: {a: {run: echo}}\n"))
 		if w == nil || len(faults) > 0 {
 			t.Errorf("%q: %v", text, faults)

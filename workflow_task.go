@@ -40,7 +40,10 @@ var workflowTaskLater = append([]string{"foreach", "max_parallel", "if", "params
 // workflowTaskKeys are the keys of a task, in the order that messages list them.
 var workflowTaskKeys = []workflowKey[*workflowTask]{
 	{"name", func(r *workflowReader, t *workflowTask, p workflowPair) { t.Name, _ = r.scalar(p, "text") }},
-	{"description", func(r *workflowReader, t *workflowTask, p workflowPair) { t.Description, _ = r.scalar(p, "text") }},
+	{"description", func(r *workflowReader, t *workflowTask, p workflowPair) {
+		t.Description,
+			_ = r.scalar(p, "text")
+	}},
 	{"run", func(r *workflowReader, t *workflowTask, p workflowPair) { t.Run = r.filled(p, "a shell line") }},
 	{"shell", func(r *workflowReader, t *workflowTask, p workflowPair) {
 		t.Shell = r.filled(p, "a shell such as bash -euo pipefail -c")
@@ -69,7 +72,8 @@ var workflowTaskKeys = []workflowKey[*workflowTask]{
 func (r *workflowReader) tasks(d *workflowDraft, p workflowPair) {
 	pairs, _ := r.table(p, "a map of tasks by their id")
 	if len(pairs) > workflowMaxTasks {
-		r.errorf(pairs[workflowMaxTasks].at, "there are %d tasks, more than %d: split the workflow", len(pairs), workflowMaxTasks)
+		r.errorf(pairs[workflowMaxTasks].at, "there are %d tasks, more than %d: split the workflow", len(pairs),
+			workflowMaxTasks)
 		pairs = pairs[:workflowMaxTasks]
 	}
 	for _, one := range pairs {
@@ -146,10 +150,13 @@ func (r *workflowReader) habits(t *workflowTask) {
 	lines := strings.Split(strings.TrimSpace(t.Run), "\n")
 	last := strings.TrimSpace(lines[len(lines)-1])
 	if strings.HasSuffix(last, "&") && !strings.HasSuffix(last, "&&") {
-		r.warnf(p.value, "what & puts into the background is ended with the task: leave it out, or write wait behind it")
+		r.warnf(p.value, "what & puts into the background is ended with the task: leave it out, or write wait "+
+			"behind it")
 	}
-	if at := strings.LastIndex(last, "||"); at >= 0 && slices.Contains([]string{"true", ":", "exit 0"}, strings.TrimSpace(last[at+2:])) {
-		r.warnf(p.value, "%s at the end hides that the command before it has failed: the task always succeeds", last[at:])
+	if at := strings.LastIndex(last, "||"); at >= 0 && slices.Contains([]string{"true", ":", "exit 0"},
+		strings.TrimSpace(last[at+2:])) {
+		r.warnf(p.value, "%s at the end hides that the command before it has failed: the task always succeeds",
+			last[at:])
 	}
 	for _, line := range lines {
 		for _, command := range strings.FieldsFunc(line, func(c rune) bool { return strings.ContainsRune(";|&(", c) }) {
@@ -162,7 +169,8 @@ func (r *workflowReader) habits(t *workflowTask) {
 }
 
 // workflowSudoText warns of a task that becomes another user.
-const workflowSudoText = "an agent that is not root cannot end what sudo starts: a timeout or cancel may leave it running; have an agent of the user that is needed"
+const workflowSudoText = "an agent that is not root cannot end what sudo starts: a timeout or cancel may leave it " +
+	"running; have an agent of the user that is needed"
 
 // workflowSudo says whether a command makes another user of whoever gives it.
 func workflowSudo(command string) bool {
@@ -263,7 +271,10 @@ var (
 		{"script_path", (*workflowReader).script},
 		{"packages", (*workflowReader).packages},
 		{"is_uv_project", func(r *workflowReader, t *workflowTask, p workflowPair) { r.flag(p, &t.Python.Project) }},
-		{"uv_path", func(r *workflowReader, t *workflowTask, p workflowPair) { t.Python.UV, _ = r.scalar(p, "a path") }},
+		{"uv_path", func(r *workflowReader, t *workflowTask, p workflowPair) {
+			t.Python.UV,
+				_ = r.scalar(p, "a path")
+		}},
 		{"working_directory", (*workflowReader).pythonDirectory},
 	}
 	workflowSubprocessKeys = []workflowKey[*workflowTask]{
@@ -272,15 +283,18 @@ var (
 	}
 )
 
-// cmd reads the program of a task. Its arguments stand in args: a whole command line here names no program that there is.
+// cmd reads the program of a task. Its arguments stand in args: a whole command line here names no program that there
+// is.
 func (r *workflowReader) cmd(t *workflowTask, p workflowPair) {
 	t.Cmd = r.filled(p, "a program")
 	t.texts = append(t.texts, workflowText{key: p.key, at: p.value, text: &t.Cmd})
 	words := strings.Fields(t.Cmd)
-	if len(words) < 2 || strings.Contains(words[0], "/") && !strings.HasPrefix(words[1], "-") { // a path may have a space in it
+	// a path may have a space in it
+	if len(words) < 2 || strings.Contains(words[0], "/") && !strings.HasPrefix(words[1], "-") {
 		return
 	}
-	r.warnf(p.value, "cmd is one program without its arguments, and %q is none: write cmd: %s with args: [%s], or run: for a shell line",
+	r.warnf(p.value, "cmd is one program without its arguments, and %q is none: write cmd: %s with args: [%s], or "+
+		"run: for a shell line",
 		t.Cmd, words[0], strings.Join(words[1:], ", "))
 }
 
@@ -318,7 +332,8 @@ func (r *workflowReader) config(t *workflowTask, p workflowPair) {
 	tags := []string{"!Subprocess", "!UvPython"}
 	switch {
 	case tag == "":
-		r.errorf(p.value, "config: want the tag !Subprocess or !UvPython before the map, as in config: !Subprocess {cmd: ls}")
+		r.errorf(p.value, "config: want the tag !Subprocess or !UvPython before the map, as in config: !Subprocess "+
+			"{cmd: ls}")
 		return
 	case !slices.Contains(tags, tag):
 		r.errorf(p.value, "config: tag %s is not known: want !Subprocess or !UvPython%s", tag, r.meant(tag, tags))
@@ -343,7 +358,10 @@ func (r *workflowReader) config(t *workflowTask, p workflowPair) {
 
 // required notes that a map, read well so far, lacks the key that it is nothing without.
 func (r *workflowReader) required(read bool, p workflowPair, pairs []workflowPair, key string) {
-	if read && !slices.ContainsFunc(pairs, func(p workflowPair) bool { return p.key == key && !workflowNull(p.value) }) {
+	if read && !slices.ContainsFunc(pairs, func(p workflowPair) bool {
+		return p.key == key &&
+			!workflowNull(p.value)
+	}) {
 		r.errorf(p.value, "%s: %s is missing", p.key, key)
 	}
 }

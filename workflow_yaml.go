@@ -21,8 +21,8 @@ import (
 	"go.yaml.in/yaml/v4/plugin/loaderlimits"
 )
 
-// Bounds of one file. Each is a fault when passed. Values and text count what aliases (*name) repeat each time anew, so a
-// small file cannot become a large workflow.
+// Bounds of one file. Each is a fault when passed. Values and text count what aliases (*name) repeat each time anew, so
+// a small file cannot become a large workflow.
 const (
 	workflowMaxFile   = 1 << 20 // bytes of a file; a larger one does not load
 	workflowMaxDepth  = 100     // maps and lists within each other; what is deeper is a fault
@@ -83,7 +83,8 @@ func (r *workflowReader) note(n *yaml.Node, warning bool, message string) {
 	case r.full() && !warning:
 		r.unshown++
 	case !r.full():
-		r.faults = append(r.faults, workflowFault{File: r.file, Line: n.Line, Col: n.Column, Message: r.where + message, Warning: warning})
+		r.faults = append(r.faults, workflowFault{File: r.file, Line: n.Line, Col: n.Column, Message: r.where + message,
+			Warning: warning})
 	}
 }
 
@@ -126,7 +127,8 @@ func workflowOr(words []string) string {
 	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
 }
 
-// workflowDirective finds "%YAML 1.2" before a document. The decoder refuses all but 1.1 there, which for it is the same.
+// workflowDirective finds "%YAML 1.2" before a document. The decoder refuses all but 1.1 there, which for it is the
+// same.
 var workflowDirective = regexp.MustCompile(`^(?:\x{FEFF})?(?:[ \t]*(?:#[^\n]*)?\r?\n)*%YAML[ \t]+1\.([02-9])[ \t\r\n]`)
 
 // workflowTooLarge is the fault of a file that has more than workflowMaxFile bytes.
@@ -157,14 +159,16 @@ func workflowTree(file string, data []byte) (*yaml.Node, *workflowFault) {
 	var document, more yaml.Node
 	err = loader.Load(&document)
 	if errors.Is(err, io.EOF) || err == nil && len(document.Content) == 0 {
-		return nil, &workflowFault{File: file, Line: 1, Col: 1, Message: "the file is empty: a workflow has at least tasks"}
+		return nil, &workflowFault{File: file, Line: 1, Col: 1,
+			Message: "the file is empty: a workflow has at least tasks"}
 	}
 	if err != nil {
 		return nil, workflowSyntax(file, data, err)
 	}
 	switch err := loader.Load(&more); {
 	case err == nil:
-		return nil, &workflowFault{File: file, Line: more.Line, Col: more.Column, Message: "a second document begins here: one file holds one workflow"}
+		return nil, &workflowFault{File: file, Line: more.Line, Col: more.Column,
+			Message: "a second document begins here: one file holds one workflow"}
 	case !errors.Is(err, io.EOF):
 		return nil, workflowSyntax(file, data, err)
 	}
@@ -248,15 +252,18 @@ func workflowSyntax(file string, data []byte, err error) *workflowFault {
 	case message == "found character that cannot start any token":
 		fault.Message = workflowBadStart(data, mark.Line, mark.Column)
 	case message == "mapping values are not allowed in this context":
-		fault.Message = `a ":" is not expected here: put a text that holds ": " in quotes, or check the indentation of this line and the one before`
+		fault.Message = `a ":" is not expected here: put a text that holds ": " in quotes, ` +
+			`or check the indentation of this line and the one before`
 	case message == "did not find expected key":
 		fault.Message = "this line does not fit the block that it stands in: check its indentation" + since
 	case message == "did not find expected '-' indicator":
-		fault.Message = `this line does not fit the list that it stands in: begin it with "- " or check its indentation` + since
+		fault.Message = `this line does not fit the list that it stands in: ` +
+			`begin it with "- " or check its indentation` + since
 	case message == "could not find expected ':'":
 		fault.Message = `a ":" is missing after the key` + since
 	case strings.HasPrefix(message, "did not find expected ',' or "):
-		fault.Message = strings.Replace(strings.TrimPrefix(message, "did not find expected "), "',' or ", `"," or `, 1) + " is missing" + since
+		fault.Message = strings.Replace(strings.TrimPrefix(message, "did not find expected "), "',' or ", `"," or `,
+			1) + " is missing" + since
 		fault.Message = strings.ReplaceAll(fault.Message, "'", `"`)
 	case message == "did not find expected node content":
 		fault.Message = "a value is missing here, or the list or map before is not closed"
@@ -269,7 +276,8 @@ func workflowSyntax(file string, data []byte, err error) *workflowFault {
 		fault.Message = fmt.Sprintf("nested deeper than %d levels", workflowMaxDepth)
 	case workflowAnchorName.MatchString(message):
 		name := workflowAnchorName.FindStringSubmatch(message)[1]
-		fault.Message = fmt.Sprintf("alias *%s has no anchor &%s before it: put a text that begins with * in quotes", name, name)
+		fault.Message = fmt.Sprintf("alias *%s has no anchor &%s before it: put a text that begins with * in quotes",
+			name, name)
 	default:
 		fault.Message = strings.TrimSpace(message+" "+load.ContextMsg) + since
 	}
@@ -304,7 +312,8 @@ func (r *workflowReader) follow(n *yaml.Node) *yaml.Node {
 		return n
 	}
 	r.faults, r.unshown, r.where = nil, 0, ""
-	r.errorf(at, "the file grows past %d values or %d bytes of text here: use fewer aliases (*name)", workflowMaxValues, workflowMaxText)
+	r.errorf(at, "the file grows past %d values or %d bytes of text here: use fewer aliases (*name)", workflowMaxValues,
+		workflowMaxText)
 	r.overdone = true
 	return n
 }
@@ -344,7 +353,8 @@ func (r *workflowReader) pairs(n *yaml.Node) []workflowPair {
 		case at.Tag == "!!merge":
 			merged = append(merged, r.merge(value)...)
 		case was != nil:
-			r.errorf(n.Content[i], "key %s is here a second time: the first is on line %d, column %d", workflowQuote(at.Value), was.Line, was.Column)
+			r.errorf(n.Content[i], "key %s is here a second time: the first is on line %d, column %d",
+				workflowQuote(at.Value), was.Line, was.Column)
 		default:
 			first[at.Value] = n.Content[i]
 			own = append(own, workflowPair{at.Value, n.Content[i], value})
@@ -491,8 +501,8 @@ type workflowKey[T any] struct {
 	read func(r *workflowReader, to T, p workflowPair)
 }
 
-// workflowFill reads the pairs of a map by a table of its keys. A key with nothing after it counts as not written. later
-// are keys of the file format that this version lacks.
+// workflowFill reads the pairs of a map by a table of its keys. A key with nothing after it counts as not written.
+// later are keys of the file format that this version lacks.
 func workflowFill[T any](r *workflowReader, to T, pairs []workflowPair, keys []workflowKey[T], later []string) {
 	for _, p := range pairs {
 		at := slices.IndexFunc(keys, func(k workflowKey[T]) bool { return k.name == p.key })
@@ -516,34 +526,48 @@ func workflowFill[T any](r *workflowReader, to T, pairs []workflowPair, keys []w
 	}
 }
 
-// workflowElsewhere is what keys of other tools are called here, for those whose fingers know them: written as one word in small
-// letters, with what they may mean; the first that may stand there is it.
+// workflowElsewhere is what keys of other tools are called here, for those whose fingers know them: written as one word
+// in small letters, with what they may mean; the first that may stand there is it.
 var workflowElsewhere = map[string][]string{
-	"command": {"run"}, "script": {"run"}, "bash": {"run"}, "sh": {"run"}, "exec": {"run"}, "program": {"cmd"}, "executable": {"cmd"}, "arguments": {"args", "params"},
-	"steps": {"tasks"}, "jobs": {"tasks"}, "needs": {"depends"}, "requires": {"depends"}, "after": {"depends"}, "upstream": {"depends"},
-	"every": {"schedule"}, "interval": {"schedule"}, "crontab": {"schedule"}, "oncalendar": {"schedule"}, "tz": {"timezone"}, "crontz": {"timezone"},
-	"startdate": {"start_time"}, "enddate": {"end_time"}, "concurrencypolicy": {"overlap"}, "maxactiveruns": {"overlap"}, "misfire": {"catchup"},
-	"attempts": {"retries"}, "maxretries": {"retries"}, "retry": {"retries"}, "retrypolicy": {"retries"}, "retryinterval": {"retry_delay"}, "backoff": {"retry_delay"},
-	"deadline": {"timeout"}, "maxruntime": {"timeout"}, "executiontimeout": {"timeout"}, "runtimemaxsec": {"timeout"}, "condition": {"when"}, "triggerrule": {"when"},
-	"runif": {"when"}, "cwd": {"working_directory"}, "workdir": {"working_directory"}, "dir": {"working_directory"}, "chdir": {"working_directory"},
-	"environment": {"env"}, "vars": {"env"}, "variables": {"env"}, "dotenv": {"env_file"}, "environmentfile": {"env_file"}, "inputs": {"params"}, "parameters": {"params"},
-	"concurrency": {"max_active_tasks"}, "parallelism": {"max_active_tasks"}, "maxactivesteps": {"max_active_tasks"}, "labels": {"agent"}, "runson": {"agent"},
+	"command": {"run"}, "script": {"run"}, "bash": {"run"}, "sh": {"run"}, "exec": {"run"}, "program": {"cmd"},
+	"executable": {"cmd"}, "arguments": {"args", "params"},
+	"steps": {"tasks"}, "jobs": {"tasks"}, "needs": {"depends"}, "requires": {"depends"}, "after": {"depends"},
+	"upstream": {"depends"},
+	"every":    {"schedule"}, "interval": {"schedule"}, "crontab": {"schedule"}, "oncalendar": {"schedule"},
+	"tz": {"timezone"}, "crontz": {"timezone"},
+	"startdate": {"start_time"}, "enddate": {"end_time"}, "concurrencypolicy": {"overlap"},
+	"maxactiveruns": {"overlap"}, "misfire": {"catchup"},
+	"attempts": {"retries"}, "maxretries": {"retries"}, "retry": {"retries"}, "retrypolicy": {"retries"},
+	"retryinterval": {"retry_delay"}, "backoff": {"retry_delay"},
+	"deadline": {"timeout"}, "maxruntime": {"timeout"}, "executiontimeout": {"timeout"}, "runtimemaxsec": {"timeout"},
+	"condition": {"when"}, "triggerrule": {"when"},
+	"runif": {"when"}, "cwd": {"working_directory"}, "workdir": {"working_directory"}, "dir": {"working_directory"},
+	"chdir":       {"working_directory"},
+	"environment": {"env"}, "vars": {"env"}, "variables": {"env"}, "dotenv": {"env_file"},
+	"environmentfile": {"env_file"}, "inputs": {"params"}, "parameters": {"params"},
+	"concurrency": {"max_active_tasks"}, "parallelism": {"max_active_tasks"}, "maxactivesteps": {"max_active_tasks"},
+	"labels": {"agent"}, "runson": {"agent"},
 	"nodeselector": {"agent"}, "title": {"name"}, "doc": {"description"}, "comment": {"description"},
 }
 
-// workflowOtherwise is how what other tools have a key for is done here, where no key does it; written as workflowElsewhere is.
+// workflowOtherwise is how what other tools have a key for is done here, where no key does it; written as
+// workflowElsewhere is.
 var workflowOtherwise = []struct{ words, how string }{
 	{"handleron onfail onsuccess onexit finally cleanup", "a task with when: failure or when: always does that"},
-	{"mailon mailto mail email emailonfailure notify notifications alerts", "nothing is mailed: a task with when: failure tells whom you like"},
+	{"mailon mailto mail email emailonfailure notify notifications alerts",
+		"nothing is mailed: a task with when: failure tells whom you like"},
 	{"continueon continueonerror allowfailure ignoreerrors", "what depends on it runs all the same with when: always"},
-	{"enabled disabled disable paused suspend ispausedoncreation", "cdktr pause ID stops a schedule, and cdktr resume ID starts it again"},
+	{"enabled disabled disable paused suspend ispausedoncreation",
+		"cdktr pause ID stops a schedule, and cdktr resume ID starts it again"},
 	{"image container docker executor", "tasks run on the agent's machine: run: docker run IMAGE is one"},
 }
 
 // The keys that a task has and a workflow has not, and those that a workflow has and a task has not.
 var (
-	workflowTasksOwn     = []string{"run", "shell", "cmd", "args", "python", "config", "depends", "when", "retry_delay", "retry_max_delay"}
-	workflowWorkflowsOwn = []string{"schedule", "cron", "timezone", "start_time", "end_time", "catchup", "catchup_window", "overlap", "jitter", "priority", "failover", "agent",
+	workflowTasksOwn = []string{"run", "shell", "cmd", "args", "python", "config", "depends", "when", "retry_delay",
+		"retry_max_delay"}
+	workflowWorkflowsOwn = []string{"schedule", "cron", "timezone", "start_time", "end_time", "catchup",
+		"catchup_window", "overlap", "jitter", "priority", "failover", "agent",
 		"params", "env_file", "max_active_tasks", "log", "tasks"}
 )
 

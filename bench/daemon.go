@@ -44,7 +44,8 @@ func (b *bench) start(workflows string, before ...string) (*daemon, error) {
 		return nil, err
 	}
 	d := &daemon{dir: dir, socket: filepath.Join(dir, "sock"), log: &strings.Builder{}, drain: make(chan struct{})}
-	argv := append(before, b.cdktr, "start", "principal", "--with-agent", "--no-scheduler", "--workflows", workflows, "--state", filepath.Join(dir, "state"), "--socket", d.socket)
+	argv := append(before, b.cdktr, "start", "principal", "--with-agent", "--no-scheduler", "--workflows", workflows,
+		"--state", filepath.Join(dir, "state"), "--socket", d.socket)
 	d.cmd = exec.Command(argv[0], argv[1:]...)
 	stderr, err := d.cmd.StderrPipe()
 	if err != nil {
@@ -139,7 +140,9 @@ func (b *bench) ready() error {
 			return err
 		}
 		for i := range n {
-			if _, err := b.file(fmt.Sprintf("ready%d/w%d.yml", n, i), fmt.Sprintf("schedule: \"%d 3 * * *\"\ntasks:\n  a: {run: echo a}\n  b: {run: echo b, depends: [a]}\n  c: {run: echo c, depends: [a, b]}\n", i%60)); err != nil {
+			if _, err := b.file(fmt.Sprintf("ready%d/w%d.yml", n,
+				i), fmt.Sprintf("schedule: \"%d 3 * * *\"\ntasks:\n  a: {run: echo a}\n  b: {run: echo b, depends: "+
+				"[a]}\n  c: {run: echo c, depends: [a, b]}\n", i%60)); err != nil {
 				return err
 			}
 		}
@@ -192,9 +195,11 @@ func (b *bench) idle() error {
 	if err != nil {
 		return err
 	}
-	b.line("idle: memory (RSS)", fmt.Sprintf("%.1f MB, of it private %.1f MB", float64(rss)*1024/1e6, float64(anon)*1024/1e6), float64(rss)*1024/1e6, 16, "16 MB")
+	b.line("idle: memory (RSS)", fmt.Sprintf("%.1f MB, of it private %.1f MB", float64(rss)*1024/1e6,
+		float64(anon)*1024/1e6), float64(rss)*1024/1e6, 16, "16 MB")
 	rate := float64(after-before) / window.Seconds()
-	b.line("idle: context switches", fmt.Sprintf("%d in %s, %.1f a second; %d ms of processor", after-before, window, rate, (cpuAfter-cpu)*10), rate, 1, "1 a second")
+	b.line("idle: context switches", fmt.Sprintf("%d in %s, %.1f a second; %d ms of processor", after-before, window,
+		rate, (cpuAfter-cpu)*10), rate, 1, "1 a second")
 	return d.stop()
 }
 
@@ -299,7 +304,8 @@ func (b *bench) writes() error {
 		return err
 	}
 	trace := filepath.Join(b.dir, "trace")
-	d, err := b.start(filepath.Join(b.dir, "writes"), "strace", "-f", "-y", "-qq", "-o", trace, "-e", "trace=write,pwrite64,writev,fsync,fdatasync,ftruncate,rename,renameat")
+	d, err := b.start(filepath.Join(b.dir, "writes"), "strace", "-f", "-y", "-qq", "-o", trace, "-e",
+		"trace=write,pwrite64,writev,fsync,fdatasync,ftruncate,rename,renameat")
 	if err != nil {
 		return err
 	}
@@ -307,7 +313,8 @@ func (b *bench) writes() error {
 	if err != nil {
 		return err
 	}
-	if err := ask(s, map[string]any{"op": "run", "workflow": "one", "wait": true}); err != nil { // the first makes files and folders
+	// the first makes files and folders
+	if err := ask(s, map[string]any{"op": "run", "workflow": "one", "wait": true}); err != nil {
 		return err
 	}
 	time.Sleep(time.Second)
@@ -330,7 +337,8 @@ func (b *bench) writes() error {
 	bytes, syncs := map[string]int{}, map[string]int{}
 	allBytes, allSyncs := 0, 0
 	for line := range strings.Lines(string(text[from.Size():])) {
-		if m := traceWrite.FindStringSubmatch(strings.TrimRight(line, "\n")); m != nil && strings.HasPrefix(m[1], d.dir) {
+		if m := traceWrite.FindStringSubmatch(strings.TrimRight(line, "\n")); m != nil &&
+			strings.HasPrefix(m[1], d.dir) {
 			size, _ := strconv.Atoi(m[2])
 			bytes[room(d, m[1])] += size
 			allBytes += size
@@ -341,8 +349,10 @@ func (b *bench) writes() error {
 		}
 	}
 	per := float64(n)
-	b.line("one run: bytes to the disk", fmt.Sprintf("%.0f (%s)", float64(allBytes)/per, parts(bytes, per)), float64(allBytes)/per, 4096, "4 kB")
-	b.line("one run: fsyncs", fmt.Sprintf("%.2f (%s)", float64(allSyncs)/per, parts(syncs, per)), math.Round(10*float64(allSyncs)/per)/10, 2, "2")
+	b.line("one run: bytes to the disk", fmt.Sprintf("%.0f (%s)", float64(allBytes)/per, parts(bytes, per)),
+		float64(allBytes)/per, 4096, "4 kB")
+	b.line("one run: fsyncs", fmt.Sprintf("%.2f (%s)", float64(allSyncs)/per, parts(syncs, per)),
+		math.Round(10*float64(allSyncs)/per)/10, 2, "2")
 	if allBytes == 0 {
 		return errors.New("no write was seen in the trace")
 	}

@@ -1,6 +1,7 @@
-// Bench measures the whole program from outside: it builds cdktr as it is released, runs it beside other tools in turns,
-// so that both meet the same machine in the same minute, and prints one line a figure with the target where there is
-// one. Run it as bench/run [--quick] [--net]. --quick takes few samples: it shows that everything can be measured, not how fast.
+// Bench measures the whole program from outside: it builds cdktr as it is released, runs it beside other tools in
+// turns, so that both meet the same machine in the same minute, and prints one line a figure with the target where
+// there is one. Run it as bench/run [--quick] [--net]. --quick takes few samples: it shows that everything can be
+// measured, not how fast.
 //
 // A missed target is marked and is no error: how fast a shared machine is says little about the program. An error is
 // whatever cannot be measured.
@@ -53,10 +54,12 @@ func run(quick, net bool) (err error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build cdktr: %w: %s", err, out)
 	}
-	fmt.Printf("%s, %s/%s, %d cores, %s\n", time.Now().Format("2006-01-02 15:04"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), load())
+	fmt.Printf("%s, %s/%s, %d cores, %s\n", time.Now().Format("2006-01-02 15:04"), runtime.GOOS, runtime.GOARCH,
+		runtime.NumCPU(), load())
 	figures := []func() error{b.roundTrips, b.agents}
 	if !net {
-		figures = append([]func() error{b.size, b.oneTask, b.inARow, b.graphs, b.ready, b.idle, b.trigger, b.writes}, figures...)
+		figures = append([]func() error{b.size, b.oneTask, b.inARow, b.graphs, b.ready, b.idle, b.trigger, b.writes},
+			figures...)
 	}
 	for _, figure := range figures {
 		if err := figure(); err != nil {
@@ -171,7 +174,8 @@ func (b *bench) oneTask() error {
 	if err != nil {
 		return err
 	}
-	all, err := b.sideBySide(b.samples(100, 10), []string{b.cdktr, "run", file}, []string{"sh", "-c", "true"}, []string{b.cdktr, "version"})
+	all, err := b.sideBySide(b.samples(100, 10), []string{b.cdktr, "run", file}, []string{"sh", "-c", "true"},
+		[]string{b.cdktr, "version"})
 	if err != nil {
 		return err
 	}
@@ -188,7 +192,8 @@ func ms64(d time.Duration) float64 { return float64(d) / 1e6 }
 func (b *bench) inARow() error {
 	n := b.samples(200, 20)
 	loop := func(command string) []string {
-		return []string{"sh", "-c", fmt.Sprintf("i=0; while [ $i -lt %d ]; do %s || exit 1; i=$((i+1)); done", n, command)}
+		return []string{"sh", "-c", fmt.Sprintf("i=0; while [ $i -lt %d ]; do %s || exit 1; i=$((i+1)); done", n,
+			command)}
 	}
 	all, err := b.sideBySide(b.samples(3, 1), loop(b.cdktr+" run one.yml 2>/dev/null"), loop("sh -c true"))
 	if err != nil {
@@ -218,7 +223,8 @@ func (b *bench) graphs() error {
 		for i := range 100 {
 			before := shape.depends(i)
 			fmt.Fprintf(&yml, "  t%d: {run: \"true\", depends: [%s]}\n", i, names("t", before, ", "))
-			fmt.Fprintf(&mk, "t%d: %s\n\t@true;\n", i, names("t", before, " ")) // with ; make needs a shell, as cdktr does
+			// with ; make needs a shell, as cdktr does
+			fmt.Fprintf(&mk, "t%d: %s\n\t@true;\n", i, names("t", before, " "))
 		}
 		file, err := b.file(shape.name+".yml", yml.String())
 		if err != nil {

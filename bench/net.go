@@ -27,8 +27,10 @@ func (b *bench) netClient() (string, error) {
 func (b *bench) netMeasure(d *daemon, client, name, endpoint, credential string, n, agents int) ([]int, error) {
 	out := filepath.Join(b.dir, "measured")
 	cmd := exec.Command(client, "-test.run", "^$", "-test.bench", "^"+name+"$", "-test.benchtime", "1x")
-	cmd.Env = append(os.Environ(), "CDKTR_BENCH_ENDPOINT="+endpoint, "CDKTR_BENCH_CREDENTIAL="+credential, "CDKTR_BENCH_OUT="+out, fmt.Sprint("CDKTR_BENCH_N=", n),
-		fmt.Sprint("CDKTR_BENCH_AGENTS=", agents), fmt.Sprint("CDKTR_BENCH_PID=", d.pid), "CDKTR_BENCH_STATE="+filepath.Join(d.dir, "state"))
+	cmd.Env = append(os.Environ(), "CDKTR_BENCH_ENDPOINT="+endpoint, "CDKTR_BENCH_CREDENTIAL="+credential,
+		"CDKTR_BENCH_OUT="+out, fmt.Sprint("CDKTR_BENCH_N=", n),
+		fmt.Sprint("CDKTR_BENCH_AGENTS=", agents), fmt.Sprint("CDKTR_BENCH_PID=", d.pid),
+		"CDKTR_BENCH_STATE="+filepath.Join(d.dir, "state"))
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%s: %w: %s", name, err, text)
 	}
@@ -66,7 +68,8 @@ func (b *bench) netStart() (d *daemon, endpoint, credential string, err error) {
 	}
 	endpoint = regexp.MustCompile(`tcp://127\.0\.0\.1:[1-9]\d*`).FindString(d.ready)
 	credential = filepath.Join(d.dir, "op.cred")
-	_, err = b.once(b.cdktr, "authorize", "--new", "op", "--role", "operator", "--endpoint", endpoint, "--state", filepath.Join(d.dir, "state"), "-o", credential)
+	_, err = b.once(b.cdktr, "authorize", "--new", "op", "--role", "operator", "--endpoint", endpoint, "--state",
+		filepath.Join(d.dir, "state"), "-o", credential)
 	return d, endpoint, credential, err
 }
 
@@ -75,15 +78,16 @@ func netText(t []int) string {
 	return fmt.Sprintf("median %.1f µs  p99 %.1f µs", float64(t[0])/1e3, float64(t[1])/1e3)
 }
 
-// roundTrips is a ping of ours and its answer, beside a message of that size through libzmq's REQ and ROUTER and back, both
-// from a process to another, in turns.
+// roundTrips is a ping of ours and its answer, beside a message of that size through libzmq's REQ and ROUTER and back,
+// both from a process to another, in turns.
 func (b *bench) roundTrips() error {
 	client, err := b.netClient()
 	if err != nil {
 		return err
 	}
 	round := filepath.Join(b.dir, "round")
-	if out, err := exec.Command("cc", "-O2", "-o", round, "bench/libzmq/round.c", "-lzmq").CombinedOutput(); err != nil {
+	if out, err := exec.Command("cc", "-O2", "-o", round, "bench/libzmq/round.c",
+		"-lzmq").CombinedOutput(); err != nil {
 		b.line("round trips", "not measured: bench/libzmq/round.c needs cc and libzmq3-dev", 0, 0, "")
 		fmt.Fprintf(os.Stderr, "%s", out)
 		return nil
@@ -119,7 +123,8 @@ func (b *bench) roundTrips() error {
 		}
 		b.line("ping, "+kind.name, netText(ours), 0, 0, "")
 		b.line("libzmq REQ to ROUTER, "+kind.name, netText(theirs), 0, 0, "")
-		b.line("  cdktr / libzmq", fmt.Sprintf("%.2f times, p99 %.2f times", float64(ours[0])/float64(theirs[0]), float64(ours[1])/float64(theirs[1])), 0, 0, "")
+		b.line("  cdktr / libzmq", fmt.Sprintf("%.2f times, p99 %.2f times", float64(ours[0])/float64(theirs[0]),
+			float64(ours[1])/float64(theirs[1])), 0, 0, "")
 	}
 	return d.stop()
 }
@@ -144,6 +149,8 @@ func (b *bench) agents() error {
 	}
 	b.line("ping, tcp, CURVE, no agents", netText(got), 0, 0, "")
 	b.line(fmt.Sprintf("the same with %d agents connected", count), netText(got[2:]), 0, 0, "")
-	b.line(fmt.Sprintf("%d agents: memory (RSS)", count), fmt.Sprintf("%.1f MB more, %.1f kB each; connected in %s", float64(got[4])*1024/1e6, float64(got[4])/float64(count), time.Duration(got[6]).Round(time.Millisecond)), 0, 0, "")
+	b.line(fmt.Sprintf("%d agents: memory (RSS)", count), fmt.Sprintf("%.1f MB more, %.1f kB each; connected in %s",
+		float64(got[4])*1024/1e6, float64(got[4])/float64(count), time.Duration(got[6]).Round(time.Millisecond)), 0, 0,
+		"")
 	return d.stop()
 }

@@ -1,0 +1,167 @@
+// cli_when.go: the verbs why and next: what became of the fires of a workflow, and when it fires next.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// lookWhy is the verb why.
+func lookWhy(ctx context.Context, c *cli, args []string) error {
+	if len(args) < 1 || len(args) > 2 {
+		return usageError("why takes a workflow ID and, if you like, a TIME")
+	}
+	req := Request{Op: "why", Workflow: args[0], N: protoCountOf(c.flags.n)}
+	if len(args) == 2 {
+		at, err := timeOf(args[1], time.Local)
+		if err != nil {
+			return err
+		}
+		req.At = stampOf(at)
+	}
+	r, err := c.ask(ctx, req)
+	if err != nil {
+		return err
+	}
+	if c.flags.json {
+		for _, d := range r.Decisions {
+			if err := printJSON(c.out, whyJSON{args[0], d}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
+	var rows [][]tableCell
+	for _, d := range r.Decisions {
+		what := tableCell{"- skipped", colorYellow}
+		if d.Fired {
+			what = tableCell{"+ fired", colorGreen}
+		}
+		reason := d.Reason
+		if d.Missed > 0 {
+			reason += fmt.Sprintf(" (and %d ticks before it)", d.Missed)
+		}
+		rows = append(rows, []tableCell{cell("%s", d.At.Local().Format("2006-01-02 15:04:05 MST")), what,
+			{text: orDefault(d.Run, "-")}, cell("%s", timeText(d.Made, now)), {text: reason}})
+	}
+	if len(rows) > 0 {
+		if err := p.table([]string{"TICK", "OUTCOME", "RUN", "DECIDED", "WHY"}, rows); err != nil {
+			return err
+		}
+	} else if c.flags.n > 0 {
+		fmt.Fprintln(c.out, "no tick of this schedule has been decided yet")
+	}
+	return c.whyNow(p, r, now)
+}
+
+// whyNow says what the next tick meets.
+func (c *cli) whyNow(p *painter, r *Reply, now time.Time) error {
+	if len(r.Workflows) == 0 {
+		p.facts("file", "there is none any more: nothing will fire")
+		return nil
+	}
+	w := r.Workflows[0]
+	next := nextText(&w, now)
+	if next == "-" {
+		next = "never: it has no schedule with a tick to come"
+	}
+	p.facts("next", next, "paused by", w.Paused, "error", w.Error, "note", r.Note)
+	return nil
+}
+
+// lookNext is the verb next.
+func lookNext(ctx context.Context, c *cli, args []string) error {
+	zone, err := nextZone(c)
+	if err != nil {
+		return err
+	}
+	from := time.Now()
+	if c.flags.from != "" {
+		if from, err = timeOf(c.flags.from, zone); err != nil {
+			return err
+		}
+	}
+	var fires []Fire
+	given := false // --cron "" is an expression too, and a wrong one
+	c.flags.Visit(func(f *flag.Flag) { given = given || f.Name == "cron" })
+	switch {
+	case given && len(args) > 0:
+		return usageError("next takes an ID or --cron, not both")
+	case given:
+		fires, err = nextOfExpression(c.flags.cron, zone, from, c.flags.n)
+	case len(args) > 1 || len(args) == 1 && strings.ContainsAny(args[0], " *@"):
+		return &exitError{code: exitUsage, err: errors.New("next takes one ID"),
+			hint: "an expression stands behind --cron, in quotes: cdktr next --cron '30 8 * * mon-fri'"}
+	default:
+		var r *Reply
+		if r, err = c.ask(ctx, Request{Op: "next", Workflow: strings.Join(args, ""), N: protoCountOf(c.flags.n),
+			At: stampOf(from)}); err == nil {
+			fires = r.Fires
+			c.note(r)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for _, f := range fires {
+		switch {
+		case c.flags.json:
+			err = printJSON(c.out, f)
+		case given || len(args) == 1:
+			_, err = fmt.Fprintln(c.out, f.At.In(zone).Format("Mon 2006-01-02 15:04:05 MST"))
+		default:
+			_, err = fmt.Fprintln(c.out, f.At.In(zone).Format("Mon 2006-01-02 15:04:05 MST"), "", textSafe(f.Workflow))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(fires) == 0 && c.flags.n > 0 {
+		fmt.Fprintln(c.err, "cdktr: no fire is to come")
+	}
+	return nil
+}
+
+// nextZone is the zone that next works in: --tz, else the settings'.
+func nextZone(c *cli) (*time.Location, error) {
+	if c.flags.tz == "" {
+		return c.zone()
+	}
+	zone, err := zoneLoad(c.flags.tz)
+	if err != nil {
+		near := workflowZoneMeant(c.flags.tz)
+		if near != "" {
+			near = " (did you mean " + near + "?)"
+		}
+		return nil, usageError("--tz %q names no time zone that is known here: write it as Europe/London, or UTC%s",
+			textHead(c.flags.tz, cliEchoMost), near)
+	}
+	return zone, nil
+}
+
+// nextOfExpression lists the coming ticks of a cron expression.
+func nextOfExpression(text string, zone *time.Location, from time.Time, n int) ([]Fire, error) {
+	expr, err := cronParse(text, "")
+	if err != nil {
+		return nil, usageError("%w", err)
+	}
+	var fires []Fire
+	for len(fires) < n {
+		at, ok := expr.next(from, zone)
+		if !ok {
+			break
+		}
+		fires = append(fires, Fire{At: stampOf(at)})
+		from = at
+	}
+	if len(fires) == 0 && n > 0 && expr.firesAt() == "" {
+		return nil, &exitError{code: exitUsage, err: fmt.Errorf("%q never fires", text)}
+	}
+	return fires, nil
+}
