@@ -545,7 +545,7 @@ func TestTuiInterrupt(t *testing.T) {
 // TestTuiDocs holds the pictures of the documentation to what is drawn: behind each mark is the screen of that name.
 func TestTuiDocs(t *testing.T) {
 	mark := regexp.MustCompile("(?m)^<!-- screen (\\S+) -->\n(?:\n?```\n(?s:.*?)\n```\n)?")
-	for _, file := range []string{"docs/ui.md", "README.md"} {
+	for _, file := range []string{"docs/terminal-ui.md", "README.md"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
