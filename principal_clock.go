@@ -46,7 +46,7 @@ func (p *principal) lookAtClock(now time.Time) {
 
 // countAnew has a schedule begin now: nothing before counts as missed, and nothing after as decided.
 func (p *principal) countAnew(w *Workflow, now time.Time) {
-	p.emit(&Event{Kind: evSchedule, Workflow: w.ID, Reason: schedSignature(w), Scheduled: stampOf(now)})
+	p.emit(&Event{Kind: evSchedule, Workflow: w.ID, Schedule: schedSignature(w), Scheduled: stampOf(now)})
 }
 
 // setBackBefore puts a schedule in force whose newest decided tick is still to come: the clock was set back while

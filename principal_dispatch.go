@@ -259,11 +259,11 @@ func (p *principal) loseRun(r *Run, reason string, told bool) {
 	case r.Cancelling != "":
 		p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, Reason: r.Cancelling})
 	case told && r.Started.IsZero():
-		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt, State: requeueBehind,
+		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt,
 			Reason: reason + "; it had not begun"})
 	case spec != nil && spec.failover() == failoverRerun && r.Attempt <= spec.Retries+dispatchMaxFailovers &&
 		!r.taskStopped():
-		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, State: requeueBehind,
+		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1,
 			Reason: reason})
 	default:
 		p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, Agent: r.Agent, State: runCrashed,
@@ -523,10 +523,10 @@ func (p *principal) afterRun(r *Run) {
 	}
 	switch {
 	case r.State == runFailed && r.Attempt <= spec.Retries:
-		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, State: requeueBehind,
+		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1,
 			Reason: fmt.Sprintf("retry %d of %d after: %s", r.Attempt, spec.Retries, r.Reason)})
 	case r.State == runCrashed && spec.failover() == failoverRerun && r.Attempt <= spec.Retries+dispatchMaxFailovers:
-		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, State: requeueBehind,
+		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1,
 			Reason: r.Reason})
 	}
 }

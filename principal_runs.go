@@ -145,11 +145,7 @@ func (p *principal) opRetry(c *verbCall) {
 			c.refuse(refused)
 			return
 		}
-		state := requeueBehind
-		if c.req.All {
-			state = requeueAll
-		}
-		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, State: state,
+		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, All: c.req.All,
 			Reason: "retried by " + c.by, By: c.by, From: c.from})
 		id, note := r.ID, p.newerFile(r)
 		p.afterCommit(func() { c.reply(Reply{Run: id, Note: note}) })

@@ -150,7 +150,7 @@ func TestPrincipalSynced(t *testing.T) {
 		emit(ends(evRunEnded, runCrashed))
 		emit(of(evAdopted))
 		emit(ends(evRunFinished, runFailed))
-		emit(Event{Kind: evRequeued, Attempt: 2, State: requeueBehind})
+		emit(Event{Kind: evRequeued, Attempt: 2})
 		emit(ends(evRunEnded, runCancelled))
 		emit(Event{Kind: evArchived})
 		for _, kind := range []string{evAgentDrained, evAgentUndrain, evLeft, evAgentLost, evAgentForgot} {

@@ -24,17 +24,10 @@ const (
 // stateAgain is in the reason of a task that will be tried again, between why the attempt failed and what comes next.
 const stateAgain = "; attempt "
 
-// What of a run that is queued again runs again, in State of run.requeued. In journals of 0.1.0 it is "": what did not
-// succeed, and nothing else.
-const (
-	requeueBehind = "behind" // what did not succeed, and everything behind a task that failed
-	requeueAll    = "all"    //
-)
-
 // Kinds of event. Those of the second group are made by agents, the others by the principal.
 const (
 	evVersion      = "workflow.version"   // a version of a workflow that runs refer to
-	evSchedule     = "workflow.scheduled" // a schedule begins to count: nothing before At was missed
+	evSchedule     = "workflow.scheduled" // a schedule begins to count: nothing before Scheduled was missed
 	evPaused       = "workflow.paused"    // Workflow "" is all of them
 	evResumed      = "workflow.resumed"   //
 	evSkipped      = "fire.skipped"       // a tick that became no run, and why
@@ -85,10 +78,12 @@ type Event struct {
 	Spec      *Workflow         `json:"spec,omitempty"`
 	Trigger   string            `json:"trigger,omitempty"`
 	Scheduled Stamp             `json:"scheduled,omitzero"`
-	Missed    int               `json:"missed,omitempty"` // how many more ticks the decision speaks for
+	Schedule  string            `json:"schedule,omitempty"` // of workflow.scheduled: the schedule that begins to count
+	Missed    int               `json:"missed,omitempty"`   // how many more ticks the decision speaks for
 	Priority  int               `json:"priority,omitempty"`
 	Key       string            `json:"key,omitempty"`
 	Scope     string            `json:"scope,omitempty"` // of the key: whose it is, by the workflows that its user sees
+	All       bool              `json:"all,omitempty"`   // of run.requeued: tasks that succeeded run again too
 	Force     bool              `json:"force,omitempty"` // stopped at once, with KILL
 	Until     Stamp             `json:"until,omitzero"`
 	// of an agent's event: the time by its own clock, where that is far from ours
@@ -267,7 +262,7 @@ func (s *State) apply(e *Event) error {
 		s.Versions[e.Version] = e.Spec
 	case evSchedule:
 		w := s.workflow(e.Workflow)
-		w.Schedule, w.Tick = e.Reason, e.Scheduled
+		w.Schedule, w.Tick = e.Schedule, e.Scheduled
 	case evPaused, evResumed:
 		s.applyPause(e)
 	case evSkipped:
@@ -405,7 +400,7 @@ func (s *State) applyRun(r *Run, e *Event) error {
 		delete(s.Acks, stateKey("overdue", r.Workflow, ""))
 		r.Lease++
 	case evRequeued:
-		if r.State == runQueued || r.State == runSucceeded && e.State != requeueAll {
+		if r.State == runQueued || r.State == runSucceeded && !e.All {
 			return misfit()
 		}
 		s.requeue(r, e)
@@ -521,20 +516,21 @@ func (t *TaskRun) noteAttempt(e *Event, most int) {
 	t.Earlier = append(t.Earlier[max(len(t.Earlier)+1-most, 0):], a)
 }
 
-// requeue puts a run back into the queue, as if it had not begun but for what stays done.
+// requeue puts a run back into the queue. Tasks that succeeded stay done, but for those behind a task that failed;
+// with All none stays done.
 func (s *State) requeue(r *Run, e *Event) {
 	if !runActive(r.State) {
 		s.unfinish(r)
 	}
 	var behind []bool
-	if spec := s.Versions[r.Version]; spec != nil && e.State == requeueBehind {
+	if spec := s.Versions[r.Version]; spec != nil && !e.All {
 		behind = r.behindFailed(spec)
 	}
 	r.State, r.Attempt, r.Agent, r.Reason, r.Cancelling, r.Lost = runQueued, e.Attempt, "", e.Reason, "", false
 	r.Force, r.OwnStarted, r.OwnFinished = false, Stamp{}, Stamp{}
 	r.Started, r.Finished, r.Seconds = Stamp{}, Stamp{}, 0
 	for i := range r.Tasks {
-		if t := &r.Tasks[i]; t.State != taskSucceeded || e.State == requeueAll || behind != nil && behind[i] {
+		if t := &r.Tasks[i]; t.State != taskSucceeded || e.All || behind != nil && behind[i] {
 			*t = TaskRun{Task: t.Task, State: taskWaiting}
 		}
 	}

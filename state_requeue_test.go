@@ -34,25 +34,24 @@ func TestStateRequeueTasks(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		tasks string
-		how   string
+		all   bool
 		want  string // those that stay done
 	}{
 		{"clean-up behind a failure", "mount succeeded; work:mount failed; umount:work succeeded; alarm:work succeeded",
-			requeueBehind, "mount"},
+			false, "mount"},
 		{"far behind a failure", "a failed; b:a skipped; c:b skipped; tidy:c succeeded; after:tidy succeeded",
-			requeueBehind, ""},
-		{"beside a failure", "a failed; b succeeded; c:b succeeded; both:c,a succeeded", requeueBehind, "b c"},
-		{"in front of a failure", "a succeeded; b:a succeeded; c:b failed", requeueBehind, "a b"},
-		{"behind a cancelled task", "a succeeded; b:a cancelled; c:b succeeded", requeueBehind, "a"},
-		{"behind a crashed task", "a succeeded; b:a crashed; c:b succeeded; d:a succeeded", requeueBehind, "a d"},
+			false, ""},
+		{"beside a failure", "a failed; b succeeded; c:b succeeded; both:c,a succeeded", false, "b c"},
+		{"in front of a failure", "a succeeded; b:a succeeded; c:b failed", false, "a b"},
+		{"behind a cancelled task", "a succeeded; b:a cancelled; c:b succeeded", false, "a"},
+		{"behind a crashed task", "a succeeded; b:a crashed; c:b succeeded; d:a succeeded", false, "a d"},
 		{"behind what was skipped for no failure", "a succeeded; alarm:a skipped; note:alarm succeeded; b failed",
-			requeueBehind, "a note"},
+			false, "a note"},
 		{"listed before what it follows",
-			"tidy:work succeeded; alarm:tidy succeeded; work:setup failed; setup succeeded", requeueBehind, "setup"},
-		{"a diamond", "a succeeded; b:a failed; c:a succeeded; d:b,c succeeded", requeueBehind, "a c"},
-		{"two failures", "a failed; b failed; c:a,b succeeded; d succeeded", requeueBehind, "d"},
-		{"all", "a succeeded; b:a failed; c succeeded", requeueAll, ""},
-		{"an event of 0.1.0", "mount succeeded; work:mount failed; umount:work succeeded", "", "mount umount"},
+			"tidy:work succeeded; alarm:tidy succeeded; work:setup failed; setup succeeded", false, "setup"},
+		{"a diamond", "a succeeded; b:a failed; c:a succeeded; d:b,c succeeded", false, "a c"},
+		{"two failures", "a failed; b failed; c:a,b succeeded; d succeeded", false, "d"},
+		{"all", "a succeeded; b:a failed; c succeeded", true, ""},
 	} {
 		tasks, states := requeueTasks(strings.Split(test.tasks, "; "))
 		s := stateNew()
@@ -63,7 +62,7 @@ func TestStateRequeueTasks(t *testing.T) {
 				Outputs: map[string]string{"of": task.ID}})
 		}
 		events = append(events, &Event{Kind: evRunFinished, State: runFailed, Agent: "x", Lease: 1},
-			&Event{Kind: evRequeued, Attempt: 2, State: test.how})
+			&Event{Kind: evRequeued, Attempt: 2, All: test.all})
 		for _, e := range events {
 			e.Run, e.Time = "R1", stampOf(stateEpoch)
 			if err := s.apply(e); err != nil {
@@ -125,8 +124,7 @@ func TestStateRequeueFields(t *testing.T) {
 		r.State, r.Version = state, "v"
 		s.Runs[r.ID], s.Versions["v"] = r, &Workflow{Tasks: []Task{{ID: "a"}}}
 		before := reflect.ValueOf(*r.clone())
-		if err := s.apply(&Event{Kind: evRequeued, Run: r.ID, Attempt: 7, Reason: "why",
-			State: requeueBehind}); err != nil {
+		if err := s.apply(&Event{Kind: evRequeued, Run: r.ID, Attempt: 7, Reason: "why"}); err != nil {
 			t.Fatal(err)
 		}
 		for i := range v.NumField() {

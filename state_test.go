@@ -165,7 +165,7 @@ func TestStateTransitions(t *testing.T) {
 	}
 	events := map[string]Event{
 		"assigned": {Kind: evAssigned, Agent: "x"}, "requeued": {Kind: evRequeued, Attempt: 2},
-		"requeued all": {Kind: evRequeued, Attempt: 2, State: "all"},
+		"requeued all": {Kind: evRequeued, Attempt: 2, All: true},
 		"cancelling":   {Kind: evCancelling, Reason: "r"}, "task cancelling": {Kind: evTaskStopping, Task: "a",
 			Reason: "r"}, "adopted": {Kind: evAdopted, Agent: "x"}, "ended": {Kind: evRunEnded, State: runCrashed},
 		"started": {Kind: evRunStarted, Agent: "x", Lease: 1}, "finished": fin(runFailed),
@@ -332,7 +332,7 @@ func TestStateRequeueAndLeases(t *testing.T) {
 		t.Fatalf("a report on the first lease is taken: %v, %+v", err, r)
 	}
 	g.apply(report(2, evRunFinished, "", runSucceeded))
-	g.apply(&Event{Kind: evRequeued, Run: "R1", Attempt: 3, State: "all"})
+	g.apply(&Event{Kind: evRequeued, Run: "R1", Attempt: 3, All: true})
 	if stateTask(r, "a") != taskWaiting || r.State != runQueued {
 		t.Fatalf("all again: %+v", r)
 	}
@@ -424,7 +424,7 @@ func TestStateNumbers(t *testing.T) {
 func TestStatePauseAndDecisions(t *testing.T) {
 	g := stateRigNew(t)
 	g.apply(&Event{Kind: evPaused, By: "me"}, &Event{Kind: evPaused, Workflow: "w"},
-		&Event{Kind: evSchedule, Workflow: "w", Reason: "* * * * *", Scheduled: stampOf(stateEpoch)})
+		&Event{Kind: evSchedule, Workflow: "w", Schedule: "* * * * *", Scheduled: stampOf(stateEpoch)})
 	if g.s.PausedAll != "me" || g.s.workflow("w").Paused != "?" {
 		t.Errorf("%q %+v", g.s.PausedAll, g.s.workflow("w"))
 	}
@@ -544,8 +544,8 @@ func stateModel(t *testing.T, rnd *rand.Rand) {
 			Agent: []string{"x", "y"}[rnd.IntN(2)], Workflow: "w", Version: "v1",
 			Task: []string{"a", "b", "c"}[rnd.IntN(3)], Lease: 1 + rnd.IntN(4), Attempt: 1 + rnd.IntN(3), Reason: "r",
 			State: ends[rnd.IntN(len(ends))]}
-		if e.Kind == evRequeued && rnd.IntN(2) == 0 {
-			e.State = []string{requeueAll, requeueBehind}[rnd.IntN(2)]
+		if e.Kind == evRequeued {
+			e.All = rnd.IntN(2) == 0
 		}
 		if e.Kind == evAdopted && model[e.Run] != nil {
 			e.Agent = model[e.Run].agent
@@ -596,7 +596,7 @@ func stateModelApply(model map[string]*stateModelRun, e *Event) bool {
 		m.lease++
 		return true
 	case evRequeued:
-		if m.state == runQueued || m.state == runSucceeded && e.State != requeueAll {
+		if m.state == runQueued || m.state == runSucceeded && !e.All {
 			return false
 		}
 		m.state, m.agent, m.attempt, m.lost = runQueued, "", e.Attempt, false

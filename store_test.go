@@ -191,7 +191,7 @@ func (g *storeRig) event() *Event {
 	case k < 10:
 		e.Kind, e.Run, e.Agent = evAssigned, run.ID, pick("one", "two")
 	case k == 10:
-		e.Kind, e.Run, e.Attempt, e.State = evRequeued, run.ID, run.Attempt+1, pick("", requeueBehind, requeueAll)
+		e.Kind, e.Run, e.Attempt, e.All = evRequeued, run.ID, run.Attempt+1, g.rng.IntN(3) == 0
 	case k == 11:
 		e.Kind, e.Run, e.State, e.Agent = pick(evRunEnded, evAdopted, evCancelling), run.ID,
 			pick(runCancelled, runCrashed), run.Agent
