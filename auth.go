@@ -49,8 +49,8 @@ var authOwner = &authGrant{Role: authRoleOwner}
 // authRoleOwner is the role of authOwner; no key can have it.
 const authRoleOwner = "owner"
 
-// may says whether the grant is enough for a verb, a row of protoVerbs.
-func (g *authGrant) may(v *protoVerb) bool {
+// may says whether the grant is enough for a verb, a row of protoOps.
+func (g *authGrant) may(v *protoOp) bool {
 	switch v.Role {
 	case roleAny:
 		return true

@@ -92,8 +92,8 @@ func TestAuthMay(t *testing.T) {
 		"cancel": "o", "retry": "o", "pause": "o", "resume": "o", "drain": "o", "undrain": "o", "forget": "o",
 		"backup": "o", "rescan": "o",
 	}
-	for i := range protoVerbs {
-		v, got := &protoVerbs[i], ""
+	for i := range protoOps {
+		v, got := &protoOps[i], ""
 		for _, role := range authRoles {
 			if (&authGrant{Role: role}).may(v) {
 				got += role[:1]
@@ -407,7 +407,7 @@ func TestAuthMatrix(t *testing.T) {
 			}
 		}
 	}
-	for _, v := range protoVerbs {
+	for _, v := range protoOps {
 		if !asked[v.Op] {
 			t.Errorf("%s was not asked", v.Op)
 		}

@@ -49,7 +49,7 @@ type compatArg struct {
 
 // compatVerb is one request that the dialect has. Words behind its args are allowed, and mostly ignored.
 type compatVerb struct {
-	as   string // the op of protoVerbs that it amounts to: who may that, may this
+	as   string // the op of protoOps that it amounts to: who may that, may this
 	args []compatArg
 	do   func(*principal, *compatCall) // on the loop
 }

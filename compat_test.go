@@ -440,7 +440,7 @@ func TestCompatVerbs(t *testing.T) {
 		t.Errorf("%d verbs, want %d", len(compatVerbs), len(want))
 	}
 	for word, op := range want {
-		known := slices.ContainsFunc(protoVerbs, func(v protoVerb) bool { return v.Op == op })
+		known := slices.ContainsFunc(protoOps, func(v protoOp) bool { return v.Op == op })
 		if v := compatVerbs[word]; v.as != op || v.do == nil || !known {
 			t.Errorf("%s: is %q, want %q", word, v.as, op)
 		}

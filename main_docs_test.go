@@ -196,7 +196,7 @@ func docsKeys[T any](table []workflowKey[T]) (names []string) {
 // TestDocsAPI wants every verb of the request API with its fields, and every kind of event, in docs/architecture.md.
 func TestDocsAPI(t *testing.T) {
 	text := docsRead(t, "docs/architecture.md")
-	for _, v := range protoVerbs {
+	for _, v := range protoOps {
 		row := ""
 		for line := range strings.Lines(text) {
 			if cells := strings.Split(line, "|"); len(cells) > 2 && strings.Contains(cells[1], "`"+v.Op+"`") &&

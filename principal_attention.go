@@ -60,7 +60,7 @@ func (p *principal) eachAttention(grant *authGrant, now time.Time, fn func(item 
 	}
 	for _, a := range p.state.Agents {
 		if key := stateKey("agent", a.Name, ""); a.State == agentLost && now.Sub(a.Seen.Time) >= attentionAway &&
-			grant.may(protoVerbOf("agents")) {
+			grant.may(protoOpOf("agents")) {
 			fn(AttentionItem{Key: key, Kind: attentionAgent, Agent: a.Name, Reason: "lost", Count: 1, First: a.Seen,
 				Last: a.Seen}, acked(key))
 		}
@@ -551,7 +551,7 @@ func (p *principal) eachTrouble(grant *authGrant, fn func(AttentionItem)) {
 			fn(attentionOfLeft(workflow, p.state.Workflows[workflow].left(run)))
 		}
 	}
-	if !grant.may(protoVerbOf("agents")) {
+	if !grant.may(protoOpOf("agents")) {
 		return
 	}
 	if err := p.store.failing(); err != nil {

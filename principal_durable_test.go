@@ -65,7 +65,7 @@ func (g *durableRig) compat(text string) string {
 
 // durableCase is something that changes the state, and who is told of it.
 type durableCase struct {
-	op    string                // of protoVerbs, a word of the older dialect, or what it is about
+	op    string                // of protoOps, a word of the older dialect, or what it is about
 	setup func(*durableRig)     // while fsyncs go through
 	body  func(*durableRig) any // what is sent: a Request, or the text of the older dialect; nil: nothing
 	when  func(*durableRig)     // done once it is sent, while fsyncs wait; nil: nothing

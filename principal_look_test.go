@@ -327,7 +327,7 @@ func TestLookNone(t *testing.T) {
 			if op != "ps" {
 				delete(body, "all")
 			}
-			for _, field := range protoVerbOf(op).Fields {
+			for _, field := range protoOpOf(op).Fields {
 				if name := strings.TrimSuffix(field, "*"); fields[name] != "" &&
 					(name != field || op == "logs" && name == "run") {
 					body[name] = fields[name]
@@ -367,7 +367,7 @@ func TestLookNone(t *testing.T) {
 			}
 			return n
 		}
-		for _, v := range protoVerbs {
+		for _, v := range protoOps {
 			for _, count := range []string{"n", "last"} {
 				if !strings.Contains(" "+strings.Join(v.Fields, " ")+" ", " "+count+" ") {
 					continue

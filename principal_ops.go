@@ -221,7 +221,7 @@ func (p *principal) mayAsk(c *verbCall) *protoError {
 	if refused := p.permit(c.grant, c.req.Op, c.req.Workflow, c.req.Run); refused != nil {
 		return refused
 	}
-	if field := protoVerbOf(c.req.Op).missing(&c.req); field != "" {
+	if field := protoOpOf(c.req.Op).missing(&c.req); field != "" {
 		return refuse(codeInvalid, "%s needs the field %q", c.req.Op, field)
 	}
 	return nil
@@ -243,7 +243,7 @@ func (p *principal) grantOf(peer wirePeer) *authGrant {
 // run that is no longer in memory is held against it where the history has found it (oldRun). Only on the loop.
 func (p *principal) permit(grant *authGrant, op, workflow, run string) *protoError {
 	switch r := p.state.Runs[run]; {
-	case !grant.may(protoVerbOf(op)):
+	case !grant.may(protoOpOf(op)):
 		return grant.deny("ask for " + op)
 	case workflow != "" && !grant.sees(workflow):
 		return grant.denyWorkflow(workflow)
@@ -255,7 +255,7 @@ func (p *principal) permit(grant *authGrant, op, workflow, run string) *protoErr
 
 // permitHello says whether a peer may begin as an agent at all.
 func (p *principal) permitHello(c *verbCall) *protoError {
-	if c.grant.may(protoVerbOf(msgHello)) {
+	if c.grant.may(protoOpOf(msgHello)) {
 		return nil
 	}
 	p.note("not an agent's key", c.conn.Peer(), "role", c.grant.Role)
@@ -296,8 +296,8 @@ func peek(body []byte) (op, id string) {
 }
 
 func unknownOp(op string) *protoError {
-	ops := make([]string, 0, len(protoVerbs))
-	for _, v := range protoVerbs {
+	ops := make([]string, 0, len(protoOps))
+	for _, v := range protoOps {
 		ops = append(ops, v.Op)
 	}
 	if near := nearest(op, ops); near != "" {

@@ -29,7 +29,7 @@ type subscriber struct {
 // runSubscriber reads a SUB peer's subscriptions, a byte 1 and a prefix, or a byte 0 and one to forget, until the
 // connection ends.
 func (p *principal) runSubscriber(conn wireConn, grant *authGrant, compat bool) {
-	if !grant.may(protoVerbOf("events")) {
+	if !grant.may(protoOpOf("events")) {
 		p.turnAway(conn, grant.deny("subscribe"))
 		return
 	}
@@ -154,7 +154,7 @@ func (p *principal) publish(workflow, topic string, encode func() []byte) {
 // runPusher takes the triggers of a PUSH peer, {"workflow":...,"params":...,"key":...} each, until the connection
 // ends. One that cannot be carried out is logged.
 func (p *principal) runPusher(conn wireConn, grant *authGrant) {
-	if !grant.may(protoVerbOf("run")) {
+	if !grant.may(protoOpOf("run")) {
 		p.turnAway(conn, grant.deny("start runs"))
 		return
 	}

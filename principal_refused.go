@@ -166,7 +166,7 @@ func (p *principal) askAgain(now time.Time) {
 
 // eachOld hands fn the agents that were passed over because they are too old, for who may see agents.
 func (p *principal) eachOld(grant *authGrant, fn func(AttentionItem)) {
-	if !grant.may(protoVerbOf("agents")) {
+	if !grant.may(protoOpOf("agents")) {
 		return
 	}
 	for _, link := range p.links {

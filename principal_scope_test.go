@@ -137,7 +137,7 @@ func (g *scopeRig) values(field string) []any {
 }
 
 // requests makes every request of a verb.
-func (g *scopeRig) requests(v *protoVerb) []map[string]any {
+func (g *scopeRig) requests(v *protoOp) []map[string]any {
 	all := []map[string]any{{"v": 1, "op": v.Op}}
 	for _, field := range v.Fields {
 		name, must := strings.CutSuffix(field, "*")
@@ -199,8 +199,8 @@ func TestScopedKeySees(t *testing.T) {
 		}
 		synctest.Wait()
 		ops := map[string]string{} // of requests, by their ids
-		for i := range protoVerbs {
-			v := &protoVerbs[i]
+		for i := range protoOps {
+			v := &protoOps[i]
 			for _, req := range g.requests(v) {
 				id := fmt.Sprint(len(ops))
 				req["id"], ops[id] = id, v.Op
@@ -246,7 +246,7 @@ func TestScopedKeySees(t *testing.T) {
 				t.Errorf("%s is told of agents", g.sent[id])
 			}
 		}
-		for _, v := range protoVerbs { // and it does see what is its own
+		for _, v := range protoOps { // and it does see what is its own
 			if text := seen[v.Op]; v.Op != msgHello && text == "" || v.Scoped && !strings.Contains(text, scopeMine) {
 				t.Errorf("%s tells nothing of the key's own workflow: %.300s", v.Op, text)
 			}

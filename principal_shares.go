@@ -118,7 +118,7 @@ func (s *verbStreams) admit(c *verbCall) bool {
 		}
 		s.asked = c
 	}
-	verb := protoVerbOf(c.req.Op)
+	verb := protoOpOf(c.req.Op)
 	switch {
 	case c.req.Op == "stop":
 		s.stop(c, verb)
@@ -144,7 +144,7 @@ func (s *verbStreams) admit(c *verbCall) bool {
 }
 
 // stop ends the stream that a request names.
-func (s *verbStreams) stop(c *verbCall, verb *protoVerb) {
+func (s *verbStreams) stop(c *verbCall, verb *protoOp) {
 	if field := verb.missing(&c.req); field != "" {
 		c.refuse(refuse(codeInvalid, "%s needs the field %q", c.req.Op, field))
 		return

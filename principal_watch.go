@@ -94,7 +94,7 @@ func (p *principal) newsAll(w *newsWatcher, n int) *newsNames {
 }
 
 // seesAgents says whether agents are for this peer: they belong to no workflow.
-func (w *newsWatcher) seesAgents() bool { return w.grant.may(protoVerbOf("agents")) }
+func (w *newsWatcher) seesAgents() bool { return w.grant.may(protoOpOf("agents")) }
 
 // take gives what was marked, and begins anew. Only on the loop.
 func (w *newsWatcher) take() *newsNames {

@@ -1,5 +1,5 @@
 // proto.go: what is said over a connection, whatever carries it: requests and replies between a client and the
-// principal, messages between an agent and the principal, error codes, and the table of verbs from which dispatch and
+// principal, messages between an agent and the principal, error codes, and the table of ops from which dispatch and
 // `help` are made. Every message is one frame of JSON.
 
 package main
@@ -25,7 +25,7 @@ const version = "0.1.0"
 // protoMaxName is how many bytes a name in a message has at most: an id, an op, a task's, an agent's.
 const protoMaxName = 256
 
-// Request is one question to the principal. Which fields a verb reads stands in protoVerbs. Every text has a bound,
+// Request is one question to the principal. protoOps says which fields an op reads. Every text has a bound,
 // max, in bytes: protoDecode refuses what is longer, so that nothing behind it is asked to look for a name of a
 // megabyte. Params has bounds of its own, where runs are queued; of a key, ack allows more than run does, since there
 // is an id in it.
@@ -67,7 +67,7 @@ type paramsChecked struct {
 	refused *protoError
 }
 
-// protoCount is how many rows or lines are wanted at most. Zero is not said: then each verb has a number of its own, or
+// protoCount is how many rows or lines are wanted at most. Zero is not said: then each op has a number of its own, or
 // gives all there is. In JSON it is left out for that, and 0 is none.
 type protoCount int
 
@@ -133,7 +133,7 @@ type Reply struct {
 	Decisions []Decision     `json:"decisions,omitempty"`
 	Agents    []*Agent       `json:"agents,omitempty"`
 	Events    []*Event       `json:"events,omitempty"`
-	Verbs     []protoVerb    `json:"verbs,omitempty"`
+	Verbs     []protoOp      `json:"verbs,omitempty"`
 	Version   string         `json:"version,omitempty"`
 	Next      string         `json:"next,omitempty"` // pass as "after" for what comes next
 	Seq       uint64         `json:"seq,omitempty"`
@@ -337,7 +337,7 @@ func (e *protoError) meant() *protoError {
 	return &m
 }
 
-// Roles that a verb asks for. auth.go says which roles of a key are enough for each.
+// Roles that an op asks for. auth.go says which roles of a key are enough for each.
 const (
 	roleAny      = "any" // whoever is let in at all
 	roleViewer   = "viewer"
@@ -346,8 +346,8 @@ const (
 	roleAgent    = "agent"
 )
 
-// protoVerb is one row of the request API. Fields names what of Request it reads, a star behind those it must have.
-type protoVerb struct {
+// protoOp is one row of the request API. Fields names what of Request it reads, a star behind those it must have.
+type protoOp struct {
 	Op     string   `json:"op"`
 	Help   string   `json:"help"`
 	Role   string   `json:"role"`
@@ -356,18 +356,18 @@ type protoVerb struct {
 	Scoped bool     `json:"scoped,omitempty"` // asked by a trigger key, it tells of that key's workflows only
 }
 
-// protoVerbOf finds the row of an op, nil when there is none.
-func protoVerbOf(op string) *protoVerb {
-	for i := range protoVerbs {
-		if protoVerbs[i].Op == op {
-			return &protoVerbs[i]
+// protoOpOf finds the row of an op, nil when there is none.
+func protoOpOf(op string) *protoOp {
+	for i := range protoOps {
+		if protoOps[i].Op == op {
+			return &protoOps[i]
 		}
 	}
 	return nil
 }
 
-// missing names the first field that a request of this verb must have and has not, "" when all are there.
-func (v *protoVerb) missing(req *Request) string {
+// missing names the first field that a request of this op must have and has not, "" when all are there.
+func (v *protoOp) missing(req *Request) string {
 	given := map[string]string{"workflow": req.Workflow, "run": req.Run, "agent": req.Agent, "key": req.Key,
 		"of": req.Of}
 	for _, field := range v.Fields {
@@ -378,10 +378,10 @@ func (v *protoVerb) missing(req *Request) string {
 	return ""
 }
 
-// protoVerbs is the request API. A verb that is not here does not exist.
-var protoVerbs = []protoVerb{
+// protoOps is the request API. An op that is not here does not exist.
+var protoOps = []protoOp{
 	{Op: "ping", Help: "the principal answers with its version", Role: roleAny},
-	{Op: "help", Help: "these verbs, with their fields", Role: roleAny},
+	{Op: "help", Help: "these ops, with their fields", Role: roleAny},
 	{Op: "ls", Help: "workflows whose id matches the pattern, with schedule, next fire and last run", Role: roleViewer,
 		Scoped: true, Fields: []string{"pattern", "n", "after"}},
 	{Op: "show", Help: "one workflow with its definition, or one run", Role: roleViewer, Scoped: true,
@@ -430,7 +430,7 @@ var protoVerbs = []protoVerb{
 	{Op: "hello", Help: "begin as an agent", Role: roleAgent, Fields: []string{"agent*"}},
 }
 
-// Messages between an agent and the principal, beside hello, which is also the verb that begins them.
+// Messages between an agent and the principal, beside hello, which is also the op that begins them.
 const (
 	msgHello    = "hello"     // agent: name, labels, capacity, version, numbering, runs it holds
 	msgWelcome  = "welcome"   // principal: N is the newest number it has, Version its own: one without knows no Load

@@ -61,7 +61,7 @@ func protocolText(t *testing.T) []byte {
 		"protoError": protoError{}, "AttentionItem": AttentionItem{}, "Stats": Stats{}}
 	page, err := template.New(filepath.Base(protocolTemplate)).Funcs(template.FuncMap{
 		"fields": func(name, text string) (string, error) { return protocolFields(types[name], text) },
-		"verbs":  protocolVerbs,
+		"ops":    protocolOps,
 		"codes": func(text string) (string, error) {
 			return protocolCodes(protocolConstants(t, "proto.go", "code"), text)
 		},
@@ -141,22 +141,22 @@ func protocolType(t reflect.Type) string {
 			"LeftProcess": "process", "LogLine": "line", "LogRecord": "record", "WorkflowInfo": "workflow",
 			"Workflow": "object",
 			"Agent":    "agent", "Run": "run", "Event": "event", "Fire": "fire", "Decision": "decision",
-			"protoVerb": "verb", "Outcome": "object", "RunRow": "row", "AttentionItem": "item", "Stats": "object",
+			"protoOp": "op", "Outcome": "object", "RunRow": "row", "AttentionItem": "item", "Stats": "object",
 			"StatsLongest": "object", "StatsBucket": "object", "StatsDay": "object"}[t.Name()]
 	}
 	return "number"
 }
 
-// protocolVerbs makes the table of verbs, and of what each answers.
-func protocolVerbs(text string) (string, error) {
+// protocolOps makes the table of ops, and of what each answers.
+func protocolOps(text string) (string, error) {
 	var names []string
-	for _, v := range protoVerbs {
+	for _, v := range protoOps {
 		names = append(names, v.Op)
 	}
 	answers, err := protocolMeanings(names, text)
 	var b strings.Builder
 	b.WriteString("| op | what it does | fields | role | answer |\n|---|---|---|---|---|\n")
-	for _, v := range protoVerbs {
+	for _, v := range protoOps {
 		var fields []string
 		for _, field := range v.Fields {
 			name, must := strings.CutSuffix(field, "*")

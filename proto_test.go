@@ -177,11 +177,11 @@ func protoFields(v any) []reflect.StructField {
 		func(f reflect.StructField) bool { return !f.IsExported() || f.Anonymous || len(f.Index) > 1 })
 }
 
-// The table of verbs, what carries them out, and what a request can say belong together.
-func TestProtoVerbs(t *testing.T) {
+// The table of ops, what carries them out, and what a request can say belong together.
+func TestProtoOps(t *testing.T) {
 	names, used := protoNames(Request{}), map[string]bool{"v": true, "id": true, "op": true}
 	roles := []string{roleAny, roleViewer, roleTrigger, roleOperator, roleAgent}
-	for _, v := range protoVerbs {
+	for _, v := range protoOps {
 		if v.Help == "" || !slices.Contains(roles, v.Role) {
 			t.Errorf("%+v", v)
 		}
@@ -204,13 +204,13 @@ func TestProtoVerbs(t *testing.T) {
 		}
 	}
 	for _, op := range slices.Concat(sortedKeys(principalOps), sortedKeys(principalLooks)) {
-		if !slices.ContainsFunc(protoVerbs, func(v protoVerb) bool { return v.Op == op }) {
+		if !slices.ContainsFunc(protoOps, func(v protoOp) bool { return v.Op == op }) {
 			t.Errorf("%s is carried out, but is not in the table", op)
 		}
 	}
 	for _, name := range names {
 		if !used[name] {
-			t.Errorf("no verb reads %q", name)
+			t.Errorf("no op reads %q", name)
 		}
 	}
 	for _, v := range []any{Request{}, Reply{}, agentMsg{}, assignment{}, Event{}, Run{}, TaskRun{}, TaskAttempt{}} {
