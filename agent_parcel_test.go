@@ -104,19 +104,19 @@ func TestParcelFormat1(t *testing.T) {
 // TestFormat1: a principal and an agent go on where those of the version before were killed.
 func TestFormat1(t *testing.T) {
 	x := e2eNew(t)
-	storeFormat1(t, "principal", x.dir+"/state")
-	storeFormat1(t, "agent", x.dir+"/worker")
-	x.principal("--no-scheduler", "--retain-age", "36500d")
-	x.agent("worker")
+	storeFormat1(t, "principal", x.Dir+"/state")
+	storeFormat1(t, "agent", x.Dir+"/worker")
+	x.Principal("--no-scheduler", "--retain-age", "36500d")
+	x.Agent("worker")
 	const long = "01M875GATYQ89PBMMW9X8KRVJC"
 	if r := x.await(long); r.State != runSucceeded || len(r.Tasks) != 2 || r.Seconds != 0.817 || r.Lease != 1 {
 		t.Errorf("the run that was under way: %+v", r)
 	}
-	if out := x.ok("logs", long); out != "begun\ndone\nlast\n" {
+	if out := x.OK("logs", long); out != "begun\ndone\nlast\n" {
 		t.Errorf("its output: %q", out)
 	}
-	x.until("a snapshot is beside that of before", func() bool {
-		_, err := os.Stat(x.dir +
+	x.Until("a snapshot is beside that of before", func() bool {
+		_, err := os.Stat(x.Dir +
 			"/state/snapshot.json.1")
 		return err == nil
 	})

@@ -56,19 +56,19 @@ func TestRunnerRetryReason(t *testing.T) {
 // A task that fails twice and then succeeds: the command line tells of all three, and does so after a restart.
 func TestRunnerRetryShown(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", `
+	x.File("w.yml", `
 tasks:
   flaky: {run: 'sleep 0.1; exit $((CDKTR_ATTEMPT == 3 ? 0 : CDKTR_ATTEMPT + 2))', retries: 2, retry_delay: 10ms}
   plain: {run: 'true'}
 `)
-	p := x.principal("--with-agent")
-	id := x.start("w")
+	p := x.Principal("--with-agent")
+	id := x.Start("w")
 	if run := x.await(id); run.State != runSucceeded {
 		t.Fatalf("the run is %+v", run)
 	}
 	see := func(when string) {
 		t.Helper()
-		text := x.ok("show", id, "--json")
+		text := x.OK("show", id, "--json")
 		run := e2eDecode[Run](t, text)
 		flaky := run.task("flaky")
 		if flaky.Attempts != 3 || len(flaky.Earlier) != 2 || flaky.Began.IsZero() {
@@ -84,12 +84,12 @@ tasks:
 			t.Errorf("%s: also a task that was not retried has attempts: %s", when, text)
 		}
 		row := regexp.MustCompile(`flaky +\+ succeeded .* 0 +3 *\n  try 1 +! failed +[\d:]+ +\d\.\ds +3 +exit 3\n  try 2 +! failed +[\d:]+ +\d\.\ds +4 +exit 4\n  try 3 +\+ succeeded +[\d:]+ +\d\.\ds +0 *\nplain `)
-		if text := x.ok("show", id); !row.MatchString(text) || strings.Count(text, "try") != 3 {
+		if text := x.OK("show", id); !row.MatchString(text) || strings.Count(text, "try") != 3 {
 			t.Errorf("%s it prints:\n%s", when, text)
 		}
 	}
 	see("at first")
-	p.stop()
-	x.principal("--with-agent")
+	p.Stop()
+	x.Principal("--with-agent")
 	see("after a restart")
 }

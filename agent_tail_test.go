@@ -95,27 +95,27 @@ func TestRunnerTailKilled(t *testing.T) {
 	for _, within := range []bool{false, true} {
 		t.Run(fmt.Sprint("within ", within), func(t *testing.T) {
 			x := e2eNew(t)
-			x.file("w.yml", "log: {max_size: 40K}\ntasks:\n  a: {run: 'seq 1 500000; echo REASON >&2; : >"+x.dir+"/DONE; exec sleep 600'}\n")
+			x.File("w.yml", "log: {max_size: 40K}\ntasks:\n  a: {run: 'seq 1 500000; echo REASON >&2; : >"+x.Dir+"/DONE; exec sleep 600'}\n")
 			flags := []string{}
 			if within {
 				flags = append(flags, "--with-agent")
 			}
-			p := x.principal(flags...)
+			p := x.Principal(flags...)
 			if !within {
-				p = x.agent("a")
+				p = x.Agent("a")
 			}
-			run := x.start("w")
-			x.until("the task has written all", func() bool { _, err := os.Stat(x.dir + "/DONE"); return err == nil })
-			p.kill()
+			run := x.Start("w")
+			x.Until("the task has written all", func() bool { _, err := os.Stat(x.Dir + "/DONE"); return err == nil })
+			p.Kill()
 			if within {
-				x.principal(flags...)
+				x.Principal(flags...)
 			} else {
-				x.agent("a")
+				x.Agent("a")
 			}
 			if r := x.await(run); r.State != runCrashed {
 				t.Errorf("%s: %s", r.State, r.Reason)
 			}
-			lines := strings.Split(strings.TrimSpace(x.ok("logs", run)), "\n")
+			lines := strings.Split(strings.TrimSpace(x.OK("logs", run)), "\n")
 			last, counted, size := 0, 0, 0
 			for _, line := range lines {
 				n := 0

@@ -280,18 +280,18 @@ type authTestHub struct {
 func authTestHubNew(t *testing.T, flags ...string) *authTestHub {
 	t.Helper()
 	h := &authTestHub{e2e: e2eNew(t), creds: map[string]string{}}
-	h.file("etl.yml", "tasks:\n  a:\n    run: echo of etl\n")
-	h.file("ops.yml", "tasks:\n  a:\n    run: echo of ops; while [ -e $DIR/hold ]; do sleep 0.05; done\n")
-	h.principal = h.e2e.principal(append([]string{"--bind", "tcp://127.0.0.1:0"}, flags...)...)
-	h.endpoint = h.principal.saw(&h.principal.err, `(tcp://127\.0\.0\.1:[1-9]\d*)"? state=`)[1]
+	h.File("etl.yml", "tasks:\n  a:\n    run: echo of etl\n")
+	h.File("ops.yml", "tasks:\n  a:\n    run: echo of ops; while [ -e $DIR/hold ]; do sleep 0.05; done\n")
+	h.principal = h.e2e.Principal(append([]string{"--bind", "tcp://127.0.0.1:0"}, flags...)...)
+	h.endpoint = h.principal.Saw(&h.principal.Err, `(tcp://127\.0\.0\.1:[1-9]\d*)"? state=`)[1]
 	return h
 }
 
 // authorize makes a credential and gives its file.
 func (h *authTestHub) authorize(name, role string, flags ...string) string {
-	h.t.Helper()
-	file := filepath.Join(h.dir, name+".cred")
-	h.ok(append([]string{"authorize", "--new", name, "--role", role, "--endpoint", h.endpoint, "-o", file},
+	h.T.Helper()
+	file := filepath.Join(h.Dir, name+".cred")
+	h.OK(append([]string{"authorize", "--new", name, "--role", role, "--endpoint", h.endpoint, "-o", file},
 		flags...)...)
 	h.creds[name] = file // in force at once
 	return file
@@ -309,12 +309,12 @@ func (h *authTestHub) dial(name string) (wireConn, error) {
 
 // conn is dial that must work.
 func (h *authTestHub) conn(name string) wireConn {
-	h.t.Helper()
+	h.T.Helper()
 	conn, err := h.dial(name)
 	if err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
-	h.t.Cleanup(func() { conn.Close() })
+	h.T.Cleanup(func() { conn.Close() })
 	return conn
 }
 
@@ -435,25 +435,25 @@ func TestAuthTrigger(t *testing.T) {
 	h.run("ops")
 	h.authorize("ci", roleTrigger, "--workflows", "etl*")
 	cred := []string{"--credential", h.creds["ci"]}
-	mine := strings.TrimSpace(h.ok(append([]string{"run", "etl", "--wait"}, cred...)...))
+	mine := strings.TrimSpace(h.OK(append([]string{"run", "etl", "--wait"}, cred...)...))
 	for _, args := range [][]string{{"ls", "--json"}, {"ps", "--all", "--json"}, {"events"}, {"next", "--json"}} {
-		out := h.ok(append(args, cred...)...)
+		out := h.OK(append(args, cred...)...)
 		if strings.Contains(out, "ops") || args[0] == "events" && (strings.Contains(out, "agent.") ||
 			!strings.Contains(out, mine)) {
 			t.Errorf("%v: %s", args, out)
 		}
 	}
-	h.refused(exitNotAllowed, []string{"for the workflows etl* only"}, append([]string{"logs", "ops"}, cred...)...)
-	h.refused(exitNotAllowed, []string{"etl* only"}, append([]string{"run", "ops", "--detach"}, cred...)...)
-	h.refused(exitNotAllowed, []string{"role trigger"}, append([]string{"cancel", mine}, cred...)...)
-	if r := h.code(exitRefused, append([]string{"show", "etlops"}, cred...)...); strings.Contains(r.err, `"ops"`) {
-		t.Errorf("a near miss tells: %s", r.err)
+	h.Refused(exitNotAllowed, []string{"for the workflows etl* only"}, append([]string{"logs", "ops"}, cred...)...)
+	h.Refused(exitNotAllowed, []string{"etl* only"}, append([]string{"run", "ops", "--detach"}, cred...)...)
+	h.Refused(exitNotAllowed, []string{"role trigger"}, append([]string{"cancel", mine}, cred...)...)
+	if r := h.Code(exitRefused, append([]string{"show", "etlops"}, cred...)...); strings.Contains(r.Err, `"ops"`) {
+		t.Errorf("a near miss tells: %s", r.Err)
 	}
-	if out := h.ok("logs", "etl", "--credential", h.creds["ci"]); out != "of etl\n" {
+	if out := h.OK("logs", "etl", "--credential", h.creds["ci"]); out != "of etl\n" {
 		t.Errorf("logs: %q", out)
 	}
 	// The trail names the key and where it came from.
-	for _, e := range e2eLines[Event](t, h.ok("events")) {
+	for _, e := range e2eLines[Event](t, h.OK("events")) {
 		if e.Kind == evQueued && e.Run == mine && (e.By != "ci" || !strings.HasPrefix(e.From, "tcp://127.0.0.1:")) {
 			t.Errorf("by %q from %q", e.By, e.From)
 		}
@@ -463,9 +463,9 @@ func TestAuthTrigger(t *testing.T) {
 // TestAuthAgent: an agent's key is that agent. It cannot take another's name, nor report on another's run.
 func TestAuthAgent(t *testing.T) {
 	h := authTestHubNew(t, "--with-agent")
-	authTestWrite(t, h.dir+"/hold", "")
-	run := h.start("ops")
-	h.until("the run is on", func() bool {
+	authTestWrite(t, h.Dir+"/hold", "")
+	run := h.Start("ops")
+	h.Until("the run is on", func() bool {
 		r := h.show(run)
 		return r != nil && len(r.Tasks) == 1 &&
 			r.Tasks[0].State == taskRunning
@@ -516,17 +516,17 @@ func TestAuthAgent(t *testing.T) {
 	say(conn, agentMsg{Op: msgHeartbeat, Clock: now}) // what is said in order is answered in order
 	hear(conn, msgHeartbeat)
 	// of the second it counts
-	h.principal.saw(&h.principal.err, "an event that is not an agent's.* event=workflow.paused")
+	h.principal.Saw(&h.principal.Err, "an event that is not an agent's.* event=workflow.paused")
 	if r := h.show(run); r.State != runRunning || r.Tasks[0].State != taskRunning {
 		t.Errorf("after forged reports: %s, %s", r.State, r.Tasks[0].State)
 	}
-	if out := h.ok("logs", run); out != "of ops\n" {
+	if out := h.OK("logs", run); out != "of ops\n" {
 		t.Errorf("logs: %q", out)
 	}
-	if out := h.ok("events"); strings.Contains(out, `"forger"`) {
+	if out := h.OK("events"); strings.Contains(out, `"forger"`) {
 		t.Errorf("events: %s", out)
 	}
-	if err := os.Remove(h.dir + "/hold"); err != nil {
+	if err := os.Remove(h.Dir + "/hold"); err != nil {
 		t.Fatal(err)
 	}
 	if r := h.await(run); r.State != runSucceeded || r.Agent != "one" {
@@ -539,25 +539,25 @@ func TestAuthCut(t *testing.T) {
 	h := authTestHubNew(t)
 	h.authorize("ed", roleAgent)
 	h.authorize("vi", roleViewer)
-	agent := h.spawn("start", "agent", "--credential", h.creds["ed"], "--state", h.dir+"/a", "--name", "ed")
-	agent.saw(&agent.err, "connected to the principal")
-	h.until("the principal knows where the agent is and how busy", func() bool {
-		text := h.ok("agents", "--json")
+	agent := h.Spawn("start", "agent", "--credential", h.creds["ed"], "--state", h.Dir+"/a", "--name", "ed")
+	agent.Saw(&agent.Err, "connected to the principal")
+	h.Until("the principal knows where the agent is and how busy", func() bool {
+		text := h.OK("agents", "--json")
 		return strings.Contains(text, `"address":"127.0.0.1:`) && strings.Contains(text, `"load":`)
 	})
 	viewer, stays := h.conn("vi"), h.conn("ed")
-	h.ok("authorize", "--remove", "ed")
+	h.OK("authorize", "--remove", "ed")
 	if _, err := stays.Recv(); err == nil {
 		t.Error("the agent's other connection says something")
 	}
-	agent.saw(&agent.err, "does not know our key")
-	h.principal.saw(&h.principal.err, "removed or changed.*name=ed.*connections_cut=[23]")
-	h.refused(exitNotAllowed, []string{"authorize it there", "hint: ", "cdktr authorize"}, "ping", "--credential",
+	agent.Saw(&agent.Err, "does not know our key")
+	h.principal.Saw(&h.principal.Err, "removed or changed.*name=ed.*connections_cut=[23]")
+	h.Refused(exitNotAllowed, []string{"authorize it there", "hint: ", "cdktr authorize"}, "ping", "--credential",
 		h.creds["ed"])
 	if r := authTestSay(t, viewer, Request{V: 1, ID: "1", Op: "ls"}); !r.OK {
 		t.Errorf("the viewer: %+v", r.Error)
 	}
-	file := h.dir + "/state/keys/authorized"
+	file := h.Dir + "/state/keys/authorized"
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -566,8 +566,8 @@ func TestAuthCut(t *testing.T) {
 	if _, err := viewer.Recv(); err == nil {
 		t.Error("the viewer is not cut when its role changes")
 	}
-	h.principal.saw(&h.principal.err, regexp.QuoteMeta(file)+`:\d+: want NAME KEY`)
-	h.until("the new role", func() bool { return h.cdktr("pause", "etl", "--credential", h.creds["vi"]).code == 0 })
+	h.principal.Saw(&h.principal.Err, regexp.QuoteMeta(file)+`:\d+: want NAME KEY`)
+	h.Until("the new role", func() bool { return h.Cdktr("pause", "etl", "--credential", h.creds["vi"]).Code == 0 })
 }
 
 // TestAuthUnknown: keys that do not fit, on either side, and what the exit codes say.
@@ -584,23 +584,23 @@ func TestAuthUnknown(t *testing.T) {
 	}
 	unknown, wrong := *cred, *cred
 	unknown.Pair, wrong.Server = stranger, stranger.Public
-	authTestWrite(t, h.dir+"/unknown", unknown.text())
-	authTestWrite(t, h.dir+"/wrong", wrong.text())
-	h.refused(exitNotAllowed, []string{"does not know our key", stranger.Public.String()}, "ping", "--credential",
-		h.dir+"/unknown")
-	h.principal.saw(&h.principal.err, "connection refused.*"+regexp.QuoteMeta(stranger.Public.String()))
-	h.refused(exitUnreachable, []string{"HELLO does not open", "hint: the credential is for another principal"}, "ping",
-		"--credential", h.dir+"/wrong")
-	h.refused(exitUnreachable, []string{"nothing listens there"}, "ping", "--credential", file, "--principal",
+	authTestWrite(t, h.Dir+"/unknown", unknown.text())
+	authTestWrite(t, h.Dir+"/wrong", wrong.text())
+	h.Refused(exitNotAllowed, []string{"does not know our key", stranger.Public.String()}, "ping", "--credential",
+		h.Dir+"/unknown")
+	h.principal.Saw(&h.principal.Err, "connection refused.*"+regexp.QuoteMeta(stranger.Public.String()))
+	h.Refused(exitUnreachable, []string{"HELLO does not open", "hint: the credential is for another principal"}, "ping",
+		"--credential", h.Dir+"/wrong")
+	h.Refused(exitUnreachable, []string{"nothing listens there"}, "ping", "--credential", file, "--principal",
 		"tcp://127.0.0.1:1")
-	h.refused(exitUsage, []string{"--credential FILE"}, "ping", "--principal", h.endpoint)
-	h.refused(exitUsage, []string{"no such file"}, "ping", "--credential", h.dir+"/none")
-	h.refused(exitUnreachable, []string{"wants keys"}, "ping", "--principal", h.endpoint, "--insecure")
-	h.refused(exitNotAllowed, []string{"role viewer", "pause"}, "pause", "etl", "--credential", file)
-	h.ok("ping", "--credential", file, "--principal", h.endpoint)
-	h.env = append(h.env, "CDKTR_CREDENTIAL="+file, "CDKTR_PRINCIPAL_HOST=127.0.0.1",
+	h.Refused(exitUsage, []string{"--credential FILE"}, "ping", "--principal", h.endpoint)
+	h.Refused(exitUsage, []string{"no such file"}, "ping", "--credential", h.Dir+"/none")
+	h.Refused(exitUnreachable, []string{"wants keys"}, "ping", "--principal", h.endpoint, "--insecure")
+	h.Refused(exitNotAllowed, []string{"role viewer", "pause"}, "pause", "etl", "--credential", file)
+	h.OK("ping", "--credential", file, "--principal", h.endpoint)
+	h.Env = append(h.Env, "CDKTR_CREDENTIAL="+file, "CDKTR_PRINCIPAL_HOST=127.0.0.1",
 		"CDKTR_PRINCIPAL_PORT="+h.endpoint[strings.LastIndex(h.endpoint, ":")+1:])
-	if out := h.ok("ping"); !strings.Contains(out, h.endpoint) {
+	if out := h.OK("ping"); !strings.Contains(out, h.endpoint) {
 		t.Errorf("ping: %s", out)
 	}
 }
@@ -608,53 +608,53 @@ func TestAuthUnknown(t *testing.T) {
 // TestAuthVerbs: keygen and authorize on a state folder that no principal has seen.
 func TestAuthVerbs(t *testing.T) {
 	x := e2eNew(t)
-	x.refused(exitRefused, []string{"is not there", "hint: "}, "keygen", "--show-server")
-	x.refused(exitRefused, []string{"is not there", "hint: "}, "authorize", "--new", "ci", "--role", "viewer",
+	x.Refused(exitRefused, []string{"is not there", "hint: "}, "keygen", "--show-server")
+	x.Refused(exitRefused, []string{"is not there", "hint: "}, "authorize", "--new", "ci", "--role", "viewer",
 		"--endpoint", "tcp://hub:1")
-	if err := os.Mkdir(x.dir+"/state", 0o700); err != nil {
+	if err := os.Mkdir(x.Dir+"/state", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	x.refused(exitRefused, []string{"no principal with a tcp:// address", "hint: "}, "keygen", "--show-server")
-	x.ok("authorize", "ci", authTestKey, "--role", "trigger", "--workflows", "etl.*,x")
-	x.refused(exitRefused, []string{"ci is authorized already"}, "authorize", "ci", authTestOther, "--role", "viewer")
-	x.refused(exitRefused, []string{"authorized already, as ci"}, "authorize", "cj", authTestKey, "--role", "viewer")
-	x.refused(exitUsage, []string{"role \"root\""}, "authorize", "cj", authTestOther, "--role", "root")
-	x.refused(exitUsage, []string{"say with --role"}, "authorize", "cj", authTestOther)
-	x.refused(exitUsage, []string{"hint: "}, "authorize", "cj", "--role", "viewer")
-	x.refused(exitUsage, []string{"needs workflows="}, "authorize", "--new", "cj", "--role", "trigger")
-	x.refused(exitUsage, []string{"as the other box can reach it"}, "authorize", "--new", "cj", "--role", "viewer",
+	x.Refused(exitRefused, []string{"no principal with a tcp:// address", "hint: "}, "keygen", "--show-server")
+	x.OK("authorize", "ci", authTestKey, "--role", "trigger", "--workflows", "etl.*,x")
+	x.Refused(exitRefused, []string{"ci is authorized already"}, "authorize", "ci", authTestOther, "--role", "viewer")
+	x.Refused(exitRefused, []string{"authorized already, as ci"}, "authorize", "cj", authTestKey, "--role", "viewer")
+	x.Refused(exitUsage, []string{"role \"root\""}, "authorize", "cj", authTestOther, "--role", "root")
+	x.Refused(exitUsage, []string{"say with --role"}, "authorize", "cj", authTestOther)
+	x.Refused(exitUsage, []string{"hint: "}, "authorize", "cj", "--role", "viewer")
+	x.Refused(exitUsage, []string{"needs workflows="}, "authorize", "--new", "cj", "--role", "trigger")
+	x.Refused(exitUsage, []string{"as the other box can reach it"}, "authorize", "--new", "cj", "--role", "viewer",
 		"--endpoint", "tcp://*:5561")
-	authTestWrite(t, x.dir+"/there", "")
-	x.refused(exitRefused, []string{"is there already", "no principal has keys in " + x.dir}, "authorize", "--new",
-		"cj", "--role", "viewer", "-o", x.dir+"/there")
-	r := x.code(0, "authorize", "--new", "op", "--role", "operator", "--endpoint", "tcp://hub:5561")
-	if strings.Contains(r.err, "no principal") {
-		t.Errorf("the second time in a folder: %s", r.err)
+	authTestWrite(t, x.Dir+"/there", "")
+	x.Refused(exitRefused, []string{"is there already", "no principal has keys in " + x.Dir}, "authorize", "--new",
+		"cj", "--role", "viewer", "-o", x.Dir+"/there")
+	r := x.Code(0, "authorize", "--new", "op", "--role", "operator", "--endpoint", "tcp://hub:5561")
+	if strings.Contains(r.Err, "no principal") {
+		t.Errorf("the second time in a folder: %s", r.Err)
 	}
-	cred, err := credentialParse("out", r.out)
+	cred, err := credentialParse("out", r.Out)
 	if err != nil || cred.Name != "op" || cred.Endpoint != "tcp://hub:5561" {
-		t.Fatalf("%v\n%s", err, r.out)
+		t.Fatalf("%v\n%s", err, r.Out)
 	}
-	if got := strings.TrimSpace(x.ok("keygen", "--show-server")); got != cred.Server.String() {
+	if got := strings.TrimSpace(x.OK("keygen", "--show-server")); got != cred.Server.String() {
 		t.Errorf("server key %s, in the credential %s", got, cred.Server)
 	}
-	list := e2eLines[authGrant](t, x.ok("authorize", "--list", "--json"))
+	list := e2eLines[authGrant](t, x.OK("authorize", "--list", "--json"))
 	if len(list) != 2 || list[0].Name != "ci" || !slices.Equal(list[0].Workflows, []string{"etl.*", "x"}) ||
 		list[1].Key != cred.Pair.Public.String() {
 		t.Errorf("list: %+v", list)
 	}
-	x.refused(exitRefused, []string{`no key of "nobody"`}, "authorize", "--remove", "nobody")
-	x.ok("authorize", "--remove", "ci")
-	if out := x.ok("authorize", "--list"); strings.Contains(out, "ci ") || !strings.Contains(out, "op ") {
+	x.Refused(exitRefused, []string{`no key of "nobody"`}, "authorize", "--remove", "nobody")
+	x.OK("authorize", "--remove", "ci")
+	if out := x.OK("authorize", "--list"); strings.Contains(out, "ci ") || !strings.Contains(out, "op ") {
 		t.Errorf("list: %s", out)
 	}
-	public := strings.TrimSpace(x.ok("keygen", "-o", x.dir+"/pair"))
-	info, err := os.Stat(x.dir + "/pair")
+	public := strings.TrimSpace(x.OK("keygen", "-o", x.Dir+"/pair"))
+	info, err := os.Stat(x.Dir + "/pair")
 	if err != nil || info.Mode() != 0o600 {
 		t.Errorf("pair: %v, %v", info, err)
 	}
-	x.ok("authorize", "laptop", public, "--role", "viewer")
-	pair := e2eDecode[map[string]string](t, x.ok("keygen", "--json"))
+	x.OK("authorize", "laptop", public, "--role", "viewer")
+	pair := e2eDecode[map[string]string](t, x.OK("keygen", "--json"))
 	if p, err := curvePairParse((*pair)["secret"]); err != nil || p.Public.String() != (*pair)["public"] {
 		t.Errorf("pair: %v, %v", pair, err)
 	}
@@ -663,29 +663,29 @@ func TestAuthVerbs(t *testing.T) {
 // TestAuthInsecure: without keys only on loopback, unless any is said; and a warning each time.
 func TestAuthInsecure(t *testing.T) {
 	x := e2eNew(t)
-	x.file("etl.yml", "tasks:\n  a:\n    run: echo hi\n")
-	x.refused(exitUsage, []string{"no loopback address", "--insecure=any"}, "start", "principal", "--bind",
+	x.File("etl.yml", "tasks:\n  a:\n    run: echo hi\n")
+	x.Refused(exitUsage, []string{"no loopback address", "--insecure=any"}, "start", "principal", "--bind",
 		"tcp://0.0.0.0:0", "--insecure")
-	x.refused(exitUsage, []string{"no loopback address", "--insecure=any", "--credential"}, "ping", "--principal",
+	x.Refused(exitUsage, []string{"no loopback address", "--insecure=any", "--credential"}, "ping", "--principal",
 		"tcp://192.0.2.1:9", "--insecure")
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	x.refused(exitRefused, []string{"another program listens there"}, "start", "principal", "--bind",
+	x.Refused(exitRefused, []string{"another program listens there"}, "start", "principal", "--bind",
 		"tcp://"+taken.Addr().String(), "--insecure")
-	x.refused(exitUsage, []string{"insecure"}, "start", "principal", "--bind", "tcp://127.0.0.1:0", "--insecure=maybe")
-	x.refused(exitUsage, []string{"write tcp://ADDR:PORT"}, "start", "principal", "--bind", "ipc:///x")
+	x.Refused(exitUsage, []string{"insecure"}, "start", "principal", "--bind", "tcp://127.0.0.1:0", "--insecure=maybe")
+	x.Refused(exitUsage, []string{"write tcp://ADDR:PORT"}, "start", "principal", "--bind", "ipc:///x")
 	for _, flag := range []string{"--insecure", "--insecure=any"} {
 		bind := map[string]string{"--insecure": "tcp://127.0.0.1:0", "--insecure=any": "tcp://0.0.0.0:0"}[flag]
-		p := x.principal("--bind", bind, flag)
-		p.saw(&p.err, "level=WARN msg=.INSECURE")
-		port := p.saw(&p.err, `tcp://\S+:([1-9]\d*)"? state=`)[1]
-		x.ok("ls", "--principal", "tcp://127.0.0.1:"+port, "--insecure")
-		x.refused(exitUsage, []string{"needs a key"}, "ls", "--principal", "tcp://127.0.0.1:"+port)
-		p.stop()
-		if _, err := os.Stat(x.dir + "/state/keys/server.key"); err == nil {
+		p := x.Principal("--bind", bind, flag)
+		p.Saw(&p.Err, "level=WARN msg=.INSECURE")
+		port := p.Saw(&p.Err, `tcp://\S+:([1-9]\d*)"? state=`)[1]
+		x.OK("ls", "--principal", "tcp://127.0.0.1:"+port, "--insecure")
+		x.Refused(exitUsage, []string{"needs a key"}, "ls", "--principal", "tcp://127.0.0.1:"+port)
+		p.Stop()
+		if _, err := os.Stat(x.Dir + "/state/keys/server.key"); err == nil {
 			t.Error("keys were made that nobody uses")
 		}
 	}
@@ -695,30 +695,30 @@ func TestAuthInsecure(t *testing.T) {
 // stranger.
 func TestAuthSocketGroup(t *testing.T) {
 	x := e2eNew(t)
-	x.refused(exitUsage, []string{"no group"}, "start", "principal", "--socket-group", "no-such-group")
+	x.Refused(exitUsage, []string{"no group"}, "start", "principal", "--socket-group", "no-such-group")
 	gid := uint32(os.Getegid())
 	if os.Geteuid() == 0 {
 		gid = 65534
-		x.bin = e2ePlain(t, x.dir) // others can reach it
-		if err := os.Chmod(x.dir, 0o755); err != nil {
+		x.Bin = e2ePlain(t, x.Dir) // others can reach it
+		if err := os.Chmod(x.Dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	socket := x.dir + "/run/s" // in a folder that is not there yet
-	x.env = append(x.env, "CDKTR_SOCKET="+socket)
-	x.principal("--socket-group", fmt.Sprint(gid))
+	socket := x.Dir + "/run/s" // in a folder that is not there yet
+	x.Env = append(x.Env, "CDKTR_SOCKET="+socket)
+	x.Principal("--socket-group", fmt.Sprint(gid))
 	if info, err := os.Stat(socket); err != nil || info.Mode().Perm() != 0o660 {
 		t.Errorf("socket: %v, %v", info, err)
 	}
 	if info, err := os.Stat(filepath.Dir(socket)); err != nil || info.Mode().Perm() != 0o750 {
 		t.Errorf("its folder: %v, %v", info, err)
 	}
-	x.ok("ping")
+	x.OK("ping")
 	if os.Geteuid() == 0 {
 		for uid, want := range map[uint32]int{gid: exitOK, 12345: exitNotAllowed} {
-			x.uid = uid // and a group of the same number
-			if p := x.spawn("ping"); p.wait() != want {
-				t.Errorf("uid %d: exit code %d, want %d: %s", uid, p.code, want, p.err.String())
+			x.UID = uid // and a group of the same number
+			if p := x.Spawn("ping"); p.Wait() != want {
+				t.Errorf("uid %d: exit code %d, want %d: %s", uid, p.Code, want, p.Err.String())
 			}
 		}
 	}

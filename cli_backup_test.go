@@ -51,9 +51,9 @@ func backupRestore(t *testing.T, name string) string {
 // before is there, nothing is damaged, and the output of the first is whole.
 func TestBackup(t *testing.T) {
 	x := e2eNew(t)
-	x.env = append(x.env, "CDKTR_RETAIN_RUNS=0") // however many runs the load makes
-	x.file("w.yml", "overlap: allow\ntasks: {a: {run: \"echo hello; echo there\"}}\n")
-	p := x.principal("--with-agent")
+	x.Env = append(x.Env, "CDKTR_RETAIN_RUNS=0") // however many runs the load makes
+	x.File("w.yml", "overlap: allow\ntasks: {a: {run: \"echo hello; echo there\"}}\n")
+	p := x.Principal("--with-agent")
 	first := x.run("w")
 	acked := []string{first.ID}
 	stop, loaded := make(chan struct{}), make(chan []string, 1)
@@ -72,26 +72,26 @@ func TestBackup(t *testing.T) {
 		}
 	}()
 	for range 20 {
-		acked = append(acked, x.start("w"))
+		acked = append(acked, x.Start("w"))
 	}
-	archive := x.dir + "/b.tar.gz"
-	r := x.cdktr("backup", archive)
+	archive := x.Dir + "/b.tar.gz"
+	r := x.Cdktr("backup", archive)
 	close(stop)
-	if load := <-loaded; r.code != 0 || len(load) == 0 {
-		t.Fatalf("exit code %d, %s, with %d runs beside it", r.code, r.err, len(load))
+	if load := <-loaded; r.Code != 0 || len(load) == 0 {
+		t.Fatalf("exit code %d, %s, with %d runs beside it", r.Code, r.Err, len(load))
 	}
 	if info, err := os.Stat(archive); err != nil || info.Mode() != 0o600 {
 		t.Errorf("%v, %v", info, err) // others could read keys and output in it
 	}
-	x.refused(exitRefused, []string{"is there already"}, "backup", archive)
+	x.Refused(exitRefused, []string{"is there already"}, "backup", archive)
 	dir := backupRestore(t, archive)
 	for _, name := range []string{"keys", "lock", "spool", "reserve"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			t.Errorf("%s is in the backup", name)
 		}
 	}
-	if r := x.cdktr("check", "--state", dir); r.code != 0 {
-		t.Errorf("what was restored: exit code %d, %s%s", r.code, r.out, r.err)
+	if r := x.Cdktr("check", "--state", dir); r.Code != 0 {
+		t.Errorf("what was restored: exit code %d, %s%s", r.Code, r.Out, r.Err)
 	}
 	snapshot := struct{ Seq uint64 }{}
 	if err := json.Unmarshal(checkRead(t, filepath.Join(dir, storeSnapshot)), &snapshot); err != nil ||
@@ -114,20 +114,20 @@ func TestBackup(t *testing.T) {
 		t.Error(err)
 	}
 	again := e2eAlone(t)
-	again.env = append(again.env, "CDKTR_STATE="+dir, "CDKTR_RETAIN_RUNS=0")
-	q := again.principal("--with-agent")
-	if out := again.ok("logs", first.ID); out != "hello\nthere\n" {
+	again.Env = append(again.Env, "CDKTR_STATE="+dir, "CDKTR_RETAIN_RUNS=0")
+	q := again.Principal("--with-agent")
+	if out := again.OK("logs", first.ID); out != "hello\nthere\n" {
 		t.Errorf("output of the first run: %q", out)
 	}
-	again.until("end of all runs", func() bool { return strings.TrimSpace(again.ok("ps", "--json")) == "" })
-	q.stop()
-	p.stop()
-	x.ok("backup", x.dir+"/still.tar.gz") // with nobody there
-	if dir := backupRestore(t, x.dir+"/still.tar.gz"); x.cdktr("check", "--state", dir).code != 0 {
+	again.Until("end of all runs", func() bool { return strings.TrimSpace(again.OK("ps", "--json")) == "" })
+	q.Stop()
+	p.Stop()
+	x.OK("backup", x.Dir+"/still.tar.gz") // with nobody there
+	if dir := backupRestore(t, x.Dir+"/still.tar.gz"); x.Cdktr("check", "--state", dir).Code != 0 {
 		t.Error("the backup of a stopped principal is damaged")
 	}
-	x.refused(exitUnreachable, []string{"is not there"}, "backup", "--state", x.dir+"/none", "--principal",
-		"ipc://"+x.dir+"/no", x.dir+"/c")
+	x.Refused(exitUnreachable, []string{"is not there"}, "backup", "--state", x.Dir+"/none", "--principal",
+		"ipc://"+x.Dir+"/no", x.Dir+"/c")
 }
 
 // TestBackupOrder: each file may be newer than those before it, for a start looks for what the journal says beyond the

@@ -11,13 +11,13 @@ import (
 
 // doctorSays gives what doctor says of each thing, and its exit code.
 func (x *e2e) doctorSays(flags ...string) (map[string]doctorFinding, int) {
-	x.t.Helper()
-	r := x.cdktr(append([]string{"doctor", "--json"}, flags...)...)
+	x.T.Helper()
+	r := x.Cdktr(append([]string{"doctor", "--json"}, flags...)...)
 	says := map[string]doctorFinding{}
-	for _, f := range e2eLines[doctorFinding](x.t, r.out) {
+	for _, f := range e2eLines[doctorFinding](x.T, r.Out) {
 		says[f.What] = f
 	}
-	return says, r.code
+	return says, r.Code
 }
 
 // TestDoctor asks on a box that is well, on one with a lost agent and a broken file, and on one where nothing runs.
@@ -27,8 +27,8 @@ func TestDoctor(t *testing.T) {
 		says["state"].State != doctorWarn || says["program"].State != doctorOK {
 		t.Errorf("before anything was started: exit code %d, %+v", code, says)
 	}
-	x.file("w.yml", "tasks:\n  a: {run: 'seq 1000'}\n")
-	p := x.principal("--with-agent")
+	x.File("w.yml", "tasks:\n  a: {run: 'seq 1000'}\n")
+	p := x.Principal("--with-agent")
 	x.run("w")
 	says, code := x.doctorSays()
 	for _, what := range []string{"program", "principal", "agents", "workflows", "state", "disk", "writes"} {
@@ -37,21 +37,21 @@ func TestDoctor(t *testing.T) {
 		}
 	}
 	if code != 0 || says["clock"].Text == "" || !strings.Contains(says["state"].Text,
-		fmt.Sprintf("process %d holds it", p.cmd.Process.Pid)) || !strings.Contains(says["writes"].Text, "so far ") {
+		fmt.Sprintf("process %d holds it", p.Cmd.Process.Pid)) || !strings.Contains(says["writes"].Text, "so far ") {
 		t.Errorf("exit code %d, %+v", code, says)
 	}
-	if text := x.ok("doctor"); strings.Count(text, "\n") != len(says) ||
+	if text := x.OK("doctor"); strings.Count(text, "\n") != len(says) ||
 		!strings.Contains(text, "+ ok    agents     1 agent\n") {
 		t.Errorf("as text:\n%s", text)
 	}
-	x.agent("two").kill()
-	x.file("broken.yml", "tasks:\n  a: {rum: x}\n")
-	x.until("the agent is lost, and the file seen", func() bool {
+	x.Agent("two").Kill()
+	x.File("broken.yml", "tasks:\n  a: {rum: x}\n")
+	x.Until("the agent is lost, and the file seen", func() bool {
 		says, code := x.doctorSays()
 		return code == 0 && says["agents"].Text == "2 agents, 1 lost: two" &&
 			says["workflows"].Text == "2 workflows, 1 whose file does not load: broken"
 	})
-	p.stop()
+	p.Stop()
 	if says, code := x.doctorSays(); code != exitFailed || !strings.Contains(says["state"].Text, "nobody holds it") {
 		t.Errorf("with nothing running: exit code %d, %+v", code, says)
 	}
@@ -61,21 +61,21 @@ func TestDoctor(t *testing.T) {
 // root does of a service: what is looked at is the principal's, and a folder that is not is not taken for it.
 func TestDoctorOther(t *testing.T) {
 	x := e2eNew(t)
-	p := x.principal("--bind", "tcp://127.0.0.1:0", "--insecure")
-	tcp := p.saw(&p.err, `msg=ready .*(tcp://127.0.0.1:\d+)`)[1]
-	other := x.dir + "/other"
+	p := x.Principal("--bind", "tcp://127.0.0.1:0", "--insecure")
+	tcp := p.Saw(&p.Err, `msg=ready .*(tcp://127.0.0.1:\d+)`)[1]
+	other := x.Dir + "/other"
 	if err := os.Mkdir(other, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	x.env = append(x.env, "CDKTR_STATE="+other)
-	pid := p.cmd.Process.Pid
+	x.Env = append(x.Env, "CDKTR_STATE="+other)
+	pid := p.Cmd.Process.Pid
 	for _, c := range []struct {
 		flags       []string
 		lock        string // what is put into the lock file, "" to leave it
 		state, text string
 		disk        bool // is looked at
 	}{
-		{nil, "", doctorOK, fmt.Sprintf("%s/state; process %d holds it", x.dir, pid), true},
+		{nil, "", doctorOK, fmt.Sprintf("%s/state; process %d holds it", x.Dir, pid), true},
 		{[]string{"--state", other}, "", doctorWarn,
 			fmt.Sprintf("%s; nobody holds it, and it is process %d that answered", other, pid), true},
 		{[]string{"--principal", tcp, "--insecure"}, "", doctorOK, "is where the principal is, which answered by " +
@@ -84,10 +84,10 @@ func TestDoctorOther(t *testing.T) {
 		{nil, fmt.Sprintf(`{"pid":%d}`,
 			os.Getpid()), doctorWarn, fmt.Sprintf("process %d holds it since 0001-01-01T00:00:00.000Z, and it is "+
 			"process %d that answered", os.Getpid(), pid), true},
-		{[]string{"--principal", "ipc://" + x.dir + "/none"}, "", doctorOK, other + "; nobody holds it", true},
+		{[]string{"--principal", "ipc://" + x.Dir + "/none"}, "", doctorOK, other + "; nobody holds it", true},
 	} {
 		if c.lock != "" {
-			if err := os.WriteFile(x.dir+"/state/lock", []byte(c.lock), 0o600); err != nil {
+			if err := os.WriteFile(x.Dir+"/state/lock", []byte(c.lock), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -112,14 +112,14 @@ func TestDoctorZone(t *testing.T) {
 	} {
 		t.Run(c.tz, func(t *testing.T) {
 			x := e2eNew(t)
-			x.env = append(x.env, "TZ="+c.tz)
-			p := x.principal()
-			if name := p.saw(&p.err, `msg=ready .* timezone=(\S+) in=`)[1]; name != c.name {
+			x.Env = append(x.Env, "TZ="+c.tz)
+			p := x.Principal()
+			if name := p.Saw(&p.Err, `msg=ready .* timezone=(\S+) in=`)[1]; name != c.name {
 				t.Errorf("it goes by %s, want %s", name, c.name)
 			}
-			if warned := strings.Contains(p.err.String(),
+			if warned := strings.Contains(p.Err.String(),
 				"level=WARN msg=\"TZ names no time zone that is known: UTC is the local time instead\" TZ="+c.tz+"\n"); warned != c.wrong {
-				t.Errorf("it says:\n%s", p.err.String())
+				t.Errorf("it says:\n%s", p.Err.String())
 			}
 			says, _ := x.doctorSays()
 			if zone := says["timezone"]; zone.State != map[bool]string{false: doctorOK, true: doctorWarn}[c.wrong] ||

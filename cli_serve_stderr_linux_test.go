@@ -102,7 +102,7 @@ func TestStderrUnread(t *testing.T) {
 	x := e2eNew(t)
 	const files = 100
 	for i := range files { // each makes a line in the log, from the loop
-		x.file(fmt.Sprintf("w%03d.yml", i), "tasks: {a: {rum: x}}\n")
+		x.File(fmt.Sprintf("w%03d.yml", i), "tasks: {a: {rum: x}}\n")
 	}
 	for _, reads := range []bool{true, false} {
 		from, to, err := os.Pipe()
@@ -113,14 +113,14 @@ func TestStderrUnread(t *testing.T) {
 		if _, err := unix.FcntlInt(to.Fd(), unix.F_SETPIPE_SZ, 4096); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.Command(x.bin, "start", "principal", "--with-agent")
-		cmd.Env, cmd.Dir, cmd.Stderr, cmd.SysProcAttr = x.env, x.dir, to, &syscall.SysProcAttr{Setsid: true}
+		cmd := exec.Command(x.Bin, "start", "principal", "--with-agent")
+		cmd.Env, cmd.Dir, cmd.Stderr, cmd.SysProcAttr = x.Env, x.Dir, to, &syscall.SysProcAttr{Setsid: true}
 		if err := errors.Join(cmd.Start(), to.Close()); err != nil {
 			t.Fatal(err)
 		}
 		defer cmd.Process.Kill()
-		x.until("it serves", func() bool { return x.cdktr("ping").code == exitOK })
-		if got := len(e2eLines[WorkflowInfo](t, x.ok("ls", "--json"))); got != files {
+		x.Until("it serves", func() bool { return x.Cdktr("ping").Code == exitOK })
+		if got := len(e2eLines[WorkflowInfo](t, x.OK("ls", "--json"))); got != files {
 			t.Errorf("%d workflows", got)
 		}
 		text := make(chan string, 1)

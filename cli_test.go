@@ -33,17 +33,17 @@ func TestPairsFlag(t *testing.T) {
 // anybody.
 func TestCommandText(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", "params: {day: x}\ntasks:\n  a: {run: 'echo \"$PARAM_DAY\"'}\n")
-	x.refused(2, []string{"-p", "value of day is not UTF-8", "byte 2 is 0xff"}, "run", "./workflows/w.yml", "-p",
+	x.File("w.yml", "params: {day: x}\ntasks:\n  a: {run: 'echo \"$PARAM_DAY\"'}\n")
+	x.Refused(2, []string{"-p", "value of day is not UTF-8", "byte 2 is 0xff"}, "run", "./workflows/w.yml", "-p",
 		"day=a\xff")
-	x.refused(2, []string{"-label", "value of site is not UTF-8", "byte 1 is 0xc3"}, "start", "agent", "--label",
+	x.Refused(2, []string{"-label", "value of site is not UTF-8", "byte 1 is 0xc3"}, "start", "agent", "--label",
 		"site=\xc3")
-	x.refused(2, []string{"label", `name "s\xff" is not UTF-8`}, "start", "agent", "--label", "s\xff=1")
-	x.principal()
-	x.refused(2, []string{"-p", "value of day is not UTF-8", "byte 3 is 0xe2"}, "run", "w", "-p", "day=ab\xe2\x82")
-	x.refused(2, []string{"key is not UTF-8", "byte 1 is 0xff"}, "run", "w", "--key", "\xff")
-	x.refused(2, []string{"is not UTF-8", "byte 2 is 0xff"}, "pause", "w\xff")
-	if runs := x.ok("ps", "--all", "--json"); strings.Contains(runs, `"run"`) {
+	x.Refused(2, []string{"label", `name "s\xff" is not UTF-8`}, "start", "agent", "--label", "s\xff=1")
+	x.Principal()
+	x.Refused(2, []string{"-p", "value of day is not UTF-8", "byte 3 is 0xe2"}, "run", "w", "-p", "day=ab\xe2\x82")
+	x.Refused(2, []string{"key is not UTF-8", "byte 1 is 0xff"}, "run", "w", "--key", "\xff")
+	x.Refused(2, []string{"is not UTF-8", "byte 2 is 0xff"}, "pause", "w\xff")
+	if runs := x.OK("ps", "--all", "--json"); strings.Contains(runs, `"run"`) {
 		t.Errorf("a run has begun: %s", runs)
 	}
 }

@@ -217,12 +217,12 @@ type attackWorld struct {
 // TestAttacks: see the head of this file.
 func TestAttacks(t *testing.T) {
 	w := &attackWorld{authTestHub: authTestHubNew(t, "--with-agent", "--capacity", "4")}
-	w.file("tick.yml", "schedule: '* * * * * *'\noverlap: allow\ntasks:\n  a: {run: 'true'}\n")
-	w.file("nobody.yml", "agent: {site: nowhere}\nparams: {p: {default: ''}}\ntasks:\n  a: {run: 'true'}\n")
+	w.File("tick.yml", "schedule: '* * * * * *'\noverlap: allow\ntasks:\n  a: {run: 'true'}\n")
+	w.File("nobody.yml", "agent: {site: nowhere}\nparams: {p: {default: ''}}\ntasks:\n  a: {run: 'true'}\n")
 	w.authorize("vi", roleViewer)
 	w.authorize("ci", roleTrigger, "--workflows", "*")
-	w.until("it ticks", func() bool { return len(w.fires(time.Time{})) > 1 })
-	w.held = w.start("nobody")
+	w.Until("it ticks", func() bool { return len(w.fires(time.Time{})) > 1 })
+	w.held = w.Start("nobody")
 	w.stallPings("before")
 	before := w.own(w.principal)
 	t.Logf("%d kB of its own before", before)
@@ -241,11 +241,11 @@ func TestAttacks(t *testing.T) {
 	if *stallMeasure {
 		room = attackMemory
 	}
-	w.until("it still fires", func() bool {
+	w.Until("it still fires", func() bool {
 		fires := w.fires(ended)
 		return len(fires) > 0 && fires[0].Scheduled.After(ended)
 	})
-	w.until("the memory is given back", func() bool { now = w.own(w.principal); return now < before+room })
+	w.Until("the memory is given back", func() bool { now = w.own(w.principal); return now < before+room })
 	t.Logf("%d kB of its own %.0f s after, before it were %d", now, time.Since(ended).Seconds(), before)
 	if state := w.run("etl").State; state != runSucceeded {
 		t.Errorf("a run after all that is %s", state)
@@ -254,8 +254,8 @@ func TestAttacks(t *testing.T) {
 
 // attack has an attacker do it, measures what others notice of it, and says what of that may not be.
 func (w *attackWorld) attack(name string) (bad string) {
-	t := w.t
-	conn, err := clientDial(t.Context(), "ipc://"+w.dir+"/s", wireOptions{})
+	t := w.T
+	conn, err := clientDial(t.Context(), "ipc://"+w.Dir+"/s", wireOptions{})
 	if err != nil {
 		t.Fatalf("%s: dial: %v", name, err)
 	}
@@ -264,21 +264,21 @@ func (w *attackWorld) attack(name string) (bad string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	logged := len(w.principal.err.String())
-	p := &e2eProc{x: w.e2e, what: name, cmd: exec.Command(w.bin), exited: make(chan struct{})}
-	p.out.grown, p.err.grown = make(chan struct{}), make(chan struct{})
-	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = append(w.env, attackMainEnv+"="+string(text)), &p.out, &p.err
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // to the kernel's scheduler it is somebody else
-	stdin, err := p.cmd.StdinPipe()
+	logged := len(w.principal.Err.String())
+	p := &e2eProc{x: w.e2e, What: name, Cmd: exec.Command(w.Bin), Exited: make(chan struct{})}
+	p.Out.grown, p.Err.grown = make(chan struct{}), make(chan struct{})
+	p.Cmd.Env, p.Cmd.Stdout, p.Cmd.Stderr = append(w.Env, attackMainEnv+"="+string(text)), &p.Out, &p.Err
+	p.Cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // to the kernel's scheduler it is somebody else
+	stdin, err := p.Cmd.StdinPipe()
 	if err == nil {
-		err = p.cmd.Start()
+		err = p.Cmd.Start()
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	go p.runWait()
-	t.Cleanup(p.end)
-	p.saw(&p.out, attackGreets)
+	t.Cleanup(p.End)
+	p.Saw(&p.Out, attackGreets)
 	began, peak := time.Now(), 0
 	var took []time.Duration
 	for len(took) < 10 || time.Since(began) < *attackTime {
@@ -287,12 +287,12 @@ func (w *attackWorld) attack(name string) (bad string) {
 		}
 	}
 	stdin.Close()
-	if code := p.wait(); code != 0 {
-		t.Errorf("%s: the attacker ended with code %d: %s", name, code, p.err.String())
+	if code := p.Wait(); code != 0 {
+		t.Errorf("%s: the attacker ended with code %d: %s", name, code, p.Err.String())
 	}
 	late := w.late(began)
 	slices.Sort(took)
-	p99, lines := took[len(took)*99/100], len(w.principal.err.String())-logged
+	p99, lines := took[len(took)*99/100], len(w.principal.Err.String())-logged
 	t.Logf("%-34s ping p50 %6d µs, p99 %7d µs, max %7d µs; fires at most %5d ms late; at most %7d kB of its own; "+
 		"%5d bytes of log", name,
 		took[len(took)/2].Microseconds(), p99.Microseconds(), took[len(took)-1].Microseconds(), late.Milliseconds(),
@@ -303,7 +303,7 @@ func (w *attackWorld) attack(name string) (bad string) {
 	}
 	if p99 > soon || late > intime || lines > attackLog {
 		bad = fmt.Sprintf("p99 of a ping is %s, a fire %s late; %d bytes of log:\n%.2000s", p99, late, lines,
-			w.principal.err.String()[logged:])
+			w.principal.Err.String()[logged:])
 	}
 	return bad
 }
@@ -318,14 +318,14 @@ func (w *attackWorld) late(since time.Time) (late time.Duration) {
 
 // fires gives what the schedule has fired since then, newest first.
 func (w *attackWorld) fires(since time.Time) []*Run {
-	w.t.Helper()
+	w.T.Helper()
 	req := Request{Op: "ps", All: true, Workflow: "tick"}
 	if !since.IsZero() {
 		req.Since = stampOf(since)
 	}
 	r, err := w.ask(req)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return r.Runs
 }

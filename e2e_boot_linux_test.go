@@ -64,10 +64,10 @@ type bootBox struct {
 func bootNew(t *testing.T, w bootWords) *bootBox {
 	t.Helper()
 	b := &bootBox{e2e: e2eNew(t)}
-	b.tree = b.dir + "/tree"
-	b.bin = e2ePlain(t, b.dir)
+	b.tree = b.Dir + "/tree"
+	b.Bin = e2ePlain(t, b.Dir)
 	b.host("cp", "-a", "--reflink=auto", *bootTree, b.tree)
-	b.host("install", b.bin, b.tree+"/usr/local/bin/cdktr")
+	b.host("install", b.Bin, b.tree+"/usr/local/bin/cdktr")
 	b.put(w.unitFile, w.unit)
 	t.Cleanup(b.off)
 	return b
@@ -75,27 +75,27 @@ func bootNew(t *testing.T, w bootWords) *bootBox {
 
 // host does something outside.
 func (b *bootBox) host(args ...string) {
-	b.t.Helper()
+	b.T.Helper()
 	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-		b.t.Fatalf("%v: %v\n%s", args, err, out)
+		b.T.Fatalf("%v: %v\n%s", args, err, out)
 	}
 }
 
 // put writes a file into the tree.
 func (b *bootBox) put(name, text string) {
-	b.t.Helper()
+	b.T.Helper()
 	name = filepath.Join(b.tree, name)
 	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(text), 0o644)); err != nil {
-		b.t.Fatal(err)
+		b.T.Fatal(err)
 	}
 }
 
 // boot switches the machine on and waits until systemd has started all.
 func (b *bootBox) boot() {
-	b.t.Helper()
-	console, err := os.OpenFile(b.dir+"/console", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	b.T.Helper()
+	console, err := os.OpenFile(b.Dir+"/console", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
-		b.t.Fatal(err)
+		b.T.Fatal(err)
 	}
 	defer console.Close()
 	b.nspawn = exec.Command("systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "-D", b.tree, "--boot",
@@ -104,7 +104,7 @@ func (b *bootBox) boot() {
 	b.nspawn.Stdout, b.nspawn.Stderr = console, console
 	b.nspawn.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := b.nspawn.Start(); err != nil {
-		b.t.Fatal(err)
+		b.T.Fatal(err)
 	}
 	cmd, exited := b.nspawn, make(chan struct{})
 	b.exited = exited
@@ -112,16 +112,16 @@ func (b *bootBox) boot() {
 		cmd.Wait()
 		close(exited)
 	}()
-	b.until("the machine has booted", func() bool {
+	b.Until("the machine has booted", func() bool {
 		select {
 		case <-exited:
-			text, _ := os.ReadFile(b.dir + "/console")
-			b.t.Fatalf("the machine does not boot:\n%s", text)
+			text, _ := os.ReadFile(b.Dir + "/console")
+			b.T.Fatalf("the machine does not boot:\n%s", text)
 		default:
 		}
 		for _, b.leader = range bootChildren(cmd.Process.Pid) {
 			r := b.sh("systemctl is-system-running --wait")
-			if state := strings.TrimSpace(r.out); state == "running" || state == "degraded" {
+			if state := strings.TrimSpace(r.Out); state == "running" || state == "degraded" {
 				return true
 			}
 		}
@@ -158,7 +158,7 @@ func (b *bootBox) off() {
 			b.nspawn = nil
 			return
 		case <-time.After(after):
-			b.t.Error("the machine does not go down")
+			b.T.Error("the machine does not go down")
 			b.nspawn.Process.Kill()
 		}
 	}
@@ -175,9 +175,9 @@ func (b *bootBox) sh(command string) e2eResult {
 	err := cmd.Run()
 	r := e2eResult{out.String(), errs.String(), 0}
 	if err != nil {
-		r.code = 1
+		r.Code = 1
 		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-			r.code = exit.ExitCode()
+			r.Code = exit.ExitCode()
 		}
 	}
 	return r
@@ -185,25 +185,25 @@ func (b *bootBox) sh(command string) e2eResult {
 
 // does wants a command in there to succeed, and gives what it printed.
 func (b *bootBox) does(command string) string {
-	b.t.Helper()
-	return b.ends(0, command).out
+	b.T.Helper()
+	return b.ends(0, command).Out
 }
 
 // ends wants a command in there to end with a code.
 func (b *bootBox) ends(code int, command string) e2eResult {
-	b.t.Helper()
+	b.T.Helper()
 	r := b.sh(command)
-	if r.code != code {
-		journal := b.sh("journalctl --no-pager --unit cdktr --lines 30").out
-		b.t.Fatalf("%s: exit code %d, not %d\n%s%s\nthe journal of the service:\n%s", command, r.code, code, r.out,
-			r.err, journal)
+	if r.Code != code {
+		journal := b.sh("journalctl --no-pager --unit cdktr --lines 30").Out
+		b.T.Fatalf("%s: exit code %d, not %d\n%s%s\nthe journal of the service:\n%s", command, r.Code, code, r.Out,
+			r.Err, journal)
 	}
 	return r
 }
 
 // mainPID is the service's process, as they count in there.
 func (b *bootBox) mainPID() string {
-	b.t.Helper()
+	b.T.Helper()
 	return strings.TrimSpace(b.does("systemctl show --property MainPID --value cdktr"))
 }
 
@@ -241,13 +241,13 @@ func TestBoot(t *testing.T) {
 
 // fired counts the runs of a workflow.
 func (b *bootBox) fired(workflow string) int {
-	b.t.Helper()
+	b.T.Helper()
 	return strings.Count(b.does("cdktr ps --all --json --workflow "+workflow), "\n")
 }
 
 // users: root, the service's user, a member of its group and a stranger, on the box and over ssh.
 func (b *bootBox) users(w bootWords) {
-	t := b.t
+	t := b.T
 	t.Helper()
 	where := "/run/cdktr/cdktr.sock"
 	got := b.does("stat --format '%U %A' /run/cdktr/cdktr.sock /var/lib/cdktr")
@@ -283,9 +283,9 @@ func (b *bootBox) users(w bootWords) {
 	for _, as := range []string{"sudo -u mallory ", ssh + "CDKTR_PRINCIPAL=ssh://mallory@127.0.0.1 "} {
 		for _, verb := range []string{"ls", "run hello", "doctor"} {
 			r := b.sh(as + "cdktr " + verb)
-			said := r.out + r.err
-			if r.code == 0 || !strings.Contains(said, where) || !strings.Contains(said, "permission denied") {
-				t.Errorf("%scdktr %s: exit code %d\n%s", as, verb, r.code, said)
+			said := r.Out + r.Err
+			if r.Code == 0 || !strings.Contains(said, where) || !strings.Contains(said, "permission denied") {
+				t.Errorf("%scdktr %s: exit code %d\n%s", as, verb, r.Code, said)
 			}
 		}
 	}
@@ -294,73 +294,73 @@ func (b *bootBox) users(w bootWords) {
 
 // journal: what did not succeed is a warning, and the status says how it is.
 func (b *bootBox) journal(w bootWords) {
-	b.t.Helper()
+	b.T.Helper()
 	b.put("/etc/cdktr/workflows/bad.yml", "tasks:\n  a: {run: 'exit 3'}\n")
-	b.until("the service has seen a new file", func() bool {
+	b.Until("the service has seen a new file", func() bool {
 		return strings.Contains(b.does("cdktr ls --json"),
 			`"workflow":"bad"`)
 	})
 	b.ends(exitFailed, "cdktr run bad --wait")
-	b.until("the journal has the failure", func() bool { // journald takes its time
+	b.Until("the journal has the failure", func() bool { // journald takes its time
 		return strings.Count(b.does(w.warnings+" --output cat"), `msg="run failed" workflow=bad run=`) == 1
 	})
 	if got := b.does("systemctl status cdktr"); !regexp.MustCompile(`Status: "\d+ runs?`).MatchString(got) {
-		b.t.Errorf("systemctl status: %s", got)
+		b.T.Errorf("systemctl status: %s", got)
 	}
 	const watchdog = "systemctl show --property ActiveState,NRestarts --value cdktr | paste -sd' '"
 	b.does("mkdir -p /run/systemd/system/cdktr.service.d; printf '[Service]\nWatchdogSec=2\n' > " +
 		"/run/systemd/system/cdktr.service.d/w.conf; systemctl daemon-reload; systemctl restart cdktr")
 	b.does("sleep 5") // longer than the watchdog: it is fed
 	if got := b.does(watchdog); got != "0 active\n" && got != "active 0\n" {
-		b.t.Errorf("with a watchdog: %s", got)
+		b.T.Errorf("with a watchdog: %s", got)
 	}
 	b.does("kill -STOP " + b.mainPID())
-	b.until("a service that is stuck is started again",
-		func() bool { return strings.Contains(b.sh(watchdog+"; cdktr ping").out, "answers") })
+	b.Until("a service that is stuck is started again",
+		func() bool { return strings.Contains(b.sh(watchdog+"; cdktr ping").Out, "answers") })
 	if got := b.does(watchdog); !strings.Contains(got, "1") {
-		b.t.Errorf("after it was stuck: %s", got)
+		b.T.Errorf("after it was stuck: %s", got)
 	}
 	b.does("rm -r /run/systemd/system/cdktr.service.d; systemctl daemon-reload; systemctl restart cdktr")
 }
 
 // reload: systemctl reload has the folder read, and leaves the process as it is.
 func (b *bootBox) reload() {
-	b.t.Helper()
+	b.T.Helper()
 	before := b.mainPID()
 	b.put("/etc/cdktr/workflows/fresh.yml", "tasks:\n  a: {run: 'true'}\n")
 	b.does("systemctl reload cdktr")
-	b.until("the files are read again", func() bool {
+	b.Until("the files are read again", func() bool {
 		return strings.Contains(b.does("journalctl --no-pager --output cat --unit cdktr"),
 			`msg="read the workflows folder again" workflows=`)
 	})
 	b.does("cdktr run fresh --wait")
 	if after := b.mainPID(); before != after {
-		b.t.Errorf("process %s became %s", before, after)
+		b.T.Errorf("process %s became %s", before, after)
 	}
 }
 
 // upgrade: a new program takes over, and what runs meanwhile is waited for.
 func (b *bootBox) upgrade(w bootWords) {
-	t := b.t
+	t := b.T
 	t.Helper()
 	b.put("/etc/cdktr/workflows/slow.yml",
 		"tasks:\n  a: {run: 'touch begun; while ! [ -e go ]; do sleep 0.1; done; echo done'}\n")
-	b.until("the service has seen a new file", func() bool {
+	b.Until("the service has seen a new file", func() bool {
 		return strings.Contains(b.does("cdktr ls --json"),
 			`"workflow":"slow"`)
 	})
 	run := strings.TrimSpace(b.does("cdktr run slow --detach"))
-	b.until("a task has begun", func() bool { return b.sh("test -e /var/lib/cdktr/begun").code == 0 })
+	b.Until("a task has begun", func() bool { return b.sh("test -e /var/lib/cdktr/begun").Code == 0 })
 	before := b.mainPID()
-	b.host("install", b.bin, b.tree+"/root/cdktr")
+	b.host("install", b.Bin, b.tree+"/root/cdktr")
 	ended := make(chan e2eResult, 1)
 	go func() { ended <- b.sh(w.upgrade) }()
-	b.until("the service stops", func() bool {
+	b.Until("the service stops", func() bool {
 		return strings.Contains(b.does("systemctl show --property ActiveState cdktr"), "deactivating")
 	})
 	b.does("touch /var/lib/cdktr/go")
-	if r := <-ended; r.code != 0 {
-		t.Fatalf("%s: exit code %d\n%s", w.upgrade, r.code, r.err)
+	if r := <-ended; r.Code != 0 {
+		t.Fatalf("%s: exit code %d\n%s", w.upgrade, r.Code, r.Err)
 	}
 	if got := b.does("cdktr show " + run + " --json"); !strings.Contains(got, `"state":"succeeded"`) {
 		t.Errorf("the run that was on while the program was replaced: %s", got)

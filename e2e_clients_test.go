@@ -31,14 +31,14 @@ const clientsHold = "tasks:\n  a: {run: 'echo held; while [ -e $DIR/hold ]; do s
 func clientsNew(t *testing.T) (h *authTestHub) {
 	t.Helper()
 	h = &authTestHub{e2e: e2eNew(t), creds: map[string]string{}}
-	h.file("etl/daily.yml", clientsFlow)
-	h.file("hold.yml", clientsHold)
-	h.file("cron.yml", "schedule: '0 3 1 1 *'\ntasks:\n  a: {run: 'true'}\n")
-	if err := os.WriteFile(h.dir+"/hold", nil, 0o644); err != nil {
+	h.File("etl/daily.yml", clientsFlow)
+	h.File("hold.yml", clientsHold)
+	h.File("cron.yml", "schedule: '0 3 1 1 *'\ntasks:\n  a: {run: 'true'}\n")
+	if err := os.WriteFile(h.Dir+"/hold", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	h.principal = h.e2e.principal("--with-agent", "--bind", "tcp://127.0.0.1:0")
-	h.endpoint = h.principal.saw(&h.principal.err, `(tcp://127\.0\.0\.1:[1-9]\d*)"? state=`)[1]
+	h.principal = h.e2e.Principal("--with-agent", "--bind", "tcp://127.0.0.1:0")
+	h.endpoint = h.principal.Saw(&h.principal.Err, `(tcp://127\.0\.0\.1:[1-9]\d*)"? state=`)[1]
 	h.authorize("op", roleOperator)
 	h.authorize("ci", roleTrigger, "--workflows", "etl.*")
 	return h
@@ -67,7 +67,7 @@ func clientsRun(h *e2e, env []string, args ...string) clientsResult {
 	defer cancel()
 	var out, stderr strings.Builder
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env = append(append(slices.Clone(h.env), "PYTHONDONTWRITEBYTECODE=1"), env...)
+	cmd.Env = append(append(slices.Clone(h.Env), "PYTHONDONTWRITEBYTECODE=1"), env...)
 	cmd.Stdout, cmd.Stderr = &out, &stderr
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil || ctx.Err() != nil {
 		return clientsResult{out.String(), fmt.Sprintf("%s%v, %v", stderr.String(), err, ctx.Err()), -1}
@@ -178,11 +178,11 @@ func TestClientPython(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := h.dir + "/test.py"
+	script := h.Dir + "/test.py"
 	if err := os.WriteFile(script, []byte(clientsPythonTest), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, where := range [][]string{{"ipc://" + h.dir + "/s"}, {"", h.creds["op"]}} {
+	for _, where := range [][]string{{"ipc://" + h.Dir + "/s"}, {"", h.creds["op"]}} {
 		r := clientsRun(h.e2e, nil, append([]string{clientsPython, script, folder}, where...)...)
 		if r.out != "fine\n" || r.code != 0 {
 			t.Fatalf("%q: exit code %d\n%s%s", where, r.code, r.out, r.err)
@@ -225,8 +225,8 @@ func TestClientPythonMain(t *testing.T) {
 				r.err)
 		}
 	}
-	h.ok("authorize", "--remove", "ci")
-	h.until("the key is gone", func() bool {
+	h.OK("authorize", "--remove", "ci")
+	h.Until("the key is gone", func() bool {
 		r := clientsRun(h.e2e, nil, clientsPython, "clients/python/cdktr.py", "--credential", h.creds["ci"], "ping")
 		return r.code == exitNotAllowed && strings.Contains(r.err, "does not know our key")
 	})
@@ -275,29 +275,29 @@ print("fine")
 func TestClientPythonRestart(t *testing.T) {
 	clientsNeed(t, "apt install python3-zmq", clientsPython, "-c", "import zmq")
 	x := e2eNew(t)
-	x.file("hold.yml", clientsHold)
-	x.file("cron.yml", "tasks:\n  a: {run: 'true'}\n")
-	if err := os.WriteFile(x.dir+"/hold", nil, 0o644); err != nil {
+	x.File("hold.yml", clientsHold)
+	x.File("cron.yml", "tasks:\n  a: {run: 'true'}\n")
+	if err := os.WriteFile(x.Dir+"/hold", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p := x.principal()
-	x.agent("a")
+	p := x.Principal()
+	x.Agent("a")
 	folder, err := filepath.Abs("clients/python")
 	if err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan clientsResult, 1)
 	go func() {
-		done <- clientsRun(x, nil, clientsPython, "-c", clientsPythonRestart, folder, "ipc://"+x.dir+"/s",
-			x.dir+"/seen")
+		done <- clientsRun(x, nil, clientsPython, "-c", clientsPythonRestart, folder, "ipc://"+x.Dir+"/s",
+			x.Dir+"/seen")
 	}()
-	x.until("the client sees the first line", func() bool {
-		_, err := os.Stat(x.dir + "/seen")
+	x.Until("the client sees the first line", func() bool {
+		_, err := os.Stat(x.Dir + "/seen")
 		return err == nil
 	})
-	p.kill()
-	x.principal()
-	if err := os.Remove(x.dir + "/hold"); err != nil {
+	p.Kill()
+	x.Principal()
+	if err := os.Remove(x.Dir + "/hold"); err != nil {
 		t.Fatal(err)
 	}
 	if r := <-done; r.out != "fine\n" {
@@ -308,7 +308,7 @@ func TestClientPythonRestart(t *testing.T) {
 // TestClientC compiles clients/c/trigger.c and runs it.
 func TestClientC(t *testing.T) {
 	h := clientsNew(t)
-	bin := h.dir + "/trigger"
+	bin := h.Dir + "/trigger"
 	clientsNeed(t, "apt install gcc libc6-dev libzmq3-dev", "gcc", "-std=c99", "-D_POSIX_C_SOURCE=200112L", "-Wall",
 		"-Wextra", "-Werror", "-O2", "-o", bin, "clients/c/trigger.c", "-lzmq")
 	clientsTrigger(h, bin)
@@ -319,7 +319,7 @@ func TestClientC(t *testing.T) {
 func TestClientNode(t *testing.T) {
 	clientsNeed(t, "apt install nodejs npm", "sh", "-c", "node --version && npm --version")
 	h := clientsNew(t)
-	dir := h.dir + "/node"
+	dir := h.Dir + "/node"
 	if err := os.CopyFS(dir, os.DirFS("clients/node")); err != nil {
 		t.Fatal(err)
 	}
@@ -331,8 +331,8 @@ func TestClientNode(t *testing.T) {
 
 // clientsTrigger runs a client that is called with ENDPOINT WORKFLOW [NAME=VALUE...], over both kinds of endpoint.
 func clientsTrigger(h *authTestHub, command ...string) {
-	h.t.Helper()
-	socket := "ipc://" + h.dir + "/s"
+	h.T.Helper()
+	socket := "ipc://" + h.Dir + "/s"
 	odd := "a \"b\" \\ 'c' $HOME\t\u00e9\n."
 	for _, c := range []struct {
 		endpoint, credential, workflow, pair string
@@ -352,11 +352,11 @@ func clientsTrigger(h *authTestHub, command ...string) {
 		}
 		r := clientsRun(h.e2e, []string{"CDKTR_CREDENTIAL=" + c.credential}, args...)
 		if r.code != c.code || !strings.Contains(r.err, c.err) {
-			h.t.Errorf("%q: exit code %d, want %d and %q\n%s%s", args, r.code, c.code, c.err, r.out, r.err)
+			h.T.Errorf("%q: exit code %d, want %d and %q\n%s%s", args, r.code, c.code, c.err, r.out, r.err)
 		}
 		if strings.HasSuffix(c.pair, odd) {
 			if run := clientsNewest(h.e2e); run == nil || run.Params["day"] != odd {
-				h.t.Errorf("%q: the newest run is %+v", args, run)
+				h.T.Errorf("%q: the newest run is %+v", args, run)
 			}
 		}
 	}
@@ -366,21 +366,21 @@ func clientsTrigger(h *authTestHub, command ...string) {
 func clientsRestart(t *testing.T, command ...string) {
 	t.Helper()
 	x := e2eAlone(t) // with an agent of its own, which goes on
-	x.file("hold.yml", clientsHold)
-	if err := os.WriteFile(x.dir+"/hold", nil, 0o644); err != nil {
+	x.File("hold.yml", clientsHold)
+	if err := os.WriteFile(x.Dir+"/hold", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p := x.principal()
-	x.agent("a")
+	p := x.Principal()
+	x.Agent("a")
 	done := make(chan clientsResult, 1)
-	go func() { done <- clientsRun(x, nil, append(slices.Clone(command), "ipc://"+x.dir+"/s", "hold")...) }()
-	x.until("the run is at it", func() bool {
+	go func() { done <- clientsRun(x, nil, append(slices.Clone(command), "ipc://"+x.Dir+"/s", "hold")...) }()
+	x.Until("the run is at it", func() bool {
 		r := clientsNewest(x)
 		return r != nil && r.State == runRunning
 	})
-	p.kill()
-	x.principal()
-	if err := os.Remove(x.dir + "/hold"); err != nil {
+	p.Kill()
+	x.Principal()
+	if err := os.Remove(x.Dir + "/hold"); err != nil {
 		t.Fatal(err)
 	}
 	if r := <-done; r.code != 0 || !strings.Contains(r.err, " succeeded") || strings.Count(r.out, "held") > 1 {
@@ -399,8 +399,8 @@ func clientsNewest(x *e2e) *Run {
 // TestClientShell runs clients/shell/trigger.sh, with cdktr here and behind what looks like ssh.
 func TestClientShell(t *testing.T) {
 	h := clientsNew(t)
-	bin := h.dir + "/bin"
-	if err := errors.Join(os.Mkdir(bin, 0o755), os.Symlink(h.bin, bin+"/cdktr"),
+	bin := h.Dir + "/bin"
+	if err := errors.Join(os.Mkdir(bin, 0o755), os.Symlink(h.Bin, bin+"/cdktr"),
 		os.WriteFile(bin+"/ssh", []byte("#!/bin/sh\nshift\nexec sh -c \"$*\"\n"), 0o755)); err != nil {
 		t.Fatal(err)
 	}
@@ -427,29 +427,29 @@ func TestClientShell(t *testing.T) {
 // TestProtocolEvents: events have the fields that the document says, each kind those of its row.
 func TestProtocolEvents(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", "params: {n: {default: '1'}}\nschedule: '0 3 1 1 *'\ntasks:\n  a: {retries: 1, retry_delay: "+
+	x.File("w.yml", "params: {n: {default: '1'}}\nschedule: '0 3 1 1 *'\ntasks:\n  a: {retries: 1, retry_delay: "+
 		"10ms, run: 'echo a; echo k=v >> $CDKTR_OUTPUT; [ $CDKTR_ATTEMPT = 2 ]'}\n  b: {depends: [a], run: 'exit "+
 		"3'}\n  c: {depends: [b], run: 'true'}\n")
-	x.file("hold.yml", clientsHold)
-	if err := os.WriteFile(x.dir+"/hold", nil, 0o644); err != nil {
+	x.File("hold.yml", clientsHold)
+	if err := os.WriteFile(x.Dir+"/hold", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	x.principal("--with-agent")
+	x.Principal("--with-agent")
 	run := x.run("w", "--key", "k", "-p", "n=2").ID
-	x.ok("retry", run)
+	x.OK("retry", run)
 	x.await(run)
 	for _, args := range []string{"pause w", "resume w", "pause --all", "resume --all", "drain one", "undrain one"} {
-		x.ok(strings.Fields(args)...)
+		x.OK(strings.Fields(args)...)
 	}
-	held := x.start("hold")
-	x.ok("cancel", held, "--force")
+	held := x.Start("hold")
+	x.OK("cancel", held, "--force")
 	x.await(held)
-	held = x.start("hold")
-	x.until("its task is at work", func() bool { return x.show(held).task("a").State == taskRunning })
-	x.ok("cancel", held, "--task", "a")
+	held = x.Start("hold")
+	x.Until("its task is at work", func() bool { return x.show(held).task("a").State == taskRunning })
+	x.OK("cancel", held, "--task", "a")
 	x.await(held)
 	rows, seen := protocolEventFields(t), map[string]bool{}
-	for _, e := range e2eLines[map[string]any](t, x.ok("events", "--json")) {
+	for _, e := range e2eLines[map[string]any](t, x.OK("events", "--json")) {
 		kind := fmt.Sprint(e["e"])
 		seen[kind] = true
 		for field := range e {

@@ -35,12 +35,12 @@ print("fine")
 // TestCompatPorts: CDKTR's own programs find their three ports, where --insecure lets them in.
 func TestCompatPorts(t *testing.T) {
 	x := e2eNew(t)
-	x.file("talk.yml", "tasks:\n  t: {run: echo hello}\n")
-	x.refused(2, []string{"--bind", "--insecure"}, "start", "principal", "--compat-ports")
-	x.refused(2, []string{"--insecure", "keys"}, "start", "principal", "--compat-ports", "--bind", "tcp://127.0.0.1:0")
-	x.env = append(x.env, "CDKTR_LOGS_LISTENING_PORT=0", "CDKTR_LOGS_PUBLISHING_PORT=0")
-	p := x.principal("--with-agent", "--bind", "tcp://127.0.0.1:0", "--insecure", "--compat-ports")
-	listening := p.saw(&p.err, `msg=ready .*listening="([^"]*)"`)[1]
+	x.File("talk.yml", "tasks:\n  t: {run: echo hello}\n")
+	x.Refused(2, []string{"--bind", "--insecure"}, "start", "principal", "--compat-ports")
+	x.Refused(2, []string{"--insecure", "keys"}, "start", "principal", "--compat-ports", "--bind", "tcp://127.0.0.1:0")
+	x.Env = append(x.Env, "CDKTR_LOGS_LISTENING_PORT=0", "CDKTR_LOGS_PUBLISHING_PORT=0")
+	p := x.Principal("--with-agent", "--bind", "tcp://127.0.0.1:0", "--insecure", "--compat-ports")
+	listening := p.Saw(&p.Err, `msg=ready .*listening="([^"]*)"`)[1]
 	ports := strings.Fields(listening)
 	if len(ports) != 4 {
 		t.Fatalf("listening on %q", listening)

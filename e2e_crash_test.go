@@ -25,18 +25,18 @@ const e2eAppend = "overlap: allow\ntasks:\n  a: {run: 'echo $CDKTR_RUN_ID >> $DI
 // acknowledged starts a run with the command line and gives its id at the moment it is printed: the client may be at
 // work still.
 func (x *e2e) acknowledged(id string) string {
-	x.t.Helper()
-	p := x.spawn("run", id, "--detach")
-	return p.saw(&p.out, `(\w{26})\n`)[1]
+	x.T.Helper()
+	p := x.Spawn("run", id, "--detach")
+	return p.Saw(&p.Out, `(\w{26})\n`)[1]
 }
 
 // effects counts how often each run has left its mark.
 func (x *e2e) effects() map[string]int {
-	x.t.Helper()
+	x.T.Helper()
 	count := map[string]int{}
-	text, err := os.ReadFile(x.dir + "/ran")
+	text, err := os.ReadFile(x.Dir + "/ran")
 	if err != nil {
-		x.t.Fatal(err)
+		x.T.Fatal(err)
 	}
 	for id := range strings.FieldsSeq(string(text)) {
 		count[id]++
@@ -46,15 +46,15 @@ func (x *e2e) effects() map[string]int {
 
 // ended waits until no run is active, and gives all there are, by id.
 func (x *e2e) ended() map[string]*Run {
-	x.t.Helper()
-	x.until("every run has ended", func() bool {
+	x.T.Helper()
+	x.Until("every run has ended", func() bool {
 		r, err := x.ask(Request{Op: "ps", N: 1})
 		return err == nil && len(r.Runs) == 0
 	})
 	runs := map[string]*Run{}
-	for _, run := range e2eLines[Run](x.t, x.ok("ps", "--all", "-n", "10000", "--json")) {
+	for _, run := range e2eLines[Run](x.T, x.OK("ps", "--all", "-n", "10000", "--json")) {
 		if runs[run.ID] != nil {
-			x.t.Errorf("ps shows run %s twice", run.ID)
+			x.T.Errorf("ps shows run %s twice", run.ID)
 		}
 		runs[run.ID] = &run
 	}
@@ -65,26 +65,26 @@ func (x *e2e) ended() map[string]*Run {
 // of its own process takes what it can get. Every run is there at the end, and ran once.
 func TestKill9Acknowledged(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", e2eAppend)
+	x.File("w.yml", e2eAppend)
 	const rounds, agentLife = 200, 10
 	var ids []string
 	var agent *e2eProc
 	for i := range rounds {
-		p := x.principal()
+		p := x.Principal()
 		// an agent that was just started tries to connect often; one that meets nobody, less and less
 		if i%agentLife == 0 {
 			if agent != nil {
-				agent.stop()
+				agent.Stop()
 			}
-			agent = x.spawn("start", "agent", "--name", "far", "--state", x.dir+"/far")
-			agent.saw(&agent.err, "agent starts")
+			agent = x.Spawn("start", "agent", "--name", "far", "--state", x.Dir+"/far")
+			agent.Saw(&agent.Err, "agent starts")
 		}
 		ids = append(ids, x.acknowledged("w"))
-		p.kill()
+		p.Kill()
 	}
-	agent.stop()
-	p := x.principal()
-	x.agent("far")
+	agent.Stop()
+	p := x.Principal()
+	x.Agent("far")
 	runs := x.ended()
 	effects := x.effects()
 	for _, id := range ids {
@@ -98,22 +98,22 @@ func TestKill9Acknowledged(t *testing.T) {
 	if len(runs) != rounds || len(effects) != rounds {
 		t.Errorf("%d runs were acknowledged, %d are there, %d ran", rounds, len(runs), len(effects))
 	}
-	p.stop()
+	p.Stop()
 }
 
 // TestKill9WithAgent: the same with the agent in the principal's process, which takes its runs with it: such a run is
 // crashed, or is run if it had not begun, and never runs twice.
 func TestKill9WithAgent(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", e2eAppend)
+	x.File("w.yml", e2eAppend)
 	const rounds = 40
 	var ids []string
 	for range rounds {
-		p := x.principal("--with-agent")
+		p := x.Principal("--with-agent")
 		ids = append(ids, x.acknowledged("w"))
-		p.kill()
+		p.Kill()
 	}
-	x.principal("--with-agent")
+	x.Principal("--with-agent")
 	runs, effects, crashed := x.ended(), x.effects(), 0
 	for _, id := range ids {
 		switch run := runs[id]; {
@@ -137,30 +137,30 @@ func TestKill9Agent(t *testing.T) {
 	const tasks = "tasks:\n  first: {run: 'echo first >> $DIR/%[1]s'}\n" +
 		"  second: {depends: [first], run: 'echo second >> $DIR/%[1]s; [ $CDKTR_TASK_ID != second ] || [ -e " +
 		"$DIR/away ] || exec sleep 600'}\n"
-	x.file("fail.yml", "failover: fail\n"+fmt.Sprintf(tasks, "fail"))
-	x.file("rerun.yml", "failover: rerun\n"+fmt.Sprintf(tasks, "rerun"))
-	x.principal()
-	agent := x.agent("mortal")
-	fails, reruns := x.start("fail"), x.start("rerun")
+	x.File("fail.yml", "failover: fail\n"+fmt.Sprintf(tasks, "fail"))
+	x.File("rerun.yml", "failover: rerun\n"+fmt.Sprintf(tasks, "rerun"))
+	x.Principal()
+	agent := x.Agent("mortal")
+	fails, reruns := x.Start("fail"), x.Start("rerun")
 	for _, name := range []string{"fail", "rerun"} {
-		x.until("the second task of "+name+" is at work", func() bool {
-			text, _ := os.ReadFile(filepath.Join(x.dir, name))
+		x.Until("the second task of "+name+" is at work", func() bool {
+			text, _ := os.ReadFile(filepath.Join(x.Dir, name))
 			return string(text) == "first\nsecond\n"
 		})
 	}
-	agent.kill()
-	if left := e2eAlive(x.dir + "/mortal|"); len(left) == 0 {
+	agent.Kill()
+	if left := e2eAlive(x.Dir + "/mortal|"); len(left) == 0 {
 		t.Error("nothing was left behind: this test shows nothing")
 	}
-	if err := os.WriteFile(x.dir+"/away", nil, 0o644); err != nil {
+	if err := os.WriteFile(x.Dir+"/away", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	x.agent("heir")
-	agent = x.agent("mortal")
-	if left := e2eAlive(x.dir + "/mortal|"); len(left) > 0 {
+	x.Agent("heir")
+	agent = x.Agent("mortal")
+	if left := e2eAlive(x.Dir + "/mortal|"); len(left) > 0 {
 		t.Errorf("the agent let its earlier processes live: %v", left)
 	}
-	if text := agent.err.String(); !strings.Contains(text,
+	if text := agent.Err.String(); !strings.Contains(text,
 		"killed processes that an earlier life of this agent left behind") {
 		t.Errorf("the agent does not tell of it: %s", text)
 	}
@@ -174,7 +174,7 @@ func TestKill9Agent(t *testing.T) {
 			e2eStates(run))
 	}
 	for name, want := range map[string]string{"fail": "first\nsecond\n", "rerun": "first\nsecond\nsecond\n"} {
-		if text, _ := os.ReadFile(filepath.Join(x.dir, name)); string(text) != want {
+		if text, _ := os.ReadFile(filepath.Join(x.Dir, name)); string(text) != want {
 			t.Errorf("%s ran %q", name, text)
 		}
 	}
@@ -186,32 +186,32 @@ func TestKill9Agent(t *testing.T) {
 func TestKill9AgentStaysAway(t *testing.T) {
 	x := e2eNew(t)
 	const task = "{run: 'echo $CDKTR_TASK_ID >> $DIR/ran'%s}\n"
-	x.file("rerun.yml", "failover: rerun\ntasks:\n"+
+	x.File("rerun.yml", "failover: rerun\ntasks:\n"+
 		"  a: "+fmt.Sprintf(task, "")+
 		"  b: "+fmt.Sprintf(task, ", depends: [a]")+
 		"  c: {run: 'echo $CDKTR_ATTEMPT; echo c >> $DIR/ran; [ -e $DIR/away ] || exec sleep 600', depends: [b]}\n"+
 		"  d: "+fmt.Sprintf(task, ", depends: [c]")+
 		"  e: "+fmt.Sprintf(task, ", depends: [d]"))
-	x.principal()
-	agent := x.agent("mortal")
-	id := x.start("rerun")
-	logs := x.spawn("logs", id, "-f")
-	logs.saw(&logs.out, "1\n")
+	x.Principal()
+	agent := x.Agent("mortal")
+	id := x.Start("rerun")
+	logs := x.Spawn("logs", id, "-f")
+	logs.Saw(&logs.Out, "1\n")
 	// else the last word comes just before the end, and the timeout is all there is to measure
 	<-time.After(agentHeartbeat / 2)
 	killed := time.Now()
-	agent.kill()
-	if err := os.WriteFile(x.dir+"/away", nil, 0o644); err != nil {
+	agent.Kill()
+	if err := os.WriteFile(x.Dir+"/away", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	x.agent("heir")
+	x.Agent("heir")
 	run := x.await(id)
 	if run.State != runSucceeded || run.Agent != "heir" || run.Attempt != 2 ||
 		e2eStates(run) != "a=succeeded b=succeeded c=succeeded d=succeeded e=succeeded" {
 		t.Errorf("the run is %s (%s) on %s, attempt %d: %s", run.State, run.Reason, run.Agent, run.Attempt,
 			e2eStates(run))
 	}
-	if text, _ := os.ReadFile(x.dir + "/ran"); string(text) != "a\nb\nc\nc\nd\ne\n" {
+	if text, _ := os.ReadFile(x.Dir + "/ran"); string(text) != "a\nb\nc\nc\nd\ne\n" {
 		t.Errorf("tasks ran: %q", text)
 	}
 	took := run.Finished.Sub(killed)
@@ -219,7 +219,7 @@ func TestKill9AgentStaysAway(t *testing.T) {
 	if took > agentLostAfter+2*time.Second {
 		t.Errorf("the run ended %s after its agent was killed", took)
 	}
-	if code := logs.wait(); code != 0 {
+	if code := logs.Wait(); code != 0 {
 		t.Errorf("logs -f ended with code %d", code)
 	}
 	x.clear()
@@ -227,7 +227,7 @@ func TestKill9AgentStaysAway(t *testing.T) {
 
 // clear ends what a killed agent left, where none comes back to do so.
 func (x *e2e) clear() {
-	for _, text := range e2eAlive(x.dir) {
+	for _, text := range e2eAlive(x.Dir) {
 		var pid int
 		var name string
 		if n, _ := fmt.Sscanf(text, "%d (%s", &pid, &name); n == 2 && strings.HasPrefix(name, "sleep") {
@@ -239,40 +239,40 @@ func (x *e2e) clear() {
 // TestStopAgent: TERM lets an agent's runs end and takes no more; a second TERM stops them at once.
 func TestStopAgent(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", "overlap: allow\ntasks:\n  a: {run: 'echo begun; while [ ! -e $DIR/open ]; do sleep 0.05; done'}\n")
-	x.file("slow.yml", e2eSlow)
-	x.principal()
-	agent := x.agent("one")
-	id := x.start("w")
-	x.until("the agent has it", func() bool { return x.ok("logs", id) != "" })
-	agent.signal(syscall.SIGTERM)
-	agent.saw(&agent.err, "draining: waiting for runs to end")
-	later := x.start("w")
-	x.until("the later run waits", func() bool { return x.show(later).Reason != "" })
+	x.File("w.yml", "overlap: allow\ntasks:\n  a: {run: 'echo begun; while [ ! -e $DIR/open ]; do sleep 0.05; done'}\n")
+	x.File("slow.yml", e2eSlow)
+	x.Principal()
+	agent := x.Agent("one")
+	id := x.Start("w")
+	x.Until("the agent has it", func() bool { return x.OK("logs", id) != "" })
+	agent.Signal(syscall.SIGTERM)
+	agent.Saw(&agent.Err, "draining: waiting for runs to end")
+	later := x.Start("w")
+	x.Until("the later run waits", func() bool { return x.show(later).Reason != "" })
 	if run := x.show(later); run.State != runQueued {
 		t.Errorf("an agent that drains was given a run: it is %s", run.State)
 	}
-	if err := os.WriteFile(x.dir+"/open", nil, 0o644); err != nil {
+	if err := os.WriteFile(x.Dir+"/open", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if code := agent.wait(); code != 0 {
+	if code := agent.Wait(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 	if run := x.await(id); run.State != runSucceeded {
 		t.Errorf("the run is %s (%s)", run.State, run.Reason)
 	}
 
-	agent = x.agent("one")
+	agent = x.Agent("one")
 	if run := x.await(later); run.State != runSucceeded {
 		t.Errorf("the later run is %s (%s)", run.State, run.Reason)
 	}
-	id = x.start("slow")
-	x.until("the agent has it", func() bool { return x.ok("logs", id) != "" })
-	agent.signal(syscall.SIGTERM)
-	agent.saw(&agent.err, "draining: waiting for runs to end")
-	agent.signal(syscall.SIGTERM)
+	id = x.Start("slow")
+	x.Until("the agent has it", func() bool { return x.OK("logs", id) != "" })
+	agent.Signal(syscall.SIGTERM)
+	agent.Saw(&agent.Err, "draining: waiting for runs to end")
+	agent.Signal(syscall.SIGTERM)
 	began := time.Now()
-	agent.wait()
+	agent.Wait()
 	if took := time.Since(began); took > 15*time.Second {
 		t.Errorf("it took %s to stop at once", took)
 	}
@@ -285,20 +285,20 @@ func TestStopAgent(t *testing.T) {
 // and how they ended is on disk.
 func TestStopPrincipal(t *testing.T) {
 	x := e2eNew(t)
-	x.file("short.yml", "tasks:\n  a: {run: 'echo begun; sleep 0.3; echo over'}\n")
-	x.file("slow.yml", e2eSlow)
-	p := x.principal("--with-agent", "--drain-timeout", "1s")
-	short, slow := x.start("short"), x.start("slow")
-	x.until("both run", func() bool { return x.ok("logs", "short") != "" && x.ok("logs", "slow") != "" })
-	p.stop()
-	x.principal()
+	x.File("short.yml", "tasks:\n  a: {run: 'echo begun; sleep 0.3; echo over'}\n")
+	x.File("slow.yml", e2eSlow)
+	p := x.Principal("--with-agent", "--drain-timeout", "1s")
+	short, slow := x.Start("short"), x.Start("slow")
+	x.Until("both run", func() bool { return x.OK("logs", "short") != "" && x.OK("logs", "slow") != "" })
+	p.Stop()
+	x.Principal()
 	if run := x.show(short); run.State != runSucceeded {
 		t.Errorf("the short run is %s (%s)", run.State, run.Reason)
 	}
 	if run := x.show(slow); run.State != runCrashed || !strings.Contains(run.Reason, "was stopped") {
 		t.Errorf("the slow run is %s (%s)", run.State, run.Reason)
 	}
-	if text := x.ok("logs", short); text != "begun\nover\n" {
+	if text := x.OK("logs", short); text != "begun\nover\n" {
 		t.Errorf("the short run said %q", text)
 	}
 	x.stopTwice()
@@ -306,36 +306,36 @@ func TestStopPrincipal(t *testing.T) {
 
 // stopTwice stops another principal with an agent by a second TERM, while a run goes on that it would wait for.
 func (x *e2e) stopTwice() {
-	x.t.Helper()
-	x.env = append(slices.Clone(x.env), "CDKTR_STATE="+x.dir+"/state2", "CDKTR_SOCKET="+x.dir+"/s2")
-	p := x.principal("--with-agent", "--drain-timeout", "10m")
-	id := x.start("slow")
-	x.until("it runs", func() bool { return x.ok("logs", "slow") != "" })
-	p.signal(syscall.SIGTERM)
-	p.saw(&p.err, "draining: waiting for runs to end")
-	p.signal(syscall.SIGTERM)
-	if code := p.wait(); code != 0 {
-		x.t.Errorf("exit code %d after two TERMs", code)
+	x.T.Helper()
+	x.Env = append(slices.Clone(x.Env), "CDKTR_STATE="+x.Dir+"/state2", "CDKTR_SOCKET="+x.Dir+"/s2")
+	p := x.Principal("--with-agent", "--drain-timeout", "10m")
+	id := x.Start("slow")
+	x.Until("it runs", func() bool { return x.OK("logs", "slow") != "" })
+	p.Signal(syscall.SIGTERM)
+	p.Saw(&p.Err, "draining: waiting for runs to end")
+	p.Signal(syscall.SIGTERM)
+	if code := p.Wait(); code != 0 {
+		x.T.Errorf("exit code %d after two TERMs", code)
 	}
-	x.principal()
-	if out := x.ok("ps", "--all"); !strings.Contains(out, id) || !strings.Contains(out, runCrashed) {
-		x.t.Errorf("after two TERMs the run is recorded as:\n%s", out)
+	x.Principal()
+	if out := x.OK("ps", "--all"); !strings.Contains(out, id) || !strings.Contains(out, runCrashed) {
+		x.T.Errorf("after two TERMs the run is recorded as:\n%s", out)
 	}
 }
 
 // TestKill9Follow: who follows the output of a run misses nothing when the principal is killed and started again.
 func TestKill9Follow(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", "tasks:\n  a: {run: 'echo begun; while [ ! -e $DIR/open ]; do sleep 0.05; done; seq 1000'}\n")
-	p := x.principal()
-	x.agent("one")
-	id := x.start("w")
-	logs := x.spawn("logs", "w", "-f")
-	logs.saw(&logs.out, "begun\n")
-	p.kill()
-	logs.saw(&logs.err, "the connection was lost, and is made again for 30s")
-	x.principal()
-	if err := os.WriteFile(x.dir+"/open", nil, 0o644); err != nil {
+	x.File("w.yml", "tasks:\n  a: {run: 'echo begun; while [ ! -e $DIR/open ]; do sleep 0.05; done; seq 1000'}\n")
+	p := x.Principal()
+	x.Agent("one")
+	id := x.Start("w")
+	logs := x.Spawn("logs", "w", "-f")
+	logs.Saw(&logs.Out, "begun\n")
+	p.Kill()
+	logs.Saw(&logs.Err, "the connection was lost, and is made again for 30s")
+	x.Principal()
+	if err := os.WriteFile(x.Dir+"/open", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	x.await(id)
@@ -343,8 +343,8 @@ func TestKill9Follow(t *testing.T) {
 	for i := range 1000 {
 		want += fmt.Sprintln(i + 1)
 	}
-	if code := logs.wait(); code != 0 || logs.out.String() != want {
-		t.Errorf("exit code %d, %d bytes of %d: %s", code, len(logs.out.String()), len(want), logs.err.String())
+	if code := logs.Wait(); code != 0 || logs.Out.String() != want {
+		t.Errorf("exit code %d, %d bytes of %d: %s", code, len(logs.Out.String()), len(want), logs.Err.String())
 	}
 }
 
@@ -352,20 +352,20 @@ func TestKill9Follow(t *testing.T) {
 func TestReadFile(t *testing.T) {
 	x := e2eNew(t)
 	for _, args := range [][]string{{"validate", "./pipe.yml"}, {"run", "./pipe.yml"}, {"graph", "./pipe.yml"}} {
-		if err := syscall.Mkfifo(x.dir+"/pipe.yml", 0o644); err != nil {
+		if err := syscall.Mkfifo(x.Dir+"/pipe.yml", 0o644); err != nil {
 			t.Fatal(err)
 		}
-		p := x.spawn(args...)
-		w, err := os.OpenFile(x.dir+"/pipe.yml", os.O_WRONLY, 0) // waits until it reads
+		p := x.Spawn(args...)
+		w, err := os.OpenFile(x.Dir+"/pipe.yml", os.O_WRONLY, 0) // waits until it reads
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.signal(syscall.SIGINT)
-		if code := p.wait(); code != exitInterrupted {
-			t.Errorf("%s: exit code %d: %s", args, code, p.err.String())
+		p.Signal(syscall.SIGINT)
+		if code := p.Wait(); code != exitInterrupted {
+			t.Errorf("%s: exit code %d: %s", args, code, p.Err.String())
 		}
 		w.Close()
-		os.Remove(x.dir + "/pipe.yml")
+		os.Remove(x.Dir + "/pipe.yml")
 	}
 }
 
@@ -385,20 +385,20 @@ func TestReadFileInterrupted(t *testing.T) {
 // TestKill9Client: a client that is killed, or whose reader goes away, harms nobody.
 func TestKill9Client(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", "tasks:\n  a: {run: 'echo begun; while [ ! -e $DIR/open ]; do sleep 0.05; done; seq 10000'}\n")
-	x.principal("--with-agent")
-	p := x.spawn("run", "w", "--follow")
-	id := p.saw(&p.err, `run (\w{26})`)[1]
-	p.saw(&p.out, "begun\n")
-	p.kill()
-	if err := os.WriteFile(x.dir+"/open", nil, 0o644); err != nil {
+	x.File("w.yml", "tasks:\n  a: {run: 'echo begun; while [ ! -e $DIR/open ]; do sleep 0.05; done; seq 10000'}\n")
+	x.Principal("--with-agent")
+	p := x.Spawn("run", "w", "--follow")
+	id := p.Saw(&p.Err, `run (\w{26})`)[1]
+	p.Saw(&p.Out, "begun\n")
+	p.Kill()
+	if err := os.WriteFile(x.Dir+"/open", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if run := x.await(id); run.State != runSucceeded {
 		t.Errorf("the run is %s (%s)", run.State, run.Reason)
 	}
-	pipe := exec.Command("sh", "-c", `"$1" logs "$2" | head -n 3; echo done`, "sh", x.bin, id)
-	pipe.Env, pipe.Dir = x.env, x.dir
+	pipe := exec.Command("sh", "-c", `"$1" logs "$2" | head -n 3; echo done`, "sh", x.Bin, id)
+	pipe.Env, pipe.Dir = x.Env, x.Dir
 	if out, err := pipe.CombinedOutput(); err != nil || string(out) != "begun\n1\n2\ndone\n" {
 		t.Errorf("logs into head: %v, %q", err, out)
 	}
@@ -410,36 +410,36 @@ func TestRunWaitOn(t *testing.T) {
 	x := e2eNew(t)
 	for _, w := range []string{"good 0", "bad 7"} {
 		id, code, _ := strings.Cut(w, " ")
-		x.file(id+".yml", "overlap: allow\nagent: {site: london}\ntasks:\n  a: {run: 'echo begun; while [ ! -e "+
+		x.File(id+".yml", "overlap: allow\nagent: {site: london}\ntasks:\n  a: {run: 'echo begun; while [ ! -e "+
 			"$DIR/open ]; do sleep 0.05; done; seq 3; exit "+code+"'}\n")
 	}
-	p := x.principal()
+	p := x.Principal()
 	waits := map[string]*e2eProc{}
 	for _, args := range []string{"good --wait", "bad --wait", "bad --wait --json", "good --follow", "bad --follow"} {
-		waits[args] = x.spawn(append([]string{"run"}, strings.Fields(args)...)...)
+		waits[args] = x.Spawn(append([]string{"run"}, strings.Fields(args)...)...)
 	}
 	all := func(pattern string) {
 		t.Helper()
 		for _, w := range waits {
-			w.saw(&w.err, pattern)
+			w.Saw(&w.Err, pattern)
 		}
 	}
 	all(`cdktr: run \w{26} is queued: no agent is connected\n`)
-	x.agent("paris", "--label", "site=paris")
+	x.Agent("paris", "--label", "site=paris")
 	all(`no agent is connected\ncdktr: run \w{26} is queued: no agent with labels site=london\n`)
-	p.stop()
+	p.Stop()
 	all("the connection was lost")
-	p = x.principal()
-	x.agent("london", "--label", "site=london", "--capacity", "9")
+	p = x.Principal()
+	x.Agent("london", "--label", "site=london", "--capacity", "9")
 	for _, args := range []string{"good --follow", "bad --follow"} {
-		waits[args].saw(&waits[args].out, "begun\n")
+		waits[args].Saw(&waits[args].Out, "begun\n")
 	}
-	p.kill()
+	p.Kill()
 	for _, args := range []string{"good --follow", "bad --follow"} {
-		waits[args].saw(&waits[args].err, "(?s)the connection was lost.*the connection was lost")
+		waits[args].Saw(&waits[args].Err, "(?s)the connection was lost.*the connection was lost")
 	}
-	x.principal()
-	if err := os.WriteFile(x.dir+"/open", nil, 0o644); err != nil {
+	x.Principal()
+	if err := os.WriteFile(x.Dir+"/open", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for args, w := range waits {
@@ -447,21 +447,21 @@ func TestRunWaitOn(t *testing.T) {
 		if strings.HasPrefix(args, "bad") {
 			want = exitFailed
 		}
-		if code := w.wait(); code != want {
+		if code := w.Wait(); code != want {
 			t.Errorf("run %s: exit code %d, want %d", args, code, want)
 		}
-		id := w.saw(&w.err, `run (\w{26})`)[1]
+		id := w.Saw(&w.Err, `run (\w{26})`)[1]
 		switch {
 		case strings.HasSuffix(args, "--wait"):
 			out = id + "\n"
 		case strings.HasSuffix(args, "--json"):
-			if r := e2eDecode[Run](t, w.out.String()); r.ID != id || r.State != runFailed {
-				t.Errorf("run %s printed %s", args, w.out.String())
+			if r := e2eDecode[Run](t, w.Out.String()); r.ID != id || r.State != runFailed {
+				t.Errorf("run %s printed %s", args, w.Out.String())
 			}
 			continue
 		}
-		if w.out.String() != out {
-			t.Errorf("run %s printed %q, want %q", args, w.out.String(), out)
+		if w.Out.String() != out {
+			t.Errorf("run %s printed %q, want %q", args, w.Out.String(), out)
 		}
 	}
 }
@@ -469,7 +469,7 @@ func TestRunWaitOn(t *testing.T) {
 // TestStreamOn: a stream whose connection is lost is asked for again, also when nothing had come of it yet.
 func TestStreamOn(t *testing.T) {
 	x := e2eNew(t)
-	l, err := wireListen("ipc://"+x.dir+"/s", wireOptions{})
+	l, err := wireListen("ipc://"+x.Dir+"/s", wireOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -506,7 +506,7 @@ func TestStreamOn(t *testing.T) {
 			}
 		})
 	}()
-	if out := x.ok("logs", "w", "-n", "5"); out != "one\ntwo\n" {
+	if out := x.OK("logs", "w", "-n", "5"); out != "one\ntwo\n" {
 		t.Errorf("printed %q", out)
 	}
 	cancel()

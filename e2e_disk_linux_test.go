@@ -20,35 +20,35 @@ const diskFlood = 300_000 // lines
 
 // diskSmall puts the state folder on a file system of its own with so many bytes.
 func diskSmall(x *e2e, size int) {
-	x.t.Helper()
+	x.T.Helper()
 	diskSmallAt(x, "state", size)
 }
 
 // diskSmallAt does so with another folder.
 func diskSmallAt(x *e2e, folder string, size int) {
-	x.t.Helper()
-	state := x.dir + "/" + folder
+	x.T.Helper()
+	state := x.Dir + "/" + folder
 	err := errors.Join(os.Mkdir(state, 0o700), syscall.Mount("tmpfs", state, "tmpfs", 0,
 		fmt.Sprintf("size=%d,mode=700", size)))
 	if err != nil {
-		e2eLacks(x.t, "no file system can be mounted here: %v", err)
+		e2eLacks(x.T, "no file system can be mounted here: %v", err)
 	}
-	x.t.Cleanup(func() {
+	x.T.Cleanup(func() {
 		if err := syscall.Unmount(state, syscall.MNT_DETACH); err != nil {
-			x.t.Error(err)
+			x.T.Error(err)
 		}
 	})
 }
 
 // diskFill writes a file for as long as there is room.
 func diskFill(x *e2e, name string) {
-	x.t.Helper()
-	f, err := os.Create(filepath.Join(x.dir, "state", name))
+	x.T.Helper()
+	f, err := os.Create(filepath.Join(x.Dir, "state", name))
 	for err == nil {
 		_, err = f.Write(make([]byte, 4<<10))
 	}
 	if f.Close(); !errors.Is(err, syscall.ENOSPC) {
-		x.t.Fatalf("fill the disk: %v", err)
+		x.T.Fatalf("fill the disk: %v", err)
 	}
 }
 
@@ -58,13 +58,13 @@ func diskFill(x *e2e, name string) {
 func TestDiskFull(t *testing.T) {
 	x := e2eNew(t)
 	diskSmall(x, 8<<20)
-	x.file("w.yml", "overlap: allow\ntasks:\n  a: {run: 'echo $CDKTR_RUN_ID >> $DIR/ran'}\n")
-	x.file("long.yml", "tasks:\n  a: {run: 'echo begun; while [ ! -e $DIR/open ]; do sleep 0.05; done; echo over'}\n")
-	x.file("flood.yml", fmt.Sprintf("tasks:\n  a: {run: 'seq 1 %d'}\n", diskFlood))
-	x.file("clean.yml", "tasks:\n  a: {run: 'rm $DIR/state/ballast'}\n")
-	p := x.principal("--with-agent", "--no-scheduler")
-	long := x.start("long")
-	x.until("it talks", func() bool { return x.ok("logs", long) == "begun\n" })
+	x.File("w.yml", "overlap: allow\ntasks:\n  a: {run: 'echo $CDKTR_RUN_ID >> $DIR/ran'}\n")
+	x.File("long.yml", "tasks:\n  a: {run: 'echo begun; while [ ! -e $DIR/open ]; do sleep 0.05; done; echo over'}\n")
+	x.File("flood.yml", fmt.Sprintf("tasks:\n  a: {run: 'seq 1 %d'}\n", diskFlood))
+	x.File("clean.yml", "tasks:\n  a: {run: 'rm $DIR/state/ballast'}\n")
+	p := x.Principal("--with-agent", "--no-scheduler")
+	long := x.Start("long")
+	x.Until("it talks", func() bool { return x.OK("logs", long) == "begun\n" })
 
 	diskFill(x, "ballast")
 	var acknowledged []string
@@ -83,7 +83,7 @@ func TestDiskFull(t *testing.T) {
 		t.Fatalf("after the flood the run is %s (%s)", run.State, run.Reason)
 	}
 	stored, told := 0, 0
-	for line := range strings.Lines(x.ok("logs", "flood")) {
+	for line := range strings.Lines(x.OK("logs", "flood")) {
 		if n := 0; !strings.HasPrefix(line, "[cdktr: ") {
 			stored++
 		} else if _, err := fmt.Sscanf(line, "[cdktr: %d lines of output", &n); err == nil {
@@ -97,32 +97,32 @@ func TestDiskFull(t *testing.T) {
 	diskFill(x, "ballast2")
 	refused := ""
 	for range 2000 {
-		r := x.cdktr("run", "w", "--detach")
-		if r.code == 0 {
-			acknowledged = append(acknowledged, strings.TrimSpace(r.out))
-		} else if refused = r.err; strings.Contains(refused, "no space left on device") {
+		r := x.Cdktr("run", "w", "--detach")
+		if r.Code == 0 {
+			acknowledged = append(acknowledged, strings.TrimSpace(r.Out))
+		} else if refused = r.Err; strings.Contains(refused, "no space left on device") {
 			break
 		} // else the disk was full between the question and its answer: nobody knows before there is room
 	}
 	if !strings.Contains(refused, "no space left on device") {
 		t.Fatalf("with nothing left a run is refused with %q", refused)
 	}
-	if err := os.WriteFile(x.dir+"/open", nil, 0o644); err != nil {
+	if err := os.WriteFile(x.Dir+"/open", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Remove(x.dir + "/state/ballast2"); err != nil {
+	if err := os.Remove(x.Dir + "/state/ballast2"); err != nil {
 		t.Fatal(err)
 	}
-	x.until("runs are taken again", func() bool {
-		r := x.cdktr("run", "clean", "--wait")
-		return r.code == 0
+	x.Until("runs are taken again", func() bool {
+		r := x.Cdktr("run", "clean", "--wait")
+		return r.Code == 0
 	})
 	if run := x.await(long); run.State != runSucceeded {
 		t.Errorf("the long run is %s (%s)", run.State, run.Reason)
 	}
 	x.ended()
-	p.stop()
-	x.principal("--with-agent", "--no-scheduler")
+	p.Stop()
+	x.Principal("--with-agent", "--no-scheduler")
 	runs, ran := x.ended(), x.effects()
 	for _, id := range acknowledged {
 		if runs[id] == nil || runs[id].State != runSucceeded || ran[id] != 1 {
@@ -134,10 +134,10 @@ func TestDiskFull(t *testing.T) {
 
 // diskItem gives the item of a kind that needs a person, nil when there is none.
 func diskItem(x *e2e, kind string) *AttentionItem {
-	x.t.Helper()
+	x.T.Helper()
 	r, err := x.ask(Request{Op: "attention"})
 	if err != nil {
-		x.t.Fatal(err)
+		x.T.Fatal(err)
 	}
 	for i := range r.Items {
 		if r.Items[i].Kind == kind {
@@ -152,8 +152,8 @@ func diskItem(x *e2e, kind string) *AttentionItem {
 func TestDiskTold(t *testing.T) {
 	x := e2eNew(t)
 	diskSmall(x, 8<<20)
-	x.file("w.yml", "overlap: allow\ntasks:\n  a: {run: 'seq 1 100'}\n")
-	x.principal("--with-agent", "--no-scheduler")
+	x.File("w.yml", "overlap: allow\ntasks:\n  a: {run: 'seq 1 100'}\n")
+	x.Principal("--with-agent", "--no-scheduler")
 	if says, code := x.doctorSays(); code != exitOK || says["disk"].State == doctorBad {
 		t.Errorf("with room: exit code %d, %+v", code, says["disk"])
 	}
@@ -172,12 +172,12 @@ func TestDiskTold(t *testing.T) {
 		!strings.Contains(item.Reason, "space") {
 		t.Fatalf("output was dropped, and attention says %+v", item)
 	}
-	x.ok("ack", item.Key)
+	x.OK("ack", item.Key)
 	if item := diskItem(x, attentionOutput); item != nil {
 		t.Errorf("acknowledged, and still there: %+v", item)
 	}
 	diskFill(x, "ballast2")
-	x.until("the journal cannot be written", func() bool {
+	x.Until("the journal cannot be written", func() bool {
 		for range 50 { // one after the other, until the reserve is spent
 			if _, err := x.ask(Request{Op: "run", Workflow: "w"}); err != nil {
 				break
@@ -189,15 +189,15 @@ func TestDiskTold(t *testing.T) {
 		}
 		return true
 	})
-	for _, text := range []string{x.ok("attention"), x.ok("attention", "--json")} {
+	for _, text := range []string{x.OK("attention"), x.OK("attention", "--json")} {
 		if !strings.Contains(text, "new runs are refused") {
 			t.Errorf("attention says\n%s", text)
 		}
 	}
-	if err := errors.Join(os.Remove(x.dir+"/state/ballast2"), os.Remove(x.dir+"/state/ballast")); err != nil {
+	if err := errors.Join(os.Remove(x.Dir+"/state/ballast2"), os.Remove(x.Dir+"/state/ballast")); err != nil {
 		t.Fatal(err)
 	}
-	x.until("it can be again", func() bool { return diskItem(x, attentionDisk) == nil })
+	x.Until("it can be again", func() bool { return diskItem(x, attentionDisk) == nil })
 	if run := x.run("w"); run.State != runSucceeded {
 		t.Errorf("the run is %s: %s", run.State, run.Reason)
 	}
@@ -208,14 +208,14 @@ func TestDiskTold(t *testing.T) {
 func TestDiskAgentTold(t *testing.T) {
 	x := e2eNew(t)
 	diskSmallAt(x, "small", 4<<20)
-	x.file("w.yml", "tasks:\n  a: {run: 'seq 1 100'}\n")
-	x.file("much.yml", "log: {max_size: 1K}\ntasks:\n  a: {run: 'seq 1 100000'}\n")
-	x.principal("--no-scheduler")
-	x.agent("small")
+	x.File("w.yml", "tasks:\n  a: {run: 'seq 1 100'}\n")
+	x.File("much.yml", "log: {max_size: 1K}\ntasks:\n  a: {run: 'seq 1 100000'}\n")
+	x.Principal("--no-scheduler")
+	x.Agent("small")
 	if x.run("w"); diskItem(x, attentionOutput) != nil {
 		t.Error("with room output needs a person")
 	}
-	f, err := os.Create(x.dir + "/small/ballast")
+	f, err := os.Create(x.Dir + "/small/ballast")
 	for err == nil {
 		_, err = f.Write(make([]byte, 4<<10))
 	}
@@ -228,14 +228,14 @@ func TestDiskAgentTold(t *testing.T) {
 		item := diskItem(x, attentionOutput)
 		if item == nil || item.Workflow != id || item.Agent != "small" || item.Runs[0] != run.ID ||
 			!strings.Contains(item.Reason, want) || !strings.Contains(item.Reason, "space") {
-			t.Fatalf("%s (%s): attention says %+v\n%s", id, run.State, item, x.ok("logs", run.ID))
+			t.Fatalf("%s (%s): attention says %+v\n%s", id, run.State, item, x.OK("logs", run.ID))
 		}
-		if text := x.ok("attention"); !strings.Contains(text, id+" lost output") {
+		if text := x.OK("attention"); !strings.Contains(text, id+" lost output") {
 			t.Errorf("attention says\n%s", text)
 		}
-		x.ok("ack", item.Key)
+		x.OK("ack", item.Key)
 	}
-	if err := os.Remove(x.dir + "/small/ballast"); err != nil {
+	if err := os.Remove(x.Dir + "/small/ballast"); err != nil {
 		t.Fatal(err)
 	}
 	if x.run("w"); diskItem(x, attentionOutput) != nil {
@@ -249,22 +249,22 @@ func TestDiskReadOnly(t *testing.T) {
 	x := e2eNew(t)
 	diskSmall(x, 8<<20)
 	remount := func(flags uintptr) {
-		if err := syscall.Mount("", x.dir+"/state", "", syscall.MS_REMOUNT|flags, ""); err != nil {
+		if err := syscall.Mount("", x.Dir+"/state", "", syscall.MS_REMOUNT|flags, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
-	x.file("w.yml", "tasks:\n  a: {run: 'true'}\n")
-	p := x.principal("--with-agent")
+	x.File("w.yml", "tasks:\n  a: {run: 'true'}\n")
+	p := x.Principal("--with-agent")
 	run := x.run("w")
-	p.stop()
+	p.Stop()
 	remount(syscall.MS_RDONLY)
-	x.refused(1, []string{x.dir + "/state", "read-only file system"}, "start", "principal")
+	x.Refused(1, []string{x.Dir + "/state", "read-only file system"}, "start", "principal")
 	if says, _ := x.doctorSays(); says["state"].State != doctorBad || !strings.Contains(says["state"].Text,
 		"read-only file system") {
 		t.Errorf("doctor says %+v", says["state"])
 	}
 	remount(0)
-	x.principal("--with-agent")
+	x.Principal("--with-agent")
 	if again := x.show(run.ID); again == nil || again.State != runSucceeded {
 		t.Errorf("the run is %+v", again)
 	}
@@ -275,7 +275,7 @@ func TestDiskReadOnly(t *testing.T) {
 func TestDiskRetention(t *testing.T) {
 	x := e2eNew(t)
 	diskSmall(x, 8<<20)
-	old := x.dir + "/state/logs/old/"
+	old := x.Dir + "/state/logs/old/"
 	if err := os.MkdirAll(old, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -284,17 +284,17 @@ func TestDiskRetention(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	x.file("w.yml", "overlap: allow\ntasks:\n  a: {run: 'seq 1 1000'}\n")
-	x.principal("--with-agent", "--retain-age", "0")
+	x.File("w.yml", "overlap: allow\ntasks:\n  a: {run: 'seq 1 1000'}\n")
+	x.Principal("--with-agent", "--retain-age", "0")
 	diskFill(x, "ballast")
 	x.run("w") // what it prints finds no room
-	x.until("old output goes", func() bool {
+	x.Until("old output goes", func() bool {
 		_, err := os.Stat(old + "2025-01-01" + logEnding)
 		return errors.Is(err,
 			fs.ErrNotExist)
 	})
-	if run := x.run("w"); strings.Count(x.ok("logs", run.ID), "\n") != 1000 {
-		t.Errorf("there is room again, and the run's output is %.300s", x.ok("logs", run.ID))
+	if run := x.run("w"); strings.Count(x.OK("logs", run.ID), "\n") != 1000 {
+		t.Errorf("there is room again, and the run's output is %.300s", x.OK("logs", run.ID))
 	}
 	if _, err := os.Stat(old + "2025-01-03" + logEnding); err != nil {
 		t.Error("the newest file of a workflow went too")
@@ -305,10 +305,10 @@ func TestDiskRetention(t *testing.T) {
 // for it, every verb answers, and a stop ends them. A start says what is wrong.
 func TestDiskPipes(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", "tasks:\n  a: {run: 'echo one; head -c 3000000 /dev/zero | tr \"\\0\" x | fold'}\n")
-	p := x.principal("--with-agent")
+	x.File("w.yml", "tasks:\n  a: {run: 'echo one; head -c 3000000 /dev/zero | tr \"\\0\" x | fold'}\n")
+	p := x.Principal("--with-agent")
 	id := x.run("w").ID
-	state := x.dir + "/state/"
+	state := x.Dir + "/state/"
 	var names []string
 	for _, pattern := range []string{"out", "tails", "left*", "synced", "snapshot.json*", "history/*", "history/*/*",
 		"logs/*", "logs/*/*"} {
@@ -329,22 +329,22 @@ func TestDiskPipes(t *testing.T) {
 		}
 		for _, args := range [][]string{{"ping"}, {"run", "w", "--wait"}, {"ps", "--all"}, {"show", id}, {"logs", "w"},
 			{"logs", id, "-n", "3"}, {"attention"}, {"stats"}, {"doctor"}} {
-			if r := x.cdktr(args...); r.code < 0 || strings.Contains(r.err, "does not answer") {
-				t.Fatalf("%s is a pipe, and %q: exit code %d, %s", strings.TrimPrefix(name, state), args, r.code, r.err)
+			if r := x.Cdktr(args...); r.Code < 0 || strings.Contains(r.Err, "does not answer") {
+				t.Fatalf("%s is a pipe, and %q: exit code %d, %s", strings.TrimPrefix(name, state), args, r.Code, r.Err)
 			}
 		}
 	}
-	p.signal(syscall.SIGTERM)
-	if code := p.wait(); code < 0 {
+	p.Signal(syscall.SIGTERM)
+	if code := p.Wait(); code < 0 {
 		t.Errorf("it had to be killed: exit code %d", code)
 	}
-	again := x.spawn("start", "principal", "--with-agent")
-	x.until("the next start is ready or says why not", func() bool {
-		return strings.Contains(again.err.String(), "msg=ready") || strings.Contains(again.err.String(),
+	again := x.Spawn("start", "principal", "--with-agent")
+	x.Until("the next start is ready or says why not", func() bool {
+		return strings.Contains(again.Err.String(), "msg=ready") || strings.Contains(again.Err.String(),
 			"not a regular file")
 	})
-	if r := x.cdktr("check"); r.code < 0 {
-		t.Errorf("check: exit code %d, %s", r.code, r.err)
+	if r := x.Cdktr("check"); r.Code < 0 {
+		t.Errorf("check: exit code %d, %s", r.Code, r.Err)
 	}
 }
 
@@ -352,7 +352,7 @@ func TestDiskPipes(t *testing.T) {
 func TestDiskTail(t *testing.T) {
 	x := e2eNew(t)
 	diskSmall(x, 4<<20)
-	tail, older, _, _ := spoolTailTestBoth(t, x.dir+"/state")
+	tail, older, _, _ := spoolTailTestBoth(t, x.Dir+"/state")
 	diskFill(x, "other")
 	tail.room, tail.text = func(*os.File, int) error { return nil }, spoolTailText // the newer file is full
 	tail.add("1 a", 0, time.Now(), []byte("last\n"))

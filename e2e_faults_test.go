@@ -20,8 +20,8 @@ import (
 func e2eOneRun(t *testing.T, workflow, state, tasks string) (*e2e, *Run) {
 	t.Helper()
 	x := e2eNew(t)
-	x.file("w.yml", workflow)
-	x.principal("--with-agent")
+	x.File("w.yml", workflow)
+	x.Principal("--with-agent")
 	run := x.run("w")
 	if run.State != state || e2eStates(run) != tasks {
 		t.Errorf("the run is %s (%s) with %s; want %s with %s", run.State, run.Reason, e2eStates(run), state, tasks)
@@ -38,7 +38,7 @@ tasks:
   b: {depends: [start], run: 'sleep 0.2; echo b'}
   end: {depends: [a, b], run: echo end}
 `, runSucceeded, "a=succeeded b=succeeded end=succeeded start=succeeded")
-	if text := x.ok("logs", "w"); text != "start\na\nb\nend\n" {
+	if text := x.OK("logs", "w"); text != "start\na\nb\nend\n" {
 		t.Errorf("the tasks ran as %q", text)
 	}
 }
@@ -60,7 +60,7 @@ tasks:
 // TestFault34StderrLines: CDKTR hung for ever at the 33rd line on standard error.
 func TestFault34StderrLines(t *testing.T) {
 	x, _ := e2eOneRun(t, "tasks:\n  a: {run: 'seq 34 >&2; echo out'}\n", runSucceeded, "a=succeeded")
-	if n := strings.Count(x.ok("logs", "w", "--err"), "\n"); n != 34 {
+	if n := strings.Count(x.OK("logs", "w", "--err"), "\n"); n != 34 {
 		t.Errorf("%d lines of standard error", n)
 	}
 }
@@ -69,10 +69,10 @@ func TestFault34StderrLines(t *testing.T) {
 func TestFault200kBStderr(t *testing.T) {
 	x, _ := e2eOneRun(t, "tasks:\n  a: {run: 'yes 123456789 | head -n 20000 >&2; head -c 200000 /dev/zero | tr "+
 		"\"\\0\" x >&2; echo done'}\n", runSucceeded, "a=succeeded")
-	if n := strings.Count(x.ok("logs", "w", "--err", "--grep", "^123456789$"), "\n"); n != 20000 {
+	if n := strings.Count(x.OK("logs", "w", "--err", "--grep", "^123456789$"), "\n"); n != 20000 {
 		t.Errorf("%d lines of standard error", n)
 	}
-	if text := x.ok("logs", "w", "--grep", "^done$"); text != "done\n" {
+	if text := x.OK("logs", "w", "--grep", "^done$"); text != "done\n" {
 		t.Errorf("standard output is %q", text)
 	}
 }
@@ -81,7 +81,7 @@ func TestFault200kBStderr(t *testing.T) {
 func TestFaultNonUTF8Output(t *testing.T) {
 	x, _ := e2eOneRun(t, "tasks:\n  a: {run: 'printf \"\\377\\376 caf\\351\\n\"; printf \"fine\\n\"; printf "+
 		"\"\\200\" >&2'}\n", runSucceeded, "a=succeeded")
-	if text := x.ok("logs", "w", "--task", "a", "--grep", "."); !strings.Contains(text, "\xff\xfe caf\xe9\n") ||
+	if text := x.OK("logs", "w", "--task", "a", "--grep", "."); !strings.Contains(text, "\xff\xfe caf\xe9\n") ||
 		!strings.Contains(text, "fine\n") || !strings.Contains(text, "\x80\n") {
 		t.Errorf("the output is %q", text)
 	}
@@ -92,51 +92,51 @@ func TestFaultStrayFile(t *testing.T) {
 	x := e2eNew(t)
 	for name, text := range map[string]string{"README": "read me", "notes.txt": "x", ".hidden.yml": "{{{",
 		"a.yml~": "{{{", "w.yml": "tasks:\n  a: {run: 'true'}\n"} {
-		x.file(name, text)
+		x.File(name, text)
 	}
-	if err := syscall.Mkfifo(x.dir+"/workflows/pipe.yml", 0o600); err != nil {
+	if err := syscall.Mkfifo(x.Dir+"/workflows/pipe.yml", 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := x.principal("--with-agent")
-	if list := e2eLines[WorkflowInfo](t, x.ok("ls", "--json")); len(list) != 1 || list[0].Workflow != "w" {
+	p := x.Principal("--with-agent")
+	if list := e2eLines[WorkflowInfo](t, x.OK("ls", "--json")); len(list) != 1 || list[0].Workflow != "w" {
 		t.Errorf("ls shows %+v", list)
 	}
-	x.file("LATER", "x")
-	x.file("later.yml", "tasks:\n  a: {run: 'true'}\n")
-	x.until("later.yml is seen", func() bool { return x.workflow("later").File != "" })
+	x.File("LATER", "x")
+	x.File("later.yml", "tasks:\n  a: {run: 'true'}\n")
+	x.Until("later.yml is seen", func() bool { return x.workflow("later").File != "" })
 	if run := x.run("later"); run.State != runSucceeded {
 		t.Errorf("the run is %s", run.State)
 	}
-	p.stop()
+	p.Stop()
 }
 
 // TestFaultBadCron: in CDKTR one bad cron expression ended the scheduler for all.
 func TestFaultBadCron(t *testing.T) {
 	x := e2eNew(t)
-	x.file("bad.yml", "schedule: 'every day at noon'\ntasks:\n  a: {run: 'true'}\n")
-	x.file("bad2.yml", "schedule: '61 * * * *'\ntasks:\n  a: {run: 'true'}\n")
-	x.file("good.yml", "schedule: '* * * * * *'\ntasks:\n  a: {run: 'true'}\n")
-	x.principal("--with-agent")
-	x.until("the good one fires", func() bool { return len(x.decisions("good")) >= 2 })
-	if r := x.code(0, "ls"); !strings.Contains(r.err, "bad.yml:1:11:") || !strings.Contains(r.err, "bad2.yml:1:11:") {
-		t.Errorf("ls says %q", r.err)
+	x.File("bad.yml", "schedule: 'every day at noon'\ntasks:\n  a: {run: 'true'}\n")
+	x.File("bad2.yml", "schedule: '61 * * * *'\ntasks:\n  a: {run: 'true'}\n")
+	x.File("good.yml", "schedule: '* * * * * *'\ntasks:\n  a: {run: 'true'}\n")
+	x.Principal("--with-agent")
+	x.Until("the good one fires", func() bool { return len(x.decisions("good")) >= 2 })
+	if r := x.Code(0, "ls"); !strings.Contains(r.Err, "bad.yml:1:11:") || !strings.Contains(r.Err, "bad2.yml:1:11:") {
+		t.Errorf("ls says %q", r.Err)
 	}
-	x.refused(5, []string{"does not load"}, "run", "bad")
+	x.Refused(5, []string{"does not load"}, "run", "bad")
 }
 
 // TestFaultDeletedFile: in CDKTR the scheduler ended when the file of a scheduled workflow was deleted.
 func TestFaultDeletedFile(t *testing.T) {
 	x := e2eNew(t)
-	x.file("gone.yml", "schedule: '* * * * * *'\ntasks:\n  a: {run: 'true'}\n")
-	x.file("stays.yml", "schedule: '* * * * * *'\ntasks:\n  a: {run: 'true'}\n")
-	x.principal("--with-agent")
-	x.until("both fire", func() bool { return len(x.decisions("gone")) > 0 && len(x.decisions("stays")) > 0 })
-	if err := os.Remove(x.dir + "/workflows/gone.yml"); err != nil {
+	x.File("gone.yml", "schedule: '* * * * * *'\ntasks:\n  a: {run: 'true'}\n")
+	x.File("stays.yml", "schedule: '* * * * * *'\ntasks:\n  a: {run: 'true'}\n")
+	x.Principal("--with-agent")
+	x.Until("both fire", func() bool { return len(x.decisions("gone")) > 0 && len(x.decisions("stays")) > 0 })
+	if err := os.Remove(x.Dir + "/workflows/gone.yml"); err != nil {
 		t.Fatal(err)
 	}
-	x.until("the file's workflow is gone", func() bool { return x.workflow("gone").File == "" })
+	x.Until("the file's workflow is gone", func() bool { return x.workflow("gone").File == "" })
 	gone, stays := len(x.decisions("gone")), len(x.decisions("stays"))
-	x.until("the other goes on firing", func() bool { return len(x.decisions("stays")) >= stays+2 })
+	x.Until("the other goes on firing", func() bool { return len(x.decisions("stays")) >= stays+2 })
 	if n := len(x.decisions("gone")); n != gone {
 		t.Errorf("it fired %d times after its file was deleted", n-gone)
 	}
@@ -146,13 +146,13 @@ func TestFaultDeletedFile(t *testing.T) {
 // over at once.
 func TestFaultEmptyTasks(t *testing.T) {
 	x, _ := e2eOneRun(t, "name: Empty\ntasks: {}\n", runSucceeded, "")
-	x.file("none.yml", "name: None\n")
-	x.file("void.yml", "")
+	x.File("none.yml", "name: None\n")
+	x.File("void.yml", "")
 	for _, id := range []string{"none", "void"} {
-		x.until(id+" is seen", func() bool { return x.workflow(id).Error != "" })
-		x.refused(5, []string{id + ".yml", "does not load"}, "run", id)
+		x.Until(id+" is seen", func() bool { return x.workflow(id).Error != "" })
+		x.Refused(5, []string{id + ".yml", "does not load"}, "run", id)
 	}
-	if text := x.ok("agents", "--json"); !strings.Contains(text, `"running":0`) {
+	if text := x.OK("agents", "--json"); !strings.Contains(text, `"running":0`) {
 		t.Errorf("agents says %s", text)
 	}
 }
@@ -165,7 +165,7 @@ tasks:
   slow: {run: 'sleep 0.5; echo slow'}
   both: {depends: [fast, slow], run: echo both}
 `, runSucceeded, "both=succeeded fast=succeeded slow=succeeded")
-	if text := x.ok("logs", "w"); text != "fast\nslow\nboth\n" {
+	if text := x.OK("logs", "w"); text != "fast\nslow\nboth\n" {
 		t.Errorf("the tasks ran as %q", text)
 	}
 }
@@ -187,9 +187,9 @@ tasks:
 // TestFaultUnknownDependency: CDKTR took such a file and hung for ever.
 func TestFaultUnknownDependency(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", "tasks:\n  transform: {run: 'true'}\n  load: {run: 'true', depends: [transfrom]}\n")
-	x.principal("--with-agent")
-	x.refused(5, []string{"w.yml:3:", "transfrom", `did you mean "transform"`}, "run", "w")
+	x.File("w.yml", "tasks:\n  transform: {run: 'true'}\n  load: {run: 'true', depends: [transfrom]}\n")
+	x.Principal("--with-agent")
+	x.Refused(5, []string{"w.yml:3:", "transfrom", `did you mean "transform"`}, "run", "w")
 }
 
 // TestFaultSlotLeak: CDKTR's agent lost a slot at every run that went wrong, until it took no more.
@@ -199,12 +199,12 @@ func TestFaultSlotLeak(t *testing.T) {
 		"bytes": "run: 'printf \"\\377\"; exit 1'",
 		"dir":   "run: 'true', working_directory: /no/such/folder", "killed": "run: 'kill -9 $$'",
 		"outputs": "run: 'echo \"not a pair\" >> \"$CDKTR_OUTPUT\"'"} {
-		x.file(name+".yml", "tasks:\n  a: {"+task+"}\n")
+		x.File(name+".yml", "tasks:\n  a: {"+task+"}\n")
 	}
-	x.file("env.yml", "env_file: [/no/such/file]\ntasks:\n  a: {run: 'true'}\n")
-	x.file("timeout.yml", "tasks:\n  a: {run: 'sleep 600', timeout: 100ms}\n")
-	x.file("good.yml", "tasks:\n  a: {run: 'true'}\n")
-	x.principal("--with-agent", "--capacity", "2")
+	x.File("env.yml", "env_file: [/no/such/file]\ntasks:\n  a: {run: 'true'}\n")
+	x.File("timeout.yml", "tasks:\n  a: {run: 'sleep 600', timeout: 100ms}\n")
+	x.File("good.yml", "tasks:\n  a: {run: 'true'}\n")
+	x.Principal("--with-agent", "--capacity", "2")
 	for _, id := range []string{"exit", "missing", "bytes", "dir", "killed", "outputs", "env", "timeout"} {
 		if run := x.run(id); run.State != runFailed || run.Reason == "" {
 			t.Errorf("%s: the run is %s (%s)", id, run.State, run.Reason)
@@ -213,7 +213,7 @@ func TestFaultSlotLeak(t *testing.T) {
 	if run := x.run("good"); run.State != runSucceeded {
 		t.Errorf("after all of them a run is %s (%s)", run.State, run.Reason)
 	}
-	if text := x.ok("agents", "--json"); !strings.Contains(text, `"running":0`) {
+	if text := x.OK("agents", "--json"); !strings.Contains(text, `"running":0`) {
 		t.Errorf("agents says %s", text)
 	}
 }
@@ -221,26 +221,26 @@ func TestFaultSlotLeak(t *testing.T) {
 // TestFaultQueuedRunsSurviveKill: CDKTR had its queue in memory alone.
 func TestFaultQueuedRunsSurviveKill(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", "params: {n: {}}\ntasks:\n  a: {run: 'echo $PARAM_N >> $DIR/ran'}\n")
-	p := x.principal()
+	x.File("w.yml", "params: {n: {}}\ntasks:\n  a: {run: 'echo $PARAM_N >> $DIR/ran'}\n")
+	p := x.Principal()
 	var ids []string
 	want := ""
 	for i := range 5 {
-		ids = append(ids, x.start("w", "-p", fmt.Sprint("n=", i)))
+		ids = append(ids, x.Start("w", "-p", fmt.Sprint("n=", i)))
 		want += fmt.Sprintln(i)
 	}
-	p.kill()
-	x.principal()
-	if n := len(e2eLines[Run](t, x.ok("ps", "--state", "queued", "--json"))); n != len(ids) {
+	p.Kill()
+	x.Principal()
+	if n := len(e2eLines[Run](t, x.OK("ps", "--state", "queued", "--json"))); n != len(ids) {
 		t.Errorf("%d runs are queued after the kill, of %d", n, len(ids))
 	}
-	x.agent("two", "--capacity", "1")
+	x.Agent("two", "--capacity", "1")
 	for _, id := range ids {
 		if run := x.await(id); run.State != runSucceeded {
 			t.Errorf("run %s is %s (%s)", id, run.State, run.Reason)
 		}
 	}
-	if ran, _ := os.ReadFile(x.dir + "/ran"); string(ran) != want {
+	if ran, _ := os.ReadFile(x.Dir + "/ran"); string(ran) != want {
 		t.Errorf("they ran in the order %q", ran)
 	}
 }
@@ -248,20 +248,20 @@ func TestFaultQueuedRunsSurviveKill(t *testing.T) {
 // TestFaultAgentTwiceSameName: in CDKTR two agents of one name were taken for one.
 func TestFaultAgentTwiceSameName(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", "tasks:\n  a: {run: 'true'}\n")
-	x.principal()
-	first := x.agent("twin")
-	second := x.spawn("start", "agent", "--name", "twin", "--state", x.dir+"/other")
-	second.saw(&second.err, `another agent named .*twin.* --name`)
-	third := x.spawn("start", "agent", "--name", "else", "--state", x.dir+"/twin")
-	if code := third.wait(); code == 0 || !strings.Contains(third.err.String(), "twin") {
-		t.Errorf("a second agent on one state folder ended with code %d: %s", code, third.err.String())
+	x.File("w.yml", "tasks:\n  a: {run: 'true'}\n")
+	x.Principal()
+	first := x.Agent("twin")
+	second := x.Spawn("start", "agent", "--name", "twin", "--state", x.Dir+"/other")
+	second.Saw(&second.Err, `another agent named .*twin.* --name`)
+	third := x.Spawn("start", "agent", "--name", "else", "--state", x.Dir+"/twin")
+	if code := third.Wait(); code == 0 || !strings.Contains(third.Err.String(), "twin") {
+		t.Errorf("a second agent on one state folder ended with code %d: %s", code, third.Err.String())
 	}
 	if run := x.run("w"); run.State != runSucceeded {
 		t.Errorf("the run is %s (%s)", run.State, run.Reason)
 	}
-	first.stop()
-	second.saw(&second.err, "connected to the principal") // the name is free: it is taken in now
+	first.Stop()
+	second.Saw(&second.Err, "connected to the principal") // the name is free: it is taken in now
 	if run := x.run("w"); run.State != runSucceeded {
 		t.Errorf("the run is %s (%s)", run.State, run.Reason)
 	}
@@ -271,27 +271,27 @@ func TestFaultAgentTwiceSameName(t *testing.T) {
 // dropped.
 func TestFaultPrincipalAwayTaskGoesOn(t *testing.T) {
 	x := e2eNew(t)
-	x.env = append(x.env, e2eMainEnv+"=1s")
-	x.file("w.yml", `
+	x.Env = append(x.Env, e2eMainEnv+"=1s")
+	x.File("w.yml", `
 tasks:
   a: {run: 'i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo a-$i; [ $((i%100)) -gt 0 ] || sleep 0.03; done; touch $DIR/a'}
   b: {depends: [a], run: 'i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo b-$i >&2; [ $((i%300)) -gt 0 ] || sleep 0.03; done'}
   c: {depends: [b], run: 'seq -f c-%.0f 500; touch $DIR/c'}
 `)
-	p := x.principal()
-	x.agent("far")
-	id := x.start("w")
-	logs := x.spawn("logs", id, "-f")
-	logs.saw(&logs.out, "a-500\n")
-	p.kill()
-	if code := logs.wait(); code != exitUnreachable {
+	p := x.Principal()
+	x.Agent("far")
+	id := x.Start("w")
+	logs := x.Spawn("logs", id, "-f")
+	logs.Saw(&logs.Out, "a-500\n")
+	p.Kill()
+	if code := logs.Wait(); code != exitUnreachable {
 		t.Errorf("logs -f ended with code %d", code)
 	}
-	x.until("the first task ends with no principal", func() bool { _, err := os.Stat(x.dir + "/a"); return err == nil })
-	p = x.principal()
-	p.kill() // and once more, perhaps while the agent is catching up
-	x.until("the last task ends with no principal", func() bool { _, err := os.Stat(x.dir + "/c"); return err == nil })
-	x.principal()
+	x.Until("the first task ends with no principal", func() bool { _, err := os.Stat(x.Dir + "/a"); return err == nil })
+	p = x.Principal()
+	p.Kill() // and once more, perhaps while the agent is catching up
+	x.Until("the last task ends with no principal", func() bool { _, err := os.Stat(x.Dir + "/c"); return err == nil })
+	x.Principal()
 	if run := x.await(id); run.State != runSucceeded || e2eStates(run) != "a=succeeded b=succeeded c=succeeded" {
 		t.Errorf("the run is %s (%s), %s", run.State, run.Reason, e2eStates(run))
 	}
@@ -304,7 +304,7 @@ tasks:
 			fmt.Fprintf(&want, "%s-%d\n", part.task, i+1)
 		}
 	}
-	if text := x.ok("logs", id); text != want.String() {
+	if text := x.OK("logs", id); text != want.String() {
 		seen := map[string]int{}
 		for line := range strings.Lines(text) {
 			seen[line]++
@@ -321,8 +321,8 @@ tasks:
 // TestFaultLostReplies: CDKTR dropped replies, and with them runs, when requests came close together.
 func TestFaultLostReplies(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", "tasks:\n  a: {cmd: 'true'}\n")
-	x.principal("--with-agent")
+	x.File("w.yml", "tasks:\n  a: {cmd: 'true'}\n")
+	x.Principal("--with-agent")
 	const clients, each = 8, 25
 	ids := make([][]string, clients)
 	var group sync.WaitGroup
@@ -345,7 +345,7 @@ func TestFaultLostReplies(t *testing.T) {
 			}
 		}
 	}
-	if n := len(e2eLines[Run](t, x.ok("ps", "--all", "-n", "1000", "--json"))); n != clients*each {
+	if n := len(e2eLines[Run](t, x.OK("ps", "--all", "-n", "1000", "--json"))); n != clients*each {
 		t.Errorf("there are %d runs, want %d", n, clients*each)
 	}
 }
@@ -353,10 +353,10 @@ func TestFaultLostReplies(t *testing.T) {
 // TestFaultHostilePeers: one reset, or a few bytes of nonsense, ended CDKTR's principal.
 func TestFaultHostilePeers(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", "tasks:\n  a: {run: 'true'}\n")
-	p := x.principal("--with-agent")
+	x.File("w.yml", "tasks:\n  a: {run: 'true'}\n")
+	p := x.Principal("--with-agent")
 	greeting := "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00NULL" + strings.Repeat("\x00", 48)
-	idle, err := net.Dial("unix", x.dir+"/s") // one that never says anything must not be in the way
+	idle, err := net.Dial("unix", x.Dir+"/s") // one that never says anything must not be in the way
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -364,7 +364,7 @@ func TestFaultHostilePeers(t *testing.T) {
 	for _, text := range []string{"", "GET / HTTP/1.1\r\n\r\n", greeting, greeting + "\x04\x05\x05READY", greeting +
 		"\x06\xff\xff\xff\xff\xff\xff\xff\xff",
 		greeting + "\x04\x1a\x05READY\x0bSocket-Type\x00\x00\x00\x03BAD", strings.Repeat("\x00", 5000)} {
-		conn, err := net.Dial("unix", x.dir+"/s")
+		conn, err := net.Dial("unix", x.Dir+"/s")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -374,17 +374,17 @@ func TestFaultHostilePeers(t *testing.T) {
 	if run := x.run("w"); run.State != runSucceeded {
 		t.Errorf("the run is %s (%s)", run.State, run.Reason)
 	}
-	p.stop()
+	p.Stop()
 }
 
 // TestTornJournal: what a crash left half written is dropped, and told of; damage further back is not passed over.
 func TestTornJournal(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", "tasks:\n  a: {run: 'true'}\n")
-	p := x.principal("--with-agent")
+	x.File("w.yml", "tasks:\n  a: {run: 'true'}\n")
+	p := x.Principal("--with-agent")
 	first := x.run("w")
-	p.kill()
-	segments, err := filepath.Glob(x.dir + "/state/journal/*")
+	p.Kill()
+	segments, err := filepath.Glob(x.Dir + "/state/journal/*")
 	if err != nil || len(segments) == 0 {
 		t.Fatalf("segments %v, %v", segments, err)
 	}
@@ -397,8 +397,8 @@ func TestTornJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	p = x.principal("--with-agent")
-	if text := p.err.String(); !strings.Contains(text, filepath.Base(newest)) || !strings.Contains(text, "level=WARN") {
+	p = x.Principal("--with-agent")
+	if text := p.Err.String(); !strings.Contains(text, filepath.Base(newest)) || !strings.Contains(text, "level=WARN") {
 		t.Errorf("it does not say what it dropped: %s", text)
 	}
 	if run := x.show(first.ID); run == nil || run.State != runSucceeded {
@@ -407,9 +407,9 @@ func TestTornJournal(t *testing.T) {
 	if run := x.run("w"); run.State != runSucceeded {
 		t.Errorf("the run is %s (%s)", run.State, run.Reason)
 	}
-	p.stop()
-	p = x.principal("--with-agent")
-	if text := p.err.String(); strings.Contains(text, "level=WARN") {
+	p.Stop()
+	p = x.Principal("--with-agent")
+	if text := p.Err.String(); strings.Contains(text, "level=WARN") {
 		t.Errorf("it complains still: %s", text)
 	}
 }
@@ -417,39 +417,39 @@ func TestTornJournal(t *testing.T) {
 // TestNoStart: what a principal cannot start with, it says.
 func TestNoStart(t *testing.T) {
 	x := e2eNew(t)
-	x.principal()
-	other := x.env
-	x.refused(5, []string{"state", "cdktr"}, "start", "principal", "--socket", x.dir+"/other")
-	x.refused(5, []string{x.dir + "/s"}, "start", "principal", "--state", x.dir+"/other")
-	long := x.dir + "/" + strings.Repeat("long/", 30) + "s"
-	x.refused(1, []string{"long", "path"}, "start", "principal", "--socket", long, "--state", x.dir+"/third")
-	x.env = append(other, "CDKTR_LOG_LEVEL=loud")
-	x.refused(2, []string{"loud", "debug"}, "start", "principal")
-	x.env = append(other, "CDKTR_AGENT_CAPACITY=many")
-	x.refused(2, []string{"many"}, "start", "principal", "--with-agent")
-	x.env = other
-	x.refused(2, []string{"Nowhere"}, "start", "principal", "--timezone", "Nowhere/Land")
-	x.refused(2, nil, "start", "principal", "now")
-	x.refused(2, []string{"tcp"}, "start", "agent", "--principal", "tcp://127.0.0.1:1")
+	x.Principal()
+	other := x.Env
+	x.Refused(5, []string{"state", "cdktr"}, "start", "principal", "--socket", x.Dir+"/other")
+	x.Refused(5, []string{x.Dir + "/s"}, "start", "principal", "--state", x.Dir+"/other")
+	long := x.Dir + "/" + strings.Repeat("long/", 30) + "s"
+	x.Refused(1, []string{"long", "path"}, "start", "principal", "--socket", long, "--state", x.Dir+"/third")
+	x.Env = append(other, "CDKTR_LOG_LEVEL=loud")
+	x.Refused(2, []string{"loud", "debug"}, "start", "principal")
+	x.Env = append(other, "CDKTR_AGENT_CAPACITY=many")
+	x.Refused(2, []string{"many"}, "start", "principal", "--with-agent")
+	x.Env = other
+	x.Refused(2, []string{"Nowhere"}, "start", "principal", "--timezone", "Nowhere/Land")
+	x.Refused(2, nil, "start", "principal", "now")
+	x.Refused(2, []string{"tcp"}, "start", "agent", "--principal", "tcp://127.0.0.1:1")
 }
 
 // TestStateReadOnly: without a place to write there is no principal. Root may write anywhere, so it runs as nobody.
 func TestStateReadOnly(t *testing.T) {
 	x := e2eNew(t)
-	x.bin = e2ePlain(t, x.dir)
-	if err := os.Mkdir(x.dir+"/locked", 0o555); err != nil {
+	x.Bin = e2ePlain(t, x.Dir)
+	if err := os.Mkdir(x.Dir+"/locked", 0o555); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(x.dir, 0o755); err != nil {
+	if err := os.Chmod(x.Dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if os.Getuid() == 0 {
-		x.uid = 65534
+		x.UID = 65534
 	}
-	p := x.spawn("start", "principal", "--state", x.dir+"/locked/state")
-	if code := p.wait(); code != 1 || !strings.Contains(p.err.String(), "locked/state") ||
-		!strings.Contains(p.err.String(), "permission denied") {
-		t.Errorf("exit code %d: %s", code, p.err.String())
+	p := x.Spawn("start", "principal", "--state", x.Dir+"/locked/state")
+	if code := p.Wait(); code != 1 || !strings.Contains(p.Err.String(), "locked/state") ||
+		!strings.Contains(p.Err.String(), "permission denied") {
+		t.Errorf("exit code %d: %s", code, p.Err.String())
 	}
 }
 
@@ -486,8 +486,8 @@ var e2ePlainBuilt = sync.OnceValues(func() (string, error) {
 // reads any more must die of it, and not complain on standard error for ever.
 func TestTaskSignals(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", "tasks:\n  a: {run: 'sed -n s/SigIgn:.//p /proc/self/status; yes | head -n 1'}\n")
-	lines := strings.Fields(x.ok("run", x.dir+"/workflows/w.yml"))
+	x.File("w.yml", "tasks:\n  a: {run: 'sed -n s/SigIgn:.//p /proc/self/status; yes | head -n 1'}\n")
+	lines := strings.Fields(x.OK("run", x.Dir+"/workflows/w.yml"))
 	if len(lines) != 2 || lines[1] != "y" {
 		t.Fatalf("output %q", lines)
 	}

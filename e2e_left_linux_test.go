@@ -28,25 +28,25 @@ func leftRig(t *testing.T) *e2e {
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
 	})
-	x.uid = 65534
+	x.UID = 65534
 	asRoot, err := exec.LookPath("chroot")
 	if err != nil {
 		asRoot = "/usr/sbin/chroot"
 	}
-	for from, to := range map[string]string{asRoot: x.dir + "/asroot", x.bin: x.dir + "/cdktr"} {
+	for from, to := range map[string]string{asRoot: x.Dir + "/asroot", x.Bin: x.Dir + "/cdktr"} {
 		text, err := os.ReadFile(from)
 		if err := errors.Join(err, os.WriteFile(to, text, 0o755), os.Chmod(to, 0o755)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	x.bin = x.dir + "/cdktr"
-	err = filepath.WalkDir(x.dir, func(name string, _ fs.DirEntry, err error) error {
-		if name == x.dir+"/asroot" {
+	x.Bin = x.Dir + "/cdktr"
+	err = filepath.WalkDir(x.Dir, func(name string, _ fs.DirEntry, err error) error {
+		if name == x.Dir+"/asroot" {
 			return errors.Join(err, os.Chmod(name, 0o755|fs.ModeSetuid))
 		}
-		return errors.Join(err, os.Chown(name, int(x.uid), int(x.uid)))
+		return errors.Join(err, os.Chown(name, int(x.UID), int(x.UID)))
 	})
-	if err := errors.Join(err, os.Chmod(x.dir, 0o755)); err != nil {
+	if err := errors.Join(err, os.Chmod(x.Dir, 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	return x
@@ -58,7 +58,7 @@ func leftPids(x *e2e) (pids []int) {
 	for _, st := range all {
 		args, _ := os.ReadFile("/proc/" + strconv.Itoa(st.pid) + "/cmdline")
 		environ, _ := os.ReadFile("/proc/" + strconv.Itoa(st.pid) + "/environ")
-		if string(args) == "sleep\x001000\x00" && strings.Contains(string(environ), x.dir) {
+		if string(args) == "sleep\x001000\x00" && strings.Contains(string(environ), x.Dir) {
 			pids = append(pids, st.pid)
 		}
 	}
@@ -69,7 +69,7 @@ func leftPids(x *e2e) (pids []int) {
 func leftAttention(x *e2e) (items []AttentionItem) {
 	r, err := x.ask(Request{Op: "attention"})
 	if err != nil {
-		x.t.Fatal(err)
+		x.T.Fatal(err)
 	}
 	for _, item := range r.Items {
 		if item.Kind == attentionLeft {
@@ -83,10 +83,10 @@ func leftAttention(x *e2e) (items []AttentionItem) {
 // what, whose and where; the next fires become no runs, over the ends of agent and principal, until it has gone.
 func TestLeftOfAnotherUser(t *testing.T) {
 	x := leftRig(t)
-	x.file("w.yml", "schedule: '@every 1s'\ntasks:\n  a: {run: '[ -e $DIR/quiet ] || $DIR/asroot --userspec=0:0 / "+
+	x.File("w.yml", "schedule: '@every 1s'\ntasks:\n  a: {run: '[ -e $DIR/quiet ] || $DIR/asroot --userspec=0:0 / "+
 		"sleep 1000 & echo begun'}\n")
-	p := x.principal()
-	agent := x.agent("edge")
+	p := x.Principal()
+	agent := x.Agent("edge")
 	skips := func(since Stamp) (n int) {
 		for _, d := range x.decisions("w") {
 			if !d.Fired && d.Made.After(since.Time) && strings.Contains(d.Reason, "left lives on agent edge: pid ") {
@@ -101,7 +101,7 @@ func TestLeftOfAnotherUser(t *testing.T) {
 		}
 		return newest
 	}
-	x.until("a fire is held back", func() bool { return skips(Stamp{}) > 0 })
+	x.Until("a fire is held back", func() bool { return skips(Stamp{}) > 0 })
 	pids := leftPids(x)
 	run := x.workflow("w").Last.ID
 	r := x.show(run)
@@ -114,9 +114,9 @@ func TestLeftOfAnotherUser(t *testing.T) {
 		t.Errorf("the run says %+v, want %+v", r.Left[0], want)
 	}
 	named := "pid " + strconv.Itoa(pids[0]) + " (root): sleep 1000"
-	for what, text := range map[string]string{"show": x.ok("show", run), "show --json": x.ok("show", run, "--json"),
-		"logs": x.ok("logs", run), "attention": x.ok("attention"),
-		"why": x.ok("why", "w"), "the agent's log": agent.err.String()} {
+	for what, text := range map[string]string{"show": x.OK("show", run), "show --json": x.OK("show", run, "--json"),
+		"logs": x.OK("logs", run), "attention": x.OK("attention"),
+		"why": x.OK("why", "w"), "the agent's log": agent.Err.String()} {
 		if what == "show --json" {
 			named := `"pid":` + strconv.Itoa(pids[0]) + `,"user":"root","command":"sleep 1000"`
 			if !strings.Contains(text, named) {
@@ -133,39 +133,39 @@ func TestLeftOfAnotherUser(t *testing.T) {
 
 	again := func(what string) {
 		t.Helper()
-		x.until("a principal answers", func() bool { return x.show(run) != nil })
+		x.Until("a principal answers", func() bool { return x.show(run) != nil })
 		since := made()
-		x.until("a fire is held back after "+what, func() bool { return skips(since) > 0 })
+		x.Until("a fire is held back after "+what, func() bool { return skips(since) > 0 })
 		if is := leftPids(x); len(is) != 1 || is[0] != pids[0] || x.workflow("w").Last.ID != run {
 			t.Errorf("after %s there are %d, and run %s", what, is, x.workflow("w").Last.ID)
 		}
 	}
-	agent.kill()
-	agent = x.agent("edge")
-	agent.saw(&agent.err, "could not end is there still")
+	agent.Kill()
+	agent = x.Agent("edge")
+	agent.Saw(&agent.Err, "could not end is there still")
 	again("the end of the agent")
-	p.kill()
-	x.principal()
+	p.Kill()
+	x.Principal()
 	again("the end of the principal")
-	agent.stop()
-	x.agent("edge")
+	agent.Stop()
+	x.Agent("edge")
 	again("a stop of the agent")
 
-	if err := errors.Join(os.WriteFile(x.dir+"/quiet", nil, 0o644), syscall.Kill(pids[0],
+	if err := errors.Join(os.WriteFile(x.Dir+"/quiet", nil, 0o644), syscall.Kill(pids[0],
 		syscall.SIGKILL)); err != nil {
 		t.Fatal(err)
 	}
-	x.until("the next fire becomes a run", func() bool { return x.workflow("w").Last.ID != run })
+	x.Until("the next fire becomes a run", func() bool { return x.workflow("w").Last.ID != run })
 	if r := x.show(run); len(r.Left) != 1 || r.Left[0].Gone.IsZero() {
 		t.Errorf("the run says %+v", r.Left)
 	}
 	if items := leftAttention(x); len(items) != 0 {
 		t.Errorf("attention: %+v", items)
 	}
-	if text := x.ok("show", run); !strings.Contains(text, "gone since") {
+	if text := x.OK("show", run); !strings.Contains(text, "gone since") {
 		t.Errorf("show says\n%s", text)
 	}
-	if _, err := os.Stat(x.dir + "/edge/" + runnerLeftFile); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(x.Dir + "/edge/" + runnerLeftFile); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the agent's table: %v", err)
 	}
 }
@@ -174,28 +174,28 @@ func TestLeftOfAnotherUser(t *testing.T) {
 // one waits.
 func TestLeftStop(t *testing.T) {
 	x := leftRig(t)
-	x.file("w.yml", "overlap: queue\ntasks:\n  a: {run: '[ -e $DIR/quiet ] && exit; echo begun; exec $DIR/asroot "+
+	x.File("w.yml", "overlap: queue\ntasks:\n  a: {run: '[ -e $DIR/quiet ] && exit; echo begun; exec $DIR/asroot "+
 		"--userspec=0:0 / sleep 1000'}\n")
-	x.principal()
-	x.agent("edge")
-	run := x.start("w")
-	x.until("it is at it", func() bool { return len(leftPids(x)) == 1 })
-	x.ok("cancel", run)
+	x.Principal()
+	x.Agent("edge")
+	run := x.Start("w")
+	x.Until("it is at it", func() bool { return len(leftPids(x)) == 1 })
+	x.OK("cancel", run)
 	r := x.await(run)
 	pids := leftPids(x)
 	if r.State != runCancelled || len(pids) != 1 || len(r.Left) != 1 || r.Left[0].PID != pids[0] ||
 		r.Left[0].User != "root" {
 		t.Fatalf("%d live, and the %s run says %+v", pids, r.State, r.Left)
 	}
-	if text := x.ok("logs", run); !strings.Contains(text,
+	if text := x.OK("logs", run); !strings.Contains(text,
 		"could not be ended and go on (1): pid "+strconv.Itoa(pids[0])+" (root): sleep 1000") {
 		t.Errorf("logs:\n%s", text)
 	}
-	if err := os.WriteFile(x.dir+"/quiet", nil, 0o644); err != nil {
+	if err := os.WriteFile(x.Dir+"/quiet", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	next := x.start("w")
-	x.until("it says what it waits for", func() bool {
+	next := x.Start("w")
+	x.Until("it says what it waits for", func() bool {
 		r := x.show(next)
 		return r.State == runQueued && strings.Contains(r.Reason,
 			"what run "+run+" left lives on agent edge: pid "+strconv.Itoa(pids[0]))

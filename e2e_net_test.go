@@ -51,8 +51,8 @@ func netNew(t *testing.T, workflow string) *netCable {
 		hard, _, _ = strings.Cut(hard, " ")
 		n.addresses[side] = []string{address, hard}
 	}
-	n.file("w.yml", workflow)
-	n.principal = n.hub.principal("--bind", "tcp://"+netHub+":"+netPort)
+	n.File("w.yml", workflow)
+	n.principal = n.hub.Principal("--bind", "tcp://"+netHub+":"+netPort)
 	return n
 }
 
@@ -67,21 +67,21 @@ func netTry() (out []byte, err error) {
 
 // space makes a namespace, and an e2e whose processes are in it. It is gone after the test, when they are.
 func (n *netCable) space(name string) *e2e {
-	n.t.Helper()
-	space := fmt.Sprintf("%s-%d-%s", filepath.Base(n.dir), os.Getpid(), name)
+	n.T.Helper()
+	space := fmt.Sprintf("%s-%d-%s", filepath.Base(n.Dir), os.Getpid(), name)
 	if out, err := exec.Command("ip", "netns", "add", space).CombinedOutput(); err != nil {
-		n.t.Fatalf("add namespace: %v: %s", err, out)
+		n.T.Fatalf("add namespace: %v: %s", err, out)
 	}
-	n.t.Cleanup(func() {
+	n.T.Cleanup(func() {
 		if out, err := exec.Command("ip", "netns", "del", space).CombinedOutput(); err != nil {
-			n.t.Errorf("remove namespace: %v: %s", err, out)
+			n.T.Errorf("remove namespace: %v: %s", err, out)
 		}
 	})
 	x := *n.e2e
-	x.bin = filepath.Join(n.dir, "in-"+name) // each exec keeps the pid, so that signals arrive
-	if err := os.WriteFile(x.bin, fmt.Appendf(nil, "#!/bin/sh\nexec ip netns exec %s %s \"$@\"\n", space, n.bin),
+	x.Bin = filepath.Join(n.Dir, "in-"+name) // each exec keeps the pid, so that signals arrive
+	if err := os.WriteFile(x.Bin, fmt.Appendf(nil, "#!/bin/sh\nexec ip netns exec %s %s \"$@\"\n", space, n.Bin),
 		0o755); err != nil {
-		n.t.Fatal(err)
+		n.T.Fatal(err)
 	}
 	n.spaces[&x] = space
 	return &x
@@ -89,17 +89,17 @@ func (n *netCable) space(name string) *e2e {
 
 // ip runs ip(8) on one side.
 func (n *netCable) ip(side *e2e, args ...string) string {
-	n.t.Helper()
+	n.T.Helper()
 	out, err := exec.Command("ip", append([]string{"-n", n.spaces[side]}, args...)...).CombinedOutput()
 	if err != nil {
-		n.t.Fatalf("ip %q: %v: %s", args, err, out)
+		n.T.Fatalf("ip %q: %v: %s", args, err, out)
 	}
 	return string(out)
 }
 
 // swallow has what one side sends to the other arrive nowhere, or arrive again. Neither side is told.
 func (n *netCable) swallow(from *e2e, swallowed bool) {
-	n.t.Helper()
+	n.T.Helper()
 	to := n.addresses[n.hub]
 	if from == n.hub {
 		to = n.addresses[n.far]
@@ -113,13 +113,13 @@ func (n *netCable) swallow(from *e2e, swallowed bool) {
 
 // credentialed starts an agent on one side with a credential of its own.
 func (n *netCable) credentialed(side *e2e, name string) *e2eProc {
-	n.t.Helper()
-	file := filepath.Join(n.dir, name+".cred")
-	n.ok("authorize", "--new", name, "--role", roleAgent, "--endpoint", "tcp://"+netHub+":"+netPort, "-o", file)
+	n.T.Helper()
+	file := filepath.Join(n.Dir, name+".cred")
+	n.OK("authorize", "--new", name, "--role", roleAgent, "--endpoint", "tcp://"+netHub+":"+netPort, "-o", file)
 	y := *side
-	y.env = append(slices.Clone(side.env), "WHO="+name, "CDKTR_CREDENTIAL="+file, "CDKTR_AGENT_NAME="+name)
-	p := y.spawn("start", "agent", "--state", n.dir+"/"+name)
-	p.saw(&p.err, "msg=.connected to the principal")
+	y.Env = append(slices.Clone(side.Env), "WHO="+name, "CDKTR_CREDENTIAL="+file, "CDKTR_AGENT_NAME="+name)
+	p := y.Spawn("start", "agent", "--state", n.Dir+"/"+name)
+	p.Saw(&p.Err, "msg=.connected to the principal")
 	return p
 }
 
@@ -139,13 +139,13 @@ func (n *netCable) agentState(name string) string {
 
 // lost waits until the agent counts as lost, and tells how long it took since the cut.
 func (n *netCable) lost(name string, cut time.Time) {
-	n.t.Helper()
-	n.until("agent "+name+" is lost", func() bool { return n.agentState(name) == agentLost })
+	n.T.Helper()
+	n.Until("agent "+name+" is lost", func() bool { return n.agentState(name) == agentLost })
 	took := time.Since(cut)
-	n.t.Logf("agents says lost %.1f s after the cut", took.Seconds())
+	n.T.Logf("agents says lost %.1f s after the cut", took.Seconds())
 	// two heartbeats of 5 s, or 15 s of silence; the rest is for a slow machine
 	if took > 16*time.Second+15*time.Second {
-		n.t.Errorf("it took %s until the agent counted as lost", took)
+		n.T.Errorf("it took %s until the agent counted as lost", took)
 	}
 }
 
@@ -171,40 +171,40 @@ const netChatty = `tasks:
 
 // netSaid waits until the principal has n lines of a run.
 func (n *netCable) netSaid(run string, lines int) {
-	n.t.Helper()
-	n.until(fmt.Sprintf("%d lines", lines), func() bool { return strings.Count(n.ok("logs", run), "\n") >= lines })
+	n.T.Helper()
+	n.Until(fmt.Sprintf("%d lines", lines), func() bool { return strings.Count(n.OK("logs", run), "\n") >= lines })
 }
 
 // enough tells the tasks to end.
 func (n *netCable) enough() {
-	n.t.Helper()
-	if err := os.WriteFile(n.dir+"/enough", nil, 0o644); err != nil {
-		n.t.Fatal(err)
+	n.T.Helper()
+	if err := os.WriteFile(n.Dir+"/enough", nil, 0o644); err != nil {
+		n.T.Fatal(err)
 	}
 }
 
 // wholeOutput wants a run that succeeded, and every line of each task once, in its order.
 func (n *netCable) wholeOutput(run string) {
-	n.t.Helper()
+	n.T.Helper()
 	if r := n.await(run); r.State != runSucceeded || e2eStates(r) != "a=succeeded b=succeeded c=succeeded" ||
 		r.Attempt != 1 {
-		n.t.Errorf("the run is %s (%s), attempt %d, %s", r.State, r.Reason, r.Attempt, e2eStates(r))
+		n.T.Errorf("the run is %s (%s), attempt %d, %s", r.State, r.Reason, r.Attempt, e2eStates(r))
 	}
 	count := map[string]int{}
-	for line := range strings.Lines(n.ok("logs", run)) {
+	for line := range strings.Lines(n.OK("logs", run)) {
 		task, number, _ := strings.Cut(strings.TrimSpace(line), " ")
 		count[task]++
 		if number != strconv.Itoa(count[task]) {
-			n.t.Fatalf("line %d of task %s is %q", count[task], task, line)
+			n.T.Fatalf("line %d of task %s is %q", count[task], task, line)
 		}
 	}
 	for _, task := range []string{"a", "b", "c"} {
-		said, err := os.ReadFile(n.dir + "/said-" + task)
+		said, err := os.ReadFile(n.Dir + "/said-" + task)
 		if err != nil || strings.TrimSpace(string(said)) != strconv.Itoa(count[task]) {
-			n.t.Errorf("task %s said %q lines (%v), the principal has %d", task, said, err, count[task])
+			n.T.Errorf("task %s said %q lines (%v), the principal has %d", task, said, err, count[task])
 		}
 	}
-	n.t.Logf("%d lines of a, %d of b, %d of c, each once", count["a"], count["b"], count["c"])
+	n.T.Logf("%d lines of a, %d of b, %d of c, each once", count["a"], count["b"], count["c"])
 }
 
 // TestNetCut: the cable swallows everything in the middle of a run, for longer than the agent and the principal wait
@@ -212,16 +212,16 @@ func (n *netCable) wholeOutput(run string) {
 func TestNetCut(t *testing.T) {
 	n := netNew(t, netChatty)
 	agent := n.credentialed(n.far, "ed")
-	id := n.start("w")
+	id := n.Start("w")
 	n.netSaid(id, 300)
 	cut := time.Now()
 	n.swallow(n.far, true)
 	n.swallow(n.hub, true)
 	n.lost("ed", cut)
-	agent.saw(&agent.err, "no principal; trying again")
+	agent.Saw(&agent.Err, "no principal; trying again")
 	n.swallow(n.far, false)
 	n.swallow(n.hub, false)
-	n.until("the agent is there again", func() bool { return n.agentState("ed") == agentUp })
+	n.Until("the agent is there again", func() bool { return n.agentState("ed") == agentUp })
 	n.enough()
 	n.wholeOutput(id)
 }
@@ -234,7 +234,7 @@ func TestNetHalfOpen(t *testing.T) {
 		t.Run(from, func(t *testing.T) {
 			n := netNew(t, netChatty)
 			n.credentialed(n.far, "ed")
-			id := n.start("w")
+			id := n.Start("w")
 			n.netSaid(id, 300)
 			side := n.far
 			if from == "principal" {
@@ -244,7 +244,7 @@ func TestNetHalfOpen(t *testing.T) {
 			n.swallow(side, true)
 			n.lost("ed", cut)
 			n.swallow(side, false)
-			n.until("the agent is there again", func() bool { return n.agentState("ed") == agentUp })
+			n.Until("the agent is there again", func() bool { return n.agentState("ed") == agentUp })
 			n.enough()
 			n.wholeOutput(id)
 		})
@@ -262,7 +262,7 @@ func TestNetFlaps(t *testing.T) {
 			"20ms", "10ms", "loss", "5%").Run()
 		netem = netem && err == nil
 	}
-	id := n.start("w")
+	id := n.Start("w")
 	if netem {
 		t.Log("netem: 20 ms more each way, 5% of packets lost")
 		n.netSaid(id, 3000)
@@ -274,7 +274,7 @@ func TestNetFlaps(t *testing.T) {
 			said := time.After(200 * time.Millisecond)
 			<-said // the task talks on meanwhile
 			n.ip(n.far, "link", "set", "cable", "up")
-			n.netSaid(id, strings.Count(n.ok("logs", id), "\n")+50)
+			n.netSaid(id, strings.Count(n.OK("logs", id), "\n")+50)
 		}
 	}
 	n.enough()
@@ -296,20 +296,20 @@ tasks:
 func TestNetFailover(t *testing.T) {
 	n := netNew(t, netFailover)
 	n.credentialed(n.far, "ed")
-	id := n.start("w")
+	id := n.Start("w")
 	beats := func() string {
-		text, _ := os.ReadFile(n.dir + "/beats")
+		text, _ := os.ReadFile(n.Dir + "/beats")
 		return string(text)
 	}
-	n.until("the first agent is at it", func() bool { return strings.Count(beats(), "ed ") > 5 })
+	n.Until("the first agent is at it", func() bool { return strings.Count(beats(), "ed ") > 5 })
 	n.credentialed(n.hub, "vi")
 	cut := time.Now()
 	n.ip(n.far, "link", "set", "cable", "down")
-	n.until("the second agent is at it", func() bool { return strings.Count(beats(), "vi ") > 5 })
+	n.Until("the second agent is at it", func() bool { return strings.Count(beats(), "vi ") > 5 })
 	n.ip(n.far, "link", "set", "cable", "up")
-	n.until("the first agent is there again", func() bool { return n.agentState("ed") == agentUp })
+	n.Until("the first agent is there again", func() bool { return n.agentState("ed") == agentUp })
 	again := time.Now()
-	n.until("the second agent is still at it", func() bool { return netLast(t, beats(), "vi").After(again) })
+	n.Until("the second agent is still at it", func() bool { return netLast(t, beats(), "vi").After(again) })
 	n.enough()
 	if run := n.await(id); run.State != runSucceeded || run.Attempt != 2 || run.Agent != "vi" ||
 		e2eStates(run) != "first=succeeded second=succeeded third=succeeded" {
@@ -317,7 +317,7 @@ func TestNetFailover(t *testing.T) {
 			e2eStates(run))
 	}
 	for name, want := range map[string]string{"first": "ed\n", "third": "vi\n"} {
-		if text, _ := os.ReadFile(filepath.Join(n.dir, name)); string(text) != want {
+		if text, _ := os.ReadFile(filepath.Join(n.Dir, name)); string(text) != want {
 			t.Errorf("task %s was run by %q, want %q", name, text, want)
 		}
 	}

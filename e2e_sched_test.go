@@ -14,11 +14,11 @@ import (
 // TestFolderLive: the folder is followed while the principal runs.
 func TestFolderLive(t *testing.T) {
 	x := e2eNew(t)
-	if err := os.Remove(x.dir + "/workflows"); err != nil {
+	if err := os.Remove(x.Dir + "/workflows"); err != nil {
 		t.Fatal(err)
 	}
-	p := x.principal("--with-agent")
-	if text := p.err.String(); !strings.Contains(text, "workflows") || !strings.Contains(text, "does not exist") {
+	p := x.Principal("--with-agent")
+	if text := p.Err.String(); !strings.Contains(text, "workflows") || !strings.Contains(text, "does not exist") {
 		t.Errorf("it does not say that the folder is missing: %s", text)
 	}
 	said := func() string {
@@ -27,49 +27,49 @@ func TestFolderLive(t *testing.T) {
 		if run.State != runSucceeded {
 			t.Errorf("the run is %s (%s)", run.State, run.Reason)
 		}
-		return x.ok("logs", run.ID)
+		return x.OK("logs", run.ID)
 	}
-	x.file("sub/w.yml", "tasks:\n  a: {run: echo one}\n") // the folder comes into being
-	x.until("the new file is seen", func() bool { return x.workflow("sub.w").Tasks == 1 })
+	x.File("sub/w.yml", "tasks:\n  a: {run: echo one}\n") // the folder comes into being
+	x.Until("the new file is seen", func() bool { return x.workflow("sub.w").Tasks == 1 })
 	if text := said(); text != "one\n" {
 		t.Errorf("the first version said %q", text)
 	}
-	x.file("sub/w.yml", "tasks:\n  a: {run: echo two}\n  b: {run: 'true'}\n")
-	x.until("the change is seen", func() bool { return x.workflow("sub.w").Tasks == 2 })
+	x.File("sub/w.yml", "tasks:\n  a: {run: echo two}\n  b: {run: 'true'}\n")
+	x.Until("the change is seen", func() bool { return x.workflow("sub.w").Tasks == 2 })
 	if text := said(); text != "two\n" {
 		t.Errorf("the second version said %q", text)
 	}
-	x.file("sub/w.yml", "tasks:\n  a: {rum: echo three}\n")
-	x.until("the fault is seen", func() bool { return strings.Contains(x.workflow("sub.w").Error, "sub/w.yml:2:") })
+	x.File("sub/w.yml", "tasks:\n  a: {rum: echo three}\n")
+	x.Until("the fault is seen", func() bool { return strings.Contains(x.workflow("sub.w").Error, "sub/w.yml:2:") })
 	if text := said(); text != "two\n" { // the last good version stays in force
 		t.Errorf("after a bad change it said %q", text)
 	}
-	if r := x.code(0, "ls"); !strings.Contains(r.out, "does not load") || !strings.Contains(r.err, "sub/w.yml:2:") {
-		t.Errorf("ls says %s%s", r.out, r.err)
+	if r := x.Code(0, "ls"); !strings.Contains(r.Out, "does not load") || !strings.Contains(r.Err, "sub/w.yml:2:") {
+		t.Errorf("ls says %s%s", r.Out, r.Err)
 	}
-	x.file("sub/w.yml", "tasks:\n  a: {run: echo four}\n")
-	x.until("the mended file is seen", func() bool { w := x.workflow("sub.w"); return w.Error == "" && w.Tasks == 1 })
+	x.File("sub/w.yml", "tasks:\n  a: {run: echo four}\n")
+	x.Until("the mended file is seen", func() bool { w := x.workflow("sub.w"); return w.Error == "" && w.Tasks == 1 })
 	if text := said(); text != "four\n" {
 		t.Errorf("the mended version said %q", text)
 	}
-	x.file("sub.w.yml", "tasks:\n  a: {run: echo other}\n")
-	x.until("two files of one id are told of", func() bool {
+	x.File("sub.w.yml", "tasks:\n  a: {run: echo other}\n")
+	x.Until("two files of one id are told of", func() bool {
 		return strings.Contains(x.workflow("sub.w").Error,
 			"same id")
 	})
 	if text := said(); text != "four\n" {
 		t.Errorf("with two files of one id it said %q", text)
 	}
-	if err := os.Remove(x.dir + "/workflows/sub.w.yml"); err != nil {
+	if err := os.Remove(x.Dir + "/workflows/sub.w.yml"); err != nil {
 		t.Fatal(err)
 	}
-	x.until("one file is left", func() bool { return x.workflow("sub.w").Error == "" })
-	if err := os.RemoveAll(x.dir + "/workflows/sub"); err != nil {
+	x.Until("one file is left", func() bool { return x.workflow("sub.w").Error == "" })
+	if err := os.RemoveAll(x.Dir + "/workflows/sub"); err != nil {
 		t.Fatal(err)
 	}
-	x.until("the file is gone", func() bool { return x.workflow("sub.w").File == "" })
-	x.refused(5, []string{"no workflow"}, "run", "sub.w")
-	p.stop()
+	x.Until("the file is gone", func() bool { return x.workflow("sub.w").File == "" })
+	x.Refused(5, []string{"no workflow"}, "run", "sub.w")
+	p.Stop()
 }
 
 // TestFolderGone: a folder that is gone is told of wherever one looks, also when it was named from a directory that has
@@ -77,58 +77,58 @@ func TestFolderLive(t *testing.T) {
 func TestFolderGone(t *testing.T) {
 	x := e2eNew(t)
 	y := *x
-	y.dir = x.dir + "/here" // where it is started
-	for _, dir := range []string{y.dir + "/workflows", x.dir + "/other/workflows"} {
+	y.Dir = x.Dir + "/here" // where it is started
+	for _, dir := range []string{y.Dir + "/workflows", x.Dir + "/other/workflows"} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	y.file("a.yml", "tasks: {a: {run: echo hi}}\n")
-	p := y.principal("--with-agent", "--workflows", "workflows", "--state", "../state", "--bind", "tcp://127.0.0.1:0")
-	if r := x.code(0, "rescan"); !strings.Contains(r.err, "1 workflow") {
-		t.Errorf("rescan says %s", r.err)
+	y.File("a.yml", "tasks: {a: {run: echo hi}}\n")
+	p := y.Principal("--with-agent", "--workflows", "workflows", "--state", "../state", "--bind", "tcp://127.0.0.1:0")
+	if r := x.Code(0, "rescan"); !strings.Contains(r.Err, "1 workflow") {
+		t.Errorf("rescan says %s", r.Err)
 	}
-	if err := os.Rename(y.dir, x.dir+"/moved"); err != nil {
+	if err := os.Rename(y.Dir, x.Dir+"/moved"); err != nil {
 		t.Fatal(err)
 	}
-	x.refused(exitFailed, []string{y.dir + "/workflows", "does not exist", "stays in force"}, "rescan")
-	if r := x.code(0, "ls"); !strings.Contains(r.err, y.dir+"/workflows") ||
-		!strings.Contains(r.err, "stays in force") || !strings.Contains(r.out, "a ") {
-		t.Errorf("ls says %s%s", r.out, r.err)
+	x.Refused(exitFailed, []string{y.Dir + "/workflows", "does not exist", "stays in force"}, "rescan")
+	if r := x.Code(0, "ls"); !strings.Contains(r.Err, y.Dir+"/workflows") ||
+		!strings.Contains(r.Err, "stays in force") || !strings.Contains(r.Out, "a ") {
+		t.Errorf("ls says %s%s", r.Out, r.Err)
 	}
-	if out := x.ok("attention", "--json"); !strings.Contains(out, `"kind":"folder"`) ||
-		!strings.Contains(out, y.dir+"/workflows") {
+	if out := x.OK("attention", "--json"); !strings.Contains(out, `"kind":"folder"`) ||
+		!strings.Contains(out, y.Dir+"/workflows") {
 		t.Errorf("attention says %s", out)
 	}
-	if found := x.cdktr("doctor", "--json"); found.code != exitFailed ||
-		!strings.Contains(found.out, y.dir+"/workflows") {
-		t.Errorf("doctor: exit code %d, %s", found.code, found.out)
+	if found := x.Cdktr("doctor", "--json"); found.Code != exitFailed ||
+		!strings.Contains(found.Out, y.Dir+"/workflows") {
+		t.Errorf("doctor: exit code %d, %s", found.Code, found.Out)
 	}
 	if run := x.run("a"); run.State != runSucceeded {
 		t.Errorf("what was read before: %+v", run)
 	}
-	if err := os.Rename(x.dir+"/other", y.dir); err != nil {
+	if err := os.Rename(x.Dir+"/other", y.Dir); err != nil {
 		t.Fatal(err)
 	}
-	y.file("b.yml", "tasks: {a: {run: echo there}}\n")
-	got := e2eDecode[rescanJSON](t, x.ok("rescan", "--json"))
+	y.File("b.yml", "tasks: {a: {run: echo there}}\n")
+	got := e2eDecode[rescanJSON](t, x.OK("rescan", "--json"))
 	if got.Workflows != 1 || got.Note != "" || x.workflow("b").Tasks != 1 || x.workflow("a").File != "" {
-		t.Errorf("rescan found %+v; workflows %s", got, x.ok("ls", "--json"))
+		t.Errorf("rescan found %+v; workflows %s", got, x.OK("ls", "--json"))
 	}
-	if r := x.code(0, "ls"); r.err != "" {
-		t.Errorf("ls says %s", r.err)
+	if r := x.Code(0, "ls"); r.Err != "" {
+		t.Errorf("ls says %s", r.Err)
 	}
-	x.ok("authorize", "--new", "op", "--role", "operator", "--endpoint", "tcp://hub:1")
-	p.stop()
-	x.ok("check")
+	x.OK("authorize", "--new", "op", "--role", "operator", "--endpoint", "tcp://hub:1")
+	p.Stop()
+	x.OK("check")
 }
 
 // TestScheduleFires: a schedule fires at its seconds, `why` tells of each, and a pause stops it.
 func TestScheduleFires(t *testing.T) {
 	x := e2eNew(t)
-	x.file("tick.yml", "schedule: '*/1 * * * * *'\noverlap: allow\ntasks:\n  a: {run: 'echo $CDKTR_SCHEDULED_AT'}\n")
-	x.principal("--with-agent")
-	x.until("it fires", func() bool { return len(x.decisions("tick")) >= 4 })
+	x.File("tick.yml", "schedule: '*/1 * * * * *'\noverlap: allow\ntasks:\n  a: {run: 'echo $CDKTR_SCHEDULED_AT'}\n")
+	x.Principal("--with-agent")
+	x.Until("it fires", func() bool { return len(x.decisions("tick")) >= 4 })
 	ticks := x.decisions("tick")
 	for i, d := range ticks {
 		if !d.Fired || d.Run == "" || d.At.Nanosecond() != 0 || d.Made.Before(d.At.Time) {
@@ -142,35 +142,35 @@ func TestScheduleFires(t *testing.T) {
 	if run.Trigger != triggerCron || run.Scheduled != ticks[0].At || run.State != runSucceeded {
 		t.Errorf("the run is %+v", run)
 	}
-	if text := x.ok("logs", run.ID); text != run.Scheduled.Format("2006-01-02T15:04:05Z")+"\n" {
+	if text := x.OK("logs", run.ID); text != run.Scheduled.Format("2006-01-02T15:04:05Z")+"\n" {
 		t.Errorf("the run was told %q", text)
 	}
-	e2eFields(t, x.ok("why", "tick", "--json"), "workflow at decided fired reason run")
-	if text := x.ok("why", "tick"); !strings.Contains(text, "fired") ||
+	e2eFields(t, x.OK("why", "tick", "--json"), "workflow at decided fired reason run")
+	if text := x.OK("why", "tick"); !strings.Contains(text, "fired") ||
 		!strings.Contains(text, ticks[len(ticks)-1].Run) {
 		t.Errorf("why says %s", text)
 	}
-	x.ok("pause", "tick")
-	x.until("a tick is skipped", func() bool {
+	x.OK("pause", "tick")
+	x.Until("a tick is skipped", func() bool {
 		d := x.decisions("tick")
 		return len(d) > 0 && !d[len(d)-1].Fired && strings.HasPrefix(d[len(d)-1].Reason, "paused by ")
 	})
-	if text := x.ok("why", "tick"); !strings.Contains(text, "skipped") || !strings.Contains(text, "paused by") {
+	if text := x.OK("why", "tick"); !strings.Contains(text, "skipped") || !strings.Contains(text, "paused by") {
 		t.Errorf("why says %s", text)
 	}
-	x.ok("resume", "tick")
-	x.until("it fires again", func() bool { d := x.decisions("tick"); return d[len(d)-1].Fired })
+	x.OK("resume", "tick")
+	x.Until("it fires again", func() bool { d := x.decisions("tick"); return d[len(d)-1].Fired })
 }
 
 // TestScheduleOverlap: each policy for a tick that finds a run active.
 func TestScheduleOverlap(t *testing.T) {
 	x := e2eNew(t)
 	for _, policy := range []string{overlapSkip, overlapQueue, overlapReplace, overlapAllow} {
-		x.file(policy+".yml", "schedule: '* * * * * *'\noverlap: "+policy+"\ntasks:\n  a: {run: 'exec sleep 600'}\n")
+		x.File(policy+".yml", "schedule: '* * * * * *'\noverlap: "+policy+"\ntasks:\n  a: {run: 'exec sleep 600'}\n")
 	}
-	x.principal("--with-agent", "--capacity", "50")
+	x.Principal("--with-agent", "--capacity", "50")
 	second := map[string]Decision{}
-	x.until("each has met its own run", func() bool {
+	x.Until("each has met its own run", func() bool {
 		for _, policy := range []string{overlapSkip, overlapQueue, overlapReplace, overlapAllow} {
 			if d := x.decisions(policy); len(d) >= 3 {
 				second[policy] = d[1]
@@ -197,13 +197,13 @@ func TestScheduleOverlap(t *testing.T) {
 	if d := second[overlapAllow]; !d.Fired {
 		t.Errorf("allow: %+v", d)
 	} else {
-		x.until("two run at once", func() bool {
+		x.Until("two run at once", func() bool {
 			return x.show(d.Run).State == runRunning && x.show(first(overlapAllow)).State == runRunning
 		})
 	}
-	x.ok("pause", "--all") // and away with what runs, so that the agent can stop
-	for _, run := range e2eLines[Run](t, x.ok("ps", "--json", "-n", "500")) {
-		x.cdktr("cancel", run.ID, "--force")
+	x.OK("pause", "--all") // and away with what runs, so that the agent can stop
+	for _, run := range e2eLines[Run](t, x.OK("ps", "--json", "-n", "500")) {
+		x.Cdktr("cancel", run.ID, "--force")
 	}
 }
 
@@ -212,21 +212,21 @@ func TestScheduleCatchup(t *testing.T) {
 	x := e2eNew(t)
 	policies := []string{catchupSkip, catchupOnce, catchupAll}
 	for _, policy := range policies {
-		x.file(policy+".yml", "schedule: '@every 1s'\ncatchup: "+policy+"\noverlap: allow\ntasks:\n  a: {run: "+
+		x.File(policy+".yml", "schedule: '@every 1s'\ncatchup: "+policy+"\noverlap: allow\ntasks:\n  a: {run: "+
 			"'true'}\n")
 	}
-	x.file("window.yml", "schedule: '@every 1s'\ncatchup: all\ncatchup_window: 1ms\noverlap: allow\ntasks:\n  a: "+
+	x.File("window.yml", "schedule: '@every 1s'\ncatchup: all\ncatchup_window: 1ms\noverlap: allow\ntasks:\n  a: "+
 		"{run: 'true'}\n")
 	for _, occasion := range []string{"reboot", "start"} {
-		x.file(occasion+".yml", "schedule: '@"+occasion+"'\ntasks:\n  a: {run: 'true'}\n")
+		x.File(occasion+".yml", "schedule: '@"+occasion+"'\ntasks:\n  a: {run: 'true'}\n")
 	}
-	p := x.principal("--with-agent")
+	p := x.Principal("--with-agent")
 	for _, policy := range append(policies, "window") {
-		x.until("it fires", func() bool { return len(x.decisions(policy)) >= 1 })
+		x.Until("it fires", func() bool { return len(x.decisions(policy)) >= 1 })
 	}
-	p.stop()
+	p.Stop()
 	<-time.After(3500 * time.Millisecond) // three ticks pass
-	p = x.principal("--with-agent")
+	p = x.Principal("--with-agent")
 	caughtUp := func(id string) (fired, skipped int, reasons string) {
 		for _, d := range x.decisions(id) {
 			switch {
@@ -262,24 +262,24 @@ func TestScheduleCatchup(t *testing.T) {
 		}
 	}
 	for occasion, want := range map[string]int{triggerReboot: 1, triggerStart: 2} {
-		if runs := e2eLines[Run](t, x.ok("ps", "--all", "--workflow", occasion, "--json")); len(runs) != want ||
+		if runs := e2eLines[Run](t, x.OK("ps", "--all", "--workflow", occasion, "--json")); len(runs) != want ||
 			runs[0].Trigger != occasion {
 			t.Errorf("@%s made %d runs in two starts of one boot: %+v", occasion, len(runs), runs)
 		}
 	}
-	p.stop()
+	p.Stop()
 }
 
 // TestNoScheduler: with --no-scheduler nothing fires, and why says so.
 func TestNoScheduler(t *testing.T) {
 	x := e2eNew(t)
-	x.file("tick.yml", "schedule: '* * * * * *'\ntasks:\n  a: {run: 'true'}\n")
-	x.principal("--with-agent", "--no-scheduler")
+	x.File("tick.yml", "schedule: '* * * * * *'\ntasks:\n  a: {run: 'true'}\n")
+	x.Principal("--with-agent", "--no-scheduler")
 	<-time.After(1200 * time.Millisecond) // in which it would have fired
 	if d := x.decisions("tick"); len(d) > 0 {
 		t.Errorf("it fired: %+v", d)
 	}
-	if text := x.ok("why", "tick"); !strings.Contains(text, "--no-scheduler") {
+	if text := x.OK("why", "tick"); !strings.Contains(text, "--no-scheduler") {
 		t.Errorf("why says %s", text)
 	}
 }
@@ -288,24 +288,24 @@ func TestNoScheduler(t *testing.T) {
 func TestPriorities(t *testing.T) {
 	x := e2eNew(t)
 	for name, priority := range map[string]int{"low": -1, "middle": 0, "high": 10} {
-		x.file(name+".yml", fmt.Sprintf("priority: %d\ntasks:\n  a: {run: 'echo $CDKTR_RUN_ID >> $DIR/ran'}\n",
+		x.File(name+".yml", fmt.Sprintf("priority: %d\ntasks:\n  a: {run: 'echo $CDKTR_RUN_ID >> $DIR/ran'}\n",
 			priority))
 	}
-	x.file("gate.yml", "tasks:\n  a: {run: 'while [ ! -e $DIR/open ]; do sleep 0.05; done'}\n")
-	x.principal("--with-agent", "--capacity", "1")
-	gate := x.start("gate")
-	x.until("the gate stands", func() bool { return x.show(gate).State == runRunning })
-	low, middle, high, high2, middle2 := x.start("low"), x.start("middle"), x.start("high"), x.start("high"),
-		x.start("middle")
+	x.File("gate.yml", "tasks:\n  a: {run: 'while [ ! -e $DIR/open ]; do sleep 0.05; done'}\n")
+	x.Principal("--with-agent", "--capacity", "1")
+	gate := x.Start("gate")
+	x.Until("the gate stands", func() bool { return x.show(gate).State == runRunning })
+	low, middle, high, high2, middle2 := x.Start("low"), x.Start("middle"), x.Start("high"), x.Start("high"),
+		x.Start("middle")
 	if reason := x.show(high).Reason; reason != "all agents are busy" {
 		t.Errorf("the run waits for %q", reason)
 	}
-	if err := os.WriteFile(x.dir+"/open", nil, 0o644); err != nil {
+	if err := os.WriteFile(x.Dir+"/open", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	x.await(low)
 	want := strings.Join([]string{high, high2, middle, middle2, low}, "\n") + "\n"
-	if ran, _ := os.ReadFile(x.dir + "/ran"); string(ran) != want {
+	if ran, _ := os.ReadFile(x.Dir + "/ran"); string(ran) != want {
 		t.Errorf("they ran as\n%swant\n%s", ran, want)
 	}
 }
@@ -313,11 +313,11 @@ func TestPriorities(t *testing.T) {
 // TestLabels: a run waits for an agent with the labels that it asks for.
 func TestLabels(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", "agent: {site: london, disk: ssd}\ntasks:\n  a: {run: 'true'}\n")
-	x.file("any.yml", "tasks:\n  a: {run: 'true'}\n")
-	x.principal()
-	x.agent("paris", "--label", "site=paris", "--label", "disk=ssd")
-	id := x.start("w")
+	x.File("w.yml", "agent: {site: london, disk: ssd}\ntasks:\n  a: {run: 'true'}\n")
+	x.File("any.yml", "tasks:\n  a: {run: 'true'}\n")
+	x.Principal()
+	x.Agent("paris", "--label", "site=paris", "--label", "disk=ssd")
+	id := x.Start("w")
 	// it does not stand in the way of others
 	if run := x.run("any"); run.State != runSucceeded || run.Agent != "paris" {
 		t.Errorf("the other run is %+v", run)
@@ -325,10 +325,10 @@ func TestLabels(t *testing.T) {
 	if run := x.show(id); run.State != runQueued || run.Reason != "no agent with labels disk=ssd site=london" {
 		t.Errorf("the run is %s (%s)", run.State, run.Reason)
 	}
-	if text := x.ok("ps"); !strings.Contains(text, "no agent with labels disk=ssd site=london") {
+	if text := x.OK("ps"); !strings.Contains(text, "no agent with labels disk=ssd site=london") {
 		t.Errorf("ps says %s", text)
 	}
-	x.agent("london", "--label", "site=london", "--label", "disk=ssd", "--label", "more=yes")
+	x.Agent("london", "--label", "site=london", "--label", "disk=ssd", "--label", "more=yes")
 	if run := x.await(id); run.State != runSucceeded || run.Agent != "london" {
 		t.Errorf("the run is %+v", run)
 	}

@@ -23,26 +23,26 @@ func TestHangupPrincipal(t *testing.T) {
 		{"new.yml", "tasks: {a: {rum: 'true'}}\n", "workflows=3 keys=1"}, // a fault, with the version before in force
 		{"other.yml", "tasks: {a: {run: 'true'}}\n", "workflows=4 keys=1"},
 	} {
-		h.file(c.file, c.text)
-		before := strings.Count(h.principal.err.String(), "keys again")
-		h.principal.signal(syscall.SIGHUP)
-		h.principal.saw(&h.principal.err,
+		h.File(c.file, c.text)
+		before := strings.Count(h.principal.Err.String(), "keys again")
+		h.principal.Signal(syscall.SIGHUP)
+		h.principal.Saw(&h.principal.Err,
 			`(?s)(msg="read the workflows folder and the keys again".*){`+string(rune('1'+before))+`}`)
-		lines := regexp.MustCompile(`keys again" (.*)`).FindAllStringSubmatch(h.principal.err.String(), -1)
+		lines := regexp.MustCompile(`keys again" (.*)`).FindAllStringSubmatch(h.principal.Err.String(), -1)
 		if len(lines) != i+1 || lines[i][1] != c.want {
 			t.Errorf("%s: %q, want %s", c.file, lines, c.want)
 		}
 	}
-	h.ok("ping")
-	h.principal.stop()
+	h.OK("ping")
+	h.principal.Stop()
 }
 
 // TestHangupTerminal: with a terminal HUP says that it has gone, and ends a principal in good order.
 func TestHangupTerminal(t *testing.T) {
 	x := e2eNew(t)
 	p := termPtyOpen(t, 200, 50)
-	p.start(x.env, x.bin, "start", "principal")
-	x.until("the principal answers", func() bool { _, err := x.ask(Request{Op: "ping"}); return err == nil })
+	p.start(x.Env, x.Bin, "start", "principal")
+	x.Until("the principal answers", func() bool { _, err := x.ask(Request{Op: "ping"}); return err == nil })
 	p.signal(syscall.SIGHUP)
 	if err := p.cmd.Wait(); err != nil {
 		t.Errorf("it ended with %v", err)
@@ -53,18 +53,18 @@ func TestHangupTerminal(t *testing.T) {
 // runs is stopped in good order.
 func TestHangupTwice(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", "tasks:\n  a: {run: 'trap \"sleep 1; touch $DIR/cleaned; exit 3\" TERM; touch $DIR/on; while :; "+
+	x.File("w.yml", "tasks:\n  a: {run: 'trap \"sleep 1; touch $DIR/cleaned; exit 3\" TERM; touch $DIR/on; while :; "+
 		"do sleep 0.1; done'}\n")
-	run := x.spawn("run", "./workflows/w.yml")
-	x.until("the task runs", func() bool { _, err := os.Stat(x.dir + "/on"); return err == nil })
+	run := x.Spawn("run", "./workflows/w.yml")
+	x.Until("the task runs", func() bool { _, err := os.Stat(x.Dir + "/on"); return err == nil })
 	for range 3 {
-		run.signal(syscall.SIGHUP)
+		run.Signal(syscall.SIGHUP)
 		<-time.After(e2ePoll)
 	}
-	if code := run.wait(); code != exitInterrupted {
+	if code := run.Wait(); code != exitInterrupted {
 		t.Errorf("exit code %d", code)
 	}
-	if _, err := os.Stat(x.dir + "/cleaned"); err != nil {
+	if _, err := os.Stat(x.Dir + "/cleaned"); err != nil {
 		t.Errorf("the task was not let to clean up: %v", err)
 	}
 }
@@ -74,57 +74,57 @@ func TestHangupTwice(t *testing.T) {
 func TestHangupAgent(t *testing.T) {
 	h := authTestHubNew(t)
 	file := h.authorize("ed", roleAgent)
-	agent := h.spawn("start", "agent", "--name", "ed", "--credential", file, "--state", h.dir+"/ed")
-	agent.saw(&agent.err, "msg=.connected to the principal")
+	agent := h.Spawn("start", "agent", "--name", "ed", "--credential", file, "--state", h.Dir+"/ed")
+	agent.Saw(&agent.Err, "msg=.connected to the principal")
 	if err := os.WriteFile(file, []byte("nonsense\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	agent.signal(syscall.SIGHUP)
-	agent.saw(&agent.err, `level=WARN msg="read the credential again: the old one stays in force" cause=".*ed\.cred:1`)
-	h.ok("authorize", "--remove", "ed")
-	agent.saw(&agent.err, "no principal; trying again")
+	agent.Signal(syscall.SIGHUP)
+	agent.Saw(&agent.Err, `level=WARN msg="read the credential again: the old one stays in force" cause=".*ed\.cred:1`)
+	h.OK("authorize", "--remove", "ed")
+	agent.Saw(&agent.Err, "no principal; trying again")
 	os.Remove(file)
 	h.authorize("ed", roleAgent)
-	agent.signal(syscall.SIGHUP)
-	agent.saw(&agent.err, `msg="read the credential again" principal=tcp://\S+ changed=true`)
-	agent.saw(&agent.err, `(?s)changed=true.*msg="connected to the principal"`)
-	agent.signal(syscall.SIGHUP)
-	agent.saw(&agent.err, `changed=false`)
-	run := h.start("etl")
+	agent.Signal(syscall.SIGHUP)
+	agent.Saw(&agent.Err, `msg="read the credential again" principal=tcp://\S+ changed=true`)
+	agent.Saw(&agent.Err, `(?s)changed=true.*msg="connected to the principal"`)
+	agent.Signal(syscall.SIGHUP)
+	agent.Saw(&agent.Err, `changed=false`)
+	run := h.Start("etl")
 	if r := h.await(run); r.State != runSucceeded || r.Agent != "ed" {
 		t.Errorf("with the new credential: %+v", r)
 	}
-	agent.stop()
+	agent.Stop()
 }
 
 // TestServiceNotify: what systemd hears of a principal from its start to its end.
 func TestServiceNotify(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", "tasks:\n  a: {run: 'while ! [ -e $DIR/go ]; do sleep 0.05; done'}\n")
-	systemd := notifyTestOpen(t, x.dir+"/n")
-	x.env = append(x.env, "NOTIFY_SOCKET="+x.dir+"/n", "WATCHDOG_USEC=400000")
-	p := x.spawn("start", "principal", "--with-agent")
+	x.File("w.yml", "tasks:\n  a: {run: 'while ! [ -e $DIR/go ]; do sleep 0.05; done'}\n")
+	systemd := notifyTestOpen(t, x.Dir+"/n")
+	x.Env = append(x.Env, "NOTIFY_SOCKET="+x.Dir+"/n", "WATCHDOG_USEC=400000")
+	p := x.Spawn("start", "principal", "--with-agent")
 	systemd.until("READY=1")
 	for range 3 {
 		systemd.until("WATCHDOG=1")
 	}
-	run := x.start("w")
+	run := x.Start("w")
 	systemd.until("STATUS=1 run")
-	p.signal(syscall.SIGHUP)
+	p.Signal(syscall.SIGHUP)
 	systemd.until("RELOADING=1\nMONOTONIC_USEC=[1-9][0-9]*")
 	systemd.until("READY=1")
-	p.signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGTERM)
 	if got := systemd.until("STATUS=draining 1 run"); !slices.Contains(got, "STOPPING=1") {
 		systemd.until("STOPPING=1")
 	}
 	systemd.until("WATCHDOG=1") // also while it waits
-	if err := os.WriteFile(x.dir+"/go", nil, 0o600); err != nil {
+	if err := os.WriteFile(x.Dir+"/go", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code := p.wait(); code != 0 {
+	if code := p.Wait(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	x.principal()
+	x.Principal()
 	if r := x.show(run); r.State != runSucceeded {
 		t.Errorf("the run that was drained: %+v", r)
 	}
@@ -133,18 +133,18 @@ func TestServiceNotify(t *testing.T) {
 // TestServiceNotifyAgent: an agent tells too, and that there is no principal.
 func TestServiceNotifyAgent(t *testing.T) {
 	x := e2eNew(t)
-	systemd := notifyTestOpen(t, x.dir+"/n")
-	p := x.principal()
-	x.env = append(x.env, "NOTIFY_SOCKET="+x.dir+"/n", "WATCHDOG_USEC=400000")
-	agent := x.spawn("start", "agent", "--state", x.dir+"/a")
+	systemd := notifyTestOpen(t, x.Dir+"/n")
+	p := x.Principal()
+	x.Env = append(x.Env, "NOTIFY_SOCKET="+x.Dir+"/n", "WATCHDOG_USEC=400000")
+	agent := x.Spawn("start", "agent", "--state", x.Dir+"/a")
 	systemd.until("READY=1")
 	systemd.until("STATUS=0 runs")
 	systemd.until("WATCHDOG=1")
-	p.stop()
+	p.Stop()
 	systemd.until("STATUS=0 runs, no principal")
-	agent.signal(syscall.SIGTERM)
+	agent.Signal(syscall.SIGTERM)
 	systemd.until("STOPPING=1")
-	if code := agent.wait(); code != 0 {
+	if code := agent.Wait(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -157,19 +157,19 @@ func TestServiceRunsLogged(t *testing.T) {
 		"runs": "WARN failed bad|INFO succeeded good|INFO cancelled slow"} {
 		t.Run(level, func(t *testing.T) {
 			x := e2eNew(t)
-			x.file("bad.yml", "tasks:\n  a: {run: 'exit 3'}\n")
-			x.file("good.yml", "tasks:\n  a: {run: 'true'}\n")
-			x.file("slow.yml", "tasks:\n  a: {run: 'sleep 1000'}\n")
-			p := x.spawn("start", "principal", "--with-agent", "--log-level", level)
-			x.until("the principal answers", func() bool { _, err := x.ask(Request{Op: "ping"}); return err == nil })
+			x.File("bad.yml", "tasks:\n  a: {run: 'exit 3'}\n")
+			x.File("good.yml", "tasks:\n  a: {run: 'true'}\n")
+			x.File("slow.yml", "tasks:\n  a: {run: 'sleep 1000'}\n")
+			p := x.Spawn("start", "principal", "--with-agent", "--log-level", level)
+			x.Until("the principal answers", func() bool { _, err := x.ask(Request{Op: "ping"}); return err == nil })
 			x.run("bad")
 			x.run("good")
-			slow := x.start("slow")
-			x.ok("cancel", slow)
+			slow := x.Start("slow")
+			x.OK("cancel", slow)
 			x.await(slow)
-			p.stop()
+			p.Stop()
 			var got []string
-			for _, m := range regexp.MustCompile(`level=(\w+) `+end).FindAllStringSubmatch(p.err.String(), -1) {
+			for _, m := range regexp.MustCompile(`level=(\w+) `+end).FindAllStringSubmatch(p.Err.String(), -1) {
 				got = append(got, m[1]+" "+m[2]+" "+m[3])
 				if m[2] == "failed" && m[5] != ` cause="task a: exit 3" agent=one` {
 					t.Errorf("the line of the failure ends with %s", m[5])

@@ -16,20 +16,20 @@ import (
 
 // silentMount mounts a file system that does not answer, and gives its folder.
 func silentMount(x *e2e) string {
-	x.t.Helper()
-	dir := filepath.Join(x.dir, "silent")
+	x.T.Helper()
+	dir := filepath.Join(x.Dir, "silent")
 	server, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
 	if err == nil {
 		err = errors.Join(os.Mkdir(dir, 0o755), syscall.Mount("silent", dir, "fuse", 0,
 			fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", server.Fd())))
 	}
 	if err != nil {
-		e2eLacks(x.t, "no file system can be mounted here: %v", err)
+		e2eLacks(x.T, "no file system can be mounted here: %v", err)
 	}
-	x.t.Cleanup(func() {
+	x.T.Cleanup(func() {
 		// the one answers all with an error
 		if err := errors.Join(server.Close(), syscall.Unmount(dir, syscall.MNT_DETACH)); err != nil {
-			x.t.Error(err)
+			x.T.Error(err)
 		}
 	})
 	return dir
@@ -52,10 +52,10 @@ func silentWaits(pid int) bool {
 func TestSilentStop(t *testing.T) {
 	x := e2eNew(t)
 	dir := silentMount(x)
-	x.file("w.yml", "tasks: {a: {run: echo hi}}\n")
+	x.File("w.yml", "tasks: {a: {run: echo hi}}\n")
 	over := func(p *e2eProc) bool {
 		select {
-		case <-p.exited:
+		case <-p.Exited:
 			return true
 		default:
 			return false
@@ -71,7 +71,7 @@ func TestSilentStop(t *testing.T) {
 		"all":           {"validate"},
 		"run FILE":      {"run", dir + "/w.yml"},
 	} {
-		link := x.dir + "/workflows/link.yml"
+		link := x.Dir + "/workflows/link.yml"
 		os.Remove(link)
 		if name == "one of them" || name == "all" {
 			if err := os.Symlink(dir+"/w.yml", link); err != nil {
@@ -81,11 +81,11 @@ func TestSilentStop(t *testing.T) {
 		var p *e2eProc
 		code, inTime := 0, false
 		for range 10 { // on a slow machine it may have given up before the signal comes
-			p = x.spawn(args...)
-			x.until(name+": it waits", func() bool { return silentWaits(p.cmd.Process.Pid) || over(p) })
-			_ = p.cmd.Process.Signal(syscall.SIGTERM) // unless it has ended
-			if code = p.wait(); !strings.Contains(p.err.String(), "cdktr: ") ||
-				!strings.Contains(p.err.String(), errDiskSilent.Error()) {
+			p = x.Spawn(args...)
+			x.Until(name+": it waits", func() bool { return silentWaits(p.Cmd.Process.Pid) || over(p) })
+			_ = p.Cmd.Process.Signal(syscall.SIGTERM) // unless it has ended
+			if code = p.Wait(); !strings.Contains(p.Err.String(), "cdktr: ") ||
+				!strings.Contains(p.Err.String(), errDiskSilent.Error()) {
 				inTime = true
 				break
 			}
@@ -94,8 +94,8 @@ func TestSilentStop(t *testing.T) {
 			t.Fatalf("%s: it never waits for the signal", name)
 		}
 		if want := map[bool]int{true: exitOK, false: exitInterrupted}[name == "the workflows" ||
-			name == "one of them"]; code != want || strings.Contains(p.err.String(), "given up") {
-			t.Errorf("%s: exit code %d, want %d: %s", name, code, want, p.err.String())
+			name == "one of them"]; code != want || strings.Contains(p.Err.String(), "given up") {
+			t.Errorf("%s: exit code %d, want %d: %s", name, code, want, p.Err.String())
 		}
 	}
 }
@@ -105,29 +105,29 @@ func TestSilentStop(t *testing.T) {
 func TestKill9AgentBirth(t *testing.T) {
 	x := e2eNew(t)
 	program, mark, free := procTestHang(t)
-	x.file("w.yml", "tasks: {a: {cmd: "+program+"}}\n")
-	x.principal()
-	agent := x.agent("mortal")
-	id := x.start("w")
+	x.File("w.yml", "tasks: {a: {cmd: "+program+"}}\n")
+	x.Principal()
+	agent := x.Agent("mortal")
+	id := x.Start("w")
 	var birth procMember
-	x.until("a child waits for its program", func() bool {
-		for _, kid := range procKids(agent.cmd.Process.Pid) {
+	x.Until("a child waits for its program", func() bool {
+		for _, kid := range procKids(agent.Cmd.Process.Pid) {
 			if kid.session == kid.pid && strings.HasPrefix(procName(kid.pid), "birth-") {
 				birth = procMember{pid: kid.pid, start: kid.start}
 			}
 		}
 		return birth.pid != 0
 	})
-	agent.kill()
-	x.agent("other")
+	agent.Kill()
+	x.Agent("other")
 	if !procLives(birth) {
 		t.Fatal("it did not outlive its agent, or another one ended it")
 	}
-	agent = x.agent("mortal")
+	agent = x.Agent("mortal")
 	if procLives(birth) {
 		t.Error("it lives, and will run its program")
 	}
-	agent.saw(&agent.err, "killed processes that an earlier life of this agent left behind.*count=1")
+	agent.Saw(&agent.Err, "killed processes that an earlier life of this agent left behind.*count=1")
 	free()
 	if run := x.await(id); run.State != runCrashed {
 		t.Errorf("the run is %s (%s)", run.State, run.Reason)

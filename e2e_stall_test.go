@@ -35,14 +35,14 @@ const (
 // stallPings asks a few pings one after the other on a connection of its own, many where it measures, and gives the
 // median and the 99th percentile.
 func (x *e2e) stallPings(what string) (p50, p99 time.Duration) {
-	x.t.Helper()
+	x.T.Helper()
 	n := stallFew
 	if *stallMeasure {
 		n = stallMany
 	}
-	conn, err := clientDial(x.t.Context(), "ipc://"+x.dir+"/s", wireOptions{})
+	conn, err := clientDial(x.T.Context(), "ipc://"+x.Dir+"/s", wireOptions{})
 	if err != nil {
-		x.t.Fatal(err)
+		x.T.Fatal(err)
 	}
 	defer conn.close()
 	took := make([]time.Duration, n)
@@ -51,19 +51,19 @@ func (x *e2e) stallPings(what string) (p50, p99 time.Duration) {
 	}
 	slices.Sort(took)
 	p50, p99 = took[n/2], took[n*99/100]
-	x.t.Logf("%-42s p50 %6d µs, p99 %6d µs, max %6d µs", what, p50.Microseconds(), p99.Microseconds(),
+	x.T.Logf("%-42s p50 %6d µs, p99 %6d µs, max %6d µs", what, p50.Microseconds(), p99.Microseconds(),
 		took[n-1].Microseconds())
 	return p50, p99
 }
 
 // stallPing asks one ping, and gives how long the answer took.
 func (x *e2e) stallPing(what string, conn *client) time.Duration {
-	x.t.Helper()
-	ctx, cancel := context.WithTimeout(x.t.Context(), e2ePatience)
+	x.T.Helper()
+	ctx, cancel := context.WithTimeout(x.T.Context(), e2ePatience)
 	defer cancel()
 	began := time.Now()
 	if _, err := conn.ask(ctx, Request{Op: "ping"}); err != nil {
-		x.t.Fatalf("%s: ping: %v", what, err)
+		x.T.Fatalf("%s: ping: %v", what, err)
 	}
 	return time.Since(began)
 }
@@ -71,33 +71,33 @@ func (x *e2e) stallPing(what string, conn *client) time.Duration {
 // stallHolds wants pings answered; where it measures, soon: the best of three counts, for what others do to the machine
 // passes.
 func (x *e2e) stallHolds(what string) {
-	x.t.Helper()
+	x.T.Helper()
 	_, p99 := x.stallPings(what)
 	for again := 0; *stallMeasure && p99 > stallTarget && again < 2; again++ {
 		_, now := x.stallPings(what + ", again")
 		p99 = min(p99, now)
 	}
 	if *stallMeasure && p99 > stallTarget {
-		x.t.Errorf("%s: p99 of a ping is %s, and may be %s", what, p99, stallTarget)
+		x.T.Errorf("%s: p99 of a ping is %s, and may be %s", what, p99, stallTarget)
 	}
 }
 
 // stallSubscribe is a SUB peer that wants everything and never reads it: bytes as a ZeroMQ program would send them. It
 // reads the first 64, which are the principal's greeting.
 func (x *e2e) stallSubscribe() net.Conn {
-	x.t.Helper()
-	nc, err := net.Dial("unix", x.dir+"/s")
+	x.T.Helper()
+	nc, err := net.Dial("unix", x.Dir+"/s")
 	if err != nil {
-		x.t.Fatal(err)
+		x.T.Fatal(err)
 	}
-	x.t.Cleanup(func() { nc.Close() })
+	x.T.Cleanup(func() { nc.Close() })
 	greeting := "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00NULL" + strings.Repeat("\x00", 16+1+31)
 	ready := "\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB"
 	if _, err := nc.Write([]byte(greeting + "\x04" + string(rune(len(ready))) + ready + "\x00\x01\x01")); err != nil {
-		x.t.Fatal(err)
+		x.T.Fatal(err)
 	}
 	if _, err := io.ReadFull(nc, make([]byte, 64)); err != nil {
-		x.t.Fatal(err)
+		x.T.Fatal(err)
 	}
 	return nc
 }
@@ -107,12 +107,12 @@ func (x *e2e) stallSubscribe() net.Conn {
 // bound.
 func TestStalled(t *testing.T) {
 	x := e2eNew(t)
-	x.file("big.yml", "tasks:\n  a: {run: 'seq -f \"%030.0f\" 200000'}\n")
-	x.file("flood.yml", "agent: {kind: flood}\ntasks:\n  a: {run: 'n=0; while [ ! -e $DIR/enough ]; do seq $((n+1)) "+
+	x.File("big.yml", "tasks:\n  a: {run: 'seq -f \"%030.0f\" 200000'}\n")
+	x.File("flood.yml", "agent: {kind: flood}\ntasks:\n  a: {run: 'n=0; while [ ! -e $DIR/enough ]; do seq $((n+1)) "+
 		"$((n+=200)); sleep 0.02; done'}\n")
-	p := x.principal("--with-agent")
+	p := x.Principal("--with-agent")
 	big := x.run("big").ID
-	stays, err := clientDial(t.Context(), "ipc://"+x.dir+"/s", wireOptions{})
+	stays, err := clientDial(t.Context(), "ipc://"+x.Dir+"/s", wireOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestStalled(t *testing.T) {
 	x.stallPings("nobody else")
 	before := x.own(p)
 	for range 4 {
-		conn, err := wireDial(context.Background(), "ipc://"+x.dir+"/s", wireOptions{})
+		conn, err := wireDial(context.Background(), "ipc://"+x.Dir+"/s", wireOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,24 +132,24 @@ func TestStalled(t *testing.T) {
 	}
 	x.stallHolds("4 want the logs of a run and do not read")
 
-	agent := x.agent("flood", "--label", "kind=flood")
-	id := x.start("flood")
-	x.until("it floods", func() bool { return len(x.ok("logs", id)) > 0 })
+	agent := x.Agent("flood", "--label", "kind=flood")
+	id := x.Start("flood")
+	x.Until("it floods", func() bool { return len(x.OK("logs", id)) > 0 })
 	x.stallHolds("a run floods")
 	var full []net.Conn
 	for range 4 {
 		full = append(full, x.stallSubscribe())
 	}
 	x.stallHolds("it floods, and 4 subscribers do not read")
-	x.until("there is more than they are kept", func() bool {
-		n, _ := strconv.Atoi(strings.TrimSpace(x.ok("logs", id, "-n", "1")))
+	x.Until("there is more than they are kept", func() bool {
+		n, _ := strconv.Atoi(strings.TrimSpace(x.OK("logs", id, "-n", "1")))
 		return n >= 40000
 	})
 	x.stallHolds("it floods, and 4 subscribers are full")
 
-	agent.signal(syscall.SIGSTOP)
+	agent.Signal(syscall.SIGSTOP)
 	x.stallHolds("an agent is stopped amid a run")
-	x.until("the agent is lost", func() bool {
+	x.Until("the agent is lost", func() bool {
 		r, err := x.ask(Request{Op: "agents"})
 		return err == nil && slices.ContainsFunc(r.Agents, func(a *Agent) bool {
 			return a.Name == "flood" &&
@@ -157,11 +157,11 @@ func TestStalled(t *testing.T) {
 		})
 	})
 	x.stallHolds("it is lost")
-	if err := os.WriteFile(x.dir+"/enough", nil, 0o644); err != nil {
+	if err := os.WriteFile(x.Dir+"/enough", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	agent.signal(syscall.SIGCONT)
-	x.until("its run succeeds after all", func() bool { r := x.show(id); return r != nil && r.State == runSucceeded })
+	agent.Signal(syscall.SIGCONT)
+	x.Until("its run succeeds after all", func() bool { r := x.show(id); return r != nil && r.State == runSucceeded })
 	x.stallHolds("all is over")
 	for _, nc := range full {
 		got := make([]byte, 16<<10)
@@ -171,24 +171,24 @@ func TestStalled(t *testing.T) {
 	}
 	x.stallPing("who was there all the time", stays)
 	now := 0
-	x.until("memory is bounded", func() bool { now = x.own(p); return now < before+stallMemory })
+	x.Until("memory is bounded", func() bool { now = x.own(p); return now < before+stallMemory })
 	t.Logf("%d kB of its own, before it were %d", now, before)
 }
 
 // fds counts the open files of a process.
 func (x *e2e) fds(p *e2eProc) int {
-	x.t.Helper()
-	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
+	x.T.Helper()
+	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.Cmd.Process.Pid))
 	if err != nil {
-		x.t.Fatal(err)
+		x.T.Fatal(err)
 	}
 	return len(list)
 }
 
 // own gives the memory of a process in kB, but for files.
 func (x *e2e) own(p *e2eProc) int {
-	x.t.Helper()
-	_, own := e2eMemory(x.t, p.cmd.Process.Pid)
+	x.T.Helper()
+	_, own := e2eMemory(x.T, p.Cmd.Process.Pid)
 	return own
 }
 
@@ -198,7 +198,7 @@ func TestStalledStrangers(t *testing.T) {
 	h := authTestHubNew(t)
 	h.authorize("op", roleOperator)
 	address := strings.TrimPrefix(h.endpoint, "tcp://")
-	stays, err := clientDial(t.Context(), "ipc://"+h.dir+"/s", wireOptions{})
+	stays, err := clientDial(t.Context(), "ipc://"+h.Dir+"/s", wireOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,18 +217,18 @@ func TestStalledStrangers(t *testing.T) {
 			conns = append(conns, nc)
 		}
 		what := fmt.Sprintf("500 strangers of %d addresses", addresses)
-		h.ok("ping", "--credential", h.creds["op"])
+		h.OK("ping", "--credential", h.creds["op"])
 		h.stallHolds(what)
 		t.Logf("%d kB of its own, before it were %d; %d files open, before it were %d", h.own(h.principal), kB,
 			h.fds(h.principal), fds)
 		gone := func() bool { return h.fds(h.principal) <= fds }
 		if round == 0 { // the principal cuts off who says nothing for so long
-			h.until("the strangers are cut off", gone)
+			h.Until("the strangers are cut off", gone)
 		}
 		for _, nc := range conns {
 			nc.Close()
 		}
-		h.until("the strangers are gone", gone)
+		h.Until("the strangers are gone", gone)
 		after = append(after, h.own(h.principal))
 	}
 	h.stallPing("who was there all the time", stays)
@@ -245,18 +245,18 @@ func TestFewFiles(t *testing.T) {
 	for _, files := range []int{64, 256} {
 		t.Run(fmt.Sprint(files), func(t *testing.T) {
 			x := e2eNew(t)
-			few := x.dir + "/few"
-			if err := os.WriteFile(few, fmt.Appendf(nil, "#!/bin/sh\nulimit -n %d\nexec %q \"$@\"\n", files, x.bin),
+			few := x.Dir + "/few"
+			if err := os.WriteFile(few, fmt.Appendf(nil, "#!/bin/sh\nulimit -n %d\nexec %q \"$@\"\n", files, x.Bin),
 				0o755); err != nil {
 				t.Fatal(err)
 			}
-			real := x.bin
-			x.bin = few
-			x.file("w.yml", "tasks:\n  a: {run: 'echo a'}\n  b: {run: 'ulimit -n'}\n")
-			p := x.principal("--with-agent", "--bind", "tcp://127.0.0.1:0", "--insecure")
-			x.bin = real
-			address := p.saw(&p.err, `tcp://(127\.0\.0\.1:\d+)`)[1]
-			p.saw(&p.err, fmt.Sprintf(`few files may be open.* files=%d `, files))
+			real := x.Bin
+			x.Bin = few
+			x.File("w.yml", "tasks:\n  a: {run: 'echo a'}\n  b: {run: 'ulimit -n'}\n")
+			p := x.Principal("--with-agent", "--bind", "tcp://127.0.0.1:0", "--insecure")
+			x.Bin = real
+			address := p.Saw(&p.Err, `tcp://(127\.0\.0\.1:\d+)`)[1]
+			p.Saw(&p.Err, fmt.Sprintf(`few files may be open.* files=%d `, files))
 			patience := time.Now().Add(e2ePatience)
 			come := func(i int, dial func() (net.Conn, error)) {
 				nc, err := dial()
@@ -273,16 +273,16 @@ func TestFewFiles(t *testing.T) {
 			for i := range 2 * files {
 				from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 2, 0, byte(1+i/2%16))}}
 				come(i, func() (net.Conn, error) { return from.Dial("tcp", address) })
-				come(i, func() (net.Conn, error) { return net.Dial("unix", x.dir+"/s") })
+				come(i, func() (net.Conn, error) { return net.Dial("unix", x.Dir+"/s") })
 			}
-			x.ok("ping")
+			x.OK("ping")
 			if run := x.run("w"); run.State != runSucceeded {
 				t.Errorf("the run is %s (%s)", run.State, run.Reason)
 			}
 			if n := x.fds(p); n > files*3/4 {
 				t.Errorf("%d of %d files are open", n, files)
 			}
-			if log := p.err.String(); strings.Contains(log, "too many open files") {
+			if log := p.Err.String(); strings.Contains(log, "too many open files") {
 				t.Errorf("the log says:\n%s", log)
 			}
 		})

@@ -16,35 +16,35 @@ import (
 // stopDeaf starts cdktr with standard output and error in a pipe that is full and nobody reads, and waits until it
 // hangs in it.
 func stopDeaf(x *e2e, args ...string) (cmd *exec.Cmd, ended chan struct{}) {
-	x.t.Helper()
+	x.T.Helper()
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		x.t.Fatal(err)
+		x.T.Fatal(err)
 	}
 	for err := error(nil); err == nil; {
 		_, err = unix.Write(pipe[1], make([]byte, 4096))
 	}
 	if err := unix.SetNonblock(pipe[1], false); err != nil {
-		x.t.Fatal(err)
+		x.T.Fatal(err)
 	}
 	full := os.NewFile(uintptr(pipe[1]), "full")
 	defer full.Close()
-	x.t.Cleanup(func() { unix.Close(pipe[0]) })
-	cmd, ended = exec.Command(x.bin, args...), make(chan struct{})
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = x.env, x.dir, full, full
+	x.T.Cleanup(func() { unix.Close(pipe[0]) })
+	cmd, ended = exec.Command(x.Bin, args...), make(chan struct{})
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = x.Env, x.Dir, full, full
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
-		x.t.Fatal(err)
+		x.T.Fatal(err)
 	}
 	go func() {
 		cmd.Wait()
 		close(ended)
 	}()
-	x.t.Cleanup(func() {
+	x.T.Cleanup(func() {
 		cmd.Process.Kill()
 		<-ended
 	})
-	x.until("it hangs", func() bool {
+	x.Until("it hangs", func() bool {
 		tasks, _ := filepath.Glob("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/task/*/wchan")
 		for _, task := range tasks {
 			if at, _ := os.ReadFile(task); strings.Contains(string(at), "pipe_write") {
@@ -66,7 +66,7 @@ func TestStopHangs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := e2eNew(t)
-			x.file("a.yml", "tasks:\n  a: {run: 'echo hi; exec sleep 600'}\n")
+			x.File("a.yml", "tasks:\n  a: {run: 'echo hi; exec sleep 600'}\n")
 			cmd, ended := stopDeaf(x, args...)
 			for deadline := time.After(e2ePatience); ; {
 				cmd.Process.Signal(syscall.SIGTERM)
@@ -85,15 +85,15 @@ func TestStopHangs(t *testing.T) {
 	}
 	t.Run("two signals", func(t *testing.T) {
 		x := e2eNew(t)
-		x.file("a.yml", "tasks:\n  a: {run: 'trap \": > "+x.dir+"/stopped\" TERM; : > "+x.dir+
+		x.File("a.yml", "tasks:\n  a: {run: 'trap \": > "+x.Dir+"/stopped\" TERM; : > "+x.Dir+
 			"/begun; echo hi; sleep 600 & wait; sleep 600'}\n")
 		cmd, ended := stopDeaf(x, "run", "workflows/a.yml")
 		there := func(name string) func() bool {
-			return func() bool { _, err := os.Stat(x.dir + name); return err == nil }
+			return func() bool { _, err := os.Stat(x.Dir + name); return err == nil }
 		}
-		x.until("the task runs", there("/begun"))
+		x.Until("the task runs", there("/begun"))
 		cmd.Process.Signal(syscall.SIGINT)
-		x.until("the task is stopped", there("/stopped"))
+		x.Until("the task is stopped", there("/stopped"))
 		cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:
@@ -110,18 +110,18 @@ func TestStopHangs(t *testing.T) {
 // run, and leaves nothing.
 func TestRunFileHangs(t *testing.T) {
 	x := e2eNew(t)
-	x.file("outputs.yml", "tasks:\n  a: {run: 'mkfifo \"$CDKTR_OUTPUT\"'}\n")
-	p := x.spawn("run", "workflows/outputs.yml")
-	if code := p.wait(); code != exitFailed {
+	x.File("outputs.yml", "tasks:\n  a: {run: 'mkfifo \"$CDKTR_OUTPUT\"'}\n")
+	p := x.Spawn("run", "workflows/outputs.yml")
+	if code := p.Wait(); code != exitFailed {
 		t.Errorf("exit code %d", code)
 	}
-	p.saw(&p.err, "not a regular file")
+	p.Saw(&p.Err, "not a regular file")
 	program, mark, _ := procTestHang(t)
-	x.file("hangs.yml", "tasks:\n  a: {cmd: "+program+"}\n  b: {run: 'echo b'}\n")
-	p = x.spawn("run", "workflows/hangs.yml")
-	p.saw(&p.out, "b\n")
-	p.signal(syscall.SIGINT)
-	if code := p.wait(); code != exitInterrupted {
+	x.File("hangs.yml", "tasks:\n  a: {cmd: "+program+"}\n  b: {run: 'echo b'}\n")
+	p = x.Spawn("run", "workflows/hangs.yml")
+	p.Saw(&p.Out, "b\n")
+	p.Signal(syscall.SIGINT)
+	if code := p.Wait(); code != exitInterrupted {
 		t.Errorf("exit code %d", code)
 	}
 	if _, err := os.Stat(mark); err == nil {

@@ -29,11 +29,11 @@ const e2eTwoStopped = "alarm=succeeded behind=skipped free=succeeded last=succee
 
 // e2eLoading starts a run of it and waits until load is at work. It gives the run, and what its processes are known by.
 func e2eLoading(x *e2e, id string) (run, mark string) {
-	x.t.Helper()
-	if err := os.WriteFile(x.dir+"/hold", nil, 0o644); err != nil {
-		x.t.Fatal(err)
+	x.T.Helper()
+	if err := os.WriteFile(x.Dir+"/hold", nil, 0o644); err != nil {
+		x.T.Fatal(err)
 	}
-	run = x.start(id)
+	run = x.Start(id)
 	mark = "|" + run + "|load|"
 	e2eAtWork(x, run, mark)
 	return run, mark
@@ -42,8 +42,8 @@ func e2eLoading(x *e2e, id string) (run, mark string) {
 // e2eAtWork waits until load is at work with all its processes, two shells and two that sleep, and the principal knows
 // it.
 func e2eAtWork(x *e2e, run, mark string) {
-	x.t.Helper()
-	x.until("load is at work", func() bool {
+	x.T.Helper()
+	x.Until("load is at work", func() bool {
 		r := x.show(run)
 		return len(e2eAlive(mark)) >= 4 && r != nil && r.task("load").State == taskRunning &&
 			r.task("free").State != taskWaiting
@@ -53,14 +53,14 @@ func e2eAtWork(x *e2e, run, mark string) {
 // TestCancelTask stops one task of a run: its processes are gone, all else goes on, and nothing begins the run again.
 func TestCancelTask(t *testing.T) {
 	x := e2eNew(t)
-	x.file("two.yml", "retries: 2\n"+e2eTwo)
-	x.env = append(x.env, "CDKTR_GRACE=1h") // who waits for that has waited in vain
-	x.principal("--with-agent")
+	x.File("two.yml", "retries: 2\n"+e2eTwo)
+	x.Env = append(x.Env, "CDKTR_GRACE=1h") // who waits for that has waited in vain
+	x.Principal("--with-agent")
 	run, mark := e2eLoading(x, "two")
-	x.refused(exitRefused, []string{`no task "laod"`, `did you mean "load"?`}, "cancel", run, "--task", "laod")
-	x.refused(exitRefused, []string{"behind", "has not begun", "cdktr cancel " + run}, "cancel", run, "--task",
+	x.Refused(exitRefused, []string{`no task "laod"`, `did you mean "load"?`}, "cancel", run, "--task", "laod")
+	x.Refused(exitRefused, []string{"behind", "has not begun", "cdktr cancel " + run}, "cancel", run, "--task",
 		"behind")
-	x.refused(exitUsage, []string{"no task is named"}, "cancel", run, "--task", "")
+	x.Refused(exitUsage, []string{"no task is named"}, "cancel", run, "--task", "")
 	for _, words := range [][]string{{"cancel", run, "--task", ""}, {"cancel", "--force", run, "--task", "l"},
 		{"logs", "two", "--task", "la"}, {"cancel", "--task", ""}} {
 		want := map[string]string{"": "alarm\nbehind\nfree\nlast\nload\n", "l": "last\nload\n",
@@ -68,24 +68,24 @@ func TestCancelTask(t *testing.T) {
 		if len(words) < 4 { // of no run yet
 			want = ""
 		}
-		if out := x.ok(append([]string{"completion", "words", "--"}, words...)...); out != want {
+		if out := x.OK(append([]string{"completion", "words", "--"}, words...)...); out != want {
 			t.Errorf("%q is completed with %q, want %q", words, out, want)
 		}
 	}
-	if r := x.code(0, "cancel", run, "--task", "load"); r.out != "" ||
-		r.err != "cancelling task load of run "+run+"\n" {
-		t.Errorf("it says %q and %q", r.out, r.err)
+	if r := x.Code(0, "cancel", run, "--task", "load"); r.Out != "" ||
+		r.Err != "cancelling task load of run "+run+"\n" {
+		t.Errorf("it says %q and %q", r.Out, r.Err)
 	}
-	x.until("the processes of load are gone", func() bool { return len(e2eAlive(mark)) == 0 })
-	x.until("load has ended", func() bool { return !taskActive(x.show(run).task("load").State) })
-	if out := x.ok("logs", run, "--task", "load"); out != "bye\n" {
+	x.Until("the processes of load are gone", func() bool { return len(e2eAlive(mark)) == 0 })
+	x.Until("load has ended", func() bool { return !taskActive(x.show(run).task("load").State) })
+	if out := x.OK("logs", run, "--task", "load"); out != "bye\n" {
 		t.Errorf("it was not let end by itself: %q", out)
 	}
-	x.refused(exitRefused, []string{"load", "is cancelled already"}, "cancel", run, "--task", "load")
+	x.Refused(exitRefused, []string{"load", "is cancelled already"}, "cancel", run, "--task", "load")
 	if r := x.show(run); r.State != runRunning || r.task("free").State != taskRunning {
 		t.Errorf("the run is %s, %s", r.State, e2eStates(r))
 	}
-	if err := os.Remove(x.dir + "/hold"); err != nil {
+	if err := os.Remove(x.Dir + "/hold"); err != nil {
 		t.Fatal(err)
 	}
 	r := x.await(run)
@@ -97,9 +97,9 @@ func TestCancelTask(t *testing.T) {
 	if got := e2eStates(r); got != e2eTwoStopped {
 		t.Errorf("its tasks are %s", got)
 	}
-	x.refused(exitRefused, []string{"is failed already"}, "cancel", run, "--task", "load")
+	x.Refused(exitRefused, []string{"is failed already"}, "cancel", run, "--task", "load")
 	asked := 0
-	for _, e := range e2eLines[Event](t, x.ok("events", "--json")) {
+	for _, e := range e2eLines[Event](t, x.OK("events", "--json")) {
 		if e.Kind == evTaskStopping && e.Run == run && e.Task == "load" && e.By == by && e.From != "" {
 			asked++
 		}
@@ -108,54 +108,54 @@ func TestCancelTask(t *testing.T) {
 		t.Errorf("%d entries in the audit trail", asked)
 	}
 	// By hand it is run again. Now its processes ignore TERM.
-	if err := os.WriteFile(x.dir+"/stubborn", nil, 0o644); err != nil {
+	if err := os.WriteFile(x.Dir+"/stubborn", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	x.ok("retry", run)
+	x.OK("retry", run)
 	e2eAtWork(x, run, mark)
-	if out := x.ok("cancel", run, "--task", "load", "--force",
+	if out := x.OK("cancel", run, "--task", "load", "--force",
 		"--json"); strings.TrimSpace(out) != `{"done":"cancel","run":"`+run+`","task":"load"}` {
 		t.Errorf("it prints %q", out)
 	}
 	if r := x.await(run); r.State != runFailed || r.Attempt != 2 {
 		t.Errorf("the run is %s (%s), attempt %d", r.State, r.Reason, r.Attempt)
 	}
-	x.until("the processes of load are gone again", func() bool { return len(e2eAlive(mark)) == 0 })
+	x.Until("the processes of load are gone again", func() bool { return len(e2eAlive(mark)) == 0 })
 }
 
 // TestKill9CancelTask: the principal is killed between the request and the end of the task, with the agent away: the
 // agent hears of it from the next one.
 func TestKill9CancelTask(t *testing.T) {
 	x := e2eNew(t)
-	x.file("two.yml", e2eTwo)
-	p := x.principal()
-	agent := x.agent("far")
+	x.File("two.yml", e2eTwo)
+	p := x.Principal()
+	agent := x.Agent("far")
 	run, mark := e2eLoading(x, "two")
-	x.ok("pause", "two") // what is answered is on the disk, and so is all before it
-	agent.signal(syscall.SIGSTOP)
-	p.kill()
-	p = x.principal()
-	r := x.code(0, "cancel", run, "--task", "load")
-	if !strings.Contains(r.err, "agent far is not connected now: it stops the task when it is back") {
-		t.Errorf("it says %q", r.err)
+	x.OK("pause", "two") // what is answered is on the disk, and so is all before it
+	agent.Signal(syscall.SIGSTOP)
+	p.Kill()
+	p = x.Principal()
+	r := x.Code(0, "cancel", run, "--task", "load")
+	if !strings.Contains(r.Err, "agent far is not connected now: it stops the task when it is back") {
+		t.Errorf("it says %q", r.Err)
 	}
-	p.kill()
-	p = x.principal()
+	p.Kill()
+	p = x.Principal()
 	if r := x.show(run); r.State != runRunning || !strings.HasPrefix(r.task("load").Cancelling, "cancelled by ") {
 		t.Errorf("the run is %s, load %+v", r.State, r.task("load"))
 	}
-	if out := x.ok("show", run); !strings.Contains(out, "being stopped: cancelled by ") {
+	if out := x.OK("show", run); !strings.Contains(out, "being stopped: cancelled by ") {
 		t.Errorf("show says\n%s", out)
 	}
-	agent.signal(syscall.SIGCONT)
-	x.until("the processes of load are gone", func() bool { return len(e2eAlive(mark)) == 0 })
-	if err := os.Remove(x.dir + "/hold"); err != nil {
+	agent.Signal(syscall.SIGCONT)
+	x.Until("the processes of load are gone", func() bool { return len(e2eAlive(mark)) == 0 })
+	if err := os.Remove(x.Dir + "/hold"); err != nil {
 		t.Fatal(err)
 	}
 	if r := x.await(run); r.State != runFailed || r.Reason != "task load: cancelled by "+r.By ||
 		e2eStates(r) != e2eTwoStopped {
 		t.Errorf("the run is %s (%s), %s", r.State, r.Reason, e2eStates(r))
 	}
-	agent.stop()
-	p.stop()
+	agent.Stop()
+	p.Stop()
 }

@@ -73,10 +73,10 @@ func (x *torture) settle() {
 		x.raise()
 		if !time.Now().Before(deadline) {
 			for name, p := range x.up {
-				x.t.Logf("%s (%s) said:\n%s", name, p.what, p.err.String())
+				x.T.Logf("%s (%s) said:\n%s", name, p.What, p.Err.String())
 			}
-			x.t.Fatalf("seed %d: runs are active still, or there is no principal (%v):\n%s%s", x.seed, err,
-				x.cdktr("ps").out, x.cdktr("agents").out)
+			x.T.Fatalf("seed %d: runs are active still, or there is no principal (%v):\n%s%s", x.seed, err,
+				x.Cdktr("ps").Out, x.Cdktr("agents").Out)
 		}
 		x.waits(100 * time.Millisecond)
 	}
@@ -86,7 +86,7 @@ func (x *torture) settle() {
 func (x *torture) raise() {
 	for name := range x.lives {
 		select {
-		case <-x.up[name].exited:
+		case <-x.up[name].Exited:
 			x.begin(name)
 		default:
 		}
@@ -98,7 +98,7 @@ func (s *tortureStory) readRuns() {
 	for after := ""; ; {
 		r, err := s.ask(Request{Op: "ps", All: true, N: 100, After: after})
 		if err != nil {
-			s.t.Fatal(err)
+			s.T.Fatal(err)
 		}
 		for _, run := range r.Runs {
 			if s.runs[run.ID] != nil {
@@ -114,9 +114,9 @@ func (s *tortureStory) readRuns() {
 
 // readOracle reads what the tasks wrote.
 func (s *tortureStory) readOracle() {
-	text, err := os.ReadFile(s.dir + "/oracle")
+	text, err := os.ReadFile(s.Dir + "/oracle")
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	s.oracle = strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 	open := map[string]*tortureTry{}
@@ -142,13 +142,13 @@ func (s *tortureStory) readOracle() {
 // replay opens a copy of the state folder: it must fold to what the principal says, and its journal is the history of
 // every run.
 func (s *tortureStory) replay() {
-	dir := s.dir + "/copy"
-	if err := os.CopyFS(dir, os.DirFS(s.dir+"/state")); err != nil {
-		s.t.Fatal(err)
+	dir := s.Dir + "/copy"
+	if err := os.CopyFS(dir, os.DirFS(s.Dir+"/state")); err != nil {
+		s.T.Fatal(err)
 	}
 	store, state, report, err := storeOpen(storeOptions{Dir: dir, NoSync: true})
 	if err != nil {
-		s.t.Fatalf("seed %d: replay: %v", s.seed, err)
+		s.T.Fatalf("seed %d: replay: %v", s.seed, err)
 	}
 	defer store.close()
 	if report.Misfits > 0 {
@@ -156,7 +156,7 @@ func (s *tortureStory) replay() {
 	}
 	segments, err := store.files.segments()
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	s.counts["segment of the journal"] = len(segments)
 	keyed, uses, folded := map[string]string{}, map[string]string{}, map[string]bool{}
@@ -178,7 +178,7 @@ func (s *tortureStory) replay() {
 		}
 		return true
 	}); err != nil {
-		s.t.Fatalf("seed %d: read journal: %v", s.seed, err)
+		s.T.Fatalf("seed %d: read journal: %v", s.seed, err)
 	}
 	for key, run := range s.keys {
 		if keyed[key] != run || state.Keys[uses[key]].Run != run {
@@ -362,9 +362,9 @@ func (s *tortureStory) checkQueue() {
 func (s *tortureStory) checkOutput(r *Run) {
 	_, lines := s.workflowOf(r)
 	seen := map[string]int{}
-	conn, err := clientDial(context.Background(), "ipc://"+s.dir+"/s", wireOptions{})
+	conn, err := clientDial(context.Background(), "ipc://"+s.Dir+"/s", wireOptions{})
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	defer conn.close()
 	if err := conn.stream(context.Background(), Request{Op: "logs", Run: r.ID}, func(reply *Reply) error {
@@ -378,7 +378,7 @@ func (s *tortureStory) checkOutput(r *Run) {
 		seen[token]++
 		return nil
 	}); err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	s.mu.Lock()
 	for _, n := range seen {
@@ -405,7 +405,7 @@ func (s *tortureStory) checkOutput(r *Run) {
 func (x *torture) leftovers() {
 	mine := map[int]string{}
 	for name, p := range x.up {
-		mine[p.cmd.Process.Pid] = name
+		mine[p.Cmd.Process.Pid] = name
 	}
 	var found []string
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); x.waits(200 * time.Millisecond) {
@@ -485,13 +485,13 @@ func (s *tortureStory) tell() {
 			text += fmt.Sprintf("\n%6d  %s", m[k], k)
 		}
 	}
-	s.t.Log(text)
+	s.T.Log(text)
 	for i, fault := range s.faults {
 		if i == 10 {
-			s.t.Errorf("seed %d: and %d more violations", s.seed, len(s.faults)-i)
+			s.T.Errorf("seed %d: and %d more violations", s.seed, len(s.faults)-i)
 			break
 		}
-		s.t.Errorf("seed %d: %s", s.seed, fault)
+		s.T.Errorf("seed %d: %s", s.seed, fault)
 	}
 }
 

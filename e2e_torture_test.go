@@ -145,12 +145,12 @@ func TestTorture(t *testing.T) {
 	}
 	t.Logf("torture for %s: go test -run Torture -torture %s -torture.seed %d", *tortureFor, *tortureFor, x.seed)
 	for _, w := range tortureWorkflows {
-		x.file(w.id+".yml", w.text)
+		x.File(w.id+".yml", w.text)
 	}
-	if err := os.WriteFile(x.dir+"/task", []byte(tortureTask), 0o644); err != nil {
+	if err := os.WriteFile(x.Dir+"/task", []byte(tortureTask), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	x.proxy = tortureProxyStart(t, x.dir+"/p", x.dir+"/s")
+	x.proxy = tortureProxyStart(t, x.Dir+"/p", x.Dir+"/s")
 	x.ends = time.Now().Add(*tortureFor)
 	x.hand(0, func(r *rand.Rand) { x.runHand(r, "principal") })
 	for i := range tortureAgents {
@@ -257,7 +257,7 @@ func (x *torture) waitsPoked(r *rand.Rand, name string, p *e2eProc) (poked, goOn
 	case <-time.After(min(tortureUpTo(r, 3*time.Second), time.Until(x.ends))):
 	case <-poke:
 		poked = true
-	case <-p.exited:
+	case <-p.Exited:
 	}
 	return poked, time.Now().Before(x.ends)
 }
@@ -268,19 +268,19 @@ func (x *torture) begin(name string) *e2eProc {
 	defer x.mu.Unlock()
 	x.lives[name]++
 	y := *x.e2e
-	y.env = append(slices.Clone(x.env), "TORTURE_LIFE="+x.life(name))
+	y.Env = append(slices.Clone(x.Env), "TORTURE_LIFE="+x.life(name))
 	args := []string{"start", "principal"}
 	if name == "principal" && x.seed%2 == 0 {
-		y.env = append(y.env, tortureMainEnv+"=1")
+		y.Env = append(y.Env, tortureMainEnv+"=1")
 	}
 	if name != "principal" {
-		args = []string{"start", "agent", "--name", name, "--state", x.dir + "/" + name, "--principal", "ipc://" +
-			x.dir + "/p"}
+		args = []string{"start", "agent", "--name", name, "--state", x.Dir + "/" + name, "--principal", "ipc://" +
+			x.Dir + "/p"}
 	}
-	p := y.spawn(args...)
+	p := y.Spawn(args...)
 	x.up[name] = p
-	pid := x.dir + "/pid-" + x.life(name)
-	if err := os.WriteFile(pid+"new", []byte(strconv.Itoa(p.cmd.Process.Pid)+"\n"), 0o644); err == nil {
+	pid := x.Dir + "/pid-" + x.life(name)
+	if err := os.WriteFile(pid+"new", []byte(strconv.Itoa(p.Cmd.Process.Pid)+"\n"), 0o644); err == nil {
 		os.Rename(pid+"new", pid)
 	}
 	return p
@@ -295,7 +295,7 @@ func (x *torture) everyone(life string) []int {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
 		environ, _ := os.ReadFile(dir + "/environ")
-		if text := "\x00" + string(environ); strings.Contains(text, "\x00DIR="+x.dir+"\x00") &&
+		if text := "\x00" + string(environ); strings.Contains(text, "\x00DIR="+x.Dir+"\x00") &&
 			strings.Contains(text, "\x00TORTURE_LIFE="+life+"\x00") {
 			pid, _ := strconv.Atoi(filepath.Base(dir))
 			pids = append(pids, pid)
@@ -311,9 +311,9 @@ func (x *torture) runHand(r *rand.Rand, name string) {
 		poked, goOn := x.waitsPoked(r, name, p)
 		what := r.IntN(10)
 		select {
-		case <-p.exited:
-			if p.code != -1 || kind == "principal" {
-				x.fault("%s ended by itself with code %d:\n%s", p.what, p.code, p.err.String())
+		case <-p.Exited:
+			if p.Code != -1 || kind == "principal" {
+				x.fault("%s ended by itself with code %d:\n%s", p.What, p.Code, p.Err.String())
 				return
 			}
 			x.count("kill -9 of agent by its task")
@@ -326,46 +326,46 @@ func (x *torture) runHand(r *rand.Rand, name string) {
 			return
 		case poked:
 			x.count("kill -9 of principal at an answer")
-			p.cmd.Process.Kill()
-			<-p.exited
+			p.Cmd.Process.Kill()
+			<-p.Exited
 			p = x.begin(name)
 		case x.maySilence(r):
 			p = x.silence(r, name, p)
 		case what < 4:
 			x.count("kill -9 of " + kind)
-			p.cmd.Process.Kill()
-			<-p.exited
+			p.Cmd.Process.Kill()
+			<-p.Exited
 			x.waits(tortureUpTo(r, time.Second))
 			p = x.begin(name)
 		case what < 5 && kind == "agent":
 			x.count("power cut of agent")
 			x.each(name, syscall.SIGKILL)
-			<-p.exited
+			<-p.Exited
 			p = x.begin(name)
 		case what < 7:
 			x.count("TERM of " + kind)
 			p = x.terminate(r, name, p)
 		default:
 			x.count("short STOP of " + kind)
-			p.cmd.Process.Signal(syscall.SIGSTOP)
+			p.Cmd.Process.Signal(syscall.SIGSTOP)
 			x.waits(tortureUpTo(r, 1500*time.Millisecond))
-			p.cmd.Process.Signal(syscall.SIGCONT)
+			p.Cmd.Process.Signal(syscall.SIGCONT)
 		}
 	}
 }
 
 // terminate stops a process as systemd would, or kills it while it stops, and starts it anew: nil when it does not end.
 func (x *torture) terminate(r *rand.Rand, name string, p *e2eProc) *e2eProc {
-	p.cmd.Process.Signal(syscall.SIGTERM)
+	p.Cmd.Process.Signal(syscall.SIGTERM)
 	if r.IntN(3) == 0 {
 		x.waits(tortureUpTo(r, 100*time.Millisecond))
-		p.cmd.Process.Kill()
+		p.Cmd.Process.Kill()
 	}
 	select {
-	case <-p.exited:
+	case <-p.Exited:
 		return x.begin(name)
 	case <-time.After(e2ePatience):
-		x.fault("%s does not end:\n%s", p.what, p.err.String())
+		x.fault("%s does not end:\n%s", p.What, p.Err.String())
 		return nil
 	}
 }
@@ -375,7 +375,7 @@ func (x *torture) terminate(r *rand.Rand, name string, p *e2eProc) *e2eProc {
 func (x *torture) each(name string, sig syscall.Signal) {
 	x.mu.Lock()
 	life := x.life(name)
-	x.up[name].cmd.Process.Signal(sig)
+	x.up[name].Cmd.Process.Signal(sig)
 	x.mu.Unlock()
 	for range 2 {
 		for _, pid := range x.everyone(life) {
@@ -394,7 +394,7 @@ func (x *torture) silence(r *rand.Rand, name string, p *e2eProc) *e2eProc {
 	if r.IntN(3) == 0 {
 		x.count("long absence of " + short)
 		x.each(name, syscall.SIGKILL)
-		<-p.exited
+		<-p.Exited
 		x.waits(long)
 		return x.begin(name)
 	}
@@ -453,7 +453,7 @@ func (x *torture) runClient(r *rand.Rand, n int) {
 		defer cancel()
 		var err error
 		if conn == nil {
-			if conn, err = clientDial(ctx, "ipc://"+x.dir+"/p", wireOptions{}); err != nil {
+			if conn, err = clientDial(ctx, "ipc://"+x.Dir+"/p", wireOptions{}); err != nil {
 				return nil
 			}
 		}

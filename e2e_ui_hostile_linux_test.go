@@ -48,11 +48,11 @@ tasks:
 // of.
 func TestUIHostile(t *testing.T) {
 	x := e2eNew(t)
-	x.file("names.yml", uiHostileFile)
-	x.file("fault.yml", uiHostileFault)
-	x.file("output.yml", uiHostileOutput)
-	p := x.principal("--with-agent")
-	defer p.stop()
+	x.File("names.yml", uiHostileFile)
+	x.File("fault.yml", uiHostileFault)
+	x.File("output.yml", uiHostileOutput)
+	p := x.Principal("--with-agent")
+	defer p.Stop()
 	x.run("output")
 	x.run("names")
 	for _, c := range []struct {

@@ -26,9 +26,9 @@ type uiPty struct {
 
 // uiPtyOpen starts one, with more environment.
 func uiPtyOpen(x *e2e, w, h int, env ...string) *uiPty {
-	x.t.Helper()
-	u := &uiPty{termPty: termPtyOpen(x.t, w, h), x: x}
-	u.start(slices.Concat(x.env, env), x.bin, "ui")
+	x.T.Helper()
+	u := &uiPty{termPty: termPtyOpen(x.T, w, h), x: x}
+	u.start(slices.Concat(x.Env, env), x.Bin, "ui")
 	return u
 }
 
@@ -108,7 +108,7 @@ func (u *uiPty) least(measure func()) {
 // uiMany writes workflows until there are more than a screen has rows.
 func uiMany(x *e2e, n int) {
 	for i := range n {
-		x.file(fmt.Sprintf("site%02d-report.yml",
+		x.File(fmt.Sprintf("site%02d-report.yml",
 			i), fmt.Sprintf("name: Report of site %d\nschedule: \"%d 4 1 1 *\"\ntasks: {send: {run: 'true'}}\n", i, i))
 	}
 }
@@ -117,8 +117,8 @@ func uiMany(x *e2e, n int) {
 func TestUIBytes(t *testing.T) {
 	x := e2eNew(t)
 	uiMany(x, 60)
-	p := x.principal("--with-agent")
-	defer p.stop()
+	p := x.Principal("--with-agent")
+	defer p.Stop()
 	for range 3 {
 		x.run("site07-report")
 	}
@@ -194,12 +194,12 @@ func (u *uiPty) row(y int) string {
 func TestUIRunning(t *testing.T) {
 	const span = 3 * time.Second
 	x := e2eNew(t)
-	x.file("long.yml", "overlap: allow\ntasks: {a: {run: exec sleep 120}, b: {run: exec sleep 120}}\n")
-	p := x.principal("--with-agent")
-	defer p.stop()
+	x.File("long.yml", "overlap: allow\ntasks: {a: {run: exec sleep 120}, b: {run: exec sleep 120}}\n")
+	p := x.Principal("--with-agent")
+	defer p.Stop()
 	var runs []string
 	for range 3 {
-		runs = append(runs, x.start("long"))
+		runs = append(runs, x.Start("long"))
 	}
 	u := uiPtyOpen(x, 80, 24)
 	u.shows("run 3")
@@ -223,7 +223,7 @@ func TestUIRunning(t *testing.T) {
 	u.keys("q")
 	u.end()
 	for _, run := range runs {
-		x.ok("cancel", run)
+		x.OK("cancel", run)
 	}
 }
 
@@ -231,17 +231,17 @@ func TestUIRunning(t *testing.T) {
 func TestUIFollow(t *testing.T) {
 	const line, lines, span = 40, 8, 2 * time.Second
 	x := e2eNew(t)
-	fifo := x.dir + "/lines"
+	fifo := x.Dir + "/lines"
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	x.file("steady.yml", "tasks: {a: {run: \"echo ready; exec cat $DIR/lines\"}}\n")
-	x.file("flood.yml", "tasks: {a: {run: \"while sleep 0.02; do seq 700000 700200; done\"}}\n")
-	p := x.principal("--with-agent")
-	steady, flood := x.start("steady"), x.start("flood")
+	x.File("steady.yml", "tasks: {a: {run: \"echo ready; exec cat $DIR/lines\"}}\n")
+	x.File("flood.yml", "tasks: {a: {run: \"while sleep 0.02; do seq 700000 700200; done\"}}\n")
+	p := x.Principal("--with-agent")
+	steady, flood := x.Start("steady"), x.Start("flood")
 	defer func() {
-		x.ok("cancel", flood)
-		p.stop()
+		x.OK("cancel", flood)
+		p.Stop()
 	}()
 	in, err := os.OpenFile(fifo, os.O_WRONLY, 0)
 	if err != nil {
@@ -317,8 +317,8 @@ func TestUIIdle(t *testing.T) {
 	}
 	x := e2eNew(t)
 	uiMany(x, 20)
-	p := x.principal("--with-agent")
-	defer p.stop()
+	p := x.Principal("--with-agent")
+	defer p.Stop()
 	x.run("site07-report")
 	u := uiPtyOpen(x, 80, 24)
 	u.shows("LIVE")
@@ -348,9 +348,9 @@ func TestUIIdle(t *testing.T) {
 // TestUILeaves ends it in every way there is: the terminal is given back, and the exit code says why.
 func TestUILeaves(t *testing.T) {
 	x := e2eNew(t)
-	x.file("one.yml", "tasks: {a: {run: 'true'}}")
-	p := x.principal("--with-agent")
-	defer p.stop()
+	x.File("one.yml", "tasks: {a: {run: 'true'}}")
+	p := x.Principal("--with-agent")
+	defer p.Stop()
 	for _, c := range []struct {
 		name string
 		act  func(u *uiPty)
@@ -428,11 +428,11 @@ func uiInside(p *termPty) *tui {
 // TestUISuspend: under a shell, ^Z gives it the terminal, and fg draws everything anew.
 func TestUISuspend(t *testing.T) {
 	x := e2eNew(t)
-	x.file("one.yml", "tasks: {a: {run: 'true'}}")
-	p := x.principal("--with-agent")
-	defer p.stop()
+	x.File("one.yml", "tasks: {a: {run: 'true'}}")
+	p := x.Principal("--with-agent")
+	defer p.Stop()
 	u := &uiPty{termPty: termPtyOpen(t, 80, 24), x: x}
-	u.start(append(slices.Clone(x.env), termMainEnv+"=shell"), os.Args[0], "ui")
+	u.start(append(slices.Clone(x.Env), termMainEnv+"=shell"), os.Args[0], "ui")
 	u.shows("LIVE")
 	u.keys("1")
 	u.shows("1 of 1")
@@ -443,7 +443,7 @@ func TestUISuspend(t *testing.T) {
 				[]byte("stopped by stopped")) == n+1
 		})
 		u.given()
-		x.file(fmt.Sprintf("new%d.yml", n), "tasks: {a: {run: 'true'}}")
+		x.File(fmt.Sprintf("new%d.yml", n), "tasks: {a: {run: 'true'}}")
 		u.keys("fg\n")
 		u.shows(fmt.Sprintf("of %d  sort:name", 2+n))
 		if u.cooked() {
@@ -496,15 +496,15 @@ func TestUIAlone(t *testing.T) {
 		{"j", "not connected yet"}, {"?", "half a screen down"}, {"q", "NOT CONNECTED"}, {":", ""},
 		{"connect nowhere\r", "nowhere"},
 		{":goto x\r", ""}, {"\x1b[200~pasted\x1b[201~", "paste ignored"}, {"\x1b[A", "not connected yet"},
-		{":connect ipc://" + x.dir + "/other\r", "connecting to ipc://" + x.dir + "/other"},
+		{":connect ipc://" + x.Dir + "/other\r", "connecting to ipc://" + x.Dir + "/other"},
 	} {
 		u.keys(step.keys)
 		u.shows(step.want)
 	}
-	x.file("one.yml", "tasks: {a: {run: 'true'}}")
-	p := x.principal("--with-agent")
-	defer p.stop()
-	u.keys(":connect ipc://" + x.dir + "/s\r")
+	x.File("one.yml", "tasks: {a: {run: 'true'}}")
+	p := x.Principal("--with-agent")
+	defer p.Stop()
+	u.keys(":connect ipc://" + x.Dir + "/s\r")
 	u.shows("LIVE")
 	u.shows("1 wf")
 	u.keys("q")

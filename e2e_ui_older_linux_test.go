@@ -14,9 +14,9 @@ func TestUIOlder(t *testing.T) {
 	const history = 2*tuiOlderPage + 50
 	x := e2eNew(t)
 	uiScaleState(x, 30, stateMaxFinished+history)
-	p := x.principal("--with-agent")
-	defer func() { p.stop() }()
-	all := e2eLines[Run](t, x.ok("ps", "--all", "--json", "-n", "2000"))
+	p := x.Principal("--with-agent")
+	defer func() { p.Stop() }()
+	all := e2eLines[Run](t, x.OK("ps", "--all", "--json", "-n", "2000"))
 	if len(all) != stateMaxFinished+history {
 		t.Fatalf("%d runs", len(all))
 	}
@@ -35,9 +35,9 @@ func TestUIOlder(t *testing.T) {
 		u.keys(step.keys)
 		u.shows(step.want)
 	}
-	p.kill()
+	p.Kill()
 	u.shows("STALE")
-	p = x.principal("--with-agent")
+	p = x.Principal("--with-agent")
 	u.keys(":connect\r")
 	u.shows("LIVE")
 	u.keys("kj")
@@ -59,14 +59,14 @@ func uiOlderPages(x *e2e, runs int) {
 			began := time.Now()
 			r, err := x.ask(req)
 			if err != nil {
-				x.t.Fatal(err)
+				x.T.Fatal(err)
 			}
 			took = append(took, time.Since(began).Round(100*time.Microsecond))
 			if req.After = r.Next; r.Next == "" {
 				break
 			}
 		}
-		x.t.Logf("pages of %d runs, of %s, in a history of %d: %s", tuiOlderPage, orDefault(workflow, "all workflows"),
+		x.T.Logf("pages of %d runs, of %s, in a history of %d: %s", tuiOlderPage, orDefault(workflow, "all workflows"),
 			runs, fmt.Sprint(took))
 	}
 }

@@ -29,11 +29,11 @@ const (
 // uiScaleState makes the state of a principal whose workflows have had so many runs, the way the principal would:
 // events are folded, finished runs go to the history, and in the end there is a snapshot.
 func uiScaleState(x *e2e, workflows, runs int) {
-	x.t.Helper()
+	x.T.Helper()
 	at := time.Now().Add(-time.Duration(runs) * time.Second)
-	s, state, _, err := storeOpen(storeOptions{Dir: x.dir + "/state", NoSync: true})
+	s, state, _, err := storeOpen(storeOptions{Dir: x.Dir + "/state", NoSync: true})
 	if err != nil {
-		x.t.Fatal(err)
+		x.T.Fatal(err)
 	}
 	n := uint64(0)
 	do := func(e *Event) {
@@ -44,7 +44,7 @@ func uiScaleState(x *e2e, workflows, runs int) {
 			e.N, e.Epoch, e.Attempt, e.Lease = n, "e", 1, 1
 		}
 		if err := state.apply(e); err != nil {
-			x.t.Fatal(err)
+			x.T.Fatal(err)
 		}
 	}
 	first := &Event{Kind: evAgentUp, Epoch: "e", Capacity: 4, Build: version}
@@ -52,7 +52,7 @@ func uiScaleState(x *e2e, workflows, runs int) {
 	s.append([]*Event{first}, false, nil)
 	for i := range workflows {
 		id := uiScaleName(i)
-		x.file(id+".yml", fmt.Sprintf("name: Sends the report %d to its readers\nschedule: \"%d 4 1 1 *\"\ntasks:\n "+
+		x.File(id+".yml", fmt.Sprintf("name: Sends the report %d to its readers\nschedule: \"%d 4 1 1 *\"\ntasks:\n "+
 			" fetch: {run: 'true'}\n  send: {depends: [fetch], run: 'true'}\n", i, i%60))
 	}
 	last, exit := "", 0
@@ -84,10 +84,10 @@ func uiScaleState(x *e2e, workflows, runs int) {
 	saved := make(chan error, 1)
 	s.snapshot(state, func(err error) { saved <- err })
 	if err := <-saved; err != nil {
-		x.t.Fatal(err)
+		x.T.Fatal(err)
 	}
 	if err := s.close(); err != nil {
-		x.t.Fatal(err)
+		x.T.Fatal(err)
 	}
 }
 
@@ -123,14 +123,14 @@ func (u *uiPty) lean(what string, most int) {
 // docs/testing.md: go test -run TestUIScale -v -ui.workflows 10000 -ui.runs 100000 .
 func TestUIScale(t *testing.T) {
 	x := e2eNew(t)
-	x.bin = e2ePlain(t, x.dir)
+	x.Bin = e2ePlain(t, x.Dir)
 	workflows, runs := *uiWorkflowsMany, *uiRunsMany
 	began := time.Now()
 	uiScaleState(x, workflows, runs)
 	t.Logf("%d workflows and %d runs made in %v", workflows, runs, time.Since(began).Round(time.Millisecond))
 	began = time.Now()
-	p := x.principal("--with-agent")
-	defer func() { p.stop() }()
+	p := x.Principal("--with-agent")
+	defer func() { p.Stop() }()
 	t.Logf("the principal is ready after %v", time.Since(began).Round(time.Millisecond))
 	uiFirstFrame(x)
 	u := uiPtyOpen(x, 120, 40)
@@ -180,9 +180,9 @@ func TestUIScale(t *testing.T) {
 	}
 	most := uiScaleMemory/3 + uiScaleMemory*2/3*workflows/uiScaleMost
 	u.lean("after all keys", most)
-	p.kill()
+	p.Kill()
 	u.shows("STALE")
-	p = x.principal("--with-agent")
+	p = x.Principal("--with-agent")
 	u.keys(":connect\r")
 	u.shows("LIVE")
 	all, own = u.memory()
@@ -200,9 +200,9 @@ func TestUIScale(t *testing.T) {
 func uiFirstFrame(x *e2e) {
 	var first, live []time.Duration
 	for range 5 {
-		u := &uiPty{termPty: termPtyOpen(x.t, 80, 24), x: x}
+		u := &uiPty{termPty: termPtyOpen(x.T, 80, 24), x: x}
 		began := time.Now()
-		u.start(x.env, x.bin, "ui")
+		u.start(x.Env, x.Bin, "ui")
 		u.shows("cdktr")
 		first = append(first, time.Since(began))
 		u.shows("LIVE")
@@ -212,9 +212,9 @@ func uiFirstFrame(x *e2e) {
 	}
 	slices.Sort(first)
 	slices.Sort(live)
-	x.t.Logf("first frame after %v, %v at most; the lists after %v, %v at most", first[2], first[4], live[2], live[4])
+	x.T.Logf("first frame after %v, %v at most; the lists after %v, %v at most", first[2], first[4], live[2], live[4])
 	if *stallMeasure && first[2] > 300*time.Millisecond {
-		x.t.Errorf("half of the first frames came after %v", first[2])
+		x.T.Errorf("half of the first frames came after %v", first[2])
 	}
 }
 

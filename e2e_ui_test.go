@@ -23,62 +23,62 @@ type uiTmux struct {
 
 // uiTmuxOpen makes one, and a script `ui` in its PATH that starts the terminal UI.
 func uiTmuxOpen(x *e2e, w, h int) *uiTmux {
-	x.t.Helper()
-	clientsNeed(x.t, "the test needs tmux", "tmux", "-V")
-	u := &uiTmux{e2e: x, dir: filepath.Join(x.dir, "tmux")}
-	err := errors.Join(os.Mkdir(u.dir, 0o755), os.Symlink(x.bin, u.dir+"/cdktr"))
+	x.T.Helper()
+	clientsNeed(x.T, "the test needs tmux", "tmux", "-V")
+	u := &uiTmux{e2e: x, dir: filepath.Join(x.Dir, "tmux")}
+	err := errors.Join(os.Mkdir(u.dir, 0o755), os.Symlink(x.Bin, u.dir+"/cdktr"))
 	if err != nil {
-		x.t.Fatal(err)
+		x.T.Fatal(err)
 	}
 	u.tmux("start-server", ";", "set", "-g", "status", "off", ";", "set", "-g", "escape-time", "0", ";",
 		"new-session", "-d", "-x", fmt.Sprint(w), "-y", fmt.Sprint(h), "PS1='shell$ ' exec sh")
-	termTmuxEnd(x.t, u.tmux)
+	termTmuxEnd(x.T, u.tmux)
 	u.shows("shell$")
 	return u
 }
 
 // tmux gives an order to the server.
 func (u *uiTmux) tmux(args ...string) string {
-	u.t.Helper()
+	u.T.Helper()
 	cmd := exec.Command("tmux", append([]string{"-u", "-f", "/dev/null", "-S", filepath.Join(u.dir, "socket")},
 		args...)...)
-	cmd.Dir = u.e2e.dir
-	cmd.Env = append(u.env, "TERM=xterm", "TMUX=", "PATH="+u.dir+":"+os.Getenv("PATH"))
+	cmd.Dir = u.e2e.Dir
+	cmd.Env = append(u.Env, "TERM=xterm", "TMUX=", "PATH="+u.dir+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		u.t.Fatalf("tmux %q: %v: %s", args, err, out)
+		u.T.Fatalf("tmux %q: %v: %s", args, err, out)
 	}
 	return strings.TrimSuffix(string(out), "\n")
 }
 
 // keys types keys, as tmux names them.
 func (u *uiTmux) keys(keys ...string) {
-	u.t.Helper()
+	u.T.Helper()
 	u.tmux(append([]string{"send-keys"}, keys...)...)
 }
 
 // shows waits until the screen shows all of the texts, and gives it.
 func (u *uiTmux) shows(wants ...string) string {
-	u.t.Helper()
+	u.T.Helper()
 	return u.sees(wants, true)
 }
 
 // hides waits until the screen shows none of the texts.
 func (u *uiTmux) hides(texts ...string) {
-	u.t.Helper()
+	u.T.Helper()
 	u.sees(texts, false)
 }
 
 // sees looks at the screen until each of the texts is there, or is not.
 func (u *uiTmux) sees(texts []string, there bool) string {
-	u.t.Helper()
+	u.T.Helper()
 	for deadline := time.Now().Add(e2ePatience); ; {
 		screen := u.tmux("capture-pane", "-p")
 		if !slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(screen, text) != there }) {
 			return screen
 		}
 		if !time.Now().Before(deadline) {
-			u.t.Fatalf("waited %s for the screen to show %q (%v):\n%s", e2ePatience, texts, there, screen)
+			u.T.Fatalf("waited %s for the screen to show %q (%v):\n%s", e2ePatience, texts, there, screen)
 		}
 		<-time.After(e2ePoll)
 	}
@@ -86,23 +86,23 @@ func (u *uiTmux) sees(texts []string, there bool) string {
 
 // uiWorkflows puts the workflows there that the scripts are about.
 func uiWorkflows(x *e2e) {
-	x.file("greet.yml", `
+	x.File("greet.yml", `
 name: Greets by name
 params: {name: {default: world, pattern: "[a-z]+", description: whom}}
 tasks: {hello: {run: 'echo "hello, $PARAM_NAME"'}}`)
-	x.file("slow.yml", `
+	x.File("slow.yml", `
 tasks:
   count: {run: 'i=0; while sleep 0.2; do i=$((i+1)); echo "line $i"; done'}
   after: {depends: [count], run: "true"}`)
-	x.file("bad.yml", `tasks: {a: {depends: [b], run: "true"}}`)
+	x.File("bad.yml", `tasks: {a: {depends: [b], run: "true"}}`)
 }
 
 // TestUIBrowse goes through the screens as a user does: look, filter, run with parameters, follow, cancel, quit.
 func TestUIBrowse(t *testing.T) {
 	x := e2eNew(t)
 	uiWorkflows(x)
-	p := x.principal("--with-agent")
-	defer p.stop()
+	p := x.Principal("--with-agent")
+	defer p.Stop()
 	u := uiTmuxOpen(x, 100, 30)
 	u.keys("cdktr ui; echo code $?", "Enter")
 	u.shows("Attention", "bad", "LIVE")
@@ -161,15 +161,15 @@ func TestUIBrowse(t *testing.T) {
 // after two, and it is run again by one.
 func TestUINight(t *testing.T) {
 	x := e2eNew(t)
-	x.file("dump.yml", `
+	x.File("dump.yml", `
 name: Dump
 params: {db: {default: shop}}
 tasks:
   fetch: {run: "echo fetched"}
   dump: {depends: [fetch], run: 'echo "dumping $PARAM_DB"; echo "server does not answer" >&2; test -e go || exit 3'}
   send: {depends: [dump], run: "echo sent"}`)
-	p := x.principal("--with-agent")
-	defer p.stop()
+	p := x.Principal("--with-agent")
+	defer p.Stop()
 	x.run("dump", "-p", "db=crm")
 	u := uiTmuxOpen(x, 80, 24)
 	u.keys("cdktr ui", "Enter")
@@ -206,20 +206,20 @@ func TestUIConnection(t *testing.T) {
 	u.keys("?")
 	u.shows("Move")
 	u.keys("Escape")
-	p := x.principal("--with-agent")
+	p := x.Principal("--with-agent")
 	u.keys(":", "connect", "Enter")
 	u.shows("LIVE")
 	u.keys("1")
 	u.shows("greet")
-	p.kill()
+	p.Kill()
 	u.shows("STALE since", "next try", "greet")
 	u.keys("G", "r")
 	u.shows("needs a connection")
-	p = x.principal("--with-agent")
+	p = x.Principal("--with-agent")
 	u.shows("LIVE")
-	x.file("new.yml", `tasks: {a: {run: "true"}}`)
+	x.File("new.yml", `tasks: {a: {run: "true"}}`)
 	u.shows("new", "4 wf")
-	p.stop()
+	p.Stop()
 	u.shows("STALE")
 	u.keys("q")
 	u.shows("shell$")
@@ -229,8 +229,8 @@ func TestUIConnection(t *testing.T) {
 func TestUITerminal(t *testing.T) {
 	x := e2eNew(t)
 	uiWorkflows(x)
-	p := x.principal("--with-agent")
-	defer p.stop()
+	p := x.Principal("--with-agent")
+	defer p.Stop()
 	u := uiTmuxOpen(x, 80, 24)
 	before := u.tmux("display-message", "-p", "#{alternate_on} #{cursor_flag} #{keypad_flag} #{mouse_any_flag}")
 	u.keys("stty -a > before; cdktr ui", "Enter")
@@ -250,7 +250,7 @@ func TestUITerminal(t *testing.T) {
 	u.shows("shell$")
 	u.keys("echo code $?; stty -a > after", "Enter")
 	u.shows("code 0")
-	u.until("the shell has the terminal back", func() bool { _, err := os.Stat(x.dir + "/after"); return err == nil })
+	u.Until("the shell has the terminal back", func() bool { _, err := os.Stat(x.Dir + "/after"); return err == nil })
 	if after := u.tmux("display-message", "-p",
 		"#{alternate_on} #{cursor_flag} #{keypad_flag} #{mouse_any_flag}"); after != before {
 		t.Errorf("the terminal was left as %s, and was %s", after, before)
@@ -266,7 +266,7 @@ func TestUITerminal(t *testing.T) {
 		}
 	}
 	modes := func(name string) string {
-		text, err := os.ReadFile(filepath.Join(x.dir, name))
+		text, err := os.ReadFile(filepath.Join(x.Dir, name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -284,8 +284,8 @@ func TestUIOverSSH(t *testing.T) {
 	x := e2eNew(t)
 	uiWorkflows(x)
 	s := sshTestNew(t, x)
-	p := x.principal("--with-agent")
-	defer p.stop()
+	p := x.Principal("--with-agent")
+	defer p.Stop()
 	u := uiTmuxOpen(x, 80, 24)
 	u.keys("cdktr ui -H "+strings.TrimPrefix(s.endpoint, "ssh://"), "Enter")
 	u.shows("Attention", "127.0.0.1", "LIVE")

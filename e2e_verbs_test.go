@@ -32,45 +32,45 @@ const e2eSlow = "tasks:\n  hold: {run: 'echo holding; exec sleep 600'}\n"
 // TestRunFile: a file runs with no principal; nothing of it stays.
 func TestRunFile(t *testing.T) {
 	x := e2eNew(t)
-	x.file("deploy.yml", e2eDeploy)
-	x.file("bad.yml", "tasks:\n  a: {run: 'echo told; echo warned >&2; exit 7'}\n")
-	x.file("wrong.yml", "tasks:\n  a: {rum: x}\n")
-	r := x.code(0, "run", "./workflows/deploy.yml", "-p", "day=2026-01-31")
-	if want := "packing 2026-01-31\np.zip to staging\n"; r.out != want {
-		t.Errorf("standard output is %q, want %q", r.out, want)
+	x.File("deploy.yml", e2eDeploy)
+	x.File("bad.yml", "tasks:\n  a: {run: 'echo told; echo warned >&2; exit 7'}\n")
+	x.File("wrong.yml", "tasks:\n  a: {rum: x}\n")
+	r := x.Code(0, "run", "./workflows/deploy.yml", "-p", "day=2026-01-31")
+	if want := "packing 2026-01-31\np.zip to staging\n"; r.Out != want {
+		t.Errorf("standard output is %q, want %q", r.Out, want)
 	}
-	if !strings.Contains(r.err, "succeeded") {
-		t.Errorf("standard error does not tell how it went: %q", r.err)
+	if !strings.Contains(r.Err, "succeeded") {
+		t.Errorf("standard error does not tell how it went: %q", r.Err)
 	}
-	if r := x.feed(e2eDeploy, "run", "-", "-p", "day=2026-02-01", "--task-name"); r.code != 0 ||
-		r.out != "pack: packing 2026-02-01\nship: p.zip to staging\n" {
-		t.Errorf("from standard input: code %d, %q, %s", r.code, r.out, r.err)
+	if r := x.Feed(e2eDeploy, "run", "-", "-p", "day=2026-02-01", "--task-name"); r.Code != 0 ||
+		r.Out != "pack: packing 2026-02-01\nship: p.zip to staging\n" {
+		t.Errorf("from standard input: code %d, %q, %s", r.Code, r.Out, r.Err)
 	}
-	r = x.code(1, "run", "workflows/bad.yml", "--json")
-	e2eFields(t, r.out, "run workflow state reason trigger by agent attempt params queued started finished seconds "+
+	r = x.Code(1, "run", "workflows/bad.yml", "--json")
+	e2eFields(t, r.Out, "run workflow state reason trigger by agent attempt params queued started finished seconds "+
 		"tasks")
-	if run := e2eDecode[Run](t, r.out); run.State != runFailed || run.Reason != "task a: exit 7" ||
+	if run := e2eDecode[Run](t, r.Out); run.State != runFailed || run.Reason != "task a: exit 7" ||
 		*run.Tasks[0].Exit != 7 {
 		t.Errorf("the run is %+v", run)
 	}
-	x.file("again.yml", "retries: 1\ntasks:\n  a: {run: 'echo told; exit 7'}\n")
-	if r := x.code(1, "run", "workflows/again.yml"); r.out != "told\ntold\n" ||
-		!strings.Contains(r.err, "the run is tried again: attempt 2\n") {
-		t.Errorf("a run that is tried again printed %q and %q", r.out, r.err)
+	x.File("again.yml", "retries: 1\ntasks:\n  a: {run: 'echo told; exit 7'}\n")
+	if r := x.Code(1, "run", "workflows/again.yml"); r.Out != "told\ntold\n" ||
+		!strings.Contains(r.Err, "the run is tried again: attempt 2\n") {
+		t.Errorf("a run that is tried again printed %q and %q", r.Out, r.Err)
 	}
-	if r := x.code(1, "run", "workflows/again.yml", "--json"); r.err != "" {
-		t.Errorf("with --json it says %q", r.err)
+	if r := x.Code(1, "run", "workflows/again.yml", "--json"); r.Err != "" {
+		t.Errorf("with --json it says %q", r.Err)
 	}
-	x.refused(2, []string{"wrong.yml:2:", "rum", "run"}, "run", "./workflows/wrong.yml")
-	x.refused(2, []string{"nowhere.yml"}, "run", "./nowhere.yml")
-	x.refused(2, []string{"day", "missing"}, "run", "workflows/deploy.yml")
-	x.refused(2, []string{"detach"}, "run", "workflows/deploy.yml", "--detach")
-	kept := x.dir + "/kept"
-	x.ok("run", "workflows/deploy.yml", "-p", "day=2026-01-31", "--state", kept)
+	x.Refused(2, []string{"wrong.yml:2:", "rum", "run"}, "run", "./workflows/wrong.yml")
+	x.Refused(2, []string{"nowhere.yml"}, "run", "./nowhere.yml")
+	x.Refused(2, []string{"day", "missing"}, "run", "workflows/deploy.yml")
+	x.Refused(2, []string{"detach"}, "run", "workflows/deploy.yml", "--detach")
+	kept := x.Dir + "/kept"
+	x.OK("run", "workflows/deploy.yml", "-p", "day=2026-01-31", "--state", kept)
 	if _, err := os.Stat(kept + "/journal"); err != nil {
 		t.Errorf("--state kept nothing: %v", err)
 	}
-	entries, err := os.ReadDir(x.dir)
+	entries, err := os.ReadDir(x.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,32 +84,32 @@ func TestRunFile(t *testing.T) {
 // TestRunFileInterrupted: an interrupted `run FILE` takes its tasks with it.
 func TestRunFileInterrupted(t *testing.T) {
 	x := e2eNew(t)
-	x.file("slow.yml", "tasks:\n  a: {run: 'echo begun; sleep 600 & sleep 601'}\n  b: {depends: [a], run: 'echo "+
+	x.File("slow.yml", "tasks:\n  a: {run: 'echo begun; sleep 600 & sleep 601'}\n  b: {depends: [a], run: 'echo "+
 		"never'}\n")
-	p := x.spawn("run", "workflows/slow.yml")
-	p.saw(&p.out, "begun\n")
-	p.signal(syscall.SIGINT)
-	if code := p.wait(); code != exitInterrupted {
+	p := x.Spawn("run", "workflows/slow.yml")
+	p.Saw(&p.Out, "begun\n")
+	p.Signal(syscall.SIGINT)
+	if code := p.Wait(); code != exitInterrupted {
 		t.Errorf("exit code %d", code)
 	}
-	if left := e2eAlive(x.dir); len(left) > 0 {
+	if left := e2eAlive(x.Dir); len(left) > 0 {
 		t.Errorf("processes are left: %v", left)
 	}
-	if strings.Contains(p.out.String(), "never") || !strings.Contains(p.err.String(), "cancelled") {
-		t.Errorf("it said %s%s", p.out.String(), p.err.String())
+	if strings.Contains(p.Out.String(), "never") || !strings.Contains(p.Err.String(), "cancelled") {
+		t.Errorf("it said %s%s", p.Out.String(), p.Err.String())
 	}
 }
 
 // TestRunID: the ways to start a run at a principal, and what can be wrong with it.
 func TestRunID(t *testing.T) {
 	x := e2eNew(t)
-	x.file("deploy.yml", e2eDeploy)
-	x.file("etl/bad.yml", "tasks:\n  a: {run: 'echo warned >&2; exit 7'}\n")
-	x.file("slow.yml", e2eSlow)
-	x.file("wrong.yml", "tasks:\n  a: {rum: x}\n")
-	x.principal("--with-agent")
+	x.File("deploy.yml", e2eDeploy)
+	x.File("etl/bad.yml", "tasks:\n  a: {run: 'echo warned >&2; exit 7'}\n")
+	x.File("slow.yml", e2eSlow)
+	x.File("wrong.yml", "tasks:\n  a: {rum: x}\n")
+	x.Principal("--with-agent")
 
-	id := x.start("deploy", "-p", "day=2026-01-31")
+	id := x.Start("deploy", "-p", "day=2026-01-31")
 	if !isRunID(id) {
 		t.Fatalf("--detach printed %q", id)
 	}
@@ -117,20 +117,20 @@ func TestRunID(t *testing.T) {
 		run.Tasks[0].Outputs["FILE"] != "p.zip" {
 		t.Errorf("the run is %+v", run)
 	}
-	if piped := strings.TrimSpace(x.ok("run", "-p", "day=2026-01-31", "-p", "to=live", "--",
+	if piped := strings.TrimSpace(x.OK("run", "-p", "day=2026-01-31", "-p", "to=live", "--",
 		"deploy")); x.await(piped).Params["to"] != "live" {
 		t.Errorf("run %s: parameters %v", piped, x.show(piped).Params)
 	}
-	r := x.code(0, "run", "--follow", "deploy", "-p", "day=2026-01-31")
-	if r.out != "packing 2026-01-31\np.zip to staging\n" || !strings.Contains(r.err, "+ ship succeeded") {
-		t.Errorf("--follow printed %q and %q", r.out, r.err)
+	r := x.Code(0, "run", "--follow", "deploy", "-p", "day=2026-01-31")
+	if r.Out != "packing 2026-01-31\np.zip to staging\n" || !strings.Contains(r.Err, "+ ship succeeded") {
+		t.Errorf("--follow printed %q and %q", r.Out, r.Err)
 	}
-	e2eFields(t, x.ok("task", "run", "deploy", "-p", "day=2026-01-31", "--wait", "--json"),
+	e2eFields(t, x.OK("task", "run", "deploy", "-p", "day=2026-01-31", "--wait", "--json"),
 		"run workflow state reason trigger by agent attempt params queued started finished seconds tasks")
-	e2eFields(t, x.ok("run", "deploy", "-p", "day=2026-01-31", "--detach", "--json"), "run")
-	x.refused(1, []string{"failed", "task a: exit 7", "cdktr logs"}, "run", "etl.bad", "--wait")
-	if r := x.code(1, "run", "etl.bad", "--follow"); !strings.Contains(r.err, "exit 7") {
-		t.Errorf("--follow of a run that fails says %q", r.err)
+	e2eFields(t, x.OK("run", "deploy", "-p", "day=2026-01-31", "--detach", "--json"), "run")
+	x.Refused(1, []string{"failed", "task a: exit 7", "cdktr logs"}, "run", "etl.bad", "--wait")
+	if r := x.Code(1, "run", "etl.bad", "--follow"); !strings.Contains(r.Err, "exit 7") {
+		t.Errorf("--follow of a run that fails says %q", r.Err)
 	}
 
 	for _, c := range []struct {
@@ -157,25 +157,25 @@ func TestRunID(t *testing.T) {
 		{2, []string{"5 fields"}, []string{"next", "--cron", ""}},
 		{2, nil, []string{"run"}},
 		{2, nil, []string{"run", "a", "b"}},
-		{3, []string{"nobody", "start principal"}, []string{"run", "deploy", "--principal", "ipc://" + x.dir +
+		{3, []string{"nobody", "start principal"}, []string{"run", "deploy", "--principal", "ipc://" + x.Dir +
 			"/nobody"}},
 	} {
-		x.refused(c.code, c.words, c.args...)
+		x.Refused(c.code, c.words, c.args...)
 	}
 
 	// Flags may stand anywhere, before the verb too.
-	endpoint := "ipc://" + x.dir + "/s"
+	endpoint := "ipc://" + x.Dir + "/s"
 	for _, args := range [][]string{{"ls", "--json", "--principal", endpoint, "deploy"}, {"ls", "deploy", "--json"},
 		{"--principal", endpoint, "--json", "ls", "deploy"}} {
-		e2eFields(t, x.ok(args...), "workflow name schedule paused last error")
+		e2eFields(t, x.OK(args...), "workflow name schedule paused last error")
 	}
 
 	// With a key a repeat is the same run.
-	first := x.start("deploy", "-p", "day=2026-01-31", "--key", "k1")
-	if again := x.start("deploy", "-p", "day=2026-01-31", "--key", "k1"); again != first {
+	first := x.Start("deploy", "-p", "day=2026-01-31", "--key", "k1")
+	if again := x.Start("deploy", "-p", "day=2026-01-31", "--key", "k1"); again != first {
 		t.Errorf("one key made runs %s and %s", first, again)
 	}
-	if other := x.start("deploy", "-p", "day=2026-01-31", "--key", "k2"); other == first {
+	if other := x.Start("deploy", "-p", "day=2026-01-31", "--key", "k2"); other == first {
 		t.Errorf("two keys made one run %s", first)
 	}
 }
@@ -184,22 +184,22 @@ func TestRunID(t *testing.T) {
 func TestReaderGone(t *testing.T) {
 	x := e2eNew(t)
 	// The second task waits until the reader has gone for good; the third finds that nobody reads.
-	x.file("told.yml", "tasks:\n  a: {run: 'echo one'}\n  b: {depends: a, run: 'until test -e $DIR/gone; do sleep "+
+	x.File("told.yml", "tasks:\n  a: {run: 'echo one'}\n  b: {depends: a, run: 'until test -e $DIR/gone; do sleep "+
 		"0.01; done; echo two'}\n  c: {depends: b, run: 'seq 20000; exit 7'}\n")
-	x.principal("--with-agent")
+	x.Principal("--with-agent")
 	for _, c := range []struct {
 		args, code, said string
 	}{
 		{"run ./workflows/told.yml", "1", "! c failed: exit 7"},
 		{"run told --follow", "130", "nobody reads the output any more"},
 	} {
-		os.Remove(x.dir + "/gone")
+		os.Remove(x.Dir + "/gone")
 		cmd := exec.Command("bash", "-c",
-			`{ "$1" $2 2> err; echo $? > code; } | { head -n 1; touch gone; exec >&- <&-; }; cat code`, "bash", x.bin,
+			`{ "$1" $2 2> err; echo $? > code; } | { head -n 1; touch gone; exec >&- <&-; }; cat code`, "bash", x.Bin,
 			c.args)
-		cmd.Dir, cmd.Env = x.dir, x.env
+		cmd.Dir, cmd.Env = x.Dir, x.Env
 		out, err := cmd.Output()
-		said, _ := os.ReadFile(x.dir + "/err")
+		said, _ := os.ReadFile(x.Dir + "/err")
 		if err != nil || string(out) != "one\n"+c.code+"\n" || !strings.Contains(string(said), c.said) {
 			t.Errorf("%s into head: %v, %q, and it said %s", c.args, err, out, said)
 		}
@@ -209,71 +209,71 @@ func TestReaderGone(t *testing.T) {
 // TestFollowerInterrupted: a follower that is interrupted leaves the run alone, and says how to stop it.
 func TestFollowerInterrupted(t *testing.T) {
 	x := e2eNew(t)
-	x.file("slow.yml", e2eSlow)
-	x.principal("--with-agent")
+	x.File("slow.yml", e2eSlow)
+	x.Principal("--with-agent")
 	interrupt := func(p *e2eProc, id string) {
 		t.Helper()
-		p.signal(syscall.SIGINT)
-		if code := p.wait(); code != exitInterrupted {
+		p.Signal(syscall.SIGINT)
+		if code := p.Wait(); code != exitInterrupted {
 			t.Errorf("exit code %d", code)
 		}
-		if text := p.err.String(); !strings.Contains(text, "goes on") || !strings.Contains(text, "cdktr cancel "+id) {
+		if text := p.Err.String(); !strings.Contains(text, "goes on") || !strings.Contains(text, "cdktr cancel "+id) {
 			t.Errorf("it says %q", text)
 		}
 		if run := x.show(id); run.State != runRunning {
 			t.Errorf("the run is %s", run.State)
 		}
 	}
-	p := x.spawn("run", "slow", "--follow")
-	id := p.saw(&p.err, `run (\w{26})`)[1]
-	p.saw(&p.out, "holding\n")
+	p := x.Spawn("run", "slow", "--follow")
+	id := p.Saw(&p.Err, `run (\w{26})`)[1]
+	p.Saw(&p.Out, "holding\n")
 	interrupt(p, id)
-	follower := x.spawn("logs", id, "-f")
-	follower.saw(&follower.out, "holding\n")
+	follower := x.Spawn("logs", id, "-f")
+	follower.Saw(&follower.Out, "holding\n")
 	interrupt(follower, id)
 	// `logs -f` goes on until the run ends.
-	logs := x.spawn("logs", id, "-f")
-	logs.saw(&logs.out, "holding\n")
-	x.ok("cancel", id)
-	if code := logs.wait(); code != 0 || logs.out.String() != "holding\n" {
-		t.Errorf("logs -f: exit code %d, %q", code, logs.out.String())
+	logs := x.Spawn("logs", id, "-f")
+	logs.Saw(&logs.Out, "holding\n")
+	x.OK("cancel", id)
+	if code := logs.Wait(); code != 0 || logs.Out.String() != "holding\n" {
+		t.Errorf("logs -f: exit code %d, %q", code, logs.Out.String())
 	}
 	run := x.await(id)
 	if run.State != runCancelled || !strings.Contains(run.Reason, "cancelled by") ||
 		e2eStates(run) != "hold=cancelled" {
 		t.Errorf("the run is %s (%s), %s", run.State, run.Reason, e2eStates(run))
 	}
-	x.refused(5, []string{"cancelled already"}, "cancel", id)
+	x.Refused(5, []string{"cancelled already"}, "cancel", id)
 }
 
 // TestLogsLost: a principal that goes away under logs -f does not take the run with it, and logs says so.
 func TestLogsLost(t *testing.T) {
 	x := e2eNew(t)
-	x.env = append(x.env, e2eMainEnv+"=1s")
-	x.file("slow.yml", e2eSlow)
-	p := x.principal()
-	x.agent("edge-1")
-	id := x.start("slow")
-	logs := x.spawn("logs", "slow", "-f")
-	logs.saw(&logs.out, "holding\n")
-	p.kill()
-	if code := logs.wait(); code != exitUnreachable || !strings.Contains(logs.err.String(),
+	x.Env = append(x.Env, e2eMainEnv+"=1s")
+	x.File("slow.yml", e2eSlow)
+	p := x.Principal()
+	x.Agent("edge-1")
+	id := x.Start("slow")
+	logs := x.Spawn("logs", "slow", "-f")
+	logs.Saw(&logs.Out, "holding\n")
+	p.Kill()
+	if code := logs.Wait(); code != exitUnreachable || !strings.Contains(logs.Err.String(),
 		"hint: the run is not lost: when there is a principal again, cdktr show "+id) {
-		t.Errorf("exit code %d, %q", code, logs.err.String())
+		t.Errorf("exit code %d, %q", code, logs.Err.String())
 	}
-	x.principal()
-	x.ok("cancel", id)
+	x.Principal()
+	x.OK("cancel", id)
 	x.await(id)
 }
 
 // TestLook: the verbs that look.
 func TestLook(t *testing.T) {
 	x := e2eNew(t)
-	x.file("deploy.yml", e2eDeploy)
-	x.file("slow.yml", e2eSlow)
-	x.file("etl/daily.yml", "name: Daily load\nschedule: '30 2 * * *'\ntimezone: Europe/London\ntasks:\n  a: {run: "+
+	x.File("deploy.yml", e2eDeploy)
+	x.File("slow.yml", e2eSlow)
+	x.File("etl/daily.yml", "name: Daily load\nschedule: '30 2 * * *'\ntimezone: Europe/London\ntasks:\n  a: {run: "+
 		"echo one}\n  b: {depends: [a], run: 'echo two >&2'}\n")
-	x.principal("--with-agent")
+	x.Principal("--with-agent")
 	run := x.run("etl.daily")
 	if run.State != runSucceeded {
 		t.Fatalf("the run is %+v", run)
@@ -286,38 +286,38 @@ func TestLook(t *testing.T) {
 			}
 		}
 	}
-	has(x.ok("ls"), "etl.daily", "30 2 * * *", "Daily load", "deploy", "manual")
-	has(x.ok("ls", "etl.*"), "etl.daily")
-	if text := x.ok("ls", "etl.*", "--json"); strings.Contains(text, "deploy") {
+	has(x.OK("ls"), "etl.daily", "30 2 * * *", "Daily load", "deploy", "manual")
+	has(x.OK("ls", "etl.*"), "etl.daily")
+	if text := x.OK("ls", "etl.*", "--json"); strings.Contains(text, "deploy") {
 		t.Errorf("the pattern has no effect: %s", text)
 	} else {
 		e2eFields(t, text, "workflow name schedule next paused last error")
 	}
-	has(x.ok("show", "deploy"), "Deploy", "puts it there", "day", "which day", "pack", "ship")
-	e2eFields(t, x.ok("show", "deploy", "--json"), "workflow name schedule paused error spec")
-	has(x.ok("show", run.ID), run.ID, "succeeded", "manual", "etl.daily", "one")
-	e2eFields(t, x.ok("show", run.ID,
+	has(x.OK("show", "deploy"), "Deploy", "puts it there", "day", "which day", "pack", "ship")
+	e2eFields(t, x.OK("show", "deploy", "--json"), "workflow name schedule paused error spec")
+	has(x.OK("show", run.ID), run.ID, "succeeded", "manual", "etl.daily", "one")
+	e2eFields(t, x.OK("show", run.ID,
 		"--json"), "run workflow state reason trigger by agent attempt params queued started finished seconds tasks")
-	has(x.ok("ps", "--all"), run.ID, "etl.daily", "2/2")
-	if text := x.ok("ps", "--json"); text != "" {
+	has(x.OK("ps", "--all"), run.ID, "etl.daily", "2/2")
+	if text := x.OK("ps", "--json"); text != "" {
 		t.Errorf("ps shows runs that have ended: %s", text)
 	}
-	has(x.ok("why", "etl.daily"), "no tick", "next")
-	fires := strings.Split(strings.TrimSpace(x.ok("next", "etl.daily", "-n", "3")), "\n")
+	has(x.OK("why", "etl.daily"), "no tick", "next")
+	fires := strings.Split(strings.TrimSpace(x.OK("next", "etl.daily", "-n", "3")), "\n")
 	if len(fires) != 3 {
 		t.Errorf("next printed %q", fires)
 	}
-	e2eFields(t, x.ok("next", "etl.daily", "--json", "-n", "1"), "workflow at")
-	has(x.ok("next", "--cron", "0 0 29 2 *", "--tz", "UTC", "--from", "2026-01-01", "-n", "2"), "2028-02-29 00:00:00",
+	e2eFields(t, x.OK("next", "etl.daily", "--json", "-n", "1"), "workflow at")
+	has(x.OK("next", "--cron", "0 0 29 2 *", "--tz", "UTC", "--from", "2026-01-01", "-n", "2"), "2028-02-29 00:00:00",
 		"2032-02-29 00:00:00")
-	has(x.ok("graph", "deploy"), "pack", "ship")
-	has(x.ok("graph", "./workflows/deploy.yml", "--dot"), "digraph", `"pack" -> "ship"`)
-	has(x.ok("agents"), "one", "up", "0/4", "local")
-	e2eFields(t, x.ok("agents", "--json"), "agent state labels capacity running version seen address load")
-	has(x.ok("ping"), version, x.dir+"/s")
-	e2eFields(t, x.ok("ping", "--json"), "principal version seconds seq")
+	has(x.OK("graph", "deploy"), "pack", "ship")
+	has(x.OK("graph", "./workflows/deploy.yml", "--dot"), "digraph", `"pack" -> "ship"`)
+	has(x.OK("agents"), "one", "up", "0/4", "local")
+	e2eFields(t, x.OK("agents", "--json"), "agent state labels capacity running version seen address load")
+	has(x.OK("ping"), version, x.Dir+"/s")
+	e2eFields(t, x.OK("ping", "--json"), "principal version seconds seq")
 	var kinds []string
-	for _, e := range e2eLines[Event](t, x.ok("events")) {
+	for _, e := range e2eLines[Event](t, x.OK("events")) {
 		if e.Run == run.ID {
 			kinds = append(kinds, strings.TrimSpace(e.Kind+" "+e.Task))
 		}
@@ -326,70 +326,70 @@ func TestLook(t *testing.T) {
 		"task.finished a, task.started b, task.finished b, run.finished" {
 		t.Errorf("the run left events %s", got)
 	}
-	if list := e2eLines[Event](t, x.ok("events", "--seq", "3", "-n", "2")); len(list) != 2 || list[0].Seq != 3 {
+	if list := e2eLines[Event](t, x.OK("events", "--seq", "3", "-n", "2")); len(list) != 2 || list[0].Seq != 3 {
 		t.Errorf("events --seq 3 -n 2 gave %+v", list)
 	}
-	events := x.spawn("events", "-f", "--since", "1h")
-	events.saw(&events.out, `"e":"run.finished","workflow":"etl.daily"`)
-	next := x.start("deploy", "-p", "day=2026-01-31")
-	events.saw(&events.out, `"e":"run.finished","workflow":"deploy","run":"`+next+`"`)
-	events.signal(syscall.SIGINT)
-	if code := events.wait(); code != exitInterrupted || events.err.String() != "" {
-		t.Errorf("events -f ended with code %d and said %q", code, events.err.String())
+	events := x.Spawn("events", "-f", "--since", "1h")
+	events.Saw(&events.Out, `"e":"run.finished","workflow":"etl.daily"`)
+	next := x.Start("deploy", "-p", "day=2026-01-31")
+	events.Saw(&events.Out, `"e":"run.finished","workflow":"deploy","run":"`+next+`"`)
+	events.Signal(syscall.SIGINT)
+	if code := events.Wait(); code != exitInterrupted || events.Err.String() != "" {
+		t.Errorf("events -f ended with code %d and said %q", code, events.Err.String())
 	}
-	watch := x.spawn("ps", "--watch", "--all")
-	watch.saw(&watch.out, `succeeded  `+next)
-	watch.signal(syscall.SIGINT)
-	if code := watch.wait(); code != exitInterrupted {
+	watch := x.Spawn("ps", "--watch", "--all")
+	watch.Saw(&watch.Out, `succeeded  `+next)
+	watch.Signal(syscall.SIGINT)
+	if code := watch.Wait(); code != exitInterrupted {
 		t.Errorf("ps --watch ended with code %d", code)
 	}
-	if text := x.ok("logs", run.ID); text != "one\ntwo\n" {
+	if text := x.OK("logs", run.ID); text != "one\ntwo\n" {
 		t.Errorf("logs printed %q", text)
 	}
-	if text := x.ok("logs", "query", "etl.daily", "--err"); text != "two\n" {
+	if text := x.OK("logs", "query", "etl.daily", "--err"); text != "two\n" {
 		t.Errorf("logs --err printed %q", text)
 	}
-	if text := x.ok("logs", "etl.daily", "--task", "a", "--task-name", "--grep", "^o"); text != "a: one\n" {
+	if text := x.OK("logs", "etl.daily", "--task", "a", "--task-name", "--grep", "^o"); text != "a: one\n" {
 		t.Errorf("logs --task --task-name --grep printed %q", text)
 	}
-	if text := x.ok("logs", "etl.daily", "-n", "1"); text != "two\n" {
+	if text := x.OK("logs", "etl.daily", "-n", "1"); text != "two\n" {
 		t.Errorf("logs -n 1 printed %q", text)
 	}
 	for _, args := range []string{"logs etl.daily", "logs --json etl.daily", "events", "events -f", "ps --all --json",
 		"next etl.daily", "next", "next --cron @daily", "why etl.daily --json", "logs -f etl.daily"} {
-		if r := x.code(0, append(strings.Fields(args), "-n", "0")...); r.out+r.err != "" {
-			t.Errorf("%s -n 0 printed %q and %q", args, r.out, r.err)
+		if r := x.Code(0, append(strings.Fields(args), "-n", "0")...); r.Out+r.Err != "" {
+			t.Errorf("%s -n 0 printed %q and %q", args, r.Out, r.Err)
 		}
 	}
-	e2eFields(t, x.ok("logs", run.ID, "--json"), "t run task attempt stream line")
-	if lines := e2eLines[logJSON](t, x.ok("logs", run.ID, "--json")); len(lines) != 2 || lines[1].Stream != "err" ||
+	e2eFields(t, x.OK("logs", run.ID, "--json"), "t run task attempt stream line")
+	if lines := e2eLines[logJSON](t, x.OK("logs", run.ID, "--json")); len(lines) != 2 || lines[1].Stream != "err" ||
 		lines[1].Line != "two" {
 		t.Errorf("logs --json printed %+v", lines)
 	}
-	x.file("never.yml", "tasks:\n  a: {run: 'true'}\n")
-	x.until("never.yml is seen", func() bool { return x.workflow("never").File != "" })
-	x.refused(5, []string{"has not run yet"}, "logs", "never")
-	if err := os.Remove(x.dir + "/workflows/etl/daily.yml"); err != nil {
+	x.File("never.yml", "tasks:\n  a: {run: 'true'}\n")
+	x.Until("never.yml is seen", func() bool { return x.workflow("never").File != "" })
+	x.Refused(5, []string{"has not run yet"}, "logs", "never")
+	if err := os.Remove(x.Dir + "/workflows/etl/daily.yml"); err != nil {
 		t.Fatal(err)
 	}
-	x.until("etl/daily.yml is gone", func() bool { return !strings.Contains(x.ok("ls", "--json"), "etl.daily") })
-	if text := x.ok("logs", "etl.daily", "-n", "1"); text != "two\n" {
+	x.Until("etl/daily.yml is gone", func() bool { return !strings.Contains(x.OK("ls", "--json"), "etl.daily") })
+	if text := x.OK("logs", "etl.daily", "-n", "1"); text != "two\n" {
 		t.Errorf("of a workflow whose file is gone logs printed %q", text)
 	}
-	x.refused(5, []string{"no workflow"}, "show", "nothing.here")
-	x.refused(5, []string{"no run"}, "show", runID(run.Queued.Time, run.ID))
-	x.refused(2, []string{"missing closing )"}, "logs", "etl.daily", "--grep", "(")
-	x.refused(5, []string{"no task", "extract", "cdktr show"}, "logs", "etl.daily", "--task", "extract")
-	x.refused(5, []string{"no task", "did you mean", "hold"}, "logs", x.start("slow"), "--task", "hodl", "-f")
-	x.refused(2, []string{"done", "succeeded"}, "ps", "--state", "done")
+	x.Refused(5, []string{"no workflow"}, "show", "nothing.here")
+	x.Refused(5, []string{"no run"}, "show", runID(run.Queued.Time, run.ID))
+	x.Refused(2, []string{"missing closing )"}, "logs", "etl.daily", "--grep", "(")
+	x.Refused(5, []string{"no task", "extract", "cdktr show"}, "logs", "etl.daily", "--task", "extract")
+	x.Refused(5, []string{"no task", "did you mean", "hold"}, "logs", x.Start("slow"), "--task", "hodl", "-f")
+	x.Refused(2, []string{"done", "succeeded"}, "ps", "--state", "done")
 }
 
 // TestPsPages: ps --all goes back as far as is asked, page by page, each run once.
 func TestPsPages(t *testing.T) {
 	x := e2eNew(t)
-	x.file("one.yml", "tasks:\n  a: {run: 'true'}\n")
-	x.file("two.yml", "tasks:\n  a: {run: 'false'}\n")
-	x.principal("--with-agent")
+	x.File("one.yml", "tasks:\n  a: {run: 'true'}\n")
+	x.File("two.yml", "tasks:\n  a: {run: 'false'}\n")
+	x.Principal("--with-agent")
 	var ids []string
 	for i := range 30 {
 		r, err := x.ask(Request{Op: "run", Workflow: []string{"one", "two"}[i%2], Wait: i == 29})
@@ -420,7 +420,7 @@ func TestPsPages(t *testing.T) {
 	}
 	for flags, want := range map[string]int{"--all": 30, "--all -n 10": 10, "--all --workflow two": 15,
 		"--state succeeded": 15, "--all --since 1h -n 1000": 30, "": 0} {
-		if n := len(e2eLines[Run](t, x.ok(append([]string{"ps", "--json"}, strings.Fields(flags)...)...))); n != want {
+		if n := len(e2eLines[Run](t, x.OK(append([]string{"ps", "--json"}, strings.Fields(flags)...)...))); n != want {
 			t.Errorf("ps %s gave %d runs, want %d", flags, n, want)
 		}
 	}
@@ -433,114 +433,114 @@ func TestChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x.file("once.yml", "schedule: '30 2 * * *'\ntasks:\n  a: {run: 'echo a >> $DIR/ran'}\n  b: {depends: [a], run: "+
+	x.File("once.yml", "schedule: '30 2 * * *'\ntasks:\n  a: {run: 'echo a >> $DIR/ran'}\n  b: {depends: [a], run: "+
 		"'echo b >> $DIR/ran; test -e $DIR/ready'}\n  c: {depends: [b], run: 'echo c >> $DIR/ran'}\n")
-	x.principal()
-	agent := x.agent("edge-1")
+	x.Principal()
+	agent := x.Agent("edge-1")
 
-	x.ok("pause", "once")
+	x.OK("pause", "once")
 	if by := x.workflow("once").Paused; by != me.Username {
 		t.Errorf("paused by %q", by)
 	}
-	if text := x.ok("ls"); !strings.Contains(text, "paused") {
+	if text := x.OK("ls"); !strings.Contains(text, "paused") {
 		t.Errorf("ls does not say so: %s", text)
 	}
-	x.file("twice.yml", "schedule: '30 3 * * *'\ntasks:\n  a: {run: 'true'}\n")
-	x.until("twice.yml is seen", func() bool { return x.workflow("twice").File != "" })
-	if r := x.code(0, "next", "-n", "2"); strings.Contains(r.out, "once") || strings.Count(r.out, "twice") != 2 {
-		t.Errorf("next lists what is paused:\n%s", r.out)
+	x.File("twice.yml", "schedule: '30 3 * * *'\ntasks:\n  a: {run: 'true'}\n")
+	x.Until("twice.yml is seen", func() bool { return x.workflow("twice").File != "" })
+	if r := x.Code(0, "next", "-n", "2"); strings.Contains(r.Out, "once") || strings.Count(r.Out, "twice") != 2 {
+		t.Errorf("next lists what is paused:\n%s", r.Out)
 	}
 	for _, verb := range []string{"show", "why"} {
-		if text := x.ok(verb, "once"); !strings.Contains(text, "next         = paused\n") {
+		if text := x.OK(verb, "once"); !strings.Contains(text, "next         = paused\n") {
 			t.Errorf("%s says of what is paused:\n%s", verb, text)
 		}
 	}
 	paused := "cdktr: once is paused by " + me.Username + ": none of these will fire until cdktr resume "
-	if r := x.code(0, "next", "once", "-n", "1"); !strings.Contains(r.out, "02:30:00") || r.err != paused+"once\n" {
-		t.Errorf("next of what is paused says %q, and %q", r.out, r.err)
+	if r := x.Code(0, "next", "once", "-n", "1"); !strings.Contains(r.Out, "02:30:00") || r.Err != paused+"once\n" {
+		t.Errorf("next of what is paused says %q, and %q", r.Out, r.Err)
 	}
-	x.ok("pause", "--all", "--json")
-	if r := x.code(0, "next", "once", "-n", "1"); r.err != paused+"--all\n" {
-		t.Errorf("next of what is paused with all says %q", r.err)
+	x.OK("pause", "--all", "--json")
+	if r := x.Code(0, "next", "once", "-n", "1"); r.Err != paused+"--all\n" {
+		t.Errorf("next of what is paused with all says %q", r.Err)
 	}
-	if r := x.code(0, "next"); r.out != "" || !strings.Contains(r.err, "all schedules are paused by "+me.Username) {
-		t.Errorf("next, with all paused, says %q, and %q", r.out, r.err)
+	if r := x.Code(0, "next"); r.Out != "" || !strings.Contains(r.Err, "all schedules are paused by "+me.Username) {
+		t.Errorf("next, with all paused, says %q, and %q", r.Out, r.Err)
 	}
-	if r := x.code(0, "resume", "once"); !strings.Contains(r.err, "all schedules are still paused") {
-		t.Errorf("resume says %q", r.err)
+	if r := x.Code(0, "resume", "once"); !strings.Contains(r.Err, "all schedules are still paused") {
+		t.Errorf("resume says %q", r.Err)
 	}
-	x.ok("pause", "once")
-	if r := x.code(0, "resume", "--all"); !strings.Contains(r.err, "by themselves before: once") {
-		t.Errorf("resume --all says %q", r.err)
+	x.OK("pause", "once")
+	if r := x.Code(0, "resume", "--all"); !strings.Contains(r.Err, "by themselves before: once") {
+		t.Errorf("resume --all says %q", r.Err)
 	}
 	if by := x.workflow("once").Paused; by != "" {
 		t.Errorf("still paused by %q", by)
 	}
-	if r := x.code(0, "resume", "--all"); strings.Contains(r.err, "once") {
-		t.Errorf("resume --all says %q", r.err)
+	if r := x.Code(0, "resume", "--all"); strings.Contains(r.Err, "once") {
+		t.Errorf("resume --all says %q", r.Err)
 	}
-	x.refused(2, nil, "pause")
-	x.refused(5, []string{"did you mean"}, "pause", "onec")
+	x.Refused(2, nil, "pause")
+	x.Refused(5, []string{"did you mean"}, "pause", "onec")
 
 	run := x.run("once")
 	if run.State != runFailed || e2eStates(run) != "a=succeeded b=failed c=skipped" {
 		t.Fatalf("the run is %s, %s", run.State, e2eStates(run))
 	}
-	if err := os.WriteFile(x.dir+"/ready", nil, 0o644); err != nil {
+	if err := os.WriteFile(x.Dir+"/ready", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	x.ok("retry", run.ID)
+	x.OK("retry", run.ID)
 	if run = x.await(run.ID); run.State != runSucceeded || run.Attempt != 2 {
 		t.Errorf("after retry the run is %+v", run)
 	}
-	x.refused(5, []string{"succeeded", "--all"}, "retry", run.ID)
-	x.ok("retry", run.ID, "--all")
+	x.Refused(5, []string{"succeeded", "--all"}, "retry", run.ID)
+	x.OK("retry", run.ID, "--all")
 	if run = x.await(run.ID); run.State != runSucceeded || run.Attempt != 3 {
 		t.Errorf("after retry --all the run is %+v", run)
 	}
-	if ran, _ := os.ReadFile(x.dir + "/ran"); strings.Join(strings.Fields(string(ran)), "") != "abbcabc" {
+	if ran, _ := os.ReadFile(x.Dir + "/ran"); strings.Join(strings.Fields(string(ran)), "") != "abbcabc" {
 		t.Errorf("the tasks ran in the order %q", ran)
 	}
 
-	x.ok("drain", "edge-1")
-	if text := x.ok("agents", "--json"); !strings.Contains(text, `"state":"drain"`) {
+	x.OK("drain", "edge-1")
+	if text := x.OK("agents", "--json"); !strings.Contains(text, `"state":"drain"`) {
 		t.Errorf("agents says %s", text)
 	}
-	waiting := x.start("once")
+	waiting := x.Start("once")
 	if reason := x.show(waiting).Reason; !strings.Contains(reason, "drain") {
 		t.Errorf("the run waits for %q", reason)
 	}
 	for text, args := range map[string]string{`{"done":"undrain","agent":"edge-1"}`: "undrain edge-1",
 		`{"done":"pause","workflow":"once"}`:      "pause once",
 		`{"done":"retry","run":"` + run.ID + `"}`: "retry --all " + run.ID} {
-		if out := x.ok(append(strings.Fields(args), "--json")...); out != text+"\n" {
+		if out := x.OK(append(strings.Fields(args), "--json")...); out != text+"\n" {
 			t.Errorf("%s --json printed %q", args, out)
 		}
 	}
 	x.await(waiting)
 	x.await(run.ID)
-	x.refused(5, []string{"connected"}, "forget", "edge-1")
-	x.refused(5, []string{"did you mean"}, "drain", "edge-2")
-	agent.stop()
-	x.until("the agent is lost", func() bool { return strings.Contains(x.ok("agents", "--json"), `"state":"lost"`) })
-	x.ok("forget", "edge-1")
-	if text := x.ok("agents", "--json"); text != "" {
+	x.Refused(5, []string{"connected"}, "forget", "edge-1")
+	x.Refused(5, []string{"did you mean"}, "drain", "edge-2")
+	agent.Stop()
+	x.Until("the agent is lost", func() bool { return strings.Contains(x.OK("agents", "--json"), `"state":"lost"`) })
+	x.OK("forget", "edge-1")
+	if text := x.OK("agents", "--json"); text != "" {
 		t.Errorf("agents says %s", text)
 	}
-	queued := x.start("once")
+	queued := x.Start("once")
 	if reason := x.show(queued).Reason; reason != "no agent is connected" {
 		t.Errorf("the run waits for %q", reason)
 	}
-	if words := x.ok("completion", "words", "--", "cancel", ""); words != queued+"\n" {
+	if words := x.OK("completion", "words", "--", "cancel", ""); words != queued+"\n" {
 		t.Errorf("cancel is completed by %q, and only %s is active", words, queued)
 	}
-	x.refused(exitRefused, []string{"once is a workflow, not a run; its active runs: cdktr cancel " + queued}, "cancel",
+	x.Refused(exitRefused, []string{"once is a workflow, not a run; its active runs: cdktr cancel " + queued}, "cancel",
 		"once")
-	x.refused(exitRefused, []string{"twice is a workflow, not a run, and no run of it is active"}, "cancel", "twice")
-	x.refused(exitRefused, []string{`no run "onec" (did you mean "once"?)`}, "cancel", "onec")
-	x.refused(exitRefused, []string{`no run "twise" (did you mean "twice"?)`}, "retry", "twise")
-	x.ok("cancel", queued)
-	x.refused(exitRefused, []string{"once is a workflow, not a run; its newest run: cdktr retry " + queued}, "retry",
+	x.Refused(exitRefused, []string{"twice is a workflow, not a run, and no run of it is active"}, "cancel", "twice")
+	x.Refused(exitRefused, []string{`no run "onec" (did you mean "once"?)`}, "cancel", "onec")
+	x.Refused(exitRefused, []string{`no run "twise" (did you mean "twice"?)`}, "retry", "twise")
+	x.OK("cancel", queued)
+	x.Refused(exitRefused, []string{"once is a workflow, not a run; its newest run: cdktr retry " + queued}, "retry",
 		"once")
 	if run := x.show(queued); run.State != runCancelled {
 		t.Errorf("the run is %s", run.State)
@@ -550,46 +550,46 @@ func TestChange(t *testing.T) {
 // TestSetup: the verbs that need no principal.
 func TestSetup(t *testing.T) {
 	x := e2eNew(t)
-	want := "cdktr: no principal has made the socket ipc://" + x.dir +
+	want := "cdktr: no principal has made the socket ipc://" + x.Dir +
 		"/s\nhint: is it running? start one with `cdktr start principal --with-agent`, or name it with --principal\n"
-	if r := x.code(exitUnreachable, "ls"); r.err != want {
-		t.Errorf("with no principal ls says %q, want %q", r.err, want)
+	if r := x.Code(exitUnreachable, "ls"); r.Err != want {
+		t.Errorf("with no principal ls says %q, want %q", r.Err, want)
 	}
-	if text := x.ok("init", "site"); !strings.Contains(text,
+	if text := x.OK("init", "site"); !strings.Contains(text,
 		"wrote site/workflows/hello.yml\nwrote site/workflows/health-check.yml\n") {
 		t.Errorf("init says %q", text)
 	}
-	x.refused(5, []string{"there already"}, "init", "site")
-	x.ok("run", "./site/workflows/hello.yml")
-	x.ok("validate", "site/workflows/hello.yml")
-	x.ok("validate", "--workflows", "site/workflows")
-	x.file("wrong.yml", "tasks:\n  a: {run: x, depends: [bee]}\n  b: {run: x}\n")
-	x.file("twin.yml", e2eSlow)
-	x.file("twin.yaml", e2eSlow)
-	x.file("large.yml", "#"+strings.Repeat("x", workflowMaxFile))
-	r := x.code(2, "validate")
+	x.Refused(5, []string{"there already"}, "init", "site")
+	x.OK("run", "./site/workflows/hello.yml")
+	x.OK("validate", "site/workflows/hello.yml")
+	x.OK("validate", "--workflows", "site/workflows")
+	x.File("wrong.yml", "tasks:\n  a: {run: x, depends: [bee]}\n  b: {run: x}\n")
+	x.File("twin.yml", e2eSlow)
+	x.File("twin.yaml", e2eSlow)
+	x.File("large.yml", "#"+strings.Repeat("x", workflowMaxFile))
+	r := x.Code(2, "validate")
 	for _, want := range []string{"workflows/wrong.yml:2:25: ", `"bee"`, "workflows/large.yml:1:1: ",
 		"workflows/twin.yml:1:1: ", "workflows/twin.yaml:1:1: "} {
-		if !strings.Contains(r.out, want) {
-			t.Errorf("validate does not say %s: %q", want, r.out)
+		if !strings.Contains(r.Out, want) {
+			t.Errorf("validate does not say %s: %q", want, r.Out)
 		}
 	}
 	place := regexp.MustCompile(`^[^:]+:[1-9]\d*:[1-9]\d*: `)
-	for _, line := range strings.Split(strings.TrimSpace(r.out+x.code(2, "validate", "nowhere.yml",
-		"workflows/large.yml").out), "\n") {
+	for _, line := range strings.Split(strings.TrimSpace(r.Out+x.Code(2, "validate", "nowhere.yml",
+		"workflows/large.yml").Out), "\n") {
 		if !place.MatchString(line) {
 			t.Errorf("no FILE:LINE:COL in %q", line)
 		}
 	}
-	e2eFields(t, x.code(2, "validate", "--json").out, "file line column message warning")
-	if text := x.ok("version"); !strings.Contains(text, version) || x.ok("--version") != text {
+	e2eFields(t, x.Code(2, "validate", "--json").Out, "file line column message warning")
+	if text := x.OK("version"); !strings.Contains(text, version) || x.OK("--version") != text {
 		t.Errorf("version says %q", text)
 	}
-	e2eFields(t, x.ok("version", "--json"), "version go os arch")
-	e2eFields(t, x.ok("config", "--json"), "key value from")
+	e2eFields(t, x.OK("version", "--json"), "version go os arch")
+	e2eFields(t, x.OK("config", "--json"), "key value from")
 	setting := func(key string) string {
 		t.Helper()
-		for _, v := range e2eLines[configValue](t, x.ok("config", "--json", "--config", x.dir+"/config.yml",
+		for _, v := range e2eLines[configValue](t, x.OK("config", "--json", "--config", x.Dir+"/config.yml",
 			"--capacity", "9")) {
 			if v.Key == key {
 				return v.Value + " " + v.From
@@ -597,98 +597,98 @@ func TestSetup(t *testing.T) {
 		}
 		return "none"
 	}
-	if err := os.WriteFile(x.dir+"/config.yml", []byte("timezone: Asia/Tokyo\ncapacity: 2\nname: other\n"),
+	if err := os.WriteFile(x.Dir+"/config.yml", []byte("timezone: Asia/Tokyo\ncapacity: 2\nname: other\n"),
 		0o644); err != nil {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]string{"capacity": "9 flag --capacity",
 		"name":     "one environment CDKTR_AGENT_NAME",
-		"timezone": "Asia/Tokyo file " + x.dir + "/config.yml", "log_level": "info default", "principal": "ipc://" +
-			x.dir + "/s environment CDKTR_SOCKET"} {
+		"timezone": "Asia/Tokyo file " + x.Dir + "/config.yml", "log_level": "info default", "principal": "ipc://" +
+			x.Dir + "/s environment CDKTR_SOCKET"} {
 		if got := setting(key); got != want {
 			t.Errorf("%s is %q, want %q", key, got, want)
 		}
 	}
-	x.env = append(x.env, "CDKTR_PRINCIPAL_HOST=10.1.2.3", "CDKTR_PRINCIPAL_PORT=7000", "CDKTR_AGENT_MAX_CONCURRENCY=3",
+	x.Env = append(x.Env, "CDKTR_PRINCIPAL_HOST=10.1.2.3", "CDKTR_PRINCIPAL_PORT=7000", "CDKTR_AGENT_MAX_CONCURRENCY=3",
 		"CDKTR_WORKFLOW_DIR=/other")
 	for key, want := range map[string]string{"principal": "tcp://10.1.2.3:7000 environment CDKTR_PRINCIPAL_HOST"} {
 		if got := setting(key); got != want {
 			t.Errorf("with CDKTR's variables %s is %q, want %q", key, got, want)
 		}
 	}
-	x.refused(2, []string{"tcp://10.1.2.3:7000 needs a key", "--credential"}, "ls")
-	x.refused(2, []string{"unknown setting", "colour"}, "config", "--config", x.badConfig("colour: red\n"))
-	x.refused(2, []string{"start what"}, "start")
+	x.Refused(2, []string{"tcp://10.1.2.3:7000 needs a key", "--credential"}, "ls")
+	x.Refused(2, []string{"unknown setting", "colour"}, "config", "--config", x.badConfig("colour: red\n"))
+	x.Refused(2, []string{"start what"}, "start")
 }
 
 // TestWatch: lists that go on say what there is, and then what changes, a line each.
 func TestWatch(t *testing.T) {
 	x := e2eNew(t)
-	x.file("ok.yml", "schedule: '0 3 * * *'\ntasks:\n  a: {run: 'true'}\n")
-	x.file("slow.yml", e2eSlow)
-	x.principal("--with-agent")
-	held := x.start("slow")
-	x.until("the run has begun", func() bool { return x.show(held).State == runRunning })
-	runs, json := x.spawn("ps", "--watch"), x.spawn("ps", "--watch", "--json", "--workflow", "ok")
-	flows, agents := x.spawn("ls", "--watch", "o?"), x.spawn("agents", "--watch")
-	runs.saw(&runs.out, `\d\d:\d\d:\d\d \* running    `+held+`  slow  0/1  on one`)
-	flows.saw(&flows.out, `ok  next \d{4}-\d\d-\d\d 03:00:00\n`)
-	agents.saw(&agents.out, `\+ up     one  1/4`)
-	id := x.start("ok")
-	runs.saw(&runs.out, `\+ succeeded  `+id+`  ok  1/1  on one  \d`)
-	flows.saw(&flows.out, `ok  \+  next .*  succeeded `+id)
-	json.saw(&json.out, `"state":"succeeded".*"done":1,"total":1`)
-	x.ok("pause", "ok")
-	flows.saw(&flows.out, `ok  \+  paused by `)
-	x.ok("drain", "one")
-	agents.saw(&agents.out, `= drain  one  1/4`)
-	x.ok("cancel", held, "--force")
-	runs.saw(&runs.out, `x cancelled  `+held)
-	agents.saw(&agents.out, `= drain  one  0/4`)
-	if err := os.Remove(x.dir + "/workflows/ok.yml"); err != nil {
+	x.File("ok.yml", "schedule: '0 3 * * *'\ntasks:\n  a: {run: 'true'}\n")
+	x.File("slow.yml", e2eSlow)
+	x.Principal("--with-agent")
+	held := x.Start("slow")
+	x.Until("the run has begun", func() bool { return x.show(held).State == runRunning })
+	runs, json := x.Spawn("ps", "--watch"), x.Spawn("ps", "--watch", "--json", "--workflow", "ok")
+	flows, agents := x.Spawn("ls", "--watch", "o?"), x.Spawn("agents", "--watch")
+	runs.Saw(&runs.Out, `\d\d:\d\d:\d\d \* running    `+held+`  slow  0/1  on one`)
+	flows.Saw(&flows.Out, `ok  next \d{4}-\d\d-\d\d 03:00:00\n`)
+	agents.Saw(&agents.Out, `\+ up     one  1/4`)
+	id := x.Start("ok")
+	runs.Saw(&runs.Out, `\+ succeeded  `+id+`  ok  1/1  on one  \d`)
+	flows.Saw(&flows.Out, `ok  \+  next .*  succeeded `+id)
+	json.Saw(&json.Out, `"state":"succeeded".*"done":1,"total":1`)
+	x.OK("pause", "ok")
+	flows.Saw(&flows.Out, `ok  \+  paused by `)
+	x.OK("drain", "one")
+	agents.Saw(&agents.Out, `= drain  one  1/4`)
+	x.OK("cancel", held, "--force")
+	runs.Saw(&runs.Out, `x cancelled  `+held)
+	agents.Saw(&agents.Out, `= drain  one  0/4`)
+	if err := os.Remove(x.Dir + "/workflows/ok.yml"); err != nil {
 		t.Fatal(err)
 	}
-	flows.saw(&flows.out, `ok  gone\n`)
+	flows.Saw(&flows.Out, `ok  gone\n`)
 	for _, p := range []*e2eProc{runs, json, flows, agents} {
-		p.signal(syscall.SIGINT)
-		if code := p.wait(); code != exitInterrupted || strings.Contains(p.out.String(), "\x1b") {
-			t.Errorf("exit code %d, %q", code, p.out.String())
+		p.Signal(syscall.SIGINT)
+		if code := p.Wait(); code != exitInterrupted || strings.Contains(p.Out.String(), "\x1b") {
+			t.Errorf("exit code %d, %q", code, p.Out.String())
 		}
 	}
-	if strings.Contains(flows.out.String(), "slow") || strings.Contains(json.out.String(), held) {
-		t.Errorf("what was not asked for: %s%s", flows.out.String(), json.out.String())
+	if strings.Contains(flows.Out.String(), "slow") || strings.Contains(json.Out.String(), held) {
+		t.Errorf("what was not asked for: %s%s", flows.Out.String(), json.Out.String())
 	}
-	p := x.spawn("ps", "--all", "--watch", "--state", "succeeded", "-n", "5")
-	p.saw(&p.out, `\+ succeeded  `+id)
-	p.signal(syscall.SIGINT)
-	p.wait()
-	x.refused(2, nil, "ps", "--watch", "--state", "done")
+	p := x.Spawn("ps", "--all", "--watch", "--state", "succeeded", "-n", "5")
+	p.Saw(&p.Out, `\+ succeeded  `+id)
+	p.Signal(syscall.SIGINT)
+	p.Wait()
+	x.Refused(2, nil, "ps", "--watch", "--state", "done")
 }
 
 // TestContexts: a principal that the configuration file knows by name.
 func TestContexts(t *testing.T) {
 	x := e2eNew(t)
-	x.principal()
-	config := x.badConfig("contexts:\n  here: {principal: 'ipc://" + x.dir + "/s'}\n  away: {principal: 'ipc://" +
-		x.dir + "/none'}\n")
-	x.ok("ping", "--config", config, "--context", "here")
-	x.refused(3, []string{"none"}, "ping", "--config", config, "--context", "away")
-	x.refused(2, []string{"--context", "did you mean", "here"}, "ping", "--config", config, "--context", "hre")
-	x.ok("ping", "--config", config, "--context", "away", "--principal", "ipc://"+x.dir+"/s")
-	if out := x.ok("config", "--config", config); !strings.Contains(out, "contexts.away.principal") ||
-		!strings.Contains(out, "ipc://"+x.dir+"/none") {
+	x.Principal()
+	config := x.badConfig("contexts:\n  here: {principal: 'ipc://" + x.Dir + "/s'}\n  away: {principal: 'ipc://" +
+		x.Dir + "/none'}\n")
+	x.OK("ping", "--config", config, "--context", "here")
+	x.Refused(3, []string{"none"}, "ping", "--config", config, "--context", "away")
+	x.Refused(2, []string{"--context", "did you mean", "here"}, "ping", "--config", config, "--context", "hre")
+	x.OK("ping", "--config", config, "--context", "away", "--principal", "ipc://"+x.Dir+"/s")
+	if out := x.OK("config", "--config", config); !strings.Contains(out, "contexts.away.principal") ||
+		!strings.Contains(out, "ipc://"+x.Dir+"/none") {
 		t.Errorf("config prints\n%s", out)
 	}
-	x.env = append(x.env, "CDKTR_CONTEXT=away")
-	x.refused(3, []string{"none"}, "ping", "--config", config)
+	x.Env = append(x.Env, "CDKTR_CONTEXT=away")
+	x.Refused(3, []string{"none"}, "ping", "--config", config)
 }
 
 // badConfig writes a configuration file.
 func (x *e2e) badConfig(text string) string {
-	x.t.Helper()
-	name := x.dir + "/bad-config.yml"
+	x.T.Helper()
+	name := x.Dir + "/bad-config.yml"
 	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-		x.t.Fatal(err)
+		x.T.Fatal(err)
 	}
 	return name
 }
@@ -696,15 +696,15 @@ func (x *e2e) badConfig(text string) string {
 // TestHelp: every verb has help with examples that name it.
 func TestHelp(t *testing.T) {
 	x := e2eNew(t)
-	overview := x.ok("help")
-	if x.ok() != overview || x.ok("--help") != overview {
+	overview := x.OK("help")
+	if x.OK() != overview || x.OK("--help") != overview {
 		t.Error("help, --help and no verb at all differ")
 	}
 	for _, v := range cliVerbs() {
 		if !strings.Contains(overview, fmt.Sprintf("  %-16s %s\n", v.name, v.help)) {
 			t.Errorf("help lacks %s", v.name)
 		}
-		text := x.ok(append(strings.Fields(v.name), "--help")...)
+		text := x.OK(append(strings.Fields(v.name), "--help")...)
 		_, examples, ok := strings.Cut(text, "Examples:\n")
 		if !ok || !strings.Contains(examples, "cdktr "+v.name) {
 			t.Errorf("%s --help has no example:\n%s", v.name, text)
@@ -714,11 +714,11 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{{"help", "help"}, {"help", "--json"}, {"-h", "run"}, {"--json", "--help"}} {
-		if x.ok(args...) != overview {
+		if x.OK(args...) != overview {
 			t.Errorf("%v does not give the overview", args)
 		}
 	}
-	if x.ok("help", "run") != x.ok("run", "--help") {
+	if x.OK("help", "run") != x.OK("run", "--help") {
 		t.Error("help run and run --help differ")
 	}
 }
@@ -731,22 +731,22 @@ func TestOutputBytes(t *testing.T) {
 		all = append(all, byte(i), byte(255-i), 'x')
 	}
 	all = append(all, '\n')
-	if err := os.WriteFile(x.dir+"/bytes", all, 0o644); err != nil {
+	if err := os.WriteFile(x.Dir+"/bytes", all, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	x.file("bytes.yml", "tasks:\n  a: {run: 'cat $DIR/bytes; printf \"\\033[31mred\\033[0m\\n\"; echo -- --end'}\n")
-	x.principal("--with-agent")
+	x.File("bytes.yml", "tasks:\n  a: {run: 'cat $DIR/bytes; printf \"\\033[31mred\\033[0m\\n\"; echo -- --end'}\n")
+	x.Principal("--with-agent")
 	want := string(all) + "\x1b[31mred\x1b[0m\n-- --end\n"
-	if r := x.code(0, "run", "bytes", "--follow"); r.out != want {
-		t.Errorf("run --follow printed %q, want %q", r.out, want)
+	if r := x.Code(0, "run", "bytes", "--follow"); r.Out != want {
+		t.Errorf("run --follow printed %q, want %q", r.Out, want)
 	}
-	if text := x.ok("logs", "bytes"); text != want {
+	if text := x.OK("logs", "bytes"); text != want {
 		t.Errorf("logs printed %q, want %q", text, want)
 	}
-	if text := x.ok("run", "./workflows/bytes.yml"); text != want {
+	if text := x.OK("run", "./workflows/bytes.yml"); text != want {
 		t.Errorf("run FILE printed %q, want %q", text, want)
 	}
-	if text := x.ok("logs", "bytes", "-f", "--raw", "--color", "never"); text != want {
+	if text := x.OK("logs", "bytes", "-f", "--raw", "--color", "never"); text != want {
 		t.Errorf("logs -f --raw printed %q, want %q", text, want)
 	}
 }
@@ -754,7 +754,7 @@ func TestOutputBytes(t *testing.T) {
 // TestVerbsFiles names files that are not there, have no end, or are no files, wherever a verb takes one.
 func TestVerbsFiles(t *testing.T) {
 	x := e2eNew(t)
-	x.file("report.yml", "tasks: {a: {run: 'true'}}")
+	x.File("report.yml", "tasks: {a: {run: 'true'}}")
 	for _, c := range []struct {
 		words []string
 		args  []string
@@ -763,29 +763,29 @@ func TestVerbsFiles(t *testing.T) {
 		{[]string{"no such file"}, []string{"run", "./something-else.yml"}},
 		{[]string{"more than 1048576"}, []string{"run", "/dev/zero"}},
 		{[]string{"/dev/zero", "not a regular file"}, []string{"ls", "--config", "/dev/zero"}},
-		{[]string{x.dir, "not a regular file"}, []string{"ls", "--config", x.dir}},
-		{[]string{"nowhere.yml", "no such file"}, []string{"ls", "--config", x.dir + "/nowhere.yml"}},
+		{[]string{x.Dir, "not a regular file"}, []string{"ls", "--config", x.Dir}},
+		{[]string{"nowhere.yml", "no such file"}, []string{"ls", "--config", x.Dir + "/nowhere.yml"}},
 	} {
-		x.refused(exitUsage, c.words, c.args...)
+		x.Refused(exitUsage, c.words, c.args...)
 	}
 }
 
 // TestVerbsRetryNewer retries a run whose file is another one by now: it does what it said then, and says so.
 func TestVerbsRetryNewer(t *testing.T) {
 	x := e2eNew(t)
-	x.file("job.yml", "tasks: {a: {run: 'exit 3'}}\n")
-	x.principal()
-	x.agent("edge-1")
+	x.File("job.yml", "tasks: {a: {run: 'exit 3'}}\n")
+	x.Principal()
+	x.Agent("edge-1")
 	run := x.run("job")
-	if r := x.code(0, "retry", run.ID); strings.Contains(r.err, "changed") {
-		t.Errorf("retry of the version in force says %q", r.err)
+	if r := x.Code(0, "retry", run.ID); strings.Contains(r.Err, "changed") {
+		t.Errorf("retry of the version in force says %q", r.Err)
 	}
 	x.await(run.ID)
-	x.file("job.yml", "description: mended\ntasks: {a: {run: 'exit 0'}}\n")
-	x.until("the new file is in force", func() bool { return strings.Contains(x.ok("show", "job"), "mended") })
-	if r := x.code(0, "retry", run.ID); !strings.Contains(r.err, "the file of job has changed since run "+run.ID) ||
-		!strings.Contains(r.err, "cdktr run job") {
-		t.Errorf("retry of an older version says %q", r.err)
+	x.File("job.yml", "description: mended\ntasks: {a: {run: 'exit 0'}}\n")
+	x.Until("the new file is in force", func() bool { return strings.Contains(x.OK("show", "job"), "mended") })
+	if r := x.Code(0, "retry", run.ID); !strings.Contains(r.Err, "the file of job has changed since run "+run.ID) ||
+		!strings.Contains(r.Err, "cdktr run job") {
+		t.Errorf("retry of an older version says %q", r.Err)
 	}
 	if again := x.await(run.ID); again.State != runFailed {
 		t.Errorf("the retry is %s: it did what the file says now", again.State)

@@ -25,19 +25,19 @@ var (
 // wearSpent counts what the traces in a folder say of writes below the state folder: bytes by the folder that they go
 // to, and fsyncs.
 func wearSpent(x *e2e) (bytes map[string]int, syncs int) {
-	x.t.Helper()
-	traces, err := filepath.Glob(x.dir + "/trace.*")
+	x.T.Helper()
+	traces, err := filepath.Glob(x.Dir + "/trace.*")
 	if err != nil || len(traces) == 0 {
-		x.t.Fatalf("no trace: %v", err)
+		x.T.Fatalf("no trace: %v", err)
 	}
 	bytes = map[string]int{}
 	for _, name := range traces {
 		text, err := os.ReadFile(name)
 		if err != nil {
-			x.t.Fatal(err)
+			x.T.Fatal(err)
 		}
 		for _, m := range wearWrite.FindAllStringSubmatch(string(text), -1) {
-			if file, ok := strings.CutPrefix(m[1], x.dir+"/state/"); ok {
+			if file, ok := strings.CutPrefix(m[1], x.Dir+"/state/"); ok {
 				n, _ := strconv.Atoi(m[2])
 				folder, _, _ := strings.Cut(file, "/")
 				bytes[folder] += n
@@ -62,20 +62,20 @@ func TestWear(t *testing.T) {
 		startSyncs = 4 // of the start, its end, and what shares none with others
 	)
 	x := e2eNew(t)
-	x.file("one.yml", "tasks:\n  a: {run: echo hello}\n")
+	x.File("one.yml", "tasks:\n  a: {run: echo hello}\n")
 	many := "tasks:\n"
 	for i := range 100 {
 		many += "  t" + strconv.Itoa(i) + ": {run: echo hello}\n"
 	}
-	x.file("many.yml", many)
-	plain := x.bin
-	x.bin = x.dir + "/traced"
-	if err := os.WriteFile(x.bin, []byte("#!/bin/sh\nexec "+strace+" -ff -y -qq -o $DIR/trace -e "+
+	x.File("many.yml", many)
+	plain := x.Bin
+	x.Bin = x.Dir + "/traced"
+	if err := os.WriteFile(x.Bin, []byte("#!/bin/sh\nexec "+strace+" -ff -y -qq -o $DIR/trace -e "+
 		"trace=write,pwrite64,writev,fsync,fdatasync "+plain+" \"$@\"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	p := x.principal("--with-agent", "--no-scheduler")
-	x.bin = plain
+	p := x.Principal("--with-agent", "--no-scheduler")
+	x.Bin = plain
 	sum := func(bytes map[string]int) (n int) {
 		for folder, b := range bytes {
 			if folder != "reserve" {
@@ -95,7 +95,7 @@ func TestWear(t *testing.T) {
 	if err := syscall.Kill(holder, syscall.SIGTERM); err != nil { // strace passes on how it ends
 		t.Fatal(err)
 	}
-	p.wait()
+	p.Wait()
 	all, allSyncs := wearSpent(x)
 	one, hundred := (sum(ones)-sum(before))/runs, sum(all)-sum(ones)
 	t.Logf("a run: %d bytes, %.1f fsyncs; one of 100 tasks: %d bytes, %d fsyncs to the end; in all %v", one,
@@ -161,10 +161,10 @@ func TestWearKept(t *testing.T) {
 
 // holder gives the process that holds the state folder.
 func (x *e2e) holder() int {
-	x.t.Helper()
-	f, err := os.Open(x.dir + "/state/lock")
+	x.T.Helper()
+	f, err := os.Open(x.Dir + "/state/lock")
 	if err != nil {
-		x.t.Fatal(err)
+		x.T.Fatal(err)
 	}
 	defer f.Close()
 	return storeHolderOf(f).PID

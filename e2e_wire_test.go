@@ -108,9 +108,9 @@ print("fine")
 // TestInterop: libzmq, through Python, is a client like ours.
 func TestInterop(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", "params: {n: {}}\ntasks:\n  a: {run: 'seq $PARAM_N'}\n")
-	x.principal("--with-agent")
-	out, err := wirePython(t, "ipc://"+x.dir+"/s", e2ePython).Output()
+	x.File("w.yml", "params: {n: {}}\ntasks:\n  a: {run: 'seq $PARAM_N'}\n")
+	x.Principal("--with-agent")
+	out, err := wirePython(t, "ipc://"+x.Dir+"/s", e2ePython).Output()
 	if err != nil || string(out) != "fine\n" {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -119,16 +119,16 @@ func TestInterop(t *testing.T) {
 // TestIdle: what a principal with an agent costs while nothing happens, and how soon it is ready.
 func TestIdle(t *testing.T) {
 	x := e2eNew(t)
-	x.bin = e2ePlain(t, x.dir)
+	x.Bin = e2ePlain(t, x.Dir)
 	for i := range 100 {
-		x.file(fmt.Sprintf("group%d/w%d.yml", i%10,
+		x.File(fmt.Sprintf("group%d/w%d.yml", i%10,
 			i), fmt.Sprintf("name: Workflow %d\ndescription: one of a hundred\nschedule: '%d 3 1 1 *'\ntasks:\n"+
 			"  a: {run: echo a}\n  b: {depends: [a], cmd: echo, args: [b]}\n  c: {depends: [a, b], run: echo c}\n", i,
 			i%60))
 	}
-	x.principal("--with-agent").stop() // the second start is the usual one
-	p := x.principal("--with-agent")
-	ready, err := time.ParseDuration(p.saw(&p.err, `msg=ready.* workflows=100 .* in=(\S+)`)[1])
+	x.Principal("--with-agent").Stop() // the second start is the usual one
+	p := x.Principal("--with-agent")
+	ready, err := time.ParseDuration(p.Saw(&p.Err, `msg=ready.* workflows=100 .* in=(\S+)`)[1])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,14 +140,14 @@ func TestIdle(t *testing.T) {
 	var wakes []float64
 	kB := 0 // of its own, the least that was seen: what a collection is about to free says nothing
 	for len(wakes) == 0 || *stallMeasure && wakes[len(wakes)-1] > most && len(wakes) < 6 {
-		before := e2eSwitches(t, p.cmd.Process.Pid)
+		before := e2eSwitches(t, p.Cmd.Process.Pid)
 		<-time.After(seconds * time.Second)
-		wakes = append(wakes, float64(e2eSwitches(t, p.cmd.Process.Pid)-before)/seconds)
-		if _, own := e2eMemory(t, p.cmd.Process.Pid); kB == 0 || own < kB {
+		wakes = append(wakes, float64(e2eSwitches(t, p.Cmd.Process.Pid)-before)/seconds)
+		if _, own := e2eMemory(t, p.Cmd.Process.Pid); kB == 0 || own < kB {
 			kB = own
 		}
 	}
-	all, _ := e2eMemory(t, p.cmd.Process.Pid)
+	all, _ := e2eMemory(t, p.Cmd.Process.Pid)
 	t.Logf("ready in %s; idle: %d kB resident, %d kB its own, %.1f context switches a second, in spans of %d s", ready,
 		all, kB, wakes, seconds)
 	if kB > 10<<10 {
@@ -187,12 +187,12 @@ func e2eSwitches(t *testing.T, pid int) int {
 // TestRunFileTime: how long `cdktr run FILE` of one `true` takes, from start to end.
 func TestRunFileTime(t *testing.T) {
 	x := e2eNew(t)
-	x.bin = e2ePlain(t, x.dir)
-	x.file("w.yml", "tasks:\n  a: {cmd: 'true'}\n")
+	x.Bin = e2ePlain(t, x.Dir)
+	x.File("w.yml", "tasks:\n  a: {cmd: 'true'}\n")
 	var took []time.Duration
 	for range 20 {
 		began := time.Now()
-		x.ok("run", "workflows/w.yml")
+		x.OK("run", "workflows/w.yml")
 		took = append(took, time.Since(began))
 	}
 	slices.Sort(took)
@@ -206,33 +206,33 @@ func TestRunFileTime(t *testing.T) {
 // again, what was connected stays so, and nothing of others is touched.
 func TestSocketRemoved(t *testing.T) {
 	x := e2eNew(t)
-	dir := x.dir + "/run"
+	dir := x.Dir + "/run"
 	path := dir + "/s"
-	x.env = append(x.env, "CDKTR_SOCKET="+path)
-	x.file("w.yml", "tasks: {a: {run: 'true'}}")
-	p := x.principal()
-	x.agent("edge-1")
+	x.Env = append(x.Env, "CDKTR_SOCKET="+path)
+	x.File("w.yml", "tasks: {a: {run: 'true'}}")
+	p := x.Principal()
+	x.Agent("edge-1")
 	if r := x.run("w"); r.State != runSucceeded {
 		t.Fatalf("the run is %s", r.State)
 	}
 	for what, remove := range map[string]func() error{
 		"removed":         func() error { return os.Remove(path) },
-		"moved away":      func() error { return os.Rename(path, x.dir+"/elsewhere") },
+		"moved away":      func() error { return os.Rename(path, x.Dir+"/elsewhere") },
 		"with its folder": func() error { return os.RemoveAll(dir) },
 		"stale": func() error { // somebody else's that was killed
-			ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: x.dir + "/other"})
+			ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: x.Dir + "/other"})
 			if err != nil {
 				return err
 			}
 			ln.SetUnlinkOnClose(false)
-			return errors.Join(ln.Close(), os.Rename(x.dir+"/other", path))
+			return errors.Join(ln.Close(), os.Rename(x.Dir+"/other", path))
 		},
 	} {
 		if err := remove(); err != nil {
 			t.Fatal(err)
 		}
-		x.until("a client comes in again after the socket was "+what,
-			func() bool { return x.cdktr("ping").code == exitOK })
+		x.Until("a client comes in again after the socket was "+what,
+			func() bool { return x.Cdktr("ping").Code == exitOK })
 		if r := x.run("w"); r.State != runSucceeded || r.Agent != "edge-1" {
 			t.Errorf("%s: the run is %s at %s", what, r.State, r.Agent)
 		}
@@ -240,17 +240,17 @@ func TestSocketRemoved(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the socket is %v, %v", info, err)
 	}
-	if text := p.err.String(); strings.Count(text, "agent=edge-1") > 1 || !strings.Contains(text, "made it again") {
+	if text := p.Err.String(); strings.Count(text, "agent=edge-1") > 1 || !strings.Contains(text, "made it again") {
 		t.Errorf("the agent came anew, or the log does not say why:\n%s", text)
 	}
 	if err := errors.Join(os.Remove(path), os.WriteFile(path, []byte("mine"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	x.until("the log says that a file is in the way", func() bool {
-		return strings.Contains(p.err.String(),
+	x.Until("the log says that a file is in the way", func() bool {
+		return strings.Contains(p.Err.String(),
 			"exists and is not a socket")
 	})
-	p.stop()
+	p.Stop()
 	if text, err := os.ReadFile(path); string(text) != "mine" {
 		t.Errorf("a file that was put there: %q, %v", text, err)
 	}
@@ -260,7 +260,7 @@ func TestSocketRemoved(t *testing.T) {
 // deployment does: it serves what is there now, at the path where it is asked for.
 func TestSocketFolderReplaced(t *testing.T) {
 	x := e2eNew(t)
-	in := x.dir + "/app"
+	in := x.Dir + "/app"
 	folder := func(dir, prints string) {
 		t.Helper()
 		if err := errors.Join(os.MkdirAll(dir+"/workflows", 0o755), os.WriteFile(dir+"/workflows/w.yml",
@@ -271,16 +271,16 @@ func TestSocketFolderReplaced(t *testing.T) {
 	folder(in, "old")
 	folder(in+".new", "new")
 	y := *x
-	y.dir, y.env = in, append(x.env, "CDKTR_SOCKET=s", "CDKTR_WORKFLOWS=workflows", "CDKTR_STATE="+x.dir+"/state")
-	y.principal("--with-agent")
-	if text := y.ok("run", "w", "--follow"); !strings.Contains(text, "old") {
+	y.Dir, y.Env = in, append(x.Env, "CDKTR_SOCKET=s", "CDKTR_WORKFLOWS=workflows", "CDKTR_STATE="+x.Dir+"/state")
+	y.Principal("--with-agent")
+	if text := y.OK("run", "w", "--follow"); !strings.Contains(text, "old") {
 		t.Errorf("before: %s", text)
 	}
 	if err := errors.Join(os.Rename(in, in+".old"), os.Rename(in+".new", in)); err != nil {
 		t.Fatal(err)
 	}
-	x.until("the new folder is served, at its path", func() bool {
-		r := y.cdktr("run", "w", "--follow")
-		return r.code == exitOK && strings.Contains(r.out, "new")
+	x.Until("the new folder is served, at its path", func() bool {
+		r := y.Cdktr("run", "w", "--follow")
+		return r.Code == exitOK && strings.Contains(r.Out, "new")
 	})
 }

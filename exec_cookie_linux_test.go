@@ -121,10 +121,10 @@ func TestProcCookieNested(t *testing.T) {
 func TestRunNestedCookie(t *testing.T) {
 	x := e2eNew(t)
 	const tell = `tr '\0' '\n' </proc/$$/environ | grep ^CDKTR_COOKIE=`
-	x.file("inner.yml", "env: {CDKTR_COOKIE: own}\ntasks:\n  in: {run: \""+strings.ReplaceAll(tell, `\`, `\\`)+"\"}\n")
-	x.file("outer.yml", "tasks:\n  out:\n    run: |\n      "+tell+"\n      "+
-		x.bin+" run "+x.dir+"/workflows/inner.yml 2>/dev/null\n")
-	lines := strings.Split(strings.TrimSpace(x.code(0, "run", "./workflows/outer.yml").out), "\n")
+	x.File("inner.yml", "env: {CDKTR_COOKIE: own}\ntasks:\n  in: {run: \""+strings.ReplaceAll(tell, `\`, `\\`)+"\"}\n")
+	x.File("outer.yml", "tasks:\n  out:\n    run: |\n      "+tell+"\n      "+
+		x.Bin+" run "+x.Dir+"/workflows/inner.yml 2>/dev/null\n")
+	lines := strings.Split(strings.TrimSpace(x.Code(0, "run", "./workflows/outer.yml").Out), "\n")
 	if len(lines) != 2 || !strings.HasSuffix(lines[0], "|out|1") || !strings.HasSuffix(lines[1], "|in|1") {
 		t.Fatalf("the tasks have the cookies %q", lines)
 	}

@@ -147,7 +147,7 @@ func TestLicenses(t *testing.T) {
 	if len(table) > 0 {
 		t.Errorf("README.md names %q under Dependencies, which are not linked", table)
 	}
-	if out := e2eAlone(t).ok("version", "--licenses"); out != string(want) {
+	if out := e2eAlone(t).OK("version", "--licenses"); out != string(want) {
 		t.Errorf("cdktr version --licenses prints %d bytes, not %d", len(out), len(want))
 	}
 }

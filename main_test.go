@@ -134,11 +134,11 @@ func e2eAlive(text string) []string {
 
 // e2e is one installation of cdktr: a folder with state, socket and workflows, and the settings of all its processes.
 type e2e struct {
-	t   *testing.T
-	bin string
-	dir string
-	env []string
-	uid uint32 // 0: our own
+	T   *testing.T
+	Bin string
+	Dir string
+	Env []string
+	UID uint32 // 0: our own
 }
 
 // e2eNew makes one for a test, which runs beside others.
@@ -168,11 +168,11 @@ func e2eAlone(t *testing.T) *e2e {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &e2e{t: t, bin: os.Args[0], dir: dir}
-	if x.bin, err = os.Executable(); err != nil {
+	x := &e2e{T: t, Bin: os.Args[0], Dir: dir}
+	if x.Bin, err = os.Executable(); err != nil {
 		t.Fatal(err)
 	}
-	x.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "LANG=C.UTF-8", "TZ=UTC", "DIR=" +
+	x.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "LANG=C.UTF-8", "TZ=UTC", "DIR=" +
 		dir,
 		e2eMainEnv + "=1", e2eRootEnv + "=" + os.Getenv(e2eRootEnv), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR"),
 		"CDKTR_STATE=" + dir + "/state", "CDKTR_SOCKET=" + dir + "/s", "CDKTR_WORKFLOWS=" + dir + "/workflows",
@@ -188,7 +188,7 @@ func e2eAlone(t *testing.T) *e2e {
 func (x *e2e) nothingLeft() {
 	var left []string
 	for deadline := time.Now().Add(5 * time.Second); ; {
-		if left = e2eAlive(x.dir); len(left) == 0 {
+		if left = e2eAlive(x.Dir); len(left) == 0 {
 			return
 		}
 		if !time.Now().Before(deadline) {
@@ -196,7 +196,7 @@ func (x *e2e) nothingLeft() {
 		}
 		<-time.After(e2ePoll)
 	}
-	x.t.Errorf("processes are left: %v", left)
+	x.T.Errorf("processes are left: %v", left)
 	for _, text := range left {
 		if pid, err := strconv.Atoi(strings.Fields(text)[0]); err == nil {
 			syscall.Kill(pid, syscall.SIGKILL)
@@ -204,15 +204,15 @@ func (x *e2e) nothingLeft() {
 	}
 }
 
-// file writes a workflow file, whole at once.
-func (x *e2e) file(name, text string) {
-	x.t.Helper()
-	name = filepath.Join(x.dir, "workflows", name)
-	temporary := x.dir + "/new"
+// File writes a workflow file, whole at once.
+func (x *e2e) File(name, text string) {
+	x.T.Helper()
+	name = filepath.Join(x.Dir, "workflows", name)
+	temporary := x.Dir + "/new"
 	err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(temporary, []byte(text), 0o644),
 		os.Rename(temporary, name))
 	if err != nil {
-		x.t.Fatal(err)
+		x.T.Fatal(err)
 	}
 }
 
@@ -232,228 +232,228 @@ func (l *e2eLog) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// now gives what there is, and what is closed when there is more.
-func (l *e2eLog) now() (string, <-chan struct{}) {
+// Now gives what there is, and what is closed when there is more.
+func (l *e2eLog) Now() (string, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return string(l.text), l.grown
 }
 
 func (l *e2eLog) String() string {
-	text, _ := l.now()
+	text, _ := l.Now()
 	return text
 }
 
 // e2eProc is a process that goes on beside the test.
 type e2eProc struct {
 	x        *e2e
-	what     string
-	cmd      *exec.Cmd
-	out, err e2eLog
-	exited   chan struct{}
-	code     int  // once it has exited; -1: by a signal
+	What     string
+	Cmd      *exec.Cmd
+	Out, Err e2eLog
+	Exited   chan struct{}
+	Code     int  // once it has exited; -1: by a signal
 	killed   bool // by the test: then it has little to tell
 }
 
-// spawn starts cdktr with these arguments.
-func (x *e2e) spawn(args ...string) *e2eProc {
-	x.t.Helper()
-	p := &e2eProc{x: x, what: "cdktr " + strings.Join(args, " "), cmd: exec.Command(x.bin, args...),
-		exited: make(chan struct{})}
-	p.out.grown, p.err.grown = make(chan struct{}), make(chan struct{})
-	p.cmd.Env, p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr, p.cmd.WaitDelay = x.env, x.dir, &p.out, &p.err, 10*time.Second
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a group of its own, and no terminal
-	if x.uid > 0 {
-		p.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: x.uid, Gid: x.uid}
+// Spawn starts cdktr with these arguments.
+func (x *e2e) Spawn(args ...string) *e2eProc {
+	x.T.Helper()
+	p := &e2eProc{x: x, What: "cdktr " + strings.Join(args, " "), Cmd: exec.Command(x.Bin, args...),
+		Exited: make(chan struct{})}
+	p.Out.grown, p.Err.grown = make(chan struct{}), make(chan struct{})
+	p.Cmd.Env, p.Cmd.Dir, p.Cmd.Stdout, p.Cmd.Stderr, p.Cmd.WaitDelay = x.Env, x.Dir, &p.Out, &p.Err, 10*time.Second
+	p.Cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a group of its own, and no terminal
+	if x.UID > 0 {
+		p.Cmd.SysProcAttr.Credential = &syscall.Credential{Uid: x.UID, Gid: x.UID}
 	}
-	if err := p.cmd.Start(); err != nil {
-		x.t.Fatal(err)
+	if err := p.Cmd.Start(); err != nil {
+		x.T.Fatal(err)
 	}
 	go p.runWait()
-	x.t.Cleanup(p.end)
+	x.T.Cleanup(p.End)
 	return p
 }
 
 // runWait waits for the end of the process.
 func (p *e2eProc) runWait() {
-	p.cmd.Wait()
-	p.code = p.cmd.ProcessState.ExitCode()
-	close(p.exited)
+	p.Cmd.Wait()
+	p.Code = p.Cmd.ProcessState.ExitCode()
+	close(p.Exited)
 }
 
-// end stops the process at the end of the test: TERM, TERM once more, KILL. After a failure it shows what it said,
+// End stops the process at the end of the test: TERM, TERM once more, KILL. After a failure it shows what it said,
 // unless the test killed it and it had no complaint.
-func (p *e2eProc) end() {
+func (p *e2eProc) End() {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGKILL} {
 		select {
-		case <-p.exited:
+		case <-p.Exited:
 		default:
 			if sig == syscall.SIGQUIT {
-				p.x.t.Errorf("%s does not end", p.what)
+				p.x.T.Errorf("%s does not end", p.What)
 			}
-			p.cmd.Process.Signal(sig)
+			p.Cmd.Process.Signal(sig)
 			select {
-			case <-p.exited:
+			case <-p.Exited:
 			case <-time.After(10 * time.Second):
 			}
 		}
 	}
-	if text := p.err.String(); p.x.t.Failed() && (!p.killed || strings.Contains(text, "level=WARN") ||
+	if text := p.Err.String(); p.x.T.Failed() && (!p.killed || strings.Contains(text, "level=WARN") ||
 		strings.Contains(text, "level=ERROR") || strings.Contains(text, "goroutine ")) {
-		p.x.t.Logf("%s said on standard error:\n%s", p.what, text)
+		p.x.T.Logf("%s said on standard error:\n%s", p.What, text)
 	}
 }
 
-// signal sends a signal.
-func (p *e2eProc) signal(sig syscall.Signal) {
-	p.x.t.Helper()
-	if err := p.cmd.Process.Signal(sig); err != nil {
-		p.x.t.Fatalf("%s: %v", p.what, err)
+// Signal sends a signal.
+func (p *e2eProc) Signal(sig syscall.Signal) {
+	p.x.T.Helper()
+	if err := p.Cmd.Process.Signal(sig); err != nil {
+		p.x.T.Fatalf("%s: %v", p.What, err)
 	}
 }
 
-// wait waits for the end, and gives the exit code.
-func (p *e2eProc) wait() int {
-	p.x.t.Helper()
+// Wait waits for the end, and gives the exit code.
+func (p *e2eProc) Wait() int {
+	p.x.T.Helper()
 	select {
-	case <-p.exited:
-		return p.code
+	case <-p.Exited:
+		return p.Code
 	case <-time.After(e2ePatience):
-		p.x.t.Fatalf("%s does not end", p.what)
+		p.x.T.Fatalf("%s does not end", p.What)
 		return 0
 	}
 }
 
-// stop sends TERM and wants an orderly end.
-func (p *e2eProc) stop() {
-	p.x.t.Helper()
-	p.signal(syscall.SIGTERM)
-	if code := p.wait(); code != 0 {
-		p.x.t.Fatalf("%s: exit code %d after TERM", p.what, code)
+// Stop sends TERM and wants an orderly end.
+func (p *e2eProc) Stop() {
+	p.x.T.Helper()
+	p.Signal(syscall.SIGTERM)
+	if code := p.Wait(); code != 0 {
+		p.x.T.Fatalf("%s: exit code %d after TERM", p.What, code)
 	}
 }
 
-// kill ends the process as a power cut would.
-func (p *e2eProc) kill() {
-	p.x.t.Helper()
+// Kill ends the process as a power cut would.
+func (p *e2eProc) Kill() {
+	p.x.T.Helper()
 	p.killed = true
-	p.signal(syscall.SIGKILL)
-	p.wait()
+	p.Signal(syscall.SIGKILL)
+	p.Wait()
 }
 
-// saw waits until the process has written what matches the pattern, and gives the match with its groups.
-func (p *e2eProc) saw(log *e2eLog, pattern string) []string {
-	p.x.t.Helper()
+// Saw waits until the process has written what matches the pattern, and gives the match with its groups.
+func (p *e2eProc) Saw(log *e2eLog, pattern string) []string {
+	p.x.T.Helper()
 	re, deadline := regexp.MustCompile(pattern), time.After(e2ePatience)
 	for {
-		text, grown := log.now()
+		text, grown := log.Now()
 		if m := re.FindStringSubmatch(text); m != nil {
 			return m
 		}
 		select {
 		case <-grown:
-		case <-p.exited:
+		case <-p.Exited:
 			if text := log.String(); !re.MatchString(text) {
-				p.x.t.Fatalf("%s ended with code %d and never wrote %q, but:\n%s", p.what, p.code, pattern, text)
+				p.x.T.Fatalf("%s ended with code %d and never wrote %q, but:\n%s", p.What, p.Code, pattern, text)
 			}
 		case <-deadline:
-			p.x.t.Fatalf("%s did not write %q, but:\n%s", p.what, pattern, text)
+			p.x.T.Fatalf("%s did not write %q, but:\n%s", p.What, pattern, text)
 		}
 	}
 }
 
-// principal starts one and waits until it is ready.
-func (x *e2e) principal(flags ...string) *e2eProc {
-	x.t.Helper()
-	p := x.spawn(append([]string{"start", "principal"}, flags...)...)
-	p.saw(&p.err, "msg=ready")
+// Principal starts one and waits until it is ready.
+func (x *e2e) Principal(flags ...string) *e2eProc {
+	x.T.Helper()
+	p := x.Spawn(append([]string{"start", "principal"}, flags...)...)
+	p.Saw(&p.Err, "msg=ready")
 	return p
 }
 
-// agent starts one with state of its own, and waits until the principal has taken it in.
-func (x *e2e) agent(name string, flags ...string) *e2eProc {
-	x.t.Helper()
-	p := x.spawn(append([]string{"start", "agent", "--name", name, "--state", x.dir + "/" + name}, flags...)...)
-	p.saw(&p.err, "msg=.connected to the principal")
+// Agent starts one with state of its own, and waits until the principal has taken it in.
+func (x *e2e) Agent(name string, flags ...string) *e2eProc {
+	x.T.Helper()
+	p := x.Spawn(append([]string{"start", "agent", "--name", name, "--state", x.Dir + "/" + name}, flags...)...)
+	p.Saw(&p.Err, "msg=.connected to the principal")
 	return p
 }
 
 // e2eResult is what a command that has ended left.
 type e2eResult struct {
-	out, err string
-	code     int
+	Out, Err string
+	Code     int
 }
 
-// feed runs cdktr to its end with that standard input.
-func (x *e2e) feed(stdin string, args ...string) e2eResult {
-	x.t.Helper()
+// Feed runs cdktr to its end with that standard input.
+func (x *e2e) Feed(stdin string, args ...string) e2eResult {
+	x.T.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*e2ePatience)
 	defer cancel()
 	var out, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, x.bin, args...)
-	cmd.Env, cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = x.env, x.dir, strings.NewReader(stdin), &out, &stderr
+	cmd := exec.CommandContext(ctx, x.Bin, args...)
+	cmd.Env, cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = x.Env, x.Dir, strings.NewReader(stdin), &out, &stderr
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if ctx.Err() != nil || err != nil && !errors.As(err, &exit) {
-		x.t.Fatalf("cdktr %q: %v\n%s%s", args, err, out.String(), stderr.String())
+		x.T.Fatalf("cdktr %q: %v\n%s%s", args, err, out.String(), stderr.String())
 	}
 	return e2eResult{out.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
-// cdktr runs the program to its end.
-func (x *e2e) cdktr(args ...string) e2eResult {
-	x.t.Helper()
-	return x.feed("", args...)
+// Cdktr runs the program to its end.
+func (x *e2e) Cdktr(args ...string) e2eResult {
+	x.T.Helper()
+	return x.Feed("", args...)
 }
 
-// ok runs the program, wants exit code 0, and gives its standard output.
-func (x *e2e) ok(args ...string) string {
-	x.t.Helper()
-	return x.code(0, args...).out
+// OK runs the program, wants exit code 0, and gives its standard output.
+func (x *e2e) OK(args ...string) string {
+	x.T.Helper()
+	return x.Code(0, args...).Out
 }
 
-// code runs the program and wants that exit code.
-func (x *e2e) code(code int, args ...string) e2eResult {
-	x.t.Helper()
-	r := x.cdktr(args...)
-	if r.code != code {
-		x.t.Fatalf("cdktr %q: exit code %d, want %d\n%s%s", args, r.code, code, r.out, r.err)
+// Code runs the program and wants that exit code.
+func (x *e2e) Code(code int, args ...string) e2eResult {
+	x.T.Helper()
+	r := x.Cdktr(args...)
+	if r.Code != code {
+		x.T.Fatalf("cdktr %q: exit code %d, want %d\n%s%s", args, r.Code, code, r.Out, r.Err)
 	}
 	return r
 }
 
-// refused runs the program, wants that exit code and a message with all these words.
-func (x *e2e) refused(code int, words []string, args ...string) {
-	x.t.Helper()
-	r := x.code(code, args...)
+// Refused runs the program, wants that exit code and a message with all these words.
+func (x *e2e) Refused(code int, words []string, args ...string) {
+	x.T.Helper()
+	r := x.Code(code, args...)
 	for _, word := range words {
-		if !strings.Contains(r.err, word) {
-			x.t.Errorf("cdktr %q says %q, without %q", args, r.err, word)
+		if !strings.Contains(r.Err, word) {
+			x.T.Errorf("cdktr %q says %q, without %q", args, r.Err, word)
 		}
 	}
 }
 
-// start queues a run and gives its id.
-func (x *e2e) start(id string, flags ...string) string {
-	x.t.Helper()
-	return strings.TrimSpace(x.ok(append([]string{"run", id, "--detach"}, flags...)...))
+// Start queues a run and gives its id.
+func (x *e2e) Start(id string, flags ...string) string {
+	x.T.Helper()
+	return strings.TrimSpace(x.OK(append([]string{"run", id, "--detach"}, flags...)...))
 }
 
 // run runs a workflow to its end.
 func (x *e2e) run(id string, flags ...string) *Run {
-	x.t.Helper()
-	r := x.cdktr(append([]string{"run", id, "--wait", "--json"}, flags...)...)
-	if r.out == "" {
-		x.t.Fatalf("run %s: exit code %d, %s", id, r.code, r.err)
+	x.T.Helper()
+	r := x.Cdktr(append([]string{"run", id, "--wait", "--json"}, flags...)...)
+	if r.Out == "" {
+		x.T.Fatalf("run %s: exit code %d, %s", id, r.Code, r.Err)
 	}
-	return e2eDecode[Run](x.t, r.out)
+	return e2eDecode[Run](x.T, r.Out)
 }
 
 // await waits for the end of a run, however often the principal is started anew meanwhile.
 func (x *e2e) await(run string) *Run {
-	x.t.Helper()
+	x.T.Helper()
 	var over *Run
-	x.until("end of run "+run, func() bool {
+	x.Until("end of run "+run, func() bool {
 		over = x.show(run)
 		return over != nil && !runActive(over.State)
 	})
@@ -470,7 +470,7 @@ func (x *e2e) show(run string) *Run {
 
 // ask asks the principal without a process of its own.
 func (x *e2e) ask(req Request) (*Reply, error) {
-	conn, err := clientDial(context.Background(), "ipc://"+x.dir+"/s", wireOptions{})
+	conn, err := clientDial(context.Background(), "ipc://"+x.Dir+"/s", wireOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -478,12 +478,12 @@ func (x *e2e) ask(req Request) (*Reply, error) {
 	return conn.ask(context.Background(), req)
 }
 
-// until waits for something that makes no sound.
-func (x *e2e) until(what string, done func() bool) {
-	x.t.Helper()
+// Until waits for something that makes no sound.
+func (x *e2e) Until(what string, done func() bool) {
+	x.T.Helper()
 	for deadline := time.Now().Add(e2ePatience); !done(); {
 		if !time.Now().Before(deadline) {
-			x.t.Fatalf("waited %s in vain: %s\n%s", e2ePatience, what, x.cdktr("ps", "--all").out)
+			x.T.Fatalf("waited %s in vain: %s\n%s", e2ePatience, what, x.Cdktr("ps", "--all").Out)
 		}
 		<-time.After(e2ePoll)
 	}

@@ -185,9 +185,9 @@ func TestMainFieldNames(t *testing.T) {
 // validate counts faults and warnings apart, each in its number, and ls counts the warnings and says how to read them.
 func TestMainCounts(t *testing.T) {
 	x := e2eNew(t)
-	x.file("bad.yml", "tasks: {a: {rnu: echo}}\n")
-	x.file("good.yml", "tasks: {a: {run: echo}}\n")
-	x.file("warned.yml", "schedule: '*/90 * * * *'\ntasks: {a: {run: echo}}\n")
+	x.File("bad.yml", "tasks: {a: {rnu: echo}}\n")
+	x.File("good.yml", "tasks: {a: {run: echo}}\n")
+	x.File("warned.yml", "schedule: '*/90 * * * *'\ntasks: {a: {run: echo}}\n")
 	for files, want := range map[string]string{
 		"good": "checked 1 file: no fault\n", "warned": "checked 1 file: 1 warning\n",
 		"warned warned good": "checked 3 files: 2 warnings\n",
@@ -196,28 +196,28 @@ func TestMainCounts(t *testing.T) {
 	} {
 		args := []string{"validate"}
 		for _, name := range strings.Fields(files) {
-			args = append(args, filepath.Join(x.dir, "workflows", name+".yml"))
+			args = append(args, filepath.Join(x.Dir, "workflows", name+".yml"))
 		}
-		if r := x.cdktr(args...); r.err != want {
-			t.Errorf("%s: %q, want %q", files, r.err, want)
+		if r := x.Cdktr(args...); r.Err != want {
+			t.Errorf("%s: %q, want %q", files, r.Err, want)
 		}
 	}
-	x.principal()
+	x.Principal()
 	for pattern, want := range map[string]string{
 		"warned": "cdktr: 1 warning on the file of warned: cdktr show warned prints what it is warned of\n",
 		"warmed": "cdktr: no workflow matches \"warmed\" (did you mean \"warned\"?)\n",
 		"nosuch": "cdktr: no workflow matches \"nosuch\": a pattern is a part of the id, or with * in it the whole\n",
 		"good":   "",
 	} {
-		if r := x.code(0, "ls", pattern); r.err != want {
-			t.Errorf("ls %s: %q, want %q", pattern, r.err, want)
+		if r := x.Code(0, "ls", pattern); r.Err != want {
+			t.Errorf("ls %s: %q, want %q", pattern, r.Err, want)
 		}
 	}
-	x.file("other.yml", "schedule: ['*/90 * * * *', '*/7 * * * *']\ntasks: {a: {run: echo}}\n")
-	x.ok("rescan")
-	if r := x.code(0, "ls", "*r*"); r.err != "cdktr: 3 warnings on the files of 2 workflows: cdktr show other "+
+	x.File("other.yml", "schedule: ['*/90 * * * *', '*/7 * * * *']\ntasks: {a: {run: echo}}\n")
+	x.OK("rescan")
+	if r := x.Code(0, "ls", "*r*"); r.Err != "cdktr: 3 warnings on the files of 2 workflows: cdktr show other "+
 		"prints those of one, cdktr attention names more\n" {
-		t.Errorf("ls: %q", r.err)
+		t.Errorf("ls: %q", r.Err)
 	}
 }
 
@@ -225,11 +225,11 @@ func TestMainCounts(t *testing.T) {
 // try before.
 func TestMainNoExit(t *testing.T) {
 	x := e2eNew(t)
-	x.file("gone.yml", "tasks: {a: {cmd: /nonexistent}}\n")
-	x.file("env.yml", "env_file: /nonexistent.env\ntasks: {a: {run: echo, retries: 1, retry_delay: 1ms}}\n")
-	x.file("folder.yml", "tasks: {a: {run: echo, working_directory: /nonexistent}}\n")
-	x.file("code.yml", "tasks: {a: {run: exit 127}}\n")
-	x.principal("--with-agent")
+	x.File("gone.yml", "tasks: {a: {cmd: /nonexistent}}\n")
+	x.File("env.yml", "env_file: /nonexistent.env\ntasks: {a: {run: echo, retries: 1, retry_delay: 1ms}}\n")
+	x.File("folder.yml", "tasks: {a: {run: echo, working_directory: /nonexistent}}\n")
+	x.File("code.yml", "tasks: {a: {run: exit 127}}\n")
+	x.Principal("--with-agent")
 	for _, id := range []string{"gone", "env", "folder", "code"} {
 		r := x.run(id)
 		if got := r.Tasks[0].Exit; r.State != runFailed || (got != nil) != (id == "code") || got != nil && *got != 127 {
@@ -240,7 +240,7 @@ func TestMainNoExit(t *testing.T) {
 				t.Errorf("%s: the try before has exit code %d", id, *a.Exit)
 			}
 		}
-		for _, e := range strings.Split(strings.TrimSpace(x.ok("events")), "\n") {
+		for _, e := range strings.Split(strings.TrimSpace(x.OK("events")), "\n") {
 			var event Event
 			if err := json.Unmarshal([]byte(e), &event); err != nil || event.Workflow == id && id != "code" &&
 				event.Exit != nil {
@@ -248,7 +248,7 @@ func TestMainNoExit(t *testing.T) {
 			}
 		}
 	}
-	said := x.ok("attention")
+	said := x.OK("attention")
 	for _, want := range []string{"! gone a on ", "! env a on ", "! folder a on ", "! code a exit 127 on "} {
 		if !strings.Contains(said, want) {
 			t.Errorf("attention says no %q:\n%s", want, said)
@@ -263,18 +263,18 @@ func TestMainDeafPrincipal(t *testing.T) {
 	const deaf = "listens at no tcp:// address"
 	for _, flags := range [][]string{nil, {"--bind", "tcp://127.0.0.1:0"}} {
 		x := e2eAlone(t)
-		p := x.principal(flags...)
-		made := x.code(0, "authorize", "--new", "one", "--role", "viewer")
-		added := x.code(0, "authorize", "two", "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID", "--role", "viewer")
-		for _, said := range []string{made.err, added.err} {
+		p := x.Principal(flags...)
+		made := x.Code(0, "authorize", "--new", "one", "--role", "viewer")
+		added := x.Code(0, "authorize", "two", "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID", "--role", "viewer")
+		for _, said := range []string{made.Err, added.Err} {
 			if strings.Contains(said, deaf) != (flags == nil) {
 				t.Errorf("%v: %s", flags, said)
 			}
 		}
 		if flags != nil {
-			port := p.saw(&p.err, `tcp://127\.0\.0\.1:([1-9]\d*)"? state=`)[1]
-			if !strings.Contains(made.out, ":"+port+"\"\n") {
-				t.Errorf("the credential does not name port %s:\n%s", port, made.out)
+			port := p.Saw(&p.Err, `tcp://127\.0\.0\.1:([1-9]\d*)"? state=`)[1]
+			if !strings.Contains(made.Out, ":"+port+"\"\n") {
+				t.Errorf("the credential does not name port %s:\n%s", port, made.Out)
 			}
 		}
 	}

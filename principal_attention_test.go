@@ -658,13 +658,13 @@ func TestAttentionExplained(t *testing.T) {
 // TestAttentionOutlivesKill: what was acknowledged stays so when the principal is killed, and the verbs say so.
 func TestAttentionOutlivesKill(t *testing.T) {
 	x := e2eNew(t)
-	x.file("bad.yml", "tasks:\n  a: {run: 'echo told; echo warned >&2; exit 7'}\n")
-	x.file("worse.yml", "tasks:\n  a: {run: 'exit 8'}\n")
-	x.file("wrong.yml", "tasks:\n  a: {rum: x}\n")
-	p := x.principal("--with-agent")
-	one := x.await(x.start("bad")).ID
-	x.await(x.start("worse"))
-	out := x.ok("attention")
+	x.File("bad.yml", "tasks:\n  a: {run: 'echo told; echo warned >&2; exit 7'}\n")
+	x.File("worse.yml", "tasks:\n  a: {run: 'exit 8'}\n")
+	x.File("wrong.yml", "tasks:\n  a: {rum: x}\n")
+	p := x.Principal("--with-agent")
+	one := x.await(x.Start("bad")).ID
+	x.await(x.Start("worse"))
+	out := x.OK("attention")
 	for _, want := range []string{"! bad a exit 7 on ", "    o| told\n    e| warned\n", "no good run is known",
 		"$ cdktr retry " + one, "$ cdktr logs " + one,
 		"$ cdktr ack failed:bad:", "! worse a exit 8", "# wrong does not load", "wrong.yml:2:"} {
@@ -673,29 +673,29 @@ func TestAttentionOutlivesKill(t *testing.T) {
 		}
 	}
 	keys := map[string]string{}
-	for _, item := range e2eLines[AttentionItem](t, x.ok("attention", "--json")) {
+	for _, item := range e2eLines[AttentionItem](t, x.OK("attention", "--json")) {
 		keys[item.Workflow] = item.Key
 	}
-	x.refused(5, []string{"did you mean", keys["bad"]}, "ack", keys["bad"][:len(keys["bad"])-1])
-	x.refused(2, []string{"--snooze"}, "ack", keys["bad"], "--snooze", "soon")
-	x.ok("ack", keys["bad"])
-	x.ok("ack", keys["wrong"])
-	if got := x.ok("ack", keys["worse"], "--snooze", "4h", "--json"); !strings.Contains(got, `"done":"ack"`) ||
+	x.Refused(5, []string{"did you mean", keys["bad"]}, "ack", keys["bad"][:len(keys["bad"])-1])
+	x.Refused(2, []string{"--snooze"}, "ack", keys["bad"], "--snooze", "soon")
+	x.OK("ack", keys["bad"])
+	x.OK("ack", keys["wrong"])
+	if got := x.OK("ack", keys["worse"], "--snooze", "4h", "--json"); !strings.Contains(got, `"done":"ack"`) ||
 		!strings.Contains(got, `"until":"`) {
 		t.Errorf("ack --json printed %s", got)
 	}
-	p.signal(syscall.SIGKILL)
-	p.wait()
-	x.principal("--with-agent")
-	x.until("the agent is there again", func() bool {
+	p.Signal(syscall.SIGKILL)
+	p.Wait()
+	x.Principal("--with-agent")
+	x.Until("the agent is there again", func() bool {
 		r, err := x.ask(Request{Op: "agents"})
 		return err == nil && len(r.Agents) == 1 && r.Agents[0].State == agentUp
 	})
-	if out := x.ok("attention"); out != "nothing needs attention\n" {
+	if out := x.OK("attention"); out != "nothing needs attention\n" {
 		t.Errorf("after a kill:\n%s", out)
 	}
-	x.await(x.start("bad"))
-	if items := e2eLines[AttentionItem](t, x.ok("attention", "--json")); len(items) != 1 || items[0].Count != 1 ||
+	x.await(x.Start("bad"))
+	if items := e2eLines[AttentionItem](t, x.OK("attention", "--json")); len(items) != 1 || items[0].Count != 1 ||
 		items[0].Key != keys["bad"] {
 		t.Errorf("failed again: %+v", items)
 	}

@@ -12,8 +12,8 @@ import (
 // with every filter, and also where as JSON they are six times as long.
 func TestLogsManyLinesAReply(t *testing.T) {
 	x := e2eNew(t)
-	x.file("w.yml", `tasks: {a: {run: "seq 1 2000; echo err >&2; head -c 250000 /dev/zero | tr '\\0' '\\1' | fold -w 60000; echo; printf '\\377\\n'; seq 2001 3000"}}`)
-	x.principal("--with-agent")
+	x.File("w.yml", `tasks: {a: {run: "seq 1 2000; echo err >&2; head -c 250000 /dev/zero | tr '\\0' '\\1' | fold -w 60000; echo; printf '\\377\\n'; seq 2001 3000"}}`)
+	x.Principal("--with-agent")
 	id := x.run("w").ID
 	for _, c := range []struct {
 		req   Request
@@ -33,7 +33,7 @@ func TestLogsManyLinesAReply(t *testing.T) {
 		{Request{N: 100, Last: protoNone}, "", 0},
 	} {
 		c.req.Op, c.req.Run = "logs", id
-		conn, err := clientDial(t.Context(), "ipc://"+filepath.Join(x.dir, "s"), wireOptions{})
+		conn, err := clientDial(t.Context(), "ipc://"+filepath.Join(x.Dir, "s"), wireOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,11 +70,11 @@ func TestLogsManyLinesAReply(t *testing.T) {
 			t.Errorf("n %d: the line that is no text is not there", c.req.N)
 		}
 	}
-	if out := x.ok("logs", id); strings.Count(out, "\n") != 3007 || !strings.HasPrefix(out, "1\n2\n") ||
+	if out := x.OK("logs", id); strings.Count(out, "\n") != 3007 || !strings.HasPrefix(out, "1\n2\n") ||
 		!strings.HasSuffix(out, "\n2999\n3000\n") || !strings.Contains(out, "\n\xff\n") {
 		t.Errorf("cdktr logs prints %d lines: %.50q", strings.Count(out, "\n"), out)
 	}
-	if n := len(e2eLines[logJSON](t, x.ok("logs", id, "--json"))); n != 3007 {
+	if n := len(e2eLines[logJSON](t, x.OK("logs", id, "--json"))); n != 3007 {
 		t.Errorf("cdktr logs --json prints %d lines", n)
 	}
 }

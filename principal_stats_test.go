@@ -167,31 +167,31 @@ func TestStatsBound(t *testing.T) {
 // TestStatsVerb: what the verb prints.
 func TestStatsVerb(t *testing.T) {
 	x := e2eNew(t)
-	x.file("ok.yml", "tasks:\n  a: {run: 'true'}\n")
-	x.file("bad.yml", "tasks:\n  a: {run: 'exit 7'}\n")
-	x.principal("--with-agent")
-	if out := x.ok("stats", "ok"); out != "ok has no run that ended in the last 84 days\n" {
+	x.File("ok.yml", "tasks:\n  a: {run: 'true'}\n")
+	x.File("bad.yml", "tasks:\n  a: {run: 'exit 7'}\n")
+	x.Principal("--with-agent")
+	if out := x.OK("stats", "ok"); out != "ok has no run that ended in the last 84 days\n" {
 		t.Errorf("of nothing: %s", out)
 	}
-	x.await(x.start("ok"))
-	x.await(x.start("ok"))
-	x.await(x.start("bad"))
-	out := x.ok("stats", "ok")
+	x.await(x.Start("ok"))
+	x.await(x.Start("ok"))
+	x.await(x.Start("bad"))
+	out := x.OK("stats", "ok")
 	for _, want := range []string{"runs         2 in 84 days", "rate         100.0%", "2 succeeded, 0 failed",
 		"median ", "longest ", "########", " . . . . . . . . . . . +\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)
 		}
 	}
-	if out := x.ok("stats", "bad"); !strings.Contains(out, " . . . . . . . . . . . !\n") ||
+	if out := x.OK("stats", "bad"); !strings.Contains(out, " . . . . . . . . . . . !\n") ||
 		!strings.Contains(out, "rate         0.0%") {
 		t.Errorf("of a failure:\n%s", out)
 	}
-	s := e2eDecode[Stats](t, x.ok("stats", "ok", "--json"))
+	s := e2eDecode[Stats](t, x.OK("stats", "ok", "--json"))
 	if s.Runs != 2 || s.Rate != 1 || len(s.Calendar) != statsDays || s.Calendar[statsDays-1].Worst != runSucceeded ||
 		s.Longest == nil || s.P50 > s.P95 {
 		t.Errorf("%+v", s)
 	}
-	x.refused(5, []string{"did you mean", "bad"}, "stats", "bda")
-	x.refused(2, nil, "stats")
+	x.Refused(5, []string{"did you mean", "bad"}, "stats", "bda")
+	x.Refused(2, nil, "stats")
 }

@@ -31,34 +31,34 @@ func ownerNew(t *testing.T) *ownerRig {
 		e2eLacks(t, "only root can act as another user")
 	}
 	x := e2eNew(t)
-	r := &ownerRig{x, x.dir + "/state", x.dir + "/secret"}
-	r.must(os.Chmod(x.dir, 0o755), os.Mkdir(r.state, 0o700), os.Chown(r.state, ownerUID, ownerUID),
+	r := &ownerRig{x, x.Dir + "/state", x.Dir + "/secret"}
+	r.must(os.Chmod(x.Dir, 0o755), os.Mkdir(r.state, 0o700), os.Chown(r.state, ownerUID, ownerUID),
 		os.WriteFile(r.secret, []byte(ownerSecret), 0o600))
-	x.env = append(x.env, "CDKTR_STATE=", "CDKTR_SOCKET="+r.state+"/s")
+	x.Env = append(x.Env, "CDKTR_STATE=", "CDKTR_SOCKET="+r.state+"/s")
 	return r
 }
 
 const ownerSecret = "a secret of root\n"
 
 func (r *ownerRig) must(errs ...error) {
-	r.t.Helper()
+	r.T.Helper()
 	for _, err := range errs {
 		if err != nil {
-			r.t.Fatal(err)
+			r.T.Fatal(err)
 		}
 	}
 }
 
 // keys makes the keys folder as the service has it.
 func (r *ownerRig) keys() string {
-	r.t.Helper()
-	r.ok("authorize", "--new", "first", "--role", "agent", "--endpoint", "tcp://hub:1", "--state", r.state)
+	r.T.Helper()
+	r.OK("authorize", "--new", "first", "--role", "agent", "--endpoint", "tcp://hub:1", "--state", r.state)
 	return r.state + "/keys"
 }
 
 // sound wants all of the state folder to be its owner's, without the secret, and the secret to be root's as it was.
 func (r *ownerRig) sound() {
-	r.t.Helper()
+	r.T.Helper()
 	r.must(filepath.WalkDir(r.state, func(name string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -68,13 +68,13 @@ func (r *ownerRig) sound() {
 			return err
 		}
 		if uid, _ := ownerIDs(info); uid != ownerUID && info.Mode()&fs.ModeSymlink == 0 {
-			r.t.Errorf("%s belongs to uid %d", name, uid)
+			r.T.Errorf("%s belongs to uid %d", name, uid)
 		}
 		if !info.Mode().IsRegular() {
 			return nil
 		}
 		if text, err := os.ReadFile(name); err != nil || bytes.Contains(text, []byte(ownerSecret)) {
-			r.t.Errorf("%s has the secret of root, or: %v", name, err)
+			r.T.Errorf("%s has the secret of root, or: %v", name, err)
 		}
 		return nil
 	}))
@@ -82,7 +82,7 @@ func (r *ownerRig) sound() {
 	r.must(err)
 	text, err := os.ReadFile(r.secret)
 	if uid, _ := ownerIDs(info); uid != 0 || err != nil || string(text) != ownerSecret || info.Mode() != 0o600 {
-		r.t.Errorf("the secret belongs to uid %d, has mode %s and the text %q, %v", uid, info.Mode(), text, err)
+		r.T.Errorf("the secret belongs to uid %d, has mode %s and the text %q, %v", uid, info.Mode(), text, err)
 	}
 }
 
@@ -90,20 +90,20 @@ func (r *ownerRig) sound() {
 // elsewhere is root's.
 func TestOwnerAuthorize(t *testing.T) {
 	r := ownerNew(t)
-	r.ok("authorize", "--new", "edge", "--role", "agent", "--endpoint", "tcp://hub:1", "--state", r.state, "-o",
-		r.dir+"/edge.cred")
-	r.ok("authorize", "ci", authTestKey, "--role", "viewer", "--state", r.state)
-	r.ok("authorize", "--remove", "ci", "--state", r.state)
-	if out := r.ok("authorize", "--list", "--state", r.state); !strings.Contains(out, "edge ") ||
+	r.OK("authorize", "--new", "edge", "--role", "agent", "--endpoint", "tcp://hub:1", "--state", r.state, "-o",
+		r.Dir+"/edge.cred")
+	r.OK("authorize", "ci", authTestKey, "--role", "viewer", "--state", r.state)
+	r.OK("authorize", "--remove", "ci", "--state", r.state)
+	if out := r.OK("authorize", "--list", "--state", r.state); !strings.Contains(out, "edge ") ||
 		strings.Contains(out, "ci ") {
 		t.Errorf("list: %s", out)
 	}
-	cred, err := credentialRead(t.Context(), nil, r.dir+"/edge.cred")
+	cred, err := credentialRead(t.Context(), nil, r.Dir+"/edge.cred")
 	r.must(err)
-	if out := r.ok("keygen", "--show-server", "--state", r.state); strings.TrimSpace(out) != cred.Server.String() {
+	if out := r.OK("keygen", "--show-server", "--state", r.state); strings.TrimSpace(out) != cred.Server.String() {
 		t.Errorf("server key %s, not %s", out, cred.Server)
 	}
-	info, err := os.Stat(r.dir + "/edge.cred")
+	info, err := os.Stat(r.Dir + "/edge.cred")
 	r.must(err)
 	if uid, _ := ownerIDs(info); uid != 0 {
 		t.Errorf("the credential of root belongs to uid %d", uid)
@@ -116,7 +116,7 @@ func TestOwnerAuthorize(t *testing.T) {
 func TestOwnerLinks(t *testing.T) {
 	r := ownerNew(t)
 	r.keys()
-	elsewhere := r.dir + "/elsewhere"
+	elsewhere := r.Dir + "/elsewhere"
 	r.must(os.Mkdir(elsewhere, 0o700))
 	verbs := [][]string{
 		{"authorize", "ci", authTestKey, "--role", "viewer", "--state", r.state},
@@ -154,9 +154,9 @@ func TestOwnerLinks(t *testing.T) {
 			r.must(os.Chown(at, ownerUID, ownerUID))
 		}
 		for _, args := range c.verbs {
-			got := r.cdktr(args...)
-			if got.code == 0 || strings.Contains(got.out+got.err, "a secret of") {
-				t.Errorf("%s: cdktr %q: exit code %d, %s%s", c.name, args, got.code, got.out, got.err)
+			got := r.Cdktr(args...)
+			if got.Code == 0 || strings.Contains(got.Out+got.Err, "a secret of") {
+				t.Errorf("%s: cdktr %q: exit code %d, %s%s", c.name, args, got.Code, got.Out, got.Err)
 			}
 		}
 		r.must(os.RemoveAll(at), os.Rename(at+".old", at))
@@ -172,7 +172,7 @@ func TestOwnerLinks(t *testing.T) {
 func TestOwnerRace(t *testing.T) {
 	r := ownerNew(t)
 	keys := r.keys()
-	elsewhere := r.dir + "/elsewhere"
+	elsewhere := r.Dir + "/elsewhere"
 	r.must(os.Mkdir(elsewhere, 0o700), os.WriteFile(elsewhere+"/authorized", []byte(ownerSecret), 0o600))
 	stop := make(chan struct{})
 	var swapper sync.WaitGroup
@@ -207,8 +207,8 @@ func TestOwnerRace(t *testing.T) {
 		if i%2 == 1 {
 			args = []string{"authorize", "--remove", "ci", "--state", r.state}
 		}
-		if got := r.cdktr(args...); strings.Contains(got.out+got.err, "a secret of") {
-			t.Errorf("cdktr %q: %s%s", args, got.out, got.err)
+		if got := r.Cdktr(args...); strings.Contains(got.Out+got.Err, "a secret of") {
+			t.Errorf("cdktr %q: %s%s", args, got.Out, got.Err)
 		}
 	}
 	close(stop)
@@ -223,36 +223,36 @@ func TestOwnerRace(t *testing.T) {
 func TestOwnerPath(t *testing.T) {
 	r := ownerNew(t)
 	r.keys()
-	r.must(os.Mkdir(r.dir+"/open", 0o777), os.Chmod(r.dir+"/open", 0o777), os.Mkdir(r.dir+"/third", 0o755),
-		os.Chown(r.dir+"/third", ownerOther, ownerOther))
+	r.must(os.Mkdir(r.Dir+"/open", 0o777), os.Chmod(r.Dir+"/open", 0o777), os.Mkdir(r.Dir+"/third", 0o755),
+		os.Chown(r.Dir+"/third", ownerOther, ownerOther))
 	for name, want := range map[string]string{"open": "chmod o-w", "third": "belongs to uid 12346"} {
-		at := filepath.Join(r.dir, name, "state")
+		at := filepath.Join(r.Dir, name, "state")
 		r.must(os.Rename(r.state, at))
-		r.refused(exitRefused, []string{want, filepath.Dir(at)}, "authorize", "ci", authTestKey, "--role", "viewer",
+		r.Refused(exitRefused, []string{want, filepath.Dir(at)}, "authorize", "ci", authTestKey, "--role", "viewer",
 			"--state", at)
-		r.refused(exitRefused, []string{want, filepath.Dir(at)}, "check", "--repair", "--state", at)
+		r.Refused(exitRefused, []string{want, filepath.Dir(at)}, "check", "--repair", "--state", at)
 		r.must(os.Rename(at, r.state))
 	}
-	r.must(os.Symlink(r.state, r.dir+"/link"), os.Lchown(r.dir+"/link", ownerOther, ownerOther))
-	r.refused(exitRefused, []string{"belongs to uid 12346"}, "authorize", "ci", authTestKey, "--role", "viewer",
-		"--state", r.dir+"/link")
-	r.must(os.Lchown(r.dir+"/link", 0, 0))
+	r.must(os.Symlink(r.state, r.Dir+"/link"), os.Lchown(r.Dir+"/link", ownerOther, ownerOther))
+	r.Refused(exitRefused, []string{"belongs to uid 12346"}, "authorize", "ci", authTestKey, "--role", "viewer",
+		"--state", r.Dir+"/link")
+	r.must(os.Lchown(r.Dir+"/link", 0, 0))
 	// root's own link is as good as a folder
-	r.ok("authorize", "ci", authTestKey, "--role", "viewer", "--state", r.dir+"/link")
+	r.OK("authorize", "ci", authTestKey, "--role", "viewer", "--state", r.Dir+"/link")
 	r.sound()
 }
 
 // TestOwnerInit: an example in a folder of another user's is that user's, and lies in it.
 func TestOwnerInit(t *testing.T) {
 	r := ownerNew(t)
-	elsewhere := r.dir + "/elsewhere"
+	elsewhere := r.Dir + "/elsewhere"
 	r.must(os.Mkdir(elsewhere, 0o700), os.Symlink(elsewhere, r.state+"/workflows"))
-	if got := r.cdktr("init", r.state); got.code == 0 {
-		t.Errorf("through a link to root's folder: %s", got.out)
+	if got := r.Cdktr("init", r.state); got.Code == 0 {
+		t.Errorf("through a link to root's folder: %s", got.Out)
 	}
 	r.must(os.Remove(r.state + "/workflows"))
-	r.ok("init", r.state)
-	r.ok("init", r.state+"/new/one")
+	r.OK("init", r.state)
+	r.OK("init", r.state+"/new/one")
 	r.sound()
 	if left, err := os.ReadDir(elsewhere); err != nil || len(left) > 0 {
 		t.Errorf("in root's folder: %v, %v", left, err)
@@ -263,19 +263,19 @@ func TestOwnerInit(t *testing.T) {
 // which starts on them; root does not start on them itself.
 func TestOwnerService(t *testing.T) {
 	r := ownerNew(t)
-	r.bin = e2ePlain(t, r.dir) // the other user can reach it
-	r.file("w.yml", "tasks: {a: {run: echo hi}}\n")
-	r.uid = ownerUID
-	p := r.principal("--with-agent", "--state", r.state)
+	r.Bin = e2ePlain(t, r.Dir) // the other user can reach it
+	r.File("w.yml", "tasks: {a: {run: echo hi}}\n")
+	r.UID = ownerUID
+	p := r.Principal("--with-agent", "--state", r.state)
 	run := r.run("w")
 	r.must(os.Symlink(r.secret, r.state+"/logs/w/2020-01-01.jsonl"), os.Symlink(r.secret,
 		r.state+"/history/w/2020-01.jsonl"))
-	r.ok("backup", r.dir+"/b.tar.gz") // the principal that answers says where
-	p.stop()
-	r.refused(exitRefused, []string{"belongs to uid 12345", "this is root", "sudo -u '#12345'"}, "start", "agent",
+	r.OK("backup", r.Dir+"/b.tar.gz") // the principal that answers says where
+	p.Stop()
+	r.Refused(exitRefused, []string{"belongs to uid 12345", "this is root", "sudo -u '#12345'"}, "start", "agent",
 		"--state", r.state)
-	r.refused(exitRefused, []string{"belongs to uid 12345", "this is root"}, "start", "principal", "--state", r.state)
-	r.refused(exitRefused, []string{"belongs to uid 12345", "this is root"}, "run", r.dir+"/workflows/w.yml", "--state",
+	r.Refused(exitRefused, []string{"belongs to uid 12345", "this is root"}, "start", "principal", "--state", r.state)
+	r.Refused(exitRefused, []string{"belongs to uid 12345", "this is root"}, "run", r.Dir+"/workflows/w.yml", "--state",
 		r.state)
 	r.must(os.Remove(r.state+"/logs/w/2020-01-01.jsonl"), os.Remove(r.state+"/history/w/2020-01.jsonl"),
 		os.RemoveAll(r.state+"/snapshot.json"))
@@ -286,29 +286,29 @@ func TestOwnerService(t *testing.T) {
 	next := r.state + "/journal/" + filepath.Base(storeSegmentName(1000))
 	// it does not go on where the first ends
 	r.must(os.WriteFile(next, text[:len(text)/2], 0o600), os.Chown(next, ownerUID, ownerUID))
-	r.ok("check", "--repair", "--state", r.state)
+	r.OK("check", "--repair", "--state", r.state)
 	r.sound()
-	for _, dir := range []string{r.state, r.dir + "/restored"} {
+	for _, dir := range []string{r.state, r.Dir + "/restored"} {
 		if dir != r.state {
 			r.must(os.Mkdir(dir, 0o700), os.Chown(dir, ownerUID, ownerUID))
-			if out, err := exec.Command("tar", "-xzf", r.dir+"/b.tar.gz", "-C", dir).CombinedOutput(); err != nil {
+			if out, err := exec.Command("tar", "-xzf", r.Dir+"/b.tar.gz", "-C", dir).CombinedOutput(); err != nil {
 				t.Fatalf("tar: %v\n%s", err, out)
 			}
 			r.state = dir
 			r.sound()
 		}
-		again := r.principal("--with-agent", "--state", dir)
-		if out := r.ok("logs", run.ID); out != "hi\n" {
+		again := r.Principal("--with-agent", "--state", dir)
+		if out := r.OK("logs", run.ID); out != "hi\n" {
 			t.Errorf("output of the run before: %q", out)
 		}
-		again.stop()
-		if got := r.cdktr("check", "--state", dir); got.code != 0 {
-			t.Errorf("check: %s%s", got.out, got.err)
+		again.Stop()
+		if got := r.Cdktr("check", "--state", dir); got.Code != 0 {
+			t.Errorf("check: %s%s", got.Out, got.Err)
 		}
 	}
 	r.must(os.Chown(r.state+"/snapshot.json", 0, 0))
-	if got := r.cdktr("check", "--state", r.state); got.code != exitUsage ||
-		!strings.Contains(got.out, "snapshot.json: it belongs to root (uid 0)") {
-		t.Errorf("a file of root's: exit code %d, %s%s", got.code, got.out, got.err)
+	if got := r.Cdktr("check", "--state", r.state); got.Code != exitUsage ||
+		!strings.Contains(got.Out, "snapshot.json: it belongs to root (uid 0)") {
+		t.Errorf("a file of root's: exit code %d, %s%s", got.Code, got.Out, got.Err)
 	}
 }

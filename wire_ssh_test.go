@@ -74,7 +74,7 @@ func sshTestNew(t *testing.T, x *e2e) *sshTestServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &sshTestServer{x: x, dir: x.dir + "/ssh"}
+	s := &sshTestServer{x: x, dir: x.Dir + "/ssh"}
 	port := s.port()
 	if os.Geteuid() == 0 { // where sshd puts its unprivileged half
 		err = os.MkdirAll("/run/sshd", 0o755)
@@ -103,24 +103,24 @@ func sshTestNew(t *testing.T, x *e2e) *sshTestServer {
 		s.dir, s.dir), 0o600)
 	s.program()
 	s.daemon(sshd)
-	x.env = append(x.env, "CDKTR_SSH=ssh -F "+s.dir+"/config")
+	x.Env = append(x.Env, "CDKTR_SSH=ssh -F "+s.dir+"/config")
 	s.endpoint = "ssh://127.0.0.1:" + port
 	return s
 }
 
 func (s *sshTestServer) write(name, text string, mode os.FileMode) {
-	s.x.t.Helper()
+	s.x.T.Helper()
 	if err := os.WriteFile(s.dir+"/"+name, []byte(text), mode); err != nil {
-		s.x.t.Fatal(err)
+		s.x.T.Fatal(err)
 	}
 }
 
 // port finds one that is free.
 func (s *sshTestServer) port() string {
-	s.x.t.Helper()
+	s.x.T.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		s.x.t.Fatal(err)
+		s.x.T.Fatal(err)
 	}
 	defer ln.Close()
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
@@ -130,17 +130,17 @@ func (s *sshTestServer) port() string {
 // program makes the cdktr of the other box: the same binary, with the settings of the installation.
 func (s *sshTestServer) program() {
 	var settings []string
-	for _, kv := range s.x.env {
+	for _, kv := range s.x.Env {
 		if strings.HasPrefix(kv, "CDKTR_") && !strings.HasPrefix(kv, "CDKTR_SSH=") {
 			settings = append(settings, "'"+kv+"'")
 		}
 	}
-	s.write("bin/cdktr", "#!/bin/sh\nexec env "+strings.Join(settings, " ")+" "+s.x.bin+" \"$@\"\n", 0o755)
+	s.write("bin/cdktr", "#!/bin/sh\nexec env "+strings.Join(settings, " ")+" "+s.x.Bin+" \"$@\"\n", 0o755)
 }
 
 // daemon runs sshd until the test ends.
 func (s *sshTestServer) daemon(sshd string) {
-	t := s.x.t
+	t := s.x.T
 	t.Helper()
 	var said e2eLog
 	said.grown = make(chan struct{})
@@ -160,7 +160,7 @@ func (s *sshTestServer) daemon(sshd string) {
 	})
 	deadline := time.After(e2ePatience)
 	for {
-		text, grown := said.now()
+		text, grown := said.Now()
 		if strings.Contains(text, "Server listening") {
 			return
 		}
@@ -176,20 +176,20 @@ func (s *sshTestServer) daemon(sshd string) {
 func TestWireSSH(t *testing.T) {
 	x := e2eNew(t)
 	s := sshTestNew(t, x)
-	x.file("big.yml", "tasks:\n  a:\n    run: seq 1 50000\n")
-	x.file("hold.yml", "tasks:\n  a:\n    run: while [ -e $DIR/hold ]; do sleep 0.05; done\n")
-	p := x.principal()
-	agent := x.spawn("start", "agent", "--name", "far", "--state", x.dir+"/far", "--principal", s.endpoint)
-	agent.saw(&agent.err, "connected to the principal")
-	out := x.ok("ping", "--principal", s.endpoint)
+	x.File("big.yml", "tasks:\n  a:\n    run: seq 1 50000\n")
+	x.File("hold.yml", "tasks:\n  a:\n    run: while [ -e $DIR/hold ]; do sleep 0.05; done\n")
+	p := x.Principal()
+	agent := x.Spawn("start", "agent", "--name", "far", "--state", x.Dir+"/far", "--principal", s.endpoint)
+	agent.Saw(&agent.Err, "connected to the principal")
+	out := x.OK("ping", "--principal", s.endpoint)
 	if !strings.Contains(out, s.endpoint) {
 		t.Errorf("ping: %s", out)
 	}
-	run := strings.TrimSpace(x.ok("run", "big", "--wait", "-H", strings.TrimPrefix(s.endpoint, "ssh://")))
+	run := strings.TrimSpace(x.OK("run", "big", "--wait", "-H", strings.TrimPrefix(s.endpoint, "ssh://")))
 	if r := x.show(run); r == nil || r.State != runSucceeded || r.Agent != "far" {
 		t.Fatalf("run: %+v", r)
 	}
-	lines := strings.Fields(x.ok("logs", run, "--principal", s.endpoint))
+	lines := strings.Fields(x.OK("logs", run, "--principal", s.endpoint))
 	if len(lines) != 50000 || lines[49999] != "50000" {
 		t.Errorf("%d lines came", len(lines))
 	}
@@ -197,7 +197,7 @@ func TestWireSSH(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range e2eLines[Event](t, x.ok("events", "--principal", s.endpoint)) {
+	for _, e := range e2eLines[Event](t, x.OK("events", "--principal", s.endpoint)) {
 		if (e.Kind == evQueued || e.Kind == evAgentUp) && (e.By != me.Username ||
 			!strings.HasPrefix(e.From, "ipc pid ")) {
 			t.Errorf("%s by %q from %q", e.Kind, e.By, e.From)
@@ -208,23 +208,23 @@ func TestWireSSH(t *testing.T) {
 		t.Errorf("agents: %v, %+v", err, r)
 	}
 	// A principal that comes back is found again by the agent.
-	p.stop()
-	x.principal()
-	x.until("the agent is back", func() bool {
+	p.Stop()
+	x.Principal()
+	x.Until("the agent is back", func() bool {
 		r, err := x.ask(Request{Op: "agents"})
 		return err == nil && len(r.Agents) == 1 && r.Agents[0].State == agentUp
 	})
 	// And is given runs.
-	authTestWrite(t, x.dir+"/hold", "")
-	held := x.start("hold")
-	x.until("the run is on", func() bool { r := x.show(held); return r != nil && r.State == runRunning })
-	if err := os.Remove(x.dir + "/hold"); err != nil {
+	authTestWrite(t, x.Dir+"/hold", "")
+	held := x.Start("hold")
+	x.Until("the run is on", func() bool { r := x.show(held); return r != nil && r.State == runRunning })
+	if err := os.Remove(x.Dir + "/hold"); err != nil {
 		t.Fatal(err)
 	}
 	if r := x.await(held); r.State != runSucceeded {
 		t.Errorf("run: %+v", r)
 	}
-	agent.stop()
+	agent.Stop()
 }
 
 // TestWireSSHFaults: what goes wrong on the way is said in words that help.
@@ -233,20 +233,20 @@ func TestWireSSHFaults(t *testing.T) {
 	s := sshTestNew(t, x)
 	ask := func(words []string, flags ...string) {
 		t.Helper()
-		x.refused(exitUnreachable, words, append([]string{"ping", "--principal", s.endpoint}, flags...)...)
+		x.Refused(exitUnreachable, words, append([]string{"ping", "--principal", s.endpoint}, flags...)...)
 	}
-	ask([]string{"no principal has made this socket", x.dir + "/s"})
-	x.refused(exitUnreachable, []string{"/no/such/sock"}, "ping", "--principal", s.endpoint+"/no/such/sock")
-	x.refused(exitUnreachable, []string{"ssh did not get through", "Connection refused"}, "ping", "--principal",
+	ask([]string{"no principal has made this socket", x.Dir + "/s"})
+	x.Refused(exitUnreachable, []string{"/no/such/sock"}, "ping", "--principal", s.endpoint+"/no/such/sock")
+	x.Refused(exitUnreachable, []string{"ssh did not get through", "Connection refused"}, "ping", "--principal",
 		"ssh://127.0.0.1:1")
 	denied := "Permission denied"
 	if os.Geteuid() != 0 { // a sshd that is not root's finds out when it would become that user
 		denied = "closed by remote host"
 	}
-	x.refused(exitUnreachable, []string{"ssh did not get through", denied}, "ping", "--principal",
+	x.Refused(exitUnreachable, []string{"ssh did not get through", denied}, "ping", "--principal",
 		strings.Replace(s.endpoint, "127", "nobody@127", 1))
-	x.refused(exitUsage, []string{"neither a user nor a host"}, "ping", "-H", "-oProxyCommand=x")
-	x.refused(exitUsage, []string{"connect --stdio"}, "connect")
+	x.Refused(exitUsage, []string{"neither a user nor a host"}, "ping", "-H", "-oProxyCommand=x")
+	x.Refused(exitUsage, []string{"connect --stdio"}, "connect")
 	if err := os.Remove(s.dir + "/bin/cdktr"); err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestWireSSHFaults(t *testing.T) {
 	s.write("bin/cdktr", "#!/bin/sh\necho Welcome to this fine box, and whatever else a profile may print before "+
 		"the greeting\n", 0o755)
 	ask([]string{"does the login shell of that box print something"})
-	x.env = append(slices.DeleteFunc(x.env, func(kv string) bool { return strings.HasPrefix(kv, "CDKTR_SSH=") }),
+	x.Env = append(slices.DeleteFunc(x.Env, func(kv string) bool { return strings.HasPrefix(kv, "CDKTR_SSH=") }),
 		"CDKTR_SSH=no-such-ssh")
 	ask([]string{"CDKTR_SSH"})
 }

@@ -77,35 +77,35 @@ func TestWorkflowWarned(t *testing.T) {
 // what files are warned of; attention does each time that it is another thing.
 func TestWorkflowWarnedWhere(t *testing.T) {
 	x := e2eNew(t)
-	x.file("odd.yml", "schedule: '*/90 * * * *'\ntasks: {a: {run: 'true'}}\n")
-	x.file("sub/bad.yml", "tasks: {a: {run: 'one || true'}}\n")
-	x.file("fine.yml", "schedule: '0 4 * * *'\ntasks: {a: {run: 'true'}}\n")
-	p := x.principal()
+	x.File("odd.yml", "schedule: '*/90 * * * *'\ntasks: {a: {run: 'true'}}\n")
+	x.File("sub/bad.yml", "tasks: {a: {run: 'one || true'}}\n")
+	x.File("fine.yml", "schedule: '0 4 * * *'\ntasks: {a: {run: 'true'}}\n")
+	p := x.Principal()
 	odd, bad := "odd.yml:1:11: warning: schedule \"*/90 * * * *\"", "sub/bad.yml:1:18: warning: task \"a\": || true"
-	if r := x.code(0, "ls"); !strings.Contains(r.err, "2 warnings on the files of 2 workflows: cdktr show odd ") {
-		t.Errorf("ls says %s", r.err)
+	if r := x.Code(0, "ls"); !strings.Contains(r.Err, "2 warnings on the files of 2 workflows: cdktr show odd ") {
+		t.Errorf("ls says %s", r.Err)
 	}
-	if r := x.code(0, "show", "odd"); !strings.Contains(r.out+r.err, odd) || strings.Contains(r.out+r.err, "sub/bad") {
-		t.Errorf("show says %s%s", r.out, r.err)
+	if r := x.Code(0, "show", "odd"); !strings.Contains(r.Out+r.Err, odd) || strings.Contains(r.Out+r.Err, "sub/bad") {
+		t.Errorf("show says %s%s", r.Out, r.Err)
 	}
-	if r := x.code(0, "validate"); !strings.Contains(r.out, odd) || !strings.Contains(r.out, bad) {
-		t.Errorf("validate says %s", r.out)
+	if r := x.Code(0, "validate"); !strings.Contains(r.Out, odd) || !strings.Contains(r.Out, bad) {
+		t.Errorf("validate says %s", r.Out)
 	}
-	items := func() []AttentionItem { return e2eLines[AttentionItem](t, x.ok("attention", "--json")) }
+	items := func() []AttentionItem { return e2eLines[AttentionItem](t, x.OK("attention", "--json")) }
 	list := items()
 	if len(list) != 1 || list[0].Kind != attentionFolder || list[0].Count != 2 ||
 		strings.Join(list[0].Workflows, " ") != "odd sub.bad" ||
 		!strings.Contains(list[0].Reason, odd) || !strings.Contains(list[0].Reason, "and 1 more") {
 		t.Fatalf("attention: %+v", list)
 	}
-	x.ok("ack", list[0].Key)
+	x.OK("ack", list[0].Key)
 	if left := items(); len(left) != 0 {
 		t.Errorf("acknowledged: %+v", left)
 	}
-	x.file("odd.yml", "schedule: '*/80 * * * *'\ntasks: {a: {run: 'true'}}\n")
-	x.ok("rescan")
+	x.File("odd.yml", "schedule: '*/80 * * * *'\ntasks: {a: {run: 'true'}}\n")
+	x.OK("rescan")
 	if again := items(); len(again) != 1 || again[0].Key == list[0].Key {
 		t.Errorf("another warning: %+v", again)
 	}
-	p.stop()
+	p.Stop()
 }
