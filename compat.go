@@ -37,7 +37,7 @@ const (
 
 // compatCall is one request in the dialect: args are the words behind the first.
 type compatCall struct {
-	*verbCall
+	*opCall
 	args []string
 }
 
@@ -47,15 +47,15 @@ type compatArg struct {
 	wrong   func(word string) string // the complaint about the word itself, "" for none; nil takes any
 }
 
-// compatVerb is one request that the dialect has. Words behind its args are allowed, and mostly ignored.
-type compatVerb struct {
+// compatOp is one request that the dialect has. Words behind its args are allowed, and mostly ignored.
+type compatOp struct {
 	as   string // the op of protoOps that it amounts to: who may that, may this
 	args []compatArg
 	do   func(*principal, *compatCall) // on the loop
 }
 
-// compatVerbs is the dialect.
-var compatVerbs = map[string]compatVerb{
+// compatOps is the dialect.
+var compatOps = map[string]compatOp{
 	"PING":        {as: "ping", do: func(_ *principal, c *compatCall) { c.answer("PONG") }},
 	"LSWORKFLOWS": {as: "ls", do: (*principal).compatList},
 	"RUNTASK": {as: "run", args: []compatArg{{missing: "Request is missing task_id"}},
@@ -81,7 +81,7 @@ var compatVerbs = map[string]compatVerb{
 
 // compatRequest reads a request: its body frames, without the envelope. It gives what to do, or, where that is nil, the
 // reply that refuses it. ours is false when the body is not in the dialect: it does not begin with a letter.
-func compatRequest(body [][]byte) (verb *compatVerb, args []string, refusal string, ours bool) {
+func compatRequest(body [][]byte) (op *compatOp, args []string, refusal string, ours bool) {
 	if len(body) == 0 || len(body[0]) == 0 || (body[0][0]|0x20) < 'a' || (body[0][0]|0x20) > 'z' {
 		return nil, nil, "", false
 	}
@@ -93,7 +93,7 @@ func compatRequest(body [][]byte) (verb *compatVerb, args []string, refusal stri
 		text = "Could not parse string from message"
 	}
 	words := strings.SplitN(text, compatSplit, compatMaxWords)
-	found, ok := compatVerbs[words[0]]
+	found, ok := compatOps[words[0]]
 	if !ok {
 		return nil, nil, compatParseError("Unrecognised message type: " + compatEcho(words[0])), true
 	}
@@ -120,21 +120,21 @@ func compatRequest(body [][]byte) (verb *compatVerb, args []string, refusal stri
 // compatServe answers a request in the dialect. False when it is not in it. It is called by the goroutine of the
 // connection. A principal that stops gives no answer: to an agent of CDKTR silence means to try again, an error to
 // exit.
-func (p *principal) compatServe(c *verbCall, body [][]byte) bool {
-	verb, args, refusal, ours := compatRequest(body)
+func (p *principal) compatServe(c *opCall, body [][]byte) bool {
+	op, args, refusal, ours := compatRequest(body)
 	if !ours {
 		return false
 	}
-	call := &compatCall{verbCall: c, args: args}
+	call := &compatCall{opCall: c, args: args}
 	switch {
 	case !compatTrusts(c.conn.Peer()):
 		call.answer("CLIENTERROR" + compatSplit + "this dialect is for peers without a key")
 		return true
-	case verb == nil:
+	case op == nil:
 		call.answer(refusal)
 		return true
 	}
-	if !p.call(func() { verb.do(p, call) }) {
+	if !p.call(func() { op.do(p, call) }) {
 		c.conn.Close()
 	}
 	return true
@@ -364,7 +364,7 @@ func (p *principal) compatList(c *compatCall) {
 	}
 	p.workers.Go(func() {
 		defer c.endLook()
-		if !p.waitPlace(c.verbCall, p.asking) {
+		if !p.waitPlace(c.opCall, p.asking) {
 			return
 		}
 		all := make(map[string]compatWorkflow, len(files))

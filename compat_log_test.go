@@ -280,7 +280,7 @@ func TestCompatQueryMuch(t *testing.T) {
 	compatWant(t, c, "PING", "PONG")
 
 	// A search whose peer has gone ends.
-	call := &compatCall{verbCall: &verbCall{conn: c, peer: &lookPeer{party: sharesNew().join("")}}}
+	call := &compatCall{opCall: &opCall{conn: c, peer: &lookPeer{party: sharesNew().join("")}}}
 	c.Cut(nil)
 	s := &compatSearch{to: w.clock.now()}
 	if err := w.p.compatScan(call, s, "a", nil); err != errCompatGone || s.looked != compatLook {

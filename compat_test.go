@@ -420,7 +420,7 @@ func TestCompatRefusals(t *testing.T) {
 		codeConflict: "CLIENTERROR",
 		codeNoSpace:  "SERVERERROR", codeInternal: "SERVERERROR", codeStopping: "SERVERERROR"} {
 		ours, theirs := wirePipe()
-		(&compatCall{verbCall: &verbCall{conn: theirs,
+		(&compatCall{opCall: &opCall{conn: theirs,
 			peer: &lookPeer{party: sharesNew().join("")}}}).refuse(refuse(code, "why"))
 		if frames, err := ours.Recv(); err != nil || string(frames[0]) != head+"\x01why" {
 			t.Errorf("%s: %q, %v", code, frames, err)
@@ -436,12 +436,12 @@ func TestCompatVerbs(t *testing.T) {
 		"FETCHWORKFLOW":       "hello",
 		"AGENTWORKFLOWSTATUS": "hello", "AGENTTASKSTATUS": "hello", "QUERYLOGS": "logs", "GETRECENTSTATUSES": "ps",
 		"GETREGISTEREDAGENTS": "agents"}
-	if len(compatVerbs) != len(want) {
-		t.Errorf("%d verbs, want %d", len(compatVerbs), len(want))
+	if len(compatOps) != len(want) {
+		t.Errorf("%d verbs, want %d", len(compatOps), len(want))
 	}
 	for word, op := range want {
 		known := slices.ContainsFunc(protoOps, func(v protoOp) bool { return v.Op == op })
-		if v := compatVerbs[word]; v.as != op || v.do == nil || !known {
+		if v := compatOps[word]; v.as != op || v.do == nil || !known {
 			t.Errorf("%s: is %q, want %q", word, v.as, op)
 		}
 	}

@@ -167,7 +167,7 @@ func attacks(a *attacker) map[string]func() {
 		"show with a long name":            viewer(Request{Op: "show", Workflow: long}),
 		"show of runs that are not there":  viewer(Request{Op: "show", Run: "01JD3V5000000000000000000"}),
 		"show of a name that is near none": viewer(Request{Op: "show", Workflow: strings.Repeat("x", protoMaxName)}),
-		"ps of everything":                 viewer(Request{Op: "ps", All: true, N: verbsPage}),
+		"ps of everything":                 viewer(Request{Op: "ps", All: true, N: opsPage}),
 		"logs with costly patterns": viewer(Request{Op: "logs", Workflow: "tick",
 			Grep: strings.Repeat("(a|b|c)*", 120)}),
 		"watch as often as it can": viewer(Request{Op: "watch"}),

@@ -253,7 +253,7 @@ func (p *principal) attentionCount(grant *authGrant) int {
 }
 
 // lookAttention lists what needs a person, the newest first, and last what has come right by itself.
-func (p *principal) lookAttention(c *verbCall) {
+func (p *principal) lookAttention(c *opCall) {
 	items, ok := lookAsk(p, c, func() []AttentionItem { return p.attentionItems(c.grant, p.cfg.now()) })
 	if !ok {
 		return
@@ -332,7 +332,7 @@ func (p *principal) attentionCaseOf(item AttentionItem) attentionCase {
 
 // explain looks up what is missing, in the history, and tells of an item's output and of what was different when the
 // workflow last went well. On the request's own goroutine.
-func (p *principal) explain(c *verbCall, k *attentionCase) {
+func (p *principal) explain(c *opCall, k *attentionCase) {
 	item, of := &k.item, &k.item
 	if k.of != nil {
 		of = k.of
@@ -411,7 +411,7 @@ func attentionChanged(failed, good *Run) (changed []string) {
 }
 
 // opAck acknowledges an item: it is gone until something new happens, or, with until, until then.
-func (p *principal) opAck(c *verbCall) {
+func (p *principal) opAck(c *opCall) {
 	now := p.cfg.now()
 	var found *AttentionItem
 	var keys []string // of all that this peer may see

@@ -668,7 +668,7 @@ func (p *principal) cancelRun(r *Run, reason string, force bool, by, from string
 
 // cancelTask stops one task of a run and leaves the rest to its graph. The request stays in the state until the task
 // has ended: an agent that is away now, or was not reached, is told when it says hello.
-func (p *principal) cancelTask(c *verbCall, r *Run) {
+func (p *principal) cancelTask(c *opCall, r *Run) {
 	t, agent := r.task(c.req.Task), p.state.Agents[r.Agent]
 	switch {
 	case t == nil:

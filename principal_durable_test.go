@@ -221,8 +221,8 @@ func TestDurableAnswers(t *testing.T) {
 			t.Errorf("%s is carried out by the loop, and not in the table", op)
 		}
 	}
-	for _, word := range sortedKeys(compatVerbs) {
-		if changes := slices.Contains([]string{"run", msgHello}, compatVerbs[word].as); changes && !covered[word] {
+	for _, word := range sortedKeys(compatOps) {
+		if changes := slices.Contains([]string{"run", msgHello}, compatOps[word].as); changes && !covered[word] {
 			t.Errorf("%s of the older dialect changes something, and is not in the table", word)
 		}
 	}
@@ -248,7 +248,7 @@ func TestDurableAgents(t *testing.T) {
 		}{
 			{msgAssign, func() { g.p.enqueue(g.p.files["v"].Spec, fire{trigger: triggerManual}) }},
 			{msgStopTask, func() {
-				g.p.cancelTask(&verbCall{req: Request{Op: "cancel", Run: g.run, Task: "a"}, conn: g.connect(), by: "x"},
+				g.p.cancelTask(&opCall{req: Request{Op: "cancel", Run: g.run, Task: "a"}, conn: g.connect(), by: "x"},
 					g.p.state.Runs[g.run])
 			}},
 			{msgCancel, func() { g.p.cancelRun(g.p.state.Runs[g.run], "enough", false, "x", "") }},

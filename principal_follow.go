@@ -101,7 +101,7 @@ func (p *principal) wakeWatchers() {
 }
 
 // sleep waits for the watcher. False when the stream, the connection or the principal has ended; the peer is told.
-func (p *principal) sleep(w *watcher, c *verbCall) bool {
+func (p *principal) sleep(w *watcher, c *opCall) bool {
 	select {
 	case <-w.ch:
 		return true
@@ -115,7 +115,7 @@ func (p *principal) sleep(w *watcher, c *verbCall) bool {
 }
 
 // refuseStopping ends a stream because the principal is going down.
-func (p *principal) refuseStopping(c *verbCall) {
+func (p *principal) refuseStopping(c *opCall) {
 	if c.req.Run != "" {
 		c.refuse(refuse(codeStopping, "the principal is stopping; run %s goes on", c.req.Run))
 		return
@@ -125,7 +125,7 @@ func (p *principal) refuseStopping(c *verbCall) {
 
 // followRun answers `run` and `wait`: at once when the run is on disk, or when it has ended, or with its progress.
 // Only on the loop.
-func (p *principal) followRun(c *verbCall, id string) {
+func (p *principal) followRun(c *opCall, id string) {
 	if !c.req.Wait && !c.req.Follow || p.state.Runs[id] == nil {
 		p.afterCommit(func() { c.reply(Reply{Run: id}) })
 		return
@@ -152,7 +152,7 @@ func (p *principal) followRun(c *verbCall, id string) {
 
 // runFollower sends what changes in a run until it has ended: changed tasks and new output if stream is set, and the
 // run itself in the last reply. It wakes when the loop touched the run.
-func (p *principal) runFollower(c *verbCall, id string, w *watcher, stream bool) {
+func (p *principal) runFollower(c *opCall, id string, w *watcher, stream bool) {
 	defer p.unwatch(w)
 	var sent []TaskRun
 	var place logPlace
@@ -198,7 +198,7 @@ func (p *principal) runFollower(c *verbCall, id string, w *watcher, stream bool)
 
 // pause lets changes gather for a moment, so that a busy run costs a follower 50 messages a second, not thousands. The
 // end of the run is news that does not wait.
-func (p *principal) pause(c *verbCall, w *watcher, gap time.Duration) {
+func (p *principal) pause(c *opCall, w *watcher, gap time.Duration) {
 	t := time.NewTimer(gap)
 	defer t.Stop()
 	select {
@@ -240,7 +240,7 @@ func tasksChanged(before, now []TaskRun) []TaskRun {
 
 // sendLines sends the output of a run that lies behind a place, and gives the place behind it. A reader that is slow
 // makes it wait, and it alone: what is sent was read before, a few lines at a time.
-func (p *principal) sendLines(c *verbCall, r *Run, from logPlace, filter logFilter) logPlace {
+func (p *principal) sendLines(c *opCall, r *Run, from logPlace, filter logFilter) logPlace {
 	if r.LogDay == "" {
 		return from
 	}
@@ -268,7 +268,7 @@ func (p *principal) sendLines(c *verbCall, r *Run, from logPlace, filter logFilt
 }
 
 // sendRecords sends output: many lines in a reply where n says so, else one. False when nobody wants more.
-func (c *verbCall) sendRecords(records []LogRecord) bool {
+func (c *opCall) sendRecords(records []LogRecord) bool {
 	if len(records) == 0 {
 		return true
 	}
@@ -280,7 +280,7 @@ func (c *verbCall) sendRecords(records []LogRecord) bool {
 }
 
 // endOfLines gives the place behind all output of a run that is there.
-func (p *principal) endOfLines(c *verbCall, r *Run) logPlace {
+func (p *principal) endOfLines(c *opCall, r *Run) logPlace {
 	if r.LogDay == "" || !p.readPlace(c) {
 		return logPlace{}
 	}
@@ -314,7 +314,7 @@ func (p *principal) someLines(r *Run, from logPlace, filter logFilter,
 }
 
 // lookLogs sends the output of a run, and with follow what comes until the run ends.
-func (p *principal) lookLogs(c *verbCall) {
+func (p *principal) lookLogs(c *opCall) {
 	filter, refused := logsFilter(c)
 	if refused != nil {
 		c.refuse(refused)
@@ -354,7 +354,7 @@ func (p *principal) lookLogs(c *verbCall) {
 }
 
 // logsFilter reads which lines are wanted. A regular expression may take its time: not on the loop.
-func logsFilter(c *verbCall) (filter logFilter, refused *protoError) {
+func logsFilter(c *opCall) (filter logFilter, refused *protoError) {
 	filter = logFilter{Task: c.req.Task, Stream: c.req.Stream, Since: c.req.Since.Time, Before: c.req.Before,
 		Tail: int(c.req.Last)}
 	switch {
@@ -407,7 +407,7 @@ func followSteps(re *syntax.Regexp, most int) int {
 }
 
 // logsOf finds out of which run output is wanted, and refuses when there is none. Only on the loop.
-func (p *principal) logsOf(c *verbCall) *protoError {
+func (p *principal) logsOf(c *opCall) *protoError {
 	if c.req.Run == "" {
 		if last := p.lastRun(c.req.Workflow); last != nil { // also of a workflow whose file is gone
 			c.req.Run = last.ID
@@ -423,7 +423,7 @@ func (p *principal) logsOf(c *verbCall) *protoError {
 }
 
 // logFollower sends what output there is, then, with a watcher, what comes. It wakes when the loop touched the run.
-func (p *principal) logFollower(c *verbCall, r *Run, w *watcher, filter logFilter) {
+func (p *principal) logFollower(c *opCall, r *Run, w *watcher, filter logFilter) {
 	if filter.Task != "" && r.task(filter.Task) == nil {
 		c.refuse(noTask(r, filter.Task).meant())
 		return
@@ -461,7 +461,7 @@ func (p *principal) logFollower(c *verbCall, r *Run, w *watcher, filter logFilte
 
 // lookEvents sends the audit trail from a number or a time on, and with follow what comes. It reads the journal in
 // pages. With a watcher it goes on for as long as the connection does; it wakes when the journal has grown.
-func (p *principal) lookEvents(c *verbCall) {
+func (p *principal) lookEvents(c *opCall) {
 	var w *watcher
 	if c.req.Follow {
 		if c.single {
@@ -512,7 +512,7 @@ func (p *principal) lookEvents(c *verbCall) {
 
 // someEvents reads a page of the journal from a number on, and gives the number behind it. What a peer may not see is
 // passed over.
-func (p *principal) someEvents(c *verbCall, seq uint64) (page []*Event, next uint64, err error) {
+func (p *principal) someEvents(c *opCall, seq uint64) (page []*Event, next uint64, err error) {
 	if !p.readPlace(c) {
 		return nil, seq, nil
 	}
@@ -523,7 +523,7 @@ func (p *principal) someEvents(c *verbCall, seq uint64) (page []*Event, next uin
 			return !gone
 		}
 		row := protoEventRow(e)
-		if size += protoSize(row); size > verbsBytes && len(page) > 0 {
+		if size += protoSize(row); size > opsBytes && len(page) > 0 {
 			over = e.Seq // it begins the next page
 			return false
 		}
@@ -623,7 +623,7 @@ func (p *principal) endLive(run string, lines []LogLine) {
 
 // sendLive sends the lines without an end that a follower has not got yet, and an empty one for each that is no more.
 // It is called behind sendLines: what has ended meanwhile was sent before.
-func (p *principal) sendLive(c *verbCall, w *watcher, filter logFilter) {
+func (p *principal) sendLive(c *opCall, w *watcher, filter logFilter) {
 	if !c.req.All || filter.Grep != nil {
 		return
 	}

@@ -81,20 +81,20 @@ func TestFollowStop(t *testing.T) {
 }
 
 func TestFollowStreamsBound(t *testing.T) {
-	streams := &verbStreams{party: sharesNew().join(""), byID: map[string]*verbCall{}}
+	streams := &opStreams{party: sharesNew().join(""), byID: map[string]*opCall{}}
 	conn, peer := wirePipe()
 	defer conn.Close()
 	defer peer.Close()
-	open := func(id string) *verbCall {
-		c := &verbCall{req: Request{Op: "watch", ID: id}, conn: conn}
+	open := func(id string) *opCall {
+		c := &opCall{req: Request{Op: "watch", ID: id}, conn: conn}
 		if streams.admit(c) {
 			return c
 		}
 		return nil
 	}
 	first := open("first")
-	for i := range verbsMaxStreams {
-		if c := open(string(rune('a' + i))); (c == nil) != (i == verbsMaxStreams-1) {
+	for i := range opsMaxStreams {
+		if c := open(string(rune('a' + i))); (c == nil) != (i == opsMaxStreams-1) {
 			t.Fatalf("stream %d: taken %v", i, c != nil)
 		}
 	}

@@ -1,4 +1,4 @@
-// principal_list.go: the verbs that list workflows, runs, fires and agents, or show one of them. Each is a look, see
+// principal_list.go: the ops that list workflows, runs, fires and agents, or show one of them. Each is a look, see
 // principal_look.go.
 
 package main
@@ -13,16 +13,16 @@ import (
 )
 
 // lookHelp tells what can be asked.
-func (p *principal) lookHelp(c *verbCall) { c.reply(Reply{Verbs: protoOps, Version: version}) }
+func (p *principal) lookHelp(c *opCall) { c.reply(Reply{Verbs: protoOps, Version: version}) }
 
 // lookLs lists workflows by id: those with a file, and nothing of those that are gone.
-func (p *principal) lookLs(c *verbCall) {
+func (p *principal) lookLs(c *opCall) {
 	ids, ok := lookAsk(p, c, func() []string { return p.ids })
 	if !ok {
 		return
 	}
 	ids = visible(ids, c.grant)
-	count, limit := len(ids), c.req.N.rows(verbsPage, verbsPage)
+	count, limit := len(ids), c.req.N.rows(opsPage, opsPage)
 	from := sort.Search(len(ids), func(i int) bool { return ids[i] > c.req.After })
 	var page []string
 	for _, id := range ids[from:] {
@@ -75,7 +75,7 @@ func (p *principal) folderNote() string {
 
 // lookRescan has the workflows folder read at once, and answers when what was found is in force. A file system that
 // hangs is waited for until the peer leaves; whoever else asks meanwhile waits for the same.
-func (p *principal) lookRescan(c *verbCall) {
+func (p *principal) lookRescan(c *opCall) {
 	if p.cfg.Folder == nil {
 		c.refuse(refuse(codeInvalid, "this principal follows no workflows folder"))
 		return
@@ -109,7 +109,7 @@ func (p *principal) lookRescan(c *verbCall) {
 func fitting[T any](rows []T) int {
 	size := 0
 	for i := range rows {
-		if size += protoSize(rows[i]); size > verbsBytes && i > 0 {
+		if size += protoSize(rows[i]); size > opsBytes && i > 0 {
 			return i
 		}
 	}
@@ -172,7 +172,7 @@ func (p *principal) newestRun(workflow string) string {
 }
 
 // lookShow tells all of one workflow, or of one run.
-func (p *principal) lookShow(c *verbCall) {
+func (p *principal) lookShow(c *opCall) {
 	id := c.req.Workflow
 	switch {
 	case c.req.Run != "":
@@ -207,7 +207,7 @@ func (p *principal) lookShow(c *verbCall) {
 
 // showRun tells all of one run, with the version of the workflow that it runs: what the state still has of that, or the
 // file when it is the same.
-func (p *principal) showRun(c *verbCall) {
+func (p *principal) showRun(c *opCall) {
 	r, ok := p.withRun(c)
 	if !ok {
 		return
@@ -249,7 +249,7 @@ func (p *principal) shown(r *Run) *Run {
 }
 
 // noWorkflow refuses an id that is not there. Only on the loop.
-func (p *principal) noWorkflow(c *verbCall, id string) *protoError {
+func (p *principal) noWorkflow(c *opCall, id string) *protoError {
 	return noWorkflowAmong(p.ids, c.grant, id)
 }
 
@@ -261,8 +261,8 @@ func noWorkflowAmong(ids []string, grant *authGrant, id string) *protoError {
 
 // lookPs lists runs, newest first: those in memory by their id, then, where all are wanted, those of the history by
 // when they finished.
-func (p *principal) lookPs(c *verbCall) {
-	limit := c.req.N.rows(verbsDefaultN, verbsPage)
+func (p *principal) lookPs(c *opCall) {
+	limit := c.req.N.rows(opsDefaultN, opsPage)
 	after, before := psCursor(c.req.After)
 	match := func(r *Run) bool {
 		return c.grant.sees(r.Workflow) && (c.req.All || c.req.State != "" || runActive(r.State)) &&
@@ -335,7 +335,7 @@ func psCursor(text string) (run string, place time.Time) {
 
 // replyRuns answers with the runs that fit, and with where to go on when there are more; places is where those of the
 // history lie in it.
-func replyRuns(c *verbCall, runs []*Run, limit int, places []time.Time) {
+func replyRuns(c *opCall, runs []*Run, limit int, places []time.Time) {
 	note := ""
 	for i, r := range runs {
 		row, left := protoRunRow(r)
@@ -355,8 +355,8 @@ func replyRuns(c *verbCall, runs []*Run, limit int, places []time.Time) {
 
 // lookNext lists coming fires: of one workflow, or the first ones of all that are not paused. The loop copies the
 // schedules; they are counted on elsewhere.
-func (p *principal) lookNext(c *verbCall) {
-	id, n := c.req.Workflow, c.req.N.rows(1, verbsMaxFires)
+func (p *principal) lookNext(c *opCall) {
+	id, n := c.req.Workflow, c.req.N.rows(1, opsMaxFires)
 	from := p.cfg.now()
 	if !c.req.At.IsZero() {
 		from = c.req.At.Time
@@ -401,7 +401,7 @@ func (p *principal) lookNext(c *verbCall) {
 }
 
 // lookWhy tells what became of the ticks of a schedule: the newest, or those around a time.
-func (p *principal) lookWhy(c *verbCall) {
+func (p *principal) lookWhy(c *opCall) {
 	id, r := c.req.Workflow, Reply{Decisions: []Decision{}}
 	refused, ok := lookAsk(p, c, func() *protoError {
 		f, ws := p.files[id], p.state.Workflows[id]
@@ -412,7 +412,7 @@ func (p *principal) lookWhy(c *verbCall) {
 			r.Workflows = []WorkflowInfo{p.infoOf(f)}
 		}
 		if ws != nil {
-			r.Decisions = whyAround(ws.Decisions, c.req.At.Time, c.req.N.rows(10, verbsPage))
+			r.Decisions = whyAround(ws.Decisions, c.req.At.Time, c.req.N.rows(10, opsPage))
 		}
 		return nil
 	})
@@ -442,7 +442,7 @@ func whyAround(all []Decision, at time.Time, n int) []Decision {
 }
 
 // lookAgents lists agents by name: as many as fit into a reply, unless fewer are asked for.
-func (p *principal) lookAgents(c *verbCall) {
+func (p *principal) lookAgents(c *opCall) {
 	names, ok := lookAsk(p, c, func() []string { return sortedKeys(p.state.Agents) })
 	if !ok {
 		return

@@ -1,7 +1,7 @@
 // principal_look.go: how requests that only look are carried out. Each is a look: a goroutine of its own, which has the
 // loop copy what it needs and does the rest itself, patterns, sorting, files and the making of the reply. So nobody who
 // asks can choose how long the loop is busy. Looks have places, of which there are few, and a share for each party
-// (principal_shares.go). The verbs are in principal_list.go, principal_follow.go, principal_attention.go and
+// (principal_shares.go). The ops are in principal_list.go, principal_follow.go, principal_attention.go and
 // principal_stats.go.
 
 package main
@@ -30,9 +30,9 @@ type lookPeer struct {
 	party *shareParty
 }
 
-// principalLooks is the dispatch of the verbs that only look; the others are in principalOps. Each runs on a goroutine
+// principalLooks is the dispatch of the ops that only look; the others are in principalOps. Each runs on a goroutine
 // of its own, with a place among those that ask.
-var principalLooks = map[string]func(*principal, *verbCall){
+var principalLooks = map[string]func(*principal, *opCall){
 	"help": (*principal).lookHelp, "ls": (*principal).lookLs, "show": (*principal).lookShow, "ps": (*principal).lookPs,
 	"next": (*principal).lookNext, "why": (*principal).lookWhy, "agents": (*principal).lookAgents,
 	"logs":   (*principal).lookLogs,
@@ -42,7 +42,7 @@ var principalLooks = map[string]func(*principal, *verbCall){
 }
 
 // beginLook counts one more look of the connection, or says that it has too many.
-func (c *verbCall) beginLook() *protoError {
+func (c *opCall) beginLook() *protoError {
 	if c.peer.under.Add(1) > lookMaxUnder {
 		c.peer.under.Add(-1)
 		return refuse(codeBusy, "%d requests that only look are under way on this connection: wait for one of them",
@@ -58,7 +58,7 @@ func (c *verbCall) beginLook() *protoError {
 }
 
 // endLook is the end of a look, or of what of a stream is one.
-func (c *verbCall) endLook() {
+func (c *opCall) endLook() {
 	c.leavePlace()
 	if c.looking {
 		c.looking = false
@@ -69,7 +69,7 @@ func (c *verbCall) endLook() {
 
 // takePlace waits for a place. False when nobody waits for the answer any more, or the principal stops; the peer is
 // told. Places are never waited for with one in hand.
-func (p *principal) takePlace(c *verbCall, places chan struct{}) bool {
+func (p *principal) takePlace(c *opCall, places chan struct{}) bool {
 	if p.waitPlace(c, places) {
 		return true
 	}
@@ -84,7 +84,7 @@ func (p *principal) takePlace(c *verbCall, places chan struct{}) bool {
 }
 
 // waitPlace is takePlace without a word to the peer.
-func (p *principal) waitPlace(c *verbCall, places chan struct{}) bool {
+func (p *principal) waitPlace(c *opCall, places chan struct{}) bool {
 	share := c.peer.party.asking
 	if places == p.reading {
 		share = c.peer.party.reading
@@ -107,7 +107,7 @@ func (p *principal) waitPlace(c *verbCall, places chan struct{}) bool {
 }
 
 // leavePlace gives the place back, if there is one.
-func (c *verbCall) leavePlace() {
+func (c *opCall) leavePlace() {
 	if c.place != nil {
 		<-c.place
 		c.rest(c.share)
@@ -116,14 +116,14 @@ func (c *verbCall) leavePlace() {
 }
 
 // readPlace goes from whatever place there is to one among those that read files.
-func (p *principal) readPlace(c *verbCall) bool {
+func (p *principal) readPlace(c *opCall) bool {
 	c.leavePlace()
 	return p.takePlace(c, p.reading)
 }
 
 // gone says whether nobody waits for an answer any more: for what goes through files, which asks now and then. Others
 // get the processor meanwhile.
-func (p *principal) gone(c *verbCall) bool {
+func (p *principal) gone(c *opCall) bool {
 	runtime.Gosched()
 	select {
 	case <-c.stopped:
@@ -136,7 +136,7 @@ func (p *principal) gone(c *verbCall) bool {
 }
 
 // startLook begins a look. False when the principal has stopped, and nobody was told. Not on the loop.
-func (p *principal) startLook(c *verbCall, look func(*principal, *verbCall)) bool {
+func (p *principal) startLook(c *opCall, look func(*principal, *opCall)) bool {
 	if refused := c.beginLook(); refused != nil {
 		c.refuse(refused)
 		return true
@@ -160,7 +160,7 @@ func (p *principal) startLook(c *verbCall, look func(*principal, *verbCall)) boo
 }
 
 // lookLater has fn go on with a request that the loop has begun, as a look. Only on the loop.
-func (p *principal) lookLater(c *verbCall, fn func()) {
+func (p *principal) lookLater(c *opCall, fn func()) {
 	if refused := c.beginLook(); refused != nil {
 		c.refuse(refused)
 		return
@@ -172,7 +172,7 @@ func (p *principal) lookLater(c *verbCall, fn func()) {
 }
 
 // refuseLater answers with an error on the loop; what was meant is looked for elsewhere.
-func (p *principal) refuseLater(c *verbCall, err *protoError) {
+func (p *principal) refuseLater(c *opCall, err *protoError) {
 	if err.near == nil {
 		c.refuse(err)
 		return
@@ -185,7 +185,7 @@ func (p *principal) refuseLater(c *verbCall, err *protoError) {
 }
 
 // lookAsk has the loop make a value for a look. False when the principal stops; the peer is told.
-func lookAsk[T any](p *principal, c *verbCall, fn func() T) (T, bool) {
+func lookAsk[T any](p *principal, c *opCall, fn func() T) (T, bool) {
 	value, ok := principalAsk(p, fn)
 	if !ok {
 		p.refuseStopping(c)
@@ -195,7 +195,7 @@ func lookAsk[T any](p *principal, c *verbCall, fn func() T) (T, bool) {
 
 // lookCopy has the loop make a row of each name that fn knows, in their order, a few at a time: others are served
 // between. False when the principal stops; the peer is told.
-func lookCopy[T any](p *principal, c *verbCall, names []string, fn func(name string) (T, bool)) (rows []T, ok bool) {
+func lookCopy[T any](p *principal, c *opCall, names []string, fn func(name string) (T, bool)) (rows []T, ok bool) {
 	for len(names) > 0 {
 		done, ok := lookAsk(p, c, func() int {
 			began := time.Now()
@@ -218,7 +218,7 @@ func lookCopy[T any](p *principal, c *verbCall, names []string, fn func(name str
 }
 
 // absentRun goes on with a run that is not in memory: fn is given it, out of the history. Only on the loop.
-func (p *principal) absentRun(c *verbCall, fn func(*Run)) {
+func (p *principal) absentRun(c *opCall, fn func(*Run)) {
 	if id := c.req.Run; p.files[id] != nil && c.grant.sees(id) {
 		c.refuse(p.notRun(c.req.Op, id))
 		return
@@ -233,7 +233,7 @@ func (p *principal) absentRun(c *verbCall, fn func(*Run)) {
 
 // withRun finds a run, in memory or else in the history, and gives a copy of it. False when there is none to be had;
 // the peer is told. Not on the loop.
-func (p *principal) withRun(c *verbCall) (*Run, bool) {
+func (p *principal) withRun(c *opCall) (*Run, bool) {
 	id := c.req.Run
 	var refused *protoError
 	var ids []string
@@ -261,7 +261,7 @@ func (p *principal) withRun(c *verbCall) (*Run, bool) {
 
 // oldRun finds a run in the history. False when there is none to be had; the peer is told, and which of the workflows,
 // ids, may have been meant. Not on the loop.
-func (p *principal) oldRun(c *verbCall, ids []string) (*Run, bool) {
+func (p *principal) oldRun(c *opCall, ids []string) (*Run, bool) {
 	if !p.readPlace(c) {
 		return nil, false
 	}
@@ -282,7 +282,7 @@ func (p *principal) oldRun(c *verbCall, ids []string) (*Run, bool) {
 }
 
 // historyRefused says what a search in the history that has failed is answered with; nil when it has not.
-func (p *principal) historyRefused(c *verbCall, err error) *protoError {
+func (p *principal) historyRefused(c *opCall, err error) *protoError {
 	switch {
 	case err == nil:
 		return nil

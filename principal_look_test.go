@@ -162,11 +162,11 @@ func TestLookShare(t *testing.T) {
 					places = g.p.asking
 				}
 				hold := make(chan struct{})
-				start := func(peer *lookPeer) *verbCall {
+				start := func(peer *lookPeer) *opCall {
 					conn, other := wirePipe()
 					g.ends = append(g.ends, conn, other)
-					call := &verbCall{req: Request{ID: "1", Op: "ls"}, conn: conn, grant: authOwner, peer: peer}
-					g.p.startLook(call, func(p *principal, call *verbCall) {
+					call := &opCall{req: Request{ID: "1", Op: "ls"}, conn: conn, grant: authOwner, peer: peer}
+					g.p.startLook(call, func(p *principal, call *opCall) {
 						if places == p.asking || p.readPlace(call) {
 							<-hold
 							call.reply(Reply{})
@@ -175,7 +175,7 @@ func TestLookShare(t *testing.T) {
 					synctest.Wait()
 					return call
 				}
-				var greedy []*verbCall
+				var greedy []*opCall
 				for _, name := range c.parties {
 					peer := &lookPeer{party: g.p.shares.join(name)}
 					for range lookMaxUnder {
@@ -190,7 +190,7 @@ func TestLookShare(t *testing.T) {
 					t.Error("the next party has no place, beside one that has asked for many")
 				}
 				if places == g.p.reading {
-					asks := &verbCall{req: Request{ID: "1", Op: "ls"}, conn: next.conn, grant: authOwner,
+					asks := &opCall{req: Request{ID: "1", Op: "ls"}, conn: next.conn, grant: authOwner,
 						peer: greedy[0].peer}
 					if !g.p.waitPlace(asks, g.p.asking) {
 						t.Error("who reads cannot ask")

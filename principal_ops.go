@@ -1,4 +1,4 @@
-// principal_ops.go: the request API, one method a verb. A connection's goroutine reads requests and has the principal's
+// principal_ops.go: the request API, one method an op. A connection's goroutine reads requests and has the principal's
 // loop carry each out; what must read files or wait goes on in a goroutine of its own (principal_follow.go). A request
 // that changes something is answered when the change is on disk.
 
@@ -18,18 +18,18 @@ import (
 )
 
 const (
-	verbsPage     = 500       // rows of a list in one reply, at most
-	verbsBytes    = 512 << 10 // and about so many bytes: a frame has a limit
-	verbsDefaultN = 50        // rows of ps
-	verbsMaxFires = 1000      // coming fires that one request may ask for
-	verbsMaxKey   = 256       // bytes of an idempotency key: it is kept for a day, in memory and on disk
-	verbsNoted    = 10        // workflows that a note names
+	opsPage     = 500       // rows of a list in one reply, at most
+	opsBytes    = 512 << 10 // and about so many bytes: a frame has a limit
+	opsDefaultN = 50        // rows of ps
+	opsMaxFires = 1000      // coming fires that one request may ask for
+	opsMaxKey   = 256       // bytes of an idempotency key: it is kept for a day, in memory and on disk
+	opsNoted    = 10        // workflows that a note names
 
-	verbsMaxStreams = 1024 // requests of one connection that have not had their last reply
+	opsMaxStreams = 1024 // requests of one connection that have not had their last reply
 )
 
-// verbCall is one request on its way through the principal.
-type verbCall struct {
+// opCall is one request on its way through the principal.
+type opCall struct {
 	req      Request
 	conn     wireConn
 	envelope [][]byte
@@ -50,7 +50,7 @@ type verbCall struct {
 }
 
 // reply answers the request. A peer that does not take its replies is cut off. Any goroutine may call it.
-func (c *verbCall) reply(r Reply) {
+func (c *opCall) reply(r Reply) {
 	frames, last := c.frames(r)
 	if c.over.Load() || last && !c.finish() {
 		return // it was ended by a reply that did not fit
@@ -61,14 +61,14 @@ func (c *verbCall) reply(r Reply) {
 }
 
 // send answers with one reply of many, and waits for the peer to take it: for the goroutines of followers alone.
-func (c *verbCall) send(r Reply) error {
+func (c *opCall) send(r Reply) error {
 	select {
 	case <-c.stopped:
-		return errVerbStopped
+		return errOpStopped
 	default:
 	}
 	if c.over.Load() {
-		return errVerbStopped
+		return errOpStopped
 	}
 	r.More = true
 	frames, last := c.frames(r)
@@ -79,7 +79,7 @@ func (c *verbCall) send(r Reply) error {
 }
 
 // finish notes that the last reply is about to be sent. False when one was sent before.
-func (c *verbCall) finish() bool {
+func (c *opCall) finish() bool {
 	if c.over.Swap(true) {
 		return false
 	}
@@ -89,13 +89,13 @@ func (c *verbCall) finish() bool {
 	return true
 }
 
-// errVerbStopped is an error of a stream that has ended, mostly because its peer has asked for that.
-var errVerbStopped = errors.New("the stream was stopped")
+// errOpStopped is an error of a stream that has ended, mostly because its peer has asked for that.
+var errOpStopped = errors.New("the stream was stopped")
 
 // frames is a reply as it goes out, behind the envelope that the request came in, and whether it is the last one. One
 // that does not fit into a frame becomes an error, which ends a stream: what lists and records have in them is bounded
 // so that this is rare.
-func (c *verbCall) frames(r Reply) (frames [][]byte, last bool) {
+func (c *opCall) frames(r Reply) (frames [][]byte, last bool) {
 	r.V, r.ID, r.OK = protoVersion, c.req.ID, r.Error == nil
 	body := protoEncode(r)
 	if len(body) > wireMaxFrame {
@@ -107,11 +107,11 @@ func (c *verbCall) frames(r Reply) (frames [][]byte, last bool) {
 }
 
 // refuse answers with an error.
-func (c *verbCall) refuse(err *protoError) { c.reply(Reply{Error: err}) }
+func (c *opCall) refuse(err *protoError) { c.reply(Reply{Error: err}) }
 
-// principalOps is the dispatch of the verbs that change something or wait for it: they are carried out by the loop.
+// principalOps is the dispatch of the ops that change something or wait for it: they are carried out by the loop.
 // Those that only look are in principalLooks; hello and stop are taken by the connection itself.
-var principalOps = map[string]func(*principal, *verbCall){
+var principalOps = map[string]func(*principal, *opCall){
 	"ping": (*principal).opPing, "wait": (*principal).opWait, "run": (*principal).opRun,
 	"cancel": (*principal).opCancel, "retry": (*principal).opRetry, "pause": (*principal).opPause,
 	"resume": (*principal).opPause,
@@ -138,7 +138,7 @@ func (p *principal) runPeer(conn wireConn) {
 	by, from := peerName(conn.Peer())
 	party := p.shares.join(conn.Peer().Party)
 	defer party.leave()
-	peer, streams := &lookPeer{party: party}, &verbStreams{party: party, byID: map[string]*verbCall{}}
+	peer, streams := &lookPeer{party: party}, &opStreams{party: party, byID: map[string]*opCall{}}
 	defer streams.end()
 	paced := p.paced(grant, by)
 	for {
@@ -146,7 +146,7 @@ func (p *principal) runPeer(conn wireConn) {
 		if err != nil {
 			return
 		}
-		c := &verbCall{conn: conn, paced: paced, by: by, from: from, grant: grant, single: conn.Peer().Socket == "REQ",
+		c := &opCall{conn: conn, paced: paced, by: by, from: from, grant: grant, single: conn.Peer().Socket == "REQ",
 			peer: peer}
 		var body []byte
 		c.envelope, body, err = protoSplit(frames)
@@ -194,7 +194,7 @@ func (p *principal) runPeer(conn wireConn) {
 }
 
 // take has a request carried out: beside the loop if it only looks, else by the loop. False: the principal is stopping.
-func (p *principal) take(c *verbCall) bool {
+func (p *principal) take(c *opCall) bool {
 	if look := principalLooks[c.req.Op]; look != nil {
 		return p.startLook(c, look)
 	}
@@ -205,7 +205,7 @@ func (p *principal) take(c *verbCall) bool {
 }
 
 // dispatch carries a request out, if the peer may ask for it. Only on the loop.
-func (p *principal) dispatch(c *verbCall) {
+func (p *principal) dispatch(c *opCall) {
 	if refused := p.mayAsk(c); refused != nil {
 		c.refuse(refused)
 		return
@@ -214,7 +214,7 @@ func (p *principal) dispatch(c *verbCall) {
 }
 
 // mayAsk says what is wrong with a request before it is carried out, nil when nothing is. Only on the loop.
-func (p *principal) mayAsk(c *verbCall) *protoError {
+func (p *principal) mayAsk(c *opCall) *protoError {
 	if principalOps[c.req.Op] == nil && principalLooks[c.req.Op] == nil {
 		return unknownOp(c.req.Op)
 	}
@@ -239,8 +239,9 @@ func (p *principal) grantOf(peer wirePeer) *authGrant {
 	return p.cfg.Keys.lookup(peer.Key)
 }
 
-// permit is the one place where a request is held against a grant: its op by the table of verbs, and what it names. A
-// run that is no longer in memory is held against it where the history has found it (oldRun). Only on the loop.
+// permit holds a request against a grant: its op by the table of ops, and the workflow or the run that it names. There
+// are three more such places: permitHello for an agent's first message, runSubscriber and runPusher for a one-way
+// connection, and oldRun for a run that is only in the history. Only on the loop.
 func (p *principal) permit(grant *authGrant, op, workflow, run string) *protoError {
 	switch r := p.state.Runs[run]; {
 	case !grant.may(protoOpOf(op)):
@@ -254,7 +255,7 @@ func (p *principal) permit(grant *authGrant, op, workflow, run string) *protoErr
 }
 
 // permitHello says whether a peer may begin as an agent at all.
-func (p *principal) permitHello(c *verbCall) *protoError {
+func (p *principal) permitHello(c *opCall) *protoError {
 	if c.grant.may(protoOpOf(msgHello)) {
 		return nil
 	}
@@ -308,7 +309,7 @@ func unknownOp(op string) *protoError {
 
 // opPing says that the principal is there, and to those who came over the box's own socket where its state is and where
 // it listens.
-func (p *principal) opPing(c *verbCall) {
+func (p *principal) opPing(c *opCall) {
 	r := Reply{Version: version, Seq: p.state.Seq}
 	if dir, err := filepath.Abs(p.cfg.StateDir); err == nil && c.conn.Peer().Transport == "ipc" {
 		r.Folder, r.Listening = dir, p.cfg.Listening
@@ -317,7 +318,7 @@ func (p *principal) opPing(c *verbCall) {
 }
 
 // opPause stops or starts a schedule (pause and resume), of one workflow or of all.
-func (p *principal) opPause(c *verbCall) {
+func (p *principal) opPause(c *opCall) {
 	id, kind := c.req.Workflow, evPaused
 	if c.req.Op == "resume" {
 		kind = evResumed
@@ -343,7 +344,7 @@ func (p *principal) opPause(c *verbCall) {
 
 // resumeEach starts the schedules that were paused one by one: all is all. It gives a note of which they were, for
 // somebody who would rather have left them.
-func (p *principal) resumeEach(c *verbCall) string {
+func (p *principal) resumeEach(c *opCall) string {
 	var ids []string
 	for _, id := range sortedKeys(p.state.Workflows) {
 		if p.state.Workflows[id].Paused != "" {
@@ -357,14 +358,14 @@ func (p *principal) resumeEach(c *verbCall) string {
 		return ""
 	}
 	more := ""
-	if n := len(ids) - verbsNoted; n > 0 {
-		ids, more = ids[:verbsNoted], fmt.Sprintf(" and %d more", n)
+	if n := len(ids) - opsNoted; n > 0 {
+		ids, more = ids[:opsNoted], fmt.Sprintf(" and %d more", n)
 	}
 	return "also resumed, paused by themselves before: " + strings.Join(ids, ", ") + more
 }
 
 // opDrain gives an agent no more runs, or runs again.
-func (p *principal) opDrain(c *verbCall) {
+func (p *principal) opDrain(c *opCall) {
 	kind := evAgentDrained
 	if c.req.Op == "undrain" {
 		kind = evAgentUndrain
@@ -379,7 +380,7 @@ func (p *principal) opDrain(c *verbCall) {
 }
 
 // opForget takes a lost agent off the list.
-func (p *principal) opForget(c *verbCall) {
+func (p *principal) opForget(c *opCall) {
 	a := p.state.Agents[c.req.Agent]
 	switch {
 	case a == nil:
@@ -395,7 +396,7 @@ func (p *principal) opForget(c *verbCall) {
 }
 
 // opBackup has this turn end with a snapshot, and says so once it is saved.
-func (p *principal) opBackup(c *verbCall) {
+func (p *principal) opBackup(c *opCall) {
 	dir, err := filepath.Abs(p.cfg.StateDir)
 	if err != nil {
 		c.refuse(refuse(codeInternal, "find state folder: %v", err))

@@ -1,4 +1,4 @@
-// principal_runs.go: the verbs that start, await, stop and repeat a run, as principal_ops.go dispatches them.
+// principal_runs.go: the ops that start, await, stop and repeat a run, as principal_ops.go dispatches them.
 
 package main
 
@@ -11,7 +11,7 @@ import (
 const principalRunsNamed = 3 // runs of a workflow that a refusal names
 
 // opRun queues a run, and says so once it is on disk.
-func (p *principal) opRun(c *verbCall) {
+func (p *principal) opRun(c *opCall) {
 	id, refused := p.trigger(c.grant, c.req, c.by, c.from)
 	if refused != nil {
 		p.refuseLater(c, refused)
@@ -40,8 +40,8 @@ func (p *principal) trigger(grant *authGrant, req Request, by, from string) (str
 	}
 	f := p.files[req.Workflow]
 	switch {
-	case len(req.Key) > verbsMaxKey:
-		return "", refuse(codeInvalid, "key of %d bytes: it may have %d", len(req.Key), verbsMaxKey)
+	case len(req.Key) > opsMaxKey:
+		return "", refuse(codeInvalid, "key of %d bytes: it may have %d", len(req.Key), opsMaxKey)
 	case f == nil:
 		return "", noWorkflowAmong(p.ids, grant, req.Workflow)
 	case f.Spec == nil:
@@ -98,7 +98,7 @@ func paramsFor(w *Workflow, given map[string]string, checked *paramsChecked) (ma
 }
 
 // opWait answers when a run has ended.
-func (p *principal) opWait(c *verbCall) {
+func (p *principal) opWait(c *opCall) {
 	c.req.Wait = true
 	if p.state.Runs[c.req.Run] != nil {
 		p.followRun(c, c.req.Run)
@@ -111,7 +111,7 @@ func (p *principal) opWait(c *verbCall) {
 }
 
 // opCancel stops a run, or one task of it.
-func (p *principal) opCancel(c *verbCall) {
+func (p *principal) opCancel(c *opCall) {
 	r := p.state.Runs[c.req.Run]
 	switch {
 	case r == nil:
@@ -127,7 +127,7 @@ func (p *principal) opCancel(c *verbCall) {
 }
 
 // opRetry queues a run that has ended once more.
-func (p *principal) opRetry(c *verbCall) {
+func (p *principal) opRetry(c *opCall) {
 	r := p.state.Runs[c.req.Run]
 	switch {
 	case r == nil:

@@ -98,18 +98,18 @@ func (p *shareParty) over(now time.Time) bool {
 	return p.conns+p.streams+p.looks == 0 && now.After(p.paid) && now.Sub(p.left) > paceRest
 }
 
-// verbStreams are the requests of one connection that are not answered to the end. It belongs to the goroutine of that
+// opStreams are the requests of one connection that are not answered to the end. It belongs to the goroutine of that
 // connection.
-type verbStreams struct {
+type opStreams struct {
 	party *shareParty
-	byID  map[string]*verbCall // streams
-	asked *verbCall            // of a REQ peer: what it asked last
+	byID  map[string]*opCall // streams
+	asked *opCall            // of a REQ peer: what it asked last
 }
 
 // admit keeps count of a connection's streams, by the ids of their requests, and carries out stop, which ends one. A
 // REQ peer has one request at a time: that is what REQ is, and whoever goes on all the same would have what no bound of
 // streams holds. False when there is nothing more to do.
-func (s *verbStreams) admit(c *verbCall) bool {
+func (s *opStreams) admit(c *opCall) bool {
 	if c.single {
 		if s.asked != nil && !s.asked.over.Load() {
 			c.refuse(refuse(codeBusy, "the request before this one is not answered yet: a REQ socket asks one at a "+
@@ -118,21 +118,21 @@ func (s *verbStreams) admit(c *verbCall) bool {
 		}
 		s.asked = c
 	}
-	verb := protoOpOf(c.req.Op)
+	op := protoOpOf(c.req.Op)
 	switch {
 	case c.req.Op == "stop":
-		s.stop(c, verb)
+		s.stop(c, op)
 		return false
-	case c.single || verb == nil || !verb.Stream:
+	case c.single || op == nil || !op.Stream:
 		return true
 	}
-	maps.DeleteFunc(s.byID, func(_ string, other *verbCall) bool { return other.over.Load() })
+	maps.DeleteFunc(s.byID, func(_ string, other *opCall) bool { return other.over.Load() })
 	switch {
 	case s.byID[c.req.ID] != nil:
 		c.refuse(refuse(codeConflict, "id %q is that of a stream that has not ended", c.req.ID))
 		return false
-	case len(s.byID) >= verbsMaxStreams:
-		c.refuse(refuse(codeBusy, "%d streams on one connection already: stop one", verbsMaxStreams))
+	case len(s.byID) >= opsMaxStreams:
+		c.refuse(refuse(codeBusy, "%d streams on one connection already: stop one", opsMaxStreams))
 		return false
 	case !s.party.take(&s.party.streams, sharesStreams):
 		c.refuse(refuse(codeBusy, "%s has %d streams already: stop one", s.party.name, sharesStreams))
@@ -144,8 +144,8 @@ func (s *verbStreams) admit(c *verbCall) bool {
 }
 
 // stop ends the stream that a request names.
-func (s *verbStreams) stop(c *verbCall, verb *protoOp) {
-	if field := verb.missing(&c.req); field != "" {
+func (s *opStreams) stop(c *opCall, op *protoOp) {
+	if field := op.missing(&c.req); field != "" {
 		c.refuse(refuse(codeInvalid, "%s needs the field %q", c.req.Op, field))
 		return
 	}
@@ -158,14 +158,14 @@ func (s *verbStreams) stop(c *verbCall, verb *protoOp) {
 }
 
 // end gives up what the connection has had: it has ended.
-func (s *verbStreams) end() {
+func (s *opStreams) end() {
 	for _, c := range s.byID {
 		c.ended()
 	}
 }
 
 // mayWatch says why a peer cannot follow the lists now, nil when it can. Only on the loop.
-func (p *principal) mayWatch(c *verbCall) *protoError {
+func (p *principal) mayWatch(c *opCall) *protoError {
 	party, its, lookers := c.conn.Peer().Party, 0, 0
 	for w := range p.news {
 		if party != "" && w.conn.Peer().Party == party {
@@ -262,7 +262,7 @@ func (p *shareParty) pace(conn wireConn, ended <-chan struct{}, frames [][]byte)
 
 // rest gives a party's place back after a look that began then, when it has rested as long as it worked. A look that is
 // not paced rests not at all.
-func (c *verbCall) rest(share chan struct{}) {
+func (c *opCall) rest(share chan struct{}) {
 	if !c.paced {
 		<-share
 		return

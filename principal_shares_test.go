@@ -554,7 +554,7 @@ func TestPaceRest(t *testing.T) {
 			share, place := make(chan struct{}, 1), make(chan struct{}, 1)
 			share <- struct{}{}
 			place <- struct{}{}
-			call := &verbCall{paced: c.paced, place: place, share: share, placed: time.Now().Add(-c.took)}
+			call := &opCall{paced: c.paced, place: place, share: share, placed: time.Now().Add(-c.took)}
 			began := time.Now()
 			call.leavePlace()
 			if len(place) != 0 {

@@ -88,7 +88,7 @@ func TestDispatchLoad(t *testing.T) {
 		if w := a.of(msgWelcome); len(w) != 1 || w[0].Version != version {
 			t.Errorf("welcomed by %+v: the agent cannot know that a load is understood", w)
 		}
-		watch := newsClientOpen(g, nil, verbsPage)
+		watch := newsClientOpen(g, nil, opsPage)
 		defer watch.conn.Close()
 		pushed := func(n int) (rows int) {
 			for _, r := range watch.since(n) {

@@ -1,5 +1,5 @@
 // principal_stats.go: how a workflow has done: how often it went well, how long it took, and its last twelve weeks day
-// by day (the verb stats). Made by a goroutine of the request from the runs in memory and the history, of which it
+// by day (the op stats). Made by a goroutine of the request from the runs in memory and the history, of which it
 // keeps a number and an outcome each.
 
 package main
@@ -118,7 +118,7 @@ func statsHistogram(sorted []float64) []StatsBucket {
 }
 
 // lookStats tells how a workflow has done. The loop copies what is in memory; the rest is read.
-func (p *principal) lookStats(c *verbCall) {
+func (p *principal) lookStats(c *opCall) {
 	id := c.req.Workflow
 	s := statsNew(id, p.cfg.now().In(p.cfg.Zone))
 	known := map[string]bool{} // in memory: what the history says of them is old

@@ -384,7 +384,7 @@ func TestPrincipalRefusals(t *testing.T) {
 			{Request{Op: "cancel"}, codeInvalid, `needs the field "run"`},
 			{Request{Op: "drain"}, codeInvalid, `needs the field "agent"`},
 			{Request{Op: "why"}, codeInvalid, `needs the field "workflow"`},
-			{Request{Op: "run", Workflow: "plain", Key: strings.Repeat("k", verbsMaxKey+1)}, codeInvalid,
+			{Request{Op: "run", Workflow: "plain", Key: strings.Repeat("k", opsMaxKey+1)}, codeInvalid,
 				"key of 257 bytes: it may have 256"},
 			{Request{Op: "logs", Workflow: "etl"}, codeNotFound, "has not run yet"},
 			{Request{Op: "logs", Run: done, Grep: "("}, codeInvalid, "grep"},

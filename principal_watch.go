@@ -1,4 +1,4 @@
-// principal_watch.go: the lists of workflows, runs and agents as they are, and then what changes in them (the verb
+// principal_watch.go: the lists of workflows, runs and agents as they are, and then what changes in them (the op
 // watch). The loop marks what an event has changed by its name only, for each follower; the follower has the loop copy
 // the rows that are marked, a page at a time, and sends them whole. So a burst of changes of one row is one row, a slow
 // reader costs a set of names, and without a follower nothing is marked at all.
@@ -40,12 +40,12 @@ type newsWatcher struct {
 }
 
 // lookWatch sends the lists, and then what changes in them, for as long as the connection lasts.
-func (p *principal) lookWatch(c *verbCall) {
+func (p *principal) lookWatch(c *opCall) {
 	if c.single {
 		c.refuse(refuse(codeInvalid, "watch answers with many replies: ask with a DEALER socket, not a REQ"))
 		return
 	}
-	n := c.req.N.rows(verbsDefaultN, stateMaxFinished)
+	n := c.req.N.rows(opsDefaultN, stateMaxFinished)
 	w := &newsWatcher{watcher: watcher{ch: make(chan struct{}, 1)}, conn: c.conn, grant: c.grant, attention: -1}
 	w.take()
 	var refused *protoError
@@ -194,7 +194,7 @@ func (p *principal) newsAgent(name string) {
 
 // runNewsFollower sends the rows that it is given, says that this was all, and goes on with what is marked until the
 // connection ends. It wakes for a mark, and for a heartbeat when there was none for a while.
-func (p *principal) runNewsFollower(c *verbCall, w *newsWatcher, names *newsNames) {
+func (p *principal) runNewsFollower(c *opCall, w *newsWatcher, names *newsNames) {
 	defer p.call(func() { delete(p.news, w) })
 	beat := time.NewTimer(newsHeartbeat)
 	defer beat.Stop()
@@ -234,7 +234,7 @@ func (p *principal) runNewsFollower(c *verbCall, w *newsWatcher, names *newsName
 
 // sendNews sends the named rows as they are by then, and gives the number of the newest event that they show. False
 // when the connection or the principal has ended.
-func (p *principal) sendNews(c *verbCall, w *newsWatcher, names *newsNames) (seq uint64, ok bool) {
+func (p *principal) sendNews(c *opCall, w *newsWatcher, names *newsNames) (seq uint64, ok bool) {
 	slices.Sort(names.workflows)
 	slices.Sort(names.agents)
 	slices.Sort(names.runs)
@@ -262,7 +262,7 @@ func (p *principal) newsPage(w *newsWatcher, names *newsNames) *Reply {
 	page := &Reply{Seq: p.state.Seq}
 	began, rows := time.Now(), 0
 	next := func(list *[]string) (name string, ok bool) {
-		if len(*list) == 0 || rows == verbsPage || rows > 0 && time.Since(began) > newsTurn {
+		if len(*list) == 0 || rows == opsPage || rows > 0 && time.Since(began) > newsTurn {
 			return "", false
 		}
 		rows++
@@ -318,7 +318,7 @@ func newsSplit(page *Reply) (parts []Reply) {
 		return nil // it was woken for what others are told
 	}
 	place := func(n int) *Reply {
-		if size > 0 && size+n > verbsBytes {
+		if size > 0 && size+n > opsBytes {
 			parts = append(parts, part)
 			part, size = Reply{Seq: page.Seq}, 0
 		}

@@ -104,7 +104,7 @@ func (k *newsClient) compare(when string) {
 	k.g.t.Helper()
 	time.Sleep(2 * newsGap)
 	synctest.Wait()
-	fresh := newsClientOpen(k.g, nil, verbsPage)
+	fresh := newsClientOpen(k.g, nil, opsPage)
 	defer fresh.conn.Close()
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -276,7 +276,7 @@ func TestNewsSnapshot(t *testing.T) {
 					t.Errorf("row %+v", row)
 				}
 			}
-			if len(r.Workflows) > verbsPage || len(protoEncode(r)) > verbsBytes+4096 ||
+			if len(r.Workflows) > opsPage || len(protoEncode(r)) > opsBytes+4096 ||
 				r.Live != (i == len(k.replies)-1) || !r.More {
 				t.Errorf("reply %d: %d workflows, %d bytes, live %v", i, len(r.Workflows), len(protoEncode(r)), r.Live)
 			}

@@ -381,7 +381,7 @@ func TestListPagesByBytes(t *testing.T) {
 func TestReplyTooLarge(t *testing.T) {
 	ours, theirs := wirePipe()
 	defer ours.Close()
-	c := &verbCall{req: Request{ID: "7", Op: "show"}, conn: theirs, stopped: make(chan struct{})}
+	c := &opCall{req: Request{ID: "7", Op: "show"}, conn: theirs, stopped: make(chan struct{})}
 	big := Reply{Note: strings.Repeat("x", wireMaxFrame)}
 	if err := c.send(big); err != nil {
 		t.Fatal(err)
@@ -390,9 +390,9 @@ func TestReplyTooLarge(t *testing.T) {
 		t.Error("the stream goes on")
 	}
 	c.reply(Reply{})
-	next := &verbCall{req: Request{ID: "8", Op: "show"}, conn: theirs}
+	next := &opCall{req: Request{ID: "8", Op: "show"}, conn: theirs}
 	next.reply(big)
-	next = &verbCall{req: Request{ID: "9", Op: "ping"}, conn: theirs}
+	next = &opCall{req: Request{ID: "9", Op: "ping"}, conn: theirs}
 	next.reply(Reply{})
 	for _, want := range []string{"7 too_large", "8 too_large", "9 "} {
 		frames, err := ours.Recv()
