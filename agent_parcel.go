@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// parcel is a message of the spool. Versions of before had one agentItem in each, and what they left is still read.
+// parcel is a message of the spool.
 type parcel struct {
-	agentItem                // its Lease is that of all
-	Run       string         `json:"run,omitempty"`
-	Time      Stamp          `json:"t,omitzero"`
-	Output    []parcelOutput `json:"output,omitempty"`
-	Events    []parcelEvent  `json:"events,omitempty"`
+	Lease  int            `json:"lease,omitempty"` // of all that is in it
+	Run    string         `json:"run,omitempty"`
+	Time   Stamp          `json:"t,omitzero"`
+	Output []parcelOutput `json:"output,omitempty"`
+	Events []parcelEvent  `json:"events,omitempty"`
 }
 
 // parcelOutput is lines with successive numbers, of one attempt, stream and millisecond.
@@ -45,7 +45,7 @@ type parcelEvent struct {
 
 // parcelPack makes the message of output and events of a run, not both empty. It gives how many items they are.
 func parcelPack(run string, lease int, output []LogLine, events []*Event) (msg []byte, items int) {
-	p := parcel{agentItem: agentItem{Lease: lease}, Run: run}
+	p := parcel{Lease: lease, Run: run}
 	if len(output) > 0 {
 		p.Time, items = output[0].Time, 1
 	} else {
@@ -108,9 +108,6 @@ func parcelItems(msg []byte) ([]agentItem, error) {
 	p := parcel{}
 	if err := json.Unmarshal(msg, &p); err != nil {
 		return nil, fmt.Errorf("read parcel: %w", err)
-	}
-	if p.Run == "" {
-		return []agentItem{p.agentItem}, nil
 	}
 	var items []agentItem
 	if lines := p.lines(); len(lines) > 0 {

@@ -5,8 +5,6 @@ package main
 import (
 	"bytes"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 )
@@ -70,54 +68,4 @@ func TestParcel(t *testing.T) {
 				protoEncode(want))
 		}
 	}
-}
-
-// A spool of the version of before: an item a line. All that is not acknowledged is there, under its numbers.
-func TestParcelFormat1(t *testing.T) {
-	dir := t.TempDir()
-	storeFormat1(t, "agent", dir)
-	s := spoolNew(t, filepath.Join(dir, "spool"))
-	defer s.close()
-	lines, events, next := 0, 0, uint64(37)
-	for {
-		first, msgs, err := s.next(1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(msgs) == 0 {
-			break
-		}
-		items, err := parcelItems(msgs[0])
-		if err != nil || len(items) != 1 || first != next {
-			t.Fatalf("%d items from %d, want one from %d: %v", len(items), first, next, err)
-		}
-		next++
-		if lines += len(items[0].Lines); items[0].Event != nil {
-			events++
-		}
-	}
-	if lines != 3 || events != 6 || s.damage() != nil {
-		t.Errorf("%d lines, %d events, %v", lines, events, s.damage())
-	}
-}
-
-// TestFormat1: a principal and an agent go on where those of the version before were killed.
-func TestFormat1(t *testing.T) {
-	x := e2eNew(t)
-	storeFormat1(t, "principal", x.Dir+"/state")
-	storeFormat1(t, "agent", x.Dir+"/worker")
-	x.Principal("--no-scheduler", "--retain-age", "36500d")
-	x.Agent("worker")
-	const long = "01M875GATYQ89PBMMW9X8KRVJC"
-	if r := x.await(long); r.State != runSucceeded || len(r.Tasks) != 2 || r.Seconds != 0.817 || r.Lease != 1 {
-		t.Errorf("the run that was under way: %+v", r)
-	}
-	if out := x.OK("logs", long); out != "begun\ndone\nlast\n" {
-		t.Errorf("its output: %q", out)
-	}
-	x.Until("a snapshot is beside that of before", func() bool {
-		_, err := os.Stat(x.Dir +
-			"/state/snapshot.json.1")
-		return err == nil
-	})
 }

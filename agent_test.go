@@ -488,7 +488,8 @@ func TestAgentRestart(t *testing.T) {
 		g.set(func() { g.got, g.mute = nil, false })
 		g.start()
 		g.do(func() {
-			g.a.spool.add(protoEncode(&agentItem{Event: &Event{Kind: evRunStarted, Run: "LATE"}}), 1, true)
+			msg, items := parcelPack("LATE", 1, nil, []*Event{{Kind: evRunStarted}})
+			g.a.spool.add(msg, items, true)
 		})
 		g.setDown(false)
 		time.Sleep(15 * time.Second)

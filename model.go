@@ -432,7 +432,7 @@ type TaskRun struct {
 }
 
 // TaskAttempt is one attempt of a task that failed and was to be followed by another. Of a task are kept the newest
-// stateMaxEarlier, fewer in a run of many tasks (see noteAttempt). What a version before this one noted may be missing.
+// stateMaxEarlier, fewer in a run of many tasks (see noteAttempt).
 type TaskAttempt struct {
 	Attempt int     `json:"attempt"` // from 1
 	Reason  string  `json:"reason"`  // why it failed: "exit 3"

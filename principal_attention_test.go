@@ -507,32 +507,6 @@ func TestAttentionTroubles(t *testing.T) {
 	})
 }
 
-// TestAttentionBefore: groups and acknowledgements as version 0.1.0 kept them, one for each agent, are taken over.
-func TestAttentionBefore(t *testing.T) {
-	exit := 3
-	at := func(n int) Stamp { return stampOf(stateEpoch.Add(time.Duration(n) * time.Minute)) }
-	old := func(agent string, first, last int, runs ...string) *Failure {
-		return &Failure{Key: stateKey("failed", "w", fmt.Sprintf("%q %d %q", "a", exit, agent)), Task: "a", Exit: &exit,
-			Agent: agent, Reason: "on " + agent,
-			Runs: runs, Count: len(runs), First: at(first), Last: at(last)}
-	}
-	s := stateNew()
-	s.workflow("w").Failures = []*Failure{old("x", 1, 5, "R5", "R1"), old("y", 2, 7, "R7", "R2"), old("z", 3, 3, "R3")}
-	s.joinFailures()
-	if list := s.workflow("w").Failures; len(list) != 1 || fmt.Sprintf("%v %v %d %s %s", list[0].Runs, list[0].Agents,
-		list[0].Count, list[0].Agent, list[0].Reason) != "[R7 R5 R3 R2 R1] [x y z] 5 y on y" ||
-		list[0].First != at(1) || list[0].Last != at(7) || list[0].Key != list[0].keyOf("w") {
-		t.Errorf("%+v", list[0])
-	}
-	s.workflow("w").Failures = []*Failure{old("x", 1, 1, "R1")}
-	key := s.workflow("w").Failures[0].Key
-	s.joinFailures()
-	s.applyAck(&Event{Kind: evAcked, Workflow: "w", Key: key})
-	if n := len(s.workflow("w").Failures); n != 0 {
-		t.Errorf("%d groups after the acknowledgement of a journal of before", n)
-	}
-}
-
 // TestAttentionBlames: of several tasks that failed the one is named that failed first, as the run's reason does;
 // whatever was stopped or crashed before it.
 func TestAttentionBlames(t *testing.T) {

@@ -57,15 +57,11 @@ func (p *principal) keyUse(grant *authGrant, req Request) string {
 	if req.Key == "" {
 		return ""
 	}
-	young := func(use KeyUse) bool { return use.Run != "" && p.cfg.now().Sub(use.Time.Time) <= stateKeyLife }
-	if use := p.state.Keys[stateUse(req.Workflow, grant.scope(), req.Key)]; young(use) {
-		return use.Run
+	use := p.state.Keys[stateUse(req.Workflow, grant.scope(), req.Key)]
+	if use.Run == "" || p.cfg.now().Sub(use.Time.Time) > stateKeyLife {
+		return ""
 	}
-	use := p.state.Keys[req.Key] // of a version that kept all keys together
-	if r := p.state.Runs[use.Run]; young(use) && r != nil && r.Workflow == req.Workflow && grant.sees(r.Workflow) {
-		return use.Run
-	}
-	return ""
+	return use.Run
 }
 
 // paramsCheck holds the parameters of a request against the workflow as it is now: patterns over long values take their

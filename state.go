@@ -205,12 +205,8 @@ type KeyUse struct {
 	Time Stamp  `json:"t"`
 }
 
-// stateUse names an idempotency key among those of all workflows and scopes. Versions of before knew no scopes, and
-// kept a key by itself.
+// stateUse names an idempotency key among those of all workflows and scopes.
 func stateUse(workflow, scope, key string) string {
-	if scope == "" {
-		return key
-	}
 	return workflow + "\x00" + scope + "\x00" + key
 }
 
@@ -367,7 +363,7 @@ func (s *State) applyAgent(e *Event) {
 		}
 	case evAgentLost:
 		a.State, a.Seen = agentLost, e.Time
-		if !e.Until.IsZero() { // journals of before do not say when it was heard
+		if !e.Until.IsZero() {
 			a.Seen = e.Until
 		}
 	case evAgentDrained:
@@ -500,8 +496,8 @@ func (s *State) applyReport(r *Run, e *Event) error {
 	return nil
 }
 
-// noteAttempt keeps an attempt that has failed, and the newest of those before it, most in all. Agents of before do not
-// say how long it took: then its start does. The list only grows at its end: what was handed out of it stays as it was.
+// noteAttempt keeps an attempt that has failed, and the newest of those before it, most in all. The list only grows at
+// its end: what was handed out of it stays as it was.
 func (t *TaskRun) noteAttempt(e *Event, most int) {
 	a := TaskAttempt{Attempt: e.Attempt, Reason: e.Reason, Exit: e.Exit, Started: t.began(), Seconds: e.Seconds}
 	if i := strings.LastIndex(a.Reason, stateAgain); i >= 0 {
@@ -509,9 +505,6 @@ func (t *TaskRun) noteAttempt(e *Event, most int) {
 	}
 	if len(a.Reason) > stateMaxWhy {
 		a.Reason = strings.ToValidUTF8(a.Reason[:stateMaxWhy], "")
-	}
-	if a.Seconds == 0 && !a.Started.IsZero() && e.Time.After(a.Started.Time) {
-		a.Seconds = e.Time.Sub(a.Started.Time).Seconds()
 	}
 	t.Earlier = append(t.Earlier[max(len(t.Earlier)+1-most, 0):], a)
 }

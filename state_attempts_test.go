@@ -63,9 +63,6 @@ func TestStateAttempts(t *testing.T) {
 			"1 exit 3 1 @5 0.25s | 2 signal SIGKILL 2 @7 0.5s | 3 r 0 @9 1s"},
 		{"cancelled while it waits", []Event{failed(1, 0.25, "exit 3; attempt 2 of 3 in 1h"), ended(1, taskCancelled)},
 			"1 exit 3 1 @5 0.25s", "1 exit 3 1 @5 0.25s"},
-		{"an agent of before says no seconds", []Event{failed(1, 0, "exit 3; attempt 2 of 3 in 1s"), started(2),
-			failed(2, 0, "exit 4; attempt 3 of 3 in 1s")},
-			"1 exit 3 1 @5 1s | 2 exit 4 2 @7 1s", "1 exit 3 1 @5 1s | 2 exit 4 2 @7 1s"},
 		{"a plain reason", []Event{failed(1, 0.25, "exit 3")}, "1 exit 3 1 @5 0.25s", "1 exit 3 1 @5 0.25s"},
 		{"a reason that looks like ours", []Event{failed(1, 0.25,
 			"start x; attempt 1 of 1 in y: no; attempt 2 of 3 in 1s")}, "1 start x; attempt 1 of 1 in y: no 1 @5 0.25s",
@@ -100,24 +97,6 @@ func TestStateAttempts(t *testing.T) {
 		if (task.Attempts > 1) == task.Began.IsZero() {
 			t.Errorf("%s: %d attempts, the newest began %v", test.name, task.Attempts, task.Began)
 		}
-	}
-}
-
-// A snapshot of a version of before has neither attempts nor when the newest began: what is not known is left out.
-func TestStateAttemptsUnknown(t *testing.T) {
-	s := stateNew()
-	s.Runs["R1"] = &Run{ID: "R1", State: runRunning, Agent: "x", Lease: 1,
-		Tasks: []TaskRun{{Task: "a", State: taskRunning, Attempts: 2, Started: stampOf(stateEpoch)}}}
-	for i, e := range []*Event{{Kind: evTaskRetrying, Attempt: 2, Reason: "exit 3; attempt 3 of 4 in 1s"},
-		{Kind: evTaskStarted, Attempt: 3}, {Kind: evTaskRetrying, Attempt: 3, Reason: "exit 4; attempt 4 of 4 in 1s"}} {
-		e.Run, e.Agent, e.Lease, e.Task, e.Time = "R1", "x", 1, "a",
-			stampOf(stateEpoch.Add(time.Duration(i+1)*time.Minute))
-		if err := s.apply(e); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if is, want := stateAttempts(s.Runs["R1"].Tasks[0].Earlier), "2 exit 3 - @- 0s | 3 exit 4 - @120 60s"; is != want {
-		t.Errorf("kept is %s, want %s", is, want)
 	}
 }
 

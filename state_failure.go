@@ -10,7 +10,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 const (
@@ -90,12 +89,6 @@ func (f *Failure) exit() string {
 	return fmt.Sprint(*f.Exit)
 }
 
-// named says whether the key is the group's. Version 0.1.0 had a group for each agent, and journals hold its keys.
-func (f *Failure) named(workflow, key string) bool {
-	return f.Key == key || len(f.Agents) == 0 && key == stateKey("failed", workflow,
-		fmt.Sprintf("%q %s %q", f.Task, f.exit(), f.Agent))
-}
-
 // addAgents notes on which agents runs of the group were.
 func (f *Failure) addAgents(others ...string) {
 	all := append([]string{f.Agent}, f.Agents...)
@@ -103,35 +96,6 @@ func (f *Failure) addAgents(others ...string) {
 	slices.Sort(all)
 	if all = slices.DeleteFunc(slices.Compact(all), func(name string) bool { return name == "" }); len(all) > 1 {
 		f.Agents = all[:min(len(all), stateMaxFailureRuns)]
-	}
-}
-
-// joinFailures makes one group of those that differ in their agents alone, as version 0.1.0 saved them.
-func (s *State) joinFailures() {
-	for id, w := range s.Workflows {
-		var joined []*Failure
-		for _, f := range w.Failures {
-			f.Key = f.keyOf(id)
-			i := slices.IndexFunc(joined, func(other *Failure) bool { return other.Key == f.Key })
-			if i < 0 {
-				joined = append(joined, f)
-				continue
-			}
-			newer, older := f, joined[i]
-			if newer.Last.Before(older.Last.Time) {
-				newer, older = older, newer
-			}
-			newer.addAgents(append(older.Agents, older.Agent)...)
-			newer.Runs = append(newer.Runs, older.Runs...)
-			slices.SortFunc(newer.Runs, func(a, b string) int { return strings.Compare(b, a) }) // they sort by time
-			newer.Runs = newer.Runs[:min(len(newer.Runs), stateMaxFailureRuns)]
-			newer.Count += older.Count
-			if older.First.Before(newer.First.Time) {
-				newer.First = older.First
-			}
-			joined[i] = newer
-		}
-		w.Failures = joined
 	}
 }
 
@@ -221,9 +185,7 @@ func (s *State) applyAck(e *Event) {
 		return
 	}
 	if w := s.Workflows[e.Workflow]; w != nil {
-		i := slices.IndexFunc(w.Failures, func(f *Failure) bool { return f.named(e.Workflow, e.Key) })
-		if i >= 0 {
-			f := w.Failures[i]
+		if f := w.failure(e.Key); f != nil {
 			if f.Until = e.Until; e.Until.IsZero() {
 				w.Failures = slices.DeleteFunc(w.Failures, func(other *Failure) bool { return other == f })
 			}

@@ -307,7 +307,7 @@ func TestStateRequeueAndLeases(t *testing.T) {
 		return &Event{Kind: kind, Run: "R1", Agent: "x", Lease: lease, Task: task, State: state, Attempt: 1,
 			Reason: "r:" + task}
 	}
-	g.apply(&Event{Kind: evQueued, Run: "R1", Workflow: "w", Version: "v1", Key: "k", Scheduled: stampOf(stateEpoch),
+	g.apply(&Event{Kind: evQueued, Run: "R1", Workflow: "w", Version: "v1", Key: "k", Scope: "*", Scheduled: stampOf(stateEpoch),
 		By: "me", Trigger: triggerCron},
 		&Event{Kind: evAssigned, Run: "R1", Agent: "x"}, report(1, evRunStarted, "", ""),
 		report(1, evTaskStarted, "a", ""),
@@ -336,7 +336,8 @@ func TestStateRequeueAndLeases(t *testing.T) {
 	if stateTask(r, "a") != taskWaiting || r.State != runQueued {
 		t.Fatalf("all again: %+v", r)
 	}
-	if g.s.Keys["k"].Run != "R1" || !g.s.workflow("w").Tick.Equal(stateEpoch) || !g.s.workflow("w").Decisions[0].Fired {
+	if g.s.Keys[stateUse("w", "*", "k")].Run != "R1" || !g.s.workflow("w").Tick.Equal(stateEpoch) ||
+		!g.s.workflow("w").Decisions[0].Fired {
 		t.Errorf("%+v, %+v", g.s.Keys, g.s.workflow("w"))
 	}
 }

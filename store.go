@@ -209,8 +209,8 @@ func (s *store) start() (*State, storeReport, error) {
 	for _, run := range missing {
 		s.history(run, nil)
 	}
-	if p.schema < storeSchema && !s.opt.NoSync {
-		s.snapshot(p.state, nil) // before anything else is written: an older program must not take our lines for damage
+	if !p.saved && !s.opt.NoSync {
+		s.snapshot(p.state, nil) // it has the schema number, by which another version knows what it cannot read
 	}
 	return p.state, report, nil
 }

@@ -2,7 +2,7 @@
 // usual and can be told from the rest: of a run no reason, no parameters, the attempt and the lease 1, that it began
 // its seconds before it finished, and has its output in the file of that day; of a task that its one attempt began with
 // the run and ended after its seconds, and exit code 0 where it succeeded. A run or a task that is not so has all its
-// fields. Lines of before, which have all fields, are read the same way.
+// fields.
 
 package main
 

@@ -192,7 +192,7 @@ type storeReplay struct {
 	dir      string // only for messages
 	now      Stamp
 	state    *State
-	schema   int          // of the snapshot; 0: there is none
+	saved    bool         // there is a snapshot
 	marked   uint64       // up to this event the journal was on the disk
 	next     uint64       // the number that the next event must have
 	last     storeSegment // where the journal is to be continued; no name: in a new segment
@@ -516,8 +516,8 @@ func storeSeek(f *os.File, seq uint64) (int64, error) {
 	return low, nil
 }
 
-// storeSchema is the version of the form of a state folder, and storeNeeds the first program version that reads it.
-// With 2 came lines of the journal with several events, and lines of the history without what is usual.
+// storeSchema is the version of the form of a state folder: a folder of another one is refused. storeNeeds is the first
+// version of the program that reads it.
 const (
 	storeSchema   = 2
 	storeNeeds    = "0.1.0"
@@ -533,8 +533,8 @@ type storeSaved struct {
 	State  *State `json:"state"`
 }
 
-// storeNewer is the error of a snapshot that a later version of the program wrote.
-type storeNewer struct{ error }
+// storeForeign is the error of a snapshot in a form that this version of the program does not read.
+type storeForeign struct{ error }
 
 // snapshot reads the snapshot that there is: the newest, or when that is damaged the one before it. One that is
 // damaged is set aside, so that it can never replace the good one.
@@ -543,7 +543,7 @@ func (p *storeReplay) snapshot() error {
 	var faults []string
 	for _, name := range []string{storeSnapshot, storeSnapshot + ".1"} {
 		state, err := p.load(name)
-		var newer storeNewer
+		var foreign storeForeign
 		switch {
 		case err == nil:
 			p.state = state
@@ -555,7 +555,7 @@ func (p *storeReplay) snapshot() error {
 			return nil
 		case errors.Is(err, fs.ErrNotExist):
 			continue
-		case errors.As(err, &newer), !errors.Is(err, errStoreDamaged):
+		case errors.As(err, &foreign), !errors.Is(err, errStoreDamaged):
 			return fmt.Errorf("read snapshot %s: %w", p.path(name), err)
 		}
 		aside := name + ".damaged-" + p.now.Format("20060102T150405.000")
@@ -593,16 +593,19 @@ func (p *storeReplay) load(name string) (*State, error) {
 	if err := storeDecode(line, &head); err != nil {
 		return nil, fmt.Errorf("%w: %w", errStoreDamaged, err)
 	}
-	if head.Schema > storeSchema {
-		return nil, storeNewer{fmt.Errorf("it has schema %d and needs cdktr %s or newer; this version reads schema %d",
+	switch {
+	case head.Schema > storeSchema:
+		return nil, storeForeign{fmt.Errorf("it has schema %d and needs cdktr %s or newer; this version reads schema %d",
 			head.Schema, head.Needs, storeSchema)}
+	case head.Schema < storeSchema:
+		return nil, storeForeign{fmt.Errorf("it has schema %d, from before cdktr %s; this version reads schema %d: "+
+			"give it another folder with --state, or move this one away", head.Schema, storeNeeds, storeSchema)}
 	}
 	saved := storeSaved{State: stateNew()}
 	if err := storeDecode(line, &saved); err != nil || saved.State == nil {
 		return nil, fmt.Errorf("%w: %w", errStoreDamaged, err)
 	}
-	saved.State.joinFailures()
-	saved.State.Seq, p.schema = saved.Seq, saved.Schema
+	saved.State.Seq, p.saved = saved.Seq, true
 	return saved.State, nil
 }
 

@@ -5,7 +5,7 @@
 //	{"t":"2026-01-31T02:30:00.000Z","r":"01JD…","i":1,"k":"load","n":1,"s":"o","m":"hello"}
 //	{"t":"2026-01-31T02:30:01.000Z","r":"01JD…","i":2,"j":4,"k":"load","n":1,"s":"o","m":"one\ntwo\nthree"}
 //
-// Versions up to 0.1.0 wrote the first form alone. Below, a line is a line of output, and a record one of a file.
+// Below, a line is a line of output, and a record one of a file.
 //
 // A line goes into the file of the day on which it is written, and never into an earlier file than the newest, whatever
 // the clock does: so the order of places (day, offset) is the order of writing. One goroutine writes; any number of

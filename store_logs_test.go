@@ -836,9 +836,8 @@ func TestLogsRecordTornAndDamaged(t *testing.T) {
 	}
 }
 
-// Files of version 0.1.0, with each line by itself and also with a newline within one, are read as they were, and
-// written on in.
-func TestLogsFormat1(t *testing.T) {
+// TestLogsWithin reads on in a file with lines by themselves, one with a newline within it and one of bytes.
+func TestLogsWithin(t *testing.T) {
 	l, _, dir := logsNew(t)
 	old := `{"t":"2026-01-30T12:00:07.000Z","r":"R","i":1,"k":"load","n":1,"s":"o","m":"one"}
 {"t":"2026-01-30T12:00:07.000Z","r":"R","i":2,"k":"load","n":1,"s":"e","m":"two\u000aof one line"}

@@ -6,7 +6,7 @@
 // leaves it so. The mark is written behind an fsync of the journal, at once behind the first of a process, then
 // storeMarkDelay later, and at the end. It is never synced itself: it may be older than the truth, never ahead of it,
 // and a run costs no fsync more. It is written in place, always with the same length; one that a crash tore is no mark,
-// which a start and check say, and write anew. Folders of before have none, and a backup takes none along.
+// which a start and check say, and write anew. A new folder has none, and a backup takes none along.
 
 package main
 
