@@ -519,7 +519,7 @@ func storeSeek(f *os.File, seq uint64) (int64, error) {
 // storeSchema is the version of the form of a state folder: a folder of another one is refused. storeNeeds is the first
 // version of the program that reads it.
 const (
-	storeSchema   = 2
+	storeSchema   = 3
 	storeNeeds    = "0.1.0"
 	storeSnapshot = "snapshot.json"
 )

@@ -166,12 +166,12 @@ func TestStoreRefuses(t *testing.T) {
 			var c storeEncoder
 			c.add(map[string]any{"schema": 9, "needs": "7.5", "seq": 1})
 			return c.take()
-		}, "snapshot.json: it has schema 9 and needs cdktr 7.5 or newer; this version reads schema 2"},
+		}, "snapshot.json: it has schema 9 and needs cdktr 7.5 or newer; this version reads schema 3"},
 		{"older schema", []func(string) string{named("snapshot.json")}, func(b []byte) []byte {
 			var c storeEncoder
-			c.add(map[string]any{"schema": 1, "needs": "0.0.9", "seq": 1, "state": stateNew()})
+			c.add(map[string]any{"schema": 2, "needs": "0.1.0", "seq": 1, "state": stateNew()})
 			return c.take()
-		}, "snapshot.json: it has schema 1, from before cdktr 0.1.0; this version reads schema 2: give it another"},
+		}, "snapshot.json: it has schema 2, from before cdktr 0.1.0; this version reads schema 3: give it another"},
 		{"damaged snapshot", []func(string) string{named("snapshot.json")}, flip, ""},
 		{"no snapshot but the one before", []func(string) string{named("snapshot.json")}, gone, ""},
 		{"both snapshots damaged", []func(string) string{named("snapshot.json"), named("snapshot.json.1")}, flip,
