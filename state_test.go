@@ -307,8 +307,9 @@ func TestStateRequeueAndLeases(t *testing.T) {
 		return &Event{Kind: kind, Run: "R1", Agent: "x", Lease: lease, Task: task, State: state, Attempt: 1,
 			Reason: "r:" + task}
 	}
-	g.apply(&Event{Kind: evQueued, Run: "R1", Workflow: "w", Version: "v1", Key: "k", Scope: "*", Scheduled: stampOf(stateEpoch),
-		By: "me", Trigger: triggerCron},
+	g.apply(&Event{Kind: evQueued, Run: "R1", Workflow: "w", Version: "v1", Key: "k", Scope: "*",
+		Scheduled: stampOf(stateEpoch),
+		By:        "me", Trigger: triggerCron},
 		&Event{Kind: evAssigned, Run: "R1", Agent: "x"}, report(1, evRunStarted, "", ""),
 		report(1, evTaskStarted, "a", ""),
 		report(1, evTaskFinished, "a", taskSucceeded), report(1, evTaskStarted, "b", ""),

@@ -595,7 +595,8 @@ func (p *storeReplay) load(name string) (*State, error) {
 	}
 	switch {
 	case head.Schema > storeSchema:
-		return nil, storeForeign{fmt.Errorf("it has schema %d and needs cdktr %s or newer; this version reads schema %d",
+		return nil, storeForeign{fmt.Errorf("it has schema %d and needs cdktr %s or newer; this version reads "+
+			"schema %d",
 			head.Schema, head.Needs, storeSchema)}
 	case head.Schema < storeSchema:
 		return nil, storeForeign{fmt.Errorf("it has schema %d, from before cdktr %s; this version reads schema %d: "+
