@@ -1,5 +1,5 @@
 // cli.go: what a verb of the command line is made of: its entry in the table, its flags, the invocation that it is
-// given, and the errors that carry an exit code. The verbs themselves are in cli_act.go, cli_look.go, cli_serve.go and
+// given, and the errors that carry an exit code. The verbs themselves are in cli_run.go, cli_list.go, cli_serve.go and
 // cli_setup.go.
 
 package main

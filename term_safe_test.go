@@ -146,7 +146,7 @@ func TestTermSafeEverywhere(t *testing.T) {
 	t.Parallel()
 	allowed := map[string]string{
 		`\bos\.Std(out|err)\b`: "main.go",
-		`\btermRaw\(`: "cli_keys.go cli_watch.go main.go cli_progress.go cli_serve_log.go cli_table.go " +
+		`\btermRaw\(`: "cli_keys.go cli_list_watch.go main.go cli_progress.go cli_serve_log.go cli_table.go " +
 			"term.go term_safe.go",
 		`\bprintln\(|fmt\.Print`: "",
 	}

@@ -1,4 +1,4 @@
-// cli_when.go: the verbs why and next: what became of the fires of a workflow, and when it fires next.
+// cli_why.go: the verbs why and next: what became of the fires of a workflow, and when it fires next.
 
 package main
 

@@ -1,4 +1,4 @@
-// cli_look.go: the verbs that only look: workflows, runs, schedules, agents, events.
+// cli_list.go: the verbs that only look: workflows, runs, schedules, agents, events.
 
 package main
 

@@ -1,4 +1,4 @@
-// cli_watch.go: the lists that go on: ps, ls and agents with --watch. What there is comes first, a line each, and then
+// cli_list_watch.go: the lists that go on: ps, ls and agents with --watch. What there is comes first, a line each, and then
 // a line for each change: plain lines, for a pipe, a log, or who listens to a screen.
 
 package main

@@ -1,4 +1,4 @@
-// cli_act.go: the verbs that ask a principal to do something: run, cancel, retry, pause and their like, and logs.
+// cli_run.go: the verbs that ask a principal to do something: run, cancel, retry, pause and their like, and logs.
 
 package main
 
