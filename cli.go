@@ -1,6 +1,6 @@
 // cli.go: what a verb of the command line is made of: its entry in the table, its flags, the invocation that it is
-// given, and the errors that carry an exit code. The verbs themselves are in cli_run.go, cli_list.go, cli_serve.go and
-// cli_setup.go.
+// given, and the errors that carry an exit code. The verbs themselves are in the files that bear their names or say at
+// their top which they hold; main.go lists them all.
 
 package main
 
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,6 +45,7 @@ func (e *exitError) Error() string {
 	}
 	return e.err.Error()
 }
+
 func (e *exitError) Unwrap() error { return e.err }
 
 // signalError is why the context of a verb ended: somebody sent this process a signal.
@@ -150,6 +152,7 @@ type cliFlags struct {
 type pairsFlag map[string]string
 
 func (p *pairsFlag) String() string { return "" }
+
 func (p *pairsFlag) Set(text string) error {
 	k, v, ok := strings.Cut(text, "=")
 	if !ok || k == "" {
@@ -193,8 +196,10 @@ func (f *cliFlags) setting(key, help string) {
 // insecureFlag is --insecure, which may stand alone.
 type insecureFlag map[string]string
 
-func (insecureFlag) String() string   { return "" }
+func (insecureFlag) String() string { return "" }
+
 func (insecureFlag) IsBoolFlag() bool { return true }
+
 func (f insecureFlag) Set(text string) error {
 	switch text {
 	case "true":
@@ -245,4 +250,98 @@ func (f *cliFlags) parse(args []string) ([]string, error) {
 		}
 		words, args = append(words, f.Arg(0)), f.Args()[1:]
 	}
+}
+
+// ask does one request on a connection of its own.
+func (c *cli) ask(ctx context.Context, req Request) (*Reply, error) {
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.close()
+	return conn.ask(ctx, req)
+}
+
+// askAt does one request on a connection of its own to a socket of this box.
+func (c *cli) askAt(ctx context.Context, endpoint string, req Request) (*Reply, error) {
+	conn, err := clientDial(ctx, endpoint, wireOptions{})
+	if err != nil {
+		return nil, err
+	}
+	defer conn.close()
+	return conn.ask(ctx, req)
+}
+
+// say prints a remark on standard error.
+func (c *cli) say(text string) { fmt.Fprintln(c.err, "cdktr: "+textSafe(text)) }
+
+// note prints what the principal remarks on a reply, on standard error.
+func (c *cli) note(r *Reply) {
+	if r.Note != "" {
+		c.say(r.Note)
+	}
+}
+
+// oneArg gives the only argument of a verb.
+func oneArg(args []string, verb, what string) (string, error) {
+	if len(args) != 1 {
+		return "", &exitError{code: exitUsage, err: fmt.Errorf("%s takes one %s, not %d", verb, what, len(args)),
+			hint: "cdktr " + verb + " --help"}
+	}
+	return args[0], nil
+}
+
+// isRunID says whether an argument is a run's id rather than a workflow's.
+func isRunID(text string) bool {
+	return len(text) == 26 && strings.Trim(text, ulidDigits) == "" && text[0] <= '7'
+}
+
+// isFile says whether the argument of run is a file rather than a workflow's id.
+func isFile(text string) bool {
+	ext := strings.ToLower(filepath.Ext(text))
+	return text == "-" || strings.Contains(text, "/") || slices.Contains([]string{".yml", ".yaml", ".json"}, ext)
+}
+
+// sinceOf reads a --since: a duration before now, or a time.
+func sinceOf(text string, now time.Time) (Stamp, error) {
+	if text == "" {
+		return Stamp{}, nil
+	}
+	if d, err := parseDuration(text); err == nil {
+		return stampOf(now.Add(-d)), nil
+	}
+	t, err := timeOf(text, time.Local)
+	if err != nil {
+		return Stamp{}, usageError("%q is neither a time nor how long ago: write it as 2026-01-31T02:30, 90m or 2d",
+			textHead(text, cliEchoMost))
+	}
+	return stampOf(t), nil
+}
+
+// timeOf reads a time as people write it: RFC 3339, or a date with or without a time of day in the given zone.
+func timeOf(text string, zone *time.Location) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04",
+		"2006-01-02 15:04", "2006-01-02"} {
+		if t, err := time.ParseInLocation(layout, text, zone); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, usageError("%q is not a time: write it as 2026-01-31T02:30, or with a zone as "+
+		"2026-01-31T02:30:00Z", textHead(text, cliEchoMost))
+}
+
+// cliFlagShown writes a flag with the name of its value.
+func cliFlagShown(fl *flag.Flag) string {
+	dashes := "--"
+	if len(fl.Name) == 1 {
+		dashes = "-"
+	}
+	value, _ := flag.UnquoteUsage(fl)
+	if value == strings.ToLower(value) { // what package flag calls it
+		value = strings.ToUpper(value)
+	}
+	return strings.TrimSpace(dashes + fl.Name + " " + value)
 }

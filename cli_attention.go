@@ -12,23 +12,19 @@ import (
 // attentionShown is how many names of workflows or agents an item is printed with.
 const attentionShown = 12
 
-// attentionVerbs is the verbs about what needs a person.
-func attentionVerbs() []cliVerb {
-	return []cliVerb{
-		{name: "attention", help: "tell what needs a person: failed runs, files that do not load, lost agents, what " +
-			"is overdue, a full disk", run: lookAttention,
-			examples: []string{"cdktr attention", "cdktr attention --json | jq -r 'select(.recovered | not) | .key'"}},
-		{name: "ack", args: "KEY", help: "acknowledge something that attention tells of: it is gone until it " +
-			"happens again", run: lookAck,
-			flags: func(f *cliFlags) {
-				f.StringVar(&f.snooze, "snooze", "", "for a `DURATION` only, as 4h: then it is told of again")
-			},
-			examples: []string{"cdktr ack agent:edge-07", "cdktr ack agent:edge-07 --snooze 4h",
-				"cdktr attention --json | jq -r .key | xargs -n1 cdktr ack"}},
-	}
+// attentionVerb is the entry of `attention`.
+func attentionVerb() cliVerb {
+	return cliVerb{name: "attention",
+		help: "tell what needs a person: failed runs, files that do not load, lost agents, what is overdue, " +
+			"a full disk",
+		run: doAttention,
+		examples: []string{
+			"cdktr attention",
+			"cdktr attention --json | jq -r 'select(.recovered | not) | .key'",
+		}}
 }
 
-func lookAttention(ctx context.Context, c *cli, args []string) error {
+func doAttention(ctx context.Context, c *cli, args []string) error {
 	conn, err := c.dial(ctx)
 	if err != nil {
 		return err
@@ -204,7 +200,21 @@ func attentionCommands(item *AttentionItem) []string {
 	return append(commands, "cdktr ack "+item.Key)
 }
 
-func lookAck(ctx context.Context, c *cli, args []string) error {
+// ackVerb is the entry of `ack`.
+func ackVerb() cliVerb {
+	return cliVerb{name: "ack", args: "KEY",
+		help: "acknowledge something that attention tells of: it is gone until it happens again", run: doAck,
+		flags: func(f *cliFlags) {
+			f.StringVar(&f.snooze, "snooze", "", "for a `DURATION` only, as 4h: then it is told of again")
+		},
+		examples: []string{
+			"cdktr ack agent:edge-07",
+			"cdktr ack agent:edge-07 --snooze 4h",
+			"cdktr attention --json | jq -r .key | xargs -n1 cdktr ack",
+		}}
+}
+
+func doAck(ctx context.Context, c *cli, args []string) error {
 	key, err := oneArg(args, "ack", "KEY")
 	if err != nil {
 		return err

@@ -17,8 +17,23 @@ import (
 	"strings"
 )
 
-// backupRun carries out the verb. The archive is the caller's file; all that is read is read as the state's owner.
-func backupRun(ctx context.Context, c *cli, args []string) error {
+// backupVerb is the entry of `backup`.
+func backupVerb() cliVerb {
+	return cliVerb{name: "backup", args: "FILE",
+		help: "write a principal's snapshot, journal, history and output to a .tar.gz, while it runs or not",
+		run:  doBackup,
+		more: `
+Run it on the principal's box, as the principal's user. The file holds all that was acknowledged before the backup
+began. To restore, unpack it into an empty state folder (tar -xzf FILE -C DIR) and start the principal there.`,
+		flags: func(f *cliFlags) {
+			f.setting("state", "the state folder `DIR` of a principal that does not run")
+			f.BoolVar(&f.keys, "keys", false, "the keys as well: the file is as secret as they are then")
+		},
+		examples: []string{"cdktr backup /backup/cdktr-$(date +%F).tar.gz", "cdktr backup --keys /root/cdktr.tar.gz"}}
+}
+
+// doBackup carries out the verb. The archive is the caller's file; all that is read is read as the state's owner.
+func doBackup(ctx context.Context, c *cli, args []string) error {
 	name, err := oneArg(args, "backup", "FILE")
 	if err != nil {
 		return err

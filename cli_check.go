@@ -27,40 +27,6 @@ const (
 	checkMaxRuns   = 100     // runs of one kind that a repair names; the rest is counted
 )
 
-// checkVerbs is the verbs that look after a state folder.
-func checkVerbs() []cliVerb {
-	return []cliVerb{
-		{name: "check", help: "read every file of a stopped principal's or agent's state folder, and name what is " +
-			"damaged", run: checkRun,
-			flags: func(f *cliFlags) {
-				f.setting("state", "the state folder `DIR`")
-				f.BoolVar(&f.repair, "repair", false,
-					"make the journal readable again: move what cannot be read into a folder damaged-TIME")
-			},
-			more: "Each fault is a line FILE:LINE: MESSAGE. Exit codes: 0 all is well or was repaired, 2 there " +
-				"are faults, 5 a process holds the\nfolder. Damage in history, output and spool is passed over by " +
-				"all readers. --repair puts blanks in the place of damaged lines of\nhistory and output, and keeps " +
-				"what was there; a damaged spool is left: the agent drops it once it is sent.",
-			examples: []string{"cdktr check", "cdktr check --state /var/lib/cdktr --json", "cdktr check --repair"}},
-		{name: "backup", args: "FILE", help: "write a principal's snapshot, journal, history and output to a " +
-			".tar.gz, while it runs or not", run: backupRun,
-			flags: func(f *cliFlags) {
-				f.setting("state", "the state folder `DIR` of a principal that does not run")
-				f.BoolVar(&f.keys, "keys", false, "the keys as well: the file is as secret as they are then")
-			},
-			more: "It runs on the principal's box, as its user. All that was acknowledged before it began is in " +
-				"it. To restore, unpack it into an\nempty state folder (tar -xzf FILE -C DIR) and start the " +
-				"principal there.",
-			examples: []string{"cdktr backup /backup/cdktr-$(date +%F).tar.gz",
-				"cdktr backup --keys /root/cdktr.tar.gz"}},
-		{name: "doctor", help: "say how this box is: principal, agents, state folder, disk, bytes written a day, " +
-			"time zone, clock", run: doctorRun,
-			flags:    func(f *cliFlags) { f.setting("state", "the state folder `DIR`") },
-			more:     "A line a thing: ok, warn, or bad. Exit codes: 0 nothing is bad, 1 something is.",
-			examples: []string{"cdktr doctor", "cdktr doctor --json | jq -r 'select(.state != \"ok\") | .text'"}},
-	}
-}
-
 // checkFault is one thing that is wrong.
 type checkFault struct {
 	File    string `json:"file"`
@@ -126,8 +92,26 @@ type checkLine struct {
 	torn     bool  // it is the last one, and has none
 }
 
-// checkRun carries out the verb.
-func checkRun(ctx context.Context, c *cli, args []string) error {
+// checkVerb is the entry of `check`.
+func checkVerb() cliVerb {
+	return cliVerb{name: "check",
+		help: "read every file of a stopped principal's or agent's state folder, and name what is damaged",
+		run:  doCheck,
+		more: `
+Each fault is a line FILE:LINE: MESSAGE. Exit codes: 0 all is well or was repaired, 2 there are faults, 5 a process
+holds the folder. All readers pass over damage in history, output and spool. --repair puts blanks in the place of
+damaged lines of history and output, and keeps what was there. It leaves a damaged spool: the agent drops that once it
+is sent.`,
+		flags: func(f *cliFlags) {
+			f.setting("state", "the state folder `DIR`")
+			f.BoolVar(&f.repair, "repair", false,
+				"make the journal readable again: move what cannot be read into a folder damaged-TIME")
+		},
+		examples: []string{"cdktr check", "cdktr check --state /var/lib/cdktr --json", "cdktr check --repair"}}
+}
+
+// doCheck carries out the verb.
+func doCheck(ctx context.Context, c *cli, args []string) error {
 	found, o, err := checkFind(ctx, c, exitUsage)
 	if err != nil {
 		return err

@@ -48,8 +48,19 @@ type doctor struct {
 	pid      int    // its process, 0 when nobody knows
 }
 
-// doctorRun carries out the verb.
-func doctorRun(ctx context.Context, c *cli, args []string) error {
+// doctorVerb is the entry of `doctor`.
+func doctorVerb() cliVerb {
+	return cliVerb{name: "doctor",
+		help: "say how this box is: principal, agents, state folder, disk, bytes written a day, time zone, clock",
+		run:  doDoctor,
+		more: `
+A line a thing: ok, warn, or bad. Exit codes: 0 nothing is bad, 1 something is.`,
+		flags:    func(f *cliFlags) { f.setting("state", "the state folder `DIR`") },
+		examples: []string{"cdktr doctor", "cdktr doctor --json | jq -r 'select(.state != \"ok\") | .text'"}}
+}
+
+// doDoctor carries out the verb.
+func doDoctor(ctx context.Context, c *cli, args []string) error {
 	d := &doctor{c: c, now: time.Now()}
 	d.say("program", doctorOK, "cdktr %s, %s, %s/%s", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	d.principal(ctx)
@@ -335,4 +346,26 @@ func doctorBytes(n int64) string {
 		}
 	}
 	return fmt.Sprintf("%d bytes", n)
+}
+
+// pingVerb is the entry of `ping`.
+func pingVerb() cliVerb {
+	return cliVerb{name: "ping", help: "see whether the principal is there", run: doPing,
+		examples: []string{"cdktr ping", "cdktr ping --principal ipc:///run/cdktr/cdktr.sock"}}
+}
+
+func doPing(ctx context.Context, c *cli, args []string) error {
+	began := time.Now()
+	r, err := c.ask(ctx, Request{Op: "ping"})
+	if err != nil {
+		return err
+	}
+	took := time.Since(began)
+	if c.flags.json {
+		return printJSON(c.out, map[string]any{"principal": c.cfg.get("principal"), "version": r.Version,
+			"seconds": took.Seconds(), "seq": r.Seq})
+	}
+	_, err = fmt.Fprintf(c.out, "principal %s answers at %s in %s\n", r.Version, c.cfg.get("principal"),
+		took.Round(10*time.Microsecond))
+	return err
 }

@@ -19,51 +19,23 @@ import (
 // keysPort is where a principal listens unless it is told otherwise.
 const keysPort = "5561"
 
-// keysVerbs is the verbs about keys and about who gets in.
-func keysVerbs() []cliVerb {
-	return []cliVerb{
-		{name: "keygen", args: "[NAME]", help: "make a key pair, or print the principal's public key", run: runKeygen,
-			more: "With -o the pair goes to a file that only you can read: copy its public key to the principal's " +
-				"box, for\n`cdktr authorize NAME 'KEY'`. With server-key and endpoint added it is a credential. " +
-				"Mostly `cdktr authorize --new` is\nall that is needed: it makes the pair as well.",
-			flags: func(f *cliFlags) {
-				f.BoolVar(&f.server, "show-server", false, "print the public key of the principal whose state is here")
-				f.StringVar(&f.file, "o", "", "write the pair to this new `FILE`, not to standard output")
-				f.setting("state", "state folder of the principal `DIR`")
-			},
-			examples: []string{"cdktr keygen -o laptop.key", "cdktr keygen --show-server --state /var/lib/cdktr"}},
-		{name: "authorize", args: "NAME [KEY]", help: "say who gets in over tcp://, and what they may do",
-			run: runAuthorize,
-			more: "Roles: viewer reads; trigger starts the workflows named and reads their runs; operator does all " +
-				"but this; agent\ntakes runs, as the agent of that name. --new makes a key pair too and prints one " +
-				"file, the credential: with it,\n`cdktr start agent --credential FILE` or `cdktr ps --credential " +
-				"FILE` are all that the other box needs. A running\nprincipal sees each change at once; a removed " +
-				"key's connections are cut.",
-			flags: func(f *cliFlags) {
-				f.BoolVar(&f.fresh, "new", false, "make a key pair for NAME and print a credential file")
-				f.BoolVar(&f.list, "list", false, "list who gets in")
-				f.BoolVar(&f.remove, "remove", false, "take NAME's key away")
-				f.StringVar(&f.role, "role", "", "`ROLE`: agent, operator, trigger or viewer")
-				f.StringVar(&f.workflows, "workflows", "",
-					"of role trigger: the workflows, as `PATTERNS` etl.*,nightly")
-				f.StringVar(&f.endpoint, "endpoint", "", "in the credential: where the principal is, `tcp://HOST:PORT`")
-				f.StringVar(&f.file, "o", "", "write the credential to this new `FILE`, not to standard output")
-				f.setting("state", "state folder of the principal `DIR`")
-			},
-			examples: []string{"cdktr authorize --new edge-07 --role agent --endpoint tcp://hub:5561 -o edge-07.cred",
-				"cdktr authorize ci 'Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID' --role trigger --workflows 'deploy.*'",
-				"cdktr authorize --remove ci"}},
-		{name: "connect", help: "join standard input and output to the principal's socket: what ssh:// starts on " +
-			"this box", run: runConnect,
-			flags: func(f *cliFlags) {
-				f.BoolVar(&f.stdio, "stdio", false, "the only way there is; must be given")
-				f.setting("socket", "`PATH` of the principal's socket")
-			},
-			examples: []string{"ssh hub cdktr connect --stdio", "cdktr ps --principal ssh://hub"}},
-	}
+// keygenVerb is the entry of `keygen`.
+func keygenVerb() cliVerb {
+	return cliVerb{name: "keygen", args: "[NAME]", help: "make a key pair, or print the principal's public key",
+		run: doKeygen,
+		more: `
+With -o the pair goes to a file that only you can read: copy its public key to the principal's box, for
+cdktr authorize NAME 'KEY'. With the lines server-key and endpoint added, the file is a credential. Mostly
+cdktr authorize --new is all that is needed: it makes the pair as well.`,
+		flags: func(f *cliFlags) {
+			f.BoolVar(&f.server, "show-server", false, "print the public key of the principal whose state is here")
+			f.StringVar(&f.file, "o", "", "write the pair to this new `FILE`, not to standard output")
+			f.setting("state", "state folder of the principal `DIR`")
+		},
+		examples: []string{"cdktr keygen -o laptop.key", "cdktr keygen --show-server --state /var/lib/cdktr"}}
 }
 
-func runKeygen(ctx context.Context, c *cli, args []string) error {
+func doKeygen(ctx context.Context, c *cli, args []string) error {
 	if c.flags.server {
 		if len(args) > 0 || c.flags.file != "" {
 			return usageError("keygen --show-server takes nothing else: the key is public, and goes to standard output")
@@ -199,7 +171,33 @@ func (c *cli) writeKeys(text string) error {
 	return nil
 }
 
-func runAuthorize(ctx context.Context, c *cli, args []string) error {
+// authorizeVerb is the entry of `authorize`.
+func authorizeVerb() cliVerb {
+	return cliVerb{name: "authorize", args: "NAME [KEY]", help: "say who gets in over tcp://, and what they may do",
+		run: doAuthorize,
+		more: `
+Roles: a viewer reads; a trigger starts the workflows named and reads their runs; an operator does all but this; an
+agent takes runs, as the agent of that name. --new makes a key pair too and prints one file, the credential: the other
+box needs no more for cdktr start agent --credential FILE or cdktr ps --credential FILE. A running principal sees each
+change at once, and cuts the connections of a key that was removed.`,
+		flags: func(f *cliFlags) {
+			f.BoolVar(&f.fresh, "new", false, "make a key pair for NAME and print a credential file")
+			f.BoolVar(&f.list, "list", false, "list who gets in")
+			f.BoolVar(&f.remove, "remove", false, "take NAME's key away")
+			f.StringVar(&f.role, "role", "", "`ROLE`: agent, operator, trigger or viewer")
+			f.StringVar(&f.workflows, "workflows", "", "of role trigger: the workflows, as `PATTERNS` etl.*,nightly")
+			f.StringVar(&f.endpoint, "endpoint", "", "in the credential: where the principal is, `tcp://HOST:PORT`")
+			f.StringVar(&f.file, "o", "", "write the credential to this new `FILE`, not to standard output")
+			f.setting("state", "state folder of the principal `DIR`")
+		},
+		examples: []string{
+			"cdktr authorize --new edge-07 --role agent --endpoint tcp://hub:5561 -o edge-07.cred",
+			"cdktr authorize ci 'Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID' --role trigger --workflows 'deploy.*'",
+			"cdktr authorize --remove ci",
+		}}
+}
+
+func doAuthorize(ctx context.Context, c *cli, args []string) error {
 	f := c.flags
 	given := 0
 	for _, set := range []bool{f.fresh, f.list, f.remove} {
@@ -454,8 +452,20 @@ func (c *cli) listGrants(p *keysPlace) error {
 	return painterOf(c.out, c.flags.color, c.getenv).table([]string{"NAME", "ROLE", "WORKFLOWS", "KEY"}, rows)
 }
 
-// runConnect is the far end of ssh://. Its words on standard error are what the other side reads when this fails.
-func runConnect(ctx context.Context, c *cli, args []string) error {
+// connectVerb is the entry of `connect`.
+func connectVerb() cliVerb {
+	return cliVerb{name: "connect",
+		help: "join standard input and output to the principal's socket: what ssh:// starts on this box",
+		run:  doConnect,
+		flags: func(f *cliFlags) {
+			f.BoolVar(&f.stdio, "stdio", false, "the only way there is; must be given")
+			f.setting("socket", "`PATH` of the principal's socket")
+		},
+		examples: []string{"ssh hub cdktr connect --stdio", "cdktr ps --principal ssh://hub"}}
+}
+
+// doConnect is the far end of ssh://. Its words on standard error are what the other side reads when this fails.
+func doConnect(ctx context.Context, c *cli, args []string) error {
 	if !c.flags.stdio || len(args) > 0 {
 		return usageError("want connect --stdio, and nothing else: people use --principal ssh://HOST, which starts " +
 			"this")

@@ -1,5 +1,5 @@
-// cli_list_watch.go: the lists that go on: ps, ls and agents with --watch. What there is comes first, a line each, and then
-// a line for each change: plain lines, for a pipe, a log, or who listens to a screen.
+// cli_list_watch.go: --watch of ls, ps and agents: first a line for each row of the list, then a line for each
+// change. They are plain lines, for a pipe, a log, or a person who listens to a screen.
 
 package main
 

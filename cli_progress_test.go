@@ -12,7 +12,7 @@ import (
 func TestLookLive(t *testing.T) {
 	var out bytes.Buffer
 	c := &cli{flags: &cliFlags{}}
-	v := &lookLive{c: c, p: &painter{w: &out, width: 20}, lines: map[string]LogLine{}}
+	v := &logsLive{c: c, p: &painter{w: &out, width: 20}, lines: map[string]LogLine{}}
 	const clear = "\r\x1b[K"
 	for i, step := range []struct {
 		line LogLine

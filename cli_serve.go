@@ -6,63 +6,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
-
-// serveVerbs is the verbs that start a principal or an agent.
-func serveVerbs() []cliVerb {
-	return []cliVerb{
-		{name: "start principal", help: "schedule the workflows of a folder, queue runs, keep their state",
-			run: startPrincipal, rereads: true,
-			more: "With --with-agent the runs are executed by this process as well: all that one box needs. TERM " +
-				"stops it: the agent's\nruns are waited for up to the drain timeout, then stopped. A second TERM " +
-				"kills what is\nleft of them, and ends the process within 5 seconds; a third ends it at once. " +
-				"Without a terminal, HUP has it read the\nworkflows folder and the keys again.",
-			flags: func(f *cliFlags) {
-				f.BoolVar(&f.withAgent, "with-agent", false, "execute runs in this process too")
-				f.BoolVar(&f.noSched, "no-scheduler", false, "fire nothing by schedule")
-				f.setting("workflows", "`DIR` of workflow files (default workflows)")
-				f.BoolVar(&f.compatPorts, "compat-ports", false,
-					"with --insecure: the ports 5562 and 5563 too, where CDKTR's own programs send and fetch output")
-				f.setting("socket", "`PATH` of the socket for clients and agents")
-				f.setting("retain_age", "how long output and history are kept (default 90d)")
-				f.setting("retain_runs", "`N` runs of each workflow are kept (default 1000)")
-				f.setting("retain_bytes", "`SIZE` that output and history may have (default 512M)")
-				f.setting("wait_for_clock", "fire nothing before something has set the clock, for at most "+
-					"`DURATION` (default 0: do not wait)")
-				f.setting("timezone", "`ZONE` of schedules that name none (default: the machine's)")
-				f.setting("socket_group", "`GROUP` whose members may use the socket too")
-				f.Func("bind", "listen on `tcp://ADDR:PORT` too, for those with a key; may be given again",
-					func(text string) error {
-						f.set["bind"] = strings.TrimPrefix(f.set["bind"]+","+text, ",")
-						return nil
-					})
-				agentFlags(f)
-			},
-			examples: []string{"cdktr start principal --with-agent",
-				"cdktr start principal --workflows /etc/cdktr/workflows --state /var/lib/cdktr",
-				"cdktr start principal --bind tcp://0.0.0.0:5561",
-				"cdktr start principal --with-agent --no-scheduler"}},
-		{name: "start agent", help: "take runs from a principal and execute them", run: startAgent, rereads: true,
-			more: "TERM stops it: its runs are waited for up to the drain timeout, then stopped. A second TERM " +
-				"kills what is left of\nthem, and ends the process within 5 seconds; a third ends it at once. " +
-				"Without a terminal, HUP has it read its credential\nagain.",
-			flags: agentFlags,
-			examples: []string{"cdktr start agent", "cdktr start agent --credential edge-07.cred",
-				"cdktr start agent --principal ssh://hub --name edge-07 --label site=london --capacity 4 --state " +
-					"/var/lib/cdktr-agent"}},
-	}
-}
 
 func agentFlags(f *cliFlags) {
 	f.setting("state", "`DIR` for what must survive a restart")
@@ -72,6 +24,60 @@ func agentFlags(f *cliFlags) {
 	f.setting("drain_timeout", "how long a stop waits for runs (default 1m)")
 	f.setting("log_level", serveLevelsText+" (default info)")
 	f.Var(&f.labels, "label", "a label `K=V` that workflows can ask for; may be given again")
+}
+
+// startPrincipalVerb is the entry of `start principal`.
+func startPrincipalVerb() cliVerb {
+	return cliVerb{name: "start principal", help: "schedule the workflows of a folder, queue runs, keep their state",
+		run: doStartPrincipal, rereads: true,
+		more: `
+With --with-agent this process executes the runs as well: one box needs no more. TERM stops it: it waits for the runs
+of its agent up to the drain timeout, then stops them. A second TERM kills what is left of them and ends the process
+within 5 seconds; a third ends it at once. Without a terminal, HUP makes it read the workflows folder and the keys
+again.`,
+		flags: func(f *cliFlags) {
+			f.BoolVar(&f.withAgent, "with-agent", false, "execute runs in this process too")
+			f.BoolVar(&f.noSched, "no-scheduler", false, "fire nothing by schedule")
+			f.setting("workflows", "`DIR` of workflow files (default workflows)")
+			f.BoolVar(&f.compatPorts, "compat-ports", false,
+				"with --insecure: the ports 5562 and 5563 too, where CDKTR's own programs send and fetch output")
+			f.setting("socket", "`PATH` of the socket for clients and agents")
+			f.setting("retain_age", "how long output and history are kept (default 90d)")
+			f.setting("retain_runs", "`N` runs of each workflow are kept (default 1000)")
+			f.setting("retain_bytes", "`SIZE` that output and history may have (default 512M)")
+			f.setting("wait_for_clock", "fire nothing before something has set the clock, for at most "+
+				"`DURATION` (default 0: do not wait)")
+			f.setting("timezone", "`ZONE` of schedules that name none (default: the machine's)")
+			f.setting("socket_group", "`GROUP` whose members may use the socket too")
+			f.Func("bind", "listen on `tcp://ADDR:PORT` too, for those with a key; may be given again",
+				func(text string) error {
+					f.set["bind"] = strings.TrimPrefix(f.set["bind"]+","+text, ",")
+					return nil
+				})
+			agentFlags(f)
+		},
+		examples: []string{
+			"cdktr start principal --with-agent",
+			"cdktr start principal --workflows /etc/cdktr/workflows --state /var/lib/cdktr",
+			"cdktr start principal --bind tcp://0.0.0.0:5561",
+			"cdktr start principal --with-agent --no-scheduler",
+		}}
+}
+
+// startAgentVerb is the entry of `start agent`.
+func startAgentVerb() cliVerb {
+	return cliVerb{name: "start agent", help: "take runs from a principal and execute them",
+		run: doStartAgent, rereads: true, flags: agentFlags,
+		more: `
+TERM stops it: it waits for its runs up to the drain timeout, then stops them. A second TERM kills what is left of them
+and ends the process within 5 seconds; a third ends it at once. Without a terminal, HUP makes it read its credential
+again.`,
+		examples: []string{
+			"cdktr start agent",
+			"cdktr start agent --credential edge-07.cred",
+			"cdktr start agent --principal ssh://hub --name edge-07 --label site=london --capacity 4 --state " +
+				"/var/lib/cdktr-agent",
+		}}
 }
 
 // zone loads the time zone of schedules that name none.
@@ -212,8 +218,8 @@ func (c *cli) serving() error {
 	return nil
 }
 
-// startPrincipal serves until it is told to stop.
-func startPrincipal(ctx context.Context, c *cli, args []string) error {
+// doStartPrincipal serves until it is told to stop.
+func doStartPrincipal(ctx context.Context, c *cli, args []string) error {
 	began := time.Now()
 	if err := c.serving(); err != nil {
 		return err
@@ -362,8 +368,8 @@ func (h *host) stop() error {
 	return err
 }
 
-// startAgent serves a principal elsewhere until it is told to stop.
-func startAgent(ctx context.Context, c *cli, args []string) error {
+// doStartAgent serves a principal elsewhere until it is told to stop.
+func doStartAgent(ctx context.Context, c *cli, args []string) error {
 	log, err := c.logger()
 	if err != nil {
 		return err
@@ -403,185 +409,4 @@ func startAgent(ctx context.Context, c *cli, args []string) error {
 	defer ended()
 	go runReload(reload, c.hangups, notify, func() { dialer.reload(reload, &before, a) })
 	return a.runAgent(ctx, c.hurry)
-}
-
-// runLocal runs a workflow file here and now, with no principal elsewhere: one is made within this process, and goes
-// with it. The state is kept only where --state says.
-func runLocal(ctx context.Context, c *cli, name string) (err error) {
-	w, err := c.loadFile(ctx, name)
-	if err != nil {
-		return err
-	}
-	c.settle()
-	state, temporary := c.flags.set["state"], false
-	if state == "" {
-		if state, err = os.MkdirTemp("", "cdktr-"); err != nil {
-			return fmt.Errorf("make temporary state folder: %w", err)
-		}
-		temporary = true
-		defer func() {
-			if rm := os.RemoveAll(state); rm != nil && err == nil {
-				err = fmt.Errorf("remove temporary state folder: %w", rm)
-			}
-		}()
-	}
-	if state, err = filepath.Abs(state); err != nil {
-		return fmt.Errorf("find state folder: %w", err)
-	}
-	to := func(w io.Writer) slog.Handler {
-		return slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelError})
-	}
-	q := serveErrOpen(c.err)
-	q.telling(serveErrLost(to))
-	defer q.close() // behind h.stop
-	log := slog.New(to(q))
-	if err := c.ownState(state, log); err != nil {
-		return err
-	}
-	p, err := principalOpen(principalConfig{StateDir: state, NoSync: temporary, NoScheduler: true, Zone: time.Local,
-		Log: log})
-	if err != nil {
-		return err
-	}
-	p.setFiles([]workflowFile{{ID: w.ID, File: name, Spec: w}}, nil)
-	h := newHost(p)
-	defer func() { err = errors.Join(err, h.stop()) }()
-	cfg, err := c.agentConfig(log)
-	if err != nil {
-		return err
-	}
-	cfg.StateDir, cfg.Fresh, cfg.Capacity, cfg.Labels, cfg.DrainTimeout = state, temporary, 1, w.Agent, 0
-	if err := h.startAgent(context.WithoutCancel(ctx), cfg, c.hurry); err != nil {
-		return err
-	}
-	conn := &client{conn: h.connect(), endpoint: "this process"}
-	defer conn.close()
-	return c.followLocal(ctx, conn, w.ID)
-}
-
-// followLocal runs the workflow and shows it. Interrupted, it cancels the run and waits for its tasks to end.
-func (c *cli) followLocal(ctx context.Context, conn *client, id string) error {
-	c.flags.follow = true // with --json the run is printed at its end
-	view := progressNew(c)
-	var run *Run
-	runID, sent := "", make(chan error, 1)
-	unhook := func() bool { return true }
-	err := conn.stream(context.WithoutCancel(ctx), Request{Op: "run", Workflow: id, Params: c.flags.params,
-		Follow: true, All: view.live}, func(r *Reply) error {
-		if len(r.Runs) > 0 {
-			run = r.Runs[0]
-		}
-		if id := r.Run; id != "" && runID == "" {
-			runID = id
-			unhook = context.AfterFunc(ctx, func() { sent <- conn.send(Request{Op: "cancel", Run: id}) })
-		}
-		err := view.take(r)
-		if errors.Is(err, syscall.EPIPE) { // as of grep -q: whose run this is goes on, and wants its outcome
-			view.mute()
-			return nil
-		}
-		return err
-	})
-	view.end(run)
-	if !unhook() && runID != "" {
-		<-sent // a refusal comes too late to matter: the run has ended
-	}
-	if err != nil {
-		return err
-	}
-	if ctx.Err() != nil {
-		return &exitError{code: exitInterrupted}
-	}
-	if c.flags.wait && !c.flags.json && run != nil && run.State != runSucceeded {
-		fmt.Fprintf(c.err, "cdktr: run %s: %s\n", run.State, textSafe(run.Reason))
-	}
-	return c.runEnded(run)
-}
-
-// loadFile reads and checks one workflow file, or standard input for "-". Faults are printed; an invalid file is an
-// error.
-func (c *cli) loadFile(ctx context.Context, name string) (*Workflow, error) {
-	id := "stdin"
-	if name != "-" {
-		id = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
-	}
-	text, err := c.readFile(ctx, name)
-	if ctx.Err() != nil {
-		return nil, err
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &exitError{code: exitUsage, err: fmt.Errorf("read workflow: %w", err),
-			hint: orDefault(fileNear(name),
-				"it is taken for a file; a workflow that a principal has is named by its ID: "+id)}
-	}
-	if err != nil {
-		return nil, &exitError{code: exitUsage, err: fmt.Errorf("read workflow: %w", err)}
-	}
-	if name == "-" {
-		name = "stdin"
-	}
-	w, faults := workflowParse(name, id, text)
-	for _, f := range faults {
-		fmt.Fprintln(c.err, textSafe(f.String()))
-	}
-	if w == nil {
-		return nil, &exitError{code: exitUsage, err: fmt.Errorf("%s does not load", name)}
-	}
-	return w, nil
-}
-
-// fileNear says which file of the same folder was meant by the name of one that is not there; "" when none is near.
-func fileNear(name string) string {
-	var names []string
-	entries, _ := os.ReadDir(filepath.Dir(name)) // a folder that cannot be read has no near name
-	for _, e := range entries {
-		names = append(names, e.Name())
-	}
-	near := nearest(filepath.Base(name), names)
-	if near == "" {
-		return ""
-	}
-	return "did you mean " + explicitPath(filepath.Join(filepath.Dir(name), near)) + "?"
-}
-
-// readFile reads a workflow file, or standard input for "-", to its end, or as far as shows that it is too large. A
-// pipe, as <(command) in a shell is one, is waited for until ctx ends, a regular file for diskLimit at most.
-func (c *cli) readFile(ctx context.Context, name string) ([]byte, error) {
-	var text []byte
-	var silent <-chan time.Time
-	if name != "-" {
-		info, err := diskStat(ctx, nil, name, name)
-		if err != nil {
-			return nil, err
-		}
-		if info.Mode().IsRegular() {
-			silent = time.After(diskLimit)
-		}
-	}
-	read := make(chan error, 1)
-	go func() { // ends with the file, or with this process
-		from, err := c.in, error(nil)
-		if name != "-" {
-			var f *os.File
-			if f, err = os.Open(name); err == nil {
-				defer f.Close()
-			}
-			from = f
-		}
-		if err == nil {
-			text, err = io.ReadAll(io.LimitReader(from, workflowMaxFile+1))
-		}
-		read <- err
-	}()
-	var err error
-	select {
-	case err = <-read:
-	case <-silent:
-		return nil, diskNamed("read", name, errDiskSilent)
-	case <-ctx.Done():
-	}
-	if ctx.Err() != nil { // also when both have come: who was interrupted has no file
-		return nil, context.Cause(ctx)
-	}
-	return text, err
 }

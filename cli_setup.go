@@ -40,31 +40,15 @@ func setupLicenses() ([]byte, error) {
 	return text, nil
 }
 
-// setupVerbs is the verbs that set up, and tell about the program.
-func setupVerbs() []cliVerb {
-	return []cliVerb{
-		{name: "init", args: "[DIR]", help: "make a workflows folder with two examples in it", run: setupInit,
-			examples: []string{"cdktr init", "cdktr init /etc/cdktr"}},
-		{name: "config", args: "", help: "print each setting with where it came from", run: setupConfig,
-			flags: func(f *cliFlags) {
-				for _, key := range configKeys {
-					if f.Lookup(strings.ReplaceAll(key.name, "_", "-")) == nil {
-						f.setting(key.name, key.help)
-					}
-				}
-			},
-			examples: []string{"cdktr config", "cdktr config --json | jq -r 'select(.key == \"state\") | .value'"}},
-		{name: "version", help: "print the version, or the licences of all that is in this program", run: setupVersion,
-			flags: func(f *cliFlags) {
-				f.BoolVar(&f.licenses, "licenses", false, "print the licences of cdktr and of what is linked into it")
-			},
-			examples: []string{"cdktr version", "cdktr version --json", "cdktr version --licenses | less"}},
-	}
+// initVerb is the entry of `init`.
+func initVerb() cliVerb {
+	return cliVerb{name: "init", args: "[DIR]", help: "make a workflows folder with two examples in it", run: doInit,
+		examples: []string{"cdktr init", "cdktr init /etc/cdktr"}}
 }
 
-// setupInit writes what is not there yet, and never over anything. As root it does so as the user to whom the folder
+// doInit writes what is not there yet, and never over anything. As root it does so as the user to whom the folder
 // belongs.
-func setupInit(_ context.Context, c *cli, args []string) error {
+func doInit(_ context.Context, c *cli, args []string) error {
 	dir := "."
 	if len(args) > 1 {
 		return usageError("init takes one DIR")
@@ -145,7 +129,20 @@ func explicitPath(file string) string {
 	return "./" + file
 }
 
-func setupConfig(_ context.Context, c *cli, args []string) error {
+// configVerb is the entry of `config`.
+func configVerb() cliVerb {
+	return cliVerb{name: "config", help: "print each setting with where it came from", run: doConfig,
+		flags: func(f *cliFlags) {
+			for _, key := range configKeys {
+				if f.Lookup(strings.ReplaceAll(key.name, "_", "-")) == nil {
+					f.setting(key.name, key.help)
+				}
+			}
+		},
+		examples: []string{"cdktr config", "cdktr config --json | jq -r 'select(.key == \"state\") | .value'"}}
+}
+
+func doConfig(_ context.Context, c *cli, args []string) error {
 	var rows [][]tableCell
 	for _, v := range c.cfg.list() {
 		if c.flags.json {
@@ -162,7 +159,17 @@ func setupConfig(_ context.Context, c *cli, args []string) error {
 	return painterOf(c.out, c.flags.color, c.getenv).table([]string{"SETTING", "VALUE", "FROM"}, rows)
 }
 
-func setupVersion(_ context.Context, c *cli, _ []string) error {
+// versionVerb is the entry of `version`.
+func versionVerb() cliVerb {
+	return cliVerb{name: "version", help: "print the version, or the licences of all that is in this program",
+		run: doVersion,
+		flags: func(f *cliFlags) {
+			f.BoolVar(&f.licenses, "licenses", false, "print the licences of cdktr and of what is linked into it")
+		},
+		examples: []string{"cdktr version", "cdktr version --json", "cdktr version --licenses | less"}}
+}
+
+func doVersion(_ context.Context, c *cli, _ []string) error {
 	if c.flags.licenses {
 		text, err := setupLicenses()
 		if err == nil {

@@ -14,14 +14,14 @@ const (
 	statsWeek = 7  // days
 )
 
-// statsVerbs is the verb stats.
-func statsVerbs() []cliVerb {
-	return []cliVerb{{name: "stats", args: "ID",
-		help: "tell how a workflow has done: success rate, durations, the last twelve weeks", run: lookStats,
-		examples: []string{"cdktr stats etl.daily", "cdktr stats etl.daily --json | jq '{rate, p95}'"}}}
+// statsVerb is the entry of `stats`.
+func statsVerb() cliVerb {
+	return cliVerb{name: "stats", args: "ID",
+		help: "tell how a workflow has done: success rate, durations, the last twelve weeks", run: doStats,
+		examples: []string{"cdktr stats etl.daily", "cdktr stats etl.daily --json | jq '{rate, p95}'"}}
 }
 
-func lookStats(ctx context.Context, c *cli, args []string) error {
+func doStats(ctx context.Context, c *cli, args []string) error {
 	id, err := oneArg(args, "stats", "workflow ID")
 	if err != nil {
 		return err

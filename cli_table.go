@@ -153,3 +153,12 @@ func tookText(seconds float64) string {
 	}
 	return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
 }
+
+// facts prints names and values in two columns, leaving out what has no value.
+func (p *painter) facts(pairs ...string) {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" && pairs[i+1] != "-" {
+			fmt.Fprintf(p.w, "%s %s\n", p.paint(colorDim, fmt.Sprintf("%-12s", pairs[i])), textSafe(pairs[i+1]))
+		}
+	}
+}

@@ -11,8 +11,15 @@ import (
 	"time"
 )
 
-// lookWhy is the verb why.
-func lookWhy(ctx context.Context, c *cli, args []string) error {
+// whyVerb is the entry of `why`.
+func whyVerb() cliVerb {
+	return cliVerb{name: "why", args: "ID [TIME]", help: "tell why a fire did or did not become a run", run: doWhy,
+		flags:    func(f *cliFlags) { f.count(10, "at most `N` ticks") },
+		examples: []string{"cdktr why etl.daily", "cdktr why etl.daily 2026-03-08T02:30"}}
+}
+
+// doWhy is the verb why.
+func doWhy(ctx context.Context, c *cli, args []string) error {
 	if len(args) < 1 || len(args) > 2 {
 		return usageError("why takes a workflow ID and, if you like, a TIME")
 	}
@@ -75,8 +82,25 @@ func (c *cli) whyNow(p *painter, r *Reply, now time.Time) error {
 	return nil
 }
 
-// lookNext is the verb next.
-func lookNext(ctx context.Context, c *cli, args []string) error {
+// nextVerb is the entry of `next`.
+func nextVerb() cliVerb {
+	return cliVerb{name: "next", args: "[ID]", help: "list the coming fires of a workflow, of all, or of an expression",
+		run: doNext,
+		flags: func(f *cliFlags) {
+			f.count(10, "`N` fires")
+			f.StringVar(&f.cron, "cron", "", "of this `EXPRESSION`, with no principal")
+			f.StringVar(&f.tz, "tz", "", "the expression's time `ZONE`")
+			f.StringVar(&f.from, "from", "", "after this `TIME` rather than now")
+		},
+		examples: []string{
+			"cdktr next etl.daily",
+			"cdktr next --cron '0 0 29 2 *' -n 3",
+			"cdktr next --cron '30 2 * * *' --tz Europe/London --from 2026-03-28",
+		}}
+}
+
+// doNext is the verb next.
+func doNext(ctx context.Context, c *cli, args []string) error {
 	zone, err := nextZone(c)
 	if err != nil {
 		return err
@@ -164,4 +188,10 @@ func nextOfExpression(text string, zone *time.Location, from time.Time, n int) (
 		return nil, &exitError{code: exitUsage, err: fmt.Errorf("%q never fires", text)}
 	}
 	return fires, nil
+}
+
+// whyJSON is a decision as `why --json` prints it.
+type whyJSON struct {
+	Workflow string `json:"workflow"`
+	Decision
 }

@@ -54,7 +54,7 @@ The principal and the agent never use each other: a run in one process and a run
     (store_history.go).
  7. Whoever has the lists open is told which rows have changed (principal_watch.go); the terminal UI shows them
     (tui.go), and asks for the tasks and the output of the run that is on its screen.
- 8. `cdktr run FILE` is this way with a principal and an agent in one process (runLocal in cli_serve.go).
+ 8. `cdktr run FILE` is this way with a principal and an agent in one process (runLocal in cli_run.go).
 
 # Rules
 

@@ -700,7 +700,7 @@ func TestHelp(t *testing.T) {
 	if x.OK() != overview || x.OK("--help") != overview {
 		t.Error("help, --help and no verb at all differ")
 	}
-	for _, v := range cliVerbs() {
+	for _, v := range mainVerbs() {
 		if !strings.Contains(overview, fmt.Sprintf("  %-16s %s\n", v.name, v.help)) {
 			t.Errorf("help lacks %s", v.name)
 		}

@@ -19,10 +19,18 @@ import (
 	"time"
 )
 
-// cliVerbs is every verb there is, in the order of the overview.
-func cliVerbs() []cliVerb {
-	return slices.Concat(serveVerbs(), runVerbs(), lookVerbs(), attentionVerbs(), statsVerbs(), tuiVerbs(),
-		checkVerbs(), keysVerbs(), setupVerbs(), completionVerbs())
+// mainVerbs is every verb there is, in the order of the overview. Each function stands beside the code of its verb:
+// psVerb in cli_list.go has the flags and the help of ps, and doPs behind it carries ps out.
+func mainVerbs() []cliVerb {
+	return []cliVerb{
+		startPrincipalVerb(), startAgentVerb(),
+		runVerb(), cancelVerb(), retryVerb(), logsVerb(), pauseVerb(), resumeVerb(), rescanVerb(),
+		drainVerb(), undrainVerb(), forgetVerb(),
+		lsVerb(), showVerb(), psVerb(), whyVerb(), nextVerb(), graphVerb(), validateVerb(), agentsVerb(),
+		eventsVerb(), pingVerb(), attentionVerb(), ackVerb(), statsVerb(), uiVerb(),
+		checkVerb(), backupVerb(), doctorVerb(), keygenVerb(), authorizeVerb(), connectVerb(),
+		initVerb(), configVerb(), versionVerb(), completionVerb(),
+	}
 }
 
 // The first thread is for main alone, which only waits: the kernel hands it the signals of the process, and a thread
@@ -52,7 +60,7 @@ func (c *cli) onSignals(args []string) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	first, later, hurry := make(chan os.Signal, 1), make(chan os.Signal, 4), make(chan struct{})
 	signal.Notify(first, os.Interrupt, syscall.SIGTERM)
-	verb, _, err := cliFind(args)
+	verb, _, err := mainFind(args)
 	switch {
 	case err == nil && verb != nil && verb.rereads && !termControls():
 		hangups := make(chan os.Signal, 1) // one that comes while files are read has them read once more
@@ -117,9 +125,9 @@ func mainHurry(later <-chan os.Signal, hurry chan<- struct{}, done <-chan struct
 // main carries one command line out and gives the exit code.
 func (c *cli) main(ctx context.Context, args []string) int {
 	c.out, c.err = termSafeOf(c.out), termSafeOf(c.err)
-	verb, rest, err := cliFind(args)
+	verb, rest, err := mainFind(args)
 	if err == nil && verb == nil {
-		cliOverview(c.out)
+		mainOverview(c.out)
 		return exitOK
 	}
 	if err == nil && verb.rereads { // a service: its loops wait for no reader
@@ -142,12 +150,12 @@ func (c *cli) runVerb(ctx context.Context, verb *cliVerb, args []string) error {
 	words, err := f.parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		cliHelp(c.out, verb, f)
+		mainHelp(c.out, verb, f)
 		return nil
 	case err != nil:
-		return cliFlagFault(verb.name, "cdktr "+verb.name+" --help shows its flags", f, err)
+		return mainFlagFault(verb.name, "cdktr "+verb.name+" --help shows its flags", f, err)
 	}
-	if err := cliWords(verb, f, words); err != nil {
+	if err := mainWords(verb, f, words); err != nil {
 		return err
 	}
 	if c.cfg, err = configLoad(ctx, f.set, f.config, c.getenv); err != nil && ctx.Err() != nil {
@@ -187,11 +195,11 @@ func (c *cli) mainUntil(ctx context.Context, fn func() error) error {
 	}
 }
 
-// cliWords refuses arguments that no verb can mean: any, where it takes none, and an empty one, which is mostly a
+// mainWords refuses arguments that no verb can mean: any, where it takes none, and an empty one, which is mostly a
 // variable of a script that has no value. Where a list of all would be the answer, that is not what was asked for.
-func cliWords(verb *cliVerb, f *cliFlags, words []string) error {
+func mainWords(verb *cliVerb, f *cliFlags, words []string) error {
 	if verb.args == "" && len(words) > 0 {
-		hint := cliWordMeant(f, words)
+		hint := meantWord(f, words)
 		if hint != "" {
 			hint += " "
 		}
@@ -206,24 +214,24 @@ func cliWords(verb *cliVerb, f *cliFlags, words []string) error {
 	return nil
 }
 
-// cliFlagFault says what is wrong with the flags of a verb, and which flag may have been meant; else hint.
-func cliFlagFault(name, hint string, f *cliFlags, err error) error {
+// mainFlagFault says what is wrong with the flags of a verb, and which flag may have been meant; else hint.
+func mainFlagFault(name, hint string, f *cliFlags, err error) error {
 	// package flag has no error of its own for it
 	if flagged, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); unknown {
 		flagged = strings.TrimPrefix(flagged, "-")
-		apart := cliFlagsApart(f, flagged)
+		apart := meantApart(f, flagged)
 		dashes := "--"
 		if len(flagged) == 1 || apart != "" {
 			dashes = "-"
 		}
 		err = fmt.Errorf("%s has no flag %s%s", name, dashes, textHead(flagged, cliEchoMost))
-		hint = orDefault(orDefault(apart, cliFlagMeant(f, flagged)), hint)
+		hint = orDefault(orDefault(apart, meantFlag(f, flagged)), hint)
 	}
-	return &exitError{code: exitUsage, err: cliFlagNamed(f, err), hint: hint}
+	return &exitError{code: exitUsage, err: mainFlagNamed(f, err), hint: hint}
 }
 
-// cliFlagNamed has an error of package flag name the flag as the help does.
-func cliFlagNamed(f *cliFlags, err error) error {
+// mainFlagNamed has an error of package flag name the flag as the help does.
+func mainFlagNamed(f *cliFlags, err error) error {
 	if name, missing := strings.CutPrefix(err.Error(), "flag needs an argument: -"); missing && f.Lookup(name) != nil {
 		return fmt.Errorf("a value is missing: %s", cliFlagShown(f.Lookup(name)))
 	}
@@ -250,7 +258,7 @@ func (c *cli) report(ctx context.Context, args []string, err error) int {
 	case errors.As(err, &refused):
 		code, word = exitRefused, refused.Code
 		if refused.field != "" {
-			err = fmt.Errorf("%s %s", cliFieldName(args, refused.field), refused.fault)
+			err = fmt.Errorf("%s %s", mainFieldName(args, refused.field), refused.fault)
 		}
 		switch refused.Code {
 		case codeInvalid, codeUnknownOp:
@@ -266,9 +274,9 @@ func (c *cli) report(ctx context.Context, args []string, err error) int {
 		code = exitInterrupted
 	}
 	text := err.Error()
-	if cliJSON(args) && text != "" {
+	if mainJSON(args) && text != "" {
 		// there is nobody to tell that this failed
-		printJSON(c.err, map[string]reportJSON{"error": {orDefault(word, reportWords[code]), text, hint}})
+		printJSON(c.err, map[string]mainErrorJSON{"error": {orDefault(word, mainErrorWords[code]), text, hint}})
 		return code
 	}
 	if text != "" {
@@ -280,9 +288,9 @@ func (c *cli) report(ctx context.Context, args []string, err error) int {
 	return code
 }
 
-// cliFieldName is what the command line calls a field of a request: the flag that sets it, or the argument.
-func cliFieldName(args []string, field string) string {
-	switch verb, _, err := cliFind(args); {
+// mainFieldName is what the command line calls a field of a request: the flag that sets it, or the argument.
+func mainFieldName(args []string, field string) string {
+	switch verb, _, err := mainFind(args); {
 	case err != nil || verb == nil:
 	case verb.flags != nil:
 		f := newCLIFlags(verb.name)
@@ -299,20 +307,20 @@ func cliFieldName(args []string, field string) string {
 	return strings.ToUpper(field)
 }
 
-// reportJSON is an error as --json prints it, on standard error.
-type reportJSON struct {
-	Code    string `json:"code"` // of the principal, or one of reportWords
+// mainErrorJSON is an error as --json prints it, on standard error.
+type mainErrorJSON struct {
+	Code    string `json:"code"` // of the principal, or one of mainErrorWords
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
 }
 
-// reportWords names the exit codes of errors that are not a principal's.
-var reportWords = map[int]string{exitFailed: "failed", exitUsage: codeInvalid, exitUnreachable: "unreachable",
+// mainErrorWords names the exit codes of errors that are not a principal's.
+var mainErrorWords = map[int]string{exitFailed: "failed", exitUsage: codeInvalid, exitUnreachable: "unreachable",
 	exitNotAllowed: codeNotAllowed, exitRefused: "refused",
 	exitInterrupted: "interrupted"}
 
-// cliJSON says whether a command line asks for JSON, also where it makes no sense otherwise.
-func cliJSON(args []string) bool {
+// mainJSON says whether a command line asks for JSON, also where it makes no sense otherwise.
+func mainJSON(args []string) bool {
 	for _, arg := range args {
 		switch arg {
 		case "--":
@@ -324,21 +332,21 @@ func cliJSON(args []string) bool {
 	return false
 }
 
-// cliFind finds the verb that a command line begins with; nil for the overview.
-func cliFind(args []string) (*cliVerb, []string, error) {
+// mainFind finds the verb that a command line begins with; nil for the overview.
+func mainFind(args []string) (*cliVerb, []string, error) {
 	if len(args) == 0 || slices.Contains([]string{"help", "--help", "-h", "-help"}, args[0]) && len(args) == 1 {
 		return nil, nil, nil
 	}
 	if args[0] == "help" {
-		return cliFind(append(slices.Clone(args[1:]), "--help"))
+		return mainFind(append(slices.Clone(args[1:]), "--help"))
 	}
 	if args[0] == "--version" {
 		args = []string{"version"}
 	}
 	if strings.HasPrefix(args[0], "-") {
-		return cliFindBehind(args)
+		return mainFindBehind(args)
 	}
-	verbs := cliVerbs()
+	verbs := mainVerbs()
 	var names []string
 	for i := range verbs {
 		for _, name := range []string{verbs[i].other, verbs[i].name} { // "logs query" before "logs"
@@ -357,34 +365,34 @@ func cliFind(args []string) (*cliVerb, []string, error) {
 		}
 		text += " " + args[1]
 	}
-	hint := orDefault(cliVerbMeant(args, append(names, "help")), "cdktr help lists the verbs")
+	hint := orDefault(meantVerb(args, append(names, "help")), "cdktr help lists the verbs")
 	return nil, nil, &exitError{code: exitUsage, err: fmt.Errorf("unknown verb %q", textHead(text, cliEchoMost)),
 		hint: hint}
 }
 
-// cliFindBehind finds the verb behind flags that stand before it: those that every verb has, as in cdktr -H box ps.
-func cliFindBehind(args []string) (*cliVerb, []string, error) {
+// mainFindBehind finds the verb behind flags that stand before it: those that every verb has, as in cdktr -H box ps.
+func mainFindBehind(args []string) (*cliVerb, []string, error) {
 	common := newCLIFlags("")
 	switch err := common.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return nil, nil, nil
 	case err != nil:
-		return nil, nil, cliFlagFault("cdktr", "cdktr help lists the verbs; a verb's own flags stand behind it", common,
-			err)
+		hint := "cdktr help lists the verbs; a verb's own flags stand behind it"
+		return nil, nil, mainFlagFault("cdktr", hint, common, err)
 	case common.NArg() == 0:
 		return nil, nil, &exitError{code: exitUsage, err: errors.New("no verb behind the flags"),
 			hint: "cdktr help lists the verbs"}
 	}
 	front := args[:len(args)-common.NArg()]
-	verb, rest, err := cliFind(common.Args())
+	verb, rest, err := mainFind(common.Args())
 	return verb, slices.Concat(front, rest), err
 }
 
-// cliOverview prints what there is.
-func cliOverview(w io.Writer) {
+// mainOverview prints what there is.
+func mainOverview(w io.Writer) {
 	fmt.Fprint(w, "cdktr (\"conductor\"): workflow automation for teams that live behind firewalls and work over "+
 		"ssh\n\nUse: cdktr VERB [flags] [args]\n\n")
-	for _, v := range cliVerbs() {
+	for _, v := range mainVerbs() {
 		fmt.Fprintf(w, "  %-16s %s\n", v.name, v.help)
 	}
 	fmt.Fprint(w, `
@@ -397,8 +405,8 @@ cdktr VERB --help tells more, with examples.
 `)
 }
 
-// cliHelp prints the help of one verb.
-func cliHelp(w io.Writer, v *cliVerb, f *cliFlags) {
+// mainHelp prints the help of one verb.
+func mainHelp(w io.Writer, v *cliVerb, f *cliFlags) {
 	fmt.Fprintf(w, "%s\n\nUse: %s\n", strings.ToUpper(v.help[:1])+v.help[1:]+".",
 		strings.TrimSpace("cdktr "+v.name+" [flags] "+v.args))
 	if v.other != "" {

@@ -41,16 +41,18 @@ complete -c cdktr -n '__fish_seen_subcommand_from run validate graph' -F
 `,
 }
 
-// completionVerbs is the verbs that help a shell.
-func completionVerbs() []cliVerb {
-	return []cliVerb{{name: "completion", args: "bash|zsh|fish",
-		help: "print a script that completes verbs, flags and ids", run: runCompletion,
-		examples: []string{"source <(cdktr completion bash)          # in ~/.bashrc",
+// completionVerb is the entry of `completion`.
+func completionVerb() cliVerb {
+	return cliVerb{name: "completion", args: "bash|zsh|fish",
+		help: "print a script that completes verbs, flags and ids", run: doCompletion,
+		examples: []string{
+			"source <(cdktr completion bash)          # in ~/.bashrc",
 			"cdktr completion zsh > ~/.zfunc/_cdktr     # a folder of $fpath",
-			"cdktr completion fish > ~/.config/fish/completions/cdktr.fish"}}}
+			"cdktr completion fish > ~/.config/fish/completions/cdktr.fish",
+		}}
 }
 
-func runCompletion(ctx context.Context, c *cli, args []string) error {
+func doCompletion(ctx context.Context, c *cli, args []string) error {
 	if len(args) > 0 && args[0] == "words" {
 		for _, word := range c.completions(ctx, args[1:]) {
 			if _, err := fmt.Fprintln(c.out, word); err != nil {
@@ -77,11 +79,11 @@ func (c *cli) completions(ctx context.Context, words []string) []string {
 		words = []string{""}
 	}
 	last := words[len(words)-1]
-	verb, rest, err := cliFind(words[:len(words)-1])
+	verb, rest, err := mainFind(words[:len(words)-1])
 	var all []string
 	switch {
 	case err != nil || verb == nil:
-		for _, v := range cliVerbs() {
+		for _, v := range mainVerbs() {
 			parts := strings.Fields(v.name)
 			if n := len(words) - 1; n < len(parts) && slices.Equal(parts[:n], words[:n]) {
 				all = append(all, parts[n])

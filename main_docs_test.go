@@ -65,7 +65,7 @@ func TestDocsWorkflows(t *testing.T) {
 // TestDocsVerbs looks up each verb that a document mentions, in the text or after a prompt.
 func TestDocsVerbs(t *testing.T) {
 	known := []string{"help"}
-	for _, v := range cliVerbs() {
+	for _, v := range mainVerbs() {
 		known = append(known, v.name)
 		if v.other != "" {
 			known = append(known, v.other)
@@ -90,10 +90,10 @@ func TestDocsVerbs(t *testing.T) {
 func TestDocsVerbsInSource(t *testing.T) {
 	t.Parallel()
 	known := []string{"help"}
-	for _, v := range cliVerbs() {
+	for _, v := range mainVerbs() {
 		known = append(known, strings.Fields(v.name)[0], v.name)
-		if cliWordOf(cliElsewhere, v.name) != "" {
-			t.Errorf("%s is a verb: cliElsewhere must not name another for it", v.name)
+		if meantHint(meantVerbs, v.name) != "" {
+			t.Errorf("%s is a verb: meantVerbs must not name another for it", v.name)
 		}
 	}
 	// words behind the program's name
@@ -130,7 +130,7 @@ func TestDocsCommandLine(t *testing.T) {
 	t.Parallel()
 	text := docsRead(t, "docs/command-line.md")
 	flags := map[string]bool{"help": true}
-	for _, v := range cliVerbs() {
+	for _, v := range mainVerbs() {
 		if !strings.Contains(text, "`cdktr "+v.name) {
 			t.Errorf("verb %s is not in it", v.name)
 		}

@@ -34,7 +34,7 @@ func TestMainJSONErrors(t *testing.T) {
 		var out, report strings.Builder
 		cl := &cli{in: strings.NewReader(""), out: &out, err: &report, getenv: func(string) string { return "" }}
 		exit := cl.main(t.Context(), c.args)
-		var said struct{ Error reportJSON }
+		var said struct{ Error mainErrorJSON }
 		err := json.Unmarshal([]byte(report.String()), &said)
 		if exit != c.exit || out.Len() > 0 || (err == nil) != (c.code != "") || said.Error.Code != c.code ||
 			!strings.Contains(report.String(), strings.ReplaceAll(c.text, `"`,

@@ -91,7 +91,7 @@ func TestMainWords(t *testing.T) {
 // The tables of what other tools say are sound: no word stands in one of verbs twice, and each flag of ours is one of
 // some verb.
 func TestMainElsewhere(t *testing.T) {
-	for _, table := range [][]struct{ words, hint string }{cliElsewhere, cliFlagTexts} {
+	for _, table := range [][]struct{ words, hint string }{meantVerbs, meantFlagHints} {
 		seen := map[string]bool{}
 		for _, entry := range table {
 			for _, word := range strings.Fields(entry.words) {
@@ -103,20 +103,20 @@ func TestMainElsewhere(t *testing.T) {
 		}
 	}
 	ours, used := map[string]bool{}, map[string]bool{}
-	for _, v := range cliVerbs() {
+	for _, v := range mainVerbs() {
 		f := newCLIFlags(v.name)
 		if v.flags != nil {
 			v.flags(f)
 		}
 		f.VisitAll(func(fl *flag.Flag) { ours[fl.Name] = true })
-		for _, entry := range cliFlagsElsewhere {
+		for _, entry := range meantFlags {
 			for _, word := range strings.Fields(entry.words) {
-				used[word] = used[word] || f.Lookup(word) == nil && strings.HasPrefix(cliFlagMeant(f, word),
+				used[word] = used[word] || f.Lookup(word) == nil && strings.HasPrefix(meantFlag(f, word),
 					"did you mean")
 			}
 		}
 	}
-	for _, entry := range cliFlagsElsewhere {
+	for _, entry := range meantFlags {
 		for _, word := range strings.Fields(entry.words) {
 			if !used[word] {
 				t.Errorf("no verb answers --%s", word)

@@ -105,7 +105,7 @@ func TestTermSafeVerbs(t *testing.T) {
 			t.Errorf("a verb left something in the folder of the tests: %q, before %q", now, before)
 		}
 	}()
-	for _, verb := range cliVerbs() {
+	for _, verb := range mainVerbs() {
 		name := strings.Fields(verb.name)
 		for _, args := range [][]string{{termSafeHostile}, {termSafeHostile, termSafeHostile},
 			{"--json", termSafeHostile}, {"--" + termSafeHostile}, {"--principal", termSafeHostile, "x"},

@@ -29,17 +29,17 @@ const (
 	tuiMaxNote     = 3  // rows of a message that is longer than the screen is wide
 )
 
-// tuiVerbs is the verb of this room.
-func tuiVerbs() []cliVerb {
-	return []cliVerb{{name: "ui", help: "look at everything, and act on it, in the terminal", run: tuiRun,
+// uiVerb is the entry of `ui`.
+func uiVerb() cliVerb {
+	return cliVerb{name: "ui", help: "look at everything, and act on it, in the terminal", run: tuiRun,
 		flags: func(f *cliFlags) {
 			f.BoolVar(&f.readonly, "readonly", false, "take the keys away that change something")
 		},
-		more: "It may stay open all day: it sends nothing to the terminal, and does not wake, while nothing " +
-			"changes. ? shows the keys,\n: takes commands as the command line does. Quitting stops nothing: the " +
-			"principal lives on.\nExit codes: 0 quit, 2 no terminal, 128 and the signal's number when a signal " +
-			"ended it.",
-		examples: []string{"cdktr ui", "cdktr ui -H box.example.net", "cdktr ui --readonly"}}}
+		more: `
+It may stay open all day: while nothing changes, it sends nothing to the terminal and does not wake. ? shows the keys,
+: takes commands as the command line does. Quitting stops nothing: the principal lives on.
+Exit codes: 0 quit, 2 no terminal, 128 and the signal's number when a signal ended it.`,
+		examples: []string{"cdktr ui", "cdktr ui -H box.example.net", "cdktr ui --readonly"}}
 }
 
 // tuiScreen is what fills the body. The methods are called by the loop alone.

@@ -1,4 +1,4 @@
-// main_elsewhere.go: what may have been meant by a verb, a word or a flag that is not there: a near name, or what other
+// main_meant.go: what may have been meant by a verb, a word or a flag that is not there: a near name, or what other
 // tools call what is here too, for those whose fingers know them (cron, systemctl, journalctl, pueue, Dagu, Airflow).
 
 package main
@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// cliElsewhere is what verbs of other tools are called here.
-var cliElsewhere = []struct{ words, hint string }{
+// meantVerbs is what verbs of other tools are called here.
+var meantVerbs = []struct{ words, hint string }{
 	{"stop halt", "`cdktr cancel RUN` stops a run; TERM, or systemctl stop, stops a principal or an agent"},
 	{"shutdown quit exit", "TERM, or systemctl stop, stops a principal or an agent"},
 	{"abort terminate dequeue signal send", "`cdktr cancel RUN` stops a run, or takes it out of the queue"},
@@ -71,13 +71,13 @@ var cliElsewhere = []struct{ words, hint string }{
 	{"man usage commands", "`cdktr help` lists the verbs, and `cdktr VERB --help` tells more"},
 }
 
-// cliNouns are what other tools have verbs behind, as in dags trigger ID.
-var cliNouns = []string{"workflow", "workflows", "dag", "dags", "runs", "task", "tasks", "job", "jobs", "agent",
+// meantNouns are what other tools have verbs behind, as in dags trigger ID.
+var meantNouns = []string{"workflow", "workflows", "dag", "dags", "runs", "task", "tasks", "job", "jobs", "agent",
 	"server"}
 
-// cliFlagsElsewhere is what flags of other tools are called here, by ours: of these the first that the verb has is
+// meantFlags is what flags of other tools are called here, by ours: of these the first that the verb has is
 // meant.
-var cliFlagsElsewhere = []struct{ words, ours string }{
+var meantFlags = []struct{ words, ours string }{
 	{"param params parameter conf var vars set arg args e env", "p"}, {"lines tail count limit max number num c", "n"},
 	{"o output format", "json"},
 	{"a A", "all"}, {"d no-wait async background", "detach"}, {"w", "watch wait"}, {"f watch tail", "follow watch"},
@@ -93,8 +93,8 @@ var cliFlagsElsewhere = []struct{ words, ours string }{
 	{"debug verbose v quiet q", "log-level"}, {"no-color no-colour", "color"},
 }
 
-// cliFlagTexts answer flags of other tools that nothing here is called.
-var cliFlagTexts = []struct{ words, hint string }{
+// meantFlagHints answer flags of other tools that nothing here is called.
+var meantFlagHints = []struct{ words, hint string }{
 	{"v V version", "`cdktr version` says the version"},
 	{"dry-run dry", "`cdktr validate FILE` checks a file, `cdktr graph ID` draws what would run"},
 	{"d daemon daemonize background",
@@ -105,8 +105,8 @@ var cliFlagTexts = []struct{ words, hint string }{
 	{"u unit", "an ID stands by itself, without a flag"},
 }
 
-// cliWordOf gives what stands beside a word in one of the tables.
-func cliWordOf(table []struct{ words, hint string }, word string) string {
+// meantHint gives what stands beside a word in one of the tables.
+func meantHint(table []struct{ words, hint string }, word string) string {
 	for _, entry := range table {
 		if slices.Contains(strings.Fields(entry.words), word) {
 			return entry.hint
@@ -115,9 +115,9 @@ func cliWordOf(table []struct{ words, hint string }, word string) string {
 	return ""
 }
 
-// cliVerbMeant says which of the verbs may have been meant by a command line that begins with none, "" if nothing comes
+// meantVerb says which of the verbs may have been meant by a command line that begins with none, "" if nothing comes
 // near.
-func cliVerbMeant(args, verbs []string) string {
+func meantVerb(args, verbs []string) string {
 	word, text := args[0], args[0]
 	switch {
 	case word == "start": // one of two words
@@ -125,44 +125,44 @@ func cliVerbMeant(args, verbs []string) string {
 	case isFile(word):
 		return "`cdktr run " + textHead(word, cliEchoMost) + "` runs a file, `cdktr validate " +
 			textHead(word, cliEchoMost) + "` checks it"
-	case len(args) > 1 && slices.Contains(cliNouns, word):
-		if hint := cliBehindMeant(args[1:]); hint != "" {
+	case len(args) > 1 && slices.Contains(meantNouns, word):
+		if hint := meantBehind(args[1:]); hint != "" {
 			return hint
 		}
 	}
-	if hint := cliWordOf(cliElsewhere, word); hint != "" {
+	if hint := meantHint(meantVerbs, word); hint != "" {
 		return hint
 	}
 	if args[0] == "start" && nearest(text, verbs) == "" {
 		return "`cdktr start principal` and `cdktr start agent` start a service, `cdktr run ID` a run of a workflow"
 	}
-	for _, entry := range cliElsewhere {
+	for _, entry := range meantVerbs {
 		verbs = append(verbs, strings.Fields(entry.words)...)
 	}
 	near := nearest(text, verbs) // of two as near the first: ours
-	if hint := cliWordOf(cliElsewhere, near); hint != "" || near == "" {
+	if hint := meantHint(meantVerbs, near); hint != "" || near == "" {
 		return hint
 	}
 	return "did you mean `cdktr " + near + "`?"
 }
 
-// cliBehindMeant says what may have been meant by words behind one that is no verb, or a verb that takes none: a verb
+// meantBehind says what may have been meant by words behind one that is no verb, or a verb that takes none: a verb
 // stands there, ours or another tool's.
-func cliBehindMeant(words []string) string {
-	verb, _, err := cliFind(words)
+func meantBehind(words []string) string {
+	verb, _, err := mainFind(words)
 	var unknown *exitError
 	switch {
 	case verb != nil:
 		return "did you mean `cdktr " + textHead(strings.Join(words, " "), cliEchoMost) + "`?"
 	case errors.As(err, &unknown):
-		return cliWordOf(cliElsewhere, words[0])
+		return meantHint(meantVerbs, words[0])
 	}
 	return ""
 }
 
-// cliWordMeant says what may have been meant by words behind a verb that takes only flags.
-func cliWordMeant(f *cliFlags, words []string) string {
-	if hint := cliBehindMeant(words); hint != "" {
+// meantWord says what may have been meant by words behind a verb that takes only flags.
+func meantWord(f *cliFlags, words []string) string {
+	if hint := meantBehind(words); hint != "" {
 		return hint
 	}
 	for _, name := range []string{"workflow", "state", "principal"} { // that may have been meant, in this order
@@ -173,9 +173,9 @@ func cliWordMeant(f *cliFlags, words []string) string {
 	return ""
 }
 
-// cliFlagMeant says which flag of a verb may have been meant by one that it has not.
-func cliFlagMeant(f *cliFlags, flagged string) string {
-	for _, entry := range cliFlagsElsewhere {
+// meantFlag says which flag of a verb may have been meant by one that it has not.
+func meantFlag(f *cliFlags, flagged string) string {
+	for _, entry := range meantFlags {
 		if !slices.Contains(strings.Fields(entry.words), flagged) {
 			continue
 		}
@@ -185,7 +185,7 @@ func cliFlagMeant(f *cliFlags, flagged string) string {
 			}
 		}
 	}
-	if hint := cliWordOf(cliFlagTexts, flagged); hint != "" {
+	if hint := meantHint(meantFlagHints, flagged); hint != "" {
 		return hint
 	}
 	var names []string
@@ -196,8 +196,8 @@ func cliFlagMeant(f *cliFlags, flagged string) string {
 	return ""
 }
 
-// cliFlagsApart says how flags of one letter are written that stand together, as -n5 or -fn, "" if they are none.
-func cliFlagsApart(f *cliFlags, flagged string) string {
+// meantApart says how flags of one letter are written that stand together, as -n5 or -fn, "" if they are none.
+func meantApart(f *cliFlags, flagged string) string {
 	if len(flagged) < 2 || f.Lookup(flagged[:1]) == nil {
 		return ""
 	}
@@ -213,17 +213,4 @@ func cliFlagsApart(f *cliFlags, flagged string) string {
 		apart += " " + number
 	}
 	return "write it apart:" + textHead(apart, cliEchoMost)
-}
-
-// cliFlagShown writes a flag with the name of its value.
-func cliFlagShown(fl *flag.Flag) string {
-	dashes := "--"
-	if len(fl.Name) == 1 {
-		dashes = "-"
-	}
-	value, _ := flag.UnquoteUsage(fl)
-	if value == strings.ToLower(value) { // what package flag calls it
-		value = strings.ToUpper(value)
-	}
-	return strings.TrimSpace(dashes + fl.Name + " " + value)
 }

@@ -1,0 +1,245 @@
+// cli_logs.go: the verbs logs and events: what tasks have written, and what has happened.
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"regexp/syntax"
+	"time"
+	"unicode/utf8"
+)
+
+// logsVerb is the entry of `logs`.
+func logsVerb() cliVerb {
+	return cliVerb{name: "logs", other: "logs query", args: "RUN|ID",
+		help: "print the output of a run, or of a workflow's newest run", run: doLogs,
+		flags: func(f *cliFlags) {
+			f.BoolVar(&f.follow, "f", false, "go on until the run ends")
+			f.BoolVar(&f.follow, "follow", false, "the same as -f")
+			f.StringVar(&f.task, "task", "", "of this `TASK` only")
+			f.StringVar(&f.since, "since", "", "nothing older: a duration as 10m, or a time")
+			f.StringVar(&f.grep, "grep", "", "lines that match this `REGEXP`")
+			f.BoolVar(&f.stderr, "err", false, "standard error only")
+			f.BoolVar(&f.raw, "raw", false, "on a terminal: bytes as they were")
+			f.BoolVar(&f.time, "time", false, "put the time in front of each line")
+			f.BoolVar(&f.taskName, "task-name", false, "put the task in front of each line")
+			f.count(cliAll, "the last `N` lines only")
+		},
+		examples: []string{
+			"cdktr logs etl.daily -f",
+			"cdktr logs 01JD3V5K8Q2M4N6P8R0S2T4V6W --task load --err",
+			"cdktr logs etl.daily --grep 'ERROR|timeout' -n 20",
+		}}
+}
+
+func doLogs(ctx context.Context, c *cli, args []string) error {
+	if len(args) == 2 && args[0] == "tail" { // CDKTR's word
+		args, c.flags.follow = args[1:], true
+	}
+	name, err := oneArg(args, "logs", "RUN or workflow ID")
+	if err != nil {
+		return err
+	}
+	since, err := sinceOf(c.flags.since, time.Now())
+	if err != nil {
+		return err
+	}
+	// the principal compiles it, and calls it by the name that requests have
+	if _, err := syntax.Parse(c.flags.grep, syntax.Perl); err != nil {
+		return usageError("--grep %q is no regular expression: %w", textHead(c.flags.grep, cliEchoMost), err)
+	}
+	s := &dialStream{say: c.say}
+	req := &s.req
+	*req = Request{Op: "logs", Follow: c.flags.follow, Task: c.flags.task, Grep: c.flags.grep, Since: since,
+		Last: protoCountOf(c.flags.n), N: protoMaxLines}
+	if c.flags.stderr {
+		req.Stream = "e"
+	}
+	if isRunID(name) {
+		req.Run = name
+	} else {
+		req.Workflow = name
+	}
+	_, _, terminal := termOf(c.out)
+	paint := painterOf(c.out, c.flags.color, c.getenv)
+	var page bytes.Buffer // what one reply prints is written at once: whole lines
+	to := paint.w
+	if paint.w = &page; c.flags.json {
+		to = c.out
+	}
+	flush := func() error {
+		_, err := to.Write(page.Bytes())
+		page.Reset()
+		return err
+	}
+	run, number := req.Run, int64(0)
+	live := logsLive{c: c, p: paint, lines: map[string]LogLine{}}
+	req.All = terminal && c.flags.follow && !c.flags.json && !c.flags.raw && c.getenv("TERM") != "dumb"
+	defer func() {
+		live.clear()
+		flush()
+	}()
+	line := func(l *LogLine) error {
+		if req.All && l.N == 0 {
+			return live.print(l)
+		}
+		if l.N <= number || c.flags.n == 0 && !c.flags.follow {
+			return nil
+		}
+		run, number = l.Run, l.N
+		req.Run, req.Workflow, req.Last = run, "", 0
+		switch {
+		case c.flags.json:
+			return printJSON(&page, logJSONOf(l))
+		case req.All:
+			return live.print(l)
+		}
+		return c.printLogLine(paint, terminal, l)
+	}
+	s.fn = func(r *Reply) error {
+		c.note(r)
+		return errors.Join(r.eachLine(line), flush())
+	}
+	err = c.streamOn(ctx, s)
+	switch {
+	case err != nil && ctx.Err() != nil && c.flags.follow:
+		return runLeft(run)
+	case err != nil && c.flags.follow:
+		return runLost(err, run)
+	}
+	return err
+}
+
+// printLogLine prints a line of output: with time and task in front on a terminal, bare in a pipe.
+func (c *cli) printLogLine(p *painter, terminal bool, l *LogLine) error {
+	text := string(l.raw())
+	if terminal && !c.flags.raw {
+		text = termLogPlain(text)
+	}
+	front := ""
+	if c.flags.time || terminal && !c.flags.raw {
+		front = l.Time.Local().Format("15:04:05.000 ")
+	}
+	if c.flags.taskName || terminal && !c.flags.raw {
+		front += textSafe(l.Task) + ": "
+	}
+	color := ""
+	if l.Stream == "e" {
+		color = colorYellow
+	}
+	if front != "" {
+		front = p.paint(colorDim, front)
+	}
+	_, err := fmt.Fprintln(p.w, front+p.paint(color, text))
+	return err
+}
+
+// logsLive prints the lines of a run on a terminal. A line that has not ended, such as a progress bar, stands below the
+// others and is drawn over until it ends. One goroutine uses it.
+type logsLive struct {
+	c     *cli
+	p     *painter
+	lines map[string]LogLine // that have not ended, by stream and task
+	shown string             // which of them is on the screen; "": none
+}
+
+// print prints a line, or draws one that has not ended: that has no number, and no text when it is no more.
+func (v *logsLive) print(l *LogLine) error {
+	key := l.Stream + l.Task
+	delete(v.lines, key)
+	if err := v.clear(); err != nil {
+		return err
+	}
+	if l.N == 0 {
+		if l.Text == "" {
+			return nil
+		}
+		v.lines[key] = *l
+		return v.draw(key)
+	}
+	if err := v.c.printLogLine(v.p, true, l); err != nil {
+		return err
+	}
+	for _, key := range sortedKeys(v.lines) { // another one, if there is one
+		return v.draw(key)
+	}
+	return nil
+}
+
+// clear takes the line that has not ended off the screen.
+func (v *logsLive) clear() error {
+	if v.shown == "" {
+		return nil
+	}
+	v.shown = ""
+	_, err := fmt.Fprint(v.p.w, "\r\x1b[K")
+	return err
+}
+
+// draw puts a line below the others, cut to its end where it is too long for one row of the screen.
+func (v *logsLive) draw(key string) error {
+	l := v.lines[key]
+	front, text := textSafe(l.Task)+": ", termLogPlain(l.Text)
+	for room := max(v.p.width-1-textWidth(front), 1); textWidth(text) > room; {
+		_, n := utf8.DecodeRuneInString(text)
+		text = text[n:]
+	}
+	v.shown = key
+	_, err := fmt.Fprint(v.p.w, v.p.paint(colorDim, front+text))
+	return err
+}
+
+// eventsVerb is the entry of `events`.
+func eventsVerb() cliVerb {
+	return cliVerb{name: "events", help: "print the audit trail, as JSON lines", run: doEvents,
+		flags: func(f *cliFlags) {
+			f.BoolVar(&f.follow, "f", false, "go on with what comes")
+			f.BoolVar(&f.follow, "follow", false, "the same as -f")
+			f.StringVar(&f.since, "since", "", "nothing older: a duration as 10m, or a time")
+			f.Uint64Var(&f.seq, "seq", 0, "from this sequence `NUMBER` on")
+			f.count(cliAll, "at most `N`")
+		},
+		examples: []string{
+			"cdktr events --since 1h",
+			"cdktr events -f | jq -c 'select(.e == \"run.finished\")'",
+		}}
+}
+
+func doEvents(ctx context.Context, c *cli, args []string) error {
+	since, err := sinceOf(c.flags.since, time.Now())
+	if err != nil {
+		return err
+	}
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.close()
+	left := c.flags.n
+	enough := errors.New("enough")
+	err = conn.stream(ctx, Request{Op: "events", Follow: c.flags.follow, Since: since, Seq: c.flags.seq,
+		N: protoCountOf(c.flags.n)}, func(r *Reply) error {
+		for _, e := range r.Events {
+			if left == 0 { // none is wanted
+				return enough
+			}
+			if err := printJSON(c.out, e); err != nil {
+				return err
+			}
+			if left--; left == 0 {
+				return enough
+			}
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, enough):
+		return nil
+	case ctx.Err() != nil && c.flags.follow: // it has no end but this, and nothing to say about it
+		return &exitError{code: exitInterrupted}
+	}
+	return err
+}

@@ -1,0 +1,212 @@
+// cli_validate.go: the verb validate, and how a verb reads a workflow file that its user names.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// validateVerb is the entry of `validate`.
+func validateVerb() cliVerb {
+	return cliVerb{name: "validate", args: "[FILE...]", help: "check workflow files, or all of the workflows folder",
+		run:   doValidate,
+		flags: func(f *cliFlags) { f.setting("workflows", "the folder `DIR` (default workflows)") },
+		examples: []string{
+			"cdktr validate",
+			"cdktr validate workflows/etl/*.yml",
+			"cdktr validate --workflows /etc/cdktr/workflows --json",
+		}}
+}
+
+func doValidate(ctx context.Context, c *cli, args []string) error {
+	zone, err := c.zone()
+	if err != nil {
+		return err
+	}
+	clock := workflowClock{time.Now(), zone}
+	var faults []workflowFault
+	files := 0
+	if len(args) == 0 {
+		folder := c.cfg.get("workflows")
+		f := newWorkflowFolder(folder)
+		f.zone = clock.zone
+		found, _, err := f.scan(ctx)
+		if ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			return &exitError{code: exitUsage, err: err}
+		}
+		for _, f := range found {
+			files++
+			for _, fault := range f.Faults {
+				fault.File = filepath.Join(folder, fault.File) // where an editor finds it from here
+				faults = append(faults, fault)
+			}
+		}
+	}
+	for _, name := range args {
+		files++
+		if info, err := diskStat(ctx, nil, name, name); err == nil && info.IsDir() {
+			return usageError("%s is a folder: check it with --workflows %s", name, name)
+		}
+		text, err := c.readFile(ctx, name)
+		if ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			var path *fs.PathError
+			if errors.As(err, &path) {
+				err = path.Err
+			}
+			faults = append(faults, workflowFault{File: name, Message: "cannot be read: " + err.Error()})
+			continue
+		}
+		_, found := workflowParseAt(name, strings.TrimSuffix(filepath.Base(name), filepath.Ext(name)), text, clock)
+		faults = append(faults, found...)
+	}
+	bad := 0
+	for _, f := range faults {
+		if !f.Warning {
+			bad++
+		}
+		if f.Line == 0 { // a fault of the whole file: what reads FILE:LINE:COL finds it at its start
+			f.Line, f.Col = 1, 1
+		}
+		var err error
+		if c.flags.json {
+			err = printJSON(c.out, faultJSON{f.File, f.Line, f.Col, f.Message, f.Warning})
+		} else {
+			_, err = fmt.Fprintln(c.out, textSafe(f.String()))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	found := validateFound(bad, len(faults)-bad)
+	if bad > 0 {
+		return &exitError{code: exitUsage, err: fmt.Errorf("%s in %s", found, countText(files, "file"))}
+	}
+	if !c.flags.json {
+		fmt.Fprintf(c.err, "checked %s: %s\n", countText(files, "file"), found)
+	}
+	return nil
+}
+
+// faultJSON is a fault of a file as `validate --json` prints it.
+type faultJSON struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Message string `json:"message"`
+	Warning bool   `json:"warning"`
+}
+
+// validateFound counts what is wrong with files and what is warned of.
+func validateFound(bad, warned int) string {
+	switch {
+	case bad > 0 && warned > 0:
+		return countText(bad, "fault") + " and " + countText(warned, "warning")
+	case bad > 0:
+		return countText(bad, "fault")
+	case warned > 0:
+		return countText(warned, "warning")
+	}
+	return "no fault"
+}
+
+// loadFile reads and checks one workflow file, or standard input for "-". Faults are printed; an invalid file is an
+// error.
+func (c *cli) loadFile(ctx context.Context, name string) (*Workflow, error) {
+	id := "stdin"
+	if name != "-" {
+		id = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
+	}
+	text, err := c.readFile(ctx, name)
+	if ctx.Err() != nil {
+		return nil, err
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &exitError{code: exitUsage, err: fmt.Errorf("read workflow: %w", err),
+			hint: orDefault(fileNear(name),
+				"it is taken for a file; a workflow that a principal has is named by its ID: "+id)}
+	}
+	if err != nil {
+		return nil, &exitError{code: exitUsage, err: fmt.Errorf("read workflow: %w", err)}
+	}
+	if name == "-" {
+		name = "stdin"
+	}
+	w, faults := workflowParse(name, id, text)
+	for _, f := range faults {
+		fmt.Fprintln(c.err, textSafe(f.String()))
+	}
+	if w == nil {
+		return nil, &exitError{code: exitUsage, err: fmt.Errorf("%s does not load", name)}
+	}
+	return w, nil
+}
+
+// fileNear says which file of the same folder was meant by the name of one that is not there; "" when none is near.
+func fileNear(name string) string {
+	var names []string
+	entries, _ := os.ReadDir(filepath.Dir(name)) // a folder that cannot be read has no near name
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	near := nearest(filepath.Base(name), names)
+	if near == "" {
+		return ""
+	}
+	return "did you mean " + explicitPath(filepath.Join(filepath.Dir(name), near)) + "?"
+}
+
+// readFile reads a workflow file, or standard input for "-", to its end, or as far as shows that it is too large. A
+// pipe, as <(command) in a shell is one, is waited for until ctx ends, a regular file for diskLimit at most.
+func (c *cli) readFile(ctx context.Context, name string) ([]byte, error) {
+	var text []byte
+	var silent <-chan time.Time
+	if name != "-" {
+		info, err := diskStat(ctx, nil, name, name)
+		if err != nil {
+			return nil, err
+		}
+		if info.Mode().IsRegular() {
+			silent = time.After(diskLimit)
+		}
+	}
+	read := make(chan error, 1)
+	go func() { // ends with the file, or with this process
+		from, err := c.in, error(nil)
+		if name != "-" {
+			var f *os.File
+			if f, err = os.Open(name); err == nil {
+				defer f.Close()
+			}
+			from = f
+		}
+		if err == nil {
+			text, err = io.ReadAll(io.LimitReader(from, workflowMaxFile+1))
+		}
+		read <- err
+	}()
+	var err error
+	select {
+	case err = <-read:
+	case <-silent:
+		return nil, diskNamed("read", name, errDiskSilent)
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil { // also when both have come: who was interrupted has no file
+		return nil, context.Cause(ctx)
+	}
+	return text, err
+}
