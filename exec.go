@@ -11,6 +11,7 @@
 //
 // Goroutines: one for all processes that collects the dead (procs.runCollect, woken by SIGCHLD); for each process
 // one that reads (runRead) and one that ends it (run); one more while there is something to stop (runSweep).
+
 package main
 
 import (

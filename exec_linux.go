@@ -1,5 +1,6 @@
 // This room is the Linux half of exec.go: who belongs to a task, by /proc; waiting for several things at once, by
 // epoll; and the duties of a child subreaper (prctl(2), PR_SET_CHILD_SUBREAPER).
+
 package main
 
 import (

@@ -1,4 +1,5 @@
 // Tests of exec_linux.go: processes that escape, what is inherited, what is left. The rules are those of exec_test.go.
+
 package main
 
 import (

@@ -2,6 +2,7 @@
 
 // This room is the half of exec.go for systems other than Linux, where an agent runs for development only: the
 // process group is all that is known of a task, so what leaves the group escapes.
+
 package main
 
 import (

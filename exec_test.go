@@ -1,6 +1,7 @@
 //go:build linux
 
 // Tests of exec.go with real processes. They wait for events, each with a deadline; only children sleep.
+
 package main
 
 import (

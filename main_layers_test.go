@@ -458,6 +458,24 @@ func TestLayersDocs(t *testing.T) {
 	}
 }
 
+// TestLayersPackage keeps the package comment to doc.go: go doc shows one that any other file has in front of it.
+func TestLayersPackage(t *testing.T) {
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.PackageClauseOnly|parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if has, may := f.Doc != nil, name == "doc.go"; has != may {
+			t.Errorf("%s: a package comment: %v, want %v (a blank line parts a file's own comment from package)", name,
+				has, may)
+		}
+	}
+}
+
 // TestLayersRequests lets requests out through protoAsk alone: what would not arrive as it is is refused there.
 func TestLayersRequests(t *testing.T) {
 	src := layersParse(t)

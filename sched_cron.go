@@ -1,40 +1,39 @@
-// Cron expressions, and the next time after t in a zone.
-//
-// This room is pure: it holds no clock, starts nothing and uses no other room. This file says what an expression
-// means and reads it; sched_next.go searches the wall clock of a zone for the next time that matches it.
+// sched_cron.go: what a cron expression means, and reading one. sched_next.go searches the wall clock of a zone for the
+// next time that matches. Both are pure: no clock, no goroutine, no other room.
 //
 // # The dialect
 //
-// Five fields: minute, hour, day, month, weekday. Six: seconds first. Seven: seconds first and a year
-// (1970-2100) last. A field is a list of items with commas between them:
+// Five fields: minute, hour, day, month, weekday. Six: seconds first. Seven: seconds first and a year (1970-2100) last.
+// A field is a list of items with commas between them:
 //
-//   - every value; *: in minute or hour makes the job a wildcard job (see below)
-//     7  MON     a value; names of three letters or more, any case; weekday 0 and 7 are Sunday
-//     1-5        a range; one that runs backwards goes round the end: fri-mon, 22-2
-//     */15 5/15 0-29/10    steps; 5/15 is 5 to the end; a step wider than the range leaves its first value
-//     ?          in the day and weekday fields: the same as *
-//     L L-3 LW 15W         day: the last, the third before it, the last workday, the workday nearest to the 15th
-//     5L 1#2     weekday: the last Friday, the second Monday of the month
-//     H H(0-29) H/15       a fixed value made from the id, so that jobs spread; H in day is 1-28
-//     ~ 0~30 0~59/15       a random value (or start of the steps), drawn again each day (day: each month,
-//     weekday: each week from Monday, month: each year); the draw hashes the id, the field and
-//     the local date, so it is the same after a restart
+//	*          every value; in minute or hour it makes the job a wildcard job (see below)
+//	7  MON     a value; names of three letters or more, any case; weekday 0 and 7 are Sunday
+//	1-5        a range; one that runs backwards goes round the end: fri-mon, 22-2
+//	*/15 5/15 0-29/10    steps; 5/15 is 5 to the end; a step wider than the range leaves its first value
+//	?          in the day and weekday fields: the same as *
+//	L L-3 LW 15W         day: the last, the third before it, the last workday, the workday nearest to the 15th
+//	5L 1#2     weekday: the last Friday, the second Monday of the month
+//	H H(0-29) H/15       a fixed value made from the id, so that jobs spread; H in day is 1-28
+//	~ 0~30 0~59/15       a random value (or start of the steps), drawn again each day (day: each month, weekday:
+//	                     each week from Monday, month: each year); the draw hashes the id, the field and the local
+//	                     date, so it is the same after a restart
 //
-// Where neither day field starts with * or ?, a day that matches either of them counts, as in Vixie's cron;
-// otherwise a day has to match both (so */2 in the day field narrows the weekday field).
+// Where neither day field starts with * or ?, a day that matches either of them counts, as in Vixie's cron. Otherwise a
+// day has to match both (so */2 in the day field narrows the weekday field).
 //
 // @yearly @annually @monthly @weekly @daily @midnight @hourly stand for their five fields. @reboot fires when the
 // scheduler starts for the first time since the machine booted, @start each time that it starts. @every 90s fires at
-// the multiples of its period since the Unix epoch, so that a restart does not shift it; the period is Go's duration
-// syntax with d for 24 hours, in whole seconds.
+// the multiples of its period since the Unix epoch, so that a restart does not shift it. The period is written as Go
+// writes durations, with d for 24 hours, in whole seconds.
 //
 // # Daylight saving
 //
-// The rules are those of Debian's cron(8). A wildcard job (minute or hour starts with *, or @every) follows
-// real time: it runs in both passes of a repeated hour and not in a skipped one. Any other job is a
-// fixed-time job: what it has in a skipped hour runs once, at the first instant after the gap (several skipped
-// times, or a time that is due then anyway, are still one fire); what it has in a repeated hour runs in
-// the first pass only. A gap of more than three hours is a change of calendar and its fires are dropped.
+// The rules are those of Debian's cron(8). A wildcard job (minute or hour starts with *, or @every) follows real time:
+// it runs in both passes of a repeated hour and not in a skipped one. Any other job is a fixed-time job. What it has in
+// a skipped hour runs once, at the first instant after the gap: several skipped times, or a time that is due then
+// anyway, are one fire. What it has in a repeated hour runs in the first pass only. A gap of more than three hours is a
+// change of calendar, and its fires are dropped.
+
 package main
 
 import (

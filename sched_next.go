@@ -1,9 +1,10 @@
-// The search for the next fire of a cron expression. Pure; uses sched_cron.go only.
+// sched_next.go: the search for the next fire of a cron expression (sched_cron.go). Pure.
 //
-// Times here are int64 seconds. An instant is Unix time; a local time is what the wall clock shows, counted as
-// if its zone were UTC. A zone is a row of stretches of constant offset, and local = instant + offset in each.
-// So the search finds the next local time that matches with calendar arithmetic alone, sees whether the stretch
-// it stands in shows that time, and otherwise goes on to the next stretch: nothing steps minute by minute.
+// Times here are int64 seconds. An instant is Unix time; a local time is what the wall clock shows, counted as if its
+// zone were UTC. A zone is a row of stretches of constant offset, and local = instant + offset in each. The search
+// finds the next local time that matches, with calendar arithmetic alone, and sees whether the stretch that it is in
+// shows that time; if not, it goes on to the next stretch. Nothing steps minute by minute.
+
 package main
 
 import (
