@@ -272,8 +272,8 @@ func (c *cli) askAt(ctx context.Context, endpoint string, req Request) (*Reply, 
 	return conn.ask(ctx, req)
 }
 
-// say prints a remark on standard error.
-func (c *cli) say(text string) { fmt.Fprintln(c.err, "cdktr: "+textSafe(text)) }
+// say prints a remark on standard error, in one line.
+func (c *cli) say(text string) { printText(c.err, "cdktr: "+text) }
 
 // note prints what the principal remarks on a reply, on standard error.
 func (c *cli) note(r *Reply) {

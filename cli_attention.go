@@ -59,13 +59,13 @@ func doAttention(ctx context.Context, c *cli, args []string) error {
 // attentionItem prints one item: what and when, its output, what was different, and what to type next.
 func (p *painter) attentionItem(item *AttentionItem, now time.Time) error {
 	var b strings.Builder
-	say := func(color, text string) { b.WriteString("    " + p.paint(color, textSafe(text)) + "\n") }
+	say := func(color, text string) { b.WriteString("    " + p.paint(color, text) + "\n") }
 	glyph, color, what := attentionWords(item)
 	when := timeText(item.Last, now)
 	if item.Count > 1 && len(item.Runs) > 0 { // of files there is a count too
 		when = fmt.Sprintf("%s, %s to %s", countText(item.Count, "run"), timeText(item.First, now), when)
 	}
-	line := glyph + " " + textSafe(what)
+	line := glyph + " " + what
 	if when != "-" {
 		line += "  " + when
 	}
@@ -238,6 +238,5 @@ func doAck(ctx context.Context, c *cli, args []string) error {
 			Until Stamp  `json:"until,omitzero"`
 		}{"ack", key, req.Until})
 	}
-	_, err = fmt.Fprintln(c.err, textSafe(done))
-	return err
+	return printText(c.err, done)
 }

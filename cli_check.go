@@ -155,7 +155,7 @@ func checkFolder(c *cli, dir string, o *owner) error {
 		if c.flags.json {
 			err = printJSON(c.out, f)
 		} else {
-			_, err = fmt.Fprintln(c.out, textSafe(f.String()))
+			err = printText(c.out, f.String())
 		}
 		if err != nil {
 			return err
@@ -164,7 +164,7 @@ func checkFolder(c *cli, dir string, o *owner) error {
 	if c.flags.repair {
 		notes, err := k.repair(time.Now())
 		for _, note := range notes {
-			fmt.Fprintln(c.err, "cdktr: "+textSafe(note))
+			c.say(note)
 		}
 		return err
 	}

@@ -109,8 +109,8 @@ func (d *doctor) print() error {
 			err = printJSON(d.c.out, f)
 		} else {
 			look := looks[f.State]
-			_, err = fmt.Fprintf(p.w, "%s  %-9s  %s\n", p.paint(look.color, look.text), textSafe(f.What),
-				textSafe(f.Text))
+			text := fmt.Sprintf("%-9s  %s", f.What, f.Text)
+			_, err = fmt.Fprintln(p.w, p.paint(look.color, look.text)+"  "+p.paint("", text))
 		}
 		if err != nil {
 			return err
@@ -365,7 +365,7 @@ func doPing(ctx context.Context, c *cli, args []string) error {
 		return printJSON(c.out, map[string]any{"principal": c.cfg.get("principal"), "version": r.Version,
 			"seconds": took.Seconds(), "seq": r.Seq})
 	}
-	_, err = fmt.Fprintf(c.out, "principal %s answers at %s in %s\n", r.Version, c.cfg.get("principal"),
+	text := fmt.Sprintf("principal %s answers at %s in %s", r.Version, c.cfg.get("principal"),
 		took.Round(10*time.Microsecond))
-	return err
+	return printText(c.out, text)
 }

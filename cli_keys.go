@@ -434,7 +434,7 @@ func (c *cli) listGrants(p *keysPlace) error {
 		return err
 	}
 	for _, fault := range faults {
-		fmt.Fprintln(c.err, "cdktr: "+textSafe(fault.Error()))
+		c.say(fault.Error())
 	}
 	var rows [][]tableCell
 	for _, g := range grants {

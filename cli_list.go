@@ -36,9 +36,7 @@ func doLs(ctx context.Context, c *cli, args []string) error {
 	}
 	var list []WorkflowInfo
 	if err := conn.askAll(ctx, req, func(r *Reply) error {
-		if r.Note != "" {
-			fmt.Fprintln(c.err, "cdktr: "+textSafe(r.Note))
-		}
+		c.note(r)
 		list = append(list, r.Workflows...)
 		return nil
 	}); err != nil {
@@ -295,7 +293,7 @@ func doAgents(ctx context.Context, c *cli, args []string) error {
 	}
 	for _, a := range agents {
 		if a.Skew != 0 {
-			fmt.Fprintf(c.err, "cdktr: the clock of %s is %+.0fs off the principal's\n", textSafe(a.Name), a.Skew)
+			c.say(fmt.Sprintf("the clock of %s is %+.0fs off the principal's", a.Name, a.Skew))
 		}
 	}
 	return p.table([]string{"AGENT", "STATE", "ADDRESS", "RUNS", "LOAD", "SEEN", "VERSION", "LABELS"}, rows)

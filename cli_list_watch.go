@@ -107,7 +107,7 @@ func (p *painter) watchedRun(row RunRow) string {
 	if row.Reason != "" {
 		rest += "  " + row.Reason
 	}
-	return p.paint(color, fmt.Sprintf("%s %-9s", glyph, textSafe(row.State))) + "  " + textSafe(rest)
+	return p.paint(color, fmt.Sprintf("%s %-9s", glyph, row.State)) + "  " + p.paint("", rest)
 }
 
 // watchWorkflows is ls --watch: the workflows that match, and each that changes.
@@ -122,8 +122,8 @@ func (c *cli) watchWorkflows(ctx context.Context, conn *client, pattern string) 
 		}
 		for _, id := range r.Gone {
 			if idMatches(pattern, id) {
-				lines = append(lines, watchedLine{id: id, row: watchGone{Workflow: id, Gone: true}, text: textSafe(id) +
-					"  gone", over: true})
+				lines = append(lines, watchedLine{id: id, row: watchGone{Workflow: id, Gone: true},
+					text: p.paint("", id+"  gone"), over: true})
 			}
 		}
 		return lines
@@ -132,7 +132,7 @@ func (c *cli) watchWorkflows(ctx context.Context, conn *client, pattern string) 
 
 // watchedWorkflow is a workflow in one line.
 func (p *painter) watchedWorkflow(w *WorkflowInfo) string {
-	words := []string{textSafe(w.Workflow)}
+	words := []string{p.paint("", w.Workflow)}
 	marks := ""
 	for _, o := range w.Recent {
 		glyph, color := stateLooks(o.State)
@@ -143,15 +143,15 @@ func (p *painter) watchedWorkflow(w *WorkflowInfo) string {
 	}
 	switch {
 	case w.Paused != "":
-		words = append(words, "paused by "+textSafe(w.Paused))
+		words = append(words, p.paint("", "paused by "+w.Paused))
 	case !w.Next.IsZero():
 		words = append(words, "next "+w.Next.Local().Format("2006-01-02 15:04:05"))
 	}
 	if w.Last != nil {
-		words = append(words, textSafe(w.Last.State+" "+w.Last.ID))
+		words = append(words, p.paint("", w.Last.State+" "+w.Last.ID))
 	}
 	if w.Error != "" {
-		words = append(words, p.paint(colorRed, textSafe("# does not load: "+w.Error)))
+		words = append(words, p.paint(colorRed, "# does not load: "+w.Error))
 	}
 	return strings.Join(words, "  ")
 }
@@ -163,16 +163,16 @@ func (c *cli) watchAgents(ctx context.Context, conn *client) error {
 		var lines []watchedLine
 		for _, a := range r.Agents {
 			looks := agentLooks(a.State)
-			text := p.paint(looks.color, fmt.Sprintf("%-7s", looks.text)) + "  " +
-				textSafe(fmt.Sprintf("%s  %d/%d  %s", a.Name, a.Running, a.Capacity, a.Version))
+			text := fmt.Sprintf("%s  %d/%d  %s", a.Name, a.Running, a.Capacity, a.Version)
 			if len(a.Labels) > 0 {
-				text += "  " + textSafe(labelsText(a.Labels))
+				text += "  " + labelsText(a.Labels)
 			}
+			text = p.paint(looks.color, fmt.Sprintf("%-7s", looks.text)) + "  " + p.paint("", text)
 			lines = append(lines, watchedLine{id: a.Name, row: a, text: text})
 		}
 		for _, name := range r.GoneAgents {
-			lines = append(lines, watchedLine{id: name, row: watchGone{Agent: name, Gone: true}, text: textSafe(name) +
-				"  forgotten", over: true})
+			lines = append(lines, watchedLine{id: name, row: watchGone{Agent: name, Gone: true},
+				text: p.paint("", name+"  forgotten"), over: true})
 		}
 		return lines
 	})

@@ -115,16 +115,13 @@ func doLogs(ctx context.Context, c *cli, args []string) error {
 
 // printLogLine prints a line of output: with time and task in front on a terminal, bare in a pipe.
 func (c *cli) printLogLine(p *painter, terminal bool, l *LogLine) error {
-	text := string(l.raw())
-	if terminal && !c.flags.raw {
-		text = termLogPlain(text)
-	}
+	pretty := terminal && !c.flags.raw // else the bytes are the task's own
 	front := ""
-	if c.flags.time || terminal && !c.flags.raw {
+	if c.flags.time || pretty {
 		front = l.Time.Local().Format("15:04:05.000 ")
 	}
-	if c.flags.taskName || terminal && !c.flags.raw {
-		front += textSafe(l.Task) + ": "
+	if c.flags.taskName || pretty {
+		front += l.Task + ": "
 	}
 	color := ""
 	if l.Stream == "e" {
@@ -133,7 +130,11 @@ func (c *cli) printLogLine(p *painter, terminal bool, l *LogLine) error {
 	if front != "" {
 		front = p.paint(colorDim, front)
 	}
-	_, err := fmt.Fprintln(p.w, front+p.paint(color, text))
+	text := string(l.raw())
+	if pretty {
+		text = termLogPlain(text)
+	}
+	_, err := fmt.Fprintln(p.w, front+p.tint(color, text))
 	return err
 }
 
@@ -188,7 +189,7 @@ func (v *logsLive) draw(key string) error {
 		text = text[n:]
 	}
 	v.shown = key
-	_, err := fmt.Fprint(v.p.w, v.p.paint(colorDim, front+text))
+	_, err := fmt.Fprint(v.p.w, v.p.tint(colorDim, front+text))
 	return err
 }
 

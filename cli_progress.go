@@ -77,7 +77,7 @@ func (p *progress) take(r *Reply) error {
 	if r.Run != "" && p.run == "" {
 		p.run = r.Run
 		if !p.live && !p.quiet {
-			fmt.Fprintf(p.err.w, "run %s\n", textSafe(r.Run))
+			fmt.Fprintln(p.err.w, p.err.paint("", "run "+r.Run))
 		}
 	}
 	var above []string
@@ -91,9 +91,12 @@ func (p *progress) take(r *Reply) error {
 	for i := range r.Tasks {
 		p.task(&r.Tasks[i])
 	}
-	if note := "cdktr: " + textSafe(r.Note); r.Note != "" && p.live {
+	note := p.err.paint("", "cdktr: "+r.Note)
+	switch {
+	case r.Note == "":
+	case p.live:
 		above = append(above, note)
-	} else if r.Note != "" && !p.quiet {
+	case !p.quiet:
 		fmt.Fprintln(p.err.w, note)
 	}
 	if p.live && (len(above) > 0 || len(r.Tasks) > 0) {
@@ -159,13 +162,13 @@ func (p *progress) task(t *TaskRun) {
 	}
 	text := t.State
 	if t.Reason != "" {
-		text += ": " + textSafe(t.Reason)
+		text += ": " + t.Reason
 	}
 	if !taskActive(t.State) && t.State != taskSkipped {
 		text += " (" + tookText(t.Seconds) + ")"
 	}
 	glyph, color := stateLooks(t.State)
-	fmt.Fprintf(p.err.w, "%s %s %s\n", p.err.paint(color, glyph), textSafe(t.Task), text)
+	fmt.Fprintln(p.err.w, p.err.paint(color, glyph), p.err.paint("", t.Task+" "+text))
 }
 
 // draw puts lines above, and the tasks anew below them.
@@ -217,7 +220,7 @@ func (p *progress) rows() []string {
 		head := textCut(fmt.Sprintf("%-*s  %-9s %s  ", width, textCut(textSafe(t.Task), width), t.State, took),
 			p.err.width-3)
 		room := p.err.width - textWidth(head) - 3
-		rows = append(rows, p.err.paint(color, glyph)+" "+head+p.err.paint(colorDim, textCut(textSafe(tail), room)))
+		rows = append(rows, p.err.paint(color, glyph)+" "+head+p.err.tint(colorDim, textCut(textSafe(tail), room)))
 	}
 	if hidden > 0 {
 		rows = append(rows, textCut(fmt.Sprintf("  ... and %d more tasks", hidden), p.err.width-1))
@@ -241,15 +244,15 @@ func (p *progress) end(r *Run) {
 		p.draw(nil)
 		for _, t := range r.Tasks {
 			if t.State == taskFailed && len(p.last[t.Task]) > 0 && !p.output {
-				fmt.Fprintf(p.err.w, "\n%s, last lines:\n  %s\n", textSafe(t.Task),
-					strings.Join(p.last[t.Task], "\n  "))
+				heading := p.err.paint("", t.Task+", last lines:")
+				fmt.Fprintf(p.err.w, "\n%s\n  %s\n", heading, strings.Join(p.last[t.Task], "\n  "))
 			}
 		}
 	}
 	glyph, color := stateLooks(r.State)
-	text := textSafe(fmt.Sprintf("run %s %s in %s", r.ID, r.State, tookText(r.Seconds)))
+	text := fmt.Sprintf("run %s %s in %s", r.ID, r.State, tookText(r.Seconds))
 	if r.Reason != "" {
-		text += ": " + textSafe(r.Reason)
+		text += ": " + r.Reason
 	}
-	fmt.Fprintf(p.err.w, "%s %s\n", p.err.paint(color, glyph), text)
+	fmt.Fprintln(p.err.w, p.err.paint(color, glyph), p.err.paint("", text))
 }

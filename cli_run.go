@@ -92,8 +92,7 @@ func doRun(ctx context.Context, c *cli, args []string) error {
 	case c.flags.json:
 		return printJSON(c.out, map[string]string{"run": r.Run})
 	}
-	_, err = fmt.Fprintln(c.out, r.Run)
-	return err
+	return printText(c.out, r.Run)
 }
 
 const (
@@ -139,7 +138,7 @@ func (c *cli) waitRun(ctx context.Context, conn *client, id string) error {
 	case c.flags.json:
 		err = printJSON(c.out, run)
 	default:
-		_, err = fmt.Fprintln(c.out, id)
+		err = printText(c.out, id)
 	}
 	if err != nil {
 		return err
@@ -314,7 +313,7 @@ func (c *cli) followLocal(ctx context.Context, conn *client, id string) error {
 		return &exitError{code: exitInterrupted}
 	}
 	if c.flags.wait && !c.flags.json && run != nil && run.State != runSucceeded {
-		fmt.Fprintf(c.err, "cdktr: run %s: %s\n", run.State, textSafe(run.Reason))
+		c.say(fmt.Sprintf("run %s: %s", run.State, run.Reason))
 	}
 	return c.runEnded(run)
 }

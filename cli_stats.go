@@ -38,9 +38,8 @@ func doStats(ctx context.Context, c *cli, args []string) error {
 	p := painterOf(c.out, c.flags.color, c.getenv)
 	s := r.Stats
 	if s.Runs == 0 {
-		_, err := fmt.Fprintf(c.out, "%s has no run that ended in the last %d days\n", textSafe(s.Workflow),
-			len(s.Calendar))
-		return err
+		text := fmt.Sprintf("%s has no run that ended in the last %d days", s.Workflow, len(s.Calendar))
+		return printText(c.out, text)
 	}
 	p.facts("workflow", s.Workflow, "runs", fmt.Sprintf("%d in %d days", s.Runs, len(s.Calendar)), "rate", statsRate(s),
 		"outcomes", fmt.Sprintf("%d succeeded, %d failed, %d crashed, %d cancelled", s.Succeeded, s.Failed, s.Crashed,
@@ -99,7 +98,7 @@ func (p *painter) statsCalendar(days []StatsDay) string {
 		b.WriteString("\n")
 	}
 	if n := len(days); n > 0 {
-		fmt.Fprintf(&b, "      %s to %s\n", days[0].Day, days[n-1].Day)
+		b.WriteString("      " + p.paint("", days[0].Day+" to "+days[n-1].Day) + "\n")
 	}
 	return b.String()
 }

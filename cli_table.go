@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// painter prints to one stream, as wide and as coloured as that allows. What is written to w itself goes out as it is:
-// the writer sees to it that it is harmless.
+// painter prints to one stream, as wide and as coloured as that allows. What is written to w goes out as it is: what
+// comes from a file or a peer passes through paint or table before, which make it harmless.
 type painter struct {
 	w     io.Writer
 	width int // 0: no terminal, nothing is cut
@@ -28,8 +28,11 @@ func painterOf(w io.Writer, mode string, getenv func(string) string) *painter {
 	return p
 }
 
-// paint puts text in a colour.
-func (p *painter) paint(color, text string) string {
+// paint makes text harmless and puts it in a colour, or in none for "".
+func (p *painter) paint(color, text string) string { return p.tint(color, textSafe(text)) }
+
+// tint puts text that is harmless already in a colour.
+func (p *painter) tint(color, text string) string {
 	if !p.color || color == "" {
 		return text
 	}
@@ -94,10 +97,10 @@ func (p *painter) table(heads []string, rows [][]tableCell) error {
 				if p.width > 0 {
 					c.text = textCut(c.text, max(p.width-at, 8))
 				}
-				b.WriteString(p.paint(c.color, c.text))
+				b.WriteString(p.tint(c.color, c.text))
 				break
 			}
-			b.WriteString(p.paint(c.color, c.text))
+			b.WriteString(p.tint(c.color, c.text))
 			b.WriteString(strings.Repeat(" ", widths[i]-textWidth(c.text)+2))
 			at += widths[i] + 2
 		}
@@ -115,6 +118,12 @@ func printJSON(w io.Writer, v any) error {
 		return fmt.Errorf("encode: %w", err)
 	}
 	_, err = w.Write(textJSON(append(line, '\n')))
+	return err
+}
+
+// printText prints text in one line, whatever is in it.
+func printText(w io.Writer, text string) error {
+	_, err := fmt.Fprintln(w, textSafe(text))
 	return err
 }
 
@@ -158,7 +167,7 @@ func tookText(seconds float64) string {
 func (p *painter) facts(pairs ...string) {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] != "" && pairs[i+1] != "-" {
-			fmt.Fprintf(p.w, "%s %s\n", p.paint(colorDim, fmt.Sprintf("%-12s", pairs[i])), textSafe(pairs[i+1]))
+			fmt.Fprintf(p.w, "%s %s\n", p.paint(colorDim, fmt.Sprintf("%-12s", pairs[i])), p.paint("", pairs[i+1]))
 		}
 	}
 }

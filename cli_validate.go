@@ -85,7 +85,7 @@ func doValidate(ctx context.Context, c *cli, args []string) error {
 		if c.flags.json {
 			err = printJSON(c.out, faultJSON{f.File, f.Line, f.Col, f.Message, f.Warning})
 		} else {
-			_, err = fmt.Fprintln(c.out, textSafe(f.String()))
+			err = printText(c.out, f.String())
 		}
 		if err != nil {
 			return err
@@ -147,7 +147,7 @@ func (c *cli) loadFile(ctx context.Context, name string) (*Workflow, error) {
 	}
 	w, faults := workflowParse(name, id, text)
 	for _, f := range faults {
-		fmt.Fprintln(c.err, textSafe(f.String()))
+		printText(c.err, f.String())
 	}
 	if w == nil {
 		return nil, &exitError{code: exitUsage, err: fmt.Errorf("%s does not load", name)}

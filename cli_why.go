@@ -140,7 +140,7 @@ func doNext(ctx context.Context, c *cli, args []string) error {
 		case given || len(args) == 1:
 			_, err = fmt.Fprintln(c.out, f.At.In(zone).Format("Mon 2006-01-02 15:04:05 MST"))
 		default:
-			_, err = fmt.Fprintln(c.out, f.At.In(zone).Format("Mon 2006-01-02 15:04:05 MST"), "", textSafe(f.Workflow))
+			err = printText(c.out, f.At.In(zone).Format("Mon 2006-01-02 15:04:05 MST")+"  "+f.Workflow)
 		}
 		if err != nil {
 			return err

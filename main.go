@@ -280,7 +280,7 @@ func (c *cli) report(ctx context.Context, args []string, err error) int {
 		return code
 	}
 	if text != "" {
-		fmt.Fprintln(c.err, "cdktr: "+textSafe(text))
+		c.say(text)
 	}
 	if hint != "" {
 		fmt.Fprintln(c.err, "hint: "+hint)

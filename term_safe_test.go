@@ -2,13 +2,16 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 )
 
@@ -140,6 +143,131 @@ func TestTermSafeVerbs(t *testing.T) {
 	}
 }
 
+// termSafeFill puts hostile text into all that can hold text below v, and one entry into each list that has none.
+func termSafeFill(v reflect.Value, depth int) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(strings.ToValidUTF8(termSafeHostile, "") + "\nforged line")
+	case reflect.Pointer:
+		if depth > 0 {
+			v.Set(reflect.New(v.Type().Elem()))
+			termSafeFill(v.Elem(), depth-1)
+		}
+	case reflect.Slice:
+		if depth > 0 {
+			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+			termSafeFill(v.Index(0), depth-1)
+		}
+	case reflect.Map:
+		if key := reflect.New(v.Type().Key()).Elem(); depth > 0 && key.Kind() == reflect.String {
+			value := reflect.New(v.Type().Elem()).Elem()
+			termSafeFill(key, depth-1)
+			termSafeFill(value, depth-1)
+			v.Set(reflect.MakeMap(v.Type()))
+			v.SetMapIndex(key, value)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Field(i).CanSet() {
+				termSafeFill(v.Field(i), depth-1)
+			}
+		}
+	case reflect.Int, reflect.Int64:
+		v.SetInt(1)
+	}
+}
+
+// termSafePeer is a principal at a socket that answers every request with text that does something to a terminal, and
+// gives the endpoint. change makes the answer to one request what it is.
+func termSafePeer(t *testing.T, change func(req Request, r *Reply)) string {
+	t.Helper()
+	endpoint := "ipc://" + t.TempDir() + "/s"
+	l, err := wireListen(endpoint, wireOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- l.Serve(ctx, func(conn wireConn) {
+			for {
+				frames, err := conn.Recv()
+				if err != nil {
+					return
+				}
+				envelope, body, err := protoSplit(frames)
+				var req Request
+				if err != nil || json.Unmarshal(body, &req) != nil {
+					return
+				}
+				r := &Reply{}
+				termSafeFill(reflect.ValueOf(r).Elem(), 8)
+				r.V, r.ID, r.OK, r.More, r.Error, r.Next, r.Live = 1, req.ID, true, false, nil, "", true
+				change(req, r)
+				conn.Send(append(envelope[:len(envelope):len(envelope)], protoEncode(r))...)
+			}
+		})
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return endpoint
+}
+
+// Nothing that a principal says does anything to the terminal, nor begins a line of its own, in whatever field it says
+// it: names, reasons, labels, versions, remarks and refusals.
+func TestTermSafePeer(t *testing.T) {
+	t.Parallel()
+	const run = clientRunID
+	var hostile string
+	termSafeFill(reflect.ValueOf(&hostile).Elem(), 0)
+	for _, c := range []struct { // output of tasks is not in here: into a pipe it goes as it is
+		args   string
+		change func(r *Reply)
+	}{
+		{"ls", nil}, {"ps --all", nil}, {"agents", nil}, {"attention", nil}, {"events", nil}, {"stats x", nil},
+		{"ping", nil}, {"why x", nil}, {"next x", nil}, {"next", nil}, {"run x", nil}, {"pause x", nil},
+		{"cancel " + run, nil}, {"retry " + run, nil}, {"drain x", nil}, {"forget x", nil}, {"ack x", nil},
+		{"rescan", nil}, {"graph x", nil},
+		{"ps --watch", func(r *Reply) { r.Rows[0].State = runRunning }},
+		{"ls --watch", func(r *Reply) { r.Workflows[0].Paused = "" }}, {"agents --watch", nil},
+		{"show x", func(r *Reply) { r.Runs = nil }}, {"show " + run, nil},
+		{"stats y", func(r *Reply) { r.Stats.Runs = 0 }},
+		{"agents", func(r *Reply) { r.Agents[0].Skew = 99 }},
+		{"ls", func(r *Reply) { r.Workflows = nil }},
+		{"show y", func(r *Reply) {
+			*r = Reply{V: 1, ID: r.ID, Error: &protoError{Code: codeNotFound,
+				Message: hostile}}
+		}},
+		{"ps", func(r *Reply) { *r = Reply{V: 1, ID: r.ID, Error: &protoError{Code: hostile, Message: hostile}} }},
+	} {
+		for _, json := range []string{"", " --json"} {
+			var out, report bytes.Buffer
+			home := t.TempDir()
+			endpoint := termSafePeer(t, func(_ Request, r *Reply) {
+				if r.Note = hostile; c.change != nil {
+					c.change(r)
+				}
+			})
+			cmd := &cli{in: strings.NewReader(""), out: &out, err: &report, getenv: func(name string) string {
+				return map[string]string{"HOME": home, "CDKTR_STATE": home}[name]
+			}}
+			ctx, stop := context.WithTimeout(t.Context(), time.Second)
+			cmd.main(ctx, strings.Fields(c.args+json+" --principal "+endpoint))
+			stop()
+			if fault := termSafeFault(out.String() + report.String()); fault != "" || out.Len()+report.Len() == 0 {
+				t.Errorf("cdktr %s%s: %q is written to a terminal, of\n%q%q", c.args, json, fault, &out, &report)
+			}
+			if strings.Contains("\n"+out.String()+report.String(), "\nforged") {
+				t.Errorf("cdktr %s%s: the principal begins a line of its own:\n%s%s", c.args, json, &out, &report)
+			}
+		}
+	}
+}
+
 // Nobody goes round it: there is one place where the process's own streams are used, one that prints JSON, and those
 // who write something raw are few and known.
 func TestTermSafeEverywhere(t *testing.T) {
@@ -149,6 +277,10 @@ func TestTermSafeEverywhere(t *testing.T) {
 		`\btermRaw\(`: "cli_keys.go cli_list_watch.go main.go cli_progress.go cli_serve_log.go cli_table.go " +
 			"term.go term_safe.go",
 		`\bprintln\(|fmt\.Print`: "",
+		// text is made harmless where a line of it is written, and before it is cut or measured; nowhere else
+		`\btextSafe\(`: "cli_logs.go cli_progress.go cli_table.go term.go term_safe.go term_text.go term_tty.go " +
+			"tui.go " +
+			"tui_attention.go tui_prompt.go view_dialog.go view_log.go view_log_draw.go view_run.go view_run_table.go",
 	}
 	for file, text := range layersTexts(t) {
 		for pattern, where := range allowed {
