@@ -17,7 +17,7 @@ import (
 	"strings"
 )
 
-// setupExamples is what `cdktr init` writes: the workflows of the README's first minutes.
+// setupExamples is what `cdktr init` writes: the workflows of docs/get-started.md.
 //
 //go:embed examples/hello.yml examples/health-check.yml
 var setupExamples embed.FS

@@ -1,7 +1,7 @@
-// Tests of cdktr as a service: a Debian is booted with systemd in a container, the README's unit is put into it by the
-// README's words, and root, the service's user and others use it, on the box and over ssh. They need root,
-// systemd-nspawn and a tree that debootstrap made, which -boot.tree names: .ci/run does all that. Without it only the
-// README's words are looked at.
+// Tests of cdktr as a service: a Debian is booted with systemd in a container, the unit of docs/operations.md is put
+// into it by that page's words, and root, the service's user and others use it, on the box and over ssh. They need
+// root, systemd-nspawn and a tree that debootstrap made, which -boot.tree names: .ci/run does all that. Without it only
+// the page's words are looked at.
 
 package main
 
@@ -21,20 +21,22 @@ import (
 
 var bootTree = flag.String("boot.tree", "", "folder of a Debian with systemd and sshd, of which TestBoot boots a copy")
 
-// bootWords is what the README says of a service.
+const bootPage = "docs/operations.md"
+
+// bootWords is what docs/operations.md says of a service.
 type bootWords struct {
 	unitFile, unit                  string
 	setUp, letIn, upgrade, warnings string // commands
 }
 
-// bootRead reads the README's section. The test knows nothing of the service but what stands there.
+// bootRead reads the page's section. The test knows nothing of the service but what stands there.
 func bootRead(t *testing.T) (w bootWords) {
 	t.Helper()
-	_, text, ok := strings.Cut(docsRead(t, "README.md"), "\n## As a service\n")
+	_, text, ok := strings.Cut(docsRead(t, bootPage), "\n## As a service\n")
 	text, _, _ = strings.Cut(text, "\n## ")
 	name := regexp.MustCompile("`(/etc/systemd/system/[^`]+)`").FindStringSubmatch(text)
 	if !ok || name == nil {
-		t.Fatal("README.md does not say where the unit goes")
+		t.Fatal(bootPage + " does not say where the unit goes")
 	}
 	w.unitFile = name[1]
 	for _, block := range docsBlock.FindAllStringSubmatch(text, -1) {
@@ -46,7 +48,7 @@ func bootRead(t *testing.T) (w bootWords) {
 		}
 	}
 	if w.unit == "" || w.setUp == "" || w.letIn == "" || w.upgrade == "" || w.warnings == "" {
-		t.Fatalf("README.md lacks a part of the way to a service: %+v", w)
+		t.Fatalf("%s lacks a part of the way to a service: %+v", bootPage, w)
 	}
 	return w
 }
@@ -207,7 +209,7 @@ func (b *bootBox) mainPID() string {
 	return strings.TrimSpace(b.does("systemctl show --property MainPID --value cdktr"))
 }
 
-// TestBoot: the README's way to a service, on a machine that boots.
+// TestBoot: that page's way to a service, on a machine that boots.
 func TestBoot(t *testing.T) {
 	w := bootRead(t)
 	if *bootTree == "" {

@@ -32,7 +32,7 @@ func docsAll(t *testing.T) map[string]string {
 		t.Fatal(err)
 	}
 	all := map[string]string{}
-	for _, name := range append(names, "README.md", "CONTRIBUTING.md") {
+	for _, name := range append(names, "README.md", "CONTRIBUTING.md", "SECURITY.md") {
 		all[name] = docsRead(t, name)
 	}
 	if len(all) < 5 {
@@ -172,16 +172,20 @@ func docsFlags(f *cliFlags) (names []string) {
 	return names
 }
 
-// TestDocsKeys wants every key of workflow files in docs/workflow-files.md, those of later versions too.
+// TestDocsKeys wants every key of workflow files in docs/workflow-files.md, those of later versions too, and those of
+// CDKTR's form in docs/coming-from-cdktr.md.
 func TestDocsKeys(t *testing.T) {
-	text := docsRead(t, "docs/workflow-files.md")
-	keys := slices.Concat(docsKeys(workflowKeys), docsKeys(workflowTaskKeys), docsKeys(workflowParamKeys),
-		docsKeys(workflowPythonKeys),
-		docsKeys(workflowUvPythonKeys), docsKeys(workflowSubprocessKeys), workflowActions, workflowActionsLater,
-		workflowLater, workflowTaskLater)
-	for _, key := range keys {
-		if !strings.Contains(text, "`"+key+"`") {
-			t.Errorf("key %s is not in it", key)
+	for page, keys := range map[string][]string{
+		"docs/workflow-files.md": slices.Concat(docsKeys(workflowKeys), docsKeys(workflowTaskKeys),
+			docsKeys(workflowParamKeys), docsKeys(workflowPythonKeys), workflowActions, workflowActionsLater,
+			workflowLater, workflowTaskLater),
+		"docs/coming-from-cdktr.md": slices.Concat(docsKeys(workflowUvPythonKeys), docsKeys(workflowSubprocessKeys)),
+	} {
+		text := docsRead(t, page)
+		for _, key := range keys {
+			if !strings.Contains(text, "`"+key+"`") {
+				t.Errorf("%s: key %s is not in it", page, key)
+			}
 		}
 	}
 }
@@ -193,22 +197,22 @@ func docsKeys[T any](table []workflowKey[T]) (names []string) {
 	return names
 }
 
-// TestDocsAPI wants every verb of the request API with its fields, and every kind of event, in docs/architecture.md.
+// TestDocsAPI wants every op of the request API with its fields, and every kind of event, in docs/protocol.md.
 func TestDocsAPI(t *testing.T) {
-	text := docsRead(t, "docs/architecture.md")
+	text := docsRead(t, "docs/protocol.md")
 	for _, v := range protoOps {
-		row := ""
-		for line := range strings.Lines(text) {
-			if cells := strings.Split(line, "|"); len(cells) > 2 && strings.Contains(cells[1], "`"+v.Op+"`") &&
-				!strings.Contains(cells[1], ".") {
-				row = line
-			}
-		}
+		row := docsRow(text, v.Op, 5)
 		if row == "" {
-			t.Errorf("op %s is not in it", v.Op)
+			t.Errorf("op %s has no row in the table of ops", v.Op)
+			continue
 		}
 		for _, field := range v.Fields {
-			if row != "" && !strings.Contains(row, "`"+field+"`") {
+			name, needed := strings.CutSuffix(field, "*")
+			told := "`" + name + "`"
+			if needed {
+				told += `\*`
+			}
+			if !strings.Contains(row, told) {
 				t.Errorf("op %s: field %s is not in its row", v.Op, field)
 			}
 		}
@@ -218,10 +222,21 @@ func TestDocsAPI(t *testing.T) {
 		t.Fatalf("only %d kinds of event found in state.go", len(kinds))
 	}
 	for _, kind := range kinds {
-		if !strings.Contains(text, "`"+kind[1]+"`") {
-			t.Errorf("event %s is not in it", kind[1])
+		if docsRow(text, kind[1], 3) == "" {
+			t.Errorf("event %s has no row in the table of events", kind[1])
 		}
 	}
+}
+
+// docsRow finds the row of a name in a table with so many columns. It gives "" when there is none.
+func docsRow(text, name string, columns int) string {
+	for line := range strings.Lines(text) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) == columns+2 && strings.TrimSpace(cells[1]) == "`"+name+"`" {
+			return line
+		}
+	}
+	return ""
 }
 
 // docsAnchor gives the anchor that a heading gets.

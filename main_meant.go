@@ -98,7 +98,7 @@ var meantFlagHints = []struct{ words, hint string }{
 	{"v V version", "`cdktr version` says the version"},
 	{"dry-run dry", "`cdktr validate FILE` checks a file, `cdktr graph ID` draws what would run"},
 	{"d daemon daemonize background",
-		"it stays in the foreground: have systemd start it, as the README shows, or nohup"},
+		"it stays in the foreground: have systemd start it, as docs/operations.md shows, or nohup"},
 	{"now", "a run starts at once, as soon as an agent has room"},
 	{"y yes no-pager", "leave it out: nothing asks, and nothing pages"},
 	{"l", "`cdktr ls` lists workflows"},
