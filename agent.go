@@ -67,17 +67,16 @@ type agent struct {
 	ends  map[string]heldEnd // runs that are over, but whose end is not acknowledged
 	steps steps
 
-	conn     wireConn // nil while there is no principal
-	welcomed bool     // it said where to go on: the spool may be sent
-	plain    bool     // this connection's hello says nothing that a principal of 0.1.0 does not know
-	theirs   string   // its version, "" of one that does not know what a load is
-	refused  string   // why the principal did not let it in, as it was logged; "" once it did
-	heard    time.Time
-	alone    time.Time   // when the newest hello or heartbeat that the principal answered was sent
-	asked    []time.Time // when those were sent, by this connection, that are not answered yet
-	said     uint64      // newest number sent by this connection, or acknowledged before it
-	sent     []sentReport
-	inflight int // bytes of sent
+	conn      wireConn // nil while there is no principal
+	welcomed  bool     // it said where to go on: the spool may be sent
+	theirs    []string // the messages that it takes besides the first ones
+	refused   string   // why the principal did not let it in, as it was logged; "" once it did
+	heard     time.Time
+	leaseFrom time.Time   // when the newest hello or heartbeat that the principal answered was sent
+	asked     []time.Time // when those were sent, by this connection, that are not answered yet
+	said      uint64      // newest number sent by this connection, or acknowledged before it
+	sent      []sentReport
+	inflight  int // bytes of sent
 
 	turn      []*agentRun     // runs that have something which is not spooled yet
 	gathering bool            // what is in turn waits for more
@@ -168,7 +167,7 @@ func newAgent(cfg agentConfig, spool *spool, procs *procs) *agent {
 	in := loopInboxNew[agentIn](agentInQueue)
 	return &agent{cfg: cfg, spool: spool, procs: procs, runs: map[string]*agentRun{}, ends: map[string]heldEnd{},
 		followed: map[string]bool{}, left: map[runnerAttempt]runnerLeft{},
-		steps: steps{count: map[string]int{}, hangs: map[string]int{}}, in: in, ended: in.ended, alone: cfg.count()}
+		steps: steps{count: map[string]int{}, hangs: map[string]int{}}, in: in, ended: in.ended, leaseFrom: cfg.count()}
 }
 
 // recallEnds finds the ends of runs that an earlier life spooled and the principal has not acknowledged.
@@ -297,7 +296,7 @@ func (a *agent) beat() {
 	case a.conn != nil && a.welcomed:
 		a.asked = append(a.asked, now)
 		beat := &agentMsg{Op: msgHeartbeat, Clock: stampOf(a.cfg.now())}
-		if a.cfg.load != nil && a.theirs != "" {
+		if a.cfg.load != nil {
 			beat.Load = a.cfg.load()
 		}
 		a.send(beat)
@@ -309,13 +308,13 @@ func (a *agent) beat() {
 // for the principal may have heard nothing since, and the answer may have been on its way for long.
 func (a *agent) answered() {
 	if len(a.asked) > 0 {
-		a.alone, a.asked = a.asked[0], a.asked[1:]
+		a.leaseFrom, a.asked = a.asked[0], a.asked[1:]
 	}
 }
 
 // endLeases stops the runs that the principal may be about to give away.
 func (a *agent) endLeases() {
-	if len(a.runs) == 0 || a.near() || a.cfg.count().Sub(a.alone) < agentLease {
+	if len(a.runs) == 0 || a.near() || a.cfg.count().Sub(a.leaseFrom) < agentLease {
 		return
 	}
 	for _, id := range sortedKeys(a.runs) {
@@ -336,7 +335,7 @@ func (a *agent) untilBeat() time.Duration {
 	if a.near() {
 		return agentNearBeat
 	}
-	if left := agentLease - a.cfg.count().Sub(a.alone); left > 0 && len(a.runs) > 0 {
+	if left := agentLease - a.cfg.count().Sub(a.leaseFrom); left > 0 && len(a.runs) > 0 {
 		return min(left, agentHeartbeat)
 	}
 	return agentHeartbeat
@@ -414,7 +413,7 @@ func (a *agent) readLink(conn wireConn) (welcome bool) {
 			a.cfg.Log.Error("the principal sent what cannot be read", "cause", err)
 			return welcome
 		}
-		welcome = welcome || m.Op == msgWelcome
+		welcome = welcome || m.Op == msgWelcome && m.stranger() == ""
 		if !a.call(func() { a.hear(conn, m) }) {
 			return welcome
 		}
@@ -426,16 +425,14 @@ func (a *agent) connected(conn wireConn) {
 	a.spoolTurn() // an end is held once it is spooled
 	a.conn, a.welcomed, a.heard = conn, false, a.cfg.count()
 	a.asked = []time.Time{a.heard}
-	a.hello(protoKnows())
+	a.hello()
 }
 
-// hello says who this is, what it knows of a workflow, and what it holds. A principal of 0.1.0 refuses a hello that has
-// knows in it: it is then said once more without, which is nil.
-func (a *agent) hello(knows []string) {
-	a.plain = knows == nil
+// hello says who this is, what it can and knows, and what it holds.
+func (a *agent) hello() {
 	hello := &agentMsg{Op: msgHello, Agent: a.cfg.Name, Labels: a.cfg.Labels, Capacity: a.cfg.Capacity,
-		Version: version,
-		Epoch:   a.spool.epoch(), Last: a.spool.last, N: a.spool.acked, Clock: stampOf(a.cfg.now()), Knows: knows}
+		Version: version, Knows: protoKnows(), Can: protoAgentCan,
+		Epoch: a.spool.epoch(), Last: a.spool.last, N: a.spool.acked, Clock: stampOf(a.cfg.now()), Left: a.heldLeft()}
 	for _, id := range sortedKeys(a.runs) {
 		as := a.runs[id].as
 		if next := a.runs[id].next; next != nil {
@@ -446,9 +443,7 @@ func (a *agent) hello(knows []string) {
 	for _, id := range sortedKeys(a.ends) {
 		hello.Holds = append(hello.Holds, heldRun{id, a.ends[id].lease})
 	}
-	if !a.plain {
-		hello.Left, a.unsaidLeft = a.heldLeft(), false
-	}
+	a.unsaidLeft = false
 	a.send(hello)
 }
 
@@ -458,7 +453,7 @@ func (a *agent) disconnected(conn wireConn) {
 		return
 	}
 	if a.near() { // from now on it counts
-		a.alone = a.cfg.count()
+		a.leaseFrom = a.cfg.count()
 	}
 	a.conn, a.welcomed, a.asked, a.sent, a.inflight = nil, false, nil, nil, 0
 	a.followNone()
@@ -472,13 +467,17 @@ func (a *agent) hear(conn wireConn, m *agentMsg) {
 	a.heard = a.cfg.count()
 	switch m.Op {
 	case msgWelcome:
-		a.welcomed, a.refused, a.theirs = true, "", m.Version
+		if fault := m.stranger(); fault != "" {
+			a.turnedAway(fault)
+			return
+		}
+		a.welcomed, a.refused, a.theirs = true, "", m.Can
 		a.ack(m.N)
 		a.spool.rewind(m.N)
 		a.said = a.spool.acked
 		a.answered()
 		a.cfg.Log.Info("connected to the principal", "agent", a.cfg.Name)
-		if a.cfg.load != nil && a.theirs != "" { // hello could not say it: the principal may have been an older one
+		if a.cfg.load != nil { // which a hello does not have
 			a.beat()
 		}
 		a.tellLeft()
@@ -507,17 +506,24 @@ func (a *agent) hear(conn wireConn, m *agentMsg) {
 	case msgHeartbeat: // the answer to ours
 		a.answered()
 	case msgRefused:
-		if m.Reason != a.refused { // it asks again each ten seconds
-			a.cfg.Log.Error("the principal refused this agent; asking again until it does not", "cause", m.Reason)
-			a.refused = m.Reason
-		}
-	case "": // the refusal of a request: of the hello
-		if m.Error != nil && !a.welcomed && !a.plain {
-			a.hello(nil)
+		a.turnedAway(m.Reason)
+	case "": // a principal that takes the hello for a request answers as it answers a client
+		if m.Error != nil && !a.welcomed {
+			a.turnedAway(m.Error.Message)
 		}
 	default:
 		a.cfg.Log.Warn("the principal sent a message that is not known", "op", textHead(m.Op, 100))
 	}
+}
+
+// turnedAway ends a connection on which the two ends do not come together, and logs why, once for each cause: runLink
+// asks again each ten seconds.
+func (a *agent) turnedAway(why string) {
+	if why != a.refused {
+		a.cfg.Log.Error("the principal refused this agent; asking again until it does not", "cause", why)
+		a.refused = why
+	}
+	a.conn.Cut(nil)
 }
 
 // ack forgets what the principal has safe.

@@ -61,7 +61,7 @@ func TestAgentLeaseFromSending(t *testing.T) {
 		a.runs["r"] = &agentRun{as: &assignment{Run: "r", Lease: 1, Spec: &Workflow{ID: "w", Failover: failoverRerun}}}
 	}
 	a.connected(far)
-	a.hear(far, &agentMsg{Op: msgWelcome})
+	a.hear(far, &agentMsg{Op: msgWelcome, Can: protoPrincipalCan})
 	hold()
 	for _, step := range []struct {
 		after time.Duration
@@ -83,7 +83,7 @@ func TestAgentLeaseFromSending(t *testing.T) {
 	a.disconnected(far)
 	a.connected(far)
 	now = now.Add(9 * time.Second)
-	a.hear(far, &agentMsg{Op: msgWelcome})
+	a.hear(far, &agentMsg{Op: msgWelcome, Can: protoPrincipalCan})
 	now = now.Add(time.Second)
 	if a.endLeases(); a.runs["r"] != nil {
 		t.Error("a welcome that took 9 s holds a run for longer than 10 s from the hello")

@@ -92,9 +92,9 @@ func (a *agent) noteLeft(l runnerLeft) {
 	}
 }
 
-// tellLeft tells the principal what has changed since its hello; one of 0.1.0 does not know of it.
+// tellLeft tells the principal what has changed since the hello, if the principal takes that.
 func (a *agent) tellLeft() {
-	if a.unsaidLeft && a.theirs != "" {
+	if a.unsaidLeft && slices.Contains(a.theirs, msgLeft) {
 		a.send(&agentMsg{Op: msgLeft, Left: a.heldLeft()})
 	}
 	a.unsaidLeft = false

@@ -320,17 +320,15 @@ func (a *agent) cancel(m *agentMsg) {
 // cancelTask stops one task because the principal says so, and nothing else of its run. A task that is not at work any
 // more has ended by itself meanwhile, and the principal is about to hear of that.
 func (a *agent) cancelTask(m *agentMsg) {
-	for _, item := range m.Items {
-		e := item.Event
-		if e == nil || a.runs[e.Run] == nil || a.runs[e.Run].as.Lease != e.Lease {
-			continue
-		}
-		for _, t := range a.runs[e.Run].tries {
-			if t.task().ID == e.Task {
-				t.stopped = orDefault(t.stopped, e.Reason)
-				a.stopTry(t, t.stopped, m.Force)
-				break
-			}
+	r := a.runs[m.Run]
+	if r == nil || r.as.Lease != m.Lease {
+		return
+	}
+	for _, t := range r.tries {
+		if t.task().ID == m.Task {
+			t.stopped = orDefault(t.stopped, m.Reason)
+			a.stopTry(t, t.stopped, m.Force)
+			return
 		}
 	}
 }
@@ -389,7 +387,7 @@ func (a *agent) unendedOf(r *agentRun) func() {
 // follow begins to tell, or ends it, because the principal says so; perhaps before it gives the run to this agent.
 func (a *agent) follow(m *agentMsg) {
 	switch {
-	case m.Drop:
+	case m.Off:
 		delete(a.followed, m.Run)
 	case len(a.followed) < runnerLiveMax:
 		a.followed[m.Run] = true

@@ -305,11 +305,11 @@ func TestRunnerCancelTaskFits(t *testing.T) {
 		time.Sleep(2 * agentGather) // while several tasks are at work, what happens is told together
 		begun := g.events("R1")
 		stop := func(run string, lease int, task string, force bool) {
-			g.say(&agentMsg{Op: msgStopTask, Force: force, Items: []agentItem{{Event: &Event{Kind: evTaskStopping,
-				Run: run, Lease: lease, Task: task, Reason: "cancelled by me"}}}})
+			g.say(&agentMsg{Op: msgStopTask, Run: run, Lease: lease, Task: task, Reason: "cancelled by me",
+				Force: force})
 		}
 		g.say(&agentMsg{Op: msgStopTask})
-		g.say(&agentMsg{Op: msgStopTask, Run: "R1", Items: []agentItem{{}, {Event: &Event{}}}})
+		g.say(&agentMsg{Op: msgStopTask, Run: "R1", Lease: 2})
 		stop("R2", 2, "a", false)
 		stop("R1", 1, "a", false) // an earlier assignment's
 		stop("R1", 2, "none", true)
@@ -379,7 +379,7 @@ func TestRunnerGivenAnew(t *testing.T) {
 			}
 			switch m.Op {
 			case msgHello:
-				ours.Send(protoEncode(agentMsg{Op: msgWelcome}))
+				ours.Send(protoEncode(agentMsg{Op: msgWelcome, Can: protoPrincipalCan}))
 			case msgHeartbeat:
 				ours.Send(protoEncode(agentMsg{Op: msgHeartbeat}))
 			case msgReport:

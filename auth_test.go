@@ -414,8 +414,7 @@ func TestAuthMatrix(t *testing.T) {
 	}
 	for name, want := range map[string]string{"ed": msgWelcome, "op": msgRefused, "ci": msgRefused, "vi": msgRefused} {
 		conn := h.conn(name)
-		if err := conn.Send(protoEncode(agentMsg{V: 1, Op: msgHello, Agent: name, Epoch: "e",
-			Capacity: 1})); err != nil {
+		if err := conn.Send(protoEncode(protoTestHello(name, "e"))); err != nil {
 			t.Fatal(err)
 		}
 		frames, err := conn.Recv()
@@ -492,12 +491,13 @@ func TestAuthAgent(t *testing.T) {
 		}
 	}
 	other := h.conn("ed")
-	say(other, agentMsg{Op: msgHello, Agent: "one", Epoch: "e", Capacity: 9})
+	say(other, protoTestHello("one", "e"))
 	if m := hear(other, msgRefused); !strings.Contains(m.Reason, `this key is agent "ed", not "one"`) {
 		t.Errorf("another's name: %s", m.Reason)
 	}
-	say(conn, agentMsg{Op: msgHello, Agent: "ed", Epoch: "e", Capacity: 1, Holds: []heldRun{{run, 1}},
-		Labels: map[string]string{"x": "y"}})
+	hello := protoTestHello("ed", "e")
+	hello.Holds, hello.Labels = []heldRun{{run, 1}}, map[string]string{"x": "y"}
+	say(conn, hello)
 	hear(conn, msgWelcome)
 	if m := hear(conn, msgCancel); m.Run != run || !m.Drop {
 		t.Errorf("it says it holds another's run: %+v", m)

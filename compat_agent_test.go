@@ -577,7 +577,7 @@ func TestCompatAgentRefused(t *testing.T) {
 	// One of ours has the name: it keeps it. One of ours comes for the name of one of theirs: it gets it.
 	for _, name := range []string{"mine", "a"} {
 		ours := w.connect("DEALER")
-		ours.Send(protoEncode(&agentMsg{V: 1, Op: msgHello, Agent: name, Epoch: "e-" + name, Capacity: 1}))
+		ours.Send(protoEncode(protoTestHello(name, "e-"+name)))
 		if frames, err := ours.Recv(); err != nil || !strings.Contains(string(frames[0]), `"op":"welcome"`) {
 			t.Fatalf("hello of %s: %q, %v", name, frames, err)
 		}

@@ -172,8 +172,7 @@ func benchAgent(b *testing.B, conn wireConn, i int, places, ended chan struct{})
 		m.V = protoVersion
 		conn.TrySend(protoEncode(m))
 	}
-	say(agentMsg{Op: msgHello, Agent: fmt.Sprint("agent-", i), Capacity: 1, Epoch: fmt.Sprint("epoch-", i),
-		Version: version})
+	say(protoTestHello(fmt.Sprint("agent-", i), fmt.Sprint("epoch-", i)))
 	if _, err := conn.Recv(); err != nil {
 		b.Error(err)
 	}

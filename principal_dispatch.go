@@ -8,6 +8,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -56,11 +57,11 @@ type agentLink struct {
 	acked   uint64         // newest number acknowledged
 	unsafe  int            // bytes taken in since the last acknowledgement
 	ahead   time.Duration  // its clock, of ours, when it last said what time it is
-	follows bool           // it can tell lines that have not ended
 	skew    time.Duration  // the same, once it was found too far off twice in a row; 0 else
 	load    *float64       // of its machine, as it said last; nil: it did not
 
 	build string            // its version
+	can   []string          // the messages that it takes besides the first ones
 	knows map[string]bool   // the keys of a workflow that it knows
 	lacks map[string]string // version of a workflow -> why it is too old for it, "" when it is not
 	old   *dispatchOld      // it was passed over because it is too old; nil: it was not
@@ -152,7 +153,7 @@ func (p *principal) welcome(link *agentLink, m *agentMsg) {
 		Build: m.Version,
 		By:    link.by, From: link.from})
 	p.takeLeft(link, m.Left)
-	link.send(&agentMsg{Op: msgWelcome, N: link.folded, Version: version, Clock: stampOf(now)})
+	link.send(&agentMsg{Op: msgWelcome, N: link.folded, Version: version, Can: protoPrincipalCan, Clock: stampOf(now)})
 	for _, h := range m.Holds {
 		r := p.state.Runs[h.Run]
 		switch {
@@ -169,7 +170,8 @@ func (p *principal) welcome(link *agentLink, m *agentMsg) {
 		link.held[h.Run] = h.Lease
 		p.tellFollowed(r, false)
 		for i := range r.Tasks {
-			if t := &r.Tasks[i]; t.Cancelling != "" && taskActive(t.State) {
+			t := &r.Tasks[i]
+			if t.Cancelling != "" && taskActive(t.State) && slices.Contains(link.can, msgStopTask) {
 				link.send(dispatchStop(r, t, t.Force))
 			}
 		}
@@ -180,11 +182,15 @@ func (p *principal) welcome(link *agentLink, m *agentMsg) {
 // unwelcome says why an agent may not come in, "" when it may. A second connection of the same agent replaces the
 // first; another agent with its name is refused while the first is there.
 func (p *principal) unwelcome(link *agentLink, m *agentMsg) string {
+	if fault := m.stranger(); fault != "" {
+		return fault
+	}
 	switch labels := protoSize(m.Labels); {
 	case m.Agent == "" || m.Epoch == "" || m.Capacity < 1:
 		return "a hello needs a name, an epoch and a capacity of at least 1"
-	case len(m.Knows) > protoMaxKnows:
-		return fmt.Sprintf("the hello says that it knows %d keys, more than %d", len(m.Knows), protoMaxKnows)
+	case max(len(m.Knows), len(m.Can)) > protoMaxKnows:
+		return fmt.Sprintf("the hello says that it knows %d keys and can %d messages, more than %d", len(m.Knows),
+			len(m.Can), protoMaxKnows)
 	case len(m.Version) > protoMaxName: // name and epoch the decoder has looked at
 		return fmt.Sprintf("the version has %d bytes, and may have %d", len(m.Version), protoMaxName)
 	case labels > protoMaxLabels:
@@ -682,6 +688,9 @@ func (p *principal) cancelTask(c *opCall, r *Run) {
 	case agent != nil && agent.Epoch == compatEpoch:
 		c.refuse(refuse(codeConflict, "agent %s is one of CDKTR's, which cannot be told to stop a task: cdktr "+
 			"cancel %s ends the whole run, and its processes go on", r.Agent, r.ID))
+	case p.links[r.Agent] != nil && !slices.Contains(p.links[r.Agent].can, msgStopTask):
+		c.refuse(refuse(codeConflict, "%s is too old to stop one task: cdktr cancel %s stops the whole run",
+			p.links[r.Agent].title(), r.ID))
 	default:
 		p.emit(&Event{Kind: evTaskStopping, Run: r.ID, Workflow: r.Workflow, Task: t.Task, Reason: "cancelled by " +
 			c.by, Force: c.req.Force, By: c.by, From: c.from})
@@ -703,11 +712,9 @@ func dispatchAway(agent, what string) string {
 	return fmt.Sprintf("agent %s is not connected now: it stops the %s when it is back", agent, what)
 }
 
-// dispatchStop is what an agent is told of a task that somebody has stopped. An event names the task, because its
-// fields are old: an agent of before this op leaves the message, but one that meets a field it does not know hangs up.
+// dispatchStop tells an agent to stop one task of a run.
 func dispatchStop(r *Run, t *TaskRun, force bool) *agentMsg {
-	return &agentMsg{Op: msgStopTask, Force: force, Items: []agentItem{{Event: &Event{Kind: evTaskStopping, Run: r.ID,
-		Lease: r.Lease, Task: t.Task, Reason: t.Cancelling}}}}
+	return &agentMsg{Op: msgStopTask, Run: r.ID, Lease: r.Lease, Task: t.Task, Reason: t.Cancelling, Force: force}
 }
 
 // noTask refuses a task that a run has not.

@@ -39,6 +39,12 @@ func (a *dispatchAgent) join() {
 	a.conn, a.got, a.end = conn, nil, nil
 	a.mu.Unlock()
 	a.hello.V, a.hello.Op, a.hello.Last = protoVersion, msgHello, max(a.n, a.hello.Last)
+	if a.hello.Knows == nil {
+		a.hello.Knows = protoKnows()
+	}
+	if a.hello.Can == nil {
+		a.hello.Can = protoAgentCan
+	}
 	a.send(&a.hello)
 	a.g.group.Go(func() {
 		for {

@@ -587,8 +587,9 @@ func (p *principal) unwatchLive(w *watcher) {
 
 // tellFollowed tells the agent of a run that somebody follows it, or that nobody does any more. Only on the loop.
 func (p *principal) tellFollowed(r *Run, over bool) {
-	if link := p.links[r.Agent]; link != nil && link.follows && r.State == runRunning && (over || p.live[r.ID] != nil) {
-		link.send(&agentMsg{Op: msgFollow, Run: r.ID, Drop: over})
+	if link := p.links[r.Agent]; link != nil && slices.Contains(link.can, msgFollow) &&
+		r.State == runRunning && (over || p.live[r.ID] != nil) {
+		link.send(&agentMsg{Op: msgFollow, Run: r.ID, Off: over})
 	}
 }
 

@@ -9,8 +9,7 @@ import (
 	"slices"
 )
 
-// takeLeft takes in all that an agent could not end and that lives. What it does not tell of any more has gone. An
-// agent of 0.1.0 never tells: what a newer one of its name has told before counts as gone.
+// takeLeft takes in all that an agent could not end and that lives. What it does not tell of any more has gone.
 func (p *principal) takeLeft(link *agentLink, held []heldLeft) {
 	said := map[string][]LeftProcess{}
 	for _, h := range held[:min(len(held), protoMaxLeft)] {

@@ -118,7 +118,7 @@ func TestNotesPeers(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("n", 200<<10)
 	hello := func(name string) []byte {
-		return protoEncode(agentMsg{V: protoVersion, Op: msgHello, Agent: name, Epoch: "e", Capacity: 1})
+		return protoEncode(protoTestHello(name, "e"))
 	}
 	for _, c := range []struct {
 		name, key, socket string

@@ -8,7 +8,6 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -41,13 +40,9 @@ type dispatchOld struct {
 // knowing takes in what an agent that says hello knows of a workflow, and forgets what another version of it has
 // refused.
 func (p *principal) knowing(link *agentLink, hello *agentMsg) {
-	keys := hello.Knows
-	if keys == nil {
-		keys = strings.Fields(protoKnew)
-	}
-	link.follows = hello.Knows != nil // one of 0.1.0 knows neither
-	link.build, link.knows, link.lacks = hello.Version, make(map[string]bool, len(keys)), map[string]string{}
-	for _, key := range keys {
+	link.build, link.can, link.lacks = hello.Version, hello.Can, map[string]string{}
+	link.knows = make(map[string]bool, len(hello.Knows))
+	for _, key := range hello.Knows {
 		link.knows[key] = true
 	}
 	for what, refusal := range p.refusals {

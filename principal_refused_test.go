@@ -13,11 +13,6 @@ import (
 
 func TestProtoKeys(t *testing.T) {
 	knows := protoKnows()
-	for _, key := range strings.Fields(protoKnew) {
-		if !slices.Contains(knows, key) {
-			t.Errorf("%s is not known any more", key)
-		}
-	}
 	seen := map[string]bool{}
 	for _, key := range knows {
 		if seen[key] || strings.HasSuffix(key, ".") || strings.HasPrefix(key, ".") {
@@ -82,20 +77,102 @@ func TestAgentRefuses(t *testing.T) {
 	})
 }
 
-// A principal of 0.1.0 takes a field that it does not know for an error.
-func TestAgentOlderPrincipal(t *testing.T) {
+// An agent that cannot work with the principal that it meets says why in its log, once, and asks again; as soon as it
+// can, it works.
+func TestAgentStrangers(t *testing.T) {
+	for name, c := range map[string]struct {
+		other  *Reply
+		greets *agentMsg
+		want   string
+	}{
+		"a welcome that does not say what it can": {greets: &agentMsg{Op: msgWelcome, Version: "0.0.9"},
+			want: "the principal (0.0.9) is too old for this agent: its welcome does not say what it can and knows"},
+		"a welcome of another version": {greets: &agentMsg{V: 2, Op: msgWelcome, Version: "9.1.0",
+			Can: protoPrincipalCan},
+			want: "the principal (9.1.0) speaks version 2 of the protocol, and this agent version 1: update this " +
+				"agent"},
+		"an answer as to a client": {other: &Reply{V: protoVersion,
+			Error: refuse(codeInvalid, "json: unknown field %q", "knows")}, want: `json: unknown field \"knows\"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := agentRigOpen(t)
+				g.set(func() { g.other, g.greets = c.other, c.greets })
+				g.setDown(true)
+				g.setDown(false)
+				time.Sleep(time.Minute)
+				if n := len(g.of(msgHello)); n < 5 || n > 20 { // the first waits are short
+					t.Errorf("it said hello %d times in a minute", n)
+				}
+				if log := g.log.String(); strings.Count(log, "refused this agent") != 1 ||
+					!strings.Contains(log, c.want) {
+					t.Errorf("log: %s", log)
+				}
+				g.set(func() { g.other, g.greets = nil, nil })
+				time.Sleep(2 * agentRedialMax)
+				g.assign("R1", 1, Workflow{Tasks: agentBroken})
+				if g.events("R1") == "" {
+					t.Error("it does not work for a principal that it can work with")
+				}
+				g.end()
+			})
+		})
+	}
+}
+
+// An agent that the principal cannot work with is told why, and how to mend it; words that are not known do no harm.
+func TestDispatchStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := agentRigOpen(t)
-		g.set(func() { g.older = true })
-		g.setDown(true)
-		g.setDown(false)
-		time.Sleep(agentRedialMax)
-		g.assign("R1", 1, Workflow{Tasks: agentBroken})
-		if hello := g.of(msgHello); len(hello) != 3 || hello[1].Knows == nil || hello[2].Knows != nil ||
-			g.events("R1") == "" {
-			t.Errorf("%d times hello, and of the run %q", len(hello), g.events("R1"))
+		g := principalRigOpen(t, t.TempDir())
+		for hello, want := range map[string]string{
+			`{"v":1,"op":"hello","agent":"x","epoch":"e","capacity":1,"version":"0.0.9","knows":["id"]}`: "agent x (0.0.9) " +
+				"is too old for the principal: its hello does not say what it can and knows",
+			`{"v":1,"op":"hello","agent":"x","epoch":"e","capacity":1,"can":[]}`: "agent x (of no version) is too old",
+			`{"v":2,"op":"hello","agent":"x","epoch":"e","capacity":1,"version":"9.1.0","knows":[],"can":[]}`: "agent x " +
+				"(9.1.0) speaks version 2 of the protocol, and the principal version 1: update the principal",
+			`{"v":2,"op":"hello","agent":"x","epoch":"e","capacity":{"runs":1},"can":[]}`: "agent x (of no version) " +
+				"speaks version 2 of the protocol",
+			`{"v":1,"op":"hello","agent":"x","epoch":"e","capacity":1,"knows":["moon"],"can":["fly"]}`: msgWelcome,
+		} {
+			conn := g.connect()
+			conn.Send([]byte(hello))
+			frames, err := conn.Recv()
+			if err != nil || !strings.Contains(string(frames[len(frames)-1]), want) {
+				t.Errorf("%s: %q, %v", hello, frames, err)
+			}
+			conn.Close()
 		}
-		g.end()
+		g.stop()
+	})
+}
+
+// What an agent cannot take it is not sent: one that cannot stop a task goes on with it, and who asked hears why.
+func TestDispatchCan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, t.TempDir(), dispatchHolds)
+		a := &dispatchAgent{g: g, hello: agentMsg{Agent: "x", Capacity: 1, Epoch: "e", Version: "0.9",
+			Can: []string{"fly"}}}
+		a.join()
+		id := g.run("w")
+		as := a.last()
+		a.report(dispatchAtWork(as)...)
+		r := g.ask(Request{Op: "cancel", Run: id, Task: "load"})
+		want := "agent x (0.9) is too old to stop one task: cdktr cancel " + id + " stops the whole run"
+		if r.OK || r.Error.Code != codeConflict || r.Error.Message != want {
+			t.Errorf("%+v", r.Error)
+		}
+		a.gone() // what is asked for meanwhile it cannot be told when it is back
+		if r := g.ask(Request{Op: "cancel", Run: id, Task: "load"}); !r.OK {
+			t.Errorf("%+v", r.Error)
+		}
+		a.hello.Holds = []heldRun{{as.Run, as.Lease}}
+		a.join()
+		if told := append(a.of(msgStopTask), a.of(msgFollow)...); len(told) != 0 {
+			t.Errorf("it was told %+v", told)
+		}
+		g.expect(id, runRunning, "")
+		a.gone()
+		g.stop()
 	})
 }
 
@@ -133,7 +210,7 @@ func TestDispatchTooOld(t *testing.T) {
 		if r := g.ask(Request{Op: "ack", Key: got[0].Key}); !r.OK || len(items()) != 0 {
 			t.Errorf("%+v, %+v", r.Error, items())
 		}
-		young := dispatchAgentJoin(g, "young", 1) // it says nothing: it knows what 0.1.0 did
+		young := dispatchAgentJoin(g, "young", 1)
 		if young.last().Run != id {
 			t.Errorf("%+v", young.assigned())
 		}
@@ -151,7 +228,7 @@ func TestDispatchTooOld(t *testing.T) {
 	})
 }
 
-// Agents that find out only when they are given a run: one refuses it, one of 0.1.0 hangs up. Neither is given it again
+// Agents that find out only when they are given a run: one refuses it, one hangs up. Neither is given it again
 // at once, nor without end, and all else goes on.
 func TestDispatchRefused(t *testing.T) {
 	for _, hangs := range []bool{false, true} {

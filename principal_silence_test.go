@@ -21,7 +21,8 @@ func TestDispatchSilenceTwice(t *testing.T) {
 	conn, theirs := wirePipe()
 	defer conn.Close()
 	link := &agentLink{name: "one", epoch: "e", conn: theirs, grant: &authGrant{}}
-	p.welcome(link, &agentMsg{Op: msgHello, Agent: "one", Epoch: "e", Capacity: 1})
+	hello := protoTestHello("one", "e")
+	p.welcome(link, &hello)
 	look := func(after time.Duration) bool {
 		now = now.Add(after)
 		p.giveUpLost(now)

@@ -12,10 +12,7 @@ import (
 func dispatchToldTasks(a *dispatchAgent) string {
 	var told []string
 	for _, m := range a.of(msgStopTask) {
-		for _, item := range m.Items {
-			e := item.Event
-			told = append(told, fmt.Sprintf("%s %s lease %d force %v", e.Task, e.Reason, e.Lease, m.Force))
-		}
+		told = append(told, fmt.Sprintf("%s %s lease %d force %v", m.Task, m.Reason, m.Lease, m.Force))
 	}
 	return strings.Join(told, ", ")
 }

@@ -433,12 +433,12 @@ var protoOps = []protoOp{
 // Messages between an agent and the principal, beside hello, which is also the op that begins them.
 const (
 	msgHello    = "hello"     // agent: name, labels, capacity, version, numbering, runs it holds
-	msgWelcome  = "welcome"   // principal: N is the newest number it has, Version its own: one without knows no Load
+	msgWelcome  = "welcome"   // principal: its version, what it can, and N, the newest number it has
 	msgAssign   = "assign"    // principal: take this run
 	msgCancel   = "cancel"    // principal: stop this run; Force: at once; Drop: and say nothing of it
-	msgStopTask = "stop_task" // principal: stop the task that the event names, no other; Force: at once
+	msgStopTask = "stop_task" // principal: stop this task of this lease of the run, no other; Force: at once
 	msgReport   = "report"    // agent: spooled items, numbered from N on
-	// principal: somebody follows this run: tell what its tasks have begun to write; Drop: nobody does
+	// principal: somebody follows this run: tell what its tasks have begun to write; Off: nobody does any more
 	msgFollow = "follow"
 	// agent: lines that have not ended, with number 0; a principal that has not said follow gets none
 	msgLive      = "live"
@@ -451,34 +451,57 @@ const (
 	msgRefused = "refused"
 )
 
-// agentMsg is any message between an agent and the principal.
+// agentMsg is any message between an agent and the principal. Op says which, and the groups say which fields it has.
 type agentMsg struct {
-	V        int               `json:"v"`
-	Op       string            `json:"op" max:"256"`
+	V  int    `json:"v"`
+	Op string `json:"op" max:"256"`
+
+	// hello: who says it. Version is of its program, as in a welcome; Epoch names its numbering, Last is the newest
+	// number that it has given, and Holds lists the runs that it is at or has results of.
 	Agent    string            `json:"agent,omitempty" max:"256"`
 	Labels   map[string]string `json:"labels,omitempty"`
 	Capacity int               `json:"capacity,omitempty"`
 	Version  string            `json:"version,omitempty"`
 	Epoch    string            `json:"epoch,omitempty" max:"256"`
+	Last     uint64            `json:"last,omitempty"`
 	Holds    []heldRun         `json:"holds,omitempty"`
-	Last     uint64            `json:"last,omitempty"` // hello: the newest number it has given
-	N        uint64            `json:"n,omitempty"`    // hello: the newest number that was acknowledged
-	Skip     uint64            `json:"skip,omitempty"` // report: so many numbers before N there are none of
-	Items    []agentItem       `json:"items,omitempty"`
-	Assign   *assignment       `json:"assign,omitempty"`
-	Run      string            `json:"run,omitempty" max:"256"`
-	Reason   string            `json:"reason,omitempty"`
-	Force    bool              `json:"force,omitempty"`
-	Drop     bool              `json:"drop,omitempty"`
-	Error    *protoError       `json:"error,omitempty"` // refused: the same as Reason, for programs
-	Clock    Stamp             `json:"clock,omitzero"`
-	Load     *float64          `json:"load,omitempty"` // heartbeat of an agent: how busy its machine is
-	// hello: the keys of a workflow that it knows, see proto_spec.go
+
+	// hello: the keys of a workflow that the agent knows. hello and welcome: the messages that the sender takes besides
+	// the first ones. See proto_spec.go.
 	Knows []string `json:"knows,omitempty"`
-	Lease int      `json:"lease,omitempty"` // refused, of an agent: which assignment of Run
-	// refused, of an agent: the keys of the workflow that it does not know
-	Unknown []string `json:"unknown,omitempty"`
-	// hello that has knows, and left: processes that live and could not be ended
+	Can   []string `json:"can,omitempty"`
+
+	// A number of the agent's: in a hello the newest that was acknowledged, in a welcome the newest that the principal
+	// has, in a report that of the first item, in an ack the newest that is safe. Skip, in a report: so many numbers
+	// before N there are none of.
+	N     uint64      `json:"n,omitempty"`
+	Skip  uint64      `json:"skip,omitempty"`
+	Items []agentItem `json:"items,omitempty"` // report and live
+
+	// assign: everything about the run.
+	Assign *assignment `json:"assign,omitempty"`
+
+	// cancel, stop_task, follow, and refused of an agent: which run, which assignment of it, and which task. Force ends
+	// it with KILL at once; Drop, of cancel: nobody wants to hear of it; Off, of follow: nobody follows it any more.
+	Run   string `json:"run,omitempty" max:"256"`
+	Lease int    `json:"lease,omitempty"`
+	Task  string `json:"task,omitempty" max:"256"`
+	Force bool   `json:"force,omitempty"`
+	Drop  bool   `json:"drop,omitempty"`
+	Off   bool   `json:"off,omitempty"`
+
+	// cancel, stop_task and refused: why. Error, of the principal's refused: the same for programs. Unknown, of an
+	// agent's: the keys of the workflow that it does not know.
+	Reason  string      `json:"reason,omitempty"`
+	Error   *protoError `json:"error,omitempty"`
+	Unknown []string    `json:"unknown,omitempty"`
+
+	// welcome and heartbeat: the sender's clock. Load, of an agent's heartbeat: how busy its machine is, nil when it
+	// does not know.
+	Clock Stamp    `json:"clock,omitzero"`
+	Load  *float64 `json:"load,omitempty"`
+
+	// hello and left: processes that live and that the agent could not end.
 	Left []heldLeft `json:"left,omitempty"`
 }
 
@@ -561,10 +584,13 @@ func protoDecode(body []byte, v any) error {
 	return protoBounds(v)
 }
 
-// protoPeer reads a message between an agent and the principal. Fields that are not known are passed over: the peer may
-// be newer. What it must not pass over it finds in the assignment, see assignment.unfit.
+// protoPeer reads a message between an agent and the principal. It passes over fields that it does not know: the peer
+// may be newer. What an agent must not pass over it finds in the assignment, see assignment.unfit.
 func protoPeer(body []byte, m *agentMsg) error {
 	if err := json.Unmarshal(body, m); err != nil {
+		if m.V > protoVersion {
+			return refuse(codeInvalid, "%s", m.stranger())
+		}
 		return refuse(codeInvalid, "read message: %s", textHead(err.Error(), protoMaxName))
 	}
 	return protoBounds(m)

@@ -68,7 +68,14 @@ func protocolText(t *testing.T) []byte {
 		"events": func(text string) (string, error) {
 			return protocolEvents(protocolConstants(t, "state.go", "ev"), text)
 		},
-		"max":   func(string) int { return publishMaxTopics },
+		"max": func(string) int { return publishMaxTopics },
+		"can": func(who string) string {
+			can := protoPrincipalCan
+			if who == "agent" {
+				can = protoAgentCan
+			}
+			return "`" + strings.Join(can, "`, `") + "`"
+		},
 		"knows": func() string { return "`" + strings.Join(protoKnows(), "` `") + "`" },
 		"ping":  func() string { return protocolPing(t) },
 	}).ParseFiles(protocolTemplate)

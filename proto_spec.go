@@ -1,8 +1,14 @@
-// proto_spec.go: what peers of different versions know of a workflow. A message may have fields that its reader does
-// not know: they are passed over. What says how work is to be done may not: an agent that ran a task without a key that
-// it does not know would do something else than the file says. So an agent says in its hello which keys it knows, and
-// refuses an assignment that has others. Keys are named as they are in the JSON of a workflow, with those of what is
-// within behind a dot: timeout, tasks.timeout, tasks.python.uv.
+// proto_spec.go: how agents and principals of different versions work together. A message may have fields that its
+// reader does not know: the reader passes over them. Two things are said in advance, in hello and welcome:
+//
+//   - can: the messages that the sender takes besides those of the first form of the protocol, by their ops. A peer
+//     sends it no others.
+//   - knows: the keys of a workflow that an agent knows. An agent that ran a task without a key that it does not know
+//     would do something else than the file says. So it is given no run that has others, and refuses one that has. Keys
+//     are named as they are in the JSON of a workflow, with those of what is within behind a dot: timeout,
+//     tasks.timeout, tasks.python.uv.
+//
+// A peer that says neither, or speaks another version of the protocol, is a stranger: it is refused.
 
 package main
 
@@ -14,14 +20,28 @@ import (
 	"strings"
 )
 
-// protoKnew is what an agent of 0.1.0 knows, which has no such list in its hello. It never changes.
-const protoKnew = `id name description schedule timezone start_time end_time catchup catchup_window overlap jitter
-priority timeout retries failover agent params params.default params.pattern params.description params.required
-env env_file working_directory max_active_tasks log_max_size log_keep
-tasks tasks.id tasks.name tasks.description tasks.depends tasks.when tasks.run tasks.shell tasks.cmd tasks.args
-tasks.python tasks.python.script tasks.python.packages tasks.python.project tasks.python.uv
-tasks.python.working_directory
-tasks.retries tasks.retry_delay tasks.retry_max_delay tasks.timeout tasks.env tasks.working_directory`
+// What this program takes besides the first messages, as an agent and as a principal.
+var (
+	protoAgentCan     = []string{msgFollow, msgStopTask}
+	protoPrincipalCan = []string{msgLeft}
+)
+
+// stranger says of a hello or a welcome why its reader cannot work with its sender, "" when it can.
+func (m *agentMsg) stranger() string {
+	they, we := "agent "+m.Agent, "the principal"
+	if m.Op == msgWelcome {
+		they, we = "the principal", "this agent"
+	}
+	they = textHead(they, protoMaxName) + " (" + textHead(orDefault(m.Version, "of no version"), protoMaxName) + ")"
+	switch {
+	case m.V > protoVersion:
+		return fmt.Sprintf("%s speaks version %d of the protocol, and %s version %d: update %[3]s", they, m.V, we,
+			protoVersion)
+	case m.Can == nil || m.Op == msgHello && m.Knows == nil:
+		return fmt.Sprintf("%s is too old for %s: its %s does not say what it can and knows", they, we, m.Op)
+	}
+	return ""
+}
 
 // protoMaxKnows bounds the list of a hello; an agent with a longer one is not let in.
 const protoMaxKnows = 1000
