@@ -1,45 +1,41 @@
-// term_safe.go: what a terminal is kept from. Everything that the command line writes goes through a termSafe, so that
-// a verb need not think of it: an argument that is repeated, a name, a message of the principal cannot move the cursor
-// or turn text around. JSON is written without such characters, and means the same.
+// term.go: the terminal as the command line uses it: whether there is one, how wide it is, its colours, and the writer
+// that keeps it from harm. Everything that the command line prints goes through a termSafe, so that a verb need not
+// think of it: an argument that is repeated, a name, a message of the principal cannot move the cursor or turn text
+// around.
 
 package main
 
 import (
-	"fmt"
 	"io"
-	"strings"
-	"unicode"
-	"unicode/utf16"
-	"unicode/utf8"
+	"os"
+
+	"golang.org/x/term"
 )
 
-// textHidden says whether a character does something to a terminal or to the text around it, and is not seen itself:
-// the control characters, those of bidirectional text, and those without a width.
-func textHidden(r rune) bool {
-	return r < 0x20 || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r > 0x7f && unicode.Is(unicode.Cf, r)
+// termOf says what w is: the size of the terminal behind it, and false when there is none.
+func termOf(w io.Writer) (width, height int, ok bool) {
+	f, isFile := termRaw(w).(*os.File)
+	if !isFile {
+		return 0, 0, false
+	}
+	width, height, err := term.GetSize(int(f.Fd()))
+	if err == nil && (width <= 0 || height <= 0) {
+		width, height = 80, 24 // a serial line does not know
+	}
+	return width, height, err == nil
 }
 
-// textJSON writes the hidden characters of encoded JSON, which can be in its strings only, as \u00XX.
-func textJSON(line []byte) []byte {
-	if textIsSafe(strings.TrimSuffix(string(line), "\n")) {
-		return line
-	}
-	out := make([]byte, 0, len(line)+16)
-	for len(line) > 0 {
-		r, size := utf8.DecodeRune(line)
-		switch {
-		case r < 0x20 || !textHidden(r): // the encoder escapes those below 0x20; here they are between values
-			out = append(out, line[:size]...)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
-		default:
-			out = fmt.Appendf(out, `\u%04x`, r)
-		}
-		line = line[size:]
-	}
-	return out
-}
+// Colours of the 16 that every terminal has.
+const (
+	colorReset   = "\x1b[0m"
+	colorDim     = "\x1b[0;2m"
+	colorBold    = "\x1b[0;1m"
+	colorRed     = "\x1b[0;31m"
+	colorGreen   = "\x1b[0;32m"
+	colorYellow  = "\x1b[0;33m"
+	colorMagenta = "\x1b[0;35m"
+	colorCyan    = "\x1b[0;36m"
+)
 
 // termSafe makes what is written to it harmless for a terminal, but for the ends of lines and tabs. A write must end
 // where a character does.
@@ -68,31 +64,4 @@ func (s termSafe) Write(text []byte) (int, error) {
 		return 0, err
 	}
 	return len(text), nil
-}
-
-// termSafeText is textSafe for text of several lines.
-func termSafeText(text string) string {
-	rest, safe := text, true
-	for _, r := range text {
-		if r != '\n' && r != '\t' && (textHidden(r) || r == utf8.RuneError) {
-			safe = false
-			break
-		}
-	}
-	if safe {
-		return text
-	}
-	var b strings.Builder
-	for rest != "" {
-		end := strings.IndexAny(rest, "\n\t")
-		if end < 0 {
-			end = len(rest)
-		}
-		b.WriteString(textSafe(rest[:end]))
-		if rest = rest[end:]; rest != "" {
-			b.WriteByte(rest[0])
-			rest = rest[1:]
-		}
-	}
-	return b.String()
 }

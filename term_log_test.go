@@ -69,33 +69,3 @@ func FuzzTermLogText(f *testing.F) {
 		}
 	})
 }
-
-// The table is Unicode's: sorted, and right where terminals are asked most often.
-func TestTermTextWide(t *testing.T) {
-	last := rune(-1)
-	for _, r := range textWide.R16 {
-		if rune(r.Lo) <= last || r.Hi < r.Lo {
-			t.Errorf("%x is out of order", r.Lo)
-		}
-		last = rune(r.Hi)
-	}
-	for _, r := range textWide.R32 {
-		if rune(r.Lo) <= last || r.Hi < r.Lo {
-			t.Errorf("%x is out of order", r.Lo)
-		}
-		last = rune(r.Hi)
-	}
-	if n := len(textWide.R16) + len(textWide.R32); n != 121 {
-		t.Errorf("the table has %d intervals", n)
-	}
-	for text, want := range map[string]int{
-		"aé±─★☀✓●\u303f\U0001f321\U0001f336\U0001f3cb": 1,
-		"日本語ハングル한국어　！￥〈《⌚⏰☔♈⚡⛔✅✨❌❓➕➰⬛⭐🀄🃏🆎🈁🌀🎉🐱👍💩🔥😀🚀🛒🟢🤖🥇🫠\U00020000\U0003fffd": 2, "\u0301\u20dd\u3099\ufe0f": 0,
-	} {
-		for _, r := range text {
-			if got := textRuneWidth(r); got != want {
-				t.Errorf("%q %U is %d columns wide, not %d", r, r, got, want)
-			}
-		}
-	}
-}

@@ -1,41 +1,14 @@
-// term.go: the terminal: whether there is one, how wide it is, colours, and text from elsewhere made harmless before it
-// is shown. Knows nothing of workflows.
+// term_text.go: text from elsewhere made harmless before it is shown, how wide it is in columns, and cutting it to a
+// width. JSON is written without characters that do something to a terminal, and means the same.
 
 package main
 
 import (
-	"io"
-	"os"
+	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
-
-	"golang.org/x/term"
-)
-
-// termOf says what w is: the size of the terminal behind it, and false when there is none.
-func termOf(w io.Writer) (width, height int, ok bool) {
-	f, isFile := termRaw(w).(*os.File)
-	if !isFile {
-		return 0, 0, false
-	}
-	width, height, err := term.GetSize(int(f.Fd()))
-	if err == nil && (width <= 0 || height <= 0) {
-		width, height = 80, 24 // a serial line does not know
-	}
-	return width, height, err == nil
-}
-
-// Colours of the 16 that every terminal has.
-const (
-	colorReset   = "\x1b[0m"
-	colorDim     = "\x1b[0;2m"
-	colorBold    = "\x1b[0;1m"
-	colorRed     = "\x1b[0;31m"
-	colorGreen   = "\x1b[0;32m"
-	colorYellow  = "\x1b[0;33m"
-	colorMagenta = "\x1b[0;35m"
-	colorCyan    = "\x1b[0;36m"
 )
 
 // textSafe makes text harmless for a terminal and for one line of it: escape and other control bytes, bidi and other
@@ -67,6 +40,61 @@ func textSafe(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// termSafeText is textSafe for text of several lines.
+func termSafeText(text string) string {
+	rest, safe := text, true
+	for _, r := range text {
+		if r != '\n' && r != '\t' && (textHidden(r) || r == utf8.RuneError) {
+			safe = false
+			break
+		}
+	}
+	if safe {
+		return text
+	}
+	var b strings.Builder
+	for rest != "" {
+		end := strings.IndexAny(rest, "\n\t")
+		if end < 0 {
+			end = len(rest)
+		}
+		b.WriteString(textSafe(rest[:end]))
+		if rest = rest[end:]; rest != "" {
+			b.WriteByte(rest[0])
+			rest = rest[1:]
+		}
+	}
+	return b.String()
+}
+
+// textHidden says whether a character does something to a terminal or to the text around it, and is not seen itself:
+// the control characters, those of bidirectional text, and those without a width.
+func textHidden(r rune) bool {
+	return r < 0x20 || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r > 0x7f && unicode.Is(unicode.Cf, r)
+}
+
+// textJSON writes the hidden characters of encoded JSON, which can be in its strings only, as \u00XX.
+func textJSON(line []byte) []byte {
+	if textIsSafe(strings.TrimSuffix(string(line), "\n")) {
+		return line
+	}
+	out := make([]byte, 0, len(line)+16)
+	for len(line) > 0 {
+		r, size := utf8.DecodeRune(line)
+		switch {
+		case r < 0x20 || !textHidden(r): // the encoder escapes those below 0x20; here they are between values
+			out = append(out, line[:size]...)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+		line = line[size:]
+	}
+	return out
 }
 
 // termJoiner makes one picture of the two that it stands between, on the terminals that know it; others show both.
