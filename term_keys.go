@@ -4,7 +4,6 @@
 package main
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -388,48 +387,4 @@ func (k termKey) String() string {
 		}
 	}
 	return name
-}
-
-// termKeyParse reads the name of a key as String writes it. A paste has no text.
-func termKeyParse(name string) (key termKey, err error) {
-	rest := name
-	for {
-		for code, known := range termKeyNames {
-			if rest == known {
-				key.Code = code
-				return key, nil
-			}
-		}
-		word, more, found := strings.Cut(rest, "-")
-		if !found || more == "" {
-			break
-		}
-		switch word {
-		case "ctrl":
-			key.Ctrl = true
-		case "alt":
-			key.Alt = true
-		case "shift":
-			key.Shift = true
-		default:
-			return key, fmt.Errorf("read key %q: %q is none of ctrl, alt, shift", name, word)
-		}
-		rest = more
-	}
-	r, size := utf8.DecodeRuneInString(rest)
-	number, isF := strings.CutPrefix(rest, "F")
-	n, err := strconv.Atoi(number)
-	switch {
-	case rest == "space":
-		key.Code, key.Rune = termKeyRune, ' '
-	case size == len(rest) && size > 0:
-		key.Code, key.Rune = termKeyRune, r
-	case len(rest) == 2 && rest[0] == '^' && rest[1] >= '@' && rest[1] <= '_':
-		key.Code, key.Rune = termKeyCtrl, termCtrlRune(rest[1]-'@')
-	case isF && err == nil && n >= 1 && n <= 12:
-		key.Code = termKeyF1 + termCode(n-1)
-	default:
-		return key, fmt.Errorf("read key %q: no key has that name", name)
-	}
-	return key, nil
 }

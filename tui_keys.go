@@ -10,7 +10,7 @@ import (
 
 // tuiBinding is what a key does.
 type tuiBinding struct {
-	keys  string                     // names, as termKeyParse reads them, the one that is shown first
+	keys  string                     // names as termKey.String writes them, the one that is shown first
 	on    string                     // screens on which it does, "" all
 	group string                     // of the help
 	what  string                     // in the help
