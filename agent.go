@@ -431,7 +431,7 @@ func (a *agent) connected(conn wireConn) {
 // hello says who this is, what it can and knows, and what it holds.
 func (a *agent) hello() {
 	hello := &agentMsg{Op: msgHello, Agent: a.cfg.Name, Labels: a.cfg.Labels, Capacity: a.cfg.Capacity,
-		Version: version, Knows: protoKnows(), Can: protoAgentCan,
+		Version: programVersion(), Knows: protoKnows(), Can: protoAgentCan,
 		Epoch: a.spool.epoch(), Last: a.spool.last, N: a.spool.acked, Clock: stampOf(a.cfg.now()), Left: a.heldLeft()}
 	for _, id := range sortedKeys(a.runs) {
 		as := a.runs[id].as

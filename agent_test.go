@@ -322,7 +322,7 @@ func TestAgentLoad(t *testing.T) {
 		g.a.call(func() { g.a.cfg.load = func() *float64 { return &load } })
 		synctest.Wait()
 		before := len(g.of(msgHeartbeat))
-		g.say(&agentMsg{Op: msgWelcome, Version: version, Can: protoPrincipalCan})
+		g.say(&agentMsg{Op: msgWelcome, Version: programVersion(), Can: protoPrincipalCan})
 		time.Sleep(agentHeartbeat + time.Second)
 		beats := g.of(msgHeartbeat)[before:]
 		if len(beats) != 2 || beats[0].Load == nil || *beats[0].Load != load || beats[1].Load == nil {

@@ -62,7 +62,7 @@ A line a thing: ok, warn, or bad. Exit codes: 0 nothing is bad, 1 something is.`
 // doDoctor carries out the verb.
 func doDoctor(ctx context.Context, c *cli, args []string) error {
 	d := &doctor{c: c, now: time.Now()}
-	d.say("program", doctorOK, "cdktr %s, %s, %s/%s", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	d.say("program", doctorOK, "cdktr %s, %s, %s/%s", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	d.principal(ctx)
 	_, named := c.flags.set["state"]
 	if named {
@@ -142,9 +142,9 @@ func (d *doctor) principal(ctx context.Context) {
 	}
 	d.endpoint, d.told, d.pid = conn.endpoint, r.Folder, int(conn.conn.Peer().PID)
 	switch {
-	case r.Version != version:
+	case r.Version != programVersion():
 		d.say("principal", doctorWarn, "%s answers; it is version %s, and this one is %s", conn.endpoint, r.Version,
-			version)
+			programVersion())
 	default:
 		d.say("principal", doctorOK, "%s answers, %s after it was called", conn.endpoint,
 			time.Since(began).Round(10*time.Microsecond))

@@ -178,9 +178,10 @@ func doVersion(_ context.Context, c *cli, _ []string) error {
 		return err
 	}
 	if c.flags.json {
-		return printJSON(c.out, map[string]string{"version": version, "go": runtime.Version(), "os": runtime.GOOS,
-			"arch": runtime.GOARCH})
+		return printJSON(c.out, map[string]string{"version": programVersion(), "go": runtime.Version(),
+			"os": runtime.GOOS, "arch": runtime.GOARCH})
 	}
-	_, err := fmt.Fprintf(c.out, "cdktr %s (%s %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintf(c.out, "cdktr %s (%s %s/%s)\n", programVersion(), runtime.Version(), runtime.GOOS,
+		runtime.GOARCH)
 	return err
 }

@@ -47,7 +47,7 @@ func uiScaleState(x *e2e, workflows, runs int) {
 			x.T.Fatal(err)
 		}
 	}
-	first := &Event{Kind: evAgentUp, Epoch: "e", Capacity: 4, Build: version}
+	first := &Event{Kind: evAgentUp, Epoch: "e", Capacity: 4, Build: programVersion()}
 	do(first)
 	s.append([]*Event{first}, false, nil)
 	for i := range workflows {

@@ -314,7 +314,7 @@ func TestLook(t *testing.T) {
 	has(x.OK("graph", "./workflows/deploy.yml", "--dot"), "digraph", `"pack" -> "ship"`)
 	has(x.OK("agents"), "one", "up", "0/4", "local")
 	e2eFields(t, x.OK("agents", "--json"), "agent state labels capacity running version seen address load")
-	has(x.OK("ping"), version, x.Dir+"/s")
+	has(x.OK("ping"), programVersion(), x.Dir+"/s")
 	e2eFields(t, x.OK("ping", "--json"), "principal version seconds seq")
 	var kinds []string
 	for _, e := range e2eLines[Event](t, x.OK("events")) {
@@ -582,7 +582,7 @@ func TestSetup(t *testing.T) {
 		}
 	}
 	e2eFields(t, x.Code(2, "validate", "--json").Out, "file line column message warning")
-	if text := x.OK("version"); !strings.Contains(text, version) || x.OK("--version") != text {
+	if text := x.OK("version"); !strings.Contains(text, programVersion()) || x.OK("--version") != text {
 		t.Errorf("version says %q", text)
 	}
 	e2eFields(t, x.OK("version", "--json"), "version go os arch")

@@ -327,7 +327,7 @@ func TestLayersVariables(t *testing.T) {
 		}
 		for _, d := range src.files[name].Decls {
 			g, ok := d.(*ast.GenDecl)
-			if !ok || g.Tok != token.VAR || layersEmbedded(g) {
+			if !ok || g.Tok != token.VAR || layersBuilt(g) {
 				continue
 			}
 			for _, s := range g.Specs {
@@ -355,10 +355,10 @@ func TestLayersVariables(t *testing.T) {
 	}
 }
 
-func layersEmbedded(g *ast.GenDecl) bool {
+// layersBuilt says whether the build gives a variable its value: by go:embed, or by -X of the linker.
+func layersBuilt(g *ast.GenDecl) bool {
 	return g.Doc != nil && slices.ContainsFunc(g.Doc.List, func(c *ast.Comment) bool {
-		return strings.HasPrefix(c.Text,
-			"//go:embed ")
+		return strings.HasPrefix(c.Text, "//go:embed ") || strings.Contains(c.Text, "-X main.")
 	})
 }
 
@@ -371,7 +371,8 @@ func layersConstant(e ast.Expr) bool {
 		return x.Op == token.AND && layersConstant(x.X)
 	case *ast.CallExpr:
 		return slices.Contains([]string{"errors.New", "fmt.Errorf", "regexp.MustCompile", "crc32.MakeTable",
-			"strings.NewReplacer", "append", "slices.Concat", "sync.OnceValues"}, types.ExprString(x.Fun))
+			"strings.NewReplacer", "append", "slices.Concat", "sync.OnceValue", "sync.OnceValues"},
+			types.ExprString(x.Fun))
 	}
 	return false
 }

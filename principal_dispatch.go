@@ -153,7 +153,8 @@ func (p *principal) welcome(link *agentLink, m *agentMsg) {
 		Build: m.Version,
 		By:    link.by, From: link.from})
 	p.takeLeft(link, m.Left)
-	link.send(&agentMsg{Op: msgWelcome, N: link.folded, Version: version, Can: protoPrincipalCan, Clock: stampOf(now)})
+	link.send(&agentMsg{Op: msgWelcome, N: link.folded, Version: programVersion(), Can: protoPrincipalCan,
+		Clock: stampOf(now)})
 	for _, h := range m.Holds {
 		r := p.state.Runs[h.Run]
 		switch {

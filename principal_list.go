@@ -13,7 +13,7 @@ import (
 )
 
 // lookHelp tells what can be asked.
-func (p *principal) lookHelp(c *opCall) { c.reply(Reply{Verbs: protoOps, Version: version}) }
+func (p *principal) lookHelp(c *opCall) { c.reply(Reply{Verbs: protoOps, Version: programVersion()}) }
 
 // lookLs lists workflows by id: those with a file, and nothing of those that are gone.
 func (p *principal) lookLs(c *opCall) {

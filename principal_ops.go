@@ -310,7 +310,7 @@ func unknownOp(op string) *protoError {
 // opPing says that the principal is there, and to those who came over the box's own socket where its state is and where
 // it listens.
 func (p *principal) opPing(c *opCall) {
-	r := Reply{Version: version, Seq: p.state.Seq}
+	r := Reply{Version: programVersion(), Seq: p.state.Seq}
 	if dir, err := filepath.Abs(p.cfg.StateDir); err == nil && c.conn.Peer().Transport == "ipc" {
 		r.Folder, r.Listening = dir, p.cfg.Listening
 	}

@@ -86,7 +86,7 @@ func TestDispatchLoad(t *testing.T) {
 		if a := agent(); a.Load != nil || !strings.HasPrefix(a.Address, "local") || a.loadText() != "-" {
 			t.Errorf("before it said so: %+v", a)
 		}
-		if w := a.of(msgWelcome); len(w) != 1 || w[0].Version != version {
+		if w := a.of(msgWelcome); len(w) != 1 || w[0].Version != programVersion() {
 			t.Errorf("welcomed by %+v: the agent cannot know that a load is understood", w)
 		}
 		watch := newsClientOpen(g, nil, opsPage)

@@ -11,16 +11,54 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"regexp"
+	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 )
 
 // protoVersion is the "v" of every message.
 const protoVersion = 1
 
-// version of the program, as `cdktr version` and an agent's hello say it.
-const version = "0.1.0"
+// versionNext is the version that this source becomes when it is released.
+const versionNext = "0.1.0"
+
+// version is set by the linker where a release is built: -ldflags '-X main.version=0.1.0'. Read programVersion.
+var version string
+
+// programVersion is the version of this program, as `cdktr version`, a ping and an agent's hello say it.
+var programVersion = sync.OnceValue(func() string {
+	info, _ := debug.ReadBuildInfo()
+	return versionOf(version, info)
+})
+
+// versionPseudo is what Go calls a commit that has no tag: the version that would come next, its time, the commit.
+var versionPseudo = regexp.MustCompile(`^([0-9.]+)-(?:.*\.)?[0-9]{14}-([0-9a-f]{12})(\+dirty)?$`)
+
+// versionOf is the version that the linker has set. Else it is that of the checkout, as Go notes it in the program:
+// 0.1.0 at that tag, 0.1.1-dev+COMMIT behind it, with .dirty where files were changed. A program that was built outside
+// of a checkout is 0.1.0-dev.
+func versionOf(linked string, info *debug.BuildInfo) string {
+	text := linked
+	if text == "" && info != nil && info.Main.Version != "(devel)" {
+		text = info.Main.Version
+	}
+	if text == "" {
+		return versionNext + "-dev"
+	}
+	text = strings.TrimPrefix(text, "v")
+	pseudo := versionPseudo.FindStringSubmatch(text)
+	if pseudo == nil {
+		return text
+	}
+	next := pseudo[1]
+	if next == "0.0.0" { // there is no tag yet
+		next = versionNext
+	}
+	return next + "-dev+" + pseudo[2] + strings.Replace(pseudo[3], "+", ".", 1)
+}
 
 // protoMaxName is how many bytes a name in a message has at most: an id, an op, a task's, an agent's.
 const protoMaxName = 256

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -260,4 +261,30 @@ func FuzzProtoDecode(f *testing.F) {
 func protoTestHello(name, epoch string) agentMsg {
 	return agentMsg{V: protoVersion, Op: msgHello, Agent: name, Epoch: epoch, Capacity: 1, Version: version,
 		Knows: protoKnows(), Can: protoAgentCan}
+}
+
+// TestVersion: a release says its tag, a build of a checkout its commit, and neither says another's.
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ linked, noted, want string }{
+		{"v0.2.0", "v0.1.1-0.20261129021136-029f6019c165", "0.2.0"},
+		{"0.2.0", "", "0.2.0"},
+		{"", "v0.1.0", "0.1.0"},
+		{"", "v0.1.0+dirty", "0.1.0+dirty"},
+		{"", "v0.2.0-rc.1", "0.2.0-rc.1"},
+		{"", "v0.1.1-0.20261129021136-029f6019c165", "0.1.1-dev+029f6019c165"},
+		{"", "v0.1.1-0.20261129021136-029f6019c165+dirty", "0.1.1-dev+029f6019c165.dirty"},
+		{"", "v0.2.0-rc.1.0.20261129021136-029f6019c165", "0.2.0-dev+029f6019c165"},
+		{"", "v0.0.0-20261129021034-1abab70186bd", versionNext + "-dev+1abab70186bd"},
+		{"", "(devel)", versionNext + "-dev"},
+		{"", "", versionNext + "-dev"},
+	} {
+		got := versionOf(c.linked, &debug.BuildInfo{Main: debug.Module{Version: c.noted}})
+		if got != c.want {
+			t.Errorf("linked %q, noted %q: %s, want %s", c.linked, c.noted, got, c.want)
+		}
+	}
+	if got := versionOf("", nil); got != versionNext+"-dev" {
+		t.Errorf("nothing noted: %s", got)
+	}
 }

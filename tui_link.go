@@ -175,10 +175,10 @@ func (u *tui) take(m tuiMsg) {
 func (u *tui) compare() {
 	u.link.theirs = ""
 	u.send(Request{Op: "ping"}, func(r *Reply) {
-		if r.Error == nil && r.Version != version {
+		if r.Error == nil && r.Version != programVersion() {
 			u.link.theirs = orDefault(r.Version, "unknown")
 			u.say("the principal is version %s, this program %s: what only one of them knows does not work; update "+
-				"the older one", u.link.theirs, version)
+				"the older one", u.link.theirs, programVersion())
 		}
 	})
 }

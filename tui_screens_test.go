@@ -257,7 +257,7 @@ func TestTuiNamed(t *testing.T) {
 // TestTuiVersion says once that the principal is of another version, and marks it for as long as it is.
 func TestTuiVersion(t *testing.T) {
 	g := tuiRigOpen(t, 80, 24, tuiFixture())
-	g.reply("ping", &Reply{Version: version})
+	g.reply("ping", &Reply{Version: programVersion()})
 	if screen := g.screen(); strings.Contains(screen, "version") {
 		t.Errorf("the same version is told of:\n%s", screen)
 	}
