@@ -32,10 +32,16 @@ func docsAll(t *testing.T) map[string]string {
 		t.Fatal(err)
 	}
 	all := map[string]string{}
-	for _, name := range append(names, "README.md", "CONTRIBUTING.md", "SECURITY.md") {
+	github, err := filepath.Glob(".github/*/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names = append(names, github...)
+	for _, name := range append(names, "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
+		".github/pull_request_template.md") {
 		all[name] = docsRead(t, name)
 	}
-	if len(all) < 5 {
+	if len(all) < 20 {
 		t.Fatalf("only %d documents are here", len(all))
 	}
 	return all
