@@ -364,7 +364,7 @@ func (u *tui) drawNothing(g *termGrid, a viewArea) {
 		return
 	}
 	y := a.y + 2
-	for _, line := range viewFold(textSafe(u.link.err.Error()), a.w-2) {
+	for _, line := range viewFold(u.link.err.Error(), a.w-2) {
 		g.cell(a.x+1, y, a.w-1, styleRed, line)
 		y++
 	}
@@ -374,7 +374,7 @@ func (u *tui) drawNothing(g *termGrid, a viewArea) {
 		texts = append(texts, "The configuration file knows: "+strings.Join(u.contexts, ", "))
 	}
 	for _, text := range texts {
-		for _, line := range viewFold(textSafe(text), a.w-2) {
+		for _, line := range viewFold(text, a.w-2) {
 			y++
 			g.cell(a.x+1, y, a.w-1, 0, line)
 		}
@@ -394,7 +394,7 @@ func (u *tui) blank(what, note string) string {
 
 // drawBlank says so in place of a screen.
 func (u *tui) drawBlank(g *termGrid, a viewArea, what, note string) {
-	for y, line := range viewFold(textSafe(u.blank(what, note)), max(a.w-viewMarkWidth-1, 1)) {
+	for y, line := range viewFold(u.blank(what, note), max(a.w-viewMarkWidth-1, 1)) {
 		if y+1 < a.h {
 			g.cell(a.x+viewMarkWidth, a.y+1+y, a.w-viewMarkWidth, styleDim, line)
 		}
@@ -418,7 +418,7 @@ func (u *tui) drawStatus(g *termGrid, body viewArea) {
 	}
 	rows := []string{text}
 	if textWidth(text) > g.w-2 {
-		rows = viewFold(textSafe(text), g.w-2)
+		rows = viewFold(text, g.w-2)
 	}
 	if n := len(rows); n > tuiMaxNote {
 		rows = append(rows[:tuiMaxNote-1], strings.Join(rows[tuiMaxNote-1:], " "))

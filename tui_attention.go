@@ -171,7 +171,7 @@ func tuiAttentionOn(it *AttentionItem) string {
 // how often.
 func tuiAttentionText(it *AttentionItem, width int, now time.Time) []viewCell {
 	var lines []viewCell
-	for _, line := range viewFold(textSafe(it.Reason), max(width, 1)) {
+	for _, line := range viewFold(it.Reason, max(width, 1)) {
 		lines = append(lines, viewCell{text: line, style: styleBold})
 	}
 	if it.Recovered {

@@ -371,7 +371,7 @@ func (f *tuiForm) hint() (string, []viewKey) {
 
 // draw says above the form what is going to run, where there is room for that.
 func (f *tuiForm) draw(_ *tui, g *termGrid, a viewArea) {
-	if head := viewFold(textSafe(f.about), max(a.w-viewMarkWidth-1, 1)); a.h >= len(f.fields)+len(head)+5 {
+	if head := viewFold(f.about, max(a.w-viewMarkWidth-1, 1)); a.h >= len(f.fields)+len(head)+5 {
 		viewPen{g, a}.clear()
 		for i, line := range head {
 			g.cell(a.x+viewMarkWidth, a.y+i, a.w-viewMarkWidth, styleBold, line)

@@ -67,7 +67,7 @@ func (d *viewDialog) draw(g *termGrid, a viewArea) {
 	}
 	var lines []string
 	for _, line := range d.Lines {
-		lines = append(lines, viewFold(textSafe(line), inner)...)
+		lines = append(lines, viewFold(line, inner)...)
 	}
 	ask := d.answers(inner)
 	room := max(a.h-2-len(ask), 0)
@@ -92,7 +92,7 @@ func (d *viewDialog) draw(g *termGrid, a viewArea) {
 		p.put(0, y, 0, "+")
 		p.put(w-1, y, 0, "+")
 	}
-	p.put(3, 0, styleBold, textCut(" "+textSafe(d.Title)+" ", w-6))
+	p.put(3, 0, styleBold, textCut(" "+d.Title+" ", w-6))
 	p = p.part(2, 1, inner, h-2)
 	for y, row := range rows {
 		p.put(0, y, 0, row)
@@ -111,14 +111,14 @@ func (d *viewDialog) draw(g *termGrid, a viewArea) {
 }
 
 func (d *viewDialog) button(key, what string) string {
-	return "[ " + key + "  " + textSafe(what) + " ]"
+	return "[ " + key + "  " + what + " ]"
 }
 
 // answers gives the last rows of the box: the buttons at the right, side by side where there is room; or what to type,
 // in whose last row it is typed.
 func (d *viewDialog) answers(w int) []string {
 	if d.Word != "" {
-		ask := "Type " + textCut(textSafe(d.Word), max(w-5, 2)) + " to confirm:  "
+		ask := "Type " + textCut(d.Word, max(w-5, 2)) + " to confirm:  "
 		if d.wrong {
 			ask = "That is not it. " + ask
 		}
@@ -136,10 +136,11 @@ func (d *viewDialog) answers(w int) []string {
 	return []string{no, yes}
 }
 
-// viewFold breaks a text into rows of at most w columns, at blanks where there are any. There is one row at the least.
+// viewFold makes text harmless and breaks it into rows of at most w columns, at blanks where there are any. There is
+// one row at the least.
 func viewFold(text string, w int) []string {
 	rows, row := []string{}, ""
-	for _, word := range strings.Fields(text) {
+	for _, word := range strings.Fields(textSafe(text)) {
 		if row != "" && textWidth(row)+1+textWidth(word) <= w {
 			row += " " + word
 			continue
@@ -304,7 +305,7 @@ func (f *viewForm) draw(g *termGrid, a viewArea) {
 	}
 	name := 0
 	for i := range f.fields {
-		name = max(name, textWidth(textSafe(f.fields[i].name)))
+		name = max(name, textWidth(f.fields[i].name))
 	}
 	name = min(name, a.w/4)
 	facts := min(3, max(a.h-3, 0))
@@ -330,7 +331,7 @@ func (f *viewForm) drawField(p viewPen, y, name int, field *viewField, current b
 		p.put(0, y, styleBold, ">")
 		style = styleBold
 	}
-	x := p.cell(viewMarkWidth, y, name, style, textSafe(field.name))
+	x := p.cell(viewMarkWidth, y, name, style, field.name)
 	if field.param.Required {
 		p.put(x, y, styleBold, "*")
 	}
@@ -342,9 +343,9 @@ func (f *viewForm) drawField(p viewPen, y, name int, field *viewField, current b
 	fault := field.fault()
 	switch {
 	case fault != "" && (field.in.String() != field.start || f.tried):
-		p.cell(x, y, p.w-x, styleRed|styleBold, "! "+textSafe(fault))
+		p.cell(x, y, p.w-x, styleRed|styleBold, "! "+fault)
 	default:
-		p.cell(x, y, p.w-x, styleDim, textSafe(field.param.Description))
+		p.cell(x, y, p.w-x, styleDim, field.param.Description)
 	}
 }
 
@@ -360,6 +361,6 @@ func (field *viewField) drawFacts(p viewPen, y int) {
 	if field.param.Pattern != "" {
 		facts += "   pattern " + field.param.Pattern
 	}
-	p.cell(viewMarkWidth, y, p.w-viewMarkWidth, 0, textSafe(orDefault(field.param.Description, field.name)))
-	p.cell(viewMarkWidth, y+1, p.w-viewMarkWidth, styleDim, textSafe(facts))
+	p.cell(viewMarkWidth, y, p.w-viewMarkWidth, 0, orDefault(field.param.Description, field.name))
+	p.cell(viewMarkWidth, y+1, p.w-viewMarkWidth, styleDim, facts)
 }

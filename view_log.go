@@ -250,10 +250,10 @@ func (v *viewLog) count(r *viewLogRow, sign int) {
 		delete(v.names, r.task)
 		v.column = 0
 		for name := range v.names {
-			v.column = max(v.column, textWidth(textSafe(name)))
+			v.column = max(v.column, textWidth(name))
 		}
 	} else if sign > 0 && v.names[r.task] == 1 {
-		v.column = max(v.column, textWidth(textSafe(r.task)))
+		v.column = max(v.column, textWidth(r.task))
 	}
 }
 
@@ -455,7 +455,7 @@ func (v *viewLog) status() (left, right string) {
 	if v.behind > 0 {
 		right = fmt.Sprintf("%d newer: G   ", v.behind)
 	}
-	return textSafe(strings.TrimRight(left, " ")), right + fmt.Sprintf("line %d of %d   %s   %s", v.bottom(),
+	return strings.TrimRight(left, " "), right + fmt.Sprintf("line %d of %d   %s   %s", v.bottom(),
 		len(v.shown), v.streamsText(), viewSize(v.size))
 }
 

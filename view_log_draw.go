@@ -269,7 +269,7 @@ func (v *viewLog) drawLine(g *termGrid, a viewArea, r *viewLogRow, sub, nth int)
 				g.putTo(a.x, a.y, a.x+clock, styleDim, r.at.Local().Format("15:04:05"))
 			}
 			if name > 0 {
-				g.cell(a.x+clock, a.y, name-1, styleDim, textSafe(r.task))
+				g.cell(a.x+clock, a.y, name-1, styleDim, r.task)
 			}
 		}
 		v.drawText(g, x+lead, a.y, x+w, r, style, from, to)

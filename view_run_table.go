@@ -268,7 +268,7 @@ func viewRunTries(t *TaskRun) []string {
 	for k, a := range t.tries() {
 		_, what, _ := viewLooks(t.State)
 		if k < len(t.Earlier) || t.State == taskFailed {
-			what = textCut(textSafe(a.Reason), viewRunWhy)
+			what = textCut(a.Reason, viewRunWhy)
 		}
 		text := strconv.Itoa(a.Attempt) + " " + what
 		if k < len(t.Earlier) || !t.Finished.IsZero() {
