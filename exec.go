@@ -558,6 +558,35 @@ func (ps *procs) sweep(find func() []procMember, grace, patience time.Duration, 
 	}
 }
 
+// procStep is the first wait between two looks whether a process lives; later ones double, up to procStepMost.
+const procStep = 20 * time.Millisecond
+
+// procAwaitSteps waits until all members have ended, which it asks alive, or until timer has fired, or force or hurry
+// is closed; then it returns true. It is for where the end of a process that is not our child wakes nobody, and looks
+// only while something is being stopped.
+func procAwaitSteps(members []procMember, alive func(procMember) bool, timer *time.Timer,
+	force, hurry <-chan struct{}) (cut bool) {
+	wait := procStep
+	step := time.NewTimer(wait)
+	defer step.Stop()
+	for i, m := range members { // one step at least, or the caller would spin
+		for lives := i == 0 || alive(m); lives; lives = alive(m) {
+			select {
+			case <-step.C:
+				wait = min(2*wait, procStepMost) // what cannot be ended may be there for long
+				step.Reset(wait)
+			case <-timer.C:
+				return false
+			case <-force:
+				return true
+			case <-hurry:
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // signal sends sig to the groups of the members, once each: the kernel does that to all of a group at one stroke, so
 // that no fork slips through. KILL also goes to each pid, lest one has changed its group; then it gives those whom we
 // may signal. A pid freed between find and here is not yet another's: the kernel hands out all others first.

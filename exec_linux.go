@@ -21,6 +21,7 @@ const (
 	procFionread = unix.TIOCINQ // how much is in a pipe
 	procRSSUnit  = 1            // ru_maxrss is in KiB, getrusage(2)
 	procAwaitMax = 64           // processes whose end one await watches
+	procStepMost = time.Second  // longest wait between two looks whether they live, where their end wakes nobody
 
 	procKernelFlag = 0x00200000 // PF_KTHREAD of include/linux/sched.h, in the ninth field of proc_pid_stat(5)
 )
@@ -363,7 +364,7 @@ func (s *procSys) await(members []procMember, d time.Duration, force, hurry <-ch
 	defer timer.Stop()
 	poll, err := newProcPoll()
 	if err != nil {
-		return procAwaitSteps(members, timer, force, hurry)
+		return procAwaitSteps(members, procLives, timer, force, hurry)
 	}
 	defer poll.close()
 	open := map[int]bool{}
@@ -378,11 +379,11 @@ func (s *procSys) await(members []procMember, d time.Duration, force, hurry <-ch
 			continue
 		}
 		if err != nil { // before Linux 5.3, or out of descriptors
-			return procAwaitSteps(members, timer, force, hurry)
+			return procAwaitSteps(members, procLives, timer, force, hurry)
 		}
 		open[fd] = true
 		if err := poll.add(fd); err != nil {
-			return procAwaitSteps(members, timer, force, hurry)
+			return procAwaitSteps(members, procLives, timer, force, hurry)
 		}
 		if !procLives(m) { // the pid may be another's by now
 			unix.Close(fd)
@@ -455,29 +456,6 @@ func procDescribe(m procMember) (procLeft, bool) {
 func procLives(m procMember) bool {
 	st, ok := procStatOf(m.pid)
 	return ok && !st.dead && st.start == m.start
-}
-
-// procAwaitSteps is await for kernels without pidfds, where the end of a process that is not our child wakes nobody.
-func procAwaitSteps(members []procMember, timer *time.Timer, force, hurry <-chan struct{}) (cut bool) {
-	wait := 20 * time.Millisecond
-	step := time.NewTimer(wait)
-	defer step.Stop()
-	for i, m := range members { // one step at least, lest the caller spin
-		for alive := i == 0 || procLives(m); alive; alive = procLives(m) {
-			select {
-			case <-step.C:
-				wait = min(2*wait, time.Second) // what cannot be ended may be there for long
-				step.Reset(wait)
-			case <-timer.C:
-				return false
-			case <-force:
-				return true
-			case <-hurry:
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // procPoll waits for several descriptors. It is an epoll set which the Go runtime's own poller watches, so that a

@@ -228,13 +228,13 @@ func TestProcAwaitSteps(t *testing.T) {
 	}
 	cut := make(chan struct{})
 	close(cut)
-	procAwaitSteps(members, time.NewTimer(procTestWait), cut, nil)
-	procAwaitSteps(members, time.NewTimer(time.Millisecond), nil, nil)
+	procAwaitSteps(members, procLives, time.NewTimer(procTestWait), cut, nil)
+	procAwaitSteps(members, procLives, time.NewTimer(time.Millisecond), nil, nil)
 	if !procLives(members[0]) {
 		t.Error("ended")
 	}
 	ps.signal(members, unix.SIGKILL)
-	procAwaitSteps(members, time.NewTimer(procTestWait), nil, nil)
+	procAwaitSteps(members, procLives, time.NewTimer(procTestWait), nil, nil)
 	if procLives(members[0]) {
 		t.Error("lives")
 	}

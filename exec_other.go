@@ -17,6 +17,7 @@ import (
 const (
 	procFionread = 0x4004667f // FIONREAD, sys/filio.h
 	procRSSUnit  = 1024       // ru_maxrss is in bytes, getrusage(2)
+	procStepMost = procStep   // longest wait between two looks whether a group is empty
 )
 
 // procSys holds nothing: orphans go to init.
@@ -65,27 +66,13 @@ func (p *proc) members() []procMember {
 	return []procMember{{pid: -p.pid, group: p.pid}}
 }
 
-// await waits until the groups are empty, or d has passed, or force or hurry is closed; then it returns true.
-// Nothing tells us of the end of processes that are not our children, hence the steps; they are made only while
-// something is being stopped.
+// await waits until the groups are empty, or d has passed, or force or hurry is closed; then it returns true. Nothing
+// tells us of the end of processes that are not our children.
 func (s *procSys) await(members []procMember, d time.Duration, force, hurry <-chan struct{}) (cut bool) {
-	timer, step := time.NewTimer(d), time.NewTicker(20*time.Millisecond)
+	timer := time.NewTimer(d)
 	defer timer.Stop()
-	defer step.Stop()
-	for _, m := range members {
-		for unix.Kill(-m.group, 0) == nil {
-			select {
-			case <-step.C:
-			case <-timer.C:
-				return false
-			case <-force:
-				return true
-			case <-hurry:
-				return true
-			}
-		}
-	}
-	return false
+	inGroup := func(m procMember) bool { return unix.Kill(-m.group, 0) == nil }
+	return procAwaitSteps(members, inGroup, timer, force, hurry)
 }
 
 // procPoll waits for several descriptors with poll(2), which does not say in which order they became ready; a pipe to

@@ -6,32 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-// wirePeerCred fills in who connected, from SO_PEERCRED (unix(7)). It leaves
-// HasCred false for a connection that is not a unix socket.
-func wirePeerCred(nc net.Conn, peer *wirePeer) {
-	uc, ok := nc.(*net.UnixConn)
-	if !ok {
-		return
+// wireCredOf fills in who is at the other end of a unix socket, from SO_PEERCRED (unix(7)).
+func wireCredOf(fd int, peer *wirePeer) {
+	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err == nil {
+		peer.HasCred, peer.UID, peer.GID, peer.PID = true, cred.Uid, cred.Gid, cred.Pid
 	}
-	raw, err := uc.SyscallConn()
-	if err != nil {
-		return
-	}
-	var cred *unix.Ucred
-	var credErr error
-	err = raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	})
-	if err != nil || credErr != nil {
-		return
-	}
-	peer.HasCred, peer.UID, peer.GID, peer.PID = true, cred.Uid, cred.Gid, cred.Pid
 }
 
 // wireSocketMode sets the mode that bind will give the socket file. Linux makes

@@ -87,6 +87,18 @@ func wireGreetWithin(ctx context.Context, nc net.Conn, endpoint string, opt wire
 	return c, err
 }
 
+// wirePeerCred fills in who connected, as the kernel knows it. It leaves HasCred false for a connection that is not a
+// unix socket.
+func wirePeerCred(nc net.Conn, peer *wirePeer) {
+	unixConn, ok := nc.(*net.UnixConn)
+	if !ok {
+		return
+	}
+	if raw, err := unixConn.SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) { wireCredOf(int(fd), peer) })
+	}
+}
+
 // wireGreetServer is the part of dialling after connect. It closes nc on error.
 func wireGreetServer(nc net.Conn, endpoint string, opt wireOptions) (*wireLink, error) {
 	peer := wirePeer{Transport: wireTransport(nc.RemoteAddr()), Addr: endpoint}

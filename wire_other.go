@@ -6,34 +6,19 @@ package main
 
 import (
 	"io/fs"
-	"net"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-// wirePeerCred fills in who connected, from LOCAL_PEERCRED (unix(4)), which does
-// not know the process. It leaves HasCred false for a connection that is not a
-// unix socket.
-func wirePeerCred(nc net.Conn, peer *wirePeer) {
-	uc, ok := nc.(*net.UnixConn)
-	if !ok {
-		return
-	}
-	raw, err := uc.SyscallConn()
-	if err != nil {
-		return
-	}
+// wireCredOf fills in who is at the other end of a unix socket, from LOCAL_PEERCRED (unix(4)), which does not know the
+// process.
+func wireCredOf(fd int, peer *wirePeer) {
 	const solLocal = 0
-	var cred *unix.Xucred
-	var credErr error
-	err = raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptXucred(int(fd), solLocal, unix.LOCAL_PEERCRED)
-	})
-	if err != nil || credErr != nil {
-		return
+	cred, err := unix.GetsockoptXucred(fd, solLocal, unix.LOCAL_PEERCRED)
+	if err == nil {
+		peer.HasCred, peer.UID, peer.GID = true, cred.Uid, cred.Groups[0]
 	}
-	peer.HasCred, peer.UID, peer.GID = true, cred.Uid, cred.Groups[0]
 }
 
 // wireSocketMode does nothing: these systems take no mode before bind. The file
