@@ -1,6 +1,6 @@
 // store_journal.go: the format of the journal and the way back from it to a State. A journal is a folder of segments,
 // journal/0000000000001.jsonl, named by the number of their first event; a segment is lines; a line is one event, or
-// several (see store_event.go):
+// several (see store_journal_line.go):
 //
 //	{"crc":"1a2b3c4d","seq":1,"t":"2026-01-31T02:30:00.000Z","e":"run.queued",...}
 //
