@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -13,7 +14,9 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -368,4 +371,177 @@ func TestHistoryLongLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("nothing else")
+}
+
+// Any run comes back from its line as it was, and an ordinary one is short.
+func TestHistoryLine(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	zero, three := 0, 3
+	at := func() Stamp { return stampOf(time.Date(2026, 1, 31, 12, 0, 0, rng.IntN(4)*1e6, time.UTC)) }
+	for range 500 {
+		r := &Run{ID: "R", Workflow: "w", LogDay: []string{"", "2026-01-30", "2026-01-31"}[rng.IntN(3)],
+			State: runFailed, Reason: []string{"", "why"}[rng.IntN(2)], Attempt: rng.IntN(3), Lease: rng.IntN(3),
+			Params:  map[string]string{},
+			Started: at(), Finished: at(), Seconds: float64(rng.IntN(3)) / 1000, Tasks: []TaskRun{}}
+		if rng.IntN(2) == 0 {
+			r.Params["k"] = "v"
+		}
+		if rng.IntN(4) == 0 {
+			r.Started, r.Lease = Stamp{}, 0
+		}
+		for range rng.IntN(4) {
+			task := TaskRun{Task: "a", State: []string{taskSucceeded, taskFailed, taskSkipped}[rng.IntN(3)],
+				Exit:     []*int{nil, &zero, &three}[rng.IntN(3)],
+				Attempts: rng.IntN(3), Started: at(), Seconds: float64(rng.IntN(4)) / 1000}
+			if task.Finished = stampOf(task.Started.Add(time.Millisecond)); rng.IntN(4) == 0 {
+				task.Started, task.Finished = Stamp{}, Stamp{}
+			}
+			if rng.IntN(4) == 0 {
+				task.Cancelling = "cancelled by me"
+			}
+			for n := range rng.IntN(3) * rng.IntN(2) {
+				task.Began = at()
+				task.Earlier = append(task.Earlier, TaskAttempt{Attempt: n + 1, Reason: "exit 3",
+					Exit: []*int{nil, &three}[rng.IntN(2)], Started: at(), Seconds: float64(rng.IntN(4)) / 1000})
+			}
+			r.Tasks = append(r.Tasks, task)
+		}
+		var c storeEncoder
+		if err := c.add(historyLineOf(r)); err != nil {
+			t.Fatal(err)
+		}
+		line := bytes.TrimSuffix(c.take(), []byte("\n"))
+		found, err := historyDecode(line)
+		if err != nil || !bytes.Equal(storeText(t, r), storeText(t, found)) {
+			t.Fatalf("%v\n%s\n%s\n%s", err, line, storeText(t, r), storeText(t, found))
+		}
+	}
+	began := at()
+	text := storeText(t, historyLineOf(&Run{ID: "R", State: runSucceeded, Attempt: 1, Lease: 1, LogDay: "2026-01-31",
+		Params: map[string]string{}, Started: began, Finished: began,
+		Tasks: []TaskRun{{Task: "a", State: taskSucceeded, Exit: &zero, Attempts: 1, Started: began,
+			Finished: stampOf(began.Add(time.Second)), Seconds: 1}}}))
+	if !bytes.Contains(text, []byte(`"tasks":[{"task":"a","state":"succeeded","seconds":1}]}`)) ||
+		bytes.Contains(text, []byte(`"attempt"`)) || bytes.Contains(text, []byte(`"log_day"`)) {
+		t.Errorf("%s", text)
+	}
+}
+
+// TestStoreTrimUnsaved: a history is not cut behind a snapshot that could not be saved: the next start would add again
+// what is gone.
+func TestStoreTrimUnsaved(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		disk := storeDiskNew(t, dir, 1)
+		g := storeRigOpen(t, storeOptions{Dir: dir, files: disk.wrap})
+		g.add(true, &Event{Kind: evVersion, Version: "v", Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a"}}}})
+		for i := range 9 {
+			id := fmt.Sprint("R", i)
+			g.add(true, &Event{Kind: evQueued, Workflow: "w", Run: id, Version: "v"},
+				&Event{Kind: evRunEnded, Run: id, State: runFailed, Time: stampOf(g.clock)})
+			g.s.history(g.state.Runs[id], nil)
+		}
+		synctest.Wait()
+		folder := historyFolder + "/w"
+		count := func() int { return len(storeHistoryLines(t, dir+"/"+folder+"/*.jsonl")) }
+		before := count()
+		if before != 9 {
+			t.Fatalf("%d lines", before)
+		}
+		for _, fails := range []bool{true, false} {
+			disk.set(func(op string) error {
+				if op == "rename" && fails {
+					fails = false // of the snapshot; the trim's own would work
+					return syscall.EIO
+				}
+				return nil
+			})
+			want := 2
+			if fails {
+				want = before
+			}
+			var failed error
+			g.s.snapshot(g.state, func(err error) { failed = err })
+			g.s.historyTrim([]string{folder}, 2)
+			synctest.Wait()
+			if is := count(); is != want || (failed == nil) != (want == 2) {
+				t.Fatalf("%d lines of %d are left, want %d; saved: %v", is, before, want, failed)
+			}
+		}
+	})
+}
+
+// TestStoreTrimRestart: a file that a trim renamed and whose name was not synced is durable before a snapshot of the
+// next process builds on a line in it.
+func TestStoreTrimRestart(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		disk := storeDiskNew(t, dir, 1)
+		g := storeRigOpen(t, storeOptions{Dir: dir, files: disk.wrap})
+		folder := historyFolder + "/w"
+		finish := func(id string) {
+			g.add(true, &Event{Kind: evQueued, Workflow: "w", Run: id, Version: "v"},
+				&Event{Kind: evRunEnded, Run: id, State: runFailed, Time: stampOf(g.clock)})
+			g.s.history(g.state.Runs[id], nil)
+			g.s.snapshot(g.state, func(err error) {
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		g.add(true, &Event{Kind: evVersion, Version: "v", Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a"}}}})
+		for i := range 9 {
+			finish(fmt.Sprint("R", i))
+		}
+		g.s.historyTrim([]string{folder}, 2)
+		synctest.Wait()
+		g.reopen()
+		finish("R9")
+		for name, now := range storeNames(filepath.Join(dir, folder)) {
+			if synced := disk.names[folder][name]; synced == nil || storeInode(synced) != storeInode(now) {
+				t.Errorf("%s is saved by a snapshot, and after a power cut another file may have its name", name)
+			}
+		}
+	})
+}
+
+// TestStoreHistoryUnsynced: the sync of a history file fails once, and the kernel drops what it could not write. The
+// runs are there all the same after the next snapshot and a power cut.
+func TestStoreHistoryUnsynced(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(24) { // the disk drops in some
+		top := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			disk := storeDiskNew(t, filepath.Join(top, "before"), seed)
+			g := storeRigOpen(t, storeOptions{Dir: disk.dir, files: disk.wrap})
+			g.add(true, &Event{Kind: evVersion, Version: "v", Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a"}}}})
+			for _, fails := range []bool{false, true, false} {
+				for range 3 {
+					id := fmt.Sprint("R", g.state.Seq)
+					g.add(true, &Event{Kind: evQueued, Workflow: "w", Run: id, Version: "v"},
+						&Event{Kind: evRunEnded, Run: id, State: runFailed, Time: stampOf(g.clock)})
+					g.s.history(g.state.Runs[id], nil)
+				}
+				synctest.Wait()
+				disk.set(func(op string) error {
+					if op == "sync" && fails {
+						fails = false // of the history: the journal has nothing to sync
+						return syscall.EIO
+					}
+					return nil
+				})
+				want := fails
+				g.s.snapshot(g.state, func(err error) {
+					if (err != nil) != want {
+						t.Errorf("saved: %v", err)
+					}
+				})
+				synctest.Wait()
+			}
+			storeModelCut(t, g, disk, filepath.Join(top, "after"))
+		})
+	}
 }

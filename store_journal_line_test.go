@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"strings"
 	"testing"
 	"time"
 )
@@ -133,44 +132,6 @@ func storeEventJQ(t *testing.T, line []byte, events []*Event) {
 	}
 }
 
-// TestStoreSeek: wherever the end of a block cuts a line, a reader begins at a line that is not behind the event it is
-// to begin with.
-func TestStoreSeek(t *testing.T) {
-	t.Parallel()
-	const mid = 100_000 // of the segment, where it is halved
-	var c storeEncoder
-	line := func(seq uint64, size int) []byte {
-		t.Helper()
-		e := &Event{Seq: seq, Kind: evAcked}
-		if _, err := c.addEvents([]*Event{e}); err != nil {
-			t.Fatal(err)
-		}
-		e.Reason = strings.Repeat("x", size-len(c.take())-len(`,"reason":""`))
-		if _, err := c.addEvents([]*Event{e}); err != nil {
-			t.Fatal(err)
-		}
-		return c.take()
-	}
-	for shown := range storeLineBody + len(`"seq":11,`) { // bytes of the second line that are in the block
-		first := line(9, mid+64<<10-shown)
-		name := filepath.Join(t.TempDir(), "segment")
-		if err := os.WriteFile(name, append(first, line(11, 2*mid-len(first))...), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		f, err := os.Open(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for seq, most := range map[uint64]int64{9: 0, 10: 0, 11: int64(len(first))} {
-			if at, err := storeSeek(f, seq); err != nil || at > most {
-				t.Errorf("%d bytes of line 11 are in the block: event %d is looked for from byte %d on, and line 11 "+
-					"begins at %d: %v", shown, seq, at, len(first), err)
-			}
-		}
-		f.Close()
-	}
-}
-
 // A line with many events ends in time, and each event is found by its number, wherever a reader begins.
 func TestStoreEventLong(t *testing.T) {
 	t.Parallel()
@@ -211,61 +172,5 @@ func TestStoreEventLong(t *testing.T) {
 		if err != nil || next != from+1 {
 			t.Fatalf("after event %d comes %d, %v", from, next, err)
 		}
-	}
-}
-
-// Any run comes back from its line as it was, and an ordinary one is short.
-func TestHistoryLine(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewPCG(seed, 0))
-	zero, three := 0, 3
-	at := func() Stamp { return stampOf(time.Date(2026, 1, 31, 12, 0, 0, rng.IntN(4)*1e6, time.UTC)) }
-	for range 500 {
-		r := &Run{ID: "R", Workflow: "w", LogDay: []string{"", "2026-01-30", "2026-01-31"}[rng.IntN(3)],
-			State: runFailed, Reason: []string{"", "why"}[rng.IntN(2)], Attempt: rng.IntN(3), Lease: rng.IntN(3),
-			Params:  map[string]string{},
-			Started: at(), Finished: at(), Seconds: float64(rng.IntN(3)) / 1000, Tasks: []TaskRun{}}
-		if rng.IntN(2) == 0 {
-			r.Params["k"] = "v"
-		}
-		if rng.IntN(4) == 0 {
-			r.Started, r.Lease = Stamp{}, 0
-		}
-		for range rng.IntN(4) {
-			task := TaskRun{Task: "a", State: []string{taskSucceeded, taskFailed, taskSkipped}[rng.IntN(3)],
-				Exit:     []*int{nil, &zero, &three}[rng.IntN(3)],
-				Attempts: rng.IntN(3), Started: at(), Seconds: float64(rng.IntN(4)) / 1000}
-			if task.Finished = stampOf(task.Started.Add(time.Millisecond)); rng.IntN(4) == 0 {
-				task.Started, task.Finished = Stamp{}, Stamp{}
-			}
-			if rng.IntN(4) == 0 {
-				task.Cancelling = "cancelled by me"
-			}
-			for n := range rng.IntN(3) * rng.IntN(2) {
-				task.Began = at()
-				task.Earlier = append(task.Earlier, TaskAttempt{Attempt: n + 1, Reason: "exit 3",
-					Exit: []*int{nil, &three}[rng.IntN(2)], Started: at(), Seconds: float64(rng.IntN(4)) / 1000})
-			}
-			r.Tasks = append(r.Tasks, task)
-		}
-		var c storeEncoder
-		if err := c.add(historyLineOf(r)); err != nil {
-			t.Fatal(err)
-		}
-		line := bytes.TrimSuffix(c.take(), []byte("\n"))
-		found, err := historyDecode(line)
-		if err != nil || !bytes.Equal(storeText(t, r), storeText(t, found)) {
-			t.Fatalf("%v\n%s\n%s\n%s", err, line, storeText(t, r), storeText(t, found))
-		}
-	}
-	began := at()
-	text := storeText(t, historyLineOf(&Run{ID: "R", State: runSucceeded, Attempt: 1, Lease: 1, LogDay: "2026-01-31",
-		Params: map[string]string{}, Started: began, Finished: began,
-		Tasks: []TaskRun{{Task: "a", State: taskSucceeded, Exit: &zero, Attempts: 1, Started: began,
-			Finished: stampOf(began.Add(time.Second)), Seconds: 1}}}))
-	if !bytes.Contains(text, []byte(`"tasks":[{"task":"a","state":"succeeded","seconds":1}]}`)) ||
-		bytes.Contains(text, []byte(`"attempt"`)) || bytes.Contains(text, []byte(`"log_day"`)) {
-		t.Errorf("%s", text)
 	}
 }
