@@ -1,15 +1,25 @@
 // store.go: the principal's memory on disk: a journal of events, a snapshot of what they fold to, and the history of
-// finished runs. The owner of the State (the principal's loop) hands over events and never waits for the disk; one
-// goroutine, the writer, does all writing, in the order of the calls.
+// finished runs. This file is what the owner of the State (the principal's loop) calls. It hands over events and never
+// waits for the disk: one goroutine, the writer, does all writing, in the order of the calls.
+//
+//	store_writer.go    the writer: its loop, what it does when the disk fails or is full, the reserve
+//	store_journal.go   the journal: written, synced, read; its lines (_line), up to where it is safe (_mark)
+//	store_snapshot.go  the snapshot: saved and read
+//	store_replay.go    what a start makes of snapshot and journal
+//	store_history.go   the finished runs: written, listed, found; their lines (_line), cutting old ones off (_trim)
+//	store_logs.go      the output of tasks, which is not the writer's: see there
+//	store_line.go      a line with its checksum, as journal, snapshot and history have it
+//	store_files.go     how the disk is touched; the lock of the folder
 //
 // What is promised:
-//   - When done of a batch is called, the batch is on the disk: a power cut cannot take it back. Whatever is queued
-//     while an fsync runs shares the next one.
-//   - A batch that need not be acknowledged is written at once, so that kill -9 cannot take it back, and reaches the
-//     disk with the next fsync, or after storeSyncDelay.
-//   - A reserve of 1 MiB is kept from the start. When the disk is full it is given up, so that journal and history go
-//     on: the job that makes room can still be run, and be recorded. When there is room again it is set aside again.
-//   - When the disk fails or is full nothing is lost: what is not yet on the disk is kept in memory and written again,
+//   - When done of a batch is called, the batch is on the disk: a power cut cannot take it back. All batches that are
+//     queued while an fsync runs share the next one.
+//   - A batch that nobody waits for is written at once, so that kill -9 cannot take it back. It reaches the disk with
+//     the next fsync, at the latest after storeSyncDelay.
+//   - A reserve of 1 MiB is kept from the start. When the disk is full the reserve is given up, so that journal and
+//     history go on: the job that makes room can still run and be recorded. The reserve is set aside again once there
+//     is room.
+//   - When the disk fails or is full nothing is lost. What is not yet on the disk stays in memory and is written again,
 //     after 1 s at first and every 10 s at last. Until then failing says why, and the owner refuses new work.
 
 package main
@@ -37,24 +47,25 @@ var errStoreBehind = errors.New("the disk does not keep up: too many events wait
 type storeOptions struct {
 	Dir          string // the state folder
 	NoSync       bool   // never force anything to the disk: for state that is thrown away at the end
-	Repair       bool   // what the mark says is lost may be lost: somebody was told, and wants to go on
-	SegmentBytes int64  // 16 MiB
+	Repair       bool   // go on although the mark says that events are lost: somebody was told of it
+	SegmentBytes int64  // a segment that is longer is followed by another: 16 MiB
 	Keep         int64  // bytes of old segments kept as an audit trail: 32 MiB
-	// called from the writer when events have been written, safe or not; must not block
-	onWritten func()
-	onFull    func() // called from the writer when the disk is full, the reserve or not; must not block
-	// called from the writer when the disk begins to fail, and with nil when it works again
-	onHealth func(error)
-	now      func() time.Time    // time.Now
-	files    func(l *storeFiles) // wraps the file layer, for tests
+
+	// The writer calls these. They must not block.
+	onWritten func()      // events have been written; they need not be on the disk yet
+	onFull    func()      // the disk is full, whether there was a reserve or not
+	onHealth  func(error) // the disk begins to fail; nil: it works again
+
+	now   func() time.Time    // time.Now
+	files func(l *storeFiles) // wraps the file layer, for tests
 }
 
 // storeReport says what storeOpen found.
 type storeReport struct {
 	Snapshot uint64   // the event that the snapshot ends with, 0: no snapshot
 	Events   int      // events replayed after it
-	Misfits  int      // of these, reports of agents that did not fit, now as when they came
-	History  int      // finished runs that the history lacked, and that are added now
+	Misfits  int      // of these, reports of agents that did not fit when they came, and do not now
+	History  int      // finished runs that were missing in the history, and are added now
 	Notes    []string // what was damaged or dropped, in plain words with file and line; nil when all was well
 }
 
@@ -68,7 +79,7 @@ type store struct {
 	// The owner's.
 	seq     uint64 // of the newest event
 	unsaved int64  // bytes of journal since the last snapshot
-	many    bool   // a lot was replayed at the start
+	many    bool   // the start replayed storeReplayMany events or more
 	lines   storeEncoder
 
 	// Between owner and writer.
@@ -76,7 +87,7 @@ type store struct {
 	queue   []storeOp
 	closing bool
 	wake    chan struct{} // holds one: there is something in the queue, or closing
-	ended   chan struct{} // closed when the writer is
+	ended   chan struct{} // closed when the writer has ended
 	endErr  error         // what the writer could not do; read it after ended
 
 	backlog atomic.Int64  // bytes that are not yet on the disk
@@ -92,22 +103,26 @@ type storeTrouble struct{ err error }
 // storeOp is one request to the writer. Which fields are set says which kind it is.
 type storeOp struct {
 	data []byte
-	done func() // may be nil
+	done func() // called when lines of the journal are on the disk, or one of the history is written; nil: nobody asks
 
-	first, last uint64 // journal lines: the numbers of the first event and the last
-	sync        bool   // and that somebody waits for them
+	// Lines of the journal.
+	first, last uint64 // the numbers of the first event and the last
+	sync        bool   // somebody waits for them
 
-	run *historyPlace // a line of history: where it goes
+	// A line of the history.
+	run *historyPlace // where it goes
 
-	save  bool // a snapshot, data, with last the newest event in it
+	// A snapshot. last is the newest event in it.
+	save  bool
 	saved func(error)
 	err   error // why there is no data
 
-	trim string // a folder of history to be cut to keep lines, if the snapshot of event last is saved
-	keep int
+	// A cut of the history, made if the snapshot of event last is saved.
+	trim string // the folder of the workflow
+	keep int    // how many lines stay
 }
 
-// storeOpen takes the state folder, which is made when it is not there, and folds what it holds into a State. It fails
+// storeOpen takes the state folder and folds what it holds into a State. It makes the folder if there is none. It fails
 // when another process holds the folder, and when what is there cannot be trusted; errors say file, line and what to
 // do. The caller owns the State and must close the store.
 func storeOpen(opt storeOptions) (*store, *State, storeReport, error) {
@@ -156,7 +171,8 @@ func (s *store) start() (*State, storeReport, error) {
 	p := storeReplay{files: &s.files, dir: s.opt.Dir, now: now}
 	if !s.opt.Repair {
 		seq, fault := s.files.marked()
-		if p.marked = seq; fault != "" {
+		p.marked = seq
+		if fault != "" {
 			p.notes = append(p.notes, p.path(storeMark)+": "+fault)
 		}
 	}
@@ -169,7 +185,7 @@ func (s *store) start() (*State, storeReport, error) {
 	if err != nil {
 		return nil, report, err
 	}
-	if p.last.name != "" { // an earlier process may have written what it could not sync, and this one builds on it
+	if p.last.name != "" { // the process before may have written what it could not sync; this one builds on it
 		if err := s.files.syncFile(p.last.name); err != nil {
 			return nil, report, err
 		}
@@ -187,19 +203,20 @@ func (s *store) start() (*State, storeReport, error) {
 	w.timer.Stop()
 	w.durable = p.marked
 	w.markLater(s.seq)
-	// Which lines of the history, and names of its files, the process before has synced nobody knows: those of the
-	// replay are synced again, before a snapshot takes the journal's place.
+	// Nobody knows which lines of the history, and which names of its files, the process before has synced. Those of
+	// the replay are synced again before a snapshot takes the journal's place.
 	for _, run := range p.finished {
 		place := historyPlaceOf(run)
-		w.unsyncedHistory[place.file()], w.unsyncedHistory[place.folder], w.unsyncedHistory[historyFolder] = true, true,
-			true
+		for _, name := range []string{place.file(), place.folder, historyFolder} {
+			w.unsyncedHistory[name] = true
+		}
 	}
 	go w.run()
 	for _, run := range missing {
 		s.history(run, nil)
 	}
 	if !p.saved && !s.opt.NoSync {
-		s.snapshot(p.state, nil) // it has the schema number, by which another version knows what it cannot read
+		s.snapshot(p.state, nil) // it holds the schema number: another version sees that it cannot read the folder
 	}
 	return p.state, report, nil
 }
@@ -222,12 +239,14 @@ func (s *store) prepare() error {
 	return nil
 }
 
-// append numbers the events (e.Seq) and hands them to the writer; it does not wait. The State's own Seq need not
-// follow: snapshot sets it. An event of the principal that State.apply refuses must not be appended, for no replay
-// would pass it. With sync somebody waits for them: they go to the disk as soon as it is free. done (nil: none) is
-// called by the writer once they are on the disk, in the order of the appends, and must not block; nor must any of
-// these be called after close. An empty batch with sync waits for all before it. The store does not keep the events. An
-// event that cannot be written is a programming error: every field of Event encodes, if its Seconds is finite.
+// append numbers the events (e.Seq) and hands them to the writer; it does not wait. sync says that somebody waits for
+// them: they go to the disk as soon as it is free. The writer calls done (nil: none) once they are on the disk, in the
+// order of the appends; done must not block. An empty batch with sync waits for all batches before it. The store does
+// not keep the events. append must not be called after close.
+//
+// The State's own Seq need not follow: snapshot sets it. An event of the principal that State.apply refuses must not be
+// appended: no replay would get past it. An event that cannot be encoded is a programming error: every field of Event
+// encodes, if its Seconds is finite.
 func (s *store) append(events []*Event, sync bool, done func()) {
 	first := s.seq + 1
 	for _, e := range events {
@@ -264,9 +283,9 @@ func (s *store) poke() {
 	}
 }
 
-// failing says why the store cannot take new work, nil when it can. What is handed to it nevertheless is kept in
-// memory, without a bound: the owner refuses requests and stops to read from agents until failing is nil again. It
-// wraps the error of the system: errors.Is(err, syscall.ENOSPC) is a full disk.
+// failing says why the store cannot take new work, nil when it can. What is handed to it all the same stays in memory,
+// without a bound: so the owner refuses requests and stops reading from agents until failing is nil again. The error
+// wraps that of the system: errors.Is(err, syscall.ENOSPC) is a full disk.
 func (s *store) failing() error {
 	if t := s.trouble.Load(); t != nil {
 		return t.err
@@ -277,16 +296,17 @@ func (s *store) failing() error {
 	return nil
 }
 
-// wantsSnapshot says that it is time for one: a segment's worth was written since the last, or a lot was replayed.
+// wantsSnapshot says that it is time for a snapshot: a segment's worth was written since the last one, a lot was
+// replayed at the start, or the last try failed storeSaveRetry ago.
 func (s *store) wantsSnapshot() bool {
-	failed := s.saveAt.Load()
-	return (s.unsaved >= s.opt.SegmentBytes || s.many || failed != 0) && !s.saving.Load() &&
-		s.opt.now().UnixNano() >= failed
+	again := s.saveAt.Load()
+	due := s.unsaved >= s.opt.SegmentBytes || s.many || again != 0
+	return due && !s.saving.Load() && s.opt.now().UnixNano() >= again
 }
 
 // snapshot prunes state, encodes it at once (about 10 ms for 1,000 runs) and leaves the writing to the writer. state
-// must hold all that was appended, and nothing else. The segments before the last two snapshots are removed then, but
-// for the newest storeOptions.Keep bytes of them. done (nil: none) is called by the writer and must not block.
+// must hold all that was appended, and nothing else. Then the segments before the last two snapshots are removed, but
+// for the newest storeOptions.Keep bytes of them. The writer calls done (nil: none), which must not block.
 func (s *store) snapshot(state *State, done func(error)) {
 	state.Seq = s.seq
 	state.prune(s.opt.now())
@@ -296,7 +316,7 @@ func (s *store) snapshot(state *State, done func(error)) {
 	s.put(storeOp{save: true, data: data, err: err, last: s.seq, saved: done})
 }
 
-// close writes and syncs what waits, stops the writer and gives the folder free. The error says what could not be
+// close writes and syncs what waits, stops the writer and releases the folder. The error says what could not be
 // written; done of these batches is never called.
 func (s *store) close() error {
 	s.mu.Lock()

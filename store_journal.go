@@ -1,7 +1,7 @@
-// store_journal.go: the journal. It is a folder of segments, journal/0000000000001.jsonl, each named by the number of its
-// first event. A segment is lines (store_line.go); a line is one event, or several (store_journal_line.go). The writer
-// appends to the newest segment and syncs it here; readEvents reads while it does. How a start folds the journal into a
-// State is in store_replay.go.
+// store_journal.go: the journal. It is a folder of segments, journal/0000000000001.jsonl, each named by the number of
+// its first event. A segment is lines (store_line.go); a line is one event, or several (store_journal_line.go). The
+// writer appends to the newest segment and syncs it here; readEvents reads while it does. How a start folds the journal
+// into a State is in store_replay.go.
 
 package main
 
@@ -22,8 +22,8 @@ import (
 
 const (
 	storeJournal     = "journal"        // the folder
-	storeSyncDelay   = 10 * time.Second // what a power cut may take back of what nobody waits for
-	storeUnsyncedMax = 1 << 20          // bytes written but not synced, before that is done without being asked
+	storeSyncDelay   = 10 * time.Second // how much a power cut may take back of events that nobody waits for
+	storeUnsyncedMax = 1 << 20          // bytes written but not synced; more are synced though nobody waits
 	storeChunk       = 1 << 20          // bytes of one write
 )
 
@@ -56,7 +56,8 @@ func (l *storeFiles) segments() ([]storeSegment, error) {
 	return found, nil
 }
 
-// flush writes what waits, and syncs it when that is due or when now says so.
+// flush writes the lines that wait, and syncs the journal when that is due or when now says so. It is due when somebody
+// waits, storeSyncDelay after the first line that nobody waits for, and after a failure.
 func (w *storeWriter) flush(now bool) error {
 	if len(w.lines) == 0 && w.journalFault.err == nil {
 		return nil
@@ -72,7 +73,8 @@ func (w *storeWriter) flush(now bool) error {
 	if w.syncBy.IsZero() {
 		w.syncBy = time.Now().Add(storeSyncDelay)
 	}
-	due := now || w.waited || w.journalFault.err != nil || w.unsynced > storeUnsyncedMax || !time.Now().Before(w.syncBy)
+	late := w.unsynced > storeUnsyncedMax || !time.Now().Before(w.syncBy)
+	due := now || late || w.waited || w.journalFault.err != nil
 	if err == nil && due {
 		err = w.sync()
 	}
@@ -85,7 +87,7 @@ func (w *storeWriter) flush(now bool) error {
 	return w.journalFault.err
 }
 
-// write puts the lines that are not there yet at the end of the segment, and begins a new one when it is full.
+// write appends the lines that are not written yet to the segment, and begins a new segment when it is full.
 func (w *storeWriter) write() error {
 	for {
 		if err := w.ready(); err != nil {
@@ -100,17 +102,10 @@ func (w *storeWriter) write() error {
 			}
 			continue // roll may have taken lines off
 		}
-		chunk, n := w.lines[w.placed].data, 1
-		if w.placed+1 < len(w.lines) {
-			chunk = slices.Clone(chunk)
-			for w.placed+n < len(w.lines) && len(chunk) < storeChunk {
-				chunk = append(chunk, w.lines[w.placed+n].data...)
-				n++
-			}
-		}
+		chunk, n := w.chunk()
 		if len(chunk) > 0 {
 			if _, err := w.files.write(w.file, chunk); err != nil {
-				return err // what of it is there, ready cuts off again
+				return err // ready cuts off what of it was written
 			}
 		}
 		w.size += int64(len(chunk))
@@ -122,11 +117,24 @@ func (w *storeWriter) write() error {
 	}
 }
 
-// sync makes the segment durable and tells whoever waits for its lines.
+// chunk gives what one write appends, and how many of the lines that is.
+func (w *storeWriter) chunk() (data []byte, n int) {
+	data, n = w.lines[w.placed].data, 1
+	if w.placed+1 < len(w.lines) {
+		data = slices.Clone(data)
+	}
+	for w.placed+n < len(w.lines) && len(data) < storeChunk {
+		data = append(data, w.lines[w.placed+n].data...)
+		n++
+	}
+	return data, n
+}
+
+// sync makes the segment durable: it is the journal's fsync. Then it tells those who wait for its lines.
 func (w *storeWriter) sync() error {
-	if w.size > w.synced { // else somebody waits for what is there already
+	if w.size > w.synced { // else all of it is on the disk already
 		if err := w.files.sync(w.file); err != nil {
-			w.lost = true
+			w.syncLost = true
 			return fmt.Errorf("sync %s: %w", w.name, err)
 		}
 	}
@@ -135,7 +143,7 @@ func (w *storeWriter) sync() error {
 	if len(done) > 0 {
 		w.markLater(done[len(done)-1].last)
 	}
-	w.lines = slices.Clone(w.lines[w.placed:])
+	w.lines = slices.Clone(w.lines[w.placed:]) // those that the segment does not have yet
 	w.placed, w.unsynced, w.waited, w.syncBy = 0, 0, false, time.Time{}
 	for _, op := range w.lines {
 		w.unsynced += int64(len(op.data))
@@ -150,14 +158,14 @@ func (w *storeWriter) sync() error {
 	return nil
 }
 
-// ready opens the segment, after a failure as it was before it. A failed fsync may have dropped pages that still read
-// well and that no later fsync writes (https://wiki.postgresql.org/wiki/Fsync_Errors), so all that was not synced goes
-// to a new file; the old one is first cut, durably, to what is known to be on the disk.
+// ready opens the segment. After a write that failed it first cuts the segment back to what was there before. After an
+// fsync that failed it goes on in a new segment, with all lines that were not synced: the kernel may have dropped pages
+// that still read well and that no later fsync writes (https://wiki.postgresql.org/wiki/Fsync_Errors).
 func (w *storeWriter) ready() error {
 	if w.file != nil {
 		return nil
 	}
-	if w.lost {
+	if w.syncLost {
 		if err := w.abandon(); err != nil {
 			return err
 		}
@@ -187,7 +195,7 @@ func (w *storeWriter) ready() error {
 	return nil
 }
 
-// abandon gives up a segment whose sync failed.
+// abandon gives up a segment whose sync failed: it cuts it, durably, to what is known to be on the disk.
 func (w *storeWriter) abandon() error {
 	if w.synced == 0 {
 		if err := w.files.remove(w.name); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -209,11 +217,11 @@ func (w *storeWriter) abandon() error {
 	if len(w.lines) > 0 {
 		w.s.written.Store(w.lines[0].first - 1)
 	}
-	w.name, w.placed, w.lost = "", 0, false
+	w.name, w.placed, w.syncLost = "", 0, false
 	return nil
 }
 
-// roll ends the segment, durably, so that only the last one can ever be torn, and begins the next.
+// roll ends the segment and begins the next. The old one is on the disk then: only the newest can ever be torn.
 func (w *storeWriter) roll() error {
 	if w.size == 0 {
 		return w.ready()
@@ -229,6 +237,7 @@ func (w *storeWriter) roll() error {
 	return w.ready()
 }
 
+// close closes the segment's file; ready opens it again.
 func (w *storeWriter) close() {
 	if w.file != nil {
 		w.file.Close()
@@ -236,17 +245,17 @@ func (w *storeWriter) close() {
 	}
 }
 
-// readEvents hands the events that are still in the journal files to fn, oldest first, beginning with number from
-// (or the oldest that is there), at most limit of them (0: all), until fn says false. next is where to go on. Any
-// goroutine may call it; an event is seen as soon as it is written, which may be before it is durable.
+// readEvents hands the events that the journal still has to fn, oldest first, until fn says false. It begins with
+// number from (or the oldest that is there) and gives at most limit of them (0: all). next is where to go on. Any
+// goroutine may call it. It sees an event as soon as it is written, which may be before it is on the disk.
 func (s *store) readEvents(from uint64, limit int, fn func(*Event) bool) (next uint64, err error) {
 	segments, err := s.files.segments()
 	if err != nil {
 		return from, err
 	}
 	r := storeEvents{s: s, next: max(from, 1), left: limit, fn: fn}
-	begin := max(0, sort.Search(len(segments), func(i int) bool { return segments[i].first > r.next })-1)
-	for _, seg := range segments[min(begin, len(segments)):] {
+	behind := sort.Search(len(segments), func(i int) bool { return segments[i].first > r.next })
+	for _, seg := range segments[max(0, behind-1):] {
 		r.next = max(r.next, seg.first)
 		err := r.segment(seg)
 		if errors.Is(err, fs.ErrNotExist) { // removed since it was listed
@@ -283,7 +292,7 @@ func (r *storeEvents) segment(seg storeSegment) error {
 	for {
 		line, err := lines.line()
 		switch {
-		case err == io.EOF || r.next > r.s.written.Load(): // what comes after that is being written
+		case err == io.EOF || r.next > r.s.written.Load(): // the lines behind that are being written
 			return nil
 		case err != nil && err != io.ErrUnexpectedEOF:
 			return fmt.Errorf("read journal: %s: %w", seg.name, err)
@@ -295,7 +304,7 @@ func (r *storeEvents) segment(seg storeSegment) error {
 			events, _ = storeLineEvents(line)
 		}
 		if events == nil {
-			if r.next > r.s.written.Load() { // taken back meanwhile, because the disk failed
+			if r.next > r.s.written.Load() { // the disk failed meanwhile, and the writer took the line back
 				return nil
 			}
 			return fmt.Errorf("read journal: %s: the line at byte %d is damaged", seg.name, lines.at)
@@ -314,7 +323,7 @@ func (r *storeEvents) segment(seg storeSegment) error {
 	}
 }
 
-// storeSeek finds by halving where, in a segment, a line begins that is not after event seq, and near it.
+// storeSeek finds, by halving, a place in a segment where a line begins that is not after event seq, but close to it.
 func storeSeek(f *os.File, seq uint64) (int64, error) {
 	info, err := f.Stat()
 	if err != nil {

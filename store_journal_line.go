@@ -1,12 +1,12 @@
-// store_event.go: events as lines of the journal. A line holds one event, or several that one turn of the loop made of
-// one run: the first as it is, and of each behind it only what differs from the first:
+// store_journal_line.go: events as lines of the journal. A line holds one event, or several of one run that one turn of
+// the loop made. The first is written as it is; of each later one, only what differs from the first:
 //
 //	{"crc":"1a2b3c4d","seq":7,"t":"…","e":"task.finished","workflow":"w","run":"01JD…","task":"a",…,"n":4,
 //	 "then":[{"task":"b"},{"e":"run.finished","task":"","exit":null}]}
 //
-// so that jq '., . + .then[]?' has them all. seq counts up by one from event to event, and so does n where there is one
-// and no other is given. A field that the first has and a later one has not is there, empty. Left out besides are the
-// attempt of a task and the lease where they are 1.
+// jq '., . + .then[]?' gives them all. seq counts up by one from event to event. So does n, where the first has one and
+// the later event does not say another. A later event carries only what differs; a field that it does not have, but the
+// first has, is written empty. The attempt of a task and the lease are left out where they are 1.
 
 package main
 
@@ -17,7 +17,7 @@ import (
 	"strings"
 )
 
-// storeTogether is how long a line may become before no further event goes into it.
+// storeTogether is how long a line may become; no further event goes into a longer one.
 const storeTogether = 16 << 10
 
 // storeThen is what all lines with several events have in them.
@@ -31,7 +31,7 @@ type storeLine struct {
 	Then    []json.RawMessage `json:"then,omitempty"`
 }
 
-// storeUsual gives the attempt and the lease of an event whose line does not say.
+// storeUsual gives the attempt and the lease that an event has if its line does not say.
 func storeUsual(e *Event) (attempt, lease int) {
 	if strings.HasPrefix(e.Kind, "task.") && e.State != taskSkipped {
 		attempt = 1
@@ -42,8 +42,8 @@ func storeUsual(e *Event) (attempt, lease int) {
 	return attempt, lease
 }
 
-// addEvents appends a line with the first of some numbered events, and with those behind it that go into the same line.
-// It gives how many.
+// addEvents appends a line with the first of some numbered events, and with those after it that go into the same line.
+// It gives how many they are.
 func (c *storeEncoder) addEvents(events []*Event) (n int, err error) {
 	first := events[0]
 	line, size := storeLine{Event: first}, 0
@@ -54,10 +54,9 @@ func (c *storeEncoder) addEvents(events []*Event) (n int, err error) {
 	if first.Lease != lease {
 		line.Lease = &first.Lease
 	}
-	for n = 1; n < len(events) && first.Run != "" && first.Spec == nil && events[n].Run == first.Run &&
-		size < storeTogether; n++ {
+	for n = 1; n < len(events) && size < storeTogether && storeJoins(first, events[n]); n++ {
 		if events[n].Kind != first.Kind && storeRow(events[n:]) {
-			break // of each less has to be said behind one of its kind
+			break // they are shorter in a line of their own, which begins with one of their kind
 		}
 		then, err := storeDiffer(first, events[n-1], events[n])
 		if err != nil {
@@ -69,7 +68,12 @@ func (c *storeEncoder) addEvents(events []*Event) (n int, err error) {
 	return n, c.add(line)
 }
 
-// storeRow says whether a row of events of one kind and run begins that is worth a line of its own.
+// storeJoins says whether an event may go into the line of the first one.
+func storeJoins(first, e *Event) bool {
+	return first.Run != "" && first.Spec == nil && e.Run == first.Run
+}
+
+// storeRow says whether the events begin with a row of one kind and run that is worth a line of its own.
 func storeRow(events []*Event) bool {
 	const row = 4
 	for i := 1; i < row; i++ {
@@ -80,7 +84,8 @@ func storeRow(events []*Event) bool {
 	return true
 }
 
-// storeDiffer gives what an event has that the first of its line, and the numbers of the one before it, do not say.
+// storeDiffer gives the fields of an event that do not follow from the first event of its line and the numbers of the
+// event before it.
 func storeDiffer(first, before, e *Event) (json.RawMessage, error) {
 	usual := *first
 	usual.Seq, usual.N = e.Seq, storeCountOn(before)
@@ -97,7 +102,7 @@ func storeDiffer(first, before, e *Event) (json.RawMessage, error) {
 	a, b := reflect.ValueOf(&usual).Elem(), reflect.ValueOf(e).Elem()
 	for i := range a.NumField() {
 		same := reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface())
-		switch a.Field(i).Kind() { // what two events would share is never taken over
+		switch a.Field(i).Kind() { // maps and the like are never left out: the events that are read must not share them
 		case reflect.Map, reflect.Slice:
 			same = a.Field(i).Len()+b.Field(i).Len() == 0
 		case reflect.Pointer:
@@ -116,7 +121,7 @@ func storeDiffer(first, before, e *Event) (json.RawMessage, error) {
 	return json.RawMessage("{" + strings.TrimPrefix(text.String(), ",") + "}"), nil
 }
 
-// storeCountOn gives the agent's number of the event behind this one, 0 when it has none.
+// storeCountOn gives the agent's number of the event after this one, 0 when it has none.
 func storeCountOn(e *Event) uint64 {
 	if e.N == 0 {
 		return 0
@@ -137,7 +142,7 @@ func storeLineEvents(text []byte) ([]*Event, error) {
 	for i, then := range line.Then {
 		e := *first
 		e.N = storeCountOn(events[i])
-		// what is decoded into them would be in the first as well
+		// to decode into these would change the first event as well
 		e.Spec, e.Outputs, e.Params, e.Labels, e.Left = nil, nil, nil, nil, nil
 		if e.Exit != nil {
 			exit := *e.Exit
@@ -160,7 +165,7 @@ func storeLineEvents(text []byte) ([]*Event, error) {
 	return events, nil
 }
 
-// settle gives the event the attempt and lease that its line says, or that are usual.
+// settle gives the event the attempt and the lease that its line says, or the usual ones.
 func (l *storeLine) settle() {
 	l.Event.Attempt, l.Event.Lease = storeUsual(l.Event)
 	if l.Attempt != nil {

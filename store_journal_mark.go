@@ -1,12 +1,13 @@
-// store_mark.go: the mark, a file that says up to which event the journal is known to be on the disk:
+// store_journal_mark.go: the mark, a file that says up to which event the journal is known to be on the disk:
 //
 //	{"crc":"1a2b3c4d","seq":1234}
 //
-// A start reads it: a journal that ends before that event has lost what somebody was told is safe, and no torn write
-// leaves it so. The mark is written behind an fsync of the journal, at once behind the first of a process, then
-// storeMarkDelay later, and at the end. It is never synced itself: it may be older than the truth, never ahead of it,
-// and a run costs no fsync more. It is written in place, always with the same length; one that a crash tore is no mark,
-// which a start and check say, and write anew. A new folder has none, and a backup takes none along.
+// A start reads it. A journal that ends before that event has lost what somebody was told is safe, and no torn write
+// does that. The mark is written after an fsync of the journal: at once after the first fsync of a process, later
+// storeMarkDelay after one, and at the end. It is never synced itself, so that a run costs no fsync more: it may be
+// older than the truth, never ahead of it. It is written in place, always with the same length. A mark that a crash has
+// torn says nothing; a start and check report it, and write it anew. A new folder has no mark, and a backup takes none
+// along.
 
 package main
 
@@ -20,10 +21,9 @@ import (
 )
 
 const (
-	storeMark     = "synced"
-	storeMarkBody = 28 // bytes of a mark behind its checksum: room for any number
-	// after an fsync of the journal that is not the first, before the mark of what is safe is written
-	storeMarkDelay = time.Minute
+	storeMark      = "synced"
+	storeMarkBody  = 28          // bytes of a mark behind its checksum: room for any number
+	storeMarkDelay = time.Minute // from an fsync of the journal, other than the first, to the mark
 )
 
 // storeMarkOf gives the content of the file for event seq.
@@ -33,8 +33,8 @@ func storeMarkOf(seq uint64) []byte {
 	return append(append(append([]byte(storeLineHead), sum[:]...), `",`...), append(body, '\n')...)
 }
 
-// marked gives the event that the mark names, 0 when there is no mark. fault is what is wrong with one that is there
-// and names none, and what becomes of it, "" when nothing is.
+// marked gives the event that the mark names, 0 when there is no mark. fault says what is wrong with a mark that names
+// none, and what becomes of it; "" when nothing is wrong.
 func (l *storeFiles) marked() (seq uint64, fault string) {
 	const unknown = "whether the end of the journal is missing is not known; "
 	f, err := l.open(storeMark, os.O_RDONLY)
@@ -46,8 +46,8 @@ func (l *storeFiles) marked() (seq uint64, fault string) {
 		defer f.Close()
 		_, err = io.ReadFull(f, text)
 	}
-	switch sound := err == nil && storeSound(text[:len(text)-1]); {
-	case sound:
+	switch {
+	case err == nil && storeSound(text[:len(text)-1]):
 		return storeLineSeq(text), ""
 	case err == nil, err == io.EOF, err == io.ErrUnexpectedEOF:
 		return 0, "it is damaged, as power that failed may leave it: " + unknown + "a start writes it anew"
@@ -55,19 +55,24 @@ func (l *storeFiles) marked() (seq uint64, fault string) {
 	return 0, fmt.Sprintf("it cannot be read (%v): %sremove it, and a start writes it anew", pathCause(err), unknown)
 }
 
-// markLater notes that the journal is on the disk up to an event, and sees to it that the mark says so.
+// markLater notes that the journal is on the disk up to event seq, and sets the time at which the mark says so.
 func (w *storeWriter) markLater(seq uint64) {
 	if w.s.opt.NoSync || seq <= w.durable {
 		return
 	}
-	if w.durable = seq; w.markBy.IsZero() {
+	w.durable = seq
+	if w.markBy.IsZero() {
 		w.markBy = time.Now().Add(w.markDelay)
 	}
 }
 
-// mark writes the mark, when it is due or now says so. Nothing rests on it: when it fails it is older for a while.
+// mark writes the mark if there is something new to say, when that is due or now says so. Nothing rests on it: when it
+// fails, the mark is older for a while.
 func (w *storeWriter) mark(now bool) {
-	if w.markBy.IsZero() || !now && time.Now().Before(w.markBy) {
+	if w.markBy.IsZero() {
+		return
+	}
+	if early := time.Now().Before(w.markBy); early && !now {
 		return
 	}
 	w.markBy, w.markDelay = time.Time{}, storeMarkDelay

@@ -19,19 +19,19 @@ import (
 const (
 	storeLineHead = `{"crc":"` // then 8 hexadecimal digits
 	storeLineBody = len(storeLineHead) + 8 + len(`",`)
-	storeLineMax  = 64 << 20 // no line that was written is longer; a longer one is damage
+	storeLineMax  = 64 << 20 // no line is written that is longer; a longer one is damage
 )
 
-// storeCastagnoli is the table of CRC-32C: processors and JSON-free tools alike know it.
+// storeCastagnoli is the table of CRC-32C, which processors and many tools know.
 var storeCastagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// storeEncoder turns values into checked lines. Not for several goroutines at once.
+// storeEncoder turns values into lines with their checksums. One goroutine at a time may use it.
 type storeEncoder struct {
 	buf  bytes.Buffer
 	json *json.Encoder
 }
 
-// add appends v, which must encode as a JSON object with at least one field, to the buffer as one checked line.
+// add appends v to the buffer as one line. v must encode as a JSON object with at least one field.
 func (c *storeEncoder) add(v any) error {
 	if c.json == nil {
 		c.json = json.NewEncoder(&c.buf)
@@ -44,7 +44,7 @@ func (c *storeEncoder) add(v any) error {
 		return err
 	}
 	line := c.buf.Bytes()[start:]
-	line[storeLineBody-1] = ',' // was the { of the object
+	line[storeLineBody-1] = ',' // in place of the object's {
 	sum := storeSum(line[storeLineBody : len(line)-1])
 	copy(line[len(storeLineHead):], sum[:])
 	return nil
@@ -54,7 +54,7 @@ func (c *storeEncoder) add(v any) error {
 func (c *storeEncoder) take() []byte {
 	data := bytes.Clone(c.buf.Bytes())
 	c.buf.Reset()
-	if c.buf.Cap() > 4<<20 { // a snapshot went through: that much is not needed again soon
+	if c.buf.Cap() > 4<<20 { // it held a snapshot: so much is not needed again soon
 		*c = storeEncoder{}
 	}
 	return data
@@ -77,7 +77,7 @@ func storeSound(line []byte) bool {
 		string(line[storeLineBody-2:storeLineBody]) == `",`
 }
 
-// storeDecode reads a sound line into v. It changes one byte of the line, to spare a copy.
+// storeDecode reads a sound line into v. To spare a copy it changes one byte of the line, and changes it back.
 func storeDecode(line []byte, v any) error {
 	line[storeLineBody-1] = '{'
 	err := json.Unmarshal(line[storeLineBody-1:], v)
@@ -101,7 +101,7 @@ func storeLineSeq(line []byte) uint64 {
 	return 0 // the end of a block may have cut the number
 }
 
-// storeReader reads lines and knows where it is.
+// storeReader reads lines and knows where each begins.
 type storeReader struct {
 	r    *bufio.Reader
 	long []byte
@@ -138,7 +138,7 @@ func (r *storeReader) line() ([]byte, error) {
 		return text[:len(text)-1], nil
 	case io.EOF:
 		return text, io.ErrUnexpectedEOF
-	case bufio.ErrBufferFull: // the rest of it comes as further lines: none of them is sound
+	case bufio.ErrBufferFull: // it is too long; its rest comes as further lines, none of which is sound
 		return text, nil
 	}
 	return nil, err

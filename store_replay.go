@@ -16,26 +16,28 @@ import (
 
 const storeKeepBroken = 8 // damaged tails that are kept for the curious
 
-// storeReplay folds the journal into a State.
+// storeReplay folds snapshot and journal into a State.
 type storeReplay struct {
-	files    *storeFiles
-	dir      string // only for messages
-	now      Stamp
+	files  *storeFiles
+	dir    string // only for messages
+	now    Stamp
+	marked uint64 // up to this event the journal was on the disk
+	next   uint64 // the number that the next event must have
+
+	// What it finds.
 	state    *State
 	saved    bool         // there is a snapshot
-	marked   uint64       // up to this event the journal was on the disk
-	next     uint64       // the number that the next event must have
-	last     storeSegment // where the journal is to be continued; no name: in a new segment
+	last     storeSegment // where the journal goes on; no name: in a new segment
 	size     int64        // of last
 	events   int          // folded
-	misfits  int          // reports of agents that did not fit, as they did not when they came
-	finished []*Run       // as each was when it finished: what the history may lack
+	misfits  int          // reports of agents that did not fit when they came, and do not now
+	finished []*Run       // each as it was when it finished: the history may not have them yet
 	notes    []string
 }
 
-// journal folds every event that the snapshot did not hold. Segments that it covers are not read. A torn end of the
-// last segment is cut off: that is what a power cut leaves. Damage elsewhere is not of that kind, and is an error; so
-// is a journal that ends before what is known to have been on the disk.
+// journal folds every event that the snapshot does not hold. It does not read segments that the snapshot covers. It
+// cuts off a torn end of the last segment: a power cut leaves such. A power cut leaves no damage elsewhere, so that is
+// an error. So is a journal that ends before what is known to have been on the disk.
 func (p *storeReplay) journal() error {
 	covered := p.state.Seq
 	p.next = covered + 1
@@ -47,14 +49,14 @@ func (p *storeReplay) journal() error {
 		p.notes = append(p.notes, fmt.Sprintf("the journal is empty: everything after event %d, where the snapshot "+
 			"ends, is gone", covered))
 	}
-	from := sort.Search(len(segments), func(i int) bool { return segments[i].first > p.next }) - 1
-	if from < 0 && len(segments) > 0 {
+	begin := sort.Search(len(segments), func(i int) bool { return segments[i].first > p.next }) - 1
+	if begin < 0 && len(segments) > 0 {
 		return fmt.Errorf("read journal: %s begins at event %d, and no snapshot holds what was before (events %d to "+
 			"%d): put the missing files back from a backup, or run cdktr check --repair",
 			p.path(segments[0].name), segments[0].first, p.next, segments[0].first-1)
 	}
-	for i := max(from, 0); i < len(segments); i++ {
-		if i == from {
+	for i := max(begin, 0); i < len(segments); i++ {
+		if i == begin {
 			p.next = segments[i].first
 		}
 		if segments[i].first != p.next {
@@ -67,7 +69,7 @@ func (p *storeReplay) journal() error {
 			return err
 		}
 	}
-	if p.next <= covered { // the tail that was lost is in the snapshot: go on after it, in a segment of its own
+	if p.next <= covered { // the snapshot has the end that was lost: the journal goes on after it, in a new segment
 		p.next, p.last, p.size = covered+1, storeSegment{}, 0
 	}
 	if p.next <= p.marked {
@@ -105,7 +107,8 @@ func (p *storeReplay) segment(seg storeSegment, last bool, covered uint64) error
 	return p.cut(seg, lines, line, fault)
 }
 
-// scan folds lines up to the end, or up to the first that is damaged: it gives that one and says what is wrong with it.
+// scan folds lines up to the end, or up to the first that is damaged. It gives that line and says what is wrong with
+// it.
 func (p *storeReplay) scan(lines *storeReader, covered uint64) (line []byte, fault string, err error) {
 	for {
 		line, err := lines.line()
@@ -146,15 +149,15 @@ func (p *storeReplay) fault(line []byte, torn bool) string {
 	return ""
 }
 
-// storeUnread is the error of a line that is sound but that this program cannot read: the state would be another than
-// the one that was.
+// storeUnread is the error of a line that is sound but that this program cannot read. To go on without it would give
+// another state than there was.
 func storeUnread(err error) error {
 	return fmt.Errorf("the line is whole but cannot be read; perhaps a newer version of cdktr wrote it: %w", err)
 }
 
-// fold applies an event. One of the principal that does not fit is an error, for the same cause. A report of an agent
-// that does not fit (it came after its run was given to another) did not fit when it was written either, for apply is a
-// function of the same events: it is counted, and the state is as it was.
+// fold applies an event. An event of the principal that does not fit is an error, as in storeUnread. A report of an
+// agent may not fit, if it came after its run was given to another agent. It did not fit when it came either: apply
+// depends on nothing but the events. It is counted, and the state stays as it was.
 func (p *storeReplay) fold(e *Event) error {
 	if err := p.state.apply(e); err != nil {
 		if e.N == 0 {
@@ -168,13 +171,13 @@ func (p *storeReplay) fold(e *Event) error {
 	return nil
 }
 
-// cut drops the rest of the last segment from the line that lines read last: it goes to a file of its own, then the
-// segment is made shorter. A write that was torn leaves no sound line behind the damage, and was not synced: else this
-// is damage of what was safe, and nothing is cut. So what is dropped may be lost for good, when the disk is full.
+// cut drops the end of the last segment, from the line that lines read last. It keeps the end in a file of its own, if
+// the disk has room for it, and then makes the segment shorter. It does so only for the end of a torn write: that was
+// not synced, and no sound line stands behind the damage. Else what was safe is damaged, and that is an error.
 func (p *storeReplay) cut(seg storeSegment, lines *storeReader, line []byte, fault string) error {
 	at, first := lines.at, lines.n
 	tail, sound := append(bytes.Clone(line), '\n'), 0
-	if lines.next-at > int64(len(line)) && storeSound(line) { // one before it is gone
+	if lines.next-at > int64(len(line)) && storeSound(line) { // it is whole: what is missing is a line before it
 		sound = 1
 	}
 	for {
@@ -195,7 +198,7 @@ func (p *storeReplay) cut(seg storeSegment, lines *storeReader, line []byte, fau
 			"--repair", p.path(seg.name), first, fault, why)
 	}
 	dropped := lines.n - first + 1
-	tail = tail[:lines.next-at] // without the newline that was not there
+	tail = tail[:lines.next-at] // a last line without a newline got one above
 	keep := fmt.Sprintf("%s.damaged-%s", strings.TrimSuffix(seg.name, ".jsonl"), p.now.Format("20060102T150405.000"))
 	where := "kept as " + p.path(keep)
 	if err := p.files.put(keep, tail); err != nil {
@@ -215,8 +218,8 @@ func (p *storeReplay) cut(seg storeSegment, lines *storeReader, line []byte, fau
 	return nil
 }
 
-// safe says why damage at event p.next, with so many sound lines from there on, is not the end of a torn write; "" when
-// it may be.
+// safe says why damage at event p.next, with so many sound lines from there on, cannot be the end of a torn write; ""
+// if it may be.
 func (p *storeReplay) safe(sound int) string {
 	switch {
 	case sound > 0:

@@ -41,8 +41,8 @@ func storeEncodeSnapshot(state *State, now time.Time) ([]byte, error) {
 	return c.buf.Bytes(), err
 }
 
-// save writes a snapshot. All that it folds is on the disk before, in the journal and, of finished runs, in the
-// history: else a crash between could take back what the snapshot builds on.
+// save writes a snapshot. Before that it brings all that the snapshot folds to the disk, in the journal and, for
+// finished runs, in the history: else a crash in between could take back what the snapshot builds on.
 func (w *storeWriter) save(op storeOp) error {
 	if err := w.flush(w.journalFault.err == nil); err != nil {
 		return err
@@ -67,8 +67,8 @@ func (w *storeWriter) save(op storeOp) error {
 	return w.prune(before)
 }
 
-// prune removes the oldest segments that the snapshot before the newest one covers (should the newest one be damaged
-// the way back is still there) beyond the bytes that are kept as an audit trail.
+// prune removes the oldest segments that the snapshot before the newest one covers, beyond the bytes that are kept as
+// an audit trail. So a start can still go on from that snapshot, should the newest one be damaged.
 func (w *storeWriter) prune(covered uint64) error {
 	segments, err := w.files.segments()
 	if err != nil {
@@ -85,7 +85,7 @@ func (w *storeWriter) prune(covered uint64) error {
 		if kept <= w.s.opt.Keep {
 			continue
 		}
-		// Oldest first, so that what is left has no hole in it, whenever this ends.
+		// Oldest first: so there is never a gap in what is left, whenever this ends.
 		for _, seg := range segments[:i+1] {
 			if err := w.files.remove(seg.name); err != nil {
 				return fmt.Errorf("remove old segment: %w", err)
@@ -96,8 +96,8 @@ func (w *storeWriter) prune(covered uint64) error {
 	return nil
 }
 
-// snapshot reads the snapshot that there is: the newest, or when that is damaged the one before it. One that is
-// damaged is set aside, so that it can never replace the good one.
+// snapshot reads the newest snapshot, or the one before it when that is damaged. A damaged one is set aside, so that it
+// can never replace the good one.
 func (p *storeReplay) snapshot() error {
 	p.state = stateNew()
 	var faults []string
@@ -125,7 +125,7 @@ func (p *storeReplay) snapshot() error {
 		faults = append(faults, fmt.Sprintf("read snapshot %s: %v (kept as %s)", p.path(name), err, path.Base(aside)))
 	}
 	p.notes = append(p.notes, faults...)
-	return nil // the journal from its beginning, if all of it is there
+	return nil // the state comes from the journal alone, if the journal is there from its beginning
 }
 
 // errStoreDamaged marks a file whose content is not what was written.

@@ -1,6 +1,6 @@
-// store_writer.go: the writer, the goroutine that does all of the store's writing in the order of the calls. What it does
-// to the journal is in store_journal.go, to the history in store_history.go and store_history_trim.go, to the snapshot
-// in store_snapshot.go, to the mark in store_journal_mark.go.
+// store_writer.go: the writer, the goroutine that does all of the store's writing in the order of the calls. What it
+// does to the journal is in store_journal.go, to the history in store_history.go and store_history_trim.go, to the
+// snapshot in store_snapshot.go, to the mark in store_journal_mark.go.
 
 package main
 
@@ -27,36 +27,38 @@ type storeWriter struct {
 	files *storeFiles
 	timer *time.Timer // for the next thing due: a sync, or another try
 
-	// The segment. Up to synced it is on the disk; between synced and size are lines[:placed].
-	file   *os.File // nil: to be opened
-	name   string   // "": there is none yet
-	size   int64
-	synced int64
-	lost   bool // a sync failed: what is after synced may be gone, though it still reads well
+	// The newest segment of the journal. Up to synced it is on the disk; between synced and size are lines[:placed].
+	file     *os.File // nil: to be opened
+	name     string   // "": there is none yet
+	size     int64
+	synced   int64
+	syncLost bool // a sync failed: what is after synced may be gone, though it still reads well
 
-	lines    []storeOp // not yet on the disk, in order
-	placed   int
+	// The lines of the journal that are not yet on the disk.
+	lines    []storeOp // in order
+	placed   int       // how many of them are written to the segment
 	unsynced int64     // bytes of lines
 	waited   bool      // somebody waits for a sync
-	syncBy   time.Time // when one is due without that; zero: nothing to sync
+	syncBy   time.Time // when a sync is due though nobody waits; zero: there is nothing to sync
 
-	runs            []storeOp       // lines of history not yet written
-	unsyncedHistory map[string]bool // its files and folders to be synced before the next snapshot
-	lostHistory     map[string]bool // files of it whose last sync failed
-	// folders of it that this process has synced: what the one before renamed in others may come back
-	syncedNames map[string]bool
+	// The mark.
+	durable   uint64        // the newest event known to be on the disk
+	markBy    time.Time     // when the mark must say so; zero: it does
+	markDelay time.Duration // from an fsync to the mark: 0 after the first one
 
-	durable uint64    // the newest event known to be on the disk
-	markBy  time.Time // when the mark is to say so; zero: it does
+	// The history.
+	runs            []storeOp       // lines not yet written
+	unsyncedHistory map[string]bool // files and folders to be synced before the next snapshot
+	lostHistory     map[string]bool // files whose last sync failed
+	syncedNames     map[string]bool // folders that this process has synced: in others an older name may come back
 
-	markDelay    time.Duration // from an fsync to the mark: 0 behind the first one
-	saved        uint64        // the newest event in snapshot.json
-	reserveAt    time.Time     // when the reserve is to be set aside again; zero: it is there
+	saved        uint64    // the newest event in snapshot.json
+	reserveAt    time.Time // when the reserve is to be set aside again; zero: it is there
 	journalFault storeFault
 	historyFault storeFault
 }
 
-// storeFault is something that fails, and when it is to be tried again.
+// storeFault is a kind of writing that fails, and when it is tried again. The zero value: it does not fail.
 type storeFault struct {
 	err   error
 	delay time.Duration
@@ -77,7 +79,7 @@ func (f *storeFault) set(err error, now time.Time) {
 }
 
 // run is the writer. It wakes when the owner queues something, when a sync is due that nobody waits for, when the mark
-// is to follow one, and when it is time to try again after a failure. It ends after close, having tried once more.
+// is to follow a sync, and when it is time to try again after a failure. It ends after close, with one more try.
 func (w *storeWriter) run() {
 	defer close(w.s.ended)
 	w.reserve()
@@ -108,28 +110,15 @@ func (w *storeWriter) run() {
 	}
 }
 
-// accept takes one request in.
+// accept takes one request in: a snapshot and a cut of the history are done at once, lines wait for the flush.
 func (w *storeWriter) accept(op storeOp) {
 	switch {
 	case op.save:
-		err := op.err
-		if err == nil {
-			err = w.save(op)
-		}
-		w.s.saveAt.Store(0)
-		if err != nil {
-			w.s.saveAt.Store(w.s.opt.now().Add(storeSaveRetry).UnixNano())
-			err = fmt.Errorf("save snapshot: %w", err)
-		}
-		w.s.saving.Store(false)
-		if op.saved != nil {
-			op.saved(err)
-		}
+		w.acceptSave(op)
 	case op.trim != "":
-		if w.saved < op.last {
-			return
+		if w.saved >= op.last {
+			w.trim(op.trim, op.keep) // nothing rests on it: when it fails, the history is longer for a while
 		}
-		w.trim(op.trim, op.keep) // nothing rests on it: when it fails, the history is longer for a while
 	case op.run != nil:
 		w.runs = append(w.runs, op)
 	default:
@@ -139,8 +128,25 @@ func (w *storeWriter) accept(op storeOp) {
 	}
 }
 
+// acceptSave saves a snapshot, and says when another try is due if that fails.
+func (w *storeWriter) acceptSave(op storeOp) {
+	err := op.err
+	if err == nil {
+		err = w.save(op)
+	}
+	w.s.saveAt.Store(0)
+	if err != nil {
+		w.s.saveAt.Store(w.s.opt.now().Add(storeSaveRetry).UnixNano())
+		err = fmt.Errorf("save snapshot: %w", err)
+	}
+	w.s.saving.Store(false)
+	if op.saved != nil {
+		op.saved(err)
+	}
+}
+
 // reserve sets bytes aside for the journal, if none are: at the start, and once there is room again after they were
-// used. It is no fault when there is none.
+// used. It is no fault when there is no room.
 func (w *storeWriter) reserve() {
 	w.reserveAt = time.Time{}
 	if w.s.opt.NoSync {
@@ -151,25 +157,31 @@ func (w *storeWriter) reserve() {
 		return
 	}
 	if err == nil {
-		defer f.Close()
-		var free int64
-		// else it would be given up at once
-		if free, err = diskFree(f); err != nil || free >= 2*storeReserve+diskLeave {
-			_, err = w.files.write(f, make([]byte, storeReserve))
-		} else {
-			err = syscall.ENOSPC
-		}
-		if err != nil {
-			w.files.remove("reserve")
-		}
+		err = w.fillReserve(f)
+		f.Close()
 	}
 	if err != nil {
 		w.reserveAt = time.Now().Add(storeReserveAgain)
 	}
 }
 
-// spendReserve gives the reserve up when err says that the disk is full, and tells the owner. True when that made room:
-// then what failed may be tried once more.
+// fillReserve writes the reserve's bytes to its new file. With little room left it does not: the reserve would be given
+// up at once.
+func (w *storeWriter) fillReserve(f *os.File) error {
+	free, err := diskFree(f)
+	if err == nil && free < 2*storeReserve+diskLeave {
+		err = syscall.ENOSPC
+	} else {
+		_, err = w.files.write(f, make([]byte, storeReserve))
+	}
+	if err != nil {
+		w.files.remove("reserve")
+	}
+	return err
+}
+
+// spendReserve gives the reserve up when err says that the disk is full, and tells the owner. It is true when that made
+// room: then what failed may be tried once more.
 func (w *storeWriter) spendReserve(err error) bool {
 	if !errors.Is(err, syscall.ENOSPC) {
 		return false
@@ -184,7 +196,7 @@ func (w *storeWriter) spendReserve(err error) bool {
 	return true
 }
 
-// health tells the owner whether the disk works, when that changed.
+// health tells the owner whether the disk works, if that has changed.
 func (w *storeWriter) health() {
 	err := w.journalFault.err
 	if err == nil {
@@ -228,7 +240,7 @@ func (w *storeWriter) end() error {
 	w.timer.Stop()
 	w.close()
 	var err error
-	if len(w.lostHistory) > 0 { // the next process cannot know that the sync it does proves nothing
+	if len(w.lostHistory) > 0 { // the next process cannot know that a sync by it would prove nothing
 		err = w.syncHistory()
 	}
 	if len(w.lines) > 0 {
