@@ -259,7 +259,7 @@ func FuzzProtoDecode(f *testing.F) {
 
 // protoTestHello is the hello of an agent with room for one run, which can and knows all that this program does.
 func protoTestHello(name, epoch string) agentMsg {
-	return agentMsg{V: protoVersion, Op: msgHello, Agent: name, Epoch: epoch, Capacity: 1, Version: version,
+	return agentMsg{V: protoVersion, Op: msgHello, Agent: name, Epoch: epoch, Capacity: 1, Version: programVersion(),
 		Knows: protoKnows(), Can: protoAgentCan}
 }
 
