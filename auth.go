@@ -205,7 +205,8 @@ func authOpen(state string) (k *authKeys, faults []error, err error) {
 		return nil, nil, err
 	}
 	defer d.close()
-	if k.pair, k.made, err = d.makeServerPair(); err != nil {
+	k.pair, k.made, err = d.makeServerPair()
+	if err != nil {
 		return nil, nil, err
 	}
 	_, faults, err = k.load()

@@ -51,7 +51,8 @@ func authDirOpen(dir string, create bool) (*authDir, error) {
 	}
 	now, err := root.Stat(".")
 	above, aboveErr := state.Stat(".")
-	if err = errors.Join(err, aboveErr); err == nil {
+	err = errors.Join(err, aboveErr)
+	if err == nil {
 		uid, _ := ownerIDs(now)
 		switch of, _ := ownerIDs(above); {
 		case !os.SameFile(info, now):
@@ -138,7 +139,8 @@ func (d *authDir) write(name, text string) error {
 		return fmt.Errorf("write %s: %w", d.path(name), err)
 	}
 	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
 		err = d.root.Rename(beside, name)
 	}
 	if err != nil {
@@ -199,7 +201,8 @@ func (d *authDir) serverPair() (pair curvePair, err error) {
 	if err := authSecret(file, info); err != nil {
 		return pair, err
 	}
-	if pair, err = curvePairParse(strings.TrimSpace(string(text))); err != nil {
+	pair, err = curvePairParse(strings.TrimSpace(string(text)))
+	if err != nil {
 		return pair, fmt.Errorf("read %s: %w: put the old file back, or remove it and %s for a new key (every "+
 			"client needs the new one then)", file, err, authServerPub)
 	}
@@ -222,7 +225,8 @@ func (d *authDir) makeServerPair() (pair curvePair, made bool, err error) {
 			"well for a new key, and give everybody a new credential",
 			d.path(authServerKey), authServerPub, d.path(authServerPub))
 	}
-	if pair, err = authNewPair(); err != nil {
+	pair, err = authNewPair()
+	if err != nil {
 		return pair, false, err
 	}
 	// The secret half first: where there is a public one, there was a secret one.
@@ -365,7 +369,8 @@ func credentialParse(file, text string) (*credential, error) {
 	c := &credential{Endpoint: values["endpoint"], Name: values["name"], Role: values["role"],
 		Workflows: values["workflows"]}
 	var err error
-	if c.Pair, err = curvePairParse(values["secret-key"]); err != nil {
+	c.Pair, err = curvePairParse(values["secret-key"])
+	if err != nil {
 		return nil, fmt.Errorf("%s: secret-key: %w", file, err)
 	}
 	if public := values["public-key"]; public != "" && public != c.Pair.Public.String() {
@@ -375,7 +380,8 @@ func credentialParse(file, text string) (*credential, error) {
 		return nil, fmt.Errorf("%s has no server-key: add the line server-key = \"KEY\", with the KEY that `cdktr "+
 			"keygen --show-server` prints on the principal's box", file)
 	}
-	if c.Server, err = curveKeyParse(values["server-key"]); err != nil {
+	c.Server, err = curveKeyParse(values["server-key"])
+	if err != nil {
 		return nil, fmt.Errorf("%s: server-key: %w", file, err)
 	}
 	return c, nil

@@ -178,7 +178,8 @@ const cliAll = -1
 func (f *cliFlags) count(n int, help string) {
 	f.n = n
 	f.Func("n", help, func(text string) (err error) {
-		if f.n, err = strconv.Atoi(text); err != nil || f.n < 0 {
+		f.n, err = strconv.Atoi(text)
+		if err != nil || f.n < 0 {
 			return errors.New("want a number that is not below 0")
 		}
 		return nil

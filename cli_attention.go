@@ -177,11 +177,13 @@ func attentionCommands(item *AttentionItem) []string {
 	case attentionOld:
 		commands = []string{"cdktr agents"}
 	case attentionOverdue:
-		if commands = []string{"cdktr agents"}; item.Workflow != "" {
+		commands = []string{"cdktr agents"}
+		if item.Workflow != "" {
 			commands = append(commands, "cdktr why "+item.Workflow)
 		}
 	case attentionFolder:
-		if commands = []string{"cdktr doctor"}; len(item.Workflows) > 0 {
+		commands = []string{"cdktr doctor"}
+		if len(item.Workflows) > 0 {
 			commands = []string{"cdktr validate"}
 		}
 	case attentionDisk:

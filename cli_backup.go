@@ -195,7 +195,8 @@ func (b *backup) add(name string) error {
 	}
 	size := info.Size()
 	if strings.HasSuffix(name, ".jsonl") {
-		if size, err = fileWhole(f); err != nil {
+		size, err = fileWhole(f)
+		if err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
 	}

@@ -219,7 +219,8 @@ func TestBackupSame(t *testing.T) {
 			t.Fatalf("%s: %v", pattern, err)
 		}
 		for _, name := range names {
-			if at = at.Add(time.Hour); os.Chtimes(name, at, at) != nil {
+			at = at.Add(time.Hour)
+			if os.Chtimes(name, at, at) != nil {
 				t.Fatal(name)
 			}
 		}

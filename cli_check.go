@@ -121,10 +121,12 @@ func doCheck(ctx context.Context, c *cli, args []string) error {
 
 // checkFind finds the state folder, and whose it is. Where there is none, code is the exit code.
 func checkFind(ctx context.Context, c *cli, code int) (found stateFound, o *owner, err error) {
-	if found, err = c.stateFind(ctx); err != nil {
+	found, err = c.stateFind(ctx)
+	if err != nil {
 		return found, nil, err
 	}
-	switch o, err = ownerOf(found.dir); {
+	o, err = ownerOf(found.dir)
+	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return found, nil, found.nothing(code, "is not there")
 	case errors.Is(err, errOwnerPath):
@@ -134,7 +136,8 @@ func checkFind(ctx context.Context, c *cli, code int) (found stateFound, o *owne
 			hint: "name it with --state"}
 	}
 	for _, name := range []string{storeJournal, storeSnapshot, "spool", "lock"} {
-		if _, err = os.Lstat(filepath.Join(found.dir, name)); !errors.Is(err, fs.ErrNotExist) {
+		_, err = os.Lstat(filepath.Join(found.dir, name))
+		if !errors.Is(err, fs.ErrNotExist) {
 			return found, o, nil // what cannot be seen is told of by who reads it
 		}
 	}
@@ -212,7 +215,8 @@ func (k *checker) close() {
 
 // fault notes one.
 func (k *checker) fault(file string, line int, format string, args ...any) {
-	if k.count++; k.count <= checkMaxFaults {
+	k.count++
+	if k.count <= checkMaxFaults {
 		k.faults = append(k.faults, checkFault{path.Join(k.dir, file), line, fmt.Sprintf(format, args...)})
 	}
 }
@@ -261,7 +265,8 @@ func (k *checker) walk() error {
 	}
 	var lines []LogLine // the room for them is used again
 	err = k.each("logs", func(line []byte) (fault string) {
-		if lines, err = logDecode(lines[:0], line); err != nil {
+		lines, err = logDecode(lines[:0], line)
+		if err != nil {
 			return "the line is no output; readers pass over it"
 		}
 		return ""
@@ -387,75 +392,23 @@ func (k *checker) missing(first uint64, oldest storeSegment) {
 
 // journal reads every segment, folds what the snapshot does not hold, and finds where a start would stop.
 func (k *checker) journal(state *State) (err error) {
-	if k.segments, err = k.files.segments(); err != nil {
+	k.segments, err = k.files.segments()
+	if err != nil {
 		return err
 	}
-	if k.marked, k.unmarked = k.files.marked(); k.unmarked != "" {
+	k.marked, k.unmarked = k.files.marked()
+	if k.unmarked != "" {
 		k.fault(storeMark, 0, "%s", k.unmarked)
 	}
 	k.keepTo, k.newest = len(k.segments), state.Seq
-	covered := state.Seq
-	from := sort.Search(len(k.segments), func(i int) bool { return k.segments[i].first > covered+1 }) - 1
-	if from < 0 && len(k.segments) > 0 {
-		k.missing(covered+1, k.segments[0])
+	j := checkJournal{k: k, replay: storeReplay{files: &k.files, dir: k.dir, state: state}, covered: state.Seq}
+	j.from = sort.Search(len(k.segments), func(i int) bool { return k.segments[i].first > j.covered+1 }) - 1
+	if j.from < 0 && len(k.segments) > 0 {
+		k.missing(j.covered+1, k.segments[0])
 	}
-	p := storeReplay{files: &k.files, dir: k.dir, state: state}
-	for i, seg := range k.segments {
-		if i > 0 && p.next != 0 && seg.first != p.next {
-			k.fault(seg.name, 1, "it begins at event %d, and the segment before it ends at event %d", seg.first,
-				p.next-1)
-			k.broken(i-1, from, -1, p.next)
-		}
-		p.next = seg.first
-		damaged, unfit := false, false
-		var torn func() // notes that damage at the end is no torn write
-		err := k.lines(seg.name, func(line []byte, n int, at int64, cut bool) {
-			seq := storeLineSeq(line)
-			if torn != nil && !cut && storeSound(line) {
-				torn()
-			}
-			if text := p.fault(line, cut); text != "" {
-				k.fault(seg.name, n, "%s", text)
-				if !damaged {
-					next := p.next
-					torn = func() { k.broken(i, from, at, next) }
-					if i < len(k.segments)-1 || storeSound(line) && !cut {
-						torn()
-					}
-				}
-				if damaged = true; cut || !storeSound(line) {
-					if i >= from && p.next > covered {
-						k.losing.find(line)
-					}
-					p.next++ // most likely one event
-					return
-				}
-				p.next = seq
-			}
-			events, err := storeLineEvents(line)
-			for _, e := range events {
-				if e.Seq > covered && k.lost == 0 && !damaged && !unfit && err == nil {
-					err = p.fold(e)
-				}
-				if e.Seq > covered && (damaged || k.lost > 0) && i >= from && e.Run != "" {
-					k.losing[e.Run] = true
-				}
-			}
-			if events == nil {
-				err = storeUnread(err)
-			}
-			if err != nil && !unfit {
-				k.fault(seg.name, n, "%v", err)
-				unfit = true
-			}
-			p.next += max(uint64(len(events)), 1)
-			k.newest = max(k.newest, p.next-1)
-		})
-		if err != nil {
+	for j.i = range k.segments {
+		if err := j.segment(); err != nil {
 			return err
-		}
-		if damaged {
-			p.next = 0 // where the next segment must begin is not known
 		}
 	}
 	if k.lost == 0 && k.newest < k.marked {
@@ -464,6 +417,94 @@ func (k *checker) journal(state *State) (err error) {
 	}
 	k.newest = max(k.newest, k.marked)
 	return nil
+}
+
+// checkJournal reads the segments of a journal as a start does, and goes on where a start would stop.
+type checkJournal struct {
+	k       *checker
+	replay  storeReplay
+	covered uint64 // the snapshot holds the events up to this one
+	from    int    // a start needs the segments from this one on
+
+	i       int    // the segment that is being read
+	damaged bool   // a line of it is damaged
+	unfit   bool   // an event of it does not fit the state
+	cut     func() // notes that the journal cannot be read on from its damage; nil: it has none
+}
+
+// segment reads one segment to its end.
+func (j *checkJournal) segment() error {
+	k, seg := j.k, j.k.segments[j.i]
+	if j.i > 0 && j.replay.next != 0 && seg.first != j.replay.next {
+		k.fault(seg.name, 1, "it begins at event %d, and the segment before it ends at event %d", seg.first,
+			j.replay.next-1)
+		k.broken(j.i-1, j.from, -1, j.replay.next)
+	}
+	j.replay.next = seg.first
+	j.damaged, j.unfit, j.cut = false, false, nil
+	if err := k.lines(seg.name, j.line); err != nil {
+		return err
+	}
+	if j.damaged {
+		j.replay.next = 0 // where the next segment must begin is not known
+	}
+	return nil
+}
+
+// line reads one line of the segment; torn: it is the last one and has no end.
+func (j *checkJournal) line(line []byte, n int, at int64, torn bool) {
+	k, p := j.k, &j.replay
+	sound := !torn && storeSound(line)
+	if j.cut != nil && sound {
+		j.cut() // there is more behind the damage: it is no torn write
+	}
+	if text := p.fault(line, torn); text != "" {
+		k.fault(k.segments[j.i].name, n, "%s", text)
+		if !j.damaged {
+			i, next := j.i, p.next
+			j.cut = func() { k.broken(i, j.from, at, next) }
+			if sound || j.i < len(k.segments)-1 {
+				j.cut()
+			}
+		}
+		j.damaged = true
+		if !sound {
+			if j.i >= j.from && p.next > j.covered {
+				k.losing.find(line)
+			}
+			p.next++ // most likely one event
+			return
+		}
+		p.next = storeLineSeq(line)
+	}
+	events, err := storeLineEvents(line)
+	for _, e := range events {
+		if e.Seq > j.covered {
+			err = j.event(e, err)
+		}
+	}
+	if events == nil {
+		err = storeUnread(err)
+	}
+	if err != nil && !j.unfit {
+		k.fault(k.segments[j.i].name, n, "%v", err)
+		j.unfit = true
+	}
+	p.next += max(uint64(len(events)), 1)
+	k.newest = max(k.newest, p.next-1)
+}
+
+// event folds an event that the snapshot does not hold, as long as nothing before it is damaged; else it notes whose
+// event a cut loses. err is the first fault of the line so far.
+func (j *checkJournal) event(e *Event, err error) error {
+	whole := j.k.lost == 0 && !j.damaged
+	if whole && !j.unfit && err == nil {
+		return j.replay.fold(e)
+	}
+	if !whole && j.i >= j.from && e.Run != "" {
+		j.k.losing[e.Run] = true
+	}
+	return err
 }
 
 // broken notes that the journal cannot be read on behind a place in segment i. Where the snapshot holds all that is in
@@ -535,7 +576,8 @@ func (k *checker) repair(now time.Time) (notes []string, err error) {
 	}
 	if k.lost > 0 {
 		lost, err := k.lostRuns(s, state)
-		if notes = append(notes, lost...); err != nil {
+		notes = append(notes, lost...)
+		if err != nil {
 			return notes, errors.Join(err, s.close())
 		}
 	}
@@ -611,7 +653,8 @@ func (k *checker) blank(aside string) error {
 		}
 		text := make([]byte, b.size, b.size+1)
 		_, err = f.ReadAt(text, b.at)
-		if f.Close(); err == nil {
+		f.Close()
+		if err == nil {
 			_, err = k.files.write(kept, append(text, '\n'))
 		}
 		if err != nil {

@@ -243,7 +243,8 @@ func (c *config) fillDefaults(getenv func(string) string) {
 		home = "/"
 	}
 	c.set(configStateFolder(getenv("XDG_STATE_HOME"), home))
-	if c.unnamed = c.get("socket") == ""; c.unnamed {
+	c.unnamed = c.get("socket") == ""
+	if c.unnamed {
 		path, from := configDialPath(configPlaces(getenv, configRuntime, c.get("state")), os.Getuid())
 		c.set("socket", path, from)
 	}
@@ -405,7 +406,8 @@ func configRead(ctx context.Context,
 	for i := 0; i+1 < len(doc.Content[0].Content); i += 2 {
 		key, value := doc.Content[0].Content[i], doc.Content[0].Content[i+1]
 		if key.Value == "contexts" {
-			if contexts, err = configContexts(value); err != nil {
+			contexts, err = configContexts(value)
+			if err != nil {
 				return nil, nil, name, fmt.Errorf("%s:%w", name, err)
 			}
 			continue

@@ -298,7 +298,8 @@ func TestConfigSocketListen(t *testing.T) {
 		t.Errorf("a principal listens at %+v", got)
 	}
 	env["CDKTR_SOCKET"] = "/my/sock"
-	if cfg, err = configLoad(t.Context(), nil, configFile(t, ""), configEnvOf(env)); err != nil ||
+	cfg, err = configLoad(t.Context(), nil, configFile(t, ""), configEnvOf(env))
+	if err != nil ||
 		cfg.serving(configEnvOf(env)).get("socket") != "/my/sock" {
 		t.Errorf("a socket with a name: %+v, %v", cfg, err)
 	}

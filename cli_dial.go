@@ -405,7 +405,8 @@ func (c *client) streamBeside(ctx context.Context, req Request, beside *clientBe
 	}
 	var again []byte
 	if beside != nil {
-		if again, err = protoAsk(beside.req, clientBesideID, wireMaxFrame); err != nil {
+		again, err = protoAsk(beside.req, clientBesideID, wireMaxFrame)
+		if err != nil {
 			return err
 		}
 	}

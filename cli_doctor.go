@@ -152,7 +152,8 @@ func (d *doctor) principal(ctx context.Context) {
 	agents, lost := 0, []string(nil)
 	if conn.askAll(ctx, Request{Op: "agents"}, func(r *Reply) error {
 		for _, a := range r.Agents {
-			if agents++; a.State == agentLost {
+			agents++
+			if a.State == agentLost {
 				lost = append(lost, a.Name)
 			}
 		}
@@ -160,7 +161,8 @@ func (d *doctor) principal(ctx context.Context) {
 	}) == nil {
 		d.count("agents", "agent", agents, lost, "lost", "none: runs wait until there is one")
 	}
-	if r, err = conn.ask(ctx, Request{Op: "ls"}); err == nil {
+	r, err = conn.ask(ctx, Request{Op: "ls"})
+	if err == nil {
 		var broken []string
 		for _, w := range r.Workflows {
 			if w.Error != "" {
@@ -217,7 +219,8 @@ func (d *doctor) folder(dir string) {
 	holder, state := "nobody holds it", doctorOK
 	var h storeHolder
 	if f, err := diskOpenIn(root, "lock", os.O_RDONLY); err == nil {
-		if h = storeHolderOf(f); h.PID > 0 && !storeHolderGone(f) {
+		h = storeHolderOf(f)
+		if h.PID > 0 && !storeHolderGone(f) {
 			holder = storeHeldBy(f)
 		}
 		f.Close()

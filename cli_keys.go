@@ -78,7 +78,8 @@ func (c *cli) keysPlace(ctx context.Context) (*keysPlace, error) {
 		return nil, err
 	}
 	p := &keysPlace{dir: filepath.Join(found.dir, authFolder), found: found}
-	if p.owner, err = ownerOf(found.dir); errors.Is(err, fs.ErrNotExist) {
+	p.owner, err = ownerOf(found.dir)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, found.nothing(exitRefused, "is not there")
 	}
 	switch {
@@ -165,7 +166,8 @@ func (c *cli) writeKeys(text string) error {
 		return fmt.Errorf("write keys: %w", err)
 	}
 	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Close()); err != nil {
+	err = errors.Join(err, f.Close())
+	if err != nil {
 		return errors.Join(fmt.Errorf("write keys: %w", err), os.Remove(name))
 	}
 	return nil

@@ -91,7 +91,8 @@ func TestAuthKeyGone(t *testing.T) {
 	p.Stop()
 	keys := x.Dir + "/state/keys/"
 	pub, err := os.ReadFile(keys + "server.pub")
-	if err = errors.Join(err, os.Rename(keys+"server.key", x.Dir+"/kept")); err != nil {
+	err = errors.Join(err, os.Rename(keys+"server.key", x.Dir+"/kept"))
+	if err != nil {
 		t.Fatal(err)
 	}
 	says := []string{"server.key is gone", "put the old file back", "server.pub"}

@@ -211,7 +211,8 @@ func (c *cli) listRuns(ctx context.Context, conn *client) ([]*Run, error) {
 		}
 		c.note(r)
 		runs = append(runs, r.Runs...)
-		if req.After = r.Next; req.After == "" {
+		req.After = r.Next
+		if req.After == "" {
 			break
 		}
 	}

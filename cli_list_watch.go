@@ -41,7 +41,8 @@ func (c *cli) watchLines(ctx context.Context, conn *client, n int, newestFirst b
 		if told[line.id] == line.text {
 			return nil
 		}
-		if told[line.id] = line.text; line.over {
+		told[line.id] = line.text
+		if line.over {
 			delete(told, line.id)
 		}
 		_, err := fmt.Fprintln(termRaw(c.out), time.Now().Format("15:04:05"), line.text)

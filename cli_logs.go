@@ -67,7 +67,8 @@ func doLogs(ctx context.Context, c *cli, args []string) error {
 	paint := painterOf(c.out, c.flags.color, c.getenv)
 	var page bytes.Buffer // what one reply prints is written at once: whole lines
 	to := paint.w
-	if paint.w = &page; c.flags.json {
+	paint.w = &page
+	if c.flags.json {
 		to = c.out
 	}
 	flush := func() error {
@@ -230,7 +231,8 @@ func doEvents(ctx context.Context, c *cli, args []string) error {
 			if err := printJSON(c.out, e); err != nil {
 				return err
 			}
-			if left--; left == 0 {
+			left--
+			if left == 0 {
 				return enough
 			}
 		}

@@ -235,7 +235,8 @@ func runLocal(ctx context.Context, c *cli, name string) (err error) {
 	c.settle()
 	state, temporary := c.flags.set["state"], false
 	if state == "" {
-		if state, err = os.MkdirTemp("", "cdktr-"); err != nil {
+		state, err = os.MkdirTemp("", "cdktr-")
+		if err != nil {
 			return fmt.Errorf("make temporary state folder: %w", err)
 		}
 		temporary = true
@@ -245,7 +246,8 @@ func runLocal(ctx context.Context, c *cli, name string) (err error) {
 			}
 		}()
 	}
-	if state, err = filepath.Abs(state); err != nil {
+	state, err = filepath.Abs(state)
+	if err != nil {
 		return fmt.Errorf("find state folder: %w", err)
 	}
 	to := func(w io.Writer) slog.Handler {

@@ -169,13 +169,16 @@ func settleDown() {
 func (c *cli) principalConfig(log *slog.Logger) (cfg principalConfig, wait time.Duration, err error) {
 	cfg = principalConfig{StateDir: c.cfg.get("state"), NoScheduler: c.flags.noSched, Boot: clockBoot(), Log: log,
 		load: loadAverage, elapsed: clockElapsed()}
-	if cfg.Zone, err = c.zone(); err != nil {
+	cfg.Zone, err = c.zone()
+	if err != nil {
 		return cfg, 0, err
 	}
-	if cfg.Retain, err = c.retainLimits(); err != nil {
+	cfg.Retain, err = c.retainLimits()
+	if err != nil {
 		return cfg, 0, err
 	}
-	if wait, err = parseDuration(c.cfg.get("wait_for_clock")); err != nil {
+	wait, err = parseDuration(c.cfg.get("wait_for_clock"))
+	if err != nil {
 		return cfg, 0, usageError("wait_for_clock: %w", err)
 	}
 	return cfg, wait, nil
@@ -384,7 +387,8 @@ func doStartAgent(ctx context.Context, c *cli, args []string) error {
 	if err != nil {
 		return err
 	}
-	if cfg.Name, err = agentNameOf(c.cfg.values["name"], target); err != nil {
+	cfg.Name, err = agentNameOf(c.cfg.values["name"], target)
+	if err != nil {
 		return err
 	}
 	if err := c.ownState(cfg.StateDir, log); err != nil {

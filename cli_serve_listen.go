@@ -182,7 +182,8 @@ func (d *serveDoors) sayNext(address string) {
 func serveGroup(name string) (int, error) {
 	g, err := user.LookupGroup(name)
 	if err != nil {
-		if g, err = user.LookupGroupId(name); err != nil {
+		g, err = user.LookupGroupId(name)
+		if err != nil {
 			return 0, usageError("socket-group: there is no group %q on this box", name)
 		}
 	}
@@ -275,7 +276,8 @@ type serveSocket struct {
 func (d *serveDoors) openSocket(path, group string, opt wireOptions) (err error) {
 	s := serveSocket{path: serveSocketAt(path), group: group, gid: -1}
 	if group != "" {
-		if s.gid, err = serveGroup(group); err != nil {
+		s.gid, err = serveGroup(group)
+		if err != nil {
 			return err
 		}
 		opt.SocketMode, opt.SocketGroup = 0o660, &s.gid
@@ -284,7 +286,8 @@ func (d *serveDoors) openSocket(path, group string, opt wireOptions) (err error)
 	if err := s.makeFolder(); err != nil {
 		return err
 	}
-	if s.listener, err = wireListen("ipc://"+s.path, opt); err != nil {
+	s.listener, err = wireListen("ipc://"+s.path, opt)
+	if err != nil {
 		return err
 	}
 	d.listeners = append(d.listeners, s.listener)

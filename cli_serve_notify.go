@@ -80,7 +80,8 @@ func (n *serveNotify) run() {
 		}
 		n.mu.Lock()
 		alive, text := n.alive, ""
-		if n.alive = false; n.told {
+		n.alive = false
+		if n.told {
 			text = serveStatus(n.runs, n.queued, n.lack, n.stopping)
 		}
 		n.mu.Unlock()

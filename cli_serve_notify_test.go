@@ -56,7 +56,8 @@ func (n *notifyTest) until(pattern string) (before []string) {
 		if re.MatchString(m) {
 			return before
 		}
-		if before = append(before, m); len(before) > 1000 {
+		before = append(before, m)
+		if len(before) > 1000 {
 			n.t.Fatalf("%q never came, but %q", pattern, before)
 		}
 	}

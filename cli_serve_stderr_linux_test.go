@@ -90,7 +90,8 @@ func TestServeErr(t *testing.T) {
 		q = serveErrOpen(r)
 		io.WriteString(q, "last words\n")
 		began = time.Now()
-		if q.close(); time.Since(began) != 0 || !strings.HasSuffix(r.text.String(), "\nlast words\n") {
+		q.close()
+		if time.Since(began) != 0 || !strings.HasSuffix(r.text.String(), "\nlast words\n") {
 			t.Errorf("after %s the end is %q", time.Since(began), r.text.String()[r.text.Len()-100:])
 		}
 	})

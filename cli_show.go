@@ -155,7 +155,8 @@ func doGraph(ctx context.Context, c *cli, args []string) error {
 	}
 	var spec *Workflow
 	if isFile(name) {
-		if spec, err = c.loadFile(ctx, name); err != nil {
+		spec, err = c.loadFile(ctx, name)
+		if err != nil {
 			return err
 		}
 	} else {
@@ -163,7 +164,8 @@ func doGraph(ctx context.Context, c *cli, args []string) error {
 		if err != nil {
 			return err
 		}
-		if spec = r.Spec; spec == nil {
+		spec = r.Spec
+		if spec == nil {
 			return &exitError{code: exitRefused, err: fmt.Errorf("workflow %s does not load", name),
 				hint: "cdktr show " + name}
 		}

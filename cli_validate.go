@@ -188,7 +188,8 @@ func (c *cli) readFile(ctx context.Context, name string) ([]byte, error) {
 		from, err := c.in, error(nil)
 		if name != "-" {
 			var f *os.File
-			if f, err = os.Open(name); err == nil {
+			f, err = os.Open(name)
+			if err == nil {
 				defer f.Close()
 			}
 			from = f

@@ -107,7 +107,8 @@ func doNext(ctx context.Context, c *cli, args []string) error {
 	}
 	from := time.Now()
 	if c.flags.from != "" {
-		if from, err = timeOf(c.flags.from, zone); err != nil {
+		from, err = timeOf(c.flags.from, zone)
+		if err != nil {
 			return err
 		}
 	}
@@ -124,8 +125,9 @@ func doNext(ctx context.Context, c *cli, args []string) error {
 			hint: "an expression stands behind --cron, in quotes: cdktr next --cron '30 8 * * mon-fri'"}
 	default:
 		var r *Reply
-		if r, err = c.ask(ctx, Request{Op: "next", Workflow: strings.Join(args, ""), N: protoCountOf(c.flags.n),
-			At: stampOf(from)}); err == nil {
+		r, err = c.ask(ctx, Request{Op: "next", Workflow: strings.Join(args, ""), N: protoCountOf(c.flags.n),
+			At: stampOf(from)})
+		if err == nil {
 			fires = r.Fires
 			c.note(r)
 		}

@@ -158,7 +158,8 @@ func (c *cli) runVerb(ctx context.Context, verb *cliVerb, args []string) error {
 	if err := mainWords(verb, f, words); err != nil {
 		return err
 	}
-	if c.cfg, err = configLoad(ctx, f.set, f.config, c.getenv); err != nil && ctx.Err() != nil {
+	c.cfg, err = configLoad(ctx, f.set, f.config, c.getenv)
+	if err != nil && ctx.Err() != nil {
 		return &exitError{code: exitInterrupted, err: err}
 	} else if err != nil {
 		return &exitError{code: exitUsage, err: err}
@@ -294,7 +295,8 @@ func mainFieldName(args []string, field string) string {
 	case err != nil || verb == nil:
 	case verb.flags != nil:
 		f := newCLIFlags(verb.name)
-		if verb.flags(f); f.Lookup(field) != nil {
+		verb.flags(f)
+		if f.Lookup(field) != nil {
 			return "--" + field
 		}
 	}

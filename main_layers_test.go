@@ -498,7 +498,8 @@ func TestLayersRequests(t *testing.T) {
 					"*") != "main.Request" {
 					return true
 				}
-				if seen++; fn.Name.Name != "protoAsk" {
+				seen++
+				if fn.Name.Name != "protoAsk" {
 					t.Errorf("%s: a request goes out by protoAsk", src.fset.Position(call.Pos()))
 				}
 				return true

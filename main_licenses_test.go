@@ -108,8 +108,9 @@ func TestLicenses(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = w.Write(want)
-		if err = errors.Join(err, w.Close(), os.WriteFile("LICENSES.txt", want, 0o644),
-			os.WriteFile("licenses.gz", zip.Bytes(), 0o644)); err != nil {
+		err = errors.Join(err, w.Close(), os.WriteFile("LICENSES.txt", want, 0o644),
+			os.WriteFile("licenses.gz", zip.Bytes(), 0o644))
+		if err != nil {
 			t.Fatal(err)
 		}
 		return // what is in this binary is from before

@@ -169,7 +169,8 @@ func e2eAlone(t *testing.T) *e2e {
 		t.Fatal(err)
 	}
 	x := &e2e{T: t, Bin: os.Args[0], Dir: dir}
-	if x.Bin, err = os.Executable(); err != nil {
+	x.Bin, err = os.Executable()
+	if err != nil {
 		t.Fatal(err)
 	}
 	x.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "LANG=C.UTF-8", "TZ=UTC", "DIR=" +
@@ -188,7 +189,8 @@ func e2eAlone(t *testing.T) *e2e {
 func (x *e2e) nothingLeft() {
 	var left []string
 	for deadline := time.Now().Add(5 * time.Second); ; {
-		if left = e2eAlive(x.Dir); len(left) == 0 {
+		left = e2eAlive(x.Dir)
+		if len(left) == 0 {
 			return
 		}
 		if !time.Now().Before(deadline) {

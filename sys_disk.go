@@ -230,7 +230,8 @@ func diskWait[T any](ctx context.Context, w *diskWaits, place string, fn func() 
 		done <- result{v, err}
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if over = true; given {
+		over = true
+		if given {
 			w.returned(place)
 		}
 	}()
@@ -288,7 +289,8 @@ func (w *diskWaits) gaveUp(place string) {
 func (w *diskWaits) returned(place string) {
 	w.stuck--
 	h := w.hung[place]
-	if h.stuck--; h.stuck == 0 {
+	h.stuck--
+	if h.stuck == 0 {
 		delete(w.hung, place)
 	} else {
 		h.again = time.Time{}

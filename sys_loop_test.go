@@ -63,7 +63,8 @@ func loopTestPrincipal(t *testing.T) {
 	hold, n := make(chan struct{}), 0
 	var last func()
 	last = func() { // holds the loop in the last call of a turn: what comes now is for the next
-		if n++; n < principalCallsPerTurn {
+		n++
+		if n < principalCallsPerTurn {
 			g.p.call(last)
 			return
 		}

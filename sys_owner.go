@@ -45,7 +45,8 @@ func ownerOf(dir string) (*owner, error) {
 		return nil, &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
 	}
 	o := &owner{dir: dir}
-	if o.uid, o.gid = ownerIDs(info); os.Geteuid() != 0 {
+	o.uid, o.gid = ownerIDs(info)
+	if os.Geteuid() != 0 {
 		return o, nil
 	}
 	// a folder can be given a group that its owner is not in
@@ -88,7 +89,8 @@ func ownerWalk(dir string, uid int) error {
 		}
 		switch mode := info.Mode(); {
 		case mode&fs.ModeSymlink != 0:
-			if links++; links > ownerMaxLinks {
+			links++
+			if links > ownerMaxLinks {
 				return &fs.PathError{Op: "open", Path: dir, Err: syscall.ELOOP}
 			}
 			to, err := os.Readlink(next)

@@ -113,7 +113,8 @@ func (w *watchWays) addWay(full string) {
 			return
 		case info.Mode()&fs.ModeSymlink != 0:
 			w.putWay(watchPath{path: next, way: true})
-			if links++; to == "" || links > watchMaxLinks {
+			links++
+			if to == "" || links > watchMaxLinks {
 				return
 			}
 			if strings.HasPrefix(to, "/") {

@@ -291,7 +291,8 @@ func TestWatchTooMany(t *testing.T) {
 		err.Error() != want {
 		t.Errorf("more %v, error %v", more, err)
 	}
-	if more, _ = w.follow([]watchPath{{path: "/a"}, {path: "/b"}}); more || w.paths[7].path != "/a" ||
+	more, _ = w.follow([]watchPath{{path: "/a"}, {path: "/b"}})
+	if more || w.paths[7].path != "/a" ||
 		len(w.paths) != 1 {
 		t.Errorf("more %v, paths %v", more, w.paths)
 	}
@@ -381,7 +382,8 @@ func TestWatchFollowAgain(t *testing.T) {
 						"\x00"); is&unix.IN_CREATE != 0 {
 						names = append(names, name)
 					}
-					if report = report[end:]; is&mask != 0 {
+					report = report[end:]
+					if is&mask != 0 {
 						return names
 					}
 				}

@@ -73,7 +73,8 @@ func TestWatchLookNoise(t *testing.T) {
 					t.Errorf("%s has changed, and it was looked at", what)
 				}
 			case <-stop:
-				if over = true; noisy {
+				over = true
+				if noisy {
 					stop, over = nil, false // the machine may be slow; it comes
 				}
 			case <-time.After(10 * time.Millisecond):
