@@ -1,7 +1,7 @@
 // principal.go: the owner loop of the principal. One goroutine owns the state, the queue and the schedule; everybody
 // else sends it a call. A turn of the loop reads so: do what was asked and what is due, hand queued runs to agents,
 // then commit: one journal append for all events of the turn, and behind its fsync the replies and assignments that
-// rest on them. The ops are in principal_ops.go, the agents' side in principal_dispatch.go, streams in
+// rest on them. The ops are in principal_ops.go, the agents' side in principal_fleet.go, streams in
 // principal_follow.go.
 
 package main

@@ -1,4 +1,4 @@
-// principal_dispatch.go: the principal's side of its agents: who is connected, which run goes to whom, what comes back,
+// principal_fleet.go: the principal's side of its agents: who is connected, which run goes to whom, what comes back,
 // and what becomes of the runs of an agent that goes silent. All of it runs on the principal's loop, but for
 // runAgentLink, which reads one agent's connection. A run is active on one agent at most: each assignment has a number,
 // the lease, and what an agent says of an earlier lease is void.
