@@ -1,6 +1,6 @@
-// principal_timetable.go: the principal and the clock on the wall. The loop holds it against a clock that nobody can set,
-// so that a clock that was set is told from a machine that slept; and schedules may wait for a clock that is not right
-// yet. All of it runs on the loop.
+// principal_timetable.go: the principal and the clock on the wall. The loop holds it against a clock that nobody can
+// set, so that a clock that was set is told from a machine that slept; and schedules may wait for a clock that is not
+// right yet. All of it runs on the loop.
 
 package main
 
