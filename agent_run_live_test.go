@@ -69,7 +69,7 @@ func TestRunnerLive(t *testing.T) {
 			t.Errorf("%s: it was not told that the lines have ended", op)
 		}
 		for deadline := time.Now().Add(runnerWait); ; runtime.Gosched() { // the follower leaves behind its last reply
-			if n, _ := principalAsk(h.p, func() int { return len(h.p.live) }); n == 0 {
+			if n, _ := principalAsk(h.p, func() int { return len(h.p.followers.live) }); n == 0 {
 				break
 			} else if time.Now().After(deadline) {
 				t.Fatalf("%s: %d runs are followed still", op, n)
@@ -92,7 +92,7 @@ func TestRunnerLiveNobody(t *testing.T) {
 	if r.State != runSucceeded || strings.Join(lines, ",") != "a|o|10%,a|o|done" {
 		t.Errorf("%s %q", r.State, lines)
 	}
-	if n, _ := principalAsk(h.p, func() int { return len(h.p.live) }); n != 0 {
+	if n, _ := principalAsk(h.p, func() int { return len(h.p.followers.live) }); n != 0 {
 		t.Errorf("%d runs are followed", n)
 	}
 }
@@ -101,9 +101,9 @@ func TestRunnerLiveNobody(t *testing.T) {
 // within bounds.
 func TestRunnerLiveBounds(t *testing.T) {
 	r := &Run{ID: "R", State: runRunning, Agent: "x", Lease: 2, Tasks: []TaskRun{{Task: "a"}}}
-	p := &principal{state: stateNew(), live: map[string]*liveRun{"R": {lines: map[string]LogLine{}}},
-		touched: map[string]bool{}}
-	p.state.Runs["R"] = r
+	f := followersNew(&principalLoop{state: stateNew()}, nil, nil)
+	f.live["R"] = &liveRun{lines: map[string]LogLine{}}
+	f.state.Runs["R"] = r
 	good := LogLine{Run: "R", Task: "a", Stream: "o", Text: "10%"}
 	for name, change := range map[string]func(*agentLink, *agentItem){
 		"":               func(*agentLink, *agentItem) {},
@@ -116,9 +116,9 @@ func TestRunnerLiveBounds(t *testing.T) {
 	} {
 		link, item := &agentLink{name: "x"}, agentItem{Lease: 2, Lines: []LogLine{good}}
 		change(link, &item)
-		clear(p.live["R"].lines)
-		p.takeLive(link, &agentMsg{Items: []agentItem{item}})
-		if n := len(p.live["R"].lines); n != map[bool]int{true: 1}[name == ""] {
+		clear(f.live["R"].lines)
+		f.takeLive(link, &agentMsg{Items: []agentItem{item}})
+		if n := len(f.live["R"].lines); n != map[bool]int{true: 1}[name == ""] {
 			t.Errorf("%s: %d lines are shown", name, n)
 		}
 	}

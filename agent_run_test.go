@@ -19,8 +19,9 @@ const runnerWait = 60 * time.Second
 func runnerHost(t *testing.T, log *principalLog, workflows ...*Workflow) *host {
 	t.Helper()
 	logger := slog.New(slog.NewTextHandler(log, nil))
-	p, err := principalOpen(principalConfig{StateDir: t.TempDir(), NoSync: true, NoScheduler: true, Zone: time.UTC,
-		Log: logger})
+	p, err := principalOpen(principalConfig{dialect: compatNew, StateDir: t.TempDir(), NoSync: true, NoScheduler: true,
+		Zone: time.UTC,
+		Log:  logger})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -759,8 +759,9 @@ func TestAuthOneWay(t *testing.T) {
 	if _, _, err := k.load(); err != nil {
 		t.Fatal(err)
 	}
-	p, err := principalOpen(principalConfig{StateDir: t.TempDir(), NoSync: true, NoScheduler: true, Zone: time.UTC,
-		Log: slog.New(slog.DiscardHandler), Keys: k})
+	p, err := principalOpen(principalConfig{dialect: compatNew, StateDir: t.TempDir(), NoSync: true, NoScheduler: true,
+		Zone: time.UTC,
+		Log:  slog.New(slog.DiscardHandler), Keys: k})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -814,7 +815,7 @@ func TestAuthOneWay(t *testing.T) {
 	subscribed := func() (n int) {
 		done := make(chan struct{})
 		p.call(func() {
-			for s := range p.subscribers {
+			for s := range p.followers.subscribers {
 				n += len(s.topics)
 			}
 			close(done)

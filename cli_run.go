@@ -260,8 +260,9 @@ func runLocal(ctx context.Context, c *cli, name string) (err error) {
 	if err := c.ownState(state, log); err != nil {
 		return err
 	}
-	p, err := principalOpen(principalConfig{StateDir: state, NoSync: temporary, NoScheduler: true, Zone: time.Local,
-		Log: log})
+	p, err := principalOpen(principalConfig{dialect: compatNew, StateDir: state, NoSync: temporary, NoScheduler: true,
+		Zone: time.Local,
+		Log:  log})
 	if err != nil {
 		return err
 	}

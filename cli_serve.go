@@ -167,7 +167,8 @@ func settleDown() {
 
 // principalConfig puts together what a principal is started with, and how long its schedules may wait for the clock.
 func (c *cli) principalConfig(log *slog.Logger) (cfg principalConfig, wait time.Duration, err error) {
-	cfg = principalConfig{StateDir: c.cfg.get("state"), NoScheduler: c.flags.noSched, Boot: clockBoot(), Log: log,
+	cfg = principalConfig{dialect: compatNew, StateDir: c.cfg.get("state"), NoScheduler: c.flags.noSched,
+		Boot: clockBoot(), Log: log,
 		load: loadAverage, elapsed: clockElapsed()}
 	cfg.Zone, err = c.zone()
 	if err != nil {
@@ -253,7 +254,7 @@ func doStartPrincipal(ctx context.Context, c *cli, args []string) error {
 	if err != nil {
 		return err
 	}
-	p.held = wait > 0 && clockUnset()
+	p.timetable.held = wait > 0 && clockUnset()
 	doors, err := c.openDoors(log, p.notes)
 	if err != nil {
 		return errors.Join(err, p.store.close())
@@ -265,12 +266,12 @@ func doStartPrincipal(ctx context.Context, c *cli, args []string) error {
 	h := newHost(p)
 	h.doors = doors
 	doors.serve(h.ctx, &h.group, p)
-	if p.held {
+	if p.timetable.held {
 		log.Info("nothing fires before the clock is set", "at_most", wait.String())
 		h.group.Go(func() {
 			set := clockAwait(h.ctx, wait, clockUnset)
 			log.Info("schedules begin", "clock_is_set", set)
-			p.call(p.beginSchedules)
+			p.call(p.timetable.begin)
 		})
 	}
 	h.group.Go(func() {

@@ -227,7 +227,8 @@ func (d *serveDoors) serve(ctx context.Context, group *sync.WaitGroup, p *princi
 		serve[i] = p.runPeer
 	}
 	if n := len(serve); d.compat > 0 {
-		serve[n-2], serve[n-1] = p.runCompatPull, p.runCompatPub
+		serve[n-2] = func(conn wireConn) { compatPull(p, conn) }
+		serve[n-1] = func(conn wireConn) { compatPub(p, conn) }
 	}
 	for i, l := range d.listeners {
 		group.Go(func() { d.errs[i] = l.Serve(ctx, serve[i]) })

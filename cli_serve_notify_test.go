@@ -186,7 +186,7 @@ func TestNotifyStuckLoop(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var pulses atomic.Int64
 			g := &principalRig{t: t, dir: t.TempDir(), log: &principalLog{}}
-			g.cfg = principalConfig{StateDir: g.dir, NoSync: true, Zone: time.UTC,
+			g.cfg = principalConfig{dialect: compatNew, StateDir: g.dir, NoSync: true, Zone: time.UTC,
 				Log:   slog.New(slog.NewTextHandler(g.log, nil)),
 				pulse: func() time.Duration { pulses.Add(1); return time.Second }}
 			g.start()

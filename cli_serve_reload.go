@@ -34,7 +34,7 @@ func (h *host) reload(folder *workflowFolder, log *slog.Logger) {
 	if !folder.readAgain(h.ctx) {
 		return // it stops
 	}
-	files, _ := principalAsk(h.p, func() int { return len(h.p.files) })
+	files, _ := principalAsk(h.p, func() int { return len(h.p.catalog.files) })
 	if keys < 0 {
 		log.Info("read the workflows folder again", "workflows", files)
 		return

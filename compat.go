@@ -51,32 +51,32 @@ type compatArg struct {
 type compatOp struct {
 	as   string // the op of protoOps that it amounts to: who may that, may this
 	args []compatArg
-	do   func(*principal, *compatCall) // on the loop
+	do   func(*compat, *compatCall) // on the loop
 }
 
 // compatOps is the dialect.
 var compatOps = map[string]compatOp{
-	"PING":        {as: "ping", do: func(_ *principal, c *compatCall) { c.answer("PONG") }},
-	"LSWORKFLOWS": {as: "ls", do: (*principal).compatList},
+	"PING":        {as: "ping", do: func(_ *compat, c *compatCall) { c.answer("PONG") }},
+	"LSWORKFLOWS": {as: "ls", do: (*compat).list},
 	"RUNTASK": {as: "run", args: []compatArg{{missing: "Request is missing task_id"}},
-		do: (*principal).compatRun},
+		do: (*compat).run},
 	"REGISTERAGENT": {as: "hello", args: []compatArg{{missing: "Missing arg AGENT_ID"}},
-		do: (*principal).compatRegister},
+		do: (*compat).register},
 	"FETCHWORKFLOW": {as: "hello", args: []compatArg{{missing: "Missing agent id"}},
-		do: (*principal).compatFetch},
+		do: (*compat).fetch},
 	"AGENTWORKFLOWSTATUS": {as: "hello", args: []compatArg{{missing: "Missing arg AGENT_ID"},
 		{missing: "Missing arg TASK_ID"}, {missing: "Missing arg TASK_EXECUTION_ID"},
-		{"Missing arg TASK_STATUS", compatStatusWrong}}, do: (*principal).compatRunStatus},
+		{"Missing arg TASK_STATUS", compatStatusWrong}}, do: (*compat).runStatus},
 	"AGENTTASKSTATUS": {as: "hello", args: []compatArg{{missing: "Missing arg AGENT_ID"},
 		{missing: "Missing arg TASK_ID"}, {missing: "Missing arg TASK_EXECUTION_ID"},
 		{missing: "Missing arg WORKFLOW_INSTANCE_ID"}, {"Missing arg TASK_STATUS", compatStatusWrong}},
-		do: (*principal).compatTaskStatus},
+		do: (*compat).taskStatus},
 	"QUERYLOGS": {as: "logs", args: []compatArg{{"Missing END_TIMESTAMP", compatTimeWrong},
 		{"Missing START_TIMESTAMP parameter", compatTimeWrong},
 		{missing: "Missing WORKFLOW_ID parameter"}, {missing: "Missing WORKFLOW_INSTANCE_ID parameter"}},
-		do: (*principal).compatQuery},
-	"GETRECENTSTATUSES":   {as: "ps", do: (*principal).compatRecent},
-	"GETREGISTEREDAGENTS": {as: "agents", do: (*principal).compatAgentList},
+		do: (*compat).query},
+	"GETRECENTSTATUSES":   {as: "ps", do: (*compat).recent},
+	"GETREGISTEREDAGENTS": {as: "agents", do: (*compat).agents},
 }
 
 // compatRequest reads a request: its body frames, without the envelope. It gives what to do, or, where that is nil, the
@@ -120,7 +120,7 @@ func compatRequest(body [][]byte) (op *compatOp, args []string, refusal string, 
 // compatServe answers a request in the dialect. False when it is not in it. It is called by the goroutine of the
 // connection. A principal that stops gives no answer: to an agent of CDKTR silence means to try again, an error to
 // exit.
-func (p *principal) compatServe(c *opCall, body [][]byte) bool {
+func (d *compat) serve(c *opCall, body [][]byte) bool {
 	op, args, refusal, ours := compatRequest(body)
 	if !ours {
 		return false
@@ -134,7 +134,7 @@ func (p *principal) compatServe(c *opCall, body [][]byte) bool {
 		call.answer(refusal)
 		return true
 	}
-	if !p.call(func() { op.do(p, call) }) {
+	if !d.p.call(func() { op.do(d, call) }) {
 		c.conn.Close()
 	}
 	return true
@@ -208,17 +208,17 @@ func compatMillis(word string) (uint64, error) {
 func compatJSON(v any) string { return string(protoEncode(v)) }
 
 // compatRun queues a run.
-func (p *principal) compatRun(c *compatCall) {
+func (d *compat) run(c *compatCall) {
 	id := c.args[0]
-	if p.files[id] == nil {
+	if d.p.catalog.files[id] == nil {
 		c.answer("CLIENTERROR" + compatSplit + "No workflow exists with id " + compatEcho(id))
 		return
 	}
-	if _, refused := p.trigger(c.grant, Request{Workflow: id}, c.by, c.from); refused != nil {
+	if _, refused := d.p.trigger(c.grant, Request{Workflow: id}, c.by, c.from); refused != nil {
 		c.refuse(refused)
 		return
 	}
-	p.afterCommit(func() { c.answer("OK") })
+	d.p.whenDurable(func() { c.answer("OK") })
 }
 
 // compatStatus is a row of GETRECENTSTATUSES.
@@ -251,9 +251,9 @@ func compatStatusOf(r *Run) compatStatus {
 }
 
 // compatRecent lists the newest status of each workflow, the newest in front.
-func (p *principal) compatRecent(c *compatCall) {
+func (d *compat) recent(c *compatCall) {
 	newest := map[string]compatStatus{}
-	for _, r := range p.state.Runs {
+	for _, r := range d.p.state.Runs {
 		s := compatStatusOf(r)
 		if old, ok := newest[s.Workflow]; !ok || s.Time > old.Time || s.Time == old.Time && s.Instance > old.Instance {
 			newest[s.Workflow] = s
@@ -280,14 +280,14 @@ type compatAgentRow struct {
 }
 
 // compatAgentList lists all agents, CDKTR's and ours.
-func (p *principal) compatAgentList(c *compatCall) {
+func (d *compat) agents(c *compatCall) {
 	rows := []compatAgentRow{}
-	for _, name := range sortedKeys(p.state.Agents) {
-		seen := p.state.Agents[name].Seen.Time
-		if link := p.links[name]; link != nil {
+	for _, name := range sortedKeys(d.p.state.Agents) {
+		seen := d.p.state.Agents[name].Seen.Time
+		if link := d.p.fleet.links[name]; link != nil {
 			seen = link.heard
 		}
-		row := compatAgentRow{Agent: name, Running: p.running[name]}
+		row := compatAgentRow{Agent: name, Running: d.p.fleet.running[name]}
 		if !seen.IsZero() {
 			row.Ping = seen.UnixMicro()
 		}
@@ -351,9 +351,9 @@ type compatUvPython struct {
 }
 
 // compatList lists the workflows that load, by id. They are written on a goroutine of their own: they may be thousands.
-func (p *principal) compatList(c *compatCall) {
-	files := make([]*workflowFile, 0, len(p.files))
-	for _, f := range p.files {
+func (d *compat) list(c *compatCall) {
+	files := make([]*workflowFile, 0, len(d.p.catalog.files))
+	for _, f := range d.p.catalog.files {
 		if f.Spec != nil {
 			files = append(files, f)
 		}
@@ -362,9 +362,9 @@ func (p *principal) compatList(c *compatCall) {
 		c.refuse(refused)
 		return
 	}
-	p.workers.Go(func() {
+	d.p.workers.Go(func() {
 		defer c.endLook()
-		if !p.waitPlace(c.opCall, p.asking) {
+		if !d.p.looks.waitPlace(c.opCall, d.p.looks.asking) {
 			return
 		}
 		all := make(map[string]compatWorkflow, len(files))

@@ -36,8 +36,11 @@ const (
 	compatMaxWord      = 255              // bytes of an instance id
 )
 
-// compatState is what the principal knows of CDKTR's agents beside its state. It is lost with the process.
-type compatState struct {
+// compat serves CDKTR's clients and agents. It belongs to the principal's loop, but for serve and pushed. What it knows
+// of agents beside the principal's state is lost with the process.
+type compat struct {
+	p *principal
+
 	heard   map[string]time.Time // agents that are up
 	given   []compatGiven        // runs that were fetched and not heard of, oldest first
 	byAgent map[compatKey]*compatInstance
@@ -67,11 +70,10 @@ type compatInstance struct {
 	tasks         map[string]string // its ids of task instances, and the tasks that they are of
 }
 
-// compatStateNew is the state of a principal that has heard of no agent.
-func compatStateNew() compatState {
-	return compatState{heard: map[string]time.Time{}, byAgent: map[compatKey]*compatInstance{},
-		byFlow: map[compatKey]*compatInstance{},
-		byRun:  map[string]*compatInstance{}}
+// compatNew is the dialect of a principal that has heard of no agent yet (principalConfig.dialect).
+func compatNew(p *principal) dialect {
+	return &compat{p: p, heard: map[string]time.Time{}, byAgent: map[compatKey]*compatInstance{},
+		byFlow: map[compatKey]*compatInstance{}, byRun: map[string]*compatInstance{}}
 }
 
 // compatUnfit says why a workflow cannot be given to an agent of CDKTR, "" when it can. Tasks that are done are left
@@ -154,84 +156,84 @@ func compatUnfitTask(t *Task, done map[string]bool) string {
 
 // compatHear notes that an agent is alive, and takes one in that was not known. It gives the reply to one that may not
 // come in, "" for all others.
-func (p *principal) compatHear(name string) (refusal string) {
-	a := p.state.Agents[name]
+func (d *compat) hear(name string) (refusal string) {
+	a := d.p.state.Agents[name]
 	switch {
 	case name == "":
 		return compatParseError("Missing arg AGENT_ID")
 	case len(name) > compatMaxName || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
 		return compatParseError(fmt.Sprintf("an AGENT_ID is text of up to %d bytes", compatMaxName))
-	case p.links[name] != nil || a != nil && a.Epoch != compatEpoch && p.running[name] > 0:
+	case d.p.fleet.links[name] != nil || a != nil && a.Epoch != compatEpoch && d.p.fleet.running[name] > 0:
 		return "CLIENTERROR" + compatSplit + "there is another agent named " + name +
 			": start this one with another --suffix"
-	case a == nil && len(p.state.Agents) >= compatMaxAgents:
+	case a == nil && len(d.p.state.Agents) >= compatMaxAgents:
 		return fmt.Sprintf("SERVERERROR%s%d agents are known already: forget some that are lost (cdktr forget AGENT)",
-			compatSplit, len(p.state.Agents))
+			compatSplit, len(d.p.state.Agents))
 	}
-	now := p.cfg.now()
-	p.compat.heard[name] = now
-	delete(p.losing, name)
+	now := d.p.cfg.now()
+	d.heard[name] = now
+	delete(d.p.fleet.losing, name)
 	if a == nil || a.State == agentLost || a.Epoch != compatEpoch {
-		p.emit(&Event{Kind: evAgentUp, Agent: name, Epoch: compatEpoch, Build: compatBuild})
+		d.p.emit(&Event{Kind: evAgentUp, Agent: name, Epoch: compatEpoch, Build: compatBuild})
 	}
-	p.state.Agents[name].Seen = stampOf(now)
+	d.p.state.Agents[name].Seen = stampOf(now)
 	return ""
 }
 
 // compatAnswer answers when this turn's events are on disk; at once, when there are none: agents ask twice a second.
-func (p *principal) compatAnswer(c *compatCall, reply string) {
-	if len(p.batch) == 0 {
+func (d *compat) answer(c *compatCall, reply string) {
+	if len(d.p.batch) == 0 {
 		c.answer(reply)
 		return
 	}
-	p.afterCommit(func() { c.answer(reply) })
+	d.p.whenDurable(func() { c.answer(reply) })
 }
 
 // compatRegister answers a heartbeat.
-func (p *principal) compatRegister(c *compatCall) {
-	if refusal := p.compatHear(c.args[0]); refusal != "" {
+func (d *compat) register(c *compatCall) {
+	if refusal := d.hear(c.args[0]); refusal != "" {
 		c.answer(refusal)
 		return
 	}
-	p.compatAnswer(c, "OK")
+	d.answer(c, "OK")
 }
 
 // compatFetch gives an agent the first run of the queue that is for it, or nothing.
-func (p *principal) compatFetch(c *compatCall) {
+func (d *compat) fetch(c *compatCall) {
 	name := c.args[0]
-	if refusal := p.compatHear(name); refusal != "" {
+	if refusal := d.hear(name); refusal != "" {
 		c.answer(refusal)
 		return
 	}
 	reply := "OK"
-	if !p.state.Agents[name].Draining {
-		if r, text := p.compatPick(); r != nil && p.emit(&Event{Kind: evAssigned, Run: r.ID, Workflow: r.Workflow,
+	if !d.p.state.Agents[name].Draining {
+		if r, text := d.pick(); r != nil && d.p.emit(&Event{Kind: evAssigned, Run: r.ID, Workflow: r.Workflow,
 			Agent: name}) == nil {
-			p.compat.given = append(p.compat.given, compatGiven{r.ID, r.Lease, name, p.cfg.now()})
-			if p.lines[r.ID] == 0 && r.LogDay != "" {
-				p.readLines(r)
+			d.given = append(d.given, compatGiven{r.ID, r.Lease, name, d.p.cfg.now()})
+			if d.p.output.lines[r.ID] == 0 && r.LogDay != "" {
+				d.p.output.readLines(r)
 			}
 			reply = "SUCCESS" + compatSplit + text
 		}
 	}
-	p.compatAnswer(c, reply)
+	d.answer(c, reply)
 }
 
 // compatPick finds the first run of the queue that an agent of CDKTR can do, and its workflow in CDKTR's form.
-func (p *principal) compatPick() (*Run, string) {
-	for _, r := range p.queue {
-		spec := p.state.Versions[r.Version]
+func (d *compat) pick() (*Run, string) {
+	for _, r := range d.p.queue.runs {
+		spec := d.p.state.Versions[r.Version]
 		done := map[string]bool{}
 		for i := range r.Tasks {
 			if r.Tasks[i].State == taskSucceeded {
 				done[r.Tasks[i].Task] = true
 			}
 		}
-		if spec == nil || compatUnfit(spec, done) != "" || p.mustWait(r, spec) != "" {
+		if spec == nil || compatUnfit(spec, done) != "" || d.p.fleet.mustWait(r, spec) != "" {
 			continue
 		}
 		file := r.Workflow + ".yml"
-		if f := p.files[r.Workflow]; f != nil {
+		if f := d.p.catalog.files[r.Workflow]; f != nil {
 			file = f.File
 		}
 		if text := compatJSON(compatWorkflowOf(spec, file, done)); len(text) <= compatMaxReply {
@@ -242,8 +244,8 @@ func (p *principal) compatPick() (*Run, string) {
 }
 
 // compatHolds says whether a run is still with the agent, by the assignment that is meant.
-func (p *principal) compatHolds(run, agent string, lease int) bool {
-	r := p.state.Runs[run]
+func (d *compat) holds(run, agent string, lease int) bool {
+	r := d.p.state.Runs[run]
 	return r != nil && r.Agent == agent && r.Lease == lease && (r.State == runRunning || r.State == runCrashed &&
 		r.Lost)
 }
@@ -251,10 +253,10 @@ func (p *principal) compatHolds(run, agent string, lease int) bool {
 // compatFind gives what an agent means by an instance id, nil when it means nothing that is its own now. An id that is
 // heard for the first time is bound to a run: of that workflow, when it is said (""), else of one that has that task;
 // to one that was fetched and not heard of, if there is one, else to one that was running before the principal started.
-func (p *principal) compatFind(agent, id, workflow, task string, begins bool) *compatInstance {
-	in := p.compat.byAgent[compatKey{agent, id}]
+func (d *compat) find(agent, id, workflow, task string, begins bool) *compatInstance {
+	in := d.byAgent[compatKey{agent, id}]
 	if in != nil && (workflow == "" || in.workflow == workflow) {
-		if p.compatHolds(in.run, in.agent, in.lease) {
+		if d.holds(in.run, in.agent, in.lease) {
 			return in
 		}
 		if !begins {
@@ -264,15 +266,15 @@ func (p *principal) compatFind(agent, id, workflow, task string, begins bool) *c
 	fits := func(r *Run) bool {
 		return (workflow == "" || r.Workflow == workflow) && (task == "" || r.task(task) != nil)
 	}
-	for i, g := range p.compat.given {
-		if g.agent == agent && p.compatHolds(g.run, agent, g.lease) && fits(p.state.Runs[g.run]) {
-			p.compat.given = slices.Delete(p.compat.given, i, i+1)
-			return p.compatBind(id, p.state.Runs[g.run])
+	for i, g := range d.given {
+		if g.agent == agent && d.holds(g.run, agent, g.lease) && fits(d.p.state.Runs[g.run]) {
+			d.given = slices.Delete(d.given, i, i+1)
+			return d.bind(id, d.p.state.Runs[g.run])
 		}
 	}
 	var loose []*Run
-	for _, r := range p.state.Runs {
-		if p.compatHolds(r.ID, agent, r.Lease) && fits(r) && !p.compatBound(r) {
+	for _, r := range d.p.state.Runs {
+		if d.holds(r.ID, agent, r.Lease) && fits(r) && !d.bound(r) {
 			loose = append(loose, r)
 		}
 	}
@@ -280,24 +282,25 @@ func (p *principal) compatFind(agent, id, workflow, task string, begins bool) *c
 		return nil
 	}
 	sort.Slice(loose, func(i, j int) bool { return loose[i].ID < loose[j].ID })
-	return p.compatBind(id, loose[0])
+	return d.bind(id, loose[0])
 }
 
 // compatBound says whether an instance id is known for what is now at a run.
-func (p *principal) compatBound(r *Run) bool {
-	in := p.compat.byRun[r.ID]
+func (d *compat) bound(r *Run) bool {
+	in := d.byRun[r.ID]
 	return in != nil && in.lease == r.Lease
 }
 
 // compatBind ties an agent's instance id to a run.
-func (p *principal) compatBind(id string, r *Run) *compatInstance {
-	k := &p.compat
-	in := &compatInstance{id: id, agent: r.Agent, run: r.ID, workflow: r.Workflow, lease: r.Lease, lines: p.lines[r.ID],
+func (d *compat) bind(id string, r *Run) *compatInstance {
+	k := d
+	in := &compatInstance{id: id, agent: r.Agent, run: r.ID, workflow: r.Workflow, lease: r.Lease,
+		lines: d.p.output.lines[r.ID],
 		tasks: map[string]string{}}
 	k.byAgent[compatKey{in.agent, id}], k.byFlow[compatKey{in.workflow, id}], k.byRun[in.run] = in, in, in
 	k.order = append(k.order, in)
 	for i := 0; len(k.order) > compatMaxInstances && i < len(k.order); i++ {
-		if old := k.order[i]; !p.compatHolds(old.run, old.agent, old.lease) {
+		if old := k.order[i]; !d.holds(old.run, old.agent, old.lease) {
 			compatForget(k.byAgent, compatKey{old.agent, old.id}, old)
 			compatForget(k.byFlow, compatKey{old.workflow, old.id}, old)
 			compatForget(k.byRun, old.run, old)
@@ -316,23 +319,23 @@ func compatForget[K comparable](index map[K]*compatInstance, key K, in *compatIn
 }
 
 // compatRunStatus takes in what an agent says of a run.
-func (p *principal) compatRunStatus(c *compatCall) {
+func (d *compat) runStatus(c *compatCall) {
 	agent, workflow, id, status := c.args[0], c.args[1], c.args[2], c.args[3]
-	if refusal := p.compatHear(agent); refusal != "" {
+	if refusal := d.hear(agent); refusal != "" {
 		c.answer(refusal)
 		return
 	}
-	p.afterCommit(func() { c.answer("OK") })
+	d.p.whenDurable(func() { c.answer("OK") })
 	if status == compatPending || status == compatWaiting || !compatWord(id) {
 		return
 	}
-	in := p.compatFind(agent, id, workflow, "", status == compatRunning)
+	in := d.find(agent, id, workflow, "", status == compatRunning)
 	if in == nil {
-		p.note("agent spoke of a run that is not its own", c.conn.Peer(), "agent", agent, "workflow", workflow,
+		d.p.note("agent spoke of a run that is not its own", c.conn.Peer(), "agent", agent, "workflow", workflow,
 			"instance", id, "status", status)
 		return
 	}
-	r := p.compatBegin(in)
+	r := d.begin(in)
 	if status == compatRunning {
 		return
 	}
@@ -341,7 +344,7 @@ func (p *principal) compatRunStatus(c *compatCall) {
 	case compatCompleted: // what it said of its tasks may have been lost on the way; this says it again
 		for i := range r.Tasks {
 			if t := &r.Tasks[i]; taskActive(t.State) {
-				p.compatTaskReport(in, t.Task, compatCompleted)
+				d.taskReport(in, t.Task, compatCompleted)
 			}
 		}
 	case compatFailed:
@@ -355,32 +358,33 @@ func (p *principal) compatRunStatus(c *compatCall) {
 	case compatCrashed:
 		e.State, e.Reason = runCrashed, "its agent says that it crashed"
 	}
-	p.compatReport(in, e)
+	d.report(in, e)
 }
 
 // compatTaskStatus takes in what an agent says of a task.
-func (p *principal) compatTaskStatus(c *compatCall) {
+func (d *compat) taskStatus(c *compatCall) {
 	agent, task, taskID, id, status := c.args[0], c.args[1], c.args[2], c.args[3], c.args[4]
-	if refusal := p.compatHear(agent); refusal != "" {
+	if refusal := d.hear(agent); refusal != "" {
 		c.answer(refusal)
 		return
 	}
-	p.afterCommit(func() { c.answer("OK") })
+	d.p.whenDurable(func() { c.answer("OK") })
 	if !compatWord(id) || !compatWord(taskID) {
 		return
 	}
-	in := p.compatFind(agent, id, "", task, false)
-	if in == nil || p.state.Runs[in.run].task(task) == nil {
-		p.note("agent spoke of a task that is not its own", c.conn.Peer(), "agent", agent, "task", task, "instance", id,
+	in := d.find(agent, id, "", task, false)
+	if in == nil || d.p.state.Runs[in.run].task(task) == nil {
+		d.p.note("agent spoke of a task that is not its own", c.conn.Peer(), "agent", agent, "task", task, "instance",
+			id,
 			"status", status)
 		return
 	}
-	if len(in.tasks) < 4*len(p.state.Runs[in.run].Tasks) {
+	if len(in.tasks) < 4*len(d.p.state.Runs[in.run].Tasks) {
 		in.tasks[taskID] = task
 	}
-	p.compatBegin(in) // an agent waits for the answer to PENDING before it starts a task, so nothing begins unheard
+	d.begin(in) // an agent waits for the answer to PENDING before it starts a task, so nothing begins unheard
 	if status != compatPending && status != compatWaiting {
-		p.compatTaskReport(in, task, status)
+		d.taskReport(in, task, status)
 	}
 }
 
@@ -390,34 +394,34 @@ func compatWord(text string) bool {
 }
 
 // compatBegin brings a run to where its agent can report on it: back, if it had been given up, and begun.
-func (p *principal) compatBegin(in *compatInstance) *Run {
-	r := p.state.Runs[in.run]
+func (d *compat) begin(in *compatInstance) *Run {
+	r := d.p.state.Runs[in.run]
 	if r.Lost {
-		p.emit(&Event{Kind: evAdopted, Run: r.ID, Workflow: r.Workflow, Agent: in.agent,
+		d.p.emit(&Event{Kind: evAdopted, Run: r.ID, Workflow: r.Workflow, Agent: in.agent,
 			Reason: "the agent came back with it"})
-		p.lines[r.ID] = in.lines
+		d.p.output.lines[r.ID] = in.lines
 		if in.lines == 0 && r.LogDay != "" {
-			p.readLines(r)
+			d.p.output.readLines(r)
 		}
 	}
 	if r.Started.IsZero() {
-		p.compatReport(in, &Event{Kind: evRunStarted, Reason: "workflow instance " + in.id})
+		d.report(in, &Event{Kind: evRunStarted, Reason: "workflow instance " + in.id})
 	}
 	return r
 }
 
 // compatTaskReport makes the events that bring a task of a run to a status. A task that has ended stays as it is: CDKTR
 // may run one twice.
-func (p *principal) compatTaskReport(in *compatInstance, task, status string) {
-	t := p.compatBegin(in).task(task)
+func (d *compat) taskReport(in *compatInstance, task, status string) {
+	t := d.begin(in).task(task)
 	if !taskActive(t.State) {
 		return
 	}
 	if t.State == taskWaiting {
-		p.compatReport(in, &Event{Kind: evTaskStarted, Task: task, Attempt: 1})
+		d.report(in, &Event{Kind: evTaskStarted, Task: task, Attempt: 1})
 	}
 	e := &Event{Kind: evTaskFinished, Task: task, Attempt: 1,
-		Seconds: float64(p.cfg.now().Sub(t.Started.Time).Milliseconds()) / 1000}
+		Seconds: float64(d.p.cfg.now().Sub(t.Started.Time).Milliseconds()) / 1000}
 	switch status {
 	case compatRunning:
 		return
@@ -428,36 +432,39 @@ func (p *principal) compatTaskReport(in *compatInstance, task, status string) {
 	case compatCrashed:
 		e.State, e.Reason = taskCrashed, "crashed (CDKTR's agents do not say how)"
 	}
-	p.compatReport(in, e)
+	d.report(in, e)
 }
 
 // compatReport folds an event of an agent as if one of ours had sent it.
-func (p *principal) compatReport(in *compatInstance, e *Event) {
+func (d *compat) report(in *compatInstance, e *Event) {
 	e.Agent, e.Run, e.Lease = in.agent, in.run, in.lease
-	p.takeEvent(&agentLink{name: in.agent}, e)
+	d.p.fleet.takeEvent(&agentLink{name: in.agent}, e)
 }
 
+// speaks says whether an agent is one of CDKTR's.
+func (d *compat) speaks(agent *Agent) bool { return agent != nil && agent.Epoch == compatEpoch }
+
 // compatCancel ends a run of an agent of CDKTR, which cannot be told. False when it is none of these.
-func (p *principal) compatCancel(r *Run, reason, by, from string) bool {
-	if a := p.state.Agents[r.Agent]; a == nil || a.Epoch != compatEpoch {
+func (d *compat) cancel(r *Run, reason, by, from string) bool {
+	if a := d.p.state.Agents[r.Agent]; a == nil || a.Epoch != compatEpoch {
 		return false
 	}
-	p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, By: by, From: from,
+	d.p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, By: by, From: from,
 		Reason: reason + "; CDKTR's agent " + r.Agent + " cannot be told, its processes go on"})
 	return true
 }
 
 // compatRecover gives an agent with runs as long as ever to be heard of after the principal was started. False when it
 // is none of CDKTR's.
-func (p *principal) compatRecover(name string) bool {
-	if p.state.Agents[name].Epoch != compatEpoch {
+func (d *compat) recovered(name string) bool {
+	if d.p.state.Agents[name].Epoch != compatEpoch {
 		return false
 	}
-	now := p.cfg.now()
-	p.compat.heard[name] = now
-	for _, r := range p.runsOf(name) {
+	now := d.p.cfg.now()
+	d.heard[name] = now
+	for _, r := range d.p.fleet.runsOf(name) {
 		if r.Started.IsZero() {
-			p.compat.given = append(p.compat.given, compatGiven{r.ID, r.Lease, name, now})
+			d.given = append(d.given, compatGiven{r.ID, r.Lease, name, now})
 		}
 	}
 	return true
@@ -465,35 +472,35 @@ func (p *principal) compatRecover(name string) bool {
 
 // compatGiveUp gives up agents that have been silent for too long with all their runs, and runs that were fetched and
 // never heard of: the reply may not have arrived.
-func (p *principal) compatGiveUp(now time.Time) {
-	for _, name := range sortedKeys(p.compat.heard) {
-		if now.Sub(p.compat.heard[name]) < compatLostAfter {
+func (d *compat) giveUp(now time.Time) {
+	for _, name := range sortedKeys(d.heard) {
+		if now.Sub(d.heard[name]) < compatLostAfter {
 			continue
 		}
-		delete(p.compat.heard, name)
-		a := p.state.Agents[name]
+		delete(d.heard, name)
+		a := d.p.state.Agents[name]
 		if a == nil || a.Epoch != compatEpoch {
 			continue // one of ours has its name now
 		}
 		if a.State != agentLost {
-			p.emit(&Event{Kind: evAgentLost, Agent: name, Reason: fmt.Sprintf("silent for %s", compatLostAfter)})
+			d.p.emit(&Event{Kind: evAgentLost, Agent: name, Reason: fmt.Sprintf("silent for %s", compatLostAfter)})
 		}
-		for _, r := range p.runsOf(name) {
-			p.loseRun(r, "agent "+name+" was lost", true)
+		for _, r := range d.p.fleet.runsOf(name) {
+			d.p.fleet.loseRun(r, "agent "+name+" was lost", true)
 		}
 	}
-	p.compat.given = slices.DeleteFunc(p.compat.given, func(g compatGiven) bool {
-		holds := p.compatHolds(g.run, g.agent, g.lease)
+	d.given = slices.DeleteFunc(d.given, func(g compatGiven) bool {
+		holds := d.holds(g.run, g.agent, g.lease)
 		if holds && now.Sub(g.at) >= compatLostAfter {
-			p.loseRun(p.state.Runs[g.run], "agent "+g.agent+" fetched it and did not say that it began", true)
+			d.p.fleet.loseRun(d.p.state.Runs[g.run], "agent "+g.agent+" fetched it and did not say that it began", true)
 		}
 		return !holds || now.Sub(g.at) >= compatLostAfter
 	})
 }
 
 // compatPresent says whether an agent of CDKTR's is there: what it takes is its own business.
-func (p *principal) compatPresent() bool {
-	for _, a := range p.state.Agents {
+func (d *compat) present() bool {
+	for _, a := range d.p.state.Agents {
 		if a.Epoch == compatEpoch && a.State != agentLost {
 			return true
 		}
@@ -502,11 +509,11 @@ func (p *principal) compatPresent() bool {
 }
 
 // compatUntil bounds how long the loop may sleep.
-func (p *principal) compatUntil(now time.Time, wait time.Duration) time.Duration {
-	for _, at := range p.compat.heard {
+func (d *compat) until(now time.Time, wait time.Duration) time.Duration {
+	for _, at := range d.heard {
 		wait = min(wait, at.Add(compatLostAfter).Sub(now))
 	}
-	for _, g := range p.compat.given {
+	for _, g := range d.given {
 		wait = min(wait, g.at.Add(compatLostAfter).Sub(now))
 	}
 	return wait

@@ -157,7 +157,7 @@ func TestCompatAgentRun(t *testing.T) {
 	a := w.agent("me@box/AG")
 	sub := w.connect("SUB")
 	sub.Send([]byte("\x01ch"))
-	w.awaitSubscriber(func(s *subscriber) bool { return s.compatWants("chain") })
+	w.awaitSubscriber(func(s *subscriber) bool { return compatWants(s, "chain") })
 	run := a.begin("chain")
 	a.flow("chain", "old-cat", "RUNNING")
 	a.flow("chain", "old-cat", "RUNNING") // asked again after a time-out
@@ -373,7 +373,7 @@ func TestCompatAgentTimer(t *testing.T) {
 		if wait := p.untilNext(now); wait != 20*time.Second { // the run was fetched 10 s ago
 			t.Errorf("the loop sleeps %s", wait)
 		}
-		p.compat.given = nil
+		p.dialect.(*compat).given = nil
 		if wait := p.untilNext(now); wait != 30*time.Second {
 			t.Errorf("the loop sleeps %s", wait)
 		}
@@ -590,9 +590,9 @@ func TestCompatAgentRefused(t *testing.T) {
 		}
 	}
 	w.on(func(p *principal) {
-		p.compatGiveUp(p.cfg.now().Add(time.Hour))
-		if p.state.Agents["a"].State != agentUp || len(p.compat.heard) != 0 {
-			t.Errorf("agent a is %s, heard of: %v", p.state.Agents["a"].State, p.compat.heard)
+		p.dialect.giveUp(p.cfg.now().Add(time.Hour))
+		if p.state.Agents["a"].State != agentUp || len(p.dialect.(*compat).heard) != 0 {
+			t.Errorf("agent a is %s, heard of: %v", p.state.Agents["a"].State, p.dialect.(*compat).heard)
 		}
 		for i := range compatMaxAgents {
 			name := fmt.Sprint("n", i)
@@ -613,9 +613,9 @@ func TestCompatInstances(t *testing.T) {
 	a.flow("chain", "kept", "RUNNING")
 	w.on(func(p *principal) {
 		for i := range compatMaxInstances + 500 {
-			p.compatBind(fmt.Sprint("i", i), &Run{ID: fmt.Sprint("r", i), Workflow: "w", Agent: "a"})
+			p.dialect.(*compat).bind(fmt.Sprint("i", i), &Run{ID: fmt.Sprint("r", i), Workflow: "w", Agent: "a"})
 		}
-		k := &p.compat
+		k := p.dialect.(*compat)
 		if len(k.order) != compatMaxInstances || len(k.byAgent) != compatMaxInstances ||
 			len(k.byFlow) != compatMaxInstances || len(k.byRun) != compatMaxInstances {
 			t.Errorf("remembered: %d, %d, %d, %d", len(k.order), len(k.byAgent), len(k.byFlow), len(k.byRun))
@@ -627,7 +627,7 @@ func TestCompatInstances(t *testing.T) {
 	a.flow("chain", "kept", "COMPLETED")
 	w.wantStands(run, "succeeded a:succeeded b:succeeded c:succeeded")
 	w.on(func(p *principal) {
-		if n := len(p.compat.byRun[run].tasks); n != 12 {
+		if n := len(p.dialect.(*compat).byRun[run].tasks); n != 12 {
 			t.Errorf("%d task instances", n)
 		}
 	})
@@ -712,7 +712,7 @@ func TestCompatAgentLibzmq(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	w.awaitSubscriber(func(s *subscriber) bool { return s.compatWants("chain") })
+	w.awaitSubscriber(func(s *subscriber) bool { return compatWants(s, "chain") })
 	in.Close()
 	err = cmd.Wait()
 	if want := `["STDOUT from a", "STDOUT b1", "STDOUT b2", "STDERR oops", "STDERR last words"]`; err != nil ||

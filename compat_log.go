@@ -99,6 +99,9 @@ func compatRecordOf(workflow string, spec *Workflow, l *LogLine) compatRecord {
 	return r
 }
 
+// topic says whether a subscription is CDKTR's.
+func (d *compat) topic(topic string) bool { return compatTopic(topic) }
+
 // compatTopic says whether a subscription is CDKTR's. Ours begin with "event." or "log.", or are the beginning of
 // these: so a workflow whose id is "e", or "log", cannot be followed here in the dialect, nor can all workflows at
 // once.
@@ -112,14 +115,14 @@ func compatTopic(topic string) bool {
 }
 
 // compatWants says whether a workflow's id begins with one of a subscriber's topics that are CDKTR's.
-func (s *subscriber) compatWants(workflow string) bool {
+func compatWants(s *subscriber, workflow string) bool {
 	return compatTrusts(s.conn.Peer()) && slices.ContainsFunc(s.topics, func(t string) bool {
-		return (s.compat || compatTopic(t)) && strings.HasPrefix(workflow, t)
+		return s.theirs(t) && strings.HasPrefix(workflow, t)
 	})
 }
 
-// runCompatPull serves a connection to the port where CDKTR's agents push their output. It ends with the connection.
-func (p *principal) runCompatPull(conn wireConn) {
+// compatPull serves a connection to the port where CDKTR's agents push their output. It ends with the connection.
+func compatPull(p *principal, conn wireConn) {
 	defer conn.Close()
 	if conn.Peer().Socket != "PUSH" {
 		conn.Cut(errors.New("this port takes the output of CDKTR's agents, from PUSH sockets alone"))
@@ -128,26 +131,27 @@ func (p *principal) runCompatPull(conn wireConn) {
 	p.runPusher(conn, authOwner)
 }
 
-// runCompatPub serves a connection to the port where CDKTR's clients listen for output. It ends with the connection.
-func (p *principal) runCompatPub(conn wireConn) {
+// compatPub serves a connection to the port where CDKTR's clients listen for output: all that they subscribe to is
+// CDKTR's. It ends with the connection.
+func compatPub(p *principal, conn wireConn) {
 	defer conn.Close()
 	if conn.Peer().Socket != "SUB" && conn.Peer().Socket != "XSUB" {
 		conn.Cut(errors.New("this port gives output to CDKTR's clients, on SUB sockets alone"))
 		return
 	}
-	p.runSubscriber(conn, authOwner, true)
+	p.runSubscriber(conn, authOwner, func(string) bool { return true })
 }
 
 // compatPublish sends output to the subscribers that want it as records. What one of them does not take is lost to it.
-func (p *principal) compatPublish(workflow string, lines []LogLine) {
+func (d *compat) publish(workflow string, lines []LogLine) {
 	var records [][]byte
-	for s := range p.subscribers {
-		if !s.compatWants(workflow) {
+	for s := range d.p.followers.subscribers {
+		if !compatWants(s, workflow) {
 			continue
 		}
 		if records == nil {
 			for i := range lines {
-				record := compatRecordOf(workflow, p.compatSpec(lines[i].Run), &lines[i])
+				record := compatRecordOf(workflow, d.spec(lines[i].Run), &lines[i])
 				records = append(records, record.text())
 			}
 		}
@@ -160,15 +164,15 @@ func (p *principal) compatPublish(workflow string, lines []LogLine) {
 }
 
 // compatSpec gives the workflow that a run in memory was queued with, nil for others.
-func (p *principal) compatSpec(run string) *Workflow {
-	if r := p.state.Runs[run]; r != nil {
-		return p.state.Versions[r.Version]
+func (d *compat) spec(run string) *Workflow {
+	if r := d.p.state.Runs[run]; r != nil {
+		return d.p.state.Versions[r.Version]
 	}
 	return nil
 }
 
 // compatPushed takes what a PUSH peer sent if it is a log record, right or wrong: no JSON, and with the byte 1 in it.
-func (p *principal) compatPushed(body []byte, peer wirePeer) bool {
+func (d *compat) pushed(body []byte, peer wirePeer) bool {
 	if len(body) == 0 || body[0] == '{' || !bytes.Contains(body, []byte(compatSplit)) {
 		return false
 	}
@@ -177,32 +181,32 @@ func (p *principal) compatPushed(body []byte, peer wirePeer) bool {
 		err = errors.New("output is for peers on the principal's own socket to send in this dialect")
 	}
 	if err != nil {
-		p.note("log record refused", peer, "cause", err)
+		d.p.note("log record refused", peer, "cause", err)
 		return true
 	}
-	p.call(func() { p.compatTake(peer, &record) })
+	d.p.call(func() { d.take(peer, &record) })
 	return true
 }
 
 // compatTake stores a line of a run that an agent of CDKTR has, or had: its last lines come beside the word that the
 // run has ended, and later. They are numbered as they come.
-func (p *principal) compatTake(peer wirePeer, record *compatRecord) {
-	in := p.compatFlow(record)
+func (d *compat) take(peer wirePeer, record *compatRecord) {
+	in := d.flow(record)
 	var r *Run
 	if in != nil {
-		r = p.state.Runs[in.run]
+		r = d.p.state.Runs[in.run]
 	}
 	if r == nil || r.Lease != in.lease || r.State == runQueued {
-		p.note("output of a run that is not known", peer, "workflow", record.workflow, "instance", record.instance)
+		d.p.note("output of a run that is not known", peer, "workflow", record.workflow, "instance", record.instance)
 		return
 	}
-	task := compatTaskOf(in, p.compatSpec(r.ID), record)
+	task := compatTaskOf(in, d.spec(r.ID), record)
 	if r.State == runRunning {
-		p.compatBegin(in)
+		d.begin(in)
 		if t := r.task(task); r.LogDay == "" && t != nil { // readers find output from the start of the first task on
-			p.compatTaskReport(in, task, compatRunning)
+			d.taskReport(in, task, compatRunning)
 		}
-		in.lines = p.lines[r.ID]
+		in.lines = d.p.output.lines[r.ID]
 	}
 	in.lines++
 	line := LogLine{Time: stampOf(record.at), Run: r.ID, N: in.lines, Task: task, Attempt: 1, Stream: "o"}
@@ -217,26 +221,26 @@ func (p *principal) compatTake(peer wirePeer, record *compatRecord) {
 	}
 	line.set([]byte(text))
 	if r.State == runRunning {
-		p.lines[r.ID] = in.lines
+		d.p.output.lines[r.ID] = in.lines
 	}
-	if err := p.logs.append(r.Workflow, []LogLine{line}); err != nil {
-		p.cfg.Log.Error("store output", "run", r.ID, "lost_lines", 1, "cause", err)
+	if err := d.p.logs.append(r.Workflow, []LogLine{line}); err != nil {
+		d.p.cfg.Log.Error("store output", "run", r.ID, "lost_lines", 1, "cause", err)
 	}
-	p.publishLines(r.Workflow, []LogLine{line})
-	p.touched[r.ID] = true
+	d.p.followers.publishLines(r.Workflow, []LogLine{line})
+	d.p.followers.touched[r.ID] = true
 }
 
 // compatFlow finds whose record it is, nil for nobody. After a restart of the principal an instance id may be new to
 // us: then it is that of the one run of the workflow that has none, if there is just one.
-func (p *principal) compatFlow(record *compatRecord) *compatInstance {
-	if in := p.compat.byFlow[compatKey{record.workflow, record.instance}]; in != nil || !compatWord(record.instance) {
+func (d *compat) flow(record *compatRecord) *compatInstance {
+	if in := d.byFlow[compatKey{record.workflow, record.instance}]; in != nil || !compatWord(record.instance) {
 		return in
 	}
 	var loose *Run
-	for _, id := range p.active[record.workflow] {
-		r := p.state.Runs[id]
-		a := p.state.Agents[r.Agent]
-		if a == nil || a.Epoch != compatEpoch || r.State != runRunning || r.Started.IsZero() || p.compatBound(r) {
+	for _, id := range d.p.queue.active[record.workflow] {
+		r := d.p.state.Runs[id]
+		a := d.p.state.Agents[r.Agent]
+		if a == nil || a.Epoch != compatEpoch || r.State != runRunning || r.Started.IsZero() || d.bound(r) {
 			continue
 		}
 		if loose != nil {
@@ -247,7 +251,7 @@ func (p *principal) compatFlow(record *compatRecord) *compatInstance {
 	if loose == nil {
 		return nil
 	}
-	return p.compatBind(record.instance, loose)
+	return d.bind(record.instance, loose)
 }
 
 // compatTaskOf gives the id of the task that a record is of: by its instance, else by its name, else the name.
@@ -282,8 +286,8 @@ type compatFound struct {
 }
 
 // compatQuery searches the stored output: the newest lines that fit into a reply, oldest first.
-func (p *principal) compatQuery(c *compatCall) {
-	s := &compatSearch{to: p.cfg.now(), run: c.args[3], verbose: len(c.args) > 4 && c.args[4] != ""}
+func (d *compat) query(c *compatCall) {
+	s := &compatSearch{to: d.p.cfg.now(), run: c.args[3], verbose: len(c.args) > 4 && c.args[4] != ""}
 	if c.args[0] != "" {
 		s.to = compatMoment(c.args[0])
 	}
@@ -291,11 +295,11 @@ func (p *principal) compatQuery(c *compatCall) {
 	if c.args[1] != "" {
 		s.from = compatMoment(c.args[1])
 	}
-	if p.compat.queries >= compatMaxQueries {
-		c.refuse(refuse(codeBusy, "Failed to read logs: %d searches are under way", p.compat.queries))
+	if d.queries >= compatMaxQueries {
+		c.refuse(refuse(codeBusy, "Failed to read logs: %d searches are under way", d.queries))
 		return
 	}
-	for _, in := range p.compat.order { // the id that its agent gave a run is as good as ours
+	for _, in := range d.order { // the id that its agent gave a run is as good as ours
 		if in.id == s.run && (c.args[2] == "" || c.args[2] == in.workflow) {
 			s.run = in.run
 		}
@@ -304,29 +308,29 @@ func (p *principal) compatQuery(c *compatCall) {
 	if c.args[2] != "" {
 		specs[c.args[2]] = nil
 	} else {
-		for id := range p.state.Workflows {
+		for id := range d.p.state.Workflows {
 			specs[id] = nil
 		}
-		for id := range p.active {
+		for id := range d.p.queue.active {
 			specs[id] = nil
 		}
 	}
 	for id := range specs {
-		if f := p.files[id]; f != nil {
+		if f := d.p.catalog.files[id]; f != nil {
 			specs[id] = f.Spec
-		} else if run := p.newestRun(id); run != "" {
-			specs[id] = p.compatSpec(run)
+		} else if run := d.p.copier.newestRun(id); run != "" {
+			specs[id] = d.spec(run)
 		}
 	}
 	if refused := c.beginLook(); refused != nil {
 		c.refuse(refused)
 		return
 	}
-	p.compat.queries++
-	p.workers.Go(func() {
+	d.queries++
+	d.p.workers.Go(func() {
 		defer c.endLook()
-		reply, err := p.compatSearched(c, s, specs)
-		p.call(func() { p.compat.queries-- })
+		reply, err := d.searched(c, s, specs)
+		d.p.call(func() { d.queries-- })
 		switch {
 		case errors.Is(err, errCompatGone):
 		case err != nil:
@@ -344,9 +348,9 @@ func compatMoment(word string) time.Time {
 }
 
 // compatSearched goes through the output of the workflows and writes the reply.
-func (p *principal) compatSearched(c *compatCall, s *compatSearch, specs map[string]*Workflow) (string, error) {
+func (d *compat) searched(c *compatCall, s *compatSearch, specs map[string]*Workflow) (string, error) {
 	for _, workflow := range sortedKeys(specs) {
-		if err := p.compatScan(c, s, workflow, specs[workflow]); err != nil {
+		if err := d.scan(c, s, workflow, specs[workflow]); err != nil {
 			return "", err
 		}
 	}
@@ -365,9 +369,9 @@ func (p *principal) compatSearched(c *compatCall, s *compatSearch, specs map[str
 
 // compatScan goes through the output of one workflow. A line lies in the file of the day on which it came, which is not
 // before the day that its agent's clock said, but for a clock that is ahead.
-func (p *principal) compatScan(c *compatCall, s *compatSearch, workflow string, spec *Workflow) error {
+func (d *compat) scan(c *compatCall, s *compatSearch, workflow string, spec *Workflow) error {
 	folder := idFolder(workflow)
-	spans, err := p.logs.spans(folder, logPlace{Day: s.from.Add(-24 * time.Hour).UTC().Format(logDayLayout)})
+	spans, err := d.p.logs.spans(folder, logPlace{Day: s.from.Add(-24 * time.Hour).UTC().Format(logDayLayout)})
 	if err != nil {
 		return err
 	}
@@ -375,10 +379,10 @@ func (p *principal) compatScan(c *compatCall, s *compatSearch, workflow string, 
 	var lines []LogLine // of one record
 	gone := func() bool {
 		s.looked++
-		return s.looked%compatLook == 0 && p.compatGone(c)
+		return s.looked%compatLook == 0 && d.gone(c)
 	}
 	for _, span := range spans {
-		_, err := p.logs.scan(folder, span, func(text []byte) error {
+		_, err := d.p.logs.scan(folder, span, func(text []byte) error {
 			if gone() {
 				return errCompatGone
 			}
@@ -418,11 +422,11 @@ func (p *principal) compatScan(c *compatCall, s *compatSearch, workflow string, 
 }
 
 // compatGone says whether nobody waits for the answer any more.
-func (p *principal) compatGone(c *compatCall) bool {
+func (d *compat) gone(c *compatCall) bool {
 	select {
 	case <-c.conn.Done():
 		return true
-	case <-p.ended:
+	case <-d.p.ended:
 		return true
 	default:
 		return false

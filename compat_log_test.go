@@ -79,10 +79,10 @@ func TestCompatTopic(t *testing.T) {
 		}
 	}
 	_, conn := wirePipe()
-	s := &subscriber{conn: conn, grant: authOwner, topics: []string{"ta", "event.", "etl"}}
+	s := &subscriber{conn: conn, grant: authOwner, topics: []string{"ta", "event.", "etl"}, theirs: compatTopic}
 	for workflow, want := range map[string]bool{"talk": true, "ta": true, "t": false, "etl": true, "etl.daily": true,
 		"event.x": false, "other": false} {
-		if got := s.compatWants(workflow); got != want {
+		if got := compatWants(s, workflow); got != want {
 			t.Errorf("workflow %q: %v, want %v", workflow, got, want)
 		}
 	}
@@ -143,7 +143,7 @@ func TestCompatSubscribers(t *testing.T) {
 	}
 	w.on(func(p *principal) {
 		dropped := 0
-		for s := range p.subscribers {
+		for s := range p.followers.subscribers {
 			dropped += s.dropped
 		}
 		if dropped == 0 {
@@ -235,7 +235,7 @@ func TestCompatQuery(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 
-	w.on(func(p *principal) { p.compat.queries = compatMaxQueries })
+	w.on(func(p *principal) { p.dialect.(*compat).queries = compatMaxQueries })
 	if got := compatAsk(t, a.req, "QUERYLOGS\x01\x01\x01\x01"); !strings.HasPrefix(got,
 		"SERVERERROR\x01Failed to read logs: 4 searches") {
 		t.Errorf("too many at once: %q", got)
@@ -283,7 +283,7 @@ func TestCompatQueryMuch(t *testing.T) {
 	call := &compatCall{opCall: &opCall{conn: c, peer: &lookPeer{party: sharesNew().join("")}}}
 	c.Cut(nil)
 	s := &compatSearch{to: w.clock.now()}
-	if err := w.p.compatScan(call, s, "a", nil); err != errCompatGone || s.looked != compatLook {
+	if err := w.p.dialect.(*compat).scan(call, s, "a", nil); err != errCompatGone || s.looked != compatLook {
 		t.Errorf("after %d lines: %v", s.looked, err)
 	}
 }

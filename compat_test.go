@@ -79,9 +79,10 @@ func compatStart(t *testing.T, files map[string]string) *compatWorld {
 
 func (w *compatWorld) start() {
 	w.t.Helper()
-	p, err := principalOpen(principalConfig{StateDir: w.dir, NoSync: true, NoScheduler: true, Zone: time.UTC,
-		now: w.clock.now,
-		Log: slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	p, err := principalOpen(principalConfig{dialect: compatNew, StateDir: w.dir, NoSync: true, NoScheduler: true,
+		Zone: time.UTC,
+		now:  w.clock.now,
+		Log:  slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -165,7 +166,7 @@ func (w *compatWorld) on(fn func(p *principal)) {
 func (w *compatWorld) turn(d time.Duration) {
 	w.t.Helper()
 	w.clock.add(d)
-	w.on(func(p *principal) { p.giveUpLost(p.cfg.now()) })
+	w.on(func(p *principal) { p.fleet.giveUpLost(p.cfg.now()) })
 }
 
 // awaitSubscriber waits until the loop knows such a subscriber.
@@ -173,7 +174,7 @@ func (w *compatWorld) awaitSubscriber(is func(*subscriber) bool) {
 	w.t.Helper()
 	for begun, there := time.Now(), false; !there; {
 		w.on(func(p *principal) {
-			for s := range p.subscribers {
+			for s := range p.followers.subscribers {
 				there = there || is(s)
 			}
 		})
@@ -197,7 +198,7 @@ func (w *compatWorld) run(id string) (r *Run) {
 // newest gives the id of the newest run of a workflow.
 func (w *compatWorld) newest(workflow string) (id string) {
 	w.t.Helper()
-	w.on(func(p *principal) { id = p.newestRun(workflow) })
+	w.on(func(p *principal) { id = p.copier.newestRun(workflow) })
 	return id
 }
 
@@ -410,11 +411,11 @@ func TestCompatRefusals(t *testing.T) {
 	}
 	w.on(func(p *principal) {
 		for range principalMaxQueued {
-			p.queue = append(p.queue, &Run{})
+			p.queue.runs = append(p.queue.runs, &Run{})
 		}
 	})
 	compatWant(t, c, "RUNTASK\x01ok", fmt.Sprintf("SERVERERROR\x01%d runs are queued already", principalMaxQueued))
-	w.on(func(p *principal) { p.queue = nil })
+	w.on(func(p *principal) { p.queue.runs = nil })
 
 	for code, head := range map[string]string{codeInvalid: "CLIENTERROR", codeNotAllowed: "CLIENTERROR",
 		codeConflict: "CLIENTERROR",

@@ -16,8 +16,9 @@ TestLayers reads the table from here and holds the code to it.
 	room       what is in it                                    may use
 	main       the table of all verbs; signals, exit codes      cli model proto sys term tui
 	tui        the terminal UI: a loop, a link, screens, keys   cli model proto state term view wire
-	cli        the verbs of the command line; settings          agent auth model principal proto sched state store sys
-	                                                            term wire workflow
+	cli        the verbs of the command line; settings          agent auth compat model principal proto sched state
+	                                                            store sys term wire workflow
+	compat     the dialect of CDKTR's clients and agents        auth model principal proto state store wire workflow
 	principal  the loop that owns the state; requests, streams  auth model proto sched state store sys wire workflow
 	view       draws each screen from a struct that says all    model proto state term
 	auth       keys and roles: who may do what                  model proto sys wire
@@ -64,6 +65,7 @@ The principal and the agent never use each other: a run in one process and a run
   - Nothing polls: timers are set for the next thing due, and an idle agent says only that it is there.
   - Time, files and processes come in as fields, so that tests can put others in their place.
   - Everything is bounded, and what happens at a bound is written where the bound is.
-  - A file has at most 800 lines, a function 80; no package variable changes. TestLayers holds these too.
+  - A file has at most 800 lines, a function 80, a type 60 methods; no package variable changes. TestLayers holds
+    these too.
 */
 package main

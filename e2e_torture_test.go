@@ -171,7 +171,8 @@ func tortureMain() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	p, err := principalOpen(principalConfig{StateDir: os.Getenv("CDKTR_STATE"), Zone: time.UTC, Log: log})
+	p, err := principalOpen(principalConfig{dialect: compatNew, StateDir: os.Getenv("CDKTR_STATE"), Zone: time.UTC,
+		Log: log})
 	if err != nil {
 		log.Error("open", "cause", err)
 		return 1

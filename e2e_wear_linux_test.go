@@ -118,7 +118,8 @@ func TestWearKept(t *testing.T) {
 		files = 200
 	)
 	dir, log := t.TempDir(), slog.New(slog.DiscardHandler)
-	p, err := principalOpen(principalConfig{StateDir: dir, NoSync: true, NoScheduler: true, Zone: time.UTC, Log: log})
+	p, err := principalOpen(principalConfig{dialect: compatNew, StateDir: dir, NoSync: true, NoScheduler: true,
+		Zone: time.UTC, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

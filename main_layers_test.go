@@ -26,10 +26,14 @@ const (
 	layersFileLines = 800
 	layersFuncLines = 80
 	layersColumns   = 120 // with four for a tab; of tests too, but for their data
+	layersMethods   = 60  // of one type
 )
 
 // layersLong names the functions that may be longer: tables of what to call, that would not be clearer in pieces.
 var layersLong = []string{}
+
+// layersMany names the types that may have more methods.
+var layersMany = []string{"agent", "tui"}
 
 // layersRoom is a line of the table of rooms.
 type layersRoom struct {
@@ -157,9 +161,6 @@ func layersTable(t *testing.T, src layersSource) []layersRoom {
 func layersRoomOf(t *testing.T, rooms []layersRoom, file string) layersRoom {
 	t.Helper()
 	word, _, _ := strings.Cut(strings.TrimSuffix(file, ".go"), "_")
-	if word == "compat" {
-		word = "principal"
-	}
 	for _, r := range rooms {
 		if r.name == word {
 			return r
@@ -220,10 +221,11 @@ func layersOwn(pkg *types.Package, obj types.Object) bool {
 	return obj.Parent() == pkg.Scope()
 }
 
-// TestLayersBudgets holds files and functions to a length that can be read.
+// TestLayersBudgets holds files and functions to a length that can be read, and types to so many methods.
 func TestLayersBudgets(t *testing.T) {
 	t.Parallel()
 	src := layersParse(t)
+	methods := map[string]int{}
 	for _, name := range sortedKeys(src.files) {
 		if n := src.fset.File(src.files[name].Pos()).LineCount(); n > layersFileLines {
 			t.Errorf("%s has %d lines, more than %d: split it by owner or format", name, n, layersFileLines)
@@ -233,12 +235,26 @@ func TestLayersBudgets(t *testing.T) {
 			if !ok {
 				continue
 			}
+			if f.Recv != nil {
+				of, _, _ := strings.Cut(layersFuncName(f), ".")
+				methods[of]++
+			}
 			first, last := src.fset.Position(f.Pos()).Line, src.fset.Position(f.End()).Line
 			if n := last - first + 1; n > layersFuncLines && !slices.Contains(layersLong, layersFuncName(f)) {
 				t.Errorf("%s:%d: %s has %d lines, more than %d", name, first, layersFuncName(f), n, layersFuncLines)
 			} else if n <= layersFuncLines && slices.Contains(layersLong, layersFuncName(f)) {
 				t.Errorf("%s:%d: %s needs no exception any more", name, first, layersFuncName(f))
 			}
+		}
+	}
+	for _, of := range sortedKeys(methods) {
+		n, excepted := methods[of], slices.Contains(layersMany, of)
+		switch {
+		case n > layersMethods && !excepted:
+			t.Errorf("type %s has %d methods, more than %d: make a type with a noun of its own of some", of, n,
+				layersMethods)
+		case n <= layersMethods && excepted:
+			t.Errorf("type %s needs no exception any more", of)
 		}
 	}
 }

@@ -9,50 +9,50 @@ import (
 )
 
 // assignQueued gives queued runs to agents, in the order of the queue, as far as agents have room.
-func (p *principal) assignQueued() {
-	p.askAgain(p.cfg.now())
-	if !p.assignable {
+func (f *fleet) assignQueued() {
+	f.askAgain(f.cfg.now())
+	if !f.assignable {
 		return
 	}
-	p.assignable = false
+	f.assignable = false
 	free := 0
-	for _, link := range p.links {
-		free += max(0, p.freeOf(link))
+	for _, link := range f.links {
+		free += max(0, f.freeOf(link))
 	}
-	for i := 0; i < len(p.queue) && free > 0; {
-		r := p.queue[i]
-		spec := p.state.Versions[r.Version]
-		link := p.bestAgent(r, spec)
-		if link == nil || p.mustWait(r, spec) != "" {
+	for i := 0; i < len(f.queue.runs) && free > 0; {
+		r := f.queue.runs[i]
+		spec := f.state.Versions[r.Version]
+		link := f.bestAgent(r, spec)
+		if link == nil || f.mustWait(r, spec) != "" {
 			i++
 			continue
 		}
-		if p.assign(r, spec, link) { // r is out of the queue, in one way or another
+		if f.assign(r, spec, link) { // r is out of the queue, in one way or another
 			free--
 		}
 	}
 }
 
 // freeOf gives how many more runs an agent may be given.
-func (p *principal) freeOf(link *agentLink) int {
-	a := p.state.Agents[link.name]
+func (f *fleet) freeOf(link *agentLink) int {
+	a := f.state.Agents[link.name]
 	if a == nil || a.Draining || !link.synced || link.leaving {
 		return 0
 	}
-	return a.Capacity - p.running[link.name]
+	return a.Capacity - f.running[link.name]
 }
 
 // bestAgent picks the agent with the most room among those whose labels match and that can take the run; nil when none
 // has any.
-func (p *principal) bestAgent(r *Run, spec *Workflow) *agentLink {
+func (f *fleet) bestAgent(r *Run, spec *Workflow) *agentLink {
 	var best *agentLink
-	for _, link := range p.links {
-		free := p.freeOf(link)
-		if free <= 0 || !labelsMatch(spec.Agent, p.state.Agents[link.name].Labels) ||
-			p.unable(link, r.Version, spec) != "" {
+	for _, link := range f.links {
+		free := f.freeOf(link)
+		if free <= 0 || !labelsMatch(spec.Agent, f.state.Agents[link.name].Labels) ||
+			f.unable(link, r.Version, spec) != "" {
 			continue
 		}
-		if best == nil || free > p.freeOf(best) || free == p.freeOf(best) && link.name < best.name {
+		if best == nil || free > f.freeOf(best) || free == f.freeOf(best) && link.name < best.name {
 			best = link
 		}
 	}
@@ -73,44 +73,44 @@ func labelsMatch(want, has map[string]string) bool {
 // replace only the oldest active run of a workflow goes, and none while something lives that an earlier one left. With
 // skip that holds for runs that make up for missed ticks: there may be a thousand of them; and for what its own earlier
 // attempts have left.
-func (p *principal) mustWait(r *Run, spec *Workflow) string {
+func (f *fleet) mustWait(r *Run, spec *Workflow) string {
 	if spec.Overlap == overlapAllow {
 		return ""
 	}
 	if orDefault(spec.Overlap, overlapSkip) == overlapSkip && r.Trigger != triggerCatchup {
-		return p.leftAlive(r.Workflow, r.ID)
+		return f.leftAlive(r.Workflow, r.ID)
 	}
-	for _, id := range p.active[r.Workflow] {
-		if other := p.state.Runs[id]; other != r && (other.State == runRunning || queuedBefore(other, r)) {
+	for _, id := range f.queue.active[r.Workflow] {
+		if other := f.state.Runs[id]; other != r && (other.State == runRunning || queuedBefore(other, r)) {
 			return "waiting for run " + id
 		}
 	}
-	return p.leftAlive(r.Workflow, "")
+	return f.leftAlive(r.Workflow, "")
 }
 
 // waitReason says what a queued run waits for.
-func (p *principal) waitReason(r *Run) string {
-	spec := p.state.Versions[r.Version]
+func (f *fleet) waitReason(r *Run) string {
+	spec := f.state.Versions[r.Version]
 	if spec == nil {
 		return ""
 	}
-	if reason := p.mustWait(r, spec); reason != "" {
+	if reason := f.mustWait(r, spec); reason != "" {
 		return reason
 	}
-	if reason := p.noTaker(r, spec); reason != "" {
+	if reason := f.noTaker(r, spec); reason != "" {
 		return reason
 	}
 	return "all agents are busy"
 }
 
 // noTaker says why no agent that is there can take a run, however little it had to do; "" when one can.
-func (p *principal) noTaker(r *Run, spec *Workflow) string {
-	if len(p.links) == 0 {
+func (f *fleet) noTaker(r *Run, spec *Workflow) string {
+	if len(f.links) == 0 {
 		return dispatchNoAgent
 	}
 	matching, taking, able, first := 0, 0, 0, ""
-	for name, link := range p.links {
-		a := p.state.Agents[name]
+	for name, link := range f.links {
+		a := f.state.Agents[name]
 		if !labelsMatch(spec.Agent, a.Labels) {
 			continue
 		}
@@ -118,7 +118,7 @@ func (p *principal) noTaker(r *Run, spec *Workflow) string {
 			continue
 		}
 		taking++
-		if reason := p.unable(link, r.Version, spec); reason == "" {
+		if reason := f.unable(link, r.Version, spec); reason == "" {
 			able++
 		} else if first == "" || reason < first { // the same each time
 			first = reason
@@ -148,12 +148,12 @@ func labelsText(labels map[string]string) string {
 
 // assign gives a run to an agent: the event first, the message once that is on disk. A run that does not fit into a
 // message with all that belongs to it has failed: no agent can be given it, and this gives false.
-func (p *principal) assign(r *Run, spec *Workflow, link *agentLink) bool {
-	if p.lines[r.ID] == 0 && r.LogDay != "" {
-		p.readLines(r)
+func (f *fleet) assign(r *Run, spec *Workflow, link *agentLink) bool {
+	if f.output.lines[r.ID] == 0 && r.LogDay != "" {
+		f.output.readLines(r)
 	}
 	as := &assignment{Run: r.ID, Lease: r.Lease + 1, Attempt: r.Attempt, Trigger: r.Trigger, Scheduled: r.Scheduled,
-		Params: r.Params, Spec: spec, Lines: p.lines[r.ID]}
+		Params: r.Params, Spec: spec, Lines: f.output.lines[r.ID]}
 	for _, t := range r.Tasks {
 		if t.State == taskSucceeded {
 			// more is of no use to the agent
@@ -162,13 +162,13 @@ func (p *principal) assign(r *Run, spec *Workflow, link *agentLink) bool {
 	}
 	body := protoEncode(&agentMsg{V: protoVersion, Op: msgAssign, Assign: as})
 	if len(body) > wireMaxFrame {
-		p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runFailed, Reason: fmt.Sprintf(
+		f.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runFailed, Reason: fmt.Sprintf(
 			"it cannot be given to an agent: workflow, parameters and outputs have %d bytes as JSON, and a message "+
 				"may have %d; write large data to files", len(body), wireMaxFrame)})
 		return false
 	}
-	p.emit(&Event{Kind: evAssigned, Run: r.ID, Workflow: r.Workflow, Agent: link.name})
-	p.afterCommit(func() { link.sendBody(body) })
-	p.tellFollowed(r, false)
+	f.emit(&Event{Kind: evAssigned, Run: r.ID, Workflow: r.Workflow, Agent: link.name})
+	f.whenDurable(func() { link.sendBody(body) })
+	f.tellFollowed(r, false)
 	return true
 }

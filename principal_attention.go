@@ -35,21 +35,41 @@ type attentionCase struct {
 	good   *Run
 }
 
-// eachAttention hands fn everything that needs a person and is for this peer, in no order, and whether it was
+// attention knows what needs a person. It belongs to the principal's loop.
+type attention struct {
+	*principalLoop
+	catalog   *catalog
+	queue     *queue
+	output    *output
+	fleet     *fleet
+	timetable *timetable
+
+	troubled  map[string]bool // workflows with something that needs a person, acknowledged or not
+	warned    *AttentionItem  // the item of all files that are warned of, nil: there are none
+	troubleAt time.Time       // when acknowledged troubles are next looked at
+}
+
+// attentionNew makes an attention that looks at the parts of a principal.
+func attentionNew(p *principal) *attention {
+	return &attention{principalLoop: p.principalLoop, catalog: p.catalog, queue: p.queue, output: p.output,
+		fleet: p.fleet, timetable: p.timetable, troubled: map[string]bool{}}
+}
+
+// each hands fn everything that needs a person and is for this peer, in no order, and whether it was
 // acknowledged or sleeps. Only on the loop.
-func (p *principal) eachAttention(grant *authGrant, now time.Time, fn func(item AttentionItem, seen bool)) {
+func (a *attention) each(grant *authGrant, now time.Time, fn func(item AttentionItem, seen bool)) {
 	acked := func(key string) bool {
-		ack, ok := p.state.Acks[key]
+		ack, ok := a.state.Acks[key]
 		return ok && (ack.Until.IsZero() || now.Before(ack.Until.Time))
 	}
-	for id := range p.troubled {
+	for id := range a.troubled {
 		if !grant.sees(id) {
 			continue
 		}
-		if key, reason := attentionFault(p.files[id]); key != "" {
+		if key, reason := attentionFault(a.catalog.files[id]); key != "" {
 			fn(AttentionItem{Key: key, Kind: attentionFile, Workflow: id, Reason: reason, Count: 1}, acked(key))
 		}
-		if ws := p.state.Workflows[id]; ws != nil {
+		if ws := a.state.Workflows[id]; ws != nil {
 			for _, f := range ws.Failures {
 				fn(AttentionItem{Key: f.Key, Kind: attentionFailed, Workflow: id, Task: f.Task, Exit: f.Exit,
 					Agent: f.Agent, Agents: f.Agents, Reason: f.Reason,
@@ -58,16 +78,18 @@ func (p *principal) eachAttention(grant *authGrant, now time.Time, fn func(item 
 			}
 		}
 	}
-	for _, a := range p.state.Agents {
-		if key := stateKey("agent", a.Name, ""); a.State == agentLost && now.Sub(a.Seen.Time) >= attentionAway &&
+	for _, agent := range a.state.Agents {
+		if key := stateKey("agent", agent.Name, ""); agent.State == agentLost &&
+			now.Sub(agent.Seen.Time) >= attentionAway &&
 			grant.may(protoOpOf("agents")) {
-			fn(AttentionItem{Key: key, Kind: attentionAgent, Agent: a.Name, Reason: "lost", Count: 1, First: a.Seen,
-				Last: a.Seen}, acked(key))
+			fn(AttentionItem{Key: key, Kind: attentionAgent, Agent: agent.Name, Reason: "lost", Count: 1,
+				First: agent.Seen,
+				Last:  agent.Seen}, acked(key))
 		}
 	}
-	p.eachTrouble(grant, func(item AttentionItem) { fn(item, acked(item.Key)) })
-	p.eachOld(grant, func(item AttentionItem) { fn(item, acked(item.Key)) })
-	p.eachOverdue(now, func(item AttentionItem) {
+	a.eachTrouble(grant, func(item AttentionItem) { fn(item, acked(item.Key)) })
+	a.eachOld(grant, func(item AttentionItem) { fn(item, acked(item.Key)) })
+	a.eachOverdue(now, func(item AttentionItem) {
 		if grant.sees(item.Workflow) {
 			fn(item, acked(item.Key))
 		}
@@ -76,9 +98,9 @@ func (p *principal) eachAttention(grant *authGrant, now time.Time, fn func(item 
 
 // attentionItems lists what needs a person, is for this peer, and was not acknowledged: what one cause has in several
 // workflows as one. Only on the loop.
-func (p *principal) attentionItems(grant *authGrant, now time.Time) (items []AttentionItem) {
+func (a *attention) items(grant *authGrant, now time.Time) (items []AttentionItem) {
 	alike := map[string]int{}
-	p.eachAttention(grant, now, func(item AttentionItem, seen bool) {
+	a.each(grant, now, func(item AttentionItem, seen bool) {
 		cause := attentionCause(&item)
 		i, known := alike[cause]
 		switch {
@@ -93,8 +115,8 @@ func (p *principal) attentionItems(grant *authGrant, now time.Time) (items []Att
 	for i := range items {
 		if item := &items[i]; len(item.members) > 0 {
 			item.Key = stateKey("cause", item.Kind, attentionCause(item))
-			slices.SortFunc(item.members, func(a, b AttentionItem) int {
-				return cmp.Or(b.Last.Compare(a.Last.Time), cmp.Compare(a.Workflow, b.Workflow))
+			slices.SortFunc(item.members, func(x, y AttentionItem) int {
+				return cmp.Or(y.Last.Compare(x.Last.Time), cmp.Compare(x.Workflow, y.Workflow))
 			})
 			item.sum()
 		}
@@ -163,9 +185,9 @@ func (item *AttentionItem) sum() {
 
 // eachOverdue hands fn what should have begun: queued runs that no agent can take, by workflow, and ticks that nobody
 // has decided.
-func (p *principal) eachOverdue(now time.Time, fn func(AttentionItem)) {
-	looked, elsewhere := map[string]bool{}, p.compatPresent()
-	for _, r := range p.queue {
+func (a *attention) eachOverdue(now time.Time, fn func(AttentionItem)) {
+	looked, elsewhere := map[string]bool{}, a.dialect.present()
+	for _, r := range a.queue.runs {
 		if elsewhere || len(looked) == attentionMaxQueue {
 			break
 		}
@@ -174,19 +196,19 @@ func (p *principal) eachOverdue(now time.Time, fn func(AttentionItem)) {
 		}
 		looked[r.Workflow] = true
 		since := r.Queued.Time
-		if again, ok := p.requeued[r.ID]; ok {
+		if again, ok := a.queue.requeued[r.ID]; ok {
 			since = again
 		}
-		spec := p.state.Versions[r.Version]
-		if len(p.links) > 0 && now.Sub(since) < attentionWaits || spec == nil || p.mustWait(r, spec) != "" {
+		spec := a.state.Versions[r.Version]
+		if len(a.fleet.links) > 0 && now.Sub(since) < attentionWaits || spec == nil || a.fleet.mustWait(r, spec) != "" {
 			continue
 		}
-		if reason := p.noTaker(r, spec); reason != "" {
+		if reason := a.fleet.noTaker(r, spec); reason != "" {
 			item := AttentionItem{Key: stateKey("overdue", r.Workflow, ""), Kind: attentionOverdue,
 				Workflow: r.Workflow, Reason: reason,
 				First: stampOf(since), Last: stampOf(since)}
-			for _, id := range slices.Backward(p.active[r.Workflow]) {
-				if p.state.Runs[id].State != runQueued {
+			for _, id := range slices.Backward(a.queue.active[r.Workflow]) {
+				if a.state.Runs[id].State != runQueued {
 					continue
 				}
 				if item.Count++; item.Count <= stateMaxFailureRuns {
@@ -196,11 +218,11 @@ func (p *principal) eachOverdue(now time.Time, fn func(AttentionItem)) {
 			fn(item)
 		}
 	}
-	if at, ok := p.sched.next(); !ok || now.Sub(at) < attentionLate {
+	if at, ok := a.timetable.sched.next(); !ok || now.Sub(at) < attentionLate {
 		return
 	}
-	for _, id := range sortedKeys(p.files) {
-		if at, ok := p.sched.nextOf(id); ok && now.Sub(at) >= attentionLate {
+	for _, id := range sortedKeys(a.catalog.files) {
+		if at, ok := a.timetable.sched.nextOf(id); ok && now.Sub(at) >= attentionLate {
 			fn(AttentionItem{Key: stateKey("late", id, ""), Kind: attentionOverdue, Workflow: id,
 				Reason: "its tick is not decided", Count: 1,
 				First: stampOf(at), Last: stampOf(at)})
@@ -223,38 +245,38 @@ func attentionFault(f *workflowFile) (key, reason string) {
 
 // noteTrouble keeps the set of workflows that eachAttention looks at: those with a file, and with a fault in it or with
 // failures. Only on the loop.
-func (p *principal) noteTrouble(id string) {
-	f, ws := p.files[id], p.state.Workflows[id]
+func (a *attention) noteTrouble(id string) {
+	f, ws := a.catalog.files[id], a.state.Workflows[id]
 	if key, _ := attentionFault(f); key != "" || f != nil && ws != nil && len(ws.Failures) > 0 {
-		p.troubled[id] = true
+		a.troubled[id] = true
 		return
 	}
-	delete(p.troubled, id)
+	delete(a.troubled, id)
 }
 
 // endFaultAcks takes back the acknowledgements of faults that are mended: should they come again, they are new. Only on
 // the loop.
-func (p *principal) endFaultAcks() {
-	for _, key := range sortedKeys(p.state.Acks) {
+func (a *attention) endFaultAcks() {
+	for _, key := range sortedKeys(a.state.Acks) {
 		kind, rest, _ := strings.Cut(key, ":")
 		if kind != attentionFile {
 			continue
 		}
 		id := rest[:max(strings.LastIndexByte(rest, ':'), 0)]
-		if now, _ := attentionFault(p.files[id]); now != key {
-			p.emit(&Event{Kind: evAckOver, Workflow: id, Key: key})
+		if now, _ := attentionFault(a.catalog.files[id]); now != key {
+			a.emit(&Event{Kind: evAckOver, Workflow: id, Key: key})
 		}
 	}
 }
 
 // attentionCount gives how many items nobody has acknowledged. Only on the loop.
-func (p *principal) attentionCount(grant *authGrant) int {
-	return len(p.attentionItems(grant, p.cfg.now()))
+func (a *attention) count(grant *authGrant) int {
+	return len(a.items(grant, a.cfg.now()))
 }
 
 // lookAttention lists what needs a person, the newest first, and last what has come right by itself.
-func (p *principal) lookAttention(c *opCall) {
-	items, ok := lookAsk(p, c, func() []AttentionItem { return p.attentionItems(c.grant, p.cfg.now()) })
+func (l *looks) lookAttention(c *opCall) {
+	items, ok := lookAsk(l, c, func() []AttentionItem { return l.attention.items(c.grant, l.cfg.now()) })
 	if !ok {
 		return
 	}
@@ -267,21 +289,21 @@ func (p *principal) lookAttention(c *opCall) {
 		items = items[i+1:]
 	}
 	page := items[:min(len(items), c.req.N.rows(attentionPage, attentionPage))]
-	cases, ok := lookAsk(p, c, func() (cases []attentionCase) {
+	cases, ok := lookAsk(l, c, func() (cases []attentionCase) {
 		for _, item := range page {
-			cases = append(cases, p.attentionCaseOf(item))
+			cases = append(cases, l.attention.caseOf(item))
 		}
 		return cases
 	})
-	if !ok || !p.readPlace(c) {
+	if !ok || !l.readPlace(c) {
 		return
 	}
 	for i := range cases {
-		if p.gone(c) {
-			p.refuseStopping(c)
+		if l.gone(c) {
+			l.refuseStopping(c)
 			return
 		}
-		p.explain(c, &cases[i])
+		l.explain(c, &cases[i])
 		page[i] = cases[i].item
 	}
 	reply := Reply{Items: page[:fitting(page)], Count: count}
@@ -304,25 +326,25 @@ func attentionRank(item AttentionItem) int {
 }
 
 // attentionCaseOf adds the runs that explain an item, as far as they are in memory. Only on the loop.
-func (p *principal) attentionCaseOf(item AttentionItem) attentionCase {
+func (a *attention) caseOf(item AttentionItem) attentionCase {
 	k := attentionCase{item: item}
 	if item.Kind != attentionFailed {
 		return k
 	}
 	if len(item.members) > 0 { // the newest explains them all
-		newest := p.attentionCaseOf(item.members[0])
+		newest := a.caseOf(item.members[0])
 		k.of, k.failed, k.good = &newest.item, newest.failed, newest.good
 		return k
 	}
-	if r := p.state.Runs[item.Runs[0]]; r != nil {
+	if r := a.state.Runs[item.Runs[0]]; r != nil {
 		k.failed = r.clone()
 	}
-	ws := p.state.Workflows[item.Workflow]
+	ws := a.state.Workflows[item.Workflow]
 	if ws == nil {
 		return k
 	}
 	for _, o := range slices.Backward(ws.Recent) {
-		if r := p.state.Runs[o.Run]; r != nil && o.State == runSucceeded && r.Finished.Before(item.Last.Time) {
+		if r := a.state.Runs[o.Run]; r != nil && o.State == runSucceeded && r.Finished.Before(item.Last.Time) {
 			k.good = r.clone()
 			break
 		}
@@ -332,7 +354,7 @@ func (p *principal) attentionCaseOf(item AttentionItem) attentionCase {
 
 // explain looks up what is missing, in the history, and tells of an item's output and of what was different when the
 // workflow last went well. On the request's own goroutine.
-func (p *principal) explain(c *opCall, k *attentionCase) {
+func (l *looks) explain(c *opCall, k *attentionCase) {
 	item, of := &k.item, &k.item
 	if k.of != nil {
 		of = k.of
@@ -341,10 +363,10 @@ func (p *principal) explain(c *opCall, k *attentionCase) {
 	if item.Kind != attentionFailed {
 		return
 	}
-	over := func() bool { return p.gone(c) }
+	over := func() bool { return l.gone(c) }
 	if k.failed == nil {
 		since := historyFilter{Workflow: of.Workflow, Since: historyQueued(of.Runs[0]), over: over}
-		p.store.historyList(since, func(r *Run) bool {
+		l.store.historyList(since, func(r *Run) bool {
 			if r.ID == of.Runs[0] {
 				k.failed = r
 			}
@@ -352,7 +374,7 @@ func (p *principal) explain(c *opCall, k *attentionCase) {
 		})
 	}
 	if k.good == nil {
-		p.store.historyList(historyFilter{Workflow: of.Workflow, State: runSucceeded, Before: of.Last.Time, Limit: 1,
+		l.store.historyList(historyFilter{Workflow: of.Workflow, State: runSucceeded, Before: of.Last.Time, Limit: 1,
 			over: over}, func(r *Run) bool {
 			k.good = r
 			return false
@@ -362,19 +384,19 @@ func (p *principal) explain(c *opCall, k *attentionCase) {
 		item.Good = k.good.ID
 	}
 	if k.failed != nil {
-		item.Lines, item.Streams = p.lastLines(k.failed, of.Task, over)
+		item.Lines, item.Streams = l.lastLines(k.failed, of.Task, over)
 		item.Changed = attentionChanged(k.failed, k.good)
 	}
 }
 
 // lastLines gives the end of what a task of a run that has ended wrote to both streams, in order, and of each line its
 // stream.
-func (p *principal) lastLines(r *Run, task string, over func() bool) (lines []string, streams string) {
+func (l *looks) lastLines(r *Run, task string, over func() bool) (lines []string, streams string) {
 	if r.LogDay == "" {
 		return nil, ""
 	}
 	until := r.Finished.UTC().AddDate(0, 0, 1).Format(logDayLayout) // its agent's clock may be behind
-	p.logs.read(r.Workflow, r.ID, logPlaceOf(r), logFilter{Task: task, Until: until, Tail: attentionLines, over: over},
+	l.logs.read(r.Workflow, r.ID, logPlaceOf(r), logFilter{Task: task, Until: until, Tail: attentionLines, over: over},
 		func(line LogLine) error {
 			text := strings.ToValidUTF8(string(line.raw()), "\uFFFD")
 			lines, streams = append(lines, textHead(text, attentionMaxLine)), streams+line.Stream
@@ -421,8 +443,8 @@ func (p *principal) opAck(c *opCall) {
 			found = &item
 		}
 	}
-	p.eachAttention(c.grant, now, func(item AttentionItem, _ bool) { note(item) })
-	for _, item := range p.attentionItems(c.grant, now) {
+	p.attention.each(c.grant, now, func(item AttentionItem, _ bool) { note(item) })
+	for _, item := range p.attention.items(c.grant, now) {
 		if len(item.members) > 0 {
 			note(item)
 		}
@@ -431,7 +453,7 @@ func (p *principal) opAck(c *opCall) {
 	case c.req.Key == "":
 		c.refuse(refuse(codeInvalid, "ack needs the key of an item (cdktr attention lists them)"))
 	case found == nil:
-		p.refuseLater(c, refuseNear(fmt.Sprintf("nothing with the key %q needs attention", c.req.Key),
+		p.looks.refuseNear(c, refuseNear(fmt.Sprintf("nothing with the key %q needs attention", c.req.Key),
 			"cdktr attention lists what does", c.req.Key,
 			func() []string { return keys }))
 	case !until.IsZero() && !until.After(now):
@@ -440,7 +462,7 @@ func (p *principal) opAck(c *opCall) {
 		for _, item := range append(found.members, *found)[:max(len(found.members), 1)] {
 			p.emit(&Event{Kind: evAcked, Workflow: item.Workflow, Key: item.Key, Until: until, By: c.by, From: c.from})
 		}
-		p.afterCommit(func() { c.reply(Reply{}) })
+		p.whenDurable(func() { c.reply(Reply{}) })
 	}
 }
 
@@ -448,65 +470,19 @@ func (p *principal) opAck(c *opCall) {
 // its disk, output that was dropped, the folder of the workflows, an agent's clock. What comes from somebody who was
 // asked lies in memory and is known again when it happens again.
 
-// attentionMaxDropped is of how many workflows dropped output is remembered; of further ones only their logs tell.
-const attentionMaxDropped = 1000
-
 // attentionWarned is how many workflows the item of warnings names; the rest is counted.
 const attentionWarned = 20
 
 // attentionTroubles is how often it is looked whether what was acknowledged is over, while the loop is awake.
 const attentionTroubles = time.Minute
 
-// attentionDropped is output that the principal's disk did not take, or an agent could not keep: of one workflow's
-// newest run of which that is so.
-type attentionDropped struct {
-	run string
-	lostLines
-	agent, said string // what the agent said of it
-	last        time.Time
-}
-
-// noteDropped remembers that output of a run is dropped; note says what of it. Only on the loop.
-func (p *principal) noteDropped(r *Run, note func(*attentionDropped)) {
-	if p.dropped == nil {
-		p.dropped = map[string]attentionDropped{}
-	}
-	d, known := p.dropped[r.Workflow]
-	if !known && len(p.dropped) >= attentionMaxDropped {
-		return
-	}
-	if d.run != r.ID {
-		d = attentionDropped{run: r.ID}
-	}
-	d.last = p.cfg.now()
-	note(&d)
-	p.dropped[r.Workflow] = d
-}
-
-// say notes what an agent says of it, behind what it has said of the same run.
-func (d *attentionDropped) say(agent, said string) {
-	d.agent, d.said = agent, protoReason(strings.TrimPrefix(d.said+"; "+said, "; "))
-}
-
-// reason says what was dropped, and why.
-func (d *attentionDropped) reason() string {
-	var parts []string
-	if d.lines > 0 {
-		parts = append(parts, fmt.Sprintf("%d lines of output could not be stored: %v", d.lines, d.cause))
-	}
-	if d.said != "" {
-		parts = append(parts, "agent "+d.agent+": "+d.said)
-	}
-	return strings.Join(parts, "; ")
-}
-
 // noteWarned makes the item of all files that load and are warned of, nil when there are none. It is another one, to be
 // acknowledged anew, when the warnings are others. Only on the loop.
-func (p *principal) noteWarned() {
+func (a *attention) noteWarned() {
 	var item *AttentionItem
 	var all []string
-	for _, id := range p.ids {
-		faults := p.files[id].Faults
+	for _, id := range a.catalog.ids {
+		faults := a.catalog.files[id].Faults
 		if workflowBroken(faults) { // it has an item of its own
 			continue
 		}
@@ -527,45 +503,45 @@ func (p *principal) noteWarned() {
 			item.Reason += fmt.Sprintf(" (and %d more: cdktr validate)", len(all)-1)
 		}
 		item.Key = stateKey("folder", "", strings.Join(all, "\n"))
-		item.First = stampOf(p.cfg.now())
-		if p.warned != nil && p.warned.Key == item.Key {
-			item.First = p.warned.First
+		item.First = stampOf(a.cfg.now())
+		if a.warned != nil && a.warned.Key == item.Key {
+			item.First = a.warned.First
 		}
 		item.Last = item.First
 	}
-	p.warned = item
+	a.warned = item
 }
 
 // eachTrouble hands fn what is wrong and is for this peer: what is of no workflow is for those who may see agents. Only
 // on the loop.
-func (p *principal) eachTrouble(grant *authGrant, fn func(AttentionItem)) {
-	for id, d := range p.dropped {
+func (a *attention) eachTrouble(grant *authGrant, fn func(AttentionItem)) {
+	for id, d := range a.output.troubles {
 		if grant.sees(id) {
 			fn(AttentionItem{Key: stateKey("output", id, d.run), Kind: attentionOutput, Workflow: id,
 				Runs: []string{d.run}, Agent: d.agent, Count: 1, First: stampOf(d.last), Last: stampOf(d.last),
 				Reason: d.reason()})
 		}
 	}
-	for run, workflow := range p.left {
+	for run, workflow := range a.fleet.left {
 		if grant.sees(workflow) {
-			fn(attentionOfLeft(workflow, p.state.Workflows[workflow].left(run)))
+			fn(attentionOfLeft(workflow, a.state.Workflows[workflow].left(run)))
 		}
 	}
 	if !grant.may(protoOpOf("agents")) {
 		return
 	}
-	if err := p.store.failing(); err != nil {
+	if err := a.store.failing(); err != nil {
 		fn(AttentionItem{Key: stateKey("disk", "journal", ""), Kind: attentionDisk, Count: 1,
 			Reason: fmt.Sprintf("the journal cannot be written: %v; new runs are refused", err)})
 	}
-	if note := p.folderNote(); note != "" {
+	if note := a.catalog.folderNote(); note != "" {
 		fn(AttentionItem{Key: stateKey("folder", "", note), Kind: attentionFolder, Count: 1, Reason: note})
 	}
-	if p.warned != nil {
-		fn(*p.warned)
+	if a.warned != nil {
+		fn(*a.warned)
 	}
-	for _, name := range sortedKeys(p.links) {
-		if link := p.links[name]; link.skew != 0 {
+	for _, name := range sortedKeys(a.fleet.links) {
+		if link := a.fleet.links[name]; link.skew != 0 {
 			by := "ahead of"
 			if link.skew < 0 {
 				by = "behind"
@@ -580,23 +556,23 @@ func (p *principal) eachTrouble(grant *authGrant, fn func(AttentionItem)) {
 
 // endTroubleAcks takes back the acknowledgements of what is over, as it finds it once in attentionTroubles: should it
 // come again, it is new. Only on the loop.
-func (p *principal) endTroubleAcks(now time.Time) {
-	if now.Before(p.troubleAt) || len(p.state.Acks) == 0 {
+func (a *attention) endTroubleAcks(now time.Time) {
+	if now.Before(a.troubleAt) || len(a.state.Acks) == 0 {
 		return
 	}
-	p.troubleAt = now.Add(attentionTroubles)
+	a.troubleAt = now.Add(attentionTroubles)
 	var there []string
-	for _, key := range sortedKeys(p.state.Acks) {
+	for _, key := range sortedKeys(a.state.Acks) {
 		if kind, _, _ := strings.Cut(key, ":"); kind != attentionDisk && kind != attentionFolder &&
 			kind != attentionClock {
 			continue
 		}
 		if there == nil {
 			there = []string{""}
-			p.eachTrouble(authOwner, func(item AttentionItem) { there = append(there, item.Key) })
+			a.eachTrouble(authOwner, func(item AttentionItem) { there = append(there, item.Key) })
 		}
 		if !slices.Contains(there, key) {
-			p.emit(&Event{Kind: evAckOver, Key: key})
+			a.emit(&Event{Kind: evAckOver, Key: key})
 		}
 	}
 }
@@ -607,4 +583,11 @@ func attentionOfLeft(workflow string, l *RunLeft) AttentionItem {
 	return AttentionItem{Key: stateKey("left", workflow, l.Run), Kind: attentionLeft, Workflow: workflow,
 		Task: first.Task, Agent: first.Agent, Runs: []string{l.Run}, Count: 1,
 		First: l.Since, Last: l.Since, Reason: leftText(l.Processes) + ": " + first.Why + "; end it there, as root"}
+}
+
+// attentionObserve keeps the set of workflows in trouble.
+func (a *attention) observe(c change) {
+	if c.event.Workflow != "" {
+		a.noteTrouble(c.event.Workflow)
+	}
 }

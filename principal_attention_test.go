@@ -450,13 +450,13 @@ func TestAttentionTroubles(t *testing.T) {
 		folder.scan(t.Context())
 
 		a := dispatchAgentJoin(g, "x", 1)
-		g.do(func() { g.p.links["x"].skew = -90 * time.Second })
+		g.do(func() { g.p.fleet.links["x"].skew = -90 * time.Second })
 		want("a clock", "clock")
 		if r := g.ask(Request{Op: "attention"}); r.Items[0].Agent != "x" ||
 			!strings.Contains(r.Items[0].Reason, "1m30s behind") {
 			t.Errorf("%+v", r.Items)
 		}
-		g.do(func() { g.p.links["x"].skew = 0 })
+		g.do(func() { g.p.fleet.links["x"].skew = 0 })
 		want("set right", "")
 
 		run := g.run("w")
@@ -552,7 +552,7 @@ func TestAttentionLate(t *testing.T) {
 		g.do(func() {
 			for after, want := range map[time.Duration]int{attentionLate: 0, attentionLate + time.Minute: 1} {
 				n := 0
-				g.p.eachAttention(authOwner, time.Now().Add(after), func(item AttentionItem, _ bool) {
+				g.p.attention.each(authOwner, time.Now().Add(after), func(item AttentionItem, _ bool) {
 					n++
 					if item.Kind != attentionOverdue || item.Workflow != "w" {
 						t.Errorf("%+v", item)

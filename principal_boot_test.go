@@ -40,11 +40,11 @@ func TestPrincipalBoot(t *testing.T) {
 		expect("a second start of one boot", 1, 2)
 		again("one", false)
 		g.do(func() {
-			g.p.held, g.p.loaded, g.p.cfg.Boot = true, false, "two"
+			g.p.timetable.held, g.p.timetable.loaded, g.p.cfg.Boot = true, false, "two"
 			g.p.setFiles(principalFiles(boot, start), nil)
 		})
 		expect("while the clock is waited for", 1, 2)
-		g.do(g.p.beginSchedules)
+		g.do(g.p.timetable.begin)
 		expect("once it is set", 2, 3)
 		again("two", false)
 		g.do(func() { g.p.setFiles(principalFiles(boot, start), nil) })

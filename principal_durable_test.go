@@ -82,13 +82,17 @@ var durableCases = []durableCase{
 		want: `"run":"`},
 	{op: "run and wait", body: func(*durableRig) any { return Request{Op: "run", Workflow: "v", Wait: true} },
 		when: func(g *durableRig) {
-			g.do(func() { g.p.cancelRun(g.p.state.Runs[g.p.active["v"][0]], "enough", false, "", "") })
+			g.do(func() { g.p.fleet.cancelRun(g.p.state.Runs[g.p.queue.active["v"][0]], "enough", false, "", "") })
 		}, want: runCancelled},
 	{op: "wait", body: func(g *durableRig) any { return Request{Op: "wait", Run: g.run} },
-		when: func(g *durableRig) { g.do(func() { g.p.cancelRun(g.p.state.Runs[g.run], "enough", false, "", "") }) },
+		when: func(g *durableRig) {
+			g.do(func() { g.p.fleet.cancelRun(g.p.state.Runs[g.run], "enough", false, "", "") })
+		},
 		want: runCancelled},
 	{op: "wait and follow", body: func(g *durableRig) any { return Request{Op: "wait", Run: g.run, Follow: true} },
-		when: func(g *durableRig) { g.do(func() { g.p.cancelRun(g.p.state.Runs[g.run], "enough", false, "", "") }) },
+		when: func(g *durableRig) {
+			g.do(func() { g.p.fleet.cancelRun(g.p.state.Runs[g.run], "enough", false, "", "") })
+		},
 		want: `"runs":[`},
 	{op: "cancel", body: func(g *durableRig) any { return Request{Op: "cancel", Run: g.run} }, want: `"run":"`},
 	{op: "cancel of a task", setup: (*durableRig).begin, body: func(g *durableRig) any {
@@ -246,12 +250,12 @@ func TestDurableAgents(t *testing.T) {
 			op string
 			do func()
 		}{
-			{msgAssign, func() { g.p.enqueue(g.p.files["v"].Spec, fire{trigger: triggerManual}) }},
+			{msgAssign, func() { g.p.enqueue(g.p.catalog.files["v"].Spec, fire{trigger: triggerManual}) }},
 			{msgStopTask, func() {
 				g.p.cancelTask(&opCall{req: Request{Op: "cancel", Run: g.run, Task: "a"}, conn: g.connect(), by: "x"},
 					g.p.state.Runs[g.run])
 			}},
-			{msgCancel, func() { g.p.cancelRun(g.p.state.Runs[g.run], "enough", false, "x", "") }},
+			{msgCancel, func() { g.p.fleet.cancelRun(g.p.state.Runs[g.run], "enough", false, "x", "") }},
 			{msgAck, nil},
 		} {
 			for range 2 * storeSyncDelay / agentHeartbeat {

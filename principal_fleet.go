@@ -6,10 +6,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"slices"
-	"syscall"
 	"time"
 )
 
@@ -31,12 +29,6 @@ const (
 	// dispatchLeftText is the bytes of each text about a process that was left; a longer one is shortened.
 	dispatchLeftText = 128
 )
-
-// lostLines is output of an active run that the disk did not take, and why the first of it was not.
-type lostLines struct {
-	lines int
-	cause error
-}
 
 // agentLink is one connected agent.
 type agentLink struct {
@@ -67,20 +59,49 @@ type agentLink struct {
 	old   *dispatchOld      // it was passed over because it is too old; nil: it was not
 }
 
+// fleet is the agents: those that are connected, those that were, and what they have. It belongs to the principal's
+// loop.
+type fleet struct {
+	*principalLoop
+	queue     *queue
+	output    *output
+	followers *followers
+
+	links   map[string]*agentLink // agents that are connected
+	running map[string]int        // agent -> runs that it was given
+	// agents that are not connected, with runs or with processes that these left -> when that is given up
+	losing map[string]time.Time
+	// runs that left processes which live at an agent that could not end them -> their workflows
+	left map[string]string
+	// no agent is to be dropped, and no run to be given up, before this
+	nextLoss time.Time
+	// what agents did not take, see principal_refused.go
+	refusals map[dispatchWhat]*dispatchRefusal
+	// something changed that may let a queued run go
+	assignable bool
+}
+
+// fleetNew makes a fleet without agents.
+func fleetNew(loop *principalLoop, queue *queue, output *output, followers *followers) *fleet {
+	return &fleet{principalLoop: loop, queue: queue, output: output, followers: followers,
+		links: map[string]*agentLink{}, running: map[string]int{}, losing: map[string]time.Time{},
+		left: map[string]string{}, refusals: map[dispatchWhat]*dispatchRefusal{}}
+}
+
 // noteLoad notes how busy an agent's machine is. Only the first word of it is news: like when it was heard, it changes
 // all the time, and is told with whatever else changes.
-func (p *principal) noteLoad(link *agentLink, load *float64) {
+func (f *fleet) noteLoad(link *agentLink, load *float64) {
 	if load == nil || *load < 0 || *load > dispatchMaxLoad {
 		return
 	}
 	if link.load == nil {
-		p.newsAgent(link.name)
+		f.followers.newsAgent(link.name)
 	}
 	link.load = load
 }
 
 // clocked compares an agent's clock with ours. Twice, because one message may just have been long on its way.
-func (p *principal) clocked(link *agentLink, theirs Stamp, now time.Time) {
+func (f *fleet) clocked(link *agentLink, theirs Stamp, now time.Time) {
 	if link.near || theirs.IsZero() {
 		return
 	}
@@ -90,19 +111,19 @@ func (p *principal) clocked(link *agentLink, theirs Stamp, now time.Time) {
 		return
 	}
 	if link.skew = link.ahead; !known {
-		p.note("the clock of this agent is not ours: the times of its lines of output are its own", link.conn.Peer(),
+		f.note("the clock of this agent is not ours: the times of its lines of output are its own", link.conn.Peer(),
 			"agent", link.name, "ahead", link.skew.Round(time.Second))
 	}
 }
 
 // runAgentLink reads what a connected agent says until the connection ends, then takes the agent off. It is the
 // goroutine of that connection; hello is its first message.
-func (p *principal) runAgentLink(conn wireConn, grant *authGrant, hello *agentMsg) {
+func (f *fleet) runAgentLink(conn wireConn, grant *authGrant, hello *agentMsg) {
 	by, from := peerName(conn.Peer())
 	link := &agentLink{name: hello.Agent, conn: conn, grant: grant, by: by, from: from,
 		near:  conn.Peer().Transport == wireMemory,
 		epoch: hello.Epoch, last: hello.Last}
-	if !p.call(func() { p.welcome(link, hello) }) {
+	if !f.call(func() { f.welcome(link, hello) }) {
 		conn.Close()
 		return
 	}
@@ -117,59 +138,59 @@ func (p *principal) runAgentLink(conn wireConn, grant *authGrant, hello *agentMs
 			err = protoPeer(body, m)
 		}
 		if err != nil {
-			p.note("agent sent what cannot be read", conn.Peer(), "agent", link.name, "cause", err)
+			f.note("agent sent what cannot be read", conn.Peer(), "agent", link.name, "cause", err)
 			break
 		}
-		if !p.call(func() { p.hear(link, m, len(body)) }) {
+		if !f.call(func() { f.hear(link, m, len(body)) }) {
 			break
 		}
 	}
 	conn.Close()
-	p.call(func() { p.dropLink(link, "connection closed") })
+	f.call(func() { f.dropLink(link, "connection closed") })
 }
 
 // welcome takes an agent in: its runs are compared with the state, and it is told from where to send its spool.
-func (p *principal) welcome(link *agentLink, m *agentMsg) {
-	if reason := p.unwelcome(link, m); reason != "" {
-		p.note("an agent was not let in", link.conn.Peer(), "agent", m.Agent, "cause", reason)
+func (f *fleet) welcome(link *agentLink, m *agentMsg) {
+	if reason := f.unwelcome(link, m); reason != "" {
+		f.note("an agent was not let in", link.conn.Peer(), "agent", m.Agent, "cause", reason)
 		link.send(&agentMsg{Op: msgRefused, Reason: reason})
-		p.workers.Go(func() { link.conn.Close() }) // after these words are out; the loop does not wait for that
+		f.workers.Go(func() { link.conn.Close() }) // after these words are out; the loop does not wait for that
 		return
 	}
-	now := p.cfg.now()
+	now := f.cfg.now()
 	link.heard, link.held = now, map[string]int{}
-	p.clocked(link, m.Clock, now)
-	if a := p.state.Agents[link.name]; a != nil && a.Epoch == link.epoch {
+	f.clocked(link, m.Clock, now)
+	if a := f.state.Agents[link.name]; a != nil && a.Epoch == link.epoch {
 		link.folded = a.N
 	}
 	// The state holds the numbers of events; those of output, and all that was acknowledged to an agent that was
 	// forgotten since, are known to the agent alone.
 	link.folded = max(link.folded, m.N)
 	link.acked = link.folded
-	p.links[link.name] = link
-	p.knowing(link, m)
-	delete(p.losing, link.name)
-	p.emit(&Event{Kind: evAgentUp, Agent: link.name, Epoch: link.epoch, Labels: m.Labels, Capacity: m.Capacity,
+	f.links[link.name] = link
+	f.knowing(link, m)
+	delete(f.losing, link.name)
+	f.emit(&Event{Kind: evAgentUp, Agent: link.name, Epoch: link.epoch, Labels: m.Labels, Capacity: m.Capacity,
 		Build: m.Version,
 		By:    link.by, From: link.from})
-	p.takeLeft(link, m.Left)
+	f.takeLeft(link, m.Left)
 	link.send(&agentMsg{Op: msgWelcome, N: link.folded, Version: programVersion(), Can: protoPrincipalCan,
 		Clock: stampOf(now)})
 	for _, h := range m.Holds {
-		r := p.state.Runs[h.Run]
+		r := f.state.Runs[h.Run]
 		switch {
 		case r == nil || r.Agent != link.name || r.Lease != h.Lease || !runActive(r.State) && !r.Lost:
 			link.send(&agentMsg{Op: msgCancel, Run: h.Run, Drop: true, Reason: "this run is no longer this agent's"})
 			continue
 		case r.Lost:
-			p.emit(&Event{Kind: evAdopted, Run: r.ID, Workflow: r.Workflow, Agent: link.name,
+			f.emit(&Event{Kind: evAdopted, Run: r.ID, Workflow: r.Workflow, Agent: link.name,
 				Reason: "the agent came back with it"})
-			p.readLines(r)
+			f.output.readLines(r)
 		case r.Cancelling != "":
 			link.send(&agentMsg{Op: msgCancel, Run: r.ID, Reason: r.Cancelling, Force: r.Force})
 		}
 		link.held[h.Run] = h.Lease
-		p.tellFollowed(r, false)
+		f.tellFollowed(r, false)
 		for i := range r.Tasks {
 			t := &r.Tasks[i]
 			if t.Cancelling != "" && taskActive(t.State) && slices.Contains(link.can, msgStopTask) {
@@ -177,12 +198,12 @@ func (p *principal) welcome(link *agentLink, m *agentMsg) {
 			}
 		}
 	}
-	p.trySync(link)
+	f.trySync(link)
 }
 
 // unwelcome says why an agent may not come in, "" when it may. A second connection of the same agent replaces the
 // first; another agent with its name is refused while the first is there.
-func (p *principal) unwelcome(link *agentLink, m *agentMsg) string {
+func (f *fleet) unwelcome(link *agentLink, m *agentMsg) string {
 	if fault := m.stranger(); fault != "" {
 		return fault
 	}
@@ -201,55 +222,45 @@ func (p *principal) unwelcome(link *agentLink, m *agentMsg) string {
 	if g := link.grant; g.Name != "" && g.Name != m.Agent { // a key is an agent's identity: it speaks for no other
 		return fmt.Sprintf("this key is agent %q, not %q: start the agent with --name %s", g.Name, m.Agent, g.Name)
 	}
-	other := p.links[link.name]
+	other := f.links[link.name]
 	if other == nil {
 		return ""
 	}
 	if other.epoch != link.epoch {
 		return fmt.Sprintf("another agent named %q is connected: start this one with another --name", link.name)
 	}
-	p.dropLink(other, "replaced by a new connection")
+	f.dropLink(other, "replaced by a new connection")
 	other.conn.Cut(nil)
 	return ""
 }
 
-// readLines looks up how many lines of a run's output are stored, where the loop has forgotten it. When the disk does
-// not answer that is taken for as many as were found: lines may be stored twice then, none is lost.
-func (p *principal) readLines(r *Run) {
-	n, err := p.logs.lastNumber(r.Workflow, r.ID, logPlaceOf(r))
-	if err != nil {
-		p.cfg.Log.Error("count stored output", "run", r.ID, "cause", err)
-	}
-	p.lines[r.ID] = n
-}
-
 // trySync marks an agent as ready for runs once all that it had spooled before has arrived. Runs that it was given and
 // does not hold are lost: it was started again, or never got them.
-func (p *principal) trySync(link *agentLink) {
+func (f *fleet) trySync(link *agentLink) {
 	if link.synced || link.folded < link.last {
 		return
 	}
-	link.synced, p.assignable = true, true
-	for _, r := range p.runsOf(link.name) {
+	link.synced, f.assignable = true, true
+	for _, r := range f.runsOf(link.name) {
 		if link.held[r.ID] != r.Lease {
 			if r.Started.IsZero() && r.Cancelling == "" {
-				p.refused(link, r.Version, "hung up, or was started again, when it was given this workflow")
+				f.refused(link, r.Version, "hung up, or was started again, when it was given this workflow")
 			}
-			p.loseRun(r, "agent "+link.name+" was restarted while it ran", true)
+			f.loseRun(r, "agent "+link.name+" was restarted while it ran", true)
 		}
 	}
 	link.held = nil
 }
 
 // runsOf lists the running runs of an agent, oldest first.
-func (p *principal) runsOf(agent string) []*Run {
+func (f *fleet) runsOf(agent string) []*Run {
 	var runs []*Run
-	if p.running[agent] == 0 {
+	if f.running[agent] == 0 {
 		return nil
 	}
-	for _, ids := range p.active {
+	for _, ids := range f.queue.active {
 		for _, id := range ids {
-			if r := p.state.Runs[id]; r.State == runRunning && r.Agent == agent {
+			if r := f.state.Runs[id]; r.State == runRunning && r.Agent == agent {
 				runs = append(runs, r)
 			}
 		}
@@ -260,38 +271,38 @@ func (p *principal) runsOf(agent string) []*Run {
 // loseRun ends what an agent had of a run: the run goes back to the queue where that is safe or asked for, else it is
 // over as crashed. told: the agent has said all it knows, so that what it did not begin was not begun. An agent that is
 // silent may be at it.
-func (p *principal) loseRun(r *Run, reason string, told bool) {
-	spec := p.state.Versions[r.Version]
+func (f *fleet) loseRun(r *Run, reason string, told bool) {
+	spec := f.state.Versions[r.Version]
 	switch {
 	case r.Cancelling != "":
-		p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, Reason: r.Cancelling})
+		f.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, Reason: r.Cancelling})
 	case told && r.Started.IsZero():
-		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt,
+		f.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt,
 			Reason: reason + "; it had not begun"})
 	case spec != nil && spec.failover() == failoverRerun && r.Attempt <= spec.Retries+dispatchMaxFailovers &&
 		!r.taskStopped():
-		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1,
+		f.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1,
 			Reason: reason})
 	default:
-		p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, Agent: r.Agent, State: runCrashed,
+		f.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, Agent: r.Agent, State: runCrashed,
 			Reason: reason})
 	}
 }
 
 // dropLink takes an agent's connection off. Its runs go on over there; they are given up when it stays away, which
 // counts from its last word: a connection that was cut for its silence is not waited for twice.
-func (p *principal) dropLink(link *agentLink, reason string) {
-	if p.links[link.name] != link {
+func (f *fleet) dropLink(link *agentLink, reason string) {
+	if f.links[link.name] != link {
 		return
 	}
-	delete(p.links, link.name)
+	delete(f.links, link.name)
 	lost := &Event{Kind: evAgentLost, Agent: link.name, Reason: reason}
 	if !link.near {
 		lost.Until = stampOf(link.heard)
 	}
-	p.emit(lost)
-	if p.running[link.name] > 0 || p.leftAt(link.name) {
-		now := p.cfg.now()
+	f.emit(lost)
+	if f.running[link.name] > 0 || f.leftAt(link.name) {
+		now := f.cfg.now()
 		at := now.Add(agentLostAfter)
 		if !link.near {
 			at = link.heard.Add(agentLostAfter)
@@ -299,47 +310,47 @@ func (p *principal) dropLink(link *agentLink, reason string) {
 		if soon := now.Add(agentDoubt); at.Before(soon) { // it may be at the door again: we may have slept
 			at = soon
 		}
-		p.losing[link.name] = at
+		f.losing[link.name] = at
 	}
 }
 
 // giveUpLost drops agents that have been silent for too long, and gives up the runs of those that stayed away. Silence
 // is looked at twice: after a sleep of this machine, or of this process, what agents said meanwhile is still to be
 // read. It looks when one of them may be due, not at every turn of the loop: there may be a thousand.
-func (p *principal) giveUpLost(now time.Time) {
-	p.compatGiveUp(now)
-	if now.Before(p.nextLoss) {
+func (f *fleet) giveUpLost(now time.Time) {
+	f.dialect.giveUp(now)
+	if now.Before(f.nextLoss) {
 		return
 	}
-	p.nextLoss = now.Add(agentLostAfter) // an agent that comes, is heard or is dropped from now on is due no sooner
-	for _, name := range sortedKeys(p.links) {
-		link := p.links[name]
+	f.nextLoss = now.Add(agentLostAfter) // an agent that comes, is heard or is dropped from now on is due no sooner
+	for _, name := range sortedKeys(f.links) {
+		link := f.links[name]
 		due := link.heard.Add(agentLostAfter)
 		switch {
 		case link.near:
 		case now.Before(due):
 			link.doubted = time.Time{}
-			p.nextLoss = dispatchEarlier(p.nextLoss, due)
+			f.nextLoss = dispatchEarlier(f.nextLoss, due)
 		case link.doubted.IsZero():
 			link.doubted = now
-			p.nextLoss = dispatchEarlier(p.nextLoss, now.Add(agentDoubt))
+			f.nextLoss = dispatchEarlier(f.nextLoss, now.Add(agentDoubt))
 		case now.Sub(link.doubted) < agentDoubt:
-			p.nextLoss = dispatchEarlier(p.nextLoss, link.doubted.Add(agentDoubt))
+			f.nextLoss = dispatchEarlier(f.nextLoss, link.doubted.Add(agentDoubt))
 		default:
-			p.dropLink(link, fmt.Sprintf("silent for %s", agentLostAfter))
+			f.dropLink(link, fmt.Sprintf("silent for %s", agentLostAfter))
 			link.conn.Cut(nil)
-			p.losing[name] = now
+			f.losing[name] = now
 		}
 	}
-	for _, name := range sortedKeys(p.losing) {
-		if now.Before(p.losing[name]) {
-			p.nextLoss = dispatchEarlier(p.nextLoss, p.losing[name])
+	for _, name := range sortedKeys(f.losing) {
+		if now.Before(f.losing[name]) {
+			f.nextLoss = dispatchEarlier(f.nextLoss, f.losing[name])
 			continue
 		}
-		delete(p.losing, name)
-		p.assignable = true // what it has left holds nobody back any more
-		for _, r := range p.runsOf(name) {
-			p.loseRun(r, "agent "+name+" was lost", false)
+		delete(f.losing, name)
+		f.assignable = true // what it has left holds nobody back any more
+		for _, r := range f.runsOf(name) {
+			f.loseRun(r, "agent "+name+" was lost", false)
 		}
 	}
 }
@@ -353,11 +364,11 @@ func dispatchEarlier(a, b time.Time) time.Time {
 }
 
 // mayLose says whether there is an agent whose silence would matter.
-func (p *principal) mayLose() bool {
-	if len(p.losing) > 0 {
+func (f *fleet) mayLose() bool {
+	if len(f.losing) > 0 {
 		return true
 	}
-	for _, link := range p.links { // at most one is near
+	for _, link := range f.links { // at most one is near
 		if !link.near {
 			return true
 		}
@@ -366,60 +377,60 @@ func (p *principal) mayLose() bool {
 }
 
 // hear takes in one message of an agent; size is its length in bytes.
-func (p *principal) hear(link *agentLink, m *agentMsg, size int) {
-	if p.links[link.name] != link {
+func (f *fleet) hear(link *agentLink, m *agentMsg, size int) {
+	if f.links[link.name] != link {
 		return
 	}
-	now := p.cfg.now()
+	now := f.cfg.now()
 	link.heard, link.doubted = now, time.Time{}
 	switch m.Op {
 	case msgHeartbeat:
-		p.state.Agents[link.name].Seen = stampOf(now)
-		p.clocked(link, m.Clock, now)
-		p.noteLoad(link, m.Load)
+		f.state.Agents[link.name].Seen = stampOf(now)
+		f.clocked(link, m.Clock, now)
+		f.noteLoad(link, m.Load)
 		link.send(&agentMsg{Op: msgHeartbeat, Clock: stampOf(now)})
 	case msgDrain:
 		link.leaving = true
-		p.newsAgent(link.name)
-		p.newsQueue(p.queue)
+		f.followers.newsAgent(link.name)
+		f.followers.newsRuns(f.queue.runs)
 	case msgRefused:
-		p.hearRefused(link, m)
+		f.hearRefused(link, m)
 	case msgLive:
-		p.takeLive(link, m)
+		f.followers.takeLive(link, m)
 	case msgLeft:
-		p.takeLeft(link, m.Left)
+		f.takeLeft(link, m.Left)
 	case msgReport:
 		if m.N <= m.Skip || m.N-m.Skip > link.folded+1 {
-			p.dropLink(link, fmt.Sprintf("a gap in its reports: %d after %d", m.N, link.folded))
+			f.dropLink(link, fmt.Sprintf("a gap in its reports: %d after %d", m.N, link.folded))
 			link.conn.Cut(nil)
 			return
 		}
 		link.folded = max(link.folded, m.N-1) // with Skip: its disk lost some, or it was started again
 		for i := range m.Items {
 			if n := m.N + uint64(i); n > link.folded {
-				p.takeItem(link, &m.Items[i], n)
+				f.takeItem(link, &m.Items[i], n)
 				link.folded = n
 			}
 		}
 		link.unsafe += size
-		p.trySync(link)
-		p.ackLater(link)
+		f.trySync(link)
+		f.ackWhenDurable(link)
 	default:
-		p.note("agent sent a message that is not known", link.conn.Peer(), "agent", link.name, "op", m.Op)
+		f.note("agent sent a message that is not known", link.conn.Peer(), "agent", link.name, "op", m.Op)
 	}
 }
 
 // takeItem folds number n of an agent's reports: an event, or output.
-func (p *principal) takeItem(link *agentLink, item *agentItem, n uint64) {
+func (f *fleet) takeItem(link *agentLink, item *agentItem, n uint64) {
 	if e := item.Event; e != nil {
-		e = protoReported(e, p.outputsOf(e))
+		e = protoReported(e, f.outputsOf(e))
 		e.Agent, e.Epoch, e.N = link.name, link.epoch, n
-		p.timeEvent(link, e)
-		p.takeEvent(link, e)
+		f.timeEvent(link, e)
+		f.takeEvent(link, e)
 		return
 	}
-	p.takeLines(link, item)
-	if a := p.state.Agents[link.name]; a != nil {
+	f.output.takeLines(link, item)
+	if a := f.state.Agents[link.name]; a != nil {
 		a.N = n
 	}
 }
@@ -428,12 +439,12 @@ func (p *principal) takeItem(link *agentLink, item *agentItem, n uint64) {
 // was queued, or begun, until now. Where it cannot, its clock is off: what it was ahead when it said hello, or said
 // that it is there, is taken off, and where that is no time either it is now. So no run is filed where it did not
 // happen. What the agent said is kept beside it when that is far from it.
-func (p *principal) timeEvent(link *agentLink, e *Event) {
-	r := p.state.Runs[e.Run]
+func (f *fleet) timeEvent(link *agentLink, e *Event) {
+	r := f.state.Runs[e.Run]
 	if r == nil || link.near {
 		return
 	}
-	now, from := p.cfg.now(), r.Queued.Time
+	now, from := f.cfg.now(), r.Queued.Time
 	if r.Started.After(from) {
 		from = r.Started.Time
 	}
@@ -451,8 +462,8 @@ func (p *principal) timeEvent(link *agentLink, e *Event) {
 }
 
 // outputsOf gives the bytes of the outputs that the run of an event has, where the event would add to them.
-func (p *principal) outputsOf(e *Event) (size int) {
-	if r := p.state.Runs[e.Run]; r != nil && len(e.Outputs) > 0 {
+func (f *fleet) outputsOf(e *Event) (size int) {
+	if r := f.state.Runs[e.Run]; r != nil && len(e.Outputs) > 0 {
 		for i := range r.Tasks {
 			if t := &r.Tasks[i]; len(t.Outputs) > 0 {
 				size += protoSize(t.Outputs)
@@ -463,33 +474,33 @@ func (p *principal) outputsOf(e *Event) (size int) {
 }
 
 // takeEvent folds an agent's event, and what follows from it.
-func (p *principal) takeEvent(link *agentLink, e *Event) {
-	r := p.state.Runs[e.Run]
+func (f *fleet) takeEvent(link *agentLink, e *Event) {
+	r := f.state.Runs[e.Run]
 	if r != nil {
 		e.Workflow = r.Workflow
 		if e.Kind == evTaskStarted && r.LogDay == "" {
-			place := p.logs.end(r.Workflow)
+			place := f.logs.end(r.Workflow)
 			e.LogDay, e.LogAt = place.Day, place.At
 		}
 	}
 	switch e.Kind {
 	case evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished, evRunFinished:
 	default:
-		p.note("agent reported an event that is not an agent's", link.conn.Peer(), "agent", link.name, "event", e.Kind)
+		f.note("agent reported an event that is not an agent's", link.conn.Peer(), "agent", link.name, "event", e.Kind)
 		return
 	}
 	if r != nil && e.State == runCrashed {
 		dispatchAsked(r, e)
 	}
-	if err := p.emit(e); err != nil {
-		p.note("agent reported what does not fit", link.conn.Peer(), "agent", link.name, "cause", err)
+	if err := f.emit(e); err != nil {
+		f.note("agent reported what does not fit", link.conn.Peer(), "agent", link.name, "cause", err)
 		return
 	}
 	switch e.Kind {
 	case evRunStarted:
-		p.takenUp(link.name, r.Version)
+		f.takenUp(link.name, r.Version)
 	case evRunFinished:
-		p.afterRun(r)
+		f.afterRun(r)
 	}
 }
 
@@ -523,112 +534,26 @@ func dispatchAsked(r *Run, e *Event) {
 
 // afterRun looks at a run that its agent has ended: it may be due for another attempt, unless a person stopped it or a
 // task of it. What a person ended is begun again by a person.
-func (p *principal) afterRun(r *Run) {
-	spec := p.state.Versions[r.Version]
+func (f *fleet) afterRun(r *Run) {
+	spec := f.state.Versions[r.Version]
 	if spec == nil || r.Cancelling != "" || r.taskStopped() {
 		return
 	}
 	switch {
 	case r.State == runFailed && r.Attempt <= spec.Retries:
-		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1,
+		f.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1,
 			Reason: fmt.Sprintf("retry %d of %d after: %s", r.Attempt, spec.Retries, r.Reason)})
 	case r.State == runCrashed && spec.failover() == failoverRerun && r.Attempt <= spec.Retries+dispatchMaxFailovers:
-		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1,
+		f.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1,
 			Reason: r.Reason})
 	}
 }
 
-// takeLines stores output that is not there yet. Output of an earlier lease is void: its numbers may be those of other
-// lines now.
-func (p *principal) takeLines(link *agentLink, item *agentItem) {
-	for lines := item.Lines; len(lines) > 0; {
-		r := p.state.Runs[lines[0].Run]
-		n := 1
-		for n < len(lines) && lines[n].Run == lines[0].Run {
-			n++
-		}
-		batch := lines[:n]
-		lines = lines[n:]
-		if r == nil || r.State != runRunning || r.Agent != link.name || r.Lease != item.Lease {
-			continue
-		}
-		for len(batch) > 0 && batch[0].N <= p.lines[r.ID] {
-			batch = batch[1:]
-		}
-		if len(batch) == 0 {
-			continue
-		}
-		for i := range batch {
-			protoLine(&batch[i])
-			if said := protoDropped(&batch[i]); said != "" {
-				p.noteDropped(r, func(d *attentionDropped) { d.say(link.name, said) })
-			}
-		}
-		p.lines[r.ID] = batch[len(batch)-1].N
-		p.publishLines(r.Workflow, batch)
-		p.storeLines(r, batch)
-		p.endLive(r.ID, batch)
-		p.touched[r.ID] = true
-	}
-}
-
-// storeLines puts output into the log. What the disk does not take is lost and counted: a line in its place says so, as
-// soon as there is room for that.
-func (p *principal) storeLines(r *Run, batch []LogLine) {
-	lost := p.lost[r.ID]
-	if lost.lines > 0 {
-		batch = append([]LogLine{p.lostLine(r, lost, batch[0].N-1)}, batch...)
-	}
-	err := p.logs.append(r.Workflow, batch)
-	switch {
-	case err == nil:
-		delete(p.lost, r.ID)
-		return
-	case lost.lines > 0:
-		batch = batch[1:]
-	default:
-		lost.cause = err
-	}
-	if now := p.cfg.now(); now.Sub(p.lostTold) > dispatchLostAgain {
-		p.lostTold = now
-		p.cfg.Log.Error("store output: it is dropped and counted until it can be", "run", r.ID, "cause", err)
-	}
-	for _, line := range batch {
-		if line.Stream != "c" || p.logs.remark(r.Workflow, line) != nil {
-			lost.lines++
-		}
-	}
-	p.lost[r.ID] = lost
-	p.noteDropped(r, func(d *attentionDropped) { d.lostLines = lost })
-	if errors.Is(err, syscall.ENOSPC) {
-		p.retain.kick(true)
-	}
-}
-
-// lostLine says how much was lost, under the number of a line that was.
-func (p *principal) lostLine(r *Run, lost lostLines, n int64) LogLine {
-	return LogLine{Time: stampOf(p.cfg.now()), Run: r.ID, N: n, Stream: "c",
-		Text: fmt.Sprintf("[cdktr: %d lines of output were lost here: %v]", lost.lines, lost.cause)}
-}
-
-// tellLost says at the end of a run what is not said yet.
-func (p *principal) tellLost(r *Run) {
-	lost := p.lost[r.ID]
-	if lost.lines == 0 {
-		return
-	}
-	delete(p.lost, r.ID)
-	if err := p.logs.remark(r.Workflow, p.lostLine(r, lost, p.lines[r.ID])); err != nil {
-		p.cfg.Log.Error("output is lost, and the run's log does not say so", "run", r.ID, "lines", lost.lines, "cause",
-			err)
-	}
-}
-
 // ackLater acknowledges what an agent has reported, as soon as the events among it are on disk.
-func (p *principal) ackLater(link *agentLink) {
+func (f *fleet) ackWhenDurable(link *agentLink) {
 	n := link.folded
-	p.batchSync = p.batchSync || link.unsafe >= dispatchAckBytes
-	p.lazily = append(p.lazily, func() { p.call(func() { link.ack(n) }) })
+	f.batchSync = f.batchSync || link.unsafe >= dispatchAckBytes
+	f.onDurableLazy = append(f.onDurableLazy, func() { f.call(func() { link.ack(n) }) })
 }
 
 // ack tells the agent that everything up to n is safe.
@@ -654,76 +579,41 @@ func (l *agentLink) sendBody(body []byte) {
 }
 
 // cancelRun stops a run: one in the queue at once, a running one by its agent. It gives a note where that one is away.
-func (p *principal) cancelRun(r *Run, reason string, force bool, by, from string) (note string) {
+func (f *fleet) cancelRun(r *Run, reason string, force bool, by, from string) (note string) {
 	if r.State == runQueued {
-		p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, Reason: reason, By: by,
+		f.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, Reason: reason, By: by,
 			From: from})
 		return ""
 	}
-	if p.compatCancel(r, reason, by, from) {
+	if f.dialect.cancel(r, reason, by, from) {
 		return ""
 	}
-	p.emit(&Event{Kind: evCancelling, Run: r.ID, Workflow: r.Workflow, Reason: reason, Force: force, By: by,
+	f.emit(&Event{Kind: evCancelling, Run: r.ID, Workflow: r.Workflow, Reason: reason, Force: force, By: by,
 		From: from})
-	link := p.links[r.Agent]
+	link := f.links[r.Agent]
 	if link == nil {
 		return dispatchAway(r.Agent, "run")
 	}
-	p.afterCommit(func() { link.send(&agentMsg{Op: msgCancel, Run: r.ID, Reason: reason, Force: force}) })
+	f.whenDurable(func() { link.send(&agentMsg{Op: msgCancel, Run: r.ID, Reason: reason, Force: force}) })
 	return ""
 }
 
-// cancelTask stops one task of a run and leaves the rest to its graph. The request stays in the state until the task
-// has ended: an agent that is away now, or was not reached, is told when it says hello.
-func (p *principal) cancelTask(c *opCall, r *Run) {
-	t, agent := r.task(c.req.Task), p.state.Agents[r.Agent]
-	switch {
-	case t == nil:
-		p.refuseLater(c, noTask(r, c.req.Task))
-	case t.State == taskWaiting:
-		c.refuse(refuse(codeConflict, "task %s of run %s has not begun (the run is %s): cdktr cancel %s stops the "+
-			"whole run", t.Task, r.ID, r.State, r.ID))
-	case !taskActive(t.State):
-		c.refuse(refuse(codeConflict, "task %s of run %s is %s already: cdktr cancel %s stops the whole run", t.Task,
-			r.ID, t.State, r.ID))
-	case agent != nil && agent.Epoch == compatEpoch:
-		c.refuse(refuse(codeConflict, "agent %s is one of CDKTR's, which cannot be told to stop a task: cdktr "+
-			"cancel %s ends the whole run, and its processes go on", r.Agent, r.ID))
-	case p.links[r.Agent] != nil && !slices.Contains(p.links[r.Agent].can, msgStopTask):
-		c.refuse(refuse(codeConflict, "%s is too old to stop one task: cdktr cancel %s stops the whole run",
-			p.links[r.Agent].title(), r.ID))
-	default:
-		p.emit(&Event{Kind: evTaskStopping, Run: r.ID, Workflow: r.Workflow, Task: t.Task, Reason: "cancelled by " +
-			c.by, Force: c.req.Force, By: c.by, From: c.from})
-		reply, link, stop := Reply{Run: r.ID}, p.links[r.Agent], dispatchStop(r, t, c.req.Force)
-		if link == nil {
-			reply.Note = dispatchAway(r.Agent, "task")
-		}
-		p.afterCommit(func() {
-			if link != nil {
-				link.send(stop)
-			}
-			c.reply(reply)
-		})
+// fleetObserve counts the runs of each agent, and keeps the index of what runs have left.
+func (f *fleet) observe(c change) {
+	f.count(c)
+	f.indexLeft(c.event)
+}
+
+// fleetCount counts the runs of each agent.
+func (f *fleet) count(c change) {
+	if !c.moved() {
+		return
 	}
-}
-
-// dispatchAway says of what somebody stops that its agent will hear of it.
-func dispatchAway(agent, what string) string {
-	return fmt.Sprintf("agent %s is not connected now: it stops the %s when it is back", agent, what)
-}
-
-// dispatchStop tells an agent to stop one task of a run.
-func dispatchStop(r *Run, t *TaskRun, force bool) *agentMsg {
-	return &agentMsg{Op: msgStopTask, Run: r.ID, Lease: r.Lease, Task: t.Task, Reason: t.Cancelling, Force: force}
-}
-
-// noTask refuses a task that a run has not.
-func noTask(r *Run, id string) *protoError {
-	ids := make([]string, len(r.Tasks))
-	for i := range r.Tasks {
-		ids[i] = r.Tasks[i].Task
+	f.assignable = true
+	if c.before == runRunning {
+		f.running[c.agent]--
 	}
-	return refuseNear(fmt.Sprintf("run %s has no task %q", r.ID, id), "cdktr show "+r.ID+" lists them", id,
-		func() []string { return ids })
+	if c.run.State == runRunning {
+		f.running[c.run.Agent]++
+	}
 }

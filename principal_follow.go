@@ -26,96 +26,22 @@ const (
 	followHead  = 512 // bytes that a record has beside its text, for that
 )
 
-// watcher wakes a follower: ch holds one token when something it watches has changed.
-type watcher struct {
-	run   string // "" watches the journal
-	ch    chan struct{}
-	over  chan struct{}      // closed when the run has ended
-	ended bool               // over is closed; belongs to the loop
-	live  bool               // it is woken for lines without an end as well; the loop's
-	shown map[string]LogLine // those that its follower has got; the follower's
-}
-
-// wake leaves a token, unless there is one to read already.
-func (w *watcher) wake() {
-	select {
-	case w.ch <- struct{}{}:
-	default:
-	}
-}
-
-// watch adds a watcher of a run. Only on the loop.
-func (p *principal) watch(run string) *watcher {
-	w := &watcher{run: run, ch: make(chan struct{}, 1), over: make(chan struct{}), shown: map[string]LogLine{}}
-	p.watchers[w] = true
-	return w
-}
-
-// watchJournal adds a watcher of the journal, which the store's goroutine wakes.
-func (p *principal) watchJournal() *watcher {
-	w := &watcher{ch: make(chan struct{}, 1)}
-	p.journalMu.Lock()
-	defer p.journalMu.Unlock()
-	p.journalWatchers[w] = true
-	return w
-}
-
-// wakeEventFollowers is called by the store when the journal has grown.
-func (p *principal) wakeEventFollowers() {
-	p.journalMu.Lock()
-	defer p.journalMu.Unlock()
-	for w := range p.journalWatchers {
-		w.wake()
-	}
-}
-
-// unwatch takes a watcher off. From any goroutine.
-func (p *principal) unwatch(w *watcher) {
-	if w.run != "" {
-		p.call(func() {
-			delete(p.watchers, w)
-			p.unwatchLive(w)
-		})
-		return
-	}
-	p.journalMu.Lock()
-	defer p.journalMu.Unlock()
-	delete(p.journalWatchers, w)
-}
-
-// wakeWatchers tells the followers of this turn's changes.
-func (p *principal) wakeWatchers() {
-	if len(p.touched) == 0 {
-		return
-	}
-	for w := range p.watchers {
-		if p.touched[w.run] {
-			if r := p.state.Runs[w.run]; !w.ended && (r == nil || !runActive(r.State)) {
-				w.ended = true
-				close(w.over)
-			}
-			w.wake()
-		}
-	}
-	clear(p.touched)
-}
-
 // sleep waits for the watcher. False when the stream, the connection or the principal has ended; the peer is told.
-func (p *principal) sleep(w *watcher, c *opCall) bool {
+func (l *looks) sleep(w *watcher, c *opCall) bool {
 	select {
 	case <-w.ch:
 		return true
 	case <-c.stopped:
 		c.reply(Reply{})
 	case <-c.conn.Done():
-	case <-p.ended:
-		p.refuseStopping(c)
+	case <-l.ended:
+		l.refuseStopping(c)
 	}
 	return false
 }
 
 // refuseStopping ends a stream because the principal is going down.
-func (p *principal) refuseStopping(c *opCall) {
+func (l *principalLoop) refuseStopping(c *opCall) {
 	if c.req.Run != "" {
 		c.refuse(refuse(codeStopping, "the principal is stopping; run %s goes on", c.req.Run))
 		return
@@ -125,45 +51,45 @@ func (p *principal) refuseStopping(c *opCall) {
 
 // followRun answers `run` and `wait`: at once when the run is on disk, or when it has ended, or with its progress.
 // Only on the loop.
-func (p *principal) followRun(c *opCall, id string) {
-	if !c.req.Wait && !c.req.Follow || p.state.Runs[id] == nil {
-		p.afterCommit(func() { c.reply(Reply{Run: id}) })
+func (l *looks) followRun(c *opCall, id string) {
+	if !c.req.Wait && !c.req.Follow || l.state.Runs[id] == nil {
+		l.whenDurable(func() { c.reply(Reply{Run: id}) })
 		return
 	}
 	c.req.Run = id
-	w := p.watch(id)
+	w := l.followers.follow(id)
 	w.wake()
 	stream := c.req.Follow && !c.single
 	if stream && c.req.All {
-		p.watchLive(w)
+		l.followers.followLive(w)
 	}
 	begin := func() {
 		if stream {
 			c.reply(Reply{Run: id, More: true})
 		}
-		p.workers.Go(func() { p.runFollower(c, id, w, stream) })
+		l.workers.Go(func() { l.runFollower(c, id, w, stream) })
 	}
 	if c.req.Op == "wait" { // nothing rests on it that is not on the disk already: it must not have a turn synced
 		begin()
 		return
 	}
-	p.afterCommit(begin)
+	l.whenDurable(begin)
 }
 
 // runFollower sends what changes in a run until it has ended: changed tasks and new output if stream is set, and the
 // run itself in the last reply. It wakes when the loop touched the run.
-func (p *principal) runFollower(c *opCall, id string, w *watcher, stream bool) {
-	defer p.unwatch(w)
+func (l *looks) runFollower(c *opCall, id string, w *watcher, stream bool) {
+	defer l.followers.unfollow(w)
 	var sent []TaskRun
 	var place logPlace
 	attempt := 0
 	if c.req.Op == "run" { // it is there from the first
 		attempt = 1
 	}
-	for p.sleep(w, c) {
-		r, safe := p.copyRun(id)
+	for l.sleep(w, c) {
+		r, safe := l.copyRun(id)
 		if r == nil {
-			p.refuseStopping(c)
+			l.refuseStopping(c)
 			return
 		}
 		if stream {
@@ -171,8 +97,8 @@ func (p *principal) runFollower(c *opCall, id string, w *watcher, stream bool) {
 				c.reply(Reply{More: true, Run: id, Note: fmt.Sprintf("the run is tried again: attempt %d", r.Attempt)})
 			}
 			attempt = r.Attempt
-			place = p.sendLines(c, r, place, logFilter{})
-			p.sendLive(c, w, logFilter{})
+			place = l.sendLines(c, r, place, logFilter{})
+			l.sendLive(c, w, logFilter{})
 			for changed := tasksChanged(sent, r.Tasks); len(changed) > 0; {
 				n := fitting(changed)
 				c.reply(Reply{More: true, Run: id, Tasks: changed[:n]})
@@ -185,20 +111,20 @@ func (p *principal) runFollower(c *opCall, id string, w *watcher, stream bool) {
 			case <-safe:
 				row, left := protoRunRow(r)
 				c.reply(Reply{Run: id, Runs: []*Run{row}, Note: left})
-			case <-p.ended:
-				p.refuseStopping(c)
+			case <-l.ended:
+				l.refuseStopping(c)
 			}
 			return
 		}
 		if stream {
-			p.pause(c, w, followGap)
+			l.pause(c, w, followGap)
 		}
 	}
 }
 
 // pause lets changes gather for a moment, so that a busy run costs a follower 50 messages a second, not thousands. The
 // end of the run is news that does not wait.
-func (p *principal) pause(c *opCall, w *watcher, gap time.Duration) {
+func (l *looks) pause(c *opCall, w *watcher, gap time.Duration) {
 	t := time.NewTimer(gap)
 	defer t.Stop()
 	select {
@@ -206,23 +132,23 @@ func (p *principal) pause(c *opCall, w *watcher, gap time.Duration) {
 	case <-w.over:
 	case <-c.stopped:
 	case <-c.conn.Done():
-	case <-p.ended:
+	case <-l.ended:
 	}
 }
 
 // copyRun asks the loop for a run as it is, and for a channel that is closed once that is on disk; nil when the
 // principal has stopped.
-func (p *principal) copyRun(id string) (*Run, <-chan struct{}) {
+func (l *looks) copyRun(id string) (*Run, <-chan struct{}) {
 	safe := make(chan struct{})
-	r, _ := principalAsk(p, func() *Run {
-		r := p.state.Runs[id]
+	r, _ := principalAsk(l, func() *Run {
+		r := l.state.Runs[id]
 		if r == nil {
 			return nil
 		}
 		if !runActive(r.State) {
-			p.afterCommit(func() { close(safe) })
+			l.whenDurable(func() { close(safe) })
 		}
-		return p.shown(r)
+		return l.copier.shown(r)
 	})
 	return r, safe
 }
@@ -240,19 +166,19 @@ func tasksChanged(before, now []TaskRun) []TaskRun {
 
 // sendLines sends the output of a run that lies behind a place, and gives the place behind it. A reader that is slow
 // makes it wait, and it alone: what is sent was read before, a few lines at a time.
-func (p *principal) sendLines(c *opCall, r *Run, from logPlace, filter logFilter) logPlace {
+func (l *looks) sendLines(c *opCall, r *Run, from logPlace, filter logFilter) logPlace {
 	if r.LogDay == "" {
 		return from
 	}
 	if from.Day == "" {
 		from = logPlaceOf(r)
 	}
-	filter.over = func() bool { return p.gone(c) }
+	filter.over = func() bool { return l.gone(c) }
 	for {
-		if !p.readPlace(c) {
+		if !l.readPlace(c) {
 			return from
 		}
-		records, next, err := p.someLines(r, from, filter, c.req.N.rows(followLines, followLines))
+		records, next, err := l.someLines(r, from, filter, c.req.N.rows(followLines, followLines))
 		c.leavePlace()
 		if !c.sendRecords(records) {
 			return next
@@ -280,12 +206,12 @@ func (c *opCall) sendRecords(records []LogRecord) bool {
 }
 
 // endOfLines gives the place behind all output of a run that is there.
-func (p *principal) endOfLines(c *opCall, r *Run) logPlace {
-	if r.LogDay == "" || !p.readPlace(c) {
+func (l *looks) endOfLines(c *opCall, r *Run) logPlace {
+	if r.LogDay == "" || !l.readPlace(c) {
 		return logPlace{}
 	}
 	defer c.leavePlace()
-	place, err := p.logs.read(r.Workflow, r.ID, logPlaceOf(r), logFilter{None: true}, nil)
+	place, err := l.logs.read(r.Workflow, r.ID, logPlaceOf(r), logFilter{None: true}, nil)
 	if err != nil {
 		c.reply(Reply{More: true, Note: "output could not be read: " + err.Error()})
 	}
@@ -297,11 +223,11 @@ var errFollowMore = errors.New("there is more output")
 
 // someLines reads the output of a run from a place on, as much of it as is read at once and most lines at most, and
 // gives the place behind it.
-func (p *principal) someLines(r *Run, from logPlace, filter logFilter,
+func (l *looks) someLines(r *Run, from logPlace, filter logFilter,
 	most int) (records []LogRecord, next logPlace, err error) {
 	var pack recordPacker
 	n, size := 0, 0
-	next, err = p.logs.read(r.Workflow, r.ID, from, filter, func(line LogLine) error {
+	next, err = l.logs.read(r.Workflow, r.ID, from, filter, func(line LogLine) error {
 		if n == most || size > followBytes {
 			return errFollowMore
 		}
@@ -314,13 +240,13 @@ func (p *principal) someLines(r *Run, from logPlace, filter logFilter,
 }
 
 // lookLogs sends the output of a run, and with follow what comes until the run ends.
-func (p *principal) lookLogs(c *opCall) {
+func (l *looks) lookLogs(c *opCall) {
 	filter, refused := logsFilter(c)
 	if refused != nil {
 		c.refuse(refused)
 		return
 	}
-	refused, ok := lookAsk(p, c, func() *protoError { return p.logsOf(c) })
+	refused, ok := lookAsk(l, c, func() *protoError { return l.logsOf(c) })
 	switch {
 	case !ok:
 		return
@@ -330,14 +256,14 @@ func (p *principal) lookLogs(c *opCall) {
 	}
 	var w *watcher
 	if c.req.Follow {
-		if w, ok = lookAsk(p, c, func() *watcher {
-			r := p.state.Runs[c.req.Run]
+		if w, ok = lookAsk(l, c, func() *watcher {
+			r := l.state.Runs[c.req.Run]
 			if r == nil || !runActive(r.State) {
 				return nil
 			}
-			w := p.watch(r.ID)
+			w := l.followers.follow(r.ID)
 			if w.wake(); c.req.All {
-				p.watchLive(w)
+				l.followers.followLive(w)
 			}
 			return w
 		}); !ok {
@@ -345,11 +271,11 @@ func (p *principal) lookLogs(c *opCall) {
 		}
 	}
 	if w != nil {
-		defer p.unwatch(w)
+		defer l.followers.unfollow(w)
 	}
-	if r, ok := p.withRun(c); ok {
+	if r, ok := l.withRun(c); ok {
 		c.endLook() // from here on it is a stream, of which there is another bound
-		p.logFollower(c, r, w, filter)
+		l.logFollower(c, r, w, filter)
 	}
 }
 
@@ -407,23 +333,23 @@ func followSteps(re *syntax.Regexp, most int) int {
 }
 
 // logsOf finds out of which run output is wanted, and refuses when there is none. Only on the loop.
-func (p *principal) logsOf(c *opCall) *protoError {
+func (l *looks) logsOf(c *opCall) *protoError {
 	if c.req.Run == "" {
-		if last := p.lastRun(c.req.Workflow); last != nil { // also of a workflow whose file is gone
+		if last := l.copier.lastRun(c.req.Workflow); last != nil { // also of a workflow whose file is gone
 			c.req.Run = last.ID
 		}
 	}
 	switch {
 	case c.req.Run != "":
 		return nil
-	case p.files[c.req.Workflow] == nil:
-		return p.noWorkflow(c, c.req.Workflow)
+	case l.catalog.files[c.req.Workflow] == nil:
+		return l.catalog.noWorkflow(c, c.req.Workflow)
 	}
 	return refuse(codeNotFound, "workflow %s has not run yet", c.req.Workflow)
 }
 
 // logFollower sends what output there is, then, with a watcher, what comes. It wakes when the loop touched the run.
-func (p *principal) logFollower(c *opCall, r *Run, w *watcher, filter logFilter) {
+func (l *looks) logFollower(c *opCall, r *Run, w *watcher, filter logFilter) {
 	if filter.Task != "" && r.task(filter.Task) == nil {
 		c.refuse(noTask(r, filter.Task).meant())
 		return
@@ -431,23 +357,23 @@ func (p *principal) logFollower(c *opCall, r *Run, w *watcher, filter logFilter)
 	var place logPlace
 	if c.req.Last == protoNone || c.req.N == protoNone { // nothing of what is there, only what comes
 		filter.Tail = 0
-		if place = p.endOfLines(c, r); w == nil {
+		if place = l.endOfLines(c, r); w == nil {
 			c.reply(Reply{Run: r.ID})
 			return
 		}
 	}
 	if w == nil {
-		p.sendLines(c, r, logPlace{}, filter)
+		l.sendLines(c, r, logPlace{}, filter)
 		c.reply(Reply{Run: r.ID})
 		return
 	}
-	for p.sleep(w, c) {
-		if r, _ = p.copyRun(r.ID); r == nil {
-			p.refuseStopping(c)
+	for l.sleep(w, c) {
+		if r, _ = l.copyRun(r.ID); r == nil {
+			l.refuseStopping(c)
 			return
 		}
-		place = p.sendLines(c, r, place, filter)
-		p.sendLive(c, w, filter)
+		place = l.sendLines(c, r, place, filter)
+		l.sendLive(c, w, filter)
 		if place.Day != "" {
 			filter.Tail = 0
 		}
@@ -455,21 +381,21 @@ func (p *principal) logFollower(c *opCall, r *Run, w *watcher, filter logFilter)
 			c.reply(Reply{Run: r.ID})
 			return
 		}
-		p.pause(c, w, followGap)
+		l.pause(c, w, followGap)
 	}
 }
 
 // lookEvents sends the audit trail from a number or a time on, and with follow what comes. It reads the journal in
 // pages. With a watcher it goes on for as long as the connection does; it wakes when the journal has grown.
-func (p *principal) lookEvents(c *opCall) {
+func (l *looks) lookEvents(c *opCall) {
 	var w *watcher
 	if c.req.Follow {
 		if c.single {
 			c.refuse(refuse(codeInvalid, "following answers with many replies: ask with a DEALER socket, not a REQ"))
 			return
 		}
-		w = p.watchJournal()
-		defer p.unwatch(w)
+		w = l.followers.followJournal()
+		defer l.followers.unfollow(w)
 	}
 	if !c.single {
 		c.endLook() // it is a stream, of which there is another bound
@@ -480,7 +406,7 @@ func (p *principal) lookEvents(c *opCall) {
 		return
 	}
 	for {
-		page, next, err := p.someEvents(c, seq)
+		page, next, err := l.someEvents(c, seq)
 		if err != nil {
 			c.refuse(refuse(codeInternal, "read journal: %v", err))
 			return
@@ -504,7 +430,7 @@ func (p *principal) lookEvents(c *opCall) {
 				return
 			}
 		}
-		if read == 0 && !p.sleep(w, c) {
+		if read == 0 && !l.sleep(w, c) {
 			return
 		}
 	}
@@ -512,13 +438,13 @@ func (p *principal) lookEvents(c *opCall) {
 
 // someEvents reads a page of the journal from a number on, and gives the number behind it. What a peer may not see is
 // passed over.
-func (p *principal) someEvents(c *opCall, seq uint64) (page []*Event, next uint64, err error) {
-	if !p.readPlace(c) {
+func (l *looks) someEvents(c *opCall, seq uint64) (page []*Event, next uint64, err error) {
+	if !l.readPlace(c) {
 		return nil, seq, nil
 	}
 	defer c.leavePlace()
-	size, over, gone := 0, uint64(0), p.gone(c)
-	next, err = p.store.readEvents(seq, followPage, func(e *Event) bool {
+	size, over, gone := 0, uint64(0), l.gone(c)
+	next, err = l.store.readEvents(seq, followPage, func(e *Event) bool {
 		if !c.req.Since.IsZero() && e.Time.Before(c.req.Since.Time) || !c.grant.sees(e.Workflow) {
 			return !gone
 		}
@@ -540,98 +466,24 @@ func (p *principal) someEvents(c *opCall, seq uint64) (page []*Event, next uint6
 // run and ask for them. Nothing of them is stored: a line is stored when it ends. The agent sends them only while
 // somebody follows.
 
-// followMaxLive is the most bytes of a line without an end that is shown. What an agent sends that is longer is not
-// shown.
-const followMaxLive = 4 << 10
-
-// liveRun is what is shown of an active run that somebody follows. It belongs to the loop.
-type liveRun struct {
-	followers int
-	lines     map[string]LogLine // by liveKey; two for each task at most
-}
-
-// liveKey names a stream of output.
-func liveKey(l *LogLine) string { return l.Stream + l.Task }
-
-// watchLive has a watcher woken for lines without an end as well. Only on the loop.
-func (p *principal) watchLive(w *watcher) {
-	r := p.state.Runs[w.run]
-	if r == nil || !runActive(r.State) {
-		return
-	}
-	l := p.live[w.run]
-	if l == nil {
-		l = &liveRun{lines: map[string]LogLine{}}
-		p.live[w.run] = l
-		p.tellFollowed(r, false)
-	}
-	w.live = true
-	l.followers++
-}
-
-// unwatchLive takes a watcher off again; with the last one the agent is told that nobody follows. Only on the loop.
-func (p *principal) unwatchLive(w *watcher) {
-	l := p.live[w.run]
-	if !w.live || l == nil {
-		return
-	}
-	w.live = false
-	if l.followers--; l.followers > 0 {
-		return
-	}
-	delete(p.live, w.run)
-	if r := p.state.Runs[w.run]; r != nil {
-		p.tellFollowed(r, true)
-	}
-}
-
 // tellFollowed tells the agent of a run that somebody follows it, or that nobody does any more. Only on the loop.
-func (p *principal) tellFollowed(r *Run, over bool) {
-	if link := p.links[r.Agent]; link != nil && slices.Contains(link.can, msgFollow) &&
-		r.State == runRunning && (over || p.live[r.ID] != nil) {
+func (f *fleet) tellFollowed(r *Run, over bool) {
+	if link := f.links[r.Agent]; link != nil && slices.Contains(link.can, msgFollow) &&
+		r.State == runRunning && (over || f.followers.live[r.ID] != nil) {
 		link.send(&agentMsg{Op: msgFollow, Run: r.ID, Off: over})
-	}
-}
-
-// takeLive takes in lines without an end. Only on the loop.
-func (p *principal) takeLive(link *agentLink, m *agentMsg) {
-	for i := range m.Items {
-		item := &m.Items[i]
-		for j := range item.Lines {
-			line := &item.Lines[j]
-			r, l := p.state.Runs[line.Run], p.live[line.Run]
-			if l == nil || r == nil || r.State != runRunning || r.Agent != link.name || r.Lease != item.Lease ||
-				r.task(line.Task) == nil ||
-				line.Stream != "o" && line.Stream != "e" || len(line.Text) > followMaxLive {
-				continue
-			}
-			line.N = 0
-			protoLine(line)
-			l.lines[liveKey(line)] = *line
-			p.touched[r.ID] = true
-		}
-	}
-}
-
-// endLive notes that lines have ended: they are stored now. Only on the loop.
-func (p *principal) endLive(run string, lines []LogLine) {
-	if l := p.live[run]; l != nil {
-		for i := range lines {
-			delete(l.lines, liveKey(&lines[i]))
-		}
 	}
 }
 
 // sendLive sends the lines without an end that a follower has not got yet, and an empty one for each that is no more.
 // It is called behind sendLines: what has ended meanwhile was sent before.
-func (p *principal) sendLive(c *opCall, w *watcher, filter logFilter) {
+func (l *looks) sendLive(c *opCall, w *watcher, filter logFilter) {
 	if !c.req.All || filter.Grep != nil {
 		return
 	}
-	lines, _ := principalAsk(p, func() (lines []LogLine) {
-		if l := p.live[w.run]; l != nil {
-			for _, key := range sortedKeys(l.lines) {
-				lines = append(lines, l.lines[key])
+	lines, _ := principalAsk(l, func() (lines []LogLine) {
+		if begun := l.followers.live[w.run]; begun != nil {
+			for _, key := range sortedKeys(begun.lines) {
+				lines = append(lines, begun.lines[key])
 			}
 		}
 		return lines

@@ -65,7 +65,7 @@ func TestFollowStop(t *testing.T) {
 			}
 		}
 		g.do(func() {
-			if n := len(g.p.watchers) + len(g.p.news) + len(g.p.journalWatchers); n != 0 {
+			if n := len(g.p.followers.ofRuns) + len(g.p.followers.news) + len(g.p.followers.ofJournal); n != 0 {
 				t.Errorf("%d watchers are left of streams that were stopped", n)
 			}
 		})

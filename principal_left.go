@@ -10,11 +10,11 @@ import (
 )
 
 // takeLeft takes in all that an agent could not end and that lives. What it does not tell of any more has gone.
-func (p *principal) takeLeft(link *agentLink, held []heldLeft) {
+func (f *fleet) takeLeft(link *agentLink, held []heldLeft) {
 	said := map[string][]LeftProcess{}
 	for _, h := range held[:min(len(held), protoMaxLeft)] {
-		if workflow := p.leftBy(link.name, h.Run); workflow == "" {
-			p.note("agent told of what a run has left that is not its own", link.conn.Peer(), "agent", link.name, "run",
+		if workflow := f.leftBy(link.name, h.Run); workflow == "" {
+			f.note("agent told of what a run has left that is not its own", link.conn.Peer(), "agent", link.name, "run",
 				h.Run)
 			continue
 		}
@@ -24,24 +24,24 @@ func (p *principal) takeLeft(link *agentLink, held []heldLeft) {
 				Command: textHead(l.Command, dispatchLeftText), Why: textHead(l.Why, dispatchLeftText)})
 		}
 	}
-	for run := range p.left {
+	for run := range f.left {
 		if _, told := said[run]; !told {
 			said[run] = nil
 		}
 	}
 	for _, run := range sortedKeys(said) {
-		p.noteLeft(link, run, said[run])
+		f.noteLeft(link, run, said[run])
 	}
 }
 
 // leftBy gives the workflow of a run of which an agent may tell what it has left, "" when it may not: it has the run,
 // had it last, or has told of it before.
-func (p *principal) leftBy(agent, run string) string {
-	if r := p.state.Runs[run]; r != nil && r.Agent == agent {
+func (f *fleet) leftBy(agent, run string) string {
+	if r := f.state.Runs[run]; r != nil && r.Agent == agent {
 		return r.Workflow
 	}
-	if workflow, known := p.left[run]; known {
-		for _, l := range p.state.Workflows[workflow].left(run).Processes {
+	if workflow, known := f.left[run]; known {
+		for _, l := range f.state.Workflows[workflow].left(run).Processes {
 			if l.Agent == agent {
 				return workflow
 			}
@@ -51,18 +51,18 @@ func (p *principal) leftBy(agent, run string) string {
 }
 
 // noteLeft puts together what is known of a run with what its agent says of it now, and notes it when that is news.
-func (p *principal) noteLeft(link *agentLink, run string, said []LeftProcess) {
-	workflow := p.leftBy(link.name, run)
+func (f *fleet) noteLeft(link *agentLink, run string, said []LeftProcess) {
+	workflow := f.leftBy(link.name, run)
 	if workflow == "" {
 		return
 	}
 	var before []LeftProcess
-	if r := p.state.Runs[run]; r != nil {
+	if r := f.state.Runs[run]; r != nil {
 		before = r.Left
-	} else if l := p.state.Workflows[workflow].left(run); l != nil {
+	} else if l := f.state.Workflows[workflow].left(run); l != nil {
 		before = l.Processes
 	}
-	now, changed := stampOf(p.cfg.now()), false
+	now, changed := stampOf(f.cfg.now()), false
 	var alive, gone []LeftProcess
 	for _, l := range before {
 		i := slices.IndexFunc(said, func(s LeftProcess) bool { return s.same(&l) })
@@ -85,7 +85,7 @@ func (p *principal) noteLeft(link *agentLink, run string, said []LeftProcess) {
 	}
 	all := alive[max(0, len(alive)-stateMaxLeft):]
 	gone = gone[max(0, len(gone)+len(all)-stateMaxLeft):]
-	p.emit(&Event{Kind: evLeft, Run: run, Workflow: workflow, Agent: link.name,
+	f.emit(&Event{Kind: evLeft, Run: run, Workflow: workflow, Agent: link.name,
 		Left: append(slices.Clip(all), gone...)})
 }
 
@@ -96,24 +96,23 @@ func (l *LeftProcess) same(other *LeftProcess) bool {
 
 // indexLeft brings the index of runs that left something up to date after an event: what a workflow keeps of them is
 // bounded, so that one which comes may drive another out. Runs may have waited for that.
-func (p *principal) indexLeft(e *Event) {
+func (f *fleet) indexLeft(e *Event) {
 	switch e.Kind {
 	case evLeft, evAgentForgot:
 	default:
 		return
 	}
-	maps.DeleteFunc(p.left, func(run, workflow string) bool { return p.state.Workflows[workflow].left(run) == nil })
-	if e.Kind == evLeft && p.state.Workflows[e.Workflow].left(e.Run) != nil {
-		p.left[e.Run] = e.Workflow
+	maps.DeleteFunc(f.left, func(run, workflow string) bool { return f.state.Workflows[workflow].left(run) == nil })
+	if e.Kind == evLeft && f.state.Workflows[e.Workflow].left(e.Run) != nil {
+		f.left[e.Run] = e.Workflow
 	}
-	p.assignable = true
-	p.newsQueue(p.queue)
+	f.assignable = true
 }
 
 // leftAt says whether something is left at an agent.
-func (p *principal) leftAt(agent string) bool {
-	for run, workflow := range p.left {
-		if slices.ContainsFunc(p.state.Workflows[workflow].left(run).Processes,
+func (f *fleet) leftAt(agent string) bool {
+	for run, workflow := range f.left {
+		if slices.ContainsFunc(f.state.Workflows[workflow].left(run).Processes,
 			func(l LeftProcess) bool { return l.Agent == agent }) {
 			return true
 		}
@@ -124,8 +123,8 @@ func (p *principal) leftAt(agent string) bool {
 // leftAlive says what runs of a workflow have left that lives, as "what run R left lives on agent A: ..."; "" when
 // there is nothing. run is the one that is meant, "" all of them. What was left at an agent that stays away is given up
 // when its runs are.
-func (p *principal) leftAlive(workflow, run string) string {
-	w := p.state.Workflows[workflow]
+func (f *fleet) leftAlive(workflow, run string) string {
+	w := f.state.Workflows[workflow]
 	if w == nil {
 		return ""
 	}
@@ -134,8 +133,8 @@ func (p *principal) leftAlive(workflow, run string) string {
 			continue
 		}
 		for _, process := range l.Processes {
-			_, waited := p.losing[process.Agent]
-			if p.links[process.Agent] != nil || waited {
+			_, waited := f.losing[process.Agent]
+			if f.links[process.Agent] != nil || waited {
 				return fmt.Sprintf("what run %s left lives on agent %s: %s", l.Run, process.Agent,
 					leftText(l.Processes))
 			}

@@ -78,10 +78,10 @@ func TestDispatchLeft(t *testing.T) {
 				}
 				a.send(&agentMsg{Op: msgLeft})
 				g.wants("when they have gone", "")
-				if n := len(g.p.active["w"]); overlap != overlapSkip && n == 0 {
+				if n := len(g.p.queue.active["w"]); overlap != overlapSkip && n == 0 {
 					t.Error("nothing is active")
 				}
-				for _, id := range g.p.active["w"][:1] {
+				for _, id := range g.p.queue.active["w"][:1] {
 					g.expect(id, runRunning, "")
 				}
 				if text, err := g.p.store.historyFind(run, nil); err != nil || len(text.Left) != 2 ||
@@ -157,8 +157,8 @@ func TestDispatchLeftForget(t *testing.T) {
 			flood.Left = append(flood.Left, leftSays(run, 1, i).Left...)
 		}
 		b.send(flood)
-		if r := g.show(run); len(r.Left) != 1 || r.Left[0].PID != 7 || len(g.p.left) != 1 {
-			t.Errorf("of %d runs, the run says %+v", len(g.p.left), r.Left)
+		if r := g.show(run); len(r.Left) != 1 || r.Left[0].PID != 7 || len(g.p.fleet.left) != 1 {
+			t.Errorf("of %d runs, the run says %+v", len(g.p.fleet.left), r.Left)
 		}
 		for i := range flood.Left {
 			flood.Left[i].Processes[0].Command = strings.Repeat("x", 1000)
@@ -177,8 +177,8 @@ func TestDispatchLeftForget(t *testing.T) {
 			t.Fatalf("%+v", r.Error)
 		}
 		g.wants("after it was forgotten", "")
-		if len(g.p.left) != 0 || len(g.p.state.Workflows["w"].Left) != 0 {
-			t.Errorf("%v, %v", g.p.left, g.p.state.Workflows["w"].Left)
+		if len(g.p.fleet.left) != 0 || len(g.p.state.Workflows["w"].Left) != 0 {
+			t.Errorf("%v, %v", g.p.fleet.left, g.p.state.Workflows["w"].Left)
 		}
 		g.stop()
 	})
@@ -257,8 +257,8 @@ func TestDispatchLeftMany(t *testing.T) {
 			}
 		}
 		if items := g.ask(Request{Op: "attention"}).Items; len(items) != stateMaxLeftRuns ||
-			len(g.p.left) != stateMaxLeftRuns || len(g.p.state.Acks) > 0 {
-			t.Errorf("%d items of %d runs, %d acknowledged", len(items), len(g.p.left), len(g.p.state.Acks))
+			len(g.p.fleet.left) != stateMaxLeftRuns || len(g.p.state.Acks) > 0 {
+			t.Errorf("%d items of %d runs, %d acknowledged", len(items), len(g.p.fleet.left), len(g.p.state.Acks))
 		}
 		dispatchAgentJoin(g, "y", 9).send(&agentMsg{Op: msgLeft, Left: held[:1]}) // of another's run
 		a.send(&agentMsg{Op: msgLeft})

@@ -13,11 +13,11 @@ import (
 )
 
 // lookHelp tells what can be asked.
-func (p *principal) lookHelp(c *opCall) { c.reply(Reply{Verbs: protoOps, Version: programVersion()}) }
+func (l *looks) lookHelp(c *opCall) { c.reply(Reply{Verbs: protoOps, Version: programVersion()}) }
 
 // lookLs lists workflows by id: those with a file, and nothing of those that are gone.
-func (p *principal) lookLs(c *opCall) {
-	ids, ok := lookAsk(p, c, func() []string { return p.ids })
+func (l *looks) lookLs(c *opCall) {
+	ids, ok := lookAsk(l, c, func() []string { return l.catalog.ids })
 	if !ok {
 		return
 	}
@@ -32,9 +32,9 @@ func (p *principal) lookLs(c *opCall) {
 			}
 		}
 	}
-	list, ok := lookCopy(p, c, page, func(id string) (info WorkflowInfo, ok bool) {
-		if f := p.files[id]; f != nil {
-			return p.infoOf(f), true
+	list, ok := lookCopy(l, c, page, func(id string) (info WorkflowInfo, ok bool) {
+		if f := l.catalog.files[id]; f != nil {
+			return l.copier.infoOf(f), true
 		}
 		return info, false // it was removed meanwhile
 	})
@@ -52,35 +52,19 @@ func (p *principal) lookLs(c *opCall) {
 	}
 	reply := Reply{Workflows: list, Next: next, Count: count}
 	if c.req.After == "" && c.grant.sees("") {
-		reply.Note = p.folderNote()
+		reply.Note = l.catalog.folderNote()
 	}
 	c.reply(reply)
 }
 
-// folderNote says what is wrong with the workflows folder; "" when nothing is. Any goroutine may call it.
-func (p *principal) folderNote() string {
-	if p.cfg.Folder == nil {
-		return ""
-	}
-	err := p.cfg.Folder.fault()
-	if err == nil {
-		return ""
-	}
-	first, more, _ := strings.Cut(err.Error(), "\n") // a line for each directory: there may be thousands
-	if more != "" {
-		first += fmt.Sprintf(" (and %d more)", strings.Count(more, "\n")+1)
-	}
-	return first + "; what was read before stays in force"
-}
-
 // lookRescan has the workflows folder read at once, and answers when what was found is in force. A file system that
 // hangs is waited for until the peer leaves; whoever else asks meanwhile waits for the same.
-func (p *principal) lookRescan(c *opCall) {
-	if p.cfg.Folder == nil {
+func (l *looks) lookRescan(c *opCall) {
+	if l.cfg.Folder == nil {
 		c.refuse(refuse(codeInvalid, "this principal follows no workflows folder"))
 		return
 	}
-	if !p.readPlace(c) {
+	if !l.readPlace(c) {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -89,16 +73,16 @@ func (p *principal) lookRescan(c *opCall) {
 		select {
 		case <-c.stopped:
 		case <-c.conn.Done():
-		case <-p.ended:
+		case <-l.ended:
 		case <-ctx.Done():
 		}
 		cancel()
 	}()
-	if !p.cfg.Folder.readAgain(ctx) {
-		p.refuseStopping(c)
+	if !l.cfg.Folder.readAgain(ctx) {
+		l.refuseStopping(c)
 		return
 	}
-	reply, ok := lookAsk(p, c, func() Reply { return Reply{Count: len(p.files), Note: p.folderNote()} })
+	reply, ok := lookAsk(l, c, func() Reply { return Reply{Count: len(l.catalog.files), Note: l.catalog.folderNote()} })
 	if ok {
 		c.reply(reply)
 	}
@@ -116,79 +100,24 @@ func fitting[T any](rows []T) int {
 	return len(rows)
 }
 
-// infoOf tells of one workflow what ls shows.
-func (p *principal) infoOf(f *workflowFile) WorkflowInfo {
-	info := WorkflowInfo{Workflow: f.ID, Name: f.ID, File: f.File, Schedule: []string{}, Paused: p.pausedBy(f.ID)}
-	if w := f.Spec; w != nil {
-		info.Name, info.Description, info.Timezone, info.Tasks = orDefault(w.Name, f.ID), w.Description, w.Timezone,
-			len(w.Tasks)
-		info.Schedule = append(info.Schedule, w.Schedule...)
-	}
-	if at, ok := p.sched.nextOf(f.ID); ok {
-		info.Next = stampOf(at)
-	}
-	for _, fault := range f.Faults {
-		if fault.Warning {
-			info.Warnings = append(info.Warnings, fault.String())
-		} else if info.Error == "" {
-			info.Error = fault.String()
-		}
-	}
-	if ws := p.state.Workflows[f.ID]; ws != nil {
-		info.Recent = slices.Clone(ws.Recent)
-	}
-	if last := p.lastRun(f.ID); last != nil {
-		info.Last = last.short()
-	}
-	return info
-}
-
-// lastRun gives the newest run of a workflow, without its tasks where it is not in memory any more; nil when there is
-// none.
-func (p *principal) lastRun(workflow string) *Run {
-	if id := p.newestRun(workflow); id != "" {
-		return p.state.Runs[id]
-	}
-	if ws := p.state.Workflows[workflow]; ws != nil {
-		return ws.Last
-	}
-	return nil
-}
-
-// newestRun gives the newest run of a workflow that is in memory, "" when there is none.
-func (p *principal) newestRun(workflow string) string {
-	newest := ""
-	for _, id := range p.active[workflow] {
-		newest = max(newest, id)
-	}
-	if ws := p.state.Workflows[workflow]; ws != nil {
-		for _, o := range ws.Recent {
-			if p.state.Runs[o.Run] != nil {
-				newest = max(newest, o.Run)
-			}
-		}
-	}
-	return newest
-}
-
 // lookShow tells all of one workflow, or of one run.
-func (p *principal) lookShow(c *opCall) {
+func (l *looks) lookShow(c *opCall) {
 	id := c.req.Workflow
 	switch {
 	case c.req.Run != "":
-		p.showRun(c)
+		l.showRun(c)
 		return
 	case id == "":
 		c.refuse(refuse(codeInvalid, "show needs a workflow or a run"))
 		return
 	}
 	reply := Reply{}
-	refused, ok := lookAsk(p, c, func() *protoError {
-		f := p.files[id]
+	refused, ok := lookAsk(l, c, func() *protoError {
+		f := l.catalog.files[id]
 		if f == nil {
-			return p.noWorkflow(c, id)
+			return l.catalog.noWorkflow(c, id)
 		}
-		reply = Reply{Workflows: []WorkflowInfo{p.infoOf(f)}, Spec: f.Spec}
+		reply = Reply{Workflows: []WorkflowInfo{l.copier.infoOf(f)}, Spec: f.Spec}
 		return nil
 	})
 	switch {
@@ -207,14 +136,14 @@ func (p *principal) lookShow(c *opCall) {
 
 // showRun tells all of one run, with the version of the workflow that it runs: what the state still has of that, or the
 // file when it is the same.
-func (p *principal) showRun(c *opCall) {
-	r, ok := p.withRun(c)
+func (l *looks) showRun(c *opCall) {
+	r, ok := l.withRun(c)
 	if !ok {
 		return
 	}
-	specs, ok := lookAsk(p, c, func() (specs [2]*Workflow) {
-		specs[0] = p.state.Versions[r.Version]
-		if f := p.files[r.Workflow]; f != nil {
+	specs, ok := lookAsk(l, c, func() (specs [2]*Workflow) {
+		specs[0] = l.state.Versions[r.Version]
+		if f := l.catalog.files[r.Workflow]; f != nil {
 			specs[1] = f.Spec
 		}
 		return specs
@@ -235,33 +164,9 @@ func (p *principal) showRun(c *opCall) {
 	c.reply(Reply{Runs: []*Run{row}, Spec: spec, Note: left})
 }
 
-// shown copies a run for a reply; of a queued one it says what it waits for.
-func (p *principal) shown(r *Run) *Run {
-	r = r.clone()
-	if r.State == runQueued {
-		if wait := p.waitReason(r); r.Reason == "" {
-			r.Reason = wait
-		} else if wait != "" {
-			r.Reason += "; " + wait
-		}
-	}
-	return r
-}
-
-// noWorkflow refuses an id that is not there. Only on the loop.
-func (p *principal) noWorkflow(c *opCall, id string) *protoError {
-	return noWorkflowAmong(p.ids, c.grant, id)
-}
-
-// noWorkflowAmong refuses an id that is not among those of the workflows.
-func noWorkflowAmong(ids []string, grant *authGrant, id string) *protoError {
-	return refuseNear(fmt.Sprintf("no workflow %q", id), "cdktr ls lists them", id,
-		func() []string { return visible(ids, grant) })
-}
-
 // lookPs lists runs, newest first: those in memory by their id, then, where all are wanted, those of the history by
 // when they finished.
-func (p *principal) lookPs(c *opCall) {
+func (l *looks) lookPs(c *opCall) {
 	limit := c.req.N.rows(opsDefaultN, opsPage)
 	after, before := psCursor(c.req.After)
 	match := func(r *Run) bool {
@@ -272,14 +177,14 @@ func (p *principal) lookPs(c *opCall) {
 	}
 	var ids []string
 	known, whole := map[string]bool{}, false // the runs in memory, and whether there is nothing else
-	if _, ok := lookAsk(p, c, func() bool {
-		for id, r := range p.state.Runs {
+	if _, ok := lookAsk(l, c, func() bool {
+		for id, r := range l.state.Runs {
 			known[id] = true
 			if before.IsZero() && (after == "" || id < after) && match(r) {
 				ids = append(ids, id)
 			}
 		}
-		whole = len(p.state.Finished) < stateMaxFinished && !p.state.Archived
+		whole = len(l.state.Finished) < stateMaxFinished && !l.state.Archived
 		return true
 	}); !ok {
 		return
@@ -287,9 +192,9 @@ func (p *principal) lookPs(c *opCall) {
 	slices.Sort(ids)
 	slices.Reverse(ids)
 	ids = ids[:min(limit+1, len(ids))]
-	runs, ok := lookCopy(p, c, ids, func(id string) (*Run, bool) {
-		if r := p.state.Runs[id]; r != nil {
-			return p.shown(r), true
+	runs, ok := lookCopy(l, c, ids, func(id string) (*Run, bool) {
+		if r := l.state.Runs[id]; r != nil {
+			return l.copier.shown(r), true
 		}
 		delete(known, id) // it went into the history meanwhile, where it is found
 		whole = false
@@ -301,22 +206,22 @@ func (p *principal) lookPs(c *opCall) {
 	places := make([]time.Time, len(runs)) // zero for those in memory
 	ended := c.req.All || c.req.State != "" && !runActive(c.req.State)
 	if len(runs) <= limit && ended && !whole {
-		if !p.readPlace(c) {
+		if !l.readPlace(c) {
 			return
 		}
 		var place time.Time
 		filter := historyFilter{Workflow: c.req.Workflow, State: c.req.State, Since: c.req.Since.Time,
-			tell: func(at time.Time) { place = at }, over: func() bool { return p.gone(c) }}
+			tell: func(at time.Time) { place = at }, over: func() bool { return l.gone(c) }}
 		if !before.IsZero() {
 			filter.behind, filter.behindAt = after, before
 		}
-		err := p.store.historyList(filter, func(r *Run) bool {
+		err := l.store.historyList(filter, func(r *Run) bool {
 			if !known[r.ID] && match(r) {
 				runs, places = append(runs, r), append(places, place)
 			}
 			return len(runs) <= limit
 		})
-		if refused := p.historyRefused(c, err); refused != nil {
+		if refused := l.historyRefused(c, err); refused != nil {
 			c.refuse(refused)
 			return
 		}
@@ -355,22 +260,22 @@ func replyRuns(c *opCall, runs []*Run, limit int, places []time.Time) {
 
 // lookNext lists coming fires: of one workflow, or the first ones of all that are not paused. The loop copies the
 // schedules; they are counted on elsewhere.
-func (p *principal) lookNext(c *opCall) {
+func (l *looks) lookNext(c *opCall) {
 	id, n := c.req.Workflow, c.req.N.rows(1, opsMaxFires)
-	from := p.cfg.now()
+	from := l.cfg.now()
 	if !c.req.At.IsZero() {
 		from = c.req.At.Time
 	}
 	var schedules *sched
 	var paused, pausedAll string
-	refused, ok := lookAsk(p, c, func() *protoError {
-		if id != "" && p.files[id] == nil {
-			return p.noWorkflow(c, id)
+	refused, ok := lookAsk(l, c, func() *protoError {
+		if id != "" && l.catalog.files[id] == nil {
+			return l.catalog.noWorkflow(c, id)
 		}
-		schedules = p.sched.copyOf(func(other string) bool {
-			return other == id || id == "" && p.pausedBy(other) == ""
+		schedules = l.timetable.sched.copyOf(func(other string) bool {
+			return other == id || id == "" && l.timetable.pausedBy(other) == ""
 		})
-		paused, pausedAll = p.pausedBy(id), p.state.PausedAll
+		paused, pausedAll = l.timetable.pausedBy(id), l.state.PausedAll
 		return nil
 	})
 	switch {
@@ -401,22 +306,22 @@ func (p *principal) lookNext(c *opCall) {
 }
 
 // lookWhy tells what became of the ticks of a schedule: the newest, or those around a time.
-func (p *principal) lookWhy(c *opCall) {
+func (l *looks) lookWhy(c *opCall) {
 	id, r := c.req.Workflow, Reply{Decisions: []Decision{}}
-	refused, ok := lookAsk(p, c, func() *protoError {
-		f, ws := p.files[id], p.state.Workflows[id]
+	refused, ok := lookAsk(l, c, func() *protoError {
+		f, ws := l.catalog.files[id], l.state.Workflows[id]
 		if f == nil && ws == nil {
-			return p.noWorkflow(c, id)
+			return l.catalog.noWorkflow(c, id)
 		}
 		if f != nil {
-			r.Workflows = []WorkflowInfo{p.infoOf(f)}
+			r.Workflows = []WorkflowInfo{l.copier.infoOf(f)}
 		}
 		if ws != nil {
 			r.Decisions = whyAround(ws.Decisions, c.req.At.Time, c.req.N.rows(10, opsPage))
 		}
 		return nil
 	})
-	if p.cfg.NoScheduler {
+	if l.cfg.NoScheduler {
 		r.Note = "the principal was started with --no-scheduler: nothing fires by schedule"
 	}
 	switch {
@@ -442,8 +347,8 @@ func whyAround(all []Decision, at time.Time, n int) []Decision {
 }
 
 // lookAgents lists agents by name: as many as fit into a reply, unless fewer are asked for.
-func (p *principal) lookAgents(c *opCall) {
-	names, ok := lookAsk(p, c, func() []string { return sortedKeys(p.state.Agents) })
+func (l *looks) lookAgents(c *opCall) {
+	names, ok := lookAsk(l, c, func() []string { return sortedKeys(l.state.Agents) })
 	if !ok {
 		return
 	}
@@ -454,11 +359,11 @@ func (p *principal) lookAgents(c *opCall) {
 	names = names[from:]
 	limit := c.req.N.rows(len(names), len(names))
 	names = names[:min(limit+1, len(names))]
-	agents, ok := lookCopy(p, c, names, func(name string) (*Agent, bool) {
-		if p.state.Agents[name] == nil { // it was forgotten meanwhile
+	agents, ok := lookCopy(l, c, names, func(name string) (*Agent, bool) {
+		if l.state.Agents[name] == nil { // it was forgotten meanwhile
 			return nil, false
 		}
-		return p.agentOf(name), true
+		return l.copier.agentOf(name), true
 	})
 	if !ok {
 		return
@@ -470,27 +375,4 @@ func (p *principal) lookAgents(c *opCall) {
 		}
 	}
 	c.reply(reply)
-}
-
-// agentOf copies an agent, with what only its connection says. Only on the loop.
-func (p *principal) agentOf(name string) *Agent {
-	a := *p.state.Agents[name]
-	a.Running = p.running[name]
-	if link := p.links[name]; link != nil {
-		a.Seen, a.Skew, a.Load = stampOf(link.heard), link.skew.Round(time.Second).Seconds(), link.load
-		if link.leaving {
-			a.State = agentDrain
-		}
-		if link.near {
-			a.Seen = stampOf(p.cfg.now())
-			if p.cfg.load != nil {
-				a.Load = p.cfg.load()
-			}
-		}
-	}
-	if a.Labels == nil || protoSize(a.Labels) > protoMaxLabels { // it came in before labels had a bound
-		a.Labels = map[string]string{}
-	}
-	a.Version = textHead(a.Version, protoMaxName)
-	return &a
 }

@@ -20,9 +20,10 @@ const principalLevelRuns = slog.LevelInfo - 2
 const principalMaxWhy = 200
 
 // logEnd says that a run has ended, once it has for good: a warning where somebody may have to look after it.
-func (p *principal) logEnd(e *Event) {
-	r := p.state.Runs[e.Run]
-	if r == nil || runActive(r.State) || e.Kind != evRunFinished && e.Kind != evRunEnded {
+func (p *principal) logEnd(c change) {
+	r := c.run
+	over := c.event.Kind == evRunFinished || c.event.Kind == evRunEnded
+	if !over || r == nil || runActive(r.State) {
 		return
 	}
 	attrs := []any{"workflow", r.Workflow, "run", r.ID}
@@ -41,15 +42,15 @@ func (p *principal) logEnd(e *Event) {
 
 // tellCount says how many runs there are, when that has changed.
 func (p *principal) tellCount() {
-	if p.cfg.tell == nil || p.counted {
+	if p.cfg.tell == nil || p.queue.counted {
 		return
 	}
-	p.counted = true
+	p.queue.counted = true
 	running := 0
-	for _, n := range p.running {
+	for _, n := range p.fleet.running {
 		running += n
 	}
-	p.cfg.tell(running, len(p.queue))
+	p.cfg.tell(running, len(p.queue.runs))
 }
 
 // The log lines that a peer can make. All of them go through here: of each kind a party (wireParty)
@@ -196,6 +197,6 @@ func (n *peerNotes) noteWire(err error) {
 }
 
 // note is peerNotes.note about who is at the other end of a connection. Any goroutine.
-func (p *principal) note(kind string, peer wirePeer, attrs ...any) {
-	p.notes.note(kind, peer.Party, append(attrs, "from", peer)...)
+func (l *principalLoop) note(kind string, peer wirePeer, attrs ...any) {
+	l.notes.note(kind, peer.Party, append(attrs, "from", peer)...)
 }

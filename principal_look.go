@@ -30,15 +30,38 @@ type lookPeer struct {
 	party *shareParty
 }
 
+// looks carries out the requests that only look. Its methods run on the goroutines of the requests, and have the loop
+// copy what they need, but for those that say that they are only for the loop.
+type looks struct {
+	*principalLoop
+	catalog   *catalog
+	queue     *queue
+	followers *followers
+	fleet     *fleet
+	timetable *timetable
+	attention *attention
+	copier    *copier
+
+	asking  chan struct{} // places of looks that ask the loop
+	reading chan struct{} // and of those that read files
+}
+
+// looksNew makes looks at the parts of a principal.
+func looksNew(p *principal) *looks {
+	return &looks{principalLoop: p.principalLoop, catalog: p.catalog, queue: p.queue, followers: p.followers,
+		fleet: p.fleet, timetable: p.timetable, attention: p.attention, copier: p.copier,
+		asking: make(chan struct{}, lookMaxAsking), reading: make(chan struct{}, lookMaxReading)}
+}
+
 // principalLooks is the dispatch of the ops that only look; the others are in principalOps. Each runs on a goroutine
 // of its own, with a place among those that ask.
-var principalLooks = map[string]func(*principal, *opCall){
-	"help": (*principal).lookHelp, "ls": (*principal).lookLs, "show": (*principal).lookShow, "ps": (*principal).lookPs,
-	"next": (*principal).lookNext, "why": (*principal).lookWhy, "agents": (*principal).lookAgents,
-	"logs":   (*principal).lookLogs,
-	"events": (*principal).lookEvents, "watch": (*principal).lookWatch, "attention": (*principal).lookAttention,
-	"stats":  (*principal).lookStats,
-	"rescan": (*principal).lookRescan,
+var principalLooks = map[string]func(*looks, *opCall){
+	"help": (*looks).lookHelp, "ls": (*looks).lookLs, "show": (*looks).lookShow, "ps": (*looks).lookPs,
+	"next": (*looks).lookNext, "why": (*looks).lookWhy, "agents": (*looks).lookAgents,
+	"logs":   (*looks).lookLogs,
+	"events": (*looks).lookEvents, "watch": (*looks).lookWatch, "attention": (*looks).lookAttention,
+	"stats":  (*looks).lookStats,
+	"rescan": (*looks).lookRescan,
 }
 
 // beginLook counts one more look of the connection, or says that it has too many.
@@ -69,24 +92,24 @@ func (c *opCall) endLook() {
 
 // takePlace waits for a place. False when nobody waits for the answer any more, or the principal stops; the peer is
 // told. Places are never waited for with one in hand.
-func (p *principal) takePlace(c *opCall, places chan struct{}) bool {
-	if p.waitPlace(c, places) {
+func (l *looks) takePlace(c *opCall, places chan struct{}) bool {
+	if l.waitPlace(c, places) {
 		return true
 	}
 	select {
 	case <-c.stopped:
 		c.reply(Reply{})
-	case <-p.ended:
-		p.refuseStopping(c)
+	case <-l.ended:
+		l.refuseStopping(c)
 	default: // the connection has ended
 	}
 	return false
 }
 
 // waitPlace is takePlace without a word to the peer.
-func (p *principal) waitPlace(c *opCall, places chan struct{}) bool {
+func (l *looks) waitPlace(c *opCall, places chan struct{}) bool {
 	share := c.peer.party.asking
-	if places == p.reading {
+	if places == l.reading {
 		share = c.peer.party.reading
 	}
 	for i, ch := range []chan struct{}{share, places} {
@@ -95,7 +118,7 @@ func (p *principal) waitPlace(c *opCall, places chan struct{}) bool {
 			continue
 		case <-c.stopped:
 		case <-c.conn.Done():
-		case <-p.ended:
+		case <-l.ended:
 		}
 		if i > 0 {
 			<-share
@@ -116,19 +139,19 @@ func (c *opCall) leavePlace() {
 }
 
 // readPlace goes from whatever place there is to one among those that read files.
-func (p *principal) readPlace(c *opCall) bool {
+func (l *looks) readPlace(c *opCall) bool {
 	c.leavePlace()
-	return p.takePlace(c, p.reading)
+	return l.takePlace(c, l.reading)
 }
 
 // gone says whether nobody waits for an answer any more: for what goes through files, which asks now and then. Others
 // get the processor meanwhile.
-func (p *principal) gone(c *opCall) bool {
+func (l *looks) gone(c *opCall) bool {
 	runtime.Gosched()
 	select {
 	case <-c.stopped:
 	case <-c.conn.Done():
-	case <-p.ended:
+	case <-l.ended:
 	default:
 		return false
 	}
@@ -136,68 +159,68 @@ func (p *principal) gone(c *opCall) bool {
 }
 
 // startLook begins a look. False when the principal has stopped, and nobody was told. Not on the loop.
-func (p *principal) startLook(c *opCall, look func(*principal, *opCall)) bool {
+func (l *looks) start(c *opCall, look func(*looks, *opCall)) bool {
 	if refused := c.beginLook(); refused != nil {
 		c.refuse(refused)
 		return true
 	}
-	return p.inbox.unlessEnded(func() {
-		p.workers.Go(func() {
+	return l.inbox.unlessEnded(func() {
+		l.workers.Go(func() {
 			defer c.endLook()
-			if !p.takePlace(c, p.asking) {
+			if !l.takePlace(c, l.asking) {
 				return
 			}
-			refused, ok := lookAsk(p, c, func() *protoError { return p.mayAsk(c) })
+			refused, ok := lookAsk(l, c, func() *protoError { return l.mayAsk(c) })
 			switch {
 			case !ok:
 			case refused != nil:
 				c.refuse(refused)
 			default:
-				look(p, c)
+				look(l, c)
 			}
 		})
 	})
 }
 
 // lookLater has fn go on with a request that the loop has begun, as a look. Only on the loop.
-func (p *principal) lookLater(c *opCall, fn func()) {
+func (l *looks) goOn(c *opCall, fn func()) {
 	if refused := c.beginLook(); refused != nil {
 		c.refuse(refused)
 		return
 	}
-	p.workers.Go(func() {
+	l.workers.Go(func() {
 		defer c.endLook()
 		fn()
 	})
 }
 
 // refuseLater answers with an error on the loop; what was meant is looked for elsewhere.
-func (p *principal) refuseLater(c *opCall, err *protoError) {
+func (l *looks) refuseNear(c *opCall, err *protoError) {
 	if err.near == nil {
 		c.refuse(err)
 		return
 	}
-	p.lookLater(c, func() {
-		if p.takePlace(c, p.asking) {
+	l.goOn(c, func() {
+		if l.takePlace(c, l.asking) {
 			c.refuse(err.meant())
 		}
 	})
 }
 
 // lookAsk has the loop make a value for a look. False when the principal stops; the peer is told.
-func lookAsk[T any](p *principal, c *opCall, fn func() T) (T, bool) {
-	value, ok := principalAsk(p, fn)
+func lookAsk[T any](l *looks, c *opCall, fn func() T) (T, bool) {
+	value, ok := principalAsk(l, fn)
 	if !ok {
-		p.refuseStopping(c)
+		l.refuseStopping(c)
 	}
 	return value, ok
 }
 
 // lookCopy has the loop make a row of each name that fn knows, in their order, a few at a time: others are served
 // between. False when the principal stops; the peer is told.
-func lookCopy[T any](p *principal, c *opCall, names []string, fn func(name string) (T, bool)) (rows []T, ok bool) {
+func lookCopy[T any](l *looks, c *opCall, names []string, fn func(name string) (T, bool)) (rows []T, ok bool) {
 	for len(names) > 0 {
-		done, ok := lookAsk(p, c, func() int {
+		done, ok := lookAsk(l, c, func() int {
 			began := time.Now()
 			for i, name := range names[:min(len(names), lookRows)] {
 				if i > 0 && time.Since(began) > lookTurn {
@@ -218,14 +241,14 @@ func lookCopy[T any](p *principal, c *opCall, names []string, fn func(name strin
 }
 
 // absentRun goes on with a run that is not in memory: fn is given it, out of the history. Only on the loop.
-func (p *principal) absentRun(c *opCall, fn func(*Run)) {
-	if id := c.req.Run; p.files[id] != nil && c.grant.sees(id) {
-		c.refuse(p.notRun(c.req.Op, id))
+func (l *looks) absentRun(c *opCall, fn func(*Run)) {
+	if id := c.req.Run; l.catalog.files[id] != nil && c.grant.sees(id) {
+		c.refuse(l.notRun(c.req.Op, id))
 		return
 	}
-	ids := p.ids
-	p.lookLater(c, func() {
-		if r, ok := p.oldRun(c, ids); ok {
+	ids := l.catalog.ids
+	l.goOn(c, func() {
+		if r, ok := l.oldRun(c, ids); ok {
 			fn(r)
 		}
 	})
@@ -233,17 +256,17 @@ func (p *principal) absentRun(c *opCall, fn func(*Run)) {
 
 // withRun finds a run, in memory or else in the history, and gives a copy of it. False when there is none to be had;
 // the peer is told. Not on the loop.
-func (p *principal) withRun(c *opCall) (*Run, bool) {
+func (l *looks) withRun(c *opCall) (*Run, bool) {
 	id := c.req.Run
 	var refused *protoError
 	var ids []string
-	r, ok := lookAsk(p, c, func() *Run {
-		ids = p.ids
-		if r := p.state.Runs[id]; r != nil {
-			return p.shown(r)
+	r, ok := lookAsk(l, c, func() *Run {
+		ids = l.catalog.ids
+		if r := l.state.Runs[id]; r != nil {
+			return l.copier.shown(r)
 		}
-		if p.files[id] != nil && c.grant.sees(id) {
-			refused = p.notRun(c.req.Op, id)
+		if l.catalog.files[id] != nil && c.grant.sees(id) {
+			refused = l.notRun(c.req.Op, id)
 		}
 		return nil
 	})
@@ -256,17 +279,17 @@ func (p *principal) withRun(c *opCall) (*Run, bool) {
 	case r != nil:
 		return r, true
 	}
-	return p.oldRun(c, ids)
+	return l.oldRun(c, ids)
 }
 
 // oldRun finds a run in the history. False when there is none to be had; the peer is told, and which of the workflows,
 // ids, may have been meant. Not on the loop.
-func (p *principal) oldRun(c *opCall, ids []string) (*Run, bool) {
-	if !p.readPlace(c) {
+func (l *looks) oldRun(c *opCall, ids []string) (*Run, bool) {
+	if !l.readPlace(c) {
 		return nil, false
 	}
-	r, err := p.store.historyFind(c.req.Run, func() bool { return p.gone(c) })
-	refused := p.historyRefused(c, err)
+	r, err := l.store.historyFind(c.req.Run, func() bool { return l.gone(c) })
+	refused := l.historyRefused(c, err)
 	if errors.Is(err, errHistoryNone) {
 		refused = refuseNear(fmt.Sprintf("no run %q", c.req.Run), "cdktr ps --all lists them", c.req.Run,
 			func() []string { return visible(ids, c.grant) }).meant()
@@ -282,7 +305,7 @@ func (p *principal) oldRun(c *opCall, ids []string) (*Run, bool) {
 }
 
 // historyRefused says what a search in the history that has failed is answered with; nil when it has not.
-func (p *principal) historyRefused(c *opCall, err error) *protoError {
+func (l *looks) historyRefused(c *opCall, err error) *protoError {
 	switch {
 	case err == nil:
 		return nil

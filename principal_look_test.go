@@ -92,7 +92,7 @@ func TestLookBoundsOfConnection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
-				free := lookTestPlaces(g.p.reading) // the disk is slow
+				free := lookTestPlaces(g.p.looks.reading) // the disk is slow
 				k := lookTestOpen(t, g)
 				const many = 300
 				for i := range many {
@@ -124,9 +124,9 @@ func TestLookBoundsOfConnection(t *testing.T) {
 					codes[codeNotFound]+codes["ok"]-1 != lookMaxUnder {
 					t.Errorf("when files can be read again: %v", codes)
 				}
-				if len(gone.got) > 0 || len(g.p.reading) > 0 || len(g.p.asking) > 0 {
+				if len(gone.got) > 0 || len(g.p.looks.reading) > 0 || len(g.p.looks.asking) > 0 {
 					t.Errorf("a connection that is gone has %d answers; %d and %d places are taken", len(gone.got),
-						len(g.p.reading), len(g.p.asking))
+						len(g.p.looks.reading), len(g.p.looks.asking))
 				}
 				g.stop()
 			})
@@ -142,12 +142,12 @@ func TestLookShare(t *testing.T) {
 		kind    func(p *principal) chan struct{}
 		parties []string // of the connections, one after another
 	}{
-		{"one connection reads", func(p *principal) chan struct{} { return p.reading }, []string{""}},
-		{"connections of one key read", func(p *principal) chan struct{} { return p.reading },
+		{"one connection reads", func(p *principal) chan struct{} { return p.looks.reading }, []string{""}},
+		{"connections of one key read", func(p *principal) chan struct{} { return p.looks.reading },
 			[]string{"key vi", "key vi", "key vi", "key vi"}},
-		{"connections of one user read", func(p *principal) chan struct{} { return p.reading },
+		{"connections of one user read", func(p *principal) chan struct{} { return p.looks.reading },
 			[]string{"uid 1000", "uid 1000"}},
-		{"connections of one address ask", func(p *principal) chan struct{} { return p.asking },
+		{"connections of one address ask", func(p *principal) chan struct{} { return p.looks.asking },
 			[]string{"192.0.2.1/32", "192.0.2.1/32", "192.0.2.1/32"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -157,17 +157,17 @@ func TestLookShare(t *testing.T) {
 				for range cap(places) - sharesLooksAtOnce - 1 {
 					places <- struct{}{}
 				}
-				if places == g.p.asking { // it has two in all: here there are three
-					g.p.asking = make(chan struct{}, sharesLooksAtOnce+1)
-					places = g.p.asking
+				if places == g.p.looks.asking { // it has two in all: here there are three
+					g.p.looks.asking = make(chan struct{}, sharesLooksAtOnce+1)
+					places = g.p.looks.asking
 				}
 				hold := make(chan struct{})
 				start := func(peer *lookPeer) *opCall {
 					conn, other := wirePipe()
 					g.ends = append(g.ends, conn, other)
 					call := &opCall{req: Request{ID: "1", Op: "ls"}, conn: conn, grant: authOwner, peer: peer}
-					g.p.startLook(call, func(p *principal, call *opCall) {
-						if places == p.asking || p.readPlace(call) {
+					g.p.looks.start(call, func(l *looks, call *opCall) {
+						if places == l.asking || l.readPlace(call) {
 							<-hold
 							call.reply(Reply{})
 						}
@@ -189,10 +189,10 @@ func TestLookShare(t *testing.T) {
 				if next.place != places {
 					t.Error("the next party has no place, beside one that has asked for many")
 				}
-				if places == g.p.reading {
+				if places == g.p.looks.reading {
 					asks := &opCall{req: Request{ID: "1", Op: "ls"}, conn: next.conn, grant: authOwner,
 						peer: greedy[0].peer}
-					if !g.p.waitPlace(asks, g.p.asking) {
+					if !g.p.looks.waitPlace(asks, g.p.looks.asking) {
 						t.Error("who reads cannot ask")
 					}
 					asks.leavePlace()
@@ -425,11 +425,11 @@ func TestRunChecked(t *testing.T) {
 		ask("tue", "")
 		ask("7", "does not match the pattern [a-z]+")
 		g.do(func() {
-			if len(g.p.hashes) != 1 {
-				t.Errorf("%d hashes are kept of one file", len(g.p.hashes))
+			if len(g.p.catalog.hashes) != 1 {
+				t.Errorf("%d hashes are kept of one file", len(g.p.catalog.hashes))
 			}
 			g.p.setFiles(principalFiles(w("[0-9]+")), nil)
-			if len(g.p.hashes) != 0 {
+			if len(g.p.catalog.hashes) != 0 {
 				t.Error("the hash of a version that is gone is kept")
 			}
 		})
@@ -451,7 +451,7 @@ func TestRunChecked(t *testing.T) {
 				t.Error("the file has changed since the check, and the check counts")
 			}
 			g.p.setFiles(nil, []string{"w"})
-			if len(g.p.hashes) != 0 {
+			if len(g.p.catalog.hashes) != 0 {
 				t.Error("the hash of a file that is gone is kept")
 			}
 		})

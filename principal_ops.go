@@ -129,7 +129,7 @@ func (p *principal) runPeer(conn wireConn) {
 	}
 	switch conn.Peer().Socket {
 	case "SUB", "XSUB":
-		p.runSubscriber(conn, grant, false)
+		p.runSubscriber(conn, grant, p.dialect.topic)
 		return
 	case "PUSH":
 		p.runPusher(conn, grant)
@@ -153,7 +153,7 @@ func (p *principal) runPeer(conn wireConn) {
 		if paced && !party.pace(conn, p.ended, frames) {
 			return
 		}
-		if p.compatServe(c, frames[len(c.envelope):]) {
+		if p.dialect.serve(c, frames[len(c.envelope):]) {
 			continue
 		}
 		if err == nil {
@@ -166,7 +166,7 @@ func (p *principal) runPeer(conn wireConn) {
 				}
 				hello := &agentMsg{}
 				if err = protoPeer(body, hello); err == nil {
-					p.runAgentLink(conn, grant, hello)
+					p.fleet.runAgentLink(conn, grant, hello)
 					return
 				}
 			} else {
@@ -196,7 +196,7 @@ func (p *principal) runPeer(conn wireConn) {
 // take has a request carried out: beside the loop if it only looks, else by the loop. False: the principal is stopping.
 func (p *principal) take(c *opCall) bool {
 	if look := principalLooks[c.req.Op]; look != nil {
-		return p.startLook(c, look)
+		return p.looks.start(c, look)
 	}
 	if c.req.Op == "run" {
 		c.req.checked = p.paramsCheck(&c.req)
@@ -214,11 +214,11 @@ func (p *principal) dispatch(c *opCall) {
 }
 
 // mayAsk says what is wrong with a request before it is carried out, nil when nothing is. Only on the loop.
-func (p *principal) mayAsk(c *opCall) *protoError {
+func (l *principalLoop) mayAsk(c *opCall) *protoError {
 	if principalOps[c.req.Op] == nil && principalLooks[c.req.Op] == nil {
 		return unknownOp(c.req.Op)
 	}
-	if refused := p.permit(c.grant, c.req.Op, c.req.Workflow, c.req.Run); refused != nil {
+	if refused := l.permit(c.grant, c.req.Op, c.req.Workflow, c.req.Run); refused != nil {
 		return refused
 	}
 	if field := protoOpOf(c.req.Op).missing(&c.req); field != "" {
@@ -242,8 +242,8 @@ func (p *principal) grantOf(peer wirePeer) *authGrant {
 // permit holds a request against a grant: its op by the table of ops, and the workflow or the run that it names. There
 // are three more such places: permitHello for an agent's first message, runSubscriber and runPusher for a one-way
 // connection, and oldRun for a run that is only in the history. Only on the loop.
-func (p *principal) permit(grant *authGrant, op, workflow, run string) *protoError {
-	switch r := p.state.Runs[run]; {
+func (l *principalLoop) permit(grant *authGrant, op, workflow, run string) *protoError {
+	switch r := l.state.Runs[run]; {
 	case !grant.may(protoOpOf(op)):
 		return grant.deny("ask for " + op)
 	case workflow != "" && !grant.sees(workflow):
@@ -327,8 +327,8 @@ func (p *principal) opPause(c *opCall) {
 	case id == "" && !c.req.All:
 		c.refuse(refuse(codeInvalid, "%s needs a workflow, or all", c.req.Op))
 		return
-	case id != "" && p.files[id] == nil:
-		p.refuseLater(c, p.noWorkflow(c, id))
+	case id != "" && p.catalog.files[id] == nil:
+		p.looks.refuseNear(c, p.catalog.noWorkflow(c, id))
 		return
 	}
 	p.emit(&Event{Kind: kind, Workflow: id, By: c.by, From: c.from})
@@ -339,7 +339,7 @@ func (p *principal) opPause(c *opCall) {
 	case kind == evResumed && id == "":
 		note = p.resumeEach(c)
 	}
-	p.afterCommit(func() { c.reply(Reply{Note: note}) })
+	p.whenDurable(func() { c.reply(Reply{Note: note}) })
 }
 
 // resumeEach starts the schedules that were paused one by one: all is all. It gives a note of which they were, for
@@ -371,12 +371,12 @@ func (p *principal) opDrain(c *opCall) {
 		kind = evAgentUndrain
 	}
 	if p.state.Agents[c.req.Agent] == nil {
-		p.refuseLater(c, p.noAgent(c.req.Agent))
+		p.looks.refuseNear(c, p.noAgent(c.req.Agent))
 		return
 	}
 	p.emit(&Event{Kind: kind, Agent: c.req.Agent, By: c.by, From: c.from})
-	p.assignable = true
-	p.afterCommit(func() { c.reply(Reply{}) })
+	p.fleet.assignable = true
+	p.whenDurable(func() { c.reply(Reply{}) })
 }
 
 // opForget takes a lost agent off the list.
@@ -384,14 +384,14 @@ func (p *principal) opForget(c *opCall) {
 	a := p.state.Agents[c.req.Agent]
 	switch {
 	case a == nil:
-		p.refuseLater(c, p.noAgent(c.req.Agent))
+		p.looks.refuseNear(c, p.noAgent(c.req.Agent))
 	case a.State != agentLost:
 		c.refuse(refuse(codeConflict, "agent %s is connected: stop it first", a.Name))
-	case p.running[a.Name] > 0:
-		c.refuse(refuse(codeConflict, "agent %s still has %d runs", a.Name, p.running[a.Name]))
+	case p.fleet.running[a.Name] > 0:
+		c.refuse(refuse(codeConflict, "agent %s still has %d runs", a.Name, p.fleet.running[a.Name]))
 	default:
 		p.emit(&Event{Kind: evAgentForgot, Agent: a.Name, By: c.by, From: c.from})
-		p.afterCommit(func() { c.reply(Reply{}) })
+		p.whenDurable(func() { c.reply(Reply{}) })
 	}
 }
 
@@ -402,7 +402,7 @@ func (p *principal) opBackup(c *opCall) {
 		c.refuse(refuse(codeInternal, "find state folder: %v", err))
 		return
 	}
-	p.saved = append(p.saved, func(seq uint64, err error) {
+	p.onSnapshot = append(p.onSnapshot, func(seq uint64, err error) {
 		if err != nil {
 			c.refuse(refuse(codeNoSpace, "%v", err))
 			return

@@ -19,23 +19,24 @@ const (
 
 // subscriber is a SUB peer. Its fields belong to the principal's loop.
 type subscriber struct {
-	conn    wireConn
-	grant   *authGrant
-	topics  []string // prefixes
-	compat  bool     // it came by CDKTR's own port: all of its topics are CDKTR's
-	dropped int      // messages lost since the last one that it took
+	conn   wireConn
+	grant  *authGrant
+	topics []string // prefixes
+	// says whether a topic is not ours but the dialect's, which sends to it
+	theirs  func(topic string) bool
+	dropped int // messages lost since the last one that it took
 }
 
 // runSubscriber reads a SUB peer's subscriptions, a byte 1 and a prefix, or a byte 0 and one to forget, until the
 // connection ends.
-func (p *principal) runSubscriber(conn wireConn, grant *authGrant, compat bool) {
+func (p *principal) runSubscriber(conn wireConn, grant *authGrant, theirs func(topic string) bool) {
 	if !grant.may(protoOpOf("events")) {
 		p.turnAway(conn, grant.deny("subscribe"))
 		return
 	}
-	s := &subscriber{conn: conn, grant: grant, compat: compat}
-	defer p.call(func() { delete(p.subscribers, s) })
-	if !p.call(func() { p.subscribers[s] = true }) {
+	s := &subscriber{conn: conn, grant: grant, theirs: theirs}
+	defer p.call(func() { delete(p.followers.subscribers, s) })
+	if !p.call(func() { p.followers.subscribers[s] = true }) {
 		return
 	}
 	by, _ := peerName(conn.Peer())
@@ -88,11 +89,11 @@ func (s *subscriber) subscribe(topic string, add bool) {
 
 // wants says whether one of its prefixes begins the topic, and the workflow is for its eyes.
 func (s *subscriber) wants(workflow, topic string) bool {
-	if s.compat || !s.grant.sees(workflow) {
+	if !s.grant.sees(workflow) {
 		return false
 	}
 	for _, t := range s.topics {
-		if strings.HasPrefix(topic, t) && !compatTopic(t) {
+		if strings.HasPrefix(topic, t) && !s.theirs(t) {
 			return true
 		}
 	}
@@ -112,8 +113,8 @@ func (s *subscriber) give(topic string, body []byte) {
 }
 
 // publishEvents tells subscribers of this turn's events: topic event.WORKFLOW.RUN.
-func (p *principal) publishEvents(events []*Event) {
-	if len(p.subscribers) == 0 {
+func (fs *followers) publishEvents(events []*Event) {
+	if len(fs.subscribers) == 0 {
 		return
 	}
 	for _, e := range events {
@@ -121,26 +122,26 @@ func (p *principal) publishEvents(events []*Event) {
 			continue
 		}
 		topic := "event." + e.Workflow + "." + e.Run
-		p.publish(e.Workflow, topic, func() []byte { return protoEncode(e) })
+		fs.publish(e.Workflow, topic, func() []byte { return protoEncode(e) })
 	}
 }
 
 // publishLines tells subscribers of output: topic log.WORKFLOW.RUN.TASK.
-func (p *principal) publishLines(workflow string, lines []LogLine) {
-	if len(p.subscribers) == 0 {
+func (fs *followers) publishLines(workflow string, lines []LogLine) {
+	if len(fs.subscribers) == 0 {
 		return
 	}
 	for i := range lines {
 		l := &lines[i]
-		p.publish(workflow, "log."+workflow+"."+l.Run+"."+l.Task, func() []byte { return protoEncode(logJSONOf(l)) })
+		fs.publish(workflow, "log."+workflow+"."+l.Run+"."+l.Task, func() []byte { return protoEncode(logJSONOf(l)) })
 	}
-	p.compatPublish(workflow, lines)
+	fs.dialect.publish(workflow, lines)
 }
 
 // publish gives a message to those who want its topic; it is encoded for the first of them.
-func (p *principal) publish(workflow, topic string, encode func() []byte) {
+func (fs *followers) publish(workflow, topic string, encode func() []byte) {
 	var body []byte
-	for s := range p.subscribers {
+	for s := range fs.subscribers {
 		if !s.wants(workflow, topic) {
 			continue
 		}
@@ -167,7 +168,7 @@ func (p *principal) runPusher(conn wireConn, grant *authGrant) {
 			return
 		}
 		_, body, err := protoSplit(frames)
-		if err == nil && p.compatPushed(body, conn.Peer()) {
+		if err == nil && p.dialect.pushed(body, conn.Peer()) {
 			continue
 		}
 		if paced && !party.pace(conn, p.ended, frames) {

@@ -39,15 +39,15 @@ type dispatchOld struct {
 
 // knowing takes in what an agent that says hello knows of a workflow, and forgets what another version of it has
 // refused.
-func (p *principal) knowing(link *agentLink, hello *agentMsg) {
+func (f *fleet) knowing(link *agentLink, hello *agentMsg) {
 	link.build, link.can, link.lacks = hello.Version, hello.Can, map[string]string{}
 	link.knows = make(map[string]bool, len(hello.Knows))
 	for _, key := range hello.Knows {
 		link.knows[key] = true
 	}
-	for what, refusal := range p.refusals {
+	for what, refusal := range f.refusals {
 		if what.agent == link.name && refusal.build != link.build {
-			delete(p.refusals, what)
+			delete(f.refusals, what)
 		}
 	}
 }
@@ -58,7 +58,7 @@ func (l *agentLink) title() string {
 }
 
 // unable says why an agent cannot be given a version of a workflow now, however much room it has; "" when it can.
-func (p *principal) unable(link *agentLink, version string, spec *Workflow) string {
+func (f *fleet) unable(link *agentLink, version string, spec *Workflow) string {
 	what := dispatchWhat{link.name, version}
 	reason, looked := link.lacks[version]
 	if !looked {
@@ -73,33 +73,33 @@ func (p *principal) unable(link *agentLink, version string, spec *Workflow) stri
 	}
 	if reason != "" {
 		if link.old == nil {
-			link.old = &dispatchOld{spec.ID, reason, p.cfg.now()}
+			link.old = &dispatchOld{spec.ID, reason, f.cfg.now()}
 		}
 		return reason
 	}
-	if refusal := p.refusals[what]; refusal != nil && p.cfg.now().Before(refusal.until) {
+	if refusal := f.refusals[what]; refusal != nil && f.cfg.now().Before(refusal.until) {
 		return refusal.reason
 	}
 	return ""
 }
 
 // refused notes that an agent did not take a version of a workflow.
-func (p *principal) refused(link *agentLink, version, reason string) {
-	now, what := p.cfg.now(), dispatchWhat{link.name, version}
-	if len(p.refusals) >= dispatchMaxRefused {
-		for other, refusal := range p.refusals {
+func (f *fleet) refused(link *agentLink, version, reason string) {
+	now, what := f.cfg.now(), dispatchWhat{link.name, version}
+	if len(f.refusals) >= dispatchMaxRefused {
+		for other, refusal := range f.refusals {
 			if now.After(refusal.until) {
-				delete(p.refusals, other)
+				delete(f.refusals, other)
 			}
 		}
-		if len(p.refusals) >= dispatchMaxRefused {
-			clear(p.refusals)
+		if len(f.refusals) >= dispatchMaxRefused {
+			clear(f.refusals)
 		}
 	}
-	refusal := p.refusals[what]
+	refusal := f.refusals[what]
 	if refusal == nil {
 		refusal = &dispatchRefusal{build: link.build}
-		p.refusals[what] = refusal
+		f.refusals[what] = refusal
 	}
 	wait := dispatchRefusedMost
 	if refusal.times < 10 { // 2^10 s is more than that
@@ -114,36 +114,36 @@ func (p *principal) refused(link *agentLink, version, reason string) {
 }
 
 // hearRefused takes in that an agent will not do a run that it was given. Only one that has not begun can be refused.
-func (p *principal) hearRefused(link *agentLink, m *agentMsg) {
-	r := p.state.Runs[m.Run]
+func (f *fleet) hearRefused(link *agentLink, m *agentMsg) {
+	r := f.state.Runs[m.Run]
 	if r == nil || r.State != runRunning || r.Agent != link.name || r.Lease != m.Lease || !r.Started.IsZero() {
 		return
 	}
 	reason := protoReason(orDefault(m.Reason, "refused it"))
 	if len(m.Unknown) > 0 {
 		reason = "does not know " + protoKeysText(m.Unknown)
-		link.old = &dispatchOld{r.Workflow, link.title() + " " + reason, p.cfg.now()}
+		link.old = &dispatchOld{r.Workflow, link.title() + " " + reason, f.cfg.now()}
 		for _, key := range m.Unknown {
 			delete(link.knows, key)
 		}
 		clear(link.lacks)
 	}
-	p.cfg.Log.Warn("an agent refused a run", "agent", link.name, "version", link.build, "run", r.ID, "workflow",
+	f.cfg.Log.Warn("an agent refused a run", "agent", link.name, "version", link.build, "run", r.ID, "workflow",
 		r.Workflow, "cause", textHead(reason, principalMaxEcho))
-	p.refused(link, r.Version, reason)
-	p.loseRun(r, link.title()+" "+reason, true)
+	f.refused(link, r.Version, reason)
+	f.loseRun(r, link.title()+" "+reason, true)
 }
 
 // takenUp notes that an agent has begun a run of a version: it can.
-func (p *principal) takenUp(agent, version string) { delete(p.refusals, dispatchWhat{agent, version}) }
+func (f *fleet) takenUp(agent, version string) { delete(f.refusals, dispatchWhat{agent, version}) }
 
 // untilAsked gives when an agent may be given again what it has refused, as long as something is queued.
-func (p *principal) untilAsked(now time.Time, wait time.Duration) time.Duration {
-	if len(p.queue) == 0 {
+func (f *fleet) untilAsked(now time.Time, wait time.Duration) time.Duration {
+	if len(f.queue.runs) == 0 {
 		return wait
 	}
-	for what, refusal := range p.refusals {
-		if p.links[what.agent] != nil && refusal.until.After(now) {
+	for what, refusal := range f.refusals {
+		if f.links[what.agent] != nil && refusal.until.After(now) {
 			wait = min(wait, refusal.until.Sub(now))
 		}
 	}
@@ -151,20 +151,20 @@ func (p *principal) untilAsked(now time.Time, wait time.Duration) time.Duration 
 }
 
 // askAgain has the queue looked at when an agent may be given again what it has refused.
-func (p *principal) askAgain(now time.Time) {
-	for what, refusal := range p.refusals {
-		if !refusal.asked && !now.Before(refusal.until) && p.links[what.agent] != nil {
-			refusal.asked, p.assignable = true, true
+func (f *fleet) askAgain(now time.Time) {
+	for what, refusal := range f.refusals {
+		if !refusal.asked && !now.Before(refusal.until) && f.links[what.agent] != nil {
+			refusal.asked, f.assignable = true, true
 		}
 	}
 }
 
 // eachOld hands fn the agents that were passed over because they are too old, for who may see agents.
-func (p *principal) eachOld(grant *authGrant, fn func(AttentionItem)) {
+func (a *attention) eachOld(grant *authGrant, fn func(AttentionItem)) {
 	if !grant.may(protoOpOf("agents")) {
 		return
 	}
-	for _, link := range p.links {
+	for _, link := range a.fleet.links {
 		if old := link.old; old != nil {
 			fn(AttentionItem{Key: stateKey(attentionOld, link.name, ""), Kind: attentionOld, Agent: link.name, Count: 1,
 				First: stampOf(old.since), Last: stampOf(old.since),

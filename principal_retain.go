@@ -27,12 +27,27 @@ type retainLimits struct {
 	Bytes int64 // of all output and history
 }
 
-// retain is the goroutine's own, but for wake and full.
-type retain struct {
-	p      *principal
+// retention is the goroutine's own, but for wake and full.
+type retention struct {
+	*principalLoop
+	queue   *queue
+	catalog *catalog
+
 	limits retainLimits
 	seen   map[string]int64 // history folder -> size of its newest file when its runs were counted
 	wake   chan bool        // holds one: look now; true: the disk is full
+
+	// The loop's:
+
+	kept  principalKept // runs that have ended and are in memory
+	trims []string      // folders of history to be cut behind the next snapshot
+}
+
+// retentionNew makes a retention that has looked at nothing yet.
+func retentionNew(loop *principalLoop, queue *queue, catalog *catalog) *retention {
+	return &retention{principalLoop: loop, queue: queue, catalog: catalog, limits: loop.cfg.Retain,
+		seen: map[string]int64{}, wake: make(chan bool, 1),
+		kept: principalKept{runs: map[string]int64{}, most: principalMaxKept}}
 }
 
 // retainFile is one file that may go.
@@ -44,7 +59,7 @@ type retainFile struct {
 }
 
 // kick has the files looked at soon; with full as much is removed as makes a difference. From any goroutine.
-func (r *retain) kick(full bool) {
+func (r *retention) kick(full bool) {
 	if full {
 		select { // what waits may be for less
 		case <-r.wake:
@@ -60,7 +75,7 @@ func (r *retain) kick(full bool) {
 // runRetain removes what is too old or too much. It wakes once an hour, after a snapshot, and when the disk is full;
 // then again for as long as it is, and something is left to go. What making room was good for shows after a while:
 // until then it is not woken. It ends with the principal.
-func (r *retain) runRetain() {
+func (r *retention) runRetain() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	full, wake := false, r.wake
@@ -69,14 +84,14 @@ func (r *retain) runRetain() {
 		case full = <-wake:
 		case <-timer.C:
 			wake = r.wake
-		case <-r.p.ended:
+		case <-r.ended:
 			return
 		}
 		removed, next := r.sweep(full), retainEvery
 		if full {
 			wake, next = nil, retainAgain
 		}
-		full = full && removed > 0 && errors.Is(r.p.store.failing(), syscall.ENOSPC)
+		full = full && removed > 0 && errors.Is(r.store.failing(), syscall.ENOSPC)
 		timer.Reset(next)
 	}
 }
@@ -88,18 +103,18 @@ type retainHeld struct {
 }
 
 // held asks the loop. False when it is over.
-func (r *retain) held() (retainHeld, bool) {
-	return principalAsk(r.p, func() retainHeld {
+func (r *retention) held() (retainHeld, bool) {
+	return principalAsk(r, func() retainHeld {
 		h := retainHeld{map[string]string{}, map[string]time.Duration{}}
-		for workflow, ids := range r.p.active {
+		for workflow, ids := range r.queue.active {
 			for _, id := range ids {
-				if run := r.p.state.Runs[id]; run.LogDay != "" {
+				if run := r.state.Runs[id]; run.LogDay != "" {
 					name := idFolder(workflow)
 					h.days[name] = min(orDefault(h.days[name], run.LogDay), run.LogDay)
 				}
 			}
 		}
-		for id, f := range r.p.files {
+		for id, f := range r.catalog.files {
 			if f.Spec != nil && f.Spec.LogKeep > 0 {
 				h.keep[idFolder(id)] = time.Duration(f.Spec.LogKeep)
 			}
@@ -109,12 +124,12 @@ func (r *retain) held() (retainHeld, bool) {
 }
 
 // sweep looks at every file, and gives how many bytes were removed. With full, a quarter of what is there is to go.
-func (r *retain) sweep(full bool) (removed int64) {
+func (r *retention) sweep(full bool) (removed int64) {
 	held, ok := r.held()
 	if !ok {
 		return 0
 	}
-	now := r.p.cfg.now()
+	now := r.cfg.now()
 	var total int64
 	days := map[time.Time]int64{} // bytes of what may go
 	r.each(held, func(f retainFile, age time.Duration) {
@@ -146,24 +161,24 @@ func (r *retain) sweep(full bool) (removed int64) {
 	}
 	r.trim()
 	if removed > 0 {
-		r.p.cfg.Log.Info("removed old output and history", "bytes", removed, "kept", total)
+		r.cfg.Log.Info("removed old output and history", "bytes", removed, "kept", total)
 	}
 	return removed
 }
 
 // remove takes one file away.
-func (r *retain) remove(f retainFile) bool {
-	err := r.p.store.files.root.Remove(f.name)
+func (r *retention) remove(f retainFile) bool {
+	err := r.store.files.root.Remove(f.name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		r.p.cfg.Log.Warn("remove old file", "cause", err)
+		r.cfg.Log.Warn("remove old file", "cause", err)
 	}
 	return err == nil
 }
 
 // each hands fn every file of output and history, folder by folder, oldest first in each, and how long it is kept. What
 // cannot be read is passed over: it cannot be removed either. It ends early when the principal does.
-func (r *retain) each(held retainHeld, fn func(f retainFile, age time.Duration)) {
-	files := &r.p.store.files
+func (r *retention) each(held retainHeld, fn func(f retainFile, age time.Duration)) {
+	files := &r.store.files
 	for _, kind := range []string{retainLogs, historyFolder} {
 		folders, _ := files.list(kind)
 		for _, folder := range folders {
@@ -179,7 +194,7 @@ func (r *retain) each(held retainHeld, fn func(f retainFile, age time.Duration))
 			}
 			for _, e := range entries {
 				select {
-				case <-r.p.ended:
+				case <-r.ended:
 					return
 				default:
 				}
@@ -209,30 +224,30 @@ func retainLast(name string) (time.Time, bool) {
 
 // trim finds the workflows with half as many runs again as are kept, and has the store cut their history. Only folders
 // that have grown since are read.
-func (r *retain) trim() {
+func (r *retention) trim() {
 	if r.limits.Runs <= 0 {
 		return
 	}
-	folders, _ := r.p.store.files.list(historyFolder)
+	folders, _ := r.store.files.list(historyFolder)
 	var long []string
 	for _, e := range folders {
 		folder := path.Join(historyFolder, e.Name())
-		months, err := r.p.store.historyMonths(folder)
+		months, err := r.store.historyMonths(folder)
 		if err != nil || len(months) == 0 {
 			continue
 		}
-		info, err := r.p.store.files.root.Stat(path.Join(folder, months[len(months)-1]+logEnding))
+		info, err := r.store.files.root.Stat(path.Join(folder, months[len(months)-1]+logEnding))
 		if err != nil || info.Size() == r.seen[folder] {
 			continue
 		}
 		r.seen[folder] = info.Size()
-		if n := r.limits.Runs; r.p.store.historyLonger(folder, n+n/2) {
+		if n := r.limits.Runs; r.store.historyLonger(folder, n+n/2) {
 			delete(r.seen, folder)
 			long = append(long, folder)
 		}
 	}
 	if len(long) > 0 {
-		r.p.call(func() { r.p.trims = long }) // the turn's commit does it
+		r.call(func() { r.trims = long }) // the turn's commit does it
 	}
 }
 
@@ -287,11 +302,25 @@ func principalKeptMem(r *Run) int64 {
 
 // archive drops the oldest runs that have ended from memory while all of them take too much. They must be on their way
 // into the history. Only on the loop.
-func (p *principal) archive() {
-	for p.kept.all > p.kept.most && len(p.state.Finished) > principalMinKept {
-		r := p.state.Runs[p.state.Finished[0]]
-		if p.emit(&Event{Kind: evArchived, Run: r.ID, Workflow: r.Workflow}) != nil {
+func (r *retention) archive() {
+	for r.kept.all > r.kept.most && len(r.state.Finished) > principalMinKept {
+		oldest := r.state.Runs[r.state.Finished[0]]
+		if r.emit(&Event{Kind: evArchived, Run: oldest.ID, Workflow: oldest.Workflow}) != nil {
 			return
 		}
+	}
+}
+
+// retentionObserve counts the memory of runs that have ended.
+func (r *retention) observe(c change) {
+	if c.moved() {
+		if runActive(c.run.State) {
+			r.kept.remove(c.run.ID)
+		} else {
+			r.kept.add(c.run)
+		}
+	}
+	if r.state.Runs[c.oldest] == nil { // one more has ended, or it takes too much
+		r.kept.remove(c.oldest)
 	}
 }

@@ -34,12 +34,13 @@ func retainHost(t *testing.T, limits retainLimits, files map[string]int) *host {
 func retainStart(t *testing.T, dir string, limits retainLimits) *host {
 	t.Helper()
 	now := func() time.Time { return time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC) }
-	p, err := principalOpen(principalConfig{StateDir: dir, NoSync: true, NoScheduler: true, Zone: time.UTC,
-		Log: slog.New(slog.DiscardHandler), now: now})
+	p, err := principalOpen(principalConfig{dialect: compatNew, StateDir: dir, NoSync: true, NoScheduler: true,
+		Zone: time.UTC,
+		Log:  slog.New(slog.DiscardHandler), now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.retain.limits = limits
+	p.retention.limits = limits
 	h := newHost(p)
 	t.Cleanup(func() {
 		if err := h.stop(); err != nil {
@@ -99,7 +100,7 @@ func TestRetainSweep(t *testing.T) {
 		{"full", retainLimits{}, true, "logs/a/2026-06-14" + rest + " history/a/2026-06"},
 	} {
 		h := retainHost(t, test.limits, files)
-		h.p.retain.sweep(test.full)
+		h.p.retention.sweep(test.full)
 		if left := retainLeft(t, h); left != test.want {
 			t.Errorf("%s: left %s\nwant %s", test.name, left, test.want)
 		}
@@ -131,7 +132,7 @@ func TestRetainActive(t *testing.T) {
 		}
 	})
 	<-done
-	h.p.retain.sweep(true)
+	h.p.retention.sweep(true)
 	if left := retainLeft(t, h); left != "logs/b/2026-06-14 logs/w/2024-01-02 logs/w/2024-02-01" {
 		t.Errorf("left %s", left)
 	}
@@ -191,7 +192,7 @@ func TestRetainRuns(t *testing.T) {
 		t.Errorf("to list 50 runs took %d bytes", cost)
 	}
 	cost := retainAllocated(func() {
-		h.p.retain.sweep(false)
+		h.p.retention.sweep(false)
 		retainSettle(h)
 	})
 	if cost > 32<<20 {
@@ -209,8 +210,8 @@ func TestRetainRuns(t *testing.T) {
 	if size == 0 || size > keep*1000 {
 		t.Errorf("the history has %d bytes", size)
 	}
-	h.p.retain.sweep(false)
-	if retainSettle(h); h.p.retain.seen["history/w"] == 0 {
+	h.p.retention.sweep(false)
+	if retainSettle(h); h.p.retention.seen["history/w"] == 0 {
 		t.Error("it is not known to be short enough")
 	}
 }
@@ -219,7 +220,7 @@ func TestRetainRuns(t *testing.T) {
 func retainSettle(h *host) {
 	for range 2 { // the turn that hands the trims over, and one behind it
 		done := make(chan struct{})
-		h.p.call(func() { h.p.afterCommit(func() { close(done) }) })
+		h.p.call(func() { h.p.whenDurable(func() { close(done) }) })
 		<-done
 	}
 }
@@ -240,7 +241,7 @@ func TestKeptBytes(t *testing.T) {
 		const each, most, many = 30 << 10, 1 << 20, 50
 		w := principalTask(Workflow{ID: "w", Params: map[string]Param{"day": {Default: strings.Repeat("d", each)}}})
 		g := principalRigOpen(t, t.TempDir(), w, principalTask(Workflow{ID: "small"}))
-		g.do(func() { g.p.kept.most = most })
+		g.do(func() { g.p.retention.kept.most = most })
 		small := g.run("small")
 		var runs []string
 		for range many {
@@ -252,9 +253,10 @@ func TestKeptBytes(t *testing.T) {
 			t.Helper()
 			g.do(func() {
 				n := len(g.p.state.Finished)
-				if g.p.kept.all > most || g.p.kept.all < most-2*each || len(g.p.kept.runs) != n || n >= many-10 {
-					t.Errorf("%d of %d runs, %d counted, of %d bytes are kept", n, many, len(g.p.kept.runs),
-						g.p.kept.all)
+				if g.p.retention.kept.all > most || g.p.retention.kept.all < most-2*each ||
+					len(g.p.retention.kept.runs) != n || n >= many-10 {
+					t.Errorf("%d of %d runs, %d counted, of %d bytes are kept", n, many, len(g.p.retention.kept.runs),
+						g.p.retention.kept.all)
 				}
 				if g.p.state.Runs[first] != nil || g.p.state.Runs[last] == nil || g.p.state.Runs[small] == nil {
 					t.Error("not the oldest of those that have ended was dropped")
@@ -287,17 +289,17 @@ func TestKeptBytes(t *testing.T) {
 		g.stop()
 		g.start(w)
 		g.do(func() {
-			if g.p.kept.most != principalMaxKept {
-				t.Errorf("a principal keeps up to %d bytes", g.p.kept.most)
+			if g.p.retention.kept.most != principalMaxKept {
+				t.Errorf("a principal keeps up to %d bytes", g.p.retention.kept.most)
 			}
-			g.p.kept.most = most
+			g.p.retention.kept.most = most
 		})
 		held()
 		if r := g.ask(Request{Op: "retry", Run: last}); !r.OK {
 			t.Errorf("retry of the newest: %s", protoEncode(r))
 		}
 		g.do(func() {
-			if g.p.kept.runs[last] != 0 {
+			if g.p.retention.kept.runs[last] != 0 {
 				t.Error("a run that is queued counts among those that have ended")
 			}
 		})
@@ -311,7 +313,7 @@ func TestKeptNewest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := principalTask(Workflow{ID: "w"})
 		g := principalRigOpen(t, t.TempDir(), w)
-		g.do(func() { g.p.kept.most = 1 << 40 }) // as a version that does not count
+		g.do(func() { g.p.retention.kept.most = 1 << 40 }) // as a version that does not count
 		var runs []string
 		for range 3 * principalMinKept {
 			runs = append(runs, g.run("w"))
@@ -322,7 +324,7 @@ func TestKeptNewest(t *testing.T) {
 		}
 		g.stop()
 		g.start(w)
-		g.do(func() { g.p.kept.most = 0 })
+		g.do(func() { g.p.retention.kept.most = 0 })
 		k := lookTestOpen(t, g)
 		k.send(Request{ID: "1", Op: "wait", Run: runs[0]})
 		synctest.Wait()

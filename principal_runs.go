@@ -5,7 +5,9 @@ package main
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
+	"time"
 )
 
 const principalRunsNamed = 3 // runs of a workflow that a refusal names
@@ -14,10 +16,10 @@ const principalRunsNamed = 3 // runs of a workflow that a refusal names
 func (p *principal) opRun(c *opCall) {
 	id, refused := p.trigger(c.grant, c.req, c.by, c.from)
 	if refused != nil {
-		p.refuseLater(c, refused)
+		p.looks.refuseNear(c, refused)
 		return
 	}
-	p.followRun(c, id)
+	p.looks.followRun(c, id)
 }
 
 // trigger queues the run that a request asks for, or finds the one that an earlier request with its key has made.
@@ -38,14 +40,14 @@ func (p *principal) trigger(grant *authGrant, req Request, by, from string) (str
 		}
 		return r.ID, nil
 	}
-	f := p.files[req.Workflow]
+	f := p.catalog.files[req.Workflow]
 	switch {
 	case len(req.Key) > opsMaxKey:
 		return "", refuse(codeInvalid, "key of %d bytes: it may have %d", len(req.Key), opsMaxKey)
 	case f == nil:
-		return "", noWorkflowAmong(p.ids, grant, req.Workflow)
+		return "", noWorkflowAmong(p.catalog.ids, grant, req.Workflow)
 	case f.Spec == nil:
-		return "", refuse(codeConflict, "workflow %s does not load: %s", f.ID, p.infoOf(f).Error)
+		return "", refuse(codeConflict, "workflow %s does not load: %s", f.ID, p.copier.infoOf(f).Error)
 	}
 	return p.enqueue(f.Spec, fire{trigger: triggerManual, params: req.Params, checked: req.checked, key: req.Key,
 		scope: grant.scope(), grant: grant, by: by, from: from})
@@ -71,7 +73,7 @@ func (p *principal) paramsCheck(req *Request) *paramsChecked {
 		return nil
 	}
 	spec, _ := principalAsk(p, func() *Workflow {
-		if f := p.files[req.Workflow]; f != nil {
+		if f := p.catalog.files[req.Workflow]; f != nil {
 			return f.Spec
 		}
 		return nil
@@ -97,10 +99,10 @@ func paramsFor(w *Workflow, given map[string]string, checked *paramsChecked) (ma
 func (p *principal) opWait(c *opCall) {
 	c.req.Wait = true
 	if p.state.Runs[c.req.Run] != nil {
-		p.followRun(c, c.req.Run)
+		p.looks.followRun(c, c.req.Run)
 		return
 	}
-	p.absentRun(c, func(r *Run) {
+	p.looks.absentRun(c, func(r *Run) {
 		row, left := protoRunRow(r)
 		c.reply(Reply{Run: r.ID, Runs: []*Run{row}, Note: left})
 	})
@@ -111,14 +113,14 @@ func (p *principal) opCancel(c *opCall) {
 	r := p.state.Runs[c.req.Run]
 	switch {
 	case r == nil:
-		p.absentRun(c, func(r *Run) { c.refuse(refuse(codeConflict, "run %s is %s already", r.ID, r.State)) })
+		p.looks.absentRun(c, func(r *Run) { c.refuse(refuse(codeConflict, "run %s is %s already", r.ID, r.State)) })
 	case !runActive(r.State):
 		c.refuse(refuse(codeConflict, "run %s is %s already", r.ID, r.State))
 	case c.req.Task != "":
 		p.cancelTask(c, r)
 	default:
-		reply := Reply{Run: r.ID, Note: p.cancelRun(r, "cancelled by "+c.by, c.req.Force, c.by, c.from)}
-		p.afterCommit(func() { c.reply(reply) })
+		reply := Reply{Run: r.ID, Note: p.fleet.cancelRun(r, "cancelled by "+c.by, c.req.Force, c.by, c.from)}
+		p.whenDurable(func() { c.reply(reply) })
 	}
 }
 
@@ -127,7 +129,7 @@ func (p *principal) opRetry(c *opCall) {
 	r := p.state.Runs[c.req.Run]
 	switch {
 	case r == nil:
-		p.absentRun(c, func(r *Run) {
+		p.looks.absentRun(c, func(r *Run) {
 			c.refuse(refuse(codeConflict, "run %s is too old to be retried (the newest %d can be, or %d MiB of "+
 				"them): start it again with cdktr run %s",
 				r.ID, stateMaxFinished, principalMaxKept>>20, r.Workflow))
@@ -137,20 +139,20 @@ func (p *principal) opRetry(c *opCall) {
 	case r.State == runSucceeded && !c.req.All:
 		c.refuse(refuse(codeConflict, "run %s succeeded: nothing is left to run (--all runs it all again)", r.ID))
 	default:
-		if refused := p.mayQueue(c.grant, c.by); refused != nil {
+		if refused := p.queue.mayQueue(c.grant, c.by); refused != nil {
 			c.refuse(refused)
 			return
 		}
 		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, All: c.req.All,
 			Reason: "retried by " + c.by, By: c.by, From: c.from})
 		id, note := r.ID, p.newerFile(r)
-		p.afterCommit(func() { c.reply(Reply{Run: id, Note: note}) })
+		p.whenDurable(func() { c.reply(Reply{Run: id, Note: note}) })
 	}
 }
 
 // newerFile says that a run is of another version than its workflow's file is now; "" when it is not.
 func (p *principal) newerFile(r *Run) string {
-	f := p.files[r.Workflow]
+	f := p.catalog.files[r.Workflow]
 	if f == nil || f.Spec == nil {
 		return ""
 	}
@@ -163,10 +165,10 @@ func (p *principal) newerFile(r *Run) string {
 
 // notRun refuses a workflow's id where that of a run is wanted, and says what to type: the newest of its active runs,
 // or else its newest run.
-func (p *principal) notRun(op, workflow string) *protoError {
-	ids, which := p.active[workflow], "its active runs"
+func (l *looks) notRun(op, workflow string) *protoError {
+	ids, which := l.queue.active[workflow], "its active runs"
 	if len(ids) == 0 && op != "cancel" {
-		if id := p.newestRun(workflow); id != "" {
+		if id := l.copier.newestRun(workflow); id != "" {
 			ids, which = []string{id}, "its newest run"
 		}
 	}
@@ -176,4 +178,144 @@ func (p *principal) notRun(op, workflow string) *protoError {
 	ids = ids[max(0, len(ids)-principalRunsNamed):]
 	return refuse(codeNotFound, "%s is a workflow, not a run; %s: cdktr %s %s", workflow, which, op,
 		strings.Join(ids, ", cdktr "+op+" "))
+}
+
+// replaceActive cancels the active runs of a workflow, for a new one to take their place.
+func (p *principal) replaceActive(workflow string) {
+	for _, id := range slices.Clone(p.queue.active[workflow]) {
+		p.fleet.cancelRun(p.state.Runs[id], "replaced by a newer run", false, "", "")
+	}
+}
+
+// fire is what asks for a run.
+type fire struct {
+	trigger   string
+	scheduled time.Time
+	reason    string
+	missed    int
+	params    map[string]string
+	checked   *paramsChecked // the same; nil: not yet
+	key       string
+	scope     string     // of the key
+	grant     *authGrant // of who asks for it; nil is the principal itself
+	by, from  string
+}
+
+// enqueue makes a run of the workflow's present version and puts it into the queue, in place of the active ones where
+// overlap says so. A refusal changes nothing. The caller answers after commit.
+func (p *principal) enqueue(w *Workflow, f fire) (string, *protoError) {
+	if refused := p.queue.mayQueue(f.grant, f.by); refused != nil {
+		return "", refused
+	}
+	params, refused := paramsFor(w, f.params, f.checked)
+	if refused != nil {
+		return "", refused
+	}
+	hash, size := p.catalog.hashOf(w)
+	if size > principalMaxSpec {
+		return "", refuse(codeInvalid, "workflow %s is too large to be sent to an agent: %d bytes, at most %d", w.ID,
+			size, principalMaxSpec)
+	}
+	if w.Overlap == overlapReplace {
+		p.replaceActive(w.ID)
+	}
+	if p.state.Versions[hash] == nil {
+		p.emit(&Event{Kind: evVersion, Workflow: w.ID, Version: hash, Spec: w})
+	}
+	id := runID(p.cfg.now(), p.state.LastRun)
+	p.emit(&Event{Kind: evQueued, Run: id, Workflow: w.ID, Version: hash, Params: params, Trigger: f.trigger,
+		Scheduled: stampOf(f.scheduled), Reason: f.reason, Missed: f.missed, Priority: w.Priority, Key: f.key,
+		Scope: f.scope, By: f.by, From: f.from})
+	return id, nil
+}
+
+// paramsOf checks the parameters that a run was given against what the workflow declares, and adds the defaults.
+func paramsOf(w *Workflow, given map[string]string) (map[string]string, *protoError) {
+	names := sortedKeys(w.Params)
+	for _, name := range sortedKeys(given) {
+		param, ok := w.Params[name]
+		if !ok {
+			message := fmt.Sprintf("workflow %s has no parameter %q", w.ID, name)
+			if near := nearest(name, names); near != "" {
+				message += fmt.Sprintf(" (did you mean %q?)", near)
+			} else if len(names) > 0 {
+				message += " (it has: " + strings.Join(names, ", ") + ")"
+			}
+			return nil, refuse(codeInvalid, "%s", message)
+		}
+		if re, err := paramPattern(param.Pattern); err != nil || param.Pattern != "" && !re.MatchString(given[name]) {
+			return nil, refuse(codeInvalid, "parameter %s: %q does not match the pattern %s", name,
+				textHead(given[name], principalMaxEcho), param.Pattern)
+		}
+	}
+	params := make(map[string]string, len(names))
+	for _, name := range names {
+		value, ok := given[name]
+		if !ok {
+			if w.Params[name].Required {
+				return nil, refuse(codeInvalid, "parameter %s is missing: give it with -p %s=VALUE", name, name)
+			}
+			value = w.Params[name].Default
+		}
+		params[name] = value
+	}
+	if err := paramsFault(params); err != nil {
+		return nil, refuse(codeInvalid, "%v", err)
+	}
+	return params, nil
+}
+
+// cancelTask stops one task of a run and leaves the rest to its graph. The request stays in the state until the task
+// has ended: an agent that is away now, or was not reached, is told when it says hello.
+func (p *principal) cancelTask(c *opCall, r *Run) {
+	t, agent := r.task(c.req.Task), p.state.Agents[r.Agent]
+	switch {
+	case t == nil:
+		p.looks.refuseNear(c, noTask(r, c.req.Task))
+	case t.State == taskWaiting:
+		c.refuse(refuse(codeConflict, "task %s of run %s has not begun (the run is %s): cdktr cancel %s stops the "+
+			"whole run", t.Task, r.ID, r.State, r.ID))
+	case !taskActive(t.State):
+		c.refuse(refuse(codeConflict, "task %s of run %s is %s already: cdktr cancel %s stops the whole run", t.Task,
+			r.ID, t.State, r.ID))
+	case p.dialect.speaks(agent):
+		c.refuse(refuse(codeConflict, "agent %s is one of CDKTR's, which cannot be told to stop a task: cdktr "+
+			"cancel %s ends the whole run, and its processes go on", r.Agent, r.ID))
+	case p.fleet.links[r.Agent] != nil && !slices.Contains(p.fleet.links[r.Agent].can, msgStopTask):
+		c.refuse(refuse(codeConflict, "%s is too old to stop one task: cdktr cancel %s stops the whole run",
+			p.fleet.links[r.Agent].title(), r.ID))
+	default:
+		p.emit(&Event{Kind: evTaskStopping, Run: r.ID, Workflow: r.Workflow, Task: t.Task, Reason: "cancelled by " +
+			c.by, Force: c.req.Force, By: c.by, From: c.from})
+		reply, link, stop := Reply{Run: r.ID}, p.fleet.links[r.Agent], dispatchStop(r, t, c.req.Force)
+		if link == nil {
+			reply.Note = dispatchAway(r.Agent, "task")
+		}
+		p.whenDurable(func() {
+			if link != nil {
+				link.send(stop)
+			}
+			c.reply(reply)
+		})
+	}
+}
+
+// dispatchAway says of what somebody stops that its agent will hear of it.
+func dispatchAway(agent, what string) string {
+	return fmt.Sprintf("agent %s is not connected now: it stops the %s when it is back", agent, what)
+}
+
+// dispatchStop tells an agent to stop one task of a run.
+func dispatchStop(r *Run, t *TaskRun, force bool) *agentMsg {
+	return &agentMsg{Op: msgStopTask, Run: r.ID, Lease: r.Lease, Task: t.Task, Reason: t.Cancelling, Force: force}
+}
+
+// noTask refuses a task that a run has not.
+func noTask(r *Run, id string) *protoError {
+	ids := make([]string, len(r.Tasks))
+	for i := range r.Tasks {
+		ids[i] = r.Tasks[i].Task
+	}
+	return refuseNear(fmt.Sprintf("run %s has no task %q", r.ID, id), "cdktr show "+r.ID+" lists them", id,
+		func() []string { return ids })
 }

@@ -40,7 +40,8 @@ func scopeRigOpen(t *testing.T) *scopeRig {
 	g.marks = []string{scopeOther, scopeBad, scopeAgent}
 	g.do(func() {
 		g.p.cfg.Keys.grants["ci"].Workflows = []string{"load-a*"}
-		for _, f := range []workflowFile{*g.p.files[scopeMine], *g.p.files[scopeOther]} { // which are warned of
+		// which are warned of
+		for _, f := range []workflowFile{*g.p.catalog.files[scopeMine], *g.p.catalog.files[scopeOther]} {
 			f.Faults = []workflowFault{{File: f.File, Line: 1, Message: "warned of " + f.ID, Warning: true}}
 			g.p.setFiles([]workflowFile{f}, nil)
 		}
@@ -68,7 +69,7 @@ func scopeRigOpen(t *testing.T) *scopeRig {
 	g.do(func() {
 		for _, workflow := range []string{scopeMine, scopeOther} {
 			ids := g.runs[workflow]
-			g.runs[workflow] = []string{ids[0], ids[len(ids)-1], g.p.active[workflow][0]}
+			g.runs[workflow] = []string{ids[0], ids[len(ids)-1], g.p.queue.active[workflow][0]}
 			if r := g.p.state.Runs[ids[0]]; r != nil {
 				t.Errorf("run %s is in memory still", r.ID)
 			}
@@ -82,7 +83,7 @@ func scopeRigOpen(t *testing.T) *scopeRig {
 		for _, workflow := range []string{scopeMine, scopeOther} {
 			g.p.emit(&Event{Kind: evLeft, Run: g.runs[workflow][1], Workflow: workflow, Agent: "x",
 				Left: []LeftProcess{{Agent: "x", Task: "a", PID: 4711, Command: "command of " + workflow}}})
-			g.p.noteDropped(g.p.state.Runs[g.runs[workflow][1]], func(d *attentionDropped) {
+			g.p.output.noteTrouble(g.p.state.Runs[g.runs[workflow][1]], func(d *outputTrouble) {
 				d.say("x",
 					"output is dropped of "+workflow)
 			})
@@ -93,7 +94,7 @@ func scopeRigOpen(t *testing.T) *scopeRig {
 
 // end has a run begin, write a line, and fail. Only on the loop.
 func (g *scopeRig) end(workflow string) {
-	id, refused := g.p.enqueue(g.p.files[workflow].Spec, fire{trigger: triggerManual, by: "somebody"})
+	id, refused := g.p.enqueue(g.p.catalog.files[workflow].Spec, fire{trigger: triggerManual, by: "somebody"})
 	if refused != nil {
 		g.t.Fatal(refused)
 	}
@@ -115,7 +116,7 @@ func (g *scopeRig) end(workflow string) {
 	if err := g.p.logs.append(workflow, line); err != nil {
 		g.t.Fatal(err)
 	}
-	g.p.publishLines(workflow, line)
+	g.p.followers.publishLines(workflow, line)
 	g.runs[workflow] = append(g.runs[workflow], id)
 }
 
@@ -219,7 +220,7 @@ func TestScopedKeySees(t *testing.T) {
 		g.do(func() { // what goes on is told of both
 			for _, workflow := range []string{scopeMine, scopeOther} {
 				g.end(workflow)
-				g.p.cancelRun(g.p.state.Runs[g.runs[workflow][2]], "enough", false, "somebody", "")
+				g.p.fleet.cancelRun(g.p.state.Runs[g.runs[workflow][2]], "enough", false, "somebody", "")
 				g.p.emit(&Event{Kind: evPaused, Workflow: workflow, By: "somebody"})
 			}
 			g.p.setFiles(nil, []string{scopeBad})

@@ -164,54 +164,6 @@ func (s *opStreams) end() {
 	}
 }
 
-// mayWatch says why a peer cannot follow the lists now, nil when it can. Only on the loop.
-func (p *principal) mayWatch(c *opCall) *protoError {
-	party, its, lookers := c.conn.Peer().Party, 0, 0
-	for w := range p.news {
-		if party != "" && w.conn.Peer().Party == party {
-			its++
-		}
-		if !w.grant.operates() {
-			lookers++
-		}
-	}
-	switch {
-	case len(p.news) >= newsMax:
-		return refuse(codeBusy, "%d clients watch already", newsMax)
-	case its >= sharesWatches:
-		return refuse(codeBusy, "%s watches %d times already", party, its)
-	case !c.grant.operates() && lookers >= newsMax-sharesWatchesKept:
-		return refuse(codeBusy, "%d clients watch already, and the rest is for operators", lookers)
-	}
-	return nil
-}
-
-// mayQueue says why nothing can be queued now, nil when it can: by whom grant is for, who is called by; nil is the
-// principal itself. Only on the loop.
-func (p *principal) mayQueue(grant *authGrant, by string) *protoError {
-	if err := p.store.failing(); err != nil {
-		return refuse(codeNoSpace, "the journal cannot be written: %v", err)
-	}
-	most := principalMaxQueued
-	switch {
-	case grant == nil:
-	case grant.operates() && by != peerAnyone:
-		most -= sharesQueueOwn
-	case p.queuedBy[by] >= sharesQueued:
-		return refuse(codeBusy, "%d runs of %s are queued already", p.queuedBy[by], by)
-	default:
-		most -= sharesQueueOwn + sharesQueueOperators
-	}
-	if len(p.queue) >= most {
-		return refuse(codeBusy, "%d runs are queued already", len(p.queue))
-	}
-	if p.queuedMem >= principalMaxQueuedMem/principalMaxQueued*int64(most) { // the same shares of the memory
-		return refuse(codeBusy, "the %d runs that are queued already take %d MiB of memory", len(p.queue),
-			p.queuedMem>>20)
-	}
-	return nil
-}
-
 // How fast one party is served. Whoever asks faster than this waits, in the goroutines of its own
 // connections, and what it sends meanwhile waits at its own end: so nobody can keep all processors of a small machine
 // busy with questions, and have others wait for one. Operators, the principal's owner and agents are not held back.

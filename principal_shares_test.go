@@ -121,7 +121,7 @@ func TestSharesREQ(t *testing.T) {
 		}
 		one.busy(Request{Op: "ping"}, "not answered yet")
 		g.do(func() {
-			if n := len(g.p.watchers); n != 1 {
+			if n := len(g.p.followers.ofRuns); n != 1 {
 				t.Errorf("%d followers of the run, want that of the first", n)
 			}
 		})
@@ -180,7 +180,7 @@ func TestSharesStreams(t *testing.T) {
 func TestSharesLooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := sharesRigOpen(t, principalTask(Workflow{ID: "w"}))
-		free := lookTestPlaces(g.p.reading) // the disk is slow
+		free := lookTestPlaces(g.p.looks.reading) // the disk is slow
 		looks := []Request{{Op: "show", Run: runID(time.Now(), "")}, {Op: "stats", Workflow: "w"}, {Op: "attention"},
 			{Op: "logs", Run: runID(time.Now(), "")}}
 		var conns []*sharesPeer
@@ -292,7 +292,7 @@ func TestSharesQueue(t *testing.T) {
 		fill := func(by string, n int) {
 			g.do(func() {
 				for range n {
-					if _, refused := g.p.enqueue(g.p.files["w"].Spec, fire{trigger: triggerManual,
+					if _, refused := g.p.enqueue(g.p.catalog.files["w"].Spec, fire{trigger: triggerManual,
 						by: by}); refused != nil {
 						t.Fatal(refused)
 					}
@@ -312,7 +312,7 @@ func TestSharesQueue(t *testing.T) {
 
 		fill(peerAnyone, sharesQueued)
 		g.with("", "DEALER").busy(run, "runs of anyone are queued")
-		fill("op", principalMaxQueued-sharesQueueOwn-sharesQueueOperators-len(g.p.queue))
+		fill("op", principalMaxQueued-sharesQueueOwn-sharesQueueOperators-len(g.p.queue.runs))
 		g.with("cd", "DEALER").busy(run, "8000 runs are queued already")
 		g.with("op", "DEALER").goes(run)
 		if r := g.ask(run); !r.OK { // the box's own user
@@ -321,13 +321,13 @@ func TestSharesQueue(t *testing.T) {
 		fill("op", sharesQueueOperators-2) // but for the two just queued
 		g.with("op", "DEALER").busy(run, "9000 runs are queued already")
 		g.do(func() {
-			if _, refused := g.p.enqueue(g.p.files["w"].Spec, fire{trigger: triggerCron}); refused != nil {
+			if _, refused := g.p.enqueue(g.p.catalog.files["w"].Spec, fire{trigger: triggerCron}); refused != nil {
 				t.Errorf("a fire of the schedule: %v", refused)
 			}
 		})
 		fill("", sharesQueueOwn-1)
 		g.do(func() {
-			if _, refused := g.p.enqueue(g.p.files["w"].Spec, fire{trigger: triggerCron}); refused == nil ||
+			if _, refused := g.p.enqueue(g.p.catalog.files["w"].Spec, fire{trigger: triggerCron}); refused == nil ||
 				!strings.HasPrefix(refused.Message, "10000 runs") {
 				t.Errorf("a fire of the schedule when all is full: %v", refused)
 			}
@@ -352,7 +352,7 @@ func TestSharesQueueRestart(t *testing.T) {
 		g.stop()
 		g.start(principalTask(Workflow{ID: "w"}))
 		g.do(func() {
-			if n := g.p.queuedBy["ci"]; n != 3 {
+			if n := g.p.queue.by["ci"]; n != 3 {
 				t.Errorf("%d runs of ci are queued, want 3", n)
 			}
 		})

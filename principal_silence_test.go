@@ -12,8 +12,9 @@ import (
 // the agent said meanwhile before it gives the agent up; one that said nothing is given up at the second look.
 func TestDispatchSilenceTwice(t *testing.T) {
 	now := time.Date(2026, 1, 31, 2, 30, 0, 0, time.UTC)
-	p, err := principalOpen(principalConfig{StateDir: t.TempDir(), NoSync: true, NoScheduler: true, Zone: time.UTC,
-		Log: slog.New(slog.DiscardHandler), now: func() time.Time { return now }})
+	p, err := principalOpen(principalConfig{dialect: compatNew, StateDir: t.TempDir(), NoSync: true, NoScheduler: true,
+		Zone: time.UTC,
+		Log:  slog.New(slog.DiscardHandler), now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,11 +23,11 @@ func TestDispatchSilenceTwice(t *testing.T) {
 	defer conn.Close()
 	link := &agentLink{name: "one", epoch: "e", conn: theirs, grant: &authGrant{}}
 	hello := protoTestHello("one", "e")
-	p.welcome(link, &hello)
+	p.fleet.welcome(link, &hello)
 	look := func(after time.Duration) bool {
 		now = now.Add(after)
-		p.giveUpLost(now)
-		return p.links["one"] != nil
+		p.fleet.giveUpLost(now)
+		return p.fleet.links["one"] != nil
 	}
 	if !look(time.Minute) {
 		t.Fatal("it was given up at the first look after a minute of sleep")
@@ -34,7 +35,7 @@ func TestDispatchSilenceTwice(t *testing.T) {
 	if wait := p.untilNext(now); wait != agentDoubt {
 		t.Errorf("the second look is in %s", wait)
 	}
-	p.hear(link, &agentMsg{Op: msgHeartbeat}, 10)
+	p.fleet.hear(link, &agentMsg{Op: msgHeartbeat}, 10)
 	if !look(agentDoubt) || !look(agentLostAfter) {
 		t.Fatal("it was given up though it had been heard")
 	}

@@ -118,19 +118,19 @@ func statsHistogram(sorted []float64) []StatsBucket {
 }
 
 // lookStats tells how a workflow has done. The loop copies what is in memory; the rest is read.
-func (p *principal) lookStats(c *opCall) {
+func (l *looks) lookStats(c *opCall) {
 	id := c.req.Workflow
-	s := statsNew(id, p.cfg.now().In(p.cfg.Zone))
+	s := statsNew(id, l.cfg.now().In(l.cfg.Zone))
 	known := map[string]bool{} // in memory: what the history says of them is old
-	refused, ok := lookAsk(p, c, func() *protoError {
-		if p.files[id] == nil && p.state.Workflows[id] == nil {
-			return p.noWorkflow(c, id)
+	refused, ok := lookAsk(l, c, func() *protoError {
+		if l.catalog.files[id] == nil && l.state.Workflows[id] == nil {
+			return l.catalog.noWorkflow(c, id)
 		}
-		for _, run := range p.active[id] {
+		for _, run := range l.queue.active[id] {
 			known[run] = true
 		}
-		for _, run := range slices.Backward(p.state.Finished) {
-			if r := p.state.Runs[run]; r.Workflow == id {
+		for _, run := range slices.Backward(l.state.Finished) {
+			if r := l.state.Runs[run]; r.Workflow == id {
 				if known[run] = true; !r.Finished.Before(s.first) {
 					s.add(r)
 				}
@@ -144,14 +144,14 @@ func (p *principal) lookStats(c *opCall) {
 	case refused != nil:
 		c.refuse(refused.meant())
 		return
-	case !p.readPlace(c):
+	case !l.readPlace(c):
 		return
 	}
-	err := p.store.historyList(historyFilter{Workflow: id, Since: s.first, over: func() bool { return p.gone(c) }},
+	err := l.store.historyList(historyFilter{Workflow: id, Since: s.first, over: func() bool { return l.gone(c) }},
 		func(r *Run) bool {
 			return known[r.ID] || s.add(r)
 		})
-	if refused := p.historyRefused(c, err); refused != nil {
+	if refused := l.historyRefused(c, err); refused != nil {
 		c.refuse(refused)
 		return
 	}

@@ -50,7 +50,8 @@ func (l *principalLog) String() string {
 func principalRigOpen(t *testing.T, dir string, workflows ...*Workflow) *principalRig {
 	t.Helper()
 	g := &principalRig{t: t, dir: dir, log: &principalLog{}}
-	g.cfg = principalConfig{StateDir: dir, NoSync: true, Zone: time.UTC, Log: slog.New(slog.NewTextHandler(g.log, nil))}
+	g.cfg = principalConfig{dialect: compatNew, StateDir: dir, NoSync: true, Zone: time.UTC,
+		Log: slog.New(slog.NewTextHandler(g.log, nil))}
 	g.start(workflows...)
 	return g
 }
@@ -315,7 +316,7 @@ func TestPrincipalJitterSurvives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := principalTask(Workflow{ID: "w", Schedule: []string{"0 * * * *"}, Jitter: Duration(50 * time.Minute)})
 		g := principalRigOpen(t, t.TempDir(), w)
-		jitter := g.p.sched.entries["w"].jitter
+		jitter := g.p.timetable.sched.entries["w"].jitter
 		if jitter < time.Minute {
 			t.Fatalf("choose another id: its jitter is %v", jitter)
 		}
@@ -323,7 +324,8 @@ func TestPrincipalJitterSurvives(t *testing.T) {
 		changed := *w
 		changed.Description = "changed"
 		g.do(func() { g.p.setFiles(principalFiles(&changed), nil) })
-		if at, ok := g.p.sched.nextOf("w"); !ok || !at.Equal(time.Date(2000, 1, 1, 1, 0, 0, 0, time.UTC).Add(jitter)) {
+		if at, ok := g.p.timetable.sched.nextOf("w"); !ok || !at.Equal(time.Date(2000, 1, 1, 1, 0, 0, 0,
+			time.UTC).Add(jitter)) {
 			t.Errorf("after a change it fires at %v", at)
 		}
 		g.stop()
@@ -513,7 +515,7 @@ func TestPrincipalQueueBound(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
 		g.do(func() {
 			for range principalMaxQueued - sharesQueueOwn {
-				if _, refused := g.p.enqueue(g.p.files["w"].Spec, fire{trigger: triggerManual,
+				if _, refused := g.p.enqueue(g.p.catalog.files["w"].Spec, fire{trigger: triggerManual,
 					grant: authOwner}); refused != nil {
 					t.Error(refused)
 					return
@@ -524,7 +526,7 @@ func TestPrincipalQueueBound(t *testing.T) {
 			t.Errorf("%+v", r.Error)
 		}
 		oldest := ""
-		g.do(func() { oldest = g.p.queue[0].ID })
+		g.do(func() { oldest = g.p.queue.runs[0].ID })
 		g.ask(Request{Op: "cancel", Run: oldest})
 		if r := g.ask(Request{Op: "run", Workflow: "w"}); !r.OK {
 			t.Errorf("with room again: %+v", r.Error)
@@ -553,7 +555,7 @@ func TestPrincipalWait(t *testing.T) {
 		if len(replies) != 0 {
 			t.Fatalf("answered at once: %+v", <-replies)
 		}
-		g.do(func() { g.p.cancelRun(g.p.state.Runs[id], "by the test", false, "", "") })
+		g.do(func() { g.p.fleet.cancelRun(g.p.state.Runs[id], "by the test", false, "", "") })
 		if r := <-replies; len(r.Runs) != 1 || r.Runs[0].State != runCancelled {
 			t.Errorf("%+v", r)
 		}
@@ -574,10 +576,10 @@ func TestPrincipalQueueOrder(t *testing.T) {
 		}
 		var got []string
 		g.do(func() {
-			for _, r := range g.p.queue {
+			for _, r := range g.p.queue.runs {
 				got = append(got, r.Workflow)
 			}
-			if !slices.IsSortedFunc(g.p.queue, func(a, b *Run) int {
+			if !slices.IsSortedFunc(g.p.queue.runs, func(a, b *Run) int {
 				if queuedBefore(a, b) {
 					return -1
 				}

@@ -12,79 +12,182 @@ import (
 // principalStep is how much a clock must be set by, at once, to matter: less is taken for lateness.
 const principalStep = schedLate
 
+// timetable is the schedules that are in force. It belongs to the principal's loop.
+type timetable struct {
+	*principalLoop
+	catalog *catalog
+	queue   *queue
+	fleet   *fleet
+	enqueue func(*Workflow, fire) (string, *protoError)
+
+	sched  *sched
+	loaded bool // the folder was read once
+	held   bool // schedules wait for begin; set before runPrincipal
+
+	clockWall    time.Time     // the clock on the wall at the last turn
+	clockElapsed time.Duration // and the one that nobody can set
+}
+
+// timetableNew makes a timetable without schedules. enqueue makes a run of a tick.
+func timetableNew(loop *principalLoop, catalog *catalog, queue *queue, fleet *fleet,
+	enqueue func(*Workflow, fire) (string, *protoError)) *timetable {
+	return &timetable{principalLoop: loop, catalog: catalog, queue: queue, fleet: fleet, enqueue: enqueue,
+		sched: schedNew(loop.cfg.Zone), clockWall: loop.cfg.now().Round(0), clockElapsed: loop.cfg.elapsed()}
+}
+
 // lookAtClock finds out whether the clock was set since the last turn, and moves the schedules to it.
-func (p *principal) lookAtClock(now time.Time) {
-	elapsed := p.cfg.elapsed()
+func (t *timetable) lookAtClock(now time.Time) {
+	elapsed := t.cfg.elapsed()
 	wall := now.Round(0) // without what Go counts beside it, which cannot be set
-	by := wall.Sub(p.clockWall) - (elapsed - p.clockElapsed)
-	p.clockWall, p.clockElapsed = wall, elapsed
+	by := wall.Sub(t.clockWall) - (elapsed - t.clockElapsed)
+	t.clockWall, t.clockElapsed = wall, elapsed
 	if by.Abs() < principalStep {
 		return
 	}
 	by = by.Round(time.Millisecond)
-	p.cfg.Log.Warn("the clock was set", "by", by.String(), "now", stampOf(now), "schedules_begin_anew",
+	t.cfg.Log.Warn("the clock was set", "by", by.String(), "now", stampOf(now), "schedules_begin_anew",
 		by.Abs() >= schedLongStep)
-	for _, leap := range p.sched.clockSet(now, by) {
+	for _, leap := range t.sched.clockSet(now, by) {
 		reason := "the clock was set ahead by " + by.String()
 		if !leap.fixed.IsZero() {
-			v := p.verdictOf(leap.spec, leap.fixed)
+			v := t.verdictOf(leap.spec, leap.fixed)
 			v.reason = orDefault(v.reason, "right after "+reason)
-			p.decide(leap.spec, []schedVerdict{v}, triggerCron)
+			t.carryOut(leap.spec, []schedVerdict{v}, triggerCron)
 		}
 		if leap.newest.After(leap.fixed) {
-			p.decide(leap.spec, []schedVerdict{{tick: leap.newest, missed: leap.total - 1, reason: "missed: " + reason +
+			t.carryOut(leap.spec, []schedVerdict{{tick: leap.newest, missed: leap.total - 1, reason: "missed: " +
+				reason +
 				": this time was not"}}, triggerCron)
 		}
 	}
 	if by.Abs() < schedLongStep {
 		return
 	}
-	for _, id := range sortedKeys(p.sched.entries) {
-		p.countAnew(p.sched.entries[id].spec, now)
+	for _, id := range sortedKeys(t.sched.entries) {
+		t.countAnew(t.sched.entries[id].spec, now)
 	}
 }
 
 // countAnew has a schedule begin now: nothing before counts as missed, and nothing after as decided.
-func (p *principal) countAnew(w *Workflow, now time.Time) {
-	p.emit(&Event{Kind: evSchedule, Workflow: w.ID, Schedule: schedSignature(w), Scheduled: stampOf(now)})
+func (t *timetable) countAnew(w *Workflow, now time.Time) {
+	t.emit(&Event{Kind: evSchedule, Workflow: w.ID, Schedule: schedSignature(w), Scheduled: stampOf(now)})
 }
 
 // setBackBefore puts a schedule in force whose newest decided tick is still to come: the clock was set back while
 // nobody looked.
-func (p *principal) setBackBefore(entry *schedEntry, tick, now time.Time) {
+func (t *timetable) setBackBefore(entry *schedEntry, tick, now time.Time) {
 	ahead := tick.Sub(now)
 	if ahead >= schedLongStep {
-		p.cfg.Log.Warn("the clock was set back while the principal was down: the schedule begins anew", "workflow",
+		t.cfg.Log.Warn("the clock was set back while the principal was down: the schedule begins anew", "workflow",
 			entry.spec.ID, "by", fmt.Sprint("at least ", ahead.Round(time.Second)))
-		p.countAnew(entry.spec, now)
+		t.countAnew(entry.spec, now)
 		return
 	}
 	entry.setBack(tick)
-	p.sched.advance(entry, now)
+	t.sched.advance(entry, now)
 }
 
 // beginSchedules puts the schedules in force that have waited for the clock.
-func (p *principal) beginSchedules() {
-	if !p.held {
+func (t *timetable) begin() {
+	if !t.held {
 		return
 	}
-	p.held, p.loaded = false, false
-	now := p.cfg.now()
-	for _, id := range sortedKeys(p.files) {
-		if f := p.files[id]; f.Spec != nil {
-			p.schedule(f.Spec, now)
+	t.held, t.loaded = false, false
+	now := t.cfg.now()
+	for _, id := range sortedKeys(t.catalog.files) {
+		if f := t.catalog.files[id]; f.Spec != nil {
+			t.schedule(f.Spec, now)
 		}
 	}
-	p.begun()
+	t.begun()
 }
 
 // booted says whether no principal of this state has put its schedules in force yet since the machine booted.
-func (p *principal) booted() bool { return p.cfg.Boot == "" || p.cfg.Boot != p.state.Boot }
+func (t *timetable) booted() bool { return t.cfg.Boot == "" || t.cfg.Boot != t.state.Boot }
 
 // begun notes that the schedules are in force, where they are: what fires at the start has fired.
-func (p *principal) begun() {
-	p.loaded = true
-	if !p.held && !p.cfg.NoScheduler && p.cfg.Boot != "" && p.booted() {
-		p.emit(&Event{Kind: evBooted, Key: p.cfg.Boot})
+func (t *timetable) begun() {
+	t.loaded = true
+	if !t.held && !t.cfg.NoScheduler && t.cfg.Boot != "" && t.booted() {
+		t.emit(&Event{Kind: evBooted, Key: t.cfg.Boot})
 	}
+}
+
+// schedule puts a workflow's schedule in force. Where it was in force before under the same words, the ticks since the
+// last decided one were missed, and its catch-up policy says what becomes of them.
+func (t *timetable) schedule(w *Workflow, now time.Time) {
+	pending, waits := t.sched.pending(w.ID)
+	entry, err := t.sched.set(w, now)
+	if err != nil {
+		t.cfg.Log.Error("schedule", "cause", err)
+		return
+	}
+	if entry == nil {
+		return
+	}
+	known := t.state.Workflows[w.ID]
+	switch {
+	case known == nil || known.Schedule != schedSignature(w):
+		t.countAnew(w, now)
+	case waits && pending.Before(now): // its jitter, or this turn, comes between the tick and its decision
+		t.sched.advance(entry, pending.Add(-time.Nanosecond))
+	case !t.loaded && known.Tick.After(now):
+		t.setBackBefore(entry, known.Tick.Time, now)
+	case !t.loaded:
+		if from := now.Add(-entry.jitter); from.After(known.Tick.Time) {
+			t.sched.advance(entry, from) // the same: what is not missed yet is still to come
+		} else {
+			t.sched.advance(entry, known.Tick.Time)
+		}
+		ticks, total := entry.missed(known.Tick.Time, now)
+		t.carryOut(w, schedCatchup(w, ticks, total, now, "the principal was down", t.pausedBy(w.ID)), triggerCatchup)
+	}
+	switch {
+	case t.loaded: // a file that came later is for the next time
+	case entry.reboots() && t.booted():
+		t.carryOut(w, []schedVerdict{t.verdictOf(w, now)}, triggerReboot)
+	case entry.starts():
+		t.carryOut(w, []schedVerdict{t.verdictOf(w, now)}, triggerStart)
+	}
+}
+
+// fireDue decides every tick that is due.
+func (t *timetable) fireDue(now time.Time) {
+	for _, due := range t.sched.due(now) {
+		if entry := t.sched.entries[due.spec.ID]; now.Sub(due.tick.Add(entry.jitter)) > schedLate {
+			ticks, total := entry.missed(due.tick.Add(-time.Nanosecond), now)
+			t.carryOut(due.spec, schedCatchup(due.spec, ticks, total, now, "this machine slept",
+				t.pausedBy(due.spec.ID)),
+				triggerCatchup)
+			continue
+		}
+		t.carryOut(due.spec, []schedVerdict{t.verdictOf(due.spec, due.tick)}, triggerCron)
+	}
+}
+
+// verdictOf says what becomes of a tick as things are now.
+func (t *timetable) verdictOf(w *Workflow, tick time.Time) schedVerdict {
+	return schedDecide(w, tick, t.pausedBy(w.ID), t.queue.active[w.ID], t.fleet.leftAlive(w.ID, ""))
+}
+
+// decide carries verdicts out, and records each.
+func (t *timetable) carryOut(w *Workflow, verdicts []schedVerdict, trigger string) {
+	for _, v := range verdicts {
+		if v.fire {
+			_, refused := t.enqueue(w, fire{trigger: trigger, scheduled: v.tick, reason: v.reason, missed: v.missed})
+			if refused == nil {
+				continue
+			}
+			v.reason = refused.Message
+		}
+		t.emit(&Event{Kind: evSkipped, Workflow: w.ID, Scheduled: stampOf(v.tick), Reason: v.reason, Missed: v.missed})
+	}
+}
+
+// pausedBy gives who paused a workflow's schedule, "" when it is not paused.
+func (t *timetable) pausedBy(id string) string {
+	if w := t.state.Workflows[id]; w != nil && w.Paused != "" {
+		return w.Paused
+	}
+	return t.state.PausedAll
 }

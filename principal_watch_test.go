@@ -342,7 +342,7 @@ func TestNewsBurst(t *testing.T) {
 		flip(1000)
 		g.ask(Request{Op: "cancel", Run: id})
 		g.do(func() {
-			for w := range g.p.news {
+			for w := range g.p.followers.news {
 				if len(w.workflows) != 2 || len(w.runs) != 1 {
 					t.Errorf("%d workflows and %d runs wait", len(w.workflows), len(w.runs))
 				}
@@ -374,7 +374,7 @@ func TestNewsBurst(t *testing.T) {
 		k.conn.Close()
 		synctest.Wait()
 		g.do(func() {
-			if len(g.p.news) != 0 {
+			if len(g.p.followers.news) != 0 {
 				t.Error("a follower without a reader is left")
 			}
 		})
@@ -405,7 +405,7 @@ func TestNewsHeartbeat(t *testing.T) {
 			}
 		}
 		g.do(func() {
-			for w := range g.p.news {
+			for w := range g.p.followers.news {
 				for i := range newsMaxDirty + 1 {
 					w.mark(w.runs, fmt.Sprint(i))
 				}

@@ -147,8 +147,8 @@ func TestParamsBound(t *testing.T) {
 			!strings.Contains(text, "the parameters have 131073 bytes") || len(text) > 10_000 {
 			t.Errorf("%d bytes are logged: %.500s", len(text), text)
 		}
-		if len(g.p.queue) != 3 {
-			t.Errorf("%d runs are queued", len(g.p.queue))
+		if len(g.p.queue.runs) != 3 {
+			t.Errorf("%d runs are queued", len(g.p.queue.runs))
 		}
 		g.stop()
 	})
@@ -438,18 +438,18 @@ func TestQueueMemory(t *testing.T) {
 			t.Fatalf("%d runs are queued, not %d, then %+v", n-1, most, refused)
 		}
 		g.do(func() {
-			for _, r := range slices.Clone(g.p.queue) {
-				g.p.cancelRun(r, "enough", false, "", "")
+			for _, r := range slices.Clone(g.p.queue.runs) {
+				g.p.fleet.cancelRun(r, "enough", false, "", "")
 			}
-			if g.p.queuedMem != 0 {
-				t.Errorf("an empty queue takes %d bytes", g.p.queuedMem)
+			if g.p.queue.mem != 0 {
+				t.Errorf("an empty queue takes %d bytes", g.p.queue.mem)
 			}
 		})
 		id := g.run("w")
 		g.expect(id, runQueued, "")
 		g.ask(Request{Op: "cancel", Run: id})
-		if r := g.ask(Request{Op: "retry", Run: id}); !r.OK || g.p.queuedMem != principalRunMem(nil, workflowMaxTasks) {
-			t.Errorf("%+v, %d bytes", r.Error, g.p.queuedMem)
+		if r := g.ask(Request{Op: "retry", Run: id}); !r.OK || g.p.queue.mem != principalRunMem(nil, workflowMaxTasks) {
+			t.Errorf("%+v, %d bytes", r.Error, g.p.queue.mem)
 		}
 		g.stop()
 	})

@@ -272,7 +272,8 @@ func protocolPing(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	p, err := principalOpen(principalConfig{StateDir: dir + "/state", NoSync: true, NoScheduler: true, Zone: time.UTC,
+	p, err := principalOpen(principalConfig{dialect: compatNew, StateDir: dir + "/state", NoSync: true,
+		NoScheduler: true, Zone: time.UTC,
 		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

@@ -95,7 +95,7 @@ func TestPrincipalSleeps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slept, began := time.Duration(0), time.Now()
 		g := &principalRig{t: t, dir: t.TempDir(), log: &principalLog{}}
-		g.cfg = principalConfig{StateDir: g.dir, NoSync: true, Zone: time.UTC,
+		g.cfg = principalConfig{dialect: compatNew, StateDir: g.dir, NoSync: true, Zone: time.UTC,
 			Log:     slog.New(slog.NewTextHandler(g.log, nil)),
 			now:     func() time.Time { return time.Now().Add(slept) },
 			elapsed: func() time.Duration { return time.Since(began) + slept }}
@@ -120,7 +120,7 @@ func TestPrincipalSleeps(t *testing.T) {
 // principalClock is a principal whose clock can be set.
 func principalClock(t *testing.T, set *time.Duration, workflows ...*Workflow) *principalRig {
 	g := &principalRig{t: t, dir: t.TempDir(), log: &principalLog{}}
-	g.cfg = principalConfig{StateDir: g.dir, NoSync: true, Zone: time.UTC,
+	g.cfg = principalConfig{dialect: compatNew, StateDir: g.dir, NoSync: true, Zone: time.UTC,
 		Log: slog.New(slog.NewTextHandler(g.log, nil)),
 		now: func() time.Time { return time.Now().Add(*set) }}
 	g.start(workflows...)
@@ -248,11 +248,11 @@ func TestPrincipalClockFrom1970(t *testing.T) {
 			Catchup: catchupAll})
 		g := principalClock(t, &set)
 		var isSet atomic.Bool
-		g.do(func() { g.p.held = true; g.p.setFiles(principalFiles(w), nil) })
+		g.do(func() { g.p.timetable.held = true; g.p.setFiles(principalFiles(w), nil) })
 		done := make(chan bool)
 		go func() {
 			done <- clockAwait(t.Context(), time.Hour, func() bool { return !isSet.Load() })
-			g.p.call(g.p.beginSchedules)
+			g.p.call(g.p.timetable.begin)
 		}()
 		time.Sleep(11 * time.Minute)
 		if got := g.decisions("w"); got != "" {

@@ -1,0 +1,102 @@
+// principal_catalog.go: what the workflows folder says now: the workflows by their ids, and what is wrong with them.
+
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// catalog is the workflows that there are. It belongs to the principal's loop.
+type catalog struct {
+	*principalLoop
+	files  map[string]*workflowFile
+	ids    []string                    // of files, sorted; never changed, only replaced: looks keep it
+	hashes map[*Workflow]principalHash // of specs of files, as far as they were run
+}
+
+// catalogNew makes an empty catalog.
+func catalogNew(loop *principalLoop) *catalog {
+	return &catalog{principalLoop: loop, files: map[string]*workflowFile{}, hashes: map[*Workflow]principalHash{}}
+}
+
+// folderNote says what is wrong with the workflows folder; "" when nothing is. Any goroutine may call it.
+func (k *catalog) folderNote() string {
+	if k.cfg.Folder == nil {
+		return ""
+	}
+	err := k.cfg.Folder.fault()
+	if err == nil {
+		return ""
+	}
+	first, more, _ := strings.Cut(err.Error(), "\n") // a line for each directory: there may be thousands
+	if more != "" {
+		first += fmt.Sprintf(" (and %d more)", strings.Count(more, "\n")+1)
+	}
+	return first + "; what was read before stays in force"
+}
+
+// noWorkflow refuses an id that is not there. Only on the loop.
+func (k *catalog) noWorkflow(c *opCall, id string) *protoError {
+	return noWorkflowAmong(k.ids, c.grant, id)
+}
+
+// noWorkflowAmong refuses an id that is not among those of the workflows.
+func noWorkflowAmong(ids []string, grant *authGrant, id string) *protoError {
+	return refuseNear(fmt.Sprintf("no workflow %q", id), "cdktr ls lists them", id,
+		func() []string { return visible(ids, grant) })
+}
+
+// setFiles takes over what the workflow folder found: new and changed files, and those that are gone. Runs keep the
+// version that they were queued with.
+func (p *principal) setFiles(changed []workflowFile, removed []string) {
+	now := p.cfg.now()
+	for _, id := range removed {
+		if f := p.catalog.files[id]; f != nil {
+			delete(p.catalog.hashes, f.Spec)
+		}
+		delete(p.catalog.files, id)
+		p.timetable.sched.remove(id)
+		p.attention.noteTrouble(id)
+		p.followers.newsWorkflow(id)
+	}
+	for i := range changed {
+		f := &changed[i]
+		before := p.catalog.files[f.ID]
+		if p.catalog.files[f.ID] = f; before != nil && before.Spec != f.Spec {
+			delete(p.catalog.hashes, before.Spec)
+		}
+		p.attention.noteTrouble(f.ID)
+		p.followers.newsWorkflow(f.ID)
+		if f.Spec != nil && !p.cfg.NoScheduler && !p.timetable.held && (before == nil || before.Spec != f.Spec) {
+			p.timetable.schedule(f.Spec, now)
+		}
+		for _, fault := range f.Faults {
+			if before != nil || !fault.Warning {
+				p.cfg.Log.Warn(fault.String())
+			}
+		}
+	}
+	p.catalog.ids = sortedKeys(p.catalog.files)
+	p.attention.noteWarned()
+	p.attention.endFaultAcks()
+	p.timetable.begun()
+}
+
+// principalHash is the name of a version of a workflow, and its size as JSON.
+type principalHash struct {
+	name string
+	size int
+}
+
+// hashOf is the hash of a workflow that a file has now, which is made once for each version of the file.
+func (k *catalog) hashOf(w *Workflow) (name string, size int) {
+	h, ok := k.hashes[w]
+	if !ok {
+		h.name, h.size = w.hash()
+		if f := k.files[w.ID]; f != nil && f.Spec == w { // what comes and goes with its file
+			k.hashes[w] = h
+		}
+	}
+	return h.name, h.size
+}

@@ -1,0 +1,121 @@
+// principal_copier.go: the copies of workflows, runs and agents that replies have in them. They are made on the loop,
+// so that what is sent elsewhere is nobody else's.
+
+package main
+
+import (
+	"slices"
+	"time"
+)
+
+// copier makes copies for replies, with what only other parts of the principal know. Only on the loop.
+type copier struct {
+	*principalLoop
+	catalog   *catalog
+	queue     *queue
+	fleet     *fleet
+	timetable *timetable
+}
+
+// infoOf tells of one workflow what ls shows.
+func (cp *copier) infoOf(f *workflowFile) WorkflowInfo {
+	info := WorkflowInfo{Workflow: f.ID, Name: f.ID, File: f.File, Schedule: []string{},
+		Paused: cp.timetable.pausedBy(f.ID)}
+	if w := f.Spec; w != nil {
+		info.Name, info.Description, info.Timezone, info.Tasks = orDefault(w.Name, f.ID), w.Description, w.Timezone,
+			len(w.Tasks)
+		info.Schedule = append(info.Schedule, w.Schedule...)
+	}
+	if at, ok := cp.timetable.sched.nextOf(f.ID); ok {
+		info.Next = stampOf(at)
+	}
+	for _, fault := range f.Faults {
+		if fault.Warning {
+			info.Warnings = append(info.Warnings, fault.String())
+		} else if info.Error == "" {
+			info.Error = fault.String()
+		}
+	}
+	if ws := cp.state.Workflows[f.ID]; ws != nil {
+		info.Recent = slices.Clone(ws.Recent)
+	}
+	if last := cp.lastRun(f.ID); last != nil {
+		info.Last = last.short()
+	}
+	return info
+}
+
+// lastRun gives the newest run of a workflow, without its tasks where it is not in memory any more; nil when there is
+// none.
+func (cp *copier) lastRun(workflow string) *Run {
+	if id := cp.newestRun(workflow); id != "" {
+		return cp.state.Runs[id]
+	}
+	if ws := cp.state.Workflows[workflow]; ws != nil {
+		return ws.Last
+	}
+	return nil
+}
+
+// newestRun gives the newest run of a workflow that is in memory, "" when there is none.
+func (cp *copier) newestRun(workflow string) string {
+	newest := ""
+	for _, id := range cp.queue.active[workflow] {
+		newest = max(newest, id)
+	}
+	if ws := cp.state.Workflows[workflow]; ws != nil {
+		for _, o := range ws.Recent {
+			if cp.state.Runs[o.Run] != nil {
+				newest = max(newest, o.Run)
+			}
+		}
+	}
+	return newest
+}
+
+// shown copies a run for a reply; of a queued one it says what it waits for.
+func (cp *copier) shown(r *Run) *Run {
+	r = r.clone()
+	if r.State == runQueued {
+		if wait := cp.fleet.waitReason(r); r.Reason == "" {
+			r.Reason = wait
+		} else if wait != "" {
+			r.Reason += "; " + wait
+		}
+	}
+	return r
+}
+
+// agentOf copies an agent, with what only its connection says. Only on the loop.
+func (cp *copier) agentOf(name string) *Agent {
+	a := *cp.state.Agents[name]
+	a.Running = cp.fleet.running[name]
+	if link := cp.fleet.links[name]; link != nil {
+		a.Seen, a.Skew, a.Load = stampOf(link.heard), link.skew.Round(time.Second).Seconds(), link.load
+		if link.leaving {
+			a.State = agentDrain
+		}
+		if link.near {
+			a.Seen = stampOf(cp.cfg.now())
+			if cp.cfg.load != nil {
+				a.Load = cp.cfg.load()
+			}
+		}
+	}
+	if a.Labels == nil || protoSize(a.Labels) > protoMaxLabels { // it came in before labels had a bound
+		a.Labels = map[string]string{}
+	}
+	a.Version = textHead(a.Version, protoMaxName)
+	return &a
+}
+
+// rowOf copies a run without its tasks, of which it gives the numbers. Only on the loop.
+func (cp *copier) rowOf(r *Run) RunRow {
+	row := protoRowOf(r)
+	if spec := cp.state.Versions[r.Version]; row.Total == 0 && spec != nil {
+		row.Total = len(spec.Tasks)
+	}
+	row.Run = cp.shown(row.Run)
+	row.Tasks = []TaskRun{}
+	return row
+}

@@ -1,0 +1,361 @@
+// principal_followers.go: who is woken by what. A follower is a goroutine that sleeps until the loop has touched what
+// it follows: a run, the lists of workflows, runs and agents, or the journal. What it sends then is in
+// principal_follow.go and principal_watch.go; SUB peers, who are sent everything as it happens, are in
+// principal_publish.go.
+
+package main
+
+import (
+	"maps"
+	"slices"
+	"sync"
+)
+
+// followers is everybody who is told what happens. It belongs to the principal's loop, but for ofJournal.
+type followers struct {
+	*principalLoop
+	queue   *queue
+	catalog *catalog
+	// tells the agent of a run that somebody follows it, or that nobody does any more; set once
+	tellAgent func(r *Run, over bool)
+
+	ofRuns      map[*watcher]bool
+	live        map[string]*liveRun // active runs of which lines without an end are followed
+	touched     map[string]bool     // runs that this turn has changed
+	news        map[*newsWatcher]bool
+	subscribers map[*subscriber]bool
+
+	journalMu sync.Mutex // guards ofJournal, which the store's goroutine wakes
+	ofJournal map[*watcher]bool
+}
+
+// followersNew makes followers of which there are none yet.
+func followersNew(loop *principalLoop, queue *queue, catalog *catalog) *followers {
+	return &followers{principalLoop: loop, queue: queue, catalog: catalog, ofRuns: map[*watcher]bool{},
+		live: map[string]*liveRun{}, touched: map[string]bool{}, news: map[*newsWatcher]bool{},
+		subscribers: map[*subscriber]bool{}, ofJournal: map[*watcher]bool{}}
+}
+
+// watcher wakes a follower: ch holds one token when something it watches has changed.
+type watcher struct {
+	run   string // "" watches the journal
+	ch    chan struct{}
+	over  chan struct{}      // closed when the run has ended
+	ended bool               // over is closed; belongs to the loop
+	live  bool               // it is woken for lines without an end as well; the loop's
+	shown map[string]LogLine // those that its follower has got; the follower's
+}
+
+// wake leaves a token, unless there is one to read already.
+func (w *watcher) wake() {
+	select {
+	case w.ch <- struct{}{}:
+	default:
+	}
+}
+
+// watch adds a watcher of a run. Only on the loop.
+func (fs *followers) follow(run string) *watcher {
+	w := &watcher{run: run, ch: make(chan struct{}, 1), over: make(chan struct{}), shown: map[string]LogLine{}}
+	fs.ofRuns[w] = true
+	return w
+}
+
+// watchJournal adds a watcher of the journal, which the store's goroutine wakes.
+func (fs *followers) followJournal() *watcher {
+	w := &watcher{ch: make(chan struct{}, 1)}
+	fs.journalMu.Lock()
+	defer fs.journalMu.Unlock()
+	fs.ofJournal[w] = true
+	return w
+}
+
+// wakeEventFollowers is called by the store when the journal has grown.
+func (fs *followers) wakeJournal() {
+	fs.journalMu.Lock()
+	defer fs.journalMu.Unlock()
+	for w := range fs.ofJournal {
+		w.wake()
+	}
+}
+
+// unwatch takes a watcher off. From any goroutine.
+func (fs *followers) unfollow(w *watcher) {
+	if w.run != "" {
+		fs.call(func() {
+			delete(fs.ofRuns, w)
+			fs.unfollowLive(w)
+		})
+		return
+	}
+	fs.journalMu.Lock()
+	defer fs.journalMu.Unlock()
+	delete(fs.ofJournal, w)
+}
+
+// wakeWatchers tells the followers of this turn's changes.
+func (fs *followers) wakeTouched() {
+	if len(fs.touched) == 0 {
+		return
+	}
+	for w := range fs.ofRuns {
+		if fs.touched[w.run] {
+			if r := fs.state.Runs[w.run]; !w.ended && (r == nil || !runActive(r.State)) {
+				w.ended = true
+				close(w.over)
+			}
+			w.wake()
+		}
+	}
+	clear(fs.touched)
+}
+
+// followMaxLive is the most bytes of a line without an end that is shown. What an agent sends that is longer is not
+// shown.
+const followMaxLive = 4 << 10
+
+// liveRun is what is shown of an active run that somebody follows. It belongs to the loop.
+type liveRun struct {
+	followers int
+	lines     map[string]LogLine // by liveKey; two for each task at most
+}
+
+// liveKey names a stream of output.
+func liveKey(l *LogLine) string { return l.Stream + l.Task }
+
+// watchLive has a watcher woken for lines without an end as well. Only on the loop.
+func (fs *followers) followLive(w *watcher) {
+	r := fs.state.Runs[w.run]
+	if r == nil || !runActive(r.State) {
+		return
+	}
+	l := fs.live[w.run]
+	if l == nil {
+		l = &liveRun{lines: map[string]LogLine{}}
+		fs.live[w.run] = l
+		fs.tellAgent(r, false)
+	}
+	w.live = true
+	l.followers++
+}
+
+// unwatchLive takes a watcher off again; with the last one the agent is told that nobody follows. Only on the loop.
+func (fs *followers) unfollowLive(w *watcher) {
+	l := fs.live[w.run]
+	if !w.live || l == nil {
+		return
+	}
+	w.live = false
+	if l.followers--; l.followers > 0 {
+		return
+	}
+	delete(fs.live, w.run)
+	if r := fs.state.Runs[w.run]; r != nil {
+		fs.tellAgent(r, true)
+	}
+}
+
+// takeLive takes in lines without an end. Only on the loop.
+func (fs *followers) takeLive(link *agentLink, m *agentMsg) {
+	for i := range m.Items {
+		item := &m.Items[i]
+		for j := range item.Lines {
+			line := &item.Lines[j]
+			r, l := fs.state.Runs[line.Run], fs.live[line.Run]
+			if l == nil || r == nil || r.State != runRunning || r.Agent != link.name || r.Lease != item.Lease ||
+				r.task(line.Task) == nil ||
+				line.Stream != "o" && line.Stream != "e" || len(line.Text) > followMaxLive {
+				continue
+			}
+			line.N = 0
+			protoLine(line)
+			l.lines[liveKey(line)] = *line
+			fs.touched[r.ID] = true
+		}
+	}
+}
+
+// endLive notes that lines have ended: they are stored now. Only on the loop.
+func (fs *followers) endLive(run string, lines []LogLine) {
+	if l := fs.live[run]; l != nil {
+		for i := range lines {
+			delete(l.lines, liveKey(&lines[i]))
+		}
+	}
+}
+
+// followersObserve wakes the followers of the run at the end of the turn, and marks rows for those of the lists.
+func (fs *followers) observe(c change) {
+	if c.run != nil {
+		fs.touched[c.run.ID] = true
+	}
+	fs.newsOf(c.event, c.before, c.agent)
+}
+
+// mayWatch says why a peer cannot follow the lists now, nil when it can. Only on the loop.
+func (fs *followers) mayFollow(c *opCall) *protoError {
+	party, its, lookers := c.conn.Peer().Party, 0, 0
+	for w := range fs.news {
+		if party != "" && w.conn.Peer().Party == party {
+			its++
+		}
+		if !w.grant.operates() {
+			lookers++
+		}
+	}
+	switch {
+	case len(fs.news) >= newsMax:
+		return refuse(codeBusy, "%d clients watch already", newsMax)
+	case its >= sharesWatches:
+		return refuse(codeBusy, "%s watches %d times already", party, its)
+	case !c.grant.operates() && lookers >= newsMax-sharesWatchesKept:
+		return refuse(codeBusy, "%d clients watch already, and the rest is for operators", lookers)
+	}
+	return nil
+}
+
+// newsNames is rows by their names, each list in the order in which it is to be sent.
+type newsNames struct{ workflows, runs, agents []string }
+
+// empty says whether it names no row.
+func (n *newsNames) empty() bool { return len(n.workflows)+len(n.runs)+len(n.agents) == 0 }
+
+// newsWatcher is one follower of the lists. Its sets belong to the loop, which swaps them when the follower takes them.
+type newsWatcher struct {
+	watcher
+	conn      wireConn
+	grant     *authGrant
+	workflows map[string]bool
+	runs      map[string]bool
+	agents    map[string]bool
+	attention int // as it was told; the loop's too
+}
+
+// newsAll names every row that a new follower is shown: all but the finished runs, of which it wants the newest n.
+func (fs *followers) newsAll(w *newsWatcher, n int) *newsNames {
+	all := &newsNames{}
+	for id := range fs.catalog.files {
+		if w.grant.sees(id) {
+			all.workflows = append(all.workflows, id)
+		}
+	}
+	for workflow, ids := range fs.queue.active {
+		if w.grant.sees(workflow) {
+			all.runs = append(all.runs, ids...)
+		}
+	}
+	for i := len(fs.state.Finished) - 1; i >= 0 && n > 0; i-- {
+		if id := fs.state.Finished[i]; w.grant.sees(fs.state.Runs[id].Workflow) {
+			all.runs = append(all.runs, id)
+			n--
+		}
+	}
+	if w.seesAgents() {
+		for name := range fs.state.Agents {
+			all.agents = append(all.agents, name)
+		}
+	}
+	return all
+}
+
+// seesAgents says whether agents are for this peer: they belong to no workflow.
+func (w *newsWatcher) seesAgents() bool { return w.grant.may(protoOpOf("agents")) }
+
+// take gives what was marked, and begins anew. Only on the loop.
+func (w *newsWatcher) take() *newsNames {
+	names := &newsNames{slices.Collect(maps.Keys(w.workflows)), slices.Collect(maps.Keys(w.runs)),
+		slices.Collect(maps.Keys(w.agents))}
+	w.workflows, w.runs, w.agents = map[string]bool{}, map[string]bool{}, map[string]bool{}
+	return names
+}
+
+// mark notes a changed row in one of the watcher's sets. A reader for whom too many wait is cut off: when it comes back
+// it is shown the lists as they are.
+func (w *newsWatcher) mark(set map[string]bool, name string) {
+	set[name] = true
+	if len(set) > newsMaxDirty {
+		w.conn.Cut(nil)
+		clear(set)
+	}
+	w.wake()
+}
+
+// newsOf marks what an event has changed. before and agent are the state and the agent that its run had. Only on the
+// loop.
+func (fs *followers) newsOf(e *Event, before, agent string) {
+	if len(fs.news) == 0 || e.Kind == evVersion {
+		return
+	}
+	switch e.Kind {
+	case evAcked, evAckOver:
+		for w := range fs.news {
+			w.wake()
+		}
+		return
+	case evPaused, evResumed:
+		fs.newsWorkflow(e.Workflow)
+		return
+	case evAgentUp, evAgentLost, evAgentDrained, evAgentUndrain, evAgentForgot:
+		fs.newsAgent(e.Agent)
+		fs.newsRuns(fs.queue.runs) // what runs wait for is another thing now
+		return
+	case evTaskStarted, evTaskRetrying, evTaskFinished, evTaskStopping:
+	case evLeft:
+		fs.newsWorkflow(e.Workflow)
+		fs.newsRuns(fs.queue.runs) // the same
+	default:
+		fs.newsWorkflow(e.Workflow)
+	}
+	r := fs.state.Runs[e.Run]
+	if r == nil {
+		return
+	}
+	fs.newsRuns([]*Run{r})
+	if r.State == before {
+		return
+	}
+	fs.newsAgent(agent)
+	fs.newsAgent(r.Agent)
+	siblings := fs.queue.active[r.Workflow]
+	for _, id := range siblings[:min(len(siblings), newsSiblings)] {
+		if s := fs.state.Runs[id]; s.State == runQueued {
+			fs.newsRuns([]*Run{s})
+		}
+	}
+}
+
+// newsWorkflow marks a workflow, "" all of them.
+func (fs *followers) newsWorkflow(id string) {
+	for w := range fs.news {
+		if id != "" && w.grant.sees(id) {
+			w.mark(w.workflows, id)
+		}
+		if id == "" {
+			for id := range fs.catalog.files {
+				if w.grant.sees(id) {
+					w.mark(w.workflows, id)
+				}
+			}
+		}
+	}
+}
+
+// newsQueue marks runs.
+func (fs *followers) newsRuns(runs []*Run) {
+	for w := range fs.news {
+		for _, r := range runs {
+			if w.grant.sees(r.Workflow) {
+				w.mark(w.runs, r.ID)
+			}
+		}
+	}
+}
+
+// newsAgent marks an agent; "" is none.
+func (fs *followers) newsAgent(name string) {
+	for w := range fs.news {
+		if name != "" && w.seesAgents() {
+			w.mark(w.agents, name)
+		}
+	}
+}

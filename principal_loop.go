@@ -1,0 +1,147 @@
+// principal_loop.go: what the principal's loop owns, and all of its parts work with: the state, the events of the turn,
+// and what waits for these to be on disk. emit is the only way to change the state.
+
+package main
+
+import "sync"
+
+// principalLoop is the state and the turn. Its fields belong to the goroutine of runPrincipal, but for those marked
+// otherwise. Every part of the principal has it, and belongs to the same goroutine.
+type principalLoop struct {
+	cfg principalConfig
+	// append and snapshot are the loop's; any goroutine may read from it
+	store *store
+	// append is the loop's; any goroutine may read from it
+	logs  *logs
+	state *State // changed by emit alone
+	// serves the peers that speak another language; set once
+	dialect dialect
+	// are told of each event that was applied, one after the other
+	observers []func(change)
+
+	// events of this turn, applied but not yet in the journal
+	batch []*Event
+	// one of them must be on disk before the turn's replies go out
+	batchSync bool
+	// what to do once the batch is on disk, which is asked for at once. All three run on the store's goroutine.
+	onDurable []func()
+	// the same, but whenever the disk is written next
+	onDurableLazy []func()
+	// what to do once the next snapshot is saved, which is asked for at once
+	onSnapshot []func(seq uint64, err error)
+
+	// From any goroutine:
+
+	inbox   *loopInbox[func()] // of call
+	ended   chan struct{}      // closed when the loop is over: the inbox's
+	workers sync.WaitGroup     // goroutines that the principal waits for when it stops
+	notes   *peerNotes
+}
+
+// principalLoopNew makes a loop that has no state yet: see open.
+func principalLoopNew(cfg principalConfig) *principalLoop {
+	inbox := loopInboxNew[func()](principalInbox)
+	return &principalLoop{cfg: cfg, dialect: noDialect{}, notes: peerNotesNew(cfg.Log), inbox: inbox,
+		ended: inbox.ended}
+}
+
+// open reads the state folder. onFull is called when the disk is full, onWritten when the journal has grown.
+func (l *principalLoop) open(onFull, onWritten func()) error {
+	store, state, report, err := storeOpen(storeOptions{onFull: onFull, Dir: l.cfg.StateDir, NoSync: l.cfg.NoSync,
+		now: l.cfg.now, onHealth: l.storeHealth, onWritten: onWritten})
+	if err != nil {
+		return err
+	}
+	for _, line := range report.Notes {
+		l.cfg.Log.Warn(line)
+	}
+	l.store, l.state = store, state
+	l.logs, err = logsOpen(l.cfg.StateDir + "/logs")
+	if err != nil {
+		store.close()
+	}
+	return err
+}
+
+// storeHealth is told by the store when the disk begins to fail (err) and when it works again (nil).
+func (l *principalLoop) storeHealth(err error) {
+	if err != nil {
+		l.cfg.Log.Error("cannot write the journal: new runs are refused until it works again", "cause", err)
+		return
+	}
+	l.cfg.Log.Info("the journal can be written again")
+}
+
+// call has fn done by the loop. False when the loop is over, and fn is not done. Not from the loop itself.
+func (l *principalLoop) call(fn func()) bool { return l.inbox.put(fn) }
+
+// principalAsk has the loop make a value, and waits for it. False when the loop is over. Not from the loop itself.
+func principalAsk[T any](loop interface{ call(func()) bool }, fn func() T) (value T, ok bool) {
+	answer := make(chan T, 1)
+	if !loop.call(func() { answer <- fn() }) {
+		return value, false
+	}
+	return <-answer, true // what was taken in is done
+}
+
+// emit applies an event of this turn and puts it into the batch. An event that does not fit is an error, and is not
+// journaled; for the principal's own events that is a fault in this program, and is logged.
+func (l *principalLoop) emit(e *Event) error {
+	if e.Time.IsZero() {
+		e.Time = stampOf(l.cfg.now())
+	}
+	e.Seq = l.state.Seq + 1
+	c := change{event: e}
+	if r := l.state.Runs[e.Run]; r != nil {
+		c.before, c.agent = r.State, r.Agent
+	}
+	if len(l.state.Finished) > 0 {
+		c.oldest = l.state.Finished[0]
+	}
+	err := l.state.apply(e)
+	if err != nil {
+		l.state.Seq = e.Seq - 1
+		if e.N == 0 {
+			l.cfg.Log.Error("internal error", "cause", err)
+		}
+		return err
+	}
+	l.batch = append(l.batch, e)
+	l.batchSync = l.batchSync || loopSyncs(e.Kind)
+	c.run = l.state.Runs[e.Run]
+	for _, observe := range l.observers {
+		observe(c)
+	}
+	return nil
+}
+
+// loopSyncs says whether an event of a kind must be on disk before the replies of its turn go out.
+func loopSyncs(kind string) bool {
+	switch kind {
+	case evQueued, evRequeued, evAssigned, evCancelling, evTaskStopping, evRunEnded, evRunFinished, evPaused, evResumed,
+		evAdopted, evAcked, evAgentDrained, evAgentUndrain, evAgentForgot:
+		return true
+	}
+	return false
+}
+
+// change is an event that was folded just now, and what it has changed.
+type change struct {
+	event         *Event
+	run           *Run   // that the event is of; nil: of none that is in memory
+	before, agent string // the state and the agent that the run had; "" for a run that was not there
+	oldest        string // the run that had ended before all others; it may not be in memory any more
+}
+
+// moved says whether the run has another state now.
+func (c *change) moved() bool { return c.run != nil && c.run.State != c.before }
+
+// began says whether the run has become active.
+func (c *change) began() bool { return c.moved() && runActive(c.run.State) && !runActive(c.before) }
+
+// ended says whether the run was active and is not any more.
+func (c *change) ended() bool { return c.moved() && runActive(c.before) && !runActive(c.run.State) }
+
+// afterCommit has fn done once everything emitted so far is safe on disk. It runs on another goroutine: it may send,
+// and must not touch the principal's fields.
+func (l *principalLoop) whenDurable(fn func()) { l.onDurable = append(l.onDurable, fn) }

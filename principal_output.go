@@ -1,0 +1,184 @@
+// principal_output.go: the output of runs on its way from their agents into the log. What the disk does not take is
+// dropped and counted, and a line of the log says so as soon as there is room for it.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// output stores what runs write. It belongs to the principal's loop.
+type output struct {
+	*principalLoop
+	followers *followers
+	retention *retention
+	lines     map[string]int64        // active run -> highest line of output stored
+	dropped   map[string]droppedLines // active run -> output that is not stored, nor told of
+	// when it was last logged that output is dropped
+	complained time.Time
+	// workflow -> its output that was dropped since the principal started
+	troubles map[string]outputTrouble
+}
+
+// outputNew makes an output that knows of no run.
+func outputNew(loop *principalLoop, followers *followers, retention *retention) *output {
+	return &output{principalLoop: loop, followers: followers, retention: retention, lines: map[string]int64{},
+		dropped: map[string]droppedLines{}, troubles: map[string]outputTrouble{}}
+}
+
+// outputMaxTroubles is of how many workflows dropped output is remembered; of further ones only their logs tell.
+const outputMaxTroubles = 1000
+
+// outputTrouble is output that the principal's disk did not take, or an agent could not keep: of one workflow's
+// newest run of which that is so.
+type outputTrouble struct {
+	run string
+	droppedLines
+	agent, said string // what the agent said of it
+	last        time.Time
+}
+
+// noteDropped remembers that output of a run is dropped; note says what of it. Only on the loop.
+func (o *output) noteTrouble(r *Run, note func(*outputTrouble)) {
+	d, known := o.troubles[r.Workflow]
+	if !known && len(o.troubles) >= outputMaxTroubles {
+		return
+	}
+	if d.run != r.ID {
+		d = outputTrouble{run: r.ID}
+	}
+	d.last = o.cfg.now()
+	note(&d)
+	o.troubles[r.Workflow] = d
+}
+
+// say notes what an agent says of it, behind what it has said of the same run.
+func (d *outputTrouble) say(agent, said string) {
+	d.agent, d.said = agent, protoReason(strings.TrimPrefix(d.said+"; "+said, "; "))
+}
+
+// reason says what was dropped, and why.
+func (d *outputTrouble) reason() string {
+	var parts []string
+	if d.lines > 0 {
+		parts = append(parts, fmt.Sprintf("%d lines of output could not be stored: %v", d.lines, d.cause))
+	}
+	if d.said != "" {
+		parts = append(parts, "agent "+d.agent+": "+d.said)
+	}
+	return strings.Join(parts, "; ")
+}
+
+// outputObserve lets go of the output of a run that has ended.
+func (o *output) observe(c change) {
+	if c.ended() {
+		o.tellDropped(c.run)
+		delete(o.lines, c.run.ID)
+	}
+}
+
+// droppedLines is output of an active run that the disk did not take, and why the first of it was not.
+type droppedLines struct {
+	lines int
+	cause error
+}
+
+// readLines looks up how many lines of a run's output are stored, where the loop has forgotten it. When the disk does
+// not answer that is taken for as many as were found: lines may be stored twice then, none is lost.
+func (o *output) readLines(r *Run) {
+	n, err := o.logs.lastNumber(r.Workflow, r.ID, logPlaceOf(r))
+	if err != nil {
+		o.cfg.Log.Error("count stored output", "run", r.ID, "cause", err)
+	}
+	o.lines[r.ID] = n
+}
+
+// takeLines stores output that is not there yet. Output of an earlier lease is void: its numbers may be those of other
+// lines now.
+func (o *output) takeLines(link *agentLink, item *agentItem) {
+	for lines := item.Lines; len(lines) > 0; {
+		r := o.state.Runs[lines[0].Run]
+		n := 1
+		for n < len(lines) && lines[n].Run == lines[0].Run {
+			n++
+		}
+		batch := lines[:n]
+		lines = lines[n:]
+		if r == nil || r.State != runRunning || r.Agent != link.name || r.Lease != item.Lease {
+			continue
+		}
+		for len(batch) > 0 && batch[0].N <= o.lines[r.ID] {
+			batch = batch[1:]
+		}
+		if len(batch) == 0 {
+			continue
+		}
+		for i := range batch {
+			protoLine(&batch[i])
+			if said := protoDropped(&batch[i]); said != "" {
+				o.noteTrouble(r, func(d *outputTrouble) { d.say(link.name, said) })
+			}
+		}
+		o.lines[r.ID] = batch[len(batch)-1].N
+		o.followers.publishLines(r.Workflow, batch)
+		o.storeLines(r, batch)
+		o.followers.endLive(r.ID, batch)
+		o.followers.touched[r.ID] = true
+	}
+}
+
+// storeLines puts output into the log. What the disk does not take is lost and counted: a line in its place says so, as
+// soon as there is room for that.
+func (o *output) storeLines(r *Run, batch []LogLine) {
+	lost := o.dropped[r.ID]
+	if lost.lines > 0 {
+		batch = append([]LogLine{o.droppedLine(r, lost, batch[0].N-1)}, batch...)
+	}
+	err := o.logs.append(r.Workflow, batch)
+	switch {
+	case err == nil:
+		delete(o.dropped, r.ID)
+		return
+	case lost.lines > 0:
+		batch = batch[1:]
+	default:
+		lost.cause = err
+	}
+	if now := o.cfg.now(); now.Sub(o.complained) > dispatchLostAgain {
+		o.complained = now
+		o.cfg.Log.Error("store output: it is dropped and counted until it can be", "run", r.ID, "cause", err)
+	}
+	for _, line := range batch {
+		if line.Stream != "c" || o.logs.remark(r.Workflow, line) != nil {
+			lost.lines++
+		}
+	}
+	o.dropped[r.ID] = lost
+	o.noteTrouble(r, func(d *outputTrouble) { d.droppedLines = lost })
+	if errors.Is(err, syscall.ENOSPC) {
+		o.retention.kick(true)
+	}
+}
+
+// lostLine says how much was lost, under the number of a line that was.
+func (o *output) droppedLine(r *Run, lost droppedLines, n int64) LogLine {
+	return LogLine{Time: stampOf(o.cfg.now()), Run: r.ID, N: n, Stream: "c",
+		Text: fmt.Sprintf("[cdktr: %d lines of output were lost here: %v]", lost.lines, lost.cause)}
+}
+
+// tellLost says at the end of a run what is not said yet.
+func (o *output) tellDropped(r *Run) {
+	lost := o.dropped[r.ID]
+	if lost.lines == 0 {
+		return
+	}
+	delete(o.dropped, r.ID)
+	if err := o.logs.remark(r.Workflow, o.droppedLine(r, lost, o.lines[r.ID])); err != nil {
+		o.cfg.Log.Error("output is lost, and the run's log does not say so", "run", r.ID, "lines", lost.lines, "cause",
+			err)
+	}
+}

@@ -1,0 +1,104 @@
+// principal_queue.go: the runs that wait for an agent, in the order in which they are to go, and all runs that are
+// active. What of the queue a party may take is in principal_shares.go.
+
+package main
+
+import (
+	"slices"
+	"sort"
+	"time"
+)
+
+// queue is the queued and the active runs. It belongs to the principal's loop.
+type queue struct {
+	*principalLoop
+	runs []*Run         // queued, in the order in which they are to go
+	by   map[string]int // how many of them each has queued; "" is the principal itself
+	mem  int64          // bytes of memory that these take, about; see principalRunMem
+	// when those were queued that are not queued for the first time, or were queued before the principal started
+	requeued map[string]time.Time
+	active   map[string][]string // workflow -> its active runs, oldest first
+	counted  bool                // cfg.tell knows how many there are
+}
+
+// queueNew makes an empty queue.
+func queueNew(loop *principalLoop) *queue {
+	return &queue{principalLoop: loop, by: map[string]int{}, requeued: map[string]time.Time{},
+		active: map[string][]string{}}
+}
+
+// observe brings the queue and the active runs up to date.
+func (q *queue) observe(c change) {
+	r := c.run
+	if !c.moved() {
+		return
+	}
+	q.counted = false
+	if c.before == runQueued {
+		q.mem -= principalRunMem(r.Params, len(r.Tasks))
+		q.runs = slices.DeleteFunc(q.runs, func(other *Run) bool { return other == r })
+		q.by[r.By]--
+		if q.by[r.By] == 0 {
+			delete(q.by, r.By)
+		}
+		delete(q.requeued, r.ID)
+	}
+	if r.State == runQueued {
+		at := sort.Search(len(q.runs), func(i int) bool { return queuedBefore(r, q.runs[i]) })
+		q.runs = slices.Insert(q.runs, at, r)
+		q.by[r.By]++
+		q.mem += principalRunMem(r.Params, len(r.Tasks))
+		if r.Attempt > 1 || r.Lease > 0 {
+			q.requeued[r.ID] = q.cfg.now()
+		}
+	}
+	switch {
+	case c.began():
+		q.active[r.Workflow] = append(q.active[r.Workflow], r.ID)
+	case c.ended():
+		q.active[r.Workflow] = slices.DeleteFunc(q.active[r.Workflow], func(id string) bool { return id == r.ID })
+		if len(q.active[r.Workflow]) == 0 {
+			delete(q.active, r.Workflow)
+		}
+	}
+}
+
+// queuedBefore is the order of the queue: higher priority first, then the older run.
+func queuedBefore(a, b *Run) bool {
+	if a.Priority != b.Priority {
+		return a.Priority > b.Priority
+	}
+	return a.ID < b.ID
+}
+
+// principalRunMem gives about how much memory a queued run takes.
+func principalRunMem(params map[string]string, tasks int) int64 {
+	const run, task = 1 << 10, 300
+	return int64(run + tasks*task + paramsSize(params))
+}
+
+// mayQueue says why nothing can be queued now, nil when it can: by whom grant is for, who is called by; nil is the
+// principal itself. Only on the loop.
+func (q *queue) mayQueue(grant *authGrant, by string) *protoError {
+	if err := q.store.failing(); err != nil {
+		return refuse(codeNoSpace, "the journal cannot be written: %v", err)
+	}
+	most := principalMaxQueued
+	switch {
+	case grant == nil:
+	case grant.operates() && by != peerAnyone:
+		most -= sharesQueueOwn
+	case q.by[by] >= sharesQueued:
+		return refuse(codeBusy, "%d runs of %s are queued already", q.by[by], by)
+	default:
+		most -= sharesQueueOwn + sharesQueueOperators
+	}
+	if len(q.runs) >= most {
+		return refuse(codeBusy, "%d runs are queued already", len(q.runs))
+	}
+	if q.mem >= principalMaxQueuedMem/principalMaxQueued*int64(most) { // the same shares of the memory
+		return refuse(codeBusy, "the %d runs that are queued already take %d MiB of memory", len(q.runs),
+			q.mem>>20)
+	}
+	return nil
+}
