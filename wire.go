@@ -1,24 +1,23 @@
-// Wire is the connection layer: whole messages of a few byte frames, between two
-// parts of cdktr or between cdktr and anything that speaks ZeroMQ (ZMTP 3.x).
+// wire.go: the head of the connection layer. It carries messages of a few byte frames between two parts of cdktr, or
+// between cdktr and anything that speaks ZeroMQ (ZMTP 3.x). What a message means it does not know.
 //
-// This file says what a connection is, who may be at its other end, and what it
-// may cost. The files that make one, each using only those below it:
+// This file says what a connection is, who may be at its other end, and what it may cost. The files that make one,
+// from the top down:
 //
-//	wire_listen.go  dialling and listening
-//	wire_file.go    the file of an ipc socket
-//	wire_places.go  how many may be connected, and who makes room
-//	wire_ssh.go     dialling through the ssh program
-//	wire_tcp.go     what tcp:// adds to them: addresses, and who may do without keys
-//	wire_conn.go    the bounded queue and the two kinds of connection
-//	wire_mechanism.go   the CURVE security handshake, around wire_curve.go
-//	wire_null.go    the NULL security handshake, and the metadata in both
-//	wire_intake.go  what is kept of messages that are not complete
-//	wire_frame.go   the socket under zmq4, which follows frames and keeps the limits
-//	wire_linux.go   what the kernel says about the peer (wire_other.go elsewhere)
+//	wire_listen.go     dialling and listening; who is let in
+//	wire_file.go       the file of an ipc socket
+//	wire_places.go     how many may be connected, and who makes room
+//	wire_ssh.go        dialling through the ssh program
+//	wire_tcp.go        what tcp:// adds: addresses, and who may do without keys
+//	wire_conn.go       the bounded queue, and the two kinds of connection: over a socket, in memory
+//	wire_mechanism.go  the handshakes, NULL and CURVE, and the metadata in both
+//	wire_intake.go     what is kept of messages that are not complete
+//	wire_frame.go      the socket under zmq4: follows frames and keeps the limits
+//	wire_curve.go      CurveZMQ as bytes: keys, handshake commands, boxes, and the check of each nonce
+//	wire_linux.go      what the kernel says about the peer (elsewhere wire_other.go)
 //	wire.go
 //
-// They use zmq4 for greeting, handshake and framing, and x/sys for peer
-// credentials. What a message means is not known here.
+// They use zmq4 for greeting, handshake and framing, and x/sys for peer credentials.
 
 package main
 

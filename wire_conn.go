@@ -1,6 +1,6 @@
-// Wire connections: the bounded queue of outgoing messages, the connection over a
-// socket (one goroutine writes, whoever calls Recv reads) and the pair in memory,
-// where one side's outgoing queue is what the other side receives from.
+// wire_conn.go: the two kinds of connection. One is over a socket: one goroutine writes, and whoever calls Recv reads.
+// The other is a pair in memory, where each side receives from the other's queue. Both have a bounded queue of outgoing
+// messages.
 
 package main
 

@@ -1,12 +1,11 @@
-// Curve is CurveZMQ 1.0 (RFC 26): who the two ends of a connection are, and what
-// keeps what they say secret and whole. Its commands are built and read here as
-// bytes, for either end; sockets, frames and clocks are the caller's.
+// wire_curve.go: CurveZMQ 1.0 (RFC 26). It says who the two ends of a connection are, and keeps what they say secret
+// and whole. Its commands are built and read here as bytes, for either end, and the nonce of every box that comes in is
+// checked here (curveOpener). Sockets, frames and clocks are the caller's.
 //
-// The RFC's names are used: C and S are the lasting keys of client and server, c
-// and s their secret halves, C' and S' the keys of one connection, which are
-// forgotten with it, so that a lasting key that is stolen later opens nothing
-// that was recorded before. Box[X](A->B) is X sealed with a and B, opened with b
-// and A: it is secret, and it can come from nobody else.
+// The RFC's names are used: C and S are the lasting keys of client and server, c and s their secret halves, C' and S'
+// the keys of one connection. These are forgotten with the connection, so that a lasting key that is stolen later opens
+// nothing that was recorded before. Box[X](A->B) is X sealed with a and B, opened with b and A: it is secret, and it can
+// come from nobody else.
 
 package main
 

@@ -1,6 +1,6 @@
-// Wire socket file: making it, with its mode and group, and removing it. The folder may
-// belong to another user, who can put a link or any other file there at any moment; so
-// what is changed is a file that was opened and looked at, never a name (wireSocketFile).
+// wire_file.go: the file of an ipc socket, from its making, with mode and group, to its removal. The folder may belong
+// to another user, who can put a link or any other file there at any moment. So a change goes to a file that was opened
+// and looked at, never to a name (wireSocketFile).
 
 package main
 

@@ -1,11 +1,9 @@
-// Wire frames: the net.Conn that lies between a socket and zmq4.
+// wire_frame.go: the net.Conn that lies between a socket and zmq4.
 //
-// zmq4 believes what a peer says of its lengths and reads and writes header and
-// body apart. So this room follows every byte that comes in: it buffers, ends the
-// connection at the first header that breaks ZMTP (RFC 23, RFC 37) or our limits,
-// before zmq4 could allocate for it, and keeps commands after the handshake to
-// itself (zmq4 answers a PING without its context, and from the reading
-// goroutine, between two halves of a frame that is being written).
+// zmq4 believes what a peer says of its lengths, and reads and writes header and body apart. So this file follows every
+// byte that comes in. It buffers. It ends the connection at the first header that breaks ZMTP (RFC 23, RFC 37) or our
+// limits, before zmq4 could allocate for it. And it keeps commands after the handshake to itself: zmq4 answers a PING
+// without its context, and from the reading goroutine, between two halves of a frame that is being written.
 
 package main
 

@@ -1,7 +1,6 @@
-// Wire intake: one bound for what is kept of messages that have begun and have not
-// come to their end, over all connections of a server. Whoever begins many and ends
-// none has them cut; the others wait for each other, as long as messages come to
-// their end, and then go on reading.
+// wire_intake.go: one bound, over all connections of a server, for what is kept of messages that have begun and have not
+// come to their end. Whoever begins many and ends none has them cut. The others wait for each other for as long as
+// messages come to their end, and then go on reading.
 
 package main
 

@@ -1,4 +1,4 @@
-// Wire on Linux: what the kernel knows of an ipc peer, and the mode of a socket that is not bound yet.
+// wire_linux.go: what Linux knows of an ipc peer, and the mode of a socket that is not bound yet.
 
 package main
 

@@ -1,6 +1,5 @@
-// Wire listening: opening connections from either end. Endpoints of ipc, dialling,
-// who is let in, and the listener that starts and ends every
-// accepted connection.
+// wire_listen.go: opening connections from either end: ipc endpoints, dialling, who is let in, and the listener, which
+// starts and ends every connection that it accepts.
 
 package main
 

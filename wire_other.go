@@ -1,6 +1,6 @@
 //go:build !linux
 
-// Wire on macOS and FreeBSD: what the kernel knows of an ipc peer.
+// wire_other.go: what macOS and FreeBSD know of an ipc peer.
 
 package main
 

@@ -1,8 +1,7 @@
-// Wire places: how many may be connected, and who makes room. A newcomer always gets
-// a place, for the time of his handshake, and another stranger gives up his where all
-// are taken; who has shown that he knows the server's key stands among few, and none
-// of them makes room for a stranger. Listeners may share one set of places, so that
-// what they take of the process's descriptors together has a bound.
+// wire_places.go: how many may be connected, and who makes room. A newcomer always gets a place for the time of the
+// handshake; where all are taken, another stranger gives up its place. A client that has shown that it knows the
+// server's key stands among few, and none of these makes room for a stranger. Listeners may share one set of places, so
+// that what they take of the process's descriptors together has a bound.
 
 package main
 

@@ -1,8 +1,7 @@
-// Wire over ssh: the ssh program is started as git starts it, and its standard
-// input and output, here one end of a socket pair, are the connection. At the other
-// end `cdktr connect --stdio` joins them to the ipc socket of that box, whose
-// principal sees a process of the user who logged in. ssh's own configuration, keys
-// and jump hosts do the rest.
+// wire_ssh.go: connections over ssh. The ssh program is started as git starts it, and its standard input and output,
+// here one end of a socket pair, are the connection. At the other end `cdktr connect --stdio` joins them to the ipc
+// socket of that box, whose principal sees a process of the user who logged in. ssh's own configuration, keys and jump
+// hosts do the rest.
 
 package main
 

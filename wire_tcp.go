@@ -1,9 +1,7 @@
-// Wire over tcp: what tcp://HOST:PORT means, who may do without keys, and how many
-// strangers one address may send.
+// wire_tcp.go: what tcp://HOST:PORT means, who may do without keys, and how many strangers one address may send.
 //
-// A connection that is half open is seen in three ways: by the heartbeat of a side
-// that has one, by the stall time where we write, and by the kernel's keepalive,
-// which costs us nothing, where neither side says anything.
+// A connection that is half open is noticed in three ways: by the heartbeat of a side that has one; where we write, by
+// the stall time; where neither side says anything, by the kernel's keepalive, which costs us nothing.
 
 package main
 
