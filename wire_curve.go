@@ -4,8 +4,8 @@
 //
 // The RFC's names are used: C and S are the lasting keys of client and server, c and s their secret halves, C' and S'
 // the keys of one connection. These are forgotten with the connection, so that a lasting key that is stolen later opens
-// nothing that was recorded before. Box[X](A->B) is X sealed with a and B, opened with b and A: it is secret, and it can
-// come from nobody else.
+// nothing that was recorded before. Box[X](A->B) is X sealed with a and B, opened with b and A: it is secret, and it
+// can come from nobody else.
 
 package main
 

@@ -1,5 +1,5 @@
-// wire_intake.go: one bound, over all connections of a server, for what is kept of messages that have begun and have not
-// come to their end. Whoever begins many and ends none has them cut. The others wait for each other for as long as
+// wire_intake.go: one bound, over all connections of a server, for what is kept of messages that have begun and have
+// not come to their end. Whoever begins many and ends none has them cut. The others wait for each other for as long as
 // messages come to their end, and then go on reading.
 
 package main

@@ -1,6 +1,6 @@
-// wire_mechanism.go: the two security mechanisms of ZMTP as zmq4.Security, which is their handshakes: NULL (RFC 37, "The
-// NULL Security Mechanism") and CURVE, whose bytes wire_curve.go makes and checks. In both the two ends tell each other
-// metadata, which is read here too: zmq4 panics on some. A further mechanism needs wireMeet at the server and
+// wire_mechanism.go: the two security mechanisms of ZMTP as zmq4.Security, which is their handshakes: NULL (RFC 37,
+// "The NULL Security Mechanism") and CURVE, whose bytes wire_curve.go makes and checks. In both the two ends tell each
+// other metadata, which is read here too: zmq4 panics on some. A further mechanism needs wireMeet at the server and
 // wireMeetServer at the client. What comes after a CURVE handshake is sealed and opened by the connection itself, frame
 // by frame.
 
