@@ -365,7 +365,7 @@ func (l *looks) explain(c *opCall, k *attentionCase) {
 	}
 	over := func() bool { return l.gone(c) }
 	if k.failed == nil {
-		since := historyFilter{Workflow: of.Workflow, Since: historyQueued(of.Runs[0]), over: over}
+		since := historyFilter{Workflow: of.Workflow, Since: runTime(of.Runs[0]), over: over}
 		l.store.historyList(since, func(r *Run) bool {
 			if r.ID == of.Runs[0] {
 				k.failed = r

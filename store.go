@@ -162,7 +162,8 @@ func storeOpen(opt storeOptions) (*store, *State, storeReport, error) {
 func (s *store) start() (*State, storeReport, error) {
 	now := stampOf(s.opt.now())
 	var err error
-	if s.lock, err = s.files.lock(s.opt.Dir, now); err != nil {
+	s.lock, err = s.files.lock(s.opt.Dir, now)
+	if err != nil {
 		return nil, storeReport{}, err
 	}
 	if err := s.prepare(); err != nil {

@@ -18,8 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// storeFiles is the file layer. All names are relative to the state folder, with slashes; os.Root keeps them, and any
-// symbolic link in them, inside it. storeFilesOf sets the functions to the real thing; a test wraps them.
+// storeFiles is the file layer. All names are relative to the state folder, with slashes; os.Root keeps them inside it,
+// with any symbolic link that they go through. storeFilesOf sets the functions to the real thing; a test wraps them.
 type storeFiles struct {
 	root     *os.Root
 	open     func(name string, flag int) (*os.File, error) // files are made with mode 0600
@@ -71,8 +71,8 @@ func (l *storeFiles) list(name string) ([]fs.DirEntry, error) {
 	return entries, err
 }
 
-// syncFolder makes the names in a folder durable. Filesystems that cannot sync a folder (some network and FUSE ones
-// say EINVAL) keep names in order by themselves, or not at all: nothing more can be done there.
+// syncFolder makes the names in a folder durable. A file system that cannot sync a folder (some network and FUSE ones
+// say EINVAL) either keeps names in order by itself or does not: nothing more can be done there.
 func (l *storeFiles) syncFolder(name string) error {
 	f, err := l.open(name, os.O_RDONLY)
 	if err != nil {
@@ -108,18 +108,19 @@ func (l *storeFiles) put(name string, data []byte) error {
 	if err == nil {
 		err = l.sync(f)
 	}
-	if closeErr := f.Close(); err == nil {
+	closeErr := f.Close()
+	if err == nil {
 		err = closeErr
 	}
 	if err != nil {
-		l.remove(name) // half a file helps nobody and holds space that is needed
+		l.remove(name) // half a file helps nobody, and takes space that is needed
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
 }
 
-// replace puts data in the place of the file name, and keeps what was there as name.1. At every instant one of the two
-// is there and whole, if one was before.
+// replace writes data in place of the file name, and keeps the old content as name.1. If the file was there, one of the
+// two is there and whole at every instant.
 func (l *storeFiles) replace(name string, data []byte) error {
 	if err := l.put(name+".tmp", data); err != nil {
 		return err
@@ -140,13 +141,14 @@ type storeHolder struct {
 }
 
 const (
-	storeLockWait  = 2 * time.Second      // for the lock of a process that is gone
+	storeLockWait  = 2 * time.Second      // how long a start waits for the lock of a process that is gone
 	storeLockAgain = 5 * time.Millisecond // between two tries within storeLockWait
 )
 
-// lock takes the lock of the state folder dir (flock(2): the kernel gives it back when the process ends, however it
-// ends). A process that it was just starting may hold it for a moment longer, between fork and exec: that is waited
-// for. The file stays behind at the end: to remove it would let two processes lock two files of one name.
+// lock takes the lock of the state folder dir (flock(2): the kernel releases it when the process ends, however it
+// ends). A child that the dead process was just starting may hold the lock for a moment longer, between fork and exec:
+// lock waits for that. The file stays behind at the end: if it were removed, two processes could lock two files of one
+// name.
 func (l *storeFiles) lock(dir string, since Stamp) (*os.File, error) {
 	f, err := diskOpenIn(l.root, "lock", os.O_RDWR|os.O_CREATE)
 	if err != nil {
@@ -154,7 +156,8 @@ func (l *storeFiles) lock(dir string, since Stamp) (*os.File, error) {
 	}
 	for began := time.Now(); ; time.Sleep(storeLockAgain) {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err != unix.EINTR && !(err == unix.EWOULDBLOCK && storeHolderGone(f) && time.Since(began) < storeLockWait) {
+		soonFree := err == unix.EWOULDBLOCK && storeHolderGone(f) && time.Since(began) < storeLockWait
+		if err != unix.EINTR && !soonFree {
 			break
 		}
 	}
@@ -162,13 +165,13 @@ func (l *storeFiles) lock(dir string, since Stamp) (*os.File, error) {
 	case errors.Is(err, unix.EWOULDBLOCK):
 		defer f.Close()
 		return nil, conflict(fmt.Sprintf("lock state folder %s: %s: stop that one first, or give this one a folder "+
-			"of its own with --state",
-			dir, storeHeldBy(f)))
+			"of its own with --state", dir, storeHeldBy(f)))
 	case err != nil:
 		f.Close()
 		return nil, fmt.Errorf("lock state folder %s: %w: it must be on a filesystem that can lock files", dir, err)
 	}
-	// Who holds it is a courtesy to the reader of the error above: a full disk must not stop the start.
+	// Errors are ignored: the file's text only helps the reader of the error above, and a full disk must not stop a
+	// start.
 	if text, err := json.Marshal(storeHolder{PID: os.Getpid(), Since: since}); err == nil {
 		f.Truncate(0)
 		f.WriteAt(append(text, '\n'), 0)
@@ -176,8 +179,8 @@ func (l *storeFiles) lock(dir string, since Stamp) (*os.File, error) {
 	return f, nil
 }
 
-// storeUnlock gives a lock back and closes its file. A process that is just being started may have the file open a
-// moment longer: the lock is given back for it too.
+// storeUnlock releases a lock and closes its file. A child that is just being started may have the file open a moment
+// longer: the lock is released for it too.
 func storeUnlock(f *os.File) error {
 	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
 }

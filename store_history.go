@@ -1,13 +1,13 @@
-// store_history.go: the finished runs, history/<workflow>/<yyyy-mm>.jsonl, one line a run in the order of finishing, in
-// the file of the month (UTC) that it finished in. Lines are checked like those of the journal, and leave out what is
-// usual (see store_history_line.go). Files are read from their end: the newest 50 of a million runs cost a few
-// kilobytes.
+// store_history.go: the finished runs. Each is one line in history/<workflow>/<yyyy-mm>.jsonl, the file of the month
+// (UTC) in which it finished, in the order of finishing. Lines have checksums as those of the journal do
+// (store_line.go), and leave out what is usual (store_history_line.go). Files are read from their end: the newest 50 of
+// a million runs cost a few kilobytes.
 //
-// A run has a second line when it was retried, came back from an agent that was thought lost, or has left processes
-// that could not be ended, of which more is known now: the later line wins, and readers drop the earlier. The same line
-// is written once, whatever crash lies between: at the start the runs that finished in the replayed journal are looked
-// up at the ends of their files, and those not there are added. Should it ever be there twice (files put back from a
-// backup), readers drop the second as well. A damaged line is passed over.
+// A run gets a second line when it was retried, when an agent that was lost brought it back, or when more is known of
+// the processes that it left: the later line counts, and readers drop the earlier. No crash makes the same line appear
+// twice: a start looks up the runs that finished in the replayed journal at the ends of their files, and adds only
+// those that are not there. Should a line be there twice all the same (files put back from a backup), readers drop the
+// second as well. They pass over a damaged line.
 
 package main
 
@@ -29,18 +29,18 @@ import (
 
 const (
 	historyFolder   = "history"
-	historyBlock    = 4 << 10  // the first bytes read from the end of a file; each further block is twice as long,
-	historyBlockMax = 64 << 10 // up to this
+	historyBlock    = 4 << 10  // bytes first read from the end of a file; each further block is twice as long
+	historyBlockMax = 64 << 10 // the longest of these blocks
 
-	// historySlack is how far the clock may have been set back between two lines of one file, for readers that stop
-	// at the first line that is too old.
+	// Readers stop at the first line that is older than wanted by this much: the clock may have been set back by up to
+	// that between two lines of one file.
 	historySlack = 48 * time.Hour
 )
 
 // errHistoryNone says that no finished run has that id.
 var errHistoryNone = errors.New("the history has no such run")
 
-// errHistoryOver says that a search was given up because nobody waits for it any more.
+// errHistoryOver says that a search was given up because nobody waited for it any more.
 var errHistoryOver = errors.New("the search was given up")
 
 // historyPlace is where the line of a run goes.
@@ -55,8 +55,8 @@ func historyPlaceOf(r *Run) *historyPlace {
 // file gives the path of the file below the state folder.
 func (p *historyPlace) file() string { return path.Join(p.folder, p.month+".jsonl") }
 
-// history queues the line of a finished run; it does not wait, and does not keep run. done (nil: none) is called by
-// the writer once it is written; it is durable before the next snapshot is, and until then the journal has the run.
+// history queues the line of a finished run; it does not wait, and does not keep run. The writer calls done (nil: none)
+// once the line is written. It is on the disk before the next snapshot is; until then the journal has the run.
 func (s *store) history(run *Run, done func()) {
 	if err := s.lines.add(historyLineOf(run)); err != nil {
 		panic("cdktr: internal error: encode run: " + err.Error()) // no field of it can fail
@@ -64,7 +64,7 @@ func (s *store) history(run *Run, done func()) {
 	s.put(storeOp{data: s.lines.take(), run: historyPlaceOf(run), done: done})
 }
 
-// flushHistory writes the lines that wait, those of one file at once.
+// flushHistory writes the lines that wait, those of one file in one go.
 func (w *storeWriter) flushHistory(now bool) error {
 	if len(w.runs) == 0 && w.historyFault.err == nil {
 		return nil
@@ -100,11 +100,13 @@ func (w *storeWriter) flushHistory(now bool) error {
 	return nil
 }
 
-// addHistory appends whole lines to one file. What a crash or a full disk left of a line at its end is cut off first.
+// addHistory appends whole lines to one file. First it cuts off what a crash or a full disk left of a line at the end.
 func (w *storeWriter) addHistory(p *historyPlace, data []byte) error {
-	if made, err := w.files.mkdir(p.folder); err != nil {
+	made, err := w.files.mkdir(p.folder)
+	if err != nil {
 		return err
-	} else if made || !w.syncedNames[historyFolder] {
+	}
+	if made || !w.syncedNames[historyFolder] {
 		w.unsyncedHistory[historyFolder] = true
 	}
 	f, err := w.files.open(p.file(), os.O_RDWR|os.O_CREATE|os.O_APPEND)
@@ -125,8 +127,9 @@ func (w *storeWriter) addHistory(p *historyPlace, data []byte) error {
 		}
 	}
 	w.unsyncedHistory[p.file()] = true
-	if _, err = w.files.write(f, data); err != nil {
-		w.files.truncate(f, whole) // else the next try does it
+	_, err = w.files.write(f, data)
+	if err != nil {
+		w.files.truncate(f, whole) // if this fails too, the next try does it
 	}
 	return err
 }
@@ -147,7 +150,7 @@ func (w *storeWriter) syncHistory() error {
 		if !strings.HasSuffix(name, ".jsonl") {
 			continue
 		}
-		if err := w.syncMonth(name); err != nil && !errors.Is(err, fs.ErrNotExist) { // retention took it
+		if err := w.syncMonth(name); err != nil && !errors.Is(err, fs.ErrNotExist) { // retention may have removed it
 			return err
 		}
 		delete(w.unsyncedHistory, name)
@@ -163,8 +166,8 @@ func (w *storeWriter) syncHistory() error {
 	return nil
 }
 
-// syncMonth makes the lines of one file durable. Where a sync has failed another one proves nothing (see ready): then
-// the file, which still reads well, is written anew.
+// syncMonth makes the lines of one file durable. After a sync that failed another one proves nothing (see ready): then
+// it writes the file anew, which still reads well.
 func (w *storeWriter) syncMonth(name string) error {
 	if !w.lostHistory[name] {
 		err := w.files.syncFile(name)
@@ -180,8 +183,8 @@ type historyKey struct {
 	run, state string
 	attempt    int
 	finished   Stamp
-	left       int // processes that it has left, and
-	gone       int // those of them that have gone
+	left       int // processes that the run has left
+	gone       int // those of them that have ended since
 }
 
 func historyKeyOf(r *Run) historyKey {
@@ -194,10 +197,10 @@ func historyKeyOf(r *Run) historyKey {
 	return key
 }
 
-// historyMissing gives those of the runs that finished in the replay that are not in their files, in their order. Each
-// was the last line of its file when it was written: as many lines from the end as there are runs are enough to look
-// at. Of a run that was queued again only its last end counts: an earlier one may never have been written, when both
-// came in one turn, and behind the last one it would be taken for it.
+// historyMissing gives, in their order, the runs that finished in the replay and are not in their files. It looks at as
+// many lines from the end of a file as there are such runs: each was the last line when it was written. If a run was
+// queued again and finished twice, only its last line counts: the earlier one may never have been written, when both
+// came in one turn; written now, it would stand behind the last one and count.
 func (s *store) historyMissing(finished []*Run) ([]*Run, error) {
 	count := map[historyPlace]int{}
 	for _, r := range finished {
@@ -214,7 +217,8 @@ func (s *store) historyMissing(finished []*Run) ([]*Run, error) {
 		}
 		for ; n > 0 && err == nil; n-- {
 			var run *Run
-			if run, err = back.run(); err == nil {
+			run, err = back.run()
+			if err == nil {
 				there[historyKeyOf(run)] = true
 			}
 		}
@@ -238,13 +242,14 @@ func (s *store) historyMissing(finished []*Run) ([]*Run, error) {
 // historyBack reads the lines of a file from its end.
 type historyBack struct {
 	read  func(b []byte, at int64) (int, error)
-	at    int64  // buf is what lies at this offset,
-	buf   []byte // up to the end of the line to be read next
-	block int64
-	lines int
-	only  []byte    // not nil: lines without it are passed over
-	stop  time.Time // no line that finished before is wanted
-	over  func() bool
+	at    int64  // the offset of buf in the file
+	buf   []byte // it ends with the line to be read next
+	block int64  // how long the block was that was read last
+	lines int    // how many were looked at
+
+	only []byte      // lines without it are passed over; nil: none are
+	stop time.Time   // lines of runs that finished before are not wanted
+	over func() bool // see historyFilter
 }
 
 // historyOpen begins at the end of a file. The file is opened anew for each block: a list over thousands of workflows
@@ -256,7 +261,7 @@ func (s *store) historyOpen(name string) (*historyBack, error) {
 	}
 	read := func(b []byte, at int64) (int, error) {
 		f, err := s.files.open(name, os.O_RDONLY)
-		if errors.Is(err, fs.ErrNotExist) { // retention took it
+		if errors.Is(err, fs.ErrNotExist) { // retention has removed it
 			return 0, io.EOF
 		}
 		if err != nil {
@@ -271,8 +276,8 @@ func (s *store) historyOpen(name string) (*historyBack, error) {
 	return &historyBack{read: read, at: info.Size()}, nil
 }
 
-// line gives the line before the one given last, with its newline if it has one; io.EOF before the first. One that is
-// longer than any that was written is passed over.
+// line gives the line before the one that it gave last, with its newline if it has one. Before the first line it gives
+// io.EOF. It passes over a line that is longer than storeLineMax.
 func (b *historyBack) line() ([]byte, error) {
 	searched := 0
 	for {
@@ -291,7 +296,7 @@ func (b *historyBack) line() ([]byte, error) {
 			return line, nil
 		}
 		if len(b.buf) > storeLineMax {
-			if err := b.pass(); err != nil {
+			if err := b.skipLong(); err != nil {
 				return nil, err
 			}
 			searched = 0
@@ -299,7 +304,7 @@ func (b *historyBack) line() ([]byte, error) {
 		}
 		searched = max(len(b.buf)-1, 0)
 		b.block = min(max(2*b.block, historyBlock), historyBlockMax)
-		// a long line is not read a block at a time
+		// the longer the line, the more is read at once
 		n := min(max(b.block, int64(len(b.buf))), b.at, int64(storeLineMax+1-len(b.buf)))
 		more := make([]byte, n, n+int64(len(b.buf)))
 		if _, err := b.read(more, b.at-n); err != nil {
@@ -310,8 +315,8 @@ func (b *historyBack) line() ([]byte, error) {
 	}
 }
 
-// pass passes over the rest of a line that is too long: buf is then the end of the line before it.
-func (b *historyBack) pass() error {
+// skipLong passes over the rest of a line that is too long: buf is then the end of the line before it.
+func (b *historyBack) skipLong() error {
 	block := make([]byte, historyBlockMax)
 	for b.buf = nil; b.at > 0 && b.buf == nil; {
 		if b.over != nil && b.over() {
@@ -329,8 +334,8 @@ func (b *historyBack) pass() error {
 	return nil
 }
 
-// run gives the run of the line before, passing over damaged ones; io.EOF before the first, or when they become older
-// than is wanted.
+// run gives the run of the line before; it passes over damaged lines. Before the first line, and once lines are older
+// than is wanted, it gives io.EOF.
 func (b *historyBack) run() (*Run, error) {
 	for {
 		line, err := b.line()
@@ -343,7 +348,7 @@ func (b *historyBack) run() (*Run, error) {
 			return nil, errHistoryOver
 		}
 		wanted := b.only == nil || bytes.Contains(text, b.only)
-		if !wanted && b.lines%64 != 0 { // to see now and then how old they are is enough
+		if !wanted && b.lines%64 != 0 { // now and then is often enough to see how old they are
 			continue
 		}
 		if !whole || !storeSound(text) {
@@ -369,13 +374,14 @@ type historyFilter struct {
 	Since    time.Time // finished at or after
 	Before   time.Time // finished before
 	Limit    int
-	run      string // only this one: for historyFind
+	run      string // only this run: for historyFind
 
-	over func() bool // asked now and then: nobody waits for the list any more; nil: somebody always does
+	over func() bool // asked now and then: true once nobody waits for the list any more; nil: never
 
-	behind   string                // the list begins behind this run, which was given
-	behindAt time.Time             // at this place
-	tell     func(place time.Time) // called before each run is given: its place, for behindAt; nil: nobody asks
+	// A list page by page.
+	behind   string                // the list begins behind this run, the last of the page before
+	behindAt time.Time             // the place of that run
+	tell     func(place time.Time) // called before each run that is given, with its place; nil: nobody asks
 }
 
 // historyStream is the runs of one workflow, newest first.
@@ -384,15 +390,15 @@ type historyStream struct {
 	folder string
 	months []string // files not yet begun, the newest at the end
 	filter *historyFilter
-	back   *historyBack
-	head   *Run      // the next to be given
-	place  time.Time // its place in the list: when it finished, but never later than the run before it
+	back   *historyBack // the file that is read; nil: the next one is to be opened
+	head   *Run         // the next run to be given
+	place  time.Time    // of head in the list: when it finished, but never later than the run before it
 }
 
-// historyList hands finished runs to fn, the one that finished last in front, until fn says false or the limit is
-// reached. Any goroutine may call it. A run that is in memory, active again perhaps, may be among them as it was when
-// it last finished: what is in memory wins. A list without a limit remembers 8 bytes and their keep for each run it
-// passes, to know the runs that have two lines.
+// historyList hands finished runs to fn, the newest first, until fn says false or the limit is reached. Any goroutine
+// may call it. A run that is in memory may be among them as it was when it last finished, though it is active again:
+// the caller prefers what is in memory. The list remembers a hash of 8 bytes for each run that it passes, to drop the
+// second line of a run: without a limit that adds up.
 func (s *store) historyList(filter historyFilter, fn func(*Run) bool) error {
 	streams, err := s.historyStreams(&filter)
 	if err != nil {
@@ -404,17 +410,17 @@ func (s *store) historyList(filter historyFilter, fn func(*Run) bool) error {
 		t := streams[0]
 		id := fnv.New64a()
 		io.WriteString(id, t.head.ID)
-		if key := id.Sum64(); !seen[key] {
-			seen[key] = true
-			if filter.begins(t) && filter.wants(t.head) {
-				if given++; filter.tell != nil {
-					filter.tell(t.place)
-				}
-				if !fn(t.head) {
-					return nil
-				}
+		key := id.Sum64()
+		if !seen[key] && filter.begins(t) && filter.wants(t.head) {
+			given++
+			if filter.tell != nil {
+				filter.tell(t.place)
+			}
+			if !fn(t.head) {
+				return nil
 			}
 		}
+		seen[key] = true
 		if err := t.advance(); err != nil {
 			return err
 		}
@@ -427,8 +433,8 @@ func (s *store) historyList(filter historyFilter, fn func(*Run) bool) error {
 	return nil
 }
 
-// begins says whether the list has begun: lines come in the order of their places, those of one place always in the
-// same order, so that a page begins where the one before it ended.
+// begins says whether the list has begun. Lines come in the order of their places, and those of one place always in the
+// same order: so a page begins where the one before it ended.
 func (f *historyFilter) begins(t *historyStream) bool {
 	switch {
 	case f.behind == "":
@@ -496,36 +502,24 @@ func (s *store) historyMonths(folder string) ([]string, error) {
 	return months, nil
 }
 
-// advance puts the next older run at the head, nil when there is none. A run that finished after filter.Before is put
-// there too: an older line of it must not pass for the newest.
+// advance puts the next older run at the head, nil when there is none. It does so too with a run that finished after
+// filter.Before: else an older line of that run would pass for the newest.
 func (t *historyStream) advance() error {
 	for {
 		if t.back == nil {
-			if len(t.months) == 0 || !t.filter.Since.IsZero() &&
-				t.months[len(t.months)-1] < t.filter.Since.UTC().Format("2006-01") {
+			more, err := t.nextMonth()
+			if err != nil {
+				return err
+			}
+			if !more {
 				t.head = nil
 				return nil
-			}
-			name := path.Join(t.folder, t.months[len(t.months)-1]+".jsonl")
-			t.months = t.months[:len(t.months)-1]
-			back, err := t.s.historyOpen(name)
-			if errors.Is(err, fs.ErrNotExist) { // retention took it
-				continue
-			}
-			if err != nil {
-				return fmt.Errorf("read history: %w", err)
-			}
-			if t.back, back.over = back, t.filter.over; !t.filter.Since.IsZero() {
-				back.stop = t.filter.Since.Add(-historySlack)
-			}
-			if t.filter.run != "" {
-				back.only = []byte(`"run":"` + t.filter.run + `"`)
 			}
 		}
 		run, err := t.back.run()
 		if err == nil {
-			// agents' clocks differ, and reports are late
-			if t.head = run; t.place.IsZero() || run.Finished.Before(t.place) {
+			t.head = run
+			if t.place.IsZero() || run.Finished.Before(t.place) { // agents' clocks differ, and reports are late
 				t.place = run.Finished.Time
 			}
 			return nil
@@ -535,6 +529,35 @@ func (t *historyStream) advance() error {
 			return fmt.Errorf("read history %s: %w", t.folder, err)
 		}
 	}
+}
+
+// nextMonth opens the newest file that is not yet begun; false when no other can have a run that is wanted.
+func (t *historyStream) nextMonth() (bool, error) {
+	oldest := ""
+	if !t.filter.Since.IsZero() {
+		oldest = t.filter.Since.UTC().Format("2006-01")
+	}
+	for len(t.months) > 0 && t.months[len(t.months)-1] >= oldest {
+		name := path.Join(t.folder, t.months[len(t.months)-1]+".jsonl")
+		t.months = t.months[:len(t.months)-1]
+		back, err := t.s.historyOpen(name)
+		if errors.Is(err, fs.ErrNotExist) { // retention has removed it
+			continue
+		}
+		if err != nil {
+			return false, fmt.Errorf("read history: %w", err)
+		}
+		back.over = t.filter.over
+		if !t.filter.Since.IsZero() {
+			back.stop = t.filter.Since.Add(-historySlack)
+		}
+		if t.filter.run != "" {
+			back.only = []byte(`"run":"` + t.filter.run + `"`)
+		}
+		t.back = back
+		return true, nil
+	}
+	return false, nil
 }
 
 // historyStreams is a heap with the newest head in front.
@@ -557,15 +580,14 @@ func (h *historyStreams) Pop() any {
 }
 
 // historyFind gives the newest line of a finished run, or errHistoryNone. Any goroutine may call it. The id says when
-// the run was queued: files are read from their ends back to there, so that a recent run is found at once. Only an id
-// that is not there, or one made while the clock was wrong, costs a look at everything.
-// over (nil: never) is asked now and then whether nobody waits any more.
+// the run was queued: files are read from their ends back to that time, so a recent run is found at once. Only for an
+// id that is not there, or that was made while the clock was wrong, everything is read. over is that of historyFilter.
 func (s *store) historyFind(id string, over func() bool) (*Run, error) {
-	from := historyQueued(id)
-	if from.IsZero() { // no run ever had such an id
+	queued := runTime(id)
+	if queued.IsZero() { // no run ever had such an id
 		return nil, fmt.Errorf("find run %q: %w", id, errHistoryNone)
 	}
-	for _, since := range []time.Time{from, {}} {
+	for _, since := range []time.Time{queued, {}} {
 		var found *Run
 		err := s.historyList(historyFilter{Since: since, run: id, over: over}, func(r *Run) bool {
 			if r.ID == id {
@@ -578,20 +600,4 @@ func (s *store) historyFind(id string, over func() bool) (*Run, error) {
 		}
 	}
 	return nil, fmt.Errorf("find run %s: %w", id, errHistoryNone)
-}
-
-// historyQueued gives the time in a run id (the first 48 bits of a ULID, in 10 characters), zero when it has none.
-func historyQueued(id string) time.Time {
-	if len(id) != 26 {
-		return time.Time{}
-	}
-	var ms int64
-	for _, c := range id[:10] {
-		digit := strings.IndexRune(ulidDigits, c)
-		if digit < 0 {
-			return time.Time{}
-		}
-		ms = ms<<5 | int64(digit)
-	}
-	return time.UnixMilli(ms)
 }

@@ -1,8 +1,10 @@
 // store_history_line.go: a finished run as a line of the history. It is the run as --json prints it, without what is
-// usual and can be told from the rest: of a run no reason, no parameters, the attempt and the lease 1, that it began
-// its seconds before it finished, and has its output in the file of that day; of a task that its one attempt began with
-// the run and ended after its seconds, and exit code 0 where it succeeded. A run or a task that is not so has all its
-// fields.
+// usual and follows from the rest:
+//   - A run's missing fields mean: no reason, no parameters, attempt 1, lease 1, started its seconds before it finished,
+//     output in the file of the day on which it finished.
+//   - A task's missing fields mean: one attempt, started with the run, ended after its seconds, exit 0 if it succeeded.
+//
+// A run or a task for which that is not true has all its fields.
 
 package main
 
@@ -16,7 +18,7 @@ import (
 type historyLine struct {
 	*Run
 	Reason  string            `json:"reason,omitempty"`
-	Attempt *int              `json:"attempt,omitempty"` // nil: 1, and what else is left out is usual
+	Attempt *int              `json:"attempt,omitempty"` // nil: 1, and what else is left out has its usual value
 	Params  map[string]string `json:"params,omitempty"`
 	Started Stamp             `json:"started,omitzero"`
 	Lease   int               `json:"lease,omitempty"`
@@ -30,7 +32,7 @@ type historyTask struct {
 	State    string            `json:"state"`
 	Reason   string            `json:"reason,omitempty"`
 	Exit     *int              `json:"exit,omitempty"`
-	Attempts *int              `json:"attempts,omitempty"` // nil: 1, and what else is left out is usual
+	Attempts *int              `json:"attempts,omitempty"` // nil: 1, and what else is left out has its usual value
 	Earlier  []TaskAttempt     `json:"earlier,omitempty"`
 	Started  Stamp             `json:"started,omitzero"`
 	Began    Stamp             `json:"began,omitzero"`
@@ -43,8 +45,9 @@ type historyTask struct {
 // historyLineOf makes the line of a run. It shares what the run has.
 func historyLineOf(r *Run) *historyLine {
 	line := &historyLine{Run: r, Reason: r.Reason, Params: r.Params, Tasks: make([]historyTask, len(r.Tasks))}
-	if usual := historyUsual(r); r.Attempt != 1 || r.Lease != usual.Lease || r.LogDay != usual.LogDay ||
-		!r.Started.Equal(usual.Started.Time) {
+	usual := historyUsual(r)
+	asUsual := r.Attempt == usual.Attempt && r.Lease == usual.Lease && r.LogDay == usual.LogDay
+	if !asUsual || !r.Started.Equal(usual.Started.Time) {
 		line.Attempt, line.Started, line.Lease, line.LogDay = &r.Attempt, r.Started, r.Lease, r.LogDay
 	}
 	for i := range r.Tasks {
@@ -53,13 +56,14 @@ func historyLineOf(r *Run) *historyLine {
 	return line
 }
 
-// historyUsual gives lease, day of output and start of a run whose line does not say.
+// historyUsual gives attempt, lease, day of output and start that a run has if its line does not say.
 func historyUsual(r *Run) Run {
 	took := time.Duration(math.Round(r.Seconds*1000)) * time.Millisecond
-	return Run{Lease: 1, LogDay: r.Finished.UTC().Format(time.DateOnly), Started: stampOf(r.Finished.Add(-took))}
+	return Run{Attempt: 1, Lease: 1, LogDay: r.Finished.UTC().Format(time.DateOnly),
+		Started: stampOf(r.Finished.Add(-took))}
 }
 
-// historyTaskOf makes the short form of a task where that says it all, else the whole.
+// historyTaskOf makes the short form of a task if that says all there is, else the whole.
 func historyTaskOf(t *TaskRun, r *Run) historyTask {
 	whole := historyTask{Task: t.Task, State: t.State, Reason: t.Reason, Exit: t.Exit, Attempts: &t.Attempts,
 		Earlier: t.Earlier, Started: t.Started, Began: t.Began,
@@ -78,7 +82,7 @@ func historyTaskOf(t *TaskRun, r *Run) historyTask {
 	return short
 }
 
-// task gives back the task of a run.
+// task gives the task of the run r from its form in the line.
 func (h *historyTask) task(r *Run) TaskRun {
 	t := TaskRun{Task: h.Task, State: h.State, Reason: h.Reason, Exit: h.Exit, Earlier: h.Earlier, Started: h.Started,
 		Began: h.Began, Finished: h.Finished,
@@ -112,7 +116,7 @@ func historyDecode(text []byte) (*Run, error) {
 		r.Attempt, r.Started, r.Lease, r.LogDay = *line.Attempt, line.Started, line.Lease, line.LogDay
 	} else {
 		usual := historyUsual(r)
-		r.Attempt, r.Started, r.Lease, r.LogDay = 1, usual.Started, usual.Lease, usual.LogDay
+		r.Attempt, r.Started, r.Lease, r.LogDay = usual.Attempt, usual.Started, usual.Lease, usual.LogDay
 	}
 	if r.Params == nil {
 		r.Params = map[string]string{}

@@ -8,8 +8,8 @@ import (
 	"path"
 )
 
-// historyBackTo reads the lines of a workflow's history from the newest until n were read. It gives the months that are
-// older than the last one read, where that line begins, and its month; "" when there are not as many lines.
+// historyBackTo reads n lines of a workflow's history, from the newest back. It gives the month of the last line that
+// it read, where in that file the line begins, and the months that are older. month is "" when there are fewer lines.
 func (s *store) historyBackTo(folder string, n int) (older []string, month string, at int64, err error) {
 	months, err := s.historyMonths(folder)
 	if err != nil {
@@ -19,13 +19,15 @@ func (s *store) historyBackTo(folder string, n int) (older []string, month strin
 		back, err := s.historyOpen(path.Join(folder, months[i]+".jsonl"))
 		for err == nil {
 			var line []byte
-			if line, err = back.line(); err != nil {
+			line, err = back.line()
+			if err != nil {
 				break
 			}
 			if line[len(line)-1] != '\n' { // the next line to be written takes its place
 				continue
 			}
-			if n--; n == 0 {
+			n--
+			if n == 0 {
 				return months[:i], months[i], back.at + int64(len(back.buf)), nil
 			}
 		}
@@ -42,17 +44,17 @@ func (s *store) historyLonger(folder string, n int) bool {
 	return err == nil && month != ""
 }
 
-// historyTrim has the writer cut workflows' histories to their newest keep lines, once the snapshot that was asked for
-// last is saved: the start looks for the runs that finished after it, and would add what is gone. Only the owner calls
-// it.
+// historyTrim has the writer cut workflows' histories to their newest keep lines, if the snapshot that was asked for
+// last is saved by then. Else the next start would replay runs that finished before it, miss their lines, and add them
+// again. Only the owner calls it.
 func (s *store) historyTrim(folders []string, keep int) {
 	for _, folder := range folders {
 		s.put(storeOp{trim: folder, keep: keep, last: s.seq})
 	}
 }
 
-// trim cuts one workflow's history: older files go, and the one with the first line that is kept is replaced by its
-// end. A list that is on its way through that file ends there.
+// trim cuts one workflow's history. It removes older files, and replaces the file with the first line that is kept by
+// its end. A list that is just reading that file ends there.
 func (w *storeWriter) trim(folder string, keep int) error {
 	older, month, at, err := w.s.historyBackTo(folder, keep)
 	if err != nil || month == "" {
@@ -70,7 +72,7 @@ func (w *storeWriter) trim(folder string, keep int) error {
 	return w.files.replaceEnd(path.Join(folder, month+".jsonl"), at)
 }
 
-// replaceEnd puts what is behind a place in a file in the place of all of it, durably, but for its name.
+// replaceEnd cuts a file's front off: what stays begins at offset at. It is on the disk then, but for the file's name.
 func (l *storeFiles) replaceEnd(name string, at int64) error {
 	err := l.copyEnd(name, name+".tmp", at)
 	if err == nil {
@@ -82,7 +84,7 @@ func (l *storeFiles) replaceEnd(name string, at int64) error {
 	return err
 }
 
-// copyEnd writes what is behind a place in a file to another, durably, but for its name.
+// copyEnd writes what a file has from offset at on to another file, and syncs that, but not its name.
 func (l *storeFiles) copyEnd(from, to string, at int64) error {
 	old, err := l.open(from, os.O_RDONLY)
 	if err != nil {

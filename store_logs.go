@@ -1,17 +1,17 @@
-// store_logs.go: what tasks print, kept by the principal. Each workflow has a folder and in it a file a day (UTC),
-// named yyyy-mm-dd.jsonl, with one LogRecord a line as JSON, so that grep, tail and jq work on it. It is one line of
-// output, or several that were written together:
+// store_logs.go: the output of tasks, as the principal keeps it. Each workflow has a folder, with one file a day (UTC)
+// named yyyy-mm-dd.jsonl. A line of such a file is a LogRecord as JSON, so that grep, tail and jq work on it. A record
+// is one line of output, or several that were written together:
 //
 //	{"t":"2026-01-31T02:30:00.000Z","r":"01JD…","i":1,"k":"load","n":1,"s":"o","m":"hello"}
 //	{"t":"2026-01-31T02:30:01.000Z","r":"01JD…","i":2,"j":4,"k":"load","n":1,"s":"o","m":"one\ntwo\nthree"}
 //
-// Below, a line is a line of output, and a record one of a file.
+// In this file, a line is a line of output, and a record is a line of a file.
 //
-// A line goes into the file of the day on which it is written, and never into an earlier file than the newest, whatever
-// the clock does: so the order of places (day, offset) is the order of writing. One goroutine writes; any number of
-// others read beside it and see whole lines only. Nothing is synced: what a killed process wrote is in the page cache,
-// and what a power cut took of a line is cut off before the next one is written. The last of a disk is not for output:
-// see sys_disk.go.
+// A line goes into the file of the day on which it is written, but never into a file older than the newest, whatever
+// the clock does: so the order of places (day, offset) is the order of writing. One goroutine writes. Any number of
+// others read meanwhile, and see whole lines only. Nothing is synced: what a killed process wrote is in the page cache,
+// and the rest of a line that a power cut tore is cut off before the next line is written. Output leaves the last of a
+// disk free: see sys_disk.go.
 
 package main
 
@@ -46,26 +46,26 @@ type logs struct {
 	writeAt func(*os.File, []byte, int64) (int, error)
 
 	buf   []byte
-	uses  uint64            // counts uses of files: the one used longest ago is closed first
-	floor map[string]string // by folder: no line goes to an earlier day; kept for every folder written to or asked for
+	uses  uint64            // counts uses of files: the file that was used longest ago is closed first
+	floor map[string]string // by folder, for every folder written to or asked for: no line goes to an earlier day
 
 	mu   sync.Mutex          // guards open and logFile.end against readers; never held over input or output
 	open map[string]*logFile // by folder: the file that is written to
 
-	damaged atomic.Int64 // lines met that name the run asked for but cannot be decoded, each time that they are met
+	damaged atomic.Int64 // records that name a run that was asked for but cannot be decoded, once for each look at them
 }
 
-// logFile is a day's file that is open for writing. Only the writer touches it, but for end.
+// logFile is a day's file that is open for writing. Only the goroutine that writes touches it; readers read end.
 type logFile struct {
 	day  string
 	f    *os.File
-	end  int64 // all before it was written without error: readers go no further
-	torn bool  // there may be remains of a failed write behind end
-	used uint64
+	end  int64  // all before it was written without error: readers go no further
+	torn bool   // there may be remains of a failed write behind end
+	used uint64 // logs.uses when it was last used
 }
 
-// logPlace is a place in the output of one workflow: a day's file, a byte offset in it, which is the start of a record,
-// and how many lines of that record lie before the place. The zero place is before everything.
+// logPlace is a place in the output of one workflow: a day's file, the offset of a record in it in bytes, and how many
+// lines of that record lie before the place. The zero place is before everything.
 type logPlace struct {
 	Day  string
 	At   int64
@@ -79,23 +79,23 @@ func logPlaceOf(r *Run) logPlace { return logPlace{Day: r.LogDay, At: r.LogAt} }
 type logFilter struct {
 	Task   string         // of this task
 	Stream string         // of this stream: o, e or c
-	Since  time.Time      // not older
-	Until  string         // not in a file of a later day
-	Before int64          // of a lower number in its run than this; 0: any
+	Since  time.Time      // not older than that
+	Until  string         // not in the file of a later day
+	Before int64          // with a lower number in its run than this; 0: any
 	Grep   *regexp.Regexp // matched against the line as the task wrote it
 	Tail   int            // only the last so many of the lines that are there and match
 	None   bool           // no line at all: only the place behind them is wanted
 
-	over func() bool // asked now and then: nobody waits for the lines any more; nil: somebody always does
+	over func() bool // asked now and then: true once nobody waits for the lines any more; nil: never
 }
 
-// logsLook is after how many lines a reader asks whether anybody still waits.
+// logsLook is how many lines a reader looks at before it asks again whether anybody still waits.
 const logsLook = 256
 
-// errLogsOver says that reading was given up because nobody waits for it any more.
+// errLogsOver says that reading was given up because nobody waited for it any more.
 var errLogsOver = errors.New("reading was given up")
 
-// logsOpen opens the folder of all output, and makes it when it is not there.
+// logsOpen opens the folder of all output, and makes it if there is none.
 func logsOpen(dir string) (*logs, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make log folder: %w", err)
@@ -116,9 +116,9 @@ func (l *logs) close() {
 	l.root.Close()
 }
 
-// end gives the place where the next line of a workflow goes, to be noted when a run starts: all of its lines are at
-// that place or after it. It makes no file. When the disk does not answer it gives the zero place, which is also
-// before all lines, only slower to read from.
+// end gives the place where the next line of a workflow goes. It is noted when a run starts: all lines of the run are
+// at that place or after it. It makes no file. When the disk does not answer it gives the zero place, which is before
+// all lines too, only slower to read from.
 func (l *logs) end(workflow string) logPlace {
 	folder := idFolder(workflow)
 	day, err := l.day(folder)
@@ -135,19 +135,19 @@ func (l *logs) end(workflow string) logPlace {
 	return logPlace{Day: day, At: file.end}
 }
 
-// append writes lines of one workflow behind all earlier ones, in one write. All of them are stored, or, with an
-// error, none: what a failed write left is cut off before anything else is written, and readers never see it.
+// append writes lines of one workflow after all earlier ones, in one write. It stores all of them or, with an error,
+// none: what a failed write left is cut off before anything else is written, and readers never see it.
 func (l *logs) append(workflow string, lines []LogLine) error {
 	return l.put(workflow, lines, diskRoom)
 }
 
-// remark writes one line of our own in the same way, also in the room that output leaves free. There must be few of
-// them.
+// remark writes one line of cdktr's own in the same way, but may also use the room that output leaves free. There must
+// be few of them.
 func (l *logs) remark(workflow string, line LogLine) error {
 	return l.put(workflow, []LogLine{line}, func(*os.File, int) error { return nil })
 }
 
-// put writes lines where room allows so many bytes.
+// put writes lines, if room has no objection to so many bytes.
 func (l *logs) put(workflow string, lines []LogLine, room func(*os.File, int) error) error {
 	if len(lines) == 0 {
 		return nil
@@ -164,7 +164,7 @@ func (l *logs) put(workflow string, lines []LogLine, room func(*os.File, int) er
 			return fmt.Errorf("write log of %s: line %d of run %s is over %d MiB", workflow, r.N, r.Run, logMaxLine>>20)
 		}
 	}
-	if cap(b) <= 1<<20 { // what one burst needed is not kept for ever
+	if cap(b) <= 1<<20 { // the memory for one burst is not kept for ever
 		l.buf = b
 	}
 	folder := idFolder(workflow)
@@ -184,7 +184,7 @@ func (l *logs) put(workflow string, lines []LogLine, room func(*os.File, int) er
 	}
 	if _, err := l.writeAt(file.f, b, file.end); err != nil {
 		file.torn = true
-		file.mend() // when even that fails, the next append tries again before it writes
+		file.mend() // if that fails too, the next append tries again before it writes
 		return fmt.Errorf("write log of %s: %w", workflow, err)
 	}
 	l.mu.Lock()
@@ -193,8 +193,8 @@ func (l *logs) put(workflow string, lines []LogLine, room func(*os.File, int) er
 	return nil
 }
 
-// day gives the day whose file the next line of a folder goes to: today, but no day before one that has a file or was
-// given out in a place.
+// day gives the day whose file the next line of a folder goes to: today, but never a day before one that has a file or
+// that a place was given of.
 func (l *logs) day(folder string) (string, error) {
 	floor, known := l.floor[folder]
 	if !known {
@@ -235,8 +235,8 @@ func (l *logs) days(folder string) ([]string, error) {
 	return days, nil
 }
 
-// file gives the open file of a day, the newest of its folder. Without create, a file that is not there is
-// fs.ErrNotExist. The file is known to readers before the first byte is written to it.
+// file gives the open file of a day, the newest of its folder. Without create, a file that is not there gives
+// fs.ErrNotExist. Readers know of the file before the first byte is written to it.
 func (l *logs) file(folder, day string, create bool) (*logFile, error) {
 	l.uses++
 	if file := l.open[folder]; file != nil && file.day == day {
@@ -325,10 +325,10 @@ type logSpan struct {
 	skip     int
 }
 
-// read gives fn, in order, every line of a run that passes the filter, from a place up to what is written when read is
-// called. It returns the place to go on from, which is how a run is followed: wait until something was written, read
-// on. When fn returns an error, read stops and returns it with the place of that line. A place that is no start of a
-// record, as after a power cut that took the end of a file, counts as the start of its day. Damaged records are
+// read gives fn, in order, every line of a run that passes the filter: from a place on, up to what is written when read
+// is called. It returns the place to go on from: to follow a run, wait until something was written and read on from
+// there. When fn returns an error, read stops and returns it with the place of that line. A place that is not the start
+// of a record, as after a power cut that took the end of a file, counts as the start of its day. Damaged records are
 // skipped. What fn gets may share memory with other lines of its record.
 func (l *logs) read(workflow, run string, from logPlace, f logFilter, fn func(LogLine) error) (logPlace, error) {
 	folder := idFolder(workflow)
@@ -342,13 +342,14 @@ func (l *logs) read(workflow, run string, from logPlace, f logFilter, fn func(Lo
 	m := logMatcher{l: l, run: run, needle: logNeedle(run), over: f.over}
 	place := from
 	if n := len(spans); n > 0 {
-		place = logPlace{Day: spans[n-1].day, At: spans[n-1].to} // when the last lines of all are not wanted
+		place = logPlace{Day: spans[n-1].day, At: spans[n-1].to} // where all of it ends
 	}
 	if f.None {
 		return place, nil
 	}
 	if f.Tail > 0 {
-		if spans, err = l.tail(folder, spans, &f, &m); err != nil {
+		spans, err = l.tail(folder, spans, &f, &m)
+		if err != nil {
 			return from, fmt.Errorf("read log of %s: %w", workflow, err)
 		}
 		if m.isOver {
@@ -386,20 +387,21 @@ type logMatcher struct {
 	run    string
 	needle []byte
 	over   func() bool // see logFilter
-	looked int         // records, and lines in those of the run
-	isOver bool        // over has said so: nothing is found any more
+	looked int         // how many records, and lines in those of the run
+	isOver bool        // over has said yes: nothing is found any more
 	found  []LogLine
 }
 
-// look counts what is looked at, and gives isOver.
+// look counts a record or a line that is looked at, and gives isOver.
 func (m *logMatcher) look() bool {
-	if m.looked++; m.looked%logsLook == 0 && m.over != nil {
+	m.looked++
+	if m.looked%logsLook == 0 && m.over != nil {
 		m.isOver = m.isOver || m.over()
 	}
 	return m.isOver
 }
 
-// lines gives those of the run in a record. They are good until it is called again.
+// lines gives the run's lines in a record. They are good until it is called again.
 func (m *logMatcher) lines(text []byte) []LogLine {
 	if m.look() {
 		return nil
@@ -408,7 +410,8 @@ func (m *logMatcher) lines(text []byte) []LogLine {
 		return nil
 	}
 	var err error
-	if m.found, err = logDecode(m.found[:0], text); err != nil {
+	m.found, err = logDecode(m.found[:0], text)
+	if err != nil {
 		m.l.damaged.Add(1)
 		return nil
 	}
@@ -432,8 +435,8 @@ func (f *logFilter) pass(line *LogLine) bool {
 	return true
 }
 
-// lastNumber gives the highest number among the stored lines of a run, 0 when there is none: after a restart of the
-// principal, lines up to it that are sent again are dropped.
+// lastNumber gives the highest number among the stored lines of a run, 0 when there is none. After a restart the
+// principal drops lines up to that number when they are sent again.
 func (l *logs) lastNumber(workflow, run string, from logPlace) (int64, error) {
 	folder := idFolder(workflow)
 	spans, err := l.spans(folder, from)
@@ -457,11 +460,11 @@ func (l *logs) lastNumber(workflow, run string, from logPlace) (int64, error) {
 	return last, nil
 }
 
-// logNeedle gives what every record of a run has near its start.
+// logNeedle gives the text that every record of a run has near its start.
 func logNeedle(run string) []byte { return logString([]byte(`"r":`), run) }
 
-// logAfter gives what follows a run's needle in a record that has it where logEncode puts it. It is no proof, only
-// cheap.
+// logAfter gives what follows a run's needle in a record that has the needle where logEncode puts it. It is cheap, and
+// proves nothing: the record may be damaged.
 func logAfter(text, needle []byte) ([]byte, bool) {
 	const front = len(`{"t":"`) + len(stampLayout) + len(`",`)
 	at := bytes.Index(text[:min(len(text), front+len(needle))], needle)
@@ -488,14 +491,15 @@ func (l *logs) spans(folder string, from logPlace) ([]logSpan, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		s := logSpan{day: day, to: info.Size()} // the size is asked for first: what is found behind end is not good yet
+		s := logSpan{day: day, to: info.Size()} // asked for before end is read: bytes behind end are not good yet
 		l.mu.Lock()
 		if file := l.open[folder]; file != nil && file.day == day {
 			s.to = min(s.to, file.end)
 		}
 		l.mu.Unlock()
 		if day == from.Day {
-			if s.from, err = l.start(folder, s, from.At); err != nil {
+			s.from, err = l.start(folder, s, from.At)
+			if err != nil {
 				return nil, err
 			}
 			if s.from == from.At {
@@ -526,8 +530,8 @@ func (l *logs) start(folder string, s logSpan, at int64) (int64, error) {
 	return at, nil
 }
 
-// scan gives fn the whole records of a span, in order, and returns the offset behind the last one; when fn fails, that
-// of the line it failed at. The text is fn's only until it returns. A file that is gone has no lines.
+// scan gives fn the whole records of a span, in order, and returns the offset behind the last one, or that of the
+// record at which fn failed. The text is fn's only until it returns. A file that is gone has no records.
 func (l *logs) scan(folder string, s logSpan, fn func(text []byte) error) (int64, error) {
 	if s.from >= s.to {
 		return s.from, nil
@@ -580,8 +584,8 @@ func (l *logs) scan(folder string, s logSpan, fn func(text []byte) error) (int64
 	return at, nil
 }
 
-// tail gives the spans that are left when reading starts at the last lines that the filter wants. It reads from the
-// end, so it costs what these lines are away from it. It stops when nobody waits for them any more.
+// tail cuts spans so that they begin with the last lines that the filter wants. It reads from the end: it costs as much
+// as there is from these lines on. It stops when nobody waits for them any more.
 func (l *logs) tail(folder string, spans []logSpan, f *logFilter, m *logMatcher) ([]logSpan, error) {
 	n := f.Tail
 	for i := len(spans) - 1; i >= 0; i-- {
@@ -620,7 +624,7 @@ func (l *logs) scanBack(folder string, s logSpan, fn func(text []byte, at int64)
 		return err
 	}
 	defer f.Close()
-	var rest []byte // the end of a line, with its newline, whose start was not read yet
+	var rest []byte // the end of a record, with its newline, whose start is not read yet
 	for to, size := s.to, int64(logBlock); to > s.from; {
 		n := min(size, to-s.from)
 		text := make([]byte, int(n)+len(rest))
@@ -629,7 +633,7 @@ func (l *logs) scanBack(folder string, s logSpan, fn func(text []byte, at int64)
 		}
 		copy(text[n:], rest)
 		to -= n
-		if len(rest) == 0 { // behind the last newline is a torn line, or a part of one that is too long
+		if len(rest) == 0 { // behind the last newline is a torn record, or a part of one that is too long
 			text = text[:bytes.LastIndexByte(text, '\n')+1]
 		}
 		for len(text) > 0 {
@@ -646,9 +650,7 @@ func (l *logs) scanBack(folder string, s logSpan, fn func(text []byte, at int64)
 		if len(rest) > logMaxLine {
 			rest = nil
 		}
-		if size = logBlock; len(rest) > 0 { // a long line is read in steps that grow with it
-			size = max(size, int64(len(rest)))
-		}
+		size = max(logBlock, int64(len(rest))) // a long record is read in steps that grow with it
 	}
 	return nil
 }

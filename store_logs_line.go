@@ -1,5 +1,5 @@
-// store_logs_line.go: a line of a file of output, which is a record, and how it is found to be a run's without being
-// read.
+// store_logs_line.go: a record as a line of a file of output, and how a reader sees that it belongs to a run without
+// decoding it.
 
 package main
 
@@ -12,9 +12,9 @@ import (
 	"unicode/utf8"
 )
 
-// logEncode appends a record as its file holds it. The run's id comes second, so that readers find it without decoding,
-// and behind it the numbers; text is written as it is, but for what JSON forbids and control characters, so that grep
-// finds it.
+// logEncode appends a record as its file holds it. The run's id comes second and the numbers third, so that readers
+// find them without decoding. Text is written as it is, except for what JSON forbids and control characters, so that
+// grep finds it.
 func logEncode(b []byte, line *LogRecord) []byte {
 	b = append(b, `{"t":`...)
 	if line.Time.IsZero() {
@@ -33,7 +33,12 @@ func logEncode(b []byte, line *LogRecord) []byte {
 	b = strconv.AppendInt(append(b, `,"n":`...), int64(line.Attempt), 10)
 	b = logString(append(b, `,"s":`...), line.Stream)
 	for i, gap := range line.Gaps {
-		b = strconv.AppendInt(append(b, map[bool]string{true: logGaps, false: ","}[i == 0]...), gap, 10)
+		if i == 0 {
+			b = append(b, logGaps...)
+		} else {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, gap, 10)
 	}
 	if len(line.Gaps) > 0 {
 		b = append(b, ']')
@@ -54,14 +59,15 @@ func logEncode(b []byte, line *LogRecord) []byte {
 // logString appends s as a JSON string.
 func logString(b []byte, s string) []byte {
 	b = append(b, '"')
-	from := 0
+	plain := 0 // where what is not yet appended begins
 	for i := 0; i < len(s); i++ {
 		c := s[i]
+		control := c < ' ' || c == 0x7f
 		wide := c == 0xc2 && i+1 < len(s) && s[i+1] < 0xa0 // U+0080 to U+009F: terminals obey these
-		if c >= ' ' && c != '"' && c != '\\' && c != 0x7f && !wide {
+		if !control && !wide && c != '"' && c != '\\' {
 			continue
 		}
-		b = append(b, s[from:i]...)
+		b = append(b, s[plain:i]...)
 		switch {
 		case c == '"' || c == '\\':
 			b = append(b, '\\', c)
@@ -76,14 +82,13 @@ func logString(b []byte, s string) []byte {
 			}
 			b = append(b, '\\', 'u', '0', '0', "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
 		}
-		from = i + 1
+		plain = i + 1
 	}
-	return append(append(b, s[from:]...), '"')
+	return append(append(b, s[plain:]...), '"')
 }
 
-// logDecode reads a line of a file, with or without its newline, and appends the lines of output in it to a slice.
-// Records as logEncode writes them take a short way; all others, that a person may have edited, and those with bytes,
-// go to encoding/json.
+// logDecode reads a record, with or without its newline, and appends its lines to a slice. Records as logEncode writes
+// them are parsed here, which is quick; those with bytes, and those that a person has edited, go to encoding/json.
 func logDecode(all []LogLine, text []byte) ([]LogLine, error) {
 	record, ok := logParse(text)
 	if !ok {
@@ -101,27 +106,28 @@ const (
 	logGaps   = `,"d":[`
 )
 
-// logNumbers gives the numbers of the first and the last line of a record, from what is behind the run's id in it.
+// logNumbers gives the numbers of the first and the last line of a record, from what follows the run's id in it.
 func logNumbers(rest []byte) (first, last int64, ok bool) {
 	p := logParser{rest: rest, ok: true}
 	p.skip(logNumber)
 	first = p.number()
-	if last = first; bytes.HasPrefix(p.rest, []byte(logLast)) {
+	last = first
+	if bytes.HasPrefix(p.rest, []byte(logLast)) {
 		p.skip(logLast)
 		last = max(first, p.number())
 	}
 	return first, last, p.ok && len(p.rest) > 0 && p.rest[0] == ','
 }
 
-// logFront is in how many bytes of a record its time, the run's id, which is a ULID, and its numbers are.
+// logFront is how many bytes at the front of a record have its time, the run's id, which is a ULID, and its numbers.
 const logFront = 160
 
-// logSeveral says whether what may be a record has several lines. It is no proof, only cheap.
+// logSeveral says whether a record has several lines. It is cheap, and proves nothing: the record may be damaged.
 func logSeveral(text []byte) bool {
 	return bytes.Contains(text[:min(len(text), logFront)], []byte(logLast))
 }
 
-// logParse is the short way of logDecode: the fields of text, in their order.
+// logParse reads a record that has its fields in the order of logEncode; ok is false for any other.
 func logParse(text []byte) (line LogRecord, ok bool) {
 	p := logParser{rest: text, ok: true}
 	p.skip(`{"t":`)
@@ -131,7 +137,8 @@ func logParse(text []byte) (line LogRecord, ok bool) {
 	p.skip(`,"r":`)
 	line.Run = p.text()
 	p.skip(logNumber)
-	if line.N = p.number(); bytes.HasPrefix(p.rest, []byte(logLast)) {
+	line.N = p.number()
+	if bytes.HasPrefix(p.rest, []byte(logLast)) {
 		p.skip(logLast)
 		line.Last = p.number()
 	}
@@ -145,11 +152,12 @@ func logParse(text []byte) (line LogRecord, ok bool) {
 	if line.Last != 0 && bytes.HasPrefix(p.rest, []byte(logGaps)) {
 		p.skip(logGaps)
 		line.Gaps = make([]int64, 0, min(max(line.Last-line.N, 0), recordMaxLines))
-		for more := true; more && p.ok && len(line.Gaps) < recordMaxLines; {
+		for p.ok && len(line.Gaps) < recordMaxLines {
 			line.Gaps = append(line.Gaps, p.number())
-			if more = len(p.rest) > 0 && p.rest[0] == ','; more {
-				p.skip(",")
+			if len(p.rest) == 0 || p.rest[0] != ',' {
+				break
 			}
+			p.skip(",")
 		}
 		p.skip("]")
 	}
@@ -160,14 +168,15 @@ func logParse(text []byte) (line LogRecord, ok bool) {
 	return line, p.ok && end && int64(line.Attempt) == attempt
 }
 
-// logParser takes one token after the other off the front of rest, until one is not there: then ok is false.
+// logParser takes one token after the other off the front of rest. Once a token is not there, ok is false.
 type logParser struct {
 	rest []byte
 	ok   bool
 }
 
 func (p *logParser) skip(token string) {
-	if p.ok = p.ok && len(p.rest) >= len(token) && string(p.rest[:len(token)]) == token; p.ok {
+	p.ok = p.ok && len(p.rest) >= len(token) && string(p.rest[:len(token)]) == token
+	if p.ok {
 		p.rest = p.rest[len(token):]
 	}
 }
@@ -178,13 +187,15 @@ func (p *logParser) number() int64 {
 		end++
 	}
 	n, err := strconv.ParseInt(string(p.rest[:end]), 10, 64)
-	p.ok = p.ok && err == nil && (p.rest[0] != '0' || end == 1) && p.rest[0] != '-'
+	plain := err == nil && p.rest[0] != '-' && (p.rest[0] != '0' || end == 1) // as logEncode writes it
+	p.ok = p.ok && plain
 	p.rest = p.rest[end:]
 	return n
 }
 
 func (p *logParser) text() string {
-	if p.skip(`"`); !p.ok {
+	p.skip(`"`)
+	if !p.ok {
 		return ""
 	}
 	plain, end := true, 0
@@ -197,7 +208,8 @@ func (p *logParser) text() string {
 			p.ok = false
 		}
 	}
-	if p.ok = p.ok && end < len(p.rest) && utf8.Valid(p.rest[:end]); !p.ok {
+	p.ok = p.ok && end < len(p.rest) && utf8.Valid(p.rest[:end])
+	if !p.ok {
 		return ""
 	}
 	inside := p.rest[:end]
