@@ -610,7 +610,8 @@ func runID(now time.Time, last string) string {
 	return string(next)
 }
 
-// runTime gives when a run was queued: its id begins with that time, in milliseconds. It is zero for text that is no id.
+// runTime gives when a run was queued: its id begins with that time, in milliseconds. It is zero for text that is no
+// id.
 func runTime(id string) time.Time {
 	ms := int64(0)
 	for i := range 10 {

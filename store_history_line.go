@@ -1,7 +1,7 @@
 // store_history_line.go: a finished run as a line of the history. It is the run as --json prints it, without what is
 // usual and follows from the rest:
-//   - A run's missing fields mean: no reason, no parameters, attempt 1, lease 1, started its seconds before it finished,
-//     output in the file of the day on which it finished.
+//   - A run's missing fields mean: no reason, no parameters, attempt 1, lease 1, started its seconds before it
+//     finished, output in the file of the day on which it finished.
 //   - A task's missing fields mean: one attempt, started with the run, ended after its seconds, exit 0 if it succeeded.
 //
 // A run or a task for which that is not true has all its fields.
