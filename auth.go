@@ -27,8 +27,8 @@ const (
 	authFile       = "authorized"
 	authMaxName    = 64                     // bytes of the name of a key; a longer one is refused
 	authMaxFile    = 4 << 20                // bytes of authorized
-	authSettle     = 100 * time.Millisecond // after a change the file is left alone for so long: it may be half written
-	authRecheck    = 10 * time.Second       // without file events it is looked at this often
+	authSettle     = 100 * time.Millisecond // a changed file is read after this time: it may be half written before
+	authRecheck    = 10 * time.Second       // how often the file is looked at where there are no file events
 	authNameDigits = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@-"
 )
 
@@ -43,13 +43,13 @@ type authGrant struct {
 	Workflows []string `json:"workflows,omitempty"` // patterns, as path.Match has them; of role trigger only
 }
 
-// authOwner is the grant of who owns the principal: its user, root, its group, this very process. It may do all.
+// authOwner is the grant of the principal's owners: its user, root, the socket's group, this process. They may do all.
 var authOwner = &authGrant{Role: authRoleOwner}
 
 // authRoleOwner is the role of authOwner; no key can have it.
 const authRoleOwner = "owner"
 
-// may says whether the grant is enough for a verb, a row of protoOps.
+// may says whether the grant is enough for an op, a row of protoOps.
 func (g *authGrant) may(v *protoOp) bool {
 	switch v.Role {
 	case roleAny:
@@ -68,11 +68,11 @@ func (g *authGrant) may(v *protoOp) bool {
 	return g.operates()
 }
 
-// operates says whether the grant is one of those who keep things going, rather than look at them or trigger them.
+// operates says whether the grant is an operator's or the owner's.
 func (g *authGrant) operates() bool { return g.Role == authRoleOwner || g.Role == roleOperator }
 
-// sees says whether a workflow, its runs, their events and their output are for this peer. "" is what belongs to no
-// workflow.
+// sees says whether this peer may see a workflow with its runs, their events and their output. "" stands for what
+// belongs to no workflow: only peers that see all workflows see it.
 func (g *authGrant) sees(workflow string) bool {
 	if g.Role != roleTrigger {
 		return true
@@ -83,7 +83,7 @@ func (g *authGrant) sees(workflow string) bool {
 	})
 }
 
-// scope names the workflows that the peer sees: all of them, or by patterns.
+// scope gives the patterns of the workflows that the peer sees; "*" is all.
 func (g *authGrant) scope() string {
 	if g.Role != roleTrigger {
 		return "*"
@@ -91,12 +91,12 @@ func (g *authGrant) scope() string {
 	return strings.Join(g.Workflows, ",")
 }
 
-// deny is the refusal of what the grant is not enough for.
+// deny is the refusal where the grant's role is not enough.
 func (g *authGrant) deny(what string) *protoError {
 	return refuse(codeNotAllowed, "key %q has the role %s, which may not %s", g.Name, g.Role, what)
 }
 
-// denyWorkflow is the refusal of another's workflow, whether it is there or not.
+// denyWorkflow is the refusal of a workflow that the grant does not name. It does not say whether there is one.
 func (g *authGrant) denyWorkflow(what string) *protoError {
 	return refuse(codeNotAllowed, "key %q is for the workflows %s only, not for %s", g.Name,
 		strings.Join(g.Workflows, ","), what)
@@ -137,7 +137,7 @@ func authParseLine(text string) (*authGrant, error) {
 
 // check says what is wrong with a grant.
 func (g *authGrant) check() error {
-	if g.Name == "" || len(g.Name) > authMaxName || strings.Trim(g.Name, authNameDigits) != "" || g.Name[0] == '-' {
+	if !authNameFits(g.Name) {
 		return fmt.Errorf("name %q: want 1 to %d letters, digits and ._@-, not beginning with -", g.Name, authMaxName)
 	}
 	if _, err := curveKeyParse(g.Key); err != nil {
@@ -160,7 +160,15 @@ func (g *authGrant) check() error {
 	return nil
 }
 
-// authParse reads the file. A bad line is a fault, FILE:LINE: WHY, and stands alone: the others count.
+// authNameFits says whether a key may have this name.
+func authNameFits(name string) bool {
+	if name == "" || len(name) > authMaxName || name[0] == '-' {
+		return false
+	}
+	return strings.Trim(name, authNameDigits) == ""
+}
+
+// authParse reads the file. A bad line is a fault, FILE:LINE: WHY; the other lines still count.
 func authParse(file string, text []byte) (grants []*authGrant, faults []error) {
 	keys, names := map[string]int{}, map[string]int{}
 	for i, line := range strings.Split(string(text), "\n") {
@@ -189,15 +197,15 @@ type authKeys struct {
 	pair curvePair
 	made bool // the pair did not exist before
 
-	reading sync.Mutex  // one reads the file at a time, so that none puts an older one in force
+	reading sync.Mutex  // one goroutine reads the file at a time, so that no older text comes in force
 	seen    fs.FileInfo // of the file when it was last read, nil when it was not there; guarded by reading
 
 	mu     sync.RWMutex          // guards grants; never held over I/O
 	grants map[string]*authGrant // by key
 }
 
-// authOpen reads the keys folder of a state folder, and makes it, with a pair of its own, when it is not there yet.
-// faults are the bad lines of the authorized file.
+// authOpen reads the keys folder of a state folder. Where there is none, it makes one with a new pair. faults are the
+// bad lines of the authorized file.
 func authOpen(state string) (k *authKeys, faults []error, err error) {
 	k = &authKeys{dir: filepath.Join(state, authFolder), grants: map[string]*authGrant{}}
 	d, err := authDirOpen(k.dir, true)
@@ -223,8 +231,8 @@ func authNewPair() (curvePair, error) {
 	}
 }
 
-// load reads the authorized file and puts it in force. gone is the keys whose line was removed or changed. A file that
-// is not there lets nobody in; one that cannot be read leaves what was in force before.
+// load reads the authorized file and puts it in force. gone is the keys whose line was removed or changed. A missing
+// file lets nobody in; while the file cannot be read, the older grants stay in force.
 func (k *authKeys) load() (gone []*authGrant, faults []error, err error) {
 	k.reading.Lock()
 	defer k.reading.Unlock()
@@ -259,13 +267,12 @@ func (k *authKeys) stat() fs.FileInfo {
 }
 
 // adopt looks for a key that was added this very moment, so that whoever adds one can use it at once. It reads the file
-// once for each change of it, and only adds: what is gone is for load.
+// once for each change of it, and only adds keys: load removes those that are gone.
 func (k *authKeys) adopt(key string) *authGrant {
 	k.reading.Lock()
 	defer k.reading.Unlock()
 	now := k.stat()
-	if now == nil || k.seen != nil && os.SameFile(now, k.seen) && now.Size() == k.seen.Size() &&
-		now.ModTime().Equal(k.seen.ModTime()) {
+	if now == nil || k.seen != nil && authUnchanged(k.seen, now) {
 		return k.lookup(key)
 	}
 	grants, _, err := authReadFile(k.dir)
@@ -283,7 +290,12 @@ func (k *authKeys) adopt(key string) *authGrant {
 	return k.grants[key]
 }
 
-// authReadFile reads the authorized file of a keys folder; one that is not there is empty.
+// authUnchanged says whether a file is still the one that was seen before.
+func authUnchanged(before, now fs.FileInfo) bool {
+	return os.SameFile(before, now) && before.Size() == now.Size() && before.ModTime().Equal(now.ModTime())
+}
+
+// authReadFile reads the authorized file of a keys folder. A missing file has no grants.
 func authReadFile(dir string) (grants []*authGrant, faults []error, err error) {
 	d, err := authDirOpen(dir, false)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -307,7 +319,7 @@ func authReadFile(dir string) (grants []*authGrant, faults []error, err error) {
 	return grants, faults, nil
 }
 
-// count gives how many keys are authorized.
+// count says how many keys are authorized.
 func (k *authKeys) count() int {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
@@ -333,23 +345,23 @@ func (k *authKeys) lookup(key string) *authGrant {
 	return k.grants[key]
 }
 
-// runAuthWatch keeps the authorized file in force until ctx ends. It wakes for events of the keys folder, authSettle
-// after the last one, and each authRecheck where there are no events. onGone hears of each key whose line was removed
-// or changed, when that is in force; onFault of bad lines and of what keeps the file from being read, once for each
+// runAuthWatch keeps the authorized file in force until ctx ends. It wakes authSettle after the last event of the keys
+// folder, and each authRecheck where there are no events. It calls onGone for each key whose line was removed or
+// changed, once that is in force, and onFault for bad lines and for what keeps the file from being read, once for each
 // text.
 func (k *authKeys) runAuthWatch(ctx context.Context, onGone func(*authGrant), onFault func(error)) {
 	w, err := watchOpen(nil)
 	if err != nil {
 		onFault(fmt.Errorf("watch authorized keys: %w: changes are seen within %s", err, authRecheck))
 	}
-	told := ""
+	lastFault := ""
 	runWatchLook(ctx, w, authSettle, authRecheck, func(follow func(string) (bool, error)) bool {
 		more, unwatched := follow(k.dir) // again each time: the folder may have been replaced
 		gone, faults, err := k.load()
 		if fault := errors.Join(append(faults, err)...); fault == nil {
-			told = ""
-		} else if fault.Error() != told {
-			told = fault.Error()
+			lastFault = ""
+		} else if fault.Error() != lastFault {
+			lastFault = fault.Error()
 			onFault(fault)
 		}
 		for _, g := range gone {

@@ -1,4 +1,4 @@
-// auth_files.go: files that hold keys: only their owner reads them, and each is whole or not there.
+// auth_files.go: files that hold keys. Only their owner reads them, and a crash leaves none half written.
 
 package main
 
@@ -16,16 +16,16 @@ import (
 // authMaxSecret is the most bytes of a file that holds a key; a larger one is refused.
 const authMaxSecret = 64 << 10
 
-// authDir is an open keys folder. All is done relative to it. A link in it is never followed, and what belongs to
-// somebody else than the folder's owner or root is not read: tasks run as that owner, and can put anything there.
+// authDir is an open keys folder; all its files are opened relative to it. It never follows a link, and reads no file
+// that belongs to somebody else than the folder's owner or root: tasks run as that owner, and can put anything there.
 type authDir struct {
 	root *os.Root
 	name string // STATE/keys, for messages
 	uid  int    // whose the folder is
 }
 
-// authDirOpen opens a keys folder; with create it is made, 0700, where the state folder has none. Errors wrap those of
-// package os. The caller closes it.
+// authDirOpen opens a keys folder. With create it makes one, mode 0700, where the state folder has none. Errors wrap
+// those of package os. The caller closes the folder.
 func authDirOpen(dir string, create bool) (*authDir, error) {
 	state, err := os.OpenRoot(filepath.Dir(dir))
 	if err != nil {
@@ -67,7 +67,7 @@ func authDirOpen(dir string, create bool) (*authDir, error) {
 	return nil, fmt.Errorf("open keys folder: %w", err)
 }
 
-// close gives the folder back.
+// close closes the folder.
 func (d *authDir) close() { d.root.Close() }
 
 // path names a file of the folder in messages.
@@ -88,7 +88,7 @@ func (d *authDir) plain(name string) (fs.FileInfo, error) {
 	return info, nil
 }
 
-// read reads a file of the folder, of at most most bytes, and says what it is.
+// read reads a file of the folder that has at most most bytes, and gives its text and its FileInfo.
 func (d *authDir) read(name string, most int) ([]byte, fs.FileInfo, error) {
 	info, err := d.plain(name)
 	if err != nil {
@@ -124,7 +124,7 @@ func authNames(info fs.FileInfo) uint64 {
 	return 1
 }
 
-// write writes a file, 0600, in place of one that is there: beside it first, to the disk, then under its name.
+// write writes a file, mode 0600, or replaces one: it writes a new file beside it, syncs that, and renames it.
 func (d *authDir) write(name, text string) error {
 	if _, err := d.plain(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("write %s: %w", d.path(name), err)
@@ -150,7 +150,7 @@ func (d *authDir) write(name, text string) error {
 	return d.sync()
 }
 
-// sync makes the names in the folder safe.
+// sync puts the names in the folder on the disk.
 func (d *authDir) sync() error {
 	f, err := d.root.Open(".")
 	if err != nil {
@@ -162,7 +162,7 @@ func (d *authDir) sync() error {
 	return nil
 }
 
-// edit changes a file of the folder as a whole. One at a time does: the folder is locked meanwhile.
+// edit replaces the text of a file by what change makes of it. It locks the folder meanwhile, against other editors.
 func (d *authDir) edit(name string, change func(string) (string, error)) error {
 	f, err := d.root.Open(".")
 	if err != nil {
@@ -183,7 +183,7 @@ func (d *authDir) edit(name string, change func(string) (string, error)) error {
 	return d.write(name, changed)
 }
 
-// authSecret refuses a file of keys that others can read: it is no secret any more.
+// authSecret refuses a file of keys that others can read: its keys are no secret any more.
 func authSecret(file string, info fs.FileInfo) error {
 	if info.Mode()&0o077 != 0 {
 		return fmt.Errorf("read key: others can read %s: chmod 600 %s", file, file)
@@ -191,7 +191,7 @@ func authSecret(file string, info fs.FileInfo) error {
 	return nil
 }
 
-// serverPair reads the principal's own pair; fs.ErrNotExist where there is none.
+// serverPair reads the principal's own pair. The error is fs.ErrNotExist where there is none.
 func (d *authDir) serverPair() (pair curvePair, err error) {
 	file := d.path(authServerKey)
 	text, info, err := d.read(authServerKey, authMaxSecret)
@@ -209,8 +209,8 @@ func (d *authDir) serverPair() (pair curvePair, err error) {
 	return pair, nil
 }
 
-// makeServerPair gives the principal's own pair, made and written when there is none. One that was there and is gone is
-// not made anew: all who have a credential would be locked out.
+// makeServerPair gives the principal's own pair, and makes one when there was never one. It does not replace a pair
+// that is gone: a new one would lock out everybody who has a credential.
 func (d *authDir) makeServerPair() (pair curvePair, made bool, err error) {
 	pair, err = d.serverPair()
 	_, pub := d.root.Lstat(authServerPub)
@@ -245,14 +245,14 @@ func authReadSecret(ctx context.Context, w *diskWaits, file string) ([]byte, err
 	return text, authSecret(file, info)
 }
 
-// authDoubt is something about who can change a state folder's keys that its owner should hear of.
+// authDoubt is something that the owner of a state folder should know: who else can change the keys, or which files do
+// not belong together.
 type authDoubt struct {
 	file string // within the state folder, "." for itself
 	text string
 }
 
-// authDoubts looks who else can get at a state folder and its keys, and whether the files there belong together. It
-// changes nothing.
+// authDoubts looks for doubts about a state folder and its keys. It changes nothing.
 func authDoubts(state string) (doubts []authDoubt) {
 	doubt := func(file, format string, args ...any) {
 		doubts = append(doubts, authDoubt{file, fmt.Sprintf(format, args...)})
@@ -282,19 +282,19 @@ func authDoubts(state string) (doubts []authDoubt) {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		doubt(filepath.Join(authFolder, authServerKey), "%v", err)
 	case err != nil && pubErr == nil:
-		doubt(filepath.Join(authFolder,
-			authServerKey), "it is gone, and %s is there: put it back from a backup (cdktr backup --keys), for "+
-			"every credential names it", authServerPub)
+		doubt(filepath.Join(authFolder, authServerKey),
+			"it is gone, and %s is there: put it back from a backup (cdktr backup --keys), for every credential "+
+				"names it", authServerPub)
 	case err == nil && pubErr == nil && strings.TrimSpace(string(text)) != pair.Public.String():
-		doubt(filepath.Join(authFolder,
-			authServerPub), "it is not the public half of %s: credentials that name it let nobody in; remove it, "+
-			"and the next start writes the right one", authServerKey)
+		doubt(filepath.Join(authFolder, authServerPub),
+			"it is not the public half of %s: credentials that name it let nobody in; remove it, and the next start "+
+				"writes the right one", authServerKey)
 	}
 	return doubts
 }
 
-// credential is all that a client or an agent needs to get in. As a file it is a ZeroMQ certificate, so that other
-// ZeroMQ programs find their pair in it too.
+// credential is all that a client or an agent needs to get in. Its file is a ZeroMQ certificate, so that other ZeroMQ
+// programs can read their pair from it too.
 type credential struct {
 	Endpoint, Name, Role, Workflows string
 	Server                          curveKey
@@ -305,7 +305,7 @@ type credential struct {
 const authHead = "# A credential of cdktr: whoever has it is %q, %s, to the principal below. Keep it secret (chmod " +
 	"600).\n"
 
-// text is the credential as its file has it; one with no role is a key pair, which nobody is let in with yet.
+// text is the credential as its file has it. Without a role it is a bare key pair, which lets nobody in yet.
 func (c *credential) text() string {
 	var b strings.Builder
 	switch c.Role {
@@ -337,8 +337,8 @@ func (c *credential) text() string {
 	return b.String()
 }
 
-// credentialRead reads a credential file, as a look of w. The name may be missing, and the endpoint: --principal can
-// give it.
+// credentialRead reads a credential file, as a look of w. Its name and its endpoint may be missing; --principal can
+// give the endpoint.
 func credentialRead(ctx context.Context, w *diskWaits, file string) (*credential, error) {
 	text, err := authReadSecret(ctx, w, file)
 	if err != nil {
@@ -351,20 +351,22 @@ func credentialRead(ctx context.Context, w *diskWaits, file string) (*credential
 	return c, nil
 }
 
-// credentialParse reads the text of a credential file. Errors name a line and never what stands in it.
+// credentialParse reads the text of a credential file. Its errors name a line, but never repeat its text: that may be
+// secret.
 func credentialParse(file, text string) (*credential, error) {
 	values := map[string]string{}
 	for i, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
-		name, value, ok := strings.Cut(line, "=")
-		if line == "" || line[0] == '#' || !ok && (line == "metadata" || line == "curve") {
+		if line == "" || line[0] == '#' || line == "metadata" || line == "curve" {
 			continue
 		}
-		value = strings.TrimSpace(value)
-		if !ok || len(value) < 2 || value[0] != '"' || value[len(value)-1] != '"' {
+		name, quoted, _ := strings.Cut(line, "=")
+		value, opened := strings.CutPrefix(strings.TrimSpace(quoted), `"`)
+		value, closed := strings.CutSuffix(value, `"`)
+		if !opened || !closed {
 			return nil, fmt.Errorf("%s:%d: want NAME = \"VALUE\"", file, i+1)
 		}
-		values[strings.TrimSpace(name)] = value[1 : len(value)-1]
+		values[strings.TrimSpace(name)] = value
 	}
 	c := &credential{Endpoint: values["endpoint"], Name: values["name"], Role: values["role"],
 		Workflows: values["workflows"]}

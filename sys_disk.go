@@ -1,6 +1,5 @@
-// sys_disk.go: how a file is opened and read so that nothing waits, and how much room there is on the file system of a
-// file. Output leaves the last of that alone: what is left then is for events, so that runs can still be made, ended,
-// and recorded.
+// sys_disk.go: opens and reads files so that nothing waits, and says how much room their file system has. Output leaves
+// the last of the room to events, so that runs can still be made, ended, and recorded.
 
 package main
 
@@ -23,8 +22,8 @@ import (
 // diskLeave is what output leaves free, in bytes. The store's reserve comes on top of it.
 const diskLeave = 1 << 20
 
-// diskFree gives how many bytes may still be written where an open file or folder lies, by a user who is not root. Any
-// goroutine may call it.
+// diskFree says how many bytes a user who is not root may still write where an open file or folder lies. Any goroutine
+// may call it.
 func diskFree(f *os.File) (int64, error) {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
@@ -33,8 +32,8 @@ func diskFree(f *os.File) (int64, error) {
 	return int64(st.Bavail) * int64(st.Bsize), nil
 }
 
-// diskRoom says no, with ENOSPC, to n bytes of output that would leave less than diskLeave. A file system that does not
-// say how much is free has room until a write says otherwise.
+// diskRoom refuses n bytes of output, with ENOSPC, where they would leave less than diskLeave. A file system that does
+// not say how much is free has room until a write fails.
 func diskRoom(f *os.File, n int) error {
 	free, err := diskFree(f)
 	if err != nil || free >= int64(n)+diskLeave {
@@ -43,11 +42,10 @@ func diskRoom(f *os.File, n int) error {
 	return fmt.Errorf("%w: %d kB are left, for events", unix.ENOSPC, free>>10)
 }
 
-// errFileKind is an error of what is no regular file: a pipe would be waited for, a device has no end.
+// errFileKind is the error of what is no regular file: reading would wait for a pipe, and never end on a device.
 var errFileKind = errors.New("not a regular file")
 
-// fileSizeError is an error of a file that is larger than its reader takes. Both are bytes; size is what is known of
-// it.
+// fileSizeError is the error of a file that has more than most bytes; size is how many are known of.
 type fileSizeError struct{ size, most int64 }
 
 func (e *fileSizeError) Error() string {
@@ -62,8 +60,8 @@ func pathCause(err error) error {
 	return err
 }
 
-// diskOpen opens a file or a folder of our own, made with mode 0600. What else has the name, a pipe say, is refused
-// with errFileKind and not waited for: whoever may write there may put one in the place of a file.
+// diskOpen opens a file or a folder of our own, and may make it with mode 0600. It refuses anything else, such as a
+// pipe, with errFileKind and without waiting: whoever may write in the folder can put a pipe in the place of a file.
 func diskOpen(name string, flag int) (*os.File, error) {
 	return diskOpened(os.OpenFile(name, flag|unix.O_NONBLOCK|unix.O_NOCTTY, 0o600))
 }
@@ -73,7 +71,7 @@ func diskOpenIn(root *os.Root, name string, flag int) (*os.File, error) {
 	return diskOpened(root.OpenFile(name, flag|unix.O_NONBLOCK|unix.O_NOCTTY, 0o600))
 }
 
-// diskOpened passes on what was opened, when it is a regular file or a folder.
+// diskOpened passes on what was opened if it is a regular file or a folder, and closes it otherwise.
 func diskOpened(f *os.File, err error) (*os.File, error) {
 	if err != nil {
 		return nil, err
@@ -85,8 +83,8 @@ func diskOpened(f *os.File, err error) (*os.File, error) {
 	return f, nil
 }
 
-// fileRead reads a regular file of at most most bytes, and says what it was after that. It does not wait for a pipe or
-// a device that has the name, and follows links. A file on a network that hangs is waited for: no loop may call it.
+// fileRead reads a regular file of at most most bytes, and gives its FileInfo as it was after that. It follows links,
+// and does not wait for a pipe or a device. It does wait for a network file system that hangs: no loop may call it.
 // Errors are those of package os, errFileKind, or a fileSizeError.
 func fileRead(name string, most int) ([]byte, fs.FileInfo, error) {
 	file, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
@@ -129,7 +127,7 @@ func fileReadOpen(file *os.File, most int) ([]byte, fs.FileInfo, error) {
 	return data, info, err
 }
 
-// fileWhole gives the length of a file up to the end of its last whole line, however long what is behind that is.
+// fileWhole gives the length of a file up to the end of its last whole line, however long the piece behind that is.
 func fileWhole(f *os.File) (int64, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -137,7 +135,7 @@ func fileWhole(f *os.File) (int64, error) {
 	}
 	block := make([]byte, 4<<10)
 	for to := info.Size(); to > 0; {
-		if to == info.Size() { // most often the last byte is all there is to see
+		if to == info.Size() { // most often the last byte is enough
 			if _, err := f.ReadAt(block[:1], to-1); err != nil {
 				return 0, err
 			}
@@ -157,54 +155,55 @@ func fileWhole(f *os.File) (int64, error) {
 	return 0, nil
 }
 
-// Looking at files of which a user says where they are, for those who must go on when such a file
-// does not answer: one on a network that hangs is waited for by the kernel, without an end. Each look is made beside
-// its owner, has a limit of time, and is given up after that.
+// Below: looks at files whose place a user chooses, for owners who must go on when such a file does not answer. The
+// kernel waits without end for a file on a network file system that hangs. So each look runs on a goroutine of its own
+// and has a time limit; its owner gives it up after that.
 
 const (
 	diskLimit = 10 * time.Second       // how long the looks of one turn may take together before one is given up
-	diskShort = 250 * time.Millisecond // what each further look of that turn still gets
-	// after which a place that did not answer is tried once more, beside the look that still waits; then twice as long
+	diskShort = 250 * time.Millisecond // how long each further look of that turn may still take
+	// after this time a silent place is tried again, beside the look that still waits; the time doubles with each try
 	diskAgain     = time.Minute
-	diskAgainMost = time.Hour // at most so long
-	// looks at one place that wait at once; with so many it is not tried again before one comes back
+	diskAgainMost = time.Hour // the longest such time
+	// how many looks may wait at one place; with so many it is not tried again before one comes back
 	diskStuckEach = 4
-	// looks in all that wait at once, each with a thread of the system; with so many every look fails at once
+	// how many looks may wait in all, each with a thread of the system; with so many every further look fails at once
 	diskStuckMost = 32
 )
 
-// errDiskSilent is what a look fails with that was given up, and each at the same place while that lasts.
+// errDiskSilent is the error of a look that was given up, and of each further look at that place while it is silent.
 var errDiskSilent = errors.New("it does not answer: see whether its file system does, a network mount perhaps")
 
 // diskWaits are the looks of one owner, who makes one after the other. nil is an owner who looks once.
 type diskWaits struct {
 	back  chan struct{}      // gets one when a look that was given up has come back: it may be made again
-	begin func(place string) // called beside the owner at the start of each look; nil but in tests, where it may hang
+	begin func(place string) // called on the look's goroutine before each look; nil but in tests, where it may hang
 
-	left  time.Duration // of diskLimit, in this turn; of the owner alone
-	mu    sync.Mutex    // guards what is below
+	left time.Duration // what is left of diskLimit in this turn; only the owner uses it
+
+	mu    sync.Mutex // guards the fields below
 	hung  map[string]*diskHung
-	stuck int // looks that were given up and wait
+	stuck int // looks that were given up and still wait
 }
 
 // diskHung is a place that does not answer.
 type diskHung struct {
 	stuck int           // looks that wait there
-	again time.Time     // when it is tried once more
-	gap   time.Duration // between that and the time after
+	again time.Time     // when it is tried the next time
+	gap   time.Duration // how long after that it is tried again
 }
 
-// diskWaitsNew is an owner of which nothing waits.
+// diskWaitsNew begins the looks of an owner.
 func diskWaitsNew() *diskWaits {
 	return &diskWaits{back: make(chan struct{}, 1), left: diskLimit, hung: map[string]*diskHung{}}
 }
 
-// turn begins a turn: its looks have diskLimit together.
+// turn begins a turn: its looks may take diskLimit together.
 func (w *diskWaits) turn() { w.left = diskLimit }
 
-// diskWait looks, by fn, at what is in a place: a file, or a part of a file system that answers or does not as a whole.
-// It gives up with errDiskSilent, or with the cause of ctx when that ends. fn is called on another goroutine and may
-// still be running then: it must touch nothing of its owner's. Only the owner of w calls this.
+// diskWait makes a look: it calls fn for a place, which is a file, or a part of a file system that answers or hangs as
+// a whole. It gives up with errDiskSilent, or with the cause of ctx when that ends. fn runs on another goroutine, maybe
+// longer than diskWait: it must touch nothing that belongs to the owner. Only the owner of w calls this.
 func diskWait[T any](ctx context.Context, w *diskWaits, place string, fn func() (T, error)) (value T, err error) {
 	if w == nil {
 		w = diskWaitsNew()
@@ -220,9 +219,9 @@ func diskWait[T any](ctx context.Context, w *diskWaits, place string, fn func() 
 		value T
 		err   error
 	}
-	// the two are guarded by w.mu: whether it came, and whether nobody waits
-	done, over, given := make(chan result, 1), false, false
-	go func() { // ends with the look, however long the system holds that up
+	done := make(chan result, 1)
+	over, given := false, false // whether fn has returned, and whether the owner has given up; w.mu guards them
+	go func() {                 // ends with the look, however long the system holds that up
 		if w.begin != nil {
 			w.begin(place)
 		}
@@ -258,7 +257,7 @@ func diskWait[T any](ctx context.Context, w *diskWaits, place string, fn func() 
 	return value, err
 }
 
-// patience gives how long a look at a place may take; 0: it is not made.
+// patience says how long a look at a place may take; 0: it is not made.
 func (w *diskWaits) patience(place string) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -301,7 +300,7 @@ func (w *diskWaits) returned(place string) {
 	}
 }
 
-// fileReadWithin is fileRead within such a look, for whoever can be told to stop meanwhile.
+// fileReadWithin is fileRead as a look. ctx can end it.
 func fileReadWithin(ctx context.Context, w *diskWaits, place, name string, most int) ([]byte, fs.FileInfo, error) {
 	type file struct {
 		data []byte
@@ -314,19 +313,19 @@ func fileReadWithin(ctx context.Context, w *diskWaits, place, name string, most 
 	return f.data, f.info, diskNamed("read", name, err)
 }
 
-// diskStat is os.Stat within such a look.
+// diskStat is os.Stat as a look.
 func diskStat(ctx context.Context, w *diskWaits, place, name string) (fs.FileInfo, error) {
 	info, err := diskWait(ctx, w, place, func() (fs.FileInfo, error) { return os.Stat(name) })
 	return info, diskNamed("stat", name, err)
 }
 
-// diskList is os.ReadDir within such a look.
+// diskList is os.ReadDir as a look.
 func diskList(ctx context.Context, w *diskWaits, place, name string) ([]fs.DirEntry, error) {
 	list, err := diskWait(ctx, w, place, func() ([]fs.DirEntry, error) { return os.ReadDir(name) })
 	return list, diskNamed("read", name, err)
 }
 
-// diskNamed names the file of a look that was given up; other errors name it already.
+// diskNamed puts the file's name into the error of a look that was given up. Other errors have it already.
 func diskNamed(op, name string, err error) error {
 	if errors.Is(err, errDiskSilent) {
 		return &fs.PathError{Op: op, Path: name, Err: err}

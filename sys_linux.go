@@ -1,4 +1,4 @@
-// sys_linux.go: the clock's room on Linux.
+// sys_linux.go: the clocks and the load, as Linux tells them.
 
 package main
 
@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clockBoot names this boot of the machine (random(4)); "" when the kernel does not say. A container has that of its
-// host. Any goroutine may call it.
+// clockBoot names this boot of the machine (random(4)); "" when the kernel does not say. In a container it names the
+// boot of the host. Any goroutine may call it.
 func clockBoot() string {
 	text, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(text))
@@ -26,7 +26,8 @@ func clockMonotonic() (time.Duration, bool) {
 	return time.Duration(ts.Nano()), err == nil
 }
 
-// clockElapsed gives what tells the time since some instant, the machine's sleep included. Any goroutine may call that.
+// clockElapsed gives a function that tells the time since some instant, with the machine's sleep. Any goroutine may
+// call that function.
 func clockElapsed() func() time.Duration {
 	return func() time.Duration {
 		var ts unix.Timespec
@@ -45,9 +46,7 @@ func clockUnset() bool {
 	return err == nil && t.Status&unix.STA_UNSYNC != 0
 }
 
-// How busy this machine is.
-
-// loadAverage gives how many processes ran or waited to run, on average over the last minute and to a hundredth; nil
+// loadAverage says how many processes ran or waited to run, on average over the last minute and to a hundredth; nil
 // when the system does not say. It reads no file. Any goroutine may call it.
 func loadAverage() *float64 {
 	var info syscall.Sysinfo_t

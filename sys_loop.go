@@ -4,16 +4,15 @@ package main
 
 import "sync"
 
-// loopInbox is what waits for an owner's loop. The loop receives from ch; whoever wants something of it puts that in.
-// What was taken in is done, also when the loop ends meanwhile; what was not, its sender is told of. ended is closed
-// when the loop is over.
+// loopInbox holds what waits for an owner's loop. The loop receives from ch; others put in what they want of it. The
+// loop does all that put has accepted, even when it ends meanwhile; put tells its caller when it does not accept.
+// ended is closed when the loop is over.
 type loopInbox[T any] struct {
 	ch    chan T
 	ended chan struct{}
 
-	// putting is read-locked while something is put in. When end has had it for itself, whoever comes later sees that
-	// the loop has ended: select alone would pick at random between room in ch and the end, and say yes to what nobody
-	// does.
+	// putting is read-locked while something is put in. Once end has held it alone, every later put sees that the loop
+	// has ended. A select alone would pick at random between room in ch and the end, and accept what nobody does.
 	putting sync.RWMutex
 }
 
@@ -22,8 +21,8 @@ func loopInboxNew[T any](n int) *loopInbox[T] {
 	return &loopInbox[T]{ch: make(chan T, n), ended: make(chan struct{})}
 }
 
-// put hands v to the loop. False when the loop has ended, and v will not be done. Any goroutine may call it but the
-// loop's own, which would wait for itself when the inbox is full.
+// put hands v to the loop. It gives false when the loop has ended: v will not be done then. Any goroutine may call it
+// but the loop's own, which would wait for itself when the inbox is full.
 func (b *loopInbox[T]) put(v T) bool {
 	b.putting.RLock()
 	defer b.putting.RUnlock()
@@ -40,8 +39,7 @@ func (b *loopInbox[T]) put(v T) bool {
 	}
 }
 
-// unlessEnded does fn, which must not wait, unless the loop has ended: then it gives false. end goes on when it is
-// done.
+// unlessEnded calls fn, unless the loop has ended: it gives false then. fn must not wait, for end waits for it.
 func (b *loopInbox[T]) unlessEnded(fn func()) bool {
 	b.putting.RLock()
 	defer b.putting.RUnlock()
@@ -54,8 +52,8 @@ func (b *loopInbox[T]) unlessEnded(fn func()) bool {
 	}
 }
 
-// end takes nothing in any more, and gives do what was taken in before. Only the loop may call it, once, as it ends; do
-// must not put anything in and wait for it.
+// end closes the inbox, and calls do with everything that it still holds. Only the loop may call it, once, as it ends.
+// do must not put anything in and wait for it.
 func (b *loopInbox[T]) end(do func(T)) {
 	close(b.ended)   // wakes those who wait for room
 	b.putting.Lock() // from here on nobody is within put or unlessEnded any more

@@ -1,20 +1,19 @@
 //go:build !linux
 
-// sys_other.go: the clock's room where the system tells less.
+// sys_other.go: the clocks and the load on systems that tell less of them than Linux.
 
 package main
 
-import (
-	"time"
-)
+import "time"
 
 // clockBoot is not known here: each start counts as the first.
 func clockBoot() string { return "" }
 
-// clockMonotonic is for systemd, which is not here.
+// clockMonotonic is not known here. Only systemd needs it, which runs on Linux alone.
 func clockMonotonic() (time.Duration, bool) { return 0, false }
 
-// clockElapsed gives what tells the time since some instant; whether the machine's sleep counts is the system's choice.
+// clockElapsed gives a function that tells the time since some instant. Whether it counts the machine's sleep depends
+// on the system.
 func clockElapsed() func() time.Duration {
 	began := time.Now()
 	return func() time.Duration { return time.Since(began) }
@@ -22,8 +21,6 @@ func clockElapsed() func() time.Duration {
 
 // clockUnset says no: it is not known.
 func clockUnset() bool { return false }
-
-// How busy this machine is, where that is not known.
 
 // loadAverage gives nil: it is not known.
 func loadAverage() *float64 { return nil }

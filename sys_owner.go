@@ -1,7 +1,7 @@
-// sys_owner.go: whose a state folder is, and how root works in one that belongs to a service's user. All that such a
-// user can write may be a trap: a link planted, a name exchanged in the moment between a look and a write. So root does
-// not look more sharply than others: it takes on the owner's user and group before it touches anything in the folder. A
-// link leads to nothing then that the owner could not reach alone, and what is made is the owner's.
+// sys_owner.go: whose a state folder is, and how root works in one that belongs to a service's user. Everything that
+// such a user can write may be a trap: a planted link, or a name that is exchanged between a look and a write. So root
+// takes on the owner's user and group before it touches anything in the folder. Then a link leads to nothing that the
+// owner could not reach alone, and new files are the owner's.
 
 package main
 
@@ -17,7 +17,7 @@ import (
 	"syscall"
 )
 
-// ownerMaxLinks is how many links a path may lead over; the kernel's bound is the same. At it the path is refused.
+// ownerMaxLinks is how many links a path may lead over. A path with more is refused, as by the kernel.
 const ownerMaxLinks = 40
 
 // errOwnerPath is an error of a path that others than root and the folder's owner can exchange.
@@ -29,9 +29,9 @@ type owner struct {
 	uid, gid int    // gid is the user's own group, or the folder's where the user is in no list
 }
 
-// ownerOf looks whose a folder is. For root it looks at the whole path as well: each folder and link on it must belong
-// to root or to the owner of what it leads to, and none above the folder may be open to everybody, for else a stranger
-// could put another one there. Errors wrap those of package os, or errOwnerPath.
+// ownerOf finds the owner of a folder. For root it checks the whole path as well: each folder and link on it must
+// belong to root or to that owner, and none above the folder may be open to everybody, or else a stranger could
+// exchange it. Errors wrap those of package os, or errOwnerPath.
 func ownerOf(dir string) (*owner, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -103,7 +103,7 @@ func ownerWalk(dir string, uid int) error {
 			rest = append(strings.Split(to, "/"), rest...)
 			continue
 		case mode&0o002 != 0 && mode&fs.ModeSticky == 0 && len(rest) > 0:
-			// the last one cannot be exchanged so, only what is in it
+			// who can write in the last folder can exchange what is in it, but not the folder
 			return fmt.Errorf("everybody can write in %s: %w: chmod o-w %s", next, errOwnerPath, next)
 		}
 		at = next
@@ -111,7 +111,7 @@ func ownerWalk(dir string, uid int) error {
 	return nil
 }
 
-// ownerName gives a user's name with the number, or the number alone.
+// ownerName gives a user's name and number, or the number alone where it has no name.
 func ownerName(uid int) string {
 	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
 		return fmt.Sprintf("%s (uid %d)", u.Username, uid)
@@ -119,7 +119,7 @@ func ownerName(uid int) string {
 	return fmt.Sprintf("uid %d", uid)
 }
 
-// user is the owner as sudo -u takes one.
+// user names the owner as sudo -u takes it.
 func (o *owner) user() string {
 	if u, err := user.LookupId(strconv.Itoa(o.uid)); err == nil {
 		return u.Username
@@ -127,12 +127,12 @@ func (o *owner) user() string {
 	return fmt.Sprintf("'#%d'", o.uid)
 }
 
-// foreign says whether the folder is another user's, in which root has to act as that one.
+// foreign says whether this process is root and the folder another user's: root must act as that user in it.
 func (o *owner) foreign() bool { return os.Geteuid() == 0 && o.uid != 0 }
 
-// do calls fn, with the user and group of the folder's owner where this process is root, in all its threads, and gives
-// them back. What fn starts must end with it. The main goroutine of a verb calls it, never a daemon: others would act
-// as the owner meanwhile. The real user stays root's, so that the owner cannot signal or trace this process.
+// do calls fn. Where this process is root, all its threads have the user and group of the folder's owner meanwhile.
+// What fn starts must end with it. The main goroutine of a verb calls do, never a daemon: all its other goroutines
+// would act as the owner too. The real user stays root, so that the owner cannot signal or trace this process.
 func (o *owner) do(fn func() error) (err error) {
 	if !o.foreign() {
 		return fn()

@@ -1,5 +1,5 @@
-// sys_watch.go: looking at something again when its files change: the one loop of those who follow a file or two. The
-// workflows folder has another, for much happens there (workflow_folder.go).
+// sys_watch.go: looks at something again when its files change. This loop serves all who follow a file or two; the
+// workflows folder, where much happens, has a loop of its own (workflow_folder.go).
 
 package main
 
@@ -13,24 +13,24 @@ import (
 	"time"
 )
 
-// errWatchNone says that the system tells of no changes.
+// errWatchNone says that the system reports no changes of files.
 var errWatchNone = errors.New("no file events")
 
-// watchNote is what a watch tells: a file that is being written (busy) or was closed, or that something else changed.
+// watchNote is one report of a watch: a file is being written (busy) or was closed, or something else has changed.
 type watchNote struct {
 	path string // full path, "" when it may be anywhere
 	busy bool
 }
 
-// watchSettleMost is how long after the first change a look is made at the latest, however many changes follow.
+// watchSettleMost is how long after a first change the next look comes at the latest, however many changes follow.
 const watchSettleMost = time.Second
 
-// runWatchLook calls look at once, and again settle after the last change of what the look before it has followed, but
-// watchSettleMost after the first one. Where that look says that it will not be told of all, it is called again after
-// that time. follow is for look: it has w tell of a path and of what leads there, and of no other, and says whether
-// there is more that it tells of than before. It ends with ctx, and then closes w, which may be nil.
+// runWatchLook calls look at once, and again after changes: settle after the last one, but watchSettleMost after the
+// first one at the latest. look calls follow for the one path whose changes it wants to hear of; follow says whether it
+// watches more than before. look gives false where it may not hear of every change: then it is called again after
+// again. runWatchLook ends with ctx and closes w, which may be nil.
 func runWatchLook(ctx context.Context, w *watch, settle, again time.Duration,
-	look func(follow func(path string) (more bool, err error)) (told bool)) {
+	look func(follow func(path string) (more bool, err error)) (hearsAll bool)) {
 	defer func() { w.close() }()
 	follow := func(path string) (bool, error) {
 		if w == nil {
@@ -52,7 +52,7 @@ func runWatchLook(ctx context.Context, w *watch, settle, again time.Duration,
 				w.close()
 				w = nil
 			} else if len(w.translate(report)) == 0 {
-				continue // of something else beside the way
+				continue // it is about something else in a folder on the path
 			}
 			if first.IsZero() {
 				first = time.Now()
@@ -67,42 +67,45 @@ func runWatchLook(ctx context.Context, w *watch, settle, again time.Duration,
 	}
 }
 
-// What leads to a path: where one of these directories or links is another, so is what the path
-// names.
+// Below: the way to a path, its directories and links. When one of them is replaced, the path names another file.
 
-// watchPath is what a watch is to cover: all that happens in a folder, or to a file, or less.
+// watchPath is what a watch is to cover: all that happens in a folder or to a file, or less.
 type watchPath struct {
 	path string
-	way  bool   // that this link or directory ends or moves; a link is not followed
-	name string // not "": that an entry of this name appears in this directory
+	way  bool   // only that this link or directory ends or moves; a link is not followed
+	name string // if not "": only that an entry of this name appears in this directory
 }
 
 // watchMaxLinks is how many links a path may lead through: as many as the kernel follows (path_resolution(7)).
 const watchMaxLinks = 40
 
-// watchWays gathers what leads to some paths. It belongs to one goroutine.
+// watchWays gathers the ways to some paths. It belongs to one goroutine.
 type watchWays struct {
 	ctx   context.Context // of the looks
 	waits *diskWaits
 	ways  []watchPath
-	have  map[watchPath]bool
-	plain map[string]bool // directories, no links, that are in ways already
+	have  map[watchPath]bool // what is in ways
+	plain map[string]bool    // directories that are in ways and are no links
 }
 
-// watchWaysNew gathers nothing yet. waits is of who looks (diskWait).
+// watchWaysNew gathers nothing yet. waits are the looks of its owner (diskWait).
 func watchWaysNew(ctx context.Context, waits *diskWaits) watchWays {
 	return watchWays{ctx: ctx, waits: waits, have: map[watchPath]bool{}, plain: map[string]bool{}}
 }
 
-// addWay goes along a whole path, through links, to what is there, or to where it ends, and notes what leads there.
-// Each directory is looked at once.
+// addWay goes along a full path, through its links, to its end or to the first part that is missing, and gathers each
+// directory and link on it. It looks at each directory once.
 func (w *watchWays) addWay(full string) {
 	at, rest, links := "/", strings.Split(full, "/"), 0
 	for len(rest) > 0 {
 		item := rest[0]
 		rest = rest[1:]
-		next := filepath.Join(at, item) // .. too is as the kernel has it: there is no link in at
-		if item == "" || item == "." || item == ".." || w.plain[next] {
+		next := filepath.Join(at, item) // right for .. too: at holds no link
+		known := w.plain[next]
+		if item == "" || item == "." || item == ".." {
+			known = true
+		}
+		if known {
 			at = next
 			continue
 		}
@@ -130,7 +133,7 @@ func (w *watchWays) addWay(full string) {
 	}
 }
 
-// look gives what a path is itself, and where it leads if it is a link.
+// look says what a path is, and where it leads if it is a link.
 func (w *watchWays) look(name string) (info fs.FileInfo, to string, err error) {
 	info, err = diskWait(w.ctx, w.waits, name, func() (fs.FileInfo, error) { return os.Lstat(name) })
 	if err == nil && info.Mode()&fs.ModeSymlink != 0 {

@@ -1,5 +1,5 @@
-// sys_watch_linux.go: inotify (inotify(7)). It tells that something changed in directories, and which files are being
-// written; what that means is the business of whoever opened it.
+// sys_watch_linux.go: file events by inotify (inotify(7)). A watch reports that something changed in directories, and
+// which files are being written. What that means is for its opener to know.
 
 package main
 
@@ -18,18 +18,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watchMask is what is asked for: whatever makes, ends, renames or writes a file, and the end of the watched thing
-// itself. IN_ATTRIB also comes when a file that is watched by a link loses its name to another.
+// watchMask asks for everything that makes, removes, renames or writes a file, and for the end of the watched file or
+// folder itself. IN_ATTRIB also comes when a file that is watched by a link loses its name to another.
 const watchMask = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_CLOSE_WRITE |
 	unix.IN_MODIFY | unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF
 
-// watchNames is asked for where only the end of a file's name counts: it lost it, or was moved.
+// watchNames asks only for the end of a file's name: the file lost it, or was moved.
 const watchNames = unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF
 
-// watchBirth is asked for where an entry of some name is awaited.
+// watchBirth asks for new entries of a directory, where one of a certain name is awaited.
 const watchBirth = watchNames | unix.IN_CREATE | unix.IN_MOVED_TO
 
-// watch is one inotify instance. All but its reader belongs to the goroutine that opened it.
+// watch is one inotify instance. It belongs to the goroutine that opened it, but for runRead.
 type watch struct {
 	file  *os.File
 	fd    int
@@ -43,17 +43,17 @@ type watch struct {
 	paths map[int32]watchSpot // by watch descriptor
 }
 
-// watchSpot is what is watched with one descriptor: the kernel has one for each file, whatever paths lead to it.
+// watchSpot is what one watch descriptor covers. The kernel has one for each file, whatever paths lead to it.
 type watchSpot struct {
 	path  string
 	whole bool            // all that the mask of the instance asks for; else only the end of the path
-	names map[string]bool // beside that, that an entry of one of these names appears in it
-	mask  uint32          // of what is asked for
-	flags uint32          // with which path is followed
+	names map[string]bool // also that an entry of one of these names appears in it
+	mask  uint32          // what the kernel was asked for
+	flags uint32          // how the kernel was asked to follow the path
 }
 
-// watchOpen starts an instance that watches nothing yet. close ends it. What is written to a file tells it only where
-// wants says that the file counts, by its full path; nil: all files count.
+// watchOpen starts an instance that watches nothing yet. close ends it. It reports writing only to files that wants
+// names, by their full path; nil: all files.
 func watchOpen(wants func(path string) bool) (*watch, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	switch {
@@ -69,7 +69,7 @@ func watchOpen(wants func(path string) bool) (*watch, error) {
 	return w, nil
 }
 
-// watchOpenNames starts an instance that tells of the end of the names that it follows, and of nothing else.
+// watchOpenNames starts an instance that reports when a followed file loses its name, and nothing else.
 func watchOpenNames() (*watch, error) {
 	w, err := watchOpen(nil)
 	if err == nil {
@@ -78,7 +78,8 @@ func watchOpenNames() (*watch, error) {
 	return w, err
 }
 
-// beside has it look at no path but in w, until ctx ends: a path may lead where nothing answers.
+// beside makes the watch look at paths only by looks of waits, until ctx ends: a path may lead to a file system that
+// hangs.
 func (w *watch) beside(ctx context.Context, waits *diskWaits) {
 	if w == nil {
 		return
@@ -87,13 +88,12 @@ func (w *watch) beside(ctx context.Context, waits *diskWaits) {
 		return diskWait(ctx, waits, path, func() (int, error) { return unix.InotifyAddWatch(fd, path, mask) })
 	}
 	w.born = func(path string) bool {
-		// if not known: no
 		born, _ := diskWait(ctx, waits, path, func() (bool, error) { return watchOpenFor(path), nil })
-		return born
+		return born // false where the look gave up
 	}
 }
 
-// runRead hands on what the kernel reports. It waits in read, and ends when close has closed the file.
+// runRead passes on what the kernel reports. It waits in read, and ends when close has closed the file.
 func (w *watch) runRead() {
 	defer close(w.raw)
 	buffer := make([]byte, 64<<10)
@@ -120,8 +120,8 @@ func (w *watch) close() {
 	w.done.Wait()
 }
 
-// reports is where the reports come from, for translate. It is closed when there will be no more; of no watch it is
-// nil.
+// reports gives the kernel's reports, for translate. The channel is closed when there will be no more; it is nil where
+// there is no watch.
 func (w *watch) reports() <-chan []byte {
 	if w == nil {
 		return nil
@@ -129,9 +129,9 @@ func (w *watch) reports() <-chan []byte {
 	return w.raw
 }
 
-// follow watches paths and nothing else, and says whether some were not watched before. A path whose file has been
-// replaced is watched anew; the kernel gives the same descriptor for what it watches already. Of the way to them what
-// may not be watched is passed over.
+// follow watches paths and nothing else, and says whether it watches more than before. It watches a path whose file was
+// replaced anew; the kernel gives the same descriptor for a file that it watches already. It passes over directories on
+// the way that it may not read.
 func (w *watch) follow(paths []watchPath) (more bool, err error) {
 	before := w.paths
 	w.paths = make(map[int32]watchSpot, len(paths))
@@ -143,7 +143,7 @@ func (w *watch) follow(paths []watchPath) (more bool, err error) {
 		case p.way:
 			mask, flags = watchNames, unix.IN_DONT_FOLLOW
 		}
-		// added to: with less in between, what happens then would be lost
+		// IN_MASK_ADD: with a smaller mask in between, events of that moment would be lost
 		wd, failure := w.add(w.fd, p.path, mask|flags|unix.IN_MASK_ADD)
 		switch {
 		case failure == nil:
@@ -165,7 +165,7 @@ func (w *watch) follow(paths []watchPath) (more bool, err error) {
 			err = fmt.Errorf("watch %s: too many inotify watches: raise fs.inotify.max_user_watches", p.path)
 		case errors.Is(failure, fs.ErrNotExist): // gone since the scan
 			more = true
-		case errors.Is(failure, fs.ErrPermission) && (p.way || p.name != ""): // one may go through without reading it
+		case errors.Is(failure, fs.ErrPermission) && (p.way || p.name != ""): // a path may lead through it all the same
 		default:
 			err = fmt.Errorf("watch %s: %w", p.path, failure)
 		}
@@ -184,7 +184,7 @@ func (w *watch) follow(paths []watchPath) (more bool, err error) {
 	return more, err
 }
 
-// translate reads a report of the kernel: struct inotify_event, one after the other.
+// translate reads a report of the kernel, which is one struct inotify_event after the other.
 func (w *watch) translate(report []byte) []watchNote {
 	var notes []watchNote
 	for len(report) >= unix.SizeofInotifyEvent {
@@ -219,18 +219,19 @@ func (w *watch) note(notes []watchNote, path string, mask uint32) []watchNote {
 		return append(notes, watchNote{path: path})
 	}
 	wanted := w.wants(path)
+	file := mask&unix.IN_ISDIR == 0
 	const writing = unix.IN_MODIFY | unix.IN_CLOSE_WRITE | unix.IN_ATTRIB
 	switch {
-	case mask&unix.IN_ISDIR == 0 && mask&writing != 0 && !wanted: // someone's log
+	case file && mask&writing != 0 && !wanted: // somebody's log
 		return notes
-	case mask&unix.IN_MODIFY != 0, mask&unix.IN_CREATE != 0 && mask&unix.IN_ISDIR == 0 && wanted && w.born(path):
+	case mask&unix.IN_MODIFY != 0, file && wanted && mask&unix.IN_CREATE != 0 && w.born(path):
 		return append(notes, watchNote{path: path, busy: true})
 	}
 	return append(notes, watchNote{path: path})
 }
 
 // watchOpenFor says whether a file that has just appeared is likely open for writing, so that an event of its closing
-// will follow: not a link to a file that was there before.
+// will follow. A second name of a file that was there before is not.
 func watchOpenFor(path string) bool {
 	var info unix.Stat_t
 	return unix.Lstat(path, &info) == nil && info.Mode&syscall.S_IFMT == syscall.S_IFREG && info.Nlink == 1

@@ -1,6 +1,6 @@
 //go:build !linux
 
-// sys_watch_other.go: where there is no inotify, changes of workflow files are found by scanning again.
+// sys_watch_other.go: systems without inotify report no file events. Their users look again from time to time.
 
 package main
 
@@ -13,7 +13,7 @@ import (
 // watch is never made on this system.
 type watch struct{}
 
-// watchOpen says that there are no events to be had.
+// watchOpen says that there are no file events.
 func watchOpen(func(path string) bool) (*watch, error) {
 	return nil, errors.New("no file events on " + runtime.GOOS)
 }

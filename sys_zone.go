@@ -1,6 +1,5 @@
-// sys_zone.go: time zones by name. The machine's own files go first, since they are newer than any program; for a
-// machine that has none there is a copy of them in the binary, compressed to a seventh of what package time/tzdata
-// takes.
+// sys_zone.go: time zones by name. The machine's own files come first, since they are newer than the program. For a
+// machine without them the binary has a copy, compressed to a seventh of what package time/tzdata takes.
 
 package main
 
@@ -17,15 +16,14 @@ import (
 	"time"
 )
 
-// zoneArchive is the zone files (public domain, https://www.iana.org/time-zones), all in one compressed block. A file
-// that has several names, as most have, is there once: its names with blanks between them and a newline behind the
-// last, two bytes for its length, the higher one first, and the file. Go brings the files, and TestZoneArchive packs
-// them.
+// zoneArchive is the zone files (public domain, https://www.iana.org/time-zones) in one compressed block. Most files
+// have several names, and each file is there once: its names with blanks between them, a newline, its length in two
+// bytes, the higher one first, and the file. The files come with Go, and TestZoneArchive packs them.
 //
 //go:embed zones.gz
 var zoneArchive []byte
 
-// zoneFiles unpacks the copy when it is first asked for: 0.4 MB that a machine with files of its own never spends.
+// zoneFiles unpacks the copy when it is first needed: a machine with files of its own never spends the 0.4 MB.
 var zoneFiles = sync.OnceValues(func() (map[string][]byte, error) {
 	unzip, err := gzip.NewReader(bytes.NewReader(zoneArchive))
 	if err != nil {
@@ -59,7 +57,7 @@ func zoneLoad(name string) (*time.Location, error) {
 	return zoneCopy(name, err)
 }
 
-// zoneCopy gives the zone as the binary has it, or else the error that the machine's files gave.
+// zoneCopy gives the zone of the binary's copy; where it has none, missing, the error that the machine's files gave.
 func zoneCopy(name string, missing error) (*time.Location, error) {
 	files, err := zoneFiles()
 	if err != nil {
@@ -71,8 +69,7 @@ func zoneCopy(name string, missing error) (*time.Location, error) {
 	return time.LoadLocationFromTZData(name, files[name])
 }
 
-// zoneLocal settles the local zone: where TZ names one that the machine has no file of, package time has taken UTC for
-// it.
+// zoneLocal sets the local zone where TZ names one that the machine has no file of: package time takes UTC for that.
 func zoneLocal(tz string) {
 	tz = strings.TrimPrefix(tz, ":")
 	if _, err := time.LoadLocation(tz); tz == "" || err == nil {
@@ -83,14 +80,15 @@ func zoneLocal(tz string) {
 	}
 }
 
-// zoneWrong says whether TZ names a zone that nobody knows, after zoneLocal: then the local zone is UTC, though none
+// zoneWrong says, after zoneLocal, whether TZ names a zone that is not known: the local zone is UTC then, though nobody
 // asked for it.
 func zoneWrong(tz string) bool {
 	tz = strings.TrimPrefix(tz, ":")
 	return tz != "" && tz != "UTC" && time.Local.String() == "UTC"
 }
 
-// zoneName names a zone for people; the machine's own by the file that /etc/localtime is a link to, where it is one.
+// zoneName names a zone for people. It names the machine's own zone by the file that /etc/localtime links to, if that
+// is a link.
 func zoneName(zone *time.Location) string {
 	if zone.String() == "Local" {
 		if file, err := os.Readlink("/etc/localtime"); err == nil {
