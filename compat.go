@@ -117,7 +117,7 @@ func compatRequest(body [][]byte) (op *compatOp, args []string, refusal string, 
 	return &found, words[1:], "", true
 }
 
-// compatServe answers a request in the dialect. False when it is not in it. It is called by the goroutine of the
+// serve answers a request in the dialect. False when it is not in it. It is called by the goroutine of the
 // connection. A principal that stops gives no answer: to an agent of CDKTR silence means to try again, an error to
 // exit.
 func (d *compat) serve(c *opCall, body [][]byte) bool {
@@ -207,7 +207,7 @@ func compatMillis(word string) (uint64, error) {
 // compatJSON writes v as serde_json does: no space, and no escapes for HTML. Every type given to it marshals.
 func compatJSON(v any) string { return string(protoEncode(v)) }
 
-// compatRun queues a run.
+// run queues a run.
 func (d *compat) run(c *compatCall) {
 	id := c.args[0]
 	if d.p.catalog.files[id] == nil {
@@ -250,7 +250,7 @@ func compatStatusOf(r *Run) compatStatus {
 	return s
 }
 
-// compatRecent lists the newest status of each workflow, the newest in front.
+// recent lists the newest status of each workflow, the newest in front.
 func (d *compat) recent(c *compatCall) {
 	newest := map[string]compatStatus{}
 	for _, r := range d.p.state.Runs {
@@ -279,7 +279,7 @@ type compatAgentRow struct {
 	Running int    `json:"running_tasks"`       // workflows
 }
 
-// compatAgentList lists all agents, CDKTR's and ours.
+// agents lists all agents, CDKTR's and ours.
 func (d *compat) agents(c *compatCall) {
 	rows := []compatAgentRow{}
 	for _, name := range sortedKeys(d.p.state.Agents) {
@@ -350,7 +350,7 @@ type compatUvPython struct {
 	Directory *string  `json:"working_directory"`
 }
 
-// compatList lists the workflows that load, by id. They are written on a goroutine of their own: they may be thousands.
+// list lists the workflows that load, by id. They are written on a goroutine of their own: they may be thousands.
 func (d *compat) list(c *compatCall) {
 	files := make([]*workflowFile, 0, len(d.p.catalog.files))
 	for _, f := range d.p.catalog.files {

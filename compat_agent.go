@@ -154,7 +154,7 @@ func compatUnfitTask(t *Task, done map[string]bool) string {
 	return ""
 }
 
-// compatHear notes that an agent is alive, and takes one in that was not known. It gives the reply to one that may not
+// hear notes that an agent is alive, and takes one in that was not known. It gives the reply to one that may not
 // come in, "" for all others.
 func (d *compat) hear(name string) (refusal string) {
 	a := d.p.state.Agents[name]
@@ -180,7 +180,7 @@ func (d *compat) hear(name string) (refusal string) {
 	return ""
 }
 
-// compatAnswer answers when this turn's events are on disk; at once, when there are none: agents ask twice a second.
+// answer answers when this turn's events are on disk; at once, when there are none: agents ask twice a second.
 func (d *compat) answer(c *compatCall, reply string) {
 	if len(d.p.batch) == 0 {
 		c.answer(reply)
@@ -189,7 +189,7 @@ func (d *compat) answer(c *compatCall, reply string) {
 	d.p.whenDurable(func() { c.answer(reply) })
 }
 
-// compatRegister answers a heartbeat.
+// register answers a heartbeat.
 func (d *compat) register(c *compatCall) {
 	if refusal := d.hear(c.args[0]); refusal != "" {
 		c.answer(refusal)
@@ -198,7 +198,7 @@ func (d *compat) register(c *compatCall) {
 	d.answer(c, "OK")
 }
 
-// compatFetch gives an agent the first run of the queue that is for it, or nothing.
+// fetch gives an agent the first run of the queue that is for it, or nothing.
 func (d *compat) fetch(c *compatCall) {
 	name := c.args[0]
 	if refusal := d.hear(name); refusal != "" {
@@ -219,7 +219,7 @@ func (d *compat) fetch(c *compatCall) {
 	d.answer(c, reply)
 }
 
-// compatPick finds the first run of the queue that an agent of CDKTR can do, and its workflow in CDKTR's form.
+// pick finds the first run of the queue that an agent of CDKTR can do, and its workflow in CDKTR's form.
 func (d *compat) pick() (*Run, string) {
 	for _, r := range d.p.queue.runs {
 		spec := d.p.state.Versions[r.Version]
@@ -243,14 +243,14 @@ func (d *compat) pick() (*Run, string) {
 	return nil, ""
 }
 
-// compatHolds says whether a run is still with the agent, by the assignment that is meant.
+// holds says whether a run is still with the agent, by the assignment that is meant.
 func (d *compat) holds(run, agent string, lease int) bool {
 	r := d.p.state.Runs[run]
 	return r != nil && r.Agent == agent && r.Lease == lease && (r.State == runRunning || r.State == runCrashed &&
 		r.Lost)
 }
 
-// compatFind gives what an agent means by an instance id, nil when it means nothing that is its own now. An id that is
+// find gives what an agent means by an instance id, nil when it means nothing that is its own now. An id that is
 // heard for the first time is bound to a run: of that workflow, when it is said (""), else of one that has that task;
 // to one that was fetched and not heard of, if there is one, else to one that was running before the principal started.
 func (d *compat) find(agent, id, workflow, task string, begins bool) *compatInstance {
@@ -285,13 +285,13 @@ func (d *compat) find(agent, id, workflow, task string, begins bool) *compatInst
 	return d.bind(id, loose[0])
 }
 
-// compatBound says whether an instance id is known for what is now at a run.
+// bound says whether an instance id is known for what is now at a run.
 func (d *compat) bound(r *Run) bool {
 	in := d.byRun[r.ID]
 	return in != nil && in.lease == r.Lease
 }
 
-// compatBind ties an agent's instance id to a run.
+// bind ties an agent's instance id to a run.
 func (d *compat) bind(id string, r *Run) *compatInstance {
 	k := d
 	in := &compatInstance{id: id, agent: r.Agent, run: r.ID, workflow: r.Workflow, lease: r.Lease,
@@ -318,7 +318,7 @@ func compatForget[K comparable](index map[K]*compatInstance, key K, in *compatIn
 	}
 }
 
-// compatRunStatus takes in what an agent says of a run.
+// runStatus takes in what an agent says of a run.
 func (d *compat) runStatus(c *compatCall) {
 	agent, workflow, id, status := c.args[0], c.args[1], c.args[2], c.args[3]
 	if refusal := d.hear(agent); refusal != "" {
@@ -361,7 +361,7 @@ func (d *compat) runStatus(c *compatCall) {
 	d.report(in, e)
 }
 
-// compatTaskStatus takes in what an agent says of a task.
+// taskStatus takes in what an agent says of a task.
 func (d *compat) taskStatus(c *compatCall) {
 	agent, task, taskID, id, status := c.args[0], c.args[1], c.args[2], c.args[3], c.args[4]
 	if refusal := d.hear(agent); refusal != "" {
@@ -393,7 +393,7 @@ func compatWord(text string) bool {
 	return text != "" && len(text) <= compatMaxWord && utf8.ValidString(text)
 }
 
-// compatBegin brings a run to where its agent can report on it: back, if it had been given up, and begun.
+// begin brings a run to where its agent can report on it: back, if it had been given up, and begun.
 func (d *compat) begin(in *compatInstance) *Run {
 	r := d.p.state.Runs[in.run]
 	if r.Lost {
@@ -410,7 +410,7 @@ func (d *compat) begin(in *compatInstance) *Run {
 	return r
 }
 
-// compatTaskReport makes the events that bring a task of a run to a status. A task that has ended stays as it is: CDKTR
+// taskReport makes the events that bring a task of a run to a status. A task that has ended stays as it is: CDKTR
 // may run one twice.
 func (d *compat) taskReport(in *compatInstance, task, status string) {
 	t := d.begin(in).task(task)
@@ -435,7 +435,7 @@ func (d *compat) taskReport(in *compatInstance, task, status string) {
 	d.report(in, e)
 }
 
-// compatReport folds an event of an agent as if one of ours had sent it.
+// report folds an event of an agent as if one of ours had sent it.
 func (d *compat) report(in *compatInstance, e *Event) {
 	e.Agent, e.Run, e.Lease = in.agent, in.run, in.lease
 	d.p.fleet.takeEvent(&agentLink{name: in.agent}, e)
@@ -444,7 +444,7 @@ func (d *compat) report(in *compatInstance, e *Event) {
 // speaks says whether an agent is one of CDKTR's.
 func (d *compat) speaks(agent *Agent) bool { return agent != nil && agent.Epoch == compatEpoch }
 
-// compatCancel ends a run of an agent of CDKTR, which cannot be told. False when it is none of these.
+// cancel ends a run of an agent of CDKTR, which cannot be told. False when it is none of these.
 func (d *compat) cancel(r *Run, reason, by, from string) bool {
 	if a := d.p.state.Agents[r.Agent]; a == nil || a.Epoch != compatEpoch {
 		return false
@@ -454,7 +454,7 @@ func (d *compat) cancel(r *Run, reason, by, from string) bool {
 	return true
 }
 
-// compatRecover gives an agent with runs as long as ever to be heard of after the principal was started. False when it
+// recovered gives an agent with runs as long as ever to be heard of after the principal was started. False when it
 // is none of CDKTR's.
 func (d *compat) recovered(name string) bool {
 	if d.p.state.Agents[name].Epoch != compatEpoch {
@@ -470,7 +470,7 @@ func (d *compat) recovered(name string) bool {
 	return true
 }
 
-// compatGiveUp gives up agents that have been silent for too long with all their runs, and runs that were fetched and
+// giveUp gives up agents that have been silent for too long with all their runs, and runs that were fetched and
 // never heard of: the reply may not have arrived.
 func (d *compat) giveUp(now time.Time) {
 	for _, name := range sortedKeys(d.heard) {
@@ -486,19 +486,20 @@ func (d *compat) giveUp(now time.Time) {
 			d.p.emit(&Event{Kind: evAgentLost, Agent: name, Reason: fmt.Sprintf("silent for %s", compatLostAfter)})
 		}
 		for _, r := range d.p.fleet.runsOf(name) {
-			d.p.fleet.loseRun(r, "agent "+name+" was lost", true)
+			d.p.fleet.giveUpRun(r, "agent "+name+" was lost", true)
 		}
 	}
 	d.given = slices.DeleteFunc(d.given, func(g compatGiven) bool {
 		holds := d.holds(g.run, g.agent, g.lease)
 		if holds && now.Sub(g.at) >= compatLostAfter {
-			d.p.fleet.loseRun(d.p.state.Runs[g.run], "agent "+g.agent+" fetched it and did not say that it began", true)
+			d.p.fleet.giveUpRun(d.p.state.Runs[g.run], "agent "+g.agent+" fetched it and did not say that it began",
+				true)
 		}
 		return !holds || now.Sub(g.at) >= compatLostAfter
 	})
 }
 
-// compatPresent says whether an agent of CDKTR's is there: what it takes is its own business.
+// present says whether an agent of CDKTR's is there: what it takes is its own business.
 func (d *compat) present() bool {
 	for _, a := range d.p.state.Agents {
 		if a.Epoch == compatEpoch && a.State != agentLost {
@@ -508,7 +509,7 @@ func (d *compat) present() bool {
 	return false
 }
 
-// compatUntil bounds how long the loop may sleep.
+// until bounds how long the loop may sleep.
 func (d *compat) until(now time.Time, wait time.Duration) time.Duration {
 	for _, at := range d.heard {
 		wait = min(wait, at.Add(compatLostAfter).Sub(now))

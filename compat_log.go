@@ -142,7 +142,7 @@ func compatPub(p *principal, conn wireConn) {
 	p.runSubscriber(conn, authOwner, func(string) bool { return true })
 }
 
-// compatPublish sends output to the subscribers that want it as records. What one of them does not take is lost to it.
+// publish sends output to the subscribers that want it as records. What one of them does not take is lost to it.
 func (d *compat) publish(workflow string, lines []LogLine) {
 	var records [][]byte
 	for s := range d.p.followers.subscribers {
@@ -163,7 +163,7 @@ func (d *compat) publish(workflow string, lines []LogLine) {
 	}
 }
 
-// compatSpec gives the workflow that a run in memory was queued with, nil for others.
+// spec gives the workflow that a run in memory was queued with, nil for others.
 func (d *compat) spec(run string) *Workflow {
 	if r := d.p.state.Runs[run]; r != nil {
 		return d.p.state.Versions[r.Version]
@@ -171,7 +171,7 @@ func (d *compat) spec(run string) *Workflow {
 	return nil
 }
 
-// compatPushed takes what a PUSH peer sent if it is a log record, right or wrong: no JSON, and with the byte 1 in it.
+// pushed takes what a PUSH peer sent if it is a log record, right or wrong: no JSON, and with the byte 1 in it.
 func (d *compat) pushed(body []byte, peer wirePeer) bool {
 	if len(body) == 0 || body[0] == '{' || !bytes.Contains(body, []byte(compatSplit)) {
 		return false
@@ -188,7 +188,7 @@ func (d *compat) pushed(body []byte, peer wirePeer) bool {
 	return true
 }
 
-// compatTake stores a line of a run that an agent of CDKTR has, or had: its last lines come beside the word that the
+// take stores a line of a run that an agent of CDKTR has, or had: its last lines come beside the word that the
 // run has ended, and later. They are numbered as they come.
 func (d *compat) take(peer wirePeer, record *compatRecord) {
 	in := d.flow(record)
@@ -230,7 +230,7 @@ func (d *compat) take(peer wirePeer, record *compatRecord) {
 	d.p.followers.touched[r.ID] = true
 }
 
-// compatFlow finds whose record it is, nil for nobody. After a restart of the principal an instance id may be new to
+// flow finds whose record it is, nil for nobody. After a restart of the principal an instance id may be new to
 // us: then it is that of the one run of the workflow that has none, if there is just one.
 func (d *compat) flow(record *compatRecord) *compatInstance {
 	if in := d.byFlow[compatKey{record.workflow, record.instance}]; in != nil || !compatWord(record.instance) {
@@ -285,7 +285,7 @@ type compatFound struct {
 	text string
 }
 
-// compatQuery searches the stored output: the newest lines that fit into a reply, oldest first.
+// query searches the stored output: the newest lines that fit into a reply, oldest first.
 func (d *compat) query(c *compatCall) {
 	s := &compatSearch{to: d.p.cfg.now(), run: c.args[3], verbose: len(c.args) > 4 && c.args[4] != ""}
 	if c.args[0] != "" {
@@ -347,7 +347,7 @@ func compatMoment(word string) time.Time {
 	return time.UnixMilli(int64(min(millis, compatMaxMillis)))
 }
 
-// compatSearched goes through the output of the workflows and writes the reply.
+// searched goes through the output of the workflows and writes the reply.
 func (d *compat) searched(c *compatCall, s *compatSearch, specs map[string]*Workflow) (string, error) {
 	for _, workflow := range sortedKeys(specs) {
 		if err := d.scan(c, s, workflow, specs[workflow]); err != nil {
@@ -367,7 +367,7 @@ func (d *compat) searched(c *compatCall, s *compatSearch, specs map[string]*Work
 	return b.String(), nil
 }
 
-// compatScan goes through the output of one workflow. A line lies in the file of the day on which it came, which is not
+// scan goes through the output of one workflow. A line lies in the file of the day on which it came, which is not
 // before the day that its agent's clock said, but for a clock that is ahead.
 func (d *compat) scan(c *compatCall, s *compatSearch, workflow string, spec *Workflow) error {
 	folder := idFolder(workflow)
@@ -421,7 +421,7 @@ func (d *compat) scan(c *compatCall, s *compatSearch, workflow string, spec *Wor
 	return nil
 }
 
-// compatGone says whether nobody waits for the answer any more.
+// gone says whether nobody waits for the answer any more.
 func (d *compat) gone(c *compatCall) bool {
 	select {
 	case <-c.conn.Done():

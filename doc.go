@@ -38,8 +38,8 @@ The principal and the agent never use each other: a run in one process and a run
 
 # The way of a run
 
- 1. A tick of the scheduler, the command line or any ZeroMQ client makes a fire: a call of the principal's loop
-    (sched.go, principal_ops.go, fire in principal.go). The loop decides whether it becomes a run, and notes why.
+ 1. A tick of the scheduler, the command line or any ZeroMQ client orders a run by a call of the principal's loop
+    (runOrder in principal_runs.go). The loop decides whether it becomes a run, and notes why.
  2. What the loop decides is events. [State.apply] folds each into memory; at the end of the turn the store appends
     them all to the journal, and behind their fsync go the replies and assignments that rest on them (principal.go,
     store.go).

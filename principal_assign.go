@@ -106,7 +106,7 @@ func (f *fleet) waitReason(r *Run) string {
 // noTaker says why no agent that is there can take a run, however little it had to do; "" when one can.
 func (f *fleet) noTaker(r *Run, spec *Workflow) string {
 	if len(f.links) == 0 {
-		return dispatchNoAgent
+		return fleetNoAgent
 	}
 	matching, taking, able, first := 0, 0, 0, ""
 	for name, link := range f.links {

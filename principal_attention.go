@@ -96,7 +96,7 @@ func (a *attention) each(grant *authGrant, now time.Time, fn func(item Attention
 	})
 }
 
-// attentionItems lists what needs a person, is for this peer, and was not acknowledged: what one cause has in several
+// items lists what needs a person, is for this peer, and was not acknowledged: what one cause has in several
 // workflows as one. Only on the loop.
 func (a *attention) items(grant *authGrant, now time.Time) (items []AttentionItem) {
 	alike := map[string]int{}
@@ -269,7 +269,7 @@ func (a *attention) endFaultAcks() {
 	}
 }
 
-// attentionCount gives how many items nobody has acknowledged. Only on the loop.
+// count gives how many items nobody has acknowledged. Only on the loop.
 func (a *attention) count(grant *authGrant) int {
 	return len(a.items(grant, a.cfg.now()))
 }
@@ -317,7 +317,7 @@ func (l *looks) lookAttention(c *opCall) {
 func attentionRank(item AttentionItem) int {
 	switch {
 	case item.Kind == attentionDisk, item.Kind == attentionFolder && len(item.Workflows) == 0,
-		item.Reason == dispatchNoAgent:
+		item.Reason == fleetNoAgent:
 		return 0
 	case item.Recovered:
 		return 2
@@ -325,7 +325,7 @@ func attentionRank(item AttentionItem) int {
 	return 1
 }
 
-// attentionCaseOf adds the runs that explain an item, as far as they are in memory. Only on the loop.
+// caseOf adds the runs that explain an item, as far as they are in memory. Only on the loop.
 func (a *attention) caseOf(item AttentionItem) attentionCase {
 	k := attentionCase{item: item}
 	if item.Kind != attentionFailed {
@@ -453,7 +453,7 @@ func (p *principal) opAck(c *opCall) {
 	case c.req.Key == "":
 		c.refuse(refuse(codeInvalid, "ack needs the key of an item (cdktr attention lists them)"))
 	case found == nil:
-		p.looks.refuseNear(c, refuseNear(fmt.Sprintf("nothing with the key %q needs attention", c.req.Key),
+		p.looks.refuseAside(c, refuseNear(fmt.Sprintf("nothing with the key %q needs attention", c.req.Key),
 			"cdktr attention lists what does", c.req.Key,
 			func() []string { return keys }))
 	case !until.IsZero() && !until.After(now):
@@ -585,7 +585,7 @@ func attentionOfLeft(workflow string, l *RunLeft) AttentionItem {
 		First: l.Since, Last: l.Since, Reason: leftText(l.Processes) + ": " + first.Why + "; end it there, as root"}
 }
 
-// attentionObserve keeps the set of workflows in trouble.
+// observe keeps the set of workflows in trouble.
 func (a *attention) observe(c change) {
 	if c.event.Workflow != "" {
 		a.noteTrouble(c.event.Workflow)

@@ -311,7 +311,7 @@ func TestAttentionKinds(t *testing.T) {
 		g.wants("broken again", "file w w.yml: bad tasks")
 		fault("")
 
-		a := dispatchAgentJoin(g, "x", 1)
+		a := fleetAgentJoin(g, "x", 1)
 		a.gone()
 		time.Sleep(attentionAway - time.Second)
 		g.wants("just gone", "")
@@ -363,21 +363,21 @@ func TestAttentionOne(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		want("no agent", "overdue [4 workflows:d c b a] 4 no agent is connected")
-		x := dispatchAgentJoin(g, "x", 1)
+		x := fleetAgentJoin(g, "x", 1)
 		as := x.last()
 		for i, id := range []string{"d", "e", "f"} {
 			if i > 0 {
 				g.run(id)
 				as = x.last()
 			}
-			x.report(dispatchBegun(as)...)
+			x.report(fleetBegun(as)...)
 			exit := 127
 			reason := `task a: command "pg_dump" not found in PATH of the agent`
 			if id == "f" {
 				exit, reason = 1, "task a: exit 1"
 			}
-			task, over := dispatchEvent(as, evTaskFinished, "a", taskFailed),
-				dispatchEvent(as, evRunFinished, "", runFailed)
+			task, over := fleetEvent(as, evTaskFinished, "a", taskFailed),
+				fleetEvent(as, evRunFinished, "", runFailed)
 			task.Event.Exit, task.Event.Reason, over.Event.Reason = &exit, strings.TrimPrefix(reason, "task a: "),
 				reason
 			x.report(task, over)
@@ -401,8 +401,8 @@ func TestAttentionOne(t *testing.T) {
 		for _, id := range []string{"d", "f"} {
 			g.run(id)
 			as = x.last()
-			x.report(dispatchBegun(as)...)
-			x.report(dispatchEvent(as, evRunFinished, "", runCrashed))
+			x.report(fleetBegun(as)...)
+			x.report(fleetEvent(as, evRunFinished, "", runCrashed))
 		}
 		x.gone()
 		g.stop()
@@ -449,7 +449,7 @@ func TestAttentionTroubles(t *testing.T) {
 		os.Mkdir(dir, 0o700)
 		folder.scan(t.Context())
 
-		a := dispatchAgentJoin(g, "x", 1)
+		a := fleetAgentJoin(g, "x", 1)
 		g.do(func() { g.p.fleet.links["x"].skew = -90 * time.Second })
 		want("a clock", "clock")
 		if r := g.ask(Request{Op: "attention"}); r.Items[0].Agent != "x" ||
@@ -461,11 +461,11 @@ func TestAttentionTroubles(t *testing.T) {
 
 		run := g.run("w")
 		as := a.last()
-		a.report(dispatchBegun(as)...)
+		a.report(fleetBegun(as)...)
 		g.do(func() {
 			g.p.logs.writeAt = func(*os.File, []byte, int64) (int, error) { return 0, syscall.ENOSPC }
 		})
-		a.report(dispatchLines(as, 1, 2, 3))
+		a.report(fleetLines(as, 1, 2, 3))
 		want("output that is dropped", "output")
 		if it := g.ask(Request{Op: "attention"}).Items[0]; it.Workflow != "w" || it.Runs[0] != run ||
 			!strings.Contains(it.Reason, "3 lines") {
@@ -473,8 +473,8 @@ func TestAttentionTroubles(t *testing.T) {
 		}
 		g.ack(attentionOutput, 0)
 		want("acknowledged", "")
-		a.report(dispatchEvent(as, evTaskFinished, "a", taskSucceeded),
-			dispatchEvent(as, evRunFinished, "", runSucceeded))
+		a.report(fleetEvent(as, evTaskFinished, "a", taskSucceeded),
+			fleetEvent(as, evRunFinished, "", runSucceeded))
 		g.do(func() { g.p.logs.writeAt = (*os.File).WriteAt })
 		for _, said := range []string{"3 " + protoRemarkDropped + "spool is full: 9 bytes wait for the principal",
 			protoRemarkLost + "no space left on device",
@@ -482,9 +482,9 @@ func TestAttentionTroubles(t *testing.T) {
 				"no space left on device"} {
 			run := g.run("w")
 			as := a.last()
-			a.report(dispatchBegun(as)...)
+			a.report(fleetBegun(as)...)
 			say := func(n int64, stream, text string) {
-				line := dispatchLines(as, n)
+				line := fleetLines(as, n)
 				line.Lines[0].Stream, line.Lines[0].Text = stream, "[cdktr: "+text+"]"
 				a.report(line)
 			}
@@ -492,8 +492,8 @@ func TestAttentionTroubles(t *testing.T) {
 			say(2, "c", "9 lines of output, 99 bytes, are left out here: more than log.max_size, 10M")
 			want("nothing is dropped", "")
 			say(3, "c", said)
-			a.report(dispatchEvent(as, evTaskFinished, "a", taskSucceeded),
-				dispatchEvent(as, evRunFinished, "", runSucceeded))
+			a.report(fleetEvent(as, evTaskFinished, "a", taskSucceeded),
+				fleetEvent(as, evRunFinished, "", runSucceeded))
 			want("dropped by the agent", "output")
 			if it := g.ask(Request{Op: "attention"}).Items[0]; it.Workflow != "w" || it.Agent != "x" ||
 				it.Runs[0] != run || it.Reason != "agent x: "+said {
@@ -574,20 +574,20 @@ func TestAttentionExplained(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := principalTask(Workflow{ID: "w", Params: map[string]Param{"day": {Default: "1"}}})
 		g := principalRigOpen(t, t.TempDir(), w, principalTask(Workflow{ID: "v", Agent: map[string]string{"gpu": "1"}}))
-		a := dispatchAgentJoin(g, "x", 1)
-		end := func(a *dispatchAgent, state string, exit int, lines ...int64) {
+		a := fleetAgentJoin(g, "x", 1)
+		end := func(a *fleetAgent, state string, exit int, lines ...int64) {
 			as := a.last()
-			a.report(dispatchBegun(as)...)
-			a.report(dispatchLines(as, lines...))
-			task := dispatchEvent(as, evTaskFinished, "a", state)
+			a.report(fleetBegun(as)...)
+			a.report(fleetLines(as, lines...))
+			task := fleetEvent(as, evTaskFinished, "a", state)
 			task.Event.Exit = &exit
-			a.report(task, dispatchEvent(as, evRunFinished, "", state))
+			a.report(task, fleetEvent(as, evRunFinished, "", state))
 		}
 		good := g.run("w")
 		end(a, runSucceeded, 0, 1, 2)
 		a.gone()
 		time.Sleep(time.Hour)
-		b := dispatchAgentJoin(g, "y", 1)
+		b := fleetAgentJoin(g, "y", 1)
 		bad := g.ask(Request{Op: "run", Workflow: "w", Params: map[string]string{"day": "2"}}).Run
 		var many []int64
 		for n := range int64(20) {

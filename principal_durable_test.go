@@ -236,7 +236,7 @@ func TestDurableAnswers(t *testing.T) {
 func TestDurableAgents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := durableRigOpen(t)
-		a := dispatchAgentJoin(g.principalRig, "y", 4)
+		a := fleetAgentJoin(g.principalRig, "y", 4)
 		if as := a.assigned(); len(as) != 1 || as[0].Run != g.run {
 			t.Fatalf("assigned: %+v", as)
 		}
@@ -250,7 +250,7 @@ func TestDurableAgents(t *testing.T) {
 			op string
 			do func()
 		}{
-			{msgAssign, func() { g.p.enqueue(g.p.catalog.files["v"].Spec, fire{trigger: triggerManual}) }},
+			{msgAssign, func() { g.p.enqueue(g.p.catalog.files["v"].Spec, runOrder{trigger: triggerManual}) }},
 			{msgStopTask, func() {
 				g.p.cancelTask(&opCall{req: Request{Op: "cancel", Run: g.run, Task: "a"}, conn: g.connect(), by: "x"},
 					g.p.state.Runs[g.run])

@@ -12,22 +12,22 @@ import (
 )
 
 const (
-	// dispatchAckBytes of output held unacknowledged make the principal ask for an fsync before the lazy one is due.
-	dispatchAckBytes = 256 << 10
-	// dispatchMaxFailovers bounds how often a run is given to another agent because its agent was lost, beyond the
+	// fleetAckBytes of output held unacknowledged make the principal ask for an fsync before the lazy one is due.
+	fleetAckBytes = 256 << 10
+	// fleetMaxFailovers bounds how often a run is given to another agent because its agent was lost, beyond the
 	// retries of its workflow: a run that kills its agent must not go round for ever.
-	dispatchMaxFailovers = 3
-	dispatchLostAgain    = time.Minute // between two complaints about output that cannot be stored
-	// dispatchSkew is how far an agent's clock may be from ours without a word. The times of its lines of output are
+	fleetMaxFailovers   = 3
+	outputComplainAgain = time.Minute // between two complaints about output that cannot be stored
+	// fleetSkew is how far an agent's clock may be from ours without a word. The times of its lines of output are
 	// its own, those of tasks are made ours (timeEvent), and what was sent is older by its way here when it is
 	// compared.
-	dispatchSkew = 5 * time.Second
-	// dispatchNoAgent is why nobody takes a run where nobody is there.
-	dispatchNoAgent = "no agent is connected"
-	// dispatchMaxLoad is the most that a machine's load can be: more is no load.
-	dispatchMaxLoad = 1_000_000
-	// dispatchLeftText is the bytes of each text about a process that was left; a longer one is shortened.
-	dispatchLeftText = 128
+	fleetSkew = 5 * time.Second
+	// fleetNoAgent is why nobody takes a run where nobody is there.
+	fleetNoAgent = "no agent is connected"
+	// fleetMaxLoad is the most that a machine's load can be: more is no load.
+	fleetMaxLoad = 1_000_000
+	// fleetLeftText is the bytes of each text about a process that was left; a longer one is shortened.
+	fleetLeftText = 128
 )
 
 // agentLink is one connected agent.
@@ -56,7 +56,7 @@ type agentLink struct {
 	can   []string          // the messages that it takes besides the first ones
 	knows map[string]bool   // the keys of a workflow that it knows
 	lacks map[string]string // version of a workflow -> why it is too old for it, "" when it is not
-	old   *dispatchOld      // it was passed over because it is too old; nil: it was not
+	old   *fleetOld         // it was passed over because it is too old; nil: it was not
 }
 
 // fleet is the agents: those that are connected, those that were, and what they have. It belongs to the principal's
@@ -76,7 +76,7 @@ type fleet struct {
 	// no agent is to be dropped, and no run to be given up, before this
 	nextLoss time.Time
 	// what agents did not take, see principal_refused.go
-	refusals map[dispatchWhat]*dispatchRefusal
+	refusals map[fleetWhat]*fleetRefusal
 	// something changed that may let a queued run go
 	assignable bool
 }
@@ -85,13 +85,13 @@ type fleet struct {
 func fleetNew(loop *principalLoop, queue *queue, output *output, followers *followers) *fleet {
 	return &fleet{principalLoop: loop, queue: queue, output: output, followers: followers,
 		links: map[string]*agentLink{}, running: map[string]int{}, losing: map[string]time.Time{},
-		left: map[string]string{}, refusals: map[dispatchWhat]*dispatchRefusal{}}
+		left: map[string]string{}, refusals: map[fleetWhat]*fleetRefusal{}}
 }
 
 // noteLoad notes how busy an agent's machine is. Only the first word of it is news: like when it was heard, it changes
 // all the time, and is told with whatever else changes.
 func (f *fleet) noteLoad(link *agentLink, load *float64) {
-	if load == nil || *load < 0 || *load > dispatchMaxLoad {
+	if load == nil || *load < 0 || *load > fleetMaxLoad {
 		return
 	}
 	if link.load == nil {
@@ -107,7 +107,7 @@ func (f *fleet) clocked(link *agentLink, theirs Stamp, now time.Time) {
 	}
 	before, known := link.ahead, link.skew != 0
 	link.ahead, link.skew = theirs.Sub(now), 0
-	if min(before.Abs(), link.ahead.Abs()) <= dispatchSkew {
+	if min(before.Abs(), link.ahead.Abs()) <= fleetSkew {
 		return
 	}
 	if link.skew = link.ahead; !known {
@@ -194,7 +194,7 @@ func (f *fleet) welcome(link *agentLink, m *agentMsg) {
 		for i := range r.Tasks {
 			t := &r.Tasks[i]
 			if t.Cancelling != "" && taskActive(t.State) && slices.Contains(link.can, msgStopTask) {
-				link.send(dispatchStop(r, t, t.Force))
+				link.send(fleetStop(r, t, t.Force))
 			}
 		}
 	}
@@ -246,7 +246,7 @@ func (f *fleet) trySync(link *agentLink) {
 			if r.Started.IsZero() && r.Cancelling == "" {
 				f.refused(link, r.Version, "hung up, or was started again, when it was given this workflow")
 			}
-			f.loseRun(r, "agent "+link.name+" was restarted while it ran", true)
+			f.giveUpRun(r, "agent "+link.name+" was restarted while it ran", true)
 		}
 	}
 	link.held = nil
@@ -268,10 +268,10 @@ func (f *fleet) runsOf(agent string) []*Run {
 	return runs
 }
 
-// loseRun ends what an agent had of a run: the run goes back to the queue where that is safe or asked for, else it is
+// giveUpRun ends what an agent had of a run: the run goes back to the queue where that is safe or asked for, else it is
 // over as crashed. told: the agent has said all it knows, so that what it did not begin was not begun. An agent that is
 // silent may be at it.
-func (f *fleet) loseRun(r *Run, reason string, told bool) {
+func (f *fleet) giveUpRun(r *Run, reason string, told bool) {
 	spec := f.state.Versions[r.Version]
 	switch {
 	case r.Cancelling != "":
@@ -279,7 +279,7 @@ func (f *fleet) loseRun(r *Run, reason string, told bool) {
 	case told && r.Started.IsZero():
 		f.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt,
 			Reason: reason + "; it had not begun"})
-	case spec != nil && spec.failover() == failoverRerun && r.Attempt <= spec.Retries+dispatchMaxFailovers &&
+	case spec != nil && spec.failover() == failoverRerun && r.Attempt <= spec.Retries+fleetMaxFailovers &&
 		!r.taskStopped():
 		f.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1,
 			Reason: reason})
@@ -330,12 +330,12 @@ func (f *fleet) giveUpLost(now time.Time) {
 		case link.near:
 		case now.Before(due):
 			link.doubted = time.Time{}
-			f.nextLoss = dispatchEarlier(f.nextLoss, due)
+			f.nextLoss = fleetEarlier(f.nextLoss, due)
 		case link.doubted.IsZero():
 			link.doubted = now
-			f.nextLoss = dispatchEarlier(f.nextLoss, now.Add(agentDoubt))
+			f.nextLoss = fleetEarlier(f.nextLoss, now.Add(agentDoubt))
 		case now.Sub(link.doubted) < agentDoubt:
-			f.nextLoss = dispatchEarlier(f.nextLoss, link.doubted.Add(agentDoubt))
+			f.nextLoss = fleetEarlier(f.nextLoss, link.doubted.Add(agentDoubt))
 		default:
 			f.dropLink(link, fmt.Sprintf("silent for %s", agentLostAfter))
 			link.conn.Cut(nil)
@@ -344,19 +344,19 @@ func (f *fleet) giveUpLost(now time.Time) {
 	}
 	for _, name := range sortedKeys(f.losing) {
 		if now.Before(f.losing[name]) {
-			f.nextLoss = dispatchEarlier(f.nextLoss, f.losing[name])
+			f.nextLoss = fleetEarlier(f.nextLoss, f.losing[name])
 			continue
 		}
 		delete(f.losing, name)
 		f.assignable = true // what it has left holds nobody back any more
 		for _, r := range f.runsOf(name) {
-			f.loseRun(r, "agent "+name+" was lost", false)
+			f.giveUpRun(r, "agent "+name+" was lost", false)
 		}
 	}
 }
 
-// dispatchEarlier gives the earlier of two times.
-func dispatchEarlier(a, b time.Time) time.Time {
+// fleetEarlier gives the earlier of two times.
+func fleetEarlier(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return b
 	}
@@ -448,7 +448,7 @@ func (f *fleet) timeEvent(link *agentLink, e *Event) {
 	if r.Started.After(from) {
 		from = r.Started.Time
 	}
-	can := func(at Stamp) bool { return !at.Before(from.Add(-dispatchSkew)) && !at.After(now.Add(dispatchSkew)) }
+	can := func(at Stamp) bool { return !at.Before(from.Add(-fleetSkew)) && !at.After(now.Add(fleetSkew)) }
 	own := e.Time
 	if e.Time = stampOf(own.Add(-link.skew)); !can(e.Time) {
 		e.Time = stampOf(own.Add(-link.ahead))
@@ -456,7 +456,7 @@ func (f *fleet) timeEvent(link *agentLink, e *Event) {
 	if !can(e.Time) {
 		e.Time = stampOf(now)
 	}
-	if e.Time.Sub(own.Time).Abs() > dispatchSkew {
+	if e.Time.Sub(own.Time).Abs() > fleetSkew {
 		e.Own = own
 	}
 }
@@ -490,7 +490,7 @@ func (f *fleet) takeEvent(link *agentLink, e *Event) {
 		return
 	}
 	if r != nil && e.State == runCrashed {
-		dispatchAsked(r, e)
+		fleetAsked(r, e)
 	}
 	if err := f.emit(e); err != nil {
 		f.note("agent reported what does not fit", link.conn.Peer(), "agent", link.name, "cause", err)
@@ -504,9 +504,9 @@ func (f *fleet) takeEvent(link *agentLink, e *Event) {
 	}
 }
 
-// dispatchAsked makes of a crash what a person had asked for before, where the agent had not heard of that when it gave
+// fleetAsked makes of a crash what a person had asked for before, where the agent had not heard of that when it gave
 // the run up by itself.
-func dispatchAsked(r *Run, e *Event) {
+func fleetAsked(r *Run, e *Event) {
 	if e.Kind == evTaskFinished {
 		if t := r.task(e.Task); t != nil && r.Cancelling+t.Cancelling != "" {
 			e.State, e.Reason = taskCancelled, orDefault(r.Cancelling, t.Cancelling)
@@ -543,16 +543,16 @@ func (f *fleet) afterRun(r *Run) {
 	case r.State == runFailed && r.Attempt <= spec.Retries:
 		f.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1,
 			Reason: fmt.Sprintf("retry %d of %d after: %s", r.Attempt, spec.Retries, r.Reason)})
-	case r.State == runCrashed && spec.failover() == failoverRerun && r.Attempt <= spec.Retries+dispatchMaxFailovers:
+	case r.State == runCrashed && spec.failover() == failoverRerun && r.Attempt <= spec.Retries+fleetMaxFailovers:
 		f.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1,
 			Reason: r.Reason})
 	}
 }
 
-// ackLater acknowledges what an agent has reported, as soon as the events among it are on disk.
+// ackWhenDurable acknowledges what an agent has reported, as soon as the events among it are on disk.
 func (f *fleet) ackWhenDurable(link *agentLink) {
 	n := link.folded
-	f.batchSync = f.batchSync || link.unsafe >= dispatchAckBytes
+	f.batchSync = f.batchSync || link.unsafe >= fleetAckBytes
 	f.onDurableLazy = append(f.onDurableLazy, func() { f.call(func() { link.ack(n) }) })
 }
 
@@ -592,19 +592,19 @@ func (f *fleet) cancelRun(r *Run, reason string, force bool, by, from string) (n
 		From: from})
 	link := f.links[r.Agent]
 	if link == nil {
-		return dispatchAway(r.Agent, "run")
+		return fleetAway(r.Agent, "run")
 	}
 	f.whenDurable(func() { link.send(&agentMsg{Op: msgCancel, Run: r.ID, Reason: reason, Force: force}) })
 	return ""
 }
 
-// fleetObserve counts the runs of each agent, and keeps the index of what runs have left.
+// observe counts the runs of each agent, and keeps the index of what runs have left.
 func (f *fleet) observe(c change) {
 	f.count(c)
 	f.indexLeft(c.event)
 }
 
-// fleetCount counts the runs of each agent.
+// count counts the runs of each agent.
 func (f *fleet) count(c change) {
 	if !c.moved() {
 		return

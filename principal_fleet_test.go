@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// dispatchAgent is an agent's end of a connection that speaks by hand, to a real principal.
-type dispatchAgent struct {
+// fleetAgent is an agent's end of a connection that speaks by hand, to a real principal.
+type fleetAgent struct {
 	g     *principalRig
 	hello agentMsg
 	conn  wireConn
@@ -23,16 +23,16 @@ type dispatchAgent struct {
 	end error // of the connection
 }
 
-// dispatchAgentJoin connects an agent that is new.
-func dispatchAgentJoin(g *principalRig, name string, capacity int) *dispatchAgent {
+// fleetAgentJoin connects an agent that is new.
+func fleetAgentJoin(g *principalRig, name string, capacity int) *fleetAgent {
 	g.t.Helper()
-	a := &dispatchAgent{g: g, hello: agentMsg{Agent: name, Capacity: capacity, Epoch: "epoch-" + name, Version: "0"}}
+	a := &fleetAgent{g: g, hello: agentMsg{Agent: name, Capacity: capacity, Epoch: "epoch-" + name, Version: "0"}}
 	a.join()
 	return a
 }
 
 // join says hello, on a new connection.
-func (a *dispatchAgent) join() {
+func (a *fleetAgent) join() {
 	a.g.t.Helper()
 	conn := a.g.connect()
 	a.mu.Lock()
@@ -70,7 +70,7 @@ func (a *dispatchAgent) join() {
 	synctest.Wait()
 }
 
-func (a *dispatchAgent) send(m *agentMsg) {
+func (a *fleetAgent) send(m *agentMsg) {
 	a.g.t.Helper()
 	m.V = protoVersion
 	a.conn.Send(protoEncode(m))
@@ -78,26 +78,26 @@ func (a *dispatchAgent) send(m *agentMsg) {
 }
 
 // report sends items under the next numbers.
-func (a *dispatchAgent) report(items ...agentItem) {
+func (a *fleetAgent) report(items ...agentItem) {
 	a.g.t.Helper()
 	a.send(&agentMsg{Op: msgReport, N: a.n + 1, Items: items})
 	a.n += uint64(len(items))
 }
 
 // gone hangs up.
-func (a *dispatchAgent) gone() {
+func (a *fleetAgent) gone() {
 	a.conn.Close()
 	synctest.Wait()
 }
 
 // of lists the messages of one kind that came by this connection.
-func (a *dispatchAgent) of(op string) []agentMsg {
+func (a *fleetAgent) of(op string) []agentMsg {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(a.got), func(m agentMsg) bool { return m.Op != op })
 }
 
-func (a *dispatchAgent) assigned() []*assignment {
+func (a *fleetAgent) assigned() []*assignment {
 	var list []*assignment
 	for _, m := range a.of(msgAssign) {
 		list = append(list, m.Assign)
@@ -106,7 +106,7 @@ func (a *dispatchAgent) assigned() []*assignment {
 }
 
 // acked gives the newest number acknowledged by this connection.
-func (a *dispatchAgent) acked() uint64 {
+func (a *fleetAgent) acked() uint64 {
 	n := uint64(0)
 	for _, m := range a.of(msgAck) {
 		n = max(n, m.N)
@@ -114,14 +114,14 @@ func (a *dispatchAgent) acked() uint64 {
 	return n
 }
 
-func (a *dispatchAgent) cut() bool {
+func (a *fleetAgent) cut() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.end != nil
 }
 
 // last gives the newest assignment.
-func (a *dispatchAgent) last() *assignment {
+func (a *fleetAgent) last() *assignment {
 	a.g.t.Helper()
 	list := a.assigned()
 	if len(list) == 0 {
@@ -131,14 +131,14 @@ func (a *dispatchAgent) last() *assignment {
 }
 
 // beat stays for a while, and says so every five seconds.
-func (a *dispatchAgent) beat(d time.Duration) {
+func (a *fleetAgent) beat(d time.Duration) {
 	for ; d > 0; d -= 5 * time.Second {
 		time.Sleep(min(d, 5*time.Second))
 		a.send(&agentMsg{Op: msgHeartbeat})
 	}
 }
 
-func dispatchEvent(as *assignment, kind, task, state string) agentItem {
+func fleetEvent(as *assignment, kind, task, state string) agentItem {
 	e := &Event{Kind: kind, Run: as.Run, Lease: as.Lease, Task: task, State: state, Time: stampOf(time.Now())}
 	if kind == evTaskStarted {
 		e.Attempt = 1
@@ -146,7 +146,7 @@ func dispatchEvent(as *assignment, kind, task, state string) agentItem {
 	return agentItem{Event: e}
 }
 
-func dispatchLines(as *assignment, numbers ...int64) agentItem {
+func fleetLines(as *assignment, numbers ...int64) agentItem {
 	item := agentItem{Lease: as.Lease}
 	for _, n := range numbers {
 		item.Lines = append(item.Lines, LogLine{Time: stampOf(time.Now()), Run: as.Run, N: n, Task: "a", Attempt: 1,
@@ -156,8 +156,8 @@ func dispatchLines(as *assignment, numbers ...int64) agentItem {
 }
 
 // begun is what an agent says of a run whose task a is at work.
-func dispatchBegun(as *assignment) []agentItem {
-	return []agentItem{dispatchEvent(as, evRunStarted, "", ""), dispatchEvent(as, evTaskStarted, "a", "")}
+func fleetBegun(as *assignment) []agentItem {
+	return []agentItem{fleetEvent(as, evRunStarted, "", ""), fleetEvent(as, evTaskStarted, "a", "")}
 }
 
 // output reads the output of a run as `logs` gives it.
@@ -190,7 +190,7 @@ func TestDispatchRun(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
 		id := g.run("w")
 		g.expect(id, runQueued, "no agent is connected")
-		a := dispatchAgentJoin(g, "x", 1)
+		a := fleetAgentJoin(g, "x", 1)
 		if m := a.of(msgWelcome); len(m) != 1 || m[0].N != 0 || m[0].Clock.IsZero() {
 			t.Fatalf("welcome: %+v", m)
 		}
@@ -201,8 +201,8 @@ func TestDispatchRun(t *testing.T) {
 		}
 		second := g.run("w")
 		g.expect(second, runQueued, "all agents are busy")
-		a.report(dispatchBegun(as)...)
-		a.report(dispatchLines(as, 1, 2), dispatchLines(as, 3))
+		a.report(fleetBegun(as)...)
+		a.report(fleetLines(as, 1, 2), fleetLines(as, 3))
 		g.expect(id, runRunning, "")
 		if n := a.acked(); n != 0 {
 			t.Errorf("%d is acknowledged, and nothing was synced", n)
@@ -211,8 +211,8 @@ func TestDispatchRun(t *testing.T) {
 		if n := a.acked(); n != 4 {
 			t.Errorf("%d is acknowledged, not 4", n)
 		}
-		a.report(dispatchEvent(as, evTaskFinished, "a", taskSucceeded),
-			dispatchEvent(as, evRunFinished, "", runSucceeded))
+		a.report(fleetEvent(as, evTaskFinished, "a", taskSucceeded),
+			fleetEvent(as, evRunFinished, "", runSucceeded))
 		if n := a.acked(); n != 6 { // the end of a run is synced at once
 			t.Errorf("%d is acknowledged, not 6", n)
 		}
@@ -237,20 +237,20 @@ func TestDispatchNumbers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
 		id := g.run("w")
-		a := dispatchAgentJoin(g, "x", 1)
+		a := fleetAgentJoin(g, "x", 1)
 		as := a.last()
-		items := append(dispatchBegun(as), dispatchLines(as, 1))
+		items := append(fleetBegun(as), fleetLines(as, 1))
 		a.report(items...)
 		a.send(&agentMsg{Op: msgReport, N: 1, Items: items}) // all of it again
 		// and a part, with news
-		a.send(&agentMsg{Op: msgReport, N: 3, Items: []agentItem{items[2], dispatchLines(as, 1, 2)}})
+		a.send(&agentMsg{Op: msgReport, N: 3, Items: []agentItem{items[2], fleetLines(as, 1, 2)}})
 		if got := g.output(id); got != "line 1 by lease 1\nline 2 by lease 1\n" {
 			t.Errorf("output: %q", got)
 		}
 		if got := strings.Count(g.kinds(), evTaskStarted); got != 1 {
 			t.Errorf("the task began %d times", got)
 		}
-		finished := dispatchEvent(as, evRunFinished, "", runSucceeded)
+		finished := fleetEvent(as, evRunFinished, "", runSucceeded)
 		a.send(&agentMsg{Op: msgReport, N: 6, Items: []agentItem{finished}})
 		if !a.cut() {
 			t.Error("a gap does not end the connection")
@@ -263,7 +263,7 @@ func TestDispatchNumbers(t *testing.T) {
 		}
 		from := a.of(msgWelcome)[0].N
 		a.n = from
-		a.report(slices.Concat(items, []agentItem{dispatchLines(as, 1, 2)})[from:]...)
+		a.report(slices.Concat(items, []agentItem{fleetLines(as, 1, 2)})[from:]...)
 		a.report(finished)
 		g.expect(id, runSucceeded, "")
 		for _, bad := range []string{"{", `{"op":"report","n":"1"}`, `{"op":"report","n":3,"skip":3}`} {
@@ -292,9 +292,9 @@ func TestDispatchNumbersSkipped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
 		id := g.run("w")
-		a := dispatchAgentJoin(g, "x", 1)
+		a := fleetAgentJoin(g, "x", 1)
 		as := a.last()
-		a.report(append(dispatchBegun(as), dispatchLines(as, 1), dispatchLines(as, 2))...)
+		a.report(append(fleetBegun(as), fleetLines(as, 1), fleetLines(as, 2))...)
 		a.beat(storeSyncDelay)
 		a.hello.N = a.acked()
 		if a.hello.N != 4 {
@@ -309,10 +309,10 @@ func TestDispatchNumbersSkipped(t *testing.T) {
 		}
 		g.expect(id, runRunning, "")
 		a.hello.Last, a.n = 1<<32, 4
-		a.report(dispatchLines(as, 3))
+		a.report(fleetLines(as, 3))
 		a.send(&agentMsg{Op: msgReport, N: 1<<32 + 1, Skip: 1<<32 - 5})
 		a.n = 1 << 32
-		a.report(dispatchLines(as, 4), dispatchEvent(as, evRunFinished, "", runSucceeded))
+		a.report(fleetLines(as, 4), fleetEvent(as, evRunFinished, "", runSucceeded))
 		g.expect(id, runSucceeded, "")
 		if a.cut() || a.acked() != 1<<32+2 {
 			t.Errorf("acknowledged %d, cut %v", a.acked(), a.cut())
@@ -387,9 +387,9 @@ func TestDispatchReconcile(t *testing.T) {
 				c.w.ID = "w"
 				g := principalRigOpen(t, t.TempDir(), principalTask(c.w))
 				id := g.run("w")
-				a := dispatchAgentJoin(g, "x", 1)
+				a := fleetAgentJoin(g, "x", 1)
 				if c.begun {
-					a.report(dispatchBegun(a.last())...)
+					a.report(fleetBegun(a.last())...)
 				}
 				a.gone()
 				if c.cancel {
@@ -398,7 +398,7 @@ func TestDispatchReconcile(t *testing.T) {
 				time.Sleep(agentLostAfter / 2)
 				a.hello.Holds = c.holds(id)
 				a.join()
-				time.Sleep(dispatchRefusedMin) // what it did not take it is not given at once
+				time.Sleep(fleetRefusedMin) // what it did not take it is not given at once
 				synctest.Wait()
 				g.expect(id, c.state, c.reason)
 				r := g.show(id)
@@ -432,12 +432,12 @@ func TestDispatchSilent(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "keep"}),
 			principalTask(Workflow{ID: "rerun", Failover: failoverRerun}), principalTask(Workflow{ID: "fresh"}))
 		keep, rerun, fresh := g.run("keep"), g.run("rerun"), g.run("fresh")
-		a := dispatchAgentJoin(g, "x", 3)
+		a := fleetAgentJoin(g, "x", 3)
 		given := a.assigned()
 		if len(given) != 3 {
 			t.Fatalf("%d runs were given out", len(given))
 		}
-		a.report(append(dispatchBegun(given[0]), dispatchBegun(given[1])...)...) // of the third it says nothing yet
+		a.report(append(fleetBegun(given[0]), fleetBegun(given[1])...)...) // of the third it says nothing yet
 		a.beat(30 * time.Second)
 		time.Sleep(agentLostAfter + agentDoubt - time.Second)
 		g.expect(keep, runRunning, "")
@@ -453,11 +453,11 @@ func TestDispatchSilent(t *testing.T) {
 			list[0].Running != 0 {
 			t.Errorf("%+v", list)
 		}
-		b := dispatchAgentJoin(g, "y", 3)
+		b := fleetAgentJoin(g, "y", 3)
 		if got := b.assigned(); len(got) != 1 || got[0].Run != rerun || got[0].Lease != 2 || got[0].Attempt != 2 {
 			t.Fatalf("failed over: %+v", got)
 		}
-		b.report(dispatchBegun(b.last())...)
+		b.report(fleetBegun(b.last())...)
 		a.hello.Holds, a.hello.N = []heldRun{{keep, 1}, {rerun, 1}, {fresh, 1}}, a.acked()
 		a.join()
 		if got := a.of(msgCancel); len(got) != 1 || got[0].Run != rerun || !got[0].Drop {
@@ -466,10 +466,10 @@ func TestDispatchSilent(t *testing.T) {
 		g.expect(keep, runRunning, "")
 		g.expect(fresh, runRunning, "")
 		// What it says of the run that it lost is void: events and output.
-		b.report(dispatchLines(b.last(), 1))
-		a.report(dispatchLines(given[1], 1, 2), dispatchEvent(given[1], evRunFinished, "", runFailed))
-		a.report(dispatchEvent(given[0], evTaskFinished, "a", taskSucceeded),
-			dispatchEvent(given[0], evRunFinished, "", runSucceeded))
+		b.report(fleetLines(b.last(), 1))
+		a.report(fleetLines(given[1], 1, 2), fleetEvent(given[1], evRunFinished, "", runFailed))
+		a.report(fleetEvent(given[0], evTaskFinished, "a", taskSucceeded),
+			fleetEvent(given[0], evRunFinished, "", runSucceeded))
 		g.expect(rerun, runRunning, "")
 		g.expect(keep, runSucceeded, "")
 		if got := g.output(rerun); got != "line 1 by lease 2\n" {
@@ -489,8 +489,8 @@ func TestDispatchCutForSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "rerun", Failover: failoverRerun}))
 		id := g.run("rerun")
-		a := dispatchAgentJoin(g, "x", 1)
-		a.report(dispatchBegun(a.last())...)
+		a := fleetAgentJoin(g, "x", 1)
+		a.report(fleetBegun(a.last())...)
 		a.beat(30 * time.Second)
 		time.Sleep(10 * time.Second)
 		a.gone()
@@ -508,9 +508,9 @@ func TestDispatchFence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Failover: failoverRerun}))
 		id := g.run("w")
-		a := dispatchAgentJoin(g, "x", 1)
+		a := fleetAgentJoin(g, "x", 1)
 		first := a.last()
-		a.report(append(dispatchBegun(first), dispatchLines(first, 1))...)
+		a.report(append(fleetBegun(first), fleetLines(first, 1))...)
 		time.Sleep(agentLostAfter + agentDoubt)
 		synctest.Wait()
 		g.expect(id, runQueued, "lost")
@@ -520,9 +520,9 @@ func TestDispatchFence(t *testing.T) {
 		if second.Lease != 2 || second.Lines != 1 {
 			t.Fatalf("%+v", second)
 		}
-		a.report(dispatchLines(first, 2, 3), dispatchEvent(first, evRunFinished, "", runCancelled))
-		a.report(append(dispatchBegun(second), dispatchLines(second, 2),
-			dispatchEvent(second, evRunFinished, "", runSucceeded))...)
+		a.report(fleetLines(first, 2, 3), fleetEvent(first, evRunFinished, "", runCancelled))
+		a.report(append(fleetBegun(second), fleetLines(second, 2),
+			fleetEvent(second, evRunFinished, "", runSucceeded))...)
 		g.expect(id, runSucceeded, "")
 		if got := g.output(id); got != "line 1 by lease 1\nline 2 by lease 2\n" {
 			t.Errorf("output: %q", got)
@@ -538,10 +538,10 @@ func TestDispatchPrincipalRestart(t *testing.T) {
 		w := principalTask(Workflow{ID: "w"})
 		g := principalRigOpen(t, t.TempDir(), w)
 		id, other := g.run("w"), g.run("w")
-		a, b := dispatchAgentJoin(g, "x", 1), dispatchAgentJoin(g, "y", 1)
+		a, b := fleetAgentJoin(g, "x", 1), fleetAgentJoin(g, "y", 1)
 		as := a.last()
-		a.report(append(dispatchBegun(as), dispatchLines(as, 1, 2))...)
-		b.report(dispatchBegun(b.last())...)
+		a.report(append(fleetBegun(as), fleetLines(as, 1, 2))...)
+		b.report(fleetBegun(b.last())...)
 		g.stop()
 		g.start(w)
 		a.hello.Holds = []heldRun{{id, 1}}
@@ -551,7 +551,7 @@ func TestDispatchPrincipalRestart(t *testing.T) {
 			t.Errorf("it has up to %d", from)
 		}
 		a.n = from
-		a.report(dispatchLines(as, 1, 2), dispatchLines(as, 2, 3), dispatchLines(as, 4))
+		a.report(fleetLines(as, 1, 2), fleetLines(as, 2, 3), fleetLines(as, 4))
 		if got := g.output(id); got != "line 1 by lease 1\nline 2 by lease 1\nline 3 by lease 1\nline 4 by lease 1\n" {
 			t.Errorf("output: %q", got)
 		}
@@ -567,8 +567,8 @@ func TestDispatchPrincipalRestart(t *testing.T) {
 func TestDispatchNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
-		a := dispatchAgentJoin(g, "x", 1)
-		twin := &dispatchAgent{g: g, hello: agentMsg{Agent: "x", Capacity: 1, Epoch: "another"}}
+		a := fleetAgentJoin(g, "x", 1)
+		twin := &fleetAgent{g: g, hello: agentMsg{Agent: "x", Capacity: 1, Epoch: "another"}}
 		twin.join()
 		if m := twin.of(msgRefused); len(m) != 1 || !strings.Contains(m[0].Reason,
 			`another agent named "x" is connected`) || !twin.cut() {
@@ -576,7 +576,7 @@ func TestDispatchNames(t *testing.T) {
 		}
 		for _, hello := range []agentMsg{{Agent: "", Capacity: 1, Epoch: "e"}, {Agent: "z", Epoch: "e"},
 			{Agent: "z", Capacity: -1, Epoch: "e"}, {Agent: "z", Capacity: 1}} {
-			bad := &dispatchAgent{g: g, hello: hello}
+			bad := &fleetAgent{g: g, hello: hello}
 			bad.join()
 			if m := bad.of(msgRefused); len(m) != 1 || !bad.cut() || g.p.state.Agents["z"] != nil {
 				t.Errorf("%+v: %+v", hello, m)
@@ -585,7 +585,7 @@ func TestDispatchNames(t *testing.T) {
 		if a.cut() {
 			t.Error("the first is gone")
 		}
-		again := &dispatchAgent{g: g, hello: a.hello}
+		again := &fleetAgent{g: g, hello: a.hello}
 		again.join() // the same one, by a new connection
 		if len(again.of(msgWelcome)) != 1 || !a.cut() {
 			t.Error("a new connection of the same agent does not take the place of the old one")
@@ -604,8 +604,8 @@ func TestDispatchLabels(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "any"}),
 			principalTask(Workflow{ID: "gpu", Agent: map[string]string{"gpu": "yes"}}),
 			principalTask(Workflow{ID: "mars", Agent: map[string]string{"gpu": "yes", "site": "mars"}}))
-		plain := dispatchAgentJoin(g, "plain", 2)
-		gpu := &dispatchAgent{g: g, hello: agentMsg{Agent: "gpu", Capacity: 3, Epoch: "g",
+		plain := fleetAgentJoin(g, "plain", 2)
+		gpu := &fleetAgent{g: g, hello: agentMsg{Agent: "gpu", Capacity: 3, Epoch: "g",
 			Labels: map[string]string{"gpu": "yes", "site": "london"}}}
 		gpu.join()
 		mars := g.run("mars")
@@ -631,7 +631,7 @@ func TestDispatchLabels(t *testing.T) {
 func TestDispatchDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
-		a := dispatchAgentJoin(g, "x", 2)
+		a := fleetAgentJoin(g, "x", 2)
 		one := g.run("w")
 		g.ask(Request{Op: "drain", Agent: "x"})
 		two := g.run("w")
@@ -647,7 +647,7 @@ func TestDispatchDrain(t *testing.T) {
 		g.ask(Request{Op: "undrain", Agent: "x"})
 		g.expect(two, runRunning, "")
 		// An agent that is going away says so itself.
-		b := dispatchAgentJoin(g, "y", 2)
+		b := fleetAgentJoin(g, "y", 2)
 		b.send(&agentMsg{Op: msgDrain})
 		three := g.run("w")
 		g.expect(three, runQueued, "")
@@ -672,10 +672,10 @@ func TestDispatchCancel(t *testing.T) {
 			t.Error(r.Error)
 		}
 		g.expect(queued, runCancelled, "cancelled by ")
-		a := dispatchAgentJoin(g, "x", 1)
+		a := fleetAgentJoin(g, "x", 1)
 		id := g.run("w")
 		as := a.last()
-		a.report(dispatchBegun(as)...)
+		a.report(fleetBegun(as)...)
 		g.ask(Request{Op: "cancel", Run: id})
 		g.ask(Request{Op: "cancel", Run: id, Force: true})
 		if m := a.of(msgCancel); len(m) != 2 || m[0].Force || !m[1].Force || m[0].Run != id ||
@@ -683,7 +683,7 @@ func TestDispatchCancel(t *testing.T) {
 			t.Errorf("%+v", m)
 		}
 		g.expect(id, runRunning, "")
-		a.report(dispatchEvent(as, evTaskFinished, "a", taskFailed), dispatchEvent(as, evRunFinished, "", runFailed))
+		a.report(fleetEvent(as, evTaskFinished, "a", taskFailed), fleetEvent(as, evRunFinished, "", runFailed))
 		g.expect(id, runFailed, "") // no retry of what was cancelled
 		a.gone()
 		g.stop()
@@ -696,20 +696,20 @@ func TestDispatchRetries(t *testing.T) {
 		w := &Workflow{ID: "w", Retries: 2, Tasks: []Task{{ID: "a", Run: "x"}, {ID: "b", Run: "x"}}}
 		g := principalRigOpen(t, t.TempDir(), w)
 		id := g.run("w")
-		a := dispatchAgentJoin(g, "x", 1)
+		a := fleetAgentJoin(g, "x", 1)
 		for attempt := 1; attempt <= 3; attempt++ {
 			as := a.last()
 			if as.Attempt != attempt || as.Lease != attempt || (attempt > 1) != (len(as.Done) == 1) ||
 				as.Lines != int64(attempt-1) {
 				t.Fatalf("attempt %d: %+v", attempt, as)
 			}
-			a.report(dispatchEvent(as, evRunStarted, "", ""))
+			a.report(fleetEvent(as, evRunStarted, "", ""))
 			if attempt == 1 {
-				a.report(dispatchEvent(as, evTaskStarted, "a", ""), dispatchEvent(as, evTaskFinished, "a",
+				a.report(fleetEvent(as, evTaskStarted, "a", ""), fleetEvent(as, evTaskFinished, "a",
 					taskSucceeded))
 			}
-			a.report(dispatchLines(as, int64(attempt)), dispatchEvent(as, evTaskStarted, "b", ""),
-				dispatchEvent(as, evTaskFinished, "b", taskFailed), dispatchEvent(as, evRunFinished, "", runFailed))
+			a.report(fleetLines(as, int64(attempt)), fleetEvent(as, evTaskStarted, "b", ""),
+				fleetEvent(as, evTaskFinished, "b", taskFailed), fleetEvent(as, evRunFinished, "", runFailed))
 		}
 		g.expect(id, runFailed, "")
 		if r := g.ask(Request{Op: "retry", Run: id}); !r.OK {
@@ -722,8 +722,8 @@ func TestDispatchRetries(t *testing.T) {
 		if r := g.ask(Request{Op: "retry", Run: id}); r.OK || r.Error.Code != codeConflict {
 			t.Errorf("%+v", r)
 		}
-		a.report(dispatchEvent(as, evTaskFinished, "b", taskSucceeded),
-			dispatchEvent(as, evRunFinished, "", runSucceeded))
+		a.report(fleetEvent(as, evTaskFinished, "b", taskSucceeded),
+			fleetEvent(as, evRunFinished, "", runSucceeded))
 		g.expect(id, runSucceeded, "")
 		if r := g.ask(Request{Op: "retry", Run: id}); r.OK || !strings.Contains(r.Error.Message,
 			"--all runs it all again") {
@@ -746,16 +746,16 @@ func TestDispatchFailoverBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Failover: failoverRerun}))
 		id := g.run("w")
-		a := dispatchAgentJoin(g, "x", 1)
+		a := fleetAgentJoin(g, "x", 1)
 		for n := 1; g.show(id).State == runRunning; n++ {
 			if n > 10 {
 				t.Fatal("it is still given out")
 			}
-			a.report(dispatchBegun(a.last())...)
+			a.report(fleetBegun(a.last())...)
 			a.gone()
 			a.join()
 		}
-		if r := g.show(id); r.State != runCrashed || r.Attempt != 1+dispatchMaxFailovers {
+		if r := g.show(id); r.State != runCrashed || r.Attempt != 1+fleetMaxFailovers {
 			t.Errorf("%s at attempt %d", r.State, r.Attempt)
 		}
 		a.gone()
@@ -768,7 +768,7 @@ func TestDispatchOverlap(t *testing.T) {
 	for overlap, want := range map[string]int{overlapAllow: 3, overlapSkip: 3, "": 3, overlapQueue: 1} {
 		synctest.Test(t, func(t *testing.T) {
 			g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Overlap: overlap}))
-			a := dispatchAgentJoin(g, "x", 5)
+			a := fleetAgentJoin(g, "x", 5)
 			ids := []string{g.run("w"), g.run("w"), g.run("w")}
 			if got := len(a.assigned()); got != want {
 				t.Errorf("overlap %q: %d at once", overlap, got)
@@ -776,7 +776,7 @@ func TestDispatchOverlap(t *testing.T) {
 			if want == 1 {
 				g.expect(ids[1], runQueued, "waiting for run "+ids[0])
 				as := a.last()
-				a.report(dispatchEvent(as, evRunFinished, "", runSucceeded))
+				a.report(fleetEvent(as, evRunFinished, "", runSucceeded))
 				g.expect(ids[1], runRunning, "")
 				g.expect(ids[2], runQueued, "waiting for run "+ids[1])
 			}
@@ -786,16 +786,16 @@ func TestDispatchOverlap(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Overlap: overlapReplace}))
-		a := dispatchAgentJoin(g, "x", 5)
+		a := fleetAgentJoin(g, "x", 5)
 		one := g.run("w")
 		as := a.last()
-		a.report(dispatchBegun(as)...)
+		a.report(fleetBegun(as)...)
 		two := g.run("w")
 		g.expect(two, runQueued, "waiting for run "+one)
 		if m := a.of(msgCancel); len(m) != 1 || m[0].Run != one {
 			t.Errorf("%+v", m)
 		}
-		a.report(dispatchEvent(as, evRunFinished, "", runCancelled))
+		a.report(fleetEvent(as, evRunFinished, "", runCancelled))
 		g.expect(one, runCancelled, "")
 		g.expect(two, runRunning, "")
 		a.gone()

@@ -1,5 +1,5 @@
-// principal_follow.go: replies that take their time. A follower is a goroutine that sleeps on its watcher; when the
-// loop has touched what it watches, it asks the loop for a fresh copy, or reads on in the files, and sends what is new.
+// principal_follow.go: replies that take their time. A follower is a goroutine that sleeps until the loop has touched
+// what it follows; then it asks the loop for a fresh copy, or reads on in the files, and sends what is new.
 // So a slow reader holds up its own follower only, and nothing is kept in memory for it.
 
 package main
@@ -26,8 +26,8 @@ const (
 	followHead  = 512 // bytes that a record has beside its text, for that
 )
 
-// sleep waits for the watcher. False when the stream, the connection or the principal has ended; the peer is told.
-func (l *looks) sleep(w *watcher, c *opCall) bool {
+// sleep waits for the follower. False when the stream, the connection or the principal has ended; the peer is told.
+func (l *looks) sleep(w *follower, c *opCall) bool {
 	select {
 	case <-w.ch:
 		return true
@@ -78,7 +78,7 @@ func (l *looks) followRun(c *opCall, id string) {
 
 // runFollower sends what changes in a run until it has ended: changed tasks and new output if stream is set, and the
 // run itself in the last reply. It wakes when the loop touched the run.
-func (l *looks) runFollower(c *opCall, id string, w *watcher, stream bool) {
+func (l *looks) runFollower(c *opCall, id string, w *follower, stream bool) {
 	defer l.followers.unfollow(w)
 	var sent []TaskRun
 	var place logPlace
@@ -124,7 +124,7 @@ func (l *looks) runFollower(c *opCall, id string, w *watcher, stream bool) {
 
 // pause lets changes gather for a moment, so that a busy run costs a follower 50 messages a second, not thousands. The
 // end of the run is news that does not wait.
-func (l *looks) pause(c *opCall, w *watcher, gap time.Duration) {
+func (l *looks) pause(c *opCall, w *follower, gap time.Duration) {
 	t := time.NewTimer(gap)
 	defer t.Stop()
 	select {
@@ -254,9 +254,9 @@ func (l *looks) lookLogs(c *opCall) {
 		c.refuse(refused.meant())
 		return
 	}
-	var w *watcher
+	var w *follower
 	if c.req.Follow {
-		if w, ok = lookAsk(l, c, func() *watcher {
+		if w, ok = lookAsk(l, c, func() *follower {
 			r := l.state.Runs[c.req.Run]
 			if r == nil || !runActive(r.State) {
 				return nil
@@ -348,8 +348,8 @@ func (l *looks) logsOf(c *opCall) *protoError {
 	return refuse(codeNotFound, "workflow %s has not run yet", c.req.Workflow)
 }
 
-// logFollower sends what output there is, then, with a watcher, what comes. It wakes when the loop touched the run.
-func (l *looks) logFollower(c *opCall, r *Run, w *watcher, filter logFilter) {
+// logFollower sends what output there is, then, with a follower, what comes. It wakes when the loop touched the run.
+func (l *looks) logFollower(c *opCall, r *Run, w *follower, filter logFilter) {
 	if filter.Task != "" && r.task(filter.Task) == nil {
 		c.refuse(noTask(r, filter.Task).meant())
 		return
@@ -386,9 +386,9 @@ func (l *looks) logFollower(c *opCall, r *Run, w *watcher, filter logFilter) {
 }
 
 // lookEvents sends the audit trail from a number or a time on, and with follow what comes. It reads the journal in
-// pages. With a watcher it goes on for as long as the connection does; it wakes when the journal has grown.
+// pages. With a follower it goes on for as long as the connection does; it wakes when the journal has grown.
 func (l *looks) lookEvents(c *opCall) {
-	var w *watcher
+	var w *follower
 	if c.req.Follow {
 		if c.single {
 			c.refuse(refuse(codeInvalid, "following answers with many replies: ask with a DEALER socket, not a REQ"))
@@ -476,7 +476,7 @@ func (f *fleet) tellFollowed(r *Run, over bool) {
 
 // sendLive sends the lines without an end that a follower has not got yet, and an empty one for each that is no more.
 // It is called behind sendLines: what has ended meanwhile was sent before.
-func (l *looks) sendLive(c *opCall, w *watcher, filter logFilter) {
+func (l *looks) sendLive(c *opCall, w *follower, filter logFilter) {
 	if !c.req.All || filter.Grep != nil {
 		return
 	}

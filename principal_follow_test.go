@@ -66,7 +66,7 @@ func TestFollowStop(t *testing.T) {
 		}
 		g.do(func() {
 			if n := len(g.p.followers.ofRuns) + len(g.p.followers.news) + len(g.p.followers.ofJournal); n != 0 {
-				t.Errorf("%d watchers are left of streams that were stopped", n)
+				t.Errorf("%d followers are left of streams that were stopped", n)
 			}
 		})
 		followTestSay(t, conn, got, Request{ID: "none", Op: "stop", After: "watch"})

@@ -19,26 +19,27 @@ type followers struct {
 	// tells the agent of a run that somebody follows it, or that nobody does any more; set once
 	tellAgent func(r *Run, over bool)
 
-	ofRuns      map[*watcher]bool
+	ofRuns      map[*follower]bool
 	live        map[string]*liveRun // active runs of which lines without an end are followed
 	touched     map[string]bool     // runs that this turn has changed
-	news        map[*newsWatcher]bool
+	news        map[*newsFollower]bool
 	subscribers map[*subscriber]bool
 
 	journalMu sync.Mutex // guards ofJournal, which the store's goroutine wakes
-	ofJournal map[*watcher]bool
+	ofJournal map[*follower]bool
 }
 
 // followersNew makes followers of which there are none yet.
 func followersNew(loop *principalLoop, queue *queue, catalog *catalog) *followers {
-	return &followers{principalLoop: loop, queue: queue, catalog: catalog, ofRuns: map[*watcher]bool{},
-		live: map[string]*liveRun{}, touched: map[string]bool{}, news: map[*newsWatcher]bool{},
-		subscribers: map[*subscriber]bool{}, ofJournal: map[*watcher]bool{}}
+	return &followers{principalLoop: loop, queue: queue, catalog: catalog, ofRuns: map[*follower]bool{},
+		live: map[string]*liveRun{}, touched: map[string]bool{}, news: map[*newsFollower]bool{},
+		subscribers: map[*subscriber]bool{}, ofJournal: map[*follower]bool{}}
 }
 
-// watcher wakes a follower: ch holds one token when something it watches has changed.
-type watcher struct {
-	run   string // "" watches the journal
+// follower is somebody who follows a run or the journal: a goroutine sleeps until ch holds a token, which it does when
+// what is followed has changed.
+type follower struct {
+	run   string // that is followed; "": the journal is
 	ch    chan struct{}
 	over  chan struct{}      // closed when the run has ended
 	ended bool               // over is closed; belongs to the loop
@@ -47,30 +48,30 @@ type watcher struct {
 }
 
 // wake leaves a token, unless there is one to read already.
-func (w *watcher) wake() {
+func (w *follower) wake() {
 	select {
 	case w.ch <- struct{}{}:
 	default:
 	}
 }
 
-// watch adds a watcher of a run. Only on the loop.
-func (fs *followers) follow(run string) *watcher {
-	w := &watcher{run: run, ch: make(chan struct{}, 1), over: make(chan struct{}), shown: map[string]LogLine{}}
+// follow adds a follower of a run. Only on the loop.
+func (fs *followers) follow(run string) *follower {
+	w := &follower{run: run, ch: make(chan struct{}, 1), over: make(chan struct{}), shown: map[string]LogLine{}}
 	fs.ofRuns[w] = true
 	return w
 }
 
-// watchJournal adds a watcher of the journal, which the store's goroutine wakes.
-func (fs *followers) followJournal() *watcher {
-	w := &watcher{ch: make(chan struct{}, 1)}
+// followJournal adds a follower of the journal, which the store's goroutine wakes.
+func (fs *followers) followJournal() *follower {
+	w := &follower{ch: make(chan struct{}, 1)}
 	fs.journalMu.Lock()
 	defer fs.journalMu.Unlock()
 	fs.ofJournal[w] = true
 	return w
 }
 
-// wakeEventFollowers is called by the store when the journal has grown.
+// wakeJournal is called by the store when the journal has grown.
 func (fs *followers) wakeJournal() {
 	fs.journalMu.Lock()
 	defer fs.journalMu.Unlock()
@@ -79,8 +80,8 @@ func (fs *followers) wakeJournal() {
 	}
 }
 
-// unwatch takes a watcher off. From any goroutine.
-func (fs *followers) unfollow(w *watcher) {
+// unfollow takes a follower off. From any goroutine.
+func (fs *followers) unfollow(w *follower) {
 	if w.run != "" {
 		fs.call(func() {
 			delete(fs.ofRuns, w)
@@ -93,7 +94,7 @@ func (fs *followers) unfollow(w *watcher) {
 	delete(fs.ofJournal, w)
 }
 
-// wakeWatchers tells the followers of this turn's changes.
+// wakeTouched tells the followers of this turn's changes.
 func (fs *followers) wakeTouched() {
 	if len(fs.touched) == 0 {
 		return
@@ -123,8 +124,8 @@ type liveRun struct {
 // liveKey names a stream of output.
 func liveKey(l *LogLine) string { return l.Stream + l.Task }
 
-// watchLive has a watcher woken for lines without an end as well. Only on the loop.
-func (fs *followers) followLive(w *watcher) {
+// followLive has a follower woken for lines without an end as well. Only on the loop.
+func (fs *followers) followLive(w *follower) {
 	r := fs.state.Runs[w.run]
 	if r == nil || !runActive(r.State) {
 		return
@@ -139,8 +140,8 @@ func (fs *followers) followLive(w *watcher) {
 	l.followers++
 }
 
-// unwatchLive takes a watcher off again; with the last one the agent is told that nobody follows. Only on the loop.
-func (fs *followers) unfollowLive(w *watcher) {
+// unfollowLive takes a follower off again; with the last one the agent is told that nobody follows. Only on the loop.
+func (fs *followers) unfollowLive(w *follower) {
 	l := fs.live[w.run]
 	if !w.live || l == nil {
 		return
@@ -184,7 +185,7 @@ func (fs *followers) endLive(run string, lines []LogLine) {
 	}
 }
 
-// followersObserve wakes the followers of the run at the end of the turn, and marks rows for those of the lists.
+// observe wakes the followers of the run at the end of the turn, and marks rows for those of the lists.
 func (fs *followers) observe(c change) {
 	if c.run != nil {
 		fs.touched[c.run.ID] = true
@@ -192,7 +193,7 @@ func (fs *followers) observe(c change) {
 	fs.newsOf(c.event, c.before, c.agent)
 }
 
-// mayWatch says why a peer cannot follow the lists now, nil when it can. Only on the loop.
+// mayFollow says why a peer cannot follow the lists now, nil when it can. Only on the loop.
 func (fs *followers) mayFollow(c *opCall) *protoError {
 	party, its, lookers := c.conn.Peer().Party, 0, 0
 	for w := range fs.news {
@@ -206,9 +207,9 @@ func (fs *followers) mayFollow(c *opCall) *protoError {
 	switch {
 	case len(fs.news) >= newsMax:
 		return refuse(codeBusy, "%d clients watch already", newsMax)
-	case its >= sharesWatches:
+	case its >= sharesNews:
 		return refuse(codeBusy, "%s watches %d times already", party, its)
-	case !c.grant.operates() && lookers >= newsMax-sharesWatchesKept:
+	case !c.grant.operates() && lookers >= newsMax-sharesNewsKept:
 		return refuse(codeBusy, "%d clients watch already, and the rest is for operators", lookers)
 	}
 	return nil
@@ -220,9 +221,10 @@ type newsNames struct{ workflows, runs, agents []string }
 // empty says whether it names no row.
 func (n *newsNames) empty() bool { return len(n.workflows)+len(n.runs)+len(n.agents) == 0 }
 
-// newsWatcher is one follower of the lists. Its sets belong to the loop, which swaps them when the follower takes them.
-type newsWatcher struct {
-	watcher
+// newsFollower is one follower of the lists. Its sets belong to the loop, which swaps them when the follower takes
+// them.
+type newsFollower struct {
+	follower
 	conn      wireConn
 	grant     *authGrant
 	workflows map[string]bool
@@ -232,7 +234,7 @@ type newsWatcher struct {
 }
 
 // newsAll names every row that a new follower is shown: all but the finished runs, of which it wants the newest n.
-func (fs *followers) newsAll(w *newsWatcher, n int) *newsNames {
+func (fs *followers) newsAll(w *newsFollower, n int) *newsNames {
 	all := &newsNames{}
 	for id := range fs.catalog.files {
 		if w.grant.sees(id) {
@@ -259,19 +261,19 @@ func (fs *followers) newsAll(w *newsWatcher, n int) *newsNames {
 }
 
 // seesAgents says whether agents are for this peer: they belong to no workflow.
-func (w *newsWatcher) seesAgents() bool { return w.grant.may(protoOpOf("agents")) }
+func (w *newsFollower) seesAgents() bool { return w.grant.may(protoOpOf("agents")) }
 
 // take gives what was marked, and begins anew. Only on the loop.
-func (w *newsWatcher) take() *newsNames {
+func (w *newsFollower) take() *newsNames {
 	names := &newsNames{slices.Collect(maps.Keys(w.workflows)), slices.Collect(maps.Keys(w.runs)),
 		slices.Collect(maps.Keys(w.agents))}
 	w.workflows, w.runs, w.agents = map[string]bool{}, map[string]bool{}, map[string]bool{}
 	return names
 }
 
-// mark notes a changed row in one of the watcher's sets. A reader for whom too many wait is cut off: when it comes back
-// it is shown the lists as they are.
-func (w *newsWatcher) mark(set map[string]bool, name string) {
+// mark notes a changed row in one of the follower's sets. A reader for whom too many wait is cut off: when it comes
+// back it is shown the lists as they are.
+func (w *newsFollower) mark(set map[string]bool, name string) {
 	set[name] = true
 	if len(set) > newsMaxDirty {
 		w.conn.Cut(nil)
@@ -340,7 +342,7 @@ func (fs *followers) newsWorkflow(id string) {
 	}
 }
 
-// newsQueue marks runs.
+// newsRuns marks runs.
 func (fs *followers) newsRuns(runs []*Run) {
 	for w := range fs.news {
 		for _, r := range runs {

@@ -25,7 +25,7 @@ func TestDispatchForce(t *testing.T) {
 		for _, restart := range []bool{false, true} {
 			t.Run(c.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					g, a, as, _ := dispatchWorking(t)
+					g, a, as, _ := fleetWorking(t)
 					spec := as.Spec
 					a.gone()
 					for _, force := range c.asked {
@@ -43,8 +43,8 @@ func TestDispatchForce(t *testing.T) {
 					if len(told) != 1 || told[0].Force != c.force || (told[0].Op == msgStopTask) != (c.task != "") {
 						t.Fatalf("told %+v", told)
 					}
-					a.report(dispatchEvent(as, evTaskFinished, "load", taskCancelled),
-						dispatchEvent(as, evRunFinished, "", runCancelled))
+					a.report(fleetEvent(as, evTaskFinished, "load", taskCancelled),
+						fleetEvent(as, evRunFinished, "", runCancelled))
 					r := g.show(as.Run)
 					if r.Force || r.task("load").Force || r.State != runCancelled {
 						t.Errorf("%s, force %v, of the task %v", r.State, r.Force, r.task("load").Force)
@@ -55,7 +55,7 @@ func TestDispatchForce(t *testing.T) {
 					time.Sleep(time.Second)
 					synctest.Wait()
 					next := a.last()
-					a.report(dispatchEvent(next, evRunStarted, "", ""))
+					a.report(fleetEvent(next, evRunStarted, "", ""))
 					a.hello.Holds = []heldRun{{next.Run, next.Lease}}
 					a.gone()
 					a.join()

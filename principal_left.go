@@ -20,8 +20,8 @@ func (f *fleet) takeLeft(link *agentLink, held []heldLeft) {
 		}
 		for _, l := range h.Processes[:min(len(h.Processes), stateMaxLeft)] {
 			said[h.Run] = append(said[h.Run], LeftProcess{Agent: link.name, Task: textHead(l.Task, protoMaxName),
-				Attempt: l.Attempt, PID: l.PID, User: textHead(l.User, dispatchLeftText),
-				Command: textHead(l.Command, dispatchLeftText), Why: textHead(l.Why, dispatchLeftText)})
+				Attempt: l.Attempt, PID: l.PID, User: textHead(l.User, fleetLeftText),
+				Command: textHead(l.Command, fleetLeftText), Why: textHead(l.Why, fleetLeftText)})
 		}
 	}
 	for run := range f.left {

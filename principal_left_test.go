@@ -19,20 +19,20 @@ func leftSays(run string, lease int, pids ...int) *agentMsg {
 }
 
 // leftRun has an agent do a run that leaves a process, which it tells of before the end as agents do.
-func leftRun(g *principalRig, a *dispatchAgent, workflow, state string, pids ...int) (run string) {
+func leftRun(g *principalRig, a *fleetAgent, workflow, state string, pids ...int) (run string) {
 	g.t.Helper()
 	run = g.run(workflow)
 	as := a.last()
 	if as.Run != run {
 		g.t.Fatalf("%s has run %s, not %s", a.hello.Agent, as.Run, run)
 	}
-	a.report(dispatchBegun(as)...)
+	a.report(fleetBegun(as)...)
 	a.send(leftSays(run, as.Lease, pids...))
 	task := taskSucceeded
 	if state == runFailed {
 		task = taskFailed
 	}
-	a.report(dispatchEvent(as, evTaskFinished, "a", task), dispatchEvent(as, evRunFinished, "", state))
+	a.report(fleetEvent(as, evTaskFinished, "a", task), fleetEvent(as, evRunFinished, "", state))
 	return run
 }
 
@@ -52,7 +52,7 @@ func TestDispatchLeft(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Schedule: []string{"* * * * *"},
 					Overlap: overlap}), principalTask(Workflow{ID: "v"}))
-				a := dispatchAgentJoin(g, "x", 9)
+				a := fleetAgentJoin(g, "x", 9)
 				run := leftRun(g, a, "w", runSucceeded, 7, 8)
 				if r := g.show(run); len(r.Left) != 2 || r.Left[0] != (LeftProcess{Agent: "x", Task: "a", Attempt: 1,
 					PID: 7, User: "root", Command: "sleep 9", Why: "it is root's"}) {
@@ -100,9 +100,9 @@ func TestDispatchLeftAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := principalTask(Workflow{ID: "w", Overlap: overlapQueue})
 		g := principalRigOpen(t, t.TempDir(), w)
-		a := dispatchAgentJoin(g, "x", 9)
+		a := fleetAgentJoin(g, "x", 9)
 		run := leftRun(g, a, "w", runSucceeded, 7)
-		b := dispatchAgentJoin(g, "y", 9)
+		b := fleetAgentJoin(g, "y", 9)
 		waits := func(when, id string, waits bool) {
 			t.Helper()
 			if r := g.show(id); (r.State == runQueued) != waits || waits &&
@@ -117,7 +117,7 @@ func TestDispatchLeftAway(t *testing.T) {
 		waits("just before its agent is given up", next, true)
 		b.beat(2 * time.Second)
 		waits("after that", next, false)
-		b.report(append(dispatchBegun(b.last()), dispatchEvent(b.last(), evRunFinished, "", runSucceeded))...)
+		b.report(append(fleetBegun(b.last()), fleetEvent(b.last(), evRunFinished, "", runSucceeded))...)
 
 		a.hello.Left = leftSays(run, 1, 7).Left
 		a.join()
@@ -147,9 +147,9 @@ func TestDispatchLeftAway(t *testing.T) {
 func TestDispatchLeftForget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Overlap: overlapQueue}))
-		a := dispatchAgentJoin(g, "x", 9)
+		a := fleetAgentJoin(g, "x", 9)
 		run := leftRun(g, a, "w", runSucceeded, 7)
-		b := dispatchAgentJoin(g, "y", 9)
+		b := fleetAgentJoin(g, "y", 9)
 		b.send(leftSays(run, 1, 66))
 		b.send(leftSays("01ARZ3NDEKTSV4RRFFQ69G5FAV", 1, 67))
 		flood := &agentMsg{Op: msgLeft}
@@ -165,7 +165,7 @@ func TestDispatchLeftForget(t *testing.T) {
 		}
 		a.send(flood)
 		r := g.show(run)
-		if len(r.Left) != stateMaxLeft || len(r.Left[0].Command) > dispatchLeftText+50 {
+		if len(r.Left) != stateMaxLeft || len(r.Left[0].Command) > fleetLeftText+50 {
 			t.Errorf("%d processes, the first is %+v", len(r.Left), r.Left[0])
 		}
 		a.gone()
@@ -190,7 +190,7 @@ func TestDispatchLeftRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: overlapSkip, Retries: 1}),
 			principalTask(Workflow{ID: overlapAllow, Retries: 1, Overlap: overlapAllow}))
-		a := dispatchAgentJoin(g, "x", 9)
+		a := fleetAgentJoin(g, "x", 9)
 		skip := leftRun(g, a, overlapSkip, runFailed, 7)
 		g.expect(skip, runQueued, "what run "+skip+" left lives")
 		g.expect(g.run(overlapSkip), runRunning, "")       // who asks for another gets it
@@ -242,16 +242,16 @@ func TestStateLeftBounds(t *testing.T) {
 func TestDispatchLeftMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Overlap: overlapAllow}))
-		a := dispatchAgentJoin(g, "x", 9)
+		a := fleetAgentJoin(g, "x", 9)
 		var held []heldLeft // an agent tells of all that it has
 		for i := range stateMaxLeftRuns + 2 {
 			g.run("w")
 			as := a.last()
 			held = append(held, leftSays(as.Run, as.Lease, i+1).Left...)
-			a.report(dispatchBegun(as)...)
+			a.report(fleetBegun(as)...)
 			a.send(&agentMsg{Op: msgLeft, Left: held})
-			a.report(dispatchEvent(as, evTaskFinished, "a", taskSucceeded),
-				dispatchEvent(as, evRunFinished, "", runSucceeded))
+			a.report(fleetEvent(as, evTaskFinished, "a", taskSucceeded),
+				fleetEvent(as, evRunFinished, "", runSucceeded))
 			if i == 0 {
 				g.ask(Request{Op: "ack", Key: g.ask(Request{Op: "attention"}).Items[0].Key})
 			}
@@ -260,7 +260,7 @@ func TestDispatchLeftMany(t *testing.T) {
 			len(g.p.fleet.left) != stateMaxLeftRuns || len(g.p.state.Acks) > 0 {
 			t.Errorf("%d items of %d runs, %d acknowledged", len(items), len(g.p.fleet.left), len(g.p.state.Acks))
 		}
-		dispatchAgentJoin(g, "y", 9).send(&agentMsg{Op: msgLeft, Left: held[:1]}) // of another's run
+		fleetAgentJoin(g, "y", 9).send(&agentMsg{Op: msgLeft, Left: held[:1]}) // of another's run
 		a.send(&agentMsg{Op: msgLeft})
 		g.wants("when they have gone", "")
 		g.stop()

@@ -158,7 +158,7 @@ func (l *looks) gone(c *opCall) bool {
 	return true
 }
 
-// startLook begins a look. False when the principal has stopped, and nobody was told. Not on the loop.
+// start begins a look. False when the principal has stopped, and nobody was told. Not on the loop.
 func (l *looks) start(c *opCall, look func(*looks, *opCall)) bool {
 	if refused := c.beginLook(); refused != nil {
 		c.refuse(refused)
@@ -182,8 +182,8 @@ func (l *looks) start(c *opCall, look func(*looks, *opCall)) bool {
 	})
 }
 
-// lookLater has fn go on with a request that the loop has begun, as a look. Only on the loop.
-func (l *looks) goOn(c *opCall, fn func()) {
+// aside has fn go on with a request that the loop has begun, as a look. Only on the loop.
+func (l *looks) aside(c *opCall, fn func()) {
 	if refused := c.beginLook(); refused != nil {
 		c.refuse(refused)
 		return
@@ -194,13 +194,13 @@ func (l *looks) goOn(c *opCall, fn func()) {
 	})
 }
 
-// refuseLater answers with an error on the loop; what was meant is looked for elsewhere.
-func (l *looks) refuseNear(c *opCall, err *protoError) {
+// refuseAside answers with an error on the loop; what was meant is looked for elsewhere.
+func (l *looks) refuseAside(c *opCall, err *protoError) {
 	if err.near == nil {
 		c.refuse(err)
 		return
 	}
-	l.goOn(c, func() {
+	l.aside(c, func() {
 		if l.takePlace(c, l.asking) {
 			c.refuse(err.meant())
 		}
@@ -247,7 +247,7 @@ func (l *looks) absentRun(c *opCall, fn func(*Run)) {
 		return
 	}
 	ids := l.catalog.ids
-	l.goOn(c, func() {
+	l.aside(c, func() {
 		if r, ok := l.oldRun(c, ids); ok {
 			fn(r)
 		}

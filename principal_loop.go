@@ -142,6 +142,6 @@ func (c *change) began() bool { return c.moved() && runActive(c.run.State) && !r
 // ended says whether the run was active and is not any more.
 func (c *change) ended() bool { return c.moved() && runActive(c.before) && !runActive(c.run.State) }
 
-// afterCommit has fn done once everything emitted so far is safe on disk. It runs on another goroutine: it may send,
+// whenDurable has fn done once everything emitted so far is safe on disk. It runs on another goroutine: it may send,
 // and must not touch the principal's fields.
 func (l *principalLoop) whenDurable(fn func()) { l.onDurable = append(l.onDurable, fn) }

@@ -328,7 +328,7 @@ func (p *principal) opPause(c *opCall) {
 		c.refuse(refuse(codeInvalid, "%s needs a workflow, or all", c.req.Op))
 		return
 	case id != "" && p.catalog.files[id] == nil:
-		p.looks.refuseNear(c, p.catalog.noWorkflow(c, id))
+		p.looks.refuseAside(c, p.catalog.noWorkflow(c, id))
 		return
 	}
 	p.emit(&Event{Kind: kind, Workflow: id, By: c.by, From: c.from})
@@ -371,7 +371,7 @@ func (p *principal) opDrain(c *opCall) {
 		kind = evAgentUndrain
 	}
 	if p.state.Agents[c.req.Agent] == nil {
-		p.looks.refuseNear(c, p.noAgent(c.req.Agent))
+		p.looks.refuseAside(c, p.noAgent(c.req.Agent))
 		return
 	}
 	p.emit(&Event{Kind: kind, Agent: c.req.Agent, By: c.by, From: c.from})
@@ -384,7 +384,7 @@ func (p *principal) opForget(c *opCall) {
 	a := p.state.Agents[c.req.Agent]
 	switch {
 	case a == nil:
-		p.looks.refuseNear(c, p.noAgent(c.req.Agent))
+		p.looks.refuseAside(c, p.noAgent(c.req.Agent))
 	case a.State != agentLost:
 		c.refuse(refuse(codeConflict, "agent %s is connected: stop it first", a.Name))
 	case p.fleet.running[a.Name] > 0:

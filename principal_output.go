@@ -42,7 +42,7 @@ type outputTrouble struct {
 	last        time.Time
 }
 
-// noteDropped remembers that output of a run is dropped; note says what of it. Only on the loop.
+// noteTrouble remembers that output of a run is dropped; note says what of it. Only on the loop.
 func (o *output) noteTrouble(r *Run, note func(*outputTrouble)) {
 	d, known := o.troubles[r.Workflow]
 	if !known && len(o.troubles) >= outputMaxTroubles {
@@ -73,7 +73,7 @@ func (d *outputTrouble) reason() string {
 	return strings.Join(parts, "; ")
 }
 
-// outputObserve lets go of the output of a run that has ended.
+// observe lets go of the output of a run that has ended.
 func (o *output) observe(c change) {
 	if c.ended() {
 		o.tellDropped(c.run)
@@ -148,7 +148,7 @@ func (o *output) storeLines(r *Run, batch []LogLine) {
 	default:
 		lost.cause = err
 	}
-	if now := o.cfg.now(); now.Sub(o.complained) > dispatchLostAgain {
+	if now := o.cfg.now(); now.Sub(o.complained) > outputComplainAgain {
 		o.complained = now
 		o.cfg.Log.Error("store output: it is dropped and counted until it can be", "run", r.ID, "cause", err)
 	}
@@ -164,13 +164,13 @@ func (o *output) storeLines(r *Run, batch []LogLine) {
 	}
 }
 
-// lostLine says how much was lost, under the number of a line that was.
+// droppedLine says how much was lost, under the number of a line that was.
 func (o *output) droppedLine(r *Run, lost droppedLines, n int64) LogLine {
 	return LogLine{Time: stampOf(o.cfg.now()), Run: r.ID, N: n, Stream: "c",
 		Text: fmt.Sprintf("[cdktr: %d lines of output were lost here: %v]", lost.lines, lost.cause)}
 }
 
-// tellLost says at the end of a run what is not said yet.
+// tellDropped says at the end of a run what is not said yet.
 func (o *output) tellDropped(r *Run) {
 	lost := o.dropped[r.ID]
 	if lost.lines == 0 {

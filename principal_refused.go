@@ -13,17 +13,17 @@ import (
 
 const (
 	// before an agent is given again what it has refused or hung up on; then twice as long each time,
-	dispatchRefusedMin  = 1 * time.Second
-	dispatchRefusedMost = 10 * time.Minute // up to this
+	fleetRefusedMin  = 1 * time.Second
+	fleetRefusedMost = 10 * time.Minute // up to this
 	// of these are remembered; then those are forgotten whose time is over, or else all
-	dispatchMaxRefused = 1000
+	fleetMaxRefused = 1000
 )
 
-// dispatchWhat is a version of a workflow that an agent was given.
-type dispatchWhat struct{ agent, version string }
+// fleetWhat is a version of a workflow that an agent was given.
+type fleetWhat struct{ agent, version string }
 
-// dispatchRefusal is how often an agent did not take it, why the last time, and until when it is not given it again.
-type dispatchRefusal struct {
+// fleetRefusal is how often an agent did not take it, why the last time, and until when it is not given it again.
+type fleetRefusal struct {
 	times  int
 	build  string // the agent's version: another one may know more
 	reason string
@@ -31,8 +31,8 @@ type dispatchRefusal struct {
 	asked  bool // the queue was looked at since
 }
 
-// dispatchOld is that an agent was passed over because it is too old.
-type dispatchOld struct {
+// fleetOld is that an agent was passed over because it is too old.
+type fleetOld struct {
 	workflow, reason string
 	since            time.Time
 }
@@ -59,21 +59,21 @@ func (l *agentLink) title() string {
 
 // unable says why an agent cannot be given a version of a workflow now, however much room it has; "" when it can.
 func (f *fleet) unable(link *agentLink, version string, spec *Workflow) string {
-	what := dispatchWhat{link.name, version}
+	what := fleetWhat{link.name, version}
 	reason, looked := link.lacks[version]
 	if !looked {
 		if missing := slices.DeleteFunc(protoUses(spec),
 			func(key string) bool { return link.knows[key] }); len(missing) > 0 {
 			reason = link.title() + " does not know " + protoKeysText(missing)
 		}
-		if len(link.lacks) >= dispatchMaxRefused {
+		if len(link.lacks) >= fleetMaxRefused {
 			clear(link.lacks)
 		}
 		link.lacks[version] = reason
 	}
 	if reason != "" {
 		if link.old == nil {
-			link.old = &dispatchOld{spec.ID, reason, f.cfg.now()}
+			link.old = &fleetOld{spec.ID, reason, f.cfg.now()}
 		}
 		return reason
 	}
@@ -85,25 +85,25 @@ func (f *fleet) unable(link *agentLink, version string, spec *Workflow) string {
 
 // refused notes that an agent did not take a version of a workflow.
 func (f *fleet) refused(link *agentLink, version, reason string) {
-	now, what := f.cfg.now(), dispatchWhat{link.name, version}
-	if len(f.refusals) >= dispatchMaxRefused {
+	now, what := f.cfg.now(), fleetWhat{link.name, version}
+	if len(f.refusals) >= fleetMaxRefused {
 		for other, refusal := range f.refusals {
 			if now.After(refusal.until) {
 				delete(f.refusals, other)
 			}
 		}
-		if len(f.refusals) >= dispatchMaxRefused {
+		if len(f.refusals) >= fleetMaxRefused {
 			clear(f.refusals)
 		}
 	}
 	refusal := f.refusals[what]
 	if refusal == nil {
-		refusal = &dispatchRefusal{build: link.build}
+		refusal = &fleetRefusal{build: link.build}
 		f.refusals[what] = refusal
 	}
-	wait := dispatchRefusedMost
+	wait := fleetRefusedMost
 	if refusal.times < 10 { // 2^10 s is more than that
-		wait = min(wait, dispatchRefusedMin<<refusal.times)
+		wait = min(wait, fleetRefusedMin<<refusal.times)
 	}
 	refusal.times++
 	refusal.until, refusal.asked = now.Add(wait), false
@@ -122,7 +122,7 @@ func (f *fleet) hearRefused(link *agentLink, m *agentMsg) {
 	reason := protoReason(orDefault(m.Reason, "refused it"))
 	if len(m.Unknown) > 0 {
 		reason = "does not know " + protoKeysText(m.Unknown)
-		link.old = &dispatchOld{r.Workflow, link.title() + " " + reason, f.cfg.now()}
+		link.old = &fleetOld{r.Workflow, link.title() + " " + reason, f.cfg.now()}
 		for _, key := range m.Unknown {
 			delete(link.knows, key)
 		}
@@ -131,11 +131,11 @@ func (f *fleet) hearRefused(link *agentLink, m *agentMsg) {
 	f.cfg.Log.Warn("an agent refused a run", "agent", link.name, "version", link.build, "run", r.ID, "workflow",
 		r.Workflow, "cause", textHead(reason, principalMaxEcho))
 	f.refused(link, r.Version, reason)
-	f.loseRun(r, link.title()+" "+reason, true)
+	f.giveUpRun(r, link.title()+" "+reason, true)
 }
 
 // takenUp notes that an agent has begun a run of a version: it can.
-func (f *fleet) takenUp(agent, version string) { delete(f.refusals, dispatchWhat{agent, version}) }
+func (f *fleet) takenUp(agent, version string) { delete(f.refusals, fleetWhat{agent, version}) }
 
 // untilAsked gives when an agent may be given again what it has refused, as long as something is queued.
 func (f *fleet) untilAsked(now time.Time, wait time.Duration) time.Duration {

@@ -149,13 +149,13 @@ func TestDispatchStrangers(t *testing.T) {
 // What an agent cannot take it is not sent: one that cannot stop a task goes on with it, and who asked hears why.
 func TestDispatchCan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := principalRigOpen(t, t.TempDir(), dispatchHolds)
-		a := &dispatchAgent{g: g, hello: agentMsg{Agent: "x", Capacity: 1, Epoch: "e", Version: "0.9",
+		g := principalRigOpen(t, t.TempDir(), fleetHolds)
+		a := &fleetAgent{g: g, hello: agentMsg{Agent: "x", Capacity: 1, Epoch: "e", Version: "0.9",
 			Can: []string{"fly"}}}
 		a.join()
 		id := g.run("w")
 		as := a.last()
-		a.report(dispatchAtWork(as)...)
+		a.report(fleetAtWork(as)...)
 		r := g.ask(Request{Op: "cancel", Run: id, Task: "load"})
 		want := "agent x (0.9) is too old to stop one task: cdktr cancel " + id + " stops the whole run"
 		if r.OK || r.Error.Code != codeConflict || r.Error.Message != want {
@@ -176,11 +176,11 @@ func TestDispatchCan(t *testing.T) {
 	})
 }
 
-// dispatchUmask is a principal of a version whose workflows may have a key that no agent of these tests knows: it
+// fleetUmask is a principal of a version whose workflows may have a key that no agent of these tests knows: it
 // stands in for tasks.timeout.
-const dispatchUmask = "tasks.timeout"
+const fleetUmask = "tasks.timeout"
 
-func dispatchUmaskWorkflow(id string) *Workflow {
+func fleetUmaskWorkflow(id string) *Workflow {
 	w := principalTask(Workflow{ID: id})
 	w.Tasks[0].Timeout = Duration(time.Minute)
 	return w
@@ -189,12 +189,12 @@ func dispatchUmaskWorkflow(id string) *Workflow {
 // What an agent says that it does not know it is not given. The run waits, and says for what; one that knows gets it.
 func TestDispatchTooOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := principalRigOpen(t, t.TempDir(), dispatchUmaskWorkflow("new"), principalTask(Workflow{ID: "plain"}))
-		old := &dispatchAgent{g: g, hello: agentMsg{Agent: "edge-07", Capacity: 2, Epoch: "e", Version: "0.1.0"}}
-		old.hello.Knows = slices.DeleteFunc(protoKnows(), func(key string) bool { return key == dispatchUmask })
+		g := principalRigOpen(t, t.TempDir(), fleetUmaskWorkflow("new"), principalTask(Workflow{ID: "plain"}))
+		old := &fleetAgent{g: g, hello: agentMsg{Agent: "edge-07", Capacity: 2, Epoch: "e", Version: "0.1.0"}}
+		old.hello.Knows = slices.DeleteFunc(protoKnows(), func(key string) bool { return key == fleetUmask })
 		old.join()
 		id := g.run("new")
-		why := "agent edge-07 (0.1.0) does not know `" + dispatchUmask + "`"
+		why := "agent edge-07 (0.1.0) does not know `" + fleetUmask + "`"
 		g.expect(id, runQueued, why)
 		if plain := g.run("plain"); old.last().Run != plain || len(old.assigned()) != 1 {
 			t.Errorf("%+v", old.assigned())
@@ -210,7 +210,7 @@ func TestDispatchTooOld(t *testing.T) {
 		if r := g.ask(Request{Op: "ack", Key: got[0].Key}); !r.OK || len(items()) != 0 {
 			t.Errorf("%+v, %+v", r.Error, items())
 		}
-		young := dispatchAgentJoin(g, "young", 1)
+		young := fleetAgentJoin(g, "young", 1)
 		if young.last().Run != id {
 			t.Errorf("%+v", young.assigned())
 		}
@@ -234,9 +234,9 @@ func TestDispatchRefused(t *testing.T) {
 	for _, hangs := range []bool{false, true} {
 		t.Run(fmt.Sprintf("hangs up %v", hangs), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				g := principalRigOpen(t, t.TempDir(), dispatchUmaskWorkflow("new"),
+				g := principalRigOpen(t, t.TempDir(), fleetUmaskWorkflow("new"),
 					principalTask(Workflow{ID: "plain"}))
-				a := dispatchAgentJoin(g, "edge-07", 2)
+				a := fleetAgentJoin(g, "edge-07", 2)
 				a.hello.Version = "0.1.0"
 				a.gone()
 				a.join()
@@ -246,9 +246,9 @@ func TestDispatchRefused(t *testing.T) {
 						if as.Spec.ID == "plain" && !done[as.Run] {
 							plain++
 							done[as.Run] = true
-							a.report(dispatchEvent(as, evRunStarted, "", ""), dispatchEvent(as, evTaskStarted, "a", ""),
-								dispatchEvent(as, evTaskFinished, "a", taskSucceeded),
-								dispatchEvent(as, evRunFinished, "", runSucceeded))
+							a.report(fleetEvent(as, evRunStarted, "", ""), fleetEvent(as, evTaskStarted, "a", ""),
+								fleetEvent(as, evTaskFinished, "a", taskSucceeded),
+								fleetEvent(as, evRunFinished, "", runSucceeded))
 						}
 					}
 					for _, as := range a.assigned() {
@@ -285,7 +285,7 @@ func TestDispatchRefused(t *testing.T) {
 				if n := g.p.state.Seq; n > 300 {
 					t.Errorf("%d events", n)
 				}
-				other := dispatchAgentJoin(g, "other", 1)
+				other := fleetAgentJoin(g, "other", 1)
 				if other.last().Run != id {
 					t.Errorf("%+v", other.assigned())
 				}
@@ -301,12 +301,12 @@ func TestDispatchRefused(t *testing.T) {
 // a run that is not its own, or has begun, is nothing.
 func TestDispatchRefusedKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := principalRigOpen(t, t.TempDir(), dispatchUmaskWorkflow("new"), dispatchUmaskWorkflow("other"),
+		g := principalRigOpen(t, t.TempDir(), fleetUmaskWorkflow("new"), fleetUmaskWorkflow("other"),
 			principalTask(Workflow{ID: "plain"}))
-		a := dispatchAgentJoin(g, "x", 3)
+		a := fleetAgentJoin(g, "x", 3)
 		plain := g.run("plain")
 		begun := a.last()
-		a.report(dispatchBegun(begun)...)
+		a.report(fleetBegun(begun)...)
 		for _, m := range []agentMsg{{Run: plain, Lease: 1}, {Run: plain, Lease: 2}, {Run: "STRANGER", Lease: 1}} {
 			m.Op = msgRefused
 			a.send(&m)
@@ -314,10 +314,10 @@ func TestDispatchRefusedKeys(t *testing.T) {
 		g.expect(plain, runRunning, "")
 		id := g.run("new")
 		a.send(&agentMsg{Op: msgRefused, Run: id, Lease: a.last().Lease,
-			Unknown: []string{dispatchUmask, strings.Repeat("k", 10_000)}})
+			Unknown: []string{fleetUmask, strings.Repeat("k", 10_000)}})
 		second := g.run("other")
 		for _, id := range []string{id, second} {
-			g.expect(id, runQueued, "agent x (0) does not know `"+dispatchUmask+"`")
+			g.expect(id, runQueued, "agent x (0) does not know `"+fleetUmask+"`")
 		}
 		time.Sleep(agentLostAfter / 2)
 		if n := len(a.assigned()); n != 2 {

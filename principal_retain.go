@@ -311,7 +311,7 @@ func (r *retention) archive() {
 	}
 }
 
-// retentionObserve counts the memory of runs that have ended.
+// observe counts the memory of runs that have ended.
 func (r *retention) observe(c change) {
 	if c.moved() {
 		if runActive(c.run.State) {

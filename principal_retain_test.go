@@ -123,7 +123,7 @@ func TestRetainActive(t *testing.T) {
 		defer close(done)
 		h.p.setFiles(principalFiles(w, b), nil)
 		for _, day := range []string{"2024-02-01", "2024-01-02", "2024-02-01"} {
-			id, refused := h.p.enqueue(w, fire{trigger: triggerManual})
+			id, refused := h.p.enqueue(w, runOrder{trigger: triggerManual})
 			if refused != nil {
 				t.Error(refused)
 				return

@@ -16,7 +16,7 @@ const principalRunsNamed = 3 // runs of a workflow that a refusal names
 func (p *principal) opRun(c *opCall) {
 	id, refused := p.trigger(c.grant, c.req, c.by, c.from)
 	if refused != nil {
-		p.looks.refuseNear(c, refused)
+		p.looks.refuseAside(c, refused)
 		return
 	}
 	p.looks.followRun(c, id)
@@ -49,7 +49,7 @@ func (p *principal) trigger(grant *authGrant, req Request, by, from string) (str
 	case f.Spec == nil:
 		return "", refuse(codeConflict, "workflow %s does not load: %s", f.ID, p.copier.infoOf(f).Error)
 	}
-	return p.enqueue(f.Spec, fire{trigger: triggerManual, params: req.Params, checked: req.checked, key: req.Key,
+	return p.enqueue(f.Spec, runOrder{trigger: triggerManual, params: req.Params, checked: req.checked, key: req.Key,
 		scope: grant.scope(), grant: grant, by: by, from: from})
 }
 
@@ -187,8 +187,8 @@ func (p *principal) replaceActive(workflow string) {
 	}
 }
 
-// fire is what asks for a run.
-type fire struct {
+// runOrder is what asks for a run.
+type runOrder struct {
 	trigger   string
 	scheduled time.Time
 	reason    string
@@ -203,11 +203,11 @@ type fire struct {
 
 // enqueue makes a run of the workflow's present version and puts it into the queue, in place of the active ones where
 // overlap says so. A refusal changes nothing. The caller answers after commit.
-func (p *principal) enqueue(w *Workflow, f fire) (string, *protoError) {
-	if refused := p.queue.mayQueue(f.grant, f.by); refused != nil {
+func (p *principal) enqueue(w *Workflow, order runOrder) (string, *protoError) {
+	if refused := p.queue.mayQueue(order.grant, order.by); refused != nil {
 		return "", refused
 	}
-	params, refused := paramsFor(w, f.params, f.checked)
+	params, refused := paramsFor(w, order.params, order.checked)
 	if refused != nil {
 		return "", refused
 	}
@@ -223,9 +223,10 @@ func (p *principal) enqueue(w *Workflow, f fire) (string, *protoError) {
 		p.emit(&Event{Kind: evVersion, Workflow: w.ID, Version: hash, Spec: w})
 	}
 	id := runID(p.cfg.now(), p.state.LastRun)
-	p.emit(&Event{Kind: evQueued, Run: id, Workflow: w.ID, Version: hash, Params: params, Trigger: f.trigger,
-		Scheduled: stampOf(f.scheduled), Reason: f.reason, Missed: f.missed, Priority: w.Priority, Key: f.key,
-		Scope: f.scope, By: f.by, From: f.from})
+	p.emit(&Event{Kind: evQueued, Run: id, Workflow: w.ID, Version: hash, Params: params, Trigger: order.trigger,
+		Scheduled: stampOf(order.scheduled), Reason: order.reason, Missed: order.missed, Priority: w.Priority,
+		Key:   order.key,
+		Scope: order.scope, By: order.by, From: order.from})
 	return id, nil
 }
 
@@ -271,7 +272,7 @@ func (p *principal) cancelTask(c *opCall, r *Run) {
 	t, agent := r.task(c.req.Task), p.state.Agents[r.Agent]
 	switch {
 	case t == nil:
-		p.looks.refuseNear(c, noTask(r, c.req.Task))
+		p.looks.refuseAside(c, noTask(r, c.req.Task))
 	case t.State == taskWaiting:
 		c.refuse(refuse(codeConflict, "task %s of run %s has not begun (the run is %s): cdktr cancel %s stops the "+
 			"whole run", t.Task, r.ID, r.State, r.ID))
@@ -287,9 +288,9 @@ func (p *principal) cancelTask(c *opCall, r *Run) {
 	default:
 		p.emit(&Event{Kind: evTaskStopping, Run: r.ID, Workflow: r.Workflow, Task: t.Task, Reason: "cancelled by " +
 			c.by, Force: c.req.Force, By: c.by, From: c.from})
-		reply, link, stop := Reply{Run: r.ID}, p.fleet.links[r.Agent], dispatchStop(r, t, c.req.Force)
+		reply, link, stop := Reply{Run: r.ID}, p.fleet.links[r.Agent], fleetStop(r, t, c.req.Force)
 		if link == nil {
-			reply.Note = dispatchAway(r.Agent, "task")
+			reply.Note = fleetAway(r.Agent, "task")
 		}
 		p.whenDurable(func() {
 			if link != nil {
@@ -300,13 +301,13 @@ func (p *principal) cancelTask(c *opCall, r *Run) {
 	}
 }
 
-// dispatchAway says of what somebody stops that its agent will hear of it.
-func dispatchAway(agent, what string) string {
+// fleetAway says of what somebody stops that its agent will hear of it.
+func fleetAway(agent, what string) string {
 	return fmt.Sprintf("agent %s is not connected now: it stops the %s when it is back", agent, what)
 }
 
-// dispatchStop tells an agent to stop one task of a run.
-func dispatchStop(r *Run, t *TaskRun, force bool) *agentMsg {
+// fleetStop tells an agent to stop one task of a run.
+func fleetStop(r *Run, t *TaskRun, force bool) *agentMsg {
 	return &agentMsg{Op: msgStopTask, Run: r.ID, Lease: r.Lease, Task: t.Task, Reason: t.Cancelling, Force: force}
 }
 

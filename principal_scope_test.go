@@ -94,7 +94,7 @@ func scopeRigOpen(t *testing.T) *scopeRig {
 
 // end has a run begin, write a line, and fail. Only on the loop.
 func (g *scopeRig) end(workflow string) {
-	id, refused := g.p.enqueue(g.p.catalog.files[workflow].Spec, fire{trigger: triggerManual, by: "somebody"})
+	id, refused := g.p.enqueue(g.p.catalog.files[workflow].Spec, runOrder{trigger: triggerManual, by: "somebody"})
 	if refused != nil {
 		g.t.Fatal(refused)
 	}

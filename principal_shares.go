@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	sharesWatches     = 16   // followers of the lists (watch) of one party; more are refused as busy
-	sharesWatchesKept = 64   // of newsMax, that only operators and the principal's owner may have
-	sharesStreams     = 1024 // requests of one party that have not had their last reply, over all of its connections
+	sharesNews     = 16   // followers of the lists (watch) of one party; more are refused as busy
+	sharesNewsKept = 64   // of newsMax, that only operators and the principal's owner may have
+	sharesStreams  = 1024 // requests of one party that have not had their last reply, over all of its connections
 	// looks of one party that are under way or wait for a place, over all of its connections; one more is answered busy
 	sharesLooks = 64
 	// of these, those that have a place of either kind (principal_look.go); the rest wait, and only for their own

@@ -266,11 +266,11 @@ func TestSharesWatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := sharesRigOpen(t)
 		one := g.with("vi", "DEALER")
-		for range sharesWatches {
+		for range sharesNews {
 			one.goes(Request{Op: "watch"})
 		}
-		g.with("vi", "DEALER").busy(Request{Op: "watch"}, fmt.Sprintf("key vi watches %d times already", sharesWatches))
-		for i := range newsMax - sharesWatchesKept - sharesWatches {
+		g.with("vi", "DEALER").busy(Request{Op: "watch"}, fmt.Sprintf("key vi watches %d times already", sharesNews))
+		for i := range newsMax - sharesNewsKept - sharesNews {
 			g.with(fmt.Sprint("vi", i), "DEALER").goes(Request{Op: "watch"})
 		}
 		g.with("ci", "DEALER").busy(Request{Op: "watch"}, "the rest is for operators")
@@ -292,7 +292,7 @@ func TestSharesQueue(t *testing.T) {
 		fill := func(by string, n int) {
 			g.do(func() {
 				for range n {
-					if _, refused := g.p.enqueue(g.p.catalog.files["w"].Spec, fire{trigger: triggerManual,
+					if _, refused := g.p.enqueue(g.p.catalog.files["w"].Spec, runOrder{trigger: triggerManual,
 						by: by}); refused != nil {
 						t.Fatal(refused)
 					}
@@ -321,13 +321,13 @@ func TestSharesQueue(t *testing.T) {
 		fill("op", sharesQueueOperators-2) // but for the two just queued
 		g.with("op", "DEALER").busy(run, "9000 runs are queued already")
 		g.do(func() {
-			if _, refused := g.p.enqueue(g.p.catalog.files["w"].Spec, fire{trigger: triggerCron}); refused != nil {
+			if _, refused := g.p.enqueue(g.p.catalog.files["w"].Spec, runOrder{trigger: triggerCron}); refused != nil {
 				t.Errorf("a fire of the schedule: %v", refused)
 			}
 		})
 		fill("", sharesQueueOwn-1)
 		g.do(func() {
-			if _, refused := g.p.enqueue(g.p.catalog.files["w"].Spec, fire{trigger: triggerCron}); refused == nil ||
+			if _, refused := g.p.enqueue(g.p.catalog.files["w"].Spec, runOrder{trigger: triggerCron}); refused == nil ||
 				!strings.HasPrefix(refused.Message, "10000 runs") {
 				t.Errorf("a fire of the schedule when all is full: %v", refused)
 			}

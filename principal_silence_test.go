@@ -48,7 +48,7 @@ func TestDispatchSilenceTwice(t *testing.T) {
 func TestDispatchSkew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
-		a := dispatchAgentJoin(g, "x", 1)
+		a := fleetAgentJoin(g, "x", 1)
 		beat := func(ahead time.Duration) float64 {
 			t.Helper()
 			a.send(&agentMsg{Op: msgHeartbeat, Clock: stampOf(time.Now().Add(ahead))})
@@ -82,7 +82,7 @@ func TestDispatchSkew(t *testing.T) {
 func TestDispatchLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
-		a := dispatchAgentJoin(g, "x", 1)
+		a := fleetAgentJoin(g, "x", 1)
 		agent := func() *Agent { return g.ask(Request{Op: "agents"}).Agents[0] }
 		if a := agent(); a.Load != nil || !strings.HasPrefix(a.Address, "local") || a.loadText() != "-" {
 			t.Errorf("before it said so: %+v", a)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// dispatchToldTasks lists what an agent was told, by its present connection, of tasks to stop.
-func dispatchToldTasks(a *dispatchAgent) string {
+// fleetToldTasks lists what an agent was told, by its present connection, of tasks to stop.
+func fleetToldTasks(a *fleetAgent) string {
 	var told []string
 	for _, m := range a.of(msgStopTask) {
 		told = append(told, fmt.Sprintf("%s %s lease %d force %v", m.Task, m.Reason, m.Lease, m.Force))
@@ -17,31 +17,31 @@ func dispatchToldTasks(a *dispatchAgent) string {
 	return strings.Join(told, ", ")
 }
 
-// dispatchHolds is a workflow that would be begun again by itself after a failure and after the loss of its agent.
-var dispatchHolds = &Workflow{ID: "w", Retries: 2, Failover: failoverRerun,
+// fleetHolds is a workflow that would be begun again by itself after a failure and after the loss of its agent.
+var fleetHolds = &Workflow{ID: "w", Retries: 2, Failover: failoverRerun,
 	Tasks: []Task{{ID: "load", Run: "x"}, {ID: "tidy", Run: "x", Depends: []string{"load"}}, {ID: "free", Run: "x"}}}
 
-// dispatchAtWork is what an agent says of a run of it: load is at work, and free has succeeded.
-func dispatchAtWork(as *assignment) []agentItem {
-	return []agentItem{dispatchEvent(as, evRunStarted, "", ""), dispatchEvent(as, evTaskStarted, "load", ""),
-		dispatchEvent(as, evTaskStarted, "free", ""), dispatchEvent(as, evTaskFinished, "free", taskSucceeded)}
+// fleetAtWork is what an agent says of a run of it: load is at work, and free has succeeded.
+func fleetAtWork(as *assignment) []agentItem {
+	return []agentItem{fleetEvent(as, evRunStarted, "", ""), fleetEvent(as, evTaskStarted, "load", ""),
+		fleetEvent(as, evTaskStarted, "free", ""), fleetEvent(as, evTaskFinished, "free", taskSucceeded)}
 }
 
-// dispatchWorking makes a principal with an agent, x, that is at work on a run; by is who asked for that.
-func dispatchWorking(t *testing.T) (g *principalRig, a *dispatchAgent, as *assignment, by string) {
+// fleetWorking makes a principal with an agent, x, that is at work on a run; by is who asked for that.
+func fleetWorking(t *testing.T) (g *principalRig, a *fleetAgent, as *assignment, by string) {
 	t.Helper()
-	g = principalRigOpen(t, t.TempDir(), dispatchHolds)
-	a = dispatchAgentJoin(g, "x", 1)
+	g = principalRigOpen(t, t.TempDir(), fleetHolds)
+	a = fleetAgentJoin(g, "x", 1)
 	id := g.run("w")
 	as = a.last()
-	a.report(dispatchAtWork(as)...)
+	a.report(fleetAtWork(as)...)
 	return g, a, as, g.show(id).By
 }
 
 // A task of a run is stopped by its agent, and the run that fails of it is begun again by nobody but a person.
 func TestDispatchTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := principalRigOpen(t, t.TempDir(), dispatchHolds)
+		g := principalRigOpen(t, t.TempDir(), fleetHolds)
 		id := g.run("w")
 		by := g.show(id).By
 		refused := func(task, code, text string) {
@@ -52,14 +52,14 @@ func TestDispatchTask(t *testing.T) {
 			}
 		}
 		refused("load", codeConflict, "has not begun (the run is queued): cdktr cancel "+id+" stops the whole run")
-		a := dispatchAgentJoin(g, "x", 1)
+		a := fleetAgentJoin(g, "x", 1)
 		as := a.last()
-		a.report(dispatchAtWork(as)...)
+		a.report(fleetAtWork(as)...)
 		refused("lod", codeNotFound, `has no task "lod" (did you mean "load"?)`)
 		refused("something", codeNotFound, "(cdktr show "+id+" lists them)")
 		refused("tidy", codeConflict, "has not begun (the run is running)")
 		refused("free", codeConflict, "is succeeded already")
-		if got := dispatchToldTasks(a); got != "" || strings.Contains(g.kinds(), evTaskStopping) {
+		if got := fleetToldTasks(a); got != "" || strings.Contains(g.kinds(), evTaskStopping) {
 			t.Errorf("of what was refused the agent was told %q", got)
 		}
 		for _, force := range []bool{false, true} {
@@ -69,15 +69,15 @@ func TestDispatchTask(t *testing.T) {
 			}
 		}
 		want := fmt.Sprintf("load cancelled by %s lease 1 force false, load cancelled by %[1]s lease 1 force true", by)
-		if got := dispatchToldTasks(a); got != want || len(a.of(msgCancel)) != 0 {
+		if got := fleetToldTasks(a); got != want || len(a.of(msgCancel)) != 0 {
 			t.Errorf("told %q, want %q; to cancel the run: %+v", got, want, a.of(msgCancel))
 		}
 		g.expect(id, runRunning, "")
-		ended := dispatchEvent(as, evTaskFinished, "load", taskCancelled)
+		ended := fleetEvent(as, evTaskFinished, "load", taskCancelled)
 		ended.Event.Reason = "cancelled by " + by
-		over := dispatchEvent(as, evRunFinished, "", runFailed)
+		over := fleetEvent(as, evRunFinished, "", runFailed)
 		over.Event.Reason = "task load: cancelled by " + by
-		a.report(ended, dispatchEvent(as, evTaskFinished, "tidy", taskSkipped), over)
+		a.report(ended, fleetEvent(as, evTaskFinished, "tidy", taskSkipped), over)
 		g.expect(id, runFailed, "task load: cancelled by "+by) // two retries are left
 		refused("load", codeConflict, "run "+id+" is failed already")
 		noted := 0
@@ -97,8 +97,8 @@ func TestDispatchTask(t *testing.T) {
 		if as = a.last(); as.Attempt != 2 || len(as.Done) != 1 || g.show(id).taskStopped() {
 			t.Fatalf("retried: %+v", as)
 		}
-		a.report(dispatchEvent(as, evRunStarted, "", ""), dispatchEvent(as, evTaskStarted, "load", ""),
-			dispatchEvent(as, evTaskFinished, "load", taskFailed), dispatchEvent(as, evRunFinished, "", runFailed))
+		a.report(fleetEvent(as, evRunStarted, "", ""), fleetEvent(as, evTaskStarted, "load", ""),
+			fleetEvent(as, evTaskFinished, "load", taskFailed), fleetEvent(as, evRunFinished, "", runFailed))
 		g.expect(id, runRunning, "") // the next failure is nobody's doing
 		a.gone()
 		g.stop()
@@ -109,7 +109,7 @@ func TestDispatchTask(t *testing.T) {
 // started again, for as long as the task has not ended.
 func TestDispatchTaskRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g, a, as, by := dispatchWorking(t)
+		g, a, as, by := fleetWorking(t)
 		id := as.Run
 		told := "load cancelled by " + by + " lease 1 force true"
 		a.gone()
@@ -120,22 +120,22 @@ func TestDispatchTaskRemembered(t *testing.T) {
 		a.hello.Holds, a.n = []heldRun{{id, 1}}, 4
 		for life := range 2 {
 			a.join()
-			if got := dispatchToldTasks(a); got != told {
+			if got := fleetToldTasks(a); got != told {
 				t.Errorf("life %d: told %q, want %q", life, got, told)
 			}
 			if life == 0 {
 				a.gone()
 				g.stop()
-				g.start(dispatchHolds)
+				g.start(fleetHolds)
 			}
 		}
 		if r := g.show(id).task("load"); r.State != taskRunning || r.Cancelling != "cancelled by "+by {
 			t.Errorf("%+v", r)
 		}
-		a.report(dispatchEvent(as, evTaskFinished, "load", taskCancelled))
+		a.report(fleetEvent(as, evTaskFinished, "load", taskCancelled))
 		a.gone()
 		a.join()
-		if got := dispatchToldTasks(a); got != "" {
+		if got := fleetToldTasks(a); got != "" {
 			t.Errorf("of a task that has ended it is told %q", got)
 		}
 		a.gone()
@@ -146,11 +146,11 @@ func TestDispatchTaskRemembered(t *testing.T) {
 // A run with a stopped task whose agent is lost goes to no other agent; brought back, the stop counts still.
 func TestDispatchTaskLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g, a, as, by := dispatchWorking(t)
+		g, a, as, by := fleetWorking(t)
 		id := as.Run
 		g.ask(Request{Op: "cancel", Run: id, Task: "load"})
 		a.gone()
-		b := dispatchAgentJoin(g, "y", 1)
+		b := fleetAgentJoin(g, "y", 1)
 		b.beat(2 * agentLostAfter)
 		g.expect(id, runCrashed, "agent x was lost")
 		if len(b.assigned()) != 0 {
@@ -159,10 +159,10 @@ func TestDispatchTaskLost(t *testing.T) {
 		a.hello.Holds = []heldRun{{id, 1}}
 		a.join()
 		g.expect(id, runRunning, "")
-		if got := dispatchToldTasks(a); got != "load cancelled by "+by+" lease 1 force false" {
+		if got := fleetToldTasks(a); got != "load cancelled by "+by+" lease 1 force false" {
 			t.Errorf("told %q", got)
 		}
-		a.report(dispatchEvent(as, evRunFinished, "", runCrashed)) // as an agent that is stopped says
+		a.report(fleetEvent(as, evRunFinished, "", runCrashed)) // as an agent that is stopped says
 		time.Sleep(time.Second)
 		g.expect(id, runCrashed, "")
 		a.gone()
@@ -176,7 +176,7 @@ func TestDispatchTaskLost(t *testing.T) {
 func TestDispatchAsked(t *testing.T) {
 	for _, task := range []string{"", "load"} {
 		synctest.Test(t, func(t *testing.T) {
-			g, a, as, by := dispatchWorking(t)
+			g, a, as, by := fleetWorking(t)
 			id := as.Run
 			time.Sleep(3 * time.Second)
 			a.gone()
@@ -191,7 +191,7 @@ func TestDispatchAsked(t *testing.T) {
 			a.hello.Holds, a.n = []heldRun{{id, 1}}, 4
 			a.join()
 			crash := func(kind, task string) agentItem {
-				item := dispatchEvent(as, kind, task, runCrashed)
+				item := fleetEvent(as, kind, task, runCrashed)
 				item.Event.Reason = "no principal for 10s"
 				return item
 			}

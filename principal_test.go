@@ -302,7 +302,7 @@ func TestPrincipalCatchup(t *testing.T) {
 		}
 		// Runs that make up for ticks go one after the other, though overlap skip lets one that a person starts go
 		// beside.
-		a := dispatchAgentJoin(g, "x", 10)
+		a := fleetAgentJoin(g, "x", 10)
 		if got := len(a.assigned()); got != 2 {
 			t.Errorf("%d runs were given out at once", got)
 		}
@@ -515,7 +515,7 @@ func TestPrincipalQueueBound(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
 		g.do(func() {
 			for range principalMaxQueued - sharesQueueOwn {
-				if _, refused := g.p.enqueue(g.p.catalog.files["w"].Spec, fire{trigger: triggerManual,
+				if _, refused := g.p.enqueue(g.p.catalog.files["w"].Spec, runOrder{trigger: triggerManual,
 					grant: authOwner}); refused != nil {
 					t.Error(refused)
 					return
@@ -591,7 +591,7 @@ func TestPrincipalQueueOrder(t *testing.T) {
 		if want := []string{"high", "high", "mid", "mid", "low", "low"}; !slices.Equal(got, want) {
 			t.Errorf("queue: %v", got)
 		}
-		a := dispatchAgentJoin(g, "x", 6)
+		a := fleetAgentJoin(g, "x", 6)
 		got = nil
 		for _, as := range a.assigned() {
 			got = append(got, as.Spec.ID)

@@ -31,7 +31,7 @@ func TestDispatchTime(t *testing.T) {
 					g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
 					ahead := c.ahead(time.Now())
 					theirs := func() Stamp { return stampOf(time.Now().Add(ahead)) }
-					a := &dispatchAgent{g: g, hello: agentMsg{Agent: "x", Capacity: 1, Epoch: "e"}}
+					a := &fleetAgent{g: g, hello: agentMsg{Agent: "x", Capacity: 1, Epoch: "e"}}
 					if known {
 						a.hello.Clock = theirs()
 					}
@@ -44,7 +44,7 @@ func TestDispatchTime(t *testing.T) {
 					id := g.run("w")
 					as := a.last()
 					say := func(kind, task, state string) {
-						item := dispatchEvent(as, kind, task, state)
+						item := fleetEvent(as, kind, task, state)
 						item.Event.Time = theirs()
 						a.report(item)
 					}
@@ -56,7 +56,7 @@ func TestDispatchTime(t *testing.T) {
 					say(evTaskFinished, "a", taskSucceeded)
 					say(evRunFinished, "", runSucceeded)
 					r := g.show(id)
-					near := func(at Stamp, want time.Time) bool { return at.Sub(want).Abs() <= dispatchSkew }
+					near := func(at Stamp, want time.Time) bool { return at.Sub(want).Abs() <= fleetSkew }
 					if !near(r.Started, began) || !near(r.Finished, time.Now()) ||
 						!near(r.task("a").Finished, time.Now()) || r.Finished.Before(r.Started.Time) {
 						t.Errorf("started %s, finished %s, and it is %s", r.Started, r.Finished, time.Now())
@@ -77,13 +77,13 @@ func TestDispatchTime(t *testing.T) {
 	// What was spooled for hours while the link was down keeps its time.
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
-		a := dispatchAgentJoin(g, "x", 1)
+		a := fleetAgentJoin(g, "x", 1)
 		id := g.run("w")
 		as := a.last()
-		a.report(dispatchBegun(as)...)
+		a.report(fleetBegun(as)...)
 		a.gone()
 		time.Sleep(5 * time.Second)
-		end := dispatchEvent(as, evRunFinished, "", runSucceeded)
+		end := fleetEvent(as, evRunFinished, "", runSucceeded)
 		time.Sleep(3 * time.Hour)
 		a.hello.Holds, a.hello.Clock = []heldRun{{id, 1}}, stampOf(time.Now())
 		a.join()
@@ -104,7 +104,7 @@ func TestDispatchLogDay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Overlap: overlapAllow}))
-		a := dispatchAgentJoin(g, "x", 1)
+		a := fleetAgentJoin(g, "x", 1)
 		midnight := time.Now().Truncate(24 * time.Hour).Add(24 * time.Hour)
 		for _, c := range []struct {
 			at   time.Duration // after midnight
@@ -119,9 +119,9 @@ func TestDispatchLogDay(t *testing.T) {
 			}
 			id := g.run("w")
 			as := a.last()
-			items := append(dispatchBegun(as), dispatchLines(as, 1, 2),
-				dispatchEvent(as, evTaskFinished, "a", taskSucceeded),
-				dispatchEvent(as, evRunFinished, "", runSucceeded))
+			items := append(fleetBegun(as), fleetLines(as, 1, 2),
+				fleetEvent(as, evTaskFinished, "a", taskSucceeded),
+				fleetEvent(as, evRunFinished, "", runSucceeded))
 			for _, item := range items {
 				if item.Event != nil {
 					item.Event.Time = stampOf(item.Event.Time.Add(c.own))

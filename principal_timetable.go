@@ -18,7 +18,7 @@ type timetable struct {
 	catalog *catalog
 	queue   *queue
 	fleet   *fleet
-	enqueue func(*Workflow, fire) (string, *protoError)
+	enqueue func(*Workflow, runOrder) (string, *protoError)
 
 	sched  *sched
 	loaded bool // the folder was read once
@@ -30,7 +30,7 @@ type timetable struct {
 
 // timetableNew makes a timetable without schedules. enqueue makes a run of a tick.
 func timetableNew(loop *principalLoop, catalog *catalog, queue *queue, fleet *fleet,
-	enqueue func(*Workflow, fire) (string, *protoError)) *timetable {
+	enqueue func(*Workflow, runOrder) (string, *protoError)) *timetable {
 	return &timetable{principalLoop: loop, catalog: catalog, queue: queue, fleet: fleet, enqueue: enqueue,
 		sched: schedNew(loop.cfg.Zone), clockWall: loop.cfg.now().Round(0), clockElapsed: loop.cfg.elapsed()}
 }
@@ -87,7 +87,7 @@ func (t *timetable) setBackBefore(entry *schedEntry, tick, now time.Time) {
 	t.sched.advance(entry, now)
 }
 
-// beginSchedules puts the schedules in force that have waited for the clock.
+// begin puts the schedules in force that have waited for the clock.
 func (t *timetable) begin() {
 	if !t.held {
 		return
@@ -170,11 +170,12 @@ func (t *timetable) verdictOf(w *Workflow, tick time.Time) schedVerdict {
 	return schedDecide(w, tick, t.pausedBy(w.ID), t.queue.active[w.ID], t.fleet.leftAlive(w.ID, ""))
 }
 
-// decide carries verdicts out, and records each.
+// carryOut carries verdicts out, and records each.
 func (t *timetable) carryOut(w *Workflow, verdicts []schedVerdict, trigger string) {
 	for _, v := range verdicts {
 		if v.fire {
-			_, refused := t.enqueue(w, fire{trigger: trigger, scheduled: v.tick, reason: v.reason, missed: v.missed})
+			_, refused := t.enqueue(w, runOrder{trigger: trigger, scheduled: v.tick, reason: v.reason,
+				missed: v.missed})
 			if refused == nil {
 				continue
 			}

@@ -29,7 +29,7 @@ func (l *looks) lookWatch(c *opCall) {
 		return
 	}
 	n := c.req.N.rows(opsDefaultN, stateMaxFinished)
-	w := &newsWatcher{watcher: watcher{ch: make(chan struct{}, 1)}, conn: c.conn, grant: c.grant, attention: -1}
+	w := &newsFollower{follower: follower{ch: make(chan struct{}, 1)}, conn: c.conn, grant: c.grant, attention: -1}
 	w.take()
 	var refused *protoError
 	all, ok := lookAsk(l, c, func() *newsNames {
@@ -51,7 +51,7 @@ func (l *looks) lookWatch(c *opCall) {
 
 // runNewsFollower sends the rows that it is given, says that this was all, and goes on with what is marked until the
 // connection ends. It wakes for a mark, and for a heartbeat when there was none for a while.
-func (l *looks) runNewsFollower(c *opCall, w *newsWatcher, names *newsNames) {
+func (l *looks) runNewsFollower(c *opCall, w *newsFollower, names *newsNames) {
 	defer l.call(func() { delete(l.followers.news, w) })
 	beat := time.NewTimer(newsHeartbeat)
 	defer beat.Stop()
@@ -60,7 +60,7 @@ func (l *looks) runNewsFollower(c *opCall, w *newsWatcher, names *newsNames) {
 	beats := 0
 	for ok {
 		beat.Reset(newsHeartbeat)
-		l.pause(c, &w.watcher, newsGap)
+		l.pause(c, &w.follower, newsGap)
 		select {
 		case <-w.ch:
 			if names, ok = principalAsk(l, w.take); ok {
@@ -91,7 +91,7 @@ func (l *looks) runNewsFollower(c *opCall, w *newsWatcher, names *newsNames) {
 
 // sendNews sends the named rows as they are by then, and gives the number of the newest event that they show. False
 // when the connection or the principal has ended.
-func (l *looks) sendNews(c *opCall, w *newsWatcher, names *newsNames) (seq uint64, ok bool) {
+func (l *looks) sendNews(c *opCall, w *newsFollower, names *newsNames) (seq uint64, ok bool) {
 	slices.Sort(names.workflows)
 	slices.Sort(names.agents)
 	slices.Sort(names.runs)
@@ -115,7 +115,7 @@ func (l *looks) sendNews(c *opCall, w *newsWatcher, names *newsNames) (seq uint6
 }
 
 // newsPage copies rows off the front of the lists, as many as a page has and the loop has time for. Only on the loop.
-func (l *looks) newsPage(w *newsWatcher, names *newsNames) *Reply {
+func (l *looks) newsPage(w *newsFollower, names *newsNames) *Reply {
 	page := &Reply{Seq: l.state.Seq}
 	began, rows := time.Now(), 0
 	next := func(list *[]string) (name string, ok bool) {

@@ -135,7 +135,7 @@ func (k *newsClient) compare(when string) {
 type newsWorld struct {
 	g      *principalRig
 	rnd    *rand.Rand
-	agents []*dispatchAgent
+	agents []*fleetAgent
 	begun  map[string]bool
 }
 
@@ -200,11 +200,11 @@ func (x *newsWorld) step() string {
 			switch key := fmt.Sprint(as.Run, as.Lease); {
 			case !x.begun[key]:
 				x.begun[key] = true
-				agent.report(dispatchBegun(as)...)
+				agent.report(fleetBegun(as)...)
 			case x.begun[key] && !x.begun["over "+key]:
 				x.begun["over "+key] = true
 				state := []string{runSucceeded, runFailed}[x.rnd.IntN(2)]
-				agent.report(dispatchEvent(as, evTaskFinished, "a", state), dispatchEvent(as, evRunFinished, "", state))
+				agent.report(fleetEvent(as, evTaskFinished, "a", state), fleetEvent(as, evRunFinished, "", state))
 			}
 		}
 		return "report by " + agent.hello.Agent
@@ -221,7 +221,7 @@ func TestNewsFold(t *testing.T) {
 				x := &newsWorld{g: principalRigOpen(t, t.TempDir()), rnd: rand.New(rand.NewPCG(seed, 1)),
 					begun: map[string]bool{}}
 				for _, name := range []string{"x", "y"} {
-					x.agents = append(x.agents, &dispatchAgent{g: x.g,
+					x.agents = append(x.agents, &fleetAgent{g: x.g,
 						hello: agentMsg{Agent: name, Capacity: 2, Epoch: "epoch-" + name, Version: "0"}})
 				}
 				k := newsClientOpen(x.g, nil, 0)

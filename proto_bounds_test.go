@@ -183,7 +183,7 @@ func TestAssignTooLarge(t *testing.T) {
 		if !huge.OK || !large.OK {
 			t.Fatalf("%+v %+v", huge.Error, large.Error)
 		}
-		a := dispatchAgentJoin(g, "x", 3)
+		a := fleetAgentJoin(g, "x", 3)
 		g.expect(huge.Run, runFailed, "it cannot be given to an agent: workflow, parameters and outputs have 1")
 		var got []string
 		for _, as := range a.assigned() {
@@ -209,19 +209,19 @@ func TestAgentSaysTooMuch(t *testing.T) {
 		for _, hello := range []agentMsg{{Agent: "y", Labels: map[string]string{"a": long}},
 			{Agent: "y", Version: long}} {
 			hello.Capacity, hello.Epoch = 1, orDefault(hello.Epoch, "e")
-			a := &dispatchAgent{g: g, hello: hello}
+			a := &fleetAgent{g: g, hello: hello}
 			a.join()
 			if m := a.of(msgRefused); len(m) != 1 || !strings.Contains(m[0].Reason, "may have") {
 				t.Errorf("%.50v: %+v", hello, m)
 			}
 		}
 		id := g.run("w")
-		a := dispatchAgentJoin(g, "x", 1)
+		a := fleetAgentJoin(g, "x", 1)
 		as := a.last()
-		a.report(dispatchBegun(as)...)
+		a.report(fleetBegun(as)...)
 		line := LogLine{Time: stampOf(time.Now()), Run: id, N: 1, Task: "a", Attempt: 1, Stream: "o", Text: long}
 		a.report(agentItem{Lease: 1, Lines: []LogLine{line}})
-		end := dispatchEvent(as, evRunFinished, "", runFailed)
+		end := fleetEvent(as, evRunFinished, "", runFailed)
 		end.Event.Reason, end.Event.Spec, end.Event.By = long, &Workflow{ID: "other"}, "root"
 		a.report(end)
 		for _, op := range []string{"ls", "ps", "why", "attention", "agents", "show"} {
@@ -260,13 +260,13 @@ func TestRunOutputsFit(t *testing.T) {
 		}
 		g := principalRigOpen(t, t.TempDir(), w)
 		id := g.run("w")
-		a := dispatchAgentJoin(g, "x", 1)
+		a := fleetAgentJoin(g, "x", 1)
 		as := a.last()
-		a.report(dispatchEvent(as, evRunStarted, "", ""))
+		a.report(fleetEvent(as, evRunStarted, "", ""))
 		for i := range 20 { // 60 kB each, as JSON
-			end := dispatchEvent(as, evTaskFinished, fmt.Sprint("t", i), taskSucceeded)
+			end := fleetEvent(as, evTaskFinished, fmt.Sprint("t", i), taskSucceeded)
 			end.Event.Outputs = map[string]string{"k": strings.Repeat("\x01", 10_000)}
-			a.report(dispatchEvent(as, evTaskStarted, fmt.Sprint("t", i), ""), end)
+			a.report(fleetEvent(as, evTaskStarted, fmt.Sprint("t", i), ""), end)
 		}
 		size, left := 0, 0
 		for _, task := range g.show(id).Tasks {
@@ -280,7 +280,7 @@ func TestRunOutputsFit(t *testing.T) {
 		if size != 360_000 || left != 14 {
 			t.Errorf("%d bytes are kept, those of %d tasks are not", size, left)
 		}
-		a.report(dispatchEvent(as, evRunFinished, "", runFailed))
+		a.report(fleetEvent(as, evRunFinished, "", runFailed))
 		again := a.last()
 		size = 0
 		for _, done := range again.Done {
@@ -431,7 +431,7 @@ func TestQueueMemory(t *testing.T) {
 		n := 0
 		g.do(func() {
 			for ; refused == nil && n < principalMaxQueued; n++ {
-				_, refused = g.p.enqueue(&w, fire{trigger: triggerManual})
+				_, refused = g.p.enqueue(&w, runOrder{trigger: triggerManual})
 			}
 		})
 		if refused == nil || refused.Code != codeBusy || !refused.Retry || n < most || n > most+2 {

@@ -153,19 +153,19 @@ func TestDispatchCancelledRetried(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
 			id := g.run("w")
-			a := dispatchAgentJoin(g, "x", 1)
+			a := fleetAgentJoin(g, "x", 1)
 			as := a.last()
-			a.report(dispatchBegun(as)...)
+			a.report(fleetBegun(as)...)
 			if r := g.ask(Request{Op: "cancel", Run: id, Task: task}); !r.OK {
 				t.Fatal(r.Error)
 			}
-			a.report(dispatchEvent(as, evTaskFinished, "a", taskCancelled),
-				dispatchEvent(as, evRunFinished, "", runCancelled))
+			a.report(fleetEvent(as, evTaskFinished, "a", taskCancelled),
+				fleetEvent(as, evRunFinished, "", runCancelled))
 			if r := g.ask(Request{Op: "retry", Run: id}); !r.OK {
 				t.Fatal(r.Error)
 			}
 			as = a.last()
-			a.report(dispatchBegun(as)...)
+			a.report(fleetBegun(as)...)
 			a.gone()
 			time.Sleep(agentLostAfter / 2)
 			a.hello.Holds = []heldRun{{id, as.Lease}}
@@ -173,8 +173,8 @@ func TestDispatchCancelledRetried(t *testing.T) {
 			if n := len(a.of(msgCancel)) + len(a.of(msgStopTask)); n != 0 || as.Attempt != 2 {
 				t.Errorf("attempt %d is cancelled when its agent is back", as.Attempt)
 			}
-			a.report(dispatchEvent(as, evTaskFinished, "a", taskSucceeded),
-				dispatchEvent(as, evRunFinished, "", runSucceeded))
+			a.report(fleetEvent(as, evTaskFinished, "a", taskSucceeded),
+				fleetEvent(as, evRunFinished, "", runSucceeded))
 			g.expect(id, runSucceeded, "")
 			a.gone()
 			g.stop()
@@ -197,21 +197,21 @@ func TestDispatchRetryBehind(t *testing.T) {
 			}
 			g := principalRigOpen(t, t.TempDir(), w)
 			id := g.run("w")
-			a := dispatchAgentJoin(g, "x", 1)
+			a := fleetAgentJoin(g, "x", 1)
 			as := a.last()
-			b := dispatchAgentJoin(g, "y", 1)
-			setup := dispatchEvent(as, evTaskFinished, "setup", taskSucceeded)
+			b := fleetAgentJoin(g, "y", 1)
+			setup := fleetEvent(as, evTaskFinished, "setup", taskSucceeded)
 			setup.Event.Outputs = map[string]string{"disk": "/mnt"}
-			a.report(dispatchEvent(as, evRunStarted, "", ""), setup, dispatchEvent(as, evTaskFinished, "work",
-				taskFailed), dispatchEvent(as, evTaskFinished, "tidy", taskSucceeded))
+			a.report(fleetEvent(as, evRunStarted, "", ""), setup, fleetEvent(as, evTaskFinished, "work",
+				taskFailed), fleetEvent(as, evTaskFinished, "tidy", taskSucceeded))
 			a.send(&agentMsg{Op: msgDrain}) // the next attempt goes to the other one
 			if how == "agent lost" {
-				a.report(dispatchEvent(as, evTaskStarted, "tell", ""))
+				a.report(fleetEvent(as, evTaskStarted, "tell", ""))
 				a.gone()
 				b.beat(2 * agentLostAfter)
 			} else {
-				a.report(dispatchEvent(as, evTaskFinished, "tell", taskSucceeded),
-					dispatchEvent(as, evRunFinished, "", runFailed))
+				a.report(fleetEvent(as, evTaskFinished, "tell", taskSucceeded),
+					fleetEvent(as, evRunFinished, "", runFailed))
 			}
 			if how == "by hand" {
 				if r := g.ask(Request{Op: "retry", Run: id}); !r.OK {
@@ -225,11 +225,11 @@ func TestDispatchRetryBehind(t *testing.T) {
 			if is := runnerStates(g.show(id)); is != "setup succeeded, work waiting, tidy waiting, tell waiting" {
 				t.Errorf("%s: shown are %s", how, is)
 			}
-			skip := dispatchEvent(as, evTaskFinished, "tell", taskSkipped)
+			skip := fleetEvent(as, evTaskFinished, "tell", taskSkipped)
 			skip.Event.Reason = "nothing before it failed"
-			b.report(dispatchEvent(as, evRunStarted, "", ""), dispatchEvent(as, evTaskFinished, "work", taskSucceeded),
-				dispatchEvent(as, evTaskFinished, "tidy", taskSucceeded), skip,
-				dispatchEvent(as, evRunFinished, "", runSucceeded))
+			b.report(fleetEvent(as, evRunStarted, "", ""), fleetEvent(as, evTaskFinished, "work", taskSucceeded),
+				fleetEvent(as, evTaskFinished, "tidy", taskSucceeded), skip,
+				fleetEvent(as, evRunFinished, "", runSucceeded))
 			if is := runnerStates(g.show(id)); is != "setup succeeded, work succeeded, tidy succeeded, tell skipped "+
 				"(nothing before it failed)" {
 				t.Errorf("%s: at the end are shown %s", how, is)
