@@ -86,8 +86,8 @@ type agent struct {
 	draining  bool
 	troubled  bool // the spool's disk takes nothing
 
-	left       map[runnerAttempt]runnerLeft // processes that could not be ended and live
-	unsaidLeft bool                         // that has changed since the principal was told of it
+	left       map[agentAttempt]agentLeft // processes that could not be ended and live
+	unsaidLeft bool                       // that has changed since the principal was told of it
 
 	told agentTold
 
@@ -166,7 +166,7 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 func newAgent(cfg agentConfig, spool *spool, procs *procs) *agent {
 	in := loopInboxNew[agentIn](agentInQueue)
 	return &agent{cfg: cfg, spool: spool, procs: procs, runs: map[string]*agentRun{}, ends: map[string]heldEnd{},
-		followed: map[string]bool{}, left: map[runnerAttempt]runnerLeft{},
+		followed: map[string]bool{}, left: map[agentAttempt]agentLeft{},
 		steps: steps{count: map[string]int{}, hangs: map[string]int{}}, in: in, ended: in.ended, leaseFrom: cfg.count()}
 }
 

@@ -158,7 +158,7 @@ func (a *agent) procSpecOf(s *step, start *attemptStart) (spec procSpec, warning
 		Begun: start.since, Grace: a.cfg.Grace, Budget: start.budget,
 		Cookie: attemptCookie(a.cfg.StateDir, start.run.Run, task.ID, start.attempt),
 		Stage:  s.at,
-		Rest:   start.rest, Unended: a.unendedOf(start.t.run), Left: a.leftOf(runnerAttempt{start.run.Run,
+		Rest:   start.rest, Unended: a.unendedOf(start.t.run), Left: a.leftOf(agentAttempt{start.run.Run,
 			start.run.Lease, task.ID, start.attempt}),
 		Output: func(l procLine) {
 			if !s.given() {
@@ -175,14 +175,14 @@ func attemptCookie(state, run, task string, attempt int) string {
 
 // attemptCookieOf takes a cookie of the agent with that folder apart, which may have a | in the name of its task. ok is
 // false for one of another agent, and for what no agent writes.
-func attemptCookieOf(cookie, state string) (of runnerAttempt, ok bool) {
+func attemptCookieOf(cookie, state string) (of agentAttempt, ok bool) {
 	f := strings.Split(cookie, "|")
 	last := len(f) - 1
 	if last < 3 || f[0] != attemptFolder(state) {
 		return of, false
 	}
 	attempt, err := strconv.Atoi(f[last])
-	return runnerAttempt{Run: f[1], Task: strings.Join(f[2:last], "|"), Attempt: attempt}, err == nil
+	return agentAttempt{Run: f[1], Task: strings.Join(f[2:last], "|"), Attempt: attempt}, err == nil
 }
 
 // attemptFolder writes a folder as it stands in a cookie.

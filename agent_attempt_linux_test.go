@@ -30,7 +30,7 @@ func TestAgentStartFifo(t *testing.T) {
 		{ID: "program", Tasks: one(Task{Cmd: fifo})},
 		{ID: "directory", Tasks: one(Task{Cmd: "true", WorkingDirectory: fifo})},
 	}
-	h := runnerHost(t, &principalLog{}, workflows...)
+	h := agentHost(t, &principalLog{}, workflows...)
 	for id, want := range map[string]string{
 		"env_file":             "read env_file " + fifo + ": not a regular file",
 		"endless env_file":     "read env_file /dev/zero: not a regular file",
@@ -39,8 +39,8 @@ func TestAgentStartFifo(t *testing.T) {
 		"endless outputs":      "read outputs: $CDKTR_OUTPUT: not a regular file",
 		"outputs of a failure": "exit 3", "program": "make it executable", "directory": fifo + " is not a directory",
 	} {
-		r, _ := runnerFollow(t, h, Request{Workflow: id}, nil)
-		if got := runnerStates(r); r.State != runFailed || !strings.Contains(got, want) {
+		r, _ := agentFollow(t, h, Request{Workflow: id}, nil)
+		if got := agentStates(r); r.State != runFailed || !strings.Contains(got, want) {
 			t.Errorf("%s: %s, want %q", id, got, want)
 		}
 	}
@@ -77,9 +77,9 @@ func TestAgentStartHangs(t *testing.T) {
 				"; exec sleep 300", Timeout: Duration(500 * time.Millisecond)},
 				{ID: "c", Run: "while [ ! -e " + begun + " ]; do sleep 0.01; done"},
 				{ID: "a", Cmd: program, Timeout: Duration(c.timeout), Depends: []string{"c"}}}}
-			h := runnerHost(t, &principalLog{}, w)
+			h := agentHost(t, &principalLog{}, w)
 			id, asked := "", false
-			r, _ := runnerFollow(t, h, Request{Workflow: "w"}, func(cl *client, r *Reply) {
+			r, _ := agentFollow(t, h, Request{Workflow: "w"}, func(cl *client, r *Reply) {
 				id = orDefault(r.Run, id)
 				for _, task := range r.Tasks {
 					if task.Task != "b" || task.State != taskFailed || asked {
@@ -98,7 +98,7 @@ func TestAgentStartHangs(t *testing.T) {
 					}
 				}
 			})
-			got := fmt.Sprintf("%s (%s): %s", r.State, r.Reason, runnerStates(r))
+			got := fmt.Sprintf("%s (%s): %s", r.State, r.Reason, agentStates(r))
 			by := r.task("a").Reason
 			if want := strings.NewReplacer("BY", by, "PROGRAM", program).Replace(c.want); got != want ||
 				c.stop != nil && !strings.HasPrefix(by, "cancelled by ") {

@@ -15,48 +15,48 @@ import (
 )
 
 const (
-	runnerLeftFile = "left.json" // in the agent's folder
-	runnerLeftSize = 1 << 20     // bytes of it that are read: the table has less
+	agentLeftFile = "left.json" // in the agent's folder
+	agentLeftSize = 1 << 20     // bytes of it that are read: the table has less
 )
 
-// runnerAttempt names an attempt of a task.
-type runnerAttempt struct {
+// agentAttempt names an attempt of a task.
+type agentAttempt struct {
 	Run     string `json:"run"`
 	Lease   int    `json:"lease"`
 	Task    string `json:"task"`
 	Attempt int    `json:"attempt"`
 }
 
-// runnerLeft is what an attempt has left: the same processes twice, as the system knows them and as the principal is
+// agentLeft is what an attempt has left: the same processes twice, as the system knows them and as the principal is
 // told of them.
-type runnerLeft struct {
-	runnerAttempt
+type agentLeft struct {
+	agentAttempt
 	Processes []procLeft `json:"processes"`
 	said      []LeftProcess
 }
 
-// runnerLeftTable is the file. What it says holds for one boot of the machine.
-type runnerLeftTable struct {
-	Boot string       `json:"boot"`
-	Left []runnerLeft `json:"left"`
+// agentLeftTable is the file. What it says holds for one boot of the machine.
+type agentLeftTable struct {
+	Boot string      `json:"boot"`
+	Left []agentLeft `json:"left"`
 }
 
 // attemptOf names the attempt that a task is at.
-func (t *taskTry) attemptOf() runnerAttempt {
-	return runnerAttempt{t.run.as.Run, t.run.as.Lease, t.task().ID, t.attempt}
+func (t *taskTry) attemptOf() agentAttempt {
+	return agentAttempt{t.run.as.Run, t.run.as.Lease, t.task().ID, t.attempt}
 }
 
 // leftOf makes what is told of the processes of an attempt that could not be ended, as procSpec.Left has it: from any
 // goroutine but the loop's.
-func (a *agent) leftOf(of runnerAttempt) func([]procLeft) {
+func (a *agent) leftOf(of agentAttempt) func([]procLeft) {
 	return func(left []procLeft) {
-		l := a.leftNamed(runnerLeft{runnerAttempt: of, Processes: left})
+		l := a.leftNamed(agentLeft{agentAttempt: of, Processes: left})
 		a.call(func() { a.noteLeft(l) })
 	}
 }
 
 // leftNamed adds what the principal is told, with the names of users: it reads the passwd file.
-func (a *agent) leftNamed(l runnerLeft) runnerLeft {
+func (a *agent) leftNamed(l agentLeft) agentLeft {
 	for _, p := range l.Processes {
 		why := "KILL has not ended it"
 		if p.Denied {
@@ -69,13 +69,13 @@ func (a *agent) leftNamed(l runnerLeft) runnerLeft {
 }
 
 // noteLeft takes into the table what an attempt has left now, which may be nothing any more.
-func (a *agent) noteLeft(l runnerLeft) {
-	before, known := a.left[l.runnerAttempt]
+func (a *agent) noteLeft(l agentLeft) {
+	before, known := a.left[l.agentAttempt]
 	switch {
 	case len(l.Processes) == 0 && !known:
 		return
 	case len(l.Processes) == 0:
-		delete(a.left, l.runnerAttempt)
+		delete(a.left, l.agentAttempt)
 		a.cfg.Log.Info("what could not be ended has gone", "run", l.Run, "task", l.Task, "processes",
 			leftText(before.said))
 	default:
@@ -84,7 +84,7 @@ func (a *agent) noteLeft(l runnerLeft) {
 		if !known && len(a.left) == protoMaxLeft {
 			return
 		}
-		a.left[l.runnerAttempt] = l
+		a.left[l.agentAttempt] = l
 	}
 	a.writeLeft()
 	if a.unsaidLeft = true; a.conn != nil && a.welcomed {
@@ -101,8 +101,8 @@ func (a *agent) tellLeft() {
 }
 
 // sortedLeft gives the table in an order.
-func (a *agent) sortedLeft() []runnerLeft {
-	return slices.SortedFunc(maps.Values(a.left), func(x, y runnerLeft) int {
+func (a *agent) sortedLeft() []agentLeft {
+	return slices.SortedFunc(maps.Values(a.left), func(x, y agentLeft) int {
 		return cmp.Or(cmp.Compare(x.Run, y.Run), cmp.Compare(x.Lease, y.Lease), cmp.Compare(x.Task, y.Task),
 			cmp.Compare(x.Attempt, y.Attempt))
 	})
@@ -119,12 +119,12 @@ func (a *agent) heldLeft() (held []heldLeft) {
 // writeLeft writes the table to its file, which need not be on the disk: it is of no use after the machine has booted
 // again.
 func (a *agent) writeLeft() {
-	name := filepath.Join(a.cfg.StateDir, runnerLeftFile)
+	name := filepath.Join(a.cfg.StateDir, agentLeftFile)
 	if len(a.left) == 0 {
 		os.Remove(name)
 		return
 	}
-	text, err := json.Marshal(runnerLeftTable{a.cfg.Boot, a.sortedLeft()})
+	text, err := json.Marshal(agentLeftTable{a.cfg.Boot, a.sortedLeft()})
 	if err == nil {
 		err = os.WriteFile(name+".new", append(text, '\n'), 0o600)
 	}
@@ -139,8 +139,8 @@ func (a *agent) writeLeft() {
 // readLeft takes over what an earlier life could not end: what its table has, and found, by their cookies, which this
 // one has just tried to end in vain. It reads files, and is for before the loop.
 func (a *agent) readLeft(found map[string][]procLeft) {
-	var table runnerLeftTable
-	text, _, err := fileRead(filepath.Join(a.cfg.StateDir, runnerLeftFile), runnerLeftSize)
+	var table agentLeftTable
+	text, _, err := fileRead(filepath.Join(a.cfg.StateDir, agentLeftFile), agentLeftSize)
 	if err == nil {
 		err = json.Unmarshal(text, &table)
 	}
@@ -159,14 +159,14 @@ func (a *agent) readLeft(found map[string][]procLeft) {
 	}
 	for _, cookie := range sortedKeys(found) {
 		if of, ok := attemptCookieOf(cookie, a.cfg.StateDir); ok {
-			a.takeLeft(runnerLeft{runnerAttempt: of, Processes: found[cookie]}, seen)
+			a.takeLeft(agentLeft{agentAttempt: of, Processes: found[cookie]}, seen)
 		}
 	}
 	a.writeLeft()
 }
 
 // takeLeft goes on looking after processes that an earlier life could not end, each once.
-func (a *agent) takeLeft(l runnerLeft, seen map[int]bool) {
+func (a *agent) takeLeft(l agentLeft, seen map[int]bool) {
 	l.Processes = slices.DeleteFunc(l.Processes, func(p procLeft) bool { return seen[p.PID] })
 	if len(l.Processes) == 0 || len(a.left) == protoMaxLeft {
 		return
@@ -174,8 +174,8 @@ func (a *agent) takeLeft(l runnerLeft, seen map[int]bool) {
 	for _, p := range l.Processes {
 		seen[p.PID] = true
 	}
-	a.left[l.runnerAttempt] = a.leftNamed(l)
+	a.left[l.agentAttempt] = a.leftNamed(l)
 	a.cfg.Log.Warn("what an earlier life of this agent could not end is there still", "run", l.Run, "task", l.Task,
-		"processes", leftText(a.left[l.runnerAttempt].said))
-	a.procs.lookAfter(l.Processes, a.leftOf(l.runnerAttempt))
+		"processes", leftText(a.left[l.agentAttempt].said))
+	a.procs.lookAfter(l.Processes, a.leftOf(l.agentAttempt))
 }

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// runnerCleanup is how long a task that cleans up may take once the run's timeout is over, with all its attempts,
+// agentCleanup is how long a task that cleans up may take once the run's timeout is over, with all its attempts,
 // unless it has a timeout of its own. Then it has failed.
-const runnerCleanup = 5 * time.Minute
+const agentCleanup = 5 * time.Minute
 
 // agentRun is a run that this agent has.
 type agentRun struct {
@@ -35,7 +35,7 @@ type agentRun struct {
 	budget  *procBudget      // what of its output is reported as it comes
 	tail    *spoolTail       // what comes behind that, until it was reported
 	telling bool             // the tail is being reported, the end of the run waits for it
-	live    runnerLive
+	live    agentLive
 	began   time.Time
 	ended   time.Time   // when the last task did, once that is known
 	timer   *time.Timer // of the run's own timeout
@@ -149,7 +149,7 @@ func (a *agent) endTask(t *taskTry, e *Event) {
 }
 
 // runLate is the end of a run's timeout. What is at work is stopped and nothing more begins, but for what cleans up or
-// raises the alarm: that goes on, and begins as behind any failure, for runnerCleanup or as long as its own timeout
+// raises the alarm: that goes on, and begins as behind any failure, for agentCleanup or as long as its own timeout
 // says. Then the run has failed.
 func (a *agent) runLate(r *agentRun) {
 	if a.runs[r.as.Run] != r || r.stopState != "" || r.late != "" {
@@ -197,11 +197,11 @@ func (a *agent) limitCleanup(t *taskTry) {
 	if t.run.late == "" || t.limit != nil || t.task().Timeout > 0 {
 		return
 	}
-	t.limit = time.AfterFunc(runnerCleanup, func() {
+	t.limit = time.AfterFunc(agentCleanup, func() {
 		a.call(func() {
 			if t.run.tries[t.index] == t {
 				t.late = true
-				a.stopTry(t, "timed out after "+procDuration(runnerCleanup)+", all there is once the run has timed out",
+				a.stopTry(t, "timed out after "+procDuration(agentCleanup)+", all there is once the run has timed out",
 					false)
 			}
 		})
@@ -275,7 +275,7 @@ func (a *agent) remark(r *agentRun, t *taskTry, text string) {
 		line.Task, line.Attempt = t.task().ID, t.attempt
 	}
 	if r.tail != nil && !r.budget.take(0) { // it stays behind what was written before it
-		r.keep(runnerTag(line.Task, line.Attempt), spoolTailRemark, line.Time.Time, []byte(line.Text))
+		r.keep(agentTag(line.Task, line.Attempt), spoolTailRemark, line.Time.Time, []byte(line.Text))
 		return
 	}
 	r.lines++
@@ -360,16 +360,16 @@ func secondsBetween(from, to time.Time) float64 {
 // Lines that a task has begun and not ended, told to the principal while somebody follows the run. While
 // nobody does they cost nothing but a look at a flag. What is told is not spooled: the line is, when it ends.
 
-// runnerLiveAfter is how long after something was read it is told that it is a line without an end, and how often at
+// agentLiveAfter is how long after something was read it is told that it is a line without an end, and how often at
 // most.
-const runnerLiveAfter = 300 * time.Millisecond
+const agentLiveAfter = 300 * time.Millisecond
 
-// runnerLiveMax bounds the runs that an agent knows to be followed. Of more than these nothing is told before it is
+// agentLiveMax bounds the runs that an agent knows to be followed. Of more than these nothing is told before it is
 // stored.
-const runnerLiveMax = 1000
+const agentLiveMax = 1000
 
-// runnerLive is whether, and of what, a run is told.
-type runnerLive struct {
+// agentLive is whether, and of what, a run is told.
+type agentLive struct {
 	on   atomic.Bool       // somebody follows it
 	due  atomic.Bool       // it is to be told soon
 	told map[string]string // by tag and stream, what was; the loop's
@@ -379,7 +379,7 @@ type runnerLive struct {
 func (a *agent) unendedOf(r *agentRun) func() {
 	return func() {
 		if r.live.on.Load() && r.live.due.CompareAndSwap(false, true) {
-			time.AfterFunc(runnerLiveAfter, func() { a.call(func() { a.tellLive(r) }) })
+			time.AfterFunc(agentLiveAfter, func() { a.call(func() { a.tellLive(r) }) })
 		}
 	}
 }
@@ -389,7 +389,7 @@ func (a *agent) follow(m *agentMsg) {
 	switch {
 	case m.Off:
 		delete(a.followed, m.Run)
-	case len(a.followed) < runnerLiveMax:
+	case len(a.followed) < agentLiveMax:
 		a.followed[m.Run] = true
 	}
 	if r := a.runs[m.Run]; r != nil {
@@ -440,7 +440,7 @@ func (a *agent) tellLive(r *agentRun) {
 }
 
 // ended notes that a line has ended: what is told next of its stream is another.
-func (l *runnerLive) ended(line *LogLine) {
+func (l *agentLive) ended(line *LogLine) {
 	if l.on.Load() {
 		delete(l.told, line.Stream+line.Task)
 	}

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestRunnerBlames: the task that failed first is named, wherever it stands, and neither one that was skipped for it
+// TestAgentRunBlames: the task that failed first is named, wherever it stands, and neither one that was skipped for it
 // nor one that ran and failed because of it. So does attention.
-func TestRunnerBlames(t *testing.T) {
+func TestAgentRunBlames(t *testing.T) {
 	for _, c := range []struct{ first, second, want string }{{"a", "b", "a"}, {"b", "a", "b"}} {
 		dir := t.TempDir()
 		if err := unix.Mkfifo(dir+"/over", 0o600); err != nil {
@@ -29,8 +29,8 @@ func TestRunnerBlames(t *testing.T) {
 				task.Run = fmt.Sprintf("read x <%s/over; %s", dir, task.Run)
 			}
 		}
-		h := runnerHost(t, &principalLog{}, w)
-		r, _ := runnerFollow(t, h, Request{Workflow: "w"}, nil)
+		h := agentHost(t, &principalLog{}, w)
+		r, _ := agentFollow(t, h, Request{Workflow: "w"}, nil)
 		if want := fmt.Sprintf("task %s: exit %d", c.want, exits[c.want]); r.State != runFailed || r.Reason != want {
 			t.Errorf("%s first: %s %q, want %q", c.first, r.State, r.Reason, want)
 		}

@@ -11,7 +11,7 @@ import (
 
 // The timeout of a run stops its tasks, and not what cleans up or raises the alarm behind them, nor what of that is at
 // work.
-func TestRunnerLate(t *testing.T) {
+func TestAgentRunLate(t *testing.T) {
 	sleep, limit := "exec sleep 300", Duration(400*time.Millisecond)
 	clean := func(id string, depends ...string) Task {
 		return Task{ID: id, Run: "echo " + id, Depends: depends, When: whenAlways}
@@ -42,10 +42,10 @@ func TestRunnerLate(t *testing.T) {
 			"a failed (LATE), b failed (timed out after 100ms)"},
 	} {
 		t.Run(id, func(t *testing.T) {
-			h := runnerHost(t, &principalLog{}, &Workflow{ID: "w", Timeout: limit, MaxActiveTasks: c.most,
+			h := agentHost(t, &principalLog{}, &Workflow{ID: "w", Timeout: limit, MaxActiveTasks: c.most,
 				Tasks: c.tasks})
-			r, lines := runnerFollow(t, h, Request{Workflow: "w"}, nil)
-			got := fmt.Sprintf("%s (%s): %s", r.State, r.Reason, runnerStates(r))
+			r, lines := agentFollow(t, h, Request{Workflow: "w"}, nil)
+			got := fmt.Sprintf("%s (%s): %s", r.State, r.Reason, agentStates(r))
 			if want := strings.ReplaceAll("failed (LATE): "+c.want, "LATE", "timed out after 400ms"); got != want {
 				t.Errorf("%s\nwant %s", got, want)
 			}
@@ -63,7 +63,7 @@ func TestRunnerLate(t *testing.T) {
 
 // What cleans up after the run's timeout has five minutes for all its attempts; and a cancel ends it like anything
 // else.
-func TestRunnerLateCleanup(t *testing.T) {
+func TestAgentRunLateCleanup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		again := Task{Cmd: "/no/such/program", Retries: 1000, RetryDelay: Duration(30 * time.Second),
 			RetryMaxDelay: Duration(30 * time.Second)}

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestRunnerLive lets a task draw over a line of its own, step by step, each when the follower has seen the one before.
-func TestRunnerLive(t *testing.T) {
+// TestAgentRunLive lets a task draw over a line of its own, step by step, each when the follower has seen the one before.
+func TestAgentRunLive(t *testing.T) {
 	for _, op := range []string{"run", "logs"} {
 		dir := t.TempDir()
 		if err := unix.Mkfifo(dir+"/go", 0o600); err != nil {
@@ -24,7 +24,7 @@ func TestRunnerLive(t *testing.T) {
 		}
 		steps := []string{"10%", "20%", "!what?", "30%"}
 		script := fmt.Sprintf(`step() { until read x <%s/go; do :; done; }; printf '10%%%%\r'; step; printf '20%%%%'; step; printf 'what?' >&2; step; printf '\r30%%%%'; step; echo; echo no >&2`, dir)
-		h := runnerHost(t, &principalLog{}, &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: script}}})
+		h := agentHost(t, &principalLog{}, &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: script}}})
 		var seen, stored []string
 		gone := 0
 		take := func(r *Reply) {
@@ -45,7 +45,7 @@ func TestRunnerLive(t *testing.T) {
 				go os.WriteFile(dir+"/go", []byte("\n"), 0) // it waits for the reader
 			}
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), runnerWait)
+		ctx, cancel := context.WithTimeout(context.Background(), agentWait)
 		c := &client{conn: h.connect(), endpoint: "here"}
 		req := Request{Op: "run", Workflow: "w", Follow: true, All: true}
 		if op == "logs" {
@@ -68,7 +68,7 @@ func TestRunnerLive(t *testing.T) {
 		if gone == 0 {
 			t.Errorf("%s: it was not told that the lines have ended", op)
 		}
-		for deadline := time.Now().Add(runnerWait); ; runtime.Gosched() { // the follower leaves behind its last reply
+		for deadline := time.Now().Add(agentWait); ; runtime.Gosched() { // the follower leaves behind its last reply
 			if n, _ := principalAsk(h.p, func() int { return len(h.p.followers.live) }); n == 0 {
 				break
 			} else if time.Now().After(deadline) {
@@ -80,11 +80,11 @@ func TestRunnerLive(t *testing.T) {
 	}
 }
 
-// TestRunnerLiveNobody: a follower that does not ask for them gets none, and a run that nobody follows tells none.
-func TestRunnerLiveNobody(t *testing.T) {
-	h := runnerHost(t, &principalLog{}, &Workflow{ID: "w", Tasks: []Task{{ID: "a",
+// TestAgentRunLiveNobody: a follower that does not ask for them gets none, and a run that nobody follows tells none.
+func TestAgentRunLiveNobody(t *testing.T) {
+	h := agentHost(t, &principalLog{}, &Workflow{ID: "w", Tasks: []Task{{ID: "a",
 		Run: "printf 10%%; sleep 0.5; echo; echo done"}}})
-	r, lines := runnerFollow(t, h, Request{Workflow: "w"}, func(_ *client, r *Reply) {
+	r, lines := agentFollow(t, h, Request{Workflow: "w"}, func(_ *client, r *Reply) {
 		if r.Line != nil && r.Line.N == 0 {
 			t.Errorf("a line without an end: %+v", r.Line)
 		}
@@ -97,9 +97,9 @@ func TestRunnerLiveNobody(t *testing.T) {
 	}
 }
 
-// TestRunnerLiveBounds: what an agent sends as a line without an end is shown of its own runs and tasks only, and
+// TestAgentRunLiveBounds: what an agent sends as a line without an end is shown of its own runs and tasks only, and
 // within bounds.
-func TestRunnerLiveBounds(t *testing.T) {
+func TestAgentRunLiveBounds(t *testing.T) {
 	r := &Run{ID: "R", State: runRunning, Agent: "x", Lease: 2, Tasks: []TaskRun{{Task: "a"}}}
 	f := followersNew(&principalLoop{state: stateNew()}, nil, nil)
 	f.live["R"] = &liveRun{lines: map[string]LogLine{}}

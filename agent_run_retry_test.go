@@ -12,12 +12,12 @@ import (
 )
 
 // While a task waits it says what comes next; what is kept of the attempt is only why it failed, and how long it took.
-func TestRunnerRetryReason(t *testing.T) {
+func TestAgentRunRetryReason(t *testing.T) {
 	w := &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: `sleep 0.1; test "$CDKTR_ATTEMPT" = 3`, Retries: 2,
 		RetryDelay: Duration(time.Millisecond)}}}
-	h := runnerHost(t, &principalLog{}, w)
-	r, _ := runnerFollow(t, h, Request{Workflow: "w"}, nil)
-	if is := runnerStates(r); r.State != runSucceeded || is != "a succeeded" {
+	h := agentHost(t, &principalLog{}, w)
+	r, _ := agentFollow(t, h, Request{Workflow: "w"}, nil)
+	if is := agentStates(r); r.State != runSucceeded || is != "a succeeded" {
 		t.Fatalf("%s: %s", r.State, is)
 	}
 	waits, n := regexp.MustCompile(`^exit 1; attempt ([23]) of 3 in [01]\d?m?s$`), 0
@@ -54,7 +54,7 @@ func TestRunnerRetryReason(t *testing.T) {
 }
 
 // A task that fails twice and then succeeds: the command line tells of all three, and does so after a restart.
-func TestRunnerRetryShown(t *testing.T) {
+func TestAgentRunRetryShown(t *testing.T) {
 	x := e2eNew(t)
 	x.File("w.yml", `
 tasks:

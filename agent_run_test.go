@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// runnerWait is far longer than anything here takes: a test that waits for so long has failed.
-const runnerWait = 60 * time.Second
+// agentWait is far longer than anything here takes: a test that waits for so long has failed.
+const agentWait = 60 * time.Second
 
-// runnerHost is a principal and an agent in this process that run real tasks.
-func runnerHost(t *testing.T, log *principalLog, workflows ...*Workflow) *host {
+// agentHost is a principal and an agent in this process that run real tasks.
+func agentHost(t *testing.T, log *principalLog, workflows ...*Workflow) *host {
 	t.Helper()
 	logger := slog.New(slog.NewTextHandler(log, nil))
 	p, err := principalOpen(principalConfig{dialect: compatNew, StateDir: t.TempDir(), NoSync: true, NoScheduler: true,
@@ -43,10 +43,10 @@ func runnerHost(t *testing.T, log *principalLog, workflows ...*Workflow) *host {
 	return h
 }
 
-// runnerFollow runs a workflow and gives its end, and its output as task|stream|text. each is called with every reply.
-func runnerFollow(t *testing.T, h *host, req Request, each func(*client, *Reply)) (*Run, []string) {
+// agentFollow runs a workflow and gives its end, and its output as task|stream|text. each is called with every reply.
+func agentFollow(t *testing.T, h *host, req Request, each func(*client, *Reply)) (*Run, []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), runnerWait)
+	ctx, cancel := context.WithTimeout(context.Background(), agentWait)
 	defer cancel()
 	c := &client{conn: h.connect(), endpoint: "here"}
 	defer c.close()
@@ -70,8 +70,8 @@ func runnerFollow(t *testing.T, h *host, req Request, each func(*client, *Reply)
 	return run, lines
 }
 
-// runnerStates gives the tasks of a run in short.
-func runnerStates(r *Run) string {
+// agentStates gives the tasks of a run in short.
+func agentStates(r *Run) string {
 	var parts []string
 	for _, task := range r.Tasks {
 		text := task.Task + " " + task.State
@@ -83,7 +83,7 @@ func runnerStates(r *Run) string {
 	return strings.Join(parts, ", ")
 }
 
-func TestRunnerValues(t *testing.T) {
+func TestAgentRunValues(t *testing.T) {
 	w := &Workflow{ID: "w", Params: map[string]Param{"day": {Required: true}},
 		Env: map[string]string{"WHO": "${params.day}"}, Tasks: []Task{
 			{ID: "a", Run: `echo "rows=42" >> "$CDKTR_OUTPUT"; echo "k=a" >> "$CDKTR_OUTPUT"; echo "$WHO $PARAM_DAY $CDKTR_TASK_ID $CDKTR_ATTEMPT"`},
@@ -91,8 +91,8 @@ func TestRunnerValues(t *testing.T) {
 			{ID: "c", Run: `echo k=c > "$CDKTR_OUTPUT"`, Depends: []string{"a"}},
 			{ID: "d", Cmd: "echo", Args: []string{"${tasks.a.outputs.rows}", "${run.id}"}, Depends: []string{"b", "c"}},
 			{ID: "e", Run: `echo "$rows $k"`, Depends: []string{"b", "c"}}}}
-	h := runnerHost(t, &principalLog{}, w)
-	r, lines := runnerFollow(t, h, Request{Workflow: "w", Params: map[string]string{"day": "monday"}}, nil)
+	h := agentHost(t, &principalLog{}, w)
+	r, lines := agentFollow(t, h, Request{Workflow: "w", Params: map[string]string{"day": "monday"}}, nil)
 	if r.State != runSucceeded || r.Reason != "" || r.Agent != "x" || r.Seconds <= 0 {
 		t.Errorf("%+v", r)
 	}
@@ -118,7 +118,7 @@ func TestRunnerValues(t *testing.T) {
 	}
 }
 
-func TestRunnerOutcomes(t *testing.T) {
+func TestAgentRunOutcomes(t *testing.T) {
 	log := &principalLog{}
 	workflows := []*Workflow{
 		{ID: "fails", Tasks: []Task{{ID: "a", Run: "exit 3"}, {ID: "b", Run: "true", Depends: []string{"a"}},
@@ -142,7 +142,7 @@ func TestRunnerOutcomes(t *testing.T) {
 		{ID: "whole again", Retries: 1, Tasks: []Task{{ID: "a", Run: "echo once"},
 			{ID: "b", Run: `test -n "$AGAIN"`, Depends: []string{"a"}}}},
 	}
-	h := runnerHost(t, log, workflows...)
+	h := agentHost(t, log, workflows...)
 	for id, want := range map[string]string{
 		"fails": "failed (task a: exit 3): a failed (exit 3), b skipped (a failed), c skipped (b was " +
 			"skipped), d succeeded, e succeeded, f succeeded",
@@ -157,8 +157,8 @@ func TestRunnerOutcomes(t *testing.T) {
 		"leaves":      "succeeded (): a succeeded",
 		"whole again": "failed (task b: exit 1): a succeeded, b failed (exit 1)",
 	} {
-		r, lines := runnerFollow(t, h, Request{Workflow: id}, nil)
-		if got := fmt.Sprintf("%s (%s): %s", r.State, r.Reason, runnerStates(r)); got != want {
+		r, lines := agentFollow(t, h, Request{Workflow: id}, nil)
+		if got := fmt.Sprintf("%s (%s): %s", r.State, r.Reason, agentStates(r)); got != want {
 			t.Errorf("%s:\n%s\nwant\n%s", id, got, want)
 		}
 		switch {
@@ -172,20 +172,20 @@ func TestRunnerOutcomes(t *testing.T) {
 		}
 	}
 	// nothing ran
-	if r, _ := runnerFollow(t, h, Request{Workflow: "no program"}, nil); r.State != runFailed ||
+	if r, _ := agentFollow(t, h, Request{Workflow: "no program"}, nil); r.State != runFailed ||
 		r.Tasks[0].Exit != nil {
 		t.Errorf("%+v", r)
 	}
 }
 
 // Never more tasks at once than the workflow says, and they start in the order of the file.
-func TestRunnerMaxActive(t *testing.T) {
+func TestAgentRunMaxActive(t *testing.T) {
 	w := &Workflow{ID: "w", MaxActiveTasks: 2}
 	for i := range 6 {
 		w.Tasks = append(w.Tasks, Task{ID: fmt.Sprint("t", i), Run: "sleep 0.1"})
 	}
-	h := runnerHost(t, &principalLog{}, w)
-	runnerFollow(t, h, Request{Workflow: "w"}, nil)
+	h := agentHost(t, &principalLog{}, w)
+	agentFollow(t, h, Request{Workflow: "w"}, nil)
 	active, order := 0, ""
 	if _, err := h.p.store.readEvents(1, 1000, func(e *Event) bool {
 		switch e.Kind {
@@ -205,16 +205,16 @@ func TestRunnerMaxActive(t *testing.T) {
 }
 
 // A run is cancelled while one task is at work, one waits for its next attempt, and one for both.
-func TestRunnerCancel(t *testing.T) {
+func TestAgentRunCancel(t *testing.T) {
 	w := &Workflow{ID: "w", Tasks: []Task{{ID: "a",
 		Run: "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done"},
 		{ID: "b", Run: "exit 1", Retries: 3, RetryDelay: Duration(time.Hour)},
 		{ID: "c", Run: "true", Depends: []string{"a", "b"}}}}
-	h := runnerHost(t, &principalLog{}, w)
+	h := agentHost(t, &principalLog{}, w)
 	seen := map[string]bool{}
 	asked := false
 	id := ""
-	r, lines := runnerFollow(t, h, Request{Workflow: "w"}, func(c *client, r *Reply) {
+	r, lines := agentFollow(t, h, Request{Workflow: "w"}, func(c *client, r *Reply) {
 		if r.Run != "" {
 			id = r.Run
 		}
@@ -233,7 +233,7 @@ func TestRunnerCancel(t *testing.T) {
 	})
 	if r.State != runCancelled || !strings.HasPrefix(r.Reason, "cancelled by ") || stateTask(r, "a") != taskCancelled ||
 		stateTask(r, "b") != taskCancelled || stateTask(r, "c") != taskSkipped && stateTask(r, "c") != taskCancelled {
-		t.Errorf("%s (%s): %s", r.State, r.Reason, runnerStates(r))
+		t.Errorf("%s (%s): %s", r.State, r.Reason, agentStates(r))
 	}
 	if !slices.Contains(lines, "a|o|bye") {
 		t.Errorf("output: %q", lines)
@@ -242,7 +242,7 @@ func TestRunnerCancel(t *testing.T) {
 
 // One task of a run is stopped: it ends, and what needs it is skipped; all else of the run goes on, and it is not run
 // again.
-func TestRunnerCancelTask(t *testing.T) {
+func TestAgentRunCancelTask(t *testing.T) {
 	for name, force := range map[string]bool{"term": false, "kill": true} {
 		t.Run(name, func(t *testing.T) {
 			// it does not succeed by ending well now
@@ -255,7 +255,7 @@ func TestRunnerCancelTask(t *testing.T) {
 				{ID: "c", Run: "echo alarm", Depends: []string{"b"}, When: whenFailure},
 				{ID: "d", Run: "echo tidy", Depends: []string{"a"}, When: whenAlways},
 				{ID: "e", Run: "exit 1", Retries: 3, RetryDelay: Duration(time.Hour)}, {ID: "f", Run: "echo free"}}}
-			h := runnerHost(t, &principalLog{}, w)
+			h := agentHost(t, &principalLog{}, w)
 			id, up, asked := "", false, map[string]bool{}
 			stop := func(c *client, task string) {
 				if !asked[task] {
@@ -265,7 +265,7 @@ func TestRunnerCancelTask(t *testing.T) {
 					}
 				}
 			}
-			r, lines := runnerFollow(t, h, Request{Workflow: "w"}, func(c *client, r *Reply) {
+			r, lines := agentFollow(t, h, Request{Workflow: "w"}, func(c *client, r *Reply) {
 				id = orDefault(r.Run, id)
 				up = up || r.Line != nil && r.Line.Text == "up"
 				if up {
@@ -280,7 +280,7 @@ func TestRunnerCancelTask(t *testing.T) {
 			by, _ := strings.CutPrefix(r.task("a").Reason, "cancelled by ")
 			want := fmt.Sprintf("a cancelled (cancelled by %s), b skipped (a was cancelled), c succeeded, d "+
 				"succeeded, e cancelled (cancelled by %[1]s), f succeeded", by)
-			if got := runnerStates(r); r.State != runFailed || r.Attempt != 1 || by == "" || got != want {
+			if got := agentStates(r); r.State != runFailed || r.Attempt != 1 || by == "" || got != want {
 				t.Errorf("%s, attempt %d: %s\nwant %s", r.State, r.Attempt, got, want)
 			}
 			if r.Reason != "task a: cancelled by "+by && r.Reason != "task e: cancelled by "+by { // whichever was first
@@ -295,7 +295,7 @@ func TestRunnerCancelTask(t *testing.T) {
 
 // One task of a run is stopped: the one that is named, by the lease that is in force, while it is at work. All else is
 // as if nothing had been said.
-func TestRunnerCancelTaskFits(t *testing.T) {
+func TestAgentRunCancelTaskFits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := agentRigOpen(t)
 		later := Task{Cmd: "/no/such/program", Retries: 100, RetryDelay: Duration(10 * time.Minute)}
@@ -347,7 +347,7 @@ func TestRunnerCancelTaskFits(t *testing.T) {
 }
 
 // The same run is given to the agent anew while it still stops the earlier one: the new one begins when that is gone.
-func TestRunnerGivenAnew(t *testing.T) {
+func TestAgentRunGivenAnew(t *testing.T) {
 	agentEnd, ours := wirePipe()
 	conns := make(chan wireConn, 1)
 	conns <- agentEnd
@@ -398,7 +398,7 @@ func TestRunnerGivenAnew(t *testing.T) {
 	}()
 	until := func(want string) (before []string) {
 		t.Helper()
-		late := time.After(runnerWait)
+		late := time.After(agentWait)
 		for {
 			select {
 			case text, ok := <-said:
@@ -443,34 +443,34 @@ func TestRunnerGivenAnew(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(runnerWait):
+	case <-time.After(agentWait):
 		t.Fatal("the agent does not end")
 	}
 	ours.Close()
 }
 
 // The start of a task is in the spool before its process begins, also of one of many that start at once.
-func TestRunnerStartSpooled(t *testing.T) {
+func TestAgentRunStartSpooled(t *testing.T) {
 	w := &Workflow{ID: "w"}
 	for i := range 3 * attemptBegins {
 		w.Tasks = append(w.Tasks, Task{ID: fmt.Sprint("t",
 			i), Run: `grep -q '"e":"task.started","task":"'$CDKTR_TASK_ID'"}' "${CDKTR_OUTPUT%/*}"/../spool/*.jsonl`})
 	}
-	h := runnerHost(t, &principalLog{}, w)
-	if r, lines := runnerFollow(t, h, Request{Workflow: "w"}, nil); r.State != runSucceeded {
+	h := agentHost(t, &principalLog{}, w)
+	if r, lines := agentFollow(t, h, Request{Workflow: "w"}, nil); r.State != runSucceeded {
 		t.Errorf("%s (%s), %q", r.State, r.Reason, lines)
 	}
 }
 
 // A task that waits for its next attempt leaves its place to others, and waits for one when its time has come.
-func TestRunnerPlaces(t *testing.T) {
+func TestAgentRunPlaces(t *testing.T) {
 	w := &Workflow{ID: "w", MaxActiveTasks: 1, Tasks: []Task{
 		{ID: "a", Run: `test "$CDKTR_ATTEMPT" = 3`, Retries: 2, RetryDelay: Duration(20 * time.Millisecond)},
 		{ID: "b", Run: "exit 1", Retries: 3, RetryDelay: Duration(time.Hour)},
 		{ID: "c", Run: "sleep 0.1"}, {ID: "d", Run: "sleep 0.1", Depends: []string{"c"}}}}
-	h := runnerHost(t, &principalLog{}, w)
+	h := agentHost(t, &principalLog{}, w)
 	id, asked, states := "", false, map[string]string{}
-	r, _ := runnerFollow(t, h, Request{Workflow: "w"}, func(c *client, r *Reply) {
+	r, _ := agentFollow(t, h, Request{Workflow: "w"}, func(c *client, r *Reply) {
 		id = orDefault(r.Run, id)
 		for _, task := range r.Tasks {
 			states[task.Task] = task.State
@@ -482,7 +482,7 @@ func TestRunnerPlaces(t *testing.T) {
 			}
 		}
 	})
-	if got := runnerStates(r); !strings.HasPrefix(got, "a succeeded, b cancelled") ||
+	if got := agentStates(r); !strings.HasPrefix(got, "a succeeded, b cancelled") ||
 		!strings.HasSuffix(got, "c succeeded, d succeeded") {
 		t.Error(got)
 	}
@@ -502,7 +502,7 @@ func TestRunnerPlaces(t *testing.T) {
 }
 
 // A task that waits for its next attempt, and then for a place, is stopped like any other.
-func TestRunnerPlacesStop(t *testing.T) {
+func TestAgentRunPlacesStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := agentRigOpen(t)
 		g.assign("R1", 1, Workflow{MaxActiveTasks: 1, Tasks: []Task{{ID: "a", Cmd: "/no/such/program", Retries: 5,
@@ -523,7 +523,7 @@ func TestRunnerPlacesStop(t *testing.T) {
 }
 
 // What attempts that failed wrote to their outputs is gone with them: it counts for nothing.
-func TestRunnerOutputsOfFailures(t *testing.T) {
+func TestAgentRunOutputsOfFailures(t *testing.T) {
 	write := `head -c 60000 /dev/zero | tr '\0' x | sed 's/^/k=/' > "$CDKTR_OUTPUT"; `
 	w := &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: write + `test "$CDKTR_ATTEMPT" = 6`, Retries: 5,
 		RetryDelay: Duration(time.Millisecond)}}}
@@ -532,8 +532,8 @@ func TestRunnerOutputsOfFailures(t *testing.T) {
 	}
 	w.Tasks = append(w.Tasks, Task{ID: "b", Run: write, Depends: []string{"f0", "f1", "f2", "f3", "f4"},
 		When: whenAlways})
-	h := runnerHost(t, &principalLog{}, w)
-	r, _ := runnerFollow(t, h, Request{Workflow: "w"}, nil)
+	h := agentHost(t, &principalLog{}, w)
+	r, _ := agentFollow(t, h, Request{Workflow: "w"}, nil)
 	for _, task := range r.Tasks {
 		switch failed := task.Task[0] == 'f'; {
 		case failed && (task.State != taskFailed || task.Outputs != nil):
@@ -547,9 +547,9 @@ func TestRunnerOutputsOfFailures(t *testing.T) {
 		four.Tasks = append(four.Tasks, Task{ID: fmt.Sprint("t", i), Run: write})
 	}
 	h.p.call(func() { h.p.setFiles(principalFiles(w, four), nil) })
-	if r, _ := runnerFollow(t, h, Request{Workflow: "four"}, nil); r.State != runFailed ||
-		strings.Count(runnerStates(r), "outputs of this run are more than 256 KiB as JSON in all") != 1 {
-		t.Errorf("%s: %s", r.State, runnerStates(r))
+	if r, _ := agentFollow(t, h, Request{Workflow: "four"}, nil); r.State != runFailed ||
+		strings.Count(agentStates(r), "outputs of this run are more than 256 KiB as JSON in all") != 1 {
+		t.Errorf("%s: %s", r.State, agentStates(r))
 	}
 	// Also what is kept for another attempt of the run, and as it is in a message: a control character is six bytes of
 	// JSON.
@@ -567,9 +567,9 @@ func TestRunnerOutputsOfFailures(t *testing.T) {
 	}
 	h.p.call(func() { h.p.setFiles(principalFiles(w, again, wide), nil) })
 	for _, id := range []string{"again", "wide"} {
-		if r, _ := runnerFollow(t, h, Request{Workflow: id}, nil); r.State != runFailed ||
-			strings.Count(runnerStates(r), "outputs of this run are more than 256 KiB as JSON in all") != 1 {
-			t.Errorf("%s: %s: %.500s", id, r.State, runnerStates(r))
+		if r, _ := agentFollow(t, h, Request{Workflow: id}, nil); r.State != runFailed ||
+			strings.Count(agentStates(r), "outputs of this run are more than 256 KiB as JSON in all") != 1 {
+			t.Errorf("%s: %s: %.500s", id, r.State, agentStates(r))
 		}
 	}
 }

@@ -14,30 +14,30 @@ import (
 )
 
 const (
-	// runnerTailMax is the most of a run's end that is kept, in bytes. It goes into the spool at one time. Of a
+	// agentTailMax is the most of a run's end that is kept, in bytes. It goes into the spool at one time. Of a
 	// log.max_size for which this is less than three quarters, the beginning has the rest.
-	runnerTailMax = 16 << 20
-	// runnerTailRoom is how many times its text the end of a run may take in the spool. It leaves the rest of the spool
+	agentTailMax = 16 << 20
+	// agentTailRoom is how many times its text the end of a run may take in the spool. It leaves the rest of the spool
 	// to others.
-	runnerTailRoom = 4
+	agentTailRoom = 4
 )
 
 // bound sets what of its output a run may have stored.
 func (a *agent) bound(r *agentRun) {
 	size := r.as.Spec.logMaxSize()
-	tail := min(size-size/4, runnerTailMax)
+	tail := min(size-size/4, agentTailMax)
 	r.budget = newProcBudget(size - tail)
 	r.tail = spoolTailNew(a.tailDir(), spoolTailMeta{Run: r.as.Run, Lease: r.as.Lease, Size: size})
 }
 
 func (a *agent) tailDir() string { return filepath.Join(a.cfg.StateDir, "tail") }
 
-// runnerTag names the stream of an attempt in a tail.
-func runnerTag(task string, attempt int) string { return strconv.Itoa(attempt) + " " + task }
+// agentTag names the stream of an attempt in a tail.
+func agentTag(task string, attempt int) string { return strconv.Itoa(attempt) + " " + task }
 
 // restOf makes what takes the output of an attempt that goes beyond the bound of its run. Any goroutine may call that.
 func (r *agentRun) restOf(t *taskTry) func(procRest) {
-	tag := runnerTag(t.task().ID, t.attempt)
+	tag := agentTag(t.task().ID, t.attempt)
 	return func(x procRest) {
 		flags := 0
 		if x.Err {
@@ -75,7 +75,7 @@ func (a *agent) tailFirst(r *agentRun, then func()) bool {
 		r.timer.Stop() // its tasks are over, in time
 	}
 	tail := r.tail
-	limit := max((a.spool.maxBytes-a.spool.bytes())/runnerTailRoom, 1)
+	limit := max((a.spool.maxBytes-a.spool.bytes())/agentTailRoom, 1)
 	a.workers.Go(func() {
 		err := a.runTail(r, tail, limit)
 		a.call(func() {
@@ -103,7 +103,7 @@ func (a *agent) runTail(r *agentRun, tail *spoolTail, limit int64) error {
 	if fault != nil {
 		x.fault = fault
 	}
-	return runnerTailLines(x, func(lines []LogLine) error {
+	return agentTailLines(x, func(lines []LogLine) error {
 		taken := make(chan struct{})
 		if !a.call(func() {
 			for _, line := range lines {
@@ -127,9 +127,9 @@ func (a *agent) runTail(r *agentRun, tail *spoolTail, limit int64) error {
 	})
 }
 
-// runnerTailLines gives fn the lines of a tail, numbered from where its run's other lines end, some at once; the first
+// agentTailLines gives fn the lines of a tail, numbered from where its run's other lines end, some at once; the first
 // says what was left out before it.
-func runnerTailLines(x *spoolTailReader, fn func([]LogLine) error) error {
+func agentTailLines(x *spoolTailReader, fn func([]LogLine) error) error {
 	var lines []LogLine
 	n, bytes := x.meta.N, 0
 	put := func(line LogLine, raw []byte) error {
@@ -172,7 +172,7 @@ func (a *agent) recallTails() {
 	for _, path := range spoolTailsLeft(a.tailDir()) {
 		x, err := spoolTailOf(path, 0, nil)
 		if err == nil {
-			err = runnerTailLines(x, func(lines []LogLine) error {
+			err = agentTailLines(x, func(lines []LogLine) error {
 				msg, items := parcelPack(x.meta.Run, x.meta.Lease, lines, nil)
 				_, err := a.spool.add(msg, items, false)
 				return err

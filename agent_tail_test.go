@@ -11,12 +11,13 @@ import (
 	"testing"
 )
 
-// TestRunnerTail: the end is stored behind the beginning, before the run is over, with the count of what lies between.
-func TestRunnerTail(t *testing.T) {
+// TestAgentRunTail: the end is stored behind the beginning, before the run is over, with the count of what lies
+// between.
+func TestAgentRunTail(t *testing.T) {
 	count := func(n int, word string) string {
 		return fmt.Sprintf("i=0; while [ $i -lt %d ]; do echo %s $i; i=$((i+1)); done", n, word)
 	}
-	h := runnerHost(t, &principalLog{},
+	h := agentHost(t, &principalLog{},
 		// 3,890 bytes and 4
 		&Workflow{ID: "fits", LogMaxSize: 4000, Tasks: []Task{{ID: "a", Run: count(400, "line") + "; echo END >&2"}}},
 		&Workflow{ID: "flood", LogMaxSize: 4000, Tasks: []Task{{ID: "a", Run: count(2000, "line") +
@@ -44,7 +45,7 @@ func TestRunnerTail(t *testing.T) {
 			"ended (1): sleep]"},
 	} {
 		over := false
-		r, lines := runnerFollow(t, h, Request{Workflow: test.id}, func(_ *client, r *Reply) {
+		r, lines := agentFollow(t, h, Request{Workflow: test.id}, func(_ *client, r *Reply) {
 			if over = over || len(r.Runs) > 0; over && r.Line != nil {
 				t.Errorf("%s: a line behind the end: %q", test.id, r.Line.Text)
 			}
@@ -71,11 +72,11 @@ func TestRunnerTail(t *testing.T) {
 	}
 }
 
-// TestRunnerTailCancelled: of a run that is stopped in a flood the end is told, too.
-func TestRunnerTailCancelled(t *testing.T) {
-	h := runnerHost(t, &principalLog{}, &Workflow{ID: "w", LogMaxSize: 4000,
+// TestAgentRunTailCancelled: of a run that is stopped in a flood the end is told, too.
+func TestAgentRunTailCancelled(t *testing.T) {
+	h := agentHost(t, &principalLog{}, &Workflow{ID: "w", LogMaxSize: 4000,
 		Tasks: []Task{{ID: "a", Run: "exec 2>/dev/null; trap 'kill %1; wait; echo BYE; exit 1' TERM; yes & wait"}}})
-	r, lines := runnerFollow(t, h, Request{Workflow: "w"}, func(c *client, r *Reply) {
+	r, lines := agentFollow(t, h, Request{Workflow: "w"}, func(c *client, r *Reply) {
 		if r.Line != nil && r.Line.N == 400 {
 			other := &client{conn: h.connect(), endpoint: "here"}
 			defer other.close()
@@ -89,9 +90,9 @@ func TestRunnerTailCancelled(t *testing.T) {
 	}
 }
 
-// TestRunnerTailKilled: an agent is killed in a flood, and so is, in another run, the process that is principal and
+// TestAgentRunTailKilled: an agent is killed in a flood, and so is, in another run, the process that is principal and
 // agent. The end is told by the next life, once.
-func TestRunnerTailKilled(t *testing.T) {
+func TestAgentRunTailKilled(t *testing.T) {
 	for _, within := range []bool{false, true} {
 		t.Run(fmt.Sprint("within ", within), func(t *testing.T) {
 			x := e2eNew(t)

@@ -165,7 +165,7 @@ func TestLeftOfAnotherUser(t *testing.T) {
 	if text := x.OK("show", run); !strings.Contains(text, "gone since") {
 		t.Errorf("show says\n%s", text)
 	}
-	if _, err := os.Stat(x.Dir + "/edge/" + runnerLeftFile); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(x.Dir + "/edge/" + agentLeftFile); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the agent's table: %v", err)
 	}
 }

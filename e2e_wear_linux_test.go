@@ -130,7 +130,7 @@ func TestWearKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range runs {
-		if r, lines := runnerFollow(t, h, Request{Workflow: "one"}, nil); r.State != runSucceeded || len(lines) != 1 {
+		if r, lines := agentFollow(t, h, Request{Workflow: "one"}, nil); r.State != runSucceeded || len(lines) != 1 {
 			t.Fatalf("%+v, %q", r, lines)
 		}
 	}

@@ -187,7 +187,7 @@ func TestAttemptCookieOf(t *testing.T) {
 	folders := []string{"/a", "/a|b", "/a%7Cb", "/a%257Cb", "/100%", "/a|" + run + "|t|1", "/a|", "/|"}
 	for _, folder := range folders {
 		for _, task := range []string{"t", "t|x", "|", "%7C", "1"} {
-			cookie, want := attemptCookie(folder, run, task, 3), runnerAttempt{Run: run, Task: task, Attempt: 3}
+			cookie, want := attemptCookie(folder, run, task, 3), agentAttempt{Run: run, Task: task, Attempt: 3}
 			for _, of := range folders {
 				if got, ok := attemptCookieOf(cookie, of); ok != (of == folder) || ok && got != want {
 					t.Errorf("%s, taken apart by the agent of %s: %+v, %v", cookie, of, got, ok)
@@ -218,12 +218,12 @@ func TestAgentLeftNamed(t *testing.T) {
 			}
 			t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 			st, _ := procStatOf(cmd.Process.Pid)
-			of := runnerAttempt{Run: "01JD3V5K8Q2M4N6P8R0S000000", Task: "t", Attempt: 2}
+			of := agentAttempt{Run: "01JD3V5K8Q2M4N6P8R0S000000", Task: "t", Attempt: 2}
 			a := &agent{cfg: agentConfig{StateDir: dir, Log: slog.New(slog.DiscardHandler)},
-				procs: &procs{closed: true}, left: map[runnerAttempt]runnerLeft{}}
+				procs: &procs{closed: true}, left: map[agentAttempt]agentLeft{}}
 			a.readLeft(map[string][]procLeft{attemptCookie(dir, of.Run, of.Task,
 				of.Attempt): {{PID: st.pid, Start: st.start}}})
-			if left := a.sortedLeft(); len(left) != 1 || left[0].runnerAttempt != of {
+			if left := a.sortedLeft(); len(left) != 1 || left[0].agentAttempt != of {
 				t.Errorf("%+v", left)
 			}
 		})

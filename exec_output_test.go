@@ -113,11 +113,11 @@ func TestExecFlood(t *testing.T) {
 	flood := &Workflow{ID: "flood", LogMaxSize: size, Tasks: []Task{{ID: "a",
 		Run: fmt.Sprintf("yes | head -c %d; echo REASON >&2; exit 3", wrote)}}}
 	small := &Workflow{ID: "small", Tasks: []Task{{ID: "a", Run: "echo hello"}}}
-	h := runnerHost(t, &principalLog{}, flood, small)
+	h := agentHost(t, &principalLog{}, flood, small)
 	beside := make(chan string, 1)
 	before, behind, peak, counted := 0, 0, uint64(0), ""
 	began := time.Now()
-	r, lines := runnerFollow(t, h, Request{Workflow: "flood"}, func(c *client, r *Reply) {
+	r, lines := agentFollow(t, h, Request{Workflow: "flood"}, func(c *client, r *Reply) {
 		if r.Line != nil && r.Line.N == 1 {
 			go func() { beside <- execBeside(h) }()
 		}

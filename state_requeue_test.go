@@ -222,7 +222,7 @@ func TestDispatchRetryBehind(t *testing.T) {
 			if len(as.Done) != 1 || as.Done[0].Task != "setup" || as.Done[0].Outputs["disk"] != "/mnt" {
 				t.Fatalf("%s: the second attempt is told %+v is done", how, as.Done)
 			}
-			if is := runnerStates(g.show(id)); is != "setup succeeded, work waiting, tidy waiting, tell waiting" {
+			if is := agentStates(g.show(id)); is != "setup succeeded, work waiting, tidy waiting, tell waiting" {
 				t.Errorf("%s: shown are %s", how, is)
 			}
 			skip := fleetEvent(as, evTaskFinished, "tell", taskSkipped)
@@ -241,9 +241,9 @@ func TestDispatchRetryBehind(t *testing.T) {
 	}
 }
 
-// TestRunnerRetryBehind runs it for real: clean-up follows each attempt, the alarm each failure, and what succeeded in
-// front runs once.
-func TestRunnerRetryBehind(t *testing.T) {
+// TestAgentRunRetryBehind runs it for real: clean-up follows each attempt, the alarm each failure, and what succeeded
+// in front runs once.
+func TestAgentRunRetryBehind(t *testing.T) {
 	dir := t.TempDir()
 	note := func(name string) string { return fmt.Sprintf("echo %s >> %s/story; ", name, dir) }
 	w := &Workflow{ID: "w", Retries: 1, Tasks: []Task{{ID: "setup", Run: note("setup") +
@@ -252,7 +252,7 @@ func TestRunnerRetryBehind(t *testing.T) {
 			Depends: []string{"setup"}, Env: map[string]string{"DISK": "${tasks.setup.outputs.disk}"}},
 		{ID: "tidy", Run: note("tidy"), Depends: []string{"work"}, When: whenAlways},
 		{ID: "tell", Run: note("tell"), Depends: []string{"work", "tidy"}, When: whenFailure}}}
-	h := runnerHost(t, &principalLog{}, w)
+	h := agentHost(t, &principalLog{}, w)
 	story := func() string {
 		text, err := os.ReadFile(filepath.Join(dir, "story"))
 		if err != nil {
@@ -260,12 +260,12 @@ func TestRunnerRetryBehind(t *testing.T) {
 		}
 		return strings.Join(strings.Fields(string(text)), " ")
 	}
-	r, _ := runnerFollow(t, h, Request{Workflow: "w"}, nil)
+	r, _ := agentFollow(t, h, Request{Workflow: "w"}, nil)
 	want := "setup work-/mnt tidy tell work-/mnt tidy tell"
 	if is := story(); r.State != runFailed || is != want {
 		t.Fatalf("%s after %s, want %s", r.State, is, want)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), runnerWait)
+	ctx, cancel := context.WithTimeout(context.Background(), agentWait)
 	defer cancel()
 	c := &client{conn: h.connect(), endpoint: "here"}
 	defer c.close()
@@ -280,7 +280,7 @@ func TestRunnerRetryBehind(t *testing.T) {
 	if is := story(); is != want+" work-/mnt tidy" || r.State != runSucceeded {
 		t.Errorf("retried by hand: %s after %s", r.State, is)
 	}
-	if is := runnerStates(r); is != "setup succeeded, work succeeded, tidy succeeded, tell skipped (nothing before "+
+	if is := agentStates(r); is != "setup succeeded, work succeeded, tidy succeeded, tell skipped (nothing before "+
 		"it failed)" {
 		t.Errorf("shown are %s", is)
 	}
