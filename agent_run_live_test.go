@@ -15,7 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestAgentRunLive lets a task draw over a line of its own, step by step, each when the follower has seen the one before.
+// TestAgentRunLive lets a task draw over a line of its own, step by step, each when the follower has seen the one
+// before.
 func TestAgentRunLive(t *testing.T) {
 	for _, op := range []string{"run", "logs"} {
 		dir := t.TempDir()
