@@ -230,7 +230,7 @@ func TestDispatchRetryBehind(t *testing.T) {
 			b.report(fleetEvent(as, evRunStarted, "", ""), fleetEvent(as, evTaskFinished, "work", taskSucceeded),
 				fleetEvent(as, evTaskFinished, "tidy", taskSucceeded), skip,
 				fleetEvent(as, evRunFinished, "", runSucceeded))
-			if is := runnerStates(g.show(id)); is != "setup succeeded, work succeeded, tidy succeeded, tell skipped "+
+			if is := agentStates(g.show(id)); is != "setup succeeded, work succeeded, tidy succeeded, tell skipped "+
 				"(nothing before it failed)" {
 				t.Errorf("%s: at the end are shown %s", how, is)
 			}
