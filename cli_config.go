@@ -1,5 +1,5 @@
-// cli_config.go: settings and where they come from: a flag, the environment, the configuration file, the default, in
-// this order. The file may also name principals under contexts, and --context picks one.
+// cli_config.go: settings, and where each comes from: a flag, else the environment, else the configuration file, else
+// the default. The file may also name principals under contexts, and --context picks one of them.
 
 package main
 
@@ -21,7 +21,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// configFileDefault is read when it is there and --config names no other.
+// configFileDefault is the file that is read where --config names none. It need not be there.
 const configFileDefault = "/etc/cdktr/config.yml"
 
 // configMaxFile is how many bytes a configuration file may have; a larger one is refused.
@@ -30,13 +30,14 @@ const configMaxFile = 1 << 20
 // configSocket is the socket's name within the runtime folder.
 const configSocket = "cdktr.sock"
 
-// configRuntime is the runtime folder of the box: the service's, by RuntimeDirectory=cdktr, or root's.
+// configRuntime is the runtime folder of the box. systemd makes it for the service (RuntimeDirectory=cdktr); root may
+// make it too.
 const configRuntime = "/run/cdktr"
 
 // configLook is how long a look at a socket of this box may take. The kernel answers at once.
 const configLook = time.Second
 
-// configKey is one setting. Env names what sets it, CDKTR's own names last.
+// configKey is one setting. env names the variables that set it; those that CDKTR has are last.
 type configKey struct {
 	name string
 	env  []string
@@ -82,18 +83,19 @@ type config struct {
 	values   map[string]configValue
 	contexts []configContext // by name
 	file     string
-	unnamed  bool // nothing says which socket: it was looked for
+	unnamed  bool // no setting names the socket: configDialPath has looked for it
 }
 
-// configContext is a principal with a name: where it is, and what lets one in. One of the two may be empty.
+// configContext is a principal that the file knows by name: its endpoint, and the credential for it. One of the two may
+// be empty.
 type configContext struct {
 	Name       string `json:"context"`
 	Principal  string `json:"principal,omitempty"`
 	Credential string `json:"credential,omitempty"`
 }
 
-// configLoad settles every key. flags holds what the command line set; file is --config, "" for the default file,
-// which need not be there.
+// configLoad finds the value of every setting. flags holds those that the command line sets; file is --config, or ""
+// for the default file.
 func configLoad(ctx context.Context, flags map[string]string, file string,
 	getenv func(string) string) (*config, error) {
 	fromFile, contexts, name, err := configRead(ctx, file)
@@ -123,7 +125,7 @@ func configLoad(ctx context.Context, flags map[string]string, file string,
 	return c, nil
 }
 
-// configRank orders where a setting can come from.
+// configRank orders the sources of settings: a higher rank goes before a lower one.
 func configRank(from string) int {
 	for i, kind := range []string{"default", "file", "environment", "flag"} {
 		if strings.HasPrefix(from, kind) {
@@ -133,8 +135,8 @@ func configRank(from string) int {
 	return 0
 }
 
-// enter has the context that a setting names say where the principal is, and with which credential: both of it, or
-// neither. A principal that is named by as strong a source itself goes before it.
+// enter takes principal and credential from the context that choice names: both of them, even where one is empty. A
+// principal that comes from a source of at least the same rank stays, and then so does the credential.
 func (c *config) enter(choice configValue) error {
 	if choice.Value == "" {
 		return nil
@@ -164,7 +166,7 @@ func (c *config) enter(choice configValue) error {
 	return fmt.Errorf("%s: there is no context %q (there is %s)", choice.From, choice.Value, strings.Join(names, ", "))
 }
 
-// at gives the same settings for another context, as if --context had named it.
+// at gives the same settings with another context, as if --context had named that.
 func (c *config) at(name string) (*config, error) {
 	other := c.copy()
 	for _, key := range []string{"principal", "credential"} {
@@ -178,13 +180,14 @@ func (c *config) at(name string) (*config, error) {
 	return other, nil
 }
 
-// configEnv gives what a variable sets. CDKTR names the principal by two: a host and a port.
+// configEnv gives the value of a variable. CDKTR names the principal with two variables, one for the host and one for
+// the port.
 func configEnv(name string, getenv func(string) string) string {
 	text := getenv(name)
 	if name != "CDKTR_PRINCIPAL_HOST" {
 		return text
 	}
-	if text == "" || text == "0.0.0.0" { // the latter is where a principal listens, not where one is
+	if text == "" || text == "0.0.0.0" { // a principal listens on 0.0.0.0, but nobody can connect to that
 		return ""
 	}
 	port := getenv("CDKTR_PRINCIPAL_PORT")
@@ -197,7 +200,7 @@ func configEnv(name string, getenv func(string) string) string {
 // get gives the value of a key.
 func (c *config) get(key string) string { return c.values[key].Value }
 
-// list gives every setting in the order of configKeys, and behind them what the contexts say.
+// list gives every setting in the order of configKeys, and then those of the contexts.
 func (c *config) list() []configValue {
 	var list []configValue
 	for _, key := range configKeys {
@@ -214,14 +217,14 @@ func (c *config) list() []configValue {
 	return list
 }
 
-// set gives a key that nothing has set yet its default.
+// set sets a key that has no value yet.
 func (c *config) set(key, value, from string) {
 	if v := c.values[key]; v.Value == "" {
 		c.values[key] = configValue{key, value, from}
 	}
 }
 
-// copy gives the same settings, to be changed apart.
+// copy gives a copy of the settings, which can be changed without changing these.
 func (c *config) copy() *config {
 	return &config{values: maps.Clone(c.values), contexts: c.contexts, file: c.file, unnamed: c.unnamed}
 }
@@ -233,7 +236,7 @@ func (c *config) with(key, value, from string) *config {
 	return other
 }
 
-// fillDefaults settles what depends on the machine and on other settings.
+// fillDefaults sets the defaults, which depend on the machine and on other settings.
 func (c *config) fillDefaults(getenv func(string) string) {
 	if dir := configFirst(getenv("STATE_DIRECTORY")); dir != "" {
 		c.set("state", dir, "environment STATE_DIRECTORY")
@@ -248,7 +251,7 @@ func (c *config) fillDefaults(getenv func(string) string) {
 		path, from := configDialPath(configPlaces(getenv, configRuntime, c.get("state")), os.Getuid())
 		c.set("socket", path, from)
 	}
-	if c.get("credential") == "" { // else that names it
+	if c.get("credential") == "" { // a credential names the principal itself
 		c.set("principal", "ipc://"+c.get("socket"), c.values["socket"].From)
 	}
 	host, err := os.Hostname()
@@ -262,12 +265,11 @@ func (c *config) fillDefaults(getenv func(string) string) {
 	}
 }
 
-// configStateFolder gives the state folder where nothing names one, as the XDG Base Directory Specification has it. A
-// folder that is in the usual place already stays the one, so that what was started before the variable was set is not
-// lost.
+// configStateFolder gives the default state folder, by the XDG Base Directory Specification. A folder that is already
+// in the usual place stays in use, so that its state is not lost when somebody sets XDG_STATE_HOME later.
 func configStateFolder(xdg, home string) (key, value, from string) {
 	usual := filepath.Join(home, ".local/state/cdktr")
-	if !filepath.IsAbs(xdg) { // the specification has relative ones ignored
+	if !filepath.IsAbs(xdg) { // the specification says to ignore relative paths
 		return "state", usual, "default"
 	}
 	named := filepath.Join(xdg, "cdktr")
@@ -279,16 +281,15 @@ func configStateFolder(xdg, home string) (key, value, from string) {
 	return "state", named, "environment XDG_STATE_HOME"
 }
 
-// configPlace is a folder that may have the socket in it.
+// configPlace is a folder that may hold the socket.
 type configPlace struct {
 	dir, from string
-	owned     bool // a principal uses it only where it is its user's
-	ready     bool // and only where it is there already; root may make it
+	owned     bool // a principal uses it only if it belongs to the principal's user
+	ready     bool // and only if it is there already; root may make it
 }
 
-// configPlaces lists the folders where a socket belongs when nothing names it, the first choice in front. system is the
-// one that systemd makes for a service (RuntimeDirectory=cdktr), and root for itself. XDG_RUNTIME_DIR may be another's:
-// su hands it on.
+// configPlaces lists the folders in which the socket may be where no setting names it, the first choice first. system
+// is configRuntime. XDG_RUNTIME_DIR may be another user's, for su passes it on.
 func configPlaces(getenv func(string) string, system, state string) []configPlace {
 	var places []configPlace
 	if dir := configFirst(getenv("RUNTIME_DIRECTORY")); dir != "" {
@@ -301,21 +302,21 @@ func configPlaces(getenv func(string) string, system, state string) []configPlac
 		configPlace{dir: state, from: "the state folder"})
 }
 
-// configFirst gives the first of the folders that systemd lists with colons between them.
+// configFirst gives the first folder of a list by systemd, which has colons between them.
 func configFirst(list string) string {
 	first, _, _ := strings.Cut(list, ":")
 	return first
 }
 
-// configListenPath gives where a principal puts its socket: into the first folder that is its own to use. Sockets that
-// are there already do not count: they are what others have left.
+// configListenPath says where a principal puts its socket: into the first folder that it may use. Sockets that are
+// there already do not matter: others have left them.
 func configListenPath(places []configPlace, uid int) (path, from string) {
-	// the state folder at the latest
+	// there is always one: the state folder is last, and every principal may use its own
 	i := slices.IndexFunc(places, func(p configPlace) bool { return configMayUse(p, uid) })
 	return filepath.Join(places[i].dir, configSocket), places[i].from
 }
 
-// configMayUse says whether a principal of this user puts its socket into a place.
+// configMayUse says whether a principal of this user may put its socket into a place.
 func configMayUse(p configPlace, uid int) bool {
 	info, err := os.Stat(p.dir)
 	switch {
@@ -328,9 +329,9 @@ func configMayUse(p configPlace, uid int) bool {
 	return ok && int(owner.Uid) == uid
 }
 
-// configDialPath gives the socket that a client finds: of those that are there the first that answers, or else the
-// first. It asks only where there is a choice. Where there is none yet, it is where a principal of this user would
-// listen.
+// configDialPath finds the socket for a client: of the sockets that are there the first one that answers, else the
+// first one. It connects to them only if there are several. Where there is none, it gives the place where a principal
+// of this user would listen.
 func configDialPath(places []configPlace, uid int) (path, from string) {
 	var found []configPlace
 	for _, p := range places {
@@ -353,8 +354,8 @@ func configDialPath(places []configPlace, uid int) (path, from string) {
 	return filepath.Join(best.dir, configSocket), best.from
 }
 
-// configAnswers says whether a principal listens on the socket in a place, and lets this user in as far as the kernel
-// knows. It never waits: a socket of the same box is connected at once or not at all.
+// configAnswers says whether somebody listens on the socket in a place, and whether this user may connect to it. It
+// does not wait: the kernel connects to a socket of the same box at once or not at all.
 func configAnswers(p configPlace) bool {
 	conn, err := net.DialTimeout("unix", filepath.Join(p.dir, configSocket), configLook)
 	if err != nil {
@@ -364,8 +365,8 @@ func configAnswers(p configPlace) bool {
 	return true
 }
 
-// serving gives the settings of a principal: where nothing names its socket, it goes where one belongs, whichever
-// others there are.
+// serving gives the settings of a principal. Where no setting names its socket, the socket goes into the first folder
+// that the principal may use, even if other folders have one.
 func (c *config) serving(getenv func(string) string) *config {
 	if !c.unnamed {
 		return c
@@ -382,7 +383,7 @@ func configRead(ctx context.Context,
 		name = configFileDefault
 	}
 	text, _, err := fileReadWithin(ctx, nil, name, name, configMaxFile)
-	// the latter is how one asks for no file at all
+	// --config /dev/null asks for no file at all
 	if errors.Is(err, fs.ErrNotExist) && file == "" || name == os.DevNull {
 		return nil, nil, name, nil
 	}
@@ -425,8 +426,8 @@ func configRead(ctx context.Context,
 	return values, contexts, name, nil
 }
 
-// configTwice refuses a key that a map has twice: one of the two would be passed over. Errors begin with line and
-// column.
+// configTwice refuses a map that has a key twice, since one of the two would be passed over. Its errors begin with line
+// and column.
 func configTwice(n *yaml.Node) error {
 	first := map[string]*yaml.Node{}
 	for i, child := range n.Content {
@@ -445,7 +446,7 @@ func configTwice(n *yaml.Node) error {
 	return nil
 }
 
-// configContexts reads the known principals, NAME: {principal: ENDPOINT, credential: FILE}. Errors begin with line and
+// configContexts reads the contexts, each NAME: {principal: ENDPOINT, credential: FILE}. Its errors begin with line and
 // column.
 func configContexts(n *yaml.Node) (contexts []configContext, err error) {
 	fault := func(at *yaml.Node, format string, args ...any) error {
@@ -479,15 +480,10 @@ func configContexts(n *yaml.Node) (contexts []configContext, err error) {
 }
 
 func configKnown(name string) bool {
-	for _, key := range configKeys {
-		if key.name == name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(configKeys, func(key configKey) bool { return key.name == name })
 }
 
-// configScalar gives a value as text; where pairs says so it may be written as a map.
+// configScalar gives a value as text. With pairs the value may also be a map: its text is then k=v,k=v.
 func configScalar(n *yaml.Node, pairs bool) (string, error) {
 	switch {
 	case n.Kind == yaml.ScalarNode:

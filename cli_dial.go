@@ -1,5 +1,5 @@
-// cli_dial.go: from the settings to a connection: which endpoint, with which keys, and what a connection that does not
-// come about means for the exit code.
+// cli_dial.go: connects to the principal that the settings name, and says with which exit code a verb ends where that
+// fails. The second half is the client's end of the request API.
 
 package main
 
@@ -17,13 +17,13 @@ import (
 )
 
 const (
-	dialHeartbeat  = 5 * time.Second  // over a network: a principal that is gone is seen in two
-	dialSSHTimeout = 40 * time.Second // for ssh to log in, and the principal behind it to answer
-	dialAskTimeout = 5 * time.Minute  // somebody types a password
+	dialHeartbeat  = 5 * time.Second  // over a network; a principal that is gone is noticed after two
+	dialSSHTimeout = 40 * time.Second // for ssh to log in and the principal behind it to answer
+	dialAskTimeout = 5 * time.Minute  // the same, where a person may have to type a password
 
-	dialPatience = 30 * time.Second       // for a principal that is started again
+	dialPatience = 30 * time.Second       // how long to try again: the principal may be starting again
 	dialAgain    = 250 * time.Millisecond // between two tries
-	dialHeld     = 5 * time.Second        // a connection that held so long was a good one, though no reply came over it
+	dialHeld     = 5 * time.Second        // a connection that held this long was a good one, even without a reply
 )
 
 // dialTarget is where the principal is, and how to get in.
@@ -34,7 +34,7 @@ type dialTarget struct {
 	name     string // of the credential, "" without one
 }
 
-// dialTo settles where the principal is. A daemon is asked nothing by ssh.
+// dialTo finds out where the principal is and how to get in. For a daemon, ssh must not ask for a password.
 func (c *cli) dialTo(ctx context.Context, daemon bool) (*dialTarget, error) {
 	t := &dialTarget{timeout: clientTimeout}
 	insecure, err := c.insecure()
@@ -87,11 +87,16 @@ func (c *cli) dialTo(ctx context.Context, daemon bool) (*dialTarget, error) {
 	return t, nil
 }
 
-// same says whether two targets are one: the same place, and the same way in.
+// same says whether two targets have the same endpoint and the same keys.
 func (t *dialTarget) same(other *dialTarget) bool {
 	a, b := t.opt.CurveClient, other.opt.CurveClient
-	return t.endpoint == other.endpoint && (a == nil) == (b == nil) &&
-		(a == nil || a.Pair.Public == b.Pair.Public && a.Server == b.Server)
+	if t.endpoint != other.endpoint {
+		return false
+	}
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Pair.Public == b.Pair.Public && a.Server == b.Server
 }
 
 // dial connects once; an agent calls it again and again.
@@ -101,7 +106,8 @@ func (t *dialTarget) dial(ctx context.Context) (wireConn, error) {
 	return wireDial(ctx, t.endpoint, t.opt)
 }
 
-// agentNameOf gives an agent its name: that of its credential, which it must be, unless it has none.
+// agentNameOf gives the name of an agent: that of its credential, else that of the settings. A setting that differs
+// from the credential is an error.
 func agentNameOf(setting configValue, t *dialTarget) (string, error) {
 	switch {
 	case t.name == "" || t.opt.CurveClient == nil || setting.Value == t.name:
@@ -136,7 +142,7 @@ func (c *cli) dial(ctx context.Context) (*client, error) {
 		return nil, &exitError{code: exitNotAllowed, err: err,
 			hint: "the principal's user, root and, with --socket-group, its group may use it"}
 	case err != nil && strings.HasPrefix(t.endpoint, "ipc:"):
-		switch { // the usual causes in a few words: the path once, and what to do is the hint's
+		switch { // the usual causes in few words, with the path once; the hint says what to do
 		case errors.Is(err, fs.ErrNotExist):
 			err = fmt.Errorf("no principal has made the socket %s", t.endpoint)
 		case errors.Is(err, syscall.ECONNREFUSED):
@@ -154,22 +160,23 @@ func (c *cli) dial(ctx context.Context) (*client, error) {
 	return conn, nil
 }
 
-// stateUsual is where a service keeps its state as the documentation has it; messages name it where it is there.
+// stateUsual is where a service keeps its state if it was set up as the documentation says. Messages name it where it
+// exists.
 const stateUsual = "/var/lib/cdktr"
 
 // stateFound is the state folder that a verb of the principal's own box works on, and how it was found.
 type stateFound struct {
 	dir      string
-	named    bool     // by --state
-	set      bool     // by any setting, not only by default
-	answered bool     // a principal that answers has told it
-	endpoint string   // that was asked
-	told     string   // the folder of the principal that answers there, "" for none
-	listens  []string // where that one listens; nil when none answers, or it does not say
+	named    bool     // --state names it
+	set      bool     // some setting names it
+	answered bool     // it is the folder of a principal that has answered
+	endpoint string   // the endpoint that was asked
+	told     string   // the folder of the principal that answered there, "" for none
+	listens  []string // where that principal listens; nil where none answered, or it did not say
 }
 
-// stateFind finds the state folder of this box's principal: that of --state, else the one that the principal tells
-// which answers on the box's socket, else that of the settings.
+// stateFind finds the state folder of this box's principal: the folder of --state, else that of the principal that
+// answers on the box's socket, else that of the settings.
 func (c *cli) stateFind(ctx context.Context) (stateFound, error) {
 	f := stateFound{dir: c.cfg.get("state"), endpoint: c.cfg.get("principal")}
 	_, f.named = c.flags.set["state"]
@@ -179,12 +186,12 @@ func (c *cli) stateFind(ctx context.Context) (stateFound, error) {
 			return f, usageError("the principal's keys and state are files on its own box: run this there, not with "+
 				"--principal %s", f.endpoint)
 		}
-		f.endpoint = "ipc://" + c.cfg.get("socket") // the setting is for clients and agents of another box's
+		f.endpoint = "ipc://" + c.cfg.get("socket") // the setting names the principal of another box
 	}
 	var err error
 	f.told, f.listens, err = c.stateTold(ctx, f.endpoint)
 	switch {
-	case f.named: // whoever may answer: this folder is meant
+	case f.named: // this folder is meant, whoever answers
 		f.answered = f.told != "" && stateSame(f.told, f.dir)
 	case err != nil:
 		return f, err
@@ -194,8 +201,8 @@ func (c *cli) stateFind(ctx context.Context) (stateFound, error) {
 	return f, nil
 }
 
-// stateTold asks the principal at a socket for its state folder, "" when nobody answers or it does not say, and where
-// it listens.
+// stateTold asks the principal at a socket for its state folder and where it listens. The folder is "" when nobody
+// answers, or the principal does not say.
 func (c *cli) stateTold(ctx context.Context, endpoint string) (folder string, listens []string, err error) {
 	limited, cancel := context.WithTimeout(ctx, clientTimeout)
 	defer cancel()
@@ -215,7 +222,8 @@ func (c *cli) stateTold(ctx context.Context, endpoint string) (folder string, li
 		return "", nil, err
 	}
 	peer := conn.conn.Peer()
-	if o, err := ownerOf(r.Folder); err == nil && peer.HasCred && peer.UID != 0 && o.uid != int(peer.UID) {
+	trusted := !peer.HasCred || peer.UID == 0 // root may name any folder
+	if o, err := ownerOf(r.Folder); err == nil && !trusted && o.uid != int(peer.UID) {
 		return "", nil, &exitError{code: exitRefused,
 			err: fmt.Errorf("the principal at %s runs as %s, and says that its state is in %s, which belongs to %s",
 				endpoint, ownerName(int(peer.UID)), r.Folder, ownerName(o.uid)),
@@ -224,7 +232,7 @@ func (c *cli) stateTold(ctx context.Context, endpoint string) (folder string, li
 	return r.Folder, r.Listening, nil
 }
 
-// stateSame says whether two names are one folder.
+// stateSame says whether two paths lead to the same folder.
 func stateSame(a, b string) bool {
 	first, err := os.Stat(a)
 	if err != nil {
@@ -234,7 +242,7 @@ func stateSame(a, b string) bool {
 	return err == nil && os.SameFile(first, second)
 }
 
-// nothing refuses, with an exit code, to work on a folder that is no principal's, and says what to name.
+// nothing is the error, with an exit code, for a folder that is no principal's. Its hint says what to do.
 func (f *stateFound) nothing(code int, why string) error {
 	text := fmt.Sprintf("state folder %s %s", f.dir, why)
 	hint := "name the folder that the principal has: --state DIR"
@@ -252,20 +260,21 @@ func (f *stateFound) nothing(code int, why string) error {
 	return &exitError{code: code, err: errors.New(text), hint: hint}
 }
 
-// dialStream is what streamOn reads, and how.
+// dialStream is the stream that streamOn reads.
 type dialStream struct {
-	conn   *client            // the first connection, which streamOn closes; nil: it makes that too
-	req    Request            // fn changes it so that it asks, on the next connection, for what is missing
-	beside *clientBeside      // nil: nothing
+	conn   *client            // the first connection, which streamOn closes; nil: streamOn makes it
+	req    Request            // fn changes it, so that the next connection asks for what is still missing
+	beside *clientBeside      // asked meanwhile; nil: nothing is
 	say    func(string)       // tells the user that the connection was lost
-	fn     func(*Reply) error // it passes over what comes twice
+	fn     func(*Reply) error // takes each reply; it must pass over what comes twice
 }
 
-// streamOn is a stream that outlives its connection. Where that is lost, because the principal was started again or
-// this end took nothing for too long, as behind a pager, another is made and the request asked once more. It gives up
-// when there was neither a reply nor a connection that held for dialHeld within c.patience.
+// streamOn reads a stream that outlives its connection. A connection is lost when the principal is started again, or
+// when this end reads nothing for too long, as behind a pager. Then streamOn makes another one and asks again. It gives
+// up after c.patience without a reply or a connection that held for dialHeld.
 func (c *cli) streamOn(ctx context.Context, s *dialStream) error {
-	conn, been, lost := s.conn, s.conn != nil, time.Time{}
+	conn, been := s.conn, s.conn != nil // been: there was a connection
+	lost := time.Time{}                 // since when there is none that works
 	for {
 		var err error
 		if conn == nil {
@@ -301,14 +310,16 @@ func (c *cli) streamOn(ctx context.Context, s *dialStream) error {
 	}
 }
 
-// dialLost says whether an error means that the principal is away, or is going, and may come back.
+// dialLost says whether an error means that the principal is away or stopping, and may come back.
 func dialLost(err error) bool {
+	if refused, ok := errors.AsType[*protoError](err); ok && refused.Code == codeStopping {
+		return true
+	}
 	exit, ok := errors.AsType[*exitError](err)
-	refused, told := errors.AsType[*protoError](err)
-	return ok && exit.code == exitUnreachable || told && refused.Code == codeStopping
+	return ok && exit.code == exitUnreachable
 }
 
-// What --insecure may say.
+// The values of --insecure.
 const (
 	insecureLoopback = "loopback"
 	insecureAny      = "any"
@@ -324,7 +335,7 @@ func (c *cli) insecure() (string, error) {
 	}
 }
 
-// The client's end of the request API: ask and be answered, or ask and read a stream.
+// Below: the client's end of the request API. It asks and gets one reply, or asks and reads a stream.
 
 // clientTimeout is how long a request that needs no waiting may take.
 const clientTimeout = 10 * time.Second
@@ -336,7 +347,7 @@ type client struct {
 	next     int
 }
 
-// clientDial connects. An error of it means that there is no principal to talk to, or that it does not know us.
+// clientDial connects. Its error means that there is no principal, or that the principal does not let us in.
 func clientDial(ctx context.Context, endpoint string, opt wireOptions) (*client, error) {
 	conn, err := wireDial(ctx, endpoint, opt)
 	if err != nil {
@@ -345,7 +356,7 @@ func clientDial(ctx context.Context, endpoint string, opt wireOptions) (*client,
 	return &client{conn: conn, endpoint: endpoint}, nil
 }
 
-// close ends the connection; whoever reads a stream of it gets an error.
+// close ends the connection. A reader of its stream gets an error.
 func (c *client) close() { c.conn.Close() }
 
 // ask sends a request and gives the reply; a refusal is a *protoError.
@@ -364,7 +375,7 @@ func (c *client) ask(ctx context.Context, req Request) (*Reply, error) {
 	return last, err
 }
 
-// askAll asks for a list page by page, and gives each of them to fn.
+// askAll asks for a list page by page, and gives each page to fn.
 func (c *client) askAll(ctx context.Context, req Request, fn func(*Reply) error) error {
 	for {
 		r, err := c.ask(ctx, req)
@@ -378,24 +389,24 @@ func (c *client) askAll(ctx context.Context, req Request, fn func(*Reply) error)
 	}
 }
 
-// clientBesideID is the id of a request that is asked beside a stream; those of streams are numbers.
+// clientBesideID is the id of a request that is asked beside a stream. The ids of streams are numbers.
 const clientBesideID = "beside"
 
-// clientBeside is a request that is asked again and again while a stream is read, on the same connection: first after
-// delay, then each time after what fn gives, and no more once that is 0 or the principal refuses it. It is never asked
-// before it was answered. fn is called by the goroutine that reads the stream.
+// clientBeside is a request that is asked again and again on the connection of a stream: first after delay, then after
+// the time that fn gives, until fn gives 0 or the principal refuses. It is never asked before the last one was
+// answered. The goroutine that reads the stream calls fn.
 type clientBeside struct {
 	req   Request
 	delay time.Duration
 	fn    func(*Reply) time.Duration
 }
 
-// stream sends a request and gives each reply to fn, up to the last one. It ends early when ctx does, or fn fails.
+// stream sends a request and gives each reply to fn, up to the last one. It ends early when ctx ends or fn fails.
 func (c *client) stream(ctx context.Context, req Request, fn func(*Reply) error) error {
 	return c.streamBeside(ctx, req, nil, fn)
 }
 
-// streamBeside is stream that asks something else meanwhile, where beside is not nil.
+// streamBeside is stream, and asks something else meanwhile if beside is not nil.
 func (c *client) streamBeside(ctx context.Context, req Request, beside *clientBeside, fn func(*Reply) error) error {
 	c.next++
 	req.ID = strconv.Itoa(c.next)
@@ -418,7 +429,7 @@ func (c *client) streamBeside(ctx context.Context, req Request, beside *clientBe
 	var next *time.Timer
 	if beside != nil {
 		next = time.AfterFunc(beside.delay, func() {
-			c.conn.Send([]byte{}, again) // a connection that has ended is noticed by the loop below
+			c.conn.Send([]byte{}, again) // the loop below notices a connection that has ended
 		})
 		defer next.Stop()
 	}
@@ -436,7 +447,7 @@ func (c *client) streamBeside(ctx context.Context, req Request, beside *clientBe
 			return fmt.Errorf("read reply: %w", err)
 		}
 		r := &Reply{}
-		if err := json.Unmarshal(body, r); err != nil { // unknown fields are a newer principal's, and fine
+		if err := json.Unmarshal(body, r); err != nil { // unknown fields are fine: the principal may be newer
 			return fmt.Errorf("read reply: %w", err)
 		}
 		switch {
@@ -448,7 +459,7 @@ func (c *client) streamBeside(ctx context.Context, req Request, beside *clientBe
 			}
 			continue
 		case r.ID != req.ID:
-			continue // of a request that was given up
+			continue // it answers a request that was given up
 		case r.Error != nil:
 			return r.Error
 		}
@@ -461,7 +472,7 @@ func (c *client) streamBeside(ctx context.Context, req Request, beside *clientBe
 	}
 }
 
-// send asks and waits for no reply; what comes is passed over by stream.
+// send sends a request and waits for no reply. stream passes over the reply.
 func (c *client) send(req Request) error {
 	body, err := protoAsk(req, "-", wireMaxFrame)
 	if err != nil {
@@ -470,5 +481,5 @@ func (c *client) send(req Request) error {
 	return c.conn.Send([]byte{}, body)
 }
 
-// errNoReply is for verbs that must have an answer in the last reply and find none.
+// errNoReply is the error of a reply that lacks what was asked for.
 var errNoReply = errors.New("the principal's reply is not complete: is it of another version?")

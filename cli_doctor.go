@@ -1,5 +1,6 @@
-// cli_doctor.go: `cdktr doctor`: what this box says of itself, a line a thing: the program, the principal, its agents
-// and workflows, the state folder, its disk, what is written a day, the time zone and the clock. It changes nothing.
+// cli_doctor.go: the verbs doctor and ping. doctor prints a line for each thing that it looks at: the program, the
+// principal, its agents and workflows, the state folder, its disk, the bytes written a day, the time zone and the
+// clock. It changes nothing.
 
 package main
 
@@ -18,15 +19,15 @@ import (
 )
 
 const (
-	doctorLow    = 64 << 20           // bytes free, below which a disk is worth a word
-	doctorWindow = 7 * 24 * time.Hour // over which writing is averaged, at most
-	doctorNames  = 5                  // things that one line names; the rest is counted
+	doctorLow    = 64 << 20           // with fewer bytes free, a disk is worth a warning
+	doctorWindow = 7 * 24 * time.Hour // the longest time over which writing is averaged
+	doctorNames  = 5                  // how many things a line names; it counts the rest
 )
 
-// How things are.
+// The states of a thing.
 const (
 	doctorOK   = "ok"
-	doctorWarn = "warn" // it works, and may not for long, or not for all
+	doctorWarn = "warn" // it works, but maybe not for long or not for everybody
 	doctorBad  = "bad"
 )
 
@@ -43,9 +44,9 @@ type doctor struct {
 	now      time.Time
 	findings []doctorFinding
 
-	endpoint string // of the principal that has answered, "" when none has
-	told     string // where its state is, as it says; "" when it did not say
-	pid      int    // its process, 0 when nobody knows
+	endpoint string // where a principal has answered, "" where none has
+	told     string // the state folder that it has told, "" where it has not
+	pid      int    // its process, 0 where that is not known
 }
 
 // doctorVerb is the entry of `doctor`.
@@ -54,7 +55,7 @@ func doctorVerb() cliVerb {
 		help: "say how this box is: principal, agents, state folder, disk, bytes written a day, time zone, clock",
 		run:  doDoctor,
 		more: `
-A line a thing: ok, warn, or bad. Exit codes: 0 nothing is bad, 1 something is.`,
+It prints one line for each thing: ok, warn, or bad. Exit codes: 0 nothing is bad, 1 something is.`,
 		flags:    func(f *cliFlags) { f.setting("state", "the state folder `DIR`") },
 		examples: []string{"cdktr doctor", "cdktr doctor --json | jq -r 'select(.state != \"ok\") | .text'"}}
 }
@@ -95,7 +96,7 @@ func (d *doctor) say(what, state, format string, args ...any) {
 	d.findings = append(d.findings, doctorFinding{what, state, fmt.Sprintf(format, args...)})
 }
 
-// print prints the findings; one that is bad is an error.
+// print prints the findings. It gives an error if one of them is bad.
 func (d *doctor) print() error {
 	p, bad := painterOf(d.c.out, d.c.flags.color, d.c.getenv), 0
 	looks := map[string]tableCell{doctorOK: {"+ ok  ", colorGreen}, doctorWarn: {"~ warn", colorYellow},
@@ -186,8 +187,8 @@ func (d *doctor) count(what, thing string, n int, unwell []string, how, none str
 		d.say(what, doctorOK, "%s", countText(n, thing))
 	default:
 		names, more := unwell, ""
-		if len(names) > doctorNames {
-			names, more = names[:doctorNames], " and more"
+		if len(unwell) > doctorNames {
+			names, more = unwell[:doctorNames], " and more"
 		}
 		d.say(what, doctorWarn, "%s, %d %s: %s%s", countText(n, thing), len(unwell), how, strings.Join(names, ", "),
 			more)
@@ -243,7 +244,7 @@ func (d *doctor) folder(dir string) {
 	d.writes(&files)
 }
 
-// disk says how much room there is, and whether it is enough for what is to be kept.
+// disk says how much room there is, and whether that is enough for the output and history that may be kept.
 func (d *doctor) disk(files *storeFiles) {
 	f, err := files.open(".", os.O_RDONLY)
 	if err != nil {
@@ -277,7 +278,7 @@ func (d *doctor) disk(files *storeFiles) {
 	}
 }
 
-// writes says how much is written a day, by what the files have grown by.
+// writes says how many bytes are written a day, by the growth of the files.
 func (d *doctor) writes(files *storeFiles) {
 	segments, err := files.segments()
 	if err != nil || len(segments) == 0 {
@@ -288,7 +289,7 @@ func (d *doctor) writes(files *storeFiles) {
 		return
 	}
 	span, about := d.now.Sub(began), "about "
-	if span < 24*time.Hour { // no more is known of a day than what there was
+	if span < 24*time.Hour { // there is no whole day to measure yet
 		span, about = 24*time.Hour, "so far "
 	}
 	var journal int64
@@ -324,7 +325,8 @@ func doctorFirst(files *storeFiles, name string) (time.Time, error) {
 	return e.Time.Time, err
 }
 
-// doctorSize sums the files in the folders of a folder whose names are not before from.
+// doctorSize sums the sizes of the files in the subfolders of a folder. It counts only names that do not sort before
+// from.
 func doctorSize(files *storeFiles, kind, from string) (size int64, err error) {
 	folders, err := files.list(kind)
 	for _, folder := range folders {
