@@ -34,34 +34,6 @@ func (u *tui) act(what string, req Request) {
 	u.say("%s: asked (request %s)", what, id)
 }
 
-// confirm asks before something that is hard to undo.
-func (u *tui) confirm(d viewDialog, then func()) { u.over = &tuiDialog{viewDialog: d, then: then} }
-
-// tuiDialog is a question above the screen.
-type tuiDialog struct {
-	viewDialog
-	then func()
-}
-
-func (d *tuiDialog) hint() (string, []viewKey) {
-	if d.Word != "" {
-		return "", []viewKey{{"enter", d.Yes}, {"esc", d.No}}
-	}
-	return "", []viewKey{{"y", d.Yes}, {"n", d.No}}
-}
-
-func (d *tuiDialog) draw(_ *tui, g *termGrid, a viewArea) { d.viewDialog.draw(g, a) }
-
-func (d *tuiDialog) key(u *tui, k termKey) {
-	switch d.viewDialog.key(k) {
-	case viewYes:
-		u.over = nil
-		d.then()
-	case viewNo:
-		u.over = nil
-	}
-}
-
 // picked gives what a key acts on: the rows that are marked, else the selected one.
 func (u *tui) picked(p tuiPick, of func(tuiPick) string) []string {
 	if !u.marked() {

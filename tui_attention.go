@@ -242,17 +242,3 @@ func (l *tuiAttentionList) setFilter(_ *tui, text string) {
 	l.filter = text
 	l.set(l.all)
 }
-
-// openItem shows what the selected item is about: its newest run, its file, or the agents.
-func (u *tui) openItem(p tuiPick) {
-	switch {
-	case p.run != "":
-		u.openRun(p)
-	case p.workflow != "":
-		u.openSource(p)
-	case p.agent != "":
-		l := tuiListNew(tuiAgents)
-		l.at = p.agent
-		u.open(l)
-	}
-}

@@ -459,23 +459,6 @@ func (u *tui) openAgentRuns(p tuiPick) {
 	u.open(l)
 }
 
-// goBack clears the filter, then the marks, or leaves the screen for the one before.
-func (u *tui) goBack(tuiPick) {
-	s, ok := u.screen().(interface {
-		setFilter(*tui, string)
-		getFilter() string
-	})
-	if ok && s.getFilter() != "" {
-		s.setFilter(u, "")
-		return
-	}
-	if l, ok := u.screen().(*tuiList); ok && len(l.marks) > 0 {
-		clear(l.marks)
-		return
-	}
-	u.back()
-}
-
 // nextSort orders a list by the next of its columns.
 func (u *tui) nextSort(tuiPick) {
 	if l, ok := u.screen().(*tuiList); ok {
@@ -511,17 +494,4 @@ func (u *tui) mark(tuiPick) {
 func (u *tui) marked() bool {
 	l, ok := u.screen().(*tuiList)
 	return ok && len(l.marks) > 0
-}
-
-// freeze keeps what is shown as it is, or lets it go on. What came meanwhile is asked for anew.
-func (u *tui) freeze(tuiPick) {
-	u.frozen = !u.frozen
-	for _, s := range u.stack {
-		if s, ok := s.(interface{ hold(*tui, bool) }); ok {
-			s.hold(u, u.frozen)
-		}
-	}
-	if !u.frozen && u.missed {
-		u.subscribe()
-	}
 }

@@ -6,7 +6,6 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strings"
 )
 
 const (
@@ -14,84 +13,6 @@ const (
 	tuiOlderLines = 1000 // lines asked for at once when one goes back beyond those
 	tuiPanBy      = 8    // columns
 )
-
-// tuiOutput is the output of one run as it comes in, in a log that a screen shows.
-type tuiOutput struct {
-	run    string
-	lines  int // newest ones asked for
-	log    *viewLog
-	stream string // the request that brings it; "" when all has come
-	older  bool   // lines from before those that are held have been asked for
-	note   string // why there is none
-	missed bool   // lines came while the UI was frozen
-}
-
-// hold asks anew, once the UI is no longer frozen, for the lines that came meanwhile.
-func (o *tuiOutput) hold(u *tui, frozen bool) {
-	if !frozen && o.missed {
-		o.follow(u)
-	}
-}
-
-// follow asks for the output from the start of what is wanted, and for what comes.
-func (o *tuiOutput) follow(u *tui) {
-	u.forget(o.stream)
-	o.log.reset()
-	o.note, o.older, o.missed = "", false, false
-	o.stream = u.send(Request{Op: "logs", Run: o.run, Follow: true, All: true, Last: protoCount(o.lines)},
-		func(r *Reply) {
-			switch {
-			case r.Error != nil:
-				o.note = r.Error.Message
-			case r.Line != nil && r.Line.N == 0:
-				if !u.frozen {
-					o.log.begun(*r.Line)
-				}
-			case r.Line != nil && u.frozen && (o.log.follow || o.missed):
-				o.missed = true
-			case r.Line != nil:
-				o.log.add(*r.Line)
-			case r.Note != "":
-				o.log.gap(r.Note)
-			}
-			if !r.More {
-				o.stream = ""
-			}
-			u.dirty = true
-		})
-}
-
-// back asks for the lines before the oldest one held, when that is on the screen.
-func (o *tuiOutput) back(u *tui) {
-	oldest := o.log.oldest()
-	if oldest <= 1 || o.older || !o.log.atTop() {
-		return
-	}
-	var lines []LogLine
-	o.older = u.send(Request{Op: "logs", Run: o.run, Before: oldest, Last: tuiOlderLines}, func(r *Reply) {
-		if r.Line != nil {
-			lines = append(lines, *r.Line)
-		}
-		if !r.More {
-			o.older = false
-			if o.log.oldest() == oldest { // nothing was loaded anew meanwhile
-				o.log.prepend(lines...)
-			}
-			u.dirty = true
-		}
-	}) != ""
-}
-
-// news follows again when a run that had ended goes on: it was retried.
-func (o *tuiOutput) news(u *tui, r *Reply) {
-	for i := range r.Rows {
-		if r.Rows[i].ID == o.run && runActive(r.Rows[i].State) && o.stream == "" {
-			o.follow(u)
-		}
-	}
-}
-
-func (o *tuiOutput) leave(u *tui) { u.forget(o.stream) }
 
 // tuiRunScreen is one run.
 type tuiRunScreen struct {
@@ -289,13 +210,6 @@ func (s *tuiRunScreen) key(u *tui, name string) {
 	}
 }
 
-// nextHit goes to the next hit of a search in a text.
-func (u *tui) nextHit(v *viewLog, dir int) {
-	if v.next(dir) {
-		u.say("search goes on at the other end")
-	}
-}
-
 // nextView goes from the table to the waves, to the timeline, and back.
 func (u *tui) nextView(tuiPick) {
 	if s, ok := u.screen().(*tuiRunScreen); ok {
@@ -307,132 +221,5 @@ func (u *tui) nextView(tuiPick) {
 func (u *tui) nextPane(tuiPick) {
 	if s, ok := u.screen().(*tuiRunScreen); ok {
 		s.view.Pane = 1 - s.view.Pane
-	}
-}
-
-// tuiLogScreen is the output of a run, or of one task of it.
-type tuiLogScreen struct {
-	run, workflow, task string
-	view                *viewLog
-	out                 tuiOutput
-}
-
-// openLog shows the output of what a row is about.
-func (u *tui) openLog(p tuiPick) {
-	s := &tuiLogScreen{run: p.run, workflow: p.workflow, task: p.task, view: viewLogNew()}
-	s.out = tuiOutput{run: p.run, lines: viewLogLines, log: s.view}
-	s.view.setTask(p.task)
-	u.open(s)
-	s.out.follow(u)
-}
-
-// openRunLog shows the output of all tasks of a run.
-func (u *tui) openRunLog(p tuiPick) {
-	p.task = ""
-	u.openLog(p)
-}
-
-func (s *tuiLogScreen) reload(u *tui)            { s.out.follow(u) }
-func (s *tuiLogScreen) news(u *tui, r *Reply)    { s.out.news(u, r) }
-func (s *tuiLogScreen) hold(u *tui, frozen bool) { s.out.hold(u, frozen) }
-func (s *tuiLogScreen) name() string             { return "log" }
-func (s *tuiLogScreen) leave(u *tui)             { s.out.leave(u) }
-
-// getFilter gives what esc clears before it leaves: what is searched for, or the only lines shown.
-func (s *tuiLogScreen) getFilter() string { return s.view.search.text + s.view.only.text }
-
-// setFilter clears both; promptFilter and promptOnly set them.
-func (s *tuiLogScreen) setFilter(*tui, string) {
-	s.view.setSearch("")
-	s.view.setOnly("")
-}
-
-func (s *tuiLogScreen) crumbs(*tui) []string {
-	crumbs := []string{s.workflow, tuiShort(s.run), s.task, "log"}
-	return slices.DeleteFunc(crumbs, func(crumb string) bool { return crumb == "" })
-}
-
-// counts stands in the header in place of what there is in all.
-func (s *tuiLogScreen) counts(*tui) string {
-	if s.view.follow {
-		return "FOLLOW"
-	}
-	return ""
-}
-
-func (s *tuiLogScreen) draw(u *tui, g *termGrid, a viewArea) {
-	s.view.draw(g, a)
-	if len(s.view.shown) == 0 && s.view.search.text+s.view.only.text == "" && (s.out.stream != "" || !u.live()) {
-		u.drawBlank(g, a, "output", s.out.note)
-	}
-	g.cursorX, g.cursorY = a.x, a.y+a.h-1
-}
-
-func (s *tuiLogScreen) status(u *tui) string {
-	if s.out.note != "" {
-		return s.out.note
-	}
-	left, right := s.view.status()
-	return left + strings.Repeat(" ", max(u.grid.w-2-textWidth(left)-textWidth(right), 0)) + right
-}
-
-func (s *tuiLogScreen) pick(*tui) tuiPick {
-	return tuiPick{run: s.run, workflow: s.workflow, task: s.task}
-}
-
-func (s *tuiLogScreen) move(u *tui, by int) {
-	s.view.move(by)
-	if by < 0 {
-		s.out.back(u)
-	}
-}
-
-func (s *tuiLogScreen) page(u *tui, half int) {
-	if half%2 == 0 { // whole screens keep a line in sight
-		s.view.page(half / 2)
-	} else {
-		s.view.halfPage(half)
-	}
-	if half < 0 {
-		s.out.back(u)
-	}
-}
-
-func (s *tuiLogScreen) edge(u *tui, end bool) {
-	switch {
-	case !end:
-		s.view.home()
-		s.out.back(u)
-	case s.view.behind > 0: // newer lines were let go while older ones were read
-		s.out.follow(u)
-	default:
-		s.view.end()
-	}
-}
-
-// key does what the keys of output do.
-func (s *tuiLogScreen) key(u *tui, name string) {
-	v := s.view
-	switch name {
-	case "f":
-		if !v.follow && v.behind > 0 {
-			s.out.follow(u)
-			return
-		}
-		v.toggleFollow()
-	case "n", "N":
-		u.nextHit(v, map[string]int{"n": 1, "N": -1}[name])
-	case "w":
-		v.toggleWrap()
-	case "t":
-		v.times = !v.times
-	case "o":
-		v.cycleStreams()
-	case "c":
-		v.colour = !v.colour
-	case "h", "left":
-		v.panBy(-tuiPanBy)
-	case "l", "right":
-		v.panBy(tuiPanBy)
 	}
 }

@@ -1,0 +1,163 @@
+// tui_draw.go: one frame: the header, the body that a screen draws, the status row and the row of keys.
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// draw fills the grid.
+func (u *tui) draw() {
+	g := u.grid
+	g.clear()
+	u.running = 0
+	if g.w < tuiMinWidth || g.h < tuiMinHeight {
+		for y, line := range []string{fmt.Sprintf("cdktr: terminal is %dx%d,", g.w, g.h),
+			fmt.Sprintf("needs %dx%d. Resize, or use", tuiMinWidth, tuiMinHeight), "`cdktr ps --watch`.  q quits"} {
+			g.put(0, y, 0, line)
+		}
+		return
+	}
+	s := u.screen()
+	head := viewHeader{site: u.link.target.name, counts: u.model.counts()}
+	head.link, head.bad = u.linkText()
+	body := viewArea{0, 1, g.w, g.h - 3}
+	if s == nil {
+		u.drawNothing(g, body)
+	} else {
+		head.crumbs = s.crumbs(u)
+		if s, ok := s.(interface{ counts(*tui) string }); ok {
+			head.counts = s.counts(u)
+		}
+		s.draw(u, g, body)
+	}
+	if u.over == nil {
+		u.drawStatus(g, body)
+		head.draw(g)
+		viewKeys(g, g.h-1, u.shownKeys())
+		return
+	}
+	head.draw(g)
+	u.over.draw(u, g, body)
+	what, keys := u.over.hint()
+	g.cell(1, g.h-2, g.w-1, 0, what)
+	viewKeys(g, g.h-1, keys)
+}
+
+// drawNothing is the body before the first lists have come.
+func (u *tui) drawNothing(g *termGrid, a viewArea) {
+	g.cell(a.x+1, a.y+1, a.w-1, 0, "connecting to "+u.link.target.at)
+	if u.link.err == nil {
+		return
+	}
+	y := a.y + 2
+	for _, line := range viewFold(u.link.err.Error(), a.w-2) {
+		g.cell(a.x+1, y, a.w-1, styleRed, line)
+		y++
+	}
+	texts := []string{"Is it running? Start one with: cdktr start principal --with-agent",
+		":connect ENDPOINT tries another, :connect alone this one at once. q quits."}
+	if len(u.contexts) > 0 {
+		texts = append(texts, "The configuration file knows: "+strings.Join(u.contexts, ", "))
+	}
+	for _, text := range texts {
+		for _, line := range viewFold(text, a.w-2) {
+			y++
+			g.cell(a.x+1, y, a.w-1, 0, line)
+		}
+	}
+}
+
+// blank is what stands where something that is asked for is not here yet; note is why it will not come.
+func (u *tui) blank(what, note string) string {
+	switch {
+	case note != "":
+		return note
+	case u.live():
+		return "asking for " + what
+	}
+	return what + ": not here yet, it comes with the connection"
+}
+
+// drawBlank says so in place of a screen.
+func (u *tui) drawBlank(g *termGrid, a viewArea, what, note string) {
+	for y, line := range viewFold(u.blank(what, note), max(a.w-viewMarkWidth-1, 1)) {
+		if y+1 < a.h {
+			g.cell(a.x+viewMarkWidth, a.y+1+y, a.w-viewMarkWidth, styleDim, line)
+		}
+	}
+	g.cursorX, g.cursorY = a.x, a.y
+}
+
+// drawStatus draws the row above the keys: the prompt, what was just said, or where the screen stands. What is longer
+// than a row takes others from the body, which is drawn anew above it: the end of a message is where it says what to
+// do.
+func (u *tui) drawStatus(g *termGrid, body viewArea) {
+	if u.prompt != nil {
+		u.prompt.input.draw(g, viewArea{1, g.h - 2, g.w - 1, 1})
+		return
+	}
+	text, style, s := u.flash, styleBold, u.screen()
+	if text == "" && s != nil {
+		if text, style = s.status(u), 0; !u.live() {
+			text, style = u.staleText(), styleRed
+		}
+	}
+	rows := []string{text}
+	if textWidth(text) > g.w-2 {
+		rows = viewFold(text, g.w-2)
+	}
+	if n := len(rows); n > tuiMaxNote {
+		rows = append(rows[:tuiMaxNote-1], strings.Join(rows[tuiMaxNote-1:], " "))
+	}
+	if more := len(rows) - 1; more > 0 && s != nil {
+		g.clear()
+		body.h -= more
+		u.running = 0
+		s.draw(u, g, body)
+	}
+	for i, row := range rows {
+		g.cell(1, g.h-1-len(rows)+i, g.w-1, style, row)
+	}
+}
+
+// shownKeys gives what the last row shows for the present screen and row.
+func (u *tui) shownKeys() []viewKey {
+	var shown []*tuiBinding
+	screen, p := "", tuiPick{}
+	if s := u.screen(); s != nil {
+		screen, p = s.name(), s.pick(u)
+	}
+	for i := range u.keys {
+		b := &u.keys[i]
+		if b.label == "" || !b.fits(screen) || screen == "" && b.keys != ":" && b.keys != "q" && b.keys != "?" {
+			continue
+		}
+		if b.keys == "esc backspace" && len(u.stack) < 2 || b.keys == "q" && len(u.stack) > 1 || b.act && !u.live() ||
+			b.why != nil && !u.marked() && b.why(u, p) != "" {
+			continue
+		}
+		shown = append(shown, b)
+	}
+	slices.SortStableFunc(shown, func(a, b *tuiBinding) int { return a.rank() - b.rank() })
+	keys := make([]viewKey, len(shown))
+	for i, b := range shown {
+		key, _, _ := strings.Cut(b.keys, " ")
+		keys[i] = viewKey{key, b.label}
+	}
+	return keys
+}
+
+// rank is the place of a key in the last row, which may have no room for all: in, what changes something, what finds,
+// all others; then what is for everywhere, and at the end the way out and the help, for which there is always room.
+func (b *tuiBinding) rank() int {
+	if at := slices.Index([]string{":", "esc backspace", "q", "?"}, b.keys); at >= 0 {
+		return 4 + at
+	}
+	if at := slices.Index([]string{"enter", "", "/"}, b.keys); at >= 0 {
+		return at
+	}
+	return map[bool]int{true: 1, false: 3}[b.act]
+}
