@@ -1,4 +1,4 @@
-// view_list.go: a table that scrolls, and the frame around every screen: header, status row, key row.
+// view_table.go: a table that scrolls, and the frame around every screen: header, status row, key row.
 
 package main
 
