@@ -43,17 +43,6 @@ func tuiBindings(readonly bool) []tuiBinding {
 	return list
 }
 
-// tuiNeedRun says why a key that is about a run does nothing: no row of one is selected.
-func tuiNeedRun(_ *tui, p tuiPick) string {
-	if p.workflow != "" {
-		return needs(p.run, "no run of "+p.workflow+" is known: r runs it")
-	}
-	return needs(p.run, "no run is selected")
-}
-
-// tuiNeedWorkflow says why a key that is about a workflow does nothing.
-func tuiNeedWorkflow(_ *tui, p tuiPick) string { return needs(p.workflow, "no workflow is selected") }
-
 func tuiScreenKeys() []tuiBinding {
 	return []tuiBinding{
 		{keys: "enter", on: "workflows stats source", group: tuiGroupScreen, what: "the workflow's runs", label: "runs",
@@ -181,25 +170,6 @@ func tuiMoveKeys() []tuiBinding {
 		{keys: "h left", on: "log source", group: tuiGroupMove, what: "pan left"},
 		{keys: "l right", on: "log source", group: tuiGroupMove, what: "pan right"},
 	}
-}
-
-// needs gives what is wrong when a thing is missing.
-func needs(thing, what string) string {
-	if thing == "" {
-		return what
-	}
-	return ""
-}
-
-// whyNotOpen: an item or an event may be about nothing that has a screen.
-func whyNotOpen(_ *tui, p tuiPick) string {
-	return needs(p.run+p.workflow+p.agent, "there is nothing to open")
-}
-
-// whyNotNext: one goes on from a search.
-func whyNotNext(u *tui, _ tuiPick) string {
-	s, ok := u.screen().(interface{ getFilter() string })
-	return needs(map[bool]string{true: "yes"}[ok && s.getFilter() != ""], "nothing is searched for: / does")
 }
 
 // fits says whether a binding is for a screen.
