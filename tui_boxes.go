@@ -81,24 +81,20 @@ type tuiHelp struct{ *viewHelp }
 
 // openHelp shows the help, made from the tables of keys and commands; in each group the keys of the screen come first.
 func (u *tui) openHelp(tuiPick) {
-	screen := ""
-	if s := u.screen(); s != nil {
-		screen = s.name()
-	}
+	screen, _ := u.onScreen()
+	others := tuiElsewhere(u.keys, screen)
 	var rows []viewHelpRow
 	for _, group := range []string{tuiGroupMove, tuiGroupScreen, tuiGroupAct} {
-		var others []viewHelpRow
-		for i := range u.keys {
-			switch b := &u.keys[i]; {
-			case b.group != group:
-			case b.fits(screen):
+		for _, b := range u.keys {
+			if b.group == group && b.fits(screen) {
 				rows = append(rows, viewHelpRow{group, b.keys, b.what, b.twin})
-			default:
-				others = append(others, viewHelpRow{group, b.keys, b.what + " (in " +
-					strings.ReplaceAll(b.on, " ", ", ") + ")", b.twin})
 			}
 		}
-		rows = append(rows, others...)
+		for _, b := range others {
+			if b.group == group {
+				rows = append(rows, viewHelpRow{group, b.keys, b.what + " (in " + b.onText() + ")", b.twin})
+			}
+		}
 	}
 	for _, c := range tuiCommands() {
 		if !c.act || !u.readonly {

@@ -28,7 +28,7 @@ func (u *tui) draw() {
 		u.drawNothing(g, body)
 	} else {
 		head.crumbs = s.crumbs(u)
-		if s, ok := s.(interface{ counts(*tui) string }); ok {
+		if s, ok := s.(tuiCounted); ok {
 			head.counts = s.counts(u)
 		}
 		s.draw(u, g, body)

@@ -1,5 +1,5 @@
-// tui_keys.go: the table of keys, from which the last row, the help and the tests are made, and the way of a key
-// through box, prompt and table.
+// tui_keys.go: which key does what, a table for each screen. The last row, the help and the tests are made from these
+// tables; tui_press.go looks a key up in them.
 
 package main
 
@@ -10,15 +10,21 @@ import (
 
 // tuiBinding is what a key does.
 type tuiBinding struct {
-	keys  string                     // names as termKey.String writes them, the one that is shown first
-	on    string                     // screens on which it does, "" all
-	group string                     // of the help
-	what  string                     // in the help
-	label string                     // in the last row, "" when it is not shown there
-	twin  string                     // what does the same on the command line
-	act   bool                       // it changes something: not with --readonly, and not while the connection is lost
-	why   func(*tui, tuiPick) string // why it cannot be done now, "" when it can; nil: it always can
-	do    func(*tui, tuiPick)        // nil: the screen knows the key
+	// The keys, as termKey.String names them: the one that is shown comes first. on names the screens; the table of
+	// one screen leaves it out, and "" is all of them.
+	keys, on string
+
+	// What the help says of it: its group, what the key does, and the command that does the same. label is what the
+	// last row says; "" leaves the key out there.
+	group, what, twin, label string
+
+	// act: it changes something. It does nothing with --readonly, and while the connection is lost.
+	act bool
+
+	// why says why it can do nothing now, "" when it can; nil: it always can. do does it; nil: the screen does, by its
+	// method key (tuiKeyed).
+	why func(*tui, tuiPick) string
+	do  func(*tui, tuiPick)
 }
 
 // Groups of the help, in their order.
@@ -28,72 +34,166 @@ const (
 	tuiGroupAct    = "Act"
 )
 
-const (
-	tuiOnLists   = "attention workflows runs agents events"
-	tuiOnRows    = "attention workflows runs agents events run"
-	tuiOnRunRows = "attention workflows runs run events"
-)
-
-// tuiBindings is every key. Of several that fit, the first one counts.
+// tuiBindings is every key of every screen. On one screen a key has one meaning.
 func tuiBindings(readonly bool) []tuiBinding {
-	list := slices.Concat(tuiScreenKeys(), tuiGoKeys(), tuiActKeys(), tuiMoveKeys())
+	var list []tuiBinding
+	for _, table := range []struct {
+		screen string
+		keys   []tuiBinding
+	}{
+		{"attention", tuiAttentionKeys()}, {"workflows", tuiWorkflowsKeys()}, {"runs", tuiRunsKeys()},
+		{"agents", tuiAgentsKeys()}, {"events", tuiEventsKeys()}, {"run", tuiRunKeys()}, {"log", tuiLogKeys()},
+		{"stats", tuiStatsKeys()}, {"source", tuiSourceKeys()}, {"", tuiGoKeys()}, {"", tuiMoveKeys()},
+	} {
+		for _, b := range table.keys {
+			b.on = orDefault(b.on, table.screen)
+			list = append(list, b)
+		}
+	}
 	if readonly {
 		list = slices.DeleteFunc(list, func(b tuiBinding) bool { return b.act })
 	}
 	return list
 }
 
-func tuiScreenKeys() []tuiBinding {
+// Keys of the screen of what needs a person (0).
+func tuiAttentionKeys() []tuiBinding {
 	return []tuiBinding{
-		{keys: "enter", on: "workflows stats source", group: tuiGroupScreen, what: "the workflow's runs", label: "runs",
-			twin: "cdktr ps --all --workflow ID", why: tuiNeedWorkflow, do: (*tui).openRuns},
-		{keys: "enter", on: "runs", group: tuiGroupScreen, what: "the run with its tasks", label: "open",
-			twin: "cdktr show RUN", why: tuiNeedRun, do: (*tui).openRun},
-		{keys: "enter", on: "attention", group: tuiGroupScreen, what: "what it is about", label: "open",
-			why: whyNotOpen, do: (*tui).openItem},
-		{keys: "enter", on: "agents", group: tuiGroupScreen, what: "the agent's runs", label: "its runs",
-			why: whyNotAgent, do: (*tui).openAgentRuns},
-		{keys: "enter", on: "run", group: tuiGroupScreen, what: "the task's whole output", label: "log",
-			twin: "cdktr logs RUN --task TASK", do: (*tui).openLog},
-		{keys: "enter", on: "events", group: tuiGroupScreen, what: "what the event is about", label: "open",
-			why: whyNotOpen, do: (*tui).openItem},
-		{keys: "v", on: "run", group: tuiGroupScreen, what: "table, waves, timeline", label: "view",
-			do: (*tui).nextView},
-		{keys: "l", on: "attention workflows runs events", group: tuiGroupScreen, what: "output of the run",
-			label: "log", twin: "cdktr logs -f RUN", why: tuiNeedRun, do: (*tui).openLog},
-		{keys: "l", on: "run", group: tuiGroupScreen, what: "output of all its tasks", label: "all output",
-			twin: "cdktr logs -f RUN", do: (*tui).openRunLog},
-		{keys: "i", on: tuiOnRunRows + " source", group: tuiGroupScreen, what: "statistics of the workflow",
-			label: "stats", twin: "cdktr stats ID", why: tuiNeedWorkflow, do: (*tui).openStats},
-		{keys: "e", on: tuiOnRunRows + " stats", group: tuiGroupScreen,
-			what: "definition of the workflow, and its last fault", label: "source", twin: "cdktr show ID",
-			why: tuiNeedWorkflow, do: (*tui).openSource},
-		{keys: "tab", on: "run", group: tuiGroupScreen, what: "tasks or output", label: "pane", do: (*tui).nextPane},
-		{keys: "+ -", on: "run", group: tuiGroupScreen, what: "more or less room for the output"},
-		{keys: "f", on: "log events", group: tuiGroupScreen, what: "follow what comes", label: "follow"},
-		{keys: "n N", on: "log run source", group: tuiGroupScreen, what: "next, previous hit", label: "next",
-			why: whyNotNext},
-		{keys: "&", on: "log", group: tuiGroupScreen, what: "show only lines that match", label: "only",
-			do: (*tui).promptOnly},
-		{keys: "w", on: "log source", group: tuiGroupScreen, what: "wrap long lines", label: "wrap"},
-		{keys: "t", on: "log", group: tuiGroupScreen, what: "times on and off", label: "times"},
-		{keys: "o", on: "log", group: tuiGroupScreen, what: "standard output, errors, both", label: "out/err"},
-		{keys: "c", on: "log", group: tuiGroupScreen, what: "colours of the task"},
-		{keys: "s", on: "log", group: tuiGroupScreen, what: "save to a file", label: "save",
-			twin: "cdktr logs RUN > FILE", do: (*tui).promptSave},
-		{keys: "/", on: tuiOnLists, group: tuiGroupScreen, what: "filter: words, !not, state:fail agent:x",
-			label: "filter", do: (*tui).promptFilter},
-		{keys: "/", on: "log run source", group: tuiGroupScreen,
-			what: "search: output, tasks of a run (state:fail), a definition", label: "search",
-			do: (*tui).promptFilter},
-		{keys: "s", on: tuiOnLists, group: tuiGroupScreen, what: "sort by the next column", do: (*tui).nextSort},
-		{keys: "S", on: tuiOnLists, group: tuiGroupScreen, what: "sort the other way round", do: (*tui).turnSort},
-		{keys: "space", on: "workflows runs agents", group: tuiGroupScreen,
-			what: "mark the row: keys act on all that are marked", do: (*tui).mark},
+		{keys: "enter", group: tuiGroupScreen, what: "what it is about", label: "open", why: whyNotOpen,
+			do: (*tui).openItem},
+		tuiKeyLog, tuiKeyStats, tuiKeySource, tuiKeyFilter, tuiKeySort, tuiKeyTurn,
+		tuiKeyRetry, tuiKeyRun,
+		{keys: "a", group: tuiGroupAct, what: "acknowledge: it is known", label: "ack", twin: "cdktr ack KEY",
+			act: true, why: whyNotAck, do: (*tui).actAck},
+		{keys: "z", group: tuiGroupAct, what: "snooze: it comes back in 4 hours", label: "snooze",
+			twin: "cdktr ack KEY --snooze 4h", act: true, why: whyNotAck, do: (*tui).actSnooze},
 	}
 }
 
-// tuiGoKeys lead to the screens, and do what is the same on all of them.
+// Keys of the list of workflows (1).
+func tuiWorkflowsKeys() []tuiBinding {
+	return []tuiBinding{
+		tuiKeyRuns, tuiKeyLog, tuiKeyStats, tuiKeySource, tuiKeyFilter, tuiKeySort, tuiKeyTurn, tuiKeyMark,
+		tuiKeyCancel, tuiKeyRun, tuiKeyPause,
+	}
+}
+
+// Keys of a list of runs (2).
+func tuiRunsKeys() []tuiBinding {
+	return []tuiBinding{
+		{keys: "enter", group: tuiGroupScreen, what: "the run with its tasks", label: "open", twin: "cdktr show RUN",
+			why: whyNoRun, do: (*tui).openRun},
+		tuiKeyLog, tuiKeyStats, tuiKeySource, tuiKeyFilter, tuiKeySort, tuiKeyTurn, tuiKeyMark,
+		tuiKeyRetry, tuiKeyCancel, tuiKeyRun,
+		{keys: "K", group: tuiGroupAct, what: "kill all the run's tasks at once", twin: "cdktr cancel RUN --force",
+			act: true, why: whyNotCancel, do: (*tui).actKill},
+	}
+}
+
+// Keys of the list of agents (3).
+func tuiAgentsKeys() []tuiBinding {
+	return []tuiBinding{
+		{keys: "enter", group: tuiGroupScreen, what: "the agent's runs", label: "its runs", why: whyNotAgent,
+			do: (*tui).openAgentRuns},
+		tuiKeyFilter, tuiKeySort, tuiKeyTurn, tuiKeyMark,
+		{keys: "d", group: tuiGroupAct, what: "give the agent no more runs", label: "drain",
+			twin: "cdktr drain AGENT", act: true, why: whyNotDrain, do: (*tui).actDrain},
+		{keys: "u", group: tuiGroupAct, what: "give it runs again", label: "undrain", twin: "cdktr undrain AGENT",
+			act: true, why: whyNotUndrain, do: (*tui).actUndrain},
+		{keys: "x", group: tuiGroupAct, what: "take a lost agent off the list", label: "forget",
+			twin: "cdktr forget AGENT", act: true, why: whyNotForget, do: (*tui).actForget},
+	}
+}
+
+// Keys of the screen of events (4).
+func tuiEventsKeys() []tuiBinding {
+	return []tuiBinding{
+		{keys: "enter", group: tuiGroupScreen, what: "what the event is about", label: "open", why: whyNotOpen,
+			do: (*tui).openItem},
+		tuiKeyLog, tuiKeyStats, tuiKeySource, tuiKeyFollow, tuiKeyFilter, tuiKeySort, tuiKeyTurn,
+	}
+}
+
+// Keys of the screen of one run.
+func tuiRunKeys() []tuiBinding {
+	return []tuiBinding{
+		{keys: "enter", group: tuiGroupScreen, what: "the task's whole output", label: "log",
+			twin: "cdktr logs RUN --task TASK", do: (*tui).openLog},
+		{keys: "v", group: tuiGroupScreen, what: "table, waves, timeline", label: "view", do: (*tui).nextView},
+		{keys: "l", group: tuiGroupScreen, what: "output of all its tasks", label: "all output",
+			twin: "cdktr logs -f RUN", do: (*tui).openRunLog},
+		tuiKeyStats, tuiKeySource,
+		{keys: "tab", group: tuiGroupScreen, what: "tasks or output", label: "pane", do: (*tui).nextPane},
+		{keys: "+ -", group: tuiGroupScreen, what: "more or less room for the output"},
+		tuiKeyNext, tuiKeySearch,
+		tuiKeyRetry, tuiKeyCancel, tuiKeyRun,
+		{keys: "K", group: tuiGroupAct, what: "kill the task at once; the rest of the run goes on",
+			label: "kill task", twin: "cdktr cancel RUN --task TASK --force", act: true, why: whyNotKillTask,
+			do: (*tui).actKillTask},
+	}
+}
+
+// Keys of the screen of output.
+func tuiLogKeys() []tuiBinding {
+	return []tuiBinding{
+		tuiKeyFollow, tuiKeyNext,
+		{keys: "&", group: tuiGroupScreen, what: "show only lines that match", label: "only", do: (*tui).promptOnly},
+		tuiKeyWrap,
+		{keys: "t", group: tuiGroupScreen, what: "times on and off", label: "times"},
+		{keys: "o", group: tuiGroupScreen, what: "standard output, errors, both", label: "out/err"},
+		{keys: "c", group: tuiGroupScreen, what: "colours of the task"},
+		{keys: "s", group: tuiGroupScreen, what: "save to a file", label: "save", twin: "cdktr logs RUN > FILE",
+			do: (*tui).promptSave},
+		tuiKeySearch,
+		tuiKeyCancel, tuiKeyRun,
+	}
+}
+
+// Keys of the screen of a workflow's statistics.
+func tuiStatsKeys() []tuiBinding {
+	return []tuiBinding{tuiKeyRuns, tuiKeySource, tuiKeyRun, tuiKeyPause}
+}
+
+// Keys of the screen of a workflow's definition.
+func tuiSourceKeys() []tuiBinding {
+	return []tuiBinding{tuiKeyRuns, tuiKeyStats, tuiKeyNext, tuiKeyWrap, tuiKeySearch, tuiKeyRun, tuiKeyPause}
+}
+
+// Keys that several screens have: the tables above say which.
+var (
+	tuiKeyRuns = tuiBinding{keys: "enter", group: tuiGroupScreen, what: "the workflow's runs", label: "runs",
+		twin: "cdktr ps --all --workflow ID", why: whyNoWorkflow, do: (*tui).openRuns}
+	tuiKeyLog = tuiBinding{keys: "l", group: tuiGroupScreen, what: "output of the run", label: "log",
+		twin: "cdktr logs -f RUN", why: whyNoRun, do: (*tui).openLog}
+	tuiKeyStats = tuiBinding{keys: "i", group: tuiGroupScreen, what: "statistics of the workflow", label: "stats",
+		twin: "cdktr stats ID", why: whyNoWorkflow, do: (*tui).openStats}
+	tuiKeySource = tuiBinding{keys: "e", group: tuiGroupScreen, what: "definition of the workflow, and its last fault",
+		label: "source", twin: "cdktr show ID", why: whyNoWorkflow, do: (*tui).openSource}
+	tuiKeyFollow = tuiBinding{keys: "f", group: tuiGroupScreen, what: "follow what comes", label: "follow"}
+	tuiKeyNext   = tuiBinding{keys: "n N", group: tuiGroupScreen, what: "next, previous hit", label: "next",
+		why: whyNotNext}
+	tuiKeyWrap   = tuiBinding{keys: "w", group: tuiGroupScreen, what: "wrap long lines", label: "wrap"}
+	tuiKeyFilter = tuiBinding{keys: "/", group: tuiGroupScreen, what: "filter: words, !not, state:fail agent:x",
+		label: "filter", do: (*tui).promptFilter}
+	tuiKeySearch = tuiBinding{keys: "/", group: tuiGroupScreen,
+		what:  "search: output, tasks of a run (state:fail), a definition",
+		label: "search", do: (*tui).promptFilter}
+	tuiKeySort = tuiBinding{keys: "s", group: tuiGroupScreen, what: "sort by the next column", do: (*tui).nextSort}
+	tuiKeyTurn = tuiBinding{keys: "S", group: tuiGroupScreen, what: "sort the other way round", do: (*tui).turnSort}
+	tuiKeyMark = tuiBinding{keys: "space", group: tuiGroupScreen,
+		what: "mark the row: keys act on all that are marked", do: (*tui).mark}
+	tuiKeyRetry = tuiBinding{keys: "t", group: tuiGroupAct, what: "run again what failed and what follows it",
+		label: "retry", twin: "cdktr retry RUN", act: true, why: whyNotRetry, do: (*tui).actRetry}
+	tuiKeyCancel = tuiBinding{keys: "x", group: tuiGroupAct, what: "cancel the run", label: "cancel",
+		twin: "cdktr cancel RUN", act: true, why: whyNotCancel, do: (*tui).actCancel}
+	tuiKeyRun = tuiBinding{keys: "r", group: tuiGroupAct,
+		what: "run the workflow now; of a run, with its parameters", label: "run", twin: "cdktr run ID", act: true,
+		why: whyNotRun, do: (*tui).actRun}
+	tuiKeyPause = tuiBinding{keys: "p", group: tuiGroupAct, what: "pause or resume the schedule", label: "pause",
+		twin: "cdktr pause ID", act: true, why: whyNotPause, do: (*tui).actPause}
+)
+
+// tuiGoKeys is the keys of all screens: those that lead to a screen, and those that do the same on each.
 func tuiGoKeys() []tuiBinding {
 	to := func(make func(u *tui) tuiScreen) func(*tui, tuiPick) {
 		return func(u *tui, _ tuiPick) { u.goTo(make(u)) }
@@ -108,10 +208,10 @@ func tuiGoKeys() []tuiBinding {
 		{keys: "4", group: tuiGroupScreen, what: "events: who did what", twin: "cdktr events -f",
 			do: to(func(u *tui) tuiScreen { return tuiEventsNew(u) })},
 		{keys: "5", group: tuiGroupScreen, what: "output of the selected row", twin: "cdktr logs -f RUN",
-			why: tuiNeedRun,
+			why: whyNoRun,
 			do:  (*tui).openLog},
 		{keys: "F", group: tuiGroupScreen, what: "freeze what is shown", do: (*tui).freeze},
-		{keys: "y", on: tuiOnRows + " log stats source", group: tuiGroupScreen,
+		{keys: "y", on: "attention workflows runs agents events run log stats source", group: tuiGroupScreen,
 			what: "copy the id to the terminal's clipboard", do: (*tui).copyID},
 		{keys: "esc backspace", group: tuiGroupScreen, what: "back one level; first filter, search or marks go",
 			label: "back", do: (*tui).goBack},
@@ -125,35 +225,7 @@ func tuiGoKeys() []tuiBinding {
 	}
 }
 
-func tuiActKeys() []tuiBinding {
-	return []tuiBinding{
-		{keys: "t", on: "runs run attention", group: tuiGroupAct, what: "run again what failed and what follows it",
-			label: "retry", twin: "cdktr retry RUN", act: true, why: whyNotRetry, do: (*tui).actRetry},
-		{keys: "x", on: "runs run workflows log", group: tuiGroupAct, what: "cancel the run", label: "cancel",
-			twin: "cdktr cancel RUN", act: true, why: whyNotCancel, do: (*tui).actCancel},
-		{keys: "r", on: "workflows run runs attention log stats source", group: tuiGroupAct,
-			what: "run the workflow now; of a run, with its parameters", label: "run", twin: "cdktr run ID", act: true,
-			why: whyNotRun, do: (*tui).actRun},
-		{keys: "K", on: "run", group: tuiGroupAct, what: "kill the task at once; the rest of the run goes on",
-			label: "kill task", twin: "cdktr cancel RUN --task TASK --force", act: true, why: whyNotKillTask,
-			do: (*tui).actKillTask},
-		{keys: "K", on: "runs", group: tuiGroupAct, what: "kill all the run's tasks at once",
-			twin: "cdktr cancel RUN --force", act: true, why: whyNotCancel, do: (*tui).actKill},
-		{keys: "p", on: "workflows stats source", group: tuiGroupAct, what: "pause or resume the schedule",
-			label: "pause", twin: "cdktr pause ID", act: true, why: whyNotPause, do: (*tui).actPause},
-		{keys: "d", on: "agents", group: tuiGroupAct, what: "give the agent no more runs", label: "drain",
-			twin: "cdktr drain AGENT", act: true, why: whyNotDrain, do: (*tui).actDrain},
-		{keys: "u", on: "agents", group: tuiGroupAct, what: "give it runs again", label: "undrain",
-			twin: "cdktr undrain AGENT", act: true, why: whyNotUndrain, do: (*tui).actUndrain},
-		{keys: "x", on: "agents", group: tuiGroupAct, what: "take a lost agent off the list", label: "forget",
-			twin: "cdktr forget AGENT", act: true, why: whyNotForget, do: (*tui).actForget},
-		{keys: "a", on: "attention", group: tuiGroupAct, what: "acknowledge: it is known", label: "ack",
-			twin: "cdktr ack KEY", act: true, why: whyNotAck, do: (*tui).actAck},
-		{keys: "z", on: "attention", group: tuiGroupAct, what: "snooze: it comes back in 4 hours", label: "snooze",
-			twin: "cdktr ack KEY --snooze 4h", act: true, why: whyNotAck, do: (*tui).actSnooze},
-	}
-}
-
+// tuiMoveKeys is the keys that move on all screens.
 func tuiMoveKeys() []tuiBinding {
 	by := func(n int) func(*tui, tuiPick) { return func(u *tui, _ tuiPick) { u.screen().move(u, n) } }
 	half := func(n int) func(*tui, tuiPick) { return func(u *tui, _ tuiPick) { u.screen().page(u, n) } }
@@ -172,7 +244,31 @@ func tuiMoveKeys() []tuiBinding {
 	}
 }
 
+// has says whether a binding is of a key.
+func (b *tuiBinding) has(key string) bool { return slices.Contains(strings.Fields(b.keys), key) }
+
 // fits says whether a binding is for a screen.
 func (b *tuiBinding) fits(screen string) bool {
 	return b.on == "" || slices.Contains(strings.Fields(b.on), screen)
 }
+
+// tuiElsewhere gives the bindings of other screens than one, each once, with all screens that have it in on. What that
+// screen has itself is left out.
+func tuiElsewhere(list []tuiBinding, screen string) []tuiBinding {
+	var others []tuiBinding
+	for _, b := range list {
+		same := func(a tuiBinding) bool { return a.keys == b.keys && a.what == b.what }
+		if slices.ContainsFunc(list, func(a tuiBinding) bool { return same(a) && a.fits(screen) }) {
+			continue
+		}
+		if at := slices.IndexFunc(others, same); at >= 0 {
+			others[at].on += " " + b.on
+			continue
+		}
+		others = append(others, b)
+	}
+	return others
+}
+
+// onText names the screens of a binding.
+func (b *tuiBinding) onText() string { return strings.ReplaceAll(b.on, " ", ", ") }

@@ -275,7 +275,7 @@ func (u *tui) adopt(fresh *tuiModel) {
 	u.model, u.missed = fresh, false
 	u.begin()
 	for _, s := range u.stack {
-		if s, ok := s.(interface{ reload(*tui) }); ok {
+		if s, ok := s.(tuiReloaded); ok {
 			s.reload(u)
 		}
 	}
@@ -304,7 +304,7 @@ func (u *tui) news(r *Reply) {
 		u.dirty = true
 	}
 	for _, s := range u.stack {
-		if s, ok := s.(interface{ news(*tui, *Reply) }); ok {
+		if s, ok := s.(tuiInformed); ok {
 			s.news(u, r)
 		}
 	}

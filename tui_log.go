@@ -83,6 +83,7 @@ func (o *tuiOutput) news(u *tui, r *Reply) {
 	}
 }
 
+// leave ends the stream.
 func (o *tuiOutput) leave(u *tui) { u.forget(o.stream) }
 
 // tuiLogScreen is the output of a run, or of one task of it.

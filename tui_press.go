@@ -55,46 +55,67 @@ func (u *tui) interrupted() {
 	u.interrupt = now
 }
 
-// bound does what the table has for a key.
-func (u *tui) bound(name string) {
+// onScreen gives the name of the present screen and what its selected row is about; nothing before the first.
+func (u *tui) onScreen() (name string, p tuiPick) {
 	s := u.screen()
-	screen, p := "", tuiPick{}
-	if s != nil {
-		screen, p = s.name(), s.pick(u)
+	if s == nil {
+		return "", tuiPick{}
 	}
-	var other *tuiBinding
-	var meanings []string // of a key that has none here, elsewhere
+	return s.name(), s.pick(u)
+}
+
+// bound looks a key up in the tables, and does what they have for it.
+func (u *tui) bound(name string) {
+	screen, p := u.onScreen()
 	for i := range u.keys {
-		b := &u.keys[i]
-		if !slices.Contains(strings.Fields(b.keys), name) {
-			continue
+		if b := &u.keys[i]; b.has(name) && b.fits(screen) {
+			u.carryOut(b, name, p)
+			return
 		}
-		if !b.fits(screen) {
-			other = b
-			meanings = append(meanings, b.what+" ("+strings.ReplaceAll(b.on, " ", ", ")+")")
-			continue
-		}
-		switch {
-		case s == nil && !slices.Contains([]string{"q", "?", ":", "^L"}, name):
-			u.say("not connected yet: :connect tries at once")
-		case b.act && !u.live():
-			u.say("%s (%s) needs a connection: %s", name, orDefault(b.label, b.what), u.staleText())
-		case b.why != nil && !u.marked() && b.why(u, p) != "":
-			u.say("%s", b.why(u, p))
-		case b.do == nil:
-			s.(interface{ key(*tui, string) }).key(u, name)
-		default:
-			b.do(u, p)
-		}
-		return
 	}
+	u.unbound(name, screen)
+}
+
+// carryOut does what a key is bound to, or says why that cannot be done now.
+func (u *tui) carryOut(b *tuiBinding, name string, p tuiPick) {
+	s := u.screen()
 	switch {
-	case other != nil && screen != "":
-		u.say("%s does nothing here. Elsewhere: %s", name, strings.Join(meanings, "; "))
-	case other != nil:
+	case s == nil && !slices.Contains([]string{"q", "?", ":", "^L"}, name):
 		u.say("not connected yet: :connect tries at once")
-	case u.readonly && slices.ContainsFunc(tuiActKeys(),
-		func(b tuiBinding) bool { return slices.Contains(strings.Fields(b.keys), name) }):
+	case b.act && !u.live():
+		u.say("%s (%s) needs a connection: %s", name, orDefault(b.label, b.what), u.staleText())
+	case u.refuses(b, p) != "":
+		u.say("%s", u.refuses(b, p))
+	case b.do == nil:
+		s.(tuiKeyed).key(u, name)
+	default:
+		b.do(u, p)
+	}
+}
+
+// refuses says why a key can do nothing to the selected row, "" when it can. Of marked rows each is seen to on its own.
+func (u *tui) refuses(b *tuiBinding, p tuiPick) string {
+	if b.why == nil || u.marked() {
+		return ""
+	}
+	return b.why(u, p)
+}
+
+// unbound says what a key would do elsewhere, or that it does nothing.
+func (u *tui) unbound(name, screen string) {
+	var meanings []string
+	for _, b := range tuiElsewhere(u.keys, screen) {
+		if b.has(name) {
+			meanings = append(meanings, b.what+" ("+b.onText()+")")
+		}
+	}
+	changes := func(b tuiBinding) bool { return b.act && b.has(name) }
+	switch {
+	case len(meanings) > 0 && screen == "":
+		u.say("not connected yet: :connect tries at once")
+	case len(meanings) > 0:
+		u.say("%s does nothing here. Elsewhere: %s", name, strings.Join(meanings, "; "))
+	case u.readonly && slices.ContainsFunc(tuiBindings(false), changes):
 		u.say("%s changes something, and this is --readonly", name)
 	default:
 		u.say("%s does nothing here: ? shows the keys", name)

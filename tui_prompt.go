@@ -81,10 +81,7 @@ func (u *tui) promptFilter(tuiPick) {
 		s.from = s.view.Selected
 		set := func(text string) { s.setFilter(u, text) }
 		u.ask("/", "", tuiPrompt{typed: set, done: set, undo: func() { s.search = before; s.find(s.from, 1, true) }})
-	case interface {
-		setFilter(*tui, string)
-		getFilter() string
-	}:
+	case tuiFiltered:
 		before := s.getFilter()
 		set := func(text string) { s.setFilter(u, text) }
 		u.ask("/", before, tuiPrompt{typed: set, done: set, undo: func() { set(before) }})

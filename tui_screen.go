@@ -4,18 +4,74 @@ package main
 
 import "slices"
 
-// tuiScreen is what fills the body. The methods are called by the loop alone.
+// tuiScreen is what fills the body. The loop alone calls its methods.
 type tuiScreen interface {
-	name() string // as the table of keys has it
-	crumbs(u *tui) []string
+	name() string           // the one that tuiBindings has
+	crumbs(u *tui) []string // for the header: where one is
 	draw(u *tui, g *termGrid, a viewArea)
-	status(u *tui) string
-	pick(u *tui) tuiPick // what the selected row is about
+	status(u *tui) string // for the row below the body
+	pick(u *tui) tuiPick  // what the selected row is about
 	move(u *tui, by int)
 	page(u *tui, half int) // by half screens
-	edge(u *tui, end bool)
-	leave(u *tui) // it is closed
+	edge(u *tui, end bool) // to the first row, or the last
+	leave(u *tui)          // it is closed
 }
+
+// What some screens do beside that. Who needs one of these asks the screen for the interface, and passes over a screen
+// that does not have it. Which screen has which is in the list below.
+type (
+	// tuiKeyed carries out keys itself: those that tui_keys.go binds to nothing.
+	tuiKeyed interface{ key(u *tui, name string) }
+
+	// tuiCounted has a text of its own for the header, in place of what there is in all.
+	tuiCounted interface{ counts(u *tui) string }
+
+	// tuiFiltered has a filter or a search. esc clears it before it leaves the screen.
+	tuiFiltered interface {
+		getFilter() string
+		setFilter(u *tui, text string)
+	}
+
+	// tuiReloaded asks anew for what it shows, after the lists have come anew.
+	tuiReloaded interface{ reload(u *tui) }
+
+	// tuiInformed is told of each change of the lists.
+	tuiInformed interface{ news(u *tui, r *Reply) }
+
+	// tuiFrozen shows what comes by itself, and holds it back while the UI is frozen.
+	tuiFrozen interface{ hold(u *tui, frozen bool) }
+)
+
+var (
+	_ tuiKeyed    = (*tuiRunScreen)(nil)
+	_ tuiKeyed    = (*tuiLogScreen)(nil)
+	_ tuiKeyed    = (*tuiSource)(nil)
+	_ tuiKeyed    = (*tuiEventList)(nil)
+	_ tuiCounted  = (*tuiList)(nil)
+	_ tuiCounted  = (*tuiLogScreen)(nil)
+	_ tuiFiltered = (*tuiAttentionList)(nil)
+	_ tuiFiltered = (*tuiList)(nil)
+	_ tuiFiltered = (*tuiEventList)(nil)
+	_ tuiFiltered = (*tuiRunScreen)(nil)
+	_ tuiFiltered = (*tuiLogScreen)(nil)
+	_ tuiFiltered = (*tuiSource)(nil)
+	_ tuiReloaded = (*tuiAttentionList)(nil)
+	_ tuiReloaded = (*tuiList)(nil)
+	_ tuiReloaded = (*tuiEventList)(nil)
+	_ tuiReloaded = (*tuiRunScreen)(nil)
+	_ tuiReloaded = (*tuiLogScreen)(nil)
+	_ tuiReloaded = (*tuiStats)(nil)
+	_ tuiReloaded = (*tuiSource)(nil)
+	_ tuiInformed = (*tuiAttentionList)(nil)
+	_ tuiInformed = (*tuiList)(nil)
+	_ tuiInformed = (*tuiRunScreen)(nil)
+	_ tuiInformed = (*tuiLogScreen)(nil)
+	_ tuiInformed = (*tuiStats)(nil)
+	_ tuiInformed = (*tuiSource)(nil)
+	_ tuiFrozen   = (*tuiEventList)(nil)
+	_ tuiFrozen   = (*tuiRunScreen)(nil)
+	_ tuiFrozen   = (*tuiLogScreen)(nil)
+)
 
 // tuiPick names what keys act on; what does not apply is empty.
 type tuiPick struct{ workflow, run, task, agent, item string }
@@ -53,11 +109,7 @@ func (u *tui) back() {
 
 // goBack clears the filter, then the marks, or leaves the screen for the one before.
 func (u *tui) goBack(tuiPick) {
-	s, ok := u.screen().(interface {
-		setFilter(*tui, string)
-		getFilter() string
-	})
-	if ok && s.getFilter() != "" {
+	if s, ok := u.screen().(tuiFiltered); ok && s.getFilter() != "" {
 		s.setFilter(u, "")
 		return
 	}
@@ -72,7 +124,7 @@ func (u *tui) goBack(tuiPick) {
 func (u *tui) freeze(tuiPick) {
 	u.frozen = !u.frozen
 	for _, s := range u.stack {
-		if s, ok := s.(interface{ hold(*tui, bool) }); ok {
+		if s, ok := s.(tuiFrozen); ok {
 			s.hold(u, u.frozen)
 		}
 	}

@@ -320,7 +320,7 @@ func TestTuiActs(t *testing.T) {
 		{": text:connect space text:nowhere enter", "", `no principal "nowhere"`},
 		{"1 x", "", "Cancel run R0001280?"},
 		{"3 t", "", "t does nothing here. Elsewhere: "},
-		{"4 x", "", "cancel the run (runs, run, workflows, log);"},
+		{"4 x", "", "cancel the run (workflows, runs, run, log);"},
 		{"4 x", "", "take a lost agent off the list (agents)"},
 	} {
 		g := tuiRigOpen(t, 80, 24, tuiFixture())
@@ -501,6 +501,46 @@ func TestTuiHelp(t *testing.T) {
 		for _, name := range strings.Fields(b.keys) {
 			if k, err := termKeyParse(name); err != nil || k.String() != name {
 				t.Errorf("%q is no key: %v %v", name, k, err)
+			}
+		}
+	}
+}
+
+// TestTuiKeysOnce binds a key to one thing on a screen, has a table for each screen, and no screen without the method
+// that its table relies on.
+func TestTuiKeysOnce(t *testing.T) {
+	screens := map[string]tuiScreen{"attention": &tuiAttentionList{}, "workflows": tuiListNew(tuiWorkflows),
+		"runs": tuiListNew(tuiRuns), "agents": tuiListNew(tuiAgents), "events": &tuiEventList{}, "run": &tuiRunScreen{},
+		"log": &tuiLogScreen{}, "stats": &tuiStats{}, "source": &tuiSource{}}
+	bindings := tuiBindings(false)
+	for name, s := range screens {
+		if s.name() != name {
+			t.Errorf("screen %q calls itself %q", name, s.name())
+		}
+		taken, own := map[string]string{}, false
+		for _, b := range bindings {
+			if !b.fits(name) {
+				continue
+			}
+			own = own || b.on == name
+			if _, ok := s.(tuiKeyed); b.do == nil && !ok {
+				t.Errorf("%s on %s is bound to nothing, and the screen takes no keys", b.keys, name)
+			}
+			for _, key := range strings.Fields(b.keys) {
+				if taken[key] != "" {
+					t.Errorf("%s on %s is %q and %q", key, name, taken[key], b.what)
+				}
+				taken[key] = b.what
+			}
+		}
+		if !own {
+			t.Errorf("screen %s has no table of keys", name)
+		}
+	}
+	for _, b := range bindings {
+		for _, name := range strings.Fields(b.on) {
+			if screens[name] == nil {
+				t.Errorf("%s is bound on %q, which is no screen", b.keys, name)
 			}
 		}
 	}

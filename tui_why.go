@@ -5,16 +5,16 @@ package main
 
 import "slices"
 
-// tuiNeedRun says why a key that is about a run does nothing: no row of one is selected.
-func tuiNeedRun(_ *tui, p tuiPick) string {
+// whyNoRun says why a key that is about a run does nothing: no row of one is selected.
+func whyNoRun(_ *tui, p tuiPick) string {
 	if p.workflow != "" {
 		return needs(p.run, "no run of "+p.workflow+" is known: r runs it")
 	}
 	return needs(p.run, "no run is selected")
 }
 
-// tuiNeedWorkflow says why a key that is about a workflow does nothing.
-func tuiNeedWorkflow(_ *tui, p tuiPick) string { return needs(p.workflow, "no workflow is selected") }
+// whyNoWorkflow says why a key that is about a workflow does nothing.
+func whyNoWorkflow(_ *tui, p tuiPick) string { return needs(p.workflow, "no workflow is selected") }
 
 // needs gives what is wrong when a thing is missing.
 func needs(thing, what string) string {
@@ -31,8 +31,10 @@ func whyNotOpen(_ *tui, p tuiPick) string {
 
 // whyNotNext: one goes on from a search.
 func whyNotNext(u *tui, _ tuiPick) string {
-	s, ok := u.screen().(interface{ getFilter() string })
-	return needs(map[bool]string{true: "yes"}[ok && s.getFilter() != ""], "nothing is searched for: / does")
+	if s, ok := u.screen().(tuiFiltered); ok && s.getFilter() != "" {
+		return ""
+	}
+	return "nothing is searched for: / does"
 }
 
 // whyNotRun and its like say why a key cannot act on a row now, "" when it can. This one: there is no version to run.
