@@ -1,6 +1,5 @@
 // model.go: the nouns of the whole program. A Workflow is what a file says; a Run is one go through it; a TaskRun is
-// one task of that run; an Event is one change. They are plain data: they travel on the wire, lie in the journal and
-// are printed by --json under the same field names.
+// one task of that run. They are plain data: the wire, the journal and --json have them under the same field names.
 
 package main
 
@@ -88,8 +87,8 @@ func stampOf(t time.Time) Stamp {
 	return Stamp{t.UTC().Truncate(time.Millisecond)}
 }
 
-// stampable says whether RFC 3339 can write t in UTC: a year of four digits. A time zone may carry a time that was read
-// well out of that.
+// stampable says whether RFC 3339 can write t in UTC: with a year of four digits. A time that reads well in its own
+// zone may lie outside of that in UTC.
 func stampable(t time.Time) bool {
 	year := t.UTC().Year()
 	return year >= 0 && year <= 9999
@@ -119,7 +118,7 @@ func (s *Stamp) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Duration is a time.Duration that files and JSON write as text: "90s", "2h30m", "1d", "2w"; a bare number is seconds.
+// Duration is a time.Duration that files and JSON write as text: "90s", "2h30m", "1d", "2w". A bare number is seconds.
 type Duration time.Duration
 
 // String writes the shortest exact form: "1d", "2h30m", "1.5s".
@@ -151,8 +150,8 @@ func (d *Duration) UnmarshalJSON(b []byte) error {
 // durationMax is the longest time.Duration, 292 years.
 const durationMax = time.Duration(1<<63 - 1)
 
-// parseDuration reads what time.ParseDuration does, and days (d) and weeks (w) before the rest; a bare number is
-// seconds. Negative durations are errors: nothing in this program lasts less than nothing.
+// parseDuration reads what time.ParseDuration reads, and also weeks (w) and days (d) in front of it. A bare number is
+// seconds. A negative duration is an error.
 func parseDuration(text string) (time.Duration, error) {
 	bad := fmt.Errorf("%q is not a duration: write it as 90s, 30m, 2h30m, 1d or 2w", text)
 	rest := strings.TrimSpace(text)
@@ -222,35 +221,42 @@ func sizeText(n int64) string {
 // Workflow is what one workflow file says, checked and with defaults filled in. It is immutable: a changed file makes
 // a new one, and a run keeps the version that it was queued with (see Hash).
 type Workflow struct {
-	ID               string            `json:"id"`
-	Name             string            `json:"name,omitempty"`
-	Description      string            `json:"description,omitempty"`
-	Schedule         []string          `json:"schedule,omitempty"` // cron expressions
-	Timezone         string            `json:"timezone,omitempty"` // IANA name; "" is the principal's
-	StartTime        Stamp             `json:"start_time,omitzero"`
-	EndTime          Stamp             `json:"end_time,omitzero"`
-	Catchup          string            `json:"catchup,omitempty"` // "" is skip
-	CatchupWindow    Duration          `json:"catchup_window,omitempty"`
-	Overlap          string            `json:"overlap,omitempty"` // "" is skip
-	Jitter           Duration          `json:"jitter,omitempty"`
-	Priority         int               `json:"priority,omitempty"`
-	Timeout          Duration          `json:"timeout,omitempty"` // of the whole run; 0: none
-	Retries          int               `json:"retries,omitempty"` // of the whole run
-	Failover         string            `json:"failover,omitempty"`
-	Agent            map[string]string `json:"agent,omitempty"` // labels that the agent must have
+	ID          string `json:"id"`
+	Name        string `json:"name,omitempty"`
+	Description string `json:"description,omitempty"`
+
+	// When it fires.
+	Schedule      []string `json:"schedule,omitempty"` // cron expressions
+	Timezone      string   `json:"timezone,omitempty"` // IANA name; "" is the principal's
+	StartTime     Stamp    `json:"start_time,omitzero"`
+	EndTime       Stamp    `json:"end_time,omitzero"`
+	Catchup       string   `json:"catchup,omitempty"` // "" is skip
+	CatchupWindow Duration `json:"catchup_window,omitempty"`
+	Overlap       string   `json:"overlap,omitempty"` // "" is skip
+	Jitter        Duration `json:"jitter,omitempty"`
+
+	// How the run as a whole goes.
+	Priority int               `json:"priority,omitempty"`
+	Timeout  Duration          `json:"timeout,omitempty"` // 0: none
+	Retries  int               `json:"retries,omitempty"`
+	Failover string            `json:"failover,omitempty"` // "": see failover
+	Agent    map[string]string `json:"agent,omitempty"`    // labels that the agent must have
+
+	// What its tasks get.
 	Params           map[string]Param  `json:"params,omitempty"`
 	Env              map[string]string `json:"env,omitempty"`
 	EnvFile          []string          `json:"env_file,omitempty"`
 	WorkingDirectory string            `json:"working_directory,omitempty"`
 	MaxActiveTasks   int               `json:"max_active_tasks,omitempty"` // 0: no limit
-	// bytes of output that a run may write; 0: the default
+	// bytes of output of a run; 0: see logMaxSize
 	LogMaxSize int64 `json:"log_max_size,omitempty"`
 	// how long output is kept; 0: as the principal says
 	LogKeep Duration `json:"log_keep,omitempty"`
-	Tasks   []Task   `json:"tasks"` // in the order of the file
+
+	Tasks []Task `json:"tasks"` // in the order of the file
 }
 
-// logMaxSize gives how many bytes of output a run may write.
+// logMaxSize gives how many bytes of output a run may write: 10 MiB unless the file says otherwise.
 func (w *Workflow) logMaxSize() int64 {
 	if w.LogMaxSize > 0 {
 		return w.LogMaxSize
@@ -266,8 +272,8 @@ type Param struct {
 	Required    bool   `json:"required,omitempty"` // no default was written
 }
 
-// textFault says why a text cannot be a value: what a process is given is text without NUL, and what is no UTF-8 does
-// not come through JSON. It reads on behind the name of the value; nil is right.
+// textFault says why a text cannot be a value, nil when it can: a process cannot be given a NUL, and text that is not
+// UTF-8 does not survive JSON. The error reads on after the name of the value.
 func textFault(text string) error {
 	for i, c := range text {
 		switch {
@@ -283,17 +289,17 @@ func textFault(text string) error {
 
 // paramPattern compiles the pattern of a parameter (RE2) so that it matches only a whole value.
 func paramPattern(pattern string) (*regexp.Regexp, error) {
-	if _, err := regexp.Compile(pattern); err != nil { // alone first: "a)(b" would pass between brackets
+	if _, err := regexp.Compile(pattern); err != nil { // by itself first: "a)(b" would pass between brackets
 		return nil, errors.New(strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 	}
 	return regexp.Compile(`\A(?:` + pattern + `)\z`)
 }
 
-// paramsMax bounds the parameters of a run, in bytes of all of them together as a process is given them: a process can
-// be given no value that is longer. A run, or a file, that would have more is refused.
+// paramsMax bounds the parameters of a run: bytes of all of them together, as a process gets them. A process can get no
+// longer value. A run, or a file, that would have more is refused.
 const paramsMax = 128 << 10
 
-// paramsSize gives the bytes of parameters as a process is given them: PARAM_NAME=VALUE and a zero, each.
+// paramsSize gives the bytes of parameters as a process gets them: PARAM_NAME=VALUE and a zero byte, for each.
 func paramsSize(params map[string]string) (size int) {
 	for name, value := range params {
 		size += len("PARAM_") + len(name) + len("=") + len(value) + 1
@@ -312,16 +318,18 @@ func paramsFault(params map[string]string) error {
 
 // Task is one node of a workflow's graph. Exactly one of Run, Cmd and Python says what it does.
 type Task struct {
-	ID               string            `json:"id"`
-	Name             string            `json:"name,omitempty"`
-	Description      string            `json:"description,omitempty"`
-	Depends          []string          `json:"depends,omitempty"`
-	When             string            `json:"when,omitempty"`  // "" is success
-	Run              string            `json:"run,omitempty"`   // a shell line
-	Shell            string            `json:"shell,omitempty"` // "" is /bin/sh -c
-	Cmd              string            `json:"cmd,omitempty"`
-	Args             []string          `json:"args,omitempty"`
-	Python           *Python           `json:"python,omitempty"`
+	ID          string   `json:"id"`
+	Name        string   `json:"name,omitempty"`
+	Description string   `json:"description,omitempty"`
+	Depends     []string `json:"depends,omitempty"` // ids of tasks
+	When        string   `json:"when,omitempty"`    // "" is success
+
+	Run    string   `json:"run,omitempty"`   // a shell line
+	Shell  string   `json:"shell,omitempty"` // "" is /bin/sh -c
+	Cmd    string   `json:"cmd,omitempty"`   // a program
+	Args   []string `json:"args,omitempty"`
+	Python *Python  `json:"python,omitempty"`
+
 	Retries          int               `json:"retries,omitempty"`
 	RetryDelay       Duration          `json:"retry_delay,omitempty"`
 	RetryMaxDelay    Duration          `json:"retry_max_delay,omitempty"`
@@ -341,7 +349,7 @@ type Python struct {
 
 // hash names a version of a workflow by its content, 16 hexadecimal digits, and gives its size in bytes as JSON.
 func (w *Workflow) hash() (name string, size int) {
-	named, err := json.Marshal(w) // with escapes for HTML: journals hold names that were made so
+	named, err := json.Marshal(w) // with escapes for HTML: the names in journals were made so
 	if err != nil {
 		panic("cdktr: internal error: encode workflow: " + err.Error()) // no field of it can fail
 	}
@@ -363,10 +371,10 @@ func (w *Workflow) task(id string) *Task {
 	return nil
 }
 
-// cleansUp says whether the task is one that tidies or raises the alarm: what ends the work before it does not end it.
+// cleansUp says whether the task cleans up or raises the alarm: it runs though the work before it was stopped.
 func (t *Task) cleansUp() bool { return t.When == whenAlways || t.When == whenFailure }
 
-// failover gives the policy in force: a workflow that is retried is also rerun when its agent is lost.
+// failover gives the policy in force: without one in the file, a workflow with retries is rerun when its agent is lost.
 func (w *Workflow) failover() string {
 	switch {
 	case w.Failover != "":
@@ -379,60 +387,65 @@ func (w *Workflow) failover() string {
 
 // Run is one go through a workflow. The field names are those of `ps --json`, and are never renamed.
 type Run struct {
-	ID        string            `json:"run"`
-	Workflow  string            `json:"workflow"`
-	State     string            `json:"state"`
-	Reason    string            `json:"reason"`
-	Trigger   string            `json:"trigger"`
-	By        string            `json:"by"`
-	Agent     string            `json:"agent"`
-	Attempt   int               `json:"attempt"` // 1, and one more each time it is queued again
-	Params    map[string]string `json:"params"`
-	Scheduled Stamp             `json:"scheduled,omitzero"` // the tick that fired it
-	Queued    Stamp             `json:"queued,omitzero"`
-	Started   Stamp             `json:"started,omitzero"`
-	Finished  Stamp             `json:"finished,omitzero"`
-	Seconds   float64           `json:"seconds"`
-	Tasks     []TaskRun         `json:"tasks"`
+	ID       string            `json:"run"`
+	Workflow string            `json:"workflow"`
+	State    string            `json:"state"`
+	Reason   string            `json:"reason"`  // why it is in that state, for people
+	Trigger  string            `json:"trigger"` // what made it
+	By       string            `json:"by"`      // who asked for it
+	Agent    string            `json:"agent"`   // that it was given to
+	Attempt  int               `json:"attempt"` // 1, and one more each time it is queued again
+	Params   map[string]string `json:"params"`
 
-	Version    string `json:"version"` // hash of the workflow it runs
-	Priority   int    `json:"priority,omitempty"`
-	Lease      int    `json:"lease,omitempty"`      // counts its assignments: reports on an earlier one are void
-	Cancelling string `json:"cancelling,omitempty"` // why it is being stopped, "" when it is not
-	Force      bool   `json:"force,omitempty"`      // that is to be done at once, with KILL; only while it is active
-	// crashed only because its agent went away: the agent may still bring its results
-	Lost   bool   `json:"lost,omitempty"`
-	LogDay string `json:"log_day,omitempty"` // the log file that its first line of output lies in (yyyy-mm-dd)
-	LogAt  int64  `json:"log_at,omitempty"`  // and where in it
+	Scheduled Stamp     `json:"scheduled,omitzero"` // the tick that fired it
+	Queued    Stamp     `json:"queued,omitzero"`
+	Started   Stamp     `json:"started,omitzero"` // this attempt of it
+	Finished  Stamp     `json:"finished,omitzero"`
+	Seconds   float64   `json:"seconds"` // from Started to Finished
+	Tasks     []TaskRun `json:"tasks"`
 
-	OwnStarted  Stamp `json:"own_started,omitzero"`  // by the agent's own clock, where that is more than 5 s off ours
-	OwnFinished Stamp `json:"own_finished,omitzero"` // the same
+	Version  string `json:"version"` // hash of the workflow it runs
+	Priority int    `json:"priority,omitempty"`
+	Lease    int    `json:"lease,omitempty"` // counts its assignments: reports on an earlier one are void
 
-	// what of its processes could not be ended; the list is replaced, never changed
-	Left []LeftProcess `json:"left,omitempty"`
+	// How it is being stopped.
+	Cancelling string `json:"cancelling,omitempty"` // why; "" when it is not
+	Force      bool   `json:"force,omitempty"`      // at once, with KILL; only while it is active
+
+	Lost bool `json:"lost,omitempty"` // it crashed only because its agent went away, which may still bring its results
+
+	// Where its output begins.
+	LogDay string `json:"log_day,omitempty"` // the file, yyyy-mm-dd
+	LogAt  int64  `json:"log_at,omitempty"`  // the offset in it
+
+	// Started and Finished by the agent's own clock, where that is more than 5 s off ours.
+	OwnStarted  Stamp `json:"own_started,omitzero"`
+	OwnFinished Stamp `json:"own_finished,omitzero"`
+
+	Left []LeftProcess `json:"left,omitempty"` // processes that could not be ended; the list is replaced, never changed
 }
 
 // TaskRun is one task of a run.
 type TaskRun struct {
 	Task     string            `json:"task"`
 	State    string            `json:"state"`
-	Reason   string            `json:"reason"`
-	Exit     *int              `json:"exit,omitempty"`
-	Attempts int               `json:"attempts"` // all of them, however few Earlier has
-	Earlier  []TaskAttempt     `json:"earlier,omitempty"`
-	Started  Stamp             `json:"started,omitzero"` // of the first attempt
-	Began    Stamp             `json:"began,omitzero"`   // of the newest, where that is another; see began
+	Reason   string            `json:"reason"`            // why it is in that state, for people
+	Exit     *int              `json:"exit,omitempty"`    // exit code of its process; nil: there is none
+	Attempts int               `json:"attempts"`          // how many were begun, however few Earlier has
+	Earlier  []TaskAttempt     `json:"earlier,omitempty"` // those that failed before the newest
+	Started  Stamp             `json:"started,omitzero"`  // when the first attempt began
+	Began    Stamp             `json:"began,omitzero"`    // when the newest began, if it is not the first; see began
 	Finished Stamp             `json:"finished,omitzero"`
-	Seconds  float64           `json:"seconds"` // from the first attempt's start to the end, with the waits between
+	Seconds  float64           `json:"seconds"` // from the first attempt's start to the end, with the waits
 	Outputs  map[string]string `json:"outputs,omitempty"`
 
-	// why somebody had it stopped, "" when nobody has, or it succeeded all the same
-	Cancelling string `json:"cancelling,omitempty"`
-	Force      bool   `json:"force,omitempty"` // at once, with KILL; only while it is active
+	// How somebody had it stopped.
+	Cancelling string `json:"cancelling,omitempty"` // why; "" when nobody had, or when it succeeded all the same
+	Force      bool   `json:"force,omitempty"`      // at once, with KILL; only while it is active
 }
 
-// TaskAttempt is one attempt of a task that failed and was to be followed by another. Of a task are kept the newest
-// stateMaxEarlier, fewer in a run of many tasks (see noteAttempt).
+// TaskAttempt is one attempt of a task that failed and was to be followed by another. The newest stateMaxEarlier of a
+// task are kept, fewer in a run of many tasks (see noteAttempt).
 type TaskAttempt struct {
 	Attempt int     `json:"attempt"` // from 1
 	Reason  string  `json:"reason"`  // why it failed: "exit 3"
@@ -447,10 +460,10 @@ type Fire struct {
 	At       Stamp  `json:"at"`
 }
 
-// runActive says whether a run in that state still has something before it.
+// runActive says whether a run in that state is yet to end.
 func runActive(state string) bool { return state == runQueued || state == runRunning }
 
-// taskActive says whether a task in that state still has something before it.
+// taskActive says whether a task in that state is yet to end.
 func taskActive(state string) bool {
 	return state == taskWaiting || state == taskRunning || state == taskRetrying
 }
@@ -465,7 +478,7 @@ func (r *Run) task(id string) *TaskRun {
 	return nil
 }
 
-// began gives when the newest attempt of a task began; zero before the first did, and where it is not known.
+// began gives when the newest attempt of a task began; zero before the first one has, and if it is not known.
 func (t *TaskRun) began() Stamp {
 	if t.Attempts > 1 {
 		return t.Began
@@ -473,15 +486,15 @@ func (t *TaskRun) began() Stamp {
 	return t.Started
 }
 
-// between says whether the newest attempt of a task is among the earlier ones: it has failed, and the next has not
+// between says whether a task is between two attempts: the newest has failed, so Earlier has it, and the next has not
 // begun.
 func (t *TaskRun) between() bool {
 	n := len(t.Earlier)
 	return n > 0 && t.Earlier[n-1].Attempt >= t.Attempts
 }
 
-// tries gives the attempts of a task that are known, the oldest first: the earlier ones, and behind them the newest,
-// where it is not among them. That has reason, exit and seconds once it is over.
+// tries gives the attempts of a task that are known, the oldest first: the earlier ones, and then the newest, if it is
+// not among them. The newest has reason, exit and seconds once it is over.
 func (t *TaskRun) tries() []TaskAttempt {
 	if t.Attempts == 0 || t.between() {
 		return t.Earlier
@@ -497,7 +510,7 @@ func (t *TaskRun) tries() []TaskAttempt {
 	return append(t.Earlier[:n:n], newest)
 }
 
-// why says why a task is as it is, and of one that is being stopped who wants that.
+// why says why a task is in its state; if it is being stopped, who wants that.
 func (t *TaskRun) why() string {
 	if t.Cancelling != "" && taskActive(t.State) {
 		return "being stopped: " + t.Cancelling
@@ -505,7 +518,7 @@ func (t *TaskRun) why() string {
 	return t.Reason
 }
 
-// taskStopped says whether somebody has stopped a task of the run: such a run is not begun again by itself.
+// taskStopped says whether somebody has stopped a task of the run: such a run is not retried automatically.
 func (r *Run) taskStopped() bool {
 	for i := range r.Tasks {
 		if r.Tasks[i].Cancelling != "" {
@@ -515,7 +528,7 @@ func (r *Run) taskStopped() bool {
 	return false
 }
 
-// idMatches says whether a workflow's id has the pattern in it, or matches it as a glob.
+// idMatches says whether a workflow's id contains the pattern, or matches it as a glob if it is one.
 func idMatches(pattern, id string) bool {
 	if strings.ContainsAny(pattern, "*?[") {
 		ok, _ := path.Match(pattern, id)
@@ -531,12 +544,12 @@ func (r *Run) clone() *Run {
 	return &c
 }
 
-// done counts the tasks that are over. Of a run that did not go well those that were skipped do not count: nothing of
-// theirs ran.
+// done counts the tasks that are over. In a run that did not succeed the skipped ones do not count: they never ran.
 func (r *Run) done() (n int) {
+	skippedCount := runActive(r.State) || r.State == runSucceeded
 	for i := range r.Tasks {
 		state := r.Tasks[i].State
-		if !taskActive(state) && (state != taskSkipped || runActive(r.State) || r.State == runSucceeded) {
+		if !taskActive(state) && (state != taskSkipped || skippedCount) {
 			n++
 		}
 	}
@@ -550,8 +563,8 @@ func (r *Run) short() *Run {
 	return &c
 }
 
-// LogLine is one line of a task's output. N numbers the lines of a run from 1, over all its tasks and attempts: it is
-// how a line that was sent twice is known. A line that is not valid UTF-8 is carried in Bytes instead of Text.
+// LogLine is one line of a task's output. N numbers the lines of a run from 1, over all its tasks and attempts: so a
+// line that was sent twice is recognised. A line that is not valid UTF-8 is in Bytes instead of Text.
 type LogLine struct {
 	Time    Stamp  `json:"t"`
 	Run     string `json:"r"`
@@ -571,7 +584,7 @@ func (l *LogLine) raw() []byte {
 	return []byte(l.Text)
 }
 
-// set puts raw text in the field that can carry it.
+// set puts raw text in the field that can hold it.
 func (l *LogLine) set(raw []byte) {
 	if utf8.Valid(raw) {
 		l.Text = string(raw)
@@ -580,11 +593,11 @@ func (l *LogLine) set(raw []byte) {
 	l.Bytes = bytes.Clone(raw)
 }
 
-// ulidDigits is Crockford's base 32: sorts as it counts, has no letters that look alike.
+// ulidDigits is Crockford's base 32: it sorts as it counts, and has no letters that look alike.
 const ulidDigits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
-// runID makes a ULID (https://github.com/ulid/spec): 48 bits of milliseconds and 80 random bits as 26 characters that
-// sort by time. last is the newest id made before it: an id is always above it, also when the clock was set back.
+// runID makes a ULID (https://github.com/ulid/spec): 48 bits of milliseconds and 80 random bits, as 26 characters that
+// sort by time. last is the newest id that was made before: the new one is above it even if the clock was set back.
 func runID(now time.Time, last string) string {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixMilli())<<16)
@@ -626,17 +639,17 @@ func runTime(id string) time.Time {
 // idFolderMax is the longest name of a folder made from an id, in bytes.
 const idFolderMax = 150
 
-// idFolder names the folder that a workflow has below history and below logs: its id, with every character that means
-// something to a file system, a shell's glob or a terminal, and a dot in front, written as %XX for each byte. The empty
-// id is "%"; what is longer than idFolderMax bytes is cut and ends in "%-" and 8 bytes of the id's SHA-256. So no id
-// leaves the parent folder, and no two share one.
+// idFolder names the folder that a workflow has below history and below logs. It is the id, with each byte of certain
+// characters written as %XX: those that mean something to a file system, a shell's glob or a terminal, and a dot in
+// front. The empty id is "%". A name longer than idFolderMax bytes is cut, and ends in "%-" and 8 bytes of the id's
+// SHA-256. So no id leaves the parent folder, and no two ids share a folder.
 func idFolder(id string) string {
 	var name strings.Builder
 	for i, c := range id {
 		_, size := utf8.DecodeRuneInString(id[i:])
-		bad := c == utf8.RuneError && size == 1 || !unicode.IsPrint(c) || strings.ContainsRune(`/\%:*?"<>|`, c) ||
-			c == '.' && i == 0
-		if !bad {
+		noText := c == utf8.RuneError && size == 1 || !unicode.IsPrint(c)
+		special := strings.ContainsRune(`/\%:*?"<>|`, c) || c == '.' && i == 0
+		if !noText && !special {
 			name.WriteRune(c)
 			continue
 		}
@@ -677,8 +690,8 @@ func jsonText(v any) ([]byte, error) {
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
 }
 
-// textHead gives the first bytes of a text, most at most and whole characters, and says how long all of it is where
-// that is more.
+// textHead gives a text of at most so many bytes as it is. Of a longer one it gives that many bytes, in whole
+// characters, and says how long all of it is.
 func textHead(text string, most int) string {
 	if len(text) <= most {
 		return text
@@ -694,7 +707,7 @@ func orDefault(text, fallback string) string {
 	return text
 }
 
-// conflict is an error that says that something else has what is wanted: another process, mostly. It makes exit code 5.
+// conflict is the error that something else, mostly another process, holds what is wanted. It makes exit code 5.
 type conflict string
 
 func (c conflict) Error() string { return string(c) }

@@ -1,6 +1,5 @@
-// model_records.go: lines of output that follow each other as one record, in which what they have in common stands
-// once. Files of output hold records, and so do replies that carry many lines: of short lines the text is then nearly
-// all there is.
+// model_records.go: several lines of output as one record, which says once what they have in common. Files of output
+// hold records, and so do replies with many lines: even with short lines most of the bytes are text then.
 
 package main
 
@@ -15,23 +14,21 @@ import (
 )
 
 const (
-	// bytes of the text of a record of several lines: so much of it, and no more, goes with one damaged byte or a torn
-	// end
+	// Bytes of text in a record of several lines: one damaged byte, or a torn end, costs no more than that.
 	recordMaxText  = 4 << 10
-	recordMaxLines = 512 // in a record; the next one begins another
+	recordMaxLines = 512 // lines in a record; the next line begins another
 )
 
-// LogRecord is one line, or several of one run, task, attempt and stream whose numbers count up by one: the embedded
-// line is the first of them, but for Text, which has all of them, parted by newlines. What one line says as bytes, or
-// with a newline in it, is a record of its own.
+// LogRecord is one line, or several of one run, task, attempt and stream whose numbers count up by one. The embedded
+// line is the first of them, except that Text has all lines, with newlines between them. A line of bytes, or one with a
+// newline in it, is a record by itself.
 type LogRecord struct {
 	LogLine
-	Last int64 `json:"j,omitempty"` // the number of the last line; 0: there is one line
-	// of each line but the first, how many milliseconds it is later than the one before; none: all are of one time
-	Gaps []int64 `json:"d,omitempty"`
+	Last int64   `json:"j,omitempty"` // the number of the last line; 0: there is one line
+	Gaps []int64 `json:"d,omitempty"` // how many ms each line but the first is later than the one before; none: 0 each
 }
 
-// errRecord is a record that does not have the lines which its numbers say.
+// errRecord says that a record does not have as many lines as its numbers say.
 var errRecord = errors.New("the lines of this record are not as many as it says")
 
 // lines appends the lines of a record to a slice. Their texts are parts of the record's.
@@ -39,14 +36,18 @@ func (r *LogRecord) lines(all []LogLine) ([]LogLine, error) {
 	if r.Last == 0 {
 		return append(all, r.LogLine), nil
 	}
-	n := r.Last - r.N + 1 // a number below 0 may make it wrap: then it is none of these
-	if n < 2 || n > recordMaxLines || r.Bytes != nil || int64(strings.Count(r.Text, "\n")) != n-1 || len(r.Gaps) > 0 &&
-		int64(len(r.Gaps)) != n-1 {
+	n := r.Last - r.N + 1 // numbers below 0 may make it wrap: then it is out of these bounds too
+	if n < 2 || n > recordMaxLines || r.Bytes != nil {
+		return all, errRecord
+	}
+	gapsFit := len(r.Gaps) == 0 || int64(len(r.Gaps)) == n-1
+	if !gapsFit || int64(strings.Count(r.Text, "\n")) != n-1 {
 		return all, errRecord
 	}
 	line, rest := r.LogLine, r.Text
 	for i := range n {
-		if line.N = r.N + i; i > 0 && len(r.Gaps) > 0 {
+		line.N = r.N + i
+		if i > 0 && len(r.Gaps) > 0 {
 			line.Time = Stamp{line.Time.Add(time.Duration(r.Gaps[i-1]) * time.Millisecond)}
 		}
 		line.Text, rest, _ = strings.Cut(rest, "\n")
@@ -55,7 +56,7 @@ func (r *LogRecord) lines(all []LogLine) ([]LogLine, error) {
 	return all, nil
 }
 
-// recordPacker makes records of lines.
+// recordPacker makes records of lines. The zero value is ready.
 type recordPacker struct {
 	done []LogRecord
 	text []byte // of the record that is under way
@@ -63,7 +64,7 @@ type recordPacker struct {
 	gaps []int64
 }
 
-// add puts a line behind the others. It keeps nothing of the line but its strings.
+// add appends a line. It keeps nothing of the line but its strings.
 func (p *recordPacker) add(line *LogLine) {
 	if n := len(p.done); n > 0 && p.joins(&p.done[n-1], line) {
 		r := &p.done[n-1]
@@ -79,17 +80,21 @@ func (p *recordPacker) add(line *LogLine) {
 	p.done, p.last, p.gaps = append(p.done, LogRecord{LogLine: *line}), line.Time, p.gaps[:0]
 }
 
-// joins says whether a line goes on with a record.
+// joins says whether a line can join a record.
 func (p *recordPacker) joins(r *LogRecord, line *LogLine) bool {
 	last, size := r.N, len(r.Text)
 	if r.Last > 0 {
 		last, size = r.Last, len(p.text)
 	}
 	later := line.Time.Sub(p.last.Time)
-	return line.Run == r.Run && line.N-1 == last && r.N > 0 && last < math.MaxInt64 && line.N-r.N < recordMaxLines &&
-		line.Task == r.Task && line.Attempt == r.Attempt && line.Stream == r.Stream &&
-		size+1+len(line.Text) <= recordMaxText && later >= 0 && later < 24*time.Hour && !p.last.IsZero() &&
-		recordPlain(line) && (r.Last > 0 || recordPlain(&r.LogLine))
+	sameSource := line.Run == r.Run && line.Task == r.Task && line.Attempt == r.Attempt && line.Stream == r.Stream
+	numbered := r.N > 0 && last < math.MaxInt64 && line.N-1 == last
+	soon := !p.last.IsZero() && later >= 0 && later < 24*time.Hour
+	room := line.N-r.N < recordMaxLines && size+1+len(line.Text) <= recordMaxText
+	if !sameSource || !numbered || !soon || !room {
+		return false
+	}
+	return recordPlain(line) && (r.Last > 0 || recordPlain(&r.LogLine))
 }
 
 // recordPlain says whether a line can be one of several.
@@ -110,7 +115,7 @@ func (p *recordPacker) seal() {
 	}
 }
 
-// records gives what was made, in order, and begins anew.
+// records gives the records that were made, in order, and begins anew.
 func (p *recordPacker) records() []LogRecord {
 	p.seal()
 	done := p.done
@@ -118,10 +123,8 @@ func (p *recordPacker) records() []LogRecord {
 	return done
 }
 
-// Processes that a run has left, as records and messages have them.
-
-// LeftProcess is a process of a task that outlived it, because its agent could not end it. The newest of a run are
-// kept, and those that live before those that have gone.
+// LeftProcess is a process of a task that outlived it, because its agent could not end it. Of a run, those that live
+// are kept before those that have ended, and the newest before the others.
 type LeftProcess struct {
 	Agent   string `json:"agent"`
 	Task    string `json:"task"`
@@ -129,9 +132,8 @@ type LeftProcess struct {
 	PID     int    `json:"pid"`
 	User    string `json:"user"` // whose it is: a name, or the number of one that has none
 	Command string `json:"command"`
-	Why     string `json:"why"` // it could not be ended
-	// when it was found to have ended; zero: it lives, as far as its agent has said
-	Gone Stamp `json:"gone,omitzero"`
+	Why     string `json:"why"`           // it could not be ended
+	Gone    Stamp  `json:"gone,omitzero"` // when its agent saw that it had ended; zero: it has not said so
 }
 
 // String says which process it is.

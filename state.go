@@ -13,18 +13,19 @@ import (
 // Bounds of what is kept in memory.
 const (
 	stateMaxFinished  = 1000           // newest finished runs; older ones are read from history
-	stateMaxDecisions = 50             // newest decisions a workflow, for `why`
-	stateMaxRecent    = 10             // newest outcomes a workflow, for `ls`
+	stateMaxDecisions = 50             // newest decisions of a workflow, for `why`
+	stateMaxRecent    = 10             // newest outcomes of a workflow, for `ls`
 	stateMaxEarlier   = 16             // newest attempts of a task that failed before its newest one
-	stateMaxEarliers  = 1000           // of all tasks of a run, about: it must fit into a message
-	stateMaxWhy       = 120            // bytes of the reason of each
-	stateKeyLife      = 24 * time.Hour // a repeat of a run with the same key within this time starts nothing again
+	stateMaxEarliers  = 1000           // about so many attempts of all tasks of a run: it must fit into a message
+	stateMaxWhy       = 120            // bytes of the reason of such an attempt
+	stateKeyLife      = 24 * time.Hour // a request with the same key within this time gets the same run
 )
 
-// stateAgain is in the reason of a task that will be tried again, between why the attempt failed and what comes next.
+// stateAgain stands in the reason of a task that will be tried again: why the attempt failed, stateAgain, what comes
+// next.
 const stateAgain = "; attempt "
 
-// Kinds of event. Those of the second group are made by agents, the others by the principal.
+// Kinds of event. Agents make the five at the end, the principal makes the others.
 const (
 	evVersion      = "workflow.version"   // a version of a workflow that runs refer to
 	evSchedule     = "workflow.scheduled" // a schedule begins to count: nothing before Scheduled was missed
@@ -38,18 +39,18 @@ const (
 	evTaskStopping = "task.cancelling"    // one task asked to stop; the agent answers with task.finished
 	evRunEnded     = "run.ended"          // finished by the principal: cancelled in the queue, agent lost
 	evAdopted      = "run.adopted"        // a lost run that its agent brought back
-	// a run that has ended is no longer kept in memory, for the room that it takes
-	evArchived     = "run.archived"
-	evAgentUp      = "agent.up"        //
-	evAgentLost    = "agent.lost"      //
-	evAgentDrained = "agent.drained"   //
-	evAgentUndrain = "agent.undrained" //
-	evAgentForgot  = "agent.forgotten" //
-	evAcked        = "attention.acked" // somebody has seen what Key names; with Until: it is to come back then
-	evAckOver      = "attention.over"  // what was acknowledged is no more
-	evLeft         = "run.left"        // processes of a run that its agent could not end, all that are known of
-	// what fires when the principal's machine has booted was fired; Key names this boot
-	evBooted       = "machine.booted"
+	evArchived     = "run.archived"       // it has ended and is no longer kept in memory: it takes too much room
+	evAgentUp      = "agent.up"           //
+	evAgentLost    = "agent.lost"         //
+	evAgentDrained = "agent.drained"      //
+	evAgentUndrain = "agent.undrained"    //
+	evAgentForgot  = "agent.forgotten"    //
+	evAcked        = "attention.acked"    // somebody has seen what Key names; it comes back at Until, if that is given
+	evAckOver      = "attention.over"     // what was acknowledged is over
+	evLeft         = "run.left"           // processes of a run that its agent could not end: all that are known
+	// the principal's machine has booted, and @reboot has fired; Key names this boot
+	evBooted = "machine.booted"
+
 	evRunStarted   = "run.started"   //
 	evTaskStarted  = "task.started"  //
 	evTaskRetrying = "task.retrying" //
@@ -57,81 +58,105 @@ const (
 	evRunFinished  = "run.finished"  //
 )
 
-// Event is one change, complete in itself: who did what to what, when. One flat type, so that a journal line is one
-// plain JSON object that jq can filter.
+// Event is one change, complete in itself: who did what to what, when. It is one flat type, so that a line of the
+// journal is one plain JSON object that jq can filter. A field means one thing in all kinds of event;
+// docs/architecture.md says which kinds have it. The order of the fields is that of the JSON.
 type Event struct {
-	Seq      uint64 `json:"seq"`
-	Time     Stamp  `json:"t"`
-	Kind     string `json:"e"`
+	Seq  uint64 `json:"seq"` // counts up by one; given by the store
+	Time Stamp  `json:"t"`   // by the principal's clock
+	Kind string `json:"e"`
+
+	// What the event is of, and what became of it.
 	Workflow string `json:"workflow,omitempty"`
 	Run      string `json:"run,omitempty"`
 	Task     string `json:"task,omitempty"`
-	Attempt  int    `json:"attempt,omitempty"`
-	State    string `json:"state,omitempty"`
-	Reason   string `json:"reason,omitempty"`
-	Exit     *int   `json:"exit,omitempty"`
-	// by the monotonic clock; of task.retrying those of the one attempt
-	Seconds   float64           `json:"seconds,omitempty"`
-	Outputs   map[string]string `json:"outputs,omitempty"`
-	Params    map[string]string `json:"params,omitempty"`
-	Version   string            `json:"version,omitempty"`
-	Spec      *Workflow         `json:"spec,omitempty"`
-	Trigger   string            `json:"trigger,omitempty"`
-	Scheduled Stamp             `json:"scheduled,omitzero"`
-	Schedule  string            `json:"schedule,omitempty"` // of workflow.scheduled: the schedule that begins to count
-	Missed    int               `json:"missed,omitempty"`   // how many more ticks the decision speaks for
-	Priority  int               `json:"priority,omitempty"`
-	Key       string            `json:"key,omitempty"`
-	Scope     string            `json:"scope,omitempty"` // of the key: whose it is, by the workflows that its user sees
-	All       bool              `json:"all,omitempty"`   // of run.requeued: tasks that succeeded run again too
-	Force     bool              `json:"force,omitempty"` // stopped at once, with KILL
-	Until     Stamp             `json:"until,omitzero"`
-	// of an agent's event: the time by its own clock, where that is far from ours
-	Own      Stamp             `json:"own,omitzero"`
+	Attempt  int    `json:"attempt,omitempty"` // of the task; without a task, of the run
+	State    string `json:"state,omitempty"`   // in which the task ended; without a task, the run
+	Reason   string `json:"reason,omitempty"`  // why, for people
+	Exit     *int   `json:"exit,omitempty"`    // exit code of the task's process; nil: there is none
+
+	// How long it took, by the agent's monotonic clock: the attempt of task.retrying; else the task, from its first
+	// attempt on, or the run.
+	Seconds float64           `json:"seconds,omitempty"`
+	Outputs map[string]string `json:"outputs,omitempty"` // of the task
+
+	// What a run is made of, and why.
+	Params  map[string]string `json:"params,omitempty"`
+	Version string            `json:"version,omitempty"` // hash of the workflow
+	Spec    *Workflow         `json:"spec,omitempty"`    // what that version says
+	Trigger string            `json:"trigger,omitempty"`
+	// the tick; of workflow.scheduled: no tick before that was missed
+	Scheduled Stamp  `json:"scheduled,omitzero"`
+	Schedule  string `json:"schedule,omitempty"` // of workflow.scheduled: the schedule that begins to count
+	Missed    int    `json:"missed,omitempty"`   // how many more ticks the decision speaks for
+	Priority  int    `json:"priority,omitempty"` // of the run in the queue
+	// a name given by whoever makes it: of a request for a run, of what is acknowledged, of a boot
+	Key string `json:"key,omitempty"`
+	// whose Key of a run it is: the workflows that its user sees
+	Scope string `json:"scope,omitempty"`
+
+	// How it is to be done.
+	All   bool `json:"all,omitempty"`   // of run.requeued: tasks that succeeded run again too
+	Force bool `json:"force,omitempty"` // stopped at once, with KILL
+	// of attention.acked: when it comes back; of agent.lost: when it was last heard
+	Until Stamp `json:"until,omitzero"`
+
+	Own Stamp `json:"own,omitzero"` // of an agent's event: its time by the agent's clock, where that is far from ours
+
+	// What an agent says of itself when it comes up.
 	Labels   map[string]string `json:"labels,omitempty"`
 	Capacity int               `json:"capacity,omitempty"`
-	Build    string            `json:"build,omitempty"` // the agent's version of this program
-	LogDay   string            `json:"log_day,omitempty"`
-	LogAt    int64             `json:"log_at,omitempty"`
-	By       string            `json:"by,omitempty"`   // who asked: a user, a key, an agent
-	From     string            `json:"from,omitempty"` // over which connection
-	Agent    string            `json:"agent,omitempty"`
-	Lease    int               `json:"lease,omitempty"` // the assignment that an agent reports on
-	Epoch    string            `json:"epoch,omitempty"` // of the agent's numbering
-	N        uint64            `json:"n,omitempty"`     // the agent's number of this event within the epoch
-	Left     []LeftProcess     `json:"left,omitempty"`
+	Build    string            `json:"build,omitempty"` // its version of this program
+
+	// Where the output of the run begins.
+	LogDay string `json:"log_day,omitempty"` // the file, yyyy-mm-dd
+	LogAt  int64  `json:"log_at,omitempty"`  // the offset in it
+
+	// Who.
+	By    string `json:"by,omitempty"`    // who asked: a user, a key, an agent
+	From  string `json:"from,omitempty"`  // over which connection
+	Agent string `json:"agent,omitempty"` // whom it concerns, or who says it
+	Lease int    `json:"lease,omitempty"` // the assignment that the agent reports on
+	Epoch string `json:"epoch,omitempty"` // of the agent's numbering
+	N     uint64 `json:"n,omitempty"`     // the agent's number of this event in the epoch; 0: the principal's own event
+
+	Left []LeftProcess `json:"left,omitempty"` // of run.left: all that are known of the run
 }
 
-// State is what the journal says, folded. Only the principal's loop holds one.
+// State is what the journal says, folded. Only the principal's loop holds one. The order of the fields is that of the
+// JSON in the snapshot.
 type State struct {
-	Seq  uint64          `json:"seq"`
-	Runs map[string]*Run `json:"runs"`
-	// finished runs in Runs, the one that finished first in front
-	Finished []string `json:"finished"`
-	// runs were dropped for their size: Finished may lack some though it is short
-	Archived  bool                      `json:"archived,omitempty"`
-	Versions  map[string]*Workflow      `json:"versions"`
+	Seq uint64 `json:"seq"` // of the newest event that is folded
+
+	// Runs. Those that finished last are kept; older ones are in the history.
+	Runs     map[string]*Run `json:"runs"`
+	Finished []string        `json:"finished"`           // the finished ones in Runs, the first to finish in front
+	Archived bool            `json:"archived,omitempty"` // some were dropped for their size: so Finished may be short
+
+	Versions  map[string]*Workflow      `json:"versions"` // by their hash
 	Workflows map[string]*WorkflowState `json:"workflows"`
 	Agents    map[string]*Agent         `json:"agents"`
-	Keys      map[string]KeyUse         `json:"keys"`
-	Acks      map[string]Ack            `json:"acks,omitempty"`
-	PausedAll string                    `json:"paused_all,omitempty"` // who paused all, "" when not
-	LastRun   string                    `json:"last_run,omitempty"`   // highest run id made
-	// of the principal's machine, as the newest evBooted has it
-	Boot string `json:"boot,omitempty"`
+	Keys      map[string]KeyUse         `json:"keys"`           // see stateUse
+	Acks      map[string]Ack            `json:"acks,omitempty"` // see stateKey
+
+	PausedAll string `json:"paused_all,omitempty"` // who paused all workflows, "" when nobody did
+	LastRun   string `json:"last_run,omitempty"`   // the highest run id that was made
+	Boot      string `json:"boot,omitempty"`       // of the principal's machine, as the newest evBooted has it
 }
 
-// WorkflowState is what is known of a workflow beside its file.
+// WorkflowState is what is known of a workflow besides its file.
 type WorkflowState struct {
-	Paused    string     `json:"paused,omitempty"`   // who paused it, "" when not
+	Paused    string     `json:"paused,omitempty"`   // who paused it, "" when nobody did
 	Schedule  string     `json:"schedule,omitempty"` // the schedule that Tick belongs to
 	Tick      Stamp      `json:"tick,omitzero"`      // ticks up to here are decided
 	Decisions []Decision `json:"decisions,omitempty"`
-	Recent    []Outcome  `json:"recent,omitempty"` // newest last
-	// the newest of these, without its tasks, once it is not in memory any more
+
+	// How its runs went.
+	Recent []Outcome `json:"recent,omitempty"` // newest last
+	// the newest of Recent, without its tasks, once Runs does not have it
 	Last     *Run       `json:"last,omitempty"`
-	Failures []*Failure `json:"failures,omitempty"`
-	Left     []*RunLeft `json:"left,omitempty"` // the one that was told of last behind the others
+	Failures []*Failure `json:"failures,omitempty"` // what nobody has acknowledged
+	Left     []*RunLeft `json:"left,omitempty"`     // the run that was told of last is last
 }
 
 // Decision says what became of a tick of a schedule.
@@ -162,21 +187,19 @@ type Agent struct {
 	Name     string            `json:"agent"`
 	State    string            `json:"state"`
 	Labels   map[string]string `json:"labels"`
-	Capacity int               `json:"capacity"`
-	Running  int               `json:"running"`
-	Version  string            `json:"version"`
-	Seen     Stamp             `json:"seen,omitzero"`
-	Draining bool              `json:"draining,omitempty"`
-	Epoch    string            `json:"epoch,omitempty"` // of its numbering
-	N        uint64            `json:"n,omitempty"`     // its newest event that was folded
-	// seconds that its clock is ahead; only in replies, only when it is much
-	Skew    float64 `json:"skew,omitempty"`
-	Address string  `json:"address,omitempty"`
-	// of its machine, on average over a minute; only in replies, only when it says so
-	Load *float64 `json:"load,omitempty"`
+	Capacity int               `json:"capacity"`           // how many runs it takes at once
+	Running  int               `json:"running"`            // how many it has; only in replies
+	Version  string            `json:"version"`            // of this program
+	Seen     Stamp             `json:"seen,omitzero"`      // when it was last heard
+	Draining bool              `json:"draining,omitempty"` // it gets no more runs, whether it is there or not
+	Epoch    string            `json:"epoch,omitempty"`    // of its numbering
+	N        uint64            `json:"n,omitempty"`        // its newest event that was folded
+	Skew     float64           `json:"skew,omitempty"`     // seconds that its clock is ahead, if many; only in replies
+	Address  string            `json:"address,omitempty"`  // see stateAddress
+	Load     *float64          `json:"load,omitempty"`     // of its machine, averaged over a minute; only in replies
 }
 
-// loadText is the load of an agent's machine for people.
+// loadText writes the load of an agent's machine for people.
 func (a *Agent) loadText() string {
 	if a.Load == nil {
 		return "-"
@@ -184,8 +207,8 @@ func (a *Agent) loadText() string {
 	return strconv.FormatFloat(*a.Load, 'f', 2, 64)
 }
 
-// stateAddress says where an agent is, by what its connection came over: the address and the port that the principal
-// sees, else that it is a process of this machine, which ssh may have started for one far away.
+// stateAddress says where an agent is, by the name of its connection: the address and port that the principal sees, or
+// that it is a process of this machine. ssh may have started such a process for an agent far away.
 func stateAddress(from string) string {
 	if at, ok := strings.CutPrefix(from, "tcp://"); ok {
 		return at
@@ -193,13 +216,13 @@ func stateAddress(from string) string {
 	if pid, ok := strings.CutPrefix(from, "ipc "); ok {
 		return "local " + pid
 	}
-	if from == "" { // of a dialect that does not say
+	if from == "" { // the connection does not say
 		return ""
 	}
 	return "local"
 }
 
-// KeyUse is an idempotency key that was used, and the run that it made.
+// KeyUse says which run the request with an idempotency key made, and when.
 type KeyUse struct {
 	Run  string `json:"run"`
 	Time Stamp  `json:"t"`
@@ -216,7 +239,7 @@ func stateNew() *State {
 		Agents: map[string]*Agent{}, Keys: map[string]KeyUse{}, Acks: map[string]Ack{}}
 }
 
-// workflow gives the state kept for a workflow, made when it is not there yet.
+// workflow gives the state that is kept for a workflow; it makes one if there is none.
 func (s *State) workflow(id string) *WorkflowState {
 	w := s.Workflows[id]
 	if w == nil {
@@ -226,7 +249,7 @@ func (s *State) workflow(id string) *WorkflowState {
 	return w
 }
 
-// agent gives the record of an agent, made when it is not there yet.
+// agent gives the record of an agent; it makes one if there is none.
 func (s *State) agent(name string) *Agent {
 	a := s.Agents[name]
 	if a == nil {
@@ -242,8 +265,8 @@ func (s *State) repeated(e *Event) bool {
 	return e.N > 0 && a != nil && a.Epoch == e.Epoch && e.N <= a.N
 }
 
-// apply folds e into s. It is total: an event that does not fit leaves s as it was, but for the sequence numbers, and
-// gives an error that names both. It keeps e's maps and pointers; the caller must not change them afterwards.
+// apply folds e into s. An event that does not fit leaves s as it was, but for the numbers of the newest event; the
+// error says what does not fit. apply keeps e's maps and pointers: the caller must not change them afterwards.
 func (s *State) apply(e *Event) error {
 	s.Seq = max(s.Seq, e.Seq)
 	if e.N > 0 {
@@ -307,7 +330,7 @@ func (s *State) decide(e *Event, fired bool) {
 	w.Decisions = append(w.Decisions, Decision{At: e.Scheduled, Made: e.Time, Fired: fired, Reason: e.Reason,
 		Run: e.Run, Missed: e.Missed})
 	if n := len(w.Decisions); n > stateMaxDecisions {
-		w.Decisions = w.Decisions[n-stateMaxDecisions:] // append copies once in a while, not each time
+		w.Decisions = w.Decisions[n-stateMaxDecisions:] // so append copies now and then, not each time
 	}
 }
 
@@ -348,7 +371,7 @@ func (s *State) applyAgent(e *Event) {
 		build := a.Version
 		a.Labels, a.Capacity, a.Version, a.State, a.Seen = e.Labels, e.Capacity, e.Build, agentUp, e.Time
 		a.Address = stateAddress(e.From)
-		if a.Labels == nil { // the journal leaves no labels out: nil and empty must not differ
+		if a.Labels == nil { // the journal leaves empty labels out: so nil and empty must not differ
 			a.Labels = map[string]string{}
 		}
 		if a.Draining {
@@ -358,7 +381,7 @@ func (s *State) applyAgent(e *Event) {
 			a.Epoch, a.N = e.Epoch, 0
 		}
 		delete(s.Acks, stateKey("agent", e.Agent, ""))
-		if build != e.Build { // it may know more now
+		if build != e.Build { // another version may know more
 			delete(s.Acks, stateKey("old", e.Agent, ""))
 		}
 	case evAgentLost:
@@ -396,7 +419,8 @@ func (s *State) applyRun(r *Run, e *Event) error {
 		delete(s.Acks, stateKey("overdue", r.Workflow, ""))
 		r.Lease++
 	case evRequeued:
-		if r.State == runQueued || r.State == runSucceeded && !e.All {
+		nothingToDo := r.State == runSucceeded && !e.All
+		if nothingToDo || r.State == runQueued {
 			return misfit()
 		}
 		s.requeue(r, e)
@@ -407,10 +431,11 @@ func (s *State) applyRun(r *Run, e *Event) error {
 		r.Cancelling, r.Force = e.Reason, r.Force || e.Force
 	case evTaskStopping:
 		t := r.task(e.Task)
-		if r.State != runRunning || t == nil || t.State != taskRunning && t.State != taskRetrying {
+		atWork := t != nil && (t.State == taskRunning || t.State == taskRetrying)
+		if r.State != runRunning || !atWork {
 			return fmt.Errorf("apply %s: task %s of the %s run %s is not at work", e.Kind, e.Task, r.State, r.ID)
 		}
-		t.Cancelling = orDefault(t.Cancelling, e.Reason) // the agent reports the first reason as well
+		t.Cancelling = orDefault(t.Cancelling, e.Reason) // the first reason stays, as in the agent's report
 		t.Force = t.Force || e.Force
 	case evArchived:
 		if runActive(r.State) {
@@ -429,7 +454,7 @@ func (s *State) applyRun(r *Run, e *Event) error {
 			switch t := &r.Tasks[i]; {
 			case t.State == taskCrashed:
 				t.State, t.Reason, t.Finished = taskRunning, "", Stamp{}
-			case t.State == taskSkipped && t.Finished.IsZero(): // by finish: the agent may have come to it since
+			case t.State == taskSkipped && t.Finished.IsZero(): // finish skipped it; the agent may have begun it since
 				t.State, t.Reason = taskWaiting, ""
 			}
 		}
@@ -489,14 +514,14 @@ func (s *State) applyReport(r *Run, e *Event) error {
 		t.State, t.Reason, t.Exit, t.Finished, t.Seconds, t.Outputs = e.State, e.Reason, e.Exit, e.Time, e.Seconds,
 			e.Outputs
 		t.Force = false
-		if e.State == taskSucceeded { // it was quicker
+		if e.State == taskSucceeded { // it ended before it was stopped
 			t.Cancelling = ""
 		}
 	}
 	return nil
 }
 
-// noteAttempt keeps an attempt that has failed, and the newest of those before it, most in all. The list only grows at
+// noteAttempt keeps an attempt that has failed. At most so many attempts are kept, the newest. The list only grows at
 // its end: what was handed out of it stays as it was.
 func (t *TaskRun) noteAttempt(e *Event, most int) {
 	a := TaskAttempt{Attempt: e.Attempt, Reason: e.Reason, Exit: e.Exit, Started: t.began(), Seconds: e.Seconds}
@@ -523,15 +548,17 @@ func (s *State) requeue(r *Run, e *Event) {
 	r.Force, r.OwnStarted, r.OwnFinished = false, Stamp{}, Stamp{}
 	r.Started, r.Finished, r.Seconds = Stamp{}, Stamp{}, 0
 	for i := range r.Tasks {
-		if t := &r.Tasks[i]; t.State != taskSucceeded || e.All || behind != nil && behind[i] {
+		t := &r.Tasks[i]
+		again := e.All || behind != nil && behind[i]
+		if again || t.State != taskSucceeded {
 			*t = TaskRun{Task: t.Task, State: taskWaiting}
 		}
 	}
 }
 
 // behindFailed says of each task of a run whether it depends, directly or not, on one that failed, crashed, was
-// cancelled or is at work. Clean-up and alarms there belong to the attempt that they followed: they have to follow the
-// next one too.
+// cancelled or is at work. Tasks there that clean up or raise the alarm belong to the attempt that they followed: they
+// must follow the next attempt too.
 func (r *Run) behindFailed(spec *Workflow) []bool {
 	down := make(map[string][]int, len(spec.Tasks))
 	for i := range spec.Tasks {
@@ -601,7 +628,8 @@ func (s *State) finish(r *Run, e *Event) error {
 	return nil
 }
 
-// forget drops a finished run from memory. What others have run since must not hide how a workflow's own last run went.
+// forget drops a finished run from memory. It keeps a short copy of a workflow's last run: runs of other workflows must
+// not push out how that went.
 func (s *State) forget(r *Run) {
 	delete(s.Runs, r.ID)
 	w := s.workflow(r.Workflow)
@@ -620,7 +648,7 @@ func taskFinal(state string) bool {
 	return runFinal(state) || state == taskSkipped
 }
 
-// unlist takes a run off those that have ended.
+// unlist takes a run off the list of those that have finished.
 func (s *State) unlist(r *Run) {
 	for i, id := range s.Finished {
 		if id == r.ID {
@@ -630,7 +658,7 @@ func (s *State) unlist(r *Run) {
 	}
 }
 
-// unfinish takes back what finish noted beside the run, for a run that becomes active again.
+// unfinish takes back what finish noted outside the run, for a run that becomes active again.
 func (s *State) unfinish(r *Run) {
 	s.unlist(r)
 	w := s.workflow(r.Workflow)
@@ -643,8 +671,8 @@ func (s *State) unfinish(r *Run) {
 	}
 }
 
-// prune forgets what nothing refers to any more: versions that no run in memory was queued with, keys past their life.
-// It runs before a snapshot is written, so that what a snapshot holds is bounded.
+// prune drops what nothing needs any more: versions of which no run is in memory, and keys past their life. It runs
+// before a snapshot is written, so that a snapshot's size is bounded.
 func (s *State) prune(now time.Time) {
 	used := map[string]bool{}
 	for _, r := range s.Runs {

@@ -1,7 +1,7 @@
-// state_failure.go: what went wrong and has not been looked at. The failed runs of a workflow are folded into groups of
-// those that failed alike, as they end; an acknowledgement takes a group away, or puts it to sleep until a time. What
-// needs a person and is no run (a file, an agent, a schedule) is known elsewhere: of that only the acknowledgement is
-// kept here. Pure, as state.go is.
+// state_failure.go: what went wrong and nobody has looked at yet. As runs of a workflow fail they are put into groups
+// of those that failed alike. An acknowledgement takes a group away, or puts it to sleep until a time. Other things
+// that need a person (a file, an agent, a schedule) are known elsewhere; only their acknowledgements are kept here.
+// Pure, as state.go is.
 
 package main
 
@@ -13,34 +13,36 @@ import (
 )
 
 const (
-	stateMaxFailures    = 10   // groups a workflow; the one that was quiet for longest goes
-	stateMaxFailureRuns = 20   // runs, and agents, that a group names; more are counted
-	stateMaxAcks        = 1000 // acknowledgements of what is no run; the oldest goes
+	stateMaxFailures    = 10   // groups of a workflow; with more, the one that was quiet for longest is dropped
+	stateMaxFailureRuns = 20   // runs, and agents, that a group names; more are only counted
+	stateMaxAcks        = 1000 // acknowledgements of what is no run; with more, the oldest is dropped
 )
 
-// Failure is runs of one workflow that failed alike: in the same task, with the same exit, on whatever agents.
+// Failure is a group of runs of one workflow that failed alike: in the same task, with the same exit code, on any
+// agent.
 type Failure struct {
-	Key       string   `json:"key"`
-	Task      string   `json:"task,omitempty"`
-	Exit      *int     `json:"exit,omitempty"`
-	Agent     string   `json:"agent,omitempty"`  // of the newest run
-	Agents    []string `json:"agents,omitempty"` // of all of them, where they are several, in the order of their names
-	Reason    string   `json:"reason"`           // of the newest run
-	Runs      []string `json:"runs"`             // newest first
-	Count     int      `json:"count"`
-	First     Stamp    `json:"first"`
-	Last      Stamp    `json:"last"`
-	Recovered bool     `json:"recovered,omitempty"` // a run of the workflow has succeeded since
-	Until     Stamp    `json:"until,omitzero"`      // asleep until then
+	Key    string   `json:"key"`              // see keyOf
+	Task   string   `json:"task,omitempty"`   // the task that is to blame
+	Exit   *int     `json:"exit,omitempty"`   // its exit code; nil: it has none
+	Agent  string   `json:"agent,omitempty"`  // of the newest run
+	Agents []string `json:"agents,omitempty"` // of all runs, if they are several, sorted
+	Reason string   `json:"reason"`           // of the newest run
+	Runs   []string `json:"runs"`             // newest first
+	Count  int      `json:"count"`            // of all runs, those too that Runs no longer names
+	First  Stamp    `json:"first"`            // when the first run ended
+	Last   Stamp    `json:"last"`             // and the newest
+
+	Recovered bool  `json:"recovered,omitempty"` // a run of the workflow has succeeded since
+	Until     Stamp `json:"until,omitzero"`      // acknowledged until then
 }
 
 // Ack is an acknowledgement of something that is no run.
 type Ack struct {
 	Time  Stamp `json:"t"`
-	Until Stamp `json:"until,omitzero"` // in force until then; zero: for as long as there is something
+	Until Stamp `json:"until,omitzero"` // in force until then; zero: as long as what was acknowledged is there
 }
 
-// stateKey names what needs a person: its kind, what it is of, and, where two of one thing must differ, a hash.
+// stateKey names what needs a person: its kind, what it is of, and a hash of more where one thing can have several.
 func stateKey(kind, of, more string) string {
 	if more == "" {
 		return kind + ":" + of
@@ -49,35 +51,40 @@ func stateKey(kind, of, more string) string {
 	return kind + ":" + of + ":" + hex.EncodeToString(sum[:4])
 }
 
-// runFailure makes the group that a run which has failed or crashed belongs to, with that run alone in it.
+// runFailure makes the group of a run that has failed or crashed, with that run alone in it.
 func runFailure(r *Run) *Failure {
 	f := &Failure{Agent: r.Agent, Reason: r.Reason, Runs: []string{r.ID}, Count: 1, First: r.Finished, Last: r.Finished}
-	// the first that failed, as the run's reason has it; where none did, the first that crashed or was stopped
+	if t := r.blamed(); t != nil {
+		f.Task, f.Exit = t.Task, t.Exit
+		if r.State == runFailed && r.taskStopped() && t.Cancelling == "" {
+			f.Reason = "task " + t.Task + ": " + t.Reason // the run's own reason may be another task, which was stopped
+		}
+	}
+	f.Key = f.keyOf(r.Workflow)
+	return f
+}
+
+// blamed gives the task that a run failed for: the first that failed, as the run's reason has it; if none did, the
+// first that crashed or was stopped; nil if there is none of these.
+func (r *Run) blamed() *TaskRun {
 	var blame *TaskRun
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
-		failed, before := t.State == taskFailed, blame == nil || t.Finished.Before(blame.Finished.Time)
+		failed := t.State == taskFailed
 		switch {
 		case !failed && t.State != taskCrashed && t.State != taskCancelled:
 		case blame != nil && failed != (blame.State == taskFailed):
 			if failed {
 				blame = t
 			}
-		case before:
+		case blame == nil || t.Finished.Before(blame.Finished.Time):
 			blame = t
 		}
 	}
-	if blame != nil {
-		f.Task, f.Exit = blame.Task, blame.Exit
-	}
-	if t := r.task(f.Task); r.State == runFailed && r.taskStopped() && t != nil && t.Cancelling == "" {
-		f.Reason = "task " + t.Task + ": " + t.Reason // the run's own reason may be the task that was stopped
-	}
-	f.Key = f.keyOf(r.Workflow)
-	return f
+	return blame
 }
 
-// keyOf names the group, in its workflow.
+// keyOf names the group among those of its workflow.
 func (f *Failure) keyOf(workflow string) string {
 	return stateKey("failed", workflow, fmt.Sprintf("%q %s", f.Task, f.exit()))
 }
@@ -94,13 +101,14 @@ func (f *Failure) addAgents(others ...string) {
 	all := append([]string{f.Agent}, f.Agents...)
 	all = append(all, others...)
 	slices.Sort(all)
-	if all = slices.DeleteFunc(slices.Compact(all), func(name string) bool { return name == "" }); len(all) > 1 {
+	all = slices.DeleteFunc(slices.Compact(all), func(name string) bool { return name == "" })
+	if len(all) > 1 {
 		f.Agents = all[:min(len(all), stateMaxFailureRuns)]
 	}
 }
 
-// stoppedOnly says whether a run has failed for nothing but the tasks of it that somebody had stopped: who did that
-// knows it, and nobody else need look.
+// stoppedOnly says whether a run has failed only because somebody stopped tasks of it: who did that knows, and nobody
+// else need look.
 func (r *Run) stoppedOnly() bool {
 	return r.State == runFailed && r.taskStopped() && !slices.ContainsFunc(r.Tasks, func(t TaskRun) bool {
 		return t.State == taskFailed || t.State == taskCrashed || t.State == taskCancelled && t.Cancelling == ""
@@ -117,7 +125,7 @@ func (w *WorkflowState) failure(key string) *Failure {
 	return nil
 }
 
-// noteOutcome folds the outcome of a run that has ended into the groups of its workflow.
+// noteOutcome puts a run that has failed into its group; one that has succeeded marks all groups as recovered.
 func (w *WorkflowState) noteOutcome(r *Run) {
 	switch r.State {
 	case runSucceeded:
@@ -142,7 +150,7 @@ func (w *WorkflowState) noteOutcome(r *Run) {
 	}
 }
 
-// boundFailures drops the group that was quiet for longest, when there are too many.
+// boundFailures drops the group that was quiet for longest, if there are too many.
 func (w *WorkflowState) boundFailures() {
 	if len(w.Failures) <= stateMaxFailures {
 		return
@@ -156,7 +164,7 @@ func (w *WorkflowState) boundFailures() {
 	w.Failures = slices.Delete(w.Failures, oldest, oldest+1)
 }
 
-// forgetOutcome takes a run out of its group: it is to run once more, and how that ends is what counts.
+// forgetOutcome takes a run out of its group: it will run once more, and then that outcome counts.
 func (w *WorkflowState) forgetOutcome(r *Run) {
 	if r.State != runFailed && r.State != runCrashed {
 		return
@@ -170,7 +178,7 @@ func (w *WorkflowState) forgetOutcome(r *Run) {
 	case named >= 0:
 		f.Runs = append(f.Runs[:named:named], f.Runs[named+1:]...)
 		f.Count--
-	case f.Count > len(f.Runs) && !r.stoppedOnly(): // which was never counted
+	case f.Count > len(f.Runs) && !r.stoppedOnly(): // a run that was only stopped was never counted
 		f.Count--
 	}
 	if len(f.Runs) == 0 {
@@ -178,7 +186,7 @@ func (w *WorkflowState) forgetOutcome(r *Run) {
 	}
 }
 
-// applyAck folds an acknowledgement, or (evAckOver) that what one was of is over.
+// applyAck folds an acknowledgement, or (evAckOver) that what was acknowledged is over.
 func (s *State) applyAck(e *Event) {
 	if e.Kind == evAckOver {
 		delete(s.Acks, e.Key)
@@ -186,7 +194,8 @@ func (s *State) applyAck(e *Event) {
 	}
 	if w := s.Workflows[e.Workflow]; w != nil {
 		if f := w.failure(e.Key); f != nil {
-			if f.Until = e.Until; e.Until.IsZero() {
+			f.Until = e.Until
+			if e.Until.IsZero() {
 				w.Failures = slices.DeleteFunc(w.Failures, func(other *Failure) bool { return other == f })
 			}
 			return

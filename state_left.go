@@ -1,5 +1,5 @@
-// state_left.go: processes that runs have left at agents, which could not end them: folded by run, and by workflow for
-// as long as one of them lives, however long ago the run was. Pure, as state.go.
+// state_left.go: processes that runs left behind, because their agents could not end them. A run has them, and its
+// workflow too, for as long as one of them lives, however long ago the run was. Pure, as state.go is.
 
 package main
 
@@ -9,23 +9,22 @@ import (
 )
 
 const (
-	// processes of a run that its record has: those that live before those that have gone, the newest of each
+	// Processes that the record of a run has: first those that live, then those that have ended, the newest of each.
 	stateMaxLeft = 16
-	// runs of a workflow that have left something which lives; of older ones only the record tells
+	// Runs of a workflow that are kept because a process of theirs lives; older runs have only their records.
 	stateMaxLeftRuns = 16
-
-	// after the end of a run, until when its line in the history follows what it has left
+	// So long after the end of a run news of its processes gets it another line in the history.
 	stateLeftLate = 24 * time.Hour
 )
 
-// RunLeft is a run that has left processes which live, as far as their agents have said.
+// RunLeft is a run of which processes live, as far as their agents have said.
 type RunLeft struct {
 	Run       string        `json:"run"`
 	Since     Stamp         `json:"since"`
 	Processes []LeftProcess `json:"processes"` // the list is replaced, never changed
 }
 
-// left gives what a run of the workflow has left that lives, nil when there is nothing.
+// left gives the processes of a run of the workflow that live, nil when there are none.
 func (w *WorkflowState) left(run string) *RunLeft {
 	if i := slices.IndexFunc(w.Left, func(l *RunLeft) bool { return l.Run == run }); i >= 0 {
 		return w.Left[i]
@@ -33,7 +32,7 @@ func (w *WorkflowState) left(run string) *RunLeft {
 	return nil
 }
 
-// applyLeft folds what a run has left by now: all of it, with what has gone.
+// applyLeft folds the processes that a run has left: all that are known, those too that have ended.
 func (s *State) applyLeft(e *Event) {
 	if r := s.Runs[e.Run]; r != nil {
 		r.Left = e.Left
@@ -42,7 +41,7 @@ func (s *State) applyLeft(e *Event) {
 		func(l LeftProcess) bool { return !l.Gone.IsZero() }))
 }
 
-// keepLeft notes what a run has left that lives.
+// keepLeft notes which processes of a run live.
 func (s *State) keepLeft(workflow, run string, now Stamp, alive []LeftProcess) {
 	w := s.workflow(workflow)
 	next := RunLeft{Run: run, Since: now, Processes: alive}
@@ -61,7 +60,7 @@ func (s *State) keepLeft(workflow, run string, now Stamp, alive []LeftProcess) {
 	}
 }
 
-// forgetLeft drops what was left at an agent: nobody will say of it any more that it has gone.
+// forgetLeft drops the processes at an agent: nobody will ever say that they have ended.
 func (s *State) forgetLeft(agent string) {
 	for _, id := range sortedKeys(s.Workflows) {
 		for _, l := range slices.Clone(s.Workflows[id].Left) {
@@ -73,9 +72,13 @@ func (s *State) forgetLeft(agent string) {
 	}
 }
 
-// ends says whether an event, once it is folded, makes a line of the history of its run: the end, and what the run has
-// left, for a while. Lines of the history lie in the order in which runs ended, about.
+// ends says whether an event, once it is folded, gives its run a line in the history: the end does, and for a while
+// news of the processes that the run left. Not for ever: lines of the history lie about in the order in which runs
+// ended.
 func (e *Event) ends(r *Run) bool {
-	return !runActive(r.State) && (e.Kind == evRunFinished || e.Kind == evRunEnded || e.Kind == evLeft &&
-		e.Time.Sub(r.Finished.Time) < stateLeftLate)
+	if runActive(r.State) {
+		return false
+	}
+	leftSoon := e.Kind == evLeft && e.Time.Sub(r.Finished.Time) < stateLeftLate
+	return leftSoon || e.Kind == evRunFinished || e.Kind == evRunEnded
 }
