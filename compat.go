@@ -193,7 +193,8 @@ func compatStatusWrong(word string) string {
 
 // compatTimeWrong complains of what is neither empty nor milliseconds. CDKTR says end of the start as well.
 func compatTimeWrong(word string) string {
-	if _, err := compatMillis(word); word != "" && err != nil {
+	_, err := compatMillis(word)
+	if word != "" && err != nil {
 		return "Not a valid end timestamp"
 	}
 	return ""
@@ -255,7 +256,8 @@ func (d *compat) recent(c *compatCall) {
 	newest := map[string]compatStatus{}
 	for _, r := range d.p.state.Runs {
 		s := compatStatusOf(r)
-		if old, ok := newest[s.Workflow]; !ok || s.Time > old.Time || s.Time == old.Time && s.Instance > old.Instance {
+		old, ok := newest[s.Workflow]
+		if !ok || s.Time > old.Time || s.Time == old.Time && s.Instance > old.Instance {
 			newest[s.Workflow] = s
 		}
 	}

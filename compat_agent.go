@@ -207,7 +207,8 @@ func (d *compat) fetch(c *compatCall) {
 	}
 	reply := "OK"
 	if !d.p.state.Agents[name].Draining {
-		if r, text := d.pick(); r != nil && d.p.emit(&Event{Kind: evAssigned, Run: r.ID, Workflow: r.Workflow,
+		r, text := d.pick()
+		if r != nil && d.p.emit(&Event{Kind: evAssigned, Run: r.ID, Workflow: r.Workflow,
 			Agent: name}) == nil {
 			d.given = append(d.given, compatGiven{r.ID, r.Lease, name, d.p.cfg.now()})
 			if d.p.output.lines[r.ID] == 0 && r.LogDay != "" {
@@ -446,7 +447,8 @@ func (d *compat) speaks(agent *Agent) bool { return agent != nil && agent.Epoch 
 
 // cancel ends a run of an agent of CDKTR, which cannot be told. False when it is none of these.
 func (d *compat) cancel(r *Run, reason, by, from string) bool {
-	if a := d.p.state.Agents[r.Agent]; a == nil || a.Epoch != compatEpoch {
+	a := d.p.state.Agents[r.Agent]
+	if a == nil || a.Epoch != compatEpoch {
 		return false
 	}
 	d.p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, By: by, From: from,

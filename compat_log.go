@@ -72,7 +72,8 @@ func (r *compatRecord) line(verbose bool) string {
 
 // compatTime writes a time as CDKTR does: the milliseconds only where there are some.
 func compatTime(t time.Time) string {
-	if t = t.UTC(); t.Nanosecond()/1e6 == 0 {
+	t = t.UTC()
+	if t.Nanosecond()/1e6 == 0 {
 		return t.Format("2006-01-02T15:04:05-07:00")
 	}
 	return t.Format("2006-01-02T15:04:05.000-07:00")
@@ -203,7 +204,8 @@ func (d *compat) take(peer wirePeer, record *compatRecord) {
 	task := compatTaskOf(in, d.spec(r.ID), record)
 	if r.State == runRunning {
 		d.begin(in)
-		if t := r.task(task); r.LogDay == "" && t != nil { // readers find output from the start of the first task on
+		t := r.task(task)
+		if r.LogDay == "" && t != nil { // readers find output from the start of the first task on
 			d.taskReport(in, task, compatRunning)
 		}
 		in.lines = d.p.output.lines[r.ID]
@@ -233,7 +235,8 @@ func (d *compat) take(peer wirePeer, record *compatRecord) {
 // flow finds whose record it is, nil for nobody. After a restart of the principal an instance id may be new to
 // us: then it is that of the one run of the workflow that has none, if there is just one.
 func (d *compat) flow(record *compatRecord) *compatInstance {
-	if in := d.byFlow[compatKey{record.workflow, record.instance}]; in != nil || !compatWord(record.instance) {
+	in := d.byFlow[compatKey{record.workflow, record.instance}]
+	if in != nil || !compatWord(record.instance) {
 		return in
 	}
 	var loose *Run
@@ -398,7 +401,8 @@ func (d *compat) scan(c *compatCall, s *compatSearch, workflow string, spec *Wor
 				}
 			}
 			var err error
-			if lines, err = logDecode(lines[:0], text); err != nil {
+			lines, err = logDecode(lines[:0], text)
+			if err != nil {
 				return nil
 			}
 			for i := range lines {
@@ -436,7 +440,8 @@ func (d *compat) gone(c *compatCall) bool {
 // add keeps a line that was found. Twice as much as a reply holds is kept at most.
 func (s *compatSearch) add(at time.Time, text string) {
 	s.found = append(s.found, compatFound{at, text})
-	if s.bytes += len(text) + 1; s.bytes > 2*compatMaxReply {
+	s.bytes += len(text) + 1
+	if s.bytes > 2*compatMaxReply {
 		s.trim(compatMaxReply)
 	}
 }

@@ -207,7 +207,8 @@ func (p *principal) untilNext(now time.Time) time.Duration {
 // commit ends a turn: the events of the turn go to the journal together, and what waits for them behind it.
 func (p *principal) commit() {
 	for _, e := range p.batch {
-		if r := p.state.Runs[e.Run]; r != nil && e.ends(r) {
+		r := p.state.Runs[e.Run]
+		if r != nil && e.ends(r) {
 			p.store.history(r.clone(), nil)
 		}
 	}
@@ -222,7 +223,8 @@ func (p *principal) commit() {
 		})
 		p.batch, p.batchSync, p.onDurable, p.onDurableLazy = nil, false, nil, nil
 	}
-	if due := p.store.wantsSnapshot(); due || len(p.onSnapshot) > 0 || len(p.retention.trims) > 0 &&
+	due := p.store.wantsSnapshot()
+	if due || len(p.onSnapshot) > 0 || len(p.retention.trims) > 0 &&
 		p.store.failing() == nil {
 		p.state.prune(p.cfg.now())
 		saved, seq := p.onSnapshot, p.state.Seq

@@ -81,7 +81,8 @@ func (f *fleet) mustWait(r *Run, spec *Workflow) string {
 		return f.leftAlive(r.Workflow, r.ID)
 	}
 	for _, id := range f.queue.active[r.Workflow] {
-		if other := f.state.Runs[id]; other != r && (other.State == runRunning || queuedBefore(other, r)) {
+		other := f.state.Runs[id]
+		if other != r && (other.State == runRunning || queuedBefore(other, r)) {
 			return "waiting for run " + id
 		}
 	}
@@ -114,7 +115,8 @@ func (f *fleet) noTaker(r *Run, spec *Workflow) string {
 		if !labelsMatch(spec.Agent, a.Labels) {
 			continue
 		}
-		if matching++; a.Draining || link.leaving {
+		matching++
+		if a.Draining || link.leaving {
 			continue
 		}
 		taking++

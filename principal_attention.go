@@ -79,7 +79,8 @@ func (a *attention) each(grant *authGrant, now time.Time, fn func(item Attention
 		}
 	}
 	for _, agent := range a.state.Agents {
-		if key := stateKey("agent", agent.Name, ""); agent.State == agentLost &&
+		key := stateKey("agent", agent.Name, "")
+		if agent.State == agentLost &&
 			now.Sub(agent.Seen.Time) >= attentionAway &&
 			grant.may(protoOpOf("agents")) {
 			fn(AttentionItem{Key: key, Kind: attentionAgent, Agent: agent.Name, Reason: "lost", Count: 1,
@@ -211,18 +212,21 @@ func (a *attention) eachOverdue(now time.Time, fn func(AttentionItem)) {
 				if a.state.Runs[id].State != runQueued {
 					continue
 				}
-				if item.Count++; item.Count <= stateMaxFailureRuns {
+				item.Count++
+				if item.Count <= stateMaxFailureRuns {
 					item.Runs = append(item.Runs, id)
 				}
 			}
 			fn(item)
 		}
 	}
-	if at, ok := a.timetable.sched.next(); !ok || now.Sub(at) < attentionLate {
+	at, ok := a.timetable.sched.next()
+	if !ok || now.Sub(at) < attentionLate {
 		return
 	}
 	for _, id := range sortedKeys(a.catalog.files) {
-		if at, ok := a.timetable.sched.nextOf(id); ok && now.Sub(at) >= attentionLate {
+		at, ok := a.timetable.sched.nextOf(id)
+		if ok && now.Sub(at) >= attentionLate {
 			fn(AttentionItem{Key: stateKey("late", id, ""), Kind: attentionOverdue, Workflow: id,
 				Reason: "its tick is not decided", Count: 1,
 				First: stampOf(at), Last: stampOf(at)})
@@ -247,7 +251,8 @@ func attentionFault(f *workflowFile) (key, reason string) {
 // failures. Only on the loop.
 func (a *attention) noteTrouble(id string) {
 	f, ws := a.catalog.files[id], a.state.Workflows[id]
-	if key, _ := attentionFault(f); key != "" || f != nil && ws != nil && len(ws.Failures) > 0 {
+	key, _ := attentionFault(f)
+	if key != "" || f != nil && ws != nil && len(ws.Failures) > 0 {
 		a.troubled[id] = true
 		return
 	}
@@ -307,7 +312,8 @@ func (l *looks) lookAttention(c *opCall) {
 		page[i] = cases[i].item
 	}
 	reply := Reply{Items: page[:fitting(page)], Count: count}
-	if n := len(reply.Items); n < len(items) && n > 0 {
+	n := len(reply.Items)
+	if n < len(items) && n > 0 {
 		reply.Next = page[n-1].Key
 	}
 	c.reply(reply)
@@ -344,7 +350,8 @@ func (a *attention) caseOf(item AttentionItem) attentionCase {
 		return k
 	}
 	for _, o := range slices.Backward(ws.Recent) {
-		if r := a.state.Runs[o.Run]; r != nil && o.State == runSucceeded && r.Finished.Before(item.Last.Time) {
+		r := a.state.Runs[o.Run]
+		if r != nil && o.State == runSucceeded && r.Finished.Before(item.Last.Time) {
 			k.good = r.clone()
 			break
 		}
@@ -418,8 +425,10 @@ func attentionChanged(failed, good *Run) (changed []string) {
 	}
 	told := 0
 	for _, name := range sortedKeys(failed.Params) {
-		if was, ok := good.Params[name]; ok && was != failed.Params[name] {
-			if told++; told <= attentionParams {
+		was, ok := good.Params[name]
+		if ok && was != failed.Params[name] {
+			told++
+			if told <= attentionParams {
 				changed = append(changed, fmt.Sprintf("parameter %s is %q, it was %q", name,
 					textHead(failed.Params[name], attentionMaxParam), textHead(was, attentionMaxParam)))
 			}
@@ -492,7 +501,8 @@ func (a *attention) noteWarned() {
 			}
 			all = append(all, fault.String())
 			if item.Workflows == nil || item.Workflows[len(item.Workflows)-1] != id {
-				if item.Count++; len(item.Workflows) < attentionWarned {
+				item.Count++
+				if len(item.Workflows) < attentionWarned {
 					item.Workflows = append(item.Workflows, id)
 				}
 			}
@@ -563,7 +573,8 @@ func (a *attention) endTroubleAcks(now time.Time) {
 	a.troubleAt = now.Add(attentionTroubles)
 	var there []string
 	for _, key := range sortedKeys(a.state.Acks) {
-		if kind, _, _ := strings.Cut(key, ":"); kind != attentionDisk && kind != attentionFolder &&
+		kind, _, _ := strings.Cut(key, ":")
+		if kind != attentionDisk && kind != attentionFolder &&
 			kind != attentionClock {
 			continue
 		}

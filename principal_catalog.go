@@ -63,7 +63,8 @@ func (p *principal) setFiles(changed []workflowFile, removed []string) {
 	for i := range changed {
 		f := &changed[i]
 		before := p.catalog.files[f.ID]
-		if p.catalog.files[f.ID] = f; before != nil && before.Spec != f.Spec {
+		p.catalog.files[f.ID] = f
+		if before != nil && before.Spec != f.Spec {
 			delete(p.catalog.hashes, before.Spec)
 		}
 		p.attention.noteTrouble(f.ID)
@@ -94,7 +95,8 @@ func (k *catalog) hashOf(w *Workflow) (name string, size int) {
 	h, ok := k.hashes[w]
 	if !ok {
 		h.name, h.size = w.hash()
-		if f := k.files[w.ID]; f != nil && f.Spec == w { // what comes and goes with its file
+		f := k.files[w.ID]
+		if f != nil && f.Spec == w { // what comes and goes with its file
 			k.hashes[w] = h
 		}
 	}

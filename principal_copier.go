@@ -112,7 +112,8 @@ func (cp *copier) agentOf(name string) *Agent {
 // rowOf copies a run without its tasks, of which it gives the numbers. Only on the loop.
 func (cp *copier) rowOf(r *Run) RunRow {
 	row := protoRowOf(r)
-	if spec := cp.state.Versions[r.Version]; row.Total == 0 && spec != nil {
+	spec := cp.state.Versions[r.Version]
+	if row.Total == 0 && spec != nil {
 		row.Total = len(spec.Tasks)
 	}
 	row.Run = cp.shown(row.Run)

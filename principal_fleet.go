@@ -110,7 +110,8 @@ func (f *fleet) clocked(link *agentLink, theirs Stamp, now time.Time) {
 	if min(before.Abs(), link.ahead.Abs()) <= fleetSkew {
 		return
 	}
-	if link.skew = link.ahead; !known {
+	link.skew = link.ahead
+	if !known {
 		f.note("the clock of this agent is not ours: the times of its lines of output are its own", link.conn.Peer(),
 			"agent", link.name, "ahead", link.skew.Round(time.Second))
 	}
@@ -160,7 +161,8 @@ func (f *fleet) welcome(link *agentLink, m *agentMsg) {
 	now := f.cfg.now()
 	link.heard, link.held = now, map[string]int{}
 	f.clocked(link, m.Clock, now)
-	if a := f.state.Agents[link.name]; a != nil && a.Epoch == link.epoch {
+	a := f.state.Agents[link.name]
+	if a != nil && a.Epoch == link.epoch {
 		link.folded = a.N
 	}
 	// The state holds the numbers of events; those of output, and all that was acknowledged to an agent that was
@@ -219,7 +221,8 @@ func (f *fleet) unwelcome(link *agentLink, m *agentMsg) string {
 		return fmt.Sprintf("the labels have %d bytes as JSON, and may have %d: start the agent with fewer or "+
 			"shorter ones", labels, protoMaxLabels)
 	}
-	if g := link.grant; g.Name != "" && g.Name != m.Agent { // a key is an agent's identity: it speaks for no other
+	g := link.grant
+	if g.Name != "" && g.Name != m.Agent { // a key is an agent's identity: it speaks for no other
 		return fmt.Sprintf("this key is agent %q, not %q: start the agent with --name %s", g.Name, m.Agent, g.Name)
 	}
 	other := f.links[link.name]
@@ -260,7 +263,8 @@ func (f *fleet) runsOf(agent string) []*Run {
 	}
 	for _, ids := range f.queue.active {
 		for _, id := range ids {
-			if r := f.state.Runs[id]; r.State == runRunning && r.Agent == agent {
+			r := f.state.Runs[id]
+			if r.State == runRunning && r.Agent == agent {
 				runs = append(runs, r)
 			}
 		}
@@ -450,7 +454,8 @@ func (f *fleet) timeEvent(link *agentLink, e *Event) {
 	}
 	can := func(at Stamp) bool { return !at.Before(from.Add(-fleetSkew)) && !at.After(now.Add(fleetSkew)) }
 	own := e.Time
-	if e.Time = stampOf(own.Add(-link.skew)); !can(e.Time) {
+	e.Time = stampOf(own.Add(-link.skew))
+	if !can(e.Time) {
 		e.Time = stampOf(own.Add(-link.ahead))
 	}
 	if !can(e.Time) {
@@ -463,7 +468,8 @@ func (f *fleet) timeEvent(link *agentLink, e *Event) {
 
 // outputsOf gives the bytes of the outputs that the run of an event has, where the event would add to them.
 func (f *fleet) outputsOf(e *Event) (size int) {
-	if r := f.state.Runs[e.Run]; r != nil && len(e.Outputs) > 0 {
+	r := f.state.Runs[e.Run]
+	if r != nil && len(e.Outputs) > 0 {
 		for i := range r.Tasks {
 			if t := &r.Tasks[i]; len(t.Outputs) > 0 {
 				size += protoSize(t.Outputs)
@@ -508,7 +514,8 @@ func (f *fleet) takeEvent(link *agentLink, e *Event) {
 // the run up by itself.
 func fleetAsked(r *Run, e *Event) {
 	if e.Kind == evTaskFinished {
-		if t := r.task(e.Task); t != nil && r.Cancelling+t.Cancelling != "" {
+		t := r.task(e.Task)
+		if t != nil && r.Cancelling+t.Cancelling != "" {
 			e.State, e.Reason = taskCancelled, orDefault(r.Cancelling, t.Cancelling)
 		}
 		return

@@ -256,17 +256,19 @@ func (l *looks) lookLogs(c *opCall) {
 	}
 	var w *follower
 	if c.req.Follow {
-		if w, ok = lookAsk(l, c, func() *follower {
+		w, ok = lookAsk(l, c, func() *follower {
 			r := l.state.Runs[c.req.Run]
 			if r == nil || !runActive(r.State) {
 				return nil
 			}
 			w := l.followers.follow(r.ID)
-			if w.wake(); c.req.All {
+			w.wake()
+			if c.req.All {
 				l.followers.followLive(w)
 			}
 			return w
-		}); !ok {
+		})
+		if !ok {
 			return
 		}
 	}
@@ -318,7 +320,8 @@ func followGrep(text string) (*regexp.Regexp, error) {
 func followSteps(re *syntax.Regexp, most int) int {
 	n := 1 + len(re.Rune)
 	for _, sub := range re.Sub {
-		if n += followSteps(sub, most); n > most {
+		n += followSteps(sub, most)
+		if n > most {
 			return most + 1
 		}
 	}
@@ -357,7 +360,8 @@ func (l *looks) logFollower(c *opCall, r *Run, w *follower, filter logFilter) {
 	var place logPlace
 	if c.req.Last == protoNone || c.req.N == protoNone { // nothing of what is there, only what comes
 		filter.Tail = 0
-		if place = l.endOfLines(c, r); w == nil {
+		place = l.endOfLines(c, r)
+		if w == nil {
 			c.reply(Reply{Run: r.ID})
 			return
 		}
@@ -368,7 +372,8 @@ func (l *looks) logFollower(c *opCall, r *Run, w *follower, filter logFilter) {
 		return
 	}
 	for l.sleep(w, c) {
-		if r, _ = l.copyRun(r.ID); r == nil {
+		r, _ = l.copyRun(r.ID)
+		if r == nil {
 			l.refuseStopping(c)
 			return
 		}
@@ -449,7 +454,8 @@ func (l *looks) someEvents(c *opCall, seq uint64) (page []*Event, next uint64, e
 			return !gone
 		}
 		row := protoEventRow(e)
-		if size += protoSize(row); size > opsBytes && len(page) > 0 {
+		size += protoSize(row)
+		if size > opsBytes && len(page) > 0 {
 			over = e.Seq // it begins the next page
 			return false
 		}
@@ -468,7 +474,8 @@ func (l *looks) someEvents(c *opCall, seq uint64) (page []*Event, next uint64, e
 
 // tellFollowed tells the agent of a run that somebody follows it, or that nobody does any more. Only on the loop.
 func (f *fleet) tellFollowed(r *Run, over bool) {
-	if link := f.links[r.Agent]; link != nil && slices.Contains(link.can, msgFollow) &&
+	link := f.links[r.Agent]
+	if link != nil && slices.Contains(link.can, msgFollow) &&
 		r.State == runRunning && (over || f.followers.live[r.ID] != nil) {
 		link.send(&agentMsg{Op: msgFollow, Run: r.ID, Off: over})
 	}
@@ -495,7 +502,8 @@ func (l *looks) sendLive(c *opCall, w *follower, filter logFilter) {
 			continue
 		}
 		there[key] = true
-		if before, ok := w.shown[key]; !ok || before.Text != line.Text || before.Attempt != line.Attempt {
+		before, ok := w.shown[key]
+		if !ok || before.Text != line.Text || before.Attempt != line.Attempt {
 			w.shown[key] = *line
 			c.reply(Reply{More: true, Line: line})
 		}

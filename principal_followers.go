@@ -101,7 +101,8 @@ func (fs *followers) wakeTouched() {
 	}
 	for w := range fs.ofRuns {
 		if fs.touched[w.run] {
-			if r := fs.state.Runs[w.run]; !w.ended && (r == nil || !runActive(r.State)) {
+			r := fs.state.Runs[w.run]
+			if !w.ended && (r == nil || !runActive(r.State)) {
 				w.ended = true
 				close(w.over)
 			}
@@ -147,7 +148,8 @@ func (fs *followers) unfollowLive(w *follower) {
 		return
 	}
 	w.live = false
-	if l.followers--; l.followers > 0 {
+	l.followers--
+	if l.followers > 0 {
 		return
 	}
 	delete(fs.live, w.run)

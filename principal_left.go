@@ -37,7 +37,8 @@ func (f *fleet) takeLeft(link *agentLink, held []heldLeft) {
 // leftBy gives the workflow of a run of which an agent may tell what it has left, "" when it may not: it has the run,
 // had it last, or has told of it before.
 func (f *fleet) leftBy(agent, run string) string {
-	if r := f.state.Runs[run]; r != nil && r.Agent == agent {
+	r := f.state.Runs[run]
+	if r != nil && r.Agent == agent {
 		return r.Workflow
 	}
 	if workflow, known := f.left[run]; known {

@@ -27,7 +27,8 @@ func (l *looks) lookLs(c *opCall) {
 	var page []string
 	for _, id := range ids[from:] {
 		if idMatches(c.req.Pattern, id) {
-			if page = append(page, id); len(page) > limit {
+			page = append(page, id)
+			if len(page) > limit {
 				break
 			}
 		}
@@ -46,7 +47,8 @@ func (l *looks) lookLs(c *opCall) {
 		list[i] = protoWorkflowRow(list[i])
 	}
 	if n := min(limit, fitting(list)); n < len(list) {
-		if list = list[:n]; n > 0 {
+		list = list[:n]
+		if n > 0 {
 			next = list[n-1].Workflow
 		}
 	}
@@ -93,7 +95,8 @@ func (l *looks) lookRescan(c *opCall) {
 func fitting[T any](rows []T) int {
 	size := 0
 	for i := range rows {
-		if size += protoSize(rows[i]); size > opsBytes && i > 0 {
+		size += protoSize(rows[i])
+		if size > opsBytes && i > 0 {
 			return i
 		}
 	}
@@ -370,7 +373,8 @@ func (l *looks) lookAgents(c *opCall) {
 	}
 	reply := Reply{Agents: agents}
 	if n := min(limit, fitting(agents)); n < len(agents) {
-		if reply.Agents = agents[:n]; n > 0 {
+		reply.Agents = agents[:n]
+		if n > 0 {
 			reply.Next = agents[n-1].Name
 		}
 	}

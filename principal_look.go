@@ -242,7 +242,8 @@ func lookCopy[T any](l *looks, c *opCall, names []string, fn func(name string) (
 
 // absentRun goes on with a run that is not in memory: fn is given it, out of the history. Only on the loop.
 func (l *looks) absentRun(c *opCall, fn func(*Run)) {
-	if id := c.req.Run; l.catalog.files[id] != nil && c.grant.sees(id) {
+	id := c.req.Run
+	if l.catalog.files[id] != nil && c.grant.sees(id) {
 		c.refuse(l.notRun(c.req.Op, id))
 		return
 	}

@@ -158,14 +158,16 @@ func (p *principal) runPeer(conn wireConn) {
 		}
 		if err == nil {
 			var op string
-			if op, c.req.ID = peek(body); op == msgHello {
+			op, c.req.ID = peek(body)
+			if op == msgHello {
 				if refused := p.permitHello(c); refused != nil {
 					conn.TrySend(append(c.envelope, protoEncode(&agentMsg{V: protoVersion, Op: msgRefused,
 						Reason: refused.Message, Error: refused}))...)
 					return // it is of no use to anything that says hello
 				}
 				hello := &agentMsg{}
-				if err = protoPeer(body, hello); err == nil {
+				err = protoPeer(body, hello)
+				if err == nil {
 					p.fleet.runAgentLink(conn, grant, hello)
 					return
 				}
@@ -311,7 +313,8 @@ func unknownOp(op string) *protoError {
 // it listens.
 func (p *principal) opPing(c *opCall) {
 	r := Reply{Version: programVersion(), Seq: p.state.Seq}
-	if dir, err := filepath.Abs(p.cfg.StateDir); err == nil && c.conn.Peer().Transport == "ipc" {
+	dir, err := filepath.Abs(p.cfg.StateDir)
+	if err == nil && c.conn.Peer().Transport == "ipc" {
 		r.Folder, r.Listening = dir, p.cfg.Listening
 	}
 	c.reply(r)

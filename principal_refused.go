@@ -77,7 +77,8 @@ func (f *fleet) unable(link *agentLink, version string, spec *Workflow) string {
 		}
 		return reason
 	}
-	if refusal := f.refusals[what]; refusal != nil && f.cfg.now().Before(refusal.until) {
+	refusal := f.refusals[what]
+	if refusal != nil && f.cfg.now().Before(refusal.until) {
 		return refusal.reason
 	}
 	return ""

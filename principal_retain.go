@@ -137,7 +137,8 @@ func (r *retention) sweep(full bool) (removed int64) {
 			removed += f.size
 			return
 		}
-		if total += f.size; !f.keep {
+		total += f.size
+		if !f.keep {
 			days[f.last] += f.size
 		}
 	})
@@ -189,7 +190,8 @@ func (r *retention) each(held retainHeld, fn func(f retainFile, age time.Duratio
 					newest = e.Name()
 				}
 			}
-			if keep := held.keep[folder.Name()]; keep > 0 && kind == retainLogs {
+			keep := held.keep[folder.Name()]
+			if keep > 0 && kind == retainLogs {
 				age = keep
 			}
 			for _, e := range entries {

@@ -244,7 +244,8 @@ func paramsOf(w *Workflow, given map[string]string) (map[string]string, *protoEr
 			}
 			return nil, refuse(codeInvalid, "%s", message)
 		}
-		if re, err := paramPattern(param.Pattern); err != nil || param.Pattern != "" && !re.MatchString(given[name]) {
+		re, err := paramPattern(param.Pattern)
+		if err != nil || param.Pattern != "" && !re.MatchString(given[name]) {
 			return nil, refuse(codeInvalid, "parameter %s: %q does not match the pattern %s", name,
 				textHead(given[name], principalMaxEcho), param.Pattern)
 		}

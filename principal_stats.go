@@ -103,7 +103,8 @@ func statsHistogram(sorted []float64) []StatsBucket {
 		if i == statsBuckets-1 || upto >= high {
 			upto = high
 		}
-		if n := len(buckets); n == 0 || upto > buckets[n-1].Upto {
+		n := len(buckets)
+		if n == 0 || upto > buckets[n-1].Upto {
 			buckets = append(buckets, StatsBucket{Upto: upto})
 		}
 	}
@@ -131,7 +132,8 @@ func (l *looks) lookStats(c *opCall) {
 		}
 		for _, run := range slices.Backward(l.state.Finished) {
 			if r := l.state.Runs[run]; r.Workflow == id {
-				if known[run] = true; !r.Finished.Before(s.first) {
+				known[run] = true
+				if !r.Finished.Before(s.first) {
 					s.add(r)
 				}
 			}

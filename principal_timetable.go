@@ -187,7 +187,8 @@ func (t *timetable) carryOut(w *Workflow, verdicts []schedVerdict, trigger strin
 
 // pausedBy gives who paused a workflow's schedule, "" when it is not paused.
 func (t *timetable) pausedBy(id string) string {
-	if w := t.state.Workflows[id]; w != nil && w.Paused != "" {
+	w := t.state.Workflows[id]
+	if w != nil && w.Paused != "" {
 		return w.Paused
 	}
 	return t.state.PausedAll

@@ -33,7 +33,8 @@ func (l *looks) lookWatch(c *opCall) {
 	w.take()
 	var refused *protoError
 	all, ok := lookAsk(l, c, func() *newsNames {
-		if refused = l.followers.mayFollow(c); refused != nil {
+		refused = l.followers.mayFollow(c)
+		if refused != nil {
 			return nil
 		}
 		l.followers.news[w] = true
@@ -63,14 +64,17 @@ func (l *looks) runNewsFollower(c *opCall, w *newsFollower, names *newsNames) {
 		l.pause(c, &w.follower, newsGap)
 		select {
 		case <-w.ch:
-			if names, ok = principalAsk(l, w.take); ok {
+			names, ok = principalAsk(l, w.take)
+			if ok {
 				seq, ok = l.sendNews(c, w, names)
 			}
 		case <-beat.C:
-			if ok = c.send(Reply{Seq: seq, Clock: stampOf(l.cfg.now())}) == nil; !ok {
+			ok = c.send(Reply{Seq: seq, Clock: stampOf(l.cfg.now())}) == nil
+			if !ok {
 				return
 			}
-			if beats++; beats%newsLook == 0 {
+			beats++
+			if beats%newsLook == 0 {
 				seq, ok = l.sendNews(c, w, &newsNames{})
 			}
 		case <-c.stopped:
