@@ -82,7 +82,10 @@ var compatOps = map[string]compatOp{
 // compatRequest reads a request: its body frames, without the envelope. It gives what to do, or, where that is nil, the
 // reply that refuses it. ours is false when the body is not in the dialect: it does not begin with a letter.
 func compatRequest(body [][]byte) (op *compatOp, args []string, refusal string, ours bool) {
-	if len(body) == 0 || len(body[0]) == 0 || (body[0][0]|0x20) < 'a' || (body[0][0]|0x20) > 'z' {
+	if len(body) == 0 || len(body[0]) == 0 {
+		return nil, nil, "", false
+	}
+	if first := body[0][0] | 0x20; first < 'a' || first > 'z' {
 		return nil, nil, "", false
 	}
 	text := string(body[0])
@@ -251,13 +254,21 @@ func compatStatusOf(r *Run) compatStatus {
 	return s
 }
 
+// newer says whether a status is in front of another.
+func (s compatStatus) newer(other compatStatus) bool {
+	if s.Time != other.Time {
+		return s.Time > other.Time
+	}
+	return s.Instance > other.Instance
+}
+
 // recent lists the newest status of each workflow, the newest in front.
 func (d *compat) recent(c *compatCall) {
 	newest := map[string]compatStatus{}
 	for _, r := range d.p.state.Runs {
 		s := compatStatusOf(r)
 		old, ok := newest[s.Workflow]
-		if !ok || s.Time > old.Time || s.Time == old.Time && s.Instance > old.Instance {
+		if !ok || s.newer(old) {
 			newest[s.Workflow] = s
 		}
 	}
@@ -265,12 +276,7 @@ func (d *compat) recent(c *compatCall) {
 	for _, s := range newest {
 		rows = append(rows, s)
 	}
-	sort.Slice(rows, func(i, j int) bool {
-		if rows[i].Time != rows[j].Time {
-			return rows[i].Time > rows[j].Time
-		}
-		return rows[i].Instance > rows[j].Instance
-	})
+	sort.Slice(rows, func(i, j int) bool { return rows[i].newer(rows[j]) })
 	c.success(compatJSON(rows[:min(len(rows), compatStatuses)]))
 }
 

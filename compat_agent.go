@@ -158,12 +158,13 @@ func compatUnfitTask(t *Task, done map[string]bool) string {
 // come in, "" for all others.
 func (d *compat) hear(name string) (refusal string) {
 	a := d.p.state.Agents[name]
+	busy := a != nil && !d.speaks(a) && d.p.fleet.running[name] > 0 // one of ours, that is away
 	switch {
 	case name == "":
 		return compatParseError("Missing arg AGENT_ID")
 	case len(name) > compatMaxName || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
 		return compatParseError(fmt.Sprintf("an AGENT_ID is text of up to %d bytes", compatMaxName))
-	case d.p.fleet.links[name] != nil || a != nil && a.Epoch != compatEpoch && d.p.fleet.running[name] > 0:
+	case busy || d.p.fleet.links[name] != nil:
 		return "CLIENTERROR" + compatSplit + "there is another agent named " + name +
 			": start this one with another --suffix"
 	case a == nil && len(d.p.state.Agents) >= compatMaxAgents:
@@ -173,7 +174,7 @@ func (d *compat) hear(name string) (refusal string) {
 	now := d.p.cfg.now()
 	d.heard[name] = now
 	delete(d.p.fleet.losing, name)
-	if a == nil || a.State == agentLost || a.Epoch != compatEpoch {
+	if !d.speaks(a) || a.State == agentLost {
 		d.p.emit(&Event{Kind: evAgentUp, Agent: name, Epoch: compatEpoch, Build: compatBuild})
 	}
 	d.p.state.Agents[name].Seen = stampOf(now)
@@ -447,8 +448,7 @@ func (d *compat) speaks(agent *Agent) bool { return agent != nil && agent.Epoch 
 
 // cancel ends a run of an agent of CDKTR, which cannot be told. False when it is none of these.
 func (d *compat) cancel(r *Run, reason, by, from string) bool {
-	a := d.p.state.Agents[r.Agent]
-	if a == nil || a.Epoch != compatEpoch {
+	if !d.speaks(d.p.state.Agents[r.Agent]) {
 		return false
 	}
 	d.p.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, By: by, From: from,
@@ -459,7 +459,7 @@ func (d *compat) cancel(r *Run, reason, by, from string) bool {
 // recovered gives an agent with runs as long as ever to be heard of after the principal was started. False when it
 // is none of CDKTR's.
 func (d *compat) recovered(name string) bool {
-	if d.p.state.Agents[name].Epoch != compatEpoch {
+	if !d.speaks(d.p.state.Agents[name]) {
 		return false
 	}
 	now := d.p.cfg.now()
@@ -481,7 +481,7 @@ func (d *compat) giveUp(now time.Time) {
 		}
 		delete(d.heard, name)
 		a := d.p.state.Agents[name]
-		if a == nil || a.Epoch != compatEpoch {
+		if !d.speaks(a) {
 			continue // one of ours has its name now
 		}
 		if a.State != agentLost {
@@ -504,7 +504,7 @@ func (d *compat) giveUp(now time.Time) {
 // present says whether an agent of CDKTR's is there: what it takes is its own business.
 func (d *compat) present() bool {
 	for _, a := range d.p.state.Agents {
-		if a.Epoch == compatEpoch && a.State != agentLost {
+		if d.speaks(a) && a.State != agentLost {
 			return true
 		}
 	}

@@ -242,8 +242,8 @@ func (d *compat) flow(record *compatRecord) *compatInstance {
 	var loose *Run
 	for _, id := range d.p.queue.active[record.workflow] {
 		r := d.p.state.Runs[id]
-		a := d.p.state.Agents[r.Agent]
-		if a == nil || a.Epoch != compatEpoch || r.State != runRunning || r.Started.IsZero() || d.bound(r) {
+		begun := r.State == runRunning && !r.Started.IsZero()
+		if !begun || d.bound(r) || !d.speaks(d.p.state.Agents[r.Agent]) {
 			continue
 		}
 		if loose != nil {
@@ -410,7 +410,7 @@ func (d *compat) scan(c *compatCall, s *compatSearch, workflow string, spec *Wor
 				if gone() {
 					return errCompatGone
 				}
-				if line.Time.Before(s.from) || !line.Time.Before(s.to) || s.run != "" && line.Run != s.run {
+				if !s.wants(line) {
 					continue
 				}
 				record := compatRecordOf(workflow, spec, line)
@@ -435,6 +435,14 @@ func (d *compat) gone(c *compatCall) bool {
 	default:
 		return false
 	}
+}
+
+// wants says whether a line is searched for.
+func (s *compatSearch) wants(line *LogLine) bool {
+	if s.run != "" && line.Run != s.run {
+		return false
+	}
+	return !line.Time.Before(s.from) && line.Time.Before(s.to)
 }
 
 // add keeps a line that was found. Twice as much as a reply holds is kept at most.

@@ -1,8 +1,12 @@
-// principal.go: the owner loop of the principal. One goroutine owns the state, the queue and the schedule; everybody
-// else sends it a call. A turn of the loop reads so: do what was asked and what is due, hand queued runs to agents,
-// then commit: one journal append for all events of the turn, and behind its fsync the replies and assignments that
-// rest on them. The ops are in principal_ops.go, the agents' side in principal_fleet.go, streams in
-// principal_follow.go.
+// principal.go: the principal's loop, and what it is made of. One goroutine owns the state; everybody else sends it a
+// call. Each turn of the loop does what was asked and what is due, hands queued runs to agents, and commits: it appends
+// all events of the turn to the journal at once, and sends the replies and assignments that rest on them when they are
+// on disk.
+//
+// A request comes in by runPeer (principal_ops.go), which has it carried out by a look beside the loop
+// (principal_look.go) or by the loop (dispatch). A run comes in by opRun (principal_runs.go) or a tick
+// (principal_timetable.go), is queued by enqueue, given to an agent by assignQueued (principal_assign.go), reported on
+// to hear (principal_fleet.go), and shown by runFollower (principal_follow.go).
 
 package main
 
@@ -14,44 +18,56 @@ import (
 )
 
 const (
-	// runs waiting; more are refused as busy (principal_shares.go: to some before)
+	// runs waiting; more are refused as busy (some parties have fewer: principal_shares.go)
 	principalMaxQueued    = 10_000
-	principalMaxQueuedMem = 64 << 20 // bytes of memory that these take, about: the same, to everybody
-	// bytes of a workflow as JSON: it must fit into a frame, with what goes with it
-	principalMaxSpec      = 512 << 10
+	principalMaxQueuedMem = 64 << 20  // bytes of memory that these take, about; more are refused as busy
+	principalMaxSpec      = 512 << 10 // bytes of a workflow as JSON: it must fit into a frame, with what goes with it
+	principalMaxEcho      = 100       // bytes of a parameter that an error repeats
+
 	principalInbox        = 64  // calls that may wait; more make their callers wait
-	principalCallsPerTurn = 256 // calls done before one commit,
-	// and none is begun after so long: what is due must not wait for all of them
+	principalCallsPerTurn = 256 // calls done in one turn of the loop
+	// how long after the begin of a turn no more calls are begun: what is due must not wait for all of them
 	principalTurn = 5 * time.Millisecond
-	// with a schedule, the clock on the wall is looked at this often, in case it was set
+	// how often the loop looks at the clock on the wall while there is a schedule: it may have been set
 	principalClockCheck = 1 * time.Minute
-	agentLostAfter      = 15 * time.Second // silence after which an agent's runs are given up
-	agentDoubt          = 1 * time.Second  // after which it is looked once more whether nothing came
-	principalMaxEcho    = 100              // bytes of a parameter that an error repeats
+
+	agentLostAfter = 15 * time.Second // silence after which an agent's runs are given up
+	agentDoubt     = 1 * time.Second  // how long after that its silence is looked at once more
 )
 
 // principalConfig is what a principal is started with.
 type principalConfig struct {
-	StateDir    string
-	NoSync      bool // temporary state: never wait for the disk
-	NoScheduler bool
-	Boot        string // names this boot of the machine; "" when nobody knows: each start may be the first since then
-	Retain      retainLimits
-	Zone        *time.Location // of schedules that name none
+	// What it keeps, and for how long:
+
+	StateDir string
+	NoSync   bool // the state is temporary: never wait for the disk
+	Retain   retainLimits
+
+	// What it schedules:
+
 	Folder      *workflowFolder
-	Listening   []string  // where it listens, as endpoints
-	Keys        *authKeys // whose keys are let in over tcp; nil: there is no such listener
-	Log         *slog.Logger
-	now         func() time.Time
-	load        func() *float64 // how busy this machine is, nil when nobody knows; nil: nobody does
-	// hears, on the loop, how many runs there are when that has changed; nil: nobody does
-	tell func(runs, queued int)
-	// called in each turn of the loop, which may sleep for as long as it says; nil: as it likes
-	pulse func() time.Duration
-	// makes what serves the peers that speak another language, see dialect; nil: there are none
-	dialect func(*principal) dialect
-	// since some instant, by a clock that nobody can set; nil: by Go's, which stands while the machine sleeps
-	elapsed func() time.Duration
+	Zone        *time.Location // of schedules that name none
+	NoScheduler bool           // nothing fires by schedule
+	// names this boot of the machine; "": nobody knows, and each start may be the first since
+	Boot string
+
+	// Whom it talks to:
+
+	Listening []string  // where it listens, as endpoints
+	Keys      *authKeys // whose keys are let in over tcp; nil: it does not listen there
+	Log       *slog.Logger
+	dialect   func(*principal) dialect // makes what serves peers that speak another language; nil: nothing does
+
+	// What it knows of the machine. Each may be nil.
+
+	now     func() time.Time
+	elapsed func() time.Duration // since some instant, by a clock that nobody can set and that goes on in sleep
+	load    func() *float64      // how busy this machine is; nil when that is not known
+
+	// Who hears of it, on the loop. Each may be nil.
+
+	tell  func(runs, queued int) // how many runs there are, when that has changed
+	pulse func() time.Duration   // each turn; the loop sleeps no longer than it says
 }
 
 // principal schedules, queues and keeps state. It is its loop and the parts that work on it, each in a file of its
@@ -204,45 +220,78 @@ func (p *principal) untilNext(now time.Time) time.Duration {
 	return max(p.dialect.until(now, wait), 0)
 }
 
-// commit ends a turn: the events of the turn go to the journal together, and what waits for them behind it.
+// commit ends a turn: what has happened in it is stored, and told to those who follow it.
 func (p *principal) commit() {
+	p.fileEnded()
+	p.retention.archive()
+	p.followers.publishEvents(p.batch)
+	p.appendBatch()
+	p.snapshot()
+	p.followers.wakeTouched()
+	p.tellCount()
+}
+
+// fileEnded puts the runs that have ended in this turn into the history.
+func (p *principal) fileEnded() {
 	for _, e := range p.batch {
 		r := p.state.Runs[e.Run]
 		if r != nil && e.ends(r) {
 			p.store.history(r.clone(), nil)
 		}
 	}
-	p.retention.archive()
-	if len(p.batch) > 0 || len(p.onDurable) > 0 || len(p.onDurableLazy) > 0 {
-		p.followers.publishEvents(p.batch)
-		after := append(p.onDurable, p.onDurableLazy...)
-		p.store.append(p.batch, p.batchSync || len(p.onDurable) > 0, func() {
-			for _, fn := range after {
-				fn()
-			}
-		})
-		p.batch, p.batchSync, p.onDurable, p.onDurableLazy = nil, false, nil, nil
+}
+
+// snapshot saves the state when it is time to, when somebody waits for that, or when history is to be cut behind it.
+func (p *principal) snapshot() {
+	due, asked := p.store.wantsSnapshot(), len(p.onSnapshot) > 0
+	cuts := len(p.retention.trims) > 0 && p.store.failing() == nil
+	if !due && !asked && !cuts {
+		return
 	}
-	due := p.store.wantsSnapshot()
-	if due || len(p.onSnapshot) > 0 || len(p.retention.trims) > 0 &&
-		p.store.failing() == nil {
-		p.state.prune(p.cfg.now())
-		saved, seq := p.onSnapshot, p.state.Seq
-		p.onSnapshot = nil
-		p.store.snapshot(p.state, func(err error) {
-			if err != nil {
-				p.cfg.Log.Error("write snapshot", "cause", err)
+	p.state.prune(p.cfg.now())
+	saved, seq := p.onSnapshot, p.state.Seq
+	p.onSnapshot = nil
+	p.store.snapshot(p.state, func(err error) {
+		if err != nil {
+			p.cfg.Log.Error("write snapshot", "cause", err)
+		}
+		for _, fn := range saved {
+			fn(seq, err)
+		}
+	})
+	p.store.historyTrim(p.retention.trims, p.retention.limits.Runs)
+	p.retention.trims = nil
+	if due {
+		p.retention.kick(false)
+	}
+}
+
+// setFiles takes over what the workflow folder found: new and changed files, and those that are gone. Runs keep the
+// version that they were queued with.
+func (p *principal) setFiles(changed []workflowFile, removed []string) {
+	now := p.cfg.now()
+	for _, id := range removed {
+		p.catalog.remove(id)
+		p.timetable.sched.remove(id)
+		p.attention.noteTrouble(id)
+		p.followers.newsWorkflow(id)
+	}
+	for i := range changed {
+		f := &changed[i]
+		before := p.catalog.put(f)
+		p.attention.noteTrouble(f.ID)
+		p.followers.newsWorkflow(f.ID)
+		if f.Spec != nil && (before == nil || before.Spec != f.Spec) && p.timetable.inForce() {
+			p.timetable.schedule(f.Spec, now)
+		}
+		for _, fault := range f.Faults {
+			if before != nil || !fault.Warning {
+				p.cfg.Log.Warn(fault.String())
 			}
-			for _, fn := range saved {
-				fn(seq, err)
-			}
-		})
-		p.store.historyTrim(p.retention.trims, p.retention.limits.Runs)
-		p.retention.trims = nil
-		if due {
-			p.retention.kick(false)
 		}
 	}
-	p.followers.wakeTouched()
-	p.tellCount()
+	p.catalog.sortIDs()
+	p.attention.noteWarned()
+	p.attention.endFaultAcks()
+	p.timetable.begun()
 }

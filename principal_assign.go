@@ -36,7 +36,10 @@ func (f *fleet) assignQueued() {
 // freeOf gives how many more runs an agent may be given.
 func (f *fleet) freeOf(link *agentLink) int {
 	a := f.state.Agents[link.name]
-	if a == nil || a.Draining || !link.synced || link.leaving {
+	if a == nil || a.Draining {
+		return 0
+	}
+	if !link.synced || link.leaving {
 		return 0
 	}
 	return a.Capacity - f.running[link.name]
@@ -52,7 +55,12 @@ func (f *fleet) bestAgent(r *Run, spec *Workflow) *agentLink {
 			f.unable(link, r.Version, spec) != "" {
 			continue
 		}
-		if best == nil || free > f.freeOf(best) || free == f.freeOf(best) && link.name < best.name {
+		if best == nil {
+			best = link
+			continue
+		}
+		most := f.freeOf(best)
+		if free > most || free == most && link.name < best.name {
 			best = link
 		}
 	}

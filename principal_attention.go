@@ -200,8 +200,9 @@ func (a *attention) eachOverdue(now time.Time, fn func(AttentionItem)) {
 		if again, ok := a.queue.requeued[r.ID]; ok {
 			since = again
 		}
+		patient := len(a.fleet.links) > 0 && now.Sub(since) < attentionWaits
 		spec := a.state.Versions[r.Version]
-		if len(a.fleet.links) > 0 && now.Sub(since) < attentionWaits || spec == nil || a.fleet.mustWait(r, spec) != "" {
+		if patient || spec == nil || a.fleet.mustWait(r, spec) != "" {
 			continue
 		}
 		if reason := a.fleet.noTaker(r, spec); reason != "" {
@@ -252,7 +253,8 @@ func attentionFault(f *workflowFile) (key, reason string) {
 func (a *attention) noteTrouble(id string) {
 	f, ws := a.catalog.files[id], a.state.Workflows[id]
 	key, _ := attentionFault(f)
-	if key != "" || f != nil && ws != nil && len(ws.Failures) > 0 {
+	failures := f != nil && ws != nil && len(ws.Failures) > 0
+	if key != "" || failures {
 		a.troubled[id] = true
 		return
 	}

@@ -47,42 +47,26 @@ func noWorkflowAmong(ids []string, grant *authGrant, id string) *protoError {
 		func() []string { return visible(ids, grant) })
 }
 
-// setFiles takes over what the workflow folder found: new and changed files, and those that are gone. Runs keep the
-// version that they were queued with.
-func (p *principal) setFiles(changed []workflowFile, removed []string) {
-	now := p.cfg.now()
-	for _, id := range removed {
-		if f := p.catalog.files[id]; f != nil {
-			delete(p.catalog.hashes, f.Spec)
-		}
-		delete(p.catalog.files, id)
-		p.timetable.sched.remove(id)
-		p.attention.noteTrouble(id)
-		p.followers.newsWorkflow(id)
+// put takes over what a file says. It gives what the file said before, nil when it is new. sortIDs must follow.
+func (k *catalog) put(f *workflowFile) (before *workflowFile) {
+	before = k.files[f.ID]
+	if before != nil && before.Spec != f.Spec {
+		delete(k.hashes, before.Spec)
 	}
-	for i := range changed {
-		f := &changed[i]
-		before := p.catalog.files[f.ID]
-		p.catalog.files[f.ID] = f
-		if before != nil && before.Spec != f.Spec {
-			delete(p.catalog.hashes, before.Spec)
-		}
-		p.attention.noteTrouble(f.ID)
-		p.followers.newsWorkflow(f.ID)
-		if f.Spec != nil && !p.cfg.NoScheduler && !p.timetable.held && (before == nil || before.Spec != f.Spec) {
-			p.timetable.schedule(f.Spec, now)
-		}
-		for _, fault := range f.Faults {
-			if before != nil || !fault.Warning {
-				p.cfg.Log.Warn(fault.String())
-			}
-		}
-	}
-	p.catalog.ids = sortedKeys(p.catalog.files)
-	p.attention.noteWarned()
-	p.attention.endFaultAcks()
-	p.timetable.begun()
+	k.files[f.ID] = f
+	return before
 }
+
+// remove forgets a workflow whose file is gone. sortIDs must follow.
+func (k *catalog) remove(id string) {
+	if f := k.files[id]; f != nil {
+		delete(k.hashes, f.Spec)
+	}
+	delete(k.files, id)
+}
+
+// sortIDs makes the list of ids anew.
+func (k *catalog) sortIDs() { k.ids = sortedKeys(k.files) }
 
 // principalHash is the name of a version of a workflow, and its size as JSON.
 type principalHash struct {

@@ -181,7 +181,7 @@ func (f *fleet) welcome(link *agentLink, m *agentMsg) {
 	for _, h := range m.Holds {
 		r := f.state.Runs[h.Run]
 		switch {
-		case r == nil || r.Agent != link.name || r.Lease != h.Lease || !runActive(r.State) && !r.Lost:
+		case !link.holds(r, h.Lease):
 			link.send(&agentMsg{Op: msgCancel, Run: h.Run, Drop: true, Reason: "this run is no longer this agent's"})
 			continue
 		case r.Lost:
@@ -283,14 +283,31 @@ func (f *fleet) giveUpRun(r *Run, reason string, told bool) {
 	case told && r.Started.IsZero():
 		f.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt,
 			Reason: reason + "; it had not begun"})
-	case spec != nil && spec.failover() == failoverRerun && r.Attempt <= spec.Retries+fleetMaxFailovers &&
-		!r.taskStopped():
+	case fleetFailsOver(r, spec) && !r.taskStopped():
 		f.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1,
 			Reason: reason})
 	default:
 		f.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, Agent: r.Agent, State: runCrashed,
 			Reason: reason})
 	}
+}
+
+// fleetFailsOver says whether a run whose agent has lost it is to be run once more.
+func fleetFailsOver(r *Run, spec *Workflow) bool {
+	return spec != nil && spec.failover() == failoverRerun && r.Attempt <= spec.Retries+fleetMaxFailovers
+}
+
+// has says whether the agent is at a run, by the lease that is meant.
+func (l *agentLink) has(r *Run, lease int) bool {
+	return r != nil && r.State == runRunning && r.Agent == l.name && r.Lease == lease
+}
+
+// holds says whether the agent may go on with a run that it says it holds: it still has it, or it was lost with it.
+func (l *agentLink) holds(r *Run, lease int) bool {
+	if r == nil || r.Agent != l.name || r.Lease != lease {
+		return false
+	}
+	return runActive(r.State) || r.Lost
 }
 
 // dropLink takes an agent's connection off. Its runs go on over there; they are given up when it stays away, which
@@ -550,7 +567,7 @@ func (f *fleet) afterRun(r *Run) {
 	case r.State == runFailed && r.Attempt <= spec.Retries:
 		f.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1,
 			Reason: fmt.Sprintf("retry %d of %d after: %s", r.Attempt, spec.Retries, r.Reason)})
-	case r.State == runCrashed && spec.failover() == failoverRerun && r.Attempt <= spec.Retries+fleetMaxFailovers:
+	case r.State == runCrashed && fleetFailsOver(r, spec):
 		f.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1,
 			Reason: r.Reason})
 	}

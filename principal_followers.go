@@ -165,9 +165,8 @@ func (fs *followers) takeLive(link *agentLink, m *agentMsg) {
 		for j := range item.Lines {
 			line := &item.Lines[j]
 			r, l := fs.state.Runs[line.Run], fs.live[line.Run]
-			if l == nil || r == nil || r.State != runRunning || r.Agent != link.name || r.Lease != item.Lease ||
-				r.task(line.Task) == nil ||
-				line.Stream != "o" && line.Stream != "e" || len(line.Text) > followMaxLive {
+			fits := (line.Stream == "o" || line.Stream == "e") && len(line.Text) <= followMaxLive
+			if l == nil || !fits || !link.has(r, item.Lease) || r.task(line.Task) == nil {
 				continue
 			}
 			line.N = 0

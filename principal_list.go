@@ -173,17 +173,21 @@ func (l *looks) lookPs(c *opCall) {
 	limit := c.req.N.rows(opsDefaultN, opsPage)
 	after, before := psCursor(c.req.After)
 	match := func(r *Run) bool {
-		return c.grant.sees(r.Workflow) && (c.req.All || c.req.State != "" || runActive(r.State)) &&
-			(c.req.State == "" || r.State == c.req.State) &&
-			(c.req.Workflow == "" || r.Workflow == c.req.Workflow) && (c.req.Since.IsZero() ||
-			!r.Queued.Before(c.req.Since.Time))
+		state := c.req.All || runActive(r.State)
+		if c.req.State != "" {
+			state = r.State == c.req.State
+		}
+		workflow := c.req.Workflow == "" || r.Workflow == c.req.Workflow
+		young := c.req.Since.IsZero() || !r.Queued.Before(c.req.Since.Time)
+		return state && workflow && young && c.grant.sees(r.Workflow)
 	}
 	var ids []string
 	known, whole := map[string]bool{}, false // the runs in memory, and whether there is nothing else
 	if _, ok := lookAsk(l, c, func() bool {
 		for id, r := range l.state.Runs {
 			known[id] = true
-			if before.IsZero() && (after == "" || id < after) && match(r) {
+			first := after == "" || id < after
+			if before.IsZero() && first && match(r) {
 				ids = append(ids, id)
 			}
 		}

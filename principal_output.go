@@ -108,7 +108,7 @@ func (o *output) takeLines(link *agentLink, item *agentItem) {
 		}
 		batch := lines[:n]
 		lines = lines[n:]
-		if r == nil || r.State != runRunning || r.Agent != link.name || r.Lease != item.Lease {
+		if !link.has(r, item.Lease) {
 			continue
 		}
 		for len(batch) > 0 && batch[0].N <= o.lines[r.ID] {

@@ -117,7 +117,7 @@ func (f *fleet) refused(link *agentLink, version, reason string) {
 // hearRefused takes in that an agent will not do a run that it was given. Only one that has not begun can be refused.
 func (f *fleet) hearRefused(link *agentLink, m *agentMsg) {
 	r := f.state.Runs[m.Run]
-	if r == nil || r.State != runRunning || r.Agent != link.name || r.Lease != m.Lease || !r.Started.IsZero() {
+	if !link.has(r, m.Lease) || !r.Started.IsZero() {
 		return
 	}
 	reason := protoReason(orDefault(m.Reason, "refused it"))

@@ -133,7 +133,8 @@ func (r *retention) sweep(full bool) (removed int64) {
 	var total int64
 	days := map[time.Time]int64{} // bytes of what may go
 	r.each(held, func(f retainFile, age time.Duration) {
-		if !f.keep && age > 0 && now.Sub(f.last) > age && r.remove(f) {
+		old := age > 0 && now.Sub(f.last) > age
+		if old && !f.keep && r.remove(f) {
 			removed += f.size
 			return
 		}
@@ -155,7 +156,8 @@ func (r *retention) sweep(full bool) (removed int64) {
 		}
 		delete(days, oldest)
 		r.each(held, func(f retainFile, _ time.Duration) {
-			if !f.keep && total > bound && f.last.Equal(oldest) && r.remove(f) {
+			goes := !f.keep && total > bound && f.last.Equal(oldest)
+			if goes && r.remove(f) {
 				removed, total = removed+f.size, total-f.size
 			}
 		})

@@ -105,10 +105,13 @@ func (t *timetable) begin() {
 // booted says whether no principal of this state has put its schedules in force yet since the machine booted.
 func (t *timetable) booted() bool { return t.cfg.Boot == "" || t.cfg.Boot != t.state.Boot }
 
+// inForce says whether schedules are in force: they may wait for the clock, or never be.
+func (t *timetable) inForce() bool { return !t.held && !t.cfg.NoScheduler }
+
 // begun notes that the schedules are in force, where they are: what fires at the start has fired.
 func (t *timetable) begun() {
 	t.loaded = true
-	if !t.held && !t.cfg.NoScheduler && t.cfg.Boot != "" && t.booted() {
+	if t.inForce() && t.cfg.Boot != "" && t.booted() {
 		t.emit(&Event{Kind: evBooted, Key: t.cfg.Boot})
 	}
 }

@@ -123,7 +123,8 @@ func (l *looks) newsPage(w *newsFollower, names *newsNames) *Reply {
 	page := &Reply{Seq: l.state.Seq}
 	began, rows := time.Now(), 0
 	next := func(list *[]string) (name string, ok bool) {
-		if len(*list) == 0 || rows == opsPage || rows > 0 && time.Since(began) > newsTurn {
+		full := rows == opsPage || rows > 0 && time.Since(began) > newsTurn
+		if full || len(*list) == 0 {
 			return "", false
 		}
 		rows++
@@ -163,8 +164,8 @@ func (l *looks) newsPage(w *newsFollower, names *newsNames) *Reply {
 func newsSplit(page *Reply) (parts []Reply) {
 	part, size := Reply{Seq: page.Seq, Gone: page.Gone, GoneAgents: page.GoneAgents, GoneRuns: page.GoneRuns,
 		Attention: page.Attention}, 0
-	if part.Gone == nil && part.GoneAgents == nil && part.GoneRuns == nil && part.Attention == nil &&
-		len(page.Agents)+len(page.Workflows)+len(page.Rows) == 0 {
+	gone := len(page.Gone) + len(page.GoneAgents) + len(page.GoneRuns)
+	if gone+len(page.Agents)+len(page.Workflows)+len(page.Rows) == 0 && page.Attention == nil {
 		return nil // it was woken for what others are told
 	}
 	place := func(n int) *Reply {
