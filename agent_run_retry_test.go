@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 // While a task waits it says what comes next; what is kept of the attempt is only why it failed, and how long it took.
@@ -69,7 +71,7 @@ tasks:
 	see := func(when string) {
 		t.Helper()
 		text := x.OK("show", id, "--json")
-		run := e2eDecode[Run](t, text)
+		run := harness.Decode[Run](t, text)
 		flaky := run.task("flaky")
 		if flaky.Attempts != 3 || len(flaky.Earlier) != 2 || flaky.Began.IsZero() {
 			t.Fatalf("%s: %s", when, text)

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 const (
@@ -263,7 +265,7 @@ func authTestNext[T any](t *testing.T, c <-chan T) T {
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(e2ePatience):
+	case <-time.After(harness.Patience):
 		t.Fatal("waited in vain")
 		panic("unreachable")
 	}
@@ -272,34 +274,20 @@ func authTestNext[T any](t *testing.T, c <-chan T) T {
 // authTestHub is a principal with a tcp:// address, two workflows, and a credential of each role.
 type authTestHub struct {
 	*e2e
-	principal *e2eProc
-	endpoint  string
-	creds     map[string]string // name to file
+	harness.Hub
 }
 
 func authTestHubNew(t *testing.T, flags ...string) *authTestHub {
 	t.Helper()
-	h := &authTestHub{e2e: e2eNew(t), creds: map[string]string{}}
-	h.File("etl.yml", "tasks:\n  a:\n    run: echo of etl\n")
-	h.File("ops.yml", "tasks:\n  a:\n    run: echo of ops; while [ -e $DIR/hold ]; do sleep 0.05; done\n")
-	h.principal = h.e2e.Principal(append([]string{"--bind", "tcp://127.0.0.1:0"}, flags...)...)
-	h.endpoint = h.principal.Saw(&h.principal.Err, `(tcp://127\.0\.0\.1:[1-9]\d*)"? state=`)[1]
-	return h
-}
-
-// authorize makes a credential and gives its file.
-func (h *authTestHub) authorize(name, role string, flags ...string) string {
-	h.T.Helper()
-	file := filepath.Join(h.Dir, name+".cred")
-	h.OK(append([]string{"authorize", "--new", name, "--role", role, "--endpoint", h.endpoint, "-o", file},
-		flags...)...)
-	h.creds[name] = file // in force at once
-	return file
+	x := e2eNew(t)
+	x.File("etl.yml", "tasks:\n  a:\n    run: echo of etl\n")
+	x.File("ops.yml", "tasks:\n  a:\n    run: echo of ops; while [ -e $DIR/hold ]; do sleep 0.05; done\n")
+	return &authTestHub{x, x.OpenHub(flags...)}
 }
 
 // dial connects with a credential.
 func (h *authTestHub) dial(name string) (wireConn, error) {
-	cred, err := credentialRead(context.Background(), nil, h.creds[name])
+	cred, err := credentialRead(context.Background(), nil, h.Creds[name])
 	if err != nil {
 		return nil, err
 	}
@@ -328,17 +316,17 @@ func authTestSay(t *testing.T, conn wireConn, v any) *Reply {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return e2eDecode[Reply](t, string(frames[len(frames)-1]))
+	return harness.Decode[Reply](t, string(frames[len(frames)-1]))
 }
 
 // TestAuthMatrix asks every verb with every role over the wire, and wants exactly the answer that it deserves.
 func TestAuthMatrix(t *testing.T) {
 	h := authTestHubNew(t, "--with-agent")
 	etl, ops := h.run("etl").ID, h.run("ops").ID
-	h.authorize("ed", roleAgent)
-	h.authorize("op", roleOperator)
-	h.authorize("ci", roleTrigger, "--workflows", "etl*")
-	h.authorize("vi", roleViewer)
+	h.Authorize("ed", roleAgent)
+	h.Authorize("op", roleOperator)
+	h.Authorize("ci", roleTrigger, "--workflows", "etl*")
+	h.Authorize("vi", roleViewer)
 	no := codeNotAllowed
 	rows := []struct {
 		req            Request
@@ -421,7 +409,7 @@ func TestAuthMatrix(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := e2eDecode[agentMsg](t, string(frames[len(frames)-1]))
+		m := harness.Decode[agentMsg](t, string(frames[len(frames)-1]))
 		if m.Op != want || want == msgRefused && (m.Error == nil || m.Error.Code != codeNotAllowed) {
 			t.Errorf("hello of %s: %s", name, frames)
 		}
@@ -432,8 +420,8 @@ func TestAuthMatrix(t *testing.T) {
 func TestAuthTrigger(t *testing.T) {
 	h := authTestHubNew(t, "--with-agent")
 	h.run("ops")
-	h.authorize("ci", roleTrigger, "--workflows", "etl*")
-	cred := []string{"--credential", h.creds["ci"]}
+	h.Authorize("ci", roleTrigger, "--workflows", "etl*")
+	cred := []string{"--credential", h.Creds["ci"]}
 	mine := strings.TrimSpace(h.OK(append([]string{"run", "etl", "--wait"}, cred...)...))
 	for _, args := range [][]string{{"ls", "--json"}, {"ps", "--all", "--json"}, {"events"}, {"next", "--json"}} {
 		out := h.OK(append(args, cred...)...)
@@ -448,11 +436,11 @@ func TestAuthTrigger(t *testing.T) {
 	if r := h.Code(exitRefused, append([]string{"show", "etlops"}, cred...)...); strings.Contains(r.Err, `"ops"`) {
 		t.Errorf("a near miss tells: %s", r.Err)
 	}
-	if out := h.OK("logs", "etl", "--credential", h.creds["ci"]); out != "of etl\n" {
+	if out := h.OK("logs", "etl", "--credential", h.Creds["ci"]); out != "of etl\n" {
 		t.Errorf("logs: %q", out)
 	}
 	// The trail names the key and where it came from.
-	for _, e := range e2eLines[Event](t, h.OK("events")) {
+	for _, e := range harness.Lines[Event](t, h.OK("events")) {
 		if e.Kind == evQueued && e.Run == mine && (e.By != "ci" || !strings.HasPrefix(e.From, "tcp://127.0.0.1:")) {
 			t.Errorf("by %q from %q", e.By, e.From)
 		}
@@ -469,7 +457,7 @@ func TestAuthAgent(t *testing.T) {
 		return r != nil && len(r.Tasks) == 1 &&
 			r.Tasks[0].State == taskRunning
 	})
-	h.authorize("ed", roleAgent)
+	h.Authorize("ed", roleAgent)
 	conn := h.conn("ed")
 	hear := func(conn wireConn, want string) *agentMsg {
 		t.Helper()
@@ -478,7 +466,7 @@ func TestAuthAgent(t *testing.T) {
 			if err != nil {
 				t.Fatalf("waiting for %s: %v", want, err)
 			}
-			if m := e2eDecode[agentMsg](t, string(frames[0])); m.Op == want {
+			if m := harness.Decode[agentMsg](t, string(frames[0])); m.Op == want {
 				return m
 			}
 		}
@@ -516,7 +504,7 @@ func TestAuthAgent(t *testing.T) {
 	say(conn, agentMsg{Op: msgHeartbeat, Clock: now}) // what is said in order is answered in order
 	hear(conn, msgHeartbeat)
 	// of the second it counts
-	h.principal.Saw(&h.principal.Err, "an event that is not an agent's.* event=workflow.paused")
+	h.Daemon.Saw(&h.Daemon.Err, "an event that is not an agent's.* event=workflow.paused")
 	if r := h.show(run); r.State != runRunning || r.Tasks[0].State != taskRunning {
 		t.Errorf("after forged reports: %s, %s", r.State, r.Tasks[0].State)
 	}
@@ -537,9 +525,9 @@ func TestAuthAgent(t *testing.T) {
 // TestAuthCut: a removed line ends what is connected with its key, and a changed one too.
 func TestAuthCut(t *testing.T) {
 	h := authTestHubNew(t)
-	h.authorize("ed", roleAgent)
-	h.authorize("vi", roleViewer)
-	agent := h.Spawn("start", "agent", "--credential", h.creds["ed"], "--state", h.Dir+"/a", "--name", "ed")
+	h.Authorize("ed", roleAgent)
+	h.Authorize("vi", roleViewer)
+	agent := h.Spawn("start", "agent", "--credential", h.Creds["ed"], "--state", h.Dir+"/a", "--name", "ed")
 	agent.Saw(&agent.Err, "connected to the principal")
 	h.Until("the principal knows where the agent is and how busy", func() bool {
 		text := h.OK("agents", "--json")
@@ -551,9 +539,9 @@ func TestAuthCut(t *testing.T) {
 		t.Error("the agent's other connection says something")
 	}
 	agent.Saw(&agent.Err, "does not know our key")
-	h.principal.Saw(&h.principal.Err, "removed or changed.*name=ed.*connections_cut=[23]")
+	h.Daemon.Saw(&h.Daemon.Err, "removed or changed.*name=ed.*connections_cut=[23]")
 	h.Refused(exitNotAllowed, []string{"authorize it there", "hint: ", "cdktr authorize"}, "ping", "--credential",
-		h.creds["ed"])
+		h.Creds["ed"])
 	if r := authTestSay(t, viewer, Request{V: 1, ID: "1", Op: "ls"}); !r.OK {
 		t.Errorf("the viewer: %+v", r.Error)
 	}
@@ -566,14 +554,14 @@ func TestAuthCut(t *testing.T) {
 	if _, err := viewer.Recv(); err == nil {
 		t.Error("the viewer is not cut when its role changes")
 	}
-	h.principal.Saw(&h.principal.Err, regexp.QuoteMeta(file)+`:\d+: want NAME KEY`)
-	h.Until("the new role", func() bool { return h.Cdktr("pause", "etl", "--credential", h.creds["vi"]).Code == 0 })
+	h.Daemon.Saw(&h.Daemon.Err, regexp.QuoteMeta(file)+`:\d+: want NAME KEY`)
+	h.Until("the new role", func() bool { return h.Cdktr("pause", "etl", "--credential", h.Creds["vi"]).Code == 0 })
 }
 
 // TestAuthUnknown: keys that do not fit, on either side, and what the exit codes say.
 func TestAuthUnknown(t *testing.T) {
 	h := authTestHubNew(t)
-	file := h.authorize("vi", roleViewer)
+	file := h.Authorize("vi", roleViewer)
 	cred, err := credentialRead(t.Context(), nil, file)
 	if err != nil {
 		t.Fatal(err)
@@ -588,19 +576,19 @@ func TestAuthUnknown(t *testing.T) {
 	authTestWrite(t, h.Dir+"/wrong", wrong.text())
 	h.Refused(exitNotAllowed, []string{"does not know our key", stranger.Public.String()}, "ping", "--credential",
 		h.Dir+"/unknown")
-	h.principal.Saw(&h.principal.Err, "connection refused.*"+regexp.QuoteMeta(stranger.Public.String()))
+	h.Daemon.Saw(&h.Daemon.Err, "connection refused.*"+regexp.QuoteMeta(stranger.Public.String()))
 	h.Refused(exitUnreachable, []string{"HELLO does not open", "hint: the credential is for another principal"}, "ping",
 		"--credential", h.Dir+"/wrong")
 	h.Refused(exitUnreachable, []string{"nothing listens there"}, "ping", "--credential", file, "--principal",
 		"tcp://127.0.0.1:1")
-	h.Refused(exitUsage, []string{"--credential FILE"}, "ping", "--principal", h.endpoint)
+	h.Refused(exitUsage, []string{"--credential FILE"}, "ping", "--principal", h.Endpoint)
 	h.Refused(exitUsage, []string{"no such file"}, "ping", "--credential", h.Dir+"/none")
-	h.Refused(exitUnreachable, []string{"wants keys"}, "ping", "--principal", h.endpoint, "--insecure")
+	h.Refused(exitUnreachable, []string{"wants keys"}, "ping", "--principal", h.Endpoint, "--insecure")
 	h.Refused(exitNotAllowed, []string{"role viewer", "pause"}, "pause", "etl", "--credential", file)
-	h.OK("ping", "--credential", file, "--principal", h.endpoint)
+	h.OK("ping", "--credential", file, "--principal", h.Endpoint)
 	h.Env = append(h.Env, "CDKTR_CREDENTIAL="+file, "CDKTR_PRINCIPAL_HOST=127.0.0.1",
-		"CDKTR_PRINCIPAL_PORT="+h.endpoint[strings.LastIndex(h.endpoint, ":")+1:])
-	if out := h.OK("ping"); !strings.Contains(out, h.endpoint) {
+		"CDKTR_PRINCIPAL_PORT="+h.Endpoint[strings.LastIndex(h.Endpoint, ":")+1:])
+	if out := h.OK("ping"); !strings.Contains(out, h.Endpoint) {
 		t.Errorf("ping: %s", out)
 	}
 }
@@ -638,7 +626,7 @@ func TestAuthVerbs(t *testing.T) {
 	if got := strings.TrimSpace(x.OK("keygen", "--show-server")); got != cred.Server.String() {
 		t.Errorf("server key %s, in the credential %s", got, cred.Server)
 	}
-	list := e2eLines[authGrant](t, x.OK("authorize", "--list", "--json"))
+	list := harness.Lines[authGrant](t, x.OK("authorize", "--list", "--json"))
 	if len(list) != 2 || list[0].Name != "ci" || !slices.Equal(list[0].Workflows, []string{"etl.*", "x"}) ||
 		list[1].Key != cred.Pair.Public.String() {
 		t.Errorf("list: %+v", list)
@@ -654,7 +642,7 @@ func TestAuthVerbs(t *testing.T) {
 		t.Errorf("pair: %v, %v", info, err)
 	}
 	x.OK("authorize", "laptop", public, "--role", "viewer")
-	pair := e2eDecode[map[string]string](t, x.OK("keygen", "--json"))
+	pair := harness.Decode[map[string]string](t, x.OK("keygen", "--json"))
 	if p, err := curvePairParse((*pair)["secret"]); err != nil || p.Public.String() != (*pair)["public"] {
 		t.Errorf("pair: %v, %v", pair, err)
 	}
@@ -699,7 +687,7 @@ func TestAuthSocketGroup(t *testing.T) {
 	gid := uint32(os.Getegid())
 	if os.Geteuid() == 0 {
 		gid = 65534
-		x.Bin = e2ePlain(t, x.Dir) // others can reach it
+		x.Bin = harness.Plain(t, x.Dir) // others can reach it
 		if err := os.Chmod(x.Dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -823,7 +811,7 @@ func TestAuthOneWay(t *testing.T) {
 		<-done
 		return n
 	}
-	for deadline := time.Now().Add(e2ePatience); subscribed() < len(subs); {
+	for deadline := time.Now().Add(harness.Patience); subscribed() < len(subs); {
 		if time.Now().After(deadline) {
 			t.Fatal("the subscriptions do not arrive")
 		}
@@ -843,7 +831,7 @@ func TestAuthOneWay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := e2eDecode[Event](t, string(frames[1]))
+		e := harness.Decode[Event](t, string(frames[1]))
 		return e.Kind + " " + e.Workflow + " by " + e.By
 	}
 	for i, sub := range subs[:2] { // both runs, in whichever order; the trigger's ops was refused

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 // doctorSays gives what doctor says of each thing, and its exit code.
@@ -14,7 +16,7 @@ func (x *e2e) doctorSays(flags ...string) (map[string]doctorFinding, int) {
 	x.T.Helper()
 	r := x.Cdktr(append([]string{"doctor", "--json"}, flags...)...)
 	says := map[string]doctorFinding{}
-	for _, f := range e2eLines[doctorFinding](x.T, r.Out) {
+	for _, f := range harness.Lines[doctorFinding](x.T, r.Out) {
 		says[f.What] = f
 	}
 	return says, r.Code

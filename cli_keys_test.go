@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"cdktr/e2e/harness"
 )
 
 // TestKeysFound: without --state, the verbs about a principal's own files work on the state of the one that answers.
@@ -75,7 +77,7 @@ func TestKeysFound(t *testing.T) {
 // TestKeysFoundForeign: a principal that names a folder of somebody else's is not believed.
 func TestKeysFoundForeign(t *testing.T) {
 	r := ownerNew(t)
-	r.Bin = e2ePlain(t, r.Dir)
+	r.Bin = harness.Plain(t, r.Dir)
 	r.UID = ownerUID
 	r.Principal("--state", r.state)
 	r.must(os.Chown(r.state, 0, 0))

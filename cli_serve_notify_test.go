@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,56 +17,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"cdktr/e2e/harness"
 )
-
-// notifyTest is the socket of systemd.
-type notifyTest struct {
-	t    *testing.T
-	conn *net.UnixConn
-}
-
-func notifyTestOpen(t *testing.T, name string) *notifyTest {
-	t.Helper()
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return &notifyTest{t, conn}
-}
-
-// next gives the next message.
-func (n *notifyTest) next() string {
-	n.t.Helper()
-	buf := make([]byte, 4096)
-	n.conn.SetReadDeadline(time.Now().Add(e2ePatience))
-	k, err := n.conn.Read(buf)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	return string(buf[:k])
-}
-
-// until reads on until a message matches, and gives all messages before it.
-func (n *notifyTest) until(pattern string) (before []string) {
-	n.t.Helper()
-	for re := regexp.MustCompile("^(?:" + pattern + ")$"); ; {
-		m := n.next()
-		if re.MatchString(m) {
-			return before
-		}
-		before = append(before, m)
-		if len(before) > 1000 {
-			n.t.Fatalf("%q never came, but %q", pattern, before)
-		}
-	}
-}
 
 // TestNotifyPulses: systemd hears of life when all loops have shown themselves, not when one has; while the service
 // stops one is enough. Nothing is ever asked of a loop where no watchdog is set, or one for another process.
 func TestNotifyPulses(t *testing.T) {
 	name := filepath.Join(configFolders(t, "x")[0], "s")
-	systemd := notifyTestOpen(t, name)
+	systemd := harness.OpenNotify(t, name)
 	env := map[string]string{"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "3600000000",
 		"WATCHDOG_PID": fmt.Sprint(os.Getpid())}
 	n, err := serveNotifyOpen(configEnvOf(env))
@@ -84,17 +42,17 @@ func TestNotifyPulses(t *testing.T) {
 		t.Errorf("right after that for %s", wait)
 	}
 	n.ready()
-	if got := systemd.next(); got != "READY=1" {
+	if got := systemd.Next(); got != "READY=1" {
 		t.Errorf("with one loop of two systemd heard %q", got)
 	}
 	two()
-	if got := systemd.next(); got != "WATCHDOG=1" {
+	if got := systemd.Next(); got != "WATCHDOG=1" {
 		t.Errorf("with both it heard %q", got)
 	}
 	n.stop()
-	systemd.until("STOPPING=1")
+	systemd.Until("STOPPING=1")
 	n.shown(&servePulse{n: n})
-	if got := systemd.next(); got != "WATCHDOG=1" {
+	if got := systemd.Next(); got != "WATCHDOG=1" {
 		t.Errorf("while it stops: %q", got)
 	}
 	for what, more := range map[string][2]string{"no watchdog": {"WATCHDOG_USEC", ""},
@@ -128,7 +86,7 @@ func TestNotifyStatus(t *testing.T) {
 		}
 	}
 	name := filepath.Join(configFolders(t, "x")[0], "s")
-	systemd := notifyTestOpen(t, name)
+	systemd := harness.OpenNotify(t, name)
 	n, err := serveNotifyOpen(configEnvOf(map[string]string{"NOTIFY_SOCKET": name}))
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +95,7 @@ func TestNotifyStatus(t *testing.T) {
 	for i := range 1000 {
 		n.tell(i, 0, "")
 	}
-	if n := len(systemd.until("STATUS=999 runs")); n > 3 {
+	if n := len(systemd.Until("STATUS=999 runs")); n > 3 {
 		t.Errorf("%d messages were sent before the one that counted", n)
 	}
 }

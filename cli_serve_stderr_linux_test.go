@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"cdktr/e2e/harness"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -121,7 +123,7 @@ func TestStderrUnread(t *testing.T) {
 		}
 		defer cmd.Process.Kill()
 		x.Until("it serves", func() bool { return x.Cdktr("ping").Code == exitOK })
-		if got := len(e2eLines[WorkflowInfo](t, x.OK("ls", "--json"))); got != files {
+		if got := len(harness.Lines[WorkflowInfo](t, x.OK("ls", "--json"))); got != files {
 			t.Errorf("%d workflows", got)
 		}
 		text := make(chan string, 1)

@@ -9,13 +9,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 // TestTableTerminal: a serial console, whose size nobody has set, is a terminal like any other.
 func TestTableTerminal(t *testing.T) {
 	f, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
-		e2eLacks(t, "no pseudo terminals here: %v", err)
+		harness.Lacks(t, "no pseudo terminals here: %v", err)
 	}
 	defer f.Close()
 	if w, h, ok := termOf(f); w != 80 || h != 24 || !ok {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 // compatAgent is an agent as CDKTR has them: a REQ connection for requests, a PUSH connection for output.
@@ -702,7 +704,7 @@ func TestCompatAgentLibzmq(t *testing.T) {
 		"  b: {depends: [a], cmd: sh, args: [-c, 'echo b1; echo b2; echo oops >&2']}\n  c: {depends: [a], run: " +
 		"'echo \"last words\" >&2; exit 3'}\n"})
 	w.clock.add(time.Since(w.clock.now())) // the agent tells the time
-	cmd := wirePython(t, w.serve(), compatAgentScript)
+	cmd := harness.Python(t, w.serve(), compatAgentScript)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 // compatClock is the time of a principal under test: it stands still until it is moved.
@@ -338,7 +340,7 @@ for line in sys.stdin:
 `
 
 func TestCompatRequestsLibzmq(t *testing.T) {
-	cmd := wirePython(t, compatRequestWorld(t).serve(), compatRequestScript)
+	cmd := harness.Python(t, compatRequestWorld(t).serve(), compatRequestScript)
 	var in strings.Builder
 	for _, r := range compatRequests {
 		fmt.Fprintf(&in, "%x\n", r.ask)

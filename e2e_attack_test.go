@@ -219,12 +219,12 @@ func TestAttacks(t *testing.T) {
 	w := &attackWorld{authTestHub: authTestHubNew(t, "--with-agent", "--capacity", "4")}
 	w.File("tick.yml", "schedule: '* * * * * *'\noverlap: allow\ntasks:\n  a: {run: 'true'}\n")
 	w.File("nobody.yml", "agent: {site: nowhere}\nparams: {p: {default: ''}}\ntasks:\n  a: {run: 'true'}\n")
-	w.authorize("vi", roleViewer)
-	w.authorize("ci", roleTrigger, "--workflows", "*")
+	w.Authorize("vi", roleViewer)
+	w.Authorize("ci", roleTrigger, "--workflows", "*")
 	w.Until("it ticks", func() bool { return len(w.fires(time.Time{})) > 1 })
 	w.held = w.Start("nobody")
 	w.stallPings("before")
-	before := w.own(w.principal)
+	before := w.own(w.Daemon)
 	t.Logf("%d kB of its own before", before)
 	for _, name := range sortedKeys(attacks(&attacker{})) {
 		if regexp.MustCompile(*attackOnly).MatchString(name) {
@@ -245,7 +245,7 @@ func TestAttacks(t *testing.T) {
 		fires := w.fires(ended)
 		return len(fires) > 0 && fires[0].Scheduled.After(ended)
 	})
-	w.Until("the memory is given back", func() bool { now = w.own(w.principal); return now < before+room })
+	w.Until("the memory is given back", func() bool { now = w.own(w.Daemon); return now < before+room })
 	t.Logf("%d kB of its own %.0f s after, before it were %d", now, time.Since(ended).Seconds(), before)
 	if state := w.run("etl").State; state != runSucceeded {
 		t.Errorf("a run after all that is %s", state)
@@ -260,30 +260,25 @@ func (w *attackWorld) attack(name string) (bad string) {
 		t.Fatalf("%s: dial: %v", name, err)
 	}
 	defer conn.close()
-	text, err := json.Marshal(&attacker{Attack: name, Endpoint: w.endpoint, Creds: w.creds, Held: w.held})
+	text, err := json.Marshal(&attacker{Attack: name, Endpoint: w.Endpoint, Creds: w.Creds, Held: w.held})
 	if err != nil {
 		t.Fatal(err)
 	}
-	logged := len(w.principal.Err.String())
-	p := &e2eProc{x: w.e2e, What: name, Cmd: exec.Command(w.Bin), Exited: make(chan struct{})}
-	p.Out.grown, p.Err.grown = make(chan struct{}), make(chan struct{})
-	p.Cmd.Env, p.Cmd.Stdout, p.Cmd.Stderr = append(w.Env, attackMainEnv+"="+string(text)), &p.Out, &p.Err
-	p.Cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // to the kernel's scheduler it is somebody else
-	stdin, err := p.Cmd.StdinPipe()
-	if err == nil {
-		err = p.Cmd.Start()
-	}
+	logged := len(w.Daemon.Err.String())
+	cmd := exec.Command(w.Bin)
+	cmd.Env = append(w.Env, attackMainEnv+"="+string(text))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // to the kernel's scheduler it is somebody else
+	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	go p.runWait()
-	t.Cleanup(p.End)
+	p := w.Watch(name, cmd)
 	p.Saw(&p.Out, attackGreets)
 	began, peak := time.Now(), 0
 	var took []time.Duration
 	for len(took) < 10 || time.Since(began) < *attackTime {
 		if took = append(took, w.stallPing(name, conn)); len(took)%100 == 1 {
-			peak = max(peak, w.own(w.principal))
+			peak = max(peak, w.own(w.Daemon))
 		}
 	}
 	stdin.Close()
@@ -292,7 +287,7 @@ func (w *attackWorld) attack(name string) (bad string) {
 	}
 	late := w.late(began)
 	slices.Sort(took)
-	p99, lines := took[len(took)*99/100], len(w.principal.Err.String())-logged
+	p99, lines := took[len(took)*99/100], len(w.Daemon.Err.String())-logged
 	t.Logf("%-34s ping p50 %6d µs, p99 %7d µs, max %7d µs; fires at most %5d ms late; at most %7d kB of its own; "+
 		"%5d bytes of log", name,
 		took[len(took)/2].Microseconds(), p99.Microseconds(), took[len(took)-1].Microseconds(), late.Milliseconds(),
@@ -303,7 +298,7 @@ func (w *attackWorld) attack(name string) (bad string) {
 	}
 	if p99 > soon || late > intime || lines > attackLog {
 		bad = fmt.Sprintf("p99 of a ping is %s, a fire %s late; %d bytes of log:\n%.2000s", p99, late, lines,
-			w.principal.Err.String()[logged:])
+			w.Daemon.Err.String()[logged:])
 	}
 	return bad
 }

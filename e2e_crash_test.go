@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 // e2eAppend is a workflow whose task leaves its run's id in a file. The write is one small append: it is whole or not
@@ -29,6 +31,9 @@ func (x *e2e) acknowledged(id string) string {
 	p := x.Spawn("run", id, "--detach")
 	return p.Saw(&p.Out, `(\w{26})\n`)[1]
 }
+
+// crashSlow runs until it is stopped, and says when it has begun.
+const crashSlow = "tasks:\n  hold: {run: 'echo holding; exec sleep 600'}\n"
 
 // effects counts how often each run has left its mark.
 func (x *e2e) effects() map[string]int {
@@ -52,7 +57,7 @@ func (x *e2e) ended() map[string]*Run {
 		return err == nil && len(r.Runs) == 0
 	})
 	runs := map[string]*Run{}
-	for _, run := range e2eLines[Run](x.T, x.OK("ps", "--all", "-n", "10000", "--json")) {
+	for _, run := range harness.Lines[Run](x.T, x.OK("ps", "--all", "-n", "10000", "--json")) {
 		if runs[run.ID] != nil {
 			x.T.Errorf("ps shows run %s twice", run.ID)
 		}
@@ -68,7 +73,7 @@ func TestKill9Acknowledged(t *testing.T) {
 	x.File("w.yml", e2eAppend)
 	const rounds, agentLife = 200, 10
 	var ids []string
-	var agent *e2eProc
+	var agent *harness.Proc
 	for i := range rounds {
 		p := x.Principal()
 		// an agent that was just started tries to connect often; one that meets nobody, less and less
@@ -149,7 +154,7 @@ func TestKill9Agent(t *testing.T) {
 		})
 	}
 	agent.Kill()
-	if left := e2eAlive(x.Dir + "/mortal|"); len(left) == 0 {
+	if left := harness.Alive(x.Dir + "/mortal|"); len(left) == 0 {
 		t.Error("nothing was left behind: this test shows nothing")
 	}
 	if err := os.WriteFile(x.Dir+"/away", nil, 0o644); err != nil {
@@ -157,7 +162,7 @@ func TestKill9Agent(t *testing.T) {
 	}
 	x.Agent("heir")
 	agent = x.Agent("mortal")
-	if left := e2eAlive(x.Dir + "/mortal|"); len(left) > 0 {
+	if left := harness.Alive(x.Dir + "/mortal|"); len(left) > 0 {
 		t.Errorf("the agent let its earlier processes live: %v", left)
 	}
 	if text := agent.Err.String(); !strings.Contains(text,
@@ -227,7 +232,7 @@ func TestKill9AgentStaysAway(t *testing.T) {
 
 // clear ends what a killed agent left, where none comes back to do so.
 func (x *e2e) clear() {
-	for _, text := range e2eAlive(x.Dir) {
+	for _, text := range harness.Alive(x.Dir) {
 		var pid int
 		var name string
 		if n, _ := fmt.Sscanf(text, "%d (%s", &pid, &name); n == 2 && strings.HasPrefix(name, "sleep") {
@@ -240,7 +245,7 @@ func (x *e2e) clear() {
 func TestStopAgent(t *testing.T) {
 	x := e2eNew(t)
 	x.File("w.yml", "overlap: allow\ntasks:\n  a: {run: 'echo begun; while [ ! -e $DIR/open ]; do sleep 0.05; done'}\n")
-	x.File("slow.yml", e2eSlow)
+	x.File("slow.yml", crashSlow)
 	x.Principal()
 	agent := x.Agent("one")
 	id := x.Start("w")
@@ -286,7 +291,7 @@ func TestStopAgent(t *testing.T) {
 func TestStopPrincipal(t *testing.T) {
 	x := e2eNew(t)
 	x.File("short.yml", "tasks:\n  a: {run: 'echo begun; sleep 0.3; echo over'}\n")
-	x.File("slow.yml", e2eSlow)
+	x.File("slow.yml", crashSlow)
 	p := x.Principal("--with-agent", "--drain-timeout", "1s")
 	short, slow := x.Start("short"), x.Start("slow")
 	x.Until("both run", func() bool { return x.OK("logs", "short") != "" && x.OK("logs", "slow") != "" })
@@ -414,7 +419,7 @@ func TestRunWaitOn(t *testing.T) {
 			"$DIR/open ]; do sleep 0.05; done; seq 3; exit "+code+"'}\n")
 	}
 	p := x.Principal()
-	waits := map[string]*e2eProc{}
+	waits := map[string]*harness.Proc{}
 	for _, args := range []string{"good --wait", "bad --wait", "bad --wait --json", "good --follow", "bad --follow"} {
 		waits[args] = x.Spawn(append([]string{"run"}, strings.Fields(args)...)...)
 	}
@@ -455,7 +460,7 @@ func TestRunWaitOn(t *testing.T) {
 		case strings.HasSuffix(args, "--wait"):
 			out = id + "\n"
 		case strings.HasSuffix(args, "--json"):
-			if r := e2eDecode[Run](t, w.Out.String()); r.ID != id || r.State != runFailed {
+			if r := harness.Decode[Run](t, w.Out.String()); r.ID != id || r.State != runFailed {
 				t.Errorf("run %s printed %s", args, w.Out.String())
 			}
 			continue
@@ -517,4 +522,85 @@ func TestStreamOn(t *testing.T) {
 			t.Errorf("asked for %+v, want %+v", got, want)
 		}
 	}
+}
+
+// TestLogsLost: a principal that goes away under logs -f does not take the run with it, and logs says so.
+func TestLogsLost(t *testing.T) {
+	x := e2eNew(t)
+	x.Env = append(x.Env, e2eMainEnv+"=1s")
+	x.File("slow.yml", crashSlow)
+	p := x.Principal()
+	x.Agent("edge-1")
+	id := x.Start("slow")
+	logs := x.Spawn("logs", "slow", "-f")
+	logs.Saw(&logs.Out, "holding\n")
+	p.Kill()
+	if code := logs.Wait(); code != exitUnreachable || !strings.Contains(logs.Err.String(),
+		"hint: the run is not lost: when there is a principal again, cdktr show "+id) {
+		t.Errorf("exit code %d, %q", code, logs.Err.String())
+	}
+	x.Principal()
+	x.OK("cancel", id)
+	x.await(id)
+}
+
+// TestFaultPrincipalAwayTaskGoesOn: with CDKTR's principal away a chatty task froze, and the tasks after it were
+// dropped.
+func TestFaultPrincipalAwayTaskGoesOn(t *testing.T) {
+	x := e2eNew(t)
+	x.Env = append(x.Env, e2eMainEnv+"=1s")
+	x.File("w.yml", `
+tasks:
+  a: {run: 'i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo a-$i; [ $((i%100)) -gt 0 ] || sleep 0.03; done; touch $DIR/a'}
+  b: {depends: [a], run: 'i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo b-$i >&2; [ $((i%300)) -gt 0 ] || sleep 0.03; done'}
+  c: {depends: [b], run: 'seq -f c-%.0f 500; touch $DIR/c'}
+`)
+	p := x.Principal()
+	x.Agent("far")
+	id := x.Start("w")
+	logs := x.Spawn("logs", id, "-f")
+	logs.Saw(&logs.Out, "a-500\n")
+	p.Kill()
+	if code := logs.Wait(); code != exitUnreachable {
+		t.Errorf("logs -f ended with code %d", code)
+	}
+	x.Until("the first task ends with no principal", func() bool { _, err := os.Stat(x.Dir + "/a"); return err == nil })
+	p = x.Principal()
+	p.Kill() // and once more, perhaps while the agent is catching up
+	x.Until("the last task ends with no principal", func() bool { _, err := os.Stat(x.Dir + "/c"); return err == nil })
+	x.Principal()
+	if run := x.await(id); run.State != runSucceeded || e2eStates(run) != "a=succeeded b=succeeded c=succeeded" {
+		t.Errorf("the run is %s (%s), %s", run.State, run.Reason, e2eStates(run))
+	}
+	var want strings.Builder
+	for _, part := range []struct {
+		task  string
+		lines int
+	}{{"a", 3000}, {"b", 3000}, {"c", 500}} {
+		for i := range part.lines {
+			fmt.Fprintf(&want, "%s-%d\n", part.task, i+1)
+		}
+	}
+	if text := x.OK("logs", id); text != want.String() {
+		seen := map[string]int{}
+		for line := range strings.Lines(text) {
+			seen[line]++
+		}
+		for line := range strings.Lines(want.String()) {
+			if seen[line] != 1 {
+				t.Errorf("line %q is there %d times", line, seen[line])
+			}
+		}
+		t.Errorf("the output is not what the tasks wrote: %d bytes, want %d", len(text), want.Len())
+	}
+}
+
+// e2eStates gives the states of a run's tasks, as "a=succeeded b=failed".
+func e2eStates(r *Run) string {
+	var list []string
+	for _, t := range r.Tasks {
+		list = append(list, t.Task+"="+t.State)
+	}
+	slices.Sort(list)
+	return strings.Join(list, " ")
 }

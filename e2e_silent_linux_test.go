@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"cdktr/e2e/harness"
 )
 
 // silentMount mounts a file system that does not answer, and gives its folder.
@@ -24,7 +26,7 @@ func silentMount(x *e2e) string {
 			fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", server.Fd())))
 	}
 	if err != nil {
-		e2eLacks(x.T, "no file system can be mounted here: %v", err)
+		harness.Lacks(x.T, "no file system can be mounted here: %v", err)
 	}
 	x.T.Cleanup(func() {
 		// the one answers all with an error
@@ -53,7 +55,7 @@ func TestSilentStop(t *testing.T) {
 	x := e2eNew(t)
 	dir := silentMount(x)
 	x.File("w.yml", "tasks: {a: {run: echo hi}}\n")
-	over := func(p *e2eProc) bool {
+	over := func(p *harness.Proc) bool {
 		select {
 		case <-p.Exited:
 			return true
@@ -78,7 +80,7 @@ func TestSilentStop(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		var p *e2eProc
+		var p *harness.Proc
 		code, inTime := 0, false
 		for range 10 { // on a slow machine it may have given up before the signal comes
 			p = x.Spawn(args...)

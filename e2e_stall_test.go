@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 // stallMeasure has nothing run beside the tests, so that what they measure can be held to targets. How quick an answer
@@ -59,7 +61,7 @@ func (x *e2e) stallPings(what string) (p50, p99 time.Duration) {
 // stallPing asks one ping, and gives how long the answer took.
 func (x *e2e) stallPing(what string, conn *client) time.Duration {
 	x.T.Helper()
-	ctx, cancel := context.WithTimeout(x.T.Context(), e2ePatience)
+	ctx, cancel := context.WithTimeout(x.T.Context(), harness.Patience)
 	defer cancel()
 	began := time.Now()
 	if _, err := conn.ask(ctx, Request{Op: "ping"}); err != nil {
@@ -176,7 +178,7 @@ func TestStalled(t *testing.T) {
 }
 
 // fds counts the open files of a process.
-func (x *e2e) fds(p *e2eProc) int {
+func (x *e2e) fds(p *harness.Proc) int {
 	x.T.Helper()
 	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.Cmd.Process.Pid))
 	if err != nil {
@@ -186,9 +188,9 @@ func (x *e2e) fds(p *e2eProc) int {
 }
 
 // own gives the memory of a process in kB, but for files.
-func (x *e2e) own(p *e2eProc) int {
+func (x *e2e) own(p *harness.Proc) int {
 	x.T.Helper()
-	_, own := e2eMemory(x.T, p.Cmd.Process.Pid)
+	_, own := harness.Memory(x.T, p.Cmd.Process.Pid)
 	return own
 }
 
@@ -196,15 +198,15 @@ func (x *e2e) own(p *e2eProc) int {
 // gets in beside them at once, for the oldest of them makes room; whoever is in notices nothing.
 func TestStalledStrangers(t *testing.T) {
 	h := authTestHubNew(t)
-	h.authorize("op", roleOperator)
-	address := strings.TrimPrefix(h.endpoint, "tcp://")
+	h.Authorize("op", roleOperator)
+	address := strings.TrimPrefix(h.Endpoint, "tcp://")
 	stays, err := clientDial(t.Context(), "ipc://"+h.Dir+"/s", wireOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stays.close()
 	h.stallHolds("nobody else")
-	kB, fds := h.own(h.principal), h.fds(h.principal)
+	kB, fds := h.own(h.Daemon), h.fds(h.Daemon)
 	var after []int
 	for round, addresses := range []int{1, 50, 50, 50} {
 		var conns []net.Conn
@@ -217,11 +219,11 @@ func TestStalledStrangers(t *testing.T) {
 			conns = append(conns, nc)
 		}
 		what := fmt.Sprintf("500 strangers of %d addresses", addresses)
-		h.OK("ping", "--credential", h.creds["op"])
+		h.OK("ping", "--credential", h.Creds["op"])
 		h.stallHolds(what)
-		t.Logf("%d kB of its own, before it were %d; %d files open, before it were %d", h.own(h.principal), kB,
-			h.fds(h.principal), fds)
-		gone := func() bool { return h.fds(h.principal) <= fds }
+		t.Logf("%d kB of its own, before it were %d; %d files open, before it were %d", h.own(h.Daemon), kB,
+			h.fds(h.Daemon), fds)
+		gone := func() bool { return h.fds(h.Daemon) <= fds }
 		if round == 0 { // the principal cuts off who says nothing for so long
 			h.Until("the strangers are cut off", gone)
 		}
@@ -229,7 +231,7 @@ func TestStalledStrangers(t *testing.T) {
 			nc.Close()
 		}
 		h.Until("the strangers are gone", gone)
-		after = append(after, h.own(h.principal))
+		after = append(after, h.own(h.Daemon))
 	}
 	h.stallPing("who was there all the time", stays)
 	t.Logf("%d kB of its own after each time, before it were %d", after, kB)
@@ -257,7 +259,7 @@ func TestFewFiles(t *testing.T) {
 			x.Bin = real
 			address := p.Saw(&p.Err, `tcp://(127\.0\.0\.1:\d+)`)[1]
 			p.Saw(&p.Err, fmt.Sprintf(`few files may be open.* files=%d `, files))
-			patience := time.Now().Add(e2ePatience)
+			patience := time.Now().Add(harness.Patience)
 			come := func(i int, dial func() (net.Conn, error)) {
 				nc, err := dial()
 				if err != nil {

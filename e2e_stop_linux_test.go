@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"cdktr/e2e/harness"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -68,7 +70,7 @@ func TestStopHangs(t *testing.T) {
 			x := e2eNew(t)
 			x.File("a.yml", "tasks:\n  a: {run: 'echo hi; exec sleep 600'}\n")
 			cmd, ended := stopDeaf(x, args...)
-			for deadline := time.After(e2ePatience); ; {
+			for deadline := time.After(harness.Patience); ; {
 				cmd.Process.Signal(syscall.SIGTERM)
 				select {
 				case <-ended:
@@ -76,7 +78,7 @@ func TestStopHangs(t *testing.T) {
 						t.Errorf("exit code %d", code)
 					}
 					return
-				case <-time.After(e2ePoll):
+				case <-time.After(harness.Poll):
 				case <-deadline:
 					t.Fatal("it does not end")
 				}
@@ -100,7 +102,7 @@ func TestStopHangs(t *testing.T) {
 			if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
 				t.Errorf("exit code %d", code)
 			}
-		case <-time.After(e2ePatience):
+		case <-time.After(harness.Patience):
 			t.Fatal("it does not end")
 		}
 	})
@@ -126,5 +128,17 @@ func TestRunFileHangs(t *testing.T) {
 	}
 	if _, err := os.Stat(mark); err == nil {
 		t.Error("it ran after all")
+	}
+}
+
+// TestHangupTerminal: with a terminal HUP says that it has gone, and ends a principal in good order.
+func TestHangupTerminal(t *testing.T) {
+	x := e2eNew(t)
+	p := termPtyOpen(t, 200, 50)
+	p.start(x.Env, x.Bin, "start", "principal")
+	x.Until("the principal answers", func() bool { _, err := x.ask(Request{Op: "ping"}); return err == nil })
+	p.signal(syscall.SIGHUP)
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
 	}
 }

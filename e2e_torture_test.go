@@ -27,6 +27,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 var (
@@ -118,11 +120,11 @@ type torture struct {
 	poke  chan struct{} // kills the principal now
 
 	mu       sync.Mutex
-	lives    map[string]int      // process name -> how often it was started
-	up       map[string]*e2eProc // by name: the process as it is now, for the end
-	acked    map[string]string   // run -> workflow, of every acknowledged request
-	keys     map[string]string   // key -> run
-	told     map[string]string   // run -> the end that a waiting client was told
+	lives    map[string]int           // process name -> how often it was started
+	up       map[string]*harness.Proc // by name: the process as it is now, for the end
+	acked    map[string]string        // run -> workflow, of every acknowledged request
+	keys     map[string]string        // key -> run
+	told     map[string]string        // run -> the end that a waiting client was told
 	silences []tortureFreeze
 	counts   map[string]int
 	faults   []string
@@ -137,7 +139,7 @@ type tortureFreeze struct {
 
 func TestTorture(t *testing.T) {
 	x := &torture{e2e: e2eNew(t), seed: *tortureSeed, long: *tortureFor >= tortureLong, lives: map[string]int{},
-		up:    map[string]*e2eProc{},
+		up:    map[string]*harness.Proc{},
 		acked: map[string]string{}, keys: map[string]string{}, told: map[string]string{},
 		poke: make(chan struct{}, tortureClients), counts: map[string]int{}}
 	if x.seed == 0 {
@@ -249,7 +251,7 @@ func (x *torture) maySilence(r *rand.Rand) bool {
 }
 
 // waitsPoked is rests for the hand of a process; poked says that it must kill it now.
-func (x *torture) waitsPoked(r *rand.Rand, name string, p *e2eProc) (poked, goOn bool) {
+func (x *torture) waitsPoked(r *rand.Rand, name string, p *harness.Proc) (poked, goOn bool) {
 	poke := x.poke
 	if name != "principal" {
 		poke = nil
@@ -264,7 +266,7 @@ func (x *torture) waitsPoked(r *rand.Rand, name string, p *e2eProc) (poked, goOn
 }
 
 // begin starts a new life of the principal or an agent. What its tasks write bears the name of that life.
-func (x *torture) begin(name string) *e2eProc {
+func (x *torture) begin(name string) *harness.Proc {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.lives[name]++
@@ -356,7 +358,7 @@ func (x *torture) runHand(r *rand.Rand, name string) {
 }
 
 // terminate stops a process as systemd would, or kills it while it stops, and starts it anew: nil when it does not end.
-func (x *torture) terminate(r *rand.Rand, name string, p *e2eProc) *e2eProc {
+func (x *torture) terminate(r *rand.Rand, name string, p *harness.Proc) *harness.Proc {
 	p.Cmd.Process.Signal(syscall.SIGTERM)
 	if r.IntN(3) == 0 {
 		x.waits(tortureUpTo(r, 100*time.Millisecond))
@@ -365,7 +367,7 @@ func (x *torture) terminate(r *rand.Rand, name string, p *e2eProc) *e2eProc {
 	select {
 	case <-p.Exited:
 		return x.begin(name)
-	case <-time.After(e2ePatience):
+	case <-time.After(harness.Patience):
 		x.fault("%s does not end:\n%s", p.What, p.Err.String())
 		return nil
 	}
@@ -386,7 +388,7 @@ func (x *torture) each(name string, sig syscall.Signal) {
 }
 
 // silence makes a process silent past the heartbeat timeout: frozen, with its tasks as a machine that sleeps, or dead.
-func (x *torture) silence(r *rand.Rand, name string, p *e2eProc) *e2eProc {
+func (x *torture) silence(r *rand.Rand, name string, p *harness.Proc) *harness.Proc {
 	long := 10*time.Second + tortureUpTo(r, tortureSilence-10*time.Second)
 	if r.IntN(2) == 0 {
 		long = tortureSilence

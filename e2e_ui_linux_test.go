@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 // uiPty is a `cdktr ui` that runs in a terminal of ours.
@@ -328,9 +330,9 @@ func TestUIIdle(t *testing.T) {
 	from := u.written()
 	var switches []int // in the first span the runtime hands memory back yet
 	for range spans {
-		before := e2eSwitches(t, u.cmd.Process.Pid)
+		before := harness.Switches(t, u.cmd.Process.Pid)
 		<-time.After(newsHeartbeat)
-		switches = append(switches, e2eSwitches(t, u.cmd.Process.Pid)-before)
+		switches = append(switches, harness.Switches(t, u.cmd.Process.Pid)-before)
 	}
 	if text, frames := u.since(from); len(text) > 0 {
 		t.Errorf("%d frames in %v: %q", frames, time.Duration(spans)*newsHeartbeat, text)

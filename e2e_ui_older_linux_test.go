@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 // TestUIOlder goes back beyond what the principal has in memory, and acts on a run there.
@@ -16,7 +18,7 @@ func TestUIOlder(t *testing.T) {
 	uiScaleState(x, 30, stateMaxFinished+history)
 	p := x.Principal("--with-agent")
 	defer func() { p.Stop() }()
-	all := e2eLines[Run](t, x.OK("ps", "--all", "--json", "-n", "2000"))
+	all := harness.Lines[Run](t, x.OK("ps", "--all", "--json", "-n", "2000"))
 	if len(all) != stateMaxFinished+history {
 		t.Fatalf("%d runs", len(all))
 	}

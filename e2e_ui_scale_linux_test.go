@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 var (
@@ -96,7 +98,7 @@ func uiScaleName(i int) string { return fmt.Sprintf("site%03d-report%05d", i%97,
 // memory gives what a process has in memory, in kB: all, and of that what is no file's.
 func (u *uiPty) memory() (all, own int) {
 	u.t.Helper()
-	return e2eMemory(u.t, u.cmd.Process.Pid)
+	return harness.Memory(u.t, u.cmd.Process.Pid)
 }
 
 // lean wants the process's own memory within a bound. One look says little: the collector may stand just before its
@@ -123,7 +125,7 @@ func (u *uiPty) lean(what string, most int) {
 // docs/testing.md: go test -run TestUIScale -v -ui.workflows 10000 -ui.runs 100000 .
 func TestUIScale(t *testing.T) {
 	x := e2eNew(t)
-	x.Bin = e2ePlain(t, x.Dir)
+	x.Bin = harness.Plain(t, x.Dir)
 	workflows, runs := *uiWorkflowsMany, *uiRunsMany
 	began := time.Now()
 	uiScaleState(x, workflows, runs)

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 var (
@@ -53,7 +55,7 @@ func wearSpent(x *e2e) (bytes map[string]int, syncs int) {
 func TestWear(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
-		e2eLacks(t, "apt install strace: %v", err)
+		harness.Lacks(t, "apt install strace: %v", err)
 	}
 	const (
 		runs       = 20

@@ -1,5 +1,5 @@
 // Tests of what cannot be ended. The rules are those of exec_test.go. That a process is another user's is played: the
-// system is not asked to signal it. e2e_left_linux_test.go has the real ones.
+// system is not asked to signal it. e2e/left_linux_test.go has the real ones.
 
 package main
 

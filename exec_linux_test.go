@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"cdktr/e2e/harness"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -245,7 +247,7 @@ func TestProcAwaitSteps(t *testing.T) {
 // exec and unshare start, the kernel says 0 for it, which it says of its own threads, too.
 func TestProcInNamespace(t *testing.T) {
 	if os.Getuid() != 0 {
-		e2eLacks(t, "only root can make a PID namespace")
+		harness.Lacks(t, "only root can make a PID namespace")
 	}
 	out, err := exec.Command("unshare", "-pf", "--mount-proc", os.Args[0], "-test.v",
 		"-test.run=^(TestProcLeftovers|TestProcSetsidGrandchildIsKilled)$").CombinedOutput()

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"cdktr/e2e/harness"
 )
 
 // completionCLI is an invocation with no principal behind it.
@@ -70,7 +72,7 @@ func TestCompletionShells(t *testing.T) {
 	} {
 		t.Run(shell, func(t *testing.T) {
 			if _, err := exec.LookPath(shell); err != nil {
-				e2eLacks(t, "apt install %s: %v", shell, err)
+				harness.Lacks(t, "apt install %s: %v", shell, err)
 			}
 			cmd := exec.Command(shell, "-c", script)
 			cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "HOME="+dir)

@@ -262,7 +262,7 @@ func TestLayersBudgets(t *testing.T) {
 // TestLayersColumns holds each line of the program and of its tests to a width that is read without turning one's head.
 func TestLayersColumns(t *testing.T) {
 	t.Parallel()
-	for _, pattern := range []string{"*.go", "*/*.go"} {
+	for _, pattern := range []string{"*.go", "*/*.go", "*/*/*.go"} {
 		names, err := filepath.Glob(pattern)
 		if err != nil || len(names) == 0 {
 			t.Fatalf("%s: %d files, %v", pattern, len(names), err)
@@ -536,13 +536,17 @@ func layersPlain(d *ast.FuncDecl) bool {
 		"UnmarshalJSON"}, d.Name.Name)
 }
 
-// TestLayersSleeps lets tests sleep on a false clock only, and skip themselves only where e2eLacks has looked whether
-// this is CI.
+// TestLayersSleeps lets tests sleep on a false clock only, and skip themselves only where harness.Lacks has looked
+// whether this is CI.
 func TestLayersSleeps(t *testing.T) {
 	t.Parallel()
-	names, err := filepath.Glob("*_test.go")
-	if err != nil {
-		t.Fatal(err)
+	var names []string
+	for _, pattern := range []string{"*_test.go", "e2e/*_test.go", "e2e/harness/*.go"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: %d files, %v", pattern, len(found), err)
+		}
+		names = append(names, found...)
 	}
 	for _, name := range names {
 		fset := token.NewFileSet()
@@ -553,7 +557,7 @@ func TestLayersSleeps(t *testing.T) {
 		clock := slices.ContainsFunc(f.Imports,
 			func(i *ast.ImportSpec) bool { return i.Path.Value == `"testing/synctest"` })
 		ast.Inspect(f, func(n ast.Node) bool {
-			if d, ok := n.(*ast.FuncDecl); ok && d.Name.Name == "e2eLacks" {
+			if d, ok := n.(*ast.FuncDecl); ok && d.Name.Name == "Lacks" {
 				return false
 			}
 			call, ok := n.(*ast.CallExpr)
@@ -566,7 +570,7 @@ func TestLayersSleeps(t *testing.T) {
 					fset.Position(call.Pos()))
 			case strings.HasSuffix(name, ".Skip"), strings.HasSuffix(name, ".Skipf"),
 				strings.HasSuffix(name, ".SkipNow"):
-				t.Errorf("%s: CI skips nothing: use e2eLacks", fset.Position(call.Pos()))
+				t.Errorf("%s: CI skips nothing: use harness.Lacks", fset.Position(call.Pos()))
 			}
 			return true
 		})

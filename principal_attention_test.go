@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 // attentionRun lets a run of workflow w end, on an agent: by task a with an exit, or well.
@@ -647,7 +649,7 @@ func TestAttentionOutlivesKill(t *testing.T) {
 		}
 	}
 	keys := map[string]string{}
-	for _, item := range e2eLines[AttentionItem](t, x.OK("attention", "--json")) {
+	for _, item := range harness.Lines[AttentionItem](t, x.OK("attention", "--json")) {
 		keys[item.Workflow] = item.Key
 	}
 	x.Refused(5, []string{"did you mean", keys["bad"]}, "ack", keys["bad"][:len(keys["bad"])-1])
@@ -669,7 +671,7 @@ func TestAttentionOutlivesKill(t *testing.T) {
 		t.Errorf("after a kill:\n%s", out)
 	}
 	x.await(x.Start("bad"))
-	if items := e2eLines[AttentionItem](t, x.OK("attention", "--json")); len(items) != 1 || items[0].Count != 1 ||
+	if items := harness.Lines[AttentionItem](t, x.OK("attention", "--json")); len(items) != 1 || items[0].Count != 1 ||
 		items[0].Key != keys["bad"] {
 		t.Errorf("failed again: %+v", items)
 	}

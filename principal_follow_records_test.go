@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"cdktr/e2e/harness"
 )
 
 // Output comes many lines a reply to who asks for that with n, and one by one to who does not; the lines are the same,
@@ -74,7 +76,7 @@ func TestLogsManyLinesAReply(t *testing.T) {
 		!strings.HasSuffix(out, "\n2999\n3000\n") || !strings.Contains(out, "\n\xff\n") {
 		t.Errorf("cdktr logs prints %d lines: %.50q", strings.Count(out, "\n"), out)
 	}
-	if n := len(e2eLines[logJSON](t, x.OK("logs", id, "--json"))); n != 3007 {
+	if n := len(harness.Lines[logJSON](t, x.OK("logs", id, "--json"))); n != 3007 {
 		t.Errorf("cdktr logs --json prints %d lines", n)
 	}
 }

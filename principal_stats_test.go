@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 // statsBrute works the statistics out from every run there is, the simple way.
@@ -187,7 +189,7 @@ func TestStatsVerb(t *testing.T) {
 		!strings.Contains(out, "rate         0.0%") {
 		t.Errorf("of a failure:\n%s", out)
 	}
-	s := e2eDecode[Stats](t, x.OK("stats", "ok", "--json"))
+	s := harness.Decode[Stats](t, x.OK("stats", "ok", "--json"))
 	if s.Runs != 2 || s.Rate != 1 || len(s.Calendar) != statsDays || s.Calendar[statsDays-1].Worst != runSucceeded ||
 		s.Longest == nil || s.P50 > s.P95 {
 		t.Errorf("%+v", s)

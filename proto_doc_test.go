@@ -25,6 +25,8 @@ import (
 	"testing"
 	"text/template"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 const (
@@ -295,7 +297,7 @@ func protocolPing(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(e2ePatience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	greeting := append(append(append([]byte{0xff, 8: 0, 9: 0x7f}, 3, 0), "NULL"...), make([]byte, 48)...)
@@ -336,4 +338,47 @@ func protocolPing(t *testing.T) string {
 	reply[1] = byte(len(reply) - 2)
 	part("Principal", "the reply, in the same envelope.", append(envelope, reply...))
 	return strings.TrimSuffix(b.String(), "\n\n")
+}
+
+// TestProtocolEvents: events have the fields that the document says, each kind those of its row.
+func TestProtocolEvents(t *testing.T) {
+	x := e2eNew(t)
+	x.File("w.yml", "params: {n: {default: '1'}}\nschedule: '0 3 1 1 *'\ntasks:\n  a: {retries: 1, retry_delay: "+
+		"10ms, run: 'echo a; echo k=v >> $CDKTR_OUTPUT; [ $CDKTR_ATTEMPT = 2 ]'}\n  b: {depends: [a], run: 'exit "+
+		"3'}\n  c: {depends: [b], run: 'true'}\n")
+	x.File("hold.yml", "tasks:\n  a: {run: 'echo held; while [ -e $DIR/hold ]; do sleep 0.05; done; echo over'}\n")
+	if err := os.WriteFile(x.Dir+"/hold", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	x.Principal("--with-agent")
+	run := x.run("w", "--key", "k", "-p", "n=2").ID
+	x.OK("retry", run)
+	x.await(run)
+	for _, args := range []string{"pause w", "resume w", "pause --all", "resume --all", "drain one", "undrain one"} {
+		x.OK(strings.Fields(args)...)
+	}
+	held := x.Start("hold")
+	x.OK("cancel", held, "--force")
+	x.await(held)
+	held = x.Start("hold")
+	x.Until("its task is at work", func() bool { return x.show(held).task("a").State == taskRunning })
+	x.OK("cancel", held, "--task", "a")
+	x.await(held)
+	rows, seen := protocolEventFields(t), map[string]bool{}
+	for _, e := range harness.Lines[map[string]any](t, x.OK("events", "--json")) {
+		kind := fmt.Sprint(e["e"])
+		seen[kind] = true
+		for field := range e {
+			if !slices.Contains(rows[kind], field) {
+				t.Errorf("%s has the field %q, which its row has not", kind, field)
+			}
+		}
+	}
+	for _, kind := range []string{evVersion, evSchedule, evPaused, evResumed, evQueued, evAssigned, evRequeued,
+		evCancelling, evTaskStopping, evAgentUp, evAgentDrained,
+		evAgentUndrain, evBooted, evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished, evRunFinished} {
+		if !seen[kind] {
+			t.Errorf("no event %s was seen", kind)
+		}
+	}
 }

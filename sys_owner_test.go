@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"cdktr/e2e/harness"
 )
 
 const ownerUID, ownerOther = 12345, 12346 // two users that no box has
@@ -28,7 +30,7 @@ type ownerRig struct {
 func ownerNew(t *testing.T) *ownerRig {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		e2eLacks(t, "only root can act as another user")
+		harness.Lacks(t, "only root can act as another user")
 	}
 	x := e2eNew(t)
 	r := &ownerRig{x, x.Dir + "/state", x.Dir + "/secret"}
@@ -263,7 +265,7 @@ func TestOwnerInit(t *testing.T) {
 // which starts on them; root does not start on them itself.
 func TestOwnerService(t *testing.T) {
 	r := ownerNew(t)
-	r.Bin = e2ePlain(t, r.Dir) // the other user can reach it
+	r.Bin = harness.Plain(t, r.Dir) // the other user can reach it
 	r.File("w.yml", "tasks: {a: {run: echo hi}}\n")
 	r.UID = ownerUID
 	p := r.Principal("--with-agent", "--state", r.state)

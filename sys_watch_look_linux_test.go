@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 // Where the system tells of no changes it is looked again and again; where a look says that it will be told, it waits.
@@ -126,7 +128,7 @@ func TestWatchLook(t *testing.T) {
 			if got != want {
 				t.Errorf("saw %q, want %q", got, want)
 			}
-		case <-time.After(e2ePatience):
+		case <-time.After(harness.Patience):
 			t.Fatalf("never saw %q", want)
 		}
 	}

@@ -11,7 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"cdktr/e2e/harness"
 
 	"golang.org/x/sys/unix"
 )
@@ -465,7 +466,7 @@ func BenchmarkTermPaint(b *testing.B) {
 // colours.
 func TestTermPaintTmux(t *testing.T) {
 	const w, h = 80, 24
-	clientsNeed(t, "the test needs tmux", "tmux", "-V")
+	harness.Need(t, "the test needs tmux", "tmux", "-V")
 	dir := t.TempDir()
 	pipe := filepath.Join(dir, "pipe")
 	if err := unix.Mkfifo(pipe, 0o600); err != nil {
@@ -489,7 +490,7 @@ func TestTermPaintTmux(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { file.Close() }) // after the server's end, which the end of the pipe would bring about as well
-	termTmuxEnd(t, tmux)
+	harness.EndTmux(t, tmux)
 	c := termCanvasNew(t, w, h, &termPainter{})
 	file.WriteString(termEnterText)
 	for frame := range 120 {
@@ -517,26 +518,6 @@ func TestTermPaintTmux(t *testing.T) {
 			}
 		}
 	}
-}
-
-// termTmuxEnd stops the server at the end of the test, and waits until it is gone.
-func termTmuxEnd(t *testing.T, tmux func(...string) string) {
-	var pid int
-	if _, err := fmt.Sscan(tmux("display-message", "-p", "#{pid}"), &pid); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Kill(pid, unix.SIGTERM); err != nil {
-			t.Error(err)
-		}
-		for {
-			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-			if err != nil || bytes.Contains(stat, []byte(") Z ")) { // nobody may be there to bury it
-				return
-			}
-			<-time.After(e2ePoll)
-		}
-	})
 }
 
 // The cells hold what may be shown and nothing else.

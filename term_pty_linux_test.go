@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"cdktr/e2e/harness"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -151,7 +153,7 @@ func (p *termPty) hangUp() { p.master.Close() }
 // until waits until ok says so of the screen, between frames.
 func (p *termPty) until(what string, ok func(screen *termEmulator) bool) {
 	p.t.Helper()
-	limit := time.After(e2ePatience)
+	limit := time.After(harness.Patience)
 	for {
 		p.mu.Lock()
 		found := ok(p.screen) && (!p.screen.modes["?2026"] || p.screen.fault != "")
@@ -219,10 +221,10 @@ func (p *termPty) settle() {
 // end waits for the end of the program, and until all that it wrote is there. It gives the exit code, as a shell does.
 func (p *termPty) end() int {
 	p.t.Helper()
-	limit := time.AfterFunc(e2ePatience, func() { p.cmd.Process.Kill() })
+	limit := time.AfterFunc(harness.Patience, func() { p.cmd.Process.Kill() })
 	p.cmd.Wait()
 	if !limit.Stop() {
-		p.t.Fatalf("it did not end within %v", e2ePatience)
+		p.t.Fatalf("it did not end within %v", harness.Patience)
 	}
 	p.settle()
 	status := p.cmd.ProcessState.Sys().(syscall.WaitStatus)

@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 // wireTestKeys are options for both ends of tcp: the server knows the client's key
@@ -486,7 +488,7 @@ func TestWireLibzmqStranger(t *testing.T) {
 	keys := wireTestKeys(t)
 	l := wireTestServeAt(t, "tcp://127.0.0.1:0", keys, func(wireConn) { t.Error("it was let in") })
 	stranger := curveTestPair(t, 13)
-	out, err := wirePython(t, l.endpoint, "import zmq.utils.monitor"+wireStrangerScript,
+	out, err := harness.Python(t, l.endpoint, "import zmq.utils.monitor"+wireStrangerScript,
 		keys.CurveClient.Server.String(), stranger.Public.String(), stranger.Secret.Text()).Output()
 	if err != nil || string(out) != "400\nOK\n" {
 		t.Errorf("libzmq client: %v, %q", err, out)

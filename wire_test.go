@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -21,6 +20,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 // wireNoLeaks fails the test if a goroutine of this room that began in it outlives it.
@@ -455,18 +456,6 @@ func TestWireSendLimits(t *testing.T) {
 	})
 }
 
-// A libzmq peer runs in Python. The script gets the endpoint as its argument.
-// Keys follow: the server's public one, and a pair.
-func wirePython(t *testing.T, endpoint, script string, keys ...string) *exec.Cmd {
-	const python = "/usr/bin/python3"
-	if out, err := exec.Command(python, "-c", "import zmq").CombinedOutput(); err != nil {
-		e2eLacks(t, "no libzmq to test against (apt install python3-zmq): %v: %s", err, out)
-	}
-	cmd := exec.CommandContext(t.Context(), python, append([]string{"-c", script, endpoint}, keys...)...)
-	cmd.Stderr = t.Output()
-	return cmd
-}
-
 const wireClientScript = `
 import sys, time, zmq
 ctx = zmq.Context()
@@ -568,7 +557,7 @@ func wireTestLibzmqClient(t *testing.T, endpoint string, opt wireOptions, keys .
 			}
 		}
 	}).endpoint
-	out, err := wirePython(t, endpoint, wireClientScript, keys...).Output()
+	out, err := harness.Python(t, endpoint, wireClientScript, keys...).Output()
 	if err != nil || string(out) != "OK\n" {
 		t.Fatalf("libzmq client: %v, %q", err, out)
 	}
@@ -607,7 +596,7 @@ while True:
 
 // wireTestLibzmqServer starts the server and returns its endpoint and process id.
 func wireTestLibzmqServer(t *testing.T, endpoint string, args ...string) (string, int) {
-	cmd := wirePython(t, endpoint, wireServerScript, args...)
+	cmd := harness.Python(t, endpoint, wireServerScript, args...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

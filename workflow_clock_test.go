@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 // workflowWarned reads a file at noon of 1 February 2026 in Berlin, and gives the warnings.
@@ -91,7 +93,7 @@ func TestWorkflowWarnedWhere(t *testing.T) {
 	if r := x.Code(0, "validate"); !strings.Contains(r.Out, odd) || !strings.Contains(r.Out, bad) {
 		t.Errorf("validate says %s", r.Out)
 	}
-	items := func() []AttentionItem { return e2eLines[AttentionItem](t, x.OK("attention", "--json")) }
+	items := func() []AttentionItem { return harness.Lines[AttentionItem](t, x.OK("attention", "--json")) }
 	list := items()
 	if len(list) != 1 || list[0].Kind != attentionFolder || list[0].Count != 2 ||
 		strings.Join(list[0].Workflows, " ") != "odd sub.bad" ||

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 const (
@@ -509,7 +511,7 @@ func TestFolderEnds(t *testing.T) {
 		}
 		select {
 		case <-ended:
-		case <-time.After(e2ePatience):
+		case <-time.After(harness.Patience):
 			t.Fatalf("ended before its first scan %v: it goes on", first)
 		}
 		cancel()

@@ -3,7 +3,7 @@
 // root, systemd-nspawn and a tree that debootstrap made, which -boot.tree names: .ci/run does all that. Without it only
 // the page's words are looked at.
 
-package main
+package e2e
 
 import (
 	"errors"
@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 var bootTree = flag.String("boot.tree", "", "folder of a Debian with systemd and sshd, of which TestBoot boots a copy")
@@ -32,18 +34,22 @@ type bootWords struct {
 // bootRead reads the page's section. The test knows nothing of the service but what stands there.
 func bootRead(t *testing.T) (w bootWords) {
 	t.Helper()
-	_, text, ok := strings.Cut(docsRead(t, bootPage), "\n## As a service\n")
+	page, err := os.ReadFile("../" + bootPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, ok := strings.Cut(string(page), "\n## As a service\n")
 	text, _, _ = strings.Cut(text, "\n## ")
 	name := regexp.MustCompile("`(/etc/systemd/system/[^`]+)`").FindStringSubmatch(text)
 	if !ok || name == nil {
 		t.Fatal(bootPage + " does not say where the unit goes")
 	}
 	w.unitFile = name[1]
-	for _, block := range docsBlock.FindAllStringSubmatch(text, -1) {
+	for _, block := range regexp.MustCompile("(?ms)^```[a-z]*\n(.*?)^```$").FindAllStringSubmatch(text, -1) {
 		for mark, into := range map[string]*string{"[Unit]": &w.unit, "useradd": &w.setUp, "usermod": &w.letIn,
 			"systemctl restart": &w.upgrade, "journalctl": &w.warnings} {
-			if strings.Contains(block[2], mark) {
-				*into = strings.TrimSpace(block[2])
+			if strings.Contains(block[1], mark) {
+				*into = strings.TrimSpace(block[1])
 			}
 		}
 	}
@@ -55,7 +61,7 @@ func bootRead(t *testing.T) (w bootWords) {
 
 // bootBox is a Debian in a container: a machine of its own, but for the kernel.
 type bootBox struct {
-	*e2e
+	*site
 	tree   string
 	nspawn *exec.Cmd
 	exited chan struct{}
@@ -65,9 +71,9 @@ type bootBox struct {
 // bootNew copies the tree and puts the program and the unit into it. Nothing runs yet.
 func bootNew(t *testing.T, w bootWords) *bootBox {
 	t.Helper()
-	b := &bootBox{e2e: e2eNew(t)}
+	b := &bootBox{site: newSite(t)}
 	b.tree = b.Dir + "/tree"
-	b.Bin = e2ePlain(t, b.Dir)
+	b.Bin = harness.Plain(t, b.Dir)
 	b.host("cp", "-a", "--reflink=auto", *bootTree, b.tree)
 	b.host("install", b.Bin, b.tree+"/usr/local/bin/cdktr")
 	b.put(w.unitFile, w.unit)
@@ -154,7 +160,7 @@ func (b *bootBox) off() {
 		return
 	}
 	b.sh("systemctl poweroff")
-	for _, after := range []time.Duration{30 * time.Second, e2ePatience} {
+	for _, after := range []time.Duration{30 * time.Second, harness.Patience} {
 		select {
 		case <-b.exited:
 			b.nspawn = nil
@@ -167,7 +173,7 @@ func (b *bootBox) off() {
 }
 
 // sh has root's shell in there do something.
-func (b *bootBox) sh(command string) e2eResult {
+func (b *bootBox) sh(command string) harness.Result {
 	cmd := exec.Command("nsenter", "--target", strconv.Itoa(b.leader), "--all", "env", "-i", "HOME=/root",
 		"LANG=C.UTF-8",
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "bash", "-euo", "pipefail", "-c",
@@ -175,7 +181,7 @@ func (b *bootBox) sh(command string) e2eResult {
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
-	r := e2eResult{out.String(), errs.String(), 0}
+	r := harness.Result{Out: out.String(), Err: errs.String()}
 	if err != nil {
 		r.Code = 1
 		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
@@ -192,7 +198,7 @@ func (b *bootBox) does(command string) string {
 }
 
 // ends wants a command in there to end with a code.
-func (b *bootBox) ends(code int, command string) e2eResult {
+func (b *bootBox) ends(code int, command string) harness.Result {
 	b.T.Helper()
 	r := b.sh(command)
 	if r.Code != code {
@@ -355,7 +361,7 @@ func (b *bootBox) upgrade(w bootWords) {
 	b.Until("a task has begun", func() bool { return b.sh("test -e /var/lib/cdktr/begun").Code == 0 })
 	before := b.mainPID()
 	b.host("install", b.Bin, b.tree+"/root/cdktr")
-	ended := make(chan e2eResult, 1)
+	ended := make(chan harness.Result, 1)
 	go func() { ended <- b.sh(w.upgrade) }()
 	b.Until("the service stops", func() bool {
 		return strings.Contains(b.does("systemctl show --property ActiveState cdktr"), "deactivating")

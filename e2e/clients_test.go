@@ -1,7 +1,7 @@
 // Tests of the clients in clients/: programs in other languages that a user may copy. Each is run against a real
 // principal, over its socket and, where the client can, over tcp with a credential.
 
-package main
+package e2e
 
 import (
 	"context"
@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"cdktr/e2e/harness"
 )
 
 // clientsFlow is what the clients run: parameters, output on both streams, bytes that are no text, a failure to ask
@@ -27,31 +29,26 @@ tasks:
 // clientsHold runs until it is let go.
 const clientsHold = "tasks:\n  a: {run: 'echo held; while [ -e $DIR/hold ]; do sleep 0.05; done; echo over'}\n"
 
-// clientsNew starts a principal with workflows, on its socket and on tcp, and gives a credential of each role.
-func clientsNew(t *testing.T) (h *authTestHub) {
-	t.Helper()
-	h = &authTestHub{e2e: e2eNew(t), creds: map[string]string{}}
-	h.File("etl/daily.yml", clientsFlow)
-	h.File("hold.yml", clientsHold)
-	h.File("cron.yml", "schedule: '0 3 1 1 *'\ntasks:\n  a: {run: 'true'}\n")
-	if err := os.WriteFile(h.Dir+"/hold", nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	h.principal = h.e2e.Principal("--with-agent", "--bind", "tcp://127.0.0.1:0")
-	h.endpoint = h.principal.Saw(&h.principal.Err, `(tcp://127\.0\.0\.1:[1-9]\d*)"? state=`)[1]
-	h.authorize("op", roleOperator)
-	h.authorize("ci", roleTrigger, "--workflows", "etl.*")
-	return h
+// hub is a site whose principal also listens on tcp.
+type hub struct {
+	*site
+	harness.Hub
 }
 
-// clientsNeed wants a tool to work, within e2ePatience.
-func clientsNeed(t *testing.T, hint string, args ...string) {
+// clientsNew starts a principal with workflows, on its socket and on tcp, and gives a credential of each role.
+func clientsNew(t *testing.T) *hub {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), e2ePatience)
-	defer cancel()
-	if out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput(); err != nil {
-		e2eLacks(t, "%s: %v: %s", hint, err, out)
+	x := newSite(t)
+	x.File("etl/daily.yml", clientsFlow)
+	x.File("hold.yml", clientsHold)
+	x.File("cron.yml", "schedule: '0 3 1 1 *'\ntasks:\n  a: {run: 'true'}\n")
+	if err := os.WriteFile(x.Dir+"/hold", nil, 0o644); err != nil {
+		t.Fatal(err)
 	}
+	h := &hub{x, x.OpenHub("--with-agent")}
+	h.Authorize("op", "operator")
+	h.Authorize("ci", "trigger", "--workflows", "etl.*")
+	return h
 }
 
 // clientsResult is how a client ended.
@@ -62,8 +59,8 @@ type clientsResult struct {
 
 // clientsRun runs a program of another language to its end, with more variables of the environment. Any goroutine may
 // call it; the code is -1 when the program did not come to an end of its own.
-func clientsRun(h *e2e, env []string, args ...string) clientsResult {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*e2ePatience)
+func clientsRun(h *site, env []string, args ...string) clientsResult {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*harness.Patience)
 	defer cancel()
 	var out, stderr strings.Builder
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
@@ -172,9 +169,9 @@ print("fine")
 
 // TestClientPython asks every method of clients/python/cdktr.py, over both kinds of endpoint.
 func TestClientPython(t *testing.T) {
-	clientsNeed(t, "apt install python3-zmq", clientsPython, "-c", "import zmq")
+	harness.Need(t, "apt install python3-zmq", clientsPython, "-c", "import zmq")
 	h := clientsNew(t)
-	folder, err := filepath.Abs("clients/python")
+	folder, err := filepath.Abs("../clients/python")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,8 +179,8 @@ func TestClientPython(t *testing.T) {
 	if err := os.WriteFile(script, []byte(clientsPythonTest), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, where := range [][]string{{"ipc://" + h.Dir + "/s"}, {"", h.creds["op"]}} {
-		r := clientsRun(h.e2e, nil, append([]string{clientsPython, script, folder}, where...)...)
+	for _, where := range [][]string{{"ipc://" + h.Dir + "/s"}, {"", h.Creds["op"]}} {
+		r := clientsRun(h.site, nil, append([]string{clientsPython, script, folder}, where...)...)
 		if r.out != "fine\n" || r.code != 0 {
 			t.Fatalf("%q: exit code %d\n%s%s", where, r.code, r.out, r.err)
 		}
@@ -192,7 +189,7 @@ func TestClientPython(t *testing.T) {
 
 // TestClientPythonMain runs it as a program: output, exit codes, and a key that may not, or is not known.
 func TestClientPythonMain(t *testing.T) {
-	clientsNeed(t, "apt install python3-zmq", clientsPython, "-c", "import zmq")
+	harness.Need(t, "apt install python3-zmq", clientsPython, "-c", "import zmq")
 	h := clientsNew(t)
 	for _, c := range []struct {
 		args     string
@@ -214,11 +211,11 @@ func TestClientPythonMain(t *testing.T) {
 	} {
 		args := strings.Fields(c.args)
 		for i, arg := range args {
-			if file := h.creds[arg]; file != "" {
+			if file := h.Creds[arg]; file != "" {
 				args[i] = file
 			}
 		}
-		r := clientsRun(h.e2e, nil, append([]string{clientsPython, "clients/python/cdktr.py"}, args...)...)
+		r := clientsRun(h.site, nil, append([]string{clientsPython, "../clients/python/cdktr.py"}, args...)...)
 		if r.code != c.code || !strings.Contains(r.out, c.out) || !strings.Contains(r.err, c.err) ||
 			strings.Contains(r.err, "Traceback") {
 			t.Errorf("%s: exit code %d, want %d with %q and %q\n%s%s", c.args, r.code, c.code, c.out, c.err, r.out,
@@ -227,7 +224,7 @@ func TestClientPythonMain(t *testing.T) {
 	}
 	h.OK("authorize", "--remove", "ci")
 	h.Until("the key is gone", func() bool {
-		r := clientsRun(h.e2e, nil, clientsPython, "clients/python/cdktr.py", "--credential", h.creds["ci"], "ping")
+		r := clientsRun(h.site, nil, clientsPython, "../clients/python/cdktr.py", "--credential", h.Creds["ci"], "ping")
 		return r.code == exitNotAllowed && strings.Contains(r.err, "does not know our key")
 	})
 }
@@ -273,8 +270,8 @@ print("fine")
 // TestClientPythonRestart: a principal that is killed and comes back costs a client nothing: no line twice, no event
 // lost, and a subscriber is told of the gap.
 func TestClientPythonRestart(t *testing.T) {
-	clientsNeed(t, "apt install python3-zmq", clientsPython, "-c", "import zmq")
-	x := e2eNew(t)
+	harness.Need(t, "apt install python3-zmq", clientsPython, "-c", "import zmq")
+	x := newSite(t)
 	x.File("hold.yml", clientsHold)
 	x.File("cron.yml", "tasks:\n  a: {run: 'true'}\n")
 	if err := os.WriteFile(x.Dir+"/hold", nil, 0o644); err != nil {
@@ -282,7 +279,7 @@ func TestClientPythonRestart(t *testing.T) {
 	}
 	p := x.Principal()
 	x.Agent("a")
-	folder, err := filepath.Abs("clients/python")
+	folder, err := filepath.Abs("../clients/python")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,28 +306,28 @@ func TestClientPythonRestart(t *testing.T) {
 func TestClientC(t *testing.T) {
 	h := clientsNew(t)
 	bin := h.Dir + "/trigger"
-	clientsNeed(t, "apt install gcc libc6-dev libzmq3-dev", "gcc", "-std=c99", "-D_POSIX_C_SOURCE=200112L", "-Wall",
-		"-Wextra", "-Werror", "-O2", "-o", bin, "clients/c/trigger.c", "-lzmq")
+	harness.Need(t, "apt install gcc libc6-dev libzmq3-dev", "gcc", "-std=c99", "-D_POSIX_C_SOURCE=200112L", "-Wall",
+		"-Wextra", "-Werror", "-O2", "-o", bin, "../clients/c/trigger.c", "-lzmq")
 	clientsTrigger(h, bin)
 	clientsRestart(t, bin)
 }
 
 // TestClientNode installs what clients/node/package.json names, and runs trigger.mjs.
 func TestClientNode(t *testing.T) {
-	clientsNeed(t, "apt install nodejs npm", "sh", "-c", "node --version && npm --version")
+	harness.Need(t, "apt install nodejs npm", "sh", "-c", "node --version && npm --version")
 	h := clientsNew(t)
 	dir := h.Dir + "/node"
-	if err := os.CopyFS(dir, os.DirFS("clients/node")); err != nil {
+	if err := os.CopyFS(dir, os.DirFS("../clients/node")); err != nil {
 		t.Fatal(err)
 	}
-	clientsNeed(t, "npm reaches its registry", "npm", "install", "--prefer-offline", "--prefix", dir, "--no-audit",
+	harness.Need(t, "npm reaches its registry", "npm", "install", "--prefer-offline", "--prefix", dir, "--no-audit",
 		"--no-fund", "--ignore-scripts")
 	clientsTrigger(h, "node", dir+"/trigger.mjs")
 	clientsRestart(t, "node", dir+"/trigger.mjs")
 }
 
 // clientsTrigger runs a client that is called with ENDPOINT WORKFLOW [NAME=VALUE...], over both kinds of endpoint.
-func clientsTrigger(h *authTestHub, command ...string) {
+func clientsTrigger(h *hub, command ...string) {
 	h.T.Helper()
 	socket := "ipc://" + h.Dir + "/s"
 	odd := "a \"b\" \\ 'c' $HOME\t\u00e9\n."
@@ -344,18 +341,18 @@ func clientsTrigger(h *authTestHub, command ...string) {
 		{socket, "", "nothing", "", exitRefused, "no workflow"},
 		{socket, "", "etl.daily", "dya=1", exitRefused, "did you mean"},
 		{socket, "", "etl.daily", "day", exitUsage, "NAME=VALUE"},
-		{h.endpoint, h.creds["ci"], "etl.daily", "day=" + odd, 0, " succeeded"},
+		{h.Endpoint, h.Creds["ci"], "etl.daily", "day=" + odd, 0, " succeeded"},
 	} {
 		args := append(slices.Clone(command), c.endpoint, c.workflow)
 		if c.pair != "" {
 			args = append(args, c.pair)
 		}
-		r := clientsRun(h.e2e, []string{"CDKTR_CREDENTIAL=" + c.credential}, args...)
+		r := clientsRun(h.site, []string{"CDKTR_CREDENTIAL=" + c.credential}, args...)
 		if r.code != c.code || !strings.Contains(r.err, c.err) {
 			h.T.Errorf("%q: exit code %d, want %d and %q\n%s%s", args, r.code, c.code, c.err, r.out, r.err)
 		}
 		if strings.HasSuffix(c.pair, odd) {
-			if run := clientsNewest(h.e2e); run == nil || run.Params["day"] != odd {
+			if run := clientsNewest(h.site); run == nil || run.Params["day"] != odd {
 				h.T.Errorf("%q: the newest run is %+v", args, run)
 			}
 		}
@@ -365,7 +362,7 @@ func clientsTrigger(h *authTestHub, command ...string) {
 // clientsRestart kills the principal while a client waits for a run, and starts another: the client sees the end.
 func clientsRestart(t *testing.T, command ...string) {
 	t.Helper()
-	x := e2eAlone(t) // with an agent of its own, which goes on
+	x := newSiteAlone(t) // with an agent of its own, which goes on
 	x.File("hold.yml", clientsHold)
 	if err := os.WriteFile(x.Dir+"/hold", nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -389,7 +386,7 @@ func clientsRestart(t *testing.T, command ...string) {
 }
 
 // clientsNewest gives the newest run.
-func clientsNewest(x *e2e) *Run {
+func clientsNewest(x *site) *Run {
 	if r, err := x.ask(Request{Op: "ps", All: true, N: 1}); err == nil && len(r.Runs) == 1 {
 		return r.Runs[0]
 	}
@@ -408,61 +405,18 @@ func TestClientShell(t *testing.T) {
 	const odd = "it's \"b\" \\ $HOME *\té"
 	for _, shell := range []string{"", "ssh hub"} {
 		env := []string{path, "CDKTR_SHELL=" + shell}
-		r := clientsRun(h.e2e, env, "sh", "clients/shell/trigger.sh", "etl.daily", "day="+odd)
-		run := clientsNewest(h.e2e)
+		r := clientsRun(h.site, env, "sh", "../clients/shell/trigger.sh", "etl.daily", "day="+odd)
+		run := clientsNewest(h.site)
 		if run == nil || r.code != 0 || r.out != run.ID+" succeeded\n" || run.Params["day"] != odd {
 			t.Errorf("%q: %+v, the newest run is %+v", shell, r, run)
 		}
-		r = clientsRun(h.e2e, env, "sh", "clients/shell/trigger.sh", "etl.daily", "exit=2")
+		r = clientsRun(h.site, env, "sh", "../clients/shell/trigger.sh", "etl.daily", "exit=2")
 		if r.code != exitFailed || !strings.HasSuffix(r.out, " failed\n") {
 			t.Errorf("%q: %+v", shell, r)
 		}
-		if r = clientsRun(h.e2e, env, "sh", "clients/shell/trigger.sh", "nothing"); r.code != exitRefused ||
+		if r = clientsRun(h.site, env, "sh", "../clients/shell/trigger.sh", "nothing"); r.code != exitRefused ||
 			r.out != "" || !strings.Contains(r.err, "no workflow") {
 			t.Errorf("%q: %+v", shell, r)
-		}
-	}
-}
-
-// TestProtocolEvents: events have the fields that the document says, each kind those of its row.
-func TestProtocolEvents(t *testing.T) {
-	x := e2eNew(t)
-	x.File("w.yml", "params: {n: {default: '1'}}\nschedule: '0 3 1 1 *'\ntasks:\n  a: {retries: 1, retry_delay: "+
-		"10ms, run: 'echo a; echo k=v >> $CDKTR_OUTPUT; [ $CDKTR_ATTEMPT = 2 ]'}\n  b: {depends: [a], run: 'exit "+
-		"3'}\n  c: {depends: [b], run: 'true'}\n")
-	x.File("hold.yml", clientsHold)
-	if err := os.WriteFile(x.Dir+"/hold", nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	x.Principal("--with-agent")
-	run := x.run("w", "--key", "k", "-p", "n=2").ID
-	x.OK("retry", run)
-	x.await(run)
-	for _, args := range []string{"pause w", "resume w", "pause --all", "resume --all", "drain one", "undrain one"} {
-		x.OK(strings.Fields(args)...)
-	}
-	held := x.Start("hold")
-	x.OK("cancel", held, "--force")
-	x.await(held)
-	held = x.Start("hold")
-	x.Until("its task is at work", func() bool { return x.show(held).task("a").State == taskRunning })
-	x.OK("cancel", held, "--task", "a")
-	x.await(held)
-	rows, seen := protocolEventFields(t), map[string]bool{}
-	for _, e := range e2eLines[map[string]any](t, x.OK("events", "--json")) {
-		kind := fmt.Sprint(e["e"])
-		seen[kind] = true
-		for field := range e {
-			if !slices.Contains(rows[kind], field) {
-				t.Errorf("%s has the field %q, which its row has not", kind, field)
-			}
-		}
-	}
-	for _, kind := range []string{evVersion, evSchedule, evPaused, evResumed, evQueued, evAssigned, evRequeued,
-		evCancelling, evTaskStopping, evAgentUp, evAgentDrained,
-		evAgentUndrain, evBooted, evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished, evRunFinished} {
-		if !seen[kind] {
-			t.Errorf("no event %s was seen", kind)
 		}
 	}
 }

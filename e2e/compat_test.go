@@ -1,13 +1,15 @@
-package main
+package e2e
 
 import (
 	"strings"
 	"testing"
+
+	"cdktr/e2e/harness"
 )
 
-// e2eCompatPython is a client of CDKTR as its own are: three ports, no keys. It starts a run and reads its output from
+// compatPython is a client of CDKTR as its own are: three ports, no keys. It starts a run and reads its output from
 // the publishing port, pushes a record that makes no sense, and looks again whether the principal is there.
-const e2eCompatPython = `
+const compatPython = `
 import sys, zmq
 ports, ctx = sys.argv[1:], zmq.Context()
 def sock(kind, at):
@@ -34,7 +36,7 @@ print("fine")
 
 // TestCompatPorts: CDKTR's own programs find their three ports, where --insecure lets them in.
 func TestCompatPorts(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("talk.yml", "tasks:\n  t: {run: echo hello}\n")
 	x.Refused(2, []string{"--bind", "--insecure"}, "start", "principal", "--compat-ports")
 	x.Refused(2, []string{"--insecure", "keys"}, "start", "principal", "--compat-ports", "--bind", "tcp://127.0.0.1:0")
@@ -45,7 +47,7 @@ func TestCompatPorts(t *testing.T) {
 	if len(ports) != 4 {
 		t.Fatalf("listening on %q", listening)
 	}
-	out, err := wirePython(t, ports[1], e2eCompatPython, ports[2:]...).Output()
+	out, err := harness.Python(t, ports[1], compatPython, ports[2:]...).Output()
 	if err != nil || string(out) != "fine\n" {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -1,7 +1,7 @@
 // End-to-end tests of a disk that is full: a real file system of a few megabytes, with the whole state of a principal
 // and its agent on it. They need root, to mount one.
 
-package main
+package e2e
 
 import (
 	"errors"
@@ -14,50 +14,54 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 const diskFlood = 300_000 // lines
 
-// diskSmall puts the state folder on a file system of its own with so many bytes.
-func diskSmall(x *e2e, size int) {
+// diskEnded waits until no run is active, and gives the state of each, by id, and how often it has left its mark.
+func diskEnded(x *site) (states map[string]string, ran map[string]int) {
 	x.T.Helper()
-	diskSmallAt(x, "state", size)
-}
-
-// diskSmallAt does so with another folder.
-func diskSmallAt(x *e2e, folder string, size int) {
-	x.T.Helper()
-	state := x.Dir + "/" + folder
-	err := errors.Join(os.Mkdir(state, 0o700), syscall.Mount("tmpfs", state, "tmpfs", 0,
-		fmt.Sprintf("size=%d,mode=700", size)))
-	if err != nil {
-		e2eLacks(x.T, "no file system can be mounted here: %v", err)
-	}
-	x.T.Cleanup(func() {
-		if err := syscall.Unmount(state, syscall.MNT_DETACH); err != nil {
-			x.T.Error(err)
-		}
+	x.Until("every run has ended", func() bool {
+		r, err := x.ask(Request{Op: "ps", N: 1})
+		return err == nil && len(r.Runs) == 0
 	})
+	states, ran = map[string]string{}, map[string]int{}
+	for _, run := range harness.Lines[Run](x.T, x.OK("ps", "--all", "-n", "10000", "--json")) {
+		if states[run.ID] != "" {
+			x.T.Errorf("ps shows run %s twice", run.ID)
+		}
+		states[run.ID] = run.State
+	}
+	text, err := os.ReadFile(x.Dir + "/ran")
+	if err != nil {
+		x.T.Fatal(err)
+	}
+	for id := range strings.FieldsSeq(string(text)) {
+		ran[id]++
+	}
+	return states, ran
 }
 
-// diskFill writes a file for as long as there is room.
-func diskFill(x *e2e, name string) {
+// diskDoctor gives what doctor says of a thing, and its exit code.
+func diskDoctor(x *site, what string) (Finding, int) {
 	x.T.Helper()
-	f, err := os.Create(filepath.Join(x.Dir, "state", name))
-	for err == nil {
-		_, err = f.Write(make([]byte, 4<<10))
+	r := x.Cdktr("doctor", "--json")
+	for _, f := range harness.Lines[Finding](x.T, r.Out) {
+		if f.What == what {
+			return f, r.Code
+		}
 	}
-	if f.Close(); !errors.Is(err, syscall.ENOSPC) {
-		x.T.Fatalf("fill the disk: %v", err)
-	}
+	return Finding{}, r.Code
 }
 
 // TestDiskFull: with the disk full, runs still run and are recorded, also one that prints without end; when the reserve
 // is spent too, new ones are refused. Nothing acknowledged is lost, and work goes on by itself when there is room
 // again.
 func TestDiskFull(t *testing.T) {
-	x := e2eNew(t)
-	diskSmall(x, 8<<20)
+	x := newSite(t)
+	x.SmallDisk("state", 8<<20)
 	x.File("w.yml", "overlap: allow\ntasks:\n  a: {run: 'echo $CDKTR_RUN_ID >> $DIR/ran'}\n")
 	x.File("long.yml", "tasks:\n  a: {run: 'echo begun; while [ ! -e $DIR/open ]; do sleep 0.05; done; echo over'}\n")
 	x.File("flood.yml", fmt.Sprintf("tasks:\n  a: {run: 'seq 1 %d'}\n", diskFlood))
@@ -66,7 +70,7 @@ func TestDiskFull(t *testing.T) {
 	long := x.Start("long")
 	x.Until("it talks", func() bool { return x.OK("logs", long) == "begun\n" })
 
-	diskFill(x, "ballast")
+	x.FillDisk("state/ballast")
 	var acknowledged []string
 	for range 5 {
 		run := x.run("w")
@@ -94,7 +98,7 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("of %d lines %d are stored, and %d are told of", diskFlood, stored, told)
 	}
 
-	diskFill(x, "ballast2")
+	x.FillDisk("state/ballast2")
 	refused := ""
 	for range 2000 {
 		r := x.Cdktr("run", "w", "--detach")
@@ -120,20 +124,20 @@ func TestDiskFull(t *testing.T) {
 	if run := x.await(long); run.State != runSucceeded {
 		t.Errorf("the long run is %s (%s)", run.State, run.Reason)
 	}
-	x.ended()
+	diskEnded(x)
 	p.Stop()
 	x.Principal("--with-agent", "--no-scheduler")
-	runs, ran := x.ended(), x.effects()
+	states, ran := diskEnded(x)
 	for _, id := range acknowledged {
-		if runs[id] == nil || runs[id].State != runSucceeded || ran[id] != 1 {
-			t.Errorf("acknowledged run %s: %+v, ran %d times", id, runs[id], ran[id])
+		if states[id] != runSucceeded || ran[id] != 1 {
+			t.Errorf("acknowledged run %s: %s, ran %d times", id, states[id], ran[id])
 		}
 	}
 	t.Logf("%d runs were acknowledged on a full disk", len(acknowledged))
 }
 
 // diskItem gives the item of a kind that needs a person, nil when there is none.
-func diskItem(x *e2e, kind string) *AttentionItem {
+func diskItem(x *site, kind string) *AttentionItem {
 	x.T.Helper()
 	r, err := x.ask(Request{Op: "attention"})
 	if err != nil {
@@ -150,40 +154,40 @@ func diskItem(x *e2e, kind string) *AttentionItem {
 // TestDiskTold: a disk that is nearly full is bad to doctor, whose exit code says so. Output that finds no room, and a
 // journal that does not, need a person, until somebody has acknowledged the one and there is room for the other.
 func TestDiskTold(t *testing.T) {
-	x := e2eNew(t)
-	diskSmall(x, 8<<20)
+	x := newSite(t)
+	x.SmallDisk("state", 8<<20)
 	x.File("w.yml", "overlap: allow\ntasks:\n  a: {run: 'seq 1 100'}\n")
 	x.Principal("--with-agent", "--no-scheduler")
-	if says, code := x.doctorSays(); code != exitOK || says["disk"].State == doctorBad {
-		t.Errorf("with room: exit code %d, %+v", code, says["disk"])
+	if says, code := diskDoctor(x, "disk"); code != exitOK || says.State == "bad" {
+		t.Errorf("with room: exit code %d, %+v", code, says)
 	}
-	diskFill(x, "ballast")
-	if says, code := x.doctorSays(); code != exitFailed || says["disk"].State != doctorBad ||
-		!strings.Contains(says["disk"].Text, "output is dropped; make room") {
-		t.Errorf("without: exit code %d, %+v", code, says["disk"])
+	x.FillDisk("state/ballast")
+	if says, code := diskDoctor(x, "disk"); code != exitFailed || says.State != "bad" ||
+		!strings.Contains(says.Text, "output is dropped; make room") {
+		t.Errorf("without: exit code %d, %+v", code, says)
 	}
-	if item := diskItem(x, attentionDisk); item != nil {
+	if item := diskItem(x, "disk"); item != nil {
 		t.Errorf("the journal has its reserve, and attention says %+v", item)
 	}
 	run := x.run("w")
-	item := diskItem(x, attentionOutput)
+	item := diskItem(x, "output")
 	if item == nil || item.Workflow != "w" || item.Runs[0] != run.ID ||
 		!strings.Contains(item.Reason, "lines of output could not be stored: ") ||
 		!strings.Contains(item.Reason, "space") {
 		t.Fatalf("output was dropped, and attention says %+v", item)
 	}
 	x.OK("ack", item.Key)
-	if item := diskItem(x, attentionOutput); item != nil {
+	if item := diskItem(x, "output"); item != nil {
 		t.Errorf("acknowledged, and still there: %+v", item)
 	}
-	diskFill(x, "ballast2")
+	x.FillDisk("state/ballast2")
 	x.Until("the journal cannot be written", func() bool {
 		for range 50 { // one after the other, until the reserve is spent
 			if _, err := x.ask(Request{Op: "run", Workflow: "w"}); err != nil {
 				break
 			}
 		}
-		if item := diskItem(x, attentionDisk); item == nil || !strings.Contains(item.Reason,
+		if item := diskItem(x, "disk"); item == nil || !strings.Contains(item.Reason,
 			"no space left on device") {
 			return false
 		}
@@ -197,7 +201,7 @@ func TestDiskTold(t *testing.T) {
 	if err := errors.Join(os.Remove(x.Dir+"/state/ballast2"), os.Remove(x.Dir+"/state/ballast")); err != nil {
 		t.Fatal(err)
 	}
-	x.Until("it can be again", func() bool { return diskItem(x, attentionDisk) == nil })
+	x.Until("it can be again", func() bool { return diskItem(x, "disk") == nil })
 	if run := x.run("w"); run.State != runSucceeded {
 		t.Errorf("the run is %s: %s", run.State, run.Reason)
 	}
@@ -206,13 +210,13 @@ func TestDiskTold(t *testing.T) {
 // TestDiskAgentTold: output that finds no room on the disk of an agent needs a person, who asks the principal: what
 // comes as it is written, and the end of what is more than log.max_size.
 func TestDiskAgentTold(t *testing.T) {
-	x := e2eNew(t)
-	diskSmallAt(x, "small", 4<<20)
+	x := newSite(t)
+	x.SmallDisk("small", 4<<20)
 	x.File("w.yml", "tasks:\n  a: {run: 'seq 1 100'}\n")
 	x.File("much.yml", "log: {max_size: 1K}\ntasks:\n  a: {run: 'seq 1 100000'}\n")
 	x.Principal("--no-scheduler")
 	x.Agent("small")
-	if x.run("w"); diskItem(x, attentionOutput) != nil {
+	if x.run("w"); diskItem(x, "output") != nil {
 		t.Error("with room output needs a person")
 	}
 	f, err := os.Create(x.Dir + "/small/ballast")
@@ -222,10 +226,11 @@ func TestDiskAgentTold(t *testing.T) {
 	if f.Close(); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatal(err)
 	}
-	for id, want := range map[string]string{"w": "agent small: 100 " + protoRemarkDropped, "much": "agent small: " +
-		protoRemarkLost} {
+	for id, want := range map[string]string{"w": "agent small: 100 " + "lines of output were dropped on the agent: ",
+		"much": "agent small: " +
+			"the end of the output of this run is lost: "} {
 		run := x.run(id)
-		item := diskItem(x, attentionOutput)
+		item := diskItem(x, "output")
 		if item == nil || item.Workflow != id || item.Agent != "small" || item.Runs[0] != run.ID ||
 			!strings.Contains(item.Reason, want) || !strings.Contains(item.Reason, "space") {
 			t.Fatalf("%s (%s): attention says %+v\n%s", id, run.State, item, x.OK("logs", run.ID))
@@ -238,7 +243,7 @@ func TestDiskAgentTold(t *testing.T) {
 	if err := os.Remove(x.Dir + "/small/ballast"); err != nil {
 		t.Fatal(err)
 	}
-	if x.run("w"); diskItem(x, attentionOutput) != nil {
+	if x.run("w"); diskItem(x, "output") != nil {
 		t.Error("with room again output needs a person")
 	}
 }
@@ -246,8 +251,8 @@ func TestDiskAgentTold(t *testing.T) {
 // TestDiskReadOnly: a disk that has become read-only, as a card does that fails, is named at the start, and by doctor;
 // nothing is changed on it, and all is there when it can be written again.
 func TestDiskReadOnly(t *testing.T) {
-	x := e2eNew(t)
-	diskSmall(x, 8<<20)
+	x := newSite(t)
+	x.SmallDisk("state", 8<<20)
 	remount := func(flags uintptr) {
 		if err := syscall.Mount("", x.Dir+"/state", "", syscall.MS_REMOUNT|flags, ""); err != nil {
 			t.Fatal(err)
@@ -259,9 +264,9 @@ func TestDiskReadOnly(t *testing.T) {
 	p.Stop()
 	remount(syscall.MS_RDONLY)
 	x.Refused(1, []string{x.Dir + "/state", "read-only file system"}, "start", "principal")
-	if says, _ := x.doctorSays(); says["state"].State != doctorBad || !strings.Contains(says["state"].Text,
+	if says, _ := diskDoctor(x, "state"); says.State != "bad" || !strings.Contains(says.Text,
 		"read-only file system") {
-		t.Errorf("doctor says %+v", says["state"])
+		t.Errorf("doctor says %+v", says)
 	}
 	remount(0)
 	x.Principal("--with-agent")
@@ -273,30 +278,30 @@ func TestDiskReadOnly(t *testing.T) {
 // TestDiskRetention: when the disk is full old output goes, the oldest first, and what is printed then is stored whole
 // again.
 func TestDiskRetention(t *testing.T) {
-	x := e2eNew(t)
-	diskSmall(x, 8<<20)
+	x := newSite(t)
+	x.SmallDisk("state", 8<<20)
 	old := x.Dir + "/state/logs/old/"
 	if err := os.MkdirAll(old, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for name, size := range map[string]int{"2025-01-01": 3 << 20, "2025-01-02": 1 << 10, "2025-01-03": 1 << 10} {
-		if err := os.WriteFile(old+name+logEnding, []byte(strings.Repeat("x\n", size/2)), 0o600); err != nil {
+		if err := os.WriteFile(old+name+".jsonl", []byte(strings.Repeat("x\n", size/2)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	x.File("w.yml", "overlap: allow\ntasks:\n  a: {run: 'seq 1 1000'}\n")
 	x.Principal("--with-agent", "--retain-age", "0")
-	diskFill(x, "ballast")
+	x.FillDisk("state/ballast")
 	x.run("w") // what it prints finds no room
 	x.Until("old output goes", func() bool {
-		_, err := os.Stat(old + "2025-01-01" + logEnding)
+		_, err := os.Stat(old + "2025-01-01" + ".jsonl")
 		return errors.Is(err,
 			fs.ErrNotExist)
 	})
 	if run := x.run("w"); strings.Count(x.OK("logs", run.ID), "\n") != 1000 {
 		t.Errorf("there is room again, and the run's output is %.300s", x.OK("logs", run.ID))
 	}
-	if _, err := os.Stat(old + "2025-01-03" + logEnding); err != nil {
+	if _, err := os.Stat(old + "2025-01-03" + ".jsonl"); err != nil {
 		t.Error("the newest file of a workflow went too")
 	}
 }
@@ -304,7 +309,7 @@ func TestDiskRetention(t *testing.T) {
 // TestDiskPipes puts a pipe in the place of each file and folder that the principal and its agent keep: nothing waits
 // for it, every verb answers, and a stop ends them. A start says what is wrong.
 func TestDiskPipes(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("w.yml", "tasks:\n  a: {run: 'echo one; head -c 3000000 /dev/zero | tr \"\\0\" x | fold'}\n")
 	p := x.Principal("--with-agent")
 	id := x.run("w").ID
@@ -345,22 +350,5 @@ func TestDiskPipes(t *testing.T) {
 	})
 	if r := x.Cdktr("check"); r.Code < 0 {
 		t.Errorf("check: exit code %d, %s", r.Code, r.Err)
-	}
-}
-
-// TestDiskTail: on a full disk the older file of an end of output goes first, for the next one needs its room.
-func TestDiskTail(t *testing.T) {
-	x := e2eNew(t)
-	diskSmall(x, 4<<20)
-	tail, older, _, _ := spoolTailTestBoth(t, x.Dir+"/state")
-	diskFill(x, "other")
-	tail.room, tail.text = func(*os.File, int) error { return nil }, spoolTailText // the newer file is full
-	tail.add("1 a", 0, time.Now(), []byte("last\n"))
-	if _, fault := tail.total(); fault != nil {
-		t.Error(fault)
-	}
-	lines, _ := spoolTailTestLines(t, tail.path, 0, nil)
-	if info, err := os.Stat(older); err != nil || info.Size() > 2000 || lines[len(lines)-1] != "o 1 a last" {
-		t.Errorf("the third file: %v, %v; the last line: %.20q", info, err, lines[len(lines)-1])
 	}
 }

@@ -1,8 +1,7 @@
 // The examples, run as a stranger would run them: each by itself with nothing but its defaults, and those with an
-// effect worth a look with parameters of a test's own. This binary is cdktr: a process that runs tasks is in charge of
-// all orphans, and has to be another than that of the tests.
+// effect worth a look with parameters of a test's own.
 
-package main
+package e2e
 
 import (
 	"crypto/ecdsa"
@@ -19,21 +18,18 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 // exampleRun runs an example with a temporary folder of its own choosing, and gives its exit code, what it wrote to
 // standard output and what to standard error.
 func exampleRun(t *testing.T, tmp, file string, flags ...string) (code int, out, report string) {
 	t.Helper()
-	bin, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var stdout, stderr strings.Builder
-	cmd := exec.CommandContext(t.Context(), bin, append(append([]string{"run"}, flags...),
-		filepath.Join("examples", file))...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + tmp, "TMPDIR=" + tmp, "LC_ALL=C", e2eMainEnv + "=1",
-		e2eRootEnv + "=" + os.Getenv(e2eRootEnv), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}
+	cmd := exec.CommandContext(t.Context(), harness.Bin(), append(append([]string{"run"}, flags...),
+		filepath.Join("../examples", file))...)
+	cmd.Env = append(harness.BareEnv(tmp), "LC_ALL=C")
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); cmd.ProcessState == nil {
 		t.Fatal(err)
@@ -87,22 +83,30 @@ func exampleWrite(t *testing.T, name, text string) {
 // TestExampleEach runs every example with its defaults, twice: what the first run left behind must not trouble the
 // second. Its shell lines are read by the shell beforehand, those too that no run reaches.
 func TestExampleEach(t *testing.T) {
-	t.Parallel()
-	names := exampleFiles(t, "examples", "*.yml")
+	x := newSite(t)
+	folder, err := filepath.Abs("../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.Env = append(x.Env, "CDKTR_WORKFLOWS="+folder)
+	x.Principal("--no-scheduler")
+	names := exampleFiles(t, folder, "*.yml")
 	if len(names) < 10 {
 		t.Fatalf("only %d examples are here: %q", len(names), names)
 	}
 	for _, name := range names {
+		shown := harness.Decode[struct {
+			Error    string
+			Warnings []string
+			Spec     struct {
+				Tasks []struct{ ID, Run string }
+			}
+		}](t, x.OK("show", strings.TrimSuffix(name, ".yml"), "--json"))
 		t.Run(name, func(t *testing.T) {
-			text, err := os.ReadFile(filepath.Join("examples", name))
-			if err != nil {
-				t.Fatal(err)
+			if shown.Error != "" || len(shown.Warnings) > 0 || len(shown.Spec.Tasks) == 0 {
+				t.Fatalf("it shows %+v", shown)
 			}
-			w, faults := workflowParse(name, "w", text)
-			if len(faults) > 0 {
-				t.Fatal(faults)
-			}
-			for _, task := range w.Tasks {
+			for _, task := range shown.Spec.Tasks {
 				if task.Run == "" {
 					continue
 				}
@@ -195,7 +199,7 @@ func exampleCertificate(t *testing.T, name string, life time.Duration) {
 func TestExampleCertificate(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("openssl"); err != nil {
-		e2eLacks(t, "apt install openssl: %v", err)
+		harness.Lacks(t, "apt install openssl: %v", err)
 	}
 	tmp := t.TempDir()
 	soon, late := filepath.Join(tmp, "soon.pem"), filepath.Join(tmp, "late.pem")

@@ -1,37 +1,38 @@
 // End-to-end tests of faults: those that ended, hung or misled CDKTR, the system that this one follows, a test each,
 // and those of the machine: a damaged journal, a folder that cannot be written, peers that speak nonsense.
 
-package main
+package e2e
 
 import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+
+	"cdktr/e2e/harness"
 )
 
-// e2eOneRun starts a principal with an agent and one workflow, runs it, and wants that end of the run and its tasks.
-func e2eOneRun(t *testing.T, workflow, state, tasks string) (*e2e, *Run) {
+// oneRun starts a principal with an agent and one workflow, runs it, and wants that end of the run and its tasks.
+func oneRun(t *testing.T, workflow, state, tasks string) (*site, *Run) {
 	t.Helper()
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("w.yml", workflow)
 	x.Principal("--with-agent")
 	run := x.run("w")
-	if run.State != state || e2eStates(run) != tasks {
-		t.Errorf("the run is %s (%s) with %s; want %s with %s", run.State, run.Reason, e2eStates(run), state, tasks)
+	if run.State != state || statesOf(run) != tasks {
+		t.Errorf("the run is %s (%s) with %s; want %s with %s", run.State, run.Reason, statesOf(run), state, tasks)
 	}
 	return x, run
 }
 
 // TestFaultDiamond: CDKTR ran the last task twice and never ended the run.
 func TestFaultDiamond(t *testing.T) {
-	x, _ := e2eOneRun(t, `
+	x, _ := oneRun(t, `
 tasks:
   start: {run: echo start}
   a: {depends: [start], run: echo a}
@@ -45,7 +46,7 @@ tasks:
 
 // TestFaultFailingRoot: CDKTR hung for ever when the root of a diamond failed.
 func TestFaultFailingRoot(t *testing.T) {
-	_, run := e2eOneRun(t, `
+	_, run := oneRun(t, `
 tasks:
   start: {run: exit 3}
   a: {depends: [start], run: echo a}
@@ -59,7 +60,7 @@ tasks:
 
 // TestFault34StderrLines: CDKTR hung for ever at the 33rd line on standard error.
 func TestFault34StderrLines(t *testing.T) {
-	x, _ := e2eOneRun(t, "tasks:\n  a: {run: 'seq 34 >&2; echo out'}\n", runSucceeded, "a=succeeded")
+	x, _ := oneRun(t, "tasks:\n  a: {run: 'seq 34 >&2; echo out'}\n", runSucceeded, "a=succeeded")
 	if n := strings.Count(x.OK("logs", "w", "--err"), "\n"); n != 34 {
 		t.Errorf("%d lines of standard error", n)
 	}
@@ -67,7 +68,7 @@ func TestFault34StderrLines(t *testing.T) {
 
 // TestFault200kBStderr: CDKTR hung for ever at 64 KiB on standard error while standard output was open.
 func TestFault200kBStderr(t *testing.T) {
-	x, _ := e2eOneRun(t, "tasks:\n  a: {run: 'yes 123456789 | head -n 20000 >&2; head -c 200000 /dev/zero | tr "+
+	x, _ := oneRun(t, "tasks:\n  a: {run: 'yes 123456789 | head -n 20000 >&2; head -c 200000 /dev/zero | tr "+
 		"\"\\0\" x >&2; echo done'}\n", runSucceeded, "a=succeeded")
 	if n := strings.Count(x.OK("logs", "w", "--err", "--grep", "^123456789$"), "\n"); n != 20000 {
 		t.Errorf("%d lines of standard error", n)
@@ -79,7 +80,7 @@ func TestFault200kBStderr(t *testing.T) {
 
 // TestFaultNonUTF8Output: CDKTR's agent lost a slot for ever at the first byte that was not UTF-8.
 func TestFaultNonUTF8Output(t *testing.T) {
-	x, _ := e2eOneRun(t, "tasks:\n  a: {run: 'printf \"\\377\\376 caf\\351\\n\"; printf \"fine\\n\"; printf "+
+	x, _ := oneRun(t, "tasks:\n  a: {run: 'printf \"\\377\\376 caf\\351\\n\"; printf \"fine\\n\"; printf "+
 		"\"\\200\" >&2'}\n", runSucceeded, "a=succeeded")
 	if text := x.OK("logs", "w", "--task", "a", "--grep", "."); !strings.Contains(text, "\xff\xfe caf\xe9\n") ||
 		!strings.Contains(text, "fine\n") || !strings.Contains(text, "\x80\n") {
@@ -89,7 +90,7 @@ func TestFaultNonUTF8Output(t *testing.T) {
 
 // TestFaultStrayFile: CDKTR's principal ended at a file without an ending.
 func TestFaultStrayFile(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	for name, text := range map[string]string{"README": "read me", "notes.txt": "x", ".hidden.yml": "{{{",
 		"a.yml~": "{{{", "w.yml": "tasks:\n  a: {run: 'true'}\n"} {
 		x.File(name, text)
@@ -98,7 +99,7 @@ func TestFaultStrayFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := x.Principal("--with-agent")
-	if list := e2eLines[WorkflowInfo](t, x.OK("ls", "--json")); len(list) != 1 || list[0].Workflow != "w" {
+	if list := harness.Lines[WorkflowInfo](t, x.OK("ls", "--json")); len(list) != 1 || list[0].Workflow != "w" {
 		t.Errorf("ls shows %+v", list)
 	}
 	x.File("LATER", "x")
@@ -112,7 +113,7 @@ func TestFaultStrayFile(t *testing.T) {
 
 // TestFaultBadCron: in CDKTR one bad cron expression ended the scheduler for all.
 func TestFaultBadCron(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("bad.yml", "schedule: 'every day at noon'\ntasks:\n  a: {run: 'true'}\n")
 	x.File("bad2.yml", "schedule: '61 * * * *'\ntasks:\n  a: {run: 'true'}\n")
 	x.File("good.yml", "schedule: '* * * * * *'\ntasks:\n  a: {run: 'true'}\n")
@@ -126,7 +127,7 @@ func TestFaultBadCron(t *testing.T) {
 
 // TestFaultDeletedFile: in CDKTR the scheduler ended when the file of a scheduled workflow was deleted.
 func TestFaultDeletedFile(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("gone.yml", "schedule: '* * * * * *'\ntasks:\n  a: {run: 'true'}\n")
 	x.File("stays.yml", "schedule: '* * * * * *'\ntasks:\n  a: {run: 'true'}\n")
 	x.Principal("--with-agent")
@@ -145,7 +146,7 @@ func TestFaultDeletedFile(t *testing.T) {
 // TestFaultEmptyTasks: CDKTR ran a workflow without tasks for ever. Such a file loads, as it did there, and its run is
 // over at once.
 func TestFaultEmptyTasks(t *testing.T) {
-	x, _ := e2eOneRun(t, "name: Empty\ntasks: {}\n", runSucceeded, "")
+	x, _ := oneRun(t, "name: Empty\ntasks: {}\n", runSucceeded, "")
 	x.File("none.yml", "name: None\n")
 	x.File("void.yml", "")
 	for _, id := range []string{"none", "void"} {
@@ -159,7 +160,7 @@ func TestFaultEmptyTasks(t *testing.T) {
 
 // TestFaultFanInSlowParent: CDKTR started a task when the first of its parents had ended.
 func TestFaultFanInSlowParent(t *testing.T) {
-	x, _ := e2eOneRun(t, `
+	x, _ := oneRun(t, `
 tasks:
   fast: {run: echo fast}
   slow: {run: 'sleep 0.5; echo slow'}
@@ -172,7 +173,7 @@ tasks:
 
 // TestFaultFanInFailingParent: CDKTR ran a task though one of its parents failed later, and never ended the run.
 func TestFaultFanInFailingParent(t *testing.T) {
-	_, run := e2eOneRun(t, `
+	_, run := oneRun(t, `
 tasks:
   fast: {run: echo fast}
   slow: {run: 'sleep 0.3; exit 9'}
@@ -186,7 +187,7 @@ tasks:
 
 // TestFaultUnknownDependency: CDKTR took such a file and hung for ever.
 func TestFaultUnknownDependency(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("w.yml", "tasks:\n  transform: {run: 'true'}\n  load: {run: 'true', depends: [transfrom]}\n")
 	x.Principal("--with-agent")
 	x.Refused(5, []string{"w.yml:3:", "transfrom", `did you mean "transform"`}, "run", "w")
@@ -194,7 +195,7 @@ func TestFaultUnknownDependency(t *testing.T) {
 
 // TestFaultSlotLeak: CDKTR's agent lost a slot at every run that went wrong, until it took no more.
 func TestFaultSlotLeak(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	for name, task := range map[string]string{"exit": "run: exit 1", "missing": "cmd: no-such-program-here",
 		"bytes": "run: 'printf \"\\377\"; exit 1'",
 		"dir":   "run: 'true', working_directory: /no/such/folder", "killed": "run: 'kill -9 $$'",
@@ -220,7 +221,7 @@ func TestFaultSlotLeak(t *testing.T) {
 
 // TestFaultQueuedRunsSurviveKill: CDKTR had its queue in memory alone.
 func TestFaultQueuedRunsSurviveKill(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("w.yml", "params: {n: {}}\ntasks:\n  a: {run: 'echo $PARAM_N >> $DIR/ran'}\n")
 	p := x.Principal()
 	var ids []string
@@ -231,7 +232,7 @@ func TestFaultQueuedRunsSurviveKill(t *testing.T) {
 	}
 	p.Kill()
 	x.Principal()
-	if n := len(e2eLines[Run](t, x.OK("ps", "--state", "queued", "--json"))); n != len(ids) {
+	if n := len(harness.Lines[Run](t, x.OK("ps", "--state", "queued", "--json"))); n != len(ids) {
 		t.Errorf("%d runs are queued after the kill, of %d", n, len(ids))
 	}
 	x.Agent("two", "--capacity", "1")
@@ -247,7 +248,7 @@ func TestFaultQueuedRunsSurviveKill(t *testing.T) {
 
 // TestFaultAgentTwiceSameName: in CDKTR two agents of one name were taken for one.
 func TestFaultAgentTwiceSameName(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("w.yml", "tasks:\n  a: {run: 'true'}\n")
 	x.Principal()
 	first := x.Agent("twin")
@@ -267,60 +268,9 @@ func TestFaultAgentTwiceSameName(t *testing.T) {
 	}
 }
 
-// TestFaultPrincipalAwayTaskGoesOn: with CDKTR's principal away a chatty task froze, and the tasks after it were
-// dropped.
-func TestFaultPrincipalAwayTaskGoesOn(t *testing.T) {
-	x := e2eNew(t)
-	x.Env = append(x.Env, e2eMainEnv+"=1s")
-	x.File("w.yml", `
-tasks:
-  a: {run: 'i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo a-$i; [ $((i%100)) -gt 0 ] || sleep 0.03; done; touch $DIR/a'}
-  b: {depends: [a], run: 'i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo b-$i >&2; [ $((i%300)) -gt 0 ] || sleep 0.03; done'}
-  c: {depends: [b], run: 'seq -f c-%.0f 500; touch $DIR/c'}
-`)
-	p := x.Principal()
-	x.Agent("far")
-	id := x.Start("w")
-	logs := x.Spawn("logs", id, "-f")
-	logs.Saw(&logs.Out, "a-500\n")
-	p.Kill()
-	if code := logs.Wait(); code != exitUnreachable {
-		t.Errorf("logs -f ended with code %d", code)
-	}
-	x.Until("the first task ends with no principal", func() bool { _, err := os.Stat(x.Dir + "/a"); return err == nil })
-	p = x.Principal()
-	p.Kill() // and once more, perhaps while the agent is catching up
-	x.Until("the last task ends with no principal", func() bool { _, err := os.Stat(x.Dir + "/c"); return err == nil })
-	x.Principal()
-	if run := x.await(id); run.State != runSucceeded || e2eStates(run) != "a=succeeded b=succeeded c=succeeded" {
-		t.Errorf("the run is %s (%s), %s", run.State, run.Reason, e2eStates(run))
-	}
-	var want strings.Builder
-	for _, part := range []struct {
-		task  string
-		lines int
-	}{{"a", 3000}, {"b", 3000}, {"c", 500}} {
-		for i := range part.lines {
-			fmt.Fprintf(&want, "%s-%d\n", part.task, i+1)
-		}
-	}
-	if text := x.OK("logs", id); text != want.String() {
-		seen := map[string]int{}
-		for line := range strings.Lines(text) {
-			seen[line]++
-		}
-		for line := range strings.Lines(want.String()) {
-			if seen[line] != 1 {
-				t.Errorf("line %q is there %d times", line, seen[line])
-			}
-		}
-		t.Errorf("the output is not what the tasks wrote: %d bytes, want %d", len(text), want.Len())
-	}
-}
-
 // TestFaultLostReplies: CDKTR dropped replies, and with them runs, when requests came close together.
 func TestFaultLostReplies(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("w.yml", "tasks:\n  a: {cmd: 'true'}\n")
 	x.Principal("--with-agent")
 	const clients, each = 8, 25
@@ -345,14 +295,14 @@ func TestFaultLostReplies(t *testing.T) {
 			}
 		}
 	}
-	if n := len(e2eLines[Run](t, x.OK("ps", "--all", "-n", "1000", "--json"))); n != clients*each {
+	if n := len(harness.Lines[Run](t, x.OK("ps", "--all", "-n", "1000", "--json"))); n != clients*each {
 		t.Errorf("there are %d runs, want %d", n, clients*each)
 	}
 }
 
 // TestFaultHostilePeers: one reset, or a few bytes of nonsense, ended CDKTR's principal.
 func TestFaultHostilePeers(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("w.yml", "tasks:\n  a: {run: 'true'}\n")
 	p := x.Principal("--with-agent")
 	greeting := "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00NULL" + strings.Repeat("\x00", 48)
@@ -379,7 +329,7 @@ func TestFaultHostilePeers(t *testing.T) {
 
 // TestTornJournal: what a crash left half written is dropped, and told of; damage further back is not passed over.
 func TestTornJournal(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("w.yml", "tasks:\n  a: {run: 'true'}\n")
 	p := x.Principal("--with-agent")
 	first := x.run("w")
@@ -416,7 +366,7 @@ func TestTornJournal(t *testing.T) {
 
 // TestNoStart: what a principal cannot start with, it says.
 func TestNoStart(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.Principal()
 	other := x.Env
 	x.Refused(5, []string{"state", "cdktr"}, "start", "principal", "--socket", x.Dir+"/other")
@@ -435,8 +385,8 @@ func TestNoStart(t *testing.T) {
 
 // TestStateReadOnly: without a place to write there is no principal. Root may write anywhere, so it runs as nobody.
 func TestStateReadOnly(t *testing.T) {
-	x := e2eNew(t)
-	x.Bin = e2ePlain(t, x.Dir)
+	x := newSite(t)
+	x.Bin = harness.Plain(t, x.Dir)
 	if err := os.Mkdir(x.Dir+"/locked", 0o555); err != nil {
 		t.Fatal(err)
 	}
@@ -453,39 +403,10 @@ func TestStateReadOnly(t *testing.T) {
 	}
 }
 
-// e2ePlain gives the program as it is given out, in a folder, for what the race detector and the test binary would
-// blur. It is built once for all tests.
-func e2ePlain(t *testing.T, dir string) string {
-	t.Helper()
-	built, err := e2ePlainBuilt()
-	if err != nil {
-		t.Fatal(err)
-	}
-	bin := dir + "/cdktr"
-	if err := os.Link(built, bin); err != nil {
-		t.Fatal(err)
-	}
-	return bin
-}
-
-var e2ePlainBuilt = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp(os.Getenv(e2eRootEnv), "plain")
-	if err != nil {
-		return "", err
-	}
-	bin := dir + "/cdktr"
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
-	}
-	return bin, os.Chmod(bin, 0o755) // others run it, whatever the umask
-})
-
 // TestTaskSignals: a task begins with no signal ignored that cdktr has use for: one that writes into a pipe that nobody
 // reads any more must die of it, and not complain on standard error for ever.
 func TestTaskSignals(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("w.yml", "tasks:\n  a: {run: 'sed -n s/SigIgn:.//p /proc/self/status; yes | head -n 1'}\n")
 	lines := strings.Fields(x.OK("run", x.Dir+"/workflows/w.yml"))
 	if len(lines) != 2 || lines[1] != "y" {

@@ -1,7 +1,7 @@
 // A test of processes that an agent cannot end, because they are another user's: real ones, of root, at an agent that
 // is not. It needs root to begin with, as CI has it.
 
-package main
+package e2e
 
 import (
 	"errors"
@@ -13,16 +13,19 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"cdktr/e2e/harness"
 )
 
 // leftRig is an installation of a user who may start one program as root: a copy of chroot that is root's and has the
 // setuid bit.
-func leftRig(t *testing.T) *e2e {
+func leftRig(t *testing.T) *site {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		e2eLacks(t, "only root can give a program to root")
+		harness.Lacks(t, "only root can give a program to root")
 	}
-	x := e2eNew(t)
+	x := newSite(t)
 	t.Cleanup(func() { // behind the end of the agent, and before it is looked for what is left
 		for _, pid := range leftPids(x) {
 			syscall.Kill(pid, syscall.SIGKILL)
@@ -34,9 +37,9 @@ func leftRig(t *testing.T) *e2e {
 		asRoot = "/usr/sbin/chroot"
 	}
 	for from, to := range map[string]string{asRoot: x.Dir + "/asroot", x.Bin: x.Dir + "/cdktr"} {
-		text, err := os.ReadFile(from)
-		if err := errors.Join(err, os.WriteFile(to, text, 0o755), os.Chmod(to, 0o755)); err != nil {
-			t.Fatal(err)
+		// By another process: one that is forked from this one meanwhile must not have it open for writing, too.
+		if out, err := exec.Command("install", "-m", "755", from, to).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
 		}
 	}
 	x.Bin = x.Dir + "/cdktr"
@@ -53,26 +56,27 @@ func leftRig(t *testing.T) *e2e {
 }
 
 // leftPids lists the processes of the tests' workflows that are root's.
-func leftPids(x *e2e) (pids []int) {
-	all, _ := procScan()
-	for _, st := range all {
-		args, _ := os.ReadFile("/proc/" + strconv.Itoa(st.pid) + "/cmdline")
-		environ, _ := os.ReadFile("/proc/" + strconv.Itoa(st.pid) + "/environ")
+func leftPids(x *site) (pids []int) {
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		args, _ := os.ReadFile(dir + "/cmdline")
+		environ, _ := os.ReadFile(dir + "/environ")
 		if string(args) == "sleep\x001000\x00" && strings.Contains(string(environ), x.Dir) {
-			pids = append(pids, st.pid)
+			pid, _ := strconv.Atoi(filepath.Base(dir)) // the pattern has nothing but digits there
+			pids = append(pids, pid)
 		}
 	}
 	return pids
 }
 
 // leftAttention gives the items of processes that could not be ended.
-func leftAttention(x *e2e) (items []AttentionItem) {
+func leftAttention(x *site) (items []AttentionItem) {
 	r, err := x.ask(Request{Op: "attention"})
 	if err != nil {
 		x.T.Fatal(err)
 	}
 	for _, item := range r.Items {
-		if item.Kind == attentionLeft {
+		if item.Kind == "left" {
 			items = append(items, item)
 		}
 	}
@@ -87,21 +91,21 @@ func TestLeftOfAnotherUser(t *testing.T) {
 		"sleep 1000 & echo begun'}\n")
 	p := x.Principal()
 	agent := x.Agent("edge")
-	skips := func(since Stamp) (n int) {
+	skips := func(since time.Time) (n int) {
 		for _, d := range x.decisions("w") {
-			if !d.Fired && d.Made.After(since.Time) && strings.Contains(d.Reason, "left lives on agent edge: pid ") {
+			if !d.Fired && d.Made.After(since) && strings.Contains(d.Reason, "left lives on agent edge: pid ") {
 				n++
 			}
 		}
 		return n
 	}
-	made := func() (newest Stamp) {
+	made := func() (newest time.Time) {
 		for _, d := range x.decisions("w") {
 			newest = d.Made
 		}
 		return newest
 	}
-	x.Until("a fire is held back", func() bool { return skips(Stamp{}) > 0 })
+	x.Until("a fire is held back", func() bool { return skips(time.Time{}) > 0 })
 	pids := leftPids(x)
 	run := x.workflow("w").Last.ID
 	r := x.show(run)
@@ -165,7 +169,7 @@ func TestLeftOfAnotherUser(t *testing.T) {
 	if text := x.OK("show", run); !strings.Contains(text, "gone since") {
 		t.Errorf("show says\n%s", text)
 	}
-	if _, err := os.Stat(x.Dir + "/edge/" + agentLeftFile); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(x.Dir + "/edge/" + "left.json"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the agent's table: %v", err)
 	}
 }

@@ -3,7 +3,7 @@
 // here by giving a side a wrong hardware address for the other: no part of the kernel needs to be there for that. They
 // need root and ip(8).
 
-package main
+package e2e
 
 import (
 	"fmt"
@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 const (
@@ -26,23 +28,23 @@ const (
 
 // netCable is a principal in one network namespace, a credential for an agent in the other, and the cable between.
 type netCable struct {
-	*e2e
-	hub, far  *e2e              // run in their namespaces; x itself is outside, with the principal's socket
-	spaces    map[*e2e]string   // names of the namespaces
-	addresses map[*e2e][]string // IP and hardware address of each side
-	principal *e2eProc
+	*site
+	hub, far  *site              // run in their namespaces; x itself is outside, with the principal's socket
+	spaces    map[*site]string   // names of the namespaces
+	addresses map[*site][]string // IP and hardware address of each side
+	principal *harness.Proc
 }
 
 // netNew lays the cable and starts the principal, with one workflow.
 func netNew(t *testing.T, workflow string) *netCable {
 	t.Helper()
 	if out, err := netTry(); err != nil {
-		e2eLacks(t, "no network namespaces here (they need root and ip, of iproute2): %v: %s", err, out)
+		harness.Lacks(t, "no network namespaces here (they need root and ip, of iproute2): %v: %s", err, out)
 	}
-	n := &netCable{e2e: e2eNew(t), spaces: map[*e2e]string{}, addresses: map[*e2e][]string{}}
+	n := &netCable{site: newSite(t), spaces: map[*site]string{}, addresses: map[*site][]string{}}
 	n.hub, n.far = n.space("hub"), n.space("far")
 	n.ip(n.hub, "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", n.spaces[n.far])
-	for side, address := range map[*e2e]string{n.hub: netHub, n.far: netFar} {
+	for side, address := range map[*site]string{n.hub: netHub, n.far: netFar} {
 		n.ip(side, "addr", "add", address+"/24", "dev", "cable")
 		n.ip(side, "link", "set", "lo", "up")
 		n.ip(side, "link", "set", "cable", "up")
@@ -65,8 +67,8 @@ func netTry() (out []byte, err error) {
 	return out, err
 }
 
-// space makes a namespace, and an e2e whose processes are in it. It is gone after the test, when they are.
-func (n *netCable) space(name string) *e2e {
+// space makes a namespace, and an site whose processes are in it. It is gone after the test, when they are.
+func (n *netCable) space(name string) *site {
 	n.T.Helper()
 	space := fmt.Sprintf("%s-%d-%s", filepath.Base(n.Dir), os.Getpid(), name)
 	if out, err := exec.Command("ip", "netns", "add", space).CombinedOutput(); err != nil {
@@ -77,7 +79,7 @@ func (n *netCable) space(name string) *e2e {
 			n.T.Errorf("remove namespace: %v: %s", err, out)
 		}
 	})
-	x := *n.e2e
+	x := *n.site
 	x.Bin = filepath.Join(n.Dir, "in-"+name) // each exec keeps the pid, so that signals arrive
 	if err := os.WriteFile(x.Bin, fmt.Appendf(nil, "#!/bin/sh\nexec ip netns exec %s %s \"$@\"\n", space, n.Bin),
 		0o755); err != nil {
@@ -88,7 +90,7 @@ func (n *netCable) space(name string) *e2e {
 }
 
 // ip runs ip(8) on one side.
-func (n *netCable) ip(side *e2e, args ...string) string {
+func (n *netCable) ip(side *site, args ...string) string {
 	n.T.Helper()
 	out, err := exec.Command("ip", append([]string{"-n", n.spaces[side]}, args...)...).CombinedOutput()
 	if err != nil {
@@ -98,7 +100,7 @@ func (n *netCable) ip(side *e2e, args ...string) string {
 }
 
 // swallow has what one side sends to the other arrive nowhere, or arrive again. Neither side is told.
-func (n *netCable) swallow(from *e2e, swallowed bool) {
+func (n *netCable) swallow(from *site, swallowed bool) {
 	n.T.Helper()
 	to := n.addresses[n.hub]
 	if from == n.hub {
@@ -112,10 +114,10 @@ func (n *netCable) swallow(from *e2e, swallowed bool) {
 }
 
 // credentialed starts an agent on one side with a credential of its own.
-func (n *netCable) credentialed(side *e2e, name string) *e2eProc {
+func (n *netCable) credentialed(side *site, name string) *harness.Proc {
 	n.T.Helper()
 	file := filepath.Join(n.Dir, name+".cred")
-	n.OK("authorize", "--new", name, "--role", roleAgent, "--endpoint", "tcp://"+netHub+":"+netPort, "-o", file)
+	n.OK("authorize", "--new", name, "--role", "agent", "--endpoint", "tcp://"+netHub+":"+netPort, "-o", file)
 	y := *side
 	y.Env = append(slices.Clone(side.Env), "WHO="+name, "CDKTR_CREDENTIAL="+file, "CDKTR_AGENT_NAME="+name)
 	p := y.Spawn("start", "agent", "--state", n.Dir+"/"+name)
@@ -186,9 +188,9 @@ func (n *netCable) enough() {
 // wholeOutput wants a run that succeeded, and every line of each task once, in its order.
 func (n *netCable) wholeOutput(run string) {
 	n.T.Helper()
-	if r := n.await(run); r.State != runSucceeded || e2eStates(r) != "a=succeeded b=succeeded c=succeeded" ||
+	if r := n.await(run); r.State != runSucceeded || statesOf(r) != "a=succeeded b=succeeded c=succeeded" ||
 		r.Attempt != 1 {
-		n.T.Errorf("the run is %s (%s), attempt %d, %s", r.State, r.Reason, r.Attempt, e2eStates(r))
+		n.T.Errorf("the run is %s (%s), attempt %d, %s", r.State, r.Reason, r.Attempt, statesOf(r))
 	}
 	count := map[string]int{}
 	for line := range strings.Lines(n.OK("logs", run)) {
@@ -257,7 +259,7 @@ func TestNetFlaps(t *testing.T) {
 	n := netNew(t, netChatty)
 	n.credentialed(n.far, "ed")
 	netem := true
-	for _, side := range []*e2e{n.hub, n.far} {
+	for _, side := range []*site{n.hub, n.far} {
 		err := exec.Command("tc", "-n", n.spaces[side], "qdisc", "add", "dev", "cable", "root", "netem", "delay",
 			"20ms", "10ms", "loss", "5%").Run()
 		netem = netem && err == nil
@@ -312,9 +314,9 @@ func TestNetFailover(t *testing.T) {
 	n.Until("the second agent is still at it", func() bool { return netLast(t, beats(), "vi").After(again) })
 	n.enough()
 	if run := n.await(id); run.State != runSucceeded || run.Attempt != 2 || run.Agent != "vi" ||
-		e2eStates(run) != "first=succeeded second=succeeded third=succeeded" {
+		statesOf(run) != "first=succeeded second=succeeded third=succeeded" {
 		t.Errorf("the run is %s (%s), attempt %d on %s, %s", run.State, run.Reason, run.Attempt, run.Agent,
-			e2eStates(run))
+			statesOf(run))
 	}
 	for name, want := range map[string]string{"first": "ed\n", "third": "vi\n"} {
 		if text, _ := os.ReadFile(filepath.Join(n.Dir, name)); string(text) != want {

@@ -1,7 +1,7 @@
 // End-to-end tests of what happens by itself: files that change while the principal runs, schedules that fire, overlap,
 // catch-up, and the order and place in which queued runs go.
 
-package main
+package e2e
 
 import (
 	"fmt"
@@ -9,11 +9,19 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
+)
+
+// Policies of a schedule, as workflow files name them.
+const (
+	overlapSkip, overlapQueue, overlapReplace, overlapAllow = "skip", "queue", "replace", "allow"
+	catchupSkip, catchupOnce, catchupAll                    = "skip", "once", "all"
 )
 
 // TestFolderLive: the folder is followed while the principal runs.
 func TestFolderLive(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	if err := os.Remove(x.Dir + "/workflows"); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +83,7 @@ func TestFolderLive(t *testing.T) {
 // TestFolderGone: a folder that is gone is told of wherever one looks, also when it was named from a directory that has
 // another in its place by now; nothing that was read is lost. What is there again, or asked for, is in force.
 func TestFolderGone(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	y := *x
 	y.Dir = x.Dir + "/here" // where it is started
 	for _, dir := range []string{y.Dir + "/workflows", x.Dir + "/other/workflows"} {
@@ -111,7 +119,7 @@ func TestFolderGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	y.File("b.yml", "tasks: {a: {run: echo there}}\n")
-	got := e2eDecode[rescanJSON](t, x.OK("rescan", "--json"))
+	got := harness.Decode[Rescanned](t, x.OK("rescan", "--json"))
 	if got.Workflows != 1 || got.Note != "" || x.workflow("b").Tasks != 1 || x.workflow("a").File != "" {
 		t.Errorf("rescan found %+v; workflows %s", got, x.OK("ls", "--json"))
 	}
@@ -125,27 +133,27 @@ func TestFolderGone(t *testing.T) {
 
 // TestScheduleFires: a schedule fires at its seconds, `why` tells of each, and a pause stops it.
 func TestScheduleFires(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("tick.yml", "schedule: '*/1 * * * * *'\noverlap: allow\ntasks:\n  a: {run: 'echo $CDKTR_SCHEDULED_AT'}\n")
 	x.Principal("--with-agent")
 	x.Until("it fires", func() bool { return len(x.decisions("tick")) >= 4 })
 	ticks := x.decisions("tick")
 	for i, d := range ticks {
-		if !d.Fired || d.Run == "" || d.At.Nanosecond() != 0 || d.Made.Before(d.At.Time) {
+		if !d.Fired || d.Run == "" || d.At.Nanosecond() != 0 || d.Made.Before(d.At) {
 			t.Errorf("decision %d is %+v", i, d)
 		}
-		if i > 0 && d.At.Sub(ticks[i-1].At.Time) != time.Second {
+		if i > 0 && d.At.Sub(ticks[i-1].At) != time.Second {
 			t.Errorf("after %s came %s", ticks[i-1].At, d.At)
 		}
 	}
 	run := x.await(ticks[0].Run)
-	if run.Trigger != triggerCron || run.Scheduled != ticks[0].At || run.State != runSucceeded {
+	if run.Trigger != "cron" || run.Scheduled != ticks[0].At || run.State != runSucceeded {
 		t.Errorf("the run is %+v", run)
 	}
 	if text := x.OK("logs", run.ID); text != run.Scheduled.Format("2006-01-02T15:04:05Z")+"\n" {
 		t.Errorf("the run was told %q", text)
 	}
-	e2eFields(t, x.OK("why", "tick", "--json"), "workflow at decided fired reason run")
+	harness.Fields(t, x.OK("why", "tick", "--json"), "workflow at decided fired reason run")
 	if text := x.OK("why", "tick"); !strings.Contains(text, "fired") ||
 		!strings.Contains(text, ticks[len(ticks)-1].Run) {
 		t.Errorf("why says %s", text)
@@ -164,7 +172,7 @@ func TestScheduleFires(t *testing.T) {
 
 // TestScheduleOverlap: each policy for a tick that finds a run active.
 func TestScheduleOverlap(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	for _, policy := range []string{overlapSkip, overlapQueue, overlapReplace, overlapAllow} {
 		x.File(policy+".yml", "schedule: '* * * * * *'\noverlap: "+policy+"\ntasks:\n  a: {run: 'exec sleep 600'}\n")
 	}
@@ -202,14 +210,14 @@ func TestScheduleOverlap(t *testing.T) {
 		})
 	}
 	x.OK("pause", "--all") // and away with what runs, so that the agent can stop
-	for _, run := range e2eLines[Run](t, x.OK("ps", "--json", "-n", "500")) {
+	for _, run := range harness.Lines[Run](t, x.OK("ps", "--json", "-n", "500")) {
 		x.Cdktr("cancel", run.ID, "--force")
 	}
 }
 
 // TestScheduleCatchup: what becomes of ticks that were missed while the principal was down, and of @reboot and @start.
 func TestScheduleCatchup(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	policies := []string{catchupSkip, catchupOnce, catchupAll}
 	for _, policy := range policies {
 		x.File(policy+".yml", "schedule: '@every 1s'\ncatchup: "+policy+"\noverlap: allow\ntasks:\n  a: {run: "+
@@ -232,7 +240,7 @@ func TestScheduleCatchup(t *testing.T) {
 			switch {
 			case strings.HasPrefix(d.Reason, "caught up: the principal was down"):
 				fired++
-				if run := x.await(d.Run); run.Trigger != triggerCatchup || run.Scheduled != d.At {
+				if run := x.await(d.Run); run.Trigger != "catch-up" || run.Scheduled != d.At {
 					t.Errorf("%s: the run is %+v", id, run)
 				}
 			case strings.HasPrefix(d.Reason, "missed: the principal was down"):
@@ -256,13 +264,13 @@ func TestScheduleCatchup(t *testing.T) {
 	for id, step := range map[string]time.Duration{catchupAll: time.Second} {
 		list := x.decisions(id)
 		for i := 1; i < len(list); i++ {
-			if got := list[i].At.Sub(list[i-1].At.Time); got != step {
+			if got := list[i].At.Sub(list[i-1].At); got != step {
 				t.Errorf("%s: %s lies %s after %s", id, list[i].At, got, list[i-1].At)
 			}
 		}
 	}
-	for occasion, want := range map[string]int{triggerReboot: 1, triggerStart: 2} {
-		if runs := e2eLines[Run](t, x.OK("ps", "--all", "--workflow", occasion, "--json")); len(runs) != want ||
+	for occasion, want := range map[string]int{"reboot": 1, "start": 2} {
+		if runs := harness.Lines[Run](t, x.OK("ps", "--all", "--workflow", occasion, "--json")); len(runs) != want ||
 			runs[0].Trigger != occasion {
 			t.Errorf("@%s made %d runs in two starts of one boot: %+v", occasion, len(runs), runs)
 		}
@@ -272,7 +280,7 @@ func TestScheduleCatchup(t *testing.T) {
 
 // TestNoScheduler: with --no-scheduler nothing fires, and why says so.
 func TestNoScheduler(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("tick.yml", "schedule: '* * * * * *'\ntasks:\n  a: {run: 'true'}\n")
 	x.Principal("--with-agent", "--no-scheduler")
 	<-time.After(1200 * time.Millisecond) // in which it would have fired
@@ -286,7 +294,7 @@ func TestNoScheduler(t *testing.T) {
 
 // TestPriorities: with one place, queued runs go by priority, then by age.
 func TestPriorities(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	for name, priority := range map[string]int{"low": -1, "middle": 0, "high": 10} {
 		x.File(name+".yml", fmt.Sprintf("priority: %d\ntasks:\n  a: {run: 'echo $CDKTR_RUN_ID >> $DIR/ran'}\n",
 			priority))
@@ -312,7 +320,7 @@ func TestPriorities(t *testing.T) {
 
 // TestLabels: a run waits for an agent with the labels that it asks for.
 func TestLabels(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("w.yml", "agent: {site: london, disk: ssd}\ntasks:\n  a: {run: 'true'}\n")
 	x.File("any.yml", "tasks:\n  a: {run: 'true'}\n")
 	x.Principal()

@@ -1,7 +1,7 @@
 // End-to-end tests of what a service is to those who look after it: HUP, what systemd hears, and what the log says of
-// runs. The real systemd is in e2e_boot_linux_test.go.
+// runs. The real systemd is in boot_linux_test.go.
 
-package main
+package e2e
 
 import (
 	"os"
@@ -11,55 +11,54 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
+
+// serviceNew starts a principal that listens on tcp, and has two workflows.
+func serviceNew(t *testing.T) *hub {
+	t.Helper()
+	x := newSite(t)
+	x.File("etl.yml", "tasks:\n  a:\n    run: echo of etl\n")
+	x.File("ops.yml", "tasks:\n  a:\n    run: echo of ops\n")
+	return &hub{x, x.OpenHub()}
+}
 
 // TestHangupPrincipal: without a terminal HUP has a principal read its files again, as they are at that moment, and go
 // on.
 func TestHangupPrincipal(t *testing.T) {
-	h := authTestHubNew(t)
-	h.authorize("vi", roleViewer)
+	h := serviceNew(t)
+	h.Authorize("vi", "viewer")
 	for i, c := range []struct{ file, text, want string }{
 		{"new.yml", "tasks: {a: {run: 'true'}}\n", "workflows=3 keys=1"},
 		{"new.yml", "tasks: {a: {rum: 'true'}}\n", "workflows=3 keys=1"}, // a fault, with the version before in force
 		{"other.yml", "tasks: {a: {run: 'true'}}\n", "workflows=4 keys=1"},
 	} {
 		h.File(c.file, c.text)
-		before := strings.Count(h.principal.Err.String(), "keys again")
-		h.principal.Signal(syscall.SIGHUP)
-		h.principal.Saw(&h.principal.Err,
+		before := strings.Count(h.Daemon.Err.String(), "keys again")
+		h.Daemon.Signal(syscall.SIGHUP)
+		h.Daemon.Saw(&h.Daemon.Err,
 			`(?s)(msg="read the workflows folder and the keys again".*){`+string(rune('1'+before))+`}`)
-		lines := regexp.MustCompile(`keys again" (.*)`).FindAllStringSubmatch(h.principal.Err.String(), -1)
+		lines := regexp.MustCompile(`keys again" (.*)`).FindAllStringSubmatch(h.Daemon.Err.String(), -1)
 		if len(lines) != i+1 || lines[i][1] != c.want {
 			t.Errorf("%s: %q, want %s", c.file, lines, c.want)
 		}
 	}
 	h.OK("ping")
-	h.principal.Stop()
-}
-
-// TestHangupTerminal: with a terminal HUP says that it has gone, and ends a principal in good order.
-func TestHangupTerminal(t *testing.T) {
-	x := e2eNew(t)
-	p := termPtyOpen(t, 200, 50)
-	p.start(x.Env, x.Bin, "start", "principal")
-	x.Until("the principal answers", func() bool { _, err := x.ask(Request{Op: "ping"}); return err == nil })
-	p.signal(syscall.SIGHUP)
-	if err := p.cmd.Wait(); err != nil {
-		t.Errorf("it ended with %v", err)
-	}
+	h.Daemon.Stop()
 }
 
 // TestHangupTwice: a terminal that goes away sends HUP twice, by the kernel and by its shell. That is one wish: what
 // runs is stopped in good order.
 func TestHangupTwice(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("w.yml", "tasks:\n  a: {run: 'trap \"sleep 1; touch $DIR/cleaned; exit 3\" TERM; touch $DIR/on; while :; "+
 		"do sleep 0.1; done'}\n")
 	run := x.Spawn("run", "./workflows/w.yml")
 	x.Until("the task runs", func() bool { _, err := os.Stat(x.Dir + "/on"); return err == nil })
 	for range 3 {
 		run.Signal(syscall.SIGHUP)
-		<-time.After(e2ePoll)
+		<-time.After(harness.Poll)
 	}
 	if code := run.Wait(); code != exitInterrupted {
 		t.Errorf("exit code %d", code)
@@ -72,8 +71,8 @@ func TestHangupTwice(t *testing.T) {
 // TestHangupAgent: without a terminal HUP has an agent read its credential again. A new one is used at once, a bad one
 // is complained of and changes nothing.
 func TestHangupAgent(t *testing.T) {
-	h := authTestHubNew(t)
-	file := h.authorize("ed", roleAgent)
+	h := serviceNew(t)
+	file := h.Authorize("ed", "agent")
 	agent := h.Spawn("start", "agent", "--name", "ed", "--credential", file, "--state", h.Dir+"/ed")
 	agent.Saw(&agent.Err, "msg=.connected to the principal")
 	if err := os.WriteFile(file, []byte("nonsense\n"), 0o600); err != nil {
@@ -84,7 +83,7 @@ func TestHangupAgent(t *testing.T) {
 	h.OK("authorize", "--remove", "ed")
 	agent.Saw(&agent.Err, "no principal; trying again")
 	os.Remove(file)
-	h.authorize("ed", roleAgent)
+	h.Authorize("ed", "agent")
 	agent.Signal(syscall.SIGHUP)
 	agent.Saw(&agent.Err, `msg="read the credential again" principal=tcp://\S+ changed=true`)
 	agent.Saw(&agent.Err, `(?s)changed=true.*msg="connected to the principal"`)
@@ -99,25 +98,25 @@ func TestHangupAgent(t *testing.T) {
 
 // TestServiceNotify: what systemd hears of a principal from its start to its end.
 func TestServiceNotify(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("w.yml", "tasks:\n  a: {run: 'while ! [ -e $DIR/go ]; do sleep 0.05; done'}\n")
-	systemd := notifyTestOpen(t, x.Dir+"/n")
+	systemd := harness.OpenNotify(t, x.Dir+"/n")
 	x.Env = append(x.Env, "NOTIFY_SOCKET="+x.Dir+"/n", "WATCHDOG_USEC=400000")
 	p := x.Spawn("start", "principal", "--with-agent")
-	systemd.until("READY=1")
+	systemd.Until("READY=1")
 	for range 3 {
-		systemd.until("WATCHDOG=1")
+		systemd.Until("WATCHDOG=1")
 	}
 	run := x.Start("w")
-	systemd.until("STATUS=1 run")
+	systemd.Until("STATUS=1 run")
 	p.Signal(syscall.SIGHUP)
-	systemd.until("RELOADING=1\nMONOTONIC_USEC=[1-9][0-9]*")
-	systemd.until("READY=1")
+	systemd.Until("RELOADING=1\nMONOTONIC_USEC=[1-9][0-9]*")
+	systemd.Until("READY=1")
 	p.Signal(syscall.SIGTERM)
-	if got := systemd.until("STATUS=draining 1 run"); !slices.Contains(got, "STOPPING=1") {
-		systemd.until("STOPPING=1")
+	if got := systemd.Until("STATUS=draining 1 run"); !slices.Contains(got, "STOPPING=1") {
+		systemd.Until("STOPPING=1")
 	}
-	systemd.until("WATCHDOG=1") // also while it waits
+	systemd.Until("WATCHDOG=1") // also while it waits
 	if err := os.WriteFile(x.Dir+"/go", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -132,18 +131,18 @@ func TestServiceNotify(t *testing.T) {
 
 // TestServiceNotifyAgent: an agent tells too, and that there is no principal.
 func TestServiceNotifyAgent(t *testing.T) {
-	x := e2eNew(t)
-	systemd := notifyTestOpen(t, x.Dir+"/n")
+	x := newSite(t)
+	systemd := harness.OpenNotify(t, x.Dir+"/n")
 	p := x.Principal()
 	x.Env = append(x.Env, "NOTIFY_SOCKET="+x.Dir+"/n", "WATCHDOG_USEC=400000")
 	agent := x.Spawn("start", "agent", "--state", x.Dir+"/a")
-	systemd.until("READY=1")
-	systemd.until("STATUS=0 runs")
-	systemd.until("WATCHDOG=1")
+	systemd.Until("READY=1")
+	systemd.Until("STATUS=0 runs")
+	systemd.Until("WATCHDOG=1")
 	p.Stop()
-	systemd.until("STATUS=0 runs, no principal")
+	systemd.Until("STATUS=0 runs, no principal")
 	agent.Signal(syscall.SIGTERM)
-	systemd.until("STOPPING=1")
+	systemd.Until("STOPPING=1")
 	if code := agent.Wait(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
@@ -156,7 +155,7 @@ func TestServiceRunsLogged(t *testing.T) {
 	for level, want := range map[string]string{"info": "WARN failed bad", "error": "",
 		"runs": "WARN failed bad|INFO succeeded good|INFO cancelled slow"} {
 		t.Run(level, func(t *testing.T) {
-			x := e2eNew(t)
+			x := newSite(t)
 			x.File("bad.yml", "tasks:\n  a: {run: 'exit 3'}\n")
 			x.File("good.yml", "tasks:\n  a: {run: 'true'}\n")
 			x.File("slow.yml", "tasks:\n  a: {run: 'sleep 1000'}\n")

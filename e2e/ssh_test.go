@@ -1,6 +1,6 @@
 // Tests of ssh://: what an endpoint may say, and the whole way through a real sshd on the loopback address.
 
-package main
+package e2e
 
 import (
 	"errors"
@@ -14,61 +14,23 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
-
-func TestWireSSHParse(t *testing.T) {
-	cases := []struct{ endpoint, want string }{ // want: the arguments from -oBatchMode on, or ! and what the error says
-		{"ssh://hub", "-- hub cdktr connect --stdio"},
-		{"ssh://hub/", "-- hub cdktr connect --stdio"},
-		{"ssh://me@hub:2222", "-p 2222 -l me -- hub cdktr connect --stdio"},
-		{"ssh://hub/run/it's/cdktr.sock", `-- hub cdktr connect --stdio --socket '/run/it'\''s/cdktr.sock'`},
-		{"ssh://[::1]:22", "-p 22 -- ::1 cdktr connect --stdio"},
-		{"ssh://", "!write ssh://"},
-		{"ssh://hub?x=1", "!write ssh://"},
-		{"ssh://-oProxyCommand=x", "!neither a user nor a host"},
-		{"ssh://-x@hub", "!neither a user nor a host"},
-		{"ssh://me:secret@hub", "!a password does not belong here"},
-		{"ssh://hub:port", "!write ssh://"},
-	}
-	for _, c := range cases {
-		target, err := wireSSHParse(c.endpoint)
-		got := ""
-		if err != nil {
-			got = "!" + err.Error()
-		} else {
-			args := target.args(false)
-			got = strings.Join(args[slices.Index(args, "-oBatchMode=yes")+1:], " ")
-		}
-		if got != c.want && !(strings.HasPrefix(c.want, "!") && strings.Contains(got, c.want[1:])) ||
-			strings.Contains(got, "secret") {
-			t.Errorf("%s: %s, want %s", c.endpoint, got, c.want)
-		}
-		if err == nil && slices.Contains(target.args(true), "-oBatchMode=yes") {
-			t.Errorf("%s: nothing can be asked", c.endpoint)
-		}
-	}
-}
-
-func TestWireSSHListen(t *testing.T) {
-	if _, err := wireListen("ssh://hub", wireOptions{}); err == nil ||
-		!strings.Contains(err.Error(), "not for listening") {
-		t.Errorf("listen: %v", err)
-	}
-}
 
 // sshTestServer is a sshd of our own, for our own user, with a key made for it.
 type sshTestServer struct {
-	x        *e2e
+	x        *site
 	dir      string
 	endpoint string // ssh://127.0.0.1:PORT
 }
 
 // sshTestNew starts one. What logs in finds in bin, and nowhere else, a cdktr that is this test binary.
-func sshTestNew(t *testing.T, x *e2e) *sshTestServer {
+func sshTestNew(t *testing.T, x *site) *sshTestServer {
 	t.Helper()
 	sshd, err := exec.LookPath("/usr/sbin/sshd")
 	if err != nil {
-		e2eLacks(t, "apt install openssh-server: %v", err)
+		harness.Lacks(t, "apt install openssh-server: %v", err)
 	}
 	me, err := user.Current()
 	if err != nil {
@@ -142,8 +104,7 @@ func (s *sshTestServer) program() {
 func (s *sshTestServer) daemon(sshd string) {
 	t := s.x.T
 	t.Helper()
-	var said e2eLog
-	said.grown = make(chan struct{})
+	var said harness.Log
 	cmd := exec.Command(sshd, "-D", "-e", "-f", s.dir+"/sshd_config")
 	cmd.Stderr = &said
 	cmd.WaitDelay = 5 * time.Second // sessions hold its standard error
@@ -158,7 +119,7 @@ func (s *sshTestServer) daemon(sshd string) {
 			t.Logf("sshd said:\n%s", said.String())
 		}
 	})
-	deadline := time.After(e2ePatience)
+	deadline := time.After(harness.Patience)
 	for {
 		text, grown := said.Now()
 		if strings.Contains(text, "Server listening") {
@@ -174,7 +135,7 @@ func (s *sshTestServer) daemon(sshd string) {
 
 // TestWireSSH: a client and an agent come in by ssh, and a long output comes through whole.
 func TestWireSSH(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	s := sshTestNew(t, x)
 	x.File("big.yml", "tasks:\n  a:\n    run: seq 1 50000\n")
 	x.File("hold.yml", "tasks:\n  a:\n    run: while [ -e $DIR/hold ]; do sleep 0.05; done\n")
@@ -197,8 +158,8 @@ func TestWireSSH(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range e2eLines[Event](t, x.OK("events", "--principal", s.endpoint)) {
-		if (e.Kind == evQueued || e.Kind == evAgentUp) && (e.By != me.Username ||
+	for _, e := range harness.Lines[Event](t, x.OK("events", "--principal", s.endpoint)) {
+		if (e.Kind == "run.queued" || e.Kind == "agent.up") && (e.By != me.Username ||
 			!strings.HasPrefix(e.From, "ipc pid ")) {
 			t.Errorf("%s by %q from %q", e.Kind, e.By, e.From)
 		}
@@ -215,7 +176,9 @@ func TestWireSSH(t *testing.T) {
 		return err == nil && len(r.Agents) == 1 && r.Agents[0].State == agentUp
 	})
 	// And is given runs.
-	authTestWrite(t, x.Dir+"/hold", "")
+	if err := os.WriteFile(x.Dir+"/hold", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	held := x.Start("hold")
 	x.Until("the run is on", func() bool { r := x.show(held); return r != nil && r.State == runRunning })
 	if err := os.Remove(x.Dir + "/hold"); err != nil {
@@ -229,7 +192,7 @@ func TestWireSSH(t *testing.T) {
 
 // TestWireSSHFaults: what goes wrong on the way is said in words that help.
 func TestWireSSHFaults(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	s := sshTestNew(t, x)
 	ask := func(words []string, flags ...string) {
 		t.Helper()

@@ -1,16 +1,18 @@
 // End-to-end tests of the stop of one task of a run.
 
-package main
+package e2e
 
 import (
 	"os"
 	"strings"
 	"syscall"
 	"testing"
+
+	"cdktr/e2e/harness"
 )
 
-// e2eTwo has two branches: load, whose processes go three ways, and free, which waits to be let go.
-const e2eTwo = `tasks:
+// taskTwo has two branches: load, whose processes go three ways, and free, which waits to be let go.
+const taskTwo = `tasks:
   load:
     retries: 3
     run: |
@@ -24,39 +26,40 @@ const e2eTwo = `tasks:
   last: {depends: [free], run: 'true'}
 `
 
-// e2eTwoStopped is how its tasks end when load is stopped.
-const e2eTwoStopped = "alarm=succeeded behind=skipped free=succeeded last=succeeded load=cancelled"
+// taskTwoStopped is how its tasks end when load is stopped.
+const taskTwoStopped = "alarm=succeeded behind=skipped free=succeeded last=succeeded load=cancelled"
 
-// e2eLoading starts a run of it and waits until load is at work. It gives the run, and what its processes are known by.
-func e2eLoading(x *e2e, id string) (run, mark string) {
+// taskLoading starts a run of it and waits until load is at work. It gives the run, and what its processes are known
+// by.
+func taskLoading(x *site, id string) (run, mark string) {
 	x.T.Helper()
 	if err := os.WriteFile(x.Dir+"/hold", nil, 0o644); err != nil {
 		x.T.Fatal(err)
 	}
 	run = x.Start(id)
 	mark = "|" + run + "|load|"
-	e2eAtWork(x, run, mark)
+	taskAtWork(x, run, mark)
 	return run, mark
 }
 
-// e2eAtWork waits until load is at work with all its processes, two shells and two that sleep, and the principal knows
+// taskAtWork waits until load is at work with all its processes, two shells and two that sleep, and the principal knows
 // it.
-func e2eAtWork(x *e2e, run, mark string) {
+func taskAtWork(x *site, run, mark string) {
 	x.T.Helper()
 	x.Until("load is at work", func() bool {
 		r := x.show(run)
-		return len(e2eAlive(mark)) >= 4 && r != nil && r.task("load").State == taskRunning &&
+		return len(harness.Alive(mark)) >= 4 && r != nil && r.task("load").State == taskRunning &&
 			r.task("free").State != taskWaiting
 	})
 }
 
 // TestCancelTask stops one task of a run: its processes are gone, all else goes on, and nothing begins the run again.
 func TestCancelTask(t *testing.T) {
-	x := e2eNew(t)
-	x.File("two.yml", "retries: 2\n"+e2eTwo)
+	x := newSite(t)
+	x.File("two.yml", "retries: 2\n"+taskTwo)
 	x.Env = append(x.Env, "CDKTR_GRACE=1h") // who waits for that has waited in vain
 	x.Principal("--with-agent")
-	run, mark := e2eLoading(x, "two")
+	run, mark := taskLoading(x, "two")
 	x.Refused(exitRefused, []string{`no task "laod"`, `did you mean "load"?`}, "cancel", run, "--task", "laod")
 	x.Refused(exitRefused, []string{"behind", "has not begun", "cdktr cancel " + run}, "cancel", run, "--task",
 		"behind")
@@ -76,14 +79,14 @@ func TestCancelTask(t *testing.T) {
 		r.Err != "cancelling task load of run "+run+"\n" {
 		t.Errorf("it says %q and %q", r.Out, r.Err)
 	}
-	x.Until("the processes of load are gone", func() bool { return len(e2eAlive(mark)) == 0 })
-	x.Until("load has ended", func() bool { return !taskActive(x.show(run).task("load").State) })
+	x.Until("the processes of load are gone", func() bool { return len(harness.Alive(mark)) == 0 })
+	x.Until("load has ended", func() bool { return x.show(run).task("load").State == "cancelled" })
 	if out := x.OK("logs", run, "--task", "load"); out != "bye\n" {
 		t.Errorf("it was not let end by itself: %q", out)
 	}
 	x.Refused(exitRefused, []string{"load", "is cancelled already"}, "cancel", run, "--task", "load")
 	if r := x.show(run); r.State != runRunning || r.task("free").State != taskRunning {
-		t.Errorf("the run is %s, %s", r.State, e2eStates(r))
+		t.Errorf("the run is %s, %s", r.State, statesOf(r))
 	}
 	if err := os.Remove(x.Dir + "/hold"); err != nil {
 		t.Fatal(err)
@@ -94,13 +97,13 @@ func TestCancelTask(t *testing.T) {
 		r.task("load").Reason != "cancelled by "+by || r.task("load").Attempts != 1 {
 		t.Errorf("the run is %s (%s), attempt %d, load %+v", r.State, r.Reason, r.Attempt, r.task("load"))
 	}
-	if got := e2eStates(r); got != e2eTwoStopped {
+	if got := statesOf(r); got != taskTwoStopped {
 		t.Errorf("its tasks are %s", got)
 	}
 	x.Refused(exitRefused, []string{"is failed already"}, "cancel", run, "--task", "load")
 	asked := 0
-	for _, e := range e2eLines[Event](t, x.OK("events", "--json")) {
-		if e.Kind == evTaskStopping && e.Run == run && e.Task == "load" && e.By == by && e.From != "" {
+	for _, e := range harness.Lines[Event](t, x.OK("events", "--json")) {
+		if e.Kind == "task.cancelling" && e.Run == run && e.Task == "load" && e.By == by && e.From != "" {
 			asked++
 		}
 	}
@@ -112,7 +115,7 @@ func TestCancelTask(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.OK("retry", run)
-	e2eAtWork(x, run, mark)
+	taskAtWork(x, run, mark)
 	if out := x.OK("cancel", run, "--task", "load", "--force",
 		"--json"); strings.TrimSpace(out) != `{"done":"cancel","run":"`+run+`","task":"load"}` {
 		t.Errorf("it prints %q", out)
@@ -120,17 +123,17 @@ func TestCancelTask(t *testing.T) {
 	if r := x.await(run); r.State != runFailed || r.Attempt != 2 {
 		t.Errorf("the run is %s (%s), attempt %d", r.State, r.Reason, r.Attempt)
 	}
-	x.Until("the processes of load are gone again", func() bool { return len(e2eAlive(mark)) == 0 })
+	x.Until("the processes of load are gone again", func() bool { return len(harness.Alive(mark)) == 0 })
 }
 
 // TestKill9CancelTask: the principal is killed between the request and the end of the task, with the agent away: the
 // agent hears of it from the next one.
 func TestKill9CancelTask(t *testing.T) {
-	x := e2eNew(t)
-	x.File("two.yml", e2eTwo)
+	x := newSite(t)
+	x.File("two.yml", taskTwo)
 	p := x.Principal()
 	agent := x.Agent("far")
-	run, mark := e2eLoading(x, "two")
+	run, mark := taskLoading(x, "two")
 	x.OK("pause", "two") // what is answered is on the disk, and so is all before it
 	agent.Signal(syscall.SIGSTOP)
 	p.Kill()
@@ -148,13 +151,13 @@ func TestKill9CancelTask(t *testing.T) {
 		t.Errorf("show says\n%s", out)
 	}
 	agent.Signal(syscall.SIGCONT)
-	x.Until("the processes of load are gone", func() bool { return len(e2eAlive(mark)) == 0 })
+	x.Until("the processes of load are gone", func() bool { return len(harness.Alive(mark)) == 0 })
 	if err := os.Remove(x.Dir + "/hold"); err != nil {
 		t.Fatal(err)
 	}
 	if r := x.await(run); r.State != runFailed || r.Reason != "task load: cancelled by "+r.By ||
-		e2eStates(r) != e2eTwoStopped {
-		t.Errorf("the run is %s (%s), %s", r.State, r.Reason, e2eStates(r))
+		statesOf(r) != taskTwoStopped {
+		t.Errorf("the run is %s (%s), %s", r.State, r.Reason, statesOf(r))
 	}
 	agent.Stop()
 	p.Stop()

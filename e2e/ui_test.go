@@ -1,6 +1,6 @@
 // The terminal UI from end to end: the real binary in a real terminal (tmux), with a principal and an agent of its own.
 
-package main
+package e2e
 
 import (
 	"errors"
@@ -13,26 +13,28 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 // uiTmux is a window of tmux with a shell in it, in which cdktr is the program under test.
 type uiTmux struct {
-	*e2e
+	*site
 	dir string
 }
 
 // uiTmuxOpen makes one, and a script `ui` in its PATH that starts the terminal UI.
-func uiTmuxOpen(x *e2e, w, h int) *uiTmux {
+func uiTmuxOpen(x *site, w, h int) *uiTmux {
 	x.T.Helper()
-	clientsNeed(x.T, "the test needs tmux", "tmux", "-V")
-	u := &uiTmux{e2e: x, dir: filepath.Join(x.Dir, "tmux")}
+	harness.Need(x.T, "the test needs tmux", "tmux", "-V")
+	u := &uiTmux{site: x, dir: filepath.Join(x.Dir, "tmux")}
 	err := errors.Join(os.Mkdir(u.dir, 0o755), os.Symlink(x.Bin, u.dir+"/cdktr"))
 	if err != nil {
 		x.T.Fatal(err)
 	}
 	u.tmux("start-server", ";", "set", "-g", "status", "off", ";", "set", "-g", "escape-time", "0", ";",
 		"new-session", "-d", "-x", fmt.Sprint(w), "-y", fmt.Sprint(h), "PS1='shell$ ' exec sh")
-	termTmuxEnd(x.T, u.tmux)
+	harness.EndTmux(x.T, u.tmux)
 	u.shows("shell$")
 	return u
 }
@@ -42,7 +44,7 @@ func (u *uiTmux) tmux(args ...string) string {
 	u.T.Helper()
 	cmd := exec.Command("tmux", append([]string{"-u", "-f", "/dev/null", "-S", filepath.Join(u.dir, "socket")},
 		args...)...)
-	cmd.Dir = u.e2e.Dir
+	cmd.Dir = u.site.Dir
 	cmd.Env = append(u.Env, "TERM=xterm", "TMUX=", "PATH="+u.dir+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -72,20 +74,20 @@ func (u *uiTmux) hides(texts ...string) {
 // sees looks at the screen until each of the texts is there, or is not.
 func (u *uiTmux) sees(texts []string, there bool) string {
 	u.T.Helper()
-	for deadline := time.Now().Add(e2ePatience); ; {
+	for deadline := time.Now().Add(harness.Patience); ; {
 		screen := u.tmux("capture-pane", "-p")
 		if !slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(screen, text) != there }) {
 			return screen
 		}
 		if !time.Now().Before(deadline) {
-			u.T.Fatalf("waited %s for the screen to show %q (%v):\n%s", e2ePatience, texts, there, screen)
+			u.T.Fatalf("waited %s for the screen to show %q (%v):\n%s", harness.Patience, texts, there, screen)
 		}
-		<-time.After(e2ePoll)
+		<-time.After(harness.Poll)
 	}
 }
 
 // uiWorkflows puts the workflows there that the scripts are about.
-func uiWorkflows(x *e2e) {
+func uiWorkflows(x *site) {
 	x.File("greet.yml", `
 name: Greets by name
 params: {name: {default: world, pattern: "[a-z]+", description: whom}}
@@ -99,7 +101,7 @@ tasks:
 
 // TestUIBrowse goes through the screens as a user does: look, filter, run with parameters, follow, cancel, quit.
 func TestUIBrowse(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	uiWorkflows(x)
 	p := x.Principal("--with-agent")
 	defer p.Stop()
@@ -160,7 +162,7 @@ func TestUIBrowse(t *testing.T) {
 // TestUINight is a failed run as one finds it at night: what is wrong is there with no key pressed, all of its output
 // after two, and it is run again by one.
 func TestUINight(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("dump.yml", `
 name: Dump
 params: {db: {default: shop}}
@@ -198,7 +200,7 @@ tasks:
 
 // TestUIConnection loses the principal, and gets it back.
 func TestUIConnection(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	uiWorkflows(x)
 	u := uiTmuxOpen(x, 80, 24)
 	u.keys("cdktr ui", "Enter")
@@ -227,7 +229,7 @@ func TestUIConnection(t *testing.T) {
 
 // TestUITerminal resizes the terminal, suspends the program, and sees that the shell gets it back as it was.
 func TestUITerminal(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	uiWorkflows(x)
 	p := x.Principal("--with-agent")
 	defer p.Stop()
@@ -281,7 +283,7 @@ func TestUITerminal(t *testing.T) {
 
 // TestUIOverSSH shows and runs what is on another box, with nothing but a login there.
 func TestUIOverSSH(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	uiWorkflows(x)
 	s := sshTestNew(t, x)
 	p := x.Principal("--with-agent")

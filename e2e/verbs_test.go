@@ -1,9 +1,8 @@
 // End-to-end tests of the verbs: what they print, as text and as JSON, and their exit codes.
 
-package main
+package e2e
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"os/user"
@@ -12,10 +11,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"cdktr/e2e/harness"
 )
 
-// e2eDeploy is a workflow with parameters.
-const e2eDeploy = `
+// verbsDeploy is a workflow with parameters.
+const verbsDeploy = `
 name: Deploy
 description: puts it there
 params:
@@ -26,13 +27,13 @@ tasks:
   ship: {depends: [pack], cmd: echo, args: ["${tasks.pack.outputs.FILE}", "to", "${params.to}"]}
 `
 
-// e2eSlow runs until it is stopped, and says when it has begun.
-const e2eSlow = "tasks:\n  hold: {run: 'echo holding; exec sleep 600'}\n"
+// verbsSlow runs until it is stopped, and says when it has begun.
+const verbsSlow = "tasks:\n  hold: {run: 'echo holding; exec sleep 600'}\n"
 
 // TestRunFile: a file runs with no principal; nothing of it stays.
 func TestRunFile(t *testing.T) {
-	x := e2eNew(t)
-	x.File("deploy.yml", e2eDeploy)
+	x := newSite(t)
+	x.File("deploy.yml", verbsDeploy)
 	x.File("bad.yml", "tasks:\n  a: {run: 'echo told; echo warned >&2; exit 7'}\n")
 	x.File("wrong.yml", "tasks:\n  a: {rum: x}\n")
 	r := x.Code(0, "run", "./workflows/deploy.yml", "-p", "day=2026-01-31")
@@ -42,14 +43,15 @@ func TestRunFile(t *testing.T) {
 	if !strings.Contains(r.Err, "succeeded") {
 		t.Errorf("standard error does not tell how it went: %q", r.Err)
 	}
-	if r := x.Feed(e2eDeploy, "run", "-", "-p", "day=2026-02-01", "--task-name"); r.Code != 0 ||
+	if r := x.Feed(verbsDeploy, "run", "-", "-p", "day=2026-02-01", "--task-name"); r.Code != 0 ||
 		r.Out != "pack: packing 2026-02-01\nship: p.zip to staging\n" {
 		t.Errorf("from standard input: code %d, %q, %s", r.Code, r.Out, r.Err)
 	}
 	r = x.Code(1, "run", "workflows/bad.yml", "--json")
-	e2eFields(t, r.Out, "run workflow state reason trigger by agent attempt params queued started finished seconds "+
+	harness.Fields(t, r.Out, "run workflow state reason trigger by agent attempt params queued started finished "+
+		"seconds "+
 		"tasks")
-	if run := e2eDecode[Run](t, r.Out); run.State != runFailed || run.Reason != "task a: exit 7" ||
+	if run := harness.Decode[Run](t, r.Out); run.State != runFailed || run.Reason != "task a: exit 7" ||
 		*run.Tasks[0].Exit != 7 {
 		t.Errorf("the run is %+v", run)
 	}
@@ -83,7 +85,7 @@ func TestRunFile(t *testing.T) {
 
 // TestRunFileInterrupted: an interrupted `run FILE` takes its tasks with it.
 func TestRunFileInterrupted(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("slow.yml", "tasks:\n  a: {run: 'echo begun; sleep 600 & sleep 601'}\n  b: {depends: [a], run: 'echo "+
 		"never'}\n")
 	p := x.Spawn("run", "workflows/slow.yml")
@@ -92,7 +94,7 @@ func TestRunFileInterrupted(t *testing.T) {
 	if code := p.Wait(); code != exitInterrupted {
 		t.Errorf("exit code %d", code)
 	}
-	if left := e2eAlive(x.Dir); len(left) > 0 {
+	if left := harness.Alive(x.Dir); len(left) > 0 {
 		t.Errorf("processes are left: %v", left)
 	}
 	if strings.Contains(p.Out.String(), "never") || !strings.Contains(p.Err.String(), "cancelled") {
@@ -102,15 +104,15 @@ func TestRunFileInterrupted(t *testing.T) {
 
 // TestRunID: the ways to start a run at a principal, and what can be wrong with it.
 func TestRunID(t *testing.T) {
-	x := e2eNew(t)
-	x.File("deploy.yml", e2eDeploy)
+	x := newSite(t)
+	x.File("deploy.yml", verbsDeploy)
 	x.File("etl/bad.yml", "tasks:\n  a: {run: 'echo warned >&2; exit 7'}\n")
-	x.File("slow.yml", e2eSlow)
+	x.File("slow.yml", verbsSlow)
 	x.File("wrong.yml", "tasks:\n  a: {rum: x}\n")
 	x.Principal("--with-agent")
 
 	id := x.Start("deploy", "-p", "day=2026-01-31")
-	if !isRunID(id) {
+	if !regexp.MustCompile("^[0-7][0-9A-HJKMNP-TV-Z]{25}$").MatchString(id) {
 		t.Fatalf("--detach printed %q", id)
 	}
 	if run := x.await(id); run.State != runSucceeded || run.Params["to"] != "staging" ||
@@ -125,9 +127,9 @@ func TestRunID(t *testing.T) {
 	if r.Out != "packing 2026-01-31\np.zip to staging\n" || !strings.Contains(r.Err, "+ ship succeeded") {
 		t.Errorf("--follow printed %q and %q", r.Out, r.Err)
 	}
-	e2eFields(t, x.OK("task", "run", "deploy", "-p", "day=2026-01-31", "--wait", "--json"),
+	harness.Fields(t, x.OK("task", "run", "deploy", "-p", "day=2026-01-31", "--wait", "--json"),
 		"run workflow state reason trigger by agent attempt params queued started finished seconds tasks")
-	e2eFields(t, x.OK("run", "deploy", "-p", "day=2026-01-31", "--detach", "--json"), "run")
+	harness.Fields(t, x.OK("run", "deploy", "-p", "day=2026-01-31", "--detach", "--json"), "run")
 	x.Refused(1, []string{"failed", "task a: exit 7", "cdktr logs"}, "run", "etl.bad", "--wait")
 	if r := x.Code(1, "run", "etl.bad", "--follow"); !strings.Contains(r.Err, "exit 7") {
 		t.Errorf("--follow of a run that fails says %q", r.Err)
@@ -167,7 +169,7 @@ func TestRunID(t *testing.T) {
 	endpoint := "ipc://" + x.Dir + "/s"
 	for _, args := range [][]string{{"ls", "--json", "--principal", endpoint, "deploy"}, {"ls", "deploy", "--json"},
 		{"--principal", endpoint, "--json", "ls", "deploy"}} {
-		e2eFields(t, x.OK(args...), "workflow name schedule paused last error")
+		harness.Fields(t, x.OK(args...), "workflow name schedule paused last error")
 	}
 
 	// With a key a repeat is the same run.
@@ -182,7 +184,7 @@ func TestRunID(t *testing.T) {
 
 // TestReaderGone: a reader that has seen enough ends neither a run nor the truth about it.
 func TestReaderGone(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	// The second task waits until the reader has gone for good; the third finds that nobody reads.
 	x.File("told.yml", "tasks:\n  a: {run: 'echo one'}\n  b: {depends: a, run: 'until test -e $DIR/gone; do sleep "+
 		"0.01; done; echo two'}\n  c: {depends: b, run: 'seq 20000; exit 7'}\n")
@@ -208,10 +210,10 @@ func TestReaderGone(t *testing.T) {
 
 // TestFollowerInterrupted: a follower that is interrupted leaves the run alone, and says how to stop it.
 func TestFollowerInterrupted(t *testing.T) {
-	x := e2eNew(t)
-	x.File("slow.yml", e2eSlow)
+	x := newSite(t)
+	x.File("slow.yml", verbsSlow)
 	x.Principal("--with-agent")
-	interrupt := func(p *e2eProc, id string) {
+	interrupt := func(p *harness.Proc, id string) {
 		t.Helper()
 		p.Signal(syscall.SIGINT)
 		if code := p.Wait(); code != exitInterrupted {
@@ -240,37 +242,17 @@ func TestFollowerInterrupted(t *testing.T) {
 	}
 	run := x.await(id)
 	if run.State != runCancelled || !strings.Contains(run.Reason, "cancelled by") ||
-		e2eStates(run) != "hold=cancelled" {
-		t.Errorf("the run is %s (%s), %s", run.State, run.Reason, e2eStates(run))
+		statesOf(run) != "hold=cancelled" {
+		t.Errorf("the run is %s (%s), %s", run.State, run.Reason, statesOf(run))
 	}
 	x.Refused(5, []string{"cancelled already"}, "cancel", id)
 }
 
-// TestLogsLost: a principal that goes away under logs -f does not take the run with it, and logs says so.
-func TestLogsLost(t *testing.T) {
-	x := e2eNew(t)
-	x.Env = append(x.Env, e2eMainEnv+"=1s")
-	x.File("slow.yml", e2eSlow)
-	p := x.Principal()
-	x.Agent("edge-1")
-	id := x.Start("slow")
-	logs := x.Spawn("logs", "slow", "-f")
-	logs.Saw(&logs.Out, "holding\n")
-	p.Kill()
-	if code := logs.Wait(); code != exitUnreachable || !strings.Contains(logs.Err.String(),
-		"hint: the run is not lost: when there is a principal again, cdktr show "+id) {
-		t.Errorf("exit code %d, %q", code, logs.Err.String())
-	}
-	x.Principal()
-	x.OK("cancel", id)
-	x.await(id)
-}
-
 // TestLook: the verbs that look.
 func TestLook(t *testing.T) {
-	x := e2eNew(t)
-	x.File("deploy.yml", e2eDeploy)
-	x.File("slow.yml", e2eSlow)
+	x := newSite(t)
+	x.File("deploy.yml", verbsDeploy)
+	x.File("slow.yml", verbsSlow)
 	x.File("etl/daily.yml", "name: Daily load\nschedule: '30 2 * * *'\ntimezone: Europe/London\ntasks:\n  a: {run: "+
 		"echo one}\n  b: {depends: [a], run: 'echo two >&2'}\n")
 	x.Principal("--with-agent")
@@ -291,12 +273,12 @@ func TestLook(t *testing.T) {
 	if text := x.OK("ls", "etl.*", "--json"); strings.Contains(text, "deploy") {
 		t.Errorf("the pattern has no effect: %s", text)
 	} else {
-		e2eFields(t, text, "workflow name schedule next paused last error")
+		harness.Fields(t, text, "workflow name schedule next paused last error")
 	}
 	has(x.OK("show", "deploy"), "Deploy", "puts it there", "day", "which day", "pack", "ship")
-	e2eFields(t, x.OK("show", "deploy", "--json"), "workflow name schedule paused error spec")
+	harness.Fields(t, x.OK("show", "deploy", "--json"), "workflow name schedule paused error spec")
 	has(x.OK("show", run.ID), run.ID, "succeeded", "manual", "etl.daily", "one")
-	e2eFields(t, x.OK("show", run.ID,
+	harness.Fields(t, x.OK("show", run.ID,
 		"--json"), "run workflow state reason trigger by agent attempt params queued started finished seconds tasks")
 	has(x.OK("ps", "--all"), run.ID, "etl.daily", "2/2")
 	if text := x.OK("ps", "--json"); text != "" {
@@ -307,17 +289,17 @@ func TestLook(t *testing.T) {
 	if len(fires) != 3 {
 		t.Errorf("next printed %q", fires)
 	}
-	e2eFields(t, x.OK("next", "etl.daily", "--json", "-n", "1"), "workflow at")
+	harness.Fields(t, x.OK("next", "etl.daily", "--json", "-n", "1"), "workflow at")
 	has(x.OK("next", "--cron", "0 0 29 2 *", "--tz", "UTC", "--from", "2026-01-01", "-n", "2"), "2028-02-29 00:00:00",
 		"2032-02-29 00:00:00")
 	has(x.OK("graph", "deploy"), "pack", "ship")
 	has(x.OK("graph", "./workflows/deploy.yml", "--dot"), "digraph", `"pack" -> "ship"`)
 	has(x.OK("agents"), "one", "up", "0/4", "local")
-	e2eFields(t, x.OK("agents", "--json"), "agent state labels capacity running version seen address load")
-	has(x.OK("ping"), programVersion(), x.Dir+"/s")
-	e2eFields(t, x.OK("ping", "--json"), "principal version seconds seq")
+	harness.Fields(t, x.OK("agents", "--json"), "agent state labels capacity running version seen address load")
+	has(x.OK("ping"), verbsVersion(x), x.Dir+"/s")
+	harness.Fields(t, x.OK("ping", "--json"), "principal version seconds seq")
 	var kinds []string
-	for _, e := range e2eLines[Event](t, x.OK("events")) {
+	for _, e := range harness.Lines[Event](t, x.OK("events")) {
 		if e.Run == run.ID {
 			kinds = append(kinds, strings.TrimSpace(e.Kind+" "+e.Task))
 		}
@@ -326,7 +308,7 @@ func TestLook(t *testing.T) {
 		"task.finished a, task.started b, task.finished b, run.finished" {
 		t.Errorf("the run left events %s", got)
 	}
-	if list := e2eLines[Event](t, x.OK("events", "--seq", "3", "-n", "2")); len(list) != 2 || list[0].Seq != 3 {
+	if list := harness.Lines[Event](t, x.OK("events", "--seq", "3", "-n", "2")); len(list) != 2 || list[0].Seq != 3 {
 		t.Errorf("events --seq 3 -n 2 gave %+v", list)
 	}
 	events := x.Spawn("events", "-f", "--since", "1h")
@@ -361,8 +343,9 @@ func TestLook(t *testing.T) {
 			t.Errorf("%s -n 0 printed %q and %q", args, r.Out, r.Err)
 		}
 	}
-	e2eFields(t, x.OK("logs", run.ID, "--json"), "t run task attempt stream line")
-	if lines := e2eLines[logJSON](t, x.OK("logs", run.ID, "--json")); len(lines) != 2 || lines[1].Stream != "err" ||
+	harness.Fields(t, x.OK("logs", run.ID, "--json"), "t run task attempt stream line")
+	if lines := harness.Lines[LogLine](t, x.OK("logs", run.ID, "--json")); len(lines) != 2 ||
+		lines[1].Stream != "err" ||
 		lines[1].Line != "two" {
 		t.Errorf("logs --json printed %+v", lines)
 	}
@@ -377,16 +360,35 @@ func TestLook(t *testing.T) {
 		t.Errorf("of a workflow whose file is gone logs printed %q", text)
 	}
 	x.Refused(5, []string{"no workflow"}, "show", "nothing.here")
-	x.Refused(5, []string{"no run"}, "show", runID(run.Queued.Time, run.ID))
+	x.Refused(5, []string{"no run"}, "show", verbsOtherRun(run.ID))
 	x.Refused(2, []string{"missing closing )"}, "logs", "etl.daily", "--grep", "(")
 	x.Refused(5, []string{"no task", "extract", "cdktr show"}, "logs", "etl.daily", "--task", "extract")
 	x.Refused(5, []string{"no task", "did you mean", "hold"}, "logs", x.Start("slow"), "--task", "hodl", "-f")
 	x.Refused(2, []string{"done", "succeeded"}, "ps", "--state", "done")
 }
 
+// verbsOtherRun makes of the id of a run one that no run has.
+func verbsOtherRun(id string) string {
+	last := "0"
+	if strings.HasSuffix(id, last) {
+		last = "1"
+	}
+	return id[:len(id)-1] + last
+}
+
+// verbsVersion is the version of the program under test.
+func verbsVersion(x *site) string {
+	x.T.Helper()
+	said := harness.Decode[struct{ Version string }](x.T, x.OK("version", "--json"))
+	if !regexp.MustCompile(`^\d+\.\d+\.\d+`).MatchString(said.Version) {
+		x.T.Errorf("the version is %q", said.Version)
+	}
+	return said.Version
+}
+
 // TestPsPages: ps --all goes back as far as is asked, page by page, each run once.
 func TestPsPages(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("one.yml", "tasks:\n  a: {run: 'true'}\n")
 	x.File("two.yml", "tasks:\n  a: {run: 'false'}\n")
 	x.Principal("--with-agent")
@@ -420,7 +422,8 @@ func TestPsPages(t *testing.T) {
 	}
 	for flags, want := range map[string]int{"--all": 30, "--all -n 10": 10, "--all --workflow two": 15,
 		"--state succeeded": 15, "--all --since 1h -n 1000": 30, "": 0} {
-		if n := len(e2eLines[Run](t, x.OK(append([]string{"ps", "--json"}, strings.Fields(flags)...)...))); n != want {
+		if n := len(harness.Lines[Run](t, x.OK(append([]string{"ps", "--json"},
+			strings.Fields(flags)...)...))); n != want {
 			t.Errorf("ps %s gave %d runs, want %d", flags, n, want)
 		}
 	}
@@ -428,7 +431,7 @@ func TestPsPages(t *testing.T) {
 
 // TestChange: the verbs that change something.
 func TestChange(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	me, err := user.Current()
 	if err != nil {
 		t.Fatal(err)
@@ -483,8 +486,8 @@ func TestChange(t *testing.T) {
 	x.Refused(5, []string{"did you mean"}, "pause", "onec")
 
 	run := x.run("once")
-	if run.State != runFailed || e2eStates(run) != "a=succeeded b=failed c=skipped" {
-		t.Fatalf("the run is %s, %s", run.State, e2eStates(run))
+	if run.State != runFailed || statesOf(run) != "a=succeeded b=failed c=skipped" {
+		t.Fatalf("the run is %s, %s", run.State, statesOf(run))
 	}
 	if err := os.WriteFile(x.Dir+"/ready", nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -549,7 +552,7 @@ func TestChange(t *testing.T) {
 
 // TestSetup: the verbs that need no principal.
 func TestSetup(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	want := "cdktr: no principal has made the socket ipc://" + x.Dir +
 		"/s\nhint: is it running? start one with `cdktr start principal --with-agent`, or name it with --principal\n"
 	if r := x.Code(exitUnreachable, "ls"); r.Err != want {
@@ -564,9 +567,9 @@ func TestSetup(t *testing.T) {
 	x.OK("validate", "site/workflows/hello.yml")
 	x.OK("validate", "--workflows", "site/workflows")
 	x.File("wrong.yml", "tasks:\n  a: {run: x, depends: [bee]}\n  b: {run: x}\n")
-	x.File("twin.yml", e2eSlow)
-	x.File("twin.yaml", e2eSlow)
-	x.File("large.yml", "#"+strings.Repeat("x", workflowMaxFile))
+	x.File("twin.yml", verbsSlow)
+	x.File("twin.yaml", verbsSlow)
+	x.File("large.yml", "#"+strings.Repeat("x", 1<<20))
 	r := x.Code(2, "validate")
 	for _, want := range []string{"workflows/wrong.yml:2:25: ", `"bee"`, "workflows/large.yml:1:1: ",
 		"workflows/twin.yml:1:1: ", "workflows/twin.yaml:1:1: "} {
@@ -581,15 +584,15 @@ func TestSetup(t *testing.T) {
 			t.Errorf("no FILE:LINE:COL in %q", line)
 		}
 	}
-	e2eFields(t, x.Code(2, "validate", "--json").Out, "file line column message warning")
-	if text := x.OK("version"); !strings.Contains(text, programVersion()) || x.OK("--version") != text {
+	harness.Fields(t, x.Code(2, "validate", "--json").Out, "file line column message warning")
+	if text := x.OK("version"); !strings.Contains(text, verbsVersion(x)) || x.OK("--version") != text {
 		t.Errorf("version says %q", text)
 	}
-	e2eFields(t, x.OK("version", "--json"), "version go os arch")
-	e2eFields(t, x.OK("config", "--json"), "key value from")
+	harness.Fields(t, x.OK("version", "--json"), "version go os arch")
+	harness.Fields(t, x.OK("config", "--json"), "key value from")
 	setting := func(key string) string {
 		t.Helper()
-		for _, v := range e2eLines[configValue](t, x.OK("config", "--json", "--config", x.Dir+"/config.yml",
+		for _, v := range harness.Lines[Setting](t, x.OK("config", "--json", "--config", x.Dir+"/config.yml",
 			"--capacity", "9")) {
 			if v.Key == key {
 				return v.Value + " " + v.From
@@ -623,9 +626,9 @@ func TestSetup(t *testing.T) {
 
 // TestWatch: lists that go on say what there is, and then what changes, a line each.
 func TestWatch(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("ok.yml", "schedule: '0 3 * * *'\ntasks:\n  a: {run: 'true'}\n")
-	x.File("slow.yml", e2eSlow)
+	x.File("slow.yml", verbsSlow)
 	x.Principal("--with-agent")
 	held := x.Start("slow")
 	x.Until("the run has begun", func() bool { return x.show(held).State == runRunning })
@@ -649,7 +652,7 @@ func TestWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	flows.Saw(&flows.Out, `ok  gone\n`)
-	for _, p := range []*e2eProc{runs, json, flows, agents} {
+	for _, p := range []*harness.Proc{runs, json, flows, agents} {
 		p.Signal(syscall.SIGINT)
 		if code := p.Wait(); code != exitInterrupted || strings.Contains(p.Out.String(), "\x1b") {
 			t.Errorf("exit code %d, %q", code, p.Out.String())
@@ -667,7 +670,7 @@ func TestWatch(t *testing.T) {
 
 // TestContexts: a principal that the configuration file knows by name.
 func TestContexts(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.Principal()
 	config := x.badConfig("contexts:\n  here: {principal: 'ipc://" + x.Dir + "/s'}\n  away: {principal: 'ipc://" +
 		x.Dir + "/none'}\n")
@@ -684,7 +687,7 @@ func TestContexts(t *testing.T) {
 }
 
 // badConfig writes a configuration file.
-func (x *e2e) badConfig(text string) string {
+func (x *site) badConfig(text string) string {
 	x.T.Helper()
 	name := x.Dir + "/bad-config.yml"
 	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
@@ -693,39 +696,9 @@ func (x *e2e) badConfig(text string) string {
 	return name
 }
 
-// TestHelp: every verb has help with examples that name it.
-func TestHelp(t *testing.T) {
-	x := e2eNew(t)
-	overview := x.OK("help")
-	if x.OK() != overview || x.OK("--help") != overview {
-		t.Error("help, --help and no verb at all differ")
-	}
-	for _, v := range mainVerbs() {
-		if !strings.Contains(overview, fmt.Sprintf("  %-16s %s\n", v.name, v.help)) {
-			t.Errorf("help lacks %s", v.name)
-		}
-		text := x.OK(append(strings.Fields(v.name), "--help")...)
-		_, examples, ok := strings.Cut(text, "Examples:\n")
-		if !ok || !strings.Contains(examples, "cdktr "+v.name) {
-			t.Errorf("%s --help has no example:\n%s", v.name, text)
-		}
-		if !strings.Contains(text, "--json") || !strings.Contains(text, "--principal") {
-			t.Errorf("%s --help lacks the flags that every verb has:\n%s", v.name, text)
-		}
-	}
-	for _, args := range [][]string{{"help", "help"}, {"help", "--json"}, {"-h", "run"}, {"--json", "--help"}} {
-		if x.OK(args...) != overview {
-			t.Errorf("%v does not give the overview", args)
-		}
-	}
-	if x.OK("help", "run") != x.OK("run", "--help") {
-		t.Error("help run and run --help differ")
-	}
-}
-
 // TestOutputBytes: output reaches a pipe byte for byte, whatever it is.
 func TestOutputBytes(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	all := make([]byte, 0, 1024)
 	for i := range 256 {
 		all = append(all, byte(i), byte(255-i), 'x')
@@ -753,7 +726,7 @@ func TestOutputBytes(t *testing.T) {
 
 // TestVerbsFiles names files that are not there, have no end, or are no files, wherever a verb takes one.
 func TestVerbsFiles(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("report.yml", "tasks: {a: {run: 'true'}}")
 	for _, c := range []struct {
 		words []string
@@ -772,7 +745,7 @@ func TestVerbsFiles(t *testing.T) {
 
 // TestVerbsRetryNewer retries a run whose file is another one by now: it does what it said then, and says so.
 func TestVerbsRetryNewer(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("job.yml", "tasks: {a: {run: 'exit 3'}}\n")
 	x.Principal()
 	x.Agent("edge-1")

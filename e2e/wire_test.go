@@ -1,24 +1,23 @@
 // End-to-end tests of the request API as others use it: a program in Python with libzmq; and what a principal costs
 // when nothing happens.
 
-package main
+package e2e
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
-// e2ePython is a client: it gets the endpoint, and ends with 0 when every reply was as it should be.
-const e2ePython = `
+// wirePython is a client: it gets the endpoint, and ends with 0 when every reply was as it should be.
+const wirePython = `
 import json, sys, zmq
 ctx = zmq.Context()
 
@@ -107,10 +106,10 @@ print("fine")
 
 // TestInterop: libzmq, through Python, is a client like ours.
 func TestInterop(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	x.File("w.yml", "params: {n: {}}\ntasks:\n  a: {run: 'seq $PARAM_N'}\n")
 	x.Principal("--with-agent")
-	out, err := wirePython(t, "ipc://"+x.Dir+"/s", e2ePython).Output()
+	out, err := harness.Python(t, "ipc://"+x.Dir+"/s", wirePython).Output()
 	if err != nil || string(out) != "fine\n" {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -118,8 +117,8 @@ func TestInterop(t *testing.T) {
 
 // TestIdle: what a principal with an agent costs while nothing happens, and how soon it is ready.
 func TestIdle(t *testing.T) {
-	x := e2eNew(t)
-	x.Bin = e2ePlain(t, x.Dir)
+	x := newSite(t)
+	x.Bin = harness.Plain(t, x.Dir)
 	for i := range 100 {
 		x.File(fmt.Sprintf("group%d/w%d.yml", i%10,
 			i), fmt.Sprintf("name: Workflow %d\ndescription: one of a hundred\nschedule: '%d 3 1 1 *'\ntasks:\n"+
@@ -132,62 +131,36 @@ func TestIdle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *stallMeasure && ready > 250*time.Millisecond {
+	if *measure && ready > 250*time.Millisecond {
 		t.Errorf("ready after %s", ready)
 	}
 	// The first seconds belong to the start: the lazy fsync of what it wrote, the threads that go to sleep.
 	const seconds, most = 5, 3
 	var wakes []float64
 	kB := 0 // of its own, the least that was seen: what a collection is about to free says nothing
-	for len(wakes) == 0 || *stallMeasure && wakes[len(wakes)-1] > most && len(wakes) < 6 {
-		before := e2eSwitches(t, p.Cmd.Process.Pid)
+	for len(wakes) == 0 || *measure && wakes[len(wakes)-1] > most && len(wakes) < 6 {
+		before := harness.Switches(t, p.Cmd.Process.Pid)
 		<-time.After(seconds * time.Second)
-		wakes = append(wakes, float64(e2eSwitches(t, p.Cmd.Process.Pid)-before)/seconds)
-		if _, own := e2eMemory(t, p.Cmd.Process.Pid); kB == 0 || own < kB {
+		wakes = append(wakes, float64(harness.Switches(t, p.Cmd.Process.Pid)-before)/seconds)
+		if _, own := harness.Memory(t, p.Cmd.Process.Pid); kB == 0 || own < kB {
 			kB = own
 		}
 	}
-	all, _ := e2eMemory(t, p.Cmd.Process.Pid)
+	all, _ := harness.Memory(t, p.Cmd.Process.Pid)
 	t.Logf("ready in %s; idle: %d kB resident, %d kB its own, %.1f context switches a second, in spans of %d s", ready,
 		all, kB, wakes, seconds)
 	if kB > 10<<10 {
 		t.Errorf("%d kB of its own, want 10 MB at most", kB)
 	}
-	if *stallMeasure && wakes[len(wakes)-1] > most {
+	if *measure && wakes[len(wakes)-1] > most {
 		t.Errorf("%.1f context switches a second, want %d at most", wakes, most)
 	}
 }
 
-// e2eSwitches counts the context switches of all threads of a process.
-func e2eSwitches(t *testing.T, pid int) int {
-	t.Helper()
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no threads of %d: %v", pid, err)
-	}
-	sum := 0
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue // a thread that has ended
-		}
-		for line := range bytes.Lines(text) {
-			if _, count, ok := strings.Cut(string(line), "ctxt_switches:"); ok {
-				n, err := strconv.Atoi(strings.TrimSpace(count))
-				if err != nil {
-					t.Fatal(err)
-				}
-				sum += n
-			}
-		}
-	}
-	return sum
-}
-
 // TestRunFileTime: how long `cdktr run FILE` of one `true` takes, from start to end.
 func TestRunFileTime(t *testing.T) {
-	x := e2eNew(t)
-	x.Bin = e2ePlain(t, x.Dir)
+	x := newSite(t)
+	x.Bin = harness.Plain(t, x.Dir)
 	x.File("w.yml", "tasks:\n  a: {cmd: 'true'}\n")
 	var took []time.Duration
 	for range 20 {
@@ -197,7 +170,7 @@ func TestRunFileTime(t *testing.T) {
 	}
 	slices.Sort(took)
 	t.Logf("median %s, fastest %s, slowest %s", took[10], took[0], took[19])
-	if *stallMeasure && took[10] > 100*time.Millisecond {
+	if *measure && took[10] > 100*time.Millisecond {
 		t.Errorf("the median of 20 is %s, want 100 ms at most", took[10])
 	}
 }
@@ -205,7 +178,7 @@ func TestRunFileTime(t *testing.T) {
 // TestSocketRemoved removes the socket of a principal, its folder too, and puts other things in its place: it is made
 // again, what was connected stays so, and nothing of others is touched.
 func TestSocketRemoved(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	dir := x.Dir + "/run"
 	path := dir + "/s"
 	x.Env = append(x.Env, "CDKTR_SOCKET="+path)
@@ -259,7 +232,7 @@ func TestSocketRemoved(t *testing.T) {
 // TestSocketFolderReplaced replaces the folder that a principal was started in, by another of the same name as a
 // deployment does: it serves what is there now, at the path where it is asked for.
 func TestSocketFolderReplaced(t *testing.T) {
-	x := e2eNew(t)
+	x := newSite(t)
 	in := x.Dir + "/app"
 	folder := func(dir, prints string) {
 		t.Helper()

@@ -1,0 +1,157 @@
+// Tests of main: the table of all verbs. This file also makes the test binary what each test needs: the tests of the
+// package, or a process that one of them starts.
+//
+// The end-to-end tests of this package are those that need its internals; what can be seen from outside is tested in
+// e2e. Here the test binary is the program: started with CDKTR_TEST_MAIN set it is main and nothing else, so that the
+// race detector and coverage see what the tests do.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"cdktr/e2e/harness"
+)
+
+// e2eMainEnv makes main of this binary; a duration is its patience with a principal that is away.
+const e2eMainEnv = "CDKTR_TEST_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(tortureMainEnv) != "" {
+		os.Exit(tortureMain())
+	}
+	if os.Getenv(attackMainEnv) != "" {
+		os.Exit(attackMain())
+	}
+	if os.Getenv(termMainEnv) != "" {
+		os.Exit(termMain())
+	}
+	if os.Getenv(e2eMainEnv) != "" {
+		patience, err := time.ParseDuration(os.Getenv(e2eMainEnv))
+		if err != nil {
+			patience = dialPatience
+		}
+		os.Exit(mainWith(patience))
+	}
+	os.Exit(harness.Main(m, harness.Program{
+		Find:  func(string) (string, error) { return os.Executable() },
+		Env:   []string{e2eMainEnv + "=1"},
+		After: procTestCharged,
+	}))
+}
+
+// procTestCharged says whether a test has left this process in charge of orphans.
+func procTestCharged() error {
+	if (&procSys{}).charged() {
+		return errors.New("a test left this process in charge of orphans: those of others become its zombies")
+	}
+	return nil
+}
+
+// procTestAlone is for tests in which this process runs tasks itself: it is in charge of all orphans meanwhile, also of
+// those that other tests leave behind on purpose. Such a test may have none beside it.
+func procTestAlone(t testing.TB) { t.Setenv("CDKTR_TEST_ALONE", "1") } // it refuses a parallel test
+
+// e2e is an installation of cdktr, of which tests here also see the inside.
+type e2e struct{ harness.Site }
+
+// e2eNew makes one for a test, which runs beside others.
+func e2eNew(t *testing.T) *e2e {
+	t.Helper()
+	t.Parallel()
+	return e2eAlone(t)
+}
+
+// e2eAlone makes one for a test that has none of this package beside it.
+func e2eAlone(t *testing.T) *e2e {
+	t.Helper()
+	return &e2e{*harness.Open(t)}
+}
+
+// run runs a workflow to its end.
+func (x *e2e) run(id string, flags ...string) *Run {
+	x.T.Helper()
+	r := x.Cdktr(append([]string{"run", id, "--wait", "--json"}, flags...)...)
+	if r.Out == "" {
+		x.T.Fatalf("run %s: exit code %d, %s", id, r.Code, r.Err)
+	}
+	return harness.Decode[Run](x.T, r.Out)
+}
+
+// await waits for the end of a run, however often the principal is started anew meanwhile.
+func (x *e2e) await(run string) *Run {
+	x.T.Helper()
+	var over *Run
+	x.Until("end of run "+run, func() bool {
+		over = x.show(run)
+		return over != nil && !runActive(over.State)
+	})
+	return over
+}
+
+// show gives a run as it is, nil when there is no principal.
+func (x *e2e) show(run string) *Run {
+	if r, err := x.ask(Request{Op: "show", Run: run}); err == nil && len(r.Runs) == 1 {
+		return r.Runs[0]
+	}
+	return nil
+}
+
+// ask asks the principal without a process of its own.
+func (x *e2e) ask(req Request) (*Reply, error) {
+	conn, err := clientDial(context.Background(), "ipc://"+x.Dir+"/s", wireOptions{})
+	if err != nil {
+		return nil, err
+	}
+	defer conn.close()
+	return conn.ask(context.Background(), req)
+}
+
+// workflow gives a workflow as ls has it, with id "" when it is not there.
+func (x *e2e) workflow(id string) WorkflowInfo {
+	r, err := x.ask(Request{Op: "ls", Pattern: id})
+	if err == nil {
+		for _, w := range r.Workflows {
+			if w.Workflow == id {
+				return w
+			}
+		}
+	}
+	return WorkflowInfo{}
+}
+
+// TestHelp: every verb has help with examples that name it.
+func TestHelp(t *testing.T) {
+	x := e2eNew(t)
+	overview := x.OK("help")
+	if x.OK() != overview || x.OK("--help") != overview {
+		t.Error("help, --help and no verb at all differ")
+	}
+	for _, v := range mainVerbs() {
+		if !strings.Contains(overview, fmt.Sprintf("  %-16s %s\n", v.name, v.help)) {
+			t.Errorf("help lacks %s", v.name)
+		}
+		text := x.OK(append(strings.Fields(v.name), "--help")...)
+		_, examples, ok := strings.Cut(text, "Examples:\n")
+		if !ok || !strings.Contains(examples, "cdktr "+v.name) {
+			t.Errorf("%s --help has no example:\n%s", v.name, text)
+		}
+		if !strings.Contains(text, "--json") || !strings.Contains(text, "--principal") {
+			t.Errorf("%s --help lacks the flags that every verb has:\n%s", v.name, text)
+		}
+	}
+	for _, args := range [][]string{{"help", "help"}, {"help", "--json"}, {"-h", "run"}, {"--json", "--help"}} {
+		if x.OK(args...) != overview {
+			t.Errorf("%v does not give the overview", args)
+		}
+	}
+	if x.OK("help", "run") != x.OK("run", "--help") {
+		t.Error("help run and run --help differ")
+	}
+}
