@@ -1,6 +1,6 @@
 // agent.go: the owner loop of an agent, and its connection to the principal. The loop takes runs (agent_run.go executes
-// them), writes everything that happens to the spool, and sends the spool to the principal for as long as there is one;
-// a principal that is away stops nothing.
+// them), writes everything that happens to the spool, and sends the spool to the principal while there is one. A
+// principal that is away stops nothing.
 
 package main
 
@@ -17,45 +17,56 @@ import (
 )
 
 const (
-	agentHeartbeat = 5 * time.Second  // how often it says that it is there
-	agentNearBeat  = 1 * time.Minute  // how often it looks whether its principal still lives in this process
-	agentDeaf      = 11 * time.Second // with nothing heard for so long the connection is given up
-	// without a principal for so long, runs that would be rerun elsewhere are stopped
-	agentLease      = 10 * time.Second
-	agentRedialMin  = 50 * time.Millisecond // first wait between two attempts to connect; doubled each time
-	agentUnanswered = 4                     // heartbeats without an answer, whatever else is heard: then too
-	agentRedialMax  = 10 * time.Second      // longest wait between two attempts to connect
-	agentWindow     = 1 << 20               // bytes sent and not acknowledged
-	// bytes of what a run has in one message of the spool, about, as they are sent
-	agentParcel = 48 << 10
-	// how long what happened in a run with several tasks at work is kept for more of it
+	agentHeartbeat  = 5 * time.Second  // how often the agent says that it is there
+	agentNearBeat   = 1 * time.Minute  // how often it looks whether its principal still lives in this process
+	agentDeaf       = 11 * time.Second // when it has heard nothing for so long it gives up the connection
+	agentUnanswered = 4                // after so many heartbeats without an answer too, whatever else it hears
+	// without a principal for so long it stops the runs that would be rerun elsewhere
+	agentLease     = 10 * time.Second
+	agentRedialMin = 50 * time.Millisecond // first wait between two attempts to connect; each later one is doubled
+	agentRedialMax = 10 * time.Second      // longest wait between two attempts to connect
+	agentWindow    = 1 << 20               // bytes sent and not acknowledged
+	agentParcel    = 48 << 10              // about so many bytes of one run go into one message of the spool
+	// how long the loop keeps what happened in a run with several tasks at work, to send more of it together
 	agentGather = 10 * time.Millisecond
-	// lines and calls waiting for the loop; tasks that write more than it takes wait
+	// lines and calls that wait for the loop; tasks that write more than it takes wait
 	agentInQueue   = 1024
-	agentTurn      = 512             // of these handled before one flush
+	agentTurn      = 512             // of these the loop handles before one flush
 	agentLastWords = 2 * time.Second // how long a stopping agent waits for its last reports to be acknowledged
 )
 
 // agentConfig is what an agent is started with.
 type agentConfig struct {
-	Name         string
-	Labels       map[string]string
-	Capacity     int    // runs at once
-	StateDir     string // its spool lies in here; an absolute path
-	Boot         string // names this boot of the machine; "": not known
-	Fresh        bool   // StateDir is new: there is no earlier life to clear up after
+	// Who it is. Capacity is how many runs it takes at once; Environ is what its tasks inherit.
+	Name     string
+	Labels   map[string]string
+	Capacity int
+	Environ  []string
+
+	// StateDir is an absolute path; the spool lies in it. Fresh: it is new, so there is no earlier life to clear up
+	// after. Boot names this boot of the machine, "" when it is not known.
+	StateDir string
+	Fresh    bool
+	Boot     string
+
+	// How long a process has between TERM and KILL, and how long a stopping agent waits for its runs.
 	Grace        time.Duration
 	DrainTimeout time.Duration
-	Environ      []string // what tasks inherit
-	Dial         func(context.Context) (wireConn, error)
-	Log          *slog.Logger
-	now          func() time.Time
-	// for leases: goes on while the machine sleeps, and nobody sets it; nil: now
+
+	// Dial connects to the principal.
+	Dial func(context.Context) (wireConn, error)
+	Log  *slog.Logger
+
+	// The clock on the wall, and one for leases, which goes on while the machine sleeps and which nobody sets; count
+	// may be nil: then it is now.
+	now   func() time.Time
 	count func() time.Time
-	tell  func(runs int, connected bool) // hears, on the loop, how it is when that has changed; nil: nobody does
-	// called in each turn of the loop, which may sleep for as long as it says; nil: as it likes
+
+	// Each may be nil. The loop calls tell when the number of its runs or the connection has changed, and pulse in each
+	// turn: it may sleep for as long as pulse says. load says how busy this machine is, nil when nobody knows.
+	tell  func(runs int, connected bool)
 	pulse func() time.Duration
-	load  func() *float64 // how busy this machine is, nil when nobody knows; nil: nobody does
+	load  func() *float64
 }
 
 // agent takes runs from the principal and executes them. Its fields belong to the goroutine of runAgent.
@@ -67,32 +78,46 @@ type agent struct {
 	ends  map[string]heldEnd // runs that are over, but whose end is not acknowledged
 	steps steps
 
-	conn      wireConn // nil while there is no principal
-	welcomed  bool     // it said where to go on: the spool may be sent
-	theirs    []string // the messages that it takes besides the first ones
-	refused   string   // why the principal did not let it in, as it was logged; "" once it did
+	// The connection; conn is nil while there is no principal. welcomed: the principal said from where to send the
+	// spool. theirs are the messages that it takes besides the first ones. refused is why it did not let this agent in,
+	// as it was logged; "" once it did.
+	conn     wireConn
+	welcomed bool
+	theirs   []string
+	refused  string
+
+	// The lease of all runs: it counts from leaseFrom, when the newest hello or heartbeat that the principal answered
+	// was sent. asked is when those that are not answered yet were sent by this connection, and heard is when it last
+	// brought anything.
 	heard     time.Time
-	leaseFrom time.Time   // when the newest hello or heartbeat that the principal answered was sent
-	asked     []time.Time // when those were sent, by this connection, that are not answered yet
-	said      uint64      // newest number sent by this connection, or acknowledged before it
-	sent      []sentReport
-	inflight  int // bytes of sent
+	leaseFrom time.Time
+	asked     []time.Time
 
-	turn      []*agentRun     // runs that have something which is not spooled yet
-	gathering bool            // what is in turn waits for more
-	gathered  bool            // it has waited long enough
-	moment    time.Time       // what time it is in this turn, once somebody asked
-	followed  map[string]bool // runs that somebody follows, as the principal says
-	draining  bool
-	troubled  bool // the spool's disk takes nothing
+	// Reports on their way: said is the newest number sent by this connection, or acknowledged before it; inflight is
+	// the bytes of sent.
+	said     uint64
+	sent     []sentReport
+	inflight int
 
-	left       map[agentAttempt]agentLeft // processes that could not be ended and live
-	unsaidLeft bool                       // that has changed since the principal was told of it
+	// What is not spooled yet: the runs that have some of it. gathering: it waits for more; gathered: it has waited
+	// long enough. moment is the time of this turn, once somebody asked. troubled: the spool's disk takes nothing.
+	turn      []*agentRun
+	gathering bool
+	gathered  bool
+	moment    time.Time
+	troubled  bool
+
+	followed map[string]bool // runs that somebody follows, as the principal says
+	draining bool            // it takes no more runs
+
+	// Processes that could not be ended and live; unsaidLeft: that has changed since the principal was told.
+	left       map[agentAttempt]agentLeft
+	unsaidLeft bool
 
 	told agentTold
 
 	in      *loopInbox[agentIn]
-	ended   chan struct{} // closed when the loop is over: the inbox's
+	ended   chan struct{} // the inbox's: closed when the loop is over
 	workers sync.WaitGroup
 }
 
@@ -111,7 +136,7 @@ type agentTold struct {
 	once      bool
 }
 
-// heldEnd is a run that is over: its end has this number.
+// heldEnd is the end of a run: the lease of the run, and the number of the event.
 type heldEnd struct {
 	lease int
 	n     uint64
@@ -156,7 +181,7 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 		a.readLeft(left)
 	}
 	if err := spool.damage(); err != nil {
-		cfg.Log.Warn("some of what an earlier life spooled is lost", "cause", err)
+		cfg.Log.Warn("some of what an earlier life spooled cannot be read", "cause", err)
 	}
 	a.recallTails()
 	return a, a.recallEnds()
@@ -170,7 +195,7 @@ func newAgent(cfg agentConfig, spool *spool, procs *procs) *agent {
 		steps: steps{count: map[string]int{}, hangs: map[string]int{}}, in: in, ended: in.ended, leaseFrom: cfg.count()}
 }
 
-// recallEnds finds the ends of runs that an earlier life spooled and the principal has not acknowledged.
+// recallEnds finds the ends of runs that an earlier life has spooled and the principal has not acknowledged.
 func (a *agent) recallEnds() error {
 	for {
 		first, msgs, err := a.spool.next(1)
@@ -180,7 +205,7 @@ func (a *agent) recallEnds() error {
 		if len(msgs) == 0 {
 			break
 		}
-		items, _ := parcelItems(msgs[0]) // of one that cannot be read flush tells
+		items, _ := parcelItems(msgs[0]) // flush logs one that cannot be read
 		for i, item := range items {
 			if item.Event != nil && item.Event.Kind == evRunFinished {
 				a.ends[item.Event.Run] = heldEnd{item.Event.Lease, first + uint64(i)}
@@ -190,12 +215,13 @@ func (a *agent) recallEnds() error {
 	return nil
 }
 
-// call has fn done by the loop. False when the loop is over, and fn is not done. Not from the loop itself.
+// call has the loop do fn. It is false when the loop is over: then fn is not done. The loop itself may not call it.
 func (a *agent) call(fn func()) bool { return a.in.put(agentIn{fn: fn}) }
 
-// runAgent is the loop. It wakes for output and ends of tasks, for messages of the principal, for retries that are
-// due, and each agentHeartbeat while connected. When ctx ends it takes no more runs, waits for those it has as long as
-// the drain timeout says, stops what is left, and returns when all is reported or nobody listens. kill cuts that short.
+// runAgent is the loop. It wakes for output and ends of tasks, for messages of the principal, for retries that are due,
+// and each agentHeartbeat while connected. When ctx ends it takes no more runs, waits for those that it has as long as
+// the drain timeout says, and stops what is left. It returns when all is reported or nobody listens. kill cuts that
+// short.
 func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 	linkCtx, stopLink := context.WithCancel(context.Background())
 	a.workers.Go(func() { a.runLink(linkCtx) })
@@ -208,7 +234,7 @@ func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 	for over := false; !over && !a.mayEnd(); {
 		select {
 		case m := <-a.in.ch:
-			a.endLeases() // after a sleep of the machine this may come before the beat that is due
+			a.endLeases() // after a sleep of the machine a message may come before the beat that is due
 			a.handle(m)
 			for n := 1; n < agentTurn && len(a.in.ch) > 0; n++ {
 				a.handle(<-a.in.ch)
@@ -216,35 +242,37 @@ func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 		case <-beat.C:
 			a.beat()
 			beat.Reset(a.untilBeat())
-		case <-life.C: // it only has to show that it goes on
+		case <-life.C: // showLife below is all that is to be done
 		case <-stop:
 			stop, deadline = nil, time.After(a.cfg.DrainTimeout)
 			a.drain()
 		case <-deadline:
-			// the drain timeout, then that of the stops: what is not acknowledged by then stays in the spool
+			// First the drain timeout, then that of the stops. What is not acknowledged by then stays in the spool.
 			over = waited || len(a.runs) == 0
-			waited, deadline = true, time.After(a.cfg.Grace+agentLastWords)
+			waited = true
+			deadline = time.After(a.cfg.Grace + agentLastWords)
 			a.stopRuns("agent " + a.cfg.Name + " was stopped")
 		case <-kill:
-			kill, stop, deadline = nil, nil, time.After(agentLastWords)
+			kill, stop = nil, nil
+			deadline = time.After(agentLastWords)
 			a.draining, waited = true, true
 			a.killRuns()
 		}
 		a.flush()
 		a.showLife(life)
 	}
-	a.conn = nil       // the principal is not heard any more, and given nothing: what comes now goes into the spool
-	a.in.end(a.handle) // output and ends of tasks that were taken in
+	a.conn = nil       // nothing more goes to the principal: what comes now goes into the spool
+	a.in.end(a.handle) // handles the output and ends of tasks that wait
 	a.spoolTurn()
 	a.flush()
 	stopLink()
 	a.procs.close()
-	procWait(&a.workers, agentLastWords) // they end with the above; whoever hangs in the system does so alone
+	procWait(&a.workers, agentLastWords) // they end with the above; one that hangs in the system is left alone
 	a.spool.close()
 	return nil
 }
 
-// showLife ends a turn for those who look after the process.
+// showLife tells those who look after the process that a turn has ended.
 func (a *agent) showLife(life *time.Timer) {
 	if a.cfg.pulse != nil {
 		life.Reset(a.cfg.pulse())
@@ -256,7 +284,7 @@ func (a *agent) showLife(life *time.Timer) {
 	}
 }
 
-// redial cuts the connection, so that the next one is made as cfg.Dial has it now. Any goroutine may call it.
+// redial cuts the connection; runLink makes the next one by cfg.Dial as it is now. Any goroutine may call it.
 func (a *agent) redial() {
 	a.call(func() {
 		if a.conn != nil {
@@ -265,7 +293,7 @@ func (a *agent) redial() {
 	})
 }
 
-// mayEnd says whether a draining agent is done: nothing runs, and all is acknowledged or there is nobody to tell.
+// mayEnd says whether a draining agent is done: nothing runs, and all is acknowledged or nobody is connected.
 func (a *agent) mayEnd() bool {
 	if !a.draining || len(a.runs) > 0 {
 		return false
@@ -274,6 +302,7 @@ func (a *agent) mayEnd() bool {
 	return unsent == 0 || a.conn == nil
 }
 
+// handle does one thing that came in.
 func (a *agent) handle(m agentIn) {
 	a.moment = time.Time{}
 	if m.fn != nil {
@@ -283,8 +312,8 @@ func (a *agent) handle(m agentIn) {
 	a.takeLine(m.try, m.line)
 }
 
-// beat says that the agent is there, and gives up a connection on which nothing is heard any more, and the leases of
-// runs that the principal may be about to give away.
+// beat says that the agent is there. It gives up a connection on which nothing is heard any more, and ends the leases
+// of runs that the principal may be about to give away.
 func (a *agent) beat() {
 	if a.near() {
 		return
@@ -304,8 +333,9 @@ func (a *agent) beat() {
 	a.endLeases()
 }
 
-// answered counts the leases from the oldest message that was not answered yet: from when it was sent and not from now,
-// for the principal may have heard nothing since, and the answer may have been on its way for long.
+// answered takes the answer to the oldest message that was not answered yet. The leases count from when that message
+// was sent, and not from now: the answer may have been on its way for long, and the principal may have heard nothing
+// since.
 func (a *agent) answered() {
 	if len(a.asked) > 0 {
 		a.leaseFrom, a.asked = a.asked[0], a.asked[1:]
@@ -330,7 +360,7 @@ func (a *agent) endLeases() {
 func (a *agent) near() bool { return a.conn != nil && a.conn.Peer().Transport == wireMemory }
 
 // untilBeat gives how long the loop may sleep: to the next heartbeat, or to the end of the leases. These count from the
-// last message that the principal is known to have heard, for that is how the principal counts (agentLostAfter).
+// last message that the principal is known to have heard, because the principal counts so too (agentLostAfter).
 func (a *agent) untilBeat() time.Duration {
 	if a.near() {
 		return agentNearBeat
@@ -341,7 +371,7 @@ func (a *agent) untilBeat() time.Duration {
 	return agentHeartbeat
 }
 
-// drain takes no more runs.
+// drain has the agent take no more runs.
 func (a *agent) drain() {
 	a.draining = true
 	if len(a.runs) > 0 {
@@ -350,14 +380,15 @@ func (a *agent) drain() {
 	a.send(&agentMsg{Op: msgDrain})
 }
 
-// runLink keeps a connection to the principal: at once, then after a wait that doubles up to agentRedialMax, with
-// jitter, for ever. It wakes when the connection ends or the wait is over, and ends with ctx.
+// runLink keeps a connection to the principal. It connects at once, and again whenever the connection has ended, after
+// a wait that doubles up to agentRedialMax, with jitter. It wakes when the connection ends or the wait is over, and
+// ends with ctx.
 func (a *agent) runLink(ctx context.Context) {
-	wait, told := time.Duration(0), ""
+	wait, logged := time.Duration(0), ""
 	for ctx.Err() == nil {
 		conn, err := a.cfg.Dial(ctx)
 		if err == nil {
-			told = ""
+			logged = ""
 			began := a.cfg.now()
 			stopClose := context.AfterFunc(ctx, func() { conn.Close() })
 			welcome := a.readLink(conn)
@@ -367,11 +398,11 @@ func (a *agent) runLink(ctx context.Context) {
 			switch {
 			case welcome && a.cfg.now().Sub(began) > agentHeartbeat:
 				wait = 0
-			case welcome: // a principal that comes and goes: not at once, but soon
+			case welcome: // a principal that comes and goes: soon, but not at once
 				wait = agentRedialMin
 			}
-		} else if gist := strings.Map(agentNoDigits, err.Error()); gist != told && ctx.Err() == nil { // each cause once
-			told = gist
+		} else if gist := strings.Map(agentNoDigits, err.Error()); gist != logged && ctx.Err() == nil {
+			logged = gist // each cause is logged once
 			a.cfg.Log.Warn("no principal; trying again until there is one", "cause", err)
 		}
 		if wait > 0 || err != nil {
@@ -386,7 +417,7 @@ func (a *agent) runLink(ctx context.Context) {
 	}
 }
 
-// agentNoDigits drops digits: a cause that differs in a port or a number of a process is the same cause.
+// agentNoDigits drops digits: two causes that differ in a port or in the number of a process are the same cause.
 func agentNoDigits(r rune) rune {
 	if r >= '0' && r <= '9' {
 		return -1
@@ -394,7 +425,7 @@ func agentNoDigits(r rune) rune {
 	return r
 }
 
-// readLink reads what the principal says until the connection ends. True when the principal took this agent in.
+// readLink reads what the principal says until the connection ends. It says whether the principal took this agent in.
 func (a *agent) readLink(conn wireConn) (welcome bool) {
 	if !a.call(func() { a.connected(conn) }) {
 		return false
@@ -422,7 +453,7 @@ func (a *agent) readLink(conn wireConn) (welcome bool) {
 
 // connected begins a connection: hello says who this is and what it holds.
 func (a *agent) connected(conn wireConn) {
-	a.spoolTurn() // an end is held once it is spooled
+	a.spoolTurn() // hello lists an end once it is spooled
 	a.conn, a.welcomed, a.heard = conn, false, a.cfg.count()
 	a.asked = []time.Time{a.heard}
 	a.hello()
@@ -452,7 +483,7 @@ func (a *agent) disconnected(conn wireConn) {
 	if a.conn != conn {
 		return
 	}
-	if a.near() { // from now on it counts
+	if a.near() { // from now on the lease counts
 		a.leaseFrom = a.cfg.count()
 	}
 	a.conn, a.welcomed, a.asked, a.sent, a.inflight = nil, false, nil, nil, 0
@@ -477,7 +508,7 @@ func (a *agent) hear(conn wireConn, m *agentMsg) {
 		a.said = a.spool.acked
 		a.answered()
 		a.cfg.Log.Info("connected to the principal", "agent", a.cfg.Name)
-		if a.cfg.load != nil { // which a hello does not have
+		if a.cfg.load != nil { // a hello does not say it
 			a.beat()
 		}
 		a.tellLeft()
@@ -548,7 +579,7 @@ func (a *agent) send(m *agentMsg) {
 	}
 }
 
-// now gives the time, the same for all that is done about one thing: what happens at once is told with one time.
+// now gives the time. It is the same for all that the loop does about one thing: what happens at once has one time.
 func (a *agent) now() time.Time {
 	if a.moment.IsZero() {
 		a.moment = a.cfg.now()
@@ -556,7 +587,7 @@ func (a *agent) now() time.Time {
 	return a.moment
 }
 
-// takeLine puts a line of output to those of its run.
+// takeLine adds a line of output to those of its run.
 func (a *agent) takeLine(t *taskTry, l procLine) {
 	if a.runs[t.run.as.Run] != t.run || t.run.dropIt {
 		return
@@ -573,8 +604,7 @@ func (a *agent) takeLine(t *taskTry, l procLine) {
 	a.noted(t.run, len(l.Text)+100)
 }
 
-// noted sees to it that what a run has new, so many bytes of it, is spooled: at the end of the turn, or now when it has
-// become much.
+// noted has something new of a run spooled, of size bytes: at the end of the turn, or now when it has become much.
 func (a *agent) noted(r *agentRun, size int) {
 	if r.size == 0 {
 		a.turn = append(a.turn, r)
@@ -584,7 +614,7 @@ func (a *agent) noted(r *agentRun, size int) {
 	}
 }
 
-// spoolTurn spools what runs have new.
+// spoolTurn spools all that is new of runs.
 func (a *agent) spoolTurn() {
 	turn := a.turn
 	a.turn = nil
@@ -593,13 +623,13 @@ func (a *agent) spoolTurn() {
 	}
 }
 
-// spoolRun spools what a run has new: its output, and behind it what happened. Events and remarks must go in. What a
-// full spool does not take of the output of tasks is dropped and counted, and the end of the run says how much.
+// spoolRun spools what is new of a run: its output, and behind it what happened. Events and remarks must go in. Output
+// of tasks that a full spool does not take is dropped and counted, and the end of the run says how much.
 func (a *agent) spoolRun(r *agentRun) {
 	output, events := r.output, r.events
 	r.output, r.events, r.size = nil, nil, 0
 	if r.dropIt {
-		return // nobody wants to know
+		return // nobody wants to hear of it
 	}
 	ends := len(events) > 0 && events[len(events)-1].Kind == evRunFinished
 	last, dropped := uint64(0), false
@@ -614,8 +644,9 @@ func (a *agent) spoolRun(r *agentRun) {
 		msg, items := parcelPack(r.as.Run, r.as.Lease, said, events)
 		n, err := a.spool.add(msg, items, must)
 		if err == nil || must {
-			if last = n; err != nil && len(events) > 0 { // even memory is full
-				a.cfg.Log.Error("events are lost: the spool cannot be written", "count", len(events), "first",
+			last = n
+			if err != nil && len(events) > 0 { // even memory is full
+				a.cfg.Log.Error("events are dropped: the spool cannot be written", "count", len(events), "first",
 					events[0].Kind, "run", r.as.Run, "cause", err)
 			}
 			break
@@ -635,10 +666,8 @@ func (a *agent) spoolRun(r *agentRun) {
 // several tasks at work. One message for all of it costs a fraction of many, on this disk and on the principal's. The
 // end of a run does not wait, nor does the start of a task (startTasks).
 func (a *agent) gathers() bool {
-	if a.gathered || len(a.turn) == 0 || slices.ContainsFunc(a.turn, func(r *agentRun) bool {
-		return len(r.tries) < 2 ||
-			r.stopState != ""
-	}) {
+	quiet := func(r *agentRun) bool { return len(r.tries) < 2 || r.stopState != "" } // little more of it is to come
+	if a.gathered || len(a.turn) == 0 || slices.ContainsFunc(a.turn, quiet) {
 		a.gathering, a.gathered = false, false
 		return false
 	}
@@ -655,7 +684,8 @@ func (a *agent) flush() {
 		a.spoolTurn()
 	}
 	a.moment = time.Time{}
-	if err := a.spool.trouble(); (err != nil) != a.troubled {
+	err := a.spool.trouble()
+	if (err != nil) != a.troubled {
 		a.troubled = err != nil
 		if a.troubled {
 			a.cfg.Log.Error("the spool cannot be written: output is dropped, events are kept in memory", "cause", err)
@@ -675,16 +705,15 @@ func (a *agent) flush() {
 		}
 		items, err := parcelItems(msgs[0])
 		if err != nil { // the next report says that these numbers are skipped
-			a.cfg.Log.Error("some of what was spooled is lost", "cause", err)
+			a.cfg.Log.Error("some of what was spooled is dropped", "cause", err)
 			continue
 		}
 		if first <= a.said { // the principal has a part of it
 			items, first = items[a.said+1-first:], a.said+1
 		}
 		body := protoEncode(&agentMsg{V: protoVersion, Op: msgReport, N: first, Skip: first - 1 - a.said, Items: items})
-		// of a version that did not bound what it spooled; the same: these numbers are skipped
-		if len(body) > wireMaxFrame {
-			a.cfg.Log.Error("some of what was spooled is lost: it does not fit into a message", "bytes", len(body),
+		if len(body) > wireMaxFrame { // these numbers are skipped too
+			a.cfg.Log.Error("some of what was spooled is dropped: it does not fit into a message", "bytes", len(body),
 				"first", first)
 			continue
 		}
@@ -698,8 +727,8 @@ func (a *agent) flush() {
 	}
 }
 
-// sayAll tells the principal that all there is was sent, where numbers without a message come last: after a restart,
-// and after damage to the spool. It would wait for them for ever.
+// sayAll tells the principal that all there is was sent, where the last numbers have no message: after a restart, and
+// after damage to the spool. The principal would wait for them for ever.
 func (a *agent) sayAll() {
 	if a.said < a.spool.last {
 		a.send(&agentMsg{Op: msgReport, N: a.spool.last + 1, Skip: a.spool.last - a.said})

@@ -1,5 +1,6 @@
-// agent_attempt.go: an attempt of a task on an agent: it is noted, prepared, started, stopped, read and judged, and
-// perhaps tried again. All but what runs in a step (agent_step.go) is done by the agent's loop.
+// agent_attempt.go: an attempt of a task on an agent. It is noted, prepared, started, read and judged, and perhaps
+// stopped or tried again. The agent's loop does all of it but what runs in a step (agent_step.go). What a task is
+// given, its environment above all, is made in agent_environ.go.
 
 package main
 
@@ -15,32 +16,43 @@ import (
 )
 
 const (
-	attemptBegins    = 32 // attempts of a run that are prepared at once; their beginning is noted together
-	attemptLeftNames = 3  // of the processes that a task left behind, how many are named
+	attemptBegins    = 32 // attempts of a run that are prepared at once; that they begin is noted together
+	attemptLeftNames = 3  // so many of the processes that a task left behind are named
 )
 
 // taskTry is a task at work: one attempt, or the wait for the next.
 type taskTry struct {
 	run     *agentRun
-	index   int
+	index   int // of the task in the workflow
 	attempt int
-	placed  bool        // it has a place of max_active_tasks: not while it waits for its next attempt
-	step    *step       // of the attempt, while it is prepared and started, or its outputs are read; else nil
-	proc    *proc       // from the start to the end of the process
-	timer   *time.Timer // while it waits for the next attempt
-	began   time.Time   // of the first attempt
-	since   time.Time   // of this one
-	output  string      // the file $CDKTR_OUTPUT
-	limit   *time.Timer // of what cleans up after the run's timeout; nil: not under it
-	late    bool        // stopped by that, or by the run's timeout: there is no next attempt
-	stopped string      // why somebody had this task alone stopped, "" when nobody has
+
+	// It has a place of max_active_tasks, but not while it waits for its next attempt.
+	placed bool
+
+	// What goes on: a step while the attempt is prepared and started or its outputs are read, the process from its
+	// start to its end, and a timer while the task waits for its next attempt. Those that do not go on are nil.
+	step  *step
+	proc  *proc
+	timer *time.Timer
+
+	// When the first attempt began, and when this one did. output is the file $CDKTR_OUTPUT.
+	began  time.Time
+	since  time.Time
+	output string
+
+	// limit is the time for what cleans up after the run's timeout, nil when it is under none. late: that, or the run's
+	// timeout, has stopped the task: there is no next attempt. stopped is why somebody had this task alone stopped, ""
+	// when nobody has.
+	limit   *time.Timer
+	late    bool
+	stopped string
 }
 
 // task gives the task as the workflow has it.
 func (t *taskTry) task() *Task { return &t.run.as.Spec.Tasks[t.index] }
 
-// nextTries gives the tasks of a run that there is room for, and their places to them: first those that were tried
-// before. It waits until half of the last ones are prepared, so that several are noted at once.
+// nextTries gives the tasks of a run that there is room for, first those that were tried before, and gives each its
+// place. It waits until half of the last ones are prepared, so that several are noted at once.
 func (a *agent) nextTries(r *agentRun) (tries []*taskTry) {
 	if r.stopState != "" || r.begins > attemptBegins/2 {
 		return nil
@@ -63,8 +75,8 @@ func (a *agent) nextTries(r *agentRun) (tries []*taskTry) {
 	return tries
 }
 
-// startTasks begins the next attempts of tasks of one run. That they begin is on disk before the first of them does:
-// after a crash nobody takes a task that may have run for one that has not.
+// startTasks begins the next attempts of tasks of one run. The events that say so are on disk before the first of them
+// begins: after a crash nobody takes a task that may have run for one that has not.
 func (a *agent) startTasks(tries []*taskTry) {
 	for _, t := range tries {
 		t.attempt++
@@ -73,7 +85,7 @@ func (a *agent) startTasks(tries []*taskTry) {
 			t.run.as.Run+"."+strconv.Itoa(t.index)+"."+strconv.Itoa(t.attempt))
 		a.emit(t.run, &Event{Kind: evTaskStarted, Task: t.task().ID, Attempt: t.attempt})
 	}
-	a.spoolTurn() // what is of other runs as well: that is one write
+	a.spoolTurn() // with what is new of other runs: it is one write
 	for _, t := range tries {
 		a.limitCleanup(t)
 		a.startTask(t)
@@ -100,9 +112,9 @@ func (a *agent) startTask(t *taskTry) {
 	})
 }
 
-// attemptStart is what the start of an attempt needs to know, away from the loop: nothing of it changes meanwhile.
+// attemptStart is what the start of an attempt needs to know away from the loop. Nothing of it changes meanwhile.
 type attemptStart struct {
-	t       *taskTry // to name it to the loop, and for nothing else
+	t       *taskTry // only to name it to the loop
 	run     *assignment
 	dag     *dag
 	outputs []taskOutputs // of the tasks before it alone
@@ -114,7 +126,7 @@ type attemptStart struct {
 	since   time.Time
 }
 
-// runStart prepares an attempt and starts its process, which the step then has. It is the work of a step.
+// runStart prepares an attempt and starts its process, which it leaves in the step. It is the work of a step.
 func (a *agent) runStart(s *step, start *attemptStart) error {
 	spec, warnings, err := a.procSpecOf(s, start)
 	if err != nil {
@@ -167,14 +179,14 @@ func (a *agent) procSpecOf(s *step, start *attemptStart) (spec procSpec, warning
 		}}, warnings, nil
 }
 
-// attemptCookie is what the processes of an attempt carry: FOLDER|RUN|TASK|ATTEMPT. The folder is the agent's; a | in
-// it is written as %7C, so that the first | is its end, whatever the others are called.
+// attemptCookie is what the processes of an attempt carry: FOLDER|RUN|TASK|ATTEMPT. The folder is the agent's. A | in
+// it is written as %7C, so that the first | ends it, whatever run and task are called.
 func attemptCookie(state, run, task string, attempt int) string {
 	return attemptFolder(state) + "|" + run + "|" + task + "|" + strconv.Itoa(attempt)
 }
 
-// attemptCookieOf takes a cookie of the agent with that folder apart, which may have a | in the name of its task. ok is
-// false for one of another agent, and for what no agent writes.
+// attemptCookieOf takes apart a cookie of the agent with that folder. The name of its task may have a | in it. ok is
+// false for a cookie of another agent, and for what no agent writes.
 func attemptCookieOf(cookie, state string) (of agentAttempt, ok bool) {
 	f := strings.Split(cookie, "|")
 	last := len(f) - 1
@@ -185,7 +197,7 @@ func attemptCookieOf(cookie, state string) (of agentAttempt, ok bool) {
 	return agentAttempt{Run: f[1], Task: strings.Join(f[2:last], "|"), Attempt: attempt}, err == nil
 }
 
-// attemptFolder writes a folder as it stands in a cookie.
+// attemptFolder gives a folder as it stands in a cookie.
 func attemptFolder(state string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(state, "%", "%25"), "|", "%7C")
 }
@@ -200,8 +212,8 @@ func (a *agent) taskStarted(t *taskTry, p *proc) {
 	a.goOn(t.run, nil, nil)
 }
 
-// procEnded reads what a process whose end has come wrote to its outputs. They are in our own folder, but may be a link
-// to anywhere.
+// procEnded reads the outputs that a process has written, once it has ended. The file is in our own folder, but may be
+// a link to anywhere.
 func (a *agent) procEnded(t *taskTry, res procResult) {
 	file := t.output
 	a.stepBegin(t, func(s *step) func() {
@@ -214,8 +226,8 @@ func (a *agent) procEnded(t *taskTry, res procResult) {
 	})
 }
 
-// judged gives the result of an attempt once its outputs are known: those that cannot be read, or make those of the
-// whole run too many, are a failure. A run must fit into a message.
+// judged gives the result of an attempt once its outputs are known. Outputs that cannot be read, or with which those of
+// the whole run are too many, are a failure: a run must fit into a message.
 func (t *taskTry) judged(res procResult, outputs map[string]string, err error) procResult {
 	if err == nil && t.run.handed+outputsSize(outputs) > outputsRunMax {
 		err = fmt.Errorf("outputs of this run are more than %d KiB as JSON in all: write large data to a file and "+
@@ -227,7 +239,7 @@ func (t *taskTry) judged(res procResult, outputs map[string]string, err error) p
 	return res
 }
 
-// attemptExit gives the exit code of an attempt, nil where there was no process: a code would be one that nobody gave.
+// attemptExit gives the exit code of an attempt, nil where there was no process.
 func attemptExit(res procResult) *int {
 	if res.Exit == procNoExit {
 		return nil
@@ -235,8 +247,8 @@ func attemptExit(res procResult) *int {
 	return &res.Exit
 }
 
-// taskEnded looks at an attempt that is over: the task is done, or tried again later. Outputs are of an attempt that
-// succeeded.
+// taskEnded looks at an attempt that is over: the task is done, or tried again later. outputs are those of an attempt
+// that has succeeded.
 func (a *agent) taskEnded(t *taskTry, res procResult, outputs map[string]string) {
 	r, task := t.run, t.task()
 	t.proc = nil
@@ -305,10 +317,12 @@ func (a *agent) stopTry(t *taskTry, reason string, force bool) {
 	if t.step != nil && p == nil {
 		p = t.step.proc.Load() // started, and the loop is about to hear of it
 	}
-	switch s := t.step; {
-	case p != nil && (s == nil || t.proc == nil) && force:
+	s := t.step
+	lives := p != nil && (s == nil || t.proc == nil) // else a step reads the outputs of a process that has ended
+	switch {
+	case lives && force:
 		p.kill(reason)
-	case p != nil && (s == nil || t.proc == nil):
+	case lives:
 		p.stop(reason)
 	case s != nil:
 		s.giveUp()

@@ -1,7 +1,7 @@
 // agent_left.go: processes of tasks that this agent could not end, because they are another user's or KILL does not end
-// them. The agent's loop keeps a table of those that live, of protoMaxLeft attempts: of further ones its log tells
-// alone. It tells the principal all of it when it changes and with each hello, and writes it to a file, so that the
-// agent's next life goes on looking after them.
+// them. The agent's loop keeps a table of those that live, of at most protoMaxLeft attempts; further ones are in its
+// log alone. It tells the principal the whole table when it changes and with each hello, and writes it to a file, so
+// that the agent's next life goes on looking after them.
 
 package main
 
@@ -27,8 +27,7 @@ type agentAttempt struct {
 	Attempt int    `json:"attempt"`
 }
 
-// agentLeft is what an attempt has left: the same processes twice, as the system knows them and as the principal is
-// told of them.
+// agentLeft is what an attempt has left. said has the same processes as the principal is told of them.
 type agentLeft struct {
 	agentAttempt
 	Processes []procLeft `json:"processes"`
@@ -46,8 +45,8 @@ func (t *taskTry) attemptOf() agentAttempt {
 	return agentAttempt{t.run.as.Run, t.run.as.Lease, t.task().ID, t.attempt}
 }
 
-// leftOf makes what is told of the processes of an attempt that could not be ended, as procSpec.Left has it: from any
-// goroutine but the loop's.
+// leftOf makes the function that hears of the processes of an attempt that could not be ended, for procSpec.Left. Any
+// goroutine but the loop's may call it.
 func (a *agent) leftOf(of agentAttempt) func([]procLeft) {
 	return func(left []procLeft) {
 		l := a.leftNamed(agentLeft{agentAttempt: of, Processes: left})
@@ -55,7 +54,7 @@ func (a *agent) leftOf(of agentAttempt) func([]procLeft) {
 	}
 }
 
-// leftNamed adds what the principal is told, with the names of users: it reads the passwd file.
+// leftNamed fills in what the principal is told, with the names of users. It reads the passwd file.
 func (a *agent) leftNamed(l agentLeft) agentLeft {
 	for _, p := range l.Processes {
 		why := "KILL has not ended it"
@@ -68,7 +67,7 @@ func (a *agent) leftNamed(l agentLeft) agentLeft {
 	return l
 }
 
-// noteLeft takes into the table what an attempt has left now, which may be nothing any more.
+// noteLeft writes into the table what an attempt has left now, which may be nothing any more.
 func (a *agent) noteLeft(l agentLeft) {
 	before, known := a.left[l.agentAttempt]
 	switch {
@@ -87,7 +86,8 @@ func (a *agent) noteLeft(l agentLeft) {
 		a.left[l.agentAttempt] = l
 	}
 	a.writeLeft()
-	if a.unsaidLeft = true; a.conn != nil && a.welcomed {
+	a.unsaidLeft = true
+	if a.conn != nil && a.welcomed {
 		a.tellLeft()
 	}
 }
@@ -136,8 +136,8 @@ func (a *agent) writeLeft() {
 	}
 }
 
-// readLeft takes over what an earlier life could not end: what its table has, and found, by their cookies, which this
-// one has just tried to end in vain. It reads files, and is for before the loop.
+// readLeft takes over what an earlier life could not end: what is in its table, and found, the processes that this life
+// has just tried to end in vain, by their cookies. It reads files: it is called before the loop begins.
 func (a *agent) readLeft(found map[string][]procLeft) {
 	var table agentLeftTable
 	text, _, err := fileRead(filepath.Join(a.cfg.StateDir, agentLeftFile), agentLeftSize)
@@ -145,7 +145,7 @@ func (a *agent) readLeft(found map[string][]procLeft) {
 		err = json.Unmarshal(text, &table)
 	}
 	if err != nil && !os.IsNotExist(err) {
-		a.cfg.Log.Warn("what an earlier life of this agent could not end is not known", "cause", err)
+		a.cfg.Log.Warn("cannot read what an earlier life of this agent could not end", "cause", err)
 	}
 	if table.Boot != a.cfg.Boot { // all of it has gone with the machine
 		table.Left = nil
@@ -165,7 +165,8 @@ func (a *agent) readLeft(found map[string][]procLeft) {
 	a.writeLeft()
 }
 
-// takeLeft goes on looking after processes that an earlier life could not end, each once.
+// takeLeft goes on looking after processes that an earlier life could not end. seen has those that are looked after
+// already.
 func (a *agent) takeLeft(l agentLeft, seen map[int]bool) {
 	l.Processes = slices.DeleteFunc(l.Processes, func(p procLeft) bool { return seen[p.PID] })
 	if len(l.Processes) == 0 || len(a.left) == protoMaxLeft {
@@ -175,7 +176,7 @@ func (a *agent) takeLeft(l agentLeft, seen map[int]bool) {
 		seen[p.PID] = true
 	}
 	a.left[l.agentAttempt] = a.leftNamed(l)
-	a.cfg.Log.Warn("what an earlier life of this agent could not end is there still", "run", l.Run, "task", l.Task,
+	a.cfg.Log.Warn("what an earlier life of this agent could not end still lives", "run", l.Run, "task", l.Task,
 		"processes", leftText(a.left[l.agentAttempt].said))
 	a.procs.lookAfter(l.Processes, a.leftOf(l.agentAttempt))
 }

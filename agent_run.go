@@ -9,43 +9,64 @@ import (
 	"time"
 )
 
-// agentCleanup is how long a task that cleans up may take once the run's timeout is over, with all its attempts,
-// unless it has a timeout of its own. Then it has failed.
+// agentCleanup is how long a task that cleans up may take, with all its attempts, once the run's timeout is over. Then
+// it has failed. A task with a timeout of its own has that instead.
 const agentCleanup = 5 * time.Minute
 
 // agentRun is a run that this agent has.
 type agentRun struct {
-	as      *assignment
-	dag     *dag
-	prog    *dagRun
-	ready   []int            // tasks that may begin, and
-	due     []*taskTry       // those whose next attempt may, all waiting for max_active_tasks
-	tries   map[int]*taskTry // tasks that run or wait for their next attempt
-	places  int              // of max_active_tasks that are taken
-	begins  int              // attempts that are being prepared
-	outputs []taskOutputs    // what each task handed on. That of a task is set before any that depends on it begins
-	handed  int              // bytes of them
-	over    int              // tasks that have ended
-	output  []LogLine        // what is not spooled yet: lines,
-	events  []*Event         // and what happened behind them,
-	size    int              // bytes of both, about
-	lines   int64            // number of its last line of output
-	dropped int64            // lines that the spool did not take
-	dropWhy error            // the first of them
-	budget  *procBudget      // what of its output is reported as it comes
-	tail    *spoolTail       // what comes behind that, until it was reported
-	telling bool             // the tail is being reported, the end of the run waits for it
-	live    agentLive
-	began   time.Time
-	ended   time.Time   // when the last task did, once that is known
-	timer   *time.Timer // of the run's own timeout
-	failed  string      // "task load: exit 3", of the first that failed or was stopped
+	as *assignment
 
-	late       string // "timed out after 2h", once its timeout is over: only what cleans up goes on
-	stopState  string // set when the run is being stopped: how it will end
+	// The graph, and how far it is.
+	dag  *dag
+	prog *dagRun
+	over int // tasks that have ended
+
+	// Tasks that are to begin: ready are new ones, due are those whose next attempt may begin. Both wait for
+	// max_active_tasks, of which places are taken. begins counts the attempts that are being prepared, and tries has
+	// the tasks that run or wait for their next attempt.
+	ready  []int
+	due    []*taskTry
+	places int
+	begins int
+	tries  map[int]*taskTry
+
+	// What each task handed on, and how many bytes that is. It is set before any task that depends on it begins.
+	outputs []taskOutputs
+	handed  int
+
+	// What is not spooled yet: lines, what happened behind them, and about how many bytes both are. lines is the number
+	// of the newest line of output. dropped counts lines that the spool did not take, the first because of dropWhy.
+	output  []LogLine
+	events  []*Event
+	size    int
+	lines   int64
+	dropped int64
+	dropWhy error
+
+	// Output past log.max_size: budget says what is reported as it comes, and tail has what comes behind that until it
+	// is reported. While telling is set that goes on, and the end of the run waits for it.
+	budget  *procBudget
+	tail    *spoolTail
+	telling bool
+
+	live agentLive // lines that have not ended
+
+	// When it began, and when its last task ended, once that is known. timer is the run's own timeout; late is "timed
+	// out after 2h" once that is over: then only what cleans up goes on.
+	began time.Time
+	ended time.Time
+	timer *time.Timer
+	late  string
+
+	// How it will end. failed is "task load: exit 3", of the first task that failed or was stopped. stopState is set
+	// while the run is being stopped. dropIt: it is no longer this agent's: end it and say nothing.
+	failed     string
+	stopState  string
 	stopReason string
-	dropIt     bool        // it is no longer ours: end it and say nothing
-	next       *assignment // the same run, given to this agent anew: it begins when this one has ended
+	dropIt     bool
+
+	next *assignment // the same run, given to this agent anew: it begins when this one has ended
 }
 
 // taskOutputs is what a task handed on, and its place in the order in which tasks ended.
@@ -119,7 +140,7 @@ func (a *agent) goOn(r *agentRun, ready []int, skipped []dagSkip) {
 	}
 }
 
-// endTask reports a task that is over, and goes on with what comes after it.
+// endTask reports that a task is over, and goes on with what comes after it.
 func (a *agent) endTask(t *taskTry, e *Event) {
 	r := t.run
 	e.Seconds = secondsBetween(t.began, a.now())
@@ -148,9 +169,9 @@ func (a *agent) endTask(t *taskTry, e *Event) {
 	}
 }
 
-// runLate is the end of a run's timeout. What is at work is stopped and nothing more begins, but for what cleans up or
-// raises the alarm: that goes on, and begins as behind any failure, for agentCleanup or as long as its own timeout
-// says. Then the run has failed.
+// runLate is the end of a run's timeout. The run has failed. What is at work is stopped and nothing more begins, except
+// what cleans up or raises the alarm: that goes on, or begins as it does behind any failure, for agentCleanup or as
+// long as its own timeout says.
 func (a *agent) runLate(r *agentRun) {
 	if a.runs[r.as.Run] != r || r.stopState != "" || r.late != "" {
 		return
@@ -169,7 +190,7 @@ func (a *agent) runLate(r *agentRun) {
 	a.goOn(r, nil, nil)
 }
 
-// cutLate ends the tasks that may begin but for the end of the run's timeout. That is a failure, for those behind them.
+// cutLate ends the tasks that would begin if the run's timeout were not over. For those behind them that is a failure.
 func (a *agent) cutLate(r *agentRun) {
 	if r.late == "" || r.stopState != "" {
 		return
@@ -192,7 +213,7 @@ func (a *agent) cutLate(r *agentRun) {
 	}
 }
 
-// limitCleanup has a task that cleans up end in time, after the run's timeout.
+// limitCleanup sets how long a task that cleans up may go on after the run's timeout.
 func (a *agent) limitCleanup(t *taskTry) {
 	if t.run.late == "" || t.limit != nil || t.task().Timeout > 0 {
 		return
@@ -215,14 +236,16 @@ func (a *agent) emitSkips(r *agentRun, skipped []dagSkip) {
 	}
 }
 
-// stopRun ends a run before its time, in the given state: its tasks are stopped, no more are started. force kills.
+// stopRun ends a run before its time, in the given state. Its tasks are stopped, and no more are started. With force
+// they are killed.
 func (a *agent) stopRun(r *agentRun, state, reason string, force bool) {
 	if r.stopState == "" {
 		r.stopState, r.stopReason = state, reason
 	}
-	if next := r.next; next != nil { // it ends before it began
+	if r.next != nil { // that ends before it has begun
+		anew := &agentRun{as: r.next, lines: r.next.Lines, began: a.now()}
 		r.next = nil
-		a.finishRun(&agentRun{as: next, lines: next.Lines, began: a.now()}, state, reason)
+		a.finishRun(anew, state, reason)
 	}
 	r.ready = nil
 	for _, i := range r.dagOrder() {
@@ -264,8 +287,8 @@ func (a *agent) finishRun(r *agentRun, state, reason string) {
 	}
 }
 
-// remark puts a line of our own into the output of a run, behind what came before it: about the attempt t, or nil for
-// the run. It goes into a spool that takes no more output, too: there are few of them.
+// remark puts a line of our own into the output of a run, behind what came before it. It is about the attempt t, or
+// with nil about the run. A spool that takes no more output takes it too: there are few of them.
 func (a *agent) remark(r *agentRun, t *taskTry, text string) {
 	if r.dropIt {
 		return
@@ -274,7 +297,7 @@ func (a *agent) remark(r *agentRun, t *taskTry, text string) {
 	if t != nil {
 		line.Task, line.Attempt = t.task().ID, t.attempt
 	}
-	if r.tail != nil && !r.budget.take(0) { // it stays behind what was written before it
+	if r.tail != nil && !r.budget.take(0) { // behind what was written before it
 		r.keep(agentTag(line.Task, line.Attempt), spoolTailRemark, line.Time.Time, []byte(line.Text))
 		return
 	}
@@ -288,7 +311,8 @@ func (a *agent) remarkLine(r *agentRun, n int64, text string) LogLine {
 	return LogLine{Time: stampOf(a.now()), Run: r.as.Run, N: n, Stream: "c", Text: "[cdktr: " + text + "]"}
 }
 
-// emit reports an event of a run, behind the output that came before it, at the end of the turn at the latest.
+// emit reports an event of a run, behind the output that came before it. It is spooled at the end of the turn at the
+// latest.
 func (a *agent) emit(r *agentRun, e *Event) {
 	if r.dropIt {
 		return
@@ -303,7 +327,7 @@ func (a *agent) emit(r *agentRun, e *Event) {
 
 // cancel stops a run because the principal says so.
 func (a *agent) cancel(m *agentMsg) {
-	a.spoolTurn() // an end is held once it is spooled
+	a.spoolTurn() // then an end of this run is among the ends
 	if m.Drop {
 		delete(a.ends, m.Run)
 	}
@@ -357,25 +381,25 @@ func secondsBetween(from, to time.Time) float64 {
 	return float64(took) / 1000
 }
 
-// Lines that a task has begun and not ended, told to the principal while somebody follows the run. While
-// nobody does they cost nothing but a look at a flag. What is told is not spooled: the line is, when it ends.
+// From here on: lines that a task has begun and not ended. The principal is told of them while somebody follows the
+// run. While nobody does they cost no more than a look at a flag. What is told is not spooled: the line is, when it
+// ends.
 
-// agentLiveAfter is how long after something was read it is told that it is a line without an end, and how often at
-// most.
+// agentLiveAfter is how long after it was read a line without an end is told, and the least time between two times.
 const agentLiveAfter = 300 * time.Millisecond
 
-// agentLiveMax bounds the runs that an agent knows to be followed. Of more than these nothing is told before it is
-// stored.
+// agentLiveMax bounds the runs that an agent knows to be followed. Of further ones nothing is told before it is stored.
 const agentLiveMax = 1000
 
-// agentLive is whether, and of what, a run is told.
+// agentLive is what is told of a run's lines that have not ended.
 type agentLive struct {
 	on   atomic.Bool       // somebody follows it
-	due  atomic.Bool       // it is to be told soon
-	told map[string]string // by tag and stream, what was; the loop's
+	due  atomic.Bool       // there is something to be told soon
+	told map[string]string // what was told, by stream and task; the loop's
 }
 
-// unendedOf makes what is called when a process has written a line without an end. Any goroutine may call that.
+// unendedOf makes the function that is called when a process has written a line without an end. Any goroutine may call
+// it.
 func (a *agent) unendedOf(r *agentRun) func() {
 	return func() {
 		if r.live.on.Load() && r.live.due.CompareAndSwap(false, true) {
@@ -384,7 +408,8 @@ func (a *agent) unendedOf(r *agentRun) func() {
 	}
 }
 
-// follow begins to tell, or ends it, because the principal says so; perhaps before it gives the run to this agent.
+// follow begins or ends the telling of a run's unended lines, because the principal says so. That may come before the
+// run does.
 func (a *agent) follow(m *agentMsg) {
 	switch {
 	case m.Off:
@@ -397,14 +422,14 @@ func (a *agent) follow(m *agentMsg) {
 	}
 }
 
-// beginLive tells what a run has begun to write, if somebody follows it.
+// beginLive tells what the tasks of a run have begun to write, if somebody follows it.
 func (a *agent) beginLive(r *agentRun) {
 	r.live.told = map[string]string{}
 	r.live.on.Store(a.followed[r.as.Run])
 	a.tellLive(r)
 }
 
-// followNone ends it for all runs: the connection is over.
+// followNone ends the telling for all runs: the connection is over.
 func (a *agent) followNone() {
 	clear(a.followed)
 	for _, r := range a.runs {
@@ -426,7 +451,8 @@ func (a *agent) tellLive(r *agentRun) {
 			continue
 		}
 		for _, stream := range []string{"o", "e"} {
-			text, key := strings.ToValidUTF8(t.proc.unended(stream == "e"), "\uFFFD"), stream+t.task().ID
+			key := stream + t.task().ID
+			text := strings.ToValidUTF8(t.proc.unended(stream == "e"), "\uFFFD")
 			if text != "" && r.live.told[key] != text {
 				r.live.told[key] = text
 				lines = append(lines, LogLine{Time: stampOf(a.now()), Run: r.as.Run, Task: t.task().ID,
@@ -439,7 +465,7 @@ func (a *agent) tellLive(r *agentRun) {
 	}
 }
 
-// ended notes that a line has ended: what is told next of its stream is another.
+// ended notes that a line has ended: the next one that is told of its stream is another.
 func (l *agentLive) ended(line *LogLine) {
 	if l.on.Load() {
 		delete(l.told, line.Stream+line.Task)

@@ -1,6 +1,6 @@
-// agent_step.go: what an attempt needs of files and of the system, and what these may hold up for ever: its preparation
-// and start, and the reading of its outputs. Each is a step, in a goroutine of its own. The agent's loop waits for
-// none: a step has a limit of time, and is given up when that is over or when its task is stopped.
+// agent_step.go: work of an attempt that files or the system may hold up for ever: its preparation and start, and the
+// reading of its outputs. Each is a step, in a goroutine of its own. The agent's loop waits for none: a step has a time
+// limit, and is given up when that is over or when its task is stopped.
 
 package main
 
@@ -15,11 +15,11 @@ import (
 
 const (
 	stepLimit = 10 * time.Second // how long a step may take; then its attempt fails
-	// what the reading of outputs gets of that though less is left of the task's timeout: its process ended in time
+	// the least time for the reading of outputs, whatever is left of the task's timeout: the process has ended in time
 	stepRead = time.Second
-	stepMost = 32 // steps under way at once; more wait for their turn
-	stepEach = 8  // of them of one workflow, with those of it that hang: it leaves room for the others
-	// given up and not come back, each with a thread of the system; with so many the next fails at once
+	stepMost = 32 // steps under way at once; further ones wait for their turn
+	stepEach = 8  // of these at most so many of one workflow, with those of it that hang: the rest is for others
+	// steps given up that have not come back, each with a thread of the system; with so many the next one fails at once
 	stepHung = 256
 )
 
@@ -28,11 +28,11 @@ var errStepGivenUp = errors.New("given up: it took too long to start, or was sto
 
 // steps are the steps of an agent. They belong to its loop.
 type steps struct {
-	queue []*step        // that wait for their turn
-	count map[string]int // those under way and those that hang, by workflow
-	hangs map[string]int // of them those that hang, by workflow
-	live  int            // under way
-	hung  int            // given up and not come back
+	queue []*step        // those that wait for their turn
+	count map[string]int // by workflow: those under way and those that hang
+	hangs map[string]int // by workflow: those that hang
+	live  int            // how many are under way
+	hung  int            // how many were given up and have not come back
 }
 
 // step is one piece of work of an attempt. What is not atomic belongs to the agent's loop.
@@ -41,14 +41,18 @@ type step struct {
 	try   *taskTry
 	over  bool // done, or given up
 	began bool
-	// in a goroutine of its own; what it returns is done by the loop, unless the step was given up
-	work   func(*step) func()
-	late   func(reason string)
-	ctx    context.Context // ends when the step is given up
+
+	// work runs in a goroutine of its own. The loop calls what it returns, or late when the step was given up.
+	work func(*step) func()
+	late func(reason string)
+
+	// ctx ends when the step is given up; timer is its limit.
+	ctx    context.Context
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
-	stage  atomic.Pointer[string] // what it waits for, as "read env_file x"
-	proc   atomic.Pointer[proc]   // the process that it has started
+
+	stage atomic.Pointer[string] // what it waits for, as "read env_file x"
+	proc  atomic.Pointer[proc]   // the process that it has started
 }
 
 // at notes what the step is about to wait for.
@@ -57,14 +61,15 @@ func (s *step) at(stage string) { s.stage.Store(&stage) }
 // given says whether nobody waits for the step any more. Any goroutine may ask.
 func (s *step) given() bool { return s.ctx.Err() != nil }
 
-// stepBegin makes a step of the attempt t, which has none. work is done once there is room for it, and what it returns
-// by the loop. If that takes too long, late is told why, by the loop, and the rest is as if it had never been.
+// stepBegin makes a step of the attempt t, which has none. work is done once there is room for it; then the loop calls
+// what it returned. If that takes too long the loop calls late instead, with the reason, and what work returns later is
+// dropped.
 func (a *agent) stepBegin(t *taskTry, work func(*step) func(), late func(reason string)) {
 	s := &step{a: a, try: t, work: work, late: late}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.at("get its turn: much else is being prepared on this agent")
 	t.step = s
-	// a process that has ended in time does not fail for what others hold up
+	// a process that has ended in time does not fail because others hold this up
 	if left := s.left(); left > 0 && t.proc == nil {
 		s.limit(left, s.timedOut)
 	}
@@ -72,8 +77,8 @@ func (a *agent) stepBegin(t *taskTry, work func(*step) func(), late func(reason 
 	a.stepNext()
 }
 
-// left gives how much of the task's timeout is left for the step, at least stepRead for one that reads outputs; 0: the
-// task has none.
+// left gives how much of the task's timeout is left for the step, at least stepRead for one that reads outputs. It is 0
+// when the task has none.
 func (s *step) left() time.Duration {
 	limit, least := time.Duration(s.try.task().Timeout), time.Duration(1)
 	if limit == 0 {
@@ -85,14 +90,14 @@ func (s *step) left() time.Duration {
 	return max(limit-s.a.cfg.now().Sub(s.try.since), least)
 }
 
-// limit has the loop end the step after d, for the reason that it has then.
+// limit has the loop give up the step after d, for what reason gives then.
 func (s *step) limit(d time.Duration, reason func() string) {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
 	s.timer = time.AfterFunc(d, func() {
 		s.a.call(func() {
-			if !s.over && s.proc.Load() == nil { // else it has just started, and the process has the timeout now
+			if !s.over && s.proc.Load() == nil { // a process that has just started has the timeout now
 				text := reason()
 				s.giveUp()
 				s.late(text)
@@ -112,8 +117,8 @@ func (s *step) tookLong() string {
 		*s.stage.Load(), procDuration(stepLimit))
 }
 
-// stepNext starts the steps that there is room for, the oldest first. Of a workflow whose steps all hang it ends the
-// next: it would hang as well.
+// stepNext starts the steps that there is room for, the oldest first. Where too many hang it ends the next one: that
+// would hang as well.
 func (a *agent) stepNext() {
 	for {
 		i := slices.IndexFunc(a.steps.queue, func(s *step) bool {
@@ -139,12 +144,12 @@ func (a *agent) stepNext() {
 // workflow names the workflow that the step counts for.
 func (s *step) workflow() string { return s.try.run.as.Spec.ID }
 
-// stepHopeless says that so much hangs already that this would only be one more.
+// stepHopeless says whether so much hangs already that this step would only be one more.
 func (a *agent) stepHopeless(s *step) bool {
 	return a.steps.hangs[s.workflow()] >= stepEach || a.steps.hung >= stepHung
 }
 
-// stepStart begins the work of a step. Its goroutine ends with the work, however long the system holds that up: the
+// stepStart begins the work of a step. Its goroutine ends with the work, however long the system holds that up. The
 // agent does not wait for it.
 func (a *agent) stepStart(s *step) {
 	s.began = true
@@ -164,7 +169,8 @@ func (a *agent) stepStart(s *step) {
 // stepDone takes back a step whose work is done.
 func (a *agent) stepDone(s *step, done func()) {
 	drop := func(n map[string]int) {
-		if n[s.workflow()]--; n[s.workflow()] == 0 {
+		n[s.workflow()]--
+		if n[s.workflow()] == 0 {
 			delete(n, s.workflow())
 		}
 	}
@@ -189,7 +195,7 @@ func (s *step) end() {
 	}
 }
 
-// giveUp ends a step before its work is done: from here on that has no effect.
+// giveUp ends a step before its work is done. The work has no effect from here on.
 func (s *step) giveUp() {
 	if s.timer == nil {
 		s.timer = time.NewTimer(0)

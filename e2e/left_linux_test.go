@@ -146,7 +146,7 @@ func TestLeftOfAnotherUser(t *testing.T) {
 	}
 	agent.Kill()
 	agent = x.Agent("edge")
-	agent.Saw(&agent.Err, "could not end is there still")
+	agent.Saw(&agent.Err, "could not end still lives")
 	again("the end of the agent")
 	p.Kill()
 	x.Principal()
