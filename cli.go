@@ -1,6 +1,6 @@
-// cli.go: what a verb of the command line is made of: its entry in the table, its flags, the invocation that it is
-// given, and the errors that carry an exit code. The verbs themselves are in the files that bear their names or say at
-// their top which they hold; main.go lists them all.
+// cli.go: what a verb of the command line is made of: its entry in the table, its flags, the invocation that it gets,
+// and the errors that carry an exit code. The other files of this room hold the verbs, and say at their top which;
+// main.go lists all verbs.
 
 package main
 
@@ -48,107 +48,130 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// signalError is why the context of a verb ended: somebody sent this process a signal.
+// signalError is the cause of a verb's context that has ended: somebody sent this process a signal.
 type signalError struct{ signal os.Signal }
 
 func (e *signalError) Error() string { return "got signal " + e.signal.String() }
 
-// usageError is a command line that makes no sense.
+// usageError is the error of a command line that makes no sense.
 func usageError(format string, args ...any) error {
 	return &exitError{code: exitUsage, err: fmt.Errorf(format, args...)}
 }
 
-// cliVerb is one verb of the command line. The table drives dispatch, help and completion.
+// cliVerb is one verb of the command line. Dispatch, help and completion all come from the table of verbs (mainVerbs).
 type cliVerb struct {
 	name     string // "start principal" is one verb of two words
 	other    string // another name, kept for users of CDKTR
-	args     string
-	help     string
+	args     string // the arguments, as the help shows them
+	help     string // one line, as the overview shows it
 	more     string // further lines for --help
 	examples []string
-	flags    func(*cliFlags)
-	run      func(context.Context, *cli, []string) error
-	rereads  bool // without a terminal HUP does not end it: it reads its files again (cli.hangups)
+	flags    func(*cliFlags) // adds the verb's own flags
+	run      func(ctx context.Context, c *cli, args []string) error
+	rereads  bool // without a terminal, HUP makes it read its files again instead of ending it (cli.hangups)
 }
 
-// cli is one invocation: where it reads and writes, and what the flags and settings said.
+// cli is one invocation of the program.
 type cli struct {
-	in       io.Reader
-	out      io.Writer
-	err      io.Writer
-	getenv   func(string) string
-	environ  []string
-	flags    *cliFlags
-	cfg      *config
+	// what the process was started with
+	in      io.Reader
+	out     io.Writer
+	err     io.Writer
+	getenv  func(string) string
+	environ []string
+
+	// what the command line and the settings say
+	flags *cliFlags
+	cfg   *config
+
+	// how long it waits, and how it ends
+	patience time.Duration    // how long to try to reach a principal again that was lost
 	crash    func()           // ends the process, with the code of a panic
-	patience time.Duration    // how long a principal that was lost is waited for
-	hangups  <-chan os.Signal // HUP, of a verb that rereads and has no terminal; else nil
-	hurry    <-chan struct{}  // closed by the second of the signals that ended ctx: mainPatience is left
+	hangups  <-chan os.Signal // HUP, for a verb that rereads and has no terminal; else nil
+	hurry    <-chan struct{}  // closed by the second signal that asks for an end: mainPatience is left then
 	settled  chan struct{}    // closed by settle; nil where nobody waits for it
-	// looks at files that may not answer, of the goroutine of the verb; nil: nothing is remembered of them
-	waits *diskWaits
+	waits    *diskWaits       // the verb's looks at files that may hang; nil: it looks only once
 }
 
-// settle says that the verb has read what it needs and holds something that it gives back in steps of its own, runs
-// above all: from here on nobody ends it but itself, or a second signal.
+// settle says that the verb has read what it needs, and now holds something that it must give back step by step, such
+// as runs. From here on only the verb itself or a second signal ends it.
 func (c *cli) settle() {
 	if c.settled != nil {
 		close(c.settled)
 	}
 }
 
-// cliFlags is the flags of one verb. Every verb has those of newCLIFlags.
+// cliFlags is the flags of one verb, those of newCLIFlags and its own. A field bears the name of its flag where no
+// other name is given. The function of a verb (psVerb) says which flags it has.
 type cliFlags struct {
 	*flag.FlagSet
-	json        bool
-	set         map[string]string // settings given as flags
-	params      pairsFlag
-	labels      pairsFlag
-	follow      bool
-	wait        bool
-	detach      bool
-	all         bool
-	force       bool
-	n           int
-	workflow    string
-	state       string
-	since       string
-	task        string
-	grep        string
-	stderr      bool
-	raw         bool
-	time        bool
-	taskName    bool
-	key         string
-	tz          string
-	from        string
-	cron        string
-	dot         bool
-	watch       bool
-	readonly    bool
-	compatPorts bool
+
+	// every verb
+	json   bool
+	config string
+	color  string
+	set    map[string]string // settings that are given as flags
+
+	// several verbs
+	all    bool
+	follow bool
+	watch  bool
+	n      int
+	since  string
+	task   string
+	file   string // -o
+
+	// run
+	params   pairsFlag // -p
+	wait     bool
+	detach   bool
+	output   bool
+	taskName bool // also logs
+	key      string
+
+	// cancel, ack
+	force  bool
+	snooze string
+
+	// ps, logs, events
+	workflow string
+	state    string
+	grep     string
+	stderr   bool // --err
+	raw      bool
+	time     bool
+	seq      uint64
+
+	// next, graph
+	tz   string
+	from string
+	cron string
+	dot  bool
+
+	// start principal, start agent, ui
+	labels      pairsFlag // --label
 	withAgent   bool
-	noSched     bool
-	repair      bool
-	keys        bool
-	output      bool
-	fresh       bool // authorize --new
-	list        bool
-	remove      bool
-	server      bool // keygen --show-server
-	licenses    bool // version --licenses
-	stdio       bool
-	role        string
-	workflows   string
-	endpoint    string
-	file        string // -o
-	config      string
-	color       string
-	seq         uint64
-	snooze      string
+	noSched     bool // --no-scheduler
+	compatPorts bool
+	readonly    bool
+
+	// check, backup, version
+	repair   bool
+	keys     bool
+	licenses bool
+
+	// keygen, authorize, connect
+	server    bool // --show-server
+	fresh     bool // --new
+	list      bool
+	remove    bool
+	role      string
+	workflows string
+	endpoint  string
+	stdio     bool
 }
 
-// pairsFlag is a flag of the form k=v that may be given again and again.
+// pairsFlag is a flag of the form k=v that may be given several times.
 type pairsFlag map[string]string
 
 func (p *pairsFlag) String() string { return "" }
@@ -171,10 +194,10 @@ func (p *pairsFlag) Set(text string) error {
 	return nil
 }
 
-// cliAll is the number of rows that are wanted where all are.
+// cliAll is the number of rows that are wanted where all of them are.
 const cliAll = -1
 
-// count makes the flag -n, how many rows or lines are wanted: 0 is none. n is what it is where it is not given.
+// count makes the flag -n, which says how many rows or lines are wanted; 0 is none. n is its default.
 func (f *cliFlags) count(n int, help string) {
 	f.n = n
 	f.Func("n", help, func(text string) (err error) {
@@ -186,7 +209,7 @@ func (f *cliFlags) count(n int, help string) {
 	})
 }
 
-// setting makes a flag of a configuration key.
+// setting makes a flag that sets a setting (configKeys).
 func (f *cliFlags) setting(key, help string) {
 	f.Func(strings.ReplaceAll(key, "_", "-"), help, func(text string) error {
 		f.set[key] = text
@@ -194,7 +217,7 @@ func (f *cliFlags) setting(key, help string) {
 	})
 }
 
-// insecureFlag is --insecure, which may stand alone.
+// insecureFlag is --insecure, with or without a value.
 type insecureFlag map[string]string
 
 func (insecureFlag) String() string { return "" }
@@ -232,7 +255,7 @@ func newCLIFlags(name string) *cliFlags {
 	return f
 }
 
-// parse takes flags from anywhere among args; -- ends them.
+// parse takes the flags from anywhere among args, up to a --, and gives the other words.
 func (f *cliFlags) parse(args []string) ([]string, error) {
 	var tail []string
 	if i := slices.Index(args, "--"); i >= 0 {
@@ -252,6 +275,9 @@ func (f *cliFlags) parse(args []string) ([]string, error) {
 		words, args = append(words, f.Arg(0)), f.Args()[1:]
 	}
 }
+
+// painter gives a painter of the verb's output.
+func (c *cli) painter() *painter { return painterOf(c.out, c.flags.color, c.getenv) }
 
 // ask does one request on a connection of its own.
 func (c *cli) ask(ctx context.Context, req Request) (*Reply, error) {
@@ -276,7 +302,7 @@ func (c *cli) askAt(ctx context.Context, endpoint string, req Request) (*Reply, 
 // say prints a remark on standard error, in one line.
 func (c *cli) say(text string) { printText(c.err, "cdktr: "+text) }
 
-// note prints what the principal remarks on a reply, on standard error.
+// note prints the remark that the principal made on a reply, on standard error.
 func (c *cli) note(r *Reply) {
 	if r.Note != "" {
 		c.say(r.Note)
@@ -303,7 +329,7 @@ func isFile(text string) bool {
 	return text == "-" || strings.Contains(text, "/") || slices.Contains([]string{".yml", ".yaml", ".json"}, ext)
 }
 
-// sinceOf reads a --since: a duration before now, or a time.
+// sinceOf reads the value of --since: a duration before now, or a time.
 func sinceOf(text string, now time.Time) (Stamp, error) {
 	if text == "" {
 		return Stamp{}, nil
@@ -341,7 +367,7 @@ func cliFlagShown(fl *flag.Flag) string {
 		dashes = "-"
 	}
 	value, _ := flag.UnquoteUsage(fl)
-	if value == strings.ToLower(value) { // what package flag calls it
+	if value == strings.ToLower(value) { // the name of a type, by package flag
 		value = strings.ToUpper(value)
 	}
 	return strings.TrimSpace(dashes + fl.Name + " " + value)

@@ -30,7 +30,7 @@ func doAttention(ctx context.Context, c *cli, args []string) error {
 		return err
 	}
 	defer conn.close()
-	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
+	p, now := c.painter(), time.Now()
 	n := 0
 	err = conn.askAll(ctx, Request{Op: "attention"}, func(r *Reply) (err error) {
 		for i := range r.Items {

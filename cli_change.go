@@ -12,7 +12,7 @@ import (
 // cancelVerb is the entry of `cancel`.
 func cancelVerb() cliVerb {
 	return cliVerb{name: "cancel", args: "RUN", help: "stop a run, or one task of it: TERM, and KILL after the grace",
-		run: doChange("cancel"),
+		run: doCancel,
 		more: `
 A task that is stopped ends as cancelled and is not tried again. Tasks that need its success are skipped; tasks with
 when: failure or when: always run, and so do all that do not depend on it. The run then ends as failed, and its retries
@@ -37,7 +37,7 @@ do not start it again: use cdktr retry.`,
 // retryVerb is the entry of `retry`.
 func retryVerb() cliVerb {
 	return cliVerb{name: "retry", args: "RUN", help: "run again what failed in a run that has ended, and all behind it",
-		run:   doChange("retry"),
+		run:   doRetry,
 		flags: func(f *cliFlags) { f.BoolVar(&f.all, "all", false, "run all of it again") },
 		examples: []string{
 			"cdktr retry 01JD3V5K8Q2M4N6P8R0S2T4V6W",
@@ -47,7 +47,7 @@ func retryVerb() cliVerb {
 
 // pauseVerb is the entry of `pause`.
 func pauseVerb() cliVerb {
-	return cliVerb{name: "pause", args: "ID|--all", help: "stop the schedule of a workflow", run: doChange("pause"),
+	return cliVerb{name: "pause", args: "ID|--all", help: "stop the schedule of a workflow", run: doSchedule("pause"),
 		flags:    func(f *cliFlags) { f.BoolVar(&f.all, "all", false, "every workflow") },
 		examples: []string{"cdktr pause etl.daily", "cdktr pause --all"}}
 }
@@ -55,27 +55,29 @@ func pauseVerb() cliVerb {
 // resumeVerb is the entry of `resume`.
 func resumeVerb() cliVerb {
 	return cliVerb{name: "resume", args: "ID|--all", help: "start the schedule of a workflow again",
-		run:      doChange("resume"),
+		run:      doSchedule("resume"),
 		flags:    func(f *cliFlags) { f.BoolVar(&f.all, "all", false, "every workflow") },
 		examples: []string{"cdktr resume etl.daily", "cdktr resume --all"}}
 }
 
 // drainVerb is the entry of `drain`.
 func drainVerb() cliVerb {
-	return cliVerb{name: "drain", args: "AGENT", help: "give an agent no more runs", run: doChange("drain"),
+	return cliVerb{name: "drain", args: "AGENT", help: "give an agent no more runs",
+		run:      doAgent("drain", "no more runs for "),
 		examples: []string{"cdktr drain edge-07", "cdktr drain edge-07 && cdktr ps"}}
 }
 
 // undrainVerb is the entry of `undrain`.
 func undrainVerb() cliVerb {
-	return cliVerb{name: "undrain", args: "AGENT", help: "give a drained agent runs again", run: doChange("undrain"),
+	return cliVerb{name: "undrain", args: "AGENT", help: "give a drained agent runs again",
+		run:      doAgent("undrain", "runs again for "),
 		examples: []string{"cdktr undrain edge-07"}}
 }
 
 // forgetVerb is the entry of `forget`.
 func forgetVerb() cliVerb {
 	return cliVerb{name: "forget", args: "AGENT", help: "take an agent that is lost off the list",
-		run: doChange("forget"), examples: []string{"cdktr forget edge-07"}}
+		run: doAgent("forget", "forgot "), examples: []string{"cdktr forget edge-07"}}
 }
 
 // rescanVerb is the entry of `rescan`.
@@ -87,54 +89,69 @@ changes are in force. Exit codes: 0 all was read, 1 something could not be.`,
 		examples: []string{"cdktr rescan", "git pull && cdktr rescan && cdktr ls"}}
 }
 
-// doChange makes the verbs that change one thing and have little to say.
-func doChange(op string) func(context.Context, *cli, []string) error {
+// doCancel stops a run, or one task of it.
+func doCancel(ctx context.Context, c *cli, args []string) error {
+	id, err := oneArg(args, "cancel", "RUN")
+	if err != nil {
+		return err
+	}
+	done := "cancelling run " + id
+	if c.flags.task != "" {
+		done = "cancelling task " + c.flags.task + " of run " + id
+	}
+	return c.change(ctx, Request{Op: "cancel", Run: id, Task: c.flags.task, Force: c.flags.force}, done)
+}
+
+func doRetry(ctx context.Context, c *cli, args []string) error {
+	id, err := oneArg(args, "retry", "RUN")
+	if err != nil {
+		return err
+	}
+	return c.change(ctx, Request{Op: "retry", Run: id, All: c.flags.all}, "run "+id+" is queued again")
+}
+
+// doSchedule makes the verbs pause and resume, which change the schedule of one workflow or of all.
+func doSchedule(verb string) func(context.Context, *cli, []string) error {
 	return func(ctx context.Context, c *cli, args []string) error {
-		req := Request{Op: op, Force: c.flags.force, All: c.flags.all}
-		done := ""
-		switch op {
-		case "cancel", "retry":
-			id, err := oneArg(args, op, "RUN")
-			if err != nil {
-				return err
-			}
-			req.Run, req.Task = id, c.flags.task
-			done = map[string]string{"cancel": "cancelling run " + id, "retry": "run " + id + " is queued again"}[op]
-			if req.Task != "" {
-				done = "cancelling task " + req.Task + " of run " + id
-			}
-		case "pause", "resume":
-			if c.flags.all && len(args) == 0 {
-				args = []string{""}
-			} else if c.flags.all {
-				return usageError("%s takes an ID or --all, not both", op)
-			}
-			id, err := oneArg(args, op, "workflow ID (or --all)")
-			if err != nil {
-				return err
-			}
-			req.Workflow = id
-			done = op + "d " + orDefault(id, "all schedules")
-		default:
-			name, err := oneArg(args, op, "AGENT")
-			if err != nil {
-				return err
-			}
-			req.Agent = name
-			done = map[string]string{"drain": "no more runs for ", "undrain": "runs again for ",
-				"forget": "forgot "}[op] + name
+		if c.flags.all && len(args) > 0 {
+			return usageError("%s takes an ID or --all, not both", verb)
 		}
-		r, err := c.ask(ctx, req)
+		id := ""
+		if !c.flags.all {
+			one, err := oneArg(args, verb, "workflow ID (or --all)")
+			if err != nil {
+				return err
+			}
+			id = one
+		}
+		done := verb + "d " + orDefault(id, "all schedules")
+		return c.change(ctx, Request{Op: verb, Workflow: id, All: c.flags.all}, done)
+	}
+}
+
+// doAgent makes the verbs drain, undrain and forget. done goes before the agent's name.
+func doAgent(verb, done string) func(context.Context, *cli, []string) error {
+	return func(ctx context.Context, c *cli, args []string) error {
+		name, err := oneArg(args, verb, "AGENT")
 		if err != nil {
 			return err
 		}
-		c.note(r)
-		if c.flags.json {
-			return printJSON(c.out, changeJSON{op, req.Run, req.Task, req.Workflow, req.Agent})
-		}
-		_, err = fmt.Fprintln(c.err, done)
+		return c.change(ctx, Request{Op: verb, Agent: name}, done+name)
+	}
+}
+
+// change asks for a change, and says what was done: as JSON, or in the words of done.
+func (c *cli) change(ctx context.Context, req Request, done string) error {
+	r, err := c.ask(ctx, req)
+	if err != nil {
 		return err
 	}
+	c.note(r)
+	if c.flags.json {
+		return printJSON(c.out, changeJSON{req.Op, req.Run, req.Task, req.Workflow, req.Agent})
+	}
+	_, err = fmt.Fprintln(c.err, done)
+	return err
 }
 
 // changeJSON says what a verb did to what.
@@ -146,7 +163,7 @@ type changeJSON struct {
 	Agent    string `json:"agent,omitempty"`
 }
 
-// doRescan has the workflows folder read, and says what there is.
+// doRescan makes the principal read its workflows folder, and says how many workflows there are.
 func doRescan(ctx context.Context, c *cli, args []string) error {
 	r, err := c.ask(ctx, Request{Op: "rescan"})
 	if err != nil {

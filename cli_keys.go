@@ -451,7 +451,7 @@ func (c *cli) listGrants(p *keysPlace) error {
 	if c.flags.json {
 		return nil
 	}
-	return painterOf(c.out, c.flags.color, c.getenv).table([]string{"NAME", "ROLE", "WORKFLOWS", "KEY"}, rows)
+	return c.painter().table([]string{"NAME", "ROLE", "WORKFLOWS", "KEY"}, rows)
 }
 
 // connectVerb is the entry of `connect`.

@@ -50,7 +50,7 @@ func doLs(ctx context.Context, c *cli, args []string) error {
 		}
 		return nil
 	}
-	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
+	p, now := c.painter(), time.Now()
 	var rows [][]tableCell
 	for i := range list {
 		rows = append(rows, lsRow(&list[i], now))
@@ -58,9 +58,12 @@ func doLs(ctx context.Context, c *cli, args []string) error {
 	if err := p.table([]string{"WORKFLOW", "SCHEDULE", "NEXT", "LAST", "WHEN", "TOOK", "NAME"}, rows); err != nil {
 		return err
 	}
-	near := ""
-	if len(list) == 0 && req.Pattern != "" {
-		var ids []string
+	if len(list) > 0 {
+		c.lsFaults(list)
+		return nil
+	}
+	var ids []string
+	if req.Pattern != "" {
 		if err := conn.askAll(ctx, Request{Op: "ls"}, func(r *Reply) error {
 			for i := range r.Workflows {
 				ids = append(ids, r.Workflows[i].Workflow)
@@ -69,35 +72,37 @@ func doLs(ctx context.Context, c *cli, args []string) error {
 		}); err != nil {
 			return err
 		}
-		near = nearest(req.Pattern, ids)
 	}
-	c.lsRemarks(list, req.Pattern, near)
+	c.lsNothing(req.Pattern, ids)
 	return nil
 }
 
-// lsRemarks says beside the list what is not in it: why files do not load, of how many it is warned, and that nothing
-// was found, but perhaps a near name.
-func (c *cli) lsRemarks(list []WorkflowInfo, pattern, near string) {
-	warnings, files, of := 0, 0, ""
+// lsFaults says, on standard error, which files do not load and how many have warnings.
+func (c *cli) lsFaults(list []WorkflowInfo) {
+	warnings, files, first := 0, 0, "" // first: the first workflow that has warnings
 	for i := range list {
 		if list[i].Error != "" {
 			c.say(list[i].Error)
 		}
 		if n := len(list[i].Warnings); n > 0 {
 			warnings, files = warnings+n, files+1
-			of = orDefault(of, list[i].Workflow)
+			first = orDefault(first, list[i].Workflow)
 		}
 	}
 	switch {
 	case files == 1:
-		c.say(countText(warnings, "warning") + " on the file of " + of + ": cdktr show " + of +
+		c.say(countText(warnings, "warning") + " on the file of " + first + ": cdktr show " + first +
 			" prints what it is warned of")
 	case files > 1:
 		c.say(countText(warnings, "warning") + " on the files of " + countText(files, "workflow") + ": cdktr show " +
-			of + " prints those of one, cdktr attention names more")
+			first + " prints those of one, cdktr attention names more")
 	}
+}
+
+// lsNothing says, on standard error, that no workflow matches a pattern, and names one of ids that comes near.
+func (c *cli) lsNothing(pattern string, ids []string) {
+	near := nearest(pattern, ids)
 	switch {
-	case len(list) > 0:
 	case near != "":
 		c.say(fmt.Sprintf("no workflow matches %q (did you mean %q?)", textHead(pattern, cliEchoMost), near))
 	case pattern != "":
@@ -109,7 +114,7 @@ func (c *cli) lsRemarks(list []WorkflowInfo, pattern, near string) {
 	}
 }
 
-// nextText is when a workflow fires next; a paused one does not.
+// nextText says when a workflow fires next, or that it is paused.
 func nextText(w *WorkflowInfo, now time.Time) string {
 	if w.Paused != "" {
 		return "= paused"
@@ -132,7 +137,7 @@ func lsRow(w *WorkflowInfo, now time.Time) []tableCell {
 		}
 	}
 	when, took := cell("-"), cell("-")
-	if n := len(w.Recent); n > 0 { // also of a run that is in the history only
+	if n := len(w.Recent); n > 0 { // the run may be in the history only
 		when = cell("%s", timeText(stampOf(runTime(w.Recent[n-1].Run)), now))
 	}
 	if w.Last != nil {
@@ -195,7 +200,7 @@ func doPs(ctx context.Context, c *cli, args []string) error {
 	return c.printRuns(runs)
 }
 
-// listRuns asks for as many runs as wanted, in pages.
+// listRuns asks for the runs that the flags want, page by page.
 func (c *cli) listRuns(ctx context.Context, conn *client) ([]*Run, error) {
 	since, err := sinceOf(c.flags.since, time.Now())
 	if err != nil {
@@ -228,7 +233,7 @@ func (c *cli) printRuns(runs []*Run) error {
 		}
 		return nil
 	}
-	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
+	p, now := c.painter(), time.Now()
 	var rows [][]tableCell
 	for _, r := range runs {
 		took := "-"
@@ -272,7 +277,7 @@ func doAgents(ctx context.Context, c *cli, args []string) error {
 	}); err != nil {
 		return err
 	}
-	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
+	p, now := c.painter(), time.Now()
 	var rows [][]tableCell
 	for _, a := range agents {
 		if c.flags.json {
@@ -300,7 +305,7 @@ func doAgents(ctx context.Context, c *cli, args []string) error {
 	return p.table([]string{"AGENT", "STATE", "ADDRESS", "RUNS", "LOAD", "SEEN", "VERSION", "LABELS"}, rows)
 }
 
-// agentLooks is the state of an agent as a cell.
+// agentLooks gives the cell for the state of an agent.
 func agentLooks(state string) tableCell {
 	return map[string]tableCell{agentUp: {"+ up", colorGreen}, agentDrain: {"= drain", colorYellow},
 		agentLost: {"? lost", colorRed}}[state]

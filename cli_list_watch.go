@@ -79,7 +79,7 @@ func (c *cli) watchRuns(ctx context.Context, conn *client) error {
 	if err != nil {
 		return err
 	}
-	p := painterOf(c.out, c.flags.color, c.getenv)
+	p := c.painter()
 	return c.watchLines(ctx, conn, c.flags.n, true, func(r *Reply, live bool) []watchedLine {
 		var lines []watchedLine
 		for _, row := range r.Rows {
@@ -113,7 +113,7 @@ func (p *painter) watchedRun(row RunRow) string {
 
 // watchWorkflows is ls --watch: the workflows that match, and each that changes.
 func (c *cli) watchWorkflows(ctx context.Context, conn *client, pattern string) error {
-	p := painterOf(c.out, c.flags.color, c.getenv)
+	p := c.painter()
 	return c.watchLines(ctx, conn, 1, false, func(r *Reply, _ bool) []watchedLine {
 		var lines []watchedLine
 		for i := range r.Workflows {
@@ -159,7 +159,7 @@ func (p *painter) watchedWorkflow(w *WorkflowInfo) string {
 
 // watchAgents is agents --watch: the agents, and each that changes.
 func (c *cli) watchAgents(ctx context.Context, conn *client) error {
-	p := painterOf(c.out, c.flags.color, c.getenv)
+	p := c.painter()
 	return c.watchLines(ctx, conn, 1, false, func(r *Reply, _ bool) []watchedLine {
 		var lines []watchedLine
 		for _, a := range r.Agents {

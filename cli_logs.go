@@ -47,7 +47,7 @@ func doLogs(ctx context.Context, c *cli, args []string) error {
 	if err != nil {
 		return err
 	}
-	// the principal compiles it, and calls it by the name that requests have
+	// checked here, because the principal's error would name a field of the request, not the flag
 	if _, err := syntax.Parse(c.flags.grep, syntax.Perl); err != nil {
 		return usageError("--grep %q is no regular expression: %w", textHead(c.flags.grep, cliEchoMost), err)
 	}
@@ -64,8 +64,8 @@ func doLogs(ctx context.Context, c *cli, args []string) error {
 		req.Workflow = name
 	}
 	_, _, terminal := termOf(c.out)
-	paint := painterOf(c.out, c.flags.color, c.getenv)
-	var page bytes.Buffer // what one reply prints is written at once: whole lines
+	paint := c.painter()
+	var page bytes.Buffer // holds what one reply prints, which is written at once: whole lines
 	to := paint.w
 	paint.w = &page
 	if c.flags.json {
@@ -78,7 +78,9 @@ func doLogs(ctx context.Context, c *cli, args []string) error {
 	}
 	run, number := req.Run, int64(0)
 	live := logsLive{c: c, p: paint, lines: map[string]LogLine{}}
-	req.All = terminal && c.flags.follow && !c.flags.json && !c.flags.raw && c.getenv("TERM") != "dumb"
+	if terminal && c.flags.follow && c.getenv("TERM") != "dumb" {
+		req.All = !c.flags.json && !c.flags.raw // lines that have not ended as well
+	}
 	defer func() {
 		live.clear()
 		flush()
@@ -144,11 +146,11 @@ func (c *cli) printLogLine(p *painter, terminal bool, l *LogLine) error {
 type logsLive struct {
 	c     *cli
 	p     *painter
-	lines map[string]LogLine // that have not ended, by stream and task
+	lines map[string]LogLine // the lines that have not ended, by stream and task
 	shown string             // which of them is on the screen; "": none
 }
 
-// print prints a line, or draws one that has not ended: that has no number, and no text when it is no more.
+// print prints a line that has ended, or draws one that has not. The latter has no number; an empty text removes it.
 func (v *logsLive) print(l *LogLine) error {
 	key := l.Stream + l.Task
 	delete(v.lines, key)
@@ -165,8 +167,8 @@ func (v *logsLive) print(l *LogLine) error {
 	if err := v.c.printLogLine(v.p, true, l); err != nil {
 		return err
 	}
-	for _, key := range sortedKeys(v.lines) { // another one, if there is one
-		return v.draw(key)
+	for _, another := range sortedKeys(v.lines) {
+		return v.draw(another)
 	}
 	return nil
 }
@@ -181,7 +183,7 @@ func (v *logsLive) clear() error {
 	return err
 }
 
-// draw puts a line below the others, cut to its end where it is too long for one row of the screen.
+// draw draws a line below the others. It shows only the end of a line that is longer than a row of the screen.
 func (v *logsLive) draw(key string) error {
 	l := v.lines[key]
 	front, text := textSafe(l.Task)+": ", termLogPlain(l.Text)
@@ -241,7 +243,7 @@ func doEvents(ctx context.Context, c *cli, args []string) error {
 	switch {
 	case errors.Is(err, enough):
 		return nil
-	case ctx.Err() != nil && c.flags.follow: // it has no end but this, and nothing to say about it
+	case ctx.Err() != nil && c.flags.follow: // the usual end of events -f
 		return &exitError{code: exitInterrupted}
 	}
 	return err

@@ -77,7 +77,11 @@ func doRun(ctx context.Context, c *cli, args []string) error {
 		return err
 	}
 	defer conn.close()
-	_, _, terminal := termOf(c.out)
+	follow := c.flags.follow
+	if !c.flags.wait && !c.flags.detach && !c.flags.json {
+		_, _, terminal := termOf(c.out)
+		follow = follow || terminal
+	}
 	r, err := conn.ask(ctx, Request{Op: "run", Workflow: name, Params: c.flags.params, Key: c.flags.key})
 	switch {
 	case ctx.Err() != nil && err != nil:
@@ -85,7 +89,7 @@ func doRun(ctx context.Context, c *cli, args []string) error {
 			hint: "cdktr ps --all shows whether a run has begun"}
 	case err != nil:
 		return err
-	case c.flags.follow || terminal && !c.flags.wait && !c.flags.detach && !c.flags.json:
+	case follow:
 		return c.followRun(ctx, conn, r.Run)
 	case c.flags.wait:
 		return c.waitRun(ctx, conn, r.Run)
@@ -96,12 +100,12 @@ func doRun(ctx context.Context, c *cli, args []string) error {
 }
 
 const (
-	runWhyQueued = 3 * time.Second // a run that is queued so long is asked why, and again after as long
-	// one that has begun is asked so often: it is queued again when its agent is lost, or it is retried
+	runWhyQueued = 3 * time.Second // how often to ask why a queued run does not begin
+	// how often to ask that of a run that has begun: it is queued again when its agent is lost, or for a retry
 	runWhyBegun = time.Minute
 )
 
-// runWhy asks, beside a stream that waits for a run, why that does not begin, and says so; once for each reason.
+// runWhy asks, beside a stream that waits for a run, why the run does not begin, and says each reason once.
 func runWhy(id string, say func(string)) *clientBeside {
 	said := ""
 	return &clientBeside{req: Request{Op: "show", Run: id}, delay: runWhyQueued, fn: func(r *Reply) time.Duration {
@@ -117,8 +121,8 @@ func runWhy(id string, say func(string)) *clientBeside {
 	}}
 }
 
-// waitRun waits until a run has ended, and prints it: JSON, or its id. It is asked for by its id, so that an
-// interrupted wait can say which run it leaves alone, and one that lost its connection finds the run again.
+// waitRun waits until a run has ended, and prints its JSON or its id. It asks for the run by its id: so a wait that is
+// interrupted can say which run goes on, and one that lost its connection finds the run again.
 func (c *cli) waitRun(ctx context.Context, conn *client, id string) error {
 	var run *Run
 	err := c.streamOn(ctx, &dialStream{conn: conn, req: Request{Op: "wait", Run: id, Wait: true},
@@ -146,7 +150,7 @@ func (c *cli) waitRun(ctx context.Context, conn *client, id string) error {
 	return c.runEnded(run)
 }
 
-// runLeft is what an interrupted follower says of the run that it leaves alone; the id is "" while there is none.
+// runLeft is the error of a follower that is interrupted while the run goes on. The id is "" where there is no run yet.
 func runLeft(id string) *exitError {
 	left := &exitError{code: exitInterrupted, err: errors.New("interrupted")}
 	if id != "" {
@@ -155,7 +159,7 @@ func runLeft(id string) *exitError {
 	return left
 }
 
-// runLost says, when the principal went away, that a run which it has acknowledged did not go with it.
+// runLost adds to an error that the principal went away that the run, which it had accepted, is not lost.
 func runLost(err error, id string) error {
 	if lost, ok := errors.AsType[*exitError](err); ok && lost.code == exitUnreachable && id != "" {
 		lost.hint = "the run is not lost: when there is a principal again, cdktr show " + id + " tells of it"
@@ -169,7 +173,8 @@ func (c *cli) runEnded(r *Run) error {
 	case r == nil:
 		return errNoReply
 	case c.flags.json && c.flags.follow:
-		if err := printJSON(c.out, r); err != nil && !errors.Is(err, syscall.EPIPE) { // the outcome counts all the same
+		err := printJSON(c.out, r)
+		if err != nil && !errors.Is(err, syscall.EPIPE) { // the outcome counts even if nobody reads it
 			return err
 		}
 	}
@@ -191,7 +196,7 @@ func (c *cli) followRun(ctx context.Context, conn *client, id string) error {
 	c.flags.follow = true
 	view := progressNew(c)
 	say := c.say
-	if !view.quiet { // what is drawn over must know of it
+	if !view.quiet { // the view must know of each line: it draws over its own
 		say = func(text string) { view.take(&Reply{Note: text}) }
 	}
 	var run *Run
@@ -208,7 +213,7 @@ func (c *cli) followRun(ctx context.Context, conn *client, id string) error {
 				number = r.Line.N
 			}
 			err := view.take(r)
-			if errors.Is(err, syscall.EPIPE) { // no outcome is known, so this is not an end in order
+			if errors.Is(err, syscall.EPIPE) { // the outcome is not known: this is no orderly end
 				left := runLeft(id)
 				left.err = errors.New("nobody reads the output any more")
 				return left
@@ -225,8 +230,8 @@ func (c *cli) followRun(ctx context.Context, conn *client, id string) error {
 	return c.runEnded(run)
 }
 
-// runLocal runs a workflow file here and now, with no principal elsewhere: one is made within this process, and goes
-// with it. The state is kept only where --state says.
+// runLocal runs a workflow file here and now, with a principal and an agent within this process. It keeps the state
+// only where --state names a folder.
 func runLocal(ctx context.Context, c *cli, name string) (err error) {
 	w, err := c.loadFile(ctx, name)
 	if err != nil {
@@ -255,7 +260,7 @@ func runLocal(ctx context.Context, c *cli, name string) (err error) {
 	}
 	q := serveErrOpen(c.err)
 	q.telling(serveErrLost(to))
-	defer q.close() // behind h.stop
+	defer q.close() // after h.stop
 	log := slog.New(to(q))
 	if err := c.ownState(state, log); err != nil {
 		return err
@@ -299,7 +304,7 @@ func (c *cli) followLocal(ctx context.Context, conn *client, id string) error {
 			unhook = context.AfterFunc(ctx, func() { sent <- conn.send(Request{Op: "cancel", Run: id}) })
 		}
 		err := view.take(r)
-		if errors.Is(err, syscall.EPIPE) { // as of grep -q: whose run this is goes on, and wants its outcome
+		if errors.Is(err, syscall.EPIPE) { // a reader such as grep -q has gone: the run goes on to its outcome
 			view.mute()
 			return nil
 		}
@@ -307,7 +312,7 @@ func (c *cli) followLocal(ctx context.Context, conn *client, id string) error {
 	})
 	view.end(run)
 	if !unhook() && runID != "" {
-		<-sent // a refusal comes too late to matter: the run has ended
+		<-sent // it does not matter whether that was refused: the run has ended
 	}
 	if err != nil {
 		return err
@@ -315,7 +320,8 @@ func (c *cli) followLocal(ctx context.Context, conn *client, id string) error {
 	if ctx.Err() != nil {
 		return &exitError{code: exitInterrupted}
 	}
-	if c.flags.wait && !c.flags.json && run != nil && run.State != runSucceeded {
+	failed := run != nil && run.State != runSucceeded
+	if failed && c.flags.wait && !c.flags.json {
 		c.say(fmt.Sprintf("run %s: %s", run.State, run.Reason))
 	}
 	return c.runEnded(run)

@@ -156,7 +156,7 @@ func doConfig(_ context.Context, c *cli, args []string) error {
 	if c.flags.json {
 		return nil
 	}
-	return painterOf(c.out, c.flags.color, c.getenv).table([]string{"SETTING", "VALUE", "FROM"}, rows)
+	return c.painter().table([]string{"SETTING", "VALUE", "FROM"}, rows)
 }
 
 // versionVerb is the entry of `version`.

@@ -46,7 +46,7 @@ func doShow(ctx context.Context, c *cli, args []string) error {
 }
 
 func (c *cli) showWorkflow(w *WorkflowInfo, spec *Workflow) error {
-	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
+	p, now := c.painter(), time.Now()
 	p.facts("workflow", w.Workflow, "name", w.Name, "description", w.Description, "file", w.File, "schedule",
 		strings.Join(w.Schedule, ", "),
 		"timezone", w.Timezone, "next", nextText(w, now), "paused by", w.Paused, "error", w.Error)
@@ -69,7 +69,7 @@ func (c *cli) showWorkflow(w *WorkflowInfo, spec *Workflow) error {
 }
 
 func (c *cli) showRun(r *Run) error {
-	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
+	p, now := c.painter(), time.Now()
 	var params []string
 	for _, k := range sortedKeys(r.Params) {
 		params = append(params, k+"="+r.Params[k])
@@ -176,7 +176,7 @@ func doGraph(ctx context.Context, c *cli, args []string) error {
 	case c.flags.dot:
 		_, err = fmt.Fprint(c.out, dagDot(spec))
 	default:
-		_, err = fmt.Fprint(c.out, dagText(spec, painterOf(c.out, c.flags.color, c.getenv).width))
+		_, err = fmt.Fprint(c.out, dagText(spec, c.painter().width))
 	}
 	return err
 }

@@ -35,7 +35,7 @@ func doStats(ctx context.Context, c *cli, args []string) error {
 	case c.flags.json:
 		return printJSON(c.out, r.Stats)
 	}
-	p := painterOf(c.out, c.flags.color, c.getenv)
+	p := c.painter()
 	s := r.Stats
 	if s.Runs == 0 {
 		text := fmt.Sprintf("%s has no run that ended in the last %d days", s.Workflow, len(s.Calendar))

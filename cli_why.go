@@ -43,7 +43,7 @@ func doWhy(ctx context.Context, c *cli, args []string) error {
 		}
 		return nil
 	}
-	p, now := painterOf(c.out, c.flags.color, c.getenv), time.Now()
+	p, now := c.painter(), time.Now()
 	var rows [][]tableCell
 	for _, d := range r.Decisions {
 		what := tableCell{"- skipped", colorYellow}

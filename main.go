@@ -1,5 +1,5 @@
-// main.go: the table of verbs, the way from a command line to a verb, signals, and from an error to an exit code. The
-// only file with os.Args and os.Exit.
+// main.go: the table of verbs, the way from a command line to a verb and from an error to an exit code, and signals. No
+// other file uses os.Args and os.Exit.
 
 package main
 
@@ -33,14 +33,14 @@ func mainVerbs() []cliVerb {
 	}
 }
 
-// The first thread is for main alone, which only waits: the kernel hands it the signals of the process, and a thread
-// that is held up by a file which does not answer would never take them. The children of the first thread are also
-// those that came to us (procSys.orphans): nothing else may start one there.
+// The first thread is for main alone, which only waits. The kernel gives it the signals of the process, and a thread
+// that hangs at a file would never take them. It is also the thread to which the kernel gives orphans as children
+// (procSys.orphans): nothing else may start a process there.
 func init() { runtime.LockOSThread() }
 
 func main() { os.Exit(mainWith(dialPatience)) }
 
-// mainWith is main: it waits so long for a principal that it has lost, and gives the exit code.
+// mainWith is main, and gives the exit code. patience is how long it tries to reach a principal again that it has lost.
 func mainWith(patience time.Duration) int {
 	debug.SetGCPercent(400) // most verbs end before a collection pays; daemons change this once they are up
 	c := &cli{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, environ: os.Environ(),
@@ -52,26 +52,27 @@ func mainWith(patience time.Duration) int {
 	return code
 }
 
-// onSignals ends the context at the first INT or TERM. The second closes c.hurry, for verbs that stop in steps, and
-// mainPatience later ends the process whatever it still waits for; so does the third, at once. A reader of our output
-// that goes away is an error of the write, not a signal. HUP means that the terminal has gone; to a service, which has
-// none, it is a request of whoever looks after it.
+// onSignals gives a context that ends at the first INT or TERM. The second signal closes c.hurry, for verbs that stop
+// in steps, and mainPatience later ends the process, whatever that still waits for. The third ends it at once. HUP
+// means that the terminal has gone; a service has none, and HUP asks it to read its files again. A reader of our output
+// that goes away is an error of the write, not a signal.
 func (c *cli) onSignals(args []string) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	first, later, hurry := make(chan os.Signal, 1), make(chan os.Signal, 4), make(chan struct{})
 	signal.Notify(first, os.Interrupt, syscall.SIGTERM)
 	verb, _, err := mainFind(args)
+	service := err == nil && verb != nil && verb.rereads
 	switch {
-	case err == nil && verb != nil && verb.rereads && !termControls():
-		hangups := make(chan os.Signal, 1) // one that comes while files are read has them read once more
+	case service && !termControls():
+		hangups := make(chan os.Signal, 1) // a HUP that comes while files are read makes the verb read them once more
 		signal.Notify(hangups, syscall.SIGHUP)
 		c.hangups = hangups
-	case !signal.Ignored(syscall.SIGHUP): // nohup asked for it to be ignored
+	case !signal.Ignored(syscall.SIGHUP): // nohup has it ignored
 		signal.Notify(first, syscall.SIGHUP)
-		// Dropped after the first signal: a terminal that goes away sends two, by the kernel and by its shell.
+		// A terminal that goes away sends two, one by the kernel and one by its shell: this drops the second.
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}
-	// Caught and dropped, so that such a write fails with EPIPE. Not ignored: tasks would inherit that.
+	// Catch and drop PIPE, so that a write to a closed pipe fails with EPIPE. Tasks would inherit that it is ignored.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	c.hurry = hurry
 	done := make(chan struct{})
@@ -88,12 +89,12 @@ func (c *cli) onSignals(args []string) (context.Context, func()) {
 	return ctx, func() { close(done) }
 }
 
-// mainPatience is how long a process has to end after the second signal: enough to kill its tasks, to say so, and to
-// sync.
+// mainPatience is how long a process may take to end after the second signal: enough to kill its tasks, record that,
+// and sync.
 const mainPatience = 5 * time.Second
 
-// mainHurry sees to it that a process that was told to stop does, with the second signal or the third. It uses nothing
-// that anybody else could hold: whatever hangs, in the system too, does not hang this. It returns when done is closed.
+// mainHurry ends a process that was told to stop and does not, after the second or third signal. It takes no lock and
+// waits for nobody, so that it works whatever hangs. It returns when done is closed.
 func mainHurry(later <-chan os.Signal, hurry chan<- struct{}, done <-chan struct{}) {
 	select {
 	case <-later:
@@ -110,7 +111,7 @@ func mainHurry(later <-chan os.Signal, hurry chan<- struct{}, done <-chan struct
 		return
 	}
 	said := make(chan struct{})
-	go func() { // whoever reads it may hang as well
+	go func() { // the reader of standard error may hang as well
 		fmt.Fprintln(os.Stderr, "cdktr: ended by a second signal while something did not stop: what it was at is "+
 			"found when it starts again")
 		close(said)
@@ -130,7 +131,7 @@ func (c *cli) main(ctx context.Context, args []string) int {
 		mainOverview(c.out)
 		return exitOK
 	}
-	if err == nil && verb.rereads { // a service: its loops wait for no reader
+	if err == nil && verb.rereads { // the loops of a service must not wait for a reader
 		q := serveErrOpen(termRaw(c.err))
 		defer q.close()
 		c.err = termSafeOf(q)
@@ -168,9 +169,8 @@ func (c *cli) runVerb(ctx context.Context, verb *cliVerb, args []string) error {
 	return verb.run(ctx, c, words)
 }
 
-// mainUntil has fn done beside, and gives up mainPatience after the first signal where fn has not ended by then, nor
-// has settled (cli.settle): what it looks at may be a file that does not answer. What it has begun is as if the process
-// had been killed.
+// mainUntil runs fn on another goroutine. If fn has neither ended nor settled (cli.settle) by mainPatience after the
+// first signal, mainUntil gives up: fn may hang at a file. Then the process ends as if it was killed.
 func (c *cli) mainUntil(ctx context.Context, fn func() error) error {
 	ended := make(chan error, 1)
 	c.settled = make(chan struct{})
@@ -191,13 +191,13 @@ func (c *cli) mainUntil(ctx context.Context, fn func() error) error {
 		return &exitError{code: exitInterrupted,
 			err: fmt.Errorf("interrupted (%w), and given up after %s: something does not answer", context.Cause(ctx),
 				mainPatience),
-			hint: "see whether the file systems do of the configuration, the credential and the state folder: a " +
-				"network mount perhaps"}
+			hint: "see whether the file systems of the configuration, the credential and the state folder answer: " +
+				"is one a network mount?"}
 	}
 }
 
-// mainWords refuses arguments that no verb can mean: any, where it takes none, and an empty one, which is mostly a
-// variable of a script that has no value. Where a list of all would be the answer, that is not what was asked for.
+// mainWords refuses arguments of a verb that takes none, and empty ones: those are mostly variables of a script that
+// have no value, and ls ” would list everything.
 func mainWords(verb *cliVerb, f *cliFlags, words []string) error {
 	if verb.args == "" && len(words) > 0 {
 		hint := meantWord(f, words)
@@ -208,16 +208,17 @@ func mainWords(verb *cliVerb, f *cliFlags, words []string) error {
 		return &exitError{code: exitUsage, err: fmt.Errorf("%s takes no arguments, only flags: %q", verb.name,
 			textHead(words[0], cliEchoMost)), hint: hint}
 	}
-	if i := slices.Index(words, ""); i >= 0 && verb.name != "completion" { // which completes nothing typed yet
+	if i := slices.Index(words, ""); i >= 0 && verb.name != "completion" { // it completes an empty word too
 		return &exitError{code: exitUsage, err: fmt.Errorf("argument %d of %s is empty: %s", i+1, verb.name, verb.args),
 			hint: "does a variable of a script have no value?"}
 	}
 	return nil
 }
 
-// mainFlagFault says what is wrong with the flags of a verb, and which flag may have been meant; else hint.
+// mainFlagFault says what is wrong with the flags of a verb, and which flag may have been meant. hint is for where
+// nothing comes near.
 func mainFlagFault(name, hint string, f *cliFlags, err error) error {
-	// package flag has no error of its own for it
+	// package flag has no error type for an unknown flag
 	if flagged, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); unknown {
 		flagged = strings.TrimPrefix(flagged, "-")
 		apart := meantApart(f, flagged)
@@ -231,7 +232,7 @@ func mainFlagFault(name, hint string, f *cliFlags, err error) error {
 	return &exitError{code: exitUsage, err: mainFlagNamed(f, err), hint: hint}
 }
 
-// mainFlagNamed has an error of package flag name the flag as the help does.
+// mainFlagNamed rewrites an error of package flag, so that it names the flag as the help does.
 func mainFlagNamed(f *cliFlags, err error) error {
 	if name, missing := strings.CutPrefix(err.Error(), "flag needs an argument: -"); missing && f.Lookup(name) != nil {
 		return fmt.Errorf("a value is missing: %s", cliFlagShown(f.Lookup(name)))
@@ -270,13 +271,13 @@ func (c *cli) report(ctx context.Context, args []string, err error) int {
 	case errors.As(err, &held):
 		code = exitRefused
 	case errors.Is(err, syscall.EPIPE):
-		return exitOK // the reader has what it wanted
+		return exitOK // the reader of our output has all that it wanted
 	case ctx.Err() != nil:
 		code = exitInterrupted
 	}
 	text := err.Error()
 	if mainJSON(args) && text != "" {
-		// there is nobody to tell that this failed
+		// nobody could be told if this fails
 		printJSON(c.err, map[string]mainErrorJSON{"error": {orDefault(word, mainErrorWords[code]), text, hint}})
 		return code
 	}
@@ -289,7 +290,7 @@ func (c *cli) report(ctx context.Context, args []string, err error) int {
 	return code
 }
 
-// mainFieldName is what the command line calls a field of a request: the flag that sets it, or the argument.
+// mainFieldName says what the command line calls a field of a request: a flag, or an argument.
 func mainFieldName(args []string, field string) string {
 	switch verb, _, err := mainFind(args); {
 	case err != nil || verb == nil:
@@ -311,17 +312,22 @@ func mainFieldName(args []string, field string) string {
 
 // mainErrorJSON is an error as --json prints it, on standard error.
 type mainErrorJSON struct {
-	Code    string `json:"code"` // of the principal, or one of mainErrorWords
+	Code    string `json:"code"` // the principal's code, or one of mainErrorWords
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
 }
 
-// mainErrorWords names the exit codes of errors that are not a principal's.
-var mainErrorWords = map[int]string{exitFailed: "failed", exitUsage: codeInvalid, exitUnreachable: "unreachable",
-	exitNotAllowed: codeNotAllowed, exitRefused: "refused",
-	exitInterrupted: "interrupted"}
+// mainErrorWords gives a code for each exit code, for errors that do not come from a principal.
+var mainErrorWords = map[int]string{
+	exitFailed:      "failed",
+	exitUsage:       codeInvalid,
+	exitUnreachable: "unreachable",
+	exitNotAllowed:  codeNotAllowed,
+	exitRefused:     "refused",
+	exitInterrupted: "interrupted",
+}
 
-// mainJSON says whether a command line asks for JSON, also where it makes no sense otherwise.
+// mainJSON says whether a command line asks for JSON, even one that is wrong otherwise.
 func mainJSON(args []string) bool {
 	for _, arg := range args {
 		switch arg {
@@ -334,7 +340,8 @@ func mainJSON(args []string) bool {
 	return false
 }
 
-// mainFind finds the verb that a command line begins with; nil for the overview.
+// mainFind finds the verb with which a command line begins, and gives the rest of the line. The verb is nil where the
+// overview is asked for.
 func mainFind(args []string) (*cliVerb, []string, error) {
 	if len(args) == 0 || slices.Contains([]string{"help", "--help", "-h", "-help"}, args[0]) && len(args) == 1 {
 		return nil, nil, nil
@@ -351,7 +358,7 @@ func mainFind(args []string) (*cliVerb, []string, error) {
 	verbs := mainVerbs()
 	var names []string
 	for i := range verbs {
-		for _, name := range []string{verbs[i].other, verbs[i].name} { // "logs query" before "logs"
+		for _, name := range []string{verbs[i].other, verbs[i].name} { // try "logs query" before "logs"
 			words := strings.Fields(name)
 			if len(words) > 0 && len(args) >= len(words) && slices.Equal(args[:len(words)], words) {
 				return &verbs[i], args[len(words):], nil
@@ -372,7 +379,7 @@ func mainFind(args []string) (*cliVerb, []string, error) {
 		hint: hint}
 }
 
-// mainFindBehind finds the verb behind flags that stand before it: those that every verb has, as in cdktr -H box ps.
+// mainFindBehind finds the verb behind flags, as in cdktr -H box ps. Only flags that every verb has may stand there.
 func mainFindBehind(args []string) (*cliVerb, []string, error) {
 	common := newCLIFlags("")
 	switch err := common.Parse(args); {
@@ -390,7 +397,7 @@ func mainFindBehind(args []string) (*cliVerb, []string, error) {
 	return verb, slices.Concat(front, rest), err
 }
 
-// mainOverview prints what there is.
+// mainOverview prints all verbs, and what to type first.
 func mainOverview(w io.Writer) {
 	fmt.Fprint(w, "cdktr (\"conductor\"): workflow automation for teams that live behind firewalls and work over "+
 		"ssh\n\nUse: cdktr VERB [flags] [args]\n\n")
