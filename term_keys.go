@@ -105,7 +105,8 @@ func (d *termDecoder) feed(chunk []byte) (keys []termKey) {
 func (d *termDecoder) feedPaste(chunk []byte, keys *[]termKey) []byte {
 	for i, c := range chunk {
 		if c == termPasteEnd[d.matched] {
-			if d.matched++; d.matched == len(termPasteEnd) {
+			d.matched++
+			if d.matched == len(termPasteEnd) {
 				*keys = append(*keys, d.endPaste())
 				return chunk[i+1:]
 			}
@@ -206,7 +207,8 @@ func termKeyNext(b []byte) (key termKey, n int) {
 	case ']', 'P', 'X', '^', '_':
 		return termKey{}, termStringEnd(b)
 	}
-	if key, n = termKeyPlain(b[1:]); n == 0 {
+	key, n = termKeyPlain(b[1:])
+	if n == 0 {
 		return termKey{}, 0
 	}
 	key.Alt = key.Code != 0

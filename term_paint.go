@@ -42,8 +42,8 @@ func (p *termPainter) forget() { p.cells = nil }
 // frame gives the bytes that make the terminal show g, nil when it does already. They are good until the next call.
 func (p *termPainter) frame(g *termGrid) []byte {
 	whole := p.cells == nil || p.w != g.w || p.h != g.h
-	if len(g.cells) == 0 || !whole && p.cursorX == g.cursorX && p.cursorY == g.cursorY &&
-		slices.Equal(p.cells, g.cells) {
+	cursorStays := p.cursorX == g.cursorX && p.cursorY == g.cursorY
+	if len(g.cells) == 0 || !whole && cursorStays && slices.Equal(p.cells, g.cells) {
 		return nil
 	}
 	p.out = p.out[:0]
@@ -154,7 +154,8 @@ func (p *termPainter) bridge(now []termCell, x, y int) {
 	if p.y+1 == y {
 		p.move(0, y)
 	}
-	if p.y == y && p.x >= 0 && p.x < x && x-p.x <= termBridge {
+	short := p.x >= 0 && p.x < x && x-p.x <= termBridge
+	if p.y == y && short {
 		same := true
 		for _, c := range now[p.x:x] {
 			same = same && c.r >= ' ' && !c.doubtful() && p.fits(c)
@@ -299,19 +300,19 @@ func (p *termPainter) scroll(g *termGrid) {
 	row := func(cells []termCell, y int) []termCell { return cells[y*g.w : (y+1)*g.w] }
 	best, bestShift, bestTop, bestEnd := termBandCost, 0, 0, 0
 	for shift := -termBandShift; shift <= termBandShift; shift++ {
-		first, last := max(0, -shift), g.h-max(0, shift)
-		for y := first; shift != 0 && y < last; y++ {
-			from := y // rows from here to y should be what the terminal shows shift rows below them
-			for y < last && slices.Equal(row(g.cells, y), row(p.cells, y+shift)) {
+		end := g.h - max(0, shift)
+		for y := max(0, -shift); shift != 0 && y < end; y++ {
+			first := y // rows from here to y should be what the terminal shows shift rows below them
+			for y < end && slices.Equal(row(g.cells, y), row(p.cells, y+shift)) {
 				y++
 			}
-			if y-from < termBandRows {
+			if y-first < termBandRows {
 				continue
 			}
-			top, end := min(from, from+shift), max(y, y+shift)
-			saved := termCost(g.cells[top*g.w:end*g.w], p.cells[top*g.w:end*g.w])
-			for fresh := top; fresh < end; fresh++ { // rows that the scroll leaves blank
-				if fresh < from || fresh >= y {
+			top, bottom := min(first, first+shift), max(y, y+shift)
+			saved := termCost(g.cells[top*g.w:bottom*g.w], p.cells[top*g.w:bottom*g.w])
+			for fresh := top; fresh < bottom; fresh++ { // rows that the scroll leaves blank
+				if fresh < first || fresh >= y {
 					cells := 0
 					for _, c := range row(g.cells, fresh) {
 						if !c.bare() {
@@ -324,7 +325,7 @@ func (p *termPainter) scroll(g *termGrid) {
 				}
 			}
 			if saved > best {
-				best, bestShift, bestTop, bestEnd = saved, shift, top, end
+				best, bestShift, bestTop, bestEnd = saved, shift, top, bottom
 			}
 		}
 	}

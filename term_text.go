@@ -44,16 +44,14 @@ func textSafe(s string) string {
 
 // termSafeText is textSafe for text of several lines.
 func termSafeText(text string) string {
-	rest, safe := text, true
-	for _, r := range text {
-		if r != '\n' && r != '\t' && (textHidden(r) || r == utf8.RuneError) {
-			safe = false
-			break
-		}
+	harmful := func(r rune) bool {
+		inLine := r != '\n' && r != '\t'
+		return inLine && (textHidden(r) || r == utf8.RuneError)
 	}
-	if safe {
+	if !strings.ContainsFunc(text, harmful) {
 		return text
 	}
+	rest := text
 	var b strings.Builder
 	for rest != "" {
 		end := strings.IndexAny(rest, "\n\t")
@@ -61,8 +59,9 @@ func termSafeText(text string) string {
 			end = len(rest)
 		}
 		b.WriteString(textSafe(rest[:end]))
-		if rest = rest[end:]; rest != "" {
-			b.WriteByte(rest[0])
+		rest = rest[end:]
+		if rest != "" {
+			b.WriteByte(rest[0]) // the newline or the tab
 			rest = rest[1:]
 		}
 	}
@@ -72,7 +71,11 @@ func termSafeText(text string) string {
 // textHidden says whether a character does something to a terminal or to the text around it, and is not seen itself:
 // the control characters, those of bidirectional text, and those without a width.
 func textHidden(r rune) bool {
-	return r < 0x20 || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r > 0x7f && unicode.Is(unicode.Cf, r)
+	switch {
+	case r < 0x20, r >= 0x7f && r < 0xa0, r == 0x2028, r == 0x2029:
+		return true
+	}
+	return r > 0x7f && unicode.Is(unicode.Cf, r)
 }
 
 // textJSON writes the hidden characters of encoded JSON, which can be in its strings only, as \u00XX.
@@ -101,7 +104,13 @@ func textJSON(line []byte) []byte {
 const termJoiner = '\u200d'
 
 // termPicture says whether a letter is one of the pictures that are joined.
-func termPicture(r rune) bool { return r >= 0x1f000 && r <= 0x1faff || r >= 0x2600 && r <= 0x27bf }
+func termPicture(r rune) bool {
+	switch {
+	case r >= 0x1f000 && r <= 0x1faff, r >= 0x2600 && r <= 0x27bf:
+		return true
+	}
+	return false
+}
 
 // textJoins says whether a joiner between two texts joins pictures. Elsewhere it may join letters of a script, or hide
 // in a name.
@@ -135,7 +144,8 @@ func textCut(s string, width int) string {
 	}
 	left := width - 1
 	for i, r := range s {
-		if left -= textRuneWidth(r); left < 0 {
+		left -= textRuneWidth(r)
+		if left < 0 {
 			return strings.TrimSuffix(s[:i], string(termJoiner)) + "~"
 		}
 	}

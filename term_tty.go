@@ -94,7 +94,8 @@ func termOpen(path string, getenv func(string) string, title string) (*termTTY, 
 		return nil, fmt.Errorf("open terminal: %w", err)
 	}
 	t := &termTTY{env: termEnvOf(getenv), title: title, getenv: getenv, file: file}
-	if t.conn, err = file.SyscallConn(); err == nil {
+	t.conn, err = file.SyscallConn()
+	if err == nil {
 		// Never File.Fd: it would make the file blocking, and its deadlines would be ignored without a word.
 		err = t.control(func(fd int) error {
 			_, err := term.GetState(fd)

@@ -60,12 +60,14 @@ func (u *tui) each(p tuiPick, what string, of func(tuiPick) string, req func(id 
 				u.act(what+" "+tuiName(id), req(id))
 				break
 			}
-			if u.send(req(id), func(r *Reply) {
-				if answers++; r.Error != nil {
+			sent := u.send(req(id), func(r *Reply) {
+				answers++
+				if r.Error != nil {
 					refused += "; " + tuiName(id) + ": " + r.Error.Message
 				}
 				u.say("%s: %d of %d answered%s", what, answers, len(ids), refused)
-			}) == "" {
+			})
+			if sent == "" {
 				refused += "; " + tuiName(id) + ": not sent"
 			}
 		}

@@ -136,7 +136,8 @@ func (l *tuiAttentionList) draw(u *tui, g *termGrid, a viewArea) {
 	x := g.putTo(a.x, y, a.x+a.w, styleDim, textCut("-- "+tuiAttentionOn(it)+" ", a.w))
 	g.put(x, y, styleDim, strings.Repeat("-", max(a.x+a.w-x, 0)))
 	for _, line := range tuiAttentionText(it, a.w-2, now) {
-		if y++; y >= a.y+a.h {
+		y++
+		if y >= a.y+a.h {
 			return
 		}
 		g.cell(a.x+1, y, a.w-1, line.style, line.text)
@@ -234,7 +235,14 @@ func (l *tuiAttentionList) pick(*tui) tuiPick {
 
 func (l *tuiAttentionList) move(_ *tui, by int)   { l.choose(l.table.selected + by) }
 func (l *tuiAttentionList) page(_ *tui, half int) { l.choose(l.table.selected + half*max(l.room/2, 1)) }
-func (l *tuiAttentionList) edge(_ *tui, end bool) { l.choose(map[bool]int{true: len(l.items)}[end]) }
+
+func (l *tuiAttentionList) edge(_ *tui, end bool) {
+	if end {
+		l.choose(len(l.items) - 1)
+	} else {
+		l.choose(0)
+	}
+}
 
 func (l *tuiAttentionList) getFilter() string { return l.filter }
 

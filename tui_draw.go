@@ -99,11 +99,14 @@ func (u *tui) drawStatus(g *termGrid, body viewArea) {
 		u.prompt.input.draw(g, viewArea{1, g.h - 2, g.w - 1, 1})
 		return
 	}
-	text, style, s := u.flash, styleBold, u.screen()
-	if text == "" && s != nil {
-		if text, style = s.status(u), 0; !u.live() {
-			text, style = u.staleText(), styleRed
-		}
+	s := u.screen()
+	text, style := u.flash, styleBold
+	switch {
+	case text != "" || s == nil:
+	case u.live():
+		text, style = s.status(u), 0
+	default:
+		text, style = u.staleText(), styleRed
 	}
 	rows := []string{text}
 	if textWidth(text) > g.w-2 {
@@ -126,20 +129,12 @@ func (u *tui) drawStatus(g *termGrid, body viewArea) {
 // shownKeys gives what the last row shows for the present screen and row.
 func (u *tui) shownKeys() []viewKey {
 	var shown []*tuiBinding
-	screen, p := "", tuiPick{}
-	if s := u.screen(); s != nil {
-		screen, p = s.name(), s.pick(u)
-	}
+	screen, p := u.onScreen()
 	for i := range u.keys {
 		b := &u.keys[i]
-		if b.label == "" || !b.fits(screen) || screen == "" && b.keys != ":" && b.keys != "q" && b.keys != "?" {
-			continue
+		if b.label != "" && b.fits(screen) && u.keyWorks(b, p) {
+			shown = append(shown, b)
 		}
-		if b.keys == "esc backspace" && len(u.stack) < 2 || b.keys == "q" && len(u.stack) > 1 || b.act && !u.live() ||
-			b.why != nil && !u.marked() && b.why(u, p) != "" {
-			continue
-		}
-		shown = append(shown, b)
 	}
 	slices.SortStableFunc(shown, func(a, b *tuiBinding) int { return a.rank() - b.rank() })
 	keys := make([]viewKey, len(shown))
@@ -148,6 +143,21 @@ func (u *tui) shownKeys() []viewKey {
 		keys[i] = viewKey{key, b.label}
 	}
 	return keys
+}
+
+// keyWorks says whether a key does something now.
+func (u *tui) keyWorks(b *tuiBinding, p tuiPick) bool {
+	switch {
+	case u.screen() == nil && !slices.Contains([]string{":", "q", "?"}, b.keys):
+		return false
+	case b.keys == "esc backspace" && len(u.stack) < 2: // it leads nowhere
+		return false
+	case b.keys == "q" && len(u.stack) > 1: // esc is the way out
+		return false
+	case b.act && !u.live():
+		return false
+	}
+	return u.refuses(b, p) == ""
 }
 
 // rank is the place of a key in the last row, which may have no room for all: in, what changes something, what finds,
@@ -159,5 +169,8 @@ func (b *tuiBinding) rank() int {
 	if at := slices.Index([]string{"enter", "", "/"}, b.keys); at >= 0 {
 		return at
 	}
-	return map[bool]int{true: 1, false: 3}[b.act]
+	if b.act {
+		return 1
+	}
+	return 3
 }

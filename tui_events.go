@@ -177,7 +177,11 @@ func (l *tuiEventList) move(_ *tui, by int) {
 func (l *tuiEventList) page(u *tui, half int) { l.move(u, half*max(l.room/2, 1)) }
 
 func (l *tuiEventList) edge(u *tui, end bool) {
-	l.move(u, map[bool]int{true: len(l.shown), false: -len(l.shown)}[end])
+	if end {
+		l.move(u, len(l.shown))
+	} else {
+		l.move(u, -len(l.shown))
+	}
 }
 
 func (l *tuiEventList) setFilter(_ *tui, text string) {

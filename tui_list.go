@@ -144,7 +144,9 @@ func tuiRunIDs(l *tuiList, m *tuiModel) []string {
 
 // lists says whether a run is one of those that the list is of.
 func (l *tuiList) lists(r *RunRow) bool {
-	return (l.workflow == "" || r.Workflow == l.workflow) && (l.agent == "" || r.Agent == l.agent)
+	ofWorkflow := l.workflow == "" || r.Workflow == l.workflow
+	ofAgent := l.agent == "" || r.Agent == l.agent
+	return ofWorkflow && ofAgent
 }
 
 // tuiStateCell is a state as glyph and word.
@@ -313,7 +315,8 @@ func (l *tuiList) draw(u *tui, g *termGrid, a viewArea) {
 	l.fill(u.model)
 	k := tuiListKinds[l.kind]
 	now := u.clock()
-	switch l.table.empty = k.empty; {
+	l.table.empty = k.empty
+	switch {
 	case !u.model.complete:
 		l.table.empty = u.blank("the list", "")
 	case l.asking != "":
@@ -393,9 +396,13 @@ func (l *tuiList) status(u *tui) string {
 
 func (l *tuiList) move(u *tui, by int) {
 	l.fill(u.model)
-	to := l.table.selected + by
-	l.choose(to)
-	if l.reverse && to < 0 || !l.reverse && to >= len(l.ids) { // beyond the oldest
+	row := l.table.selected + by
+	l.choose(row)
+	beyondOldest := row >= len(l.ids)
+	if l.reverse {
+		beyondOldest = row < 0
+	}
+	if beyondOldest {
 		l.more(u)
 	}
 }
@@ -404,7 +411,11 @@ func (l *tuiList) page(u *tui, half int) { l.move(u, half*max(l.room/2, 1)) }
 
 func (l *tuiList) edge(u *tui, end bool) {
 	l.fill(u.model)
-	l.choose(map[bool]int{true: len(l.ids) - 1}[end])
+	if end {
+		l.choose(len(l.ids) - 1)
+	} else {
+		l.choose(0)
+	}
 	if end != l.reverse {
 		l.more(u)
 	}
@@ -446,8 +457,10 @@ func (u *tui) openRuns(p tuiPick) {
 	l := tuiListNew(tuiRuns)
 	l.workflow = p.workflow
 	u.open(l)
+	l.fill(u.model)
 	w := u.model.workflows[p.workflow]
-	if l.fill(u.model); len(l.ids) == 0 && w != nil && len(w.Recent) > 0 { // it ran long ago
+	hasRun := w != nil && len(w.Recent) > 0
+	if hasRun && len(l.ids) == 0 { // long ago
 		l.more(u)
 	}
 }
@@ -477,17 +490,16 @@ func (u *tui) turnSort(tuiPick) {
 // mark marks the row, or takes its mark away, and goes to the next.
 func (u *tui) mark(tuiPick) {
 	l, ok := u.screen().(*tuiList)
-	if id := ""; ok {
-		if id = l.selected(); id == "" {
-			return
-		}
-		if l.marks[id] {
-			delete(l.marks, id)
-		} else {
-			l.marks[id] = true
-		}
-		l.choose(l.table.selected + 1)
+	if !ok || l.selected() == "" {
+		return
 	}
+	id := l.selected()
+	if l.marks[id] {
+		delete(l.marks, id)
+	} else {
+		l.marks[id] = true
+	}
+	l.choose(l.table.selected + 1)
 }
 
 // marked says whether keys act on rows that are marked, rather than on the selected one.

@@ -39,10 +39,12 @@ func (o *tuiOutput) follow(u *tui) {
 				if !u.frozen {
 					o.log.begun(*r.Line)
 				}
-			case r.Line != nil && u.frozen && (o.log.follow || o.missed):
-				o.missed = true
 			case r.Line != nil:
-				o.log.add(*r.Line)
+				if u.frozen && (o.log.follow || o.missed) {
+					o.missed = true
+				} else {
+					o.log.add(*r.Line)
+				}
 			case r.Note != "":
 				o.log.gap(r.Note)
 			}
@@ -138,7 +140,8 @@ func (s *tuiLogScreen) counts(*tui) string {
 
 func (s *tuiLogScreen) draw(u *tui, g *termGrid, a viewArea) {
 	s.view.draw(g, a)
-	if len(s.view.shown) == 0 && s.view.search.text+s.view.only.text == "" && (s.out.stream != "" || !u.live()) {
+	waits := s.out.stream != "" || !u.live()
+	if waits && len(s.view.shown) == 0 && s.getFilter() == "" {
 		u.drawBlank(g, a, "output", s.out.note)
 	}
 	g.cursorX, g.cursorY = a.x, a.y+a.h-1

@@ -51,7 +51,8 @@ func (o *tuiOlder) take(row *RunRow) {
 	if o.rows[row.ID] == nil {
 		o.ids = slices.Insert(o.ids, 0, row.ID)
 	}
-	if o.rows[row.ID] = row; len(o.ids) > tuiOlderMax {
+	o.rows[row.ID] = row
+	if len(o.ids) > tuiOlderMax {
 		delete(o.rows, o.ids[tuiOlderMax])
 		o.ids, o.all = o.ids[:tuiOlderMax], false
 	}
@@ -68,8 +69,9 @@ func (l *tuiList) run(m *tuiModel, id string) *RunRow {
 // more asks for the runs before the oldest one, unless that is under way, or there are none. The principal lists the
 // runs of an agent in no other way than those of all: there the list ends with the newest.
 func (l *tuiList) more(u *tui) {
-	if l.kind == tuiRuns && l.agent == "" && l.asking == "" && u.model.complete && !l.older.all &&
-		len(l.older.ids) < tuiOlderMax {
+	can := l.kind == tuiRuns && l.agent == "" && u.model.complete
+	wants := !l.older.all && len(l.older.ids) < tuiOlderMax
+	if can && wants && l.asking == "" {
 		l.ask(u, l.older, len(l.older.ids)+1)
 	}
 }
@@ -87,7 +89,8 @@ func (l *tuiList) ask(u *tui, into *tuiOlder, want int) {
 			u.say("older runs: %s", r.Error.Message)
 			return
 		}
-		if into.add(u.model, r); len(into.ids) < want && !into.all {
+		into.add(u.model, r)
+		if len(into.ids) < want && !into.all {
 			l.ask(u, into, want)
 			return
 		}
@@ -135,13 +138,19 @@ func (l *tuiList) noMatch() string {
 	case l.agent != "" || len(l.older.ids) >= tuiOlderMax:
 		return "nothing matches in the newest " + n + ": cdktr ps --all has older ones, " + end
 	}
-	return "nothing matches in the newest " + n + ": " + map[bool]string{false: "G", true: "g"}[l.reverse] +
-		" looks in older ones, " + end
+	key := "G"
+	if l.reverse {
+		key = "g"
+	}
+	return "nothing matches in the newest " + n + ": " + key + " looks in older ones, " + end
 }
 
 // olderText is what the status row says of older runs.
 func (l *tuiList) olderText(m *tuiModel) string {
-	not := map[bool]string{true: " not searched"}[l.filter != ""]
+	not := ""
+	if l.filter != "" {
+		not = " not searched"
+	}
 	switch n := len(l.older.ids); {
 	case l.asking != "":
 		return "  loading older runs"

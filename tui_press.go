@@ -11,7 +11,9 @@ import (
 // key takes one key: the box above the screen has it first, then the prompt, then the table.
 func (u *tui) key(k termKey) {
 	u.dirty = true
-	if _, typing := u.over.(*tuiForm); k.Code == termKeyRune && k.Alt && u.prompt == nil && !typing {
+	_, inForm := u.over.(*tuiForm)
+	typing := inForm || u.prompt != nil
+	if k.Alt && k.Code == termKeyRune && !typing {
 		u.key(termKey{Code: termKeyEsc}) // nothing here has Alt: it is an esc with a key close behind it
 		k.Alt = false
 	}

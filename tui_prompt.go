@@ -38,8 +38,12 @@ func (u *tui) promptKey(k termKey) {
 	p := u.prompt
 	if k.Code == termKeyTab || k.Code == termKeyBackTab {
 		if p.words != nil {
+			dir := 1
+			if k.Code == termKeyBackTab {
+				dir = -1
+			}
 			before, _ := p.input.word()
-			p.input.complete(map[bool]int{true: 1, false: -1}[k.Code == termKeyTab], p.words(before))
+			p.input.complete(dir, p.words(before))
 		}
 		return
 	}
@@ -234,7 +238,7 @@ func (u *tui) command(text string) {
 func (u *tui) named(kind, arg string) (id, fault string) {
 	words := u.words(kind)
 	switch {
-	case kind == "" || kind == "screen" || kind == "endpoint" || slices.Contains(words, arg):
+	case slices.Contains([]string{"", "screen", "endpoint"}, kind), slices.Contains(words, arg):
 		return arg, ""
 	case (kind == "run" || kind == tuiEither) && isRunID(strings.ToUpper(arg)):
 		return strings.ToUpper(arg), ""

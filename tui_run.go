@@ -155,7 +155,10 @@ func (s *tuiRunScreen) getFilter() string {
 func (s *tuiRunScreen) setFilter(_ *tui, text string) {
 	if s.view.Pane == 1 {
 		s.out.log.setSearch(text)
-	} else if s.search = text; text != "" {
+		return
+	}
+	s.search = text
+	if text != "" {
 		s.find(s.from, 1, true)
 	}
 }

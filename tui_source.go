@@ -149,19 +149,16 @@ var tuiSourcePlain = regexp.MustCompile(`^[A-Za-z_./$][A-Za-z0-9_./$=,+*() -]*[A
 // tuiSourceScalar writes one value: plain where that can be read back, several lines as they are, else in quotes.
 func tuiSourceScalar(n *yaml.Node, indent string) string {
 	v := n.Value
-	var looksLike yaml.Node
 	switch {
 	case n.Tag != "!!str":
 		return v
-	case strings.Contains(v, "\n") && textIsSafe(strings.NewReplacer("\n", "", "\t", "").Replace(v)) &&
-		!strings.HasPrefix(v, " ") && !strings.HasSuffix(v, "\n\n"):
+	case tuiSourceBlock(v):
 		mark := "|"
 		if !strings.HasSuffix(v, "\n") {
 			mark = "|-"
 		}
 		return mark + "\n" + indent + "  " + strings.ReplaceAll(strings.TrimRight(v, "\n"), "\n", "\n"+indent+"  ")
-	case tuiSourcePlain.MatchString(v) && yaml.Unmarshal([]byte(v), &looksLike) == nil && len(looksLike.Content) == 1 &&
-		looksLike.Content[0].Tag == "!!str":
+	case tuiSourcePlain.MatchString(v) && tuiSourceIsText(v):
 		return v
 	}
 	quoted, err := json.Marshal(v)
@@ -169,6 +166,24 @@ func tuiSourceScalar(n *yaml.Node, indent string) string {
 		return strconv.Quote(v)
 	}
 	return string(quoted)
+}
+
+// tuiSourceBlock says whether text can stand as a block of lines.
+func tuiSourceBlock(v string) bool {
+	if strings.HasPrefix(v, " ") || strings.HasSuffix(v, "\n\n") {
+		return false
+	}
+	letters := strings.NewReplacer("\n", "", "\t", "").Replace(v)
+	return strings.Contains(v, "\n") && textIsSafe(letters)
+}
+
+// tuiSourceIsText says whether YAML reads a value without quotes as text, and not as a number or the like.
+func tuiSourceIsText(v string) bool {
+	var doc yaml.Node
+	if err := yaml.Unmarshal([]byte(v), &doc); err != nil || len(doc.Content) != 1 {
+		return false
+	}
+	return doc.Content[0].Tag == "!!str"
 }
 
 func (s *tuiSource) name() string         { return "source" }
@@ -213,7 +228,8 @@ func (s *tuiSource) key(u *tui, name string) {
 func (s *tuiSource) move(_ *tui, by int)   { s.view.move(by) }
 func (s *tuiSource) page(_ *tui, half int) { s.view.halfPage(half) }
 func (s *tuiSource) edge(_ *tui, end bool) {
-	if s.view.home(); end {
+	s.view.home()
+	if end {
 		s.view.move(len(s.view.shown) * viewLogLines)
 	}
 }

@@ -48,7 +48,8 @@ func (s *tuiStats) status(*tui) string { return s.note }
 func (s *tuiStats) leave(*tui)         {}
 
 func (s *tuiStats) draw(u *tui, g *termGrid, a viewArea) {
-	if s.room = a.h; s.view.Stats == nil {
+	s.room = a.h
+	if s.view.Stats == nil {
 		u.drawBlank(g, a, "what the history has of it", s.note)
 		return
 	}
@@ -57,4 +58,10 @@ func (s *tuiStats) draw(u *tui, g *termGrid, a viewArea) {
 
 func (s *tuiStats) move(_ *tui, by int)   { s.view.scroll(by) }
 func (s *tuiStats) page(_ *tui, half int) { s.view.scroll(half * max(s.room/2, 1)) }
-func (s *tuiStats) edge(_ *tui, end bool) { s.view.scroll(map[bool]int{true: 1000, false: -1000}[end]) }
+func (s *tuiStats) edge(_ *tui, end bool) {
+	far := -1000
+	if end {
+		far = 1000
+	}
+	s.view.scroll(far)
+}

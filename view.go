@@ -118,7 +118,8 @@ func (p viewPen) put(x, y int, style termStyle, s string) int {
 
 // cell is the grid's: w columns of text, cut with a mark or filled with blanks. It gives the column behind them.
 func (p viewPen) cell(x, y, w int, style termStyle, s string) int {
-	if w = p.room(x, y, w); w > 0 {
+	w = p.room(x, y, w)
+	if w > 0 {
 		p.g.cell(p.x+x, p.y+y, w, style, s)
 	}
 	return x + w
@@ -126,7 +127,8 @@ func (p viewPen) cell(x, y, w int, style termStyle, s string) int {
 
 // right is cell with the text at the right edge.
 func (p viewPen) right(x, y, w int, style termStyle, s string) int {
-	if w = p.room(x, y, w); w > 0 {
+	w = p.room(x, y, w)
+	if w > 0 {
 		p.g.right(p.x+x, p.y+y, w, style, s)
 	}
 	return x + w
@@ -141,7 +143,8 @@ func (p viewPen) line(x, y, w int, style termStyle, letter rune) {
 
 // restyle adds attributes to w cells.
 func (p viewPen) restyle(x, y, w int, style termStyle) {
-	if w = p.room(x, y, w); w > 0 {
+	w = p.room(x, y, w)
+	if w > 0 {
 		p.g.restyle(p.x+x, p.y+y, w, style)
 	}
 }

@@ -75,7 +75,8 @@ func (d *viewDialog) draw(g *termGrid, a viewArea) {
 	case len(lines) < room:
 		lines = append(lines, "")
 	case len(lines) > room:
-		if lines = lines[:room]; room > 0 {
+		lines = lines[:room]
+		if room > 0 {
 			lines[room-1] = textCut(lines[room-1], inner-4) + " ..."
 		}
 	}
@@ -188,7 +189,8 @@ func viewFormNew(params map[string]Param) *viewForm {
 		field := viewField{name: name, param: params[name]}
 		if field.param.Pattern != "" {
 			re, err := paramPattern(field.param.Pattern)
-			if field.pattern = re; err != nil {
+			field.pattern = re
+			if err != nil {
 				field.bad = err.Error()
 			}
 		}
@@ -204,7 +206,8 @@ func (f *viewForm) fill(params map[string]string) {
 	for i := range f.fields {
 		if value, ok := params[f.fields[i].name]; ok && value != f.fields[i].param.Default {
 			in := &f.fields[i].in
-			if in.set("", value); in.String() != value { // a line cannot show it: the default stays
+			in.set("", value)
+			if in.String() != value { // a line cannot show it: the default stays
 				in.set("", f.fields[i].start)
 			}
 		}

@@ -49,7 +49,8 @@ func (v *viewHelp) lines(w int) []viewHelpLine {
 		if w < viewHelpWide && l.twin != "" {
 			l.twin, below.twin = "", l.twin
 		}
-		if lines = append(lines, l); below.twin != "" {
+		lines = append(lines, l)
+		if below.twin != "" {
 			lines = append(lines, below)
 		}
 	}

@@ -335,7 +335,8 @@ func (in *viewInput) draw(g *termGrid, a viewArea) {
 		g.put(first, a.y, styleReverse, "<")
 	}
 	for i, word := range in.choices.words {
-		if x += 2; x+textWidth(word) > end {
+		x += 2
+		if x+textWidth(word) > end {
 			break
 		}
 		style := styleDim

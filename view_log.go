@@ -188,7 +188,8 @@ func (v *viewLog) full(more int) bool {
 }
 
 func (v *viewLog) push(r viewLogRow) {
-	if v.behind > 0 || v.full(r.cost()) && !v.follow && v.top.seq <= v.first {
+	oldestShown := !v.follow && v.top.seq <= v.first
+	if v.behind > 0 || oldestShown && v.full(r.cost()) {
 		v.behind++
 		return
 	}
@@ -246,13 +247,15 @@ func (v *viewLog) count(r *viewLogRow, sign int) {
 	if r.task == "" {
 		return
 	}
-	if v.names[r.task] += sign; v.names[r.task] == 0 {
+	v.names[r.task] += sign
+	switch n := v.names[r.task]; {
+	case n == 0:
 		delete(v.names, r.task)
 		v.column = 0
 		for name := range v.names {
 			v.column = max(v.column, textWidth(name))
 		}
-	} else if sign > 0 && v.names[r.task] == 1 {
+	case n == 1 && sign > 0:
 		v.column = max(v.column, textWidth(r.task))
 	}
 }
@@ -394,7 +397,10 @@ func (v *viewLog) next(dir int) (around bool) {
 // hitValid says whether the current hit is one.
 func (v *viewLog) hitValid() bool {
 	i := v.index(v.hit.seq)
-	return v.hit.nth >= 0 && i < len(v.shown) && v.shown[i] == v.hit.seq && v.hit.nth < v.row(v.hit.seq).hits
+	if i == len(v.shown) || v.shown[i] != v.hit.seq {
+		return false
+	}
+	return v.hit.nth >= 0 && v.hit.nth < v.row(v.hit.seq).hits
 }
 
 // hitFrom gives the first hit of the shown line at index i or behind it, or with -1 the last one at or before it,

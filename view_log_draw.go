@@ -154,7 +154,8 @@ func (v *viewLog) rows(i int) int {
 // last.
 func viewLogFit(s string, w int) int {
 	for i, r := range s {
-		if w -= textRuneWidth(r); w < 0 && i > 0 {
+		w -= textRuneWidth(r)
+		if w < 0 && i > 0 {
 			return i
 		}
 	}
@@ -170,7 +171,8 @@ func (v *viewLog) columns() (clock, name int) {
 		clock = 9
 	}
 	if v.named() {
-		if name = min(v.column, viewLogName) + 1; v.w-clock-name < viewLogTextMin {
+		name = min(v.column, viewLogName) + 1
+		if v.w-clock-name < viewLogTextMin {
 			name = 0
 		}
 	}
@@ -197,7 +199,8 @@ func (v *viewLog) goTo(hit viewLogHit) {
 	span, w := v.spans[hit.nth], v.width(r)
 	if v.wrap {
 		for at := 0; ; sub++ {
-			if at += viewLogFit(r.text[at:], w); at > span.from {
+			at += viewLogFit(r.text[at:], w)
+			if at > span.from {
 				break
 			}
 		}
@@ -206,9 +209,11 @@ func (v *viewLog) goTo(hit viewLogHit) {
 	} else if from <= v.pan || to >= v.pan+w {
 		v.pan = max(from-w/3, 0)
 	}
-	from, fromSub := v.start()
-	to, toSub := v.walk(from, fromSub, v.h-1)
-	if above := i < from || i == from && sub < fromSub; above || i > to || i == to && sub > toSub {
+	first, firstSub := v.start()
+	last, lastSub := v.walk(first, firstSub, v.h-1)
+	above := i < first || i == first && sub < firstSub
+	below := i > last || i == last && sub > lastSub
+	if above || below {
 		v.stay(v.walk(i, sub, -v.h/3))
 	}
 }
@@ -294,7 +299,8 @@ func (v *viewLog) drawLine(g *termGrid, a viewArea, r *viewLogRow, sub, nth int)
 			g.put(x+w-1, a.y, styleReverse, ">")
 		}
 		a.y, a.h = a.y+1, a.h-1
-		if from = to; !v.wrap || a.h == 0 || from >= len(text) {
+		from = to
+		if !v.wrap || a.h == 0 || from >= len(text) {
 			return a.y
 		}
 	}
@@ -342,11 +348,11 @@ func viewLogSkip(r *viewLogRow, columns int) (from, lead int) {
 	}
 	col := 0
 	for i, letter := range r.text {
-		if w := textRuneWidth(letter); col >= columns && w > 0 {
+		w := textRuneWidth(letter)
+		if col >= columns && w > 0 {
 			return i, col - columns
-		} else {
-			col += w
 		}
+		col += w
 	}
 	return len(r.text), 0
 }

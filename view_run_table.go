@@ -164,7 +164,8 @@ func viewRunList(names []string, between string, room int) string {
 			width += len(between)
 		}
 		list.WriteString(name)
-		if width += textWidth(name); width > room {
+		width += textWidth(name)
+		if width > room {
 			break
 		}
 		if width+len(more(k+1)) <= room {
@@ -205,7 +206,8 @@ func (v *viewRun) drawFacts(p viewPen) {
 			text = viewRunList(f.list, "  ", p.w-9)
 		}
 		for from := range f.tries {
-			if text = strings.Join(f.tries[from:], " | "); f.lost+from > 0 {
+			text = strings.Join(f.tries[from:], " | ")
+			if f.lost+from > 0 {
 				text = "+" + strconv.Itoa(f.lost+from) + " more | " + text
 			}
 			if textWidth(text) <= p.w-9 {
@@ -241,7 +243,8 @@ func (v *viewRun) factsOf(r *viewRunRow) []viewRunFact {
 	if !r.goes() && r.run.Attempts > 0 {
 		tries += "   " + r.took + " in all"
 	}
-	if text("tries", tries); len(r.run.Earlier) > 0 {
+	text("tries", tries)
+	if len(r.run.Earlier) > 0 {
 		tries := viewRunTries(r.run)
 		facts[len(facts)-1].tries, facts[len(facts)-1].lost = tries, max(r.run.Attempts-len(tries), 0)
 	}
@@ -254,7 +257,8 @@ func (v *viewRun) factsOf(r *viewRunRow) []viewRunFact {
 		text("limit", viewRunLimits(r.spec))
 		env := slices.Concat(sortedKeys(v.Spec.Env), sortedKeys(r.spec.Env))
 		slices.Sort(env)
-		if env = slices.Compact(env); len(env) > 0 {
+		env = slices.Compact(env)
+		if len(env) > 0 {
 			list("env", append(env, "(values hidden)"))
 		}
 		text("dir", orDefault(r.spec.WorkingDirectory, v.Spec.WorkingDirectory))

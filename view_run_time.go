@@ -175,7 +175,11 @@ func viewRunPath(rows []viewRunRow, began Stamp) {
 	}
 	last := -1
 	for i := range rows {
-		if r := &rows[i]; !r.run.Started.IsZero() && ended(r) && (last < 0 || later(r, &rows[last])) {
+		r := &rows[i]
+		if r.run.Started.IsZero() || !ended(r) {
+			continue
+		}
+		if last < 0 || later(r, &rows[last]) {
 			last = i
 		}
 	}
@@ -211,7 +215,9 @@ func (v *viewRun) drawWaves(p viewPen, focus bool) {
 	for k := from; k < min(from+fit, len(v.waves)); k++ {
 		x := (k - from) * width
 		head := "wave " + strconv.Itoa(k+1)
-		if k == from && from > 0 || k == from+fit-1 && k < len(v.waves)-1 {
+		moreBefore := k == from && from > 0
+		moreBehind := k == from+fit-1 && k < len(v.waves)-1
+		if moreBefore || moreBehind {
 			head += " of " + strconv.Itoa(len(v.waves))
 		}
 		p.cell(x+1, 0, width-1, styleBold, head)
