@@ -1,6 +1,6 @@
-// model_dag.go: the graph of a workflow's tasks. A dag is its structure: who waits for whom, in what order, how deep. A
-// dagRun is one go through it: told how each task ended, it says which tasks may start now and which are skipped, and
-// why. Pure: values in, values out, no clock and no goroutine.
+// model_dag.go: the graph of a workflow's tasks. A dag is its structure: which tasks wait for which, in what order, how
+// deep. A dagRun is one go through it: it is told how each task ended, and says which tasks may start now, which are
+// skipped, and why. Pure: values in, values out, no clock and no goroutine.
 
 package main
 
@@ -14,10 +14,10 @@ import (
 // Bounds. The sets of ancestors take n*n/8 bytes: 125 kB for 1,000 tasks, 12.5 MB at the limit.
 const (
 	dagMaxTasks  = 10_000 // of one graph; more are a fault of its file
-	dagMaxFaults = 20     // faults reported of one workflow; who has more starts with these
-	dagMaxMeant  = 100    // bytes of a name that "did you mean" is tried for: its cost grows with the square
-	// steps spent on looking for a circle shorter than the one in hand: half a second at worst
-	dagCircleWork = 10_000_000
+	dagMaxFaults = 20     // faults reported of one workflow; the rest comes after these are mended
+	dagMaxMeant  = 100    // bytes of a name that "did you mean" is tried for: the work grows with their square
+
+	dagCircleWork = 10_000_000 // steps of the search for a shorter circle than the one found: half a second at worst
 )
 
 // dagError is one fault of a graph, and the place in the task list that it belongs to.
@@ -26,7 +26,7 @@ type dagError struct {
 	Index   int      // its place among the tasks
 	Depends int      // the place in its depends list of the name at fault, -1 when it is the task itself
 	Circle  []string // the tasks of a circle, each depends on the next and the last on the first; nil for other faults
-	Text    string   // for the user, complete but for the file's name and line
+	Text    string   // for the user; only the file's name and line are missing
 }
 
 func (e *dagError) Error() string { return e.Text }
@@ -78,8 +78,8 @@ type dag struct {
 }
 
 // dagBuild makes the graph of tasks. Its error is always a dagErrors: ids used twice, names that are not a task, tasks
-// that depend on themselves, and when all names are right a circle. A name that a depends list has twice counts once.
-// When was checked by whoever read the file; what is neither failure nor always counts as success.
+// that depend on themselves, or, if all names are right, a circle. A name that a depends list has twice counts once.
+// Whoever read the file has checked When; here, all but failure and always counts as success.
 func dagBuild(tasks []Task) (*dag, error) {
 	if len(tasks) > dagMaxTasks {
 		return nil, dagErrors{{Task: tasks[dagMaxTasks].ID, Index: dagMaxTasks, Depends: -1,
@@ -125,7 +125,7 @@ func (d *dag) link(tasks []Task) dagErrors {
 			switch {
 			case name == d.ids[i]:
 				fault(i, k, "depends on itself")
-			case !known && len(faults) < dagMaxFaults: // else the search for a near name is for nothing
+			case !known && len(faults) < dagMaxFaults: // with more, nobody would see the name that was meant
 				fault(i, k, "depends on %q, which is not a task here%s", name, d.meant(i, name))
 			case known && drawn[j] != i+1:
 				drawn[j] = i + 1
@@ -142,20 +142,22 @@ func (d *dag) meant(i int, name string) string {
 	if len(name) > dagMaxMeant {
 		return ""
 	}
-	near := nearest(name, slices.Concat(d.ids[:i], d.ids[i+1:]))
-	if near == "" {
+	other := nearest(name, slices.Concat(d.ids[:i], d.ids[i+1:]))
+	if other == "" {
 		return ""
 	}
-	return fmt.Sprintf(" (did you mean %q?)", near)
+	return fmt.Sprintf(" (did you mean %q?)", other)
 }
 
-// sort finds the order (Kahn, "Topological sorting of large networks", 1962): of the tasks with nothing left before
-// them, the first of the file comes next. It returns the tasks that this never reaches, in and behind circles.
+// sort finds the order (Kahn, "Topological sorting of large networks", 1962): among the tasks that wait for nothing
+// more, the first in the file comes next. It returns the tasks that this never reaches: those in circles, and behind
+// them.
 func (d *dag) sort() (stuck dagSet) {
 	stuck, free, left := dagSetNew(len(d.ids)), dagSetNew(len(d.ids)), make([]int, len(d.ids))
 	for i, deps := range d.up {
 		stuck.add(i)
-		if left[i] = len(deps); left[i] == 0 {
+		left[i] = len(deps)
+		if left[i] == 0 {
 			free.add(i)
 		}
 	}
@@ -165,7 +167,8 @@ func (d *dag) sort() (stuck dagSet) {
 		stuck.remove(i)
 		d.sorted = append(d.sorted, i)
 		for _, child := range d.down[i] {
-			if left[child]--; left[child] == 0 {
+			left[child]--
+			if left[child] == 0 {
 				free.add(child)
 			}
 		}
@@ -186,18 +189,18 @@ func (d *dag) measure() {
 	}
 }
 
-// circle finds a shortest circle among stuck tasks, the one that starts first in the file. In graphs so large that this
-// would take long it settles for the shortest that it found; the same graph always gives the same one.
+// circle finds a shortest circle among stuck tasks, the one that starts first in the file. In a graph so large that
+// this would take long, it gives the shortest that it found in time. The same graph always gives the same circle.
 func (d *dag) circle(stuck dagSet) []int {
 	best, work := d.circleAny(stuck), 0
-	// of a circle worth having: one as long as this is, because it may start earlier; then shorter ones
-	limit := len(best)
+	limit := len(best) // at first one of the same length is better too, if it starts earlier in the file
 	for start := 0; start < len(d.ids) && limit > 1 && work <= dagCircleWork; start++ {
 		if !stuck.has(start) {
 			continue
 		}
 		found, steps := d.circleFrom(start, stuck, limit)
-		if work += steps; found != nil {
+		work += steps
+		if found != nil {
 			best, limit = found, len(found)-1
 		}
 	}
@@ -205,8 +208,8 @@ func (d *dag) circle(stuck dagSet) []int {
 	return slices.Concat(best[first:], best[:first])
 }
 
-// circleAny follows dependencies until a task comes again. There is always a next one: a task is stuck because one that
-// it depends on is.
+// circleAny follows dependencies until it comes to a task a second time. It can always go on: a task is stuck because
+// one that it depends on is stuck.
 func (d *dag) circleAny(stuck dagSet) []int {
 	var path []int
 	seen := make(map[int]int) // where in path
@@ -220,10 +223,11 @@ func (d *dag) circleAny(stuck dagSet) []int {
 	}
 }
 
-// circleFrom finds a shortest circle through start of at most limit tasks, breadth first, or nil. It also says what the
-// search cost.
+// circleFrom finds a shortest circle through start, breadth first; nil if it has more than limit tasks. It also says
+// how many steps the search took.
 func (d *dag) circleFrom(start int, stuck dagSet, limit int) (path []int, steps int) {
-	length, from := make([]int, len(d.ids)), make([]int, len(d.ids)) // of the way from start, in tasks; 0: not reached
+	length := make([]int, len(d.ids)) // of the way from start to a task, in tasks; 0: not reached
+	parent := make([]int, len(d.ids)) // the task before it on that way
 	length[start], steps = 1, len(d.ids)
 	queue := []int{start}
 	for at := 0; at < len(queue) && length[queue[at]] <= limit; at++ {
@@ -231,7 +235,7 @@ func (d *dag) circleFrom(start int, stuck dagSet, limit int) (path []int, steps 
 		steps += len(d.up[i])
 		for _, j := range d.up[i] {
 			if j == start {
-				for ; i != start; i = from[i] {
+				for ; i != start; i = parent[i] {
 					path = append(path, i)
 				}
 				path = append(path, start)
@@ -239,7 +243,7 @@ func (d *dag) circleFrom(start int, stuck dagSet, limit int) (path []int, steps 
 				return path, steps
 			}
 			if stuck.has(j) && length[j] == 0 {
-				length[j], from[j] = length[i]+1, i
+				length[j], parent[j] = length[i]+1, i
 				queue = append(queue, j)
 			}
 		}
@@ -256,16 +260,16 @@ func (d *dag) circleError(path []int) *dagError {
 	return &dagError{Task: names[0], Index: path[0], Depends: -1, Circle: names, Text: text}
 }
 
-// order gives all tasks, each after those that it depends on; where that leaves a choice, in the order of the file.
+// order gives all tasks, each after those that it depends on, otherwise in the order of the file.
 func (d *dag) order() []int { return d.sorted }
 
-// depth gives the length of the longest way to task i from a task that depends on nothing: 0 for such a task.
+// depth gives the length of the longest way to task i from a task that depends on nothing, which has depth 0.
 func (d *dag) depth(i int) int { return d.depths[i] }
 
 // deps gives the tasks that i depends on directly, in the order that its depends list has them.
 func (d *dag) deps(i int) []int { return d.up[i] }
 
-// ancestor says whether task j, directly or not, depends on task i: i comes before j in every run.
+// ancestor says whether task i comes before task j in every run: j depends on i, directly or not.
 func (d *dag) ancestor(i, j int) bool { return d.before[j].has(i) }
 
 // dagSkip is a task that will not run, and why: "load failed", "load was skipped", "nothing before it failed".
@@ -274,22 +278,25 @@ type dagSkip struct {
 	Reason string
 }
 
-// dagRun is the progress of one run through a dag. Each task becomes ready or skipped exactly once, or neither when it
-// was done before. It is owned by one goroutine. A whole run costs time in proportion to tasks and edges.
+// dagRun is the progress of one run through a dag. Each task becomes ready or skipped exactly once, or neither if it
+// was done before. One goroutine owns it. A whole run costs time in proportion to its tasks and edges.
 type dagRun struct {
-	d      *dag
-	states []string // of each task: waiting, running from when it is ready, or how it ended
+	d *dag
+
+	// Of each task.
+	states []string // waiting; running from when it is ready; or how it ended
 	left   []int    // how many of those it depends on have not ended
 	hurt   []bool   // a task before it, direct or not, failed, crashed or was cancelled; right once left is 0
-	done   []bool   // it succeeded in an earlier attempt
-	open   int      // tasks that have not ended
-	failed int      // the task that failed, crashed or was cancelled first, or -1
+	done   []bool   // it succeeded in an earlier attempt of the run
+
+	open   int // how many tasks have not ended
+	failed int // the task that failed, crashed or was cancelled first, or -1
 }
 
-// begin starts a run: it gives the tasks to start now, in the order of the file, and those skipped already. done has
-// the states in which tasks ended in an earlier attempt of the run, by id: what succeeded is not started again, and
-// counts as ended once all before it has; everything else runs again. What stood behind a failure is not among them,
-// whatever its when: the principal leaves it out (State.requeue). nil is a first attempt.
+// begin starts a run: it gives the tasks to start now, in the order of the file, and those that are skipped already.
+// done has the states in which tasks ended in an earlier attempt of the run, by id; nil in a first attempt. A task that
+// succeeded is not started again, and counts as ended once all before it have; all others run again. Tasks behind a
+// failure are not in done, whatever their when: the principal leaves them out (State.requeue).
 func (d *dag) begin(done map[string]string) (r *dagRun, ready []int, skipped []dagSkip) {
 	n := len(d.ids)
 	r = &dagRun{d: d, states: make([]string, n), left: make([]int, n), hurt: make([]bool, n), done: make([]bool, n),
@@ -305,10 +312,10 @@ func (d *dag) begin(done map[string]string) (r *dagRun, ready []int, skipped []d
 	return r, ready, skipped
 }
 
-// end says that task i, which was ready, ended in a final state: succeeded, failed, skipped, cancelled or crashed. It
-// gives the tasks to start now, in the order of the file, and those skipped by it, each after what it depends on. A
-// call that does not fit (no such task, not ready yet, ended before, a state that is not final) changes nothing and is
-// an error. To stop a run, end what is running, and start nothing more.
+// end is told that task i, which was ready, ended in a final state: succeeded, failed, skipped, cancelled or crashed.
+// It gives the tasks to start now, in the order of the file, and those that are skipped because of it, each after those
+// that it depends on. A call that does not fit (no such task, not ready yet, ended before, a state that is not final)
+// changes nothing and is an error. To stop a run, end what is running, and start nothing more.
 func (r *dagRun) end(i int, state string) (ready []int, skipped []dagSkip, err error) {
 	if i < 0 || i >= len(r.states) {
 		return nil, nil, fmt.Errorf("end task %d: there are %d tasks", i, len(r.states))
@@ -328,9 +335,9 @@ func (r *dagRun) end(i int, state string) (ready []int, skipped []dagSkip, err e
 // finished says whether every task has ended.
 func (r *dagRun) finished() bool { return r.open == 0 }
 
-// outcome gives the state of the run and the task that decided it: failed and the task that failed, crashed or was
-// cancelled first, in time; else succeeded and -1. Before all has ended it is running and -1. The caller, who knows how
-// the task failed, writes the reason, and knows what became of a run that was stopped as a whole.
+// outcome gives the state of the run and the task that decided it: failed, and the task that was the first to fail,
+// crash or be cancelled; or succeeded and -1. Before all tasks have ended it is running and -1. The reason is the
+// caller's to write, who knows how the task failed, and whether the run was stopped as a whole.
 func (r *dagRun) outcome() (state string, task int) {
 	switch {
 	case !r.finished():
@@ -341,8 +348,8 @@ func (r *dagRun) outcome() (state string, task int) {
 	return runSucceeded, -1
 }
 
-// reach decides what becomes of tasks that have nothing left to wait for. A task that does not run ends here, and may
-// bring others within reach: the queue grows until it has passed all of them.
+// reach decides what becomes of tasks that wait for nothing more. A task that does not run ends here, so that others
+// may wait for nothing more either: the queue grows until all of them are decided.
 func (r *dagRun) reach(queue []int) (ready []int, skipped []dagSkip) {
 	for at := 0; at < len(queue); at++ {
 		i := queue[at]
@@ -370,15 +377,16 @@ func (r *dagRun) close(i int, state string, queue []int) []int {
 	}
 	for _, child := range r.d.down[i] {
 		r.hurt[child] = r.hurt[child] || r.hurt[i] || failed
-		if r.left[child]--; r.left[child] == 0 {
+		r.left[child]--
+		if r.left[child] == 0 {
 			queue = append(queue, child)
 		}
 	}
 	return queue
 }
 
-// against gives the reason why task i may not start now that all before it has ended, or "". Of several it is the first
-// that failed, because a skip is only what came of a failure elsewhere.
+// against gives the reason why task i may not start, now that all tasks before it have ended, or "". Of several tasks
+// it names the first that failed: a skip is only the consequence of a failure elsewhere.
 func (r *dagRun) against(i int) string {
 	switch r.d.whens[i] {
 	case whenAlways:
@@ -408,8 +416,8 @@ func (r *dagRun) against(i int) string {
 	return r.d.ids[cause] + " was " + r.states[cause]
 }
 
-// dagFailed says whether a task that ended so counts as a failure. One that somebody stopped does: its work is not
-// done, and what cleans up or raises the alarm behind it is wanted. Skipped is neither failure nor success.
+// dagFailed says whether a task that ended so counts as a failure. A task that somebody stopped does: its work is not
+// done, and the tasks behind it that clean up or raise the alarm are wanted. A skip is neither failure nor success.
 func dagFailed(state string) bool {
 	return state == taskFailed || state == taskCrashed || state == taskCancelled
 }

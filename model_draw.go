@@ -11,12 +11,12 @@ import (
 	"unicode/utf8"
 )
 
-// dagMaxIndent bounds what depth adds to a row, in columns: a chain of 1,000 tasks is still read from top to bottom.
+// dagMaxIndent bounds the indentation of a row, in columns: so a chain of 1,000 tasks can still be read.
 const dagMaxIndent = 40
 
-// dagText draws the tasks of w as a table in the order they could run in: one row each, indented by depth, with the
-// condition and the names they depend on. Every task stands there once, so a diamond stays a diamond. Only ASCII comes
-// out. width is that of the terminal in columns: longer lists of names end in "+3 more"; 0 or less cuts nothing.
+// dagText draws the tasks of w as a table, in an order in which they could run. Each has one row, indented by depth,
+// with its condition and the names that it depends on. The text is ASCII. width is the terminal's in columns: longer
+// lists of names end in "+3 more"; 0 or less cuts nothing.
 func dagText(w *Workflow, width int) string {
 	order, depths := dagRows(w)
 	indent := dagMaxIndent
@@ -96,7 +96,7 @@ func dagAfter(t *Task) []string {
 	return names
 }
 
-// dagWhen gives t's condition where it is not the usual one.
+// dagWhen gives t's condition, "" for the usual one.
 func dagWhen(t *Task) string {
 	if t.When == "" || t.When == whenSuccess {
 		return ""
@@ -104,8 +104,8 @@ func dagWhen(t *Task) string {
 	return dagName(t.When)
 }
 
-// dagList joins names, as many as fit into room columns with the count of the others; 0 is all of them. Where not even
-// one fits, the count stands alone, be the room what it may.
+// dagList joins names: as many as fit into room columns together with the count of the others; with room 0, all of
+// them. If not even one name fits it gives the count alone, however long that is.
 func dagList(names []string, room int) string {
 	var list strings.Builder
 	fit, shown := "", 0 // the longest text that fits, and how many names it shows
@@ -129,8 +129,8 @@ func dagList(names []string, room int) string {
 	return fit
 }
 
-// dagName gives an id as it may stand in a row: as it is, or quoted where it is empty, has a space or a quote, or has
-// what is not ASCII or not printable (a terminal must not be told what to do by a workflow file).
+// dagName gives an id as a row may have it: as it is, or quoted if it is empty or has spaces, quotes, or characters
+// that are not printable ASCII (a workflow file must not tell a terminal what to do).
 func dagName(id string) string {
 	plain := func(r rune) bool { return r > ' ' && r <= '~' && r != '"' && r != '\\' }
 	if id != "" && strings.IndexFunc(id, func(r rune) bool { return !plain(r) }) < 0 {
@@ -139,9 +139,9 @@ func dagName(id string) string {
 	return strconv.QuoteToASCII(id)
 }
 
-// dagQuote gives text as a quoted string of DOT. The language itself knows only \" in one, but reads backslashes in
-// pairs, and labels take \\ and \n for a backslash and a line break. Other control characters and bytes that are not
-// UTF-8 are written out as \x1b, for they would break the file.
+// dagQuote gives text as a quoted string of DOT. In one, the language itself knows only \" and reads backslashes in
+// pairs; labels read \\ and \n as a backslash and a line break. Other control characters, and bytes that are not UTF-8,
+// would break the file: they are written as \x1b.
 func dagQuote(text string) string {
 	var b strings.Builder
 	b.WriteByte('"')

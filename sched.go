@@ -1,7 +1,7 @@
-// sched.go: when workflows fire. sched keeps the next tick of every schedule in a heap, so that the principal sets one
-// timer for the first of them and nothing polls; schedDecide says whether a tick becomes a run, and why; schedMissed
-// finds the ticks that fell into a time when nobody looked. No goroutine and no clock of its own: the principal's loop
-// owns a sched and passes the time in.
+// sched.go: when workflows fire. sched keeps the next tick of every schedule in a heap: the principal sets one timer,
+// for the first of them, and nothing polls. schedDecide decides whether a tick becomes a run, and says why. missed
+// finds the ticks that fell into a time when nobody looked, and schedCatchup decides which of those run. No goroutine
+// and no clock of its own: the principal's loop owns a sched and passes the time in.
 
 package main
 
@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	schedMaxMissed = 1000            // ticks that one catch-up looks at; more are counted, not listed
+	schedMaxMissed = 1000            // ticks that one catch-up looks at; more are only counted
 	schedMaxCount  = 100_000         // ticks that are counted one by one
-	schedLate      = 1 * time.Minute // a tick found later than this was missed, not merely late
+	schedLate      = 1 * time.Minute // a tick that is found later than this was missed, not just late
 )
 
 // sched is the heap of coming ticks. The zero value is not ready: use schedNew.
@@ -32,11 +32,12 @@ type schedEntry struct {
 	spec   *Workflow
 	exprs  []*cronExpr
 	zone   *time.Location
-	jitter time.Duration // fixed, from the id
-	floor  time.Time     // ticks at fixed times up to here have been: the clock was set back
-	tick   time.Time     // the next tick, as the schedule says it
-	at     time.Time     // when it is due: tick and jitter
-	index  int           // in the heap; -1 when no tick is to come
+	jitter time.Duration // fixed, made from the id
+	floor  time.Time     // ticks at fixed times do not come again up to here: the clock was set back
+
+	tick  time.Time // the next tick, as the schedule says it
+	at    time.Time // when that is due: tick and jitter
+	index int       // in the heap; -1 when no tick is to come
 }
 
 // schedTick is a tick that has come due.
@@ -50,7 +51,7 @@ func schedNew(zone *time.Location) *sched {
 	return &sched{zone: zone, entries: map[string]*schedEntry{}}
 }
 
-// schedSignature names what a schedule says: as long as it is the same, ticks that were missed count as missed.
+// schedSignature names what a schedule says. Ticks can have been missed only while it was the same.
 func schedSignature(w *Workflow) string {
 	return strings.TrimSpace(strings.Join(w.Schedule, " | ") + " " + w.Timezone)
 }
@@ -83,7 +84,7 @@ func (s *sched) schedEntryOf(w *Workflow) (*schedEntry, error) {
 // next gives the first tick strictly after t that lies within the workflow's start and end.
 func (e *schedEntry) next(t time.Time) (time.Time, bool) {
 	if start := e.spec.StartTime.Time; !start.IsZero() && t.Before(start) {
-		t = start.Add(-time.Nanosecond) // a start that is itself a tick counts
+		t = start.Add(-time.Nanosecond) // a tick at the start itself counts
 	}
 	var first time.Time
 	for _, expr := range e.exprs {
@@ -111,7 +112,7 @@ func (e *schedEntry) firesAt(occasion string) bool {
 	return slices.ContainsFunc(e.exprs, func(expr *cronExpr) bool { return expr.firesAt() == occasion })
 }
 
-// set puts a workflow in, or its new version in place of the old one; ticks after `after` are to come.
+// set puts a workflow in, or its new version in place of the old one. Its first tick is the first one behind after.
 func (s *sched) set(w *Workflow, after time.Time) (*schedEntry, error) {
 	before := s.entries[w.ID]
 	s.remove(w.ID)
@@ -130,7 +131,7 @@ func (s *sched) set(w *Workflow, after time.Time) (*schedEntry, error) {
 	return e, nil
 }
 
-// pending gives the tick that a workflow waits for: in the past when its jitter is not over.
+// pending gives the tick that a workflow waits for. The tick is in the past while its jitter is not over.
 func (s *sched) pending(id string) (tick time.Time, ok bool) {
 	e := s.entries[id]
 	if e == nil || e.index < 0 {
@@ -164,22 +165,22 @@ func (s *sched) advance(e *schedEntry, t time.Time) {
 }
 
 // due gives the ticks that are due at now, and moves their workflows on. Of a workflow that is late by more than
-// schedLate only the entry's first tick is given here: the caller finds the others with schedMissed.
+// schedLate it gives only the first tick: the caller finds the others with missed.
 func (s *sched) due(now time.Time) []schedTick {
 	var ticks []schedTick
 	for len(s.heap) > 0 && !s.heap[0].at.After(now) {
 		e := s.heap[0]
 		ticks = append(ticks, schedTick{e.spec, e.tick})
-		from := e.tick
+		last := e.tick
 		if now.Sub(e.at) > schedLate {
-			from = now.Add(-e.jitter)
+			last = now.Add(-e.jitter)
 		}
-		s.advance(e, from)
+		s.advance(e, last)
 	}
 	return ticks
 }
 
-// next gives when the first tick is due; false when none is to come.
+// next gives when the first tick of all is due; false when none is to come.
 func (s *sched) next() (time.Time, bool) {
 	if len(s.heap) == 0 {
 		return time.Time{}, false
@@ -196,8 +197,8 @@ func (s *sched) nextOf(id string) (time.Time, bool) {
 	return e.at, true
 }
 
-// copyOf gives a copy of the schedules that are wanted, which may leave the goroutine that owns s: for coming and
-// comingOfAll alone, it has no coming ticks of its own.
+// copyOf gives a copy of the schedules that are wanted, for use by another goroutine. It serves coming and comingOfAll
+// alone: its own heap is empty.
 func (s *sched) copyOf(wanted func(workflow string) bool) *sched {
 	c := schedNew(s.zone)
 	for id, e := range s.entries {
@@ -227,14 +228,14 @@ func (s *sched) coming(id string, t time.Time, n int) []time.Time {
 	return list
 }
 
-// comingOfAll lists the next n ticks of all workflows that are wanted together, as Fires in order, jitter included.
+// comingOfAll lists the next n ticks after t of all workflows that are wanted, in order, jitter included.
 func (s *sched) comingOfAll(t time.Time, n int, wanted func(workflow string) bool) []Fire {
 	var ahead schedHeap
 	for _, id := range sortedKeys(s.entries) {
 		if !wanted(id) {
 			continue
 		}
-		e := *s.entries[id] // a copy: the heap of the schedule itself is not touched
+		e := *s.entries[id] // a copy: s.heap stays as it is
 		if tick, ok := e.next(t); ok {
 			e.tick, e.at, e.index = tick, tick.Add(e.jitter), len(ahead)
 			ahead = append(ahead, &e)
@@ -256,12 +257,12 @@ func (s *sched) comingOfAll(t time.Time, n int, wanted func(workflow string) boo
 	return fires
 }
 
-// missed lists the ticks in (from, to], the newest schedMaxMissed of them, and how many there were in all. After
-// schedMaxCount of them it counts no more: it leaps to the last ones, and the total is "at least".
-func (e *schedEntry) missed(from, to time.Time) (ticks []time.Time, total int) {
-	first, leapt := from, false
+// missed lists the ticks after `after`, up to and including to: the newest schedMaxMissed of them, and how many there
+// were in all. After schedMaxCount of them it stops counting and leaps to the last ones: there were at least total.
+func (e *schedEntry) missed(after, to time.Time) (ticks []time.Time, total int) {
+	last, leapt := after, false
 	for {
-		tick, ok := e.next(from)
+		tick, ok := e.next(last)
 		if !ok || tick.Add(e.jitter).After(to) {
 			return ticks[max(0, len(ticks)-schedMaxMissed):], total
 		}
@@ -270,12 +271,12 @@ func (e *schedEntry) missed(from, to time.Time) (ticks []time.Time, total int) {
 		if len(ticks) > 2*schedMaxMissed {
 			ticks = append([]time.Time(nil), ticks[len(ticks)-schedMaxMissed:]...)
 		}
-		from = tick
+		last = tick
 		if total == schedMaxCount && !leapt {
 			leapt = true
-			usual := tick.Sub(first) / schedMaxCount
-			if last := to.Add(-4 * schedMaxMissed * usual); last.After(from) {
-				from, ticks = last, nil
+			usual := tick.Sub(after) / schedMaxCount
+			if near := to.Add(-4 * schedMaxMissed * usual); near.After(last) {
+				last, ticks = near, nil
 			}
 		}
 	}
@@ -285,54 +286,56 @@ func (e *schedEntry) missed(from, to time.Time) (ticks []time.Time, total int) {
 type schedVerdict struct {
 	tick   time.Time
 	fire   bool
-	reason string // why not, or in whose place
-	missed int    // how many earlier ticks it speaks for
+	reason string // why it does not fire, or why it does though something is in the way
+	missed int    // how many earlier ticks it speaks for too
 }
 
-// schedCatchup applies a workflow's catch-up policy to its missed ticks (oldest first): which of them run after all.
-// The ticks that do not are told of by one verdict, the newest of them. paused says who paused the schedule: then none.
+// schedCatchup decides which missed ticks of a workflow (oldest first) run after all, by its catch-up policy. One
+// verdict, on the newest of them, speaks for all that do not run. paused says who paused the schedule, "" when nobody
+// did: while it is paused none of them runs.
 func schedCatchup(w *Workflow, ticks []time.Time, total int, now time.Time, cause, paused string) []schedVerdict {
 	if len(ticks) == 0 {
 		return nil
 	}
-	keep := 0 // ticks[:keep] do not run
+	drop := 0 // ticks[:drop] do not run
 	switch w.Catchup {
 	case catchupOnce:
-		keep = len(ticks) - 1
+		drop = len(ticks) - 1
 	case catchupAll:
 	default:
-		keep = len(ticks)
+		drop = len(ticks)
 	}
 	reason := fmt.Sprintf("missed: %s (catchup: %s)", cause, orDefault(w.Catchup, catchupSkip))
 	if window := time.Duration(w.CatchupWindow); window > 0 {
-		for keep < len(ticks) && now.Sub(ticks[keep]) > window {
-			keep++
+		for drop < len(ticks) && now.Sub(ticks[drop]) > window {
+			drop++
 			reason = fmt.Sprintf("missed: %s, and longer ago than catchup_window %s", cause, w.CatchupWindow)
 		}
 	}
 	if paused != "" {
-		keep, reason = len(ticks), fmt.Sprintf("missed: %s, and paused by %s", cause, paused)
+		drop, reason = len(ticks), fmt.Sprintf("missed: %s, and paused by %s", cause, paused)
 	}
 	var verdicts []schedVerdict
 	unlisted := total - len(ticks)
-	if keep > 0 {
-		verdicts = append(verdicts, schedVerdict{tick: ticks[keep-1], reason: reason, missed: keep - 1 + unlisted})
+	if drop > 0 {
+		verdicts = append(verdicts, schedVerdict{tick: ticks[drop-1], reason: reason, missed: drop - 1 + unlisted})
 	}
-	for _, tick := range ticks[keep:] {
+	for _, tick := range ticks[drop:] {
 		verdicts = append(verdicts, schedVerdict{tick: tick, fire: true, reason: "caught up: " + cause})
 	}
 	return verdicts
 }
 
-// schedDecide says whether a tick becomes a run, given who paused the schedule, which runs of the workflow are active,
-// and what earlier ones have left that lives ("": nothing), and why not. For overlap: replace the caller cancels the
-// active runs.
+// schedDecide decides whether a tick becomes a run, and says why not. paused says who paused the schedule, "" when
+// nobody did. active are the runs of the workflow that are not over, and left says what earlier runs left that still
+// lives, "" when nothing does. With overlap: replace the caller cancels the active runs.
 func schedDecide(w *Workflow, tick time.Time, paused string, active []string, left string) schedVerdict {
 	v := schedVerdict{tick: tick}
+	free := len(active) == 0 && left == ""
 	switch {
 	case paused != "":
 		v.reason = "paused by " + paused
-	case len(active) == 0 && left == "" || w.Overlap == overlapAllow:
+	case free || w.Overlap == overlapAllow:
 		v.fire = true
 	case len(active) == 0 && (w.Overlap == overlapQueue || w.Overlap == overlapReplace):
 		v.fire, v.reason = true, "queued: "+left

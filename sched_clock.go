@@ -1,7 +1,7 @@
-// sched_clock.go: what becomes of schedules when the clock on the wall is set while they wait. The rules are those of
-// daylight saving: an expression at fixed times fires once for what was leapt over, right after it, and not again in a
-// time that comes twice; one that follows real time fires by the new clock, and nothing else. A clock that is set by
-// schedLongStep or more was wrong before: schedules begin anew.
+// sched_clock.go: what becomes of schedules when the clock is set while they wait. The rules are those of daylight
+// saving: an expression at fixed times fires once for the ticks that were leapt over, right after the leap, and does
+// not fire again in a time that comes twice; one that follows real time goes on by the new clock. A clock that is set
+// by schedLongStep or more was wrong before: schedules begin anew.
 
 package main
 
@@ -9,22 +9,22 @@ import "time"
 
 const schedLongStep = 3 * time.Hour // as Debian's cron has it
 
-// schedLeap is the ticks of one workflow that a clock set ahead has leapt over.
+// schedLeap says which ticks of one workflow a clock that was set ahead has leapt over.
 type schedLeap struct {
 	spec   *Workflow
-	fixed  time.Time // the newest that is to fire after all; zero: none
+	fixed  time.Time // the newest that fires after all; zero: none does
 	newest time.Time
-	total  int // of them
+	total  int // how many there are
 }
 
-// followsRealTime says whether an expression goes on by real time when the clock is changed.
+// followsRealTime says whether an expression goes by the time that passes, also when the clock changes.
 func (c *cronExpr) followsRealTime() bool { return c.wild || c.every > 0 }
 
-// clockSet moves every schedule to a clock that was set by so much and says now. Of a clock that was set ahead it gives
-// the ticks that were leapt over.
+// clockSet moves every schedule to a clock that was set by so much, and says now since. If the clock was set ahead it
+// gives the ticks that were leapt over.
 func (s *sched) clockSet(now time.Time, by time.Duration) []schedLeap {
 	var leaps []schedLeap
-	before := now.Add(-by) // what the clock would say
+	before := now.Add(-by) // what the clock would say if it had not been set
 	for _, id := range sortedKeys(s.entries) {
 		e := s.entries[id]
 		if leap := e.leap(before, now, by < schedLongStep); by > 0 && leap.total > 0 {
@@ -36,11 +36,11 @@ func (s *sched) clockSet(now time.Time, by time.Duration) []schedLeap {
 		case by > 0 || e.index < 0:
 		case e.tick.After(before):
 			e.setBack(before)
-		default: // its jitter comes between this tick and its decision
+		default: // its tick has come, but is not yet due by its jitter
 			e.setBack(e.tick.Add(-time.Nanosecond))
 		}
-		if from := now.Add(-e.jitter); by > 0 {
-			s.advance(e, from)
+		if by > 0 {
+			s.advance(e, now.Add(-e.jitter))
 		} else {
 			s.advance(e, now)
 		}
@@ -48,15 +48,15 @@ func (s *sched) clockSet(now time.Time, by time.Duration) []schedLeap {
 	return leaps
 }
 
-// setBack says that what comes up to a time has come already: expressions at fixed times do not fire again.
+// setBack notes that ticks up to a time have come already: expressions at fixed times do not fire again then.
 func (e *schedEntry) setBack(seen time.Time) {
 	if seen.After(e.floor) {
 		e.floor = seen
 	}
 }
 
-// leap finds the ticks that are due at now, and were not, or just about, when the clock said before. mayFire: those at
-// fixed times count.
+// leap finds the ticks that are due at now and were not handled when the clock said before. With mayFire the newest at
+// fixed times, or due before the clock was set, fires after all.
 func (e *schedEntry) leap(before, now time.Time, mayFire bool) schedLeap {
 	if e.index < 0 {
 		return schedLeap{}

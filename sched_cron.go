@@ -46,7 +46,7 @@ import (
 
 const (
 	cronDaySeconds = 24 * 60 * 60
-	cronMaxLen     = 1000                   // bytes of an expression; the longest sane one has a tenth
+	cronMaxLen     = 1000                   // bytes of an expression; the longest sensible one has a tenth of that
 	cronMaxEvery   = 36500 * cronDaySeconds // seconds
 	cronReboot     = "@reboot"
 	cronStart      = "@start"
@@ -112,28 +112,28 @@ type cronExpr struct {
 	anyYear        bool
 
 	every       int64    // seconds between the fires of @every; 0 in all other expressions
-	occasion    string   // cronReboot or cronStart: it fires then, and at no time
-	wild        bool     // follows real time through a change of the clock
-	theirs      bool     // a form that CDKTR's own library has too
+	occasion    string   // cronReboot or cronStart: it fires then, and never by the clock; "" for all others
+	wild        bool     // it follows real time through a change of the clock
+	theirs      bool     // CDKTR's own library has this form too
 	weekdayText string   // for upstreamDiffers
-	odd         []string // what is allowed, and mostly not meant: a sentence each
+	odd         []string // what is allowed, but mostly not meant: a sentence for each
 }
 
 // cronField is the set of values of one field: fixed ones in bits, and those drawn for each day.
 type cronField struct {
 	bits  uint64
 	picks []cronPick
-	star  bool // begins with * or ?
+	star  bool // it begins with * or ?
 }
 
-// cronPick is a random item: one value of lo..hi, or every step-th from a random one of the first step.
+// cronPick is a random item: one value of lo..hi, or every step-th value from a random one of the first step.
 type cronPick struct {
 	spec *cronSpec
 	cronRange
 	seed uint64
 }
 
-// cronRange is an item as read. hi may go past the field's max and then stands for its first values again.
+// cronRange is an item as read. Where hi is above the field's max, it stands for the field's first values again.
 type cronRange struct {
 	kind   byte // '-' for what is known now, 'H' for a value from the id, '~' for a random one
 	lo, hi int
@@ -143,8 +143,8 @@ type cronRange struct {
 // String returns the expression as it was given.
 func (c *cronExpr) String() string { return c.text }
 
-// firesAt gives the occasion at which the expression fires, cronReboot or cronStart; next never has a time for it. ""
-// for all that fire at times.
+// firesAt gives the occasion at which the expression fires, cronReboot or cronStart: next has no time for such. It
+// gives "" for expressions that fire by the clock.
 func (c *cronExpr) firesAt() string { return c.occasion }
 
 // cronParse reads an expression; id seeds H and ~, so that two jobs with the same expression differ. An error
@@ -165,14 +165,14 @@ func cronParse(expr, id string) (*cronExpr, error) {
 		}
 		text = fields
 	}
-	if up := strings.ToUpper(text); strings.HasPrefix(up, "TZ=") || strings.HasPrefix(up, "CRON_TZ=") {
+	capitals := strings.ToUpper(text)
+	if strings.HasPrefix(capitals, "TZ=") || strings.HasPrefix(capitals, "CRON_TZ=") {
 		return nil, fmt.Errorf("%q: a zone does not belong in the expression; give it in the workflow's timezone", expr)
 	}
 	fields := cronSplit(text)
 	if len(fields) < 5 || len(fields) > 7 {
 		return nil, fmt.Errorf("want 5 fields (minute hour day month weekday), 6 with seconds first, or 7 with a "+
-			"year last; "+
-			"got %d in %q", len(fields), expr)
+			"year last; got %d in %q", len(fields), expr)
 	}
 	if len(fields) > 5 {
 		c.theirs = true
@@ -189,8 +189,8 @@ func cronParse(expr, id string) (*cronExpr, error) {
 	return c, nil
 }
 
-// macro reads an expression that begins with @, and returns the five fields it stands for, or none where it
-// has told c all there is.
+// macro reads an expression that begins with @. It returns the five fields that the expression stands for, or "" if
+// there are none and c has all that it says.
 func (c *cronExpr) macro(text string) (string, error) {
 	words := strings.Fields(text)
 	name, rest := strings.ToLower(words[0]), strings.Join(words[1:], " ")
@@ -216,7 +216,7 @@ func (c *cronExpr) macro(text string) (string, error) {
 		"@hourly @reboot @start and @every 90s", text, hint)
 }
 
-// readEvery reads the period of @every: days, then a duration of Go's; both may be missing, but not together.
+// readEvery reads the period of @every: days, then a duration as Go writes it. One of the two may be missing.
 func (c *cronExpr) readEvery(text string) error {
 	bad := func(why string) error {
 		return fmt.Errorf("@every: %q %s; give a period such as 90s, 15m, 1h30m or 2d", text, why)
@@ -234,7 +234,8 @@ func (c *cronExpr) readEvery(text string) error {
 	}
 	var d time.Duration
 	if rest != "" {
-		if d, err = time.ParseDuration(rest); err != nil || d < 0 {
+		d, err = time.ParseDuration(rest)
+		if err != nil || d < 0 {
 			return bad("is no period")
 		}
 	}
@@ -249,21 +250,11 @@ func (c *cronExpr) readEvery(text string) error {
 	return nil
 }
 
-// cronSplit cuts an expression into its fields. Blanks beside a comma belong to the list, and an expression
-// with no blank at all is cut around its stars: CDKTR reads "MON, WED" and "******" that way.
+// cronSplit cuts an expression into its fields. Blanks beside a comma belong to the list, and an expression with no
+// blank at all is cut around its stars: CDKTR reads "MON, WED" and "******" that way.
 func cronSplit(text string) []string {
 	if !strings.ContainsAny(text, " \t\r\n") {
-		var b strings.Builder
-		for i, r := range text {
-			if r == '*' && i > 0 && text[i-1] != ',' {
-				b.WriteByte(' ')
-			}
-			b.WriteRune(r)
-			if next := text[i:]; r == '*' && len(next) > 1 && next[1] != '/' && next[1] != ',' {
-				b.WriteByte(' ')
-			}
-		}
-		if cut := strings.Fields(b.String()); len(cut) > 5 { // five such fields it does not read
+		if cut := cronSplitStars(text); len(cut) > 5 { // CDKTR does not read five fields without blanks
 			return cut
 		}
 	}
@@ -277,6 +268,21 @@ func cronSplit(text string) []string {
 		}
 	}
 	return fields
+}
+
+// cronSplitStars cuts an expression without blanks before and after each star that is a field by itself, or begins one.
+func cronSplitStars(text string) []string {
+	var b strings.Builder
+	for i, r := range text {
+		if r == '*' && i > 0 && text[i-1] != ',' {
+			b.WriteByte(' ')
+		}
+		b.WriteRune(r)
+		if r == '*' && i+1 < len(text) && !strings.ContainsRune("/,", rune(text[i+1])) {
+			b.WriteByte(' ')
+		}
+	}
+	return strings.Fields(b.String())
 }
 
 // field reads one field into c.
@@ -318,9 +324,9 @@ func (c *cronExpr) field(place int, text, id string) error {
 	return nil
 }
 
-// oddStep says what is odd about an item with a step: that the step is wider than the range and leaves one value, or
-// that it does not fit into the field, so that the last fire of a round and the first of the next are closer than the
-// others.
+// oddStep says what is odd about an item with a step, "" when nothing is. The step may be wider than the range, so that
+// one value is left. Or the field is no multiple of it, so that the last fire of a round and the first of the next are
+// closer than the others.
 func (s *cronSpec) oddStep(item string, r cronRange) string {
 	all := s.max - s.min + 1
 	every := map[string]string{"second": "s", "minute": "m", "hour": "h"}[s.name]
@@ -365,8 +371,8 @@ func (c *cronExpr) add(f *cronField, place int, r cronRange, id string, n int) e
 	return nil
 }
 
-// dayItem reads the items that only the day and weekday fields have: L, L-3, LW, 15W, and 5L, 1#2.
-// It reports false for every other item.
+// dayItem reads the items that only the day field has (L, L-3, LW, 15W) or only the weekday field (5L, 1#2). It reports
+// false for every other item.
 func (c *cronExpr) dayItem(place int, item string) (bool, error) {
 	switch {
 	case place == cronDay && item != "" && (item[0] == 'L' || item[len(item)-1] == 'W'):
@@ -443,7 +449,8 @@ func (s *cronSpec) item(text string) (cronRange, error) {
 		return r, nil
 	case strings.HasPrefix(base, "H("):
 		inner, closed := strings.CutSuffix(base[2:], ")")
-		if lo, hi, ranged = strings.Cut(inner, "-"); !closed || !ranged {
+		lo, hi, ranged = strings.Cut(inner, "-")
+		if !closed || !ranged {
 			return r, fmt.Errorf("%q is not a spread; write it as H(%d-%d)", base, s.min, s.max)
 		}
 		r.kind = 'H'
@@ -456,23 +463,26 @@ func (s *cronSpec) item(text string) (cronRange, error) {
 	return r.between(s, lo, hi, ranged)
 }
 
-// between sets the ends of the range; without a range lo is the only value, or with a step the first.
+// between sets the ends of the range. If none was written, lo is the only value, or with a step the first.
 func (r cronRange) between(s *cronSpec, lo, hi string, ranged bool) (cronRange, error) {
 	var err error
-	if lo != "" || r.kind != '~' { // ~ alone and ~30 begin at the lowest value, 5~ ends at the highest
-		if r.lo, err = s.value(lo); err != nil {
+	random := r.kind == '~' // ~ alone and ~30 begin at the lowest value, 5~ ends at the highest
+	if lo != "" || !random {
+		r.lo, err = s.value(lo)
+		if err != nil {
 			return r, err
 		}
 	}
 	switch {
-	case ranged && (hi != "" || r.kind != '~'):
-		if r.hi, err = s.value(hi); err != nil {
+	case ranged && (hi != "" || !random):
+		r.hi, err = s.value(hi)
+		if err != nil {
 			return r, err
 		}
 	case !ranged && r.step == 0:
 		r.hi = r.lo
 	}
-	if s.top > s.max && r.lo == s.top { // Sunday as 7, at the beginning of a range or alone
+	if s.top > s.max && r.lo == s.top { // Sunday as 7, as the first of a range or alone
 		r.lo = s.min
 		if r.hi == s.top {
 			r.hi = s.min
@@ -517,7 +527,7 @@ func (s *cronSpec) rangeHint(text string) string {
 	return ""
 }
 
-// cronName finds a name by its first three letters or more, in capitals; -1 where there is none.
+// cronName finds a name by its first three letters or more, in capitals; -1 if there is none.
 func cronName(names []string, text string) int {
 	for i, name := range names {
 		if len(text) >= 3 && strings.HasPrefix(name, text) {
@@ -527,7 +537,7 @@ func cronName(names []string, text string) int {
 	return -1
 }
 
-// spread is the set of lo, lo+step, and so on to hi, with what is past the field's max put back to its beginning.
+// spread is the set of lo, lo+step, and so on to hi. What is above the field's max starts again at its beginning.
 func (s *cronSpec) spread(lo, hi, step int) uint64 {
 	var set uint64
 	for v := lo; v <= hi; v += step {
@@ -540,7 +550,7 @@ func (s *cronSpec) spread(lo, hi, step int) uint64 {
 	return set
 }
 
-// draw takes from r what the hash h selects: one value, or the steps from one of the first values.
+// draw takes from r what the hash h selects: one value, or all steps from one of the first values on.
 func (s *cronSpec) draw(r cronRange, h uint64) uint64 {
 	n := r.hi - r.lo + 1
 	if n < 1 {
@@ -572,9 +582,9 @@ func cronMix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// upstreamDiffers returns one sentence on how CDKTR's own library would have read the expression, where it reads it
-// differently: it counts weekdays from Sunday=1 and fires only on days that match both day fields. It returns
-// nothing for an expression which that library refuses, as it does all of five fields.
+// upstreamDiffers says in a sentence how CDKTR's own library reads the expression differently, "" if it does not: that
+// library counts weekdays from Sunday=1 and fires only on days that match both day fields. It gives "" too for an
+// expression that the library refuses, as it does all of five fields.
 func (c *cronExpr) upstreamDiffers() string {
 	if !c.theirs {
 		return ""
@@ -590,8 +600,7 @@ func (c *cronExpr) upstreamDiffers() string {
 	var parts []string
 	if theirs != c.weekday.bits {
 		parts = append(parts, fmt.Sprintf("CDKTR's own library counts weekdays from Sunday=1 and reads %q as %s, "+
-			"not %s",
-			c.weekdayText, cronDayList(theirs), cronDayList(c.weekday.bits)))
+			"not %s", c.weekdayText, cronDayList(theirs), cronDayList(c.weekday.bits)))
 	}
 	if !c.day.star && !c.weekday.star {
 		parts = append(parts, "CDKTR's own library fires only on days that match both the day and the weekday "+

@@ -23,9 +23,9 @@ const (
 	cronCycleYears = 400                 // after so many years the Gregorian calendar repeats, weekdays too
 )
 
-// next returns the first fire strictly after `after`, as a whole second in loc (nil is UTC), and false when there
-// is none: @reboot and @start, an impossible date, a year field that is over, or nothing until the end of year 9999.
-// It allocates nothing. See the head of sched_cron.go for what it does about daylight saving.
+// next returns the first fire strictly after `after`, as a whole second in loc (nil is UTC). It returns false when
+// there is none: for @reboot and @start, an impossible date, a year field that is over, or when nothing comes before
+// the end of year 9999. It allocates nothing. The head of sched_cron.go says what it does about daylight saving.
 func (c *cronExpr) next(after time.Time, loc *time.Location) (time.Time, bool) {
 	if loc == nil {
 		loc = time.UTC
@@ -45,23 +45,24 @@ func (c *cronExpr) next(after time.Time, loc *time.Location) (time.Time, bool) {
 	return time.Unix(u, 0).In(loc), true
 }
 
-// neverFires reports whether the expression has no fire at all in loc from 1970 on, as "0 0 30 2 *" has none. Years
-// that are merely over do not count: ask next for those. @reboot and @start do fire.
+// neverFires reports whether the expression has no fire in loc from 1970 on, as "0 0 30 2 *" has none. One whose years
+// are over had fires: next says that it has none any more. @reboot and @start do fire.
 func (c *cronExpr) neverFires(loc *time.Location) bool {
 	_, ok := c.next(time.Unix(-2*cronDaySeconds, 0), loc)
 	return !ok && c.occasion == ""
 }
 
-// cronShift is a change of a zone's clock that an expression is touched by.
+// cronShift is a change of a zone's clock that matters to an expression.
 type cronShift struct {
 	at       time.Time // when the clock changes, in the zone as it is from then on
 	from, to string    // the local times that are left out, or shown twice, as 15:04
-	twice    bool
-	fires    bool // what lies in it fires: once right after what is left out, or again in what is shown twice
+	twice    bool      // they are shown twice
+	// what lies in them fires: once right after the times left out, or again in the times shown twice
+	fires bool
 }
 
-// shifted finds the first change of the clock in loc, from after to end, that moves a fire, drops it or makes it two.
-// An expression whose hour begins with * means hours as they pass, and is touched by none.
+// shifted finds the first change of the clock in loc, from after to end, that moves a fire, drops it or doubles it. To
+// an expression whose hour begins with * no change matters: it means the hours as they pass.
 func (c *cronExpr) shifted(after, end time.Time, loc *time.Location) (cronShift, bool) {
 	if c.every > 0 || c.occasion != "" || c.hour.star {
 		return cronShift{}, false
@@ -76,20 +77,20 @@ func (c *cronExpr) shifted(after, end time.Time, loc *time.Location) (cronShift,
 		l, ok := c.nextLocal(min(was, is))
 		if ok && l < max(was, is) && (is > was || c.wild) {
 			clock := func(l int64) string { return time.Unix(l, 0).UTC().Format("15:04") }
+			twice := is < was
 			return cronShift{at: time.Unix(next, 0).In(loc), from: clock(min(was, is)), to: clock(max(was, is)),
-				twice: is < was,
-				fires: c.wild == (is < was)}, true
+				twice: twice, fires: c.wild == twice}, true
 		}
 		u = next
 	}
 	return cronShift{}, false
 }
 
-// nextInstant returns the first fire at or after instant u. The loop takes one stretch of the zone after the
-// other; it ends with a fire, when no local time matches any more, or behind the last year.
+// nextInstant returns the first fire at or after instant u. The loop takes one stretch of the zone after the other. It
+// ends with a fire, when no local time matches any more, or behind the last year.
 func (c *cronExpr) nextInstant(u int64, loc *time.Location) (int64, bool) {
-	// seen is the end of the local times that earlier stretches have shown. A stretch that begins before it
-	// repeats some, one that begins after it has left a gap. For it the walk begins a little before u.
+	// seen is the end of the local times that earlier stretches have shown. A stretch that begins before seen repeats
+	// some of them, and one that begins after it leaves a gap. To know seen, the walk begins a little before u.
 	pos, fresh, seen := u-cronLookBack, true, int64(0)
 	if c.wild {
 		pos = u
@@ -100,7 +101,8 @@ func (c *cronExpr) nextInstant(u int64, loc *time.Location) (int64, bool) {
 		if fresh || c.wild { // real time knows neither gaps nor repeats
 			seen, fresh = start, false
 		}
-		if pos >= u && start > seen && start-seen <= cronLongestGap {
+		gap := start - seen
+		if pos >= u && gap > 0 && gap <= cronLongestGap {
 			if l, ok := c.nextLocal(seen); ok && l < start {
 				return pos, true
 			}
@@ -127,8 +129,8 @@ func (c *cronExpr) nextInstant(u int64, loc *time.Location) (int64, bool) {
 	return 0, false
 }
 
-// cronStretch returns the offset of loc at instant u and the end of the time for which it is known to hold:
-// at the end the offset may be another one or the same.
+// cronStretch returns the offset of loc at instant u, and the time until which that is known to hold. What holds then
+// may be another offset or the same.
 func cronStretch(loc *time.Location, u int64) (offset, end int64) {
 	t := time.Unix(u, 0).In(loc)
 	_, seconds := t.Zone()
@@ -136,8 +138,8 @@ func cronStretch(loc *time.Location, u int64) (offset, end int64) {
 	if bound.IsZero() {
 		return int64(seconds), math.MaxInt64 / 2
 	}
-	// Behind the last transition that a zone file lists, ZoneBounds cuts at the years of UTC and takes all of
-	// them for 365 days; on 31 December of a leap year the end that it gives is already over.
+	// After the last transition that a zone file lists, ZoneBounds cuts at the years of UTC and takes each for 365
+	// days: on 31 December of a leap year the end that it gives is in the past.
 	end = bound.Unix()
 	for end <= u {
 		end += cronDaySeconds
@@ -170,12 +172,14 @@ func (c *cronExpr) nextInDay(day int64, from int) (int64, bool) {
 	h, m, s := from/3600, from/60%60, from%60
 	if cronBitFrom(hours, h) == h {
 		if cronBitFrom(mins, m) == m {
-			if s = cronBitFrom(secs, s); s < 64 {
+			s = cronBitFrom(secs, s)
+			if s < 64 {
 				return at(h, m, s)
 			}
 			m++
 		}
-		if m = cronBitFrom(mins, m); m < 64 {
+		m = cronBitFrom(mins, m)
+		if m < 64 {
 			return at(h, m, cronBitFrom(secs, 0))
 		}
 		h++
@@ -183,8 +187,8 @@ func (c *cronExpr) nextInDay(day int64, from int) (int64, bool) {
 	return at(cronBitFrom(hours, h), cronBitFrom(mins, 0), cronBitFrom(secs, 0))
 }
 
-// nextDay returns the first matching day at or after day, both in days since 1970. It goes month by month, and
-// only through months that match, to the end of the 400 years after which the calendar repeats.
+// nextDay returns the first matching day at or after day, both in days since 1970. It looks at each month that matches,
+// up to the end of the 400 years after which the calendar repeats.
 func (c *cronExpr) nextDay(day int64) (int64, bool) {
 	y, m, d := cronCivil(day)
 	limit := min(y+cronCycleYears+1, 9999)
@@ -303,8 +307,8 @@ func (c *cronExpr) weekDays(first int64, wd, last int) uint64 {
 // cronFirstWeekday returns the first day that is weekday want, in a month whose first day is weekday wd.
 func cronFirstWeekday(want, wd int) int { return 1 + (want-wd+7)%7 }
 
-// on returns the field's values in one period: a day for the time fields, for the others as the head of sched_cron.go
-// says. last, where it is not 0, is the highest value that the period has.
+// on returns the field's values in one period. That is a day for the time fields; for the others see ~ at the head of
+// sched_cron.go. last, if it is not 0, is the highest value that the period has.
 func (f *cronField) on(period int64, last int) uint64 {
 	set := f.bits
 	for i := range f.picks {
