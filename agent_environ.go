@@ -1,6 +1,6 @@
-// agent_values.go: what a task is given: its arguments, its environment, its folder, and how outputs pass from task to
-// task. A shell line gets values through its environment alone; ${...} is replaced where no shell reads it. Pure but
-// for the reading of env files and outputs.
+// agent_environ.go: what a task is given. Its environment, its arguments and its folder are made here (taskValuesOf),
+// and outputs pass from task to task. A shell line gets values through its environment alone; ${...} is replaced only
+// where no shell reads it. All of it is pure, except that env files, outputs and the passwd file are read.
 
 package main
 
@@ -27,9 +27,9 @@ type taskValues struct {
 	dir  string
 }
 
-// taskValuesOf puts together what attempt n of task i is given. Later entries of the environment win: the agent's own,
-// env files, the workflow's env, outputs of the tasks before, parameters, the task's env, the facts of the run. Of
-// outputs it reads those of the tasks before i alone. stage is told what it is about to wait for: files may hang.
+// taskValuesOf puts together what an attempt of task i is given. In the environment later ones win: the agent's own,
+// env files, the workflow's env, outputs of the tasks before, parameters, the task's env, the facts of the run. It
+// reads the outputs of no other tasks. It tells stage what it is about to wait for: files may hang.
 func taskValuesOf(environ []string, as *assignment, d *dag, i, attempt int, outputs []taskOutputs, outputFile string,
 	stage func(string)) (taskValues, []string, error) {
 	w, task := as.Spec, &as.Spec.Tasks[i]
@@ -70,7 +70,7 @@ func taskValuesOf(environ []string, as *assignment, d *dag, i, attempt int, outp
 	return v, warnings, err
 }
 
-// taskArgv gives the program and its arguments, and the folder where the task's kind names its own.
+// taskArgv gives the program and its arguments, and the folder: dir, unless the task's kind names its own.
 func taskArgv(task *Task, dir string, lookup func(string) (string, bool)) ([]string, string, error) {
 	var argv []string
 	switch {
@@ -105,7 +105,7 @@ func taskArgv(task *Task, dir string, lookup func(string) (string, bool)) ([]str
 	return argv, dir, nil
 }
 
-// scheduledText gives the time that a run stands for: its tick, RFC 3339; empty when it was not fired by a schedule.
+// scheduledText gives the tick that a run is for, as RFC 3339; it is empty when no schedule has fired the run.
 func scheduledText(as *assignment) string {
 	if as.Scheduled.IsZero() {
 		return ""
@@ -113,8 +113,8 @@ func scheduledText(as *assignment) string {
 	return as.Scheduled.Format("2006-01-02T15:04:05Z")
 }
 
-// lookupRef gives the value of a reference, as params.day or tasks.dump.outputs.file. Outputs are those of tasks
-// before.
+// lookupRef gives the value of a reference, as params.day or tasks.dump.outputs.file. Only outputs of tasks for which
+// before is true can be referred to.
 func lookupRef(ref string, as *assignment, env *environ, outputs []taskOutputs, before func(int) bool) (string, bool) {
 	kind, rest, _ := strings.Cut(ref, ".")
 	switch kind {
@@ -141,23 +141,24 @@ func lookupRef(ref string, as *assignment, env *environ, outputs []taskOutputs, 
 	return "", false
 }
 
-// outputsBefore gathers what the tasks before task i handed on. Of two that wrote one key the nearer wins; at the same
-// distance the one that ended later, and a warning says so.
+// outputsBefore gathers what the tasks before task i handed on. Where two wrote one key the nearer one wins; at the
+// same distance the one that ended later wins, and a warning says so.
 func outputsBefore(w *Workflow, d *dag, i int, outputs []taskOutputs) (map[string]string, []string) {
-	values, from := map[string]string{}, map[string]int{}
+	values := map[string]string{}
+	writer := map[string]int{} // of each key
 	var warnings []string
 	seen := map[int]bool{i: true}
 	for ring := d.deps(i); len(ring) > 0; {
-		var next []int
+		var farther []int
 		here := map[string]bool{} // keys first met in this ring
 		for _, j := range ring {
 			if seen[j] {
 				continue
 			}
 			seen[j] = true
-			next = append(next, d.deps(j)...)
+			farther = append(farther, d.deps(j)...)
 			for _, k := range sortedKeys(outputs[j].values) {
-				other, met := from[k]
+				other, met := writer[k]
 				switch {
 				case !met:
 					here[k] = true
@@ -174,18 +175,18 @@ func outputsBefore(w *Workflow, d *dag, i int, outputs []taskOutputs) (map[strin
 						continue
 					}
 				}
-				values[k], from[k] = outputs[j].values[k], j
+				values[k], writer[k] = outputs[j].values[k], j
 			}
 		}
-		ring = next
+		ring = farther
 	}
 	return values, warnings
 }
 
-// outputsRead takes in and removes the file that a task wrote its outputs to. No file is no outputs. It may hang with
-// the file system: no loop may call it.
+// outputsRead reads and removes the file that a task wrote its outputs to. Without a file there are no outputs. It may
+// hang with the file system: no loop may call it.
 func outputsRead(file string) (map[string]string, error) {
-	defer os.Remove(file) // what cannot be removed is removed with the folder
+	defer os.Remove(file) // if it stays, it goes with the folder
 	text, _, err := fileRead(file, outputsMax)
 	switch tooLarge := (*fileSizeError)(nil); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -210,20 +211,20 @@ func outputsSize(outputs map[string]string) int {
 // envText is text of KEY=value lines: an env file, or outputs.
 type envText struct {
 	name    string // of the file, for errors
-	outputs bool   // what a task hands on: values are as they are written, and may have several lines
+	outputs bool   // it is what a task hands on: values are taken as they are written, and may have several lines
 	values  map[string]string
 }
 
-// envFileParse reads an env file: KEY=value lines. Empty lines and those that begin with # are passed over, `export `
-// in front is allowed. A value in quotes is what is between them, and they must be closed on its line; of any other,
-// blanks around it and a comment, # behind a blank, are left out.
+// envFileParse reads an env file: KEY=value lines. It passes over empty lines and those that begin with #, and allows
+// `export ` in front. A value in quotes is what stands between them; they must be closed on its line. Of any other
+// value it leaves out blanks around it and a comment, which is a # behind a blank.
 func envFileParse(text []byte, name string) (map[string]string, error) {
 	return (&envText{name: name, values: map[string]string{}}).parse(text)
 }
 
-// outputsParse reads outputs: KEY=value lines, and KEY<<END with the lines of the value and a line END behind it. Empty
-// lines and those that begin with # are passed over, `export ` in front is allowed, and quotes around a whole value are
-// taken off.
+// outputsParse reads outputs: KEY=value lines, and KEY<<END with the lines of the value and a line END behind it. It
+// passes over empty lines and those that begin with #, allows `export ` in front, and takes off quotes around a whole
+// value.
 func outputsParse(text []byte) (map[string]string, error) {
 	return (&envText{name: "$CDKTR_OUTPUT", outputs: true, values: map[string]string{}}).parse(text)
 }
@@ -243,17 +244,21 @@ func (e *envText) parse(text []byte) (map[string]string, error) {
 		line = strings.TrimPrefix(line, "export ")
 		key, value, ok := strings.Cut(line, "=")
 		before, end, long := strings.Cut(key, "<<")
-		if long = long && e.outputs; long {
-			if ok {
+		long = long && e.outputs
+		if long {
+			if ok { // the = is a part of END
 				end += "=" + value
 			}
-			if key, value, ok = before, "", end != ""; ok {
-				if value, at, ok = envLong(lines, at, end); !ok {
+			key, value, ok = before, "", end != ""
+			if ok {
+				value, at, ok = envLong(lines, at, end)
+				if !ok {
 					return fault("%s<<%.60s: there is no line %s that ends the value", before, end, end)
 				}
 			}
 		}
-		if key = strings.TrimSpace(key); !ok || !envNameOK(key) {
+		key = strings.TrimSpace(key)
+		if !ok || !envNameOK(key) {
 			return fault("want KEY=value, not %.60q", line)
 		}
 		if err := textFault(value); err != nil {
@@ -270,7 +275,7 @@ func (e *envText) parse(text []byte) (map[string]string, error) {
 	return e.values, nil
 }
 
-// envLong gives the lines behind line at, up to one that is end, and the place of that.
+// envLong gives the lines behind line at, up to the one that is end, and the place of that one.
 func envLong(lines []string, at int, end string) (value string, last int, ok bool) {
 	for last = at + 1; last < len(lines); last++ {
 		if strings.TrimSuffix(lines[last], "\r") == end {
@@ -280,7 +285,7 @@ func envLong(lines []string, at int, end string) (value string, last int, ok boo
 	return "", at, false
 }
 
-// value takes off quotes and what is no part of a value.
+// value takes off quotes, and what is no part of a value.
 func (e *envText) value(text string) (string, error) {
 	if e.outputs {
 		if len(text) >= 2 && (text[0] == '"' || text[0] == '\'') && text[len(text)-1] == text[0] {
@@ -318,12 +323,13 @@ func envNameOK(name string) bool {
 	return name != ""
 }
 
-// environ is an environment being put together: set replaces.
+// environ is an environment that is being put together. set replaces what is there.
 type environ struct {
 	list []string
 	at   map[string]int
 }
 
+// newEnviron begins with what is in base.
 func newEnviron(base []string) *environ {
 	e := &environ{at: make(map[string]int, len(base)+16), list: make([]string, 0, len(base)+16)}
 	for _, kv := range base {
@@ -334,6 +340,7 @@ func newEnviron(base []string) *environ {
 	return e
 }
 
+// set gives a variable a value.
 func (e *environ) set(key, value string) {
 	if i, ok := e.at[key]; ok {
 		e.list[i] = key + "=" + value
@@ -343,6 +350,7 @@ func (e *environ) set(key, value string) {
 	e.list = append(e.list, key+"="+value)
 }
 
+// get gives the value of a variable, "" when it is not there.
 func (e *environ) get(key string) string {
 	if i, ok := e.at[key]; ok {
 		return e.list[i][len(key)+1:]
@@ -378,20 +386,20 @@ func (e *environ) addFile(file string) error {
 	return nil
 }
 
-// Who the user of this process is, by /etc/passwd: what cron and login set for those whom they start,
-// and an init system often does not.
+// From here on: who the user of this process is, by /etc/passwd. cron and login set that for those whom they start, and
+// an init system often does not.
 
 const (
 	userFile    = "/etc/passwd"
-	userFileMax = 4 << 20 // bytes; of a larger one nothing is taken
+	userFileMax = 4 << 20 // bytes; a larger one is not read
 )
 
 // userVars is what userEnviron sets.
 var userVars = []string{"HOME", "USER", "LOGNAME", "SHELL"}
 
-// userEnviron gives environ with HOME, USER, LOGNAME and SHELL where these are missing, as the passwd file has them for
-// the user with this number. A user who is not in it, as one of a directory service, or a file that cannot be read,
-// sets nothing. It reads the file only where something is missing; no loop may call it.
+// userEnviron adds HOME, USER, LOGNAME and SHELL to environ where they are missing, as the passwd file has them for the
+// user with this number. It adds nothing for a user who is not in the file, as one of a directory service, nor when the
+// file cannot be read. It reads the file only where something is missing; no loop may call it.
 func userEnviron(environ []string, file string, uid int) []string {
 	has := map[string]bool{}
 	for _, kv := range environ {
@@ -418,7 +426,7 @@ func userEnviron(environ []string, file string, uid int) []string {
 	return added
 }
 
-// userLine finds the line of a user in the passwd file: its seven fields, nil when there is none. No loop may call it.
+// userLine gives the seven fields of a user's line in the passwd file, nil when there is none. No loop may call it.
 func userLine(file string, uid int) []string {
 	text, _, err := fileRead(file, userFileMax)
 	if err != nil {
@@ -434,7 +442,7 @@ func userLine(file string, uid int) []string {
 	return nil
 }
 
-// userName gives the name of a user, its number where the passwd file has none. No loop may call it.
+// userName gives the name of a user, or the number where the passwd file has no name. No loop may call it.
 func userName(file string, uid int) string {
 	if f := userLine(file, uid); f != nil {
 		return f[0]
@@ -442,5 +450,5 @@ func userName(file string, uid int) string {
 	return strconv.Itoa(uid)
 }
 
-// userID gives the number of the user as whom this process acts.
+// userID gives the number of the user that this process acts as.
 func userID() int { return os.Geteuid() }

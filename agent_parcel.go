@@ -1,6 +1,6 @@
-// agent_parcel.go: what a turn of the agent's loop has of one run, as one message of the spool: the output, and behind
-// it what happened. Run, lease and time are said once; what follows has its milliseconds from there, and leaves out
-// what is usual. On its way to the principal all that is in it is an agentItem by itself again.
+// agent_parcel.go: what one turn of the agent's loop has of one run, as one message of the spool: the output, and
+// behind it what happened. Run, lease and time are written once. Each part has its milliseconds from there, and leaves
+// out what is usual. On the way to the principal each part is an agentItem of its own again.
 
 package main
 
@@ -12,25 +12,26 @@ import (
 
 // parcel is a message of the spool.
 type parcel struct {
-	Lease  int            `json:"lease,omitempty"` // of all that is in it
+	Lease  int            `json:"lease,omitempty"` // of the run
 	Run    string         `json:"run,omitempty"`
 	Time   Stamp          `json:"t,omitzero"`
 	Output []parcelOutput `json:"output,omitempty"`
 	Events []parcelEvent  `json:"events,omitempty"`
 }
 
-// parcelOutput is lines with successive numbers, of one attempt, stream and millisecond.
+// parcelOutput is lines of one attempt, stream and millisecond, with successive numbers.
 type parcelOutput struct {
 	MS      int64    `json:"ms,omitempty"`
 	N       int64    `json:"i,omitempty"` // of the first line; 0: it follows the line before
 	Task    string   `json:"k,omitempty"`
-	Attempt int      `json:"n,omitempty"` // of a task; 0: 1
+	Attempt int      `json:"n,omitempty"` // of a task; 0: the first
 	Stream  string   `json:"s,omitempty"` // "": o
 	Text    []string `json:"m,omitempty"`
-	Bytes   [][]byte `json:"b,omitempty"` // a line that is no text, and nothing else
+	Bytes   [][]byte `json:"b,omitempty"` // one line that is no text; then there is no Text
 }
 
-// parcelEvent is an event. One without a state is a success: of a task, at its first attempt and with exit code 0.
+// parcelEvent is an event. An end without a state is a success; that of a task is of its first attempt, with exit code
+// 0.
 type parcelEvent struct {
 	MS      int64             `json:"ms,omitempty"`
 	Kind    string            `json:"e"`
@@ -43,7 +44,8 @@ type parcelEvent struct {
 	Outputs map[string]string `json:"outputs,omitempty"`
 }
 
-// parcelPack makes the message of output and events of a run, not both empty. It gives how many items they are.
+// parcelPack makes one message of output and events of a run, of which one may be empty. It gives how many items they
+// are.
 func parcelPack(run string, lease int, output []LogLine, events []*Event) (msg []byte, items int) {
 	p := parcel{Lease: lease, Run: run}
 	if len(output) > 0 {
@@ -71,36 +73,37 @@ func parcelPack(run string, lease int, output []LogLine, events []*Event) (msg [
 	return protoEncode(&p), items + len(events)
 }
 
-// addLine puts a line of output behind those before it.
+// addLine puts line i of the output behind those before it.
 func (p *parcel) addLine(output []LogLine, i int) {
 	line := &output[i]
-	next := parcelOutput{MS: line.Time.Sub(p.Time.Time).Milliseconds(), Task: line.Task, Attempt: line.Attempt,
+	packed := parcelOutput{MS: line.Time.Sub(p.Time.Time).Milliseconds(), Task: line.Task, Attempt: line.Attempt,
 		Stream: line.Stream}
-	if next.Task != "" && next.Attempt == 1 {
-		next.Attempt = 0
+	if packed.Task != "" && packed.Attempt == 1 {
+		packed.Attempt = 0
 	}
-	if next.Stream == "o" {
-		next.Stream = ""
+	if packed.Stream == "o" {
+		packed.Stream = ""
 	}
 	follows := i > 0 && line.N == output[i-1].N+1
 	if !follows {
-		next.N = line.N
+		packed.N = line.N
 	}
 	if line.Bytes != nil {
-		next.Bytes = [][]byte{line.Bytes}
-		p.Output = append(p.Output, next)
+		packed.Bytes = [][]byte{line.Bytes}
+		p.Output = append(p.Output, packed)
 		return
 	}
 	if follows {
 		last := &p.Output[len(p.Output)-1]
-		if last.MS == next.MS && last.Task == next.Task && last.Attempt == next.Attempt && last.Stream == next.Stream &&
-			last.Bytes == nil {
+		alike := last.MS == packed.MS && last.Task == packed.Task && last.Attempt == packed.Attempt &&
+			last.Stream == packed.Stream
+		if alike && last.Bytes == nil {
 			last.Text = append(last.Text, line.Text)
 			return
 		}
 	}
-	next.Text = []string{line.Text}
-	p.Output = append(p.Output, next)
+	packed.Text = []string{line.Text}
+	p.Output = append(p.Output, packed)
 }
 
 // parcelItems gives the items of a message of the spool, in the order of their numbers.
@@ -158,7 +161,7 @@ func (p *parcel) lines() (lines []LogLine) {
 	return lines
 }
 
-// at gives the time so many milliseconds after the parcel's.
+// at gives the time that is so many milliseconds after the parcel's.
 func (p *parcel) at(ms int64) Stamp {
 	return stampOf(p.Time.Add(time.Duration(ms) * time.Millisecond))
 }

@@ -1,19 +1,19 @@
-// agent_spool.go: an agent's messages to the principal, kept on disk until the principal has acknowledged them.
-// Messages are JSON objects that the spool does not look into. They are numbered upwards within an epoch, a random name
-// that lives as long as anything of it is unacknowledged. The folder holds segments named EPOCH-FIRST.jsonl, both
-// hexadecimal; the first line of a segment has a fixed length and is rewritten in place with the newest number
-// acknowledged; the others are
+// agent_spool.go: an agent's messages to the principal, kept on disk until the principal has acknowledged them. They
+// are JSON objects that the spool does not look into. They are numbered upwards within an epoch, which has a random
+// name and lives as long as anything of it is unacknowledged. The folder holds segments named EPOCH-FIRST.jsonl, both
+// hexadecimal. The first line of a segment has a fixed length, and is rewritten in place with the newest number that
+// was acknowledged. The other lines are
 //
 //	{"n":17,"crc":"0f4a5c11","m":{…}}
 //	{"n":18,"of":3,"crc":"5b21c90e","m":{…}}
 //
-// A message may stand for several things that are numbered, and acknowledged, each by itself: "of" says how many, where
-// it is not one, and "n" numbers the first.
+// A message may stand for several things, each of which has a number and is acknowledged by itself: "of" says how many,
+// where it is not one, and "n" is the number of the first.
 //
-// Numbers go up by one, but for a leap of 2^32 each time that a spool is opened with something left in it: a power cut
-// may have taken messages that were sent already, and their numbers must not be given again, since the principal would
-// drop what bears them as a repeat. Nothing is synced: a killed agent loses nothing, a power cut ends its tasks as
-// well. One goroutine owns a spool.
+// Numbers go up by one. Each time that a spool is opened with something left in it they leap by 2^32: a power cut may
+// have taken messages that were sent already, and if their numbers were given again the principal would drop the new
+// ones as repeats. Nothing is synced: a killed agent loses nothing, and a power cut ends its tasks as well. One
+// goroutine owns a spool.
 
 package main
 
@@ -36,15 +36,15 @@ import (
 )
 
 const (
-	spoolMaxBytes   = 64 << 20 // unacknowledged bytes past which output is refused, unless set otherwise
+	spoolMaxBytes   = 64 << 20 // with more unacknowledged bytes output is refused, unless set otherwise
 	spoolMaxSegment = 4 << 20  // a segment that is as long gets no more messages
-	// a segment that is longer is emptied when all is acknowledged: what is young then never reaches the disk
+	// a segment that is longer is emptied when all is acknowledged, so that what is young never reaches the disk
 	spoolMaxIdle    = 4 << 10
 	spoolMaxMessage = 16 << 20 // bytes of one message
 	spoolMaxLate    = 1 << 20  // bytes kept in memory while the disk takes nothing
 	spoolBlock      = 64 << 10 // bytes read at once to find what was acknowledged
 	spoolLeap       = 1 << 32
-	spoolLockWait   = time.Second          // for the lock of a process that may be gone
+	spoolLockWait   = time.Second          // how long to wait for the lock of a process that may be about to end
 	spoolLockAgain  = 5 * time.Millisecond // between two tries within spoolLockWait
 	spoolEnding     = ".jsonl"
 	spoolHeaderForm = `{"acked":"%016x","crc":"%08x"}` + "\n"
@@ -59,37 +59,46 @@ var spoolCastagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // spool is the folder of messages. All of it belongs to one goroutine.
 type spool struct {
+	// The folder, its lock, and the name of the epoch. With more unacknowledged bytes than maxBytes output is refused.
 	dir      string
 	lock     *os.File
-	name     string // the epoch
-	maxBytes int64  // unacknowledged bytes past which output is refused; may be set
+	name     string
+	maxBytes int64
 	writeAt  func(*os.File, []byte, int64) (int, error)
 
-	segments []*spoolSegment // oldest first; the last one is written to
-	last     uint64          // newest number given
-	sent     uint64          // newest number that next gave
-	acked    uint64          // newest number acknowledged
-	sendAt   spoolCursor     // behind the newest message that next gave
-	ackAt    spoolCursor     // behind the newest message acknowledged
+	// The files, oldest first; the last one is written to.
+	segments []*spoolSegment
 
-	late      []spoolMessage // what the disk did not take, in order, behind all that is on it
+	// The newest number: that was given, that next gave, and that was acknowledged. sendAt and ackAt are the places
+	// behind the newest message that next gave, and behind the newest that was acknowledged.
+	last   uint64
+	sent   uint64
+	acked  uint64
+	sendAt spoolCursor
+	ackAt  spoolCursor
+
+	// What the disk did not take, in order: it comes behind all that is on the disk. fault is why the disk took nothing
+	// the last time that it was tried, nil when it did.
+	late      []spoolMessage
 	lateBytes int
-	fault     error // why the disk took nothing the last time that it was tried, nil when it did
+	fault     error
 
-	buf      []byte // of write
-	block    []byte // of walk
+	// What could not be read: how many lines or files, and which came first.
 	damages  int
 	firstBad error
+
+	buf   []byte // of write
+	block []byte // of walk
 }
 
 // spoolSegment is one file.
 type spoolSegment struct {
 	name string
 	f    *os.File // nil until it is read or written
-	size int64    // whole lines; there may be remains of a failed write behind them when torn
+	size int64    // of whole lines; when torn, remains of a failed write may stand behind them
 	left int      // messages in it that are not acknowledged
 	torn bool
-	told int64 // damage before this byte is reported
+	told int64 // damage before this byte was noted
 }
 
 // spoolCursor is a place in the segments.
@@ -98,14 +107,15 @@ type spoolCursor struct {
 	at      int64
 }
 
+// before says whether a place comes before another.
 func (c spoolCursor) before(d spoolCursor) bool {
 	return c.segment < d.segment || c.segment == d.segment && c.at < d.at
 }
 
-// spoolMessage is a message: of one that waits in memory for the disk, or of a line.
+// spoolMessage is a message that waits in memory for the disk, or that was read from a line.
 type spoolMessage struct {
-	n   uint64
-	of  int
+	n   uint64 // the first of its numbers
+	of  int    // how many it has
 	msg []byte
 }
 
@@ -113,8 +123,7 @@ type spoolMessage struct {
 func (m *spoolMessage) last() uint64 { return m.n + uint64(m.of) - 1 }
 
 // spoolOpen opens the spool in a folder, and makes it when it is not there. It locks the folder until close. What an
-// earlier life left unacknowledged is still there, under its epoch and numbers, and is sent first. See damage for what
-// could not be kept.
+// earlier life left unacknowledged keeps its epoch and numbers, and is sent first. damage says what could not be kept.
 func spoolOpen(dir string) (*spool, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make spool: %w", err)
@@ -123,11 +132,11 @@ func spoolOpen(dir string) (*spool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open spool: %w", err)
 	}
-	// An agent that was killed leaves the lock for a moment to a process that it was just starting, between fork and
-	// exec.
+	// A process that a killed agent was just starting holds the lock for a moment, between fork and exec.
 	for began := time.Now(); ; time.Sleep(spoolLockAgain) {
 		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) || time.Since(began) > spoolLockWait {
+		held := errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR)
+		if !held || time.Since(began) > spoolLockWait {
 			break
 		}
 	}
@@ -147,7 +156,7 @@ func spoolOpen(dir string) (*spool, error) {
 	return s, nil
 }
 
-// close writes what waits in memory, if the disk takes it now, and gives up the lock.
+// close writes what waits in memory, if the disk takes it now, and frees the lock.
 func (s *spool) close() {
 	s.flush()
 	s.free()
@@ -186,17 +195,18 @@ func (s *spool) spoiled(seg *spoolSegment, at int64, cause error) {
 		return
 	}
 	seg.told = at + 1
-	if s.damages++; s.firstBad == nil {
+	s.damages++
+	if s.firstBad == nil {
 		s.firstBad = fmt.Errorf("read spool file %s at byte %d: %w; skipped it", filepath.Join(s.dir, seg.name), at,
 			cause)
 	}
 }
 
-// add puts a message, one JSON object without a newline, behind all others, and gives the last of its numbers: it
-// stands for so many things. Messages that must go in (events) are refused only when the disk takes nothing and 1 MiB
-// of them is kept in memory already, from where each later call tries to write them; they are sent from there as well,
-// but would be lost with the process. Others (output) are refused with errSpoolFull past the bound, and with the disk's
-// error when it takes nothing, or has little left.
+// add puts a message behind all others: one JSON object without a newline, which stands for so many things. It gives
+// the last of the message's numbers. A message that must go in (events) is kept in memory when the disk takes nothing;
+// each later call tries to write it, and it is sent from there as well, but it would be gone with the process. It is
+// refused only when 1 MiB is kept so already. Any other (output) is refused with errSpoolFull past the bound, and with
+// the disk's error when the disk takes nothing or has little left.
 func (s *spool) add(msg []byte, of int, must bool) (uint64, error) {
 	if len(msg) > spoolMaxMessage || bytes.IndexByte(msg, '\n') >= 0 {
 		return 0, fmt.Errorf("spool message of %d bytes: it must be one line of at most %d", len(msg), spoolMaxMessage)
@@ -226,9 +236,9 @@ func (s *spool) add(msg []byte, of int, must bool) (uint64, error) {
 }
 
 // next gives messages that follow those it gave before: consecutive numbers from first, at most maxBytes of them, but
-// at least one; none when all were given. One that is acknowledged in part comes whole. They are the caller's to keep.
-// What is damaged is skipped (see damage). An error means that nothing was read for a cause that may pass, as too many
-// open files: messages given with it are good, and the next call goes on behind them.
+// at least one message; none when all were given. A message that is acknowledged in part comes whole. The caller may
+// keep them. What is damaged is skipped (see damage). An error means that no more could be read for a cause that may
+// pass, as too many open files: messages given with it are good, and the next call goes on behind them.
 func (s *spool) next(maxBytes int) (first uint64, msgs [][]byte, err error) {
 	s.flush()
 	taken := 0
@@ -271,8 +281,8 @@ func (s *spool) next(maxBytes int) (first uint64, msgs [][]byte, err error) {
 	return first, msgs, nil
 }
 
-// rewind makes next begin again with the first message above acked, which the principal named when it was reached
-// again. Below what was acknowledged before nothing is left to send.
+// rewind makes next begin again with the first message above acked, which the principal named on a new connection. What
+// was acknowledged before is not sent again.
 func (s *spool) rewind(acked uint64) {
 	s.ack(acked)
 	s.sendAt, s.sent = s.ackAt, s.acked
@@ -281,9 +291,10 @@ func (s *spool) rewind(acked uint64) {
 	}
 }
 
-// ack frees all messages up to number n. A lower number than before changes nothing, nor does a repeat.
+// ack frees all messages up to number n. A number that is not above the last one changes nothing.
 func (s *spool) ack(n uint64) {
-	if n = min(n, s.last); n <= s.acked {
+	n = min(n, s.last)
+	if n <= s.acked {
 		return
 	}
 	s.acked = n
@@ -304,7 +315,7 @@ func (s *spool) ack(n uint64) {
 	s.flush()
 }
 
-// walk moves the cursor of what is acknowledged behind the last line up to that number, and behind damage on the way.
+// walk moves ackAt behind the last line that is acknowledged, and behind damage on the way.
 func (s *spool) walk() {
 	if s.block == nil {
 		s.block = make([]byte, spoolBlock)
@@ -323,7 +334,8 @@ func (s *spool) walk() {
 			if err == nil && m.last() > s.acked {
 				return
 			}
-			if seg := s.segments[s.ackAt.segment]; err == nil && seg.left > 0 {
+			seg := s.segments[s.ackAt.segment]
+			if err == nil && seg.left > 0 {
 				seg.left--
 			}
 			s.ackAt.at += int64(len(line))
@@ -332,9 +344,9 @@ func (s *spool) walk() {
 	}
 }
 
-// free notes on disk what is acknowledged and gives back the room: segments that are acknowledged wholly are deleted,
-// and the last one is emptied when it is long, or when the disk is full. That the note fails is no harm: more is sent
-// again than had to be, and dropped as a repeat.
+// free notes on disk what is acknowledged, and gives back the room: it deletes segments of which all is acknowledged,
+// and empties the last one when it is long or the disk is full. If the note fails no harm is done: the next life sends
+// more again than it has to, and the principal drops the repeats.
 func (s *spool) free() {
 	if len(s.segments) == 0 {
 		return
@@ -372,19 +384,19 @@ func (s *spool) end() spoolCursor {
 	return spoolCursor{segment: n - 1, at: s.segments[n-1].size}
 }
 
-// bytes counts what is not acknowledged, on disk and in memory.
+// bytes gives how many bytes are not acknowledged, on disk and in memory.
 func (s *spool) bytes() int64 {
 	sum := int64(s.lateBytes)
 	for i, seg := range s.segments {
 		sum += seg.size - spoolHeaderSize
-		if i == s.ackAt.segment {
+		if i == s.ackAt.segment { // what came before counts no more
 			sum = int64(s.lateBytes) + seg.size - s.ackAt.at
 		}
 	}
 	return sum
 }
 
-// flush writes what waits in memory. What was sent from there already is read again by next, and passed over.
+// flush writes what waits in memory. next reads again what was sent from there already, and passes over it.
 func (s *spool) flush() error {
 	for len(s.late) > 0 {
 		m := s.late[0]
@@ -414,7 +426,7 @@ func (s *spool) write(n uint64, of int, msg []byte) error {
 		seg.left++
 		return nil
 	}()
-	if cap(s.buf) > 1<<20 { // what one large message needed is not kept for ever
+	if cap(s.buf) > 1<<20 { // one large message does not hold the memory for ever
 		s.buf = nil
 	}
 	return s.fault
@@ -474,6 +486,7 @@ func (s *spool) mend(seg *spoolSegment) error {
 	return nil
 }
 
+// shut closes the file of a segment; reach opens it again.
 func (seg *spoolSegment) shut() {
 	if seg.f != nil {
 		seg.f.Close()
@@ -481,9 +494,9 @@ func (seg *spoolSegment) shut() {
 	}
 }
 
-// chunk reads whole lines from a cursor on: as many as want bytes hold, but at least one; none at the end of all. It
-// moves the cursor to the next segment when one is at its end, and over the rest of one that the disk does not give. It
-// uses buf when that is long enough.
+// chunk reads whole lines from a cursor on: as many as go into want bytes, but at least one; none at the end of all. At
+// the end of a segment it moves the cursor to the next one. Where the disk does not give the rest of a segment it moves
+// the cursor over that. It uses buf when that is long enough.
 func (s *spool) chunk(cur *spoolCursor, want int, buf []byte) ([]byte, error) {
 	for cur.segment < len(s.segments) {
 		seg := s.segments[cur.segment]
@@ -496,10 +509,10 @@ func (s *spool) chunk(cur *spoolCursor, want int, buf []byte) ([]byte, error) {
 			continue
 		}
 		text, err := s.lines(seg, cur.at, want, buf)
-		if errors.Is(err, syscall.EIO) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-			errors.Is(err, os.ErrNotExist) {
+		if spoolGone(err) {
 			s.spoiled(seg, cur.at, err)
-			if cur.at = seg.size; cur == &s.ackAt {
+			cur.at = seg.size
+			if cur == &s.ackAt {
 				seg.left = 0
 			}
 			continue
@@ -512,7 +525,13 @@ func (s *spool) chunk(cur *spoolCursor, want int, buf []byte) ([]byte, error) {
 	return nil, nil
 }
 
-// lines reads whole lines of a segment: as many as want bytes hold, but at least one.
+// spoolGone says whether the rest of a segment cannot be read now or later.
+func spoolGone(err error) bool {
+	return errors.Is(err, syscall.EIO) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, os.ErrNotExist)
+}
+
+// lines reads whole lines of a segment: as many as go into want bytes, but at least one.
 func (s *spool) lines(seg *spoolSegment, at int64, want int, buf []byte) ([]byte, error) {
 	if err := s.reach(seg); err != nil {
 		return nil, err
@@ -540,8 +559,8 @@ func spoolEncode(b []byte, n uint64, of int, msg []byte) []byte {
 	return append(b, '}', '\n')
 }
 
-// spoolFront appends what stands before the message in its line. The checksum is over the digits of the number, with
-// "of" and its digits where it is there, and the message.
+// spoolFront appends what stands before the message in its line. The checksum is over the digits of the number, over
+// "of" and its digits where they are there, and over the message.
 func spoolFront(b []byte, n uint64, of int, msg []byte) []byte {
 	b = append(b, `{"n":`...)
 	from := len(b)
@@ -555,7 +574,7 @@ func spoolFront(b []byte, n uint64, of int, msg []byte) []byte {
 	return append(b, `","m":`...)
 }
 
-// spoolDecode reads a message's line, newline and all. The message is a part of the line.
+// spoolDecode reads a message's line with its newline. The message that it gives is a part of the line.
 func spoolDecode(line []byte) (m spoolMessage, err error) {
 	const front, crc, back = len(`{"n":`), len(`,"crc":"01234567","m":`), len("}\n")
 	const digits = len("18446744073709551615")
@@ -565,7 +584,8 @@ func spoolDecode(line []byte) (m spoolMessage, err error) {
 	}
 	first, of, several := strings.Cut(string(line[front:numbers]), `,"of":`)
 	m.n, err = strconv.ParseUint(first, 10, 64)
-	if m.of = 1; err == nil && several {
+	m.of = 1
+	if err == nil && several {
 		m.of, err = strconv.Atoi(of)
 	}
 	if err != nil || m.n == 0 || m.of < 1 || m.last() < m.n {
@@ -573,7 +593,8 @@ func spoolDecode(line []byte) (m spoolMessage, err error) {
 	}
 	from, to := numbers+crc, len(line)-back
 	var want [128]byte
-	if m.msg = line[from:to:to]; !bytes.HasPrefix(line, spoolFront(want[:0], m.n, m.of, m.msg)) {
+	m.msg = line[from:to:to]
+	if !bytes.HasPrefix(line, spoolFront(want[:0], m.n, m.of, m.msg)) {
 		return m, errors.New("wrong checksum")
 	}
 	return m, nil
@@ -600,13 +621,13 @@ type spoolLife struct {
 	name     string
 	segments []*spoolSegment
 	acked    uint64
-	last     uint64 // newest number in it
+	last     uint64 // its newest number
 	changed  int64  // when its last segment was written to, by the file system's clock
 }
 
-// load takes over what an earlier life left unacknowledged, or else begins a new epoch. There is one epoch in a
-// folder, unless a power cut brought deleted files back: then the newest goes on, and others that hold anything
-// unacknowledged are set aside under names that end in .aside.
+// load takes over what an earlier life left unacknowledged, or else begins a new epoch. There is one epoch in a folder,
+// unless a power cut has brought deleted files back. Then the newest epoch goes on, and files of others that hold
+// anything unacknowledged get names that end in .aside.
 func (s *spool) load() error {
 	lives, err := s.lives()
 	if err != nil {
@@ -675,7 +696,7 @@ func (s *spool) lives() ([]*spoolLife, error) {
 	return lives, nil
 }
 
-// read adds a segment to a life.
+// read reads a segment, and adds it to a life.
 func (s *spool) read(life *spoolLife, name string) {
 	seg := &spoolSegment{name: name, size: spoolHeaderSize}
 	life.segments = append(life.segments, seg)

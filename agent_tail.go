@@ -1,6 +1,6 @@
-// agent_tail.go: what a run writes beyond log.max_size. The first quarter of that size goes the usual way, line by
-// line. What comes behind it goes to the run's tail (agent_spool_tail.go), of which the last three quarters are wanted;
-// they are spooled when the run ends, before the event of its last task, behind a line that counts what lies between.
+// agent_tail.go: what becomes of a run's output beyond log.max_size. The first quarter of that size goes the usual way,
+// line by line. What comes behind it goes to the run's tail (agent_spool_tail.go). When the run ends the last three
+// quarters are spooled, before the event of its last task, behind a line that counts what was left out between.
 
 package main
 
@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// agentTailMax is the most of a run's end that is kept, in bytes. It goes into the spool at one time. Of a
-	// log.max_size for which this is less than three quarters, the beginning has the rest.
+	// agentTailMax is how many bytes of a run's end are kept at most: they go into the spool at one time. Where this is
+	// less than three quarters of log.max_size, the beginning has the rest.
 	agentTailMax = 16 << 20
-	// agentTailRoom is how many times its text the end of a run may take in the spool. It leaves the rest of the spool
-	// to others.
+	// agentTailRoom divides the room that the spool has left: the quotient is how much text of a run's end goes into
+	// it. In the spool that text is longer, and others need room too.
 	agentTailRoom = 4
 )
 
-// bound sets what of its output a run may have stored.
+// bound sets how much of its output a run may have stored.
 func (a *agent) bound(r *agentRun) {
 	size := r.as.Spec.logMaxSize()
 	tail := min(size-size/4, agentTailMax)
@@ -30,12 +30,13 @@ func (a *agent) bound(r *agentRun) {
 	r.tail = spoolTailNew(a.tailDir(), spoolTailMeta{Run: r.as.Run, Lease: r.as.Lease, Size: size})
 }
 
+// tailDir is the folder of all tails.
 func (a *agent) tailDir() string { return filepath.Join(a.cfg.StateDir, "tail") }
 
 // agentTag names the stream of an attempt in a tail.
 func agentTag(task string, attempt int) string { return strconv.Itoa(attempt) + " " + task }
 
-// restOf makes what takes the output of an attempt that goes beyond the bound of its run. Any goroutine may call that.
+// restOf makes the function that takes the output of an attempt beyond the bound of its run. Any goroutine may call it.
 func (r *agentRun) restOf(t *taskTry) func(procRest) {
 	tag := agentTag(t.task().ID, t.attempt)
 	return func(x procRest) {
@@ -57,9 +58,9 @@ func (r *agentRun) keep(tag string, flags int, at time.Time, text []byte) {
 	r.tail.add(tag, flags, at, text)
 }
 
-// tailFirst spools the end of a run's output, where that was kept back, and has the loop call then behind it. False
-// when there is none: then is not called. Where it is at that already then is not called either, for what the run goes
-// on with is known.
+// tailFirst spools the end of a run's output, where that was kept back, and has the loop call then behind it. It is
+// false when there is none: it does not call then. While the end is being spooled already it does not call then either:
+// the first call has said what comes next.
 func (a *agent) tailFirst(r *agentRun, then func()) bool {
 	switch {
 	case r.telling:
@@ -71,7 +72,8 @@ func (a *agent) tailFirst(r *agentRun, then func()) bool {
 		r.tail = nil
 		return false
 	}
-	if r.telling, r.ended = true, a.now(); r.timer != nil {
+	r.telling, r.ended = true, a.now()
+	if r.timer != nil {
 		r.timer.Stop() // its tasks are over, in time
 	}
 	tail := r.tail
@@ -79,7 +81,8 @@ func (a *agent) tailFirst(r *agentRun, then func()) bool {
 	a.workers.Go(func() {
 		err := a.runTail(r, tail, limit)
 		a.call(func() {
-			if r.tail = nil; err != nil {
+			r.tail = nil
+			if err != nil {
 				a.remark(r, nil, fmt.Sprintf(protoRemarkLost+"%v", err))
 			}
 			a.spoolTurn() // then the files may go
@@ -91,8 +94,8 @@ func (a *agent) tailFirst(r *agentRun, then func()) bool {
 	return true
 }
 
-// runTail hands the end of a run's output to the loop, in parcels, each when the one before was taken: so it takes
-// little memory. It ends with the tail, or with the loop; then the files are left to the agent's next life.
+// runTail hands the end of a run's output to the loop, in parcels, each when the one before was taken, so that it takes
+// little memory. It ends with the tail. When the loop ends first the files are left to the agent's next life.
 func (a *agent) runTail(r *agentRun, tail *spoolTail, limit int64) error {
 	total, fault := tail.total()
 	x, err := spoolTailOf(tail.path, min(limit, total.Limit), &total)
@@ -127,8 +130,8 @@ func (a *agent) runTail(r *agentRun, tail *spoolTail, limit int64) error {
 	})
 }
 
-// agentTailLines gives fn the lines of a tail, numbered from where its run's other lines end, some at once; the first
-// says what was left out before it.
+// agentTailLines gives fn the lines of a tail, some at a time, numbered from where the run's other lines end. The first
+// line says what was left out before it.
 func agentTailLines(x *spoolTailReader, fn func([]LogLine) error) error {
 	var lines []LogLine
 	n, bytes := x.meta.N, 0
@@ -167,7 +170,7 @@ func agentTailLines(x *spoolTailReader, fn func([]LogLine) error) error {
 	return err
 }
 
-// recallTails spools the ends of the output of runs that an earlier life was at when it was killed.
+// recallTails spools the end of the output of each run that an earlier life had when it was killed.
 func (a *agent) recallTails() {
 	for _, path := range spoolTailsLeft(a.tailDir()) {
 		x, err := spoolTailOf(path, 0, nil)
@@ -181,9 +184,9 @@ func (a *agent) recallTails() {
 		}
 		switch {
 		case err != nil:
-			a.cfg.Log.Warn("the end of the output of a run that an earlier life was at is lost", "cause", err)
+			a.cfg.Log.Warn("the end of the output of a run that an earlier life had is dropped", "cause", err)
 		case x.fault != nil:
-			a.cfg.Log.Warn("a part of the end of the output of a run that an earlier life was at is lost", "run",
+			a.cfg.Log.Warn("a part of the end of the output of a run that an earlier life had is dropped", "run",
 				x.meta.Run, "cause", x.fault)
 		}
 		spoolTailRemove(path)
