@@ -113,19 +113,6 @@ func (x *e2e) ask(req Request) (*Reply, error) {
 	return conn.ask(context.Background(), req)
 }
 
-// workflow gives a workflow as ls has it, with id "" when it is not there.
-func (x *e2e) workflow(id string) WorkflowInfo {
-	r, err := x.ask(Request{Op: "ls", Pattern: id})
-	if err == nil {
-		for _, w := range r.Workflows {
-			if w.Workflow == id {
-				return w
-			}
-		}
-	}
-	return WorkflowInfo{}
-}
-
 // TestHelp: every verb has help with examples that name it.
 func TestHelp(t *testing.T) {
 	x := e2eNew(t)

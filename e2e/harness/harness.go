@@ -39,6 +39,8 @@ const (
 type Program struct {
 	// Find gives its path, given the folder of all tests.
 	Find func(root string) (string, error)
+	// Source is the folder that it is made from, when go test does not know that the tests depend on it.
+	Source string
 	// Env is what it needs in its environment, beside the settings of each site.
 	Env []string
 	// After looks for what the tests have left, once all have ended.
@@ -47,8 +49,8 @@ type Program struct {
 
 // program is what Main was given; nothing writes to it afterwards.
 var program struct {
-	bin string
-	env []string
+	bin, source string
+	env         []string
 }
 
 // Main runs every test of a package and gives the exit code. Afterwards it sees that nothing is left of them.
@@ -57,7 +59,7 @@ func Main(m *testing.M, p Program) int {
 	if signal.Ignored(syscall.SIGHUP) { // by nohup: caught here instead, no process of a test inherits that
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}
-	program.env = p.Env
+	program.env, program.source = p.Env, p.Source
 	var err error
 	if os.Getenv(rootEnv) != "" { // a test started us, perhaps to kill us: what is left is looked at there
 		if program.bin, err = p.Find(os.Getenv(rootEnv)); err != nil {
@@ -167,7 +169,7 @@ func Open(t *testing.T) *Site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &Site{T: t, Bin: program.bin, Dir: dir}
+	x := &Site{T: t, Bin: Bin(), Dir: dir}
 	x.Env = append(BareEnv(dir), "LANG=C.UTF-8", "TZ=UTC", "DIR="+dir,
 		"CDKTR_STATE="+dir+"/state", "CDKTR_SOCKET="+dir+"/s", "CDKTR_WORKFLOWS="+dir+"/workflows",
 		"CDKTR_AGENT_NAME=one", "CDKTR_AGENT_CAPACITY=4", "CDKTR_GRACE=2s", "CDKTR_DRAIN_TIMEOUT=20s")
@@ -178,8 +180,14 @@ func Open(t *testing.T) *Site {
 	return x
 }
 
-// Bin gives the program under test.
-func Bin() string { return program.bin }
+// Bin gives the program under test. It looks at what that is made from: go test runs tests again when what they have
+// read is another by now, and counts what they read themselves, not what Main has read before.
+func Bin() string {
+	if program.source != "" {
+		os.ReadDir(program.source)
+	}
+	return program.bin
+}
 
 // BareEnv is the environment of a program under test with no settings, whose home is that folder.
 func BareEnv(home string) []string {
