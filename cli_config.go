@@ -200,6 +200,15 @@ func configEnv(name string, getenv func(string) string) string {
 // get gives the value of a key.
 func (c *config) get(key string) string { return c.values[key].Value }
 
+// duration gives the value of a setting that is a duration.
+func (c *config) duration(key string) (time.Duration, error) {
+	d, err := parseDuration(c.get(key))
+	if err != nil {
+		return 0, usageError("%s: %w", key, err)
+	}
+	return d, nil
+}
+
 // list gives every setting in the order of configKeys, and then those of the contexts.
 func (c *config) list() []configValue {
 	var list []configValue

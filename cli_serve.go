@@ -90,11 +90,11 @@ func (c *cli) zone() (*time.Location, error) {
 	return zone, nil
 }
 
-// retainLimits reads what is kept of output and history.
+// retainLimits reads how much output and history are kept.
 func (c *cli) retainLimits() (retainLimits, error) {
-	age, err := parseDuration(c.cfg.get("retain_age"))
+	age, err := c.cfg.duration("retain_age")
 	if err != nil {
-		return retainLimits{}, usageError("retain_age: %w", err)
+		return retainLimits{}, err
 	}
 	runs, err := strconv.Atoi(c.cfg.get("retain_runs"))
 	if err != nil || runs < 0 || runs > 1_000_000_000 {
@@ -107,19 +107,19 @@ func (c *cli) retainLimits() (retainLimits, error) {
 	return retainLimits{Age: age, Runs: runs, Bytes: bytes}, nil
 }
 
-// agentConfig puts together what an agent is started with, but for its connection.
+// agentConfig reads what an agent is started with, except for its connection.
 func (c *cli) agentConfig(log *slog.Logger) (agentConfig, error) {
 	capacity, err := strconv.Atoi(c.cfg.get("capacity"))
 	if err != nil || capacity < 1 || capacity > 10_000 {
 		return agentConfig{}, usageError("capacity: want a number from 1 to 10000, not %q", c.cfg.get("capacity"))
 	}
-	grace, err := parseDuration(c.cfg.get("grace"))
+	grace, err := c.cfg.duration("grace")
 	if err != nil {
-		return agentConfig{}, usageError("grace: %w", err)
+		return agentConfig{}, err
 	}
-	drain, err := parseDuration(c.cfg.get("drain_timeout"))
+	drain, err := c.cfg.duration("drain_timeout")
 	if err != nil {
-		return agentConfig{}, usageError("drain_timeout: %w", err)
+		return agentConfig{}, err
 	}
 	labels := pairsFlag{}
 	for _, pair := range strings.FieldsFunc(c.cfg.get("labels"), func(r rune) bool { return r == ',' }) {
@@ -137,21 +137,23 @@ func (c *cli) agentConfig(log *slog.Logger) (agentConfig, error) {
 	if err != nil {
 		return agentConfig{}, fmt.Errorf("find state folder: %w", err)
 	}
-	return agentConfig{Name: c.cfg.get("name"), Labels: labels, Capacity: capacity, StateDir: state, Boot: clockBoot(),
-		Grace:        grace,
-		DrainTimeout: drain, Environ: taskEnviron(c.environ), Log: log, now: time.Now, count: clockCount(),
-		load: loadAverage}, nil
+	return agentConfig{
+		Name: c.cfg.get("name"), Labels: labels, Capacity: capacity,
+		StateDir: state, Environ: taskEnviron(c.environ), Log: log,
+		Grace: grace, DrainTimeout: drain,
+		Boot: clockBoot(), now: time.Now, count: clockCount(), load: loadAverage,
+	}, nil
 }
 
-// taskEnviron is what tasks inherit of this process's environment: all but what speaks to this process alone.
+// taskEnviron is the part of this process's environment that tasks inherit: all but the variables that systemd sets for
+// this process alone.
 func taskEnviron(environ []string) []string {
 	var kept []string
 	for _, kv := range environ {
 		name, _, _ := strings.Cut(kv, "=")
 		switch name {
 		case "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES",
-			"JOURNAL_STREAM",
-			"INVOCATION_ID", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CREDENTIALS_DIRECTORY":
+			"JOURNAL_STREAM", "INVOCATION_ID", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CREDENTIALS_DIRECTORY":
 			continue
 		}
 		kept = append(kept, kv)
@@ -159,13 +161,13 @@ func taskEnviron(environ []string) []string {
 	return kept
 }
 
-// settleDown trades speed for memory once a daemon is up: hosts are small.
+// settleDown trades speed for memory once a daemon is up: its host may be small.
 func settleDown() {
 	debug.SetGCPercent(50)
 	debug.FreeOSMemory()
 }
 
-// principalConfig puts together what a principal is started with, and how long its schedules may wait for the clock.
+// principalConfig reads what a principal is started with, and how long its schedules may wait for the clock.
 func (c *cli) principalConfig(log *slog.Logger) (cfg principalConfig, wait time.Duration, err error) {
 	cfg = principalConfig{dialect: compatNew, StateDir: c.cfg.get("state"), NoScheduler: c.flags.noSched,
 		Boot: clockBoot(), Log: log,
@@ -178,16 +180,13 @@ func (c *cli) principalConfig(log *slog.Logger) (cfg principalConfig, wait time.
 	if err != nil {
 		return cfg, 0, err
 	}
-	wait, err = parseDuration(c.cfg.get("wait_for_clock"))
-	if err != nil {
-		return cfg, 0, usageError("wait_for_clock: %w", err)
-	}
-	return cfg, wait, nil
+	wait, err = c.cfg.duration("wait_for_clock")
+	return cfg, wait, err
 }
 
-// ownState refuses, for a daemon, the state folder of another user, and logs who else can get at it. As root it would
-// run that user's work as root, over files that the user can exchange meanwhile. A folder that is not there yet will be
-// ours.
+// ownState refuses to start a daemon as root in the state folder of another user: it would do that user's work as root,
+// with files that the user can exchange meanwhile. It logs who else can get at the folder. A folder that is not there
+// yet will be ours.
 func (c *cli) ownState(dir string, log *slog.Logger) error {
 	o, err := ownerOf(dir)
 	switch {
@@ -210,8 +209,8 @@ func (c *cli) ownState(dir string, log *slog.Logger) error {
 	return nil
 }
 
-// serving settles the settings as a principal has them. Its state has a whole path: another directory may come into the
-// place of this process's own.
+// serving changes the settings to those of a principal. The state folder gets a full path, because the directory in
+// which this process works may be replaced.
 func (c *cli) serving() error {
 	c.cfg = c.cfg.serving(c.getenv)
 	state, err := filepath.Abs(c.cfg.get("state"))
@@ -261,7 +260,6 @@ func doStartPrincipal(ctx context.Context, c *cli, args []string) error {
 	}
 	p.cfg.Keys, p.cfg.Listening, p.cfg.Folder, folder.zone = doors.keys, doors.addresses(), folder, cfg.Zone
 	changed := c.firstScan(ctx, folder, p)
-
 	c.settle()
 	h := newHost(p)
 	h.doors = doors
@@ -309,7 +307,7 @@ func (c *cli) firstScan(ctx context.Context, folder *workflowFolder, p *principa
 	return changed
 }
 
-// notify finds out whether systemd wants to hear how the service is.
+// notify opens the way to systemd, where systemd wants to hear how the service is.
 func (c *cli) notify(log *slog.Logger) *serveNotify {
 	n, err := serveNotifyOpen(c.getenv)
 	if err != nil {
@@ -319,17 +317,18 @@ func (c *cli) notify(log *slog.Logger) *serveNotify {
 	return n
 }
 
-// host is a principal, and perhaps an agent, that run within this process.
+// host is a principal, and perhaps an agent, within this process.
 type host struct {
-	p         *principal
-	ctx       context.Context // of everything but the agent
-	cancel    context.CancelFunc
-	group     sync.WaitGroup
+	p      *principal
+	ctx    context.Context // for everything but the agent
+	cancel context.CancelFunc
+	group  sync.WaitGroup // everything but the agent
+	err    error          // of the principal's loop
+	doors  *serveDoors    // nil where nobody can connect from outside
+
 	agent     sync.WaitGroup
 	stopAgent context.CancelFunc
-	err       error // of the principal's loop
 	agentErr  error
-	doors     *serveDoors // nil when nobody comes from outside
 }
 
 // newHost starts the principal's loop.
@@ -340,14 +339,15 @@ func newHost(p *principal) *host {
 	return h
 }
 
-// connect gives one end of a connection to the principal within this process.
+// connect connects to the principal within this process.
 func (h *host) connect() wireConn {
 	ours, theirs := wirePipe()
 	h.group.Go(func() { h.p.runPeer(theirs) })
 	return ours
 }
 
-// startAgent starts an agent whose principal is this one. It drains when ctx ends, and kills what it has with hurry.
+// startAgent starts an agent of this principal. The agent drains when ctx ends, and kills its tasks when hurry is
+// closed.
 func (h *host) startAgent(ctx context.Context, cfg agentConfig, hurry <-chan struct{}) error {
 	cfg.Dial = func(context.Context) (wireConn, error) { return h.connect(), nil }
 	a, err := agentOpen(cfg)
@@ -359,7 +359,7 @@ func (h *host) startAgent(ctx context.Context, cfg agentConfig, hurry <-chan str
 	return nil
 }
 
-// stop ends the agent first, while there is someone to take its reports, then the principal.
+// stop ends the agent first, since the principal takes its last reports, and then the principal.
 func (h *host) stop() error {
 	h.stopAgent()
 	h.agent.Wait()
@@ -372,7 +372,7 @@ func (h *host) stop() error {
 	return err
 }
 
-// doStartAgent serves a principal elsewhere until it is told to stop.
+// doStartAgent serves a principal in another process until it is told to stop.
 func doStartAgent(ctx context.Context, c *cli, args []string) error {
 	log, err := c.logger()
 	if err != nil {
@@ -382,8 +382,8 @@ func doStartAgent(ctx context.Context, c *cli, args []string) error {
 	if err != nil {
 		return err
 	}
-	before := *c
-	before.cfg = c.cfg.copy()
+	unsettled := *c // for a reload: dialTo puts what the credential says into the settings
+	unsettled.cfg = c.cfg.copy()
 	target, err := c.dialTo(ctx, true)
 	if err != nil {
 		return err
@@ -408,10 +408,10 @@ func doStartAgent(ctx context.Context, c *cli, args []string) error {
 	log.Info("agent starts", "name", cfg.Name, "capacity", cfg.Capacity, "principal", target.endpoint)
 	notify.ready()
 	settleDown()
-	defer notify.stop() // where it has begun, this waits for it
+	defer notify.stop() // waits for the other call, if that has begun
 	defer context.AfterFunc(ctx, notify.stop)()
 	reload, ended := context.WithCancel(context.Background())
 	defer ended()
-	go runReload(reload, c.hangups, notify, func() { dialer.reload(reload, &before, a) })
+	go runReload(reload, c.hangups, notify, func() { dialer.reload(reload, &unsettled, a) })
 	return a.runAgent(ctx, c.hurry)
 }

@@ -1,5 +1,5 @@
-// cli_serve_listen.go: where a principal listens, and whom it lets in there: its own socket for the box's user and
-// group, and tcp:// for those with a key.
+// cli_serve_listen.go: where a principal listens, and whom it lets in: at its socket its user and group, at tcp://
+// everybody who has a key.
 
 package main
 
@@ -20,14 +20,13 @@ import (
 )
 
 const (
-	serveFilesFew = 1024 // with fewer open files than these a start says what the bounds are
-	// descriptors that a principal with an agent has open while nobody is there: these are not shared out
+	serveFilesFew = 1024 // where fewer files may be open, a start says how many connections there can be
+	// descriptors that a principal with an agent has open while nobody is connected: no connection can have these
 	serveFilesOwn = 24
 )
 
-// serveBounds divides the other descriptors of this process up: half of them are for what comes by tcp, at all ports
-// together, a quarter for the box's own socket, and the rest for files and tasks. So nobody on the network closes the
-// socket.
+// serveBounds shares out the other descriptors of this process: half of them for tcp, all ports together, a quarter for
+// the box's own socket, and the rest for files and tasks. So nobody on the network can use up those of the socket.
 func serveBounds(files int) (socket, tcp wireBounds) {
 	free := max(files-serveFilesOwn, 0)
 	return wireBoundsOf(free / 4), wireBoundsOf(free / 2)
@@ -37,14 +36,14 @@ func serveBounds(files int) (socket, tcp wireBounds) {
 type serveDoors struct {
 	listeners []*wireListener
 	socket    serveSocket
-	compat    int       // how many of them, the last ones, are the ports of CDKTR: 0, or 2, for output in and out
+	compat    int       // how many of the listeners, at the end, are CDKTR's ports: 0, or 2 (output in, output out)
 	keys      *authKeys // nil without tcp:// or with --insecure
 	log       *slog.Logger
 	errs      []error // of Serve, one for each listener
 }
 
-// openDoors binds the socket and every address of --bind. notes hears of who is turned away there. On an error nothing
-// stays bound.
+// openDoors binds the socket and every address of --bind. notes hears of everybody who is turned away there. After an
+// error nothing stays bound.
 func (c *cli) openDoors(log *slog.Logger, notes *peerNotes) (d *serveDoors, err error) {
 	d = &serveDoors{log: log}
 	defer func() {
@@ -115,8 +114,8 @@ func (c *cli) openDoors(log *slog.Logger, notes *peerNotes) (d *serveDoors, err 
 	return d, nil
 }
 
-// openCompat binds the two further ports where CDKTR's own programs look: 5562 for output in, 5563 for output out, at
-// the address of the first --bind, or those that CDKTR's own settings name. They know no keys.
+// openCompat binds the two ports that CDKTR's own programs use beside the first: 5562 for output in and 5563 for output
+// out, or those that CDKTR's own settings name, at the address of the first --bind. These programs know no keys.
 func (d *serveDoors) openCompat(c *cli, bind string, opt wireOptions) error {
 	if !opt.Insecure && !opt.InsecureAny {
 		return usageError("--compat-ports needs --insecure: CDKTR's programs know no keys")
@@ -134,7 +133,7 @@ func (d *serveDoors) openCompat(c *cli, bind string, opt wireOptions) error {
 	return nil
 }
 
-// serveAddress is where a listener really is: the port 0 has become a number.
+// serveAddress is the address of a listener, with the real port where port 0 was asked for.
 func serveAddress(l *wireListener) string {
 	if strings.HasPrefix(l.endpoint, "tcp://") {
 		return "tcp://" + l.listening().Addr().String()
@@ -150,7 +149,7 @@ func (d *serveDoors) addresses() (all []string) {
 	return all
 }
 
-// openKeys reads the keys folder, and makes the principal's pair at the first start.
+// openKeys reads the keys folder. At the first start it makes the principal's pair.
 func (d *serveDoors) openKeys(state string) error {
 	keys, faults, err := authOpen(state)
 	if err != nil {
@@ -163,7 +162,7 @@ func (d *serveDoors) openKeys(state string) error {
 	return nil
 }
 
-// sayNext tells in the log what is to be done before anyone can come in.
+// sayNext logs what must be done before anybody can get in.
 func (d *serveDoors) sayNext(address string) {
 	switch {
 	case d.keys == nil:
@@ -194,8 +193,8 @@ func serveGroup(name string) (int, error) {
 	return int(gid), nil
 }
 
-// serveMember says whether a peer on the socket belongs to a group: by the group that it runs as, by the box's list of
-// members, or by the other groups of its process.
+// serveMember says whether a peer on the socket belongs to a group: because it runs as that group, because the box
+// lists its user as a member, or because its process has that group among its others.
 func serveMember(p wirePeer, gid uint32, name string) error {
 	if !p.HasCred {
 		return errors.New("its user cannot be known")
@@ -210,16 +209,19 @@ func serveMember(p wirePeer, gid uint32, name string) error {
 		}
 	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID)) // proc_pid_status(5)
+	if err != nil {
+		status = nil
+	}
 	for line := range strings.Lines(string(status)) {
-		if ids, ok := strings.CutPrefix(line, "Groups:"); err == nil && ok &&
-			slices.Contains(strings.Fields(ids), want) {
+		ids, ok := strings.CutPrefix(line, "Groups:")
+		if ok && slices.Contains(strings.Fields(ids), want) {
 			return nil
 		}
 	}
 	return fmt.Errorf("uid %d is not in group %s", p.UID, name)
 }
 
-// serve has the principal answer at every door until ctx ends, and keeps the authorized keys in force.
+// serve lets the principal answer at every listener until ctx ends, and keeps the authorized keys in force.
 func (d *serveDoors) serve(ctx context.Context, group *sync.WaitGroup, p *principal) {
 	d.errs = make([]error, len(d.listeners))
 	serve := make([]func(wireConn), len(d.listeners))
@@ -241,7 +243,7 @@ func (d *serveDoors) serve(ctx context.Context, group *sync.WaitGroup, p *princi
 	}
 }
 
-// cut ends what is connected with a key whose line is gone or another.
+// cut ends the connections of a key whose line was removed or changed.
 func (d *serveDoors) cut(g *authGrant) {
 	key, err := curveKeyParse(g.Key)
 	n := 0
@@ -253,15 +255,14 @@ func (d *serveDoors) cut(g *authGrant) {
 	d.log.Info("a key was removed or changed", "name", g.Name, "role", g.Role, "connections_cut", n)
 }
 
-// The principal's own socket: who may use it, and that it stays there while it serves. Whatever
-// clears up /run, or a person, may remove its file: then nobody comes in any more, while all looks well from inside. It
-// is made again at once.
+// Below: the principal's own socket. A person, or whatever clears up /run, may remove its file. Then nobody can connect
+// any more, and the principal would not notice. So it watches the file, and makes the socket again at once.
 
-// serveSocketAgain is how long after a failure it is tried again to make the socket, and how often it is looked at
-// where the system tells of no changes.
+// serveSocketAgain is how long after a failure the principal tries again to make the socket, and how often it looks at
+// the file where there are no file events.
 const serveSocketAgain = 10 * time.Second
 
-// serveSocketSettle is how long after its end the socket is made again: who removes the folder is done by then.
+// serveSocketSettle is how long after its end the socket is made again: whoever removes the folder is done by then.
 const serveSocketSettle = 100 * time.Millisecond
 
 // serveSocket is the socket, and the group that it is open to.
@@ -272,8 +273,8 @@ type serveSocket struct {
 	group    string // "": none
 }
 
-// openSocket binds the ipc socket. With a group its members may come in as well: by the mode of the file, which the
-// kernel holds them to, and by who they are.
+// openSocket binds the ipc socket. With a group, its members may connect as well: the file's mode lets them, and
+// serveMember checks who they are.
 func (d *serveDoors) openSocket(path, group string, opt wireOptions) (err error) {
 	s := serveSocket{path: serveSocketAt(path), group: group, gid: -1}
 	if group != "" {
@@ -300,8 +301,8 @@ func (d *serveDoors) openSocket(path, group string, opt wireOptions) (err error)
 	return nil
 }
 
-// serveSocketAt gives the path from / on, so that the socket is made again where clients look for it when our own
-// folder was replaced under us. Only where the system takes no path of that length it stays as it was given.
+// serveSocketAt makes a path absolute, so that the socket is made again where clients look for it, even when the
+// directory in which this process works was replaced. A path that would get too long for a socket stays as it is.
 func serveSocketAt(path string) string {
 	if at, err := filepath.Abs(path); err == nil {
 		if _, _, err := wireEndpointParse("ipc://" + at); err == nil {
@@ -311,8 +312,8 @@ func serveSocketAt(path string) string {
 	return path
 }
 
-// makeFolder makes the folder of the socket where there is none, and opens it to the group: it is ours to open, one
-// that was there is not. What is opened is the folder that was made, and not what another user has put in its place.
+// makeFolder makes the folder of the socket where there is none, and opens it to the group. It never opens a folder
+// that was there before, nor one that another user has put in the place of the new one.
 func (s serveSocket) makeFolder() error {
 	dir := filepath.Dir(s.path)
 	switch _, err := os.Stat(dir); {
@@ -331,7 +332,7 @@ func (s serveSocket) makeFolder() error {
 	}
 	defer root.Close()
 	switch err := root.Mkdir(name, 0o700); {
-	case err == nil && s.group == "", errors.Is(err, fs.ErrExist): // another has made it just now
+	case err == nil && s.group == "", errors.Is(err, fs.ErrExist): // somebody else has made it just now
 		return nil
 	case err != nil:
 		return fmt.Errorf("make folder of the socket: %w", err)
@@ -342,7 +343,7 @@ func (s serveSocket) makeFolder() error {
 	return nil
 }
 
-// openFolder lets the group into a folder that was just made.
+// openFolder opens a folder that was just made to the group.
 func (s serveSocket) openFolder(root *os.Root, name string) error {
 	made, err := root.Lstat(name)
 	if err != nil {
@@ -372,19 +373,19 @@ func (s serveSocket) renew() error {
 	return s.listener.renew()
 }
 
-// runSocketWatch makes the socket again where its file is gone. It wakes when the file loses its name,
-// serveSocketSettle after that, and each serveSocketAgain where it cannot be made or watched; it ends with ctx.
+// runSocketWatch makes the socket again when its file is gone. It wakes serveSocketSettle after the file has lost its
+// name, and each serveSocketAgain where the file cannot be made or watched. It ends with ctx.
 func (s serveSocket) runSocketWatch(ctx context.Context, log *slog.Logger) {
-	w, _ := watchOpenNames() // without it the file is looked at again and again
-	told := ""
+	w, _ := watchOpenNames() // without a watch, runWatchLook looks again each serveSocketAgain
+	lastFault := ""
 	runWatchLook(ctx, w, serveSocketSettle, serveSocketAgain, func(follow func(string) (bool, error)) bool {
 		if !s.listener.standing() && ctx.Err() == nil {
 			err := s.renew()
 			switch {
 			case err == nil:
 				log.Warn("the socket was removed from outside: made it again", "socket", s.path)
-			case err.Error() != told:
-				told = err.Error()
+			case err.Error() != lastFault:
+				lastFault = err.Error()
 				log.Error("the socket was removed from outside, and cannot be made again: nobody can come in there; "+
 					"trying on", "socket", s.path, "cause", err)
 			}
@@ -392,7 +393,7 @@ func (s serveSocket) runSocketWatch(ctx context.Context, log *slog.Logger) {
 				return false
 			}
 		}
-		told = ""
+		lastFault = ""
 		_, err := follow(s.path)
 		return err == nil && s.listener.standing() // it may have gone before it was watched
 	})

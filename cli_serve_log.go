@@ -1,5 +1,5 @@
-// cli_serve_log.go: the daemons' log, on standard error: lines of key=value, and for journald the priority in front of
-// each.
+// cli_serve_log.go: the log of the daemons on standard error. Its lines are key=value; for journald each line begins
+// with its priority.
 
 package main
 
@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// serveLevels is what log_level may be. At info there is a line for each run that did not succeed, at runs for each
-// that ended.
+// serveLevels is the values of log_level. At info there is a line for each run that did not succeed, at runs a line for
+// each run that ended.
 var serveLevels = []struct {
 	name  string
 	level slog.Level
@@ -45,8 +45,8 @@ func (c *cli) logger() (*slog.Logger, error) {
 	return nil, usageError("log_level: %q is none of %s", name, serveLevelsText)
 }
 
-// serveJournal says whether a stream is the one that systemd has joined to journald, of which JOURNAL_STREAM tells the
-// device and the inode (systemd.exec(5)). A service's standard error may have been led elsewhere since.
+// serveJournal says whether a stream leads to journald. systemd puts the device and the inode of that stream into
+// JOURNAL_STREAM (systemd.exec(5)), which is told; standard error may lead elsewhere since.
 func serveJournal(stream io.Writer, told string) bool {
 	stream = termRaw(stream)
 	if q, ok := stream.(*serveErr); ok {
@@ -64,7 +64,7 @@ func serveJournal(stream io.Writer, told string) bool {
 	return ok && told == fmt.Sprintf("%d:%d", stat.Dev, stat.Ino)
 }
 
-// serveLogTo makes a handler. journald has the time of a line already; its priority it reads from <N> in front
+// serveLogTo makes a handler. journald notes the time of a line itself, and reads its priority from <N> in front
 // (sd-daemon(3)).
 func serveLogTo(w io.Writer, level slog.Level, journal bool) slog.Handler {
 	opt := &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
@@ -87,7 +87,7 @@ func serveLogTo(w io.Writer, level slog.Level, journal bool) slog.Handler {
 type servePriority struct {
 	w  io.Writer
 	mu sync.Mutex // held from when the level is set until its line is written
-	n  int        // the priority of the line that comes
+	n  int        // the priority of the next line
 }
 
 // Write is called with a whole line.
@@ -121,7 +121,7 @@ func (h *serveJournalHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// WithAttrs and WithGroup keep the writer.
+// WithAttrs keeps the writer, as WithGroup does.
 func (h *serveJournalHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &serveJournalHandler{h.Handler.WithAttrs(attrs), h.p}
 }
@@ -130,27 +130,26 @@ func (h *serveJournalHandler) WithGroup(name string) slog.Handler {
 	return &serveJournalHandler{h.Handler.WithGroup(name), h.p}
 }
 
-// Standard error for those who must not wait for its reader. A pipe that nobody empties holds up
-// whoever writes to it, and the loops of a daemon log. So lines are held here, and written by a goroutine that may
-// wait.
+// Below: standard error for loops, which must not wait for its reader. A write to a pipe that nobody empties hangs. So
+// serveErr holds the lines, and another goroutine writes them.
 
 const (
-	// bytes of lines that wait for the reader, beside as many that are on their way; more are dropped, and counted
+	// how many bytes of lines may wait for the reader, while as many are being written; more are dropped and counted
 	serveErrMost = 256 << 10
-	serveErrEnd  = time.Second // what the reader has at the end, for the lines that wait
+	serveErrEnd  = time.Second // how long close waits for the reader to take the last lines
 )
 
-// serveErr is a writer that waits for nobody. Any goroutine may call Write, with whole lines.
+// serveErr is a writer that does not wait for its reader. Any goroutine may call Write, with whole lines.
 type serveErr struct {
 	w io.Writer
 
 	mu   sync.Mutex
 	held bytes.Buffer          // lines that wait, in their order
-	lost int                   // lines that were dropped behind these
-	tell func(lost int) []byte // makes the line that says how many, nil: nobody is told
-	wake chan struct{}         // there is something to write
+	lost int                   // how many lines were dropped behind these
+	tell func(lost int) []byte // makes the line that says how many were lost; nil: nobody is told
+	wake chan struct{}         // gets one when there is something to write
 	over bool                  // close was called
-	done chan struct{}         // all is written, and no more comes
+	done chan struct{}         // closed when all is written and no more comes
 }
 
 // serveErrOpen begins to write to w. close ends it.
@@ -160,7 +159,7 @@ func serveErrOpen(w io.Writer) *serveErr {
 	return q
 }
 
-// telling says how lost lines are told.
+// telling sets the function that makes the line about lost lines.
 func (q *serveErr) telling(tell func(lost int) []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -182,7 +181,7 @@ func (q *serveErr) Write(lines []byte) (int, error) {
 	return len(lines), nil
 }
 
-// tellLost puts the line about those that were dropped where they would stand. q.mu is held.
+// tellLost puts a line about the dropped lines in their place. q.mu is held.
 func (q *serveErr) tellLost() {
 	if q.lost > 0 && q.tell != nil {
 		q.held.Write(q.tell(q.lost))
@@ -208,7 +207,7 @@ func (q *serveErr) run() {
 				q.tellLost()
 			}
 			lines := q.held.Bytes()
-			q.held = bytes.Buffer{} // there is little to say, mostly: nothing is kept for it
+			q.held = bytes.Buffer{} // keeps no memory: mostly there is little to say
 			over := q.over
 			q.mu.Unlock()
 			if len(lines) == 0 {
@@ -217,7 +216,7 @@ func (q *serveErr) run() {
 				}
 				break
 			}
-			_, _ = q.w.Write(lines) // a reader that has gone hears no more
+			_, _ = q.w.Write(lines) // nobody could be told of an error
 		}
 	}
 }
@@ -231,7 +230,7 @@ func serveErrLost(to func(io.Writer) slog.Handler) func(lost int) []byte {
 	}
 }
 
-// close waits until what is held is written, for serveErrEnd at most. What is written later is dropped.
+// close waits until the held lines are written, but no longer than serveErrEnd. Later lines are dropped.
 func (q *serveErr) close() {
 	q.mu.Lock()
 	q.over = true

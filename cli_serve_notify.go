@@ -1,5 +1,5 @@
-// cli_serve_notify.go: what a service tells systemd of itself by sd_notify(3): that it is ready, reads files again, or
-// stops; how many runs it has; and, where a watchdog is set, that its loops go on.
+// cli_serve_notify.go: what a service tells systemd by sd_notify(3): that it is ready, reads its files again, or stops;
+// how many runs it has; and, where a watchdog is set, that its loops go on.
 
 package main
 
@@ -14,16 +14,16 @@ import (
 )
 
 const (
-	serveNotifyGap  = 1 * time.Second // at least between two texts of how it is: each one wakes systemd
-	serveNotifyWait = 1 * time.Second // for systemd to take a message; it is lost after that
-	servePulses     = 4               // of each loop within the time of the watchdog
+	serveNotifyGap  = 1 * time.Second // the least time between two status texts: each one wakes systemd
+	serveNotifyWait = 1 * time.Second // how long systemd may take to accept a message; it is lost after that
+	servePulses     = 4               // how often a loop shows itself within the time of the watchdog
 )
 
-// serveNotify is the way to systemd. Any goroutine may call its methods, loops those of servePulse and tell: they only
-// leave word for run, which sends.
+// serveNotify is the way to systemd. Any goroutine may call its methods. Loops may call only tell and the methods of
+// servePulse, which never wait: run sends for them.
 type serveNotify struct {
-	conn  *net.UnixConn // nil: nobody wants to know
-	every time.Duration // a loop must show itself this often, 0 without a watchdog
+	conn  *net.UnixConn // nil: systemd does not want to hear
+	every time.Duration // how often each loop must show itself; 0 without a watchdog
 	wake  chan struct{}
 	done  chan struct{} // closed by close
 	log   *slog.Logger
@@ -35,14 +35,14 @@ type serveNotify struct {
 	runs     int // how it is
 	queued   int
 	lack     string
-	told     bool // somebody has said how it is
+	told     bool // tell was called
 	stopping bool
-	pulses   map[*servePulse]bool // loops, and whether each has shown itself since the last message
-	alive    bool                 // all have: systemd is to hear it
+	pulses   map[*servePulse]bool // whether each loop has shown itself since the last message
+	alive    bool                 // all have: run must tell systemd
 }
 
-// serveNotifyOpen reads what systemd has put into the environment. Where there is nothing, so is what it gives: all its
-// methods do nothing then.
+// serveNotifyOpen opens the way that systemd has named in the environment. Where there is none, all methods of what it
+// gives do nothing.
 func serveNotifyOpen(getenv func(string) string) (*serveNotify, error) {
 	n := &serveNotify{wake: make(chan struct{}, 1), done: make(chan struct{}), pulses: map[*servePulse]bool{}}
 	socket := getenv("NOTIFY_SOCKET")
@@ -58,15 +58,17 @@ func serveNotifyOpen(getenv func(string) string) (*serveNotify, error) {
 	}
 	n.conn = conn
 	pid := getenv("WATCHDOG_PID")
-	if usec, err := strconv.ParseInt(getenv("WATCHDOG_USEC"), 10, 64); err == nil && usec > 0 &&
-		(pid == "" || pid == strconv.Itoa(os.Getpid())) {
+	ours := pid == "" || pid == strconv.Itoa(os.Getpid())
+	usec, err := strconv.ParseInt(getenv("WATCHDOG_USEC"), 10, 64)
+	if ours && err == nil && usec > 0 {
 		n.every = time.Duration(usec) * time.Microsecond / servePulses
 	}
 	go n.run()
 	return n, nil
 }
 
-// run sends what loops have left word of. It wakes for that, and when the next text may go out; it ends with close.
+// run sends what the loops have to say. It wakes when there is something, and when the next status text may go out. It
+// ends with close.
 func (n *serveNotify) run() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -86,7 +88,7 @@ func (n *serveNotify) run() {
 		}
 		n.mu.Unlock()
 		if alive {
-			_ = n.send("WATCHDOG=1") // when it is lost the next one comes soon
+			_ = n.send("WATCHDOG=1") // if it is lost, the next one comes soon
 		}
 		if text == sent {
 			continue
@@ -96,7 +98,7 @@ func (n *serveNotify) run() {
 			continue
 		}
 		sent, last = text, time.Now()
-		_ = n.send("STATUS=" + text) // for people, who look again
+		_ = n.send("STATUS=" + text) // if it is lost, people look again
 	}
 }
 
@@ -137,8 +139,8 @@ func (n *serveNotify) reloading() {
 	n.say(text)
 }
 
-// stop says that it is going down, once; whoever calls it returns when that was said. From then on runs are drained,
-// and one loop may end before the other.
+// stop says once that the service stops. Each caller returns after that was said. From then on runs are drained, and
+// one loop may end before the other.
 func (n *serveNotify) stop() {
 	n.stopped.Do(func() {
 		n.mu.Lock()
@@ -149,14 +151,14 @@ func (n *serveNotify) stop() {
 	})
 }
 
-// say sends what matters, and logs when it could not.
+// say sends a message that matters, and logs when it could not.
 func (n *serveNotify) say(text string) {
 	if err := n.send(text); err != nil {
 		n.log.Warn("systemd does not hear that", "message", text, "cause", err)
 	}
 }
 
-// tell says how many runs there are, and how many wait; lack is what is missing, "" when nothing is.
+// tell says how many runs go on and how many wait. lack says what is missing, "" where nothing is.
 func (n *serveNotify) tell(runs, queued int, lack string) {
 	n.mu.Lock()
 	n.runs, n.queued, n.lack, n.told = runs, queued, lack, true
@@ -184,10 +186,10 @@ func serveStatus(runs, queued int, lack string, stopping bool) string {
 // servePulse is one loop's sign of life.
 type servePulse struct {
 	n    *serveNotify
-	last time.Time // of the loop's goroutine alone
+	last time.Time // only the loop's goroutine uses it
 }
 
-// agent is tell for an agent of its own.
+// agent is tell for an agent that is a service of its own.
 func (n *serveNotify) agent(runs int, connected bool) {
 	lack := ""
 	if !connected {
@@ -196,9 +198,9 @@ func (n *serveNotify) agent(runs int, connected bool) {
 	n.tell(runs, 0, lack)
 }
 
-// pulse gives a loop the function that it calls in each turn, and that says for how long it may sleep at most; nil
-// where no watchdog is set. systemd hears that the service lives when all of its loops have shown themselves so, and
-// while it stops when one has.
+// pulse gives a loop a function to call in each turn, which says how long the loop may sleep; nil where no watchdog is
+// set. systemd hears that the service is alive each time that all its loops have called theirs; while the service
+// stops, one loop is enough.
 func (n *serveNotify) pulse() func() time.Duration {
 	if n.every == 0 {
 		return nil
@@ -210,7 +212,7 @@ func (n *serveNotify) pulse() func() time.Duration {
 	return p.beat
 }
 
-// beat is called by the loop, and by nothing else: what does not go on is not alive.
+// beat is for the loop alone to call: a loop that hangs must not look alive.
 func (p *servePulse) beat() time.Duration {
 	now := time.Now()
 	if since := now.Sub(p.last); !p.last.IsZero() && since < p.n.every {
@@ -221,7 +223,7 @@ func (p *servePulse) beat() time.Duration {
 	return p.n.every
 }
 
-// shown notes that a loop goes on, and leaves word when all do.
+// shown notes that a loop goes on, and wakes run when all of them do.
 func (n *serveNotify) shown(p *servePulse) {
 	n.mu.Lock()
 	n.pulses[p] = true

@@ -1,5 +1,5 @@
-// cli_serve_reload.go: HUP, which has a service read again what others write: a principal the workflows folder and the
-// authorized keys, an agent its credential. systemctl reload sends it.
+// cli_serve_reload.go: HUP, which systemctl reload sends. It makes a principal read the workflows folder and the
+// authorized keys again, and an agent its credential.
 
 package main
 
@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// runReload has fn done for each HUP, one after the other, until ctx ends. systemd is told before and after.
+// runReload calls fn for each HUP, one after the other, until ctx ends. It tells systemd before and after.
 func runReload(ctx context.Context, hangups <-chan os.Signal, notify *serveNotify, fn func()) {
 	for {
 		select {
@@ -24,7 +24,7 @@ func runReload(ctx context.Context, hangups <-chan os.Signal, notify *serveNotif
 	}
 }
 
-// reload reads the workflows folder and the authorized keys again, at once.
+// reload makes the principal read the workflows folder and the authorized keys again at once.
 func (h *host) reload(folder *workflowFolder, log *slog.Logger) {
 	keys := -1
 	if h.doors != nil && h.doors.keys != nil {
@@ -42,7 +42,7 @@ func (h *host) reload(folder *workflowFolder, log *slog.Logger) {
 	log.Info("read the workflows folder and the keys again", "workflows", files, "keys", keys)
 }
 
-// reload puts the authorized file in force as it is now.
+// reload reads the authorized file and puts it in force.
 func (d *serveDoors) reload() {
 	gone, faults, err := d.keys.load()
 	if err != nil {
@@ -56,14 +56,14 @@ func (d *serveDoors) reload() {
 	}
 }
 
-// serveDialer is how an agent reaches its principal: by a credential that may be replaced.
+// serveDialer connects an agent to its principal, with a credential that may be replaced.
 type serveDialer struct {
 	mu     sync.Mutex
 	target *dialTarget
-	waits  *diskWaits // of reload, which one goroutine calls
+	waits  *diskWaits // the looks of reload, which one goroutine calls
 }
 
-// dial connects once, as things are now.
+// dial connects once, with the credential that is in force.
 func (d *serveDialer) dial(ctx context.Context) (wireConn, error) {
 	d.mu.Lock()
 	target := d.target
@@ -71,9 +71,9 @@ func (d *serveDialer) dial(ctx context.Context) (wireConn, error) {
 	return target.dial(ctx)
 }
 
-// reload reads the credential again. Another one is used at once: the connection that the old one made is cut, and runs
-// go on meanwhile. One that cannot be read or is for another agent changes nothing. c is as it was before the settings
-// took the old one in. It ends with ctx.
+// reload reads the credential again. A different one comes in force at once: the connection of the old one is cut,
+// while runs go on. A credential that cannot be read or is for another agent changes nothing. c has the settings as
+// they were before dialTo filled in those of the old credential. reload ends with ctx.
 func (d *serveDialer) reload(ctx context.Context, c *cli, a *agent) {
 	d.waits.turn()
 	fresh := *c
