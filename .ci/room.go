@@ -163,8 +163,8 @@ func read(rooms []string) (*roomBuild, error) {
 	return b, nil
 }
 
-// helpers takes out of a file of tests what starts the test's own binary as another program, which takes the TestMain of
-// main_test.go. Of a file of a room above it leaves only what other tests may use.
+// helpers takes out of a file of tests what starts the test's own binary as another program, which takes the TestMain
+// of main_test.go. Of a file of a room above it leaves only what other tests may use.
 func (b *roomBuild) helpers(file *ast.File, above bool) {
 	for _, d := range slices.Clone(file.Decls) {
 		fn, ok := d.(*ast.FuncDecl)
@@ -181,7 +181,8 @@ func startsItself(d ast.Decl) bool {
 	ast.Inspect(d, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.SelectorExpr:
-			if of, ok := n.X.(*ast.Ident); ok && of.Name == "os" && (n.Sel.Name == "Executable" || n.Sel.Name == "Args") {
+			if of, ok := n.X.(*ast.Ident); ok && of.Name == "os" && (n.Sel.Name == "Executable" ||
+				n.Sel.Name == "Args") {
 				found = true
 			}
 		case *ast.BasicLit:
@@ -224,7 +225,8 @@ func (b *roomBuild) exports() (types.Importer, error) {
 	args := []string{"list", "-export", "-deps", "-f", "{{.ImportPath}}\t{{.Export}}"}
 	for _, file := range b.files {
 		for _, spec := range file.Imports {
-			if path := strings.Trim(spec.Path.Value, `"`); path != "C" && path != "unsafe" && !slices.Contains(args, path) {
+			if path := strings.Trim(spec.Path.Value, `"`); path != "C" && path != "unsafe" &&
+				!slices.Contains(args, path) {
 				args = append(args, path)
 			}
 		}
@@ -240,7 +242,8 @@ func (b *roomBuild) exports() (types.Importer, error) {
 		path, file, _ := strings.Cut(strings.TrimSpace(line), "\t")
 		where[path] = file
 	}
-	return importer.ForCompiler(b.fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(where[path]) }), nil
+	return importer.ForCompiler(b.fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(where[path]) }),
+		nil
 }
 
 // drop takes out the declaration at pos, or the import. What it leaves in the text are empty lines, so that all others
@@ -323,7 +326,8 @@ func (b *roomBuild) test(room string, flags []string) error {
 	if len(tests) == 0 {
 		return fmt.Errorf("no test of %s stands alone: all %d need a room above", room, left)
 	}
-	args := append([]string{"test", "-overlay", overlay, "-run", "^(" + strings.Join(tests, "|") + ")$"}, flags...)
+	args := append([]string{"test", "-vet=off", "-overlay", overlay, "-run", "^(" + strings.Join(tests, "|") + ")$"},
+		flags...)
 	cmd := exec.Command("go", append(args, ".")...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	err = cmd.Run()
