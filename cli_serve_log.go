@@ -22,7 +22,7 @@ import (
 var serveLevels = []struct {
 	name  string
 	level slog.Level
-}{{"debug", slog.LevelDebug}, {"runs", principalLevelRuns}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn},
+}{{"debug", slog.LevelDebug}, {"runs", logLevelRuns}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn},
 	{"error", slog.LevelError}}
 
 // serveLevelsText lists them for people.
@@ -71,7 +71,7 @@ func serveLogTo(w io.Writer, level slog.Level, journal bool) slog.Handler {
 		switch {
 		case len(groups) == 0 && a.Key == slog.TimeKey && journal:
 			return slog.Attr{}
-		case len(groups) == 0 && a.Key == slog.LevelKey && a.Value.Any() == principalLevelRuns:
+		case len(groups) == 0 && a.Key == slog.LevelKey && a.Value.Any() == logLevelRuns:
 			return slog.String(slog.LevelKey, slog.LevelInfo.String())
 		}
 		return a

@@ -168,7 +168,7 @@ func TestServeLogJournal(t *testing.T) {
 	var text bytes.Buffer
 	log := slog.New(serveLogTo(&text, slog.LevelDebug, true))
 	log.Debug("d")
-	log.Log(t.Context(), principalLevelRuns, "run succeeded")
+	log.Log(t.Context(), logLevelRuns, "run succeeded")
 	log.Info("i", "two lines", "a\nb")
 	log.With("k", "v").WithGroup("g").Warn("w", "x", 1)
 	log.Error("e")

@@ -22,7 +22,7 @@ const (
 	compatMaxReply = 1000 << 10 // bytes of a reply: a frame has a limit of 1 MiB
 	compatMaxEcho  = 256        // bytes of what was wrong that an error repeats
 	compatStatuses = 10         // rows of GETRECENTSTATUSES
-	compatMaxWords = 64         // words of a request that are told apart: none has more than six
+	compatMaxWords = 64         // words that a request is split into: none needs more than six
 )
 
 // Status words. CDKTR knows no others.
@@ -47,9 +47,9 @@ type compatArg struct {
 	wrong   func(word string) string // the complaint about the word itself, "" for none; nil takes any
 }
 
-// compatOp is one request that the dialect has. Words behind its args are allowed, and mostly ignored.
+// compatOp is one request of the dialect. More words than its args may follow, and are mostly ignored.
 type compatOp struct {
-	as   string // the op of protoOps that it amounts to: who may that, may this
+	as   string // the op of protoOps that it is like: whoever may ask that may ask this
 	args []compatArg
 	do   func(*compat, *compatCall) // on the loop
 }
@@ -79,8 +79,8 @@ var compatOps = map[string]compatOp{
 	"GETREGISTEREDAGENTS": {as: "agents", do: (*compat).agents},
 }
 
-// compatRequest reads a request: its body frames, without the envelope. It gives what to do, or, where that is nil, the
-// reply that refuses it. ours is false when the body is not in the dialect: it does not begin with a letter.
+// compatRequest reads a request: its body frames, without the envelope. It gives the op, or a refusal when op is nil.
+// ours is false when the body is not in the dialect: it does not begin with a letter.
 func compatRequest(body [][]byte) (op *compatOp, args []string, refusal string, ours bool) {
 	if len(body) == 0 || len(body[0]) == 0 {
 		return nil, nil, "", false
@@ -89,7 +89,7 @@ func compatRequest(body [][]byte) (op *compatOp, args []string, refusal string, 
 		return nil, nil, "", false
 	}
 	text := string(body[0])
-	switch { // CDKTR takes its own complaint for the message
+	switch { // CDKTR reads its own complaint as the request, and so do we
 	case len(body) > 1:
 		text = "Message must have only 1 frame to convert to String"
 	case !utf8.ValidString(text):
@@ -120,9 +120,8 @@ func compatRequest(body [][]byte) (op *compatOp, args []string, refusal string, 
 	return &found, words[1:], "", true
 }
 
-// serve answers a request in the dialect. False when it is not in it. It is called by the goroutine of the
-// connection. A principal that stops gives no answer: to an agent of CDKTR silence means to try again, an error to
-// exit.
+// serve answers a request in the dialect; false when it is in another. The goroutine of the connection calls it. A
+// principal that stops does not answer: CDKTR's agents try again after silence, and exit after an error.
 func (d *compat) serve(c *opCall, body [][]byte) bool {
 	op, args, refusal, ours := compatRequest(body)
 	if !ours {
@@ -143,8 +142,8 @@ func (d *compat) serve(c *opCall, body [][]byte) bool {
 	return true
 }
 
-// compatTrusts says whether a peer may speak the dialect, with everything that it can do: who came by the box's own
-// socket, or where --insecure lets everybody in. Others have keys, and roles that the dialect knows nothing of.
+// compatTrusts says whether a peer may speak the dialect, and do all that it can: it came by the box's own socket, or
+// --insecure lets everybody in. Other peers have keys and roles, which the dialect does not know.
 func compatTrusts(peer wirePeer) bool { return peer.Key == "" }
 
 // answer sends the reply. A peer that does not take its replies is cut off. Any goroutine may call it.
@@ -154,7 +153,7 @@ func (c *compatCall) answer(body string) {
 	}
 }
 
-// refuse answers with one of our refusals in CDKTR's form.
+// refuse answers with one of our refusals, in CDKTR's form.
 func (c *compatCall) refuse(err *protoError) {
 	switch err.Code {
 	case codeInvalid, codeNotFound, codeConflict, codeNotAllowed:
@@ -164,7 +163,7 @@ func (c *compatCall) refuse(err *protoError) {
 	}
 }
 
-// success answers with a payload, as long as a frame can hold it.
+// success answers with a payload, if a frame can hold it.
 func (c *compatCall) success(payload string) {
 	if len(payload) > compatMaxReply {
 		c.answer(fmt.Sprintf("SERVERERROR%sthe reply would take %d bytes, and a frame takes %d: ask for less, or "+
@@ -178,7 +177,7 @@ func (c *compatCall) success(payload string) {
 // compatParseError is the reply to a request that cannot be read.
 func compatParseError(text string) string { return "CLIENTERROR" + compatSplit + "ParseError: " + text }
 
-// compatEcho bounds what an error repeats of a request.
+// compatEcho shortens what an error repeats of a request.
 func compatEcho(text string) string {
 	if len(text) <= compatMaxEcho {
 		return text
@@ -194,7 +193,7 @@ func compatStatusWrong(word string) string {
 	return "Unrecognised task status: " + compatEcho(word)
 }
 
-// compatTimeWrong complains of what is neither empty nor milliseconds. CDKTR says end of the start as well.
+// compatTimeWrong complains of a word that is neither empty nor milliseconds. CDKTR writes end for the start too.
 func compatTimeWrong(word string) string {
 	_, err := compatMillis(word)
 	if word != "" && err != nil {
@@ -233,7 +232,7 @@ type compatStatus struct {
 	Time     int64  `json:"timestamp_ms"`
 }
 
-// compatStatusOf says how a run stands, and since when.
+// compatStatusOf gives the status of a run in CDKTR's words, and since when it has it.
 func compatStatusOf(r *Run) compatStatus {
 	s := compatStatus{Workflow: r.Workflow, Instance: r.ID, Status: compatPending, Time: r.Queued.UnixMilli()}
 	switch r.State {
@@ -254,7 +253,7 @@ func compatStatusOf(r *Run) compatStatus {
 	return s
 }
 
-// newer says whether a status is in front of another.
+// newer says whether a status stands in front of another.
 func (s compatStatus) newer(other compatStatus) bool {
 	if s.Time != other.Time {
 		return s.Time > other.Time
@@ -358,7 +357,7 @@ type compatUvPython struct {
 	Directory *string  `json:"working_directory"`
 }
 
-// list lists the workflows that load, by id. They are written on a goroutine of their own: they may be thousands.
+// list lists the workflows that load, by id. They may be thousands: a goroutine of its own writes them.
 func (d *compat) list(c *compatCall) {
 	files := make([]*workflowFile, 0, len(d.p.catalog.files))
 	for _, f := range d.p.catalog.files {
@@ -383,7 +382,7 @@ func (d *compat) list(c *compatCall) {
 	})
 }
 
-// compatWorkflowOf puts a workflow into CDKTR's form, but for the tasks that are done already.
+// compatWorkflowOf puts a workflow into CDKTR's form, without the tasks that are done.
 func compatWorkflowOf(w *Workflow, file string, done map[string]bool) compatWorkflow {
 	name := orDefault(w.Name, w.ID)
 	out := compatWorkflow{ID: w.ID, Name: name, Description: compatOption(w.Description), Path: file,
@@ -454,8 +453,8 @@ func compatConfigOf(t *Task) compatConfig {
 	return compatConfig{Subprocess: sub}
 }
 
-// compatPlain gives a text as a program would get it where it refers to nothing, and whether it does refer to
-// something.
+// compatPlain gives a text as a program would get it, and whether it refers to something. Then plain is not what the
+// program would get.
 func compatPlain(text string) (plain string, refers bool) {
 	plain, err := workflowExpand(text, func(ref string) (string, bool) {
 		refers = true
@@ -467,7 +466,7 @@ func compatPlain(text string) (plain string, refers bool) {
 	return plain, refers
 }
 
-// compatOption gives null for a text that is empty.
+// compatOption gives null for an empty text.
 func compatOption(text string) *string {
 	if text == "" {
 		return nil

@@ -1,18 +1,18 @@
-// compat_agent.go: CDKTR's agents. One asks for a run each half second (FETCHWORKFLOW), says how it fares by the ids
-// that it makes up itself (AGENTWORKFLOWSTATUS, AGENTTASKSTATUS), and lives as long as it is heard of (REGISTERAGENT,
-// each 5 s; every other request of it counts as well). It has no connection of its own, no number of runs that it can
-// take, and cannot be told anything. Everything goes through the events and leases of our own agents. On the loop, all
-// of it.
+// compat_agent.go: CDKTR's agents. Such an agent asks for a run each half second (FETCHWORKFLOW), reports on it by ids
+// that it makes up itself (AGENTWORKFLOWSTATUS, AGENTTASKSTATUS), and lives for as long as it is heard of
+// (REGISTERAGENT, each 5 s; every other request of it counts too). It has no connection of its own and no capacity, and
+// cannot be told anything. Its runs have the events and leases of our own agents' runs. All of it runs on the loop.
 //
-// It is given runs of workflows that it can do as they are meant, and no others: see compatUnfit. A run is its from the
-// fetch on. One that it says nothing of for 30 s goes back to the queue: no task of it begins before we have been told.
-// All runs of an agent that was silent for 30 s are lost, and go again or are crashed as the workflow's failover says.
-// One that comes back with a run that was given up brings it back. What it says of a run that is no longer its own is
-// void; it is answered OK all the same, because it would not know what to do with no.
+// It is given only runs of workflows that it can do as they are meant: see compatUnfit. It owns a run once it has
+// fetched it. A run of which it says nothing for 30 s goes back to the queue: it begins no task before it has told us.
+// All runs of an agent that was silent for 30 s are given up: they run again or have crashed, as the workflow's
+// failover says. An agent that comes back with such a run gets it back. What it says of a run that is no longer its own
+// is void; it is answered OK all the same, because it could do nothing with another answer.
 //
-// Three things that it cannot tell us. Started again within 30 s under its old id, it looks as if it had never been
-// away, and its runs stay as they are; cancelled, a run of it ends for us and goes on over there. And after a restart
-// of the principal, which of several runs of one workflow on one agent a word is about has to be guessed: the oldest.
+// Three things it cannot tell us. If it is started again within 30 s under its old id, it looks as if it had never been
+// away, and its runs stay as they are. A run of it that is cancelled ends for us, and goes on at the agent. And after a
+// restart of the principal it is not known which of several runs of one workflow on one agent is meant: the oldest is
+// taken.
 
 package main
 
@@ -27,12 +27,12 @@ import (
 )
 
 const (
-	compatEpoch        = "cdktr"          // of agents that number nothing
-	compatBuild        = "CDKTR"          // the version that is shown of them: they do not say theirs
-	compatLostAfter    = 30 * time.Second // silence of an agent, or of a run that was fetched
-	compatMaxAgents    = 1000             // agents that may be known when another of these comes
+	compatEpoch        = "cdktr"          // the epoch of its agents, which have none
+	compatBuild        = "CDKTR"          // the version that is shown of them; they do not tell theirs
+	compatLostAfter    = 30 * time.Second // silence after which an agent is lost, or a run that was fetched is given up
+	compatMaxAgents    = 1000             // agents that are known; when there are as many no more of these may come
 	compatMaxName      = 255              // bytes of an agent's id
-	compatMaxInstances = 2000             // instance ids remembered; the oldest that are over go first
+	compatMaxInstances = 2000             // instance ids that are remembered; the oldest that are over go first
 	compatMaxWord      = 255              // bytes of an instance id
 )
 
@@ -66,7 +66,7 @@ type compatInstance struct {
 	id, agent     string
 	run, workflow string
 	lease         int
-	lines         int64             // output stored, as far as it came by this instance
+	lines         int64             // lines stored that came by this instance
 	tasks         map[string]string // its ids of task instances, and the tasks that they are of
 }
 
@@ -76,11 +76,11 @@ func compatNew(p *principal) dialect {
 		byFlow: map[compatKey]*compatInstance{}, byRun: map[string]*compatInstance{}}
 }
 
-// compatUnfit says why a workflow cannot be given to an agent of CDKTR, "" when it can. Tasks that are done are left
-// out. CDKTR starts a task as soon as one of those that it depends on has ended, so one at most is allowed. A shell
-// line is sent as /bin/sh -c LINE; it and every other text must not name what our agents hand to a task (CDKTR_OUTPUT
-// and the like). What a script looks for in its environment cannot be seen here: one that needs it asks for a label of
-// ours.
+// compatUnfit says why a workflow cannot be given to an agent of CDKTR, "" when it can. It does not look at tasks that
+// are done. CDKTR starts a task as soon as one of those that it depends on has ended, so a task may depend on one at
+// most. A shell line is sent as /bin/sh -c LINE. No text may name what our agents hand to a task (CDKTR_OUTPUT and the
+// like). What a script looks for in its environment cannot be seen here: a workflow with such a script asks for a label
+// of ours.
 func compatUnfit(w *Workflow, done map[string]bool) string {
 	switch {
 	case len(w.Agent) > 0:
@@ -113,7 +113,7 @@ func compatUnfit(w *Workflow, done map[string]bool) string {
 	return ""
 }
 
-// compatUnfitTask says what of a task CDKTR cannot do.
+// compatUnfitTask says what CDKTR cannot do of a task, "" when it can do all.
 func compatUnfitTask(t *Task, done map[string]bool) string {
 	waits := 0
 	for _, before := range t.Depends {
@@ -154,11 +154,11 @@ func compatUnfitTask(t *Task, done map[string]bool) string {
 	return ""
 }
 
-// hear notes that an agent is alive, and takes one in that was not known. It gives the reply to one that may not
-// come in, "" for all others.
+// hear notes that an agent is alive, and takes it in if it is new. It gives the reply to an agent that may not come in,
+// "" for all others.
 func (d *compat) hear(name string) (refusal string) {
 	a := d.p.state.Agents[name]
-	busy := a != nil && !d.speaks(a) && d.p.fleet.running[name] > 0 // one of ours, that is away
+	busy := a != nil && !d.speaks(a) && d.p.fleet.running[name] > 0 // one of our agents, which is away
 	switch {
 	case name == "":
 		return compatParseError("Missing arg AGENT_ID")
@@ -181,7 +181,7 @@ func (d *compat) hear(name string) (refusal string) {
 	return ""
 }
 
-// answer answers when this turn's events are on disk; at once, when there are none: agents ask twice a second.
+// answer answers when this turn's events are on disk, or at once when there are none: agents ask twice a second.
 func (d *compat) answer(c *compatCall, reply string) {
 	if len(d.p.batch) == 0 {
 		c.answer(reply)
@@ -199,7 +199,7 @@ func (d *compat) register(c *compatCall) {
 	d.answer(c, "OK")
 }
 
-// fetch gives an agent the first run of the queue that is for it, or nothing.
+// fetch gives an agent the first run of the queue that it can do, or nothing.
 func (d *compat) fetch(c *compatCall) {
 	name := c.args[0]
 	if refusal := d.hear(name); refusal != "" {
@@ -245,16 +245,16 @@ func (d *compat) pick() (*Run, string) {
 	return nil, ""
 }
 
-// holds says whether a run is still with the agent, by the assignment that is meant.
+// holds says whether an agent still has a run, under this lease.
 func (d *compat) holds(run, agent string, lease int) bool {
 	r := d.p.state.Runs[run]
 	return r != nil && r.Agent == agent && r.Lease == lease && (r.State == runRunning || r.State == runCrashed &&
 		r.Lost)
 }
 
-// find gives what an agent means by an instance id, nil when it means nothing that is its own now. An id that is
-// heard for the first time is bound to a run: of that workflow, when it is said (""), else of one that has that task;
-// to one that was fetched and not heard of, if there is one, else to one that was running before the principal started.
+// find gives the run that an agent means by an instance id, nil when that is none that it has now. An id that is new is
+// bound to a run of that workflow, or, if no workflow is named, to one that has that task: to a run that was fetched
+// and not heard of yet, or else to one that was running before the principal started.
 func (d *compat) find(agent, id, workflow, task string, begins bool) *compatInstance {
 	in := d.byAgent[compatKey{agent, id}]
 	if in != nil && (workflow == "" || in.workflow == workflow) {
@@ -287,7 +287,7 @@ func (d *compat) find(agent, id, workflow, task string, begins bool) *compatInst
 	return d.bind(id, loose[0])
 }
 
-// bound says whether an instance id is known for what is now at a run.
+// bound says whether an instance id is known for a run under its present lease.
 func (d *compat) bound(r *Run) bool {
 	in := d.byRun[r.ID]
 	return in != nil && in.lease == r.Lease
@@ -313,7 +313,7 @@ func (d *compat) bind(id string, r *Run) *compatInstance {
 	return in
 }
 
-// compatForget takes an instance off an index, unless another has its place there.
+// compatForget takes an instance off an index, unless another has taken its place there.
 func compatForget[K comparable](index map[K]*compatInstance, key K, in *compatInstance) {
 	if index[key] == in {
 		delete(index, key)
@@ -343,7 +343,7 @@ func (d *compat) runStatus(c *compatCall) {
 	}
 	e := &Event{Kind: evRunFinished, State: runSucceeded}
 	switch status {
-	case compatCompleted: // what it said of its tasks may have been lost on the way; this says it again
+	case compatCompleted: // its words about tasks may not have arrived: this implies them
 		for i := range r.Tasks {
 			if t := &r.Tasks[i]; taskActive(t.State) {
 				d.taskReport(in, t.Task, compatCompleted)
@@ -395,7 +395,7 @@ func compatWord(text string) bool {
 	return text != "" && len(text) <= compatMaxWord && utf8.ValidString(text)
 }
 
-// begin brings a run to where its agent can report on it: back, if it had been given up, and begun.
+// begin makes a run one that its agent can report on: it brings the run back if it was given up, and has it begin.
 func (d *compat) begin(in *compatInstance) *Run {
 	r := d.p.state.Runs[in.run]
 	if r.Lost {
@@ -412,8 +412,8 @@ func (d *compat) begin(in *compatInstance) *Run {
 	return r
 }
 
-// taskReport makes the events that bring a task of a run to a status. A task that has ended stays as it is: CDKTR
-// may run one twice.
+// taskReport makes the events that bring a task of a run to a status. A task that has ended stays as it is: CDKTR may
+// run one twice.
 func (d *compat) taskReport(in *compatInstance, task, status string) {
 	t := d.begin(in).task(task)
 	if !taskActive(t.State) {
@@ -437,7 +437,7 @@ func (d *compat) taskReport(in *compatInstance, task, status string) {
 	d.report(in, e)
 }
 
-// report folds an event of an agent as if one of ours had sent it.
+// report applies an event of an agent as if one of our agents had sent it.
 func (d *compat) report(in *compatInstance, e *Event) {
 	e.Agent, e.Run, e.Lease = in.agent, in.run, in.lease
 	d.p.fleet.takeEvent(&agentLink{name: in.agent}, e)
@@ -446,7 +446,7 @@ func (d *compat) report(in *compatInstance, e *Event) {
 // speaks says whether an agent is one of CDKTR's.
 func (d *compat) speaks(agent *Agent) bool { return agent != nil && agent.Epoch == compatEpoch }
 
-// cancel ends a run of an agent of CDKTR, which cannot be told. False when it is none of these.
+// cancel ends a run of an agent of CDKTR's, which cannot be told of it. False when another agent has the run.
 func (d *compat) cancel(r *Run, reason, by, from string) bool {
 	if !d.speaks(d.p.state.Agents[r.Agent]) {
 		return false
@@ -456,8 +456,8 @@ func (d *compat) cancel(r *Run, reason, by, from string) bool {
 	return true
 }
 
-// recovered gives an agent with runs as long as ever to be heard of after the principal was started. False when it
-// is none of CDKTR's.
+// recovered gives an agent of CDKTR's that has runs its usual time to be heard of after the principal was started.
+// False when it is another agent.
 func (d *compat) recovered(name string) bool {
 	if !d.speaks(d.p.state.Agents[name]) {
 		return false
@@ -472,8 +472,8 @@ func (d *compat) recovered(name string) bool {
 	return true
 }
 
-// giveUp gives up agents that have been silent for too long with all their runs, and runs that were fetched and
-// never heard of: the reply may not have arrived.
+// giveUp gives up agents that are silent for too long, with all their runs; and runs that were fetched and never heard
+// of, because the reply may not have arrived.
 func (d *compat) giveUp(now time.Time) {
 	for _, name := range sortedKeys(d.heard) {
 		if now.Sub(d.heard[name]) < compatLostAfter {
@@ -501,7 +501,7 @@ func (d *compat) giveUp(now time.Time) {
 	})
 }
 
-// present says whether an agent of CDKTR's is there: what it takes is its own business.
+// present says whether an agent of CDKTR's is there: it is not known what that can take.
 func (d *compat) present() bool {
 	for _, a := range d.p.state.Agents {
 		if d.speaks(a) && a.State != agentLost {

@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	compatFields     = 8               // words of a message of output: one with another number of them is none
+	compatFields     = 8               // fields of a record
 	compatMaxMillis  = 253402300799999 // the end of the year 9999: what a Stamp can write
-	compatQueryRange = 24 * time.Hour  // that QUERYLOGS looks back without a start
+	compatQueryRange = 24 * time.Hour  // how far QUERYLOGS looks back without a start
 	compatMaxQueries = 4               // searches at once
 	compatLook       = 1000            // lines between two looks whether the peer still waits
 	compatFront      = `{"t":"`        // what comes before the time in a stored line
@@ -37,7 +37,7 @@ type compatRecord struct {
 	level, payload           string
 }
 
-// compatRecordRead reads a record. The payload may hold the byte 1; what is before it cannot.
+// compatRecordRead reads a record. Only the payload may hold the byte 1.
 func compatRecordRead(body []byte) (compatRecord, error) {
 	f := strings.SplitN(string(body), compatSplit, compatFields)
 	if len(f) != compatFields {
@@ -51,7 +51,7 @@ func compatRecordRead(body []byte) (compatRecord, error) {
 		at: time.UnixMilli(int64(millis)), level: f[6], payload: f[7]}, nil
 }
 
-// text writes a record as it is sent. A byte 1 within a field would make two of it.
+// text writes a record as it is sent. It replaces a byte 1 in a field, which would make two of it.
 func (r *compatRecord) text() []byte {
 	fields := []string{r.workflow, r.name, r.instance, r.task, r.taskInstance, strconv.FormatInt(r.at.UnixMilli(), 10),
 		r.level, r.payload}
@@ -70,7 +70,7 @@ func (r *compatRecord) line(verbose bool) string {
 	return fmt.Sprintf("[%s %s] [%s/%s] %s", compatTime(r.at), r.level, r.instance, r.taskInstance, r.payload)
 }
 
-// compatTime writes a time as CDKTR does: the milliseconds only where there are some.
+// compatTime writes a time as CDKTR does: with milliseconds only if there are any.
 func compatTime(t time.Time) string {
 	t = t.UTC()
 	if t.Nanosecond()/1e6 == 0 {
@@ -79,8 +79,7 @@ func compatTime(t time.Time) string {
 	return t.Format("2006-01-02T15:04:05.000-07:00")
 }
 
-// compatRecordOf makes a record of a line of output. spec is the workflow that it belongs to, for the names; it may be
-// nil.
+// compatRecordOf makes a record of a line of output. spec is its workflow, for the names; it may be nil.
 func compatRecordOf(workflow string, spec *Workflow, l *LogLine) compatRecord {
 	r := compatRecord{workflow: workflow, name: workflow, instance: l.Run, task: l.Task, taskInstance: l.Task + "." +
 		strconv.Itoa(l.Attempt),
@@ -103,9 +102,8 @@ func compatRecordOf(workflow string, spec *Workflow, l *LogLine) compatRecord {
 // topic says whether a subscription is CDKTR's.
 func (d *compat) topic(topic string) bool { return compatTopic(topic) }
 
-// compatTopic says whether a subscription is CDKTR's. Ours begin with "event." or "log.", or are the beginning of
-// these: so a workflow whose id is "e", or "log", cannot be followed here in the dialect, nor can all workflows at
-// once.
+// compatTopic says whether a subscription is CDKTR's. Ours begin with "event." or "log.", or these begin with ours. So
+// the dialect cannot subscribe to a workflow whose id is "e" or "log", or to all workflows at once.
 func compatTopic(topic string) bool {
 	for _, ours := range []string{"event.", "log."} {
 		if strings.HasPrefix(topic, ours) || strings.HasPrefix(ours, topic) {
@@ -143,7 +141,8 @@ func compatPub(p *principal, conn wireConn) {
 	p.runSubscriber(conn, authOwner, func(string) bool { return true })
 }
 
-// publish sends output to the subscribers that want it as records. What one of them does not take is lost to it.
+// publish sends output as records to the subscribers that want it. A record that one of them does not take is dropped
+// for it.
 func (d *compat) publish(workflow string, lines []LogLine) {
 	var records [][]byte
 	for s := range d.p.followers.subscribers {
@@ -164,7 +163,7 @@ func (d *compat) publish(workflow string, lines []LogLine) {
 	}
 }
 
-// spec gives the workflow that a run in memory was queued with, nil for others.
+// spec gives the workflow that a run was queued with, nil when the run is not in memory.
 func (d *compat) spec(run string) *Workflow {
 	if r := d.p.state.Runs[run]; r != nil {
 		return d.p.state.Versions[r.Version]
@@ -172,7 +171,7 @@ func (d *compat) spec(run string) *Workflow {
 	return nil
 }
 
-// pushed takes what a PUSH peer sent if it is a log record, right or wrong: no JSON, and with the byte 1 in it.
+// pushed takes what a PUSH peer has sent if it is a log record, good or bad: it is not JSON and has the byte 1 in it.
 func (d *compat) pushed(body []byte, peer wirePeer) bool {
 	if len(body) == 0 || body[0] == '{' || !bytes.Contains(body, []byte(compatSplit)) {
 		return false
@@ -189,8 +188,8 @@ func (d *compat) pushed(body []byte, peer wirePeer) bool {
 	return true
 }
 
-// take stores a line of a run that an agent of CDKTR has, or had: its last lines come beside the word that the
-// run has ended, and later. They are numbered as they come.
+// take stores a line of a run that an agent of CDKTR's has or had: its last lines come together with the word that the
+// run has ended, or later. Lines are numbered as they come.
 func (d *compat) take(peer wirePeer, record *compatRecord) {
 	in := d.flow(record)
 	var r *Run
@@ -232,8 +231,8 @@ func (d *compat) take(peer wirePeer, record *compatRecord) {
 	d.p.followers.touched[r.ID] = true
 }
 
-// flow finds whose record it is, nil for nobody. After a restart of the principal an instance id may be new to
-// us: then it is that of the one run of the workflow that has none, if there is just one.
+// flow finds the instance that a record is of, nil when there is none. After a restart of the principal its id may be
+// new: then it is that of the one run of the workflow that has no instance yet, if there is just one.
 func (d *compat) flow(record *compatRecord) *compatInstance {
 	in := d.byFlow[compatKey{record.workflow, record.instance}]
 	if in != nil || !compatWord(record.instance) {
@@ -257,7 +256,8 @@ func (d *compat) flow(record *compatRecord) *compatInstance {
 	return d.bind(record.instance, loose)
 }
 
-// compatTaskOf gives the id of the task that a record is of: by its instance, else by its name, else the name.
+// compatTaskOf gives the id of the task that a record is of: by its instance, or else by its name. If neither is known
+// it gives the name.
 func compatTaskOf(in *compatInstance, spec *Workflow, record *compatRecord) string {
 	if task := in.tasks[record.taskInstance]; task != "" {
 		return task
@@ -302,7 +302,7 @@ func (d *compat) query(c *compatCall) {
 		c.refuse(refuse(codeBusy, "Failed to read logs: %d searches are under way", d.queries))
 		return
 	}
-	for _, in := range d.order { // the id that its agent gave a run is as good as ours
+	for _, in := range d.order { // a run may be named by the id that its agent gave it
 		if in.id == s.run && (c.args[2] == "" || c.args[2] == in.workflow) {
 			s.run = in.run
 		}
@@ -370,8 +370,8 @@ func (d *compat) searched(c *compatCall, s *compatSearch, specs map[string]*Work
 	return b.String(), nil
 }
 
-// scan goes through the output of one workflow. A line lies in the file of the day on which it came, which is not
-// before the day that its agent's clock said, but for a clock that is ahead.
+// scan searches the output of one workflow. A line is in the file of the day on which it came. That is not before the
+// day that its agent's clock said, unless that clock was ahead.
 func (d *compat) scan(c *compatCall, s *compatSearch, workflow string, spec *Workflow) error {
 	folder := idFolder(workflow)
 	spans, err := d.p.logs.spans(folder, logPlace{Day: s.from.Add(-24 * time.Hour).UTC().Format(logDayLayout)})
@@ -445,7 +445,7 @@ func (s *compatSearch) wants(line *LogLine) bool {
 	return !line.Time.Before(s.from) && line.Time.Before(s.to)
 }
 
-// add keeps a line that was found. Twice as much as a reply holds is kept at most.
+// add keeps a line that was found. It keeps at most twice as much as a reply holds.
 func (s *compatSearch) add(at time.Time, text string) {
 	s.found = append(s.found, compatFound{at, text})
 	s.bytes += len(text) + 1

@@ -39,7 +39,7 @@ var limitsDrawing = []string{"view"}
 var limitsFormats = []string{"exit*", "style*", "storeLine*Head", "storeLineBody", "storeSchema", "protoVersion",
 	"wireFlag*", "wireName*", "wireGreetingLen",
 	"procFionread", "procRSSUnit", "procKernelFlag", "spoolHeaderSize", "termKey*", "watchMask", "watchNames",
-	"watchBirth", "cronDaySeconds", "spoolLeap", "principalLevelRuns", "procExitBirth", "procSignal*", "curve*",
+	"watchBirth", "cronDaySeconds", "spoolLeap", "logLevelRuns", "procExitBirth", "procSignal*", "curve*",
 	"table*"}
 
 // limitsStub gives an empty package for every import but time, whose units periods are made of.

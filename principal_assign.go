@@ -1,4 +1,4 @@
-// principal_assign.go: which queued run goes to which agent, and what a run that goes to none waits for. All of it runs
+// principal_assign.go: which queued run goes to which agent, and what a run waits for that goes to none. All of it runs
 // on the principal's loop.
 
 package main
@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// assignQueued gives queued runs to agents, in the order of the queue, as far as agents have room.
+// assignQueued gives queued runs to agents, in the order of the queue, for as long as agents have room.
 func (f *fleet) assignQueued() {
 	f.askAgain(f.cfg.now())
 	if !f.assignable {
@@ -27,7 +27,7 @@ func (f *fleet) assignQueued() {
 			i++
 			continue
 		}
-		if f.assign(r, spec, link) { // r is out of the queue, in one way or another
+		if f.assign(r, spec, link) { // if not, the run has failed: it is out of the queue too
 			free--
 		}
 	}
@@ -45,8 +45,8 @@ func (f *fleet) freeOf(link *agentLink) int {
 	return a.Capacity - f.running[link.name]
 }
 
-// bestAgent picks the agent with the most room among those whose labels match and that can take the run; nil when none
-// has any.
+// bestAgent picks the agent with the most room among those that have the labels and can take the run; nil when there is
+// none.
 func (f *fleet) bestAgent(r *Run, spec *Workflow) *agentLink {
 	var best *agentLink
 	for _, link := range f.links {
@@ -77,10 +77,10 @@ func labelsMatch(want, has map[string]string) bool {
 	return true
 }
 
-// mustWait says why a queued run may not go yet although an agent is free, "" when it may: with overlap queue or
-// replace only the oldest active run of a workflow goes, and none while something lives that an earlier one left. With
-// skip that holds for runs that make up for missed ticks: there may be a thousand of them; and for what its own earlier
-// attempts have left.
+// mustWait says why a queued run may not go yet although an agent is free, "" when it may. With overlap queue or
+// replace only the oldest active run of a workflow goes, and none goes while processes live that an earlier one left.
+// With skip the same holds for runs that make up for missed ticks, of which there may be a thousand; any other run
+// waits only for what its own earlier attempts left.
 func (f *fleet) mustWait(r *Run, spec *Workflow) string {
 	if spec.Overlap == overlapAllow {
 		return ""
@@ -112,7 +112,7 @@ func (f *fleet) waitReason(r *Run) string {
 	return "all agents are busy"
 }
 
-// noTaker says why no agent that is there can take a run, however little it had to do; "" when one can.
+// noTaker says why none of the connected agents can take a run, even if it had nothing else to do; "" when one can.
 func (f *fleet) noTaker(r *Run, spec *Workflow) string {
 	if len(f.links) == 0 {
 		return fleetNoAgent
@@ -130,7 +130,7 @@ func (f *fleet) noTaker(r *Run, spec *Workflow) string {
 		taking++
 		if reason := f.unable(link, r.Version, spec); reason == "" {
 			able++
-		} else if first == "" || reason < first { // the same each time
+		} else if first == "" || reason < first { // of several, always the same one
 			first = reason
 		}
 	}
@@ -147,7 +147,7 @@ func (f *fleet) noTaker(r *Run, spec *Workflow) string {
 	return ""
 }
 
-// labelsText writes the labels that a run asks for, as k=v k=v; none is any agent.
+// labelsText writes the labels that a run asks for, as k=v k=v; "" when any agent will do.
 func labelsText(labels map[string]string) string {
 	text := ""
 	for _, k := range sortedKeys(labels) {
@@ -156,8 +156,8 @@ func labelsText(labels map[string]string) string {
 	return strings.TrimPrefix(text, " ")
 }
 
-// assign gives a run to an agent: the event first, the message once that is on disk. A run that does not fit into a
-// message with all that belongs to it has failed: no agent can be given it, and this gives false.
+// assign gives a run to an agent: first the event, and the message once that is on disk. It gives false for a run that
+// does not fit into a message with all that belongs to it: no agent can be given it, so it has failed.
 func (f *fleet) assign(r *Run, spec *Workflow, link *agentLink) bool {
 	if f.output.lines[r.ID] == 0 && r.LogDay != "" {
 		f.output.readLines(r)
@@ -166,7 +166,7 @@ func (f *fleet) assign(r *Run, spec *Workflow, link *agentLink) bool {
 		Params: r.Params, Spec: spec, Lines: f.output.lines[r.ID]}
 	for _, t := range r.Tasks {
 		if t.State == taskSucceeded {
-			// more is of no use to the agent
+			// the agent needs no more of it
 			as.Done = append(as.Done, TaskRun{Task: t.Task, State: t.State, Outputs: t.Outputs})
 		}
 	}

@@ -1,7 +1,7 @@
 // principal_attention.go: what needs a person: runs that failed since somebody looked, files that do not load, agents
-// that are lost, and what should have begun long ago. The loop lists it, from what the state has folded
-// (state_failure.go) and from what it knows itself; a goroutine of the request reads what the list is explained with:
-// the last lines of output, and what was different when it last went well.
+// that are lost, and what should have begun long ago. The loop makes the list from what the state has folded
+// (state_failure.go) and from what it knows itself. A goroutine of the request adds what explains it: the last lines of
+// output, and what was different when the workflow last went well.
 
 package main
 
@@ -15,22 +15,22 @@ import (
 
 const (
 	attentionPage     = 50             // items in one reply, at most: each may cost a look into history and output
-	attentionLines    = 10             // of output, with an item
-	attentionMaxLine  = 400            // bytes of each
-	attentionParams   = 5              // changed parameters that are told of
-	attentionMaxParam = 100            // bytes of the values of each
-	attentionAway     = agentLostAfter // an agent that is lost for so long is told of: others are starting again
-	// a run that is queued for so long, and that nobody can take, is overdue; without any agent it is at once
+	attentionLines    = 10             // lines of output that explain an item
+	attentionMaxLine  = 400            // bytes of each of these lines
+	attentionParams   = 5              // changed parameters that an item names
+	attentionMaxParam = 100            // bytes of each of their values
+	attentionAway     = agentLostAfter // how long an agent is lost before it is an item: some are only starting again
+	// how long a run is queued that no agent can take before it is overdue; without any agent it is at once
 	attentionWaits    = 5 * time.Minute
-	attentionNames    = 100             // workflows that an item names; the others are in its count
-	attentionLate     = 2 * time.Minute // a tick that is not decided for so long is, too
-	attentionMaxQueue = 200             // workflows with queued runs that are looked at, from the front of the queue
+	attentionNames    = 100             // workflows that an item names; it counts the others too
+	attentionLate     = 2 * time.Minute // how long a tick is not decided before it is overdue
+	attentionMaxQueue = 200             // workflows with queued runs that are looked at, in the order of the queue
 )
 
-// attentionCase is an item, and the runs that explain it: nil where they must be looked up in the history.
+// attentionCase is an item, and the runs that explain it; these are nil where they must be looked up in the history.
 type attentionCase struct {
 	item   AttentionItem
-	of     *AttentionItem // the one that those runs are of, where it is one of several; nil: item
+	of     *AttentionItem // the member that the runs are of, when item has members; nil: they are item's
 	failed *Run
 	good   *Run
 }
@@ -45,7 +45,7 @@ type attention struct {
 	timetable *timetable
 
 	troubled  map[string]bool // workflows with something that needs a person, acknowledged or not
-	warned    *AttentionItem  // the item of all files that are warned of, nil: there are none
+	warned    *AttentionItem  // the item of all files that load with warnings; nil: there are none
 	troubleAt time.Time       // when acknowledged troubles are next looked at
 }
 
@@ -55,8 +55,15 @@ func attentionNew(p *principal) *attention {
 		fleet: p.fleet, timetable: p.timetable, troubled: map[string]bool{}}
 }
 
-// each hands fn everything that needs a person and is for this peer, in no order, and whether it was
-// acknowledged or sleeps. Only on the loop.
+// observe keeps the set of workflows in trouble.
+func (a *attention) observe(c change) {
+	if c.event.Workflow != "" {
+		a.noteTrouble(c.event.Workflow)
+	}
+}
+
+// each hands fn everything that needs a person and that this peer may see, in no order, and whether it was acknowledged
+// or sleeps. Only on the loop.
 func (a *attention) each(grant *authGrant, now time.Time, fn func(item AttentionItem, seen bool)) {
 	acked := func(key string) bool {
 		ack, ok := a.state.Acks[key]
@@ -97,8 +104,8 @@ func (a *attention) each(grant *authGrant, now time.Time, fn func(item Attention
 	})
 }
 
-// items lists what needs a person, is for this peer, and was not acknowledged: what one cause has in several
-// workflows as one. Only on the loop.
+// items lists what needs a person, may be seen by this peer, and was not acknowledged. Items of several workflows with
+// one cause are one. Only on the loop.
 func (a *attention) items(grant *authGrant, now time.Time) (items []AttentionItem) {
 	alike := map[string]int{}
 	a.each(grant, now, func(item AttentionItem, seen bool) {
@@ -125,7 +132,7 @@ func (a *attention) items(grant *authGrant, now time.Time) (items []AttentionIte
 	return items
 }
 
-// attentionCause gives what items have in common that are one in several workflows, "" for an item that is one by
+// attentionCause gives the cause that makes one item of the items of several workflows, "" for an item that stands by
 // itself. An exit code is no cause: each program means something else by it.
 func attentionCause(item *AttentionItem) string {
 	cause := item.Reason
@@ -146,7 +153,7 @@ func attentionCause(item *AttentionItem) string {
 	return fmt.Sprintf("%s %v %s", item.Kind, item.Recovered, cause)
 }
 
-// merge makes one item of this one and another workflow's of the same cause.
+// merge adds the item of another workflow with the same cause.
 func (item *AttentionItem) merge(other AttentionItem) {
 	if item.members == nil {
 		item.members = []AttentionItem{*item}
@@ -154,7 +161,7 @@ func (item *AttentionItem) merge(other AttentionItem) {
 	item.members = append(item.members, other)
 }
 
-// sum writes together what its members say.
+// sum makes the item say what its members say together.
 func (item *AttentionItem) sum() {
 	newest := item.members[0]
 	agents := map[string]bool{}
@@ -184,8 +191,8 @@ func (item *AttentionItem) sum() {
 	item.Workflows = item.Workflows[:min(len(item.Workflows), attentionNames)]
 }
 
-// eachOverdue hands fn what should have begun: queued runs that no agent can take, by workflow, and ticks that nobody
-// has decided.
+// eachOverdue hands fn what should have begun: queued runs that no agent can take, one item a workflow, and ticks that
+// were not decided.
 func (a *attention) eachOverdue(now time.Time, fn func(AttentionItem)) {
 	looked, elsewhere := map[string]bool{}, a.dialect.present()
 	for _, r := range a.queue.runs {
@@ -248,8 +255,8 @@ func attentionFault(f *workflowFile) (key, reason string) {
 	return "", ""
 }
 
-// noteTrouble keeps the set of workflows that eachAttention looks at: those with a file, and with a fault in it or with
-// failures. Only on the loop.
+// noteTrouble keeps the set of workflows that each looks at: those that have a file, and a fault in it or failures.
+// Only on the loop.
 func (a *attention) noteTrouble(id string) {
 	f, ws := a.catalog.files[id], a.state.Workflows[id]
 	key, _ := attentionFault(f)
@@ -261,8 +268,8 @@ func (a *attention) noteTrouble(id string) {
 	delete(a.troubled, id)
 }
 
-// endFaultAcks takes back the acknowledgements of faults that are mended: should they come again, they are new. Only on
-// the loop.
+// endFaultAcks takes back the acknowledgements of faults that are mended, so that the same fault is new when it comes
+// again. Only on the loop.
 func (a *attention) endFaultAcks() {
 	for _, key := range sortedKeys(a.state.Acks) {
 		kind, rest, _ := strings.Cut(key, ":")
@@ -281,7 +288,7 @@ func (a *attention) count(grant *authGrant) int {
 	return len(a.items(grant, a.cfg.now()))
 }
 
-// lookAttention lists what needs a person, the newest first, and last what has come right by itself.
+// lookAttention lists what needs a person: the newest first, and last what has recovered by itself.
 func (l *looks) lookAttention(c *opCall) {
 	items, ok := lookAsk(l, c, func() []AttentionItem { return l.attention.items(c.grant, l.cfg.now()) })
 	if !ok {
@@ -321,7 +328,7 @@ func (l *looks) lookAttention(c *opCall) {
 	c.reply(reply)
 }
 
-// attentionRank puts what stops everything first, and what has recovered behind the rest.
+// attentionRank puts in front what stops everything, and at the end what has recovered.
 func attentionRank(item AttentionItem) int {
 	switch {
 	case item.Kind == attentionDisk, item.Kind == attentionFolder && len(item.Workflows) == 0,
@@ -339,7 +346,7 @@ func (a *attention) caseOf(item AttentionItem) attentionCase {
 	if item.Kind != attentionFailed {
 		return k
 	}
-	if len(item.members) > 0 { // the newest explains them all
+	if len(item.members) > 0 { // the newest member explains all
 		newest := a.caseOf(item.members[0])
 		k.of, k.failed, k.good = &newest.item, newest.failed, newest.good
 		return k
@@ -361,14 +368,14 @@ func (a *attention) caseOf(item AttentionItem) attentionCase {
 	return k
 }
 
-// explain looks up what is missing, in the history, and tells of an item's output and of what was different when the
-// workflow last went well. On the request's own goroutine.
+// explain looks up in the history what is missing, and adds the last output and what was different when the workflow
+// last went well. On the request's own goroutine.
 func (l *looks) explain(c *opCall, k *attentionCase) {
 	item, of := &k.item, &k.item
 	if k.of != nil {
 		of = k.of
 	}
-	item.Reason = protoReason(item.Reason) // of a run that came in before reasons had a bound
+	item.Reason = protoReason(item.Reason) // that of an old run may have no bound
 	if item.Kind != attentionFailed {
 		return
 	}
@@ -398,8 +405,7 @@ func (l *looks) explain(c *opCall, k *attentionCase) {
 	}
 }
 
-// lastLines gives the end of what a task of a run that has ended wrote to both streams, in order, and of each line its
-// stream.
+// lastLines gives the last lines that a task of an ended run wrote to both streams, in order, and the stream of each.
 func (l *looks) lastLines(r *Run, task string, over func() bool) (lines []string, streams string) {
 	if r.LogDay == "" {
 		return nil, ""
@@ -414,7 +420,7 @@ func (l *looks) lastLines(r *Run, task string, over func() bool) (lines []string
 	return lines, streams
 }
 
-// attentionChanged says in short sentences what a run that failed has other than the last good one before it.
+// attentionChanged says in short sentences how a failed run differs from the last good one before it.
 func attentionChanged(failed, good *Run) (changed []string) {
 	if good == nil {
 		return []string{"no good run is known"}
@@ -443,7 +449,7 @@ func attentionChanged(failed, good *Run) (changed []string) {
 	return append(changed, fmt.Sprintf("the last good run ended %s before", Duration(since)))
 }
 
-// opAck acknowledges an item: it is gone until something new happens, or, with until, until then.
+// opAck acknowledges an item: it is gone until something new happens, or until a time if the request names one.
 func (p *principal) opAck(c *opCall) {
 	now := p.cfg.now()
 	var found *AttentionItem
@@ -477,18 +483,18 @@ func (p *principal) opAck(c *opCall) {
 	}
 }
 
-// What is wrong with the principal itself and with its agents, where no run need have failed yet:
-// its disk, output that was dropped, the folder of the workflows, an agent's clock. What comes from somebody who was
-// asked lies in memory and is known again when it happens again.
+// Troubles: what is wrong with the principal itself and with its agents although no run may have failed yet: the disk,
+// output that was dropped, the folder of the workflows, an agent's clock. They are in memory only: after a restart a
+// trouble is known when it happens again.
 
-// attentionWarned is how many workflows the item of warnings names; the rest is counted.
+// attentionWarned is how many workflows the item of warnings names; the others are only counted.
 const attentionWarned = 20
 
-// attentionTroubles is how often it is looked whether what was acknowledged is over, while the loop is awake.
+// attentionTroubles is how often the loop looks, while it is awake, whether something that was acknowledged is over.
 const attentionTroubles = time.Minute
 
-// noteWarned makes the item of all files that load and are warned of, nil when there are none. It is another one, to be
-// acknowledged anew, when the warnings are others. Only on the loop.
+// noteWarned makes the item of all files that load with warnings, nil when there are none. When the warnings change it
+// is a new item, to be acknowledged anew. Only on the loop.
 func (a *attention) noteWarned() {
 	var item *AttentionItem
 	var all []string
@@ -524,8 +530,8 @@ func (a *attention) noteWarned() {
 	a.warned = item
 }
 
-// eachTrouble hands fn what is wrong and is for this peer: what is of no workflow is for those who may see agents. Only
-// on the loop.
+// eachTrouble hands fn what is wrong and that this peer may see. What belongs to no workflow is for those who may see
+// agents. Only on the loop.
 func (a *attention) eachTrouble(grant *authGrant, fn func(AttentionItem)) {
 	for id, d := range a.output.troubles {
 		if grant.sees(id) {
@@ -566,8 +572,8 @@ func (a *attention) eachTrouble(grant *authGrant, fn func(AttentionItem)) {
 	}
 }
 
-// endTroubleAcks takes back the acknowledgements of what is over, as it finds it once in attentionTroubles: should it
-// come again, it is new. Only on the loop.
+// endTroubleAcks takes back the acknowledgements of troubles that are over, so that the same trouble is new when it
+// comes again. It looks once in attentionTroubles. Only on the loop.
 func (a *attention) endTroubleAcks(now time.Time) {
 	if now.Before(a.troubleAt) || len(a.state.Acks) == 0 {
 		return
@@ -590,17 +596,10 @@ func (a *attention) endTroubleAcks(now time.Time) {
 	}
 }
 
-// attentionOfLeft makes the item of a run that has left something which lives.
+// attentionOfLeft makes the item of a run that left processes which live.
 func attentionOfLeft(workflow string, l *RunLeft) AttentionItem {
 	first := l.Processes[0]
 	return AttentionItem{Key: stateKey("left", workflow, l.Run), Kind: attentionLeft, Workflow: workflow,
 		Task: first.Task, Agent: first.Agent, Runs: []string{l.Run}, Count: 1,
 		First: l.Since, Last: l.Since, Reason: leftText(l.Processes) + ": " + first.Why + "; end it there, as root"}
-}
-
-// observe keeps the set of workflows in trouble.
-func (a *attention) observe(c change) {
-	if c.event.Workflow != "" {
-		a.noteTrouble(c.event.Workflow)
-	}
 }

@@ -11,13 +11,13 @@ import (
 type catalog struct {
 	*principalLoop
 	files  map[string]*workflowFile
-	ids    []string                    // of files, sorted; never changed, only replaced: looks keep it
-	hashes map[*Workflow]principalHash // of specs of files, as far as they were run
+	ids    []string                  // of files, sorted; never changed, only replaced: looks keep it
+	hashes map[*Workflow]catalogHash // of specs of files, as far as they were run
 }
 
 // catalogNew makes an empty catalog.
 func catalogNew(loop *principalLoop) *catalog {
-	return &catalog{principalLoop: loop, files: map[string]*workflowFile{}, hashes: map[*Workflow]principalHash{}}
+	return &catalog{principalLoop: loop, files: map[string]*workflowFile{}, hashes: map[*Workflow]catalogHash{}}
 }
 
 // folderNote says what is wrong with the workflows folder; "" when nothing is. Any goroutine may call it.
@@ -68,8 +68,8 @@ func (k *catalog) remove(id string) {
 // sortIDs makes the list of ids anew.
 func (k *catalog) sortIDs() { k.ids = sortedKeys(k.files) }
 
-// principalHash is the name of a version of a workflow, and its size as JSON.
-type principalHash struct {
+// catalogHash is the name of a version of a workflow, and its size as JSON.
+type catalogHash struct {
 	name string
 	size int
 }

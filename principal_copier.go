@@ -1,5 +1,5 @@
-// principal_copier.go: the copies of workflows, runs and agents that replies have in them. They are made on the loop,
-// so that what is sent elsewhere is nobody else's.
+// principal_copier.go: the copies of workflows, runs and agents that go into replies. They are made on the loop; other
+// goroutines may then keep and send them.
 
 package main
 
@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// copier makes copies for replies, with what only other parts of the principal know. Only on the loop.
+// copier makes copies for replies, and adds what other parts of the principal know. Only on the loop.
 type copier struct {
 	*principalLoop
 	catalog   *catalog
@@ -17,7 +17,7 @@ type copier struct {
 	timetable *timetable
 }
 
-// infoOf tells of one workflow what ls shows.
+// infoOf gives of a workflow what ls shows.
 func (cp *copier) infoOf(f *workflowFile) WorkflowInfo {
 	info := WorkflowInfo{Workflow: f.ID, Name: f.ID, File: f.File, Schedule: []string{},
 		Paused: cp.timetable.pausedBy(f.ID)}
@@ -45,8 +45,8 @@ func (cp *copier) infoOf(f *workflowFile) WorkflowInfo {
 	return info
 }
 
-// lastRun gives the newest run of a workflow, without its tasks where it is not in memory any more; nil when there is
-// none.
+// lastRun gives the newest run of a workflow, nil when there is none. A run that is not in memory any more has no
+// tasks.
 func (cp *copier) lastRun(workflow string) *Run {
 	if id := cp.newestRun(workflow); id != "" {
 		return cp.state.Runs[id]
@@ -73,7 +73,7 @@ func (cp *copier) newestRun(workflow string) string {
 	return newest
 }
 
-// shown copies a run for a reply; of a queued one it says what it waits for.
+// shown copies a run for a reply. A queued run's reason says what it waits for.
 func (cp *copier) shown(r *Run) *Run {
 	r = r.clone()
 	if r.State == runQueued {
@@ -86,7 +86,7 @@ func (cp *copier) shown(r *Run) *Run {
 	return r
 }
 
-// agentOf copies an agent, with what only its connection says. Only on the loop.
+// agentOf copies an agent, and adds what only its connection knows. Only on the loop.
 func (cp *copier) agentOf(name string) *Agent {
 	a := *cp.state.Agents[name]
 	a.Running = cp.fleet.running[name]
@@ -102,14 +102,14 @@ func (cp *copier) agentOf(name string) *Agent {
 			}
 		}
 	}
-	if a.Labels == nil || protoSize(a.Labels) > protoMaxLabels { // it came in before labels had a bound
+	if a.Labels == nil || protoSize(a.Labels) > protoMaxLabels { // those of an old agent may have no bound
 		a.Labels = map[string]string{}
 	}
 	a.Version = textHead(a.Version, protoMaxName)
 	return &a
 }
 
-// rowOf copies a run without its tasks, of which it gives the numbers. Only on the loop.
+// rowOf copies a run without its tasks, and gives their numbers instead. Only on the loop.
 func (cp *copier) rowOf(r *Run) RunRow {
 	row := protoRowOf(r)
 	spec := cp.state.Versions[r.Version]

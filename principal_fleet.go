@@ -1,7 +1,7 @@
-// principal_fleet.go: the principal's side of its agents: who is connected, which run goes to whom, what comes back,
-// and what becomes of the runs of an agent that goes silent. All of it runs on the principal's loop, but for
-// runAgentLink, which reads one agent's connection. A run is active on one agent at most: each assignment has a number,
-// the lease, and what an agent says of an earlier lease is void.
+// principal_fleet.go: the principal's side of its agents: who is connected, what an agent reports, and what becomes of
+// the runs of an agent that goes silent. All of it runs on the principal's loop, but for runAgentLink, which reads one
+// agent's connection. A run is active on at most one agent: each assignment has a number, the lease, and what an agent
+// says of an earlier lease is void.
 
 package main
 
@@ -12,51 +12,61 @@ import (
 )
 
 const (
-	// fleetAckBytes of output held unacknowledged make the principal ask for an fsync before the lazy one is due.
+	// fleetAckBytes is how much output an agent keeps unacknowledged before the principal asks for an fsync at once.
 	fleetAckBytes = 256 << 10
-	// fleetMaxFailovers bounds how often a run is given to another agent because its agent was lost, beyond the
-	// retries of its workflow: a run that kills its agent must not go round for ever.
-	fleetMaxFailovers   = 3
-	outputComplainAgain = time.Minute // between two complaints about output that cannot be stored
-	// fleetSkew is how far an agent's clock may be from ours without a word. The times of its lines of output are
-	// its own, those of tasks are made ours (timeEvent), and what was sent is older by its way here when it is
-	// compared.
+	// fleetMaxFailovers is how often a run is run again because its agent was lost, beyond the retries of its
+	// workflow: a run that kills its agent must not go round for ever.
+	fleetMaxFailovers = 3
+	// fleetSkew is how far an agent's clock may be from ours before it is a trouble. The times of its lines of output
+	// are by its clock, those of tasks by ours (timeEvent). A message is on its way for a part of the difference.
 	fleetSkew = 5 * time.Second
-	// fleetNoAgent is why nobody takes a run where nobody is there.
+	// fleetNoAgent is why a run waits when there is no agent at all.
 	fleetNoAgent = "no agent is connected"
-	// fleetMaxLoad is the most that a machine's load can be: more is no load.
+	// fleetMaxLoad is the highest load of a machine that is believed.
 	fleetMaxLoad = 1_000_000
-	// fleetLeftText is the bytes of each text about a process that was left; a longer one is shortened.
+	// fleetLeftText is how many bytes of each text about a process that was left are kept.
 	fleetLeftText = 128
 )
 
 // agentLink is one connected agent.
 type agentLink struct {
-	name    string
-	conn    wireConn
-	grant   *authGrant
-	by      string // whose key or user, and from where, for the audit trail
-	from    string
-	epoch   string
-	near    bool // it lives in this process, and cannot go silent
-	heard   time.Time
-	doubted time.Time      // when it was found silent for too long; zero: it was not
-	last    uint64         // the newest number it had spooled when it said hello
-	held    map[string]int // runs it said it holds, with their leases
-	leaving bool           // it is going away: it may be given no more
-	synced  bool           // what it had spooled has arrived: it may be given runs
-	folded  uint64         // newest number taken in
-	acked   uint64         // newest number acknowledged
-	unsafe  int            // bytes taken in since the last acknowledgement
-	ahead   time.Duration  // its clock, of ours, when it last said what time it is
-	skew    time.Duration  // the same, once it was found too far off twice in a row; 0 else
-	load    *float64       // of its machine, as it said last; nil: it did not
+	// Who it is:
+
+	name     string
+	conn     wireConn
+	grant    *authGrant
+	by, from string // whose key or user it came with, and from where, for the audit trail
+	epoch    string
+	near     bool // it is in this process, and cannot go silent
+
+	// Whether it is there:
+
+	heard   time.Time // its last word
+	doubted time.Time // when it was first found silent for too long; zero: it was not
+	leaving bool      // it goes away, and is given no more runs
+
+	// What of its spool has come:
+
+	last   uint64         // the newest number that it had spooled when it said hello
+	synced bool           // all up to last has come: it may be given runs
+	held   map[string]int // until then: the runs that it said it holds -> their leases
+	folded uint64         // the newest number that was taken in
+	acked  uint64         // the newest number that was acknowledged
+	unsafe int            // bytes taken in since then
+
+	// Its machine:
+
+	ahead time.Duration // how far its clock was ahead of ours when it last said the time
+	skew  time.Duration // the same, once it was too far off twice in a row; else 0
+	load  *float64      // as it said last; nil: it did not
+
+	// What it can do:
 
 	build string            // its version
 	can   []string          // the messages that it takes besides the first ones
 	knows map[string]bool   // the keys of a workflow that it knows
-	lacks map[string]string // version of a workflow -> why it is too old for it, "" when it is not
-	old   *fleetOld         // it was passed over because it is too old; nil: it was not
+	lacks map[string]string // version of a workflow -> why the agent is too old for it, "" when it is not
+	old   *fleetOld         // why it was passed over as too old; nil: it was not
 }
 
 // fleet is the agents: those that are connected, those that were, and what they have. It belongs to the principal's
@@ -88,8 +98,28 @@ func fleetNew(loop *principalLoop, queue *queue, output *output, followers *foll
 		left: map[string]string{}, refusals: map[fleetWhat]*fleetRefusal{}}
 }
 
-// noteLoad notes how busy an agent's machine is. Only the first word of it is news: like when it was heard, it changes
-// all the time, and is told with whatever else changes.
+// observe counts the runs of each agent, and keeps the index of what runs have left.
+func (f *fleet) observe(c change) {
+	f.count(c)
+	f.indexLeft(c.event)
+}
+
+// count counts the runs of each agent.
+func (f *fleet) count(c change) {
+	if !c.moved() {
+		return
+	}
+	f.assignable = true
+	if c.before == runRunning {
+		f.running[c.agent]--
+	}
+	if c.run.State == runRunning {
+		f.running[c.run.Agent]++
+	}
+}
+
+// noteLoad notes how busy an agent's machine is. Followers are told of the first such number only: the load changes all
+// the time, and goes out with whatever else changes.
 func (f *fleet) noteLoad(link *agentLink, load *float64) {
 	if load == nil || *load < 0 || *load > fleetMaxLoad {
 		return
@@ -100,7 +130,8 @@ func (f *fleet) noteLoad(link *agentLink, load *float64) {
 	link.load = load
 }
 
-// clocked compares an agent's clock with ours. Twice, because one message may just have been long on its way.
+// clocked compares an agent's clock with ours. It believes a difference when it has seen it twice: one message may have
+// been long on its way.
 func (f *fleet) clocked(link *agentLink, theirs Stamp, now time.Time) {
 	if link.near || theirs.IsZero() {
 		return
@@ -117,7 +148,7 @@ func (f *fleet) clocked(link *agentLink, theirs Stamp, now time.Time) {
 	}
 }
 
-// runAgentLink reads what a connected agent says until the connection ends, then takes the agent off. It is the
+// runAgentLink reads what a connected agent says until the connection ends, and then takes the agent off. It is the
 // goroutine of that connection; hello is its first message.
 func (f *fleet) runAgentLink(conn wireConn, grant *authGrant, hello *agentMsg) {
 	by, from := peerName(conn.Peer())
@@ -150,12 +181,13 @@ func (f *fleet) runAgentLink(conn wireConn, grant *authGrant, hello *agentMsg) {
 	f.call(func() { f.dropLink(link, "connection closed") })
 }
 
-// welcome takes an agent in: its runs are compared with the state, and it is told from where to send its spool.
+// welcome takes an agent in: it compares the agent's runs with the state, and tells the agent from which number on to
+// send its spool.
 func (f *fleet) welcome(link *agentLink, m *agentMsg) {
 	if reason := f.unwelcome(link, m); reason != "" {
 		f.note("an agent was not let in", link.conn.Peer(), "agent", m.Agent, "cause", reason)
 		link.send(&agentMsg{Op: msgRefused, Reason: reason})
-		f.workers.Go(func() { link.conn.Close() }) // after these words are out; the loop does not wait for that
+		f.workers.Go(func() { link.conn.Close() }) // Close waits until the refusal is sent, the loop does not
 		return
 	}
 	now := f.cfg.now()
@@ -165,8 +197,8 @@ func (f *fleet) welcome(link *agentLink, m *agentMsg) {
 	if a != nil && a.Epoch == link.epoch {
 		link.folded = a.N
 	}
-	// The state holds the numbers of events; those of output, and all that was acknowledged to an agent that was
-	// forgotten since, are known to the agent alone.
+	// The state has the numbers of events only. The agent knows those of output, and what was acknowledged to it if it
+	// was forgotten since.
 	link.folded = max(link.folded, m.N)
 	link.acked = link.folded
 	f.links[link.name] = link
@@ -204,7 +236,7 @@ func (f *fleet) welcome(link *agentLink, m *agentMsg) {
 }
 
 // unwelcome says why an agent may not come in, "" when it may. A second connection of the same agent replaces the
-// first; another agent with its name is refused while the first is there.
+// first; another agent with its name is refused while the first is connected.
 func (f *fleet) unwelcome(link *agentLink, m *agentMsg) string {
 	if fault := m.stranger(); fault != "" {
 		return fault
@@ -215,14 +247,14 @@ func (f *fleet) unwelcome(link *agentLink, m *agentMsg) string {
 	case max(len(m.Knows), len(m.Can)) > protoMaxKnows:
 		return fmt.Sprintf("the hello says that it knows %d keys and can %d messages, more than %d", len(m.Knows),
 			len(m.Can), protoMaxKnows)
-	case len(m.Version) > protoMaxName: // name and epoch the decoder has looked at
+	case len(m.Version) > protoMaxName: // the decoder has looked at name and epoch
 		return fmt.Sprintf("the version has %d bytes, and may have %d", len(m.Version), protoMaxName)
 	case labels > protoMaxLabels:
 		return fmt.Sprintf("the labels have %d bytes as JSON, and may have %d: start the agent with fewer or "+
 			"shorter ones", labels, protoMaxLabels)
 	}
 	g := link.grant
-	if g.Name != "" && g.Name != m.Agent { // a key is an agent's identity: it speaks for no other
+	if g.Name != "" && g.Name != m.Agent { // a key is one agent's: it speaks for no other
 		return fmt.Sprintf("this key is agent %q, not %q: start the agent with --name %s", g.Name, m.Agent, g.Name)
 	}
 	other := f.links[link.name]
@@ -237,8 +269,8 @@ func (f *fleet) unwelcome(link *agentLink, m *agentMsg) string {
 	return ""
 }
 
-// trySync marks an agent as ready for runs once all that it had spooled before has arrived. Runs that it was given and
-// does not hold are lost: it was started again, or never got them.
+// trySync marks an agent as ready for runs once all that it had spooled before has arrived. The agent has lost the runs
+// that it was given and does not hold: it was started again, or never got them.
 func (f *fleet) trySync(link *agentLink) {
 	if link.synced || link.folded < link.last {
 		return
@@ -255,7 +287,7 @@ func (f *fleet) trySync(link *agentLink) {
 	link.held = nil
 }
 
-// runsOf lists the running runs of an agent, oldest first.
+// runsOf lists the running runs of an agent.
 func (f *fleet) runsOf(agent string) []*Run {
 	var runs []*Run
 	if f.running[agent] == 0 {
@@ -272,9 +304,9 @@ func (f *fleet) runsOf(agent string) []*Run {
 	return runs
 }
 
-// giveUpRun ends what an agent had of a run: the run goes back to the queue where that is safe or asked for, else it is
-// over as crashed. told: the agent has said all it knows, so that what it did not begin was not begun. An agent that is
-// silent may be at it.
+// giveUpRun ends what an agent had of a run. The run goes back to the queue where that is safe or its workflow asks for
+// it; else it has crashed. told means that the agent has said all it knows, so that a run which it did not begin was
+// not begun; an agent that is silent may have begun it.
 func (f *fleet) giveUpRun(r *Run, reason string, told bool) {
 	spec := f.state.Versions[r.Version]
 	switch {
@@ -292,17 +324,18 @@ func (f *fleet) giveUpRun(r *Run, reason string, told bool) {
 	}
 }
 
-// fleetFailsOver says whether a run whose agent has lost it is to be run once more.
+// fleetFailsOver says whether a run that its agent has lost is to be run again.
 func fleetFailsOver(r *Run, spec *Workflow) bool {
 	return spec != nil && spec.failover() == failoverRerun && r.Attempt <= spec.Retries+fleetMaxFailovers
 }
 
-// has says whether the agent is at a run, by the lease that is meant.
+// has says whether the agent runs a run under this lease.
 func (l *agentLink) has(r *Run, lease int) bool {
 	return r != nil && r.State == runRunning && r.Agent == l.name && r.Lease == lease
 }
 
-// holds says whether the agent may go on with a run that it says it holds: it still has it, or it was lost with it.
+// holds says whether the agent may go on with a run that it says it holds: the run is still its own, or was given up
+// with it.
 func (l *agentLink) holds(r *Run, lease int) bool {
 	if r == nil || r.Agent != l.name || r.Lease != lease {
 		return false
@@ -310,8 +343,8 @@ func (l *agentLink) holds(r *Run, lease int) bool {
 	return runActive(r.State) || r.Lost
 }
 
-// dropLink takes an agent's connection off. Its runs go on over there; they are given up when it stays away, which
-// counts from its last word: a connection that was cut for its silence is not waited for twice.
+// dropLink takes an agent's connection off. The agent goes on with its runs; they are given up when it stays away. That
+// is counted from its last word: a connection that was cut for its silence is not waited for twice.
 func (f *fleet) dropLink(link *agentLink, reason string) {
 	if f.links[link.name] != link {
 		return
@@ -328,22 +361,22 @@ func (f *fleet) dropLink(link *agentLink, reason string) {
 		if !link.near {
 			at = link.heard.Add(agentLostAfter)
 		}
-		if soon := now.Add(agentDoubt); at.Before(soon) { // it may be at the door again: we may have slept
+		if soon := now.Add(agentDoubt); at.Before(soon) { // we may have slept, and it may be back at once
 			at = soon
 		}
 		f.losing[link.name] = at
 	}
 }
 
-// giveUpLost drops agents that have been silent for too long, and gives up the runs of those that stayed away. Silence
-// is looked at twice: after a sleep of this machine, or of this process, what agents said meanwhile is still to be
-// read. It looks when one of them may be due, not at every turn of the loop: there may be a thousand.
+// giveUpLost drops agents that have been silent for too long, and gives up the runs of those that stayed away. It looks
+// twice before it drops one: when this machine or this process has slept, what the agent said meanwhile is still to be
+// read. It looks at all agents only when one of them may be due, for there may be a thousand.
 func (f *fleet) giveUpLost(now time.Time) {
 	f.dialect.giveUp(now)
 	if now.Before(f.nextLoss) {
 		return
 	}
-	f.nextLoss = now.Add(agentLostAfter) // an agent that comes, is heard or is dropped from now on is due no sooner
+	f.nextLoss = now.Add(agentLostAfter) // no agent that comes, is heard or is dropped from now on is due before this
 	for _, name := range sortedKeys(f.links) {
 		link := f.links[name]
 		due := link.heard.Add(agentLostAfter)
@@ -369,7 +402,7 @@ func (f *fleet) giveUpLost(now time.Time) {
 			continue
 		}
 		delete(f.losing, name)
-		f.assignable = true // what it has left holds nobody back any more
+		f.assignable = true // no run waits any more for what it left
 		for _, r := range f.runsOf(name) {
 			f.giveUpRun(r, "agent "+name+" was lost", false)
 		}
@@ -389,7 +422,7 @@ func (f *fleet) mayLose() bool {
 	if len(f.losing) > 0 {
 		return true
 	}
-	for _, link := range f.links { // at most one is near
+	for _, link := range f.links { // at most one of them is near
 		if !link.near {
 			return true
 		}
@@ -441,7 +474,7 @@ func (f *fleet) hear(link *agentLink, m *agentMsg, size int) {
 	}
 }
 
-// takeItem folds number n of an agent's reports: an event, or output.
+// takeItem takes in number n of an agent's reports: an event, or output.
 func (f *fleet) takeItem(link *agentLink, item *agentItem, n uint64) {
 	if e := item.Event; e != nil {
 		e = protoReported(e, f.outputsOf(e))
@@ -456,10 +489,10 @@ func (f *fleet) takeItem(link *agentLink, item *agentItem, n uint64) {
 	}
 }
 
-// timeEvent gives an agent's event its time by our clock. That of the agent is taken where it can be: from when the run
-// was queued, or begun, until now. Where it cannot, its clock is off: what it was ahead when it said hello, or said
-// that it is there, is taken off, and where that is no time either it is now. So no run is filed where it did not
-// happen. What the agent said is kept beside it when that is far from it.
+// timeEvent gives an agent's event its time by our clock. The agent's own time is taken if it can be true: it lies
+// between when the run was queued or begun and now. Else the agent's clock is off: what it was ahead of ours, as far as
+// that is known, is taken off. If that cannot be true either, the time is now. So no run is filed under a day on which
+// it did not happen. What the agent said is kept beside it when it is far from that.
 func (f *fleet) timeEvent(link *agentLink, e *Event) {
 	r := f.state.Runs[e.Run]
 	if r == nil || link.near {
@@ -483,7 +516,7 @@ func (f *fleet) timeEvent(link *agentLink, e *Event) {
 	}
 }
 
-// outputsOf gives the bytes of the outputs that the run of an event has, where the event would add to them.
+// outputsOf gives the bytes of the outputs that the tasks of a run have already, for an event that adds to them.
 func (f *fleet) outputsOf(e *Event) (size int) {
 	r := f.state.Runs[e.Run]
 	if r != nil && len(e.Outputs) > 0 {
@@ -496,7 +529,7 @@ func (f *fleet) outputsOf(e *Event) (size int) {
 	return size
 }
 
-// takeEvent folds an agent's event, and what follows from it.
+// takeEvent applies an agent's event, and does what follows from it.
 func (f *fleet) takeEvent(link *agentLink, e *Event) {
 	r := f.state.Runs[e.Run]
 	if r != nil {
@@ -527,8 +560,8 @@ func (f *fleet) takeEvent(link *agentLink, e *Event) {
 	}
 }
 
-// fleetAsked makes of a crash what a person had asked for before, where the agent had not heard of that when it gave
-// the run up by itself.
+// fleetAsked makes a crash a cancellation where a person had asked for that, and the agent gave the run up by itself
+// before it heard of it.
 func fleetAsked(r *Run, e *Event) {
 	if e.Kind == evTaskFinished {
 		t := r.task(e.Task)
@@ -556,8 +589,8 @@ func fleetAsked(r *Run, e *Event) {
 	}
 }
 
-// afterRun looks at a run that its agent has ended: it may be due for another attempt, unless a person stopped it or a
-// task of it. What a person ended is begun again by a person.
+// afterRun queues a run again that its agent has ended, if its workflow asks for another attempt. A run of which a
+// person stopped anything is not tried again: a person begins it again.
 func (f *fleet) afterRun(r *Run) {
 	spec := f.state.Versions[r.Version]
 	if spec == nil || r.Cancelling != "" || r.taskStopped() {
@@ -573,7 +606,7 @@ func (f *fleet) afterRun(r *Run) {
 	}
 }
 
-// ackWhenDurable acknowledges what an agent has reported, as soon as the events among it are on disk.
+// ackWhenDurable acknowledges what an agent has reported, as soon as its events are on disk.
 func (f *fleet) ackWhenDurable(link *agentLink) {
 	n := link.folded
 	f.batchSync = f.batchSync || link.unsafe >= fleetAckBytes
@@ -589,7 +622,7 @@ func (l *agentLink) ack(n uint64) {
 	l.send(&agentMsg{Op: msgAck, N: n})
 }
 
-// send gives the agent a message. One that does not take what it is sent is cut off: it comes back when it can.
+// send gives the agent a message. An agent that does not take its messages is cut off; it comes back when it can.
 func (l *agentLink) send(m *agentMsg) {
 	m.V = protoVersion
 	l.sendBody(protoEncode(m))
@@ -602,7 +635,8 @@ func (l *agentLink) sendBody(body []byte) {
 	}
 }
 
-// cancelRun stops a run: one in the queue at once, a running one by its agent. It gives a note where that one is away.
+// cancelRun stops a run: a queued one at once, a running one by its agent. It gives a note for the reply when that
+// agent is away.
 func (f *fleet) cancelRun(r *Run, reason string, force bool, by, from string) (note string) {
 	if r.State == runQueued {
 		f.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, Reason: reason, By: by,
@@ -622,22 +656,11 @@ func (f *fleet) cancelRun(r *Run, reason string, force bool, by, from string) (n
 	return ""
 }
 
-// observe counts the runs of each agent, and keeps the index of what runs have left.
-func (f *fleet) observe(c change) {
-	f.count(c)
-	f.indexLeft(c.event)
-}
-
-// count counts the runs of each agent.
-func (f *fleet) count(c change) {
-	if !c.moved() {
-		return
-	}
-	f.assignable = true
-	if c.before == runRunning {
-		f.running[c.agent]--
-	}
-	if c.run.State == runRunning {
-		f.running[c.run.Agent]++
+// tellFollowed tells the agent of a run that somebody follows it, or that nobody does any more. Only on the loop.
+func (f *fleet) tellFollowed(r *Run, over bool) {
+	link := f.links[r.Agent]
+	if link != nil && slices.Contains(link.can, msgFollow) &&
+		r.State == runRunning && (over || f.followers.live[r.ID] != nil) {
+		link.send(&agentMsg{Op: msgFollow, Run: r.ID, Off: over})
 	}
 }

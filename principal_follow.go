@@ -1,6 +1,7 @@
-// principal_follow.go: replies that take their time. A follower is a goroutine that sleeps until the loop has touched
-// what it follows; then it asks the loop for a fresh copy, or reads on in the files, and sends what is new.
-// So a slow reader holds up its own follower only, and nothing is kept in memory for it.
+// principal_follow.go: replies that take their time: the progress of a run, output, the audit trail. A follower is a
+// goroutine that sleeps until the loop has touched what it follows; then it asks the loop for a fresh copy, or reads on
+// in the files, and sends what is new. So a slow reader holds up its own follower only, and nothing is kept in memory
+// for it.
 
 package main
 
@@ -15,18 +16,19 @@ import (
 )
 
 const (
-	followGap  = 20 * time.Millisecond // between two looks at what changes all the time
+	followGap  = 20 * time.Millisecond // between two looks at a run that changes all the time
 	followPage = 500                   // events in one reply
 
-	followLines     = protoMaxLines // lines of output that are read at once, with a place among those that read files,
-	followGrepSteps = 10_000        // of a regular expression
+	followLines     = protoMaxLines // lines of output that are read at once, while the look has a place
+	followGrepSteps = 10_000        // steps of a regular expression that output is searched for
 
-	// and about so many bytes of them; they are sent without one. As JSON they have six times as many at most
+	// bytes of output that are read at once, about; as JSON they have at most six times as many
 	followBytes = 64 << 10
-	followHead  = 512 // bytes that a record has beside its text, for that
+	followHead  = 512 // bytes that a record is taken to have beside its text
 )
 
-// sleep waits for the follower. False when the stream, the connection or the principal has ended; the peer is told.
+// sleep waits until what is followed has changed. False when the stream, the connection or the principal has ended; the
+// peer is told.
 func (l *looks) sleep(w *follower, c *opCall) bool {
 	select {
 	case <-w.ch:
@@ -40,7 +42,7 @@ func (l *looks) sleep(w *follower, c *opCall) bool {
 	return false
 }
 
-// refuseStopping ends a stream because the principal is going down.
+// refuseStopping ends a stream because the principal stops.
 func (l *principalLoop) refuseStopping(c *opCall) {
 	if c.req.Run != "" {
 		c.refuse(refuse(codeStopping, "the principal is stopping; run %s goes on", c.req.Run))
@@ -49,8 +51,8 @@ func (l *principalLoop) refuseStopping(c *opCall) {
 	c.refuse(refuse(codeStopping, "the principal is stopping"))
 }
 
-// followRun answers `run` and `wait`: at once when the run is on disk, or when it has ended, or with its progress.
-// Only on the loop.
+// followRun answers the ops run and wait: at once when the run is on disk, or when it has ended, or with its progress
+// until then, as the request asks. Only on the loop.
 func (l *looks) followRun(c *opCall, id string) {
 	if !c.req.Wait && !c.req.Follow || l.state.Runs[id] == nil {
 		l.whenDurable(func() { c.reply(Reply{Run: id}) })
@@ -69,21 +71,21 @@ func (l *looks) followRun(c *opCall, id string) {
 		}
 		l.workers.Go(func() { l.runFollower(c, id, w, stream) })
 	}
-	if c.req.Op == "wait" { // nothing rests on it that is not on the disk already: it must not have a turn synced
+	if c.req.Op == "wait" { // all that it tells is on disk: the turn need not be synced for it
 		begin()
 		return
 	}
 	l.whenDurable(begin)
 }
 
-// runFollower sends what changes in a run until it has ended: changed tasks and new output if stream is set, and the
-// run itself in the last reply. It wakes when the loop touched the run.
+// runFollower waits until a run has ended, and sends the run in the last reply. If stream is set it also sends changed
+// tasks and new output as they come. It wakes when the loop has touched the run.
 func (l *looks) runFollower(c *opCall, id string, w *follower, stream bool) {
 	defer l.followers.unfollow(w)
 	var sent []TaskRun
 	var place logPlace
 	attempt := 0
-	if c.req.Op == "run" { // it is there from the first
+	if c.req.Op == "run" { // it follows the run from its first attempt on
 		attempt = 1
 	}
 	for l.sleep(w, c) {
@@ -93,7 +95,7 @@ func (l *looks) runFollower(c *opCall, id string, w *follower, stream bool) {
 			return
 		}
 		if stream {
-			if attempt > 0 && r.Attempt > attempt { // else a failed task would just run once more
+			if attempt > 0 && r.Attempt > attempt { // or it would look as if a failed task began again
 				c.reply(Reply{More: true, Run: id, Note: fmt.Sprintf("the run is tried again: attempt %d", r.Attempt)})
 			}
 			attempt = r.Attempt
@@ -107,7 +109,7 @@ func (l *looks) runFollower(c *opCall, id string, w *follower, stream bool) {
 			sent = r.Tasks
 		}
 		if !runActive(r.State) {
-			select { // the end is told once it is on disk
+			select { // the end is told when it is on disk
 			case <-safe:
 				row, left := protoRunRow(r)
 				c.reply(Reply{Run: id, Runs: []*Run{row}, Note: left})
@@ -122,8 +124,8 @@ func (l *looks) runFollower(c *opCall, id string, w *follower, stream bool) {
 	}
 }
 
-// pause lets changes gather for a moment, so that a busy run costs a follower 50 messages a second, not thousands. The
-// end of the run is news that does not wait.
+// pause lets changes gather for a moment, so that a busy run costs a follower 50 messages a second and not thousands.
+// It ends early when the run ends.
 func (l *looks) pause(c *opCall, w *follower, gap time.Duration) {
 	t := time.NewTimer(gap)
 	defer t.Stop()
@@ -136,8 +138,8 @@ func (l *looks) pause(c *opCall, w *follower, gap time.Duration) {
 	}
 }
 
-// copyRun asks the loop for a run as it is, and for a channel that is closed once that is on disk; nil when the
-// principal has stopped.
+// copyRun asks the loop for a run as it is, and for a channel that is closed once that is on disk. The run is nil when
+// the principal has stopped.
 func (l *looks) copyRun(id string) (*Run, <-chan struct{}) {
 	safe := make(chan struct{})
 	r, _ := principalAsk(l, func() *Run {
@@ -153,7 +155,7 @@ func (l *looks) copyRun(id string) (*Run, <-chan struct{}) {
 	return r, safe
 }
 
-// tasksChanged gives the tasks of now that are not as they were.
+// tasksChanged gives the tasks of now that differ from those before.
 func tasksChanged(before, now []TaskRun) []TaskRun {
 	var changed []TaskRun
 	for i := range now {
@@ -164,8 +166,8 @@ func tasksChanged(before, now []TaskRun) []TaskRun {
 	return changed
 }
 
-// sendLines sends the output of a run that lies behind a place, and gives the place behind it. A reader that is slow
-// makes it wait, and it alone: what is sent was read before, a few lines at a time.
+// sendLines sends the output of a run behind a place, and gives the place behind what was sent. It reads a few lines
+// before it sends them, so that a slow reader makes nobody else wait.
 func (l *looks) sendLines(c *opCall, r *Run, from logPlace, filter logFilter) logPlace {
 	if r.LogDay == "" {
 		return from
@@ -193,7 +195,8 @@ func (l *looks) sendLines(c *opCall, r *Run, from logPlace, filter logFilter) lo
 	}
 }
 
-// sendRecords sends output: many lines in a reply where n says so, else one. False when nobody wants more.
+// sendRecords sends output: many lines in a reply if the request's n asks for that, else one. False when nobody wants
+// more.
 func (c *opCall) sendRecords(records []LogRecord) bool {
 	if len(records) == 0 {
 		return true
@@ -205,7 +208,7 @@ func (c *opCall) sendRecords(records []LogRecord) bool {
 	return all.eachLine(func(line *LogLine) error { return c.send(Reply{Line: line}) }) == nil
 }
 
-// endOfLines gives the place behind all output of a run that is there.
+// endOfLines gives the place behind all output that a run has now.
 func (l *looks) endOfLines(c *opCall, r *Run) logPlace {
 	if r.LogDay == "" || !l.readPlace(c) {
 		return logPlace{}
@@ -221,8 +224,8 @@ func (l *looks) endOfLines(c *opCall, r *Run) logPlace {
 // errFollowMore says that there are more lines than are read at once.
 var errFollowMore = errors.New("there is more output")
 
-// someLines reads the output of a run from a place on, as much of it as is read at once and most lines at most, and
-// gives the place behind it.
+// someLines reads the output of a run from a place on, at most so many lines and about followBytes, and gives the place
+// behind them.
 func (l *looks) someLines(r *Run, from logPlace, filter logFilter,
 	most int) (records []LogRecord, next logPlace, err error) {
 	var pack recordPacker
@@ -239,7 +242,7 @@ func (l *looks) someLines(r *Run, from logPlace, filter logFilter,
 	return pack.records(), next, err
 }
 
-// lookLogs sends the output of a run, and with follow what comes until the run ends.
+// lookLogs sends the output of a run; with follow it goes on until the run ends.
 func (l *looks) lookLogs(c *opCall) {
 	filter, refused := logsFilter(c)
 	if refused != nil {
@@ -281,7 +284,7 @@ func (l *looks) lookLogs(c *opCall) {
 	}
 }
 
-// logsFilter reads which lines are wanted. A regular expression may take its time: not on the loop.
+// logsFilter reads which lines are wanted. Not on the loop: a regular expression may take its time.
 func logsFilter(c *opCall) (filter logFilter, refused *protoError) {
 	filter = logFilter{Task: c.req.Task, Stream: c.req.Stream, Since: c.req.Since.Time, Before: c.req.Before,
 		Tail: int(c.req.Last)}
@@ -301,8 +304,8 @@ func logsFilter(c *opCall) (filter logFilter, refused *protoError) {
 	return filter, nil
 }
 
-// followGrep compiles what output is searched for. One that grows too large when its counts are written out is refused
-// before it is: each step of it may be taken for each letter of the output.
+// followGrep compiles the expression that output is searched for. It refuses one that is too large with its counts
+// written out, before it is compiled: each step may be taken for each letter of the output.
 func followGrep(text string) (*regexp.Regexp, error) {
 	tree, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
@@ -315,8 +318,8 @@ func followGrep(text string) (*regexp.Regexp, error) {
 	return regexp.Compile(text)
 }
 
-// followSteps counts the steps of an expression with its counts written out, a range of a class for one of each, up to
-// about a bound.
+// followSteps counts the steps of an expression with its counts written out, and one for each range of a class. It
+// counts no further than about most.
 func followSteps(re *syntax.Regexp, most int) int {
 	n := 1 + len(re.Rune)
 	for _, sub := range re.Sub {
@@ -335,10 +338,10 @@ func followSteps(re *syntax.Regexp, most int) int {
 	return n
 }
 
-// logsOf finds out of which run output is wanted, and refuses when there is none. Only on the loop.
+// logsOf finds the run of which output is wanted, and refuses when there is none. Only on the loop.
 func (l *looks) logsOf(c *opCall) *protoError {
 	if c.req.Run == "" {
-		if last := l.copier.lastRun(c.req.Workflow); last != nil { // also of a workflow whose file is gone
+		if last := l.copier.lastRun(c.req.Workflow); last != nil { // the workflow's file may be gone
 			c.req.Run = last.ID
 		}
 	}
@@ -351,14 +354,15 @@ func (l *looks) logsOf(c *opCall) *protoError {
 	return refuse(codeNotFound, "workflow %s has not run yet", c.req.Workflow)
 }
 
-// logFollower sends what output there is, then, with a follower, what comes. It wakes when the loop touched the run.
+// logFollower sends the output that there is. With w it goes on with what comes until the run ends; it wakes when the
+// loop has touched the run.
 func (l *looks) logFollower(c *opCall, r *Run, w *follower, filter logFilter) {
 	if filter.Task != "" && r.task(filter.Task) == nil {
 		c.refuse(noTask(r, filter.Task).meant())
 		return
 	}
 	var place logPlace
-	if c.req.Last == protoNone || c.req.N == protoNone { // nothing of what is there, only what comes
+	if c.req.Last == protoNone || c.req.N == protoNone { // only what comes is wanted
 		filter.Tail = 0
 		place = l.endOfLines(c, r)
 		if w == nil {
@@ -390,8 +394,8 @@ func (l *looks) logFollower(c *opCall, r *Run, w *follower, filter logFilter) {
 	}
 }
 
-// lookEvents sends the audit trail from a number or a time on, and with follow what comes. It reads the journal in
-// pages. With a follower it goes on for as long as the connection does; it wakes when the journal has grown.
+// lookEvents sends the audit trail from a number or a time on. It reads the journal in pages. With follow it goes on
+// for as long as the connection lasts; it wakes when the journal has grown.
 func (l *looks) lookEvents(c *opCall) {
 	var w *follower
 	if c.req.Follow {
@@ -431,7 +435,7 @@ func (l *looks) lookEvents(c *opCall) {
 			return
 		case len(page) > 0:
 			if c.send(Reply{Events: page, Seq: seq}) != nil {
-				c.reply(Reply{}) // it was stopped, or there is nobody to read this
+				c.reply(Reply{}) // the stream was stopped, or nobody reads it
 				return
 			}
 		}
@@ -441,8 +445,8 @@ func (l *looks) lookEvents(c *opCall) {
 	}
 }
 
-// someEvents reads a page of the journal from a number on, and gives the number behind it. What a peer may not see is
-// passed over.
+// someEvents reads a page of the journal from a number on, without what the peer may not see, and gives the number
+// behind it.
 func (l *looks) someEvents(c *opCall, seq uint64) (page []*Event, next uint64, err error) {
 	if !l.readPlace(c) {
 		return nil, seq, nil
@@ -472,17 +476,8 @@ func (l *looks) someEvents(c *opCall, seq uint64) (page []*Event, next uint64, e
 // run and ask for them. Nothing of them is stored: a line is stored when it ends. The agent sends them only while
 // somebody follows.
 
-// tellFollowed tells the agent of a run that somebody follows it, or that nobody does any more. Only on the loop.
-func (f *fleet) tellFollowed(r *Run, over bool) {
-	link := f.links[r.Agent]
-	if link != nil && slices.Contains(link.can, msgFollow) &&
-		r.State == runRunning && (over || f.followers.live[r.ID] != nil) {
-		link.send(&agentMsg{Op: msgFollow, Run: r.ID, Off: over})
-	}
-}
-
-// sendLive sends the lines without an end that a follower has not got yet, and an empty one for each that is no more.
-// It is called behind sendLines: what has ended meanwhile was sent before.
+// sendLive sends the lines without an end that a follower has not got yet, and an empty line for each that is gone. It
+// is called behind sendLines, which has sent those that have ended meanwhile.
 func (l *looks) sendLive(c *opCall, w *follower, filter logFilter) {
 	if !c.req.All || filter.Grep != nil {
 		return

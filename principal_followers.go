@@ -36,18 +36,26 @@ func followersNew(loop *principalLoop, queue *queue, catalog *catalog) *follower
 		subscribers: map[*subscriber]bool{}, ofJournal: map[*follower]bool{}}
 }
 
+// observe wakes the followers of the run at the end of the turn, and marks rows for those of the lists.
+func (fs *followers) observe(c change) {
+	if c.run != nil {
+		fs.touched[c.run.ID] = true
+	}
+	fs.newsOf(c.event, c.before, c.agent)
+}
+
 // follower is somebody who follows a run or the journal: a goroutine sleeps until ch holds a token, which it does when
 // what is followed has changed.
 type follower struct {
-	run   string // that is followed; "": the journal is
+	run   string // the run that is followed; "": the journal is
 	ch    chan struct{}
 	over  chan struct{}      // closed when the run has ended
-	ended bool               // over is closed; belongs to the loop
-	live  bool               // it is woken for lines without an end as well; the loop's
-	shown map[string]LogLine // those that its follower has got; the follower's
+	ended bool               // over is closed; the loop's
+	live  bool               // it is woken for lines without an end too; the loop's
+	shown map[string]LogLine // lines without an end that were sent; its goroutine's
 }
 
-// wake leaves a token, unless there is one to read already.
+// wake leaves a token, unless there is one already.
 func (w *follower) wake() {
 	select {
 	case w.ch <- struct{}{}:
@@ -80,7 +88,7 @@ func (fs *followers) wakeJournal() {
 	}
 }
 
-// unfollow takes a follower off. From any goroutine.
+// unfollow takes a follower off. Any goroutine may call it.
 func (fs *followers) unfollow(w *follower) {
 	if w.run != "" {
 		fs.call(func() {
@@ -94,7 +102,7 @@ func (fs *followers) unfollow(w *follower) {
 	delete(fs.ofJournal, w)
 }
 
-// wakeTouched tells the followers of this turn's changes.
+// wakeTouched wakes the followers of the runs that this turn has changed.
 func (fs *followers) wakeTouched() {
 	if len(fs.touched) == 0 {
 		return
@@ -112,20 +120,19 @@ func (fs *followers) wakeTouched() {
 	clear(fs.touched)
 }
 
-// followMaxLive is the most bytes of a line without an end that is shown. What an agent sends that is longer is not
-// shown.
+// followMaxLive is how many bytes of a line without an end are shown. A longer one is not shown at all.
 const followMaxLive = 4 << 10
 
-// liveRun is what is shown of an active run that somebody follows. It belongs to the loop.
+// liveRun is what is shown of an active run beside its stored output. It belongs to the loop.
 type liveRun struct {
 	followers int
-	lines     map[string]LogLine // by liveKey; two for each task at most
+	lines     map[string]LogLine // by liveKey: at most two for each task
 }
 
-// liveKey names a stream of output.
+// liveKey names a task's stream of output.
 func liveKey(l *LogLine) string { return l.Stream + l.Task }
 
-// followLive has a follower woken for lines without an end as well. Only on the loop.
+// followLive has a follower woken for lines without an end too. Only on the loop.
 func (fs *followers) followLive(w *follower) {
 	r := fs.state.Runs[w.run]
 	if r == nil || !runActive(r.State) {
@@ -141,7 +148,7 @@ func (fs *followers) followLive(w *follower) {
 	l.followers++
 }
 
-// unfollowLive takes a follower off again; with the last one the agent is told that nobody follows. Only on the loop.
+// unfollowLive undoes followLive. The agent is told when this was the last follower of the run. Only on the loop.
 func (fs *followers) unfollowLive(w *follower) {
 	l := fs.live[w.run]
 	if !w.live || l == nil {
@@ -177,21 +184,13 @@ func (fs *followers) takeLive(link *agentLink, m *agentMsg) {
 	}
 }
 
-// endLive notes that lines have ended: they are stored now. Only on the loop.
+// endLive drops lines without an end that have ended: they are stored now. Only on the loop.
 func (fs *followers) endLive(run string, lines []LogLine) {
 	if l := fs.live[run]; l != nil {
 		for i := range lines {
 			delete(l.lines, liveKey(&lines[i]))
 		}
 	}
-}
-
-// observe wakes the followers of the run at the end of the turn, and marks rows for those of the lists.
-func (fs *followers) observe(c change) {
-	if c.run != nil {
-		fs.touched[c.run.ID] = true
-	}
-	fs.newsOf(c.event, c.before, c.agent)
 }
 
 // mayFollow says why a peer cannot follow the lists now, nil when it can. Only on the loop.
@@ -216,14 +215,14 @@ func (fs *followers) mayFollow(c *opCall) *protoError {
 	return nil
 }
 
-// newsNames is rows by their names, each list in the order in which it is to be sent.
+// newsNames is rows of the lists by their names, each in the order in which they are to be sent.
 type newsNames struct{ workflows, runs, agents []string }
 
-// empty says whether it names no row.
+// empty says whether there are no names.
 func (n *newsNames) empty() bool { return len(n.workflows)+len(n.runs)+len(n.agents) == 0 }
 
-// newsFollower is one follower of the lists. Its sets belong to the loop, which swaps them when the follower takes
-// them.
+// newsFollower is one follower of the lists. Its sets are the rows that have changed since it took them last; they
+// belong to the loop.
 type newsFollower struct {
 	follower
 	conn      wireConn
@@ -231,10 +230,11 @@ type newsFollower struct {
 	workflows map[string]bool
 	runs      map[string]bool
 	agents    map[string]bool
-	attention int // as it was told; the loop's too
+	attention int // the number of items that it was told last; the loop's
 }
 
-// newsAll names every row that a new follower is shown: all but the finished runs, of which it wants the newest n.
+// newsAll names every row that a new follower is shown: all workflows, active runs and agents, and the newest n
+// finished runs.
 func (fs *followers) newsAll(w *newsFollower, n int) *newsNames {
 	all := &newsNames{}
 	for id := range fs.catalog.files {
@@ -261,10 +261,10 @@ func (fs *followers) newsAll(w *newsFollower, n int) *newsNames {
 	return all
 }
 
-// seesAgents says whether agents are for this peer: they belong to no workflow.
+// seesAgents says whether the peer may see agents, which belong to no workflow.
 func (w *newsFollower) seesAgents() bool { return w.grant.may(protoOpOf("agents")) }
 
-// take gives what was marked, and begins anew. Only on the loop.
+// take gives the rows that were marked, and begins new sets. Only on the loop.
 func (w *newsFollower) take() *newsNames {
 	names := &newsNames{slices.Collect(maps.Keys(w.workflows)), slices.Collect(maps.Keys(w.runs)),
 		slices.Collect(maps.Keys(w.agents))}
@@ -272,8 +272,8 @@ func (w *newsFollower) take() *newsNames {
 	return names
 }
 
-// mark notes a changed row in one of the follower's sets. A reader for whom too many wait is cut off: when it comes
-// back it is shown the lists as they are.
+// mark notes a changed row in one of the sets. A reader with too many marks is cut off; it is shown the whole lists
+// when it comes back.
 func (w *newsFollower) mark(set map[string]bool, name string) {
 	set[name] = true
 	if len(set) > newsMaxDirty {
@@ -300,12 +300,12 @@ func (fs *followers) newsOf(e *Event, before, agent string) {
 		return
 	case evAgentUp, evAgentLost, evAgentDrained, evAgentUndrain, evAgentForgot:
 		fs.newsAgent(e.Agent)
-		fs.newsRuns(fs.queue.runs) // what runs wait for is another thing now
+		fs.newsRuns(fs.queue.runs) // they may wait for something else now
 		return
 	case evTaskStarted, evTaskRetrying, evTaskFinished, evTaskStopping:
 	case evLeft:
 		fs.newsWorkflow(e.Workflow)
-		fs.newsRuns(fs.queue.runs) // the same
+		fs.newsRuns(fs.queue.runs) // they may too
 	default:
 		fs.newsWorkflow(e.Workflow)
 	}

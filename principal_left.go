@@ -1,4 +1,4 @@
-// principal_left.go: processes that agents could not end: what an agent says of them, what of that is news, and which
+// principal_left.go: processes that agents could not end: what an agent says of them, what of that is new, and which
 // runs wait for them. All of it runs on the principal's loop.
 
 package main
@@ -9,7 +9,8 @@ import (
 	"slices"
 )
 
-// takeLeft takes in all that an agent could not end and that lives. What it does not tell of any more has gone.
+// takeLeft takes in all processes that an agent could not end and that live. A process that the agent does not name any
+// more has gone.
 func (f *fleet) takeLeft(link *agentLink, held []heldLeft) {
 	said := map[string][]LeftProcess{}
 	for _, h := range held[:min(len(held), protoMaxLeft)] {
@@ -34,8 +35,8 @@ func (f *fleet) takeLeft(link *agentLink, held []heldLeft) {
 	}
 }
 
-// leftBy gives the workflow of a run of which an agent may tell what it has left, "" when it may not: it has the run,
-// had it last, or has told of it before.
+// leftBy gives the workflow of a run, if this agent may tell what the run left: it has the run, had it last, or has
+// told of it before. Else it gives "".
 func (f *fleet) leftBy(agent, run string) string {
 	r := f.state.Runs[run]
 	if r != nil && r.Agent == agent {
@@ -51,7 +52,7 @@ func (f *fleet) leftBy(agent, run string) string {
 	return ""
 }
 
-// noteLeft puts together what is known of a run with what its agent says of it now, and notes it when that is news.
+// noteLeft compares what is known of a run with what its agent says now, and notes what has changed.
 func (f *fleet) noteLeft(link *agentLink, run string, said []LeftProcess) {
 	workflow := f.leftBy(link.name, run)
 	if workflow == "" {
@@ -95,8 +96,8 @@ func (l *LeftProcess) same(other *LeftProcess) bool {
 	return l.Agent == other.Agent && l.Task == other.Task && l.Attempt == other.Attempt && l.PID == other.PID
 }
 
-// indexLeft brings the index of runs that left something up to date after an event: what a workflow keeps of them is
-// bounded, so that one which comes may drive another out. Runs may have waited for that.
+// indexLeft brings the index of runs that left something up to date after an event. A workflow keeps a bounded number
+// of them, so that a new one may push out another. Runs that waited may go then.
 func (f *fleet) indexLeft(e *Event) {
 	switch e.Kind {
 	case evLeft, evAgentForgot:
@@ -110,7 +111,7 @@ func (f *fleet) indexLeft(e *Event) {
 	f.assignable = true
 }
 
-// leftAt says whether something is left at an agent.
+// leftAt says whether a run left something at an agent.
 func (f *fleet) leftAt(agent string) bool {
 	for run, workflow := range f.left {
 		if slices.ContainsFunc(f.state.Workflows[workflow].left(run).Processes,
@@ -121,9 +122,9 @@ func (f *fleet) leftAt(agent string) bool {
 	return false
 }
 
-// leftAlive says what runs of a workflow have left that lives, as "what run R left lives on agent A: ..."; "" when
-// there is nothing. run is the one that is meant, "" all of them. What was left at an agent that stays away is given up
-// when its runs are.
+// leftAlive says what lives that runs of a workflow left, as "what run R left lives on agent A: ..."; "" when nothing
+// does. run is the run that is meant, "" all of them. What was left at an agent that stays away counts until the
+// agent's runs are given up.
 func (f *fleet) leftAlive(workflow, run string) string {
 	w := f.state.Workflows[workflow]
 	if w == nil {

@@ -1,5 +1,5 @@
-// principal_list.go: the ops that list workflows, runs, fires and agents, or show one of them. Each is a look, see
-// principal_look.go.
+// principal_list.go: the ops that list workflows, runs, coming fires and agents, or show one of them. Each is a look
+// (principal_look.go).
 
 package main
 
@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// lookHelp tells what can be asked.
+// lookHelp lists the ops.
 func (l *looks) lookHelp(c *opCall) { c.reply(Reply{Verbs: protoOps, Version: programVersion()}) }
 
-// lookLs lists workflows by id: those with a file, and nothing of those that are gone.
+// lookLs lists workflows by id: those that have a file.
 func (l *looks) lookLs(c *opCall) {
 	ids, ok := lookAsk(l, c, func() []string { return l.catalog.ids })
 	if !ok {
@@ -37,7 +37,7 @@ func (l *looks) lookLs(c *opCall) {
 		if f := l.catalog.files[id]; f != nil {
 			return l.copier.infoOf(f), true
 		}
-		return info, false // it was removed meanwhile
+		return info, false // its file was removed meanwhile
 	})
 	if !ok {
 		return
@@ -59,8 +59,8 @@ func (l *looks) lookLs(c *opCall) {
 	c.reply(reply)
 }
 
-// lookRescan has the workflows folder read at once, and answers when what was found is in force. A file system that
-// hangs is waited for until the peer leaves; whoever else asks meanwhile waits for the same.
+// lookRescan has the workflows folder read at once, and answers when what was found is in force. While the file system
+// hangs it waits, until the peer leaves; others who ask meanwhile wait for the same reading.
 func (l *looks) lookRescan(c *opCall) {
 	if l.cfg.Folder == nil {
 		c.refuse(refuse(codeInvalid, "this principal follows no workflows folder"))
@@ -90,8 +90,7 @@ func (l *looks) lookRescan(c *opCall) {
 	}
 }
 
-// fitting gives how many of the rows fit into one reply: at least one, when there is one, which must not be longer than
-// protoMaxRow.
+// fitting gives how many of the rows fit into one reply. At least one does: no row may be longer than protoMaxRow.
 func fitting[T any](rows []T) int {
 	size := 0
 	for i := range rows {
@@ -103,7 +102,7 @@ func fitting[T any](rows []T) int {
 	return len(rows)
 }
 
-// lookShow tells all of one workflow, or of one run.
+// lookShow shows all of one workflow, or of one run.
 func (l *looks) lookShow(c *opCall) {
 	id := c.req.Workflow
 	switch {
@@ -137,8 +136,8 @@ func (l *looks) lookShow(c *opCall) {
 	}
 }
 
-// showRun tells all of one run, with the version of the workflow that it runs: what the state still has of that, or the
-// file when it is the same.
+// showRun shows all of one run, with the version of the workflow that it runs if that is still in the state or is what
+// the file says now.
 func (l *looks) showRun(c *opCall) {
 	r, ok := l.withRun(c)
 	if !ok {
@@ -167,8 +166,8 @@ func (l *looks) showRun(c *opCall) {
 	c.reply(Reply{Runs: []*Run{row}, Spec: spec, Note: left})
 }
 
-// lookPs lists runs, newest first: those in memory by their id, then, where all are wanted, those of the history by
-// when they finished.
+// lookPs lists runs, newest first: those in memory by id, and then, if all are wanted, those of the history by when
+// they finished.
 func (l *looks) lookPs(c *opCall) {
 	limit := c.req.N.rows(opsDefaultN, opsPage)
 	after, before := psCursor(c.req.After)
@@ -182,7 +181,7 @@ func (l *looks) lookPs(c *opCall) {
 		return state && workflow && young && c.grant.sees(r.Workflow)
 	}
 	var ids []string
-	known, whole := map[string]bool{}, false // the runs in memory, and whether there is nothing else
+	known, whole := map[string]bool{}, false // the runs in memory, and whether these are all
 	if _, ok := lookAsk(l, c, func() bool {
 		for id, r := range l.state.Runs {
 			known[id] = true
@@ -203,7 +202,7 @@ func (l *looks) lookPs(c *opCall) {
 		if r := l.state.Runs[id]; r != nil {
 			return l.copier.shown(r), true
 		}
-		delete(known, id) // it went into the history meanwhile, where it is found
+		delete(known, id) // meanwhile it went into the history, where it is found
 		whole = false
 		return nil, false
 	})
@@ -236,7 +235,7 @@ func (l *looks) lookPs(c *opCall) {
 	replyRuns(c, runs, limit, places)
 }
 
-// psCursor reads what replyRuns wrote: the last run of a page, and, for one of the history, its place there.
+// psCursor reads what replyRuns wrote: the last run of a page, and its place in the history if it is from there.
 func psCursor(text string) (run string, place time.Time) {
 	run, finished, _ := strings.Cut(text, " ")
 	if at, err := time.Parse(time.RFC3339Nano, finished); err == nil {
@@ -245,8 +244,8 @@ func psCursor(text string) (run string, place time.Time) {
 	return run, place
 }
 
-// replyRuns answers with the runs that fit, and with where to go on when there are more; places is where those of the
-// history lie in it.
+// replyRuns answers with the runs that fit, and with where to go on when there are more. places has the place of each
+// run that is from the history.
 func replyRuns(c *opCall, runs []*Run, limit int, places []time.Time) {
 	note := ""
 	for i, r := range runs {
@@ -265,8 +264,8 @@ func replyRuns(c *opCall, runs []*Run, limit int, places []time.Time) {
 	c.reply(reply)
 }
 
-// lookNext lists coming fires: of one workflow, or the first ones of all that are not paused. The loop copies the
-// schedules; they are counted on elsewhere.
+// lookNext lists coming fires: those of one workflow, or the next of all that are not paused. The loop only copies the
+// schedules.
 func (l *looks) lookNext(c *opCall) {
 	id, n := c.req.Workflow, c.req.N.rows(1, opsMaxFires)
 	from := l.cfg.now()
@@ -304,7 +303,7 @@ func (l *looks) lookNext(c *opCall) {
 		if paused != "" && len(fires) > 0 {
 			which := id
 			if pausedAll != "" {
-				which = "--all" // which resumes those that are paused by themselves too
+				which = "--all" // this resumes those too that were paused one by one
 			}
 			note = fmt.Sprintf("%s is paused by %s: none of these will fire until cdktr resume %s", id, paused, which)
 		}
@@ -312,7 +311,7 @@ func (l *looks) lookNext(c *opCall) {
 	}
 }
 
-// lookWhy tells what became of the ticks of a schedule: the newest, or those around a time.
+// lookWhy lists what became of the ticks of a schedule: the newest, or those around a time.
 func (l *looks) lookWhy(c *opCall) {
 	id, r := c.req.Workflow, Reply{Decisions: []Decision{}}
 	refused, ok := lookAsk(l, c, func() *protoError {
@@ -353,7 +352,7 @@ func whyAround(all []Decision, at time.Time, n int) []Decision {
 	return slices.Clone(all[from:min(len(all), from+n)])
 }
 
-// lookAgents lists agents by name: as many as fit into a reply, unless fewer are asked for.
+// lookAgents lists agents by name: as many as fit into a reply, or fewer if the request says so.
 func (l *looks) lookAgents(c *opCall) {
 	names, ok := lookAsk(l, c, func() []string { return sortedKeys(l.state.Agents) })
 	if !ok {

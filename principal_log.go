@@ -1,5 +1,5 @@
-// principal_log.go: what the principal says of its runs to those who look after the service: how each ended, in the
-// log, and how many there are. All of it runs on the loop.
+// principal_log.go: what the principal's log says of runs and of peers, and the number of runs that whoever started it
+// is told.
 
 package main
 
@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// principalLevelRuns is the level of a line for each run that ended as it should: below that of what the daemon says of
-// itself, for there may be thousands in an hour.
-const principalLevelRuns = slog.LevelInfo - 2
+// logLevelRuns is the level of a line for each run that ended well: below that of what the daemon says of itself, for
+// there may be thousands in an hour.
+const logLevelRuns = slog.LevelInfo - 2
 
-// principalMaxWhy is how many bytes of a run's reason go into the log; what is more is in `cdktr show`.
-const principalMaxWhy = 200
+// logMaxWhy is how many bytes of a run's reason go into the log; `cdktr show` has all of it.
+const logMaxWhy = 200
 
-// logEnd says that a run has ended, once it has for good: a warning where somebody may have to look after it.
+// logEnd logs that a run has ended: as a warning if somebody may have to look after it. Only on the loop.
 func (p *principal) logEnd(c change) {
 	r := c.run
 	over := c.event.Kind == evRunFinished || c.event.Kind == evRunEnded
@@ -28,19 +28,19 @@ func (p *principal) logEnd(c change) {
 	}
 	attrs := []any{"workflow", r.Workflow, "run", r.ID}
 	if r.Reason != "" {
-		attrs = append(attrs, "cause", textHead(r.Reason, principalMaxWhy))
+		attrs = append(attrs, "cause", textHead(r.Reason, logMaxWhy))
 	}
 	if r.Agent != "" {
 		attrs = append(attrs, "agent", r.Agent)
 	}
 	level := slog.LevelWarn
 	if r.State == runSucceeded || r.State == runCancelled {
-		level = principalLevelRuns
+		level = logLevelRuns
 	}
 	p.cfg.Log.Log(context.Background(), level, "run "+r.State, attrs...)
 }
 
-// tellCount says how many runs there are, when that has changed.
+// tellCount says how many runs there are when that has changed. Only on the loop.
 func (p *principal) tellCount() {
 	if p.cfg.tell == nil || p.queue.counted {
 		return
@@ -53,19 +53,19 @@ func (p *principal) tellCount() {
 	p.cfg.tell(running, len(p.queue.runs))
 }
 
-// The log lines that a peer can make. All of them go through here: of each kind a party (wireParty)
-// has one line a minute, and one more with the count of what was like it; of a kind so many parties have lines of their
-// own, and the rest share one; and what a peer has said is cut. So nobody fills the disk of a principal by being
-// refused.
+// The log lines that peers cause. All of them go through here. Of each kind of line a party (wireParty) gets one a
+// minute, and one more that counts the rest of its kind; only notesParties parties get lines of their own, and all
+// others share one; and what a peer has said is shortened. So nobody can fill the principal's disk by being refused.
 
 const (
-	notesPeriod  = time.Minute // one line of a kind and a party in each; the count of the rest follows at its end
-	notesParties = 10          // with lines of their own, of each kind and period; all others are counted together
-	notesValue   = 100         // bytes of what a peer has said; more are cut
-	notesCause   = 200         // bytes of a sentence of ours around that
+	notesPeriod = time.Minute // in each a party gets one line of a kind; at its end the rest are counted in another
+	// parties that get lines of their own, of each kind and period; others are counted together
+	notesParties = 10
+	notesValue   = 100 // bytes of what a peer has said that are logged
+	notesCause   = 200 // bytes of our own sentence around it that are logged
 )
 
-// peerNotes logs what peers do that is of note. Any goroutine may call note.
+// peerNotes logs what peers do that is worth a line. Any goroutine may call note.
 type peerNotes struct {
 	log *slog.Logger
 
@@ -76,12 +76,12 @@ type peerNotes struct {
 
 // notesKind is one period of one kind of line.
 type notesKind struct {
-	again  map[string]int // of each party that was logged, how often it did it once more
-	others int            // how often those did it who are beyond notesParties
+	again  map[string]int // party that was logged -> how often it did the same again
+	others int            // how often parties did it that got no line
 	timer  *time.Timer    // ends the period
 }
 
-// peerNotesNew notes into a log.
+// peerNotesNew makes notes that go into a log.
 func peerNotesNew(log *slog.Logger) *peerNotes {
 	return &peerNotes{log: log, kinds: map[string]*notesKind{}}
 }
@@ -109,7 +109,7 @@ func (n *peerNotes) note(kind, party string, attrs ...any) {
 	n.log.Warn(kind, line...)
 }
 
-// first says whether this is to be logged; else it was counted.
+// first says whether this is to be logged; if not, it was counted.
 func (n *peerNotes) first(kind, party string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -135,7 +135,7 @@ func (n *peerNotes) first(kind, party string) bool {
 	return false
 }
 
-// tell ends a period of a kind: what was only counted in it is logged.
+// tell ends a period of a kind, and logs what was only counted in it.
 func (n *peerNotes) tell(kind string) {
 	n.mu.Lock()
 	k := n.kinds[kind]
@@ -155,7 +155,7 @@ func (n *peerNotes) tell(kind string) {
 	}
 }
 
-// end tells of everything that was only counted.
+// end logs everything that was only counted.
 func (n *peerNotes) end() {
 	n.mu.Lock()
 	n.over = true
@@ -166,7 +166,7 @@ func (n *peerNotes) end() {
 	}
 }
 
-// noteCut bounds a value for the log. What has been cut says so.
+// noteCut shortens a value for the log. A value that was shortened says so.
 func noteCut(v any, most int) any {
 	text := ""
 	switch v := v.(type) {
@@ -182,7 +182,7 @@ func noteCut(v any, most int) any {
 	return textHead(text, most)
 }
 
-// noteWire is what a listener has to tell (wireOptions.Note).
+// noteWire logs what a listener has to tell (wireOptions.Note).
 func (n *peerNotes) noteWire(err error) {
 	var note *wireNote
 	if !errors.As(err, &note) {

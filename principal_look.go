@@ -1,8 +1,8 @@
 // principal_look.go: how requests that only look are carried out. Each is a look: a goroutine of its own, which has the
-// loop copy what it needs and does the rest itself, patterns, sorting, files and the making of the reply. So nobody who
-// asks can choose how long the loop is busy. Looks have places, of which there are few, and a share for each party
-// (principal_shares.go). The ops are in principal_list.go, principal_follow.go, principal_attention.go and
-// principal_stats.go.
+// loop copy what it needs and does the rest itself: patterns, sorting, reading files, making the reply. So nobody who
+// asks can choose how long the loop is busy. Looks have places, of which there are few, and each party has a share of
+// them (principal_shares.go). The ops are in principal_list.go, principal_follow.go, principal_watch.go,
+// principal_attention.go and principal_stats.go.
 
 package main
 
@@ -20,11 +20,11 @@ const (
 	lookMaxAsking  = 2  // looks at once that have the loop copy something, or compute; others wait
 	lookMaxReading = 8  // looks at once that read files; others wait
 
-	lookTurn = 2 * time.Millisecond // of the loop's time for one copy of many rows
-	lookRows = 100                  // and so many of them at most
+	lookTurn = 2 * time.Millisecond // of the loop's time, for one copy of many rows
+	lookRows = 100                  // rows of one such copy
 )
 
-// lookPeer is what a connection has under way, as a part of what its party has. Any goroutine may use it.
+// lookPeer counts the looks of a connection, as a part of those of its party. Any goroutine may use it.
 type lookPeer struct {
 	under atomic.Int32
 	party *shareParty
@@ -42,8 +42,8 @@ type looks struct {
 	attention *attention
 	copier    *copier
 
-	asking  chan struct{} // places of looks that ask the loop
-	reading chan struct{} // and of those that read files
+	asking  chan struct{} // places of looks that ask the loop or compute
+	reading chan struct{} // places of looks that read files
 }
 
 // looksNew makes looks at the parts of a principal.
@@ -53,8 +53,8 @@ func looksNew(p *principal) *looks {
 		asking: make(chan struct{}, lookMaxAsking), reading: make(chan struct{}, lookMaxReading)}
 }
 
-// principalLooks is the dispatch of the ops that only look; the others are in principalOps. Each runs on a goroutine
-// of its own, with a place among those that ask.
+// principalLooks is the table of the ops that only look; principalOps has the others. Each runs on a goroutine of its
+// own, with a place among those that ask.
 var principalLooks = map[string]func(*looks, *opCall){
 	"help": (*looks).lookHelp, "ls": (*looks).lookLs, "show": (*looks).lookShow, "ps": (*looks).lookPs,
 	"next": (*looks).lookNext, "why": (*looks).lookWhy, "agents": (*looks).lookAgents,
@@ -64,7 +64,7 @@ var principalLooks = map[string]func(*looks, *opCall){
 	"rescan": (*looks).lookRescan,
 }
 
-// beginLook counts one more look of the connection, or says that it has too many.
+// beginLook counts one more look of the connection, or says that there are too many.
 func (c *opCall) beginLook() *protoError {
 	if c.peer.under.Add(1) > lookMaxUnder {
 		c.peer.under.Add(-1)
@@ -80,7 +80,7 @@ func (c *opCall) beginLook() *protoError {
 	return nil
 }
 
-// endLook is the end of a look, or of what of a stream is one.
+// endLook counts a look no more: it has ended, or has become a stream.
 func (c *opCall) endLook() {
 	c.leavePlace()
 	if c.looking {
@@ -91,7 +91,7 @@ func (c *opCall) endLook() {
 }
 
 // takePlace waits for a place. False when nobody waits for the answer any more, or the principal stops; the peer is
-// told. Places are never waited for with one in hand.
+// told. Nobody waits for a place while having another.
 func (l *looks) takePlace(c *opCall, places chan struct{}) bool {
 	if l.waitPlace(c, places) {
 		return true
@@ -106,7 +106,7 @@ func (l *looks) takePlace(c *opCall, places chan struct{}) bool {
 	return false
 }
 
-// waitPlace is takePlace without a word to the peer.
+// waitPlace is takePlace, but does not tell the peer.
 func (l *looks) waitPlace(c *opCall, places chan struct{}) bool {
 	share := c.peer.party.asking
 	if places == l.reading {
@@ -129,7 +129,7 @@ func (l *looks) waitPlace(c *opCall, places chan struct{}) bool {
 	return true
 }
 
-// leavePlace gives the place back, if there is one.
+// leavePlace gives the place back, if the look has one.
 func (c *opCall) leavePlace() {
 	if c.place != nil {
 		<-c.place
@@ -138,14 +138,14 @@ func (c *opCall) leavePlace() {
 	}
 }
 
-// readPlace goes from whatever place there is to one among those that read files.
+// readPlace gives the look's place back, and waits for one among those that read files.
 func (l *looks) readPlace(c *opCall) bool {
 	c.leavePlace()
 	return l.takePlace(c, l.reading)
 }
 
-// gone says whether nobody waits for an answer any more: for what goes through files, which asks now and then. Others
-// get the processor meanwhile.
+// gone says whether nobody waits for an answer any more. What reads many files asks it now and then, and lets others
+// have the processor meanwhile.
 func (l *looks) gone(c *opCall) bool {
 	runtime.Gosched()
 	select {
@@ -158,7 +158,7 @@ func (l *looks) gone(c *opCall) bool {
 	return true
 }
 
-// start begins a look. False when the principal has stopped, and nobody was told. Not on the loop.
+// start begins a look. False when the principal has stopped, and the peer was not told. Not on the loop.
 func (l *looks) start(c *opCall, look func(*looks, *opCall)) bool {
 	if refused := c.beginLook(); refused != nil {
 		c.refuse(refused)
@@ -182,7 +182,7 @@ func (l *looks) start(c *opCall, look func(*looks, *opCall)) bool {
 	})
 }
 
-// aside has fn go on with a request that the loop has begun, as a look. Only on the loop.
+// aside goes on with a request beside the loop, as a look, which the loop has begun. Only on the loop.
 func (l *looks) aside(c *opCall, fn func()) {
 	if refused := c.beginLook(); refused != nil {
 		c.refuse(refused)
@@ -194,7 +194,8 @@ func (l *looks) aside(c *opCall, fn func()) {
 	})
 }
 
-// refuseAside answers with an error on the loop; what was meant is looked for elsewhere.
+// refuseAside answers with an error. If the peer may have meant another name, that is searched for beside the loop.
+// Only on the loop.
 func (l *looks) refuseAside(c *opCall, err *protoError) {
 	if err.near == nil {
 		c.refuse(err)
@@ -216,8 +217,8 @@ func lookAsk[T any](l *looks, c *opCall, fn func() T) (T, bool) {
 	return value, ok
 }
 
-// lookCopy has the loop make a row of each name that fn knows, in their order, a few at a time: others are served
-// between. False when the principal stops; the peer is told.
+// lookCopy has the loop make a row of each name that fn knows, in order. It does a few at a time, and the loop serves
+// others between. False when the principal stops; the peer is told.
 func lookCopy[T any](l *looks, c *opCall, names []string, fn func(name string) (T, bool)) (rows []T, ok bool) {
 	for len(names) > 0 {
 		done, ok := lookAsk(l, c, func() int {
@@ -240,7 +241,7 @@ func lookCopy[T any](l *looks, c *opCall, names []string, fn func(name string) (
 	return rows, true
 }
 
-// absentRun goes on with a run that is not in memory: fn is given it, out of the history. Only on the loop.
+// absentRun finds a run in the history that is not in memory, and goes on with fn. Only on the loop.
 func (l *looks) absentRun(c *opCall, fn func(*Run)) {
 	id := c.req.Run
 	if l.catalog.files[id] != nil && c.grant.sees(id) {
@@ -255,8 +256,8 @@ func (l *looks) absentRun(c *opCall, fn func(*Run)) {
 	})
 }
 
-// withRun finds a run, in memory or else in the history, and gives a copy of it. False when there is none to be had;
-// the peer is told. Not on the loop.
+// withRun finds a run in memory or in the history, and gives a copy. False when there is none; the peer is told. Not on
+// the loop.
 func (l *looks) withRun(c *opCall) (*Run, bool) {
 	id := c.req.Run
 	var refused *protoError
@@ -283,8 +284,8 @@ func (l *looks) withRun(c *opCall) (*Run, bool) {
 	return l.oldRun(c, ids)
 }
 
-// oldRun finds a run in the history. False when there is none to be had; the peer is told, and which of the workflows,
-// ids, may have been meant. Not on the loop.
+// oldRun finds a run in the history. False when there is none; the peer is told, and which of ids it may have meant.
+// Not on the loop.
 func (l *looks) oldRun(c *opCall, ids []string) (*Run, bool) {
 	if !l.readPlace(c) {
 		return nil, false
@@ -305,18 +306,18 @@ func (l *looks) oldRun(c *opCall, ids []string) (*Run, bool) {
 	return r, true
 }
 
-// historyRefused says what a search in the history that has failed is answered with; nil when it has not.
+// historyRefused gives the answer to a search in the history that failed with err; nil when err is.
 func (l *looks) historyRefused(c *opCall, err error) *protoError {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, errHistoryOver): // nobody waits, or the principal stops
+	case errors.Is(err, errHistoryOver): // nobody waits for it, or the principal stops
 		return refuse(codeStopping, "the search in the history was given up")
 	}
 	return refuse(codeInternal, "read history: %v", err)
 }
 
-// visible gives those of the ids that a peer may see.
+// visible gives the ids that a peer may see.
 func visible(ids []string, grant *authGrant) []string {
 	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !grant.sees(id) })
 }

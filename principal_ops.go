@@ -1,6 +1,6 @@
-// principal_ops.go: the request API, one method an op. A connection's goroutine reads requests and has the principal's
-// loop carry each out; what must read files or wait goes on in a goroutine of its own (principal_follow.go). A request
-// that changes something is answered when the change is on disk.
+// principal_ops.go: how a request comes in, is checked, carried out and answered; and the ops that change something but
+// runs (those are in principal_runs.go). A connection's goroutine reads requests, and has each carried out by the
+// principal's loop or by a look. A request that changes something is answered when the change is on disk.
 
 package main
 
@@ -19,7 +19,7 @@ import (
 
 const (
 	opsPage     = 500       // rows of a list in one reply, at most
-	opsBytes    = 512 << 10 // and about so many bytes: a frame has a limit
+	opsBytes    = 512 << 10 // bytes of a list in one reply, about: a frame has a limit
 	opsDefaultN = 50        // rows of ps
 	opsMaxFires = 1000      // coming fires that one request may ask for
 	opsMaxKey   = 256       // bytes of an idempotency key: it is kept for a day, in memory and on disk
@@ -38,29 +38,35 @@ type opCall struct {
 	single   bool // the peer is a REQ: it can take one reply only
 	peer     *lookPeer
 
-	looking bool          // it counts as a look of its connection; the look's goroutine's
-	place   chan struct{} // that the look has; the same
-	share   chan struct{} // of its party's share, with place
-	placed  time.Time     // when it got them
-	paced   bool          // see principal_shares.go
+	// Of a look; they belong to its goroutine:
 
-	stopped chan struct{} // of a stream: closed when the peer has had enough of it
-	ended   func()        // the same: counts it no more; any number of times
-	over    atomic.Bool   // the last reply was sent
+	looking bool          // it is counted as a look of its connection
+	place   chan struct{} // the place that it has; nil: none
+	share   chan struct{} // the place in its party's share that goes with it
+	placed  time.Time     // when it got these
+	paced   bool          // it is held to a pace, see principal_shares.go
+
+	// Of a stream:
+
+	stopped chan struct{} // closed when the peer has had enough of it
+	ended   func()        // counts it no more; it may be called any number of times
+
+	over atomic.Bool // the last reply was sent
 }
 
 // reply answers the request. A peer that does not take its replies is cut off. Any goroutine may call it.
 func (c *opCall) reply(r Reply) {
 	frames, last := c.frames(r)
 	if c.over.Load() || last && !c.finish() {
-		return // it was ended by a reply that did not fit
+		return // a reply that did not fit has ended it
 	}
 	if !c.conn.TrySend(frames...) {
 		c.conn.Cut(nil)
 	}
 }
 
-// send answers with one reply of many, and waits for the peer to take it: for the goroutines of followers alone.
+// send answers with one reply of many, and waits for the peer to take it. Only followers, on goroutines of their own,
+// may wait like that.
 func (c *opCall) send(r Reply) error {
 	select {
 	case <-c.stopped:
@@ -78,7 +84,7 @@ func (c *opCall) send(r Reply) error {
 	return c.conn.Send(frames...)
 }
 
-// finish notes that the last reply is about to be sent. False when one was sent before.
+// finish notes that the last reply is about to be sent. False when one was sent already.
 func (c *opCall) finish() bool {
 	if c.over.Swap(true) {
 		return false
@@ -89,12 +95,12 @@ func (c *opCall) finish() bool {
 	return true
 }
 
-// errOpStopped is an error of a stream that has ended, mostly because its peer has asked for that.
+// errOpStopped is the error of a stream that has ended, mostly because its peer has asked for that.
 var errOpStopped = errors.New("the stream was stopped")
 
-// frames is a reply as it goes out, behind the envelope that the request came in, and whether it is the last one. One
-// that does not fit into a frame becomes an error, which ends a stream: what lists and records have in them is bounded
-// so that this is rare.
+// frames gives a reply as it goes out, behind the envelope that the request came in, and whether it is the last one. A
+// reply that does not fit into a frame becomes an error, which ends a stream. That is rare: what goes into lists and
+// records is bounded.
 func (c *opCall) frames(r Reply) (frames [][]byte, last bool) {
 	r.V, r.ID, r.OK = protoVersion, c.req.ID, r.Error == nil
 	body := protoEncode(r)
@@ -109,8 +115,8 @@ func (c *opCall) frames(r Reply) (frames [][]byte, last bool) {
 // refuse answers with an error.
 func (c *opCall) refuse(err *protoError) { c.reply(Reply{Error: err}) }
 
-// principalOps is the dispatch of the ops that change something or wait for it: they are carried out by the loop.
-// Those that only look are in principalLooks; hello and stop are taken by the connection itself.
+// principalOps is the table of the ops that the loop carries out: those that change something or wait for it.
+// principalLooks has those that only look. The connection itself takes hello and stop.
 var principalOps = map[string]func(*principal, *opCall){
 	"ping": (*principal).opPing, "wait": (*principal).opWait, "run": (*principal).opRun,
 	"cancel": (*principal).opCancel, "retry": (*principal).opRetry, "pause": (*principal).opPause,
@@ -119,11 +125,11 @@ var principalOps = map[string]func(*principal, *opCall){
 	"backup": (*principal).opBackup, "ack": (*principal).opAck,
 }
 
-// runPeer serves one connection until it ends. An agent's hello makes it that agent's.
+// runPeer serves one connection until it ends. With the hello of an agent it becomes that agent's connection.
 func (p *principal) runPeer(conn wireConn) {
 	defer conn.Close()
 	grant := p.grantOf(conn.Peer())
-	if grant == nil { // its line was removed while it shook hands
+	if grant == nil { // its key was removed while it shook hands
 		conn.Cut(nil)
 		return
 	}
@@ -163,7 +169,7 @@ func (p *principal) runPeer(conn wireConn) {
 				if refused := p.permitHello(c); refused != nil {
 					conn.TrySend(append(c.envelope, protoEncode(&agentMsg{V: protoVersion, Op: msgRefused,
 						Reason: refused.Message, Error: refused}))...)
-					return // it is of no use to anything that says hello
+					return // what says hello has no other use for the connection
 				}
 				hello := &agentMsg{}
 				err = protoPeer(body, hello)
@@ -195,7 +201,7 @@ func (p *principal) runPeer(conn wireConn) {
 	}
 }
 
-// take has a request carried out: beside the loop if it only looks, else by the loop. False: the principal is stopping.
+// take has a request carried out: by a look if it only looks, else by the loop. False when the principal stops.
 func (p *principal) take(c *opCall) bool {
 	if look := principalLooks[c.req.Op]; look != nil {
 		return p.looks.start(c, look)
@@ -206,7 +212,7 @@ func (p *principal) take(c *opCall) bool {
 	return p.call(func() { p.dispatch(c) })
 }
 
-// dispatch carries a request out, if the peer may ask for it. Only on the loop.
+// dispatch carries a request out, if it may be. Only on the loop.
 func (p *principal) dispatch(c *opCall) {
 	if refused := p.mayAsk(c); refused != nil {
 		c.refuse(refused)
@@ -215,7 +221,7 @@ func (p *principal) dispatch(c *opCall) {
 	principalOps[c.req.Op](p, c)
 }
 
-// mayAsk says what is wrong with a request before it is carried out, nil when nothing is. Only on the loop.
+// mayAsk says why a request cannot be carried out, nil when it can. Only on the loop.
 func (l *principalLoop) mayAsk(c *opCall) *protoError {
 	if principalOps[c.req.Op] == nil && principalLooks[c.req.Op] == nil {
 		return unknownOp(c.req.Op)
@@ -229,8 +235,8 @@ func (l *principalLoop) mayAsk(c *opCall) *protoError {
 	return nil
 }
 
-// grantOf gives what a peer may do, nil when its key has none. Without a key it came over the box's own socket, or the
-// principal was started to let anyone in: it may do all.
+// grantOf gives what a peer may do, nil when its key has no grant. A peer without a key may do all: it came over the
+// box's own socket, or the principal was started to let anyone in.
 func (p *principal) grantOf(peer wirePeer) *authGrant {
 	switch {
 	case peer.Key == "":
@@ -256,7 +262,7 @@ func (l *principalLoop) permit(grant *authGrant, op, workflow, run string) *prot
 	return nil
 }
 
-// permitHello says whether a peer may begin as an agent at all.
+// permitHello says why a peer may not be an agent, nil when it may.
 func (p *principal) permitHello(c *opCall) *protoError {
 	if c.grant.may(protoOpOf(msgHello)) {
 		return nil
@@ -265,10 +271,10 @@ func (p *principal) permitHello(c *opCall) *protoError {
 	return c.grant.deny("begin as an agent")
 }
 
-// peerAnyone is what those are called who came by tcp without a key.
+// peerAnyone is the name of those who came by tcp without a key.
 const peerAnyone = "anyone"
 
-// peerName says who is at the other end of a connection, as the audit trail has it, and how they came: the name of a
+// peerName says who is at the other end of a connection, and how they came, as the audit trail has it: the name of a
 // key and an address, or a user and a process.
 func peerName(peer wirePeer) (by, from string) {
 	from = peer.Transport
@@ -286,13 +292,13 @@ func peerName(peer wirePeer) (by, from string) {
 	return "uid " + uid, from
 }
 
-// peek gives op and id of a body, also where the rest of it makes no sense, so that the refusal finds its asker.
+// peek gives op and id of a body, even if the rest of it makes no sense: a refusal needs the id to find its asker.
 func peek(body []byte) (op, id string) {
 	var head struct{ Op, ID string }
 	if json.Unmarshal(body, &head) != nil {
 		return "", ""
 	}
-	if len(head.ID) > protoMaxName { // it is refused, and not repeated
+	if len(head.ID) > protoMaxName { // such an id is refused, and not repeated
 		head.ID = ""
 	}
 	return head.Op, head.ID
@@ -309,8 +315,8 @@ func unknownOp(op string) *protoError {
 	return refuse(codeUnknownOp, "there is no op %q; {\"op\":\"help\"} lists them", op)
 }
 
-// opPing says that the principal is there, and to those who came over the box's own socket where its state is and where
-// it listens.
+// opPing says that the principal is there. To peers on the box's own socket it says where its state is and where it
+// listens.
 func (p *principal) opPing(c *opCall) {
 	r := Reply{Version: programVersion(), Seq: p.state.Seq}
 	dir, err := filepath.Abs(p.cfg.StateDir)
@@ -320,7 +326,7 @@ func (p *principal) opPing(c *opCall) {
 	c.reply(r)
 }
 
-// opPause stops or starts a schedule (pause and resume), of one workflow or of all.
+// opPause stops or starts the schedule of one workflow or of all (pause and resume).
 func (p *principal) opPause(c *opCall) {
 	id, kind := c.req.Workflow, evPaused
 	if c.req.Op == "resume" {
@@ -345,8 +351,8 @@ func (p *principal) opPause(c *opCall) {
 	p.whenDurable(func() { c.reply(Reply{Note: note}) })
 }
 
-// resumeEach starts the schedules that were paused one by one: all is all. It gives a note of which they were, for
-// somebody who would rather have left them.
+// resumeEach starts the schedules that were paused one by one, which are a part of all. Its note names them, for
+// somebody who would rather have left them paused.
 func (p *principal) resumeEach(c *opCall) string {
 	var ids []string
 	for _, id := range sortedKeys(p.state.Workflows) {
@@ -367,7 +373,7 @@ func (p *principal) resumeEach(c *opCall) string {
 	return "also resumed, paused by themselves before: " + strings.Join(ids, ", ") + more
 }
 
-// opDrain gives an agent no more runs, or runs again.
+// opDrain has an agent be given no more runs, or runs again (drain and undrain).
 func (p *principal) opDrain(c *opCall) {
 	kind := evAgentDrained
 	if c.req.Op == "undrain" {
@@ -398,7 +404,7 @@ func (p *principal) opForget(c *opCall) {
 	}
 }
 
-// opBackup has this turn end with a snapshot, and says so once it is saved.
+// opBackup has this turn end with a snapshot, and answers when that is saved.
 func (p *principal) opBackup(c *opCall) {
 	dir, err := filepath.Abs(p.cfg.StateDir)
 	if err != nil {
@@ -414,7 +420,7 @@ func (p *principal) opBackup(c *opCall) {
 	})
 }
 
-// noAgent refuses the name of an agent that is not there. Only on the loop.
+// noAgent refuses a name that no agent has. Only on the loop.
 func (p *principal) noAgent(name string) *protoError {
 	known := sortedKeys(p.state.Agents)
 	return refuseNear(fmt.Sprintf("no agent %q", name), "cdktr agents lists them", name,

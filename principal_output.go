@@ -11,13 +11,16 @@ import (
 	"time"
 )
 
+// outputComplainAgain is the time between two lines of the principal's log about output that cannot be stored.
+const outputComplainAgain = time.Minute
+
 // output stores what runs write. It belongs to the principal's loop.
 type output struct {
 	*principalLoop
 	followers *followers
 	retention *retention
 	lines     map[string]int64        // active run -> highest line of output stored
-	dropped   map[string]droppedLines // active run -> output that is not stored, nor told of
+	dropped   map[string]droppedLines // active run -> output that was dropped, and is not told of in the log yet
 	// when it was last logged that output is dropped
 	complained time.Time
 	// workflow -> its output that was dropped since the principal started
@@ -30,11 +33,19 @@ func outputNew(loop *principalLoop, followers *followers, retention *retention) 
 		dropped: map[string]droppedLines{}, troubles: map[string]outputTrouble{}}
 }
 
-// outputMaxTroubles is of how many workflows dropped output is remembered; of further ones only their logs tell.
+// observe lets go of the output of a run that has ended.
+func (o *output) observe(c change) {
+	if c.ended() {
+		o.tellDropped(c.run)
+		delete(o.lines, c.run.ID)
+	}
+}
+
+// outputMaxTroubles is the number of workflows of which dropped output is remembered; of others only their logs tell.
 const outputMaxTroubles = 1000
 
-// outputTrouble is output that the principal's disk did not take, or an agent could not keep: of one workflow's
-// newest run of which that is so.
+// outputTrouble is output that the principal's disk did not take, or that an agent could not keep. It is of the newest
+// run of a workflow that has any.
 type outputTrouble struct {
 	run string
 	droppedLines
@@ -42,7 +53,7 @@ type outputTrouble struct {
 	last        time.Time
 }
 
-// noteTrouble remembers that output of a run is dropped; note says what of it. Only on the loop.
+// noteTrouble remembers that output of a run was dropped; note adds what is known of it. Only on the loop.
 func (o *output) noteTrouble(r *Run, note func(*outputTrouble)) {
 	d, known := o.troubles[r.Workflow]
 	if !known && len(o.troubles) >= outputMaxTroubles {
@@ -56,12 +67,12 @@ func (o *output) noteTrouble(r *Run, note func(*outputTrouble)) {
 	o.troubles[r.Workflow] = d
 }
 
-// say notes what an agent says of it, behind what it has said of the same run.
+// say adds what an agent says of its dropped output to what it has said of the same run.
 func (d *outputTrouble) say(agent, said string) {
 	d.agent, d.said = agent, protoReason(strings.TrimPrefix(d.said+"; "+said, "; "))
 }
 
-// reason says what was dropped, and why.
+// reason says what was dropped and why.
 func (d *outputTrouble) reason() string {
 	var parts []string
 	if d.lines > 0 {
@@ -73,22 +84,15 @@ func (d *outputTrouble) reason() string {
 	return strings.Join(parts, "; ")
 }
 
-// observe lets go of the output of a run that has ended.
-func (o *output) observe(c change) {
-	if c.ended() {
-		o.tellDropped(c.run)
-		delete(o.lines, c.run.ID)
-	}
-}
-
-// droppedLines is output of an active run that the disk did not take, and why the first of it was not.
+// droppedLines is output of an active run that the disk did not take, and why it did not take the first of it.
 type droppedLines struct {
 	lines int
 	cause error
 }
 
-// readLines looks up how many lines of a run's output are stored, where the loop has forgotten it. When the disk does
-// not answer that is taken for as many as were found: lines may be stored twice then, none is lost.
+// readLines looks up how many lines of a run's output are stored, when the loop does not know it any more. If the disk
+// does not answer, the number that was found by then is taken: some lines may be stored twice then, but none is
+// missing.
 func (o *output) readLines(r *Run) {
 	n, err := o.logs.lastNumber(r.Workflow, r.ID, logPlaceOf(r))
 	if err != nil {
@@ -97,7 +101,7 @@ func (o *output) readLines(r *Run) {
 	o.lines[r.ID] = n
 }
 
-// takeLines stores output that is not there yet. Output of an earlier lease is void: its numbers may be those of other
+// takeLines stores output that is not stored yet. Output of an earlier lease is void: its numbers may be those of other
 // lines now.
 func (o *output) takeLines(link *agentLink, item *agentItem) {
 	for lines := item.Lines; len(lines) > 0; {
@@ -131,8 +135,8 @@ func (o *output) takeLines(link *agentLink, item *agentItem) {
 	}
 }
 
-// storeLines puts output into the log. What the disk does not take is lost and counted: a line in its place says so, as
-// soon as there is room for that.
+// storeLines puts output into the log. What the disk does not take is dropped and counted; a line in its place says so
+// as soon as there is room for that.
 func (o *output) storeLines(r *Run, batch []LogLine) {
 	lost := o.dropped[r.ID]
 	if lost.lines > 0 {
@@ -164,13 +168,13 @@ func (o *output) storeLines(r *Run, batch []LogLine) {
 	}
 }
 
-// droppedLine says how much was lost, under the number of a line that was.
+// droppedLine makes the line that says how much was dropped. It has the number of one of the dropped lines.
 func (o *output) droppedLine(r *Run, lost droppedLines, n int64) LogLine {
 	return LogLine{Time: stampOf(o.cfg.now()), Run: r.ID, N: n, Stream: "c",
 		Text: fmt.Sprintf("[cdktr: %d lines of output were lost here: %v]", lost.lines, lost.cause)}
 }
 
-// tellDropped says at the end of a run what is not said yet.
+// tellDropped stores, when a run ends, the line about its dropped output that is not stored yet.
 func (o *output) tellDropped(r *Run) {
 	lost := o.dropped[r.ID]
 	if lost.lines == 0 {

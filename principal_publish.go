@@ -1,6 +1,6 @@
 // principal_publish.go: the two one-way patterns on the principal's port. A SUB peer gets events and output as they
-// happen, by topic prefix; one that is slow loses messages, and is told how many. A PUSH peer's messages are triggers,
-// answered by nothing; while none can be taken it is not read from.
+// happen, by topic prefix; one that is slow misses messages, and is told how many. A PUSH peer sends triggers, which
+// are not answered; while no run can be queued its messages are not read.
 
 package main
 
@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	publishMaxTopics = 64              // subscriptions of one peer; one with more is cut off
-	publishMaxTopic  = 1 << 10         // bytes of one; the same
+	publishMaxTopics = 64              // subscriptions of one peer; a peer with more is cut off
+	publishMaxTopic  = 1 << 10         // bytes of one of them; a peer with a longer one is cut off
 	publishWait      = 1 * time.Second // between two tries to queue a trigger while nothing can be queued
 )
 
@@ -24,11 +24,11 @@ type subscriber struct {
 	topics []string // prefixes
 	// says whether a topic is not ours but the dialect's, which sends to it
 	theirs  func(topic string) bool
-	dropped int // messages lost since the last one that it took
+	dropped int // messages since the last one that it took
 }
 
-// runSubscriber reads a SUB peer's subscriptions, a byte 1 and a prefix, or a byte 0 and one to forget, until the
-// connection ends.
+// runSubscriber reads a SUB peer's subscriptions until the connection ends. Each is a byte 1 and a prefix, or a byte 0
+// and a prefix to forget. theirs says which prefixes are the dialect's.
 func (p *principal) runSubscriber(conn wireConn, grant *authGrant, theirs func(topic string) bool) {
 	if !grant.may(protoOpOf("events")) {
 		p.turnAway(conn, grant.deny("subscribe"))
@@ -63,13 +63,13 @@ func (p *principal) runSubscriber(conn wireConn, grant *authGrant, theirs func(t
 	}
 }
 
-// turnAway ends a one-way connection that may not be: there is no way to say why, but in the log.
+// turnAway ends a one-way connection that is not allowed. Only the log says why: the peer cannot be told.
 func (p *principal) turnAway(conn wireConn, why *protoError) {
 	p.note("connection refused", conn.Peer(), "cause", why.Message)
 	conn.Cut(why)
 }
 
-// subscribe notes or forgets a prefix.
+// subscribe adds or forgets a prefix.
 func (s *subscriber) subscribe(topic string, add bool) {
 	for i, t := range s.topics {
 		if t == topic && !add {
@@ -87,7 +87,7 @@ func (s *subscriber) subscribe(topic string, add bool) {
 	s.topics = append(s.topics, topic)
 }
 
-// wants says whether one of its prefixes begins the topic, and the workflow is for its eyes.
+// wants says whether the topic begins with one of its prefixes, and it may see the workflow.
 func (s *subscriber) wants(workflow, topic string) bool {
 	if !s.grant.sees(workflow) {
 		return false
@@ -100,7 +100,7 @@ func (s *subscriber) wants(workflow, topic string) bool {
 	return false
 }
 
-// give sends one message, a JSON object, or counts it as lost. The count goes into the next one that is taken.
+// give sends one message, a JSON object, or counts it as dropped. The next message that the peer takes has the count.
 func (s *subscriber) give(topic string, body []byte) {
 	if s.dropped > 0 {
 		body = append(fmt.Appendf(nil, `{"dropped":%d,`, s.dropped), bytes.TrimPrefix(body, []byte("{"))...)
@@ -138,7 +138,7 @@ func (fs *followers) publishLines(workflow string, lines []LogLine) {
 	fs.dialect.publish(workflow, lines)
 }
 
-// publish gives a message to those who want its topic; it is encoded for the first of them.
+// publish gives a message to the subscribers that want its topic. It encodes it once, when there is one.
 func (fs *followers) publish(workflow, topic string, encode func() []byte) {
 	var body []byte
 	for s := range fs.subscribers {
@@ -152,8 +152,8 @@ func (fs *followers) publish(workflow, topic string, encode func() []byte) {
 	}
 }
 
-// runPusher takes the triggers of a PUSH peer, {"workflow":...,"params":...,"key":...} each, until the connection
-// ends. One that cannot be carried out is logged.
+// runPusher takes the triggers of a PUSH peer, {"workflow":...,"params":...,"key":...} each, until the connection ends.
+// It logs those that cannot be carried out.
 func (p *principal) runPusher(conn wireConn, grant *authGrant) {
 	if !grant.may(protoOpOf("run")) {
 		p.turnAway(conn, grant.deny("start runs"))
@@ -198,7 +198,7 @@ func (p *principal) runPusher(conn wireConn, grant *authGrant) {
 	}
 }
 
-// push queues the run that a trigger asks for. True when it should be tried again.
+// push queues the run that a trigger asks for. True when it is to be tried again.
 func (p *principal) push(conn wireConn, grant *authGrant, req Request, by, from string) (again bool) {
 	answer := make(chan *protoError, 1)
 	if !p.call(func() {

@@ -14,7 +14,7 @@ type queue struct {
 	*principalLoop
 	runs []*Run         // queued, in the order in which they are to go
 	by   map[string]int // how many of them each has queued; "" is the principal itself
-	mem  int64          // bytes of memory that these take, about; see principalRunMem
+	mem  int64          // bytes of memory that these take, about; see queueRunMem
 	// when those were queued that are not queued for the first time, or were queued before the principal started
 	requeued map[string]time.Time
 	active   map[string][]string // workflow -> its active runs, oldest first
@@ -35,7 +35,7 @@ func (q *queue) observe(c change) {
 	}
 	q.counted = false
 	if c.before == runQueued {
-		q.mem -= principalRunMem(r.Params, len(r.Tasks))
+		q.mem -= queueRunMem(r.Params, len(r.Tasks))
 		q.runs = slices.DeleteFunc(q.runs, func(other *Run) bool { return other == r })
 		q.by[r.By]--
 		if q.by[r.By] == 0 {
@@ -47,7 +47,7 @@ func (q *queue) observe(c change) {
 		at := sort.Search(len(q.runs), func(i int) bool { return queuedBefore(r, q.runs[i]) })
 		q.runs = slices.Insert(q.runs, at, r)
 		q.by[r.By]++
-		q.mem += principalRunMem(r.Params, len(r.Tasks))
+		q.mem += queueRunMem(r.Params, len(r.Tasks))
 		if r.Attempt > 1 || r.Lease > 0 {
 			q.requeued[r.ID] = q.cfg.now()
 		}
@@ -71,8 +71,8 @@ func queuedBefore(a, b *Run) bool {
 	return a.ID < b.ID
 }
 
-// principalRunMem gives about how much memory a queued run takes.
-func principalRunMem(params map[string]string, tasks int) int64 {
+// queueRunMem gives about how much memory a queued run takes.
+func queueRunMem(params map[string]string, tasks int) int64 {
 	const run, task = 1 << 10, 300
 	return int64(run + tasks*task + paramsSize(params))
 }

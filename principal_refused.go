@@ -1,7 +1,7 @@
-// principal_refused.go: agents that cannot take every run. One that is too old does not know a key of the workflow: it
-// says so in its hello, or when it is given the run, or, where it is so old that it cannot, hangs up. It is not given
-// the same again at once: the run goes to another agent or waits with the reason, and what an agent has refused it is
-// asked again only after a while that doubles. All of it runs on the principal's loop.
+// principal_refused.go: agents that cannot take every run. One that is too old does not know a key of the workflow. It
+// says so in its hello, or when it is given the run, or it is so old that it hangs up instead. It is not given the same
+// at once again: the run goes to another agent or waits, and its reason says so. What an agent refused it is given
+// again after a while, which doubles each time. All of it runs on the principal's loop.
 
 package main
 
@@ -12,33 +12,32 @@ import (
 )
 
 const (
-	// before an agent is given again what it has refused or hung up on; then twice as long each time,
+	// how long an agent is not given again what it refused or hung up on; twice as long each time
 	fleetRefusedMin  = 1 * time.Second
-	fleetRefusedMost = 10 * time.Minute // up to this
-	// of these are remembered; then those are forgotten whose time is over, or else all
+	fleetRefusedMost = 10 * time.Minute // the longest such time
+	// refusals that are remembered; with more those are forgotten whose time is over, or else all
 	fleetMaxRefused = 1000
 )
 
 // fleetWhat is a version of a workflow that an agent was given.
 type fleetWhat struct{ agent, version string }
 
-// fleetRefusal is how often an agent did not take it, why the last time, and until when it is not given it again.
+// fleetRefusal is how often the agent did not take it, why the last time, and until when it is not given it again.
 type fleetRefusal struct {
 	times  int
-	build  string // the agent's version: another one may know more
+	build  string // the agent's version; another version may know more
 	reason string
 	until  time.Time
-	asked  bool // the queue was looked at since
+	asked  bool // the queue was looked at since until
 }
 
-// fleetOld is that an agent was passed over because it is too old.
+// fleetOld says that an agent was passed over because it is too old.
 type fleetOld struct {
 	workflow, reason string
 	since            time.Time
 }
 
-// knowing takes in what an agent that says hello knows of a workflow, and forgets what another version of it has
-// refused.
+// knowing notes what an agent knows when it says hello, and forgets what another version of it has refused.
 func (f *fleet) knowing(link *agentLink, hello *agentMsg) {
 	link.build, link.can, link.lacks = hello.Version, hello.Can, map[string]string{}
 	link.knows = make(map[string]bool, len(hello.Knows))
@@ -57,7 +56,7 @@ func (l *agentLink) title() string {
 	return fmt.Sprintf("agent %s (%s)", l.name, orDefault(l.build, "of no version"))
 }
 
-// unable says why an agent cannot be given a version of a workflow now, however much room it has; "" when it can.
+// unable says why an agent cannot be given a version of a workflow now, even with room for it; "" when it can.
 func (f *fleet) unable(link *agentLink, version string, spec *Workflow) string {
 	what := fleetWhat{link.name, version}
 	reason, looked := link.lacks[version]
@@ -114,7 +113,7 @@ func (f *fleet) refused(link *agentLink, version, reason string) {
 	}
 }
 
-// hearRefused takes in that an agent will not do a run that it was given. Only one that has not begun can be refused.
+// hearRefused takes in that an agent refuses a run that it was given. It can refuse only a run that has not begun.
 func (f *fleet) hearRefused(link *agentLink, m *agentMsg) {
 	r := f.state.Runs[m.Run]
 	if !link.has(r, m.Lease) || !r.Started.IsZero() {
@@ -135,10 +134,11 @@ func (f *fleet) hearRefused(link *agentLink, m *agentMsg) {
 	f.giveUpRun(r, link.title()+" "+reason, true)
 }
 
-// takenUp notes that an agent has begun a run of a version: it can.
+// takenUp notes that an agent has begun a run of a version, so that it can do others.
 func (f *fleet) takenUp(agent, version string) { delete(f.refusals, fleetWhat{agent, version}) }
 
-// untilAsked gives when an agent may be given again what it has refused, as long as something is queued.
+// untilAsked gives how long the loop may sleep before an agent may be given again what it refused, wait at most.
+// Nothing is to be given while nothing is queued.
 func (f *fleet) untilAsked(now time.Time, wait time.Duration) time.Duration {
 	if len(f.queue.runs) == 0 {
 		return wait
@@ -151,7 +151,7 @@ func (f *fleet) untilAsked(now time.Time, wait time.Duration) time.Duration {
 	return wait
 }
 
-// askAgain has the queue looked at when an agent may be given again what it has refused.
+// askAgain has the queue looked at when an agent may be given again what it refused.
 func (f *fleet) askAgain(now time.Time) {
 	for what, refusal := range f.refusals {
 		if !refusal.asked && !now.Before(refusal.until) && f.links[what.agent] != nil {
@@ -160,7 +160,7 @@ func (f *fleet) askAgain(now time.Time) {
 	}
 }
 
-// eachOld hands fn the agents that were passed over because they are too old, for who may see agents.
+// eachOld hands fn the agents that were passed over as too old, if the peer may see agents.
 func (a *attention) eachOld(grant *authGrant, fn func(AttentionItem)) {
 	if !grant.may(protoOpOf("agents")) {
 		return

@@ -1,7 +1,7 @@
-// principal_retain.go: what becomes of old output and old runs. Output goes a day's file at a time and history a
-// month's, the oldest first, when they are older than is kept, or when all of them together are larger than is kept;
-// the history of a workflow with many more runs than are kept is cut at its front. The newest file of a workflow stays
-// in any case, and so does the output of runs that are active. One goroutine does it, beside the loop.
+// principal_retain.go: what becomes of old output and old runs. Output is removed a day's file at a time and history a
+// month's, the oldest first: when they are older than is kept, or when all files together are larger than is kept. The
+// history of a workflow that has many more runs than are kept is cut at its front. The newest file of a workflow always
+// stays, and so does the output of active runs. One goroutine does all this beside the loop.
 
 package main
 
@@ -15,19 +15,20 @@ import (
 )
 
 const (
-	retainEvery = time.Hour       // at the latest
+	retainEvery = time.Hour       // between two looks at all files, at most
 	retainAgain = 5 * time.Second // between two tries to make room while the disk is full
 	retainLogs  = "logs"
 )
 
-// retainLimits says what is kept. Zero is without a bound.
+// retainLimits says how much is kept. Zero means no bound.
 type retainLimits struct {
 	Age   time.Duration
-	Runs  int   // of each workflow, in the history; half as many more may be there for a while
-	Bytes int64 // of all output and history
+	Runs  int   // runs of each workflow in the history; half as many more may be there for a while
+	Bytes int64 // bytes of all output and history
 }
 
-// retention is the goroutine's own, but for wake and full.
+// retention removes what is too old or too much. Its fields belong to the goroutine of runRetain, but for those marked
+// otherwise.
 type retention struct {
 	*principalLoop
 	queue   *queue
@@ -35,33 +36,33 @@ type retention struct {
 
 	limits retainLimits
 	seen   map[string]int64 // history folder -> size of its newest file when its runs were counted
-	wake   chan bool        // holds one: look now; true: the disk is full
+	wake   chan bool        // holds a word to look now, true when the disk is full; any goroutine's
 
 	// The loop's:
 
-	kept  principalKept // runs that have ended and are in memory
-	trims []string      // folders of history to be cut behind the next snapshot
+	kept  retainKept // runs that have ended and are in memory
+	trims []string   // folders of history to be cut behind the next snapshot
 }
 
 // retentionNew makes a retention that has looked at nothing yet.
 func retentionNew(loop *principalLoop, queue *queue, catalog *catalog) *retention {
 	return &retention{principalLoop: loop, queue: queue, catalog: catalog, limits: loop.cfg.Retain,
 		seen: map[string]int64{}, wake: make(chan bool, 1),
-		kept: principalKept{runs: map[string]int64{}, most: principalMaxKept}}
+		kept: retainKept{runs: map[string]int64{}, most: retainMaxKept}}
 }
 
-// retainFile is one file that may go.
+// retainFile is a file that may be removed.
 type retainFile struct {
 	name string
-	last time.Time // nothing in it is newer, to a day
+	last time.Time // nothing in it is newer, by a day
 	size int64
 	keep bool
 }
 
-// kick has the files looked at soon; with full as much is removed as makes a difference. From any goroutine.
+// kick has the files looked at soon; with full, as much is removed as makes a difference. Any goroutine may call it.
 func (r *retention) kick(full bool) {
 	if full {
-		select { // what waits may be for less
+		select { // the word that waits may be false
 		case <-r.wake:
 		default:
 		}
@@ -73,8 +74,8 @@ func (r *retention) kick(full bool) {
 }
 
 // runRetain removes what is too old or too much. It wakes once an hour, after a snapshot, and when the disk is full;
-// then again for as long as it is, and something is left to go. What making room was good for shows after a while:
-// until then it is not woken. It ends with the principal.
+// then again and again for as long as the disk is full and there is something to remove. After it has made room it does
+// not wake for a while, until it shows whether that was enough. It ends with the principal.
 func (r *retention) runRetain() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -96,13 +97,13 @@ func (r *retention) runRetain() {
 	}
 }
 
-// retainHeld is what the loop says must stay, and for how long.
+// retainHeld says what must stay, and for how long.
 type retainHeld struct {
 	days map[string]string        // log folder -> the first day of an active run's output
 	keep map[string]time.Duration // log folder -> log.keep of the workflow
 }
 
-// held asks the loop. False when it is over.
+// held asks the loop what must stay. False when the loop is over.
 func (r *retention) held() (retainHeld, bool) {
 	return principalAsk(r, func() retainHeld {
 		h := retainHeld{map[string]string{}, map[string]time.Duration{}}
@@ -123,7 +124,7 @@ func (r *retention) held() (retainHeld, bool) {
 	})
 }
 
-// sweep looks at every file, and gives how many bytes were removed. With full, a quarter of what is there is to go.
+// sweep looks at every file, and gives how many bytes it removed. With full it removes a quarter of what is there.
 func (r *retention) sweep(full bool) (removed int64) {
 	held, ok := r.held()
 	if !ok {
@@ -178,8 +179,8 @@ func (r *retention) remove(f retainFile) bool {
 	return err == nil
 }
 
-// each hands fn every file of output and history, folder by folder, oldest first in each, and how long it is kept. What
-// cannot be read is passed over: it cannot be removed either. It ends early when the principal does.
+// each hands fn every file of output and history, folder by folder and the oldest first, and how long it is kept. It
+// passes over what cannot be read, for that cannot be removed either. It ends early when the principal does.
 func (r *retention) each(held retainHeld, fn func(f retainFile, age time.Duration)) {
 	files := &r.store.files
 	for _, kind := range []string{retainLogs, historyFolder} {
@@ -216,7 +217,7 @@ func (r *retention) each(held retainHeld, fn func(f retainFile, age time.Duratio
 	}
 }
 
-// retainLast gives the end of the day or the month that a file is named by.
+// retainLast gives the end of the day or month that a file is named by.
 func retainLast(name string) (time.Time, bool) {
 	text, ok := strings.CutSuffix(name, logEnding)
 	if day, err := time.Parse(logDayLayout, text); ok && err == nil {
@@ -226,8 +227,8 @@ func retainLast(name string) (time.Time, bool) {
 	return month.AddDate(0, 1, 0), ok && err == nil
 }
 
-// trim finds the workflows with half as many runs again as are kept, and has the store cut their history. Only folders
-// that have grown since are read.
+// trim finds the workflows that have half as many runs again as are kept, and has the store cut their history. It reads
+// only folders that have grown since it looked last.
 func (r *retention) trim() {
 	if r.limits.Runs <= 0 {
 		return
@@ -255,42 +256,41 @@ func (r *retention) trim() {
 	}
 }
 
-// Runs that have ended and are kept in memory, to be listed, shown and retried without a look into
-// the history. The state keeps the newest of them by their number; here it is seen to that they are not too large
-// together. That is an event, run.archived: what the journal of a version before folds to does not change.
+// Runs that have ended and are kept in memory, to be listed, shown and retried without a look into the history. The
+// state bounds their number, and archive their memory. It drops a run by an event, run.archived, so that a journal is
+// replayed to the same state whatever the bound is.
 
 const (
-	// bytes of memory of runs that have ended, about; the oldest of more are in the history alone
-	principalMaxKept = 32 << 20
-	// of the newest runs that have ended, which are kept whatever they take: who waits for one is yet to be told how it
-	// ended
-	principalMinKept = 16
+	// bytes of memory that ended runs take, about; the oldest of more are only in the history
+	retainMaxKept = 32 << 20
+	// newest ended runs that are kept whatever memory they take: who waits for one is still to be told how it ended
+	retainMinKept = 16
 )
 
-// principalKept is about how much memory each run takes that has ended, and all of them. It belongs to the loop.
-type principalKept struct {
+// retainKept is about how much memory each ended run takes, and all of them together. It belongs to the loop.
+type retainKept struct {
 	runs map[string]int64
 	all  int64
-	most int64 // principalMaxKept, but for tests
+	most int64 // retainMaxKept, but in tests
 }
 
 // add counts a run that has ended.
-func (k *principalKept) add(r *Run) {
+func (k *retainKept) add(r *Run) {
 	k.remove(r.ID)
-	k.runs[r.ID] = principalKeptMem(r)
+	k.runs[r.ID] = retainKeptMem(r)
 	k.all += k.runs[r.ID]
 }
 
 // remove counts a run no more: it is active again, or is not in memory.
-func (k *principalKept) remove(id string) {
+func (k *retainKept) remove(id string) {
 	k.all -= k.runs[id]
 	delete(k.runs, id)
 }
 
-// principalKeptMem gives about how much memory a run takes that has ended.
-func principalKeptMem(r *Run) int64 {
-	const attempt, output = 100, 64 // of the program's own, for each
-	size := principalRunMem(r.Params, len(r.Tasks)) + int64(len(r.Reason))
+// retainKeptMem gives about how much memory a run takes that has ended.
+func retainKeptMem(r *Run) int64 {
+	const attempt, output = 100, 64 // bytes that each takes beside its texts
+	size := queueRunMem(r.Params, len(r.Tasks)) + int64(len(r.Reason))
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		size += int64(len(t.Reason) + len(t.Cancelling))
@@ -304,17 +304,6 @@ func principalKeptMem(r *Run) int64 {
 	return size
 }
 
-// archive drops the oldest runs that have ended from memory while all of them take too much. They must be on their way
-// into the history. Only on the loop.
-func (r *retention) archive() {
-	for r.kept.all > r.kept.most && len(r.state.Finished) > principalMinKept {
-		oldest := r.state.Runs[r.state.Finished[0]]
-		if r.emit(&Event{Kind: evArchived, Run: oldest.ID, Workflow: oldest.Workflow}) != nil {
-			return
-		}
-	}
-}
-
 // observe counts the memory of runs that have ended.
 func (r *retention) observe(c change) {
 	if c.moved() {
@@ -324,7 +313,18 @@ func (r *retention) observe(c change) {
 			r.kept.add(c.run)
 		}
 	}
-	if r.state.Runs[c.oldest] == nil { // one more has ended, or it takes too much
+	if r.state.Runs[c.oldest] == nil { // it was pushed out of memory
 		r.kept.remove(c.oldest)
+	}
+}
+
+// archive drops the oldest ended runs from memory while all of them take too much. They are on their way into the
+// history already. Only on the loop.
+func (r *retention) archive() {
+	for r.kept.all > r.kept.most && len(r.state.Finished) > retainMinKept {
+		oldest := r.state.Runs[r.state.Finished[0]]
+		if r.emit(&Event{Kind: evArchived, Run: oldest.ID, Workflow: oldest.Workflow}) != nil {
+			return
+		}
 	}
 }

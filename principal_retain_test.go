@@ -289,7 +289,7 @@ func TestKeptBytes(t *testing.T) {
 		g.stop()
 		g.start(w)
 		g.do(func() {
-			if g.p.retention.kept.most != principalMaxKept {
+			if g.p.retention.kept.most != retainMaxKept {
 				t.Errorf("a principal keeps up to %d bytes", g.p.retention.kept.most)
 			}
 			g.p.retention.kept.most = most
@@ -315,7 +315,7 @@ func TestKeptNewest(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), w)
 		g.do(func() { g.p.retention.kept.most = 1 << 40 }) // as a version that does not count
 		var runs []string
-		for range 3 * principalMinKept {
+		for range 3 * retainMinKept {
 			runs = append(runs, g.run("w"))
 			g.ask(Request{Op: "cancel", Run: runs[len(runs)-1]})
 		}
@@ -336,7 +336,7 @@ func TestKeptNewest(t *testing.T) {
 		}
 		k.conn.Cut(nil)
 		g.do(func() {
-			if n := len(g.p.state.Finished); n != principalMinKept || g.p.state.Finished[n-1] != runs[0] ||
+			if n := len(g.p.state.Finished); n != retainMinKept || g.p.state.Finished[n-1] != runs[0] ||
 				g.p.state.Runs[runs[len(runs)-1]] == nil || g.p.state.Runs[runs[1]] != nil {
 				t.Errorf("%d runs are kept, the newest %q", n, g.p.state.Finished[n-1])
 			}
@@ -360,7 +360,7 @@ func TestKeptMem(t *testing.T) {
 			{Reason: text[:each/2]}}}}},
 		"many tasks": {Tasks: make([]TaskRun, each/300+1)},
 	} {
-		if n := principalKeptMem(r); n < each || n > 2*each {
+		if n := retainKeptMem(r); n < each || n > 2*each {
 			t.Errorf("%s of %d bytes count as %d", name, each, n)
 		}
 	}

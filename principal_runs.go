@@ -1,4 +1,4 @@
-// principal_runs.go: the ops that start, await, stop and repeat a run, as principal_ops.go dispatches them.
+// principal_runs.go: the ops that start, await, stop and repeat a run, and how a run gets into the queue.
 
 package main
 
@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-const principalRunsNamed = 3 // runs of a workflow that a refusal names
+const runsNamed = 3 // runs of a workflow that a refusal names
 
-// opRun queues a run, and says so once it is on disk.
+// opRun queues a run, and answers when that is on disk, or follows the run if the request asks for that.
 func (p *principal) opRun(c *opCall) {
 	id, refused := p.trigger(c.grant, c.req, c.by, c.from)
 	if refused != nil {
@@ -22,14 +22,14 @@ func (p *principal) opRun(c *opCall) {
 	p.looks.followRun(c, id)
 }
 
-// trigger queues the run that a request asks for, or finds the one that an earlier request with its key has made.
+// trigger queues the run that a request asks for, or finds the run that an earlier request with its key has queued.
 func (p *principal) trigger(grant *authGrant, req Request, by, from string) (string, *protoError) {
 	if used := p.keyUse(grant, req); used != "" {
 		r := p.state.Runs[used]
 		if r == nil {
 			return used, nil
 		}
-		if spec := p.state.Versions[r.Version]; spec != nil { // with the defaults of then: those of now may be others
+		if spec := p.state.Versions[r.Version]; spec != nil { // its defaults may differ from those of now
 			params, refused := paramsFor(spec, req.Params, req.checked)
 			if refused != nil {
 				return "", refused
@@ -53,8 +53,8 @@ func (p *principal) trigger(grant *authGrant, req Request, by, from string) (str
 		scope: grant.scope(), grant: grant, by: by, from: from})
 }
 
-// keyUse gives the run that a request with the same key has made before, of the same workflow and by somebody who sees
-// the same workflows; "" when there is none. Keys of others are nothing to it: they may have thought of the same one.
+// keyUse gives the run that a request with the same key has queued before, for the same workflow and by somebody who
+// sees the same workflows; "" when there is none. Keys of others do not count: two parties may choose the same one.
 func (p *principal) keyUse(grant *authGrant, req Request) string {
 	if req.Key == "" {
 		return ""
@@ -66,8 +66,8 @@ func (p *principal) keyUse(grant *authGrant, req Request) string {
 	return use.Run
 }
 
-// paramsCheck holds the parameters of a request against the workflow as it is now: patterns over long values take their
-// time, and the loop has none. nil when there is nothing to check. Not on the loop.
+// paramsCheck holds the parameters of a request against the workflow as it is now, nil when there is nothing to check.
+// Not on the loop, for patterns over long values take their time.
 func (p *principal) paramsCheck(req *Request) *paramsChecked {
 	if len(req.Params) == 0 {
 		return nil
@@ -86,8 +86,7 @@ func (p *principal) paramsCheck(req *Request) *paramsChecked {
 	return c
 }
 
-// paramsFor is paramsOf for the loop: what was checked before is not checked again, unless the workflow has changed
-// since.
+// paramsFor is paramsOf for the loop. It takes what was checked before, unless the workflow has changed since.
 func paramsFor(w *Workflow, given map[string]string, checked *paramsChecked) (map[string]string, *protoError) {
 	if checked != nil && checked.spec == w {
 		return checked.params, checked.refused
@@ -124,7 +123,7 @@ func (p *principal) opCancel(c *opCall) {
 	}
 }
 
-// opRetry queues a run that has ended once more.
+// opRetry queues a run again that has ended.
 func (p *principal) opRetry(c *opCall) {
 	r := p.state.Runs[c.req.Run]
 	switch {
@@ -132,7 +131,7 @@ func (p *principal) opRetry(c *opCall) {
 		p.looks.absentRun(c, func(r *Run) {
 			c.refuse(refuse(codeConflict, "run %s is too old to be retried (the newest %d can be, or %d MiB of "+
 				"them): start it again with cdktr run %s",
-				r.ID, stateMaxFinished, principalMaxKept>>20, r.Workflow))
+				r.ID, stateMaxFinished, retainMaxKept>>20, r.Workflow))
 		})
 	case runActive(r.State):
 		c.refuse(refuse(codeConflict, "run %s is %s: it can be retried when it has ended", r.ID, r.State))
@@ -150,7 +149,7 @@ func (p *principal) opRetry(c *opCall) {
 	}
 }
 
-// newerFile says that a run is of another version than its workflow's file is now; "" when it is not.
+// newerFile notes that the file of a run's workflow has changed since the run was queued; "" when it has not.
 func (p *principal) newerFile(r *Run) string {
 	f := p.catalog.files[r.Workflow]
 	if f == nil || f.Spec == nil {
@@ -163,7 +162,7 @@ func (p *principal) newerFile(r *Run) string {
 		"run %s does what it says now", r.Workflow, r.ID, r.Workflow)
 }
 
-// notRun refuses a workflow's id where that of a run is wanted, and says what to type: the newest of its active runs,
+// notRun refuses a workflow's id where a run's is wanted, and says what to type instead: the newest of its active runs,
 // or else its newest run.
 func (l *looks) notRun(op, workflow string) *protoError {
 	ids, which := l.queue.active[workflow], "its active runs"
@@ -175,19 +174,19 @@ func (l *looks) notRun(op, workflow string) *protoError {
 	if len(ids) == 0 {
 		return refuse(codeNotFound, "%s is a workflow, not a run, and no run of it is active", workflow)
 	}
-	ids = ids[max(0, len(ids)-principalRunsNamed):]
+	ids = ids[max(0, len(ids)-runsNamed):]
 	return refuse(codeNotFound, "%s is a workflow, not a run; %s: cdktr %s %s", workflow, which, op,
 		strings.Join(ids, ", cdktr "+op+" "))
 }
 
-// replaceActive cancels the active runs of a workflow, for a new one to take their place.
+// replaceActive cancels the active runs of a workflow: a new one takes their place.
 func (p *principal) replaceActive(workflow string) {
 	for _, id := range slices.Clone(p.queue.active[workflow]) {
 		p.fleet.cancelRun(p.state.Runs[id], "replaced by a newer run", false, "", "")
 	}
 }
 
-// runOrder is what asks for a run.
+// runOrder is all that a run is queued by: a tick of a schedule, or the request of a peer.
 type runOrder struct {
 	trigger   string
 	scheduled time.Time
@@ -201,8 +200,8 @@ type runOrder struct {
 	by, from  string
 }
 
-// enqueue makes a run of the workflow's present version and puts it into the queue, in place of the active ones where
-// overlap says so. A refusal changes nothing. The caller answers after commit.
+// enqueue makes a run of the present version of a workflow and puts it into the queue. With overlap replace it cancels
+// the active runs. A refusal changes nothing. The caller answers when this turn is on disk.
 func (p *principal) enqueue(w *Workflow, order runOrder) (string, *protoError) {
 	if refused := p.queue.mayQueue(order.grant, order.by); refused != nil {
 		return "", refused
@@ -230,7 +229,7 @@ func (p *principal) enqueue(w *Workflow, order runOrder) (string, *protoError) {
 	return id, nil
 }
 
-// paramsOf checks the parameters that a run was given against what the workflow declares, and adds the defaults.
+// paramsOf checks the parameters that a run was given against those that the workflow declares, and adds the defaults.
 func paramsOf(w *Workflow, given map[string]string) (map[string]string, *protoError) {
 	names := sortedKeys(w.Params)
 	for _, name := range sortedKeys(given) {
@@ -267,8 +266,8 @@ func paramsOf(w *Workflow, given map[string]string) (map[string]string, *protoEr
 	return params, nil
 }
 
-// cancelTask stops one task of a run and leaves the rest to its graph. The request stays in the state until the task
-// has ended: an agent that is away now, or was not reached, is told when it says hello.
+// cancelTask stops one task of a run; the run goes on as its graph says. The state keeps the request until the task has
+// ended: an agent that is away now, or that the message does not reach, is told when it says hello.
 func (p *principal) cancelTask(c *opCall, r *Run) {
 	t, agent := r.task(c.req.Task), p.state.Agents[r.Agent]
 	switch {
@@ -302,7 +301,7 @@ func (p *principal) cancelTask(c *opCall, r *Run) {
 	}
 }
 
-// fleetAway says of what somebody stops that its agent will hear of it.
+// fleetAway notes that an agent which is away will stop something when it is back.
 func fleetAway(agent, what string) string {
 	return fmt.Sprintf("agent %s is not connected now: it stops the %s when it is back", agent, what)
 }
@@ -312,7 +311,7 @@ func fleetStop(r *Run, t *TaskRun, force bool) *agentMsg {
 	return &agentMsg{Op: msgStopTask, Run: r.ID, Lease: r.Lease, Task: t.Task, Reason: t.Cancelling, Force: force}
 }
 
-// noTask refuses a task that a run has not.
+// noTask refuses a task that is not in a run.
 func noTask(r *Run, id string) *protoError {
 	ids := make([]string, len(r.Tasks))
 	for i := range r.Tasks {

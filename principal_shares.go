@@ -1,7 +1,7 @@
-// principal_shares.go: what one party may have of that of which there is only so much: followers of the lists, streams,
-// looks, places in the queue. A party is a key, a user of the box, an address without a key (wireParty). What is left
-// over is for operators, and of the queue some is for the principal's own fires alone: whoever may only look or trigger
-// cannot make them wait.
+// principal_shares.go: how much one party may have of what is bounded: followers of the lists, streams, looks, places
+// in the queue. A party is a key, a user of the box, or an address without a key (wireParty). Some of each is kept for
+// operators, and some of the queue for the principal's own fires. So who may only look or trigger cannot make them
+// wait.
 
 package main
 
@@ -14,39 +14,39 @@ import (
 
 const (
 	sharesNews     = 16   // followers of the lists (watch) of one party; more are refused as busy
-	sharesNewsKept = 64   // of newsMax, that only operators and the principal's owner may have
+	sharesNewsKept = 64   // followers, of newsMax, that only operators and the principal's owner may be
 	sharesStreams  = 1024 // requests of one party that have not had their last reply, over all of its connections
-	// looks of one party that are under way or wait for a place, over all of its connections; one more is answered busy
+	// looks of one party that are under way or wait for a place, over all of its connections; more are refused as busy
 	sharesLooks = 64
-	// of these, those that have a place of either kind (principal_look.go); the rest wait, and only for their own
+	// looks of one party that have a place of one kind (principal_look.go); its others wait
 	sharesLooksAtOnce = 2
-	sharesQueued      = 1_000 // runs waiting that one trigger key has queued, or all peers without a name together
+	sharesQueued      = 1_000 // queued runs of one trigger key, or of all peers without a name together
 
-	sharesQueueOwn       = 1_000 // places in the queue that only the principal's own fires may take
-	sharesQueueOperators = 1_000 // and those that only these and operators may
+	sharesQueueOwn       = 1_000 // places in the queue for the principal's own fires alone
+	sharesQueueOperators = 1_000 // places in the queue for these and operators
 )
 
-// shares is what each party has under way. Any goroutine may use it.
+// shares is what each party has now. Any goroutine may use it.
 type shares struct {
 	mu      sync.Mutex
-	parties map[string]*shareParty // those that have anything, or had until just now
-	swept   time.Time              // when those were last sought that may be forgotten
+	parties map[string]*shareParty // those that have something, or had until just now
+	swept   time.Time              // when parties that may be forgotten were last searched for
 }
 
-// sharesNew is shares of which nobody has any yet.
+// sharesNew makes shares of which nobody has any yet.
 func sharesNew() *shares { return &shares{parties: map[string]*shareParty{}} }
 
-// shareParty is what one party has under way, over all of its connections; "" is nobody's, of which each connection is
-// one of its own. Any goroutine may use it.
+// shareParty is what one party has, over all of its connections. The party "" is nobody: each of its connections counts
+// alone. Any goroutine may use it.
 type shareParty struct {
 	shares                *shares
 	name                  string
-	conns, streams, looks int // guarded by shares.mu
-	// the same: until then its messages have used what it may have, see principal_shares.go
+	conns, streams, looks int // guarded by shares.mu, as paid and left are
+	// until then its messages have used up its pace
 	paid time.Time
-	left time.Time // the same: when it last had nothing any more
+	left time.Time // when it gave back something last
 
-	asking, reading chan struct{} // a token for each of its looks that has a place of that kind
+	asking, reading chan struct{} // a token for each of its looks that has such a place
 }
 
 // join counts a connection of a party; leave must follow.
@@ -69,10 +69,10 @@ func (s *shares) join(name string) *shareParty {
 	return p
 }
 
-// leave counts one connection less.
+// leave undoes join.
 func (p *shareParty) leave() { p.give(&p.conns) }
 
-// take counts one more in count, which is one of p's. False when there are as many as there may be.
+// take counts one more in count, which is one of p's. False when there are as many as allowed.
 func (p *shareParty) take(count *int, most int) bool {
 	p.shares.mu.Lock()
 	defer p.shares.mu.Unlock()
@@ -83,7 +83,7 @@ func (p *shareParty) take(count *int, most int) bool {
 	return true
 }
 
-// give counts one less. What a connection has begun, and is not through with, counts for its party also when it has
+// give counts one less. What a connection has begun counts for its party until it is done, even if that connection has
 // gone and another has come.
 func (p *shareParty) give(count *int) {
 	p.shares.mu.Lock()
@@ -92,23 +92,23 @@ func (p *shareParty) give(count *int) {
 	p.left = time.Now()
 }
 
-// over says whether a party may be forgotten: it has nothing, and who comes back as it does not do better than who has
-// stayed (principal_shares.go). The caller holds shares.mu.
+// over says whether a party may be forgotten: it has nothing, and would gain nothing by coming back as a new one. The
+// caller holds shares.mu.
 func (p *shareParty) over(now time.Time) bool {
 	return p.conns+p.streams+p.looks == 0 && now.After(p.paid) && now.Sub(p.left) > paceRest
 }
 
-// opStreams are the requests of one connection that are not answered to the end. It belongs to the goroutine of that
+// opStreams are the requests of one connection that have not had their last reply. It belongs to the goroutine of that
 // connection.
 type opStreams struct {
 	party *shareParty
 	byID  map[string]*opCall // streams
-	asked *opCall            // of a REQ peer: what it asked last
+	asked *opCall            // the last request of a REQ peer
 }
 
-// admit keeps count of a connection's streams, by the ids of their requests, and carries out stop, which ends one. A
-// REQ peer has one request at a time: that is what REQ is, and whoever goes on all the same would have what no bound of
-// streams holds. False when there is nothing more to do.
+// admit counts a connection's streams by the ids of their requests, and carries out the op stop, which ends one. It
+// refuses a REQ peer that asks before it was answered: such requests would be bounded by nothing. False when there is
+// nothing more to do.
 func (s *opStreams) admit(c *opCall) bool {
 	if c.single {
 		if s.asked != nil && !s.asked.over.Load() {
@@ -154,36 +154,35 @@ func (s *opStreams) stop(c *opCall, op *protoOp) {
 		stream.ended()
 		delete(s.byID, c.req.Of)
 	}
-	c.reply(Reply{}) // one that has ended by itself is as good
+	c.reply(Reply{}) // it is no error that the stream had ended already
 }
 
-// end gives up what the connection has had: it has ended.
+// end gives up the streams of a connection that has ended.
 func (s *opStreams) end() {
 	for _, c := range s.byID {
 		c.ended()
 	}
 }
 
-// How fast one party is served. Whoever asks faster than this waits, in the goroutines of its own
-// connections, and what it sends meanwhile waits at its own end: so nobody can keep all processors of a small machine
-// busy with questions, and have others wait for one. Operators, the principal's owner and agents are not held back.
+// The pace: how fast one party is served. A party that asks faster waits, in the goroutines of its own connections, and
+// what it sends meanwhile waits at its own end. So nobody can keep all processors of a small machine busy with
+// questions. Operators, the principal's owner and agents are not held to it.
 
 const (
-	paceBurst = 200                   // messages of one party that are taken as they come; more wait for their turn
+	paceBurst = 200                   // messages of one party that are handled at once; more wait for their turn
 	paceEach  = time.Millisecond      // between two messages beyond those, over all connections of the party
-	paceKiB   = 30 * time.Microsecond // and for each KiB of a message, which is deciphered and read
-	// longest rest after a look, which is as long as the look took, and keeps only its party's place
+	paceKiB   = 30 * time.Microsecond // more for each KiB of a message, which is deciphered and read
+	// longest time that a party's place is kept after a look; else it is kept as long as the look took
 	paceRest = time.Second
 )
 
-// paced says whether a peer is held to a pace: who may only look or trigger, or came without a name.
+// paced says whether a peer is held to a pace: it may only look or trigger, or came without a name.
 func (p *principal) paced(grant *authGrant, by string) bool {
 	return !grant.operates() || by == peerAnyone
 }
 
-// pace waits until the party may have one more message handled. It is called behind each message, by the goroutine of
-// the connection. False when it waited, and meanwhile the connection ended or the principal did: then nothing more is
-// handled.
+// pace waits until the party may have one more message handled. The goroutine of the connection calls it behind each
+// message. False when the connection or the principal ended meanwhile: then the message is not handled.
 func (p *shareParty) pace(conn wireConn, ended <-chan struct{}, frames [][]byte) bool {
 	cost := paceEach
 	for _, frame := range frames {
@@ -198,7 +197,7 @@ func (p *shareParty) pace(conn wireConn, ended <-chan struct{}, frames [][]byte)
 	wait := p.paid.Sub(now)
 	p.shares.mu.Unlock()
 	if wait <= 0 {
-		runtime.Gosched() // whose socket always has more does not give way by waiting
+		runtime.Gosched() // a socket that always has more never waits by itself
 		return true
 	}
 	timer := time.NewTimer(wait)
@@ -212,8 +211,8 @@ func (p *shareParty) pace(conn wireConn, ended <-chan struct{}, frames [][]byte)
 	return false
 }
 
-// rest gives a party's place back after a look that began then, when it has rested as long as it worked. A look that is
-// not paced rests not at all.
+// rest gives a party's place back after a look. A look that is held to a pace keeps it for as long again as the look
+// took.
 func (c *opCall) rest(share chan struct{}) {
 	if !c.paced {
 		<-share

@@ -1,6 +1,6 @@
 // principal_stats.go: how a workflow has done: how often it went well, how long it took, and its last twelve weeks day
-// by day (the op stats). Made by a goroutine of the request from the runs in memory and the history, of which it
-// keeps a number and an outcome each.
+// by day (the op stats). A goroutine of the request makes it from the runs in memory and from the history, and keeps
+// only a number and an outcome of each run.
 
 package main
 
@@ -12,19 +12,19 @@ import (
 )
 
 const (
-	statsMaxRuns = 10_000 // the newest so many are looked at
-	statsDays    = 84     // and the newest so many days
-	statsBuckets = 10     // of the histogram
+	statsMaxRuns = 10_000 // newest runs that are looked at
+	statsDays    = 84     // newest days that are looked at
+	statsBuckets = 10     // buckets of the histogram
 )
 
-// statsOf gathers runs. It belongs to one goroutine.
+// statsOf collects what is counted of runs. It belongs to one goroutine.
 type statsOf struct {
 	stats Stats
 	took  []float64 // seconds of every run that had begun
 	first time.Time // midnight of the first day, in the principal's zone
 }
 
-// statsNew begins with an empty calendar that ends today.
+// statsNew makes an empty calendar that ends today.
 func statsNew(workflow string, now time.Time) *statsOf {
 	year, month, day := now.Date()
 	s := &statsOf{stats: Stats{Workflow: workflow}, first: time.Date(year, month, day-statsDays+1, 0, 0, 0, 0,
@@ -36,7 +36,7 @@ func statsNew(workflow string, now time.Time) *statsOf {
 	return s
 }
 
-// add counts a run that has ended. False when there are enough.
+// add counts a run that has ended. False when enough are counted.
 func (s *statsOf) add(r *Run) bool {
 	if s.stats.Runs == statsMaxRuns {
 		return false
@@ -65,13 +65,13 @@ func (s *statsOf) add(r *Run) bool {
 	return true
 }
 
-// statsWorse is the order of outcomes in the calendar.
+// statsWorse says whether an outcome is worse than another, for the color of a day.
 func statsWorse(a, b string) bool {
 	order := []string{"", runSucceeded, runCancelled, runFailed, runCrashed}
 	return slices.Index(order, a) > slices.Index(order, b)
 }
 
-// result works out what needs all runs.
+// result computes what needs all runs.
 func (s *statsOf) result() *Stats {
 	st := &s.stats
 	if judged := st.Succeeded + st.Failed + st.Crashed; judged > 0 {
@@ -83,7 +83,7 @@ func (s *statsOf) result() *Stats {
 	return st
 }
 
-// statsRank gives the value that a share of the sorted values does not exceed, 0 for none.
+// statsRank gives the smallest of the sorted values that a share of them does not exceed, 0 when there is none.
 func statsRank(sorted []float64, share float64) float64 {
 	if len(sorted) == 0 {
 		return 0
@@ -91,7 +91,7 @@ func statsRank(sorted []float64, share float64) float64 {
 	return sorted[max(int(math.Ceil(share*float64(len(sorted))))-1, 0)]
 }
 
-// statsHistogram counts sorted seconds in buckets, each as much longer than the one before as that is than its own.
+// statsHistogram counts sorted seconds in buckets. The bounds grow by the same factor from one bucket to the next.
 func statsHistogram(sorted []float64) []StatsBucket {
 	if len(sorted) == 0 {
 		return nil
@@ -118,11 +118,11 @@ func statsHistogram(sorted []float64) []StatsBucket {
 	return buckets
 }
 
-// lookStats tells how a workflow has done. The loop copies what is in memory; the rest is read.
+// lookStats answers the op stats. The loop copies what is in memory; the rest is read from the history.
 func (l *looks) lookStats(c *opCall) {
 	id := c.req.Workflow
 	s := statsNew(id, l.cfg.now().In(l.cfg.Zone))
-	known := map[string]bool{} // in memory: what the history says of them is old
+	known := map[string]bool{} // runs in memory: what the history says of them is old
 	refused, ok := lookAsk(l, c, func() *protoError {
 		if l.catalog.files[id] == nil && l.state.Workflows[id] == nil {
 			return l.catalog.noWorkflow(c, id)

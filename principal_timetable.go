@@ -1,6 +1,7 @@
-// principal_timetable.go: the principal and the clock on the wall. The loop holds it against a clock that nobody can
-// set, so that a clock that was set is told from a machine that slept; and schedules may wait for a clock that is not
-// right yet. All of it runs on the loop.
+// principal_timetable.go: the schedules that are in force: which ticks are due, what becomes of them, and what happens
+// to them when the clock on the wall is set. The loop compares that clock with one that nobody can set, to tell a clock
+// that was set from a machine that slept. Schedules may wait for a clock that is not right yet. All of it runs on the
+// loop.
 
 package main
 
@@ -9,8 +10,8 @@ import (
 	"time"
 )
 
-// principalStep is how much a clock must be set by, at once, to matter: less is taken for lateness.
-const principalStep = schedLate
+// timetableStep is how far the clock must be set at once to matter; less is taken for lateness.
+const timetableStep = schedLate
 
 // timetable is the schedules that are in force. It belongs to the principal's loop.
 type timetable struct {
@@ -25,7 +26,7 @@ type timetable struct {
 	held   bool // schedules wait for begin; set before runPrincipal
 
 	clockWall    time.Time     // the clock on the wall at the last turn
-	clockElapsed time.Duration // and the one that nobody can set
+	clockElapsed time.Duration // the clock that nobody can set at the last turn
 }
 
 // timetableNew makes a timetable without schedules. enqueue makes a run of a tick.
@@ -35,13 +36,13 @@ func timetableNew(loop *principalLoop, catalog *catalog, queue *queue, fleet *fl
 		sched: schedNew(loop.cfg.Zone), clockWall: loop.cfg.now().Round(0), clockElapsed: loop.cfg.elapsed()}
 }
 
-// lookAtClock finds out whether the clock was set since the last turn, and moves the schedules to it.
+// lookAtClock finds out whether the clock was set since the last turn, and adapts the schedules to it.
 func (t *timetable) lookAtClock(now time.Time) {
 	elapsed := t.cfg.elapsed()
-	wall := now.Round(0) // without what Go counts beside it, which cannot be set
+	wall := now.Round(0) // without Go's monotonic clock, which cannot be set
 	by := wall.Sub(t.clockWall) - (elapsed - t.clockElapsed)
 	t.clockWall, t.clockElapsed = wall, elapsed
-	if by.Abs() < principalStep {
+	if by.Abs() < timetableStep {
 		return
 	}
 	by = by.Round(time.Millisecond)
@@ -68,13 +69,13 @@ func (t *timetable) lookAtClock(now time.Time) {
 	}
 }
 
-// countAnew has a schedule begin now: nothing before counts as missed, and nothing after as decided.
+// countAnew has a schedule begin now: nothing before now counts as missed, and nothing after now as decided.
 func (t *timetable) countAnew(w *Workflow, now time.Time) {
 	t.emit(&Event{Kind: evSchedule, Workflow: w.ID, Schedule: schedSignature(w), Scheduled: stampOf(now)})
 }
 
-// setBackBefore puts a schedule in force whose newest decided tick is still to come: the clock was set back while
-// nobody looked.
+// setBackBefore puts a schedule in force whose newest decided tick lies ahead: the clock was set back while the
+// principal was down.
 func (t *timetable) setBackBefore(entry *schedEntry, tick, now time.Time) {
 	ahead := tick.Sub(now)
 	if ahead >= schedLongStep {
@@ -102,13 +103,13 @@ func (t *timetable) begin() {
 	t.begun()
 }
 
-// booted says whether no principal of this state has put its schedules in force yet since the machine booted.
+// booted says whether schedules of this state were not in force yet since the machine booted.
 func (t *timetable) booted() bool { return t.cfg.Boot == "" || t.cfg.Boot != t.state.Boot }
 
 // inForce says whether schedules are in force: they may wait for the clock, or never be.
 func (t *timetable) inForce() bool { return !t.held && !t.cfg.NoScheduler }
 
-// begun notes that the schedules are in force, where they are: what fires at the start has fired.
+// begun notes that the schedules are in force, if they are: what fires at the start has fired.
 func (t *timetable) begun() {
 	t.loaded = true
 	if t.inForce() && t.cfg.Boot != "" && t.booted() {
@@ -116,8 +117,8 @@ func (t *timetable) begun() {
 	}
 }
 
-// schedule puts a workflow's schedule in force. Where it was in force before under the same words, the ticks since the
-// last decided one were missed, and its catch-up policy says what becomes of them.
+// schedule puts a workflow's schedule in force. If the same schedule was in force before, the ticks since the last
+// decided one were missed, and the workflow's catch-up policy says what becomes of them.
 func (t *timetable) schedule(w *Workflow, now time.Time) {
 	pending, waits := t.sched.pending(w.ID)
 	entry, err := t.sched.set(w, now)
@@ -132,13 +133,13 @@ func (t *timetable) schedule(w *Workflow, now time.Time) {
 	switch {
 	case known == nil || known.Schedule != schedSignature(w):
 		t.countAnew(w, now)
-	case waits && pending.Before(now): // its jitter, or this turn, comes between the tick and its decision
+	case waits && pending.Before(now): // its tick is over but not decided, because of its jitter or of this turn
 		t.sched.advance(entry, pending.Add(-time.Nanosecond))
 	case !t.loaded && known.Tick.After(now):
 		t.setBackBefore(entry, known.Tick.Time, now)
 	case !t.loaded:
 		if from := now.Add(-entry.jitter); from.After(known.Tick.Time) {
-			t.sched.advance(entry, from) // the same: what is not missed yet is still to come
+			t.sched.advance(entry, from) // the same: such a tick is not missed, but still to come
 		} else {
 			t.sched.advance(entry, known.Tick.Time)
 		}
@@ -146,7 +147,7 @@ func (t *timetable) schedule(w *Workflow, now time.Time) {
 		t.carryOut(w, schedCatchup(w, ticks, total, now, "the principal was down", t.pausedBy(w.ID)), triggerCatchup)
 	}
 	switch {
-	case t.loaded: // a file that came later is for the next time
+	case t.loaded: // a file that comes later waits for the next start
 	case entry.reboots() && t.booted():
 		t.carryOut(w, []schedVerdict{t.verdictOf(w, now)}, triggerReboot)
 	case entry.starts():
@@ -168,12 +169,12 @@ func (t *timetable) fireDue(now time.Time) {
 	}
 }
 
-// verdictOf says what becomes of a tick as things are now.
+// verdictOf says what becomes of a tick now.
 func (t *timetable) verdictOf(w *Workflow, tick time.Time) schedVerdict {
 	return schedDecide(w, tick, t.pausedBy(w.ID), t.queue.active[w.ID], t.fleet.leftAlive(w.ID, ""))
 }
 
-// carryOut carries verdicts out, and records each.
+// carryOut queues a run for each verdict to fire, and records each other one.
 func (t *timetable) carryOut(w *Workflow, verdicts []schedVerdict, trigger string) {
 	for _, v := range verdicts {
 		if v.fire {
@@ -188,7 +189,7 @@ func (t *timetable) carryOut(w *Workflow, verdicts []schedVerdict, trigger strin
 	}
 }
 
-// pausedBy gives who paused a workflow's schedule, "" when it is not paused.
+// pausedBy gives who paused a workflow's schedule, "" when nobody did.
 func (t *timetable) pausedBy(id string) string {
 	w := t.state.Workflows[id]
 	if w != nil && w.Paused != "" {

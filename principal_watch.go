@@ -1,7 +1,7 @@
-// principal_watch.go: the lists of workflows, runs and agents as they are, and then what changes in them (the op
-// watch). The loop marks what an event has changed by its name only, for each follower; the follower has the loop copy
-// the rows that are marked, a page at a time, and sends them whole. So a burst of changes of one row is one row, a slow
-// reader costs a set of names, and without a follower nothing is marked at all.
+// principal_watch.go: the op watch: the lists of workflows, runs and agents as they are, and then what changes in them.
+// The loop only marks the names of the rows that an event has changed, for each follower (principal_followers.go). The
+// follower has the loop copy the marked rows, a page at a time, and sends them whole. So many changes of one row are
+// one row, a slow reader costs a set of names, and without a follower nothing is marked.
 
 package main
 
@@ -12,17 +12,17 @@ import (
 
 const (
 	newsGap       = 100 * time.Millisecond // between two replies while things keep changing
-	newsHeartbeat = 5 * time.Second        // an empty reply after so long without another
-	newsTurn      = 2 * time.Millisecond   // of the loop's time for one page of rows
-	// so many heartbeats between looks for what came to need a person by mere time
+	newsHeartbeat = 5 * time.Second        // without a reply, before an empty one is sent
+	newsTurn      = 2 * time.Millisecond   // of the loop's time, for one page of rows
+	// heartbeats between two looks for what needs a person only because time has passed
 	newsLook     = 6
 	newsMax      = 256    // followers at once; more are refused as busy
-	newsMaxDirty = 50_000 // names that wait for one follower; one with more is cut off
-	// queued runs of a workflow told anew what they wait for when one of its runs moves
+	newsMaxDirty = 50_000 // names that wait for one follower; a follower with more is cut off
+	// queued runs of a workflow that are sent again when one of its runs changes: they may wait for something else
 	newsSiblings = 100
 )
 
-// lookWatch sends the lists, and then what changes in them, for as long as the connection lasts.
+// lookWatch sends the lists, and then what changes in them for as long as the connection lasts.
 func (l *looks) lookWatch(c *opCall) {
 	if c.single {
 		c.refuse(refuse(codeInvalid, "watch answers with many replies: ask with a DEALER socket, not a REQ"))
@@ -45,13 +45,13 @@ func (l *looks) lookWatch(c *opCall) {
 	case refused != nil:
 		c.refuse(refused)
 	default:
-		c.endLook() // from here on it is a stream, of which there is another bound
+		c.endLook() // from here on it is a stream, and bounded as one
 		l.runNewsFollower(c, w, all)
 	}
 }
 
-// runNewsFollower sends the rows that it is given, says that this was all, and goes on with what is marked until the
-// connection ends. It wakes for a mark, and for a heartbeat when there was none for a while.
+// runNewsFollower sends the named rows, says that these were all, and goes on with what is marked until the connection
+// ends. It wakes for a mark, and for a heartbeat after a while without one.
 func (l *looks) runNewsFollower(c *opCall, w *newsFollower, names *newsNames) {
 	defer l.call(func() { delete(l.followers.news, w) })
 	beat := time.NewTimer(newsHeartbeat)
@@ -93,8 +93,8 @@ func (l *looks) runNewsFollower(c *opCall, w *newsFollower, names *newsNames) {
 	}
 }
 
-// sendNews sends the named rows as they are by then, and gives the number of the newest event that they show. False
-// when the connection or the principal has ended.
+// sendNews sends the named rows as they are then, and gives the number of the newest event that they show. False when
+// the connection or the principal has ended.
 func (l *looks) sendNews(c *opCall, w *newsFollower, names *newsNames) (seq uint64, ok bool) {
 	slices.Sort(names.workflows)
 	slices.Sort(names.agents)
@@ -108,7 +108,7 @@ func (l *looks) sendNews(c *opCall, w *newsFollower, names *newsNames) (seq uint
 		seq = page.Seq
 		for _, part := range newsSplit(page) {
 			if err := c.send(part); err != nil {
-				c.conn.Cut(err) // or a client would take silence for good news
+				c.conn.Cut(err) // or the client would take silence for no change
 				return seq, false
 			}
 		}
@@ -118,7 +118,8 @@ func (l *looks) sendNews(c *opCall, w *newsFollower, names *newsNames) (seq uint
 	}
 }
 
-// newsPage copies rows off the front of the lists, as many as a page has and the loop has time for. Only on the loop.
+// newsPage takes names off the front of the lists and copies their rows: as many as a page has, and as the loop has
+// time for. Only on the loop.
 func (l *looks) newsPage(w *newsFollower, names *newsNames) *Reply {
 	page := &Reply{Seq: l.state.Seq}
 	began, rows := time.Now(), 0
@@ -166,7 +167,7 @@ func newsSplit(page *Reply) (parts []Reply) {
 		Attention: page.Attention}, 0
 	gone := len(page.Gone) + len(page.GoneAgents) + len(page.GoneRuns)
 	if gone+len(page.Agents)+len(page.Workflows)+len(page.Rows) == 0 && page.Attention == nil {
-		return nil // it was woken for what others are told
+		return nil // it was woken for something that this peer may not see
 	}
 	place := func(n int) *Reply {
 		if size > 0 && size+n > opsBytes {

@@ -416,7 +416,7 @@ func TestReplyTooLarge(t *testing.T) {
 // The queue is bounded in memory as well as in number.
 func TestQueueMemory(t *testing.T) {
 	t.Parallel()
-	if one, two := principalRunMem(nil, 1), principalRunMem(map[string]string{"p": strings.Repeat("x", 100_000)},
+	if one, two := queueRunMem(nil, 1), queueRunMem(map[string]string{"p": strings.Repeat("x", 100_000)},
 		1000); one < 1000 || two < one+100_000+250_000 {
 		t.Errorf("runs take %d and %d bytes", one, two)
 	}
@@ -426,7 +426,7 @@ func TestQueueMemory(t *testing.T) {
 			w.Tasks = append(w.Tasks, Task{ID: fmt.Sprint(i), Run: "true"})
 		}
 		g := principalRigOpen(t, t.TempDir(), &w)
-		most := int(principalMaxQueuedMem / principalRunMem(nil, workflowMaxTasks))
+		most := int(principalMaxQueuedMem / queueRunMem(nil, workflowMaxTasks))
 		var refused *protoError
 		n := 0
 		g.do(func() {
@@ -448,7 +448,7 @@ func TestQueueMemory(t *testing.T) {
 		id := g.run("w")
 		g.expect(id, runQueued, "")
 		g.ask(Request{Op: "cancel", Run: id})
-		if r := g.ask(Request{Op: "retry", Run: id}); !r.OK || g.p.queue.mem != principalRunMem(nil, workflowMaxTasks) {
+		if r := g.ask(Request{Op: "retry", Run: id}); !r.OK || g.p.queue.mem != queueRunMem(nil, workflowMaxTasks) {
 			t.Errorf("%+v, %d bytes", r.Error, g.p.queue.mem)
 		}
 		g.stop()
