@@ -1,7 +1,11 @@
-// workflow.go: what a workflow file may say. It reads the keys of a file (those of its tasks are in workflow_task.go),
-// checks that together they make sense, and names every fault with line and column. A file is read in one go: all its
-// faults are reported, and only a file without one becomes a Workflow. Pure: bytes in, values out; the only thing that
-// it asks the system for is the time zone database.
+// workflow.go: what a workflow file may say. It reads the keys of a file, checks that they make sense together, and
+// names every fault with line and column. One reading reports all faults of a file, and only a file without faults
+// becomes a Workflow. Pure: bytes in, values out; all it asks the system for is the time zone database.
+//
+//	workflow_task.go    the keys of a task
+//	workflow_expand.go  the references ${…} in texts
+//	workflow_yaml.go    from bytes to values with a place; knows YAML, and nothing of workflows
+//	workflow_folder.go  the folder of workflow files, and how it is followed
 
 package main
 
@@ -31,8 +35,8 @@ const (
 	workflowMinLog       = 1024 // bytes of output
 )
 
-// workflowFault is one thing that is wrong with a workflow file. Line and Col count characters from 1; both are 0 when
-// the fault is the whole file's. A file with only warnings loads.
+// workflowFault is one thing that is wrong with a workflow file. Line and Col count from 1, Col in characters; both are
+// 0 for a fault of the whole file. A file with only warnings loads.
 type workflowFault struct {
 	File      string
 	Line, Col int
@@ -40,7 +44,7 @@ type workflowFault struct {
 	Warning   bool
 }
 
-// Error is the line that every command shows: etl/daily.yml:14:5: task "load": depends on "transfrom", which …
+// Error gives the line that every command shows: etl/daily.yml:14:5: task "load": depends on "transfrom", which …
 func (f workflowFault) Error() string {
 	place, grade := f.File, ""
 	if f.Line > 0 {
@@ -59,15 +63,15 @@ func workflowBroken(faults []workflowFault) bool {
 	return slices.ContainsFunc(faults, func(f workflowFault) bool { return !f.Warning })
 }
 
-// workflowParse reads a workflow file: YAML, or JSON where file ends so. file is the name that faults carry, id the
-// name of the workflow (see workflowID). The faults are all that one reading can find, in the order of the file; the
-// Workflow is nil when one of them is not a warning. Any goroutine may call it.
+// workflowParse reads a workflow file: JSON if its name ends in .json, else YAML. file is the name that faults carry,
+// id the name of the workflow (see workflowID). It gives all faults that one reading can find, in the order of the
+// file. The Workflow is nil when one of them is not a warning. Any goroutine may call it.
 func workflowParse(file, id string, data []byte) (*Workflow, []workflowFault) {
 	return workflowParseAt(file, id, data, workflowClock{})
 }
 
-// workflowClock is what a reading needs to tell of the times of a file: that a schedule is over, and what daylight
-// saving does to it. The zero value tells of none of it.
+// workflowClock is what a reading needs to warn about times: that a schedule is over, and what daylight saving does to
+// it. With the zero value it warns of neither.
 type workflowClock struct {
 	now  time.Time
 	zone *time.Location // of files that name none; nil: not known
@@ -94,7 +98,7 @@ func workflowParseAt(file, id string, data []byte, clock workflowClock) (*Workfl
 		}
 		return a.Col - b.Col
 	})
-	faults := slices.Compact(r.faults) // an alias (*name) repeats the faults of its anchor
+	faults := slices.Compact(r.faults) // each alias (*name) repeats the faults of its anchor
 	if r.unshown > 0 {
 		faults = append(faults, workflowFault{File: file, Message: fmt.Sprintf("%d more faults are not shown",
 			r.unshown)})
@@ -106,7 +110,7 @@ func workflowParseAt(file, id string, data []byte, clock workflowClock) (*Workfl
 }
 
 // workflowLong says whether a file is wholly in the form that CDKTR, the system before this one, reads: all its tasks
-// have config. Such a file must load as it is, so what CDKTR ignores in it is only warned of.
+// have config. Such a file must load as it is, so for what CDKTR ignores in it there are only warnings.
 func workflowLong(root *yaml.Node) bool {
 	tasks := workflowChild(root, "tasks")
 	if tasks == nil || tasks.Kind != yaml.MappingNode {
@@ -117,9 +121,10 @@ func workflowLong(root *yaml.Node) bool {
 		for task.Kind == yaml.AliasNode {
 			task = task.Alias
 		}
-		if workflowChild(task, "config") == nil || slices.ContainsFunc(workflowActions, func(key string) bool {
+		hasOther := slices.ContainsFunc(workflowActions, func(key string) bool {
 			return key != "config" && workflowChild(task, key) != nil
-		}) {
+		})
+		if hasOther || workflowChild(task, "config") == nil {
 			return false
 		}
 	}
@@ -143,11 +148,11 @@ func workflowChild(n *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// workflowDraft is a file half read: what it says so far, and where it says what is checked at the end.
+// workflowDraft is a file half read: what it says so far, and the places of what is checked at the end.
 type workflowDraft struct {
 	spec      *Workflow
 	root      *yaml.Node
-	keys      map[string]workflowPair // those at the top
+	keys      map[string]workflowPair // the keys at the top
 	schedules []workflowItem
 	zone      *time.Location // nil: the principal's
 	texts     []workflowText // of the workflow, not of its tasks
@@ -158,8 +163,7 @@ type workflowDraft struct {
 var workflowKeys = []workflowKey[*workflowDraft]{
 	{"name", func(r *workflowReader, d *workflowDraft, p workflowPair) { d.spec.Name, _ = r.scalar(p, "text") }},
 	{"description", func(r *workflowReader, d *workflowDraft, p workflowPair) {
-		d.spec.Description,
-			_ = r.scalar(p, "text")
+		d.spec.Description, _ = r.scalar(p, "text")
 	}},
 	{"schedule", (*workflowReader).schedule},
 	{"cron", (*workflowReader).schedule},
@@ -170,8 +174,7 @@ var workflowKeys = []workflowKey[*workflowDraft]{
 		r.word(p, &d.spec.Catchup, catchupSkip, catchupOnce, catchupAll)
 	}},
 	{"catchup_window", func(r *workflowReader, d *workflowDraft, p workflowPair) {
-		r.duration(p,
-			&d.spec.CatchupWindow)
+		r.duration(p, &d.spec.CatchupWindow)
 	}},
 	{"overlap", func(r *workflowReader, d *workflowDraft, p workflowPair) {
 		r.word(p, &d.spec.Overlap, overlapSkip, overlapQueue, overlapReplace, overlapAllow)
@@ -223,10 +226,10 @@ var workflowLogKeys = []workflowKey[*workflowDraft]{
 	{"keep", func(r *workflowReader, d *workflowDraft, p workflowPair) { r.duration(p, &d.spec.LogKeep) }},
 }
 
-// workflowLater are the keys at the top that the file format has and this version has not.
+// workflowLater are the keys at the top that the file format has, but this version does not support.
 var workflowLater = []string{"secrets", "on", "on_failure", "expect", "gate", "user", "limits"}
 
-// read reads the whole file, then checks what only shows when all of it is known.
+// read reads the whole file, and then checks what can only be checked when all of it is known.
 func (d *workflowDraft) read(r *workflowReader) {
 	pairs := r.pairs(d.root)
 	for _, p := range pairs {
@@ -238,8 +241,9 @@ func (d *workflowDraft) read(r *workflowReader) {
 	} else if len(d.tasks) == 0 && (workflowNull(tasks.value) || len(tasks.value.Content) == 0) {
 		r.warnf(tasks.at, "there are no tasks: each run succeeds at once")
 	}
-	_, one := d.keys["schedule"]
-	if p, two := d.keys["cron"]; one && two {
+	_, schedule := d.keys["schedule"]
+	p, cron := d.keys["cron"]
+	if schedule && cron {
 		r.errorf(p.at, "cron and schedule are the same key: "+
 			"write one of them, as a list where there are several expressions")
 	}
@@ -248,15 +252,16 @@ func (d *workflowDraft) read(r *workflowReader) {
 	d.checkGraph(r)
 }
 
-// checkTimes checks the window and the schedule in its zone. An expression without a zone is read in UTC here, which is
-// near enough to know whether it ever fires.
+// checkTimes checks the window, and the schedule in its zone. Without a zone it takes UTC: that is good enough to know
+// whether an expression ever fires.
 func (d *workflowDraft) checkTimes(r *workflowReader) {
-	if from, to := d.spec.StartTime, d.spec.EndTime; !from.IsZero() && !to.IsZero() && !to.After(from.Time) {
-		r.errorf(d.keys["end_time"].value, "end_time %s is not after start_time %s", to.Format(time.RFC3339),
-			from.Format(time.RFC3339))
+	start, end := d.spec.StartTime, d.spec.EndTime
+	if !start.IsZero() && !end.IsZero() && !end.After(start.Time) {
+		r.errorf(d.keys["end_time"].value, "end_time %s is not after start_time %s", end.Format(time.RFC3339),
+			start.Format(time.RFC3339))
 	}
 	if r.long && d.spec.Timezone == "" && len(d.schedules) > 0 {
-		d.spec.Timezone = "UTC" // CDKTR knows no other
+		d.spec.Timezone = "UTC" // CDKTR knows no other zone
 	}
 	zone := d.zone
 	if zone == nil {
@@ -282,11 +287,12 @@ func (d *workflowDraft) checkTimes(r *workflowReader) {
 	}
 }
 
-// workflowShiftAhead is how far ahead changes of the clock are told of: each zone that has them has one in that time.
+// workflowShiftAhead is how far ahead a warning looks for changes of the clock: a zone that has any has one in that
+// time.
 const workflowShiftAhead = 366 * 24 * time.Hour
 
-// checkClock warns of a schedule that has no fire left, and of the next one that daylight saving moves, drops or
-// doubles.
+// checkClock warns of a schedule that has no fire left, and of the next change of the clock that moves, drops or
+// doubles a fire.
 func (d *workflowDraft) checkClock(r *workflowReader, item workflowItem, expr *cronExpr) {
 	now, zone := r.clock.now, d.zone
 	if zone == nil {
@@ -298,16 +304,17 @@ func (d *workflowDraft) checkClock(r *workflowReader, item workflowItem, expr *c
 	if now.IsZero() || zone == nil || expr.firesAt() != "" {
 		return
 	}
-	from := now
+	begin := now
 	if d.spec.StartTime.After(now) {
-		from = d.spec.StartTime.Add(-time.Second) // a fire at that very second counts
+		begin = d.spec.StartTime.Add(-time.Second) // a fire at that very second counts
 	}
-	over := !d.spec.EndTime.IsZero() && !d.spec.EndTime.After(now)
-	switch next, ok := expr.next(from, zone); {
-	case over: // told of at end_time
+	ends := !d.spec.EndTime.IsZero()
+	next, ok := expr.next(begin, zone)
+	switch {
+	case ends && !d.spec.EndTime.After(now): // checkOver warns of that
 	case !ok:
 		r.warnf(item.at, "schedule %s has no fire left: it never fires again", workflowQuote(item.text))
-	case !d.spec.EndTime.IsZero() && next.After(d.spec.EndTime.Time):
+	case ends && next.After(d.spec.EndTime.Time):
 		r.warnf(item.at, "schedule %s has no fire left before end_time: it never fires again", workflowQuote(item.text))
 	default:
 		shift, ok := expr.shifted(now, now.Add(workflowShiftAhead), zone)
@@ -329,11 +336,12 @@ func (d *workflowDraft) checkClock(r *workflowReader, item workflowItem, expr *c
 
 // checkOver warns of a window that is over, and of parameters that no schedule can give.
 func (d *workflowDraft) checkOver(r *workflowReader) {
-	if to := d.spec.EndTime; !r.clock.now.IsZero() && !to.IsZero() && !to.After(r.clock.now) && len(d.schedules) > 0 {
-		r.warnf(d.keys["end_time"].value, "end_time %s is over: the schedule fires no more", to.Format(time.RFC3339))
-	}
 	if len(d.schedules) == 0 {
 		return
+	}
+	end := d.spec.EndTime
+	if !r.clock.now.IsZero() && !end.IsZero() && !end.After(r.clock.now) {
+		r.warnf(d.keys["end_time"].value, "end_time %s is over: the schedule fires no more", end.Format(time.RFC3339))
 	}
 	for _, name := range sortedKeys(d.spec.Params) {
 		if d.spec.Params[name].Required {
@@ -411,8 +419,7 @@ func (r *workflowReader) time(p workflowPair, to *Stamp) {
 	*to = stampOf(t)
 }
 
-// workflowZones are the names that a misspelt time zone is compared with: the cities that most people write, and what
-// they write in their place.
+// workflowZones are the names that a misspelt time zone is compared with: zones that most people write.
 var workflowZones = []string{"UTC", "Europe/London", "Europe/Dublin", "Europe/Lisbon", "Europe/Madrid", "Europe/Paris",
 	"Europe/Brussels", "Europe/Amsterdam", "Europe/Berlin", "Europe/Zurich", "Europe/Vienna", "Europe/Rome",
 	"Europe/Prague", "Europe/Warsaw", "Europe/Copenhagen", "Europe/Oslo", "Europe/Stockholm", "Europe/Helsinki",
@@ -443,14 +450,14 @@ func (r *workflowReader) timezone(d *workflowDraft, p workflowPair) {
 		return
 	}
 	hint := ""
-	if near := workflowZoneMeant(text); near != "" {
-		hint = fmt.Sprintf(" (did you mean %q?)", near)
+	if meant := workflowZoneMeant(text); meant != "" {
+		hint = fmt.Sprintf(" (did you mean %q?)", meant)
 	}
 	r.errorf(p.value, "timezone: want a name such as Europe/London, or UTC, not %s%s", workflowQuote(text), hint)
 }
 
-// workflowZoneMeant gives the zone that was likely meant by a name that is none: it may be written otherwise, be only
-// that of a city, or nearly be one; "" if nothing comes near.
+// workflowZoneMeant gives the zone that was likely meant by text that names none: the same name in other letters, a
+// city alone, or a name that is close; "" if nothing is close.
 func workflowZoneMeant(text string) string {
 	title := workflowTitle(text)
 	if _, err := zoneLoad(title); err == nil {
@@ -480,11 +487,11 @@ func workflowTitle(text string) string {
 // workflowLabel is the form of a label of an agent, and of a task's id in the short form.
 var workflowLabel = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
-// workflowName is the form of an environment variable's name, and so of all that becomes one.
+// workflowName is the form of an environment variable's name, and of other names that become one.
 var workflowName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// labels reads agent: what the agent must be labelled with. One with nothing after it is a fault: without
-// it the runs would go to any agent.
+// labels reads agent: the labels that the agent must have. A label without a value is a fault: if it were left out, the
+// runs would go to any agent.
 func (r *workflowReader) labels(d *workflowDraft, p workflowPair) {
 	pairs, _ := r.table(p, "a map of labels such as {site: london}")
 	for _, label := range pairs {
@@ -512,8 +519,8 @@ func (r *workflowReader) labels(d *workflowDraft, p workflowPair) {
 	}
 }
 
-// env reads a map of environment variables. One with nothing after it counts as not written. What their values refer to
-// is checked later, as part of texts.
+// env reads a map of environment variables. A variable without a value counts as not written. The references in the
+// values are checked later, as part of texts.
 func (r *workflowReader) env(p workflowPair, texts *[]workflowText) map[string]string {
 	pairs, _ := r.table(p, "a map such as {PGHOST: db1}")
 	var env map[string]string
@@ -594,8 +601,7 @@ var workflowParamKeys = []workflowKey[*workflowParam]{
 		one.Pattern, _ = r.scalar(p, "a regular expression")
 	}},
 	{"description", func(r *workflowReader, one *workflowParam, p workflowPair) {
-		one.Description,
-			_ = r.scalar(p, "text")
+		one.Description, _ = r.scalar(p, "text")
 	}},
 }
 
@@ -633,7 +639,7 @@ func (r *workflowReader) param(p workflowPair) Param {
 	return one.Param
 }
 
-// workflowNamed says whether a file is a workflow by its name.
+// workflowNamed says whether a file's name is one of a workflow file.
 func workflowNamed(path string) bool {
 	return workflowEnding(path) != "" && !strings.HasPrefix(filepath.Base(path), ".")
 }
@@ -648,16 +654,15 @@ func workflowEnding(name string) string {
 }
 
 // workflowID makes the id of the file at rel, a path below the workflow folder with slashes: etl/daily.yml is
-// etl.daily. An id may hold any character that can be seen, and spaces, but no / or \; its length is at most
-// workflowMaxID bytes.
+// etl.daily. An id may hold any printable character but / and \; it has at most workflowMaxID bytes.
 func workflowID(rel string) (string, error) {
 	ending := workflowEnding(rel)
 	id := strings.ReplaceAll(strings.TrimSuffix(rel, ending), "/", ".")
+	outside := path.IsAbs(rel) || rel == ".." || strings.HasPrefix(rel, "../")
 	switch {
 	case ending == "":
 		return "", fmt.Errorf("name workflow %q: a workflow file ends in .yml, .yaml or .json", rel)
-	case path.Base(rel) == ending || path.IsAbs(rel) || path.Clean(rel) != rel || rel == ".." ||
-		strings.HasPrefix(rel, "../"):
+	case outside || path.Base(rel) == ending || path.Clean(rel) != rel:
 		return "", fmt.Errorf("name workflow %q: not the path of a file below the workflow folder", rel)
 	}
 	if err := workflowWord(id); err != nil {

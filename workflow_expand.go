@@ -1,5 +1,5 @@
-// workflow_expand.go: the references ${…} in a workflow's texts. One parser serves both ends: the check when a file is
-// read, and the replacement when a task starts. Pure.
+// workflow_expand.go: the references ${…} in a workflow's texts. One parser serves both the check when a file is read
+// and the replacement when a task starts. Pure.
 
 package main
 
@@ -11,21 +11,21 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// workflowMaxExpanded bounds what one text may grow to, in bytes. Linux gives one argument 128 KiB.
+// workflowMaxExpanded bounds one text with its references replaced, in bytes. (Linux allows an argument of 128 KiB.)
 const workflowMaxExpanded = 1 << 20
 
 // workflowForms are the references that there are, for messages.
 const workflowForms = "${params.NAME}, ${tasks.ID.outputs.KEY}, ${run.id}, ${run.scheduled_at} or ${env.NAME}"
 
-// workflowText is a text of a file in which references are replaced. loose texts are CDKTR's, see loosen.
+// workflowText is a text of a file in which references are replaced.
 type workflowText struct {
 	key   string
 	at    *yaml.Node
 	text  *string
-	loose bool
+	loose bool // it is in CDKTR's form: see loosen
 }
 
-// workflowPiece is a part of a text: words to keep, or the inside of a reference.
+// workflowPiece is a part of a text: words that stay, or the inside of a reference.
 type workflowPiece struct {
 	words string
 	ref   string
@@ -38,9 +38,9 @@ type workflowRef struct {
 	key  string // of tasks: the output
 }
 
-// workflowExpand replaces each ${ref} of text by what lookup has for it; $${ becomes ${. The values are not looked into
-// again. lookup gets the inside of a reference ("params.day", "tasks.dump.outputs.rows"); what it does not know is an
-// error.
+// workflowExpand replaces each ${ref} of text by what lookup gives for it; $${ becomes ${. References within the values
+// are not replaced. lookup gets the inside of a reference ("params.day", "tasks.dump.outputs.rows"); one that it does
+// not know is an error.
 func workflowExpand(text string, lookup func(ref string) (string, bool)) (string, error) {
 	pieces, err := workflowPieces(text)
 	if err != nil {
@@ -108,8 +108,10 @@ func workflowRefParse(ref string) (workflowRef, error) {
 			return workflowRef{kind: kind, name: rest}, nil
 		}
 	case "tasks":
-		if at := strings.LastIndex(rest, ".outputs."); at > 0 && workflowName.MatchString(rest[at+len(".outputs."):]) {
-			return workflowRef{kind: kind, name: rest[:at], key: rest[at+len(".outputs."):]}, nil
+		const outputs = ".outputs."
+		at := strings.LastIndex(rest, outputs)
+		if at > 0 && workflowName.MatchString(rest[at+len(outputs):]) {
+			return workflowRef{kind: kind, name: rest[:at], key: rest[at+len(outputs):]}, nil
 		}
 	case "item":
 		return workflowRef{}, errors.New("${item} is not supported by this version")
@@ -127,7 +129,7 @@ type workflowKnown struct {
 	before     func(int) bool // whether the task at that place comes before the one that refers to it
 }
 
-// references checks what texts refer to.
+// references checks the references in texts.
 func (r *workflowReader) references(texts []workflowText, known *workflowKnown) {
 	for _, t := range texts {
 		switch {
@@ -151,7 +153,8 @@ func (r *workflowReader) references(texts []workflowText, known *workflowKnown) 
 	}
 }
 
-// reference says what is wrong with one reference, "" when nothing is; and which name in it is not one of which words.
+// reference says what is wrong with one reference, "" when nothing is. If that is a name, it gives the name, and the
+// words that it could have been.
 func (known *workflowKnown) reference(text string) (message, name string, words []string) {
 	ref, err := workflowRefParse(text)
 	if err != nil {
@@ -175,8 +178,8 @@ func (known *workflowKnown) reference(text string) (message, name string, words 
 	return "", "", nil
 }
 
-// loosen treats a text of CDKTR's form, in which that system replaces nothing. A whole reference of ours that points
-// at something is kept; any other ${ is written as $${, so that workflowExpand gives it back as it is in the file.
+// loosen treats a text in CDKTR's form, in which CDKTR replaces nothing. A reference that is one of ours and points at
+// something stays. Any other ${ becomes $${, so that workflowExpand gives it back as the file has it.
 func (known *workflowKnown) loosen(to *string) {
 	var out strings.Builder
 	text := *to

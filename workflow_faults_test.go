@@ -117,12 +117,12 @@ var workflowFaultCases = []struct{ name, file, want string }{
 	{"what other tools have keys for",
 		"handlerOn: {}\nMAILTO: root\nenabled: false\ntasks:\n  a: {run: x, continue_on_error: true}\n",
 		"w.yml:1:1: key \"handlerOn\" is not known: a task with when: failure or when: always does that\n" +
-			"w.yml:2:1: key \"MAILTO\" is not known: nothing is mailed: a task with when: failure tells whom you " +
-			"like\n" +
+			"w.yml:2:1: key \"MAILTO\" is not known: no mail is sent: a task with when: failure can tell whom " +
+			"you like\n" +
 			"w.yml:3:1: key \"enabled\" is not known: cdktr pause ID stops a schedule, and cdktr resume ID starts " +
 			"it again\n" +
-			"w.yml:5:15: task \"a\": key \"continue_on_error\" is not known: what depends on it runs all the same " +
-			"with when: always"},
+			"w.yml:5:15: task \"a\": key \"continue_on_error\" is not known: tasks that depend on it and have " +
+			"when: always run anyway"},
 	{"keys of other tools", "steps: []\nenvironment: {}\nrunsOn: x\nrun: echo\ntasks:\n  a: {command: x, " +
 		"depends-on: [b], cwd: /, max_retries: 3, schedule: '@daily'}\n",
 		"w.yml:1:1: key \"steps\" is not known (here it is \"tasks\")\n" +

@@ -12,13 +12,13 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// What a task with retries waits between them when its file does not say.
+// How long a task with retries waits between attempts if its file does not say.
 const (
-	workflowRetryDelay    = Duration(10 * time.Second) // where retries are set and it is not
-	workflowRetryMaxDelay = Duration(5 * time.Minute)  // the same
+	workflowRetryDelay    = Duration(10 * time.Second) // retry_delay, where retries are set and it is not
+	workflowRetryMaxDelay = Duration(5 * time.Minute)  // retry_max_delay, the same
 )
 
-// workflowTask is a task half read: what it says so far, and where.
+// workflowTask is a task half read: what it says so far, and the places of that.
 type workflowTask struct {
 	Task
 	at      *yaml.Node // its id
@@ -30,10 +30,10 @@ type workflowTask struct {
 // workflowActions are the keys of which a task has exactly one.
 var workflowActions = []string{"run", "cmd", "python", "config"}
 
-// workflowActionsLater are those of the file format that this version lacks.
+// workflowActionsLater are such keys that the file format has, but this version does not support.
 var workflowActionsLater = []string{"http", "approve", "workflow"}
 
-// workflowTaskLater are all keys of a task that the file format has and this version has not.
+// workflowTaskLater are all keys of a task that the file format has, but this version does not support.
 var workflowTaskLater = append([]string{"foreach", "max_parallel", "if", "params", "user", "limits", "secrets", "log",
 	"expect", "gate", "on", "on_failure"}, workflowActionsLater...)
 
@@ -129,8 +129,9 @@ func (r *workflowReader) task(t *workflowTask, n *yaml.Node) {
 		r.errorf(t.keys[actions[1]].at, "has %s: write only one of them", strings.Join(actions, " and "))
 	}
 	for _, rule := range [][2]string{{"args", "cmd"}, {"shell", "run"}} {
-		key, ok := t.keys[rule[0]]
-		if _, with := t.keys[rule[1]]; ok && !with {
+		key, has := t.keys[rule[0]]
+		_, with := t.keys[rule[1]]
+		if has && !with {
 			r.errorf(key.at, "%s goes only with %s", rule[0], rule[1])
 		}
 	}
@@ -138,7 +139,7 @@ func (r *workflowReader) task(t *workflowTask, n *yaml.Node) {
 	r.habits(t)
 }
 
-// habits warns of what is customary in scripts and means something else in a task.
+// habits warns of what is usual in scripts but means something else in a task.
 func (r *workflowReader) habits(t *workflowTask) {
 	if p, ok := t.keys["cmd"]; ok && workflowSudo(t.Cmd) {
 		r.warnf(p.value, "%s", workflowSudoText)
@@ -153,10 +154,12 @@ func (r *workflowReader) habits(t *workflowTask) {
 		r.warnf(p.value, "what & puts into the background is ended with the task: leave it out, or write wait "+
 			"behind it")
 	}
-	if at := strings.LastIndex(last, "||"); at >= 0 && slices.Contains([]string{"true", ":", "exit 0"},
-		strings.TrimSpace(last[at+2:])) {
-		r.warnf(p.value, "%s at the end hides that the command before it has failed: the task always succeeds",
-			last[at:])
+	if at := strings.LastIndex(last, "||"); at >= 0 {
+		switch strings.TrimSpace(last[at+2:]) {
+		case "true", ":", "exit 0":
+			r.warnf(p.value, "%s at the end hides that the command before it has failed: the task always succeeds",
+				last[at:])
+		}
 	}
 	for _, line := range lines {
 		for _, command := range strings.FieldsFunc(line, func(c rune) bool { return strings.ContainsRune(";|&(", c) }) {
@@ -170,23 +173,24 @@ func (r *workflowReader) habits(t *workflowTask) {
 
 // workflowSudoText warns of a task that becomes another user.
 const workflowSudoText = "an agent that is not root cannot end what sudo starts: a timeout or cancel may leave it " +
-	"running; have an agent of the user that is needed"
+	"running; start an agent as the user that is needed"
 
-// workflowSudo says whether a command makes another user of whoever gives it.
+// workflowSudo says whether a command runs another command as another user.
 func workflowSudo(command string) bool {
 	return slices.Contains([]string{"sudo", "doas"}, path.Base(command))
 }
 
-// retryDelays fills in what is not written, only where there are retries: a task without keeps zeros.
+// retryDelays fills in the delays that are not written. A task without retries has none.
 func (r *workflowReader) retryDelays(t *workflowTask) {
 	delay, delayed := t.keys["retry_delay"]
 	most, limited := t.keys["retry_max_delay"]
 	if t.Retries == 0 {
-		if _, written := t.keys["retries"]; !written && (delayed || limited) {
-			if !delayed {
-				delay = most
-			}
+		_, written := t.keys["retries"]
+		switch {
+		case !written && delayed:
 			r.warnf(delay.at, "%s does nothing without retries", delay.key)
+		case !written && limited:
+			r.warnf(most.at, "%s does nothing without retries", most.key)
 		}
 		t.RetryDelay, t.RetryMaxDelay = 0, 0
 		return
@@ -214,7 +218,7 @@ func (r *workflowReader) filled(p workflowPair, want string) string {
 	return text
 }
 
-// dependencies takes the key that CDKTR's own example has for depends, and that CDKTR ignores.
+// dependencies reads the key that CDKTR's own example has in place of depends, and that CDKTR ignores.
 func (r *workflowReader) dependencies(t *workflowTask, pairs []workflowPair) {
 	p, ok := t.keys["dependencies"]
 	if !ok {
@@ -228,7 +232,7 @@ func (r *workflowReader) dependencies(t *workflowTask, pairs []workflowPair) {
 	r.depends(t, p)
 }
 
-// depends reads the ids of the tasks before, each once.
+// depends reads the ids of the tasks that come before, each once.
 func (r *workflowReader) depends(t *workflowTask, p workflowPair) {
 	items, _ := r.texts(p, "the id of a task or a list of them", true)
 	if len(items) > workflowMaxTasks {
@@ -242,7 +246,7 @@ func (r *workflowReader) depends(t *workflowTask, p workflowPair) {
 	}
 }
 
-// args reads the arguments of a program. A null among them is the text that it is written as.
+// args reads the arguments of a program. A null among them is the text as it is written.
 func (r *workflowReader) args(p workflowPair, texts *[]workflowText) []string {
 	items, _ := r.texts(p, "a list such as [-v, file]", false)
 	args := make([]string, len(items))
@@ -256,7 +260,7 @@ func (r *workflowReader) args(p workflowPair, texts *[]workflowText) []string {
 	return args
 }
 
-// workflowPythonKeys are those of python in the short form.
+// workflowPythonKeys are the keys of python, the short form.
 var workflowPythonKeys = []workflowKey[*workflowTask]{
 	{"script", (*workflowReader).script},
 	{"packages", (*workflowReader).packages},
@@ -265,7 +269,7 @@ var workflowPythonKeys = []workflowKey[*workflowTask]{
 	{"working_directory", (*workflowReader).pythonDirectory},
 }
 
-// workflowUvPythonKeys are those of config: !UvPython, and workflowSubprocessKeys those of !Subprocess.
+// workflowUvPythonKeys are the keys of config: !UvPython, and workflowSubprocessKeys those of config: !Subprocess.
 var (
 	workflowUvPythonKeys = []workflowKey[*workflowTask]{
 		{"script_path", (*workflowReader).script},
@@ -283,19 +287,19 @@ var (
 	}
 )
 
-// cmd reads the program of a task. Its arguments stand in args: a whole command line here names no program that there
-// is.
+// cmd reads the program of a task. Its arguments belong in args: a whole command line here is no program's name.
 func (r *workflowReader) cmd(t *workflowTask, p workflowPair) {
 	t.Cmd = r.filled(p, "a program")
 	t.texts = append(t.texts, workflowText{key: p.key, at: p.value, text: &t.Cmd})
 	words := strings.Fields(t.Cmd)
-	// a path may have a space in it
-	if len(words) < 2 || strings.Contains(words[0], "/") && !strings.HasPrefix(words[1], "-") {
+	if len(words) < 2 {
+		return
+	}
+	if strings.Contains(words[0], "/") && !strings.HasPrefix(words[1], "-") { // a path may have a space in it
 		return
 	}
 	r.warnf(p.value, "cmd is one program without its arguments, and %q is none: write cmd: %s with args: [%s], or "+
-		"run: for a shell line",
-		t.Cmd, words[0], strings.Join(words[1:], ", "))
+		"run: for a shell line", t.Cmd, words[0], strings.Join(words[1:], ", "))
 }
 
 func (r *workflowReader) script(t *workflowTask, p workflowPair) {
@@ -322,8 +326,8 @@ func (r *workflowReader) python(t *workflowTask, p workflowPair) {
 	r.required(ok, p, pairs, "script")
 }
 
-// config reads what CDKTR has for cmd and python: a map with a tag. CDKTR replaces nothing in its texts, so ${…} that
-// is no reference of ours stays as it is: a shell command in args is full of them.
+// config reads the form that CDKTR has in place of cmd and python: a map with a tag. CDKTR replaces nothing in its
+// texts, so a ${…} that is no reference of ours stays as it is: shell commands in args are full of them.
 func (r *workflowReader) config(t *workflowTask, p workflowPair) {
 	tag := ""
 	if p.value.Style&yaml.TaggedStyle != 0 {
@@ -356,17 +360,16 @@ func (r *workflowReader) config(t *workflowTask, p workflowPair) {
 	}
 }
 
-// required notes that a map, read well so far, lacks the key that it is nothing without.
+// required notes a fault if a map, read well so far, does not have a key that it must have.
 func (r *workflowReader) required(read bool, p workflowPair, pairs []workflowPair, key string) {
-	if read && !slices.ContainsFunc(pairs, func(p workflowPair) bool {
-		return p.key == key &&
-			!workflowNull(p.value)
-	}) {
+	has := slices.ContainsFunc(pairs, func(p workflowPair) bool { return p.key == key && !workflowNull(p.value) })
+	if read && !has {
 		r.errorf(p.value, "%s: %s is missing", p.key, key)
 	}
 }
 
-// expanded reads p as a text in which references are replaced when it is used, and notes it in texts to be checked.
+// expanded reads p as a text in which references are replaced when it is used. It adds the text to texts, to be
+// checked.
 func (r *workflowReader) expanded(p workflowPair, want string, texts *[]workflowText) string {
 	text, ok := r.scalar(p, want)
 	if ok {

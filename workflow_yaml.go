@@ -1,7 +1,7 @@
 // workflow_yaml.go: from the bytes of a workflow file to values with a place. It turns YAML (and JSON, which is YAML
-// but for one escape) into nodes, puts the decoder's complaints into plain words, and reads maps, lists, texts, numbers
-// and durations out of nodes, noting a fault with line and column for whatever is not what was wanted. It knows YAML,
-// and nothing of workflows.
+// but for one escape) into nodes, and puts the decoder's complaints into plain words. It reads maps, lists, texts,
+// numbers and durations from nodes, and notes a fault with line and column where a node is not what was wanted. It
+// knows YAML, and nothing of workflows.
 
 package main
 
@@ -21,29 +21,31 @@ import (
 	"go.yaml.in/yaml/v4/plugin/loaderlimits"
 )
 
-// Bounds of one file. Each is a fault when passed. Values and text count what aliases (*name) repeat each time anew, so
-// a small file cannot become a large workflow.
+// Bounds of one file. To pass one is a fault. Values and text count again each time that an alias (*name) repeats them:
+// so a small file cannot become a large workflow.
 const (
 	workflowMaxFile   = 1 << 20 // bytes of a file; a larger one does not load
 	workflowMaxDepth  = 100     // maps and lists within each other; what is deeper is a fault
 	workflowMaxMerge  = 20      // "<<" within "<<"
 	workflowMaxValues = 200_000 // values in a file with its anchors written out; more are a fault
 	workflowMaxText   = 4 << 20 // bytes of text in a file with its anchors written out; more are a fault
-	workflowMaxFaults = 100     // the rest is only counted
+	workflowMaxFaults = 100     // faults that are shown of a file; more are only counted
 )
 
 // workflowReader reads the nodes of one file and gathers what is wrong with them.
 type workflowReader struct {
-	file     string
-	clock    workflowClock
-	long     bool   // the file is wholly in CDKTR's form: see complainf
-	where    string // goes before each message: `task "load": `
-	faults   []workflowFault
-	unshown  int // faults past workflowMaxFaults
-	values   int // nodes read so far
-	text     int // and bytes of text in them
-	merging  int // depth of "<<" at this moment
-	overdone bool
+	file  string
+	clock workflowClock
+	long  bool // the file is wholly in CDKTR's form: see complainf
+
+	where   string // goes before each message: `task "load": `
+	faults  []workflowFault
+	unshown int // how many faults there are beyond workflowMaxFaults
+
+	values   int  // nodes read so far
+	text     int  // bytes of text in them
+	merging  int  // depth of "<<" at this moment
+	overdone bool // the file has too many values or too much text: reading stops
 }
 
 // workflowPair is one key of a map and its value. Aliases are followed already.
@@ -63,7 +65,7 @@ func (r *workflowReader) errorf(n *yaml.Node, format string, args ...any) {
 	r.note(n, false, fmt.Sprintf(format, args...))
 }
 
-// warnf notes a fault at n that the file loads with.
+// warnf notes a fault at n with which the file loads.
 func (r *workflowReader) warnf(n *yaml.Node, format string, args ...any) {
 	r.note(n, true, fmt.Sprintf(format, args...))
 }
@@ -79,7 +81,7 @@ func (r *workflowReader) complainf(n *yaml.Node, format string, args ...any) {
 
 func (r *workflowReader) note(n *yaml.Node, warning bool, message string) {
 	switch {
-	case r.overdone: // what is wrong from here on comes of having stopped
+	case r.overdone: // further faults are only there because reading has stopped
 	case r.full() && !warning:
 		r.unshown++
 	case !r.full():
@@ -88,10 +90,10 @@ func (r *workflowReader) note(n *yaml.Node, warning bool, message string) {
 	}
 }
 
-// full says whether a fault more would not be shown, so that the search for a better word can be spared.
+// full says that no further fault would be shown: then there is no need to look for the word that was meant.
 func (r *workflowReader) full() bool { return len(r.faults) >= workflowMaxFaults }
 
-// within notes the faults of do under a longer name.
+// within runs do, and names the place in front of the faults that it notes.
 func (r *workflowReader) within(name string, do func()) {
 	before := r.where
 	r.where += name + ": "
@@ -104,13 +106,13 @@ func (r *workflowReader) meant(text string, words []string) string {
 	if r.full() {
 		return ""
 	}
-	if near := nearest(text, words); near != "" {
-		return fmt.Sprintf(" (did you mean %q?)", near)
+	if word := nearest(text, words); word != "" {
+		return fmt.Sprintf(" (did you mean %q?)", word)
 	}
 	return ""
 }
 
-// workflowQuote quotes text of the file for a message, cut to a length that a line bears.
+// workflowQuote quotes text of the file for a message, cut to a length that fits into a line.
 func workflowQuote(text string) string {
 	const most = 60
 	if utf8.RuneCountInString(text) > most {
@@ -127,8 +129,8 @@ func workflowOr(words []string) string {
 	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
 }
 
-// workflowDirective finds "%YAML 1.2" before a document. The decoder refuses all but 1.1 there, which for it is the
-// same.
+// workflowDirective finds "%YAML 1.2" before a document. The decoder refuses every version but 1.1, and reads all
+// alike.
 var workflowDirective = regexp.MustCompile(`^(?:\x{FEFF})?(?:[ \t]*(?:#[^\n]*)?\r?\n)*%YAML[ \t]+1\.([02-9])[ \t\r\n]`)
 
 // workflowTooLarge is the fault of a file that has more than workflowMaxFile bytes.
@@ -136,7 +138,7 @@ func workflowTooLarge(size int64) error {
 	return fmt.Errorf("the file has %d bytes, more than %d: a workflow is a text of a few pages", size, workflowMaxFile)
 }
 
-// workflowTree decodes data to the root node of its one document. The fault is nil when there is one.
+// workflowTree decodes data to the root node of its one document. It gives the node or a fault.
 func workflowTree(file string, data []byte) (*yaml.Node, *workflowFault) {
 	if len(data) > workflowMaxFile {
 		return nil, &workflowFault{File: file, Message: workflowTooLarge(int64(len(data))).Error()}
@@ -175,7 +177,7 @@ func workflowTree(file string, data []byte) (*yaml.Node, *workflowFault) {
 	return document.Content[0], nil
 }
 
-// workflowPlain finds the first byte that is no text in UTF-8, which the decoder would complain of without a place.
+// workflowPlain finds the first byte that is not text in UTF-8: the decoder would not say where it is.
 func workflowPlain(file string, data []byte) *workflowFault {
 	line, col := 1, 1
 	for i := 0; i < len(data); {
@@ -198,8 +200,8 @@ func workflowPlain(file string, data []byte) *workflowFault {
 	return nil
 }
 
-// workflowPairedEscapes rewrites the one thing that JSON has and YAML has not: a character outside the basic plane
-// as two escapes ("\ud83d\ude00", RFC 8259 section 7) becomes one of YAML's ("\U0001f600").
+// workflowPairedEscapes rewrites the one thing that JSON has and YAML does not: a character outside the basic plane as
+// two escapes ("\ud83d\ude00", RFC 8259 section 7) becomes one escape of YAML's ("\U0001f600").
 func workflowPairedEscapes(data []byte) []byte {
 	if !bytes.Contains(data, []byte(`\u`)) {
 		return data
@@ -226,13 +228,13 @@ func workflowPairedEscapes(data []byte) []byte {
 			i += 12
 			continue
 		}
-		out = append(out, data[i], data[i+1]) // also keeps the second of two backslashes from starting an escape
+		out = append(out, data[i], data[i+1]) // both: the second of two backslashes does not start an escape
 		i += 2
 	}
 	return out
 }
 
-// workflowAnchorName finds the name in the decoder's complaint of an alias without an anchor.
+// workflowAnchorName finds the name in the decoder's complaint about an alias without an anchor.
 var workflowAnchorName = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 
 // workflowSyntax puts a complaint of the decoder into words for someone who does not know how a YAML parser works.
@@ -284,7 +286,7 @@ func workflowSyntax(file string, data []byte, err error) *workflowFault {
 	return fault
 }
 
-// workflowBadStart says what is wrong with the character at that place, which can begin nothing in YAML.
+// workflowBadStart says what is wrong with the character at a place, which cannot begin a value in YAML.
 func workflowBadStart(data []byte, line, col int) string {
 	rows := bytes.Split(data, []byte("\n"))
 	if line < 1 || line > len(rows) {
@@ -300,7 +302,7 @@ func workflowBadStart(data []byte, line, col int) string {
 	return fmt.Sprintf("a value cannot begin with %q: put it in quotes", row[col-1])
 }
 
-// follow gives the node that n stands for, and counts it.
+// follow gives the node that n, an alias perhaps, stands for, and counts it.
 func (r *workflowReader) follow(n *yaml.Node) *yaml.Node {
 	at := n
 	for n.Kind == yaml.AliasNode && n.Alias != nil {
@@ -308,7 +310,8 @@ func (r *workflowReader) follow(n *yaml.Node) *yaml.Node {
 	}
 	r.values++
 	r.text += len(n.Value)
-	if r.overdone || r.values <= workflowMaxValues && r.text <= workflowMaxText {
+	fits := r.values <= workflowMaxValues && r.text <= workflowMaxText
+	if fits || r.overdone {
 		return n
 	}
 	r.faults, r.unshown, r.where = nil, 0, ""
@@ -318,7 +321,7 @@ func (r *workflowReader) follow(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// workflowNull says whether nothing is written where n is, or null.
+// workflowNull says whether n is null: either nothing is written there, or null is.
 func workflowNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 
 // workflowKind names what n is, for "want X, not Y".
@@ -334,14 +337,14 @@ func workflowKind(n *yaml.Node) string {
 	return workflowQuote(n.Value)
 }
 
-// plain complains of a tag of the author's own where it can mean nothing.
+// plain complains about a tag of the author's own where tags mean nothing.
 func (r *workflowReader) plain(n *yaml.Node) {
 	if n.Style&yaml.TaggedStyle != 0 && !strings.HasPrefix(n.Tag, "!!") {
 		r.complainf(n, "tag %s means nothing here", n.Tag)
 	}
 }
 
-// pairs reads a map: its keys in the order of the file, then those that "<<" merges in and it has not itself.
+// pairs reads a map: its own keys in the order of the file, then those that "<<" merges in, if they are not its own.
 func (r *workflowReader) pairs(n *yaml.Node) []workflowPair {
 	own, merged := make([]workflowPair, 0, len(n.Content)/2), []workflowPair(nil)
 	first := make(map[string]*yaml.Node, len(n.Content)/2)
@@ -369,7 +372,7 @@ func (r *workflowReader) pairs(n *yaml.Node) []workflowPair {
 	return own
 }
 
-// merge reads the value of "<<": a map, or a list of maps of which the first that has a key wins.
+// merge reads the value of "<<": a map, or a list of maps. If several have the same key, the first of them counts.
 func (r *workflowReader) merge(n *yaml.Node) []workflowPair {
 	r.merging++
 	defer func() { r.merging-- }()
@@ -390,7 +393,7 @@ func (r *workflowReader) merge(n *yaml.Node) []workflowPair {
 	return nil
 }
 
-// table reads p as a map. Nothing there is an empty one.
+// table reads p as a map. If nothing is written, that is an empty map.
 func (r *workflowReader) table(p workflowPair, want string) ([]workflowPair, bool) {
 	r.plain(p.value)
 	switch {
@@ -417,7 +420,7 @@ func (r *workflowReader) scalar(p workflowPair, want string) (string, bool) {
 	return "", false
 }
 
-// texts reads p as a list of texts; a text alone is a list of one where single allows it.
+// texts reads p as a list of texts. If single allows it, a text by itself is a list of one.
 func (r *workflowReader) texts(p workflowPair, want string, single bool) ([]workflowItem, bool) {
 	if single && p.value.Kind == yaml.ScalarNode {
 		text, ok := r.scalar(p, want)
@@ -442,7 +445,7 @@ func (r *workflowReader) texts(p workflowPair, want string, single bool) ([]work
 	return items, good && !r.overdone
 }
 
-// duration reads p as one of parseDuration's.
+// duration reads p as parseDuration does.
 func (r *workflowReader) duration(p workflowPair, to *Duration) {
 	text, ok := r.scalar(p, "a duration such as 30m")
 	if !ok {
@@ -471,7 +474,7 @@ func (r *workflowReader) whole(p workflowPair, lo, hi int, to *int) {
 	*to = n
 }
 
-// flag reads p as true or false; the yes, no, on and off of YAML 1.1 are texts, and so faults.
+// flag reads p as true or false. The yes, no, on and off of YAML 1.1 are texts here, and so faults.
 func (r *workflowReader) flag(p workflowPair, to *bool) {
 	text, ok := r.scalar(p, "true or false")
 	switch {
@@ -501,8 +504,8 @@ type workflowKey[T any] struct {
 	read func(r *workflowReader, to T, p workflowPair)
 }
 
-// workflowFill reads the pairs of a map by a table of its keys. A key with nothing after it counts as not written.
-// later are keys of the file format that this version lacks.
+// workflowFill reads the pairs of a map by a table of its keys. A key without a value counts as not written. later are
+// keys of the file format that this version does not support.
 func workflowFill[T any](r *workflowReader, to T, pairs []workflowPair, keys []workflowKey[T], later []string) {
 	for _, p := range pairs {
 		at := slices.IndexFunc(keys, func(k workflowKey[T]) bool { return k.name == p.key })
@@ -526,8 +529,8 @@ func workflowFill[T any](r *workflowReader, to T, pairs []workflowPair, keys []w
 	}
 }
 
-// workflowElsewhere is what keys of other tools are called here, for those whose fingers know them: written as one word
-// in small letters, with what they may mean; the first that may stand there is it.
+// workflowElsewhere says what keys of other tools are called here. A key is written as one word in small letters. The
+// first of its names here that is allowed at the place is given.
 var workflowElsewhere = map[string][]string{
 	"command": {"run"}, "script": {"run"}, "bash": {"run"}, "sh": {"run"}, "exec": {"run"}, "program": {"cmd"},
 	"executable": {"cmd"}, "arguments": {"args", "params"},
@@ -550,19 +553,20 @@ var workflowElsewhere = map[string][]string{
 	"nodeselector": {"agent"}, "title": {"name"}, "doc": {"description"}, "comment": {"description"},
 }
 
-// workflowOtherwise is how what other tools have a key for is done here, where no key does it; written as
-// workflowElsewhere is.
+// workflowOtherwise says how to do what other tools have a key for and no key does here. Keys are written as in
+// workflowElsewhere.
 var workflowOtherwise = []struct{ words, how string }{
 	{"handleron onfail onsuccess onexit finally cleanup", "a task with when: failure or when: always does that"},
 	{"mailon mailto mail email emailonfailure notify notifications alerts",
-		"nothing is mailed: a task with when: failure tells whom you like"},
-	{"continueon continueonerror allowfailure ignoreerrors", "what depends on it runs all the same with when: always"},
+		"no mail is sent: a task with when: failure can tell whom you like"},
+	{"continueon continueonerror allowfailure ignoreerrors",
+		"tasks that depend on it and have when: always run anyway"},
 	{"enabled disabled disable paused suspend ispausedoncreation",
 		"cdktr pause ID stops a schedule, and cdktr resume ID starts it again"},
 	{"image container docker executor", "tasks run on the agent's machine: run: docker run IMAGE is one"},
 }
 
-// The keys that a task has and a workflow has not, and those that a workflow has and a task has not.
+// The keys that only a task has, and those that only a workflow has.
 var (
 	workflowTasksOwn = []string{"run", "shell", "cmd", "args", "python", "config", "depends", "when", "retry_delay",
 		"retry_max_delay"}
@@ -571,7 +575,8 @@ var (
 		"params", "env_file", "max_active_tasks", "log", "tasks"}
 )
 
-// elsewhere ends a message with what a key that is not one of names is called here, or where it belongs.
+// elsewhere ends the message about a key that is not one of names: it says what the key is called here, or where it
+// belongs.
 func (r *workflowReader) elsewhere(key string, names []string) string {
 	word := strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(key))
 	for _, ours := range workflowElsewhere[word] {
