@@ -175,16 +175,17 @@ func (b *roomBuild) helpers(file *ast.File, above bool) {
 	}
 }
 
+// itself names what a test finds its own binary by: the TestMain of main_test.go gives it to the harness.
+var itself = []string{"os.Executable", "os.Args", "harness.Open", "harness.Site",
+	"harness.Bin"}
+
 // startsItself says whether a declaration asks for the path of the running binary.
 func startsItself(d ast.Decl) bool {
 	found := false
 	ast.Inspect(d, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.SelectorExpr:
-			if of, ok := n.X.(*ast.Ident); ok && of.Name == "os" && (n.Sel.Name == "Executable" ||
-				n.Sel.Name == "Args") {
-				found = true
-			}
+			found = found || slices.Contains(itself, types.ExprString(n))
 		case *ast.BasicLit:
 			found = found || strings.Contains(n.Value, "/proc/self/exe")
 		}
