@@ -1,5 +1,5 @@
-// tui.go: the terminal UI: one loop that owns all of it, fed by the terminal, the principal and signals. It is a client
-// of the principal like any other, and sleeps when there is nothing to show: no ticker runs.
+// tui.go: the terminal UI: the loop that owns all of it. The terminal, the principal and signals feed it. It is a
+// client of the principal like any other. It sleeps while there is nothing to show: no ticker runs.
 
 package main
 
@@ -18,14 +18,14 @@ import (
 )
 
 const (
-	tuiFrameGap    = 50 * time.Millisecond  // between two frames; a frame after a pause is shown at once
+	tuiFrameGap    = 50 * time.Millisecond  // between two frames; after a longer pause a frame is shown at once
 	tuiFrameGapSSH = 100 * time.Millisecond // the same, over ssh
-	tuiSettle      = 50 * time.Millisecond  // a size that changes is drawn once it has rested
-	tuiQuitTwice   = time.Second            // within it, a second ^C quits
+	tuiSettle      = 50 * time.Millisecond  // a new size is drawn once it has not changed for so long
+	tuiQuitTwice   = time.Second            // a second ^C within it quits
 	tuiDevice      = "/dev/tty"
-	tuiMinWidth    = 40 // columns; on a smaller terminal it says what it needs
-	tuiMinHeight   = 10 // rows; the same
-	tuiMaxNote     = 3  // rows of a message that is longer than the screen is wide
+	tuiMinWidth    = 40 // columns; a narrower terminal is told what the UI needs
+	tuiMinHeight   = 10 // rows; so is a lower one
+	tuiMaxNote     = 3  // rows that a long message may take
 )
 
 // uiVerb is the entry of `ui`.
@@ -47,48 +47,64 @@ type tuiTarget struct {
 	at   string // its endpoint
 	dial func(context.Context) (wireConn, error)
 
-	first wireConn // a connection that stands already, nil: none
+	first wireConn // a connection that stands already; nil: none
 }
 
 // tui is the whole program. All fields belong to the goroutine of loop, but for the channels.
 type tui struct {
-	env      termEnv
-	tty      *termTTY
-	dec      termDecoder
-	painter  *termPainter
-	grid     *termGrid
+	// The terminal: what came from it becomes keys, and what grid has goes out by painter.
+	env     termEnv
+	tty     *termTTY
+	dec     termDecoder
+	painter *termPainter
+	grid    *termGrid
+
+	// What a test puts others in place of: the time, the terminal's clipboard, where the trace of a panic goes, what
+	// ends the process, and how an endpoint or the name of a context becomes a target.
+	now     func() time.Time
+	copy    func(string) error
+	stderr  io.Writer
+	crash   func()
+	resolve func(string) (tuiTarget, error)
+
+	// What does not change: the keys, the names of contexts for completion, and whether keys that change something are
+	// taken away.
+	keys     []tuiBinding
+	contexts []string
 	readonly bool
-	now      func() time.Time
-	copy     func(string) error              // to the terminal's clipboard
-	stderr   io.Writer                       // for the trace of a panic
-	crash    func()                          // ends the process
-	resolve  func(string) (tuiTarget, error) // an endpoint or the name of a context
-	contexts []string                        // names, for completion
 
+	// What is known, and how it is shown: the last screen of stack, with at most one box above it (over) and at most
+	// one prompt. flash is what the status row says until the next key. history is of the prompts, by their marks.
 	model   *tuiModel
-	stack   []tuiScreen // the last one is shown
-	over    tuiOverlay  // a box above it, nil: none
-	prompt  *tuiPrompt  // the row of a prompt, nil: none
-	flash   string      // what the status row says until the next key
-	frozen  bool
-	missed  bool // something came while frozen
+	stack   []tuiScreen
+	over    tuiOverlay
+	prompt  *tuiPrompt
+	flash   string
 	history map[string]*viewInput
-	keys    []tuiBinding
 
+	// frozen keeps the screens as they are; missed says that something came meanwhile. started: the first screen was
+	// chosen.
+	frozen, missed, started bool
+
+	// The connection, and the requests that wait for a reply, by id. refused is replies to requests that were refused
+	// before they were sent.
 	link    tuiLink
-	asked   map[string]func(*Reply) // requests that wait for a reply, by id
-	own     []*Reply                // to those that were refused before they were sent
+	asked   map[string]func(*Reply)
+	refused []*Reply
 	lastID  int
-	started bool // the first screen was chosen
 
+	// The frame: dirty says that the next one may differ, running counts the rows on the screen whose time goes on.
 	dirty     bool
-	running   int // rows on the screen whose time goes on
+	running   int
 	lastFrame time.Time
-	interrupt time.Time // the last ^C
+
+	// The end: interrupt is when ^C was last pressed; quit ends the loop, and exit is what run gives.
+	interrupt time.Time
 	quit      bool
 	exit      error
 
-	inCh   chan []byte // closed when the terminal is gone
+	// What wakes the loop. inCh is closed when the terminal is gone. Links and goroutines end with ctx.
+	inCh   chan []byte
 	msgCh  chan tuiMsg
 	sigCh  chan os.Signal
 	frameT *time.Timer
@@ -97,10 +113,10 @@ type tui struct {
 	staleT *time.Timer
 	sizeT  *time.Timer
 	wg     sync.WaitGroup
-	ctx    context.Context // links end with it
+	ctx    context.Context
 }
 
-// tuiRun carries out the verb.
+// tuiRun carries out the verb ui.
 func tuiRun(ctx context.Context, c *cli, args []string) error {
 	env := termEnvOf(c.getenv)
 	env.NoColor = env.NoColor || c.flags.color == "never"
@@ -119,10 +135,10 @@ func tuiRun(ctx context.Context, c *cli, args []string) error {
 	if err != nil {
 		return errors.Join(err, tty.close())
 	}
-	if strings.HasPrefix(target.at, "ssh://") { // it may ask for a password, which it cannot do once the screen is ours
+	if strings.HasPrefix(target.at, "ssh://") { // ssh may ask for a password: before we take the screen
 		fmt.Fprintf(c.err, "cdktr: connecting to %s\n", target.at)
 		if t, err := c.dialTo(ctx, false); err == nil {
-			target.first, _ = t.dial(ctx) // without one the screen says why, and tries again
+			target.first, _ = t.dial(ctx) // if it fails, the screen says why and tries again
 		}
 	}
 	return u.run(ctx, target)
@@ -186,10 +202,10 @@ func (u *tui) goSafe(fn func()) {
 }
 
 // loop is the only goroutine that changes u. It wakes for keys, for what the principal says, for signals, and for
-// timers that are set only while something on the screen goes on; it ends when u.quit is set.
+// timers, which are set only while they are needed. It ends when u.quit is set, or with ctx.
 func (u *tui) loop(ctx context.Context) {
 	for !u.quit {
-		u.takeOwn()
+		u.takeRefused()
 		u.paint()
 		select {
 		case b, ok := <-u.inCh:
@@ -222,7 +238,7 @@ func (u *tui) loop(ctx context.Context) {
 			u.resize()
 		case <-u.frameT.C:
 		case <-ctx.Done():
-			if got, ok := errors.AsType[*signalError](context.Cause(ctx)); ok { // main may hear of it before us
+			if got, ok := errors.AsType[*signalError](context.Cause(ctx)); ok { // main heard of the signal first
 				u.signal(got.signal)
 			}
 			return
@@ -230,7 +246,7 @@ func (u *tui) loop(ctx context.Context) {
 	}
 }
 
-// leaveWith ends the loop. That the terminal is gone is what SIGHUP tells others, and there is nobody to tell.
+// leaveWith ends the loop. When the terminal is gone, the exit code is that of SIGHUP, and there is nobody to tell.
 func (u *tui) leaveWith(err error) {
 	if errors.Is(err, errTermGone) {
 		err = &exitError{code: 128 + int(syscall.SIGHUP)}
@@ -238,7 +254,8 @@ func (u *tui) leaveWith(err error) {
 	u.quit, u.exit = true, err
 }
 
-// signal acts on one: the size is looked at when it has rested, all others but CONT end the program.
+// signal acts on a signal. WINCH: the size is read once it has settled. CONT: the terminal is taken again. All others
+// end the program.
 func (u *tui) signal(s os.Signal) {
 	switch s {
 	case syscall.SIGWINCH:
@@ -255,7 +272,7 @@ func (u *tui) signal(s os.Signal) {
 	}
 }
 
-// suspend stops the program as ^Z does elsewhere; it goes on where the shell continues it.
+// suspend stops the program, as ^Z does elsewhere, and returns when the shell continues it.
 func (u *tui) suspend() {
 	if err := u.tty.suspend(); err != nil {
 		u.leaveWith(err)
@@ -264,7 +281,7 @@ func (u *tui) suspend() {
 	u.resize()
 }
 
-// resize takes the size of the terminal over and draws everything anew: what a terminal made of its text is not known.
+// resize reads the size of the terminal and draws everything anew: nobody knows what the terminal made of its text.
 func (u *tui) resize() {
 	w, h := u.tty.size()
 	u.grid = termGridNew(w, h)
@@ -272,7 +289,7 @@ func (u *tui) resize() {
 	u.dirty = true
 }
 
-// paint shows what has changed, if the last frame was long enough ago; else it sets the timer for it.
+// paint sends a frame with what has changed. If the last frame is too recent, it sets the timer for this one instead.
 func (u *tui) paint() {
 	if !u.dirty || u.quit {
 		return
@@ -308,8 +325,7 @@ func (u *tui) say(format string, args ...any) {
 	u.dirty = true
 }
 
-// clock is the time as the principal has it, so that what runs there is shown with the right age. While what is known
-// is old it stands still.
+// clock gives the principal's time, so that ages are right. It stands still while no word comes from the principal.
 func (u *tui) clock() time.Time {
 	now := u.now()
 	if !u.live() && !u.link.last.IsZero() {

@@ -1,5 +1,5 @@
-// tui_acts.go: the keys that change something. Each says what it asked for, and then what came of it; nothing on the
-// screen changes before the principal has said so.
+// tui_acts.go: the keys that change something. Each says what it asks for, and then what the principal answers. Nothing
+// on the screen changes before that.
 
 package main
 
@@ -13,7 +13,7 @@ import (
 // tuiSnooze is how long a snoozed item of the attention screen stays away.
 const tuiSnooze = 4 * time.Hour
 
-// act asks the principal to change something, and tells what it answers.
+// act asks the principal to change something, and shows what it answers.
 func (u *tui) act(what string, req Request) {
 	id := u.send(req, func(r *Reply) {
 		switch {
@@ -34,7 +34,7 @@ func (u *tui) act(what string, req Request) {
 	u.say("%s: asked (request %s)", what, id)
 }
 
-// picked gives what a key acts on: the rows that are marked, else the selected one.
+// picked gives what a key acts on: the marked rows, or the selected one where none is marked.
 func (u *tui) picked(p tuiPick, of func(tuiPick) string) []string {
 	if !u.marked() {
 		return []string{of(p)}
@@ -49,8 +49,7 @@ func (u *tui) picked(p tuiPick, of func(tuiPick) string) []string {
 	return slices.DeleteFunc(ids, func(id string) bool { return id == "" })
 }
 
-// each asks for the same of all that are picked; of more than one it is confirmed first, and the answers are told as
-// one.
+// each makes the same request of all that are picked. Of more than one it asks first, and shows the answers as one.
 func (u *tui) each(p tuiPick, what string, of func(tuiPick) string, req func(id string) Request) {
 	ids := u.picked(p, of)
 	do := func() {
@@ -90,7 +89,7 @@ func (u *tui) each(p tuiPick, what string, of func(tuiPick) string, req func(id 
 		Yes: tuiUpper(what) + " all"}, do)
 }
 
-// tuiName is an id as the screen has it: of a run the end.
+// tuiName gives an id as the screen shows it: of a run only its end.
 func tuiName(id string) string {
 	if isRunID(id) {
 		return tuiShort(id)
@@ -105,7 +104,7 @@ func pickWorkflow(p tuiPick) string { return p.workflow }
 func pickRun(p tuiPick) string      { return p.run }
 func pickAgent(p tuiPick) string    { return p.agent }
 
-// actRun starts a run: by a form where the workflow has parameters, with a question where one is running already.
+// actRun starts a run: through a form where the workflow has parameters, after a question where one runs already.
 func (u *tui) actRun(p tuiPick) {
 	if len(u.picked(p, pickWorkflow)) > 1 {
 		u.each(p, "run", pickWorkflow, func(id string) Request { return Request{Op: "run", Workflow: id} })
@@ -132,7 +131,8 @@ func (u *tui) actRun(p tuiPick) {
 	})
 }
 
-// runNow asks for the run, after a question where the workflow has one that is active, or where one is wanted.
+// runNow asks for the run. It puts a question first where a run of the workflow is active, and where the caller wants
+// one.
 func (u *tui) runNow(id string, params map[string]string, question bool) {
 	do := func() { u.act("run "+id, Request{Op: "run", Workflow: id, Params: params}) }
 	for _, run := range slices.Backward(u.model.newest) {
@@ -150,8 +150,8 @@ func (u *tui) runNow(id string, params map[string]string, question bool) {
 	do()
 }
 
-// actRetry runs again what failed, and all behind it. In attention that is the first screen, on which one lands
-// unasked, so a stray key must do no harm there: it is a question first.
+// actRetry runs again what failed, and all tasks behind it. On the attention screen it puts a question first: the UI
+// opens there by itself, so a stray key must do no harm.
 func (u *tui) actRetry(p tuiPick) {
 	retry := func() {
 		u.each(p, "retry", pickRun, func(id string) Request { return Request{Op: "retry", Run: id} })
@@ -168,10 +168,10 @@ func (u *tui) actRetry(p tuiPick) {
 // actCancel stops a run, after a question.
 func (u *tui) actCancel(p tuiPick) { u.stopRuns(p, "cancel", false) }
 
-// actKill stops a run without giving its tasks time, after a question.
+// actKill stops a run after a question, and gives its tasks no time.
 func (u *tui) actKill(p tuiPick) { u.stopRuns(p, "kill", true) }
 
-// stopRuns asks what a stop will do, and then for it.
+// stopRuns says what a stop will do, and asks the principal for it once that is confirmed.
 func (u *tui) stopRuns(p tuiPick, what string, force bool) {
 	ids := u.picked(p, pickRun)
 	if len(ids) != 1 {
@@ -205,7 +205,7 @@ func (u *tui) stopRuns(p tuiPick, what string, force bool) {
 	})
 }
 
-// actKillTask stops one task of a run without giving it time, after a question. The rest of the run goes on.
+// actKillTask stops one task of a run after a question, and gives it no time. The rest of the run goes on.
 func (u *tui) actKillTask(p tuiPick) {
 	r, t := u.taskOf(p)
 	line := fmt.Sprintf("It is %s on %s for %s.", strings.ToUpper(t.State), r.Agent,
@@ -218,7 +218,7 @@ func (u *tui) actKillTask(p tuiPick) {
 	})
 }
 
-// actPause pauses what runs by its schedule, and resumes what is paused.
+// actPause pauses the schedule of a workflow, or resumes it.
 func (u *tui) actPause(p tuiPick) {
 	op := "pause"
 	if w := u.model.workflows[p.workflow]; w.Paused != "" {
@@ -237,7 +237,7 @@ func (u *tui) actUndrain(p tuiPick) {
 	u.each(p, "undrain", pickAgent, func(id string) Request { return Request{Op: "undrain", Agent: id} })
 }
 
-// actForget wants the name typed: what the agent still had is given up.
+// actForget wants the agent's name typed, because what the agent still had to report is given up.
 func (u *tui) actForget(p tuiPick) {
 	u.confirm(viewDialog{Title: "Forget agent " + p.agent + "?",
 		Lines: []string{"It is taken off the list, and what it may still have to report is refused.",
@@ -246,7 +246,7 @@ func (u *tui) actForget(p tuiPick) {
 	})
 }
 
-// named gives what is asked for with what it is asked of.
+// named gives what is asked for, and of what: "snooze WORKFLOW TASK".
 func (p tuiPick) named(what string) string {
 	if p.workflow == "" {
 		return what + " " + p.agent
@@ -254,10 +254,10 @@ func (p tuiPick) named(what string) string {
 	return strings.TrimSpace(what + " " + p.workflow + " " + p.task)
 }
 
-// actAck says that what needs a person was seen.
+// actAck acknowledges the selected item.
 func (u *tui) actAck(p tuiPick) { u.act(p.named("acknowledge"), Request{Op: "ack", Key: p.item}) }
 
-// actSnooze says the same until later.
+// actSnooze acknowledges the selected item for tuiSnooze.
 func (u *tui) actSnooze(p tuiPick) {
 	u.act(p.named("snooze"), Request{Op: "ack", Key: p.item, Until: stampOf(u.clock().Add(tuiSnooze))})
 }

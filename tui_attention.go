@@ -1,5 +1,5 @@
-// tui_attention.go: the screen of what needs a person: runs that failed and nobody has looked at, files that do not
-// load, agents that are lost, fires that are overdue; below the list all that is known of the selected one.
+// tui_attention.go: the screen of what needs a person: runs that failed and that nobody has looked at, files that do
+// not load, lost agents, overdue fires. Below the list stands all that is known of the selected one.
 
 package main
 
@@ -10,26 +10,28 @@ import (
 	"time"
 )
 
-// tuiAttentionList is what the verb attention answers.
+// tuiAttentionList is the items that the op attention answers with.
 type tuiAttentionList struct {
-	all    []AttentionItem
-	items  []AttentionItem // of them, what the filter has
-	filter string
-	at     string // key of the selected one
-	table  viewTable
-	room   int
-	asking bool
-	again  bool
-	asked  bool // an answer has come
-	note   string
+	// The items, those that pass the filter, and the key of the selected one.
+	all         []AttentionItem
+	items       []AttentionItem
+	filter      string
+	selectedKey string
+
+	// A request is under way; another one must follow it; an answer has come; why there are no items.
+	asking, again, asked bool
+	note                 string
+
+	table viewTable
+	room  int // rows on the screen
 }
 
 // tuiAttentionNew makes the screen, and asks for what it shows.
 func tuiAttentionNew(u *tui) *tuiAttentionList {
 	l := &tuiAttentionList{table: viewTable{
 		cols: []viewColumn{{head: "WHAT", width: 11}, {head: "WHERE", grow: 2, width: 12},
-			{head: "RUNS", width: 4, right: true, from: 48}, {head: "LAST", width: 12},
-			{head: "AGENT", width: 8, from: 90}, {head: "WHY", grow: 3, width: 12}}}}
+			{head: "RUNS", width: 4, right: true, minScreen: 48}, {head: "LAST", width: 12},
+			{head: "AGENT", width: 8, minScreen: 90}, {head: "WHY", grow: 3, width: 12}}}}
 	l.reload(u)
 	return l
 }
@@ -39,7 +41,7 @@ func (l *tuiAttentionList) reload(u *tui) {
 	l.ask(u)
 }
 
-// ask asks for the items; one question at a time.
+// ask asks for the items, one request at a time.
 func (l *tuiAttentionList) ask(u *tui) {
 	if l.asking {
 		l.again = true
@@ -61,7 +63,7 @@ func (l *tuiAttentionList) ask(u *tui) {
 	}) != ""
 }
 
-// set takes items over; the selection stays on its own.
+// set takes new items. The selection stays on its item.
 func (l *tuiAttentionList) set(all []AttentionItem) {
 	terms, items := tuiFilterParse(l.filter), []AttentionItem(nil)
 	for _, it := range all {
@@ -72,7 +74,7 @@ func (l *tuiAttentionList) set(all []AttentionItem) {
 		}
 	}
 	l.all, l.items, l.table.n = all, items, len(items)
-	if i := slices.IndexFunc(items, func(it AttentionItem) bool { return it.Key == l.at }); i >= 0 {
+	if i := slices.IndexFunc(items, func(it AttentionItem) bool { return it.Key == l.selectedKey }); i >= 0 {
 		l.table.selected = i
 	}
 	l.choose(l.table.selected)
@@ -81,11 +83,11 @@ func (l *tuiAttentionList) set(all []AttentionItem) {
 func (l *tuiAttentionList) choose(i int) {
 	l.table.selected = max(min(i, len(l.items)-1), 0)
 	if it := l.item(); it != nil {
-		l.at = it.Key
+		l.selectedKey = it.Key
 	}
 }
 
-// item gives the selected one, nil when there is none.
+// item gives the selected item, nil when there is none.
 func (l *tuiAttentionList) item() *AttentionItem {
 	if l.table.selected < len(l.items) {
 		return &l.items[l.table.selected]
@@ -93,7 +95,7 @@ func (l *tuiAttentionList) item() *AttentionItem {
 	return nil
 }
 
-// news asks anew when something changed that may need a person.
+// news asks anew after a change of something that may need a person.
 func (l *tuiAttentionList) news(u *tui, r *Reply) {
 	if r.Attention != nil || len(r.Workflows) > 0 || len(r.Agents) > 0 {
 		l.ask(u)
@@ -144,8 +146,8 @@ func (l *tuiAttentionList) draw(u *tui, g *termGrid, a viewArea) {
 	}
 }
 
-// tuiAttentionWhat says what an item is, with the glyph and the colour that `cdktr attention` has for it, and how the
-// rest of its row is drawn: what came right by itself stands back.
+// tuiAttentionWhat says what an item is, with the glyph and the colour of `cdktr attention`, and how the rest of its
+// row is drawn: dim where the trouble is over by itself.
 func tuiAttentionWhat(it *AttentionItem) (what viewCell, rest termStyle) {
 	glyph, color, _ := attentionWords(it)
 	switch {
@@ -168,8 +170,8 @@ func tuiAttentionOn(it *AttentionItem) string {
 	return it.Agent
 }
 
-// tuiAttentionText tells all of an item: why, in lines of a width, what was different when it went well, its output,
-// how often.
+// tuiAttentionText tells all of an item: why, folded to a width, what was different when it last went well, its output,
+// and how often it happened.
 func tuiAttentionText(it *AttentionItem, width int, now time.Time) []viewCell {
 	var lines []viewCell
 	for _, line := range viewFold(it.Reason, max(width, 1)) {

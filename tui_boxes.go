@@ -52,7 +52,7 @@ func (f *tuiForm) hint() (string, []viewKey) {
 		[]viewKey{{"enter", "next, at last run"}, {"^S", "run"}, {"tab", "next"}, {"esc", "leave"}}
 }
 
-// draw says above the form what is going to run, where there is room for that.
+// draw says above the form what will run, if there is room.
 func (f *tuiForm) draw(_ *tui, g *termGrid, a viewArea) {
 	if head := viewFold(f.about, max(a.w-viewMarkWidth-1, 1)); a.h >= len(f.fields)+len(head)+5 {
 		viewPen{g, a}.clear()
@@ -79,7 +79,8 @@ func (f *tuiForm) key(u *tui, k termKey) {
 // tuiHelp is the help above the screen.
 type tuiHelp struct{ *viewHelp }
 
-// openHelp shows the help, made from the tables of keys and commands; in each group the keys of the screen come first.
+// openHelp shows the help, made from the tables of keys and commands. In each group the keys of the present screen come
+// first.
 func (u *tui) openHelp(tuiPick) {
 	screen, _ := u.onScreen()
 	others := tuiElsewhere(u.keys, screen)

@@ -46,7 +46,7 @@ func (u *tui) draw() {
 	viewKeys(g, g.h-1, keys)
 }
 
-// drawNothing is the body before the first lists have come.
+// drawNothing draws the body before the first screen.
 func (u *tui) drawNothing(g *termGrid, a viewArea) {
 	g.cell(a.x+1, a.y+1, a.w-1, 0, "connecting to "+u.link.target.at)
 	if u.link.err == nil {
@@ -70,7 +70,7 @@ func (u *tui) drawNothing(g *termGrid, a viewArea) {
 	}
 }
 
-// blank is what stands where something that is asked for is not here yet; note is why it will not come.
+// blank gives the text in place of something that has not come yet; note says why it will not come.
 func (u *tui) blank(what, note string) string {
 	switch {
 	case note != "":
@@ -81,7 +81,7 @@ func (u *tui) blank(what, note string) string {
 	return what + ": not here yet, it comes with the connection"
 }
 
-// drawBlank says so in place of a screen.
+// drawBlank draws that text in place of a screen.
 func (u *tui) drawBlank(g *termGrid, a viewArea, what, note string) {
 	for y, line := range viewFold(u.blank(what, note), max(a.w-viewMarkWidth-1, 1)) {
 		if y+1 < a.h {
@@ -91,9 +91,8 @@ func (u *tui) drawBlank(g *termGrid, a viewArea, what, note string) {
 	g.cursorX, g.cursorY = a.x, a.y
 }
 
-// drawStatus draws the row above the keys: the prompt, what was just said, or where the screen stands. What is longer
-// than a row takes others from the body, which is drawn anew above it: the end of a message is where it says what to
-// do.
+// drawStatus draws the row above the keys: the prompt, the last message, or the status of the screen. A message that is
+// longer than a row takes rows from the body, which is drawn again above it: messages say at their end what to do.
 func (u *tui) drawStatus(g *termGrid, body viewArea) {
 	if u.prompt != nil {
 		u.prompt.input.draw(g, viewArea{1, g.h - 2, g.w - 1, 1})
@@ -126,7 +125,7 @@ func (u *tui) drawStatus(g *termGrid, body viewArea) {
 	}
 }
 
-// shownKeys gives what the last row shows for the present screen and row.
+// shownKeys gives the keys for the last row: those that do something to the selected row now.
 func (u *tui) shownKeys() []viewKey {
 	var shown []*tuiBinding
 	screen, p := u.onScreen()
@@ -160,8 +159,8 @@ func (u *tui) keyWorks(b *tuiBinding, p tuiPick) bool {
 	return u.refuses(b, p) == ""
 }
 
-// rank is the place of a key in the last row, which may have no room for all: in, what changes something, what finds,
-// all others; then what is for everywhere, and at the end the way out and the help, for which there is always room.
+// rank sorts the keys of the last row, which may not have room for all. First comes enter, then what changes something,
+// the search, and all others; then the command prompt, and at the end the way out and the help, which always have room.
 func (b *tuiBinding) rank() int {
 	if at := slices.Index([]string{":", "esc backspace", "q", "?"}, b.keys); at >= 0 {
 		return 4 + at

@@ -1,5 +1,4 @@
-// tui_events.go: the screen of the audit trail: who did what to what. It holds the newest events, and follows those
-// that come.
+// tui_events.go: the screen of the audit trail: who did what to what. It holds the newest events, and follows new ones.
 
 package main
 
@@ -30,14 +29,14 @@ type tuiEventList struct {
 // tuiEventsNew makes the screen, and asks for the newest events.
 func tuiEventsNew(u *tui) *tuiEventList {
 	l := &tuiEventList{follow: true, table: viewTable{
-		cols: []viewColumn{{head: "TIME", width: 12}, {head: "SEQ", width: 8, right: true, from: 72},
-			{head: "WHO", width: 10, from: 56}, {head: "WHAT", width: 15}, {head: "ON", grow: 2, width: 10},
+		cols: []viewColumn{{head: "TIME", width: 12}, {head: "SEQ", width: 8, right: true, minScreen: 72},
+			{head: "WHO", width: 10, minScreen: 56}, {head: "WHAT", width: 15}, {head: "ON", grow: 2, width: 10},
 			{head: "DETAIL", grow: 2, width: 8}}}}
 	l.reload(u)
 	return l
 }
 
-// reload asks for the newest events, and for what comes.
+// reload asks for the newest events, and follows new ones.
 func (l *tuiEventList) reload(u *tui) {
 	u.forget(l.stream)
 	l.events = nil
@@ -62,7 +61,7 @@ func (l *tuiEventList) reload(u *tui) {
 	})
 }
 
-// hold keeps what is shown while events come: they are shown when it ends.
+// hold shows the events that came while the UI was frozen.
 func (l *tuiEventList) hold(_ *tui, frozen bool) {
 	if !frozen {
 		l.sift()

@@ -1,6 +1,6 @@
-// tui_link.go: the terminal UI's end of one connection to the principal. Everything goes over it: the stream of watch,
-// output that is followed, and requests, told apart by their ids. A goroutine dials and reads; the loop sends, which
-// never waits.
+// tui_link.go: the terminal UI's end of the connection to the principal. Everything goes over one: the lists and their
+// changes, the output that is followed, and requests; ids tell them apart. A goroutine dials and reads. The loop sends,
+// which never waits.
 
 package main
 
@@ -24,14 +24,14 @@ const (
 // tuiLink is what the loop knows of the connection.
 type tuiLink struct {
 	target tuiTarget
-	number int      // counts targets: what an earlier one still says is passed over
+	number int      // of the target: what an earlier one still says is ignored
 	conn   wireConn // nil while there is none
 	err    error    // why there is none
 	last   time.Time
 	retry  time.Time     // when the next try is
 	theirs string        // version of the principal, where it is not ours
-	watch  string        // the id of the request that keeps the lists up to date
-	try    chan struct{} // a token has the next try made at once
+	lists  string        // id of the request whose replies keep the lists up to date
+	try    chan struct{} // a token in it starts the next try at once
 	cancel context.CancelFunc
 }
 
@@ -90,8 +90,8 @@ func (u *tui) connect(target tuiTarget) {
 	u.dirty = true
 }
 
-// runLink keeps up a connection: it dials, hands it to the loop, and passes on what comes. After a break it tries again
-// when its time has come, or at once when try says so. It ends with ctx.
+// runLink keeps up a connection: it dials, gives the connection to the loop, and passes on what comes. After a break it
+// tries again when its time has come, or at once after a token in try. It ends with ctx.
 func (u *tui) runLink(ctx context.Context, number int, target tuiTarget, try <-chan struct{}) {
 	tell := func(m tuiMsg) {
 		m.link = number
@@ -147,7 +147,7 @@ func tuiRead(conn wireConn, fn func(*Reply)) error {
 	}
 }
 
-// take acts on what the link says.
+// take acts on what the goroutine of the link says.
 func (u *tui) take(m tuiMsg) {
 	if m.link != u.link.number {
 		if m.conn != nil {
@@ -171,7 +171,7 @@ func (u *tui) take(m tuiMsg) {
 	}
 }
 
-// compare asks which version the principal is of: where it is not ours, a key may not do what the help says.
+// compare asks for the principal's version. If it is not ours, some keys may not do what the help says.
 func (u *tui) compare() {
 	u.link.theirs = ""
 	u.send(Request{Op: "ping"}, func(r *Reply) {
@@ -183,7 +183,7 @@ func (u *tui) compare() {
 	})
 }
 
-// heard notes that the principal is there.
+// heard notes that the principal has just said something.
 func (u *tui) heard() {
 	if !u.live() {
 		u.dirty = true
@@ -192,7 +192,7 @@ func (u *tui) heard() {
 	u.staleT.Reset(tuiStale)
 }
 
-// takeReply gives a reply to who asked for it.
+// takeReply gives a reply to the function that waits for it.
 func (u *tui) takeReply(r *Reply) {
 	fn := u.asked[r.ID]
 	if fn == nil {
@@ -204,8 +204,8 @@ func (u *tui) takeReply(r *Reply) {
 	fn(r)
 }
 
-// send asks the principal, without waiting; fn gets each reply, and is not called from within. It gives the request's
-// id, or "" when it could not be sent. One that is refused before it is sent is answered like others.
+// send asks the principal, and does not wait. fn gets each reply, and never before send returns. send gives the
+// request's id, or "" when it could not be sent. A request that is refused before it is sent is answered like others.
 func (u *tui) send(req Request, fn func(*Reply)) string {
 	if u.link.conn == nil {
 		return ""
@@ -214,7 +214,7 @@ func (u *tui) send(req Request, fn func(*Reply)) string {
 	id := strconv.Itoa(u.lastID)
 	body, err := protoAsk(req, id, wireMaxFrame)
 	if refused, ok := errors.AsType[*protoError](err); ok {
-		u.own = append(u.own, &Reply{ID: id, Error: refused})
+		u.refused = append(u.refused, &Reply{ID: id, Error: refused})
 	} else if !u.link.conn.TrySend([]byte{}, body) {
 		return ""
 	}
@@ -222,16 +222,16 @@ func (u *tui) send(req Request, fn func(*Reply)) string {
 	return id
 }
 
-// takeOwn gives the replies of our own to who asked for them: once for what was asked up to now.
-func (u *tui) takeOwn() {
-	own := u.own
-	u.own = nil
+// takeRefused delivers the replies to requests that were refused before they were sent, each once.
+func (u *tui) takeRefused() {
+	own := u.refused
+	u.refused = nil
 	for _, r := range own {
 		u.takeReply(r)
 	}
 }
 
-// forget passes over what still comes for a request, and ends its stream.
+// forget ends the stream of a request, and ignores what still comes of it.
 func (u *tui) forget(id string) {
 	if u.asked[id] == nil {
 		return
@@ -240,11 +240,11 @@ func (u *tui) forget(id string) {
 	u.send(Request{Op: "stop", Of: id}, func(*Reply) {})
 }
 
-// subscribe asks for the lists anew. What is shown stays until they are complete.
+// subscribe asks for the lists anew. The present ones are shown until the new ones are complete.
 func (u *tui) subscribe() {
-	u.forget(u.link.watch)
+	u.forget(u.link.lists)
 	fresh := tuiModelNew()
-	u.link.watch = u.send(Request{Op: "watch", N: tuiMaxRuns}, func(r *Reply) {
+	u.link.lists = u.send(Request{Op: "watch", N: tuiMaxRuns}, func(r *Reply) {
 		switch {
 		case r.Error != nil:
 			u.say("%s", r.Error.Message)
@@ -267,7 +267,7 @@ func (u *tui) subscribe() {
 	})
 }
 
-// adopt shows complete lists in place of what was known, and has the screens ask for what else they show.
+// adopt takes complete lists in place of the old ones, and lets the screens ask for what else they show.
 func (u *tui) adopt(fresh *tuiModel) {
 	for kind, n := range u.model.changed {
 		fresh.changed[kind] += n + 1
@@ -281,14 +281,14 @@ func (u *tui) adopt(fresh *tuiModel) {
 	}
 }
 
-// begin chooses the first screen: what needs a person, if there is such, else the workflows.
+// begin chooses the first screen: what needs a person, or the workflows where nothing does.
 func (u *tui) begin() {
 	if u.started {
 		return
 	}
 	u.started = true
 	if len(u.stack) > 0 {
-		return // somebody went to a screen before the connection stood
+		return // the user chose a screen before the connection stood
 	}
 	if u.model.attention > 0 {
 		u.goTo(tuiAttentionNew(u))
@@ -310,10 +310,10 @@ func (u *tui) news(r *Reply) {
 	}
 }
 
-// live says whether what is shown is how things are.
+// live says whether the screen shows how things are now.
 func (u *tui) live() bool { return u.link.conn != nil && u.now().Sub(u.link.last) < tuiStale }
 
-// linkText is the corner of the header.
+// linkText is the right corner of the header.
 func (u *tui) linkText() (text string, bad bool) {
 	switch {
 	case u.frozen:
@@ -330,7 +330,7 @@ func (u *tui) linkText() (text string, bad bool) {
 	return "STALE since " + u.link.last.Local().Format("15:04:05"), true
 }
 
-// staleText says why what is shown is old, and when that may change.
+// staleText says why the screen is old, and when that may change.
 func (u *tui) staleText() string {
 	if u.link.conn != nil {
 		return "no word from " + u.link.target.at + " since " + u.link.last.Local().Format("15:04:05")
@@ -339,7 +339,7 @@ func (u *tui) staleText() string {
 		return "connecting to " + u.link.target.at
 	}
 	why := strings.TrimPrefix(u.link.err.Error(), "dial "+u.link.target.at+": ")
-	if errno := syscall.Errno(0); errors.As(u.link.err, &errno) { // the name of the place is enough once
+	if errno := syscall.Errno(0); errors.As(u.link.err, &errno) { // the endpoint stands in the text already
 		why = errno.Error()
 	}
 	return fmt.Sprintf("no answer from %s: %s; next try %s, or :connect now", u.link.target.at, why,

@@ -1,5 +1,4 @@
-// tui_list.go: the screens that are lists: workflows, runs, agents. One type serves them all; what is particular to
-// each is in tuiListKinds.
+// tui_list.go: the lists of workflows, runs and agents. One type serves all three; tuiListKinds has what differs.
 
 package main
 
@@ -11,7 +10,7 @@ import (
 	"time"
 )
 
-// tuiListKind is what is particular to the list of one kind of thing.
+// tuiListKind is what the list of one kind has of its own.
 type tuiListKind struct {
 	title  string
 	twin   string // the command that prints the same
@@ -23,7 +22,7 @@ type tuiListKind struct {
 	sorts  []tuiSort
 }
 
-// tuiSort is an order of a list. The first of a kind has no key: it is the order in which ids come.
+// tuiSort is an order of a list. The first of each kind has no key: it leaves the ids as they come.
 type tuiSort struct {
 	name string
 	key  func(*tuiList, *tuiModel, string) string
@@ -31,22 +30,29 @@ type tuiSort struct {
 
 // tuiList is a screen that lists things.
 type tuiList struct {
+	// What it lists: things of a kind; of runs maybe only those of one workflow, or at one agent.
 	kind     tuiKind
-	workflow string // runs of this one only
-	agent    string // runs at this one only
-	filter   string
-	sort     int
-	reverse  bool
-	marks    map[string]bool
-	ids      []string // what is shown, in order
-	built    int      // of tuiModel.changed when ids was made; -1: make it anew
-	total    int      // before the filter
-	at       string   // the selected id, or where it was
-	table    viewTable
-	room     int // rows on the screen
+	workflow string
+	agent    string
 
-	older  *tuiOlder // of runs
-	asking string    // the request for more of them, "" when there is none
+	// How the user wants them: the filter, which of the kind's sorts, and the marked rows by id.
+	filter  string
+	sort    int
+	reverse bool
+	marks   map[string]bool
+
+	// What is shown: ids in order, made when tuiModel.changed was built (-1: make them anew), and how many there were
+	// before the filter. selectedID is the id of the selected row, and stays when the row goes.
+	ids        []string
+	built      int
+	total      int
+	selectedID string
+	table      viewTable
+	room       int // rows on the screen
+
+	// The older runs of a list of runs, and the id of the request for more of them, "" when there is none.
+	older   *tuiOlder
+	request string
 }
 
 // tuiListNew makes a list of everything of one kind.
@@ -56,15 +62,15 @@ func tuiListNew(kind tuiKind) *tuiList {
 		table: viewTable{cols: k.cols, empty: k.empty}}
 }
 
-// tuiListKinds is the lists that there are.
+// tuiListKinds has the lists.
 var tuiListKinds = map[tuiKind]tuiListKind{
 	tuiWorkflows: {title: "Workflows", twin: "cdktr ls --watch",
 		empty: "no workflow yet: put a file into the principal's workflows folder",
-		cols: []viewColumn{{head: "NAME", grow: 3, width: 8}, {head: "SCHEDULE", grow: 1, width: 9, from: 64},
-			{head: "NEXT", width: 12, from: 48},
-			{head: "LAST", width: stateMaxRecent, from: 60}, {head: "RAN", width: 12, from: 100},
+		cols: []viewColumn{{head: "NAME", grow: 3, width: 8}, {head: "SCHEDULE", grow: 1, width: 9, minScreen: 64},
+			{head: "NEXT", width: 12, minScreen: 48},
+			{head: "LAST", width: stateMaxRecent, minScreen: 60}, {head: "RAN", width: 12, minScreen: 100},
 			{head: "STATE", width: 7}, {head: "TOOK", width: 7, right: true},
-			{head: "TITLE", grow: 3, width: 4, from: 110}},
+			{head: "TITLE", grow: 3, width: 4, minScreen: 110}},
 		ids:    func(_ *tuiList, m *tuiModel) []string { return sortedKeys(m.workflows) },
 		fields: func(_ *tuiList, m *tuiModel, id string) []tuiField { return tuiWorkflowFields(m.workflows[id]) },
 		row:    tuiWorkflowRow,
@@ -82,10 +88,10 @@ var tuiListKinds = map[tuiKind]tuiListKind{
 			}}}},
 	tuiRuns: {title: "Runs", twin: "cdktr ps --watch", empty: "no run yet: r on a workflow starts one",
 		cols: []viewColumn{{head: "STATE", width: 7}, {head: "RUN", width: 8}, {head: "WORKFLOW", grow: 2, width: 10},
-			{head: "STARTED", width: 12, from: 56},
-			{head: "TOOK", width: 7, right: true}, {head: "TASKS", width: 7, right: true, from: 64},
-			{head: "BY", width: 7, from: 100}, {head: "AGENT", width: 8, from: 90},
-			{head: "REASON", grow: 3, width: 7, from: 72}},
+			{head: "STARTED", width: 12, minScreen: 56},
+			{head: "TOOK", width: 7, right: true}, {head: "TASKS", width: 7, right: true, minScreen: 64},
+			{head: "BY", width: 7, minScreen: 100}, {head: "AGENT", width: 8, minScreen: 90},
+			{head: "REASON", grow: 3, width: 7, minScreen: 72}},
 		ids:    tuiRunIDs,
 		fields: func(l *tuiList, m *tuiModel, id string) []tuiField { return tuiRunFields(l.run(m, id)) },
 		row:    tuiRunRow,
@@ -101,10 +107,10 @@ var tuiListKinds = map[tuiKind]tuiListKind{
 	tuiAgents: {title: "Agents", twin: "cdktr agents --watch",
 		empty: "no agent has come yet: cdktr start agent, or start principal --with-agent",
 		cols: []viewColumn{{head: "STATE", width: 7}, {head: "AGENT", grow: 2, width: 8},
-			{head: "ADDRESS", grow: 1, width: 15, from: 80}, {head: "RUNS", width: 6, right: true},
-			{head: "LOAD", width: 5, right: true, from: 48},
-			{head: "LAST SEEN", width: 12, from: 56}, {head: "VERSION", width: 7, from: 64},
-			{head: "LABELS", grow: 3, width: 7, from: 72}},
+			{head: "ADDRESS", grow: 1, width: 15, minScreen: 80}, {head: "RUNS", width: 6, right: true},
+			{head: "LOAD", width: 5, right: true, minScreen: 48},
+			{head: "LAST SEEN", width: 12, minScreen: 56}, {head: "VERSION", width: 7, minScreen: 64},
+			{head: "LABELS", grow: 3, width: 7, minScreen: 72}},
 		ids:    func(_ *tuiList, m *tuiModel) []string { return sortedKeys(m.agents) },
 		fields: func(_ *tuiList, m *tuiModel, id string) []tuiField { return tuiAgentFields(m.agents[id]) },
 		row:    tuiAgentRow,
@@ -118,7 +124,7 @@ var tuiListKinds = map[tuiKind]tuiListKind{
 			}}}},
 }
 
-// tuiSortTime is a time as text that sorts; none is what is given.
+// tuiSortTime is a time as text that sorts; for no time it is none.
 func tuiSortTime(t Stamp, none string) string {
 	if t.IsZero() {
 		return none
@@ -126,11 +132,11 @@ func tuiSortTime(t Stamp, none string) string {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-// tuiRunIDs gives the runs that a list is of, the newest first, and behind them the older ones that it has asked for.
+// tuiRunIDs gives the runs of a list, the newest first, and behind them the older ones that were asked for.
 func tuiRunIDs(l *tuiList, m *tuiModel) []string {
 	ids := make([]string, 0, len(m.newest)+len(l.older.ids))
 	for _, id := range slices.Backward(m.newest) {
-		if l.lists(m.runs[id]) {
+		if l.holds(m.runs[id]) {
 			ids = append(ids, id)
 		}
 	}
@@ -142,8 +148,8 @@ func tuiRunIDs(l *tuiList, m *tuiModel) []string {
 	return ids
 }
 
-// lists says whether a run is one of those that the list is of.
-func (l *tuiList) lists(r *RunRow) bool {
+// holds says whether a run belongs to the list.
+func (l *tuiList) holds(r *RunRow) bool {
 	ofWorkflow := l.workflow == "" || r.Workflow == l.workflow
 	ofAgent := l.agent == "" || r.Agent == l.agent
 	return ofWorkflow && ofAgent
@@ -191,7 +197,7 @@ func tuiWorkflowRow(_ *tuiList, m *tuiModel, id string, now time.Time) (viewRowM
 		{parts: marks}, ran, state, took, {text: title, style: styleDim}}
 }
 
-// tuiShort is the end of a run's id, which tells it from its neighbours.
+// tuiShort is the end of a run's id: the part that differs between neighbours.
 func tuiShort(run string) string { return run[max(len(run)-8, 0):] }
 
 func tuiRunRow(l *tuiList, m *tuiModel, id string, now time.Time) (viewRowMark, []viewCell) {
@@ -221,7 +227,7 @@ func tuiAgentRow(_ *tuiList, m *tuiModel, id string, now time.Time) (viewRowMark
 		{text: viewWhen(a.Seen, now)}, {text: a.Version}, {text: strings.Join(labels, " ")}}
 }
 
-// fill brings ids up to date with the model. The selection stays on its row, or, when that is gone, where it was.
+// fill brings ids up to date with the model. The selection stays on its row. If the row is gone, it stays in its place.
 func (l *tuiList) fill(m *tuiModel) {
 	if l.built == m.changed[l.kind] {
 		return
@@ -245,7 +251,7 @@ func (l *tuiList) fill(m *tuiModel) {
 	}
 	l.ids = ids
 	l.table.n = len(ids)
-	if at := slices.Index(ids, l.at); at >= 0 {
+	if at := slices.Index(ids, l.selectedID); at >= 0 {
 		l.table.selected = at
 	}
 	l.choose(l.table.selected)
@@ -258,11 +264,11 @@ func (l *tuiList) fill(m *tuiModel) {
 	}
 }
 
-// choose selects row i, or the nearest there is.
+// choose selects row i, or the nearest one.
 func (l *tuiList) choose(i int) {
 	l.table.selected = max(min(i, len(l.ids)-1), 0)
 	if l.table.selected < len(l.ids) {
-		l.at = l.ids[l.table.selected]
+		l.selectedID = l.ids[l.table.selected]
 	}
 }
 
@@ -284,8 +290,8 @@ func (l *tuiList) crumbs(*tui) []string {
 	return crumbs
 }
 
-// counts sums up for the header what the list is of: agents by their state, runs of one workflow or agent, else all
-// there is.
+// counts sums up the list for the header: agents by their state, runs of one workflow or agent by theirs. All other
+// lists have the sum of everything.
 func (l *tuiList) counts(u *tui) string {
 	n := map[string]int{}
 	switch {
@@ -319,7 +325,7 @@ func (l *tuiList) draw(u *tui, g *termGrid, a viewArea) {
 	switch {
 	case !u.model.complete:
 		l.table.empty = u.blank("the list", "")
-	case l.asking != "":
+	case l.request != "":
 		l.table.empty = "loading older runs"
 	case l.total > 0:
 		l.table.empty = l.noMatch()
@@ -340,7 +346,7 @@ func (l *tuiList) draw(u *tui, g *termGrid, a viewArea) {
 		l.table.cols = slices.Clone(k.cols)
 		for i := range l.table.cols {
 			if l.table.cols[i].head == "WORKFLOW" {
-				l.table.cols[i].from = 1 << 20
+				l.table.cols[i].minScreen = 1 << 20
 			}
 		}
 	}
@@ -348,7 +354,7 @@ func (l *tuiList) draw(u *tui, g *termGrid, a viewArea) {
 	u.running += l.runningShown(u.model)
 }
 
-// runningShown counts the rows on the screen whose time goes on.
+// runningShown counts the rows on the screen that show a growing time.
 func (l *tuiList) runningShown(m *tuiModel) int {
 	n := 0
 	for i := l.table.top; i < min(l.table.top+l.room, len(l.ids)); i++ {
@@ -366,7 +372,7 @@ func (l *tuiList) runningShown(m *tuiModel) int {
 	return n
 }
 
-// status is the row below the list: where in it, how it is filtered and sorted.
+// status says which row is selected, and how the list is filtered and sorted.
 func (l *tuiList) status(u *tui) string {
 	text := fmt.Sprintf("%d of %d", min(l.table.selected+1, len(l.ids)), len(l.ids))
 	if l.filter != "" {
@@ -392,7 +398,7 @@ func (l *tuiList) status(u *tui) string {
 	return text
 }
 
-// Keys may come before the first drawing: each looks at the model first.
+// A key may come before the list is drawn, so each of these calls fill first.
 
 func (l *tuiList) move(u *tui, by int) {
 	l.fill(u.model)
@@ -421,17 +427,17 @@ func (l *tuiList) edge(u *tui, end bool) {
 	}
 }
 
-func (l *tuiList) leave(u *tui)               { u.forget(l.asking) }
+func (l *tuiList) leave(u *tui)               { u.forget(l.request) }
 func (l *tuiList) setFilter(_ *tui, s string) { l.filter, l.built = s, -1 }
 func (l *tuiList) getFilter() string          { return l.filter }
 
-// pick says what the selected row is.
+// pick says what the selected row is about.
 func (l *tuiList) pick(u *tui) tuiPick {
 	l.fill(u.model)
 	return l.pickOf(u, l.selected())
 }
 
-// pickOf says what a row is.
+// pickOf says what a row is about.
 func (l *tuiList) pickOf(u *tui, id string) tuiPick {
 	switch {
 	case id == "":
@@ -480,14 +486,14 @@ func (u *tui) nextSort(tuiPick) {
 	}
 }
 
-// turnSort orders a list the other way round.
+// turnSort reverses the order of a list.
 func (u *tui) turnSort(tuiPick) {
 	if l, ok := u.screen().(*tuiList); ok {
 		l.reverse, l.built = !l.reverse, -1
 	}
 }
 
-// mark marks the row, or takes its mark away, and goes to the next.
+// mark marks the selected row, or takes its mark away, and goes to the next row.
 func (u *tui) mark(tuiPick) {
 	l, ok := u.screen().(*tuiList)
 	if !ok || l.selected() == "" {
@@ -502,7 +508,7 @@ func (u *tui) mark(tuiPick) {
 	l.choose(l.table.selected + 1)
 }
 
-// marked says whether keys act on rows that are marked, rather than on the selected one.
+// marked says whether keys act on marked rows instead of the selected one.
 func (u *tui) marked() bool {
 	l, ok := u.screen().(*tuiList)
 	return ok && len(l.marks) > 0

@@ -7,25 +7,29 @@ import (
 	"strings"
 )
 
-// tuiOutput is the output of one run as it comes in, in a log that a screen shows.
+// tuiOutput brings the output of one run into the log that a screen shows.
 type tuiOutput struct {
-	run    string
-	lines  int // newest ones asked for
-	log    *viewLog
-	stream string // the request that brings it; "" when all has come
-	older  bool   // lines from before those that are held have been asked for
-	note   string // why there is none
-	missed bool   // lines came while the UI was frozen
+	run   string
+	lines int // newest ones to ask for
+	log   *viewLog
+
+	// The request that brings new lines, "" when all have come, and why there are none.
+	stream string
+	note   string
+
+	// Older lines have been asked for; lines came while the UI was frozen.
+	older  bool
+	missed bool
 }
 
-// hold asks anew, once the UI is no longer frozen, for the lines that came meanwhile.
+// hold asks anew for the lines that came while the UI was frozen.
 func (o *tuiOutput) hold(u *tui, frozen bool) {
 	if !frozen && o.missed {
 		o.follow(u)
 	}
 }
 
-// follow asks for the output from the start of what is wanted, and for what comes.
+// follow asks for the newest lines, and follows new ones.
 func (o *tuiOutput) follow(u *tui) {
 	u.forget(o.stream)
 	o.log.reset()
@@ -55,8 +59,8 @@ func (o *tuiOutput) follow(u *tui) {
 		})
 }
 
-// back asks for the lines before the oldest one held, when that is on the screen.
-func (o *tuiOutput) back(u *tui) {
+// loadOlder asks for the lines before the oldest one held, if that one is on the screen.
+func (o *tuiOutput) loadOlder(u *tui) {
 	oldest := o.log.oldest()
 	if oldest <= 1 || o.older || !o.log.atTop() {
 		return
@@ -68,7 +72,7 @@ func (o *tuiOutput) back(u *tui) {
 		}
 		if !r.More {
 			o.older = false
-			if o.log.oldest() == oldest { // nothing was loaded anew meanwhile
+			if o.log.oldest() == oldest { // else the log was loaded anew meanwhile
 				o.log.prepend(lines...)
 			}
 			u.dirty = true
@@ -76,7 +80,7 @@ func (o *tuiOutput) back(u *tui) {
 	}) != ""
 }
 
-// news follows again when a run that had ended goes on: it was retried.
+// news follows again where a run that had ended goes on, because it was retried.
 func (o *tuiOutput) news(u *tui, r *Reply) {
 	for i := range r.Rows {
 		if r.Rows[i].ID == o.run && runActive(r.Rows[i].State) && o.stream == "" {
@@ -116,7 +120,7 @@ func (s *tuiLogScreen) hold(u *tui, frozen bool) { s.out.hold(u, frozen) }
 func (s *tuiLogScreen) name() string             { return "log" }
 func (s *tuiLogScreen) leave(u *tui)             { s.out.leave(u) }
 
-// getFilter gives what esc clears before it leaves: what is searched for, or the only lines shown.
+// getFilter gives the search or the filter, which esc clears.
 func (s *tuiLogScreen) getFilter() string { return s.view.search.text + s.view.only.text }
 
 // setFilter clears both; promptFilter and promptOnly set them.
@@ -130,7 +134,7 @@ func (s *tuiLogScreen) crumbs(*tui) []string {
 	return slices.DeleteFunc(crumbs, func(crumb string) bool { return crumb == "" })
 }
 
-// counts stands in the header in place of what there is in all.
+// counts tells in the header that new lines are followed.
 func (s *tuiLogScreen) counts(*tui) string {
 	if s.view.follow {
 		return "FOLLOW"
@@ -162,7 +166,7 @@ func (s *tuiLogScreen) pick(*tui) tuiPick {
 func (s *tuiLogScreen) move(u *tui, by int) {
 	s.view.move(by)
 	if by < 0 {
-		s.out.back(u)
+		s.out.loadOlder(u)
 	}
 }
 
@@ -173,7 +177,7 @@ func (s *tuiLogScreen) page(u *tui, half int) {
 		s.view.halfPage(half)
 	}
 	if half < 0 {
-		s.out.back(u)
+		s.out.loadOlder(u)
 	}
 }
 
@@ -181,7 +185,7 @@ func (s *tuiLogScreen) edge(u *tui, end bool) {
 	switch {
 	case !end:
 		s.view.home()
-		s.out.back(u)
+		s.out.loadOlder(u)
 	case s.view.behind > 0: // newer lines were let go while older ones were read
 		s.out.follow(u)
 	default:
@@ -216,7 +220,7 @@ func (s *tuiLogScreen) key(u *tui, name string) {
 	}
 }
 
-// nextHit goes to the next hit of a search in a text.
+// nextHit goes to the next hit of a search in a text, or with -1 to the one before.
 func (u *tui) nextHit(v *viewLog, dir int) {
 	if v.next(dir) {
 		u.say("search goes on at the other end")

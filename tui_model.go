@@ -1,4 +1,4 @@
-// tui_model.go: what the terminal UI knows of its principal: the rows that the verb watch has sent, and how good that
+// tui_model.go: what the terminal UI knows of its principal: the rows that the op watch has sent, and how good that
 // knowledge is. The loop of tui.go alone uses it.
 
 package main
@@ -12,22 +12,22 @@ import (
 )
 
 const (
-	tuiMaxRuns = 2000             // newest runs of the lists; older ones are asked for (tui_older.go)
-	tuiStale   = 12 * time.Second // without a word from the principal, what is shown is old
+	tuiMaxRuns = 2000             // newest runs held; older ones are asked for (tui_older.go)
+	tuiStale   = 12 * time.Second // without a word from the principal, after which the screen counts as old
 )
 
-// tuiModel is the lists as the principal last told them. Each of changed counts up when rows of that kind change.
+// tuiModel is the lists as the principal last sent them.
 type tuiModel struct {
 	workflows map[string]*WorkflowInfo
 	runs      map[string]*RunRow
 	newest    []string  // ids of runs, the oldest first
-	let       []*RunRow // that the last reply has made too many of, the oldest first
+	letGo     []*RunRow // runs that trim took out after the last reply, the oldest first
 	agents    map[string]*Agent
 	attention int // things that need a person
 	seq       uint64
-	complete  bool // the first lists are here
-	changed   map[tuiKind]int
-	skew      time.Duration // the principal's clock less ours
+	complete  bool            // the first lists have come
+	changed   map[tuiKind]int // counts up when rows of a kind change
+	skew      time.Duration   // the principal's clock less ours
 }
 
 // tuiKind is what a list is of.
@@ -47,7 +47,7 @@ func tuiModelNew() *tuiModel {
 		changed: map[tuiKind]int{}}
 }
 
-// apply takes one reply of watch: rows as they are now, in place of what was known of them.
+// apply takes one reply of watch: rows as they are now, in place of the old ones.
 func (m *tuiModel) apply(r *Reply) {
 	for i := range r.Workflows {
 		m.workflows[r.Workflows[i].Workflow] = tuiSlim(r.Workflows[i])
@@ -83,8 +83,8 @@ func (m *tuiModel) apply(r *Reply) {
 	m.complete = m.complete || r.Live
 }
 
-// tuiSlim gives a workflow in the memory that it needs: thousands are held all day, twice as many for a moment after a
-// break. Of its outcomes but the newest no screen wants the run.
+// tuiSlim gives a workflow with only what screens show, because thousands are held all day, and twice as many for a
+// moment after a break. No screen needs the run of an outcome but the newest.
 func tuiSlim(w WorkflowInfo) *WorkflowInfo {
 	recent := make([]Outcome, len(w.Recent))
 	for i, o := range w.Recent {
@@ -97,8 +97,8 @@ func tuiSlim(w WorkflowInfo) *WorkflowInfo {
 	return &w
 }
 
-// tuiLast gives a workflow's newest run: its id, how it is, and when it was queued. A run that the principal no longer
-// has at hand is the newest outcome all the same.
+// tuiLast gives a workflow's newest run: its id, its state, and when it was queued. Where the principal no longer has
+// that run at hand, it takes the newest outcome.
 func tuiLast(w *WorkflowInfo) (run, state string, queued Stamp) {
 	n := len(w.Recent)
 	switch {
@@ -110,9 +110,9 @@ func tuiLast(w *WorkflowInfo) (run, state string, queued Stamp) {
 	return "", "", Stamp{}
 }
 
-// trim lets go of the oldest runs that have ended, above the bound.
+// trim lets the oldest runs that have ended go, down to the bound.
 func (m *tuiModel) trim() {
-	m.let = nil
+	m.letGo = nil
 	over := len(m.newest) - tuiMaxRuns
 	if over <= 0 {
 		return
@@ -121,14 +121,14 @@ func (m *tuiModel) trim() {
 		drop := over > 0 && !runActive(m.runs[id].State)
 		if drop {
 			over--
-			m.let = append(m.let, m.runs[id])
+			m.letGo = append(m.letGo, m.runs[id])
 			delete(m.runs, id)
 		}
 		return drop
 	})
 }
 
-// oldest gives the oldest run that has ended, "" when none has: nothing that ended behind it is missing.
+// oldest gives the oldest run held that has ended, "" when none has. No run that ended after it is missing.
 func (m *tuiModel) oldest() string {
 	at := slices.IndexFunc(m.newest, func(id string) bool { return !runActive(m.runs[id].State) })
 	if at < 0 {
@@ -137,7 +137,7 @@ func (m *tuiModel) oldest() string {
 	return m.newest[at]
 }
 
-// counts sums the lists up for the header.
+// counts sums everything up for the header.
 func (m *tuiModel) counts() string {
 	if !m.complete {
 		return ""
@@ -176,7 +176,7 @@ func (m *tuiModel) counts() string {
 	return text
 }
 
-// tuiTerm is one word of a filter: all of them must hold.
+// tuiTerm is one word of a filter. A row passes when all words hold.
 type tuiTerm struct {
 	not   bool
 	field string // "" looks everywhere
@@ -184,8 +184,8 @@ type tuiTerm struct {
 	fold  bool // any case
 }
 
-// tuiFilterParse reads a filter: words that must all be there, !word that must not, and field:word for one column. A
-// word in small letters matches any case.
+// tuiFilterParse reads a filter: words that must all be there, !word for one that must not, field:word for one column.
+// A word in small letters matches any case.
 func tuiFilterParse(text string) []tuiTerm {
 	var terms []tuiTerm
 	for _, word := range strings.Fields(text) {
@@ -203,7 +203,7 @@ func tuiFilterParse(text string) []tuiTerm {
 	return terms
 }
 
-// tuiField is what a filter finds in one column of a row; the name is empty where no field:word asks for it alone.
+// tuiField is a column of a row as a filter sees it. The name is empty where no field:word can ask for it.
 type tuiField struct{ name, text string }
 
 // tuiMatches says whether a row passes a filter.
@@ -253,7 +253,7 @@ func tuiAgentFields(a *Agent) []tuiField {
 	return []tuiField{{"agent", a.Name}, {"state", tuiStateWords(a.State)}, {"", labels + a.Version + " " + a.Address}}
 }
 
-// tuiStateWords is a state as it is called, and as the screen has it.
+// tuiStateWords gives the name of a state, and the word that the screen has for it.
 func tuiStateWords(state string) string {
 	_, word, _ := viewLooks(state)
 	return state + " " + word

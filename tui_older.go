@@ -1,5 +1,5 @@
-// tui_older.go: the runs before the newest. The principal keeps them in its history, and a list of runs asks for a page
-// of them when its end is reached. They have ended, and stay as they came.
+// tui_older.go: the runs before the newest. The principal has them in its history. A list of runs asks for a page of
+// them when the user reaches its end. They have ended, and do not change.
 
 package main
 
@@ -13,29 +13,29 @@ const (
 	tuiOlderMax  = 2000 // that one list holds; those before them are in `cdktr ps --all`
 )
 
-// tuiOlder is the older runs of one list. None of them is in the lists of tuiModel, but for one that was retried.
+// tuiOlder is the older runs of one list. None of them is in tuiModel, except one that was retried.
 type tuiOlder struct {
-	rows map[string]*RunRow
-	ids  []string // the one that ended last in front
-	next string   // where the next page begins; "" before the first, and when all has come
-	all  bool     // there are none before these
+	rows     map[string]*RunRow
+	ids      []string // the one that ended last in front
+	nextPage string   // where the next page begins; "" before the first, and when all has come
+	complete bool     // there are none before these
 }
 
-// begun says whether they follow the newest without a gap, so that they must take over what the lists let go.
-func (o *tuiOlder) begun() bool { return o.next != "" || o.all }
+// begun says whether these runs follow the newest without a gap. Then they must take what the model lets go.
+func (o *tuiOlder) begun() bool { return o.nextPage != "" || o.complete }
 
-// add takes a page over, without what the lists have, or it has itself.
+// add takes a page, without the runs that the model has, or that are here already.
 func (o *tuiOlder) add(m *tuiModel, r *Reply) {
 	if o.rows == nil {
 		o.rows = map[string]*RunRow{}
 	}
-	o.next, o.all = r.Next, r.Next == ""
+	o.nextPage, o.complete = r.Next, r.Next == ""
 	for _, run := range r.Runs {
 		if m.runs[run.ID] != nil || o.rows[run.ID] != nil {
 			continue
 		}
 		if len(o.ids) == tuiOlderMax {
-			o.all = false
+			o.complete = false
 			return
 		}
 		row := protoRowOf(run) // without its tasks: the run's own screen asks for them
@@ -43,7 +43,7 @@ func (o *tuiOlder) add(m *tuiModel, r *Reply) {
 	}
 }
 
-// take puts a run in front that the lists have let go.
+// take puts a run in front that the model has let go.
 func (o *tuiOlder) take(row *RunRow) {
 	if o.rows == nil {
 		o.rows = map[string]*RunRow{}
@@ -54,7 +54,7 @@ func (o *tuiOlder) take(row *RunRow) {
 	o.rows[row.ID] = row
 	if len(o.ids) > tuiOlderMax {
 		delete(o.rows, o.ids[tuiOlderMax])
-		o.ids, o.all = o.ids[:tuiOlderMax], false
+		o.ids, o.complete = o.ids[:tuiOlderMax], false
 	}
 }
 
@@ -66,45 +66,46 @@ func (l *tuiList) run(m *tuiModel, id string) *RunRow {
 	return l.older.rows[id]
 }
 
-// more asks for the runs before the oldest one, unless that is under way, or there are none. The principal lists the
-// runs of an agent in no other way than those of all: there the list ends with the newest.
+// more asks for the runs before the oldest one, unless a request is under way, or there are none. The list of an
+// agent's runs ends with the newest: the principal has no way to list an agent's older runs.
 func (l *tuiList) more(u *tui) {
 	can := l.kind == tuiRuns && l.agent == "" && u.model.complete
-	wants := !l.older.all && len(l.older.ids) < tuiOlderMax
-	if can && wants && l.asking == "" {
+	wants := !l.older.complete && len(l.older.ids) < tuiOlderMax
+	if can && wants && l.request == "" {
 		l.ask(u, l.older, len(l.older.ids)+1)
 	}
 }
 
-// ask has older runs put into a place until it has want of them, or all: a page may bring only what is here already.
-// Then the list shows that place.
+// ask fetches older runs into a tuiOlder until it has want of them, or all. One page may not do: all of it may be known
+// already. Then the list shows that tuiOlder.
 func (l *tuiList) ask(u *tui, into *tuiOlder, want int) {
-	from := into.next
+	from := into.nextPage
 	if from == "" {
 		from = u.model.oldest()
 	}
-	l.asking = u.send(Request{Op: "ps", All: true, Workflow: l.workflow, N: tuiOlderPage, After: from}, func(r *Reply) {
-		l.asking, u.dirty = "", true
-		if r.Error != nil {
-			u.say("older runs: %s", r.Error.Message)
-			return
-		}
-		into.add(u.model, r)
-		if len(into.ids) < want && !into.all {
-			l.ask(u, into, want)
-			return
-		}
-		l.older, l.built = into, -1
-	})
+	l.request = u.send(Request{Op: "ps", All: true, Workflow: l.workflow, N: tuiOlderPage, After: from},
+		func(r *Reply) {
+			l.request, u.dirty = "", true
+			if r.Error != nil {
+				u.say("older runs: %s", r.Error.Message)
+				return
+			}
+			into.add(u.model, r)
+			if len(into.ids) < want && !into.complete {
+				l.ask(u, into, want)
+				return
+			}
+			l.older, l.built = into, -1
+		})
 }
 
-// reload asks for as many older runs as there are, now that the lists have been told anew: who knows what ended between
-// those and these. Until they have come, these stay.
+// reload asks anew for as many older runs as there are, after the lists have come anew: runs may have ended between.
+// The present ones stay until the new ones have come.
 func (l *tuiList) reload(u *tui) {
 	want := len(l.older.ids)
-	if l.asking != "" {
-		u.forget(l.asking)
-		l.asking = ""
+	if l.request != "" {
+		u.forget(l.request)
+		l.request = ""
 		want++
 	}
 	if want == 0 {
@@ -114,16 +115,16 @@ func (l *tuiList) reload(u *tui) {
 	l.ask(u, &tuiOlder{}, min(want, tuiOlderMax))
 }
 
-// news takes over what the lists have let go for newer runs.
+// news takes the runs that the model has let go for newer ones.
 func (l *tuiList) news(u *tui, _ *Reply) {
-	for _, row := range u.model.let {
-		if l.kind == tuiRuns && l.older.begun() && l.lists(row) {
+	for _, row := range u.model.letGo {
+		if l.kind == tuiRuns && l.older.begun() && l.holds(row) {
 			l.older.take(row)
 		}
 	}
 }
 
-// noMatch says that the filter has nothing, of how many, and where others may be.
+// noMatch says that nothing matches the filter, how many rows were searched, and where older ones are.
 func (l *tuiList) noMatch() string {
 	const end = "esc takes the filter away"
 	n := fmt.Sprintf("%d runs", l.total)
@@ -133,7 +134,7 @@ func (l *tuiList) noMatch() string {
 	switch {
 	case l.kind != tuiRuns:
 		return "nothing matches: " + end
-	case l.older.all:
+	case l.older.complete:
 		return "nothing matches in all " + n + ": " + end
 	case l.agent != "" || len(l.older.ids) >= tuiOlderMax:
 		return "nothing matches in the newest " + n + ": cdktr ps --all has older ones, " + end
@@ -145,18 +146,18 @@ func (l *tuiList) noMatch() string {
 	return "nothing matches in the newest " + n + ": " + key + " looks in older ones, " + end
 }
 
-// olderText is what the status row says of older runs.
+// olderText gives what the status row says about older runs.
 func (l *tuiList) olderText(m *tuiModel) string {
 	not := ""
 	if l.filter != "" {
 		not = " not searched"
 	}
 	switch n := len(l.older.ids); {
-	case l.asking != "":
+	case l.request != "":
 		return "  loading older runs"
 	case n >= tuiOlderMax || l.agent != "" && len(m.newest) >= stateMaxFinished:
 		return "  older: cdktr ps --all"
-	case l.older.all:
+	case l.older.complete:
 		return fmt.Sprintf("  %d older, that is all", n)
 	case n > 0:
 		return fmt.Sprintf("  %d older, more%s: G", n, not)

@@ -324,7 +324,7 @@ func TestTuiOlderAgain(t *testing.T) {
 	if last := g.sent[len(g.sent)-1]; last.Op != "stop" {
 		t.Errorf("a page that nobody waits for is not given up: %+v", last)
 	}
-	if l.asking != "" && g.u.asked[l.asking] != nil {
+	if l.request != "" && g.u.asked[l.request] != nil {
 		t.Error("the answer to it is still waited for")
 	}
 }

@@ -8,13 +8,14 @@ import (
 	"strings"
 )
 
-// key takes one key: the box above the screen has it first, then the prompt, then the table.
+// key takes one key. ^C, ^\ and ^Z mean the same everywhere. All others go to the box above the screen; without one, to
+// the prompt; without that, to the tables.
 func (u *tui) key(k termKey) {
 	u.dirty = true
 	_, inForm := u.over.(*tuiForm)
 	typing := inForm || u.prompt != nil
 	if k.Alt && k.Code == termKeyRune && !typing {
-		u.key(termKey{Code: termKeyEsc}) // nothing here has Alt: it is an esc with a key close behind it
+		u.key(termKey{Code: termKeyEsc}) // nothing is bound to Alt: this is esc and a key close behind it
 		k.Alt = false
 	}
 	name := k.String()
@@ -42,7 +43,7 @@ func (u *tui) key(k termKey) {
 	}
 }
 
-// interrupted is ^C: it ends what is being typed, and the second within a second quits.
+// interrupted is ^C: it closes the box and the prompt. Without those, a second ^C within tuiQuitTwice quits.
 func (u *tui) interrupted() {
 	now := u.now()
 	switch {
@@ -95,7 +96,8 @@ func (u *tui) carryOut(b *tuiBinding, name string, p tuiPick) {
 	}
 }
 
-// refuses says why a key can do nothing to the selected row, "" when it can. Of marked rows each is seen to on its own.
+// refuses says why a key can do nothing to the selected row, "" when it can. With marked rows it always can: the
+// principal answers for each.
 func (u *tui) refuses(b *tuiBinding, p tuiPick) string {
 	if b.why == nil || u.marked() {
 		return ""

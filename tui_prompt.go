@@ -1,4 +1,4 @@
-// tui_prompt.go: the row in which something is typed: filters, searches, commands; and the boxes above the screen.
+// tui_prompt.go: the row in which the user types: filters, searches, commands.
 
 package main
 
@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	tuiMinName = 4                 // letters of the end of a run's id that stand for it
+	tuiMinName = 4                 // letters from the end of a run's id that may stand for it
 	tuiEither  = "workflow or run" // what an argument of a command can be
 )
 
@@ -23,7 +23,7 @@ type tuiPrompt struct {
 	words func(before string) []string // what the word behind before may be; nil: nothing
 }
 
-// ask opens the prompt. Each kind of prompt has a history of its own.
+// ask opens the prompt. Each mark has a history of its own.
 func (u *tui) ask(mark, text string, p tuiPrompt) {
 	if u.history[mark] == nil {
 		u.history[mark] = &viewInput{}
@@ -55,7 +55,7 @@ func (u *tui) promptKey(k termKey) {
 	}
 }
 
-// endPrompt closes the prompt, and carries out what was typed.
+// endPrompt closes the prompt. done carries out what was typed; else it is undone.
 func (u *tui) endPrompt(done bool) {
 	p := u.prompt
 	if p == nil {
@@ -69,7 +69,7 @@ func (u *tui) endPrompt(done bool) {
 	}
 }
 
-// promptFilter filters a list, or searches in a text or for a task of a run, while it is typed.
+// promptFilter filters a list, or searches a text or the tasks of a run, while the user types.
 func (u *tui) promptFilter(tuiPick) {
 	switch s := u.screen().(type) {
 	case *tuiLogScreen:
@@ -82,9 +82,13 @@ func (u *tui) promptFilter(tuiPick) {
 			return
 		}
 		before := s.search
-		s.from = s.view.Selected
+		s.searchedFrom = s.view.Selected
 		set := func(text string) { s.setFilter(u, text) }
-		u.ask("/", "", tuiPrompt{typed: set, done: set, undo: func() { s.search = before; s.find(s.from, 1, true) }})
+		u.ask("/", "", tuiPrompt{typed: set, done: set, undo: func() {
+			s.search = before
+			s.find(s.searchedFrom, 1,
+				true)
+		}})
 	case tuiFiltered:
 		before := s.getFilter()
 		set := func(text string) { s.setFilter(u, text) }
@@ -106,7 +110,7 @@ func (u *tui) promptSearch(v *viewLog) {
 		undo: func() { v.searchEnd(false) }})
 }
 
-// promptOnly shows only those lines of output that match.
+// promptOnly shows only the lines of output that match.
 func (u *tui) promptOnly(tuiPick) {
 	s, ok := u.screen().(*tuiLogScreen)
 	if !ok {
@@ -119,7 +123,7 @@ func (u *tui) promptOnly(tuiPick) {
 	}})
 }
 
-// promptSave writes the output that is held to a file, as plain text.
+// promptSave writes the output that is shown to a new file, as plain text.
 func (u *tui) promptSave(tuiPick) {
 	s, ok := u.screen().(*tuiLogScreen)
 	if !ok {
@@ -130,7 +134,7 @@ func (u *tui) promptSave(tuiPick) {
 			return
 		}
 		text := s.view.text()
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // what is there already stays
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // never over an old file
 		if err == nil {
 			_, err = f.Write(text)
 			err = errors.Join(err, f.Close())
@@ -151,10 +155,10 @@ type tuiCommand struct {
 	do   func(*tui, string)
 }
 
-// tuiScreens is where goto goes.
+// tuiScreens is what :goto can go to.
 var tuiScreens = []string{"attention", "workflows", "runs", "agents", "events"}
 
-// tuiCommands is what the prompt takes: the verbs of the command line, and the program's own.
+// tuiCommands is what the prompt takes: verbs of the command line, and commands of the UI itself.
 func tuiCommands() []tuiCommand {
 	ask := func(op string, req func(string) Request) func(*tui, string) {
 		return func(u *tui, arg string) { u.act(op+" "+tuiName(arg), req(arg)) }
@@ -192,7 +196,7 @@ func (u *tui) promptCommand(tuiPick) {
 	u.ask(":", "", tuiPrompt{done: u.command, words: u.completions})
 }
 
-// command carries out what was typed behind the colon.
+// command carries out what the user typed behind the colon.
 func (u *tui) command(text string) {
 	name, arg, _ := strings.Cut(strings.TrimSpace(text), " ")
 	arg = strings.TrimSpace(arg)
@@ -233,8 +237,8 @@ func (u *tui) command(text string) {
 	}
 }
 
-// named gives the id that an argument of a command stands for: a run may be named by its end, as lists show it, or by
-// its workflow, whose newest it is then. What is in no list is passed on where it may still be known to the principal.
+// named gives the id that an argument of a command stands for. The end of a run's id stands for the run, as lists show
+// it, and a workflow for its newest run. A whole run id is taken as it is: the principal may know the run.
 func (u *tui) named(kind, arg string) (id, fault string) {
 	words := u.words(kind)
 	switch {
@@ -261,7 +265,7 @@ func (u *tui) named(kind, arg string) (id, fault string) {
 	return "", fault + ": tab offers those there are"
 }
 
-// completions gives what may stand behind what was typed: a command, or its argument.
+// completions gives the words that may follow what was typed: commands, or arguments of one.
 func (u *tui) completions(before string) []string {
 	var names []string
 	for _, c := range tuiCommands() {
@@ -276,7 +280,7 @@ func (u *tui) completions(before string) []string {
 	return names
 }
 
-// words gives what an argument of that kind can be.
+// words gives the possible arguments of a kind.
 func (u *tui) words(kind string) []string {
 	switch kind {
 	case "workflow":
@@ -321,7 +325,7 @@ func (u *tui) goToNamed(name string) {
 	u.goTo(u.screenOf(tuiKind(tuiScreens[at])))
 }
 
-// screenOf makes the first screen of a kind.
+// screenOf makes a screen of a kind.
 func (u *tui) screenOf(kind tuiKind) tuiScreen {
 	switch kind {
 	case tuiAttention:
@@ -332,7 +336,7 @@ func (u *tui) screenOf(kind tuiKind) tuiScreen {
 	return tuiListNew(kind)
 }
 
-// connectTo is :connect: the same principal at once, or another.
+// connectTo is :connect. Without a name it tries the present principal at once; with one it goes to another.
 func (u *tui) connectTo(name string) {
 	if name == "" || name == u.link.target.at || name == u.link.target.name {
 		select {

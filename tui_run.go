@@ -1,5 +1,5 @@
-// tui_run.go: the screen of one run with its tasks, and the screen of its output. Both show what the principal said
-// last, and ask anew when it says that the run has changed.
+// tui_run.go: the screen of one run: its tasks, and the output of the selected one. It shows what the principal said
+// last, and asks anew after each change of the run.
 
 package main
 
@@ -9,21 +9,25 @@ import (
 )
 
 const (
-	tuiTailLines  = 1000 // newest lines of a run that its own screen asks for
-	tuiOlderLines = 1000 // lines asked for at once when one goes back beyond those
+	tuiTailLines  = 1000 // newest lines that the screen of a run asks for
+	tuiOlderLines = 1000 // lines in one request for older ones
 	tuiPanBy      = 8    // columns
 )
 
 // tuiRunScreen is one run.
 type tuiRunScreen struct {
-	run    string
-	view   viewRun
-	out    tuiOutput
-	asking bool // show is under way
-	again  bool // the run has changed since
+	run  string
+	view viewRun
+	out  tuiOutput
+
+	// A request for the run is under way; the run has changed since; why the run cannot be shown.
+	asking bool
+	again  bool
 	fault  string
-	search string // words of the task that is looked for
-	from   string // the task that was selected when the search was begun
+
+	// The search for a task, and the task that was selected when it began.
+	search       string
+	searchedFrom string
 }
 
 // openRun shows the run that a row is about.
@@ -40,7 +44,7 @@ func (s *tuiRunScreen) reload(u *tui) {
 	s.out.follow(u)
 }
 
-// show asks for the run as it is; one question at a time.
+// show asks for the run as it is now, one request at a time.
 func (s *tuiRunScreen) show(u *tui) {
 	if s.asking {
 		s.again = true
@@ -89,7 +93,7 @@ func (s *tuiRunScreen) crumbs(*tui) []string {
 }
 
 func (s *tuiRunScreen) draw(u *tui, g *termGrid, a viewArea) {
-	s.view.Now, s.view.Stale, s.view.Place = u.clock(), !u.live(), s.out.log.place()
+	s.view.Now, s.view.Stale, s.view.LogPlace = u.clock(), !u.live(), s.out.log.whereText()
 	if s.view.Run == nil {
 		u.drawBlank(g, a, "the run", s.fault)
 		return
@@ -114,13 +118,13 @@ func (s *tuiRunScreen) status(*tui) string {
 	return "run " + s.run
 }
 
-// matches says whether a task is what is looked for: by its name, its state, or why it is so.
+// matches says whether a task matches the search: by its name, its state, or the reason for that.
 func (s *tuiRunScreen) matches(t *TaskRun) bool {
 	return tuiMatches([]tuiField{{"name", t.Task}, {"state", tuiStateWords(t.State)}, {"", t.Reason}},
 		tuiFilterParse(s.search))
 }
 
-// found says how many tasks there are of what is looked for.
+// found says how many tasks match the search.
 func (s *tuiRunScreen) found() string {
 	n := 0
 	for i := range s.view.Run.Tasks {
@@ -134,7 +138,7 @@ func (s *tuiRunScreen) found() string {
 	return fmt.Sprintf("/%s  %d of %d tasks", s.search, n, len(s.view.Run.Tasks))
 }
 
-// find selects the first task that is looked for from some task on, that one included where here says so.
+// find selects the first task that matches, from one task on, or with -1 back from it; here includes that one.
 func (s *tuiRunScreen) find(from string, dir int, here bool) {
 	s.view.Selected = from
 	if s.search != "" {
@@ -143,7 +147,7 @@ func (s *tuiRunScreen) find(from string, dir int, here bool) {
 	s.out.log.setTask(s.view.Selected)
 }
 
-// getFilter gives what esc clears before it leaves: what is searched for, in the pane that has the focus.
+// getFilter gives the search of the pane that has the focus, which esc clears.
 func (s *tuiRunScreen) getFilter() string {
 	if s.view.Pane == 1 {
 		return s.out.log.search.text
@@ -151,7 +155,7 @@ func (s *tuiRunScreen) getFilter() string {
 	return s.search
 }
 
-// setFilter clears it, or looks for a task while it is typed.
+// setFilter sets that search. A task is looked for while it is typed.
 func (s *tuiRunScreen) setFilter(_ *tui, text string) {
 	if s.view.Pane == 1 {
 		s.out.log.setSearch(text)
@@ -159,7 +163,7 @@ func (s *tuiRunScreen) setFilter(_ *tui, text string) {
 	}
 	s.search = text
 	if text != "" {
-		s.find(s.from, 1, true)
+		s.find(s.searchedFrom, 1, true)
 	}
 }
 

@@ -73,10 +73,10 @@ var (
 	_ tuiFrozen   = (*tuiLogScreen)(nil)
 )
 
-// tuiPick names what keys act on; what does not apply is empty.
+// tuiPick names what keys act on. What the row is not about is empty.
 type tuiPick struct{ workflow, run, task, agent, item string }
 
-// screen is the one that is shown, nil before the first.
+// screen gives the screen that is shown, nil before the first.
 func (u *tui) screen() tuiScreen {
 	if len(u.stack) == 0 {
 		return nil
@@ -107,7 +107,7 @@ func (u *tui) back() {
 	}
 }
 
-// goBack clears the filter, then the marks, or leaves the screen for the one before.
+// goBack clears the filter; without one, the marks; without those, it leaves the screen for the one below.
 func (u *tui) goBack(tuiPick) {
 	if s, ok := u.screen().(tuiFiltered); ok && s.getFilter() != "" {
 		s.setFilter(u, "")
@@ -120,7 +120,7 @@ func (u *tui) goBack(tuiPick) {
 	u.back()
 }
 
-// freeze keeps what is shown as it is, or lets it go on. What came meanwhile is asked for anew.
+// freeze keeps what is shown as it is, or ends that. What came meanwhile is then asked for anew.
 func (u *tui) freeze(tuiPick) {
 	u.frozen = !u.frozen
 	for _, s := range u.stack {
@@ -133,7 +133,7 @@ func (u *tui) freeze(tuiPick) {
 	}
 }
 
-// copyID hands the id of the row to the terminal's clipboard (OSC 52), where it allows that.
+// copyID gives the id of the selected row to the terminal's clipboard (OSC 52). Not every terminal takes it.
 func (u *tui) copyID(p tuiPick) {
 	id := []string{p.run, p.agent, p.workflow}
 	if l, ok := u.screen().(*tuiList); ok && l.kind == tuiWorkflows {
@@ -160,7 +160,7 @@ func (u *tui) openItem(p tuiPick) {
 		u.openSource(p)
 	case p.agent != "":
 		l := tuiListNew(tuiAgents)
-		l.at = p.agent
+		l.selectedID = p.agent
 		u.open(l)
 	}
 }

@@ -16,8 +16,8 @@ import (
 // tuiSourceMax is how many lines of a definition are shown.
 const tuiSourceMax = viewLogLines - 1
 
-// tuiSource is the definition of a workflow that is in force, above it what is wrong with its file: a text to read and
-// to search in, as output is.
+// tuiSource is the definition of a workflow that is in force, below what is wrong with its file. One reads and searches
+// it like output.
 type tuiSource struct {
 	workflow string
 	view     *viewLog
@@ -58,7 +58,7 @@ func (s *tuiSource) news(u *tui, r *Reply) {
 	}
 }
 
-// tuiSourceLines writes a workflow out: where it comes from, what is wrong, and the version in force with its defaults.
+// tuiSourceLines writes a workflow out: its file, what is wrong with that, and the version in force with its defaults.
 func tuiSourceLines(r *Reply) []LogLine {
 	var lines []LogLine
 	add := func(stream, text string) { // e stands out
@@ -108,8 +108,8 @@ func tuiSourceYAML(w *Workflow) (string, error) {
 	return b.String(), nil
 }
 
-// tuiSourceNode writes a node and all below it, each line behind an indent; what writes a value goes on in the line of
-// its key. The library's own writer is not used: it would make the program larger by a tenth of a megabyte.
+// tuiSourceNode writes a node and all below it. Each line but the first begins with indent: a value begins in the line
+// of its key. The library's own writer would make the program larger by a tenth of a megabyte.
 func tuiSourceNode(b *strings.Builder, n *yaml.Node, indent string) {
 	switch {
 	case n.Kind == yaml.DocumentNode:
@@ -143,10 +143,10 @@ func tuiSourceNode(b *strings.Builder, n *yaml.Node, indent string) {
 	}
 }
 
-// tuiSourcePlain is text that YAML takes for text without quotes; what looks like another kind of value is not.
+// tuiSourcePlain matches what YAML reads without quotes. It may still be a number or the like: see tuiSourceIsText.
 var tuiSourcePlain = regexp.MustCompile(`^[A-Za-z_./$][A-Za-z0-9_./$=,+*() -]*[A-Za-z0-9_./$=,+*()-]$|^[A-Za-z_]$`)
 
-// tuiSourceScalar writes one value: plain where that can be read back, several lines as they are, else in quotes.
+// tuiSourceScalar writes one value: plain where YAML reads that back, several lines as a block, all else in quotes.
 func tuiSourceScalar(n *yaml.Node, indent string) string {
 	v := n.Value
 	switch {
@@ -191,7 +191,7 @@ func (s *tuiSource) crumbs(*tui) []string { return []string{s.workflow, "source"
 func (s *tuiSource) pick(*tui) tuiPick    { return tuiPick{workflow: s.workflow} }
 func (s *tuiSource) leave(*tui)           {}
 
-// getFilter gives what esc clears before it leaves.
+// getFilter gives the search, which esc clears.
 func (s *tuiSource) getFilter() string             { return s.view.search.text }
 func (s *tuiSource) setFilter(_ *tui, text string) { s.view.setSearch(text) }
 
@@ -211,7 +211,7 @@ func (s *tuiSource) status(*tui) string {
 	return strings.TrimSpace(fmt.Sprintf("%s   line %d of %d", left, s.view.bottom(), len(s.view.shown)))
 }
 
-// key does what the keys of a text do.
+// key takes the keys that move in a text.
 func (s *tuiSource) key(u *tui, name string) {
 	switch name {
 	case "n", "N":

@@ -354,13 +354,13 @@ func TestTuiUnsound(t *testing.T) {
 		if !strings.HasPrefix(g.u.flash, "go: asked") {
 			t.Errorf("%s: said %q before the answer", want, g.u.flash)
 		}
-		g.u.takeOwn()
+		g.u.takeRefused()
 		if !strings.HasPrefix(g.u.flash, want) {
 			t.Errorf("said %q, want %q", g.u.flash, want)
 		}
 	}
-	if g.sent = g.sent[sent:]; len(g.sent) > 0 || len(g.u.own) > 0 {
-		t.Errorf("sent %+v; %d replies wait", g.sent, len(g.u.own))
+	if g.sent = g.sent[sent:]; len(g.sent) > 0 || len(g.u.refused) > 0 {
+		t.Errorf("sent %+v; %d replies wait", g.sent, len(g.u.refused))
 	}
 	for id := range g.u.asked {
 		if n, _ := strconv.Atoi(id); n > sent {

@@ -5,7 +5,7 @@ package main
 
 import "slices"
 
-// whyNoRun says why a key that is about a run does nothing: no row of one is selected.
+// whyNoRun: the key needs a run.
 func whyNoRun(_ *tui, p tuiPick) string {
 	if p.workflow != "" {
 		return needs(p.run, "no run of "+p.workflow+" is known: r runs it")
@@ -13,10 +13,10 @@ func whyNoRun(_ *tui, p tuiPick) string {
 	return needs(p.run, "no run is selected")
 }
 
-// whyNoWorkflow says why a key that is about a workflow does nothing.
+// whyNoWorkflow: the key needs a workflow.
 func whyNoWorkflow(_ *tui, p tuiPick) string { return needs(p.workflow, "no workflow is selected") }
 
-// needs gives what is wrong when a thing is missing.
+// needs gives what is wrong where a thing is missing, else "".
 func needs(thing, what string) string {
 	if thing == "" {
 		return what
@@ -24,12 +24,12 @@ func needs(thing, what string) string {
 	return ""
 }
 
-// whyNotOpen: an item or an event may be about nothing that has a screen.
+// whyNotOpen: some items and events are about nothing that has a screen.
 func whyNotOpen(_ *tui, p tuiPick) string {
 	return needs(p.run+p.workflow+p.agent, "there is nothing to open")
 }
 
-// whyNotNext: one goes on from a search.
+// whyNotNext: there is no next hit without a search.
 func whyNotNext(u *tui, _ tuiPick) string {
 	if s, ok := u.screen().(tuiFiltered); ok && s.getFilter() != "" {
 		return ""
@@ -37,7 +37,7 @@ func whyNotNext(u *tui, _ tuiPick) string {
 	return "nothing is searched for: / does"
 }
 
-// whyNotRun and its like say why a key cannot act on a row now, "" when it can. This one: there is no version to run.
+// whyNotRun: only a workflow with a version that loads runs.
 func whyNotRun(u *tui, p tuiPick) string {
 	if p.workflow == "" {
 		return "no workflow is selected"
@@ -51,7 +51,7 @@ func whyNotRun(u *tui, p tuiPick) string {
 	return ""
 }
 
-// whyNotRetry: only a run that has ended, and not well, is retried.
+// whyNotRetry: only a run that has ended without success is retried.
 func whyNotRetry(u *tui, p tuiPick) string {
 	switch state := u.runState(p.run); {
 	case p.run == "":
@@ -64,7 +64,7 @@ func whyNotRetry(u *tui, p tuiPick) string {
 	return ""
 }
 
-// whyNotCancel: only a run that has not ended is cancelled.
+// whyNotCancel: only a run that is queued or running is cancelled.
 func whyNotCancel(u *tui, p tuiPick) string {
 	switch state := u.runState(p.run); {
 	case p.run == "":
@@ -75,7 +75,7 @@ func whyNotCancel(u *tui, p tuiPick) string {
 	return ""
 }
 
-// whyNotKillTask: only a task that is at work is killed.
+// whyNotKillTask: only a task that has begun and not ended is killed.
 func whyNotKillTask(u *tui, p tuiPick) string {
 	r, t := u.taskOf(p)
 	switch {
@@ -91,7 +91,7 @@ func whyNotKillTask(u *tui, p tuiPick) string {
 	return ""
 }
 
-// taskOf gives the run on the screen and the task of it that is picked; without one, nil.
+// taskOf gives the run on the screen and its picked task, or nil.
 func (u *tui) taskOf(p tuiPick) (*Run, *TaskRun) {
 	if s, ok := u.screen().(*tuiRunScreen); ok && s.view.Run != nil {
 		return s.view.Run, s.view.Run.task(p.task)
@@ -99,7 +99,7 @@ func (u *tui) taskOf(p tuiPick) (*Run, *TaskRun) {
 	return nil, nil
 }
 
-// whyNotPause: only what has a schedule is paused.
+// whyNotPause: only a workflow with a schedule is paused.
 func whyNotPause(u *tui, p tuiPick) string {
 	switch w := u.model.workflows[p.workflow]; {
 	case w == nil:
@@ -110,10 +110,10 @@ func whyNotPause(u *tui, p tuiPick) string {
 	return ""
 }
 
-// whyNotAgent: some agent must be selected.
+// whyNotAgent: the key needs an agent.
 func whyNotAgent(_ *tui, p tuiPick) string { return needs(p.agent, "no agent is selected") }
 
-// whyNotDrain: one that is drained already is not drained.
+// whyNotDrain: the agent may be drained already.
 func whyNotDrain(u *tui, p tuiPick) string {
 	if a := u.model.agents[p.agent]; a != nil && (a.Draining || a.State == agentDrain) {
 		return p.agent + " is drained: u gives it runs again"
@@ -121,7 +121,7 @@ func whyNotDrain(u *tui, p tuiPick) string {
 	return whyNotAgent(u, p)
 }
 
-// whyNotUndrain: and the other way round.
+// whyNotUndrain: the agent may not be drained.
 func whyNotUndrain(u *tui, p tuiPick) string {
 	if a := u.model.agents[p.agent]; a != nil && !a.Draining && a.State != agentDrain {
 		return p.agent + " is not drained: d does"
@@ -137,10 +137,10 @@ func whyNotForget(u *tui, p tuiPick) string {
 	return whyNotAgent(u, p)
 }
 
-// whyNotAck: something must be selected.
+// whyNotAck: the key needs an item.
 func whyNotAck(_ *tui, p tuiPick) string { return needs(p.item, "nothing is selected") }
 
-// runOf gives a run as the lists or the screen have it, nil when neither does.
+// runOf gives a run that the lists or the screen hold, nil when neither does.
 func (u *tui) runOf(id string) *Run {
 	if r := u.model.runs[id]; r != nil {
 		return r.Run

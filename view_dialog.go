@@ -167,7 +167,7 @@ func viewFold(text string, w int) []string {
 // viewForm is the parameters, one a row, and the row that keys go to.
 type viewForm struct {
 	fields []viewField
-	at     int
+	focus  int
 	top    int  // the first row on the screen
 	tried  bool // to submit it: now what is missing is shown as a fault
 }
@@ -263,18 +263,18 @@ func (f *viewForm) key(k termKey) viewAnswer {
 	switch {
 	case k.Code == termKeyEsc, k.Code == termKeyCtrl && k.Rune == 'c':
 		return viewNo
-	case k.Code == termKeyCtrl && k.Rune == 's', k.Code == termKeyEnter && f.at >= last:
+	case k.Code == termKeyCtrl && k.Rune == 's', k.Code == termKeyEnter && f.focus >= last:
 		return f.submit()
 	case k.Code == termKeyUp, k.Code == termKeyCtrl && k.Rune == 'p':
-		f.at = max(f.at-1, 0)
+		f.focus = max(f.focus-1, 0)
 	case k.Code == termKeyDown, k.Code == termKeyEnter, k.Code == termKeyCtrl && k.Rune == 'n':
-		f.at = max(min(f.at+1, last), 0)
+		f.focus = max(min(f.focus+1, last), 0)
 	case k.Code == termKeyTab && last >= 0:
-		f.at = (f.at + 1) % (last + 1)
+		f.focus = (f.focus + 1) % (last + 1)
 	case k.Code == termKeyBackTab && last >= 0:
-		f.at = (f.at + last) % (last + 1)
+		f.focus = (f.focus + last) % (last + 1)
 	case last >= 0:
-		f.fields[f.at].in.key(k)
+		f.fields[f.focus].in.key(k)
 	}
 	return viewOpen
 }
@@ -286,7 +286,7 @@ func (f *viewForm) submit() viewAnswer {
 	f.tried = true
 	for i := range f.fields {
 		if f.fields[i].fault() != "" {
-			f.at = i
+			f.focus = i
 			break
 		}
 	}
@@ -313,17 +313,17 @@ func (f *viewForm) draw(g *termGrid, a viewArea) {
 	name = min(name, a.w/4)
 	facts := min(3, max(a.h-3, 0))
 	rows := a.h - facts
-	f.top = viewScroll(f.top, f.at, len(f.fields), rows)
+	f.top = viewScroll(f.top, f.focus, len(f.fields), rows)
 	cursorX, cursorY := g.cursorX, g.cursorY
 	for y := 0; y < rows && f.top+y < len(f.fields); y++ {
-		f.drawField(p, y, name, &f.fields[f.top+y], f.top+y == f.at)
-		if f.top+y == f.at {
+		f.drawField(p, y, name, &f.fields[f.top+y], f.top+y == f.focus)
+		if f.top+y == f.focus {
 			cursorX, cursorY = g.cursorX, g.cursorY
 		}
 	}
 	g.cursorX, g.cursorY = cursorX, cursorY
 	if facts == 3 {
-		f.fields[f.at].drawFacts(p, rows+1)
+		f.fields[f.focus].drawFacts(p, rows+1)
 	}
 }
 

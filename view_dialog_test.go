@@ -152,8 +152,8 @@ func TestViewFormKeys(t *testing.T) {
 			}
 		}
 		values, ok := f.values()
-		if answer != c.answer || f.at != c.at || ok != (c.values != nil) || !maps.Equal(values, c.values) {
-			t.Errorf("%q: answer %d at %d, %v %v; want %d at %d, %v", c.script, answer, f.at, values, ok, c.answer,
+		if answer != c.answer || f.focus != c.at || ok != (c.values != nil) || !maps.Equal(values, c.values) {
+			t.Errorf("%q: answer %d at %d, %v %v; want %d at %d, %v", c.script, answer, f.focus, values, ok, c.answer,
 				c.at, c.values)
 		}
 		if ok { // what the form lets pass, the principal does

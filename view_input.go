@@ -29,14 +29,14 @@ const (
 // viewInput is a line and the place in it where letters go. Its prompt stands before it: "/", ":" or "&". The zero
 // viewInput is empty.
 type viewInput struct {
-	prompt  string
-	text    []rune
-	at      int        // letters before the cursor
-	from    int        // letters left of the screen
-	history []string   // oldest first
-	back    int        // lines gone back in it
-	typed   string     // while back is not 0: what was typed before
-	choices viewChoice // while a word is completed
+	prompt    string
+	text      []rune
+	cursor    int        // letters before the cursor
+	hidden    int        // letters left of the screen
+	history   []string   // oldest first
+	stepsBack int        // lines gone back in it
+	typedLine string     // while back is not 0: what was typed before
+	choices   viewChoice // while a word is completed
 }
 
 // viewChoice is the words that one completion offers, and which of them stands in the line.
@@ -48,7 +48,7 @@ type viewChoice struct {
 
 // set begins anew with a text. The history stays.
 func (in *viewInput) set(prompt, text string) {
-	in.prompt, in.text, in.at, in.from, in.back, in.choices = prompt, nil, 0, 0, 0, viewChoice{}
+	in.prompt, in.text, in.cursor, in.hidden, in.stepsBack, in.choices = prompt, nil, 0, 0, 0, viewChoice{}
 	in.insert(text)
 }
 
@@ -58,7 +58,7 @@ func (in *viewInput) String() string { return string(in.text) }
 // word gives the word that the cursor is at the end of, which complete completes, and all that stands before it.
 func (in *viewInput) word() (before, word string) {
 	start := in.typedStart()
-	return string(in.text[:start]), string(in.text[start:in.at])
+	return string(in.text[:start]), string(in.text[start:in.cursor])
 }
 
 // key takes a key. Enter is yes, and puts the line in the history; esc, ^C, and a backspace with nothing to delete are
@@ -86,26 +86,26 @@ func (in *viewInput) key(k termKey) viewAnswer {
 			return viewNo
 		}
 		if k.Alt || k.Ctrl {
-			in.remove(in.wordStart(), in.at)
+			in.remove(in.wordStart(), in.cursor)
 		} else {
-			in.remove(in.at-1, in.at)
+			in.remove(in.cursor-1, in.cursor)
 		}
 	case termKeyDelete:
-		in.remove(in.at, in.step(1))
+		in.remove(in.cursor, in.step(1))
 	case termKeyLeft, termKeyRight:
 		dir := 1
 		if k.Code == termKeyLeft {
 			dir = -1
 		}
 		if k.Ctrl || k.Alt {
-			in.at = in.wordStep(dir)
+			in.cursor = in.wordStep(dir)
 		} else {
-			in.at = in.step(dir)
+			in.cursor = in.step(dir)
 		}
 	case termKeyHome:
-		in.at = 0
+		in.cursor = 0
 	case termKeyEnd:
-		in.at = len(in.text)
+		in.cursor = len(in.text)
 	case termKeyUp:
 		in.recall(1)
 	case termKeyDown:
@@ -119,11 +119,11 @@ func (in *viewInput) keyRune(k termKey) {
 	case !k.Alt:
 		in.insert(string(k.Rune))
 	case k.Rune == 'b':
-		in.at = in.wordStep(-1)
+		in.cursor = in.wordStep(-1)
 	case k.Rune == 'f':
-		in.at = in.wordStep(1)
+		in.cursor = in.wordStep(1)
 	case k.Rune == 'd':
-		in.remove(in.at, in.wordStep(1))
+		in.remove(in.cursor, in.wordStep(1))
 	}
 }
 
@@ -132,21 +132,21 @@ func (in *viewInput) keyCtrl(letter rune) viewAnswer {
 	case 'c':
 		return viewNo
 	case 'a':
-		in.at = 0
+		in.cursor = 0
 	case 'e':
-		in.at = len(in.text)
+		in.cursor = len(in.text)
 	case 'b':
-		in.at = in.step(-1)
+		in.cursor = in.step(-1)
 	case 'f':
-		in.at = in.step(1)
+		in.cursor = in.step(1)
 	case 'd':
-		in.remove(in.at, in.step(1))
+		in.remove(in.cursor, in.step(1))
 	case 'u':
-		in.remove(0, in.at)
+		in.remove(0, in.cursor)
 	case 'k':
-		in.remove(in.at, len(in.text))
+		in.remove(in.cursor, len(in.text))
 	case 'w':
-		in.remove(in.wordStart(), in.at)
+		in.remove(in.wordStart(), in.cursor)
 	case 'p':
 		in.recall(1)
 	case 'n':
@@ -165,8 +165,8 @@ func (in *viewInput) insert(text string) {
 			letters = append(letters, r)
 		}
 	}
-	in.text = append(in.text[:in.at:in.at], append(letters, in.text[in.at:]...)...)
-	in.at += len(letters)
+	in.text = append(in.text[:in.cursor:in.cursor], append(letters, in.text[in.cursor:]...)...)
+	in.cursor += len(letters)
 }
 
 // remove takes out the letters from one to before another, as far as there are any.
@@ -174,13 +174,13 @@ func (in *viewInput) remove(from, to int) {
 	from, to = max(from, 0), min(to, len(in.text))
 	if from < to {
 		in.text = append(in.text[:from:from], in.text[to:]...)
-		in.at = from
+		in.cursor = from
 	}
 }
 
 // step gives the place one letter on, with the marks that lie on it, or one back.
 func (in *viewInput) step(dir int) int {
-	at := min(max(in.at+dir, 0), len(in.text))
+	at := min(max(in.cursor+dir, 0), len(in.text))
 	for at > 0 && at < len(in.text) && textRuneWidth(in.text[at]) == 0 {
 		at += dir
 	}
@@ -192,7 +192,7 @@ func (in *viewInput) wordStep(dir int) int {
 	if dir < 0 {
 		return in.wordStart()
 	}
-	at := in.at
+	at := in.cursor
 	for at < len(in.text) && in.text[at] == ' ' {
 		at++
 	}
@@ -204,7 +204,7 @@ func (in *viewInput) wordStep(dir int) int {
 
 // wordStart gives where the word before the cursor starts; behind blanks that is the one before them.
 func (in *viewInput) wordStart() int {
-	at := in.at
+	at := in.cursor
 	for at > 0 && in.text[at-1] == ' ' {
 		at--
 	}
@@ -216,7 +216,7 @@ func (in *viewInput) wordStart() int {
 
 // typedStart gives where the word that the cursor is at the end of starts; behind a blank that is the cursor.
 func (in *viewInput) typedStart() int {
-	at := in.at
+	at := in.cursor
 	for at > 0 && in.text[at-1] != ' ' {
 		at--
 	}
@@ -229,23 +229,23 @@ func (in *viewInput) remember() {
 	if n := len(in.history); line != "" && (n == 0 || in.history[n-1] != line) {
 		in.history = append(in.history[max(n+1-viewInputHistory, 0):], line)
 	}
-	in.back = 0
+	in.stepsBack = 0
 }
 
 // recall goes n lines back in the history; with -1 forth, at last to what was typed.
 func (in *viewInput) recall(n int) {
-	if in.back+n < 0 || in.back+n > len(in.history) {
+	if in.stepsBack+n < 0 || in.stepsBack+n > len(in.history) {
 		return
 	}
-	if in.back == 0 {
-		in.typed = in.String()
+	if in.stepsBack == 0 {
+		in.typedLine = in.String()
 	}
-	back, text := in.back+n, in.typed
+	back, text := in.stepsBack+n, in.typedLine
 	if back > 0 {
 		text = in.history[len(in.history)-back]
 	}
 	in.set(in.prompt, text)
-	in.back = back
+	in.stepsBack = back
 }
 
 // complete completes the word before the cursor. candidates are the words that may stand there: those that begin with
@@ -255,7 +255,7 @@ func (in *viewInput) complete(dir int, candidates []string) {
 	c := in.choices
 	if c.words == nil {
 		c = viewChoice{at: -1, start: in.typedStart()}
-		typed := string(in.text[c.start:in.at])
+		typed := string(in.text[c.start:in.cursor])
 		common := ""
 		for _, word := range candidates {
 			if !strings.HasPrefix(word, typed) {
@@ -290,7 +290,7 @@ func (in *viewInput) complete(dir int, candidates []string) {
 
 // replace puts text in the place of the letters from start to the cursor.
 func (in *viewInput) replace(start int, text string) {
-	in.remove(start, in.at)
+	in.remove(start, in.cursor)
 	in.insert(text)
 }
 
@@ -314,8 +314,8 @@ func (in *viewInput) draw(g *termGrid, a viewArea) {
 	x, end := g.putTo(a.x, a.y, a.x+a.w-1, styleBold, in.prompt), a.x+a.w
 	in.scroll(end - x - 1) // the last column is for a cursor behind the text
 	first := x
-	for i := in.from; i < len(in.text); i++ {
-		if i == in.at {
+	for i := in.hidden; i < len(in.text); i++ {
+		if i == in.cursor {
 			g.cursorX, g.cursorY = x, a.y
 		}
 		if x+textRuneWidth(in.text[i]) > end {
@@ -328,10 +328,10 @@ func (in *viewInput) draw(g *termGrid, a viewArea) {
 			g.mark(n, a.y, in.text[i])
 		}
 	}
-	if in.at == len(in.text) {
+	if in.cursor == len(in.text) {
 		g.cursorX, g.cursorY = min(x, end-1), a.y
 	}
-	if in.from > 0 {
+	if in.hidden > 0 {
 		g.put(first, a.y, styleReverse, "<")
 	}
 	for i, word := range in.choices.words {
@@ -351,15 +351,15 @@ func (in *viewInput) draw(g *termGrid, a viewArea) {
 func (in *viewInput) scroll(room int) {
 	width := func(from, to int) int { return textWidth(string(in.text[from:to])) }
 	if width(0, len(in.text)) <= room {
-		in.from = 0
+		in.hidden = 0
 		return
 	}
-	in.from = min(in.from, max(in.at-1, 0), len(in.text))
-	for in.from < in.at && width(in.from, in.at) > room {
-		in.from++
+	in.hidden = min(in.hidden, max(in.cursor-1, 0), len(in.text))
+	for in.hidden < in.cursor && width(in.hidden, in.cursor) > room {
+		in.hidden++
 	}
-	for in.from > 0 && in.from < in.at && textRuneWidth(in.text[in.from]) == 0 {
-		in.from++
+	for in.hidden > 0 && in.hidden < in.cursor && textRuneWidth(in.text[in.hidden]) == 0 {
+		in.hidden++
 	}
 }
 

@@ -64,7 +64,7 @@ func TestViewInputKeys(t *testing.T) {
 				break
 			}
 		}
-		got := string(in.text[:in.at]) + "|" + string(in.text[in.at:])
+		got := string(in.text[:in.cursor]) + "|" + string(in.text[in.cursor:])
 		if got != c.want || answer != c.answer {
 			t.Errorf("%q: %q, answer %d; want %q, %d", c.script, got, answer, c.want, c.answer)
 		}
@@ -130,13 +130,13 @@ func TestViewInputComplete(t *testing.T) {
 		for _, dir := range c.dirs {
 			in.complete(dir, verbs)
 		}
-		if got := string(in.text[:in.at]) + "|" + string(in.text[in.at:]); got != c.want {
+		if got := string(in.text[:in.cursor]) + "|" + string(in.text[in.cursor:]); got != c.want {
 			t.Errorf("%q, %v: %q, want %q", c.typed, c.dirs, got, c.want)
 		}
 	}
 	var in viewInput
 	in.set(":", "goto a")
-	behind := &viewInput{text: []rune("goto "), at: 5}
+	behind := &viewInput{text: []rune("goto "), cursor: 5}
 	if before, word := behind.word(); before != "goto " || word != "" {
 		t.Errorf("behind a blank the word is %q after %q", word, before)
 	}
@@ -215,8 +215,8 @@ func TestViewInputRandom(t *testing.T) {
 					in.key(k)
 				}
 			}
-			if in.at < 0 || in.at > len(in.text) || len(in.text) > viewInputMax {
-				t.Fatalf("cursor at %d of %d letters", in.at, len(in.text))
+			if in.cursor < 0 || in.cursor > len(in.text) || len(in.text) > viewInputMax {
+				t.Fatalf("cursor at %d of %d letters", in.cursor, len(in.text))
 			}
 			viewWithin(t, random, in.draw)
 		}

@@ -19,7 +19,7 @@ const (
 
 // viewLogRow is a line that is held, its text made harmless.
 type viewLogRow struct {
-	at     Stamp
+	time   Stamp
 	n      int64 // its number in the run, 0: none
 	task   string
 	open   bool   // it has not ended: it is the last, and drawn over
@@ -32,7 +32,7 @@ type viewLogRow struct {
 
 // viewPaint says how text looks from a byte on: what a task asked for with an escape sequence for colour.
 type viewPaint struct {
-	at    int
+	start int
 	style termStyle
 }
 
@@ -157,7 +157,7 @@ func (v *viewLog) gap(text string) {
 
 // viewLogRowOf makes a line harmless. Remarks of cdktr's own look like gaps, which most of them tell of.
 func viewLogRowOf(l *LogLine) viewLogRow {
-	row := viewLogRow{at: l.Time, n: l.N, task: l.Task, stream: l.Stream}
+	row := viewLogRow{time: l.Time, n: l.N, task: l.Task, stream: l.Stream}
 	if l.Bytes == nil && len(l.Text) <= termLogMax && textIsSafe(l.Text) {
 		row.text = l.Text
 	} else {
@@ -492,8 +492,8 @@ func (v *viewLog) text() []byte {
 	var b []byte
 	for _, seq := range v.shown {
 		r := v.row(seq)
-		if v.times && !r.at.IsZero() {
-			b = r.at.Local().AppendFormat(b, "15:04:05.000 ")
+		if v.times && !r.time.IsZero() {
+			b = r.time.Local().AppendFormat(b, "15:04:05.000 ")
 		}
 		if v.named() && r.task != "" {
 			b = append(append(b, textSafe(r.task)...), ": "...)

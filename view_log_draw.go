@@ -270,8 +270,8 @@ func (v *viewLog) drawLine(g *termGrid, a viewArea, r *viewLogRow, sub, nth int)
 		to := from + viewLogFit(text[from:], max(w-lead, 1))
 		g.fill(a.x, a.y, a.w, 0)
 		if row == 0 && r.stream != "c" {
-			if clock > 0 && !r.at.IsZero() {
-				g.putTo(a.x, a.y, a.x+clock, styleDim, r.at.Local().Format("15:04:05"))
+			if clock > 0 && !r.time.IsZero() {
+				g.putTo(a.x, a.y, a.x+clock, styleDim, r.time.Local().Format("15:04:05"))
 			}
 			if name > 0 {
 				g.cell(a.x+clock, a.y, name-1, styleDim, r.task)
@@ -312,8 +312,8 @@ func (v *viewLog) drawText(g *termGrid, x, y, end int, r *viewLogRow, style term
 		look, until := style, to
 		if v.colour {
 			for _, p := range r.paints {
-				if p.at > from {
-					until = min(until, p.at)
+				if p.start > from {
+					until = min(until, p.start)
 					break
 				}
 				look = p.style
@@ -365,7 +365,7 @@ func (v *viewLog) tail(g *termGrid, a viewArea) {
 }
 
 // place says in a few words where the reader is, and which stream is shown where that is not both.
-func (v *viewLog) place() string {
+func (v *viewLog) whereText() string {
 	text := fmt.Sprintf("%d lines  ", len(v.shown))
 	if v.streams != "" {
 		text = v.streamsText() + "  " + text

@@ -38,7 +38,7 @@ type viewRun struct {
 	Selected string // task id
 	Split    int    // rows, or columns side by side, that the log has beyond the usual; draw keeps it within what fits
 	Pane     int    // which has the focus: 0 the tasks, 1 the log
-	Place    string // where in the log one is, for the right end of its heading
+	LogPlace string // where in the log one is, for the right end of its heading
 
 	rows    []viewRunRow // in an order they could run in; see order
 	waves   [][]int      // rows by depth
@@ -342,7 +342,7 @@ func (v *viewRun) drawHeading(p viewPen, x int, end string) {
 		x = p.cell(x, 0, min(textWidth(textSafe(why)), p.w-x-4), look, why)
 	}
 	x = p.put(x, 0, 0, " ")
-	if place := " " + v.Place + end; v.Place != "" && p.w-x >= textWidth(place) {
+	if place := " " + v.LogPlace + end; v.LogPlace != "" && p.w-x >= textWidth(place) {
 		p.put(p.w-textWidth(place), 0, 0, place)
 	}
 }

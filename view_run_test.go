@@ -65,7 +65,7 @@ func viewRunLog(g *termGrid, a viewArea) {
 
 func viewRunFixture() *viewRun {
 	run, spec, agent := viewRunBackup()
-	v := &viewRun{Agent: agent, Now: viewStamp("02:02:14").Time, Place: "1042 lines  end"}
+	v := &viewRun{Agent: agent, Now: viewStamp("02:02:14").Time, LogPlace: "1042 lines  end"}
 	v.set(run, spec)
 	return v
 }

@@ -6,11 +6,11 @@ import "strings"
 
 // viewColumn is one column of a table.
 type viewColumn struct {
-	head  string
-	width int // in cells
-	grow  int // share of the room that is left, 0: none
-	right bool
-	from  int // shown on screens of so many columns and more
+	head      string
+	width     int // in cells
+	grow      int // share of the room that is left, 0: none
+	right     bool
+	minScreen int // shown on screens of so many columns and more
 }
 
 // viewCell is what one column shows of one row: a text, or several with a style each.
@@ -104,7 +104,7 @@ func viewPut(g *termGrid, x, y, width int, c *viewColumn, cell viewCell) int {
 func (t *viewTable) layout(width, screen int) (shown, widths []int) {
 	left, shares := width-viewMarkWidth+1, 0
 	for i := range t.cols {
-		if c := &t.cols[i]; c.from <= screen {
+		if c := &t.cols[i]; c.minScreen <= screen {
 			shown = append(shown, i)
 			left -= c.width + 1
 			shares += c.grow
