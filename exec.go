@@ -1,16 +1,24 @@
-// This room runs one process for a task: start it, read what it writes, time it out, stop it, and clear up what it
-// leaves behind.
+// exec.go: one process for a task: it is started, read, timed out, stopped, and what it leaves behind is cleared up.
+// The parts of the room:
 //
-// A task's main process gets a session, and so a process group, of its own. A group alone would leave it the
-// agent's terminal: a password prompt would then stop the task for ever, where without a terminal it fails at once.
-// Nobody can join a session from outside, so every process of a task lives outside our session, which is how its
-// orphans are told from children that other code of this program started (see collect).
+//	exec.go             procs, which all processes share, and the life of one: its end, its stop, its leftovers
+//	exec_start.go       the start: program, environment, folder
+//	exec_output.go      what a process writes: lines, and what goes beyond the bound of its run
+//	exec_left.go        what cannot be ended
+//	exec_linux.go       on Linux: who belongs to a task; waiting for several things at once
+//	exec_fork_linux.go  on Linux: the fork
+//	exec_other.go       the same on other systems
 //
-// A task ends when its main process ends. Children that still hold its output delay nothing: what was in the pipes
-// by then is delivered, and they get TERM, the grace, and KILL behind the back of the caller.
+// A task's main process gets a session, and so a process group, of its own. A group alone would leave it the agent's
+// terminal: a password prompt would then stop the task for ever, while without a terminal it fails at once. Nobody can
+// join a session from outside, so every process of a task lives outside our session. That tells the orphans of tasks
+// from children that other code of this program started (see collect).
 //
-// Goroutines: one for all processes that collects the dead (procs.runCollect, woken by SIGCHLD); for each process
-// one that reads (runRead) and one that ends it (run); one more while there is something to stop (runSweep).
+// A task ends when its main process ends. Children that still hold its output delay nothing: what was in the pipes by
+// then is delivered, and the children get TERM, the grace, and KILL while the caller has gone on.
+//
+// Goroutines: one collects the dead of all processes (procs.runCollect, woken by SIGCHLD). For each process one reads
+// (runRead) and one ends it (run), and one more goes on while there is something to stop (runSweep).
 
 package main
 
@@ -34,10 +42,10 @@ const (
 	procMinBuf   = 4 << 10                // first size of a stream's buffer; it grows to procMaxLine+1
 	procShown    = 1 << 10                // bytes of a line without an end that unended gives
 	procGrace    = 10 * time.Second       // between TERM and KILL unless the task says otherwise
-	procKillWait = 150 * time.Millisecond // after KILL: when a stop ends, come what may
-	// for what the main process left behind to end by itself, as the tee of "exec > >(tee log)" does
+	procKillWait = 150 * time.Millisecond // a stop ends so long after KILL, come what may
+	// how long what the main process left behind has to end by itself, as the tee of "exec > >(tee log)" does
 	procLinger   = 200 * time.Millisecond
-	procLastWait = 2 * time.Second // after KILL: how long close and killLeftovers wait
+	procLastWait = 2 * time.Second // how long close and killLeftovers wait after KILL
 	procPatience = time.Minute     // between looks at what SIGKILL cannot end
 	procPath     = "/usr/local/bin:/usr/bin:/bin"
 )
@@ -47,27 +55,41 @@ var errProcsClosed = errors.New("agent is stopping: no process is started any mo
 
 // procSpec says what to run.
 type procSpec struct {
-	Argv    []string      // program and arguments; a program without a slash is looked up in PATH of Env
-	Env     []string      // the whole environment ("K=V") apart from the cookie; nothing of ours is added
-	Dir     string        // working directory; "" is ours
-	Timeout time.Duration // 0: none
-	Grace   time.Duration // between TERM and KILL; 0: 10 s
-	Cookie  string        // value of the cookie variable: unique per attempt, the same for all it starts
-	// Output gets each line. Calls come from one goroutine at a time and none begins after done. It may block:
-	// then the pipe fills and the process waits. It must return at some time after done, for until then it holds
-	// a goroutine and three file descriptors; a stop does not wait for it. nil throws the output away.
+	// Program and arguments; a program without a slash is looked up in PATH of Env. Env is the whole environment
+	// ("K=V") apart from the cookie; nothing of ours is added. Dir is the working directory, "" is ours.
+	Argv []string
+	Env  []string
+	Dir  string
+
+	// Cookie is the value of the cookie variable: each attempt has another, and all that it starts has the same.
+	Cookie string
+
+	// Timeout counts from Begun, or when that is zero from the start; 0 is none. Grace is the time between TERM and
+	// KILL; 0 is 10 s.
+	Timeout time.Duration
+	Begun   time.Time
+	Grace   time.Duration
+
+	// Output gets each line. Calls come from one goroutine at a time and none begins after done. It may block: then the
+	// pipe fills and the process waits. It must return at some time after done: until then it holds a goroutine and
+	// three file descriptors. A stop does not wait for it. nil throws the output away.
 	Output func(procLine)
-	Budget *procBudget    // what Output gets, of this process and others perhaps; nil: no bound
-	Rest   func(procRest) // gets what goes beyond the budget, under the terms of Output; nil throws it away
-	// called when something was read that is a line without an end so far, see unended; must be quick
+
+	// Budget bounds what Output gets, of this process and perhaps of others; nil is no bound. Rest gets what goes
+	// beyond it, under the terms of Output; nil throws that away.
+	Budget *procBudget
+	Rest   func(procRest)
+
+	// Unended is called when the end of what was read is a line without an end, see unended. It must be quick.
 	Unended func()
-	Begun   time.Time // when Timeout began to count; zero: with the start
-	// Left is told of the processes of the task that cannot be ended, whenever that has changed: first before done, if
-	// there are any by then, and perhaps long after it; nothing is left where it is told of none. Its calls come one
-	// after the other, each from some goroutine that may wait. nil: nobody asks.
+
+	// Left hears of the processes of the task that cannot be ended, whenever that has changed: first before done, if
+	// there are any by then, and perhaps long after it. An empty list says that none are left. The calls come one after
+	// the other, each from some goroutine that may wait. nil: nobody asks.
 	Left func([]procLeft)
-	// Stage is told what start is about to wait for, as "look for the program x", by the goroutine of start. nil:
-	// nobody asks.
+
+	// Stage hears what start is about to wait for, as "look for the program x", in the goroutine of start. nil: nobody
+	// asks.
 	Stage func(string)
 }
 
@@ -79,27 +101,36 @@ type procLine struct {
 	Partial bool      // the line goes on in the next procLine of the same stream
 }
 
-// procNoExit is the exit code of what never became a process: it could not be prepared or started, or was stopped
-// before.
+// procNoExit is the exit code where there was no process: it could not be prepared or started, or was stopped before.
 const procNoExit = -1
 
 // procResult says how a process ended.
 type procResult struct {
-	Exit              int           // exit code; 128+signal if a signal ended it; procNoExit if there was no process
-	Signal            string        // "SIGKILL"; "" if it exited
-	Reason            string        // "" success; "exit 3"; "signal SIGSEGV"; "timed out after 30m"; what stop was told
-	TimedOut, Stopped bool          // a timeout is not a stop; at most one is set
-	Started, Finished time.Time     // before the fork; when its end was seen
-	Elapsed           time.Duration // Finished-Started, by the monotonic clock
-	UserCPU, SysCPU   time.Duration // of the process and the children it waited for
-	MaxRSSKiB         int64         // the largest of them; Linux counts from the fork, so never less than ours then
-	// names of the processes that it left behind, which did not end by themselves and are being ended; see
-	// procSpec.Left for the others
+	// Exit is the exit code, 128+signal if a signal ended it, procNoExit if there was no process. Signal is as
+	// "SIGKILL", "" if it exited. Reason is "" for success, else as "exit 3", "signal SIGSEGV", "timed out after 30m",
+	// or what stop was told. A timeout is not a stop: at most one of them is set.
+	Exit              int
+	Signal            string
+	Reason            string
+	TimedOut, Stopped bool
+
+	// Started is before the fork, Finished is when its end was seen, and Elapsed is the time between, by the monotonic
+	// clock.
+	Started, Finished time.Time
+	Elapsed           time.Duration
+
+	// UserCPU and SysCPU are of the process and the children it waited for, MaxRSSKiB is of the largest of them. Linux
+	// counts that from the fork: it is never less than ours was then.
+	UserCPU, SysCPU time.Duration
+	MaxRSSKiB       int64
+
+	// Left names the processes that it left behind, which did not end by themselves and are being ended; those that
+	// cannot be ended are procSpec.Left's.
 	Left []string
 }
 
-// procs holds what is common to the processes of an agent. Make one per program: it takes over SIGCHLD and, on
-// Linux, the orphans of the program's descendants. Its methods may be called from any goroutine.
+// procs is what the processes of an agent share. A program makes one: it takes over SIGCHLD and, on Linux, the orphans
+// of the program's descendants. Any goroutine may call its methods.
 type procs struct {
 	key  string // name of the cookie variable
 	sys  procSys
@@ -114,7 +145,7 @@ type procs struct {
 
 	mu       sync.Mutex // never held over a fork, a walk of /proc or a callback
 	closed   bool
-	starting int                // forked, perhaps, and not in mains yet
+	starting int                // starts that may have forked, and are not in mains yet
 	mains    map[int]*proc      // main processes not yet collected
 	live     map[*proc]struct{} // not done yet, or sweeping
 }
@@ -127,22 +158,24 @@ type proc struct {
 	poll *procPoll
 	out  [2]procStream
 
-	exited   chan procExit // one value, from collect
-	readDone chan struct{}
+	exited   chan procExit // gets one value, from collect
+	readDone chan struct{} // closed when runRead has ended
 	giveUp   chan struct{} // closed when a stop must end, come what may
 	force    chan struct{} // closed by kill: no more grace
-	doneCh   chan struct{}
-	sealed   atomic.Bool // no further callback
-	started  time.Time
-	res      procResult // written before doneCh is closed
-	left     []string   // names of what the main process left behind; of the goroutine of run
-	roster   procRoster // who belongs to the task
+	doneCh   chan struct{} // closed by finish
+
+	sealed  atomic.Bool // no further callback
+	started time.Time
+	res     procResult // written before doneCh is closed
+	left    []string   // names of what the main process left behind; it belongs to the goroutine of run
+	roster  procRoster // who belongs to the task
 
 	leftMu sync.Mutex // held over spec.Left
 	spent  bool       // KILL had its time
 	told   []procLeft // what spec.Left was told
 
-	// Guarded by ps.mu.
+	// ps.mu guards these. ended: the main process has; sweeping: runSweep goes on; isDone: doneCh is closed. reason,
+	// stopped and timedOut are of the first stop; forced: one was a kill.
 	ended, sweeping, isDone bool
 	stopped, timedOut       bool
 	forced                  bool
@@ -155,7 +188,7 @@ type procExit struct {
 	at     time.Time
 	status syscall.WaitStatus
 	usage  unix.Rusage
-	lost   bool // somebody else collected the status
+	taken  bool // somebody else collected the status
 }
 
 // procMember is a live process that belongs to a task.
@@ -164,10 +197,10 @@ type procMember struct {
 	start      string // start time since boot: with pid, names a process for good
 }
 
-// newProcs prepares this program to run processes. cookieKey names the environment variable that marks them, and life
-// what this one has in common with its earlier lives and nobody else, as the folder of an agent is: see killLeftovers.
-// On Linux it makes this program the parent of its descendants' orphans, and keeps every file descriptor above 2
-// that it inherited from being inherited further.
+// newProcs prepares this program to run processes. cookieKey names the environment variable that marks them. life is
+// what this agent has in common with its earlier lives and with nobody else, as its folder: see killLeftovers. On Linux
+// it makes this program the parent of its descendants' orphans, and sees to it that no child inherits a file descriptor
+// above 2 that this program has inherited.
 func newProcs(cookieKey, life string) (*procs, error) {
 	if cookieKey == "" || strings.ContainsAny(cookieKey, "=\x00") {
 		return nil, fmt.Errorf("prepare processes: bad name of the cookie variable %q", cookieKey)
@@ -190,9 +223,9 @@ func newProcs(cookieKey, life string) (*procs, error) {
 	return ps, nil
 }
 
-// close kills what still runs, waits until it is gone, and ends the goroutine. Only a process that SIGKILL cannot
-// end is left, after procLastWait, and what the system itself holds up, a fork or a read of /proc, after twice that.
-// start fails from here on.
+// close kills what still runs, waits until it is gone, and ends the goroutine. From here on start fails. It leaves a
+// process that SIGKILL cannot end, after procLastWait, and what the system itself holds up, a fork or a read of /proc,
+// after twice that.
 func (ps *procs) close() {
 	ps.mu.Lock()
 	if ps.closed {
@@ -210,7 +243,7 @@ func (ps *procs) close() {
 		p.kill("agent stopped")
 	}
 	if !procWait(&ps.work, 2*procLastWait) {
-		return // whoever hangs may still use what would be closed here
+		return // a goroutine that hangs may still use what would be closed here
 	}
 	signal.Stop(ps.sigCh)
 	close(ps.quitCh)
@@ -221,7 +254,7 @@ func (ps *procs) close() {
 	ps.null.Close()
 }
 
-// procWait waits for a group, at most d. False when it has not ended by then: a goroutine goes on waiting for it.
+// procWait waits for a group, at most d. It is false when the group has not ended by then: a goroutine goes on waiting.
 func procWait(group *sync.WaitGroup, d time.Duration) bool {
 	ended := make(chan struct{})
 	go func() {
@@ -251,8 +284,8 @@ func (ps *procs) runCollect() {
 	}
 }
 
-// collect takes the status of main processes by their own pids, and then that of orphans which came to us. All
-// other children are left to whoever started them: see procSys.orphans for how they are told apart.
+// collect takes the status of main processes by their own pids, and then that of orphans that came to us. It leaves all
+// other children to whoever started them; procSys.orphans tells them apart.
 func (ps *procs) collect() {
 	ps.mu.Lock()
 	for _, p := range ps.mains {
@@ -260,7 +293,7 @@ func (ps *procs) collect() {
 	}
 	ps.mu.Unlock()
 	for ps.reapOrphans() > 0 {
-		// Whoever was reaped may have hidden others from the list while we read it: read again.
+		// One that was reaped may have hidden others from the list while we read it: read again.
 	}
 }
 
@@ -299,15 +332,14 @@ func (p *proc) collect() {
 	if pid != p.pid && !errors.Is(err, unix.ECHILD) {
 		return
 	}
-	exit.lost = err != nil
+	exit.taken = err != nil
 	exit.at = time.Now()
 	p.ended = true
 	delete(p.ps.mains, p.pid)
 	p.exited <- exit
 }
 
-// register makes a new process known to collect, and sees to it that an end, a timeout or a close which came
-// before it was known is not missed.
+// register makes a new process known to collect. It misses no end, timeout or close that came before.
 func (p *proc) register() {
 	ps := p.ps
 	ps.mu.Lock()
@@ -329,7 +361,7 @@ func (p *proc) register() {
 	}
 }
 
-// run takes a process from its end to done. The end of the process wakes it, or a stop whose time is up.
+// run takes a process from its end to done. It wakes for the end of the process, or for a stop whose time is up.
 func (p *proc) run() {
 	defer p.ps.work.Done()
 	var exit *procExit // stays nil if the process would not die
@@ -338,7 +370,7 @@ func (p *proc) run() {
 		exit = &e
 		p.sweepLeftovers()
 	case <-p.giveUp:
-		p.ps.collect() // its end may be news to the collector too
+		p.ps.collect() // its end may have just come
 		select {
 		case e := <-p.exited:
 			exit = &e
@@ -354,8 +386,8 @@ func (p *proc) run() {
 	p.finish(exit)
 }
 
-// sweepLeftovers starts the removal of what a main process left behind, once that had procLinger to end by itself: it
-// may have output yet to pass on. It costs one short read when there is nothing.
+// sweepLeftovers starts the removal of what a main process left behind. First that has procLinger to end by itself: it
+// may have output yet to pass on. When there is nothing this costs one short read.
 func (p *proc) sweepLeftovers() {
 	left := p.roster.look()
 	if len(left) == 0 {
@@ -394,7 +426,7 @@ func (p *proc) finish(exit *procExit) {
 	close(p.doneCh)
 }
 
-// forget drops a process of which nothing is left to do. The caller holds ps.mu.
+// forget drops a process when nothing is left to do for it. The caller holds ps.mu.
 func (p *proc) forget() {
 	if p.isDone && !p.sweeping {
 		delete(p.ps.live, p)
@@ -407,10 +439,10 @@ func (p *proc) outcome(exit *procExit) procResult {
 	if exit == nil {
 		exit = &procExit{at: time.Now()}
 		r.Exit, r.Signal = 128+int(unix.SIGKILL), "SIGKILL"
-		stopped := p.reason
-		if p.reason += fmt.Sprintf(" (process %d has not died of SIGKILL yet)",
-			p.pid); p.ps.denied(procMember{pid: p.pid}) {
-			p.reason = fmt.Sprintf("%s (process %d is another user's, and goes on)", stopped, p.pid)
+		if p.ps.denied(procMember{pid: p.pid}) {
+			p.reason += fmt.Sprintf(" (process %d is another user's, and goes on)", p.pid)
+		} else {
+			p.reason += fmt.Sprintf(" (process %d has not died of SIGKILL yet)", p.pid)
 		}
 	}
 	r.Finished = exit.at
@@ -419,8 +451,8 @@ func (p *proc) outcome(exit *procExit) procResult {
 	r.SysCPU = time.Duration(exit.usage.Stime.Nano())
 	r.MaxRSSKiB = int64(exit.usage.Maxrss) / procRSSUnit
 	switch {
-	case exit.lost:
-		r.Exit, r.Reason = 255, "exit status lost: another part of the program collected it"
+	case exit.taken:
+		r.Exit, r.Reason = 255, "the exit status is not known: another part of the program collected it"
 	case exit.status.Signaled():
 		sig := exit.status.Signal()
 		r.Exit, r.Signal = 128+int(sig), unix.SignalName(sig)
@@ -445,19 +477,19 @@ func (p *proc) done() <-chan struct{} { return p.doneCh }
 func (p *proc) result() procResult { return p.res }
 
 // stop sends TERM to everything of the task now, and KILL after the grace. done is closed at grace + 0.2 s at the
-// latest. The first reason given is the one reported; a process that has ended keeps its own. Any goroutine may call
+// latest. The first reason that is given is reported; a process that has ended keeps its own. Any goroutine may call
 // it.
 func (p *proc) stop(reason string) { p.end(reason, false, false) }
 
-// kill is stop without grace. It also cuts short the grace of a stop, and of leftovers after done.
+// kill is stop without grace. It also ends the grace of an earlier stop, and that of leftovers after done.
 func (p *proc) kill(reason string) { p.end(reason, true, false) }
 
-// expire is stop by timeout.
+// expire is the stop that a timeout makes.
 func (p *proc) expire() {
 	p.end("timed out after "+procDuration(p.spec.Timeout), false, true)
 }
 
-// end is stop, kill and expire.
+// end does the work of stop, kill and expire.
 func (p *proc) end(reason string, force, timeout bool) {
 	p.ps.mu.Lock()
 	defer p.ps.mu.Unlock()
@@ -487,8 +519,8 @@ func (p *proc) end(reason string, force, timeout bool) {
 	p.startSweep()
 }
 
-// startSweep starts the removal of everything of the task, unless it runs. The caller holds ps.mu, and either
-// p.run has not returned or ps.work is otherwise above zero.
+// startSweep starts the removal of everything of the task, unless it goes on already. The caller holds ps.mu. Either
+// p.run has not returned, or something else keeps ps.work above zero.
 func (p *proc) startSweep() {
 	if !p.sweeping {
 		p.sweeping = true
@@ -507,11 +539,11 @@ func (p *proc) runSweep() {
 	p.ps.mu.Unlock()
 }
 
-// sweep sends TERM to what find returns, waits up to grace, and then sends KILL until find returns nothing; it
-// returns how many it found at first. The ends of these processes wake it, and force or ps.hurry, which cut the
-// grace short. Where force is closed already there is no TERM: who begins to clean up is not to be cut off in it. What
-// SIGKILL has not ended is looked at again every patience, until ps.hurry; if patience is procLastWait, only once.
-// tell is called whenever what could not be ended may have changed: spent once SIGKILL had procLastWait to end it.
+// sweep sends TERM to what find returns, waits up to grace, and then sends KILL until find returns nothing. It returns
+// how many it found at first. The ends of these processes wake it; so do force and ps.hurry, which end the grace. Where
+// force is closed already it sends no TERM: no process shall begin to clean up and be killed in it. It looks again at
+// what SIGKILL has not ended after each patience, until ps.hurry; if patience is procLastWait, only once. It calls tell
+// whenever what could not be ended may have changed, with spent once SIGKILL had procLastWait to end it.
 func (ps *procs) sweep(find func() []procMember, grace, patience time.Duration, force <-chan struct{},
 	tell func(spent bool)) int {
 	found := find()
@@ -546,24 +578,26 @@ func (ps *procs) sweep(find func() []procMember, grace, patience time.Duration, 
 			known[m] = true
 		}
 		if fresh {
-			continue // faster than they can fork
+			continue // at once: faster than they can fork
 		}
 		if last {
 			return n
 		}
-		if last = ps.sys.await(found, wait, nil, ps.hurry); last && len(reached) > 0 {
+		hurried := ps.sys.await(found, wait, nil, ps.hurry)
+		if hurried && len(reached) > 0 {
 			ps.sys.await(found, procLastWait, nil, nil)
 		}
-		last, spent, wait = last || patience == procLastWait, true, patience
+		last = hurried || patience == procLastWait
+		spent, wait = true, patience
 	}
 }
 
 // procStep is the first wait between two looks whether a process lives; later ones double, up to procStepMost.
 const procStep = 20 * time.Millisecond
 
-// procAwaitSteps waits until all members have ended, which it asks alive, or until timer has fired, or force or hurry
-// is closed; then it returns true. It is for where the end of a process that is not our child wakes nobody, and looks
-// only while something is being stopped.
+// procAwaitSteps waits until alive is false of all members, or timer has fired, or force or hurry is closed; then it
+// returns true. It is for systems where the end of a process that is not our child wakes nobody. It looks only while
+// something is being stopped.
 func procAwaitSteps(members []procMember, alive func(procMember) bool, timer *time.Timer,
 	force, hurry <-chan struct{}) (cut bool) {
 	wait := procStep
@@ -587,9 +621,9 @@ func procAwaitSteps(members []procMember, alive func(procMember) bool, timer *ti
 	return false
 }
 
-// signal sends sig to the groups of the members, once each: the kernel does that to all of a group at one stroke, so
-// that no fork slips through. KILL also goes to each pid, lest one has changed its group; then it gives those whom we
-// may signal. A pid freed between find and here is not yet another's: the kernel hands out all others first.
+// signal sends sig to the groups of the members, once each: the kernel signals all of a group at one stroke, so that no
+// fork slips through. KILL also goes to each pid, in case one has changed its group; then signal gives those that we
+// may signal. A pid that was freed between find and here is not yet another's: the kernel gives out all others first.
 func (ps *procs) signal(members []procMember, sig syscall.Signal) (reached []procMember) {
 	sent := map[int]bool{}
 	for _, m := range members {
@@ -612,13 +646,13 @@ func (ps *procs) signal(members []procMember, sig syscall.Signal) (reached []pro
 }
 
 // killLeftovers ends processes of an earlier life of this agent: those whose cookie match accepts, what belongs to
-// them, and what was about to become one. It returns how many it found, after they have ended, and by their cookies
-// those that it could not end. Call it at the agent's start, before the first process.
+// them, and what was about to become one. It returns how many it found, once they have ended, and by their cookies
+// those that it could not end. It is called at the agent's start, before the first process.
 func (ps *procs) killLeftovers(match func(cookie string) bool, grace time.Duration) (int, map[string][]procLeft) {
 	cookies := map[int]string{}
 	roster := procRoster{find: func() []procMember {
 		found, by := ps.sys.withCookie(ps.key, match)
-		maps.Copy(cookies, by) // who shows none may have lost whom it belonged to by the next time
+		maps.Copy(cookies, by) // one that shows none may be an orphan the next time
 		return append(found, ps.sys.births()...)
 	}}
 	n := ps.sweep(roster.look, grace, procLastWait, nil, func(bool) {})
@@ -632,7 +666,7 @@ func (ps *procs) killLeftovers(match func(cookie string) bool, grace time.Durati
 	return n, left
 }
 
-// procDuration is d without the zeros of Duration.String: 30m, not 30m0s.
+// procDuration gives d as text without the zeros of Duration.String: 30m, not 30m0s.
 func procDuration(d time.Duration) string {
 	s := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {
