@@ -1,8 +1,8 @@
-// exec_fork_linux.go: how the process room forks on Linux. Package syscall shares its memory with the child until that
-// has entered its directory and become the program (vfork), and stops the thread meanwhile in a way that the runtime
-// cannot see: where the file system of either does not answer, nobody else can fork, and the next collection of garbage
-// waits for it, and so does the whole program. Here the child has a copy of the memory, and whoever started it waits in
-// a read. It also puts each signal back to its default, which package syscall does to those alone that Go has caught: a
+// exec_fork_linux.go: the fork, on Linux. Package syscall shares its memory with the child until the child has entered
+// its directory and become the program (vfork), and stops the thread meanwhile in a way that the runtime cannot see.
+// Where the file system of either does not answer, nobody else can fork, the next collection of garbage waits for it,
+// and with that the whole program. Here the child has a copy of the memory, and whoever started it waits in a read.
+// This fork also puts each signal back to its default; package syscall does so only for those that Go has caught, and a
 // task under nohup would ignore HUP.
 
 package main
@@ -24,7 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// These belong to the runtime, which keeps them for package syscall and for others that fork by themselves.
+// These belong to the runtime, which keeps them for package syscall and for others that fork themselves.
 
 //go:linkname procBeforeFork syscall.runtime_BeforeFork
 func procBeforeFork()
@@ -37,11 +37,11 @@ func procAfterForkInChild()
 
 const (
 	procExitBirth = 253 // exit code of a child that did not become the program; nobody sees it
-	// numbers in a row without a descriptor behind which a child looks for no more: the lowest is given out first
+	// after so many numbers in a row without a descriptor a child looks no further: the lowest is given out first
 	procForkGap = 1024
 )
 
-// procBirth is what a child needs between the fork and its program: there it can allocate nothing.
+// procBirth is what a child needs between the fork and its program, where it can allocate nothing.
 type procBirth struct {
 	path, dir *byte // dir nil: ours
 	argv, env []*byte
@@ -56,10 +56,9 @@ type procBirth struct {
 }
 
 // fork starts a process, and returns when it has become the program or could not, however long the file system holds
-// that up. When ctx ends before, the child is killed, and never becomes it; its pid is returned all the same. The fork
-// is made from a thread that is not our first one, so that the list of the first thread's children holds orphans, and
-// at most those that other code started from there. attr has a directory, an environment, three files and a session of
-// its own.
+// that up. When ctx ends before, the child is killed and never becomes the program; its pid is returned all the same.
+// The fork is made from a thread that is not our first one: then the children of the first thread are orphans, and at
+// most what other code started from there. attr has a directory, an environment, three files and a session of its own.
 func (s *procSys) fork(ctx context.Context, path string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
 	birth, from, err := s.birth(path, argv, attr)
 	if err != nil {
@@ -75,7 +74,7 @@ func (s *procSys) fork(ctx context.Context, path string, argv []string, attr *sy
 			return
 		}
 		var errno syscall.Errno
-		syscall.ForkLock.Lock() // whoever makes a descriptor that children inherit has it
+		syscall.ForkLock.Lock() // others hold it while they make a descriptor that children would inherit
 		pid, errno = procForkRaw(birth)
 		procAfterFork()
 		syscall.ForkLock.Unlock()
@@ -132,8 +131,8 @@ func (s *procSys) birth(path string, argv []string, attr *syscall.ProcAttr) (b *
 	return b, pipe[0], nil
 }
 
-// procBirthName is what children are called until they are their programs, in an agent of that name: one that hangs
-// there has no cookie yet, and would run its program after the end of its agent.
+// procBirthName is what the children of an agent are called until they have become their programs. By that name the
+// next life finds one that hangs: it has no cookie yet, and would run its program after the end of its agent.
 func procBirthName(life string) (name [16]byte) {
 	sum := fnv.New64a()
 	sum.Write([]byte(life))
@@ -141,7 +140,7 @@ func procBirthName(life string) (name [16]byte) {
 	return name
 }
 
-// births are the children that have not become their programs, of an earlier life of this agent or of this one.
+// births gives the children that have not become their programs, of an earlier life of this agent or of this one.
 func (s *procSys) births() (found []procMember) {
 	all, _ := procScan()
 	name, _, _ := strings.Cut(string(s.birthName[:]), "\x00")
@@ -153,8 +152,8 @@ func (s *procSys) births() (found []procMember) {
 	return found
 }
 
-// procForkRaw forks, and is the child up to its program. In the child nothing else of Go works: no other thread is
-// there, and any lock may be held. So it calls the system alone, and neither allocates nor grows its stack.
+// procForkRaw forks, and is what the child does up to its program. In the child nothing else of Go works: it has no
+// other thread, and any lock may be held. So this calls only the system, and neither allocates nor grows its stack.
 //
 //go:noinline
 //go:norace
@@ -184,8 +183,8 @@ func procForkRaw(b *procBirth) (int, syscall.Errno) {
 	if _, _, errno = syscall.RawSyscall(unix.SYS_DUP3, b.said, 3, unix.O_CLOEXEC); errno == 0 {
 		b.said = 3 // EINVAL: it is that already
 	}
-	// Who hangs below keeps no connection open, no lock, and no pipe of another birth.
-	// before Linux 5.9, or a container forbids it
+	// A child that hangs below keeps no connection open, no lock, and no pipe of another birth. The loop is for Linux
+	// before 5.9, and for containers that forbid the call.
 	if _, _, errno = syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 4, 1<<31-1, 0); errno != 0 {
 		for fd, free := uintptr(4), 0; free < procForkGap; fd++ {
 			if _, _, errno = syscall.RawSyscall(unix.SYS_CLOSE, fd, 0, 0); errno != 0 {
@@ -233,7 +232,7 @@ func procAwaitBirth(ctx context.Context, pid, from int) (int, error) {
 		}
 	}
 	unhook()
-	mu.Lock() // from here on somebody may collect it, and its pid be another's
+	mu.Lock() // from here on somebody may collect it, and its pid may be another's
 	over = true
 	mu.Unlock()
 	if err == nil && n == 0 {
@@ -252,9 +251,9 @@ func procAwaitBirth(ctx context.Context, pid, from int) (int, error) {
 	}
 }
 
-// procNofile gives how many descriptors a task may have: Go raises this limit for itself when a program starts, to one
-// less than the most, and keeps to itself what it was, for those that package syscall starts. So one of those is asked.
-// nil: what is in force.
+// procNofile gives how many descriptors a task may have, nil for the limit that is in force. When a program starts Go
+// raises this limit for itself, to one less than the most, and keeps what it was before for processes that package
+// syscall starts. So this starts one, and asks it.
 func procNofile() *syscall.Rlimit {
 	var now syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &now) != nil || now.Cur != now.Max-1 {
@@ -271,7 +270,7 @@ func procNofile() *syscall.Rlimit {
 	if err != nil {
 		return nil
 	}
-	text, _ := io.ReadAll(io.LimitReader(from, 64)) // what is wrong with it the next line finds
+	text, _ := io.ReadAll(io.LimitReader(from, 64)) // the next line finds what is wrong with it
 	soft, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
 	if _, wait := child.Wait(); err != nil || wait != nil || soft >= now.Max {
 		return nil

@@ -1,5 +1,5 @@
-// exec_left.go: the part of the process room that knows what of a task could not be ended: processes of another user,
-// which the system does not let us signal, and those that KILL does not end.
+// exec_left.go: what cannot be ended of a task: processes of another user, which the system does not let us signal, and
+// those that KILL does not end.
 
 package main
 
@@ -13,29 +13,29 @@ import (
 )
 
 const (
-	procMaxLeft    = 8   // processes of an attempt that are told of; the others come when some of these have gone
+	procMaxLeft    = 8   // so many processes of an attempt are told; others follow when some of these have gone
 	procMaxCommand = 100 // bytes of the command of each
 )
 
 // procLeft is a process that could not be ended.
 type procLeft struct {
 	PID     int    `json:"pid"`
-	Start   string `json:"start"` // since boot: with PID, names a process for good
+	Start   string `json:"start"` // time since boot: with PID it names a process for good
 	UID     int    `json:"uid"`
 	Command string `json:"command"`
 	Denied  bool   `json:"denied,omitempty"` // the system does not let us signal it; else KILL was sent and it lives
 }
 
-// procRoster is who belongs to a task, or to an earlier life of this agent. Whoever was found once belongs to it for as
-// long as it lives: what find goes by (whether other tasks run, an environment that can be read) changes, and nobody is
-// to be lost sight of by that. Any goroutine may use it.
+// procRoster is who belongs to a task, or to an earlier life of this agent. A process that was found once belongs to it
+// for as long as the process lives. What find goes by changes (whether other tasks run, whether an environment can be
+// read), and the roster must not forget anybody for that. Any goroutine may use it.
 type procRoster struct {
 	mu    sync.Mutex
 	find  func() []procMember
 	known map[procMember]bool // without their groups
 }
 
-// look gives those who live.
+// look gives the processes that live.
 func (r *procRoster) look() []procMember {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -56,8 +56,8 @@ func (r *procRoster) look() []procMember {
 	return found
 }
 
-// tellLeft tells who asked for it what cannot be ended, when that has changed: what may not be signalled, and, once
-// KILL had its time (spent), everything that lives. Not from a loop.
+// tellLeft tells spec.Left what cannot be ended, when that has changed: what may not be signalled, and, once KILL had
+// its time (spent), everything that lives. No loop may call it.
 func (p *proc) tellLeft(spent bool) {
 	if p.spec.Left == nil {
 		return
@@ -74,7 +74,7 @@ func (p *proc) tellLeft(spent bool) {
 // denied says whether the system does not let us signal a process.
 func (ps *procs) denied(m procMember) bool { return errors.Is(ps.kill(m.pid, 0), unix.EPERM) }
 
-// leftOf describes those of the members that cannot be ended; all that live when spent.
+// leftOf describes those of the members that cannot be ended; with spent, all that live.
 func (ps *procs) leftOf(members []procMember, spent bool) (left []procLeft) {
 	members = slices.Clone(members)
 	slices.SortFunc(members, func(a, b procMember) int { return cmp.Compare(a.pid, b.pid) })
@@ -94,8 +94,8 @@ func (ps *procs) leftOf(members []procMember, spent bool) (left []procLeft) {
 	return left
 }
 
-// lookAfter goes on with processes that an earlier life of this agent could not end: they are sent KILL again each
-// procPatience, and tell is told of those that are left when some have gone. It returns at once. After close it does
+// lookAfter goes on with processes that an earlier life of this agent could not end. It sends them KILL again each
+// procPatience, and calls tell with those that are left when some have gone. It returns at once. After close it does
 // nothing.
 func (ps *procs) lookAfter(left []procLeft, tell func([]procLeft)) {
 	ps.mu.Lock()
@@ -107,8 +107,8 @@ func (ps *procs) lookAfter(left []procLeft, tell func([]procLeft)) {
 	go ps.runLookAfter(left, tell)
 }
 
-// runLookAfter is the goroutine of lookAfter. The ends of the processes wake it; it ends when all of them have, or with
-// close.
+// runLookAfter is the goroutine of lookAfter. The ends of the processes wake it; it ends when all of them have ended,
+// or with close.
 func (ps *procs) runLookAfter(left []procLeft, tell func([]procLeft)) {
 	defer ps.work.Done()
 	find := func() (alive []procMember) {

@@ -1,5 +1,5 @@
-// This room is the Linux half of exec.go: who belongs to a task, by /proc; waiting for several things at once, by
-// epoll; and the duties of a child subreaper (prctl(2), PR_SET_CHILD_SUBREAPER).
+// exec_linux.go: the part of exec.go that is Linux's: who belongs to a task, by /proc; waiting for several things at
+// once, by epoll; and the duties of a child subreaper (prctl(2), PR_SET_CHILD_SUBREAPER).
 
 package main
 
@@ -28,9 +28,9 @@ const (
 
 // procSys is what procs knows of Linux.
 type procSys struct {
-	// reaper: orphans come to us, and the kernel lists children (CONFIG_PROC_CHILDREN). Without the list we do not
-	// become a subreaper, for then we could not tell orphans from children of other code. Orphans go to init,
-	// which frees them, and members are found by a scan of all processes.
+	// reaper: orphans come to us, and the kernel lists children (CONFIG_PROC_CHILDREN). Without that list we could not
+	// tell orphans from children of other code, so we do not become a subreaper: orphans go to init, which frees them,
+	// and members are found by a scan of all processes.
 	reaper    bool
 	wasReaper bool
 	session   int // ours
@@ -96,8 +96,8 @@ func procLeaderList() string {
 	return "/proc/" + pid + "/task/" + pid + "/children"
 }
 
-// orphans are the children that came to us. What other code of this program started is left out: it is in our
-// session. (It must not start a process in a session of its own from the first thread.)
+// orphans gives the children that came to us. It leaves out what other code of this program started: that is in our
+// session. (Other code must not start a process in a session of its own from the first thread.)
 func (s *procSys) orphans() []procStat {
 	if !s.reaper {
 		return nil
@@ -112,8 +112,8 @@ func (s *procSys) orphans() []procStat {
 	return found
 }
 
-// members are the live processes of a task: the main process; orphans that are in its session, or carry its
-// cookie, or, when no other task runs, carry no cookie at all; and all descendants of these.
+// members gives the live processes of a task: the main process; orphans that are in its session, or carry its cookie,
+// or, when no other task runs, carry no cookie at all; and all descendants of these.
 func (p *proc) members() []procMember {
 	ps := p.ps
 	ps.mu.Lock()
@@ -159,7 +159,7 @@ func (p *proc) members() []procMember {
 	walk := procWalk{seen: map[int]bool{}, kids: kids}
 	if st, ok := procStatOf(main); ok && st.parent == os.Getpid() {
 		walk.add(st)
-	} else if main != 0 { // no descriptor to read it with: even so it is there, for nobody has collected it
+	} else if main != 0 { // it cannot be read for want of a descriptor, but it is there: nobody has collected it
 		walk.found = append(walk.found, procMember{pid: main, group: main})
 	}
 	for _, st := range roots {
@@ -170,9 +170,9 @@ func (p *proc) members() []procMember {
 	return walk.found
 }
 
-// withCookie are the live processes, ourselves apart, whose cookie match accepts, and those that belong to them and
+// withCookie gives the live processes, without ourselves, whose cookie match accepts, and those that belong to them and
 // show no cookie, because they are another user's or have dropped it: their descendants, and what is in their sessions.
-// cookies has, by pid, the cookie that each goes by.
+// cookies has the cookie that each goes by, by pid.
 func (s *procSys) withCookie(key string, match func(string) bool) (found []procMember, cookies map[int]string) {
 	all, kids := procScan()
 	cookies = map[int]string{}
@@ -196,7 +196,7 @@ func (s *procSys) withCookie(key string, match func(string) bool) (found []procM
 			cookies[st.pid] = cookie
 		}
 	}
-	for queue := all; len(queue) > 0; queue = queue[1:] { // it grows by those who have become known
+	for queue := all; len(queue) > 0; queue = queue[1:] { // it grows by those that have become known
 		cookie := cookies[queue[0].pid]
 		for _, kid := range kids(queue[0].pid) {
 			if cookie != "" && cookies[kid.pid] == "" && !others[kid.pid] {
@@ -240,7 +240,7 @@ func (w *procWalk) add(st procStat) {
 	}
 }
 
-// procKids are the children of all threads of a process.
+// procKids gives the children of all threads of a process.
 func procKids(parent int) []procStat {
 	task := "/proc/" + strconv.Itoa(parent) + "/task/"
 	threads, err := os.ReadDir(task)
@@ -258,7 +258,7 @@ func procKids(parent int) []procStat {
 	return kids
 }
 
-// procScan is every process there is, and a function for the children of one.
+// procScan gives every process that there is, and a function for the children of one.
 func procScan() ([]procStat, func(int) []procStat) {
 	dir, _ := os.ReadDir("/proc") // a part is better than nothing
 	var all []procStat
@@ -288,7 +288,7 @@ func procList(path string) []int {
 	return pids
 }
 
-// procStatOf reads the stat of a process; false if there is none. The name in it may hold anything, so the fields
+// procStatOf reads the stat of a process; it is false if there is none. The name in it may hold anything, so the fields
 // are counted from the last parenthesis.
 func procStatOf(pid int) (procStat, bool) {
 	if pid <= 0 {
@@ -307,9 +307,9 @@ func procStatOf(pid int) (procStat, bool) {
 	}, true
 }
 
-// procCookie reads the cookie of a process. In the middle of an exec the environment reads as empty, so an empty
-// one is read again for some milliseconds; not that of a kernel thread, which has none. (A thread of the kernel is in
-// session 0, but so is, for those inside a container, what was started by somebody outside.)
+// procCookie reads the cookie of a process. In the middle of an exec the environment reads as empty, so an empty one is
+// read again for some milliseconds. A thread of the kernel has none, and is not read. (It is in session 0; but inside a
+// container everything that was started outside is in session 0 too.)
 func procCookie(st procStat, key string) (cookie string, found bool) {
 	if st.kernel {
 		return "", false
@@ -334,7 +334,7 @@ func procCookie(st procStat, key string) (cookie string, found bool) {
 	return "", false
 }
 
-// procSlurp reads a file of /proc. os.ReadFile needs twice the system calls, and this is on the way of every task.
+// procSlurp reads a file of /proc. os.ReadFile needs twice the system calls, and every task passes here.
 func procSlurp(path string) ([]byte, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -357,8 +357,8 @@ func procSlurp(path string) ([]byte, error) {
 	}
 }
 
-// await waits until the members have ended, or d has passed, or force or hurry is closed; then it returns true.
-// Of very many it watches the first procAwaitMax; the caller looks again anyway.
+// await waits until the members have ended, or d has passed, or force or hurry is closed; then it returns true. Of very
+// many it watches the first procAwaitMax; the caller looks again anyway.
 func (s *procSys) await(members []procMember, d time.Duration, force, hurry <-chan struct{}) (cut bool) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -419,13 +419,13 @@ func (s *procSys) await(members []procMember, d time.Duration, force, hurry <-ch
 	return cut
 }
 
-// procName is the name of a process, of at most 15 bytes; "" when it has gone.
+// procName gives the name of a process, at most 15 bytes; "" when it has gone.
 func procName(pid int) string {
 	text, _ := procSlurp("/proc/" + strconv.Itoa(pid) + "/comm")
 	return string(bytes.TrimSuffix(text, []byte("\n")))
 }
 
-// procDescribe says what a process is; false when it has ended.
+// procDescribe says what a process is; it is false when the process has ended.
 func procDescribe(m procMember) (procLeft, bool) {
 	st, ok := procStatOf(m.pid)
 	if !ok || st.dead || m.start != "" && m.start != st.start {
@@ -443,10 +443,11 @@ func procDescribe(m procMember) (procLeft, bool) {
 	}
 	args, _ := procSlurp("/proc/" + strconv.Itoa(m.pid) + "/cmdline")
 	l.Command = string(bytes.TrimSpace(bytes.ReplaceAll(args, []byte{0}, []byte(" "))))
-	if l.Command == "" { // it has none, or is not to be looked into
+	if l.Command == "" { // it has none, or we may not read it
 		l.Command = procName(m.pid)
 	}
-	if l.Command = strings.ToValidUTF8(l.Command, "\uFFFD"); len(l.Command) > procMaxCommand {
+	l.Command = strings.ToValidUTF8(l.Command, "\uFFFD")
+	if len(l.Command) > procMaxCommand {
 		l.Command = strings.ToValidUTF8(l.Command[:procMaxCommand-len(" ...")], "") + " ..."
 	}
 	return l, true
@@ -458,11 +459,11 @@ func procLives(m procMember) bool {
 	return ok && !st.dead && st.start == m.start
 }
 
-// procPoll waits for several descriptors. It is an epoll set which the Go runtime's own poller watches, so that a
+// procPoll waits for several descriptors. It is an epoll set that the Go runtime's own poller watches, so that a
 // goroutine waits and no thread, and a deadline can wake it. epoll reports descriptors in the order in which they
-// became ready: each time that something has come, and not, as it does unless it is told to, for as long as there is
-// something, which would keep the one that was ready before in front of the others. One goroutine uses it; interrupt
-// may come from others.
+// became ready. It is told to report each once when something has come (EPOLLET). By itself it would report it for as
+// long as there is something, and keep it in front of the others. One goroutine uses it; interrupt may come from
+// others.
 type procPoll struct {
 	fd     int
 	file   *os.File
@@ -482,7 +483,8 @@ func newProcPoll() (*procPoll, error) {
 		return nil, err
 	}
 	q := &procPoll{fd: fd, file: os.NewFile(uintptr(fd), "epoll")}
-	if err = q.file.SetReadDeadline(time.Time{}); err == nil { // fails if the runtime cannot poll it
+	err = q.file.SetReadDeadline(time.Time{}) // fails if the runtime cannot poll it
+	if err == nil {
 		q.raw, err = q.file.SyscallConn()
 	}
 	if err != nil {
@@ -492,8 +494,8 @@ func newProcPoll() (*procPoll, error) {
 	return q, nil
 }
 
-// add watches fd for input, or for the end of the process of a pidfd. It is reported when that comes: who is told reads
-// until there is no more.
+// add watches fd for input, or for the end of the process of a pidfd. It is reported once when that comes: the caller
+// must read until there is no more.
 func (q *procPoll) add(fd int) error {
 	return unix.EpollCtl(q.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET,
 		Fd: int32(fd)})
@@ -519,7 +521,7 @@ func (q *procPoll) last() []int {
 	return q.ready
 }
 
-// take gathers what is ready now. False when there is nothing, and no fault.
+// take gathers what is ready now. It is false when there is nothing, and no fault.
 func (q *procPoll) take() bool {
 	n, err := unix.EpollWait(q.fd, q.events[:], 0)
 	for _, e := range q.events[:max(n, 0)] {

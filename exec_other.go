@@ -1,7 +1,7 @@
 //go:build !linux
 
-// This room is the half of exec.go for systems other than Linux, where an agent runs for development only: the
-// process group is all that is known of a task, so what leaves the group escapes.
+// exec_other.go: the part of exec.go for other systems than Linux, where an agent runs for development only. All that
+// is known of a task is its process group: what leaves the group escapes.
 
 package main
 
@@ -39,10 +39,10 @@ func (s *procSys) withCookie(string, func(string) bool) (found []procMember, coo
 	return nil, nil
 }
 
-// births would be those that are about to become a task: here whoever starts one waits for that.
+// births would give those that are about to become a task; here a start waits until they have.
 func (s *procSys) births() []procMember { return nil }
 
-// procLives would say whether a member has not ended yet: who is in a group is not known.
+// procLives would say whether a member has not ended yet; who is in a group is not known.
 func procLives(procMember) bool { return false }
 
 // procDescribe would say what a process is.
@@ -75,8 +75,8 @@ func (s *procSys) await(members []procMember, d time.Duration, force, hurry <-ch
 	return procAwaitSteps(members, inGroup, timer, force, hurry)
 }
 
-// procPoll waits for several descriptors with poll(2), which does not say in which order they became ready; a pipe to
-// ourselves is the way to interrupt it. One goroutine uses it; interrupt may come from others.
+// procPoll waits for several descriptors with poll(2), which does not say in which order they became ready. A pipe to
+// ourselves interrupts it. One goroutine uses it; interrupt may come from others.
 type procPoll struct {
 	fds   []unix.PollFd // the first is the reading end of the pipe
 	wake  *os.File
@@ -134,7 +134,7 @@ func (q *procPoll) wait(block bool) ([]int, bool) {
 	}
 }
 
-// last would return those that are ready after interrupt; the caller looks at all of them anyway.
+// last would return those that are ready after interrupt; here the caller looks at all of them anyway.
 func (q *procPoll) last() []int { return nil }
 
 // interrupt makes wait return false, now and for ever.

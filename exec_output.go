@@ -1,5 +1,5 @@
-// exec_output.go: the half of the process room that reads what a process writes, cuts it into lines, and passes on as
-// it is what goes beyond the bound of its run.
+// exec_output.go: what a process writes. It is read and cut into lines; what goes beyond the bound of its run is passed
+// on as it is.
 
 package main
 
@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// procBudget bounds what several processes deliver together. The line that does not fit any more, and all that comes
-// after it of any of them, goes to procSpec.Rest in raw pieces, so that a flood costs little more than the reading of
-// it. All its methods may be called by any goroutine; nil has no bound.
+// procBudget bounds what several processes deliver together. The first line that does not fit, and all that any of them
+// writes after it, goes to procSpec.Rest in raw pieces, so that a flood costs little more than the reading of it. Any
+// goroutine may call its methods; nil has no bound.
 type procBudget struct {
 	mu    sync.Mutex
 	left  int64 // bytes
@@ -33,7 +33,8 @@ func (b *procBudget) take(n int) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.over = b.over || int64(n) > b.left; b.over {
+	b.over = b.over || int64(n) > b.left
+	if b.over {
 		return false
 	}
 	b.left -= int64(n)
@@ -42,7 +43,7 @@ func (b *procBudget) take(n int) bool {
 	return true
 }
 
-// spent says that nothing is delivered any more.
+// spent says whether nothing is delivered any more.
 func (b *procBudget) spent() bool {
 	if b == nil {
 		return false
@@ -52,7 +53,7 @@ func (b *procBudget) spent() bool {
 	return b.over
 }
 
-// given says what was delivered; once it is spent that is all.
+// given says what was delivered so far; once the budget is spent that does not change.
 func (b *procBudget) given() (lines, bytes int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -63,24 +64,24 @@ func (b *procBudget) given() (lines, bytes int64) {
 type procRest struct {
 	Time  time.Time
 	Err   bool   // from stderr
-	Text  []byte // the callee's until it returns; empty: the line before has no newline, and is at its end
-	Begun bool   // Text goes on with a line of the piece before of this stream
+	Text  []byte // the callee may use it until it returns; empty: the line has ended without a newline
+	Begun bool   // Text goes on with the line of this stream's last piece
 }
 
-// procStream is one of the two pipes a process writes to, and its unfinished line.
+// procStream is one of the two pipes that a process writes to, and its unfinished line.
 type procStream struct {
 	fd    int // -1: closed
 	isErr bool
 	begun bool // the last line that went to Rest has not ended yet
 
-	mu  sync.Mutex // guards the rest against unended; never held over a read or a callback
+	mu  sync.Mutex // guards what follows against unended; never held over a read or a callback
 	buf []byte     // data read and not delivered: buf[:n]
 	n   int
 	end []byte // the end of the last line that went to Rest
 }
 
-// unended gives the end of a line that a process has begun and not ended, of procShown bytes at most; of what goes to
-// Rest the last line. "" when there is none. Any goroutine may call it.
+// unended gives the end of a line that a process has begun and not ended, procShown bytes at most, "" when there is
+// none. Of what goes to Rest it gives the last line. Any goroutine may call it.
 func (p *proc) unended(isErr bool) string {
 	s := &p.out[0]
 	if isErr {
@@ -94,15 +95,15 @@ func (p *proc) unended(isErr bool) string {
 	return string(s.end)
 }
 
-// procLastLine gives the end of the last line of a text, of procShown bytes at most, and of what was drawn over with
-// carriage returns only what is seen.
+// procLastLine gives the end of the last line of a text, procShown bytes at most. Of a line that was drawn over with
+// carriage returns it gives what is seen.
 func procLastLine(text []byte) string {
 	text = bytes.TrimRight(text[max(0, len(text)-2*procShown):], "\r\n")
 	text = text[bytes.LastIndexAny(text, "\r\n")+1:]
 	return string(text[max(0, len(text)-procShown):])
 }
 
-// openPipes makes the pipes of stdout and stderr and returns the ends for the process.
+// openPipes makes the pipes of stdout and stderr, and returns the ends for the process.
 func (p *proc) openPipes() (ends [2]int, err error) {
 	p.out[0].fd, p.out[1].fd, p.out[1].isErr = -1, -1, true
 	ends = [2]int{-1, -1}
@@ -124,7 +125,7 @@ func (p *proc) openPipes() (ends [2]int, err error) {
 	return ends, nil
 }
 
-// closePipes closes our ends. Once runRead has started it alone may call this.
+// closePipes closes our ends. Once runRead has started, only runRead may call this.
 func (p *proc) closePipes() {
 	for i := range p.out {
 		procCloseFds([]int{p.out[i].fd})
@@ -142,17 +143,18 @@ func procCloseFds(fds []int) {
 	}
 }
 
-// runRead delivers the output. One goroutine reads both pipes, in the order in which they became readable: of the one
-// that was first all that is there is read, then it has to wait behind the other. So lines keep their order across
-// stdout and stderr, but for those that were all written before we woke. Output wakes it; it ends when both pipes are
-// closed, or with what is in them when run interrupts it.
+// runRead delivers the output. One goroutine reads both pipes, in the order in which they became readable: it reads all
+// that is in the first one, which then waits behind the other. So lines keep their order across stdout and stderr,
+// except those that were all written before we woke. Output wakes it. It ends when both pipes are closed; when run
+// interrupts it, it ends once it has read what is in them.
 func (p *proc) runRead() {
 	defer close(p.readDone)
 	defer p.closePipes()
-	var queue []*procStream // that have something to read, or have ended
+	var queue []*procStream // those that have something to read, or have ended
 	for open := 2; open > 0; {
 		ready, ok := p.poll.wait(len(queue) == 0)
-		if queue = p.enqueue(queue, ready); !ok {
+		queue = p.enqueue(queue, ready)
+		if !ok {
 			break
 		}
 		s := queue[0]
@@ -192,7 +194,7 @@ func (p *proc) enqueue(queue []*procStream, fds []int) []*procStream {
 	return queue
 }
 
-// drain delivers what is in a pipe now, which is bounded even if a leftover goes on writing. It says what read says.
+// drain delivers what is in a pipe now. It comes to an end even if a leftover goes on writing. It says what read says.
 func (p *proc) drain(s *procStream) (more, ended bool) {
 	there, err := unix.IoctlGetInt(s.fd, procFionread)
 	more = true
@@ -214,7 +216,7 @@ func (p *proc) finishLine(s *procStream) {
 	}
 }
 
-// room is how much the next read takes at most; it makes that at least one byte.
+// room gives how much the next read takes at most, and makes that at least one byte.
 func (s *procStream) room() int {
 	if s.n == len(s.buf) {
 		s.grow(min(max(2*len(s.buf), procMinBuf), procMaxLine+1))
@@ -222,7 +224,7 @@ func (s *procStream) room() int {
 	return len(s.buf) - s.n
 }
 
-// grow makes the buffer so large.
+// grow makes the buffer size bytes long.
 func (s *procStream) grow(size int) {
 	grown := make([]byte, size)
 	copy(grown, s.buf[:s.n])
@@ -231,7 +233,7 @@ func (s *procStream) grow(size int) {
 	s.mu.Unlock()
 }
 
-// keep leaves text, which is in the buffer, as what was read and not delivered.
+// keep notes that of the buffer only text is not delivered yet.
 func (s *procStream) keep(text []byte) {
 	s.mu.Lock()
 	s.n = copy(s.buf, text)
@@ -239,8 +241,8 @@ func (s *procStream) keep(text []byte) {
 }
 
 // read takes what is there, up to room, and delivers the lines that are complete. It says whether there may be more to
-// read now, and whether the stream has ended. A buffer has space for the newline of the longest line; when it is full
-// without one, the line is split.
+// read now, and whether the stream has ended. The buffer has space for the longest line and its newline; a line that
+// fills it without a newline is split.
 func (p *proc) read(s *procStream) (more, ended bool) {
 	s.room()
 	if p.spec.Budget.spent() && len(s.buf) <= procMaxLine { // a flood is read in large pieces
@@ -255,7 +257,7 @@ func (p *proc) read(s *procStream) (more, ended bool) {
 	case err != nil || n == 0:
 		return false, true
 	}
-	more = s.n+n == len(s.buf) // a pipe gives all that it has, up to that
+	more = s.n+n == len(s.buf) // a pipe gives all that it has, if there is room
 	now := time.Now()
 	text, scan := s.buf[:s.n+n], s.n
 	for !p.spec.Budget.spent() {
@@ -272,21 +274,21 @@ func (p *proc) read(s *procStream) (more, ended bool) {
 		p.rest(s, now, text)
 		text = nil
 	}
-	if s.keep(text); s.n+len(s.end) > 0 && p.spec.Unended != nil {
+	s.keep(text)
+	if s.n+len(s.end) > 0 && p.spec.Unended != nil {
 		p.spec.Unended()
 	}
 	return more, false
 }
 
-// How a line that give is given ends.
+// How a line that give takes has ended.
 const (
 	procEnded   = iota // with a newline
 	procUnended        // with the output
 	procPartial        // not yet
 )
 
-// give delivers a line, or throws it away when done has been declared over its head. False when the budget has no room
-// for it.
+// give delivers a line, or throws it away when done is closed already. It is false when the budget has no room for it.
 func (p *proc) give(s *procStream, now time.Time, text []byte, end int) bool {
 	if p.spec.Output == nil || p.sealed.Load() {
 		return true
@@ -302,7 +304,7 @@ func (p *proc) give(s *procStream, now time.Time, text []byte, end int) bool {
 	return true
 }
 
-// rest passes on what goes beyond the budget. No text ends the line.
+// rest passes on what goes beyond the budget. An empty text ends the line.
 func (p *proc) rest(s *procStream, now time.Time, text []byte) {
 	if p.spec.Rest == nil || p.sealed.Load() {
 		return

@@ -1,5 +1,5 @@
-// exec_start.go: the part of the process room that starts a process: finds the program, enters the directory, forks.
-// All of that may hang for as long as a file system does not answer.
+// exec_start.go: the start of a process: it finds the program, makes the environment with the cookie, and forks. All of
+// that may hang for as long as a file system does not answer.
 
 package main
 
@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// start runs a process. An error names the program or the directory and says what to do about it. The system may hold
-// it up for as long as it likes, where a file system does not answer: no loop may call it. When ctx ends before the
-// process has begun, it never does; start returns when the system lets it.
+// start runs a process. An error names the program or the directory and says what to do about it. Where a file system
+// does not answer the system may hold it up for any time: no loop may call it. When ctx ends before the process has
+// begun, the process never begins; start returns when the system lets it.
 func (ps *procs) start(ctx context.Context, spec procSpec) (*proc, error) {
 	if len(spec.Argv) == 0 || spec.Argv[0] == "" {
 		return nil, errors.New("exec: no program: the task's command is empty")
@@ -49,7 +49,8 @@ func (ps *procs) start(ctx context.Context, spec procSpec) (*proc, error) {
 		return nil, fmt.Errorf("exec: %q: open pipes: %w", spec.Argv[0], err)
 	}
 	ps.mu.Lock()
-	if err = context.Cause(ctx); ps.closed {
+	err = context.Cause(ctx)
+	if ps.closed {
 		err = errProcsClosed
 	}
 	if err != nil {
@@ -87,7 +88,7 @@ func (ps *procs) start(ctx context.Context, spec procSpec) (*proc, error) {
 	return p, nil
 }
 
-// environ is the environment of a process: the task's own, with the cookie.
+// environ gives the environment of a process: the task's own, and the cookie.
 func (ps *procs) environ(spec procSpec) []string {
 	env := make([]string, 0, len(spec.Env)+1)
 	for _, kv := range spec.Env {
@@ -101,8 +102,8 @@ func (ps *procs) environ(spec procSpec) []string {
 	return env
 }
 
-// procLook finds the program as execvp(3) would, in the PATH the process will have. Names in the result that are
-// relative hold in the process's directory.
+// procLook finds the program as execvp(3) would, in the PATH that the process will have. A result that is relative is
+// meant from the process's directory.
 func procLook(spec procSpec) (string, error) {
 	name, path := spec.Argv[0], procPath
 	if strings.Contains(name, "/") {
@@ -117,7 +118,7 @@ func procLook(spec procSpec) (string, error) {
 	for _, dir := range filepath.SplitList(path) {
 		spec.Stage("look for the program " + name + " in " + dir)
 		if dir == "" {
-			continue // execvp means the current directory; nobody who writes it does
+			continue // for execvp it is the current directory, which nobody means
 		}
 		file := filepath.Join(dir, name)
 		at := file
@@ -139,7 +140,7 @@ func procLook(spec procSpec) (string, error) {
 		name, os.ErrNotExist)
 }
 
-// procStartError turns what the system said about a start into what its user can do about it.
+// procStartError turns what the system said about a start into what a user can do about it.
 func procStartError(spec procSpec, path string, err error) error {
 	name, dir, hint := spec.Argv[0], spec.Dir, ""
 	if !filepath.IsAbs(path) {
