@@ -1,13 +1,12 @@
 // workflow_folder.go: the folder of workflow files. It finds them, reads what changed, keeps the last good version of
-// each, and follows changes while the program runs. What is in the folder besides workflow files does no harm.
+// each, and follows changes while the program runs. Other files in the folder do no harm.
 //
-// A workflow file is a regular file whose name ends in .yml, .yaml or .json and does not begin with a dot; directories
-// are read to any depth up to folderMaxDepth, those that begin with a dot are skipped. (CDKTR reads hidden files too;
-// but they are what editors, git and Kubernetes leave behind.) Symbolic links are followed, to files and to
-// directories, out of the folder too: a folder of links to a checkout is common, and who may write here may run any
-// command anyway. For that reason the files are not opened through os.Root. Devices, sockets and pipes are passed over
-// and never opened for long. What does not answer, as on a network mount that hangs, is a fault of its file, and the
-// others are read (sys_disk.go).
+// A workflow file is a regular file whose name ends in .yml, .yaml or .json and does not begin with a dot. Directories
+// are read down to folderMaxDepth; those whose names begin with a dot are skipped. (CDKTR reads hidden files too, but
+// editors, git and Kubernetes leave such behind.) Symbolic links to files and directories are followed, also out of the
+// folder: a folder of links to a checkout is common, and whoever may write here may run any command anyway. So the
+// files are not opened through os.Root. Devices, sockets and pipes are passed over and never opened for long. A file
+// that does not answer, as on a network mount that hangs, has a fault, and the others are read (sys_disk.go).
 
 package main
 
@@ -28,24 +27,25 @@ import (
 	"unicode"
 )
 
-// Bounds of a folder. Past them the scan stops with an error that says so, and nothing is taken for removed.
+// Bounds of a folder. A scan that meets one reads no further there and gives an error that says so; what it did not see
+// is not taken for removed.
 const (
-	folderMaxDepth = 32     // folders within folders; what lies deeper is warned of, and not read
-	folderMaxDirs  = 5_000  // folders in all; the rest is warned of, and not read
-	folderMaxFiles = 20_000 // files in all, also such as cannot be read; the same
+	folderMaxDepth = 32     // folders within folders; deeper ones are not read, and a warning says so
+	folderMaxDirs  = 5_000  // folders in all; the rest is not read, and a warning says so
+	folderMaxFiles = 20_000 // files in all, those too that cannot be read; the same
 )
 
 // Times of following a folder.
 const (
 	folderSettle = 100 * time.Millisecond // without an event, before what changed is read
-	folderDelay  = 500 * time.Millisecond // from the first event, however many follow
-	folderRescan = 60 * time.Second       // for what the system does not tell of: network file systems
-	folderRetry  = 5 * time.Second        // while the folder cannot be read, or a file is being written
+	folderDelay  = 500 * time.Millisecond // from the first event to reading at the latest, however many follow
+	folderRescan = 60 * time.Second       // between scans for changes that make no event, as on network file systems
+	folderRetry  = 5 * time.Second        // between scans while the folder cannot be read, or a file is being written
 	folderGrain  = 2 * time.Second        // the coarsest clock of a file system (FAT)
 )
 
-// workflowFile is one workflow of the folder as it is now. Two files that make the same id are one workflowFile with
-// the faults of both.
+// workflowFile is one workflow of the folder as it is now. Two files with the same id are one workflowFile, with the
+// faults of both.
 type workflowFile struct {
 	ID     string
 	File   string          // path below the folder, with slashes
@@ -56,7 +56,7 @@ type workflowFile struct {
 // folderEntry is one file as it was last read.
 type folderEntry struct {
 	info   fs.FileInfo // of the file that a link leads to
-	fresh  bool        // it was so young when it was read that a change since need not show in its time
+	fresh  bool        // it was so young when it was read that its time need not show a later change
 	sum    [sha256.Size]byte
 	id     string
 	spec   *Workflow // nil when it has faults that are not warnings
@@ -65,28 +65,31 @@ type folderEntry struct {
 
 // workflowFolder is what is known of a folder. It is owned by one goroutine: whoever calls scan or runWorkflowWatch.
 type workflowFolder struct {
-	dir     string
-	now     func() time.Time
-	open    func() (*watch, error)
-	waits   *diskWaits     // every look at a file or a folder is one of these
-	zone    *time.Location // of files that name none, for what is warned of; nil: not known
-	quiet   time.Duration  // a file younger than that is left for the next scan, which pending asks for
-	entries map[string]*folderEntry
+	dir   string
+	now   func() time.Time
+	open  func() (*watch, error)
+	waits *diskWaits     // every look at a file or a folder is one of these
+	zone  *time.Location // of files that name none, for warnings; nil: not known
+	quiet time.Duration  // a file younger than that is left for the next scan, which pending asks for
+
+	entries map[string]*folderEntry // by path below dir
 	files   map[string]workflowFile // by id, as last given to the caller
 
-	busy    map[string]time.Time // files being written since then, by full path: not read before they are closed
-	pending bool                 // the last scan left a file for later
-	dirs    []string             // full paths that the last scan went through: what a watch must cover
-	links   []string             // and of links to files, which change elsewhere
-	// and what leads to all of these: another link or directory in its place leads elsewhere
-	ways []watchPath
+	// by full path: files that are being written since then, not read before they are closed
+	busy    map[string]time.Time
+	pending bool // the last scan left a file for later
 
-	again chan chan struct{} // from readAgain: a scan is wanted; what comes by it is closed behind the scan
+	// What a watch must cover: full paths that the last scan went through.
+	dirs  []string
+	links []string    // links to files: those change elsewhere
+	ways  []watchPath // what leads to all of these: if a link or a directory there is replaced, it leads elsewhere
 
-	failed atomic.Pointer[error] // what the last scan could not look into
+	again chan chan struct{} // from readAgain: a scan is wanted; the channel that comes is closed after the scan
+
+	failed atomic.Pointer[error] // what the last scan could not read
 }
 
-// fault says what the last scan could not look into, nil when there was nothing. Any goroutine may call it.
+// fault says what the last scan could not read, nil when it could read all. Any goroutine may call it.
 func (f *workflowFolder) fault() error {
 	if err := f.failed.Load(); err != nil {
 		return *err
@@ -94,8 +97,8 @@ func (f *workflowFolder) fault() error {
 	return nil
 }
 
-// newWorkflowFolder makes a folder that nothing has been read of yet. It is known by its whole path: another directory
-// may come into the place of this process's own.
+// newWorkflowFolder makes a folder of which nothing has been read yet. It keeps the whole path: the process's own
+// directory may be replaced by another.
 func newWorkflowFolder(dir string) *workflowFolder {
 	if full, err := filepath.Abs(dir); err == nil {
 		dir = full
@@ -105,10 +108,10 @@ func newWorkflowFolder(dir string) *workflowFolder {
 		busy: map[string]time.Time{}, again: make(chan chan struct{})}
 }
 
-// scan reads what changed since the last scan; the first one reads everything. changed and removed are in the order of
-// the ids. An error says what could not be looked into; what was there before stays in force, and the rest is reported
-// beside it. With an unchanged folder it costs a listing of each directory and a stat of each file. What does not
-// answer is waited for as diskWaits says; the end of ctx ends all of it, with its cause.
+// scan reads what changed since the last scan; the first scan reads everything. changed and removed are in the order of
+// the ids. An error says what could not be read: there, what was known before stays in force, and the rest is given as
+// well. With an unchanged folder a scan costs a listing of each directory and a stat of each file. It waits for what
+// does not answer as diskWaits says. When ctx ends, scan ends with its cause.
 func (f *workflowFolder) scan(ctx context.Context) (changed []workflowFile, removed []string, err error) {
 	defer func() { f.failed.Store(&err) }()
 	f.waits.turn()
@@ -125,8 +128,9 @@ func (f *workflowFolder) scan(ctx context.Context) (changed []workflowFile, remo
 		}
 	}
 	for _, rel := range sortedKeys(w.found) {
-		if err = f.refresh(ctx, rel, w.found[rel]); err != nil {
-			return nil, nil, err // what was read already is given by the next scan, if there is one
+		err = f.refresh(ctx, rel, w.found[rel])
+		if err != nil {
+			return nil, nil, err // the next scan, if there is one, gives what was read already
 		}
 	}
 	for _, rel := range sortedKeys(w.broken) {
@@ -140,10 +144,10 @@ func (f *workflowFolder) scan(ctx context.Context) (changed []workflowFile, remo
 type folderWalk struct {
 	watchWays                        // what leads to the places of the walk
 	found     map[string]folderFound // workflow files
-	broken    map[string]error       // those that could not be looked at
-	dirs      []string
-	links     []string
-	blind     []string // directories that could not be read, "." for all that is left
+	broken    map[string]error       // workflow files that could not be looked at
+	dirs      []string               // see workflowFolder
+	links     []string               // see workflowFolder
+	blind     []string               // directories that could not be read; ".": all that the walk did not come to
 	errs      []error
 }
 
@@ -153,12 +157,12 @@ type folderFound struct {
 	place string      // of diskWaits
 }
 
-// unseen says whether rel lies where the walk could not look.
+// unseen says whether rel lies where the walk did not look.
 func (w *folderWalk) unseen(rel string) bool {
 	return slices.ContainsFunc(w.blind, func(dir string) bool { return dir == "." || strings.HasPrefix(rel, dir+"/") })
 }
 
-// walk goes through the folder. Only a folder that cannot be read at all is an error.
+// walk goes through the folder. It gives an error only if the folder cannot be read at all.
 func (f *workflowFolder) walk(w *folderWalk) error {
 	info, err := diskStat(w.ctx, w.waits, f.dir, f.dir)
 	switch {
@@ -183,8 +187,8 @@ func (f *workflowFolder) walk(w *folderWalk) error {
 	return nil
 }
 
-// descend takes in the directory at dir (rel below the folder) with that content. above are the directories on the way
-// to it, itself included: a link to one of them is a loop.
+// descend walks through the directory at dir (rel below the folder), which has that list of entries. above are the
+// directories on the way to it, itself included: a link to one of them is a loop.
 func (w *folderWalk) descend(dir, rel string, list []fs.DirEntry, above []fs.FileInfo) {
 	w.dirs = append(w.dirs, dir)
 	for _, item := range list {
@@ -218,7 +222,7 @@ func (w *folderWalk) descend(dir, rel string, list []fs.DirEntry, above []fs.Fil
 			w.enter(full, below, place, info, above)
 		case wanted && info.Mode().IsRegular():
 			if !linked {
-				place = fmt.Sprintf("%s %d", full, diskInode(info)) // another one in its place is another matter
+				place = fmt.Sprintf("%s %d", full, diskInode(info)) // another file of that name is another place
 			}
 			w.found[below] = folderFound{info, place}
 			if linked {
@@ -228,7 +232,7 @@ func (w *folderWalk) descend(dir, rel string, list []fs.DirEntry, above []fs.Fil
 	}
 }
 
-// enter reads a directory below the folder, which lies in that place of diskWaits.
+// enter reads a directory below the folder. place is where it is for diskWaits.
 func (w *folderWalk) enter(dir, rel, place string, info fs.FileInfo, above []fs.FileInfo) {
 	if slices.ContainsFunc(above, func(up fs.FileInfo) bool { return os.SameFile(up, info) }) {
 		return
@@ -252,16 +256,24 @@ func (w *folderWalk) fail(rel string, err error) {
 	w.errs = append(w.errs, err)
 }
 
-// refresh reads the file at rel, if it may have changed since it was last read. Its error is that of ctx, which has
+// unchanged says whether a file must still be as it was when it was read.
+func (e *folderEntry) unchanged(info fs.FileInfo) bool {
+	if e.info == nil || e.fresh {
+		return false
+	}
+	same := os.SameFile(e.info, info) && e.info.Size() == info.Size()
+	return same && e.info.ModTime().Equal(info.ModTime())
+}
+
+// refresh reads the file at rel, if it may have changed since it was last read. It gives an error only when ctx has
 // ended.
 func (f *workflowFolder) refresh(ctx context.Context, rel string, found folderFound) error {
 	now, entry, info := f.now(), f.entries[rel], found.info
-	if entry != nil && entry.info != nil && !entry.fresh && os.SameFile(entry.info, info) &&
-		entry.info.ModTime().Equal(info.ModTime()) && entry.info.Size() == info.Size() {
+	if entry != nil && entry.unchanged(info) {
 		return nil
 	}
 	if since, ok := f.busy[filepath.Join(f.dir, rel)]; ok && now.Sub(since) < folderRetry {
-		return nil // its closing makes an event, and the rescan of the loop comes after folderRetry
+		return nil // when it is closed there is an event; without one the loop scans again after folderRetry
 	}
 	if age := now.Sub(info.ModTime()); age >= 0 && age < f.quiet {
 		f.pending = true
@@ -279,7 +291,7 @@ func (f *workflowFolder) refresh(ctx context.Context, rel string, found folderFo
 		f.spoil(rel, err)
 		return nil
 	case f.quiet > 0 && (after.Size() != info.Size() || !after.ModTime().Equal(info.ModTime())):
-		f.pending = true // it is being written at this moment
+		f.pending = true // it is being written right now
 		return nil
 	}
 	sum := sha256.Sum256(data)
@@ -313,7 +325,7 @@ func (f *workflowFolder) spoil(rel string, err error) {
 		Message: fmt.Sprintf("read file: %v", err)}}}
 }
 
-// folderID gives the id of the file at rel. Where it cannot have one it gets a name to be shown by, and an error.
+// folderID gives the id of the file at rel. If it cannot have one, folderID gives a name to show, and an error.
 func folderID(rel string) (string, error) {
 	id, err := workflowID(rel)
 	if err == nil {
@@ -330,7 +342,7 @@ func folderID(rel string) (string, error) {
 	}, strings.TrimSuffix(rel, workflowEnding(rel))), err
 }
 
-// publish puts the entries together by id and gives what is not as it was last given.
+// publish puts the entries together by id, and gives the workflows that are not as they were last given.
 func (f *workflowFolder) publish() (changed []workflowFile, removed []string) {
 	byID := make(map[string][]string, len(f.entries)) // id to files
 	for _, rel := range sortedKeys(f.entries) {
@@ -354,8 +366,8 @@ func (f *workflowFolder) publish() (changed []workflowFile, removed []string) {
 	return changed, removed
 }
 
-// gather makes the workflowFile of the files that have one id. While there are two, or one with faults, the version
-// before stays in force.
+// gather makes the workflowFile of the files that have one id. While there are two of them, or one with faults, the
+// last good version stays in force.
 func (f *workflowFolder) gather(id string, rels []string, was workflowFile) workflowFile {
 	is := workflowFile{ID: id, File: rels[0], Spec: was.Spec}
 	if len(rels) == 1 {
@@ -378,8 +390,8 @@ func (f *workflowFolder) gather(id string, rels []string, was workflowFile) work
 	return is
 }
 
-// placeOf gives the place of diskWaits in which a link leads: the directory of what it names. A folder may be full of
-// links to a mount that hangs, and one of them is enough to know it.
+// placeOf gives the place, for diskWaits, to which a link leads: the directory of what it names. A folder may be full
+// of links to a mount that hangs, and one of them is enough to find that out.
 func (w *folderWalk) placeOf(link string) string {
 	_, to, err := w.look(link)
 	if err != nil || to == "" {
@@ -391,13 +403,11 @@ func (w *folderWalk) placeOf(link string) string {
 	return filepath.Dir(to)
 }
 
-// runWorkflowWatch keeps the caller up to date with the folder until ctx ends, and only then returns. It owns folder
-// meanwhile, and calls both functions from its own goroutine: onChange with what a scan has found, if anything, and
-// onWarning with what keeps it from seeing changes at once or at all, once for each new text. It begins with a scan, so
-// that nothing is missed that changed since the caller's own. It wakes up for changes of the files, read when they have
-// settled for folderSettle, when something answers again that did not, and every folderRescan.
-//
-// readAgain has it scan in between.
+// runWorkflowWatch keeps the caller up to date with the folder; it returns when ctx ends. Meanwhile it owns folder, and
+// calls both functions from its own goroutine: onChange with what a scan has found, if anything, and onWarning with
+// what keeps it from seeing changes at once or at all, once for each new text. It begins with a scan, so that it sees
+// what changed since the caller's own. It wakes for changes of the files (and reads once they have settled for
+// folderSettle), when something answers again that did not, when readAgain asks for it, and every folderRescan.
 func runWorkflowWatch(ctx context.Context, folder *workflowFolder, onChange func(changed []workflowFile,
 	removed []string), onWarning func(error)) {
 	loop := &folderLoop{folder: folder, onChange: onChange, onWarning: onWarning}
@@ -438,18 +448,21 @@ func runWorkflowWatch(ctx context.Context, folder *workflowFolder, onChange func
 
 // folderLoop is the state of runWorkflowWatch.
 type folderLoop struct {
-	folder      *workflowFolder
-	watch       *watch // nil: no events, only rescans
-	onChange    func(changed []workflowFile, removed []string)
-	onWarning   func(error)
-	warnedScan  string // what onWarning was last told of, per source
+	folder    *workflowFolder
+	watch     *watch // nil: no events, only rescans
+	onChange  func(changed []workflowFile, removed []string)
+	onWarning func(error)
+
+	// What onWarning was last told, by the source.
+	warnedScan  string
 	warnedWatch string
-	timer       *time.Timer
-	due         time.Time // of the timer
-	first       time.Time // when the first event came that was not followed by a scan, zero if none
+
+	timer *time.Timer
+	due   time.Time // when the timer fires
+	first time.Time // when the first event since the last scan came; zero: there was none
 }
 
-// warn reports err unless it is what last holds. No error clears last.
+// warn tells onWarning of err unless it was told the same last. Without an error it clears last.
 func (l *folderLoop) warn(last *string, err error) {
 	text := ""
 	if err != nil {
@@ -489,12 +502,12 @@ func (l *folderLoop) take(notes []watchNote) {
 			l.first = now
 		}
 		l.wake(now, max(0, min(folderSettle, folderDelay-now.Sub(l.first))))
-	case busy && l.due.Sub(now) > folderRetry: // in case the closing is never told of
+	case busy && l.due.Sub(now) > folderRetry: // in case there is no event when the file is closed
 		l.wake(now, folderRetry)
 	}
 }
 
-// rescanNow scans as somebody has asked for it: what has just been written counts as it is.
+// rescanNow scans because somebody has asked for it: files count as they are, also those that were just written.
 func (l *folderLoop) rescanNow(ctx context.Context) {
 	clear(l.folder.busy)
 	quiet := l.folder.quiet
@@ -503,8 +516,8 @@ func (l *folderLoop) rescanNow(ctx context.Context) {
 	l.folder.quiet = quiet
 }
 
-// readAgain has runWorkflowWatch, which must run, look at the folder at once, and returns when that is done: onChange
-// has been called with what was found. False when ctx ended before.
+// readAgain has runWorkflowWatch, which must run, scan the folder at once. It returns true when that is done and
+// onChange was called with what was found, and false when ctx ended before.
 func (f *workflowFolder) readAgain(ctx context.Context) bool {
 	done := make(chan struct{})
 	select {
@@ -556,7 +569,7 @@ func (l *folderLoop) rescan(ctx context.Context) {
 			err = fmt.Errorf("watch workflow folder: %w: some changes are seen only within %s", err, folderRescan)
 		}
 		l.warn(&l.warnedWatch, err)
-		if more { // what changed in a directory before its watch was there made no event
+		if more { // there are new watches: what changed before they were there made no event
 			next = min(next, folderSettle)
 		}
 	}
