@@ -5,11 +5,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cdktr/e2e/harness"
 )
 
 // agentWait is far longer than anything here takes: a test that waits for so long has failed.
@@ -572,4 +577,203 @@ func TestAgentRunOutputsOfFailures(t *testing.T) {
 			t.Errorf("%s: %s: %.500s", id, r.State, agentStates(r))
 		}
 	}
+}
+
+// TestAgentRunBlames: the task that failed first is named, wherever it stands, and neither one that was skipped for it
+// nor one that ran and failed because of it. So does attention.
+func TestAgentRunBlames(t *testing.T) {
+	for _, c := range []struct{ first, second, want string }{{"a", "b", "a"}, {"b", "a", "b"}} {
+		dir := t.TempDir()
+		if err := unix.Mkfifo(dir+"/over", 0o600); err != nil {
+			t.Fatal(err)
+		}
+		exits := map[string]int{"a": 3, "b": 4}
+		w := &Workflow{ID: "w", Tasks: []Task{{ID: "a"}, {ID: "b"},
+			{ID: "c", Run: "exit 5", Depends: []string{c.first}, When: whenFailure},
+			{ID: "d", Run: fmt.Sprintf(": >%s/over; exit 6", dir), Depends: []string{"c"}, When: whenAlways},
+			{ID: "e", Run: "true", Depends: []string{c.first}}}}
+		for i := range w.Tasks[:2] {
+			task := &w.Tasks[i]
+			task.Run = fmt.Sprintf("exit %d", exits[task.ID])
+			if task.ID == c.second { // it ends behind all that follows from the first
+				task.Run = fmt.Sprintf("read x <%s/over; %s", dir, task.Run)
+			}
+		}
+		h := agentHost(t, &principalLog{}, w)
+		r, _ := agentFollow(t, h, Request{Workflow: "w"}, nil)
+		if want := fmt.Sprintf("task %s: exit %d", c.want, exits[c.want]); r.State != runFailed || r.Reason != want {
+			t.Errorf("%s first: %s %q, want %q", c.first, r.State, r.Reason, want)
+		}
+		if f := runFailure(r); f.Task != c.want || f.Exit == nil || *f.Exit != exits[c.want] {
+			t.Errorf("%s first: attention blames %s", c.first, f.Task)
+		}
+	}
+}
+
+// While a task waits it says what comes next; what is kept of the attempt is only why it failed, and how long it took.
+func TestAgentRunRetryReason(t *testing.T) {
+	w := &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: `sleep 0.1; test "$CDKTR_ATTEMPT" = 3`, Retries: 2,
+		RetryDelay: Duration(time.Millisecond)}}}
+	h := agentHost(t, &principalLog{}, w)
+	r, _ := agentFollow(t, h, Request{Workflow: "w"}, nil)
+	if is := agentStates(r); r.State != runSucceeded || is != "a succeeded" {
+		t.Fatalf("%s: %s", r.State, is)
+	}
+	waits, n := regexp.MustCompile(`^exit 1; attempt ([23]) of 3 in [01]\d?m?s$`), 0
+	if _, err := h.p.store.readEvents(1, 1000, func(e *Event) bool {
+		if e.Kind == evTaskRetrying {
+			n++
+			if m := waits.FindStringSubmatch(e.Reason); m == nil || m[1] != fmt.Sprint(n+1) || e.Seconds < 0.1 ||
+				e.Attempt != n {
+				t.Errorf("attempt %d failed after %gs: %q", e.Attempt, e.Seconds, e.Reason)
+			}
+		}
+		return true
+	}); err != nil || n != 2 {
+		t.Errorf("%d attempts failed, %v", n, err)
+	}
+	task := r.task("a")
+	for i, a := range task.Earlier {
+		if a.Attempt != i+1 || a.Reason != "exit 1" || a.Exit == nil || *a.Exit != 1 || a.Seconds < 0.1 ||
+			a.Started.IsZero() {
+			t.Errorf("kept of attempt %d is %+v", i+1, a)
+		}
+	}
+	tries := task.tries()
+	if len(tries) != 3 || task.Attempts != 3 || tries[0].Started != task.Started || tries[2].Started != task.Began ||
+		tries[2].Seconds < 0.1 {
+		t.Fatalf("%d attempts: %+v", task.Attempts, tries)
+	}
+	for i := range 2 {
+		over := tries[i].Started.Add(time.Duration(tries[i].Seconds * float64(time.Second)))
+		if over.After(tries[i+1].Started.Add(2 * time.Millisecond)) {
+			t.Errorf("attempt %d ended %v, the next began %v", i+1, over, tries[i+1].Started)
+		}
+	}
+}
+
+// A task that fails twice and then succeeds: the command line tells of all three, and does so after a restart.
+func TestAgentRunRetryShown(t *testing.T) {
+	x := e2eNew(t)
+	x.File("w.yml", `
+tasks:
+  flaky: {run: 'sleep 0.1; exit $((CDKTR_ATTEMPT == 3 ? 0 : CDKTR_ATTEMPT + 2))', retries: 2, retry_delay: 10ms}
+  plain: {run: 'true'}
+`)
+	p := x.Principal("--with-agent")
+	id := x.Start("w")
+	if run := x.await(id); run.State != runSucceeded {
+		t.Fatalf("the run is %+v", run)
+	}
+	see := func(when string) {
+		t.Helper()
+		text := x.OK("show", id, "--json")
+		run := harness.Decode[Run](t, text)
+		flaky := run.task("flaky")
+		if flaky.Attempts != 3 || len(flaky.Earlier) != 2 || flaky.Began.IsZero() {
+			t.Fatalf("%s: %s", when, text)
+		}
+		for i, a := range flaky.Earlier {
+			if a.Attempt != i+1 || a.Exit == nil || *a.Exit != i+3 || a.Reason != fmt.Sprint("exit ", i+3) ||
+				a.Seconds < 0.1 || a.Started.IsZero() {
+				t.Errorf("%s: attempt %d is %+v", when, i+1, a)
+			}
+		}
+		if n := strings.Count(text, `"earlier"`) + strings.Count(text, `"began"`); n != 2 {
+			t.Errorf("%s: also a task that was not retried has attempts: %s", when, text)
+		}
+		row := regexp.MustCompile(`flaky +\+ succeeded .* 0 +3 *\n  try 1 +! failed +[\d:]+ +\d\.\ds +3 +exit 3\n  try 2 +! failed +[\d:]+ +\d\.\ds +4 +exit 4\n  try 3 +\+ succeeded +[\d:]+ +\d\.\ds +0 *\nplain `)
+		if text := x.OK("show", id); !row.MatchString(text) || strings.Count(text, "try") != 3 {
+			t.Errorf("%s it prints:\n%s", when, text)
+		}
+	}
+	see("at first")
+	p.Stop()
+	x.Principal("--with-agent")
+	see("after a restart")
+}
+
+// The timeout of a run stops its tasks, and not what cleans up or raises the alarm behind them, nor what of that is at
+// work.
+func TestAgentRunLate(t *testing.T) {
+	sleep, limit := "exec sleep 300", Duration(400*time.Millisecond)
+	clean := func(id string, depends ...string) Task {
+		return Task{ID: id, Run: "echo " + id, Depends: depends, When: whenAlways}
+	}
+	alarm := func(id string, depends ...string) Task {
+		return Task{ID: id, Run: "echo " + id, Depends: depends, When: whenFailure}
+	}
+	for id, c := range map[string]struct {
+		most  int
+		tasks []Task
+		want  string
+	}{
+		"behind": {0, []Task{{ID: "a", Run: sleep}, {ID: "b", Run: "true", Depends: []string{"a"}}, clean("c", "b"),
+			alarm("d", "a"), {ID: "e", Run: "echo e", Depends: []string{"c"}}, alarm("f", "e")},
+			"a failed (LATE), b skipped (a failed), c succeeded, d succeeded, e cancelled (LATE), f succeeded"},
+		"waits for a place": {1, []Task{{ID: "a", Run: sleep}, {ID: "b", Run: "echo b"}, alarm("c", "b"),
+			{ID: "d", Run: "true", Depends: []string{"b"}}},
+			"a failed (LATE), b cancelled (LATE), c succeeded, d skipped (b was cancelled)"},
+		"at work": {0, []Task{{ID: "z", Run: "true"}, {ID: "a", Run: "sleep 1; echo a", Depends: []string{"z"},
+			When: whenAlways}},
+			"z succeeded, a succeeded"},
+		"is tried again": {0, []Task{{ID: "a", Run: "exit 1", Retries: 5, RetryDelay: Duration(time.Hour)},
+			{ID: "b", Run: `test "$CDKTR_ATTEMPT" = 2`, Depends: []string{"a"}, When: whenFailure, Retries: 1,
+				RetryDelay: Duration(time.Millisecond)}},
+			"a failed (LATE), b succeeded"},
+		"has its own": {0, []Task{{ID: "a", Run: sleep}, {ID: "b", Run: sleep, Depends: []string{"a"}, When: whenAlways,
+			Timeout: Duration(100 * time.Millisecond)}},
+			"a failed (LATE), b failed (timed out after 100ms)"},
+	} {
+		t.Run(id, func(t *testing.T) {
+			h := agentHost(t, &principalLog{}, &Workflow{ID: "w", Timeout: limit, MaxActiveTasks: c.most,
+				Tasks: c.tasks})
+			r, lines := agentFollow(t, h, Request{Workflow: "w"}, nil)
+			got := fmt.Sprintf("%s (%s): %s", r.State, r.Reason, agentStates(r))
+			if want := strings.ReplaceAll("failed (LATE): "+c.want, "LATE", "timed out after 400ms"); got != want {
+				t.Errorf("%s\nwant %s", got, want)
+			}
+			for _, line := range lines {
+				if strings.HasPrefix(line, "e|o|") || id == "waits for a place" && strings.HasPrefix(line, "b|o|") {
+					t.Errorf("it ran: %q", line)
+				}
+			}
+			if id == "at work" && !slices.Contains(lines, "a|o|a") {
+				t.Errorf("output %q", lines)
+			}
+		})
+	}
+}
+
+// What cleans up after the run's timeout has five minutes for all its attempts; and a cancel ends it like anything
+// else.
+func TestAgentRunLateCleanup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		again := Task{Cmd: "/no/such/program", Retries: 1000, RetryDelay: Duration(30 * time.Second),
+			RetryMaxDelay: Duration(30 * time.Second)}
+		a, b := again, again
+		a.ID, b.ID, b.When, b.Depends = "a", "b", whenAlways, []string{"a"}
+		w := Workflow{Timeout: Duration(time.Hour), Tasks: []Task{a, b}}
+		g := agentRigOpen(t)
+		began := time.Now()
+		g.assign("R1", 1, w)
+		time.Sleep(2 * time.Hour)
+		last := g.lastEvent("R1")
+		if took := last.Time.Sub(began); last.Kind != evRunFinished || last.State != runFailed ||
+			last.Reason != "timed out after 1h" || took < time.Hour+5*time.Minute ||
+			took > time.Hour+5*time.Minute+time.Second {
+			t.Errorf("%s %s %q after %v", last.Kind, last.State, last.Reason, took)
+		}
+		if got := g.events("R1"); !strings.HasSuffix(got, "task.finished b failed, run.finished failed") ||
+			strings.Count(got, "task.finished a failed") != 1 {
+			t.Error(got)
+		}
+		g.assign("R2", 2, w)
+		time.Sleep(time.Hour + time.Minute)
+		g.say(&agentMsg{Op: msgCancel, Run: "R2", Reason: "enough"})
+		if got := g.events("R2"); !strings.HasSuffix(got, "task.finished b cancelled, run.finished cancelled") {
+			t.Error(got)
+		}
+		g.end()
+	})
 }

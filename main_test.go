@@ -1,5 +1,5 @@
-// Tests of main: the table of all verbs. This file also makes the test binary what each test needs: the tests of the
-// package, or a process that one of them starts.
+// Tests of main: the table of all verbs, errors as JSON, and how a signal ends a verb. This file also makes the test
+// binary what each test needs: the tests of the package, or a process that one of them starts.
 //
 // The end-to-end tests of this package are those that need its internals; what can be seen from outside is tested in
 // e2e. Here the test binary is the program: started with CDKTR_TEST_MAIN set it is main and nothing else, so that the
@@ -9,11 +9,15 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"cdktr/e2e/harness"
@@ -140,5 +144,87 @@ func TestHelp(t *testing.T) {
 	}
 	if x.OK("help", "run") != x.OK("run", "--help") {
 		t.Error("help run and run --help differ")
+	}
+}
+
+// With --json errors are JSON too, for every verb and also where the command line makes no sense; without it they are
+// text.
+func TestMainJSONErrors(t *testing.T) {
+	nowhere := "ipc://" + filepath.Join(t.TempDir(), "none.sock")
+	for _, c := range []struct {
+		args       []string
+		code       string
+		exit       int
+		text, hint string
+	}{
+		{[]string{"ps", "--json", "--principal", nowhere}, "unreachable", exitUnreachable,
+			"no principal has made the socket", "is it running?"},
+		{[]string{"--json", "ps", "--principal", nowhere}, "unreachable", exitUnreachable,
+			"no principal has made the socket", "is it running?"},
+		{[]string{"ls", "--wiat", "--json"}, codeInvalid, exitUsage, "ls has no flag --wiat", ""},
+		{[]string{"lss", "--json"}, codeInvalid, exitUsage, `unknown verb "lss"`, "did you mean"},
+		{[]string{"run", "x", "--json", "--detach", "--wait"}, codeInvalid, exitUsage, "--detach leaves at once", ""},
+		{[]string{"run", "x", "--json", "-p", "p=" + strings.Repeat("x", paramsMax)}, codeInvalid, exitUsage,
+			"the parameters have 131081 bytes and may have 131072", ""},
+		{[]string{"run", "./x.yml", "-p", "p=" + strings.Repeat("x", paramsMax)}, "", exitUsage,
+			"the parameters have 131081 bytes", ""},
+		{[]string{"lss"}, "", exitUsage, `unknown verb "lss"`, "did you mean"},
+		{[]string{"lss", "--", "--json"}, "", exitUsage, `unknown verb "lss"`, ""},
+	} {
+		var out, report strings.Builder
+		cl := &cli{in: strings.NewReader(""), out: &out, err: &report, getenv: func(string) string { return "" }}
+		exit := cl.main(t.Context(), c.args)
+		var said struct{ Error mainErrorJSON }
+		err := json.Unmarshal([]byte(report.String()), &said)
+		if exit != c.exit || out.Len() > 0 || (err == nil) != (c.code != "") || said.Error.Code != c.code ||
+			!strings.Contains(report.String(), strings.ReplaceAll(c.text, `"`,
+				map[bool]string{true: `\"`, false: `"`}[c.code != ""])) ||
+			!strings.Contains(report.String(), c.hint) || strings.Count(report.String(), "\n") != 1 && c.code != "" {
+			t.Errorf("%.80q: exit %d, %.300q", c.args, exit, report.String())
+		}
+	}
+}
+
+// A verb that waits for what does not answer is given up some time after the first signal; one that has begun to serve
+// is not, and one that ends by itself gives its own result.
+func TestMainUntil(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		settle time.Duration // from the start, 0: never
+		ends   time.Duration
+		taken  time.Duration
+		want   string
+	}{
+		{"ends before", 0, time.Second, time.Second, "done"},
+		{"ends by itself", 0, 14 * time.Second, 14 * time.Second, "done"},
+		{"hangs", 0, time.Hour, 15 * time.Second,
+			"interrupted (got signal terminated), and given up after 5s: something does not answer"},
+		{"serves", time.Second, time.Hour, time.Hour, "done"},
+		{"serves at last", 13 * time.Second, time.Hour, time.Hour, "done"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				time.AfterFunc(10*time.Second, func() { cancel(&signalError{syscall.SIGTERM}) })
+				began, x := time.Now(), &cli{}
+				err := x.mainUntil(ctx, func() error {
+					if c.settle > 0 {
+						time.Sleep(c.settle)
+						x.settle()
+					}
+					time.Sleep(c.ends - c.settle)
+					return errors.New("done")
+				})
+				if taken := time.Since(began); taken != c.taken || !strings.HasPrefix(err.Error(), c.want) {
+					t.Errorf("%v after %s, want %s after %s", err, taken, c.want, c.taken)
+				}
+				if exit, ok := errors.AsType[*exitError](err); c.want != "done" &&
+					(!ok || exit.code != exitInterrupted) {
+					t.Errorf("exit code: %v", err)
+				}
+				time.Sleep(2 * time.Hour)
+			})
+		})
 	}
 }
