@@ -14,6 +14,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -34,6 +35,26 @@ const (
 	compatFailed    = "FAILED"
 	compatCrashed   = "CRASHED"
 )
+
+// compat serves CDKTR's clients and agents. It belongs to the principal's loop, but for serve and pushed. What it knows
+// of agents beside the principal's state is lost with the process.
+type compat struct {
+	p *principal
+
+	heard   map[string]time.Time // agents that are up
+	given   []compatGiven        // runs that were fetched and not heard of, oldest first
+	byAgent map[compatKey]*compatInstance
+	byFlow  map[compatKey]*compatInstance
+	byRun   map[string]*compatInstance // the newest of each run
+	order   []*compatInstance          // oldest first
+	queries int                        // searches under way
+}
+
+// compatNew is the dialect of a principal that has heard of no agent yet (principalConfig.dialect).
+func compatNew(p *principal) dialect {
+	return &compat{p: p, heard: map[string]time.Time{}, byAgent: map[compatKey]*compatInstance{},
+		byFlow: map[compatKey]*compatInstance{}, byRun: map[string]*compatInstance{}}
+}
 
 // compatCall is one request in the dialect: args are the words behind the first.
 type compatCall struct {

@@ -36,20 +36,6 @@ const (
 	compatMaxWord      = 255              // bytes of an instance id
 )
 
-// compat serves CDKTR's clients and agents. It belongs to the principal's loop, but for serve and pushed. What it knows
-// of agents beside the principal's state is lost with the process.
-type compat struct {
-	p *principal
-
-	heard   map[string]time.Time // agents that are up
-	given   []compatGiven        // runs that were fetched and not heard of, oldest first
-	byAgent map[compatKey]*compatInstance
-	byFlow  map[compatKey]*compatInstance
-	byRun   map[string]*compatInstance // the newest of each run
-	order   []*compatInstance          // oldest first
-	queries int                        // searches under way
-}
-
 // compatGiven is a run that was fetched.
 type compatGiven struct {
 	run   string
@@ -68,12 +54,6 @@ type compatInstance struct {
 	lease         int
 	lines         int64             // lines stored that came by this instance
 	tasks         map[string]string // its ids of task instances, and the tasks that they are of
-}
-
-// compatNew is the dialect of a principal that has heard of no agent yet (principalConfig.dialect).
-func compatNew(p *principal) dialect {
-	return &compat{p: p, heard: map[string]time.Time{}, byAgent: map[compatKey]*compatInstance{},
-		byFlow: map[compatKey]*compatInstance{}, byRun: map[string]*compatInstance{}}
 }
 
 // compatUnfit says why a workflow cannot be given to an agent of CDKTR, "" when it can. It does not look at tasks that

@@ -41,8 +41,8 @@ The principal and the agent never use each other: a run in one process and a run
  1. A tick of the scheduler, the command line or any ZeroMQ client orders a run by a call of the principal's loop
     (runOrder in principal_runs.go). The loop decides whether it becomes a run, and notes why.
  2. What the loop decides is events. [State.apply] folds each into memory; at the end of the turn the store appends
-    them all to the journal, and behind their fsync go the replies and assignments that rest on them (principal.go,
-    store.go).
+    them all to the journal, and behind their fsync go the replies and assignments that rest on them (emit and
+    appendBatch in principal_loop.go, store.go).
  3. A queued run goes at once to the best agent that has the labels and room for it (principal_assign.go). The agent
     gets the whole workflow as it was when the run was queued, and a lease: a number that makes what it said before
     void.

@@ -107,7 +107,7 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 	p.fleet = fleetNew(loop, p.queue, p.output, p.followers)
 	p.timetable = timetableNew(loop, p.catalog, p.queue, p.fleet, p.enqueue)
 	p.attention = attentionNew(p)
-	p.copier = &copier{principalLoop: loop, catalog: p.catalog, queue: p.queue, fleet: p.fleet, timetable: p.timetable}
+	p.copier = &copier{principalLoop: loop, queue: p.queue, fleet: p.fleet, timetable: p.timetable}
 	p.looks = looksNew(p)
 	p.followers.tellAgent = p.fleet.tellFollowed
 	if cfg.dialect != nil {

@@ -160,7 +160,7 @@ func TestAttentionStopped(t *testing.T) {
 	if w.forgetOutcome(stopped); group.Count != 2 {
 		t.Errorf("%d runs in the group, of which one that was stopped was never one", group.Count)
 	}
-	group.Runs = []string{"R9", "R1"} // as versions of before counted
+	group.Runs = []string{"R9", "R1"} // as older versions counted
 	if w.forgetOutcome(stopped); group.Count != 1 || len(group.Runs) != 1 {
 		t.Errorf("%+v: the retry of a run that it names leaves it there", group)
 	}

@@ -11,7 +11,6 @@ import (
 // copier makes copies for replies, and adds what other parts of the principal know. Only on the loop.
 type copier struct {
 	*principalLoop
-	catalog   *catalog
 	queue     *queue
 	fleet     *fleet
 	timetable *timetable

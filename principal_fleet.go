@@ -62,11 +62,11 @@ type agentLink struct {
 
 	// What it can do:
 
-	build string            // its version
-	can   []string          // the messages that it takes besides the first ones
-	knows map[string]bool   // the keys of a workflow that it knows
-	lacks map[string]string // version of a workflow -> why the agent is too old for it, "" when it is not
-	old   *fleetOld         // why it was passed over as too old; nil: it was not
+	build  string            // its version
+	can    []string          // the messages that it takes besides the first ones
+	knows  map[string]bool   // the keys of a workflow that it knows
+	tooOld map[string]string // version of a workflow -> why the agent is too old for it, "" when it is not
+	old    *fleetOld         // why it was passed over as too old; nil: it was not
 }
 
 // fleet is the agents: those that are connected, those that were, and what they have. It belongs to the principal's

@@ -37,7 +37,6 @@ type looks struct {
 	catalog   *catalog
 	queue     *queue
 	followers *followers
-	fleet     *fleet
 	timetable *timetable
 	attention *attention
 	copier    *copier
@@ -49,7 +48,7 @@ type looks struct {
 // looksNew makes looks at the parts of a principal.
 func looksNew(p *principal) *looks {
 	return &looks{principalLoop: p.principalLoop, catalog: p.catalog, queue: p.queue, followers: p.followers,
-		fleet: p.fleet, timetable: p.timetable, attention: p.attention, copier: p.copier,
+		timetable: p.timetable, attention: p.attention, copier: p.copier,
 		asking: make(chan struct{}, lookMaxAsking), reading: make(chan struct{}, lookMaxReading)}
 }
 

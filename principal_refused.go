@@ -39,7 +39,7 @@ type fleetOld struct {
 
 // knowing notes what an agent knows when it says hello, and forgets what another version of it has refused.
 func (f *fleet) knowing(link *agentLink, hello *agentMsg) {
-	link.build, link.can, link.lacks = hello.Version, hello.Can, map[string]string{}
+	link.build, link.can, link.tooOld = hello.Version, hello.Can, map[string]string{}
 	link.knows = make(map[string]bool, len(hello.Knows))
 	for _, key := range hello.Knows {
 		link.knows[key] = true
@@ -59,16 +59,16 @@ func (l *agentLink) title() string {
 // unable says why an agent cannot be given a version of a workflow now, even with room for it; "" when it can.
 func (f *fleet) unable(link *agentLink, version string, spec *Workflow) string {
 	what := fleetWhat{link.name, version}
-	reason, looked := link.lacks[version]
+	reason, looked := link.tooOld[version]
 	if !looked {
 		if missing := slices.DeleteFunc(protoUses(spec),
 			func(key string) bool { return link.knows[key] }); len(missing) > 0 {
 			reason = link.title() + " does not know " + protoKeysText(missing)
 		}
-		if len(link.lacks) >= fleetMaxRefused {
-			clear(link.lacks)
+		if len(link.tooOld) >= fleetMaxRefused {
+			clear(link.tooOld)
 		}
-		link.lacks[version] = reason
+		link.tooOld[version] = reason
 	}
 	if reason != "" {
 		if link.old == nil {
@@ -126,7 +126,7 @@ func (f *fleet) hearRefused(link *agentLink, m *agentMsg) {
 		for _, key := range m.Unknown {
 			delete(link.knows, key)
 		}
-		clear(link.lacks)
+		clear(link.tooOld)
 	}
 	f.cfg.Log.Warn("an agent refused a run", "agent", link.name, "version", link.build, "run", r.ID, "workflow",
 		r.Workflow, "cause", textHead(reason, principalMaxEcho))

@@ -102,7 +102,7 @@ func TestPrincipalSynced(t *testing.T) {
 		seen := map[string]bool{}
 		emit := func(e Event) {
 			t.Helper()
-			time.Sleep(2 * storeSyncDelay) // nothing of before waits any more
+			time.Sleep(2 * storeSyncDelay) // nothing older waits any more
 			synctest.Wait()
 			before := syncs.Load()
 			e.Run, e.Workflow = orDefault(e.Run, "R1"), "w"
