@@ -1,4 +1,4 @@
-// cli_attention.go: the verbs attention and ack: what needs a person, and that one has seen it.
+// cli_attention.go: the verbs attention and ack: attention tells what needs a person, ack says that one has seen it.
 
 package main
 
@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// attentionShown is how many names of workflows or agents an item is printed with.
+// attentionShown is how many names of workflows or agents an item lists; it counts the others.
 const attentionShown = 12
 
 // attentionVerb is the entry of `attention`.
@@ -56,13 +56,14 @@ func doAttention(ctx context.Context, c *cli, args []string) error {
 	return err
 }
 
-// attentionItem prints one item: what and when, its output, what was different, and what to type next.
+// attentionItem prints one item: what happened and when, the last lines of output, what had changed, and commands that
+// help.
 func (p *painter) attentionItem(item *AttentionItem, now time.Time) error {
 	var b strings.Builder
 	say := func(color, text string) { b.WriteString("    " + p.paint(color, text) + "\n") }
 	glyph, color, what := attentionWords(item)
 	when := timeText(item.Last, now)
-	if item.Count > 1 && len(item.Runs) > 0 { // of files there is a count too
+	if item.Count > 1 && len(item.Runs) > 0 { // items about files have a count, but no runs
 		when = fmt.Sprintf("%s, %s to %s", countText(item.Count, "run"), timeText(item.First, now), when)
 	}
 	line := glyph + " " + what
@@ -90,7 +91,7 @@ func (p *painter) attentionItem(item *AttentionItem, now time.Time) error {
 	return err
 }
 
-// attentionWords gives an item's glyph, its colour, and what it is in a few words.
+// attentionWords says in a few words what an item is about, and gives its glyph and colour.
 func attentionWords(item *AttentionItem) (glyph, color, what string) {
 	switch item.Kind {
 	case attentionFile:
@@ -100,16 +101,21 @@ func attentionWords(item *AttentionItem) (glyph, color, what string) {
 	case attentionOld:
 		return "?", colorYellow, "agent " + item.Agent + " is too old"
 	case attentionOverdue:
-		return ".", colorYellow, item.where() + " " + map[bool]string{true: "are",
-			false: "is"}[len(item.Workflows) > 1] + " overdue"
+		if len(item.Workflows) > 1 {
+			return ".", colorYellow, item.where() + " are overdue"
+		}
+		return ".", colorYellow, item.where() + " is overdue"
 	case attentionDisk:
 		return "!", colorRed, "the principal's disk takes nothing"
 	case attentionOutput:
 		return "!", colorYellow, item.Workflow + " lost output"
 	case attentionFolder:
 		if len(item.Workflows) > 0 {
-			return "#", colorYellow, "the " + map[bool]string{true: "files", false: "file"}[item.Count > 1] + " of " +
-				countText(item.Count, "workflow") + " may not mean what was meant"
+			files := "the file of "
+			if item.Count > 1 {
+				files = "the files of "
+			}
+			return "#", colorYellow, files + countText(item.Count, "workflow") + " may not mean what was meant"
 		}
 		return "#", colorRed, "the workflows folder cannot be read"
 	case attentionClock:
@@ -133,7 +139,7 @@ func attentionWords(item *AttentionItem) (glyph, color, what string) {
 	return "!", colorRed, what
 }
 
-// where says which workflow an item is of, or of how many.
+// where names the workflow of an item, or counts its workflows.
 func (item *AttentionItem) where() string {
 	if n := len(item.Workflows); n > 0 {
 		return countText(n, "workflow")
@@ -141,7 +147,7 @@ func (item *AttentionItem) where() string {
 	return item.Workflow
 }
 
-// onAgents says which agent an item is of, or of how many.
+// onAgents names the agent of an item, or counts its agents.
 func (item *AttentionItem) onAgents() string {
 	if n := len(item.Agents); n > 0 {
 		return countText(n, "agent")
@@ -149,8 +155,8 @@ func (item *AttentionItem) onAgents() string {
 	return item.Agent
 }
 
-// lineText gives a line of an item's output, marked with its stream: o, e, or c. A principal of version 0.1.0 does not
-// say it.
+// lineText gives a line of an item's output, marked with its stream: o, e, or c. An older principal does not name the
+// stream.
 func (item *AttentionItem) lineText(i int) string {
 	if i < len(item.Streams) {
 		return item.Streams[i:i+1] + "| " + item.Lines[i]
@@ -158,7 +164,7 @@ func (item *AttentionItem) lineText(i int) string {
 	return "| " + item.Lines[i]
 }
 
-// attentionNamesText lists names, and counts those beyond the first few.
+// attentionNamesText lists the first few names, and counts the others.
 func attentionNamesText(names []string, most int) string {
 	if len(names) > most {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
@@ -166,7 +172,7 @@ func attentionNamesText(names []string, most int) string {
 	return strings.Join(names, ", ")
 }
 
-// attentionCommands gives what can be done about an item.
+// attentionCommands lists the commands that help with an item.
 func attentionCommands(item *AttentionItem) []string {
 	var commands []string
 	switch item.Kind {

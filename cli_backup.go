@@ -1,6 +1,6 @@
-// cli_backup.go: `cdktr backup`: one file with all that a principal needs to begin again, taken while it runs. The
-// principal saves a snapshot and makes everything before it durable; then this process, on the same box, reads the
-// files in an order in which each may be newer than those before it, as a start expects after a crash.
+// cli_backup.go: the verb backup, which writes one file with all that a principal needs to begin again, even while it
+// runs. The principal saves a snapshot and makes everything before it durable. Then this process, on the same box,
+// reads the files in such an order that each may be newer than those before it, as a start expects after a crash.
 
 package main
 
@@ -32,7 +32,7 @@ began. To restore, unpack it into an empty state folder (tar -xzf FILE -C DIR) a
 		examples: []string{"cdktr backup /backup/cdktr-$(date +%F).tar.gz", "cdktr backup --keys /root/cdktr.tar.gz"}}
 }
 
-// doBackup carries out the verb. The archive is the caller's file; all that is read is read as the state's owner.
+// doBackup writes the archive as the caller, and reads everything as the owner of the state.
 func doBackup(ctx context.Context, c *cli, args []string) error {
 	name, err := oneArg(args, "backup", "FILE")
 	if err != nil {
@@ -75,17 +75,18 @@ type backupJSON struct {
 	Bytes int64  `json:"bytes"`
 }
 
-// backup is one archive on its way.
+// backup is one archive that is being written.
 type backup struct {
-	owner   *owner // whose the files are when root unpacks them
+	owner   *owner // who owns the files when root unpacks them
 	files   storeFiles
 	tar     *tar.Writer
-	folders map[string]bool // those whose entry was written
+	folders map[string]bool // folders that have an entry already
 	count   int
 	bytes   int64
 }
 
-// read opens the state folder, which must be nobody's where no principal has answered, and writes the archive to f.
+// read opens the state folder and writes the archive to f. Where no principal has answered, no process may hold the
+// folder.
 func (b *backup) read(f *os.File, found stateFound, keys bool) error {
 	if !found.answered {
 		k, err := checkOpen(found.dir)
@@ -107,9 +108,9 @@ func (b *backup) read(f *os.File, found stateFound, keys bool) error {
 	return nil
 }
 
-// write writes the archive. The order matters: a run that the snapshot holds as finished is in the history then, one
-// that finishes later is in the journal, from where the start puts it into the history; and what the journal says of
-// output points to places in it.
+// write writes the archive. The order matters. A run that has finished by the snapshot is in the history, which comes
+// after it. A run that finishes later is in the journal, from which a start puts it into the history. The journal
+// points to places in the output, which comes last.
 func (b *backup) write(w io.Writer, keys bool) error {
 	zip := gzip.NewWriter(w)
 	b.tar = tar.NewWriter(zip)
@@ -133,8 +134,7 @@ func (b *backup) write(w io.Writer, keys bool) error {
 	return errors.Join(b.tar.Close(), zip.Close())
 }
 
-// journal adds the segments. One that is removed meanwhile, with what is before it, leaves a hole that a start would
-// refuse.
+// journal adds the segments of the journal. It fails if one is removed meanwhile: a start would refuse the gap.
 func (b *backup) journal() error {
 	segments, err := b.files.segments()
 	if err != nil {
@@ -148,24 +148,22 @@ func (b *backup) journal() error {
 	return nil
 }
 
-// tree adds the .jsonl files in the folders of a folder.
+// tree adds the .jsonl files in the subfolders of a folder.
 func (b *backup) tree(name string) error {
 	entries, err := b.files.list(name)
 	if err != nil {
 		return err
 	}
+	lines := func(name string) bool { return strings.HasSuffix(name, ".jsonl") }
 	for _, e := range entries {
-		if err := b.folder(path.Join(name, e.Name()), func(name string) bool {
-			return strings.HasSuffix(name,
-				".jsonl")
-		}); err != nil {
+		if err := b.folder(path.Join(name, e.Name()), lines); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// folder adds the files of a folder that are wanted. What retention removes meanwhile is left out.
+// folder adds the files of a folder that are wanted, except for those that retention removes meanwhile.
 func (b *backup) folder(name string, wanted func(string) bool) error {
 	entries, err := b.files.list(name)
 	if err != nil {
@@ -182,7 +180,7 @@ func (b *backup) folder(name string, wanted func(string) bool) error {
 	return nil
 }
 
-// add adds a file as it is now; of lines up to the last whole one.
+// add adds a file as it is now. A file of lines ends with its last whole line.
 func (b *backup) add(name string) error {
 	f, err := b.files.open(name, os.O_RDONLY)
 	if err != nil {
@@ -213,7 +211,7 @@ func (b *backup) add(name string) error {
 	return nil
 }
 
-// enter adds a folder and those it lies in, once each, so that a tar which makes them lets nobody else in.
+// enter adds an entry for a folder and for those above it, once each, so that tar makes them with mode 0700.
 func (b *backup) enter(folder string) error {
 	if b.folders[folder] {
 		return nil
@@ -231,7 +229,7 @@ func (b *backup) enter(folder string) error {
 	return b.head(&tar.Header{Name: folder + "/", Typeflag: tar.TypeDir, Mode: 0o700, ModTime: info.ModTime()})
 }
 
-// head adds a header. By name and number it is the owner's, as which root unpacks it: by name where the box knows that.
+// head adds the header of an entry. It names the owner of the state, by number and, where there is one, by name.
 func (b *backup) head(h *tar.Header) error {
 	h.Uid, h.Gid, h.Format = b.owner.uid, b.owner.gid, tar.FormatPAX
 	if name := b.owner.user(); name[0] != '\'' {

@@ -1,6 +1,6 @@
-// cli_check.go: `cdktr check`: every file of a state folder is read, line by line, and what is wrong is named with file
-// and line. With --repair the journal is cut where it cannot be read on, and what is behind that is moved aside, so
-// that a principal starts again; nothing is deleted.
+// cli_check.go: the verb check, which reads every file of a state folder line by line, and names each fault with file
+// and line. --repair cuts the journal where a start could not read on, and moves the rest aside, so that a principal
+// can start again. It deletes nothing.
 
 package main
 
@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	checkMaxFaults = 1000    // the rest is counted
-	checkMaxBad    = 100_000 // damaged lines that one repair blanks; the rest is left to another one
-	checkMaxRuns   = 100     // runs of one kind that a repair names; the rest is counted
+	checkMaxFaults = 1000    // how many faults are named; others are counted
+	checkMaxBad    = 100_000 // how many damaged lines one repair blanks; others are left to the next repair
+	checkMaxRuns   = 100     // how many runs of one kind a repair names; others are counted
 )
 
 // checkFault is one thing that is wrong.
@@ -34,7 +34,7 @@ type checkFault struct {
 	Message string `json:"message"`
 }
 
-// String is the fault as people read it. Line 0 is of the file as a whole.
+// String writes the fault for people. Line 0 is a fault of the whole file.
 func (f *checkFault) String() string {
 	if f.Line == 0 {
 		return f.File + ": " + f.Message
@@ -42,31 +42,36 @@ func (f *checkFault) String() string {
 	return fmt.Sprintf("%s:%d: %s", f.File, f.Line, f.Message)
 }
 
-// checker is one go through a state folder, which it holds.
+// checker is one check of a state folder, which it holds.
 type checker struct {
 	dir    string
 	files  storeFiles
-	held   []*os.File
+	held   []*os.File // locked: no principal or agent can start meanwhile
 	faults []checkFault
-	count  int
+	count  int // of all faults
 
-	bad      []checkLine // of history and output
-	marked   uint64      // up to this event the journal was on the disk
-	unmarked string      // why that is not known, "" where it is, or nothing says so
+	// history and output
+	bad   []checkLine // the damaged lines
+	moved checkRuns   // the runs that these lines name
+
+	// the journal
+	marked   uint64 // the mark says that the events up to this one were on the disk
+	unmarked string // why the mark cannot be read; "" where it can, or where there is none
 	segments []storeSegment
-	keepFrom int       // segments before this one cannot be read, and are not needed
-	keepTo   int       // segments from this one on cannot be read on to
-	cutAt    int64     // of the last one kept, what is behind this; -1: nothing
-	lost     uint64    // the first event that a cut loses, 0: none
-	newest   uint64    // event seen
-	losing   checkRuns // of which a cut loses events
-	moved    checkRuns // of which a line of history or output is among bad
+	newest   uint64 // the newest event that was seen
+
+	// what a start cannot read of the journal
+	keepFrom int       // segments before this one, which the snapshot makes unnecessary
+	keepTo   int       // segments from this one on
+	cutAt    int64     // in the last segment that is kept, everything from this byte on; -1: nothing
+	lost     uint64    // the first event that is lost so; 0: none is
+	losing   checkRuns // the runs that lose events
 }
 
 // checkRuns is the ids of runs.
 type checkRuns map[string]bool
 
-// find takes in what is the id of a run, in quotes, in a line that may be damaged.
+// find adds every run's id that stands in quotes in a line. The line may be damaged.
 func (r checkRuns) find(line []byte) {
 	for _, word := range bytes.Split(line, []byte{'"'}) {
 		if isRunID(string(word)) {
@@ -75,7 +80,7 @@ func (r checkRuns) find(line []byte) {
 	}
 }
 
-// text counts and names them.
+// text writes how many runs there are, and names the first ones.
 func (r checkRuns) text() string {
 	ids := sortedKeys(r)
 	text := fmt.Sprintf("(%d): %s", len(ids), strings.Join(ids[:min(len(ids), checkMaxRuns)], " "))
@@ -85,11 +90,11 @@ func (r checkRuns) text() string {
 	return text
 }
 
-// checkLine is where a damaged line lies in a file.
+// checkLine is where a damaged line is.
 type checkLine struct {
 	file     string
-	at, size int64 // without its newline
-	torn     bool  // it is the last one, and has none
+	at, size int64 // in bytes, without the newline
+	torn     bool  // it is the last line, and has no newline
 }
 
 // checkVerb is the entry of `check`.
@@ -110,7 +115,6 @@ is sent.`,
 		examples: []string{"cdktr check", "cdktr check --state /var/lib/cdktr --json", "cdktr check --repair"}}
 }
 
-// doCheck carries out the verb.
 func doCheck(ctx context.Context, c *cli, args []string) error {
 	found, o, err := checkFind(ctx, c, exitUsage)
 	if err != nil {
@@ -119,7 +123,7 @@ func doCheck(ctx context.Context, c *cli, args []string) error {
 	return o.do(func() error { return checkFolder(c, found.dir, o) })
 }
 
-// checkFind finds the state folder, and whose it is. Where there is none, code is the exit code.
+// checkFind finds the state folder and its owner. code is the exit code where there is none.
 func checkFind(ctx context.Context, c *cli, code int) (found stateFound, o *owner, err error) {
 	found, err = c.stateFind(ctx)
 	if err != nil {
@@ -138,13 +142,13 @@ func checkFind(ctx context.Context, c *cli, code int) (found stateFound, o *owne
 	for _, name := range []string{storeJournal, storeSnapshot, "spool", "lock"} {
 		_, err = os.Lstat(filepath.Join(found.dir, name))
 		if !errors.Is(err, fs.ErrNotExist) {
-			return found, o, nil // what cannot be seen is told of by who reads it
+			return found, o, nil // also after another error: whoever reads the file will say so
 		}
 	}
 	return found, nil, found.nothing(code, "holds no state of a principal or an agent")
 }
 
-// checkFolder reads a folder, and repairs it where that was asked, as the user to whom it belongs.
+// checkFolder checks a folder, and repairs it if that was asked. It runs as the owner of the folder.
 func checkFolder(c *cli, dir string, o *owner) error {
 	k, err := checkOpen(dir)
 	if err != nil {
@@ -179,7 +183,7 @@ func checkFolder(c *cli, dir string, o *owner) error {
 	return nil
 }
 
-// checkOpen takes a state folder that nobody else has.
+// checkOpen takes hold of a state folder. It fails if another process holds that.
 func checkOpen(dir string) (*checker, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -204,7 +208,7 @@ func checkOpen(dir string) (*checker, error) {
 	return k, nil
 }
 
-// close gives the folder free. A second time does nothing.
+// close lets go of the folder. A second call does nothing.
 func (k *checker) close() {
 	for _, f := range k.held {
 		storeUnlock(f)
@@ -213,7 +217,7 @@ func (k *checker) close() {
 	k.files.root.Close()
 }
 
-// fault notes one.
+// fault notes a fault.
 func (k *checker) fault(file string, line int, format string, args ...any) {
 	k.count++
 	if k.count <= checkMaxFaults {
@@ -221,15 +225,15 @@ func (k *checker) fault(file string, line int, format string, args ...any) {
 	}
 }
 
-// owners looks whose the files are, and who else can write them. What belongs to another user than the folder does
-// (root's of a command that was given as root, mostly) the service cannot read, or not replace.
+// owners checks who owns the files, and who else can write them. A file of another owner than the folder's is mostly
+// root's, from a command that was given as root: the service cannot read or replace it.
 func (k *checker) owners(o *owner) error {
 	for _, doubt := range authDoubts(k.dir) {
 		k.fault(doubt.file, 0, "%s", doubt.text)
 	}
 	return fs.WalkDir(k.files.root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
-			return nil // whose it is was said when its folder was read; or it is gone meanwhile
+			return nil // its owner is noted already, or the file is gone
 		}
 		if err != nil {
 			return fmt.Errorf("read %s: %w", path.Join(k.dir, name), err)
@@ -246,7 +250,7 @@ func (k *checker) owners(o *owner) error {
 	})
 }
 
-// walk reads everything.
+// walk reads all files.
 func (k *checker) walk() error {
 	if err := k.journal(k.snapshots()); err != nil {
 		return err
@@ -263,7 +267,7 @@ func (k *checker) walk() error {
 	if err != nil {
 		return err
 	}
-	var lines []LogLine // the room for them is used again
+	var lines []LogLine // used again for each line
 	err = k.each("logs", func(line []byte) (fault string) {
 		lines, err = logDecode(lines[:0], line)
 		if err != nil {
@@ -277,7 +281,7 @@ func (k *checker) walk() error {
 	return k.spool()
 }
 
-// snapshots reads those there are, and gives the state that a start would begin with.
+// snapshots reads the snapshots, and gives the state with which a start would begin.
 func (k *checker) snapshots() *State {
 	p := storeReplay{files: &k.files, dir: k.dir}
 	state := (*State)(nil)
@@ -297,7 +301,7 @@ func (k *checker) snapshots() *State {
 	return state
 }
 
-// lines hands fn the lines of a file with their numbers and places; torn is a last line without its end.
+// lines calls fn for each line of a file, with its number and place. torn: it is the last line and has no newline.
 func (k *checker) lines(name string, fn func(line []byte, n int, at int64, torn bool)) error {
 	f, err := k.files.open(name, os.O_RDONLY)
 	if err != nil {
@@ -335,7 +339,7 @@ func (k *checker) each(kind string, fn func(line []byte) string) error {
 			name := path.Join(kind, folder.Name(), e.Name())
 			err := k.lines(name, func(line []byte, n int, at int64, torn bool) {
 				text := "the line was not written to its end; the next one to be written replaces it"
-				if !torn && len(bytes.TrimLeft(line, " ")) == 0 { // a repair left it so
+				if !torn && len(bytes.TrimLeft(line, " ")) == 0 { // a repair has blanked it
 					return
 				} else if !torn {
 					text = fn(line)
@@ -356,7 +360,7 @@ func (k *checker) each(kind string, fn func(line []byte) string) error {
 	return nil
 }
 
-// spool reads what an agent has not brought home yet.
+// spool reads the reports that an agent still has to send.
 func (k *checker) spool() error {
 	entries, err := k.files.list("spool")
 	if err != nil {
@@ -383,14 +387,14 @@ func (k *checker) spool() error {
 	return nil
 }
 
-// missing says that the events from first up to the oldest segment are nowhere.
+// missing notes that the events from first up to the oldest segment are lost.
 func (k *checker) missing(first uint64, oldest storeSegment) {
 	k.fault(oldest.name, 1, "the journal begins at event %d, and no snapshot holds what was before (events %d to %d)",
 		oldest.first, first, oldest.first-1)
 	k.cut(0, -1, first)
 }
 
-// journal reads every segment, folds what the snapshot does not hold, and finds where a start would stop.
+// journal reads every segment, folds the events that the snapshot does not hold, and finds where a start would stop.
 func (k *checker) journal(state *State) (err error) {
 	k.segments, err = k.files.segments()
 	if err != nil {
@@ -507,8 +511,8 @@ func (j *checkJournal) event(e *Event, err error) error {
 	return err
 }
 
-// broken notes that the journal cannot be read on behind a place in segment i. Where the snapshot holds all that is in
-// it, only the audit trail up to there is affected.
+// broken notes that a start cannot read on from a place in segment i. If the snapshot holds all events of the segment,
+// only the audit trail is affected.
 func (k *checker) broken(i, from int, at int64, next uint64) {
 	if i < from {
 		k.keepFrom = max(k.keepFrom, i+1)
@@ -517,23 +521,24 @@ func (k *checker) broken(i, from int, at int64, next uint64) {
 	k.cut(i+1, at, next)
 }
 
-// cut notes the first cut of all.
+// cut notes where the journal must be cut. Only the first cut counts.
 func (k *checker) cut(keepTo int, at int64, next uint64) {
 	if k.lost == 0 {
 		k.keepTo, k.cutAt, k.lost = keepTo, at, next
 	}
 }
 
-// repair moves what a start could not read, and damaged lines of history and output, into a folder of its own, then
-// starts a store and has it save a snapshot. The notes say what was done and what is lost.
+// repair moves what a start could not read, and the damaged lines of history and output, into a new folder. Then it
+// opens the store and saves a snapshot. The notes say what it did and what is lost.
 func (k *checker) repair(now time.Time) (notes []string, err error) {
 	aside := "damaged-" + now.UTC().Format("20060102T150405.000")
-	if len(k.bad) > 0 || k.keepFrom > 0 || k.lost > 0 || k.unmarked != "" {
+	unreadable := k.keepFrom > 0 || k.lost > 0 // a part of the journal is
+	if unreadable || len(k.bad) > 0 || k.unmarked != "" {
 		if _, err := k.files.mkdir(aside); err != nil {
 			return nil, fmt.Errorf("make folder %s: %w", aside, err)
 		}
 	}
-	if k.keepFrom > 0 || k.lost > 0 {
+	if unreadable {
 		note, err := k.repairJournal(aside)
 		if err != nil {
 			return nil, err
@@ -589,7 +594,7 @@ func (k *checker) repair(now time.Time) (notes []string, err error) {
 	return append(notes, fmt.Sprintf("the state is that of event %d, in a new snapshot", state.Seq)), nil
 }
 
-// lostRuns says which runs have lost all of their events and which the newest, once the store is open again.
+// lostRuns says which runs have lost all of their events, and which only the newest. The store is open again.
 func (k *checker) lostRuns(s *store, state *State) (notes []string, err error) {
 	gone, known := maps.Clone(k.losing), checkRuns{}
 	look := func(r *Run) bool {
@@ -614,8 +619,8 @@ func (k *checker) lostRuns(s *store, state *State) (notes []string, err error) {
 	return notes, err
 }
 
-// repairJournal moves the segments and the end of one that a start could not read into the folder aside. The mark goes
-// with them: it speaks for what is lost.
+// repairJournal moves the segments, and the end of one, that a start could not read into the folder aside. The mark
+// goes with them, since it covers events that are lost now.
 func (k *checker) repairJournal(aside string) (note string, err error) {
 	if k.cutAt >= 0 {
 		if err := k.cutTail(k.segments[k.keepTo-1].name, aside); err != nil {
@@ -638,8 +643,9 @@ func (k *checker) repairJournal(aside string) (note string, err error) {
 	return note, errors.Join(k.files.syncFolder(aside), k.files.syncFolder(storeJournal), k.files.syncFolder("."))
 }
 
-// blank copies the damaged lines of history and output to a file in the folder aside, durably, and then puts blanks in
-// their place: what the state knows of places in these files stays right. A last line without its end is cut off.
+// blank copies the damaged lines of history and output durably to a file in the folder aside. Then it overwrites them
+// with blanks, so that the places in these files which the state knows stay right. It cuts off a last line without its
+// newline.
 func (k *checker) blank(aside string) error {
 	kept, err := k.files.open(path.Join(aside, "lines"), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
@@ -684,7 +690,7 @@ func (k *checker) blank(aside string) error {
 	return nil
 }
 
-// cutTail copies the end of a segment to the folder aside, durably, and then makes the segment shorter.
+// cutTail copies the end of a segment durably to the folder aside, and then cuts it off.
 func (k *checker) cutTail(name, aside string) error {
 	if err := k.files.copyEnd(name, path.Join(aside, path.Base(name)), k.cutAt); err != nil {
 		return fmt.Errorf("keep damaged end: %w", err)

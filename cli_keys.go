@@ -69,9 +69,9 @@ type keysPlace struct {
 	found stateFound
 }
 
-// keysPlace finds the keys folder. It must be one that a principal asks: of the principal that answers, of the state
-// that a setting names, or one with a principal's key in it. The state folder must be there: whose it would be is not
-// known.
+// keysPlace finds the keys folder. A principal must use it: it is that of the principal that answers or of the state
+// folder that a setting names, or it has a principal's key in it. The state folder must exist, since nobody knows who
+// would own a new one.
 func (c *cli) keysPlace(ctx context.Context) (*keysPlace, error) {
 	found, err := c.stateFind(ctx)
 	if err != nil {
@@ -88,16 +88,20 @@ func (c *cli) keysPlace(ctx context.Context) (*keysPlace, error) {
 	case err != nil:
 		return nil, fmt.Errorf("open state folder: %w", err)
 	}
-	if _, err := os.Lstat(filepath.Join(p.dir, authServerKey)); err != nil && !found.set && !found.answered {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, found.nothing(exitRefused, "has no key of a principal in it")
-		}
+	if found.set || found.answered {
+		return p, nil
+	}
+	_, err = os.Lstat(filepath.Join(p.dir, authServerKey))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, found.nothing(exitRefused, "has no key of a principal in it")
+	case err != nil:
 		return nil, fmt.Errorf("look for the principal's key: %w", err)
 	}
 	return p, nil
 }
 
-// do opens the keys folder and hands it to fn, as the user to whom the state belongs.
+// do opens the keys folder, or makes it, and calls fn with it, as the owner of the state.
 func (p *keysPlace) do(fn func(d *authDir) error) error {
 	return p.owner.do(func() error {
 		d, err := authDirOpen(p.dir, true)
@@ -109,7 +113,7 @@ func (p *keysPlace) do(fn func(d *authDir) error) error {
 	})
 }
 
-// grants reads who gets in.
+// grants reads the authorized keys.
 func (p *keysPlace) grants() (grants []*authGrant, faults []error, err error) {
 	err = p.owner.do(func() error {
 		grants, faults, err = authReadFile(p.dir)
@@ -118,7 +122,7 @@ func (p *keysPlace) grants() (grants []*authGrant, faults []error, err error) {
 	return grants, faults, err
 }
 
-// showServerKey prints the principal's public key. It makes none.
+// showServerKey prints the principal's public key. It does not make one.
 func (c *cli) showServerKey(ctx context.Context) error {
 	p, err := c.keysPlace(ctx)
 	if err != nil {
@@ -214,7 +218,7 @@ func doAuthorize(ctx context.Context, c *cli, args []string) error {
 		return usageError("authorize --list takes no arguments")
 	case (f.fresh || f.remove) && len(args) != 1:
 		return usageError("authorize --new and --remove take one NAME")
-	case !f.list && !f.remove && !f.fresh && len(args) != 2:
+	case given == 0 && len(args) != 2:
 		return &exitError{code: exitUsage, err: errors.New("authorize takes a NAME and a KEY"),
 			hint: "cdktr authorize --new NAME --role ROLE makes the key as well"}
 	case !f.fresh && (f.file != "" || f.endpoint != ""):
@@ -247,9 +251,8 @@ func doAuthorize(ctx context.Context, c *cli, args []string) error {
 	return c.addGrant(p, g)
 }
 
-// newGrant makes a pair, writes the credential, then authorizes it: a credential that nobody has lets nobody in. The
-// file of
-// -o is where the caller may write, and its; all else is the work of the state's owner.
+// newGrant makes a pair, writes the credential, and then authorizes its key. If the last step fails, the credential
+// lets nobody in. The caller writes the file of -o, and owns it; the owner of the state does all else.
 func (c *cli) newGrant(p *keysPlace, g *authGrant) error {
 	endpoint, err := c.credentialEndpoint(p.found.listens)
 	if err != nil {
@@ -263,7 +266,7 @@ func (c *cli) newGrant(p *keysPlace, g *authGrant) error {
 	if err := keysCheck(g); err != nil {
 		return err
 	}
-	if err := p.free(g); err != nil { // before anything is made
+	if err := p.free(g); err != nil { // checked before anything is made
 		return err
 	}
 	var server curvePair
@@ -301,8 +304,8 @@ func (c *cli) newGrant(p *keysPlace, g *authGrant) error {
 	return nil
 }
 
-// credentialEndpoint gives the endpoint for a credential: what --endpoint says, or this box's name with the port where
-// the principal that answers listens, if one does, else with that of the settings.
+// credentialEndpoint gives the endpoint for a credential: that of --endpoint, else this box's name with the port on
+// which the principal listens, or, where none answers, with the port of the settings.
 func (c *cli) credentialEndpoint(listens []string) (string, error) {
 	endpoint := c.flags.endpoint
 	if endpoint == "" {
@@ -326,21 +329,22 @@ func (c *cli) credentialEndpoint(listens []string) (string, error) {
 	return endpoint, nil
 }
 
-// keysTCP gives the addresses, of those where a principal listens, at which a key lets in.
+// keysTCP gives the tcp addresses of those on which a principal listens: keys let in only there.
 func keysTCP(listens []string) []string {
 	return slices.DeleteFunc(slices.Clone(listens), func(at string) bool { return !strings.HasPrefix(at, "tcp:") })
 }
 
-// sayDeaf says, when somebody was let in, that the principal which answers listens nowhere for those with a key.
+// sayDeaf warns where the principal that answers listens at no address at which the new key could let anybody in.
 func (c *cli) sayDeaf(p *keysPlace) {
-	if p.found.answered && p.found.listens != nil && len(keysTCP(p.found.listens)) == 0 {
+	told := p.found.answered && p.found.listens != nil
+	if told && len(keysTCP(p.found.listens)) == 0 {
 		c.say("the principal that answers at " + p.found.endpoint +
 			" listens at no tcp:// address, so no key lets anybody in yet: start it with --bind tcp://ADDR:" +
 			keysPort + ", or set bind in its configuration")
 	}
 }
 
-// keysCheck holds a new grant against the rules.
+// keysCheck checks a new grant by itself.
 func keysCheck(g *authGrant) error {
 	if g.Role == "" {
 		return usageError("say with --role what %s may do: %s", g.Name, strings.Join(authRoles, ", "))
@@ -351,7 +355,7 @@ func keysCheck(g *authGrant) error {
 	return nil
 }
 
-// free holds a new grant against those that are there.
+// free checks that nobody has the name or the key of a new grant yet.
 func (p *keysPlace) free(g *authGrant) error {
 	grants, _, err := p.grants()
 	if err != nil {
@@ -360,7 +364,7 @@ func (p *keysPlace) free(g *authGrant) error {
 	return keysClash(grants, g)
 }
 
-// keysClash refuses a name or a key that is there already.
+// keysClash refuses a grant whose name or key another one has already.
 func keysClash(grants []*authGrant, g *authGrant) error {
 	for _, other := range grants {
 		switch {
@@ -380,7 +384,7 @@ func (c *cli) addGrant(p *keysPlace, g *authGrant) error {
 		return err
 	}
 	err := p.edit(func(text string) (string, error) {
-		grants, _ := authParse(authFile, []byte(text)) // again: another may have been quicker
+		grants, _ := authParse(authFile, []byte(text)) // checked again: somebody else may have been quicker
 		if err := keysClash(grants, g); err != nil {
 			return "", err
 		}
@@ -400,7 +404,7 @@ func (c *cli) addGrant(p *keysPlace, g *authGrant) error {
 	return err
 }
 
-// removeGrant takes the lines of a name out of the authorized file, and leaves all others as they are.
+// removeGrant removes the lines of a name from the authorized file, and leaves all others as they are.
 func (c *cli) removeGrant(p *keysPlace, name string) error {
 	err := p.edit(func(text string) (string, error) {
 		lines := strings.SplitAfter(text, "\n")
@@ -424,7 +428,7 @@ func (c *cli) removeGrant(p *keysPlace, name string) error {
 	return err
 }
 
-// edit changes the authorized file as a whole.
+// edit replaces the text of the authorized file.
 func (p *keysPlace) edit(change func(string) (string, error)) error {
 	return p.do(func(d *authDir) error { return d.edit(authFile, change) })
 }
@@ -466,7 +470,7 @@ func connectVerb() cliVerb {
 		examples: []string{"ssh hub cdktr connect --stdio", "cdktr ps --principal ssh://hub"}}
 }
 
-// doConnect is the far end of ssh://. Its words on standard error are what the other side reads when this fails.
+// doConnect is the far end of ssh://. When it fails, the person at the near end reads its standard error.
 func doConnect(ctx context.Context, c *cli, args []string) error {
 	if !c.flags.stdio || len(args) > 0 {
 		return usageError("want connect --stdio, and nothing else: people use --principal ssh://HOST, which starts " +

@@ -13,37 +13,39 @@ import (
 
 const watchHelp = "go on with a line for each change, until interrupted"
 
-// watchedLine is what is printed of one change: a row as JSON, or its text.
+// watchedLine is what is printed of one change: with --json the row, else the text.
 type watchedLine struct {
-	id   string // of the row, to leave out what would be printed twice
+	id   string // of the row; a line that repeats its row's last line is not printed
 	row  any
-	text string // harmless for a terminal, but for its colours
-	over bool   // no more of this row is to be expected: forget it
+	text string // safe for a terminal; the only escapes in it are colours
+	over bool   // the row will not change any more: forget it
 }
 
-// watchGone is the last line of a row, as JSON.
+// watchGone is the JSON of a row's last line, when the row is gone.
 type watchGone struct {
 	Workflow string `json:"workflow,omitempty"`
 	Agent    string `json:"agent,omitempty"`
 	Gone     bool   `json:"gone"`
 }
 
-// watchLines asks for the lists, and prints the lines that fn makes of each reply: of what there is, and then of what
-// changes, the newest last, with the time in front. A line that says what the one before of its row said is left out.
+// watchLines follows the lists, and prints the lines that fn makes of each reply, with the time in front: first those
+// of what there is, then those of what changes. With newestFirst the replies have the newest row first, and it is
+// printed last. A line that repeats its row's last line is left out.
 func (c *cli) watchLines(ctx context.Context, conn *client, n int, newestFirst bool,
 	fn func(r *Reply, live bool) []watchedLine) error {
-	told, live := map[string]string{}, false
-	var first []watchedLine
+	printed := map[string]string{} // the last line of each row
+	var first []watchedLine        // the lines of what there is
+	live := false                  // what there is has been printed
 	say := func(line watchedLine) error {
 		if c.flags.json {
 			return printJSON(c.out, line.row)
 		}
-		if told[line.id] == line.text {
+		if printed[line.id] == line.text {
 			return nil
 		}
-		told[line.id] = line.text
+		printed[line.id] = line.text
 		if line.over {
-			delete(told, line.id)
+			delete(printed, line.id)
 		}
 		_, err := fmt.Fprintln(termRaw(c.out), time.Now().Format("15:04:05"), line.text)
 		return err
@@ -73,7 +75,7 @@ func (c *cli) watchLines(ctx context.Context, conn *client, n int, newestFirst b
 	return err
 }
 
-// watchRuns is ps --watch: the active runs (with --all, the newest that have ended too), and each that changes.
+// watchRuns is ps --watch: the active runs (with --all or --state, the newest that have ended too), and their changes.
 func (c *cli) watchRuns(ctx context.Context, conn *client) error {
 	since, err := sinceOf(c.flags.since, time.Now())
 	if err != nil {
@@ -83,16 +85,27 @@ func (c *cli) watchRuns(ctx context.Context, conn *client) error {
 	return c.watchLines(ctx, conn, c.flags.n, true, func(r *Reply, live bool) []watchedLine {
 		var lines []watchedLine
 		for _, row := range r.Rows {
-			active := runActive(row.State)
-			if row.Run == nil || c.flags.workflow != "" && row.Workflow != c.flags.workflow || c.flags.state != "" &&
-				row.State != c.flags.state ||
-				!active && !live && !c.flags.all && c.flags.state == "" || row.Queued.Before(since.Time) {
+			if row.Run == nil || !c.watchWants(row, live) || row.Queued.Before(since.Time) {
 				continue
 			}
-			lines = append(lines, watchedLine{id: row.ID, row: row, text: p.watchedRun(row), over: !active})
+			over := !runActive(row.State)
+			lines = append(lines, watchedLine{id: row.ID, row: row, text: p.watchedRun(row), over: over})
 		}
 		return lines
 	})
+}
+
+// watchWants says whether the flags of ps --watch ask for a row. Runs that had ended before are left out, except where
+// --all or --state asks for them.
+func (c *cli) watchWants(row RunRow, live bool) bool {
+	f := c.flags
+	switch {
+	case f.workflow != "" && row.Workflow != f.workflow:
+		return false
+	case f.state != "":
+		return row.State == f.state
+	}
+	return live || f.all || runActive(row.State)
 }
 
 // watchedRun is a run in one line.
@@ -111,7 +124,7 @@ func (p *painter) watchedRun(row RunRow) string {
 	return p.paint(color, fmt.Sprintf("%s %-9s", glyph, row.State)) + "  " + p.paint("", rest)
 }
 
-// watchWorkflows is ls --watch: the workflows that match, and each that changes.
+// watchWorkflows is ls --watch: the workflows that match, and their changes.
 func (c *cli) watchWorkflows(ctx context.Context, conn *client, pattern string) error {
 	p := c.painter()
 	return c.watchLines(ctx, conn, 1, false, func(r *Reply, _ bool) []watchedLine {
@@ -157,7 +170,7 @@ func (p *painter) watchedWorkflow(w *WorkflowInfo) string {
 	return strings.Join(words, "  ")
 }
 
-// watchAgents is agents --watch: the agents, and each that changes.
+// watchAgents is agents --watch: the agents, and their changes.
 func (c *cli) watchAgents(ctx context.Context, conn *client) error {
 	p := c.painter()
 	return c.watchLines(ctx, conn, 1, false, func(r *Reply, _ bool) []watchedLine {

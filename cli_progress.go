@@ -1,5 +1,6 @@
-// cli_progress.go: a run as it goes, for whoever started it: on a terminal a line a task that is drawn over, else plain
-// lines on standard error, with the output of the tasks on standard output.
+// cli_progress.go: shows a run that goes on to the person who started it. On a terminal each task has a line that is
+// drawn again and again. Elsewhere each change is a line on standard error, and the output of the tasks goes to
+// standard output.
 
 package main
 
@@ -7,54 +8,62 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
 const (
-	progressTail = 10                     // last lines shown of a task that failed
-	progressTick = 200 * time.Millisecond // a running task's time is drawn so often
+	progressTail = 10                     // how many last lines are shown of a task that failed
+	progressTick = 200 * time.Millisecond // how often the time of a running task is drawn
 )
 
 // progress shows one run. Its methods may be called from any goroutine.
 type progress struct {
-	mu       sync.Mutex
-	out      io.Writer // task output, when it is not drawn over
+	// how it shows the run
+	out      io.Writer // for the output of the tasks, where it is not live
 	err      *painter
-	live     bool // draw over
-	output   bool // show all output on a terminal too
+	live     bool // it draws over its lines on a terminal
+	height   int  // of the terminal
+	output   bool // it shows all output on a terminal too
 	taskName bool
-	quiet    bool // with --json or --wait: say nothing
-	height   int
-	run      string
-	tasks    []TaskRun
-	index    map[string]int
-	last     map[string][]string // the last lines of each task
-	unended  map[string]string   // and what each has begun to write; only where it is drawn over
-	seen     map[string]time.Time
-	drawn    int // lines on the screen that are ours
-	began    time.Time
-	quit     chan struct{}
-	done     sync.WaitGroup
+	quiet    bool // it says nothing, with --json or --wait
+
+	mu      sync.Mutex // guards the fields below
+	run     string
+	tasks   []TaskRun
+	index   map[string]int       // where each task is in tasks
+	last    map[string][]string  // the last lines of each task
+	unended map[string]string    // the line that each task has begun; only where it is live
+	seen    map[string]time.Time // when each task was first seen running
+	drawn   int                  // how many lines on the screen it has drawn
+
+	quit chan struct{} // closed by end
+	done sync.WaitGroup
 }
 
 // progressNew begins to show a run.
 func progressNew(c *cli) *progress {
-	p := &progress{out: termRaw(c.out), err: painterOf(c.err, c.flags.color, c.getenv), output: c.flags.output,
-		taskName: c.flags.taskName,
-		quiet:    c.flags.json || c.flags.wait, index: map[string]int{}, last: map[string][]string{},
-		unended: map[string]string{}, seen: map[string]time.Time{}, began: time.Now(), quit: make(chan struct{})}
-	_, height, ok := termOf(c.err)
-	_, _, outOK := termOf(c.out)
-	p.height, p.live = height, ok && outOK && !p.quiet && c.getenv("TERM") != "dumb"
+	p := &progress{
+		out: termRaw(c.out), err: painterOf(c.err, c.flags.color, c.getenv),
+		output: c.flags.output, taskName: c.flags.taskName, quiet: c.flags.json || c.flags.wait,
+		index: map[string]int{}, last: map[string][]string{}, unended: map[string]string{},
+		seen: map[string]time.Time{}, quit: make(chan struct{}),
+	}
+	_, height, errTerminal := termOf(c.err)
+	_, _, outTerminal := termOf(c.out)
+	p.height = height
+	if errTerminal && outTerminal && c.getenv("TERM") != "dumb" {
+		p.live = !p.quiet
+	}
 	if p.live {
 		p.done.Go(p.runClock)
 	}
 	return p
 }
 
-// runClock draws running times. It wakes five times a second, and ends with the run.
+// runClock draws the times of running tasks. It wakes each progressTick, and ends with the run.
 func (p *progress) runClock() {
 	t := time.NewTicker(progressTick)
 	defer t.Stop()
@@ -105,7 +114,7 @@ func (p *progress) take(r *Reply) error {
 	return nil
 }
 
-// line takes one line of output: kept for the end, shown above the tasks, or written out.
+// line takes one line of output. It keeps the line for the end, and gives it to be shown above the tasks or writes it.
 func (p *progress) line(l *LogLine) ([]string, error) {
 	safe := textSafe(string(bytes.TrimRight(l.raw(), "\r")))
 	if l.N == 0 && p.live {
@@ -136,7 +145,7 @@ func printLine(w io.Writer, l *LogLine, name bool) error {
 	return err
 }
 
-// mute prints no more output of the tasks, for there is nobody who reads it.
+// mute ends the printing of output: nobody reads it any more.
 func (p *progress) mute() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -156,8 +165,11 @@ func (p *progress) task(t *TaskRun) {
 	if t.State == taskRunning && p.seen[t.Task].IsZero() {
 		p.seen[t.Task] = time.Now()
 	}
-	if p.live || p.quiet || known && before.State == t.State && before.Attempts == t.Attempts || !known &&
-		t.State == taskWaiting {
+	news := t.State != taskWaiting
+	if known {
+		news = before.State != t.State || before.Attempts != t.Attempts
+	}
+	if p.live || p.quiet || !news {
 		return
 	}
 	text := t.State
@@ -171,7 +183,7 @@ func (p *progress) task(t *TaskRun) {
 	fmt.Fprintln(p.err.w, p.err.paint(color, glyph), p.err.paint("", t.Task+" "+text))
 }
 
-// draw puts lines above, and the tasks anew below them.
+// draw draws the tasks again, below the lines of above.
 func (p *progress) draw(above []string) {
 	var b strings.Builder
 	if p.drawn > 0 {
@@ -185,20 +197,20 @@ func (p *progress) draw(above []string) {
 		b.WriteString(row + "\n")
 	}
 	p.drawn = len(rows)
-	io.WriteString(p.err.w, b.String()) // a terminal that is gone is noticed by the reader of its signals
+	io.WriteString(p.err.w, b.String()) // if the terminal is gone, a signal says so
 }
 
-// rows gives a line a task; those that do not fit the screen are counted.
+// rows gives a line for each task. Where not all fit on the screen, it leaves out idle tasks first and counts them.
 func (p *progress) rows() []string {
 	width := 4
 	for _, t := range p.tasks {
 		width = min(max(width, len(t.Task)), 32)
 	}
 	var rows []string
-	hidden := 0
+	hidden, room := 0, p.height-3
 	for _, t := range p.tasks {
-		if len(p.tasks) > p.height-3 && (t.State == taskWaiting || t.State == taskSucceeded ||
-			t.State == taskSkipped) || len(rows) >= p.height-3 {
+		idle := slices.Contains([]string{taskWaiting, taskSucceeded, taskSkipped}, t.State)
+		if len(rows) >= room || idle && len(p.tasks) > room {
 			hidden++
 			continue
 		}
@@ -216,11 +228,11 @@ func (p *progress) rows() []string {
 		} else if tail == "" && len(lines) > 0 {
 			tail = lines[len(lines)-1]
 		}
-		// A row that is longer than the screen is wide would take two lines, and not be drawn over.
+		// A row that is longer than a line of the screen would take two, and the next draw would miss one.
 		head := textCut(fmt.Sprintf("%-*s  %-9s %s  ", width, textCut(textSafe(t.Task), width), t.State, took),
 			p.err.width-3)
-		room := p.err.width - textWidth(head) - 3
-		rows = append(rows, p.err.paint(color, glyph)+" "+head+p.err.tint(colorDim, textCut(textSafe(tail), room)))
+		tailRoom := p.err.width - textWidth(head) - 3
+		rows = append(rows, p.err.paint(color, glyph)+" "+head+p.err.tint(colorDim, textCut(textSafe(tail), tailRoom)))
 	}
 	if hidden > 0 {
 		rows = append(rows, textCut(fmt.Sprintf("  ... and %d more tasks", hidden), p.err.width-1))
@@ -228,7 +240,7 @@ func (p *progress) rows() []string {
 	return rows
 }
 
-// end shows how the run ended, with the last lines of what failed.
+// end shows how the run ended, with the last lines of tasks that failed.
 func (p *progress) end(r *Run) {
 	close(p.quit)
 	p.done.Wait()

@@ -107,7 +107,7 @@ func (s *progressScreen) down() {
 func progressNewOn(screen *progressScreen) *progress {
 	return &progress{live: true, err: &painter{w: screen, width: screen.width, color: true}, out: screen,
 		height: screen.height, index: map[string]int{},
-		last: map[string][]string{}, unended: map[string]string{}, seen: map[string]time.Time{}, began: time.Now(),
+		last: map[string][]string{}, unended: map[string]string{}, seen: map[string]time.Time{},
 		quit: make(chan struct{})}
 }
 

@@ -1,4 +1,4 @@
-// cli_setup.go: the verbs that set things up and tell about this program.
+// cli_setup.go: the verbs init, config and version, which set things up and tell about this program.
 
 package main
 
@@ -27,7 +27,7 @@ var setupExamples embed.FS
 //go:embed licenses.gz
 var setupLicensesZip []byte
 
-// setupLicenses gives the licences of cdktr and of what is linked into it.
+// setupLicenses unpacks the licences of cdktr and of all code that is linked into it.
 func setupLicenses() ([]byte, error) {
 	zip, err := gzip.NewReader(bytes.NewReader(setupLicensesZip))
 	if err != nil {
@@ -46,8 +46,7 @@ func initVerb() cliVerb {
 		examples: []string{"cdktr init", "cdktr init /etc/cdktr"}}
 }
 
-// doInit writes what is not there yet, and never over anything. As root it does so as the user to whom the folder
-// belongs.
+// doInit makes a workflows folder with examples. It overwrites nothing. As root it acts as the owner of the folder.
 func doInit(_ context.Context, c *cli, args []string) error {
 	dir := "."
 	if len(args) > 1 {
@@ -107,7 +106,7 @@ func (c *cli) setupFolder(folder string) error {
 	return err
 }
 
-// setupExample writes an example to a file that is not there yet. One that is, is an fs.ErrExist.
+// setupExample writes an example to a new file. The error is fs.ErrExist if the file is there already.
 func setupExample(name, file string) error {
 	text, err := setupExamples.ReadFile("examples/" + name)
 	if err != nil {
@@ -121,7 +120,7 @@ func setupExample(name, file string) error {
 	return errors.Join(err, f.Close())
 }
 
-// explicitPath writes a path so that run takes it for a file.
+// explicitPath writes a path in a form that run takes for a file, not for an ID.
 func explicitPath(file string) string {
 	if filepath.IsAbs(file) {
 		return file

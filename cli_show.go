@@ -1,4 +1,4 @@
-// cli_show.go: the verbs show and graph: one workflow or one run, whole.
+// cli_show.go: the verbs show and graph, which tell all about one workflow or one run.
 
 package main
 
@@ -115,7 +115,7 @@ func (c *cli) showRun(r *Run) error {
 		if len(t.Earlier) == 0 {
 			continue
 		}
-		for k, a := range t.tries() { // each on a row of its own
+		for k, a := range t.tries() { // each try has a row of its own
 			if name := fmt.Sprint("  try ", a.Attempt); k < len(t.Earlier) {
 				row(name, taskFailed, "", true, a)
 			} else {
@@ -126,7 +126,7 @@ func (c *cli) showRun(r *Run) error {
 	return p.table([]string{"TASK", "STATE", "STARTED", "TOOK", "EXIT", "TRIES", "REASON"}, rows)
 }
 
-// ownTimes says when a run began and ended by its agent's own clock, where that is far off; "" where it is not.
+// ownTimes says when a run began and ended by the clock of its agent, if that is far off; else "".
 func ownTimes(r *Run) string {
 	if r.OwnStarted.IsZero() && r.OwnFinished.IsZero() {
 		return ""

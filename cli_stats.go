@@ -1,4 +1,4 @@
-// cli_stats.go: the verb stats: how a workflow has done, in numbers, bars and a calendar.
+// cli_stats.go: the verb stats, which tells how a workflow has done: in numbers, a histogram and a calendar.
 
 package main
 
@@ -52,7 +52,7 @@ func doStats(ctx context.Context, c *cli, args []string) error {
 	return err
 }
 
-// statsRate is the share of good runs among those that nobody cancelled.
+// statsRate writes the share of the runs that succeeded, among those that nobody cancelled.
 func statsRate(s *Stats) string {
 	if s.Succeeded+s.Failed+s.Crashed == 0 {
 		return "-"
@@ -60,7 +60,7 @@ func statsRate(s *Stats) string {
 	return fmt.Sprintf("%.1f%%", 100*s.Rate)
 }
 
-// statsHistogram draws a line a bucket.
+// statsHistogram draws a line for each bucket of durations.
 func (p *painter) statsHistogram(buckets []StatsBucket) string {
 	most := 0
 	for _, b := range buckets {
@@ -68,7 +68,7 @@ func (p *painter) statsHistogram(buckets []StatsBucket) string {
 	}
 	text := ""
 	for _, b := range buckets {
-		bar := strings.Repeat("#", (b.Count*statsBar+most-1)/most) // one run is seen, too
+		bar := strings.Repeat("#", (b.Count*statsBar+most-1)/most) // rounded up: one run shows
 		text += strings.TrimRight(fmt.Sprintf("  to %8s %6d %s", tookText(b.Upto), b.Count, bar), " ") + "\n"
 	}
 	if text != "" {
@@ -77,8 +77,8 @@ func (p *painter) statsHistogram(buckets []StatsBucket) string {
 	return text
 }
 
-// statsCalendar draws a column a week, the newest at the right, and a line a day of the week, with each day's worst
-// outcome.
+// statsCalendar draws the worst outcome of each day: a column for each week, the newest at the right, and a line for
+// each day of the week.
 func (p *painter) statsCalendar(days []StatsDay) string {
 	var b strings.Builder
 	b.WriteString("\n")

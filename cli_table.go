@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// painter prints to one stream, as wide and as coloured as that allows. What is written to w goes out as it is: what
-// comes from a file or a peer passes through paint or table before, which make it harmless.
+// painter prints to one stream, as wide and as coloured as that allows. What is written to w goes out as it is: text
+// that comes from a file or a peer must pass through paint or table, which make it harmless.
 type painter struct {
 	w     io.Writer
-	width int // 0: no terminal, nothing is cut
+	width int // of the terminal; 0: there is none, and nothing is cut
 	color bool
 }
 
@@ -39,7 +39,8 @@ func (p *painter) tint(color, text string) string {
 	return color + text + colorReset
 }
 
-// stateLooks gives glyph and colour of a state of a run or a task. The glyph and the word say it without the colour.
+// stateLooks gives the glyph and the colour of a state of a run or a task. The glyph is enough where there is no
+// colour.
 func stateLooks(state string) (glyph, color string) {
 	switch state {
 	case runQueued:
@@ -62,7 +63,7 @@ func stateLooks(state string) (glyph, color string) {
 	return "?", colorRed
 }
 
-// state gives a state as glyph and word, in its colour, and padded to width.
+// state gives a state as a cell: glyph and word, in its colour.
 func (p *painter) state(state string) tableCell {
 	glyph, color := stateLooks(state)
 	return tableCell{glyph + " " + state, color}
@@ -74,7 +75,7 @@ type tableCell struct{ text, color string }
 // cell makes a cell without colour.
 func cell(format string, args ...any) tableCell { return tableCell{text: fmt.Sprintf(format, args...)} }
 
-// table prints rows under a heading, in columns as wide as they need; on a terminal the last column is cut to fit.
+// table prints rows under a heading. Each column is as wide as its widest cell; on a terminal the last one is cut.
 func (p *painter) table(heads []string, rows [][]tableCell) error {
 	all := make([][]tableCell, 0, len(rows)+1)
 	head := make([]tableCell, len(heads))
@@ -110,8 +111,8 @@ func (p *painter) table(heads []string, rows [][]tableCell) error {
 	return err
 }
 
-// printJSON prints one object on a line of its own, in one write. What it holds is for jq and grep, not for a web page:
-// an & stays an &. Nothing in it does anything to a terminal, see textJSON.
+// printJSON prints one object on a line of its own, in one write. It is for jq and grep, not for a web page: an & stays
+// an &. It is harmless for a terminal (textJSON).
 func printJSON(w io.Writer, v any) error {
 	line, err := jsonText(v)
 	if err != nil {
@@ -121,13 +122,13 @@ func printJSON(w io.Writer, v any) error {
 	return err
 }
 
-// printText prints text in one line, whatever is in it.
+// printText prints text in one line, even if the text has line breaks or escapes in it.
 func printText(w io.Writer, text string) error {
 	_, err := fmt.Fprintln(w, textSafe(text))
 	return err
 }
 
-// countText gives a number of things, as "1 file" or "2 files".
+// countText writes a number of things, as "1 file" or "2 files".
 func countText(n int, thing string) string {
 	if n != 1 {
 		thing += "s"
@@ -135,7 +136,7 @@ func countText(n int, thing string) string {
 	return fmt.Sprintf("%d %s", n, thing)
 }
 
-// timeText gives a time as people read it: local, the date only when it is not today.
+// timeText writes a time for people: in local time, with the date only where it is not today's.
 func timeText(t Stamp, now time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -150,11 +151,11 @@ func timeText(t Stamp, now time.Time) string {
 	return local.Format("2006-01-02 15:04")
 }
 
-// tookText gives how long something took, as 0.3s, 12.3s, 2:14, 1:02:14.
+// tookText writes how long something took, as 0.3s, 12.3s, 2:14, 1:02:14.
 func tookText(seconds float64) string {
 	s := int(seconds)
 	switch {
-	case seconds < 59.95: // what is more would be written as 60.0s
+	case seconds < 59.95: // a longer time would be rounded to 60.0s
 		return fmt.Sprintf("%.1fs", seconds)
 	case s < 3600:
 		s = max(s, 60)
@@ -163,7 +164,7 @@ func tookText(seconds float64) string {
 	return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
 }
 
-// facts prints names and values in two columns, leaving out what has no value.
+// facts prints pairs of names and values in two columns, without those that have no value.
 func (p *painter) facts(pairs ...string) {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] != "" && pairs[i+1] != "-" {

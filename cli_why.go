@@ -1,4 +1,4 @@
-// cli_why.go: the verbs why and next: what became of the fires of a workflow, and when it fires next.
+// cli_why.go: the verbs why and next: what became of a workflow's past fires, and when the next ones come.
 
 package main
 
@@ -18,7 +18,6 @@ func whyVerb() cliVerb {
 		examples: []string{"cdktr why etl.daily", "cdktr why etl.daily 2026-03-08T02:30"}}
 }
 
-// doWhy is the verb why.
 func doWhy(ctx context.Context, c *cli, args []string) error {
 	if len(args) < 1 || len(args) > 2 {
 		return usageError("why takes a workflow ID and, if you like, a TIME")
@@ -67,7 +66,7 @@ func doWhy(ctx context.Context, c *cli, args []string) error {
 	return c.whyNow(p, r, now)
 }
 
-// whyNow says what the next tick meets.
+// whyNow says when the next tick comes, and what may keep it from firing.
 func (c *cli) whyNow(p *painter, r *Reply, now time.Time) error {
 	if len(r.Workflows) == 0 {
 		p.facts("file", "there is none any more: nothing will fire")
@@ -99,7 +98,6 @@ func nextVerb() cliVerb {
 		}}
 }
 
-// doNext is the verb next.
 func doNext(ctx context.Context, c *cli, args []string) error {
 	zone, err := nextZone(c)
 	if err != nil {
@@ -113,7 +111,7 @@ func doNext(ctx context.Context, c *cli, args []string) error {
 		}
 	}
 	var fires []Fire
-	given := false // --cron "" is an expression too, and a wrong one
+	given := false // whether --cron is; --cron '' is too, and wrong
 	c.flags.Visit(func(f *flag.Flag) { given = given || f.Name == "cron" })
 	switch {
 	case given && len(args) > 0:
@@ -154,7 +152,7 @@ func doNext(ctx context.Context, c *cli, args []string) error {
 	return nil
 }
 
-// nextZone is the zone that next works in: --tz, else the settings'.
+// nextZone is the time zone of next: that of --tz, else that of the settings.
 func nextZone(c *cli) (*time.Location, error) {
 	if c.flags.tz == "" {
 		return c.zone()
