@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 )
 
 const (
@@ -102,10 +103,13 @@ func (a *agent) tellLeft() {
 
 // sortedLeft gives the table in an order.
 func (a *agent) sortedLeft() []agentLeft {
-	return slices.SortedFunc(maps.Values(a.left), func(x, y agentLeft) int {
+	list := slices.Collect(maps.Values(a.left))
+	sort.Slice(list, func(i, j int) bool {
+		x, y := &list[i], &list[j]
 		return cmp.Or(cmp.Compare(x.Run, y.Run), cmp.Compare(x.Lease, y.Lease), cmp.Compare(x.Task, y.Task),
-			cmp.Compare(x.Attempt, y.Attempt))
+			cmp.Compare(x.Attempt, y.Attempt)) < 0
 	})
+	return list
 }
 
 // heldLeft gives the table as it is told.

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sort"
 	"strings"
 	"syscall"
 	"time"
@@ -222,7 +223,8 @@ func (c *config) list() []configValue {
 			}
 		}
 	}
-	slices.SortFunc(list[len(configKeys):], func(a, b configValue) int { return strings.Compare(a.Key, b.Key) })
+	contexts := list[len(configKeys):]
+	sort.Slice(contexts, func(i, j int) bool { return contexts[i].Key < contexts[j].Key })
 	return list
 }
 
@@ -484,7 +486,7 @@ func configContexts(n *yaml.Node) (contexts []configContext, err error) {
 		}
 		contexts = append(contexts, k)
 	}
-	slices.SortFunc(contexts, func(a, b configContext) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(contexts, func(i, j int) bool { return contexts[i].Name < contexts[j].Name })
 	return contexts, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -456,7 +457,7 @@ func (s *compatSearch) add(at time.Time, text string) {
 
 // trim sorts what was found and keeps the newest of it.
 func (s *compatSearch) trim(limit int) {
-	slices.SortStableFunc(s.found, func(a, b compatFound) int { return a.at.Compare(b.at) })
+	sort.SliceStable(s.found, func(i, j int) bool { return s.found[i].at.Before(s.found[j].at) })
 	first, kept := len(s.found), 0
 	for first > 0 && kept+len(s.found[first-1].text)+1 <= limit {
 		first--

@@ -4,9 +4,9 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"slices"
+	"sort"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -77,7 +77,7 @@ func (ps *procs) denied(m procMember) bool { return errors.Is(ps.kill(m.pid, 0),
 // leftOf describes those of the members that cannot be ended; with spent, all that live.
 func (ps *procs) leftOf(members []procMember, spent bool) (left []procLeft) {
 	members = slices.Clone(members)
-	slices.SortFunc(members, func(a, b procMember) int { return cmp.Compare(a.pid, b.pid) })
+	sort.Slice(members, func(i, j int) bool { return members[i].pid < members[j].pid })
 	for _, m := range members {
 		if len(left) == procMaxLeft {
 			break

@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 )
@@ -123,8 +124,9 @@ func (a *attention) items(grant *authGrant, now time.Time) (items []AttentionIte
 	for i := range items {
 		if item := &items[i]; len(item.members) > 0 {
 			item.Key = stateKey("cause", item.Kind, attentionCause(item))
-			slices.SortFunc(item.members, func(x, y AttentionItem) int {
-				return cmp.Or(y.Last.Compare(x.Last.Time), cmp.Compare(x.Workflow, y.Workflow))
+			sort.Slice(item.members, func(i, j int) bool {
+				x, y := &item.members[i], &item.members[j]
+				return cmp.Or(y.Last.Compare(x.Last.Time), cmp.Compare(x.Workflow, y.Workflow)) < 0
 			})
 			item.sum()
 		}
@@ -294,9 +296,10 @@ func (l *looks) lookAttention(c *opCall) {
 	if !ok {
 		return
 	}
-	slices.SortFunc(items, func(a, b AttentionItem) int {
-		return cmp.Or(cmp.Compare(attentionRank(a), attentionRank(b)), b.Last.Compare(a.Last.Time),
-			cmp.Compare(a.Key, b.Key))
+	sort.Slice(items, func(i, j int) bool {
+		a, b := &items[i], &items[j]
+		return cmp.Or(cmp.Compare(attentionRank(*a), attentionRank(*b)), b.Last.Compare(a.Last.Time),
+			cmp.Compare(a.Key, b.Key)) < 0
 	})
 	count := len(items)
 	if i := slices.IndexFunc(items, func(item AttentionItem) bool { return item.Key == c.req.After }); i >= 0 {

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 	"unicode"
@@ -92,11 +93,9 @@ func workflowParseAt(file, id string, data []byte, clock workflowClock) (*Workfl
 	} else {
 		r.errorf(root, "want a map of keys such as schedule and tasks, not %s", workflowKind(root))
 	}
-	slices.SortStableFunc(r.faults, func(a, b workflowFault) int {
-		if a.Line != b.Line {
-			return a.Line - b.Line
-		}
-		return a.Col - b.Col
+	sort.SliceStable(r.faults, func(i, j int) bool {
+		a, b := &r.faults[i], &r.faults[j]
+		return a.Line < b.Line || a.Line == b.Line && a.Col < b.Col
 	})
 	faults := slices.Compact(r.faults) // each alias (*name) repeats the faults of its anchor
 	if r.unshown > 0 {
