@@ -1,5 +1,5 @@
-// view.go: what all screens of the terminal UI have in common: areas, the looks of states, times, tables. The files of
-// this room draw, each from a struct that says all it shows, into a grid: no clock, no connection, no keys.
+// view.go: what all screens of the terminal UI have in common: areas, the looks of states, times, and a pen. The files
+// of this room draw into a grid. Each draws from a struct that holds all it shows, and has no clock and no connection.
 
 package main
 
@@ -11,8 +11,8 @@ import (
 // viewArea is a part of the screen, in cells.
 type viewArea struct{ x, y, w, h int }
 
-// viewLooks gives the glyph, the word and the style of a state of a run, a task or an agent. Glyph and word say it all:
-// colour comes second, and the attributes stand in for it where there is none.
+// viewLooks gives the glyph, the word and the style of a state of a run, a task or an agent. Glyph and word alone say
+// which state it is; colour only helps, and where there is none the attributes do.
 func viewLooks(state string) (glyph, word string, style termStyle) {
 	switch state {
 	case runQueued:
@@ -43,7 +43,7 @@ func viewLooks(state string) (glyph, word string, style termStyle) {
 	return "?", state, styleRed
 }
 
-// viewTook gives a duration in the fewest letters: 0:02, 2:14, 1:02:14, 3d04h.
+// viewTook writes a duration in few letters: 0:02, 2:14, 1:02:14, 3d04h.
 func viewTook(d time.Duration) string {
 	s := int(max(d, 0) / time.Second)
 	switch {
@@ -55,7 +55,7 @@ func viewTook(d time.Duration) string {
 	return fmt.Sprintf("%dd%02dh", s/86400, s/3600%24)
 }
 
-// viewSince gives how long something took or, while it goes on, has taken at now; "-" before it began.
+// viewSince gives how long something took, or has taken until now while it goes on; "-" before it began.
 func viewSince(started, finished Stamp, now time.Time) string {
 	switch {
 	case started.IsZero():
@@ -66,8 +66,8 @@ func viewSince(started, finished Stamp, now time.Time) string {
 	return viewTook(finished.Sub(started.Time))
 }
 
-// viewWhen gives a time as people read it, in at most 12 columns and in the zone of now: the time of day, before it the
-// weekday where it is within six days, else the date.
+// viewWhen writes a time for people, in at most 12 columns and in the zone of now: the time of day where it is today,
+// with the weekday where it is within six days, else the date.
 func viewWhen(t Stamp, now time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -84,23 +84,21 @@ func viewWhen(t Stamp, now time.Time) string {
 	return at.Format("2006-01-02")
 }
 
-// Drawing within one area of the screen. Whatever is written through a pen ends at the edges of its area,
-// so that a screen need not count columns twice.
-
-// viewPen writes into an area of a grid, with places counted from the area's upper left corner.
+// viewPen writes into an area of a grid. Columns and rows count from the area's upper left corner, and what is written
+// ends at its edges, so that a screen need not check them.
 type viewPen struct {
 	g *termGrid
 	viewArea
 }
 
-// part gives a pen for a part of the area, cut where it would leave it.
+// part gives a pen for a part of the area, cut at the area's edges.
 func (p viewPen) part(x, y, w, h int) viewPen {
 	x, y = min(max(x, 0), max(p.w, 0)), min(max(y, 0), max(p.h, 0))
 	w, h = min(max(w, 0), p.w-x), min(max(h, 0), p.h-y)
 	return viewPen{p.g, viewArea{p.x + x, p.y + y, max(w, 0), max(h, 0)}}
 }
 
-// room gives how many of w cells from x on in row y are within the area.
+// room gives how many of the w cells from x on in row y are within the area.
 func (p viewPen) room(x, y, w int) int {
 	if x < 0 || y < 0 || y >= p.h {
 		return 0
@@ -108,7 +106,7 @@ func (p viewPen) room(x, y, w int) int {
 	return max(min(w, p.w-x), 0)
 }
 
-// put writes text from x on, as far as the area goes, and gives the column behind it.
+// put writes text from x on, up to the edge of the area, and gives the column behind it.
 func (p viewPen) put(x, y int, style termStyle, s string) int {
 	if p.room(x, y, 1) == 0 {
 		return x
@@ -116,7 +114,7 @@ func (p viewPen) put(x, y int, style termStyle, s string) int {
 	return p.g.putTo(p.x+x, p.y+y, p.x+p.w, style, s) - p.x
 }
 
-// cell is the grid's: w columns of text, cut with a mark or filled with blanks. It gives the column behind them.
+// cell writes text into w columns, cut with a mark or filled with blanks. It gives the column behind them.
 func (p viewPen) cell(x, y, w int, style termStyle, s string) int {
 	w = p.room(x, y, w)
 	if w > 0 {
@@ -125,7 +123,7 @@ func (p viewPen) cell(x, y, w int, style termStyle, s string) int {
 	return x + w
 }
 
-// right is cell with the text at the right edge.
+// right is cell with the text at the right end of its columns.
 func (p viewPen) right(x, y, w int, style termStyle, s string) int {
 	w = p.room(x, y, w)
 	if w > 0 {
@@ -134,7 +132,7 @@ func (p viewPen) right(x, y, w int, style termStyle, s string) int {
 	return x + w
 }
 
-// line fills w cells with one letter of ASCII.
+// line fills w cells with one ASCII letter.
 func (p viewPen) line(x, y, w int, style termStyle, letter rune) {
 	for end := x + p.room(x, y, w); x < end; x++ {
 		p.g.set(p.x+x, p.y+y, letter, 1, style)
@@ -156,7 +154,7 @@ func (p viewPen) clear() {
 	}
 }
 
-// park puts the terminal's cursor at the start of row y, where the selected row has its mark.
+// park puts the terminal's cursor at the start of row y, where a selected row has its mark.
 func (p viewPen) park(y int) {
 	if p.room(0, y, 1) > 0 {
 		p.g.cursorX, p.g.cursorY = p.x, p.y+y

@@ -1,5 +1,5 @@
-// view_dialog.go: questions before something is done that cannot be taken back. The answer is no unless it is given:
-// enter is no, and what is pasted is no answer at all. Draws a box; no clock, no connection.
+// view_dialog.go: a question before something that cannot be undone, and the form for the parameters of a run. A
+// question is answered yes only by a key for that: enter means no, and pasted text means nothing.
 
 package main
 
@@ -11,8 +11,8 @@ import (
 
 const viewDialogWidth = 63 // columns of the box, where the screen has them
 
-// viewDialog is a question. Without Word, y is yes, and n, enter and esc are no; with it, the word must be typed and
-// enter pressed.
+// viewDialog is a question. Without Word, y means yes, and n, enter and esc mean no. With Word, yes is the word and
+// enter.
 type viewDialog struct {
 	Title   string
 	Lines   []string // what will happen
@@ -57,8 +57,7 @@ func (d *viewDialog) keyPlain(k termKey) viewAnswer {
 	return viewOpen
 }
 
-// draw shows the box in the middle of an area. Where it is too low for all of them, lines are left out, which a mark
-// says, and never the answers.
+// draw shows the box in the middle of an area. In a low area it leaves out lines, with a mark, and never the answers.
 func (d *viewDialog) draw(g *termGrid, a viewArea) {
 	w := min(viewDialogWidth, a.w)
 	inner := w - 4
@@ -115,8 +114,8 @@ func (d *viewDialog) button(key, what string) string {
 	return "[ " + key + "  " + what + " ]"
 }
 
-// answers gives the last rows of the box: the buttons at the right, side by side where there is room; or what to type,
-// in whose last row it is typed.
+// answers gives the last rows of the box: the buttons, side by side where there is room, or what to type. The user
+// types in the last of them.
 func (d *viewDialog) answers(w int) []string {
 	if d.Word != "" {
 		ask := "Type " + textCut(d.Word, max(w-5, 2)) + " to confirm:  "
@@ -151,7 +150,7 @@ func viewFold(text string, w int) []string {
 		}
 		for textWidth(word) > w {
 			cut := viewLogFit(word, max(w, 1))
-			if cut == len(word) { // a letter that is wider than all there is
+			if cut == len(word) { // one letter that is wider than w
 				break
 			}
 			rows, word = append(rows, word[:cut]), word[cut:]
@@ -161,15 +160,13 @@ func viewFold(text string, w int) []string {
 	return append(rows, row)
 }
 
-// The form for the parameters of a workflow that is to be run. What it lets pass, the principal lets pass. No
-// clock, no connection.
-
-// viewForm is the parameters, one a row, and the row that keys go to.
+// viewForm is the parameters of a workflow that will run, one a row, and the row that keys go to. The principal accepts
+// what the form accepts.
 type viewForm struct {
 	fields []viewField
 	focus  int
 	top    int  // the first row on the screen
-	tried  bool // to submit it: now what is missing is shown as a fault
+	tried  bool // to submit it: since then it shows missing values as faults
 }
 
 // viewField is one parameter.
@@ -177,12 +174,12 @@ type viewField struct {
 	name    string
 	param   Param
 	pattern *regexp.Regexp
-	bad     string // why the pattern itself is none
+	bad     string // why the pattern is not valid
 	in      viewInput
 	start   string // what was in it at first
 }
 
-// viewFormNew makes a form from the parameters of a workflow, with the defaults filled in, in the order of their names.
+// viewFormNew makes a form from the parameters of a workflow, by name, with the defaults filled in.
 func viewFormNew(params map[string]Param) *viewForm {
 	f := &viewForm{}
 	for _, name := range sortedKeys(params) {
@@ -201,7 +198,7 @@ func viewFormNew(params map[string]Param) *viewForm {
 	return f
 }
 
-// fill puts in what an earlier run was given.
+// fill puts in the values of an earlier run.
 func (f *viewForm) fill(params map[string]string) {
 	for i := range f.fields {
 		if value, ok := params[f.fields[i].name]; ok && value != f.fields[i].param.Default {
@@ -214,17 +211,17 @@ func (f *viewForm) fill(params map[string]string) {
 	}
 }
 
-// value gives what a field says, and whether that must be sent. A field that was not touched says the default itself,
-// also where a line cannot show it.
+// value gives the value of a field, and whether it must be sent. An untouched field means the default, even where a
+// line cannot show that.
 func (field *viewField) value() (value string, given bool) {
 	value = field.in.String()
 	if value == field.start {
 		value = field.param.Default
 	}
-	return value, value != field.param.Default // one that is required has none
+	return value, value != field.param.Default // a required field has no default
 }
 
-// fault says what is wrong with a field, "" where nothing is. What is missing is a fault too.
+// fault says what is wrong with a field, "" where nothing is. A missing value is a fault too.
 func (field *viewField) fault() string {
 	value, given := field.value()
 	switch {
@@ -240,8 +237,8 @@ func (field *viewField) fault() string {
 	return ""
 }
 
-// values gives the parameters to send: those that are required, and those that are not the default. It is false while
-// something is wrong with one.
+// values gives the parameters to send: the required ones, and those that differ from the default. It gives false while
+// a field has a fault.
 func (f *viewForm) values() (map[string]string, bool) {
 	values := map[string]string{}
 	for i := range f.fields {
@@ -256,8 +253,8 @@ func (f *viewForm) values() (map[string]string, bool) {
 	return values, true
 }
 
-// key takes a key: up, down and tab go between the fields, enter goes on and, in the last one, submits, as ^S does
-// anywhere; esc leaves. A form with a fault is not submitted: keys go to the first one.
+// key takes a key. Up, down and tab go between the fields. Enter goes to the next one, and submits in the last; ^S
+// submits anywhere; esc leaves. A form with a fault is not submitted: keys go to the first field that has one.
 func (f *viewForm) key(k termKey) viewAnswer {
 	last := len(f.fields) - 1
 	switch {
@@ -293,8 +290,8 @@ func (f *viewForm) submit() viewAnswer {
 	return viewOpen
 }
 
-// draw shows the fields, each with its fault or what it is for, and at the bottom what there is to know of the one
-// that keys go to. The cursor is parked in that one.
+// draw shows the fields, each with its fault or its description, and at the bottom the facts of the field that keys go
+// to. The cursor is parked in that field.
 func (f *viewForm) draw(g *termGrid, a viewArea) {
 	p := viewPen{g, a}
 	p.clear()
@@ -327,7 +324,7 @@ func (f *viewForm) draw(g *termGrid, a viewArea) {
 	}
 }
 
-// drawField shows one field: its name, where keys go with a mark, a star where it is required, the input, and a note.
+// drawField shows one field: a mark where keys go to it, its name, a star if it is required, the input, and a note.
 func (f *viewForm) drawField(p viewPen, y, name int, field *viewField, current bool) {
 	style := termStyle(0)
 	if current {

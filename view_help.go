@@ -1,11 +1,11 @@
-// view_help.go: the keys, and what the glyphs mean. Its rows come from the table of keys, so that none is missing. No
-// clock, no connection, no keys of its own.
+// view_help.go: the help: the keys, and what the glyphs mean. Its rows come from the tables of keys, so none is
+// missing.
 
 package main
 
 import "fmt"
 
-// viewHelpWide is the width from which on the command stands beside its key; below, it has a row of its own.
+// viewHelpWide is the width from which the command stands beside its key. In less, it has a row of its own.
 const viewHelpWide = 72
 
 // viewHelpRow is one key: its group, what it does, and the command that does the same, if there is one.
@@ -25,7 +25,7 @@ type viewHelpLine struct {
 	style            termStyle // of keys
 }
 
-// viewHelpStates are the states that a glyph is explained of.
+// viewHelpStates are the states whose glyphs the help explains.
 var viewHelpStates = []struct{ state, what string }{
 	{runQueued, "waits for an agent with room for it"},
 	{taskWaiting, "waits for a task before it"},

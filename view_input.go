@@ -1,5 +1,5 @@
-// view_input.go: one line that is typed: the prompts, and the fields of a form. It has the keys of a shell's line, what
-// was typed before, and completes words. Draws into one row; no clock, no connection.
+// view_input.go: one line that the user types, in a prompt or a field of a form, and what finds the typed text in a
+// log. The line has the keys of a shell, a history, and completion of words.
 
 package main
 
@@ -14,29 +14,32 @@ import (
 
 const (
 	viewInputMax     = 4096 // letters of a line; what is typed beyond them is dropped
-	viewInputHistory = 100  // lines that are kept of those typed before
+	viewInputHistory = 100  // lines of the history
 )
 
-// viewAnswer is what a key made of something that is asked.
+// viewAnswer is what a key made of a question.
 type viewAnswer uint8
 
 const (
-	viewOpen viewAnswer = iota // it is still asked
+	viewOpen viewAnswer = iota // not answered yet
 	viewYes
 	viewNo
 )
 
-// viewInput is a line and the place in it where letters go. Its prompt stands before it: "/", ":" or "&". The zero
-// viewInput is empty.
+// viewInput is a line and the cursor in it. Its prompt stands before it: "/", ":" or "&". The zero viewInput is empty.
 type viewInput struct {
-	prompt    string
-	text      []rune
-	cursor    int        // letters before the cursor
-	hidden    int        // letters left of the screen
-	history   []string   // oldest first
-	stepsBack int        // lines gone back in it
-	typedLine string     // while back is not 0: what was typed before
-	choices   viewChoice // while a word is completed
+	prompt string
+	text   []rune
+	cursor int // letters before it
+	hidden int // letters left of the screen
+
+	// The history, the oldest line first; how many lines back in it the line is; and, while that is not 0, the line
+	// that was typed.
+	history   []string
+	stepsBack int
+	typedLine string
+
+	choices viewChoice // while a word is completed
 }
 
 // viewChoice is the words that one completion offers, and which of them stands in the line.
@@ -46,7 +49,7 @@ type viewChoice struct {
 	start int // letters before the word
 }
 
-// set begins anew with a text. The history stays.
+// set starts again with a text. The history stays.
 func (in *viewInput) set(prompt, text string) {
 	in.prompt, in.text, in.cursor, in.hidden, in.stepsBack, in.choices = prompt, nil, 0, 0, 0, viewChoice{}
 	in.insert(text)
@@ -55,14 +58,14 @@ func (in *viewInput) set(prompt, text string) {
 // String gives the line as it is.
 func (in *viewInput) String() string { return string(in.text) }
 
-// word gives the word that the cursor is at the end of, which complete completes, and all that stands before it.
+// word gives the word before the cursor, which complete completes, and all that stands before that word.
 func (in *viewInput) word() (before, word string) {
 	start := in.typedStart()
 	return string(in.text[:start]), string(in.text[start:in.cursor])
 }
 
-// key takes a key. Enter is yes, and puts the line in the history; esc, ^C, and a backspace with nothing to delete are
-// no. Keys that mean nothing here do nothing; tab is one of them, see complete.
+// key takes a key. Enter means yes, and puts the line into the history. Esc, ^C, and a backspace in an empty line mean
+// no. Other keys that mean nothing here do nothing; so does tab: see complete.
 func (in *viewInput) key(k termKey) viewAnswer {
 	in.choices = viewChoice{}
 	switch k.Code {
@@ -155,7 +158,7 @@ func (in *viewInput) keyCtrl(letter rune) viewAnswer {
 	return viewOpen
 }
 
-// insert puts text in at the cursor: what can be seen of it, a tab as a blank.
+// insert puts the visible letters of a text in at the cursor, a tab as a blank.
 func (in *viewInput) insert(text string) {
 	var letters []rune
 	for i := 0; i < len(text) && len(in.text)+len(letters) < viewInputMax; {
@@ -169,7 +172,7 @@ func (in *viewInput) insert(text string) {
 	in.cursor += len(letters)
 }
 
-// remove takes out the letters from one to before another, as far as there are any.
+// remove takes out the letters between two places in the line.
 func (in *viewInput) remove(from, to int) {
 	from, to = max(from, 0), min(to, len(in.text))
 	if from < to {
@@ -178,7 +181,7 @@ func (in *viewInput) remove(from, to int) {
 	}
 }
 
-// step gives the place one letter on, with the marks that lie on it, or one back.
+// step gives the place one letter on, or with -1 back. Marks belong to their letter.
 func (in *viewInput) step(dir int) int {
 	at := min(max(in.cursor+dir, 0), len(in.text))
 	for at > 0 && at < len(in.text) && textRuneWidth(in.text[at]) == 0 {
@@ -187,7 +190,7 @@ func (in *viewInput) step(dir int) int {
 	return at
 }
 
-// wordStep gives the place behind the word that follows, or with -1 at the start of the one before.
+// wordStep gives the place behind the next word, or with -1 the start of the word before.
 func (in *viewInput) wordStep(dir int) int {
 	if dir < 0 {
 		return in.wordStart()
@@ -202,7 +205,7 @@ func (in *viewInput) wordStep(dir int) int {
 	return at
 }
 
-// wordStart gives where the word before the cursor starts; behind blanks that is the one before them.
+// wordStart gives the start of the word before the cursor, over blanks if there are any.
 func (in *viewInput) wordStart() int {
 	at := in.cursor
 	for at > 0 && in.text[at-1] == ' ' {
@@ -214,7 +217,7 @@ func (in *viewInput) wordStart() int {
 	return at
 }
 
-// typedStart gives where the word that the cursor is at the end of starts; behind a blank that is the cursor.
+// typedStart gives the start of the word that ends at the cursor. Behind a blank that is the cursor itself.
 func (in *viewInput) typedStart() int {
 	at := in.cursor
 	for at > 0 && in.text[at-1] != ' ' {
@@ -223,7 +226,7 @@ func (in *viewInput) typedStart() int {
 	return at
 }
 
-// remember puts the line at the end of the history, where it was not the last one anyway.
+// remember puts the line at the end of the history, unless it is there already.
 func (in *viewInput) remember() {
 	line := in.String()
 	if n := len(in.history); line != "" && (n == 0 || in.history[n-1] != line) {
@@ -232,7 +235,7 @@ func (in *viewInput) remember() {
 	in.stepsBack = 0
 }
 
-// recall goes n lines back in the history; with -1 forth, at last to what was typed.
+// recall goes n lines back in the history, or with -1 forward, and at last to the line that was typed.
 func (in *viewInput) recall(n int) {
 	if in.stepsBack+n < 0 || in.stepsBack+n > len(in.history) {
 		return
@@ -248,9 +251,9 @@ func (in *viewInput) recall(n int) {
 	in.stepsBack = back
 }
 
-// complete completes the word before the cursor. candidates are the words that may stand there: those that begin with
-// what was typed are offered. The first call puts in what they have in common; if that is no more than what was typed,
-// and from the second call on, they are gone through, forward or with -1 backward, and candidates are not looked at.
+// complete completes the word before the cursor with those candidates that begin with it. The first call puts in what
+// they have in common. If that is nothing new, and from the second call on, it goes through them, forward or with -1
+// backward; those calls do not look at candidates.
 func (in *viewInput) complete(dir int, candidates []string) {
 	c := in.choices
 	if c.words == nil {
@@ -294,7 +297,7 @@ func (in *viewInput) replace(start int, text string) {
 	in.insert(text)
 }
 
-// viewCommon gives what two texts begin with, in whole letters.
+// viewCommon gives the letters that both texts begin with.
 func viewCommon(a, b string) string {
 	for i, r := range a {
 		if !strings.HasPrefix(b[i:], string(r)) {
@@ -304,8 +307,8 @@ func viewCommon(a, b string) string {
 	return a
 }
 
-// draw shows prompt and line in the first row of an area, with a mark at each edge behind which there is more, and
-// behind it what completion offers; the cursor is parked in it.
+// draw shows prompt and line in the first row of an area, with a mark at an edge that hides more, and behind them what
+// completion offers. The cursor is parked in the line.
 func (in *viewInput) draw(g *termGrid, a viewArea) {
 	if a.w <= 0 || a.h <= 0 {
 		return
@@ -347,7 +350,7 @@ func (in *viewInput) draw(g *termGrid, a viewArea) {
 	}
 }
 
-// scroll moves the line so that the cursor is on the screen, and not under its left mark.
+// scroll moves the line so that the cursor is on the screen, and not under the left mark.
 func (in *viewInput) scroll(room int) {
 	width := func(from, to int) int { return textWidth(string(in.text[from:to])) }
 	if width(0, len(in.text)) <= room {
@@ -363,26 +366,23 @@ func (in *viewInput) scroll(room int) {
 	}
 }
 
-// What a person types to find text in a log: plain text to search, words to filter, "re:" before a regular
-// expression. Pure: finds, and draws nothing.
-
 const (
 	viewMatchPrefix = "re:" // what follows is a regular expression (RE2)
-	viewMatchHits   = 1000  // hits that are looked for in one line; more of them are not told apart
+	viewMatchHits   = 1000  // hits found in one line; the rest of the line is not searched
 )
 
-// viewMatch finds one text. Text in small letters is found in any case; with a capital in it, as it is. The zero
-// viewMatch finds nothing.
+// viewMatch finds a text in a log: plain text, or a regular expression behind "re:". Text in small letters is found in
+// any case; text with a capital only as it is. The zero viewMatch finds nothing.
 type viewMatch struct {
-	text string         // with its prefix, as it was typed
-	fold string         // in small letters, where any case will do; "" where it will not
-	re   *regexp.Regexp // in place of plain text
+	text string         // as it was typed, with its prefix
+	fold string         // the text, where any case will do; else ""
+	re   *regexp.Regexp // nil: plain text
 }
 
 // viewSpan is a stretch of a text, in bytes.
 type viewSpan struct{ from, to int }
 
-// viewMatchOf reads what was typed. The only text that is at fault is a regular expression that is none.
+// viewMatchOf reads what the user typed. It fails only for a regular expression that is not valid.
 func viewMatchOf(text string) (viewMatch, error) {
 	m := viewMatch{text: text}
 	pattern, isPattern := strings.CutPrefix(text, viewMatchPrefix)
@@ -410,10 +410,10 @@ func viewMatchOf(text string) (viewMatch, error) {
 	return m, nil
 }
 
-// viewMatchEscapes are those whose capitals are no letters to be found, as \S.
+// viewMatchEscapes matches escapes such as \S, whose capitals are no letters to find.
 var viewMatchEscapes = regexp.MustCompile(`\\[pP]\{[^}]*\}|\\[pP].|\\.`)
 
-// all appends the hits in s to spans, from left to right. No hit is empty, and none lies over another.
+// all appends the hits in s to spans, from left to right. No hit is empty, and no two overlap.
 func (m *viewMatch) all(s string, spans []viewSpan) []viewSpan {
 	if m.re != nil {
 		for _, at := range m.re.FindAllStringIndex(s, viewMatchHits) {
@@ -437,7 +437,7 @@ func (m *viewMatch) all(s string, spans []viewSpan) []viewSpan {
 	return spans
 }
 
-// index gives where plain text is found first, or -1.
+// index gives the place of the first hit of plain text, or -1.
 func (m *viewMatch) index(s string) int {
 	if m.fold == "" {
 		return strings.Index(s, m.text)
@@ -455,7 +455,7 @@ func (m *viewMatch) index(s string) int {
 	return -1
 }
 
-// in says whether s has it.
+// in says whether s has a hit.
 func (m *viewMatch) in(s string) bool {
 	if m.re != nil {
 		return m.re.MatchString(s)
@@ -463,15 +463,15 @@ func (m *viewMatch) in(s string) bool {
 	return m.index(s) >= 0
 }
 
-// viewFilter lets lines pass: those with every word in them, and none of the words behind a "!". With "re:" before it,
-// all of the text is one regular expression. The zero viewFilter lets all pass.
+// viewFilter lets lines pass that have every word, and none of the words behind a "!". Behind "re:", all of the text is
+// one regular expression. The zero viewFilter lets every line pass.
 type viewFilter struct {
 	text    string
 	have    []viewMatch
 	haveNot []viewMatch
 }
 
-// viewFilterOf reads what was typed. The error is that of viewMatchOf.
+// viewFilterOf reads what the user typed. It fails as viewMatchOf does.
 func viewFilterOf(text string) (viewFilter, error) {
 	f := viewFilter{text: text}
 	words := strings.Fields(text)
@@ -484,7 +484,7 @@ func viewFilterOf(text string) (viewFilter, error) {
 		switch {
 		case err != nil:
 			return viewFilter{}, err
-		case m.text == "" || m.text == viewMatchPrefix: // not typed to the end
+		case m.text == "" || m.text == viewMatchPrefix: // not complete yet
 		case not:
 			f.haveNot = append(f.haveNot, m)
 		default:
@@ -494,7 +494,7 @@ func viewFilterOf(text string) (viewFilter, error) {
 	return f, nil
 }
 
-// pass says whether s may be shown.
+// pass says whether s passes.
 func (f *viewFilter) pass(s string) bool {
 	return !slices.ContainsFunc(f.have, func(m viewMatch) bool { return !m.in(s) }) &&
 		!slices.ContainsFunc(f.haveNot, func(m viewMatch) bool { return m.in(s) })

@@ -1,5 +1,5 @@
-// view_log.go: a log as the terminal UI holds it: its newest lines within a bound, which of them are shown, where
-// the reader is, and what is searched. view_log_draw.go draws it. No clock, no connection, no keys; one goroutine.
+// view_log.go: a log as the terminal UI holds it: its newest lines within a bound, which of them are shown, where the
+// reader is, and the search. view_log_draw.go draws it. One goroutine uses it.
 
 package main
 
@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	viewLogLines = 5000    // lines that are held
-	viewLogBytes = 2 << 20 // and what they may take, each with viewLogCost beside its text
+	viewLogLines = 5000    // lines held
+	viewLogBytes = 2 << 20 // bytes that they may take, each viewLogCost beside its text
 	viewLogCost  = 144     // bytes that a line takes beside its text
-	viewLogName  = 16      // columns of a task's name
+	viewLogName  = 16      // columns of a task's name, at the most
 )
 
-// viewLogRow is a line that is held, its text made harmless.
+// viewLogRow is a line of the log. Its text is harmless.
 type viewLogRow struct {
 	time   Stamp
 	n      int64 // its number in the run, 0: none
 	task   string
-	open   bool   // it has not ended: it is the last, and drawn over
+	open   bool   // it has not ended: it stands below all others, and what it becomes replaces it
 	stream string // as in LogLine; c is a gap or a remark
 	text   string
 	paints []viewPaint
@@ -30,50 +30,58 @@ type viewLogRow struct {
 	hits   int // of the search in it, once it is shown
 }
 
-// viewPaint says how text looks from a byte on: what a task asked for with an escape sequence for colour.
+// viewPaint says how text looks from a byte on, as the task asked with an escape sequence for colour.
 type viewPaint struct {
 	start int
 	style termStyle
 }
 
-// viewLogPlace is a row of the screen's: a line by its sequence number, and a row of it where it is wrapped.
+// viewLogPlace is a row of the log as it is drawn: a line by its sequence number, and a row of it where it is wrapped.
 type viewLogPlace struct{ seq, sub int }
 
-// viewLog is a log and one reader of it. Lines are named by sequence numbers that stay when others come and go.
+// viewLog is a log and one reader of it. Lines have sequence numbers, which stay when other lines come and go.
 type viewLog struct {
-	task   string // when not "": only lines of this task, and of none; see setTask
-	follow bool   // new lines move the screen
-	behind int    // newer lines that were let go so that what is read may stay: G must load the newest anew
-	pan    int    // columns of text left of the screen
-	wrap   bool
-	times  bool
-	colour bool
-
-	lines  []viewLogRow
-	first  int // the sequence number of lines[0]
-	bytes  int // what they take
-	size   int // of that, text
-	shown  []int
-	names  map[string]int // how many lines each task has
-	column int            // columns of the longest of those names
-
-	streams string // "", "o" or "e": what is shown
+	// How it is shown: the lines of one task only (see setTask), of one stream only ("o" or "e"), and only those that
+	// pass a filter; wrapped or with pan columns left of the screen; with times; in the task's colours.
+	task    string
+	streams string
 	only    viewFilter
-	top     viewLogPlace // when not following
-	w, h    int          // of the last drawing: what a page is
+	wrap    bool
+	pan     int
+	times   bool
+	colour  bool
 
+	// Where the reader is: at the end, where new lines move the screen, or at top. behind counts newer lines that were
+	// let go so that what is read may stay: then G must load the newest anew.
+	follow bool
+	top    viewLogPlace
+	behind int
+	w, h   int // of the last drawing: what a page is
+
+	// The lines, and the sequence number of the first; the bytes that they take, and of that their text; the sequence
+	// numbers of those that are shown; how many lines each task has, and the columns of the longest of those names.
+	lines  []viewLogRow
+	first  int
+	bytes  int
+	size   int
+	shown  []int
+	names  map[string]int
+	column int
+
+	// The search: what is wrong with its text, the hits in all shown lines, the current hit, where the reader was
+	// before (nil when no search is being typed), and memory that is used again.
 	search viewMatch
-	fault  string         // why what is typed cannot be searched
-	hits   int            // in all lines shown
-	hit    viewLogHit     // the one that n goes on from
-	typing *viewLogOrigin // while a search is typed
-	spans  []viewSpan     // kept for its memory
+	fault  string
+	hits   int
+	hit    viewLogHit
+	typing *viewLogOrigin
+	spans  []viewSpan
 }
 
-// viewLogHit is one hit: the nth of a line. It is none when that line has not so many.
+// viewLogHit is one hit: the nth of a line. It is no hit when the line has fewer.
 type viewLogHit struct{ seq, nth int }
 
-// viewLogOrigin is where the reader was when a search was begun.
+// viewLogOrigin is where the reader was when a search began.
 type viewLogOrigin struct {
 	top    viewLogPlace
 	follow bool
@@ -82,20 +90,20 @@ type viewLogOrigin struct {
 	hit    viewLogHit
 }
 
-// viewLogNew makes an empty log that follows and shows times.
+// viewLogNew makes an empty log, which follows and shows times.
 func viewLogNew() *viewLog {
 	return &viewLog{follow: true, times: true, w: 80, h: 20, names: map[string]int{}, hit: viewLogHit{nth: -1}}
 }
 
-// reset forgets all lines, and follows; filters, search and looks stay.
+// reset forgets all lines, and follows. Filters, search and looks stay.
 func (v *viewLog) reset() {
 	v.lines, v.shown, v.names = nil, nil, map[string]int{}
 	v.first, v.bytes, v.size, v.column, v.hits, v.behind, v.pan = 0, 0, 0, 0, 0, 0, 0
 	v.follow, v.hit = true, viewLogHit{nth: -1}
 }
 
-// add takes newer lines in. At a bound the oldest go, unless they are on the screen of someone who does not follow:
-// then the new ones are let go and counted in behind.
+// add takes newer lines in. At a bound the oldest go. But a reader who does not follow and sees the oldest keeps them:
+// then the new lines go, and behind counts them.
 func (v *viewLog) add(lines ...LogLine) {
 	open := v.takeOpen()
 	for i := range lines {
@@ -106,8 +114,8 @@ func (v *viewLog) add(lines ...LogLine) {
 	v.pushOpen(open)
 }
 
-// begun takes in a line that has not ended, in the place of what it was before, below all that have. Without text it is
-// no more.
+// begun takes a line that has not ended, in place of what it was before. It stands below all lines that have ended.
+// Without text it is gone.
 func (v *viewLog) begun(line LogLine) {
 	row := viewLogRowOf(&line)
 	row.open = true
@@ -118,12 +126,12 @@ func (v *viewLog) begun(line LogLine) {
 	v.pushOpen(open)
 }
 
-// alike says that two lines are of the same stream of a task.
+// alike says whether two lines are of the same stream of the same task.
 func (r *viewLogRow) alike(other viewLogRow) bool {
 	return r.task == other.task && r.stream == other.stream
 }
 
-// takeOpen takes off the lines that have not ended.
+// takeOpen takes the lines that have not ended out of the log.
 func (v *viewLog) takeOpen() (open []viewLogRow) {
 	for n := len(v.lines) - 1; n >= 0 && v.lines[n].open; n-- {
 		r := v.lines[n]
@@ -148,14 +156,14 @@ func (v *viewLog) pushOpen(open []viewLogRow) {
 	}
 }
 
-// gap says between the lines that some are missing, and why.
+// gap says in the log that lines are missing here, and why.
 func (v *viewLog) gap(text string) {
 	open := v.takeOpen()
 	v.push(viewLogRowOf(&LogLine{Stream: "c", Text: text}))
 	v.pushOpen(open)
 }
 
-// viewLogRowOf makes a line harmless. Remarks of cdktr's own look like gaps, which most of them tell of.
+// viewLogRowOf makes a line harmless. cdktr's own remarks look like gaps, because most of them are about gaps.
 func viewLogRowOf(l *LogLine) viewLogRow {
 	row := viewLogRow{time: l.Time, n: l.N, task: l.Task, stream: l.Stream}
 	if l.Bytes == nil && len(l.Text) <= termLogMax && textIsSafe(l.Text) {
@@ -180,7 +188,7 @@ func viewLogRowOf(l *LogLine) viewLogRow {
 
 func (r *viewLogRow) cost() int { return viewLogCost + len(r.text) + 16*len(r.paints) }
 
-// plain says that each byte of the text is a column.
+// plain says whether each byte of the text is a column.
 func (r *viewLogRow) plain() bool { return r.cols == len(r.text) }
 
 func (v *viewLog) full(more int) bool {
@@ -204,8 +212,8 @@ func (v *viewLog) push(r viewLogRow) {
 	}
 }
 
-// prepend takes in older lines, which come before all that are held, in their order. What is on the screen stays there:
-// at a bound the newest lines go, and behind counts them; while following, the oldest go.
+// prepend takes older lines, in order, before all others. What is on the screen stays there: at a bound the newest
+// lines go, and behind counts them. While following, the oldest go.
 func (v *viewLog) prepend(lines ...LogLine) {
 	open := v.takeOpen()
 	defer func() { v.pushOpen(open) }()
@@ -240,7 +248,7 @@ func (v *viewLog) dropOldest() {
 	v.lines, v.first = v.lines[1:], v.first+1
 }
 
-// count adds a line to the sums, or takes it out.
+// count adds a line to the sums, or with -1 takes it out.
 func (v *viewLog) count(r *viewLogRow, sign int) {
 	v.bytes += sign * r.cost()
 	v.size += sign * len(r.text)
@@ -263,7 +271,7 @@ func (v *viewLog) count(r *viewLogRow, sign int) {
 // row gives the line with that sequence number.
 func (v *viewLog) row(seq int) *viewLogRow { return &v.lines[seq-v.first] }
 
-// pass says whether a line is shown. Gaps are, whatever is asked for.
+// pass says whether a line is shown. Gaps always are.
 func (v *viewLog) pass(r *viewLogRow) bool {
 	switch {
 	case v.task != "" && r.task != "" && r.task != v.task:
@@ -276,7 +284,7 @@ func (v *viewLog) pass(r *viewLogRow) bool {
 	return v.only.pass(r.text)
 }
 
-// show counts the hits in a line that is shown from now on.
+// show counts the hits in a line that has just come into view of the filter.
 func (v *viewLog) show(seq int) {
 	r := v.row(seq)
 	r.hits = 0
@@ -287,7 +295,7 @@ func (v *viewLog) show(seq int) {
 	}
 }
 
-// sift looks anew at which lines are shown, and at what is found in them.
+// sift chooses anew which lines are shown, and counts their hits.
 func (v *viewLog) sift() {
 	v.hits = 0
 	v.shown = make([]int, 0, len(v.lines))
@@ -299,7 +307,7 @@ func (v *viewLog) sift() {
 	}
 }
 
-// setTask shows the lines of one task, or with "" those of all.
+// setTask shows the lines of one task, or with "" of all tasks.
 func (v *viewLog) setTask(task string) {
 	if v.task != task {
 		v.task, v.top.sub, v.pan = task, 0, 0
@@ -326,13 +334,13 @@ func (v *viewLog) setOnly(text string) (fault string) {
 	return ""
 }
 
-// searchBegin notes where the reader is, before the first setSearch of a prompt.
+// searchBegin notes where the reader is. A prompt calls it before its first setSearch.
 func (v *viewLog) searchBegin() {
 	v.typing = &viewLogOrigin{v.top, v.follow, v.pan, v.search.text, v.hit}
 }
 
-// setSearch looks for a text, with each letter that is typed, and goes to the first hit from where the search was begun
-// on; for one who follows, to the last. See viewMatch; "" looks for nothing. It gives what is wrong with the text.
+// setSearch looks for a text (see viewMatch), anew with each letter that is typed, and goes to the first hit from where
+// the search began, or to the last hit while following. "" looks for nothing. It gives what is wrong with the text.
 func (v *viewLog) setSearch(text string) (fault string) {
 	v.fault = ""
 	m, err := viewMatchOf(text)
@@ -357,8 +365,8 @@ func (v *viewLog) setSearch(text string) (fault string) {
 	return v.fault
 }
 
-// searchEnd ends the prompt: keep stays at the hit; else the reader is back where the search was begun, with the
-// search of before.
+// searchEnd ends the prompt. keep stays at the hit; else the reader is back where the search began, with the old
+// search.
 func (v *viewLog) searchEnd(keep bool) {
 	from := v.typing
 	v.typing = nil
@@ -369,8 +377,8 @@ func (v *viewLog) searchEnd(keep bool) {
 	v.top, v.follow, v.pan, v.hit = from.top, from.follow, from.pan, from.hit
 }
 
-// next goes to the next hit, or with -1 to the one before: from the last one while that is on the screen, else from the
-// screen's edge. It says whether that led around the end.
+// next goes to the next hit, or with -1 to the one before. It starts from the current hit if that is on the screen,
+// else from the screen's edge. It says whether it went around the end.
 func (v *viewLog) next(dir int) (around bool) {
 	if v.hits == 0 {
 		return false
@@ -394,7 +402,7 @@ func (v *viewLog) next(dir int) (around bool) {
 	return dir*(hit.seq-at.seq) < 0
 }
 
-// hitValid says whether the current hit is one.
+// hitValid says whether there is a current hit.
 func (v *viewLog) hitValid() bool {
 	i := v.index(v.hit.seq)
 	if i == len(v.shown) || v.shown[i] != v.hit.seq {
@@ -403,8 +411,8 @@ func (v *viewLog) hitValid() bool {
 	return v.hit.nth >= 0 && v.hit.nth < v.row(v.hit.seq).hits
 }
 
-// hitFrom gives the first hit of the shown line at index i or behind it, or with -1 the last one at or before it,
-// around the end if need be. There must be one.
+// hitFrom gives the first hit at or behind the shown line i, or with -1 the last one at or before it, around the end if
+// need be. There must be one.
 func (v *viewLog) hitFrom(i, dir int) viewLogHit {
 	n := len(v.shown)
 	for range n {
@@ -420,10 +428,11 @@ func (v *viewLog) hitFrom(i, dir int) viewLogHit {
 	return viewLogHit{nth: -1}
 }
 
-// index gives where among the shown lines the one with that sequence number is, or else the next one.
+// index gives the index in shown of a line by its sequence number, or else of the next line.
 func (v *viewLog) index(seq int) int { return sort.SearchInts(v.shown, seq) }
 
-// oldest gives the number in its run of the oldest line held, 0 when there is none: what to page in comes before it.
+// oldest gives the number in its run of the oldest line held, 0 when there is none. Older lines are asked for before
+// it.
 func (v *viewLog) oldest() int64 {
 	for i := range v.lines {
 		if v.lines[i].n > 0 {
@@ -433,7 +442,8 @@ func (v *viewLog) oldest() int64 {
 	return 0
 }
 
-// status gives the status row, its left part and its right: what is searched and found; where the reader is.
+// status gives the two parts of the status row: at the left what is searched and found, at the right where the reader
+// is.
 func (v *viewLog) status() (left, right string) {
 	if v.only.text != "" {
 		left = "&" + v.only.text + "  "
@@ -476,7 +486,7 @@ func (v *viewLog) streamsText() string {
 	return "stdout+stderr"
 }
 
-// viewSize gives a number of bytes as people read it: 812 B, 12.4 KB, 1.9 MB.
+// viewSize writes a number of bytes for people: 812 B, 12.4 KB, 1.9 MB.
 func viewSize(n int) string {
 	switch {
 	case n < 1<<10:
@@ -487,7 +497,7 @@ func viewSize(n int) string {
 	return fmt.Sprintf("%.1f MB", float64(n)/(1<<20))
 }
 
-// text gives the lines that are shown, to be saved: with time and task in front where those are shown, without colours.
+// text gives the lines that are shown, for a file: with time and task where those are shown, without colours.
 func (v *viewLog) text() []byte {
 	var b []byte
 	for _, seq := range v.shown {

@@ -1,4 +1,4 @@
-// view_log_draw.go: a log on the screen: which rows are on it, how a reader moves through them, and drawing them.
+// view_log_draw.go: a log on the screen: which rows are on it, how a reader moves through them, and how they are drawn.
 
 package main
 
@@ -7,12 +7,12 @@ import (
 )
 
 const (
-	viewLogTextMin = 16 // columns that text has at the least; before that, names go, and then times
+	viewLogTextMin = 16 // columns of text, at the least: for these, names go first, and then times
 
 	viewLogFound = styleUnderline | styleReverse
 )
 
-// move goes n rows down, or up where n is negative: that ends following.
+// move goes n rows down, or up where n is negative. Going up ends following.
 func (v *viewLog) move(n int) {
 	if n >= 0 && v.follow || len(v.shown) == 0 {
 		return
@@ -21,14 +21,14 @@ func (v *viewLog) move(n int) {
 	v.stay(v.walk(i, sub, n))
 }
 
-// stay ends following with a row at the top of the screen, or the last page where that has the row in it.
+// stay ends following, with a row at the top of the screen, or with the last page if the row is on that.
 func (v *viewLog) stay(i, sub int) {
 	v.follow, v.top = false, viewLogPlace{v.shown[i], sub}
 	i, sub = v.start()
 	v.top = viewLogPlace{v.shown[i], sub}
 }
 
-// page goes n screens down or up; a row of the last one stays in view.
+// page goes n screens down or up, and keeps one row in view.
 func (v *viewLog) page(n int) { v.move(n * max(v.h-1, 1)) }
 
 // halfPage goes n halves of a screen down or up.
@@ -37,10 +37,10 @@ func (v *viewLog) halfPage(n int) { v.move(n * max(v.h/2, 1)) }
 // home goes to the oldest line.
 func (v *viewLog) home() { v.follow, v.top = false, viewLogPlace{seq: v.first} }
 
-// end goes to the newest line and follows. While behind is not 0 the newest must be loaded anew: see reset.
+// end goes to the newest line and follows. While behind is not 0, load the newest lines anew instead: see reset.
 func (v *viewLog) end() { v.follow = true }
 
-// toggleFollow follows, or stays where it is.
+// toggleFollow follows, or ends that.
 func (v *viewLog) toggleFollow() {
 	if v.follow && len(v.shown) > 0 {
 		v.stay(v.start())
@@ -49,10 +49,11 @@ func (v *viewLog) toggleFollow() {
 	v.follow = !v.follow
 }
 
-// toggleWrap folds long lines, or cuts them.
+// toggleWrap wraps long lines, or cuts them.
 func (v *viewLog) toggleWrap() { v.wrap, v.pan, v.top.sub = !v.wrap, 0, 0 }
 
-// panBy moves long lines n columns to the left, or to the right where n is negative, as far as one on the screen goes.
+// panBy moves the lines n columns to the left, or to the right where n is negative, up to the end of the longest one on
+// the screen.
 func (v *viewLog) panBy(n int) {
 	if v.wrap {
 		return
@@ -66,13 +67,13 @@ func (v *viewLog) panBy(n int) {
 	v.pan = max(min(v.pan+n, most), 0)
 }
 
-// atTop says that the oldest line shown is on the screen: time to page in older ones.
+// atTop says whether the oldest line shown is on the screen, so that older ones are due.
 func (v *viewLog) atTop() bool {
 	i, sub := v.start()
 	return i == 0 && sub == 0
 }
 
-// bottom gives how many lines there are down to the last one on the screen.
+// bottom gives the number of lines down to the last one on the screen.
 func (v *viewLog) bottom() int {
 	if len(v.shown) == 0 {
 		return 0
@@ -82,7 +83,7 @@ func (v *viewLog) bottom() int {
 	return i + 1
 }
 
-// start gives the first row of the screen, as an index of shown and a row of that line. The last page is a full one.
+// start gives the first row of the screen, as an index of shown and a row of that line. The last page is full.
 func (v *viewLog) start() (i, sub int) {
 	last := len(v.shown) - 1
 	if last < 0 {
@@ -106,7 +107,7 @@ func (v *viewLog) start() (i, sub int) {
 	return at, atSub
 }
 
-// walk goes n rows down from a row, or up where n is negative, as far as there are rows.
+// walk goes n rows down from a row, or up where n is negative, while there are rows.
 func (v *viewLog) walk(i, sub, n int) (int, int) {
 	for n > 0 {
 		left := v.rows(i) - 1 - sub
@@ -150,8 +151,7 @@ func (v *viewLog) rows(i int) int {
 	return n
 }
 
-// viewLogFit gives how many bytes of s fit into w columns, one letter at the least, with the marks that lie on the
-// last.
+// viewLogFit gives how many bytes of s fit into w columns: at least one letter, with the marks on it.
 func viewLogFit(s string, w int) int {
 	for i, r := range s {
 		w -= textRuneWidth(r)
@@ -162,10 +162,10 @@ func viewLogFit(s string, w int) int {
 	return len(s)
 }
 
-// named says whether the task stands before each line: when there are several of them.
+// named says whether the task stands before each line: where lines of several tasks are shown.
 func (v *viewLog) named() bool { return v.task == "" && len(v.names) > 1 }
 
-// columns gives the widths of what stands before text, each with the blank behind it, 0 where it is not shown.
+// columns gives the widths of time and task before the text, each with the blank behind it; 0 where it is not shown.
 func (v *viewLog) columns() (clock, name int) {
 	if v.times && v.w-9 >= viewLogTextMin {
 		clock = 9
@@ -179,7 +179,7 @@ func (v *viewLog) columns() (clock, name int) {
 	return clock, name
 }
 
-// width gives the columns that a line's text has. A gap has them all.
+// width gives the columns for a line's text. A gap has the whole row.
 func (v *viewLog) width(r *viewLogRow) int {
 	if r.stream == "c" {
 		return max(v.w, 1)
@@ -188,7 +188,7 @@ func (v *viewLog) width(r *viewLogRow) int {
 	return max(v.w-clock-name, 1)
 }
 
-// goTo makes a hit the current one, and the screen show it.
+// goTo makes a hit the current one, and moves the screen to it.
 func (v *viewLog) goTo(hit viewLogHit) {
 	v.hit = hit
 	if !v.hitValid() {
@@ -242,7 +242,7 @@ func (v *viewLog) draw(g *termGrid, a viewArea) {
 	}
 }
 
-// drawLine shows a line from its row sub on, as far as the area goes, and gives the row below it. nth is the
+// drawLine shows a line from its row sub on, down to the end of the area, and gives the row below it. nth is the
 // current hit, where the cursor is parked, or -1.
 func (v *viewLog) drawLine(g *termGrid, a viewArea, r *viewLogRow, sub, nth int) int {
 	clock, name := v.columns()
@@ -306,7 +306,7 @@ func (v *viewLog) drawLine(g *termGrid, a viewArea, r *viewLogRow, sub, nth int)
 	}
 }
 
-// drawText writes a stretch of a line, in the task's own colours where those are asked for.
+// drawText writes a stretch of a line, in the task's own colours where they are shown.
 func (v *viewLog) drawText(g *termGrid, x, y, end int, r *viewLogRow, style termStyle, from, to int) {
 	for from < to {
 		look, until := style, to
@@ -324,7 +324,7 @@ func (v *viewLog) drawText(g *termGrid, x, y, end int, r *viewLogRow, style term
 	}
 }
 
-// hitsIn finds what is searched in a line: all of it before what the screen can show of it ends.
+// hitsIn finds the hits in a line, up to the end of what the screen can show of it.
 func (v *viewLog) hitsIn(r *viewLogRow, from, columns int) []viewSpan {
 	if r.hits == 0 {
 		return nil
@@ -337,8 +337,8 @@ func (v *viewLog) hitsIn(r *viewLogRow, from, columns int) []viewSpan {
 	return v.spans
 }
 
-// viewLogSkip gives where a line begins when some columns of it are left of the screen, and how many columns stay blank
-// before it because a wide letter was cut there.
+// viewLogSkip gives the byte where a line begins when some columns of it are left of the screen, and how many columns
+// stay blank before it because the edge cuts a wide letter.
 func viewLogSkip(r *viewLogRow, columns int) (from, lead int) {
 	if columns <= 0 {
 		return 0, 0
@@ -357,14 +357,14 @@ func viewLogSkip(r *viewLogRow, columns int) (from, lead int) {
 	return len(r.text), 0
 }
 
-// tail shows the log as a pane of another screen: the cursor stays where it is.
+// tail shows the log as a pane of another screen, and leaves the cursor where it is.
 func (v *viewLog) tail(g *termGrid, a viewArea) {
 	cursorX, cursorY := g.cursorX, g.cursorY
 	v.draw(g, a)
 	g.cursorX, g.cursorY = cursorX, cursorY
 }
 
-// place says in a few words where the reader is, and which stream is shown where that is not both.
+// whereText says in a few words where the reader is, and which stream is shown if only one is.
 func (v *viewLog) whereText() string {
 	text := fmt.Sprintf("%d lines  ", len(v.shown))
 	if v.streams != "" {

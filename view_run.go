@@ -1,6 +1,6 @@
-// view_run.go: the screen of one run: its state, how many tasks are in which, and below that the tasks, as a table
-// (view_run_table.go), in waves (view_run_time.go) or on a time axis (view_run_time.go), beside or above the log of the
-// selected one, which its caller draws.
+// view_run.go: the screen of one run: its state, how many tasks are in which state, and the tasks, as a table
+// (view_run_table.go), in waves, or on a time axis (both view_run_time.go). Its caller draws the log of the selected
+// task beside or below them.
 
 package main
 
@@ -15,11 +15,11 @@ type viewRunMode int
 
 const (
 	viewRunTable viewRunMode = iota // one row a task, those it waits for beside it
-	viewRunWave                     // one column a depth of the graph
+	viewRunWave                     // one column for each depth of the graph
 	viewRunTime                     // one row a task, with a bar from its start to its end
 )
 
-// What an area must have for more to be shown.
+// The size that an area must have before more is shown.
 const (
 	viewRunWide     = 100 // columns: waves, tasks, facts and log at once
 	viewRunHigh     = 27  // rows, for the same
@@ -29,30 +29,44 @@ const (
 
 // viewRun is what is known of a run, and where in it the user is. One goroutine uses it at a time.
 type viewRun struct {
-	Run      *Run      // nil: nothing is drawn. Never changed here, and not to be changed by others
-	Spec     *Workflow // the version that the run is of; nil: not known, then no AFTER, no waves and no critical path
-	Agent    *Agent    // nil: not known
-	Now      time.Time // that what goes on is measured by; its location is that of all times shown
-	Stale    bool      // Now stands still, since the news of it stopped
-	Mode     viewRunMode
-	Selected string // task id
-	Split    int    // rows, or columns side by side, that the log has beyond the usual; draw keeps it within what fits
-	Pane     int    // which has the focus: 0 the tasks, 1 the log
-	LogPlace string // where in the log one is, for the right end of its heading
+	// What is known. Nobody may change Run. Spec is the version that the run is of: without it there is no AFTER, no
+	// waves and no critical path. nil: not known; without a Run nothing is drawn.
+	Run   *Run
+	Spec  *Workflow
+	Agent *Agent
 
-	rows    []viewRunRow // in an order they could run in; see order
-	waves   [][]int      // rows by depth
-	graph   *dag         // of drawn; nil: not known
-	drawn   *Workflow    // the Spec that graph was made of
-	counts  []int        // tasks in each of viewRunStates
-	widest  int          // columns of the longest name
-	longest int          // and with its indent
-	top     int          // first row shown, kept by draw so that the selection is visible
-	live    int          // times on the screen that grow
-	facts   []viewRunFact
+	// Now measures what goes on, and its location is that of all times shown. Stale: it stands still, because no news
+	// of the run comes.
+	Now   time.Time
+	Stale bool
+
+	// What the user chose. Selected is a task's id. Split is the rows, or columns side by side, that the log has beyond
+	// the usual; draw keeps it within what fits. Pane has the focus: 0 the tasks, 1 the log.
+	Mode     viewRunMode
+	Selected string
+	Split    int
+	Pane     int
+
+	LogPlace string // where in the log the reader is, for the right end of its heading
+
+	// Made by order: the rows, in an order in which they could run; rows by depth; the graph of drawn, which is the
+	// Spec that it was made of; tasks in each of viewRunStates; columns of the longest name, without and with its
+	// indent.
+	rows    []viewRunRow
+	waves   [][]int
+	graph   *dag
+	drawn   *Workflow
+	counts  []int
+	widest  int
+	longest int
+
+	// Kept by draw: the first row shown, times on the screen that grow, facts of the selected task.
+	top   int
+	live  int
+	facts []viewRunFact
 }
 
-// viewRunStates are the states that are counted, in the order they are told in, and their words.
+// viewRunStates are the states that are counted, in the order of the counts, and their words.
 var viewRunStates = []struct{ state, word string }{
 	{taskSucceeded, "ok"}, {taskRunning, "running"}, {taskRetrying, "retrying"}, {taskFailed, "failed"},
 	{taskCrashed, "crashed"},
@@ -76,7 +90,7 @@ type viewRunRow struct {
 	afterRoom    int
 }
 
-// set takes new data. The selection stays with its task; the first one is of what failed, else of what runs.
+// set takes new data. The selection stays on its task. At first it is on a task that failed, or on one that runs.
 func (v *viewRun) set(run *Run, spec *Workflow) {
 	v.Run, v.Spec = run, spec
 	v.order()
@@ -85,7 +99,7 @@ func (v *viewRun) set(run *Run, spec *Workflow) {
 	}
 }
 
-// first gives the row that most wants to be looked at.
+// first gives the row to select at first.
 func (v *viewRun) first() int {
 	running := 0
 	for i := range v.rows {
@@ -99,8 +113,8 @@ func (v *viewRun) first() int {
 	return running
 }
 
-// order builds the rows: the tasks in an order they could run in. Tasks that the workflow does not have come last, as
-// all do when it is not known.
+// order builds the rows: the tasks in an order in which they could run. Tasks that the workflow does not have come
+// last; where it is not known, all tasks are such.
 func (v *viewRun) order() {
 	v.rows, v.waves, v.facts, v.widest, v.longest, v.counts = nil, nil, nil, 0, 0, make([]int, len(viewRunStates))
 	if v.Run == nil {
@@ -109,7 +123,7 @@ func (v *viewRun) order() {
 	if v.Spec != v.drawn {
 		v.drawn, v.graph = v.Spec, nil
 		if v.Spec != nil {
-			v.graph, _ = dagBuild(v.Spec.Tasks) // one that cannot be built is shown without its edges
+			v.graph, _ = dagBuild(v.Spec.Tasks) // without a graph no edges are shown
 		}
 	}
 	v.rows, v.waves = viewRunOrder(v.Run, v.Spec, v.graph)
@@ -137,7 +151,8 @@ func viewRunOrder(run *Run, spec *Workflow, graph *dag) (rows []viewRunRow, wave
 	}
 	rows = make([]viewRunRow, 0, len(run.Tasks))
 	if graph != nil {
-		place := make([]int, len(spec.Tasks)) // the row of each task of the workflow, and one more; 0: the run has none
+		// of each task of the workflow, counted from 1; 0: the run has no such task
+		rowOf := make([]int, len(spec.Tasks))
 		for _, i := range graph.order() {
 			k, there := at[spec.Tasks[i].ID]
 			if !there {
@@ -145,14 +160,14 @@ func viewRunOrder(run *Run, spec *Workflow, graph *dag) (rows []viewRunRow, wave
 			}
 			row := viewRunRow{run: &run.Tasks[k], spec: &spec.Tasks[i], depth: graph.depth(i)}
 			for _, j := range graph.deps(i) {
-				if place[j] > 0 {
-					row.deps = append(row.deps, place[j]-1)
-					rows[place[j]-1].blocks = append(rows[place[j]-1].blocks, len(rows))
+				if rowOf[j] > 0 {
+					row.deps = append(row.deps, rowOf[j]-1)
+					rows[rowOf[j]-1].blocks = append(rows[rowOf[j]-1].blocks, len(rows))
 				}
 			}
 			taken[k] = true
 			rows = append(rows, row)
-			place[i] = len(rows)
+			rowOf[i] = len(rows)
 		}
 	}
 	for k := range run.Tasks {
@@ -169,7 +184,7 @@ func viewRunOrder(run *Run, spec *Workflow, graph *dag) (rows []viewRunRow, wave
 	return rows, waves
 }
 
-// write makes the texts of a row that do not change until the run does.
+// write makes the texts of a row that stay until the run changes.
 func (r *viewRunRow) write(runState string) {
 	t := r.run
 	goes := runState == runRunning && (t.State == taskRunning || t.State == taskRetrying) && !t.Started.IsZero()
@@ -184,7 +199,7 @@ func (r *viewRunRow) write(runState string) {
 		r.took = viewTook(t.Finished.Sub(t.Started.Time))
 	}
 	r.exit, r.tries, r.afterRoom = "-", strconv.Itoa(t.Attempts), -1
-	if t.Exit != nil && t.State != taskRunning { // else that of the attempt before
+	if t.Exit != nil && t.State != taskRunning { // a running task has the exit code of the attempt before
 		r.exit = strconv.Itoa(*t.Exit)
 	}
 	if r.spec != nil {
@@ -195,7 +210,7 @@ func (r *viewRunRow) write(runState string) {
 // goes says whether a task runs, so that its time grows.
 func (r *viewRunRow) goes() bool { return r.took == "" }
 
-// tookAt gives how long a task took, or has until now, and counts what grows.
+// tookAt gives how long a task took, or has taken until now, and counts the times that grow.
 func (v *viewRun) tookAt(r *viewRunRow) string {
 	if !r.goes() {
 		return r.took
@@ -245,8 +260,8 @@ func (v *viewRun) moveTo(end bool) {
 	}
 }
 
-// find selects the next task in the order of the table that a function says yes to, or with -1 the one before, around
-// the end if need be; the selected one itself only where here says so. Without one the selection stays.
+// find selects the next task that matches, in the order of the table, or with -1 the one before, around the end if need
+// be. here includes the selected task. Where no task matches, the selection stays.
 func (v *viewRun) find(dir int, here bool, match func(*TaskRun) bool) {
 	n, at := len(v.rows), max(v.selected(), 0)
 	for k := range n {
@@ -261,7 +276,7 @@ func (v *viewRun) find(dir int, here bool, match func(*TaskRun) bool) {
 // choose selects row i.
 func (v *viewRun) choose(i int) { v.Selected, v.facts = v.rows[i].run.Task, nil }
 
-// running gives how many times on the screen grow, as draw drew it last: while there are any, it is drawn each second.
+// running gives how many times on the screen grow, as it was drawn last. While there are any, it is drawn each second.
 func (v *viewRun) running() int {
 	if v.Stale {
 		return 0
@@ -269,9 +284,8 @@ func (v *viewRun) running() int {
 	return v.live
 }
 
-// draw shows the run in an area, which it makes blank first. log draws the output of the selected task into the area
-// that is left for it, below the heading that names the task; nil: there is none. Nothing outside a is changed but the
-// cursor, which is parked on the selected row.
+// draw shows the run in an area, which it makes blank first. log draws the output of the selected task into its part of
+// the area, below a heading that names the task; nil: there is none. The cursor is parked on the selected row.
 func (v *viewRun) draw(g *termGrid, a viewArea, log func(g *termGrid, a viewArea)) {
 	p := viewPen{g, a}
 	p.clear()
@@ -292,7 +306,7 @@ func (v *viewRun) draw(g *termGrid, a viewArea, log func(g *termGrid, a viewArea
 	}
 }
 
-// drawStacked shows the tasks above and the log below. Rows that the tasks do not need go to the log.
+// drawStacked shows the tasks above the log. The log gets the rows that the tasks do not need.
 func (v *viewRun) drawStacked(p viewPen, log func(*termGrid, viewArea)) {
 	upper := p
 	if log != nil && p.h+3 >= viewRunLogged {
@@ -322,8 +336,8 @@ func (v *viewRun) drawStacked(p viewPen, log func(*termGrid, viewArea)) {
 	}
 }
 
-// drawHeading writes above the log whose it is and what became of that task, from column x on, and at the right end,
-// before end, where in the log one is. The pane that has the focus has the mark of what is selected.
+// drawHeading writes the row above the log: from column x on the task and what became of it, and at the right, before
+// end, where the reader is. While the log has the focus, the row is marked as selected.
 func (v *viewRun) drawHeading(p viewPen, x int, end string) {
 	i := v.selected()
 	if i < 0 {
@@ -342,13 +356,13 @@ func (v *viewRun) drawHeading(p viewPen, x int, end string) {
 		x = p.cell(x, 0, min(textWidth(textSafe(why)), p.w-x-4), look, why)
 	}
 	x = p.put(x, 0, 0, " ")
-	if place := " " + v.LogPlace + end; v.LogPlace != "" && p.w-x >= textWidth(place) {
-		p.put(p.w-textWidth(place), 0, 0, place)
+	if where := " " + v.LogPlace + end; v.LogPlace != "" && p.w-x >= textWidth(where) {
+		p.put(p.w-textWidth(where), 0, 0, where)
 	}
 }
 
-// drawHead writes the rows above the tasks: the state of the run, the counts, and why it is in that state, which is a
-// blank row where there is nothing to say and room for one. It gives how many rows they are.
+// drawHead writes the rows above the tasks: the state of the run, the counts, and the reason for the state. Without a
+// reason that row is blank, or missing where rows are few. It gives the number of rows.
 func (v *viewRun) drawHead(p viewPen) int {
 	r := v.Run
 	glyph, _, style := viewLooks(r.State)
@@ -378,7 +392,7 @@ func (v *viewRun) drawHead(p viewPen) int {
 	return 2
 }
 
-// status tells of the run, the most important first. The first part is how long it has taken, or "".
+// status gives what to tell about the run, the most important first. The first part is how long it has taken, or "".
 func (v *viewRun) status(wide bool) []string {
 	r := v.Run
 	parts := []string{"", r.Trigger, "try " + strconv.Itoa(r.Attempt), "", ""}
@@ -413,7 +427,7 @@ func (v *viewRun) status(wide bool) []string {
 	return parts
 }
 
-// agentText says what is to be known of the run's agent.
+// agentText gives what to tell about the run's agent.
 func (v *viewRun) agentText(wide bool) string {
 	a := v.Agent
 	switch {
@@ -431,7 +445,7 @@ func (v *viewRun) agentText(wide bool) string {
 	return text + strconv.Itoa(a.Running) + "/" + strconv.Itoa(a.Capacity) + " slots)"
 }
 
-// clock gives a time of day with its zone, and the date where there is room for it or it is another one.
+// clock writes a time of day with its zone, and the date where there is room, or where it is not today.
 func (v *viewRun) clock(s Stamp, wide bool) string {
 	t := s.In(v.Now.Location())
 	if y, m, d := t.Date(); !wide {
@@ -454,8 +468,8 @@ func (v *viewRun) reason() string {
 	}
 }
 
-// drawCounts writes how many tasks are in which state, as words or, where these have no room, as glyphs; then how many
-// are over, and in wide areas a strip with one glyph a task.
+// drawCounts writes how many tasks are in which state, in words, or in glyphs where there is no room for words; then
+// how many are over, and in wide areas a strip with one glyph a task.
 func (v *viewRun) drawCounts(p viewPen) {
 	if len(v.rows) == 0 {
 		return
@@ -475,7 +489,7 @@ func (v *viewRun) drawCounts(p viewPen) {
 	end := max(p.w-1-len(done)-1-len(all), 0)
 	p.put(p.put(p.put(end, 1, 0, done), 1, 0, "/"), 1, 0, all)
 	x := p.put(p.put(1, 1, 0, all), 1, 0, " tasks")
-	fit, same := x+words+1 < end, 0 // same: tasks in states before this one that have its glyph
+	fit, same := x+words+1 < end, 0 // same: tasks in the states before that share this one's glyph
 	for k, s := range viewRunStates {
 		glyph, _, style := viewLooks(s.state)
 		n := v.counts[k]
@@ -500,7 +514,7 @@ func (v *viewRun) drawCounts(p viewPen) {
 	}
 }
 
-// drawStrip writes one glyph a task from column x on: what is over, what goes on, what is to come.
+// drawStrip writes one glyph a task from column x on: first what is over, then what runs, then what waits.
 func (v *viewRun) drawStrip(p viewPen, x int) {
 	x = p.put(x, 1, 0, "[ ")
 	for _, state := range viewRunStrip {

@@ -1,4 +1,4 @@
-// view_run_table.go: the tasks of a run as a table, and in wide areas everything about the run at once: waves, table,
+// view_run_table.go: the tasks of a run as a table. Wide areas show everything about the run at once: waves, table,
 // facts of the selected task, log.
 
 package main
@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	viewRunName  = 22 // columns of a task's name, at the least where there is room for any other
-	viewRunAfter = 12 // columns of the names it waits for, at the least
+	viewRunName  = 22 // columns of a task's name, at the least where other columns are shown
+	viewRunAfter = 12 // columns of the names that a task waits for, at the least
 	viewRunFacts = 12 // rows kept for the facts of the selected task, at the most
 	viewRunWhy   = 24 // columns of why an attempt failed, at the most
 )
 
-// drawWide shows the waves on top, below them the table with the facts of the selected task, and its log beside them.
+// drawWide shows the waves on top, below them the table and the facts of the selected task, and beside these its log.
 func (v *viewRun) drawWide(p viewPen, log func(*termGrid, viewArea)) {
 	most := 0
 	for _, wave := range v.waves {
@@ -47,14 +47,14 @@ func (v *viewRun) drawWide(p viewPen, log func(*termGrid, viewArea)) {
 	v.drawFacts(left.part(0, table, left.w, left.h-table))
 }
 
-// scroll keeps the selected row among those that are shown.
+// scroll keeps the selected row among the shown ones.
 func (v *viewRun) scroll(shown int) {
 	at := max(v.selected(), 0)
 	v.top = min(v.top, at, max(len(v.rows)-shown, 0))
 	v.top = max(v.top, at-shown+1, 0)
 }
 
-// drawShown says at the right edge of a heading, behind column least, which rows are seen when that is not all of them.
+// drawShown says at the right edge of a heading, behind column least, which rows are shown if not all are.
 func (v *viewRun) drawShown(p viewPen, least, shown int) {
 	if shown <= 0 || shown >= len(v.rows) {
 		return
@@ -65,7 +65,7 @@ func (v *viewRun) drawShown(p viewPen, least, shown int) {
 	}
 }
 
-// drawTable shows one row a task, indented by depth. In narrow areas columns go from the right.
+// drawTable shows one row a task, indented by depth. In narrow areas the columns at the right are left out.
 func (v *viewRun) drawTable(p viewPen) {
 	name := max(min(v.longest, p.w-3-29-25), min(viewRunName, p.w-3-1-16), 1)
 	state := 3 + name + 1
@@ -97,7 +97,7 @@ func (v *viewRun) drawTable(p viewPen) {
 		p.cell(3+indent, y, name-indent, 0, r.run.Task)
 		p.put(p.put(state, y, style, glyph)+1, y, style, word)
 		took := v.tookAt(r)
-		p.put(state+max(14-len(took), 8), y, 0, took) // one of hours goes on into the gap before EXIT
+		p.put(state+max(14-len(took), 8), y, 0, took) // hours reach into the gap before EXIT
 		if exit+4 <= p.w {
 			p.right(exit, y, 4, 0, r.exit)
 		}
@@ -129,8 +129,8 @@ func (v *viewRun) drawSelected(p viewPen, y int, r *viewRunRow) {
 	}
 }
 
-// afterText gives the names that a task waits for, as many as fit. Where the task was skipped, it says of each that did
-// not succeed how it ended.
+// afterText gives the names that a task waits for, as many as fit. For a task that was skipped it also says how those
+// ended that did not succeed.
 func (v *viewRun) afterText(r *viewRunRow, room int) string {
 	if r.afterRoom == room {
 		return r.after
@@ -147,8 +147,8 @@ func (v *viewRun) afterText(r *viewRunRow, room int) string {
 	return r.after
 }
 
-// viewRunList joins names, as many as fit into room columns with the count of the others; of the first it shows at
-// least the beginning.
+// viewRunList joins as many names as fit into room columns with the count of the others. It shows at least the
+// beginning of the first.
 func viewRunList(names []string, between string, room int) string {
 	var list strings.Builder
 	more := func(shown int) string {
@@ -183,10 +183,10 @@ type viewRunFact struct {
 	label, text string
 	list        []string // instead of text: as many as fit
 	tries       []string // instead of both: the newest that fit
-	lost        int      // so many came before the first of tries
+	lost        int      // tries before the first of these
 }
 
-// drawFacts shows what is to be known of the selected task beyond its row.
+// drawFacts shows what the row of the selected task has no room for.
 func (v *viewRun) drawFacts(p viewPen) {
 	i := v.selected()
 	if i < 0 {
@@ -218,7 +218,7 @@ func (v *viewRun) drawFacts(p viewPen) {
 	}
 }
 
-// factsOf gathers the facts of a task. Values of variables may be secrets: only their names are shown.
+// factsOf gathers the facts of a task. Of variables it shows only the names: their values may be secret.
 func (v *viewRun) factsOf(r *viewRunRow) []viewRunFact {
 	facts := make([]viewRunFact, 0, viewRunFacts)
 	text := func(label, text string) {
@@ -266,7 +266,8 @@ func (v *viewRun) factsOf(r *viewRunRow) []viewRunFact {
 	return facts
 }
 
-// viewRunTries tells of each attempt of a task: its number, what became of it, and how long it took once it is over.
+// viewRunTries gives a text for each attempt of a task: its number, what became of it, and how long it took if it is
+// over.
 func viewRunTries(t *TaskRun) []string {
 	var tries []string
 	for k, a := range t.tries() {
@@ -294,7 +295,7 @@ func (v *viewRun) namesOf(rows []int) []string {
 	return names
 }
 
-// viewRunWork gives what a task does: the key of the workflow file that says it, and one line of it.
+// viewRunWork gives what a task does: the key in the workflow file, and one line of its value.
 func viewRunWork(t *Task) (label, text string) {
 	switch {
 	case t.Cmd != "":

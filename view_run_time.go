@@ -1,5 +1,5 @@
-// view_run_time.go: the tasks of a run on a time axis, so that it is seen where the time went, and the path through the
-// graph that the run's length came from.
+// view_run_time.go: the tasks of a run on a time axis, which shows where the time went, with the critical path; and the
+// tasks in waves, which show how wide the work is and how far it has come.
 
 package main
 
@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// viewRunSteps are the distances between two marks of the time axis; longer ones are whole days.
+// viewRunSteps are the distances between two marks of the time axis. Longer ones are whole days.
 var viewRunSteps = []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second,
 	30 * time.Second,
 	time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour,
@@ -17,12 +17,11 @@ var viewRunSteps = []time.Duration{time.Second, 2 * time.Second, 5 * time.Second
 	3 * time.Hour, 6 * time.Hour, 12 * time.Hour}
 
 const (
-	viewRunBars  = 20 // columns of the bars, at the least where there is room for names as well
+	viewRunBars  = 20 // columns of the bars, at the least where there is room beside the names
 	viewRunTicks = 10 // columns between two marks of the axis, at the least
 )
 
-// drawTime shows a heading with the axis, and below it one row a task with a bar from its start to its end; see
-// drawBar.
+// drawTime shows a heading with the axis, and below it one row a task with its bar: see drawBar.
 func (v *viewRun) drawTime(p viewPen) {
 	name := max(min(viewRunName, p.w-3-2-9-viewRunBars), 8)
 	took := 3 + 2 + name
@@ -32,7 +31,7 @@ func (v *viewRun) drawTime(p viewPen) {
 	p.put(3, 0, styleBold, "TASK")
 	p.right(took, 0, 8, styleBold, "TOOK")
 	shown := min(p.h-1, len(v.rows))
-	if shown < p.h-1 { // a row is left for what the letters mean
+	if shown < p.h-1 { // a row is left for the meaning of the letters
 		p.cell(3, p.h-1, p.w-3, styleDim, "# critical path   = a try   . waits   ~ several   > goes on   < done before")
 	}
 	v.scroll(p.h - 1)
@@ -51,7 +50,7 @@ func (v *viewRun) drawTime(p viewPen) {
 	}
 }
 
-// length gives how long the run took, or has until now: what the axis measures.
+// length gives what the axis measures: how long the run took, or has taken until now.
 func (v *viewRun) length() time.Duration {
 	if v.Run.Started.IsZero() {
 		return 0
@@ -61,7 +60,7 @@ func (v *viewRun) length() time.Duration {
 		end = v.Run.Finished.Time
 	}
 	whole := end.Sub(v.Run.Started.Time)
-	for i := range v.rows { // the clocks of two boxes: a task may seem to end after its run
+	for i := range v.rows { // by the clock of another box a task may seem to end after its run
 		if t := v.rows[i].run; !t.Finished.IsZero() && !t.Started.IsZero() {
 			whole = max(whole, t.Finished.Sub(v.Run.Started.Time))
 		}
@@ -69,7 +68,8 @@ func (v *viewRun) length() time.Duration {
 	return max(whole, time.Millisecond)
 }
 
-// viewRunAxis writes the marks of the axis, each at its column; where there is no room for two, only the whole length.
+// viewRunAxis writes the marks of the axis, each at its column, or only the whole length where there is no room for
+// two.
 func viewRunAxis(p viewPen, whole time.Duration) {
 	if whole <= 0 {
 		return
@@ -85,13 +85,13 @@ func viewRunAxis(p viewPen, whole time.Duration) {
 			break
 		}
 	}
-	// one of them lies between a half and the whole, which is wide enough
+	// Powers of two: one lies between half of the whole and all of it, which is wide enough.
 	for days := time.Duration(1); step == 0; days *= 2 {
 		if viewRunColumn(days*day, whole, p.w) >= viewRunTicks {
 			step = days * day
 		}
 	}
-	for at := time.Duration(0); at >= 0 && at <= whole; at += step { // below 0 it has grown past 292 years
+	for at := time.Duration(0); at >= 0 && at <= whole; at += step { // below 0 it has overflowed, after 292 years
 		text, x := viewTook(at), viewRunColumn(at, whole, p.w)
 		if x+len(text) > p.w {
 			break
@@ -105,9 +105,9 @@ func viewRunColumn(at, whole time.Duration, w int) int {
 	return min(int(float64(at)/float64(whole)*float64(w)), w-1)
 }
 
-// drawBar draws the bar of one task: "=" for each try, which ends in the glyph of what became of it and has at least
-// that, "." while the task waits for its next try, and ">" at the end while it goes on. Tries of which it is not known
-// when they began are "~" together. "<" stands for what was done before this run began, in an earlier attempt of it.
+// drawBar draws the bar of one task. Each try is "=" and ends in the glyph of what became of it, or in ">" while it
+// goes on; a short one is the glyph alone. "." is a wait for the next try. "~" stands for tries whose start is not
+// known. "<" stands for a task that was done before this run began, in an earlier attempt of the run.
 func (v *viewRun) drawBar(p viewPen, r *viewRunRow, start time.Time, whole time.Duration) {
 	t := r.run
 	glyph, _, style := viewLooks(t.State)
@@ -131,7 +131,7 @@ func (v *viewRun) drawBar(p viewPen, r *viewRunRow, start time.Time, whole time.
 		p.line(x, 0, from-x, gapStyle, gap)
 		x = max(x, from)
 		p.line(x, 0, to-x, style, '=')
-		// in one column with the try before, the glyph is the later one's
+		// two tries in one column: the glyph of the later one stays
 		x = max(x, p.put(max(from, to), 0, style, glyph))
 	}
 	for i := range t.Earlier {
@@ -145,7 +145,7 @@ func (v *viewRun) drawBar(p viewPen, r *viewRunRow, start time.Time, whole time.
 		gap, gapStyle = '.', styleDim
 	}
 	began := t.began().Time
-	if t.between() || began.IsZero() { // it waits for its next try, or when that began is not known
+	if t.between() || began.IsZero() { // it waits for its next try, or nobody knows when that began
 		began = end
 	}
 	bar(began, end, style, glyph)
@@ -157,9 +157,9 @@ func (v *viewRun) drawBar(p viewPen, r *viewRunRow, start time.Time, whole time.
 	}
 }
 
-// viewRunPath marks the critical path: from the task that ended last, back each time through the one it waited for that
-// ended last, as long as these are of this try of the run. What goes on counts as ending last, and what has gone on
-// longest of that as the very last.
+// viewRunPath marks the critical path. It starts at the task that ended last, and goes back each time to that task
+// which ended last of those it waited for, as long as they ran in this try of the run. A task that still runs counts as
+// ending last; of several, the one that began first.
 func viewRunPath(rows []viewRunRow, began Stamp) {
 	later := func(a, b *viewRunRow) bool {
 		switch {
@@ -185,7 +185,7 @@ func viewRunPath(rows []viewRunRow, began Stamp) {
 	}
 	for at := last; at >= 0; {
 		r := &rows[at]
-		r.critical = !r.run.Started.IsZero() // one that was skipped is on the way, and took no time
+		r.critical = !r.run.Started.IsZero() // a skipped task on the path took no time
 		at = -1
 		for _, i := range r.deps {
 			if ended(&rows[i]) && (at < 0 || later(&rows[i], &rows[at])) {
@@ -195,17 +195,14 @@ func viewRunPath(rows []viewRunRow, began Stamp) {
 	}
 }
 
-// The tasks of a run in waves: a column for each depth of the graph, a cell for each task, so that it
-// is seen how wide the work is and how far it has come.
-
-// Columns of one wave.
+// Columns of one wave, which is the tasks of one depth of the graph.
 const (
 	viewRunWaveLeast = 16
 	viewRunWaveMost  = 28
 )
 
-// drawWaves shows as many waves as fit, among them that of the selected task. focus says that this is where the
-// selection is moved: then it has the mark and the cursor.
+// drawWaves shows as many waves as fit, that of the selected task among them. With focus, the keys move the selection
+// here, so it has the mark and the cursor.
 func (v *viewRun) drawWaves(p viewPen, focus bool) {
 	at := max(v.selected(), 0)
 	width := min(max((p.w-1)/len(v.waves), v.widest+len("! ")+len(" 0:00 ")+1, viewRunWaveLeast), viewRunWaveMost)
@@ -225,7 +222,7 @@ func (v *viewRun) drawWaves(p viewPen, focus bool) {
 	}
 }
 
-// drawWave shows one column. When it is too short for all, it says how many there are above and below.
+// drawWave shows one wave as a column. If not all tasks fit, it says how many are above and below.
 func (v *viewRun) drawWave(p viewPen, wave []int, at int, focus bool) {
 	from, to := 0, len(wave) // the tasks between are shown
 	if p.h <= 0 {
@@ -253,7 +250,7 @@ func (v *viewRun) drawWave(p viewPen, wave []int, at int, focus bool) {
 	}
 }
 
-// drawTask shows a task as one cell of a wave: glyph, name, and where there is room how long it took or has.
+// drawTask shows a task of a wave: glyph, name, and where there is room how long it took or has taken.
 func (v *viewRun) drawTask(p viewPen, y int, r *viewRunRow, focus bool) {
 	glyph, _, style := viewLooks(r.run.State)
 	p.put(1, y, style, glyph)

@@ -18,14 +18,14 @@ const (
 	viewStatsMargin = 10
 )
 
-// viewStats is what is shown of a workflow's runs, and how far down the user is. One goroutine uses it at a time. A bar
-// of the histogram with no upper bound stands for any time.
+// viewStats is the statistics and the first row shown. One goroutine uses it at a time. The last bar of the histogram
+// may have no upper bound.
 type viewStats struct {
 	*Stats
 	top int // first row shown: draw keeps it within what there is
 }
 
-// viewStatsPart is a piece of text that stays in one line.
+// viewStatsPart is a piece of text that is not broken.
 type viewStatsPart struct {
 	glyph, text string
 	style       termStyle // of the glyph
@@ -34,7 +34,7 @@ type viewStatsPart struct {
 // scroll goes that many rows down, or up.
 func (v *viewStats) scroll(delta int) { v.top = max(v.top+delta, 0) }
 
-// draw shows the statistics in an area, which it makes blank first. What does not fit is reached with scroll.
+// draw shows the statistics in an area, which it makes blank first. scroll reaches what does not fit.
 func (v *viewStats) draw(g *termGrid, a viewArea) {
 	p := viewPen{g, a}
 	p.clear()
@@ -77,7 +77,7 @@ func (v *viewStats) drawFrom(p viewPen, y int) int {
 	return max(end, v.drawCalendar(p.part(p.w-width, 0, width, p.h), y))
 }
 
-// drawParts writes parts one behind the other, in as many rows as they need.
+// drawParts writes parts one after the other, in as many rows as they need.
 func (v *viewStats) drawParts(p viewPen, y int, parts []viewStatsPart) int {
 	x := 1
 	for _, part := range parts {
@@ -100,13 +100,13 @@ func (v *viewStats) drawParts(p viewPen, y int, parts []viewStatsPart) int {
 	return y + 1
 }
 
-// drawHistogram shows one row a bar: what it counts, the bar to scale with the longest, the count.
+// drawHistogram shows one row a bar: what it counts, the count, and the bar in proportion to the largest.
 func (v *viewStats) drawHistogram(p viewPen, y int) int {
 	p.put(1, y, styleBold, "TOOK UP TO")
 	p.put(1+viewStatsLabel, y, styleBold, "RUNS")
 	bars := slices.Clone(v.Histogram[:min(len(v.Histogram), 1)])
 	for _, bar := range v.Histogram[len(bars):] {
-		// closer than what can be told apart here
+		// bounds that look the same here are one bar
 		if last := &bars[len(bars)-1]; viewStatsUpto(bar) == viewStatsUpto(*last) {
 			last.Count += bar.Count
 		} else {
@@ -125,13 +125,13 @@ func (v *viewStats) drawHistogram(p viewPen, y int) int {
 		p.right(1, y, viewStatsLabel-2, 0, label)
 		x := p.right(1+viewStatsLabel, y, longest, 0, strconv.Itoa(bar.Count)) + 1
 		if width := int64(bar.Count) * int64(room) / int64(most); bar.Count > 0 {
-			p.line(x, y, max(int(width), 1), styleCyan, '=') // however few, they are seen
+			p.line(x, y, max(int(width), 1), styleCyan, '=') // even one run is seen
 		}
 	}
 	return y + 1
 }
 
-// viewStatsUpto says what a bar counts.
+// viewStatsUpto says what a bar counts: the runs up to a time.
 func viewStatsUpto(bar StatsBucket) string {
 	if bar.Upto > 0 && !math.IsInf(bar.Upto, 1) {
 		return viewStatsTook(bar.Upto)
@@ -139,7 +139,7 @@ func viewStatsUpto(bar StatsBucket) string {
 	return "longer"
 }
 
-// drawCalendar shows a column a week and a row a weekday, with the glyph of the worst outcome of each day.
+// drawCalendar shows a column for each week and a row for each weekday, with the glyph of the day's worst outcome.
 func (v *viewStats) drawCalendar(p viewPen, y int) int {
 	weeks, step := v.calendarWeeks(), 3
 	if weeks == 0 {
@@ -178,7 +178,7 @@ func (v *viewStats) drawCalendar(p viewPen, y int) int {
 	return y + 10
 }
 
-// calendarWeeks gives how many columns the calendar has: whole weeks that begin on a Monday.
+// calendarWeeks gives the number of weeks in the calendar, from Monday to Sunday.
 func (v *viewStats) calendarWeeks() int {
 	if len(v.Calendar) == 0 {
 		return 0
@@ -190,7 +190,7 @@ func (v *viewStats) calendarWeeks() int {
 	return ((int(first.Weekday())+6)%7 + len(v.Calendar) + 6) / 7
 }
 
-// viewStatsTook gives seconds as viewTook does, and short times with a decimal, rounded down as well.
+// viewStatsTook writes seconds as viewTook does, but short times with a decimal. Both round down.
 func viewStatsTook(seconds float64) string {
 	if seconds < 10 {
 		return strconv.FormatFloat(math.Floor(max(seconds, 0)*10+1e-9)/10, 'f', 1, 64) + "s"
@@ -198,13 +198,13 @@ func viewStatsTook(seconds float64) string {
 	return viewTook(time.Duration(min(seconds, 9e9) * float64(time.Second)))
 }
 
-// viewStatsPercent gives a rate with one decimal, rounded down: what failed once is not 100%.
+// viewStatsPercent writes a rate with one decimal, rounded down: a single failure is not 100%.
 func viewStatsPercent(rate float64) string {
 	text := strconv.FormatFloat(math.Floor(rate*1000+1e-9)/10, 'f', 1, 64)
 	return strings.TrimSuffix(text, ".0") + "%"
 }
 
-// viewStatsCount gives a number of things.
+// viewStatsCount writes a number of things.
 func viewStatsCount(n int, thing string) string {
 	if n != 1 {
 		thing += "s"

@@ -8,7 +8,7 @@ import "strings"
 type viewColumn struct {
 	head      string
 	width     int // in cells
-	grow      int // share of the room that is left, 0: none
+	grow      int // share of the room that is left; 0: none
 	right     bool
 	minScreen int // shown on screens of so many columns and more
 }
@@ -18,7 +18,7 @@ type viewCell struct {
 	text  string
 	style termStyle
 	parts []viewCell
-	rest  bool // the last of a row: it takes all that is left of it, in place of the columns behind
+	rest  bool // the last of a row: it takes the rest of the row, in place of the columns behind
 }
 
 // viewRowMark is what stands in column 0 of a row that is not selected.
@@ -27,7 +27,7 @@ type viewRowMark struct {
 	style termStyle
 }
 
-// viewTable is a table of which the rows around the selected one are shown.
+// viewTable is a table that shows the rows around the selected one.
 type viewTable struct {
 	cols     []viewColumn
 	n        int
@@ -40,8 +40,8 @@ type viewTable struct {
 // viewMarkWidth is the room for the marks in front of each row.
 const viewMarkWidth = 3
 
-// draw shows the head and the rows that fit below it, and parks the cursor on the selected one. It gives how many
-// rows it has room for.
+// draw shows the head and the rows that fit below it, and parks the cursor on the selected row. It gives the number of
+// rows that there is room for.
 func (t *viewTable) draw(g *termGrid, a viewArea) int {
 	shown, widths := t.layout(a.w, g.w)
 	x := a.x + viewMarkWidth
@@ -100,7 +100,7 @@ func viewPut(g *termGrid, x, y, width int, c *viewColumn, cell viewCell) int {
 	return g.cell(x, y, width, cell.style, cell.text)
 }
 
-// layout gives the columns that are shown, and how wide each is: what is left goes to those that grow.
+// layout gives the columns that are shown, and their widths. Columns that grow share the room that is left.
 func (t *viewTable) layout(width, screen int) (shown, widths []int) {
 	left, shares := width-viewMarkWidth+1, 0
 	for i := range t.cols {
@@ -121,8 +121,8 @@ func (t *viewTable) layout(width, screen int) (shown, widths []int) {
 	return shown, widths
 }
 
-// viewScroll gives the first row shown of n, so that the selected one is among the room rows, moved as little as can
-// be.
+// viewScroll gives the first row to show of n, so that the selected one is among room rows, with as little change as
+// possible.
 func viewScroll(top, selected, n, room int) int {
 	top = min(top, selected)
 	top = max(top, selected-room+1)
@@ -133,10 +133,10 @@ func viewScroll(top, selected, n, room int) int {
 type viewHeader struct {
 	site   string
 	crumbs []string
-	// what there is, at the right: parts with two blanks between, the first of which go where there is no room
+	// The sums at the right: parts with two blanks between. Where there is no room, the first of them go.
 	counts string
 	link   string // LIVE, STALE since ..., FROZEN
-	bad    bool   // what link says needs to be seen
+	bad    bool   // link says something that must be seen
 }
 
 // draw fills row 0.
@@ -163,7 +163,7 @@ func (h *viewHeader) draw(g *termGrid) {
 // viewKey is a key as the last row shows it.
 type viewKey struct{ key, what string }
 
-// viewKeys draws the row of keys: as many as fit, in their order, and always the last two: the way out, and the help.
+// viewKeys draws the row of keys: as many as fit, in order, and always the last two, the way out and the help.
 func viewKeys(g *termGrid, y int, keys []viewKey) {
 	if len(keys) == 0 {
 		return
