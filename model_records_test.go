@@ -41,8 +41,8 @@ func recordsTestLine(rnd *rand.Rand, last LogLine) LogLine {
 	return line
 }
 
-// Records give back the lines that they were made of, in memory, as JSON, and as the files have them, whatever comes in
-// whatever order; and each of them keeps to its bounds.
+// Records give back the lines that they were made of, from memory, from JSON and from a file's line, whatever the lines
+// and their order; and each record keeps to its bounds.
 func TestRecords(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -92,7 +92,7 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-// A record whose numbers, gaps and text are not of as many lines gives none of them, and none takes more memory than
+// A record whose numbers, gaps and text do not agree on how many lines it has gives none, and takes no more memory than
 // its text.
 func TestRecordsDamaged(t *testing.T) {
 	t.Parallel()

@@ -161,7 +161,7 @@ func TestModelEditDistance(t *testing.T) {
 	}
 }
 
-// What is left out of the table, because it lies too far from the diagonal or comes to too much, changes no answer.
+// What the search leaves out, because it is too far from the diagonal or costs too much, changes no answer.
 func TestModelEditDistanceBand(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	word := func() []rune {
@@ -251,7 +251,7 @@ func TestModelLogLine(t *testing.T) {
 	}
 }
 
-// What was skipped ran not: a run that failed at its first task of three has done one, in every list of runs.
+// A skipped task did not run: a run that failed at the first of three tasks has done one, in every list of runs.
 func TestModelRunDone(t *testing.T) {
 	for state, want := range map[string]int{runFailed: 1, runCrashed: 1, runCancelled: 1, runSucceeded: 3,
 		runRunning: 3} {

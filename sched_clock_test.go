@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// TestSchedClockSet sets the clock under four kinds of schedules: what was leapt over, what comes next, and what has
-// been.
+// TestSchedClockSet sets the clock under four kinds of schedules: what it leaps over, what comes next, and what does
+// not come again.
 func TestSchedClockSet(t *testing.T) {
 	for _, test := range []struct {
 		schedule  []string
@@ -70,7 +70,8 @@ func TestSchedClockSet(t *testing.T) {
 	}
 }
 
-// TestSchedClockJitter sets the clock while a tick waits for its jitter: it comes once, whichever way the clock went.
+// TestSchedClockJitter sets the clock while a tick waits for its jitter: the tick comes once, whichever way the clock
+// is set.
 func TestSchedClockJitter(t *testing.T) {
 	for _, by := range []time.Duration{2 * time.Hour, -10 * time.Minute} {
 		s := schedNew(time.UTC)
@@ -88,8 +89,8 @@ func TestSchedClockJitter(t *testing.T) {
 	}
 }
 
-// TestPrincipalSleeps sleeps with the whole machine for two hours: what would have fired then was missed, fixed times
-// or not.
+// TestPrincipalSleeps: the whole machine sleeps for two hours. What would have fired meanwhile was missed, at fixed
+// times or not.
 func TestPrincipalSleeps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -174,8 +175,8 @@ func TestPrincipalClockSet(t *testing.T) {
 	})
 }
 
-// TestPrincipalClockBackEdited: what has fired before the clock was set back does not fire again, whatever of its file
-// is edited.
+// TestPrincipalClockBackEdited: what fired before the clock was set back does not fire again, even if its file is
+// edited.
 func TestPrincipalClockBackEdited(t *testing.T) {
 	for what, edit := range map[string]func(w *Workflow){
 		"nothing":           func(*Workflow) {},

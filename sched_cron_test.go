@@ -346,7 +346,7 @@ func TestCronFacts(t *testing.T) {
 	}
 }
 
-// TestCronOdd: what is allowed, and mostly not meant, is said in a sentence; what divides its field is not.
+// TestCronOdd: what is allowed, but mostly not meant, gets a sentence; a step that divides its field gets none.
 func TestCronOdd(t *testing.T) {
 	for expr, want := range map[string]string{
 		"*/90 * * * *": "*/90 in the minute field is the value 0 alone: the step is wider than the range " +
@@ -384,8 +384,7 @@ func TestCronOdd(t *testing.T) {
 	}
 }
 
-// TestCronShifted: the change of the clock that touches an expression is found, and what is said of it is what next
-// does.
+// TestCronShifted: shifted finds the change of the clock that matters to an expression, and says of it what next does.
 func TestCronShifted(t *testing.T) {
 	berlin, lord := cronZone(t, "Europe/Berlin"), cronZone(t, "Australia/Lord_Howe")
 	from := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

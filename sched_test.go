@@ -330,7 +330,7 @@ func TestSchedComingOfAll(t *testing.T) {
 	}
 }
 
-// A schedule that missed more than is counted still names its newest ticks.
+// A schedule that missed more ticks than are counted still gives its newest ones.
 func TestSchedMissedVeryMany(t *testing.T) {
 	s := schedNew(time.UTC)
 	e, err := s.set(&Workflow{ID: "w", Schedule: []string{"* * * * *"}}, schedEpoch)

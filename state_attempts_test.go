@@ -1,5 +1,4 @@
-// Tests of the attempts that a task's record has: how they are folded, how many are kept, and what comes of events of
-// before.
+// state_attempts_test.go: the attempts in a task's record: how they are folded, and how many are kept.
 
 package main
 
@@ -100,7 +99,8 @@ func TestStateAttempts(t *testing.T) {
 	}
 }
 
-// The newest are kept, fewer of each task in a run of many, and what was handed out stays as it was.
+// TestStateAttemptsBound: the newest attempts are kept, fewer of each task in a run of many tasks, and what was handed
+// out stays as it was.
 func TestStateAttemptsBound(t *testing.T) {
 	t.Parallel()
 	for tasks, kept := range map[int]int{1: stateMaxEarlier, 62: stateMaxEarlier, 63: 15, 400: 2, 1000: 1, 5000: 1} {

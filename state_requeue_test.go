@@ -1,4 +1,5 @@
-// Tests of what a run that is queued again begins with: which tasks run again, and what is left of the attempt before.
+// state_requeue_test.go: what a run begins with when it is queued again: which tasks run again, and what is left of the
+// attempt before.
 
 package main
 
@@ -146,7 +147,7 @@ func TestStateRequeueFields(t *testing.T) {
 	}
 }
 
-// A run that was cancelled and is retried is not cancelled again when its agent comes back, nor is a task of it.
+// A run that was cancelled and then retried is not cancelled again when its agent comes back, and neither is its task.
 func TestDispatchCancelledRetried(t *testing.T) {
 	t.Parallel()
 	for _, task := range []string{"", "a"} {

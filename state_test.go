@@ -150,7 +150,7 @@ func stateEnd(path []*Event, e Event) []*Event {
 	return append(slices.Clip(path), &e)
 }
 
-// Which event of a run is taken in which state, and which state it leads to ("" is refused).
+// Which event of a run is taken in which state, and to which state it leads; "": it is refused.
 func TestStateTransitions(t *testing.T) {
 	fin := func(state string) Event { return Event{Kind: evRunFinished, Agent: "x", Lease: 1, State: state} }
 	paths := map[string][]*Event{
@@ -215,7 +215,7 @@ func TestStateTransitions(t *testing.T) {
 	}
 }
 
-// That somebody has a task stopped stays with it until it has succeeded all the same, or is to run again.
+// A task keeps the reason why somebody had it stopped until it succeeds all the same, or is to run again.
 func TestStateTaskStopping(t *testing.T) {
 	stop := func(task, reason string) *Event {
 		return &Event{Kind: evTaskStopping, Run: "R1", Task: task, Reason: reason}
@@ -483,7 +483,7 @@ func TestStateBound(t *testing.T) {
 	}
 }
 
-// TestStateLast: runs of others drive a workflow's last run out of memory, and how it went is known still.
+// TestStateLast: runs of other workflows push a workflow's last run out of memory, and it is still known how that went.
 func TestStateLast(t *testing.T) {
 	s, made := stateNew(), 0
 	s.Versions["v"] = &Workflow{ID: "w", Tasks: []Task{{ID: "a"}}}
@@ -521,7 +521,7 @@ func TestStateLast(t *testing.T) {
 	}
 }
 
-// Random events against a model that knows no more of a run than its state, agent, lease and attempt.
+// Random events against a model that knows only the state, agent, lease and attempt of a run.
 func TestStateModel(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(4) {

@@ -217,8 +217,8 @@ func TestHistoryAfterCrash(t *testing.T) {
 	}
 }
 
-// TestHistoryPages reads a history page by page: runs that finished at one instant, and lines that are not in the order
-// of finishing, since agents' clocks differ and reports are late. Each run is on one page.
+// TestHistoryPages reads a history page by page. Some runs finished at one instant, and some lines are not in the order
+// of finishing, because agents' clocks differ and reports are late. Each run is on one page.
 func TestHistoryPages(t *testing.T) {
 	t.Parallel()
 	g := storeRigOpen(t, storeOptions{NoSync: true})
@@ -257,8 +257,8 @@ func TestHistoryPages(t *testing.T) {
 	}
 }
 
-// TestHistoryQueuedAgain starts anew behind a run that failed, was queued again in the same turn, and succeeded: the
-// principal has written its last end only, and the failure must not be put behind it. A storm of 15 minutes found this.
+// TestHistoryQueuedAgain: a run failed, was queued again in the same turn, and succeeded, so that the principal wrote
+// only its last end. The next start must not add the failure behind that. A torture test of 15 minutes found this.
 func TestHistoryQueuedAgain(t *testing.T) {
 	g := storeRigOpen(t, storeOptions{NoSync: true})
 	id, agent := runID(g.clock, ""), "one"
@@ -303,8 +303,8 @@ func TestHistoryQueuedAgain(t *testing.T) {
 	g.stop()
 }
 
-// TestHistoryLongLine: a line that is damaged into one longer than any is passed over, at the end of a file and within
-// it, and takes no more memory than one that is good. Not parallel: it counts what is allocated.
+// TestHistoryLongLine: damage has made a line that is longer than any that is written, at the end of a file or within
+// it. Readers pass over it, with no more memory than a good line takes. Not parallel: it counts what is allocated.
 func TestHistoryLongLine(t *testing.T) {
 	g := storeRigOpen(t, storeOptions{NoSync: true})
 	at := time.Date(2026, 7, 1, 9, 0, 0, 0, time.UTC)
@@ -373,7 +373,7 @@ func TestHistoryLongLine(t *testing.T) {
 	want("nothing else")
 }
 
-// Any run comes back from its line as it was, and an ordinary one is short.
+// TestHistoryLine: any run comes back from its line as it was, and the line of an ordinary run is short.
 func TestHistoryLine(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -429,8 +429,8 @@ func TestHistoryLine(t *testing.T) {
 	}
 }
 
-// TestStoreTrimUnsaved: a history is not cut behind a snapshot that could not be saved: the next start would add again
-// what is gone.
+// TestStoreTrimUnsaved: a history is not cut when the snapshot before that could not be saved: else the next start
+// would add again what was cut off.
 func TestStoreTrimUnsaved(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -473,8 +473,8 @@ func TestStoreTrimUnsaved(t *testing.T) {
 	})
 }
 
-// TestStoreTrimRestart: a file that a trim renamed and whose name was not synced is durable before a snapshot of the
-// next process builds on a line in it.
+// TestStoreTrimRestart: a trim renamed a file, and the process ended before the name was synced. The name is on the
+// disk before a snapshot of the next process builds on a line in that file.
 func TestStoreTrimRestart(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

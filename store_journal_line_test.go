@@ -1,5 +1,4 @@
-// store_event_test.go: lines of the journal with several events, lines of the history, and folders that a version of
-// before wrote.
+// store_journal_line_test.go: lines of the journal with several events.
 
 package main
 
@@ -16,7 +15,8 @@ import (
 	"time"
 )
 
-// Events of a turn come back as they were, from lines that jq '., . + .then[]?' takes apart into the same.
+// TestStoreEventLines: the events of a turn come back from their lines as they were, and jq '., . + .then[]?' gives the
+// same events.
 func TestStoreEventLines(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -132,7 +132,8 @@ func storeEventJQ(t *testing.T, line []byte, events []*Event) {
 	}
 }
 
-// A line with many events ends in time, and each event is found by its number, wherever a reader begins.
+// TestStoreEventLong: a line takes only so many events, and a reader finds each event by its number, wherever it
+// begins.
 func TestStoreEventLong(t *testing.T) {
 	t.Parallel()
 	g := storeRigOpen(t, storeOptions{NoSync: true})

@@ -1,4 +1,5 @@
-// store_mark_test.go: what the mark says, when it is written, and what a start makes of a journal that ends before it.
+// store_journal_mark_test.go: what the mark says, when it is written, and what a start makes of a journal that ends
+// before it.
 
 package main
 
@@ -87,8 +88,8 @@ func TestStoreMark(t *testing.T) {
 	})
 }
 
-// TestStoreMarkLost takes away what was on the disk, in several ways: the start names what is missing and changes
-// nothing; check sees it too, and after a repair the start goes on from what there is.
+// TestStoreMarkLost takes away, in several ways, what was on the disk. The start says what is missing and changes
+// nothing. So does check, and after a repair the start goes on from what there is.
 func TestStoreMarkLost(t *testing.T) {
 	newest := func(dir string) string {
 		names, _ := filepath.Glob(filepath.Join(dir, storeJournal, "*.jsonl"))
@@ -193,8 +194,8 @@ func TestStoreMarkLost(t *testing.T) {
 	}
 }
 
-// TestStoreMarkUnread: a mark that is there and says nothing is told of by a start, which goes on and writes it anew
-// where it can, and by check, which moves it aside.
+// TestStoreMarkUnread: a mark is there and says nothing. A start reports that, goes on, and writes the mark anew if it
+// can; check reports it and moves the mark aside.
 func TestStoreMarkUnread(t *testing.T) {
 	const damaged, unread = "it is damaged, as power that failed may leave it", "it cannot be read"
 	at := func(dir string) string { return filepath.Join(dir, storeMark) }

@@ -135,8 +135,8 @@ func storeFailure(t *testing.T, dir, ops string, errno syscall.Errno, files int)
 	g.matches(g.state)
 }
 
-// TestStoreAbandonCut cuts the power after a segment was given up whose sync had failed: what of it came to the disk
-// all the same is no part of the journal.
+// TestStoreAbandonCut cuts the power after the writer gave a segment up because its sync failed: what came to the disk
+// of it all the same is not part of the journal.
 func TestStoreAbandonCut(t *testing.T) {
 	for seed := range uint64(8) {
 		top := t.TempDir()
@@ -169,8 +169,8 @@ func TestStoreAbandonCut(t *testing.T) {
 	}
 }
 
-// TestStoreSeek: wherever the end of a block cuts a line, a reader begins at a line that is not behind the event it is
-// to begin with.
+// TestStoreSeek: wherever the end of a block cuts a line, a reader begins at a line that is not after the event that it
+// looks for.
 func TestStoreSeek(t *testing.T) {
 	t.Parallel()
 	const mid = 100_000 // of the segment, where it is halved

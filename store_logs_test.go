@@ -1,5 +1,5 @@
-// store_logs_test.go: output round trips, order and places, following beside a writer, tails against a plain model,
-// failing disks, damage.
+// store_logs_test.go: output comes back as it was; order and places, following while lines are written, tails against a
+// simple model, failing disks, damage.
 
 package main
 
@@ -598,7 +598,7 @@ func FuzzLogsFile(f *testing.F) {
 	})
 }
 
-// FuzzLogsDecode compares the short way of reading a line with encoding/json's.
+// FuzzLogsDecode compares the quick parser of a record with encoding/json.
 func FuzzLogsDecode(f *testing.F) {
 	for _, text := range []string{"one", "", "tab\t \"quoted\" \\ \x1b[31m \u009b é", "\xff"} {
 		line := logsLine("R", 1, text)
@@ -676,8 +676,8 @@ func BenchmarkLogsRead(b *testing.B) {
 	})
 }
 
-// TestLogsDay: a line goes into the file of the day, in UTC, on which it is written, from that day's first moment to
-// its last.
+// TestLogsDay: a line goes into the file of the day, in UTC, on which it is written, at that day's first moment and its
+// last too.
 func TestLogsDay(t *testing.T) {
 	east, west := time.FixedZone("east", 14*3600), time.FixedZone("west", -11*3600)
 	for _, zone := range []*time.Location{time.UTC, east, west} {
@@ -723,8 +723,8 @@ func logsTogether(t testing.TB, l *logs, run string, batches ...[]string) (all [
 	return all
 }
 
-// Short lines that are written together take little more than their text, and come back one by one with their own
-// times.
+// TestLogsRecords: short lines that are written together take little more than their text, and come back one by one
+// with their own times.
 func TestLogsRecords(t *testing.T) {
 	l, _, dir := logsNew(t)
 	var lines []LogLine
@@ -749,8 +749,8 @@ func TestLogsRecords(t *testing.T) {
 	}
 }
 
-// A place may be in the middle of a record: a reader that stops at any line goes on with that one, once, forward and
-// from the end.
+// TestLogsPlaceWithin: a place may be within a record. A reader that stopped at any line goes on with that line and
+// gives it once, whether it reads forward or from the end.
 func TestLogsPlaceWithin(t *testing.T) {
 	l, clock, _ := logsNew(t)
 	batch := []string{"a", "b", "needle", "c", "", "needle d"}
@@ -789,8 +789,8 @@ func TestLogsPlaceWithin(t *testing.T) {
 	}
 }
 
-// A file cut anywhere loses the record that was cut and no line before it; one that was damaged loses itself alone, and
-// its last number counts all the same: what was stored is not asked for again.
+// TestLogsRecordTornAndDamaged: a file that is cut anywhere loses the record that was cut and no line before it. A
+// damaged record is lost alone, and its last number still counts: what was stored is not asked for again.
 func TestLogsRecordTornAndDamaged(t *testing.T) {
 	l, clock, dir := logsNew(t)
 	logsTogether(t, l, "R", []string{"one", "two"}, []string{"three", "four", "five"})

@@ -1,5 +1,5 @@
-// store_model_test.go: a store that random things are done to, with a disk that fails now and then, with restarts,
-// trims of the history, and power cuts: what was acknowledged is there, and each run that ended is in the history.
+// store_model_test.go: random operations on a store, with a disk that fails now and then, restarts, trims of the
+// history and power cuts: what was acknowledged is there, and each run that ended is in the history.
 
 package main
 

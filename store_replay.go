@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-const storeKeepBroken = 8 // damaged tails that are kept for the curious
+const storeKeepBroken = 8 // damaged ends of journals that are kept, for whoever looks into them
 
 // storeReplay folds snapshot and journal into a State.
 type storeReplay struct {

@@ -1,4 +1,4 @@
-// store_journal_test.go: journals and snapshots that are damaged in every way, and what is kept of them.
+// store_replay_test.go: journals and snapshots that are damaged in every way, and what is kept of them.
 
 package main
 
@@ -77,8 +77,8 @@ func TestStoreCutAndFlip(t *testing.T) {
 	}
 }
 
-// TestStoreDamagedOpen opens the whole store on journals with damage, line by line: a torn end is cut off, and what is
-// before it is kept. A line with sound ones behind it was no torn write: it is refused, and nothing is changed.
+// TestStoreDamagedOpen opens the whole store on journals with damage in each line. A torn end is cut off, and what is
+// before it is kept. Damage with sound lines behind it is no torn write: the store refuses it and changes nothing.
 func TestStoreDamagedOpen(t *testing.T) {
 	t.Parallel()
 	text, starts, g := storeRecorded(t, 210)
@@ -222,8 +222,8 @@ func TestStoreRefuses(t *testing.T) {
 	}
 }
 
-// TestStoreSnapshotAhead opens a journal whose end is lost, up to before the snapshot: nothing that the snapshot has is
-// lost, and what comes after it is found again.
+// TestStoreSnapshotAhead opens a journal whose lost end begins before the snapshot's last event: nothing that the
+// snapshot has is lost, and a start finds again what is written after it.
 func TestStoreSnapshotAhead(t *testing.T) {
 	g := storeRigOpen(t, storeOptions{NoSync: true})
 	g.random(30)
@@ -244,7 +244,8 @@ func TestStoreSnapshotAhead(t *testing.T) {
 	}
 }
 
-// FuzzStoreReplay opens the store on any journal: it never panics, and what it opens once it opens again, the same.
+// FuzzStoreReplay opens the store on any journal: it never panics, and what it opens once it opens again, with the same
+// state.
 func FuzzStoreReplay(f *testing.F) {
 	text, starts, _ := storeRecorded(f, 20)
 	f.Add(text)

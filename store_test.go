@@ -265,7 +265,7 @@ func TestStoreLock(t *testing.T) {
 	}
 }
 
-// TestStoreSnapshotRemovesSegments checks that the journal stays within its bounds, and what stays is one piece.
+// TestStoreSnapshotRemovesSegments checks that the journal stays within its bounds, and that what stays has no gap.
 func TestStoreSnapshotRemovesSegments(t *testing.T) {
 	g := storeRigOpen(t, storeOptions{SegmentBytes: 4 << 10, Keep: 10 << 10, NoSync: true})
 	for range 60 {

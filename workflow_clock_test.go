@@ -1,4 +1,4 @@
-// Tests of what a file is warned of: it loads, and may not mean what was meant.
+// workflow_clock_test.go: warnings about a file: it loads, but may not do what its author meant.
 
 package main
 
@@ -75,8 +75,8 @@ func TestWorkflowWarned(t *testing.T) {
 	}
 }
 
-// TestWorkflowWarnedWhere: validate, show and attention say what files are warned of, ls that they are; attention does
-// what files are warned of; attention does each time that it is another thing.
+// TestWorkflowWarnedWhere: validate, show and attention give the warnings of a file, ls says that it has some. What was
+// acknowledged in attention comes back when the warnings are others.
 func TestWorkflowWarnedWhere(t *testing.T) {
 	x := e2eNew(t)
 	x.File("odd.yml", "schedule: '*/90 * * * *'\ntasks: {a: {run: 'true'}}\n")

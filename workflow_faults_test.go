@@ -1,4 +1,4 @@
-// workflow_faults_test.go: what each mistake in a file is answered with, word for word.
+// workflow_faults_test.go: the message for each mistake in a file, word for word.
 
 package main
 
@@ -378,8 +378,8 @@ var workflowFaultCases = []struct{ name, file, want string }{
 			"last; got 1 in \"often\""},
 }
 
-// What keys of other tools are called here are keys, theirs are none, and which keys belong where is what the tables of
-// keys say.
+// The names that hints give for keys of other tools are keys here, and those keys are not. The lists of keys that
+// belong only to a task or only to a workflow agree with the tables of keys.
 func TestWorkflowElsewhere(t *testing.T) {
 	var ofWorkflows, ofTasks []string
 	for _, k := range workflowKeys {

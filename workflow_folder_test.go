@@ -152,7 +152,7 @@ func TestFolderBadFile(t *testing.T) {
 	f.scan("b b.yml good [b.yml:1:1: warning: there are no tasks: each run succeeds at once]", "")
 }
 
-// TestFolderTwins: two files with one id are a fault of both, and the version before stays in force.
+// TestFolderTwins: two files with one id are a fault of both, and the last good version stays in force.
 func TestFolderTwins(t *testing.T) {
 	const faults = `[etl.daily.yaml: etl/daily.yml has the same id "etl.daily": rename one of them] [etl/daily.yml: etl.daily.yaml has the same id "etl.daily": rename one of them]`
 	for _, heal := range []string{"etl/daily.yml", "etl.daily.yaml"} {
@@ -389,7 +389,7 @@ func TestFolderRescan(t *testing.T) {
 	})
 }
 
-// TestFolderWarnsOnce: a trouble that lasts is told of once, and again when it comes back.
+// TestFolderWarnsOnce: a trouble that lasts gets one warning, and another when it comes back.
 func TestFolderWarnsOnce(t *testing.T) {
 	var log []string
 	loop := &folderLoop{onWarning: func(err error) { log = append(log, err.Error()) }}
@@ -432,8 +432,7 @@ func TestFolderWithoutEvents(t *testing.T) {
 	})
 }
 
-// TestFolderReadAgain: whoever asks for it has the folder read at once, without events, and what has just been written
-// as well.
+// TestFolderReadAgain: readAgain has the folder read at once, without events, those files too that were just written.
 func TestFolderReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := folderTestNew(t)

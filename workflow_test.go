@@ -1,5 +1,5 @@
-// workflow_test.go: what good files become, what of CDKTR's must load, ids, references, and that no input breaks the
-// reader. What bad files are answered with is in workflow_faults_test.go.
+// workflow_test.go: what good files become, which files of CDKTR's must load, ids, references, and that no input breaks
+// the reader. The messages for bad files are in workflow_faults_test.go.
 
 package main
 
@@ -215,7 +215,7 @@ w.yml:12:5: warning: task "task1": dependencies is read as depends: write depend
 	}
 }
 
-// A key with nothing behind it is as if it were not there, however that is spelt: what it would have been over stays.
+// A key without a value counts as not written, however that is spelt: a value that it would have replaced stays.
 func TestWorkflowNothing(t *testing.T) {
 	const file = "params: {day: %[1]s, who: {default: %[1]s, pattern: %[1]s, description: %[1]s}}\nenv: {A: %[1]s, " +
 		"B: x}\nagent: %[1]s\ntimeout: %[1]s\nlog: {max_size: %[1]s, keep: %[1]s}\n" +
@@ -398,7 +398,7 @@ func TestWorkflowPattern(t *testing.T) {
 	}
 }
 
-// TestWorkflowBounds: what grows without end is stopped, soon and with one plain fault.
+// TestWorkflowBounds: a file that would grow without end is stopped soon, with one plain fault.
 func TestWorkflowBounds(t *testing.T) {
 	t.Parallel()
 	lines := func(n int, format string) string {
