@@ -196,7 +196,7 @@ func (l *looks) aside(c *opCall, fn func()) {
 // refuseAside answers with an error. If the peer may have meant another name, that is searched for beside the loop.
 // Only on the loop.
 func (l *looks) refuseAside(c *opCall, err *protoError) {
-	if err.near == nil {
+	if err.suggest == nil {
 		c.refuse(err)
 		return
 	}

@@ -1,6 +1,6 @@
 // proto.go: what is said over a connection, whatever carries it: requests and replies between a client and the
-// principal, messages between an agent and the principal, error codes, and the table of ops from which dispatch and
-// `help` are made. Every message is one frame of JSON.
+// principal, messages between an agent and the principal, error codes, and the table of ops (protoOps). Dispatch and
+// `help` are made from that table. Every message is one frame of JSON.
 
 package main
 
@@ -60,59 +60,67 @@ func versionOf(linked string, info *debug.BuildInfo) string {
 	return next + "-dev+" + pseudo[2] + strings.Replace(pseudo[3], "+", ".", 1)
 }
 
-// protoMaxName is how many bytes a name in a message has at most: an id, an op, a task's, an agent's.
+// protoMaxName is how many bytes a name in a message has at most: an id, an op, the name of a task or an agent.
 const protoMaxName = 256
 
-// Request is one question to the principal. protoOps says which fields an op reads. Every text has a bound,
-// max, in bytes: protoDecode refuses what is longer, so that nothing behind it is asked to look for a name of a
-// megabyte. Params has bounds of its own, where runs are queued; of a key, ack allows more than run does, since there
+// Request is one question to the principal. protoOps says which fields an op reads, and docs/protocol.md what they
+// mean. Every text has a bound, max, in bytes: protoDecode refuses a longer one, so that nothing behind it looks for a
+// name of a megabyte. Params has bounds of its own where runs are queued. ack allows a longer key than run does: there
 // is an id in it.
 type Request struct {
-	V        int               `json:"v"`
-	ID       string            `json:"id" max:"256"`
-	Op       string            `json:"op" max:"256"`
+	V  int    `json:"v"`
+	ID string `json:"id" max:"256"`
+	Op string `json:"op" max:"256"`
+
+	// What the request is about.
 	Key      string            `json:"key,omitempty" max:"1024"`
 	Workflow string            `json:"workflow,omitempty" max:"256"`
 	Run      string            `json:"run,omitempty" max:"256"`
 	Agent    string            `json:"agent,omitempty" max:"256"`
 	Params   map[string]string `json:"params,omitempty"`
-	Wait     bool              `json:"wait,omitempty"`
-	Follow   bool              `json:"follow,omitempty"`
-	Force    bool              `json:"force,omitempty"`
-	All      bool              `json:"all,omitempty"`
-	Pattern  string            `json:"pattern,omitempty" max:"1024"`
-	State    string            `json:"state,omitempty" max:"32"`
-	Task     string            `json:"task,omitempty" max:"256"`
-	Stream   string            `json:"stream,omitempty" max:"32"`
-	Grep     string            `json:"grep,omitempty" max:"1024"`
-	Since    Stamp             `json:"since,omitzero"`
-	At       Stamp             `json:"at,omitzero"`
-	N        protoCount        `json:"n,omitempty"`
-	After    string            `json:"after,omitempty" max:"1024"`
-	Seq      uint64            `json:"seq,omitempty"`
-	Last     protoCount        `json:"last,omitempty"`
-	Before   int64             `json:"before,omitempty"`
-	Of       string            `json:"of,omitempty" max:"256"`
-	Until    Stamp             `json:"until,omitzero"`
 
-	checked *paramsChecked // Params, as they were held against the workflow before the principal's loop had the request
+	// How it is carried out, and answered.
+	Wait   bool `json:"wait,omitempty"`
+	Follow bool `json:"follow,omitempty"`
+	Force  bool `json:"force,omitempty"`
+	All    bool `json:"all,omitempty"`
+
+	// Which rows or lines are wanted, and how many.
+	Pattern string     `json:"pattern,omitempty" max:"1024"`
+	State   string     `json:"state,omitempty" max:"32"`
+	Task    string     `json:"task,omitempty" max:"256"`
+	Stream  string     `json:"stream,omitempty" max:"32"`
+	Grep    string     `json:"grep,omitempty" max:"1024"`
+	Since   Stamp      `json:"since,omitzero"`
+	At      Stamp      `json:"at,omitzero"`
+	N       protoCount `json:"n,omitempty"`
+	After   string     `json:"after,omitempty" max:"1024"`
+	Seq     uint64     `json:"seq,omitempty"`
+	Last    protoCount `json:"last,omitempty"`
+	Before  int64      `json:"before,omitempty"`
+
+	Of    string `json:"of,omitempty" max:"256"` // stop: the request whose stream is to end
+	Until Stamp  `json:"until,omitzero"`         // ack
+
+	// Params as they were held against the workflow, before the principal's loop has the request.
+	checked *paramsChecked
 }
 
-// paramsChecked is what became of the parameters of a request when they were held against a workflow.
+// paramsChecked is the outcome when the parameters of a request were held against a workflow.
 type paramsChecked struct {
 	spec    *Workflow // as it was then
 	params  map[string]string
 	refused *protoError
 }
 
-// protoCount is how many rows or lines are wanted at most. Zero is not said: then each op has a number of its own, or
-// gives all there is. In JSON it is left out for that, and 0 is none.
+// protoCount is how many rows or lines are wanted at most. Zero means that the request does not say: then each op has a
+// number of its own, or gives all there is. In JSON that is left out, and 0 is protoNone.
 type protoCount int
 
 // protoNone asks for no row at all.
 const protoNone protoCount = -1
 
-// protoCountOf is the count that means n, with less than 0 for not said.
+// protoCountOf gives the count that means n; below 0 the request does not say.
 func protoCountOf(n int) protoCount {
 	switch {
 	case n < 0:
@@ -123,7 +131,7 @@ func protoCountOf(n int) protoCount {
 	return protoCount(n)
 }
 
-// rows gives how many are wanted, with fallback where it is not said, and at most so many.
+// rows gives how many are wanted: fallback where the request does not say, and never more than most.
 func (c protoCount) rows(fallback, most int) int {
 	switch {
 	case c == 0:
@@ -134,7 +142,7 @@ func (c protoCount) rows(fallback, most int) int {
 	return min(int(c), most)
 }
 
-// MarshalJSON writes none as 0. What is not said is left out by whoever has the field.
+// MarshalJSON writes protoNone as 0. The field's omitempty leaves out what is not said.
 func (c protoCount) MarshalJSON() ([]byte, error) {
 	return strconv.AppendInt(nil, int64(max(c, 0)), 10), nil
 }
@@ -153,18 +161,23 @@ func (c *protoCount) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Reply answers a Request. A stream sends any number of them with More set, and one without it at the end.
+// Reply answers a Request. A stream sends any number of them with More set, and one without it at the end. Each op
+// fills fields of its own; docs/protocol.md has the table.
 type Reply struct {
-	V         int            `json:"v"`
-	ID        string         `json:"id"`
-	OK        bool           `json:"ok"`
-	More      bool           `json:"more,omitempty"`
-	Error     *protoError    `json:"error,omitempty"`
-	Run       string         `json:"run,omitempty"`
-	Runs      []*Run         `json:"runs,omitempty"`
-	Tasks     []TaskRun      `json:"tasks,omitempty"`
-	Line      *LogLine       `json:"line,omitempty"`
-	Lines     []LogRecord    `json:"lines,omitempty"` // logs, where n says how many a reply may have
+	V     int         `json:"v"`
+	ID    string      `json:"id"`
+	OK    bool        `json:"ok"`
+	More  bool        `json:"more,omitempty"`
+	Error *protoError `json:"error,omitempty"`
+
+	// Runs and their output. Lines is for logs where n says how many lines a reply may have.
+	Run   string      `json:"run,omitempty"`
+	Runs  []*Run      `json:"runs,omitempty"`
+	Tasks []TaskRun   `json:"tasks,omitempty"`
+	Line  *LogLine    `json:"line,omitempty"`
+	Lines []LogRecord `json:"lines,omitempty"`
+
+	// Lists. Next is what to pass as "after" for what comes next.
 	Workflows []WorkflowInfo `json:"workflows,omitempty"`
 	Spec      *Workflow      `json:"spec,omitempty"`
 	Fires     []Fire         `json:"fires,omitempty"`
@@ -173,27 +186,31 @@ type Reply struct {
 	Events    []*Event       `json:"events,omitempty"`
 	Verbs     []protoOp      `json:"verbs,omitempty"`
 	Version   string         `json:"version,omitempty"`
-	Next      string         `json:"next,omitempty"` // pass as "after" for what comes next
+	Next      string         `json:"next,omitempty"`
 	Seq       uint64         `json:"seq,omitempty"`
-	// watch: the principal's, so that ages can be told by a client whose clock is off
+
+	// watch. Clock is the principal's, so that a client whose clock is off can tell ages. Gone are workflows that have
+	// no file any more, GoneRuns are runs that went from memory into the history, and GoneAgents are agents that were
+	// forgotten. Attention is how many things need a person, when that has changed.
 	Clock      Stamp    `json:"clock,omitzero"`
 	Rows       []RunRow `json:"rows,omitempty"`
-	Gone       []string `json:"gone,omitempty"`        // watch: workflows that have no file any more
-	GoneRuns   []string `json:"gone_runs,omitempty"`   // watch: runs that went from memory into the history
-	GoneAgents []string `json:"gone_agents,omitempty"` // watch: agents that were forgotten
-	// watch: how many things need a person, when that has changed
-	Attention *int            `json:"attention,omitempty"`
-	Items     []AttentionItem `json:"items,omitempty"`
-	Stats     *Stats          `json:"stats,omitempty"`
-	Live      bool            `json:"live,omitempty"` // watch: all rows were sent; from now on changes are
-	Note      string          `json:"note,omitempty"`
-	Count     int             `json:"count,omitempty"`
-	Folder    string          `json:"folder,omitempty"` // backup, ping: the state folder, on the principal's box
-	// ping: where the principal listens; no principal of 0.1.0 says it
+	Gone       []string `json:"gone,omitempty"`
+	GoneRuns   []string `json:"gone_runs,omitempty"`
+	GoneAgents []string `json:"gone_agents,omitempty"`
+	Attention  *int     `json:"attention,omitempty"`
+
+	Items []AttentionItem `json:"items,omitempty"`
+	Stats *Stats          `json:"stats,omitempty"`
+	Live  bool            `json:"live,omitempty"` // watch: all rows were sent; from now on changes are
+	Note  string          `json:"note,omitempty"`
+	Count int             `json:"count,omitempty"`
+
+	// ping and backup: the state folder, on the principal's machine. ping: where the principal listens.
+	Folder    string   `json:"folder,omitempty"`
 	Listening []string `json:"listening,omitempty"`
 }
 
-// eachLine hands fn the lines of output in a reply, however it has them, until fn fails.
+// eachLine hands fn the lines of output in a reply, from Line or from Lines, until fn fails.
 func (r *Reply) eachLine(fn func(*LogLine) error) error {
 	if r.Line != nil {
 		if err := fn(r.Line); err != nil {
@@ -215,14 +232,14 @@ func (r *Reply) eachLine(fn func(*LogLine) error) error {
 	return nil
 }
 
-// RunRow is a run as a line of a list: without its tasks, of which it has the numbers.
+// RunRow is a run as a line of a list. It has no tasks but counts them.
 type RunRow struct {
 	*Run
-	Done  int `json:"done"`  // tasks that are over; of a run that did not go well, those that ran
+	Done  int `json:"done"`  // tasks that are over; in a run that has ended badly, those that ran
 	Total int `json:"total"` // tasks
 }
 
-// protoRowOf makes the row of a run that has its tasks.
+// protoRowOf makes the row of a whole run.
 func protoRowOf(r *Run) RunRow {
 	return RunRow{Run: r.short(), Done: r.done(), Total: len(r.Tasks)}
 }
@@ -234,10 +251,10 @@ const (
 	attentionAgent   = "agent"
 	attentionOld     = "old"
 	attentionOverdue = "overdue"
-	attentionDisk    = "disk"   // the principal's takes no more
-	attentionOutput  = "output" // some was dropped
-	attentionFolder  = "folder" // of the workflows
-	attentionClock   = "clock"  // an agent's
+	attentionDisk    = "disk"   // the principal's disk takes no more
+	attentionOutput  = "output" // some output was dropped
+	attentionFolder  = "folder" // the folder of workflows
+	attentionClock   = "clock"  // the clock of an agent
 	attentionLeft    = "left"   // processes that could not be ended
 )
 
@@ -255,18 +272,19 @@ type AttentionItem struct {
 	First     Stamp    `json:"first,omitzero"`
 	Last      Stamp    `json:"last,omitzero"`
 	Recovered bool     `json:"recovered,omitempty"`
-	Workflows []string `json:"workflows,omitempty"` // where one cause has several; workflow is empty then
-	Agents    []string `json:"agents,omitempty"`    // where there are several; agent is that of the newest run
-	Lines     []string `json:"lines,omitempty"`     // the last ones that the newest run's task wrote
-	// of each of them a letter: o standard output, e standard error, c a remark of cdktr
+	Workflows []string `json:"workflows,omitempty"` // all, where one cause has several; workflow is empty then
+	Agents    []string `json:"agents,omitempty"`    // all, where there are several; agent is that of the newest run
+	Lines     []string `json:"lines,omitempty"`     // the last lines that the newest run's task wrote
+	// a letter for each of these lines: o standard output, e standard error, c a remark of cdktr
 	Streams string   `json:"streams,omitempty"`
-	Changed []string `json:"changed,omitempty"`
+	Changed []string `json:"changed,omitempty"` // what was different in the last good run before, which is Good
 	Good    string   `json:"good,omitempty"`
 
-	members []AttentionItem // of which one cause has made one, the newest first; nil: it is one by itself
+	// The items that one cause has made one of, the newest first; nil when it is one by itself.
+	members []AttentionItem
 }
 
-// Stats is how a workflow has done. Durations are seconds, of the runs that had begun.
+// Stats is how a workflow has done. Durations are in seconds, and of the runs that had begun.
 type Stats struct {
 	Workflow  string        `json:"workflow"`
 	Runs      int           `json:"runs"`
@@ -274,7 +292,7 @@ type Stats struct {
 	Failed    int           `json:"failed"`
 	Cancelled int           `json:"cancelled"`
 	Crashed   int           `json:"crashed"`
-	Rate      float64       `json:"rate"` // of those that were not cancelled
+	Rate      float64       `json:"rate"` // the share that succeeded, of those that were not cancelled
 	P50       float64       `json:"p50"`
 	P95       float64       `json:"p95"`
 	Longest   *StatsLongest `json:"longest,omitempty"`
@@ -288,7 +306,7 @@ type StatsLongest struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// StatsBucket counts the runs that took no longer, and longer than the bucket before.
+// StatsBucket counts the runs that took no longer than Upto, but longer than the Upto of the bucket before.
 type StatsBucket struct {
 	Upto  float64 `json:"upto"`
 	Count int     `json:"count"`
@@ -318,7 +336,7 @@ type WorkflowInfo struct {
 	Tasks       int       `json:"tasks"`
 }
 
-// Codes of a refused request. The command line makes exit codes of them: invalid 2, not_allowed 4, others 5.
+// Codes of a refused request. The command line turns them into exit codes: invalid 2, not_allowed 4, others 5.
 const (
 	codeInvalid    = "invalid"     // the request makes no sense: a field is missing or wrong
 	codeUnknownOp  = "unknown_op"  //
@@ -338,40 +356,42 @@ type protoError struct {
 	Message string `json:"message"`
 	Retry   bool   `json:"retry"` // the same request may work later
 
-	near func() string // gives the message with what was probably meant, "" when that is not known; it takes a while
+	// suggest gives the message with what was probably meant, "" when that is not known. It takes a while.
+	suggest func() string
 
-	// of a request that its own client refuses: the field, and what is wrong with it, to be read behind a name for it
+	// Where a client refuses its own request: the field, and what is wrong with it, to be read behind its name.
 	field, fault string
 }
 
+// Error is the message.
 func (e *protoError) Error() string { return e.Message }
 
-// refuse makes the error of a refused request. What it repeats of the request may be long: the message is not.
+// refuse makes the error of a refused request. What it repeats of the request may be long; the message is shortened.
 func refuse(code, format string, args ...any) *protoError {
 	return &protoError{Code: code, Message: textHead(fmt.Sprintf(format, args...), protoMaxMessage),
 		Retry: code == codeNoSpace || code == codeBusy || code == codeStopping}
 }
 
-// refuseNear makes the error of a name that is not there: what says so, and otherwise what to do when nothing among
-// known is near the name. known may be called by any goroutine, by meant alone.
+// refuseNear makes the error for a name that is not there. what says that it is not, and otherwise says what to do when
+// no name in known is near it. Only meant calls known, in any goroutine.
 func refuseNear(what, otherwise, name string, known func() []string) *protoError {
 	e := refuse(codeNotFound, "%s (%s)", what, otherwise)
-	e.near = func() string {
-		if near := nearest(name, known()); near != "" {
-			return fmt.Sprintf("%s (did you mean %q?)", what, near)
+	e.suggest = func() string {
+		if meant := nearest(name, known()); meant != "" {
+			return fmt.Sprintf("%s (did you mean %q?)", what, meant)
 		}
 		return ""
 	}
 	return e
 }
 
-// meant gives the error with what was probably meant in its message. It takes milliseconds: not for a loop.
+// meant gives the error with what was probably meant in its message. It takes milliseconds: no loop may call it.
 func (e *protoError) meant() *protoError {
-	if e == nil || e.near == nil {
+	if e == nil || e.suggest == nil {
 		return e
 	}
 	m := *e
-	m.Message, m.near = orDefault(e.near(), e.Message), nil
+	m.Message, m.suggest = orDefault(e.suggest(), e.Message), nil
 	return &m
 }
 
@@ -384,7 +404,8 @@ const (
 	roleAgent    = "agent"
 )
 
-// protoOp is one row of the request API. Fields names what of Request it reads, a star behind those it must have.
+// protoOp is one row of the request API. Fields names the fields of Request that it reads, with a star behind those
+// that must be there.
 type protoOp struct {
 	Op     string   `json:"op"`
 	Help   string   `json:"help"`
@@ -404,7 +425,7 @@ func protoOpOf(op string) *protoOp {
 	return nil
 }
 
-// missing names the first field that a request of this op must have and has not, "" when all are there.
+// missing names the first field that a request of this op must have and does not have, "" when all are there.
 func (v *protoOp) missing(req *Request) string {
 	given := map[string]string{"workflow": req.Workflow, "run": req.Run, "agent": req.Agent, "key": req.Key,
 		"of": req.Of}
@@ -468,7 +489,7 @@ var protoOps = []protoOp{
 	{Op: "hello", Help: "begin as an agent", Role: roleAgent, Fields: []string{"agent*"}},
 }
 
-// Messages between an agent and the principal, beside hello, which is also the op that begins them.
+// Messages between an agent and the principal. hello begins them: it is an op of the request API too.
 const (
 	msgHello    = "hello"     // agent: name, labels, capacity, version, numbering, runs it holds
 	msgWelcome  = "welcome"   // principal: its version, what it can, and N, the newest number it has
@@ -478,14 +499,14 @@ const (
 	msgReport   = "report"    // agent: spooled items, numbered from N on
 	// principal: somebody follows this run: tell what its tasks have begun to write; Off: nobody does any more
 	msgFollow = "follow"
-	// agent: lines that have not ended, with number 0; a principal that has not said follow gets none
+	// agent: lines that have not ended, with number 0; it sends none before the principal has said follow
 	msgLive      = "live"
 	msgAck       = "ack"       // principal: everything up to N is safe
 	msgDrain     = "drain"     // agent: give me no more runs
 	msgHeartbeat = "heartbeat" // both ways
-	// agent: all processes that it could not end and that live, in place of what it said before
+	// agent: all processes that live and that it could not end; what it said before is void
 	msgLeft = "left"
-	// principal: this agent may not come in, and why; agent: it does not take this run, and why
+	// principal: why this agent may not come in; agent: why it does not take this run
 	msgRefused = "refused"
 )
 
@@ -543,15 +564,14 @@ type agentMsg struct {
 	Left []heldLeft `json:"left,omitempty"`
 }
 
-// heldLeft is what an attempt of a task of a run, by which lease of it, has left at an agent: processes that it could
-// not end.
+// heldLeft is what an attempt of a task has left at an agent: processes that it could not end.
 type heldLeft struct {
 	Run       string        `json:"run"`
 	Lease     int           `json:"lease"`
 	Processes []LeftProcess `json:"processes"`
 }
 
-// heldRun names a run, and by which lease of it, that an agent is at or has results of.
+// heldRun names a run, by its lease, that an agent is at or has results of.
 type heldRun struct {
 	Run   string `json:"run"`
 	Lease int    `json:"lease"`
@@ -567,7 +587,7 @@ type assignment struct {
 	Params    map[string]string `json:"params,omitempty"`
 	Spec      *Workflow         `json:"spec"`
 	Done      []TaskRun         `json:"done,omitempty"`  // tasks that succeeded in an earlier attempt
-	Lines     int64             `json:"lines,omitempty"` // lines of output that are there already
+	Lines     int64             `json:"lines,omitempty"` // how many lines of output there are already
 
 	unknown    []string // keys of the workflow, as it came, that this program does not know
 	unreadable error    // why the workflow could not be read
@@ -577,7 +597,7 @@ type assignment struct {
 type agentItem struct {
 	Event *Event    `json:"event,omitempty"`
 	Lines []LogLine `json:"lines,omitempty"`
-	Lease int       `json:"lease,omitempty"` // of the run that the lines are of
+	Lease int       `json:"lease,omitempty"` // of the run, with lines; an event has its own
 }
 
 // protoEncode writes a message. It cannot fail: every type that is sent marshals.
@@ -589,8 +609,8 @@ func protoEncode(v any) []byte {
 	return b
 }
 
-// protoSplit parts a message into its envelope, which a reply must carry in front (the empty delimiter that REQ
-// adds, and whatever stood before it), and its one body frame.
+// protoSplit parts a message into its envelope and its one body frame. The envelope is the empty delimiter that REQ
+// adds, and whatever stands before it; a reply must carry it in front.
 func protoSplit(frames [][]byte) (envelope [][]byte, body []byte, err error) {
 	for i, f := range frames {
 		if len(f) == 0 && i < len(frames)-1 {
@@ -604,8 +624,8 @@ func protoSplit(frames [][]byte) (envelope [][]byte, body []byte, err error) {
 	return envelope, frames[0], nil
 }
 
-// protoDecode reads a JSON body into v, a pointer to a struct. Unknown fields are errors, so that a misspelt one is not
-// silently without effect; so are texts longer than their tag max allows.
+// protoDecode reads a JSON body into v, a pointer to a struct. A field that is not known is an error: a misspelt one
+// would have no effect without a word. A text longer than its tag max allows is an error too.
 func protoDecode(body []byte, v any) error {
 	if len(body) == 0 || body[0] != '{' {
 		return refuse(codeInvalid, "want a JSON object, as {\"v\":1,\"id\":\"1\",\"op\":\"ping\"}")
@@ -634,9 +654,9 @@ func protoPeer(body []byte, m *agentMsg) error {
 	return protoBounds(m)
 }
 
-// protoRequest reads a client's request. A field that is there twice is an error as well: which of the two was meant,
-// nobody knows, and a parser before ours may have looked at the other one. So is a text that the decoder has changed,
-// see protoText.
+// protoRequest reads a client's request. A field that is there twice is an error: nobody knows which of the two was
+// meant, and a parser before ours may have looked at the other one. A text that the decoder has changed is an error
+// too, see protoText.
 func protoRequest(body []byte, req *Request) error {
 	if err := protoDecode(body, req); err != nil {
 		return err
@@ -647,11 +667,11 @@ func protoRequest(body []byte, req *Request) error {
 	return protoText(body)
 }
 
-// protoTwice looks through a value, which is known to be sound, for an object that has a key twice. In the outermost Op
-// is op, as for the decoder.
+// protoTwice looks through a sound JSON value for an object that has a key twice. In the outermost object Op and op are
+// the same key, as they are for the decoder.
 func protoTwice(d *json.Decoder) (key string, twice bool) {
-	var keys []map[string]bool // of the objects that are open; nil for a list
-	var isKey []bool           // whether what comes next in it is a key
+	var keys []map[string]bool // of each object that is open; nil for a list
+	var isKey []bool           // whether what comes next in each of them is a key
 	for {
 		token, err := d.Token()
 		if err != nil {
@@ -686,17 +706,18 @@ func protoTwice(d *json.Decoder) (key string, twice bool) {
 	}
 }
 
-// protoFold gives the same letter for all that the decoder takes for one when it looks for a field, as
-// unicode.SimpleFold does.
+// protoFold gives one letter for all that are the same to the decoder when it looks for a field (unicode.SimpleFold).
 func protoFold(r rune) rune {
-	for next := unicode.SimpleFold(r); ; r, next = next, unicode.SimpleFold(next) {
-		if next <= r {
-			return next
+	for {
+		other := unicode.SimpleFold(r)
+		if other <= r {
+			return other
 		}
+		r = other
 	}
 }
 
-// protoBounds refuses a message that has a text longer than the tag max of its field. v points to a struct.
+// protoBounds refuses a message with a text that is longer than the tag max of its field allows. v points to a struct.
 func protoBounds(v any) error {
 	fields := reflect.ValueOf(v).Elem()
 	for i := range fields.NumField() {
@@ -728,10 +749,10 @@ type logJSON struct {
 	Attempt int    `json:"attempt"`
 	Stream  string `json:"stream"` // out, err, or cdktr for its own remarks
 	Line    string `json:"line"`
-	Bytes   string `json:"bytes,omitempty"` // base64, of a line that is not UTF-8
+	Bytes   string `json:"bytes,omitempty"` // the line as base64, where it is not UTF-8
 }
 
-// logJSONOf makes of a line what logs --json prints: bytes that are no text are there twice, made readable and exact.
+// logJSONOf makes what logs --json prints of a line. Bytes that are no text are in it twice: made readable, and exact.
 func logJSONOf(l *LogLine) logJSON {
 	stream := map[string]string{"o": "out", "e": "err", "c": "cdktr"}[l.Stream]
 	j := logJSON{Time: l.Time, Run: l.Run, Task: l.Task, Attempt: l.Attempt, Stream: stream,

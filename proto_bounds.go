@@ -1,6 +1,6 @@
-// proto_bounds.go: how large what goes into a message may be, as JSON. Nobody's connection is cut for the size of
-// something that it passed on: what agents say of themselves and of runs is bounded where it comes in, and a row of a
-// list that would not fit into a message goes without what makes it so large.
+// proto_bounds.go: how large the parts of a message may be, as JSON. No connection is cut because of the size of
+// something that it only passes on: what agents say of themselves and of runs is bounded where it comes in, and a row
+// of a list that would not fit into a message goes without what makes it so large.
 
 package main
 
@@ -12,22 +12,23 @@ import (
 
 const (
 	protoMaxMessage = 4 << 10 // bytes of the message of an error; a longer one is shortened
-	// of a reason that an agent gives; a longer one is shortened, by the agent, else by the principal
+	// bytes of a reason that an agent gives; the agent shortens a longer one, else the principal does
 	protoMaxReason = 4 << 10
-	protoMaxLabels = 16 << 10 // of all labels of an agent; one with more is not let in
-	// attempts of whose processes an agent tells at once that it could not end them; of more it does not tell
+	protoMaxLabels = 16 << 10 // bytes of all labels of an agent; an agent with more is not let in
+	// attempts of which an agent tells at one time that it could not end their processes; it does not tell of more
 	protoMaxLeft = 64
-	// of all outputs of a run, as the principal keeps them; an agent has a lower bound: outputsRunMax
+	// bytes of all outputs of a run, as the principal keeps them; an agent has a lower bound: outputsRunMax
 	protoMaxOutputs = 384 << 10
-	protoMaxLine    = 64 << 10  // of a line of output, not as JSON; a longer one is shortened. Agents end a line there
-	protoMaxLines   = 4096      // lines of output in a reply; who asks for more gets several replies
-	protoMaxRow     = 960 << 10 // of a row of a list: a message has room for one, and for what is around it
+	// bytes of a line of output, not as JSON; a longer one is shortened. Agents end a line there
+	protoMaxLine  = 64 << 10
+	protoMaxLines = 4096      // lines of output in a reply; a client that asks for more gets several replies
+	protoMaxRow   = 960 << 10 // bytes of a row of a list: a message has room for one, and for what is around it
 )
 
-// protoSize gives the bytes of a value in a message.
+// protoSize gives how many bytes a value has in a message.
 func protoSize(v any) int { return len(protoEncode(v)) }
 
-// protoReason shortens a reason to what a record takes.
+// protoReason shortens a reason to protoMaxReason.
 func protoReason(reason string) string {
 	short := reason
 	for most := protoMaxReason; protoSize(short) > protoMaxReason; most /= 2 {
@@ -36,14 +37,14 @@ func protoReason(reason string) string {
 	return short
 }
 
-// protoReported gives what an agent may say by an event, and nothing else that is in it. outputs is the bytes of those
-// that the run has already: what would be too many of them is left out, and the reason says so.
+// protoReported gives what an agent may say by an event, and nothing else that is in it. outputs is how many bytes of
+// outputs the run has already. Outputs that would be too many are left out, and the reason says so.
 func protoReported(e *Event, outputs int) *Event {
 	name := func(text string) string { return textHead(text, protoMaxName) }
 	kept := &Event{Time: e.Time, Kind: name(e.Kind), Run: name(e.Run), Task: name(e.Task), Attempt: e.Attempt,
 		Reason: protoReason(e.Reason), Exit: e.Exit, Seconds: e.Seconds,
 		Lease: e.Lease}
-	if e.Exit != nil && *e.Exit < 0 { // what an agent of 0.1.0 says where there was no process
+	if e.Exit != nil && *e.Exit < 0 { // no process ends so
 		kept.Exit = nil
 	}
 	if e.Kind == evTaskFinished || e.Kind == evRunFinished {
@@ -61,17 +62,16 @@ func protoReported(e *Event, outputs int) *Event {
 	return kept
 }
 
-// protoRemarks begin what an agent says, in a line of its own among the output of a run, of output that it could not
-// keep. All versions do, and the principal looks for it: it needs a person.
+// An agent that could not keep some output of a run says so in a line of its own among that output, which begins with
+// one of these. The principal looks for them: they need a person. So they are the same in all versions.
 const (
-	protoRemarkDropped = "lines of output were dropped on the agent: " // behind their number
-	// behind what was left out because of log.max_size
+	protoRemarkDropped = "lines of output were dropped on the agent: " // their number stands before it
+	// what was left out because of log.max_size stands before it
 	protoRemarkTail = "the disk did not take all of the end: "
 	protoRemarkLost = "the end of the output of this run is lost: "
 )
 
-// protoDropped gives what an agent says in a line of a run of output that it could not keep, "" when it is any other
-// line.
+// protoDropped gives what a line says of output that the agent could not keep, "" when it is any other line.
 func protoDropped(l *LogLine) string {
 	if l.Stream != "c" {
 		return ""
@@ -85,7 +85,7 @@ func protoDropped(l *LogLine) string {
 	return ""
 }
 
-// protoLine shortens a line of output to what is stored of one.
+// protoLine shortens a line of output to protoMaxLine.
 func protoLine(l *LogLine) {
 	note := fmt.Sprintf(" [cdktr: a line of %d bytes is cut here]", len(l.raw()))
 	switch {
@@ -96,8 +96,8 @@ func protoLine(l *LogLine) {
 	}
 }
 
-// protoRunRow gives a run as it fits into a row: one that is too large goes without parameters and outputs, and if need
-// be without its tasks. left says what is left out, "" when nothing is.
+// protoRunRow gives a run as it fits into a row. One that is too large goes without parameters and outputs, and if that
+// is not enough without its tasks. left says what is left out, "" when nothing is.
 func protoRunRow(r *Run) (row *Run, left string) {
 	if r == nil || protoSize(r) <= protoMaxRow {
 		return r, ""
@@ -115,7 +115,7 @@ func protoRunRow(r *Run) (row *Run, left string) {
 	return row, fmt.Sprintf("run %s is too large for a message: its %s are left out here", r.ID, left)
 }
 
-// protoWorkflowRow gives a workflow as it fits into a row: of one that is too large the long texts are shortened.
+// protoWorkflowRow gives a workflow as it fits into a row: one that is too large has its long texts shortened.
 func protoWorkflowRow(w WorkflowInfo) WorkflowInfo {
 	if protoSize(w) <= protoMaxRow {
 		return w
@@ -134,14 +134,15 @@ func protoWorkflowRow(w WorkflowInfo) WorkflowInfo {
 	return w
 }
 
-// protoEventRow gives an event as it fits into a row: one that is too large goes without what may be large in it.
+// protoEventRow gives an event as it fits into a row: one that is too large goes without its large parts.
 func protoEventRow(e *Event) *Event {
 	if protoSize(e) <= protoMaxRow {
 		return e
 	}
 	row := *e
 	row.Spec, row.Params, row.Outputs, row.Labels = nil, nil, nil, nil
-	row.Reason, row.Build = protoReason(strings.TrimPrefix(e.Reason+"; this event is too large for a message: parts "+
-		"are left out", "; ")), protoReason(e.Build)
+	const note = "; this event is too large for a message: parts are left out"
+	row.Reason = protoReason(strings.TrimPrefix(e.Reason+note, "; "))
+	row.Build = protoReason(e.Build)
 	return &row
 }

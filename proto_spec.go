@@ -62,7 +62,7 @@ func protoKnows() (keys []string) {
 	return keys
 }
 
-// protoUses lists the keys that a workflow has, each once, in order.
+// protoUses lists the keys that a workflow has, each once, sorted.
 func protoUses(w *Workflow) []string {
 	var tree any
 	if err := json.Unmarshal(protoEncode(w), &tree); err != nil {
@@ -91,13 +91,14 @@ func protoUnknown(spec []byte) []string {
 	return sortedKeys(unknown)
 }
 
-// protoWalk hands fn each key of a JSON value that is to be of type t, and whether t has it.
+// protoWalk hands fn each key of a JSON value that should be of type t, and whether t has the key.
 func protoWalk(tree any, t reflect.Type, front string, fn func(key string, known bool)) {
 	object, _ := tree.(map[string]any)
 	for name, value := range object {
 		i := slices.IndexFunc(reflect.VisibleFields(t),
 			func(f reflect.StructField) bool { return protoJSONName(f) == name })
-		if fn(front+name, i >= 0); i < 0 {
+		fn(front+name, i >= 0)
+		if i < 0 {
 			continue
 		}
 		within := protoWithin(t.Field(i).Type)
@@ -121,7 +122,7 @@ func protoWalk(tree any, t reflect.Type, front string, fn func(key string, known
 	}
 }
 
-// protoWithin gives the struct that a field holds, one or many; nil when it holds none, or one that is a text as JSON.
+// protoWithin gives the struct that a field holds, one or many; nil when it holds none, or one that JSON has as a text.
 func protoWithin(t reflect.Type) reflect.Type {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
 		t = t.Elem()
@@ -132,14 +133,14 @@ func protoWithin(t reflect.Type) reflect.Type {
 	return t
 }
 
-// protoJSONName gives the name of a field as JSON.
+// protoJSONName gives the name that a field has in JSON.
 func protoJSONName(f reflect.StructField) string {
 	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 	return name
 }
 
-// UnmarshalJSON reads an assignment as its sender has written it. What it has in its workflow that is not known here,
-// or cannot be read, is no error: it is noted, so that the agent can refuse this run and go on with others.
+// UnmarshalJSON reads an assignment as its sender has written it. A workflow with keys that are not known here, or that
+// cannot be read, is no error: it is noted, so that the agent can refuse this run and go on with others.
 func (as *assignment) UnmarshalJSON(text []byte) error {
 	type fields assignment
 	read := struct {
@@ -156,7 +157,7 @@ func (as *assignment) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// unfit says why an agent must refuse an assignment, "" when it need not.
+// unfit says why an agent must refuse an assignment, "" when it can take it.
 func (as *assignment) unfit() string {
 	switch {
 	case as.unreadable != nil:
@@ -167,7 +168,7 @@ func (as *assignment) unfit() string {
 	return ""
 }
 
-// protoKeysText names keys in a sentence, a few of them.
+// protoKeysText names some of the keys, for a sentence.
 func protoKeysText(keys []string) string {
 	const most = 3
 	text := "`" + strings.Join(keys[:min(most, len(keys))], "`, `") + "`"

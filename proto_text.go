@@ -1,6 +1,7 @@
-// proto_text.go: what a JSON decoder changes without a word is found before anything is made of it: a byte that is no
-// UTF-8 and half of a surrogate pair would both become U+FFFD, and two values that differ would be one. NUL is sound
-// JSON, but no process can be given it. Refusals name the field and the byte.
+// proto_text.go: texts that would not arrive as they are sent. A JSON decoder makes U+FFFD of a byte that is no UTF-8
+// and of half of a surrogate pair, without a word: two values that differ would be one. NUL is sound JSON, but no
+// process can be given it. Such texts are refused before anything is made of them; a refusal names the field and the
+// byte.
 
 package main
 
@@ -15,13 +16,12 @@ import (
 	"unicode/utf8"
 )
 
-// protoText refuses a body, which is known to be sound JSON, when one of its texts is not what would be read from it,
-// or has a NUL in it.
+// protoText refuses a body of sound JSON when the decoder would change one of its texts, or one has a NUL in it.
 func protoText(body []byte) error {
 	if at, _ := protoTextFault(body); at < 0 {
 		return nil
 	}
-	var path []string      // the key that each open object is at; "" of a list
+	var path []string      // for each object or list that is open: the key that it is at, "" for a list
 	var object, key []bool // whether it is an object, and whether what comes next in it is a key
 	for d := json.NewDecoder(bytes.NewReader(body)); ; {
 		begin := int(d.InputOffset())
@@ -57,8 +57,8 @@ func protoText(body []byte) error {
 	}
 }
 
-// protoTextFault looks through JSON for the first byte of a text that cannot be taken: where it is, from 0, and what is
-// wrong with it, to be read behind the name of the text. at is -1 when there is none.
+// protoTextFault looks through JSON for the first byte of a text that cannot be taken. It gives where that is, from 0,
+// and what is wrong with it, to be read behind the name of the text; at is -1 when there is none.
 func protoTextFault(text []byte) (at int, fault string) {
 	for i := 0; i < len(text); {
 		if text[i] != '\\' {
@@ -85,7 +85,7 @@ func protoTextFault(text []byte) (at int, fault string) {
 	return -1, ""
 }
 
-// protoEscape gives what an escape such as \u00e9 at the beginning of text stands for; -1 when there is none.
+// protoEscape gives the rune of an escape such as \u00e9 at the beginning of text; -1 when there is none.
 func protoEscape(text []byte) rune {
 	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
 		return -1
@@ -97,8 +97,8 @@ func protoEscape(text []byte) rune {
 	return rune(n)
 }
 
-// protoAsk makes a message of a request, of at most most bytes. It is the one way out for requests
-// (TestLayersRequests), so that none leaves that would not arrive as it is; the error is a *protoError.
+// protoAsk makes a message of a request, of at most most bytes. All requests go out through it (TestLayersRequests), so
+// that none leaves that would not arrive as it is. The error is a *protoError.
 func protoAsk(req Request, id string, most int) ([]byte, error) {
 	req.V, req.ID = protoVersion, id
 	if err := protoTexts(&req); err != nil {
@@ -113,8 +113,8 @@ func protoAsk(req Request, id string, most int) ([]byte, error) {
 	return body, nil
 }
 
-// protoTexts refuses a request that would not arrive as it is, for the encoder makes U+FFFD of what is no UTF-8, or
-// that has a text which is too long.
+// protoTexts refuses a request with a text that is too long, or that would not arrive as it is: the encoder makes
+// U+FFFD of what is no UTF-8.
 func protoTexts(req *Request) error {
 	if err := protoBounds(req); err != nil {
 		return err
