@@ -392,7 +392,7 @@ func (d *compat) list(c *compatCall) {
 	}
 	d.p.workers.Go(func() {
 		defer c.endLook()
-		if !d.p.looks.waitPlace(c.opCall, d.p.looks.asking) {
+		if !d.p.looks.waitSlot(c.opCall, d.p.looks.asking) {
 			return
 		}
 		all := make(map[string]compatWorkflow, len(files))

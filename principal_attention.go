@@ -312,7 +312,7 @@ func (l *looks) lookAttention(c *opCall) {
 		}
 		return cases
 	})
-	if !ok || !l.readPlace(c) {
+	if !ok || !l.readSlot(c) {
 		return
 	}
 	for i := range cases {
@@ -434,19 +434,19 @@ func attentionChanged(failed, good *Run) (changed []string) {
 	if failed.Agent != good.Agent {
 		changed = append(changed, fmt.Sprintf("it ran on agent %q, the good one on %q", failed.Agent, good.Agent))
 	}
-	told := 0
+	changes := 0
 	for _, name := range sortedKeys(failed.Params) {
 		was, ok := good.Params[name]
 		if ok && was != failed.Params[name] {
-			told++
-			if told <= attentionParams {
+			changes++
+			if changes <= attentionParams {
 				changed = append(changed, fmt.Sprintf("parameter %s is %q, it was %q", name,
 					textHead(failed.Params[name], attentionMaxParam), textHead(was, attentionMaxParam)))
 			}
 		}
 	}
-	if told > attentionParams {
-		changed = append(changed, fmt.Sprintf("%d more parameters are others", told-attentionParams))
+	if changes > attentionParams {
+		changed = append(changed, fmt.Sprintf("%d more parameters are others", changes-attentionParams))
 	}
 	since := failed.Finished.Sub(good.Finished.Time).Round(time.Second)
 	return append(changed, fmt.Sprintf("the last good run ended %s before", Duration(since)))

@@ -94,7 +94,7 @@ func (cp *copier) agentOf(name string) *Agent {
 		if link.leaving {
 			a.State = agentDrain
 		}
-		if link.near {
+		if link.inProcess {
 			a.Seen = stampOf(cp.cfg.now())
 			if cp.cfg.load != nil {
 				a.Load = cp.cfg.load()

@@ -32,12 +32,12 @@ const (
 type agentLink struct {
 	// Who it is:
 
-	name     string
-	conn     wireConn
-	grant    *authGrant
-	by, from string // whose key or user it came with, and from where, for the audit trail
-	epoch    string
-	near     bool // it is in this process, and cannot go silent
+	name      string
+	conn      wireConn
+	grant     *authGrant
+	by, from  string // whose key or user it came with, and from where, for the audit trail
+	epoch     string
+	inProcess bool // it is in this process, and cannot go silent
 
 	// Whether it is there:
 
@@ -133,7 +133,7 @@ func (f *fleet) noteLoad(link *agentLink, load *float64) {
 // clocked compares an agent's clock with ours. It believes a difference when it has seen it twice: one message may have
 // been long on its way.
 func (f *fleet) clocked(link *agentLink, theirs Stamp, now time.Time) {
-	if link.near || theirs.IsZero() {
+	if link.inProcess || theirs.IsZero() {
 		return
 	}
 	before, known := link.ahead, link.skew != 0
@@ -153,8 +153,8 @@ func (f *fleet) clocked(link *agentLink, theirs Stamp, now time.Time) {
 func (f *fleet) runAgentLink(conn wireConn, grant *authGrant, hello *agentMsg) {
 	by, from := peerName(conn.Peer())
 	link := &agentLink{name: hello.Agent, conn: conn, grant: grant, by: by, from: from,
-		near:  conn.Peer().Transport == wireMemory,
-		epoch: hello.Epoch, last: hello.Last}
+		inProcess: conn.Peer().Transport == wireMemory,
+		epoch:     hello.Epoch, last: hello.Last}
 	if !f.call(func() { f.welcome(link, hello) }) {
 		conn.Close()
 		return
@@ -305,14 +305,14 @@ func (f *fleet) runsOf(agent string) []*Run {
 }
 
 // giveUpRun ends what an agent had of a run. The run goes back to the queue where that is safe or its workflow asks for
-// it; else it has crashed. told means that the agent has said all it knows, so that a run which it did not begin was
+// it; else it has crashed. saidAll means that the agent has said all it knows, so that a run which it did not begin was
 // not begun; an agent that is silent may have begun it.
-func (f *fleet) giveUpRun(r *Run, reason string, told bool) {
+func (f *fleet) giveUpRun(r *Run, reason string, saidAll bool) {
 	spec := f.state.Versions[r.Version]
 	switch {
 	case r.Cancelling != "":
 		f.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, Reason: r.Cancelling})
-	case told && r.Started.IsZero():
+	case saidAll && r.Started.IsZero():
 		f.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt,
 			Reason: reason + "; it had not begun"})
 	case fleetFailsOver(r, spec) && !r.taskStopped():
@@ -351,14 +351,14 @@ func (f *fleet) dropLink(link *agentLink, reason string) {
 	}
 	delete(f.links, link.name)
 	lost := &Event{Kind: evAgentLost, Agent: link.name, Reason: reason}
-	if !link.near {
+	if !link.inProcess {
 		lost.Until = stampOf(link.heard)
 	}
 	f.emit(lost)
 	if f.running[link.name] > 0 || f.leftAt(link.name) {
 		now := f.cfg.now()
 		at := now.Add(agentLostAfter)
-		if !link.near {
+		if !link.inProcess {
 			at = link.heard.Add(agentLostAfter)
 		}
 		if soon := now.Add(agentDoubt); at.Before(soon) { // we may have slept, and it may be back at once
@@ -381,7 +381,7 @@ func (f *fleet) giveUpLost(now time.Time) {
 		link := f.links[name]
 		due := link.heard.Add(agentLostAfter)
 		switch {
-		case link.near:
+		case link.inProcess:
 		case now.Before(due):
 			link.doubted = time.Time{}
 			f.nextLoss = fleetEarlier(f.nextLoss, due)
@@ -422,8 +422,8 @@ func (f *fleet) mayLose() bool {
 	if len(f.losing) > 0 {
 		return true
 	}
-	for _, link := range f.links { // at most one of them is near
-		if !link.near {
+	for _, link := range f.links { // at most one of them is in this process
+		if !link.inProcess {
 			return true
 		}
 	}
@@ -495,7 +495,7 @@ func (f *fleet) takeItem(link *agentLink, item *agentItem, n uint64) {
 // it did not happen. What the agent said is kept beside it when it is far from that.
 func (f *fleet) timeEvent(link *agentLink, e *Event) {
 	r := f.state.Runs[e.Run]
-	if r == nil || link.near {
+	if r == nil || link.inProcess {
 		return
 	}
 	now, from := f.cfg.now(), r.Queued.Time

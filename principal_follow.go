@@ -19,7 +19,7 @@ const (
 	followGap  = 20 * time.Millisecond // between two looks at a run that changes all the time
 	followPage = 500                   // events in one reply
 
-	followLines     = protoMaxLines // lines of output that are read at once, while the look has a place
+	followLines     = protoMaxLines // lines of output that are read at once, while the look has a slot
 	followGrepSteps = 10_000        // steps of a regular expression that output is searched for
 
 	// bytes of output that are read at once, about; as JSON they have at most six times as many
@@ -177,11 +177,11 @@ func (l *looks) sendLines(c *opCall, r *Run, from logPlace, filter logFilter) lo
 	}
 	filter.over = func() bool { return l.gone(c) }
 	for {
-		if !l.readPlace(c) {
+		if !l.readSlot(c) {
 			return from
 		}
 		records, next, err := l.someLines(r, from, filter, c.req.N.rows(followLines, followLines))
-		c.leavePlace()
+		c.leaveSlot()
 		if !c.sendRecords(records) {
 			return next
 		}
@@ -210,10 +210,10 @@ func (c *opCall) sendRecords(records []LogRecord) bool {
 
 // endOfLines gives the place behind all output that a run has now.
 func (l *looks) endOfLines(c *opCall, r *Run) logPlace {
-	if r.LogDay == "" || !l.readPlace(c) {
+	if r.LogDay == "" || !l.readSlot(c) {
 		return logPlace{}
 	}
-	defer c.leavePlace()
+	defer c.leaveSlot()
 	place, err := l.logs.read(r.Workflow, r.ID, logPlaceOf(r), logFilter{None: true}, nil)
 	if err != nil {
 		c.reply(Reply{More: true, Note: "output could not be read: " + err.Error()})
@@ -448,10 +448,10 @@ func (l *looks) lookEvents(c *opCall) {
 // someEvents reads a page of the journal from a number on, without what the peer may not see, and gives the number
 // behind it.
 func (l *looks) someEvents(c *opCall, seq uint64) (page []*Event, next uint64, err error) {
-	if !l.readPlace(c) {
+	if !l.readSlot(c) {
 		return nil, seq, nil
 	}
-	defer c.leavePlace()
+	defer c.leaveSlot()
 	size, over, gone := 0, uint64(0), l.gone(c)
 	next, err = l.store.readEvents(seq, followPage, func(e *Event) bool {
 		if !c.req.Since.IsZero() && e.Time.Before(c.req.Since.Time) || !c.grant.sees(e.Workflow) {

@@ -26,7 +26,7 @@ func (f *fleet) takeLeft(link *agentLink, held []heldLeft) {
 		}
 	}
 	for run := range f.left {
-		if _, told := said[run]; !told {
+		if _, named := said[run]; !named {
 			said[run] = nil
 		}
 	}

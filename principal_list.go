@@ -66,7 +66,7 @@ func (l *looks) lookRescan(c *opCall) {
 		c.refuse(refuse(codeInvalid, "this principal follows no workflows folder"))
 		return
 	}
-	if !l.readPlace(c) {
+	if !l.readSlot(c) {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -212,7 +212,7 @@ func (l *looks) lookPs(c *opCall) {
 	places := make([]time.Time, len(runs)) // zero for those in memory
 	ended := c.req.All || c.req.State != "" && !runActive(c.req.State)
 	if len(runs) <= limit && ended && !whole {
-		if !l.readPlace(c) {
+		if !l.readSlot(c) {
 			return
 		}
 		var place time.Time

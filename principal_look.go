@@ -1,6 +1,6 @@
 // principal_look.go: how requests that only look are carried out. Each is a look: a goroutine of its own, which has the
 // loop copy what it needs and does the rest itself: patterns, sorting, reading files, making the reply. So nobody who
-// asks can choose how long the loop is busy. Looks have places, of which there are few, and each party has a share of
+// asks can choose how long the loop is busy. Looks have slots, of which there are few, and each party has a share of
 // them (principal_shares.go). The ops are in principal_list.go, principal_follow.go, principal_watch.go,
 // principal_attention.go and principal_stats.go.
 
@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	lookMaxUnder   = 16 // looks of one connection that are under way or wait for a place; one more is answered busy
+	lookMaxUnder   = 16 // looks of one connection that are under way or wait for a slot; one more is answered busy
 	lookMaxAsking  = 2  // looks at once that have the loop copy something, or compute; others wait
 	lookMaxReading = 8  // looks at once that read files; others wait
 
@@ -41,8 +41,8 @@ type looks struct {
 	attention *attention
 	copier    *copier
 
-	asking  chan struct{} // places of looks that ask the loop or compute
-	reading chan struct{} // places of looks that read files
+	asking  chan struct{} // slots of looks that ask the loop or compute
+	reading chan struct{} // slots of looks that read files
 }
 
 // looksNew makes looks at the parts of a principal.
@@ -53,7 +53,7 @@ func looksNew(p *principal) *looks {
 }
 
 // principalLooks is the table of the ops that only look; principalOps has the others. Each runs on a goroutine of its
-// own, with a place among those that ask.
+// own, with a slot among those that ask.
 var principalLooks = map[string]func(*looks, *opCall){
 	"help": (*looks).lookHelp, "ls": (*looks).lookLs, "show": (*looks).lookShow, "ps": (*looks).lookPs,
 	"next": (*looks).lookNext, "why": (*looks).lookWhy, "agents": (*looks).lookAgents,
@@ -81,7 +81,7 @@ func (c *opCall) beginLook() *protoError {
 
 // endLook counts a look no more: it has ended, or has become a stream.
 func (c *opCall) endLook() {
-	c.leavePlace()
+	c.leaveSlot()
 	if c.looking {
 		c.looking = false
 		c.peer.under.Add(-1)
@@ -89,10 +89,10 @@ func (c *opCall) endLook() {
 	}
 }
 
-// takePlace waits for a place. False when nobody waits for the answer any more, or the principal stops; the peer is
-// told. Nobody waits for a place while having another.
-func (l *looks) takePlace(c *opCall, places chan struct{}) bool {
-	if l.waitPlace(c, places) {
+// takeSlot waits for a slot. False when nobody waits for the answer any more, or the principal stops; the peer is
+// told. Nobody waits for a slot while having another.
+func (l *looks) takeSlot(c *opCall, slots chan struct{}) bool {
+	if l.waitSlot(c, slots) {
 		return true
 	}
 	select {
@@ -105,13 +105,13 @@ func (l *looks) takePlace(c *opCall, places chan struct{}) bool {
 	return false
 }
 
-// waitPlace is takePlace, but does not tell the peer.
-func (l *looks) waitPlace(c *opCall, places chan struct{}) bool {
+// waitSlot is takeSlot, but does not tell the peer.
+func (l *looks) waitSlot(c *opCall, slots chan struct{}) bool {
 	share := c.peer.party.asking
-	if places == l.reading {
+	if slots == l.reading {
 		share = c.peer.party.reading
 	}
-	for i, ch := range []chan struct{}{share, places} {
+	for i, ch := range []chan struct{}{share, slots} {
 		select {
 		case ch <- struct{}{}:
 			continue
@@ -124,23 +124,23 @@ func (l *looks) waitPlace(c *opCall, places chan struct{}) bool {
 		}
 		return false
 	}
-	c.place, c.share, c.placed = places, share, time.Now()
+	c.slot, c.share, c.slotSince = slots, share, time.Now()
 	return true
 }
 
-// leavePlace gives the place back, if the look has one.
-func (c *opCall) leavePlace() {
-	if c.place != nil {
-		<-c.place
+// leaveSlot gives the slot back, if the look has one.
+func (c *opCall) leaveSlot() {
+	if c.slot != nil {
+		<-c.slot
 		c.rest(c.share)
-		c.place = nil
+		c.slot = nil
 	}
 }
 
-// readPlace gives the look's place back, and waits for one among those that read files.
-func (l *looks) readPlace(c *opCall) bool {
-	c.leavePlace()
-	return l.takePlace(c, l.reading)
+// readSlot gives the look's slot back, and waits for one among those that read files.
+func (l *looks) readSlot(c *opCall) bool {
+	c.leaveSlot()
+	return l.takeSlot(c, l.reading)
 }
 
 // gone says whether nobody waits for an answer any more. What reads many files asks it now and then, and lets others
@@ -166,7 +166,7 @@ func (l *looks) start(c *opCall, look func(*looks, *opCall)) bool {
 	return l.inbox.unlessEnded(func() {
 		l.workers.Go(func() {
 			defer c.endLook()
-			if !l.takePlace(c, l.asking) {
+			if !l.takeSlot(c, l.asking) {
 				return
 			}
 			refused, ok := lookAsk(l, c, func() *protoError { return l.mayAsk(c) })
@@ -201,7 +201,7 @@ func (l *looks) refuseAside(c *opCall, err *protoError) {
 		return
 	}
 	l.aside(c, func() {
-		if l.takePlace(c, l.asking) {
+		if l.takeSlot(c, l.asking) {
 			c.refuse(err.meant())
 		}
 	})
@@ -286,7 +286,7 @@ func (l *looks) withRun(c *opCall) (*Run, bool) {
 // oldRun finds a run in the history. False when there is none; the peer is told, and which of ids it may have meant.
 // Not on the loop.
 func (l *looks) oldRun(c *opCall, ids []string) (*Run, bool) {
-	if !l.readPlace(c) {
+	if !l.readSlot(c) {
 		return nil, false
 	}
 	r, err := l.store.historyFind(c.req.Run, func() bool { return l.gone(c) })

@@ -63,14 +63,14 @@ func (k *lookTestConn) codes() map[string]int {
 	return codes
 }
 
-// lookTestPlaces takes all places of a kind, and gives what gives them back.
-func lookTestPlaces(places chan struct{}) (free func()) {
-	for range cap(places) {
-		places <- struct{}{}
+// lookTestPlaces takes all slots of a kind, and gives what gives them back.
+func lookTestPlaces(slots chan struct{}) (free func()) {
+	for range cap(slots) {
+		slots <- struct{}{}
 	}
 	return func() {
-		for range cap(places) {
-			<-places
+		for range cap(slots) {
+			<-slots
 		}
 	}
 }
@@ -125,7 +125,7 @@ func TestLookBoundsOfConnection(t *testing.T) {
 					t.Errorf("when files can be read again: %v", codes)
 				}
 				if len(gone.got) > 0 || len(g.p.looks.reading) > 0 || len(g.p.looks.asking) > 0 {
-					t.Errorf("a connection that is gone has %d answers; %d and %d places are taken", len(gone.got),
+					t.Errorf("a connection that is gone has %d answers; %d and %d slots are taken", len(gone.got),
 						len(g.p.looks.reading), len(g.p.looks.asking))
 				}
 				g.stop()
@@ -134,7 +134,7 @@ func TestLookBoundsOfConnection(t *testing.T) {
 	}
 }
 
-// One party never has more than its share of the places, over as many connections as it likes, so that there is one for
+// One party never has more than its share of the slots, over as many connections as it likes, so that there is one for
 // the next; and what it reads does not keep it from asking.
 func TestLookShare(t *testing.T) {
 	for _, c := range []struct {
@@ -153,13 +153,13 @@ func TestLookShare(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
-				places := c.kind(g.p)
-				for range cap(places) - sharesLooksAtOnce - 1 {
-					places <- struct{}{}
+				slots := c.kind(g.p)
+				for range cap(slots) - sharesLooksAtOnce - 1 {
+					slots <- struct{}{}
 				}
-				if places == g.p.looks.asking { // it has two in all: here there are three
+				if slots == g.p.looks.asking { // it has two in all: here there are three
 					g.p.looks.asking = make(chan struct{}, sharesLooksAtOnce+1)
-					places = g.p.looks.asking
+					slots = g.p.looks.asking
 				}
 				hold := make(chan struct{})
 				start := func(peer *lookPeer) *opCall {
@@ -167,7 +167,7 @@ func TestLookShare(t *testing.T) {
 					g.ends = append(g.ends, conn, other)
 					call := &opCall{req: Request{ID: "1", Op: "ls"}, conn: conn, grant: authOwner, peer: peer}
 					g.p.looks.start(call, func(l *looks, call *opCall) {
-						if places == l.asking || l.readPlace(call) {
+						if slots == l.asking || l.readSlot(call) {
 							<-hold
 							call.reply(Reply{})
 						}
@@ -182,26 +182,26 @@ func TestLookShare(t *testing.T) {
 						greedy = append(greedy, start(peer))
 					}
 				}
-				if n := len(places); n != cap(places)-1 {
-					t.Errorf("%d of %d places are taken", n, cap(places))
+				if n := len(slots); n != cap(slots)-1 {
+					t.Errorf("%d of %d slots are taken", n, cap(slots))
 				}
 				next := start(&lookPeer{party: g.p.shares.join("another")})
-				if next.place != places {
-					t.Error("the next party has no place, beside one that has asked for many")
+				if next.slot != slots {
+					t.Error("the next party has no slot, beside one that has asked for many")
 				}
-				if places == g.p.looks.reading {
+				if slots == g.p.looks.reading {
 					asks := &opCall{req: Request{ID: "1", Op: "ls"}, conn: next.conn, grant: authOwner,
 						peer: greedy[0].peer}
-					if !g.p.looks.waitPlace(asks, g.p.looks.asking) {
+					if !g.p.looks.waitSlot(asks, g.p.looks.asking) {
 						t.Error("who reads cannot ask")
 					}
-					asks.leavePlace()
+					asks.leaveSlot()
 				}
 				close(hold)
 				synctest.Wait()
 				for _, call := range append(greedy, next) {
-					if !call.over.Load() || call.place != nil {
-						t.Error("a look was not answered, or keeps its place")
+					if !call.over.Load() || call.slot != nil {
+						t.Error("a look was not answered, or keeps its slot")
 					}
 				}
 				g.stop()

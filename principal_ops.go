@@ -40,11 +40,11 @@ type opCall struct {
 
 	// Of a look; they belong to its goroutine:
 
-	looking bool          // it is counted as a look of its connection
-	place   chan struct{} // the place that it has; nil: none
-	share   chan struct{} // the place in its party's share that goes with it
-	placed  time.Time     // when it got these
-	paced   bool          // it is held to a pace, see principal_shares.go
+	looking   bool          // it is counted as a look of its connection
+	slot      chan struct{} // the slot that it has; nil: none
+	share     chan struct{} // the slot in its party's share that goes with it
+	slotSince time.Time     // when it got these
+	paced     bool          // it is held to a pace, see principal_shares.go
 
 	// Of a stream:
 

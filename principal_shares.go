@@ -16,9 +16,9 @@ const (
 	sharesNews     = 16   // followers of the lists (watch) of one party; more are refused as busy
 	sharesNewsKept = 64   // followers, of newsMax, that only operators and the principal's owner may be
 	sharesStreams  = 1024 // requests of one party that have not had their last reply, over all of its connections
-	// looks of one party that are under way or wait for a place, over all of its connections; more are refused as busy
+	// looks of one party that are under way or wait for a slot, over all of its connections; more are refused as busy
 	sharesLooks = 64
-	// looks of one party that have a place of one kind (principal_look.go); its others wait
+	// looks of one party that have a slot of one kind (principal_look.go); its others wait
 	sharesLooksAtOnce = 2
 	sharesQueued      = 1_000 // queued runs of one trigger key, or of all peers without a name together
 
@@ -46,7 +46,7 @@ type shareParty struct {
 	paid time.Time
 	left time.Time // when it gave back something last
 
-	asking, reading chan struct{} // a token for each of its looks that has such a place
+	asking, reading chan struct{} // a token for each of its looks that has such a slot
 }
 
 // join counts a connection of a party; leave must follow.
@@ -172,7 +172,7 @@ const (
 	paceBurst = 200                   // messages of one party that are handled at once; more wait for their turn
 	paceEach  = time.Millisecond      // between two messages beyond those, over all connections of the party
 	paceKiB   = 30 * time.Microsecond // more for each KiB of a message, which is deciphered and read
-	// longest time that a party's place is kept after a look; else it is kept as long as the look took
+	// longest time that a party's slot is kept after a look; else it is kept as long as the look took
 	paceRest = time.Second
 )
 
@@ -211,12 +211,12 @@ func (p *shareParty) pace(conn wireConn, ended <-chan struct{}, frames [][]byte)
 	return false
 }
 
-// rest gives a party's place back after a look. A look that is held to a pace keeps it for as long again as the look
+// rest gives a party's slot back after a look. A look that is held to a pace keeps it for as long again as the look
 // took.
 func (c *opCall) rest(share chan struct{}) {
 	if !c.paced {
 		<-share
 		return
 	}
-	time.AfterFunc(min(time.Since(c.placed), paceRest), func() { <-share })
+	time.AfterFunc(min(time.Since(c.slotSince), paceRest), func() { <-share })
 }

@@ -542,7 +542,7 @@ func TestPaceBytes(t *testing.T) {
 	})
 }
 
-// TestPaceRest: a look's place in its party's share is free when it has rested as long as it worked, an operator's at
+// TestPaceRest: a look's slot in its party's share is free when it has rested as long as it worked, an operator's at
 // once.
 func TestPaceRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -551,14 +551,14 @@ func TestPaceRest(t *testing.T) {
 			took, want time.Duration
 		}{{true, 30 * time.Millisecond, 30 * time.Millisecond}, {true, time.Hour, paceRest}, {true, 0, 0},
 			{false, time.Hour, 0}} {
-			share, place := make(chan struct{}, 1), make(chan struct{}, 1)
+			share, slot := make(chan struct{}, 1), make(chan struct{}, 1)
 			share <- struct{}{}
-			place <- struct{}{}
-			call := &opCall{paced: c.paced, place: place, share: share, placed: time.Now().Add(-c.took)}
+			slot <- struct{}{}
+			call := &opCall{paced: c.paced, slot: slot, share: share, slotSince: time.Now().Add(-c.took)}
 			began := time.Now()
-			call.leavePlace()
-			if len(place) != 0 {
-				t.Error("the place that is everybody's is kept")
+			call.leaveSlot()
+			if len(slot) != 0 {
+				t.Error("the slot that is everybody's is kept")
 			}
 			share <- struct{}{}
 			if rested := time.Since(began); rested != c.want {

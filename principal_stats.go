@@ -146,7 +146,7 @@ func (l *looks) lookStats(c *opCall) {
 	case refused != nil:
 		c.refuse(refused.meant())
 		return
-	case !l.readPlace(c):
+	case !l.readSlot(c):
 		return
 	}
 	err := l.store.historyList(historyFilter{Workflow: id, Since: s.first, over: func() bool { return l.gone(c) }},
