@@ -1,6 +1,7 @@
-// End-to-end tests of attacks: while one of them runs at full rate, from the weakest key that can do it, others are
-// served, schedules fire, and neither memory nor the log grows with it. The attackers are processes of their own. With
-// -measure nothing runs beside, and what others notice is held to targets; without, only what no machine changes is.
+// End-to-end tests of attacks: while an attack runs at full rate, from the weakest key that can make it, others are
+// served, schedules fire, and neither memory nor the log grows. The attackers are processes of their own. With -measure
+// nothing runs beside them, and what others notice is held to targets; without it, only what does not depend on the
+// machine.
 
 package main
 
@@ -22,7 +23,7 @@ import (
 	"time"
 )
 
-// How long each attack goes on, which is short in a suite, and which are made.
+// How long each attack lasts (short in the whole suite), and which attacks are made.
 var (
 	attackTime = flag.Duration("attack", 300*time.Millisecond,
 		"how long each attack of TestAttacks goes on; with -measure 2s and more")
@@ -34,7 +35,7 @@ const (
 	attackHands   = 4                   // that attack at once
 	attackGreets  = "attacking\n"
 
-	// What is held where the machine is measured, and where the whole suite runs: there only that it comes at all.
+	// Bounds for a measurement, and for the whole suite, where an answer only has to come at all.
 	attackLate    = 50 * time.Millisecond // the latest fire of the schedule
 	attackMemory  = 10 << 10              // kB that a principal may have more when all is over
 	attackPatient = 20 * time.Second      // the longest for a ping or a fire in a suite
@@ -51,7 +52,7 @@ type attacker struct {
 	over context.Context
 }
 
-// attackMain is the attacker's process.
+// attackMain is main of the attacker's process.
 func attackMain() int {
 	a := &attacker{}
 	if err := json.Unmarshal([]byte(os.Getenv(attackMainEnv)), a); err != nil {
@@ -74,7 +75,7 @@ func attackMain() int {
 
 func (a *attacker) ended() bool { return a.over.Err() != nil }
 
-// keys gives what a key connects with.
+// keys gives the options of a connection with that key.
 func (a *attacker) keys(key string) *curveClient {
 	cred, err := credentialRead(context.Background(), nil, a.Creds[key])
 	if err != nil {
@@ -84,8 +85,8 @@ func (a *attacker) keys(key string) *curveClient {
 	return &curveClient{Pair: cred.Pair, Server: cred.Server}
 }
 
-// flood sends messages with a key, by a socket of some type, as fast as they are taken; whatever comes back is read. It
-// connects again where it is cut.
+// flood sends messages with a key, on a socket of some type, as fast as they are taken, and reads all that comes back.
+// When it is cut off it connects again.
 func (a *attacker) flood(key, socket string, say func(i int) string) {
 	keys := a.keys(key)
 	for i := 0; !a.ended(); {
@@ -135,7 +136,8 @@ func (a *attacker) knock(say string) {
 			continue
 		}
 		nc.Write([]byte(say))
-		if conns = append(conns, nc); len(conns) > 500 {
+		conns = append(conns, nc)
+		if len(conns) > 500 {
 			conns[0].Close()
 			conns = conns[1:]
 		}
@@ -155,7 +157,7 @@ func attackOf(req Request) func(i int) string {
 	}
 }
 
-// attacks is each of them, by what it is.
+// attacks has all of them by name.
 func attacks(a *attacker) map[string]func() {
 	long := strings.Repeat("n", 900<<10)
 	stranger, err := curvePairNew(nil)
@@ -277,7 +279,8 @@ func (w *attackWorld) attack(name string) (bad string) {
 	began, peak := time.Now(), 0
 	var took []time.Duration
 	for len(took) < 10 || time.Since(began) < *attackTime {
-		if took = append(took, w.stallPing(name, conn)); len(took)%100 == 1 {
+		took = append(took, w.stallPing(name, conn))
+		if len(took)%100 == 1 {
 			peak = max(peak, w.own(w.Daemon))
 		}
 	}
@@ -303,7 +306,7 @@ func (w *attackWorld) attack(name string) (bad string) {
 	return bad
 }
 
-// late gives by how much the latest fire since then was behind its time.
+// late gives the delay of the fire since then that was latest.
 func (w *attackWorld) late(since time.Time) (late time.Duration) {
 	for _, r := range w.fires(since) {
 		late = max(late, r.Queued.Sub(r.Scheduled.Time))

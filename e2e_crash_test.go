@@ -76,7 +76,7 @@ func TestKill9Acknowledged(t *testing.T) {
 	var agent *harness.Proc
 	for i := range rounds {
 		p := x.Principal()
-		// an agent that was just started tries to connect often; one that meets nobody, less and less
+		// a new agent tries to connect often; one that finds no principal tries less and less often
 		if i%agentLife == 0 {
 			if agent != nil {
 				agent.Stop()
@@ -106,8 +106,8 @@ func TestKill9Acknowledged(t *testing.T) {
 	p.Stop()
 }
 
-// TestKill9WithAgent: the same with the agent in the principal's process, which takes its runs with it: such a run is
-// crashed, or is run if it had not begun, and never runs twice.
+// TestKill9WithAgent: the same with the agent in the principal's process. A run that had begun has crashed; one that
+// had not begun is run. None runs twice.
 func TestKill9WithAgent(t *testing.T) {
 	x := e2eNew(t)
 	x.File("w.yml", e2eAppend)
@@ -135,8 +135,8 @@ func TestKill9WithAgent(t *testing.T) {
 	t.Logf("%d runs succeeded, %d crashed with the agent", rounds-crashed, crashed)
 }
 
-// TestKill9Agent: an agent dies with runs. They crash, or are run again by another, which leaves alone what had ended;
-// and when the agent is started again it ends the processes of its earlier life.
+// TestKill9Agent: an agent dies with runs. They crash, or another agent runs them again, except for the tasks that had
+// ended. When the agent is started again it ends the processes of its earlier life.
 func TestKill9Agent(t *testing.T) {
 	x := e2eNew(t)
 	const tasks = "tasks:\n  first: {run: 'echo first >> $DIR/%[1]s'}\n" +
@@ -202,7 +202,7 @@ func TestKill9AgentStaysAway(t *testing.T) {
 	id := x.Start("rerun")
 	logs := x.Spawn("logs", id, "-f")
 	logs.Saw(&logs.Out, "1\n")
-	// else the last word comes just before the end, and the timeout is all there is to measure
+	// else the agent's last word comes just before its end, and the test measures the timeout alone
 	<-time.After(agentHeartbeat / 2)
 	killed := time.Now()
 	agent.Kill()
@@ -230,7 +230,7 @@ func TestKill9AgentStaysAway(t *testing.T) {
 	x.clear()
 }
 
-// clear ends what a killed agent left, where none comes back to do so.
+// clear kills what a killed agent left, when that agent is not started again.
 func (x *e2e) clear() {
 	for _, text := range harness.Alive(x.Dir) {
 		var pid int
@@ -309,7 +309,7 @@ func TestStopPrincipal(t *testing.T) {
 	x.stopTwice()
 }
 
-// stopTwice stops another principal with an agent by a second TERM, while a run goes on that it would wait for.
+// stopTwice stops a principal with an agent by a second TERM, while it waits for a run.
 func (x *e2e) stopTwice() {
 	x.T.Helper()
 	x.Env = append(slices.Clone(x.Env), "CDKTR_STATE="+x.Dir+"/state2", "CDKTR_SOCKET="+x.Dir+"/s2")
@@ -328,7 +328,8 @@ func (x *e2e) stopTwice() {
 	}
 }
 
-// TestKill9Follow: who follows the output of a run misses nothing when the principal is killed and started again.
+// TestKill9Follow: somebody who follows the output of a run misses nothing when the principal is killed and started
+// again.
 func TestKill9Follow(t *testing.T) {
 	x := e2eNew(t)
 	x.File("w.yml", "tasks:\n  a: {run: 'echo begun; while [ ! -e $DIR/open ]; do sleep 0.05; done; seq 1000'}\n")
@@ -353,7 +354,7 @@ func TestKill9Follow(t *testing.T) {
 	}
 }
 
-// TestReadFile: a pipe that nobody writes into is waited for, and a signal ends that.
+// TestReadFile: reading a pipe that nobody writes into waits, and a signal ends that.
 func TestReadFile(t *testing.T) {
 	x := e2eNew(t)
 	for _, args := range [][]string{{"validate", "./pipe.yml"}, {"run", "./pipe.yml"}, {"graph", "./pipe.yml"}} {
@@ -374,12 +375,12 @@ func TestReadFile(t *testing.T) {
 	}
 }
 
-// readFileLate is a context that ends when all waiting for it is over.
+// readFileLate is a context that ends only when nobody waits for it any more.
 type readFileLate struct{ context.Context }
 
 func (readFileLate) Err() error { return context.Canceled }
 
-// TestReadFileInterrupted: who is interrupted when the file has just been read has an error, and never neither of both.
+// TestReadFileInterrupted: an interrupt just after the file was read gives an error: never neither text nor error.
 func TestReadFileInterrupted(t *testing.T) {
 	c := &cli{in: strings.NewReader("tasks: {a: {run: 'true'}}")}
 	if w, err := c.loadFile(readFileLate{context.Background()}, "-"); w != nil || !errors.Is(err, context.Canceled) {
@@ -409,8 +410,8 @@ func TestKill9Client(t *testing.T) {
 	}
 }
 
-// TestRunWaitOn: who waits for a run hears why it does not begin, and hears its outcome though the principal is
-// stopped, and killed, and started again meanwhile; no line of output comes twice.
+// TestRunWaitOn: run --wait says why a run does not begin, and reports its outcome although the principal is stopped,
+// killed and started again meanwhile. No line of output comes twice.
 func TestRunWaitOn(t *testing.T) {
 	x := e2eNew(t)
 	for _, w := range []string{"good 0", "bad 7"} {
@@ -471,7 +472,7 @@ func TestRunWaitOn(t *testing.T) {
 	}
 }
 
-// TestStreamOn: a stream whose connection is lost is asked for again, also when nothing had come of it yet.
+// TestStreamOn: the client asks again for a stream whose connection is lost, also when nothing had come yet.
 func TestStreamOn(t *testing.T) {
 	x := e2eNew(t)
 	l, err := wireListen("ipc://"+x.Dir+"/s", wireOptions{})
@@ -524,7 +525,7 @@ func TestStreamOn(t *testing.T) {
 	}
 }
 
-// TestLogsLost: a principal that goes away under logs -f does not take the run with it, and logs says so.
+// TestLogsLost: when the principal goes away under logs -f, the run goes on, and logs says so.
 func TestLogsLost(t *testing.T) {
 	x := e2eNew(t)
 	x.Env = append(x.Env, e2eMainEnv+"=1s")

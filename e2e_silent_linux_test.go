@@ -1,5 +1,5 @@
-// End-to-end tests of file systems that do not answer: a real mount whose server says nothing, as that of a network
-// does that hangs. The kernel then holds up whoever looks, and no signal but KILL ends that. They need root, to mount
+// End-to-end tests of file systems that do not answer: a real mount whose server says nothing, like a network mount
+// that hangs. The kernel holds up every process that looks at it, and only KILL ends that. They need root, to mount
 // one.
 
 package main
@@ -29,7 +29,7 @@ func silentMount(x *e2e) string {
 		harness.Lacks(x.T, "no file system can be mounted here: %v", err)
 	}
 	x.T.Cleanup(func() {
-		// the one answers all with an error
+		// one of the two answers everything with an error
 		if err := errors.Join(server.Close(), syscall.Unmount(dir, syscall.MNT_DETACH)); err != nil {
 			x.T.Error(err)
 		}
@@ -49,7 +49,7 @@ func silentWaits(pid int) bool {
 	return false
 }
 
-// TestSilentStop: a process that waits for a file which does not answer ends with the first signal, whichever file that
+// TestSilentStop: a process that waits for a file which does not answer ends at the first signal, whichever file that
 // is.
 func TestSilentStop(t *testing.T) {
 	x := e2eNew(t)
@@ -86,7 +86,8 @@ func TestSilentStop(t *testing.T) {
 			p = x.Spawn(args...)
 			x.Until(name+": it waits", func() bool { return silentWaits(p.Cmd.Process.Pid) || over(p) })
 			_ = p.Cmd.Process.Signal(syscall.SIGTERM) // unless it has ended
-			if code = p.Wait(); !strings.Contains(p.Err.String(), "cdktr: ") ||
+			code = p.Wait()
+			if !strings.Contains(p.Err.String(), "cdktr: ") ||
 				!strings.Contains(p.Err.String(), errDiskSilent.Error()) {
 				inTime = true
 				break
@@ -95,15 +96,18 @@ func TestSilentStop(t *testing.T) {
 		if !inTime {
 			t.Fatalf("%s: it never waits for the signal", name)
 		}
-		if want := map[bool]int{true: exitOK, false: exitInterrupted}[name == "the workflows" ||
-			name == "one of them"]; code != want || strings.Contains(p.Err.String(), "given up") {
+		want := exitInterrupted
+		if name == "the workflows" || name == "one of them" {
+			want = exitOK
+		}
+		if code != want || strings.Contains(p.Err.String(), "given up") {
 			t.Errorf("%s: exit code %d, want %d: %s", name, code, want, p.Err.String())
 		}
 	}
 }
 
-// TestKill9AgentBirth: a child that waits for its program when its agent is killed never becomes it: the agent ends it
-// when it is started again, and another agent leaves it alone.
+// TestKill9AgentBirth: an agent is killed while its child waits to start a program. The child never starts it. The same
+// agent, started again, kills the child; another agent leaves it alone.
 func TestKill9AgentBirth(t *testing.T) {
 	x := e2eNew(t)
 	program, mark, free := procTestHang(t)

@@ -1,4 +1,4 @@
-// End-to-end tests of peers that stall: who does not read, does not run or does not speak costs the others nothing.
+// End-to-end tests of peers that stall: a peer that does not read, run or speak costs the others nothing.
 
 package main
 
@@ -19,9 +19,9 @@ import (
 	"cdktr/e2e/harness"
 )
 
-// stallMeasure has nothing run beside the tests, so that what they measure can be held to targets. How quick an answer
-// is when the whole suite runs says what the machine is doing: then they hold that it comes, who is still there, and
-// memory.
+// stallMeasure says that nothing runs beside the tests, so that they hold what they measure to targets. When the whole
+// suite runs, the time of an answer depends on the machine: then the tests only check that it comes, who is still
+// connected, and memory.
 var stallMeasure = flag.Bool("measure", false,
 	"nothing runs beside: hold what some tests measure, as TestStalled and TestAttacks, to their targets")
 
@@ -29,12 +29,11 @@ const (
 	stallMany   = 1000                  // pings that measure
 	stallFew    = 30                    // pings that only want their answers
 	stallTarget = 20 * time.Millisecond // the 99th percentile of a ping, whatever others do
-	// kB that a principal may have more for a few who do not read: far below what would be held for them without a
-	// bound
+	// kB that a principal may need more for a few who do not read: far less than without a bound
 	stallMemory = 64 << 10
 )
 
-// stallPings asks a few pings one after the other on a connection of its own, many where it measures, and gives the
+// stallPings sends pings one after the other on a connection of its own, a few, or many when it measures. It gives the
 // median and the 99th percentile.
 func (x *e2e) stallPings(what string) (p50, p99 time.Duration) {
 	x.T.Helper()
@@ -58,7 +57,7 @@ func (x *e2e) stallPings(what string) (p50, p99 time.Duration) {
 	return p50, p99
 }
 
-// stallPing asks one ping, and gives how long the answer took.
+// stallPing sends one ping and gives how long the answer took.
 func (x *e2e) stallPing(what string, conn *client) time.Duration {
 	x.T.Helper()
 	ctx, cancel := context.WithTimeout(x.T.Context(), harness.Patience)
@@ -70,8 +69,8 @@ func (x *e2e) stallPing(what string, conn *client) time.Duration {
 	return time.Since(began)
 }
 
-// stallHolds wants pings answered; where it measures, soon: the best of three counts, for what others do to the machine
-// passes.
+// stallHolds wants pings answered, and soon when it measures: then the best of three counts, since other load on the
+// machine passes.
 func (x *e2e) stallHolds(what string) {
 	x.T.Helper()
 	_, p99 := x.stallPings(what)
@@ -84,8 +83,8 @@ func (x *e2e) stallHolds(what string) {
 	}
 }
 
-// stallSubscribe is a SUB peer that wants everything and never reads it: bytes as a ZeroMQ program would send them. It
-// reads the first 64, which are the principal's greeting.
+// stallSubscribe is a SUB peer that subscribes to everything and reads nothing but the greeting, the first 64 bytes. It
+// sends the bytes that a ZeroMQ program would.
 func (x *e2e) stallSubscribe() net.Conn {
 	x.T.Helper()
 	nc, err := net.Dial("unix", x.Dir+"/s")
@@ -104,9 +103,8 @@ func (x *e2e) stallSubscribe() net.Conn {
 	return nc
 }
 
-// TestStalled: a client that asks for much and reads nothing, an agent that is stopped in its tracks, a subscriber that
-// is full: others are answered, soon where that is measured, nobody else is dropped, and the principal's memory has a
-// bound.
+// TestStalled has a client that asks for much and reads nothing, an agent that is stopped, and a subscriber that is
+// full. Others get answers (soon, when it measures), nobody else is dropped, and the principal's memory is bounded.
 func TestStalled(t *testing.T) {
 	x := e2eNew(t)
 	x.File("big.yml", "tasks:\n  a: {run: 'seq -f \"%030.0f\" 200000'}\n")
@@ -194,8 +192,8 @@ func (x *e2e) own(p *harness.Proc) int {
 	return own
 }
 
-// TestStalledStrangers: 500 connections by tcp, of one address and then of many, that never say a word. Who has a key
-// gets in beside them at once, for the oldest of them makes room; whoever is in notices nothing.
+// TestStalledStrangers opens 500 tcp connections that never say a word, from one address and then from many. A client
+// with a key gets in at once, because the oldest stranger is dropped for it. Clients that are connected notice nothing.
 func TestStalledStrangers(t *testing.T) {
 	h := authTestHubNew(t)
 	h.Authorize("op", roleOperator)
@@ -235,14 +233,14 @@ func TestStalledStrangers(t *testing.T) {
 	}
 	h.stallPing("who was there all the time", stays)
 	t.Logf("%d kB of its own after each time, before it were %d", after, kB)
-	// what the first took is used again; when the system gets it back is the runtime's affair
+	// the runtime uses again what the first took, and gives it back to the system when it likes
 	if slices.Min(after[2:]) > after[1]+16<<10 {
 		t.Errorf("%d kB of its own after each time: it grows", after)
 	}
 }
 
-// TestFewFiles: where few files may be open, whoever comes by tcp, to look, to stay or to say nothing, takes neither
-// the socket's descriptors nor those of tasks; nor does a process of the box that stays at the socket.
+// TestFewFiles: few files may be open. Connections by tcp, whatever they do, leave enough descriptors for the socket
+// and for tasks; so do processes of the box that stay connected to the socket.
 func TestFewFiles(t *testing.T) {
 	for _, files := range []int{64, 256} {
 		t.Run(fmt.Sprint(files), func(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stopDeaf starts cdktr with standard output and error in a pipe that is full and nobody reads, and waits until it
-// hangs in it.
+// stopDeaf starts cdktr with standard output and error in a full pipe that nobody reads, and waits until it hangs in a
+// write.
 func stopDeaf(x *e2e, args ...string) (cmd *exec.Cmd, ended chan struct{}) {
 	x.T.Helper()
 	var pipe [2]int
@@ -58,7 +58,7 @@ func stopDeaf(x *e2e, args ...string) (cmd *exec.Cmd, ended chan struct{}) {
 	return cmd, ended
 }
 
-// Whatever a process waits for, signals end it: the second after some seconds, a third at once.
+// Signals end a process whatever it waits for: the second after some seconds, a third at once.
 func TestStopHangs(t *testing.T) {
 	for name, args := range map[string][]string{
 		"principal":            {"start", "principal"},
@@ -108,8 +108,8 @@ func TestStopHangs(t *testing.T) {
 	})
 }
 
-// What is no regular file where a task hands on its outputs, and a program that hangs in the system: a stop ends the
-// run, and leaves nothing.
+// A stop ends a run and leaves nothing, also when the file for a task's outputs is no regular file, or a program hangs
+// in the kernel.
 func TestRunFileHangs(t *testing.T) {
 	x := e2eNew(t)
 	x.File("outputs.yml", "tasks:\n  a: {run: 'mkfifo \"$CDKTR_OUTPUT\"'}\n")
@@ -131,7 +131,7 @@ func TestRunFileHangs(t *testing.T) {
 	}
 }
 
-// TestHangupTerminal: with a terminal HUP says that it has gone, and ends a principal in good order.
+// TestHangupTerminal: with a terminal, HUP means that the terminal is gone, and ends a principal in good order.
 func TestHangupTerminal(t *testing.T) {
 	x := e2eNew(t)
 	p := termPtyOpen(t, 200, 50)

@@ -106,7 +106,8 @@ func (s *tortureStory) readRuns() {
 			}
 			s.runs[run.ID] = run
 		}
-		if after = r.Next; after == "" {
+		after = r.Next
+		if after == "" {
 			return
 		}
 	}

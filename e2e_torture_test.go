@@ -456,7 +456,8 @@ func (x *torture) runClient(r *rand.Rand, n int) {
 		defer cancel()
 		var err error
 		if conn == nil {
-			if conn, err = clientDial(ctx, "ipc://"+x.Dir+"/p", wireOptions{}); err != nil {
+			conn, err = clientDial(ctx, "ipc://"+x.Dir+"/p", wireOptions{})
+			if err != nil {
 				return nil
 			}
 		}

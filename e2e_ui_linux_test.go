@@ -97,7 +97,8 @@ func (u *uiPty) least(measure func()) {
 	u.held = true
 	for range 5 {
 		u.over = nil
-		if measure(); len(u.over) == 0 {
+		measure()
+		if len(u.over) == 0 {
 			break
 		}
 	}

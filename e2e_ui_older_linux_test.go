@@ -64,7 +64,8 @@ func uiOlderPages(x *e2e, runs int) {
 				x.T.Fatal(err)
 			}
 			took = append(took, time.Since(began).Round(100*time.Microsecond))
-			if req.After = r.Next; r.Next == "" {
+			req.After = r.Next
+			if r.Next == "" {
 				break
 			}
 		}

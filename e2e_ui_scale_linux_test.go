@@ -40,7 +40,8 @@ func uiScaleState(x *e2e, workflows, runs int) {
 	n := uint64(0)
 	do := func(e *Event) {
 		e.Time = stampOf(at)
-		if e.Agent = "one"; e.Kind == evRunStarted || e.Kind == evTaskStarted || e.Kind == evTaskFinished ||
+		e.Agent = "one"
+		if e.Kind == evRunStarted || e.Kind == evTaskStarted || e.Kind == evTaskFinished ||
 			e.Kind == evRunFinished {
 			n++
 			e.N, e.Epoch, e.Attempt, e.Lease = n, "e", 1, 1
@@ -64,7 +65,8 @@ func uiScaleState(x *e2e, workflows, runs int) {
 		if i%50 == 49 {
 			end, reason = taskFailed, "task send: exit 1"
 		}
-		if last = runID(at, last); state.Versions["v"+id] == nil {
+		last = runID(at, last)
+		if state.Versions["v"+id] == nil {
 			do(&Event{Kind: evVersion, Workflow: id, Version: "v" + id,
 				Spec: &Workflow{ID: id, Tasks: []Task{{ID: "fetch", Run: "true"},
 					{ID: "send", Depends: []string{"fetch"}, Run: "true"}}}})

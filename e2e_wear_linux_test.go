@@ -50,8 +50,8 @@ func wearSpent(x *e2e) (bytes map[string]int, syncs int) {
 	return bytes, syncs
 }
 
-// TestWear: a run of one task costs at most 4 kB and two fsyncs, no fewer, and one of 100 tasks 60 kB, its way through
-// the spool with it. What it costs is by change: the hundredth run costs what the first does.
+// TestWear: a run of one task costs at most 4 kB and exactly two fsyncs, a run of 100 tasks at most 60 kB, both with
+// their way through the spool. The hundredth run costs what the first does.
 func TestWear(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -102,7 +102,7 @@ func TestWear(t *testing.T) {
 	one, hundred := (sum(ones)-sum(before))/runs, sum(all)-sum(ones)
 	t.Logf("a run: %d bytes, %.1f fsyncs; one of 100 tasks: %d bytes, %d fsyncs to the end; in all %v", one,
 		float64(onesSyncs-syncs)/runs, hundred, allSyncs-onesSyncs, all)
-	// that it is queued, and how it ended, was told
+	// the client was told that it is queued, and how it ended
 	if one == 0 || one > oneBytes || onesSyncs-syncs > 2*runs+startSyncs || onesSyncs-syncs < 2*runs {
 		t.Errorf("%d runs: %d bytes each, %d fsyncs, want 2 for each", runs, one, onesSyncs-syncs)
 	}
@@ -111,8 +111,8 @@ func TestWear(t *testing.T) {
 	}
 }
 
-// TestWearKept: 10,000 runs that print a line each lie in 15 MB and 200 files and folders, all of them counted, as a
-// sample of 1,000 shows.
+// TestWearKept: 10,000 runs that print a line each need at most 15 MB in 200 files and folders. The test makes 1,000
+// runs.
 func TestWearKept(t *testing.T) {
 	const (
 		runs  = 1000

@@ -31,7 +31,7 @@ type bootWords struct {
 	setUp, letIn, upgrade, warnings string // commands
 }
 
-// bootRead reads the page's section. The test knows nothing of the service but what stands there.
+// bootRead reads the page's section. All that the test knows of the service is from there.
 func bootRead(t *testing.T) (w bootWords) {
 	t.Helper()
 	page, err := os.ReadFile("../" + bootPage)
@@ -81,7 +81,7 @@ func bootNew(t *testing.T, w bootWords) *bootBox {
 	return b
 }
 
-// host does something outside.
+// host runs a command outside of the box.
 func (b *bootBox) host(args ...string) {
 	b.T.Helper()
 	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
@@ -154,7 +154,7 @@ func bootChildren(parent int) (pids []int) {
 	return pids
 }
 
-// off switches the machine off as its power button does; when that takes too long its plug is pulled.
+// off switches the machine off as its power button does, and kills it when that takes too long.
 func (b *bootBox) off() {
 	if b.nspawn == nil {
 		return
@@ -172,7 +172,7 @@ func (b *bootBox) off() {
 	}
 }
 
-// sh has root's shell in there do something.
+// sh runs a command in there, in root's shell.
 func (b *bootBox) sh(command string) harness.Result {
 	cmd := exec.Command("nsenter", "--target", strconv.Itoa(b.leader), "--all", "env", "-i", "HOME=/root",
 		"LANG=C.UTF-8",
@@ -209,13 +209,13 @@ func (b *bootBox) ends(code int, command string) harness.Result {
 	return r
 }
 
-// mainPID is the service's process, as they count in there.
+// mainPID is the process id of the service, as seen in there.
 func (b *bootBox) mainPID() string {
 	b.T.Helper()
 	return strings.TrimSpace(b.does("systemctl show --property MainPID --value cdktr"))
 }
 
-// TestBoot: that page's way to a service, on a machine that boots.
+// TestBoot sets the service up as that page says, on a machine that boots.
 func TestBoot(t *testing.T) {
 	w := bootRead(t)
 	if *bootTree == "" {

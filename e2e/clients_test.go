@@ -57,8 +57,8 @@ type clientsResult struct {
 	code     int
 }
 
-// clientsRun runs a program of another language to its end, with more variables of the environment. Any goroutine may
-// call it; the code is -1 when the program did not come to an end of its own.
+// clientsRun runs a program of another language to its end, with more environment variables. Any goroutine may call it.
+// The code is -1 when the program did not end by itself.
 func clientsRun(h *site, env []string, args ...string) clientsResult {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*harness.Patience)
 	defer cancel()
@@ -229,7 +229,8 @@ func TestClientPythonMain(t *testing.T) {
 	})
 }
 
-// clientsPythonRestart follows a run over the end of its principal; it says when it is at it.
+// clientsPythonRestart follows a run while its principal is killed and started again. It makes a file when it has seen
+// the first line.
 const clientsPythonRestart = `
 import sys, threading
 sys.path.insert(0, sys.argv[1])
@@ -414,8 +415,8 @@ func TestClientShell(t *testing.T) {
 		if r.code != exitFailed || !strings.HasSuffix(r.out, " failed\n") {
 			t.Errorf("%q: %+v", shell, r)
 		}
-		if r = clientsRun(h.site, env, "sh", "../clients/shell/trigger.sh", "nothing"); r.code != exitRefused ||
-			r.out != "" || !strings.Contains(r.err, "no workflow") {
+		r = clientsRun(h.site, env, "sh", "../clients/shell/trigger.sh", "nothing")
+		if r.code != exitRefused || r.out != "" || !strings.Contains(r.err, "no workflow") {
 			t.Errorf("%q: %+v", shell, r)
 		}
 	}

@@ -74,7 +74,8 @@ func TestDiskFull(t *testing.T) {
 	var acknowledged []string
 	for range 5 {
 		run := x.run("w")
-		if acknowledged = append(acknowledged, run.ID); run.State != runSucceeded {
+		acknowledged = append(acknowledged, run.ID)
+		if run.State != runSucceeded {
 			t.Fatalf("on a full disk the run is %s (%s)", run.State, run.Reason)
 		}
 	}
@@ -104,7 +105,10 @@ func TestDiskFull(t *testing.T) {
 		r := x.Cdktr("run", "w", "--detach")
 		if r.Code == 0 {
 			acknowledged = append(acknowledged, strings.TrimSpace(r.Out))
-		} else if refused = r.Err; strings.Contains(refused, "no space left on device") {
+			continue
+		}
+		refused = r.Err
+		if strings.Contains(refused, "no space left on device") {
 			break
 		} // else the disk was full between the question and its answer: nobody knows before there is room
 	}
@@ -151,8 +155,8 @@ func diskItem(x *site, kind string) *AttentionItem {
 	return nil
 }
 
-// TestDiskTold: a disk that is nearly full is bad to doctor, whose exit code says so. Output that finds no room, and a
-// journal that does not, need a person, until somebody has acknowledged the one and there is room for the other.
+// TestDiskTold: doctor calls a disk that is nearly full bad, also by its exit code. When output finds no room,
+// Attention says so until somebody acknowledges it; when the journal finds none, until there is room again.
 func TestDiskTold(t *testing.T) {
 	x := newSite(t)
 	x.SmallDisk("state", 8<<20)
@@ -207,8 +211,8 @@ func TestDiskTold(t *testing.T) {
 	}
 }
 
-// TestDiskAgentTold: output that finds no room on the disk of an agent needs a person, who asks the principal: what
-// comes as it is written, and the end of what is more than log.max_size.
+// TestDiskAgentTold: the principal's Attention says that output found no room on the disk of an agent, both for output
+// as it comes and for the end of output that is longer than log.max_size.
 func TestDiskAgentTold(t *testing.T) {
 	x := newSite(t)
 	x.SmallDisk("small", 4<<20)
@@ -216,14 +220,16 @@ func TestDiskAgentTold(t *testing.T) {
 	x.File("much.yml", "log: {max_size: 1K}\ntasks:\n  a: {run: 'seq 1 100000'}\n")
 	x.Principal("--no-scheduler")
 	x.Agent("small")
-	if x.run("w"); diskItem(x, "output") != nil {
+	x.run("w")
+	if diskItem(x, "output") != nil {
 		t.Error("with room output needs a person")
 	}
 	f, err := os.Create(x.Dir + "/small/ballast")
 	for err == nil {
 		_, err = f.Write(make([]byte, 4<<10))
 	}
-	if f.Close(); !errors.Is(err, syscall.ENOSPC) {
+	f.Close()
+	if !errors.Is(err, syscall.ENOSPC) {
 		t.Fatal(err)
 	}
 	for id, want := range map[string]string{"w": "agent small: 100 " + "lines of output were dropped on the agent: ",
@@ -243,13 +249,14 @@ func TestDiskAgentTold(t *testing.T) {
 	if err := os.Remove(x.Dir + "/small/ballast"); err != nil {
 		t.Fatal(err)
 	}
-	if x.run("w"); diskItem(x, "output") != nil {
+	x.run("w")
+	if diskItem(x, "output") != nil {
 		t.Error("with room again output needs a person")
 	}
 }
 
-// TestDiskReadOnly: a disk that has become read-only, as a card does that fails, is named at the start, and by doctor;
-// nothing is changed on it, and all is there when it can be written again.
+// TestDiskReadOnly: a disk has become read-only, as a failing card does. The start and doctor name it, nothing is
+// changed on it, and all is there when it can be written again.
 func TestDiskReadOnly(t *testing.T) {
 	x := newSite(t)
 	x.SmallDisk("state", 8<<20)
@@ -275,7 +282,7 @@ func TestDiskReadOnly(t *testing.T) {
 	}
 }
 
-// TestDiskRetention: when the disk is full old output goes, the oldest first, and what is printed then is stored whole
+// TestDiskRetention: when the disk is full, old output is removed, the oldest first, and new output is stored whole
 // again.
 func TestDiskRetention(t *testing.T) {
 	x := newSite(t)
@@ -306,8 +313,8 @@ func TestDiskRetention(t *testing.T) {
 	}
 }
 
-// TestDiskPipes puts a pipe in the place of each file and folder that the principal and its agent keep: nothing waits
-// for it, every verb answers, and a stop ends them. A start says what is wrong.
+// TestDiskPipes puts a pipe in the place of each file and folder that the principal and its agent keep. Nothing waits
+// for the pipe, every verb answers, and a stop ends both. The next start says what is wrong.
 func TestDiskPipes(t *testing.T) {
 	x := newSite(t)
 	x.File("w.yml", "tasks:\n  a: {run: 'echo one; head -c 3000000 /dev/zero | tr \"\\0\" x | fold'}\n")

@@ -299,9 +299,8 @@ func TestExampleHealth(t *testing.T) {
 	t.Parallel()
 	tmp := t.TempDir()
 	exampleFails(t, tmp, "health-check.yml", "does not answer", "-p", "url=file://"+tmp+"/none")
-	out, report := "", ""
-	if _, out, report = exampleRun(t, tmp, "health-check.yml", "-p", "url=gopher://x"); !strings.Contains(out,
-		"no such kind of address") {
+	_, out, report := exampleRun(t, tmp, "health-check.yml", "-p", "url=gopher://x")
+	if !strings.Contains(out, "no such kind of address") {
 		t.Errorf("an unknown kind of address: %s%s", out, report)
 	}
 }

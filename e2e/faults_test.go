@@ -193,7 +193,7 @@ func TestFaultUnknownDependency(t *testing.T) {
 	x.Refused(5, []string{"w.yml:3:", "transfrom", `did you mean "transform"`}, "run", "w")
 }
 
-// TestFaultSlotLeak: CDKTR's agent lost a slot at every run that went wrong, until it took no more.
+// TestFaultSlotLeak: CDKTR's agent lost a slot at every run that failed, until it took no more runs.
 func TestFaultSlotLeak(t *testing.T) {
 	x := newSite(t)
 	for name, task := range map[string]string{"exit": "run: exit 1", "missing": "cmd: no-such-program-here",
@@ -327,7 +327,7 @@ func TestFaultHostilePeers(t *testing.T) {
 	p.Stop()
 }
 
-// TestTornJournal: what a crash left half written is dropped, and told of; damage further back is not passed over.
+// TestTornJournal: a line that a crash left half written is dropped and reported, once.
 func TestTornJournal(t *testing.T) {
 	x := newSite(t)
 	x.File("w.yml", "tasks:\n  a: {run: 'true'}\n")
@@ -364,7 +364,7 @@ func TestTornJournal(t *testing.T) {
 	}
 }
 
-// TestNoStart: what a principal cannot start with, it says.
+// TestNoStart: a principal that cannot start says why.
 func TestNoStart(t *testing.T) {
 	x := newSite(t)
 	x.Principal()
@@ -383,7 +383,8 @@ func TestNoStart(t *testing.T) {
 	x.Refused(2, []string{"tcp"}, "start", "agent", "--principal", "tcp://127.0.0.1:1")
 }
 
-// TestStateReadOnly: without a place to write there is no principal. Root may write anywhere, so it runs as nobody.
+// TestStateReadOnly: a principal that may not write its state folder does not start. Root may write anywhere, so the
+// test runs it as nobody.
 func TestStateReadOnly(t *testing.T) {
 	x := newSite(t)
 	x.Bin = harness.Plain(t, x.Dir)
@@ -403,8 +404,8 @@ func TestStateReadOnly(t *testing.T) {
 	}
 }
 
-// TestTaskSignals: a task begins with no signal ignored that cdktr has use for: one that writes into a pipe that nobody
-// reads any more must die of it, and not complain on standard error for ever.
+// TestTaskSignals: a task does not ignore SIGPIPE. One that writes into a pipe without a reader must die of it, and not
+// complain on standard error for ever.
 func TestTaskSignals(t *testing.T) {
 	x := newSite(t)
 	x.File("w.yml", "tasks:\n  a: {run: 'sed -n s/SigIgn:.//p /proc/self/status; yes | head -n 1'}\n")

@@ -1,5 +1,5 @@
-// A test of processes that an agent cannot end, because they are another user's: real ones, of root, at an agent that
-// is not. It needs root to begin with, as CI has it.
+// Tests of processes that an agent cannot end, because they belong to another user: the processes are root's, the agent
+// is not. The tests themselves need root.
 
 package e2e
 
@@ -37,7 +37,8 @@ func leftRig(t *testing.T) *site {
 		asRoot = "/usr/sbin/chroot"
 	}
 	for from, to := range map[string]string{asRoot: x.Dir + "/asroot", x.Bin: x.Dir + "/cdktr"} {
-		// By another process: one that is forked from this one meanwhile must not have it open for writing, too.
+		// Another process copies: a child that this one forks meanwhile would inherit a file open for writing, and such
+		// a program cannot be started.
 		if out, err := exec.Command("install", "-m", "755", from, to).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
@@ -83,8 +84,9 @@ func leftAttention(x *site) (items []AttentionItem) {
 	return items
 }
 
-// TestLeftOfAnotherUser: what a task has started as root outlives it. The run's record, its output and Attention say
-// what, whose and where; the next fires become no runs, over the ends of agent and principal, until it has gone.
+// TestLeftOfAnotherUser: a process that a task has started as root outlives the task. The run's record, its output and
+// Attention say what it is, whose, and where. Until it is gone no fire becomes a run, even when agent and principal are
+// started again.
 func TestLeftOfAnotherUser(t *testing.T) {
 	x := leftRig(t)
 	x.File("w.yml", "schedule: '@every 1s'\ntasks:\n  a: {run: '[ -e $DIR/quiet ] || $DIR/asroot --userspec=0:0 / "+
@@ -174,8 +176,8 @@ func TestLeftOfAnotherUser(t *testing.T) {
 	}
 }
 
-// TestLeftStop: a run whose one process is root's is cancelled. That says what is so, and with overlap: queue the next
-// one waits.
+// TestLeftStop cancels a run whose only process is root's. The record says that the process lives, and with overlap:
+// queue the next run waits.
 func TestLeftStop(t *testing.T) {
 	x := leftRig(t)
 	x.File("w.yml", "overlap: queue\ntasks:\n  a: {run: '[ -e $DIR/quiet ] && exit; echo begun; exec $DIR/asroot "+

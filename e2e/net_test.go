@@ -1,7 +1,7 @@
 // End-to-end tests of a real network between agent and principal: two network namespaces with a cable between them,
-// which the tests cut. A cable that is pulled tells both sides; one that swallows packets tells neither, and is made
-// here by giving a side a wrong hardware address for the other: no part of the kernel needs to be there for that. They
-// need root and ip(8).
+// which the tests cut. When a cable is pulled, both sides learn it. When a cable swallows packets, neither does: the
+// tests do that by giving one side a wrong hardware address for the other, which needs no kernel module. They need root
+// and ip(8).
 
 package e2e
 
@@ -61,13 +61,14 @@ func netNew(t *testing.T, workflow string) *netCable {
 // netTry says whether network namespaces can be had.
 func netTry() (out []byte, err error) {
 	name := fmt.Sprintf("cdktr-%d-try-%d", os.Getpid(), time.Now().UnixNano())
-	if out, err = exec.Command("ip", "netns", "add", name).CombinedOutput(); err == nil {
+	out, err = exec.Command("ip", "netns", "add", name).CombinedOutput()
+	if err == nil {
 		out, err = exec.Command("ip", "netns", "del", name).CombinedOutput()
 	}
 	return out, err
 }
 
-// space makes a namespace, and an site whose processes are in it. It is gone after the test, when they are.
+// space makes a namespace, and a site whose processes run in it. Both are gone after the test.
 func (n *netCable) space(name string) *site {
 	n.T.Helper()
 	space := fmt.Sprintf("%s-%d-%s", filepath.Base(n.Dir), os.Getpid(), name)
@@ -99,7 +100,7 @@ func (n *netCable) ip(side *site, args ...string) string {
 	return string(out)
 }
 
-// swallow has what one side sends to the other arrive nowhere, or arrive again. Neither side is told.
+// swallow drops everything that one side sends to the other, or lets it through again. Neither side learns of it.
 func (n *netCable) swallow(from *site, swallowed bool) {
 	n.T.Helper()
 	to := n.addresses[n.hub]
@@ -139,7 +140,7 @@ func (n *netCable) agentState(name string) string {
 	return ""
 }
 
-// lost waits until the agent counts as lost, and tells how long it took since the cut.
+// lost waits until the agent counts as lost, and logs how long that took since the cut.
 func (n *netCable) lost(name string, cut time.Time) {
 	n.T.Helper()
 	n.Until("agent "+name+" is lost", func() bool { return n.agentState(name) == agentLost })
@@ -253,8 +254,8 @@ func TestNetHalfOpen(t *testing.T) {
 	}
 }
 
-// TestNetFlaps: a link that loses packets by the dozen: with netem where the kernel has it, else by pulling the cable
-// for a moment again and again. Nobody need be lost by that, and no line is.
+// TestNetFlaps: a link that loses many packets, by netem where the kernel has it, else by pulling the cable briefly
+// again and again. No line of output may be lost.
 func TestNetFlaps(t *testing.T) {
 	n := netNew(t, netChatty)
 	n.credentialed(n.far, "ed")
@@ -283,7 +284,7 @@ func TestNetFlaps(t *testing.T) {
 	n.wholeOutput(id)
 }
 
-// netFailover is a task that is done before the cut, and one that tells all the time who is at it.
+// netFailover has a task that is done before the cut, and one that keeps writing who runs it.
 const netFailover = `failover: rerun
 tasks:
   first: {run: 'echo $WHO >> $DIR/first'}
@@ -293,8 +294,8 @@ tasks:
   third: {depends: [second], run: 'echo $WHO >> $DIR/third'}
 `
 
-// TestNetFailover: the cable is pulled for so long that the run is given to another agent. By the tasks' own clock the
-// first agent has let go of it before the second begins, and what was done is not done again.
+// TestNetFailover: the cable is pulled for so long that another agent gets the run. By the timestamps of the tasks, the
+// first agent has stopped before the second begins. Tasks that were done are not done again.
 func TestNetFailover(t *testing.T) {
 	n := netNew(t, netFailover)
 	n.credentialed(n.far, "ed")
@@ -331,7 +332,7 @@ func TestNetFailover(t *testing.T) {
 	}
 }
 
-// netStamps gives the times at which somebody was at a task.
+// netStamps gives the times at which an agent worked on a task.
 func netStamps(t *testing.T, beats, who string) []time.Time {
 	t.Helper()
 	var all []time.Time

@@ -80,8 +80,9 @@ func TestFolderLive(t *testing.T) {
 	p.Stop()
 }
 
-// TestFolderGone: a folder that is gone is told of wherever one looks, also when it was named from a directory that has
-// another in its place by now; nothing that was read is lost. What is there again, or asked for, is in force.
+// TestFolderGone: ls, attention, doctor and rescan report a workflows folder that is gone, also when its path was
+// relative and the directory of the start has been replaced. What was read stays in force. When there is a folder
+// again, rescan reads it.
 func TestFolderGone(t *testing.T) {
 	x := newSite(t)
 	y := *x
@@ -260,7 +261,7 @@ func TestScheduleCatchup(t *testing.T) {
 			t.Errorf("%s: %d runs for missed ticks, %d ticks skipped:%s", id, fired, skipped, all)
 		}
 	}
-	// No tick is decided twice, and none of those between is without a decision.
+	// Each tick between has one decision.
 	for id, step := range map[string]time.Duration{catchupAll: time.Second} {
 		list := x.decisions(id)
 		for i := 1; i < len(list); i++ {

@@ -24,8 +24,7 @@ func serviceNew(t *testing.T) *hub {
 	return &hub{x, x.OpenHub()}
 }
 
-// TestHangupPrincipal: without a terminal HUP has a principal read its files again, as they are at that moment, and go
-// on.
+// TestHangupPrincipal: without a terminal, HUP makes a principal read its files again and go on.
 func TestHangupPrincipal(t *testing.T) {
 	h := serviceNew(t)
 	h.Authorize("vi", "viewer")
@@ -48,8 +47,8 @@ func TestHangupPrincipal(t *testing.T) {
 	h.Daemon.Stop()
 }
 
-// TestHangupTwice: a terminal that goes away sends HUP twice, by the kernel and by its shell. That is one wish: what
-// runs is stopped in good order.
+// TestHangupTwice: when a terminal goes away, the kernel and the shell both send HUP. The two count as one, and the run
+// is stopped in good order.
 func TestHangupTwice(t *testing.T) {
 	x := newSite(t)
 	x.File("w.yml", "tasks:\n  a: {run: 'trap \"sleep 1; touch $DIR/cleaned; exit 3\" TERM; touch $DIR/on; while :; "+
@@ -68,8 +67,8 @@ func TestHangupTwice(t *testing.T) {
 	}
 }
 
-// TestHangupAgent: without a terminal HUP has an agent read its credential again. A new one is used at once, a bad one
-// is complained of and changes nothing.
+// TestHangupAgent: without a terminal, HUP makes an agent read its credential again. A new one is used at once; a bad
+// one is reported and changes nothing.
 func TestHangupAgent(t *testing.T) {
 	h := serviceNew(t)
 	file := h.Authorize("ed", "agent")
@@ -129,7 +128,7 @@ func TestServiceNotify(t *testing.T) {
 	}
 }
 
-// TestServiceNotifyAgent: an agent tells too, and that there is no principal.
+// TestServiceNotifyAgent: an agent notifies systemd too, also when there is no principal.
 func TestServiceNotifyAgent(t *testing.T) {
 	x := newSite(t)
 	systemd := harness.OpenNotify(t, x.Dir+"/n")

@@ -1,4 +1,4 @@
-// Tests of ssh://: what an endpoint may say, and the whole way through a real sshd on the loopback address.
+// Tests of ssh://: the whole way through a real sshd on the loopback address.
 
 package e2e
 
@@ -25,7 +25,7 @@ type sshTestServer struct {
 	endpoint string // ssh://127.0.0.1:PORT
 }
 
-// sshTestNew starts one. What logs in finds in bin, and nowhere else, a cdktr that is this test binary.
+// sshTestNew starts one. Whoever logs in finds a cdktr in bin and nowhere else: the program under test.
 func sshTestNew(t *testing.T, x *site) *sshTestServer {
 	t.Helper()
 	sshd, err := exec.LookPath("/usr/sbin/sshd")
@@ -175,7 +175,7 @@ func TestWireSSH(t *testing.T) {
 		r, err := x.ask(Request{Op: "agents"})
 		return err == nil && len(r.Agents) == 1 && r.Agents[0].State == agentUp
 	})
-	// And is given runs.
+	// The agent is given runs again.
 	if err := os.WriteFile(x.Dir+"/hold", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestWireSSH(t *testing.T) {
 	agent.Stop()
 }
 
-// TestWireSSHFaults: what goes wrong on the way is said in words that help.
+// TestWireSSHFaults: the message for each fault on the way says what to do.
 func TestWireSSHFaults(t *testing.T) {
 	x := newSite(t)
 	s := sshTestNew(t, x)

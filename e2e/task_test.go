@@ -11,7 +11,7 @@ import (
 	"cdktr/e2e/harness"
 )
 
-// taskTwo has two branches: load, whose processes go three ways, and free, which waits to be let go.
+// taskTwo has two branches: load, which has processes of three kinds, and free, which waits for a file to go away.
 const taskTwo = `tasks:
   load:
     retries: 3
@@ -29,8 +29,8 @@ const taskTwo = `tasks:
 // taskTwoStopped is how its tasks end when load is stopped.
 const taskTwoStopped = "alarm=succeeded behind=skipped free=succeeded last=succeeded load=cancelled"
 
-// taskLoading starts a run of it and waits until load is at work. It gives the run, and what its processes are known
-// by.
+// taskLoading starts a run of it and waits until load is at work. It gives the run, and a text in the environment of
+// its processes.
 func taskLoading(x *site, id string) (run, mark string) {
 	x.T.Helper()
 	if err := os.WriteFile(x.Dir+"/hold", nil, 0o644); err != nil {
@@ -110,7 +110,7 @@ func TestCancelTask(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("%d entries in the audit trail", asked)
 	}
-	// By hand it is run again. Now its processes ignore TERM.
+	// A retry by hand runs it again. Now its processes ignore TERM.
 	if err := os.WriteFile(x.Dir+"/stubborn", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}

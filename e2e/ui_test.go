@@ -86,7 +86,7 @@ func (u *uiTmux) sees(texts []string, there bool) string {
 	}
 }
 
-// uiWorkflows puts the workflows there that the scripts are about.
+// uiWorkflows writes the workflows that the scripts use.
 func uiWorkflows(x *site) {
 	x.File("greet.yml", `
 name: Greets by name
@@ -159,8 +159,8 @@ func TestUIBrowse(t *testing.T) {
 	u.hides("Agents")
 }
 
-// TestUINight is a failed run as one finds it at night: what is wrong is there with no key pressed, all of its output
-// after two, and it is run again by one.
+// TestUINight looks at a failed run as somebody does who is called at night: the first screen says what is wrong, two
+// keys show all output, and one key runs it again.
 func TestUINight(t *testing.T) {
 	x := newSite(t)
 	x.File("dump.yml", `

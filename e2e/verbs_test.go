@@ -182,7 +182,7 @@ func TestRunID(t *testing.T) {
 	}
 }
 
-// TestReaderGone: a reader that has seen enough ends neither a run nor the truth about it.
+// TestReaderGone: a reader that closes the pipe does not end the run, and the command says what became of it.
 func TestReaderGone(t *testing.T) {
 	x := newSite(t)
 	// The second task waits until the reader has gone for good; the third finds that nobody reads.
@@ -413,7 +413,8 @@ func TestPsPages(t *testing.T) {
 		for _, run := range r.Runs {
 			got = append(got, run.ID)
 		}
-		if after = r.Next; after == "" {
+		after = r.Next
+		if after == "" {
 			break
 		}
 	}
@@ -493,12 +494,14 @@ func TestChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.OK("retry", run.ID)
-	if run = x.await(run.ID); run.State != runSucceeded || run.Attempt != 2 {
+	run = x.await(run.ID)
+	if run.State != runSucceeded || run.Attempt != 2 {
 		t.Errorf("after retry the run is %+v", run)
 	}
 	x.Refused(5, []string{"succeeded", "--all"}, "retry", run.ID)
 	x.OK("retry", run.ID, "--all")
-	if run = x.await(run.ID); run.State != runSucceeded || run.Attempt != 3 {
+	run = x.await(run.ID)
+	if run.State != runSucceeded || run.Attempt != 3 {
 		t.Errorf("after retry --all the run is %+v", run)
 	}
 	if ran, _ := os.ReadFile(x.Dir + "/ran"); strings.Join(strings.Fields(string(ran)), "") != "abbcabc" {
@@ -624,7 +627,7 @@ func TestSetup(t *testing.T) {
 	x.Refused(2, []string{"start what"}, "start")
 }
 
-// TestWatch: lists that go on say what there is, and then what changes, a line each.
+// TestWatch: with --watch, lists print what there is, then a line for each change.
 func TestWatch(t *testing.T) {
 	x := newSite(t)
 	x.File("ok.yml", "schedule: '0 3 * * *'\ntasks:\n  a: {run: 'true'}\n")
@@ -743,7 +746,8 @@ func TestVerbsFiles(t *testing.T) {
 	}
 }
 
-// TestVerbsRetryNewer retries a run whose file is another one by now: it does what it said then, and says so.
+// TestVerbsRetryNewer retries a run whose file has changed since: the run does what the file said then, and retry says
+// so.
 func TestVerbsRetryNewer(t *testing.T) {
 	x := newSite(t)
 	x.File("job.yml", "tasks: {a: {run: 'exit 3'}}\n")

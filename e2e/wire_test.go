@@ -175,8 +175,8 @@ func TestRunFileTime(t *testing.T) {
 	}
 }
 
-// TestSocketRemoved removes the socket of a principal, its folder too, and puts other things in its place: it is made
-// again, what was connected stays so, and nothing of others is touched.
+// TestSocketRemoved removes the socket of a principal, or its folder, or puts something else in its place. The
+// principal makes it again, keeps its connections, and touches nothing that is not its own.
 func TestSocketRemoved(t *testing.T) {
 	x := newSite(t)
 	dir := x.Dir + "/run"
@@ -229,8 +229,8 @@ func TestSocketRemoved(t *testing.T) {
 	}
 }
 
-// TestSocketFolderReplaced replaces the folder that a principal was started in, by another of the same name as a
-// deployment does: it serves what is there now, at the path where it is asked for.
+// TestSocketFolderReplaced replaces the folder in which a principal was started by another of the same name, as a
+// deployment does. The principal serves the new folder, at the same path.
 func TestSocketFolderReplaced(t *testing.T) {
 	x := newSite(t)
 	in := x.Dir + "/app"

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// Build makes the program, and gives its path. It is the one that is given out, unless the tests run with the race
-// detector or count what they cover: then the program does so too.
+// Build builds the program and gives its path. The flags are those of a release. When the tests run with the race
+// detector or measure coverage, so does the program.
 func Build(root string) (string, error) {
 	var flags []string
 	info, ok := debug.ReadBuildInfo()
@@ -29,8 +29,8 @@ func Build(root string) (string, error) {
 	return bin, build(bin, nil, flags...)
 }
 
-// Plain gives the program as it is given out, in a folder, for what the race detector and the test binary would blur.
-// It is built once for all tests.
+// Plain puts the program as it is released into a folder: for measurements that the race detector or the test binary
+// would distort. It is built once for all tests.
 func Plain(t *testing.T, dir string) string {
 	t.Helper()
 	built, err := plain()
@@ -56,7 +56,7 @@ var plain = sync.OnceValues(func() (string, error) {
 	return bin, os.Chmod(bin, 0o755) // others run it, whatever the umask
 })
 
-// build makes the program from the folder above that of the tests, or from theirs.
+// build builds the program of this module.
 func build(bin string, env []string, flags ...string) error {
 	cmd := exec.Command("go", append(append([]string{"build", "-trimpath", "-o", bin}, flags...), "cdktr")...)
 	cmd.Env = append(os.Environ(), env...)

@@ -31,7 +31,8 @@ func (x *Site) FillDisk(name string) {
 	for err == nil {
 		_, err = f.Write(make([]byte, 4<<10))
 	}
-	if f.Close(); !errors.Is(err, syscall.ENOSPC) {
+	f.Close()
+	if !errors.Is(err, syscall.ENOSPC) {
 		x.T.Fatalf("fill the disk: %v", err)
 	}
 }

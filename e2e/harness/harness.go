@@ -39,11 +39,11 @@ const (
 type Program struct {
 	// Find gives its path, given the folder of all tests.
 	Find func(root string) (string, error)
-	// Source is the folder that it is made from, when go test does not know that the tests depend on it.
+	// Source is the folder of its source, when go test does not know that the tests depend on it.
 	Source string
-	// Env is what it needs in its environment, beside the settings of each site.
+	// Env is what its environment needs beside the settings of each site.
 	Env []string
-	// After looks for what the tests have left, once all have ended.
+	// After runs when all tests have ended, and finds what they left behind.
 	After func() error
 }
 
@@ -62,7 +62,8 @@ func Main(m *testing.M, p Program) int {
 	program.env, program.source = p.Env, p.Source
 	var err error
 	if os.Getenv(rootEnv) != "" { // a test started us, perhaps to kill us: what is left is looked at there
-		if program.bin, err = p.Find(os.Getenv(rootEnv)); err != nil {
+		program.bin, err = p.Find(os.Getenv(rootEnv))
+		if err != nil {
 			return complain("find the program: %v", err)
 		}
 		return m.Run()
@@ -75,7 +76,8 @@ func Main(m *testing.M, p Program) int {
 		return complain("make folder of the tests: %v", err)
 	}
 	code := 1
-	if program.bin, err = p.Find(root); err != nil {
+	program.bin, err = p.Find(root)
+	if err != nil {
 		complain("find the program: %v", err)
 	} else {
 		code = max(m.Run(), leftovers(root, p.After))
@@ -110,8 +112,8 @@ func complain(format string, args ...any) int {
 	return 1
 }
 
-// sideBySide has more tests run at once than there are cores, unless -parallel says how many: most of them wait for
-// processes of their own more than they compute.
+// sideBySide runs more tests at once than there are cores, unless -parallel says how many: most tests wait for their
+// processes more than they compute.
 func sideBySide() {
 	flag.Parse()
 	given := false
@@ -121,7 +123,8 @@ func sideBySide() {
 	}
 }
 
-// Alive lists the live processes, this one apart, with text in their environment, and zombies that are ours.
+// Alive lists the other live processes that have this text in their environment. For the text of all tests it lists our
+// zombies too.
 func Alive(text string) []string {
 	var found []string
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
@@ -153,7 +156,7 @@ type Site struct {
 	UID uint32   // theirs; 0: our own
 }
 
-// Lacks ends a test that needs what is not there. A stranger may lack it; CI may not.
+// Lacks skips a test whose tool is missing here. In CI the test fails instead.
 func Lacks(t testing.TB, what string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
@@ -180,8 +183,8 @@ func Open(t *testing.T) *Site {
 	return x
 }
 
-// Bin gives the program under test. It looks at what that is made from: go test runs tests again when what they have
-// read is another by now, and counts what they read themselves, not what Main has read before.
+// Bin gives the program under test. It also reads the folder of its source: go test runs a test again when something
+// that the test itself has read is changed. What Main reads does not count.
 func Bin() string {
 	if program.source != "" {
 		os.ReadDir(program.source)
@@ -189,13 +192,13 @@ func Bin() string {
 	return program.bin
 }
 
-// BareEnv is the environment of a program under test with no settings, whose home is that folder.
+// BareEnv is the environment of a program under test: no settings, and this folder as its home.
 func BareEnv(home string) []string {
 	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home,
 		rootEnv + "=" + os.Getenv(rootEnv), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}, program.env...)
 }
 
-// nothingLeft fails the test when processes of it are there still, and ends them.
+// nothingLeft fails the test when processes of it still live, and kills them.
 func (x *Site) nothingLeft() {
 	var left []string
 	for deadline := time.Now().Add(5 * time.Second); ; {
@@ -216,7 +219,7 @@ func (x *Site) nothingLeft() {
 	}
 }
 
-// File writes a workflow file, whole at once.
+// File writes a workflow file in one step, so that nobody reads half of it.
 func (x *Site) File(name, text string) {
 	x.T.Helper()
 	name = filepath.Join(x.Dir, "workflows", name)
@@ -246,7 +249,7 @@ func (l *Log) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Now gives what there is, and what is closed when there is more.
+// Now gives the text so far, and a channel that is closed when there is more.
 func (l *Log) Now() (string, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -256,13 +259,13 @@ func (l *Log) Now() (string, <-chan struct{}) {
 	return string(l.text), l.grown
 }
 
-// String gives what there is.
+// String gives the text so far.
 func (l *Log) String() string {
 	text, _ := l.Now()
 	return text
 }
 
-// Proc is a process that goes on beside the test.
+// Proc is a process that runs beside the test.
 type Proc struct {
 	x        *Site
 	What     string // for the messages of a test
@@ -305,8 +308,8 @@ func (p *Proc) runWait() {
 	close(p.Exited)
 }
 
-// End stops the process at the end of the test: TERM, TERM once more, KILL. After a failure it shows what it said,
-// unless the test killed it and it had no complaint.
+// End stops the process at the end of the test: TERM, TERM once more, KILL. After a failure it shows what the process
+// said on standard error, unless the test killed it and it had no complaint.
 func (p *Proc) End() {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGKILL} {
 		select {
@@ -394,7 +397,7 @@ func (x *Site) Principal(flags ...string) *Proc {
 	return p
 }
 
-// Agent starts one with state of its own, and waits until the principal has taken it in.
+// Agent starts one with state of its own, and waits until the principal has accepted it.
 func (x *Site) Agent(name string, flags ...string) *Proc {
 	x.T.Helper()
 	p := x.Spawn(append([]string{"start", "agent", "--name", name, "--state", x.Dir + "/" + name}, flags...)...)
@@ -463,7 +466,7 @@ func (x *Site) Start(id string, flags ...string) string {
 	return strings.TrimSpace(x.OK(append([]string{"run", id, "--detach"}, flags...)...))
 }
 
-// Until waits for something that makes no sound.
+// Until polls until done says yes: for what nobody reports.
 func (x *Site) Until(what string, done func() bool) {
 	x.T.Helper()
 	for deadline := time.Now().Add(Patience); !done(); {
@@ -501,7 +504,8 @@ func Lines[T any](t *testing.T, text string) []T {
 	}
 }
 
-// Fields wants these names among the fields of the first object of a text: they are promised, and never renamed.
+// Fields wants these names among the fields of the first JSON object of a text: they are promised and must never be
+// renamed.
 func Fields(t *testing.T, text, names string) {
 	t.Helper()
 	list := Lines[map[string]json.RawMessage](t, text)

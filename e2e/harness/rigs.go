@@ -63,7 +63,8 @@ func Python(t *testing.T, endpoint, script string, keys ...string) *exec.Cmd {
 	return cmd
 }
 
-// EndTmux stops a tmux server at the end of the test, and waits until it is gone; tmux gives it an order.
+// EndTmux stops a tmux server at the end of the test and waits until it is gone. The function tmux gives the server a
+// command.
 func EndTmux(t *testing.T, tmux func(...string) string) {
 	t.Helper()
 	var pid int
@@ -121,7 +122,8 @@ func (n *Notify) Until(pattern string) (before []string) {
 		if re.MatchString(m) {
 			return before
 		}
-		if before = append(before, m); len(before) > 1000 {
+		before = append(before, m)
+		if len(before) > 1000 {
 			n.t.Fatalf("%q never came, but %q", pattern, before)
 		}
 	}
@@ -153,9 +155,9 @@ func Switches(t *testing.T, pid int) int {
 	return sum
 }
 
-// Memory gives what a process has in memory, in kB: all, and of that what is no file's. How much of a program's file
-// is there is for the kernel to say, and what is its own counts what the collector has not freed yet: bound the least
-// of several.
+// Memory gives the resident memory of a process in kB: all of it, and the part that belongs to no file. The kernel
+// decides how much of the program's file is in memory, and the own part includes what the collector has not freed yet:
+// take the least of several looks.
 func Memory(t *testing.T, pid int) (all, own int) {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
