@@ -12,7 +12,7 @@ import (
 	"golang.org/x/term"
 )
 
-// termOf says what w is: the size of the terminal behind it, and false when there is none.
+// termOf gives the size of the terminal behind w, and false when w is no terminal.
 func termOf(w io.Writer) (width, height int, ok bool) {
 	f, isFile := termRaw(w).(*os.File)
 	if !isFile {
@@ -20,7 +20,7 @@ func termOf(w io.Writer) (width, height int, ok bool) {
 	}
 	width, height, err := term.GetSize(int(f.Fd()))
 	if err == nil && (width <= 0 || height <= 0) {
-		width, height = 80, 24 // a serial line does not know
+		width, height = 80, 24 // a serial line has no size
 	}
 	return width, height, err == nil
 }
@@ -37,11 +37,11 @@ const (
 	colorCyan    = "\x1b[0;36m"
 )
 
-// termSafe makes what is written to it harmless for a terminal, but for the ends of lines and tabs. A write must end
-// where a character does.
+// termSafe makes what is written to it harmless for a terminal; newlines and tabs stay. A write must end where a
+// character does.
 type termSafe struct{ w io.Writer }
 
-// termSafeOf makes a writer safe; one that is stays as it is.
+// termSafeOf makes a writer safe, once.
 func termSafeOf(w io.Writer) io.Writer {
 	if _, ok := w.(termSafe); ok || w == nil {
 		return w
@@ -49,8 +49,8 @@ func termSafeOf(w io.Writer) io.Writer {
 	return termSafe{w}
 }
 
-// termRaw gives the writer behind a safe one: for those who write colours, the output of tasks, or no text at all, and
-// see themselves to what else is in it.
+// termRaw gives the writer behind a safe one. It is for those who write colours, the output of tasks, or no text at
+// all: they must make harmless themselves what else they write.
 func termRaw(w io.Writer) io.Writer {
 	if s, ok := w.(termSafe); ok {
 		return s.w
@@ -58,7 +58,7 @@ func termRaw(w io.Writer) io.Writer {
 	return w
 }
 
-// Write writes text. It gives the length of what it was given, not of what that became.
+// Write writes text. It gives the length of text, not of what that became.
 func (s termSafe) Write(text []byte) (int, error) {
 	if _, err := io.WriteString(s.w, termSafeText(string(text))); err != nil {
 		return 0, err

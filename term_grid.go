@@ -1,5 +1,5 @@
-// term_grid.go: the cells of a screen, and put, the only function that writes text into them. Whatever comes from
-// outside is made harmless there, in one place.
+// term_grid.go: the cells of a screen, and putTo, through which all text gets into them. It makes harmless whatever
+// comes from outside, in one place.
 
 package main
 
@@ -8,11 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-// termStyle is the colour and the attributes of a cell: one of the eight colours that every terminal has, or none, and
-// any of the attributes.
+// termStyle is how a cell looks: one of the eight colours that every terminal has, or none, and any attributes.
 type termStyle uint16
 
-// The colours are in the order of their SGR numbers, 30 to 37, from 1 on.
+// The colours, from 1 on, in the order of their SGR numbers 30 to 37.
 const (
 	styleBlack termStyle = iota + 1
 	styleRed
@@ -36,16 +35,16 @@ type termCell struct {
 	r     rune // 0: the right half of the letter to the left
 	mark  rune // a combining mark on it, 0: none
 	style termStyle
-	join  bool // it is joined with the letter before it: see termPainter.joined
+	join  bool // joined with the letter before it: see termPainter.joined
 }
 
 var termBlank = termCell{r: ' '}
 
-// termGrid is a screen to be shown. One goroutine uses it at a time.
+// termGrid is a screen to show. One goroutine uses it at a time.
 type termGrid struct {
 	w, h             int
 	cells            []termCell // row by row
-	cursorX, cursorY int        // where the terminal's cursor is parked, for screen readers and magnifiers
+	cursorX, cursorY int        // where to park the terminal's cursor, for screen readers and magnifiers
 }
 
 // termGridNew makes an empty screen.
@@ -63,18 +62,18 @@ func (g *termGrid) clear() {
 	g.cursorX, g.cursorY = 0, 0
 }
 
-// put writes text from x on in row y, as far as the grid goes, and gives the column behind it. Control bytes, bidi and
-// other invisible controls and what is not UTF-8 never get into a cell: see termRune.
+// put writes text from column x on into row y, up to the edge of the grid, and gives the column behind it. Control
+// characters, bidi and other invisible controls, and what is not UTF-8 never get into a cell: see termRune.
 func (g *termGrid) put(x, y int, style termStyle, s string) int { return g.putTo(x, y, g.w, style, s) }
 
-// putTo is put that ends before column end.
+// putTo is put, and ends before column end.
 func (g *termGrid) putTo(x, y, end int, style termStyle, s string) int {
 	if y < 0 || y >= g.h {
 		return x
 	}
 	end = min(end, g.w)
 	first := x
-	last, joins := rune(0), false // the letter before, if it is in the grid, and whether a joiner came behind it
+	last, joins := rune(0), false // the letter before, if it is in the grid; whether a joiner came after it
 	for i := 0; i < len(s); {
 		r, size := utf8.DecodeRuneInString(s[i:])
 		i += size
@@ -84,7 +83,7 @@ func (g *termGrid) putTo(x, y, end int, style termStyle, s string) int {
 		case r == 0:
 			continue
 		case width == 0:
-			if x > first { // what was there before is not this text's
+			if x > first { // else it would lie on a letter of another text
 				g.mark(x, y, r)
 			}
 			continue
@@ -104,8 +103,8 @@ func (g *termGrid) putTo(x, y, end int, style termStyle, s string) int {
 	return x
 }
 
-// mark lays a combining mark on the letter before column x; a cell keeps one. At the right edge there is none: with no
-// column to go on to, some terminals (tmux) lay it on the letter before that.
+// mark lays a combining mark on the letter before column x. A cell keeps one mark. The last letter of a row gets none:
+// there, some terminals (tmux) lay it on the letter before.
 func (g *termGrid) mark(x, y int, mark rune) {
 	if x >= g.w {
 		return
@@ -120,7 +119,7 @@ func (g *termGrid) mark(x, y int, mark rune) {
 	}
 }
 
-// set writes one letter. Where it covers one half of a wide letter, the other half becomes a blank.
+// set writes one letter. If it covers one half of a wide letter, the other half becomes a blank.
 func (g *termGrid) set(x, y int, r rune, width int, style termStyle) {
 	if x < 0 {
 		return
@@ -135,7 +134,7 @@ func (g *termGrid) set(x, y int, r rune, width int, style termStyle) {
 		next++
 	}
 	if next < g.w {
-		row[next].join = false // what it was joined with is gone
+		row[next].join = false // the letter that it was joined with is gone
 	}
 	row[x] = termCell{r: r, style: style}
 	if width == 2 {
@@ -143,15 +142,15 @@ func (g *termGrid) set(x, y int, r rune, width int, style termStyle) {
 	}
 }
 
-// cell writes text into the w columns from x on, cut with a mark where it is too long, and fills the rest with blanks
-// of the same style. It gives the column behind.
+// cell writes text into the w columns from x on, cut with a mark if it is too long, and fills the rest with blanks of
+// the same style. It gives the column behind them.
 func (g *termGrid) cell(x, y, w int, style termStyle, s string) int {
 	end := g.putTo(x, y, x+w, style, textCut(s, w))
 	g.fill(end, y, x+w-end, style)
 	return x + w
 }
 
-// right is cell with the text at the right edge.
+// right is cell with the text at the right end of its columns.
 func (g *termGrid) right(x, y, w int, style termStyle, s string) int {
 	s = textCut(s, w)
 	from := x + w - textWidth(s)
@@ -170,7 +169,7 @@ func (g *termGrid) fill(x, y, w int, style termStyle) {
 	}
 }
 
-// restyle adds attributes to the w cells from x on, as a selected row or a found word has them.
+// restyle adds attributes to the w cells from x on, as for a selected row or a found word.
 func (g *termGrid) restyle(x, y, w int, style termStyle) {
 	if y < 0 || y >= g.h {
 		return
@@ -182,9 +181,9 @@ func (g *termGrid) restyle(x, y, w int, style termStyle) {
 	}
 }
 
-// termRune gives what a cell may hold for a rune that was decoded from size bytes, and its width in columns. 0 is
-// nothing: bidi and other invisible controls and variation selectors are dropped. Control characters, among them those
-// of 8 bits, and broken UTF-8 become U+FFFD; a tab is a blank.
+// termRune gives what a cell may hold for a rune that was decoded from size bytes, and its width in columns. 0 means
+// nothing: invisible controls, such as those of bidi, and variation selectors are dropped. Control characters of 7 and
+// 8 bits and broken UTF-8 become U+FFFD. A tab becomes a blank.
 func termRune(r rune, size int) (rune, int) {
 	switch {
 	case r >= 0x20 && r < 0x7f:

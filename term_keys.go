@@ -1,5 +1,5 @@
-// term_keys.go: from the bytes that a terminal sends to the keys that were pressed. It has no clock: who feeds it waits
-// as long as it says, and then flushes it.
+// term_keys.go: makes keys of the bytes that a terminal sends. It has no clock: its caller waits as long as wait says,
+// and then calls flush.
 
 package main
 
@@ -10,12 +10,12 @@ import (
 	"unicode/utf8"
 )
 
-// termCode says which key it was; 0 is none.
+// termCode says which key it is; 0 is none.
 type termCode uint8
 
 const (
 	termKeyRune  termCode = iota + 1 // Rune is the letter
-	termKeyCtrl                      // Rune is the letter that was pressed together with Ctrl, in small
+	termKeyCtrl                      // Rune is the small letter that was pressed with Ctrl
 	termKeyPaste                     // Text is what was pasted
 	termKeyEnter
 	termKeyEsc
@@ -42,29 +42,29 @@ type termKey struct {
 	Code             termCode
 	Rune             rune
 	Alt, Ctrl, Shift bool   // Ctrl and Shift of keys that are no letters
-	Text             string // at most termPasteMax bytes, as they came: any bytes, lines end with \r or \n
+	Text             string // at most termPasteMax bytes, as they came; lines end with \r or \n
 }
 
 const (
-	termSeqMax   = 4096    // bytes of a sequence; a longer one is no key, and is not kept
-	termPasteMax = 1 << 20 // bytes of a paste; what is more is dropped
+	termSeqMax   = 4096    // bytes of a sequence; a longer one is dropped
+	termPasteMax = 1 << 20 // bytes of a paste; the rest is dropped
 
-	termEscWait    = 50 * time.Millisecond  // for what follows an ESC: an arrow key begins with one
-	termEscWaitSSH = 150 * time.Millisecond // the same where the network may come between
+	termEscWait    = 50 * time.Millisecond  // for what follows an ESC: sequences begin with it
+	termEscWaitSSH = 150 * time.Millisecond // the same over ssh
 	termSeqWait    = time.Second            // for the rest of a sequence: nobody types one by hand
-	termPasteWait  = 5 * time.Second        // for the rest of a paste: as keys it would do who knows what
+	termPasteWait  = 5 * time.Second        // for the rest of a paste, which must not be taken for keys
 
 	termPasteBegin = "\x1b[200~"
 	termPasteEnd   = "\x1b[201~"
 )
 
-// termDecoder makes keys of bytes. However the bytes are cut into chunks, the keys are the same. One goroutine uses it.
+// termDecoder makes keys of bytes. The keys do not depend on how the bytes are cut into chunks. One goroutine uses it.
 type termDecoder struct {
 	buf     []byte // the beginning of a sequence or of a letter
-	late    bool   // a lone ESC was flushed just now: its tail may yet come
+	late    bool   // a lone ESC was just flushed: the rest of its sequence may still come
 	pasting bool
 	paste   []byte
-	matched int // bytes of termPasteEnd that have come, and are not in paste
+	matched int // bytes of termPasteEnd that have come; they are not in paste
 }
 
 // feed takes what was read and gives the keys that are complete.
@@ -101,7 +101,7 @@ func (d *termDecoder) feed(chunk []byte) (keys []termKey) {
 	return keys
 }
 
-// feedPaste takes bytes of a paste, and gives those behind its end.
+// feedPaste takes bytes of a paste, and gives the bytes behind its end.
 func (d *termDecoder) feedPaste(chunk []byte, keys *[]termKey) []byte {
 	for i, c := range chunk {
 		if c == termPasteEnd[d.matched] {
@@ -130,8 +130,8 @@ func (d *termDecoder) endPaste() termKey {
 	return key
 }
 
-// trim forgets what is in a sequence that is too long, and leaves the beginning of one that no key has. The ESC at its
-// end may be the beginning of the next.
+// trim drops the inside of a sequence that is too long, and leaves the beginning of one that no key has. An ESC at its
+// end stays: the next sequence may begin with it.
 func (d *termDecoder) trim() {
 	if n := len(d.buf); n >= termSeqMax {
 		esc := d.buf[n-1] == 0x1b
@@ -142,8 +142,8 @@ func (d *termDecoder) trim() {
 	}
 }
 
-// flush says that nothing has come for as long as wait says: what has begun is taken for what it is. An ESC is the key
-// of that name, and ESC with the beginning of a sequence a letter with Alt.
+// flush ends what has begun, after nothing has come for as long as wait says. A lone ESC is the key of that name; ESC
+// and one byte are a letter with Alt.
 func (d *termDecoder) flush() []termKey {
 	if d.pasting {
 		d.paste = append(d.paste, termPasteEnd[:d.matched]...)
@@ -161,10 +161,10 @@ func (d *termDecoder) flush() []termKey {
 	return nil
 }
 
-// pending says whether something has begun that is not over.
+// pending says whether a sequence, a letter or a paste has begun and not ended.
 func (d *termDecoder) pending() bool { return d.pasting || len(d.buf) > 0 }
 
-// wait gives how long to wait for more, from the last chunk on, before flush. It means something while pending.
+// wait gives how long to wait after the last chunk before flush. It holds while pending.
 func (d *termDecoder) wait(ssh bool) time.Duration {
 	switch {
 	case d.pasting:
@@ -177,8 +177,8 @@ func (d *termDecoder) wait(ssh bool) time.Duration {
 	return termEscWait
 }
 
-// termIsTail says whether a chunk begins with the rest of a sequence whose ESC came too early. Typed by hand, [ and O
-// come alone.
+// termIsTail says whether a chunk begins with the rest of a sequence whose ESC came too early. A [ or O that is typed
+// by hand comes alone.
 func termIsTail(chunk []byte) bool {
 	if chunk[0] != '[' && chunk[0] != 'O' {
 		return false
@@ -188,8 +188,8 @@ func termIsTail(chunk []byte) bool {
 	return n > 0 && key.Code > termKeyRune || string(seq[:n]) == termPasteBegin
 }
 
-// termKeyNext reads the first key of b and gives its length: 0 when more must come. A key without a code is none: a
-// sequence that is unknown, or that nobody typed. The answer does not depend on what is behind the n bytes.
+// termKeyNext reads the first key of b and gives its length n: 0 when more must come. A key without a code is none: an
+// unknown sequence, or one that nobody typed. The answer does not depend on the bytes behind n.
 func termKeyNext(b []byte) (key termKey, n int) {
 	if b[0] != 0x1b {
 		return termKeyPlain(b)
@@ -198,7 +198,7 @@ func termKeyNext(b []byte) (key termKey, n int) {
 		return key, 0
 	}
 	switch b[1] {
-	case 0x1b: // it begins something of its own
+	case 0x1b: // the second begins another key
 		return termKey{Code: termKeyEsc}, 1
 	case '[':
 		return termKeyCSI(b)
@@ -237,7 +237,7 @@ func termKeyPlain(b []byte) (key termKey, n int) {
 	return termKey{Code: termKeyRune, Rune: r}, n
 }
 
-// termCtrlRune gives the letter that makes a control byte together with Ctrl.
+// termCtrlRune gives the letter that makes a control byte with Ctrl.
 func termCtrlRune(c byte) rune {
 	if c >= 1 && c <= 26 {
 		return rune(c) + 'a' - 1
@@ -245,8 +245,8 @@ func termCtrlRune(c byte) rune {
 	return rune(c) + '@'
 }
 
-// termStringEnd gives the length of an OSC, DCS, SOS, PM or APC, which a terminal sends as an answer to what we never
-// ask: it goes to BEL or ST. A control byte is the next key, and so is what begins with ESC.
+// termStringEnd gives the length of an OSC, DCS, SOS, PM or APC, 0 when more must come. Terminals send these as
+// answers, and we never ask. BEL or ST ends it. Another control byte or ESC ends it too, and begins the next key.
 func termStringEnd(b []byte) int {
 	for i := 2; i < len(b); i++ {
 		switch c := b[i]; {
@@ -278,7 +278,7 @@ var termNumbers = map[int]termCode{
 	19: termKeyF1 + 7, 20: termKeyF1 + 8, 21: termKeyF1 + 9, 23: termKeyF1 + 10, 24: termKeyF12,
 }
 
-// termKeyCSI reads ESC [ parameters final. A byte that has no place there ends it, and is the next key.
+// termKeyCSI reads ESC [ parameters final. A byte that cannot stand there ends it, and begins the next key.
 func termKeyCSI(b []byte) (key termKey, n int) {
 	i := 2
 	for i < len(b) && b[i] >= 0x20 && b[i] < 0x40 {
@@ -289,7 +289,7 @@ func termKeyCSI(b []byte) (key termKey, n int) {
 	}
 	final, params := b[i], string(b[2:i])
 	switch {
-	case final == 0x18 || final == 0x1a: // CAN and SUB end a sequence, and are no more than that
+	case final == 0x18 || final == 0x1a: // CAN and SUB end a sequence, and are no keys
 		return key, i + 1
 	case final < 0x20 || final > 0x7e:
 		return key, i
@@ -303,7 +303,7 @@ func termKeyCSI(b []byte) (key termKey, n int) {
 			return termKey{Code: termKeyF1 + termCode(c-'A')}, 4
 		}
 		return key, 3
-	case final == 'M' && i == 2: // a mouse that a program before us left on: three bytes that are no keys
+	case final == 'M' && i == 2: // a mouse that an earlier program left on: three bytes that are no keys
 		if len(b) < 6 {
 			return key, 0
 		}
@@ -312,8 +312,8 @@ func termKeyCSI(b []byte) (key termKey, n int) {
 	return termKeyOf(params, final), i + 1
 }
 
-// termKeyOf gives the key of a CSI. Its parameters are a number and, from 1 on, a sum of 1 for Shift, 2 for Alt, 4 for
-// Ctrl.
+// termKeyOf gives the key of a CSI. Its parameters are a number and one more than the sum of 1 for Shift, 2 for Alt, 4
+// for Ctrl.
 func termKeyOf(params string, final byte) (key termKey) {
 	numbers := [2]uint64{0, 1}
 	for i, field := range strings.Split(params, ";") {
@@ -331,7 +331,7 @@ func termKeyOf(params string, final byte) (key termKey) {
 		key.Code = termNumbers[int(numbers[0])]
 	case final == 'Z':
 		return termKey{Code: termKeyBackTab}
-	case numbers[0] <= 1: // a report of where the cursor is, which nobody asked for, has the letter of F3
+	case numbers[0] <= 1: // above, it is no key: a report of the cursor's place has the letter of F3
 		key.Code = termFinals[final]
 	}
 	if mods := numbers[1]; key.Code != 0 && mods > 0 {

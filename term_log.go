@@ -1,5 +1,5 @@
-// term_text.go: a line of the output of a program, as it is shown: what colours it is taken for that or left out, what
-// else is no text is shown and does nothing.
+// term_log.go: a line of a program's output, as it is shown. Sequences for colours become styles, or are left out. All
+// else that is no text is shown as text, and does nothing.
 
 package main
 
@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	termLogMax = 8 << 10 // bytes that are shown of a line
-	termLogTab = 8       // columns
+	termLogMax = 8 << 10 // bytes of a line that are shown
+	termLogTab = 8       // columns to the next tab stop, at the most
 )
 
 // termSpan is a piece of a line in one style.
@@ -20,7 +20,7 @@ type termSpan struct {
 	text  string // harmless, see textSafe
 }
 
-// termLogPlain gives a line of output as text alone.
+// termLogPlain gives a line of output as text, without styles.
 func termLogPlain(line string) string {
 	var b strings.Builder
 	for _, span := range termLogText(line, false) {
@@ -29,10 +29,10 @@ func termLogPlain(line string) string {
 	return b.String()
 }
 
-// termLogText gives a line of output as a terminal would show it: what is behind the last carriage return, tabs to the
-// next stop, without the sequences that colour it. With color it comes in pieces of the styles that those asked for,
-// else in one. Whatever else is no text is shown in caret form; what is beyond termLogMax is cut off, with a ~ in its
-// place.
+// termLogText gives a line of output as a terminal would show it: what stands behind the last carriage return, with
+// blanks for tabs, and without sequences for colours. With color, it comes in pieces of the styles that these asked
+// for; else in one piece. All else that is no text is shown in caret form. What is beyond termLogMax is cut off, with a
+// ~ in its place.
 func termLogText(line string, color bool) (spans []termSpan) {
 	line = strings.TrimRight(line, "\r\n")
 	line = line[strings.LastIndexByte(line, '\r')+1:]
@@ -91,7 +91,7 @@ func termLogText(line string, color bool) (spans []termSpan) {
 	return spans
 }
 
-// termCutSGR cuts off a sequence that sets colours and attributes: ESC [ parameters m.
+// termCutSGR cuts a sequence that sets colours and attributes off the start of text: ESC [ parameters m.
 func termCutSGR(text string) (params, rest string, ok bool) {
 	text, ok = strings.CutPrefix(text, "\x1b[")
 	if !ok {
@@ -107,15 +107,15 @@ func termCutSGR(text string) (params, rest string, ok bool) {
 	return text[:end], text[end+1:], true
 }
 
-// termSGR gives the style that a style becomes. A bright colour is the colour and bold. What is not among the eight
-// colours, and every background, is left out.
+// termSGR gives what a style becomes by the parameters of such a sequence. A bright colour becomes the colour and bold.
+// Colours beyond the eight, and all backgrounds, are left out.
 func termSGR(style termStyle, params string) termStyle {
 	fields := strings.Split(params, ";")
 	for len(fields) > 0 {
 		n, err := strconv.ParseUint("0"+fields[0], 10, 16)
 		fields = fields[1:]
 		switch {
-		case err != nil: // 4:3 and its like
+		case err != nil: // such as 4:3
 		case n == 0:
 			style = 0
 		case n == 1:
@@ -148,8 +148,8 @@ func termSGR(style termStyle, params string) termStyle {
 	return style
 }
 
-// termSGRColor takes the parameters of one colour of 256 or of 16 million: 5;NUMBER or 2;RED;GREEN;BLUE. Of the first,
-// 16 are ours.
+// termSGRColor reads the parameters of one colour of 256 or of 16 million: 5;NUMBER or 2;RED;GREEN;BLUE. Of the 256 the
+// first 16 are known here.
 func termSGRColor(fields []string) (color termStyle, rest []string) {
 	switch {
 	case len(fields) >= 2 && fields[0] == "5":

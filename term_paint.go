@@ -1,5 +1,5 @@
-// term_paint.go: from a screen as it should be to the bytes that make it of the screen as it is. What is the same is
-// not sent: over a slow line the bytes are the time.
+// term_paint.go: the bytes that turn what the terminal shows into what it should show. What stays the same is not sent:
+// over a slow line, bytes are time.
 
 package main
 
@@ -10,36 +10,36 @@ import (
 )
 
 const (
-	termSyncBegin = "\x1b[?2026h" // a terminal that knows it shows what follows at once, and no half of it
+	termSyncBegin = "\x1b[?2026h" // a terminal that knows it shows what follows up to the end at once
 	termSyncEnd   = "\x1b[?2026l"
 
-	termBridge     = 4  // cells that are as they should be and are written again, because a move is no shorter
-	termBandRows   = 4  // rows that move together are scrolled, when there are so many
-	termBandShift  = 3  // by so many rows at most
-	termBandCost   = 30 // bytes that the sequences of a scroll take, at most
-	termMoveCost   = 7  // bytes that a move to a cell takes, most often
-	termEraseCells = 4  // from so many blanks at the end of a row on, erasing is shorter than writing them
+	termBridge     = 4  // right cells that are written again, because moving over them takes as many bytes
+	termBandRows   = 4  // rows that move together, at the least, for a scroll
+	termBandShift  = 3  // rows that a scroll moves them, at the most
+	termBandCost   = 30 // bytes of the sequences of a scroll, at the most
+	termMoveCost   = 7  // bytes of a move to a cell, in most cases
+	termEraseCells = 4  // blanks at the end of a row, from which erasing is shorter than writing them
 )
 
-// termPainter knows what a terminal shows. The terminal does not wrap lines, and its output is not processed (raw
-// mode). One goroutine uses it.
+// termPainter knows what a terminal shows. The terminal must not wrap lines, nor process its output (raw mode). One
+// goroutine uses it.
 type termPainter struct {
-	noColor bool // attributes, but none of the colours
+	noColor bool // attributes only, no colours
 	ascii   bool // what is above 0x7e is shown as ?
-	plain   bool // a terminal that does not know of synchronized output
+	plain   bool // a terminal without synchronized output
 
 	w, h             int
-	cells            []termCell // what the terminal shows; nil: nobody knows
+	cells            []termCell // what the terminal shows; nil: not known
 	cursorX, cursorY int        // where g had its cursor in the last frame
-	x, y             int        // where the terminal's cursor is; x -1: in row y, but who knows where
+	x, y             int        // where the terminal's cursor is; x is -1 when only the row is known
 	style            termStyle  // what the terminal writes in
 	out              []byte
 }
 
-// forget says that nobody knows what the terminal shows: the next frame is a whole one.
+// forget says that nobody knows what the terminal shows, so that the next frame is a whole one.
 func (p *termPainter) forget() { p.cells = nil }
 
-// frame gives the bytes that make the terminal show g, nil when it does already. They are good until the next call.
+// frame gives the bytes that make the terminal show g, nil when it does already. They are valid until the next call.
 func (p *termPainter) frame(g *termGrid) []byte {
 	whole := p.cells == nil || p.w != g.w || p.h != g.h
 	cursorStays := p.cursorX == g.cursorX && p.cursorY == g.cursorY
@@ -70,14 +70,14 @@ func (p *termPainter) frame(g *termGrid) []byte {
 	return p.out
 }
 
-// row writes what has changed in row y, and erases its end where that has become blank.
+// row writes what has changed in row y, and erases its end if that has become blank.
 func (p *termPainter) row(g *termGrid, y int) {
 	now, was := g.cells[y*g.w:(y+1)*g.w], p.cells[y*g.w:(y+1)*g.w]
 	blank := len(now) // from here on everything should be blank
 	for blank > 0 && now[blank-1].bare() {
 		blank--
 	}
-	// all of it: only the terminal knows what it made of the joiners
+	// A changed row with joiners is written whole: only the terminal knows what it made of them.
 	anew := (termJoins(now) || termJoins(was)) && !slices.Equal(now, was)
 	for x := 0; x < len(now); x++ {
 		if !anew && now[x].like(was[x]) {
@@ -89,7 +89,7 @@ func (p *termPainter) row(g *termGrid, y int) {
 			p.out = append(p.out, "\x1b[K"...)
 			return
 		}
-		if now[x].r == 0 && x > 0 { // the right half of a letter: it comes with the left one
+		if now[x].r == 0 && x > 0 { // the right half of a letter, which comes with the left one
 			x--
 		}
 		p.bridge(now, x, y)
@@ -105,13 +105,13 @@ func (p *termPainter) row(g *termGrid, y int) {
 	}
 }
 
-// termJoins says whether letters are joined in a row.
+// termJoins says whether a row has joined letters.
 func termJoins(row []termCell) bool {
 	return slices.ContainsFunc(row, func(c termCell) bool { return c.join })
 }
 
-// joined gives how many cells the letters at the start take that are joined, 0 when only one is there. A terminal that
-// knows no joined letters, or is not known to, gets them one by one, as are those of several styles.
+// joined gives how many cells the joined letters at the start take, 0 when there is only one letter. Letters of several
+// styles are written one by one, and so are all on a terminal that may not know joiners.
 func (p *termPainter) joined(cells []termCell) (n int) {
 	letters := 0
 	for n < len(cells) && (n == 0 || cells[n].join && cells[n].style == cells[0].style) {
@@ -123,16 +123,15 @@ func (p *termPainter) joined(cells []termCell) (n int) {
 	return n
 }
 
-// writeJoined writes joined letters. They have as many columns as all of them have alone, and a terminal that joins
-// them needs but two: so those columns are made blank before. Either way what follows is where it should be, and nobody
-// need know what the terminal does.
+// writeJoined writes joined letters. In the grid they take the columns of all of them, but a terminal that joins them
+// uses only two. So it makes these columns blank first, and what follows is in its place whatever the terminal does.
 func (p *termPainter) writeJoined(cells []termCell) {
 	x := p.x
 	for range cells {
 		p.write(termCell{r: ' ', style: cells[0].style})
 	}
 	p.move(x, p.y)
-	p.look(cells[0].style) // a blank may be in another
+	p.look(cells[0].style) // the blanks may have another
 	for i, c := range cells {
 		if c.r == 0 {
 			continue
@@ -148,8 +147,8 @@ func (p *termPainter) writeJoined(cells []termCell) {
 	p.x = -1
 }
 
-// bridge moves to column x of a row, over a few cells by writing them again. To the row below it goes by way of its
-// start: that is no longer than to name both row and column.
+// bridge moves to column x of a row. It goes over a few right cells by writing them again, and to the row below by way
+// of its start, because that takes no more bytes than to name row and column.
 func (p *termPainter) bridge(now []termCell, x, y int) {
 	if p.y+1 == y {
 		p.move(0, y)
@@ -218,27 +217,27 @@ func (p *termPainter) write(c termCell) {
 	default:
 		p.out = append(p.out, byte(c.r))
 	}
-	p.x += width // behind the last column it is no column, and no move begins there
+	p.x += width // behind the last column there is none, and no move begins there
 	if c.doubtful() && !p.ascii {
 		p.x = -1
 	}
 }
 
-// bare says that a cell is a blank on which no style shows: colour and weight are those of letters.
+// bare says whether a cell is a blank that shows no style: only letters show colour and weight.
 func (c termCell) bare() bool { return c.r == ' ' && c.style&(styleUnderline|styleReverse) == 0 }
 
-// like says that two cells look the same.
+// like says whether two cells look the same.
 func (c termCell) like(other termCell) bool { return c == other || c.bare() && other.bare() }
 
-// fits says that a cell may be written in the style that the terminal writes in.
+// fits says whether a cell may be written in the present style of the terminal.
 func (p *termPainter) fits(c termCell) bool {
 	return p.shown(c.style) == p.style || c.bare() && p.style&(styleUnderline|styleReverse) == 0
 }
 
-// doubtful says that terminals are not of one mind on how wide a cell is.
+// doubtful says whether terminals may differ on how wide a cell is.
 func (c termCell) doubtful() bool { return c.r > 0xff || c.mark != 0 }
 
-// shown gives what of a style this terminal gets.
+// shown gives the part of a style that this terminal gets.
 func (p *termPainter) shown(style termStyle) termStyle {
 	if p.noColor {
 		return style &^ styleColor
@@ -278,7 +277,7 @@ func termChanged(a, b []termCell) (n int) {
 	return n
 }
 
-// termCost estimates the bytes that it takes to make a of b: what has changed, and the moves to there.
+// termCost estimates the bytes that turn b into a: the cells that changed, and the moves to them.
 func termCost(a, b []termCell) (n int) {
 	same := termBridge + 1
 	for i := range a {
@@ -294,15 +293,15 @@ func termCost(a, b []termCell) (n int) {
 	return n
 }
 
-// scroll looks for a band of rows that are on the screen already, a little further up or down, and moves the one that
-// saves most: a log that goes on, a list that scrolls.
+// scroll looks for bands of rows that are on the screen already, a little further up or down, as when a log goes on or
+// a list scrolls. It moves the band that saves most.
 func (p *termPainter) scroll(g *termGrid) {
 	row := func(cells []termCell, y int) []termCell { return cells[y*g.w : (y+1)*g.w] }
 	best, bestShift, bestTop, bestEnd := termBandCost, 0, 0, 0
 	for shift := -termBandShift; shift <= termBandShift; shift++ {
 		end := g.h - max(0, shift)
 		for y := max(0, -shift); shift != 0 && y < end; y++ {
-			first := y // rows from here to y should be what the terminal shows shift rows below them
+			first := y // the terminal shows the rows from here to y already, shift rows further down
 			for y < end && slices.Equal(row(g.cells, y), row(p.cells, y+shift)) {
 				y++
 			}
@@ -334,10 +333,10 @@ func (p *termPainter) scroll(g *termGrid) {
 	}
 }
 
-// scrollBand moves the rows from top to end up by shift, or down where it is negative. Lines are deleted and inserted:
-// unlike the sequences that scroll, every terminal since the VT102 knows those.
+// scrollBand moves the rows from top to end up by shift, or down where shift is negative. It deletes and inserts lines,
+// which every terminal since the VT102 knows, unlike the sequences that scroll.
 func (p *termPainter) scrollBand(top, end, shift int) {
-	p.look(0) // rows come in blank, in the colour that is set
+	p.look(0) // new rows are blank, in the present style
 	p.out = append(p.out, "\x1b["...)
 	p.out = strconv.AppendInt(p.out, int64(top+1), 10)
 	p.out = append(p.out, ';')

@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// textSafe makes text harmless for a terminal and for one line of it: escape and other control bytes, bidi and other
-// invisible controls, and what is not UTF-8 are replaced; tabs become blanks.
+// textSafe makes text harmless for a terminal, and for one line of it. It replaces control characters, bidi and other
+// invisible controls, and what is not UTF-8. A tab becomes four blanks.
 func textSafe(s string) string {
 	if textIsSafe(s) {
 		return s
@@ -68,8 +68,8 @@ func termSafeText(text string) string {
 	return b.String()
 }
 
-// textHidden says whether a character does something to a terminal or to the text around it, and is not seen itself:
-// the control characters, those of bidirectional text, and those without a width.
+// textHidden says whether a character acts on a terminal or on the text around it, and is not visible itself: control
+// characters, those of bidirectional text, and those without a width.
 func textHidden(r rune) bool {
 	switch {
 	case r < 0x20, r >= 0x7f && r < 0xa0, r == 0x2028, r == 0x2029:
@@ -78,7 +78,8 @@ func textHidden(r rune) bool {
 	return r > 0x7f && unicode.Is(unicode.Cf, r)
 }
 
-// textJSON writes the hidden characters of encoded JSON, which can be in its strings only, as \u00XX.
+// textJSON writes the hidden characters of encoded JSON as \uXXXX. They can only stand in strings, so JSON means the
+// same.
 func textJSON(line []byte) []byte {
 	if textIsSafe(strings.TrimSuffix(string(line), "\n")) {
 		return line
@@ -87,7 +88,7 @@ func textJSON(line []byte) []byte {
 	for len(line) > 0 {
 		r, size := utf8.DecodeRune(line)
 		switch {
-		case r < 0x20 || !textHidden(r): // the encoder escapes those below 0x20; here they are between values
+		case r < 0x20 || !textHidden(r): // the encoder escapes those below 0x20 in strings: these are between values
 			out = append(out, line[:size]...)
 		case r > 0xffff:
 			high, low := utf16.EncodeRune(r)
@@ -100,10 +101,10 @@ func textJSON(line []byte) []byte {
 	return out
 }
 
-// termJoiner makes one picture of the two that it stands between, on the terminals that know it; others show both.
+// termJoiner makes one picture of the two around it, on terminals that know it. Others show both.
 const termJoiner = '\u200d'
 
-// termPicture says whether a letter is one of the pictures that are joined.
+// termPicture says whether a letter is a picture that can be joined.
 func termPicture(r rune) bool {
 	switch {
 	case r >= 0x1f000 && r <= 0x1faff, r >= 0x2600 && r <= 0x27bf:
@@ -112,19 +113,18 @@ func termPicture(r rune) bool {
 	return false
 }
 
-// textJoins says whether a joiner between two texts joins pictures. Elsewhere it may join letters of a script, or hide
-// in a name.
+// textJoins says whether a joiner between two texts joins pictures. Anywhere else it may hide in a name.
 func textJoins(before, behind string) bool {
-	before = strings.TrimSuffix(before, "\ufe0f") // it says that what is before it is a picture
+	before = strings.TrimSuffix(before, "\ufe0f") // marks the letter before it as a picture
 	last, _ := utf8.DecodeLastRuneInString(before)
 	next, _ := utf8.DecodeRuneInString(behind)
 	return termPicture(last) && termPicture(next)
 }
 
-// textApart takes the joiners out of safe text, for where its width must be the same on every terminal.
+// textApart takes the joiners out of safe text, so that its width is the same on every terminal.
 func textApart(s string) string { return strings.ReplaceAll(s, string(termJoiner), "") }
 
-// textIsSafe says whether s is printable ASCII, as most text is.
+// textIsSafe says whether s is printable ASCII only, as most text is.
 func textIsSafe(s string) bool {
 	for i := range len(s) {
 		if s[i] < 0x20 || s[i] > 0x7e {
@@ -161,7 +161,7 @@ func textWidth(s string) int {
 	return width
 }
 
-// textWide take two columns: what Unicode 15.0 gives East Asian width W or F, most emoji among it.
+// textWide is the letters that take two columns: Unicode 15.0 gives them East Asian width W or F. Most emoji are in it.
 var textWide = &unicode.RangeTable{
 	R16: []unicode.Range16{
 		{0x1100, 0x115f, 1}, {0x231a, 0x231b, 1}, {0x2329, 0x232a, 1}, {0x23e9, 0x23ec, 1}, {0x23f0, 0x23f0, 1},
@@ -207,7 +207,7 @@ var textWide = &unicode.RangeTable{
 	},
 }
 
-// textRuneWidth gives the columns of one letter: marks that lie on the letter before, and what joins two, take none.
+// textRuneWidth gives the columns of one letter. Marks on the letter before, and joiners, take none.
 func textRuneWidth(r rune) int {
 	switch {
 	case r < 0x300:

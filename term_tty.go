@@ -1,5 +1,5 @@
-// term_tty.go: the terminal itself: opened, made raw, read, written to, and above all given back as it was, whatever
-// ends the program. Knows nothing of what is shown.
+// term_tty.go: the terminal itself: it is opened, made raw, read and written to, and above all given back as it was,
+// whatever ends the program.
 
 package main
 
@@ -24,7 +24,7 @@ import (
 
 // termEnv is what the environment says about the terminal.
 type termEnv struct {
-	Usable  bool // false: it cannot move its cursor, or there is none
+	Usable  bool // false: there is none, or it cannot move its cursor
 	NoColor bool // the user wants no colours
 	ASCII   bool // the locale is not UTF-8
 	Plain   bool // a terminal that has no title and no synchronized output
@@ -50,44 +50,44 @@ func termEnvOf(getenv func(string) string) termEnv {
 }
 
 const (
-	// The screen of its own, no wrapping at the right edge, pastes marked as such; and each of them undone, in the
-	// other order. The end of the scroll region brings the cursor home, and what is below is cleared for the terminals
-	// that have no other screen to go back to.
+	// A screen of our own, no wrapping at the right edge, pastes marked as such; and each undone, in the other order.
+	// The end of the scroll region brings the cursor home. What is below is cleared for terminals without a second
+	// screen.
 	termEnterText = "\x1b[?1049h\x1b[?7l\x1b[?2004h"
 	termLeaveText = "\x1b[?2004l\x1b[?7h\x1b[r\x1b[0m\x1b[J\x1b[?25h\x1b[?1049l"
 	termTitlePush = "\x1b[22;0t"
 	termTitlePop  = "\x1b[23;0t"
 
 	termWriteWait = 2 * time.Second        // for a frame to go out
-	termLeaveWait = 200 * time.Millisecond // for the last bytes: a terminal that hangs does not keep us
-	termStopWait  = 100 * time.Millisecond // for ^Z to stop us; the kernel ignores it where nobody could wake us again
-	termReadSize  = 4096                   // bytes that are read at once
-	termMaxWidth  = 1000                   // columns; what is more stays empty
+	termLeaveWait = 200 * time.Millisecond // for the last bytes, so that a terminal that hangs does not keep us
+	termStopWait  = 100 * time.Millisecond // for ^Z to stop us; where nobody could wake us, the kernel does not
+	termReadSize  = 4096                   // bytes of one read
+	termMaxWidth  = 1000                   // columns; more stay empty
 	termMaxHeight = 500                    // rows
 )
 
-// errTermGone is an error of a terminal that was hung up: nothing can be shown or asked any more.
+// errTermGone: the terminal was hung up. Nothing can be shown or read any more.
 var errTermGone = errors.New("the terminal is gone")
 
-// errTermLeft is an error of a frame that comes when the terminal was given back.
+// errTermLeft: a frame came after the terminal was given back.
 var errTermLeft = errors.New("the terminal was given back")
 
 // termTTY is the terminal of this process. Any goroutine may call its methods.
 type termTTY struct {
 	env    termEnv
-	title  string // of the window, while we are in; empty: as it is
+	title  string // of the window while we have the terminal; "" leaves it
 	getenv func(string) string
 	file   *os.File
 	conn   syscall.RawConn
 
-	leaving atomic.Int32 // calls of leave that have begun: no frame begins any more
-	mu      sync.Mutex   // holds the order of what is written, and what follows
-	in      bool
-	saved   *term.State // how it was before we came
+	leaving atomic.Int32 // calls of leave under way: while there are any, no frame begins
+	mu      sync.Mutex   // guards what is written, and the fields below
+	in      bool         // we have the terminal
+	saved   *term.State  // how it was before we came
 }
 
-// termOpen opens the terminal at path, which is /dev/tty but for tests. It reads and writes it through a file of its
-// own: standard input and what its flags are stay as they were. The terminal itself is touched by enter only.
+// termOpen opens the terminal at path, which is /dev/tty except in tests. The file is one of its own, so standard input
+// keeps its flags. It does not change the terminal: enter does.
 func termOpen(path string, getenv func(string) string, title string) (*termTTY, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -96,7 +96,7 @@ func termOpen(path string, getenv func(string) string, title string) (*termTTY, 
 	t := &termTTY{env: termEnvOf(getenv), title: title, getenv: getenv, file: file}
 	t.conn, err = file.SyscallConn()
 	if err == nil {
-		// Never File.Fd: it would make the file blocking, and its deadlines would be ignored without a word.
+		// Never File.Fd: it makes the file blocking, and then deadlines do nothing.
 		err = t.control(func(fd int) error {
 			_, err := term.GetState(fd)
 			return err
@@ -108,7 +108,7 @@ func termOpen(path string, getenv func(string) string, title string) (*termTTY, 
 	return t, nil
 }
 
-// termControls says whether this process has a terminal that controls it, whose end is told by HUP (tty(4)).
+// termControls says whether this process has a controlling terminal, whose end it hears of by HUP (tty(4)).
 func termControls() bool {
 	file, err := os.OpenFile("/dev/tty", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -125,8 +125,8 @@ func (t *termTTY) control(f func(fd int) error) error {
 	return errors.Join(err, inner)
 }
 
-// enter takes the terminal: raw, and a screen of its own. Called again, it takes it once more, for after somebody else
-// had it while we were stopped. The next frame must be a whole one.
+// enter takes the terminal: raw, and with a screen of our own. It may be called again, after another program had the
+// terminal while we were stopped. The next frame must be a whole one.
 func (t *termTTY) enter() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -154,12 +154,12 @@ func (t *termTTY) enter() error {
 
 func (t *termTTY) titled() bool { return t.title != "" && !t.env.Plain }
 
-// leave gives the terminal back as it was. It takes no longer than termLeaveWait, whatever the terminal does, and
-// nothing when it was given back before.
+// leave gives the terminal back as it was. It takes no longer than termLeaveWait, whatever the terminal does. When the
+// terminal has been given back already, it does nothing.
 func (t *termTTY) leave() {
 	t.leaving.Add(1)
 	defer t.leaving.Add(-1)
-	t.file.SetWriteDeadline(time.Now().Add(termLeaveWait)) // a frame that is stuck fails and lets us in
+	t.file.SetWriteDeadline(time.Now().Add(termLeaveWait)) // a frame that is stuck fails, and frees mu
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.in {
@@ -173,13 +173,13 @@ func (t *termTTY) leave() {
 	if t.titled() {
 		text += termTitlePop
 	}
-	// Nobody is left to tell of an error, and the one must be tried when the other has failed.
+	// Both must be tried, and nobody is left to tell of an error.
 	t.send([]byte(text), termLeaveWait)
 	t.control(func(fd int) error { return errors.Join(term.Restore(fd, t.saved), termDropInput(fd)) })
 }
 
-// write sends a frame. After an error nobody knows what of it the terminal shows: the next must be a whole one. It is
-// errTermGone when no other will do.
+// write sends a frame. After an error nobody knows how much of it the terminal shows, so the next frame must be a whole
+// one. After errTermGone there is no use in another.
 func (t *termTTY) write(frame []byte) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -190,14 +190,14 @@ func (t *termTTY) write(frame []byte) error {
 	return err
 }
 
-// copy hands text to the clipboard of the terminal (OSC 52), where it has one and allows it: it does not say.
+// copy gives text to the clipboard of the terminal (OSC 52). The terminal does not say whether it takes it.
 func (t *termTTY) copy(text string) error {
 	return t.write([]byte("\x1b]52;c;" + base64.StdEncoding.EncodeToString([]byte(text)) + "\a"))
 }
 
-// send writes to the terminal within the time. mu is held.
+// send writes to the terminal, for at most wait. mu is held.
 func (t *termTTY) send(b []byte, wait time.Duration) (int, error) {
-	// where there are none (a system that cannot poll its terminal) writes wait
+	// On a system that cannot poll its terminal there are no deadlines, and writes block.
 	t.file.SetWriteDeadline(time.Now().Add(wait))
 	n, err := t.file.Write(b)
 	return n, termFault("write to terminal", err)
@@ -214,7 +214,7 @@ func termFault(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// runRead hands each chunk that is typed to give, in a slice of its own. It ends without an error after stop, and with
+// runRead gives each chunk that is typed to give, in a slice of its own. It ends without an error after stop, and with
 // errTermGone when the terminal was hung up.
 func (t *termTTY) runRead(give func([]byte)) error {
 	buf := make([]byte, termReadSize)
@@ -232,7 +232,7 @@ func (t *termTTY) runRead(give func([]byte)) error {
 	}
 }
 
-// stop ends runRead. It says false where a system cannot poll its terminal: there the end of the process ends it.
+// stop ends runRead. It gives false on a system that cannot poll its terminal: there runRead ends with the process.
 func (t *termTTY) stop() bool { return t.file.SetReadDeadline(time.Unix(1, 0)) == nil }
 
 // close gives the terminal back, ends runRead, and closes the file.
@@ -242,7 +242,7 @@ func (t *termTTY) close() error {
 	return t.file.Close()
 }
 
-// size gives columns and rows, and 80x24 or what LINES and COLUMNS say where the terminal does not know.
+// size gives columns and rows. For a terminal without a size it gives what COLUMNS and LINES say, or 80x24.
 func (t *termTTY) size() (width, height int) {
 	t.control(func(fd int) (err error) { // an error leaves zeros
 		width, height, err = term.GetSize(fd)
@@ -260,9 +260,9 @@ func (t *termTTY) size() (width, height int) {
 	return min(width, termMaxWidth), min(height, termMaxHeight)
 }
 
-// suspend is ^Z: it gives the terminal back, stops the whole job, as the shell expects, and takes the terminal again
-// when the shell has woken it. The stop comes a moment after the call that asks for it, hence a wait for being woken;
-// it has an end because a job that nobody could wake is not stopped at all.
+// suspend is ^Z. It gives the terminal back, stops the whole job, as the shell expects, and takes the terminal again
+// when the shell has woken it. The stop comes a moment after the call that asks for it, so suspend waits to be woken,
+// and not for ever: the kernel does not stop a job that nobody could wake.
 func (t *termTTY) suspend() error {
 	t.leave()
 	woken := make(chan os.Signal, 1)
@@ -280,8 +280,8 @@ func (t *termTTY) suspend() error {
 	return t.enter()
 }
 
-// guard is deferred by each goroutine of a user interface. A panic gives the terminal back before anything else, then
-// its trace is written to w, and exit must end the process: the other goroutines know nothing of it.
+// guard is deferred by each goroutine of a user interface. After a panic it gives the terminal back first, writes the
+// trace to w, and calls exit, which must end the process: the other goroutines do not know of the panic.
 func (t *termTTY) guard(w io.Writer, exit func()) {
 	fault := recover()
 	if fault == nil {

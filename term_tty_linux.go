@@ -1,8 +1,8 @@
-// term_tty_linux.go: what term_tty.go says in the words of Linux.
+// term_tty_linux.go: the part of term_tty.go that is Linux's own.
 
 package main
 
 import "golang.org/x/sys/unix"
 
-// termDropInput drops what was typed and not read.
+// termDropInput drops what was typed and has not been read.
 func termDropInput(fd int) error { return unix.IoctlSetInt(fd, unix.TCFLSH, unix.TCIFLUSH) }
