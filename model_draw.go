@@ -132,8 +132,8 @@ func dagList(names []string, room int) string {
 // dagName gives an id as a row may have it: as it is, or quoted if it is empty or has spaces, quotes, or characters
 // that are not printable ASCII (a workflow file must not tell a terminal what to do).
 func dagName(id string) string {
-	plain := func(r rune) bool { return r > ' ' && r <= '~' && r != '"' && r != '\\' }
-	if id != "" && strings.IndexFunc(id, func(r rune) bool { return !plain(r) }) < 0 {
+	odd := func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"\`, r) }
+	if id != "" && !strings.ContainsFunc(id, odd) {
 		return id
 	}
 	return strconv.QuoteToASCII(id)

@@ -74,12 +74,12 @@ func (c *cronExpr) shifted(after, end time.Time, loc *time.Location) (cronShift,
 		}
 		fresh, _ := cronStretch(loc, next)
 		was, is := next+offset, next+fresh // what the clock shows before and after
-		l, ok := c.nextLocal(min(was, is))
-		if ok && l < max(was, is) && (is > was || c.wild) {
+		low, high, twice := min(was, is), max(was, is), is < was
+		l, ok := c.nextLocal(low)
+		if ok && l < high && (c.wild || !twice) {
 			clock := func(l int64) string { return time.Unix(l, 0).UTC().Format("15:04") }
-			twice := is < was
-			return cronShift{at: time.Unix(next, 0).In(loc), from: clock(min(was, is)), to: clock(max(was, is)),
-				twice: twice, fires: c.wild == twice}, true
+			return cronShift{at: time.Unix(next, 0).In(loc), from: clock(low), to: clock(high), twice: twice,
+				fires: c.wild == twice}, true
 		}
 		u = next
 	}
@@ -220,8 +220,11 @@ func (c *cronExpr) nextDay(day int64) (int64, bool) {
 
 // inYear reports whether the year field has y.
 func (c *cronExpr) inYear(y int) bool {
+	if c.anyYear || y < cronMinYear || y > cronMaxYear {
+		return c.anyYear
+	}
 	n := y - cronMinYear
-	return c.anyYear || y >= cronMinYear && y <= cronMaxYear && c.years[n/64]&(1<<(n%64)) != 0
+	return c.years[n/64]&(1<<(n%64)) != 0
 }
 
 // daysOf returns the matching days of a month as bits 1 to 31; first is the month's first day since 1970.

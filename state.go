@@ -262,7 +262,10 @@ func (s *State) agent(name string) *Agent {
 // repeated says whether an agent's event was folded before: its number is not above the newest one.
 func (s *State) repeated(e *Event) bool {
 	a := s.Agents[e.Agent]
-	return e.N > 0 && a != nil && a.Epoch == e.Epoch && e.N <= a.N
+	if e.N == 0 || a == nil || a.Epoch != e.Epoch {
+		return false
+	}
+	return e.N <= a.N
 }
 
 // apply folds e into s. An event that does not fit leaves s as it was, but for the numbers of the newest event; the
@@ -593,7 +596,8 @@ func (s *State) finish(r *Run, e *Event) error {
 	}
 	r.State, r.Reason, r.Finished, r.Seconds, r.Force = e.State, e.Reason, e.Time, e.Seconds, false
 	r.OwnFinished = e.Own
-	r.Lost = e.State == runCrashed && e.Kind == evRunEnded && e.Agent != "" && e.Agent == r.Agent
+	byItsAgent := e.Agent != "" && e.Agent == r.Agent
+	r.Lost = byItsAgent && e.State == runCrashed && e.Kind == evRunEnded
 	if r.Seconds == 0 && !r.Started.IsZero() && e.Time.After(r.Started.Time) {
 		r.Seconds = e.Time.Sub(r.Started.Time).Seconds()
 	}
@@ -640,7 +644,11 @@ func (s *State) forget(r *Run) {
 
 // runFinal says whether a run can end in that state.
 func runFinal(state string) bool {
-	return state == runSucceeded || state == runFailed || state == runCancelled || state == runCrashed
+	switch state {
+	case runSucceeded, runFailed, runCancelled, runCrashed:
+		return true
+	}
+	return false
 }
 
 // taskFinal says whether a task can end in that state.

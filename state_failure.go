@@ -110,9 +110,13 @@ func (f *Failure) addAgents(others ...string) {
 // stoppedOnly says whether a run has failed only because somebody stopped tasks of it: who did that knows, and nobody
 // else need look.
 func (r *Run) stoppedOnly() bool {
-	return r.State == runFailed && r.taskStopped() && !slices.ContainsFunc(r.Tasks, func(t TaskRun) bool {
-		return t.State == taskFailed || t.State == taskCrashed || t.State == taskCancelled && t.Cancelling == ""
-	})
+	wentWrong := func(t TaskRun) bool {
+		if t.State == taskCancelled {
+			return t.Cancelling == ""
+		}
+		return t.State == taskFailed || t.State == taskCrashed
+	}
+	return r.State == runFailed && r.taskStopped() && !slices.ContainsFunc(r.Tasks, wentWrong)
 }
 
 // failure finds a group of a workflow, nil when there is none.

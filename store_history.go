@@ -450,8 +450,9 @@ func (f *historyFilter) begins(t *historyStream) bool {
 
 // wants says whether the newest line of a run fits the filter.
 func (f *historyFilter) wants(r *Run) bool {
-	return (f.Workflow == "" || f.Workflow == r.Workflow) && (f.State == "" || f.State == r.State) &&
-		!r.Finished.Before(f.Since) && (f.Before.IsZero() || r.Finished.Before(f.Before))
+	kind := (f.Workflow == "" || f.Workflow == r.Workflow) && (f.State == "" || f.State == r.State)
+	inTime := !r.Finished.Before(f.Since) && (f.Before.IsZero() || r.Finished.Before(f.Before))
+	return kind && inTime
 }
 
 // historyStreams opens a stream for each workflow that has something to give.

@@ -151,8 +151,11 @@ func TestHistoryStays(t *testing.T) {
 	}
 	g.wait()
 	for _, id := range ids { // "" is a filter for all of them
-		if got := historyIDs(t, g.s, historyFilter{Workflow: id}); len(got) != map[bool]int{true: len(ids),
-			false: 1}[id == ""] {
+		want := 1
+		if id == "" {
+			want = len(ids)
+		}
+		if got := historyIDs(t, g.s, historyFilter{Workflow: id}); len(got) != want {
 			t.Errorf("runs of %q: %v", id, got)
 		}
 	}

@@ -73,8 +73,9 @@ func (w *storeWriter) flush(now bool) error {
 	if w.syncBy.IsZero() {
 		w.syncBy = time.Now().Add(storeSyncDelay)
 	}
+	wanted := now || w.waited || w.journalFault.err != nil
 	late := w.unsynced > storeUnsyncedMax || !time.Now().Before(w.syncBy)
-	due := now || late || w.waited || w.journalFault.err != nil
+	due := wanted || late
 	if err == nil && due {
 		err = w.sync()
 	}

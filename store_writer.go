@@ -226,7 +226,8 @@ func (w *storeWriter) arm() {
 			next = t
 		}
 	}
-	if w.journalFault.err == nil && len(w.lines) > 0 && (next.IsZero() || w.syncBy.Before(next)) {
+	toSync := w.journalFault.err == nil && len(w.lines) > 0
+	if toSync && (next.IsZero() || w.syncBy.Before(next)) {
 		next = w.syncBy
 	}
 	w.timer.Stop()

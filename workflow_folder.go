@@ -195,7 +195,8 @@ func (w *folderWalk) descend(dir, rel string, list []fs.DirEntry, above []fs.Fil
 		name := item.Name()
 		full, below := filepath.Join(dir, name), path.Join(rel, name)
 		linked, wanted := item.Type()&fs.ModeSymlink != 0, workflowEnding(name) != ""
-		if strings.HasPrefix(name, ".") || !wanted && !linked && !item.IsDir() {
+		other := !wanted && !linked && !item.IsDir()
+		if other || strings.HasPrefix(name, ".") {
 			continue
 		}
 		if len(w.dirs) > folderMaxDirs || len(w.found)+len(w.broken) >= folderMaxFiles {
@@ -358,7 +359,8 @@ func (f *workflowFolder) publish() (changed []workflowFile, removed []string) {
 	for _, id := range sortedKeys(byID) {
 		was, known := f.files[id]
 		is := f.gather(id, byID[id], was)
-		if !known || is.File != was.File || is.Spec != was.Spec || !slices.Equal(is.Faults, was.Faults) {
+		same := is.File == was.File && is.Spec == was.Spec && slices.Equal(is.Faults, was.Faults)
+		if !known || !same {
 			f.files[id] = is
 			changed = append(changed, is)
 		}
