@@ -360,15 +360,19 @@ func timeOf(text string, zone *time.Location) (time.Time, error) {
 		"2026-01-31T02:30:00Z", textHead(text, cliEchoMost))
 }
 
-// cliFlagShown writes a flag with the name of its value.
-func cliFlagShown(fl *flag.Flag) string {
-	dashes := "--"
+// cliFlagName writes a flag with its dashes.
+func cliFlagName(fl *flag.Flag) string {
 	if len(fl.Name) == 1 {
-		dashes = "-"
+		return "-" + fl.Name
 	}
+	return "--" + fl.Name
+}
+
+// cliFlagShown writes a flag with its dashes and the name of its value.
+func cliFlagShown(fl *flag.Flag) string {
 	value, _ := flag.UnquoteUsage(fl)
 	if value == strings.ToLower(value) { // the name of a type, by package flag
 		value = strings.ToUpper(value)
 	}
-	return strings.TrimSpace(dashes + fl.Name + " " + value)
+	return strings.TrimSpace(cliFlagName(fl) + " " + value)
 }

@@ -123,9 +123,13 @@ func TestDoctorZone(t *testing.T) {
 				"level=WARN msg=\"TZ names no time zone that is known: UTC is the local time instead\" TZ="+c.tz+"\n"); warned != c.wrong {
 				t.Errorf("it says:\n%s", p.Err.String())
 			}
+			state, text := doctorOK, c.name
+			if c.wrong {
+				state, text = doctorWarn, "TZ="+c.tz
+			}
 			says, _ := x.doctorSays()
-			if zone := says["timezone"]; zone.State != map[bool]string{false: doctorOK, true: doctorWarn}[c.wrong] ||
-				!strings.Contains(zone.Text, c.name) || c.wrong && !strings.Contains(zone.Text, "TZ="+c.tz) {
+			zone := says["timezone"]
+			if zone.State != state || !strings.Contains(zone.Text, c.name) || !strings.Contains(zone.Text, text) {
 				t.Errorf("doctor says %+v", zone)
 			}
 		})

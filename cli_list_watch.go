@@ -85,7 +85,7 @@ func (c *cli) watchRuns(ctx context.Context, conn *client) error {
 	return c.watchLines(ctx, conn, c.flags.n, true, func(r *Reply, live bool) []watchedLine {
 		var lines []watchedLine
 		for _, row := range r.Rows {
-			if row.Run == nil || !c.watchWants(row, live) || row.Queued.Before(since.Time) {
+			if row.Run == nil || !c.flags.watchWants(row, live) || row.Queued.Before(since.Time) {
 				continue
 			}
 			over := !runActive(row.State)
@@ -97,8 +97,7 @@ func (c *cli) watchRuns(ctx context.Context, conn *client) error {
 
 // watchWants says whether the flags of ps --watch ask for a row. Runs that had ended before are left out, except where
 // --all or --state asks for them.
-func (c *cli) watchWants(row RunRow, live bool) bool {
-	f := c.flags
+func (f *cliFlags) watchWants(row RunRow, live bool) bool {
 	switch {
 	case f.workflow != "" && row.Workflow != f.workflow:
 		return false

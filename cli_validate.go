@@ -48,7 +48,7 @@ func doValidate(ctx context.Context, c *cli, args []string) error {
 		for _, f := range found {
 			files++
 			for _, fault := range f.Faults {
-				fault.File = filepath.Join(folder, fault.File) // where an editor finds it from here
+				fault.File = filepath.Join(folder, fault.File) // so that an editor finds it from here
 				faults = append(faults, fault)
 			}
 		}
@@ -73,12 +73,17 @@ func doValidate(ctx context.Context, c *cli, args []string) error {
 		_, found := workflowParseAt(name, strings.TrimSuffix(filepath.Base(name), filepath.Ext(name)), text, clock)
 		faults = append(faults, found...)
 	}
+	return validatePrint(c, faults, files)
+}
+
+// validatePrint prints the faults of files and says how many there are. It gives an error unless all are warnings.
+func validatePrint(c *cli, faults []workflowFault, files int) error {
 	bad := 0
 	for _, f := range faults {
 		if !f.Warning {
 			bad++
 		}
-		if f.Line == 0 { // a fault of the whole file: what reads FILE:LINE:COL finds it at its start
+		if f.Line == 0 { // it is a fault of the whole file, but editors want FILE:LINE:COL
 			f.Line, f.Col = 1, 1
 		}
 		var err error
@@ -110,7 +115,7 @@ type faultJSON struct {
 	Warning bool   `json:"warning"`
 }
 
-// validateFound counts what is wrong with files and what is warned of.
+// validateFound writes how many faults and warnings there are.
 func validateFound(bad, warned int) string {
 	switch {
 	case bad > 0 && warned > 0:
@@ -123,7 +128,7 @@ func validateFound(bad, warned int) string {
 	return "no fault"
 }
 
-// loadFile reads and checks one workflow file, or standard input for "-". Faults are printed; an invalid file is an
+// loadFile reads and checks one workflow file, or standard input for "-". It prints the faults. An invalid file is an
 // error.
 func (c *cli) loadFile(ctx context.Context, name string) (*Workflow, error) {
 	id := "stdin"
@@ -155,7 +160,7 @@ func (c *cli) loadFile(ctx context.Context, name string) (*Workflow, error) {
 	return w, nil
 }
 
-// fileNear says which file of the same folder was meant by the name of one that is not there; "" when none is near.
+// fileNear says which file of the same folder may have been meant by a name that is not there; "" if none comes near.
 func fileNear(name string) string {
 	var names []string
 	entries, _ := os.ReadDir(filepath.Dir(name)) // a folder that cannot be read has no near name
@@ -169,8 +174,8 @@ func fileNear(name string) string {
 	return "did you mean " + explicitPath(filepath.Join(filepath.Dir(name), near)) + "?"
 }
 
-// readFile reads a workflow file, or standard input for "-", to its end, or as far as shows that it is too large. A
-// pipe, as <(command) in a shell is one, is waited for until ctx ends, a regular file for diskLimit at most.
+// readFile reads a workflow file, or standard input for "-", to its end, or until it is larger than workflowMaxFile. It
+// waits for a pipe, such as <(command) in a shell, until ctx ends, and for a regular file for diskLimit at most.
 func (c *cli) readFile(ctx context.Context, name string) ([]byte, error) {
 	var text []byte
 	var silent <-chan time.Time
@@ -206,7 +211,7 @@ func (c *cli) readFile(ctx context.Context, name string) ([]byte, error) {
 		return nil, diskNamed("read", name, errDiskSilent)
 	case <-ctx.Done():
 	}
-	if ctx.Err() != nil { // also when both have come: who was interrupted has no file
+	if ctx.Err() != nil { // even if the file was read at the same moment
 		return nil, context.Cause(ctx)
 	}
 	return text, err

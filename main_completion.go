@@ -1,5 +1,5 @@
-// main_completion.go: completion for shells. The scripts are three lines each; what fits is worked out here, from the
-// table of verbs and, for ids, by asking the principal if it answers at once.
+// main_completion.go: the verb completion, and what its scripts call. The scripts are a few lines each: this program
+// works out what fits, from the table of verbs and, for ids, by asking the principal if that answers at once.
 
 package main
 
@@ -15,7 +15,7 @@ import (
 // completionPatience is how long a key press may wait for the principal.
 const completionPatience = 400 * time.Millisecond
 
-// completionScripts is what each shell is to read.
+// completionScripts is the script for each shell.
 var completionScripts = map[string]string{
 	"bash": `_cdktr() {
   local IFS=$'\n'
@@ -94,13 +94,7 @@ func (c *cli) completions(ctx context.Context, words []string) []string {
 		if verb.flags != nil {
 			verb.flags(f)
 		}
-		f.VisitAll(func(fl *flag.Flag) {
-			dashes := "--"
-			if len(fl.Name) == 1 {
-				dashes = "-"
-			}
-			all = append(all, dashes+fl.Name)
-		})
+		f.VisitAll(func(fl *flag.Flag) { all = append(all, cliFlagName(fl)) })
 	case len(rest) > 1 && rest[len(rest)-1] == "--task":
 		all = c.completionTasks(ctx, rest)
 	case len(rest) == 0 || strings.Contains(verb.args, "..."):
@@ -110,8 +104,8 @@ func (c *cli) completions(ctx context.Context, words []string) []string {
 	return slices.DeleteFunc(slices.Compact(all), func(word string) bool { return !strings.HasPrefix(word, last) })
 }
 
-// completionIDs asks the principal for the ids that a verb takes, by the words in its usage. Only active runs can be
-// cancelled.
+// completionIDs asks the principal for the ids that a verb takes. The words in the verb's args say of which kind: ID,
+// RUN or AGENT.
 func (c *cli) completionIDs(ctx context.Context, verb *cliVerb) []string {
 	args := verb.args
 	ctx, cancel := context.WithTimeout(ctx, completionPatience)
@@ -130,7 +124,8 @@ func (c *cli) completionIDs(ctx context.Context, verb *cliVerb) []string {
 		}
 	}
 	if strings.Contains(args, "RUN") {
-		if r, err := conn.ask(ctx, Request{Op: "ps", All: verb.name != "cancel", N: 20}); err == nil {
+		ended := verb.name != "cancel" // only active runs can be cancelled
+		if r, err := conn.ask(ctx, Request{Op: "ps", All: ended, N: 20}); err == nil {
 			for _, run := range r.Runs {
 				ids = append(ids, run.ID)
 			}
@@ -146,7 +141,7 @@ func (c *cli) completionIDs(ctx context.Context, verb *cliVerb) []string {
 	return ids
 }
 
-// completionTasks asks the principal for the tasks of the run or workflow that is named among the words before.
+// completionTasks asks the principal for the tasks of the run or workflow that one of the words before names.
 func (c *cli) completionTasks(ctx context.Context, before []string) (ids []string) {
 	ctx, cancel := context.WithTimeout(ctx, completionPatience)
 	defer cancel()

@@ -1,5 +1,5 @@
-// main_meant.go: what may have been meant by a verb, a word or a flag that is not there: a near name, or what other
-// tools call what is here too, for those whose fingers know them (cron, systemctl, journalctl, pueue, Dagu, Airflow).
+// main_meant.go: what a user may have meant with a verb, an argument or a flag that does not exist. It is a name that
+// comes near, or what other tools call the same thing (cron, systemctl, journalctl, pueue, Dagu, Airflow).
 
 package main
 
@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// meantVerbs is what verbs of other tools are called here.
+// meantVerbs says what to type instead of the verbs of other tools.
 var meantVerbs = []struct{ words, hint string }{
 	{"stop halt", "`cdktr cancel RUN` stops a run; TERM, or systemctl stop, stops a principal or an agent"},
 	{"shutdown quit exit", "TERM, or systemctl stop, stops a principal or an agent"},
@@ -71,12 +71,11 @@ var meantVerbs = []struct{ words, hint string }{
 	{"man usage commands", "`cdktr help` lists the verbs, and `cdktr VERB --help` tells more"},
 }
 
-// meantNouns are what other tools have verbs behind, as in dags trigger ID.
+// meantNouns are words that other tools put in front of their verbs, as in dags trigger ID.
 var meantNouns = []string{"workflow", "workflows", "dag", "dags", "runs", "task", "tasks", "job", "jobs", "agent",
 	"server"}
 
-// meantFlags is what flags of other tools are called here, by ours: of these the first that the verb has is
-// meant.
+// meantFlags names our flags for those of other tools. The first of ours that the verb has is meant.
 var meantFlags = []struct{ words, ours string }{
 	{"param params parameter conf var vars set arg args e env", "p"}, {"lines tail count limit max number num c", "n"},
 	{"o output format", "json"},
@@ -93,7 +92,7 @@ var meantFlags = []struct{ words, ours string }{
 	{"debug verbose v quiet q", "log-level"}, {"no-color no-colour", "color"},
 }
 
-// meantFlagHints answer flags of other tools that nothing here is called.
+// meantFlagHints says what to do instead of flags of other tools that have no counterpart here.
 var meantFlagHints = []struct{ words, hint string }{
 	{"v V version", "`cdktr version` says the version"},
 	{"dry-run dry", "`cdktr validate FILE` checks a file, `cdktr graph ID` draws what would run"},
@@ -105,7 +104,7 @@ var meantFlagHints = []struct{ words, hint string }{
 	{"u unit", "an ID stands by itself, without a flag"},
 }
 
-// meantHint gives what stands beside a word in one of the tables.
+// meantHint gives the hint for a word in one of the tables; "" where it is in none.
 func meantHint(table []struct{ words, hint string }, word string) string {
 	for _, entry := range table {
 		if slices.Contains(strings.Fields(entry.words), word) {
@@ -115,8 +114,7 @@ func meantHint(table []struct{ words, hint string }, word string) string {
 	return ""
 }
 
-// meantVerb says which of the verbs may have been meant by a command line that begins with none, "" if nothing comes
-// near.
+// meantVerb says which verb may have been meant where a command line begins with none; "" if nothing comes near.
 func meantVerb(args, verbs []string) string {
 	word, text := args[0], args[0]
 	switch {
@@ -139,15 +137,15 @@ func meantVerb(args, verbs []string) string {
 	for _, entry := range meantVerbs {
 		verbs = append(verbs, strings.Fields(entry.words)...)
 	}
-	near := nearest(text, verbs) // of two as near the first: ours
+	near := nearest(text, verbs) // our verbs are first in the list, and the first of two that are equally near wins
 	if hint := meantHint(meantVerbs, near); hint != "" || near == "" {
 		return hint
 	}
 	return "did you mean `cdktr " + near + "`?"
 }
 
-// meantBehind says what may have been meant by words behind one that is no verb, or a verb that takes none: a verb
-// stands there, ours or another tool's.
+// meantBehind says what may have been meant where words begin with a verb that stands in the wrong place, behind
+// another word. The verb may be ours or another tool's.
 func meantBehind(words []string) string {
 	verb, _, err := mainFind(words)
 	var unknown *exitError
@@ -160,12 +158,12 @@ func meantBehind(words []string) string {
 	return ""
 }
 
-// meantWord says what may have been meant by words behind a verb that takes only flags.
+// meantWord says what may have been meant by arguments of a verb that takes only flags.
 func meantWord(f *cliFlags, words []string) string {
 	if hint := meantBehind(words); hint != "" {
 		return hint
 	}
-	for _, name := range []string{"workflow", "state", "principal"} { // that may have been meant, in this order
+	for _, name := range []string{"workflow", "state", "principal"} { // the likeliest first
 		if f.Lookup(name) != nil {
 			return "did you mean --" + name + " " + textHead(words[0], cliEchoMost) + "?"
 		}
@@ -173,7 +171,7 @@ func meantWord(f *cliFlags, words []string) string {
 	return ""
 }
 
-// meantFlag says which flag of a verb may have been meant by one that it has not.
+// meantFlag says which flag of a verb may have been meant by one that it does not have.
 func meantFlag(f *cliFlags, flagged string) string {
 	for _, entry := range meantFlags {
 		if !slices.Contains(strings.Fields(entry.words), flagged) {
@@ -196,7 +194,7 @@ func meantFlag(f *cliFlags, flagged string) string {
 	return ""
 }
 
-// meantApart says how flags of one letter are written that stand together, as -n5 or -fn, "" if they are none.
+// meantApart says how to write flags of one letter that stand together, as -n5 or -fn; "" if they are no such flags.
 func meantApart(f *cliFlags, flagged string) string {
 	if len(flagged) < 2 || f.Lookup(flagged[:1]) == nil {
 		return ""

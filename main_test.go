@@ -174,13 +174,17 @@ func TestMainJSONErrors(t *testing.T) {
 		var out, report strings.Builder
 		cl := &cli{in: strings.NewReader(""), out: &out, err: &report, getenv: func(string) string { return "" }}
 		exit := cl.main(t.Context(), c.args)
-		var said struct{ Error mainErrorJSON }
-		err := json.Unmarshal([]byte(report.String()), &said)
-		if exit != c.exit || out.Len() > 0 || (err == nil) != (c.code != "") || said.Error.Code != c.code ||
-			!strings.Contains(report.String(), strings.ReplaceAll(c.text, `"`,
-				map[bool]string{true: `\"`, false: `"`}[c.code != ""])) ||
-			!strings.Contains(report.String(), c.hint) || strings.Count(report.String(), "\n") != 1 && c.code != "" {
-			t.Errorf("%.80q: exit %d, %.300q", c.args, exit, report.String())
+		said, text, asJSON := report.String(), c.text, c.code != ""
+		var fault struct{ Error mainErrorJSON }
+		err := json.Unmarshal([]byte(said), &fault)
+		if asJSON {
+			text = strings.ReplaceAll(c.text, `"`, `\"`)
+		}
+		if exit != c.exit || out.Len() > 0 || !strings.Contains(said, text) || !strings.Contains(said, c.hint) {
+			t.Errorf("%.80q: exit %d, %.300q", c.args, exit, said)
+		}
+		if (err == nil) != asJSON || fault.Error.Code != c.code || asJSON && strings.Count(said, "\n") != 1 {
+			t.Errorf("%.80q: code %q, %v: %.300q", c.args, fault.Error.Code, err, said)
 		}
 	}
 }

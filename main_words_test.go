@@ -90,7 +90,7 @@ func TestMainWords(t *testing.T) {
 
 // The tables of what other tools say are sound: no word stands in one of verbs twice, and each flag of ours is one of
 // some verb.
-func TestMainElsewhere(t *testing.T) {
+func TestMainMeant(t *testing.T) {
 	for _, table := range [][]struct{ words, hint string }{meantVerbs, meantFlagHints} {
 		seen := map[string]bool{}
 		for _, entry := range table {
