@@ -51,7 +51,8 @@ func TestCompatRecord(t *testing.T) {
 	}
 }
 
-// FuzzCompatRecord: what comes in on port 5562 ends nothing, and a record that is taken goes out as it came.
+// FuzzCompatRecord: nothing that comes in on port 5562 ends the principal, and a record that is taken goes out as it
+// came.
 func FuzzCompatRecord(f *testing.F) {
 	f.Add([]byte("talk\x01talk\x01slug-1\x01t1\x01slug-2\x011795378149920\x01INFO\x01STDOUT line 1"))
 	f.Add([]byte("\x01\x01\x01\x01\x010\x01\x01"))
@@ -338,8 +339,8 @@ func TestCompatHostile(t *testing.T) {
 	}
 }
 
-// TestCompatQueryRecord: of lines that were stored together those between two times come, though the first of them is
-// earlier.
+// TestCompatQueryRecord: of lines that were stored together, those between two times are found even if the first of
+// them is earlier.
 func TestCompatQueryRecord(t *testing.T) {
 	w := compatStart(t, map[string]string{"a.yml": compatSimple})
 	a := w.agent("a")

@@ -432,8 +432,8 @@ func TestCompatRefusals(t *testing.T) {
 	}
 }
 
-// TestCompatVerbs sees that each verb says what it amounts to, and that only who came by the socket may speak the
-// dialect.
+// TestCompatVerbs sees that each request names the op that it is like, and that only those who came by the socket may
+// speak the dialect.
 func TestCompatVerbs(t *testing.T) {
 	want := map[string]string{"PING": "ping", "LSWORKFLOWS": "ls", "RUNTASK": "run", "REGISTERAGENT": "hello",
 		"FETCHWORKFLOW":       "hello",
@@ -586,7 +586,7 @@ func TestCompatRecentStatuses(t *testing.T) {
 	}
 }
 
-// TestCompatTooMuch asks for more than a frame holds: that is an answer, and no end of the connection.
+// TestCompatTooMuch asks for more than a frame holds: the answer says so, and the connection goes on.
 func TestCompatTooMuch(t *testing.T) {
 	files := map[string]string{}
 	for i := range 4 {
@@ -636,7 +636,8 @@ func FuzzCompatRequest(f *testing.F) {
 	})
 }
 
-// A word of a request has the bound that the same name has in ours, and the dialect ends no list of words.
+// A word of a request has the bound that the same name has in ours, and a list of words has no other bound than the
+// frame.
 func TestCompatWordsBound(t *testing.T) {
 	name := strings.Repeat("n", protoMaxName)
 	for body, want := range map[string]string{

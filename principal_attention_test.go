@@ -96,8 +96,8 @@ func TestAttentionGroups(t *testing.T) {
 	}
 }
 
-// TestAttentionStopped: a run that failed for a task which somebody has stopped needs nobody, unless something else
-// went wrong in it. The words are how its tasks ended, "!" those that somebody had stopped.
+// TestAttentionStopped: a run that failed because somebody stopped a task of it needs nobody, unless something else
+// went wrong in it. The words say how its tasks ended, with "!" for those that somebody stopped.
 func TestAttentionStopped(t *testing.T) {
 	for _, c := range []struct{ tasks, state, want string }{
 		{"!cancelled succeeded succeeded", runFailed, ""},
@@ -260,8 +260,8 @@ func (g *principalRig) ack(kind string, until time.Duration) {
 	g.t.Errorf("there is no %s to acknowledge", kind)
 }
 
-// TestAttentionKinds: files, agents and what is overdue come, are acknowledged, sleep, and come again when they are
-// new.
+// TestAttentionKinds: files, agents and overdue runs are listed, acknowledged, sleep, and are listed again when they
+// are new.
 func TestAttentionKinds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
@@ -338,7 +338,7 @@ func TestAttentionKinds(t *testing.T) {
 	})
 }
 
-// TestAttentionOne: one cause in several workflows is one item, with all of them; to acknowledge it is to do so for
+// TestAttentionOne: one cause in several workflows is one item that names them all; to acknowledge it is to acknowledge
 // each.
 func TestAttentionOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -411,8 +411,8 @@ func TestAttentionOne(t *testing.T) {
 	})
 }
 
-// TestAttentionTroubles: what is wrong without a run that failed is told, and over when it is over; what was
-// acknowledged comes again when it happens again.
+// TestAttentionTroubles: a trouble without a failed run is listed for as long as it lasts, and after an acknowledgement
+// it is listed again when it happens again.
 func TestAttentionTroubles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
@@ -509,8 +509,8 @@ func TestAttentionTroubles(t *testing.T) {
 	})
 }
 
-// TestAttentionBlames: of several tasks that failed the one is named that failed first, as the run's reason does;
-// whatever was stopped or crashed before it.
+// TestAttentionBlames: when several tasks failed, the item names the one that failed first, as the run's reason does,
+// even if another was stopped or crashed before it.
 func TestAttentionBlames(t *testing.T) {
 	for _, c := range []struct{ tasks, want string }{ // each as STATE@when it ended
 		{"failed@2 failed@1 failed@3", "b"},
@@ -534,7 +534,7 @@ func TestAttentionBlames(t *testing.T) {
 	}
 }
 
-// TestAttentionRan: the tasks of a run that failed count where they ran.
+// TestAttentionRan: the tasks of a failed run count for the agent on which they ran.
 func TestAttentionRan(t *testing.T) {
 	tasks := []TaskRun{{State: taskSucceeded}, {State: taskFailed}, {State: taskSkipped}, {State: taskSkipped},
 		{State: taskRunning}}
@@ -546,7 +546,7 @@ func TestAttentionRan(t *testing.T) {
 	}
 }
 
-// TestAttentionLate: a tick that the loop should have decided long ago.
+// TestAttentionLate: a tick that the loop should have decided long ago is an item.
 func TestAttentionLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Schedule: []string{"* * * * *"}}),
@@ -677,7 +677,7 @@ func TestAttentionOutlivesKill(t *testing.T) {
 	}
 }
 
-// The head of an item counts its runs; where what it counts is no runs, it does not call it so.
+// The head of an item counts its runs, and does not call them runs when it counts something else.
 func TestAttentionHeads(t *testing.T) {
 	t.Parallel()
 	at, now := stampOf(time.Date(2026, 3, 4, 10, 0, 0, 0, time.Local)), time.Date(2026, 3, 4, 12, 0, 0, 0, time.Local)

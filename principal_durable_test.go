@@ -1,6 +1,6 @@
-// "Answered when it is on the disk", for everything that changes something: a store whose fsync blocks, and each op in
-// turn. Before the fsync there is no answer, behind it there is one. Every verb that the loop carries out is in the
-// table, and every request of the older dialect that changes something, or the test fails.
+// Tests of the promise "answered when it is on disk", for everything that changes something. The fsync of a store
+// blocks, and each op is asked in turn: before the fsync there is no answer, behind it there is one. The table must
+// have every op that the loop carries out, and every request of the older dialect that changes something.
 
 package main
 
@@ -232,7 +232,7 @@ func TestDurableAnswers(t *testing.T) {
 	}
 }
 
-// What an agent is told rests on the disk as well: what it is to do, what it is to stop, and what it may forget.
+// What an agent is told rests on the disk too: what to do, what to stop, and what it may forget.
 func TestDurableAgents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := durableRigOpen(t)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestDispatchSilenceTwice: a principal that was stopped, or slept, for longer than an agent may be silent reads what
-// the agent said meanwhile before it gives the agent up; one that said nothing is given up at the second look.
+// TestDispatchSilenceTwice: a principal that was stopped or slept for longer than an agent may be silent first reads
+// what the agent said meanwhile. An agent that said nothing is given up at the second look.
 func TestDispatchSilenceTwice(t *testing.T) {
 	now := time.Date(2026, 1, 31, 2, 30, 0, 0, time.UTC)
 	p, err := principalOpen(principalConfig{dialect: compatNew, StateDir: t.TempDir(), NoSync: true, NoScheduler: true,
@@ -77,8 +77,8 @@ func TestDispatchSkew(t *testing.T) {
 	})
 }
 
-// TestDispatchLoad tells how busy an agent's machine is and where it is: to who asks, but to who watches only with what
-// is news, and the journal never. One of an older version says nothing, and nonsense is no load.
+// TestDispatchLoad: agents says how busy an agent's machine is. Followers are told of it only together with other
+// changes, and the journal never. An older agent says nothing of it, and nonsense is no load.
 func TestDispatchLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))

@@ -232,7 +232,7 @@ func TestDispatchRun(t *testing.T) {
 	})
 }
 
-// What was reported before is dropped by its number; a gap ends the connection; so does what cannot be read.
+// What was reported before is dropped by its number. A gap ends the connection, and so does what cannot be read.
 func TestDispatchNumbers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
@@ -286,7 +286,7 @@ func TestDispatchNumbers(t *testing.T) {
 	})
 }
 
-// An agent that was started again, or whose disk lost something, leaves numbers out; and one whose output was
+// Numbers are missing from an agent that was started again or whose disk lost something. An agent whose output was
 // acknowledged knows more than the principal's journal says.
 func TestDispatchNumbersSkipped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -425,8 +425,8 @@ func TestDispatchReconcile(t *testing.T) {
 	}
 }
 
-// An agent that says nothing for 15 s, and for 1 s more, loses its runs; one that comes back with what nobody else has
-// goes on with it.
+// An agent that says nothing for 15 s, and for 1 s more, loses its runs. When it comes back it goes on with those that
+// no other agent has.
 func TestDispatchSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "keep"}),
@@ -484,7 +484,7 @@ func TestDispatchSilent(t *testing.T) {
 	})
 }
 
-// A connection that ends after 10 s of silence: the agent's 15 s are counted from its last word all the same.
+// When a connection ends after 10 s of silence, the agent's 15 s are still counted from its last word.
 func TestDispatchCutForSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "rerun", Failover: failoverRerun}))
@@ -503,7 +503,7 @@ func TestDispatchCutForSilence(t *testing.T) {
 	})
 }
 
-// The same run again to the same agent: what it says of the earlier lease is void, though the run is its own.
+// The same run is given to the same agent again: what it says of the earlier lease is void.
 func TestDispatchFence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Failover: failoverRerun}))
@@ -532,7 +532,8 @@ func TestDispatchFence(t *testing.T) {
 	})
 }
 
-// A principal that is started again drops output that it has, by the line's number, and gives up who stays away.
+// A principal that is started again drops output that it has already, by the number of the line, and gives up agents
+// that stay away.
 func TestDispatchPrincipalRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := principalTask(Workflow{ID: "w"})

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A run is filed by the principal's clock, whatever its agent thinks what time it is; the agent's own times are kept
-// where they are far off. What an agent with a good clock says late keeps its time.
+// A run is filed by the principal's clock, whatever time its agent thinks it is. The agent's own times are kept when
+// they are far off. What an agent with a good clock says late keeps its time.
 func TestDispatchTime(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -97,9 +97,8 @@ func TestDispatchTime(t *testing.T) {
 	})
 }
 
-// TestDispatchLogDay: a run's record names the file of the day in which its output begins, and where in it: neither a
-// day before nor one behind, on both sides of midnight, whatever time its agent has. So it says once the run is in the
-// history.
+// TestDispatchLogDay: a run's record names the file of the day in which its output begins, and the place in it: neither
+// the day before nor the day after, on both sides of midnight, whatever time its agent has. The history says the same.
 func TestDispatchLogDay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -111,8 +111,8 @@ func TestFollowStreamsBound(t *testing.T) {
 	}
 }
 
-// Output comes many lines a reply to who asks for that with n, and one by one to who does not; the lines are the same,
-// with every filter, and also where as JSON they are six times as long.
+// Output comes many lines a reply to those who ask for that with n, and else one by one. The lines are the same, with
+// every filter, even if they are six times as long as JSON.
 func TestLogsManyLinesAReply(t *testing.T) {
 	x := e2eNew(t)
 	x.File("w.yml", `tasks: {a: {run: "seq 1 2000; echo err >&2; head -c 250000 /dev/zero | tr '\\0' '\\1' | fold -w 60000; echo; printf '\\377\\n'; seq 2001 3000"}}`)

@@ -36,7 +36,7 @@ func leftRun(g *principalRig, a *fleetAgent, workflow, state string, pids ...int
 	return run
 }
 
-// TestDispatchLeft: what a run has left holds back those behind it, as overlap says, until its agent tells that it has
+// TestDispatchLeft: what a run left holds back the runs behind it, as overlap says, until its agent says that it has
 // gone.
 func TestDispatchLeft(t *testing.T) {
 	for overlap, want := range map[string]struct{ fire, asked string }{
@@ -94,8 +94,8 @@ func TestDispatchLeft(t *testing.T) {
 	}
 }
 
-// TestDispatchLeftAway: an agent that is away is waited for as long as its runs are, over a start of the principal too;
-// what it has not told of when it comes back has gone, as if it is of a version that never tells.
+// TestDispatchLeftAway: runs wait for what is left at an agent that is away for as long as the agent's runs are waited
+// for, even if the principal is started again. What the agent does not name when it comes back has gone.
 func TestDispatchLeftAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := principalTask(Workflow{ID: "w", Overlap: overlapQueue})
@@ -142,8 +142,8 @@ func TestDispatchLeftAway(t *testing.T) {
 	})
 }
 
-// TestDispatchLeftForget: what was left at an agent that is forgotten is spoken of no more; nor is what strangers, and
-// agents of what they never had, tell of, however much.
+// TestDispatchLeftForget: what was left at an agent that is forgotten is not listed any more. Nor is anything that
+// strangers tell, or that agents tell of runs which they never had.
 func TestDispatchLeftForget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Overlap: overlapQueue}))
@@ -204,8 +204,8 @@ func TestDispatchLeftRetry(t *testing.T) {
 	})
 }
 
-// TestStateLeftBounds: of a workflow are kept the newest runs that have left something, and what was acknowledged of
-// one that has gone is new when it comes again.
+// TestStateLeftBounds: the newest runs of a workflow that left something are kept. What was acknowledged and has gone
+// is new when it comes again.
 func TestStateLeftBounds(t *testing.T) {
 	s := stateNew()
 	say := func(run int, left ...LeftProcess) {
@@ -237,8 +237,8 @@ func TestStateLeftBounds(t *testing.T) {
 	}
 }
 
-// TestDispatchLeftMany: of a workflow the newest runs that left something are kept, and those that were driven out are
-// nowhere any more.
+// TestDispatchLeftMany: the newest runs of a workflow that left something are kept, and those that they pushed out are
+// in no index.
 func TestDispatchLeftMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Overlap: overlapAllow}))

@@ -75,8 +75,8 @@ func lookTestPlaces(slots chan struct{}) (free func()) {
 	}
 }
 
-// A connection that asks for more than is found out at once is told so, at once, and others are served meanwhile: so is
-// what it asks itself that needs no file. All of it ends with the connection.
+// A connection that asks for too much is told so at once. Others are served meanwhile, and so are its own requests that
+// need no file. All of it ends with the connection.
 func TestLookBoundsOfConnection(t *testing.T) {
 	t.Parallel()
 	unknown := func(i int) string { return fmt.Sprintf("01JD3V5K8Q2M4N6P8R0S%06d", i) }
@@ -134,8 +134,8 @@ func TestLookBoundsOfConnection(t *testing.T) {
 	}
 }
 
-// One party never has more than its share of the slots, over as many connections as it likes, so that there is one for
-// the next; and what it reads does not keep it from asking.
+// One party never has more than its share of the slots, over all of its connections, so that there is one for the next
+// party. Its looks that read do not keep it from asking.
 func TestLookShare(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -210,7 +210,7 @@ func TestLookShare(t *testing.T) {
 	}
 }
 
-// Lists of many rows are copied a few at a time, and are whole all the same.
+// Lists of many rows are copied a few at a time, and are complete.
 func TestLookCopyPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var workflows []*Workflow
@@ -301,8 +301,8 @@ func TestLookOver(t *testing.T) {
 	}
 }
 
-// None is none, with every verb that takes a number: n or last of 0 is not the same as none given. A new verb with one
-// of them is in here by itself.
+// Zero is zero, for every op that takes a number: n or last of 0 is not the same as none given. A new op with such a
+// field is tested by itself.
 func TestLookNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Schedule: []string{"* * * * *"}}),
@@ -405,8 +405,8 @@ func TestProtoCount(t *testing.T) {
 	}
 }
 
-// Parameters are held against their patterns before the loop has the request, and a version of a workflow is hashed
-// once; a file that changes meanwhile, or afterwards, counts as it is then.
+// Parameters are checked against their patterns before the loop has the request, and a version of a workflow is hashed
+// once. A file that changes meanwhile or afterwards counts as it is then.
 func TestRunChecked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := func(pattern string) *Workflow {

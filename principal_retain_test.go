@@ -107,8 +107,8 @@ func TestRetainSweep(t *testing.T) {
 	}
 }
 
-// TestRetainActive keeps the output of runs that go on, of the first of them on, whatever its age, and by log.keep what
-// a workflow says.
+// TestRetainActive keeps the output of active runs from the first of them on, whatever its age, and that of a workflow
+// for as long as its log.keep says.
 func TestRetainActive(t *testing.T) {
 	files := map[string]int{"logs/b/2026-06-01.jsonl": 100, "logs/b/2026-06-13.jsonl": 100,
 		"logs/b/2026-06-14.jsonl": 100}
@@ -234,8 +234,8 @@ func retainAllocated(fn func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// Runs of large parameters leave the memory before there are a thousand of them, and only that: they are listed and
-// shown, out of the history, also after a restart.
+// Runs with large parameters leave memory before there are a thousand of them. They are listed and shown out of the
+// history all the same, also after a restart.
 func TestKeptBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const each, most, many = 30 << 10, 1 << 20, 50
@@ -307,8 +307,8 @@ func TestKeptBytes(t *testing.T) {
 	})
 }
 
-// The newest are kept, whatever they take, and whoever waits for one is told how it ended. What a version without this
-// bound wrote folds to what it was then, and is brought within the bound.
+// The newest runs are kept whatever they take, and whoever waits for one is told how it ended. The journal of a version
+// without this bound is replayed as it was, and then brought within the bound.
 func TestKeptNewest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := principalTask(Workflow{ID: "w"})

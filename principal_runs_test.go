@@ -66,8 +66,8 @@ func TestPrincipalKeys(t *testing.T) {
 	})
 }
 
-// What an agent that was away is told is what was asked for: --force is not forgotten, also not by a principal that was
-// started again, nor by somebody who asks once more without it; and it is over with what it was asked for.
+// An agent that was away is told what was asked for. --force is not forgotten, even if the principal was started again
+// or somebody asked once more without it, and it ends with the run.
 func TestDispatchForce(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -139,7 +139,7 @@ func fleetToldTasks(a *fleetAgent) string {
 	return strings.Join(told, ", ")
 }
 
-// fleetHolds is a workflow that would be begun again by itself after a failure and after the loss of its agent.
+// fleetHolds is a workflow that begins again by itself after a failure, and after its agent was lost.
 var fleetHolds = &Workflow{ID: "w", Retries: 2, Failover: failoverRerun,
 	Tasks: []Task{{ID: "load", Run: "x"}, {ID: "tidy", Run: "x", Depends: []string{"load"}}, {ID: "free", Run: "x"}}}
 
@@ -160,7 +160,7 @@ func fleetWorking(t *testing.T) (g *principalRig, a *fleetAgent, as *assignment,
 	return g, a, as, g.show(id).By
 }
 
-// A task of a run is stopped by its agent, and the run that fails of it is begun again by nobody but a person.
+// An agent stops one task of a run. When the run fails because of it, only a person begins it again.
 func TestDispatchTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), fleetHolds)
@@ -227,8 +227,8 @@ func TestDispatchTask(t *testing.T) {
 	})
 }
 
-// The stop of a task is not lost on its way: it is said again to an agent that comes back, and by a principal that was
-// started again, for as long as the task has not ended.
+// The stop of a task is repeated to an agent that comes back, and by a principal that was started again, until the task
+// has ended.
 func TestDispatchTaskRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, a, as, by := fleetWorking(t)
@@ -265,7 +265,8 @@ func TestDispatchTaskRemembered(t *testing.T) {
 	})
 }
 
-// A run with a stopped task whose agent is lost goes to no other agent; brought back, the stop counts still.
+// A run with a stopped task goes to no other agent when its own is lost. When the agent brings it back, the stop still
+// counts.
 func TestDispatchTaskLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, a, as, by := fleetWorking(t)
@@ -293,8 +294,8 @@ func TestDispatchTaskLost(t *testing.T) {
 	})
 }
 
-// TestDispatchAsked: an agent gives a run up by itself, for it has not heard of the stop that was asked for meanwhile.
-// What was asked for is what is told.
+// TestDispatchAsked: an agent gives a run up by itself before it has heard of the stop that was asked for. The run ends
+// as it was asked to.
 func TestDispatchAsked(t *testing.T) {
 	for _, task := range []string{"", "load"} {
 		synctest.Test(t, func(t *testing.T) {

@@ -1,6 +1,5 @@
-// A key that is for some workflows sees no more than these: not whether an op is allowed, but what is in its replies.
-// The test asks every op of the table with every field that it reads; a new op is asked by itself, and a new field
-// fails the test until it has values here.
+// A key that is for some workflows sees nothing of others in any reply. The test asks every op of the table with every
+// field that it reads. A new op is tested by itself, and a new field fails the test until it has values here.
 
 package main
 

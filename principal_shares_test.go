@@ -1,4 +1,4 @@
-// Tests of shares: what one key may have of what there is only so much of, and what is left for the others.
+// Tests of shares: how much one key may have of what is bounded, and how much is left for others.
 
 package main
 
@@ -138,8 +138,8 @@ func TestSharesREQ(t *testing.T) {
 	})
 }
 
-// TestSharesStreams: a key has so many streams over all of its connections, and those that have ended, were stopped or
-// went with their connection count no more.
+// TestSharesStreams: a key has a number of streams over all of its connections. Those that have ended, were stopped or
+// went with their connection do not count.
 func TestSharesStreams(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -175,7 +175,7 @@ func TestSharesStreams(t *testing.T) {
 	})
 }
 
-// TestSharesLooks: a key has so many looks over all of its connections, another key has its own, and those of a
+// TestSharesLooks: a key has a number of looks over all of its connections, and another key has its own. Looks of a
 // connection that has gone are over.
 func TestSharesLooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -220,8 +220,8 @@ func TestSharesLooks(t *testing.T) {
 	})
 }
 
-// TestSharesAgain: what is not through when its connection has gone counts on for the party: to come again is of no
-// use.
+// TestSharesAgain: what goes on when its connection has gone still counts for the party: it gains nothing by connecting
+// again.
 func TestSharesAgain(t *testing.T) { synctest.Test(t, sharesAgain) }
 
 func sharesAgain(t *testing.T) {
@@ -260,7 +260,7 @@ func sharesAgain(t *testing.T) {
 	}
 }
 
-// TestSharesWatches: one viewer cannot take all places of those who watch, nor can many of them take those of
+// TestSharesWatches: one viewer cannot be all of the followers, nor can many viewers be those that are kept for
 // operators.
 func TestSharesWatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -283,8 +283,8 @@ func TestSharesWatches(t *testing.T) {
 	})
 }
 
-// TestSharesQueue: a trigger key fills its own share of the queue, many of them theirs, and never the room of
-// operators, nor that of the schedule.
+// TestSharesQueue: a trigger key fills its own share of the queue, and many keys fill theirs; there is always room for
+// operators and for the schedule.
 func TestSharesQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -341,7 +341,7 @@ func TestSharesQueue(t *testing.T) {
 	})
 }
 
-// TestSharesQueueRestart: what each has queued is known after a restart.
+// TestSharesQueueRestart: after a restart it is known how many runs each has queued.
 func TestSharesQueueRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := sharesRigOpen(t, principalTask(Workflow{ID: "w"}))
@@ -406,8 +406,8 @@ func sharesTopics(n int) (sends [][]byte) {
 	return sends
 }
 
-// TestPace: a key that only looks is heard so often over all of its connections, more when it has waited; others are
-// not held back by that, and operators not at all.
+// TestPace: a key that only looks is served at a pace over all of its connections, and faster after it has waited.
+// Others are not held back by it, and operators are not held to it.
 func TestPace(t *testing.T) {
 	const floods = 500
 	synctest.Test(t, func(t *testing.T) {
@@ -449,7 +449,7 @@ func TestPace(t *testing.T) {
 	})
 }
 
-// TestPaceAgain: who comes back has what it had left, and not more: to connect anew is of no use.
+// TestPaceAgain: who comes back has what it had left: it gains nothing by connecting again.
 func TestPaceAgain(t *testing.T) {
 	const floods = 2000
 	synctest.Test(t, func(t *testing.T) {

@@ -74,8 +74,8 @@ func syncedNames(t *testing.T) (kinds []string) {
 	return kinds
 }
 
-// TestPrincipalSynced emits an event of each kind on a real loop and counts the fsyncs of the journal: of those that
-// are promised one comes in the same turn, of the others none before the delayed one.
+// TestPrincipalSynced emits an event of each kind on a real loop and counts the fsyncs of the journal: for a kind that
+// is promised one comes in the same turn, for the others none before the delayed one.
 func TestPrincipalSynced(t *testing.T) {
 	names := syncedNames(t)
 	if len(names) != len(syncedKinds) {

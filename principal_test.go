@@ -265,7 +265,7 @@ func TestPrincipalTicks(t *testing.T) {
 	})
 }
 
-// What becomes of ticks while the principal is down, by policy; and that a paused schedule does not catch up.
+// What becomes of ticks while the principal is down, by policy. A paused schedule does not catch up.
 func TestPrincipalCatchup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const every = "*/10 * * * *"
@@ -406,8 +406,8 @@ func TestPrincipalRefusals(t *testing.T) {
 	})
 }
 
-// show of a run has the version that it runs, which is not what the file says now; of a run in the history too, while
-// that is known.
+// show gives the version of the workflow that the run runs, not what the file says now; for a run of the history too,
+// while that is known.
 func TestPrincipalShowSpec(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -441,7 +441,7 @@ func TestPrincipalShowSpec(t *testing.T) {
 	})
 }
 
-// Overlap replace cancels what runs only when there will be a new run.
+// Overlap replace cancels active runs only when there will be a new run.
 func TestPrincipalReplaceRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := principalTask(Workflow{ID: "w", Overlap: overlapReplace,
@@ -482,7 +482,7 @@ func TestPrincipalKey(t *testing.T) {
 	})
 }
 
-// TestPrincipalKeyParams: a key stands for one run with its parameters, defaults filled in as they were then.
+// TestPrincipalKeyParams: a key stands for one run and its parameters, with the defaults of that time.
 func TestPrincipalKeyParams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		spec := func(day string) *Workflow {

@@ -6,8 +6,8 @@ import (
 	"testing/synctest"
 )
 
-// TestPrincipalBoot: @reboot fires at the first start since the machine booted, @start at each; both not for a file
-// that comes later, nor where nothing fires, and when the schedules begin where they wait for the clock.
+// TestPrincipalBoot: @reboot fires at the first start since the machine booted, @start at each. Neither fires for a
+// file that comes later or where nothing fires. Where schedules wait for the clock, both fire when they begin.
 func TestPrincipalBoot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		boot := principalTask(Workflow{ID: "boot", Schedule: []string{"@reboot"}, Overlap: overlapAllow})

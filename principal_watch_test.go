@@ -1,5 +1,5 @@
-// Tests of the followed lists: what a client that folds the replies of watch has is what a new client is shown; bursts
-// and readers that do not read cost little; and silence has a heartbeat.
+// Tests of the op watch: a client that folds its replies has the same lists as a new client is shown; many changes, and
+// readers that do not read, cost little; and there is a heartbeat when nothing changes.
 
 package main
 
@@ -212,7 +212,7 @@ func (x *newsWorld) step() string {
 	return ""
 }
 
-// TestNewsFold lets random things happen, and holds a client that follows against one that comes anew.
+// TestNewsFold lets random things happen, and compares a client that follows with one that comes anew.
 func TestNewsFold(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(6) {
@@ -244,7 +244,7 @@ func TestNewsFold(t *testing.T) {
 	}
 }
 
-// The lists come newest first, in pages, and the end of them is told; what is told of a run is short.
+// The lists come newest first, in pages, and their end is told. Runs come without their tasks.
 func TestNewsSnapshot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -292,7 +292,7 @@ func TestNewsSnapshot(t *testing.T) {
 	})
 }
 
-// What a queued run waits for is told anew when that has moved, though nothing has happened to the run itself.
+// A queued run is sent again when it waits for something else, though nothing has happened to the run itself.
 func TestNewsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Overlap: overlapQueue}))
@@ -322,7 +322,7 @@ func (c newsStuck) Send(frames ...[]byte) error {
 	return c.farConn.Send(frames...)
 }
 
-// A thousand changes while the reader does not read are one row each when it does, and no more than names until then.
+// A thousand changes while the reader does not read are one row each when it reads, and until then only names.
 func TestNewsBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}), principalTask(Workflow{ID: "v"}))
@@ -382,7 +382,7 @@ func TestNewsBurst(t *testing.T) {
 	})
 }
 
-// While nothing changes there is a heartbeat, and nothing else; a reader for whom too much waits is cut off.
+// While nothing changes there is a heartbeat and nothing else. A reader for whom too much waits is cut off.
 func TestNewsHeartbeat(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
