@@ -439,6 +439,54 @@ func layersRoot(e ast.Expr) *ast.Ident {
 	}
 }
 
+// TestLayersWalks follows the walks through the source in docs/architecture.md: each names functions that are there,
+// has at most 14 hops, and goes up the table of rooms only where something is sent.
+func TestLayersWalks(t *testing.T) {
+	t.Parallel()
+	const hops = 14
+	src := layersParse(t)
+	rooms := layersTable(t, src)
+	defined := map[string]bool{}
+	for name, f := range src.files {
+		for _, d := range f.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok {
+				defined[name+": "+layersFuncName(fn)] = true
+			}
+		}
+	}
+	row := regexp.MustCompile(`^\| [a-z]+ \| ?(sent|called|) ?\| .([a-z_]+\.go): ([A-Za-z.]+). \| .+ \|$`)
+	walks, n, above := 0, 0, 0
+	for line := range strings.Lines(docsRead(t, "docs/architecture.md")) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "| In | How |") {
+			walks, n, above = walks+1, 0, 0
+			continue
+		}
+		m := row.FindStringSubmatch(line)
+		if m == nil {
+			if strings.Contains(line, ".go: ") {
+				t.Errorf("docs/architecture.md: this is no row of a walk: %q", line)
+			}
+			continue
+		}
+		room := layersRoomOf(t, rooms, m[2])
+		at := slices.IndexFunc(rooms, func(r layersRoom) bool { return r.name == room.name })
+		n++
+		switch {
+		case !defined[m[2]+": "+m[3]]:
+			t.Errorf("docs/architecture.md: %s has no function %s", m[2], m[3])
+		case n > hops:
+			t.Errorf("docs/architecture.md: %s: a walk has at most %d hops", m[3], hops)
+		case m[1] == "called" && at < above:
+			t.Errorf("docs/architecture.md: %s: a call goes down the table of rooms, not up to %s", m[3], room.name)
+		}
+		above = at
+	}
+	if walks != 2 {
+		t.Errorf("docs/architecture.md has %d walks, want 2", walks)
+	}
+}
+
 // TestLayersDocs wants a comment at the top of each file, on each type, and on each function that another file uses.
 func TestLayersDocs(t *testing.T) {
 	t.Parallel()
