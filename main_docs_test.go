@@ -47,6 +47,8 @@ func docsAll(t *testing.T) map[string]string {
 	return all
 }
 
+var docsDiff = regexp.MustCompile("(?ms)^```diff\n.*?^```$")
+
 var docsBlock = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
 
 // TestDocsWorkflows loads every workflow in the documents.
@@ -80,6 +82,7 @@ func TestDocsVerbs(t *testing.T) {
 	mention := regexp.MustCompile("(?:`|\\$ |\\$\\(|-u cdktr )cdktr ([a-z]+)(?: ([a-z]+))?")
 	found := 0
 	for name, text := range docsAll(t) {
+		text = docsDiff.ReplaceAllString(text, "") // a recipe makes a verb that is not there
 		for _, m := range mention.FindAllStringSubmatch(text, -1) {
 			found++
 			if !slices.Contains(known, m[1]) && !slices.Contains(known, m[1]+" "+m[2]) {
@@ -311,4 +314,73 @@ func TestDocsDependencies(t *testing.T) {
 			t.Errorf("README.md names %s, which go.mod does not", name)
 		}
 	}
+}
+
+// docsRecipesInto is a copy of the tree that TestDocsRecipes puts the recipes of CONTRIBUTING.md into. .ci/recipes goes
+// on from there: it builds the copy and runs tests in it.
+var docsRecipesInto = flag.String("recipes.into", "", "folder with a copy of this tree, for TestDocsRecipes to change")
+
+// TestDocsRecipes holds the patches in CONTRIBUTING.md to the tree: what each one says is there is there, once.
+func TestDocsRecipes(t *testing.T) {
+	files := map[string]string{}
+	patches := 0
+	for _, block := range docsBlock.FindAllStringSubmatch(docsRead(t, "CONTRIBUTING.md"), -1) {
+		if block[1] != "diff" {
+			continue
+		}
+		var name, lines string
+		create := false
+		for line := range strings.Lines(block[2] + "--- \n") {
+			mark, next, found := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+			if !found || mark != "---" && mark != "+++" {
+				lines += line
+				continue
+			}
+			if name != "" {
+				patches++
+				docsPatch(t, files, name, create, lines)
+			}
+			name, lines, create = next, "", mark == "+++"
+		}
+	}
+	if patches < 15 {
+		t.Errorf("only %d patches found", patches)
+	}
+	for name, text := range files {
+		if *docsRecipesInto != "" && !t.Failed() {
+			if err := os.WriteFile(filepath.Join(*docsRecipesInto, name), []byte(text), 0o600); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// docsPatch applies the lines of a patch to a file, which may be a new one.
+func docsPatch(t *testing.T, files map[string]string, name string, create bool, lines string) {
+	t.Helper()
+	var older, newer strings.Builder
+	for line := range strings.Lines(lines) {
+		if line[0] != '+' {
+			older.WriteString(line[1:])
+		}
+		if line[0] != '-' {
+			newer.WriteString(line[1:])
+		}
+	}
+	if create {
+		if _, err := os.Stat(name); err == nil {
+			t.Errorf("CONTRIBUTING.md makes %s, which is there", name)
+		}
+		files[name] = newer.String()
+		return
+	}
+	if _, ok := files[name]; !ok {
+		files[name] = docsRead(t, name)
+	}
+	if n := strings.Count(files[name], older.String()); n != 1 {
+		t.Errorf("CONTRIBUTING.md changes a part of %s that is there %d times: write what is there now into the "+
+			"recipe:"+
+			"\n%s", name, n, older.String())
+	}
+	files[name] = strings.Replace(files[name], older.String(), newer.String(), 1)
 }

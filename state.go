@@ -60,7 +60,7 @@ const (
 
 // Event is one change, complete in itself: who did what to what, when. It is one flat type, so that a line of the
 // journal is one plain JSON object that jq can filter. A field means one thing in all kinds of event;
-// docs/architecture.md says which kinds have it. The order of the fields is that of the JSON.
+// docs/protocol.md says which kinds have it. The order of the fields is that of the JSON.
 type Event struct {
 	Seq  uint64 `json:"seq"` // counts up by one; given by the store
 	Time Stamp  `json:"t"`   // by the principal's clock
