@@ -12,14 +12,14 @@ import (
 )
 
 // Build builds the program and gives its path. The flags are those of a release. When the tests run with the race
-// detector or measure coverage, so does the program.
+// detector, so does the program; and it records its coverage where GOCOVERDIR names a folder for that.
 func Build(root string) (string, error) {
 	var flags []string
 	info, ok := debug.ReadBuildInfo()
 	if ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		flags = append(flags, "-race")
 	}
-	if testing.CoverMode() != "" {
+	if os.Getenv("GOCOVERDIR") != "" {
 		flags = append(flags, "-cover")
 	}
 	if flags == nil {
