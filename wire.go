@@ -32,14 +32,14 @@ import (
 // side did, between two messages. Any other error is a fault worth a log line.
 var errWireClosed = errors.New("connection closed")
 
-// errWireUnauthorized is what a dialler gets whose key the listener does not know.
-// To try again soon is of no use.
+// errWireUnauthorized is what a dialler gets when the listener does not know its key. It is of no use to try again
+// soon.
 var errWireUnauthorized = errors.New("the other side does not know our key: authorize it there")
 
 // errWireUnknown is why a listener refuses a key.
 var errWireUnknown = errors.New("not authorized")
 
-// errWireNoKeys refuses an address that is not this box's own where keys are not used.
+// errWireNoKeys refuses an address that is not this box's own, where no keys are used.
 var errWireNoKeys = errors.New("only those may do without CURVE keys")
 
 // errWireSilent ends a connection whose other side let a PING go unanswered.
@@ -78,8 +78,8 @@ type wireConn interface {
 // wireStall is how long a peer may take nothing before it is cut.
 const wireStall = 30 * time.Second
 
-// wireMaxFrame bounds the bytes of one frame, either way, unless wireLimits says otherwise. Who has more to say finds
-// that out before it is sent: the other side cuts the connection of a longer one.
+// wireMaxFrame bounds the bytes of one frame, either way, unless wireLimits says otherwise. A sender must look before
+// it sends: the other side cuts the connection when a longer one comes.
 const wireMaxFrame = 1 << 20
 
 // wireMemory is the transport of a connection within this process.
@@ -101,6 +101,7 @@ type wirePeer struct {
 	PID       int32
 }
 
+// String names the peer for logs.
 func (p wirePeer) String() string {
 	if p.Name != "" {
 		return fmt.Sprintf("%s (%s)", p.Addr, p.Name)
@@ -114,12 +115,12 @@ func (p wirePeer) String() string {
 // wireNote is what a listener has to tell.
 type wireNote struct {
 	Kind  string // one of few sentences
-	Party string // whose doing it was (wireParty); "" is nobody's
-	Addr  string // where that came from, "" where Party says it
+	Party string // who did it (wireParty); "" for nobody
+	Addr  string // where it came from, "" where Party says it
 	Err   error
 }
 
-// Error is the whole of it.
+// Error gives all of it as text.
 func (n *wireNote) Error() string {
 	if n.Addr == "" {
 		return fmt.Sprintf("%s: %s: %v", n.Kind, n.Party, n.Err)

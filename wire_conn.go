@@ -29,24 +29,28 @@ var errWireFull = errors.New("queue is full")
 type wireQueue struct {
 	limits wireLimits
 
-	mu    sync.Mutex // guards all below; never held over I/O
-	work  sync.Cond  // something to take, or the end; the taker waits
-	room  sync.Cond  // room again, or the end; senders wait
-	msgs  [][][]byte // from head on
+	mu   sync.Mutex // guards all below; never held over I/O
+	work sync.Cond  // the taker waits for something to take, or for the end
+	room sync.Cond  // senders wait for room, or for the end
+
+	// The messages from head on, and their bytes.
+	msgs  [][][]byte
 	head  int
 	bytes int
-	pong  []byte // context to answer, nil when none is due
-	ping  bool   // whether one of ours is due
-	why   error  // not nil once nothing more may be put in
+
+	pong []byte // the context of the PING to answer, nil when none is due
+	ping bool   // a PING of ours is due
+	why  error  // not nil once nothing more may be put in
 }
 
+// wireQueueWith makes an empty queue.
 func wireQueueWith(limits wireLimits) *wireQueue {
 	q := &wireQueue{limits: limits}
 	q.work.L, q.room.L = &q.mu, &q.mu
 	return q
 }
 
-// put appends one message. Without wait it returns errWireFull where it would wait.
+// put appends one message. Where it would have to wait for room it returns errWireFull instead, unless wait is set.
 func (q *wireQueue) put(frames [][]byte, wait bool) error {
 	size, err := wireMeasure(frames, q.limits)
 	if err != nil {
@@ -76,10 +80,9 @@ func (q *wireQueue) put(frames [][]byte, wait bool) error {
 	return nil
 }
 
-// full is called with mu held. An empty queue takes any message that is within
-// the limits of one. Who can wait leaves half of the room to those who cannot: a
-// stream that a peer reads as fast as it can must not have the peer cut off, since
-// there was no room for a reply.
+// full says whether there is no room for a message of size bytes. An empty queue takes any message that is within the
+// limits. A sender that can wait leaves half of the room to those that cannot: otherwise a stream, which the peer reads
+// as fast as it can, would leave no room for a reply, and the peer would be cut. The caller holds mu.
 func (q *wireQueue) full(size int, wait bool) bool {
 	messages, bytes := q.limits.SendMessages, q.limits.SendBytes
 	if wait {
@@ -89,7 +92,7 @@ func (q *wireQueue) full(size int, wait bool) bool {
 	return n > 0 && (n >= messages || q.bytes+size > bytes)
 }
 
-// wireMeasure holds a message of ours to the limits and returns its bytes.
+// wireMeasure holds a message of ours to the limits, and gives how many bytes it has.
 func wireMeasure(frames [][]byte, limits wireLimits) (int, error) {
 	if len(frames) == 0 {
 		return 0, errors.New("send message: it has no frames")
@@ -132,6 +135,7 @@ type wireDue struct {
 	body    []byte
 }
 
+// none says that there is nothing to send.
 func (d wireDue) none() bool { return d.frames == nil && d.command == "" }
 
 // take returns a command that is due, or the next message. With wait it waits for
@@ -148,7 +152,7 @@ func (q *wireQueue) take(wait bool) wireDue {
 	}
 	if q.ping {
 		q.ping = false
-		// No time to live: it would bind us to send something, always.
+		// It has no time to live: with one we would have to send something all the time.
 		return wireDue{command: zmq4.CmdPing, body: []byte{0, 0}}
 	}
 	if q.head == len(q.msgs) {
@@ -201,26 +205,27 @@ type wireLink struct {
 	done   chan struct{} // closed when the connection has ended
 	idle   chan struct{} // closed when the writing goroutine has ended
 
-	// Both nil unless the mechanism is CURVE.
-	seal *curveSealer // of the writing goroutine
-	open *curveOpener // of the one in Recv
-	box  []byte       // of the writing goroutine: the next sealed frame
+	// With CURVE alone; nil else. The writing goroutine has seal and box, which is the next sealed frame; the goroutine
+	// in Recv has open.
+	seal *curveSealer
+	open *curveOpener
+	box  []byte
 }
 
-// wireHandshake opens ZMTP over nc, as the server of a guest or, with none, as a
-// client, and starts the writing goroutine. It closes nc on error. Any goroutine; it
-// waits for the peer, opt.Handshake at most.
+// wireHandshake opens ZMTP over nc, as the server of a guest or, without one, as a client, and starts the writing
+// goroutine. It closes nc on error. Any goroutine may call it; it waits for the peer, opt.Handshake at most.
 func wireHandshake(nc net.Conn, peer wirePeer, opt wireOptions, guest *wireGuest) (*wireLink, error) {
 	if err := nc.SetDeadline(time.Now().Add(opt.Handshake)); err != nil {
 		nc.Close()
 		return nil, fmt.Errorf("set handshake deadline: %w", err)
 	}
-	sec, server := wireSecurity(&peer, opt, guest), guest != nil
+	sec := wireSecurity(&peer, opt, guest)
+	server := guest != nil
 	f := wireFramerOn(nc, opt.wireLimits, opt.Stall, string(sec.Type()))
 	z, err := wireOpen(f, sec, server)
 	if err == nil || f.fault == nil {
-		// Our READY, or the ERROR that says why there will be none.
-		if flushErr := f.flush(); err == nil {
+		flushErr := f.flush() // our READY, or the ERROR that says why there will be none
+		if err == nil {
 			err = flushErr
 		}
 	}
@@ -243,8 +248,8 @@ func wireHandshake(nc net.Conn, peer wirePeer, opt wireOptions, guest *wireGuest
 	return c, nil
 }
 
-// wireBare takes zmq4's words off an error of the security handshake, which are the
-// same each time: what is left says why.
+// wireBare takes off zmq4's words around an error of the security handshake. They are the same each time; what is left
+// says why.
 func wireBare(err error) error {
 	for _, words := range []string{"zmq4: could not initialize ZMTP connection: ",
 		"zmq4: could not perform security handshake: "} {
@@ -255,7 +260,7 @@ func wireBare(err error) error {
 	return err
 }
 
-// wireSecurity is the mechanism for a connection: CURVE by tcp with keys, else NULL.
+// wireSecurity gives the mechanism for a connection: CURVE over tcp with keys, else NULL.
 func wireSecurity(peer *wirePeer, opt wireOptions, guest *wireGuest) zmq4.Security {
 	switch {
 	case peer.Transport == "tcp" && guest != nil && opt.CurveServer != nil:
@@ -272,14 +277,14 @@ type wireSaid struct {
 	err error
 }
 
-// Handshake is that of the Security within.
+// Handshake does the handshake of the Security within.
 func (s *wireSaid) Handshake(conn *zmq4.Conn, server bool) error {
 	s.err = s.Security.Handshake(conn, server)
 	return s.err
 }
 
-// wireOpen is zmq4.Open, with a panic in it turned into an error of this
-// connection, and errors in our words where there are some.
+// wireOpen calls zmq4.Open. It turns a panic there into an error of this connection, and gives errors in our words
+// where we have some.
 func wireOpen(f *wireFramer, sec zmq4.Security, server bool) (z *zmq4.Conn, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -313,7 +318,8 @@ func (c *wireLink) writeLoop() {
 				c.writeFailed(err)
 				return
 			}
-			if due = c.queue.take(true); due.none() {
+			due = c.queue.take(true)
+			if due.none() {
 				return
 			}
 		}
@@ -324,8 +330,8 @@ func (c *wireLink) writeLoop() {
 	}
 }
 
-// writeFailed ends the connection, except where the other side hung up: it may
-// have said why before, so that the end is left for Recv to find.
+// writeFailed ends the connection. Where the other side hung up it leaves that to Recv: the other side may have said
+// why before.
 func (c *wireLink) writeFailed(err error) {
 	if errors.Is(err, errWireClosed) {
 		c.queue.end(err, true)
@@ -334,6 +340,7 @@ func (c *wireLink) writeFailed(err error) {
 	c.finish(err)
 }
 
+// write writes a message or a command, sealed with CURVE.
 func (c *wireLink) write(due wireDue) error {
 	switch {
 	case c.seal == nil && due.command != "":
@@ -358,7 +365,8 @@ func (c *wireLink) write(due wireDue) error {
 
 // writeSealed sends one sealed frame, which is a whole message to zmq4.
 func (c *wireLink) writeSealed(flags byte, data []byte) (err error) {
-	if c.box, err = c.seal.seal(c.box[:0], flags, data); err != nil {
+	c.box, err = c.seal.seal(c.box[:0], flags, data)
+	if err != nil {
 		return err
 	}
 	err = c.zmq.SendMsg(zmq4.NewMsg(c.box)) // the framer copies it
@@ -387,7 +395,7 @@ func (c *wireLink) TrySend(frames ...[]byte) bool { return c.queue.put(frames, f
 // Recv: see wireConn.
 func (c *wireLink) Recv() ([][]byte, error) {
 	select {
-	case <-c.done: // what is left in the read buffer is not wanted
+	case <-c.done: // nobody wants what is left in the read buffer
 		return nil, c.queue.ended()
 	default:
 	}

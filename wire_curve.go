@@ -38,7 +38,8 @@ const (
 	curveFlagMore    = 1 // another frame of this message follows
 	curveFlagCommand = 2 // a ZMTP command, not part of a message; libzmq's, not in the RFC
 
-	curveHelloLen    = 194 // bodies of the commands, without their names
+	// Bytes of the bodies of the commands, without their names.
+	curveHelloLen    = 194
 	curveCookieLen   = 96
 	curveWelcomeLen  = 16 + 144
 	curveVouchLen    = 96
@@ -60,7 +61,7 @@ var (
 // curveKey is a public key. Its text form is what users copy about.
 type curveKey [curveKeyLen]byte
 
-// String is the key in Z85, 40 characters.
+// String gives the key in Z85, 40 characters.
 func (k curveKey) String() string { return curveZ85Encode(k[:]) }
 
 // curveKeyParse reads a key in Z85.
@@ -81,7 +82,7 @@ func (curveSecret) String() string { return "(secret key)" }
 // GoString is String, for %#v.
 func (s curveSecret) GoString() string { return s.String() }
 
-// Text is the secret key in Z85, for the file that keeps it and nothing else.
+// Text gives the secret key in Z85. It is for the file that keeps it, and nothing else.
 func (s curveSecret) Text() string { return curveZ85Encode(s[:]) }
 
 // curvePair is a key pair, made by one of the three functions below.
@@ -91,7 +92,7 @@ type curvePair struct {
 	key    *ecdh.PrivateKey // the same, made ready once
 }
 
-// curvePairNew makes a pair out of 32 bytes of random; nil is the system's.
+// curvePairNew makes a pair of 32 random bytes; nil is the system's random.
 func curvePairNew(random io.Reader) (curvePair, error) {
 	var s curveSecret
 	if err := curveRandom(random, s[:]); err != nil {
@@ -100,7 +101,7 @@ func curvePairNew(random io.Reader) (curvePair, error) {
 	return curvePairOf(s)
 }
 
-// curvePairOf is the pair that a secret key belongs to.
+// curvePairOf gives the pair that a secret key belongs to.
 func curvePairOf(s curveSecret) (curvePair, error) {
 	key, err := ecdh.X25519().NewPrivateKey(s[:])
 	if err != nil {
@@ -119,6 +120,7 @@ func curvePairParse(secret string) (curvePair, error) {
 	return curvePairOf(raw)
 }
 
+// curveKeyBytes gives the bytes of a key in Z85.
 func curveKeyBytes(text string) (raw [curveKeyLen]byte, err error) {
 	if len(text) != curveKeyTextLen {
 		return raw, fmt.Errorf("key has %d characters and must have %d", len(text), curveKeyTextLen)
@@ -130,7 +132,7 @@ func curveKeyBytes(text string) (raw [curveKeyLen]byte, err error) {
 	return [curveKeyLen]byte(b), nil
 }
 
-// curveRandom fills b from random; nil is the system's.
+// curveRandom fills b from random; nil is the system's random.
 func curveRandom(random io.Reader, b []byte) error {
 	if random == nil {
 		random = rand.Reader
@@ -180,9 +182,8 @@ func curveZ85Decode(text string) ([]byte, error) {
 	return b, nil
 }
 
-// shared is the key of every box between the holder of p and the holder of public
-// (crypto_box_beforenm of NaCl). A public key that gives the same to everybody is
-// an error.
+// shared gives the key of every box between the holder of p and the holder of public (crypto_box_beforenm of NaCl). A
+// public key that gives the same to everybody is an error.
 func (p curvePair) shared(public curveKey) (shared [curveKeyLen]byte, err error) {
 	theirs, err := ecdh.X25519().NewPublicKey(public[:])
 	if err != nil || p.key == nil {
@@ -196,13 +197,14 @@ func (p curvePair) shared(public curveKey) (shared [curveKeyLen]byte, err error)
 	return shared, nil
 }
 
-// curveNonce is the 24 bytes of a prefix and the 8 or 16 that are sent.
+// curveNonce gives the 24 bytes of a nonce: a prefix, and the 8 or 16 bytes that are sent.
 func curveNonce(prefix string, sent []byte) *[24]byte {
 	var n [24]byte
 	copy(n[copy(n[:], prefix):], sent)
 	return &n
 }
 
+// curveShortNonce gives the 8 bytes of a nonce that counts.
 func curveShortNonce(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
 // curveLongNonce appends 16 random bytes to b and returns them too, with prefix.
@@ -214,7 +216,7 @@ func curveLongNonce(b []byte, prefix string, random io.Reader) ([]byte, *[24]byt
 	return append(b, n[:]...), curveNonce(prefix, n[:]), nil
 }
 
-// curveRising takes the short nonce that a peer sent, which must be above the last.
+// curveRising checks the short nonce that a peer sent: it must be above the last one. Then it is the last one.
 func curveRising(last *uint64, sent []byte) error {
 	n := binary.BigEndian.Uint64(sent)
 	if n <= *last {
@@ -224,8 +226,7 @@ func curveRising(last *uint64, sent []byte) error {
 	return nil
 }
 
-// curveServer is what a server needs for any number of connections. Its methods
-// may be called from any goroutine.
+// curveServer is what a server needs for any number of connections. Any goroutine may use it.
 type curveServer struct {
 	Pair curvePair
 	// Authorize decides on a client's lasting key, and says what we call it. It is
@@ -237,9 +238,8 @@ type curveServer struct {
 // curveAccept is the server's side of one handshake: hello, initiate and ready,
 // in this order, each once, and no more after an error.
 //
-// Between HELLO and INITIATE it keeps nothing of the client's but a nonce. C' and
-// s' travel in the cookie, under a key that only this connection ever uses, so
-// that no cookie is good anywhere else.
+// Between HELLO and INITIATE it keeps nothing of the client but a nonce. C' and s' travel in the cookie, under a key
+// that only this connection ever uses, so that no cookie is good anywhere else.
 type curveAccept struct {
 	server    *curveServer
 	cookieKey [curveKeyLen]byte
@@ -289,9 +289,8 @@ func (a *curveAccept) hello(body []byte) (welcome []byte, err error) {
 	return secretbox.Seal(welcome, plain, nonce, &lasting), nil
 }
 
-// initiate takes the body of INITIATE. It returns the client's lasting key, which
-// has been proved, and its metadata, unread. Whether that key may come in is for
-// the caller to ask.
+// initiate takes the body of INITIATE. It returns the client's lasting key, which the client has proved, and its
+// metadata, unread. The caller must ask whether that key may come in.
 func (a *curveAccept) initiate(body []byte) (client curveKey, meta []byte, err error) {
 	if len(body) < curveInitiateLen {
 		return client, nil, fmt.Errorf("INITIATE of %d bytes", len(body))
@@ -322,8 +321,7 @@ func (a *curveAccept) initiate(body []byte) (client curveKey, meta []byte, err e
 	if err != nil {
 		return client, nil, err
 	}
-	// The vouch, Box[C',S](C->S'), is what only the holder of c can have made, and
-	// for this connection to this server only.
+	// Only the holder of c can have made the vouch, Box[C',S](C->S'), and only for this connection to this server.
 	vouch, ok := secretbox.Open(nil, plain[48:128], curveNonce("VOUCH---", plain[32:48]), &vouched)
 	want := append(transient[:], a.server.Pair.Public[:]...)
 	if !ok || subtle.ConstantTimeCompare(vouch, want) != 1 {
@@ -344,7 +342,7 @@ func (a *curveAccept) ready(meta []byte) ([]byte, *curveSealer, *curveOpener) {
 // curveClient is what a client needs for any number of connections to one server.
 type curveClient struct {
 	Pair   curvePair
-	Server curveKey  // of the server: none other can answer
+	Server curveKey  // the server's: no other can answer
 	Random io.Reader // of the system if nil; else safe for many goroutines
 }
 
@@ -394,7 +392,7 @@ func (j *curveJoin) welcome(body, meta []byte) (initiate []byte, err error) {
 		return nil, err
 	}
 	proof = secretbox.Seal(proof, append(j.pair.Public[:], j.client.Server[:]...), nonce, &vouched)
-	j.pair = curvePair{} // has done its work
+	j.pair = curvePair{} // it has done its work
 	short := curveShortNonce(2)
 	return secretbox.Seal(append(cookie, short...), append(proof, meta...), curveNonce("CurveZMQINITIATE", short),
 		&j.shared), nil

@@ -15,11 +15,9 @@ import (
 	"syscall"
 )
 
-// wireBind makes the socket file. It never has more rights than mode, not even
-// for a moment: the mode is set before bind (see wireSocketMode) less the umask,
-// and what the umask took is given back after. The umask itself belongs to the
-// whole process and is left alone. file is what it has made, with a group where one
-// is named.
+// wireBind makes the socket file, with a group where one is named; file is what it has made. The file never has more
+// rights than mode, not even for a moment: the mode is set before bind (see wireSocketMode), less the umask, and what
+// the umask took is given back after. The umask itself belongs to the whole process and is left alone.
 func wireBind(path string, mode fs.FileMode, group *int) (ln net.Listener, file fs.FileInfo, err error) {
 	var modeErr error
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
@@ -28,12 +26,14 @@ func wireBind(path string, mode fs.FileMode, group *int) (ln net.Listener, file 
 		}
 		return modeErr
 	}}
-	if ln, err = lc.Listen(context.Background(), "unix", path); err != nil {
+	ln, err = lc.Listen(context.Background(), "unix", path)
+	if err != nil {
 		return nil, nil, err
 	}
-	// Close removes the file itself, after a look at whose it is.
+	// Close removes the file, after a look at whose it is.
 	ln.(*net.UnixListener).SetUnlinkOnClose(false)
-	if file, err = wireSocketGive(path, mode, group); err == nil {
+	file, err = wireSocketGive(path, mode, group)
+	if err == nil {
 		return ln, file, nil
 	}
 	ln.Close()
@@ -43,8 +43,8 @@ func wireBind(path string, mode fs.FileMode, group *int) (ln net.Listener, file 
 	return nil, nil, err
 }
 
-// wireSocketGive sees to the mode of a socket file that was just bound, and gives it to
-// a group, if there is one to give it to. It returns what the file is.
+// wireSocketGive sets the mode of a socket file that was just bound, and gives it to a group, if one is named. It
+// returns what the file is.
 func wireSocketGive(path string, mode fs.FileMode, group *int) (fs.FileInfo, error) {
 	f, err := wireSocketOpen(path)
 	if err != nil {
@@ -71,8 +71,8 @@ func wireSocketGive(path string, mode fs.FileMode, group *int) (fs.FileInfo, err
 	return f.stat()
 }
 
-// wireSocketOurs refuses what is no socket that this process can have bound: in a folder
-// of somebody else the name can be given to another file, as soon as it is there.
+// wireSocketOurs refuses a file that is no socket that this process can have bound: in a folder of somebody else that
+// user can give the name to another file at once.
 func wireSocketOurs(path string, info fs.FileInfo) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if ok && info.Mode().Type() == fs.ModeSocket && int64(st.Uid) == int64(os.Geteuid()) && st.Nlink == 1 {
@@ -82,8 +82,8 @@ func wireSocketOurs(path string, info fs.FileInfo) error {
 		"path in a folder that only you can write in", path)
 }
 
-// wireUnlink removes a socket file, if it is still the one that file tells of. The folder
-// is opened once: another in its place is left alone.
+// wireUnlink removes a socket file, if it is still the one that file describes. It opens the folder once, and leaves
+// alone another that takes its place.
 func wireUnlink(path string, file fs.FileInfo) error {
 	folder, err := os.OpenRoot(filepath.Dir(path))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -127,7 +127,7 @@ func wireRemoveStale(path string) error {
 	case !errors.Is(err, syscall.ECONNREFUSED):
 		return err
 	}
-	if err := wireUnlink(path, before); err != nil { // of another that is there now bind will say what it is
+	if err := wireUnlink(path, before); err != nil { // if another is there now, bind says what it is
 		return fmt.Errorf("remove stale socket: %w", err)
 	}
 	return nil

@@ -27,10 +27,10 @@ const (
 	wireFlagsKnown  = wireFlagMore | wireFlagLong | wireFlagCommand
 
 	wireGreetingLen = 64
-	wireNameAt      = 12 // where in it the mechanism is
+	wireNameAt      = 12 // where the mechanism stands in the greeting
 	wireNameLen     = 20
 	wireReadBuffer  = 4 << 10 // bytes that are read at once
-	// A peer must take this much within the stall time; also the most that is
+	// A peer must take so much within the stall time. It is also the most that is
 	// copied before a write.
 	wireWriteChunk = 64 << 10
 	// A write buffer that grew beyond this is given back when all is written.
@@ -63,20 +63,24 @@ type wireFramer struct {
 	stage     wireStage
 	sealed    bool // frames of the traffic are sealed, each a message to zmq4
 
-	// Of the reading goroutine.
+	// The reading goroutine has these: the socket with its buffer, and how much of the greeting has come, with the
+	// mechanism that it names.
 	in      *bufio.Reader
-	pulse   *wirePulse        // under in
-	greeted int               // bytes of the greeting so far
-	named   [wireNameLen]byte // mechanism in the greeting
-	header  [9]byte           // of the current frame
-	head    []byte            // what zmq4 has not read of it
-	left    int               // bytes of the current body that zmq4 has not read
-	message wireTally
-	holder  *wireHolder // of the message; nil: it is not counted
-	fault   error       // why reading ended; in our words, where zmq4 has others
+	pulse   *wirePulse // under in
+	greeted int
+	named   [wireNameLen]byte
 
-	// Of the writing goroutine.
-	out []byte
+	// The current frame and message: the header, what zmq4 has not read of it, and how many bytes of the body zmq4 has
+	// not read. holder counts the message; nil: it is not counted. fault is why reading ended, in our words, where zmq4
+	// has others.
+	header  [9]byte
+	head    []byte
+	left    int
+	message wireTally
+	holder  *wireHolder
+	fault   error
+
+	out []byte // the writing goroutine's
 }
 
 // wireFramerOn puts a framer on a fresh connection. A write that makes no progress for as long as stall ends it.
@@ -88,16 +92,16 @@ func wireFramerOn(nc net.Conn, limits wireLimits, stall time.Duration, mechanism
 	}
 }
 
-// wirePulse is the reading side of a socket. With a heartbeat it counts how long
-// it waited for a byte in vain: no timer of ours runs, only the deadline of a read.
+// wirePulse is the reading side of a socket. With a heartbeat it notices that no byte has come for so long. It needs no
+// timer for that, only the deadline of a read.
 type wirePulse struct {
 	nc    net.Conn
 	every time.Duration // 0 for no heartbeat
 	beat  func()        // asks the other side for a sign of life; must not wait
 }
 
-// Read waits for bytes. It is woken by them, by the end of the socket, or after a
-// heartbeat: once that only makes it ask, twice in a row is the end.
+// Read waits for bytes. It wakes for them, for the end of the socket, and after each heartbeat: the first time it asks
+// for a sign of life, the second time in a row it gives up.
 func (p *wirePulse) Read(b []byte) (int, error) {
 	if p.every == 0 {
 		return p.nc.Read(b)
@@ -136,7 +140,8 @@ func (t *wireTally) add(size uint64, more bool, limits wireLimits) error {
 	if t.bytes > limits.MaxMessage {
 		return fmt.Errorf("message of more than %d bytes", limits.MaxMessage)
 	}
-	if t.open = more; !more {
+	t.open = more
+	if !more {
 		*t = wireTally{}
 	}
 	return nil
@@ -161,6 +166,7 @@ func (f *wireFramer) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// read does the work of Read.
 func (f *wireFramer) read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -204,19 +210,20 @@ func (f *wireFramer) readGreeting(p []byte) (int, error) {
 			return 0, fmt.Errorf("ZMTP %d is too old: version 3 is needed (libzmq 4.0 and later)", b)
 		case at >= wireNameAt && at < wireNameAt+wireNameLen:
 			f.named[at-wireNameAt] = b
-			if name := string(bytes.TrimRight(f.named[:], "\x00")); at == wireNameAt+wireNameLen-1 &&
-				name != f.mechanism {
+			name := string(bytes.TrimRight(f.named[:], "\x00"))
+			if at == wireNameAt+wireNameLen-1 && name != f.mechanism {
 				return 0, wireMechanismFault(name, f.mechanism)
 			}
 		}
 	}
-	if f.greeted += n; f.greeted == wireGreetingLen {
+	f.greeted += n
+	if f.greeted == wireGreetingLen {
 		f.stage = wireStageHandshake
 	}
 	return n, nil
 }
 
-// wireMechanismFault says what two sides lack that do not speak the same.
+// wireMechanismFault says that two sides speak different mechanisms, and what one of them is missing.
 func wireMechanismFault(theirs, ours string) error {
 	hint := ""
 	switch {
@@ -228,8 +235,8 @@ func wireMechanismFault(theirs, ours string) error {
 	return fmt.Errorf("other side has security mechanism %q where we have %s%s", theirs, ours, hint)
 }
 
-// nextFrame reads headers until there is a frame for zmq4. Each frame wakes it;
-// it ends at the first that is not a command to be kept, or with the connection.
+// nextFrame reads headers until there is a frame for zmq4. It keeps commands to itself, and ends at the first frame
+// that is none, or with the connection.
 func (f *wireFramer) nextFrame() error {
 	for {
 		flags, size, err := f.readHeader()
@@ -271,9 +278,9 @@ func (f *wireFramer) nextFrame() error {
 	}
 }
 
-// admitSealed looks at the outside of a sealed frame. RFC 26 calls it a command
-// and libzmq sends it as a message: both are good, and a message to zmq4. A clear
-// command, such as a PING, fails when it is opened: anybody may have made it.
+// admitSealed looks at the outside of a sealed frame. RFC 26 calls it a command, and libzmq sends it as a message: both
+// are good, and both are a message to zmq4. A command that is not sealed, such as a PING, fails when it is opened:
+// anybody may have made it.
 func (f *wireFramer) admitSealed(flags byte, size uint64) error {
 	if flags&wireFlagMore != 0 {
 		return errors.New("sealed message has the flag for more frames outside its seal")
@@ -305,8 +312,7 @@ func (f *wireFramer) readHeader() (flags byte, size uint64, err error) {
 	return f.header[0], binary.BigEndian.Uint64(f.header[1:9]), nil
 }
 
-// keepCommand reads one command after the handshake. A PING goes to f.ping; a
-// PONG, and whatever else there may be, needs no answer.
+// keepCommand reads one command after the handshake. A PING goes to f.ping; a PONG, or any other, needs no answer.
 func (f *wireFramer) keepCommand(size uint64) error {
 	f.head = nil
 	if size > wireMaxCommand {
@@ -386,8 +392,7 @@ func (f *wireFramer) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// flush writes the rest out. Afterwards no timer is set and no large buffer kept,
-// so that an idle connection costs neither.
+// flush writes the rest. Then no timer is set and no large buffer kept, so that an idle connection costs neither.
 func (f *wireFramer) flush() error {
 	if len(f.out) > 0 {
 		if err := f.writeOut(); err != nil {
@@ -403,6 +408,7 @@ func (f *wireFramer) flush() error {
 	return f.SetWriteDeadline(time.Time{})
 }
 
+// writeOut hands what is in out to the kernel.
 func (f *wireFramer) writeOut() error {
 	if f.stage == wireStageTraffic {
 		if err := f.SetWriteDeadline(time.Now().Add(f.stall)); err != nil {

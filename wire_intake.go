@@ -11,28 +11,29 @@ import (
 )
 
 const (
-	// wireIntakeMost is what all listeners of a server keep together. 32 of the
-	// largest frames are much for a hub of some hundred agents, and little for a host.
+	// wireIntakeMost is how many bytes all listeners of a server keep together. 32 of the largest frames are much for a
+	// hub of some hundred agents, and little for a machine.
 	wireIntakeMost = 32 << 20
-	// wireIntakeFree is what a message may have uncounted: most are smaller.
+	// wireIntakeFree is how many bytes of a message are not counted: most messages have fewer.
 	wireIntakeFree = 4 << 10
 )
 
-// errWireIntake cuts who holds most of what is unfinished when there is no room left.
+// errWireIntake cuts the peer that holds most of what is unfinished, when there is no room left.
 var errWireIntake = errors.New("too much of unfinished messages is held, and most of it by this peer")
 
 // wireIntake counts the bytes of unfinished messages. Listeners may share one.
 type wireIntake struct {
 	most  int
-	stall time.Duration // a message that takes longer may be cut for want of room
+	stall time.Duration // where there is no room, a message that takes longer may be cut
 
 	mu      sync.Mutex
 	held    int
-	holders map[*wireHolder]bool // with counted bytes
+	holders map[*wireHolder]bool // those with counted bytes
 	room    chan struct{}        // closed and made anew when bytes are given back
 }
 
-// wireIntakeNew bounds what is kept by most. Under want of room a message that takes longer than stall may be cut.
+// wireIntakeNew makes an intake of most bytes. Where there is no room, a message that takes longer than stall may be
+// cut.
 func wireIntakeNew(most int, stall time.Duration) *wireIntake {
 	return &wireIntake{most: most, stall: stall, holders: map[*wireHolder]bool{}, room: make(chan struct{})}
 }
@@ -44,24 +45,24 @@ type wireHolder struct {
 	cut    func(error)   // ends the connection; must not wait
 	over   chan struct{} // closed by end
 
-	// Of the reading goroutine, about the message so far.
-	free  int  // bytes that are not counted
-	large bool // others are
+	// The message so far; they belong to the reading goroutine. free is how many bytes are not counted; large: others
+	// are counted.
+	free  int
+	large bool
 
 	counted int // guarded by intake.mu, and the next two
 	since   time.Time
 	ended   bool
 }
 
-// holder makes one, for a connection of a party.
+// holder makes a holder for a connection of a party.
 func (in *wireIntake) holder(party string, cut func(error)) *wireHolder {
 	return &wireHolder{intake: in, party: party, cut: cut, over: make(chan struct{})}
 }
 
-// take counts so many bytes more, before anything is allocated for them. Where there is
-// no room it cuts another who holds more than its own party would, or one whose message
-// takes too long; else it waits for room. While it waits no PING is answered. Only the
-// reading goroutine calls it.
+// take counts n bytes more, before anything is allocated for them. Where there is no room it cuts another connection,
+// of a party that holds more than this one would, or whose message takes too long; else it waits for room. While it
+// waits no PING is answered. Only the reading goroutine calls it.
 func (h *wireHolder) take(n int) error {
 	if h == nil {
 		return nil
@@ -87,10 +88,10 @@ func (h *wireHolder) take(n int) error {
 	}
 }
 
-// make counts n bytes of h, for which others may have to go. Where it cannot it says what to wait for, and how long.
+// make counts n bytes of h, and may cut others for that. Where it cannot it says what to wait for, and how long.
 func (in *wireIntake) make(h *wireHolder, n int) (ok bool, room chan struct{}, wait time.Duration, err error) {
 	var outs []*wireHolder
-	defer func() { // without mu: an end takes it
+	defer func() { // without mu, which cut takes
 		for _, out := range outs {
 			out.cut(errWireIntake)
 		}
@@ -112,7 +113,7 @@ func (in *wireIntake) make(h *wireHolder, n int) (ok bool, room chan struct{}, w
 	return true, nil, 0, nil
 }
 
-// add counts bytes. With mu held.
+// add counts bytes. The caller holds mu.
 func (in *wireIntake) add(h *wireHolder, n int) {
 	if h.counted == 0 {
 		h.since = time.Now()
@@ -122,9 +123,9 @@ func (in *wireIntake) add(h *wireHolder, n int) {
 	in.held += n
 }
 
-// loser is who is to be cut for n bytes of h, nil for nobody before so long: of the
-// party that holds most, if that is more than h's own would, the one whose message
-// began first; or whoever's message began longer ago than the stall time. With mu held.
+// loser gives the holder to cut for n bytes of h: of the party that holds most, if that is more than h's own would
+// hold, the one whose message began first; else one whose message began longer ago than the stall time. Where there is
+// none it is nil, and wait is how long until there is one. The caller holds mu.
 func (in *wireIntake) loser(h *wireHolder, n int, now time.Time) (out *wireHolder, wait time.Duration) {
 	sums := map[string]int{}
 	for other := range in.holders {
@@ -151,14 +152,15 @@ func (in *wireIntake) loser(h *wireHolder, n int, now time.Time) (out *wireHolde
 	}
 	wait = in.stall
 	if out == nil && oldest != nil {
-		if wait -= now.Sub(oldest.since); wait <= 0 {
+		wait -= now.Sub(oldest.since)
+		if wait <= 0 {
 			return oldest, 0
 		}
 	}
 	return out, wait
 }
 
-// drop gives back what one has counted. With mu held.
+// drop gives back what a holder has counted. The caller holds mu.
 func (in *wireIntake) drop(h *wireHolder) {
 	if h.counted == 0 {
 		return
@@ -170,7 +172,7 @@ func (in *wireIntake) drop(h *wireHolder) {
 	in.room = make(chan struct{})
 }
 
-// done gives back what the message has taken: it is complete. Only the reading goroutine calls it.
+// done gives back what a message has taken, once it is complete. Only the reading goroutine calls it.
 func (h *wireHolder) done() {
 	if h == nil {
 		return
@@ -185,7 +187,7 @@ func (h *wireHolder) done() {
 	h.intake.mu.Unlock()
 }
 
-// end gives back what the connection has taken, and wakes it: it has ended. Any goroutine.
+// end gives back what the connection has taken, once it has ended, and wakes it. Any goroutine may call it.
 func (h *wireHolder) end() {
 	if h == nil {
 		return

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// wireEndpointPath returns the socket path in ipc://PATH. Every other endpoint,
-// tcp:// too, is an error that says what to use instead.
+// wireEndpointPath gives the socket path in ipc://PATH. Any other endpoint, tcp:// too, is an error that says what to
+// use instead.
 func wireEndpointPath(endpoint string) (string, error) {
 	scheme, path, ok := strings.Cut(endpoint, "://")
 	switch {
@@ -72,8 +72,8 @@ func wireDial(ctx context.Context, endpoint string, opt wireOptions) (wireConn, 
 	return c, nil
 }
 
-// wireGreetWithin is wireGreetServer for as long as ctx lasts: a cancelled context
-// closes the socket, which wakes the handshake.
+// wireGreetWithin calls wireGreetServer for as long as ctx lasts. When ctx ends it closes the socket, which wakes the
+// handshake.
 func wireGreetWithin(ctx context.Context, nc net.Conn, endpoint string, opt wireOptions) (*wireLink, error) {
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	c, err := wireGreetServer(nc, endpoint, opt)
@@ -119,7 +119,7 @@ func wireGreetServer(nc net.Conn, endpoint string, opt wireOptions) (*wireLink, 
 	return c, err
 }
 
-// wireTransport is what we call the kind of a socket.
+// wireTransport names the kind of a socket.
 func wireTransport(addr net.Addr) string {
 	if _, ok := addr.(*net.TCPAddr); ok {
 		return "tcp"
@@ -148,8 +148,7 @@ func wireDialHint(err error, network string) error {
 	return err
 }
 
-// wireAdmit is the rule for ipc peers: our own user and root are in, the rest is
-// for allow to say.
+// wireAdmit is the rule for ipc peers: our own user and root may come in, and allow decides on the others.
 func wireAdmit(peer wirePeer, euid int, allow func(wirePeer) error) error {
 	if peer.HasCred && (peer.UID == 0 || int64(peer.UID) == int64(euid)) {
 		return nil
@@ -169,24 +168,26 @@ type wireListener struct {
 	opt      wireOptions
 	ln       net.Listener
 	cred     func(net.Conn, *wirePeer) // wirePeerCred; tests replace it
-	path     string                    // of the socket file, to remove it
-	file     fs.FileInfo               // as we made it, to remove no other
+	places   *wirePlaces
 
-	wg   sync.WaitGroup // every goroutine of Serve
+	// The socket file: its path, and what we have made, so that Close removes no other.
+	path string
+	file fs.FileInfo
+
+	// The end. wg counts every goroutine of Serve, and Close closes stop; fail is its error, to be read after once has
+	// run.
+	wg   sync.WaitGroup
 	once sync.Once
-	stop chan struct{} // closed by Close
-	fail error         // of Close; read after stop is closed and once has run
+	stop chan struct{}
+	fail error
 
-	places *wirePlaces
-
-	mu   sync.Mutex // guards live, and ln and file once there is a Serve; never held over I/O
+	mu   sync.Mutex // guards live, and ln and file once Serve was called; never held over I/O
 	live map[*wireLink]struct{}
 }
 
-// wireListen binds ipc://PATH, whose folder must exist, or tcp://HOST:PORT. A
-// socket file that a killed process left there is replaced; one that still answers
-// is an error. Port 0 is one that is free; endpoint says which. Either Serve or
-// Close must follow.
+// wireListen binds ipc://PATH, whose folder must exist, or tcp://HOST:PORT. It replaces a socket file that a killed
+// process left there; one that still answers is an error. With port 0 it takes a free one; endpoint says which. Either
+// Serve or Close must follow.
 func wireListen(endpoint string, opt wireOptions) (*wireListener, error) {
 	opt = opt.withDefaults()
 	network, path, err := wireEndpointParse(endpoint)
@@ -212,6 +213,7 @@ func wireListen(endpoint string, opt wireOptions) (*wireListener, error) {
 	return l, nil
 }
 
+// wireListenerOn makes a listener of a bound socket.
 func wireListenerOn(ln net.Listener, endpoint string, opt wireOptions) *wireListener {
 	if opt.Places == nil {
 		opt.Places = wirePlacesNew(opt.wireBounds)
@@ -245,14 +247,14 @@ func (l *wireListener) Close() error {
 	return nil
 }
 
-// listening is what accepts now: renew puts another in its place.
+// listening gives the socket that accepts now: renew puts another in its place.
 func (l *wireListener) listening() net.Listener {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.ln
 }
 
-// standing says whether the socket file is there as we made it. It is where there is none.
+// standing says whether the socket file is there as we made it. For tcp, which has none, it is true.
 func (l *wireListener) standing() bool {
 	l.mu.Lock()
 	file := l.file
@@ -265,9 +267,9 @@ func (l *wireListener) standing() bool {
 	return err == nil && os.SameFile(file, now)
 }
 
-// renew makes the socket file again, and accepts there from now on; connections stay as
-// they are. It is for who found it gone while Serve goes on; one goroutine at a time
-// may call it. What another process has put there is left alone while it answers.
+// renew makes the socket file again, for when it was found gone while Serve goes on, and accepts there from now on.
+// Connections stay as they are. A socket that another process has put there is left alone while it answers. One
+// goroutine at a time may call it.
 func (l *wireListener) renew() error {
 	if err := wireRemoveStale(l.path); err != nil {
 		return err
@@ -287,6 +289,7 @@ func (l *wireListener) renew() error {
 	return old.Close()
 }
 
+// stopped says whether Close was called.
 func (l *wireListener) stopped() bool {
 	select {
 	case <-l.stop:
@@ -320,17 +323,17 @@ const (
 	wireAcceptPause    = 5 * time.Millisecond // first wait after a failed accept; doubles
 	wireAcceptPauseMax = time.Second          // longest wait between two accepts that fail
 
-	// connections by tcp that are accepted as they come; more wait in the system's queue
+	// so many tcp connections are accepted as they come; further ones wait in the system's queue
 	wireAcceptBurst = 64
-	// between two beyond those: strangers cannot keep a small machine busy with their coming
+	// time between two of the further ones: strangers cannot keep a small machine busy by connecting
 	wireAcceptEach = 500 * time.Microsecond
 )
 
-// acceptLoop is woken by each new connection and ends when the listener is
-// closed, by nothing else. An accept that fails (EMFILE, ENOBUFS) is tried again
-// after a pause, and noted once for a row of failures.
+// acceptLoop wakes for each new connection, and ends only when the listener is closed. An accept that fails (EMFILE,
+// ENOBUFS) is tried again after a pause; a row of failures is noted once.
 func (l *wireListener) acceptLoop(handle func(wireConn)) {
-	pause, paid := time.Duration(0), time.Time{} // paid: until then the burst is used up
+	pause := time.Duration(0)
+	paid := time.Time{} // until then the burst is used up
 	for {
 		ln := l.listening()
 		nc, err := ln.Accept()
@@ -363,17 +366,18 @@ func (l *wireListener) acceptLoop(handle func(wireConn)) {
 	}
 }
 
-// acceptPace waits after an accept, where they have come faster than they may, and gives until when what they may is
-// used.
+// acceptPace waits after an accept when connections have come faster than they may. It gives until when the burst is
+// used up.
 func (l *wireListener) acceptPace(paid time.Time) time.Time {
-	if l.path != "" { // of this box: who floods that can do worse
+	if l.path != "" { // on this box a user who floods it can do worse
 		return paid
 	}
 	now := time.Now()
 	if free := now.Add(-wireAcceptBurst * wireAcceptEach); paid.Before(free) {
 		paid = free
 	}
-	if paid = paid.Add(wireAcceptEach); paid.After(now) {
+	paid = paid.Add(wireAcceptEach)
+	if paid.After(now) {
 		timer := time.NewTimer(paid.Sub(now))
 		defer timer.Stop()
 		select {
@@ -412,8 +416,9 @@ func (l *wireListener) serveOne(guest *wireGuest, handle func(wireConn)) {
 	l.cred(guest.conn, &peer)
 	c, err := l.welcome(guest, peer)
 	if err != nil {
-		stayed := guest.leave()                                       // or it was put out for another
-		if stayed && !errors.Is(err, errWireClosed) && !l.stopped() { // a look whether we live is no news
+		stayed := guest.leave() // else it made room for another
+		// a peer that only looks whether we live is no news
+		if stayed && !errors.Is(err, errWireClosed) && !l.stopped() {
 			note := &wireNote{Kind: "connection refused", Party: wireParty(peer, guest.origin), Addr: peer.String(),
 				Err: err}
 			if errors.Is(err, errWireUnknown) {
@@ -430,7 +435,7 @@ func (l *wireListener) serveOne(guest *wireGuest, handle func(wireConn)) {
 			Err: why})
 	})
 	l.mu.Lock()
-	// Serve looks through the set after stop is closed, so none slips past it.
+	// Serve looks through live after stop is closed: it misses none.
 	serve := !l.stopped()
 	if serve {
 		l.live[c] = struct{}{}
@@ -466,11 +471,11 @@ func (l *wireListener) recheck(c *wireLink) {
 	}
 }
 
-// CutKey ends every connection of a key that was taken away, tells them nothing,
-// and returns how many there were. Their Recv and Send return why. Authorize must
-// refuse the key before: then no new connection of it slips through.
+// CutKey ends every connection of a key that was taken away, and gives how many there were. The peers are told nothing;
+// Recv and Send here return why. Authorize must refuse the key before, so that no new connection of it comes in.
 func (l *wireListener) CutKey(key curveKey, why error) int {
-	text, cut := key.String(), []*wireLink(nil)
+	text := key.String()
+	var cut []*wireLink
 	l.mu.Lock()
 	for c := range l.live {
 		if c.peer.Key == text {

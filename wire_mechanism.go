@@ -66,7 +66,8 @@ func (n wireNull) Handshake(conn *zmq4.Conn, server bool) error {
 // wireMeet reads a client's metadata into peer and returns the socket type that
 // we present to it.
 func wireMeet(conn *zmq4.Conn, peer *wirePeer, meta []byte) (ours string, err error) {
-	if peer.Socket, peer.Identity, err = wireReadMeta(meta); err != nil {
+	peer.Socket, peer.Identity, err = wireReadMeta(meta)
+	if err != nil {
 		return "", err
 	}
 	ours, ok := wireAnswer(peer.Socket)
@@ -81,7 +82,8 @@ func wireMeet(conn *zmq4.Conn, peer *wirePeer, meta []byte) (ours string, err er
 
 // wireMeetServer reads a server's metadata into peer.
 func wireMeetServer(conn *zmq4.Conn, peer *wirePeer, meta []byte) (err error) {
-	if peer.Socket, peer.Identity, err = wireReadMeta(meta); err != nil {
+	peer.Socket, peer.Identity, err = wireReadMeta(meta)
+	if err != nil {
 		return err
 	}
 	if peer.Socket != string(zmq4.Router) {
@@ -91,9 +93,9 @@ func wireMeetServer(conn *zmq4.Conn, peer *wirePeer, meta []byte) (err error) {
 	return nil
 }
 
-// wireAnswer is the socket type that a server presents to a peer of the given
-// type. It knows exactly the types that are served.
-func wireAnswer(peer string) (string, bool) {
+// wireAnswer gives the socket type that a server presents to a peer of the given type. ok is false for types that are
+// not served.
+func wireAnswer(peer string) (ours string, ok bool) {
 	switch zmq4.SocketType(peer) {
 	case zmq4.Req, zmq4.Dealer:
 		return string(zmq4.Router), true
@@ -105,8 +107,8 @@ func wireAnswer(peer string) (string, bool) {
 	return "", false
 }
 
-// wireRefuse tells the peer why it is not let in, by an ERROR command, and
-// returns the reason. Whether the peer hears it changes nothing.
+// wireRefuse tells the peer by an ERROR command why it is not let in, and returns the reason. It is the same whether
+// the peer hears it or not.
 func wireRefuse(conn *zmq4.Conn, why error) error {
 	reason := why.Error()
 	reason = reason[:min(len(reason), 255)]
@@ -137,7 +139,7 @@ func wireRecvCommand(conn *zmq4.Conn, name string) ([]byte, error) {
 	return nil, fmt.Errorf("handshake command %q where %s was due", cmd.Name, name)
 }
 
-// wireMeta is the metadata of our own READY: the socket type and an empty identity.
+// wireMeta makes the metadata of our own READY: the socket type and an empty identity.
 func wireMeta(socket string) []byte {
 	var b []byte
 	for _, p := range [...][2]string{{"Socket-Type", socket}, {"Identity", ""}} {
@@ -149,12 +151,12 @@ func wireMeta(socket string) []byte {
 	return b
 }
 
-// wireSocketTypes are the types of ZMTP 3.0. A peer of another type is a fault,
-// of one of these that we do not serve a refusal.
+// wireSocketTypes are the types of ZMTP 3.0. A peer of any other type is at fault; one of a type that we do not serve
+// is refused.
 const wireSocketTypes = " PAIR PUB SUB REQ REP DEALER ROUTER PULL PUSH XPUB XSUB "
 
-// wireReadMeta reads metadata (RFC 37: a length byte and a name, which has no
-// case; four length bytes and a value) for what we need of it.
+// wireReadMeta reads what we need of metadata (RFC 37: a length byte and a name, in which case does not matter; four
+// length bytes and a value).
 func wireReadMeta(b []byte) (socket, identity string, err error) {
 	for len(b) > 0 {
 		name, rest, err := wireCommand(b)
@@ -214,7 +216,7 @@ func (c *wireCurve) Type() zmq4.SecurityType {
 	return zmq4.CurveSecurity
 }
 
-// Handshake: see wireCurve.
+// Handshake does that of the server or of the client.
 func (c *wireCurve) Handshake(conn *zmq4.Conn, server bool) error {
 	if server {
 		return c.accept(conn)
@@ -250,7 +252,7 @@ func (c *wireCurve) accept(conn *zmq4.Conn) error {
 	}
 	c.peer.Key = key.String()
 	if err := wireAuthorize(c.server, key, c.peer); err != nil {
-		_ = wireRefuse(conn, errors.New(wireUnauthorized)) // whether it hears that or not, it is refused
+		_ = wireRefuse(conn, errors.New(wireUnauthorized)) // the caller gets the true reason
 		return err
 	}
 	ours, err := wireMeet(conn, c.peer, meta)
@@ -268,7 +270,7 @@ func (c *wireCurve) accept(conn *zmq4.Conn) error {
 	return nil
 }
 
-// wireAuthorize asks for the name of a client's key.
+// wireAuthorize asks for the name of a client's key, and puts it into peer.
 func wireAuthorize(server *curveServer, key curveKey, peer *wirePeer) error {
 	name, ok := "", false
 	if server.Authorize != nil {

@@ -24,7 +24,7 @@ type wireBounds struct {
 	MaxPerParty  int // of those through their handshake, of one party (wireParty); more are refused; 64
 }
 
-// wireBoundsOf divides so many descriptors up. Behind few of them the bounds are lower.
+// wireBoundsOf makes the bounds for a process that may have so many descriptors. With few of them the bounds are lower.
 func wireBoundsOf(files int) wireBounds {
 	b := wireBounds{}.withDefaults()
 	b.MaxConns = min(b.MaxConns, max(files*3/4, 1))
@@ -34,7 +34,7 @@ func wireBoundsOf(files int) wireBounds {
 	return b
 }
 
-// wireFiles is how many descriptors this process may have open.
+// wireFiles gives how many descriptors this process may have open.
 func wireFiles() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -62,12 +62,12 @@ type wireStep uint8
 const (
 	wireSilent  wireStep = iota // has not sent a whole greeting
 	wireGreeted                 // speaks ZeroMQ
-	wireProven                  // has sent a valid HELLO: he knows the server's key
-	wireSeated                  // is through his handshake
+	wireProven                  // has sent a valid HELLO: it knows the server's key
+	wireSeated                  // is through its handshake
 	wireGone                    // has left, or was put out
 )
 
-// errWirePutOut ends the handshake of who has made room for another.
+// errWirePutOut ends the handshake of a guest that makes room for another.
 var errWirePutOut = errors.New("too many are in their handshake")
 
 // wireGuest is one connection at a listener, from accept on. The zero value has no
@@ -93,31 +93,34 @@ type wirePlaces struct {
 	parties   map[string]int // how many of them each party has
 }
 
-// wireCrowd is guests who compete for the same places.
+// wireCrowd is guests that compete for the same places.
 type wireCrowd struct {
 	guests map[*wireGuest]bool
 	from   map[netip.Prefix]int // how many of them are from there
 }
 
+// wireCrowdNew makes an empty crowd.
 func wireCrowdNew() wireCrowd {
 	return wireCrowd{guests: map[*wireGuest]bool{}, from: map[netip.Prefix]int{}}
 }
 
+// add takes a guest in.
 func (c wireCrowd) add(g *wireGuest) {
 	c.guests[g] = true
 	c.from[g.origin]++
 }
 
+// remove takes a guest out.
 func (c wireCrowd) remove(g *wireGuest) {
 	delete(c.guests, g)
-	if c.from[g.origin]--; c.from[g.origin] == 0 {
+	c.from[g.origin]--
+	if c.from[g.origin] == 0 {
 		delete(c.from, g.origin)
 	}
 }
 
-// loser is who makes room for the next: one of those from where most are, of these
-// one who has not said anything, and among equals any. By chance, because whoever
-// knows the order can keep all others out with it.
+// loser gives the guest that makes room for the next: one of those from where most are; of these one that has not said
+// anything; among equals any. It is chosen by chance, because a stranger who knew the order could keep all others out.
 func (c wireCrowd) loser() *wireGuest {
 	most, equals := 0, 0
 	for _, n := range c.from {
@@ -131,7 +134,8 @@ func (c wireCrowd) loser() *wireGuest {
 		case out == nil, out.step != wireSilent && g.step == wireSilent:
 			equals = 0
 		}
-		if equals++; rand.IntN(equals) == 0 {
+		equals++
+		if rand.IntN(equals) == 0 {
 			out = g
 		}
 	}
@@ -144,8 +148,8 @@ func wirePlacesNew(bounds wireBounds) *wirePlaces {
 		parties: map[string]int{}}
 }
 
-// enter gives a newcomer a place. out is who must go for him, nil for nobody: it is
-// off the list, and its connection is for the caller to close.
+// enter gives a newcomer a place. out is the guest that must go for it, nil for none: it is off the list, and the
+// caller must close its connection.
 func (p *wirePlaces) enter(nc net.Conn, home *wireListener) (g, out *wireGuest) {
 	g = &wireGuest{conn: nc, origin: wireOrigin(nc), home: home, places: p}
 	p.mu.Lock()
@@ -159,7 +163,7 @@ func (p *wirePlaces) enter(nc net.Conn, home *wireListener) (g, out *wireGuest) 
 	return g, out
 }
 
-// greeted notes that a guest has sent his greeting.
+// greeted notes that a guest has sent its greeting.
 func (g *wireGuest) greeted() {
 	if g.places == nil {
 		return
@@ -171,8 +175,8 @@ func (g *wireGuest) greeted() {
 	}
 }
 
-// prove notes that a guest knows the server's key. From here on no stranger takes his
-// place, but another one who knows the key may.
+// prove notes that a guest knows the server's key. From here on no stranger takes its place, but another guest that
+// knows the key may.
 func (g *wireGuest) prove() error {
 	p := g.places
 	if p == nil {
@@ -200,8 +204,8 @@ func (g *wireGuest) prove() error {
 	return nil
 }
 
-// seat ends a guest's handshake: who he is is known, and it is asked whether his
-// party has room for one more. It sets peer.Party.
+// seat ends a guest's handshake. It sets peer.Party, since it is known now who the guest is, and refuses it when that
+// party has no room for one more.
 func (g *wireGuest) seat(peer *wirePeer) error {
 	peer.Party = wireParty(*peer, g.origin)
 	p := g.places
@@ -225,7 +229,7 @@ func (g *wireGuest) seat(peer *wirePeer) error {
 	return nil
 }
 
-// unlist takes a guest off what he is on. With mu held.
+// unlist takes a guest off the list that it is on. The caller holds mu.
 func (p *wirePlaces) unlist(g *wireGuest) {
 	switch g.step {
 	case wireSilent, wireGreeted:
@@ -234,14 +238,15 @@ func (p *wirePlaces) unlist(g *wireGuest) {
 		p.proven.remove(g)
 	case wireSeated:
 		p.seated--
-		if p.parties[g.party]--; p.parties[g.party] == 0 {
+		p.parties[g.party]--
+		if p.parties[g.party] == 0 {
 			delete(p.parties, g.party)
 		}
 	}
 	g.step = wireGone
 }
 
-// leave gives a guest's place up. It reports whether he still had one.
+// leave gives up a guest's place. It says whether the guest still had one.
 func (g *wireGuest) leave() bool {
 	p := g.places
 	p.mu.Lock()
@@ -265,10 +270,9 @@ func (p *wirePlaces) shaking(home *wireListener) (conns []net.Conn) {
 	return conns
 }
 
-// wireParty is whose share of the bounds a connection is counted against: its key;
-// without one its user on this box, or the address it is from. Our own user and root
-// may do all here anyway, and what comes through ssh comes as one user: of theirs each
-// process is a party. "" is none, without a bound: this very process.
+// wireParty says whose share of the bounds a connection counts against: its key; without one its user on this box, or
+// the address that it is from. Of our own user and root, who may do all here anyway, each process is a party: all that
+// comes through ssh comes as one user. "" has no bound: it is this very process.
 func wireParty(peer wirePeer, origin netip.Prefix) string {
 	switch {
 	case peer.Key != "":

@@ -56,8 +56,8 @@ func wireSSHParse(endpoint string) (wireSSHTarget, error) {
 	return t, nil
 }
 
-// wireSSHArgs are the arguments for the ssh program: no terminal, no forwarding of
-// anything, and no questions unless ask is set.
+// args gives the arguments for the ssh program: no terminal, no forwarding of anything, and no questions unless ask is
+// set.
 func (t wireSSHTarget) args(ask bool) []string {
 	args := []string{"-T", "-a", "-x", "-oClearAllForwardings=yes"}
 	if !ask {
@@ -129,8 +129,8 @@ func (t *wireTail) String() string {
 	return strings.Join(lines, "; ")
 }
 
-// wireDialSSH starts ssh and shakes hands with the principal behind it. ctx bounds
-// that only; with SSHAsk somebody may be typing, and takes the time that it takes.
+// wireDialSSH starts ssh and shakes hands with the principal behind it. Only ctx bounds how long that takes: with
+// SSHAsk somebody may be typing.
 func wireDialSSH(ctx context.Context, endpoint string, opt wireOptions) (wireConn, error) {
 	target, err := wireSSHParse(endpoint)
 	if err != nil {
@@ -154,7 +154,7 @@ func wireSSHStart(target wireSSHTarget, opt wireOptions) (*wireSSHConn, error) {
 	if len(program) == 0 {
 		program = []string{"ssh"}
 	}
-	syscall.ForkLock.RLock() // no other child gets them: an end that stays open would never be seen to end
+	syscall.ForkLock.RLock() // no other child may inherit them: it would hold one end open
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err == nil {
 		syscall.CloseOnExec(fds[0])
@@ -175,7 +175,8 @@ func wireSSHStart(target wireSSHTarget, opt wireOptions) (*wireSSHConn, error) {
 	c.cmd = exec.Command(program[0], append(program[1:len(program):len(program)], target.args(opt.SSHAsk)...)...)
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = theirs, theirs, &c.said
 	c.cmd.WaitDelay = wireSSHLinger // a master connection that it leaves behind may hold its standard error
-	// Out of the way of the terminal's signals, which are for us to handle. One that asks must be in the foreground.
+	// A group of its own keeps the terminal's signals from it: we handle them. But an ssh that asks must be in the
+	// foreground.
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: !opt.SSHAsk}
 	if err := c.cmd.Start(); err != nil {
 		nc.Close()
@@ -191,8 +192,8 @@ func wireSSHStart(target wireSSHTarget, opt wireOptions) (*wireSSHConn, error) {
 	return c, nil
 }
 
-// explain says why no connection came about: what ssh or the other side's cdktr has
-// said counts for more than the end of the connection.
+// explain says why there is no connection. What ssh or the other side's cdktr has said tells more than the end of the
+// connection.
 func (c *wireSSHConn) explain(ctx context.Context, target wireSSHTarget, err error) error {
 	c.Close()
 	timer := time.NewTimer(wireSSHLinger + time.Second) // Close has it ended by then
@@ -222,9 +223,8 @@ func (c *wireSSHConn) explain(ctx context.Context, target wireSSHTarget, err err
 	return err
 }
 
-// wireJoin carries bytes between a socket and a pair of streams, both ways, and
-// returns when the socket has nothing more to say. The end of in is passed on as
-// the end of what the socket hears; it wakes for bytes, and ends with either.
+// wireJoin carries bytes between a socket and a pair of streams, both ways, and returns when the socket has ended. When
+// in ends it passes that on to the socket.
 func wireJoin(socket *net.UnixConn, in io.Reader, out io.Writer) error {
 	go func() { // ends with in, or with the process
 		if _, err := io.Copy(socket, in); err == nil {

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// wireKeepAlive finds a silent peer gone in about two minutes (tcp(7)).
+// wireKeepAlive notices in about two minutes that a silent peer has gone (tcp(7)).
 func wireKeepAlive() net.KeepAliveConfig {
 	return net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4}
 }
@@ -48,15 +48,15 @@ func wireEndpointParse(endpoint string) (network, address string, err error) {
 	return "tcp", net.JoinHostPort(host, port), nil
 }
 
-// wireLocal says whether a host is this box by its name: localhost, or a name below it. Programs are to know these
-// by themselves (RFC 6761, 6.3): no resolver has to be there, and none can send them elsewhere.
+// wireLocal says whether a host is this box by its name: localhost, or a name below it. Programs should know these
+// themselves (RFC 6761, 6.3): then they need no resolver, and none can send them elsewhere.
 func wireLocal(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// wireAddresses gives the addresses to try for HOST:PORT, one after the other. Of a name that is not this box's own it
-// is the name: that is looked up.
+// wireAddresses gives the addresses to try for HOST:PORT, one after the other. A host that is not this box by its name
+// stays as it is: it is looked up.
 func wireAddresses(address string) []string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || !wireLocal(host) {
@@ -83,8 +83,7 @@ func wireDialAny(ctx context.Context, d net.Dialer, network, address string) (ne
 	return nil, first
 }
 
-// wireNoKeys says whether a connection to or from this address may do without
-// CURVE.
+// wireNoKeys refuses a connection to or from this address that has no CURVE keys, unless it may do without.
 func wireNoKeys(addr *net.TCPAddr, opt wireOptions) error {
 	switch {
 	case opt.InsecureAny || opt.Insecure && addr.IP.IsLoopback():
@@ -98,14 +97,15 @@ func wireNoKeys(addr *net.TCPAddr, opt wireOptions) error {
 // wireListenTCP binds HOST:PORT: the first address of the host that this box has.
 func wireListenTCP(address string, opt wireOptions) (ln net.Listener, err error) {
 	for _, address := range wireAddresses(address) {
-		if ln, err = wireListenAt(address, opt); !errors.Is(err, syscall.EADDRNOTAVAIL) &&
-			!errors.Is(err, syscall.EAFNOSUPPORT) {
+		ln, err = wireListenAt(address, opt)
+		if !errors.Is(err, syscall.EADDRNOTAVAIL) && !errors.Is(err, syscall.EAFNOSUPPORT) {
 			break
 		}
 	}
 	return ln, err
 }
 
+// wireListenAt binds one address.
 func wireListenAt(address string, opt wireOptions) (net.Listener, error) {
 	// Looked up once, so that what is judged is what is bound.
 	addr, err := net.ResolveTCPAddr("tcp", address)
@@ -129,8 +129,8 @@ func wireListenAt(address string, opt wireOptions) (net.Listener, error) {
 	return ln, err
 }
 
-// wireDialer connects by either network. By tcp without keys it asks of each
-// address, before the first packet, whether that may be.
+// wireDialer makes a dialer for either network. Over tcp without keys it checks each address before the first packet
+// (wireNoKeys).
 func wireDialer(opt wireOptions) net.Dialer {
 	d := net.Dialer{Timeout: opt.Handshake, KeepAliveConfig: wireKeepAlive()}
 	if opt.CurveClient == nil {
