@@ -112,16 +112,19 @@ func (e *termEmulator) letter() int {
 
 func (e *termEmulator) print(r rune, size int) {
 	width, joining := textRuneWidth(r), e.joining
-	if e.joining = false; r == termJoiner {
+	e.joining = false
+	if r == termJoiner {
 		if !e.picture {
 			e.wrong("a joiner behind no picture")
 		}
-		if e.joining = true; e.joiner == termJoinerColumn {
+		e.joining = true
+		if e.joiner == termJoinerColumn {
 			e.x++
 		}
 		return
 	}
-	if e.picture = width == 0 && e.picture || termPicture(r); joining && !e.picture {
+	e.picture = width == 0 && e.picture || termPicture(r)
+	if joining && !e.picture {
 		e.wrong("a joiner before no picture")
 	}
 	if joining && e.joiner == termJoinerJoins {
@@ -213,7 +216,8 @@ func (e *termEmulator) escape(b []byte) int {
 	case final == 't' && params == "22;0":
 		e.titles++
 	case final == 't' && params == "23;0":
-		if e.titles--; e.titles < 0 {
+		e.titles--
+		if e.titles < 0 {
 			e.wrong("no title on the stack")
 		}
 	case !e.modes["?1049"]:
@@ -284,7 +288,8 @@ func (e *termEmulator) control(params string, final byte) {
 		e.x, e.y, e.doubt = x, y, false
 		e.moves++
 	case final == 'C' && len(n) == 1:
-		if e.x += n[0]; e.x >= e.w || e.doubt {
+		e.x += n[0]
+		if e.x >= e.w || e.doubt {
 			e.wrong("a move by %d, in doubt: %t", n[0], e.doubt)
 		}
 		e.moves++

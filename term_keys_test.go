@@ -126,7 +126,8 @@ func TestTermKeysWaits(t *testing.T) {
 				continue
 			}
 			got = append(got, d.feed([]byte(step))...)
-			if wait = 0; d.pending() {
+			wait = 0
+			if d.pending() {
 				wait = d.wait(false)
 				if ssh := d.wait(true); (wait == termEscWait) != (ssh == termEscWaitSSH) {
 					t.Errorf("%q: over ssh it waits %v", c.steps, ssh)

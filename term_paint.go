@@ -43,7 +43,8 @@ func (p *termPainter) forget() { p.cells = nil }
 func (p *termPainter) frame(g *termGrid) []byte {
 	whole := p.cells == nil || p.w != g.w || p.h != g.h
 	cursorStays := p.cursorX == g.cursorX && p.cursorY == g.cursorY
-	if len(g.cells) == 0 || !whole && cursorStays && slices.Equal(p.cells, g.cells) {
+	same := !whole && cursorStays && slices.Equal(p.cells, g.cells)
+	if same || len(g.cells) == 0 {
 		return nil
 	}
 	p.out = p.out[:0]

@@ -560,7 +560,8 @@ func TestTermEmulatorStrict(t *testing.T) {
 	} {
 		e := termEmulatorNew(10, 4)
 		e.Write([]byte(termEnterText + "\x1b[r"))
-		if e.frame([]byte(text)); e.fault == "" {
+		e.frame([]byte(text))
+		if e.fault == "" {
 			t.Errorf("%q is no fault", text)
 		}
 	}

@@ -39,7 +39,8 @@ func termPtyOpen(t *testing.T, w, h int) *termPty {
 	t.Helper()
 	p := &termPty{t: t, screen: termEmulatorNew(w, h), came: make(chan struct{})}
 	var err error
-	if p.master, err = os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
+	p.master, err = os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
 		t.Fatal(err)
 	}
 	termPtyControl(t, p.master, func(fd int) error {
@@ -47,7 +48,8 @@ func termPtyOpen(t *testing.T, w, h int) *termPty {
 		p.path = fmt.Sprintf("/dev/pts/%d", n)
 		return errors.Join(err, unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0))
 	})
-	if p.slave, err = os.OpenFile(p.path, os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
+	p.slave, err = os.OpenFile(p.path, os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
 		t.Fatal(err)
 	}
 	p.resize(w, h)

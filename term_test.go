@@ -248,7 +248,8 @@ func TestTermSafePeer(t *testing.T) {
 			var out, report bytes.Buffer
 			home := t.TempDir()
 			endpoint := termSafePeer(t, func(_ Request, r *Reply) {
-				if r.Note = hostile; c.change != nil {
+				r.Note = hostile
+				if c.change != nil {
 					c.change(r)
 				}
 			})

@@ -205,7 +205,8 @@ func TestTermRead(t *testing.T) {
 	}
 	tty.leave() // again, and after the end
 
-	if tty, err = termOpen(p.path, os.Getenv, ""); err != nil {
+	tty, err = termOpen(p.path, os.Getenv, "")
+	if err != nil {
 		t.Fatal(err)
 	}
 	go read()

@@ -250,19 +250,22 @@ func TestTuiOlderLive(t *testing.T) {
 		g.reply("watch", &Reply{Rows: []RunRow{{Run: tuiTestRun(9000+i, "w", runRunning, "2026-03-04 12:00:00", 0, "",
 			"")}}})
 	}
-	if l = tuiOlderShown(t, g); len(l.ids) != tuiMaxRuns+99+50 || l.run(g.u.model,
+	l = tuiOlderShown(t, g)
+	if len(l.ids) != tuiMaxRuns+99+50 || l.run(g.u.model,
 		"01KJ00000000000000R0005010") == nil {
 		t.Errorf("%d rows after 50 new runs: what the lists let go is not among the older ones", len(l.ids))
 	}
 	again := tuiTestRun(4950, "old2", runRunning, "2026-02-03 02:00:00", 0, "", "")
 	g.reply("watch", &Reply{Rows: []RunRow{{Run: again}}})
-	if l = tuiOlderShown(t, g); l.run(g.u.model, again.ID).State != runRunning || !slices.Contains(l.ids, again.ID) {
+	l = tuiOlderShown(t, g)
+	if l.run(g.u.model, again.ID).State != runRunning || !slices.Contains(l.ids, again.ID) {
 		t.Error("a run that was retried is shown as it was")
 	}
 	// the oldest that has ended: it is let go at once
 	again = tuiTestRun(4950, "old2", runFailed, "2026-02-03 02:00:00", time.Minute, "", "")
 	g.reply("watch", &Reply{Rows: []RunRow{{Run: again}}})
-	if l = tuiOlderShown(t, g); l.run(g.u.model, again.ID).State != runFailed || !slices.Contains(l.ids, again.ID) {
+	l = tuiOlderShown(t, g)
+	if l.run(g.u.model, again.ID).State != runFailed || !slices.Contains(l.ids, again.ID) {
 		t.Error("a run that has ended again is shown as it was")
 	}
 }

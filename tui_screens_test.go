@@ -48,7 +48,8 @@ func TestTuiRunSearch(t *testing.T) {
 	s := g.u.screen().(*tuiRunScreen)
 	at := func(keys, want string) {
 		t.Helper()
-		if g.keys(keys); s.view.Selected != want {
+		g.keys(keys)
+		if s.view.Selected != want {
 			t.Errorf("%s selects %s, want %s", keys, s.view.Selected, want)
 		}
 	}
@@ -124,7 +125,8 @@ func TestTuiKillTask(t *testing.T) {
 	g := tuiRunOpen(t, 80, 24)
 	g.asked()
 	g.keys("K")
-	if g.shows("push is over (failed)"); g.asked() != "" {
+	g.shows("push is over (failed)")
+	if g.asked() != "" {
 		t.Error("it asks for the end of a task that has ended")
 	}
 	g.u.readonly, g.u.keys = true, tuiBindings(true)
@@ -184,7 +186,8 @@ func TestTuiBlank(t *testing.T) {
 	lists := tuiFixture()
 	lists.Live = true
 	g.reply("watch", lists)
-	if g.shows("edge-03"); g.u.screen().name() != "agents" {
+	g.shows("edge-03")
+	if g.u.screen().name() != "agents" {
 		t.Error("the first lists take the screen away that one had gone to")
 	}
 }
@@ -319,7 +322,8 @@ func TestTuiForm(t *testing.T) {
 		return g
 	}
 	g := open("1 j j r")
-	if g.keys("^S"); g.asked() != "" {
+	g.keys("^S")
+	if g.asked() != "" {
 		t.Error("ran without what is required")
 	}
 	g = open("2 j j r")
@@ -353,7 +357,8 @@ func TestTuiSourceScreen(t *testing.T) {
 		if g.u.screen().name() != "source" {
 			t.Fatal("esc leaves before it clears the search")
 		}
-		if g.keys("G"); size[0] >= 80 {
+		g.keys("G")
+		if size[0] >= 80 {
 			g.shows("- id: report")
 		}
 		g.keys("esc")
@@ -423,7 +428,8 @@ func TestTuiFrozen(t *testing.T) {
 	}
 	g.keys("F")
 	before := g.screen()
-	if more(2); g.screen() != before {
+	more(2)
+	if g.screen() != before {
 		t.Errorf("a frozen screen changed:\n%s", g.screen())
 	}
 	g.keys("F")

@@ -144,7 +144,7 @@ func (g *tuiRig) screen() string {
 	return text
 }
 
-// shows fails where the screen lacks one of the texts.
+// shows fails where one of the texts is missing from the screen.
 func (g *tuiRig) shows(wants ...string) {
 	g.t.Helper()
 	screen := g.screen()
@@ -359,7 +359,8 @@ func TestTuiUnsound(t *testing.T) {
 			t.Errorf("said %q, want %q", g.u.flash, want)
 		}
 	}
-	if g.sent = g.sent[sent:]; len(g.sent) > 0 || len(g.u.refused) > 0 {
+	g.sent = g.sent[sent:]
+	if len(g.sent) > 0 || len(g.u.refused) > 0 {
 		t.Errorf("sent %+v; %d replies wait", g.sent, len(g.u.refused))
 	}
 	for id := range g.u.asked {
@@ -496,7 +497,7 @@ func TestTuiHelp(t *testing.T) {
 	for _, b := range g.u.keys {
 		if key, _, _ := strings.Cut(b.keys, " "); !strings.Contains(screen, key+" ") ||
 			!strings.Contains(screen, textCut(b.what, 30)[:min(len(b.what), 20)]) {
-			t.Errorf("the help lacks %s (%s):\n%s", b.keys, b.what, screen)
+			t.Errorf("%s (%s) is missing from the help:\n%s", b.keys, b.what, screen)
 		}
 		for _, name := range strings.Fields(b.keys) {
 			if k, err := termKeyParse(name); err != nil || k.String() != name {

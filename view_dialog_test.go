@@ -55,7 +55,8 @@ func TestViewDialogKeys(t *testing.T) {
 			}
 			answer := viewOpen
 			for _, k := range viewTyped(c.script) {
-				if answer = d.key(k); answer != viewOpen {
+				answer = d.key(k)
+				if answer != viewOpen {
 					break
 				}
 			}
@@ -147,7 +148,8 @@ func TestViewFormKeys(t *testing.T) {
 		f := viewFormNew(viewFormParams())
 		answer := viewOpen
 		for _, k := range viewTyped(c.script) {
-			if answer = f.key(k); answer != viewOpen {
+			answer = f.key(k)
+			if answer != viewOpen {
 				break
 			}
 		}

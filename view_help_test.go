@@ -33,14 +33,17 @@ func TestViewHelpScrolls(t *testing.T) {
 			}
 		}
 		n := len(v.lines(g.w))
-		if v.end(); v.top != max(n-g.h, 0) {
+		v.end()
+		if v.top != max(n-g.h, 0) {
 			t.Errorf("%v: the end is row %d of %d", size, v.top, n)
 		}
 		v.move(5)
-		if v.move(-3); v.top != max(n-g.h-3, 0) {
+		v.move(-3)
+		if v.top != max(n-g.h-3, 0) {
 			t.Errorf("%v: 3 above the end is row %d of %d", size, v.top, n)
 		}
-		if v.home(); v.top != 0 {
+		v.home()
+		if v.top != 0 {
 			t.Errorf("%v: home is row %d", size, v.top)
 		}
 	}

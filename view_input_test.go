@@ -60,7 +60,8 @@ func TestViewInputKeys(t *testing.T) {
 		var in viewInput
 		answer := viewOpen
 		for _, k := range viewTyped(c.script) {
-			if answer = in.key(k); answer != viewOpen {
+			answer = in.key(k)
+			if answer != viewOpen {
 				break
 			}
 		}
@@ -98,7 +99,8 @@ func TestViewInputHistory(t *testing.T) {
 			t.Errorf("after %q: %q, want %q", step.script, in.String(), step.want)
 		}
 	}
-	if in.set(":", strings.Repeat("x", 3*viewInputMax)); len(in.text) != viewInputMax {
+	in.set(":", strings.Repeat("x", 3*viewInputMax))
+	if len(in.text) != viewInputMax {
 		t.Errorf("%d letters in a line", len(in.text))
 	}
 }

@@ -127,7 +127,8 @@ func TestViewLogBounds(t *testing.T) {
 		if i%3 == 0 && i > 2*viewLogLines {
 			line[0].Text += long
 		}
-		if v.add(line...); len(v.lines) > viewLogLines || v.bytes > viewLogBytes || len(v.shown) != len(v.lines) {
+		v.add(line...)
+		if len(v.lines) > viewLogLines || v.bytes > viewLogBytes || len(v.shown) != len(v.lines) {
 			t.Fatalf("%d lines, %d shown, %d bytes", len(v.lines), len(v.shown), v.bytes)
 		}
 	}

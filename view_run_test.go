@@ -201,7 +201,8 @@ func TestViewRunPath(t *testing.T) {
 		if strings.Join(got, " ") != test.want {
 			t.Errorf("%s: the critical path is %q, want %q", test.name, got, test.want)
 		}
-		if v.set(run, nil); len(v.rows) > 0 && v.rows[0].critical {
+		v.set(run, nil)
+		if len(v.rows) > 0 && v.rows[0].critical {
 			t.Errorf("%s: without a workflow there is no critical path", test.name)
 		}
 	}
@@ -236,7 +237,8 @@ func TestViewRunSelection(t *testing.T) {
 		{"a run without tasks", func() { v.set(&Run{State: runQueued}, nil); v.move(1); v.moveTo(true) }, "b"},
 	}
 	for _, s := range steps {
-		if s.do(); v.Selected != s.want {
+		s.do()
+		if v.Selected != s.want {
 			t.Errorf("%s: %q is selected, want %q", s.name, v.Selected, s.want)
 		}
 	}
@@ -344,7 +346,8 @@ func TestViewRunGrowing(t *testing.T) {
 	v.Stale = false
 	v.Run.State = runFailed
 	v.set(v.Run, v.Spec)
-	if v.draw(g, a, nil); v.running() != 0 {
+	v.draw(g, a, nil)
+	if v.running() != 0 {
 		t.Error("a run that is over is drawn each second")
 	}
 }
@@ -407,10 +410,12 @@ func TestViewRunSplit(t *testing.T) {
 			if end == 0 || end == by || (log.w*log.h > usual.w*usual.h) != (by > 0) {
 				t.Errorf("%dx%d: by %d the log goes from %+v to %+v (%d)", g.w, g.h, by, usual, log, end)
 			}
-			if most = log; log.w <= 0 || log.h <= 0 {
+			most = log
+			if log.w <= 0 || log.h <= 0 {
 				t.Errorf("%dx%d: by %d nothing is left of the log: %+v", g.w, g.h, by, log)
 			}
-			if draw(); v.Split != end || log != most {
+			draw()
+			if v.Split != end || log != most {
 				t.Errorf("%dx%d: drawn again the border moves from %d to %d", g.w, g.h, end, v.Split)
 			}
 		}

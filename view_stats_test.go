@@ -60,7 +60,8 @@ func TestViewStatsScroll(t *testing.T) {
 	before := v.top
 	v.scroll(1)
 	g := termGridNew(40, 10)
-	if v.draw(g, viewArea{0, 1, 40, 7}); v.top >= before {
+	v.draw(g, viewArea{0, 1, 40, 7})
+	if v.top >= before {
 		t.Errorf("the first row is %d after %d: past the end", v.top, before)
 	}
 }
