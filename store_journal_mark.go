@@ -36,7 +36,7 @@ func storeMarkOf(seq uint64) []byte {
 // marked gives the event that the mark names, 0 when there is no mark. fault says what is wrong with a mark that names
 // none, and what becomes of it; "" when nothing is wrong.
 func (l *storeFiles) marked() (seq uint64, fault string) {
-	const unknown = "whether the end of the journal is missing is not known; "
+	const unknown = "it is not known whether the end of the journal is missing; "
 	f, err := l.open(storeMark, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, ""
@@ -50,7 +50,7 @@ func (l *storeFiles) marked() (seq uint64, fault string) {
 	case err == nil && storeSound(text[:len(text)-1]):
 		return storeLineSeq(text), ""
 	case err == nil, err == io.EOF, err == io.ErrUnexpectedEOF:
-		return 0, "it is damaged, as power that failed may leave it: " + unknown + "a start writes it anew"
+		return 0, "it is damaged, as a power failure may leave it: " + unknown + "a start writes it anew"
 	}
 	return 0, fmt.Sprintf("it cannot be read (%v): %sremove it, and a start writes it anew", pathCause(err), unknown)
 }

@@ -197,7 +197,7 @@ func TestStoreMarkLost(t *testing.T) {
 // TestStoreMarkUnread: a mark is there and says nothing. A start reports that, goes on, and writes the mark anew if it
 // can; check reports it and moves the mark aside.
 func TestStoreMarkUnread(t *testing.T) {
-	const damaged, unread = "it is damaged, as power that failed may leave it", "it cannot be read"
+	const damaged, unread = "it is damaged, as a power failure may leave it", "it cannot be read"
 	at := func(dir string) string { return filepath.Join(dir, storeMark) }
 	write := func(text string) func(dir string) error {
 		return func(dir string) error { return os.WriteFile(at(dir), []byte(text), 0o600) }

@@ -53,7 +53,7 @@ func TestWorkflowWarned(t *testing.T) {
 		{"schedule: '0 4 * * *'\nparams: {day: {description: which}}" + tasks,
 			`w.yml:2:1: warning: parameter "day" has no default, and a schedule gives none: its fires cannot run`},
 		{"tasks: {a: {run: 'serve &'}}",
-			`w.yml:1:18: warning: task "a": what & puts into the background is ended with the task`},
+			`w.yml:1:18: warning: task "a": & starts a command in the background, which is ended with the task`},
 		{"tasks:\n  a:\n    run: |\n      one\n      two || true\n",
 			`w.yml:3:10: warning: task "a": || true at the end hides that the command before it has failed`},
 		{"tasks: {a: {run: 'one || :'}}", "|| : at the end hides"},

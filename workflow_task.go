@@ -151,8 +151,8 @@ func (r *workflowReader) habits(t *workflowTask) {
 	lines := strings.Split(strings.TrimSpace(t.Run), "\n")
 	last := strings.TrimSpace(lines[len(lines)-1])
 	if strings.HasSuffix(last, "&") && !strings.HasSuffix(last, "&&") {
-		r.warnf(p.value, "what & puts into the background is ended with the task: leave it out, or write wait "+
-			"behind it")
+		r.warnf(p.value, "& starts a command in the background, which is ended with the task: leave the & "+
+			"out, or write wait after it")
 	}
 	if at := strings.LastIndex(last, "||"); at >= 0 {
 		switch strings.TrimSpace(last[at+2:]) {
