@@ -432,15 +432,15 @@ func TestCompatRefusals(t *testing.T) {
 	}
 }
 
-// TestCompatVerbs sees that each request names the op that it is like, and that only those who came by the socket may
+// TestCompatOps sees that each request names the op that it is like, and that only those who came by the socket may
 // speak the dialect.
-func TestCompatVerbs(t *testing.T) {
+func TestCompatOps(t *testing.T) {
 	want := map[string]string{"PING": "ping", "LSWORKFLOWS": "ls", "RUNTASK": "run", "REGISTERAGENT": "hello",
 		"FETCHWORKFLOW":       "hello",
 		"AGENTWORKFLOWSTATUS": "hello", "AGENTTASKSTATUS": "hello", "QUERYLOGS": "logs", "GETRECENTSTATUSES": "ps",
 		"GETREGISTEREDAGENTS": "agents"}
 	if len(compatOps) != len(want) {
-		t.Errorf("%d verbs, want %d", len(compatOps), len(want))
+		t.Errorf("%d ops, want %d", len(compatOps), len(want))
 	}
 	for word, op := range want {
 		known := slices.ContainsFunc(protoOps, func(v protoOp) bool { return v.Op == op })
@@ -621,23 +621,23 @@ func FuzzCompatRequest(f *testing.F) {
 		f.Add([]byte(r.ask))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		verb, args, refusal, ours := compatRequest([][]byte{body})
+		op, args, refusal, ours := compatRequest([][]byte{body})
 		if letter := len(body) > 0 && (body[0] >= 'a' && body[0] <= 'z' || body[0] >= 'A' &&
 			body[0] <= 'Z'); ours != letter {
 			t.Fatalf("%q: taken for the dialect: %v", body, ours)
 		}
-		if ours && (verb == nil) != strings.HasPrefix(refusal, "CLIENTERROR\x01ParseError: ") {
-			t.Fatalf("%q: %v, refused %q", body, verb, refusal)
+		if ours && (op == nil) != strings.HasPrefix(refusal, "CLIENTERROR\x01ParseError: ") {
+			t.Fatalf("%q: %v, refused %q", body, op, refusal)
 		}
-		if verb != nil && len(args) < len(verb.args) {
-			t.Fatalf("%q: %d words for %d", body, len(args), len(verb.args))
+		if op != nil && len(args) < len(op.args) {
+			t.Fatalf("%q: %d words for %d", body, len(args), len(op.args))
 		}
 		compatRecordRead(body)
 	})
 }
 
-// A word of a request has the bound that the same name has in ours, and a list of words has no other bound than the
-// frame.
+// A word of a request has the bound that the same name has in ours; a request with more words than any needs is no
+// fault, and is split into a bounded number.
 func TestCompatWordsBound(t *testing.T) {
 	name := strings.Repeat("n", protoMaxName)
 	for body, want := range map[string]string{
@@ -647,8 +647,8 @@ func TestCompatWordsBound(t *testing.T) {
 		"LSWORKFLOWS" + strings.Repeat("\x01", 1<<20):             "",
 		"AGENTTASKSTATUS\x01a\x01t" + name + "\x01e\x01w\x01NONE": "word 2 has 257 bytes",
 	} {
-		verb, args, refusal, ours := compatRequest([][]byte{[]byte(body)})
-		if !ours || (verb == nil) != (want != "") || !strings.Contains(refusal, want) || len(args) > compatMaxWords {
+		op, args, refusal, ours := compatRequest([][]byte{[]byte(body)})
+		if !ours || (op == nil) != (want != "") || !strings.Contains(refusal, want) || len(args) > compatMaxWords {
 			t.Errorf("%.40q: %d words, refused with %q, want %q", body, len(args), refusal, want)
 		}
 	}

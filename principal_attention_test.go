@@ -631,7 +631,7 @@ func TestAttentionExplained(t *testing.T) {
 	})
 }
 
-// TestAttentionOutlivesKill: what was acknowledged stays so when the principal is killed, and the verbs say so.
+// TestAttentionOutlivesKill: what was acknowledged stays so when the principal is killed, and the ops say so.
 func TestAttentionOutlivesKill(t *testing.T) {
 	x := e2eNew(t)
 	x.File("bad.yml", "tasks:\n  a: {run: 'echo told; echo warned >&2; exit 7'}\n")

@@ -63,8 +63,8 @@ func (k *lookTestConn) codes() map[string]int {
 	return codes
 }
 
-// lookTestPlaces takes all slots of a kind, and gives what gives them back.
-func lookTestPlaces(slots chan struct{}) (free func()) {
+// lookTestSlots takes all slots of a kind, and gives what gives them back.
+func lookTestSlots(slots chan struct{}) (free func()) {
 	for range cap(slots) {
 		slots <- struct{}{}
 	}
@@ -92,7 +92,7 @@ func TestLookBoundsOfConnection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
-				free := lookTestPlaces(g.p.looks.reading) // the disk is slow
+				free := lookTestSlots(g.p.looks.reading) // the disk is slow
 				k := lookTestOpen(t, g)
 				const many = 300
 				for i := range many {

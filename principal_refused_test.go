@@ -279,8 +279,11 @@ func TestDispatchRefused(t *testing.T) {
 				if given < 5 || given > 17 || plain != 12 {
 					t.Errorf("in an hour it was given the run %d times, and %d of 12 others", given, plain)
 				}
-				g.expect(id, runQueued, "edge-07 (0.1.0) "+map[bool]string{true: "hung up",
-					false: "does not like it"}[hangs])
+				why := "does not like it"
+				if hangs {
+					why = "hung up"
+				}
+				g.expect(id, runQueued, "edge-07 (0.1.0) "+why)
 				g.expect(id, runQueued, " times now")
 				if n := g.p.state.Seq; n > 300 {
 					t.Errorf("%d events", n)

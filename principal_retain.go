@@ -220,11 +220,14 @@ func (r *retention) each(held retainHeld, fn func(f retainFile, age time.Duratio
 // retainLast gives the end of the day or month that a file is named by.
 func retainLast(name string) (time.Time, bool) {
 	text, ok := strings.CutSuffix(name, logEnding)
-	if day, err := time.Parse(logDayLayout, text); ok && err == nil {
+	if !ok {
+		return time.Time{}, false
+	}
+	if day, err := time.Parse(logDayLayout, text); err == nil {
 		return day.AddDate(0, 0, 1), true
 	}
 	month, err := time.Parse("2006-01", text)
-	return month.AddDate(0, 1, 0), ok && err == nil
+	return month.AddDate(0, 1, 0), err == nil
 }
 
 // trim finds the workflows that have half as many runs again as are kept, and has the store cut their history. It reads

@@ -136,7 +136,7 @@ func (g *scopeRig) values(field string) []any {
 	return append([]any{nil}, values...)
 }
 
-// requests makes every request of a verb.
+// requests makes every request of an op.
 func (g *scopeRig) requests(v *protoOp) []map[string]any {
 	all := []map[string]any{{"v": 1, "op": v.Op}}
 	for _, field := range v.Fields {

@@ -180,7 +180,7 @@ func TestSharesStreams(t *testing.T) {
 func TestSharesLooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := sharesRigOpen(t, principalTask(Workflow{ID: "w"}))
-		free := lookTestPlaces(g.p.looks.reading) // the disk is slow
+		free := lookTestSlots(g.p.looks.reading) // the disk is slow
 		looks := []Request{{Op: "show", Run: runID(time.Now(), "")}, {Op: "stats", Workflow: "w"}, {Op: "attention"},
 			{Op: "logs", Run: runID(time.Now(), "")}}
 		var conns []*sharesPeer
