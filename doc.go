@@ -1,17 +1,17 @@
 /*
 Cdktr ("conductor") automates workflows for teams that live behind firewalls and work over ssh: one static binary with
-no services around it. A workflow is a YAML file with a graph of tasks; what happened is in JSON files that grep and jq
-read.
+no services around it. A workflow is a YAML file with a graph of tasks. The program keeps what happened in JSON files
+that grep and jq read.
 
-Three roles are in the program. The principal schedules, queues, and keeps what happened. An agent runs tasks. A client
-is a command line or the terminal UI. They meet through the messages of proto.go and nowhere else, over ZeroMQ sockets
-or, in one process, over a pair of queues.
+The program has three roles. The principal schedules, queues, and keeps what happened. An agent runs tasks. A client
+is a command line or the terminal UI. They meet only through the messages of proto.go, over ZeroMQ sockets or, in one
+process, over a pair of queues.
 
 # Rooms
 
 The package is flat, and the first word of a file is its room: cli_keys.go is in the room cli, whose head is cli.go. In
-a room files use each other freely. Use between rooms goes down this table, and only where the last column says so.
-TestLayers reads the table from here and holds the code to it.
+a room files use each other freely. Between rooms, use goes down this table, and only where the last column says so.
+TestLayers reads the table from here and holds the code to it. .ci/room NAME runs the tests of one room.
 
 	room       what is in it                                    may use
 	main       the table of all verbs; signals, exit codes      cli model proto sys term tui
@@ -38,24 +38,25 @@ The principal and the agent never use each other: a run in one process and a run
 
 # The way of a run
 
- 1. A tick of the scheduler, the command line or any ZeroMQ client orders a run by a call of the principal's loop
-    (runOrder in principal_runs.go). The loop decides whether it becomes a run, and notes why.
- 2. What the loop decides is events. [State.apply] folds each into memory; at the end of the turn the store appends
-    them all to the journal, and behind their fsync go the replies and assignments that rest on them (emit and
+ 1. A tick of a schedule, the command line or any ZeroMQ client orders a run by a call of the principal's loop (runOrder
+    in principal_runs.go). The loop decides whether the order becomes a run, and notes why.
+ 2. The loop writes its decisions as events. [State.apply] folds each into memory. At the end of the turn the store
+    appends them all to the journal. The replies and assignments that rest on them leave after their fsync (emit and
     appendBatch in principal_loop.go, store.go).
- 3. A queued run goes at once to the best agent that has the labels and room for it (principal_assign.go). The agent
-    gets the whole workflow as it was when the run was queued, and a lease: a number that makes what it said before
-    void.
- 4. The agent owns the run's graph (model_dag.go) and starts each task when those before it are over (agent_run.go,
-    agent_attempt.go), as a process in a group of its own (exec.go). A principal that goes away stops none of it.
- 5. Every change and every line of output gets a number and is written to the agent's spool (agent_spool.go), sent from
-    there, and forgotten when the principal has acknowledged it. After a break the principal says where to go on.
- 6. The principal folds and journals the changes, puts the output into the log of the workflow (store_logs.go),
-    acknowledges both, and wakes whoever follows the run (principal_follow.go). A run that is over moves to the history
+ 3. A queued run goes at once to the best agent that has the labels and the room for it (principal_assign.go). The
+    agent gets the whole workflow as it was when the run was queued, and a lease: a number that makes void what was said
+    about the run before.
+ 4. The agent owns the run's graph (model_dag.go). It starts each task when the tasks before it are over (agent_run.go,
+    agent_attempt.go), as a process in a group of its own (exec.go). Tasks go on when the principal goes away.
+ 5. Every change and every line of output gets a number. The agent writes it to its spool (agent_spool.go), sends it
+    from there, and forgets it once the principal has acknowledged it. After a lost connection the principal says where
+    to go on.
+ 6. The principal folds and journals the changes, puts the output into the workflow's log (store_logs.go), acknowledges
+    both, and wakes whoever follows the run (principal_follow.go). It moves a run that is over to the history
     (store_history.go).
- 7. Whoever has the lists open is told which rows have changed (principal_watch.go); the terminal UI shows them
-    (tui.go), and asks for the tasks and the output of the run that is on its screen.
- 8. `cdktr run FILE` is this way with a principal and an agent in one process (runLocal in cli_run.go).
+ 7. The principal tells whoever has the lists open which rows have changed (principal_watch.go). The terminal UI shows
+    them (tui.go), and asks for the tasks and the output of the run on its screen.
+ 8. `cdktr run FILE` goes the same way, with a principal and an agent in one process (runLocal in cli_run.go).
 
 # Rules
 

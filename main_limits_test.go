@@ -26,9 +26,9 @@ const limitsFile = "docs/limits.md"
 // limitsHead is what stands above the tables.
 const limitsHead = `# Limits
 
-Every bound and period in the program, by the room of the source (see [doc.go](../doc.go)) that keeps it. Sizes are in bytes unless the row says
-something else. A test holds this page to the program. What a user can set is in the first table; see
-[command-line.md](command-line.md#settings) for how.
+Which bounds and periods are there, and what happens at each? They stand by the room of the source that keeps them; the
+table in [doc.go](../doc.go) has the rooms. Sizes are in bytes unless the row says something else. A test holds this
+page to the program. The first table has what a user can set; [Settings](command-line.md#settings) says how.
 `
 
 // limitsDrawing are the rooms whose numbers are columns and rows of a picture, or fields of a format: no bounds.
