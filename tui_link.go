@@ -61,14 +61,12 @@ func tuiResolve(ctx context.Context, c *cli, name string) (tuiTarget, error) {
 	if err != nil {
 		return tuiTarget{}, err
 	}
-	site, said := at.cfg.get("context"), func(key string) bool {
-		return strings.HasPrefix(at.cfg.values[key].From,
-			"context ")
-	}
-	if !said("principal") && !said("credential") { // something stronger says where the principal is
+	fromContext := func(key string) bool { return strings.HasPrefix(at.cfg.values[key].From, "context ") }
+	site := at.cfg.get("context")
+	if !fromContext("principal") && !fromContext("credential") { // something stronger than the context names it
 		site = ""
 	}
-	if scheme, host, _ := strings.Cut(t.endpoint, "://"); scheme != "ipc" { // without either it is this box
+	if scheme, host, _ := strings.Cut(t.endpoint, "://"); scheme != "ipc" { // a principal of this box has no name
 		site = orDefault(site, host)
 	}
 	return tuiTarget{name: site, at: t.endpoint, dial: t.dial}, nil

@@ -66,62 +66,61 @@ func tuiListNew(kind tuiKind) *tuiList {
 var tuiListKinds = map[tuiKind]tuiListKind{
 	tuiWorkflows: {title: "Workflows", twin: "cdktr ls --watch",
 		empty: "no workflow yet: put a file into the principal's workflows folder",
-		cols: []viewColumn{{head: "NAME", grow: 3, width: 8}, {head: "SCHEDULE", grow: 1, width: 9, minScreen: 64},
-			{head: "NEXT", width: 12, minScreen: 48},
-			{head: "LAST", width: stateMaxRecent, minScreen: 60}, {head: "RAN", width: 12, minScreen: 100},
-			{head: "STATE", width: 7}, {head: "TOOK", width: 7, right: true},
+		cols: []viewColumn{
+			{head: "NAME", grow: 3, width: 8}, {head: "SCHEDULE", grow: 1, width: 9, minScreen: 64},
+			{head: "NEXT", width: 12, minScreen: 48}, {head: "LAST", width: stateMaxRecent, minScreen: 60},
+			{head: "RAN", width: 12, minScreen: 100}, {head: "STATE", width: 7}, {head: "TOOK", width: 7, right: true},
 			{head: "TITLE", grow: 3, width: 4, minScreen: 110}},
 		ids:    func(_ *tuiList, m *tuiModel) []string { return sortedKeys(m.workflows) },
 		fields: func(_ *tuiList, m *tuiModel, id string) []tuiField { return tuiWorkflowFields(m.workflows[id]) },
 		row:    tuiWorkflowRow,
-		sorts: []tuiSort{{name: "name"}, {"next", func(_ *tuiList, m *tuiModel,
-			id string) string {
-			return tuiSortTime(m.workflows[id].Next, "~")
-		}},
-			{"last", func(_ *tuiList, m *tuiModel, id string) string {
-				_, _, at := tuiLast(m.workflows[id])
-				return tuiSortTime(at, "")
+		sorts: []tuiSort{
+			{name: "name"},
+			{"next", func(_ *tuiList, m *tuiModel, id string) string {
+				return tuiSortTime(m.workflows[id].Next, "~")
 			}},
-			{"state", func(_ *tuiList, m *tuiModel,
-				id string) string {
+			{"last", func(_ *tuiList, m *tuiModel, id string) string {
+				_, _, queued := tuiLast(m.workflows[id])
+				return tuiSortTime(queued, "")
+			}},
+			{"state", func(_ *tuiList, m *tuiModel, id string) string {
 				return tuiWorkflowFields(m.workflows[id])[2].text
-			}}}},
+			}},
+		}},
 	tuiRuns: {title: "Runs", twin: "cdktr ps --watch", empty: "no run yet: r on a workflow starts one",
-		cols: []viewColumn{{head: "STATE", width: 7}, {head: "RUN", width: 8}, {head: "WORKFLOW", grow: 2, width: 10},
-			{head: "STARTED", width: 12, minScreen: 56},
-			{head: "TOOK", width: 7, right: true}, {head: "TASKS", width: 7, right: true, minScreen: 64},
-			{head: "BY", width: 7, minScreen: 100}, {head: "AGENT", width: 8, minScreen: 90},
-			{head: "REASON", grow: 3, width: 7, minScreen: 72}},
+		cols: []viewColumn{
+			{head: "STATE", width: 7}, {head: "RUN", width: 8}, {head: "WORKFLOW", grow: 2, width: 10},
+			{head: "STARTED", width: 12, minScreen: 56}, {head: "TOOK", width: 7, right: true},
+			{head: "TASKS", width: 7, right: true, minScreen: 64}, {head: "BY", width: 7, minScreen: 100},
+			{head: "AGENT", width: 8, minScreen: 90}, {head: "REASON", grow: 3, width: 7, minScreen: 72}},
 		ids:    tuiRunIDs,
 		fields: func(l *tuiList, m *tuiModel, id string) []tuiField { return tuiRunFields(l.run(m, id)) },
 		row:    tuiRunRow,
-		sorts: []tuiSort{{name: "newest"}, {"workflow", func(l *tuiList, m *tuiModel,
-			id string) string {
-			return l.run(m, id).Workflow
-		}},
+		sorts: []tuiSort{
+			{name: "newest"},
+			{"workflow", func(l *tuiList, m *tuiModel, id string) string { return l.run(m, id).Workflow }},
 			{"state", func(l *tuiList, m *tuiModel, id string) string { return l.run(m, id).State }},
 			{"took", func(l *tuiList, m *tuiModel, id string) string {
-				return fmt.Sprintf("%015.3f",
-					l.run(m, id).Seconds)
-			}}}},
+				return fmt.Sprintf("%015.3f", l.run(m, id).Seconds)
+			}},
+		}},
 	tuiAgents: {title: "Agents", twin: "cdktr agents --watch",
 		empty: "no agent has come yet: cdktr start agent, or start principal --with-agent",
-		cols: []viewColumn{{head: "STATE", width: 7}, {head: "AGENT", grow: 2, width: 8},
+		cols: []viewColumn{
+			{head: "STATE", width: 7}, {head: "AGENT", grow: 2, width: 8},
 			{head: "ADDRESS", grow: 1, width: 15, minScreen: 80}, {head: "RUNS", width: 6, right: true},
-			{head: "LOAD", width: 5, right: true, minScreen: 48},
-			{head: "LAST SEEN", width: 12, minScreen: 56}, {head: "VERSION", width: 7, minScreen: 64},
-			{head: "LABELS", grow: 3, width: 7, minScreen: 72}},
+			{head: "LOAD", width: 5, right: true, minScreen: 48}, {head: "LAST SEEN", width: 12, minScreen: 56},
+			{head: "VERSION", width: 7, minScreen: 64}, {head: "LABELS", grow: 3, width: 7, minScreen: 72}},
 		ids:    func(_ *tuiList, m *tuiModel) []string { return sortedKeys(m.agents) },
 		fields: func(_ *tuiList, m *tuiModel, id string) []tuiField { return tuiAgentFields(m.agents[id]) },
 		row:    tuiAgentRow,
-		sorts: []tuiSort{{name: "name"}, {"state", func(_ *tuiList, m *tuiModel,
-			id string) string {
-			return m.agents[id].State
-		}},
+		sorts: []tuiSort{
+			{name: "name"},
+			{"state", func(_ *tuiList, m *tuiModel, id string) string { return m.agents[id].State }},
 			{"load", func(_ *tuiList, m *tuiModel, id string) string {
-				return fmt.Sprintf("%12s",
-					m.agents[id].loadText())
-			}}}},
+				return fmt.Sprintf("%12s", m.agents[id].loadText())
+			}},
+		}},
 }
 
 // tuiSortTime is a time as text that sorts; for no time it is none.

@@ -168,17 +168,14 @@ func tuiCommands() []tuiCommand {
 		{"cancel", "run", true, func(u *tui, arg string) { u.actCancel(tuiPick{run: arg}) }},
 		{"retry", "run", true, ask("retry", func(id string) Request { return Request{Op: "retry", Run: id} })},
 		{"pause", "workflow", true, ask("pause", func(id string) Request {
-			return Request{Op: "pause",
-				Workflow: id}
+			return Request{Op: "pause", Workflow: id}
 		})},
 		{"resume", "workflow", true, ask("resume", func(id string) Request {
-			return Request{Op: "resume",
-				Workflow: id}
+			return Request{Op: "resume", Workflow: id}
 		})},
 		{"drain", "agent", true, ask("drain", func(id string) Request { return Request{Op: "drain", Agent: id} })},
 		{"undrain", "agent", true, ask("undrain", func(id string) Request {
-			return Request{Op: "undrain",
-				Agent: id}
+			return Request{Op: "undrain", Agent: id}
 		})},
 		{"forget", "agent", true, func(u *tui, arg string) { u.actForget(tuiPick{agent: arg}) }},
 		{"show", tuiEither, false, (*tui).showNamed},

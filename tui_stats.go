@@ -32,10 +32,8 @@ func (s *tuiStats) reload(u *tui) {
 }
 
 func (s *tuiStats) news(u *tui, r *Reply) {
-	if slices.ContainsFunc(r.Rows, func(row RunRow) bool {
-		return row.Workflow == s.workflow &&
-			!runActive(row.State)
-	}) {
+	ended := func(row RunRow) bool { return row.Workflow == s.workflow && !runActive(row.State) }
+	if slices.ContainsFunc(r.Rows, ended) {
 		s.reload(u)
 	}
 }
