@@ -609,7 +609,8 @@ func (a *agent) noted(r *agentRun, size int) {
 	if r.size == 0 {
 		a.turn = append(a.turn, r)
 	}
-	if r.size += size; r.size >= agentParcel {
+	r.size += size
+	if r.size >= agentParcel {
 		a.spoolRun(r)
 	}
 }

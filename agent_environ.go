@@ -63,7 +63,8 @@ func taskValuesOf(environ []string, as *assignment, d *dag, i, attempt int, outp
 	env.set("CDKTR_OUTPUT", outputFile)
 	v := taskValues{env: env.list}
 	var err error
-	if v.dir, err = workflowExpand(orDefault(task.WorkingDirectory, w.WorkingDirectory), lookup); err != nil {
+	v.dir, err = workflowExpand(orDefault(task.WorkingDirectory, w.WorkingDirectory), lookup)
+	if err != nil {
 		return v, nil, err
 	}
 	v.argv, v.dir, err = taskArgv(task, v.dir, lookup)
@@ -266,7 +267,8 @@ func (e *envText) parse(text []byte) (map[string]string, error) {
 		}
 		if !long {
 			var err error
-			if value, err = e.value(value); err != nil {
+			value, err = e.value(value)
+			if err != nil {
 				return fault("the value of %s %w", key, err)
 			}
 		}
@@ -315,8 +317,9 @@ func (e *envText) value(text string) (string, error) {
 // envNameOK says whether a name can be that of an environment variable.
 func envNameOK(name string) bool {
 	for i, c := range []byte(name) {
-		letter := c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-		if !letter && (i == 0 || c < '0' || c > '9') {
+		lower, upper, digit := c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9'
+		letter := c == '_' || lower || upper
+		if !letter && (i == 0 || !digit) {
 			return false
 		}
 	}

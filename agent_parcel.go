@@ -60,10 +60,11 @@ func parcelPack(run string, lease int, output []LogLine, events []*Event) (msg [
 		packed := parcelEvent{MS: e.Time.Sub(p.Time.Time).Milliseconds(), Kind: e.Kind, Task: e.Task,
 			Attempt: e.Attempt, State: e.State,
 			Reason: e.Reason, Exit: e.Exit, Seconds: e.Seconds, Outputs: e.Outputs}
+		good := e.State == taskSucceeded && e.Exit != nil && *e.Exit == 0
 		switch {
 		case e.Kind == evTaskStarted && e.Attempt == 1:
 			packed.Attempt = 0
-		case e.Kind == evTaskFinished && e.State == taskSucceeded && e.Attempt == 1 && e.Exit != nil && *e.Exit == 0:
+		case e.Kind == evTaskFinished && e.Attempt == 1 && good:
 			packed.State, packed.Attempt, packed.Exit = "", 0, nil
 		case e.Kind == evRunFinished && e.State == runSucceeded:
 			packed.State = ""

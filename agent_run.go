@@ -95,7 +95,8 @@ func (a *agent) begin(as *assignment) {
 	a.beginLive(r)
 	a.emit(r, &Event{Kind: evRunStarted})
 	var err error
-	if r.dag, err = dagBuild(as.Spec.Tasks); err != nil {
+	r.dag, err = dagBuild(as.Spec.Tasks)
+	if err != nil {
 		a.finishRun(r, runFailed, err.Error())
 		return
 	}

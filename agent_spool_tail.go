@@ -1,9 +1,9 @@
-// agent_spool_tail.go: the end of the output of one run, of which more has come than is stored. It is kept on the
-// agent's disk until the run ends, for nobody knows before which part is the end. Two files take turns: pieces of
-// output go behind the newer one; when that is as long as what is wanted the older one is deleted, and a third begins.
-// So there is always the length that is wanted, unless less has come, and at most twice as much. The files outlive an
-// agent that is killed: the next one finds them. Nothing is synced, as in the spool. A file begins with a
-// spoolTailMeta, and each piece in it has a checksum: reading ends at the first that is damaged.
+// agent_spool_tail.go: the end of a run's output, for a run that writes more than is stored. It is kept on the agent's
+// disk until the run ends, because nobody knows before which part is the end. Two files take turns: pieces of output go
+// behind the newer one; when that is as long as what is wanted the older one is deleted, and a third begins. So there
+// is always as much as is wanted, unless less has come, and at most twice as much. The files outlive an agent that is
+// killed: its next life finds them. Nothing is synced, as in the spool. A file begins with a spoolTailMeta, and each
+// piece in it has a checksum; reading ends at the first that is damaged.
 
 package main
 
@@ -27,41 +27,41 @@ import (
 
 const (
 	// spoolTailPiece is the most bytes of text in one piece. Shorter ones of one stream that come within spoolTailJoin
-	// are made one: a program that writes single bytes would else cost twenty bytes for each.
+	// become one: otherwise a program that writes single bytes would cost twenty bytes for each.
 	spoolTailPiece = 64<<10 + 1
-	spoolTailJoin  = 10 * time.Millisecond // pieces of one stream within this time are made one
+	spoolTailJoin  = 10 * time.Millisecond // pieces of one stream within this time become one
 	spoolTailTag   = 1 << 10               // bytes of a tag
 	spoolTailLine  = 64 << 10              // bytes of a line that is given in one piece
-	// bytes of text in a file, at least: files that are too short cost more than what is in them
+	// least bytes of text in a file: shorter files would cost more than what is in them
 	spoolTailText = 1 << 20
-	// a file is this times as long as its text should be, at most: pieces have heads
+	// a file is at most so many times as long as its text should be: pieces have heads
 	spoolTailFiles = 4
 	// bytes of a piece before its tag: checksum of tag and text, length of the text, time, length of the tag, flags
 	spoolTailHead = 20
 	spoolTailEnd  = ".tail"
-	spoolTailNext = "n" // where the other files have a or b: one that is being made
+	spoolTailNext = "n" // a file that is being made has this where the others have a or b
 )
 
 // Flags of a piece.
 const (
 	spoolTailErr    = 1 << iota // from standard error
-	spoolTailBegun              // goes on with a line of the piece before of its stream
+	spoolTailBegun              // goes on with the line of its stream's last piece
 	spoolTailRemark             // a remark of our own, one line
 	spoolTailIsMeta             // no output: the spoolTailMeta of the file
 )
 
-// spoolTailMeta is whose output it is, and what had gone before the file's first piece.
+// spoolTailMeta says whose output it is, and how much came before the file's first piece.
 type spoolTailMeta struct {
 	Run   string `json:"run"`
 	Lease int    `json:"lease"`
-	Size  int64  `json:"size"`  // bytes of output that the run may have stored, to be told
-	Limit int64  `json:"limit"` // of them, those of the tail at most
+	Size  int64  `json:"size"`  // bytes of output that the run may have stored, for the remark about it
+	Limit int64  `json:"limit"` // how many of them the tail may have
 	N     int64  `json:"n"`     // number of the run's last line before the tail
-	Lines int64  `json:"lines"` // that were in files of before; a line counts where it begins
-	Bytes int64  `json:"bytes"`
+	Lines int64  `json:"lines"` // lines in earlier files; a line counts where it begins
+	Bytes int64  `json:"bytes"` // the same in bytes
 }
 
-// spoolTail takes the end in. All methods may be called by any goroutine; each may wait for the disk.
+// spoolTail takes in the end of a run's output. Any goroutine may call its methods; each may wait for the disk.
 type spoolTail struct {
 	mu   sync.Mutex
 	path string // without the letter that the two files differ in
@@ -86,23 +86,23 @@ func spoolTailNew(dir string, meta spoolTailMeta) *spoolTail {
 	return &spoolTail{path: filepath.Join(dir, fmt.Sprintf("%s.%d", meta.Run, meta.Lease)), meta: meta, room: diskRoom}
 }
 
-// after says what is stored of the run's output already, before anything is added: so many lines up to number n, and
-// bytes. The tail may have what that has left.
+// after says what is stored of the run's output already: lines up to number n, and so many bytes. The tail may have the
+// rest of what the run may have stored. It is called before anything is added.
 func (t *spoolTail) after(n, bytes int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.meta.N, t.meta.Limit = n, max(t.meta.Size-bytes, 1)
 }
 
-// begun says that something was added.
+// begun says whether something was added.
 func (t *spoolTail) begun() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.f != nil || t.fault != nil
 }
 
-// add puts a piece of output behind the others: of the stream that tag and flags name. What the disk does not take is
-// counted as left out.
+// add puts a piece of output of the stream that tag and flags name behind the others. What the disk does not take
+// counts as left out.
 func (t *spoolTail) add(tag string, flags int, at time.Time, text []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -137,7 +137,8 @@ func spoolTailLines(text []byte, begun bool) int64 {
 
 // put writes a piece.
 func (t *spoolTail) put(tag string, flags int, at time.Time, text []byte) error {
-	if most := max(t.meta.Limit, spoolTailText); t.f == nil || t.text >= most || t.size >= spoolTailFiles*most {
+	most := max(t.meta.Limit, spoolTailText)
+	if t.f == nil || t.text >= most || t.size >= spoolTailFiles*most {
 		if err := t.next(text, flags); err != nil {
 			return err
 		}
@@ -170,13 +171,14 @@ func spoolTailHeadOf(tag string, flags int, at time.Time, text []byte) (head [sp
 	return head
 }
 
-// join puts a text into the newest piece, if that is of the same stream and moment.
+// join adds a text to the newest piece, if that is of the same stream and moment.
 func (t *spoolTail) join(tag string, flags int, at time.Time, text []byte) bool {
 	long := int64(binary.LittleEndian.Uint32(t.head[4:]))
 	before := int(binary.LittleEndian.Uint16(t.head[18:]))
 	same := t.at > 0 && tag == t.tag && (flags|before)&spoolTailRemark == 0 && (flags^before)&spoolTailErr == 0
-	if !same || len(text) == 0 || long == 0 || long+int64(len(text)) > spoolTailPiece ||
-		at.UnixMilli()-int64(binary.LittleEndian.Uint64(t.head[8:])) > spoolTailJoin.Milliseconds() {
+	soon := at.UnixMilli()-int64(binary.LittleEndian.Uint64(t.head[8:])) <= spoolTailJoin.Milliseconds()
+	fits := len(text) > 0 && long > 0 && long+int64(len(text)) <= spoolTailPiece
+	if !same || !soon || !fits {
 		return false
 	}
 	head := t.head
@@ -194,7 +196,7 @@ func (t *spoolTail) join(tag string, flags int, at time.Time, text []byte) bool 
 	return true
 }
 
-// next begins a file for a text that is counted already, and puts it in the place of the older one.
+// next begins a file that takes the place of the older one. text is to be its first, and is counted already.
 func (t *spoolTail) next(text []byte, flags int) error {
 	if err := os.MkdirAll(filepath.Dir(t.path), 0o700); err != nil {
 		return err
@@ -222,16 +224,17 @@ func (t *spoolTail) next(text []byte, flags int) error {
 	return nil
 }
 
-// begin makes a file with its first piece, which gets its name when it has that: a file of that name is whole at any
-// time.
+// begin makes a file with its first piece. The file gets its name once that is in it, so that a file of that name is
+// whole at any time.
 func (t *spoolTail) begin(name string, first []byte) (*os.File, error) {
 	made := t.path + spoolTailNext + spoolTailEnd
-	os.Remove(made) // what an earlier life was at
+	os.Remove(made) // an earlier life may have left one
 	f, err := os.OpenFile(made, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if _, err = f.WriteAt(first, 0); err == nil {
+	_, err = f.WriteAt(first, 0)
+	if err == nil {
 		err = os.Rename(made, name)
 	}
 	if err != nil {
@@ -242,7 +245,7 @@ func (t *spoolTail) begin(name string, first []byte) (*os.File, error) {
 	return f, nil
 }
 
-// total says what came in all, and why not all that is wanted of it is there, if so.
+// total says how much came in all, and, where some of what is wanted of it is missing, why.
 func (t *spoolTail) total() (spoolTailMeta, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -266,7 +269,7 @@ func spoolTailRemove(path string) {
 	}
 }
 
-// spoolTailsLeft lists the tails in a folder, by the path to read them with: those of runs that an agent was at when it
+// spoolTailsLeft lists the tails in a folder, by the path for spoolTailOf. They are of runs that an agent had when it
 // was killed.
 func spoolTailsLeft(dir string) (paths []string) {
 	entries, _ := os.ReadDir(dir) // no folder is no tails
@@ -284,16 +287,19 @@ func spoolTailsLeft(dir string) (paths []string) {
 type spoolTailReader struct {
 	meta  spoolTailMeta // of the older file
 	files []*os.File    // the older one first
-	skip  int64         // bytes of text at the front that are more than is wanted
-	lines int64         // that are left out, before what each gives
+	skip  int64         // bytes of text at the front that are not wanted
+
+	// What is left out before the first line that each gives, and why more than that is missing, if more is.
+	lines int64
 	bytes int64
-	fault error     // why more than that is missing, if so
-	since time.Time // of the first line
+	fault error
+
+	since time.Time // when the first line was written
 }
 
-// spoolTailOf opens what was kept under a path, of which the last limit bytes are wanted; 0: all that was wanted from
-// the first. total is what came in all, where that is known: with what the disk did not take. Of two files one that
-// cannot be read is as one that is not there, but for a fault of the reader.
+// spoolTailOf opens what was kept under a path, of which the last limit bytes are wanted; 0 for as many as the file
+// says. total is how much came in all, with what the disk did not take, where that is known. A file that cannot be read
+// counts as one that is not there, and is the reader's fault; it is an error when there is no other.
 func spoolTailOf(path string, limit int64, total *spoolTailMeta) (*spoolTailReader, error) {
 	x := &spoolTailReader{}
 	var found []*spoolTailMeta
@@ -316,7 +322,7 @@ func spoolTailOf(path string, limit int64, total *spoolTailMeta) (*spoolTailRead
 		found[0], x.files[0], x.files[1] = found[1], x.files[1], x.files[0]
 	}
 	x.meta = *found[0]
-	all := x.meta // what came in all, as far as the files know
+	all := x.meta // how much came in all, as far as the files know
 	x.pieces(func(_ string, flags int, _ time.Time, text []byte) error {
 		if flags&spoolTailRemark == 0 {
 			all.Bytes += int64(len(text))
@@ -381,7 +387,7 @@ func (x *spoolTailReader) close() {
 	}
 }
 
-// pieces gives fn what is in both files, in order, up to the first damage.
+// pieces gives fn the pieces of both files, in order; of each file up to the first that is damaged.
 func (x *spoolTailReader) pieces(fn func(tag string, flags int, at time.Time, text []byte) error) error {
 	for _, f := range x.files {
 		for at, more := int64(0), true; more; {
@@ -400,8 +406,8 @@ func (x *spoolTailReader) pieces(fn func(tag string, flags int, at time.Time, te
 	return nil
 }
 
-// spoolTailPieceOf gives fn the piece at a place, and says how long that is with its head: 0 at the end, and where it
-// is damaged.
+// spoolTailPieceOf gives fn the piece at a place, and says how long it is with its head: 0 at the end, and where it is
+// damaged.
 func spoolTailPieceOf(f *os.File, at int64, fn func(tag string, flags int, when time.Time,
 	text []byte) error) (int64, error) {
 	var head [spoolTailHead]byte
@@ -412,7 +418,8 @@ func spoolTailPieceOf(f *os.File, at int64, fn func(tag string, flags int, when 
 		return 0, err
 	}
 	text, tag := binary.LittleEndian.Uint32(head[4:]), int(binary.LittleEndian.Uint16(head[16:]))
-	if text > spoolTailPiece || tag > spoolTailTag { // compared before it is an int, which may have 32 bits
+	// text is compared before it becomes an int, which may have 32 bits
+	if text > spoolTailPiece || tag > spoolTailTag {
 		return 0, nil
 	}
 	body := make([]byte, tag+int(text))
@@ -431,22 +438,23 @@ type spoolTailLineOf struct {
 	tag          string
 	stream       string // as in LogLine
 	at           time.Time
-	text         []byte // the callee's
-	first, ended bool   // it begins the line; there is a newline behind it
+	text         []byte // the callee may keep it
+	first, ended bool   // it begins the line; a newline stands behind it
 }
 
-// spoolTailStream is a stream of lines that is read: its line that has not ended.
+// spoolTailStream is a stream while it is read: its line that has not ended.
 type spoolTailStream struct {
 	held  []byte
 	at    time.Time
 	begun bool // a piece of the line was given
-	cut   int  // bytes of a line of which the start is left out, which are passed over so far; -1: none is
+	cut   int  // bytes passed over so far of a line whose start is left out; -1: there is no such line
 }
 
-// each gives fn the lines, in the order in which they ended. A line of which the start is left out is left out, unless
-// it is longer than spoolTailLine.
+// each gives fn the lines, in the order in which they ended. A line whose start is left out is left out, unless it is
+// longer than spoolTailLine.
 func (x *spoolTailReader) each(fn func(spoolTailLineOf) error) error {
-	streams, order := map[string]*spoolTailStream{}, []string(nil)
+	streams := map[string]*spoolTailStream{}
+	var order []string // of their keys
 	skip := x.skip
 	err := x.pieces(func(tag string, flags int, at time.Time, text []byte) error {
 		if flags&spoolTailRemark != 0 {
@@ -469,7 +477,8 @@ func (x *spoolTailReader) each(fn func(spoolTailLineOf) error) error {
 		}
 		if n := min(skip, int64(len(text))); n > 0 {
 			skip -= n
-			if s.cut = -1; text[n-1] != '\n' {
+			s.cut = -1
+			if text[n-1] != '\n' {
 				s.cut = 0
 			}
 			text = text[n:]
@@ -487,7 +496,7 @@ func (x *spoolTailReader) each(fn func(spoolTailLineOf) error) error {
 	return err
 }
 
-// take cuts a text into lines. None ends the line.
+// take cuts a text into lines. An empty text ends the line.
 func (s *spoolTailStream) take(key string, at time.Time, text []byte, fn func(spoolTailLineOf) error) error {
 	s.at = at
 	if len(text) == 0 {

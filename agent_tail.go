@@ -140,7 +140,8 @@ func agentTailLines(x *spoolTailReader, fn func([]LogLine) error) error {
 		line.Run, line.N = x.meta.Run, n
 		line.set(raw)
 		lines = append(lines, line)
-		if bytes += len(raw) + 100; bytes < agentParcel {
+		bytes += len(raw) + 100
+		if bytes < agentParcel {
 			return nil
 		}
 		full := lines

@@ -85,7 +85,8 @@ func (s *procSys) fork(ctx context.Context, path string, argv []string, attr *sy
 		forked <- nil
 	}
 	fork()
-	if err = <-forked; err == errProcFirstThread {
+	err = <-forked
+	if err == errProcFirstThread {
 		runtime.LockOSThread() // so that the other goroutine gets another thread
 		go fork()
 		err = <-forked
@@ -108,18 +109,22 @@ func (s *procSys) birth(path string, argv []string, attr *syscall.ProcAttr) (b *
 	if strings.HasPrefix(runtime.GOARCH, "mips") {
 		b.maskSize, b.signals = 16, 128
 	}
-	if b.path, err = syscall.BytePtrFromString(path); err != nil {
+	b.path, err = syscall.BytePtrFromString(path)
+	if err != nil {
 		return nil, -1, err
 	}
 	if attr.Dir != "" {
-		if b.dir, err = syscall.BytePtrFromString(attr.Dir); err != nil {
+		b.dir, err = syscall.BytePtrFromString(attr.Dir)
+		if err != nil {
 			return nil, -1, err
 		}
 	}
-	if b.argv, err = syscall.SlicePtrFromStrings(argv); err != nil {
+	b.argv, err = syscall.SlicePtrFromStrings(argv)
+	if err != nil {
 		return nil, -1, err
 	}
-	if b.env, err = syscall.SlicePtrFromStrings(attr.Env); err != nil {
+	b.env, err = syscall.SlicePtrFromStrings(attr.Env)
+	if err != nil {
 		return nil, -1, err
 	}
 	copy(b.fds[:], attr.Files)
@@ -171,23 +176,28 @@ func procForkRaw(b *procBirth) (int, syscall.Errno) {
 	}
 	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&b.none)), 0, b.maskSize, 0,
 		0)
-	if _, _, errno = syscall.RawSyscall(unix.SYS_SETSID, 0, 0, 0); errno != 0 {
+	_, _, errno = syscall.RawSyscall(unix.SYS_SETSID, 0, 0, 0)
+	if errno != 0 {
 		goto failed
 	}
 	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_NAME, uintptr(unsafe.Pointer(&b.name)), 0, 0, 0, 0)
 	for i := range b.fds {
-		if _, _, errno = syscall.RawSyscall(unix.SYS_DUP3, b.fds[i], uintptr(i), 0); errno != 0 {
+		_, _, errno = syscall.RawSyscall(unix.SYS_DUP3, b.fds[i], uintptr(i), 0)
+		if errno != 0 {
 			goto failed
 		}
 	}
-	if _, _, errno = syscall.RawSyscall(unix.SYS_DUP3, b.said, 3, unix.O_CLOEXEC); errno == 0 {
+	_, _, errno = syscall.RawSyscall(unix.SYS_DUP3, b.said, 3, unix.O_CLOEXEC)
+	if errno == 0 {
 		b.said = 3 // EINVAL: it is that already
 	}
 	// A child that hangs below keeps no connection open, no lock, and no pipe of another birth. The loop is for Linux
 	// before 5.9, and for containers that forbid the call.
-	if _, _, errno = syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 4, 1<<31-1, 0); errno != 0 {
+	_, _, errno = syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 4, 1<<31-1, 0)
+	if errno != 0 {
 		for fd, free := uintptr(4), 0; free < procForkGap; fd++ {
-			if _, _, errno = syscall.RawSyscall(unix.SYS_CLOSE, fd, 0, 0); errno != 0 {
+			_, _, errno = syscall.RawSyscall(unix.SYS_CLOSE, fd, 0, 0)
+			if errno != 0 {
 				free++
 			} else {
 				free = 0
@@ -195,7 +205,8 @@ func procForkRaw(b *procBirth) (int, syscall.Errno) {
 		}
 	}
 	if b.dir != nil {
-		if _, _, errno = syscall.RawSyscall(unix.SYS_CHDIR, uintptr(unsafe.Pointer(b.dir)), 0, 0); errno != 0 {
+		_, _, errno = syscall.RawSyscall(unix.SYS_CHDIR, uintptr(unsafe.Pointer(b.dir)), 0, 0)
+		if errno != 0 {
 			goto failed
 		}
 	}

@@ -318,7 +318,8 @@ func procCookie(st procStat, key string) (cookie string, found bool) {
 	var text []byte
 	for wait := 50 * time.Microsecond; wait < 5*time.Millisecond; wait *= 2 {
 		var err error
-		if text, err = procSlurp(path); err != nil || len(text) > 0 {
+		text, err = procSlurp(path)
+		if err != nil || len(text) > 0 {
 			break
 		}
 		if now, ok := procStatOf(st.pid); !ok || now.dead {

@@ -107,12 +107,14 @@ func procLastLine(text []byte) string {
 func (p *proc) openPipes() (ends [2]int, err error) {
 	p.out[0].fd, p.out[1].fd, p.out[1].isErr = -1, -1, true
 	ends = [2]int{-1, -1}
-	if p.poll, err = newProcPoll(); err != nil {
+	p.poll, err = newProcPoll()
+	if err != nil {
 		return ends, err
 	}
 	for i := range p.out {
 		var r int
-		if r, ends[i], err = procPipe(); err == nil {
+		r, ends[i], err = procPipe()
+		if err == nil {
 			p.out[i].fd = r
 			err = p.poll.add(r)
 		}

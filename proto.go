@@ -220,7 +220,8 @@ func (r *Reply) eachLine(fn func(*LogLine) error) error {
 	var lines []LogLine
 	for i := range r.Lines {
 		var err error
-		if lines, err = r.Lines[i].lines(lines[:0]); err != nil {
+		lines, err = r.Lines[i].lines(lines[:0])
+		if err != nil {
 			return fmt.Errorf("read output: %w", err)
 		}
 		for k := range lines {

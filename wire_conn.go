@@ -143,7 +143,8 @@ func (d wireDue) none() bool { return d.frames == nil && d.command == "" }
 func (q *wireQueue) take(wait bool) wireDue {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for wait && q.why == nil && q.pong == nil && !q.ping && q.head == len(q.msgs) {
+	idle := func() bool { return q.pong == nil && !q.ping && q.head == len(q.msgs) }
+	for wait && q.why == nil && idle() {
 		q.work.Wait()
 	}
 	if pong := q.pong; pong != nil {

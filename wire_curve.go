@@ -309,7 +309,8 @@ func (a *curveAccept) initiate(body []byte) (client curveKey, meta []byte, err e
 	if err != nil {
 		return client, nil, err
 	}
-	if a.shared, err = ours.shared(transient); err != nil {
+	a.shared, err = ours.shared(transient)
+	if err != nil {
 		return client, nil, err
 	}
 	plain, ok := secretbox.Open(nil, box, curveNonce("CurveZMQINITIATE", nonce), &a.shared)
@@ -357,10 +358,12 @@ type curveJoin struct {
 
 // hello returns the body of HELLO.
 func (j *curveJoin) hello() (body []byte, err error) {
-	if j.pair, err = curvePairNew(j.client.Random); err != nil {
+	j.pair, err = curvePairNew(j.client.Random)
+	if err != nil {
 		return nil, err
 	}
-	if j.lasting, err = j.pair.shared(j.client.Server); err != nil {
+	j.lasting, err = j.pair.shared(j.client.Server)
+	if err != nil {
 		return nil, err
 	}
 	nonce := curveShortNonce(1)
@@ -380,7 +383,8 @@ func (j *curveJoin) welcome(body, meta []byte) (initiate []byte, err error) {
 		return nil, errCurveWelcome
 	}
 	theirs, cookie := curveKey(plain[:32]), plain[32:] // S'
-	if j.shared, err = j.pair.shared(theirs); err != nil {
+	j.shared, err = j.pair.shared(theirs)
+	if err != nil {
 		return nil, err
 	}
 	vouched, err := j.client.Pair.shared(theirs) // C and S'
@@ -469,7 +473,8 @@ func (o *curveOpener) open(frame []byte) (flags byte, data []byte, err error) {
 		return 0, nil, errCurveMessage
 	}
 	o.nonce = last
-	if flags = plain[0]; flags != 0 && flags != curveFlagMore && flags != curveFlagCommand {
+	flags = plain[0]
+	if flags != 0 && flags != curveFlagMore && flags != curveFlagCommand {
 		return 0, nil, fmt.Errorf("sealed message has unknown flags %#02x", flags)
 	}
 	return flags, plain[1:], nil

@@ -164,7 +164,8 @@ func wireReadMeta(b []byte) (socket, identity string, err error) {
 			return "", "", errors.New("metadata is cut short")
 		}
 		size := binary.BigEndian.Uint32(rest)
-		if rest = rest[4:]; uint64(size) > uint64(len(rest)) {
+		rest = rest[4:]
+		if uint64(size) > uint64(len(rest)) {
 			return "", "", errors.New("metadata is cut short")
 		}
 		value := string(rest[:size])
