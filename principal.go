@@ -207,7 +207,7 @@ func (p *principal) stop() error {
 // untilNext gives how long the loop may sleep.
 func (p *principal) untilNext(now time.Time) time.Duration {
 	wait := time.Hour
-	if at, ok := p.timetable.sched.next(); ok {
+	if at, ok := p.timetable.sched.firstDue(); ok {
 		wait = min(principalClockCheck, at.Sub(now))
 	}
 	if p.fleet.mayLose() {

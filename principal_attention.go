@@ -230,12 +230,12 @@ func (a *attention) eachOverdue(now time.Time, fn func(AttentionItem)) {
 			fn(item)
 		}
 	}
-	at, ok := a.timetable.sched.next()
+	at, ok := a.timetable.sched.firstDue()
 	if !ok || now.Sub(at) < attentionLate {
 		return
 	}
 	for _, id := range sortedKeys(a.catalog.files) {
-		at, ok := a.timetable.sched.nextOf(id)
+		at, ok := a.timetable.sched.dueOf(id)
 		if ok && now.Sub(at) >= attentionLate {
 			fn(AttentionItem{Key: stateKey("late", id, ""), Kind: attentionOverdue, Workflow: id,
 				Reason: "its tick is not decided", Count: 1,

@@ -25,7 +25,7 @@ func (cp *copier) infoOf(f *workflowFile) WorkflowInfo {
 			len(w.Tasks)
 		info.Schedule = append(info.Schedule, w.Schedule...)
 	}
-	if at, ok := cp.timetable.sched.nextOf(f.ID); ok {
+	if at, ok := cp.timetable.sched.dueOf(f.ID); ok {
 		info.Next = stampOf(at)
 	}
 	for _, fault := range f.Faults {

@@ -324,7 +324,7 @@ func TestPrincipalJitterSurvives(t *testing.T) {
 		changed := *w
 		changed.Description = "changed"
 		g.do(func() { g.p.setFiles(principalFiles(&changed), nil) })
-		if at, ok := g.p.timetable.sched.nextOf("w"); !ok || !at.Equal(time.Date(2000, 1, 1, 1, 0, 0, 0,
+		if at, ok := g.p.timetable.sched.dueOf("w"); !ok || !at.Equal(time.Date(2000, 1, 1, 1, 0, 0, 0,
 			time.UTC).Add(jitter)) {
 			t.Errorf("after a change it fires at %v", at)
 		}

@@ -180,16 +180,16 @@ func (s *sched) due(now time.Time) []schedTick {
 	return ticks
 }
 
-// next gives when the first tick of all is due; false when none is to come.
-func (s *sched) next() (time.Time, bool) {
+// firstDue gives when the first tick of all is due; false when none is to come.
+func (s *sched) firstDue() (time.Time, bool) {
 	if len(s.heap) == 0 {
 		return time.Time{}, false
 	}
 	return s.heap[0].at, true
 }
 
-// nextOf gives the next tick of one workflow, jitter included.
-func (s *sched) nextOf(id string) (time.Time, bool) {
+// dueOf gives when the next tick of one workflow is due, jitter included.
+func (s *sched) dueOf(id string) (time.Time, bool) {
 	e := s.entries[id]
 	if e == nil || e.index < 0 {
 		return time.Time{}, false

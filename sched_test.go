@@ -39,7 +39,7 @@ func TestSchedDue(t *testing.T) {
 		!s.entries["boot"].reboots() || s.entries["boot"].starts() || s.entries["b"].reboots() {
 		t.Fatalf("%v, %d in the heap", e, len(s.heap))
 	}
-	if at, ok := s.next(); !ok || !at.Equal(schedAt("2026-03-10 12:01:00")) {
+	if at, ok := s.firstDue(); !ok || !at.Equal(schedAt("2026-03-10 12:01:00")) {
 		t.Errorf("first at %v", at)
 	}
 	if ticks := s.due(schedEpoch.Add(29 * time.Second)); len(ticks) != 0 {
@@ -53,7 +53,7 @@ func TestSchedDue(t *testing.T) {
 	if got != "a 12:01, b 12:01, a 12:02, b 12:02, " {
 		t.Errorf("due: %s", got)
 	}
-	if _, ok := s.nextOf("boot"); ok {
+	if _, ok := s.dueOf("boot"); ok {
 		t.Error("@reboot has a next tick")
 	}
 	s.remove("a")
@@ -67,7 +67,7 @@ func TestSchedDue(t *testing.T) {
 	}
 	// A changed schedule takes the place of the one before.
 	schedSet(t, s, &Workflow{ID: "hour", Schedule: []string{"30 * * * *"}}, schedEpoch)
-	if at, _ := s.nextOf("hour"); !at.Equal(schedAt("2026-03-10 12:30:00")) || len(s.heap) != 2 {
+	if at, _ := s.dueOf("hour"); !at.Equal(schedAt("2026-03-10 12:30:00")) || len(s.heap) != 2 {
 		t.Errorf("changed: %v", at)
 	}
 	if schedSet(t, s, &Workflow{ID: "hour"}, schedEpoch) != nil || s.entries["hour"] != nil {
@@ -97,7 +97,7 @@ func TestSchedLate(t *testing.T) {
 			!list[total-1].Add(time.Minute).Equal(e.tick) {
 			t.Errorf("jitter %v: missed %v to %v, next %v", e.jitter, list[0], list[total-1], e.tick)
 		}
-		if at, _ := s.next(); !at.After(now) || at.Sub(now) > time.Minute {
+		if at, _ := s.firstDue(); !at.After(now) || at.Sub(now) > time.Minute {
 			t.Errorf("next at %v", at)
 		}
 	}
@@ -141,11 +141,11 @@ func TestSchedWindow(t *testing.T) {
 		t.Errorf("missed %v", list)
 	}
 	s.advance(e, schedAt("2026-03-10 17:00:00"))
-	if _, ok := s.next(); ok || e.index >= 0 {
+	if _, ok := s.firstDue(); ok || e.index >= 0 {
 		t.Error("it fires after its end")
 	}
 	s.advance(e, schedAt("2026-03-10 16:00:00"))
-	if at, ok := s.next(); !ok || !at.Equal(schedAt("2026-03-10 17:00:00")) {
+	if at, ok := s.firstDue(); !ok || !at.Equal(schedAt("2026-03-10 17:00:00")) {
 		t.Errorf("back in the heap: %v", at)
 	}
 	// The zone of the workflow goes before that of the principal.
@@ -265,7 +265,7 @@ func TestSchedMany(t *testing.T) {
 	}
 	fired := map[string]int{}
 	for end := now.Add(24 * time.Hour); ; {
-		at, ok := s.next()
+		at, ok := s.firstDue()
 		if !ok || at.After(end) {
 			break
 		}
@@ -303,7 +303,7 @@ func TestSchedMany(t *testing.T) {
 			first = e.at
 		}
 	}
-	if at, _ := s.next(); !at.Equal(first) || len(s.heap) != len(s.entries) {
+	if at, _ := s.firstDue(); !at.Equal(first) || len(s.heap) != len(s.entries) {
 		t.Errorf("the heap says %v, a search %v; %d, %d", at, first, len(s.heap), len(s.entries))
 	}
 }
