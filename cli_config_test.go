@@ -255,8 +255,8 @@ func configFolders(t *testing.T, names ...string) (dirs []string) {
 	return dirs
 }
 
-// Where a principal listens when nothing says where: in the first folder that is its user's to use, whatever sockets
-// there are.
+// Where no setting names the socket, a principal listens in the first folder that its user may use, whatever sockets
+// there are already.
 func TestConfigSocketListen(t *testing.T) {
 	d := configFolders(t, "run", "xdg", "system", "state")
 	run, xdg, system, state := d[0], d[1], d[2], d[3]
@@ -305,8 +305,8 @@ func TestConfigSocketListen(t *testing.T) {
 	}
 }
 
-// Which socket a client finds when nothing names it: one that answers before one that was left, in the order of the
-// folders.
+// Where no setting names the socket, a client finds one that answers before one that a dead principal left, in the
+// order of the folders.
 func TestConfigSocketDial(t *testing.T) {
 	d := configFolders(t, "run", "xdg", "system", "state")
 	run, xdg, system, state := d[0], d[1], d[2], d[3]

@@ -72,8 +72,9 @@ func TestClientAsk(t *testing.T) {
 	})
 }
 
-// A principal that says nothing, and one that goes away: both are out of reach, which has an exit code of its own.
-// Nothing leaves that would not arrive as it is: neither a request, nor one beside a stream, nor one without an answer.
+// A principal that says nothing and one that goes away are both unreachable, which has an exit code of its own. The
+// client sends nothing that would arrive as something else, be it a request, one beside a stream, or one without a
+// reply.
 func TestClientUnsound(t *testing.T) {
 	ours, theirs := wirePipe()
 	defer ours.Close()
@@ -126,8 +127,8 @@ func TestClientUnreachable(t *testing.T) {
 	})
 }
 
-// Who is interrupted while the principal does not take its call was interrupted; that there is a principal is not in
-// question.
+// A client that is interrupted while the principal does not accept its connection says that it was interrupted, not
+// that there is no principal.
 func TestClientDialInterrupted(t *testing.T) {
 	l, err := net.Listen("unix", t.TempDir()+"/s")
 	if err != nil {
@@ -201,8 +202,8 @@ func TestClientWaitInterrupted(t *testing.T) {
 	})
 }
 
-// Who waits for a run that does not begin is told why, once for each reason, and again when it is queued again later. A
-// principal that refuses to say why is not asked twice, and the wait goes on.
+// A verb that waits for a run which does not begin says why, once for each reason, and again when the run is queued
+// again later. It does not ask twice a principal that refuses to say why, and waits on.
 func TestClientRunWhy(t *testing.T) {
 	row := func(state, reason string) string {
 		return `{"id":"ID","ok":true,"runs":[{"run":"` + clientRunID + `","state":"` + state + `","reason":"` + reason +

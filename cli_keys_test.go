@@ -206,8 +206,8 @@ func TestAuthWritable(t *testing.T) {
 	}
 }
 
-// TestAuthHardLink: an authorized file that has a second name lets nobody in, and no verb changes it, until it is made
-// a file of its own as the error says.
+// TestAuthHardLink: an authorized file that has a second name lets nobody in and no verb changes it, until it is made a
+// file of its own, as the error says.
 func TestAuthHardLink(t *testing.T) {
 	x := e2eNew(t)
 	x.Principal("--bind", "tcp://127.0.0.1:0").Stop()

@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// TestLookLive: a line that has not ended is drawn over below the others, takes one row at most, and leaves nothing.
-func TestLookLive(t *testing.T) {
+// TestLogsLive: a line that has not ended is drawn over below the others, takes one row at most, and leaves nothing.
+func TestLogsLive(t *testing.T) {
 	var out bytes.Buffer
 	c := &cli{flags: &cliFlags{}}
 	v := &logsLive{c: c, p: &painter{w: &out, width: 20}, lines: map[string]LogLine{}}

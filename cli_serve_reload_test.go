@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// An agent reads its credential again as often as it is told to, from a disk that takes its time too: the looks of one
-// reload say nothing of the next.
+// An agent reads its credential again as often as it is told to, even from a slow disk: the looks of one reload take no
+// time from those of the next.
 func TestServeReloadSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair, err := authNewPair()

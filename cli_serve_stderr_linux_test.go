@@ -29,8 +29,8 @@ func (r *serveErrReader) Write(b []byte) (int, error) {
 	return r.text.Write(b)
 }
 
-// Lines wait for a reader who takes his time, in their order, up to a bound. What is dropped is told where it would
-// stand, and at the end the reader is waited for, but not for ever.
+// Lines wait in order for a slow reader, up to a bound. A line says how many were dropped, in their place. At the end
+// the daemon waits for the reader, but not for ever.
 func TestServeErr(t *testing.T) {
 	plain := func(w io.Writer) slog.Handler {
 		return slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
@@ -99,8 +99,8 @@ func TestServeErr(t *testing.T) {
 	})
 }
 
-// A daemon whose standard error is a pipe that nobody reads serves, and stops; what it had to say is there for who
-// reads at last.
+// A daemon whose standard error is a pipe that nobody reads serves and stops as usual. A late reader still finds its
+// lines.
 func TestStderrUnread(t *testing.T) {
 	x := e2eNew(t)
 	const files = 100

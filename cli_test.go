@@ -29,8 +29,8 @@ func TestPairsFlag(t *testing.T) {
 	}
 }
 
-// What is no text on a command line is a mistake of usage, with the name of what has it, and nothing is asked of
-// anybody.
+// Bytes that are no text on a command line are a mistake of usage. The error names the flag or argument, and the verb
+// asks nobody anything.
 func TestCommandText(t *testing.T) {
 	x := e2eNew(t)
 	x.File("w.yml", "params: {day: x}\ntasks:\n  a: {run: 'echo \"$PARAM_DAY\"'}\n")

@@ -189,8 +189,8 @@ func TestMainJSONErrors(t *testing.T) {
 	}
 }
 
-// A verb that waits for what does not answer is given up some time after the first signal; one that has begun to serve
-// is not, and one that ends by itself gives its own result.
+// A verb that hangs is given up some time after the first signal. One that has begun to serve is not, and one that ends
+// by itself gives its own result.
 func TestMainUntil(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// What is typed wrongly is refused before a principal is asked, in the words of the command line and not of the wire,
-// with what may have been meant. None of these command lines reaches anybody: there is no principal.
+// A wrong command line is refused before a principal is asked, in the words of the command line and not of the wire,
+// with what may have been meant. There is no principal in this test.
 func TestMainWords(t *testing.T) {
 	long := strings.Repeat("b", 3000)
 	for _, c := range []struct {
@@ -88,7 +88,7 @@ func TestMainWords(t *testing.T) {
 	}
 }
 
-// The tables of what other tools say are sound: no word stands in one of verbs twice, and each flag of ours is one of
+// The tables of the words of other tools are sound: none has a word twice, and each of our flags in them belongs to
 // some verb.
 func TestMainMeant(t *testing.T) {
 	for _, table := range [][]struct{ words, hint string }{meantVerbs, meantFlagHints} {
@@ -152,8 +152,8 @@ func mainSays(t *testing.T, args ...string) (int, string) {
 	return code, report.String()
 }
 
-// Each text of a request is called what the verb calls it that sends it, where a client refuses it as too long or as no
-// text.
+// Where a client refuses a text of a request, because it is too long or no text, the error calls it what the verb calls
+// it.
 func TestMainFieldNames(t *testing.T) {
 	for _, c := range []struct{ args, field, want string }{
 		{"logs w --grep x", "grep", "--grep"}, {"logs w --task x", "task", "--task"},
@@ -256,8 +256,8 @@ func TestMainNoExit(t *testing.T) {
 	}
 }
 
-// Who authorizes a key hears when the principal that answers listens nowhere for it, and the credential has the port
-// where it does.
+// authorize warns where the principal that answers listens at no address for the key. The credential has the port where
+// the principal listens.
 func TestMainDeafPrincipal(t *testing.T) {
 	t.Parallel()
 	const deaf = "listens at no tcp:// address"

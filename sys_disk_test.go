@@ -122,8 +122,8 @@ func diskTaken(ctx context.Context, w *diskWaits, place string) (time.Duration, 
 	return time.Since(began), err
 }
 
-// A look that gets no answer is given up after a time that all of a turn share, and not made again before the place has
-// answered or some time has gone by.
+// A look that gets no answer is given up after a time that all looks of a turn share. It is not made again before the
+// place has answered or some time has gone by.
 func TestDiskWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, h := diskWaitsNew(), &diskHang{}
@@ -212,8 +212,8 @@ func TestDiskWaitMost(t *testing.T) {
 	})
 }
 
-// A file or a folder that does not answer is a fault of its own: the others are read, and it is once it answers, is
-// removed, or something else is in its place.
+// A file or a folder that does not answer is one fault: the others are read. It is read once it answers, is removed, or
+// is replaced.
 func TestFolderSilent(t *testing.T) {
 	const silent = "it does not answer: see whether its file system does, a network mount perhaps"
 	const fault = "b b.yml none [b.yml: read file: " + silent + "; it is read once it does]"
@@ -285,8 +285,8 @@ func TestFolderSilent(t *testing.T) {
 	}
 }
 
-// A file that answers again is read at once, whoever asks for a scan meanwhile is answered, and the end of the program
-// does not wait for it.
+// A file that answers again is read at once. A scan that is asked for meanwhile is answered, and the end of the program
+// does not wait for the file.
 func TestFolderSilentWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, out, h := folderTestNew(t), t.TempDir(), &diskHang{}

@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 )
 
-// What an inbox takes in is done, and what it does not take in its sender is told of: also by those who put something
-// in at the very end, and by those who waited for room.
+// The loop does all that its inbox accepts, and put tells a sender when it does not accept: also senders that come at
+// the very end, and those that wait for room.
 func TestLoopInboxEnd(t *testing.T) {
 	t.Parallel()
 	for range 200 {

@@ -427,7 +427,8 @@ func TestWatchFollowAgain(t *testing.T) {
 	}
 }
 
-// Where the system tells of no changes it is looked again and again; where a look says that it will be told, it waits.
+// Where there are no file events, runWatchLook looks again and again. Where a look says that it hears of all changes,
+// it waits.
 func TestWatchLookBlind(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -453,8 +454,8 @@ func TestWatchLookBlind(t *testing.T) {
 	})
 }
 
-// However often something changes, it is looked at within watchSettleMost; what merely lies beside the way to it counts
-// for nothing.
+// However often something changes, the next look comes within watchSettleMost. Other files in the folders on the way do
+// not count.
 func TestWatchLookNoise(t *testing.T) {
 	t.Parallel()
 	for what, noisy := range map[string]bool{"x/f": true, "x/g": true, "beside": false} {
