@@ -203,8 +203,10 @@ func (s *tuiLogScreen) key(u *tui, name string) {
 			return
 		}
 		v.toggleFollow()
-	case "n", "N":
-		u.nextHit(v, map[string]int{"n": 1, "N": -1}[name])
+	case "n":
+		u.nextHit(v, 1)
+	case "N":
+		u.nextHit(v, -1)
 	case "w":
 		v.toggleWrap()
 	case "t":

@@ -207,14 +207,25 @@ func (s *tuiRunScreen) edge(_ *tui, end bool) {
 func (s *tuiRunScreen) leave(u *tui) { s.out.leave(u) }
 
 func (s *tuiRunScreen) key(u *tui, name string) {
-	switch dir := map[string]int{"n": 1, "N": -1}[name]; {
-	case dir == 0:
-		s.view.Split += map[string]int{"+": 1, "-": -1}[name]
-	case s.view.Pane == 1:
-		u.nextHit(s.out.log, dir)
-	default:
-		s.find(s.view.Selected, dir, false)
+	switch name {
+	case "+":
+		s.view.Split++
+	case "-":
+		s.view.Split--
+	case "n":
+		s.next(u, 1)
+	case "N":
+		s.next(u, -1)
 	}
+}
+
+// next goes to the next hit in the pane that has the focus, or with -1 to the one before.
+func (s *tuiRunScreen) next(u *tui, dir int) {
+	if s.view.Pane == 1 {
+		u.nextHit(s.out.log, dir)
+		return
+	}
+	s.find(s.view.Selected, dir, false)
 }
 
 // nextView goes from the table to the waves, to the timeline, and back.

@@ -214,8 +214,10 @@ func (s *tuiSource) status(*tui) string {
 // key takes the keys that move in a text.
 func (s *tuiSource) key(u *tui, name string) {
 	switch name {
-	case "n", "N":
-		u.nextHit(s.view, map[string]int{"n": 1, "N": -1}[name])
+	case "n":
+		u.nextHit(s.view, 1)
+	case "N":
+		u.nextHit(s.view, -1)
 	case "w":
 		s.view.toggleWrap()
 	case "h", "left":
