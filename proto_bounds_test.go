@@ -69,7 +69,7 @@ func TestProtoShortened(t *testing.T) {
 		protoMaxOutputs-protoSize(small)); len(got.Outputs) != 1 || got.Reason != "" {
 		t.Errorf("%+v", got)
 	}
-	for _, exit := range []int{-1, 0, 3, 255} { // an agent of 0.1.0 says -1 where there was no process
+	for _, exit := range []int{-1, 0, 3, 255} { // no process ends with -1
 		if got := protoReported(&Event{Kind: evTaskFinished, Exit: &exit}, 0); (got.Exit == nil) != (exit < 0) ||
 			got.Exit != nil && *got.Exit != exit {
 			t.Errorf("exit %d becomes %v", exit, got.Exit)
