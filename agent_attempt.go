@@ -160,7 +160,7 @@ func (a *agent) procSpecOf(s *step, start *attemptStart) (spec procSpec, warning
 		return spec, nil, fmt.Errorf("make folder for outputs: %w", err)
 	}
 	s.at("read " + userFile)
-	values, warnings, err := taskValuesOf(userEnviron(a.cfg.Environ, userFile, userID()), start.run, start.dag,
+	values, warnings, err := environOfTask(userEnviron(a.cfg.Environ, userFile, userID()), start.run, start.dag,
 		start.index, start.attempt, start.outputs, start.output, s.at)
 	if err != nil {
 		return spec, nil, err
@@ -283,18 +283,22 @@ func (a *agent) taskEnded(t *taskTry, res procResult, outputs map[string]string)
 	a.endTask(t, e)
 }
 
-// retryLater waits for the next attempt: retry_delay, doubled each time up to retry_max_delay, give or take a fifth.
-// The task's place is for others meanwhile.
-func (a *agent) retryLater(t *taskTry, res procResult) {
-	task := t.task()
+// attemptDelay gives how long to wait after an attempt: retry_delay, doubled each time up to retry_max_delay, give or
+// take a fifth.
+func attemptDelay(task *Task, attempt int) time.Duration {
 	delay, most := time.Duration(task.RetryDelay), time.Duration(task.RetryMaxDelay)
-	for n := 1; n < t.attempt && (most == 0 || delay < most) && delay < 24*time.Hour; n++ {
+	for n := 1; n < attempt && (most == 0 || delay < most) && delay < 24*time.Hour; n++ {
 		delay *= 2
 	}
 	if most > 0 {
 		delay = min(delay, most)
 	}
-	delay += time.Duration((rand.Float64()*0.4 - 0.2) * float64(delay))
+	return delay + time.Duration((rand.Float64()*0.4-0.2)*float64(delay))
+}
+
+// retryLater waits for the next attempt (attemptDelay). The task's place is for others meanwhile.
+func (a *agent) retryLater(t *taskTry, res procResult) {
+	task, delay := t.task(), attemptDelay(t.task(), t.attempt)
 	a.emit(t.run, &Event{Kind: evTaskRetrying, Task: task.ID, Attempt: t.attempt, Exit: attemptExit(res),
 		Seconds: secondsBetween(t.since, a.now()),
 		Reason: fmt.Sprintf("%s%s%d of %d in %s", res.Reason, stateAgain, t.attempt+1, task.Retries+1,

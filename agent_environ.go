@@ -1,4 +1,4 @@
-// agent_environ.go: what a task is given. Its environment, its arguments and its folder are made here (taskValuesOf),
+// agent_environ.go: what a task is given. Its environment, its arguments and its folder are made here (environOfTask),
 // and outputs pass from task to task. A shell line gets values through its environment alone; ${...} is replaced only
 // where no shell reads it. All of it is pure, except that env files, outputs and the passwd file are read.
 
@@ -27,10 +27,10 @@ type taskValues struct {
 	dir  string
 }
 
-// taskValuesOf puts together what an attempt of task i is given. In the environment later ones win: the agent's own,
+// environOfTask puts together what an attempt of task i is given. In the environment later ones win: the agent's own,
 // env files, the workflow's env, outputs of the tasks before, parameters, the task's env, the facts of the run. It
 // reads the outputs of no other tasks. It tells stage what it is about to wait for: files may hang.
-func taskValuesOf(environ []string, as *assignment, d *dag, i, attempt int, outputs []taskOutputs, outputFile string,
+func environOfTask(environ []string, as *assignment, d *dag, i, attempt int, outputs []taskOutputs, outputFile string,
 	stage func(string)) (taskValues, []string, error) {
 	w, task := as.Spec, &as.Spec.Tasks[i]
 	env := newEnviron(environ)

@@ -39,7 +39,7 @@ func valuesFixture(t testing.TB) (*assignment, *dag, []taskOutputs) {
 // Who wins where two set the same variable: the later of agent, env file, workflow, outputs, params, task, facts.
 func TestValuesPrecedence(t *testing.T) {
 	as, d, outputs := valuesFixture(t)
-	v, warnings, err := taskValuesOf([]string{"HOME=/root", "LEVEL=agent", "FROM_WORKFLOW=agent", "broken",
+	v, warnings, err := environOfTask([]string{"HOME=/root", "LEVEL=agent", "FROM_WORKFLOW=agent", "broken",
 		"out=agent"}, as, d, 2, 3, outputs, "/tmp/out", func(string) {})
 	if err != nil || len(warnings) != 0 {
 		t.Fatal(err, warnings)
@@ -116,7 +116,7 @@ func TestValuesFaults(t *testing.T) {
 	} {
 		as, d, outputs := valuesFixture(t)
 		c.change(as)
-		if _, _, err := taskValuesOf(nil, as, d, 2, 1, outputs, "", func(string) {}); err == nil ||
+		if _, _, err := environOfTask(nil, as, d, 2, 1, outputs, "", func(string) {}); err == nil ||
 			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}

@@ -80,7 +80,7 @@ var compatOps = map[string]compatOp{
 	"PING":        {as: "ping", do: func(_ *compat, c *compatCall) { c.answer("PONG") }},
 	"LSWORKFLOWS": {as: "ls", do: (*compat).list},
 	"RUNTASK": {as: "run", args: []compatArg{{missing: "Request is missing task_id"}},
-		do: (*compat).run},
+		do: (*compat).runTask},
 	"REGISTERAGENT": {as: "hello", args: []compatArg{{missing: "Missing arg AGENT_ID"}},
 		do: (*compat).register},
 	"FETCHWORKFLOW": {as: "hello", args: []compatArg{{missing: "Missing agent id"}},
@@ -231,8 +231,8 @@ func compatMillis(word string) (uint64, error) {
 // compatJSON writes v as serde_json does: no space, and no escapes for HTML. Every type given to it marshals.
 func compatJSON(v any) string { return string(protoEncode(v)) }
 
-// run queues a run.
-func (d *compat) run(c *compatCall) {
+// runTask answers RUNTASK: it queues a run.
+func (d *compat) runTask(c *compatCall) {
 	id := c.args[0]
 	if d.p.catalog.files[id] == nil {
 		c.answer("CLIENTERROR" + compatSplit + "No workflow exists with id " + compatEcho(id))

@@ -168,7 +168,7 @@ func (w *compatWorld) on(fn func(p *principal)) {
 func (w *compatWorld) turn(d time.Duration) {
 	w.t.Helper()
 	w.clock.add(d)
-	w.on(func(p *principal) { p.fleet.giveUpLost(p.cfg.now()) })
+	w.on(func(p *principal) { p.fleet.giveUpSilent(p.cfg.now()) })
 }
 
 // awaitSubscriber waits until the loop knows such a subscriber.

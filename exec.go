@@ -18,7 +18,7 @@
 // then is delivered, and the children get TERM, the grace, and KILL while the caller has gone on.
 //
 // Goroutines: one collects the dead of all processes (procs.runCollect, woken by SIGCHLD). For each process one reads
-// (runRead) and one ends it (run), and one more goes on while there is something to stop (runSweep).
+// (runRead) and one ends it (run), and one more goes on while there is something to stop (runEnding).
 
 package main
 
@@ -141,13 +141,13 @@ type procs struct {
 	quitCh chan struct{} // closed last: ends runCollect
 	hurry  chan struct{} // closed by close: nobody gets any more grace
 	loop   sync.WaitGroup
-	work   sync.WaitGroup // every run and runSweep
+	work   sync.WaitGroup // every run and runEnding
 
 	mu       sync.Mutex // never held over a fork, a walk of /proc or a callback
 	closed   bool
 	starting int                // starts that may have forked, and are not in mains yet
 	mains    map[int]*proc      // main processes not yet collected
-	live     map[*proc]struct{} // not done yet, or sweeping
+	live     map[*proc]struct{} // not done yet, or ending
 }
 
 // proc is a process that was started.
@@ -174,13 +174,13 @@ type proc struct {
 	spent  bool       // KILL had its time
 	told   []procLeft // what spec.Left was told
 
-	// ps.mu guards these. ended: the main process has; sweeping: runSweep goes on; isDone: doneCh is closed. reason,
+	// ps.mu guards these. ended: the main process has; ending: runEnding goes on; isDone: doneCh is closed. reason,
 	// stopped and timedOut are of the first stop; forced: one was a kill.
-	ended, sweeping, isDone bool
-	stopped, timedOut       bool
-	forced                  bool
-	reason                  string
-	timeout, giveUpTimer    *time.Timer
+	ended, ending, isDone bool
+	stopped, timedOut     bool
+	forced                bool
+	reason                string
+	timeout, giveUpTimer  *time.Timer
 }
 
 // procExit is the end of a main process as collect saw it.
@@ -368,7 +368,7 @@ func (p *proc) run() {
 	select {
 	case e := <-p.exited:
 		exit = &e
-		p.sweepLeftovers()
+		p.endLeftovers()
 	case <-p.giveUp:
 		p.ps.collect() // its end may have just come
 		select {
@@ -386,9 +386,9 @@ func (p *proc) run() {
 	p.finish(exit)
 }
 
-// sweepLeftovers starts the removal of what a main process left behind. First that has procLinger to end by itself: it
+// endLeftovers starts the removal of what a main process left behind. First that has procLinger to end by itself: it
 // may have output yet to pass on. When there is nothing this costs one short read.
-func (p *proc) sweepLeftovers() {
+func (p *proc) endLeftovers() {
 	left := p.roster.look()
 	if len(left) == 0 {
 		return
@@ -406,7 +406,7 @@ func (p *proc) sweepLeftovers() {
 	}
 	p.tellLeft(false)
 	p.ps.mu.Lock()
-	p.startSweep()
+	p.startEnding()
 	p.ps.mu.Unlock()
 }
 
@@ -428,7 +428,7 @@ func (p *proc) finish(exit *procExit) {
 
 // forget drops a process when nothing is left to do for it. The caller holds ps.mu.
 func (p *proc) forget() {
-	if p.isDone && !p.sweeping {
+	if p.isDone && !p.ending {
 		delete(p.ps.live, p)
 	}
 }
@@ -516,35 +516,35 @@ func (p *proc) end(reason string, force, timeout bool) {
 	case force && p.giveUpTimer.Stop():
 		p.giveUpTimer.Reset(limit)
 	}
-	p.startSweep()
+	p.startEnding()
 }
 
-// startSweep starts the removal of everything of the task, unless it goes on already. The caller holds ps.mu. Either
+// startEnding starts the removal of everything of the task, unless it goes on already. The caller holds ps.mu. Either
 // p.run has not returned, or something else keeps ps.work above zero.
-func (p *proc) startSweep() {
-	if !p.sweeping {
-		p.sweeping = true
+func (p *proc) startEnding() {
+	if !p.ending {
+		p.ending = true
 		p.ps.work.Add(1)
-		go p.runSweep()
+		go p.runEnding()
 	}
 }
 
-// runSweep removes everything of the task. It ends when nothing is left.
-func (p *proc) runSweep() {
+// runEnding removes everything of the task. It ends when nothing is left.
+func (p *proc) runEnding() {
 	defer p.ps.work.Done()
-	p.ps.sweep(p.roster.look, p.spec.Grace, procPatience, p.force, p.tellLeft)
+	p.ps.endAll(p.roster.look, p.spec.Grace, procPatience, p.force, p.tellLeft)
 	p.ps.mu.Lock()
-	p.sweeping = false
+	p.ending = false
 	p.forget()
 	p.ps.mu.Unlock()
 }
 
-// sweep sends TERM to what find returns, waits up to grace, and then sends KILL until find returns nothing. It returns
+// endAll sends TERM to what find returns, waits up to grace, and then sends KILL until find returns nothing. It returns
 // how many it found at first. The ends of these processes wake it; so do force and ps.hurry, which end the grace. Where
 // force is closed already it sends no TERM: no process shall begin to clean up and be killed in it. It looks again at
 // what SIGKILL has not ended after each patience, until ps.hurry; if patience is procLastWait, only once. It calls tell
 // whenever what could not be ended may have changed, with spent once SIGKILL had procLastWait to end it.
-func (ps *procs) sweep(find func() []procMember, grace, patience time.Duration, force <-chan struct{},
+func (ps *procs) endAll(find func() []procMember, grace, patience time.Duration, force <-chan struct{},
 	tell func(spent bool)) int {
 	found := find()
 	n := len(found)
@@ -655,7 +655,7 @@ func (ps *procs) killLeftovers(match func(cookie string) bool, grace time.Durati
 		maps.Copy(cookies, by) // one that shows none may be an orphan the next time
 		return append(found, ps.sys.births()...)
 	}}
-	n := ps.sweep(roster.look, grace, procLastWait, nil, func(bool) {})
+	n := ps.endAll(roster.look, grace, procLastWait, nil, func(bool) {})
 	alive, left := map[string][]procMember{}, map[string][]procLeft{}
 	for _, m := range roster.look() {
 		alive[cookies[m.pid]] = append(alive[cookies[m.pid]], m)

@@ -122,7 +122,7 @@ func (ps *procs) runLookAfter(left []procLeft, tell func([]procLeft)) {
 	over := make(chan struct{})
 	close(over) // they had their grace
 	told := left
-	ps.sweep(find, 0, procPatience, over, func(bool) {
+	ps.endAll(find, 0, procPatience, over, func(bool) {
 		if now := ps.leftOf(find(), true); !slices.Equal(now, told) {
 			told = now
 			tell(now)

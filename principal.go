@@ -178,7 +178,7 @@ func (p *principal) runPrincipal(ctx context.Context) error {
 		now := p.cfg.now()
 		p.timetable.lookAtClock(now)
 		p.timetable.fireDue(now)
-		p.fleet.giveUpLost(now)
+		p.fleet.giveUpSilent(now)
 		p.attention.endTroubleAcks(now)
 		p.fleet.assignQueued()
 		p.commit()

@@ -368,10 +368,10 @@ func (f *fleet) dropLink(link *agentLink, reason string) {
 	}
 }
 
-// giveUpLost drops agents that have been silent for too long, and gives up the runs of those that stayed away. It looks
-// twice before it drops one: when this machine or this process has slept, what the agent said meanwhile is still to be
-// read. It looks at all agents only when one of them may be due, for there may be a thousand.
-func (f *fleet) giveUpLost(now time.Time) {
+// giveUpSilent drops agents that have been silent for too long, and gives up the runs of those that stayed away. It
+// looks twice before it drops one: when this machine or this process has slept, what the agent said meanwhile is still
+// to be read. It looks at all agents only when one of them may be due, for there may be a thousand.
+func (f *fleet) giveUpSilent(now time.Time) {
 	f.dialect.giveUp(now)
 	if now.Before(f.nextLoss) {
 		return

@@ -26,7 +26,7 @@ func TestDispatchSilenceTwice(t *testing.T) {
 	p.fleet.welcome(link, &hello)
 	look := func(after time.Duration) bool {
 		now = now.Add(after)
-		p.fleet.giveUpLost(now)
+		p.fleet.giveUpSilent(now)
 		return p.fleet.links["one"] != nil
 	}
 	if !look(time.Minute) {

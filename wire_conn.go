@@ -100,7 +100,7 @@ func wireMeasure(frames [][]byte, limits wireLimits) (int, error) {
 	var tally wireTally
 	size := 0
 	for i, f := range frames {
-		if err := tally.add(uint64(len(f)), i < len(frames)-1, limits); err != nil {
+		if err := tally.admit(uint64(len(f)), i < len(frames)-1, limits); err != nil {
 			return 0, fmt.Errorf("send message: %w", err)
 		}
 		size += len(f)
@@ -433,7 +433,7 @@ func (c *wireLink) receive() ([][]byte, error) {
 			err = c.framer.command(data)
 		default:
 			frames = append(frames, data)
-			err = c.framer.message.add(uint64(len(data)), flags == curveFlagMore, c.framer.limits)
+			err = c.framer.message.admit(uint64(len(data)), flags == curveFlagMore, c.framer.limits)
 		}
 		if err != nil {
 			return nil, err

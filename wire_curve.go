@@ -216,8 +216,8 @@ func curveLongNonce(b []byte, prefix string, random io.Reader) ([]byte, *[24]byt
 	return append(b, n[:]...), curveNonce(prefix, n[:]), nil
 }
 
-// curveRising checks the short nonce that a peer sent: it must be above the last one. Then it is the last one.
-func curveRising(last *uint64, sent []byte) error {
+// curveCheckNonce checks the short nonce that a peer sent: it must be above the last one. Then it is the last one.
+func curveCheckNonce(last *uint64, sent []byte) error {
 	n := binary.BigEndian.Uint64(sent)
 	if n <= *last {
 		return errCurveReplay
@@ -301,7 +301,7 @@ func (a *curveAccept) initiate(body []byte) (client curveKey, meta []byte, err e
 	if !ok {
 		return client, nil, errCurveInitiate
 	}
-	if err := curveRising(&a.nonce, nonce); err != nil {
+	if err := curveCheckNonce(&a.nonce, nonce); err != nil {
 		return client, nil, err
 	}
 	transient := curveKey(baked[:32])                 // C'
@@ -409,7 +409,7 @@ func (j *curveJoin) ready(body []byte) (meta []byte, seal *curveSealer, open *cu
 		return nil, nil, nil, fmt.Errorf("READY of %d bytes", len(body))
 	}
 	open = &curveOpener{key: j.shared, prefix: "CurveZMQMESSAGES"}
-	if err := curveRising(&open.nonce, body[:8]); err != nil {
+	if err := curveCheckNonce(&open.nonce, body[:8]); err != nil {
 		return nil, nil, nil, err
 	}
 	meta, ok := secretbox.Open(nil, body[8:], curveNonce("CurveZMQREADY---", body[:8]), &j.shared)
@@ -465,7 +465,7 @@ func (o *curveOpener) open(frame []byte) (flags byte, data []byte, err error) {
 		return 0, nil, errors.New("message is not sealed")
 	}
 	last := o.nonce
-	if err := curveRising(&last, nonce); err != nil {
+	if err := curveCheckNonce(&last, nonce); err != nil {
 		return 0, nil, err
 	}
 	plain, ok := secretbox.Open(nil, box, curveNonce(o.prefix, nonce), &o.key)

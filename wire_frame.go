@@ -127,8 +127,8 @@ type wireTally struct {
 	open         bool // frames of it are still to come
 }
 
-// add counts one frame, or says which limit it breaks.
-func (t *wireTally) add(size uint64, more bool, limits wireLimits) error {
+// admit counts one frame, or says which limit it breaks. A sealed one passes admitSealed before.
+func (t *wireTally) admit(size uint64, more bool, limits wireLimits) error {
 	if size > uint64(limits.MaxFrame) {
 		return fmt.Errorf("frame of %d bytes is over the limit of %d", size, limits.MaxFrame)
 	}
@@ -264,7 +264,7 @@ func (f *wireFramer) nextFrame() error {
 			}
 			continue
 		case !command:
-			if err := f.message.add(size, more, f.limits); err != nil {
+			if err := f.message.admit(size, more, f.limits); err != nil {
 				return err
 			}
 		}
