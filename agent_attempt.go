@@ -58,7 +58,8 @@ func (a *agent) nextTries(r *agentRun) (tries []*taskTry) {
 		return nil
 	}
 	limit := r.as.Spec.MaxActiveTasks
-	for len(r.due)+len(r.ready) > 0 && r.begins < attemptBegins && (limit == 0 || r.places < limit) {
+	hasPlace := func() bool { return r.begins < attemptBegins && (limit == 0 || r.places < limit) }
+	for len(r.due)+len(r.ready) > 0 && hasPlace() {
 		var t *taskTry
 		if len(r.due) > 0 {
 			t, r.due = r.due[0], r.due[1:]

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -290,7 +291,8 @@ func envLong(lines []string, at int, end string) (value string, last int, ok boo
 // value takes off quotes, and what is no part of a value.
 func (e *envText) value(text string) (string, error) {
 	if e.outputs {
-		if len(text) >= 2 && (text[0] == '"' || text[0] == '\'') && text[len(text)-1] == text[0] {
+		quoted := len(text) >= 2 && (text[0] == '"' || text[0] == '\'')
+		if quoted && text[len(text)-1] == text[0] {
 			text = text[1 : len(text)-1]
 		}
 		return text, nil
@@ -409,7 +411,7 @@ func userEnviron(environ []string, file string, uid int) []string {
 		name, _, _ := strings.Cut(kv, "=")
 		has[name] = true
 	}
-	if has["HOME"] && has["USER"] && has["LOGNAME"] && has["SHELL"] {
+	if !slices.ContainsFunc(userVars, func(name string) bool { return !has[name] }) {
 		return environ
 	}
 	f := userLine(file, uid)

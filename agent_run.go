@@ -441,7 +441,8 @@ func (a *agent) followNone() {
 // tellLive tells the lines without an end that were not told yet.
 func (a *agent) tellLive(r *agentRun) {
 	r.live.due.Store(false)
-	if !r.live.on.Load() || a.runs[r.as.Run] != r || a.conn == nil || !a.welcomed {
+	wanted := r.live.on.Load() && a.runs[r.as.Run] == r
+	if !wanted || a.conn == nil || !a.welcomed {
 		return
 	}
 	a.moment = time.Time{}

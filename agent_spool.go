@@ -588,7 +588,8 @@ func spoolDecode(line []byte) (m spoolMessage, err error) {
 	if err == nil && several {
 		m.of, err = strconv.Atoi(of)
 	}
-	if err != nil || m.n == 0 || m.of < 1 || m.last() < m.n {
+	numbered := m.n > 0 && m.of > 0 && m.last() >= m.n
+	if err != nil || !numbered {
 		return m, errors.New("not a message")
 	}
 	from, to := numbers+crc, len(line)-back

@@ -122,7 +122,8 @@ func (s *step) tookLong() string {
 func (a *agent) stepNext() {
 	for {
 		i := slices.IndexFunc(a.steps.queue, func(s *step) bool {
-			return s.over || a.stepHopeless(s) || a.steps.live < stepMost && a.steps.count[s.workflow()] < stepEach
+			hasRoom := a.steps.live < stepMost && a.steps.count[s.workflow()] < stepEach
+			return s.over || hasRoom || a.stepHopeless(s)
 		})
 		if i < 0 {
 			return

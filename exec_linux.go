@@ -429,7 +429,8 @@ func procName(pid int) string {
 // procDescribe says what a process is; it is false when the process has ended.
 func procDescribe(m procMember) (procLeft, bool) {
 	st, ok := procStatOf(m.pid)
-	if !ok || st.dead || m.start != "" && m.start != st.start {
+	another := m.start != "" && m.start != st.start
+	if !ok || st.dead || another {
 		return procLeft{}, false
 	}
 	l := procLeft{PID: m.pid, Start: st.start}

@@ -75,7 +75,8 @@ func wireSocketGive(path string, mode fs.FileMode, group *int) (fs.FileInfo, err
 // user can give the name to another file at once.
 func wireSocketOurs(path string, info fs.FileInfo) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
-	if ok && info.Mode().Type() == fs.ModeSocket && int64(st.Uid) == int64(os.Geteuid()) && st.Nlink == 1 {
+	isSocket := info.Mode().Type() == fs.ModeSocket
+	if ok && isSocket && int64(st.Uid) == int64(os.Geteuid()) && st.Nlink == 1 {
 		return nil
 	}
 	return fmt.Errorf("%s was put in the place of the socket, by somebody who can write in its folder: choose a "+

@@ -145,8 +145,8 @@ func (in *wireIntake) loser(h *wireHolder, n int, now time.Time) (out *wireHolde
 		if oldest == nil || other.since.Before(oldest.since) {
 			oldest = other
 		}
-		if most > own && sums[other.party] == most && other.party != h.party &&
-			(out == nil || other.since.Before(out.since)) {
+		holdsMost := most > own && sums[other.party] == most && other.party != h.party
+		if holdsMost && (out == nil || other.since.Before(out.since)) {
 			out = other
 		}
 	}
