@@ -2,9 +2,10 @@
 // names every fault with line and column. One reading reports all faults of a file, and only a file without faults
 // becomes a Workflow. Pure: bytes in, values out; all it asks the system for is the time zone database.
 //
+//	workflow_keys.go    reads a map by a table of its keys; reports a key that is not known
 //	workflow_task.go    the keys of a task
 //	workflow_expand.go  the references ${…} in texts
-//	workflow_yaml.go    from bytes to values with a place; knows YAML, and nothing of workflows
+//	workflow_yaml.go    from bytes to values with a place; knows YAML, and no key of a workflow
 //	workflow_folder.go  the folder of workflow files, and how it is followed
 
 package main
