@@ -36,27 +36,7 @@ TestLayers reads the table from here and holds the code to it. .ci/room NAME run
 
 The principal and the agent never use each other: a run in one process and a run over a network are the same code.
 
-# The way of a run
-
- 1. A tick of a schedule, the command line or any ZeroMQ client orders a run by a call of the principal's loop (runOrder
-    in principal_runs.go). The loop decides whether the order becomes a run, and notes why.
- 2. The loop writes its decisions as events. [State.apply] folds each into memory. At the end of the turn the store
-    appends them all to the journal. The replies and assignments that rest on them leave after their fsync (emit and
-    appendBatch in principal_loop.go, store.go).
- 3. A queued run goes at once to the best agent that has the labels and the room for it (principal_assign.go). The
-    agent gets the whole workflow as it was when the run was queued, and a lease: a number that makes void what was said
-    about the run before.
- 4. The agent owns the run's graph (model_dag.go). It starts each task when the tasks before it are over (agent_run.go,
-    agent_attempt.go), as a process in a group of its own (exec.go). Tasks go on when the principal goes away.
- 5. Every change and every line of output gets a number. The agent writes it to its spool (agent_spool.go), sends it
-    from there, and forgets it once the principal has acknowledged it. After a lost connection the principal says where
-    to go on.
- 6. The principal folds and journals the changes, puts the output into the workflow's log (store_logs.go), acknowledges
-    both, and wakes whoever follows the run (principal_follow.go). It moves a run that is over to the history
-    (store_history.go).
- 7. The principal tells whoever has the lists open which rows have changed (principal_watch.go). The terminal UI shows
-    them (tui.go), and asks for the tasks and the output of the run on its screen.
- 8. `cdktr run FILE` goes the same way, with a principal and an agent in one process (runLocal in cli_run.go).
+docs/architecture.md goes with one run and with one key press from function to function.
 
 # Rules
 
@@ -67,7 +47,7 @@ The principal and the agent never use each other: a run in one process and a run
   - Time, files and processes come in as fields, so that tests can put others in their place.
   - Everything is bounded, and what happens at a bound is written where the bound is.
   - Slices of structs are sorted by package sort: slices.SortFunc has code of its own, 12 KB, for each kind of struct.
-  - A file has at most 800 lines, a function 80, a type 60 methods; no package variable changes. TestLayers holds
-    these too.
+  - A file has at most 800 lines (tests may have more), a function 80, a type 60 methods; no package variable changes.
+    TestLayers and its neighbours hold these too.
 */
 package main

@@ -384,30 +384,3 @@ func docsPatch(t *testing.T, files map[string]string, name string, create bool, 
 	}
 	files[name] = strings.Replace(files[name], older.String(), newer.String(), 1)
 }
-
-// TestDocsWalks wants each function that a walk in docs/architecture.md passes to be there, and few hops.
-func TestDocsWalks(t *testing.T) {
-	_, text, _ := strings.Cut(docsRead(t, "docs/architecture.md"), "\n## Two walks\n")
-	text, _, _ = strings.Cut(text, "\n## ")
-	src := layersParse(t)
-	walks := strings.Split(text, "| Where | What happens |\n")[1:]
-	if len(walks) != 2 {
-		t.Fatalf("%d walks", len(walks))
-	}
-	hop := regexp.MustCompile("(?m)^\\| `([a-z_]+\\.go)`: `([A-Za-z.]+)` \\|")
-	for _, walk := range walks {
-		hops := hop.FindAllStringSubmatch(walk, -1)
-		if rows := strings.Count(walk, "\n| `"); len(hops) < 10 || len(hops) > 14 || rows != len(hops) {
-			t.Errorf("a walk has %d rows, of which %d are hops: 10 to 14", rows, len(hops))
-		}
-		for _, h := range hops {
-			file := src.files[h[1]]
-			if file == nil || !slices.ContainsFunc(file.Decls, func(d ast.Decl) bool {
-				f, ok := d.(*ast.FuncDecl)
-				return ok && layersFuncName(f) == h[2]
-			}) {
-				t.Errorf("docs/architecture.md: %s has no function %s", h[1], h[2])
-			}
-		}
-	}
-}

@@ -1,6 +1,7 @@
-// principal_ops.go: how a request comes in, is checked, carried out and answered; and the ops that change something but
-// runs (those are in principal_runs.go). A connection's goroutine reads requests, and has each carried out by the
-// principal's loop or by a look. A request that changes something is answered when the change is on disk.
+// principal_ops.go: how a request comes in, is checked, carried out and answered; and the ops that change something,
+// except those of runs (principal_runs.go) and ack (principal_attention.go). A connection's goroutine reads requests,
+// and has each carried out by the principal's loop or by a look. A request that changes something is answered when the
+// change is on disk.
 
 package main
 
