@@ -547,8 +547,8 @@ func (a *agent) hear(conn wireConn, m *agentMsg) {
 	}
 }
 
-// turnedAway ends a connection on which the two ends do not come together, and logs why, once for each cause: runLink
-// asks again each ten seconds.
+// turnedAway ends a connection that was refused. It logs each cause once, because runLink tries again
+// every ten seconds.
 func (a *agent) turnedAway(why string) {
 	if why != a.refused {
 		a.cfg.Log.Error("the principal refused this agent; asking again until it does not", "cause", why)
@@ -624,7 +624,7 @@ func (a *agent) spoolTurn() {
 	}
 }
 
-// spoolRun spools what is new of a run: its output, and behind it what happened. Events and remarks must go in. Output
+// spoolRun spools what is new of a run: its output, and after it what happened. Events and remarks must go in. Output
 // of tasks that a full spool does not take is dropped and counted, and the end of the run says how much.
 func (a *agent) spoolRun(r *agentRun) {
 	output, events := r.output, r.events

@@ -35,7 +35,7 @@ type agentRun struct {
 	outputs []taskOutputs
 	handed  int
 
-	// What is not spooled yet: lines, what happened behind them, and about how many bytes both are. lines is the number
+	// What is not spooled yet: lines, what happened after them, and about how many bytes both are. lines is the number
 	// of the newest line of output. dropped counts lines that the spool did not take, the first because of dropWhy.
 	output  []LogLine
 	events  []*Event
@@ -44,7 +44,7 @@ type agentRun struct {
 	dropped int64
 	dropWhy error
 
-	// Output past log.max_size: budget says what is reported as it comes, and tail has what comes behind that until it
+	// Output past log.max_size: budget says what is reported as it comes, and tail has what comes after that until it
 	// is reported. While telling is set that goes on, and the end of the run waits for it.
 	budget  *procBudget
 	tail    *spoolTail
@@ -60,7 +60,7 @@ type agentRun struct {
 	late  string
 
 	// How it will end. failed is "task load: exit 3", of the first task that failed or was stopped. stopState is set
-	// while the run is being stopped. dropIt: it is no longer this agent's: end it and say nothing.
+	// while the run is being stopped. dropIt: this assignment is void; end the run and report nothing.
 	failed     string
 	stopState  string
 	stopReason string
@@ -171,7 +171,7 @@ func (a *agent) endTask(t *taskTry, e *Event) {
 }
 
 // runLate is the end of a run's timeout. The run has failed. What is at work is stopped and nothing more begins, except
-// what cleans up or raises the alarm: that goes on, or begins as it does behind any failure, for agentCleanup or as
+// what cleans up or raises the alarm: that goes on, or begins as it does after any failure, for agentCleanup or as
 // long as its own timeout says.
 func (a *agent) runLate(r *agentRun) {
 	if a.runs[r.as.Run] != r || r.stopState != "" || r.late != "" {

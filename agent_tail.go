@@ -1,5 +1,5 @@
 // agent_tail.go: what becomes of a run's output beyond log.max_size. The first quarter of that size goes the usual way,
-// line by line. What comes behind it goes to the run's tail (agent_spool_tail.go). When the run ends the last three
+// line by line. What comes after it goes to the run's tail (agent_spool_tail.go). When the run ends the last three
 // quarters are spooled, before the event of its last task, behind a line that counts what was left out between.
 
 package main

@@ -1,5 +1,6 @@
 // cli_dial.go: connects to the principal that the settings name, and says with which exit code a verb ends where that
-// fails. The second half is the client's end of the request API.
+// fails. cli_config.go finds the path of the socket (configDialPath). The second half is the client's end of the
+// request API.
 
 package main
 

@@ -183,7 +183,7 @@ func (p *progress) task(t *TaskRun) {
 	fmt.Fprintln(p.err.w, p.err.paint(color, glyph), p.err.paint("", t.Task+" "+text))
 }
 
-// draw draws the tasks again, below the lines of above.
+// draw prints the lines in above, then the tasks again, in place of those that it drew last.
 func (p *progress) draw(above []string) {
 	var b strings.Builder
 	if p.drawn > 0 {
@@ -200,7 +200,8 @@ func (p *progress) draw(above []string) {
 	io.WriteString(p.err.w, b.String()) // if the terminal is gone, a signal says so
 }
 
-// rows gives a line for each task. Where not all fit on the screen, it leaves out idle tasks first and counts them.
+// rows gives a line for each task. Where not all fit on the screen, it leaves out all idle tasks, then what still does
+// not fit, and counts them.
 func (p *progress) rows() []string {
 	width := 4
 	for _, t := range p.tasks {

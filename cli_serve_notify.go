@@ -41,8 +41,8 @@ type serveNotify struct {
 	alive    bool                 // all have: run must tell systemd
 }
 
-// serveNotifyOpen opens the way that systemd has named in the environment. Where there is none, all methods of what it
-// gives do nothing.
+// serveNotifyOpen opens the socket that systemd names in the environment. Without one, the methods of its result do
+// nothing.
 func serveNotifyOpen(getenv func(string) string) (*serveNotify, error) {
 	n := &serveNotify{wake: make(chan struct{}, 1), done: make(chan struct{}), pulses: map[*servePulse]bool{}}
 	socket := getenv("NOTIFY_SOCKET")

@@ -408,7 +408,7 @@ type Run struct {
 	Priority int    `json:"priority,omitempty"`
 	Lease    int    `json:"lease,omitempty"` // counts its assignments: reports on an earlier one are void
 
-	// How it is being stopped.
+	// Why and how it is being stopped.
 	Cancelling string `json:"cancelling,omitempty"` // why; "" when it is not
 	Force      bool   `json:"force,omitempty"`      // at once, with KILL; only while it is active
 
@@ -707,7 +707,8 @@ func orDefault(text, fallback string) string {
 	return text
 }
 
-// conflict is the error that something else, mostly another process, holds what is wanted. It makes exit code 5.
+// conflict is the error that something else, mostly another process, holds what is wanted. The program then exits with
+// 5.
 type conflict string
 
 func (c conflict) Error() string { return string(c) }

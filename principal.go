@@ -241,7 +241,7 @@ func (p *principal) fileEnded() {
 	}
 }
 
-// snapshot saves the state when it is time to, when somebody waits for that, or when history is to be cut behind it.
+// snapshot saves the state when it is time to, when somebody waits for that, or when history is to be cut after it.
 func (p *principal) snapshot() {
 	due, asked := p.store.wantsSnapshot(), len(p.onSnapshot) > 0
 	cuts := len(p.retention.trims) > 0 && p.store.failing() == nil

@@ -477,7 +477,7 @@ func (l *looks) someEvents(c *opCall, seq uint64) (page []*Event, next uint64, e
 // somebody follows.
 
 // sendLive sends the lines without an end that a follower has not got yet, and an empty line for each that is gone. It
-// is called behind sendLines, which has sent those that have ended meanwhile.
+// is called after sendLines, which has sent those that have ended meanwhile.
 func (l *looks) sendLive(c *opCall, w *follower, filter logFilter) {
 	if !c.req.All || filter.Grep != nil {
 		return

@@ -142,14 +142,14 @@ func (c *change) began() bool { return c.moved() && runActive(c.run.State) && !r
 // ended says whether the run was active and is not any more.
 func (c *change) ended() bool { return c.moved() && runActive(c.before) && !runActive(c.run.State) }
 
-// appendBatch has the store append the events of this turn, and do behind them what waits for them.
+// appendBatch has the store append the events of this turn, and then do what waits for them.
 func (l *principalLoop) appendBatch() {
 	if len(l.batch)+len(l.onDurable)+len(l.onDurableLazy) == 0 {
 		return
 	}
-	behind := append(l.onDurable, l.onDurableLazy...)
+	after := append(l.onDurable, l.onDurableLazy...)
 	l.store.append(l.batch, l.batchSync || len(l.onDurable) > 0, func() {
-		for _, fn := range behind {
+		for _, fn := range after {
 			fn()
 		}
 	})

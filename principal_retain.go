@@ -41,7 +41,7 @@ type retention struct {
 	// The loop's:
 
 	kept  retainKept // runs that have ended and are in memory
-	trims []string   // folders of history to be cut behind the next snapshot
+	trims []string   // folders of history to be cut after the next snapshot
 }
 
 // retentionNew makes a retention that has looked at nothing yet.

@@ -181,7 +181,7 @@ func (p *principal) paced(grant *authGrant, by string) bool {
 	return !grant.operates() || by == peerAnyone
 }
 
-// pace waits until the party may have one more message handled. The goroutine of the connection calls it behind each
+// pace waits until the party may have one more message handled. The goroutine of the connection calls it after each
 // message. False when the connection or the principal ended meanwhile: then the message is not handled.
 func (p *shareParty) pace(conn wireConn, ended <-chan struct{}, frames [][]byte) bool {
 	cost := paceEach

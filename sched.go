@@ -112,7 +112,7 @@ func (e *schedEntry) firesAt(occasion string) bool {
 	return slices.ContainsFunc(e.exprs, func(expr *cronExpr) bool { return expr.firesAt() == occasion })
 }
 
-// set puts a workflow in, or its new version in place of the old one. Its first tick is the first one behind after.
+// set puts a workflow in, or its new version in place of the old one. Its first tick is the first one later than after.
 func (s *sched) set(w *Workflow, after time.Time) (*schedEntry, error) {
 	before := s.entries[w.ID]
 	s.remove(w.ID)

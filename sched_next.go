@@ -87,7 +87,7 @@ func (c *cronExpr) shifted(after, end time.Time, loc *time.Location) (cronShift,
 }
 
 // nextInstant returns the first fire at or after instant u. The loop takes one stretch of the zone after the other. It
-// ends with a fire, when no local time matches any more, or behind the last year.
+// ends with a fire, when no local time matches any more, or after the last year.
 func (c *cronExpr) nextInstant(u int64, loc *time.Location) (int64, bool) {
 	// seen is the end of the local times that earlier stretches have shown. A stretch that begins before seen repeats
 	// some of them, and one that begins after it leaves a gap. To know seen, the walk begins a little before u.

@@ -77,7 +77,7 @@ func (w *storeWriter) flush(now bool) error {
 	late := w.unsynced > storeUnsyncedMax || !time.Now().Before(w.syncBy)
 	due := wanted || late
 	if err == nil && due {
-		err = w.sync()
+		err = w.syncJournal()
 	}
 	if err != nil {
 		w.close()
@@ -131,8 +131,8 @@ func (w *storeWriter) chunk() (data []byte, n int) {
 	return data, n
 }
 
-// sync makes the segment durable: it is the journal's fsync. Then it tells those who wait for its lines.
-func (w *storeWriter) sync() error {
+// syncJournal makes the segment durable: it is the journal's fsync. Then it tells those who wait for its lines.
+func (w *storeWriter) syncJournal() error {
 	if w.size > w.synced { // else all of it is on the disk already
 		if err := w.files.sync(w.file); err != nil {
 			w.syncLost = true
@@ -230,7 +230,7 @@ func (w *storeWriter) roll() error {
 	if err := w.ready(); err != nil {
 		return err
 	}
-	if err := w.sync(); err != nil {
+	if err := w.syncJournal(); err != nil {
 		return err
 	}
 	w.close()

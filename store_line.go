@@ -67,7 +67,7 @@ func storeSum(body []byte) (digits [8]byte) {
 	return digits
 }
 
-// storeSound says whether a line, without its newline, is what was once written.
+// storeSound says whether a line, without its newline, is undamaged: its checksum fits.
 func storeSound(line []byte) bool {
 	if len(line) <= storeLineBody || string(line[:len(storeLineHead)]) != storeLineHead {
 		return false

@@ -231,7 +231,7 @@ func (w *watch) note(notes []watchNote, path string, mask uint32) []watchNote {
 }
 
 // watchOpenFor says whether a file that has just appeared is likely open for writing, so that an event of its closing
-// will follow. A second name of a file that was there before is not.
+// will follow. A new hard link to an old file is not.
 func watchOpenFor(path string) bool {
 	var info unix.Stat_t
 	return unix.Lstat(path, &info) == nil && info.Mode&syscall.S_IFMT == syscall.S_IFREG && info.Nlink == 1

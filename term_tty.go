@@ -203,7 +203,7 @@ func (t *termTTY) send(b []byte, wait time.Duration) (int, error) {
 	return n, termFault("write to terminal", err)
 }
 
-// termFault makes errTermGone of the errors of a terminal that was hung up.
+// termFault turns the errors of a terminal that was hung up into errTermGone.
 func termFault(what string, err error) error {
 	switch {
 	case err == nil:
@@ -261,8 +261,8 @@ func (t *termTTY) size() (width, height int) {
 }
 
 // suspend is ^Z. It gives the terminal back, stops the whole job, as the shell expects, and takes the terminal again
-// when the shell has woken it. The stop comes a moment after the call that asks for it, so suspend waits to be woken,
-// and not for ever: the kernel does not stop a job that nobody could wake.
+// when the shell has woken it. The stop comes a moment after the call that asks for it, so suspend waits,
+// for termStopWait at most: the kernel never stops a job that nobody could wake.
 func (t *termTTY) suspend() error {
 	t.leave()
 	woken := make(chan os.Signal, 1)

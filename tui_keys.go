@@ -56,7 +56,7 @@ func tuiBindings(readonly bool) []tuiBinding {
 	return list
 }
 
-// Keys of the screen of what needs a person (0).
+// tuiAttentionKeys is the keys of the screen of what needs a person, which key 0 opens.
 func tuiAttentionKeys() []tuiBinding {
 	return []tuiBinding{
 		{keys: "enter", group: tuiGroupScreen, what: "what it is about", label: "open", why: whyNotOpen,
@@ -70,7 +70,7 @@ func tuiAttentionKeys() []tuiBinding {
 	}
 }
 
-// Keys of the list of workflows (1).
+// tuiWorkflowsKeys is the keys of the list of workflows, which key 1 opens.
 func tuiWorkflowsKeys() []tuiBinding {
 	return []tuiBinding{
 		tuiKeyRuns, tuiKeyLog, tuiKeyStats, tuiKeySource, tuiKeyFilter, tuiKeySort, tuiKeyTurn, tuiKeyMark,
@@ -78,7 +78,7 @@ func tuiWorkflowsKeys() []tuiBinding {
 	}
 }
 
-// Keys of a list of runs (2).
+// tuiRunsKeys is the keys of a list of runs: of all, which key 2 opens, or of some.
 func tuiRunsKeys() []tuiBinding {
 	return []tuiBinding{
 		{keys: "enter", group: tuiGroupScreen, what: "the run with its tasks", label: "open", twin: "cdktr show RUN",
@@ -90,7 +90,7 @@ func tuiRunsKeys() []tuiBinding {
 	}
 }
 
-// Keys of the list of agents (3).
+// tuiAgentsKeys is the keys of the list of agents, which key 3 opens.
 func tuiAgentsKeys() []tuiBinding {
 	return []tuiBinding{
 		{keys: "enter", group: tuiGroupScreen, what: "the agent's runs", label: "its runs", why: whyNotAgent,
@@ -105,7 +105,7 @@ func tuiAgentsKeys() []tuiBinding {
 	}
 }
 
-// Keys of the screen of events (4).
+// tuiEventsKeys is the keys of the screen of events, which key 4 opens. tuiEventList.key acts on those without a do.
 func tuiEventsKeys() []tuiBinding {
 	return []tuiBinding{
 		{keys: "enter", group: tuiGroupScreen, what: "what the event is about", label: "open", why: whyNotOpen,
@@ -114,7 +114,7 @@ func tuiEventsKeys() []tuiBinding {
 	}
 }
 
-// Keys of the screen of one run.
+// tuiRunKeys is the keys of the screen of one run. tuiRunScreen.key acts on those without a do.
 func tuiRunKeys() []tuiBinding {
 	return []tuiBinding{
 		{keys: "enter", group: tuiGroupScreen, what: "the task's whole output", label: "log",
@@ -133,7 +133,7 @@ func tuiRunKeys() []tuiBinding {
 	}
 }
 
-// Keys of the screen of output.
+// tuiLogKeys is the keys of the screen of output. tuiLogScreen.key acts on those without a do.
 func tuiLogKeys() []tuiBinding {
 	return []tuiBinding{
 		tuiKeyFollow, tuiKeyNext,
@@ -149,12 +149,12 @@ func tuiLogKeys() []tuiBinding {
 	}
 }
 
-// Keys of the screen of a workflow's statistics.
+// tuiStatsKeys is the keys of the screen of a workflow's statistics.
 func tuiStatsKeys() []tuiBinding {
 	return []tuiBinding{tuiKeyRuns, tuiKeySource, tuiKeyRun, tuiKeyPause}
 }
 
-// Keys of the screen of a workflow's definition.
+// tuiSourceKeys is the keys of the screen of a workflow's definition. tuiSource.key acts on those without a do.
 func tuiSourceKeys() []tuiBinding {
 	return []tuiBinding{tuiKeyRuns, tuiKeyStats, tuiKeyNext, tuiKeyWrap, tuiKeySearch, tuiKeyRun, tuiKeyPause}
 }

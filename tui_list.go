@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// tuiListKind is what the list of one kind has of its own.
+// tuiListKind is what differs between the lists.
 type tuiListKind struct {
 	title  string
 	twin   string // the command that prints the same

@@ -84,7 +84,7 @@ func (m *tuiModel) apply(r *Reply) {
 }
 
 // tuiSlim gives a workflow with only what screens show, because thousands are held all day, and twice as many for a
-// moment after a break. No screen needs the run of an outcome but the newest.
+// moment after a break. Screens need only the newest outcome's run.
 func tuiSlim(w WorkflowInfo) *WorkflowInfo {
 	recent := make([]Outcome, len(w.Recent))
 	for i, o := range w.Recent {

@@ -15,7 +15,7 @@ func (u *tui) key(k termKey) {
 	_, inForm := u.over.(*tuiForm)
 	typing := inForm || u.prompt != nil
 	if k.Alt && k.Code == termKeyRune && !typing {
-		u.key(termKey{Code: termKeyEsc}) // nothing is bound to Alt: this is esc and a key close behind it
+		u.key(termKey{Code: termKeyEsc}) // nothing is bound to Alt: this is esc and a key soon after it
 		k.Alt = false
 	}
 	name := k.String()

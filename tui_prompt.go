@@ -150,7 +150,7 @@ func (u *tui) promptSave(tuiPick) {
 // tuiCommand is a command of the prompt.
 type tuiCommand struct {
 	name string
-	arg  string // what it takes: workflow, run, either, agent, screen, endpoint, key, or nothing
+	arg  string // what it takes: workflow, run, tuiEither, agent, screen, endpoint, or nothing
 	act  bool
 	do   func(*tui, string)
 }

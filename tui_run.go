@@ -99,7 +99,7 @@ func (s *tuiRunScreen) draw(u *tui, g *termGrid, a viewArea) {
 		return
 	}
 	s.view.draw(g, a, s.out.log.tail)
-	u.running += s.view.running()
+	u.running += s.view.growing()
 }
 
 func (s *tuiRunScreen) status(*tui) string {

@@ -350,7 +350,7 @@ func (in *viewInput) draw(g *termGrid, a viewArea) {
 	}
 }
 
-// scroll moves the line so that the cursor is on the screen, and not under the left mark.
+// scroll moves the line so that the cursor is on the screen and the mark at the left edge does not cover it.
 func (in *viewInput) scroll(room int) {
 	width := func(from, to int) int { return textWidth(string(in.text[from:to])) }
 	if width(0, len(in.text)) <= room {

@@ -187,9 +187,9 @@ func viewRunOrder(run *Run, spec *Workflow, graph *dag) (rows []viewRunRow, wave
 // write makes the texts of a row that stay until the run changes.
 func (r *viewRunRow) write(runState string) {
 	t := r.run
-	goes := runState == runRunning && (t.State == taskRunning || t.State == taskRetrying) && !t.Started.IsZero()
+	running := runState == runRunning && (t.State == taskRunning || t.State == taskRetrying) && !t.Started.IsZero()
 	switch {
-	case goes:
+	case running:
 		r.took = ""
 	case t.Seconds > 0:
 		r.took = viewTook(time.Duration(t.Seconds * float64(time.Second)))
@@ -207,12 +207,12 @@ func (r *viewRunRow) write(runState string) {
 	}
 }
 
-// goes says whether a task runs, so that its time grows.
-func (r *viewRunRow) goes() bool { return r.took == "" }
+// running says whether a task runs, so that its time grows.
+func (r *viewRunRow) running() bool { return r.took == "" }
 
 // tookAt gives how long a task took, or has taken until now, and counts the times that grow.
 func (v *viewRun) tookAt(r *viewRunRow) string {
-	if !r.goes() {
+	if !r.running() {
 		return r.took
 	}
 	v.live++
@@ -276,8 +276,8 @@ func (v *viewRun) find(dir int, here bool, match func(*TaskRun) bool) {
 // choose selects row i.
 func (v *viewRun) choose(i int) { v.Selected, v.facts = v.rows[i].run.Task, nil }
 
-// running gives how many times on the screen grow, as it was drawn last. While there are any, it is drawn each second.
-func (v *viewRun) running() int {
+// growing gives how many times on the screen grow, as it was drawn last. While there are any, it is drawn each second.
+func (v *viewRun) growing() int {
 	if v.Stale {
 		return 0
 	}

@@ -240,7 +240,7 @@ func (v *viewRun) factsOf(r *viewRunRow) []viewRunFact {
 	if r.run.Exit != nil {
 		tries += "   last exit " + r.exit
 	}
-	if !r.goes() && r.run.Attempts > 0 {
+	if !r.running() && r.run.Attempts > 0 {
 		tries += "   " + r.took + " in all"
 	}
 	text("tries", tries)

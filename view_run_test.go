@@ -332,11 +332,11 @@ func TestViewRunGrowing(t *testing.T) {
 	g := termGridNew(80, 24)
 	a := viewArea{0, 1, 80, 21}
 	v.draw(g, a, nil)
-	if v.running() == 0 {
+	if v.growing() == 0 {
 		t.Error("a run that goes on is not drawn each second")
 	}
 	v.Stale = true
-	if v.running() != 0 {
+	if v.growing() != 0 {
 		t.Error("without news times do not grow")
 	}
 	v.draw(g, a, nil)
@@ -347,7 +347,7 @@ func TestViewRunGrowing(t *testing.T) {
 	v.Run.State = runFailed
 	v.set(v.Run, v.Spec)
 	v.draw(g, a, nil)
-	if v.running() != 0 {
+	if v.growing() != 0 {
 		t.Error("a run that is over is drawn each second")
 	}
 }

@@ -115,7 +115,7 @@ func (v *viewRun) drawBar(p viewPen, r *viewRunRow, start time.Time, whole time.
 	switch {
 	case !t.Finished.IsZero():
 		end = t.Finished.Time
-	case r.goes():
+	case r.running():
 		glyph = ">"
 	default:
 		return
@@ -163,15 +163,15 @@ func (v *viewRun) drawBar(p viewPen, r *viewRunRow, start time.Time, whole time.
 func viewRunPath(rows []viewRunRow, began Stamp) {
 	later := func(a, b *viewRunRow) bool {
 		switch {
-		case a.goes() && b.goes():
+		case a.running() && b.running():
 			return a.run.Started.Before(b.run.Started.Time)
-		case a.goes() || b.goes():
-			return a.goes()
+		case a.running() || b.running():
+			return a.running()
 		}
 		return a.run.Finished.After(b.run.Finished.Time)
 	}
 	ended := func(r *viewRunRow) bool {
-		return r.goes() || !r.run.Finished.IsZero() && !r.run.Finished.Before(began.Time)
+		return r.running() || !r.run.Finished.IsZero() && !r.run.Finished.Before(began.Time)
 	}
 	last := -1
 	for i := range rows {

@@ -280,7 +280,7 @@ func (l *wireListener) renew() error {
 	}
 	l.mu.Lock()
 	old := l.ln
-	if l.stopped() { // Close looks at both behind stop
+	if l.stopped() { // Close looks at both after stop
 		l.mu.Unlock()
 		return errors.Join(ln.Close(), wireUnlink(l.path, file))
 	}

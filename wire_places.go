@@ -20,7 +20,7 @@ import (
 type wireBounds struct {
 	MaxConns     int // through their handshake; more are refused; 4096
 	MaxStrangers int // in their handshake; one of them makes room for a newcomer; 1024
-	MaxProven    int // in their handshake, behind a valid HELLO; one of them makes room for the next; 256
+	MaxProven    int // in their handshake, after a valid HELLO; one of them makes room for the next; 256
 	MaxPerParty  int // of those through their handshake, of one party (wireParty); more are refused; 64
 }
 

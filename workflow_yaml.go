@@ -93,7 +93,7 @@ func (r *workflowReader) note(n *yaml.Node, warning bool, message string) {
 // full says that no further fault would be shown: then there is no need to look for the word that was meant.
 func (r *workflowReader) full() bool { return len(r.faults) >= workflowMaxFaults }
 
-// within runs do, and names the place in front of the faults that it notes.
+// within calls do. Faults noted in do begin with name.
 func (r *workflowReader) within(name string, do func()) {
 	before := r.where
 	r.where += name + ": "
