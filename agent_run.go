@@ -45,19 +45,19 @@ type agentRun struct {
 	dropWhy error
 
 	// Output past log.max_size: budget says what is reported as it comes, and tail has what comes after that until it
-	// is reported. While telling is set that goes on, and the end of the run waits for it.
-	budget  *procBudget
-	tail    *spoolTail
-	telling bool
+	// is reported. spoolingTail: that is being spooled, and the end of the run waits for it.
+	budget       *procBudget
+	tail         *spoolTail
+	spoolingTail bool
 
 	live agentLive // lines that have not ended
 
 	// When it began, and when its last task ended, once that is known. timer is the run's own timeout; late is "timed
 	// out after 2h" once that is over: then only what cleans up goes on.
-	began time.Time
-	ended time.Time
-	timer *time.Timer
-	late  string
+	began   time.Time
+	endedAt time.Time
+	timer   *time.Timer
+	late    string
 
 	// How it will end. failed is "task load: exit 3", of the first task that failed or was stopped. stopState is set
 	// while the run is being stopped. dropIt: this assignment is void; end the run and report nothing.
@@ -275,10 +275,10 @@ func (a *agent) finishRun(r *agentRun, state, reason string) {
 	if a.tailFirst(r, func() { a.finishRun(r, state, reason) }) {
 		return
 	}
-	if r.ended.IsZero() {
-		r.ended = a.now()
+	if r.endedAt.IsZero() {
+		r.endedAt = a.now()
 	}
-	a.emit(r, &Event{Kind: evRunFinished, State: state, Reason: reason, Seconds: secondsBetween(r.began, r.ended)})
+	a.emit(r, &Event{Kind: evRunFinished, State: state, Reason: reason, Seconds: secondsBetween(r.began, r.endedAt)})
 	if a.runs[r.as.Run] == r {
 		delete(a.runs, r.as.Run)
 		delete(a.followed, r.as.Run)

@@ -58,12 +58,12 @@ func (r *agentRun) keep(tag string, flags int, at time.Time, text []byte) {
 	r.tail.add(tag, flags, at, text)
 }
 
-// tailFirst spools the end of a run's output, where that was kept back, and has the loop call then behind it. It is
-// false when there is none: it does not call then. While the end is being spooled already it does not call then either:
-// the first call has said what comes next.
-func (a *agent) tailFirst(r *agentRun, then func()) bool {
+// tailFirst spools the end of a run's output that was kept back, and calls next on the loop once that is spooled.
+// False: nothing was kept back, and next is not called. While an earlier call is still spooling, tailFirst gives true
+// and does not call next: the next of that call says what follows.
+func (a *agent) tailFirst(r *agentRun, next func()) bool {
 	switch {
-	case r.telling:
+	case r.spoolingTail:
 		return true
 	case r.tail == nil || !r.tail.begun():
 		return false
@@ -72,7 +72,7 @@ func (a *agent) tailFirst(r *agentRun, then func()) bool {
 		r.tail = nil
 		return false
 	}
-	r.telling, r.ended = true, a.now()
+	r.spoolingTail, r.endedAt = true, a.now()
 	if r.timer != nil {
 		r.timer.Stop() // its tasks are over, in time
 	}
@@ -87,8 +87,8 @@ func (a *agent) tailFirst(r *agentRun, then func()) bool {
 			}
 			a.spoolTurn() // then the files may go
 			tail.remove()
-			r.telling = false
-			then()
+			r.spoolingTail = false
+			next()
 		})
 	})
 	return true

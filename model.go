@@ -156,13 +156,13 @@ func parseDuration(text string) (time.Duration, error) {
 	bad := fmt.Errorf("%q is not a duration: write it as 90s, 30m, 2h30m, 1d or 2w", text)
 	rest := strings.TrimSpace(text)
 	if seconds, err := strconv.ParseFloat(rest, 64); err == nil {
-		if !(seconds >= 0 && seconds < 9.2e9) {
+		if !(seconds >= 0 && seconds < 9.2e9) { // also NaN; 9.2e9 is below durationMax
 			return 0, bad
 		}
 		return time.Duration(seconds * float64(time.Second)), nil
 	}
 	var sum time.Duration
-	whole := false // days or weeks were given
+	units := false // days or weeks were given
 	for _, unit := range []struct {
 		letter string
 		length time.Duration
@@ -173,10 +173,10 @@ func parseDuration(text string) (time.Duration, error) {
 				return 0, bad
 			}
 			sum += time.Duration(n) * unit.length
-			rest, whole = tail, true
+			rest, units = tail, true
 		}
 	}
-	if rest == "" && whole {
+	if rest == "" && units {
 		return sum, nil
 	}
 	more, err := time.ParseDuration(rest)

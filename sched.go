@@ -301,24 +301,27 @@ func schedCatchup(w *Workflow, ticks []time.Time, total int, now time.Time, caus
 	switch w.Catchup {
 	case catchupOnce:
 		drop = len(ticks) - 1
-	case catchupAll:
+	case catchupAll: // none is dropped
 	default:
 		drop = len(ticks)
 	}
-	reason := fmt.Sprintf("missed: %s (catchup: %s)", cause, orDefault(w.Catchup, catchupSkip))
-	if window := time.Duration(w.CatchupWindow); window > 0 {
-		for drop < len(ticks) && now.Sub(ticks[drop]) > window {
-			drop++
-			reason = fmt.Sprintf("missed: %s, and longer ago than catchup_window %s", cause, w.CatchupWindow)
-		}
+	byPolicy := drop
+	window := time.Duration(w.CatchupWindow)
+	for window > 0 && drop < len(ticks) && now.Sub(ticks[drop]) > window {
+		drop++
 	}
-	if paused != "" {
+	reason := fmt.Sprintf("missed: %s (catchup: %s)", cause, orDefault(w.Catchup, catchupSkip))
+	switch {
+	case paused != "":
 		drop, reason = len(ticks), fmt.Sprintf("missed: %s, and paused by %s", cause, paused)
+	case drop > byPolicy:
+		reason = fmt.Sprintf("missed: %s, and longer ago than catchup_window %s", cause, w.CatchupWindow)
 	}
 	var verdicts []schedVerdict
-	unlisted := total - len(ticks)
 	if drop > 0 {
-		verdicts = append(verdicts, schedVerdict{tick: ticks[drop-1], reason: reason, missed: drop - 1 + unlisted})
+		unlisted := total - len(ticks)
+		earlier := drop - 1 + unlisted // dropped ticks before the newest of them
+		verdicts = append(verdicts, schedVerdict{tick: ticks[drop-1], reason: reason, missed: earlier})
 	}
 	for _, tick := range ticks[drop:] {
 		verdicts = append(verdicts, schedVerdict{tick: tick, fire: true, reason: "caught up: " + cause})

@@ -72,18 +72,18 @@ func (g *termGrid) putTo(x, y, end int, style termStyle, s string) int {
 		return x
 	}
 	end = min(end, g.w)
-	first := x
-	last, joins := rune(0), false // the letter before, if it is in the grid; whether a joiner came after it
+	from := x
+	before, joins := rune(0), false // the letter before, if it is in the grid; whether a joiner came after it
 	for i := 0; i < len(s); {
-		r, size := utf8.DecodeRuneInString(s[i:])
+		read, size := utf8.DecodeRuneInString(s[i:])
 		i += size
-		joins = joins || r == termJoiner
-		r, width := termRune(r, size)
+		joins = joins || read == termJoiner
+		r, width := termRune(read, size)
 		switch {
 		case r == 0:
 			continue
 		case width == 0:
-			if x > first { // else it would lie on a letter of another text
+			if x > from { // else it would lie on a letter of another text
 				g.mark(x, y, r)
 			}
 			continue
@@ -91,12 +91,12 @@ func (g *termGrid) putTo(x, y, end int, style termStyle, s string) int {
 			return x
 		}
 		g.set(x, y, r, width, style)
-		if joins && termPicture(last) && termPicture(r) {
+		if joins && termPicture(before) && termPicture(r) {
 			g.cells[y*g.w+x].join = true
 		}
-		last, joins = r, false
-		if x < 0 {
-			last = 0
+		before, joins = 0, false
+		if x >= 0 {
+			before = r
 		}
 		x += width
 	}

@@ -255,20 +255,21 @@ func (a *curveAccept) hello(body []byte) (welcome []byte, err error) {
 	if body[0] != 1 || body[1] != 0 {
 		return nil, fmt.Errorf("version %d.%d of CurveZMQ, which is not 1.0", body[0], body[1])
 	}
+	padding, transient, short, box := body[2:74], body[74:106], body[106:114], body[114:]
 	var zeros [72]byte
-	if !bytes.Equal(body[2:74], zeros[:]) {
+	if !bytes.Equal(padding, zeros[:]) {
 		return nil, errors.New("HELLO has no padding")
 	}
-	client := curveKey(body[74:106])
-	lasting, err := a.server.Pair.shared(client) // S and C'
+	client := curveKey(transient)                 // C'
+	helloKey, err := a.server.Pair.shared(client) // S and C'
 	if err != nil {
 		return nil, err
 	}
-	signature, ok := secretbox.Open(nil, body[114:], curveNonce("CurveZMQHELLO---", body[106:114]), &lasting)
+	signature, ok := secretbox.Open(nil, box, curveNonce("CurveZMQHELLO---", short), &helloKey)
 	if !ok || subtle.ConstantTimeCompare(signature, zeros[:64]) != 1 {
 		return nil, errCurveHello
 	}
-	a.nonce = binary.BigEndian.Uint64(body[106:114])
+	a.nonce = binary.BigEndian.Uint64(short)
 
 	ours, err := curvePairNew(a.server.Random) // S'
 	if err != nil {
@@ -277,16 +278,17 @@ func (a *curveAccept) hello(body []byte) (welcome []byte, err error) {
 	if err := curveRandom(a.server.Random, a.cookieKey[:]); err != nil {
 		return nil, fmt.Errorf("make cookie key: %w", err)
 	}
-	plain, nonce, err := curveLongNonce(ours.Public[:], "COOKIE--", a.server.Random)
+	cookie, cookieNonce, err := curveLongNonce(nil, "COOKIE--", a.server.Random)
 	if err != nil {
 		return nil, err
 	}
-	plain = secretbox.Seal(plain, append(client[:], ours.Secret[:]...), nonce, &a.cookieKey)
-	welcome, nonce, err = curveLongNonce(nil, "WELCOME-", a.server.Random)
+	cookie = secretbox.Seal(cookie, append(client[:], ours.Secret[:]...), cookieNonce, &a.cookieKey)
+	welcome, nonce, err := curveLongNonce(nil, "WELCOME-", a.server.Random)
 	if err != nil {
 		return nil, err
 	}
-	return secretbox.Seal(welcome, plain, nonce, &lasting), nil
+	plain := append(ours.Public[:], cookie...)
+	return secretbox.Seal(welcome, plain, nonce, &helloKey), nil
 }
 
 // initiate takes the body of INITIATE. It returns the client's lasting key, which the client has proved, and its
@@ -350,10 +352,10 @@ type curveClient struct {
 // curveJoin is the client's side of one handshake: hello, welcome and ready, in
 // this order, each once, and no more after an error.
 type curveJoin struct {
-	client  *curveClient
-	pair    curvePair         // C'
-	lasting [curveKeyLen]byte // of C' and S
-	shared  [curveKeyLen]byte // of C' and S'; known after welcome
+	client   *curveClient
+	pair     curvePair         // C'
+	helloKey [curveKeyLen]byte // of C' and S
+	shared   [curveKeyLen]byte // of C' and S'; known after welcome
 }
 
 // hello returns the body of HELLO.
@@ -362,14 +364,14 @@ func (j *curveJoin) hello() (body []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	j.lasting, err = j.pair.shared(j.client.Server)
+	j.helloKey, err = j.pair.shared(j.client.Server)
 	if err != nil {
 		return nil, err
 	}
 	nonce := curveShortNonce(1)
 	body = append([]byte{1, 0}, make([]byte, 72)...)
 	body = append(append(body, j.pair.Public[:]...), nonce...)
-	return secretbox.Seal(body, make([]byte, 64), curveNonce("CurveZMQHELLO---", nonce), &j.lasting), nil
+	return secretbox.Seal(body, make([]byte, 64), curveNonce("CurveZMQHELLO---", nonce), &j.helloKey), nil
 }
 
 // welcome takes the body of WELCOME and returns that of INITIATE, which tells the
@@ -378,7 +380,7 @@ func (j *curveJoin) welcome(body, meta []byte) (initiate []byte, err error) {
 	if len(body) != curveWelcomeLen {
 		return nil, fmt.Errorf("WELCOME of %d bytes", len(body))
 	}
-	plain, ok := secretbox.Open(nil, body[16:], curveNonce("WELCOME-", body[:16]), &j.lasting)
+	plain, ok := secretbox.Open(nil, body[16:], curveNonce("WELCOME-", body[:16]), &j.helloKey)
 	if !ok {
 		return nil, errCurveWelcome
 	}

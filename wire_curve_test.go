@@ -311,7 +311,7 @@ func TestCurveSignature(t *testing.T) {
 			t.Fatal(err)
 		}
 		nonce := curveNonce("CurveZMQHELLO---", hello[106:114])
-		hello = secretbox.Seal(hello[:114], []byte(text), nonce, &j.lasting)
+		hello = secretbox.Seal(hello[:114], []byte(text), nonce, &j.helloKey)
 		want := error(nil)
 		if strings.Trim(text, "\x00") != "" {
 			want = errCurveHello
