@@ -35,9 +35,14 @@ func procTestHang(t testing.TB) (program, mark string, free func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
-		t.Fatal(err)
-	}
+	// A child that another test is forking has the file open too, until it becomes its program.
+	procTestUntil(t, "a lease of "+program, func() bool {
+		_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK)
+		if err != nil && !errors.Is(err, unix.EAGAIN) {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
 	free = func() { // a child that waits has the file open as well
 		unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
 		f.Close()
