@@ -17,6 +17,9 @@ import (
 const (
 	progressTail = 10                     // how many last lines are shown of a task that failed
 	progressTick = 200 * time.Millisecond // how often the time of a running task is drawn
+
+	progressFrameRows = 3 // of the screen hold no task: the count of those left out, the cursor, and one to spare
+	progressFrameCols = 3 // of a row hold no text: the glyph, the blank after it, and the last, where lines would wrap
 )
 
 // progress shows one run. Its methods may be called from any goroutine.
@@ -200,18 +203,18 @@ func (p *progress) draw(above []string) {
 	io.WriteString(p.err.w, b.String()) // if the terminal is gone, a signal says so
 }
 
-// rows gives a line for each task. Where not all fit on the screen, it leaves out all idle tasks, then what still does
-// not fit, and counts them.
+// rows gives a line for each task. Where not all fit on the screen, it leaves out all tasks at rest, then what still
+// does not fit, and counts them.
 func (p *progress) rows() []string {
 	width := 4
 	for _, t := range p.tasks {
 		width = min(max(width, len(t.Task)), 32)
 	}
 	var rows []string
-	hidden, room := 0, p.height-3
+	hidden, room := 0, p.height-progressFrameRows
 	for _, t := range p.tasks {
-		idle := slices.Contains([]string{taskWaiting, taskSucceeded, taskSkipped}, t.State)
-		if len(rows) >= room || idle && len(p.tasks) > room {
+		atRest := slices.Contains([]string{taskWaiting, taskSucceeded, taskSkipped}, t.State)
+		if len(rows) >= room || atRest && len(p.tasks) > room {
 			hidden++
 			continue
 		}
@@ -223,16 +226,18 @@ func (p *progress) rows() []string {
 		case !p.seen[t.Task].IsZero() && t.State != taskSkipped:
 			took = fmt.Sprintf("%6s", tookText(time.Since(p.seen[t.Task]).Seconds()))
 		}
-		tail := t.why()
-		if lines := p.last[t.Task]; tail == "" && p.unended[t.Task] != "" {
+		tail, lines := t.why(), p.last[t.Task]
+		switch {
+		case tail != "":
+		case p.unended[t.Task] != "":
 			tail = p.unended[t.Task]
-		} else if tail == "" && len(lines) > 0 {
+		case len(lines) > 0:
 			tail = lines[len(lines)-1]
 		}
 		// A row that is longer than a line of the screen would take two, and the next draw would miss one.
 		head := textCut(fmt.Sprintf("%-*s  %-9s %s  ", width, textCut(textSafe(t.Task), width), t.State, took),
-			p.err.width-3)
-		tailRoom := p.err.width - textWidth(head) - 3
+			p.err.width-progressFrameCols)
+		tailRoom := p.err.width - progressFrameCols - textWidth(head)
 		rows = append(rows, p.err.paint(color, glyph)+" "+head+p.err.tint(colorDim, textCut(textSafe(tail), tailRoom)))
 	}
 	if hidden > 0 {

@@ -291,26 +291,27 @@ type compatFound struct {
 
 // query searches the stored output: the newest lines that fit into a reply, oldest first.
 func (d *compat) query(c *compatCall) {
-	s := &compatSearch{to: d.p.cfg.now(), run: c.args[3], verbose: len(c.args) > 4 && c.args[4] != ""}
-	if c.args[0] != "" {
-		s.to = compatMoment(c.args[0])
+	end, start, workflow, run := c.args[0], c.args[1], c.args[2], c.args[3]
+	s := &compatSearch{to: d.p.cfg.now(), run: run, verbose: len(c.args) > 4 && c.args[4] != ""}
+	if end != "" {
+		s.to = compatMoment(end)
 	}
 	s.from = s.to.Add(-compatQueryRange)
-	if c.args[1] != "" {
-		s.from = compatMoment(c.args[1])
+	if start != "" {
+		s.from = compatMoment(start)
 	}
 	if d.queries >= compatMaxQueries {
 		c.refuse(refuse(codeBusy, "Failed to read logs: %d searches are under way", d.queries))
 		return
 	}
 	for _, in := range d.order { // a run may be named by the id that its agent gave it
-		if in.id == s.run && (c.args[2] == "" || c.args[2] == in.workflow) {
+		if in.id == s.run && (workflow == "" || workflow == in.workflow) {
 			s.run = in.run
 		}
 	}
 	specs := map[string]*Workflow{}
-	if c.args[2] != "" {
-		specs[c.args[2]] = nil
+	if workflow != "" {
+		specs[workflow] = nil
 	} else {
 		for id := range d.p.state.Workflows {
 			specs[id] = nil
@@ -322,8 +323,8 @@ func (d *compat) query(c *compatCall) {
 	for id := range specs {
 		if f := d.p.catalog.files[id]; f != nil {
 			specs[id] = f.Spec
-		} else if run := d.p.copier.newestRun(id); run != "" {
-			specs[id] = d.spec(run)
+		} else if newest := d.p.copier.newestRun(id); newest != "" {
+			specs[id] = d.spec(newest)
 		}
 	}
 	if refused := c.beginLook(); refused != nil {

@@ -170,19 +170,20 @@ func (p *proc) members() []procMember {
 	return walk.found
 }
 
-// withCookie gives the live processes, without ourselves, whose cookie match accepts, and those that belong to them and
-// show no cookie, because they are another user's or have dropped it: their descendants, and what is in their sessions.
-// cookies has the cookie that each goes by, by pid.
+// withCookie gives the live processes whose cookie passes match, without ourselves. It adds those that show no cookie,
+// because they are another user's or have dropped it, but descend from them or share their session. cookies has the
+// cookie that each goes by, by pid.
 func (s *procSys) withCookie(key string, match func(string) bool) (found []procMember, cookies map[int]string) {
 	all, kids := procScan()
 	cookies = map[int]string{}
-	others, sessions := map[int]bool{os.Getpid(): true}, map[int]string{}
+	excluded := map[int]bool{os.Getpid(): true} // by pid: ourselves, and what has another cookie
+	sessions := map[int]string{}                // the cookie that is in each session
 	for _, st := range all {
 		cookie, shown := procCookie(st, key)
 		switch {
-		case !shown || others[st.pid]:
+		case !shown || excluded[st.pid]:
 		case !match(cookie):
-			others[st.pid] = true
+			excluded[st.pid] = true
 		default:
 			cookies[st.pid] = cookie
 			if st.session != s.session {
@@ -192,14 +193,14 @@ func (s *procSys) withCookie(key string, match func(string) bool) (found []procM
 	}
 	for _, st := range all {
 		if cookie, within := sessions[st.session]; within && st.session > 0 && cookies[st.pid] == "" &&
-			!others[st.pid] {
+			!excluded[st.pid] {
 			cookies[st.pid] = cookie
 		}
 	}
 	for queue := all; len(queue) > 0; queue = queue[1:] { // it grows by those that have become known
 		cookie := cookies[queue[0].pid]
 		for _, kid := range kids(queue[0].pid) {
-			if cookie != "" && cookies[kid.pid] == "" && !others[kid.pid] {
+			if cookie != "" && cookies[kid.pid] == "" && !excluded[kid.pid] {
 				cookies[kid.pid] = cookie
 				queue = append(queue, kid)
 			}

@@ -115,7 +115,7 @@ type cronExpr struct {
 	occasion    string   // cronReboot or cronStart: it fires then, and never by the clock; "" for all others
 	wild        bool     // it follows real time through a change of the clock
 	theirs      bool     // CDKTR's own library has this form too
-	weekdayText string   // for upstreamDiffers
+	weekdayText string   // for upstreamDifference
 	odd         []string // what is allowed, but mostly not meant: a sentence for each
 }
 
@@ -582,10 +582,10 @@ func cronMix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// upstreamDiffers says in a sentence how CDKTR's own library reads the expression differently, "" if it does not: that
-// library counts weekdays from Sunday=1 and fires only on days that match both day fields. It gives "" too for an
+// upstreamDifference says in a sentence how CDKTR's own library reads the expression differently, "" if it does not:
+// that library counts weekdays from Sunday=1 and fires only on days that match both day fields. It gives "" too for an
 // expression that the library refuses, as it does all of five fields.
-func (c *cronExpr) upstreamDiffers() string {
+func (c *cronExpr) upstreamDifference() string {
 	if !c.theirs {
 		return ""
 	}

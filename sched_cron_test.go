@@ -443,7 +443,7 @@ func TestCronUpstream(t *testing.T) {
 		{"@every 5s", ""},
 	}
 	for _, test := range tests {
-		if got := cronMake(t, test.expr, "id").upstreamDiffers(); got != test.want {
+		if got := cronMake(t, test.expr, "id").upstreamDifference(); got != test.want {
 			t.Errorf("%q:\n got %s\nwant %s", test.expr, got, test.want)
 		}
 	}
@@ -881,7 +881,7 @@ func FuzzCronParse(f *testing.F) {
 			}
 			return
 		}
-		c.upstreamDiffers()
+		c.upstreamDifference()
 		at := time.Unix(from, 0)
 		for range 5 {
 			next, ok := c.next(at, loc)

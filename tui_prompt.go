@@ -151,7 +151,7 @@ func (u *tui) promptSave(tuiPick) {
 type tuiCommand struct {
 	name string
 	arg  string // what it takes: workflow, run, tuiEither, agent, screen, endpoint, or nothing
-	act  bool
+	act  bool   // it changes something
 	do   func(*tui, string)
 }
 
@@ -160,31 +160,33 @@ var tuiScreens = []string{"attention", "workflows", "runs", "agents", "events"}
 
 // tuiCommands is what the prompt takes: verbs of the command line, and commands of the UI itself.
 func tuiCommands() []tuiCommand {
-	ask := func(op string, req func(string) Request) func(*tui, string) {
-		return func(u *tui, arg string) { u.act(op+" "+tuiName(arg), req(arg)) }
+	acts := func(name, arg string, do func(*tui, string)) tuiCommand { return tuiCommand{name, arg, true, do} }
+	looks := func(name, arg string, do func(*tui, string)) tuiCommand { return tuiCommand{name, arg, false, do} }
+	ofWorkflow := func(op string) func(*tui, string) {
+		return func(u *tui, id string) { u.act(op+" "+tuiName(id), Request{Op: op, Workflow: id}) }
+	}
+	ofRun := func(op string) func(*tui, string) {
+		return func(u *tui, id string) { u.act(op+" "+tuiName(id), Request{Op: op, Run: id}) }
+	}
+	ofAgent := func(op string) func(*tui, string) {
+		return func(u *tui, id string) { u.act(op+" "+tuiName(id), Request{Op: op, Agent: id}) }
 	}
 	return []tuiCommand{
-		{"run", "workflow", true, func(u *tui, arg string) { u.actRun(tuiPick{workflow: arg}) }},
-		{"cancel", "run", true, func(u *tui, arg string) { u.actCancel(tuiPick{run: arg}) }},
-		{"retry", "run", true, ask("retry", func(id string) Request { return Request{Op: "retry", Run: id} })},
-		{"pause", "workflow", true, ask("pause", func(id string) Request {
-			return Request{Op: "pause", Workflow: id}
-		})},
-		{"resume", "workflow", true, ask("resume", func(id string) Request {
-			return Request{Op: "resume", Workflow: id}
-		})},
-		{"drain", "agent", true, ask("drain", func(id string) Request { return Request{Op: "drain", Agent: id} })},
-		{"undrain", "agent", true, ask("undrain", func(id string) Request {
-			return Request{Op: "undrain", Agent: id}
-		})},
-		{"forget", "agent", true, func(u *tui, arg string) { u.actForget(tuiPick{agent: arg}) }},
-		{"show", tuiEither, false, (*tui).showNamed},
-		{"stats", "workflow", false, func(u *tui, arg string) { u.openStats(tuiPick{workflow: arg}) }},
-		{"logs", "run", false, func(u *tui, arg string) { u.openLog(tuiPick{run: arg}) }},
-		{"goto", "screen", false, (*tui).goToNamed},
-		{"connect", "endpoint", false, (*tui).connectTo},
-		{"help", "", false, func(u *tui, _ string) { u.openHelp(tuiPick{}) }},
-		{"q", "", false, func(u *tui, _ string) { u.leaveWith(nil) }},
+		acts("run", "workflow", func(u *tui, arg string) { u.actRun(tuiPick{workflow: arg}) }),
+		acts("cancel", "run", func(u *tui, arg string) { u.actCancel(tuiPick{run: arg}) }),
+		acts("retry", "run", ofRun("retry")),
+		acts("pause", "workflow", ofWorkflow("pause")),
+		acts("resume", "workflow", ofWorkflow("resume")),
+		acts("drain", "agent", ofAgent("drain")),
+		acts("undrain", "agent", ofAgent("undrain")),
+		acts("forget", "agent", func(u *tui, arg string) { u.actForget(tuiPick{agent: arg}) }),
+		looks("show", tuiEither, (*tui).showNamed),
+		looks("stats", "workflow", func(u *tui, arg string) { u.openStats(tuiPick{workflow: arg}) }),
+		looks("logs", "run", func(u *tui, arg string) { u.openLog(tuiPick{run: arg}) }),
+		looks("goto", "screen", (*tui).goToNamed),
+		looks("connect", "endpoint", (*tui).connectTo),
+		looks("help", "", func(u *tui, _ string) { u.openHelp(tuiPick{}) }),
+		looks("q", "", func(u *tui, _ string) { u.leaveWith(nil) }),
 	}
 }
 

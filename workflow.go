@@ -87,7 +87,7 @@ func workflowParseAt(file, id string, data []byte, clock workflowClock) (*Workfl
 	}
 	r := &workflowReader{file: file, clock: clock}
 	root = r.follow(root)
-	r.long = workflowLong(root)
+	r.legacy = workflowLegacy(root)
 	d := &workflowDraft{spec: &Workflow{ID: id, Tasks: []Task{}}, root: root, keys: map[string]workflowPair{}}
 	if root.Kind == yaml.MappingNode {
 		d.read(r)
@@ -109,9 +109,9 @@ func workflowParseAt(file, id string, data []byte, clock workflowClock) (*Workfl
 	return d.spec, faults
 }
 
-// workflowLong says whether a file is wholly in the form that CDKTR, the system before this one, reads: all its tasks
+// workflowLegacy says whether a file is wholly in the form that CDKTR, the system before this one, reads: all its tasks
 // have config. Such a file must load as it is, so for what CDKTR ignores in it there are only warnings.
-func workflowLong(root *yaml.Node) bool {
+func workflowLegacy(root *yaml.Node) bool {
 	tasks := workflowChild(root, "tasks")
 	if tasks == nil || tasks.Kind != yaml.MappingNode {
 		return tasks != nil && workflowNull(tasks)
@@ -247,6 +247,9 @@ func (d *workflowDraft) read(r *workflowReader) {
 		r.errorf(p.at, "cron and schedule are the same key: "+
 			"write one of them, as a list where there are several expressions")
 	}
+	if r.legacy && d.spec.Timezone == "" && len(d.schedules) > 0 {
+		d.spec.Timezone = "UTC" // CDKTR knows no other zone
+	}
 	d.checkTimes(r)
 	d.checkOver(r)
 	d.checkGraph(r)
@@ -259,9 +262,6 @@ func (d *workflowDraft) checkTimes(r *workflowReader) {
 	if !start.IsZero() && !end.IsZero() && !end.After(start.Time) {
 		r.errorf(d.keys["end_time"].value, "end_time %s is not after start_time %s", end.Format(time.RFC3339),
 			start.Format(time.RFC3339))
-	}
-	if r.long && d.spec.Timezone == "" && len(d.schedules) > 0 {
-		d.spec.Timezone = "UTC" // CDKTR knows no other zone
 	}
 	zone := d.zone
 	if zone == nil {
@@ -281,8 +281,8 @@ func (d *workflowDraft) checkTimes(r *workflowReader) {
 		for _, odd := range expr.odd {
 			r.warnf(item.at, "schedule %s: %s", workflowQuote(item.text), odd)
 		}
-		if differs := expr.upstreamDiffers(); r.long && differs != "" {
-			r.warnf(item.at, "schedule %s: %s", workflowQuote(item.text), differs)
+		if difference := expr.upstreamDifference(); r.legacy && difference != "" {
+			r.warnf(item.at, "schedule %s: %s", workflowQuote(item.text), difference)
 		}
 	}
 }

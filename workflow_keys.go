@@ -32,7 +32,7 @@ func workflowFill[T any](r *workflowReader, to T, pairs []workflowPair, keys []w
 				names[i] = keys[i].name
 			}
 			hint := r.elsewhere(p.key, names)
-			if hint == "" && !r.long {
+			if hint == "" && !r.legacy {
 				hint = ": want " + workflowOr(names)
 			}
 			r.complainf(p.at, "key %s is not known%s", workflowQuote(p.key), hint)

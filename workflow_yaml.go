@@ -34,9 +34,9 @@ const (
 
 // workflowReader reads the nodes of one file and gathers what is wrong with them.
 type workflowReader struct {
-	file  string
-	clock workflowClock
-	long  bool // the file is wholly in CDKTR's form: see complainf
+	file   string
+	clock  workflowClock
+	legacy bool // the file is wholly in CDKTR's form: see complainf
 
 	where   string // goes before each message: `task "load": `
 	faults  []workflowFault
@@ -73,10 +73,10 @@ func (r *workflowReader) warnf(n *yaml.Node, format string, args ...any) {
 // complainf notes what CDKTR accepts and ignores: a warning where the file is CDKTR's, an error in all others.
 func (r *workflowReader) complainf(n *yaml.Node, format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
-	if r.long {
+	if r.legacy {
 		message += "; it is ignored"
 	}
-	r.note(n, r.long, message)
+	r.note(n, r.legacy, message)
 }
 
 func (r *workflowReader) note(n *yaml.Node, warning bool, message string) {
