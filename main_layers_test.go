@@ -170,8 +170,26 @@ func layersRoomOf(t *testing.T, rooms []layersRoom, file string) layersRoom {
 	return layersRoom{name: file}
 }
 
-// TestLayers holds use between rooms to the table, in both directions: what the table lacks, and what it has in excess.
+// TestLayers holds the house to its rules, each in a test of its own: go test -run TestLayers/columns.
 func TestLayers(t *testing.T) {
+	t.Parallel()
+	for _, rule := range []struct {
+		name string
+		hold func(*testing.T)
+	}{
+		{"rooms", layersRooms},
+		{"lengths", layersBudgets},
+		{"columns", layersLines},
+		{"variables", layersVariables},
+		{"package comment", layersPackage},
+	} {
+		t.Run(rule.name, rule.hold)
+	}
+}
+
+// layersRooms holds use between rooms to the table, in both directions: what the table lacks, and what it has in
+// excess.
+func layersRooms(t *testing.T) {
 	t.Parallel()
 	src := layersParse(t)
 	rooms := layersTable(t, src)
@@ -221,8 +239,8 @@ func layersOwn(pkg *types.Package, obj types.Object) bool {
 	return obj.Parent() == pkg.Scope()
 }
 
-// TestLayersBudgets holds files and functions to a length that can be read, and types to so many methods.
-func TestLayersBudgets(t *testing.T) {
+// layersBudgets holds files and functions to a length that can be read, and types to so many methods.
+func layersBudgets(t *testing.T) {
 	t.Parallel()
 	src := layersParse(t)
 	methods := map[string]int{}
@@ -259,8 +277,8 @@ func TestLayersBudgets(t *testing.T) {
 	}
 }
 
-// TestLayersColumns holds each line of the program and of its tests to a width that is read without turning one's head.
-func TestLayersColumns(t *testing.T) {
+// layersLines holds each line of the program and of its tests to a width that is read without turning one's head.
+func layersLines(t *testing.T) {
 	t.Parallel()
 	for _, pattern := range []string{"*.go", "*/*.go", "*/*/*.go"} {
 		names, err := filepath.Glob(pattern)
@@ -332,8 +350,8 @@ func layersFuncName(f *ast.FuncDecl) string {
 	}
 }
 
-// TestLayersVariables allows package variables of the kinds that never change, and finds whatever writes to one.
-func TestLayersVariables(t *testing.T) {
+// layersVariables allows package variables of the kinds that never change, and finds whatever writes to one.
+func layersVariables(t *testing.T) {
 	t.Parallel()
 	src := layersParse(t)
 	pkg, info := src.layersCheck(t)
@@ -523,8 +541,8 @@ func TestLayersDocs(t *testing.T) {
 	}
 }
 
-// TestLayersPackage keeps the package comment to doc.go: go doc shows one that any other file has in front of it.
-func TestLayersPackage(t *testing.T) {
+// layersPackage keeps the package comment to doc.go: go doc shows one that any other file has in front of it.
+func layersPackage(t *testing.T) {
 	names, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
