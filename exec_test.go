@@ -315,7 +315,7 @@ func TestProcTimeout(t *testing.T) {
 	}
 }
 
-// procTestReason gives the reason without what a busy machine may add to it, and be right.
+// procTestReason gives the reason without the words that p rightly adds where a busy machine does not end it in time.
 func procTestReason(p *proc, r procResult) string {
 	reason, _, _ := strings.Cut(r.Reason, fmt.Sprintf(" (process %d has not died of SIGKILL yet)", p.pid))
 	return reason

@@ -162,23 +162,29 @@ var tuiScreens = []string{"attention", "workflows", "runs", "agents", "events"}
 func tuiCommands() []tuiCommand {
 	acts := func(name, arg string, do func(*tui, string)) tuiCommand { return tuiCommand{name, arg, true, do} }
 	looks := func(name, arg string, do func(*tui, string)) tuiCommand { return tuiCommand{name, arg, false, do} }
-	ofWorkflow := func(op string) func(*tui, string) {
-		return func(u *tui, id string) { u.act(op+" "+tuiName(id), Request{Op: op, Workflow: id}) }
-	}
-	ofRun := func(op string) func(*tui, string) {
-		return func(u *tui, id string) { u.act(op+" "+tuiName(id), Request{Op: op, Run: id}) }
-	}
-	ofAgent := func(op string) func(*tui, string) {
-		return func(u *tui, id string) { u.act(op+" "+tuiName(id), Request{Op: op, Agent: id}) }
+	// asks sends the verb itself to the principal, with the id in the field that arg names.
+	asks := func(verb, arg string) tuiCommand {
+		return acts(verb, arg, func(u *tui, id string) {
+			req := Request{Op: verb}
+			switch arg {
+			case "workflow":
+				req.Workflow = id
+			case "run":
+				req.Run = id
+			case "agent":
+				req.Agent = id
+			}
+			u.act(verb+" "+tuiName(id), req)
+		})
 	}
 	return []tuiCommand{
 		acts("run", "workflow", func(u *tui, arg string) { u.actRun(tuiPick{workflow: arg}) }),
 		acts("cancel", "run", func(u *tui, arg string) { u.actCancel(tuiPick{run: arg}) }),
-		acts("retry", "run", ofRun("retry")),
-		acts("pause", "workflow", ofWorkflow("pause")),
-		acts("resume", "workflow", ofWorkflow("resume")),
-		acts("drain", "agent", ofAgent("drain")),
-		acts("undrain", "agent", ofAgent("undrain")),
+		asks("retry", "run"),
+		asks("pause", "workflow"),
+		asks("resume", "workflow"),
+		asks("drain", "agent"),
+		asks("undrain", "agent"),
 		acts("forget", "agent", func(u *tui, arg string) { u.actForget(tuiPick{agent: arg}) }),
 		looks("show", tuiEither, (*tui).showNamed),
 		looks("stats", "workflow", func(u *tui, arg string) { u.openStats(tuiPick{workflow: arg}) }),
