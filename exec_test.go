@@ -366,11 +366,11 @@ func TestProcKillCutsGrace(t *testing.T) {
 	p.stop("second")
 	p.kill("third")
 	p.kill("fourth")
-	if r := procTestDone(t, p); r.Reason != "first" || r.Signal != "SIGKILL" {
+	if r := procTestDone(t, p); procTestReason(p, r) != "first" || r.Signal != "SIGKILL" {
 		t.Errorf("%+v", r)
 	}
 	p.stop("too late")
-	if r := p.result(); r.Reason != "first" {
+	if r := p.result(); procTestReason(p, r) != "first" {
 		t.Errorf("%+v", r)
 	}
 }

@@ -171,7 +171,7 @@ func TestStoreRefuses(t *testing.T) {
 			var c storeEncoder
 			c.add(map[string]any{"schema": 2, "needs": "0.1.0", "seq": 1, "state": stateNew()})
 			return c.take()
-		}, "snapshot.json: it has schema 2, from before cdktr 0.1.0; this version reads schema 3: give it another"},
+		}, "snapshot.json: it has schema 2, from an earlier build; this version reads schema 3: give it another"},
 		{"damaged snapshot", []func(string) string{named("snapshot.json")}, flip, ""},
 		{"no snapshot but the one before", []func(string) string{named("snapshot.json")}, gone, ""},
 		{"both snapshots damaged", []func(string) string{named("snapshot.json"), named("snapshot.json.1")}, flip,

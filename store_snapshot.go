@@ -159,8 +159,8 @@ func (p *storeReplay) load(name string) (*State, error) {
 			"schema %d",
 			head.Schema, head.Needs, storeSchema)}
 	case head.Schema < storeSchema:
-		return nil, storeForeign{fmt.Errorf("it has schema %d, from before cdktr %s; this version reads schema %d: "+
-			"give it another folder with --state, or move this one away", head.Schema, storeNeeds, storeSchema)}
+		return nil, storeForeign{fmt.Errorf("it has schema %d, from an earlier build; this version reads schema %d: "+
+			"give it another folder with --state, or move this one away", head.Schema, storeSchema)}
 	}
 	saved := storeSaved{State: stateNew()}
 	if err := storeDecode(line, &saved); err != nil || saved.State == nil {
