@@ -6,7 +6,7 @@
 //	exec_output.go      what a process writes: lines, and what goes beyond the bound of its run
 //	exec_left.go        what cannot be ended
 //	exec_linux.go       on Linux: who belongs to a task; waiting for several things at once
-//	exec_fork_linux.go  on Linux: the fork
+//	exec_fork_linux.go  on Linux: the fork; exec_fork_shared.go where the child shares our memory
 //	exec_other.go       the same on other systems
 //
 // A task's main process gets a session, and so a process group, of its own. A group alone would leave it the agent's

@@ -1,9 +1,11 @@
 // exec_fork_linux.go: the fork, on Linux. Package syscall shares its memory with the child until the child has entered
 // its directory and become the program (vfork), and stops the thread meanwhile in a way that the runtime cannot see.
 // Where the file system of either does not answer, nobody else can fork, the next collection of garbage waits for it,
-// and with that the whole program. Here the child has a copy of the memory, and whoever started it waits in a read.
-// This fork also puts each signal back to its default; package syscall does so only for those that Go has caught, and a
-// task under nohup would ignore HUP.
+// and with that the whole program. Here no thread stops, and whoever started the child waits in a read. Where we have
+// the few instructions for it (exec_fork_linux_*.s) the child shares our memory all the same, and has a stack of its
+// own. Elsewhere, and where the system refuses that, the child has a copy of the memory, which costs the more the more
+// there is. This fork also puts each signal back to its default; package syscall does so only for those that Go has
+// caught, and a task under nohup would ignore HUP.
 
 package main
 
@@ -32,16 +34,17 @@ func procBeforeFork()
 //go:linkname procAfterFork syscall.runtime_AfterFork
 func procAfterFork()
 
-//go:linkname procAfterForkInChild syscall.runtime_AfterForkInChild
-func procAfterForkInChild()
-
 const (
 	procExitBirth = 253 // exit code of a child that did not become the program; nobody sees it
 	// after so many numbers in a row without a descriptor a child looks no further: the lowest is given out first
 	procForkGap = 1024
+	// bytes of the stack of a child that shares our memory: it calls nothing that may take more than the 800 bytes that
+	// the linker allows, and no signal is handled on it
+	procForkStack = 4 << 10
 )
 
-// procBirth is what a child needs between the fork and its program, where it can allocate nothing.
+// procBirth is what a child needs between the fork and its program, where it can allocate nothing. It must stay where it
+// is until the child has closed the pipe said.
 type procBirth struct {
 	path, dir *byte // dir nil: ours
 	argv, env []*byte
@@ -53,6 +56,7 @@ type procBirth struct {
 	maskSize  uintptr         // bytes
 	signals   uintptr         // how many there are
 	errno     int32
+	stack     [procForkStack]byte
 }
 
 // fork starts a process, and returns when it has become the program or could not, however long the file system holds
@@ -97,7 +101,9 @@ func (s *procSys) fork(ctx context.Context, path string, argv []string, attr *sy
 	if err != nil {
 		return 0, err
 	}
-	return procAwaitBirth(ctx, pid, from)
+	pid, err = procAwaitBirth(ctx, pid, from)
+	runtime.KeepAlive(birth) // the system closes the pipe of a child after it has let go of the memory
+	return pid, err
 }
 
 // errProcFirstThread says that the fork must be made by another thread.
@@ -157,19 +163,36 @@ func (s *procSys) births() (found []procMember) {
 	return found
 }
 
-// procForkRaw forks, and is what the child does up to its program. In the child nothing else of Go works: it has no
-// other thread, and any lock may be held. So this calls only the system, and neither allocates nor grows its stack.
+// procForkRaw forks. The child shares our memory where it can.
 //
 //go:noinline
 //go:norace
 //go:nocheckptr
 func procForkRaw(b *procBirth) (int, syscall.Errno) {
-	procBeforeFork()
-	pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
-	if errno != 0 || pid != 0 {
-		return int(pid), errno
+	procBeforeFork() // blocks all signals, in the child too
+	if procForkShares {
+		pid, errno := procForkShared(uintptr(unix.CLONE_VM|unix.SIGCHLD), b)
+		if errno != uintptr(unix.EINVAL) { // as qemu says
+			return int(pid), syscall.Errno(errno)
+		}
 	}
-	procAfterForkInChild()
+	pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+	if errno == 0 && pid == 0 {
+		procBeBorn(b)
+	}
+	return int(pid), errno
+}
+
+// procBeBorn is what the child does up to its program. Nothing else of Go works there. The child may have no other
+// thread, and any lock may be held. Or it is not known to the runtime, and the runtime goes on beside it. So this calls
+// only the system, and neither allocates, nor grows its stack, nor writes a pointer.
+//
+//go:nosplit
+//go:noinline
+//go:norace
+//go:nocheckptr
+func procBeBorn(b *procBirth) {
+	errno, said := syscall.Errno(0), b.said
 	for sig := uintptr(1); sig <= b.signals; sig++ {
 		// not of KILL and STOP
 		syscall.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&b.none)), 0, b.maskSize, 0, 0)
@@ -187,9 +210,9 @@ func procForkRaw(b *procBirth) (int, syscall.Errno) {
 			goto failed
 		}
 	}
-	_, _, errno = syscall.RawSyscall(unix.SYS_DUP3, b.said, 3, unix.O_CLOEXEC)
+	_, _, errno = syscall.RawSyscall(unix.SYS_DUP3, said, 3, unix.O_CLOEXEC)
 	if errno == 0 {
-		b.said = 3 // EINVAL: it is that already
+		said = 3 // EINVAL: it is that already
 	}
 	// A child that hangs below keeps no connection open, no lock, and no pipe of another birth. The loop is for Linux
 	// before 5.9, and for containers that forbid the call.
@@ -214,10 +237,10 @@ func procForkRaw(b *procBirth) (int, syscall.Errno) {
 		syscall.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(b.nofile)), 0, 0, 0)
 	}
 	_, _, errno = syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(b.path)),
-		uintptr(unsafe.Pointer(&b.argv[0])), uintptr(unsafe.Pointer(&b.env[0])))
+		uintptr(unsafe.Pointer(unsafe.SliceData(b.argv))), uintptr(unsafe.Pointer(unsafe.SliceData(b.env))))
 failed:
 	b.errno = int32(errno)
-	syscall.RawSyscall(unix.SYS_WRITE, b.said, uintptr(unsafe.Pointer(&b.errno)), 4)
+	syscall.RawSyscall(unix.SYS_WRITE, said, uintptr(unsafe.Pointer(&b.errno)), 4)
 	for {
 		syscall.RawSyscall(unix.SYS_EXIT_GROUP, procExitBirth, 0, 0)
 	}

@@ -170,8 +170,8 @@ func procStartError(spec procSpec, path string, err error) error {
 	case errors.Is(err, unix.EAGAIN):
 		hint = "no more processes allowed: raise the limit (ulimit -u, TasksMax) or run fewer tasks"
 	case errors.Is(err, unix.ENOMEM):
-		hint = "no memory for one more process, which begins as a copy of the agent: free some, or allow overcommit " +
-			"(vm.overcommit_memory)"
+		hint = "no memory for one more process, which may begin as a copy of the agent: free some, or allow " +
+			"overcommit (vm.overcommit_memory)"
 	case errors.Is(err, unix.EINVAL):
 		hint = "an argument or an environment value contains a NUL byte"
 	default:

@@ -225,8 +225,8 @@ func TestProcStartSignals(t *testing.T) {
 }
 
 // BenchmarkProcFork starts a program in turns by our fork and by that of package syscall, in a process of some memory,
-// and gives the medians: of a start, and of writing to each page of that memory afterwards, which our fork makes
-// dearer.
+// and gives the medians: of a start, and of writing to each page of that memory afterwards, which is dearer where the
+// child had a copy.
 func BenchmarkProcFork(b *testing.B) {
 	for _, size := range []int{0, 16 << 20, 100 << 20} {
 		b.Run(fmt.Sprintf("%dMB", size>>20), func(b *testing.B) {
@@ -272,5 +272,42 @@ func BenchmarkProcFork(b *testing.B) {
 				b.ReportMetric(all[len(all)/2], name)
 			}
 		})
+	}
+}
+
+// The child that shares our memory becomes its program, or says why not. Where the system refuses such a child, as
+// qemu does, the fork makes a copy; so this also tries the fork that it takes, which stops the thread.
+func TestProcForkShared(t *testing.T) {
+	if !procForkShares {
+		t.Skip("not on this kind of machine")
+	}
+	ps := procTestNew(t)
+	null := ps.null.Fd()
+	attr := &syscall.ProcAttr{Dir: "/", Env: []string{}, Files: []uintptr{null, null, null}}
+	for _, flags := range []uintptr{unix.CLONE_VM, unix.CLONE_VM | unix.CLONE_VFORK} {
+		for path, want := range map[string]syscall.Errno{"/bin/true": 0, "/none": unix.ENOENT} {
+			birth, from, err := ps.sys.birth(path, []string{path}, attr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			procBeforeFork()
+			pid, errno := procForkShared(flags|uintptr(unix.SIGCHLD), birth)
+			procAfterFork()
+			unix.Close(int(birth.said))
+			switch {
+			case errno == uintptr(unix.EINVAL) && flags == unix.CLONE_VM:
+				t.Log("the system refuses to share")
+			case errno != 0:
+				t.Errorf("%#x: %v", flags, syscall.Errno(errno))
+			default:
+				_, err = procAwaitBirth(t.Context(), int(pid), from)
+				if err != error(want) && (err != nil || want != 0) {
+					t.Errorf("%#x: %s: %v, want %v", flags, path, err, want)
+				}
+				unix.Wait4(int(pid), nil, 0, nil)
+			}
+			unix.Close(from)
+			runtime.KeepAlive(birth)
+		}
 	}
 }
