@@ -4,9 +4,7 @@
 
 package main
 
-import "golang.org/x/sys/unix"
+import "syscall"
 
-// procForkShares says whether procForkShared works here.
-const procForkShares = false
-
-func procForkShared(uintptr, *procBirth) (pid, errno uintptr) { return 0, uintptr(unix.EINVAL) }
+// procForkShared does not work here.
+func procForkShared(uintptr, *procBirth) (pid uintptr, errno syscall.Errno) { return 0, syscall.EINVAL }

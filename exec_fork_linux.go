@@ -43,8 +43,8 @@ const (
 	procForkStack = 4 << 10
 )
 
-// procBirth is what a child needs between the fork and its program, where it can allocate nothing. It must stay where it
-// is until the child has closed the pipe said.
+// procBirth is what a child needs between the fork and its program, where it can allocate nothing. It must stay where
+// it is until the child has closed the pipe said.
 type procBirth struct {
 	path, dir *byte // dir nil: ours
 	argv, env []*byte
@@ -163,20 +163,18 @@ func (s *procSys) births() (found []procMember) {
 	return found
 }
 
-// procForkRaw forks. The child shares our memory where it can.
+// procForkRaw forks. The child shares our memory where that is possible.
 //
 //go:noinline
 //go:norace
 //go:nocheckptr
 func procForkRaw(b *procBirth) (int, syscall.Errno) {
 	procBeforeFork() // blocks all signals, in the child too
-	if procForkShares {
-		pid, errno := procForkShared(uintptr(unix.CLONE_VM|unix.SIGCHLD), b)
-		if errno != uintptr(unix.EINVAL) { // as qemu says
-			return int(pid), syscall.Errno(errno)
-		}
+	pid, errno := procForkShared(uintptr(unix.CLONE_VM|unix.SIGCHLD), b)
+	if errno != unix.EINVAL { // as qemu says
+		return int(pid), errno
 	}
-	pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+	pid, _, errno = syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
 	if errno == 0 && pid == 0 {
 		procBeBorn(b)
 	}

@@ -4,20 +4,21 @@
 
 package main
 
-import "unsafe"
-
-// procForkShares says whether procForkShared works here.
-const procForkShares = true
+import (
+	"syscall"
+	"unsafe"
+)
 
 // procForkShared has the system make a child by clone(2) with these flags, of which one is CLONE_VM. The child does
-// procBeBorn on a stack of its own, in b. The caller has all signals blocked.
+// procBeBorn on a stack of its own, in b. The caller has all signals blocked. EINVAL: the system does not do that.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func procForkShared(flags uintptr, b *procBirth) (pid, errno uintptr) {
+func procForkShared(flags uintptr, b *procBirth) (pid uintptr, errno syscall.Errno) {
 	top := uintptr(unsafe.Pointer(&b.stack)) + procForkStack
-	return procCloneShared(flags, top&^15-64, b)
+	pid, code := procCloneShared(flags, top&^15-64, b)
+	return pid, syscall.Errno(code)
 }
 
 // procCloneShared is procForkShared; stack is the upper end of the child's, a multiple of 16, with room above it.
