@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -161,12 +160,6 @@ func taskEnviron(environ []string) []string {
 	return kept
 }
 
-// settleDown trades speed for memory once a daemon is up: its host may be small.
-func settleDown() {
-	debug.SetGCPercent(50)
-	debug.FreeOSMemory()
-}
-
 // principalConfig reads what a principal is started with, and how long its schedules may wait for the clock.
 func (c *cli) principalConfig(log *slog.Logger) (cfg principalConfig, wait time.Duration, err error) {
 	cfg = principalConfig{dialect: compatNew, StateDir: c.cfg.get("state"), NoScheduler: c.flags.noSched,
@@ -286,7 +279,7 @@ func doStartPrincipal(ctx context.Context, c *cli, args []string) error {
 	log.Info("ready", "workflows", len(changed), "listening", strings.Join(doors.addresses(), " "), "state",
 		c.cfg.get("state"), "timezone", zoneName(cfg.Zone), "in", time.Since(began).Round(time.Millisecond).String())
 	notify.ready()
-	settleDown()
+	collectByNeed()
 	h.group.Go(func() { runReload(h.ctx, c.hangups, notify, func() { h.reload(folder, log) }) })
 	select {
 	case <-ctx.Done():
@@ -407,7 +400,7 @@ func doStartAgent(ctx context.Context, c *cli, args []string) error {
 	c.settle()
 	log.Info("agent starts", "name", cfg.Name, "capacity", cfg.Capacity, "principal", target.endpoint)
 	notify.ready()
-	settleDown()
+	collectByNeed()
 	defer notify.stop() // waits for the other call, if that has begun
 	defer context.AfterFunc(ctx, notify.stop)()
 	reload, ended := context.WithCancel(context.Background())

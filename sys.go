@@ -1,6 +1,7 @@
 // sys.go: the machine's clock: how much time has gone by, with the machine's sleep, and whether something has set the
 // clock yet. A board without a battery starts in 1970, or at the time when it was switched off, until NTP sets its
-// clock. The other files of this room ask the machine for disk space, file events, owners of files and time zones.
+// clock. The other files of this room ask the machine for disk space, file events, owners of files and time zones, and
+// say how much memory a daemon may take.
 
 package main
 

@@ -1,0 +1,107 @@
+// sys_collect.go: how much memory a daemon trades for speed. Its heap is small. A fixed percentage would collect that
+// every 2 MB while output streams through, or would keep for good what one busy minute needed. So the collector works
+// by need: when one collection soon follows another, the heap may grow up to a soft limit. When none has come for a
+// while, the percentage falls and the memory goes back to the system, once.
+
+package main
+
+import (
+	"math"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync"
+	"time"
+)
+
+const (
+	collectCalm = 50  // percent by which the heap may grow between two collections while little is allocated
+	collectBusy = 400 // the same while much is allocated, up to the soft limit
+	// bytes of the runtime while much is allocated. This limit is soft: a larger heap may grow to twice what it holds.
+	collectSoft = 20 << 20
+	collectSoon = time.Second      // a collection so soon after the last means that much is allocated
+	collectLull = 10 * time.Second // so long without one means that little is
+)
+
+// collector sets when the next collection comes. It is called after each, and has a timer only while much is allocated:
+// an idle process does not wake for it.
+type collector struct {
+	set     func(percent int, limit uint64)
+	held    func() collectHeld
+	release func() // collects, and gives what is free back to the system
+
+	mu   sync.Mutex
+	last time.Time   // the last collection
+	lull *time.Timer // nil while little is allocated
+}
+
+// collectHeld is the memory of the runtime in bytes: what the last collection left of the heap, and all besides the
+// heap.
+type collectHeld struct{ live, other uint64 }
+
+// collectByNeed has the collector work by need, to the end of the process. It is called once, when a daemon is up and
+// what its start needed is garbage.
+func collectByNeed() {
+	c := &collector{held: collectMetrics, release: debug.FreeOSMemory, set: func(percent int, limit uint64) {
+		debug.SetMemoryLimit(int64(min(limit, math.MaxInt64)))
+		debug.SetGCPercent(percent)
+	}}
+	c.calm()
+	collectEach(c.collected)
+}
+
+// collectEach has fn called after each collection, by a goroutine of the runtime.
+func collectEach(fn func()) {
+	type mark struct{ _ *byte } // the runtime packs small objects without a pointer: those die together
+	runtime.AddCleanup(&mark{}, func(fn func()) {
+		collectEach(fn)
+		fn()
+	}, fn)
+}
+
+// collectMetrics asks the runtime what it holds.
+func collectMetrics() collectHeld {
+	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(s)
+	heap := uint64(0)
+	for _, part := range s[2:] {
+		heap += part.Value.Uint64()
+	}
+	return collectHeld{live: s[0].Value.Uint64(), other: s[1].Value.Uint64() - heap}
+}
+
+// collected is called after each collection.
+func (c *collector) collected() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	soon := now.Sub(c.last) < collectSoon
+	c.last = now
+	if c.lull == nil && soon {
+		c.lull = time.AfterFunc(collectLull, c.lulled)
+	}
+	if c.lull != nil {
+		held := c.held()
+		c.set(collectBusy, max(collectSoft, 2*held.live+held.other))
+	}
+}
+
+// lulled is called by the timer: it looks whether the lull has come.
+func (c *collector) lulled() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if left := collectLull - time.Since(c.last); left > 0 {
+		c.lull.Reset(left)
+		return
+	}
+	c.lull = nil
+	c.calm()
+}
+
+// calm begins a time in which little is allocated. Its own collection is no sign of need: the one before is long ago.
+func (c *collector) calm() {
+	c.set(collectCalm, math.MaxInt64)
+	c.release()
+}
