@@ -8,28 +8,28 @@ import (
 	"strings"
 )
 
-// assignQueued gives queued runs to agents, in the order of the queue, for as long as agents have room.
+// assignQueued gives queued runs to agents, in the order of the queue, for as long as agents have room. It looks at no
+// run for which no agent has room.
 func (f *fleet) assignQueued() {
 	f.askAgain(f.cfg.now())
 	if !f.assignable {
 		return
 	}
 	f.assignable = false
-	free := 0
-	for _, link := range f.links {
-		free += max(0, f.freeOf(link))
-	}
-	for i := 0; i < len(f.queue.runs) && free > 0; {
-		r := f.queue.runs[i]
-		spec := f.state.Versions[r.Version]
-		link := f.bestAgent(r, spec)
-		if link == nil || f.mustWait(r, spec) != "" {
-			i++
+	for pass := f.lanes.pass(); len(pass) > 0; pass = lanesNext(pass) {
+		l := pass[0]
+		if len(l.free) == 0 { // the last of them has gone to another lane
 			continue
 		}
-		if f.assign(r, spec, link) { // if not, the run has failed: it is out of the queue too
-			free--
+		r := l.runs[l.at]
+		spec := f.state.Versions[r.Version]
+		f.tried++
+		link := f.bestAgent(l, r)
+		if link == nil || f.mustWait(r, spec) != "" {
+			l.at++
+			continue
 		}
+		f.assign(r, spec, link) // it is out of the lane now, even if the run has failed
 	}
 }
 
@@ -45,26 +45,15 @@ func (f *fleet) freeOf(link *agentLink) int {
 	return a.Capacity - f.running[link.name]
 }
 
-// bestAgent picks the agent with the most room among those that have the labels and can take the run; nil when there is
+// bestAgent picks the agent with the most room among those of a run's lane that did not refuse it; nil when there is
 // none.
-func (f *fleet) bestAgent(r *Run, spec *Workflow) *agentLink {
-	var best *agentLink
-	for _, link := range f.links {
-		free := f.freeOf(link)
-		if free <= 0 || !labelsMatch(spec.Agent, f.state.Agents[link.name].Labels) ||
-			f.unable(link, r.Version, spec) != "" {
-			continue
-		}
-		if best == nil {
-			best = link
-			continue
-		}
-		most := f.freeOf(best)
-		if free > most || free == most && link.name < best.name {
-			best = link
+func (f *fleet) bestAgent(l *lane, r *Run) *agentLink {
+	for _, link := range l.free {
+		if f.refusing(link, r.Version) == "" {
+			return link
 		}
 	}
-	return best
+	return nil
 }
 
 // labelsMatch says whether an agent with these labels has all that are wanted.
@@ -112,39 +101,40 @@ func (f *fleet) waitReason(r *Run) string {
 	return "all agents are busy"
 }
 
-// noTaker says why none of the connected agents can take a run, even if it had nothing else to do; "" when one can.
+// noTaker says why none of the connected agents can take a run, even if it had nothing else to do; "" when one can. It
+// looks at single agents only where each of them may have refused the run.
 func (f *fleet) noTaker(r *Run, spec *Workflow) string {
 	if len(f.links) == 0 {
 		return fleetNoAgent
 	}
-	matching, taking, able, first := 0, 0, 0, ""
-	for name, link := range f.links {
-		a := f.state.Agents[name]
-		if !labelsMatch(spec.Agent, a.Labels) {
-			continue
-		}
-		matching++
-		if a.Draining || link.leaving {
-			continue
-		}
-		taking++
-		if reason := f.unable(link, r.Version, spec); reason == "" {
-			able++
-		} else if first == "" || reason < first { // of several, always the same one
-			first = reason
+	l := f.laneOf(r.Version, spec)
+	able, first := l.able, ""
+	if able <= len(f.refusals) {
+		for what := range f.refusals {
+			link := f.links[what.agent]
+			if what.version != r.Version || link == nil || !l.has(link) {
+				continue
+			}
+			if reason := f.refusing(link, r.Version); reason != "" {
+				able--
+				first = lanesFirst(first, reason)
+			}
 		}
 	}
+	taking := l.able + len(l.old)
 	switch {
-	case matching == 0:
+	case l.matching == 0:
 		return "no agent with labels " + labelsText(spec.Agent)
 	case taking == 0:
 		return "all agents that could take it are draining"
-	case able == 0 && taking > 1:
-		return fmt.Sprintf("%s, and %d more cannot take it either", first, taking-1)
-	case able == 0:
-		return first
+	case able > 0:
+		return ""
 	}
-	return ""
+	first = lanesFirst(first, l.oldest())
+	if taking > 1 {
+		return fmt.Sprintf("%s, and %d more cannot take it either", first, taking-1)
+	}
+	return first
 }
 
 // labelsText writes the labels that a run asks for, as k=v k=v; "" when any agent will do.
@@ -156,9 +146,9 @@ func labelsText(labels map[string]string) string {
 	return strings.TrimPrefix(text, " ")
 }
 
-// assign gives a run to an agent: first the event, and the message once that is on disk. It gives false for a run that
-// does not fit into a message with all that belongs to it: no agent can be given it, so it has failed.
-func (f *fleet) assign(r *Run, spec *Workflow, link *agentLink) bool {
+// assign gives a run to an agent: first the event, and the message once that is on disk. A run that does not fit into a
+// message with all that belongs to it can be given to no agent: it has failed.
+func (f *fleet) assign(r *Run, spec *Workflow, link *agentLink) {
 	if f.output.lines[r.ID] == 0 && r.LogDay != "" {
 		f.output.readLines(r)
 	}
@@ -175,10 +165,9 @@ func (f *fleet) assign(r *Run, spec *Workflow, link *agentLink) bool {
 		f.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runFailed, Reason: fmt.Sprintf(
 			"it cannot be given to an agent: workflow, parameters and outputs have %d bytes as JSON, and a message "+
 				"may have %d; write large data to files", len(body), wireMaxFrame)})
-		return false
+		return
 	}
 	f.emit(&Event{Kind: evAssigned, Run: r.ID, Workflow: r.Workflow, Agent: link.name})
 	f.whenDurable(func() { link.sendBody(body) })
 	f.tellFollowed(r, false)
-	return true
 }

@@ -62,11 +62,17 @@ type agentLink struct {
 
 	// What it can do:
 
-	build  string            // its version
-	can    []string          // the messages that it takes besides the first ones
-	knows  map[string]bool   // the keys of a workflow that it knows
-	tooOld map[string]string // version of a workflow -> why the agent is too old for it, "" when it is not
-	old    *fleetOld         // why it was passed over as too old; nil: it was not
+	build string          // its version
+	can   []string        // the messages that it takes besides the first ones
+	knows map[string]bool // the keys of a workflow that it knows
+	old   *fleetOld       // why it was passed over as too old; nil: it was not
+
+	// How it stands in the lanes (principal_lanes.go):
+
+	lanes  []*lane           // those that it has the labels for
+	labels map[string]string // as its hello said
+	takes  bool              // it may be given runs: it neither drains nor goes away
+	free   int               // runs that it may be given now
 }
 
 // fleet is the agents: those that are connected, those that were, and what they have. It belongs to the principal's
@@ -79,6 +85,7 @@ type fleet struct {
 
 	links   map[string]*agentLink // agents that are connected
 	running map[string]int        // agent -> runs that it was given
+	lanes   *lanes
 	// agents that are not connected, with runs or with processes that these left -> when that is given up
 	losing map[string]time.Time
 	// runs that left processes which live at an agent that could not end them -> their workflows
@@ -89,32 +96,54 @@ type fleet struct {
 	refusals map[fleetWhat]*fleetRefusal
 	// something changed that may let a queued run go
 	assignable bool
+	// queued runs that were held against agents so far: the work of assignQueued, which tests count
+	tried int
 }
 
 // fleetNew makes a fleet without agents.
 func fleetNew(loop *principalLoop, queue *queue, output *output, followers *followers) *fleet {
 	return &fleet{principalLoop: loop, queue: queue, output: output, followers: followers,
 		links: map[string]*agentLink{}, running: map[string]int{}, losing: map[string]time.Time{},
-		left: map[string]string{}, refusals: map[fleetWhat]*fleetRefusal{}}
+		left: map[string]string{}, refusals: map[fleetWhat]*fleetRefusal{}, lanes: lanesNew()}
 }
 
 // observe counts the runs of each agent, and keeps the index of what runs have left.
 func (f *fleet) observe(c change) {
 	f.count(c)
 	f.indexLeft(c.event)
+	switch c.event.Kind {
+	case evAgentDrained, evAgentUndrain:
+		if link := f.links[c.event.Agent]; link != nil {
+			f.enroll(link)
+		}
+	}
 }
 
-// count counts the runs of each agent.
+// count counts the runs of each agent, and keeps the lanes.
 func (f *fleet) count(c change) {
 	if !c.moved() {
 		return
 	}
 	f.assignable = true
-	if c.before == runRunning {
-		f.running[c.agent]--
+	switch c.before {
+	case runRunning:
+		f.addRunning(c.agent, -1)
+	case runQueued:
+		f.line(c.run, false)
 	}
-	if c.run.State == runRunning {
-		f.running[c.run.Agent]++
+	switch c.run.State {
+	case runRunning:
+		f.addRunning(c.run.Agent, 1)
+	case runQueued:
+		f.line(c.run, true)
+	}
+}
+
+// addRunning counts one run more or less of an agent.
+func (f *fleet) addRunning(agent string, n int) {
+	f.running[agent] += n
+	if link := f.links[agent]; link != nil {
+		f.noteRoom(link)
 	}
 }
 
@@ -207,6 +236,7 @@ func (f *fleet) welcome(link *agentLink, m *agentMsg) {
 	f.emit(&Event{Kind: evAgentUp, Agent: link.name, Epoch: link.epoch, Labels: m.Labels, Capacity: m.Capacity,
 		Build: m.Version,
 		By:    link.by, From: link.from})
+	f.enroll(link)
 	f.takeLeft(link, m.Left)
 	link.send(&agentMsg{Op: msgWelcome, N: link.folded, Version: programVersion(), Can: protoPrincipalCan,
 		Clock: stampOf(now)})
@@ -276,6 +306,7 @@ func (f *fleet) trySync(link *agentLink) {
 		return
 	}
 	link.synced, f.assignable = true, true
+	f.noteRoom(link)
 	for _, r := range f.runsOf(link.name) {
 		if link.held[r.ID] != r.Lease {
 			if r.Started.IsZero() && r.Cancelling == "" {
@@ -350,6 +381,7 @@ func (f *fleet) dropLink(link *agentLink, reason string) {
 		return
 	}
 	delete(f.links, link.name)
+	f.withdraw(link)
 	lost := &Event{Kind: evAgentLost, Agent: link.name, Reason: reason}
 	if !link.inProcess {
 		lost.Until = stampOf(link.heard)
@@ -445,6 +477,7 @@ func (f *fleet) hear(link *agentLink, m *agentMsg, size int) {
 		link.send(&agentMsg{Op: msgHeartbeat, Clock: stampOf(now)})
 	case msgDrain:
 		link.leaving = true
+		f.enroll(link)
 		f.followers.newsAgent(link.name)
 		f.followers.newsRuns(f.queue.runs)
 	case msgRefused:

@@ -36,7 +36,9 @@ func (q *queue) observe(c change) {
 	q.counted = false
 	if c.before == runQueued {
 		q.mem -= queueRunMem(r.Params, len(r.Tasks))
-		q.runs = slices.DeleteFunc(q.runs, func(other *Run) bool { return other == r })
+		if at := q.place(r); at < len(q.runs) && q.runs[at] == r {
+			q.runs = slices.Delete(q.runs, at, at+1)
+		}
 		q.by[r.By]--
 		if q.by[r.By] == 0 {
 			delete(q.by, r.By)
@@ -44,8 +46,7 @@ func (q *queue) observe(c change) {
 		delete(q.requeued, r.ID)
 	}
 	if r.State == runQueued {
-		at := sort.Search(len(q.runs), func(i int) bool { return queuedBefore(r, q.runs[i]) })
-		q.runs = slices.Insert(q.runs, at, r)
+		q.runs = slices.Insert(q.runs, q.place(r), r)
 		q.by[r.By]++
 		q.mem += queueRunMem(r.Params, len(r.Tasks))
 		if r.Attempt > 1 || r.Lease > 0 {
@@ -61,6 +62,11 @@ func (q *queue) observe(c change) {
 			delete(q.active, r.Workflow)
 		}
 	}
+}
+
+// place gives where a run is in the queue, or would be.
+func (q *queue) place(r *Run) int {
+	return sort.Search(len(q.runs), func(i int) bool { return !queuedBefore(q.runs[i], r) })
 }
 
 // queuedBefore is the order of the queue: higher priority first, then the older run.

@@ -7,7 +7,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -39,7 +38,7 @@ type fleetOld struct {
 
 // knowing notes what an agent knows when it says hello, and forgets what another version of it has refused.
 func (f *fleet) knowing(link *agentLink, hello *agentMsg) {
-	link.build, link.can, link.tooOld = hello.Version, hello.Can, map[string]string{}
+	link.build, link.can = hello.Version, hello.Can
 	link.knows = make(map[string]bool, len(hello.Knows))
 	for _, key := range hello.Knows {
 		link.knows[key] = true
@@ -56,31 +55,16 @@ func (l *agentLink) title() string {
 	return fmt.Sprintf("agent %s (%s)", l.name, orDefault(l.build, "of no version"))
 }
 
-// unable says why an agent cannot be given a version of a workflow now, even with room for it; "" when it can.
-func (f *fleet) unable(link *agentLink, version string, spec *Workflow) string {
-	what := fleetWhat{link.name, version}
-	reason, looked := link.tooOld[version]
-	if !looked {
-		if missing := slices.DeleteFunc(protoUses(spec),
-			func(key string) bool { return link.knows[key] }); len(missing) > 0 {
-			reason = link.title() + " does not know " + protoKeysText(missing)
-		}
-		if len(link.tooOld) >= fleetMaxRefused {
-			clear(link.tooOld)
-		}
-		link.tooOld[version] = reason
+// refusing says why an agent is not given a version of a workflow again now, "" when it did not refuse it.
+func (f *fleet) refusing(link *agentLink, version string) string {
+	if len(f.refusals) == 0 {
+		return ""
 	}
-	if reason != "" {
-		if link.old == nil {
-			link.old = &fleetOld{spec.ID, reason, f.cfg.now()}
-		}
-		return reason
+	refusal := f.refusals[fleetWhat{link.name, version}]
+	if refusal == nil || !f.cfg.now().Before(refusal.until) {
+		return ""
 	}
-	refusal := f.refusals[what]
-	if refusal != nil && f.cfg.now().Before(refusal.until) {
-		return refusal.reason
-	}
-	return ""
+	return refusal.reason
 }
 
 // refused notes that an agent did not take a version of a workflow.
@@ -126,7 +110,7 @@ func (f *fleet) hearRefused(link *agentLink, m *agentMsg) {
 		for _, key := range m.Unknown {
 			delete(link.knows, key)
 		}
-		clear(link.tooOld)
+		f.enroll(link)
 	}
 	f.cfg.Log.Warn("an agent refused a run", "agent", link.name, "version", link.build, "run", r.ID, "workflow",
 		r.Workflow, "cause", textHead(reason, principalMaxEcho))
