@@ -7,10 +7,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"cdktr/e2e/harness"
 )
@@ -179,5 +181,53 @@ func TestLogsManyLinesAReply(t *testing.T) {
 	}
 	if n := len(harness.Lines[logJSON](t, x.OK("logs", id, "--json"))); n != 3007 {
 		t.Errorf("cdktr logs --json prints %d lines", n)
+	}
+}
+
+// Each field of a task counts when a follower looks for what has changed.
+func TestTaskRunSame(t *testing.T) {
+	exit := func(n int) *int { return &n }
+	whole := func() TaskRun {
+		return TaskRun{Exit: exit(0), Outputs: map[string]string{"a": "b"}, Earlier: []TaskAttempt{{Exit: exit(1)}}}
+	}
+	changed := func(change func(*TaskRun)) bool {
+		before, now := whole(), whole()
+		change(&now)
+		return len(tasksChanged([]TaskRun{before}, []TaskRun{now})) == 1
+	}
+	if changed(func(*TaskRun) {}) {
+		t.Error("two that are alike differ")
+	}
+	alter := func(v reflect.Value) {
+		switch v.Interface().(type) {
+		case string:
+			v.SetString("other")
+		case int:
+			v.SetInt(7)
+		case float64:
+			v.SetFloat(7)
+		case bool:
+			v.SetBool(true)
+		case *int:
+			v.Set(reflect.ValueOf(exit(7)))
+		case Stamp:
+			v.Set(reflect.ValueOf(stampOf(time.Unix(7, 0))))
+		case map[string]string:
+			v.Set(reflect.ValueOf(map[string]string{"a": "c"}))
+		case []TaskAttempt:
+			v.Set(reflect.ValueOf([]TaskAttempt{{}, {}}))
+		default:
+			t.Errorf("%v: how is that changed?", v.Type())
+		}
+	}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[TaskRun]()) {
+		if !changed(func(run *TaskRun) { alter(reflect.ValueOf(run).Elem().FieldByIndex(field.Index)) }) {
+			t.Errorf("a change of %s goes unseen", field.Name)
+		}
+	}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[TaskAttempt]()) {
+		if !changed(func(run *TaskRun) { alter(reflect.ValueOf(&run.Earlier[0]).Elem().FieldByIndex(field.Index)) }) {
+			t.Errorf("a change of %s of an earlier attempt goes unseen", field.Name)
+		}
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 )
 
@@ -95,8 +94,7 @@ func protoUnknown(spec []byte) []string {
 func protoWalk(tree any, t reflect.Type, front string, fn func(key string, known bool)) {
 	object, _ := tree.(map[string]any)
 	for name, value := range object {
-		i := slices.IndexFunc(reflect.VisibleFields(t),
-			func(f reflect.StructField) bool { return protoJSONName(f) == name })
+		i := protoField(t, name)
 		fn(front+name, i >= 0)
 		if i < 0 {
 			continue
@@ -131,6 +129,16 @@ func protoWithin(t reflect.Type) reflect.Type {
 		return nil
 	}
 	return t
+}
+
+// protoField gives the place of the field with that name in JSON, -1 when there is none.
+func protoField(t reflect.Type, name string) int {
+	for i := range t.NumField() {
+		if protoJSONName(t.Field(i)) == name {
+			return i
+		}
+	}
+	return -1
 }
 
 // protoJSONName gives the name that a field has in JSON.
