@@ -1,0 +1,12 @@
+package main
+
+// groups is all that is measured, in the order of the table.
+func groups() []group {
+	var all []group
+	all = append(all, outputGroups()...)
+	all = append(all, runsGroup())
+	all = append(all, graphGroups()...)
+	all = append(all, daemonGroups()...)
+	all = append(all, wireGroups()...)
+	return all
+}
