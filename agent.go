@@ -78,6 +78,8 @@ type agent struct {
 	ends  map[string]heldEnd // runs that are over, but whose end is not acknowledged
 	steps steps
 
+	environ *environBase // what tasks begin with; any goroutine may use it
+
 	// The connection; conn is nil while there is no principal. welcomed: the principal said from where to send the
 	// spool. theirs are the messages that it takes besides the first ones. refused is why it did not let this agent in,
 	// as it was logged; "" once it did.
@@ -190,7 +192,8 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 // newAgent puts an agent together.
 func newAgent(cfg agentConfig, spool *spool, procs *procs) *agent {
 	in := loopInboxNew[agentIn](agentInQueue)
-	return &agent{cfg: cfg, spool: spool, procs: procs, runs: map[string]*agentRun{}, ends: map[string]heldEnd{},
+	return &agent{cfg: cfg, spool: spool, procs: procs, environ: newEnvironBase(cfg.Environ),
+		runs: map[string]*agentRun{}, ends: map[string]heldEnd{},
 		followed: map[string]bool{}, left: map[agentAttempt]agentLeft{},
 		steps: steps{count: map[string]int{}, hangs: map[string]int{}}, in: in, ended: in.ended, leaseFrom: cfg.count()}
 }

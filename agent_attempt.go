@@ -161,8 +161,8 @@ func (a *agent) procSpecOf(s *step, start *attemptStart) (spec procSpec, warning
 		return spec, nil, fmt.Errorf("make folder for outputs: %w", err)
 	}
 	s.at("read " + userFile)
-	values, warnings, err := environOfTask(userEnviron(a.cfg.Environ, userFile, userID()), start.run, start.dag,
-		start.index, start.attempt, start.outputs, start.output, s.at)
+	values, warnings, err := environOfTask(a.environ.copy(), start.run, start.dag, start.index, start.attempt,
+		start.outputs, start.output, s.at)
 	if err != nil {
 		return spec, nil, err
 	}

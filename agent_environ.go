@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 const (
@@ -28,13 +29,13 @@ type taskValues struct {
 	dir  string
 }
 
-// environOfTask puts together what an attempt of task i is given. In the environment later ones win: the agent's own,
-// env files, the workflow's env, outputs of the tasks before, parameters, the task's env, the facts of the run. It
-// reads the outputs of no other tasks. It tells stage what it is about to wait for: files may hang.
-func environOfTask(environ []string, as *assignment, d *dag, i, attempt int, outputs []taskOutputs, outputFile string,
+// environOfTask puts together what an attempt of task i is given. In the environment later ones win: env as it comes,
+// which is the agent's own, env files, the workflow's env, outputs of the tasks before, parameters, the task's env, the
+// facts of the run. It reads the outputs of no other tasks. It tells stage what it is about to wait for: files may
+// hang.
+func environOfTask(env *environ, as *assignment, d *dag, i, attempt int, outputs []taskOutputs, outputFile string,
 	stage func(string)) (taskValues, []string, error) {
 	w, task := as.Spec, &as.Spec.Tasks[i]
-	env := newEnviron(environ)
 	before := func(j int) bool { return d.ancestor(j, i) }
 	lookup := func(ref string) (string, bool) { return lookupRef(ref, as, env, outputs, before) }
 	for _, file := range w.EnvFile {
@@ -146,10 +147,18 @@ func lookupRef(ref string, as *assignment, env *environ, outputs []taskOutputs, 
 // outputsBefore gathers what the tasks before task i handed on. Where two wrote one key the nearer one wins; at the
 // same distance the one that ended later wins, and a warning says so.
 func outputsBefore(w *Workflow, d *dag, i int, outputs []taskOutputs) (map[string]string, []string) {
+	any := false
+	for j := range outputs { // not of others: their outputs may be being set
+		any = any || d.ancestor(j, i) && len(outputs[j].values) > 0
+	}
+	if !any {
+		return nil, nil
+	}
 	values := map[string]string{}
 	writer := map[string]int{} // of each key
 	var warnings []string
-	seen := map[int]bool{i: true}
+	seen := make([]bool, len(outputs))
+	seen[i] = true
 	for ring := d.deps(i); len(ring) > 0; {
 		var farther []int
 		here := map[string]bool{} // keys first met in this ring
@@ -188,11 +197,12 @@ func outputsBefore(w *Workflow, d *dag, i int, outputs []taskOutputs) (map[strin
 // outputsRead reads and removes the file that a task wrote its outputs to. Without a file there are no outputs. It may
 // hang with the file system: no loop may call it.
 func outputsRead(file string) (map[string]string, error) {
-	defer os.Remove(file) // if it stays, it goes with the folder
 	text, _, err := fileRead(file, outputsMax)
-	switch tooLarge := (*fileSizeError)(nil); {
-	case errors.Is(err, fs.ErrNotExist):
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
+	}
+	defer os.Remove(file) // if it stays, it goes with the folder
+	switch tooLarge := (*fileSizeError)(nil); {
 	case errors.As(err, &tooLarge):
 		return nil, fmt.Errorf("outputs are more than %d KiB: write large data to a file and hand on its name",
 			outputsMax>>10)
@@ -331,33 +341,51 @@ func envNameOK(name string) bool {
 // environ is an environment that is being put together. set replaces what is there.
 type environ struct {
 	list []string
-	at   map[string]int
+	base map[string]int // where in list those are that it was copied with; shared, and never changed
+	at   map[string]int // where the others are
 }
 
 // newEnviron begins with what is in base.
 func newEnviron(base []string) *environ {
-	e := &environ{at: make(map[string]int, len(base)+16), list: make([]string, 0, len(base)+16)}
+	e := &environ{at: make(map[string]int, len(base)), list: make([]string, 0, len(base))}
 	for _, kv := range base {
-		if k, v, ok := strings.Cut(kv, "="); ok {
-			e.set(k, v)
+		if k, _, ok := strings.Cut(kv, "="); ok {
+			e.put(k, kv)
 		}
 	}
 	return e
 }
 
+// copy gives an environment that begins with what is in e, which newEnviron made. Any goroutine may copy.
+func (e *environ) copy() *environ {
+	return &environ{list: append(make([]string, 0, len(e.list)+16), e.list...), base: e.at, at: map[string]int{}}
+}
+
 // set gives a variable a value.
-func (e *environ) set(key, value string) {
-	if i, ok := e.at[key]; ok {
-		e.list[i] = key + "=" + value
+func (e *environ) set(key, value string) { e.put(key, key+"="+value) }
+
+// put is set; kv is key=value.
+func (e *environ) put(key, kv string) {
+	if i, ok := e.find(key); ok {
+		e.list[i] = kv
 		return
 	}
 	e.at[key] = len(e.list)
-	e.list = append(e.list, key+"="+value)
+	e.list = append(e.list, kv)
+}
+
+// find gives the place of a variable.
+func (e *environ) find(key string) (int, bool) {
+	i, ok := e.base[key]
+	if !ok {
+		i, ok = e.at[key]
+	}
+	return i, ok
 }
 
 // get gives the value of a variable, "" when it is not there.
 func (e *environ) get(key string) string {
-	if i, ok := e.at[key]; ok {
+	if i, ok := e.find(key); ok {
 		return e.list[i][len(key)+1:]
 	}
 	return ""
@@ -406,12 +434,7 @@ var userVars = []string{"HOME", "USER", "LOGNAME", "SHELL"}
 // user with this number. It adds nothing for a user who is not in the file, as one of a directory service, nor when the
 // file cannot be read. It reads the file only where something is missing; no loop may call it.
 func userEnviron(environ []string, file string, uid int) []string {
-	has := map[string]bool{}
-	for _, kv := range environ {
-		name, _, _ := strings.Cut(kv, "=")
-		has[name] = true
-	}
-	if !slices.ContainsFunc(userVars, func(name string) bool { return !has[name] }) {
+	if !userMissing(environ) {
 		return environ
 	}
 	f := userLine(file, uid)
@@ -424,11 +447,67 @@ func userEnviron(environ []string, file string, uid int) []string {
 	}
 	added := append([]string{}, environ...)
 	for _, name := range userVars {
-		if !has[name] && values[name] != "" {
+		if !environHas(environ, name) && values[name] != "" {
 			added = append(added, name+"="+values[name])
 		}
 	}
 	return added
+}
+
+// userMissing says whether one of userVars is missing.
+func userMissing(environ []string) bool {
+	return slices.ContainsFunc(userVars, func(name string) bool { return !environHas(environ, name) })
+}
+
+// environHas says whether a variable is in an environment.
+func environHas(environ []string, name string) bool {
+	return slices.ContainsFunc(environ, func(kv string) bool {
+		return len(kv) > len(name) && kv[len(name)] == '=' && kv[:len(name)] == name
+	})
+}
+
+// environBase is what all tasks of an agent begin with: its own environment, and who its user is. It reads the passwd
+// file only when that has changed. Any goroutine may use it, but no loop: the file may hang.
+type environBase struct {
+	own   []string
+	file  string
+	uid   int
+	wants bool // what the passwd file says
+
+	mu   sync.Mutex // never held over the file
+	made *environ
+	of   fs.FileInfo // the passwd file that it was made with, nil when there was none
+}
+
+// newEnvironBase makes one of an agent's own environment.
+func newEnvironBase(own []string) *environBase {
+	return &environBase{own: own, file: userFile, uid: userID(), wants: userMissing(own)}
+}
+
+// copy gives an environment to go on with.
+func (b *environBase) copy() *environ {
+	var now fs.FileInfo
+	if b.wants {
+		now, _ = os.Stat(b.file) // nil when there is none
+	}
+	b.mu.Lock()
+	made, of := b.made, b.of
+	b.mu.Unlock()
+	if made == nil || !fileUnchanged(of, now) {
+		made = newEnviron(userEnviron(b.own, b.file, b.uid))
+		b.mu.Lock()
+		b.made, b.of = made, now
+		b.mu.Unlock()
+	}
+	return made.copy()
+}
+
+// fileUnchanged says whether a file is still as it was; nil: there is none.
+func fileUnchanged(was, is fs.FileInfo) bool {
+	if was == nil || is == nil {
+		return was == nil && is == nil
+	}
+	return os.SameFile(was, is) && was.ModTime().Equal(is.ModTime()) && was.Size() == is.Size()
 }
 
 // userLine gives the seven fields of a user's line in the passwd file, nil when there is none. No loop may call it.

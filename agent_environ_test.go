@@ -39,8 +39,8 @@ func valuesFixture(t testing.TB) (*assignment, *dag, []taskOutputs) {
 // Who wins where two set the same variable: the later of agent, env file, workflow, outputs, params, task, facts.
 func TestValuesPrecedence(t *testing.T) {
 	as, d, outputs := valuesFixture(t)
-	v, warnings, err := environOfTask([]string{"HOME=/root", "LEVEL=agent", "FROM_WORKFLOW=agent", "broken",
-		"out=agent"}, as, d, 2, 3, outputs, "/tmp/out", func(string) {})
+	v, warnings, err := environOfTask(newEnviron([]string{"HOME=/root", "LEVEL=agent", "FROM_WORKFLOW=agent",
+		"broken", "out=agent"}).copy(), as, d, 2, 3, outputs, "/tmp/out", func(string) {})
 	if err != nil || len(warnings) != 0 {
 		t.Fatal(err, warnings)
 	}
@@ -116,7 +116,7 @@ func TestValuesFaults(t *testing.T) {
 	} {
 		as, d, outputs := valuesFixture(t)
 		c.change(as)
-		if _, _, err := environOfTask(nil, as, d, 2, 1, outputs, "", func(string) {}); err == nil ||
+		if _, _, err := environOfTask(newEnviron(nil), as, d, 2, 1, outputs, "", func(string) {}); err == nil ||
 			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
@@ -345,6 +345,93 @@ func TestUserEnviron(t *testing.T) {
 		if got := strings.Join(userEnviron(environ, c.file, c.uid), " "); got != c.want ||
 			fmt.Sprint(environ) != "["+c.environ+"]" {
 			t.Errorf("%s for %d in %s: %s, want %s", c.environ, c.uid, c.file, got, c.want)
+		}
+	}
+}
+
+// What all tasks begin with is made once, and again when the passwd file has changed. What one of them sets is not in
+// the others.
+func TestValuesBase(t *testing.T) {
+	b := newEnvironBase([]string{"A=1"})
+	b.file = filepath.Join(t.TempDir(), "passwd")
+	say := func(home string) {
+		t.Helper()
+		if err := os.WriteFile(b.file, fmt.Appendf(nil, "u:x:%d:0::%s:/bin/sh\n", b.uid, home), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(list string) {
+		t.Helper()
+		e := b.copy()
+		if got := strings.Join(e.list, " "); got != list {
+			t.Errorf("%s, want %s", got, list)
+		}
+		e.set("A", "2")
+		e.set("HOME", "/mine")
+		e.set("B", "3")
+		if e.get("A") != "2" || e.get("HOME") != "/mine" || e.get("B") != "3" {
+			t.Errorf("what was set is not there: %q", e.list)
+		}
+	}
+	want("A=1")
+	say("/home/u")
+	want("A=1 HOME=/home/u USER=u LOGNAME=u SHELL=/bin/sh")
+	made := b.made
+	want("A=1 HOME=/home/u USER=u LOGNAME=u SHELL=/bin/sh")
+	if b.made != made {
+		t.Error("made anew of the same file")
+	}
+	say("/home/other")
+	want("A=1 HOME=/home/other USER=u LOGNAME=u SHELL=/bin/sh")
+	if err := os.Remove(b.file); err != nil {
+		t.Fatal(err)
+	}
+	want("A=1")
+}
+
+// environTestOf makes what the environment of a task of 100 others, all before it, is made of.
+func environTestOf(t testing.TB) (*environBase, *assignment, *dag, []taskOutputs) {
+	t.Helper()
+	var own []string
+	for i := range 40 {
+		own = append(own, fmt.Sprintf("VARIABLE_%d=some value", i))
+	}
+	w := &Workflow{ID: "etl"}
+	for i := range 101 {
+		task := Task{ID: fmt.Sprint("t", i), Run: "true"}
+		if i > 0 {
+			task.Depends = []string{fmt.Sprint("t", i-1)}
+		}
+		w.Tasks = append(w.Tasks, task)
+	}
+	d, err := dagBuild(w.Tasks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newEnvironBase(own), &assignment{Run: "R1", Spec: w}, d, make([]taskOutputs, len(w.Tasks))
+}
+
+// The environment of a task costs what the task adds to it, however many variables and tasks there are before it.
+func TestValuesAllocs(t *testing.T) {
+	base, as, d, outputs := environTestOf(t)
+	stage := func(string) {}
+	n := testing.AllocsPerRun(100, func() {
+		if _, _, err := environOfTask(base.copy(), as, d, 100, 1, outputs, "/tmp/out", stage); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n > 16 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkEnvironOfTask(b *testing.B) {
+	base, as, d, outputs := environTestOf(b)
+	stage := func(string) {}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := environOfTask(base.copy(), as, d, 100, 1, outputs, "/tmp/out", stage); err != nil {
+			b.Fatal(err)
 		}
 	}
 }
