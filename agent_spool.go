@@ -19,13 +19,11 @@ package main
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -76,6 +74,11 @@ type spool struct {
 	acked  uint64
 	sendAt spoolCursor
 	ackAt  spoolCursor
+
+	// The last messages on the disk, in order, of those that this life wrote; freshBytes are in memory. So what is sent
+	// and acknowledged soon is not read back.
+	fresh      []spoolFresh
+	freshBytes int
 
 	// What the disk did not take, in order: it comes behind all that is on the disk. fault is why the disk took nothing
 	// the last time that it was tried, nil when it did.
@@ -202,11 +205,12 @@ func (s *spool) spoiled(seg *spoolSegment, at int64, cause error) {
 	}
 }
 
-// add puts a message behind all others: one JSON object without a newline, which stands for so many things. It gives
-// the last of the message's numbers. A message that must go in (events) is kept in memory when the disk takes nothing;
-// each later call tries to write it, and it is sent from there as well, but it would be gone with the process. It is
-// refused only when 1 MiB is kept so already. Any other (output) is refused with errSpoolFull past the bound, and with
-// the disk's error when the disk takes nothing or has little left.
+// add puts a message behind all others: one JSON object without a newline, which stands for so many things. The spool
+// keeps it: the caller does not change it any more. It gives the last of the message's numbers. A message that must go
+// in (events) is kept in memory when the disk takes nothing; each later call tries to write it, and it is sent from
+// there as well, but it would be gone with the process. It is refused only when 1 MiB is kept so already. Any other
+// (output) is refused with errSpoolFull past the bound, and with the disk's error when the disk takes nothing or has
+// little left.
 func (s *spool) add(msg []byte, of int, must bool) (uint64, error) {
 	if len(msg) > spoolMaxMessage || bytes.IndexByte(msg, '\n') >= 0 {
 		return 0, fmt.Errorf("spool message of %d bytes: it must be one line of at most %d", len(msg), spoolMaxMessage)
@@ -228,7 +232,7 @@ func (s *spool) add(msg []byte, of int, must bool) (uint64, error) {
 	case s.lateBytes+len(msg) > spoolMaxLate:
 		return 0, fmt.Errorf("spool event: %d bytes wait in memory for the disk: %w", s.lateBytes, err)
 	default:
-		s.late = append(s.late, spoolMessage{n: s.last + 1, of: of, msg: bytes.Clone(msg)})
+		s.late = append(s.late, spoolMessage{n: s.last + 1, of: of, msg: msg})
 		s.lateBytes += len(msg)
 	}
 	s.last += uint64(of)
@@ -253,6 +257,14 @@ func (s *spool) next(maxBytes int) (first uint64, msgs [][]byte, err error) {
 		return true
 	}
 	for taken < maxBytes || len(msgs) == 0 {
+		if m := s.freshNext(); m != nil && m.msg != nil {
+			if !fits(m.n, m.last(), m.msg) {
+				return first, msgs, nil
+			}
+			s.freshBytes -= len(m.msg)
+			m.msg, s.sendAt.at = nil, m.end
+			continue
+		}
 		chunk, err := s.chunk(&s.sendAt, max(maxBytes-taken, 1<<10), nil)
 		if err != nil {
 			return first, msgs, err
@@ -304,6 +316,7 @@ func (s *spool) ack(n uint64) {
 	}
 	if n == s.last {
 		s.ackAt = s.end()
+		s.freshForget(len(s.fresh))
 		for _, seg := range s.segments {
 			seg.left = 0
 		}
@@ -317,10 +330,21 @@ func (s *spool) ack(n uint64) {
 
 // walk moves ackAt behind the last line that is acknowledged, and behind damage on the way.
 func (s *spool) walk() {
-	if s.block == nil {
-		s.block = make([]byte, spoolBlock)
-	}
 	for {
+		s.pass(&s.ackAt)
+		if len(s.fresh) > 0 && s.isAt(s.ackAt, &s.fresh[0]) {
+			m := &s.fresh[0]
+			if m.last() > s.acked {
+				return
+			}
+			m.segment.left--
+			s.ackAt.at = m.end
+			s.freshForget(1)
+			continue
+		}
+		if s.block == nil {
+			s.block = make([]byte, spoolBlock)
+		}
 		chunk, err := s.chunk(&s.ackAt, len(s.block), s.block)
 		if err != nil {
 			return // the next acknowledgement goes on from here
@@ -340,6 +364,9 @@ func (s *spool) walk() {
 			}
 			s.ackAt.at += int64(len(line))
 			chunk = chunk[len(line):]
+			if len(s.fresh) > 0 && s.isAt(s.ackAt, &s.fresh[0]) {
+				break
+			}
 		}
 	}
 }
@@ -422,8 +449,10 @@ func (s *spool) write(n uint64, of int, msg []byte) error {
 			s.mend(seg) // when even that fails, the next write tries again first
 			return err
 		}
+		at := seg.size
 		seg.size += int64(len(s.buf))
 		seg.left++
+		s.freshKeep(n, of, msg, seg, at)
 		return nil
 	}()
 	if cap(s.buf) > 1<<20 { // one large message does not hold the memory for ever
@@ -494,19 +523,22 @@ func (seg *spoolSegment) shut() {
 	}
 }
 
+// pass moves a cursor from the end of a segment to the beginning of the next one.
+func (s *spool) pass(cur *spoolCursor) {
+	for cur.segment < len(s.segments)-1 && cur.at >= s.segments[cur.segment].size {
+		s.segments[cur.segment].shut()
+		*cur = spoolCursor{segment: cur.segment + 1, at: spoolHeaderSize}
+	}
+}
+
 // chunk reads whole lines from a cursor on: as many as go into want bytes, but at least one; none at the end of all. At
 // the end of a segment it moves the cursor to the next one. Where the disk does not give the rest of a segment it moves
 // the cursor over that. It uses buf when that is long enough.
 func (s *spool) chunk(cur *spoolCursor, want int, buf []byte) ([]byte, error) {
-	for cur.segment < len(s.segments) {
+	for s.pass(cur); cur.segment < len(s.segments); s.pass(cur) {
 		seg := s.segments[cur.segment]
 		if cur.at >= seg.size {
-			if cur.segment == len(s.segments)-1 {
-				break
-			}
-			seg.shut()
-			*cur = spoolCursor{segment: cur.segment + 1, at: spoolHeaderSize}
-			continue
+			break
 		}
 		text, err := s.lines(seg, cur.at, want, buf)
 		if spoolGone(err) {
@@ -615,132 +647,4 @@ func spoolAcked(text []byte) (acked uint64, ok bool) {
 	at := len(`{"acked":"`)
 	acked, err := strconv.ParseUint(string(text[at:at+16]), 16, 64)
 	return acked, err == nil && bytes.Equal(spoolHeader(nil, acked), text[:spoolHeaderSize])
-}
-
-// spoolLife is what the folder holds of one epoch.
-type spoolLife struct {
-	name     string
-	segments []*spoolSegment
-	acked    uint64
-	last     uint64 // its newest number
-	changed  int64  // when its last segment was written to, by the file system's clock
-}
-
-// load takes over what an earlier life left unacknowledged, or else begins a new epoch. There is one epoch in a folder,
-// unless a power cut has brought deleted files back. Then the newest epoch goes on, and files of others that hold
-// anything unacknowledged get names that end in .aside.
-func (s *spool) load() error {
-	lives, err := s.lives()
-	if err != nil {
-		return err
-	}
-	slices.SortFunc(lives, func(a, b *spoolLife) int { return int(min(max(b.changed-a.changed, -1), 1)) })
-	for _, life := range lives {
-		left := life.last > life.acked
-		for _, seg := range life.segments {
-			path := filepath.Join(s.dir, seg.name)
-			switch {
-			case !left:
-				err = os.Remove(path)
-			case s.name != "":
-				s.spoiled(seg, 0, fmt.Errorf("it is not of epoch %s; it is now called %s.aside", s.name, seg.name))
-				err = os.Rename(path, path+".aside")
-			}
-			if err != nil {
-				return err
-			}
-		}
-		if left && s.name == "" {
-			s.name, s.segments, s.acked, s.last = life.name, life.segments, life.acked, life.last
-		}
-	}
-	s.ackAt = spoolCursor{at: spoolHeaderSize}
-	if s.name == "" {
-		var b [8]byte
-		rand.Read(b[:])
-		s.name, s.sendAt = hex.EncodeToString(b[:]), s.ackAt
-		return nil
-	}
-	s.walk()
-	s.sent, s.sendAt = s.acked, s.ackAt
-	s.free()
-	s.last += spoolLeap
-	return nil
-}
-
-// lives reads all segments in the folder.
-func (s *spool) lives() ([]*spoolLife, error) {
-	entries, err := os.ReadDir(s.dir) // sorted by name: by epoch, and within it by first number
-	if err != nil {
-		return nil, err
-	}
-	var lives []*spoolLife
-	for _, entry := range entries {
-		epoch, first, ok := spoolParseName(entry.Name())
-		if !ok {
-			continue
-		}
-		if n := len(lives); n == 0 || lives[n-1].name != epoch {
-			lives = append(lives, &spoolLife{name: epoch, acked: first - 1})
-		}
-		life := lives[len(lives)-1]
-		if info, err := entry.Info(); err == nil {
-			life.changed = info.ModTime().UnixNano()
-		}
-		if n := len(life.segments); n > 0 && life.segments[n-1].torn {
-			before := life.segments[n-1]
-			before.torn = false // no more is written to it
-			s.spoiled(before, before.size, io.ErrUnexpectedEOF)
-		}
-		s.read(life, entry.Name())
-	}
-	return lives, nil
-}
-
-// read reads a segment, and adds it to a life.
-func (s *spool) read(life *spoolLife, name string) {
-	seg := &spoolSegment{name: name, size: spoolHeaderSize}
-	life.segments = append(life.segments, seg)
-	text, _, err := fileRead(filepath.Join(s.dir, name), math.MaxInt32)
-	if err != nil {
-		s.spoiled(seg, 0, err)
-		return
-	}
-	acked, ok := spoolAcked(text)
-	if ok {
-		life.acked = max(life.acked, acked)
-	} else if int64(len(text)) >= spoolHeaderSize {
-		s.spoiled(seg, 0, errors.New("not a first line"))
-	}
-	whole := max(int64(bytes.LastIndexByte(text, '\n')+1), spoolHeaderSize)
-	seg.torn = int64(len(text)) != whole
-	for seg.size < whole {
-		rest := text[seg.size:whole]
-		line := rest[:bytes.IndexByte(rest, '\n')+1]
-		m, err := spoolDecode(line)
-		switch {
-		case err != nil:
-			s.spoiled(seg, seg.size, err)
-		case m.n <= life.last:
-			s.spoiled(seg, seg.size, fmt.Errorf("message %d comes after %d", m.n, life.last))
-		default:
-			life.last = m.last()
-			seg.left++
-		}
-		seg.size += int64(len(line))
-	}
-}
-
-// spoolParseName reads a segment's name, EPOCH-FIRST.jsonl.
-func spoolParseName(name string) (epoch string, first uint64, ok bool) {
-	stem, ok := strings.CutSuffix(name, spoolEnding)
-	epoch, number, cut := strings.Cut(stem, "-")
-	if !ok || !cut || len(epoch) != 16 || len(number) != 16 {
-		return "", 0, false
-	}
-	if _, err := strconv.ParseUint(epoch, 16, 64); err != nil {
-		return "", 0, false
-	}
-	first, err := strconv.ParseUint(number, 16, 64)
-	return epoch, first, err == nil && first > 0
 }

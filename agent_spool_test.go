@@ -815,3 +815,41 @@ func TestSpoolSeveral(t *testing.T) {
 	}
 	s.close()
 }
+
+// TestSpoolFresh: what was just added is sent and acknowledged without a look at the file: it is not there any more to
+// be read. What is more than memory has room for comes from the file, in its place.
+func TestSpoolFresh(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := spoolNew(t, dir)
+	defer s.close()
+	msg := `{"x":"` + strings.Repeat("x", 100<<10) + `"}`
+	for n := range uint64(50) {
+		spoolAdd(t, s, msg)
+		s.segments[0].f.Truncate(0) // it can be read no more
+		if first, msgs, err := s.next(1); err != nil || first != n+1 || len(msgs) != 1 || string(msgs[0]) != msg {
+			t.Fatalf("message %d: %d came, %v", n+1, first, err)
+		}
+		if n > 0 {
+			s.ack(n)
+		}
+		if count, _ := s.pending(); count != 1 {
+			t.Fatalf("%d messages are pending", count)
+		}
+	}
+	s.ack(50)
+	for range 100 {
+		spoolAdd(t, s, msg)
+		if s.freshBytes > spoolFreshBytes {
+			t.Fatalf("%d bytes are kept in memory", s.freshBytes)
+		}
+	}
+	got := spoolDrain(t, s, 1)
+	if len(got) != 100 || got[0] != "51:"+msg || got[99] != "150:"+msg || s.freshBytes != 0 || s.damage() != nil {
+		t.Fatalf("%d messages came, %d bytes are left in memory, damage %v", len(got), s.freshBytes, s.damage())
+	}
+	s.rewind(60)
+	if got := spoolDrain(t, s, 1<<20); len(got) != 90 || got[0] != "61:"+msg {
+		t.Fatalf("%d messages came again", len(got))
+	}
+}
