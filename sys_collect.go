@@ -1,7 +1,7 @@
 // sys_collect.go: how much memory a daemon trades for speed. Its heap is small. A fixed percentage would collect that
 // every 2 MB while output streams through, or would keep for good what one busy minute needed. So the collector works
-// by need: when one collection soon follows another, the heap may grow up to a soft limit. When none has come for a
-// while, the percentage falls and the memory goes back to the system, once.
+// by need: when one collection soon follows another, the soft limit of memory rises. When none has come for a while, it
+// falls, and the memory goes back to the system, once.
 
 package main
 
@@ -15,18 +15,19 @@ import (
 )
 
 const (
-	collectCalm = 50  // percent by which the heap may grow between two collections while little is allocated
-	collectBusy = 400 // the same while much is allocated, up to the soft limit
-	// bytes of the runtime while much is allocated. This limit is soft: a larger heap may grow to twice what it holds.
-	collectSoft = 20 << 20
-	collectSoon = time.Second      // a collection so soon after the last means that much is allocated
-	collectLull = 10 * time.Second // so long without one means that little is
+	// bytes of the runtime while much is allocated, unless the heap holds so much that twice that is more
+	collectBusy = 20 << 20
+	// bytes that the heap may grow by while little is allocated, or half of what it holds
+	collectLeast = 3 << 20
+	collectSoon  = time.Second      // a collection so soon after the last means that much is allocated
+	collectLull  = 10 * time.Second // so long without one means that little is
 )
 
-// collector sets when the next collection comes. It is called after each, and has a timer only while much is allocated:
-// an idle process does not wake for it.
+// collector sets the soft limit of memory that alone says when the next collection comes: a percentage would also have
+// the runtime collect every two minutes, and wake an idle process for that. The collector is called after each
+// collection, and has a timer only while much is allocated.
 type collector struct {
-	set     func(percent int, limit uint64)
+	limit   func(bytes uint64)
 	held    func() collectHeld
 	release func() // collects, and gives what is free back to the system
 
@@ -42,12 +43,12 @@ type collectHeld struct{ live, other uint64 }
 // collectByNeed has the collector work by need, to the end of the process. It is called once, when a daemon is up and
 // what its start needed is garbage.
 func collectByNeed() {
-	c := &collector{held: collectMetrics, release: debug.FreeOSMemory, set: func(percent int, limit uint64) {
-		debug.SetMemoryLimit(int64(min(limit, math.MaxInt64)))
-		debug.SetGCPercent(percent)
+	c := &collector{held: collectMetrics, release: debug.FreeOSMemory, limit: func(bytes uint64) {
+		debug.SetMemoryLimit(int64(min(bytes, math.MaxInt64)))
 	}}
-	c.calm()
 	collectEach(c.collected)
+	c.release()
+	debug.SetGCPercent(-1)
 }
 
 // collectEach has fn called after each collection, by a goroutine of the runtime.
@@ -82,13 +83,16 @@ func (c *collector) collected() {
 	if c.lull == nil && soon {
 		c.lull = time.AfterFunc(collectLull, c.lulled)
 	}
+	held := c.held()
 	if c.lull != nil {
-		held := c.held()
-		c.set(collectBusy, max(collectSoft, 2*held.live+held.other))
+		c.limit(max(collectBusy, held.other+2*held.live))
+	} else {
+		c.limit(held.other + held.live + max(collectLeast, held.live/2))
 	}
 }
 
-// lulled is called by the timer: it looks whether the lull has come.
+// lulled is called by the timer: it looks whether the lull has come. Then a last collection, which is no sign of need,
+// sets the limit.
 func (c *collector) lulled() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -96,12 +100,6 @@ func (c *collector) lulled() {
 		c.lull.Reset(left)
 		return
 	}
-	c.lull = nil
-	c.calm()
-}
-
-// calm begins a time in which little is allocated. Its own collection is no sign of need: the one before is long ago.
-func (c *collector) calm() {
-	c.set(collectCalm, math.MaxInt64)
+	c.lull, c.last = nil, time.Time{}
 	c.release()
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"runtime"
 	"slices"
 	"testing"
@@ -10,13 +9,13 @@ import (
 	"time"
 )
 
-// TestCollectByNeed goes through a busy time: the collector is set once for each change of need, and no timer is left.
+// TestCollectByNeed goes through a busy time: the limit rises and falls again, and no timer is left.
 func TestCollectByNeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var did []string
 		held := collectHeld{live: 3 << 20, other: 2 << 20}
 		c := &collector{held: func() collectHeld { return held }, release: func() { did = append(did, "release") },
-			set: func(percent int, limit uint64) { did = append(did, fmt.Sprint(percent, " ", limit>>20)) }}
+			limit: func(bytes uint64) { did = append(did, fmt.Sprint(bytes>>20, " MiB")) }}
 		step := func(what string, after time.Duration, want ...string) {
 			t.Helper()
 			time.Sleep(after)
@@ -29,17 +28,17 @@ func TestCollectByNeed(t *testing.T) {
 			}
 			did = nil
 		}
-		none := fmt.Sprint(uint64(math.MaxInt64) >> 20)
-		c.calm()
-		step("one collection", time.Hour, "50 "+none, "release")
-		step("one long after that", collectSoon)
-		step("one soon after that", collectSoon-1, "400 20")
+		step("one collection", time.Hour, "8 MiB")
+		step("one long after that", collectSoon, "8 MiB")
+		step("one soon after that", collectSoon-1, "20 MiB")
 		held.live = 100 << 20
-		step("with a large heap", collectLull-1, "400 202")
+		step("with a large heap", collectLull-1, "202 MiB")
 		step("", collectLull-1)
-		step("", 1, "50 "+none, "release")
-		step("one in the lull", 0)
-		step("", 24*time.Hour) // a timer would end this test late or never
+		step("", 1, "release")
+		step("that of the release", 0, "152 MiB")
+		step("one soon after that", collectSoon-1, "202 MiB")
+		step("", collectLull, "release")
+		step("", 24*time.Hour)
 		if c.lull != nil {
 			t.Fatal("the timer is still there")
 		}

@@ -46,6 +46,21 @@ func clockUnset() bool {
 	return err == nil && t.Status&unix.STA_UNSYNC != 0
 }
 
+// diskLocal says whether a file lies on a file system that only this machine changes, and that reports each change. It
+// follows links. It waits for a network file system that hangs: no loop may call it.
+func diskLocal(path string) bool {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return false
+	}
+	switch uint32(st.Type) {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC,
+		unix.TMPFS_MAGIC, unix.OVERLAYFS_SUPER_MAGIC:
+		return true
+	}
+	return false
+}
+
 // loadAverage says how many processes ran or waited to run, on average over the last minute and to a hundredth; nil
 // when the system does not say. It reads no file. Any goroutine may call it.
 func loadAverage() *float64 {

@@ -19,6 +19,9 @@ func clockElapsed() func() time.Duration {
 	return func() time.Duration { return time.Since(began) }
 }
 
+// diskLocal says no: nothing reports changes of files here.
+func diskLocal(string) bool { return false }
+
 // clockUnset says no: it is not known.
 func clockUnset() bool { return false }
 

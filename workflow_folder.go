@@ -40,6 +40,7 @@ const (
 	folderSettle = 100 * time.Millisecond // without an event, before what changed is read
 	folderDelay  = 500 * time.Millisecond // from the first event to reading at the latest, however many follow
 	folderRescan = 60 * time.Second       // between scans for changes that make no event, as on network file systems
+	folderRelook = time.Hour              // the same where every change should make one
 	folderRetry  = 5 * time.Second        // between scans while the folder cannot be read, or a file is being written
 	folderGrain  = 2 * time.Second        // the coarsest clock of a file system (FAT)
 )
@@ -68,9 +69,10 @@ type workflowFolder struct {
 	dir   string
 	now   func() time.Time
 	open  func() (*watch, error)
-	waits *diskWaits     // every look at a file or a folder is one of these
-	zone  *time.Location // of files that name none, for warnings; nil: not known
-	quiet time.Duration  // a file younger than that is left for the next scan, which pending asks for
+	local func(path string) bool // whether each change of the file makes an event
+	waits *diskWaits             // every look at a file or a folder is one of these
+	zone  *time.Location         // of files that name none, for warnings; nil: not known
+	quiet time.Duration          // a file younger than that is left for the next scan, which pending asks for
 
 	entries map[string]*folderEntry // by path below dir
 	files   map[string]workflowFile // by id, as last given to the caller
@@ -104,7 +106,7 @@ func newWorkflowFolder(dir string) *workflowFolder {
 		dir = full
 	}
 	return &workflowFolder{dir: dir, now: time.Now, open: func() (*watch, error) { return watchOpen(workflowNamed) },
-		waits: diskWaitsNew(), entries: map[string]*folderEntry{}, files: map[string]workflowFile{},
+		local: diskLocal, waits: diskWaitsNew(), entries: map[string]*folderEntry{}, files: map[string]workflowFile{},
 		busy: map[string]time.Time{}, again: make(chan chan struct{})}
 }
 
@@ -409,7 +411,8 @@ func (w *folderWalk) placeOf(link string) string {
 // calls both functions from its own goroutine: onChange with what a scan has found, if anything, and onWarning with
 // what keeps it from seeing changes at once or at all, once for each new text. It begins with a scan, so that it sees
 // what changed since the caller's own. It wakes for changes of the files (and reads once they have settled for
-// folderSettle), when something answers again that did not, when readAgain asks for it, and every folderRescan.
+// folderSettle), when something answers again that did not, when readAgain asks for it, and every folderRescan, or
+// folderRelook.
 func runWorkflowWatch(ctx context.Context, folder *workflowFolder, onChange func(changed []workflowFile,
 	removed []string), onWarning func(error)) {
 	loop := &folderLoop{folder: folder, onChange: onChange, onWarning: onWarning}
@@ -535,6 +538,15 @@ func (f *workflowFolder) readAgain(ctx context.Context) bool {
 	}
 }
 
+// hearsAll says whether each change of what the last scan went through makes an event.
+func (f *workflowFolder) hearsAll(ctx context.Context) bool {
+	paths, local := slices.Concat(f.dirs, f.links), f.local
+	all, err := diskWait(ctx, f.waits, "file systems of "+f.dir, func() (bool, error) {
+		return !slices.ContainsFunc(paths, func(path string) bool { return !local(path) }), nil
+	})
+	return all && err == nil
+}
+
 // rescan scans, reports, brings the watch up to date and sets the timer for the next time.
 func (l *folderLoop) rescan(ctx context.Context) {
 	l.first = time.Time{}
@@ -571,6 +583,9 @@ func (l *folderLoop) rescan(ctx context.Context) {
 			err = fmt.Errorf("watch workflow folder: %w: some changes are seen only within %s", err, folderRescan)
 		}
 		l.warn(&l.warnedWatch, err)
+		if err == nil && next == folderRescan && l.folder.hearsAll(ctx) {
+			next = folderRelook
+		}
 		if more { // there are new watches: what changed before they were there made no event
 			next = min(next, folderSettle)
 		}

@@ -566,3 +566,38 @@ func TestFolderBroken(t *testing.T) {
 		t.Errorf("%d workflows, %v", len(changed), err)
 	}
 }
+
+// TestWorkflowFolderRelook looks again rarely where each change makes an event, and each minute where one may not: at a
+// link that leads to a network file system too.
+func TestWorkflowFolderRelook(t *testing.T) {
+	dir, elsewhere := t.TempDir(), t.TempDir()
+	for _, file := range []string{dir + "/a.yml", elsewhere + "/b.yml"} {
+		if err := os.WriteFile(file, []byte("tasks: {a: {run: echo}}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(elsewhere+"/b.yml", dir+"/b.yml"); err != nil {
+		t.Fatal(err)
+	}
+	for _, remote := range []string{"", dir, dir + "/b.yml"} {
+		folder := newWorkflowFolder(dir)
+		folder.local = func(path string) bool { return path != remote }
+		w, err := folder.open()
+		if err != nil {
+			harness.Lacks(t, "no file events here: %v", err)
+		}
+		loop := &folderLoop{folder: folder, watch: w, timer: time.NewTimer(time.Hour),
+			onWarning: func(err error) { t.Error(err) },
+			onChange:  func([]workflowFile, []string) {}}
+		loop.rescan(t.Context())
+		loop.rescan(t.Context()) // the first has made watches
+		want := folderRescan
+		if remote == "" {
+			want = folderRelook
+		}
+		if got := loop.due.Sub(folder.now()).Round(time.Second); got != want {
+			t.Errorf("remote %q: looks again after %s, want %s", remote, got, want)
+		}
+		w.close()
+	}
+}
