@@ -89,9 +89,11 @@ func (b *bench) agent(endpoint string, args ...string) (*daemon, error) {
 		return nil, err
 	}
 	d := &daemon{dir: dir}
-	argv := append([]string{b.cdktr, "start", "agent", "--principal", endpoint, "--state", d.state(), "--name",
-		"apart"},
-		args...)
+	argv := []string{b.cdktr, "start", "agent", "--state", d.state(), "--name", "apart"}
+	if endpoint != "" { // a credential has its own
+		argv = append(argv, "--principal", endpoint)
+	}
+	argv = append(argv, args...)
 	return d, b.serve(d, "connected to the principal", argv)
 }
 

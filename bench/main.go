@@ -29,13 +29,13 @@ import (
 
 // bench is one go through the rows.
 type bench struct {
-	ctx   context.Context // ends at the first signal
-	quick bool            // few samples
-	dir   string          // everything made here is in it
-	cdktr string          // the binary that is measured
-	name  string          // of the group that is measured
-	procs processes
-	tools map[string]string // made on first use: tests, loop, round, supercronic
+	ctx      context.Context // ends at the first signal
+	quick    bool            // few samples
+	dir      string          // everything made here is in it
+	cdktr    string          // the binary that is measured
+	name     string          // of the group that is measured
+	procs    processes
+	noCronic bool // supercronic could not be built
 }
 
 // options is what the command line says.
@@ -93,8 +93,7 @@ func parse(args []string) (opt options, err error) {
 
 // run measures the rows that are asked for, and says how many failed.
 func run(ctx context.Context, opt options) (failed int, err error) {
-	b := &bench{ctx: ctx, quick: opt.quick, dir: os.Getenv("CDKTR_BENCH_DIR"), cdktr: opt.cdktr,
-		tools: map[string]string{}}
+	b := &bench{ctx: ctx, quick: opt.quick, dir: os.Getenv("CDKTR_BENCH_DIR"), cdktr: opt.cdktr}
 	if b.dir == "" {
 		if b.dir, err = os.MkdirTemp("", "cdktr-bench."); err != nil {
 			return 0, err

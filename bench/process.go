@@ -212,22 +212,16 @@ func statTime(text string) (time.Duration, error) {
 	return time.Duration(user+system) * 10 * time.Millisecond, errors.Join(err, err2) // USER_HZ is 100
 }
 
-// switches sums the context switches of all threads of a process.
-func switches(pid int) (n float64, err error) {
+// wakeups sums how often the threads of a process have slept, which is how often they were woken: voluntary context
+// switches. The involuntary ones say how busy others are.
+func wakeups(pid int) (n float64, err error) {
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
 	if err != nil || len(threads) == 0 {
 		return 0, fmt.Errorf("threads of process %d: %w", pid, errors.Join(err, os.ErrNotExist))
 	}
 	for _, thread := range threads {
-		text, err := os.ReadFile(thread)
-		if err != nil {
-			continue // the thread has ended
-		}
-		for _, field := range []string{"voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"} {
-			v, err := fieldOf(string(text), field)
-			if err != nil {
-				return 0, err
-			}
+		v, err := statusField(thread, "voluntary_ctxt_switches")
+		if err == nil { // else the thread has ended
 			n += v
 		}
 	}

@@ -52,12 +52,12 @@ func daemonGroups() []group {
 	}
 }
 
-// hundred writes a folder of 100 scheduled workflows of three tasks, and names it.
-func (b *bench) hundred() (string, error) {
+// hundred writes a folder of 100 workflows of three tasks that fire in that hour, and names it.
+func (b *bench) hundred(hour int) (string, error) {
 	for i := range 100 {
-		if _, err := b.file(fmt.Sprintf("hundred/w%d.yml", i), fmt.Sprintf("schedule: \"%d 3 * * *\"\ntasks:\n"+
+		if _, err := b.file(fmt.Sprintf("hundred/w%d.yml", i), fmt.Sprintf("schedule: \"%d %d * * *\"\ntasks:\n"+
 			"  a: {run: echo a}\n  b: {run: echo b, depends: [a]}\n  c: {run: echo c, depends: [a, b]}\n",
-			i%60)); err != nil {
+			i%60, hour)); err != nil {
 			return "", err
 		}
 	}
@@ -66,7 +66,7 @@ func (b *bench) hundred() (string, error) {
 
 // ready starts principals.
 func (b *bench) ready() (map[string]figures, error) {
-	hundred, err := b.hundred()
+	hundred, err := b.hundred(3)
 	if err != nil {
 		return nil, err
 	}

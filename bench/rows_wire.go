@@ -84,17 +84,21 @@ func numbers(text string) ([]float64, error) {
 	return all, nil
 }
 
-// keyed starts a principal with a tcp:// address, and makes a credential of that role for it.
-func (b *bench) keyed(folder, name, role string) (d *daemon, endpoint, credential string, err error) {
+// keyed starts a principal with a tcp:// address.
+func (b *bench) keyed(folder string) (d *daemon, endpoint string, err error) {
 	d, err = b.principalBehind([]string{"env", "CDKTR_BIND=tcp://127.0.0.1:0"}, folder, "--no-scheduler")
 	if err != nil {
-		return nil, "", "", err
+		return nil, "", err
 	}
-	endpoint = regexp.MustCompile(`tcp://127\.0\.0\.1:[1-9]\d*`).FindString(d.log.line)
-	credential = filepath.Join(d.dir, name+".cred")
+	return d, regexp.MustCompile(`tcp://127\.0\.0\.1:[1-9]\d*`).FindString(d.log.line), nil
+}
+
+// authorize makes a credential of that name and role.
+func (b *bench) authorize(d *daemon, name, role, endpoint string) (file string, err error) {
+	file = filepath.Join(d.dir, name+".cred")
 	_, err = b.once(b.cdktr, "authorize", "--new", name, "--role", role, "--endpoint", endpoint, "--state", d.state(),
-		"-o", credential)
-	return d, endpoint, credential, err
+		"-o", file)
+	return file, err
 }
 
 // pings goes round with ours and theirs.
@@ -103,7 +107,11 @@ func (b *bench) pings() (map[string]figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, tcp, credential, err := b.keyed("empty", "op", "operator")
+	d, tcp, err := b.keyed("empty")
+	if err != nil {
+		return nil, err
+	}
+	credential, err := b.authorize(d, "op", "operator", tcp)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +159,11 @@ func (b *bench) round() (string, error) {
 
 // agents connects many.
 func (b *bench) agents() (map[string]figures, error) {
-	d, tcp, credential, err := b.keyed("empty", "op", "operator")
+	d, tcp, err := b.keyed("empty")
+	if err != nil {
+		return nil, err
+	}
+	credential, err := b.authorize(d, "op", "operator", tcp)
 	if err != nil {
 		return nil, err
 	}

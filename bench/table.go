@@ -8,5 +8,7 @@ func groups() []group {
 	all = append(all, graphGroups()...)
 	all = append(all, daemonGroups()...)
 	all = append(all, wireGroups()...)
+	all = append(all, idleGroups()...)
+	all = append(all, historyGroups()...)
 	return all
 }
