@@ -75,6 +75,7 @@ type agent struct {
 	spool *spool
 	procs *procs
 	runs  map[string]*agentRun
+	ahead []aheadRun         // wait for a place, in order
 	ends  map[string]heldEnd // runs that are over, but whose end is not acknowledged
 	steps steps
 
@@ -259,6 +260,7 @@ func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 			kill, stop = nil, nil
 			deadline = time.After(agentLastWords)
 			a.draining, waited = true, true
+			a.giveAllBack()
 			a.killRuns()
 		}
 		a.flush()
@@ -381,6 +383,7 @@ func (a *agent) drain() {
 		a.cfg.Log.Info("draining: waiting for runs to end", "runs", len(a.runs), "at_most", a.cfg.DrainTimeout.String())
 	}
 	a.send(&agentMsg{Op: msgDrain})
+	a.giveAllBack()
 }
 
 // runLink keeps a connection to the principal. It connects at once, and again whenever the connection has ended, after
@@ -491,6 +494,9 @@ func (a *agent) disconnected(conn wireConn) {
 	}
 	a.conn, a.welcomed, a.asked, a.sent, a.inflight = nil, false, nil, nil, 0
 	a.followNone()
+	for len(a.ahead) > 0 {
+		a.aheadGone(a.ahead[0].as.Run, 0)
+	}
 }
 
 // hear does what the principal says.
@@ -528,9 +534,11 @@ func (a *agent) hear(conn wireConn, m *agentMsg) {
 				Unknown: m.Assign.unknown})
 			return
 		}
-		a.begin(m.Assign)
+		a.take(m.Assign)
 	case msgCancel:
 		a.cancel(m)
+	case msgRecall:
+		a.giveAllBack()
 	case msgFollow:
 		a.follow(m)
 	case msgStopTask:

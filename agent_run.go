@@ -286,6 +286,7 @@ func (a *agent) finishRun(r *agentRun, state, reason string) {
 	if r.next != nil {
 		a.begin(r.next)
 	}
+	a.beginAhead()
 }
 
 // remark puts a line of our own into the output of a run, behind what came before it. It is about the attempt t, or
@@ -334,6 +335,7 @@ func (a *agent) cancel(m *agentMsg) {
 	}
 	r := a.runs[m.Run]
 	if r == nil {
+		a.cancelAhead(m)
 		return
 	}
 	if m.Drop {

@@ -407,6 +407,8 @@ type Run struct {
 	Version  string `json:"version"` // hash of the workflow it runs
 	Priority int    `json:"priority,omitempty"`
 	Lease    int    `json:"lease,omitempty"` // counts its assignments: reports on an earlier one are void
+	// its agent has it before it has a place for it: it has not begun, and is shown as queued
+	Ahead bool `json:"ahead,omitempty"`
 
 	// Why and how it is being stopped.
 	Cancelling string `json:"cancelling,omitempty"` // why; "" when it is not
@@ -554,6 +556,14 @@ func (r *Run) done() (n int) {
 		}
 	}
 	return n
+}
+
+// shownState gives the state that people are shown: a run that was given ahead still waits.
+func (r *Run) shownState() string {
+	if r.Ahead {
+		return runQueued
+	}
+	return r.State
 }
 
 // short copies a run without its tasks.

@@ -33,7 +33,7 @@ func (f *fleet) assignQueued() {
 	}
 }
 
-// freeOf gives how many more runs an agent may be given.
+// freeOf gives how many more runs an agent has places for. Below 0 it has runs that were given ahead.
 func (f *fleet) freeOf(link *agentLink) int {
 	a := f.state.Agents[link.name]
 	if a == nil || a.Draining {
@@ -153,7 +153,7 @@ func (f *fleet) assign(r *Run, spec *Workflow, link *agentLink) {
 		f.output.readLines(r)
 	}
 	as := &assignment{Run: r.ID, Lease: r.Lease + 1, Attempt: r.Attempt, Trigger: r.Trigger, Scheduled: r.Scheduled,
-		Params: r.Params, Spec: spec, Lines: f.output.lines[r.ID]}
+		Params: r.Params, Spec: spec, Lines: f.output.lines[r.ID], Ahead: f.freeOf(link) <= 0}
 	for _, t := range r.Tasks {
 		if t.State == taskSucceeded {
 			// the agent needs no more of it
@@ -167,7 +167,7 @@ func (f *fleet) assign(r *Run, spec *Workflow, link *agentLink) {
 				"may have %d; write large data to files", len(body), wireMaxFrame)})
 		return
 	}
-	f.emit(&Event{Kind: evAssigned, Run: r.ID, Workflow: r.Workflow, Agent: link.name})
+	f.emit(&Event{Kind: evAssigned, Run: r.ID, Workflow: r.Workflow, Agent: link.name, Ahead: as.Ahead})
 	f.whenDurable(func() { link.sendBody(body) })
 	f.tellFollowed(r, false)
 }

@@ -40,6 +40,7 @@ func (cp *copier) infoOf(f *workflowFile) WorkflowInfo {
 	}
 	if last := cp.lastRun(f.ID); last != nil {
 		info.Last = last.short()
+		info.Last.State = last.shownState()
 	}
 	return info
 }
@@ -75,7 +76,9 @@ func (cp *copier) newestRun(workflow string) string {
 // shown copies a run for a reply. A queued run's reason says what it waits for.
 func (cp *copier) shown(r *Run) *Run {
 	r = r.clone()
-	if r.State == runQueued {
+	if r.Ahead {
+		r.State, r.Reason = r.shownState(), "agent "+r.Agent+" begins it when it has a place for it"
+	} else if r.State == runQueued {
 		if wait := cp.fleet.waitReason(r); r.Reason == "" {
 			r.Reason = wait
 		} else if wait != "" {
@@ -88,7 +91,7 @@ func (cp *copier) shown(r *Run) *Run {
 // agentOf copies an agent, and adds what only its connection knows. Only on the loop.
 func (cp *copier) agentOf(name string) *Agent {
 	a := *cp.state.Agents[name]
-	a.Running = cp.fleet.running[name]
+	a.Running = cp.fleet.running[name] - cp.fleet.ahead[name]
 	if link := cp.fleet.links[name]; link != nil {
 		a.Seen, a.Skew, a.Load = stampOf(link.heard), link.skew.Round(time.Second).Seconds(), link.load
 		if link.leaving {

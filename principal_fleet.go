@@ -44,6 +44,7 @@ type agentLink struct {
 	heard   time.Time // its last word
 	doubted time.Time // when it was first found silent for too long; zero: it was not
 	leaving bool      // it goes away, and is given no more runs
+	quick   bool      // its places are free again soon: see principal_ahead.go
 
 	// What of its spool has come:
 
@@ -72,7 +73,8 @@ type agentLink struct {
 	lanes  []*lane           // those that it has the labels for
 	labels map[string]string // as its hello said
 	takes  bool              // it may be given runs: it neither drains nor goes away
-	free   int               // runs that it may be given now
+	free   int               // places that no run has; below 0 it has runs that were given ahead
+	extra  int               // runs that it may be given ahead, with those that it has
 }
 
 // fleet is the agents: those that are connected, those that were, and what they have. It belongs to the principal's
@@ -85,6 +87,7 @@ type fleet struct {
 
 	links   map[string]*agentLink // agents that are connected
 	running map[string]int        // agent -> runs that it was given
+	ahead   map[string]int        // agent -> those of them that it was given ahead, and has not begun
 	lanes   *lanes
 	// agents that are not connected, with runs or with processes that these left -> when that is given up
 	losing map[string]time.Time
@@ -103,8 +106,9 @@ type fleet struct {
 // fleetNew makes a fleet without agents.
 func fleetNew(loop *principalLoop, queue *queue, output *output, followers *followers) *fleet {
 	return &fleet{principalLoop: loop, queue: queue, output: output, followers: followers,
-		links: map[string]*agentLink{}, running: map[string]int{}, losing: map[string]time.Time{},
-		left: map[string]string{}, refusals: map[fleetWhat]*fleetRefusal{}, lanes: lanesNew()}
+		links: map[string]*agentLink{}, running: map[string]int{}, ahead: map[string]int{},
+		losing: map[string]time.Time{}, left: map[string]string{}, refusals: map[fleetWhat]*fleetRefusal{},
+		lanes: lanesNew()}
 }
 
 // observe counts the runs of each agent, and keeps the index of what runs have left.
@@ -121,6 +125,7 @@ func (f *fleet) observe(c change) {
 
 // count counts the runs of each agent, and keeps the lanes.
 func (f *fleet) count(c change) {
+	f.countAhead(c)
 	if !c.moved() {
 		return
 	}
@@ -309,7 +314,7 @@ func (f *fleet) trySync(link *agentLink) {
 	f.noteRoom(link)
 	for _, r := range f.runsOf(link.name) {
 		if link.held[r.ID] != r.Lease {
-			if r.Started.IsZero() && r.Cancelling == "" {
+			if r.Started.IsZero() && r.Cancelling == "" && !r.Ahead {
 				f.refused(link, r.Version, "hung up, or was started again, when it was given this workflow")
 			}
 			f.giveUpRun(r, "agent "+link.name+" was restarted while it ran", true)
@@ -482,6 +487,8 @@ func (f *fleet) hear(link *agentLink, m *agentMsg, size int) {
 		f.followers.newsRuns(f.queue.runs)
 	case msgRefused:
 		f.hearRefused(link, m)
+	case msgReturn:
+		f.hearReturn(link, m)
 	case msgLive:
 		f.followers.takeLive(link, m)
 	case msgLeft:
@@ -589,6 +596,7 @@ func (f *fleet) takeEvent(link *agentLink, e *Event) {
 	case evRunStarted:
 		f.takenUp(link.name, r.Version)
 	case evRunFinished:
+		f.noteQuick(link, r.Seconds <= fleetQuick.Seconds())
 		f.afterRun(r)
 	}
 }

@@ -60,7 +60,7 @@ func (f *fleet) laneOf(version string, spec *Workflow) *lane {
 		l = &lane{labels: spec.Agent, uses: uses, old: map[*agentLink]string{}}
 		f.lanes.byAsked[asked] = l
 		for _, link := range f.links {
-			if link.join(l) && link.free > 0 {
+			if link.join(l) && link.room() {
 				l.free = append(l.free, link)
 			}
 		}
@@ -128,7 +128,8 @@ func (f *fleet) tellOld(l *lane) {
 	}
 }
 
-// before orders agents: the one with the most room first, of equals by name.
+// before orders agents: the one with the most free places first, of equals by name. So a run is given ahead only when
+// no agent has a free place for it.
 func (l *agentLink) before(other *agentLink) int {
 	return cmp.Or(cmp.Compare(other.free, l.free), cmp.Compare(l.name, other.name))
 }
@@ -138,9 +139,10 @@ func (l *agentLink) before(other *agentLink) int {
 func (f *fleet) enroll(link *agentLink) {
 	f.withdraw(link)
 	a := f.state.Agents[link.name]
-	link.labels, link.takes, link.free = a.Labels, !a.Draining && !link.leaving, max(f.freeOf(link), 0)
+	link.labels, link.takes, link.free = a.Labels, !a.Draining && !link.leaving, f.freeOf(link)
+	link.extra = f.aheadOf(link)
 	for _, l := range f.lanes.byAsked {
-		if link.join(l) && link.free > 0 {
+		if link.join(l) && link.room() {
 			l.place(link)
 		}
 		f.tellOld(l)
@@ -188,16 +190,16 @@ func (link *agentLink) join(l *lane) bool {
 
 // noteRoom moves an agent to its new place in its lanes when it has other room than before.
 func (f *fleet) noteRoom(link *agentLink) {
-	free := max(f.freeOf(link), 0)
-	if free == link.free {
+	free, ahead := f.freeOf(link), f.aheadOf(link)
+	if free == link.free && ahead == link.extra {
 		return
 	}
 	for _, l := range link.lanes {
 		l.unplace(link)
 	}
-	link.free = free
+	link.free, link.extra = free, ahead
 	for _, l := range link.lanes {
-		if free > 0 && l.has(link) {
+		if link.room() && l.has(link) {
 			l.place(link)
 		}
 		f.noteReady(l)

@@ -174,7 +174,7 @@ func (l *looks) lookPs(c *opCall) {
 	match := func(r *Run) bool {
 		state := c.req.All || runActive(r.State)
 		if c.req.State != "" {
-			state = r.State == c.req.State
+			state = r.shownState() == c.req.State
 		}
 		workflow := c.req.Workflow == "" || r.Workflow == c.req.Workflow
 		young := c.req.Since.IsZero() || !r.Queued.Before(c.req.Since.Time)

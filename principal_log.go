@@ -46,11 +46,14 @@ func (p *principal) tellCount() {
 		return
 	}
 	p.queue.counted = true
-	running := 0
+	running, ahead := 0, 0
 	for _, n := range p.fleet.running {
 		running += n
 	}
-	p.cfg.tell(running, len(p.queue.runs))
+	for _, n := range p.fleet.ahead {
+		ahead += n
+	}
+	p.cfg.tell(running-ahead, len(p.queue.runs)+ahead)
 }
 
 // The log lines that peers cause. All of them go through here. Of each kind of line a party (wireParty) gets one a

@@ -93,7 +93,7 @@ func (l *principalLoop) emit(e *Event) error {
 	e.Seq = l.state.Seq + 1
 	c := change{event: e}
 	if r := l.state.Runs[e.Run]; r != nil {
-		c.before, c.agent = r.State, r.Agent
+		c.before, c.agent, c.ahead = r.State, r.Agent, r.Ahead
 	}
 	if len(l.state.Finished) > 0 {
 		c.oldest = l.state.Finished[0]
@@ -130,6 +130,7 @@ type change struct {
 	event         *Event
 	run           *Run   // that the event is of; nil: of none that is in memory
 	before, agent string // the state and the agent that the run had; "" for a run that was not there
+	ahead         bool   // it was given ahead, and had not begun
 	oldest        string // the run that had ended before all others; it may not be in memory any more
 }
 

@@ -386,6 +386,9 @@ func (p *principal) opDrain(c *opCall) {
 	}
 	p.emit(&Event{Kind: kind, Agent: c.req.Agent, By: c.by, From: c.from})
 	p.fleet.assignable = true
+	if c.req.Op == "drain" {
+		p.fleet.recall(c.req.Agent)
+	}
 	p.whenDurable(func() { c.reply(Reply{}) })
 }
 

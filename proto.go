@@ -494,7 +494,7 @@ var protoOps = []protoOp{
 const (
 	msgHello    = "hello"     // agent: name, labels, capacity, version, numbering, runs it holds
 	msgWelcome  = "welcome"   // principal: its version, what it can, and N, the newest number it has
-	msgAssign   = "assign"    // principal: take this run
+	msgAssign   = "assign"    // principal: take this run; Ahead: begin it as soon as there is a place for it
 	msgCancel   = "cancel"    // principal: stop this run; Force: at once; Drop: and say nothing of it
 	msgStopTask = "stop_task" // principal: stop this task of this lease of the run, no other; Force: at once
 	msgReport   = "report"    // agent: spooled items, numbered from N on
@@ -507,6 +507,9 @@ const (
 	msgHeartbeat = "heartbeat" // both ways
 	// agent: all processes that live and that it could not end; what it said before is void
 	msgLeft = "left"
+	// principal: give back what was given ahead; agent: this run, which was given ahead, has not begun and will not
+	msgRecall = "recall"
+	msgReturn = "return"
 	// principal: why this agent may not come in; agent: why it does not take this run
 	msgRefused = "refused"
 )
@@ -541,8 +544,9 @@ type agentMsg struct {
 	// assign: everything about the run.
 	Assign *assignment `json:"assign,omitempty"`
 
-	// cancel, stop_task, follow, and refused of an agent: which run, which assignment of it, and which task. Force ends
-	// it with KILL at once; Drop, of cancel: nobody wants to hear of it; Off, of follow: nobody follows it any more.
+	// cancel, stop_task, follow, return, and refused of an agent: which run, which assignment of it, and which task.
+	// Force ends it with KILL at once; Drop, of cancel: nobody wants to hear of it; Off, of follow: nobody follows it
+	// any more.
 	Run   string `json:"run,omitempty" max:"256"`
 	Lease int    `json:"lease,omitempty"`
 	Task  string `json:"task,omitempty" max:"256"`
@@ -550,8 +554,8 @@ type agentMsg struct {
 	Drop  bool   `json:"drop,omitempty"`
 	Off   bool   `json:"off,omitempty"`
 
-	// cancel, stop_task and refused: why. Error, of the principal's refused: the same for programs. Unknown, of an
-	// agent's: the keys of the workflow that it does not know.
+	// cancel, stop_task, return and refused: why. Error, of the principal's refused: the same for programs. Unknown, of
+	// an agent's: the keys of the workflow that it does not know.
 	Reason  string      `json:"reason,omitempty"`
 	Error   *protoError `json:"error,omitempty"`
 	Unknown []string    `json:"unknown,omitempty"`
@@ -589,6 +593,7 @@ type assignment struct {
 	Spec      *Workflow         `json:"spec"`
 	Done      []TaskRun         `json:"done,omitempty"`  // tasks that succeeded in an earlier attempt
 	Lines     int64             `json:"lines,omitempty"` // how many lines of output there are already
+	Ahead     bool              `json:"ahead,omitempty"` // the agent may have no place for it yet
 
 	unknown    []string // keys of the workflow, as it came, that this program does not know
 	unreadable error    // why the workflow could not be read

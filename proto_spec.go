@@ -21,8 +21,8 @@ import (
 
 // What this program takes besides the first messages, as an agent and as a principal.
 var (
-	protoAgentCan     = []string{msgFollow, msgStopTask}
-	protoPrincipalCan = []string{msgLeft}
+	protoAgentCan     = []string{msgFollow, msgStopTask, msgRecall}
+	protoPrincipalCan = []string{msgLeft, msgReturn}
 )
 
 // stranger says of a hello or a welcome why its reader cannot work with its sender, "" when it can.

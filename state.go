@@ -98,6 +98,8 @@ type Event struct {
 	// How it is to be done.
 	All   bool `json:"all,omitempty"`   // of run.requeued: tasks that succeeded run again too
 	Force bool `json:"force,omitempty"` // stopped at once, with KILL
+	// of run.assigned: its agent had no place for it yet, and begins it when it has
+	Ahead bool `json:"ahead,omitempty"`
 	// of attention.acked: when it comes back; of agent.lost: when it was last heard
 	Until Stamp `json:"until,omitzero"`
 
@@ -418,7 +420,7 @@ func (s *State) applyRun(r *Run, e *Event) error {
 		if r.State != runQueued {
 			return misfit()
 		}
-		r.State, r.Agent, r.Reason = runRunning, e.Agent, ""
+		r.State, r.Agent, r.Reason, r.Ahead = runRunning, e.Agent, "", e.Ahead
 		delete(s.Acks, stateKey("overdue", r.Workflow, ""))
 		r.Lease++
 	case evRequeued:
@@ -482,6 +484,7 @@ func (s *State) applyRun(r *Run, e *Event) error {
 func (s *State) applyReport(r *Run, e *Event) error {
 	switch e.Kind {
 	case evRunStarted:
+		r.Ahead = false
 		if r.Started.IsZero() {
 			r.Started, r.OwnStarted = e.Time, e.Own
 		}
@@ -548,7 +551,7 @@ func (s *State) requeue(r *Run, e *Event) {
 		behind = r.behindFailed(spec)
 	}
 	r.State, r.Attempt, r.Agent, r.Reason, r.Cancelling, r.Lost = runQueued, e.Attempt, "", e.Reason, "", false
-	r.Force, r.OwnStarted, r.OwnFinished = false, Stamp{}, Stamp{}
+	r.Force, r.Ahead, r.OwnStarted, r.OwnFinished = false, false, Stamp{}, Stamp{}
 	r.Started, r.Finished, r.Seconds = Stamp{}, Stamp{}, 0
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
@@ -595,7 +598,7 @@ func (s *State) finish(r *Run, e *Event) error {
 		return fmt.Errorf("apply %s: run %s cannot end as %q", e.Kind, r.ID, e.State)
 	}
 	r.State, r.Reason, r.Finished, r.Seconds, r.Force = e.State, e.Reason, e.Time, e.Seconds, false
-	r.OwnFinished = e.Own
+	r.OwnFinished, r.Ahead = e.Own, false
 	byItsAgent := e.Agent != "" && e.Agent == r.Agent
 	r.Lost = byItsAgent && e.State == runCrashed && e.Kind == evRunEnded
 	if r.Seconds == 0 && !r.Started.IsZero() && e.Time.After(r.Started.Time) {

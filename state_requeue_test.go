@@ -92,7 +92,7 @@ func TestStateRequeueFields(t *testing.T) {
 		"Priority": keeps, "Lease": keeps, "Left": keeps, // they live on
 		"LogDay": keeps, "LogAt": keeps, // output goes on behind what is there
 		"Agent": resets, "Started": resets, "Finished": resets, "Seconds": resets, "Cancelling": resets,
-		"Force": resets, "OwnStarted": resets, "OwnFinished": resets, "Lost": resets}
+		"Force": resets, "Ahead": resets, "OwnStarted": resets, "OwnFinished": resets, "Lost": resets}
 	set := map[string]any{"State": runQueued, "Attempt": 7, "Reason": "why"} // by the event
 	for _, state := range []string{runRunning, runFailed, runCrashed, runCancelled} {
 		s := stateNew()

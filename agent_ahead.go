@@ -1,0 +1,90 @@
+// agent_ahead.go: runs that the agent was given before it has a place for them. They wait here, in the order in which
+// they came, and begin as soon as a place is free. What has not begun goes back to the principal when it has waited for
+// agentAhead, when the principal asks for it, and when the agent is to take no more runs. What waits when the
+// connection ends is forgotten: the next hello does not list it, and the principal gives it to somebody. All of it is
+// the loop's.
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// agentAhead is how long a run that was given ahead may wait here for a place.
+const agentAhead = 200 * time.Millisecond
+
+// aheadRun is a run that waits for a place.
+type aheadRun struct {
+	as    *assignment
+	timer *time.Timer // gives it back
+}
+
+// take begins a run, or keeps it until there is a place for it if it was given ahead.
+func (a *agent) take(as *assignment) {
+	switch {
+	case !as.Ahead || a.runs[as.Run] != nil || as.Spec == nil || len(a.runs) < a.cfg.Capacity && !a.draining:
+		a.begin(as)
+	case a.draining:
+		a.giveBack(as)
+	default:
+		a.ahead = append(a.ahead, aheadRun{as, time.AfterFunc(agentAhead, func() {
+			a.call(func() {
+				if a.aheadGone(as.Run, as.Lease) != nil {
+					a.giveBack(as)
+				}
+			})
+		})})
+	}
+}
+
+// beginAhead begins what was given ahead, as far as there are places.
+func (a *agent) beginAhead() {
+	for len(a.ahead) > 0 && len(a.runs) < a.cfg.Capacity && !a.draining {
+		next := a.ahead[0].as
+		a.aheadGone(next.Run, next.Lease)
+		a.begin(next)
+	}
+}
+
+// aheadGone takes a run off those that wait for a place; with lease 0 whatever its lease is. It gives nil when the run
+// is not among them.
+func (a *agent) aheadGone(run string, lease int) *assignment {
+	at := slices.IndexFunc(a.ahead, func(h aheadRun) bool {
+		return h.as.Run == run && (lease == 0 || h.as.Lease == lease)
+	})
+	if at < 0 {
+		return nil
+	}
+	gone := a.ahead[at]
+	gone.timer.Stop()
+	a.ahead = slices.Delete(a.ahead, at, at+1)
+	return gone.as
+}
+
+// giveBack tells the principal that a run has not begun and will not.
+func (a *agent) giveBack(as *assignment) {
+	delete(a.followed, as.Run)
+	reason := fmt.Sprintf("agent %s had no place for it within %v", a.cfg.Name, agentAhead)
+	if a.draining {
+		reason = "agent " + a.cfg.Name + " takes no more runs"
+	}
+	a.send(&agentMsg{Op: msgReturn, Run: as.Run, Lease: as.Lease, Reason: reason})
+}
+
+// giveAllBack gives back all that waits for a place.
+func (a *agent) giveAllBack() {
+	for len(a.ahead) > 0 {
+		next := a.ahead[0].as
+		a.aheadGone(next.Run, next.Lease)
+		a.giveBack(next)
+	}
+}
+
+// cancelAhead ends a run that waits for a place, because the principal says so. Without drop it hears that.
+func (a *agent) cancelAhead(m *agentMsg) {
+	if as := a.aheadGone(m.Run, 0); as != nil && !m.Drop {
+		a.finishRun(&agentRun{as: as, lines: as.Lines, began: a.now()}, runCancelled, m.Reason)
+	}
+}
