@@ -22,22 +22,31 @@ const (
 
 // sched is the heap of coming ticks. The zero value is not ready: use schedNew.
 type sched struct {
-	zone    *time.Location // of workflows that name none
 	entries map[string]*schedEntry
 	heap    schedHeap
+
+	// What entries share.
+	exprs  map[string]*schedExpr // by their texts
+	clocks map[string]*cronClock // by the names of their zones, as workflows have them; "" is that of the principal
 }
 
-// schedEntry is one workflow with a schedule.
+// schedEntry is one workflow with a schedule. There may be 100,000: so times are in seconds since 1970, and what several
+// entries have in common they share.
 type schedEntry struct {
 	spec   *Workflow
 	exprs  []*cronExpr
-	zone   *time.Location
+	clock  *cronClock
 	jitter time.Duration // fixed, made from the id
-	floor  time.Time     // ticks at fixed times do not come again up to here: the clock was set back
+	floor  int64         // ticks at fixed times do not come again up to here: the clock was set back; 0: it was not
 
-	tick  time.Time // the next tick, as the schedule says it
-	at    time.Time // when that is due: tick and jitter
-	index int       // in the heap; -1 when no tick is to come
+	coming int64 // the next tick, as the schedule says it, while index is not -1
+	index  int   // in the heap; -1 when no tick is to come
+}
+
+// schedExpr is an expression, and how many entries have it.
+type schedExpr struct {
+	expr *cronExpr
+	uses int
 }
 
 // schedTick is a tick that has come due.
@@ -48,7 +57,8 @@ type schedTick struct {
 
 // schedNew makes an empty schedule; zone is that of workflows that name none.
 func schedNew(zone *time.Location) *sched {
-	return &sched{zone: zone, entries: map[string]*schedEntry{}}
+	return &sched{entries: map[string]*schedEntry{}, exprs: map[string]*schedExpr{},
+		clocks: map[string]*cronClock{"": cronClockOf(zone)}}
 }
 
 // schedSignature names what a schedule says. Ticks can have been missed only while it was the same.
@@ -56,19 +66,18 @@ func schedSignature(w *Workflow) string {
 	return strings.TrimSpace(strings.Join(w.Schedule, " | ") + " " + w.Timezone)
 }
 
-// schedEntryOf reads the schedule of a workflow that was validated before.
-func (s *sched) schedEntryOf(w *Workflow) (*schedEntry, error) {
-	e := &schedEntry{spec: w, zone: s.zone, index: -1}
-	if w.Timezone != "" {
-		zone, err := zoneLoad(w.Timezone)
-		if err != nil {
-			return nil, fmt.Errorf("workflow %s: load timezone: %w", w.ID, err)
-		}
-		e.zone = zone
+// entryOf reads the schedule of a workflow that was validated before. The entry counts as a use of what it shares.
+func (s *sched) entryOf(w *Workflow) (*schedEntry, error) {
+	e := &schedEntry{spec: w, index: -1, exprs: make([]*cronExpr, 0, len(w.Schedule))}
+	var err error
+	e.clock, err = s.clockOf(w.Timezone)
+	if err != nil {
+		return nil, fmt.Errorf("workflow %s: load timezone: %w", w.ID, err)
 	}
 	for _, text := range w.Schedule {
-		expr, err := cronParse(text, w.ID)
+		expr, err := s.take(text, w.ID)
 		if err != nil {
+			s.giveBack(e)
 			return nil, fmt.Errorf("workflow %s: schedule: %w", w.ID, err)
 		}
 		e.exprs = append(e.exprs, expr)
@@ -81,26 +90,83 @@ func (s *sched) schedEntryOf(w *Workflow) (*schedEntry, error) {
 	return e, nil
 }
 
+// clockOf gives the clock of a zone, which it keeps: there are no more names of zones than the machine knows.
+func (s *sched) clockOf(name string) (*cronClock, error) {
+	if clock := s.clocks[name]; clock != nil {
+		return clock, nil
+	}
+	zone, err := zoneLoad(name)
+	if err != nil {
+		return nil, err
+	}
+	s.clocks[name] = cronClockOf(zone)
+	return s.clocks[name], nil
+}
+
+// take gives an expression, the same to all who ask for one text unless it depends on the id. giveBack must follow.
+func (s *sched) take(text, id string) (*cronExpr, error) {
+	shared := s.exprs[text]
+	if shared == nil {
+		expr, err := cronParse(strings.Clone(text), id) // the text may be a small part of a file
+		if err != nil || expr.own {
+			return expr, err
+		}
+		shared = &schedExpr{expr: expr}
+		s.exprs[expr.text] = shared
+	}
+	shared.uses++
+	return shared.expr, nil
+}
+
+// giveBack forgets the expressions of an entry that no other has.
+func (s *sched) giveBack(e *schedEntry) {
+	for _, expr := range e.exprs {
+		if shared := s.exprs[expr.text]; shared != nil {
+			shared.uses--
+			if shared.uses == 0 {
+				delete(s.exprs, expr.text)
+			}
+		}
+	}
+}
+
 // next gives the first tick strictly after t that lies within the workflow's start and end.
 func (e *schedEntry) next(t time.Time) (time.Time, bool) {
-	if start := e.spec.StartTime.Time; !start.IsZero() && t.Before(start) {
-		t = start.Add(-time.Nanosecond) // a tick at the start itself counts
-	}
-	var first time.Time
-	for _, expr := range e.exprs {
-		after := t
-		if e.floor.After(t) && !expr.followsRealTime() {
-			after = e.floor
-		}
-		if at, ok := expr.next(after, e.zone); ok && (first.IsZero() || at.Before(first)) {
-			first = at
-		}
-	}
-	if end := e.spec.EndTime.Time; first.IsZero() || !end.IsZero() && first.After(end) {
+	tick, ok := e.nextUnix(t.Unix())
+	if !ok {
 		return time.Time{}, false
 	}
-	return first, true
+	return e.timeOf(tick), true
 }
+
+// nextUnix is next in seconds since 1970.
+func (e *schedEntry) nextUnix(t int64) (first int64, ok bool) {
+	if start := e.spec.StartTime.Time; !start.IsZero() {
+		t = max(t, start.Add(-time.Nanosecond).Unix()) // a tick at the start itself counts
+	}
+	for _, expr := range e.exprs {
+		after := t
+		if e.floor != 0 && !expr.followsRealTime() {
+			after = max(t, e.floor)
+		}
+		if at, fires := expr.nextUnix(after, e.clock); fires && (!ok || at < first) {
+			first, ok = at, true
+		}
+	}
+	if end := e.spec.EndTime.Time; ok && !end.IsZero() && first > end.Unix() {
+		return 0, false
+	}
+	return first, ok
+}
+
+// timeOf gives a tick as a time in the zone of the schedule.
+func (e *schedEntry) timeOf(tick int64) time.Time { return time.Unix(tick, 0).In(e.clock.zone) }
+
+// tick gives the next tick, as the schedule says it.
+func (e *schedEntry) tick() time.Time { return e.timeOf(e.coming) }
+
+// at gives when the next tick is due: the tick and the jitter.
+func (e *schedEntry) at() time.Time { return e.tick().Add(e.jitter) }
 
 // reboots says whether the workflow fires when the machine has booted.
 func (e *schedEntry) reboots() bool { return e.firesAt(cronReboot) }
@@ -115,11 +181,12 @@ func (e *schedEntry) firesAt(occasion string) bool {
 // set puts a workflow in, or its new version in place of the old one. Its first tick is the first one later than after.
 func (s *sched) set(w *Workflow, after time.Time) (*schedEntry, error) {
 	before := s.entries[w.ID]
-	s.remove(w.ID)
 	if len(w.Schedule) == 0 {
+		s.remove(w.ID)
 		return nil, nil
 	}
-	e, err := s.schedEntryOf(w)
+	e, err := s.entryOf(w)
+	s.remove(w.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +204,7 @@ func (s *sched) pending(id string) (tick time.Time, ok bool) {
 	if e == nil || e.index < 0 {
 		return time.Time{}, false
 	}
-	return e.tick, true
+	return e.tick(), true
 }
 
 // remove takes a workflow out; one that is not there is fine.
@@ -146,14 +213,17 @@ func (s *sched) remove(id string) {
 		if e.index >= 0 {
 			heap.Remove(&s.heap, e.index)
 		}
+		s.giveBack(e)
 		delete(s.entries, id)
 	}
 }
 
 // advance moves an entry to its first tick after t, into or out of the heap.
 func (s *sched) advance(e *schedEntry, t time.Time) {
-	tick, ok := e.next(t)
-	e.tick, e.at = tick, tick.Add(e.jitter)
+	tick, ok := e.nextUnix(t.Unix())
+	if ok {
+		e.coming = tick
+	}
 	switch {
 	case !ok && e.index >= 0:
 		heap.Remove(&s.heap, e.index)
@@ -168,11 +238,11 @@ func (s *sched) advance(e *schedEntry, t time.Time) {
 // schedLate it gives only the first tick: the caller finds the others with missed.
 func (s *sched) due(now time.Time) []schedTick {
 	var ticks []schedTick
-	for len(s.heap) > 0 && !s.heap[0].at.After(now) {
+	for len(s.heap) > 0 && !s.heap[0].at().After(now) {
 		e := s.heap[0]
-		ticks = append(ticks, schedTick{e.spec, e.tick})
-		last := e.tick
-		if now.Sub(e.at) > schedLate {
+		last := e.tick()
+		ticks = append(ticks, schedTick{e.spec, last})
+		if now.Sub(e.at()) > schedLate {
 			last = now.Add(-e.jitter)
 		}
 		s.advance(e, last)
@@ -185,7 +255,7 @@ func (s *sched) firstDue() (time.Time, bool) {
 	if len(s.heap) == 0 {
 		return time.Time{}, false
 	}
-	return s.heap[0].at, true
+	return s.heap[0].at(), true
 }
 
 // dueOf gives when the next tick of one workflow is due, jitter included.
@@ -194,13 +264,13 @@ func (s *sched) dueOf(id string) (time.Time, bool) {
 	if e == nil || e.index < 0 {
 		return time.Time{}, false
 	}
-	return e.at, true
+	return e.at(), true
 }
 
 // copyOf gives a copy of the schedules that are wanted, for use by another goroutine. It serves coming and comingOfAll
 // alone: its own heap is empty.
 func (s *sched) copyOf(wanted func(workflow string) bool) *sched {
-	c := schedNew(s.zone)
+	c := &sched{entries: map[string]*schedEntry{}}
 	for id, e := range s.entries {
 		if wanted(id) {
 			one := *e
@@ -236,8 +306,8 @@ func (s *sched) comingOfAll(t time.Time, n int, wanted func(workflow string) boo
 			continue
 		}
 		e := *s.entries[id] // a copy: s.heap stays as it is
-		if tick, ok := e.next(t); ok {
-			e.tick, e.at, e.index = tick, tick.Add(e.jitter), len(ahead)
+		if tick, ok := e.nextUnix(t.Unix()); ok {
+			e.coming, e.index = tick, len(ahead)
 			ahead = append(ahead, &e)
 		}
 	}
@@ -245,13 +315,13 @@ func (s *sched) comingOfAll(t time.Time, n int, wanted func(workflow string) boo
 	fires := []Fire{}
 	for len(fires) < n && len(ahead) > 0 {
 		e := ahead[0]
-		fires = append(fires, Fire{Workflow: e.spec.ID, At: stampOf(e.at)})
-		tick, ok := e.next(e.tick)
+		fires = append(fires, Fire{Workflow: e.spec.ID, At: stampOf(e.at())})
+		tick, ok := e.nextUnix(e.coming)
 		if !ok {
 			heap.Pop(&ahead)
 			continue
 		}
-		e.tick, e.at = tick, tick.Add(e.jitter)
+		e.coming = tick
 		heap.Fix(&ahead, 0)
 	}
 	return fires
@@ -359,10 +429,15 @@ type schedHeap []*schedEntry
 
 func (h schedHeap) Len() int { return len(h) }
 func (h schedHeap) Less(i, j int) bool {
-	if h[i].at.Equal(h[j].at) {
-		return h[i].spec.ID < h[j].spec.ID
+	// whole seconds first: the sum in nanoseconds holds no years after 2262
+	a, b := h[i].coming+int64(h[i].jitter/time.Second), h[j].coming+int64(h[j].jitter/time.Second)
+	if a != b {
+		return a < b
 	}
-	return h[i].at.Before(h[j].at)
+	if x, y := h[i].jitter%time.Second, h[j].jitter%time.Second; x != y {
+		return x < y
+	}
+	return h[i].spec.ID < h[j].spec.ID
 }
 func (h schedHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]

@@ -32,12 +32,12 @@ func (s *sched) clockSet(now time.Time, by time.Duration) []schedLeap {
 		}
 		switch {
 		case by.Abs() >= schedLongStep:
-			e.floor = time.Time{}
+			e.floor = 0
 		case by > 0 || e.index < 0:
-		case e.tick.After(before):
+		case e.tick().After(before):
 			e.setBack(before)
 		default: // its tick has come, but is not yet due by its jitter
-			e.setBack(e.tick.Add(-time.Nanosecond))
+			e.setBack(e.tick().Add(-time.Nanosecond))
 		}
 		if by > 0 {
 			s.advance(e, now.Add(-e.jitter))
@@ -50,9 +50,7 @@ func (s *sched) clockSet(now time.Time, by time.Duration) []schedLeap {
 
 // setBack notes that ticks up to a time have come already: expressions at fixed times do not fire again then.
 func (e *schedEntry) setBack(seen time.Time) {
-	if seen.After(e.floor) {
-		e.floor = seen
-	}
+	e.floor = max(e.floor, seen.Unix())
 }
 
 // leap finds the ticks that are due at now and were not handled when the clock said before. With mayFire the newest at
@@ -61,7 +59,7 @@ func (e *schedEntry) leap(before, now time.Time, mayFire bool) schedLeap {
 	if e.index < 0 {
 		return schedLeap{}
 	}
-	ticks, total := e.missed(e.tick.Add(-time.Nanosecond), now)
+	ticks, total := e.missed(e.tick().Add(-time.Nanosecond), now)
 	if total == 0 {
 		return schedLeap{}
 	}
@@ -77,7 +75,7 @@ func (e *schedEntry) leap(before, now time.Time, mayFire bool) schedLeap {
 // fixedAt says whether one of the expressions at fixed times fires at t.
 func (e *schedEntry) fixedAt(t time.Time) bool {
 	for _, expr := range e.exprs {
-		if at, ok := expr.next(t.Add(-time.Second), e.zone); ok && at.Equal(t) && !expr.followsRealTime() {
+		if at, ok := expr.nextUnix(t.Unix()-1, e.clock); ok && at == t.Unix() && !expr.followsRealTime() {
 			return true
 		}
 	}

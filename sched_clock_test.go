@@ -60,7 +60,7 @@ func TestSchedClockSet(t *testing.T) {
 			}
 			got += fmt.Sprintf("%s %s %d", fixed, leap.newest.Format("15:04"), leap.total)
 		}
-		next := e.tick
+		next := e.tick()
 		and, _ := e.next(next)
 		if got != test.leap && !(test.leap != "" && strings.HasPrefix(test.leap, "none 12:00 1") &&
 			strings.HasPrefix(got, "none 12:00 1")) ||
@@ -77,14 +77,14 @@ func TestSchedClockJitter(t *testing.T) {
 		s := schedNew(time.UTC)
 		e := schedSet(t, s, &Workflow{ID: "w", Schedule: []string{"0 13 * * *"}, Jitter: Duration(50 * time.Minute)},
 			schedEpoch)
-		tick, now := e.tick, e.tick.Add(e.jitter/2)
+		tick, now := e.tick(), e.tick().Add(e.jitter/2)
 		now = now.Add(by)
 		leaps := s.clockSet(now, by)
 		switch {
-		case by > 0 && (len(leaps) != 1 || !leaps[0].fixed.Equal(tick) || !e.tick.Equal(tick.AddDate(0, 0, 1))):
-			t.Errorf("set by %v: %+v, then %v", by, leaps, e.tick)
-		case by < 0 && (len(leaps) != 0 || !e.tick.Equal(tick)):
-			t.Errorf("set by %v: %+v, then %v", by, leaps, e.tick)
+		case by > 0 && (len(leaps) != 1 || !leaps[0].fixed.Equal(tick) || !e.tick().Equal(tick.AddDate(0, 0, 1))):
+			t.Errorf("set by %v: %+v, then %v", by, leaps, e.tick())
+		case by < 0 && (len(leaps) != 0 || !e.tick().Equal(tick)):
+			t.Errorf("set by %v: %+v, then %v", by, leaps, e.tick())
 		}
 	}
 }

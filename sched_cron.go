@@ -98,37 +98,41 @@ var cronMacros = []struct{ name, fields string }{
 	{"@every", ""},
 }
 
-// cronExpr is one parsed expression. It is immutable and safe for concurrent use.
+// cronExpr is one parsed expression. It is immutable and safe for concurrent use: schedules that say the same share one.
 type cronExpr struct {
 	text string
 
-	sec, min, hour, day, month, weekday cronField
+	sec, min, hour, day, month, weekday uint64 // the values of the fields, a bit for each
 
-	dayFromEnd     uint64    // bit n: L-n
-	dayWork        uint64    // bit n: nW
-	dayWorkFromEnd uint64    // bit n: L-nW
-	weekdayNth     uint64    // bit 8k+n: the k-th weekday n of the month, the last one where k is 0
-	years          [3]uint64 // bit y-cronMinYear
-	anyYear        bool
+	dayFromEnd     uint32     // bit n: L-n
+	dayWork        uint32     // bit n: nW
+	dayWorkFromEnd uint32     // bit n: L-nW
+	weekdayNth     uint64     // bit 8k+n: the k-th weekday n of the month, the last one where k is 0
+	picks          []cronPick // what is drawn anew for each day, beside the values
+	years          *cronYears // nil: any year
+	kinds          uint16     // bit n: years of the kind n (cronYearKind) may have a day that matches
 
-	every       int64    // seconds between the fires of @every; 0 in all other expressions
-	occasion    string   // cronReboot or cronStart: it fires then, and never by the clock; "" for all others
-	wild        bool     // it follows real time through a change of the clock
-	theirs      bool     // CDKTR's own library has this form too
-	weekdayText string   // for upstreamDifference
+	every    int64  // seconds between the fires of @every; 0 in all other expressions
+	occasion string // cronReboot or cronStart: it fires then, and never by the clock; "" for all others
+	stars    uint8  // bit n: the field n begins with * or ?
+	drawn    uint8  // bit n: the field n has picks
+	wild     bool   // it follows real time through a change of the clock
+	own      bool   // it has H or ~: with another id it means something else
+	theirs   bool   // CDKTR's own library has this form too
+
+	weekdayText string   // for upstreamDifference; "" unless theirs
 	odd         []string // what is allowed, but mostly not meant: a sentence for each
 }
 
-// cronField is the set of values of one field: fixed ones in bits, and those drawn for each day.
-type cronField struct {
-	bits  uint64
-	picks []cronPick
-	star  bool // it begins with * or ?
-}
+// cronYears is a set of years: bit y-cronMinYear.
+type cronYears [(cronMaxYear-cronMinYear)/64 + 1]uint64
 
-// cronPick is a random item: one value of lo..hi, or every step-th value from a random one of the first step.
+// star says whether a field begins with * or ?.
+func (c *cronExpr) star(place int) bool { return c.stars&(1<<place) != 0 }
+
+// cronPick is a random item of a field: one value of lo..hi, or every step-th value from a random one of the first step.
 type cronPick struct {
-	spec *cronSpec
+	place int
 	cronRange
 	seed uint64
 }
@@ -179,13 +183,16 @@ func cronParse(expr, id string) (*cronExpr, error) {
 	} else {
 		fields = append([]string{"0"}, fields...)
 	}
-	c.anyYear, c.weekdayText = true, fields[cronWeekday]
 	for i, f := range fields {
 		if err := c.field(i, f, id); err != nil {
 			return nil, fmt.Errorf("%s: %w in %q", cronSpecs[i].name, err, expr)
 		}
 	}
 	c.wild = strings.HasPrefix(fields[cronMinute], "*") || strings.HasPrefix(fields[cronHour], "*")
+	if c.theirs {
+		c.weekdayText = fields[cronWeekday]
+	}
+	c.kinds = c.yearKinds()
 	return c, nil
 }
 
@@ -288,10 +295,13 @@ func cronSplitStars(text string) []string {
 // field reads one field into c.
 func (c *cronExpr) field(place int, text, id string) error {
 	spec := &cronSpecs[place]
-	f := [...]*cronField{&c.sec, &c.min, &c.hour, &c.day, &c.month, &c.weekday, {}}[place]
-	f.star = text[0] == '*' || text[0] == '?'
 	if place == cronYear {
-		c.anyYear = text == "*"
+		if text == "*" {
+			return nil
+		}
+		c.years = &cronYears{}
+	} else if text[0] == '*' || text[0] == '?' {
+		c.stars |= 1 << place
 	}
 	for n, item := range strings.Split(strings.ToUpper(text), ",") {
 		if known, err := c.dayItem(place, item); err != nil {
@@ -310,7 +320,7 @@ func (c *cronExpr) field(place int, text, id string) error {
 		if r.kind != '-' || r.hi > spec.top {
 			c.theirs = false
 		}
-		if err := c.add(f, place, r, id, n); err != nil {
+		if err := c.add(place, r, id, n); err != nil {
 			return err
 		}
 		if odd := spec.oddStep(item, r); odd != "" && place != cronYear {
@@ -348,9 +358,10 @@ func (s *cronSpec) oddStep(item string, r cronRange) string {
 	return ""
 }
 
-// add puts one item into field f.
-func (c *cronExpr) add(f *cronField, place int, r cronRange, id string, n int) error {
+// add puts one item into a field.
+func (c *cronExpr) add(place int, r cronRange, id string, n int) error {
 	spec := &cronSpecs[place]
+	values := [...]*uint64{&c.sec, &c.min, &c.hour, &c.day, &c.month, &c.weekday, nil}[place]
 	switch {
 	case place == cronYear && (r.kind != '-' || r.hi > spec.max):
 		return fmt.Errorf("no H, ~ or backward range in years; allowed: %s", spec.allowed)
@@ -362,11 +373,12 @@ func (c *cronExpr) add(f *cronField, place int, r cronRange, id string, n int) e
 		return fmt.Errorf("a random range cannot go round the end of the month; write two, as 25~31,1~5")
 	case r.kind == '~':
 		seed := cronHash(id, spec.name, "~", strconv.Itoa(n))
-		f.picks = append(f.picks, cronPick{spec, r, seed})
+		c.picks, c.drawn, c.own = append(c.picks, cronPick{place, r, seed}), c.drawn|1<<place, true
 	case r.kind == 'H':
-		f.bits |= spec.draw(r, cronHash(id, spec.name))
+		c.own = true
+		*values |= spec.draw(r, cronHash(id, spec.name))
 	default:
-		f.bits |= spec.spread(r.lo, r.hi, max(r.step, 1))
+		*values |= spec.spread(r.lo, r.hi, max(r.step, 1))
 	}
 	return nil
 }
@@ -598,11 +610,11 @@ func (c *cronExpr) upstreamDifference() string {
 		theirs |= cronTheirWeekday.spread(r.lo, r.hi, max(r.step, 1)) >> 1
 	}
 	var parts []string
-	if theirs != c.weekday.bits {
+	if theirs != c.weekday {
 		parts = append(parts, fmt.Sprintf("CDKTR's own library counts weekdays from Sunday=1 and reads %q as %s, "+
-			"not %s", c.weekdayText, cronDayList(theirs), cronDayList(c.weekday.bits)))
+			"not %s", c.weekdayText, cronDayList(theirs), cronDayList(c.weekday)))
 	}
-	if !c.day.star && !c.weekday.star {
+	if !c.star(cronDay) && !c.star(cronWeekday) {
 		parts = append(parts, "CDKTR's own library fires only on days that match both the day and the weekday "+
 			"field, not either")
 	}

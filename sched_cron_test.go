@@ -476,8 +476,8 @@ func TestCronSpread(t *testing.T) {
 	if len(seen) < 190 {
 		t.Errorf("200 ids have only %d different times", len(seen))
 	}
-	if c := cronMake(t, "H H * * * *", "x"); c.sec.bits == c.min.bits &&
-		cronMake(t, "H H * * * *", "y").sec.bits == cronMake(t, "H H * * * *", "y").min.bits {
+	if c := cronMake(t, "H H * * * *", "x"); c.sec == c.min &&
+		cronMake(t, "H H * * * *", "y").sec == cronMake(t, "H H * * * *", "y").min {
 		t.Error("H is the same in two fields")
 	}
 }
@@ -780,11 +780,15 @@ func TestCronOracle(t *testing.T) {
 			before, behind = 4*time.Hour, 3*time.Hour
 		}
 		fires := k.oracle(loc, tr.Add(-before), tr.Add(behind))
-		c := cronMake(t, k.text, "id")
+		c, clock := cronMake(t, k.text, "id"), cronClockOf(loc)
 		after := tr.Add(time.Duration(rng.Int64N(int64(6*time.Hour))) - 3*time.Hour)
 		from, _ := slices.BinarySearch(fires, after.Unix()+1)
 		for at, left := after, 300; left > 0; left-- {
 			next, ok := c.next(at, loc)
+			if u, listed := c.nextUnix(at.Unix(), clock); listed != ok || ok && u != next.Unix() {
+				t.Fatalf("%q in %s after %v: next %v, by the list of stretches %v", k.text, loc, at.In(loc), next,
+					time.Unix(u, 0).In(loc))
+			}
 			if !ok || !next.Before(tr.Add(behind)) {
 				if from < len(fires) {
 					t.Fatalf("%q in %s after %v: next %v, oracle %v", k.text, loc, at.In(loc), next,
@@ -818,6 +822,138 @@ func TestCronOracleDays(t *testing.T) {
 			if fires != k.matches(at) {
 				t.Fatalf("%q on %s %s: next %v, oracle %v", k.text, at.Weekday(), at.Format(time.DateOnly), next,
 					k.matches(at))
+			}
+		}
+	}
+}
+
+// TestCronOracleFar compares the first days from some dates on with a walk over all days of a cycle of the calendar. The
+// dates of these expressions are rare: many have none for decades, or none at all.
+func TestCronOracleFar(t *testing.T) {
+	t.Parallel()
+	rng := cronSeed(t)
+	never := 0
+	for range 60 {
+		days, months := []string{"29", "30", "31", "29,30", "L-28", "L-30", "31W", "30,L-29"}, []string{"2", "2", "4,9"}
+		text := days[rng.IntN(len(days))] + " " + months[rng.IntN(len(months))] + " "
+		match := func(time.Time) bool { return true }
+		if wd := rng.IntN(8); wd < 7 {
+			text += fmt.Sprintf("%d-%d/7", wd, wd)
+			if rng.IntN(2) == 0 { // a star in front makes it narrow the days: */8 is Sunday alone
+				text = strings.Replace(text, fmt.Sprintf("%d-%d/7", wd, wd), "*/8", 1)
+				wd = 0
+			}
+			match = func(w time.Time) bool { return int(w.Weekday()) == wd }
+		} else {
+			text += "*"
+		}
+		c := cronMake(t, "0 0 "+text, "id")
+		field := strings.Fields(text)
+		narrow, fires := strings.HasPrefix(field[2], "*"), 0
+		begin := time.Date(1970+rng.IntN(100), 1, 1, 0, 0, 0, 0, time.UTC)
+		at, ok := c.next(begin.Add(-time.Second), time.UTC)
+		for day := begin; day.Year() < begin.Year()+400; day = day.AddDate(0, 0, 1) {
+			if !slices.Contains(strings.Split(field[1], ","), strconv.Itoa(int(day.Month()))) {
+				continue
+			}
+			in := cronDayMatches(field[0], day)
+			if narrow && !(in && match(day)) || !narrow && !in && !match(day) {
+				continue
+			}
+			if fires++; !ok || !at.Equal(day) {
+				t.Fatalf("%s: %v %v, by the walk %v", c, at, ok, day)
+			}
+			if fires > 200 {
+				break
+			}
+			at, ok = c.next(at, time.UTC)
+		}
+		if fires == 0 {
+			never++
+		}
+		if (fires == 0) != (c.kinds == 0) || fires == 0 && ok {
+			t.Fatalf("%s: %d fires, kinds of years %b, next %v", c, fires, c.kinds, at)
+		}
+	}
+	t.Logf("%d of 60 have no date", never)
+}
+
+// cronDayMatches says whether a day field of numbers, L-n and nW has a date.
+func cronDayMatches(field string, day time.Time) bool {
+	last := cronLastDay(day)
+	for item := range strings.SplitSeq(field, ",") {
+		if n, ok := strings.CutPrefix(item, "L-"); ok {
+			back, _ := strconv.Atoi(n)
+			if day.Day() == last-back {
+				return true
+			}
+			continue
+		}
+		text, work := strings.CutSuffix(item, "W")
+		n, _ := strconv.Atoi(text)
+		if !work && day.Day() == n {
+			return true
+		}
+		if work && n <= last { // 31W: the last day that is no Saturday or Sunday
+			d := last
+			for wd := day.AddDate(0, 0, d-day.Day()).Weekday(); wd == time.Saturday || wd == time.Sunday; wd = day.AddDate(
+				0, 0, d-day.Day()).Weekday() {
+				d--
+			}
+			if day.Day() == d {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// TestCronYearKinds: years of one kind begin on the same weekday and are as long, and each follows from the one before.
+func TestCronYearKinds(t *testing.T) {
+	seen := map[int]bool{}
+	for y := 1600; y < 2401; y++ {
+		first := time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC)
+		kind := int(first.Weekday())
+		if first.AddDate(1, 0, -1).YearDay() == 366 {
+			kind += 7
+		}
+		if got := cronYearKind(y); got != kind || cronYearAfter(got, y+1) != cronYearKind(y+1) {
+			t.Fatalf("%d is of kind %d, not %d; the next of %d, not %d", y, got, kind, cronYearAfter(got, y+1),
+				cronYearKind(y+1))
+		}
+		if y > 2000 && y < 2029 {
+			seen[kind] = true
+		}
+	}
+	if len(seen) != cronYearKinds {
+		t.Errorf("2001 to 2028 have %d kinds of years", len(seen))
+	}
+}
+
+// TestCronClock: the list of a zone's stretches gives the zone's offsets, and is short.
+func TestCronClock(t *testing.T) {
+	rng := cronSeed(t)
+	files, err := zoneFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range sortedKeys(files) {
+		zone := cronZone(t, name)
+		clock := cronClockOf(zone)
+		if n := len(clock.stretches); n > 320 {
+			t.Errorf("%s has %d stretches", name, n)
+		}
+		for i := 1; i < len(clock.stretches); i++ {
+			one, two := clock.stretches[i-1], clock.stretches[i]
+			if one.end != two.from || one.offset == two.offset || one.from >= one.end {
+				t.Fatalf("%s: %+v, then %+v", name, one, two)
+			}
+		}
+		for range 100 {
+			u := rng.Int64N(cronListLast+1e9) - 5e8
+			at := clock.at(u)
+			if _, offset := time.Unix(u, 0).In(zone).Zone(); int64(offset) != at.offset || u < at.from || u >= at.end {
+				t.Fatalf("%s at %d: %+v, and the offset is %d", name, u, at, offset)
 			}
 		}
 	}
@@ -857,11 +993,15 @@ func TestCronEnds(t *testing.T) {
 // TestCronAllocations holds that a search costs no memory, whatever it meets.
 func TestCronAllocations(t *testing.T) {
 	loc := cronZone(t, "America/New_York")
+	clock := cronClockOf(loc)
 	at := time.Date(2026, 3, 8, 5, 0, 0, 0, time.UTC)
 	for _, expr := range []string{"30 2 * * *", "*/5 * * * *", "0 0 29 2 ?", "0 0 30 2 *", "~ ~ LW * *", "@every 7s"} {
 		c := cronMake(t, expr, "id")
 		if n := testing.AllocsPerRun(20, func() { c.next(at, loc) }); n != 0 {
 			t.Errorf("%s: %v allocations", expr, n)
+		}
+		if n := testing.AllocsPerRun(20, func() { c.nextUnix(at.Unix(), clock) }); n != 0 {
+			t.Errorf("%s: %v allocations with the list of stretches", expr, n)
 		}
 	}
 }
@@ -900,15 +1040,15 @@ func FuzzCronParse(f *testing.F) {
 }
 
 func BenchmarkCronNext(b *testing.B) {
-	loc := cronZone(b, "Europe/London")
+	london := cronClockOf(cronZone(b, "Europe/London"))
 	for _, expr := range []string{"* * * * *", "30 2 * * *", "*/10 * * * * *", "0 9 * * mon-fri", "0 0 LW * *",
 		"~ 3 * * *",
 		"0 0 29 2 ?", "0 0 29 2 */7", "0 0 31 2 *", "0 0 31 2,4,6,9,11 *", "@every 90s"} {
 		b.Run(strings.ReplaceAll(expr, "/", "|"), func(b *testing.B) {
-			c, at := cronMake(b, expr, "id"), time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC)
+			c, at := cronMake(b, expr, "id"), time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC).Unix()
 			b.ReportAllocs()
 			for b.Loop() {
-				c.next(at, loc)
+				c.nextUnix(at, london)
 			}
 		})
 	}

@@ -2,14 +2,15 @@
 //
 // Times here are int64 seconds. An instant is Unix time; a local time is what the wall clock shows, counted as if its
 // zone were UTC. A zone is a row of stretches of constant offset, and local = instant + offset in each. The search
-// finds the next local time that matches, with calendar arithmetic alone, and sees whether the stretch that it is in
-// shows that time; if not, it goes on to the next stretch. Nothing steps minute by minute.
+// finds the next local time that matches, with calendar arithmetic on bit sets alone, and sees whether the stretch that
+// it is in shows that time; if not, it goes on to the next stretch. Nothing steps minute by minute.
 
 package main
 
 import (
 	"math"
 	"math/bits"
+	"slices"
 	"time"
 )
 
@@ -21,7 +22,59 @@ const (
 	cronLookBack   = 26 * 60 * 60        // seconds; no zone ever repeated more of its wall clock
 	cronJumpMargin = 15 * cronDaySeconds // more than the offsets of one zone can differ, in any notation
 	cronCycleYears = 400                 // after so many years the Gregorian calendar repeats, weekdays too
+
+	cronEveryDay     = 1<<32 - 2 // the day field with all values
+	cronEveryWeekday = 1<<7 - 1
+
+	cronListFirst = 0          // Unix time of 1970, from which on a cronClock lists stretches
+	cronListLast  = 4102444800 // Unix time of 2100: later stretches are asked of the zone each time
 )
+
+// cronClock is the wall clock of a zone, with a list of its stretches: looking one up there takes a tenth of asking the
+// zone. It is immutable and safe for concurrent use: the schedules of a zone share one, of 8 KB at most.
+type cronClock struct {
+	zone      *time.Location
+	stretches []cronStretch // without gaps, the last one ends at cronListLast or later; nil: the zone is asked each time
+}
+
+// cronStretch is a time, from inclusive and end exclusive, in which a zone has one offset.
+type cronStretch struct{ from, end, offset int64 }
+
+// cronClockOf lists the stretches of a zone; nil is UTC.
+func cronClockOf(zone *time.Location) *cronClock {
+	k := &cronClock{zone: zone}
+	if zone == nil {
+		k.zone = time.UTC
+	}
+	for u := int64(cronListFirst); u < cronListLast; {
+		next, last := cronStretchAt(k.zone, u), len(k.stretches)-1
+		if last >= 0 && k.stretches[last].offset == next.offset {
+			k.stretches[last].end = next.end
+		} else {
+			k.stretches = append(k.stretches, next)
+		}
+		u = next.end
+	}
+	k.stretches = slices.Clip(k.stretches)
+	return k
+}
+
+// at gives the stretch at instant u, as far as it is known.
+func (k *cronClock) at(u int64) cronStretch {
+	n := len(k.stretches)
+	if n == 0 || u < cronListFirst || u >= k.stretches[n-1].end {
+		return cronStretchAt(k.zone, u)
+	}
+	first := 0 // the stretch at u is one of n from here on
+	for n > 1 {
+		half := n / 2
+		if k.stretches[first+half].from <= u {
+			first += half
+		}
+		n -= half
+	}
+	return k.stretches[first]
+}
 
 // next returns the first fire strictly after `after`, as a whole second in loc (nil is UTC). It returns false when
 // there is none: for @reboot and @start, an impossible date, a year field that is over, or when nothing comes before
@@ -30,19 +83,25 @@ func (c *cronExpr) next(after time.Time, loc *time.Location) (time.Time, bool) {
 	if loc == nil {
 		loc = time.UTC
 	}
-	if c.occasion != "" || after.Unix() >= cronLast {
-		return time.Time{}, false
-	}
-	u, ok := max(after.Unix(), cronFirst)+1, true // Unix rounds down, so this is strictly after
-	if c.every > 0 {
-		u = (cronFloorDiv(u-1, c.every) + 1) * c.every
-	} else {
-		u, ok = c.nextInstant(u, loc)
-	}
-	if !ok || u > cronLast {
+	u, ok := c.nextUnix(after.Unix(), &cronClock{zone: loc})
+	if !ok {
 		return time.Time{}, false
 	}
 	return time.Unix(u, 0).In(loc), true
+}
+
+// nextUnix is next in seconds since 1970.
+func (c *cronExpr) nextUnix(after int64, clock *cronClock) (u int64, ok bool) {
+	if c.occasion != "" || after >= cronLast {
+		return 0, false
+	}
+	u, ok = max(after, cronFirst)+1, true
+	if c.every > 0 {
+		u = (cronFloorDiv(u-1, c.every) + 1) * c.every
+	} else {
+		u, ok = c.nextInstant(u, clock)
+	}
+	return u, ok && u <= cronLast
 }
 
 // neverFires reports whether the expression has no fire in loc from 1970 on, as "0 0 30 2 *" has none. One whose years
@@ -64,16 +123,16 @@ type cronShift struct {
 // shifted finds the first change of the clock in loc, from after to end, that moves a fire, drops it or doubles it. To
 // an expression whose hour begins with * no change matters: it means the hours as they pass.
 func (c *cronExpr) shifted(after, end time.Time, loc *time.Location) (cronShift, bool) {
-	if c.every > 0 || c.occasion != "" || c.hour.star {
+	if c.every > 0 || c.occasion != "" || c.star(cronHour) {
 		return cronShift{}, false
 	}
 	for u := after.Unix(); u < end.Unix(); {
-		offset, next := cronStretch(loc, u)
+		before := cronStretchAt(loc, u)
+		next := before.end
 		if next >= end.Unix() {
 			break
 		}
-		fresh, _ := cronStretch(loc, next)
-		was, is := next+offset, next+fresh // what the clock shows before and after
+		was, is := next+before.offset, next+cronStretchAt(loc, next).offset // what the clock shows before and after
 		low, high, twice := min(was, is), max(was, is), is < was
 		l, ok := c.nextLocal(low)
 		if ok && l < high && (c.wild || !twice) {
@@ -88,74 +147,107 @@ func (c *cronExpr) shifted(after, end time.Time, loc *time.Location) (cronShift,
 
 // nextInstant returns the first fire at or after instant u. The loop takes one stretch of the zone after the other. It
 // ends with a fire, when no local time matches any more, or after the last year.
-func (c *cronExpr) nextInstant(u int64, loc *time.Location) (int64, bool) {
-	// seen is the end of the local times that earlier stretches have shown. A stretch that begins before seen repeats
-	// some of them, and one that begins after it leaves a gap. To know seen, the walk begins a little before u.
-	pos, fresh, seen := u-cronLookBack, true, int64(0)
-	if c.wild {
-		pos = u
+func (c *cronExpr) nextInstant(u int64, clock *cronClock) (int64, bool) {
+	if c.kinds == 0 { // no year has a day that matches
+		return 0, false
 	}
-	for pos <= cronLast {
-		offset, end := cronStretch(loc, pos)
+	// seen is the end of the local times that earlier stretches have shown. A stretch that begins before seen repeats
+	// some of them, and one that begins after it leaves a gap. To know seen, the walk begins a little before u, if the
+	// stretch at u began but lately.
+	stretch := clock.at(u)
+	pos, fresh, seen := u, true, int64(0)
+	found := cronFound{from: math.MaxInt64}
+	if !c.wild && stretch.from > u-cronLookBack {
+		pos = u - cronLookBack
+		stretch = clock.at(pos)
+	}
+	for {
+		offset, end := stretch.offset, stretch.end
 		start := pos + offset
 		if fresh || c.wild { // real time knows neither gaps nor repeats
 			seen, fresh = start, false
 		}
 		gap := start - seen
 		if pos >= u && gap > 0 && gap <= cronLongestGap {
-			if l, ok := c.nextLocal(seen); ok && l < start {
+			if l, ok := found.next(c, seen); ok && l < start {
 				return pos, true
 			}
 		}
+		next := end
 		if end > u {
-			l, ok := c.nextLocal(max(u+offset, start, seen))
+			l, ok := found.next(c, max(u+offset, start, seen))
 			if ok && l-offset < end {
 				return l - offset, true
 			}
 			if c.wild && end <= cronLast { // the next stretch may show again what was shown before u
-				l, ok = c.nextLocal(end + offset - cronLookBack)
+				l, ok = found.next(c, end+offset-cronLookBack)
 			}
 			if !ok {
 				return 0, false
 			}
 			// Far from l there is nothing to find, whatever the offsets do there.
-			if l-offset-cronJumpMargin > end {
-				pos, fresh = l-offset-cronJumpMargin, true
-				continue
+			if far := l - offset - cronJumpMargin; far > end {
+				next, fresh = far, true
 			}
 		}
-		pos, seen = end, max(seen, end+offset)
+		if next > cronLast {
+			return 0, false
+		}
+		pos, seen = next, max(seen, end+offset)
+		stretch = clock.at(pos)
 	}
-	return 0, false
 }
 
-// cronStretch returns the offset of loc at instant u, and the time until which that is known to hold. What holds then
-// may be another offset or the same.
-func cronStretch(loc *time.Location, u int64) (offset, end int64) {
+// cronStretchAt asks a zone for the stretch at instant u. Where it truly begins is not known, and the next one may have
+// the same offset.
+func cronStretchAt(loc *time.Location, u int64) cronStretch {
 	t := time.Unix(u, 0).In(loc)
-	_, seconds := t.Zone()
+	_, offset := t.Zone()
 	_, bound := t.ZoneBounds()
 	if bound.IsZero() {
-		return int64(seconds), math.MaxInt64 / 2
+		return cronStretch{u, math.MaxInt64 / 2, int64(offset)}
 	}
 	// After the last transition that a zone file lists, ZoneBounds cuts at the years of UTC and takes each for 365
 	// days: on 31 December of a leap year the end that it gives is in the past.
-	end = bound.Unix()
+	end := bound.Unix()
 	for end <= u {
 		end += cronDaySeconds
 	}
-	return int64(seconds), end
+	return cronStretch{u, end, int64(offset)}
+}
+
+// cronFound is the local time that a search found last: the first one at or after from that matches.
+type cronFound struct {
+	from, l int64
+	ok      bool
+}
+
+// next is nextLocal, and does not search again where the answer is the last one.
+func (f *cronFound) next(c *cronExpr, l int64) (int64, bool) {
+	if l < f.from || f.ok && l > f.l {
+		f.from = l
+		f.l, f.ok = c.nextLocal(l)
+	}
+	return f.l, f.ok
 }
 
 // nextLocal returns the first local time at or after l that matches.
 func (c *cronExpr) nextLocal(l int64) (int64, bool) {
 	today := cronFloorDiv(l, cronDaySeconds)
-	day, ok := c.nextDay(today)
-	if ok && day == today {
-		if s, ok := c.nextInDay(day, int(l-day*cronDaySeconds)); ok {
-			return day*cronDaySeconds + s, true
+	y, m, d := cronCivil(today)
+	first := today - int64(d-1)
+	days := uint64(0)
+	if c.inYear(y) && c.on(cronMonth, c.month, int64(y), 0)&(1<<m) != 0 {
+		days = c.daysOf(y, m, first)
+	}
+	if days&(1<<d) != 0 {
+		if s, ok := c.nextInDay(today, int(l-today*cronDaySeconds)); ok {
+			return today*cronDaySeconds + s, true
 		}
-		day, ok = c.nextDay(today + 1)
+	}
+	day, ok := first+int64(cronBitFrom(days, d+1)-1), true
+	if day-first > 31 {
+		day, ok = c.nextMonthDay(y, m+1)
 	}
 	if !ok {
 		return 0, false
@@ -166,7 +258,10 @@ func (c *cronExpr) nextLocal(l int64) (int64, bool) {
 
 // nextInDay returns the first second at or after `from` of the given day (since 1970) that the time fields match.
 func (c *cronExpr) nextInDay(day int64, from int) (int64, bool) {
-	hours, mins, secs := c.hour.on(day, 0), c.min.on(day, 0), c.sec.on(day, 0)
+	hours, mins, secs := c.hour, c.min, c.sec
+	if c.drawn != 0 {
+		hours, mins, secs = c.on(cronHour, hours, day, 0), c.on(cronMinute, mins, day, 0), c.on(cronSecond, secs, day, 0)
+	}
 	at := func(h, m, s int) (int64, bool) { return int64(h*3600 + m*60 + s), h < 64 && m < 64 && s < 64 }
 
 	h, m, s := from/3600, from/60%60, from%60
@@ -187,32 +282,26 @@ func (c *cronExpr) nextInDay(day int64, from int) (int64, bool) {
 	return at(cronBitFrom(hours, h), cronBitFrom(mins, 0), cronBitFrom(secs, 0))
 }
 
-// nextDay returns the first matching day at or after day, both in days since 1970. It looks at each month that matches,
-// up to the end of the 400 years after which the calendar repeats.
-func (c *cronExpr) nextDay(day int64) (int64, bool) {
-	y, m, d := cronCivil(day)
+// nextMonthDay returns the first matching day in month m of year y or later, in days since 1970; m may be 13. It looks
+// at each month that matches in each year of a kind that has a day, up to the end of the 400 years after which the
+// calendar repeats.
+func (c *cronExpr) nextMonthDay(y, m int) (int64, bool) {
 	limit := min(y+cronCycleYears+1, 9999)
-	if !c.anyYear {
+	if c.years != nil {
 		limit = min(limit, cronMaxYear)
 	}
-	for ; y <= limit; y, m, d = y+1, 1, 1 {
-		if !c.inYear(y) {
+	kind := cronYearKind(y)
+	for ; y <= limit; y, m, kind = y+1, 1, cronYearAfter(kind, y+1) {
+		if c.kinds&(1<<kind) == 0 || !c.inYear(y) {
 			continue
 		}
-		months := c.month.on(int64(y), 0)
-		for {
-			next := cronBitFrom(months, m)
-			if next > 12 {
-				break
-			}
-			if next > m {
-				m, d = next, 1
-			}
+		left := c.on(cronMonth, c.month, int64(y), 0) >> m << m
+		for ; left != 0; left &= left - 1 {
+			m = bits.TrailingZeros64(left)
 			first := cronDays(y, m)
-			if found := cronBitFrom(c.daysOf(y, m, first), d); found < 64 {
-				return first + int64(found-1), true
+			if days := c.daysOf(y, m, first); days != 0 {
+				return first + int64(bits.TrailingZeros64(days)-1), true
 			}
-			m, d = m+1, 1
 		}
 	}
 	return 0, false
@@ -220,20 +309,81 @@ func (c *cronExpr) nextDay(day int64) (int64, bool) {
 
 // inYear reports whether the year field has y.
 func (c *cronExpr) inYear(y int) bool {
-	if c.anyYear || y < cronMinYear || y > cronMaxYear {
-		return c.anyYear
+	if c.years == nil || y < cronMinYear || y > cronMaxYear {
+		return c.years == nil
 	}
 	n := y - cronMinYear
 	return c.years[n/64]&(1<<(n%64)) != 0
+}
+
+const cronYearKinds = 14
+
+// cronYearKind gives the kind of a year, below cronYearKinds: the weekday of 1 January, with 7 added in a leap year. Years
+// of one kind have the same dates on the same weekdays.
+func cronYearKind(y int) int {
+	kind := cronWeekdayOf(cronDays(y, 1))
+	if cronLeap(y) {
+		kind += 7
+	}
+	return kind
+}
+
+// cronYearAfter gives the kind of year y, which follows a year of a kind.
+func cronYearAfter(kind, y int) int {
+	weekday := kind + 1
+	if kind >= 7 {
+		weekday = kind - 7 + 2
+	}
+	if weekday >= 7 {
+		weekday -= 7
+	}
+	if cronLeap(y) {
+		return weekday + 7
+	}
+	return weekday
+}
+
+// yearKinds finds the kinds of years that may have a day that matches. Days that are drawn may be any that they can be.
+func (c *cronExpr) yearKinds() (kinds uint16) {
+	const daysOfEach = 1<<29 - 2 // the days that each month has
+	if c.day == cronEveryDay && c.weekday != 0 || c.day&daysOfEach != 0 && c.weekday == cronEveryWeekday {
+		return 1<<cronYearKinds - 1
+	}
+	all := *c
+	all.drawn = 0
+	for i := range c.picks {
+		values := cronSpecs[c.picks[i].place].spread(c.picks[i].lo, c.picks[i].hi, 1)
+		switch c.picks[i].place {
+		case cronDay:
+			all.day |= values
+		case cronMonth:
+			all.month |= values
+		case cronWeekday:
+			all.weekday |= values
+		}
+	}
+	for y := 2001; y <= 2028; y++ { // they are of all kinds
+		bit := uint16(1) << cronYearKind(y)
+		for months := all.month; months != 0 && kinds&bit == 0; months &= months - 1 {
+			m := bits.TrailingZeros64(months)
+			if all.daysOf(y, m, cronDays(y, m)) != 0 {
+				kinds |= bit
+			}
+		}
+	}
+	return kinds
 }
 
 // daysOf returns the matching days of a month as bits 1 to 31; first is the month's first day since 1970.
 func (c *cronExpr) daysOf(y, m int, first int64) uint64 {
 	last := cronMonthLen(y, m)
 	all := uint64(1)<<(last+1) - 2
+	if c.day == cronEveryDay && c.weekday == cronEveryWeekday {
+		return all
+	}
 	wd := cronWeekdayOf(first)
 	days, weekdays := c.monthDays(y, m, wd, last), c.weekDays(first, wd, last)
-	if c.day.star || c.weekday.star {
+	if c.stars&(1<<cronDay|1<<cronWeekday) != 0 {
 		return days & weekdays & all
 	}
 	return (days | weekdays) & all
@@ -241,19 +391,19 @@ func (c *cronExpr) daysOf(y, m int, first int64) uint64 {
 
 // monthDays returns the days that the day field matches in a month of `last` days whose first is weekday wd.
 func (c *cronExpr) monthDays(y, m, wd, last int) uint64 {
-	set := c.day.on(int64(y)*12+int64(m), last)
+	set := c.on(cronDay, c.day, int64(y)*12+int64(m), last)
 	for left := c.dayFromEnd; left != 0; left &= left - 1 {
-		if d := last - bits.TrailingZeros64(left); d > 0 {
+		if d := last - bits.TrailingZeros32(left); d > 0 {
 			set |= 1 << d
 		}
 	}
 	for left := c.dayWork; left != 0; left &= left - 1 {
-		if d := bits.TrailingZeros64(left); d <= last {
+		if d := bits.TrailingZeros32(left); d <= last {
 			set |= 1 << cronWorkday(d, wd, last)
 		}
 	}
 	for left := c.dayWorkFromEnd; left != 0; left &= left - 1 {
-		if d := last - bits.TrailingZeros64(left); d > 0 {
+		if d := last - bits.TrailingZeros32(left); d > 0 {
 			set |= 1 << cronWorkday(d, wd, last)
 		}
 	}
@@ -281,10 +431,8 @@ func cronWorkday(d, firstWeekday, last int) int {
 // a weekday wd.
 func (c *cronExpr) weekDays(first int64, wd, last int) uint64 {
 	const everyWeek = 1 | 1<<7 | 1<<14 | 1<<21 | 1<<28
-	set := uint64(0)
-	for left := c.weekday.bits; left != 0; left &= left - 1 {
-		set |= everyWeek << cronFirstWeekday(bits.TrailingZeros64(left), wd)
-	}
+	week := c.weekday>>wd | c.weekday<<(7-wd)&127 // bit n: the day n+1 of the month, in its first week
+	set := week * everyWeek << 1
 	for left := c.weekdayNth; left != 0; left &= left - 1 {
 		n := bits.TrailingZeros64(left)
 		switch d := cronFirstWeekday(n%8, wd); {
@@ -296,13 +444,13 @@ func (c *cronExpr) weekDays(first int64, wd, last int) uint64 {
 			set |= 1 << (d + 21)
 		}
 	}
-	if len(c.weekday.picks) == 0 {
+	if c.drawn&(1<<cronWeekday) == 0 {
 		return set
 	}
 	for d := 1; d <= last; d++ {
 		day := first + int64(d-1)
 		week := cronFloorDiv(day+3, 7) // 1970 began on a Thursday, three days after a Monday
-		set |= c.weekday.on(week, 0) >> cronWeekdayOf(day) & 1 << d
+		set |= c.on(cronWeekday, c.weekday, week, 0) >> cronWeekdayOf(day) & 1 << d
 	}
 	return set
 }
@@ -310,19 +458,24 @@ func (c *cronExpr) weekDays(first int64, wd, last int) uint64 {
 // cronFirstWeekday returns the first day that is weekday want, in a month whose first day is weekday wd.
 func cronFirstWeekday(want, wd int) int { return 1 + (want-wd+7)%7 }
 
-// on returns the field's values in one period. That is a day for the time fields; for the others see ~ at the head of
-// sched_cron.go. last, if it is not 0, is the highest value that the period has.
-func (f *cronField) on(period int64, last int) uint64 {
-	set := f.bits
-	for i := range f.picks {
-		p := &f.picks[i]
+// on adds to the values of a field those drawn in one period. That is a day for the time fields; for the others see ~
+// at the head of sched_cron.go. last, if it is not 0, is the highest value that the period has.
+func (c *cronExpr) on(place int, values uint64, period int64, last int) uint64 {
+	if c.drawn&(1<<place) == 0 {
+		return values
+	}
+	for i := range c.picks {
+		p := &c.picks[i]
+		if p.place != place {
+			continue
+		}
 		r := p.cronRange
 		if last > 0 {
 			r.hi = min(r.hi, last)
 		}
-		set |= p.spec.draw(r, cronMix(p.seed+uint64(period)*0x9e3779b97f4a7c15))
+		values |= cronSpecs[place].draw(r, cronMix(p.seed+uint64(period)*0x9e3779b97f4a7c15))
 	}
-	return set
+	return values
 }
 
 // cronBitFrom returns the lowest bit of set that is n or more, and 64 where there is none.
@@ -346,14 +499,17 @@ func cronWeekdayOf(day int64) int {
 
 // cronMonthLen returns the number of days of a month.
 func cronMonthLen(y, m int) int {
-	if m != 2 {
+	switch {
+	case m != 2:
 		return 30 + (m+m>>3)&1
-	}
-	if y%4 == 0 && (y%100 != 0 || y%400 == 0) {
+	case cronLeap(y):
 		return 29
 	}
 	return 28
 }
+
+// cronLeap says whether a year has 29 February.
+func cronLeap(y int) bool { return y%4 == 0 && (y%100 != 0 || y%400 == 0) }
 
 // cronDays returns the first day of a month as days since 1970-01-01. It and cronCivil are the algorithms
 // days_from_civil and civil_from_days of Howard Hinnant (howardhinnant.github.io/date_algorithms.html),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -94,8 +95,8 @@ func TestSchedLate(t *testing.T) {
 		}
 		list, total := e.missed(ticks[0].tick.Add(-time.Nanosecond), now)
 		if total != len(list) || !list[0].Equal(ticks[0].tick) || list[total-1].Add(e.jitter).After(now) ||
-			!list[total-1].Add(time.Minute).Equal(e.tick) {
-			t.Errorf("jitter %v: missed %v to %v, next %v", e.jitter, list[0], list[total-1], e.tick)
+			!list[total-1].Add(time.Minute).Equal(e.tick()) {
+			t.Errorf("jitter %v: missed %v to %v, next %v", e.jitter, list[0], list[total-1], e.tick())
 		}
 		if at, _ := s.firstDue(); !at.After(now) || at.Sub(now) > time.Minute {
 			t.Errorf("next at %v", at)
@@ -111,7 +112,7 @@ func TestSchedJitter(t *testing.T) {
 		one, two := schedSet(t, schedNew(time.UTC), w, schedEpoch), schedSet(t, schedNew(time.UTC), w,
 			schedEpoch.Add(time.Hour))
 		if one.jitter != two.jitter || one.jitter < 0 || one.jitter >= span ||
-			!one.at.Equal(one.tick.Add(one.jitter)) || one.tick.Minute() != 0 {
+			!one.at().Equal(one.tick().Add(one.jitter)) || one.tick().Minute() != 0 {
 			t.Fatalf("%s: %v, %v", w.ID, one.jitter, two.jitter)
 		}
 		seen[one.jitter] = true
@@ -151,8 +152,8 @@ func TestSchedWindow(t *testing.T) {
 	// The zone of the workflow goes before that of the principal.
 	london := schedSet(t, s, &Workflow{ID: "z", Timezone: "America/New_York", Schedule: []string{"0 9 * * *"}},
 		schedEpoch)
-	if !london.tick.Equal(schedAt("2026-03-10 13:00:00")) {
-		t.Errorf("9:00 in New York is %v", london.tick.UTC())
+	if !london.tick().Equal(schedAt("2026-03-10 13:00:00")) {
+		t.Errorf("9:00 in New York is %v", london.tick().UTC())
 	}
 }
 
@@ -250,6 +251,90 @@ func TestSchedDecide(t *testing.T) {
 	}
 }
 
+// TestSchedShares: schedules that say the same share what is parsed of it, and forget it with the last of them.
+func TestSchedShares(t *testing.T) {
+	s := schedNew(time.UTC)
+	put := func(id, zone string, texts ...string) *schedEntry {
+		return schedSet(t, s, &Workflow{ID: id, Timezone: zone, Schedule: texts}, schedEpoch)
+	}
+	a, b := put("a", "Europe/Paris", "0 9 * * *", "H 9 * * *"), put("b", "Europe/Paris", "0 9 * * *", "H 9 * * *")
+	if a.exprs[0] != b.exprs[0] || a.clock != b.clock {
+		t.Error("equal schedules share nothing")
+	}
+	if a.exprs[1] == b.exprs[1] || a.exprs[1].min == b.exprs[1].min {
+		t.Error("H is the same for two ids")
+	}
+	before := a.exprs[0]
+	if again := put("a", "", "0 9 * * *"); again.exprs[0] != before || again.clock == b.clock {
+		t.Error("a new version of a workflow shares another expression, or the zone that it does not have")
+	}
+	if _, err := s.set(&Workflow{ID: "c", Schedule: []string{"5 5 * * *", "61 * * * *"}}, schedEpoch); err == nil {
+		t.Error("61 is a minute")
+	}
+	if len(s.exprs) != 1 || s.exprs["0 9 * * *"].uses != 2 {
+		t.Errorf("%d expressions are shared", len(s.exprs))
+	}
+	s.remove("a")
+	put("b", "")
+	if len(s.exprs) != 0 || len(s.entries) != 0 {
+		t.Errorf("%d expressions of %d schedules are left", len(s.exprs), len(s.entries))
+	}
+}
+
+// TestSchedMemory holds what a schedule takes beside its workflow.
+func TestSchedMemory(t *testing.T) {
+	const n, most = 20_000, 200 // bytes each
+	workflows := make([]*Workflow, n)
+	for i := range workflows {
+		workflows[i] = &Workflow{ID: fmt.Sprintf("w%05d", i), Schedule: []string{fmt.Sprintf("%d %d * * *", i%60,
+			i/60%24)}}
+	}
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before, s := heap(), schedNew(time.UTC)
+	for _, w := range workflows {
+		schedSet(t, s, w, schedEpoch)
+	}
+	if each := (int64(heap()) - int64(before)) / n; each > most {
+		t.Errorf("a schedule takes %d bytes", each)
+	}
+	e := s.entries["w00007"]
+	if n := testing.AllocsPerRun(100, func() { s.advance(e, e.tick()) }); n != 0 {
+		t.Errorf("a decision allocates %v times", n)
+	}
+	runtime.KeepAlive(workflows)
+}
+
+// BenchmarkSched fires the first of 100,000 schedules and finds its next tick; B/schedule is what each takes beside its
+// workflow.
+func BenchmarkSched(b *testing.B) {
+	const n = 100_000
+	workflows := make([]*Workflow, n)
+	for i := range workflows {
+		workflows[i] = &Workflow{ID: fmt.Sprintf("w%06d", i), Schedule: []string{fmt.Sprintf("%d %d * * *", i%60,
+			i/60%24)}}
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	s := schedNew(cronZone(b, "Europe/London"))
+	for _, w := range workflows {
+		schedSet(b, s, w, schedEpoch)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.ReportAllocs()
+	for b.Loop() {
+		e := s.heap[0]
+		s.advance(e, e.tick())
+	}
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/n, "B/schedule")
+}
+
 // Ten thousand workflows, changed and fired at random: the heap gives what a search through all of them does.
 func TestSchedMany(t *testing.T) {
 	t.Parallel()
@@ -299,8 +384,8 @@ func TestSchedMany(t *testing.T) {
 		if s.heap[e.index] != e {
 			t.Fatalf("%s is not where it says", id)
 		}
-		if first.IsZero() || e.at.Before(first) {
-			first = e.at
+		if first.IsZero() || e.at().Before(first) {
+			first = e.at()
 		}
 	}
 	if at, _ := s.firstDue(); !at.Equal(first) || len(s.heap) != len(s.entries) {
@@ -323,9 +408,9 @@ func TestSchedComingOfAll(t *testing.T) {
 	if got := s.comingOfAll(schedEpoch, 50, authOwner.sees); !reflect.DeepEqual(got, all[:50]) {
 		t.Errorf("got %v, want %v", got, all[:50])
 	}
-	before := s.heap[0].at
+	before := s.heap[0].at()
 	s.comingOfAll(schedEpoch, 10, authOwner.sees)
-	if !s.heap[0].at.Equal(before) {
+	if !s.heap[0].at().Equal(before) {
 		t.Error("looking ahead moved the schedule")
 	}
 }
