@@ -30,8 +30,8 @@ type sched struct {
 	clocks map[string]*cronClock // by the names of their zones, as workflows have them; "" is that of the principal
 }
 
-// schedEntry is one workflow with a schedule. There may be 100,000: so times are in seconds since 1970, and what several
-// entries have in common they share.
+// schedEntry is one workflow with a schedule. There may be 100,000: so times are in seconds since 1970, and what
+// several entries have in common they share.
 type schedEntry struct {
 	spec   *Workflow
 	exprs  []*cronExpr

@@ -98,7 +98,8 @@ var cronMacros = []struct{ name, fields string }{
 	{"@every", ""},
 }
 
-// cronExpr is one parsed expression. It is immutable and safe for concurrent use: schedules that say the same share one.
+// cronExpr is one parsed expression. It is immutable and safe for concurrent use: schedules that say the same share
+// one.
 type cronExpr struct {
 	text string
 
@@ -130,7 +131,8 @@ type cronYears [(cronMaxYear-cronMinYear)/64 + 1]uint64
 // star says whether a field begins with * or ?.
 func (c *cronExpr) star(place int) bool { return c.stars&(1<<place) != 0 }
 
-// cronPick is a random item of a field: one value of lo..hi, or every step-th value from a random one of the first step.
+// cronPick is a random item of a field: one value of lo..hi, or every step-th value from a random one of the first
+// step.
 type cronPick struct {
 	place int
 	cronRange

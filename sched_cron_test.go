@@ -827,8 +827,8 @@ func TestCronOracleDays(t *testing.T) {
 	}
 }
 
-// TestCronOracleFar compares the first days from some dates on with a walk over all days of a cycle of the calendar. The
-// dates of these expressions are rare: many have none for decades, or none at all.
+// TestCronOracleFar compares the first days from some dates on with a walk over all days of a cycle of the calendar.
+// The dates of these expressions are rare: many have none for decades, or none at all.
 func TestCronOracleFar(t *testing.T) {
 	t.Parallel()
 	rng := cronSeed(t)
@@ -896,7 +896,8 @@ func cronDayMatches(field string, day time.Time) bool {
 		}
 		if work && n <= last { // 31W: the last day that is no Saturday or Sunday
 			d := last
-			for wd := day.AddDate(0, 0, d-day.Day()).Weekday(); wd == time.Saturday || wd == time.Sunday; wd = day.AddDate(
+			for wd := day.AddDate(0, 0, d-day.Day()).Weekday(); wd == time.Saturday ||
+				wd == time.Sunday; wd = day.AddDate(
 				0, 0, d-day.Day()).Weekday() {
 				d--
 			}

@@ -23,9 +23,6 @@ const (
 	cronJumpMargin = 15 * cronDaySeconds // more than the offsets of one zone can differ, in any notation
 	cronCycleYears = 400                 // after so many years the Gregorian calendar repeats, weekdays too
 
-	cronEveryDay     = 1<<32 - 2 // the day field with all values
-	cronEveryWeekday = 1<<7 - 1
-
 	cronListFirst = 0          // Unix time of 1970, from which on a cronClock lists stretches
 	cronListLast  = 4102444800 // Unix time of 2100: later stretches are asked of the zone each time
 )
@@ -33,8 +30,9 @@ const (
 // cronClock is the wall clock of a zone, with a list of its stretches: looking one up there takes a tenth of asking the
 // zone. It is immutable and safe for concurrent use: the schedules of a zone share one, of 8 KB at most.
 type cronClock struct {
-	zone      *time.Location
-	stretches []cronStretch // without gaps, the last one ends at cronListLast or later; nil: the zone is asked each time
+	zone *time.Location
+	// without gaps, the last one ends at cronListLast or later; nil: the zone is asked each time
+	stretches []cronStretch
 }
 
 // cronStretch is a time, from inclusive and end exclusive, in which a zone has one offset.
@@ -260,7 +258,8 @@ func (c *cronExpr) nextLocal(l int64) (int64, bool) {
 func (c *cronExpr) nextInDay(day int64, from int) (int64, bool) {
 	hours, mins, secs := c.hour, c.min, c.sec
 	if c.drawn != 0 {
-		hours, mins, secs = c.on(cronHour, hours, day, 0), c.on(cronMinute, mins, day, 0), c.on(cronSecond, secs, day, 0)
+		hours, mins, secs = c.on(cronHour, hours, day, 0), c.on(cronMinute, mins, day, 0),
+			c.on(cronSecond, secs, day, 0)
 	}
 	at := func(h, m, s int) (int64, bool) { return int64(h*3600 + m*60 + s), h < 64 && m < 64 && s < 64 }
 
@@ -316,10 +315,10 @@ func (c *cronExpr) inYear(y int) bool {
 	return c.years[n/64]&(1<<(n%64)) != 0
 }
 
-const cronYearKinds = 14
+const cronYearKinds = 14 // kinds of years that there are
 
-// cronYearKind gives the kind of a year, below cronYearKinds: the weekday of 1 January, with 7 added in a leap year. Years
-// of one kind have the same dates on the same weekdays.
+// cronYearKind gives the kind of a year, below cronYearKinds: the weekday of 1 January, with 7 added in a leap year.
+// Years of one kind have the same dates on the same weekdays.
 func cronYearKind(y int) int {
 	kind := cronWeekdayOf(cronDays(y, 1))
 	if cronLeap(y) {
@@ -346,7 +345,7 @@ func cronYearAfter(kind, y int) int {
 // yearKinds finds the kinds of years that may have a day that matches. Days that are drawn may be any that they can be.
 func (c *cronExpr) yearKinds() (kinds uint16) {
 	const daysOfEach = 1<<29 - 2 // the days that each month has
-	if c.day == cronEveryDay && c.weekday != 0 || c.day&daysOfEach != 0 && c.weekday == cronEveryWeekday {
+	if c.everyDay() && c.weekday != 0 || c.day&daysOfEach != 0 && c.everyWeekday() {
 		return 1<<cronYearKinds - 1
 	}
 	all := *c
@@ -374,11 +373,17 @@ func (c *cronExpr) yearKinds() (kinds uint16) {
 	return kinds
 }
 
+// everyDay says whether the day field has all days.
+func (c *cronExpr) everyDay() bool { return c.day == 1<<32-2 }
+
+// everyWeekday says whether the weekday field has all weekdays.
+func (c *cronExpr) everyWeekday() bool { return c.weekday == 1<<7-1 }
+
 // daysOf returns the matching days of a month as bits 1 to 31; first is the month's first day since 1970.
 func (c *cronExpr) daysOf(y, m int, first int64) uint64 {
 	last := cronMonthLen(y, m)
 	all := uint64(1)<<(last+1) - 2
-	if c.day == cronEveryDay && c.weekday == cronEveryWeekday {
+	if c.everyDay() && c.everyWeekday() {
 		return all
 	}
 	wd := cronWeekdayOf(first)
