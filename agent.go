@@ -17,16 +17,12 @@ import (
 )
 
 const (
-	agentHeartbeat  = 5 * time.Second  // how often the agent says that it is there
-	agentNearBeat   = 1 * time.Minute  // how often it looks whether its principal still lives in this process
-	agentDeaf       = 11 * time.Second // when it has heard nothing for so long it gives up the connection
-	agentUnanswered = 4                // after so many heartbeats without an answer too, whatever else it hears
-	// without a principal for so long it stops the runs that would be rerun elsewhere
-	agentLease     = 10 * time.Second
-	agentRedialMin = 50 * time.Millisecond // first wait between two attempts to connect; each later one is doubled
-	agentRedialMax = 10 * time.Second      // longest wait between two attempts to connect
-	agentWindow    = 1 << 20               // bytes sent and not acknowledged
-	agentParcel    = 48 << 10              // about so many bytes of one run go into one message of the spool
+	agentUnanswered = 3                     // after so many heartbeats without an answer it gives up the connection
+	agentRedialMin  = 50 * time.Millisecond // first wait between two attempts to connect; each later one is doubled
+	agentRedialMax  = 10 * time.Second      // longest wait between two attempts to connect
+	agentSteady     = 5 * time.Second       // a connection that held for so long is made again at once
+	agentWindow     = 1 << 20               // bytes sent and not acknowledged
+	agentParcel     = 48 << 10              // about so many bytes of one run go into one message of the spool
 	// how long the loop keeps what happened in a run with several tasks at work, to send more of it together
 	agentGather = 10 * time.Millisecond
 	// lines and calls that wait for the loop; tasks that write more than it takes wait
@@ -91,10 +87,13 @@ type agent struct {
 
 	// The lease of all runs: it counts from leaseFrom, when the newest hello or heartbeat that the principal answered
 	// was sent. asked is when those that are not answered yet were sent by this connection, and heard is when it last
-	// brought anything.
+	// brought anything. beaten is when the last heartbeat was due, and pace says when the next one is.
 	heard     time.Time
 	leaseFrom time.Time
 	asked     []time.Time
+	beaten    time.Time
+	pace      agentPace
+	beats     int // sent by this connection
 
 	// Reports on their way: said is the newest number sent by this connection, or acknowledged before it; inflight is
 	// the bytes of sent.
@@ -196,7 +195,8 @@ func newAgent(cfg agentConfig, spool *spool, procs *procs) *agent {
 	return &agent{cfg: cfg, spool: spool, procs: procs, environ: newEnvironBase(cfg.Environ),
 		runs: map[string]*agentRun{}, ends: map[string]heldEnd{},
 		followed: map[string]bool{}, left: map[agentAttempt]agentLeft{},
-		steps: steps{count: map[string]int{}, hangs: map[string]int{}}, in: in, ended: in.ended, leaseFrom: cfg.count()}
+		steps: steps{count: map[string]int{}, hangs: map[string]int{}}, in: in, ended: in.ended, leaseFrom: cfg.count(),
+		pace: agentPaceOf(0)}
 }
 
 // recallEnds finds the ends of runs that an earlier life has spooled and the principal has not acknowledged.
@@ -223,13 +223,13 @@ func (a *agent) recallEnds() error {
 func (a *agent) call(fn func()) bool { return a.in.put(agentIn{fn: fn}) }
 
 // runAgent is the loop. It wakes for output and ends of tasks, for messages of the principal, for retries that are due,
-// and each agentHeartbeat while connected. When ctx ends it takes no more runs, waits for those that it has as long as
+// and for heartbeats while connected. When ctx ends it takes no more runs, waits for those that it has as long as
 // the drain timeout says, and stops what is left. It returns when all is reported or nobody listens. kill cuts that
 // short.
 func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 	linkCtx, stopLink := context.WithCancel(context.Background())
 	a.workers.Go(func() { a.runLink(linkCtx) })
-	beat := time.NewTimer(agentHeartbeat)
+	beat, every := time.NewTimer(time.Hour), time.Duration(0)
 	defer beat.Stop()
 	life := time.NewTimer(time.Hour)
 	defer life.Stop()
@@ -245,7 +245,7 @@ func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 			}
 		case <-beat.C:
 			a.beat()
-			beat.Reset(a.untilBeat())
+			every = 0
 		case <-life.C: // showLife below is all that is to be done
 		case <-stop:
 			stop, deadline = nil, time.After(a.cfg.DrainTimeout)
@@ -265,6 +265,10 @@ func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 		}
 		a.flush()
 		a.showLife(life)
+		if every != a.every() { // a beat is over, or runs or the connection have come or gone
+			every = a.every()
+			beat.Reset(a.untilBeat())
+		}
 	}
 	a.conn = nil       // nothing more goes to the principal: what comes now goes into the spool
 	a.in.end(a.handle) // handles the output and ends of tasks that wait
@@ -317,65 +321,6 @@ func (a *agent) handle(m agentIn) {
 	a.takeLine(m.try, m.line)
 }
 
-// beat says that the agent is there. It gives up a connection on which nothing is heard any more, and ends the leases
-// of runs that the principal may be about to give away.
-func (a *agent) beat() {
-	if a.near() {
-		return
-	}
-	now := a.cfg.count()
-	switch {
-	case a.conn != nil && (now.Sub(a.heard) > agentDeaf || len(a.asked) > agentUnanswered):
-		a.conn.Cut(nil)
-	case a.conn != nil && a.welcomed:
-		a.asked = append(a.asked, now)
-		beat := &agentMsg{Op: msgHeartbeat, Clock: stampOf(a.cfg.now())}
-		if a.cfg.load != nil {
-			beat.Load = a.cfg.load()
-		}
-		a.send(beat)
-	}
-	a.endLeases()
-}
-
-// answered takes the answer to the oldest message that was not answered yet. The leases count from when that message
-// was sent, and not from now: the answer may have been on its way for long, and the principal may have heard nothing
-// since.
-func (a *agent) answered() {
-	if len(a.asked) > 0 {
-		a.leaseFrom, a.asked = a.asked[0], a.asked[1:]
-	}
-}
-
-// endLeases stops the runs that the principal may be about to give away.
-func (a *agent) endLeases() {
-	if len(a.runs) == 0 || a.near() || a.cfg.count().Sub(a.leaseFrom) < agentLease {
-		return
-	}
-	for _, id := range sortedKeys(a.runs) {
-		if r := a.runs[id]; r.as.Spec.failover() == failoverRerun {
-			a.stopRun(r, runCrashed, "no principal for "+agentLease.String()+": the run may be given to another agent",
-				true)
-		}
-	}
-}
-
-// near says whether the principal is connected and lives within this process: it needs no sign of life, and an idle
-// process need not wake for one.
-func (a *agent) near() bool { return a.conn != nil && a.conn.Peer().Transport == wireMemory }
-
-// untilBeat gives how long the loop may sleep: to the next heartbeat, or to the end of the leases. These count from the
-// last message that the principal is known to have heard, because the principal counts so too (agentLostAfter).
-func (a *agent) untilBeat() time.Duration {
-	if a.near() {
-		return agentNearBeat
-	}
-	if left := agentLease - a.cfg.count().Sub(a.leaseFrom); left > 0 && len(a.runs) > 0 {
-		return min(left, agentHeartbeat)
-	}
-	return agentHeartbeat
-}
-
 // drain has the agent take no more runs.
 func (a *agent) drain() {
 	a.draining = true
@@ -402,7 +347,7 @@ func (a *agent) runLink(ctx context.Context) {
 			conn.Close()
 			a.call(func() { a.disconnected(conn) })
 			switch {
-			case welcome && a.cfg.now().Sub(began) > agentHeartbeat:
+			case welcome && a.cfg.now().Sub(began) > agentSteady:
 				wait = 0
 			case welcome: // a principal that comes and goes: soon, but not at once
 				wait = agentRedialMin
@@ -461,13 +406,13 @@ func (a *agent) readLink(conn wireConn) (welcome bool) {
 func (a *agent) connected(conn wireConn) {
 	a.spoolTurn() // hello lists an end once it is spooled
 	a.conn, a.welcomed, a.heard = conn, false, a.cfg.count()
-	a.asked = []time.Time{a.heard}
+	a.asked, a.beaten, a.beats = []time.Time{a.heard}, a.heard, 0
 	a.hello()
 }
 
 // hello says who this is, what it can and knows, and what it holds.
 func (a *agent) hello() {
-	hello := &agentMsg{Op: msgHello, Agent: a.cfg.Name, Labels: a.cfg.Labels, Capacity: a.cfg.Capacity,
+	hello := &agentMsg{V: protoVersion, Op: msgHello, Agent: a.cfg.Name, Labels: a.cfg.Labels, Capacity: a.cfg.Capacity,
 		Version: programVersion(), Knows: protoKnows(), Can: protoAgentCan,
 		Epoch: a.spool.epoch(), Last: a.spool.last, N: a.spool.acked, Clock: stampOf(a.cfg.now()), Left: a.heldLeft()}
 	for _, id := range sortedKeys(a.runs) {
@@ -512,6 +457,7 @@ func (a *agent) hear(conn wireConn, m *agentMsg) {
 			return
 		}
 		a.welcomed, a.refused, a.theirs = true, "", m.Can
+		a.pace = agentPaceOf(time.Duration(m.LostAfter) * time.Second)
 		a.ack(m.N)
 		a.spool.rewind(m.N)
 		a.said = a.spool.acked
@@ -584,7 +530,6 @@ func (a *agent) ack(n uint64) {
 
 // send gives the principal a message, if there is one. A connection that does not take it is over.
 func (a *agent) send(m *agentMsg) {
-	m.V = protoVersion
 	if a.conn != nil && !a.conn.TrySend(protoEncode(m)) {
 		a.conn.Cut(nil)
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	dialHeartbeat  = 5 * time.Second  // over a network; a principal that is gone is noticed after two
+	dialHeartbeat  = 10 * time.Second // of a client over a network; a principal that is gone is noticed after two
 	dialSSHTimeout = 40 * time.Second // for ssh to log in and the principal behind it to answer
 	dialAskTimeout = 5 * time.Minute  // the same, where a person may have to type a password
 

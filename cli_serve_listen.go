@@ -20,6 +20,10 @@ import (
 )
 
 const (
+	// A peer by tcp that says nothing for so long gets a PING; after twice that its place is free again. Agents, and
+	// clients of ours, say something more often.
+	serveHeartbeat = 20 * time.Second
+
 	serveFilesFew = 1024 // where fewer files may be open, a start says how many connections there can be
 	// descriptors that a principal with an agent has open while nobody is connected: no connection can have these
 	serveFilesOwn = 24
@@ -83,7 +87,7 @@ func (c *cli) openDoors(log *slog.Logger, notes *peerNotes) (d *serveDoors, err 
 		return d, err
 	}
 	opt := wireOptions{Insecure: insecure == insecureLoopback, InsecureAny: insecure == insecureAny,
-		Heartbeat: dialHeartbeat, Note: notes.noteWire,
+		Heartbeat: serveHeartbeat, Note: notes.noteWire,
 		Places: wirePlacesNew(tcp), Intake: intake}
 	if insecure == "" {
 		if err := d.openKeys(c.cfg.get("state")); err != nil {

@@ -68,7 +68,9 @@ func (d *serveDialer) dial(ctx context.Context) (wireConn, error) {
 	d.mu.Lock()
 	target := d.target
 	d.mu.Unlock()
-	return target.dial(ctx)
+	once := *target
+	once.opt.Heartbeat = 0 // the agent's own tell more
+	return once.dial(ctx)
 }
 
 // reload reads the credential again. A different one comes in force at once: the connection of the old one is cut,

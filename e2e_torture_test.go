@@ -42,8 +42,8 @@ const (
 	tortureAgents   = 3
 	tortureClients  = 5
 	torturePatience = 3 * time.Minute        // for all runs to end once everything is up again
-	tortureLong     = 40 * time.Second       // a storm of that length has time for silences past agentLostAfter
-	tortureSilence  = 17 * time.Second       // such a silence
+	tortureLong     = 80 * time.Second       // a storm of that length has time for silences past agentLostAfter
+	tortureSilence  = 32 * time.Second       // such a silence
 	tortureWaking   = 3 * time.Second        // how long what was frozen may go on before it learns that it was given up
 	torturePause    = 250 * time.Millisecond // of a client between requests, at most
 )

@@ -31,7 +31,7 @@ const (
 	// how often the loop looks at the clock on the wall while there is a schedule: it may have been set
 	principalClockCheck = 1 * time.Minute
 
-	agentLostAfter = 15 * time.Second // silence after which an agent's runs are given up
+	agentLostAfter = 30 * time.Second // silence after which an agent's runs are given up
 	agentDoubt     = 1 * time.Second  // how long after that its silence is looked at once more
 )
 

@@ -258,9 +258,9 @@ func TestDurableAgents(t *testing.T) {
 			{msgCancel, func() { g.p.fleet.cancelRun(g.p.state.Runs[g.run], "enough", false, "x", "") }},
 			{msgAck, nil},
 		} {
-			for range 2 * storeSyncDelay / agentHeartbeat {
+			for range 2 * storeSyncDelay / agentPaceOf(agentLostAfter).busy {
 				a.send(&agentMsg{Op: msgHeartbeat})
-				time.Sleep(agentHeartbeat)
+				time.Sleep(agentPaceOf(agentLostAfter).busy)
 			}
 			g.gate <- true
 			before := len(a.of(c.op))

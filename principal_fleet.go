@@ -243,8 +243,9 @@ func (f *fleet) welcome(link *agentLink, m *agentMsg) {
 		By:    link.by, From: link.from})
 	f.enroll(link)
 	f.takeLeft(link, m.Left)
-	link.send(&agentMsg{Op: msgWelcome, N: link.folded, Version: programVersion(), Can: protoPrincipalCan,
-		Clock: stampOf(now)})
+	link.send(&agentMsg{V: protoVersion, Op: msgWelcome, N: link.folded, Version: programVersion(),
+		Can:   protoPrincipalCan,
+		Clock: stampOf(now), LostAfter: int(agentLostAfter / time.Second)})
 	for _, h := range m.Holds {
 		r := f.state.Runs[h.Run]
 		switch {
@@ -479,7 +480,7 @@ func (f *fleet) hear(link *agentLink, m *agentMsg, size int) {
 		f.state.Agents[link.name].Seen = stampOf(now)
 		f.clocked(link, m.Clock, now)
 		f.noteLoad(link, m.Load)
-		link.send(&agentMsg{Op: msgHeartbeat, Clock: stampOf(now)})
+		link.send(&agentMsg{Op: msgHeartbeat})
 	case msgDrain:
 		link.leaving = true
 		f.enroll(link)
@@ -665,7 +666,6 @@ func (l *agentLink) ack(n uint64) {
 
 // send gives the agent a message. An agent that does not take its messages is cut off; it comes back when it can.
 func (l *agentLink) send(m *agentMsg) {
-	m.V = protoVersion
 	l.sendBody(protoEncode(m))
 }
 

@@ -191,7 +191,8 @@ func TestDispatchRun(t *testing.T) {
 		id := g.run("w")
 		g.expect(id, runQueued, "no agent is connected")
 		a := fleetAgentJoin(g, "x", 1)
-		if m := a.of(msgWelcome); len(m) != 1 || m[0].N != 0 || m[0].Clock.IsZero() {
+		if m := a.of(msgWelcome); len(m) != 1 || m[0].N != 0 || m[0].Clock.IsZero() ||
+			m[0].LostAfter != int(agentLostAfter/time.Second) {
 			t.Fatalf("welcome: %+v", m)
 		}
 		as := a.last()

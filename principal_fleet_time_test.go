@@ -113,7 +113,7 @@ func TestDispatchLogDay(t *testing.T) {
 			{0, -2 * time.Hour, "2000-01-02"}, {time.Hour, -48 * time.Hour, "2000-01-02"},
 			{23 * time.Hour, 48 * time.Hour, "2000-01-02"}} {
 			for until := midnight.Add(c.at); time.Now().Before(until); {
-				time.Sleep(min(time.Until(until), agentHeartbeat))
+				time.Sleep(min(time.Until(until), agentPaceOf(agentLostAfter).busy))
 				a.send(&agentMsg{Op: msgHeartbeat})
 			}
 			id := g.run("w")

@@ -516,7 +516,7 @@ const (
 
 // agentMsg is any message between an agent and the principal. Op says which, and the groups say which fields it has.
 type agentMsg struct {
-	V  int    `json:"v"`
+	V  int    `json:"v,omitempty"` // of hello and welcome: it holds for the connection
 	Op string `json:"op" max:"256"`
 
 	// hello: who says it. Version is of its program, as in a welcome; Epoch names its numbering, Last is the newest
@@ -560,10 +560,14 @@ type agentMsg struct {
 	Error   *protoError `json:"error,omitempty"`
 	Unknown []string    `json:"unknown,omitempty"`
 
-	// welcome and heartbeat: the sender's clock. Load, of an agent's heartbeat: how busy its machine is, nil when it
-	// does not know.
+	// welcome, and some of an agent's heartbeats: the sender's clock. Load, of such a heartbeat: how busy its machine
+	// is, nil when it does not know.
 	Clock Stamp    `json:"clock,omitzero"`
 	Load  *float64 `json:"load,omitempty"`
+
+	// welcome: after so many seconds of silence the principal gives an agent's runs up. An agent that has runs says
+	// within a third of that that it is there, and ends what others may run after two thirds.
+	LostAfter int `json:"lost_after,omitempty"`
 
 	// hello and left: processes that live and that the agent could not end.
 	Left []heldLeft `json:"left,omitempty"`
