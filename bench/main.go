@@ -118,8 +118,9 @@ func run(ctx context.Context, opt options) (failed int, err error) {
 	if err := b.build(); err != nil {
 		return 0, err
 	}
-	m := machine(b)
-	fmt.Printf("%s\n%s, %s\n", m.text, m.commit, load())
+	here := siteOf(b)
+	fmt.Printf("%s\ncommit %s, %s, load %s\n", here.machine, here.commit, here.began.Format("2006-01-02 15:04"),
+		here.load)
 	var all []outcome
 	for _, g := range chosen {
 		got, err := b.group(g)
@@ -129,18 +130,49 @@ func run(ctx context.Context, opt options) (failed int, err error) {
 		all = append(all, got...)
 	}
 	printTable(os.Stdout, all, b.quick)
-	fmt.Println(load())
+	fmt.Printf("load %s after %s\n", load(), time.Since(here.began).Round(time.Second))
 	if opt.doc {
-		if err := writeDocs(m, all); err != nil {
+		if err := writeDocs(here, all); err != nil {
 			return 0, err
 		}
 	}
-	for _, o := range all {
-		if o.fails(b.quick) || o.skipped != "" && os.Getenv("CI") != "" && !o.soft {
+	failed, text := sum(all, b.quick, os.Getenv("CI") != "")
+	fmt.Println(text)
+	return failed, nil
+}
+
+// sum counts the rows that fail the bench, and says what became of all. In CI a row that was skipped fails it too,
+// unless its tool may be missing there.
+func sum(all []outcome, quick, ci bool) (failed int, text string) {
+	var kept, over, skipped, lacking, free int
+	for i := range all {
+		switch o := &all[i]; {
+		case o.skipped != "":
+			skipped++
+			if ci && !o.soft {
+				lacking++
+			}
+		case o.fails(quick):
 			failed++
+		case o.missedBy() > 1:
+			over++
+		case o.missedBy() > 0:
+			kept++
+		default:
+			free++
 		}
 	}
-	return failed, nil
+	text = fmt.Sprintf("%d rows keep their bounds, %d miss them", kept, failed)
+	if over > 0 {
+		text += fmt.Sprintf(", %d are over by less than twice", over)
+	}
+	if free > 0 {
+		text += fmt.Sprintf(", %d have none", free)
+	}
+	if skipped > 0 {
+		text += fmt.Sprintf(", %d were skipped", skipped)
+	}
+	return failed + lacking, text
 }
 
 // choose gives the groups that have a row or a name that is asked for, each with those rows alone; all without words.
