@@ -1,6 +1,6 @@
-//go:build linux && !(amd64 || arm64)
+//go:build linux && (race || !(amd64 || arm64))
 
-// exec_fork_copied.go: where each child has a copy of our memory.
+// exec_fork_copied.go: where each child has a copy of our memory. So it is under the race detector too.
 
 package main
 

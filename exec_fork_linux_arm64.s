@@ -1,3 +1,7 @@
+//go:build !race
+
+// Not under the race detector: it adds calls of its own to what the child does.
+
 #include "textflag.h"
 
 // func procCloneShared(flags, stack uintptr, b *procBirth) (pid, errno uintptr)

@@ -1,4 +1,4 @@
-//go:build linux && (amd64 || arm64)
+//go:build linux && (amd64 || arm64) && !race
 
 // exec_fork_shared.go: a fork that shares our memory with the child, where we have the instructions for it.
 
