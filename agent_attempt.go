@@ -5,6 +5,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -206,10 +207,21 @@ func attemptFolder(state string) string {
 // taskStarted notes the process of an attempt, and waits for its end.
 func (a *agent) taskStarted(t *taskTry, p *proc) {
 	t.proc = p
-	a.workers.Go(func() {
-		<-p.done()
-		a.call(func() { a.procEnded(t, p.result()) })
-	})
+	file := t.output
+	ended := func(res procResult) {
+		// that there is no file, as for most tasks, our own folder says at once
+		_, err := os.Lstat(file)
+		a.call(func() {
+			if errors.Is(err, os.ErrNotExist) {
+				a.taskEnded(t, t.judged(res, nil, nil), nil)
+			} else {
+				a.procEnded(t, res)
+			}
+		})
+	}
+	if !p.then(ended) {
+		a.workers.Go(func() { ended(p.result()) })
+	}
 	a.goOn(t.run, nil, nil)
 }
 

@@ -1,7 +1,8 @@
 // exec.go: one process for a task: it is started, read, timed out, stopped, and what it leaves behind is cleared up.
 // The parts of the room:
 //
-//	exec.go             procs, which all processes share, and the life of one: its end, its stop, its leftovers
+//	exec.go             procs, which all processes share, and the stop of one
+//	exec_run.go         the life of a process from its start to its end
 //	exec_start.go       the start: program, environment, folder
 //	exec_output.go      what a process writes: lines, and what goes beyond the bound of its run
 //	exec_left.go        what cannot be ended
@@ -17,8 +18,9 @@
 // A task ends when its main process ends. Children that still hold its output delay nothing: what was in the pipes by
 // then is delivered, and the children get TERM, the grace, and KILL while the caller has gone on.
 //
-// Goroutines: one collects the dead of all processes (procs.runCollect, woken by SIGCHLD). For each process one reads
-// (runRead) and one ends it (run), and one more goes on while there is something to stop (runEnding).
+// Goroutines: one collects the dead that nobody else does (procs.runCollect, woken by SIGCHLD). For each process one
+// reads its output and ends it (run). One more goes on while it has left something behind (runLinger), and one while
+// there is something to stop (runEnding).
 
 package main
 
@@ -47,7 +49,10 @@ const (
 	procLinger   = 200 * time.Millisecond
 	procLastWait = 2 * time.Second // how long close and killLeftovers wait after KILL
 	procPatience = time.Minute     // between looks at what SIGKILL cannot end
-	procPath     = "/usr/local/bin:/usr/bin:/bin"
+	// how long after SIGCHLD the dead are collected that their own goroutine does not collect: one walk for many
+	procReap  = 10 * time.Millisecond
+	procPolls = 32 // sets of descriptors that are kept for the next processes
+	procPath  = "/usr/local/bin:/usr/bin:/bin"
 )
 
 // errProcsClosed is the answer to a start after close.
@@ -148,6 +153,7 @@ type procs struct {
 	starting int                // starts that may have forked, and are not in mains yet
 	mains    map[int]*proc      // main processes not yet collected
 	live     map[*proc]struct{} // not done yet, or ending
+	polls    []*procPoll        // empty ones
 }
 
 // proc is a process that was started.
@@ -155,32 +161,39 @@ type proc struct {
 	ps   *procs
 	spec procSpec
 	pid  int
-	poll *procPoll
 	out  [2]procStream
 
-	exited   chan procExit // gets one value, from collect
-	readDone chan struct{} // closed when runRead has ended
-	giveUp   chan struct{} // closed when a stop must end, come what may
+	// These belong to run. endFd is a descriptor that has something to read when the main process has ended, -1 where
+	// only SIGCHLD says so; endTold: it has. lingers: runLinger was begun.
+	endFd            int
+	endTold, lingers bool
+
+	readDone chan struct{} // closed when run has ended
 	force    chan struct{} // closed by kill: no more grace
 	doneCh   chan struct{} // closed by finish
 
 	sealed  atomic.Bool // no further callback
 	started time.Time
 	res     procResult // written before doneCh is closed
-	left    []string   // names of what the main process left behind; it belongs to the goroutine of run
 	roster  procRoster // who belongs to the task
 
 	leftMu sync.Mutex // held over spec.Left
 	spent  bool       // KILL had its time
 	told   []procLeft // what spec.Left was told
 
-	// ps.mu guards these. ended: the main process has; ending: runEnding goes on; isDone: doneCh is closed. reason,
-	// stopped and timedOut are of the first stop; forced: one was a kill.
-	ended, ending, isDone bool
-	stopped, timedOut     bool
-	forced                bool
-	reason                string
-	timeout, giveUpTimer  *time.Timer
+	// ps.mu guards these. poll is what run waits in, nil once it has ended. ended: the main process has, and exit says
+	// how; cleared: it has left nothing behind that is still waited for; ending: runEnding goes on; isDone: doneCh is
+	// closed, and whenDone was called. left names what the main process left behind. reason, stopped and timedOut are
+	// of the first stop; forced: one was a kill.
+	poll                           *procPoll
+	exit                           *procExit
+	ended, cleared, ending, isDone bool
+	whenDone                       func(procResult)
+	left                           []string
+	stopped, timedOut              bool
+	forced                         bool
+	reason                         string
+	timeout, giveUpTimer           *time.Timer
 }
 
 // procExit is the end of a main process as collect saw it.
@@ -252,6 +265,12 @@ func (ps *procs) close() {
 	}
 	ps.sys.close()
 	ps.null.Close()
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	for _, poll := range ps.polls { // keepPoll adds none any more
+		poll.close()
+	}
+	ps.polls = nil
 }
 
 // procWait waits for a group, at most d. It is false when the group has not ended by then: a goroutine goes on waiting.
@@ -271,11 +290,20 @@ func procWait(group *sync.WaitGroup, d time.Duration) bool {
 	}
 }
 
-// runCollect collects dead children. SIGCHLD wakes it; it ends with quitCh.
+// runCollect collects dead children, some time after SIGCHLD: the goroutine of a process collects that itself where the
+// system tells it of the end. It ends with quitCh.
 func (ps *procs) runCollect() {
+	reap := time.NewTimer(time.Hour)
+	defer reap.Stop()
 	for {
 		select {
 		case <-ps.sigCh:
+			if ps.sys.tellsEnd() {
+				reap.Reset(procReap)
+			} else {
+				ps.collect()
+			}
+		case <-reap.C:
 			ps.collect()
 		case <-ps.quitCh:
 			ps.collect()
@@ -289,7 +317,9 @@ func (ps *procs) runCollect() {
 func (ps *procs) collect() {
 	ps.mu.Lock()
 	for _, p := range ps.mains {
-		p.collect()
+		if p.collect() {
+			p.wake()
+		}
 	}
 	ps.mu.Unlock()
 	for ps.reapOrphans() > 0 {
@@ -325,18 +355,29 @@ func (ps *procs) orphans() []procStat {
 	return found
 }
 
-// collect passes on the end of p's main process if it has ended. The caller holds ps.mu.
-func (p *proc) collect() {
+// collect notes the end of p's main process if it has ended. It says whether it has noted it now. The caller holds
+// ps.mu.
+func (p *proc) collect() bool {
+	if p.ended {
+		return false
+	}
 	exit := procExit{}
 	pid, err := unix.Wait4(p.pid, (*unix.WaitStatus)(&exit.status), unix.WNOHANG, &exit.usage)
 	if pid != p.pid && !errors.Is(err, unix.ECHILD) {
-		return
+		return false
 	}
 	exit.taken = err != nil
 	exit.at = time.Now()
-	p.ended = true
+	p.ended, p.exit = true, &exit
 	delete(p.ps.mains, p.pid)
-	p.exited <- exit
+	return true
+}
+
+// wake has run look at what has changed. The caller holds ps.mu.
+func (p *proc) wake() {
+	if p.poll != nil {
+		p.poll.interrupt()
+	}
 }
 
 // register makes a new process known to collect. It misses no end, timeout or close that came before.
@@ -346,7 +387,9 @@ func (p *proc) register() {
 	ps.starting--
 	ps.mains[p.pid] = p
 	ps.live[p] = struct{}{}
-	p.collect()
+	if p.endFd < 0 && p.collect() {
+		p.wake()
+	}
 	closed := ps.closed
 	if p.spec.Timeout > 0 && !p.ended {
 		left := p.spec.Timeout
@@ -361,120 +404,20 @@ func (p *proc) register() {
 	}
 }
 
-// run takes a process from its end to done. It wakes for the end of the process, or for a stop whose time is up.
-func (p *proc) run() {
-	defer p.ps.work.Done()
-	var exit *procExit // stays nil if the process would not die
-	select {
-	case e := <-p.exited:
-		exit = &e
-		p.endLeftovers()
-	case <-p.giveUp:
-		p.ps.collect() // its end may have just come
-		select {
-		case e := <-p.exited:
-			exit = &e
-		default:
-			p.tellLeft(true)
-		}
-	}
-	p.poll.interrupt() // the reader drains and ends
-	select {
-	case <-p.readDone:
-	case <-p.giveUp: // a callback blocks
-	}
-	p.finish(exit)
-}
-
-// endLeftovers starts the removal of what a main process left behind. First that has procLinger to end by itself: it
-// may have output yet to pass on. When there is nothing this costs one short read.
-func (p *proc) endLeftovers() {
-	left := p.roster.look()
-	if len(left) == 0 {
-		return
-	}
-	p.ps.mu.Lock()
-	stopped := p.reason != ""
-	p.ps.mu.Unlock()
-	if !stopped {
-		p.ps.sys.await(left, procLinger, p.force, p.ps.hurry)
-		for _, m := range p.roster.look() {
-			if !p.ps.denied(m) {
-				p.left = append(p.left, procName(m.pid))
-			}
-		}
-	}
-	p.tellLeft(false)
-	p.ps.mu.Lock()
-	p.startEnding()
-	p.ps.mu.Unlock()
-}
-
-// finish writes the result and closes done. exit is nil if the process would not die.
-func (p *proc) finish(exit *procExit) {
-	p.sealed.Store(true)
-	p.ps.mu.Lock()
-	defer p.ps.mu.Unlock()
-	for _, t := range []*time.Timer{p.timeout, p.giveUpTimer} {
-		if t != nil {
-			t.Stop()
-		}
-	}
-	p.res = p.outcome(exit)
-	p.isDone = true
-	p.forget()
-	close(p.doneCh)
-}
-
-// forget drops a process when nothing is left to do for it. The caller holds ps.mu.
-func (p *proc) forget() {
-	if p.isDone && !p.ending {
-		delete(p.ps.live, p)
-	}
-}
-
-// outcome words the end of a process. The caller holds ps.mu.
-func (p *proc) outcome(exit *procExit) procResult {
-	r := procResult{Started: p.started, TimedOut: p.timedOut, Stopped: p.stopped, Left: p.left}
-	if exit == nil {
-		exit = &procExit{at: time.Now()}
-		r.Exit, r.Signal = 128+int(unix.SIGKILL), "SIGKILL"
-		if p.ps.denied(procMember{pid: p.pid}) {
-			p.reason += fmt.Sprintf(" (process %d is another user's, and goes on)", p.pid)
-		} else {
-			p.reason += fmt.Sprintf(" (process %d has not died of SIGKILL yet)", p.pid)
-		}
-	}
-	r.Finished = exit.at
-	r.Elapsed = exit.at.Sub(p.started)
-	r.UserCPU = time.Duration(exit.usage.Utime.Nano())
-	r.SysCPU = time.Duration(exit.usage.Stime.Nano())
-	r.MaxRSSKiB = int64(exit.usage.Maxrss) / procRSSUnit
-	switch {
-	case exit.taken:
-		r.Exit, r.Reason = 255, "the exit status is not known: another part of the program collected it"
-	case exit.status.Signaled():
-		sig := exit.status.Signal()
-		r.Exit, r.Signal = 128+int(sig), unix.SignalName(sig)
-		if r.Signal == "" {
-			r.Signal = fmt.Sprintf("SIG%d", int(sig)) // real-time signals have no name
-		}
-		r.Reason = "signal " + r.Signal
-	case exit.status.ExitStatus() > 0:
-		r.Exit = exit.status.ExitStatus()
-		r.Reason = fmt.Sprintf("exit %d", r.Exit)
-	}
-	if p.reason != "" {
-		r.Reason = p.reason
-	}
-	return r
-}
-
 // done is closed when the main process has ended and its output was delivered, or a stop has run out of time.
 func (p *proc) done() <-chan struct{} { return p.doneCh }
 
 // result says how the process ended. Call it after done.
 func (p *proc) result() procResult { return p.res }
+
+// then has fn called with the result when the process is done, in a goroutine that may wait. It is false, and fn is not
+// called, when it is done already. It is called once at most. Any goroutine may call it.
+func (p *proc) then(fn func(procResult)) bool {
+	p.ps.mu.Lock()
+	defer p.ps.mu.Unlock()
+	p.whenDone = fn
+	return !p.isDone
+}
 
 // stop sends TERM to everything of the task now, and KILL after the grace. done is closed at grace + 0.2 s at the
 // latest. The first reason that is given is reported; a process that has ended keeps its own. Any goroutine may call
@@ -500,6 +443,9 @@ func (p *proc) end(reason string, force, timeout bool) {
 	if p.isDone {
 		return
 	}
+	if p.collect() {
+		p.wake()
+	}
 	if !p.ended && p.reason == "" {
 		if reason == "" {
 			reason = "stopped"
@@ -512,7 +458,7 @@ func (p *proc) end(reason string, force, timeout bool) {
 	}
 	switch {
 	case p.giveUpTimer == nil:
-		p.giveUpTimer = time.AfterFunc(limit, func() { close(p.giveUp) })
+		p.giveUpTimer = time.AfterFunc(limit, p.giveUp)
 	case force && p.giveUpTimer.Stop():
 		p.giveUpTimer.Reset(limit)
 	}
@@ -520,7 +466,7 @@ func (p *proc) end(reason string, force, timeout bool) {
 }
 
 // startEnding starts the removal of everything of the task, unless it goes on already. The caller holds ps.mu. Either
-// p.run has not returned, or something else keeps ps.work above zero.
+// finish has not returned, or something else keeps ps.work above zero.
 func (p *proc) startEnding() {
 	if !p.ending {
 		p.ending = true

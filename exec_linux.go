@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -36,6 +37,7 @@ type procSys struct {
 	session   int // ours
 	birthName [16]byte
 	nofile    func() *syscall.Rlimit
+	untold    atomic.Bool // endOf has failed
 }
 
 // procStat is what /proc/PID/stat says, proc_pid_stat(5).
@@ -533,8 +535,11 @@ func (q *procPoll) take() bool {
 	return n > 0 || err != nil && err != unix.EINTR
 }
 
-// interrupt makes wait return false, now and for ever.
+// interrupt makes wait return false, now and until resume.
 func (q *procPoll) interrupt() { q.file.SetReadDeadline(time.Unix(1, 0)) }
+
+// resume undoes interrupt.
+func (q *procPoll) resume() { q.file.SetReadDeadline(time.Time{}) }
 
 // close frees the set.
 func (q *procPoll) close() { q.file.Close() }
@@ -545,5 +550,20 @@ func procPipe() (r, w int, err error) {
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
 		return -1, -1, err
 	}
-	return fds[0], fds[1], unix.SetNonblock(fds[0], true)
+	_, err = unix.FcntlInt(uintptr(fds[0]), unix.F_SETFL, unix.O_NONBLOCK) // it had no other flag
+	return fds[0], fds[1], err
 }
+
+// endOf gives a descriptor that has something to read when one of our children has ended, -1 where there is none such:
+// before Linux 5.3, or out of descriptors.
+func (s *procSys) endOf(pid int) int {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		s.untold.Store(true)
+		return -1
+	}
+	return fd
+}
+
+// tellsEnd says whether the goroutine of each process has heard of its end in time so far.
+func (s *procSys) tellsEnd() bool { return !s.untold.Load() }

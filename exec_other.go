@@ -32,6 +32,8 @@ type procStat struct {
 func (s *procSys) open(string) error   { return nil }
 func (s *procSys) close()              {}
 func (s *procSys) charged() bool       { return false }
+func (s *procSys) endOf(int) int       { return -1 }
+func (s *procSys) tellsEnd() bool      { return false }
 func (s *procSys) orphans() []procStat { return nil }
 
 // withCookie finds nothing.
@@ -137,8 +139,18 @@ func (q *procPoll) wait(block bool) ([]int, bool) {
 // last would return those that are ready after interrupt; here the caller looks at all of them anyway.
 func (q *procPoll) last() []int { return nil }
 
-// interrupt makes wait return false, now and for ever.
+// interrupt makes wait return false, now and until resume. A pipe that is full interrupts already.
 func (q *procPoll) interrupt() { q.wake.Write([]byte{0}) }
+
+// resume undoes interrupt.
+func (q *procPoll) resume() {
+	var some [64]byte
+	for {
+		if n, err := unix.Read(int(q.fds[0].Fd), some[:]); n <= 0 && err != unix.EINTR {
+			return
+		}
+	}
+}
 
 // close frees the set.
 func (q *procPoll) close() {

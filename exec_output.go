@@ -107,7 +107,8 @@ func procLastLine(text []byte) string {
 func (p *proc) openPipes() (ends [2]int, err error) {
 	p.out[0].fd, p.out[1].fd, p.out[1].isErr = -1, -1, true
 	ends = [2]int{-1, -1}
-	p.poll, err = newProcPoll()
+	p.endFd = -1
+	p.poll, err = p.ps.takePoll()
 	if err != nil {
 		return ends, err
 	}
@@ -127,13 +128,45 @@ func (p *proc) openPipes() (ends [2]int, err error) {
 	return ends, nil
 }
 
-// closePipes closes our ends. Once runRead has started, only runRead may call this.
+// closePipes closes our ends, and gives back the set that they were in. Once run has started, only run may call this.
 func (p *proc) closePipes() {
-	for i := range p.out {
-		procCloseFds([]int{p.out[i].fd})
-		p.out[i].fd = -1
+	for _, fd := range []int{p.out[0].fd, p.out[1].fd, p.endFd} {
+		if fd >= 0 {
+			p.poll.remove(fd)
+			unix.Close(fd)
+		}
 	}
-	p.poll.close()
+	p.out[0].fd, p.out[1].fd, p.endFd = -1, -1, -1
+	p.ps.mu.Lock()
+	poll := p.poll
+	p.poll = nil // nobody interrupts it any more
+	p.ps.mu.Unlock()
+	p.ps.keepPoll(poll)
+}
+
+// takePoll gives an empty set.
+func (ps *procs) takePoll() (*procPoll, error) {
+	ps.mu.Lock()
+	if n := len(ps.polls); n > 0 {
+		poll := ps.polls[n-1]
+		ps.polls = ps.polls[:n-1]
+		ps.mu.Unlock()
+		return poll, nil
+	}
+	ps.mu.Unlock()
+	return newProcPoll()
+}
+
+// keepPoll takes an empty set back.
+func (ps *procs) keepPoll(poll *procPoll) {
+	poll.resume()
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if ps.closed || len(ps.polls) == procPolls {
+		poll.close()
+		return
+	}
+	ps.polls = append(ps.polls, poll)
 }
 
 // procCloseFds closes those that are open (>= 0).
@@ -145,48 +178,31 @@ func procCloseFds(fds []int) {
 	}
 }
 
-// runRead delivers the output. One goroutine reads both pipes, in the order in which they became readable: it reads all
-// that is in the first one, which then waits behind the other. So lines keep their order across stdout and stderr,
-// except those that were all written before we woke. Output wakes it. It ends when both pipes are closed; when run
-// interrupts it, it ends once it has read what is in them.
-func (p *proc) runRead() {
-	defer close(p.readDone)
-	defer p.closePipes()
-	var queue []*procStream // those that have something to read, or have ended
-	for open := 2; open > 0; {
-		ready, ok := p.poll.wait(len(queue) == 0)
-		queue = p.enqueue(queue, ready)
-		if !ok {
-			break
-		}
-		s := queue[0]
-		queue = queue[1:]
-		more, ended := p.read(s)
-		if more {
-			more, ended = p.drain(s)
-		}
-		switch {
-		case ended:
-			p.poll.remove(s.fd)
-			unix.Close(s.fd)
-			s.fd = -1
-			open--
-		case more:
-			ready, _ = p.poll.wait(false)
-			queue = append(p.enqueue(queue, ready), s)
-		}
+// next reads from the stream that has waited longest, and gives those that wait after that.
+func (p *proc) next(queue []*procStream) []*procStream {
+	s := queue[0]
+	queue = queue[1:]
+	more, ended := p.read(s)
+	if more {
+		more, ended = p.drain(s)
 	}
-	for _, s := range p.enqueue(queue, append(p.poll.last(), p.out[0].fd, p.out[1].fd)) {
-		p.drain(s)
+	switch {
+	case ended:
+		p.poll.remove(s.fd)
+		unix.Close(s.fd)
+		s.fd = -1
+	case more:
+		ready, _ := p.poll.wait(false)
+		return append(p.enqueue(queue, ready), s)
 	}
-	for i := range p.out {
-		p.finishLine(&p.out[i])
-	}
+	return queue
 }
 
-// enqueue puts the streams with these descriptors behind those that wait to be read, once each.
+// enqueue puts the streams with these descriptors behind those that wait to be read, once each. It notes when one is
+// that of the end.
 func (p *proc) enqueue(queue []*procStream, fds []int) []*procStream {
 	for _, fd := range fds {
+		p.endTold = p.endTold || fd >= 0 && fd == p.endFd
 		for i := range p.out {
 			if s := &p.out[i]; fd >= 0 && s.fd == fd && !slices.Contains(queue, s) {
 				queue = append(queue, s)

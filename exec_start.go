@@ -40,8 +40,7 @@ func (ps *procs) start(ctx context.Context, spec procSpec) (*proc, error) {
 	spec.Stage(stage)
 	p := &proc{
 		ps: ps, spec: spec,
-		exited: make(chan procExit, 1), readDone: make(chan struct{}), giveUp: make(chan struct{}),
-		force: make(chan struct{}), doneCh: make(chan struct{}),
+		readDone: make(chan struct{}), force: make(chan struct{}), doneCh: make(chan struct{}),
 	}
 	p.roster.find = p.members
 	ends, err := p.openPipes()
@@ -59,7 +58,7 @@ func (ps *procs) start(ctx context.Context, spec procSpec) (*proc, error) {
 		p.closePipes()
 		return nil, err
 	}
-	ps.work.Add(1) // for run; close waits for it
+	ps.work.Add(1) // for finish; close waits for it
 	ps.starting++
 	ps.mu.Unlock()
 
@@ -78,14 +77,23 @@ func (ps *procs) start(ctx context.Context, spec procSpec) (*proc, error) {
 		return nil, procStartError(spec, path, err)
 	}
 	p.sealed.Store(ctx.Err() != nil)
-	go p.runRead()
-	go p.run()
+	p.watchEnd()
 	p.register()
+	go p.run()
 	if ctx.Err() != nil {
 		p.kill(context.Cause(ctx).Error())
 		return nil, context.Cause(ctx)
 	}
 	return p, nil
+}
+
+// watchEnd has run hear of the end of the main process, where the system can say so.
+func (p *proc) watchEnd() {
+	p.endFd = p.ps.sys.endOf(p.pid)
+	if p.endFd >= 0 && p.poll.add(p.endFd) != nil {
+		unix.Close(p.endFd)
+		p.endFd = -1
+	}
 }
 
 // environ gives the environment of a process: the task's own, and the cookie.

@@ -218,7 +218,7 @@ func TestProcStartErrors(t *testing.T) {
 	if err := os.Chmod(plain, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	before := procTestFds(t)
+	before := procTestFds(t, ps)
 	for _, c := range []struct {
 		spec procSpec
 		want string
@@ -252,7 +252,7 @@ func TestProcStartErrors(t *testing.T) {
 		unix.ENOMEM) || !strings.Contains(err.Error(), "vm.overcommit_memory") {
 		t.Errorf("no memory: %v", err)
 	}
-	procTestUntil(t, "as many descriptors as before", func() bool { return procTestFds(t) <= before })
+	procTestUntil(t, "as many descriptors as before", func() bool { return procTestFds(t, ps) <= before })
 	ps.close()
 	if _, err := ps.start(context.Background(), procSpec{Argv: []string{"true"}}); !errors.Is(err, errProcsClosed) {
 		t.Errorf("start after close: %v", err)
