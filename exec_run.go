@@ -1,5 +1,5 @@
-// exec_run.go: the life of a process once it has started: its output is read, its end seen, and what it leaves behind is
-// given some time.
+// exec_run.go: the life of a process once it has started: its output is read, its end seen, and what it leaves behind
+// is given some time.
 
 package main
 
