@@ -525,6 +525,7 @@ func TestAgentWithPrincipalRestarts(t *testing.T) {
 		works := func(when string) {
 			t.Helper()
 			r := p.show(p.run("w"))
+			time.Sleep(storeSoonDelay) // then its end is acknowledged
 			if synctest.Wait(); r.State == runRunning {
 				r = p.show(r.ID)
 			}

@@ -52,7 +52,7 @@ func uiScaleState(x *e2e, workflows, runs int) {
 	}
 	first := &Event{Kind: evAgentUp, Epoch: "e", Capacity: 4, Build: programVersion()}
 	do(first)
-	s.append([]*Event{first}, false, nil)
+	s.append([]*Event{first}, storeLate, nil)
 	for i := range workflows {
 		id := uiScaleName(i)
 		x.File(id+".yml", fmt.Sprintf("name: Sends the report %d to its readers\nschedule: \"%d 4 1 1 *\"\ntasks:\n "+

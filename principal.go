@@ -225,6 +225,7 @@ func (p *principal) commit() {
 	p.fileEnded()
 	p.retention.archive()
 	p.followers.publishEvents(p.batch)
+	p.fleet.ackReported()
 	p.appendBatch()
 	p.snapshot()
 	p.followers.wakeTouched()

@@ -1,8 +1,9 @@
 // principal_ahead.go: runs that an agent is given before it has a place for them. Between the end of one run and the
 // begin of the next lie a report, an fsync and a message: an agent whose runs are short would stand empty for much of
-// its time. So it is given as many runs ahead as it has places, once no agent has a place that is free, and begins each
-// as soon as it has a place. What it could not begin within agentAhead (agent_ahead.go) it gives back. So for no longer
-// than that a run waits there while another agent has become idle, or a run of higher priority behind one of lower.
+// its time. So it is given runs ahead, one or some for each place, once no agent has a place that is free, and begins
+// each as soon as it has a place. What it could not begin within agentAhead (agent_ahead.go) it gives back. So for no
+// longer than that a run waits there while another agent has become idle, or a run of higher priority behind one of
+// lower.
 
 package main
 
@@ -15,26 +16,39 @@ const (
 	// how long the last run of an agent may have taken for it to be given others ahead: behind a longer one the time
 	// between two runs does not matter
 	fleetQuick    = 200 * time.Millisecond
+	fleetQuickMax = 4  // runs that are given ahead for one place, if they take less than a fourth of that together
 	fleetMaxAhead = 32 // runs that an agent is given ahead, at most
 )
 
 // aheadOf gives how many runs an agent may be given ahead, those that it has among them.
 func (f *fleet) aheadOf(link *agentLink) int {
-	if !link.quick || !slices.Contains(link.can, msgRecall) {
+	if link.quick == 0 || !slices.Contains(link.can, msgRecall) {
 		return 0
 	}
 	a := f.state.Agents[link.name]
 	if a == nil || a.Draining || !link.synced || link.leaving {
 		return 0
 	}
-	return min(a.Capacity, fleetMaxAhead)
+	return min(a.Capacity*link.quick, fleetMaxAhead)
 }
 
 // room says whether the agent may be given a run, at once or ahead.
 func (l *agentLink) room() bool { return l.free+l.extra > 0 }
 
-// noteQuick notes whether an agent's places are free again soon.
-func (f *fleet) noteQuick(link *agentLink, quick bool) {
+// fleetQuickOf gives how many runs may be given ahead for each place of an agent whose last run took so many seconds:
+// as many as are begun long before they go back.
+func fleetQuickOf(seconds float64) int {
+	switch {
+	case seconds > fleetQuick.Seconds():
+		return 0
+	case seconds*4*fleetQuickMax > fleetQuick.Seconds():
+		return 1
+	}
+	return fleetQuickMax
+}
+
+// noteQuick notes how many runs an agent is given ahead for each of its places.
+func (f *fleet) noteQuick(link *agentLink, quick int) {
 	if link.quick != quick {
 		link.quick = quick
 		f.noteRoom(link)
@@ -63,7 +77,7 @@ func (f *fleet) recall(agent string) {
 
 // hearReturn takes a run back that an agent was given ahead and has not begun. Its places are not free soon.
 func (f *fleet) hearReturn(link *agentLink, m *agentMsg) {
-	f.noteQuick(link, false)
+	f.noteQuick(link, 0)
 	if r := f.state.Runs[m.Run]; link.has(r, m.Lease) && r.Ahead {
 		f.giveUpRun(r, protoReason(orDefault(m.Reason, "agent "+link.name+" gave it back")), true)
 	}

@@ -170,7 +170,9 @@ func TestAheadReturned(t *testing.T) {
 		if r := g.show(as.Run); r.Attempt != 1 || r.Ahead || r.Agent != "" {
 			t.Errorf("%+v", r)
 		}
-		a.report(fleetEvent(at, evRunFinished, "", runSucceeded)) // it took no time: others are given ahead again
+		end := fleetEvent(at, evRunFinished, "", runSucceeded)
+		end.Event.Seconds = 0.1
+		a.report(end) // others are given ahead again
 		if got := aheadOf(a); !strings.HasSuffix(got, first+" *"+queued[0]) {
 			t.Errorf("given %s, want %s and *%s", got, first, queued[0])
 		}
@@ -293,6 +295,54 @@ func TestAheadCounted(t *testing.T) {
 		a.report(fleetEvent(a.last(), evRunStarted, "", ""))
 		if told != "2 2" {
 			t.Errorf("told %s", told)
+		}
+		g.stop()
+	})
+}
+
+// The shorter the runs of an agent are, the more it is given ahead, up to a bound.
+func TestAheadCount(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		seconds      float64
+		places, want int
+	}{{0.3, 3, 0}, {0.2, 3, 3}, {0.05, 3, 3}, {0.001, 3, 12}, {0, 30, fleetMaxAhead}} {
+		g := lanesRigOpen(t)
+		g.join("a", test.places, nil)
+		link := g.f.links["a"]
+		g.f.noteQuick(link, fleetQuickOf(test.seconds))
+		for range 100 {
+			g.queue(&Workflow{ID: "w", Overlap: overlapAllow, Tasks: []Task{{ID: "a", Run: "true"}}})
+		}
+		if given := len(g.turn()); given != test.places+test.want || g.f.ahead["a"] != test.want {
+			t.Errorf("after %v s: %d given, %d ahead, not %d", test.seconds, given, g.f.ahead["a"], test.want)
+		}
+	}
+}
+
+// What several reports bring in one turn is acknowledged by one message, once it is on the disk.
+func TestFleetAcksTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Overlap: overlapAllow}))
+		a := fleetAgentJoin(g, "x", 2)
+		g.run("w")
+		as := a.last()
+		g.do(func() { // the loop is busy: all three come in one turn
+			for i, item := range append(fleetBegun(as), fleetEvent(as, evRunFinished, "", runSucceeded)) {
+				a.conn.Send(protoEncode(&agentMsg{V: protoVersion, Op: msgReport, N: uint64(i + 1),
+					Items: []agentItem{item}}))
+			}
+			time.Sleep(time.Millisecond)
+		})
+		a.n = 3
+		if acks := a.of(msgAck); len(acks) != 0 {
+			t.Errorf("%d acknowledgements before the disk was written", len(acks))
+		}
+		time.Sleep(storeSoonDelay)
+		synctest.Wait()
+		if acks := a.of(msgAck); len(acks) != 1 || a.acked() != 3 {
+			t.Errorf("%d acknowledgements, of %d", len(acks), a.acked())
 		}
 		g.stop()
 	})

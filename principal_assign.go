@@ -168,6 +168,6 @@ func (f *fleet) assign(r *Run, spec *Workflow, link *agentLink) {
 		return
 	}
 	f.emit(&Event{Kind: evAssigned, Run: r.ID, Workflow: r.Workflow, Agent: link.name, Ahead: as.Ahead})
-	f.whenDurable(func() { link.sendBody(body) })
+	f.onceDurable(storeLate, func() { link.sendBody(body) }) // loopWait has said when
 	f.tellFollowed(r, false)
 }

@@ -8,6 +8,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -44,7 +45,7 @@ type agentLink struct {
 	heard   time.Time // its last word
 	doubted time.Time // when it was first found silent for too long; zero: it was not
 	leaving bool      // it goes away, and is given no more runs
-	quick   bool      // its places are free again soon: see principal_ahead.go
+	quick   int       // how many runs it is given ahead for each of its places
 
 	// What of its spool has come:
 
@@ -52,8 +53,9 @@ type agentLink struct {
 	synced bool           // all up to last has come: it may be given runs
 	held   map[string]int // until then: the runs that it said it holds -> their leases
 	folded uint64         // the newest number that was taken in
-	acked  uint64         // the newest number that was acknowledged
-	unsafe int            // bytes taken in since then
+	taken  int            // bytes of reports that were taken in
+	safe   atomic.Int64   // of these, those that were acknowledged; the store's goroutine sets it
+	toAck  bool           // this turn took in reports
 
 	// Its machine:
 
@@ -97,6 +99,8 @@ type fleet struct {
 	nextLoss time.Time
 	// what agents did not take, see principal_refused.go
 	refusals map[fleetWhat]*fleetRefusal
+	// those that have reported in this turn
+	toAck []*agentLink
 	// something changed that may let a queued run go
 	assignable bool
 	// queued runs that were held against agents so far: the work of assignQueued, which tests count
@@ -234,7 +238,6 @@ func (f *fleet) welcome(link *agentLink, m *agentMsg) {
 	// The state has the numbers of events only. The agent knows those of output, and what was acknowledged to it if it
 	// was forgotten since.
 	link.folded = max(link.folded, m.N)
-	link.acked = link.folded
 	f.links[link.name] = link
 	f.knowing(link, m)
 	delete(f.losing, link.name)
@@ -507,7 +510,7 @@ func (f *fleet) hear(link *agentLink, m *agentMsg, size int) {
 				link.folded = n
 			}
 		}
-		link.unsafe += size
+		link.taken += size
 		f.trySync(link)
 		f.ackWhenDurable(link)
 	default:
@@ -597,7 +600,7 @@ func (f *fleet) takeEvent(link *agentLink, e *Event) {
 	case evRunStarted:
 		f.takenUp(link.name, r.Version)
 	case evRunFinished:
-		f.noteQuick(link, r.Seconds <= fleetQuick.Seconds())
+		f.noteQuick(link, fleetQuickOf(r.Seconds))
 		f.afterRun(r)
 	}
 }
@@ -648,20 +651,29 @@ func (f *fleet) afterRun(r *Run) {
 	}
 }
 
-// ackWhenDurable acknowledges what an agent has reported, as soon as its events are on disk.
+// ackWhenDurable acknowledges what an agent has reported, once its events are on disk. What it reports in one turn is
+// acknowledged together.
 func (f *fleet) ackWhenDurable(link *agentLink) {
-	n := link.folded
-	f.batchSync = f.batchSync || link.unsafe >= fleetAckBytes
-	f.onDurableLazy = append(f.onDurableLazy, func() { f.call(func() { link.ack(n) }) })
+	if !link.toAck {
+		link.toAck = true
+		f.toAck = append(f.toAck, link)
+	}
 }
 
-// ack tells the agent that everything up to n is safe.
-func (l *agentLink) ack(n uint64) {
-	if n <= l.acked {
-		return
+// ackReported ends the turn for the agents that have reported in it.
+func (f *fleet) ackReported() {
+	for _, link := range f.toAck {
+		wait, n, taken := storeLate, link.folded, int64(link.taken)
+		if taken-link.safe.Load() >= fleetAckBytes {
+			wait = storeNow
+		}
+		link.toAck = false
+		f.onceDurable(wait, func() {
+			link.safe.Store(taken)
+			link.send(&agentMsg{Op: msgAck, N: n})
+		})
 	}
-	l.acked, l.unsafe = n, 0
-	l.send(&agentMsg{Op: msgAck, N: n})
+	f.toAck = f.toAck[:0]
 }
 
 // send gives the agent a message. An agent that does not take its messages is cut off; it comes back when it can.

@@ -77,11 +77,13 @@ func (a *fleetAgent) send(m *agentMsg) {
 	synctest.Wait()
 }
 
-// report sends items under the next numbers.
+// report sends items under the next numbers, and waits until what rests on them is on the disk.
 func (a *fleetAgent) report(items ...agentItem) {
 	a.g.t.Helper()
 	a.send(&agentMsg{Op: msgReport, N: a.n + 1, Items: items})
 	a.n += uint64(len(items))
+	time.Sleep(storeSoonDelay)
+	synctest.Wait()
 }
 
 // gone hangs up.
@@ -214,7 +216,7 @@ func TestDispatchRun(t *testing.T) {
 		}
 		a.report(fleetEvent(as, evTaskFinished, "a", taskSucceeded),
 			fleetEvent(as, evRunFinished, "", runSucceeded))
-		if n := a.acked(); n != 6 { // the end of a run is synced at once
+		if n := a.acked(); n != 6 { // the end of a run is synced soon
 			t.Errorf("%d is acknowledged, not 6", n)
 		}
 		g.expect(id, runSucceeded, "")

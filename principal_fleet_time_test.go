@@ -54,6 +54,7 @@ func TestDispatchTime(t *testing.T) {
 					say(evTaskStarted, "a", "")
 					time.Sleep(10 * time.Second)
 					say(evTaskFinished, "a", taskSucceeded)
+					ended := theirs()
 					say(evRunFinished, "", runSucceeded)
 					r := g.show(id)
 					near := func(at Stamp, want time.Time) bool { return at.Sub(want).Abs() <= fleetSkew }
@@ -62,7 +63,7 @@ func TestDispatchTime(t *testing.T) {
 						t.Errorf("started %s, finished %s, and it is %s", r.Started, r.Finished, time.Now())
 					}
 					if marked := !r.OwnFinished.IsZero(); marked != c.marks || marked &&
-						!r.OwnFinished.Equal(theirs().Time) || r.OwnStarted.IsZero() == c.marks {
+						!r.OwnFinished.Equal(ended.Time) || r.OwnStarted.IsZero() == c.marks {
 						t.Errorf("by its own clock %s to %s", r.OwnStarted, r.OwnFinished)
 					}
 					if file := historyPlaceOf(r).month; file != time.Now().UTC().Format("2006-01") {

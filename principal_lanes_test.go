@@ -220,7 +220,7 @@ func lanesModel(t *testing.T, rnd *rand.Rand) {
 			g.f.hear(link, &agentMsg{Op: msgDrain}, 0)
 		}
 		if link != nil && rnd.IntN(4) == 0 {
-			g.f.noteQuick(link, rnd.IntN(2) == 0)
+			g.f.noteQuick(link, rnd.IntN(3))
 		}
 		if rnd.IntN(50) == 0 {
 			g.f.forgetLanes()

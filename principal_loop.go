@@ -21,12 +21,10 @@ type principalLoop struct {
 
 	// events of this turn, applied but not yet in the journal
 	batch []*Event
-	// one of them must be on disk before the turn's replies go out
-	batchSync bool
-	// what to do once the batch is on disk, which is asked for at once. All three run on the store's goroutine.
+	// when it is to be on the disk
+	batchWait storeWait
+	// what to do once the batch is on disk, in order, on the store's goroutine
 	onDurable []func()
-	// the same, but whenever the disk is written next
-	onDurableLazy []func()
 	// what to do once the next snapshot is saved, which is asked for at once
 	onSnapshot []func(seq uint64, err error)
 
@@ -107,7 +105,7 @@ func (l *principalLoop) emit(e *Event) error {
 		return err
 	}
 	l.batch = append(l.batch, e)
-	l.batchSync = l.batchSync || loopSyncs(e.Kind)
+	l.batchWait = max(l.batchWait, loopWait(e))
 	c.run = l.state.Runs[e.Run]
 	for _, observe := range l.observers {
 		observe(c)
@@ -115,14 +113,22 @@ func (l *principalLoop) emit(e *Event) error {
 	return nil
 }
 
-// loopSyncs says whether an event of a kind must be on disk before the replies of its turn go out.
-func loopSyncs(kind string) bool {
-	switch kind {
-	case evQueued, evRequeued, evAssigned, evCancelling, evTaskStopping, evRunEnded, evRunFinished, evPaused, evResumed,
-		evAdopted, evAcked, evAgentDrained, evAgentUndrain, evAgentForgot:
-		return true
+// loopWait says when an event must be on the disk. Who waits for the end of a run asks for it himself, and a run that
+// is given ahead waits for a place.
+func loopWait(e *Event) storeWait {
+	switch e.Kind {
+	case evAssigned:
+		if e.Ahead {
+			return storeSoon
+		}
+		return storeNow
+	case evRunFinished:
+		return storeSoon
+	case evQueued, evRequeued, evCancelling, evTaskStopping, evRunEnded, evPaused, evResumed, evAdopted, evAcked,
+		evAgentDrained, evAgentUndrain, evAgentForgot:
+		return storeNow
 	}
-	return false
+	return storeLate
 }
 
 // change is an event that was folded just now, and what it has changed.
@@ -145,18 +151,24 @@ func (c *change) ended() bool { return c.moved() && runActive(c.before) && !runA
 
 // appendBatch has the store append the events of this turn, and then do what waits for them.
 func (l *principalLoop) appendBatch() {
-	if len(l.batch)+len(l.onDurable)+len(l.onDurableLazy) == 0 {
+	if len(l.batch)+len(l.onDurable) == 0 {
 		return
 	}
-	after := append(l.onDurable, l.onDurableLazy...)
-	l.store.append(l.batch, l.batchSync || len(l.onDurable) > 0, func() {
+	after := l.onDurable
+	l.store.append(l.batch, l.batchWait, func() {
 		for _, fn := range after {
 			fn()
 		}
 	})
-	l.batch, l.batchSync, l.onDurable, l.onDurableLazy = nil, false, nil, nil
+	l.batch, l.batchWait, l.onDurable = nil, storeLate, nil
 }
 
 // whenDurable has fn done once everything emitted so far is safe on disk. It runs on another goroutine: it may send,
 // and must not touch the principal's fields.
-func (l *principalLoop) whenDurable(fn func()) { l.onDurable = append(l.onDurable, fn) }
+func (l *principalLoop) whenDurable(fn func()) { l.onceDurable(storeNow, fn) }
+
+// onceDurable is whenDurable for what can wait for longer.
+func (l *principalLoop) onceDurable(wait storeWait, fn func()) {
+	l.batchWait = max(l.batchWait, wait)
+	l.onDurable = append(l.onDurable, fn)
+}

@@ -52,7 +52,7 @@ func TestLoopObservers(t *testing.T) {
 		"second agent.up of  by ")
 	emit(&Event{Kind: evAssigned, Run: "R", Workflow: "w", Agent: "x"}, "first run.assigned of queued by ",
 		"second run.assigned of queued by ")
-	if !l.batchSync {
+	if l.batchWait != storeNow {
 		t.Error("an assignment goes out before it is on disk")
 	}
 	emit(&Event{Kind: evAssigned, Run: "gone", Workflow: "w", Agent: "x"})

@@ -15,41 +15,42 @@ import (
 	"time"
 )
 
-// syncedKinds says of each kind of event whether it is synced before the turn's messages and replies go out, and what
-// rests on that. A new kind has to be decided here.
+// syncedKinds says of each kind of event when it is synced, and what rests on that: storeNow is before the turn's
+// messages and replies go out. A new kind has to be decided here.
 var syncedKinds = map[string]struct {
-	synced bool
-	why    string
+	wait storeWait
+	why  string
 }{
-	evQueued:       {true, "who asked has the run's id; a tick that fired does not fire again"},
-	evAssigned:     {true, "the agent begins: nobody else may be given the run"},
-	evRequeued:     {true, "who retried is answered"},
-	evCancelling:   {true, "who cancelled is answered; the agent stops the run"},
-	evTaskStopping: {true, "the same, for a task"},
-	evRunEnded:     {true, "who waits is told how it ended; history is written behind it"},
-	evRunFinished:  {true, "the same"},
-	evAdopted:      {true, "a run that was told to be crashed goes on"},
-	evPaused:       {true, "who paused is answered"},
-	evResumed:      {true, "who resumed is answered"},
-	evAcked:        {true, "who acknowledged is answered"},
-	evAgentDrained: {true, "who drained is answered"},
-	evAgentUndrain: {true, "the same"},
-	evAgentForgot:  {true, "the same"},
+	evQueued:       {storeNow, "who asked has the run's id; a tick that fired does not fire again"},
+	evAssigned:     {storeNow, "the agent begins: nobody else may be given the run"},
+	evRequeued:     {storeNow, "who retried is answered"},
+	evCancelling:   {storeNow, "who cancelled is answered; the agent stops the run"},
+	evTaskStopping: {storeNow, "the same, for a task"},
+	evRunEnded:     {storeNow, "who waits is told how it ended; history is written behind it"},
+	evRunFinished:  {storeSoon, "who waits for it asks for a sync; history is written behind it"},
+	evAdopted:      {storeNow, "a run that was told to be crashed goes on"},
+	evPaused:       {storeNow, "who paused is answered"},
+	evResumed:      {storeNow, "who resumed is answered"},
+	evAcked:        {storeNow, "who acknowledged is answered"},
+	evAgentDrained: {storeNow, "who drained is answered"},
+	evAgentUndrain: {storeNow, "the same"},
+	evAgentForgot:  {storeNow, "the same"},
 
-	evVersion:  {false, "always in one line or turn with run.queued, which is synced"},
-	evSchedule: {false, "lost, the schedule begins to count at the next start"},
-	evSkipped:  {false, "lost, the tick is missed and decided again: it made no run"},
-	evArchived: {false, "lost, the run is dropped again"},
-	evAckOver:  {false, "lost, it is found again"},
-	evBooted:   {false, "in one turn with the runs that it made, which are synced; lost without any, it made none"},
-	evLeft: {false, "its agent says it again with its next hello; the end of the run, which is synced, " +
+	evVersion:  {storeLate, "always in one line or turn with run.queued, which is synced"},
+	evSchedule: {storeLate, "lost, the schedule begins to count at the next start"},
+	evSkipped:  {storeLate, "lost, the tick is missed and decided again: it made no run"},
+	evArchived: {storeLate, "lost, the run is dropped again"},
+	evAckOver:  {storeLate, "lost, it is found again"},
+	evBooted:   {storeLate, "in one turn with the runs that it made, which are synced; lost without any, it made none"},
+	evLeft: {storeLate, "its agent says it again with its next hello; the end of the run, which is synced, " +
 		"comes behind it"},
-	evAgentUp:      {false, "agents say hello again"},
-	evAgentLost:    {false, "every agent counts as lost at a start"},
-	evRunStarted:   {false, "the agent has it in its spool until it is acknowledged, which is behind the next fsync"},
-	evTaskStarted:  {false, "the same"},
-	evTaskRetrying: {false, "the same"},
-	evTaskFinished: {false, "the same"},
+	evAgentUp:   {storeLate, "agents say hello again"},
+	evAgentLost: {storeLate, "every agent counts as lost at a start"},
+	evRunStarted: {storeLate, "the agent has it in its spool until it is acknowledged, which is behind the next " +
+		"fsync"},
+	evTaskStarted:  {storeLate, "the same"},
+	evTaskRetrying: {storeLate, "the same"},
+	evTaskFinished: {storeLate, "the same"},
 }
 
 // syncedNames gives the kinds that state.go declares.
@@ -74,8 +75,8 @@ func syncedNames(t *testing.T) (kinds []string) {
 	return kinds
 }
 
-// TestPrincipalSynced emits an event of each kind on a real loop and counts the fsyncs of the journal: for a kind that
-// is promised one comes in the same turn, for the others none before the delayed one.
+// TestPrincipalSynced emits an event of each kind on a real loop and counts the fsyncs of the journal: one comes when
+// it is promised, and none before.
 func TestPrincipalSynced(t *testing.T) {
 	names := syncedNames(t)
 	if len(names) != len(syncedKinds) {
@@ -111,17 +112,22 @@ func TestPrincipalSynced(t *testing.T) {
 					t.Errorf("%s: %v", e.Kind, err)
 				}
 			})
-			want := int64(0)
-			if syncedKinds[e.Kind].synced {
-				want = 1
+			wait, want := syncedKinds[e.Kind].wait, int64(0)
+			if e.Ahead {
+				wait = storeSoon
 			}
-			if is := syncs.Load() - before; is != want {
-				t.Errorf("%s: %d fsyncs in its turn, want %d", e.Kind, is, want)
-			}
-			time.Sleep(storeSyncDelay)
-			synctest.Wait()
-			if is := syncs.Load() - before; is != 1 {
-				t.Errorf("%s: %d fsyncs after %v, want 1", e.Kind, is, storeSyncDelay)
+			for _, at := range []struct {
+				wait  storeWait
+				delay time.Duration
+			}{{storeNow, 0}, {storeSoon, storeSoonDelay}, {storeLate, storeSyncDelay}} {
+				if wait == at.wait {
+					want = 1
+				}
+				time.Sleep(at.delay)
+				synctest.Wait()
+				if is := syncs.Load() - before; is != want {
+					t.Errorf("%s: %d fsyncs %v after its turn, want %d", e.Kind, is, at.delay, want)
+				}
 			}
 			seen[e.Kind] = true
 		}
@@ -151,6 +157,7 @@ func TestPrincipalSynced(t *testing.T) {
 		emit(of(evAdopted))
 		emit(ends(evRunFinished, runFailed))
 		emit(Event{Kind: evRequeued, Attempt: 2})
+		emit(Event{Kind: evAssigned, Agent: "x", Ahead: true})
 		emit(ends(evRunEnded, runCancelled))
 		emit(Event{Kind: evArchived})
 		for _, kind := range []string{evAgentDrained, evAgentUndrain, evLeft, evAgentLost, evAgentForgot} {

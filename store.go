@@ -13,7 +13,8 @@
 //
 // What is promised:
 //   - When done of a batch is called, the batch is on the disk: a power cut cannot take it back. All batches that are
-//     queued while an fsync runs share the next one.
+//     queued while an fsync runs share the next one. A batch that is to be there soon waits storeSoonDelay for others
+//     to share its fsync.
 //   - A batch that nobody waits for is written at once, so that kill -9 cannot take it back. It reaches the disk with
 //     the next fsync, at the latest after storeSyncDelay.
 //   - A reserve of 1 MiB is kept from the start. When the disk is full the reserve is given up, so that journal and
@@ -97,6 +98,15 @@ type store struct {
 	saveAt  atomic.Int64 // after one failed, Unix nanoseconds of when the next is wanted; else 0
 }
 
+// storeWait says when events are to be on the disk. They are written at once in any case.
+type storeWait int
+
+const (
+	storeLate storeWait = iota // whenever it is written next, after storeSyncDelay at the latest: nobody waits
+	storeSoon                  // after storeSoonDelay at the latest: what waits does not stand still meanwhile
+	storeNow                   // as soon as it is free: somebody waits
+)
+
 // storeTrouble holds the error that keeps the writer from writing.
 type storeTrouble struct{ err error }
 
@@ -106,8 +116,8 @@ type storeOp struct {
 	done func() // called when lines of the journal are on the disk, or one of the history is written; nil: nobody asks
 
 	// Lines of the journal.
-	first, last uint64 // the numbers of the first event and the last
-	sync        bool   // somebody waits for them
+	first, last uint64    // the numbers of the first event and the last
+	wait        storeWait // who waits for them
 
 	// A line of the history.
 	run *historyPlace // where it goes
@@ -240,15 +250,15 @@ func (s *store) prepare() error {
 	return nil
 }
 
-// append numbers the events (e.Seq) and hands them to the writer; it does not wait. sync says that somebody waits for
-// them: they go to the disk as soon as it is free. The writer calls done (nil: none) once they are on the disk, in the
-// order of the appends; done must not block. An empty batch with sync waits for all batches before it. The store does
-// not keep the events. append must not be called after close.
+// append numbers the events (e.Seq) and hands them to the writer; it does not wait. wait says when they are to be on
+// the disk. The writer calls done (nil: none) once they are, in the order of the appends; done must not block. An empty
+// batch with storeNow waits for all batches before it. The store does not keep the events. append must not be called
+// after close.
 //
 // The State's own Seq need not follow: snapshot sets it. An event of the principal that State.apply refuses must not be
 // appended: no replay would get past it. An event that cannot be encoded is a programming error: every field of Event
 // encodes, if its Seconds is finite.
-func (s *store) append(events []*Event, sync bool, done func()) {
+func (s *store) append(events []*Event, wait storeWait, done func()) {
 	first := s.seq + 1
 	for _, e := range events {
 		s.seq++
@@ -263,7 +273,7 @@ func (s *store) append(events []*Event, sync bool, done func()) {
 	}
 	data := s.lines.take()
 	s.unsaved += int64(len(data))
-	s.put(storeOp{data: data, first: first, last: s.seq, sync: sync, done: done})
+	s.put(storeOp{data: data, first: first, last: s.seq, wait: wait, done: done})
 }
 
 // put queues op and wakes the writer.

@@ -21,10 +21,11 @@ import (
 )
 
 const (
-	storeJournal     = "journal"        // the folder
-	storeSyncDelay   = 10 * time.Second // how much a power cut may take back of events that nobody waits for
-	storeUnsyncedMax = 1 << 20          // bytes written but not synced; more are synced though nobody waits
-	storeChunk       = 1 << 20          // bytes of one write
+	storeJournal     = "journal"            // the folder
+	storeSyncDelay   = 10 * time.Second     // how much a power cut may take back of events that nobody waits for
+	storeSoonDelay   = 2 * time.Millisecond // how long events that are to be safe soon wait to share an fsync
+	storeUnsyncedMax = 1 << 20              // bytes written but not synced; more are synced though nobody waits
+	storeChunk       = 1 << 20              // bytes of one write
 )
 
 // storeSegment is one file of the journal.
@@ -57,7 +58,8 @@ func (l *storeFiles) segments() ([]storeSegment, error) {
 }
 
 // flush writes the lines that wait, and syncs the journal when that is due or when now says so. It is due when somebody
-// waits, storeSyncDelay after the first line that nobody waits for, and after a failure.
+// waits, storeSyncDelay after the first line that nobody waits for, storeSoonDelay after the first that is to be on the
+// disk soon, and after a failure.
 func (w *storeWriter) flush(now bool) error {
 	if len(w.lines) == 0 && w.journalFault.err == nil {
 		return nil
@@ -70,10 +72,7 @@ func (w *storeWriter) flush(now bool) error {
 		w.close()
 		err = w.write()
 	}
-	if w.syncBy.IsZero() {
-		w.syncBy = time.Now().Add(storeSyncDelay)
-	}
-	wanted := now || w.waited || w.journalFault.err != nil
+	wanted := now || w.wait == storeNow || w.journalFault.err != nil
 	late := w.unsynced > storeUnsyncedMax || !time.Now().Before(w.syncBy)
 	due := wanted || late
 	if err == nil && due {
@@ -145,10 +144,9 @@ func (w *storeWriter) syncJournal() error {
 		w.markLater(done[len(done)-1].last)
 	}
 	w.lines = slices.Clone(w.lines[w.placed:]) // those that the segment does not have yet
-	w.placed, w.unsynced, w.waited, w.syncBy = 0, 0, false, time.Time{}
+	w.placed, w.unsynced, w.wait, w.syncBy = 0, 0, storeLate, time.Time{}
 	for _, op := range w.lines {
-		w.unsynced += int64(len(op.data))
-		w.waited = w.waited || op.sync
+		w.noteWait(op)
 	}
 	for _, op := range done {
 		w.s.backlog.Add(-int64(len(op.data)))

@@ -40,7 +40,7 @@ func TestStoreGroupSync(t *testing.T) {
 	for range 100 {
 		g.add(true, &Event{Kind: evPaused, By: "z"})
 	}
-	g.s.append(nil, true, func() { close(last) })
+	g.s.append(nil, storeNow, func() { close(last) })
 	release <- true
 	<-last
 	if n := arrived.Load(); n != 2 {

@@ -113,8 +113,11 @@ func (g *storeRig) add(sync bool, events ...*Event) {
 
 // push appends events that were applied.
 func (g *storeRig) push(sync bool, events []*Event) {
-	last := g.s.seq + uint64(len(events))
-	g.s.append(events, sync, func() {
+	last, wait := g.s.seq+uint64(len(events)), storeLate
+	if sync {
+		wait = storeNow
+	}
+	g.s.append(events, wait, func() {
 		if g.acked.Load() > last {
 			g.t.Errorf("batch up to %d was acknowledged after %d", last, g.acked.Load())
 		}
@@ -131,7 +134,7 @@ func (g *storeRig) push(sync bool, events []*Event) {
 func (g *storeRig) wait() {
 	for range 2 {
 		done := make(chan bool)
-		g.s.append(nil, true, func() { close(done) })
+		g.s.append(nil, storeNow, func() { close(done) })
 		<-done
 	}
 }
@@ -422,12 +425,12 @@ func storeKillChild(t *testing.T, dir string) {
 		room <- true
 		n := state.Seq + 1
 		e := &Event{Kind: evPaused, Workflow: fmt.Sprint("w", n), By: "x"}
-		s.append([]*Event{e}, n%3 > 0, func() {
+		s.append([]*Event{e}, storeWait(n%3), func() { // late, soon and now
 			os.Stdout.WriteString(fmt.Sprintln(n))
 			<-room
 		})
 		if n%3 == 0 {
-			s.append(nil, true, nil)
+			s.append(nil, storeNow, nil)
 		}
 		state.apply(e)
 		if s.wantsSnapshot() {
@@ -493,7 +496,7 @@ func BenchmarkStoreAppend(b *testing.B) {
 		e := &Event{Time: stampOf(g.clock), Kind: evTaskFinished, Run: "01KZZZZZZZZZZZZZZZZZZZZZZZ", Task: "main",
 			Agent: "one", Epoch: "e", N: g.s.seq + 1, State: taskSucceeded}
 		g.state.apply(e)
-		g.s.append([]*Event{e}, true, func() { <-room })
+		g.s.append([]*Event{e}, storeNow, func() { <-room })
 	}
 	for range cap(room) {
 		room <- true

@@ -38,7 +38,7 @@ type storeWriter struct {
 	lines    []storeOp // in order
 	placed   int       // how many of them are written to the segment
 	unsynced int64     // bytes of lines
-	waited   bool      // somebody waits for a sync
+	wait     storeWait // the most urgent that one of them says
 	syncBy   time.Time // when a sync is due though nobody waits; zero: there is nothing to sync
 
 	// The mark.
@@ -96,7 +96,9 @@ func (w *storeWriter) run() {
 			w.accept(op)
 		}
 		w.flush(closing)
-		w.flushHistory(closing)
+		if w.wait != storeSoon || w.journalFault.err != nil { // else the journal is to say first that the runs ended
+			w.flushHistory(closing)
+		}
 		w.mark(closing)
 		if closing {
 			w.s.endErr = w.end()
@@ -123,9 +125,21 @@ func (w *storeWriter) accept(op storeOp) {
 		w.runs = append(w.runs, op)
 	default:
 		w.lines = append(w.lines, op)
-		w.unsynced += int64(len(op.data))
-		w.waited = w.waited || op.sync
+		w.noteWait(op)
 	}
+}
+
+// noteWait counts lines that are not on the disk, and sets when they are to be.
+func (w *storeWriter) noteWait(op storeOp) {
+	delay := storeSyncDelay
+	if op.wait == storeSoon {
+		delay = storeSoonDelay
+	}
+	if by := time.Now().Add(delay); w.syncBy.IsZero() || op.wait > w.wait && by.Before(w.syncBy) {
+		w.syncBy = by
+	}
+	w.unsynced += int64(len(op.data))
+	w.wait = max(w.wait, op.wait)
 }
 
 // acceptSave saves a snapshot, and says when another try is due if that fails.
