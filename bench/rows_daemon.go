@@ -145,7 +145,7 @@ func (b *bench) trigger() (map[string]figures, error) {
 		return written()
 	}
 	p50, p99 := figures{floorName: "spawn, sync"}, figures{floorName: "spawn, sync"}
-	series, n := b.samples(5, 2), b.samples(200, 100)
+	series, n := b.samples(5, 3), b.samples(200, 100)
 	for round := range series {
 		b.say("series %d of %d", round+1, series)
 		var ours, floor samples

@@ -167,7 +167,7 @@ func (b *bench) agents() (map[string]figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	count := b.samples(1000, 100)
+	count := b.samples(1000, 500)
 	got, err := b.inside(d, "BenchmarkNetAgents", tcp, credential, b.samples(5000, 500), count)
 	if err == nil && (len(got) != 7 || int(got[5]) != count) {
 		err = fmt.Errorf("%d agents: %v", count, got)
