@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,10 +22,15 @@ const (
 	agentSteady     = 5 * time.Second       // a connection that held for so long is made again at once
 	agentWindow     = 1 << 20               // bytes sent and not acknowledged
 	agentParcel     = 48 << 10              // about so many bytes of one run go into one message of the spool
+	// bytes that each piece of output is taken to have in a message beside its text
+	agentLineRest = 64
 	// how long the loop keeps what happened in a run with several tasks at work, to send more of it together
-	agentGather = 10 * time.Millisecond
-	// lines and calls that wait for the loop; tasks that write more than it takes wait
-	agentInQueue   = 1024
+	agentGather  = 10 * time.Millisecond
+	agentInQueue = 1024 // calls that wait for the loop
+	// bytes of output that were read and that the loop has not spooled; tasks that write more wait
+	agentInBytes = 1 << 20
+	// as long as there is a principal, tasks that write wait also while more bytes than this are unacknowledged
+	agentLag       = 2 << 20
 	agentTurn      = 512             // of these the loop handles before one flush
 	agentLastWords = 2 * time.Second // how long a stopping agent waits for its last reports to be acknowledged
 )
@@ -118,17 +122,14 @@ type agent struct {
 
 	told agentTold
 
-	in      *loopInbox[agentIn]
+	// What the loop is asked to do: output comes the same way as the end of its task, and is not overtaken by it. room
+	// bounds the output; of that the loop has taken so many bytes whose room it has not given back yet.
+	in    *loopInbox[func()]
+	room  loopRoom
+	taken int
+
 	ended   chan struct{} // the inbox's: closed when the loop is over
 	workers sync.WaitGroup
-}
-
-// agentIn is one thing for the loop to do: take a line of output, or call fn. Both come through one channel, so that
-// the end of a task never overtakes its output.
-type agentIn struct {
-	line procLine
-	try  *taskTry
-	fn   func()
 }
 
 // agentTold is what cfg.tell has heard.
@@ -191,7 +192,7 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 
 // newAgent puts an agent together.
 func newAgent(cfg agentConfig, spool *spool, procs *procs) *agent {
-	in := loopInboxNew[agentIn](agentInQueue)
+	in := loopInboxNew[func()](agentInQueue)
 	return &agent{cfg: cfg, spool: spool, procs: procs, environ: newEnvironBase(cfg.Environ),
 		runs: map[string]*agentRun{}, ends: map[string]heldEnd{},
 		followed: map[string]bool{}, left: map[agentAttempt]agentLeft{},
@@ -220,7 +221,7 @@ func (a *agent) recallEnds() error {
 }
 
 // call has the loop do fn. It is false when the loop is over: then fn is not done. The loop itself may not call it.
-func (a *agent) call(fn func()) bool { return a.in.put(agentIn{fn: fn}) }
+func (a *agent) call(fn func()) bool { return a.in.put(fn) }
 
 // runAgent is the loop. It wakes for output and ends of tasks, for messages of the principal, for retries that are due,
 // and for heartbeats while connected. When ctx ends it takes no more runs, waits for those that it has as long as
@@ -270,7 +271,8 @@ func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 			beat.Reset(a.untilBeat())
 		}
 	}
-	a.conn = nil       // nothing more goes to the principal: what comes now goes into the spool
+	a.conn = nil // nothing more goes to the principal: what comes now goes into the spool
+	a.room.end()
 	a.in.end(a.handle) // handles the output and ends of tasks that wait
 	a.spoolTurn()
 	a.flush()
@@ -312,13 +314,9 @@ func (a *agent) mayEnd() bool {
 }
 
 // handle does one thing that came in.
-func (a *agent) handle(m agentIn) {
+func (a *agent) handle(fn func()) {
 	a.moment = time.Time{}
-	if m.fn != nil {
-		m.fn()
-		return
-	}
-	a.takeLine(m.try, m.line)
+	fn()
 }
 
 // drain has the agent take no more runs.
@@ -541,154 +539,4 @@ func (a *agent) now() time.Time {
 		a.moment = a.cfg.now()
 	}
 	return a.moment
-}
-
-// takeLine adds a line of output to those of its run.
-func (a *agent) takeLine(t *taskTry, l procLine) {
-	if a.runs[t.run.as.Run] != t.run || t.run.dropIt {
-		return
-	}
-	t.run.lines++
-	line := LogLine{Time: stampOf(l.Time), Run: t.run.as.Run, N: t.run.lines, Task: t.task().ID, Attempt: t.attempt,
-		Stream: "o"}
-	if l.Err {
-		line.Stream = "e"
-	}
-	line.set(l.Text)
-	t.run.live.ended(&line)
-	t.run.output = append(t.run.output, line)
-	a.noted(t.run, len(l.Text)+100)
-}
-
-// noted has something new of a run spooled, of size bytes: at the end of the turn, or now when it has become much.
-func (a *agent) noted(r *agentRun, size int) {
-	if r.size == 0 {
-		a.turn = append(a.turn, r)
-	}
-	r.size += size
-	if r.size >= agentParcel {
-		a.spoolRun(r)
-	}
-}
-
-// spoolTurn spools all that is new of runs.
-func (a *agent) spoolTurn() {
-	turn := a.turn
-	a.turn = nil
-	for _, r := range turn {
-		a.spoolRun(r)
-	}
-}
-
-// spoolRun spools what is new of a run: its output, and after it what happened. Events and remarks must go in. Output
-// of tasks that a full spool does not take is dropped and counted, and the end of the run says how much.
-func (a *agent) spoolRun(r *agentRun) {
-	output, events := r.output, r.events
-	r.output, r.events, r.size = nil, nil, 0
-	if r.dropIt {
-		return // nobody wants to hear of it
-	}
-	ends := len(events) > 0 && events[len(events)-1].Kind == evRunFinished
-	last, dropped := uint64(0), false
-	for len(output)+len(events) > 0 {
-		said := output
-		if ends && r.dropped > 0 {
-			text := fmt.Sprintf("%d "+protoRemarkDropped+"%v", r.dropped, r.dropWhy)
-			said = append(slices.Clip(output), a.remarkLine(r, r.lines+1, text))
-		}
-		remarks := slices.DeleteFunc(slices.Clone(output), func(l LogLine) bool { return l.Stream != "c" })
-		must := dropped || len(remarks) == len(output)
-		msg, items := parcelPack(r.as.Run, r.as.Lease, said, events)
-		n, err := a.spool.add(msg, items, must)
-		if err == nil || must {
-			last = n
-			if err != nil && len(events) > 0 { // even memory is full
-				a.cfg.Log.Error("events are dropped: the spool cannot be written", "count", len(events), "first",
-					events[0].Kind, "run", r.as.Run, "cause", err)
-			}
-			break
-		}
-		if r.dropped == 0 {
-			r.dropWhy = err
-		}
-		r.dropped += int64(len(output) - len(remarks))
-		output, dropped = remarks, true
-	}
-	if ends {
-		a.ends[r.as.Run] = heldEnd{r.as.Lease, last}
-	}
-}
-
-// gathers says whether what happened is kept for a moment, because more of the same runs is about to come: they have
-// several tasks at work. One message for all of it costs a fraction of many, on this disk and on the principal's. The
-// end of a run does not wait, nor does the start of a task (startTasks).
-func (a *agent) gathers() bool {
-	quiet := func(r *agentRun) bool { return len(r.tries) < 2 || r.stopState != "" } // little more of it is to come
-	if a.gathered || len(a.turn) == 0 || slices.ContainsFunc(a.turn, quiet) {
-		a.gathering, a.gathered = false, false
-		return false
-	}
-	if !a.gathering {
-		a.gathering = true
-		time.AfterFunc(agentGather, func() { a.call(func() { a.gathered = true }) })
-	}
-	return true
-}
-
-// flush ends a turn of the loop: what happened goes to the spool, and what the spool has to the principal.
-func (a *agent) flush() {
-	if !a.gathers() {
-		a.spoolTurn()
-	}
-	a.moment = time.Time{}
-	err := a.spool.trouble()
-	if (err != nil) != a.troubled {
-		a.troubled = err != nil
-		if a.troubled {
-			a.cfg.Log.Error("the spool cannot be written: output is dropped, events are kept in memory", "cause", err)
-		} else {
-			a.cfg.Log.Info("the spool can be written again")
-		}
-	}
-	for a.conn != nil && a.welcomed && a.inflight < agentWindow {
-		first, msgs, err := a.spool.next(1)
-		if err != nil {
-			a.cfg.Log.Error("read spool", "cause", err)
-			return
-		}
-		if len(msgs) == 0 {
-			a.sayAll()
-			return
-		}
-		items, err := parcelItems(msgs[0])
-		if err != nil { // the next report says that these numbers are skipped
-			a.cfg.Log.Error("some of what was spooled is dropped", "cause", err)
-			continue
-		}
-		if first <= a.said { // the principal has a part of it
-			items, first = items[a.said+1-first:], a.said+1
-		}
-		body := protoEncode(&agentMsg{V: protoVersion, Op: msgReport, N: first, Skip: first - 1 - a.said, Items: items})
-		if len(body) > wireMaxFrame { // these numbers are skipped too
-			a.cfg.Log.Error("some of what was spooled is dropped: it does not fit into a message", "bytes", len(body),
-				"first", first)
-			continue
-		}
-		if !a.conn.TrySend(body) {
-			a.conn.Cut(nil)
-			return
-		}
-		a.said = first + uint64(len(items)) - 1
-		a.sent = append(a.sent, sentReport{a.said, len(body)})
-		a.inflight += len(body)
-	}
-}
-
-// sayAll tells the principal that all there is was sent, where the last numbers have no message: after a restart, and
-// after damage to the spool. The principal would wait for them for ever.
-func (a *agent) sayAll() {
-	if a.said < a.spool.last {
-		a.send(&agentMsg{Op: msgReport, N: a.spool.last + 1, Skip: a.spool.last - a.said})
-		a.said = a.spool.last
-	}
 }

@@ -167,16 +167,16 @@ func (a *agent) procSpecOf(s *step, start *attemptStart) (spec procSpec, warning
 	if err != nil {
 		return spec, nil, err
 	}
-	task := &start.run.Spec.Tasks[start.index]
+	task, output := &start.run.Spec.Tasks[start.index], a.outputOf(start.t)
 	return procSpec{Argv: values.argv, Env: values.env, Dir: values.dir, Timeout: time.Duration(task.Timeout),
 		Begun: start.since, Grace: a.cfg.Grace, Budget: start.budget,
 		Cookie: attemptCookie(a.cfg.StateDir, start.run.Run, task.ID, start.attempt),
 		Stage:  s.at,
 		Rest:   start.rest, Unended: a.unendedOf(start.t.run), Left: a.leftOf(agentAttempt{start.run.Run,
 			start.run.Lease, task.ID, start.attempt}),
-		Output: func(l procLine) {
+		Output: func(l procLines) {
 			if !s.given() {
-				a.in.put(agentIn{try: start.t, line: l})
+				output(l)
 			}
 		}}, warnings, nil
 }

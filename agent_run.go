@@ -37,7 +37,7 @@ type agentRun struct {
 
 	// What is not spooled yet: lines, what happened after them, and about how many bytes both are. lines is the number
 	// of the newest line of output. dropped counts lines that the spool did not take, the first because of dropWhy.
-	output  []LogLine
+	output  []parcelLines
 	events  []*Event
 	size    int
 	lines   int64
@@ -299,19 +299,22 @@ func (a *agent) remark(r *agentRun, t *taskTry, text string) {
 	if t != nil {
 		line.Task, line.Attempt = t.task().ID, t.attempt
 	}
-	if r.tail != nil && !r.budget.take(0) { // behind what was written before it
-		r.keep(agentTag(line.Task, line.Attempt), spoolTailRemark, line.Time.Time, []byte(line.Text))
+	if r.tail != nil && !r.budget.remark() { // behind what was written before it
+		r.keep(agentTag(line.Task, line.Attempt), spoolTailRemark, line.Time.Time, []byte(agentRemark(text)))
 		return
 	}
 	r.lines++
 	r.output = append(r.output, line)
-	a.noted(r, len(text)+100)
+	a.noted(r, len(line.Text)+agentLineRest)
 }
 
 // remarkLine makes a line of our own, with number n in its run.
-func (a *agent) remarkLine(r *agentRun, n int64, text string) LogLine {
-	return LogLine{Time: stampOf(a.now()), Run: r.as.Run, N: n, Stream: "c", Text: "[cdktr: " + text + "]"}
+func (a *agent) remarkLine(r *agentRun, n int64, text string) parcelLines {
+	return parcelLine(&LogLine{Time: stampOf(a.now()), Run: r.as.Run, N: n, Stream: "c", Text: agentRemark(text)})
 }
+
+// agentRemark gives a remark as a line of output.
+func agentRemark(text string) string { return "[cdktr: " + text + "]" }
 
 // emit reports an event of a run, behind the output that came before it. It is spooled at the end of the turn at the
 // latest.
@@ -469,9 +472,9 @@ func (a *agent) tellLive(r *agentRun) {
 	}
 }
 
-// ended notes that a line has ended: the next one that is told of its stream is another.
-func (l *agentLive) ended(line *LogLine) {
+// ended notes that a line of a stream has ended: the next one that is told of it is another.
+func (l *agentLive) ended(stream, task string) {
 	if l.on.Load() {
-		delete(l.told, line.Stream+line.Task)
+		delete(l.told, stream+task)
 	}
 }

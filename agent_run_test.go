@@ -383,6 +383,7 @@ func TestAgentRunGivenAnew(t *testing.T) {
 			if err != nil || json.Unmarshal(frames[len(frames)-1], &m) != nil {
 				return
 			}
+			m.unpack()
 			switch m.Op {
 			case msgHello:
 				ours.Send(protoEncode(agentMsg{Op: msgWelcome, Can: protoPrincipalCan}))

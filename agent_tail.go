@@ -106,7 +106,7 @@ func (a *agent) runTail(r *agentRun, tail *spoolTail, limit int64) error {
 	if fault != nil {
 		x.fault = fault
 	}
-	return agentTailLines(x, func(lines []LogLine) error {
+	return agentTailLines(x, func(lines []parcelLines) error {
 		taken := make(chan struct{})
 		if !a.call(func() {
 			for _, line := range lines {
@@ -114,7 +114,7 @@ func (a *agent) runTail(r *agentRun, tail *spoolTail, limit int64) error {
 					r.lines++
 					line.N = r.lines
 					r.output = append(r.output, line)
-					a.noted(r, len(line.raw())+100)
+					a.noted(r, len(line.Text)+agentLineRest)
 				}
 			}
 			close(taken)
@@ -132,15 +132,15 @@ func (a *agent) runTail(r *agentRun, tail *spoolTail, limit int64) error {
 
 // agentTailLines gives fn the lines of a tail, some at a time, numbered from where the run's other lines end. The first
 // line says what was left out before it.
-func agentTailLines(x *spoolTailReader, fn func([]LogLine) error) error {
-	var lines []LogLine
+func agentTailLines(x *spoolTailReader, fn func([]parcelLines) error) error {
+	var lines []parcelLines
 	n, bytes := x.meta.N, 0
 	put := func(line LogLine, raw []byte) error {
 		n++
 		line.Run, line.N = x.meta.Run, n
 		line.set(raw)
-		lines = append(lines, line)
-		bytes += len(raw) + 100
+		lines = append(lines, parcelLine(&line))
+		bytes += len(raw) + agentLineRest
 		if bytes < agentParcel {
 			return nil
 		}
@@ -176,7 +176,7 @@ func (a *agent) recallTails() {
 	for _, path := range spoolTailsLeft(a.tailDir()) {
 		x, err := spoolTailOf(path, 0, nil)
 		if err == nil {
-			err = agentTailLines(x, func(lines []LogLine) error {
+			err = agentTailLines(x, func(lines []parcelLines) error {
 				msg, items := parcelPack(x.meta.Run, x.meta.Lease, lines, nil)
 				_, err := a.spool.add(msg, items, false)
 				return err

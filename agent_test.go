@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,6 +42,7 @@ type agentRig struct {
 	real    *principal // connected to instead of this one
 	other   *Reply     // it answers a hello so, as to a client; nil: it does not
 	greets  *agentMsg  // it welcomes with this; nil: as it should
+	bytes   int        // of all reports
 	gap     string     // what a principal would cut the connection for
 }
 
@@ -158,6 +160,7 @@ func (g *agentRig) serve(conn wireConn) {
 			g.t.Errorf("the agent says %q: %v", frames, err)
 			return
 		}
+		m.unpack()
 		var reply *agentMsg
 		g.mu.Lock()
 		g.got = append(g.got, m)
@@ -185,6 +188,7 @@ func (g *agentRig) serve(conn wireConn) {
 				g.gap = fmt.Sprintf("number %d with %d skipped came after %d", m.N, m.Skip, said)
 			}
 			said = m.N - 1 + uint64(len(m.Items))
+			g.bytes += len(frames[len(frames)-1])
 			if !g.mute {
 				g.folded = said
 				reply = &agentMsg{Op: msgAck, N: said}
@@ -675,14 +679,15 @@ func TestAgentWindow(t *testing.T) {
 		write := func(lines int) {
 			g.do(func() {
 				for range lines {
-					g.a.takeLine(g.a.runs["R1"].tries[0], procLine{Time: time.Now(),
-						Text: []byte(strings.Repeat("x", 1000))})
+					r := g.a.runs["R1"]
+					g.a.takeLines(r, []parcelLines{parcelLine(&LogLine{Time: stampOf(time.Now()), Run: "R1", Task: "a",
+						Attempt: 1, Stream: "o", Text: strings.Repeat("x", 1000)})})
 				}
 			})
 		}
 		sent := func() (lines, bytes int) {
+			g.set(func() { bytes = g.bytes })
 			for _, m := range g.of(msgReport) {
-				bytes += len(protoEncode(m))
 				for _, item := range m.Items {
 					lines += len(item.Lines)
 				}
@@ -828,6 +833,61 @@ func TestAgentMessagesAreJSON(t *testing.T) {
 		if g.lastEvent(`R"1`).Kind != evRunFinished {
 			t.Errorf("%+v", g.lastEvent(`R"1`))
 		}
+		g.end()
+	})
+}
+
+// A task that writes faster than the principal takes it in waits, and loses nothing. Without a principal it goes on.
+func TestAgentLag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		g.set(func() { g.mute = true })
+		g.assign("R1", 1, Workflow{Tasks: agentWaiting})
+		var output func(procLines)
+		g.do(func() { output = g.a.outputOf(g.a.runs["R1"].tries[0]) })
+		text := []byte(strings.Repeat(strings.Repeat("x", 99)+"\n", 600))
+		var written atomic.Int64
+		write := func(pieces int) {
+			go func() {
+				for range pieces {
+					output(procLines{Time: time.Now(), Text: text})
+					written.Add(int64(len(text)))
+				}
+			}()
+			synctest.Wait()
+		}
+		write(200)
+		if n := written.Load(); n < agentLag || n > agentLag+2*agentInBytes {
+			t.Errorf("%d bytes were taken while nothing was acknowledged", n)
+		}
+		g.set(func() { g.mute = false })
+		g.say(&agentMsg{Op: msgAck, N: 1})
+		for last := uint64(1); ; {
+			reports := g.of(msgReport)
+			m := reports[len(reports)-1]
+			if n := m.N - 1 + uint64(len(m.Items)); n > last {
+				last = n
+				g.say(&agentMsg{Op: msgAck, N: n})
+				continue
+			}
+			break
+		}
+		lines := 0
+		for _, m := range g.of(msgReport) {
+			for _, item := range m.Items {
+				lines += len(item.Lines)
+			}
+		}
+		if n := int64(200 * len(text)); written.Load() != n || lines != 200*600 {
+			t.Errorf("%d of %d bytes were taken, %d lines came", written.Load(), n, lines)
+		}
+		g.setDown(true)
+		write(200)
+		if n := int64(400 * len(text)); written.Load() != n {
+			t.Errorf("without a principal %d of %d bytes were taken", written.Load(), n)
+		}
+		g.setDown(false)
+		g.say(&agentMsg{Op: msgCancel, Run: "R1", Reason: "enough"})
 		g.end()
 	})
 }

@@ -75,10 +75,11 @@ type procSpec struct {
 	Begun   time.Time
 	Grace   time.Duration
 
-	// Output gets each line. Calls come from one goroutine at a time and none begins after done. It may block: then the
+	// Output gets the lines, as many at once as were read. Calls come from one goroutine at a time and none begins
+	// after done. It may block: then the
 	// pipe fills and the process waits. It must return at some time after done: until then it holds a goroutine and
 	// three file descriptors. A stop does not wait for it. nil throws the output away.
-	Output func(procLine)
+	Output func(procLines)
 
 	// Budget bounds what Output gets, of this process and perhaps of others; nil is no bound. Rest gets what goes
 	// beyond it, under the terms of Output; nil throws that away.
@@ -98,12 +99,15 @@ type procSpec struct {
 	Stage func(string)
 }
 
-// procLine is a line of output, or a piece of one.
-type procLine struct {
-	Time    time.Time // when it was read
-	Err     bool      // from stderr
-	Text    []byte    // without the newline, any bytes, at most procMaxLine; belongs to the callee
-	Partial bool      // the line goes on in the next procLine of the same stream
+// procLines is output as it was read: whole lines, or the one that has no newline.
+type procLines struct {
+	Time time.Time // when it was read
+	Err  bool      // from stderr
+	// Text is any bytes, at most procMaxLine of them in a line. Each line has its newline, but for the last of the
+	// output and for a line that is too long: that one goes on in the next call for the stream, if Partial is set. The
+	// callee may use the text until it returns.
+	Text    []byte
+	Partial bool
 }
 
 // procNoExit is the exit code where there was no process: it could not be prepared or started, or was stopped before.

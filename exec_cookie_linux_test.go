@@ -95,7 +95,7 @@ func TestProcCookieNested(t *testing.T) {
 	outer := "outer of " + procTestCookie(t)
 	output, ready := procTestLine()
 	spec := procTestSh(t, "echo; exec sleep 1000", nil)
-	spec.Output = output
+	spec.Output = procTestEach(output)
 	spec.Env = append([]string{procTestKey + "=" + outer}, append(spec.Env, procTestKey+"=",
 		procTestKey+"="+outer+"2")...)
 	p := procTestStart(t, ps, spec)
@@ -153,7 +153,7 @@ func TestProcNames(t *testing.T) {
 			spec := procTestSh(t, "", nil)
 			spec.Argv = []string{link, "-c",
 				`setsid env -i "$0" -c 'echo $$; trap "" TERM; while :; do /bin/sleep 1000; done' & wait`, link}
-			spec.Output = output
+			spec.Output = procTestEach(output)
 			p := procTestStart(t, ps, spec)
 			pid, err := strconv.Atoi(procTestRecv(t, line, "pid"))
 			if err != nil {

@@ -54,7 +54,7 @@ func TestProcLeftDenied(t *testing.T) {
 			ps := procTestNew(t)
 			output, line := procTestLine()
 			spec := procTestSh(t, test.script, nil)
-			spec.Output = output
+			spec.Output = procTestEach(output)
 			told := procTestLeft(&spec)
 			procTestDeny(ps)
 			p := procTestStart(t, ps, spec)
@@ -109,7 +109,7 @@ func TestProcLeftForks(t *testing.T) {
 	file := t.TempDir() + "/forks"
 	output, line := procTestLine()
 	spec := procTestSh(t, "(while :; do /bin/true; printf x >> "+file+"; done) & echo $!", nil)
-	spec.Output, spec.Grace = output, 10*time.Millisecond
+	spec.Output, spec.Grace = procTestEach(output), 10*time.Millisecond
 	told := procTestLeft(&spec)
 	kills := procTestDeny(ps)
 	p := procTestStart(t, ps, spec)

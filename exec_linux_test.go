@@ -41,7 +41,7 @@ func TestProcSetsidGrandchildIsKilled(t *testing.T) {
 					script = "{ " + escape + " :; } | { read x; echo $x; exit 5; }"
 				}
 				spec := procTestSh(t, script, nil)
-				spec.Output = output
+				spec.Output = procTestEach(output)
 				p := procTestStart(t, ps, spec)
 				n, err := strconv.Atoi(procTestRecv(t, pid, "pid"))
 				if err != nil {
@@ -72,7 +72,7 @@ func TestProcDoubleForkDaemonNoZombie(t *testing.T) {
 	// Daemons that end while the main process lives: their zombies come to us.
 	spec := procTestSh(t, "for i in 1 2 3 4 5; do (setsid sh -c 'true &' &); done; (setsid sh -c 'exit 3' &); echo "+
 		"ready; exec sleep 1000", nil)
-	spec.Output = output
+	spec.Output = procTestEach(output)
 	p := procTestStart(t, ps, spec)
 	procTestRecv(t, ready, "line")
 	procTestUntil(t, "only the main process left, and no zombie", func() bool {
@@ -92,7 +92,7 @@ func TestProcForkBomb(t *testing.T) {
 			ps := procTestNew(t)
 			output, ready := procTestLine()
 			spec := procTestSh(t, script, nil)
-			spec.Output = output
+			spec.Output = procTestEach(output)
 			p := procTestStart(t, ps, spec)
 			procTestRecv(t, ready, "line")
 			procTestStop(t, p, spec.Grace)
@@ -209,7 +209,7 @@ func TestProcWithoutReaper(t *testing.T) {
 	output, ready := procTestLine()
 	spec := procTestSh(t, "trap '' TERM; (setsid sh -c 'trap \"\" TERM; echo ready; sleep 1000; :' &); (timeout "+
 		"1000 sleep 1000 &); sleep 1000; sleep 1000", nil)
-	spec.Output = output
+	spec.Output = procTestEach(output)
 	p := procTestStart(t, ps, spec)
 	procTestRecv(t, ready, "line")
 	procTestStop(t, p, spec.Grace)

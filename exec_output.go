@@ -26,21 +26,38 @@ type procBudget struct {
 // newProcBudget makes a budget of so many bytes, newlines among them.
 func newProcBudget(size int64) *procBudget { return &procBudget{left: size} }
 
-// take says whether a line that takes n bytes may still be delivered.
-func (b *procBudget) take(n int) bool {
+// take gives how many bytes at the front of a text may still be delivered, in whole lines. The last line of the text
+// may be without its newline.
+func (b *procBudget) take(text []byte) int {
 	if b == nil {
-		return true
+		return len(text)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.over = b.over || int64(n) > b.left
-	if b.over {
-		return false
+	n := len(text)
+	if !b.over && int64(n) > b.left {
+		b.over = true
+		n = bytes.LastIndexByte(text[:b.left], '\n') + 1
+	} else if b.over {
+		n = 0
 	}
 	b.left -= int64(n)
 	b.bytes += int64(n)
-	b.lines++
-	return true
+	b.lines += int64(bytes.Count(text[:n], []byte{'\n'}))
+	if n > 0 && text[n-1] != '\n' {
+		b.lines++
+	}
+	return n
+}
+
+// remark counts a line that no process has written, which needs no room. It is false once the budget is spent.
+func (b *procBudget) remark() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.over {
+		b.lines++
+	}
+	return !b.over
 }
 
 // spent says whether nothing is delivered any more.
@@ -225,8 +242,10 @@ func (p *proc) drain(s *procStream) (more, ended bool) {
 
 // finishLine delivers the last line of a stream, if it has no newline.
 func (p *proc) finishLine(s *procStream) {
-	if s.n > 0 && !p.give(s, time.Now(), s.buf[:s.n], procUnended) {
-		p.rest(s, time.Now(), s.buf[:s.n])
+	if s.n > 0 {
+		if left := p.give(s, time.Now(), s.buf[:s.n], false); len(left) > 0 {
+			p.rest(s, time.Now(), left)
+		}
 	}
 	s.keep(nil)
 	if s.begun {
@@ -259,8 +278,8 @@ func (s *procStream) keep(text []byte) {
 }
 
 // read takes what is there, up to room, and delivers the lines that are complete. It says whether there may be more to
-// read now, and whether the stream has ended. The buffer has space for the longest line and its newline; a line that
-// fills it without a newline is split.
+// read now, and whether the stream has ended. A stream that has more than its buffer holds gets a larger one, with
+// space for the longest line and its newline at last; a line that fills that without a newline is split.
 func (p *proc) read(s *procStream) (more, ended bool) {
 	s.room()
 	if p.spec.Budget.spent() && len(s.buf) <= procMaxLine { // a flood is read in large pieces
@@ -277,49 +296,39 @@ func (p *proc) read(s *procStream) (more, ended bool) {
 	}
 	more = s.n+n == len(s.buf) // a pipe gives all that it has, if there is room
 	now := time.Now()
-	text, scan := s.buf[:s.n+n], s.n
-	for !p.spec.Budget.spent() {
-		i := bytes.IndexByte(text[scan:], '\n')
-		if i < 0 || !p.give(s, now, text[:scan+i], procEnded) {
-			break
-		}
-		text, scan = text[scan+i+1:], 0
+	text := s.buf[:s.n+n]
+	if whole := s.n + bytes.LastIndexByte(text[s.n:], '\n') + 1; whole > s.n {
+		left := p.give(s, now, text[:whole], false)
+		text = text[whole-len(left):]
 	}
-	if len(text) > procMaxLine && p.give(s, now, text[:procMaxLine], procPartial) {
-		text = text[procMaxLine:]
+	if len(text) > procMaxLine && !p.spec.Budget.spent() {
+		left := p.give(s, now, text[:procMaxLine], true)
+		text = text[procMaxLine-len(left):]
 	}
 	if len(text) > 0 && p.spec.Budget.spent() {
 		p.rest(s, now, text)
 		text = nil
 	}
 	s.keep(text)
+	if more && len(s.buf) <= procMaxLine {
+		s.grow(min(2*len(s.buf), procMaxLine+1))
+	}
 	if s.n+len(s.end) > 0 && p.spec.Unended != nil {
 		p.spec.Unended()
 	}
 	return more, false
 }
 
-// How a line that give takes has ended.
-const (
-	procEnded   = iota // with a newline
-	procUnended        // with the output
-	procPartial        // not yet
-)
-
-// give delivers a line, or throws it away when done is closed already. It is false when the budget has no room for it.
-func (p *proc) give(s *procStream, now time.Time, text []byte, end int) bool {
+// give delivers lines, or throws them away when done is closed already. It gives those that the budget has no room for.
+func (p *proc) give(s *procStream, now time.Time, text []byte, partial bool) (left []byte) {
 	if p.spec.Output == nil || p.sealed.Load() {
-		return true
+		return nil
 	}
-	size := len(text)
-	if end == procEnded {
-		size++
+	n := p.spec.Budget.take(text)
+	if n > 0 {
+		p.spec.Output(procLines{Time: now, Err: s.isErr, Text: text[:n], Partial: partial})
 	}
-	if !p.spec.Budget.take(size) {
-		return false
-	}
-	p.spec.Output(procLine{Time: now, Err: s.isErr, Text: bytes.Clone(text), Partial: end == procPartial})
-	return true
+	return text[n:]
 }
 
 // rest passes on what goes beyond the budget. An empty text ends the line.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestExecBudget cuts output at every place of small budgets. What is delivered is the beginning, what comes from the
@@ -45,14 +47,14 @@ func TestExecBudget(t *testing.T) {
 				tail.after(budget.given())
 				tail.add("1 a", flags, x.Time, x.Text)
 			}
-			spec.Output = func(l procLine) {
+			spec.Output = procTestEach(func(l procLine) {
 				if pieces++; tail.begun() {
 					t.Errorf("%s with %d: a line after the cut: %q", test.script, size, l.Text)
 				}
 				if got.Write(l.Text); !l.Partial {
 					got.WriteString("\n")
 				}
-			}
+			})
 			procTestDone(t, procTestStart(t, ps, spec))
 			head, end := got.String(), ""
 			if !strings.HasSuffix(test.text, "\n") && !tail.begun() {
@@ -178,4 +180,32 @@ func execBeside(h *host) string {
 		return err.Error()
 	}
 	return text
+}
+
+// Where much has been written it comes in pieces that grow, each of whole lines.
+func TestExecPieces(t *testing.T) {
+	ps := procTestNew(t)
+	pieces, size := 0, 0
+	var p *proc
+	started := make(chan bool)
+	spec := procTestSh(t, "echo first; yes 0123456789 | head -c 55000", nil)
+	spec.Output = func(x procLines) {
+		if pieces++; pieces == 1 {
+			<-started
+			procTestUntil(t, "a full pipe", func() bool {
+				n, err := unix.IoctlGetInt(p.out[0].fd, procFionread)
+				return err != nil || size+len(x.Text)+n == len("first\n")+55000
+			})
+		}
+		if x.Text[len(x.Text)-1] != '\n' || x.Partial {
+			t.Errorf("a piece of %d bytes, partial %v", len(x.Text), x.Partial)
+		}
+		size += len(x.Text)
+	}
+	p = procTestStart(t, ps, spec)
+	close(started)
+	procTestDone(t, p)
+	if size != len("first\n")+55000 || pieces > 7 {
+		t.Errorf("%d bytes in %d pieces", size, pieces)
+	}
 }

@@ -29,6 +29,23 @@ const (
 	procTestWait = 30 * time.Second // for what must happen, on a busy machine
 )
 
+// procLine is a line of output, or a piece of one.
+type procLine struct {
+	Time    time.Time
+	Err     bool
+	Text    []byte // without the newline
+	Partial bool   // the line goes on in the next procLine of the same stream
+}
+
+// procTestEach makes an Output that gives fn each line.
+func procTestEach(fn func(procLine)) func(procLines) {
+	return func(x procLines) {
+		for line := range bytes.Lines(x.Text) {
+			fn(procLine{x.Time, x.Err, bytes.Clone(bytes.TrimSuffix(line, []byte("\n"))), x.Partial})
+		}
+	}
+}
+
 // procTestLog gathers output.
 type procTestLog struct {
 	mu    sync.Mutex
@@ -84,7 +101,7 @@ func procTestSh(t testing.TB, script string, log *procTestLog) procSpec {
 		Cookie: procTestCookie(t), Grace: 300 * time.Millisecond,
 	}
 	if log != nil {
-		spec.Output = log.add
+		spec.Output = procTestEach(log.add)
 	}
 	return spec
 }
@@ -269,7 +286,7 @@ func TestProcEnvAndDir(t *testing.T) {
 	for _, name := range []string{"./here", "here"} {
 		log := &procTestLog{}
 		spec := procSpec{
-			Argv: []string{name}, Dir: dir, Cookie: "a b=c", Output: log.add,
+			Argv: []string{name}, Dir: dir, Cookie: "a b=c", Output: procTestEach(log.add),
 			Env: []string{"PATH=.:/usr/bin:/bin", "A=1", procTestKey + "=forged"},
 		}
 		procTestDone(t, procTestStart(t, ps, spec))
@@ -344,7 +361,7 @@ func TestProcIgnoresTerm(t *testing.T) {
 	ps := procTestNew(t)
 	output, ready := procTestLine()
 	spec := procTestSh(t, "trap '' TERM; echo ready; while :; do sleep 1; done", nil)
-	spec.Output = output
+	spec.Output = procTestEach(output)
 	p := procTestStart(t, ps, spec)
 	procTestRecv(t, ready, "line")
 	r := procTestStop(t, p, spec.Grace)
@@ -359,7 +376,7 @@ func TestProcKillCutsGrace(t *testing.T) {
 	ps := procTestNew(t)
 	output, ready := procTestLine()
 	spec := procTestSh(t, "trap '' TERM; echo ready; sleep 100 & wait; wait; sleep 100", nil)
-	spec.Output, spec.Grace = output, time.Hour
+	spec.Output, spec.Grace = procTestEach(output), time.Hour
 	p := procTestStart(t, ps, spec)
 	procTestRecv(t, ready, "line")
 	p.stop("first")
@@ -381,7 +398,7 @@ func TestProcTermIsHandled(t *testing.T) {
 	output, ready := procTestLine()
 	spec := procTestSh(t, "trap 'echo bye; exit 7' TERM; echo ready; sleep 100 & wait", nil)
 	spec.Grace = time.Hour
-	spec.Output = func(l procLine) { log.add(l); output(l) }
+	spec.Output = procTestEach(func(l procLine) { log.add(l); output(l) })
 	p := procTestStart(t, ps, spec)
 	procTestRecv(t, ready, "line")
 	if err := unix.Kill(p.pid, unix.SIGSTOP); err != nil { // a stopped process is woken to handle it
@@ -403,7 +420,7 @@ func TestProcTermReachesAll(t *testing.T) {
 	spec := procTestSh(t, "(trap 'echo inner; exit' TERM; echo ready; while :; do sleep 0.02; done) & trap 'wait; "+
 		"echo outer; exit 7' TERM; wait", nil)
 	spec.Grace = time.Hour
-	spec.Output = func(l procLine) { log.add(l); output(l) }
+	spec.Output = procTestEach(func(l procLine) { log.add(l); output(l) })
 	p := procTestStart(t, ps, spec)
 	procTestRecv(t, ready, "line")
 	p.stop("stopped by test")
@@ -417,7 +434,7 @@ func TestProcUnkillable(t *testing.T) {
 	ps.kill = func(int, syscall.Signal) error { return nil } // as for a process that waits for a dead disk
 	output, ready := procTestLine()
 	spec := procTestSh(t, "echo ready; exec sleep 100", nil)
-	spec.Output = output
+	spec.Output = procTestEach(output)
 	p := procTestStart(t, ps, spec)
 	procTestRecv(t, ready, "line")
 	begin := time.Now()
@@ -486,7 +503,7 @@ func TestProcKillAtOnce(t *testing.T) {
 		output, ready := procTestLine()
 		log := &procTestLog{}
 		spec := procTestSh(t, "trap 'echo cleaning up; exit 3' TERM; echo ready; while :; do sleep 0.01; done", nil)
-		spec.Output = func(l procLine) { output(l); log.add(l) }
+		spec.Output = procTestEach(func(l procLine) { output(l); log.add(l) })
 		p := procTestStart(t, ps, spec)
 		procTestRecv(t, ready, "line")
 		p.kill("now")
@@ -501,7 +518,7 @@ func TestProcLeftoverWritesForEver(t *testing.T) {
 	ps := procTestNew(t)
 	var bytesOut int
 	spec := procTestSh(t, "trap '' TERM PIPE; yes & exec true", nil)
-	spec.Output = func(l procLine) { bytesOut += len(l.Text) }
+	spec.Output = procTestEach(func(l procLine) { bytesOut += len(l.Text) })
 	if r := procTestDone(t, procTestStart(t, ps, spec)); r.Exit != 0 {
 		t.Errorf("%+v", r)
 	}
@@ -559,10 +576,10 @@ func TestProcOrder(t *testing.T) {
 	log := &procTestLog{}
 	spec := procTestSh(t, `exec 3<`+fifo+`; i=0; while [ $i -lt 100 ]; do
 		echo $i; read x <&3; i=$((i+1)); echo $i >&2; read x <&3; i=$((i+1)); done`, nil)
-	spec.Output = func(l procLine) {
+	spec.Output = procTestEach(func(l procLine) {
 		log.add(l)
 		turn.Write([]byte{'\n'})
-	}
+	})
 	procTestDone(t, procTestStart(t, ps, spec))
 	if len(log.lines) != 100 {
 		t.Fatalf("%d lines", len(log.lines))
@@ -606,7 +623,7 @@ func TestProcOrderUnread(t *testing.T) {
 			log, got := &procTestLog{}, ""
 			spec := procTestSh(t, script, nil)
 			spec.Dir = dir
-			spec.Output = func(l procLine) {
+			spec.Output = procTestEach(func(l procLine) {
 				if log.add(l); l.Text[0] == 'a' { // it goes on, and until it has written all we do not read
 					os.WriteFile(dir+"/in", []byte("\n"), 0)
 					io.ReadAll(out)
@@ -614,7 +631,7 @@ func TestProcOrderUnread(t *testing.T) {
 				if l.Text[0] == 'c' && stays {
 					os.WriteFile(dir+"/stay", []byte("\n"), 0)
 				}
-			}
+			})
 			if stays && strings.Contains(script, "printf") {
 				continue // what has no end comes with the end
 			}
@@ -663,10 +680,10 @@ func TestProcMemory(t *testing.T) {
 	for _, script := range []string{"head -c 100000000 /dev/zero", "yes | head -c 20000000"} {
 		var n, calls int
 		spec := procTestSh(t, script, nil)
-		spec.Output = func(l procLine) {
+		spec.Output = procTestEach(func(l procLine) {
 			calls++
 			n += len(l.Text)
-		}
+		})
 		p := procTestStart(t, ps, spec)
 		procTestDone(t, p)
 		for i := range p.out {
@@ -687,7 +704,7 @@ func TestProcBlockedCallbackStop(t *testing.T) {
 	var p *proc
 	started := make(chan bool)
 	spec := procTestSh(t, "trap '' TERM; yes & yes", nil)
-	spec.Output = func(procLine) {
+	spec.Output = func(procLines) {
 		<-started
 		select {
 		case <-p.done():
@@ -720,7 +737,7 @@ func TestProcBlockedCallbackEnds(t *testing.T) {
 	ps := procTestNew(t)
 	in, out := make(chan bool, 1), make(chan bool)
 	spec := procTestSh(t, "echo a; exit 6", nil)
-	spec.Output = func(procLine) { in <- true; <-out }
+	spec.Output = func(procLines) { in <- true; <-out }
 	p := procTestStart(t, ps, spec)
 	procTestRecv(t, in, "call")
 	procTestUntil(t, "collected", func() bool { ps.mu.Lock(); defer ps.mu.Unlock(); return p.ended })
@@ -780,7 +797,7 @@ func TestProcStopWithoutFds(t *testing.T) {
 	ps := procTestNew(t)
 	output, ready := procTestLine()
 	spec := procTestSh(t, "trap '' TERM; echo ready; while :; do sleep 1; done", nil)
-	spec.Output = output
+	spec.Output = procTestEach(output)
 	p := procTestStart(t, ps, spec)
 	procTestRecv(t, ready, "line")
 	limit := unix.Rlimit{Cur: 3, Max: 1024}
@@ -806,7 +823,7 @@ func TestProcClose(t *testing.T) {
 		output, ready := procTestLine()
 		spec := procTestSh(t, "trap '' TERM; (setsid sh -c 'trap \"\" TERM; sleep 1000; :' &); echo ready; sleep "+
 			"1000; sleep 1000", nil)
-		spec.Output, spec.Grace = output, time.Hour
+		spec.Output, spec.Grace = procTestEach(output), time.Hour
 		ps2 = append(ps2, procTestStart(t, ps, spec))
 		procTestRecv(t, ready, "line")
 	}
@@ -821,7 +838,7 @@ func TestProcClose(t *testing.T) {
 
 func BenchmarkProcTrue(b *testing.B) {
 	ps := procTestNew(b)
-	spec := procSpec{Argv: []string{"/bin/true"}, Output: func(procLine) {}, Cookie: procTestCookie(b)}
+	spec := procSpec{Argv: []string{"/bin/true"}, Output: func(procLines) {}, Cookie: procTestCookie(b)}
 	for b.Loop() {
 		p, err := ps.start(context.Background(), spec)
 		if err != nil {

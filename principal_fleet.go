@@ -205,7 +205,7 @@ func (f *fleet) runAgentLink(conn wireConn, grant *authGrant, hello *agentMsg) {
 		_, body, err := protoSplit(frames)
 		m := &agentMsg{}
 		if err == nil {
-			err = protoPeer(body, m)
+			m, err = protoOfAgent(body)
 		}
 		if err != nil {
 			f.note("agent sent what cannot be read", conn.Peer(), "agent", link.name, "cause", err)

@@ -184,12 +184,10 @@ func (fs *followers) takeLive(link *agentLink, m *agentMsg) {
 	}
 }
 
-// endLive drops lines without an end that have ended: they are stored now. Only on the loop.
-func (fs *followers) endLive(run string, lines []LogLine) {
+// endLive drops the line without an end of a task's stream: it has ended, and is stored now. Only on the loop.
+func (fs *followers) endLive(run, stream, task string) {
 	if l := fs.live[run]; l != nil {
-		for i := range lines {
-			delete(l.lines, liveKey(&lines[i]))
-		}
+		delete(l.lines, stream+task)
 	}
 }
 

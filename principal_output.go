@@ -104,6 +104,9 @@ func (o *output) readLines(r *Run) {
 // takeLines stores output that is not stored yet. Output of an earlier lease is void: its numbers may be those of other
 // lines now.
 func (o *output) takeLines(link *agentLink, item *agentItem) {
+	if o.takeBlocks(link, item) {
+		return
+	}
 	for lines := item.Lines; len(lines) > 0; {
 		r := o.state.Runs[lines[0].Run]
 		n := 1
@@ -130,9 +133,39 @@ func (o *output) takeLines(link *agentLink, item *agentItem) {
 		o.lines[r.ID] = batch[len(batch)-1].N
 		o.followers.publishLines(r.Workflow, batch)
 		o.storeLines(r, batch)
-		o.followers.endLive(r.ID, batch)
+		for i := range batch {
+			o.followers.endLive(r.ID, batch[i].Stream, batch[i].Task)
+		}
 		o.followers.touched[r.ID] = true
 	}
+}
+
+// takeBlocks is takeLines for output that can go into the log as it is. Where anything else is to be done with it, as
+// for a repeat, for somebody who subscribes to it, or when the disk does not take it, it makes lines of it for
+// takeLines, and gives false.
+func (o *output) takeBlocks(link *agentLink, item *agentItem) bool {
+	blocks := item.blocks
+	if len(blocks) == 0 {
+		return false
+	}
+	r := o.state.Runs[blocks[0].Run]
+	if !link.has(r, item.Lease) {
+		return true
+	}
+	plain := blocks[0].N > o.lines[r.ID] && len(o.followers.subscribers) == 0 && o.dropped[r.ID].lines == 0
+	if !plain || o.logs.appendBlocks(r.Workflow, blocks) != nil {
+		for i := range blocks {
+			item.Lines = blocks[i].lines(item.Lines)
+		}
+		return false
+	}
+	last := &blocks[len(blocks)-1]
+	o.lines[r.ID] = last.N + int64(last.Lines) - 1
+	for i := range blocks {
+		o.followers.endLive(r.ID, blocks[i].Stream, blocks[i].Task)
+	}
+	o.followers.touched[r.ID] = true
+	return true
 }
 
 // storeLines puts output into the log. What the disk does not take is dropped and counted; a line in its place says so

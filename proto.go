@@ -498,6 +498,7 @@ const (
 	msgCancel   = "cancel"    // principal: stop this run; Force: at once; Drop: and say nothing of it
 	msgStopTask = "stop_task" // principal: stop this task of this lease of the run, no other; Force: at once
 	msgReport   = "report"    // agent: spooled items, numbered from N on
+	msgParcel   = "parcel"    // agent: a report whose items are the parcel's
 	// principal: somebody follows this run: tell what its tasks have begun to write; Off: nobody does any more
 	msgFollow = "follow"
 	// agent: lines that have not ended, with number 0; it sends none before the principal has said follow
@@ -535,11 +536,13 @@ type agentMsg struct {
 	Can   []string `json:"can,omitempty"`
 
 	// A number of the agent's: in a hello the newest that was acknowledged, in a welcome the newest that the principal
-	// has, in a report that of the first item, in an ack the newest that is safe. Skip, in a report: so many numbers
-	// before N there are none of.
+	// has, in a report or a parcel that of the first item, in an ack the newest that is safe. Skip, in a report or a
+	// parcel: so many numbers before N there are none of.
 	N     uint64      `json:"n,omitempty"`
 	Skip  uint64      `json:"skip,omitempty"`
 	Items []agentItem `json:"items,omitempty"` // report and live
+
+	Parcel *parcel `json:"parcel,omitempty"` // parcel
 
 	// assign: everything about the run.
 	Assign *assignment `json:"assign,omitempty"`
@@ -608,6 +611,8 @@ type agentItem struct {
 	Event *Event    `json:"event,omitempty"`
 	Lines []LogLine `json:"lines,omitempty"`
 	Lease int       `json:"lease,omitempty"` // of the run, with lines; an event has its own
+
+	blocks []LogBlock // in place of lines, where the principal has read them so
 }
 
 // protoEncode writes a message. It cannot fail: every type that is sent marshals.

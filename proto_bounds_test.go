@@ -24,7 +24,7 @@ func TestProtoEncodePlain(t *testing.T) {
 			t.Errorf("%s: %s", name, text)
 		}
 	}
-	msg, _ := parcelPack("R", 1, []LogLine{{Run: "R", N: 1, Text: "<&>"}},
+	msg, _ := parcelPack("R", 1, []parcelLines{parcelLine(&LogLine{N: 1, Text: "<&>"})},
 		[]*Event{{Kind: evTaskFinished, Reason: "a && b"}})
 	if strings.Contains(string(msg), `\u00`) {
 		t.Errorf("spool: %s", msg)

@@ -22,7 +22,7 @@ import (
 // What this program takes besides the first messages, as an agent and as a principal.
 var (
 	protoAgentCan     = []string{msgFollow, msgStopTask, msgRecall}
-	protoPrincipalCan = []string{msgLeft, msgReturn}
+	protoPrincipalCan = []string{msgLeft, msgReturn, msgParcel}
 )
 
 // stranger says of a hello or a welcome why its reader cannot work with its sender, "" when it can.

@@ -147,11 +147,19 @@ func (l *logs) remark(workflow string, line LogLine) error {
 	return l.put(workflow, []LogLine{line}, func(*os.File, int) error { return nil })
 }
 
+// appendBlocks is append for lines that are ready to be stored. It has no bound of its own on their length.
+func (l *logs) appendBlocks(workflow string, blocks []LogBlock) error {
+	b := l.buf[:0]
+	for len(blocks) > 0 {
+		n := logJoined(blocks)
+		b = logEncodeBlocks(b, blocks[:n])
+		blocks = blocks[n:]
+	}
+	return l.write(workflow, b, diskRoom)
+}
+
 // put writes lines, if room has no objection to so many bytes.
 func (l *logs) put(workflow string, lines []LogLine, room func(*os.File, int) error) error {
-	if len(lines) == 0 {
-		return nil
-	}
 	var pack recordPacker
 	for i := range lines {
 		pack.add(&lines[i])
@@ -163,6 +171,14 @@ func (l *logs) put(workflow string, lines []LogLine, room func(*os.File, int) er
 		if len(b)-before > logMaxLine {
 			return fmt.Errorf("write log of %s: line %d of run %s is over %d MiB", workflow, r.N, r.Run, logMaxLine>>20)
 		}
+	}
+	return l.write(workflow, b, room)
+}
+
+// write writes records, if room has no objection to so many bytes.
+func (l *logs) write(workflow string, b []byte, room func(*os.File, int) error) error {
+	if len(b) == 0 {
+		return nil
 	}
 	if cap(b) <= 1<<20 { // the memory for one burst is not kept for ever
 		l.buf = b

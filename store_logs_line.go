@@ -16,29 +16,9 @@ import (
 // find them without decoding. Text is written as it is, except for what JSON forbids and control characters, so that
 // grep finds it.
 func logEncode(b []byte, line *LogRecord) []byte {
-	b = append(b, `{"t":`...)
-	if line.Time.IsZero() {
-		b = append(b, "null"...)
-	} else {
-		b = append(b, '"')
-		b = line.Time.UTC().AppendFormat(b, stampLayout)
-		b = append(b, '"')
-	}
-	b = logString(append(b, `,"r":`...), line.Run)
-	b = strconv.AppendInt(append(b, logNumber...), line.N, 10)
-	if line.Last != 0 {
-		b = strconv.AppendInt(append(b, logLast...), line.Last, 10)
-	}
-	b = logString(append(b, `,"k":`...), line.Task)
-	b = strconv.AppendInt(append(b, `,"n":`...), int64(line.Attempt), 10)
-	b = logString(append(b, `,"s":`...), line.Stream)
+	b = logHead(b, &line.LogLine, line.Last)
 	for i, gap := range line.Gaps {
-		if i == 0 {
-			b = append(b, logGaps...)
-		} else {
-			b = append(b, ',')
-		}
-		b = strconv.AppendInt(b, gap, 10)
+		b = logGap(b, gap, i == 0)
 	}
 	if len(line.Gaps) > 0 {
 		b = append(b, ']')
@@ -56,32 +36,105 @@ func logEncode(b []byte, line *LogRecord) []byte {
 	return append(b, '}', '\n')
 }
 
+// logEncodeBlocks appends blocks as one record.
+func logEncodeBlocks(b []byte, blocks []LogBlock) []byte {
+	first, last := &blocks[0], &blocks[len(blocks)-1]
+	head := LogLine{Time: first.Time, Run: first.Run, N: first.N, Task: first.Task, Attempt: first.Attempt,
+		Stream: first.Stream}
+	end := int64(0)
+	if len(blocks) > 1 || first.Lines > 1 {
+		end = last.N + int64(last.Lines) - 1
+	}
+	b = logHead(b, &head, end)
+	if !last.Time.Equal(first.Time.Time) {
+		before, begins := first.Time, true
+		for i := range blocks {
+			x := &blocks[i]
+			for k := range x.Lines {
+				if i+k > 0 {
+					b = logGap(b, x.Time.Sub(before.Time).Milliseconds(), begins)
+					begins = false
+				}
+				before = x.Time
+			}
+		}
+		b = append(b, ']')
+	}
+	b = append(b, `,"m":"`...)
+	for i := range blocks {
+		if i > 0 {
+			b = append(b, '\\', 'n')
+		}
+		b = append(b, blocks[i].Text...)
+	}
+	return append(b, "\"}\n"...)
+}
+
+// logJoined gives how many of the first blocks go into one record: those that the first recordMaxText bytes and
+// recordMaxLines lines of one source have.
+func logJoined(blocks []LogBlock) int {
+	size, lines := len(blocks[0].Text), blocks[0].Lines
+	for i := 1; i < len(blocks); i++ {
+		x, last := &blocks[i], &blocks[i-1]
+		sameSource := x.Run == last.Run && x.Task == last.Task && x.Attempt == last.Attempt && x.Stream == last.Stream
+		size += len(`\n`) + len(x.Text)
+		lines += x.Lines
+		room := size <= recordMaxText && lines <= recordMaxLines
+		later := x.Time.Sub(last.Time.Time)
+		soon := !last.Time.IsZero() && later >= 0 && later < 24*time.Hour
+		if !sameSource || !room || !soon || x.N != last.N+int64(last.Lines) {
+			return i
+		}
+	}
+	return len(blocks)
+}
+
+// logHead appends what stands in a record before gaps and text. last is the number of its last line, 0 for the first.
+func logHead(b []byte, line *LogLine, last int64) []byte {
+	b = append(b, `{"t":`...)
+	if line.Time.IsZero() {
+		b = append(b, "null"...)
+	} else {
+		b = append(b, '"')
+		b = line.Time.UTC().AppendFormat(b, stampLayout)
+		b = append(b, '"')
+	}
+	b = logString(append(b, `,"r":`...), line.Run)
+	b = strconv.AppendInt(append(b, logNumber...), line.N, 10)
+	if last != 0 {
+		b = strconv.AppendInt(append(b, logLast...), last, 10)
+	}
+	b = logString(append(b, `,"k":`...), line.Task)
+	b = strconv.AppendInt(append(b, `,"n":`...), int64(line.Attempt), 10)
+	return logString(append(b, `,"s":`...), line.Stream)
+}
+
+// logGap appends how many milliseconds a line is later than the one before.
+func logGap(b []byte, gap int64, first bool) []byte {
+	if first {
+		b = append(b, logGaps...)
+	} else {
+		b = append(b, ',')
+	}
+	return strconv.AppendInt(b, gap, 10)
+}
+
 // logString appends s as a JSON string.
 func logString(b []byte, s string) []byte {
 	b = append(b, '"')
 	plain := 0 // where what is not yet appended begins
 	for i := 0; i < len(s); i++ {
-		c := s[i]
+		c, from := s[i], i
 		control := c < ' ' || c == 0x7f
 		wide := c == 0xc2 && i+1 < len(s) && s[i+1] < 0xa0 // U+0080 to U+009F: terminals obey these
 		if !control && !wide && c != '"' && c != '\\' {
 			continue
 		}
-		b = append(b, s[plain:i]...)
-		switch {
-		case c == '"' || c == '\\':
-			b = append(b, '\\', c)
-		case c == '\t':
-			b = append(b, '\\', 't')
-		case c == '\n':
-			b = append(b, '\\', 'n')
-		default:
-			if wide {
-				i++
-				c = s[i]
-			}
-			b = append(b, '\\', 'u', '0', '0', "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
+		if wide {
+			i++
+			c = s[i]
 		}
+		b = linesEscape(append(b, s[plain:from]...), c)
 		plain = i + 1
 	}
 	return append(append(b, s[plain:]...), '"')

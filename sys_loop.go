@@ -63,3 +63,39 @@ func (b *loopInbox[T]) end(do func(T)) {
 		do(<-b.ch)
 	}
 }
+
+// loopRoom bounds what was read for a loop and that the loop has not worked off, in bytes. The zero value is ready.
+type loopRoom struct {
+	mu    sync.Mutex
+	freed sync.Cond // for those who wait in take
+	used  int
+	ended bool
+}
+
+// take waits until there is room for n bytes among most; more than that at once are let in alone. After end nobody
+// waits. Any goroutine may call it but the loop's own.
+func (r *loopRoom) take(n, most int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.freed.L = &r.mu
+	for r.used > 0 && r.used+n > most && !r.ended {
+		r.freed.Wait()
+	}
+	r.used += n
+}
+
+// give gives back the room of n bytes.
+func (r *loopRoom) give(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.used -= n
+	r.freed.Broadcast()
+}
+
+// end lets all in who wait.
+func (r *loopRoom) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = true
+	r.freed.Broadcast()
+}

@@ -132,3 +132,38 @@ func TestLoopAgentStops(t *testing.T) {
 		})
 	}
 }
+
+// Room for bytes is taken up to a bound, by who is larger than that alone; the end lets all in.
+func TestLoopRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r loopRoom
+		var in atomic.Int64
+		take := func(n int) {
+			go func() {
+				r.take(n, 10)
+				in.Add(int64(n))
+			}()
+			synctest.Wait()
+		}
+		for _, step := range []struct {
+			take, give int
+			want       int64
+		}{{take: 6, want: 6}, {take: 4, want: 10}, {take: 1, want: 10}, {give: 4, want: 11}, {take: 30, want: 11},
+			{give: 6, want: 11}, {give: 1, want: 41}, {take: 2, want: 41}} {
+			if step.take > 0 {
+				take(step.take)
+			} else {
+				r.give(step.give)
+				synctest.Wait()
+			}
+			if in.Load() != step.want {
+				t.Fatalf("%+v: %d are in", step, in.Load())
+			}
+		}
+		r.end()
+		take(100)
+		if in.Load() != 143 {
+			t.Fatalf("after the end %d are in", in.Load())
+		}
+	})
+}
