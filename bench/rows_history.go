@@ -331,20 +331,12 @@ func (b *bench) spooler() (map[string]figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, f := b.samples(200, 40), figures{floorName: "task-spooler"}
-	tsp, err := need("tsp", "ts")
+	n, f := b.samples(200, 40), figures{}
+	tsp, stop, err := b.spoolerServer()
 	if err != nil {
-		f.floorName = ""
-	} else {
-		socket := "TS_SOCKET=" + filepath.Join(b.dir, "tsp")
-		if _, err := b.once("env", socket, "TS_SLOTS=2", "TMPDIR="+b.dir, tsp, "-n", "true"); err != nil {
-			return nil, err
-		}
-		defer func() { // its server has left our group; context.Background: also when interrupted
-			exec.Command("env", socket, tsp, "-K").Run()
-		}()
-		tsp = "env " + socket + " " + tsp
+		return nil, err
 	}
+	defer stop()
 	for round := range b.samples(5, 2) {
 		b.say("round %d", round+1)
 		began := time.Now()
@@ -360,9 +352,10 @@ func (b *bench) spooler() (map[string]figures, error) {
 			}
 		}
 		f.ours = append(f.ours, float64(time.Since(began)))
-		if f.floorName == "" {
+		if tsp == "" {
 			continue
 		}
+		f.floorName = "task-spooler"
 		floor, err := b.once("sh", "-c", fmt.Sprintf("i=0; while [ $i -lt %d ]; do %s -n true >/dev/null || exit 1; "+
 			"i=$((i+1)); done; %s -w", n, tsp, tsp))
 		if err != nil {
@@ -370,6 +363,20 @@ func (b *bench) spooler() (map[string]figures, error) {
 		}
 		f.floor = append(f.floor, float64(floor.wall))
 	}
-	f.note = fmt.Sprint(n, " runs")
+	if f.note = fmt.Sprint(n, " runs"); tsp == "" {
+		f.note += "; no task-spooler beside it"
+	}
 	return map[string]figures{"spool-200": f}, errors.Join(c.close(), d.stop())
+}
+
+// spoolerServer starts task-spooler's server, with two places, and gives the command that reaches it; "" when it is not
+// installed. The server leaves our process group, so it has to be told to end.
+func (b *bench) spoolerServer() (command string, stop func(), err error) {
+	tsp, err := need("tsp", "ts")
+	if err != nil || !strings.HasPrefix(told(tsp, "-V"), "Task Spooler") { // moreutils has another ts
+		return "", func() {}, nil
+	}
+	socket := "TS_SOCKET=" + filepath.Join(b.dir, "tsp")
+	_, err = b.once("env", socket, "TS_SLOTS=2", "TMPDIR="+b.dir, tsp, "-n", "true")
+	return "env " + socket + " " + tsp, func() { exec.Command("env", socket, tsp, "-K").Run() }, err
 }

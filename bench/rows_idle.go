@@ -173,7 +173,11 @@ func (b *bench) idle() (map[string]figures, error) {
 		"idle-link": {ours: samples{bytes * 24 * time.Hour.Seconds()},
 			note: fmt.Sprintf("%.0f bytes every %s", bytes*period.Seconds(), period.Round(100*time.Millisecond))},
 	}
-	if peer != nil {
+	if peer == nil {
+		f := all["idle-inside"]
+		f.note = "no supercronic beside it"
+		all["idle-inside"] = f
+	} else {
 		peerRSS, err := memory(peer.Process.Pid, "VmRSS")
 		if err != nil {
 			return nil, err
@@ -329,11 +333,12 @@ func (b *bench) tick() (map[string]figures, error) {
 	if err := b.sleep(window); err != nil {
 		return nil, err
 	}
-	f := figures{}
+	f := figures{note: "no supercronic beside it"}
 	if f.ours, err = nanoseconds(ours); err != nil {
 		return nil, err
 	}
 	if peer != nil {
+		f.note = ""
 		peer.stop() // its exit status is its own affair
 		f.floorName = "supercronic"
 		if f.floor, err = nanoseconds(theirs); err != nil {
