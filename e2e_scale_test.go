@@ -1,6 +1,6 @@
-// The simulator of bench/scale: agents and watchers, with keys of their own, over real sockets, against a principal that
-// bench/scale has started and says of in the environment (as bench/run does: e2e_bench_test.go). An agent here says all
-// that a real one does, and runs nothing: a run that it is given ends at once.
+// The simulator of bench/scale: agents and watchers, with keys of their own, over real sockets, against a principal
+// that bench/scale has started and says of in the environment (as bench/run does: e2e_bench_test.go). An agent here
+// says all that a real one does, and runs nothing: it only waits while a task would run.
 
 package main
 
@@ -130,7 +130,7 @@ func (s *scaleSim) until(so func() bool, most time.Duration, what string) time.D
 			s.b.Logf("not all %s after %s: %d are up, %d handshakes failed", what, most, s.up.Load(), s.failed.Load())
 			break
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-time.After(10 * time.Millisecond)
 	}
 	return time.Since(began)
 }
@@ -170,15 +170,20 @@ func (a *scaleAgent) talk(conn wireConn) (welcome bool) {
 	hello := protoTestHello(a.name, "epoch-"+a.name)
 	hello.Capacity, hello.Last = 4, a.n
 	say(hello)
-	beat := time.AfterFunc(rand.N(agentHeartbeat), func() {})
-	defer func() { beat.Stop() }()
-	var again func()
-	again = func() {
-		say(agentMsg{Op: msgHeartbeat, Clock: stampOf(time.Now())})
-		beat.Reset(agentHeartbeat)
-	}
-	beat.Stop()
-	beat = time.AfterFunc(rand.N(agentHeartbeat), func() { again() })
+	pace := agentPaceOf(agentLostAfter).idle
+	var beat *time.Timer
+	begun := make(chan struct{}) // beat is set
+	beat = time.AfterFunc(rand.N(pace), func() {
+		<-begun
+		say(agentMsg{Op: msgHeartbeat})
+		select {
+		case <-conn.Done():
+		default:
+			beat.Reset(pace)
+		}
+	})
+	close(begun)
+	defer beat.Stop()
 	for {
 		frames, err := conn.Recv()
 		if err != nil {
@@ -233,7 +238,7 @@ func (a *scaleAgent) carryOut(say func(agentMsg), as *assignment) {
 	next()
 }
 
-// watchers follow the lists, as the terminal UI does, each on a connection of its own. It waits until each has all rows.
+// watchers follow the lists, as the terminal UI does, each on a connection of its own. It waits until each has all.
 func (s *scaleSim) watchers(count int) {
 	const each = 10 // watchers of one operator: more of one party are refused
 	var live atomic.Int64
@@ -297,7 +302,7 @@ func (s *scaleSim) load(workflow string, each time.Duration, count int) (given, 
 	var waiting sync.WaitGroup
 	var mu sync.Mutex
 	for i := range count {
-		time.Sleep(time.Until(began.Add(time.Duration(i) * each)))
+		<-time.After(time.Until(began.Add(time.Duration(i) * each)))
 		at := time.Now()
 		reply, err := runs.ask(s.b.Context(), Request{Op: "run", Workflow: fmt.Sprint(workflow, i%scaleFlows)})
 		if err != nil {
@@ -419,7 +424,7 @@ func scaleChurn(s *scaleSim) {
 	s.until(func() bool { return s.up.Load() < int64(count)/2 }, time.Second, "links are cut")
 	s.say("all back after", s.until(func() bool { return int(s.up.Load()) == count }, time.Minute,
 		"agents are back").Seconds(), "s")
-	time.Sleep(2 * time.Second)
+	<-time.After(2 * time.Second)
 	close(over)
 	pinging.Wait()
 	s.spread("ping", pings)
@@ -445,7 +450,7 @@ func scaleConnect(s *scaleSim) {
 	count, kB := s.number("AGENTS"), benchMemory(s.b)
 	s.say("connected in", s.agents(count, benchSet(s.b, "ENDPOINT")).Seconds(), "s")
 	s.say("connected", float64(s.up.Load()), "agents")
-	s.share("principal, idle", func() { time.Sleep(2 * agentHeartbeat) })
+	s.share("principal, idle", func() { <-time.After(2 * agentPaceOf(agentLostAfter).idle) })
 	s.say("memory for each", float64(benchMemory(s.b)-kB)/float64(count), "kB")
 	conn := benchDial(s.b, nil)
 	defer conn.close()
@@ -515,7 +520,7 @@ func (r *scaleRelay) pass(from, to net.Conn) {
 	flying := make(chan flight, 64)
 	r.s.all.Go(func() {
 		for f := range flying {
-			time.Sleep(time.Until(f.at))
+			<-time.After(time.Until(f.at))
 			if _, err := to.Write(f.data); err != nil {
 				from.Close()
 			}

@@ -110,6 +110,7 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 	p.copier = &copier{principalLoop: loop, queue: p.queue, fleet: p.fleet, timetable: p.timetable}
 	p.looks = looksNew(p)
 	p.followers.tellAgent = p.fleet.tellFollowed
+	p.followers.news.copier, p.followers.news.attention = p.copier, p.attention
 	if cfg.dialect != nil {
 		p.dialect = cfg.dialect(p)
 	}
@@ -275,13 +276,13 @@ func (p *principal) setFiles(changed []workflowFile, removed []string) {
 		p.catalog.remove(id)
 		p.timetable.sched.remove(id)
 		p.attention.noteTrouble(id)
-		p.followers.newsWorkflow(id)
+		p.followers.news.ofWorkflow(id)
 	}
 	for i := range changed {
 		f := &changed[i]
 		before := p.catalog.put(f)
 		p.attention.noteTrouble(f.ID)
-		p.followers.newsWorkflow(f.ID)
+		p.followers.news.ofWorkflow(f.ID)
 		if f.Spec != nil && (before == nil || before.Spec != f.Spec) && p.timetable.inForce() {
 			p.timetable.schedule(f.Spec, now)
 		}

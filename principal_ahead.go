@@ -60,7 +60,7 @@ func (f *fleet) noteQuick(link *agentLink, quick int) {
 func (f *fleet) countAhead(c change) {
 	if c.ahead {
 		f.ahead[c.agent]--
-		f.followers.newsAgent(c.agent)
+		f.followers.news.ofAgent(c.agent)
 	}
 	if c.run != nil && c.run.Ahead {
 		f.ahead[c.run.Agent]++

@@ -163,7 +163,7 @@ func (f *fleet) noteLoad(link *agentLink, load *float64) {
 		return
 	}
 	if link.load == nil {
-		f.followers.newsAgent(link.name)
+		f.followers.news.ofAgent(link.name)
 	}
 	link.load = load
 }
@@ -487,8 +487,8 @@ func (f *fleet) hear(link *agentLink, m *agentMsg, size int) {
 	case msgDrain:
 		link.leaving = true
 		f.enroll(link)
-		f.followers.newsAgent(link.name)
-		f.followers.newsRuns(f.queue.runs)
+		f.followers.news.ofAgent(link.name)
+		f.followers.news.ofQueue()
 	case msgRefused:
 		f.hearRefused(link, m)
 	case msgReturn:

@@ -74,7 +74,8 @@ func TestFollowStop(t *testing.T) {
 			}
 		}
 		g.do(func() {
-			if n := len(g.p.followers.ofRuns) + len(g.p.followers.news) + len(g.p.followers.ofJournal); n != 0 {
+			fs := g.p.followers
+			if n := len(fs.ofRuns) + len(fs.news.followers) + len(fs.ofJournal); n != 0 {
 				t.Errorf("%d followers are left of streams that were stopped", n)
 			}
 		})

@@ -1,28 +1,22 @@
 // principal_followers.go: who is woken by what. A follower is a goroutine that sleeps until the loop has touched what
-// it follows: a run, the lists of workflows, runs and agents, or the journal. What it sends then is in
-// principal_follow.go and principal_watch.go; SUB peers, who are sent everything as it happens, are in
+// it follows: a run, the lists of workflows, runs and agents (principal_news.go), or the journal. What it sends then is
+// in principal_follow.go and principal_watch.go; SUB peers, who are sent everything as it happens, are in
 // principal_publish.go.
 
 package main
 
-import (
-	"maps"
-	"slices"
-	"sync"
-)
+import "sync"
 
 // followers is everybody who is told what happens. It belongs to the principal's loop, but for ofJournal.
 type followers struct {
 	*principalLoop
-	queue   *queue
-	catalog *catalog
 	// tells the agent of a run that somebody follows it, or that nobody does any more; set once
 	tellAgent func(r *Run, over bool)
 
 	ofRuns      map[*follower]bool
 	live        map[string]*liveRun // active runs of which lines without an end are followed
 	touched     map[string]bool     // runs that this turn has changed
-	news        map[*newsFollower]bool
+	news        *news
 	subscribers map[*subscriber]bool
 
 	journalMu sync.Mutex // guards ofJournal, which the store's goroutine wakes
@@ -31,8 +25,8 @@ type followers struct {
 
 // followersNew makes followers of which there are none yet.
 func followersNew(loop *principalLoop, queue *queue, catalog *catalog) *followers {
-	return &followers{principalLoop: loop, queue: queue, catalog: catalog, ofRuns: map[*follower]bool{},
-		live: map[string]*liveRun{}, touched: map[string]bool{}, news: map[*newsFollower]bool{},
+	return &followers{principalLoop: loop, ofRuns: map[*follower]bool{},
+		live: map[string]*liveRun{}, touched: map[string]bool{}, news: newsNew(loop, queue, catalog),
 		subscribers: map[*subscriber]bool{}, ofJournal: map[*follower]bool{}}
 }
 
@@ -41,7 +35,7 @@ func (fs *followers) observe(c change) {
 	if c.run != nil {
 		fs.touched[c.run.ID] = true
 	}
-	fs.newsOf(c.event, c.before, c.agent)
+	fs.news.observe(c.event, c.before, c.agent)
 }
 
 // follower is somebody who follows a run or the journal: a goroutine sleeps until ch holds a token, which it does when
@@ -102,8 +96,9 @@ func (fs *followers) unfollow(w *follower) {
 	delete(fs.ofJournal, w)
 }
 
-// wakeTouched wakes the followers of the runs that this turn has changed.
+// wakeTouched wakes the followers of the runs that this turn has changed, and those of the lists.
 func (fs *followers) wakeTouched() {
+	fs.news.wakeAll()
 	if len(fs.touched) == 0 {
 		return
 	}
@@ -188,175 +183,5 @@ func (fs *followers) takeLive(link *agentLink, m *agentMsg) {
 func (fs *followers) endLive(run, stream, task string) {
 	if l := fs.live[run]; l != nil {
 		delete(l.lines, stream+task)
-	}
-}
-
-// mayFollow says why a peer cannot follow the lists now, nil when it can. Only on the loop.
-func (fs *followers) mayFollow(c *opCall) *protoError {
-	party, its, lookers := c.conn.Peer().Party, 0, 0
-	for w := range fs.news {
-		if party != "" && w.conn.Peer().Party == party {
-			its++
-		}
-		if !w.grant.operates() {
-			lookers++
-		}
-	}
-	switch {
-	case len(fs.news) >= newsMax:
-		return refuse(codeBusy, "%d clients watch already", newsMax)
-	case its >= sharesNews:
-		return refuse(codeBusy, "%s watches %d times already", party, its)
-	case !c.grant.operates() && lookers >= newsMax-sharesNewsKept:
-		return refuse(codeBusy, "%d clients watch already, and the rest is for operators", lookers)
-	}
-	return nil
-}
-
-// newsNames is rows of the lists by their names, each in the order in which they are to be sent.
-type newsNames struct{ workflows, runs, agents []string }
-
-// empty says whether there are no names.
-func (n *newsNames) empty() bool { return len(n.workflows)+len(n.runs)+len(n.agents) == 0 }
-
-// newsFollower is one follower of the lists. Its sets are the rows that have changed since it took them last; they
-// belong to the loop.
-type newsFollower struct {
-	follower
-	conn      wireConn
-	grant     *authGrant
-	workflows map[string]bool
-	runs      map[string]bool
-	agents    map[string]bool
-	attention int // the number of items that it was told last; the loop's
-}
-
-// newsAll names every row that a new follower is shown: all workflows, active runs and agents, and the newest n
-// finished runs.
-func (fs *followers) newsAll(w *newsFollower, n int) *newsNames {
-	all := &newsNames{}
-	for id := range fs.catalog.files {
-		if w.grant.sees(id) {
-			all.workflows = append(all.workflows, id)
-		}
-	}
-	for workflow, ids := range fs.queue.active {
-		if w.grant.sees(workflow) {
-			all.runs = append(all.runs, ids...)
-		}
-	}
-	for i := len(fs.state.Finished) - 1; i >= 0 && n > 0; i-- {
-		if id := fs.state.Finished[i]; w.grant.sees(fs.state.Runs[id].Workflow) {
-			all.runs = append(all.runs, id)
-			n--
-		}
-	}
-	if w.seesAgents() {
-		for name := range fs.state.Agents {
-			all.agents = append(all.agents, name)
-		}
-	}
-	return all
-}
-
-// seesAgents says whether the peer may see agents, which belong to no workflow.
-func (w *newsFollower) seesAgents() bool { return w.grant.may(protoOpOf("agents")) }
-
-// take gives the rows that were marked, and begins new sets. Only on the loop.
-func (w *newsFollower) take() *newsNames {
-	names := &newsNames{slices.Collect(maps.Keys(w.workflows)), slices.Collect(maps.Keys(w.runs)),
-		slices.Collect(maps.Keys(w.agents))}
-	w.workflows, w.runs, w.agents = map[string]bool{}, map[string]bool{}, map[string]bool{}
-	return names
-}
-
-// mark notes a changed row in one of the sets. A reader with too many marks is cut off; it is shown the whole lists
-// when it comes back.
-func (w *newsFollower) mark(set map[string]bool, name string) {
-	set[name] = true
-	if len(set) > newsMaxDirty {
-		w.conn.Cut(nil)
-		clear(set)
-	}
-	w.wake()
-}
-
-// newsOf marks what an event has changed. before and agent are the state and the agent that its run had. Only on the
-// loop.
-func (fs *followers) newsOf(e *Event, before, agent string) {
-	if len(fs.news) == 0 || e.Kind == evVersion {
-		return
-	}
-	switch e.Kind {
-	case evAcked, evAckOver:
-		for w := range fs.news {
-			w.wake()
-		}
-		return
-	case evPaused, evResumed:
-		fs.newsWorkflow(e.Workflow)
-		return
-	case evAgentUp, evAgentLost, evAgentDrained, evAgentUndrain, evAgentForgot:
-		fs.newsAgent(e.Agent)
-		fs.newsRuns(fs.queue.runs) // they may wait for something else now
-		return
-	case evTaskStarted, evTaskRetrying, evTaskFinished, evTaskStopping:
-	case evLeft:
-		fs.newsWorkflow(e.Workflow)
-		fs.newsRuns(fs.queue.runs) // they may too
-	default:
-		fs.newsWorkflow(e.Workflow)
-	}
-	r := fs.state.Runs[e.Run]
-	if r == nil {
-		return
-	}
-	fs.newsRuns([]*Run{r})
-	if r.State == before {
-		return
-	}
-	fs.newsAgent(agent)
-	fs.newsAgent(r.Agent)
-	siblings := fs.queue.active[r.Workflow]
-	for _, id := range siblings[:min(len(siblings), newsSiblings)] {
-		if s := fs.state.Runs[id]; s.State == runQueued {
-			fs.newsRuns([]*Run{s})
-		}
-	}
-}
-
-// newsWorkflow marks a workflow, "" all of them.
-func (fs *followers) newsWorkflow(id string) {
-	for w := range fs.news {
-		if id != "" && w.grant.sees(id) {
-			w.mark(w.workflows, id)
-		}
-		if id == "" {
-			for id := range fs.catalog.files {
-				if w.grant.sees(id) {
-					w.mark(w.workflows, id)
-				}
-			}
-		}
-	}
-}
-
-// newsRuns marks runs.
-func (fs *followers) newsRuns(runs []*Run) {
-	for w := range fs.news {
-		for _, r := range runs {
-			if w.grant.sees(r.Workflow) {
-				w.mark(w.runs, r.ID)
-			}
-		}
-	}
-}
-
-// newsAgent marks an agent; "" is none.
-func (fs *followers) newsAgent(name string) {
-	for w := range fs.news {
-		if name != "" && w.seesAgents() {
-			w.mark(w.agents, name)
-		}
 	}
 }

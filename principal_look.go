@@ -37,6 +37,7 @@ type looks struct {
 	catalog   *catalog
 	queue     *queue
 	followers *followers
+	news      *news
 	timetable *timetable
 	attention *attention
 	copier    *copier
@@ -48,7 +49,7 @@ type looks struct {
 // looksNew makes looks at the parts of a principal.
 func looksNew(p *principal) *looks {
 	return &looks{principalLoop: p.principalLoop, catalog: p.catalog, queue: p.queue, followers: p.followers,
-		timetable: p.timetable, attention: p.attention, copier: p.copier,
+		news: p.followers.news, timetable: p.timetable, attention: p.attention, copier: p.copier,
 		asking: make(chan struct{}, lookMaxAsking), reading: make(chan struct{}, lookMaxReading)}
 }
 

@@ -85,6 +85,19 @@ func (c *opCall) send(r Reply) error {
 	return c.conn.Send(frames...)
 }
 
+// sendBody is send for a reply of a stream that is encoded already, and may be sent to others too.
+func (c *opCall) sendBody(body []byte) error {
+	select {
+	case <-c.stopped:
+		return errOpStopped
+	default:
+	}
+	if c.over.Load() {
+		return errOpStopped
+	}
+	return c.conn.Send(append(slices.Clone(c.envelope), body)...)
+}
+
 // finish notes that the last reply is about to be sent. False when one was sent already.
 func (c *opCall) finish() bool {
 	if c.over.Swap(true) {

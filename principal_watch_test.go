@@ -342,9 +342,10 @@ func TestNewsBurst(t *testing.T) {
 		flip(1000)
 		g.ask(Request{Op: "cancel", Run: id})
 		g.do(func() {
-			for w := range g.p.followers.news {
-				if len(w.workflows) != 2 || len(w.runs) != 1 {
-					t.Errorf("%d workflows and %d runs wait", len(w.workflows), len(w.runs))
+			for w := range g.p.followers.news.followers {
+				g.p.followers.news.tick = g.p.followers.news.number
+				if names := g.p.followers.news.since(w); len(names.workflows) != 2 || len(names.runs) != 1 {
+					t.Errorf("%v wait", names)
 				}
 			}
 		})
@@ -374,7 +375,7 @@ func TestNewsBurst(t *testing.T) {
 		k.conn.Close()
 		synctest.Wait()
 		g.do(func() {
-			if len(g.p.followers.news) != 0 {
+			if n := g.p.followers.news; len(n.followers)+n.marks.Len()+len(n.copies) != 0 {
 				t.Error("a follower without a reader is left")
 			}
 		})
@@ -405,10 +406,8 @@ func TestNewsHeartbeat(t *testing.T) {
 			}
 		}
 		g.do(func() {
-			for w := range g.p.followers.news {
-				for i := range newsMaxDirty + 1 {
-					w.mark(w.runs, fmt.Sprint(i))
-				}
+			for i := range newsMaxDirty + 1 {
+				g.p.followers.news.mark(newsOfRun, fmt.Sprint(i), "w")
 			}
 		})
 		if !k.ended {
