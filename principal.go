@@ -117,7 +117,7 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 	// Queue, fleet and output come before attention and followers, which look at what those have made of the event.
 	p.observers = []func(change){p.queue.observe, p.fleet.observe, p.output.observe, p.retention.observe,
 		p.attention.observe, p.followers.observe, p.logEnd}
-	err := loop.open(func() { p.retention.kick(true) }, p.followers.wakeJournal)
+	err := loop.open(func() { p.retention.kick(true) }, p.followers.wakeJournal, p.fleet.ackSafe)
 	if err != nil {
 		return nil, err
 	}

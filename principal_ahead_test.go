@@ -320,7 +320,7 @@ func TestAheadCount(t *testing.T) {
 	}
 }
 
-// What several reports bring in one turn is acknowledged by one message, once it is on the disk.
+// What several reports bring, in one turn or in several, is acknowledged by one message once it is on the disk.
 func TestFleetAcksTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -336,12 +336,21 @@ func TestFleetAcksTogether(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		})
 		a.n = 3
-		if acks := a.of(msgAck); len(acks) != 0 {
+		g.run("w") // its own fsync makes the three safe too
+		as = a.last()
+		if acks := a.of(msgAck); len(acks) != 1 || a.acked() != 3 {
+			t.Errorf("%d acknowledgements, of %d", len(acks), a.acked())
+		}
+		for i, item := range append(fleetBegun(as), fleetEvent(as, evRunFinished, "", runSucceeded)) {
+			a.send(&agentMsg{Op: msgReport, N: uint64(i + 4), Items: []agentItem{item}})
+		}
+		a.n = 6
+		if acks := a.of(msgAck); len(acks) != 1 {
 			t.Errorf("%d acknowledgements before the disk was written", len(acks))
 		}
 		time.Sleep(storeSoonDelay)
 		synctest.Wait()
-		if acks := a.of(msgAck); len(acks) != 1 || a.acked() != 3 {
+		if acks := a.of(msgAck); len(acks) != 2 || a.acked() != 6 {
 			t.Errorf("%d acknowledgements, of %d", len(acks), a.acked())
 		}
 		g.stop()

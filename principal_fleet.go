@@ -54,8 +54,9 @@ type agentLink struct {
 	held   map[string]int // until then: the runs that it said it holds -> their leases
 	folded uint64         // the newest number that was taken in
 	taken  int            // bytes of reports that were taken in
-	safe   atomic.Int64   // of these, those that were acknowledged; the store's goroutine sets it
 	toAck  bool           // this turn took in reports
+	safe   atomic.Int64   // bytes of reports that are on the disk; the store's goroutine sets it
+	safeN  uint64         // the number up to which they are, if that is to be acknowledged; the store's goroutine's
 
 	// Its machine:
 
@@ -101,6 +102,8 @@ type fleet struct {
 	refusals map[fleetWhat]*fleetRefusal
 	// those that have reported in this turn
 	toAck []*agentLink
+	// those whose reports are on the disk now; it belongs to the store's goroutine
+	safe []*agentLink
 	// something changed that may let a queued run go
 	assignable bool
 	// queued runs that were held against agents so far: the work of assignQueued, which tests count
@@ -651,7 +654,7 @@ func (f *fleet) afterRun(r *Run) {
 	}
 }
 
-// ackWhenDurable acknowledges what an agent has reported, once its events are on disk. What it reports in one turn is
+// ackWhenDurable acknowledges what an agent has reported, once its events are on disk. All that one fsync makes safe is
 // acknowledged together.
 func (f *fleet) ackWhenDurable(link *agentLink) {
 	if !link.toAck {
@@ -670,10 +673,22 @@ func (f *fleet) ackReported() {
 		link.toAck = false
 		f.onceDurable(wait, func() {
 			link.safe.Store(taken)
-			link.send(&agentMsg{Op: msgAck, N: n})
+			if link.safeN == 0 {
+				f.safe = append(f.safe, link)
+			}
+			link.safeN = n
 		})
 	}
 	f.toAck = f.toAck[:0]
+}
+
+// ackSafe tells agents up to where their reports are safe. On the store's goroutine.
+func (f *fleet) ackSafe() {
+	for _, link := range f.safe {
+		link.sendBody(protoAck(link.safeN))
+		link.safeN = 0
+	}
+	f.safe = f.safe[:0]
 }
 
 // send gives the agent a message. An agent that does not take its messages is cut off; it comes back when it can.

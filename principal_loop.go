@@ -43,10 +43,11 @@ func principalLoopNew(cfg principalConfig) *principalLoop {
 		ended: inbox.ended}
 }
 
-// open reads the state folder. onFull is called when the disk is full, onWritten when the journal has grown.
-func (l *principalLoop) open(onFull, onWritten func()) error {
+// open reads the state folder. onFull is called when the disk is full, onWritten when the journal has grown, onSynced
+// when what waited for the disk was done.
+func (l *principalLoop) open(onFull, onWritten, onSynced func()) error {
 	store, state, report, err := storeOpen(storeOptions{onFull: onFull, Dir: l.cfg.StateDir, NoSync: l.cfg.NoSync,
-		now: l.cfg.now, onHealth: l.storeHealth, onWritten: onWritten})
+		now: l.cfg.now, onHealth: l.storeHealth, onWritten: onWritten, onSynced: onSynced})
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func (q *queue) observe(c change) {
 	if c.before == runQueued {
 		q.mem -= queueRunMem(r.Params, len(r.Tasks))
 		if at := q.place(r); at < len(q.runs) && q.runs[at] == r {
-			q.runs = slices.Delete(q.runs, at, at+1)
+			q.runs = queueWithout(q.runs, at)
 		}
 		q.by[r.By]--
 		if q.by[r.By] == 0 {
@@ -57,7 +57,7 @@ func (q *queue) observe(c change) {
 	case c.began():
 		q.active[r.Workflow] = append(q.active[r.Workflow], r.ID)
 	case c.ended():
-		q.active[r.Workflow] = slices.DeleteFunc(q.active[r.Workflow], func(id string) bool { return id == r.ID })
+		q.active[r.Workflow] = queueWithout(q.active[r.Workflow], slices.Index(q.active[r.Workflow], r.ID))
 		if len(q.active[r.Workflow]) == 0 {
 			delete(q.active, r.Workflow)
 		}
@@ -67,6 +67,16 @@ func (q *queue) observe(c change) {
 // place gives where a run is in the queue, or would be.
 func (q *queue) place(r *Run) int {
 	return sort.Search(len(q.runs), func(i int) bool { return !queuedBefore(q.runs[i], r) })
+}
+
+// queueWithout takes one off a list, which is mostly the first: then nothing is moved.
+func queueWithout[T any](list []T, at int) []T {
+	if at == 0 {
+		var none T
+		list[0] = none
+		return list[1:]
+	}
+	return slices.Delete(list, at, at+1)
 }
 
 // queuedBefore is the order of the queue: higher priority first, then the older run.

@@ -615,6 +615,11 @@ type agentItem struct {
 	blocks []LogBlock // in place of lines, where the principal has read them so
 }
 
+// protoAck writes an acknowledgement of all up to number n: there is one for nearly every run.
+func protoAck(n uint64) []byte {
+	return fmt.Appendf(nil, `{"v":%d,"op":"`+msgAck+`","n":%d}`, protoVersion, n)
+}
+
 // protoEncode writes a message. It cannot fail: every type that is sent marshals.
 func protoEncode(v any) []byte {
 	b, err := jsonText(v)

@@ -54,6 +54,7 @@ type storeOptions struct {
 
 	// The writer calls these. They must not block.
 	onWritten func()      // events have been written; they need not be on the disk yet
+	onSynced  func()      // events have come to the disk, and done of all of their batches was called
 	onFull    func()      // the disk is full, whether there was a reserve or not
 	onHealth  func(error) // the disk begins to fail; nil: it works again
 

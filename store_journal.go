@@ -154,6 +154,9 @@ func (w *storeWriter) syncJournal() error {
 			op.done()
 		}
 	}
+	if w.s.opt.onSynced != nil {
+		w.s.opt.onSynced()
+	}
 	return nil
 }
 

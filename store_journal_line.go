@@ -11,9 +11,7 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
-	"reflect"
 	"strings"
 )
 
@@ -46,26 +44,31 @@ func storeUsual(e *Event) (attempt, lease int) {
 // It gives how many they are.
 func (c *storeEncoder) addEvents(events []*Event) (n int, err error) {
 	first := events[0]
-	line, size := storeLine{Event: first}, 0
+	x := eventText{b: c.begin()}
+	x.fields(first, &Event{Attempt: first.Attempt, Lease: first.Lease})
 	attempt, lease := storeUsual(first)
-	if first.Attempt != attempt {
-		line.Attempt = &first.Attempt
-	}
-	if first.Lease != lease {
-		line.Lease = &first.Lease
-	}
-	for n = 1; n < len(events) && size < storeTogether && storeJoins(first, events[n]); n++ {
+	x.count("attempt", first.Attempt, attempt)
+	x.count("lease", first.Lease, lease)
+	then := len(x.b)
+	for n = 1; n < len(events) && len(x.b)-then < storeTogether && storeJoins(first, events[n]); n++ {
 		if events[n].Kind != first.Kind && storeRow(events[n:]) {
 			break // they are shorter in a line of their own, which begins with one of their kind
 		}
-		then, err := storeDiffer(first, events[n-1], events[n])
-		if err != nil {
-			return n, err
+		if n == 1 {
+			x.b = append(x.b, storeThen...)
+		} else {
+			x.b = append(x.b, ',')
 		}
-		line.Then = append(line.Then, then)
-		size += len(then)
+		storeDiffer(&x, first, events[n-1], events[n])
 	}
-	return n, c.add(line)
+	if n > 1 {
+		x.b = append(x.b, ']')
+	}
+	if x.err != nil {
+		return n, x.err
+	}
+	c.end(append(x.b, "}\n"...))
+	return n, nil
 }
 
 // storeJoins says whether an event may go into the line of the first one.
@@ -84,9 +87,9 @@ func storeRow(events []*Event) bool {
 	return true
 }
 
-// storeDiffer gives the fields of an event that do not follow from the first event of its line and the numbers of the
-// event before it.
-func storeDiffer(first, before, e *Event) (json.RawMessage, error) {
+// storeDiffer appends, as an object, the fields of an event that do not follow from the first event of its line and the
+// numbers of the event before it.
+func storeDiffer(x *eventText, first, before, e *Event) {
 	usual := *first
 	usual.Seq, usual.N = e.Seq, storeCountOn(before)
 	attempt, lease := storeUsual(first)
@@ -96,29 +99,13 @@ func storeDiffer(first, before, e *Event) (json.RawMessage, error) {
 	if usual.Lease == lease {
 		_, usual.Lease = storeUsual(e)
 	}
-	var text bytes.Buffer
-	enc := json.NewEncoder(&text)
-	enc.SetEscapeHTML(false)
-	a, b := reflect.ValueOf(&usual).Elem(), reflect.ValueOf(e).Elem()
-	for i := range a.NumField() {
-		same := reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface())
-		switch a.Field(i).Kind() { // maps and the like are never left out: the events that are read must not share them
-		case reflect.Map, reflect.Slice:
-			same = a.Field(i).Len()+b.Field(i).Len() == 0
-		case reflect.Pointer:
-			same = same && (b.Field(i).IsNil() || b.Field(i).Type() == reflect.TypeFor[*int]())
-		}
-		if same {
-			continue
-		}
-		name, _, _ := strings.Cut(a.Type().Field(i).Tag.Get("json"), ",")
-		text.WriteString(`,"` + name + `":`)
-		if err := enc.Encode(b.Field(i).Interface()); err != nil {
-			return nil, err
-		}
-		text.Truncate(text.Len() - 1) // the newline
+	start := len(x.b)
+	x.fields(e, &usual)
+	if len(x.b) == start {
+		x.b = append(x.b, '{')
 	}
-	return json.RawMessage("{" + strings.TrimPrefix(text.String(), ",") + "}"), nil
+	x.b[start] = '{' // in place of the first comma
+	x.b = append(x.b, '}')
 }
 
 // storeCountOn gives the agent's number of the event after this one, 0 when it has none.

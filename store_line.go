@@ -45,9 +45,26 @@ func (c *storeEncoder) add(v any) error {
 	}
 	line := c.buf.Bytes()[start:]
 	line[storeLineBody-1] = ',' // in place of the object's {
+	storeSeal(line)
+	return nil
+}
+
+// begin gives the free room behind the buffer, with the begin of a line in it. What is appended to that must be fields,
+// each with a comma in front.
+func (c *storeEncoder) begin() []byte {
+	return append(c.buf.AvailableBuffer(), storeLineHead+`00000000"`...)
+}
+
+// end takes over the line that begin began, which is whole with its newline.
+func (c *storeEncoder) end(line []byte) {
+	storeSeal(line)
+	c.buf.Write(line)
+}
+
+// storeSeal sets the checksum of a line, which has its newline.
+func storeSeal(line []byte) {
 	sum := storeSum(line[storeLineBody : len(line)-1])
 	copy(line[len(storeLineHead):], sum[:])
-	return nil
 }
 
 // take gives what was added and begins anew.

@@ -1,0 +1,213 @@
+// state_text.go: events as JSON, field by field. The journal takes several for each run, and encoding/json looks at all
+// fields of each by reflection. What is rare it writes here too. TestEventText holds this to what it writes.
+
+package main
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+)
+
+// eventText is JSON that grows by fields, each with a comma in front. Only fields that differ from the usual value are
+// written, without the escapes for HTML. err is the first error.
+type eventText struct {
+	b   []byte
+	err error
+}
+
+// fields appends the fields of an event that differ from those of the usual one, in the order of Event. A map or a list
+// is written unless both are empty, for it may not be shared.
+func (x *eventText) fields(e, usual *Event) {
+	if e.Seq != usual.Seq {
+		x.number("seq", e.Seq)
+	}
+	x.stamp("t", e.Time, usual.Time)
+	x.text("e", e.Kind, usual.Kind)
+
+	x.text("workflow", e.Workflow, usual.Workflow)
+	x.text("run", e.Run, usual.Run)
+	x.text("task", e.Task, usual.Task)
+	x.count("attempt", e.Attempt, usual.Attempt)
+	x.text("state", e.State, usual.State)
+	x.text("reason", e.Reason, usual.Reason)
+	x.exit("exit", e.Exit, usual.Exit)
+
+	x.seconds("seconds", e.Seconds, usual.Seconds)
+	x.texts("outputs", e.Outputs, usual.Outputs)
+
+	x.texts("params", e.Params, usual.Params)
+	x.text("version", e.Version, usual.Version)
+	if e.Spec != nil || usual.Spec != nil {
+		x.other("spec", e.Spec)
+	}
+	x.text("trigger", e.Trigger, usual.Trigger)
+	x.stamp("scheduled", e.Scheduled, usual.Scheduled)
+	x.text("schedule", e.Schedule, usual.Schedule)
+	x.count("missed", e.Missed, usual.Missed)
+	x.count("priority", e.Priority, usual.Priority)
+	x.text("key", e.Key, usual.Key)
+	x.text("scope", e.Scope, usual.Scope)
+
+	x.flag("all", e.All, usual.All)
+	x.flag("force", e.Force, usual.Force)
+	x.flag("ahead", e.Ahead, usual.Ahead)
+	x.stamp("until", e.Until, usual.Until)
+
+	x.stamp("own", e.Own, usual.Own)
+
+	x.texts("labels", e.Labels, usual.Labels)
+	x.count("capacity", e.Capacity, usual.Capacity)
+	x.text("build", e.Build, usual.Build)
+
+	x.text("log_day", e.LogDay, usual.LogDay)
+	x.count("log_at", int(e.LogAt), int(usual.LogAt))
+
+	x.text("by", e.By, usual.By)
+	x.text("from", e.From, usual.From)
+	x.text("agent", e.Agent, usual.Agent)
+	x.count("lease", e.Lease, usual.Lease)
+	x.text("epoch", e.Epoch, usual.Epoch)
+	if e.N != usual.N {
+		x.number("n", e.N)
+	}
+	if len(e.Left)+len(usual.Left) > 0 {
+		x.other("left", e.Left)
+	}
+}
+
+// name appends the name of a field.
+func (x *eventText) name(name string) {
+	x.b = append(append(append(x.b, `,"`...), name...), `":`...)
+}
+
+func (x *eventText) number(name string, v uint64) {
+	x.name(name)
+	x.b = strconv.AppendUint(x.b, v, 10)
+}
+
+// count appends a number if it is not the usual one.
+func (x *eventText) count(name string, v, usual int) {
+	if v != usual {
+		x.name(name)
+		x.b = strconv.AppendInt(x.b, int64(v), 10)
+	}
+}
+
+func (x *eventText) flag(name string, v, usual bool) {
+	if v != usual {
+		x.name(name)
+		x.b = strconv.AppendBool(x.b, v)
+	}
+}
+
+func (x *eventText) text(name, v, usual string) {
+	if v != usual {
+		x.name(name)
+		x.b = appendJSONText(x.b, v)
+	}
+}
+
+func (x *eventText) stamp(name string, v, usual Stamp) {
+	if !v.Equal(usual.Time) {
+		x.name(name)
+		x.b = v.appendJSON(x.b)
+	}
+}
+
+func (x *eventText) exit(name string, v, usual *int) {
+	switch {
+	case v == nil && usual == nil, v != nil && usual != nil && *v == *usual:
+	case v == nil:
+		x.name(name)
+		x.b = append(x.b, "null"...)
+	default:
+		x.name(name)
+		x.b = strconv.AppendInt(x.b, int64(*v), 10)
+	}
+}
+
+func (x *eventText) seconds(name string, v, usual float64) {
+	switch {
+	case v == usual:
+	case math.IsNaN(v) || math.IsInf(v, 0):
+		x.fail(fmt.Errorf("%s is %v", name, v))
+	case v < 1e-6 || v >= 1e21: // not as 0.0000001
+		x.other(name, v)
+	default:
+		x.name(name)
+		x.b = strconv.AppendFloat(x.b, v, 'f', -1, 64)
+	}
+}
+
+func (x *eventText) texts(name string, v, usual map[string]string) {
+	switch {
+	case len(v)+len(usual) == 0:
+	case len(v) == 0:
+		x.other(name, v)
+	default:
+		x.name(name)
+		sep := byte('{')
+		for _, key := range sortedKeys(v) {
+			x.b = append(appendJSONText(append(x.b, sep), key), ':')
+			x.b = appendJSONText(x.b, v[key])
+			sep = ','
+		}
+		x.b = append(x.b, '}')
+	}
+}
+
+// other appends what is rare.
+func (x *eventText) other(name string, v any) {
+	text, err := jsonText(v)
+	x.fail(err)
+	x.name(name)
+	x.b = append(x.b, text...)
+}
+
+func (x *eventText) fail(err error) {
+	if x.err == nil {
+		x.err = err
+	}
+}
+
+// appendJSON appends the stamp as MarshalJSON gives it.
+func (s Stamp) appendJSON(b []byte) []byte {
+	if s.IsZero() {
+		return append(b, "null"...)
+	}
+	b = append(b, '"')
+	year, month, day := s.UTC().Date()
+	hour, minute, second := s.UTC().Clock()
+	if year < 1000 || year > 9999 {
+		b = s.UTC().AppendFormat(b, stampLayout)
+		return append(b, '"')
+	}
+	b = append(appendTwo(appendTwo(b, year/100), year%100), '-')
+	b = append(appendTwo(b, int(month)), '-')
+	b = append(appendTwo(b, day), 'T')
+	b = append(appendTwo(b, hour), ':')
+	b = append(appendTwo(b, minute), ':')
+	b = append(appendTwo(b, second), '.')
+	milli := s.Nanosecond() / int(time.Millisecond)
+	b = appendTwo(append(b, byte('0'+milli/100)), milli%100)
+	return append(b, `Z"`...)
+}
+
+// appendTwo appends a number of two digits.
+func appendTwo(b []byte, n int) []byte { return append(b, byte('0'+n/10), byte('0'+n%10)) }
+
+// appendJSONText appends a text as JSON. Only plain ASCII is written here.
+func appendJSONText(b []byte, text string) []byte {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			quoted, err := jsonText(text)
+			if err != nil {
+				panic("cdktr: internal error: encode text: " + err.Error()) // a string cannot fail
+			}
+			return append(b, quoted...)
+		}
+	}
+	return append(append(append(b, '"'), text...), '"')
+}
