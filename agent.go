@@ -21,16 +21,19 @@ const (
 	agentRedialMax  = 10 * time.Second      // longest wait between two attempts to connect
 	agentSteady     = 5 * time.Second       // a connection that held for so long is made again at once
 	agentWindow     = 1 << 20               // bytes sent and not acknowledged
+	agentReports    = 768                   // the same in messages: a connection has room for so many
 	agentParcel     = 48 << 10              // about so many bytes of one run go into one message of the spool
 	// bytes that each piece of output is taken to have in a message beside its text
 	agentLineRest = 64
-	// how long the loop keeps what happened in a run with several tasks at work, to send more of it together
+	// how long the loop keeps what happened in a run with several tasks at work, or one that has just written
+	// something, to send more of it together
 	agentGather  = 10 * time.Millisecond
 	agentInQueue = 1024 // calls that wait for the loop
 	// bytes of output that were read and that the loop has not spooled; tasks that write more wait
 	agentInBytes = 1 << 20
 	// as long as there is a principal, tasks that write wait also while more bytes than this are unacknowledged
 	agentLag       = 2 << 20
+	agentLagMost   = 5 * time.Second // for as long, at most, if it acknowledges nothing at all meanwhile
 	agentTurn      = 512             // of these the loop handles before one flush
 	agentLastWords = 2 * time.Second // how long a stopping agent waits for its last reports to be acknowledged
 )
@@ -123,10 +126,13 @@ type agent struct {
 	told agentTold
 
 	// What the loop is asked to do: output comes the same way as the end of its task, and is not overtaken by it. room
-	// bounds the output; of that the loop has taken so many bytes whose room it has not given back yet.
-	in    *loopInbox[func()]
-	room  loopRoom
-	taken int
+	// bounds the output; of that the loop has taken so many bytes whose room it has not given back yet. patience runs
+	// while the tasks wait for a principal that is behind; impatient: it has run out.
+	in        *loopInbox[func()]
+	room      loopRoom
+	taken     int
+	patience  *time.Timer
+	impatient bool
 
 	ended   chan struct{} // the inbox's: closed when the loop is over
 	workers sync.WaitGroup
@@ -515,6 +521,7 @@ func (a *agent) turnedAway(why string) {
 // ack forgets what the principal has safe.
 func (a *agent) ack(n uint64) {
 	a.spool.ack(n)
+	a.patient()
 	for len(a.sent) > 0 && a.sent[0].n <= n {
 		a.inflight -= a.sent[0].size
 		a.sent = a.sent[1:]

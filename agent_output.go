@@ -47,13 +47,26 @@ func (a *agent) takeLines(r *agentRun, lines []parcelLines) {
 }
 
 // makeRoom gives room for more output to the tasks, unless the principal is behind with what it has: a task that writes
-// faster than the principal stores is held up, and not dropped. When there is no principal, all goes on as long as the
-// spool has room.
+// faster than the principal stores is held up, and not dropped. When there is no principal, or it has acknowledged
+// nothing for agentLagMost, all goes on as long as the spool has room.
 func (a *agent) makeRoom() {
-	if lags := a.conn != nil && a.welcomed && a.spool.bytes() > agentLag; !lags && a.taken > 0 {
+	lags := a.conn != nil && a.welcomed && !a.impatient && a.spool.bytes() > agentLag
+	switch {
+	case a.taken == 0:
+	case !lags:
 		a.room.give(a.taken)
 		a.taken = 0
+	case a.patience == nil:
+		a.patience = time.AfterFunc(agentLagMost, func() { a.call(func() { a.impatient = true }) })
 	}
+}
+
+// patient has the tasks wait anew for a principal that is behind: it has acknowledged something, or is another one.
+func (a *agent) patient() {
+	if a.patience != nil {
+		a.patience.Stop()
+	}
+	a.patience, a.impatient = nil, false
 }
 
 // noted has something new of a run spooled, of size bytes: at the end of the turn, or now when it has become much.
@@ -80,7 +93,7 @@ func (a *agent) spoolTurn() {
 // of tasks that a full spool does not take is dropped and counted, and the end of the run says how much.
 func (a *agent) spoolRun(r *agentRun) {
 	output, events := r.output, r.events
-	r.output, r.events, r.size = nil, nil, 0
+	r.output, r.events, r.size, r.spooled = nil, nil, 0, a.now()
 	if r.dropIt {
 		return // nobody wants to hear of it
 	}
@@ -120,10 +133,15 @@ func (a *agent) spoolRun(r *agentRun) {
 }
 
 // gathers says whether what happened is kept for a moment, because more of the same runs is about to come: they have
-// several tasks at work. One message for all of it costs a fraction of many, on this disk and on the principal's. The
-// end of a run does not wait, nor does the start of a task (startTasks).
+// several tasks at work, or have just written something. One message for all of it costs a fraction of many, on this
+// disk and on the principal's. The end of a run does not wait, nor does the start of a task (startTasks).
 func (a *agent) gathers() bool {
-	quiet := func(r *agentRun) bool { return len(r.tries) < 2 || r.stopState != "" } // little more of it is to come
+	quiet := func(r *agentRun) bool { // little more of it is to come
+		if len(r.events) == 0 && a.now().Sub(r.spooled) < agentGather {
+			return false
+		}
+		return len(r.tries) < 2 || r.stopState != ""
+	}
 	if a.gathered || len(a.turn) == 0 || slices.ContainsFunc(a.turn, quiet) {
 		a.gathering, a.gathered = false, false
 		return false
@@ -156,7 +174,7 @@ func (a *agent) flush() {
 
 // sendSpool sends the principal what the spool has, as much as may be on its way.
 func (a *agent) sendSpool() {
-	for a.conn != nil && a.welcomed && a.inflight < agentWindow {
+	for a.conn != nil && a.welcomed && a.inflight < agentWindow && len(a.sent) < agentReports {
 		first, msgs, err := a.spool.next(1)
 		if err != nil {
 			a.cfg.Log.Error("read spool", "cause", err)

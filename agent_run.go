@@ -35,11 +35,13 @@ type agentRun struct {
 	outputs []taskOutputs
 	handed  int
 
-	// What is not spooled yet: lines, what happened after them, and about how many bytes both are. lines is the number
-	// of the newest line of output. dropped counts lines that the spool did not take, the first because of dropWhy.
+	// What is not spooled yet: lines, what happened after them, and about how many bytes both are. spooled is when
+	// there was something before that. lines is the number of the newest line of output. dropped counts lines that the
+	// spool did not take, the first because of dropWhy.
 	output  []parcelLines
 	events  []*Event
 	size    int
+	spooled time.Time
 	lines   int64
 	dropped int64
 	dropWhy error

@@ -684,6 +684,8 @@ func TestAgentWindow(t *testing.T) {
 						Attempt: 1, Stream: "o", Text: strings.Repeat("x", 1000)})})
 				}
 			})
+			time.Sleep(2 * agentGather)
+			synctest.Wait()
 		}
 		sent := func() (lines, bytes int) {
 			g.set(func() { bytes = g.bytes })
@@ -887,6 +889,92 @@ func TestAgentLag(t *testing.T) {
 			t.Errorf("without a principal %d of %d bytes were taken", written.Load(), n)
 		}
 		g.setDown(false)
+		g.say(&agentMsg{Op: msgCancel, Run: "R1", Reason: "enough"})
+		g.end()
+	})
+}
+
+// A principal that acknowledges nothing for long holds up no task any more than one that is away.
+func TestAgentLagEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		g.set(func() { g.mute = true })
+		g.assign("R1", 1, Workflow{Tasks: agentWaiting})
+		var output func(procLines)
+		g.do(func() { output = g.a.outputOf(g.a.runs["R1"].tries[0]) })
+		text := []byte(strings.Repeat(strings.Repeat("x", 99)+"\n", 600))
+		var written atomic.Int64
+		go func() {
+			for range 200 {
+				output(procLines{Time: time.Now(), Text: text})
+				written.Add(int64(len(text)))
+			}
+		}()
+		synctest.Wait()
+		most := int64(200 * len(text))
+		if n := written.Load(); n >= most/2 {
+			t.Errorf("%d bytes were taken at once", n)
+		}
+		time.Sleep(agentLagMost - time.Millisecond)
+		if n := written.Load(); n >= most/2 {
+			t.Errorf("%d bytes were taken too soon", n)
+		}
+		time.Sleep(2 * time.Millisecond)
+		synctest.Wait()
+		if n := written.Load(); n != most || len(g.of(msgHello)) != 1 {
+			t.Errorf("%d of %d bytes were taken, %d connections", n, most, len(g.of(msgHello)))
+		}
+		g.set(func() { g.mute = false })
+		g.setDown(true)
+		g.setDown(false)
+		g.say(&agentMsg{Op: msgCancel, Run: "R1", Reason: "enough"})
+		g.end()
+	})
+}
+
+// What a run writes is told at once, and what it writes in the next moments together. Of many small messages no more
+// are on their way than a connection has room for.
+func TestAgentSmallOutput(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		g.assign("R1", 1, Workflow{Tasks: agentWaiting})
+		time.Sleep(time.Second)
+		var output func(procLines)
+		g.do(func() { output = g.a.outputOf(g.a.runs["R1"].tries[0]) })
+		line := func() {
+			output(procLines{Time: time.Now(), Text: []byte("x\n")})
+			synctest.Wait()
+		}
+		begun := len(g.of(msgReport))
+		told := func() int { return len(g.of(msgReport)) - begun }
+		if line(); told() != 1 {
+			t.Errorf("the first line: %d reports", told())
+		}
+		for range 20 {
+			line()
+		}
+		if told() != 1 {
+			t.Errorf("at once after it: %d reports", told())
+		}
+		time.Sleep(agentGather)
+		synctest.Wait()
+		if told() != 2 {
+			t.Errorf("a moment later: %d reports", told())
+		}
+		g.set(func() { g.mute = true })
+		for range agentReports + 500 {
+			time.Sleep(2 * agentGather)
+			line()
+		}
+		if n := told() - 2; n != agentReports || len(g.of(msgHello)) != 1 {
+			t.Errorf("%d reports are on their way, %d connections", n, len(g.of(msgHello)))
+		}
+		g.set(func() { g.mute = false })
+		reports := g.of(msgReport)
+		g.say(&agentMsg{Op: msgAck, N: reports[len(reports)-1].N})
+		if n := told() - 2; n != agentReports+500 {
+			t.Errorf("then %d reports came", n)
+		}
 		g.say(&agentMsg{Op: msgCancel, Run: "R1", Reason: "enough"})
 		g.end()
 	})

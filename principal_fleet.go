@@ -15,6 +15,8 @@ import (
 const (
 	// fleetAckBytes is how much output an agent keeps unacknowledged before the principal asks for an fsync at once.
 	fleetAckBytes = 256 << 10
+	// fleetAckEach is how many bytes a message counts for beside its own: many small ones are to be acknowledged too.
+	fleetAckEach = 512
 	// fleetMaxFailovers is how often a run is run again because its agent was lost, beyond the retries of its
 	// workflow: a run that kills its agent must not go round for ever.
 	fleetMaxFailovers = 3
@@ -513,7 +515,7 @@ func (f *fleet) hear(link *agentLink, m *agentMsg, size int) {
 				link.folded = n
 			}
 		}
-		link.taken += size
+		link.taken += size + fleetAckEach
 		f.trySync(link)
 		f.ackWhenDurable(link)
 	default:

@@ -806,3 +806,30 @@ func TestDispatchOverlap(t *testing.T) {
 		g.stop()
 	})
 }
+
+// Output is acknowledged before an agent may send no more of it: many small messages as well as much of it.
+func TestFleetAcksOutput(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
+		g.run("w")
+		a := fleetAgentJoin(g, "x", 1)
+		as := a.last()
+		a.report(fleetBegun(as)...)
+		for n := range int64(agentReports) {
+			msg, _ := parcelPack(as.Run, as.Lease, []parcelLines{parcelLine(&LogLine{Time: stampOf(time.Now()), N: n +
+				1,
+				Task: "a", Attempt: 1, Stream: "o", Text: "x"})}, nil)
+			a.n++
+			a.conn.Send(parcelMessage(a.n, msg))
+		}
+		synctest.Wait()
+		if n := a.acked(); n <= 2 || a.cut() {
+			t.Fatalf("after %d lines: acknowledged up to %d, cut %v", agentReports, n, a.cut())
+		}
+		if got := g.output(as.Run); strings.Count(got, "x\n") != agentReports {
+			t.Errorf("%d lines are stored", strings.Count(got, "x\n"))
+		}
+		a.gone()
+		g.stop()
+	})
+}
