@@ -122,8 +122,15 @@ func run(ctx context.Context, opt options) (failed int, err error) {
 	var all []outcome
 	for _, g := range chosen {
 		got, err := b.group(g)
-		if err != nil {
-			return 0, fmt.Errorf("%s: %w", g.name, err)
+		if ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		if err != nil { // the others can be measured all the same
+			b.say("%v", err)
+			b.procs.end()
+			for _, r := range g.rows {
+				got = append(got, outcome{r, figures{broken: "see standard error"}})
+			}
 		}
 		all = append(all, got...)
 	}

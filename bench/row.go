@@ -129,6 +129,7 @@ type figures struct {
 	note        string
 	skipped     string // why there is nothing; "" when there is
 	soft        bool   // what is missing may be missing in CI too
+	broken      string // why it could not be measured though all is there; "" when it could
 }
 
 // ratio gives the median of the ratios of each round, or, without rounds, the ratio of the medians.
@@ -154,7 +155,10 @@ type outcome struct {
 
 // missedBy is bound.missedBy of what was measured. A ratio without a floor misses nothing: it is not known.
 func (o *outcome) missedBy() float64 {
-	if o.skipped != "" || o.bound.ratio && len(o.floor) == 0 {
+	switch {
+	case o.broken != "":
+		return math.Inf(1)
+	case o.skipped != "" || o.bound.ratio && len(o.floor) == 0:
 		return 0
 	}
 	return o.bound.missedBy(o.ours.median(), o.ratio())
@@ -172,6 +176,8 @@ func (o *outcome) fails(quick bool) bool {
 func (o *outcome) verdict(quick bool) string {
 	by := o.missedBy()
 	switch {
+	case o.broken != "":
+		return "FAILED: " + o.broken
 	case o.skipped != "":
 		return "skipped: " + o.skipped
 	case o.bound.limit == 0:
@@ -189,13 +195,15 @@ func (o *outcome) verdict(quick bool) string {
 // cells gives value, floor, ratio and bound as text.
 func (o *outcome) cells() (value, floor, ratio, bound string) {
 	bound = o.bound.text(o.unit)
-	if o.skipped != "" {
+	if len(o.ours) == 0 {
 		return "", "", "", bound
 	}
 	value = o.unit.of(o.ours.median())
 	if len(o.floor) > 0 {
 		floor = o.unit.of(o.floor.median()) + " (" + o.floorName + ")"
-		ratio = fmt.Sprintf("%.2f", o.ratio())
+		if r := o.ratio(); !math.IsNaN(r) && !math.IsInf(r, 0) { // the floor may be nothing at all
+			ratio = fmt.Sprintf("%.2f", r)
+		}
 	}
 	return value, floor, ratio, bound
 }

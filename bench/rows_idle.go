@@ -129,7 +129,7 @@ func (b *bench) idle() (map[string]figures, error) {
 	}
 	settle, window := 20*time.Second, time.Minute
 	if b.quick {
-		settle, window = 10*time.Second, 21*time.Second
+		settle, window = 10*time.Second, 36*time.Second
 	}
 	b.say("%s to settle and %s to watch", settle, window)
 	if err := b.sleep(settle); err != nil {
