@@ -177,8 +177,11 @@ func (p *principal) runPeer(conn wireConn) {
 			continue
 		}
 		if err == nil {
-			var op string
-			op, c.req.ID = peek(body)
+			err = protoRequest(body, &c.req)
+			op := c.req.Op
+			if err != nil { // a hello has other fields
+				op, c.req.ID = peek(body)
+			}
 			if op == msgHello {
 				if refused := p.permitHello(c); refused != nil {
 					conn.TrySend(append(c.envelope, protoEncode(&agentMsg{V: protoVersion, Op: msgRefused,
@@ -191,8 +194,6 @@ func (p *principal) runPeer(conn wireConn) {
 					p.fleet.runAgentLink(conn, grant, hello)
 					return
 				}
-			} else {
-				err = protoRequest(body, &c.req)
 			}
 		}
 		var refused *protoError

@@ -9,7 +9,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"reflect"
 	"regexp"
 	"runtime/debug"
@@ -656,7 +655,7 @@ func protoDecode(body []byte, v any) error {
 		return refuse(codeInvalid, "read request: %s", textHead(err.Error(), protoMaxName))
 	}
 	end := d.InputOffset()
-	if _, err := d.Token(); err != io.EOF {
+	if len(bytes.TrimLeft(body[end:], " \t\r\n")) > 0 {
 		return refuse(codeInvalid, "read request: there is more behind the JSON object, at byte %d", end)
 	}
 	return protoBounds(v)
@@ -680,6 +679,9 @@ func protoPeer(body []byte, m *agentMsg) error {
 func protoRequest(body []byte, req *Request) error {
 	if err := protoDecode(body, req); err != nil {
 		return err
+	}
+	if protoPlain(body) {
+		return nil
 	}
 	if key, twice := protoTwice(json.NewDecoder(bytes.NewReader(body))); twice {
 		return refuse(codeInvalid, "field %q is there twice", textHead(key, protoMaxName))

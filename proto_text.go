@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -55,6 +56,47 @@ func protoText(body []byte) error {
 			key[top] = object[top] // behind a value
 		}
 	}
+}
+
+// protoPlain looks at a sound JSON object and says whether nothing can be wrong with its text: no key is there twice,
+// and the decoder changes none. It is false where it would take a closer look to know: with other objects in it, with
+// many keys, with anything but ASCII. Most requests are plain.
+func protoPlain(body []byte) bool {
+	var keys [12][]byte
+	n := 0
+	for i := 1; i < len(body); i++ {
+		switch c := body[i]; {
+		case c == '{', c == '[', c == '\\', c >= utf8.RuneSelf:
+			return false
+		case c != '"':
+			continue
+		}
+		length := bytes.IndexAny(body[i+1:], "\"\\")
+		text := body[i+1 : i+1+max(length, 0)]
+		if i += 1 + length; length < 0 || body[i] != '"' || protoNotASCII(text) {
+			return false
+		}
+		if next := bytes.TrimLeft(body[i+1:], " \t\r\n"); len(next) == 0 || next[0] != ':' {
+			continue // a value
+		}
+		same := func(key []byte) bool { return bytes.EqualFold(key, text) }
+		if n == len(keys) || slices.ContainsFunc(keys[:n], same) {
+			return false
+		}
+		keys[n] = text
+		n++
+	}
+	return true
+}
+
+// protoNotASCII says whether a text has other characters too.
+func protoNotASCII(text []byte) bool {
+	for _, c := range text {
+		if c >= utf8.RuneSelf {
+			return true
+		}
+	}
+	return false
 }
 
 // protoTextFault looks through JSON for the first byte of a text that cannot be taken. It gives where that is, from 0,

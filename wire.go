@@ -13,11 +13,12 @@
 //	wire_mechanism.go  the handshakes, NULL and CURVE, and the metadata in both
 //	wire_intake.go     what is kept of messages that are not complete
 //	wire_frame.go      the socket under zmq4: follows frames and keeps the limits
+//	wire_socket.go     the socket itself: reads and writes that do not wait in the kernel
 //	wire_curve.go      CurveZMQ as bytes: keys, handshake commands, boxes, and the check of each nonce
 //	wire_linux.go      what the kernel says about the peer (elsewhere wire_other.go)
 //	wire.go
 //
-// They use zmq4 for greeting, handshake and framing, and x/sys for peer credentials.
+// They use zmq4 for greeting and handshake, and x/sys for peer credentials.
 
 package main
 

@@ -20,6 +20,9 @@ import (
 // wireFlushTime is how long Close waits for queued messages to be written.
 const wireFlushTime = time.Second
 
+// wireNowMost is how many bytes of a message its sender writes itself: with CURVE these take some 20 µs to seal.
+const wireNowMost = 4 << 10
+
 // errWireFull tells TrySend that the queue is full; nobody else sees it.
 var errWireFull = errors.New("queue is full")
 
@@ -37,6 +40,10 @@ type wireQueue struct {
 	msgs  [][][]byte
 	head  int
 	bytes int
+
+	// Who writes: parked says that the taker waits, and held that a sender writes a message itself, past the queue, and
+	// nobody else may. rest: it has begun one that the taker must write on.
+	parked, held, rest bool
 
 	pong []byte // the context of the PING to answer, nil when none is due
 	ping bool   // a PING of ours is due
@@ -79,6 +86,30 @@ func (q *wireQueue) put(frames [][]byte, wait bool) error {
 	q.work.Signal()
 	return nil
 }
+
+// claim lets a sender write one message itself. Nothing is before it and nobody else writes, until release.
+func (q *wireQueue) claim() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.parked || q.held || q.why != nil || !q.idle() {
+		return false
+	}
+	q.held = true
+	return true
+}
+
+// release ends a claim; rest: the taker must write on.
+func (q *wireQueue) release(rest bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.held, q.rest = false, rest && q.why == nil
+	if q.why != nil || !q.idle() {
+		q.work.Signal()
+	}
+}
+
+// idle says that nothing is to be taken. The caller holds mu.
+func (q *wireQueue) idle() bool { return q.pong == nil && !q.ping && !q.rest && q.head == len(q.msgs) }
 
 // full says whether there is no room for a message of size bytes. An empty queue takes any message that is within the
 // limits. A sender that can wait leaves half of the room to those that cannot: otherwise a stream, which the peer reads
@@ -128,24 +159,30 @@ func (q *wireQueue) beat() {
 	}
 }
 
-// wireDue is what a queue hands out: a message, a command, or neither.
+// wireDue is what a queue hands out: a message, a command, the rest of a message to write, or nothing.
 type wireDue struct {
+	rest    bool
 	frames  [][]byte
 	command string // PING or PONG; body is what follows its name
 	body    []byte
 }
 
 // none says that there is nothing to send.
-func (d wireDue) none() bool { return d.frames == nil && d.command == "" }
+func (d wireDue) none() bool { return d.frames == nil && d.command == "" && !d.rest }
 
 // take returns a command that is due, or the next message. With wait it waits for
 // either; else, or when the queue has ended and is empty, it returns neither.
 func (q *wireQueue) take(wait bool) wireDue {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	idle := func() bool { return q.pong == nil && !q.ping && q.head == len(q.msgs) }
-	for wait && q.why == nil && idle() {
+	q.parked = wait
+	for wait && (q.held || q.why == nil && q.idle()) {
 		q.work.Wait()
+	}
+	q.parked = false
+	if q.rest {
+		q.rest = false
+		return wireDue{rest: true}
 	}
 	if pong := q.pong; pong != nil {
 		q.pong = nil
@@ -183,7 +220,7 @@ func (q *wireQueue) end(why error, drop bool) {
 		q.why = why
 	}
 	if drop {
-		q.msgs, q.head, q.bytes, q.pong, q.ping = nil, 0, 0, nil, false
+		q.msgs, q.head, q.bytes, q.pong, q.ping, q.rest = nil, 0, 0, nil, false, false
 	}
 	q.work.Broadcast()
 	q.room.Broadcast()
@@ -199,7 +236,6 @@ func (q *wireQueue) ended() error {
 // wireLink is a connection over a socket.
 type wireLink struct {
 	framer *wireFramer
-	zmq    *zmq4.Conn
 	peer   wirePeer
 	queue  *wireQueue
 	once   sync.Once     // for done
@@ -223,7 +259,7 @@ func wireHandshake(nc net.Conn, peer wirePeer, opt wireOptions, guest *wireGuest
 	sec := wireSecurity(&peer, opt, guest)
 	server := guest != nil
 	f := wireFramerOn(nc, opt.wireLimits, opt.Stall, string(sec.Type()))
-	z, err := wireOpen(f, sec, server)
+	err := wireOpen(f, sec, server)
 	if err == nil || f.fault == nil {
 		flushErr := f.flush() // our READY, or the ERROR that says why there will be none
 		if err == nil {
@@ -238,7 +274,7 @@ func wireHandshake(nc net.Conn, peer wirePeer, opt wireOptions, guest *wireGuest
 		return nil, fmt.Errorf("shake hands: %w", wireBare(err))
 	}
 	c := &wireLink{
-		framer: f, zmq: z, peer: peer, queue: wireQueueWith(opt.wireLimits),
+		framer: f, peer: peer, queue: wireQueueWith(opt.wireLimits),
 		done: make(chan struct{}), idle: make(chan struct{}),
 	}
 	if curve, ok := sec.(*wireCurve); ok {
@@ -286,7 +322,7 @@ func (s *wireSaid) Handshake(conn *zmq4.Conn, server bool) error {
 
 // wireOpen calls zmq4.Open. It turns a panic there into an error of this connection, and gives errors in our words
 // where we have some.
-func wireOpen(f *wireFramer, sec zmq4.Security, server bool) (z *zmq4.Conn, err error) {
+func wireOpen(f *wireFramer, sec zmq4.Security, server bool) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("zmq4 panicked: %v", r)
@@ -297,19 +333,19 @@ func wireOpen(f *wireFramer, sec zmq4.Security, server bool) (z *zmq4.Conn, err 
 		typ = zmq4.Router
 	}
 	said := &wireSaid{Security: sec}
-	z, err = zmq4.Open(f, said, typ, nil, server, nil)
+	_, err = zmq4.Open(f, said, typ, nil, server, nil)
 	switch {
 	case err != nil && f.fault != nil:
-		return nil, f.fault
+		return f.fault
 	case err != nil && said.err != nil:
-		return nil, said.err
+		return said.err
 	}
-	return z, err
+	return err
 }
 
-// writeLoop owns the writing half of the socket. It is woken by a message or a
-// command in the queue, writes all there is, then hands it to the kernel in one go.
-// It ends when the queue has ended and is empty, or at the first write error.
+// writeLoop owns the writing half of the socket, but for messages that sendNow writes while it waits. It is woken by a
+// message or a command in the queue, writes all there is, then hands it to the kernel in one go. It ends when the queue
+// has ended and is empty, or at the first write error.
 func (c *wireLink) writeLoop() {
 	defer close(c.idle)
 	for {
@@ -343,34 +379,77 @@ func (c *wireLink) writeFailed(err error) {
 
 // write writes a message or a command, sealed with CURVE.
 func (c *wireLink) write(due wireDue) error {
-	switch {
-	case c.seal == nil && due.command != "":
-		return c.zmq.SendCmd(due.command, due.body)
-	case c.seal == nil:
-		return c.zmq.SendMsg(zmq4.NewMsgFrom(due.frames...))
-	case due.command != "":
+	if due.command != "" {
 		body := append([]byte{byte(len(due.command))}, due.command...)
-		return c.writeSealed(curveFlagCommand, append(body, due.body...))
-	}
-	for i, frame := range due.frames {
-		flags := byte(0)
-		if i < len(due.frames)-1 {
-			flags = curveFlagMore
+		body = append(body, due.body...)
+		if c.seal == nil {
+			return c.framer.frame(wireFlagCommand, body)
 		}
-		if err := c.writeSealed(flags, frame); err != nil {
+		return c.writeSealed(curveFlagCommand, body)
+	}
+	return c.writeMessage(due.frames)
+}
+
+// writeMessage writes the frames of a message, sealed with CURVE.
+func (c *wireLink) writeMessage(frames [][]byte) (err error) {
+	for i, frame := range frames {
+		more := i < len(frames)-1
+		switch {
+		case c.seal == nil && more:
+			err = c.framer.frame(wireFlagMore, frame)
+		case c.seal == nil:
+			err = c.framer.frame(0, frame)
+		case more:
+			err = c.writeSealed(curveFlagMore, frame)
+		default:
+			err = c.writeSealed(0, frame)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// writeSealed sends one sealed frame, which is a whole message to zmq4.
+// sendNow writes a message and hands it to the kernel, without the goroutine of writeLoop, if that waits and the
+// message is short. It does not wait: what the kernel does not take at once is left to that goroutine. It is false when
+// the message must go through the queue.
+func (c *wireLink) sendNow(frames [][]byte) (sent bool, err error) {
+	size := 0
+	for _, frame := range frames {
+		size += len(frame)
+	}
+	if c.framer.raw == nil || size > wireNowMost {
+		return false, nil
+	}
+	if _, err := wireMeasure(frames, c.queue.limits); err != nil {
+		return false, err
+	}
+	if !c.queue.claim() {
+		return false, nil
+	}
+	all := false
+	err = c.writeMessage(frames)
+	if err == nil {
+		all, err = c.framer.flushNow()
+	}
+	if err != nil {
+		c.writeFailed(err)
+	}
+	c.queue.release(!all)
+	if err != nil {
+		err = c.queue.ended()
+	}
+	return true, err
+}
+
+// writeSealed sends one sealed frame, which is a message on the wire.
 func (c *wireLink) writeSealed(flags byte, data []byte) (err error) {
 	c.box, err = c.seal.seal(c.box[:0], flags, data)
 	if err != nil {
 		return err
 	}
-	err = c.zmq.SendMsg(zmq4.NewMsg(c.box)) // the framer copies it
+	err = c.framer.frame(0, c.box) // which copies it
 	if cap(c.box) > wireWriteKeep {
 		c.box = nil
 	}
@@ -388,10 +467,18 @@ func (c *wireLink) finish(why error) {
 }
 
 // Send: see wireConn.
-func (c *wireLink) Send(frames ...[]byte) error { return c.queue.put(frames, true) }
+func (c *wireLink) Send(frames ...[]byte) error { return c.send(frames, true) }
 
 // TrySend: see wireConn.
-func (c *wireLink) TrySend(frames ...[]byte) bool { return c.queue.put(frames, false) == nil }
+func (c *wireLink) TrySend(frames ...[]byte) bool { return c.send(frames, false) == nil }
+
+// send writes a message at once or queues it.
+func (c *wireLink) send(frames [][]byte, wait bool) error {
+	if sent, err := c.sendNow(frames); sent || err != nil {
+		return err
+	}
+	return c.queue.put(frames, wait)
+}
 
 // Recv: see wireConn.
 func (c *wireLink) Recv() ([][]byte, error) {
@@ -405,9 +492,6 @@ func (c *wireLink) Recv() ([][]byte, error) {
 		c.framer.holder.done()
 		return frames, nil
 	}
-	if c.framer.fault != nil {
-		err = c.framer.fault // without zmq4's words around it
-	}
 	c.finish(err)
 	return nil, c.queue.ended()
 }
@@ -415,20 +499,17 @@ func (c *wireLink) Recv() ([][]byte, error) {
 // receive reads one message. In CURVE it is woken by each sealed frame and ends
 // with the last of a message, or at the first that does not open.
 func (c *wireLink) receive() ([][]byte, error) {
-	if c.open == nil {
-		msg, err := c.zmq.RecvMsg()
-		return msg.Frames, err
-	}
 	var frames [][]byte
 	for {
-		msg, err := c.zmq.RecvMsg()
-		if err != nil {
-			return nil, err
+		flags, data, err := c.framer.readFrame()
+		if err == nil && c.open != nil {
+			flags, data, err = c.open.open(data)
 		}
-		flags, data, err := c.open.open(msg.Frames[0])
 		switch {
 		case err != nil:
 			return nil, err
+		case c.open == nil:
+			frames, flags = append(frames, data), flags&wireFlagMore
 		case flags == curveFlagCommand:
 			err = c.framer.command(data)
 		default:

@@ -1,9 +1,9 @@
 // wire_frame.go: the net.Conn that lies between a socket and zmq4.
 //
-// zmq4 believes what a peer says of its lengths, and reads and writes header and body apart. So this file follows every
-// byte that comes in. It buffers. It ends the connection at the first header that breaks ZMTP (RFC 23, RFC 37) or our
-// limits, before zmq4 could allocate for it. And it keeps commands after the handshake to itself: zmq4 answers a PING
-// without its context, and from the reading goroutine, between two halves of a frame that is being written.
+// zmq4 does the handshake. It believes what a peer says of its lengths, and reads and writes header and body apart. So
+// this file follows every byte that comes in. It buffers. It ends the connection at the first header that breaks ZMTP
+// (RFC 23, RFC 37) or our limits, before anything is allocated for it. The frames after the handshake it reads and
+// writes itself: zmq4 answers a PING without its context, and between two halves of a frame that is being written.
 
 package main
 
@@ -49,19 +49,19 @@ type wireStage uint8
 const (
 	wireStageGreeting  wireStage = iota // 64 bytes that name version and mechanism
 	wireStageHandshake                  // commands of the mechanism, given to zmq4
-	wireStageTraffic                    // messages, given to zmq4, and commands, kept
+	wireStageTraffic                    // messages, and commands between them
 )
 
-// wireFramer is the net.Conn under one zmq4.Conn. Until traffic begins one
+// wireFramer is the net.Conn under one zmq4.Conn, and follows it. Until traffic begins one
 // goroutine uses it; from then on one reads and one writes.
 type wireFramer struct {
-	net.Conn  // the socket; Read and Write below stand before its own
-	limits    wireLimits
-	stall     time.Duration
-	mechanism string               // that both sides must speak
-	ping      func(context []byte) // called in Read for each PING; must copy and not wait
-	stage     wireStage
-	sealed    bool // frames of the traffic are sealed, each a message to zmq4
+	*wireSocket // Read and Write below stand before its own
+	limits      wireLimits
+	stall       time.Duration
+	mechanism   string               // that both sides must speak
+	ping        func(context []byte) // called in Read for each PING; must copy and not wait
+	stage       wireStage
+	sealed      bool // frames of the traffic are sealed
 
 	// The reading goroutine has these: the socket with its buffer, and how much of the greeting has come, with the
 	// mechanism that it names.
@@ -80,14 +80,18 @@ type wireFramer struct {
 	holder  *wireHolder
 	fault   error
 
-	out []byte // the writing goroutine's
+	// The writing goroutine's, or that of a message which is sent at once: what is not with the kernel yet, and whether
+	// a deadline is set for that.
+	out   []byte
+	timed bool
 }
 
 // wireFramerOn puts a framer on a fresh connection. A write that makes no progress for as long as stall ends it.
 func wireFramerOn(nc net.Conn, limits wireLimits, stall time.Duration, mechanism string) *wireFramer {
-	pulse := &wirePulse{nc: nc}
+	socket := wireSocketOn(nc)
+	pulse := &wirePulse{nc: socket}
 	return &wireFramer{
-		Conn: nc, limits: limits, stall: stall, mechanism: mechanism,
+		wireSocket: socket, limits: limits, stall: stall, mechanism: mechanism,
 		in: bufio.NewReaderSize(pulse, wireReadBuffer), pulse: pulse,
 	}
 }
@@ -155,7 +159,7 @@ func (f *wireFramer) established(heartbeat time.Duration, queue *wireQueue) {
 	f.pulse.every, f.pulse.beat = heartbeat, queue.beat
 }
 
-// Read gives zmq4 the next bytes of a greeting or a frame that was found good.
+// Read gives zmq4 the next bytes of a greeting or of a command of the handshake that was found good.
 // After an error it only repeats it.
 func (f *wireFramer) Read(p []byte) (int, error) {
 	if f.fault != nil {
@@ -171,11 +175,9 @@ func (f *wireFramer) read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if f.stage != wireStageTraffic {
-		// One goroutine does both ways now: say what we have before we listen.
-		if err := f.flush(); err != nil {
-			return 0, err
-		}
+	// One goroutine does both ways now: say what we have before we listen.
+	if err := f.flush(); err != nil {
+		return 0, err
 	}
 	if f.stage == wireStageGreeting {
 		return f.readGreeting(p)
@@ -193,6 +195,16 @@ func (f *wireFramer) read(p []byte) (int, error) {
 	n, err := f.in.Read(p[:min(len(p), f.left)])
 	f.left -= n
 	return n, wireReadFault(err, false)
+}
+
+// readFrame reads one frame of the traffic that is no command outside a seal.
+func (f *wireFramer) readFrame() (flags byte, body []byte, err error) {
+	if err := f.nextFrame(); err != nil {
+		return 0, nil, err
+	}
+	body = make([]byte, f.left)
+	_, err = io.ReadFull(f.in, body)
+	return f.header[0], body, wireReadFault(err, false)
 }
 
 // readGreeting passes the greeting on and checks it as it comes, so that a peer
@@ -235,8 +247,8 @@ func wireMechanismFault(theirs, ours string) error {
 	return fmt.Errorf("other side has security mechanism %q where we have %s%s", theirs, ours, hint)
 }
 
-// nextFrame reads headers until there is a frame for zmq4. It keeps commands to itself, and ends at the first frame
-// that is none, or with the connection.
+// nextFrame reads headers until there is a frame to be given on. It keeps commands of the traffic to itself, and ends
+// at the first frame that is none, or with the connection.
 func (f *wireFramer) nextFrame() error {
 	for {
 		flags, size, err := f.readHeader()
@@ -279,7 +291,7 @@ func (f *wireFramer) nextFrame() error {
 }
 
 // admitSealed looks at the outside of a sealed frame. RFC 26 calls it a command, and libzmq sends it as a message: both
-// are good, and both are a message to zmq4. A command that is not sealed, such as a PING, fails when it is opened:
+// are good. A command that is not sealed, such as a PING, fails when it is opened:
 // anybody may have made it.
 func (f *wireFramer) admitSealed(flags byte, size uint64) error {
 	if flags&wireFlagMore != 0 {
@@ -292,7 +304,6 @@ func (f *wireFramer) admitSealed(flags byte, size uint64) error {
 		return fmt.Errorf("frame of %d bytes is over the limit of %d", size-uint64(curveMessageExtra),
 			f.limits.MaxFrame)
 	}
-	f.header[0] &^= wireFlagCommand // f.head shows it to zmq4
 	return nil
 }
 
@@ -380,16 +391,27 @@ func wireReadFault(err error, between bool) error {
 func (f *wireFramer) Write(p []byte) (int, error) {
 	written := 0
 	for written < len(p) {
-		n := min(wireWriteChunk-len(f.out), len(p)-written)
+		n := min(max(wireWriteChunk-len(f.out), 0), len(p)-written)
 		f.out = append(f.out, p[written:written+n]...)
 		written += n
-		if len(f.out) == wireWriteChunk {
+		if len(f.out) >= wireWriteChunk {
 			if err := f.writeOut(); err != nil {
 				return written, err
 			}
 		}
 	}
 	return written, nil
+}
+
+// frame writes a frame of the traffic, as Write does. Its header may go a little over the chunk.
+func (f *wireFramer) frame(flags byte, body []byte) error {
+	if len(body) > 255 {
+		f.out = binary.BigEndian.AppendUint64(append(f.out, flags|wireFlagLong), uint64(len(body)))
+	} else {
+		f.out = append(f.out, flags, byte(len(body)))
+	}
+	_, err := f.Write(body)
+	return err
 }
 
 // flush writes the rest. Then no timer is set and no large buffer kept, so that an idle connection costs neither.
@@ -402,21 +424,38 @@ func (f *wireFramer) flush() error {
 	if cap(f.out) > wireWriteKeep {
 		f.out = nil
 	}
-	if f.stage != wireStageTraffic {
-		return nil // the deadline of the whole handshake stays
+	if !f.timed {
+		return nil
 	}
+	f.timed = false
 	return f.SetWriteDeadline(time.Time{})
 }
 
-// writeOut hands what is in out to the kernel.
+// flushNow writes of the rest what the kernel takes at once. It is false when flush must write on.
+func (f *wireFramer) flushNow() (all bool, err error) {
+	n, err := f.writeNow(f.out)
+	f.out = append(f.out[:0], f.out[n:]...)
+	return len(f.out) == 0, f.writeFault(err)
+}
+
+// writeOut hands what is in out to the kernel. In the handshake the deadline of the whole handshake stays.
 func (f *wireFramer) writeOut() error {
 	if f.stage == wireStageTraffic {
+		if all, err := f.flushNow(); all || err != nil {
+			return err
+		}
+		f.timed = true
 		if err := f.SetWriteDeadline(time.Now().Add(f.stall)); err != nil {
 			return fmt.Errorf("write socket: %w", err)
 		}
 	}
 	_, err := f.Conn.Write(f.out)
 	f.out = f.out[:0]
+	return f.writeFault(err)
+}
+
+// writeFault turns what a socket says into what happened.
+func (f *wireFramer) writeFault(err error) error {
 	switch {
 	case err == nil:
 		return nil

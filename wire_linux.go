@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,6 +19,22 @@ func wireCredOf(fd int, peer *wirePeer) {
 	if err == nil {
 		peer.HasCred, peer.UID, peer.GID, peer.PID = true, cred.Uid, cred.Gid, cred.Pid
 	}
+}
+
+// wireReadNow is read(2) of a socket that does not block; b is not empty. It is a call of which the runtime knows
+// nothing, and so it must not wait.
+func wireReadNow(fd uintptr, b []byte) (int, error) { return wireCallNow(unix.SYS_READ, fd, b) }
+
+// wireWriteNow is write(2), the same.
+func wireWriteNow(fd uintptr, b []byte) (int, error) { return wireCallNow(unix.SYS_WRITE, fd, b) }
+
+// wireCallNow makes one of these calls.
+func wireCallNow(number, fd uintptr, b []byte) (int, error) {
+	n, _, errno := syscall.RawSyscall(number, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
 }
 
 // wireSocketMode sets the mode that bind will give the socket file. Linux makes

@@ -21,6 +21,12 @@ func wireCredOf(fd int, peer *wirePeer) {
 	}
 }
 
+// wireReadNow is read(2) of a socket that does not block.
+func wireReadNow(fd uintptr, b []byte) (int, error) { return unix.Read(int(fd), b) }
+
+// wireWriteNow is write(2), the same.
+func wireWriteNow(fd uintptr, b []byte) (int, error) { return unix.Write(int(fd), b) }
+
 // wireSocketMode does nothing: these systems take no mode before bind. The file
 // gets its mode just after, and until then the check of credentials stands alone.
 func wireSocketMode(uintptr, fs.FileMode) error { return nil }
