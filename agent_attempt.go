@@ -128,7 +128,7 @@ type attemptStart struct {
 	since   time.Time
 }
 
-// runStart prepares an attempt and starts its process, which it leaves in the step. It is the work of a step.
+// runStart prepares an attempt and begins its process, which it leaves in the step. It is the work of a step.
 func (a *agent) runStart(s *step, start *attemptStart) error {
 	spec, warnings, err := a.procSpecOf(s, start)
 	if err != nil {
@@ -143,7 +143,7 @@ func (a *agent) runStart(s *step, start *attemptStart) error {
 			}
 		})
 	}
-	p, err := a.procs.start(s.ctx, spec)
+	p, err := a.procs.begin(s.ctx, spec)
 	if err != nil {
 		return err
 	}

@@ -150,8 +150,8 @@ func (a *agent) stepHopeless(s *step) bool {
 	return a.steps.hangs[s.workflow()] >= stepEach || a.steps.hung >= stepHung
 }
 
-// stepStart begins the work of a step. Its goroutine ends with the work, however long the system holds that up. The
-// agent does not wait for it.
+// stepStart begins the work of a step. Its goroutine ends with the work, however long the system holds that up, and
+// where the work began a process, with that. The agent does not wait for it.
 func (a *agent) stepStart(s *step) {
 	s.began = true
 	if left := s.left(); left > 0 && left <= stepLimit {
@@ -164,6 +164,9 @@ func (a *agent) stepStart(s *step) {
 	go func() {
 		done := s.work(s)
 		a.call(func() { a.stepDone(s, done) })
+		if p := s.proc.Load(); p != nil {
+			p.run()
+		}
 	}()
 }
 

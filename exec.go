@@ -169,8 +169,10 @@ type proc struct {
 
 	// These belong to run. endFd is a descriptor that has something to read when the main process has ended, -1 where
 	// only SIGCHLD says so; endTold: it has. lingers: runLinger was begun.
+	// early are those of its descriptors that had something to read before run began.
 	endFd            int
 	endTold, lingers bool
+	early            []int
 
 	readDone chan struct{} // closed when run has ended
 	force    chan struct{} // closed by kill: no more grace

@@ -40,7 +40,7 @@ const (
 	procForkGap = 1024
 	// bytes of the stack of a child that shares our memory: it calls nothing that may take more than the 800 bytes that
 	// the linker allows, and no signal is handled on it
-	procForkStack = 4 << 10
+	procForkStack = 2 << 10
 )
 
 // procBirth is what a child needs between the fork and its program, where it can allocate nothing. It must stay where
@@ -63,7 +63,9 @@ type procBirth struct {
 // that up. When ctx ends before, the child is killed and never becomes the program; its pid is returned all the same.
 // The fork is made from a thread that is not our first one: then the children of the first thread are orphans, and at
 // most what other code started from there. attr has a directory, an environment, three files and a session of its own.
-func (s *procSys) fork(ctx context.Context, path string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
+// fork calls wait, unless it is nil, to wait until a descriptor has something to read without holding a thread.
+func (s *procSys) fork(ctx context.Context, path string, argv []string, attr *syscall.ProcAttr,
+	wait func(fd int)) (pid int, err error) {
 	birth, from, err := s.birth(path, argv, attr)
 	if err != nil {
 		return 0, err
@@ -101,7 +103,7 @@ func (s *procSys) fork(ctx context.Context, path string, argv []string, attr *sy
 	if err != nil {
 		return 0, err
 	}
-	pid, err = procAwaitBirth(ctx, pid, from)
+	pid, err = procAwaitBirth(ctx, pid, from, wait)
 	runtime.KeepAlive(birth) // the system closes the pipe of a child after it has let go of the memory
 	return pid, err
 }
@@ -245,7 +247,7 @@ failed:
 }
 
 // procAwaitBirth waits until a child has become its program, which closes the pipe, or has written why it could not.
-func procAwaitBirth(ctx context.Context, pid, from int) (int, error) {
+func procAwaitBirth(ctx context.Context, pid, from int, wait func(fd int)) (int, error) {
 	var mu sync.Mutex
 	over := false
 	unhook := context.AfterFunc(ctx, func() {
@@ -255,6 +257,9 @@ func procAwaitBirth(ctx context.Context, pid, from int) (int, error) {
 			unix.Kill(pid, unix.SIGKILL)
 		}
 	})
+	if wait != nil {
+		wait(from)
+	}
 	var errno int32
 	n, err := 0, error(nil)
 	for {
@@ -277,7 +282,7 @@ func procAwaitBirth(ctx context.Context, pid, from int) (int, error) {
 		}
 	}
 	for {
-		if _, wait := unix.Wait4(pid, nil, 0, nil); wait != unix.EINTR {
+		if _, fault := unix.Wait4(pid, nil, 0, nil); fault != unix.EINTR {
 			return 0, err
 		}
 	}

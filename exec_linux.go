@@ -35,6 +35,7 @@ type procSys struct {
 	reaper    bool
 	wasReaper bool
 	session   int // ours
+	leader    int // the list of children of our first thread, open for as long as this is a reaper
 	birthName [16]byte
 	nofile    func() *syscall.Rlimit
 	untold    atomic.Bool // endOf has failed
@@ -58,11 +59,15 @@ func (s *procSys) open(life string) error {
 	s.session, _ = unix.Getsid(0)
 	s.birthName = procBirthName(life)
 	s.nofile = sync.OnceValue(procNofile)
-	if _, err := procSlurp(procLeaderList()); err != nil {
+	s.leader = procLeaderList()
+	if s.leader < 0 {
 		return nil
 	}
 	s.wasReaper = s.charged()
 	s.reaper = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == nil
+	if !s.reaper {
+		unix.Close(s.leader)
+	}
 	return nil
 }
 
@@ -75,9 +80,13 @@ func (s *procSys) charged() bool {
 
 // close undoes what open did to the program, where that can be undone.
 func (s *procSys) close() {
-	if s.reaper && !s.wasReaper {
+	if !s.reaper {
+		return
+	}
+	if !s.wasReaper {
 		unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 	}
+	unix.Close(s.leader)
 }
 
 // procSealFds sets close-on-exec on every descriptor above 2.
@@ -91,11 +100,15 @@ func procSealFds() error {
 	return err
 }
 
-// procLeaderList is the list of children of our first thread. The kernel gives orphans to the first thread of the
+// procLeaderList opens the list of children of our first thread. The kernel gives orphans to the first thread of the
 // reaper that lives (find_new_reaper in kernel/exit.c), and a Go program's first thread lives as long as it does.
-func procLeaderList() string {
+func procLeaderList() int {
 	pid := strconv.Itoa(os.Getpid())
-	return "/proc/" + pid + "/task/" + pid + "/children"
+	fd, err := unix.Open("/proc/"+pid+"/task/"+pid+"/children", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1
+	}
+	return fd
 }
 
 // orphans gives the children that came to us. It leaves out what other code of this program started: that is in our
@@ -106,7 +119,8 @@ func (s *procSys) orphans() []procStat {
 	}
 	self := os.Getpid()
 	var found []procStat
-	for _, pid := range procList(procLeaderList()) {
+	text, _ := procReadAll(s.leader, make([]byte, 0, 512))
+	for _, pid := range procNumbers(text) {
 		if st, ok := procStatOf(pid); ok && st.parent == self && st.session != s.session {
 			found = append(found, st)
 		}
@@ -252,7 +266,8 @@ func procKids(parent int) []procStat {
 	}
 	var kids []procStat
 	for _, t := range threads {
-		for _, pid := range procList(task + t.Name() + "/children") {
+		text, _ := procSlurp(task + t.Name() + "/children")
+		for _, pid := range procNumbers(text) {
 			if st, ok := procStatOf(pid); ok && st.parent == parent {
 				kids = append(kids, st)
 			}
@@ -279,9 +294,8 @@ func procScan() ([]procStat, func(int) []procStat) {
 	return all, func(pid int) []procStat { return kids[pid] }
 }
 
-// procList reads a list of children.
-func procList(path string) []int {
-	text, _ := procSlurp(path)
+// procNumbers reads a list of children.
+func procNumbers(text []byte) []int {
 	var pids []int
 	for _, f := range bytes.Fields(text) {
 		if pid, err := strconv.Atoi(string(f)); err == nil {
@@ -345,9 +359,13 @@ func procSlurp(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer unix.Close(fd)
-	buf := make([]byte, 0, 512)
+	return procReadAll(fd, make([]byte, 0, 512))
+}
+
+// procReadAll reads the whole of a file into buf, which is empty.
+func procReadAll(fd int, buf []byte) ([]byte, error) {
 	for {
-		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
+		n, err := unix.Pread(fd, buf[len(buf):cap(buf)], int64(len(buf)))
 		if err == unix.EINTR {
 			continue
 		}

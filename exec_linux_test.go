@@ -323,3 +323,24 @@ func TestProcUntold(t *testing.T) {
 	t.Run("stopped", TestProcBlockedCallbackStop)
 	t.Run("descriptors", TestProcFdLeak)
 }
+
+// What a process costs our memory is held to a number, and processes one after the other share one set of descriptors.
+func TestProcAllocs(t *testing.T) {
+	ps := procTestNew(t)
+	spec := procSpec{Argv: []string{"/bin/true"}, Output: func(procLines) {}, Cookie: procTestCookie(t)}
+	n := testing.AllocsPerRun(50, func() {
+		p, err := ps.start(t.Context(), spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		procTestRecv(t, p.readDone, "end of the reader")
+	})
+	if n > 50 {
+		t.Errorf("%v allocations for a process", n)
+	}
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if len(ps.polls) != 1 {
+		t.Errorf("%d sets of descriptors", len(ps.polls))
+	}
+}

@@ -51,7 +51,8 @@ func procLives(procMember) bool { return false }
 func procDescribe(procMember) (procLeft, bool) { return procLeft{}, false }
 
 // fork starts a process.
-func (s *procSys) fork(_ context.Context, path string, argv []string, attr *syscall.ProcAttr) (int, error) {
+func (s *procSys) fork(_ context.Context, path string, argv []string, attr *syscall.ProcAttr,
+	_ func(int)) (int, error) {
 	attr.Sys = &syscall.SysProcAttr{Setsid: true}
 	pid, _, err := syscall.StartProcess(path, argv, attr)
 	return pid, err

@@ -15,10 +15,11 @@ import (
 // it reads all that is in the first one, which then waits behind the other. So lines keep their order across stdout and
 // stderr, except those that were all written before we woke. It ends once it has read what is in the pipes when the
 // process has ended, whether or not they are closed. Where a stop runs out of time it comes to an end later than done.
+// It is called once, after begin.
 func (p *proc) run() {
 	defer close(p.readDone)
 	defer p.closePipes()
-	var queue []*procStream // those that have something to read, or have ended
+	queue := p.enqueue(nil, p.early) // those that have something to read, or have ended
 	for over := false; !over; {
 		ready, ok := p.poll.wait(len(queue) == 0)
 		if !ok {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -16,10 +17,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// start runs a process. An error names the program or the directory and says what to do about it. Where a file system
-// does not answer the system may hold it up for any time: no loop may call it. When ctx ends before the process has
-// begun, the process never begins; start returns when the system lets it.
+// start runs a process. It is begin, and has run called.
 func (ps *procs) start(ctx context.Context, spec procSpec) (*proc, error) {
+	p, err := ps.begin(ctx, spec)
+	if err == nil {
+		go p.run()
+	}
+	return p, err
+}
+
+// begin starts a process; the caller calls run next. An error names the program or the directory and says what to do
+// about it. Where a file system does not answer the system may hold begin up for any time: no loop may call it. When
+// ctx ends before the process has begun, the process never begins; begin returns when the system lets it.
+func (ps *procs) begin(ctx context.Context, spec procSpec) (*proc, error) {
 	if len(spec.Argv) == 0 || spec.Argv[0] == "" {
 		return nil, errors.New("exec: no program: the task's command is empty")
 	}
@@ -66,7 +76,7 @@ func (ps *procs) start(ctx context.Context, spec procSpec) (*proc, error) {
 		Dir: spec.Dir, Env: ps.environ(spec), Files: []uintptr{ps.null.Fd(), uintptr(ends[0]), uintptr(ends[1])},
 	}
 	p.started = time.Now()
-	p.pid, err = ps.sys.fork(ctx, path, spec.Argv, attr)
+	p.pid, err = ps.sys.fork(ctx, path, spec.Argv, attr, p.awaitBirth)
 	procCloseFds(ends[:])
 	if err != nil {
 		ps.mu.Lock()
@@ -79,12 +89,28 @@ func (ps *procs) start(ctx context.Context, spec procSpec) (*proc, error) {
 	p.sealed.Store(ctx.Err() != nil)
 	p.watchEnd()
 	p.register()
-	go p.run()
 	if ctx.Err() != nil {
 		p.kill(context.Cause(ctx).Error())
+		go p.run()
 		return nil, context.Cause(ctx)
 	}
 	return p, nil
+}
+
+// awaitBirth waits until a descriptor has something to read. What has come of the output by then is left to run.
+func (p *proc) awaitBirth(fd int) {
+	if p.poll.add(fd) != nil {
+		return
+	}
+	for !slices.Contains(p.early, fd) {
+		ready, ok := p.poll.wait(true)
+		if !ok {
+			break // the caller's read waits
+		}
+		p.early = append(p.early, ready...)
+	}
+	p.early = slices.DeleteFunc(p.early, func(ready int) bool { return ready == fd })
+	p.poll.remove(fd)
 }
 
 // watchEnd has run hear of the end of the main process, where the system can say so.
@@ -133,10 +159,14 @@ func procLook(spec procSpec) (string, error) {
 		if !filepath.IsAbs(file) {
 			file, at = "./"+file, filepath.Join(spec.Dir, file)
 		}
+		fault := unix.Access(at, unix.X_OK)
+		if fault == unix.ENOENT {
+			continue
+		}
 		if fi, err := os.Stat(at); err != nil || fi.IsDir() {
 			continue
 		}
-		if unix.Access(at, unix.X_OK) == nil {
+		if fault == nil {
 			return file, nil
 		}
 		denied = at

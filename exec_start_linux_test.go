@@ -259,8 +259,7 @@ func BenchmarkProcFork(b *testing.B) {
 			}
 			for b.Loop() {
 				measure("own", func() (int, error) {
-					return ps.sys.fork(b.Context(), "/bin/true", []string{"true"},
-						attr)
+					return ps.sys.fork(b.Context(), "/bin/true", []string{"true"}, attr, nil)
 				})
 				measure("std", func() (int, error) {
 					pid, _, err := syscall.StartProcess("/bin/true", []string{"true"}, attr)
@@ -297,7 +296,7 @@ func TestProcForkShared(t *testing.T) {
 			case errno != 0:
 				t.Errorf("%#x: %v", flags, errno)
 			default:
-				_, err = procAwaitBirth(t.Context(), int(pid), from)
+				_, err = procAwaitBirth(t.Context(), int(pid), from, nil)
 				if err != error(want) && (err != nil || want != 0) {
 					t.Errorf("%#x: %s: %v, want %v", flags, path, err, want)
 				}

@@ -839,6 +839,11 @@ func TestProcClose(t *testing.T) {
 func BenchmarkProcTrue(b *testing.B) {
 	ps := procTestNew(b)
 	spec := procSpec{Argv: []string{"/bin/true"}, Output: func(procLines) {}, Cookie: procTestCookie(b)}
+	b.ReportAllocs()
+	var before, after unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &before); err != nil {
+		b.Fatal(err)
+	}
 	for b.Loop() {
 		p, err := ps.start(context.Background(), spec)
 		if err != nil {
@@ -846,6 +851,12 @@ func BenchmarkProcTrue(b *testing.B) {
 		}
 		<-p.done()
 	}
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &after); err != nil {
+		b.Fatal(err)
+	}
+	cpu := after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()
+	b.ReportMetric(float64(cpu)/1e3/float64(b.N), "own-cpu-µs/op")
+	b.ReportMetric(float64(after.Nvcsw-before.Nvcsw)/float64(b.N), "switches/op")
 }
 
 func BenchmarkProcTrueOsExec(b *testing.B) {
