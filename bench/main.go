@@ -13,6 +13,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -123,6 +124,7 @@ func run(ctx context.Context, opt options) (failed int, err error) {
 	for _, g := range chosen {
 		got, err := b.group(g)
 		if ctx.Err() != nil {
+			printTable(os.Stdout, all, b.quick) // what there is
 			return 0, ctx.Err()
 		}
 		if err != nil { // the others can be measured all the same
@@ -212,7 +214,12 @@ func (b *bench) group(g group) ([]outcome, error) {
 	b.name = g.name
 	all, err := b.measure(g)
 	if err == nil && b.quick && slices.ContainsFunc(all, func(o outcome) bool { return o.fails(true) }) {
-		b.say("once more: a row failed")
+		for i := range all {
+			if all[i].fails(true) {
+				value, floor, _, bound := all[i].cells()
+				b.say("once more: %s is %s, beside it %s, %s", all[i].name, value, cmp.Or(floor, "nothing"), bound)
+			}
+		}
 		again, err := b.measure(g)
 		if err != nil {
 			return nil, err

@@ -83,12 +83,31 @@ func (b *bench) ready() (map[string]figures, error) {
 			}
 		}
 	}
+	size, err := b.size()
+	return map[string]figures{"ready": {ours: took["ready"]}, "ready-empty": {ours: took["ready-empty"]},
+		"size": size}, err
+}
+
+// size is that of the binary, beside supercronic's, where that could be built.
+func (b *bench) size() (f figures, err error) {
 	info, err := os.Stat(b.cdktr)
 	if err != nil {
-		return nil, err
+		return f, err
 	}
-	return map[string]figures{"ready": {ours: took["ready"]}, "ready-empty": {ours: took["ready-empty"]},
-		"size": {ours: samples{float64(info.Size())}}}, nil
+	f.ours = samples{float64(info.Size())}
+	peer, err := b.supercronic()
+	var lacks *missing
+	if errors.As(err, &lacks) {
+		f.note = "no supercronic beside it"
+		return f, nil
+	} else if err != nil {
+		return f, err
+	}
+	if info, err = os.Stat(peer); err != nil {
+		return f, err
+	}
+	f.floor, f.floorName = samples{float64(info.Size())}, "supercronic"
+	return f, nil
 }
 
 // trigger asks for runs, one after the other.

@@ -57,7 +57,7 @@ func (b *bench) supercronic() (string, error) {
 		return "", &missing{tool: "supercronic", soft: true}
 	}
 	b.say("building supercronic")
-	cmd := exec.Command("go", "install", supercronicModule)
+	cmd := exec.Command("go", "install", "-trimpath", "-ldflags", "-s -w", supercronicModule)
 	cmd.Env = append(os.Environ(), "GOBIN="+b.dir, "CGO_ENABLED=0", "GOFLAGS=")
 	if _, err := b.do(cmd); b.ctx.Err() != nil {
 		return "", b.ctx.Err()
