@@ -126,7 +126,7 @@ func parcelPack(run string, lease int, output []parcelLines, events []*Event) (m
 		b = append(parcelOutputs(append(b, `"output":[`...), base, output), "],"...)
 	}
 	if len(events) > 0 {
-		b = append(append(append(b, `"events":`...), protoEncode(parcelEvents(base, events))...), ',')
+		b = append(parcelEvents(append(b, `"events":[`...), base, events), "],"...)
 	}
 	b[len(b)-1] = '}'
 	return b, items + len(events)
@@ -173,23 +173,57 @@ func parcelOutputs(b []byte, base Stamp, output []parcelLines) []byte {
 	return b
 }
 
-// parcelEvents makes the events of a parcel.
-func parcelEvents(base Stamp, events []*Event) (all []parcelEvent) {
-	for _, e := range events {
-		packed := parcelEvent{MS: e.Time.Sub(base.Time).Milliseconds(), Kind: e.Kind, Task: e.Task, Attempt: e.Attempt,
+// parcelEvents appends the events of a parcel: each parcelEvent as JSON has it, with commas between them.
+func parcelEvents(b []byte, base Stamp, events []*Event) []byte {
+	for i, e := range events {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		x := parcelEvent{MS: e.Time.Sub(base.Time).Milliseconds(), Kind: e.Kind, Task: e.Task, Attempt: e.Attempt,
 			State: e.State, Reason: e.Reason, Exit: e.Exit, Seconds: e.Seconds, Outputs: e.Outputs}
 		good := e.State == taskSucceeded && e.Exit != nil && *e.Exit == 0
 		switch {
 		case e.Kind == evTaskStarted && e.Attempt == 1:
-			packed.Attempt = 0
+			x.Attempt = 0
 		case e.Kind == evTaskFinished && e.Attempt == 1 && good:
-			packed.State, packed.Attempt, packed.Exit = "", 0, nil
+			x.State, x.Attempt, x.Exit = "", 0, nil
 		case e.Kind == evRunFinished && e.State == runSucceeded:
-			packed.State = ""
+			x.State = ""
 		}
-		all = append(all, packed)
+		b = x.append(b)
 	}
-	return all
+	return b
+}
+
+// append appends the event as JSON.
+func (x *parcelEvent) append(b []byte) []byte {
+	if len(x.Outputs) > 0 {
+		return append(b, protoEncode(x)...)
+	}
+	b = append(b, '{')
+	if x.MS != 0 {
+		b = append(strconv.AppendInt(append(b, `"ms":`...), x.MS, 10), ',')
+	}
+	b = parcelText(append(b, `"e":`...), x.Kind)
+	if x.Task != "" {
+		b = parcelText(append(b, `,"task":`...), x.Task)
+	}
+	if x.Attempt != 0 {
+		b = strconv.AppendInt(append(b, `,"attempt":`...), int64(x.Attempt), 10)
+	}
+	if x.State != "" {
+		b = parcelText(append(b, `,"state":`...), x.State)
+	}
+	if x.Reason != "" {
+		b = parcelText(append(b, `,"reason":`...), x.Reason)
+	}
+	if x.Exit != nil {
+		b = strconv.AppendInt(append(b, `,"exit":`...), int64(*x.Exit), 10)
+	}
+	if x.Seconds != 0 {
+		b = strconv.AppendFloat(append(b, `,"seconds":`...), x.Seconds, 'f', -1, 64)
+	}
+	return append(b, '}')
 }
 
 // parcelItems gives the items of a parcel, in the order of their numbers.

@@ -54,9 +54,8 @@ func parcelScan(body []byte) *agentMsg {
 		m.Items = []agentItem{{Lease: head.Lease, blocks: p.blocks(&head)}}
 	}
 	if p.has(`,"events":`) && p.ok {
-		list, ends := bytes.CutSuffix(p.rest, []byte("}}"))
-		p.ok = ends && json.Unmarshal(list, &head.Events) == nil
-		m.Items, p.rest = append(m.Items, head.events()...), []byte("}}")
+		head.Events = p.events()
+		m.Items = append(m.Items, head.events()...)
 	}
 	if p.skip("}}"); !p.ok || len(p.rest) > 0 {
 		return nil
@@ -116,6 +115,80 @@ func (p *parcelScanner) short() string {
 	}
 	p.rest = p.rest[end+1:]
 	return p.last
+}
+
+// events takes off the events of a parcel, behind which its end is all that is left. Those with outputs or a long
+// reason go to encoding/json.
+func (p *parcelScanner) events() (all []parcelEvent) {
+	quick := *p
+	quick.skip("[")
+	for first := true; quick.ok && (first || quick.has(",")); first = false {
+		all = append(all, quick.event())
+	}
+	quick.skip("]")
+	if quick.ok {
+		*p = quick
+		return all
+	}
+	all = nil
+	list, ends := bytes.CutSuffix(p.rest, []byte("}}"))
+	p.ok = ends && json.Unmarshal(list, &all) == nil
+	p.rest = []byte("}}")
+	return all
+}
+
+// event takes off an event.
+func (p *parcelScanner) event() (x parcelEvent) {
+	p.skip("{")
+	if p.has(`"ms":`) {
+		x.MS = p.number()
+		p.skip(",")
+	}
+	p.skip(`"e":`)
+	x.Kind = p.short()
+	if p.has(`,"task":`) {
+		x.Task = p.short()
+	}
+	if p.has(`,"attempt":`) {
+		x.Attempt = p.count()
+	}
+	if p.has(`,"state":`) {
+		x.State = p.short()
+	}
+	if p.has(`,"reason":`) {
+		x.Reason = p.short()
+	}
+	if p.has(`,"exit":`) {
+		exit := 0
+		if !p.has("0") {
+			exit = p.count()
+		}
+		x.Exit = &exit
+	}
+	if p.has(`,"seconds":`) {
+		x.Seconds = p.seconds()
+	}
+	p.skip("}")
+	return x
+}
+
+// seconds takes off a number that may have a fraction.
+func (p *parcelScanner) seconds() float64 {
+	from := p.rest
+	if !p.has("0") {
+		p.number()
+	}
+	if p.has(".") {
+		digits := 0
+		for digits < len(p.rest) && digits < 18 && p.rest[digits] >= '0' && p.rest[digits] <= '9' {
+			digits++
+		}
+		p.ok = p.ok && digits > 0
+		p.rest = p.rest[digits:]
+	}
+	n, err := strconv.ParseFloat(string(from[:len(from)-len(p.rest)]), 64)
+	p.ok = p.ok && err == nil
+	return n
 }
 
 // blocks takes off the output of a parcel, as blocks that a file of output can hold.

@@ -173,7 +173,9 @@ func FuzzParcelScan(f *testing.F) {
 	output := []parcelLines{parcelLine(&LogLine{N: 5, Task: "a", Attempt: 1, Stream: "o", Text: "x \"y\" \x1b[0m é"}),
 		parcelLine(&LogLine{N: 6, Task: "a", Attempt: 2, Stream: "e", Text: ""}),
 		parcelLine(&LogLine{N: 9, Stream: "c", Text: "remark"}), parcelLine(&LogLine{N: 10, Bytes: []byte{0xff}})}
-	events := []*Event{{Kind: evTaskFinished, State: taskFailed, Reason: "r"}, {Kind: evRunFinished}}
+	events := []*Event{{Kind: evTaskFinished, State: taskFailed, Reason: "r", Exit: stateInt(3), Seconds: 1.25},
+		{Kind: evTaskStarted, Task: "a", Attempt: 1}, {Kind: evRunFinished, Exit: new(int)},
+		{Kind: evTaskFinished, State: taskSucceeded, Exit: new(int), Outputs: map[string]string{"k": "v"}}}
 	for n := range len(output) + 1 {
 		for k := range len(events) + 1 {
 			if n+k > 0 {
@@ -254,4 +256,30 @@ func BenchmarkOutput(b *testing.B) {
 		n += uint64(lines)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*lines), "ns/line")
+}
+
+// parcelTestEnd takes the end of a run on its way to the principal.
+func parcelTestEnd(t testing.TB) {
+	events := []*Event{{Time: stampOf(stateEpoch), Kind: evTaskFinished, Task: "load", Attempt: 1, State: taskSucceeded,
+		Exit: new(int), Seconds: 0.002}, {Time: stampOf(stateEpoch), Kind: evRunFinished, State: runFailed,
+		Reason: "exit 3", Seconds: 0.003}}
+	msg, _ := parcelPack("01JD3V5K0000000000000000AB", 1, nil, events)
+	if m, err := protoOfAgent(parcelMessage(17, msg)); err != nil || len(m.Items) != 2 {
+		t.Fatal(m, err)
+	}
+}
+
+// An event needs a dozen allocations on its way, and no encoding/json, which alone takes as many.
+func TestParcelEventAllocs(t *testing.T) {
+	if each := testing.AllocsPerRun(100, func() { parcelTestEnd(t) }); each > 28 {
+		t.Errorf("%v allocations for two events", each)
+	}
+}
+
+// BenchmarkParcelEvents is the end of a run on its way to the principal.
+func BenchmarkParcelEvents(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		parcelTestEnd(b)
+	}
 }
