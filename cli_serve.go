@@ -164,7 +164,7 @@ func taskEnviron(environ []string) []string {
 func (c *cli) principalConfig(log *slog.Logger) (cfg principalConfig, wait time.Duration, err error) {
 	cfg = principalConfig{dialect: compatNew, StateDir: c.cfg.get("state"), NoScheduler: c.flags.noSched,
 		Boot: clockBoot(), Log: log,
-		load: loadAverage, elapsed: clockElapsed()}
+		load: loadAverage, elapsed: clockElapsed(), follow: clockFollow}
 	cfg.Zone, err = c.zone()
 	if err != nil {
 		return cfg, 0, err

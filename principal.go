@@ -28,7 +28,7 @@ const (
 	principalCallsPerTurn = 256 // calls done in one turn of the loop
 	// how long after the begin of a turn no more calls are begun: what is due must not wait for all of them
 	principalTurn = 5 * time.Millisecond
-	// how often the loop looks at the clock on the wall while there is a schedule: it may have been set
+	// how often the loop looks at the clock on the wall while there is a schedule and nobody tells when it is set
 	principalClockCheck = 1 * time.Minute
 
 	agentLostAfter = 30 * time.Second // silence after which an agent's runs are given up
@@ -63,6 +63,9 @@ type principalConfig struct {
 	now     func() time.Time
 	elapsed func() time.Duration // since some instant, by a clock that nobody can set and that goes on in sleep
 	load    func() *float64      // how busy this machine is; nil when that is not known
+
+	// follow calls set each time that the clock is set, until ctx ends. Its error says that it does so no more.
+	follow func(ctx context.Context, set func()) error
 
 	// Who hears of it, on the loop. Each may be nil.
 
@@ -157,10 +160,13 @@ func (p *principal) recover() error {
 }
 
 // runPrincipal is the loop. It wakes for a call (a request, a message of an agent, a changed file), for the next tick
-// of a schedule and for the silence of an agent; it ends when ctx does, with everything written.
+// of a schedule, when the clock is set and for the silence of an agent; it ends when ctx does, with everything written.
 func (p *principal) runPrincipal(ctx context.Context) error {
 	if p.cfg.Retain != (retainLimits{}) {
 		p.workers.Go(p.retention.runRetain)
+	}
+	if p.cfg.follow != nil {
+		p.workers.Go(func() { p.timetable.runFollow(ctx) })
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -209,7 +215,7 @@ func (p *principal) stop() error {
 func (p *principal) untilNext(now time.Time) time.Duration {
 	wait := time.Hour
 	if at, ok := p.timetable.sched.firstDue(); ok {
-		wait = min(principalClockCheck, at.Sub(now))
+		wait = min(wait, p.timetable.untilDue(at.Sub(now)))
 	}
 	if p.fleet.mayLose() {
 		wait = min(wait, p.fleet.nextLoss.Sub(now))

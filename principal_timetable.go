@@ -6,6 +6,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 )
@@ -25,6 +26,7 @@ type timetable struct {
 	loaded bool // the folder was read once
 	held   bool // schedules wait for begin; set before runPrincipal
 
+	following    bool          // the loop has a turn when the clock is set
 	clockWall    time.Time     // the clock on the wall at the last turn
 	clockElapsed time.Duration // the clock that nobody can set at the last turn
 }
@@ -34,6 +36,30 @@ func timetableNew(loop *principalLoop, catalog *catalog, queue *queue, fleet *fl
 	enqueue func(*Workflow, runOrder) (string, *protoError)) *timetable {
 	return &timetable{principalLoop: loop, catalog: catalog, queue: queue, fleet: fleet, enqueue: enqueue,
 		sched: schedNew(loop.cfg.Zone), clockWall: loop.cfg.now().Round(0), clockElapsed: loop.cfg.elapsed()}
+}
+
+// runFollow has the loop look at the clock each time that it is set. It ends with ctx, or when nobody tells any more.
+func (t *timetable) runFollow(ctx context.Context) {
+	follow := func(yes bool) { t.call(func() { t.following = yes }) }
+	follow(true)
+	err := t.cfg.follow(ctx, func() { follow(true) }) // each turn looks
+	if err != nil {
+		t.cfg.Log.Debug("the clock is looked at each minute", "cause", err)
+		follow(false)
+	}
+}
+
+// untilDue gives how long the loop may sleep for a tick that is due after left. While nobody says that the clock was
+// set it looks each minute. Else it looks again shortly before the tick: a clock that is being corrected runs up to a
+// thousandth faster or slower.
+func (t *timetable) untilDue(left time.Duration) time.Duration {
+	switch {
+	case !t.following:
+		return min(left, principalClockCheck)
+	case left > principalClockCheck:
+		return left - left/64
+	}
+	return left
 }
 
 // lookAtClock finds out whether the clock was set since the last turn, and adapts the schedules to it.

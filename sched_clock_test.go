@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -282,4 +284,74 @@ func TestPrincipalClockFrom1970(t *testing.T) {
 			t.Error("a clock was set by giving up")
 		}
 	})
+}
+
+// TestPrincipalClockFollowed: while somebody tells when the clock is set, an idle principal sleeps until shortly before
+// a tick, and a clock that is set counts at once. When nobody tells any more it looks each minute.
+func TestPrincipalClockFollowed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &principalRig{t: t, dir: t.TempDir(), log: &principalLog{}}
+		by, turns := time.Duration(0), 0
+		told, over := make(chan func()), make(chan error)
+		g.cfg = principalConfig{dialect: compatNew, StateDir: g.dir, NoSync: true, Zone: time.UTC,
+			Log: slog.New(slog.NewTextHandler(g.log, nil)), now: func() time.Time { return time.Now().Add(by) },
+			pulse: func() time.Duration { turns++; return time.Hour },
+			follow: func(ctx context.Context, set func()) error {
+				for {
+					select {
+					case fn := <-told:
+						fn()
+						set()
+					case err := <-over:
+						return err
+					case <-ctx.Done():
+						return nil
+					}
+				}
+			}}
+		g.start(principalTask(Workflow{ID: "w", Schedule: []string{"50 0 * * *"}, Overlap: overlapAllow}))
+		asleep := func(d time.Duration, most int) {
+			t.Helper()
+			before := turns
+			time.Sleep(d)
+			synctest.Wait()
+			if n := turns - before; n > most {
+				t.Errorf("%d turns in %s", n, d)
+			}
+		}
+		asleep(49*time.Minute, 2)
+		if got := g.decisions("w"); got != "" {
+			t.Errorf("too early: %s", got)
+		}
+		asleep(time.Minute, 20)
+		if got := g.decisions("w"); got != "00:50 fired" {
+			t.Errorf("in time: %s", got)
+		}
+		told <- func() { by = 24 * time.Hour }
+		synctest.Wait()
+		if got := g.decisions("w"); !strings.Contains(got, "clock was set ahead by 24h") {
+			t.Errorf("set: %s", got)
+		}
+		over <- errors.New("nobody tells")
+		synctest.Wait()
+		before := turns
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if n := turns - before; n < 10 {
+			t.Errorf("%d turns in ten minutes", n)
+		}
+		g.stop()
+	})
+}
+
+// TestClockFollowEnds: it ends with its context, and says nothing of a clock that nobody sets.
+func TestClockFollowEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- clockFollow(ctx, func() { t.Log("the clock was set") }) }()
+	cancel()
+	if err := <-ended; err != nil && runtime.GOOS == "linux" {
+		t.Error(err)
+	}
 }

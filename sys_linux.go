@@ -3,6 +3,9 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"math"
 	"os"
 	"strings"
@@ -47,6 +50,37 @@ func clockUnset() bool {
 	var t unix.Timex
 	_, err := unix.Adjtimex(&t)
 	return err == nil && t.Status&unix.STA_UNSYNC != 0
+}
+
+// clockFollow calls set each time that somebody sets the clock, or the machine has slept, until ctx ends. It returns an
+// error when it hears of that no more.
+func clockFollow(ctx context.Context, set func()) error {
+	fd, err := unix.TimerfdCreate(unix.CLOCK_REALTIME, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("follow the clock: %w", err)
+	}
+	timer := os.NewFile(uintptr(fd), "timerfd")
+	defer timer.Close()
+	never := unix.NsecToTimespec(math.MaxInt64)
+	if never.Nano() != math.MaxInt64 { // it counts with 32 bits
+		never = unix.NsecToTimespec(math.MaxInt32 * int64(time.Second))
+	}
+	err = unix.TimerfdSettime(fd, unix.TFD_TIMER_ABSTIME|unix.TFD_TIMER_CANCEL_ON_SET, &unix.ItimerSpec{Value: never},
+		nil)
+	defer context.AfterFunc(ctx, func() { timer.Close() })()
+	for err == nil {
+		_, err = timer.Read(make([]byte, 8))
+		if errors.Is(err, unix.ECANCELED) {
+			set()
+			err = nil
+		} else if err == nil {
+			err = errors.New("its last second has come")
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("follow the clock: %w", err)
 }
 
 // diskLocal says whether a file lies on a file system that only this machine changes, and that reports each change. It
