@@ -95,7 +95,16 @@ func TestVerdict(t *testing.T) {
 			t.Errorf("%s: fails %v, quick %v, %q", c.name, o.fails(false), o.fails(true), o.verdict(false))
 		}
 	}
-	o := outcome{row{unit: inCount, bound: most(10)}, value(15)}
+	busy := beside(25, 12)
+	busy.bare = true
+	o := outcome{row{unit: inCount, bound: most(10)}, busy}
+	if got := o.verdict(true); o.fails(true) || !o.fails(false) || got != "not judged: the bare machine misses it too" {
+		t.Errorf("on a busy machine: %q", got)
+	}
+	if o.floor[0] = 9; !o.fails(true) {
+		t.Error("a bare machine that keeps the bound excuses a miss")
+	}
+	o = outcome{row{unit: inCount, bound: most(10)}, value(15)}
 	if got := o.verdict(true); got != "over, by 1.50 times; fails at 2" {
 		t.Errorf("over in the quick form: %q", got)
 	}

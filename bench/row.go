@@ -126,6 +126,7 @@ func (s samples) median() float64 {
 type figures struct {
 	ours, floor samples // values of the same round have the same place, if both have as many
 	floorName   string  // what the floor is
+	bare        bool    // the floor is the machine alone doing a part of what is measured: nothing can be below it
 	note        string
 	skipped     string // why there is nothing; "" when there is
 	soft        bool   // what is missing may be missing in CI too
@@ -164,12 +165,18 @@ func (o *outcome) missedBy() float64 {
 	return o.bound.missedBy(o.ours.median(), o.ratio())
 }
 
-// fails says whether the row fails the bench.
+// fails says whether the row fails the bench. The quick form, on a machine that is shared, does not judge a row whose
+// bound the bare machine misses in the same turns.
 func (o *outcome) fails(quick bool) bool {
 	if quick {
-		return o.missedBy() > quickFactor
+		return o.missedBy() > quickFactor && !o.hopeless()
 	}
 	return o.missedBy() > 1
+}
+
+// hopeless says whether the machine alone is beyond the bound just now.
+func (o *outcome) hopeless() bool {
+	return o.bare && !o.bound.ratio && o.bound.missedBy(o.floor.median(), 0) > 1
 }
 
 // verdict says in a word or two what is to be said of the row.
@@ -186,6 +193,8 @@ func (o *outcome) verdict(quick bool) string {
 		return "no floor to compare"
 	case by <= 1:
 		return "ok"
+	case quick && o.hopeless():
+		return "not judged: the bare machine misses it too"
 	case quick && by <= quickFactor:
 		return fmt.Sprintf("over, by %.2f times; fails at %d", by, quickFactor)
 	}
