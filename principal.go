@@ -120,7 +120,7 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 	// Queue, fleet and output come before attention and followers, which look at what those have made of the event.
 	p.observers = []func(change){p.queue.observe, p.fleet.observe, p.output.observe, p.retention.observe,
 		p.attention.observe, p.followers.observe, p.logEnd}
-	err := loop.open(func() { p.retention.kick(true) }, p.followers.wakeJournal, p.fleet.ackSafe)
+	err := loop.open(p.retention.kick, p.followers.wakeJournal, p.fleet.ackSafe)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +162,7 @@ func (p *principal) recover() error {
 // runPrincipal is the loop. It wakes for a call (a request, a message of an agent, a changed file), for the next tick
 // of a schedule, when the clock is set and for the silence of an agent; it ends when ctx does, with everything written.
 func (p *principal) runPrincipal(ctx context.Context) error {
-	if p.cfg.Retain != (retainLimits{}) {
+	if p.cfg.Retain != (retainLimits{}) || !p.cfg.NoSync {
 		p.workers.Go(p.retention.runRetain)
 	}
 	if p.cfg.follow != nil {

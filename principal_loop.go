@@ -43,11 +43,12 @@ func principalLoopNew(cfg principalConfig) *principalLoop {
 		ended: inbox.ended}
 }
 
-// open reads the state folder. onFull is called when the disk is full, onWritten when the journal has grown, onSynced
-// when what waited for the disk was done.
-func (l *principalLoop) open(onFull, onWritten, onSynced func()) error {
-	store, state, report, err := storeOpen(storeOptions{onFull: onFull, Dir: l.cfg.StateDir, NoSync: l.cfg.NoSync,
-		now: l.cfg.now, onHealth: l.storeHealth, onWritten: onWritten, onSynced: onSynced})
+// open reads the state folder. onFiles is called when old files are to be looked at, true when the disk is full,
+// onWritten when the journal has grown, onSynced when what waited for the disk was done.
+func (l *principalLoop) open(onFiles func(full bool), onWritten, onSynced func()) error {
+	store, state, report, err := storeOpen(storeOptions{onFull: func() { onFiles(true) },
+		onStale: func() { onFiles(false) }, Dir: l.cfg.StateDir, NoSync: l.cfg.NoSync, now: l.cfg.now,
+		onHealth: l.storeHealth, onWritten: onWritten, onSynced: onSynced})
 	if err != nil {
 		return err
 	}

@@ -73,9 +73,10 @@ func (r *retention) kick(full bool) {
 	}
 }
 
-// runRetain removes what is too old or too much. It wakes once an hour, after a snapshot, and when the disk is full;
-// then again and again for as long as the disk is full and there is something to remove. After it has made room it does
-// not wake for a while, until it shows whether that was enough. It ends with the principal.
+// runRetain removes what is too old or too much, and looks after the index of the history. It wakes once an hour, after
+// a snapshot, and when the disk is full; then again and again for as long as the disk is full and there is something to
+// remove. After it has made room it does not wake for a while, until it shows whether that was enough. It ends with the
+// principal.
 func (r *retention) runRetain() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -88,9 +89,14 @@ func (r *retention) runRetain() {
 		case <-r.ended:
 			return
 		}
-		removed, next := r.sweep(full), retainEvery
+		removed, next := int64(0), retainEvery
+		if r.limits != (retainLimits{}) {
+			removed = r.sweep(full)
+		}
 		if full {
 			wake, next = nil, retainAgain
+		} else {
+			r.index()
 		}
 		full = full && removed > 0 && errors.Is(r.store.failing(), syscall.ENOSPC)
 		timer.Reset(next)
@@ -168,6 +174,21 @@ func (r *retention) sweep(full bool) (removed int64) {
 		r.cfg.Log.Info("removed old output and history", "bytes", removed, "kept", total)
 	}
 	return removed
+}
+
+// index has the index of the history made anew if that is due.
+func (r *retention) index() {
+	err := r.store.indexKeep(func() bool {
+		select {
+		case <-r.ended:
+			return true
+		default:
+			return false
+		}
+	})
+	if err != nil && !errors.Is(err, errHistoryOver) {
+		r.cfg.Log.Warn("finding old runs is slow until the next try", "cause", err)
+	}
 }
 
 // remove takes one file away.

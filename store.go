@@ -7,6 +7,7 @@
 //	store_snapshot.go  the snapshot: saved and read
 //	store_replay.go    what a start makes of snapshot and journal
 //	store_history.go   the finished runs: written, listed, found; their lines (_line), cutting old ones off (_trim)
+//	store_index.go     where the lines of a finished run lie
 //	store_logs.go      the output of tasks, which is not the writer's: see there
 //	store_line.go      a line with its checksum, as journal, snapshot and history have it
 //	store_files.go     how the disk is touched; the lock of the folder
@@ -52,6 +53,9 @@ type storeOptions struct {
 	SegmentBytes int64  // a segment that is longer is followed by another: 16 MiB
 	Keep         int64  // bytes of old segments kept as an audit trail: 32 MiB
 
+	// the index of the history is to be made anew: call indexKeep; any goroutine calls it; must not block
+	onStale func()
+
 	// The writer calls these. They must not block.
 	onWritten func()      // events have been written; they need not be on the disk yet
 	onSynced  func()      // events have come to the disk, and done of all of their batches was called
@@ -77,6 +81,7 @@ type store struct {
 	opt   storeOptions
 	files storeFiles
 	lock  *os.File
+	index historyIndex
 
 	// The owner's.
 	seq     uint64 // of the newest event
@@ -158,6 +163,7 @@ func storeOpen(opt storeOptions) (*store, *State, storeReport, error) {
 	if opt.files != nil {
 		opt.files(&s.files)
 	}
+	s.index.files, s.index.unsynced = &s.files, map[string]bool{}
 	state, report, err := s.start()
 	if err != nil {
 		if s.lock != nil {
@@ -202,6 +208,7 @@ func (s *store) start() (*State, storeReport, error) {
 			return nil, report, err
 		}
 	}
+	s.index.open()
 	missing, err := s.historyMissing(p.finished)
 	if err != nil {
 		return nil, report, err

@@ -130,8 +130,10 @@ func (w *storeWriter) addHistory(p *historyPlace, data []byte) error {
 	_, err = w.files.write(f, data)
 	if err != nil {
 		w.files.truncate(f, whole) // if this fails too, the next try does it
+		return err
 	}
-	return err
+	w.s.index.add(p, whole, data)
+	return nil
 }
 
 // historyEnd gives the size of a file and where its last whole line ends.
@@ -144,7 +146,8 @@ func historyEnd(f *os.File) (size, whole int64, err error) {
 	return info.Size(), whole, err
 }
 
-// syncHistory makes durable what was written to the history, files before the folders that name them.
+// syncHistory makes durable what was written to the history, files before the folders that name them, and what its
+// index says of that.
 func (w *storeWriter) syncHistory() error {
 	for _, name := range sortedKeys(w.unsyncedHistory) {
 		if !strings.HasSuffix(name, ".jsonl") {
@@ -163,7 +166,7 @@ func (w *storeWriter) syncHistory() error {
 		delete(w.unsyncedHistory, name)
 		w.syncedNames[name] = true
 	}
-	return nil
+	return w.s.index.sync()
 }
 
 // syncMonth makes the lines of one file durable. After a sync that failed another one proves nothing (see ready): then
@@ -206,7 +209,7 @@ func (s *store) historyMissing(finished []*Run) ([]*Run, error) {
 	for _, r := range finished {
 		count[*historyPlaceOf(r)]++
 	}
-	there := map[historyKey]bool{}
+	there, places := map[historyKey]bool{}, indexPlaces{}
 	for place, n := range count {
 		back, err := s.historyOpen(place.file())
 		if errors.Is(err, fs.ErrNotExist) {
@@ -220,12 +223,14 @@ func (s *store) historyMissing(finished []*Run) ([]*Run, error) {
 			run, err = back.run()
 			if err == nil {
 				there[historyKeyOf(run)] = true
+				places.add(&place, back.at+int64(len(back.buf)), run.ID)
 			}
 		}
 		if err != nil && err != io.EOF {
 			return nil, fmt.Errorf("read history %s: %w", place.file(), err)
 		}
 	}
+	s.index.addAgain(places)
 	last := map[string]*Run{}
 	for _, r := range finished {
 		last[r.ID] = r
@@ -580,13 +585,19 @@ func (h *historyStreams) Pop() any {
 	return last
 }
 
-// historyFind gives the newest line of a finished run, or errHistoryNone. Any goroutine may call it. The id says when
-// the run was queued: files are read from their ends back to that time, so a recent run is found at once. Only for an
-// id that is not there, or that was made while the clock was wrong, everything is read. over is that of historyFilter.
+// historyFind gives the newest line of a finished run, or errHistoryNone. Any goroutine may call it. A run that the
+// index does not know, it looks for in the whole history: first in what finished since it was queued, as its id says.
+// over is that of historyFilter.
 func (s *store) historyFind(id string, over func() bool) (*Run, error) {
 	queued := runTime(id)
 	if queued.IsZero() { // no run ever had such an id
 		return nil, fmt.Errorf("find run %q: %w", id, errHistoryNone)
+	}
+	whole := s.index.whole.Load()
+	if whole {
+		if found, err := s.indexFind(id, over); found != nil || err != nil {
+			return found, err
+		}
 	}
 	for _, since := range []time.Time{queued, {}} {
 		var found *Run
@@ -596,6 +607,12 @@ func (s *store) historyFind(id string, over func() bool) (*Run, error) {
 			}
 			return found == nil
 		})
+		if found != nil && whole {
+			s.index.stale.Store(true)
+			if s.opt.onStale != nil {
+				s.opt.onStale()
+			}
+		}
 		if err != nil || found != nil {
 			return found, err
 		}

@@ -79,6 +79,8 @@ func storeModel(t *testing.T, top string, seed uint64) (events int64) {
 			})
 		case k == 15:
 			disk.set(nil)
+			g.s.index.stale.Store(g.rng.IntN(4) == 0)
+			g.s.indexKeep(func() bool { return false })
 		case k == 16:
 			time.Sleep(time.Duration(g.rng.IntN(30)) * time.Second) // the bubble's time: retries and delayed syncs
 		case k == 17:
@@ -233,6 +235,7 @@ func storeHistoryHolds(t *testing.T, g *storeRig) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	storeIndexHolds(t, g, found)
 	for _, id := range g.state.Finished {
 		r := g.state.Runs[id]
 		key := historyKeyOf(r)
@@ -242,6 +245,28 @@ func storeHistoryHolds(t *testing.T, g *storeRig) {
 		if other := found[id]; other != nil && historyKeyOf(other) == key &&
 			!bytes.Equal(storeText(t, r), storeText(t, other)) {
 			t.Errorf("history of run %s:\nwant %s\ngot  %s", id, storeText(t, r), storeText(t, other))
+		}
+	}
+}
+
+// storeIndexHolds checks that the index, where it is whole, finds the runs of the history as they are listed. It need
+// not know lines that a power cut has brought back after they were trimmed, nor those of which it has taken the
+// journal's events.
+func storeIndexHolds(t *testing.T, g *storeRig, listed map[string]*Run) {
+	t.Helper()
+	if !g.s.index.whole.Load() {
+		return
+	}
+	for id, r := range listed {
+		key := historyKeyOf(r)
+		run, err := g.s.indexFind(id, nil)
+		switch {
+		case err != nil:
+			t.Fatalf("run %s by the index: %v", id, err)
+		case run == nil && !g.gone[key] && g.state.Runs[id] != nil && historyKeyOf(g.state.Runs[id]) == key:
+			t.Fatalf("run %s is not in the index, and is listed as %+v", id, key)
+		case run != nil && historyKeyOf(run) != key:
+			t.Fatalf("run %s by the index: %+v, listed as %+v", id, historyKeyOf(run), key)
 		}
 	}
 }

@@ -254,6 +254,7 @@ func (w *storeWriter) arm() {
 func (w *storeWriter) end() error {
 	w.timer.Stop()
 	w.close()
+	w.s.index.end()
 	var err error
 	if len(w.lostHistory) > 0 { // the next process cannot know that a sync by it would prove nothing
 		err = w.syncHistory()
