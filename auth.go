@@ -338,6 +338,12 @@ func (k *authKeys) authorize(key curveKey) (name string, ok bool) {
 	return g.Name, true
 }
 
+// agent says whether a key is an agent's, as far as it is in force.
+func (k *authKeys) agent(key curveKey) bool {
+	g := k.lookup(key.String())
+	return g != nil && g.Role == roleAgent
+}
+
 // lookup gives the grant of a key, nil when it has none.
 func (k *authKeys) lookup(key string) *authGrant {
 	k.mu.RLock()

@@ -69,6 +69,7 @@ var configKeys = []configKey{
 	{"retain_age", []string{"CDKTR_RETAIN_AGE"}, "how long output and history are kept; 0: for ever"},
 	{"retain_runs", []string{"CDKTR_RETAIN_RUNS"}, "how many runs of a workflow its history keeps; 0: all"},
 	{"retain_bytes", []string{"CDKTR_RETAIN_BYTES"}, "how many bytes of output and history are kept; 0: no bound"},
+	{"max_connections", []string{"CDKTR_MAX_CONNECTIONS"}, "how many may be connected to a principal"},
 	{"log_level", []string{"CDKTR_LOG_LEVEL"}, "debug, runs, info, warn or error"},
 }
 
@@ -271,7 +272,8 @@ func (c *config) fillDefaults(getenv func(string) string) {
 	}
 	for key, value := range map[string]string{"workflows": "workflows", "timezone": "Local", "name": host,
 		"capacity": fmt.Sprint(runtime.NumCPU()), "grace": "10s", "drain_timeout": "1m", "log_level": "info",
-		"retain_age": "90d", "wait_for_clock": "0s", "retain_runs": "1000", "retain_bytes": "512M"} {
+		"retain_age": "90d", "wait_for_clock": "0s", "retain_runs": "1000", "retain_bytes": "512M",
+		"max_connections": "8192"} {
 		c.set(key, value, "default")
 	}
 }

@@ -44,6 +44,7 @@ again.`,
 			f.setting("retain_age", "how long output and history are kept (default 90d)")
 			f.setting("retain_runs", "`N` runs of each workflow are kept (default 1000)")
 			f.setting("retain_bytes", "`SIZE` that output and history may have (default 512M)")
+			f.setting("max_connections", "`N` may be connected, a few of them no agents (default 8192)")
 			f.setting("wait_for_clock", "fire nothing before something has set the clock, for at most "+
 				"`DURATION` (default 0: do not wait)")
 			f.setting("timezone", "`ZONE` of schedules that name none (default: the machine's)")

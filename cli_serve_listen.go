@@ -27,13 +27,15 @@ const (
 	serveFilesFew = 1024 // where fewer files may be open, a start says how many connections there can be
 	// descriptors that a principal with an agent has open while nobody is connected: no connection can have these
 	serveFilesOwn = 24
+	serveMaxConns = 1_000_000 // the most connections that a setting may ask for
 )
 
 // serveBounds shares out the other descriptors of this process: half of them for tcp, all ports together, a quarter for
 // the box's own socket, and the rest for files and tasks. So nobody on the network can use up those of the socket.
-func serveBounds(files int) (socket, tcp wireBounds) {
+// conns is how many connections each of the two may have at most.
+func serveBounds(conns, files int) (socket, tcp wireBounds) {
 	free := max(files-serveFilesOwn, 0)
-	return wireBoundsOf(free / 4), wireBoundsOf(free / 2)
+	return wireBoundsOf(conns, free/4), wireBoundsOf(conns, free/2)
 }
 
 // serveDoors is everything that a principal listens on.
@@ -58,8 +60,14 @@ func (c *cli) openDoors(log *slog.Logger, notes *peerNotes) (d *serveDoors, err 
 		}
 	}()
 	files := wireFiles()
-	socket, tcp := serveBounds(files)
-	if files < serveFilesFew {
+	conns, err := strconv.Atoi(c.cfg.get("max_connections"))
+	if err != nil || conns < 1 || conns > serveMaxConns {
+		return d, usageError("max_connections: want a number from 1 to %d, not %q", serveMaxConns,
+			c.cfg.get("max_connections"))
+	}
+	socket, tcp := serveBounds(conns, files)
+	asked := c.cfg.values["max_connections"].From != "default"
+	if files < serveFilesFew || asked && tcp.MaxConns < conns {
 		log.Warn("few files may be open at once, so few may be connected: raise the limit (ulimit -n, LimitNOFILE=)",
 			"files", files, "connections", socket.MaxConns, "connections_tcp", tcp.MaxConns)
 	}
@@ -93,7 +101,7 @@ func (c *cli) openDoors(log *slog.Logger, notes *peerNotes) (d *serveDoors, err 
 		if err := d.openKeys(c.cfg.get("state")); err != nil {
 			return d, err
 		}
-		opt.CurveServer = &curveServer{Pair: d.keys.pair, Authorize: d.keys.authorize}
+		opt.CurveServer = &curveServer{Pair: d.keys.pair, Authorize: d.keys.authorize, Agent: d.keys.agent}
 	}
 	for _, endpoint := range binds {
 		l, err := wireListen(endpoint, opt)

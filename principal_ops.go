@@ -188,6 +188,11 @@ func (p *principal) runPeer(conn wireConn) {
 						Reason: refused.Message, Error: refused}))...)
 					return // what says hello has no other use for the connection
 				}
+				if err := conn.AsAgent(); err != nil {
+					conn.TrySend(append(c.envelope, protoEncode(&agentMsg{V: protoVersion, Op: msgRefused,
+						Reason: err.Error()}))...)
+					return
+				}
 				hello := &agentMsg{}
 				err = protoPeer(body, hello)
 				if err == nil {

@@ -74,6 +74,8 @@ type wireConn interface {
 	Done() <-chan struct{}
 	// Peer says who is at the other end.
 	Peer() wirePeer
+	// AsAgent notes that the other end is an agent. It is an error when agents have all places that they may have.
+	AsAgent() error
 }
 
 // wireStall is how long a peer may take nothing before it is cut.
@@ -95,6 +97,7 @@ type wirePeer struct {
 	Addr      string // the endpoint; that of the client where we accepted it by tcp
 	Key       string // public key of the other side, in Z85; empty without CURVE
 	Name      string // what Authorize calls that key; empty at the dialling side
+	Agent     bool   // its key is an agent's
 	Identity  string // up to 255 bytes of anything; a claim, never a key
 	Party     string // whose share of the bounds it counts against (wireParty); "" is nobody's
 	HasCred   bool   // whether UID, GID and PID are known

@@ -237,6 +237,7 @@ func (q *wireQueue) ended() error {
 type wireLink struct {
 	framer *wireFramer
 	peer   wirePeer
+	guest  *wireGuest // where we accepted it; nil where we dialled
 	queue  *wireQueue
 	once   sync.Once     // for done
 	done   chan struct{} // closed when the connection has ended
@@ -274,7 +275,7 @@ func wireHandshake(nc net.Conn, peer wirePeer, opt wireOptions, guest *wireGuest
 		return nil, fmt.Errorf("shake hands: %w", wireBare(err))
 	}
 	c := &wireLink{
-		framer: f, peer: peer, queue: wireQueueWith(opt.wireLimits),
+		framer: f, peer: peer, guest: guest, queue: wireQueueWith(opt.wireLimits),
 		done: make(chan struct{}), idle: make(chan struct{}),
 	}
 	if curve, ok := sec.(*wireCurve); ok {
@@ -549,6 +550,14 @@ func (c *wireLink) Done() <-chan struct{} { return c.done }
 // Peer: see wireConn.
 func (c *wireLink) Peer() wirePeer { return c.peer }
 
+// AsAgent: see wireConn.
+func (c *wireLink) AsAgent() error {
+	if c.guest == nil {
+		return nil
+	}
+	return c.guest.asAgent()
+}
+
 // wireMem is one end of a connection in memory.
 type wireMem struct {
 	peer    wirePeer
@@ -620,3 +629,6 @@ func (m *wireMem) Done() <-chan struct{} { return m.done }
 
 // Peer: see wireConn.
 func (m *wireMem) Peer() wirePeer { return m.peer }
+
+// AsAgent: see wireConn. An agent in this process takes no place.
+func (m *wireMem) AsAgent() error { return nil }

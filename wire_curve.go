@@ -232,7 +232,9 @@ type curveServer struct {
 	// Authorize decides on a client's lasting key, and says what we call it. It is
 	// asked twice for each connection, from many goroutines, and must not wait.
 	Authorize func(client curveKey) (name string, ok bool)
-	Random    io.Reader // of the system if nil; else safe for many goroutines
+	// Agent says whether a key is an agent's; nil: none is. The same holds for it.
+	Agent  func(client curveKey) bool
+	Random io.Reader // of the system if nil; else safe for many goroutines
 }
 
 // curveAccept is the server's side of one handshake: hello, initiate and ready,

@@ -395,10 +395,13 @@ func (l *wireListener) accepted(nc net.Conn, handle func(wireConn)) {
 		out.conn.Close()
 		out.home.putOut(out)
 	}
+	if out == guest {
+		return
+	}
 	l.wg.Go(func() { l.serveOne(guest, handle) })
 }
 
-// putOut notes that a guest had to make room.
+// putOut notes that a guest had to make room, or that there was none for it.
 func (l *wireListener) putOut(g *wireGuest) {
 	party := ""
 	if g.origin.IsValid() {

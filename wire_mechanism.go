@@ -280,7 +280,7 @@ func wireAuthorize(server *curveServer, key curveKey, peer *wirePeer) error {
 	if !ok {
 		return fmt.Errorf("its key %v is %w", key, errWireUnknown)
 	}
-	peer.Name = name
+	peer.Name, peer.Agent = name, server.Agent != nil && server.Agent(key)
 	return nil
 }
 

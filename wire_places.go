@@ -1,7 +1,10 @@
-// wire_places.go: how many may be connected, and who makes room. A newcomer always gets a place for the time of the
-// handshake; where all are taken, another stranger gives up its place. A client that has shown that it knows the
-// server's key stands among few, and none of these makes room for a stranger. Listeners may share one set of places, so
-// that what they take of the process's descriptors together has a bound.
+// wire_places.go: how many may be connected, and who makes room. A newcomer gets a place for the time of the handshake.
+// Where all are taken, a stranger from where most are gives up its place. Where most are from the newcomer's own
+// address, as when all links behind one were cut, it takes only the place of one that has had time for its handshake:
+// if there is none, it is the newcomer that must come back. A client that has shown that it knows the server's key
+// stands among few, and none of these makes room for a stranger. Some places are kept for those who are no agents, so
+// that an operator comes in however many agents there are. Listeners may share one set of places, so that what they
+// take of the process's descriptors together has a bound.
 
 package main
 
@@ -14,23 +17,30 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // wireBounds are how many connections there may be at once. A zero field means its default.
 type wireBounds struct {
-	MaxConns     int // through their handshake; more are refused; 4096
+	MaxConns     int // through their handshake; more are refused; 8192
 	MaxStrangers int // in their handshake; one of them makes room for a newcomer; 1024
-	MaxProven    int // in their handshake, after a valid HELLO; one of them makes room for the next; 256
+	MaxProven    int // in their handshake, after a valid HELLO; one of them makes room for the next; 1024
 	MaxPerParty  int // of those through their handshake, of one party (wireParty); more are refused; 64
+	NoAgents     int // of MaxConns, that agents do not get; 64
 }
 
-// wireBoundsOf makes the bounds for a process that may have so many descriptors. With few of them the bounds are lower.
-func wireBoundsOf(files int) wireBounds {
-	b := wireBounds{}.withDefaults()
-	b.MaxConns = min(b.MaxConns, max(files*3/4, 1))
+// wireYoung is how long a handshake may take before one from the same address may take its place.
+const wireYoung = 2 * time.Second
+
+// wireBoundsOf makes the bounds for at most so many connections, and for a process that may have so many descriptors.
+// With few of them the bounds are lower.
+func wireBoundsOf(conns, files int) wireBounds {
+	b := wireBounds{MaxConns: conns}.withDefaults()
+	b.MaxConns = min(b.MaxConns, max(files*11/16, 1))
 	b.MaxStrangers = min(b.MaxStrangers, max(files*3/16, 1))
-	b.MaxProven = min(b.MaxProven, max(files/16, 1))
+	b.MaxProven = min(b.MaxProven, max(files/8, 1))
 	b.MaxPerParty = min(b.MaxPerParty, max(b.MaxConns/8, 4))
+	b.NoAgents = min(b.NoAgents, b.MaxConns/8)
 	return b
 }
 
@@ -48,7 +58,7 @@ func (b wireBounds) withDefaults() wireBounds {
 	for _, i := range []struct {
 		field *int
 		value int
-	}{{&b.MaxConns, 4096}, {&b.MaxStrangers, 1024}, {&b.MaxProven, 256}, {&b.MaxPerParty, 64}} {
+	}{{&b.MaxConns, 8192}, {&b.MaxStrangers, 1024}, {&b.MaxProven, 1024}, {&b.MaxPerParty, 64}, {&b.NoAgents, 64}} {
 		if *i.field <= 0 {
 			*i.field = i.value
 		}
@@ -77,8 +87,13 @@ type wireGuest struct {
 	origin netip.Prefix // where it is from; zero where there is no such address
 	home   *wireListener
 	places *wirePlaces
-	step   wireStep // guarded by places.mu
-	party  string   // the same; known once it is seated
+
+	// Guarded by places.mu:
+
+	step  wireStep
+	since time.Time // when it came into the crowd that it is in
+	party string    // known once it is seated
+	agent bool      // it is an agent, as far as is known
 }
 
 // wirePlaces are the places of one or several listeners. Any goroutine may call its
@@ -90,6 +105,7 @@ type wirePlaces struct {
 	strangers wireCrowd  // wireSilent and wireGreeted
 	proven    wireCrowd  // wireProven
 	seated    int
+	agents    int            // of these
 	parties   map[string]int // how many of them each party has
 }
 
@@ -119,16 +135,21 @@ func (c wireCrowd) remove(g *wireGuest) {
 	}
 }
 
-// loser gives the guest that makes room for the next: one of those from where most are; of these one that has not said
+// loser gives the guest that makes room for newer: one of those from where most are; of these one that has not said
 // anything; among equals any. It is chosen by chance, because a stranger who knew the order could keep all others out.
-func (c wireCrowd) loser() *wireGuest {
+// Where newer is itself from where most are, only those of its own address that are not young can be chosen; if there
+// is none, it is newer.
+func (c wireCrowd) loser(newer *wireGuest) *wireGuest {
 	most, equals := 0, 0
 	for _, n := range c.from {
 		most = max(most, n)
 	}
+	own, now := c.from[newer.origin] >= most, time.Now()
 	var out *wireGuest
 	for g := range c.guests {
 		switch {
+		case own && (g.origin != newer.origin || now.Sub(g.since) < wireYoung):
+			continue
 		case c.from[g.origin] < most, out != nil && out.step == wireSilent && g.step != wireSilent:
 			continue
 		case out == nil, out.step != wireSilent && g.step == wireSilent:
@@ -139,6 +160,9 @@ func (c wireCrowd) loser() *wireGuest {
 			out = g
 		}
 	}
+	if out == nil {
+		return newer
+	}
 	return out
 }
 
@@ -148,19 +172,28 @@ func wirePlacesNew(bounds wireBounds) *wirePlaces {
 		parties: map[string]int{}}
 }
 
-// enter gives a newcomer a place. out is the guest that must go for it, nil for none: it is off the list, and the
-// caller must close its connection.
+// enter gives a newcomer a place. out is the guest that must go, nil for none: another one or the newcomer itself. It
+// is off the list, and the caller must close its connection.
 func (p *wirePlaces) enter(nc net.Conn, home *wireListener) (g, out *wireGuest) {
 	g = &wireGuest{conn: nc, origin: wireOrigin(nc), home: home, places: p}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.strangers.guests) >= p.bounds.MaxStrangers {
-		out = p.strangers.loser()
-		p.strangers.remove(out)
+	return g, p.strangers.admit(g, p.bounds.MaxStrangers)
+}
+
+// admit takes a guest in. Of more than so many one must go: it is taken out, and given.
+func (c wireCrowd) admit(g *wireGuest, most int) (out *wireGuest) {
+	g.since = time.Now()
+	if len(c.guests) >= most {
+		out = c.loser(g)
 		out.step = wireGone
+		if out == g {
+			return g
+		}
+		c.remove(out)
 	}
-	p.strangers.add(g)
-	return g, out
+	c.add(g)
+	return out
 }
 
 // greeted notes that a guest has sent its greeting.
@@ -188,19 +221,18 @@ func (g *wireGuest) prove() error {
 		return errWirePutOut
 	}
 	p.strangers.remove(g)
-	var out *wireGuest
-	if len(p.proven.guests) >= p.bounds.MaxProven {
-		out = p.proven.loser()
-		p.proven.remove(out)
-		out.step = wireGone
-	}
 	g.step = wireProven
-	p.proven.add(g)
+	out := p.proven.admit(g, p.bounds.MaxProven)
 	p.mu.Unlock()
-	if out != nil {
-		out.conn.Close()
-		out.home.putOut(out)
+	switch out {
+	case nil:
+		return nil
+	case g:
+		g.home.putOut(g)
+		return errWirePutOut
 	}
+	out.conn.Close()
+	out.home.putOut(out)
 	return nil
 }
 
@@ -218,7 +250,9 @@ func (g *wireGuest) seat(peer *wirePeer) error {
 	case g.step == wireGone:
 		return errWirePutOut
 	case p.seated >= p.bounds.MaxConns:
-		return fmt.Errorf("%d connections are open, which is all there may be", p.seated)
+		return fmt.Errorf("%d connections are open, which is all there may be (--max-connections)", p.seated)
+	case peer.Agent && p.agents >= p.bounds.MaxConns-p.bounds.NoAgents:
+		return p.noAgentMore()
 	case peer.Party != "" && p.parties[peer.Party] >= p.bounds.MaxPerParty:
 		return fmt.Errorf("%s has %d connections already, which is all it may have", peer.Party, p.parties[peer.Party])
 	}
@@ -226,7 +260,36 @@ func (g *wireGuest) seat(peer *wirePeer) error {
 	g.step, g.party = wireSeated, peer.Party
 	p.seated++
 	p.parties[g.party]++
+	if peer.Agent {
+		g.agent = true
+		p.agents++
+	}
 	return nil
+}
+
+// asAgent notes that a guest that is through its handshake is an agent, and refuses it when agents have all places that
+// they may have.
+func (g *wireGuest) asAgent() error {
+	p := g.places
+	if p == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if g.agent || g.step != wireSeated {
+		return nil
+	}
+	if p.agents >= p.bounds.MaxConns-p.bounds.NoAgents {
+		return p.noAgentMore()
+	}
+	g.agent = true
+	p.agents++
+	return nil
+}
+
+// noAgentMore refuses one more agent. The caller holds mu.
+func (p *wirePlaces) noAgentMore() error {
+	return fmt.Errorf("%d agents are connected, which is all there may be (--max-connections)", p.agents)
 }
 
 // unlist takes a guest off the list that it is on. The caller holds mu.
@@ -238,6 +301,9 @@ func (p *wirePlaces) unlist(g *wireGuest) {
 		p.proven.remove(g)
 	case wireSeated:
 		p.seated--
+		if g.agent {
+			p.agents--
+		}
 		p.parties[g.party]--
 		if p.parties[g.party] == 0 {
 			delete(p.parties, g.party)

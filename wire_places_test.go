@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -185,7 +187,7 @@ func TestWireStrangers(t *testing.T) {
 	}
 }
 
-// wireTestCrowd fills places with guests from an address, and gives them.
+// wireTestCrowd fills places with guests from an address, and gives them. They have had time for their handshake.
 func wireTestCrowd(t *testing.T, p *wirePlaces, n int, from string, step wireStep) (all []*wireGuest) {
 	for range n {
 		_, theirs := net.Pipe()
@@ -202,6 +204,7 @@ func wireTestCrowd(t *testing.T, p *wirePlaces, n int, from string, step wireSte
 				t.Fatal(err)
 			}
 		}
+		g.since = g.since.Add(-wireYoung)
 		all = append(all, g)
 	}
 	return all
@@ -310,5 +313,110 @@ func TestWireParty(t *testing.T) {
 		if got := wireParty(c.peer, c.origin); got != c.want {
 			t.Errorf("%+v from %v is %q, want %q", c.peer, c.origin, got, c.want)
 		}
+	}
+}
+
+// TestWireNewcomer: where most are from one address, a newcomer from there takes nobody's place who has not had time
+// for the handshake; one from elsewhere does.
+func TestWireNewcomer(t *testing.T) {
+	p := wirePlacesNew(wireBounds{MaxStrangers: 4, MaxProven: 2})
+	enter := func(from string) (g, out *wireGuest) {
+		_, theirs := net.Pipe()
+		return p.enter(wireTestFrom{theirs, &net.TCPAddr{IP: net.ParseIP(from)}},
+			&wireListener{opt: wireOptions{}.withDefaults()})
+	}
+	young := map[*wireGuest]bool{}
+	for range 4 {
+		g, _ := enter("192.0.2.1")
+		young[g] = true
+	}
+	if g, out := enter("192.0.2.1"); out != g || g.step != wireGone || len(p.strangers.guests) != 4 {
+		t.Errorf("one of those before it made room for a newcomer from their address")
+	}
+	other, out := enter("192.0.2.2")
+	if !young[out] || out.step != wireGone {
+		t.Errorf("nobody made room for a newcomer from elsewhere: %+v", out)
+	}
+	delete(young, out)
+	var proven []error
+	for g := range young {
+		proven = append(proven, g.prove())
+	}
+	if proven[0] != nil || proven[1] != nil || !errors.Is(proven[2], errWirePutOut) {
+		t.Errorf("of three from one address two had places: %v", proven)
+	}
+	if err := other.prove(); err != nil || len(p.proven.guests) != 2 {
+		t.Errorf("one from elsewhere: %v, and %d have places", err, len(p.proven.guests))
+	}
+}
+
+// TestWireReconnect: when all links behind one address were cut, over a slow network and with few places, all are back
+// soon, by the waits of agents.
+func TestWireReconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const links = 800
+		keys := wireTestKeys(t)
+		keys.wireBounds = wireBounds{MaxConns: links, MaxStrangers: 93, MaxProven: 31, MaxPerParty: links}
+		w := wireTestTownNew(t, keys, 50*time.Millisecond)
+		keys.wireBounds = wireBounds{}
+		began := time.Now()
+		var failed atomic.Int64
+		var wg sync.WaitGroup
+		for range links {
+			wg.Go(func() {
+				for wait := agentRedialMin; ; wait = min(2*wait, agentRedialMax) {
+					link, err := wireHandshake(w.connect("192.0.2.1"), wirePeer{Transport: "tcp"},
+						keys.withDefaults(), nil)
+					if err == nil {
+						t.Cleanup(func() { link.Cut(nil) })
+						return
+					}
+					failed.Add(1)
+					time.Sleep(wait*3/4 + rand.N(wait/2+1))
+				}
+			})
+		}
+		wg.Wait()
+		if took := time.Since(began); took > 6*time.Second {
+			t.Errorf("all were back after %v, and %d handshakes had failed", took, failed.Load())
+		}
+	})
+}
+
+// TestWireAgentPlaces: agents do not get all places, so that others come in.
+func TestWireAgentPlaces(t *testing.T) {
+	p := wirePlacesNew(wireBounds{MaxConns: 6, NoAgents: 2})
+	enter := func(peer wirePeer) (*wireGuest, error) {
+		_, theirs := net.Pipe()
+		g, _ := p.enter(theirs, nil)
+		return g, g.seat(&peer)
+	}
+	var agents []*wireGuest
+	for i := range 3 {
+		g, err := enter(wirePeer{Key: "k", Name: fmt.Sprint("agent-", i), Agent: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		agents = append(agents, g)
+	}
+	// Without a key it is known only when it says so.
+	keyless, err := enter(wirePeer{})
+	if err != nil || keyless.asAgent() != nil || agents[0].asAgent() != nil {
+		t.Errorf("the fourth agent: %v", err)
+	}
+	refused := "4 agents are connected, which is all there may be (--max-connections)"
+	if _, err := enter(wirePeer{Key: "k", Name: "agent-4", Agent: true}); err == nil || err.Error() != refused {
+		t.Errorf("the fifth agent: %v", err)
+	}
+	operator, err := enter(wirePeer{Key: "k", Name: "op"})
+	if err != nil {
+		t.Errorf("an operator: %v", err)
+	}
+	if err := operator.asAgent(); err == nil || err.Error() != refused {
+		t.Errorf("one that says late that it is an agent: %v", err)
+	}
+	agents[1].leave()
+	if _, err := enter(wirePeer{Key: "k", Name: "agent-4", Agent: true}); err != nil {
+		t.Errorf("an agent where one has left: %v", err)
 	}
 }
