@@ -385,15 +385,16 @@ func (a *agent) readLink(conn wireConn) (welcome bool) {
 	if !a.call(func() { a.connected(conn) }) {
 		return false
 	}
+	var specs protoSpecs
 	for {
 		frames, err := conn.Recv()
 		if err != nil {
 			return welcome
 		}
 		_, body, err := protoSplit(frames)
-		m := &agentMsg{}
+		var m *agentMsg
 		if err == nil {
-			err = protoPeer(body, m)
+			m, err = protoOfPrincipal(body, &specs)
 		}
 		if err != nil {
 			a.cfg.Log.Error("the principal sent what cannot be read", "cause", err)

@@ -601,8 +601,9 @@ type assignment struct {
 	Lines     int64             `json:"lines,omitempty"` // how many lines of output there are already
 	Ahead     bool              `json:"ahead,omitempty"` // the agent may have no place for it yet
 
-	unknown    []string // keys of the workflow, as it came, that this program does not know
-	unreadable error    // why the workflow could not be read
+	unknown    []string    // keys of the workflow, as it came, that this program does not know
+	unreadable error       // why the workflow could not be read
+	specs      *protoSpecs // where the workflow may be found by its text
 }
 
 // agentItem is one thing that an agent reports: an event, or lines of output of one run.
@@ -612,11 +613,6 @@ type agentItem struct {
 	Lease int       `json:"lease,omitempty"` // of the run, with lines; an event has its own
 
 	blocks []LogBlock // in place of lines, where the principal has read them so
-}
-
-// protoAck writes an acknowledgement of all up to number n: there is one for nearly every run.
-func protoAck(n uint64) []byte {
-	return fmt.Appendf(nil, `{"v":%d,"op":"`+msgAck+`","n":%d}`, protoVersion, n)
 }
 
 // protoEncode writes a message. It cannot fail: every type that is sent marshals.

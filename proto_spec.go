@@ -13,9 +13,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 )
 
@@ -158,11 +160,79 @@ func (as *assignment) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &read); err != nil {
 		return err
 	}
-	as.Spec, as.unknown, as.unreadable = nil, protoUnknown(read.Spec), nil
-	if len(read.Spec) > 0 {
-		as.unreadable = json.Unmarshal(read.Spec, &as.Spec)
-	}
+	spec := as.specs.of(read.Spec)
+	as.Spec, as.unknown, as.unreadable = spec.workflow, spec.unknown, spec.unreadable
 	return nil
+}
+
+// protoSpecsMax is how many bytes of workflows an agent remembers, as JSON. With more it begins anew.
+const protoSpecsMax = 1 << 20
+
+// protoSpecs remembers the workflows of assignments by their text: most runs are of the same few. One goroutine at a
+// time may use it. Nobody may change the workflows, which many runs have. nil remembers none.
+type protoSpecs struct {
+	byText map[string]protoSpec
+	size   int
+}
+
+// protoSpec is a workflow as an assignment brought it.
+type protoSpec struct {
+	workflow   *Workflow
+	unknown    []string // its keys that this program does not know
+	unreadable error    // why it could not be read
+}
+
+// of reads a workflow.
+func (s *protoSpecs) of(text []byte) (spec protoSpec) {
+	if s != nil {
+		if known, ok := s.byText[string(text)]; ok {
+			return known
+		}
+	}
+	spec.unknown = protoUnknown(text)
+	if len(text) > 0 {
+		spec.unreadable = json.Unmarshal(text, &spec.workflow)
+	}
+	if s == nil {
+		return spec
+	}
+	if s.size += len(text); s.size > protoSpecsMax || s.byText == nil {
+		s.byText, s.size = map[string]protoSpec{}, len(text)
+	}
+	s.byText[string(text)] = spec
+	return spec
+}
+
+// protoOfPrincipal reads a message of the principal. specs are the workflows that its connection has brought.
+func protoOfPrincipal(body []byte, specs *protoSpecs) (*agentMsg, error) {
+	if n, ok := protoAcked(body); ok {
+		return &agentMsg{V: protoVersion, Op: msgAck, N: n}, nil
+	}
+	m := &agentMsg{Assign: &assignment{specs: specs}}
+	err := protoPeer(body, m)
+	if m.Op != msgAssign {
+		m.Assign = nil
+	}
+	return m, err
+}
+
+// protoAckFront is what an acknowledgement begins with.
+const protoAckFront = `{"v":1,"op":"` + msgAck + `","n":`
+
+// protoAck writes an acknowledgement of all up to number n: there is one for nearly every run.
+func protoAck(n uint64) []byte {
+	return append(strconv.AppendUint([]byte(protoAckFront), n, 10), '}')
+}
+
+// protoAcked reads what protoAck has written.
+func protoAcked(body []byte) (n uint64, ok bool) {
+	digits, ok := bytes.CutPrefix(body, []byte(protoAckFront))
+	digits, whole := bytes.CutSuffix(digits, []byte("}"))
+	if !ok || !whole {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(digits), 10, 64)
+	return n, err == nil
 }
 
 // unfit says why an agent must refuse an assignment, "" when it can take it.
