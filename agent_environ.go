@@ -197,12 +197,11 @@ func outputsBefore(w *Workflow, d *dag, i int, outputs []taskOutputs) (map[strin
 // outputsRead reads and removes the file that a task wrote its outputs to. Without a file there are no outputs. It may
 // hang with the file system: no loop may call it.
 func outputsRead(file string) (map[string]string, error) {
-	text, _, err := fileRead(file, outputsMax)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
 	defer os.Remove(file) // if it stays, it goes with the folder
+	text, _, err := fileRead(file, outputsMax)
 	switch tooLarge := (*fileSizeError)(nil); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
 	case errors.As(err, &tooLarge):
 		return nil, fmt.Errorf("outputs are more than %d KiB: write large data to a file and hand on its name",
 			outputsMax>>10)

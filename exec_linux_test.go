@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -343,4 +344,67 @@ func TestProcAllocs(t *testing.T) {
 	if len(ps.polls) != 1 {
 		t.Errorf("%d sets of descriptors", len(ps.polls))
 	}
+}
+
+// A process costs so many calls of the system and no more: ours, and those of its child up to the program. What the
+// runtime does to wait, and to wake its threads, is not counted: that depends on the machine.
+func TestProcCalls(t *testing.T) {
+	if n, err := strconv.Atoi(os.Getenv("PROC_CALLS")); err == nil {
+		ps := procTestNew(t)
+		for range n {
+			p := procTestStart(t, ps, procSpec{Argv: []string{"/bin/true"}, Cookie: procTestCookie(t)})
+			procTestRecv(t, p.readDone, "end of reader")
+		}
+		return
+	}
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		harness.Lacks(t, "apt install strace: %v", err)
+	}
+	const few, runs = 10, 50
+	own, births := procTestCalls(t, strace, few)
+	moreOwn, moreBirths := procTestCalls(t, strace, few+runs)
+	sum := 0
+	for name := range moreOwn {
+		moreOwn[name] -= own[name]
+		sum += moreOwn[name]
+	}
+	t.Logf("of %d processes: %d calls of ours, %d of the children: %v", runs, sum, moreBirths-births, moreOwn)
+	if sum > 34*runs || moreBirths-births > 73*runs {
+		t.Error("that is more than 34 and 73 for each")
+	}
+}
+
+// procTestCalls counts the calls of TestProcCalls with so many processes.
+func procTestCalls(t *testing.T, strace string, n int) (own map[string]int, births int) {
+	t.Helper()
+	dir := t.TempDir()
+	cmd := exec.Command(strace, "-ff", "-qq", "-o", dir+"/trace", "-e", "signal=none", "-e", "trace=clone,pipe2,close,"+
+		"close_range,dup3,fcntl,epoll_create1,epoll_ctl,read,pread64,openat,newfstatat,access,wait4,kill,pidfd_open,"+
+		"rt_sigaction,rt_sigprocmask,setsid,prctl,prlimit64,chdir,execve", os.Args[0], "-test.run=^TestProcCalls$",
+		"-test.count=1")
+	cmd.Env = append(os.Environ(), "PROC_CALLS="+strconv.Itoa(n), "GOGC=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	files, err := filepath.Glob(dir + "/trace.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own = map[string]int{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if birth, _, is := strings.Cut(string(text), `execve("/bin/true"`); is {
+			births += strings.Count(birth, "\n") + 1
+			continue
+		}
+		for line := range strings.Lines(string(text)) {
+			name, _, _ := strings.Cut(line, "(")
+			own[name]++
+		}
+	}
+	return own, births
 }

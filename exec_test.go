@@ -754,6 +754,36 @@ func TestProcBlockedCallbackEnds(t *testing.T) {
 	procTestRecv(t, p.readDone, "end of reader")
 }
 
+// then is called once, by whoever ends the process; of one that has ended it says so.
+func TestProcThen(t *testing.T) {
+	ps := procTestNew(t)
+	in, out, ended := make(chan bool, 1), make(chan bool), make(chan procResult, 2)
+	spec := procTestSh(t, "echo a; exit 6", nil)
+	spec.Output = func(procLines) { in <- true; <-out }
+	p := procTestStart(t, ps, spec)
+	procTestRecv(t, in, "call")
+	if !p.then(func(res procResult) { ended <- res }) {
+		t.Error("it has not ended")
+	}
+	select {
+	case res := <-ended:
+		t.Errorf("called too early: %+v", res)
+	default:
+	}
+	close(out)
+	if res := procTestRecv(t, ended, "the end"); res.Exit != 6 {
+		t.Errorf("%+v", res)
+	}
+	procTestRecv(t, p.readDone, "end of reader")
+	if p.then(func(procResult) { t.Error("called") }) {
+		t.Error("it has ended")
+	}
+	p.kill("late")
+	if len(ended) > 0 {
+		t.Error("called again")
+	}
+}
+
 func TestProcStdinNull(t *testing.T) {
 	ps := procTestNew(t)
 	r, log := procTestRun(t, ps, "cat; readlink /proc/$$/fd/0; (: </dev/tty) 2>/dev/null || echo no tty")
