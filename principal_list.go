@@ -167,7 +167,7 @@ func (l *looks) showRun(c *opCall) {
 }
 
 // lookPs lists runs, newest first: those in memory by id, and then, if all are wanted, those of the history by when
-// they finished.
+// they finished. The history is read whatever is in memory: it may have been put there from a backup.
 func (l *looks) lookPs(c *opCall) {
 	limit := c.req.N.rows(opsDefaultN, opsPage)
 	after, before := psCursor(c.req.After)
@@ -181,7 +181,7 @@ func (l *looks) lookPs(c *opCall) {
 		return state && workflow && young && c.grant.sees(r.Workflow)
 	}
 	var ids []string
-	known, whole := map[string]bool{}, false // the runs in memory, and whether these are all
+	known := map[string]bool{} // the runs in memory
 	if _, ok := lookAsk(l, c, func() bool {
 		for id, r := range l.state.Runs {
 			known[id] = true
@@ -190,7 +190,6 @@ func (l *looks) lookPs(c *opCall) {
 				ids = append(ids, id)
 			}
 		}
-		whole = len(l.state.Finished) < stateMaxFinished && !l.state.Archived
 		return true
 	}); !ok {
 		return
@@ -203,7 +202,6 @@ func (l *looks) lookPs(c *opCall) {
 			return l.copier.shown(r), true
 		}
 		delete(known, id) // meanwhile it went into the history, where it is found
-		whole = false
 		return nil, false
 	})
 	if !ok {
@@ -211,7 +209,7 @@ func (l *looks) lookPs(c *opCall) {
 	}
 	places := make([]time.Time, len(runs)) // zero for those in memory
 	ended := c.req.All || c.req.State != "" && !runActive(c.req.State)
-	if len(runs) <= limit && ended && !whole {
+	if len(runs) <= limit && ended {
 		if !l.readSlot(c) {
 			return
 		}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -303,6 +304,60 @@ func TestKeptBytes(t *testing.T) {
 				t.Error("a run that is queued counts among those that have ended")
 			}
 		})
+		g.stop()
+	})
+}
+
+// TestPsHistory: the history is listed and found though few runs are in memory, or none: it may be from a backup, or
+// the state may have been lost.
+func TestPsHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, v := principalTask(Workflow{ID: "w"}), principalTask(Workflow{ID: "v"})
+		g := principalRigOpen(t, t.TempDir(), w, v)
+		var old []string // the one that ended last in front
+		for n := range 7 {
+			r := historyRun(n, []string{"w", "v"}[n%2], []string{runFailed, runSucceeded}[n%3&1],
+				time.Now().Add(time.Duration(n-100)*time.Hour))
+			g.p.store.history(r, nil)
+			old = slices.Insert(old, 0, r.ID)
+		}
+		newest := g.run("w")
+		g.ask(Request{Op: "cancel", Run: newest})
+		synctest.Wait()
+		listed := func(req Request) (ids []string) {
+			req.Op = "ps"
+			for {
+				r := g.ask(req)
+				if r.Error != nil || len(r.Runs) > 3 && req.N != 0 {
+					t.Fatalf("%+v: %s", req, protoEncode(r))
+				}
+				for _, run := range r.Runs {
+					ids = append(ids, run.ID)
+				}
+				if req.After = r.Next; req.After == "" {
+					return ids
+				}
+			}
+		}
+		all := append([]string{newest}, old...)
+		if got := listed(Request{All: true}); !slices.Equal(got, all) {
+			t.Errorf("all: %q, want %q", got, all)
+		}
+		if got := listed(Request{All: true, N: 3}); !slices.Equal(got, all) {
+			t.Errorf("all in pages: %q, want %q", got, all)
+		}
+		if got := listed(Request{State: runFailed, N: 2}); len(got) == 0 || slices.Contains(got, newest) {
+			t.Errorf("those that failed: %q", got)
+		}
+		if got := listed(Request{All: true, Workflow: "v", N: 1}); len(got) != 3 {
+			t.Errorf("those of v: %q", got)
+		}
+		if got := listed(Request{}); len(got) != 0 {
+			t.Errorf("the active ones: %q", got)
+		}
+		if r := g.show(old[6]); r.ID != old[6] {
+			t.Errorf("show of the oldest: %+v", r)
+		}
 		g.stop()
 	})
 }
