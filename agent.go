@@ -70,6 +70,11 @@ type agentConfig struct {
 	tell  func(runs int, connected bool)
 	pulse func() time.Duration
 	load  func() *float64
+
+	// Each may be nil. alarm makes the alarm for heartbeats. rest is called when the agent begins to be idle, and when
+	// it has runs again.
+	alarm func() alarm
+	rest  func(bool)
 }
 
 // agent takes runs from the principal and executes them. Its fields belong to the goroutine of runAgent.
@@ -100,7 +105,8 @@ type agent struct {
 	asked     []time.Time
 	beaten    time.Time
 	pace      agentPace
-	beats     int // sent by this connection
+	beats     int  // sent by this connection
+	resting   bool // cfg.rest was told so
 
 	// Reports on their way: said is the newest number sent by this connection, or acknowledged before it; inflight is
 	// the bytes of sent.
@@ -198,6 +204,9 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 
 // newAgent puts an agent together.
 func newAgent(cfg agentConfig, spool *spool, procs *procs) *agent {
+	if cfg.alarm == nil {
+		cfg.alarm = alarmTimer
+	}
 	in := loopInboxNew[func()](agentInQueue)
 	return &agent{cfg: cfg, spool: spool, procs: procs, environ: newEnvironBase(cfg.Environ),
 		runs: map[string]*agentRun{}, ends: map[string]heldEnd{},
@@ -236,8 +245,8 @@ func (a *agent) call(fn func()) bool { return a.in.put(fn) }
 func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 	linkCtx, stopLink := context.WithCancel(context.Background())
 	a.workers.Go(func() { a.runLink(linkCtx) })
-	beat, every := time.NewTimer(time.Hour), time.Duration(0)
-	defer beat.Stop()
+	beat, every := a.cfg.alarm(), time.Duration(0)
+	defer beat.stop()
 	life := time.NewTimer(time.Hour)
 	defer life.Stop()
 	var deadline <-chan time.Time
@@ -274,7 +283,7 @@ func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 		a.showLife(life)
 		if every != a.every() { // a beat is over, or runs or the connection have come or gone
 			every = a.every()
-			beat.Reset(a.untilBeat())
+			beat.reset(a.untilBeat())
 		}
 	}
 	a.conn = nil // nothing more goes to the principal: what comes now goes into the spool

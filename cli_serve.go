@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -366,6 +367,19 @@ func (h *host) stop() error {
 	return err
 }
 
+// restProcessors gives a function for an agent that is alone in its process. While it is idle the process works on one
+// processor: on more, each thing that wakes it wakes a second thread to look for more to do.
+func restProcessors() func(idle bool) {
+	all := runtime.GOMAXPROCS(0)
+	return func(idle bool) {
+		if idle {
+			runtime.GOMAXPROCS(1)
+		} else {
+			runtime.GOMAXPROCS(all)
+		}
+	}
+}
+
 // doStartAgent serves a principal in another process until it is told to stop.
 func doStartAgent(ctx context.Context, c *cli, args []string) error {
 	log, err := c.logger()
@@ -392,6 +406,7 @@ func doStartAgent(ctx context.Context, c *cli, args []string) error {
 	notify := c.notify(log)
 	defer notify.close()
 	cfg.tell, cfg.pulse = notify.agent, notify.pulse()
+	cfg.alarm, cfg.rest = alarmNew, restProcessors()
 	dialer := &serveDialer{target: target, waits: diskWaitsNew()}
 	cfg.Dial = dialer.dial
 	a, err := agentOpen(cfg)

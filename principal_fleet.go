@@ -23,6 +23,8 @@ const (
 	// fleetSkew is how far an agent's clock may be from ours before it is a trouble. The times of its lines of output
 	// are by its clock, those of tasks by ours (timeEvent). A message is on its way for a part of the difference.
 	fleetSkew = 5 * time.Second
+	// fleetFew is how many agents are looked at more often than must be, for the loop to wake less often.
+	fleetFew = 16
 	// fleetNoAgent is why a run waits when there is no agent at all.
 	fleetNoAgent = "no agent is connected"
 	// fleetMaxLoad is the highest load of a machine that is believed.
@@ -419,7 +421,11 @@ func (f *fleet) dropLink(link *agentLink, reason string) {
 // to be read. It looks at all agents only when one of them may be due, for there may be a thousand.
 func (f *fleet) giveUpSilent(now time.Time) {
 	f.dialect.giveUp(now)
-	if now.Before(f.nextLoss) {
+	early := time.Duration(0) // a turn that is there for other causes looks so early, that none is needed for this
+	if len(f.links) <= fleetFew {
+		early = agentLostAfter / 2
+	}
+	if now.Before(f.nextLoss.Add(-early)) {
 		return
 	}
 	f.nextLoss = now.Add(agentLostAfter) // no agent that comes, is heard or is dropped from now on is due before this

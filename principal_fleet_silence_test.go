@@ -44,6 +44,35 @@ func TestDispatchSilenceTwice(t *testing.T) {
 	}
 }
 
+// TestDispatchSilenceWakes: while agents say that they are there, the principal wakes for that alone.
+func TestDispatchSilenceWakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &principalRig{t: t, dir: t.TempDir(), log: &principalLog{}}
+		turns := 0
+		g.cfg = principalConfig{dialect: compatNew, StateDir: g.dir, NoSync: true, Zone: time.UTC,
+			Log:   slog.New(slog.NewTextHandler(g.log, nil)),
+			pulse: func() time.Duration { turns++; return time.Hour }}
+		g.start()
+		a := fleetAgentJoin(g, "x", 1)
+		synctest.Wait()
+		turns = 0
+		for range 20 {
+			time.Sleep(16 * time.Second)
+			a.send(&agentMsg{Op: msgHeartbeat})
+			synctest.Wait()
+		}
+		if turns > 22 {
+			t.Errorf("%d turns for 20 heartbeats", turns)
+		}
+		time.Sleep(agentLostAfter + 2*agentDoubt)
+		synctest.Wait()
+		if !a.cut() {
+			t.Error("it is silent, and still there")
+		}
+		g.stop()
+	})
+}
+
 // TestDispatchSkew: an agent whose clock is far off is named; one whose message was long on its way is not.
 func TestDispatchSkew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
