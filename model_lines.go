@@ -5,6 +5,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"math/bits"
@@ -23,6 +24,7 @@ type LogBlock struct {
 	N       int64 // the number of the first line
 	Lines   int
 	Text    []byte // the inside of a JSON string: the lines with \n between them, none of which has another in it
+	Bytes   bool   // it is one line that is no text, and Text is it as base64
 }
 
 // linesPlain gives how many bytes at the front of a text stand in JSON as they are, without a look at those that are
@@ -149,11 +151,15 @@ func linesEscaped(text []byte) int {
 
 // lines appends the lines of a block to a slice.
 func (x *LogBlock) lines(all []LogLine) []LogLine {
+	line := LogLine{Time: x.Time, Run: x.Run, N: x.N, Task: x.Task, Attempt: x.Attempt, Stream: x.Stream}
+	if x.Bytes {
+		line.Bytes, _ = base64.StdEncoding.AppendDecode(nil, x.Text)
+		return append(all, line)
+	}
 	text := ""
 	if err := json.Unmarshal(append(append([]byte{'"'}, x.Text...), '"'), &text); err != nil {
 		panic("cdktr: internal error: read lines of output: " + err.Error()) // linesEnd has looked at them
 	}
-	line := LogLine{Time: x.Time, Run: x.Run, Task: x.Task, Attempt: x.Attempt, Stream: x.Stream}
 	for i, part := range strings.Split(text, "\n") {
 		line.N, line.Text = x.N+int64(i), part
 		all = append(all, line)

@@ -64,18 +64,22 @@ type parcelLines struct {
 // parcelCut makes what goes into a parcel of output as it was read, lines with their newlines. The caller fills in
 // whose they are. It keeps nothing of the text. Any goroutine may call it.
 func parcelCut(text []byte) (all []parcelLines) {
+	room := make([]byte, 0, len(text)+2*bytes.Count(text, []byte{'\n'})+2)
+	put := func(from, count int, isBytes bool) {
+		all = append(all, parcelLines{Count: count, Text: room[from:len(room):len(room)], Bytes: isBytes})
+	}
 	for len(text) > 0 {
-		var x parcelLines
-		room := make([]byte, 0, len(text)+2*bytes.Count(text, []byte{'\n'})+2)
-		x.Text, x.Count, text = linesAppend(room, text)
-		if x.Count > 0 {
-			all = append(all, x)
+		from, count := len(room), 0
+		room, count, text = linesAppend(room, text)
+		if count > 0 {
+			put(from, count, false)
 		}
 		if len(text) > 0 { // a line that is no text
-			line, rest, _ := bytes.Cut(text, []byte{'\n'})
-			text = rest
-			raw := append(base64.StdEncoding.AppendEncode([]byte{'"'}, line), '"')
-			all = append(all, parcelLines{Count: 1, Text: raw, Bytes: true})
+			var line []byte
+			line, text, _ = bytes.Cut(text, []byte{'\n'})
+			from = len(room)
+			room = append(base64.StdEncoding.AppendEncode(append(room, '"'), line), '"')
+			put(from, 1, true)
 		}
 	}
 	return all

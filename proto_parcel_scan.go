@@ -1,11 +1,12 @@
 // proto_parcel_scan.go: how the principal reads a message "parcel". One that has its fields as parcelPack writes them,
 // byte for byte, is read here: its lines are looked at once, and are copied as they are into what a file of output
-// holds. All others, those with bytes or a line of cdktr's own among them, go to encoding/json. Both give the same.
+// holds. All others, those with a line of cdktr's own among them, go to encoding/json. Both give the same.
 
 package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"math"
 	"strconv"
@@ -69,6 +70,7 @@ type parcelScanner struct {
 	ok   bool
 	last string // the last short text
 	from int    // where the text of a block begins
+	raw  []byte // of base64
 }
 
 // has takes off a token, if it is there.
@@ -221,16 +223,33 @@ func (p *parcelScanner) blocks(head *parcel) (all []LogBlock) {
 		if p.has(`"s":"e",`) {
 			x.Stream = "e"
 		}
-		p.skip(`"m":[`)
-		for more := p.ok; more; more = p.has(",") {
-			text, all = p.line(text, all, &x, n)
+		if p.has(`"b":[`) {
+			x.N, x.Lines, x.Bytes, x.Text = n, 1, true, p.base64()
 			n++
+		} else {
+			p.skip(`"m":[`)
+			for more := p.ok; more; more = p.has(",") {
+				text, all = p.line(text, all, &x, n)
+				n++
+			}
 		}
 		all = append(all, x)
 		p.skip("]}")
 	}
 	p.skip("]")
 	return all
+}
+
+// base64 takes off a line as base64. It gives a part of the message.
+func (p *parcelScanner) base64() (text []byte) {
+	p.skip(`"`)
+	text, rest, _ := bytes.Cut(p.rest, []byte{'"'})
+	var err error
+	p.raw, err = base64.StdEncoding.Strict().AppendDecode(p.raw[:0], text)
+	breaks := bytes.ContainsAny(text, "\r\n") // which the decoder passes over
+	p.ok = p.ok && err == nil && !breaks && len(p.raw) > 0 && len(p.raw) <= protoMaxLine
+	p.rest = rest
+	return text[:len(text):len(text)]
 }
 
 // line takes off a line, and appends it to the text of a block. When the block is full it begins another.

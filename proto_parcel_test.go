@@ -8,7 +8,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-	"unicode/utf8"
 )
 
 func TestParcel(t *testing.T) {
@@ -120,7 +119,7 @@ func parcelTestRead(t *testing.T, body []byte) (items []agentItem, scanned bool)
 	return slow.Items, true
 }
 
-// What tasks write comes out of a parcel as it was, whatever it is, and without encoding/json where it is text.
+// What tasks write comes out of a parcel as it was, whatever it is, and without encoding/json.
 func TestParcelScan(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -130,14 +129,13 @@ func TestParcelScan(t *testing.T) {
 	for range 300 {
 		var output []parcelLines
 		var want []string
-		n, isText := int64(1+rnd.IntN(3)), true
+		n := int64(1 + rnd.IntN(3))
 		for range 1 + rnd.IntN(5) {
 			now = now.Add(time.Duration(rnd.IntN(3)) * time.Millisecond)
 			text := linesTestText(rnd, 1+rnd.IntN(6000))
 			for line := range bytes.Lines(text) {
 				want = append(want, string(bytes.TrimSuffix(line, []byte("\n"))))
 			}
-			isText = isText && utf8.Valid(text)
 			task, stream := []string{"a", "b.c"}[rnd.IntN(2)], []string{"o", "e"}[rnd.IntN(2)]
 			for _, x := range parcelCut(text) {
 				x.Time, x.N, x.Task, x.Attempt, x.Stream = stampOf(now), n, task, 1+rnd.IntN(2), stream
@@ -151,8 +149,8 @@ func TestParcelScan(t *testing.T) {
 		}
 		msg, _ := parcelPack("R", 3, output, events)
 		items, scanned := parcelTestRead(t, parcelMessage(7, msg))
-		if scanned != isText {
-			t.Fatalf("read by the scanner: %v\n%s", scanned, msg)
+		if !scanned {
+			t.Fatalf("not read by the scanner: %s", msg)
 		}
 		var got []string
 		for i := range items[0].Lines {
@@ -190,6 +188,8 @@ func FuzzParcelScan(f *testing.F) {
 		parcelFront + `1,"parcel":{"run":"","output":[{"k":"","m":[""]}]}}`,
 		parcelFront + `1,"parcel":{"run":"R","output":[{"i":1,"m":["a\n"]}]}}`,
 		parcelFront + `999999999999999999,"parcel":{"lease":99999999999,"run":"R","output":[{"ms":999999999999999999,"i":999999999999999999,"m":["a"]}]}}`,
+		parcelFront + `1,"parcel":{"run":"R","output":[{"i":1,"b":["/w=="]},{"b":["//8="]}]}}`,
+		parcelFront + `1,"parcel":{"run":"R","output":[{"i":1,"b":["/x=="]},{"b":[""]},{"b":["/w==","/w=="]}]}}`,
 		parcelFront + `1,"parcel":{"run":"R","events":null}}`,
 		parcelFront + `1,"parcel":{"run":"R","events":[]},"events":[]}}`,
 	} {
@@ -237,6 +237,20 @@ func TestOutputAllocs(t *testing.T) {
 	})
 	if each > 40 {
 		t.Errorf("%v allocations for %d lines", each, lines)
+	}
+}
+
+// Output that is no text takes no more memory than a few times its size, however often text and no text change.
+func TestParcelCutAllocs(t *testing.T) {
+	text := bytes.Repeat([]byte("plain\n\xff\n"), 6000)
+	size := 0
+	each := testing.AllocsPerRun(5, func() {
+		for _, x := range parcelCut(text) {
+			size = cap(x.Text)
+		}
+	})
+	if each > 50 || size > 100 {
+		t.Errorf("%v allocations, %d bytes for a line", each, size)
 	}
 }
 

@@ -60,7 +60,11 @@ func logEncodeBlocks(b []byte, blocks []LogBlock) []byte {
 		}
 		b = append(b, ']')
 	}
-	b = append(b, `,"m":"`...)
+	if first.Bytes {
+		b = append(b, `,"b":"`...)
+	} else {
+		b = append(b, `,"m":"`...)
+	}
 	for i := range blocks {
 		if i > 0 {
 			b = append(b, '\\', 'n')
@@ -79,7 +83,7 @@ func logJoined(blocks []LogBlock) int {
 		sameSource := x.Run == last.Run && x.Task == last.Task && x.Attempt == last.Attempt && x.Stream == last.Stream
 		size += len(`\n`) + len(x.Text)
 		lines += x.Lines
-		room := size <= recordMaxText && lines <= recordMaxLines
+		room := size <= recordMaxText && lines <= recordMaxLines && !x.Bytes && !last.Bytes
 		later := x.Time.Sub(last.Time.Time)
 		soon := !last.Time.IsZero() && later >= 0 && later < 24*time.Hour
 		if !sameSource || !room || !soon || x.N != last.N+int64(last.Lines) {
