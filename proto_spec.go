@@ -203,10 +203,43 @@ func (s *protoSpecs) of(text []byte) (spec protoSpec) {
 	return spec
 }
 
+// scan reads an assignment of a workflow that is remembered, as most are: without parameters, and with nothing done
+// yet. It gives nil for any other message.
+func (s *protoSpecs) scan(body []byte) *assignment {
+	p, as := parcelScanner{rest: body, ok: true}, &assignment{}
+	p.skip(protoAssignFront)
+	as.Run = p.short()
+	p.skip(`,"lease":`)
+	as.Lease = p.count()
+	p.skip(`,"attempt":`)
+	as.Attempt = p.count()
+	p.skip(`,"trigger":`)
+	as.Trigger = p.short()
+	if p.has(`,"scheduled":`) {
+		at := p.short()
+		p.ok = p.ok && as.Scheduled.UnmarshalJSON([]byte(at)) == nil
+	}
+	p.skip(`,"spec":`)
+	text, whole := bytes.CutSuffix(p.rest, []byte("}}"))
+	text, as.Ahead = bytes.CutSuffix(text, []byte(`,"ahead":true`))
+	spec, known := s.byText[string(text)]
+	if !p.ok || !whole || !known {
+		return nil
+	}
+	as.Spec, as.unknown, as.unreadable = spec.workflow, spec.unknown, spec.unreadable
+	return as
+}
+
+// protoAssignFront is what an assignment begins with.
+const protoAssignFront = `{"v":1,"op":"` + msgAssign + `","assign":{"run":`
+
 // protoOfPrincipal reads a message of the principal. specs are the workflows that its connection has brought.
 func protoOfPrincipal(body []byte, specs *protoSpecs) (*agentMsg, error) {
 	if n, ok := protoAcked(body); ok {
 		return &agentMsg{V: protoVersion, Op: msgAck, N: n}, nil
+	}
+	if as := specs.scan(body); as != nil {
+		return &agentMsg{V: protoVersion, Op: msgAssign, Assign: as}, nil
 	}
 	m := &agentMsg{Assign: &assignment{specs: specs}}
 	err := protoPeer(body, m)

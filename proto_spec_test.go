@@ -23,7 +23,20 @@ func TestProtoOfPrincipal(t *testing.T) {
 	broken := []byte(strings.Replace(string(specMessage("R", one)), `"allow"`, `7`, 1))
 	var specs protoSpecs
 	seen := map[string]*Workflow{}
+	full := func(change func(as *assignment)) []byte {
+		as := &assignment{Run: "R", Lease: 2, Attempt: 1, Trigger: triggerManual, Spec: one}
+		change(as)
+		return protoEncode(&agentMsg{V: protoVersion, Op: msgAssign, Assign: as})
+	}
 	for _, body := range [][]byte{specMessage("R1", one), specMessage("R2", two), specMessage("R3", one), newer, newer,
+		full(func(as *assignment) { as.Ahead = true }),
+		full(func(as *assignment) { as.Ahead, as.Lines = true, 7 }),
+		full(func(as *assignment) { as.Scheduled = stampOf(stateEpoch) }),
+		full(func(as *assignment) { as.Scheduled, as.Ahead, as.Run = stampOf(stateEpoch), true, "é" }),
+		full(func(as *assignment) { as.Params = map[string]string{"spec": `,"spec":{}}`} }),
+		full(func(as *assignment) { as.Done = []TaskRun{{Task: "a", State: taskSucceeded}} }),
+		full(func(as *assignment) { as.Lease = 0 }), full(func(as *assignment) { as.Spec = nil }),
+		append(full(func(*assignment) {}), "}}"...),
 		broken, broken, []byte(`{"v":1,"op":"assign"}`), []byte(`{"v":1,"op":"assign","assign":null}`),
 		[]byte(`{"v":1,"op":"cancel","run":"R1"}`), []byte(`{"v":1,"op":"ack","n":17}`), []byte(`{"v":1,"op":"ack"}`),
 		[]byte(`{"v":1,"op":"ack","n":-1}`), []byte(`{"v":1,"op":"ack","n":1`), []byte(`{"v":1,"op":"ack","n":}`)} {
@@ -51,8 +64,8 @@ func TestProtoOfPrincipal(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", body, got, want)
 		}
 	}
-	if n := len(specs.byText); n != 4 {
-		t.Errorf("%d workflows are remembered, not 4", n)
+	if n := len(specs.byText); n != 5 {
+		t.Errorf("%d workflows are remembered, not 5", n)
 	}
 	for i := range 3 * protoSpecsMax / 1000 {
 		protoOfPrincipal(specMessage("R", &Workflow{ID: fmt.Sprint(i), Description: strings.Repeat("x", 1000)}), &specs)
@@ -72,7 +85,7 @@ func TestProtoOfPrincipalAllocs(t *testing.T) {
 		body []byte
 		most float64
 	}{
-		{specMessage("R", &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: "true"}}}), 22},
+		{specMessage("R", &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: "true"}}}), 4},
 		{protoAck(1234567), 1},
 	} {
 		if n := testing.AllocsPerRun(100, func() {
