@@ -211,7 +211,8 @@ func newAgent(cfg agentConfig, spool *spool, procs *procs) *agent {
 	return &agent{cfg: cfg, spool: spool, procs: procs, environ: newEnvironBase(cfg.Environ),
 		runs: map[string]*agentRun{}, ends: map[string]heldEnd{},
 		followed: map[string]bool{}, left: map[agentAttempt]agentLeft{},
-		steps: steps{count: map[string]int{}, hangs: map[string]int{}}, in: in, ended: in.ended, leaseFrom: cfg.count(),
+		steps: steps{count: map[string]int{}, hangs: map[string]int{}, work: make(chan func())}, in: in,
+		ended: in.ended, leaseFrom: cfg.count(),
 		pace: agentPaceOf(0)}
 }
 

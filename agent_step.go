@@ -1,6 +1,6 @@
 // agent_step.go: work of an attempt that files or the system may hold up for ever: its preparation and start, and the
-// reading of its outputs. Each is a step, in a goroutine of its own. The agent's loop waits for none: a step has a time
-// limit, and is given up when that is over or when its task is stopped.
+// reading of its outputs. Each is a step, and has a goroutine to itself. The agent's loop waits for none: a step has a
+// time limit, and is given up when that is over or when its task is stopped.
 
 package main
 
@@ -21,6 +21,7 @@ const (
 	stepEach = 8  // of these at most so many of one workflow, with those of it that hang: the rest is for others
 	// steps given up that have not come back, each with a thread of the system; with so many the next one fails at once
 	stepHung = 256
+	stepIdle = 8 // goroutines that wait for the work of the next step, rather than grow a stack for each
 )
 
 // errStepGivenUp is why a process that is about to start after all must not.
@@ -33,6 +34,9 @@ type steps struct {
 	hangs map[string]int // by workflow: those that hang
 	live  int            // how many are under way
 	hung  int            // how many were given up and have not come back
+
+	work chan func()  // to a goroutine that is idle
+	idle atomic.Int32 // how many are
 }
 
 // step is one piece of work of an attempt. What is not atomic belongs to the agent's loop.
@@ -42,7 +46,7 @@ type step struct {
 	over  bool // done, or given up
 	began bool
 
-	// work runs in a goroutine of its own. The loop calls what it returns, or late when the step was given up.
+	// work runs outside of the loop. The loop calls what it returns, or late when the step was given up.
 	work func(*step) func()
 	late func(reason string)
 
@@ -150,8 +154,8 @@ func (a *agent) stepHopeless(s *step) bool {
 	return a.steps.hangs[s.workflow()] >= stepEach || a.steps.hung >= stepHung
 }
 
-// stepStart begins the work of a step. Its goroutine ends with the work, however long the system holds that up, and
-// where the work began a process, with that. The agent does not wait for it.
+// stepStart begins the work of a step, in a goroutine that is its own until the work is done, however long the system
+// holds that up, and where the work began a process, until that has ended. The agent does not wait for it.
 func (a *agent) stepStart(s *step) {
 	s.began = true
 	if left := s.left(); left > 0 && left <= stepLimit {
@@ -161,13 +165,35 @@ func (a *agent) stepStart(s *step) {
 	}
 	a.steps.live++
 	a.steps.count[s.workflow()]++
-	go func() {
+	work := func() {
 		done := s.work(s)
 		a.call(func() { a.stepDone(s, done) })
 		if p := s.proc.Load(); p != nil {
 			p.run()
 		}
-	}()
+	}
+	select {
+	case a.steps.work <- work:
+	default:
+		go a.runSteps(work)
+	}
+}
+
+// runSteps does the work of a step, and then that of others for as long as few are idle. It ends with the loop.
+func (a *agent) runSteps(work func()) {
+	for {
+		work()
+		if a.steps.idle.Add(1) > stepIdle {
+			a.steps.idle.Add(-1)
+			return
+		}
+		select {
+		case work = <-a.steps.work:
+			a.steps.idle.Add(-1)
+		case <-a.ended:
+			return
+		}
+	}
 }
 
 // stepDone takes back a step whose work is done.

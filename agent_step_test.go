@@ -57,7 +57,7 @@ func TestStepBounds(t *testing.T) {
 		begin("other", "too much", false)
 		is("too much", fmt.Sprint(stepHung, " attempts before this one"))
 		g.do(func() {
-			if got := g.a.steps; got.hung != stepHung || got.live != 0 || len(got.queue) != 0 {
+			if got := &g.a.steps; got.hung != stepHung || got.live != 0 || len(got.queue) != 0 {
 				t.Errorf("%d hang, %d live, %d wait", got.hung, got.live, len(got.queue))
 			}
 		})
@@ -67,7 +67,7 @@ func TestStepBounds(t *testing.T) {
 		is("at last", "done")
 		is("w0", "no answer for 10s") // what comes late has no effect
 		g.do(func() {
-			if got := g.a.steps; got.hung+got.live+len(got.queue)+len(got.count)+len(got.hangs) != 0 {
+			if got := &g.a.steps; got.hung+got.live+len(got.queue)+len(got.count)+len(got.hangs) != 0 {
 				t.Errorf("left: %+v", got)
 			}
 		})
