@@ -87,11 +87,17 @@ func protoDropped(l *LogLine) string {
 
 // protoLine shortens a line of output to protoMaxLine.
 func protoLine(l *LogLine) {
-	note := fmt.Sprintf(" [cdktr: a line of %d bytes is cut here]", len(l.raw()))
-	switch {
-	case len(l.Bytes) > protoMaxLine:
+	size := len(l.Text)
+	if l.Bytes != nil {
+		size = len(l.Bytes)
+	}
+	if size <= protoMaxLine {
+		return
+	}
+	note := fmt.Sprintf(" [cdktr: a line of %d bytes is cut here]", size)
+	if l.Bytes != nil {
 		l.Bytes = append(slices.Clone(l.Bytes[:protoMaxLine]), note...)
-	case l.Bytes == nil && len(l.Text) > protoMaxLine:
+	} else {
 		l.Text = strings.ToValidUTF8(l.Text[:protoMaxLine], "") + note
 	}
 }
