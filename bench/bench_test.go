@@ -261,8 +261,7 @@ BenchmarkCronNext/0_0_31_2_*-2        	 100	    10000 ns/op	       0 B/op	      
 BenchmarkCronNext/0_0_31_2,4,6,9,11_*-2	 100	    51000 ns/op	       0 B/op	       0 allocs/op
 PASS
 `)
-	if err != nil || next.name != "~ 3 * * *" || next.ns.median() != 250 || never.name != "0 0 31 2,4,6,9,11 *" ||
-		never.ns.median() != 51000 {
+	if err != nil || next != (timing{"~ 3 * * *", 250}) || never != (timing{"0 0 31 2,4,6,9,11 *", 51000}) {
 		t.Errorf("%v, %v, %v", next, never, err)
 	}
 	if _, _, err := slowest("PASS\n"); err == nil {
