@@ -34,7 +34,8 @@ func historyGroups() []group {
 					"different, " +
 					"5 s after it was ready."},
 			{name: "sched-next", what: "a schedule's next tick", unit: inNanos, bound: most(100),
-				how: "`go test -bench BenchmarkCronNext`: the slowest of its expressions that fire, each at its best of " +
+				how: "`go test -bench BenchmarkCronNext`: the slowest of its expressions that fire, each at its " +
+					"best of " +
 					"several times."},
 			{name: "sched-never", what: "the same for a date that never comes", unit: inNanos, bound: most(100),
 				how: "The slowest of those that never do."},
