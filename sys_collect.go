@@ -43,9 +43,13 @@ type collectHeld struct{ live, other uint64 }
 // collectByNeed has the collector work by need, to the end of the process. It is called once, when a daemon is up and
 // what its start needed is garbage.
 func collectByNeed() {
-	c := &collector{held: collectMetrics, release: debug.FreeOSMemory, limit: func(bytes uint64) {
+	c := &collector{held: collectMetrics, limit: func(bytes uint64) {
 		debug.SetMemoryLimit(int64(min(bytes, math.MaxInt64)))
 	}}
+	c.release = func() {
+		debug.FreeOSMemory()
+		collectProgram()
+	}
 	collectEach(c.collected)
 	c.release()
 	debug.SetGCPercent(-1)

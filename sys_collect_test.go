@@ -62,3 +62,12 @@ func TestCollectEach(t *testing.T) {
 		t.Fatalf("%+v", h)
 	}
 }
+
+// TestCollectProgram: the code is found, and still there.
+func TestCollectProgram(t *testing.T) {
+	for range 10 {
+		if n := collectProgram(); runtime.GOOS == "linux" && n < 1<<20 {
+			t.Fatalf("the code has %d bytes", n)
+		}
+	}
+}
