@@ -173,7 +173,7 @@ func TestAheadReturned(t *testing.T) {
 		end := fleetEvent(at, evRunFinished, "", runSucceeded)
 		end.Event.Seconds = 0.1
 		a.report(end) // others are given ahead again
-		if got := aheadOf(a); !strings.HasSuffix(got, first+" *"+queued[0]) {
+		if got := aheadOf(a); !strings.HasSuffix(got, " "+first+" *"+queued[0]) {
 			t.Errorf("given %s, want %s and *%s", got, first, queued[0])
 		}
 		if as := a.last(); as.Lease != 2 {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -168,6 +169,56 @@ func TestPrincipalSynced(t *testing.T) {
 				t.Errorf("no %s was tried", kind)
 			}
 		}
+		g.stop()
+	})
+}
+
+// The end of a run comes into the history only when the journal has it on the disk, and shares the fsync of what comes
+// soon after it.
+func TestPrincipalHistoryBehind(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, dir, principalTask(Workflow{ID: "w", Overlap: overlapAllow}))
+		a := fleetAgentJoin(g, "x", 2)
+		g.run("w")
+		one := a.last()
+		g.run("w")
+		two := a.last()
+		a.report(append(fleetBegun(one), fleetBegun(two)...)...)
+		a.beat(2 * storeSyncDelay)
+		synctest.Wait()
+		var mu sync.Mutex
+		order := ""
+		g.do(func() {
+			files := &g.p.store.files
+			write := files.write
+			files.sync = func(f *os.File) error {
+				mu.Lock()
+				defer mu.Unlock()
+				order += "sync "
+				return nil
+			}
+			files.write = func(f *os.File, b []byte) (int, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if strings.Contains(f.Name(), historyFolder+"/") {
+					order += "history "
+				}
+				return write(f, b)
+			}
+		})
+		for i, as := range []*assignment{one, two} {
+			a.send(&agentMsg{Op: msgReport, N: a.n + uint64(i+1),
+				Items: []agentItem{fleetEvent(as, evRunFinished, "", runSucceeded)}})
+		}
+		a.n += 2
+		time.Sleep(storeSoonDelay)
+		synctest.Wait()
+		mu.Lock()
+		if order != "sync history " {
+			t.Errorf("the disk saw %s", order)
+		}
+		mu.Unlock()
 		g.stop()
 	})
 }
