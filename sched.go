@@ -26,7 +26,7 @@ type sched struct {
 	heap    schedHeap
 
 	// What entries share.
-	exprs  map[string]*schedExpr // by their texts
+	exprs  map[string]schedExpr  // by their texts
 	clocks map[string]*cronClock // by the names of their zones, as workflows have them; "" is that of the principal
 }
 
@@ -34,7 +34,7 @@ type sched struct {
 // several entries have in common they share.
 type schedEntry struct {
 	spec   *Workflow
-	exprs  []*cronExpr
+	exprs  []*cronTimes // of spec.Schedule, in its order
 	clock  *cronClock
 	jitter time.Duration // fixed, made from the id
 	floor  int64         // ticks at fixed times do not come again up to here: the clock was set back; 0: it was not
@@ -45,8 +45,8 @@ type schedEntry struct {
 
 // schedExpr is an expression, and how many entries have it.
 type schedExpr struct {
-	expr *cronExpr
-	uses int
+	times *cronTimes
+	uses  int
 }
 
 // schedTick is a tick that has come due.
@@ -57,7 +57,7 @@ type schedTick struct {
 
 // schedNew makes an empty schedule; zone is that of workflows that name none.
 func schedNew(zone *time.Location) *sched {
-	return &sched{entries: map[string]*schedEntry{}, exprs: map[string]*schedExpr{},
+	return &sched{entries: map[string]*schedEntry{}, exprs: map[string]schedExpr{},
 		clocks: map[string]*cronClock{"": cronClockOf(zone)}}
 }
 
@@ -68,7 +68,7 @@ func schedSignature(w *Workflow) string {
 
 // entryOf reads the schedule of a workflow that was validated before. The entry counts as a use of what it shares.
 func (s *sched) entryOf(w *Workflow) (*schedEntry, error) {
-	e := &schedEntry{spec: w, index: -1, exprs: make([]*cronExpr, 0, len(w.Schedule))}
+	e := &schedEntry{spec: w, index: -1, exprs: make([]*cronTimes, 0, len(w.Schedule))}
 	var err error
 	e.clock, err = s.clockOf(w.Timezone)
 	if err != nil {
@@ -104,28 +104,37 @@ func (s *sched) clockOf(name string) (*cronClock, error) {
 }
 
 // take gives an expression, the same to all who ask for one text unless it depends on the id. giveBack must follow.
-func (s *sched) take(text, id string) (*cronExpr, error) {
+func (s *sched) take(text, id string) (*cronTimes, error) {
 	shared := s.exprs[text]
-	if shared == nil {
-		expr, err := cronParse(strings.Clone(text), id) // the text may be a small part of a file
-		if err != nil || expr.own {
-			return expr, err
+	if shared.times == nil {
+		expr, err := cronParse(text, id)
+		if err != nil {
+			return nil, err
 		}
-		shared = &schedExpr{expr: expr}
-		s.exprs[expr.text] = shared
+		times := expr.cronTimes // without what only those who write the file want to know
+		if expr.own {
+			return &times, nil
+		}
+		shared.times = &times
 	}
 	shared.uses++
-	return shared.expr, nil
+	s.exprs[text] = shared
+	return shared.times, nil
 }
 
 // giveBack forgets the expressions of an entry that no other has.
 func (s *sched) giveBack(e *schedEntry) {
-	for _, expr := range e.exprs {
-		if shared := s.exprs[expr.text]; shared != nil {
-			shared.uses--
-			if shared.uses == 0 {
-				delete(s.exprs, expr.text)
-			}
+	for i, times := range e.exprs {
+		text := e.spec.Schedule[i]
+		shared := s.exprs[text]
+		if shared.times != times { // its own
+			continue
+		}
+		shared.uses--
+		if shared.uses > 0 {
+			s.exprs[text] = shared
+		} else {
+			delete(s.exprs, text)
 		}
 	}
 }
@@ -175,7 +184,7 @@ func (e *schedEntry) reboots() bool { return e.firesAt(cronReboot) }
 func (e *schedEntry) starts() bool { return e.firesAt(cronStart) }
 
 func (e *schedEntry) firesAt(occasion string) bool {
-	return slices.ContainsFunc(e.exprs, func(expr *cronExpr) bool { return expr.firesAt() == occasion })
+	return slices.ContainsFunc(e.exprs, func(expr *cronTimes) bool { return expr.firesAt() == occasion })
 }
 
 // set puts a workflow in, or its new version in place of the old one. Its first tick is the first one later than after.

@@ -18,7 +18,7 @@ type schedLeap struct {
 }
 
 // followsRealTime says whether an expression goes by the time that passes, also when the clock changes.
-func (c *cronExpr) followsRealTime() bool { return c.wild || c.every > 0 }
+func (c *cronTimes) followsRealTime() bool { return c.wild || c.every > 0 }
 
 // clockSet moves every schedule to a clock that was set by so much, and says now since. If the clock was set ahead it
 // gives the ticks that were leapt over.

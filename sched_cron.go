@@ -98,38 +98,41 @@ var cronMacros = []struct{ name, fields string }{
 	{"@every", ""},
 }
 
-// cronExpr is one parsed expression. It is immutable and safe for concurrent use: schedules that say the same share
-// one.
+// cronExpr is one parsed expression. It is immutable and safe for concurrent use.
 type cronExpr struct {
-	text string
+	cronTimes
+	text        string
+	own         bool     // it has H or ~: with another id it means something else
+	theirs      bool     // CDKTR's own library has this form too
+	weekdayText string   // for upstreamDifference; "" unless theirs
+	odd         []string // what is allowed, but mostly not meant: a sentence for each
+}
 
+// cronTimes is when an expression fires. It is immutable and safe for concurrent use: schedules that say the same share
+// one.
+type cronTimes struct {
 	sec, min, hour, day, month, weekday uint64 // the values of the fields, a bit for each
 
 	dayFromEnd     uint32     // bit n: L-n
 	dayWork        uint32     // bit n: nW
 	dayWorkFromEnd uint32     // bit n: L-nW
+	kinds          uint16     // bit n: years of the kind n (cronYearKind) may have a day that matches
+	stars          uint8      // bit n: the field n begins with * or ?
+	drawn          uint8      // bit n: the field n has picks
 	weekdayNth     uint64     // bit 8k+n: the k-th weekday n of the month, the last one where k is 0
 	picks          []cronPick // what is drawn anew for each day, beside the values
 	years          *cronYears // nil: any year
-	kinds          uint16     // bit n: years of the kind n (cronYearKind) may have a day that matches
 
 	every    int64  // seconds between the fires of @every; 0 in all other expressions
 	occasion string // cronReboot or cronStart: it fires then, and never by the clock; "" for all others
-	stars    uint8  // bit n: the field n begins with * or ?
-	drawn    uint8  // bit n: the field n has picks
 	wild     bool   // it follows real time through a change of the clock
-	own      bool   // it has H or ~: with another id it means something else
-	theirs   bool   // CDKTR's own library has this form too
-
-	weekdayText string   // for upstreamDifference; "" unless theirs
-	odd         []string // what is allowed, but mostly not meant: a sentence for each
 }
 
 // cronYears is a set of years: bit y-cronMinYear.
 type cronYears [(cronMaxYear-cronMinYear)/64 + 1]uint64
 
 // star says whether a field begins with * or ?.
-func (c *cronExpr) star(place int) bool { return c.stars&(1<<place) != 0 }
+func (c *cronTimes) star(place int) bool { return c.stars&(1<<place) != 0 }
 
 // cronPick is a random item of a field: one value of lo..hi, or every step-th value from a random one of the first
 // step.
@@ -151,7 +154,7 @@ func (c *cronExpr) String() string { return c.text }
 
 // firesAt gives the occasion at which the expression fires, cronReboot or cronStart: next has no time for such. It
 // gives "" for expressions that fire by the clock.
-func (c *cronExpr) firesAt() string { return c.occasion }
+func (c *cronTimes) firesAt() string { return c.occasion }
 
 // cronParse reads an expression; id seeds H and ~, so that two jobs with the same expression differ. An error
 // names the field, the bad text, what is allowed there, and the expression.

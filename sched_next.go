@@ -77,7 +77,7 @@ func (k *cronClock) at(u int64) cronStretch {
 // next returns the first fire strictly after `after`, as a whole second in loc (nil is UTC). It returns false when
 // there is none: for @reboot and @start, an impossible date, a year field that is over, or when nothing comes before
 // the end of year 9999. It allocates nothing. The head of sched_cron.go says what it does about daylight saving.
-func (c *cronExpr) next(after time.Time, loc *time.Location) (time.Time, bool) {
+func (c *cronTimes) next(after time.Time, loc *time.Location) (time.Time, bool) {
 	if loc == nil {
 		loc = time.UTC
 	}
@@ -89,7 +89,7 @@ func (c *cronExpr) next(after time.Time, loc *time.Location) (time.Time, bool) {
 }
 
 // nextUnix is next in seconds since 1970.
-func (c *cronExpr) nextUnix(after int64, clock *cronClock) (u int64, ok bool) {
+func (c *cronTimes) nextUnix(after int64, clock *cronClock) (u int64, ok bool) {
 	if c.occasion != "" || after >= cronLast {
 		return 0, false
 	}
@@ -104,7 +104,7 @@ func (c *cronExpr) nextUnix(after int64, clock *cronClock) (u int64, ok bool) {
 
 // neverFires reports whether the expression has no fire in loc from 1970 on, as "0 0 30 2 *" has none. One whose years
 // are over had fires: next says that it has none any more. @reboot and @start do fire.
-func (c *cronExpr) neverFires(loc *time.Location) bool {
+func (c *cronTimes) neverFires(loc *time.Location) bool {
 	_, ok := c.next(time.Unix(-2*cronDaySeconds, 0), loc)
 	return !ok && c.occasion == ""
 }
@@ -120,7 +120,7 @@ type cronShift struct {
 
 // shifted finds the first change of the clock in loc, from after to end, that moves a fire, drops it or doubles it. To
 // an expression whose hour begins with * no change matters: it means the hours as they pass.
-func (c *cronExpr) shifted(after, end time.Time, loc *time.Location) (cronShift, bool) {
+func (c *cronTimes) shifted(after, end time.Time, loc *time.Location) (cronShift, bool) {
 	if c.every > 0 || c.occasion != "" || c.star(cronHour) {
 		return cronShift{}, false
 	}
@@ -145,7 +145,7 @@ func (c *cronExpr) shifted(after, end time.Time, loc *time.Location) (cronShift,
 
 // nextInstant returns the first fire at or after instant u. The loop takes one stretch of the zone after the other. It
 // ends with a fire, when no local time matches any more, or after the last year.
-func (c *cronExpr) nextInstant(u int64, clock *cronClock) (int64, bool) {
+func (c *cronTimes) nextInstant(u int64, clock *cronClock) (int64, bool) {
 	if c.kinds == 0 { // no year has a day that matches
 		return 0, false
 	}
@@ -221,7 +221,7 @@ type cronFound struct {
 }
 
 // next is nextLocal, and does not search again where the answer is the last one.
-func (f *cronFound) next(c *cronExpr, l int64) (int64, bool) {
+func (f *cronFound) next(c *cronTimes, l int64) (int64, bool) {
 	if l < f.from || f.ok && l > f.l {
 		f.from = l
 		f.l, f.ok = c.nextLocal(l)
@@ -230,7 +230,7 @@ func (f *cronFound) next(c *cronExpr, l int64) (int64, bool) {
 }
 
 // nextLocal returns the first local time at or after l that matches.
-func (c *cronExpr) nextLocal(l int64) (int64, bool) {
+func (c *cronTimes) nextLocal(l int64) (int64, bool) {
 	today := cronFloorDiv(l, cronDaySeconds)
 	y, m, d := cronCivil(today)
 	first := today - int64(d-1)
@@ -255,7 +255,7 @@ func (c *cronExpr) nextLocal(l int64) (int64, bool) {
 }
 
 // nextInDay returns the first second at or after `from` of the given day (since 1970) that the time fields match.
-func (c *cronExpr) nextInDay(day int64, from int) (int64, bool) {
+func (c *cronTimes) nextInDay(day int64, from int) (int64, bool) {
 	hours, mins, secs := c.hour, c.min, c.sec
 	if c.drawn != 0 {
 		hours, mins, secs = c.on(cronHour, hours, day, 0), c.on(cronMinute, mins, day, 0),
@@ -284,7 +284,7 @@ func (c *cronExpr) nextInDay(day int64, from int) (int64, bool) {
 // nextMonthDay returns the first matching day in month m of year y or later, in days since 1970; m may be 13. It looks
 // at each month that matches in each year of a kind that has a day, up to the end of the 400 years after which the
 // calendar repeats.
-func (c *cronExpr) nextMonthDay(y, m int) (int64, bool) {
+func (c *cronTimes) nextMonthDay(y, m int) (int64, bool) {
 	limit := min(y+cronCycleYears+1, 9999)
 	if c.years != nil {
 		limit = min(limit, cronMaxYear)
@@ -307,7 +307,7 @@ func (c *cronExpr) nextMonthDay(y, m int) (int64, bool) {
 }
 
 // inYear reports whether the year field has y.
-func (c *cronExpr) inYear(y int) bool {
+func (c *cronTimes) inYear(y int) bool {
 	if c.years == nil || y < cronMinYear || y > cronMaxYear {
 		return c.years == nil
 	}
@@ -343,7 +343,7 @@ func cronYearAfter(kind, y int) int {
 }
 
 // yearKinds finds the kinds of years that may have a day that matches. Days that are drawn may be any that they can be.
-func (c *cronExpr) yearKinds() (kinds uint16) {
+func (c *cronTimes) yearKinds() (kinds uint16) {
 	const daysOfEach = 1<<29 - 2 // the days that each month has
 	if c.everyDay() && c.weekday != 0 || c.day&daysOfEach != 0 && c.everyWeekday() {
 		return 1<<cronYearKinds - 1
@@ -374,13 +374,13 @@ func (c *cronExpr) yearKinds() (kinds uint16) {
 }
 
 // everyDay says whether the day field has all days.
-func (c *cronExpr) everyDay() bool { return c.day == 1<<32-2 }
+func (c *cronTimes) everyDay() bool { return c.day == 1<<32-2 }
 
 // everyWeekday says whether the weekday field has all weekdays.
-func (c *cronExpr) everyWeekday() bool { return c.weekday == 1<<7-1 }
+func (c *cronTimes) everyWeekday() bool { return c.weekday == 1<<7-1 }
 
 // daysOf returns the matching days of a month as bits 1 to 31; first is the month's first day since 1970.
-func (c *cronExpr) daysOf(y, m int, first int64) uint64 {
+func (c *cronTimes) daysOf(y, m int, first int64) uint64 {
 	last := cronMonthLen(y, m)
 	all := uint64(1)<<(last+1) - 2
 	if c.everyDay() && c.everyWeekday() {
@@ -395,7 +395,7 @@ func (c *cronExpr) daysOf(y, m int, first int64) uint64 {
 }
 
 // monthDays returns the days that the day field matches in a month of `last` days whose first is weekday wd.
-func (c *cronExpr) monthDays(y, m, wd, last int) uint64 {
+func (c *cronTimes) monthDays(y, m, wd, last int) uint64 {
 	set := c.on(cronDay, c.day, int64(y)*12+int64(m), last)
 	for left := c.dayFromEnd; left != 0; left &= left - 1 {
 		if d := last - bits.TrailingZeros32(left); d > 0 {
@@ -434,7 +434,7 @@ func cronWorkday(d, firstWeekday, last int) int {
 
 // weekDays returns the days that the weekday field matches in a month of `last` days that begins on day first,
 // a weekday wd.
-func (c *cronExpr) weekDays(first int64, wd, last int) uint64 {
+func (c *cronTimes) weekDays(first int64, wd, last int) uint64 {
 	const everyWeek = 1 | 1<<7 | 1<<14 | 1<<21 | 1<<28
 	week := c.weekday>>wd | c.weekday<<(7-wd)&127 // bit n: the day n+1 of the month, in its first week
 	set := week * everyWeek << 1
@@ -465,7 +465,7 @@ func cronFirstWeekday(want, wd int) int { return 1 + (want-wd+7)%7 }
 
 // on adds to the values of a field those drawn in one period. That is a day for the time fields; for the others see ~
 // at the head of sched_cron.go. last, if it is not 0, is the highest value that the period has.
-func (c *cronExpr) on(place int, values uint64, period int64, last int) uint64 {
+func (c *cronTimes) on(place int, values uint64, period int64, last int) uint64 {
 	if c.drawn&(1<<place) == 0 {
 		return values
 	}
