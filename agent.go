@@ -30,9 +30,9 @@ const (
 	agentGather  = 10 * time.Millisecond
 	agentInQueue = 1024 // calls that wait for the loop
 	// bytes of output that were read and that the loop has not spooled; tasks that write more wait
-	agentInBytes = 1 << 20
+	agentInBytes = 256 << 10
 	// as long as there is a principal, tasks that write wait also while more bytes than this are unacknowledged
-	agentLag       = 2 << 20
+	agentLag       = 1 << 20
 	agentLagMost   = 5 * time.Second // for as long, at most, if it acknowledges nothing at all meanwhile
 	agentTurn      = 512             // of these the loop handles before one flush
 	agentLastWords = 2 * time.Second // how long a stopping agent waits for its last reports to be acknowledged

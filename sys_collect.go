@@ -16,7 +16,7 @@ import (
 
 const (
 	// bytes of the runtime while much is allocated, unless the heap holds so much that twice that is more
-	collectBusy = 20 << 20
+	collectBusy = 18 << 20
 	// bytes that the heap may grow by while little is allocated, or half of what it holds
 	collectLeast = 3 << 20
 	collectSoon  = time.Second      // a collection so soon after the last means that much is allocated

@@ -30,7 +30,7 @@ func TestCollectByNeed(t *testing.T) {
 		}
 		step("one collection", time.Hour, "8 MiB")
 		step("one long after that", collectSoon, "8 MiB")
-		step("one soon after that", collectSoon-1, "20 MiB")
+		step("one soon after that", collectSoon-1, "18 MiB")
 		held.live = 100 << 20
 		step("with a large heap", collectLull-1, "202 MiB")
 		step("", collectLull-1)
