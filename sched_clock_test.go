@@ -292,11 +292,11 @@ func TestPrincipalClockFollowed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &principalRig{t: t, dir: t.TempDir(), log: &principalLog{}}
-		by, turns := time.Duration(0), 0
+		by, turns := time.Duration(0), atomic.Int64{}
 		told, over := make(chan func()), make(chan error)
 		g.cfg = principalConfig{dialect: compatNew, StateDir: g.dir, NoSync: true, Zone: time.UTC,
 			Log: slog.New(slog.NewTextHandler(g.log, nil)), now: func() time.Time { return time.Now().Add(by) },
-			pulse: func() time.Duration { turns++; return time.Hour },
+			pulse: func() time.Duration { turns.Add(1); return time.Hour },
 			follow: func(ctx context.Context, set func()) error {
 				for {
 					select {
@@ -311,12 +311,12 @@ func TestPrincipalClockFollowed(t *testing.T) {
 				}
 			}}
 		g.start(principalTask(Workflow{ID: "w", Schedule: []string{"50 0 * * *"}, Overlap: overlapAllow}))
-		asleep := func(d time.Duration, most int) {
+		asleep := func(d time.Duration, most int64) {
 			t.Helper()
-			before := turns
+			before := turns.Load()
 			time.Sleep(d)
 			synctest.Wait()
-			if n := turns - before; n > most {
+			if n := turns.Load() - before; n > most {
 				t.Errorf("%d turns in %s", n, d)
 			}
 		}
@@ -335,10 +335,10 @@ func TestPrincipalClockFollowed(t *testing.T) {
 		}
 		over <- errors.New("nobody tells")
 		synctest.Wait()
-		before := turns
+		before := turns.Load()
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if n := turns - before; n < 10 {
+		if n := turns.Load() - before; n < 10 {
 			t.Errorf("%d turns in ten minutes", n)
 		}
 		g.stop()
