@@ -390,7 +390,12 @@ func (l *wireListener) acceptPace(paid time.Time) time.Time {
 
 // accepted starts the goroutine of a new connection.
 func (l *wireListener) accepted(nc net.Conn, handle func(wireConn)) {
-	guest, out := l.places.enter(nc, l)
+	peer := wirePeer{Transport: wireTransport(l.listening().Addr()), Addr: l.endpoint}
+	if peer.Transport == "tcp" {
+		peer.Addr = "tcp://" + nc.RemoteAddr().String()
+	}
+	l.cred(nc, &peer)
+	guest, out := l.places.enter(nc, peer, l)
 	if out != nil {
 		out.conn.Close()
 		out.home.putOut(out)
@@ -398,25 +403,16 @@ func (l *wireListener) accepted(nc net.Conn, handle func(wireConn)) {
 	if out == guest {
 		return
 	}
-	l.wg.Go(func() { l.serveOne(guest, handle) })
+	l.wg.Go(func() { l.serveOne(guest, peer, handle) })
 }
 
 // putOut notes that a guest had to make room, or that there was none for it.
 func (l *wireListener) putOut(g *wireGuest) {
-	party := ""
-	if g.origin.IsValid() {
-		party = g.origin.String()
-	}
-	l.opt.Note(&wireNote{Kind: "handshake cut to make room for others", Party: party, Err: errWirePutOut})
+	l.opt.Note(&wireNote{Kind: "handshake cut to make room for others", Party: g.from, Err: errWirePutOut})
 }
 
 // serveOne is the whole life of one accepted connection.
-func (l *wireListener) serveOne(guest *wireGuest, handle func(wireConn)) {
-	peer := wirePeer{Transport: wireTransport(l.listening().Addr()), Addr: l.endpoint}
-	if peer.Transport == "tcp" {
-		peer.Addr = "tcp://" + guest.conn.RemoteAddr().String()
-	}
-	l.cred(guest.conn, &peer)
+func (l *wireListener) serveOne(guest *wireGuest, peer wirePeer, handle func(wireConn)) {
 	c, err := l.welcome(guest, peer)
 	if err != nil {
 		stayed := guest.leave() // else it made room for another

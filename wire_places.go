@@ -1,10 +1,10 @@
 // wire_places.go: how many may be connected, and who makes room. A newcomer gets a place for the time of the handshake.
-// Where all are taken, a stranger from where most are gives up its place. Where most are from the newcomer's own
-// address, as when all links behind one were cut, it takes only the place of one that has had time for its handshake:
-// if there is none, it is the newcomer that must come back. A client that has shown that it knows the server's key
-// stands among few, and none of these makes room for a stranger. Some places are kept for those who are no agents, so
-// that an operator comes in however many agents there are. Listeners may share one set of places, so that what they
-// take of the process's descriptors together has a bound.
+// Where all are taken, a stranger from where most are gives up its place: from one address, or one process of this box.
+// Where the newcomer itself is from there, as when all links behind one address were cut, it takes only the place of
+// one that has had time for its handshake: if there is none, it is the newcomer that must come back. A client that has
+// shown that it knows the server's key stands among few, and none of these makes room for a stranger. Some places are
+// kept for those who are no agents, so that an operator comes in however many agents there are. Listeners may share one
+// set of places, so that what they take of the process's descriptors together has a bound.
 
 package main
 
@@ -29,7 +29,7 @@ type wireBounds struct {
 	NoAgents     int // of MaxConns, that agents do not get; 64
 }
 
-// wireYoung is how long a handshake may take before one from the same address may take its place.
+// wireYoung is how long a handshake may take before one from the same address, or process, may take its place.
 const wireYoung = 2 * time.Second
 
 // wireBoundsOf makes the bounds for at most so many connections, and for a process that may have so many descriptors.
@@ -84,7 +84,8 @@ var errWirePutOut = errors.New("too many are in their handshake")
 // places to take: it is for a handshake without a listener.
 type wireGuest struct {
 	conn   net.Conn
-	origin netip.Prefix // where it is from; zero where there is no such address
+	origin netip.Prefix // its address; zero where there is no such address
+	from   string       // who it is as far as is known without a key (wireParty); "" for nobody known
 	home   *wireListener
 	places *wirePlaces
 
@@ -112,45 +113,45 @@ type wirePlaces struct {
 // wireCrowd is guests that compete for the same places.
 type wireCrowd struct {
 	guests map[*wireGuest]bool
-	from   map[netip.Prefix]int // how many of them are from there
+	from   map[string]int // how many of them are from there
 }
 
 // wireCrowdNew makes an empty crowd.
 func wireCrowdNew() wireCrowd {
-	return wireCrowd{guests: map[*wireGuest]bool{}, from: map[netip.Prefix]int{}}
+	return wireCrowd{guests: map[*wireGuest]bool{}, from: map[string]int{}}
 }
 
 // add takes a guest in.
 func (c wireCrowd) add(g *wireGuest) {
 	c.guests[g] = true
-	c.from[g.origin]++
+	c.from[g.from]++
 }
 
 // remove takes a guest out.
 func (c wireCrowd) remove(g *wireGuest) {
 	delete(c.guests, g)
-	c.from[g.origin]--
-	if c.from[g.origin] == 0 {
-		delete(c.from, g.origin)
+	c.from[g.from]--
+	if c.from[g.from] == 0 {
+		delete(c.from, g.from)
 	}
 }
 
 // loser gives the guest that makes room for newer: one of those from where most are; of these one that has not said
 // anything; among equals any. It is chosen by chance, because a stranger who knew the order could keep all others out.
-// Where newer is itself from where most are, only those of its own address that are not young can be chosen; if there
-// is none, it is newer.
+// Where newer is itself from where most are, only those from there that are not young can be chosen; if there is none,
+// it is newer. Of whom nothing is known, as of a process of our user on macOS, it is not said that he is one of them.
 func (c wireCrowd) loser(newer *wireGuest) *wireGuest {
 	most, equals := 0, 0
 	for _, n := range c.from {
 		most = max(most, n)
 	}
-	own, now := c.from[newer.origin] >= most, time.Now()
+	own, now := newer.from != "" && c.from[newer.from] >= most, time.Now()
 	var out *wireGuest
 	for g := range c.guests {
 		switch {
-		case own && (g.origin != newer.origin || now.Sub(g.since) < wireYoung):
+		case own && (g.from != newer.from || now.Sub(g.since) < wireYoung):
 			continue
-		case c.from[g.origin] < most, out != nil && out.step == wireSilent && g.step != wireSilent:
+		case c.from[g.from] < most, out != nil && out.step == wireSilent && g.step != wireSilent:
 			continue
 		case out == nil, out.step != wireSilent && g.step == wireSilent:
 			equals = 0
@@ -172,10 +173,11 @@ func wirePlacesNew(bounds wireBounds) *wirePlaces {
 		parties: map[string]int{}}
 }
 
-// enter gives a newcomer a place. out is the guest that must go, nil for none: another one or the newcomer itself. It
-// is off the list, and the caller must close its connection.
-func (p *wirePlaces) enter(nc net.Conn, home *wireListener) (g, out *wireGuest) {
+// enter gives a newcomer a place; of peer the credentials are known. out is the guest that must go, nil for none:
+// another one or the newcomer itself. It is off the list, and the caller must close its connection.
+func (p *wirePlaces) enter(nc net.Conn, peer wirePeer, home *wireListener) (g, out *wireGuest) {
 	g = &wireGuest{conn: nc, origin: wireOrigin(nc), home: home, places: p}
+	g.from = wireParty(peer, g.origin)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return g, p.strangers.admit(g, p.bounds.MaxStrangers)

@@ -191,7 +191,7 @@ func TestWireStrangers(t *testing.T) {
 func wireTestCrowd(t *testing.T, p *wirePlaces, n int, from string, step wireStep) (all []*wireGuest) {
 	for range n {
 		_, theirs := net.Pipe()
-		g, out := p.enter(wireTestFrom{theirs, &net.TCPAddr{IP: net.ParseIP(from)}},
+		g, out := p.enter(wireTestFrom{theirs, &net.TCPAddr{IP: net.ParseIP(from)}}, wirePeer{},
 			&wireListener{opt: wireOptions{}.withDefaults()})
 		if out != nil {
 			t.Fatalf("a place was taken for guest %d", len(all))
@@ -242,7 +242,7 @@ func TestWireMakesRoom(t *testing.T) {
 				guests[i] = wireTestCrowd(t, p, crowd.n, crowd.from, crowd.step)
 			}
 			_, theirs := net.Pipe()
-			_, out := p.enter(wireTestFrom{theirs, &net.TCPAddr{IP: net.ParseIP(c.newer)}}, nil)
+			_, out := p.enter(wireTestFrom{theirs, &net.TCPAddr{IP: net.ParseIP(c.newer)}}, wirePeer{}, nil)
 			loses := -1
 			for i := range guests {
 				for _, g := range guests[i] {
@@ -282,7 +282,7 @@ func TestWireMakesRoomByChance(t *testing.T) {
 		p := wirePlacesNew(wireBounds{MaxStrangers: 4})
 		all := wireTestCrowd(t, p, 4, "192.0.2.1", wireGreeted)
 		_, theirs := net.Pipe()
-		_, out := p.enter(theirs, nil)
+		_, out := p.enter(theirs, wirePeer{}, nil)
 		for i, g := range all {
 			if g == out {
 				went[i] = true
@@ -322,7 +322,7 @@ func TestWireNewcomer(t *testing.T) {
 	p := wirePlacesNew(wireBounds{MaxStrangers: 4, MaxProven: 2})
 	enter := func(from string) (g, out *wireGuest) {
 		_, theirs := net.Pipe()
-		return p.enter(wireTestFrom{theirs, &net.TCPAddr{IP: net.ParseIP(from)}},
+		return p.enter(wireTestFrom{theirs, &net.TCPAddr{IP: net.ParseIP(from)}}, wirePeer{},
 			&wireListener{opt: wireOptions{}.withDefaults()})
 	}
 	young := map[*wireGuest]bool{}
@@ -388,7 +388,7 @@ func TestWireAgentPlaces(t *testing.T) {
 	p := wirePlacesNew(wireBounds{MaxConns: 6, NoAgents: 2})
 	enter := func(peer wirePeer) (*wireGuest, error) {
 		_, theirs := net.Pipe()
-		g, _ := p.enter(theirs, nil)
+		g, _ := p.enter(theirs, wirePeer{}, nil)
 		return g, g.seat(&peer)
 	}
 	var agents []*wireGuest
@@ -419,4 +419,42 @@ func TestWireAgentPlaces(t *testing.T) {
 	if _, err := enter(wirePeer{Key: "k", Name: "agent-4", Agent: true}); err != nil {
 		t.Errorf("an agent where one has left: %v", err)
 	}
+}
+
+// TestWireNewcomerOfBox: where one process fills all places of the socket, another process comes in, and so does
+// another user; one more of its own does not, and nobody is refused of whom nothing is known.
+func TestWireNewcomerOfBox(t *testing.T) {
+	us := uint32(os.Geteuid())
+	process := func(pid int32) wirePeer { return wirePeer{HasCred: true, UID: us, PID: pid} }
+	for _, c := range []struct {
+		name         string
+		crowd, newer wirePeer
+		stays        bool
+	}{
+		{"itself", process(3), process(3), true},
+		{"another process", process(3), process(4), false},
+		{"another user", process(3), wirePeer{HasCred: true, UID: us + 4711, PID: 3}, false},
+		{"another process of a crowding user", wirePeer{HasCred: true, UID: us + 4711, PID: 3},
+			wirePeer{HasCred: true, UID: us + 4711, PID: 4}, true},
+		{"a process that is not known", wirePeer{HasCred: true, UID: us}, wirePeer{HasCred: true, UID: us}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := wirePlacesNew(wireBounds{MaxStrangers: 4})
+			for range 4 {
+				if _, out := p.enter(wireTestPipeEnd(), c.crowd, nil); out != nil {
+					t.Fatal("a place was taken where some were free")
+				}
+			}
+			newer, out := p.enter(wireTestPipeEnd(), c.newer, nil)
+			if (out == newer) != c.stays || out == nil {
+				t.Errorf("the newcomer has no place: %v, want %v", out == newer, c.stays)
+			}
+		})
+	}
+}
+
+// wireTestPipeEnd is a connection that has no address.
+func wireTestPipeEnd() net.Conn {
+	_, theirs := net.Pipe()
+	return theirs
 }
