@@ -27,12 +27,12 @@ func (a *agent) take(as *assignment) {
 	case !as.Ahead || a.runs[as.Run] != nil || as.Spec == nil || len(a.runs) < a.cfg.Capacity && !a.draining:
 		a.begin(as)
 	case a.draining:
-		a.giveBack(as)
+		a.giveBack(as, a.noMore())
 	default:
 		a.ahead = append(a.ahead, aheadRun{as, time.AfterFunc(agentAhead, func() {
 			a.call(func() {
 				if a.aheadGone(as.Run, as.Lease) != nil {
-					a.giveBack(as)
+					a.giveBack(as, fmt.Sprintf("agent %s had no place for it within %v", a.cfg.Name, agentAhead))
 				}
 			})
 		})})
@@ -64,27 +64,31 @@ func (a *agent) aheadGone(run string, lease int) *assignment {
 }
 
 // giveBack tells the principal that a run has not begun and will not.
-func (a *agent) giveBack(as *assignment) {
+func (a *agent) giveBack(as *assignment, reason string) {
 	delete(a.followed, as.Run)
-	reason := fmt.Sprintf("agent %s had no place for it within %v", a.cfg.Name, agentAhead)
-	if a.draining {
-		reason = "agent " + a.cfg.Name + " takes no more runs"
-	}
 	a.send(&agentMsg{Op: msgReturn, Run: as.Run, Lease: as.Lease, Reason: reason})
 }
+
+// noMore is why a run goes back when this agent ends, or when the principal asks for what waits: then it is drained.
+func (a *agent) noMore() string { return "agent " + a.cfg.Name + " takes no more runs" }
 
 // giveAllBack gives back all that waits for a place.
 func (a *agent) giveAllBack() {
 	for len(a.ahead) > 0 {
 		next := a.ahead[0].as
 		a.aheadGone(next.Run, next.Lease)
-		a.giveBack(next)
+		a.giveBack(next, a.noMore())
 	}
 }
 
 // cancelAhead ends a run that waits for a place, because the principal says so. Without drop it hears that.
 func (a *agent) cancelAhead(m *agentMsg) {
-	if as := a.aheadGone(m.Run, 0); as != nil && !m.Drop {
+	as := a.aheadGone(m.Run, 0)
+	if as == nil {
+		return
+	}
+	delete(a.followed, m.Run)
+	if !m.Drop {
 		a.finishRun(&agentRun{as: as, lines: as.Lines, began: a.now()}, runCancelled, m.Reason)
 	}
 }

@@ -79,12 +79,13 @@ func TestAheadGoesBack(t *testing.T) {
 	for name, test := range map[string]struct {
 		do   func(g *agentRig)
 		back string
+		why  string
 	}{
-		"recall": {func(g *agentRig) { g.say(&agentMsg{Op: msgRecall}) }, "R5 R6"},
+		"recall": {func(g *agentRig) { g.say(&agentMsg{Op: msgRecall}) }, "R5 R6", "agent x takes no more runs"},
 		"drain": {func(g *agentRig) {
 			g.do(g.a.drain)
 			aheadAssign(g, "R7") // it was on its way
-		}, "R5 R6 R7"},
+		}, "R5 R6 R7", "agent x takes no more runs"},
 		"link": {func(g *agentRig) {
 			g.do(func() { g.a.conn.Cut(nil) })
 			time.Sleep(time.Second)
@@ -92,11 +93,11 @@ func TestAheadGoesBack(t *testing.T) {
 			if n := len(hello[len(hello)-1].Holds); n != 4 {
 				g.t.Errorf("%d runs are held", n)
 			}
-		}, ""},
+		}, "", ""},
 		"dropped": {func(g *agentRig) {
 			g.say(&agentMsg{Op: msgCancel, Run: "R5", Drop: true})
 			time.Sleep(2 * agentAhead)
-		}, "R6"},
+		}, "R6", "agent x had no place for it within 200ms"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -108,8 +109,8 @@ func TestAheadGoesBack(t *testing.T) {
 				if got := g.events("R5") + g.events("R6") + g.events("R7"); got != "" {
 					t.Errorf("said: %s", got)
 				}
-				if runs, _ := aheadBack(g); runs != test.back {
-					t.Errorf("given back: %q", runs)
+				if runs, why := aheadBack(g); runs != test.back || why != test.why {
+					t.Errorf("given back: %q: %s", runs, why)
 				}
 				g.end()
 			})
@@ -117,11 +118,19 @@ func TestAheadGoesBack(t *testing.T) {
 	}
 }
 
-// A run that waits for a place and is cancelled ends at once, and says so.
+// A run that waits for a place and is cancelled ends at once, and says so. It is followed no more, however it ends.
 func TestAheadCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := aheadAgent(t)
+		g.say(&agentMsg{Op: msgFollow, Run: "R5"})
+		g.say(&agentMsg{Op: msgFollow, Run: "R6"})
+		g.say(&agentMsg{Op: msgCancel, Run: "R6", Drop: true})
 		g.say(&agentMsg{Op: msgCancel, Run: "R5", Reason: "cancelled by me"})
+		g.do(func() {
+			if len(g.a.followed) > 0 {
+				t.Errorf("still followed: %v", g.a.followed)
+			}
+		})
 		if e := g.lastEvent("R5"); e.Kind != evRunFinished || e.State != runCancelled ||
 			e.Reason != "cancelled by me" || e.Lease != 1 || e.Seconds != 0 {
 			t.Errorf("%+v", e)

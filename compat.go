@@ -315,7 +315,8 @@ func (d *compat) agents(c *compatCall) {
 		if link := d.p.fleet.links[name]; link != nil {
 			seen = link.heard
 		}
-		row := compatAgentRow{Agent: name, Running: d.p.fleet.running[name]}
+		row := compatAgentRow{Agent: name}
+		row.Running, _ = d.p.fleet.runsAt(name)
 		if !seen.IsZero() {
 			row.Ping = seen.UnixMicro()
 		}

@@ -229,24 +229,28 @@ func (p *principal) untilNext(now time.Time) time.Duration {
 
 // commit ends a turn: what has happened in it is stored, and told to those who follow it.
 func (p *principal) commit() {
-	p.fileEnded()
+	ended := p.endedRuns()
 	p.retention.archive()
 	p.followers.publishEvents(p.batch)
 	p.fleet.ackReported()
 	p.appendBatch()
+	for _, r := range ended { // behind the events: the journal is to say first that the runs ended
+		p.store.history(r, nil)
+	}
 	p.snapshot()
 	p.followers.wakeTouched()
 	p.tellCount()
 }
 
-// fileEnded puts the runs that have ended in this turn into the history.
-func (p *principal) fileEnded() {
+// endedRuns gives the runs that have ended in this turn: they go into the history.
+func (p *principal) endedRuns() (ended []*Run) {
 	for _, e := range p.batch {
 		r := p.state.Runs[e.Run]
 		if r != nil && e.ends(r) {
-			p.store.history(r.clone(), nil)
+			ended = append(ended, r)
 		}
 	}
+	return ended
 }
 
 // snapshot saves the state when it is time to, when somebody waits for that, or when history is to be cut after it.

@@ -3,7 +3,8 @@
 // its time. So it is given runs ahead, one or some for each place, once no agent has a place that is free, and begins
 // each as soon as it has a place. What it could not begin within agentAhead (agent_ahead.go) it gives back. So for no
 // longer than that a run waits there while another agent has become idle, or a run of higher priority behind one of
-// lower.
+// lower. That is so of an agent that answers. One that is silent may have begun what it was given: such a run waits
+// until the agent is back, or is given up with all others of the agent after agentLostAfter.
 
 package main
 
@@ -56,7 +57,8 @@ func (f *fleet) noteQuick(link *agentLink, quick int) {
 	}
 }
 
-// countAhead counts what each agent was given ahead and has not begun.
+// countAhead counts what each agent was given ahead and has not begun. When a run is not ahead any more, whatever has
+// become of it, the agent's row has changed, and how many runs are queued is to be told anew (tellCount).
 func (f *fleet) countAhead(c change) {
 	if c.ahead {
 		f.ahead[c.agent]--
@@ -66,6 +68,12 @@ func (f *fleet) countAhead(c change) {
 		f.ahead[c.run.Agent]++
 	}
 	f.queue.counted = f.queue.counted && !c.ahead
+}
+
+// runsAt gives how many runs an agent has begun, and how many it was given ahead and has not begun.
+func (f *fleet) runsAt(agent string) (begun, ahead int) {
+	ahead = f.ahead[agent]
+	return f.running[agent] - ahead, ahead
 }
 
 // recall asks an agent for what it was given ahead, when it is to be given no more runs.

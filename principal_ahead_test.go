@@ -201,6 +201,23 @@ func TestAheadCancelled(t *testing.T) {
 	})
 }
 
+// A run that was cancelled before it began says nothing of how long the agent's runs take.
+func TestAheadCancelledNotQuick(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g, a, queued := aheadRig(t, 0.1)
+		as := a.last()
+		if r := g.ask(Request{Op: "cancel", Run: as.Run}); !r.OK {
+			t.Fatal(r.Error)
+		}
+		a.report(fleetEvent(as, evRunFinished, "", runCancelled))
+		if got := aheadOf(a); !strings.HasSuffix(got, " *"+as.Run+" *"+queued[1]) {
+			t.Errorf("given %s", got)
+		}
+		g.stop()
+	})
+}
+
 // An agent that is drained is asked for what it was given ahead, and given no more.
 func TestAheadDrained(t *testing.T) {
 	t.Parallel()
@@ -251,6 +268,10 @@ func TestAheadLinkLost(t *testing.T) {
 				if r := g.show(as.Run); r.State != want || r.Attempt != 1 || r.Ahead {
 					t.Errorf("begun %v, restart %v: %+v", begun, restart, r)
 				}
+				if !begun {
+					g.expect(as.Run, runQueued, "agent x had no place for it when its connection ended; it had not "+
+						"begun")
+				}
 				g.do(func() {
 					if len(g.p.fleet.refusals) > 0 || g.p.fleet.ahead["x"] != 0 {
 						t.Errorf("refusals %v, ahead %v", g.p.fleet.refusals, g.p.fleet.ahead)
@@ -269,6 +290,10 @@ func TestAheadAgentLost(t *testing.T) {
 		g, a, _ := aheadRig(t, 0.1)
 		as := a.last()
 		a.gone()
+		r := g.ask(Request{Op: "forget", Agent: "x"})
+		if r.OK || r.Error.Message != "agent x still has 1 runs, and 1 queued ones that it was given ahead" {
+			t.Errorf("%+v", r.Error)
+		}
 		time.Sleep(agentLostAfter + agentDoubt)
 		synctest.Wait()
 		g.expect(as.Run, runCrashed, "agent x was lost")

@@ -91,7 +91,7 @@ func (cp *copier) shown(r *Run) *Run {
 // agentOf copies an agent, and adds what only its connection knows. Only on the loop.
 func (cp *copier) agentOf(name string) *Agent {
 	a := *cp.state.Agents[name]
-	a.Running = cp.fleet.running[name] - cp.fleet.ahead[name]
+	a.Running, _ = cp.fleet.runsAt(name)
 	if link := cp.fleet.links[name]; link != nil {
 		a.Seen, a.Skew, a.Load = stampOf(link.heard), link.skew.Round(time.Second).Seconds(), link.load
 		if link.leaving {

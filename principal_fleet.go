@@ -328,7 +328,11 @@ func (f *fleet) trySync(link *agentLink) {
 			if r.Started.IsZero() && r.Cancelling == "" && !r.Ahead {
 				f.refused(link, r.Version, "hung up, or was started again, when it was given this workflow")
 			}
-			f.giveUpRun(r, "agent "+link.name+" was restarted while it ran", true)
+			reason := "agent " + link.name + " was restarted while it ran"
+			if r.Ahead {
+				reason = "agent " + link.name + " had no place for it when its connection ended"
+			}
+			f.giveUpRun(r, reason, true)
 		}
 	}
 	link.held = nil
@@ -611,7 +615,9 @@ func (f *fleet) takeEvent(link *agentLink, e *Event) {
 	case evRunStarted:
 		f.takenUp(link.name, r.Version)
 	case evRunFinished:
-		f.noteQuick(link, fleetQuickOf(r.Seconds))
+		if !r.Started.IsZero() { // else it was cancelled before it began, and says nothing of how long runs take
+			f.noteQuick(link, fleetQuickOf(r.Seconds))
+		}
 		f.afterRun(r)
 	}
 }

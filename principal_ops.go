@@ -420,7 +420,14 @@ func (p *principal) opForget(c *opCall) {
 	case a.State != agentLost:
 		c.refuse(refuse(codeConflict, "agent %s is connected: stop it first", a.Name))
 	case p.fleet.running[a.Name] > 0:
-		c.refuse(refuse(codeConflict, "agent %s still has %d runs", a.Name, p.fleet.running[a.Name]))
+		begun, ahead := p.fleet.runsAt(a.Name)
+		if ahead > 0 {
+			c.refuse(refuse(codeConflict, "agent %s still has %d runs, and %d queued ones that it was given ahead",
+				a.Name,
+				begun, ahead))
+			return
+		}
+		c.refuse(refuse(codeConflict, "agent %s still has %d runs", a.Name, begun))
 	default:
 		p.emit(&Event{Kind: evAgentForgot, Agent: a.Name, By: c.by, From: c.from})
 		p.whenDurable(func() { c.reply(Reply{}) })

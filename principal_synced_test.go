@@ -223,6 +223,40 @@ func TestPrincipalHistoryBehind(t *testing.T) {
 	})
 }
 
+// The events of a turn are handed to the writer before the ends of its runs: it may take the first without the second.
+func TestPrincipalHistoryQueued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Overlap: overlapAllow}))
+		a := fleetAgentJoin(g, "x", 1)
+		g.run("w")
+		as := a.last()
+		rest := make(chan bool)
+		g.do(func() {
+			write := g.p.store.files.write
+			g.p.store.files.write = func(f *os.File, b []byte) (int, error) {
+				<-rest
+				return write(f, b)
+			}
+		})
+		for i, item := range append(fleetBegun(as), fleetEvent(as, evRunFinished, "", runSucceeded)) {
+			a.send(&agentMsg{Op: msgReport, N: uint64(i + 1), Items: []agentItem{item}})
+		}
+		order := ""
+		g.do(func() {
+			g.p.store.mu.Lock()
+			defer g.p.store.mu.Unlock()
+			for _, op := range g.p.store.queue {
+				order += map[bool]string{false: "events ", true: "history "}[op.run != nil]
+			}
+		})
+		close(rest)
+		if !strings.HasSuffix(order, "events history ") {
+			t.Errorf("the writer is to do %s", order)
+		}
+		g.stop()
+	})
+}
+
 // TestStoreFilesSync: what forces a file to the disk is the system's call, and not only counted by its callers.
 func TestStoreFilesSync(t *testing.T) {
 	root, err := os.OpenRoot(t.TempDir())

@@ -62,7 +62,7 @@ func (x *eventText) fields(e, usual *Event) {
 	x.text("build", e.Build, usual.Build)
 
 	x.text("log_day", e.LogDay, usual.LogDay)
-	x.count("log_at", int(e.LogAt), int(usual.LogAt))
+	x.offset("log_at", e.LogAt, usual.LogAt)
 
 	x.text("by", e.By, usual.By)
 	x.text("from", e.From, usual.From)
@@ -88,10 +88,13 @@ func (x *eventText) number(name string, v uint64) {
 }
 
 // count appends a number if it is not the usual one.
-func (x *eventText) count(name string, v, usual int) {
+func (x *eventText) count(name string, v, usual int) { x.offset(name, int64(v), int64(usual)) }
+
+// offset is count for a place in a file, which may lie behind what an int holds on a machine of 32 bits.
+func (x *eventText) offset(name string, v, usual int64) {
 	if v != usual {
 		x.name(name)
-		x.b = strconv.AppendInt(x.b, int64(v), 10)
+		x.b = strconv.AppendInt(x.b, v, 10)
 	}
 }
 

@@ -36,7 +36,7 @@ func eventRandom(t *testing.T, rng *rand.Rand) *Event {
 		case *int:
 			*f = rng.IntN(5) - 2
 		case *int64:
-			*f = rng.Int64N(5)
+			*f = []int64{0, 1, 7, math.MaxInt32 + 1, math.MaxUint32 + 2, math.MaxInt64}[rng.IntN(6)]
 		case *float64:
 			*f = []float64{0, 1, 0.5, 0.001, 1e-7, 1e21, 123456.789, -2, math.MaxFloat64, rng.Float64()}[rng.IntN(10)]
 		case *bool:
@@ -100,6 +100,10 @@ func TestEventText(t *testing.T) {
 		if err != nil || !bytes.Equal(jsonThere(t, got), jsonThere(t, want)) {
 			t.Fatalf("%v\n%s\nis not\n%s", err, got, want)
 		}
+	}
+	far := eventText{}
+	if far.fields(&Event{LogAt: 5 << 30}, &Event{}); string(far.b) != `,"log_at":5368709120` {
+		t.Errorf("%s", far.b)
 	}
 	bad := eventText{}
 	bad.fields(&Event{Seconds: math.NaN()}, &Event{})
