@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -94,6 +95,44 @@ func TestDispatchTime(t *testing.T) {
 			t.Errorf("%s at %s, own %s, want %s", r.State, r.Finished, r.OwnFinished, end.Event.Time)
 		}
 		a.gone()
+		g.stop()
+	})
+}
+
+// What an agent says happened beyond all years that can be written, whichever way its message is read, is in no file
+// that the next life could not read.
+func TestDispatchTimeFar(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		g := principalRigOpen(t, dir, principalTask(Workflow{ID: "w", Overlap: overlapAllow}))
+		a := fleetAgentJoin(g, "x", 4)
+		var ids []string
+		for _, far := range []string{
+			`"t":"9999-12-31T23:59:59.999Z","output":[{"ms":86400000,"i":1,"k":"a","m":["x"]}],` +
+				`"events":[{"ms":86400000,"e":"run.started"},{"ms":86400000,"e":"run.finished"}]`,
+			`"t":"9999-12-31T23:59:59.999Z","output":[{"ms":9223372036854775807,"i":1,"k":"a","m":["x"]}],` +
+				`"events":[{"ms":9223372036854775807,"e":"run.started"},{"ms":1,"e":"run.finished"}]`,
+			`"t":"0000-01-01T00:00:00.000Z","output":[{"ms":-1,"i":1,"k":"a","m":["x"]}],` +
+				`"events":[{"ms":-86400000,"e":"run.started"},{"ms":-1,"e":"run.finished"}]`,
+		} {
+			ids = append(ids, g.run("w"))
+			as := a.last()
+			a.conn.Send([]byte(fmt.Sprintf(parcelFront+`%d,"parcel":{"lease":%d,"run":"%s",%s}}`, a.n+1, as.Lease,
+				as.Run, far)))
+			a.n += 3
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		a.gone()
+		g.stop()
+		g = principalRigOpen(t, dir, principalTask(Workflow{ID: "w", Overlap: overlapAllow}))
+		for _, id := range ids {
+			r := g.show(id)
+			if r.OwnFinished.IsZero() || r.State != runSucceeded {
+				t.Errorf("%s at %s, by its own clock %s", r.State, r.Finished, r.OwnFinished)
+			}
+		}
 		g.stop()
 	})
 }

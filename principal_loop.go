@@ -98,7 +98,10 @@ func (l *principalLoop) emit(e *Event) error {
 	if len(l.state.Finished) > 0 {
 		c.oldest = l.state.Finished[0]
 	}
-	err := l.state.apply(e)
+	err := e.writable()
+	if err == nil {
+		err = l.state.apply(e)
+	}
 	if err != nil {
 		l.state.Seq = e.Seq - 1
 		if e.N == 0 {

@@ -56,6 +56,11 @@ func TestLoopObservers(t *testing.T) {
 		t.Error("an assignment goes out before it is on disk")
 	}
 	emit(&Event{Kind: evAssigned, Run: "gone", Workflow: "w", Agent: "x"})
+	far := Stamp{stateEpoch.AddDate(9000, 0, 0)} // it would be in the journal, and could not be read again
+	for _, e := range []Event{{Time: far}, {Own: far}, {Until: far}, {Scheduled: far}} {
+		e.Kind, e.Workflow, e.Run, e.State = evRunEnded, "w", "R", runCancelled
+		emit(&e)
+	}
 	emit(&Event{Kind: evRunEnded, Run: "R", Workflow: "w", State: runCancelled},
 		"first run.ended of running by x ended", "second run.ended of running by x ended")
 	if len(l.batch) != 5 || l.batch[4].Seq != 5 {

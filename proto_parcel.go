@@ -305,7 +305,12 @@ func (p *parcel) lines() (lines []LogLine) {
 	return lines
 }
 
-// at gives the time that is so many milliseconds after the parcel's.
+// at gives the time that is so many milliseconds after the parcel's. One that nobody could read again once it is
+// written, far beyond all years that a Stamp can have, is the parcel's.
 func (p *parcel) at(ms int64) Stamp {
-	return stampOf(p.Time.Add(time.Duration(ms) * time.Millisecond))
+	at := time.UnixMilli(p.Time.UnixMilli() + ms) // where that wraps, the year is far beyond too
+	if !stampable(at) {
+		return p.Time
+	}
+	return stampOf(at)
 }

@@ -204,7 +204,6 @@ func (p *parcelScanner) blocks(head *parcel) (all []LogBlock) {
 		p.skip("{")
 		if p.has(`"ms":`) {
 			x.Time = head.at(p.number())
-			p.ok = p.ok && stampable(x.Time.Time) && !x.Time.Before(head.Time.Time)
 			p.skip(",")
 		}
 		if p.has(`"i":`) {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -82,6 +83,12 @@ func parcelTestRead(t *testing.T, body []byte) (items []agentItem, scanned bool)
 	slow := &agentMsg{}
 	err := protoPeer(body, slow)
 	slow.unpack()
+	if slow.Op == msgReport && len(slow.Items) > 0 {
+		var again []agentItem // what it gives can be written, and read again
+		if err := json.Unmarshal(protoEncode(slow.Items), &again); err != nil {
+			t.Fatalf("%q: %v", body, err)
+		}
+	}
 	quick := parcelScan(body)
 	if quick == nil {
 		return slow.Items, false
@@ -190,6 +197,8 @@ func FuzzParcelScan(f *testing.F) {
 		parcelFront + `999999999999999999,"parcel":{"lease":99999999999,"run":"R","output":[{"ms":999999999999999999,"i":999999999999999999,"m":["a"]}]}}`,
 		parcelFront + `1,"parcel":{"run":"R","output":[{"i":1,"b":["/w=="]},{"b":["//8="]}]}}`,
 		parcelFront + `1,"parcel":{"run":"R","output":[{"i":1,"b":["/x=="]},{"b":[""]},{"b":["/w==","/w=="]}]}}`,
+		parcelFront + `1,"parcel":{"run":"R","t":"9999-12-31T23:59:59.999Z","output":[{"ms":1,"i":1,"m":["a"]}],"events":[{"ms":86400000,"e":"run.started"}]}}`,
+		parcelFront + `1,"parcel":{"run":"R","t":"0000-01-01T00:00:00Z","output":[{"ms":-1,"i":1,"m":["a"]}],"events":[{"ms":-9223372036854775808,"e":"run.started"}]}}`,
 		parcelFront + `1,"parcel":{"run":"R","events":null}}`,
 		parcelFront + `1,"parcel":{"run":"R","events":[]},"events":[]}}`,
 	} {

@@ -214,3 +214,14 @@ func appendJSONText(b []byte, text string) []byte {
 	}
 	return append(append(append(b, '"'), text...), '"')
 }
+
+// writable is an error for an event that nobody could read again once it is written: with a year of five digits the
+// journal would be whole, and no principal could start on it.
+func (e *Event) writable() error {
+	for _, at := range [...]Stamp{e.Time, e.Scheduled, e.Until, e.Own} {
+		if !stampable(at.Time) {
+			return fmt.Errorf("event %s of run %q has the time %v, which cannot be written", e.Kind, e.Run, at.Time)
+		}
+	}
+	return nil
+}
