@@ -45,9 +45,10 @@ type wireQueue struct {
 	// nobody else may. rest: it has begun one that the taker must write on.
 	parked, held, rest bool
 
-	pong []byte // the context of the PING to answer, nil when none is due
-	ping bool   // a PING of ours is due
-	why  error  // not nil once nothing more may be put in
+	pong    []byte // the context of the PING to answer, nil when none is due
+	ping    bool   // a PING of ours is due
+	why     error  // not nil once nothing more may be put in
+	dropped bool   // what was put in before is not sent either
 }
 
 // wireQueueWith makes an empty queue.
@@ -102,7 +103,7 @@ func (q *wireQueue) claim() bool {
 func (q *wireQueue) release(rest bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.held, q.rest = false, rest && q.why == nil
+	q.held, q.rest = false, rest && !q.dropped
 	if q.why != nil || !q.idle() {
 		q.work.Signal()
 	}
@@ -220,6 +221,7 @@ func (q *wireQueue) end(why error, drop bool) {
 		q.why = why
 	}
 	if drop {
+		q.dropped = true
 		q.msgs, q.head, q.bytes, q.pong, q.ping, q.rest = nil, 0, 0, nil, false, false
 	}
 	q.work.Broadcast()

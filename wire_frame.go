@@ -441,8 +441,10 @@ func (f *wireFramer) flushNow() (all bool, err error) {
 // writeOut hands what is in out to the kernel. In the handshake the deadline of the whole handshake stays.
 func (f *wireFramer) writeOut() error {
 	if f.stage == wireStageTraffic {
-		if all, err := f.flushNow(); all || err != nil {
-			return err
+		if !f.timed { // else the deadline of the chunk before may have passed
+			if all, err := f.flushNow(); all || err != nil {
+				return err
+			}
 		}
 		f.timed = true
 		if err := f.SetWriteDeadline(time.Now().Add(f.stall)); err != nil {

@@ -111,3 +111,77 @@ func TestWireNow(t *testing.T) {
 		}
 	})
 }
+
+// TestWireNowAndClose: Close comes while a sender writes a message, of which the kernel has not taken all: the rest is
+// sent.
+func TestWireNowAndClose(t *testing.T) {
+	wireTestPair(t, func(t *testing.T, client, server wireConn) {
+		link, ok := client.(*wireLink)
+		if !ok {
+			return
+		}
+		for !link.queue.claim() {
+			runtime.Gosched()
+		}
+		if err := link.writeMessage([][]byte{[]byte("begun")}); err != nil {
+			t.Fatal(err)
+		}
+		closed := make(chan error)
+		go func() { closed <- link.Close() }()
+		for link.queue.ended() == nil {
+			runtime.Gosched()
+		}
+		link.queue.release(true)
+		if m, err := server.Recv(); err != nil || string(m[0]) != "begun" {
+			t.Errorf("the other side has %q, %v", m, err)
+		}
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestWireNowAndCut: after Cut nothing is sent of such a message.
+func TestWireNowAndCut(t *testing.T) {
+	q := wireQueueWith(wireOptions{}.withDefaults().wireLimits)
+	q.parked = true
+	if !q.claim() {
+		t.Fatal("no claim")
+	}
+	q.end(errWireClosed, true)
+	q.release(true)
+	if due := q.take(true); !due.none() {
+		t.Errorf("%+v is sent", due)
+	}
+}
+
+// TestWireSlowTaker: a chunk that the other side takes at once is written, though the time of the chunk before is up.
+func TestWireSlowTaker(t *testing.T) {
+	wireTestPair(t, func(t *testing.T, client, server wireConn) {
+		link, ok := client.(*wireLink)
+		if !ok {
+			return
+		}
+		for !link.queue.claim() {
+			runtime.Gosched()
+		}
+		link.framer.timed = true
+		if err := link.framer.SetWriteDeadline(time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+		err := link.writeMessage([][]byte{[]byte("taken")})
+		if err == nil {
+			err = link.framer.flush()
+		}
+		link.queue.release(false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := server.Recv(); err != nil || string(m[0]) != "taken" {
+			t.Errorf("the other side has %q, %v", m, err)
+		}
+		if !client.TrySend([]byte("next")) {
+			t.Error("the next is not taken")
+		}
+	})
+}

@@ -26,7 +26,7 @@ type wireBounds struct {
 	MaxStrangers int // in their handshake; one of them makes room for a newcomer; 1024
 	MaxProven    int // in their handshake, after a valid HELLO; one of them makes room for the next; 1024
 	MaxPerParty  int // of those through their handshake, of one party (wireParty); more are refused; 64
-	NoAgents     int // of MaxConns, that agents do not get; 64
+	NoAgents     int // of MaxConns, that agents do not get, but that one has a place; 64
 }
 
 // wireYoung is how long a handshake may take before one from the same address, or process, may take its place.
@@ -40,9 +40,12 @@ func wireBoundsOf(conns, files int) wireBounds {
 	b.MaxStrangers = min(b.MaxStrangers, max(files*3/16, 1))
 	b.MaxProven = min(b.MaxProven, max(files/8, 1))
 	b.MaxPerParty = min(b.MaxPerParty, max(b.MaxConns/8, 4))
-	b.NoAgents = min(b.NoAgents, b.MaxConns/8)
+	b.NoAgents = min(b.NoAgents, max(b.MaxConns/8, 1))
 	return b
 }
+
+// agents is how many of the connections may be agents'.
+func (b wireBounds) agents() int { return max(b.MaxConns-b.NoAgents, 1) }
 
 // wireFiles gives how many descriptors this process may have open.
 func wireFiles() int {
@@ -253,7 +256,7 @@ func (g *wireGuest) seat(peer *wirePeer) error {
 		return errWirePutOut
 	case p.seated >= p.bounds.MaxConns:
 		return fmt.Errorf("%d connections are open, which is all there may be (--max-connections)", p.seated)
-	case peer.Agent && p.agents >= p.bounds.MaxConns-p.bounds.NoAgents:
+	case peer.Agent && p.agents >= p.bounds.agents():
 		return p.noAgentMore()
 	case peer.Party != "" && p.parties[peer.Party] >= p.bounds.MaxPerParty:
 		return fmt.Errorf("%s has %d connections already, which is all it may have", peer.Party, p.parties[peer.Party])
@@ -281,7 +284,7 @@ func (g *wireGuest) asAgent() error {
 	if g.agent || g.step != wireSeated {
 		return nil
 	}
-	if p.agents >= p.bounds.MaxConns-p.bounds.NoAgents {
+	if p.agents >= p.bounds.agents() {
 		return p.noAgentMore()
 	}
 	g.agent = true

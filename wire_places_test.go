@@ -421,6 +421,31 @@ func TestWireAgentPlaces(t *testing.T) {
 	}
 }
 
+// TestWireFewPlaces: where few may be connected an agent comes in, and where two may be, so does one that is none.
+func TestWireFewPlaces(t *testing.T) {
+	for _, c := range []struct{ conns, files, agents int }{
+		{1, 1 << 20, 1}, {2, 1 << 20, 1}, {4, 1 << 20, 3}, {7, 1 << 20, 6}, {16, 1 << 20, 14}, {0, 1 << 20, 8192 - 64},
+		{0, 1, 1}, {0, 4, 1}, {0, 8, 4},
+	} {
+		bounds := wireBoundsOf(c.conns, c.files)
+		bounds.MaxPerParty = 1 << 20
+		p, agents := wirePlacesNew(bounds), 0
+		seat := func(agent bool) error {
+			g, _ := p.enter(wireTestPipeEnd(), wirePeer{}, nil)
+			return g.seat(&wirePeer{Agent: agent})
+		}
+		for seat(true) == nil {
+			agents++
+		}
+		if agents != c.agents {
+			t.Errorf("of %d with %d files %d are agents, want %d", c.conns, c.files, agents, c.agents)
+		}
+		if err := seat(false); (err == nil) != (bounds.MaxConns > 1) {
+			t.Errorf("of %d with %d files one that is no agent: %v", c.conns, c.files, err)
+		}
+	}
+}
+
 // TestWireNewcomerOfBox: where one process fills all places of the socket, another process comes in, and so does
 // another user; one more of its own does not, and nobody is refused of whom nothing is known.
 func TestWireNewcomerOfBox(t *testing.T) {
