@@ -35,6 +35,7 @@ type newsMark struct {
 	newsKey
 	workflow string // of a run
 	number   uint64 // of its last change
+	ticked   uint64 // of the last change up to a tick, when the row has changed again since then; 0: there was none
 }
 
 // news is the marks of all lists, and what is shared between those who follow them. It belongs to the principal's loop.
@@ -57,10 +58,11 @@ type news struct {
 
 	// All who take something within a gap take it up to one number, and share what they are sent:
 
-	tickAt time.Time
-	tick   uint64
-	pages  map[newsShare]*newsTaken
-	counts map[string]int // rights -> how much needs a person
+	tickAt  time.Time
+	tick    uint64 // that number
+	tickSeq uint64 // the newest event that it has
+	pages   map[newsShare]*newsTaken
+	counts  map[string]int // rights -> how much needs a person
 
 	copies   map[newsKey]*newsCopy
 	copiesAt time.Time // of the oldest
@@ -86,7 +88,7 @@ func (n *news) forget() {
 // join adds a follower, who is shown all rows as they are now.
 func (n *news) join(w *newsFollower) {
 	n.followers[w] = true
-	w.seen = n.number
+	w.seen, w.seq = n.number, n.state.Seq
 }
 
 // leave takes a follower off.
@@ -104,11 +106,15 @@ func (n *news) mark(kind byte, name, workflow string) {
 	key := newsKey{kind, name}
 	delete(n.copies, key)
 	if e := n.of[key]; e != nil {
-		e.Value.(*newsMark).number = n.number
+		m := e.Value.(*newsMark)
+		if m.number <= n.tick {
+			m.ticked = m.number
+		}
+		m.number = n.number
 		n.marks.MoveToBack(e)
 		return
 	}
-	n.of[key] = n.marks.PushBack(&newsMark{key, workflow, n.number})
+	n.of[key] = n.marks.PushBack(&newsMark{newsKey: key, workflow: workflow, number: n.number})
 	if n.marks.Len() <= newsMaxDirty {
 		return
 	}
@@ -252,7 +258,7 @@ func (n *news) beginTick() {
 		}
 	}
 	n.trim()
-	n.tickAt, n.tick = now, n.number
+	n.tickAt, n.tick, n.tickSeq = now, n.number, n.state.Seq
 	clear(n.pages)
 	clear(n.counts)
 }
@@ -291,6 +297,7 @@ type newsFollower struct {
 	conn      wireConn
 	grant     *authGrant
 	seen      uint64 // the number of the last mark that it has taken
+	seq       uint64 // the newest event of which it has taken all
 	attention int    // the number of items that it was told last
 }
 
@@ -328,7 +335,7 @@ func (w *newsFollower) seesAgents() bool { return w.grant.may(protoOpOf("agents"
 
 // newsShare says whose page is the same: those who have seen the same and may see the same.
 type newsShare struct {
-	seen      uint64
+	seen, seq uint64
 	attention int
 	rights    string
 }
@@ -337,7 +344,7 @@ type newsShare struct {
 type newsTaken struct {
 	page      *newsPage
 	rest      *newsNames
-	seen      uint64
+	seen, seq uint64
 	attention int
 	gap       time.Duration // until it is to take more
 }
@@ -345,37 +352,45 @@ type newsTaken struct {
 // rights names what a grant lets its holder see: who has the same is sent the same.
 func (w *newsFollower) rights() string { return w.grant.Role + "\x00" + w.grant.scope() }
 
-// take gives what has changed since a follower took it last.
+// take gives what has changed since a follower took it last, up to the tick. What came after it is for the next one.
 func (n *news) take(w *newsFollower) *newsTaken {
 	n.beginTick()
-	if n.number > n.tick || n.queueDue { // the rest is for the next tick
-		w.wake()
-	}
-	share := newsShare{w.seen, w.attention, w.rights()}
+	share := newsShare{w.seen, w.seq, w.attention, w.rights()}
 	taken := n.pages[share]
 	if taken == nil {
 		names := n.since(w)
-		taken = &newsTaken{page: &newsPage{}, rest: names, seen: max(n.tick, w.seen), attention: w.attention,
-			gap: n.gap()}
-		if !names.empty() || n.acked > w.seen {
-			taken.page = n.page(w, names)
-			taken.attention = w.attention
+		changed := !names.empty() || n.acked > w.seen
+		w.seen, w.seq = max(n.tick, w.seen), max(n.tickSeq, w.seq)
+		page := &newsPage{head: Reply{Seq: w.seq}}
+		if changed {
+			page = n.page(w, names)
 		}
+		taken = &newsTaken{page: page, rest: names, seen: w.seen, seq: w.seq, attention: w.attention, gap: n.gap()}
 		if names.empty() {
 			n.pages[share] = taken
 		}
 	}
-	w.seen, w.attention = taken.seen, taken.attention
+	w.seen, w.seq, w.attention = taken.seen, taken.seq, taken.attention
+	if n.number > w.seen || n.queueDue {
+		w.wake()
+	}
 	return taken
 }
 
-// since names the rows that have changed since a follower took them last, of those that it may see.
+// more gives the next page of named rows, and at the end what needs a person, beside what a follower takes.
+func (n *news) more(w *newsFollower, names *newsNames) *newsPage {
+	n.beginTick()
+	return n.page(w, names)
+}
+
+// since names the rows that have changed up to the tick since a follower took them last, of those that it may see. A
+// row that has changed again after the tick is one of them, or one that changes all the time would never be sent.
 func (n *news) since(w *newsFollower) *newsNames {
 	names, agents := &newsNames{}, w.seesAgents()
 	for e := n.marks.Back(); e != nil && e.Value.(*newsMark).number > w.seen; e = e.Prev() {
 		m := e.Value.(*newsMark)
 		switch {
-		case m.number > n.tick:
+		case m.number > n.tick && m.ticked <= w.seen:
 		case m.kind == newsOfAgent && agents:
 			names.agents = append(names.agents, m.name)
 		case m.kind == newsOfWorkflow && w.grant.sees(m.name):
@@ -399,7 +414,7 @@ func (names *newsNames) sort() {
 // page takes names off the front of the lists and gives their rows: as many as a page has, and as the loop has time
 // for. The last page has the number of what needs a person, if it is another than the follower was told.
 func (n *news) page(w *newsFollower, names *newsNames) *newsPage {
-	page := &newsPage{head: Reply{Seq: n.state.Seq}}
+	page := &newsPage{head: Reply{Seq: w.seq}}
 	began, rows := time.Now(), 0
 	for i, list := range []struct {
 		names *[]string
@@ -483,7 +498,6 @@ func (n *news) newCopy(kind byte, name string) *newsCopy {
 // countFor gives how much needs a person, of what a follower may see. It is counted once in a tick for all with the
 // same rights.
 func (n *news) countFor(w *newsFollower) int {
-	n.beginTick()
 	count, known := n.counts[w.rights()]
 	if !known {
 		count = n.attention.count(w.grant)

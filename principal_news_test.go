@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -119,6 +120,125 @@ func TestNewsQueue(t *testing.T) {
 	g.turn()
 	if sent := newsTakeAll(g, crowd); len(sent.Rows) != 150 || sent.Rows[0].Reason != "all agents are busy" {
 		t.Errorf("an agent came that can take half of the runs: sent %d rows", len(sent.Rows))
+	}
+}
+
+// newsGapOpen is followers of a principal with a clock that the test moves on, who have taken all so far, at the begin
+// of a tick.
+func newsGapOpen(t *testing.T, n int) (g *lanesRig, crowd []*newsFollower, now *time.Time) {
+	g = lanesRigOpen(t)
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	g.p.cfg.now = func() time.Time { return at }
+	g.join("a", 1, nil)
+	g.join("b", 1, nil)
+	crowd = newsCrowdOpen(g, n)
+	g.p.followers.news.tickAt = at
+	return g, crowd, &at
+}
+
+// newsSent gives the agents that a follower is sent.
+func newsSent(t *testing.T, taken *newsTaken) (names []string) {
+	t.Helper()
+	for _, body := range taken.page.replies("w") {
+		r := Reply{}
+		if err := json.Unmarshal(body, &r); err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range r.Agents {
+			names = append(names, a.Name)
+		}
+	}
+	return names
+}
+
+// A row that changes all the time is sent to a follower that takes what has changed between two ticks, once for each.
+func TestNewsBusyRow(t *testing.T) {
+	g, crowd, now := newsGapOpen(t, 2)
+	n, sent := g.p.followers.news, 0
+	for range 10 {
+		*now = now.Add(n.gap() / 2)
+		n.ofAgent("a")
+		*now = now.Add(n.gap() / 2)
+		n.ofAgent("a")
+		if got := newsSent(t, n.take(crowd[0])); !slices.Equal(got, []string{"a"}) {
+			t.Errorf("at a tick %q is sent", got)
+		}
+		*now = now.Add(n.gap() / 2)
+		n.ofAgent("a")
+		sent += len(newsSent(t, n.take(crowd[1])))
+		*now = now.Add(n.gap() / 2)
+	}
+	if sent != 10 {
+		t.Errorf("a row that changed all the time was sent %d times in 10 ticks, to one who takes between them", sent)
+	}
+	if got := newsSent(t, n.take(crowd[1])); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("at the end %q is sent", got)
+	}
+	if got := newsSent(t, n.take(crowd[1])); got != nil {
+		t.Errorf("then %q", got)
+	}
+}
+
+// A tick that is due while a follower takes what has changed begins with the next one, and nobody misses what came
+// between: who has not taken all is woken.
+func TestNewsTickDue(t *testing.T) {
+	g, crowd, now := newsGapOpen(t, 3)
+	n := g.p.followers.news
+	n.ofAgent("a")
+	*now = now.Add(n.gap())
+	n.beginTick()
+	n.ofAgent("b")
+	*now = now.Add(n.gap() - 1)
+	g.p.cfg.now = func() time.Time {
+		*now = now.Add(1)
+		return now.Add(-1)
+	}
+	sent, same := map[*newsFollower][]string{}, []*newsFollower{crowd[0], crowd[2]}
+	for _, w := range same {
+		w.wake()
+	}
+	for range 4 {
+		for _, w := range same { // they have the same rights
+			select {
+			case <-w.ch:
+				sent[w] = append(sent[w], newsSent(t, n.take(w))...)
+			default:
+			}
+		}
+		*now = now.Add(n.gap())
+	}
+	for i, w := range same {
+		slices.Sort(sent[w])
+		if !slices.Equal(sent[w], []string{"a", "b"}) || w.seen != n.number {
+			t.Errorf("follower %d is sent %q, and has seen %d of %d", i, sent[w], w.seen, n.number)
+		}
+	}
+}
+
+// Each page says up to which event it goes, also one without rows. It never goes back, and goes no further than the
+// tick.
+func TestNewsSeq(t *testing.T) {
+	g, crowd, now := newsGapOpen(t, 2)
+	n := g.p.followers.news
+	none := &newsFollower{follower: follower{ch: make(chan struct{}, 1)}, conn: lanesConn{}, attention: -1,
+		grant: &authGrant{Name: "none", Role: roleTrigger, Workflows: []string{"none"}}}
+	n.join(none)
+	n.more(none, &newsNames{})
+	g.queue(&Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: "true"}}})
+	*now = now.Add(n.gap())
+	taken, want := n.take(none), g.p.state.Seq
+	if got := taken.page.head.Seq; got != want || len(taken.page.replies("w")) != 0 {
+		t.Errorf("an empty page goes up to event %d, not %d", got, want)
+	}
+	g.queue(&Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: "true"}}})
+	if got := n.take(crowd[0]).page.head.Seq; got != want {
+		t.Errorf("between two ticks a page goes up to event %d, not %d", got, want)
+	}
+	again := *none
+	n.join(&again)
+	joined := n.more(&again, &newsNames{}).head.Seq
+	if got := n.take(&again).page.head.Seq; got < joined || joined != g.p.state.Seq {
+		t.Errorf("a page goes up to event %d after one that went up to %d, of %d", got, joined, g.p.state.Seq)
 	}
 }
 

@@ -95,11 +95,11 @@ func (l *looks) runNewsFollower(c *opCall, w *newsFollower, names *newsNames) {
 	}
 }
 
-// sendNews sends the named rows as they are then, and gives the number of the newest event that they show. False when
+// sendNews sends the named rows as they are then, and gives the number of the newest event that was told. False when
 // the connection or the principal has ended.
 func (l *looks) sendNews(c *opCall, w *newsFollower, names *newsNames) (seq uint64, ok bool) {
 	for {
-		page, ok := principalAsk(l, func() *newsPage { return l.news.page(w, names) })
+		page, ok := principalAsk(l, func() *newsPage { return l.news.more(w, names) })
 		if !ok || c.sendPage(page) != nil {
 			return seq, false
 		}
