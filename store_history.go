@@ -586,8 +586,8 @@ func (h *historyStreams) Pop() any {
 }
 
 // historyFind gives the newest line of a finished run, or errHistoryNone. Any goroutine may call it. A run that the
-// index does not know, it looks for in the whole history: first in what finished since it was queued, as its id says.
-// over is that of historyFilter.
+// index does not know, it looks for in the whole history, as it does where the index cannot be read: first in what
+// finished since it was queued, as its id says. over is that of historyFilter.
 func (s *store) historyFind(id string, over func() bool) (*Run, error) {
 	queued := runTime(id)
 	if queued.IsZero() { // no run ever had such an id
@@ -595,8 +595,12 @@ func (s *store) historyFind(id string, over func() bool) (*Run, error) {
 	}
 	whole := s.index.whole.Load()
 	if whole {
-		if found, err := s.indexFind(id, over); found != nil || err != nil {
+		found, err := s.indexFind(id, over)
+		if found != nil || errors.Is(err, errHistoryOver) {
 			return found, err
+		}
+		if err != nil { // it cannot be read: the lines are there all the same
+			s.indexStale()
 		}
 	}
 	for _, since := range []time.Time{queued, {}} {
@@ -608,10 +612,7 @@ func (s *store) historyFind(id string, over func() bool) (*Run, error) {
 			return found == nil
 		})
 		if found != nil && whole {
-			s.index.stale.Store(true)
-			if s.opt.onStale != nil {
-				s.opt.onStale()
-			}
+			s.indexStale()
 		}
 		if err != nil || found != nil {
 			return found, err

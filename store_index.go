@@ -10,7 +10,8 @@
 // while the file index/whole is there. What is added to it is on the disk before a snapshot takes the journal's place,
 // and a start adds again what the journal tells since. When a record cannot be written, index/whole goes, and the index
 // is made anew from the history. The same happens when index/whole is missing, when a run shows that the index does not
-// know it, and when more than half of the records point to runs that retention has removed.
+// know it or cannot be read, and when the index has more than 1 MiB and more than an eighth of the history's bytes:
+// then many records point to runs that retention has removed.
 
 package main
 
@@ -50,6 +51,7 @@ type historyIndex struct {
 	whole atomic.Bool // it has all lines
 	stale atomic.Bool // it has shown that it has not: it is to be made anew
 
+	syncing  sync.Mutex      // held while files are synced or all are removed; taken before mu
 	mu       sync.Mutex      // protects the next fields, and the files while they are written
 	building bool            // it is being made: what is added meanwhile counts
 	spoiled  bool            // index/whole must go before the next snapshot
@@ -233,6 +235,8 @@ func (x *historyIndex) unmark() error {
 
 // sync makes durable what was added, or that the index lacks lines. Unless it fails, a snapshot may follow.
 func (x *historyIndex) sync() error {
+	x.syncing.Lock()
+	defer x.syncing.Unlock()
 	x.mu.Lock()
 	names := sortedKeys(x.unsynced)
 	x.unsynced = map[string]bool{}
@@ -336,6 +340,14 @@ func (s *store) indexFind(id string, over func() bool) (*Run, error) {
 	return nil, nil
 }
 
+// indexStale has the index made anew soon. Any goroutine may call it.
+func (s *store) indexStale() {
+	s.index.stale.Store(true)
+	if s.opt.onStale != nil {
+		s.opt.onStale()
+	}
+}
+
 // historyAt reads the line at an offset of a file; nil when it is not that of the run.
 func (s *store) historyAt(name string, at int64, id string) (*Run, error) {
 	f, err := s.files.open(name, os.O_RDONLY)
@@ -430,13 +442,17 @@ func (s *store) sizeOf(folder string) (size int64) {
 
 // begin empties the index. From then on what is added counts.
 func (x *historyIndex) begin() error {
+	x.syncing.Lock()
+	defer x.syncing.Unlock()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.close()
-	x.whole.Store(false)
+	x.spoil() // until index/whole has gone, durably, no snapshot may come: what is added now is not noted
 	if err := x.unmark(); err != nil {
 		return err
 	}
+	x.folderMu.Lock()
+	x.folders = nil // there may be more of them
+	x.folderMu.Unlock()
 	if made, err := x.files.mkdir(indexFolder); err != nil {
 		return err
 	} else if made {
@@ -516,6 +532,11 @@ func (s *store) indexHistory(over func() bool) error {
 			if err != nil {
 				return err
 			}
+		}
+		// else a power cut could bring back a file as it was before it was cut, and its lines to other offsets, where
+		// a record of a newer line of a run could find an older one
+		if err := s.files.syncFolder(folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
 	}
 	return flush()
