@@ -368,14 +368,18 @@ func (h *host) stop() error {
 }
 
 // restProcessors gives a function for an agent that is alone in its process. While it is idle the process works on one
-// processor: on more, each thing that wakes it wakes a second thread to look for more to do.
-func restProcessors() func(idle bool) {
-	all := runtime.GOMAXPROCS(0)
+// processor: on more, each thing that wakes it wakes a second thread to look for more to do. When it is not idle it has
+// as many as the environment says, or else as many as the runtime finds there are by then, and on each change of them.
+func restProcessors(getenv func(string) string) func(idle bool) {
+	given, _ := strconv.Atoi(getenv("GOMAXPROCS"))
 	return func(idle bool) {
-		if idle {
+		switch {
+		case idle:
 			runtime.GOMAXPROCS(1)
-		} else {
-			runtime.GOMAXPROCS(all)
+		case given > 0:
+			runtime.GOMAXPROCS(given)
+		default:
+			runtime.SetDefaultGOMAXPROCS()
 		}
 	}
 }
@@ -406,7 +410,7 @@ func doStartAgent(ctx context.Context, c *cli, args []string) error {
 	notify := c.notify(log)
 	defer notify.close()
 	cfg.tell, cfg.pulse = notify.agent, notify.pulse()
-	cfg.alarm, cfg.rest = alarmNew, restProcessors()
+	cfg.alarm, cfg.rest = alarmNew, restProcessors(c.getenv)
 	dialer := &serveDialer{target: target, waits: diskWaitsNew()}
 	cfg.Dial = dialer.dial
 	a, err := agentOpen(cfg)

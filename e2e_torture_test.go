@@ -33,7 +33,7 @@ import (
 
 var (
 	tortureFor = flag.Duration("torture", 6*time.Second,
-		"how long TestTorture goes on; 40s and more has cuts and freezes past the heartbeat timeout")
+		"how long TestTorture goes on; 80s and more has cuts and freezes past the heartbeat timeout")
 	tortureSeed = flag.Uint64("torture.seed", 0, "seed of TestTorture (0: any)")
 )
 

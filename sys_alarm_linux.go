@@ -11,34 +11,67 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// alarmNew makes an alarm that is not set. Its goroutine ends with stop.
+// alarmNew makes an alarm that is not set. It counts the time that the machine sleeps, as leases do, and so rings at
+// once when a machine wakes too late.
 func alarmNew() alarm {
-	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
-	if err != nil {
-		return alarmTimer()
+	for _, clock := range []int{unix.CLOCK_BOOTTIME, unix.CLOCK_MONOTONIC} { // old kernels have only the second
+		fd, err := unix.TimerfdCreate(clock, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+		if err != nil {
+			continue
+		}
+		if a, err := alarmOf(fd); err == nil {
+			return a
+		}
 	}
+	return alarmTimer()
+}
+
+// alarmOf makes an alarm of a timer of the system, and closes that if it cannot. The alarm's goroutine ends with stop.
+func alarmOf(fd int) (alarm, error) {
 	file := os.NewFile(uintptr(fd), "timerfd")
 	raw, err := file.SyscallConn()
+	if err == nil {
+		err = file.SetReadDeadline(time.Time{}) // refused where the runtime cannot wait for this file
+	}
+	if err == nil {
+		err = alarmSet(raw, 0)
+	}
 	if err != nil {
 		file.Close()
-		return alarmTimer()
+		return alarm{}, err
 	}
 	rings := make(chan time.Time, 1)
+	ring := func() {
+		select {
+		case rings <- time.Now():
+		default: // the loop has not heard the last one
+		}
+	}
 	go func() { // wakes when it rings
 		for raw.Read(alarmRang) == nil {
-			select {
-			case rings <- time.Now():
-			default: // the loop has not heard the last one
-			}
+			ring()
 		}
 	}()
-	set := func(after time.Duration) {
-		spec := unix.ItimerSpec{Value: unix.NsecToTimespec(max(after, 1).Nanoseconds())}
-		raw.Control(func(fd uintptr) {
-			syscall.RawSyscall6(unix.SYS_TIMERFD_SETTIME, fd, 0, uintptr(unsafe.Pointer(&spec)), 0, 0, 0)
-		})
+	reset := func(after time.Duration) {
+		if alarmSet(raw, max(after, 1)) != nil {
+			time.AfterFunc(after, ring) // late is better than never
+		}
 	}
-	return alarm{C: rings, reset: set, stop: func() { file.Close() }}
+	return alarm{C: rings, reset: reset, stop: func() { file.Close() }}, nil
+}
+
+// alarmSet has a timer ring after so long, or not at all (0). It does not wait, and so the runtime need not know of the
+// call.
+func alarmSet(raw syscall.RawConn, after time.Duration) error {
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(after.Nanoseconds())}
+	var errno syscall.Errno
+	err := raw.Control(func(fd uintptr) {
+		_, _, errno = syscall.RawSyscall6(unix.SYS_TIMERFD_SETTIME, fd, 0, uintptr(unsafe.Pointer(&spec)), 0, 0, 0)
+	})
+	if errno != 0 {
+		return errno
+	}
+	return err
 }
 
 // alarmRang takes a ring. It does not wait, and so the runtime need not know of the call.

@@ -46,13 +46,23 @@ func collectByNeed() {
 	c := &collector{held: collectMetrics, limit: func(bytes uint64) {
 		debug.SetMemoryLimit(int64(min(bytes, math.MaxInt64)))
 	}}
+	code := collectCode("/proc/self/exe")
 	c.release = func() {
 		debug.FreeOSMemory()
-		collectProgram()
+		code()
 	}
 	collectEach(c.collected)
 	c.release()
 	debug.SetGCPercent(-1)
+}
+
+// collectCode gives what lets go of the code of this program, whose file is exe. Where another machine has that file it
+// is nothing: a loop that needs the code again would wait for that machine. The call itself may wait for it.
+func collectCode(exe string) func() (bytes uintptr) {
+	if !diskLocal(exe) {
+		return func() uintptr { return 0 }
+	}
+	return collectProgram
 }
 
 // collectEach has fn called after each collection, by a goroutine of the runtime.

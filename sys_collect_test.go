@@ -65,8 +65,14 @@ func TestCollectEach(t *testing.T) {
 	}
 }
 
-// TestCollectProgram: the code is found, and still there.
+// TestCollectProgram: the code is found, and still there. It is left where its file may lie on another machine.
 func TestCollectProgram(t *testing.T) {
+	if n := collectCode("/proc/self/stat")(); n != 0 {
+		t.Errorf("lets go of %d bytes of code that no local disk has", n)
+	}
+	if diskLocal("/proc/self/exe") && collectCode("/proc/self/exe")() == 0 {
+		t.Error("keeps code that a local disk has")
+	}
 	for range 10 {
 		if n := collectProgram(); runtime.GOOS == "linux" && n < 1<<20 {
 			t.Fatalf("the code has %d bytes", n)

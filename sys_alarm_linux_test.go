@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestAlarmClock: an alarm goes on while the machine sleeps, as leases do.
+func TestAlarmClock(t *testing.T) {
+	a := alarmNew()
+	defer a.stop()
+	want := fmt.Sprintf("clockid: %d\n", unix.CLOCK_BOOTTIME)
+	files, err := os.ReadDir("/proc/self/fdinfo")
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, f := range files {
+		if info, err := os.ReadFile("/proc/self/fdinfo/" + f.Name()); err == nil &&
+			strings.Contains(string(info), want) {
+			return
+		}
+	}
+	t.Error("no timer counts the time that the machine sleeps")
+}
+
+// TestAlarmOf: what cannot ring makes no alarm that never rings.
+func TestAlarmOf(t *testing.T) {
+	path := t.TempDir() + "/file"
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := alarmOf(fd); err == nil {
+		t.Error("a file, for which nobody can wait, is an alarm")
+	}
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pipe[1])
+	if _, err := alarmOf(pipe[0]); err == nil {
+		t.Error("a pipe, which cannot be set, is an alarm")
+	}
+}
