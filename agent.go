@@ -282,7 +282,7 @@ func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 		}
 		a.flush()
 		a.showLife(life)
-		if every != a.every() { // a beat is over, or runs or the connection have come or gone
+		if every != a.every() { // a beat is over, or the connection or the first run has come or gone
 			every = a.every()
 			beat.reset(a.untilBeat())
 		}

@@ -16,8 +16,7 @@ const (
 
 // agentPace is how often an agent says that it is there, and how long that holds.
 type agentPace struct {
-	busy  time.Duration // between two heartbeats, while the agent has runs
-	idle  time.Duration // the same while it has none: its connection must be known to live, no lease is at stake
+	beat  time.Duration // between two heartbeats
 	lease time.Duration // without a principal for so long it stops the runs that would be rerun elsewhere
 	deaf  time.Duration // when it has heard nothing for so long it gives up the connection
 }
@@ -30,7 +29,7 @@ func agentPaceOf(patience time.Duration) agentPace {
 	}
 	patience = min(patience, agentPatienceMost)
 	lease := patience * 2 / 3
-	return agentPace{busy: lease / 2, idle: lease * 4 / 5, lease: lease, deaf: lease + time.Second}
+	return agentPace{beat: lease / 2, lease: lease, deaf: lease + time.Second}
 }
 
 // beat says that the agent is there. It gives up a connection on which nothing is heard any more, and ends the leases
@@ -96,22 +95,18 @@ func (a *agent) near() bool { return a.conn != nil && a.conn.Peer().Transport ==
 
 // every gives the time between two heartbeats as things are now; 0: none is due.
 func (a *agent) every() time.Duration {
-	switch {
-	case a.near(), a.conn == nil && len(a.runs) == 0:
+	if a.near() || a.conn == nil && len(a.runs) == 0 {
 		return 0
-	case len(a.runs) > 0:
-		return a.pace.busy
 	}
-	return a.pace.idle
+	return a.pace.beat
 }
 
 // untilBeat gives how long the loop may sleep: to the next heartbeat, or to the end of the leases. These count from the
-// last message that the principal is known to have heard, because the principal counts so too (agentLostAfter). The
-// first run of an idle agent may find a heartbeat overdue: then the lease is made new at once.
+// last message that the principal is known to have heard, because the principal counts so too (agentLostAfter).
 func (a *agent) untilBeat() time.Duration {
 	now := a.cfg.count()
 	wait := a.every() - now.Sub(a.beaten)
-	if left := a.pace.lease - now.Sub(a.leaseFrom); left > 0 && len(a.runs) > 0 {
+	if left := a.pace.lease - now.Sub(a.leaseFrom); left > 0 {
 		wait = min(wait, left)
 	}
 	return max(wait, 0)

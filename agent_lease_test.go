@@ -22,7 +22,7 @@ func TestAgentLeaseAfterSleep(t *testing.T) {
 				g := agentRigOpen(t)
 				slept := time.Duration(0)
 				g.do(func() { g.a.cfg.count = func() time.Time { return time.Now().Add(slept) } })
-				time.Sleep(agentPaceOf(0).busy + time.Second/2)
+				time.Sleep(agentPaceOf(0).beat + time.Second/2)
 				g.assign("R1", 1, Workflow{Failover: failoverRerun, Tasks: []Task{{ID: "a", Cmd: "/no/such/program",
 					Retries: 9, RetryDelay: Duration(3 * time.Second)}}})
 				if got := g.events("R1"); !strings.HasSuffix(got, "task.retrying a") {
@@ -100,7 +100,7 @@ func TestAgentLeaseFromHello(t *testing.T) {
 		g.set(func() { g.silent = true })
 		g.setDown(true)
 		g.setDown(false)
-		time.Sleep(agentPaceOf(0).lease + agentPaceOf(0).busy)
+		time.Sleep(agentPaceOf(0).lease + agentPaceOf(0).beat)
 		synctest.Wait()
 		hello := g.dialled[1]
 		if e := g.lastEvent("R1"); e.State != runCrashed ||

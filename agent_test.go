@@ -293,7 +293,7 @@ func TestAgentHello(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 		time.Sleep(time.Minute + time.Second)
-		if n := len(g.of(msgHeartbeat)); n != 7 || len(g.of(msgHello)) != 1 {
+		if n := len(g.of(msgHeartbeat)); n != 12 || len(g.of(msgHello)) != 1 {
 			t.Errorf("%d heartbeats in a minute", n)
 		}
 		// What makes no sense does no harm, or ends the connection.
@@ -327,7 +327,7 @@ func TestAgentLoad(t *testing.T) {
 		synctest.Wait()
 		before := len(g.of(msgHeartbeat))
 		g.say(&agentMsg{Op: msgWelcome, Version: programVersion(), Can: protoPrincipalCan})
-		time.Sleep(agentSaysEach*agentPaceOf(0).idle + time.Second)
+		time.Sleep(agentSaysEach*agentPaceOf(0).beat + time.Second)
 		beats := g.of(msgHeartbeat)[before:]
 		if len(beats) != 1+agentSaysEach {
 			t.Fatalf("%d heartbeats: %+v", len(beats), beats)
@@ -596,7 +596,7 @@ func TestAgentLease(t *testing.T) {
 			}
 			if how == "late" { // the answer to the heartbeat of 4 s ago
 				g.say(&agentMsg{Op: msgHeartbeat})
-				time.Sleep(agentPaceOf(0).busy)
+				time.Sleep(agentPaceOf(0).beat)
 			}
 			time.Sleep(2 * time.Second)
 			look()
@@ -610,7 +610,7 @@ func TestAgentLease(t *testing.T) {
 				t.Errorf("%s: %+v", how, e)
 			}
 			if how == "late" {
-				heard = heard.Add(agentPaceOf(0).busy)
+				heard = heard.Add(agentPaceOf(0).beat)
 			}
 			// by the agent's own beat, and not when something came
 			if late := e.Time.Sub(heard.Add(agentPaceOf(0).lease)); late.Abs() > 100*time.Millisecond {
@@ -627,7 +627,7 @@ func TestAgentDeaf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := agentRigOpen(t)
 		g.set(func() { g.silent = true })
-		time.Sleep(agentPaceOf(0).deaf + 2*agentPaceOf(0).busy)
+		time.Sleep(agentPaceOf(0).deaf + 2*agentPaceOf(0).beat)
 		if n := len(g.of(msgHello)); n != 2 {
 			t.Errorf("%d hellos", n)
 		}

@@ -166,7 +166,7 @@ func benchKeys(b *testing.B, pair curvePair) wireOptions {
 }
 
 // benchAgent is an agent that has nothing to do. It gives its place back when it is taken in, and says every
-// agentPaceOf(agentLostAfter).busy that it is there, until ended is closed.
+// agentPaceOf(agentLostAfter).beat that it is there, until ended is closed.
 func benchAgent(b *testing.B, conn wireConn, i int, places, ended chan struct{}) {
 	say := func(m agentMsg) {
 		m.V = protoVersion
@@ -181,7 +181,7 @@ func benchAgent(b *testing.B, conn wireConn, i int, places, ended chan struct{})
 		for _, err := conn.Recv(); err == nil; _, err = conn.Recv() {
 		}
 	}()
-	beat := time.NewTicker(agentPaceOf(agentLostAfter).busy)
+	beat := time.NewTicker(agentPaceOf(agentLostAfter).beat)
 	defer beat.Stop()
 	for {
 		select {

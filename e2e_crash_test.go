@@ -203,7 +203,7 @@ func TestKill9AgentStaysAway(t *testing.T) {
 	logs := x.Spawn("logs", id, "-f")
 	logs.Saw(&logs.Out, "1\n")
 	// else the agent's last word comes just before its end, and the test measures the timeout alone
-	<-time.After(agentPaceOf(agentLostAfter).busy / 2)
+	<-time.After(agentPaceOf(agentLostAfter).beat / 2)
 	killed := time.Now()
 	agent.Kill()
 	if err := os.WriteFile(x.Dir+"/away", nil, 0o644); err != nil {

@@ -170,7 +170,7 @@ func (a *scaleAgent) talk(conn wireConn) (welcome bool) {
 	hello := protoTestHello(a.name, "epoch-"+a.name)
 	hello.Capacity, hello.Last = 4, a.n
 	say(hello)
-	pace := agentPaceOf(agentLostAfter).idle
+	pace := agentPaceOf(agentLostAfter).beat
 	var beat *time.Timer
 	begun := make(chan struct{}) // beat is set
 	beat = time.AfterFunc(rand.N(pace), func() {
@@ -450,7 +450,7 @@ func scaleConnect(s *scaleSim) {
 	count, kB := s.number("AGENTS"), benchMemory(s.b)
 	s.say("connected in", s.agents(count, benchSet(s.b, "ENDPOINT")).Seconds(), "s")
 	s.say("connected", float64(s.up.Load()), "agents")
-	s.share("principal, idle", func() { <-time.After(2 * agentPaceOf(agentLostAfter).idle) })
+	s.share("principal, idle", func() { <-time.After(2 * agentPaceOf(agentLostAfter).beat) })
 	s.say("memory for each", float64(benchMemory(s.b)-kB)/float64(count), "kB")
 	conn := benchDial(s.b, nil)
 	defer conn.close()

@@ -258,9 +258,9 @@ func TestDurableAgents(t *testing.T) {
 			{msgCancel, func() { g.p.fleet.cancelRun(g.p.state.Runs[g.run], "enough", false, "x", "") }},
 			{msgAck, nil},
 		} {
-			for range 2 * storeSyncDelay / agentPaceOf(agentLostAfter).busy {
+			for range 2 * storeSyncDelay / agentPaceOf(agentLostAfter).beat {
 				a.send(&agentMsg{Op: msgHeartbeat})
-				time.Sleep(agentPaceOf(agentLostAfter).busy)
+				time.Sleep(agentPaceOf(agentLostAfter).beat)
 			}
 			g.gate <- true
 			before := len(a.of(c.op))

@@ -153,7 +153,7 @@ func TestDispatchLogDay(t *testing.T) {
 			{0, -2 * time.Hour, "2000-01-02"}, {time.Hour, -48 * time.Hour, "2000-01-02"},
 			{23 * time.Hour, 48 * time.Hour, "2000-01-02"}} {
 			for until := midnight.Add(c.at); time.Now().Before(until); {
-				time.Sleep(min(time.Until(until), agentPaceOf(agentLostAfter).busy))
+				time.Sleep(min(time.Until(until), agentPaceOf(agentLostAfter).beat))
 				a.send(&agentMsg{Op: msgHeartbeat})
 			}
 			id := g.run("w")
