@@ -128,10 +128,8 @@ type procResult struct {
 	Started, Finished time.Time
 	Elapsed           time.Duration
 
-	// UserCPU and SysCPU are of the process and the children it waited for, MaxRSSKiB is of the largest of them. Linux
-	// counts that from the fork: it is never less than ours was then.
+	// UserCPU and SysCPU are of the process and the children it waited for.
 	UserCPU, SysCPU time.Duration
-	MaxRSSKiB       int64
 
 	// Left names the processes that it left behind, which did not end by themselves and are being ended; those that
 	// cannot be ended are procSpec.Left's.
@@ -156,6 +154,7 @@ type procs struct {
 	closed   bool
 	starting int                // starts that may have forked, and are not in mains yet
 	mains    map[int]*proc      // main processes not yet collected
+	untold   int                // of these, those of whose end only SIGCHLD tells
 	live     map[*proc]struct{} // not done yet, or ending
 	polls    []*procPoll        // empty ones
 }
@@ -198,6 +197,7 @@ type proc struct {
 	left                           []string
 	stopped, timedOut              bool
 	forced                         bool
+	untold                         bool // it counts in ps.untold until it has ended
 	reason                         string
 	timeout, giveUpTimer           *time.Timer
 }
@@ -296,26 +296,36 @@ func procWait(group *sync.WaitGroup, d time.Duration) bool {
 	}
 }
 
-// runCollect collects dead children, some time after SIGCHLD: the goroutine of a process collects that itself where the
-// system tells it of the end. It ends with quitCh.
+// runCollect collects dead children, procReap after SIGCHLD at the latest: the goroutine of a process collects that
+// itself where the system tells it of the end. It ends with quitCh.
 func (ps *procs) runCollect() {
-	reap := time.NewTimer(time.Hour)
+	reap, armed := time.NewTimer(time.Hour), false
 	defer reap.Stop()
 	for {
 		select {
 		case <-ps.sigCh:
-			if ps.sys.tellsEnd() {
-				reap.Reset(procReap)
-			} else {
+			switch {
+			case ps.someUntold():
 				ps.collect()
+			case !armed:
+				armed = true
+				reap.Reset(procReap)
 			}
 		case <-reap.C:
+			armed = false
 			ps.collect()
 		case <-ps.quitCh:
 			ps.collect()
 			return
 		}
 	}
+}
+
+// someUntold says whether there is a process of whose end only SIGCHLD tells.
+func (ps *procs) someUntold() bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return ps.untold > 0
 }
 
 // collect takes the status of main processes by their own pids, and then that of orphans that came to us. It leaves all
@@ -376,6 +386,9 @@ func (p *proc) collect() bool {
 	exit.at = time.Now()
 	p.ended, p.exit = true, &exit
 	delete(p.ps.mains, p.pid)
+	if p.untold {
+		p.ps.untold--
+	}
 	return true
 }
 
@@ -393,8 +406,12 @@ func (p *proc) register() {
 	ps.starting--
 	ps.mains[p.pid] = p
 	ps.live[p] = struct{}{}
-	if p.endFd < 0 && p.collect() {
-		p.wake()
+	if p.endFd < 0 {
+		p.untold = true
+		ps.untold++
+		if p.collect() {
+			p.wake()
+		}
 	}
 	closed := ps.closed
 	if p.spec.Timeout > 0 && !p.ended {

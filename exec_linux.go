@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -20,7 +19,6 @@ import (
 
 const (
 	procFionread = unix.TIOCINQ // how much is in a pipe
-	procRSSUnit  = 1            // ru_maxrss is in KiB, getrusage(2)
 	procAwaitMax = 64           // processes whose end one await watches
 	procStepMost = time.Second  // longest wait between two looks whether they live, where their end wakes nobody
 
@@ -38,7 +36,6 @@ type procSys struct {
 	leader    int // the list of children of our first thread, open for as long as this is a reaper
 	birthName [16]byte
 	nofile    func() *syscall.Rlimit
-	untold    atomic.Bool // endOf has failed
 }
 
 // procStat is what /proc/PID/stat says, proc_pid_stat(5).
@@ -577,11 +574,7 @@ func procPipe() (r, w int, err error) {
 func (s *procSys) endOf(pid int) int {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		s.untold.Store(true)
 		return -1
 	}
 	return fd
 }
-
-// tellsEnd says whether the goroutine of each process has heard of its end in time so far.
-func (s *procSys) tellsEnd() bool { return !s.untold.Load() }

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"cdktr/e2e/harness"
@@ -407,4 +408,63 @@ func procTestCalls(t *testing.T, strace string, n int) (own map[string]int, birt
 		}
 	}
 	return own, births
+}
+
+// Children that end one soon after the other, without end, put the collecting off by procReap and no more.
+func TestProcCollectsAmid(t *testing.T) {
+	cmd := exec.Command("true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	for {
+		err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if err == nil {
+			break
+		}
+		if err != unix.EINTR {
+			t.Fatal(err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ps := &procs{sigCh: make(chan os.Signal, 1), quitCh: make(chan struct{}), mains: map[int]*proc{}}
+		p := &proc{ps: ps, pid: cmd.Process.Pid}
+		ps.mains[p.pid] = p
+		ps.loop.Go(ps.runCollect)
+		for range 10 {
+			ps.sigCh <- unix.SIGCHLD
+			time.Sleep(procReap / 2)
+		}
+		ps.mu.Lock()
+		if !p.ended {
+			t.Error("it was not collected while others ended")
+		}
+		ps.mu.Unlock()
+		close(ps.quitCh)
+		ps.loop.Wait()
+	})
+}
+
+// A process of whose end only SIGCHLD tells has each signal looked at while it lives, and no longer.
+func TestProcUntoldWhileItLives(t *testing.T) {
+	ps := procTestNew(t)
+	long := procSpec{Argv: []string{"sleep", "1000"}, Env: []string{"PATH=" + procPath}, Cookie: procTestCookie(t)}
+	p, err := ps.begin(t.Context(), long)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ps.mu.Lock()
+	p.poll.remove(p.endFd)
+	unix.Close(p.endFd)
+	p.endFd, p.untold, ps.untold = -1, true, ps.untold+1 // as for want of a descriptor
+	ps.mu.Unlock()
+	if !ps.someUntold() {
+		t.Error("it is not counted")
+	}
+	go p.run()
+	p.kill("enough")
+	procTestRecv(t, p.done(), "the end of the process")
+	if ps.someUntold() {
+		t.Error("it counts though it has ended")
+	}
 }

@@ -16,7 +16,6 @@ import (
 
 const (
 	procFionread = 0x4004667f // FIONREAD, sys/filio.h
-	procRSSUnit  = 1024       // ru_maxrss is in bytes, getrusage(2)
 	procStepMost = procStep   // longest wait between two looks whether a group is empty
 )
 
@@ -33,7 +32,6 @@ func (s *procSys) open(string) error   { return nil }
 func (s *procSys) close()              {}
 func (s *procSys) charged() bool       { return false }
 func (s *procSys) endOf(int) int       { return -1 }
-func (s *procSys) tellsEnd() bool      { return false }
 func (s *procSys) orphans() []procStat { return nil }
 
 // withCookie finds nothing.

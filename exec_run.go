@@ -64,10 +64,17 @@ func (p *proc) endSeen() (over bool) {
 	if len(left) == 0 {
 		return true
 	}
-	p.lingers = true
-	p.ps.work.Add(1) // finish holds another
-	go p.runLinger(left)
-	return false
+	p.ps.mu.Lock()
+	done = p.isDone // a stop may have run out of time meanwhile, and close with it
+	if !done {
+		p.ps.work.Add(1) // finish holds another
+	}
+	p.ps.mu.Unlock()
+	if !done {
+		p.lingers = true
+		go p.runLinger(left)
+	}
+	return done
 }
 
 // runLinger starts the removal of what a main process left behind. First that has procLinger to end by itself: it may
@@ -155,7 +162,6 @@ func (p *proc) outcome(exit *procExit) procResult {
 	r.Elapsed = exit.at.Sub(p.started)
 	r.UserCPU = time.Duration(exit.usage.Utime.Nano())
 	r.SysCPU = time.Duration(exit.usage.Stime.Nano())
-	r.MaxRSSKiB = int64(exit.usage.Maxrss) / procRSSUnit
 	switch {
 	case exit.taken:
 		r.Exit, r.Reason = 255, "the exit status is not known: another part of the program collected it"

@@ -200,7 +200,7 @@ func TestProcExitCodes(t *testing.T) {
 		if r.Exit != code || r.Reason != want || r.Signal != "" || r.Stopped || r.TimedOut {
 			t.Errorf("exit %d: %+v", code, r)
 		}
-		if r.Elapsed <= 0 || r.Finished.Sub(r.Started) != r.Elapsed || r.MaxRSSKiB < 100 || r.MaxRSSKiB > 1<<20 {
+		if r.Elapsed <= 0 || r.Finished.Sub(r.Started) != r.Elapsed {
 			t.Errorf("exit %d: odd numbers: %+v", code, r)
 		}
 	}

@@ -38,7 +38,7 @@ var limitsDrawing = []string{"view"}
 // a format prescribes.
 var limitsFormats = []string{"exit*", "style*", "storeLine*Head", "storeLineBody", "storeSchema", "protoVersion",
 	"wireFlag*", "wireName*", "wireGreetingLen",
-	"procFionread", "procRSSUnit", "procKernelFlag", "spoolHeaderSize", "termKey*", "watchMask", "watchNames",
+	"procFionread", "procKernelFlag", "spoolHeaderSize", "termKey*", "watchMask", "watchNames",
 	"watchBirth", "cronDaySeconds", "spoolLeap", "logLevelRuns", "procExitBirth", "procSignal*", "curve*",
 	"table*"}
 
