@@ -30,6 +30,9 @@ func (f *fleet) assignQueued() {
 			continue
 		}
 		f.assign(r, spec, link) // it is out of the lane now, even if the run has failed
+		if l.at < len(l.runs) && l.runs[l.at] == r {
+			l.at++ // or, should it ever stay there, the pass would not end
+		}
 	}
 }
 

@@ -289,6 +289,30 @@ func TestLanesWork(t *testing.T) {
 	}
 }
 
+// A pass ends even if a run that is given stays in its lane.
+func TestLanesPassEnds(t *testing.T) {
+	g := lanesRigOpen(t)
+	g.join("a", 3, nil)
+	w := &Workflow{ID: "w", Overlap: overlapAllow, Tasks: []Task{{ID: "a", Run: "true"}}}
+	r := g.queue(w)
+	g.turn()
+	g.f.line(r, true) // though it runs
+	next, now, asked := g.queue(w), g.p.cfg.now(), 0
+	g.p.cfg.now = func() time.Time {
+		asked++
+		if asked > 1000 {
+			t.Fatal("the pass goes on for ever")
+		}
+		return now
+	}
+	g.f.assignable = true
+	g.turn()
+	g.f.line(r, false)
+	if next.State != runRunning {
+		t.Errorf("the run behind it is %s", next.State)
+	}
+}
+
 // BenchmarkAssignStuck gives a run to one of 3,000 agents and ends it, while 9,000 runs wait that nobody can take.
 func BenchmarkAssignStuck(b *testing.B) {
 	g := lanesRigOpen(b)

@@ -508,14 +508,16 @@ func (n *news) countFor(w *newsFollower) int {
 }
 
 // newsPage is rows that are to be sent: what has gone and what needs a person in the head of a reply, and copies of the
-// rows that are there, by their kind. The replies are made once for all who are sent them; any goroutine may ask for
-// them.
+// rows that are there, by their kind. Any goroutine may ask for the replies. They are made once for all who ask one
+// after another with the same id of their request, and kept for one id at a time.
 type newsPage struct {
 	head Reply
 	rows [newsKinds][]*newsCopy
 
-	mu     sync.Mutex          // guards bodies
-	bodies map[string][][]byte // id of a request -> the replies to it
+	mu     sync.Mutex // guards the rest
+	made   bool       // the replies are made
+	id     string     // of the request that they answer
+	bodies [][]byte   // the replies
 }
 
 // replies gives the page as replies to a request, each of which fits into a frame. There is none when the follower was
@@ -523,8 +525,8 @@ type newsPage struct {
 func (page *newsPage) replies(id string) [][]byte {
 	page.mu.Lock()
 	defer page.mu.Unlock()
-	if bodies, made := page.bodies[id]; made {
-		return bodies
+	if page.made && page.id == id {
+		return page.bodies
 	}
 	var bodies [][]byte
 	head, size := page.head, 0
@@ -544,10 +546,7 @@ func (page *newsPage) replies(id string) [][]byte {
 	if gone := len(head.Gone) + len(head.GoneAgents) + len(head.GoneRuns); gone+size > 0 || head.Attention != nil {
 		bodies = append(bodies, newsReply(&head, &part, size))
 	}
-	if page.bodies == nil {
-		page.bodies = map[string][][]byte{}
-	}
-	page.bodies[id] = bodies
+	page.made, page.id, page.bodies = true, id, bodies
 	return bodies
 }
 

@@ -242,6 +242,27 @@ func TestNewsSeq(t *testing.T) {
 	}
 }
 
+// However many ids the requests of followers have, a page keeps its replies for one of them.
+func TestNewsReplies(t *testing.T) {
+	g, crowd, now := newsGapOpen(t, 1)
+	n := g.p.followers.news
+	n.ofAgent("a")
+	*now = now.Add(n.gap())
+	page := n.take(crowd[0]).page
+	first := &page.replies("first")[0][0]
+	if again := page.replies("first"); &again[0][0] != first {
+		t.Error("two with the same id are sent replies of their own")
+	}
+	other := Reply{}
+	if err := json.Unmarshal(page.replies("other")[0], &other); err != nil || other.ID != "other" ||
+		len(other.Agents) != 1 {
+		t.Errorf("%v, %+v", err, other)
+	}
+	if page.id != "other" || len(page.bodies) != 1 {
+		t.Errorf("replies to %q are kept", page.id)
+	}
+}
+
 // BenchmarkNews is a run that begins and ends while 200 follow the lists.
 func BenchmarkNews(b *testing.B) {
 	g := lanesRigOpen(b)
