@@ -19,7 +19,7 @@ const (
 	stepRead = time.Second
 	stepMost = 32 // steps under way at once; further ones wait for their turn
 	stepEach = 8  // of these at most so many of one workflow, with those of it that hang: the rest is for others
-	// steps given up that have not come back, each with a thread of the system; with so many the next one fails at once
+	// steps given up that have not come back; with so many the next one fails at once
 	stepHung = 256
 	stepIdle = 8 // goroutines that wait for the work of the next step, rather than grow a stack for each
 )

@@ -1,11 +1,14 @@
 // exec_fork_linux.go: the fork, on Linux. Package syscall shares its memory with the child until the child has entered
 // its directory and become the program (vfork), and stops the thread meanwhile in a way that the runtime cannot see.
 // Where the file system of either does not answer, nobody else can fork, the next collection of garbage waits for it,
-// and with that the whole program. Here no thread stops, and whoever started the child waits in a read. Where we have
-// the few instructions for it (exec_fork_linux_*.s) the child shares our memory all the same, and has a stack of its
-// own. Elsewhere, and where the system refuses that, the child has a copy of the memory, which costs the more the more
-// there is. This fork also puts each signal back to its default; package syscall does so only for those that Go has
-// caught, and a task under nohup would ignore HUP.
+// and with that the whole program. Here no thread stops, and whoever started the child waits in its epoll set. Where we
+// have the few instructions for it (exec_fork_linux_*.s) the child shares our memory all the same, and has a stack of
+// its own. Elsewhere, and where the system refuses that, the child has a copy of the memory, which costs the more the
+// more there is. This fork also puts each signal back to its default; package syscall does so only for those that Go
+// has caught, and a task under nohup would ignore HUP.
+//
+// Before Linux 5.16 a signal that dumps core (QUIT, SEGV, ABRT) ends all that share the memory of its process, and so
+// the agent, where somebody sends it to the child itself before that has become its program.
 
 package main
 
@@ -173,7 +176,9 @@ func (s *procSys) births() (found []procMember) {
 func procForkRaw(b *procBirth) (int, syscall.Errno) {
 	procBeforeFork() // blocks all signals, in the child too
 	pid, errno := procForkShared(uintptr(unix.CLONE_VM|unix.SIGCHLD), b)
-	if errno != unix.EINVAL { // as qemu says
+	switch errno {
+	case unix.EINVAL, unix.EPERM, unix.ENOSYS: // as qemu says, and filters of system calls
+	default:
 		return int(pid), errno
 	}
 	pid, _, errno = syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
@@ -197,12 +202,13 @@ func procBeBorn(b *procBirth) {
 		// not of KILL and STOP
 		syscall.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&b.none)), 0, b.maskSize, 0, 0)
 	}
-	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&b.none)), 0, b.maskSize, 0,
-		0)
+	// before it takes signals: one to our group must not end it while it has our memory
 	_, _, errno = syscall.RawSyscall(unix.SYS_SETSID, 0, 0, 0)
 	if errno != 0 {
 		goto failed
 	}
+	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&b.none)), 0, b.maskSize, 0,
+		0)
 	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_NAME, uintptr(unsafe.Pointer(&b.name)), 0, 0, 0, 0)
 	for i := range b.fds {
 		_, _, errno = syscall.RawSyscall(unix.SYS_DUP3, b.fds[i], uintptr(i), 0)

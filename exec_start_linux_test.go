@@ -162,6 +162,12 @@ func procTestForbid(t *testing.T, call uint32) {
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 	}
+	procTestFilter(t, filter)
+}
+
+// procTestFilter puts a filter of system calls on this process, for good.
+func procTestFilter(t *testing.T, filter []unix.SockFilter) {
+	t.Helper()
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -305,5 +311,29 @@ func TestProcForkShared(t *testing.T) {
 			unix.Close(from)
 			runtime.KeepAlive(birth)
 		}
+	}
+}
+
+// Where a filter of system calls refuses a child that shares our memory, the fork makes a copy.
+func TestProcForkRefused(t *testing.T) {
+	if os.Getenv("PROC_REFUSED") == "" { // in a process of its own: what is forbidden stays so
+		cmd := exec.Command(os.Args[0], "-test.run=^TestProcForkRefused$", "-test.count=1")
+		cmd.Env = append(os.Environ(), "PROC_REFUSED=1")
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS") {
+			t.Errorf("%v: %s", err, out)
+		}
+		return
+	}
+	flags := uint32(unix.CLONE_VM | unix.SIGCHLD)
+	procTestFilter(t, []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_CLONE, Jf: 3},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 16}, // the lower half of its first argument
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: flags, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	})
+	if res, _ := procTestRun(t, procTestNew(t), "exit 5"); res.Exit != 5 {
+		t.Errorf("%+v", res)
 	}
 }
