@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -831,5 +832,45 @@ func TestFleetAcksOutput(t *testing.T) {
 		}
 		a.gone()
 		g.stop()
+	})
+}
+
+// TestFleetOutputNumbers: whatever numbers an agent gives its lines, the lines that come later are taken.
+func TestFleetOutputNumbers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, stream := range []string{"o", "c"} { // lines of one go as they are into the log; the others are read
+			g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
+			g.run("w")
+			a := fleetAgentJoin(g, "x", 1)
+			as := a.last()
+			a.report(fleetBegun(as)...)
+			send := func(numbers ...int64) {
+				var lines []parcelLines
+				for _, n := range numbers {
+					lines = append(lines, parcelLine(&LogLine{Time: stampOf(time.Now()), N: n, Task: "a", Attempt: 1,
+						Stream: stream, Text: fmt.Sprint("line ", n)}))
+				}
+				msg, _ := parcelPack(as.Run, as.Lease, lines, nil)
+				a.n++
+				a.conn.Send(parcelMessage(a.n, msg))
+				synctest.Wait()
+			}
+			send(1, 2)
+			send(math.MaxInt64)
+			send(math.MaxInt64-1, 3)
+			send(4, 6, 5)
+			send(6, 7)
+			got := g.output(as.Run)
+			for n := range 8 {
+				if many := strings.Count(got, fmt.Sprintf("line %d\n", n)); n > 0 && n != 5 && many != 1 {
+					t.Errorf("stream %s: line %d is stored %d times", stream, n, many)
+				}
+			}
+			if strings.Contains(got, fmt.Sprint(int64(math.MaxInt64))) || strings.Contains(got, "line 5") {
+				t.Errorf("stream %s: lines with wrong numbers are stored:\n%s", stream, got)
+			}
+			a.gone()
+			g.stop()
+		}
 	})
 }

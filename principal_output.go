@@ -6,6 +6,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -13,6 +14,10 @@ import (
 
 // outputComplainAgain is the time between two lines of the principal's log about output that cannot be stored.
 const outputComplainAgain = time.Minute
+
+// outputLinesMax is the highest number of a line of a run's output. Lines with higher ones are dropped: only an agent
+// that is broken has them.
+const outputLinesMax = 1 << 53
 
 // output stores what runs write. It belongs to the principal's loop.
 type output struct {
@@ -118,9 +123,14 @@ func (o *output) takeLines(link *agentLink, item *agentItem) {
 		if !link.has(r, item.Lease) {
 			continue
 		}
-		for len(batch) > 0 && batch[0].N <= o.lines[r.ID] {
-			batch = batch[1:]
-		}
+		last := o.lines[r.ID]
+		batch = slices.DeleteFunc(batch, func(line LogLine) bool {
+			if line.N <= last || line.N > outputLinesMax {
+				return true
+			}
+			last = line.N
+			return false
+		})
 		if len(batch) == 0 {
 			continue
 		}
@@ -130,7 +140,7 @@ func (o *output) takeLines(link *agentLink, item *agentItem) {
 				o.noteTrouble(r, func(d *outputTrouble) { d.say(link.name, said) })
 			}
 		}
-		o.lines[r.ID] = batch[len(batch)-1].N
+		o.lines[r.ID] = last
 		o.followers.publishLines(r.Workflow, batch)
 		o.storeLines(r, batch)
 		for i := range batch {
@@ -152,15 +162,19 @@ func (o *output) takeBlocks(link *agentLink, item *agentItem) bool {
 	if !link.has(r, item.Lease) {
 		return true
 	}
-	plain := blocks[0].N > o.lines[r.ID] && len(o.followers.subscribers) == 0 && o.dropped[r.ID].lines == 0
+	plain := len(o.followers.subscribers) == 0 && o.dropped[r.ID].lines == 0
+	end := o.lines[r.ID]
+	for i := range blocks {
+		plain = plain && blocks[i].N > end && blocks[i].N <= outputLinesMax
+		end = blocks[i].N + int64(blocks[i].Lines) - 1
+	}
 	if !plain || o.logs.appendBlocks(r.Workflow, blocks) != nil {
 		for i := range blocks {
 			item.Lines = blocks[i].lines(item.Lines)
 		}
 		return false
 	}
-	last := &blocks[len(blocks)-1]
-	o.lines[r.ID] = last.N + int64(last.Lines) - 1
+	o.lines[r.ID] = end
 	for i := range blocks {
 		o.followers.endLive(r.ID, blocks[i].Stream, blocks[i].Task)
 	}

@@ -1,6 +1,7 @@
 // proto_parcel_scan.go: how the principal reads a message "parcel". One that has its fields as parcelPack writes them,
 // byte for byte, is read here: its lines are looked at once, and are copied as they are into what a file of output
-// holds. All others, those with a line of cdktr's own among them, go to encoding/json. Both give the same.
+// holds. All others, those with a line of cdktr's own among them, go to encoding/json. Of what
+// parcelPack writes both give the same.
 
 package main
 

@@ -90,7 +90,8 @@ func (s *sched) entryOf(w *Workflow) (*schedEntry, error) {
 	return e, nil
 }
 
-// clockOf gives the clock of a zone, which it keeps: there are no more names of zones than the machine knows.
+// clockOf gives the clock of a zone, which it keeps until the program ends: so zone data is read once. There are few
+// more names of zones than the machine knows.
 func (s *sched) clockOf(name string) (*cronClock, error) {
 	if clock := s.clocks[name]; clock != nil {
 		return clock, nil
