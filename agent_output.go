@@ -199,11 +199,11 @@ func (a *agent) sendSpool() {
 	}
 }
 
-// report makes a message of what was spooled from a number on: as it was spooled, where it follows what was said. Else
-// numbers are missing, or the principal has a part of it, or is too old for a parcel.
+// report makes a message of what was spooled from a number on: as it was spooled, unless the principal is too old for a
+// parcel, or has a part of it; of such a part the output, which is the first, is no longer there to be said.
 func (a *agent) report(first uint64, msg []byte) (body []byte, err error) {
-	if first == a.said+1 && slices.Contains(a.theirs, msgParcel) {
-		body = parcelMessage(first, msg)
+	if first > a.said && slices.Contains(a.theirs, msgParcel) {
+		body = parcelMessage(first, first-1-a.said, msg)
 	} else {
 		items, err := parcelItems(msg)
 		if err != nil {
@@ -212,12 +212,33 @@ func (a *agent) report(first uint64, msg []byte) (body []byte, err error) {
 		if first <= a.said {
 			items, first = items[min(a.said+1-first, uint64(len(items))):], a.said+1
 		}
-		body = protoEncode(&agentMsg{V: protoVersion, Op: msgReport, N: first, Skip: first - 1 - a.said, Items: items})
+		m := &agentMsg{V: protoVersion, Op: msgReport, N: first, Skip: first - 1 - a.said, Items: items}
+		body = protoEncode(m)
+		for len(body) > wireMaxFrame && len(items) > 0 && len(items[0].Lines) > 1 {
+			items[0].Lines = a.halved(items[0].Lines)
+			body = protoEncode(m)
+		}
 	}
 	if len(body) > wireMaxFrame {
 		return nil, fmt.Errorf("%d bytes do not fit into a message", len(body))
 	}
 	return body, nil
+}
+
+// halved drops the second half of lines, and says so in place of the last that stays. Short lines are many times as
+// long one by one as in a parcel; what happened comes with them, and must not be lost with them.
+func (a *agent) halved(lines []LogLine) []LogLine {
+	keep := len(lines) / 2
+	lost := int64(len(lines) - keep + 1)
+	if n := int64(0); lines[len(lines)-1].Stream == "c" { // it has the number of those before
+		if _, err := fmt.Sscanf(lines[len(lines)-1].Text, "[cdktr: %d ", &n); err == nil {
+			lost += n - 1
+		}
+	}
+	text := fmt.Sprintf("%d "+protoRemarkDropped+"the principal is too old to take so many short lines", lost)
+	lines[keep-1] = LogLine{Time: lines[keep-1].Time, Run: lines[keep-1].Run, N: lines[keep-1].N, Stream: "c",
+		Text: agentRemark(text)}
+	return lines[:keep]
 }
 
 // sayAll tells the principal that all there is was sent, where the last numbers have no message: after a restart, and

@@ -328,8 +328,16 @@ func (s *spool) ack(n uint64) {
 	s.flush()
 }
 
-// walk moves ackAt behind the last line that is acknowledged, and behind damage on the way.
+// walk moves ackAt behind the last line that is acknowledged, and behind damage on the way. No message that is
+// acknowledged stays in memory, though the damage was in its place: another may be written there.
 func (s *spool) walk() {
+	defer func() {
+		n := slices.IndexFunc(s.fresh, func(m spoolFresh) bool { return m.last() > s.acked })
+		if n < 0 {
+			n = len(s.fresh)
+		}
+		s.freshForget(n)
+	}()
 	for {
 		s.pass(&s.ackAt)
 		if len(s.fresh) > 0 && s.isAt(s.ackAt, &s.fresh[0]) {
@@ -397,6 +405,7 @@ func (s *spool) free() {
 	if s.ackAt != s.end() || seg.size <= spoolMaxIdle && s.fault == nil {
 		return
 	}
+	s.freshForget(len(s.fresh)) // of what was damaged
 	seg.size, seg.left, seg.torn = spoolHeaderSize, 0, true
 	s.ackAt, s.sendAt = s.end(), s.end()
 	s.mend(seg)

@@ -816,6 +816,36 @@ func TestSpoolSeveral(t *testing.T) {
 	s.close()
 }
 
+// What was acknowledged behind damage is forgotten in memory too: another message may be written in its place, and is
+// not passed over.
+func TestSpoolFreshDamaged(t *testing.T) {
+	t.Parallel()
+	for _, ack := range []uint64{5, 150} {
+		s := spoolNew(t, t.TempDir())
+		msg := `{"x":"` + strings.Repeat("x", 100) + `"}`
+		for range 200 {
+			spoolAdd(t, s, msg)
+		}
+		s.freshForget(2) // as a spool has forgotten the oldest of very many
+		s.segments[0].f.Truncate(spoolHeaderSize)
+		s.ack(ack)
+		for i := range s.fresh {
+			if m := &s.fresh[i]; m.last() <= ack || m.end > m.segment.size {
+				t.Fatalf("after %d message %d is kept, up to byte %d of %d", ack, m.n, m.end, m.segment.size)
+			}
+		}
+		for n := uint64(201); n <= 203; n++ {
+			spoolAdd(t, s, msg)
+		}
+		s.ack(201)
+		s.rewind(201)
+		if got := spoolDrain(t, s, 1<<20); len(got) != 2 || got[0] != "202:"+msg {
+			t.Fatalf("%d messages came", len(got))
+		}
+		s.close()
+	}
+}
+
 // TestSpoolFresh: what was just added is sent and acknowledged without a look at the file: it is not there any more to
 // be read. What is more than memory has room for comes from the file, in its place.
 func TestSpoolFresh(t *testing.T) {

@@ -821,7 +821,7 @@ func TestFleetAcksOutput(t *testing.T) {
 				1,
 				Task: "a", Attempt: 1, Stream: "o", Text: "x"})}, nil)
 			a.n++
-			a.conn.Send(parcelMessage(a.n, msg))
+			a.conn.Send(parcelMessage(a.n, 0, msg))
 		}
 		synctest.Wait()
 		if n := a.acked(); n <= 2 || a.cut() {
@@ -852,7 +852,7 @@ func TestFleetOutputNumbers(t *testing.T) {
 				}
 				msg, _ := parcelPack(as.Run, as.Lease, lines, nil)
 				a.n++
-				a.conn.Send(parcelMessage(a.n, msg))
+				a.conn.Send(parcelMessage(a.n, 0, msg))
 				synctest.Wait()
 			}
 			send(1, 2)

@@ -24,6 +24,10 @@ type parcel struct {
 	Events []parcelEvent  `json:"events,omitempty"`
 }
 
+// parcelMaxLines is how many lines of output a parcel may have. An agent puts in fewer: what it has read of a task at
+// once, 64 KiB, is at most 65,536 lines, and with agentParcel bytes before it no more comes behind it.
+const parcelMaxLines = 1 << 17
+
 // parcelOutput is lines of one attempt, stream and millisecond, with successive numbers.
 type parcelOutput struct {
 	MS      int64    `json:"ms,omitempty"`
@@ -276,6 +280,17 @@ func (p *parcel) events() (items []agentItem) {
 		items = append(items, agentItem{Event: e})
 	}
 	return items
+}
+
+// count gives how many lines of output are in a parcel. There need not be one.
+func (p *parcel) count() (n int) {
+	if p == nil {
+		return 0
+	}
+	for i := range p.Output {
+		n += len(p.Output[i].Text) + len(p.Output[i].Bytes)
+	}
+	return n
 }
 
 // lines gives the output in a parcel, line by line.

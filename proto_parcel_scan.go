@@ -21,6 +21,9 @@ func protoOfAgent(body []byte) (*agentMsg, error) {
 	}
 	m := &agentMsg{}
 	err := protoPeer(body, m)
+	if n := m.Parcel.count(); err == nil && n > parcelMaxLines {
+		return m, refuse(codeInvalid, "a parcel has %d lines: it may have %d", n, parcelMaxLines)
+	}
 	m.unpack()
 	return m, err
 }
@@ -28,16 +31,21 @@ func protoOfAgent(body []byte) (*agentMsg, error) {
 // parcelFront is what a message "parcel" begins with.
 const parcelFront = `{"op":"parcel","n":`
 
-// parcelMessage makes a message "parcel" of a parcel as it was spooled, whose first item has number n.
-func parcelMessage(n uint64, msg []byte) []byte {
-	b := make([]byte, 0, len(parcelFront)+20+len(`,"parcel":`)+len(msg)+1)
-	b = append(strconv.AppendUint(append(b, parcelFront...), n, 10), `,"parcel":`...)
+// parcelMessage makes a message "parcel" of a parcel as it was spooled, whose first item has number n. skip is how many
+// numbers before it are missing.
+func parcelMessage(n, skip uint64, msg []byte) []byte {
+	b := make([]byte, 0, len(parcelFront)+20+len(`,"skip":`)+20+len(`,"parcel":`)+len(msg)+1)
+	b = strconv.AppendUint(append(b, parcelFront...), n, 10)
+	if skip > 0 {
+		b = strconv.AppendUint(append(b, `,"skip":`...), skip, 10)
+	}
+	b = append(b, `,"parcel":`...)
 	return append(append(b, msg...), '}')
 }
 
 // parcelScan reads a message "parcel" as the report that it stands for. It gives nil for what it does not know.
 func parcelScan(body []byte) *agentMsg {
-	p := parcelScanner{rest: body, ok: true}
+	p := parcelScanner{rest: body, ok: true, left: parcelMaxLines}
 	p.skip(parcelFront)
 	m := &agentMsg{Op: msgReport, N: uint64(p.number())}
 	p.skip(`,"parcel":{`)
@@ -72,6 +80,7 @@ type parcelScanner struct {
 	last string // the last short text
 	from int    // where the text of a block begins
 	raw  []byte // of base64
+	left int    // lines that the parcel may still have
 }
 
 // has takes off a token, if it is there.
@@ -226,15 +235,18 @@ func (p *parcelScanner) blocks(head *parcel) (all []LogBlock) {
 		if p.has(`"b":[`) {
 			x.N, x.Lines, x.Bytes, x.Text = n, 1, true, p.base64()
 			n++
+			p.left--
 		} else {
 			p.skip(`"m":[`)
 			for more := p.ok; more; more = p.has(",") {
 				text, all = p.line(text, all, &x, n)
 				n++
+				p.left--
 			}
 		}
 		all = append(all, x)
 		p.skip("]}")
+		p.ok = p.ok && p.left >= 0
 	}
 	p.skip("]")
 	return all

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -155,7 +156,7 @@ func TestParcelScan(t *testing.T) {
 			events = []*Event{{Time: stampOf(now), Kind: evRunFinished, State: runFailed, Reason: `a "reason"`}}
 		}
 		msg, _ := parcelPack("R", 3, output, events)
-		items, scanned := parcelTestRead(t, parcelMessage(7, msg))
+		items, scanned := parcelTestRead(t, parcelMessage(7, 0, msg))
 		if !scanned {
 			t.Fatalf("not read by the scanner: %s", msg)
 		}
@@ -168,6 +169,19 @@ func TestParcelScan(t *testing.T) {
 		}
 		if !slices.Equal(got, want) || len(items) != 1+len(events) {
 			t.Fatalf("%q came out as %q", want, got)
+		}
+	}
+}
+
+// A parcel with more lines than any agent makes is refused, whichever way it is read.
+func TestParcelMaxLines(t *testing.T) {
+	for _, front := range []string{parcelFront + `1,`, `{"v":2,"op":"parcel","n":1,`} {
+		for _, lines := range []int{parcelMaxLines, parcelMaxLines + 1} {
+			m, err := protoOfAgent([]byte(front + `"parcel":{"run":"R","output":[{"i":1,"m":[""` +
+				strings.Repeat(`,""`, lines-1) + `]}]}}`))
+			if good := err == nil && len(m.Items) == 1; good != (lines == parcelMaxLines) {
+				t.Errorf("%s: %d lines: %v", front, lines, err)
+			}
 		}
 	}
 }
@@ -185,7 +199,7 @@ func FuzzParcelScan(f *testing.F) {
 		for k := range len(events) + 1 {
 			if n+k > 0 {
 				msg, _ := parcelPack("R", 1, output[:n], events[:k])
-				f.Add(parcelMessage(17, msg))
+				f.Add(parcelMessage(17, 0, msg))
 			}
 		}
 	}
@@ -225,7 +239,7 @@ func outputWay(t testing.TB, logs *logs, n uint64, text []byte) {
 		x.Time, x.N, x.Task, x.Attempt, x.Stream = stampOf(stateEpoch), int64(n), "load", 1, "o"
 	}
 	msg, _ := parcelPack("01JD3V5K0000000000000000AB", 1, lines, nil)
-	m, err := protoOfAgent(parcelMessage(n, msg))
+	m, err := protoOfAgent(parcelMessage(n, 0, msg))
 	if err != nil || m.Items[0].blocks == nil || logs.appendBlocks("w", m.Items[0].blocks) != nil {
 		t.Fatalf("%+v, %v", m, err)
 	}
@@ -287,7 +301,7 @@ func parcelTestEnd(t testing.TB) {
 		Exit: new(int), Seconds: 0.002}, {Time: stampOf(stateEpoch), Kind: evRunFinished, State: runFailed,
 		Reason: "exit 3", Seconds: 0.003}}
 	msg, _ := parcelPack("01JD3V5K0000000000000000AB", 1, nil, events)
-	if m, err := protoOfAgent(parcelMessage(17, msg)); err != nil || len(m.Items) != 2 {
+	if m, err := protoOfAgent(parcelMessage(17, 0, msg)); err != nil || len(m.Items) != 2 {
 		t.Fatal(m, err)
 	}
 }
