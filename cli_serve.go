@@ -244,6 +244,7 @@ func doStartPrincipal(ctx context.Context, c *cli, args []string) error {
 	notify := c.notify(log)
 	defer notify.close()
 	cfg.tell, cfg.pulse = func(runs, queued int) { notify.tell(runs, queued, "") }, notify.pulse()
+	cfg.rest = restProcessors(c.getenv)
 	p, err := principalOpen(cfg)
 	if err != nil {
 		return err
@@ -367,8 +368,8 @@ func (h *host) stop() error {
 	return err
 }
 
-// restProcessors gives a function for an agent that is alone in its process. While it is idle the process works on one
-// processor: on more, each thing that wakes it wakes a second thread to look for more to do. When it is not idle it has
+// restProcessors gives a function for a principal, or for an agent that is alone in its process. While it is idle the
+// process works on one processor: on more, each thing that wakes it wakes a second thread to look for more to do. When it is not idle it has
 // as many as the environment says, or else as many as the runtime finds there are by then, and on each change of them.
 func restProcessors(getenv func(string) string) func(idle bool) {
 	given, _ := strconv.Atoi(getenv("GOMAXPROCS"))

@@ -71,6 +71,7 @@ type principalConfig struct {
 
 	tell  func(runs, queued int) // how many runs there are, when that has changed
 	pulse func() time.Duration   // each turn; the loop sleeps no longer than it says
+	rest  func(idle bool)        // when it begins to be idle, and when it has work again
 }
 
 // principal schedules, queues and keeps state. It is its loop and the parts that work on it, each in a file of its
@@ -170,12 +171,17 @@ func (p *principal) runPrincipal(ctx context.Context) error {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	rest := principalRest{set: p.cfg.rest, worked: p.cfg.now()}
 	for {
+		calls := 0
 		select {
 		case fn := <-p.inbox.ch:
 			began := time.Now()
 			fn()
-			for n := 1; n < principalCallsPerTurn && len(p.inbox.ch) > 0 && time.Since(began) < principalTurn; n++ {
+			for calls = 1; calls < principalCallsPerTurn && len(p.inbox.ch) > 0; calls++ {
+				if time.Since(began) >= principalTurn {
+					break
+				}
 				(<-p.inbox.ch)()
 			}
 		case <-timer.C:
@@ -188,6 +194,7 @@ func (p *principal) runPrincipal(ctx context.Context) error {
 		p.fleet.giveUpSilent(now)
 		p.attention.endTroubleAcks(now)
 		p.fleet.assignQueued()
+		rest.turn(now, calls > p.fleet.takeBeats() || len(p.batch) > 0 || len(p.queue.active) > 0)
 		p.commit()
 		timer.Reset(p.untilNext(now))
 	}
