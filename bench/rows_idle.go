@@ -127,9 +127,10 @@ func (b *bench) idle() (map[string]figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	settle, window := 20*time.Second, time.Minute
+	// a principal and an agent are idle from the second heartbeat behind their last work
+	settle, window := 30*time.Second, time.Minute
 	if b.quick {
-		settle, window = 10*time.Second, 36*time.Second
+		window = 36 * time.Second
 	}
 	b.say("%s to settle and %s to watch", settle, window)
 	if err := b.sleep(settle); err != nil {
