@@ -369,8 +369,9 @@ func (h *host) stop() error {
 }
 
 // restProcessors gives a function for a principal, or for an agent that is alone in its process. While it is idle the
-// process works on one processor: on more, each thing that wakes it wakes a second thread to look for more to do. When it is not idle it has
-// as many as the environment says, or else as many as the runtime finds there are by then, and on each change of them.
+// process works on one processor: on more, each thing that wakes it wakes a second thread to look for more to do. When
+// it is not idle it has as many as the environment says, or else as many as the runtime finds there are by then, and on
+// each change of them.
 func restProcessors(getenv func(string) string) func(idle bool) {
 	given, _ := strconv.Atoi(getenv("GOMAXPROCS"))
 	return func(idle bool) {
