@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,21 +49,21 @@ func TestDispatchSilenceTwice(t *testing.T) {
 func TestDispatchSilenceWakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &principalRig{t: t, dir: t.TempDir(), log: &principalLog{}}
-		turns := 0
+		turns := atomic.Int32{}
 		g.cfg = principalConfig{dialect: compatNew, StateDir: g.dir, NoSync: true, Zone: time.UTC,
 			Log:   slog.New(slog.NewTextHandler(g.log, nil)),
-			pulse: func() time.Duration { turns++; return time.Hour }}
+			pulse: func() time.Duration { turns.Add(1); return time.Hour }}
 		g.start()
 		a := fleetAgentJoin(g, "x", 1)
 		synctest.Wait()
-		turns = 0
+		turns.Store(0)
 		for range 20 {
 			time.Sleep(16 * time.Second)
 			a.send(&agentMsg{Op: msgHeartbeat})
 			synctest.Wait()
 		}
-		if turns > 22 {
-			t.Errorf("%d turns for 20 heartbeats", turns)
+		if n := turns.Load(); n > 22 {
+			t.Errorf("%d turns for 20 heartbeats", n)
 		}
 		time.Sleep(agentLostAfter + 2*agentDoubt)
 		synctest.Wait()
