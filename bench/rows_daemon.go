@@ -21,10 +21,8 @@ import (
 
 func daemonGroups() []group {
 	first := "From sending the request over the unix socket to the first byte that the task's shell writes to a " +
-		"named " +
-		"pipe; each run comes alone. The floor is the same shell started by the bench, and one `fsync` of a block " +
-		"added " +
-		"to a file, one after the other, in turns. Of several series of requests, each gives a value."
+		"named pipe; each run comes alone. The floor is the same shell started by the bench, and one `fsync` of a " +
+		"block added to a file, one after the other, in turns. Of several series of requests, each gives a value."
 	return []group{
 		{"trigger", []row{
 			{name: "trigger-p50", what: "request to the task's first instruction, median", unit: inMillis,
@@ -34,8 +32,7 @@ func daemonGroups() []group {
 		{"pages", []row{
 			{name: "pages", what: "a run of one task: to the disk, as the kernel counts", unit: inKB, bound: most(8000),
 				readme: true, how: "`write_bytes` less `cancelled_write_bytes` of `/proc/PID/io`, of the principal " +
-					"with " +
-					"its agent, for each of many runs that come alone and print a line: whole pages of 4 kB."},
+					"with its agent, for each of many runs that come alone and print a line: whole pages of 4 kB."},
 			{name: "written", what: "the same, as given to write()", unit: inKB, bound: most(4096),
 				how: "What `strace` sees below the state folder."},
 			{name: "syncs", what: "the same: waits for the disk", unit: inCount, bound: most(2.1),

@@ -9,8 +9,7 @@ import (
 
 func graphGroups() []group {
 	how := "`cdktr run FILE` and `make -j2` with the same graph, two tasks at once in both, in turns. Each task is " +
-		"`true` " +
-		"in a shell, which make needs a `;` for. The whole process counts, from its start to its end."
+		"`true` in a shell, which make needs a `;` for. The whole process counts, from its start to its end."
 	var rows []row
 	for _, shape := range shapes() {
 		r := row{name: "graph-" + shape.name, what: shape.what, unit: inMillis, bound: mostTimes(1.2), how: how,

@@ -23,20 +23,16 @@ func historyGroups() []group {
 			{name: "show-million", what: "`cdktr show` of one run among 1,000,000, cold", unit: inMillis,
 				bound:  most(5e6),
 				readme: true, how: "1,000 workflows with 1,000 runs each, over a year. Each `cdktr show RUN`, the " +
-					"whole " +
-					"process, asks for another run, after the history's pages have been dropped from the kernel's " +
-					"cache. " +
-					"The floor is `cdktr show` of a run that is in memory, in turns."},
+					"whole process, asks for another run, after the history's pages have been dropped from the " +
+					"kernel's cache. The floor is `cdktr show` of a run that is in memory, in turns."},
 		}, (*bench).show},
 		{"schedules", []row{
 			{name: "sched-memory", what: "memory of a principal with 100,000 schedules", unit: inMB, bound: most(40e6),
 				readme: true, how: "`VmRSS` of a principal with 1,000 files of 100 schedules, 40,320 of them " +
-					"different, " +
-					"5 s after it was ready."},
+					"different, 5 s after it was ready."},
 			{name: "sched-next", what: "a schedule's next tick", unit: inNanos, bound: most(100),
 				how: "`go test -bench BenchmarkCronNext`: the slowest of its expressions that fire, each at its " +
-					"best of " +
-					"several times."},
+					"best of several times."},
 			{name: "sched-never", what: "the same for a date that never comes", unit: inNanos, bound: most(100),
 				how: "The slowest of those that never do."},
 		}, (*bench).schedules},
@@ -44,8 +40,8 @@ func historyGroups() []group {
 			{name: "spool-200", what: "200 runs started from a shell, to the end of the last", unit: inSeconds,
 				readme: true,
 				how: "`cdktr run ID` 200 times, one after the other, and until all have ended; task-spooler's `tsp " +
-					"true` " +
-					"beside it, in turns, two at once in both. Only cdktr has each on the disk before it says so."},
+					"true` beside it, in turns, two at once in both. Only cdktr has each on the disk before it " +
+					"says so."},
 		}, (*bench).spooler},
 	}
 }

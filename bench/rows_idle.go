@@ -33,16 +33,13 @@ func idleGroups() []group {
 				readme: true, how: "`VmRSS` at the end of that minute, beside supercronic's."},
 			{name: "idle-link", what: "link of an idle agent, a day", unit: inMB, bound: most(1.5e6), readme: true,
 				how: "Bytes in both directions between an agent with a key and its principal, over tcp through a " +
-					"proxy " +
-					"that counts, from the first heartbeat of that minute to the last, times a day. Headers of tcp " +
-					"and ip " +
-					"are not counted: with them it is about 2.3 times as much."},
+					"proxy that counts, from the first heartbeat of that minute to the last, times a day. Headers of " +
+					"tcp and ip are not counted: with them it is about 2.3 times as much."},
 		}, (*bench).idle},
 		{"tick", []row{
 			{name: "tick", what: "second of a schedule to the task's first instruction", unit: inMillis, readme: true,
 				how: "A workflow fires in every even second, and supercronic's job in every odd one; each asks " +
-					"`date` " +
-					"how late it is."},
+					"`date` how late it is."},
 		}, (*bench).tick},
 	}
 }

@@ -19,10 +19,8 @@ const memoryBound = 30e6
 
 func outputGroups() []group {
 	how := "A task prints a file of 10,000,000 lines of 80 bytes with `cat`; `log.max_size` has room for all. Lines " +
-		"a " +
-		"second are from the request to the answer that the run has ended, when all lines are stored. The floor is " +
-		"`cat` of " +
-		"that file to another, with a sync, in turns."
+		"a second are from the request to the answer that the run has ended, when all lines are stored. The floor is " +
+		"`cat` of that file to another, with a sync, in turns."
 	most30 := "The most that the process had in memory (`VmHWM`) after that; of two processes the larger."
 	return []group{
 		{"output", []row{

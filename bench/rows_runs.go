@@ -14,20 +14,16 @@ import (
 
 func runsGroup() group {
 	how := "1,000 runs of one task (`true`, without a shell) wait for an agent that is drained. It is undrained, " +
-		"and the " +
-		"time runs until the last run's end is answered; all that is acknowledged is on the disk. Beside it, in " +
-		"turns, a " +
-		"loop in C (`bench/floor/loop.c`) forks, executes and waits for as many, so many at once."
+		"and the time runs until the last run's end is answered; all that is acknowledged is on the disk. Beside it, " +
+		"in turns, a loop in C (`bench/floor/loop.c`) forks, executes and waits for as many, so many at once."
 	return group{"runs", []row{
 		{name: "runs-2", what: "1,000 runs queued at once, 2 places", unit: inRuns, bound: leastOf(0.6), readme: true,
 			how: how},
 		{name: "runs-8", what: "1,000 runs queued at once, 8 places", unit: inRuns, bound: leastOf(0.6), how: how},
 		{name: "run-cpu", what: "processor time of the daemon for one run", unit: inMillis, bound: most(0.35e6),
 			readme: true, how: "User and system time of the principal with its agent, without its children, from " +
-				"the first " +
-				"request to the last end, for each of these runs with 2 places. The floor is what the kernel says " +
-				"that " +
-				"one child of the loop costs."},
+				"the first request to the last end, for each of these runs with 2 places. The floor is what the " +
+				"kernel says that one child of the loop costs."},
 	}, (*bench).queued}
 }
 

@@ -15,8 +15,7 @@ import (
 
 func wireGroups() []group {
 	how := "The median of many pings of the program's own client, one after the other, from a process to another. " +
-		"Beside " +
-		"it, in turns, a message of 64 bytes through libzmq's REQ and ROUTER and back (`bench/libzmq/round.c`)."
+		"Beside it, in turns, a message of 64 bytes through libzmq's REQ and ROUTER and back (`bench/libzmq/round.c`)."
 	agents := "Simulated agents with a key each connect over tcp; then the pings of another client."
 	return []group{
 		{"ping", []row{
