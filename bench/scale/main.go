@@ -77,6 +77,11 @@ func main() {
 
 // run measures the named cases, or all.
 func run(quick bool, binary string, names []string) (missed int, err error) {
+	for _, name := range names {
+		if !slices.ContainsFunc(cases, func(c scaleCase) bool { return c.name == name }) {
+			return 0, fmt.Errorf("no such case: %s; bench/scale/README.md names them", name)
+		}
+	}
 	dir, err := os.MkdirTemp("", "cdktr-scale.")
 	if err != nil {
 		return 0, err
