@@ -31,6 +31,9 @@ const (
 	agentInQueue = 1024 // calls that wait for the loop
 	// bytes of output that were read and that the loop has not spooled; tasks that write more wait
 	agentInBytes = 256 << 10
+	// of such bytes an attempt may have so many in any case: it does not wait because another one writes much
+	agentInShare = 64 << 10
+	agentInAll   = 4 << 20 // of such bytes all attempts together have no more, whatever each may have
 	// as long as there is a principal, tasks that write wait also while more bytes than this are unacknowledged
 	agentLag       = 1 << 20
 	agentLagMost   = 5 * time.Second // for as long, at most, if it acknowledges nothing at all meanwhile
@@ -132,11 +135,9 @@ type agent struct {
 	told agentTold
 
 	// What the loop is asked to do: output comes the same way as the end of its task, and is not overtaken by it. room
-	// bounds the output; of that the loop has taken so many bytes whose room it has not given back yet. patience runs
-	// while the tasks wait for a principal that is behind; impatient: it has run out.
+	// bounds the output. patience runs while the tasks wait for a principal that is behind; impatient: it has run out.
 	in        *loopInbox[func()]
 	room      loopRoom
-	taken     int
 	patience  *time.Timer
 	impatient bool
 
@@ -212,8 +213,8 @@ func newAgent(cfg agentConfig, spool *spool, procs *procs) *agent {
 		runs: map[string]*agentRun{}, ends: map[string]heldEnd{},
 		followed: map[string]bool{}, left: map[agentAttempt]agentLeft{},
 		steps: steps{count: map[string]int{}, hangs: map[string]int{}, work: make(chan func())}, in: in,
-		ended: in.ended, leaseFrom: cfg.count(),
-		pace: agentPaceOf(0)}
+		room: loopRoom{most: agentInBytes, least: agentInShare, all: agentInAll}, ended: in.ended,
+		leaseFrom: cfg.count(), pace: agentPaceOf(0)}
 }
 
 // recallEnds finds the ends of runs that an earlier life has spooled and the principal has not acknowledged.

@@ -11,8 +11,10 @@ import (
 )
 
 // outputOf makes the function that takes the output of an attempt as it is read. It makes JSON of it before it gives it
-// to the loop, so that tasks that write much do that beside each other. It waits while the loop has enough.
+// to the loop, so that tasks that write much do that beside each other. It waits while the loop has enough of this
+// attempt.
 func (a *agent) outputOf(t *taskTry) func(procLines) {
+	share := &loopShare{room: &a.room}
 	return func(l procLines) {
 		lines, size, stream := parcelCut(l.Text), 0, "o"
 		if l.Err {
@@ -23,9 +25,9 @@ func (a *agent) outputOf(t *taskTry) func(procLines) {
 			x.Time, x.Task, x.Attempt, x.Stream = stampOf(l.Time), t.task().ID, t.attempt, stream
 			size += len(x.Text)
 		}
-		a.room.take(size, agentInBytes)
+		share.take(size)
 		a.call(func() {
-			a.taken += size
+			share.work(size)
 			a.takeLines(t.run, lines)
 		})
 	}
@@ -47,15 +49,14 @@ func (a *agent) takeLines(r *agentRun, lines []parcelLines) {
 }
 
 // makeRoom gives room for more output to the tasks, unless the principal is behind with what it has: a task that writes
-// faster than the principal stores is held up, and not dropped. When there is no principal, or it has acknowledged
-// nothing for agentLagMost, all goes on as long as the spool has room.
+// faster than the principal stores is held up, and not dropped. One that writes little is not. When there is no
+// principal, or it has acknowledged nothing for agentLagMost, all goes on as long as the spool has room.
 func (a *agent) makeRoom() {
 	lags := a.conn != nil && a.welcomed && !a.impatient && a.spool.bytes() > agentLag
 	switch {
-	case a.taken == 0:
+	case len(a.room.owing) == 0:
 	case !lags:
-		a.room.give(a.taken)
-		a.taken = 0
+		a.room.give()
 	case a.patience == nil:
 		a.patience = time.AfterFunc(agentLagMost, func() { a.call(func() { a.impatient = true }) })
 	}

@@ -894,6 +894,76 @@ func TestAgentLag(t *testing.T) {
 	})
 }
 
+// A task that floods its output while the principal is behind holds up itself alone: what others write, and how they
+// end, is spooled meanwhile. Also of many of them all have little in memory.
+func TestAgentLagOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		g.set(func() { g.mute = true })
+		write := func(run string, text string, pieces int) (written *atomic.Int64) {
+			g.assign(run, 1, Workflow{Tasks: agentWaiting})
+			var output func(procLines)
+			g.do(func() { output = g.a.outputOf(g.a.runs[run].tries[0]) })
+			written = &atomic.Int64{}
+			go func() {
+				for range pieces {
+					output(procLines{Time: time.Now(), Text: []byte(text)})
+					written.Add(int64(len(text)))
+				}
+			}()
+			synctest.Wait()
+			return written
+		}
+		flood := write("R1", strings.Repeat("flood of text\n", 1000), 1000)
+		before := flood.Load()
+		if before > agentLag+2*agentInBytes {
+			t.Fatalf("%d bytes of the flood were taken while nothing was acknowledged", before)
+		}
+		last := func() (last uint64) {
+			g.do(func() { last = g.a.spool.last })
+			return last
+		}
+		for i := range 10 {
+			run, at := fmt.Sprint("Q", i), last()
+			if n := write(run, strings.Repeat("quiet\n", 1000), 8).Load(); n != 48000 {
+				t.Errorf("%d bytes of a quiet task were taken", n)
+			}
+			g.say(&agentMsg{Op: msgCancel, Run: run, Reason: "enough"})
+			if n := last(); n < at+4 { // its start, its output and its end
+				t.Errorf("of a quiet task %d things were spooled", n-at)
+			}
+		}
+		if n := flood.Load(); n != before {
+			t.Errorf("%d bytes of the flood were taken meanwhile", n-before)
+		}
+		loud := write("L", strings.Repeat("loud\n", 2000), 100).Load()
+		if loud == 0 || loud > agentInShare {
+			t.Errorf("%d bytes of a second flood were taken", loud)
+		}
+		for i := 0; ; i++ {
+			run := fmt.Sprint("M", i)
+			n := write(run, strings.Repeat("many\n", 10000), 1).Load()
+			g.say(&agentMsg{Op: msgCancel, Run: run, Reason: "enough"})
+			if n == 0 {
+				break
+			}
+			if i*50000 > agentInAll {
+				t.Fatalf("%d bytes of quiet tasks were taken", i*50000)
+			}
+		}
+		g.set(func() { g.mute = false })
+		g.setDown(true)
+		synctest.Wait()
+		if n := flood.Load(); n != 1000*14000 {
+			t.Errorf("without a principal %d bytes of the flood were taken", n)
+		}
+		g.setDown(false)
+		g.say(&agentMsg{Op: msgCancel, Run: "R1", Reason: "enough"})
+		g.say(&agentMsg{Op: msgCancel, Run: "L", Reason: "enough"})
+		g.end()
+	})
+}
+
 // A principal that acknowledges nothing for long holds up no task any more than one that is away.
 func TestAgentLagEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

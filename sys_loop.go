@@ -64,31 +64,67 @@ func (b *loopInbox[T]) end(do func(T)) {
 	}
 }
 
-// loopRoom bounds what was read for a loop and that the loop has not worked off, in bytes. The zero value is ready.
+// loopRoom bounds what was read for a loop and that the loop has not worked off, in bytes: most in all, beside which
+// each who reads may have least, as long as all of them together have no more than all. So one who reads much makes
+// nobody wait who reads little.
 type loopRoom struct {
+	most, least, all int
+
 	mu    sync.Mutex
 	freed sync.Cond // for those who wait in take
 	used  int
 	ended bool
+
+	owing []*loopShare // the loop's: those of whom it has worked off something and given no room back
 }
 
-// take waits until there is room for n bytes among most; more than that at once are let in alone. After end nobody
+// loopShare is what one who reads has of a room: used of it. The loop has worked off so many bytes of that, and not
+// given them back.
+type loopShare struct {
+	room   *loopRoom
+	used   int // guarded by room.mu
+	worked int // the loop's
+}
+
+// take waits until there is room for n bytes; more than that at once are let in alone. After the room's end nobody
 // waits. Any goroutine may call it but the loop's own.
-func (r *loopRoom) take(n, most int) {
+func (s *loopShare) take(n int) {
+	r := s.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.freed.L = &r.mu
-	for r.used > 0 && r.used+n > most && !r.ended {
+	for !r.ended && !s.fits(n) {
 		r.freed.Wait()
 	}
 	r.used += n
+	s.used += n
 }
 
-// give gives back the room of n bytes.
-func (r *loopRoom) give(n int) {
+// fits says whether n bytes more may be taken. What the share has first may be more than least.
+func (s *loopShare) fits(n int) bool {
+	little := s.used == 0 || s.used+n <= s.room.least
+	total := s.room.used + n
+	return total <= s.room.most || little && total <= s.room.all || s.room.used == 0
+}
+
+// work notes that the loop, which calls it, has worked off n bytes of a share.
+func (s *loopShare) work(n int) {
+	if s.worked == 0 {
+		s.room.owing = append(s.room.owing, s)
+	}
+	s.worked += n
+}
+
+// give gives back the room of all that the loop, which calls it, has worked off.
+func (r *loopRoom) give() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.used -= n
+	for i, s := range r.owing {
+		r.used -= s.worked
+		s.used -= s.worked
+		s.worked, r.owing[i] = 0, nil
+	}
+	r.owing = r.owing[:0]
 	r.freed.Broadcast()
 }
 

@@ -133,36 +133,47 @@ func TestLoopAgentStops(t *testing.T) {
 	}
 }
 
-// Room for bytes is taken up to a bound, by who is larger than that alone; the end lets all in.
+// Room for bytes is taken up to a bound, by who is larger than that alone; the end lets all in. Beside who has much of
+// it, others have a little, as long as all of that is within a bound too.
 func TestLoopRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var r loopRoom
+		r := loopRoom{most: 10, least: 3, all: 20}
+		shares := make([]loopShare, 10)
 		var in atomic.Int64
-		take := func(n int) {
+		take := func(who, n int) {
+			shares[who].room = &r
 			go func() {
-				r.take(n, 10)
+				shares[who].take(n)
 				in.Add(int64(n))
 			}()
 			synctest.Wait()
 		}
 		for _, step := range []struct {
-			take, give int
-			want       int64
-		}{{take: 6, want: 6}, {take: 4, want: 10}, {take: 1, want: 10}, {give: 4, want: 11}, {take: 30, want: 11},
-			{give: 6, want: 11}, {give: 1, want: 41}, {take: 2, want: 41}} {
+			who, take, give int
+			want            int64
+		}{{who: 0, take: 6, want: 6}, {who: 0, take: 4, want: 10}, {who: 0, take: 1, want: 10}, // it has enough
+			{who: 1, take: 2, want: 12}, {who: 1, take: 1, want: 13}, {who: 1, take: 1, want: 13}, // a little
+			{who: 2, take: 4, want: 17},                              // at first more than a little
+			{who: 3, take: 3, want: 20}, {who: 4, take: 1, want: 20}, // all have enough
+			{who: 3, give: 3, want: 21},  // room for one of the little ones
+			{who: 0, give: 10, want: 23}, // for all who wait
+			{who: 2, give: 4}, {who: 1, give: 4}, {who: 4, give: 1},
+			{who: 0, give: 1, want: 23}, {who: 5, take: 30, want: 53}, {who: 5, take: 1, want: 53},
+			{who: 6, take: 1, want: 53}, {who: 5, give: 30, want: 55}} {
 			if step.take > 0 {
-				take(step.take)
+				take(step.who, step.take)
 			} else {
-				r.give(step.give)
+				shares[step.who].work(step.give)
+				r.give()
 				synctest.Wait()
 			}
-			if in.Load() != step.want {
-				t.Fatalf("%+v: %d are in", step, in.Load())
+			if n := in.Load(); step.want > 0 && n != step.want {
+				t.Fatalf("%+v: %d are in", step, n)
 			}
 		}
 		r.end()
-		take(100)
-		if in.Load() != 143 {
+		take(7, 100)
+		if in.Load() != 155 {
 			t.Fatalf("after the end %d are in", in.Load())
 		}
 	})
