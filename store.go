@@ -208,7 +208,7 @@ func (s *store) start() (*State, storeReport, error) {
 			return nil, report, err
 		}
 	}
-	s.index.open()
+	s.index.open(p.saved && !p.indexed)
 	missing, err := s.historyMissing(p.finished)
 	if err != nil {
 		return nil, report, err

@@ -9,9 +9,10 @@
 // A record too few would: of a run with two lines the older one might pass for the newest. The index has all lines
 // while the file index/whole is there. What is added to it is on the disk before a snapshot takes the journal's place,
 // and a start adds again what the journal tells since. When a record cannot be written, index/whole goes, and the index
-// is made anew from the history. The same happens when index/whole is missing, when a run shows that the index does not
-// know it or cannot be read, and when the index has more than 1 MiB and more than an eighth of the history's bytes:
-// then many records point to runs that retention has removed.
+// is made anew from the history. The same happens when index/whole is missing, when the snapshot does not say that who
+// saved it keeps the index, as an older cdktr does not, when a run shows that the index does not know it or cannot be
+// read, and when the index has more than 1 MiB and more than an eighth of the history's bytes: then many records point
+// to runs that retention has removed.
 
 package main
 
@@ -98,8 +99,13 @@ func indexRunOf(line []byte) string {
 	return string(id)
 }
 
-// open finds out whether the index has all lines of the process before. For the start.
-func (x *historyIndex) open() {
+// open finds out whether the index has all lines of the process before. lacks: it has not those that the snapshot took
+// from the journal. For the start.
+func (x *historyIndex) open(lacks bool) {
+	if lacks {
+		x.spoil()
+		return
+	}
 	f, err := x.files.open(indexWhole, os.O_RDONLY)
 	if err != nil {
 		return

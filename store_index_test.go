@@ -302,6 +302,60 @@ func TestIndexStaysMarked(t *testing.T) {
 	}
 }
 
+// TestIndexOlder: an older cdktr adds to the history and not to the index. Where its snapshot has taken the journal's
+// place, the index is not believed, nor after a crash since.
+func TestIndexOlder(t *testing.T) {
+	t.Parallel()
+	g := indexRigOpen(t)
+	g.add(50, indexBegin)
+	g.keep()
+	snapshot := func() {
+		g.t.Helper()
+		saved := make(chan error, 1)
+		g.s.snapshot(g.state, func(err error) { saved <- err })
+		if err := <-saved; err != nil {
+			g.t.Fatal(err)
+		}
+	}
+	snapshot()
+	if g.reopen(); !g.s.index.whole.Load() {
+		t.Fatal("the index is not believed though its snapshot is our own")
+	}
+	index, before := filepath.Join(g.dir, indexFolder), t.TempDir()
+	if err := os.CopyFS(before, os.DirFS(index)); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range g.runs { // each is retried and saved by the older one
+		again := *r
+		again.Attempt, again.Finished = r.Attempt+1, stampOf(r.Finished.Add(31*24*time.Hour))
+		g.s.history(&again, nil)
+		g.runs[r.ID] = &again
+	}
+	snapshot()
+	g.stop()
+	text, err := os.ReadFile(filepath.Join(g.dir, storeSnapshot))
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := bytes.Replace(text, []byte(`"index":true,`), nil, 1)
+	storeSeal(older)
+	err = errors.Join(os.WriteFile(filepath.Join(g.dir, storeSnapshot), older, 0o600), os.RemoveAll(index),
+		os.CopyFS(index, os.DirFS(before)))
+	if err != nil || len(older) == len(text) {
+		t.Fatal(err, "nothing is tested")
+	}
+	g.reopen()
+	g.finds("after the older one")
+	snapshot() // from here on it says that the index is kept
+	if _, err := os.Stat(filepath.Join(g.dir, indexWhole)); err == nil {
+		t.Error("after a crash now the index would count as whole")
+	}
+	g.keep()
+	if g.finds("made anew"); !g.s.index.whole.Load() {
+		t.Error("the index is not made anew")
+	}
+}
+
 // TestIndexUnreadable: where the index cannot be read, runs are found all the same, and it is made anew.
 func TestIndexUnreadable(t *testing.T) {
 	t.Parallel()

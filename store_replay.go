@@ -27,6 +27,7 @@ type storeReplay struct {
 	// What it finds.
 	state    *State
 	saved    bool         // there is a snapshot
+	indexed  bool         // who saved it keeps the index of the history
 	last     storeSegment // where the journal goes on; no name: in a new segment
 	size     int64        // of last
 	events   int          // folded

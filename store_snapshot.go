@@ -28,6 +28,7 @@ type storeSaved struct {
 	Seq    uint64 `json:"seq"`   // the newest event in State
 	Needs  string `json:"needs"` // the oldest cdktr that can read it
 	Saved  Stamp  `json:"saved"`
+	Index  bool   `json:"index"` // whoever saved it keeps the index of the history: an older cdktr does not
 	State  *State `json:"state"`
 }
 
@@ -37,7 +38,8 @@ type storeForeign struct{ error }
 // storeEncodeSnapshot gives the content of snapshot.json.
 func storeEncodeSnapshot(state *State, now time.Time) ([]byte, error) {
 	var c storeEncoder
-	err := c.add(&storeSaved{Schema: storeSchema, Seq: state.Seq, Needs: storeNeeds, Saved: stampOf(now), State: state})
+	err := c.add(&storeSaved{Schema: storeSchema, Seq: state.Seq, Needs: storeNeeds, Saved: stampOf(now), Index: true,
+		State: state})
 	return c.buf.Bytes(), err
 }
 
@@ -166,6 +168,6 @@ func (p *storeReplay) load(name string) (*State, error) {
 	if err := storeDecode(line, &saved); err != nil || saved.State == nil {
 		return nil, fmt.Errorf("%w: %w", errStoreDamaged, err)
 	}
-	saved.State.Seq, p.saved = saved.Seq, true
+	saved.State.Seq, p.saved, p.indexed = saved.Seq, true, saved.Index
 	return saved.State, nil
 }
