@@ -16,6 +16,9 @@ func (f *fleet) assignQueued() {
 		return
 	}
 	f.assignable = false
+	if f.lanes.moves >= f.lanes.sweep {
+		f.lanes.forget(f.links)
+	}
 	for pass := f.lanes.pass(); len(pass) > 0; pass = lanesNext(pass) {
 		l := pass[0]
 		if len(l.free) == 0 { // the last of them has gone to another lane

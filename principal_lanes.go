@@ -12,9 +12,13 @@ import (
 	"strings"
 )
 
-// lanesKept is how many versions of workflows are known at least before those are forgotten of which no run is queued,
-// with the lanes that stand empty then.
-const lanesKept = 1000
+const (
+	// how many versions of workflows are known at least before those are forgotten of which no run is queued
+	lanesKept = 1000
+	// how often, besides once for each agent, agents change their places in lanes without runs before lanes are
+	// forgotten that had none meanwhile: it costs more than to make them anew
+	lanesMoves = 1000
+)
 
 // lane is the queued runs that ask for the same labels and use the same keys of a workflow, and the agents for them.
 type lane struct {
@@ -23,6 +27,7 @@ type lane struct {
 
 	runs []*Run // in the order of the queue
 	at   int    // in a pass of assignQueued: the first of them that was not looked at
+	used bool   // a run was queued since lanes.forget looked
 
 	free     []*agentLink          // agents that have room, the most first
 	matching int                   // connected agents that have the labels
@@ -38,11 +43,14 @@ type lanes struct {
 	byAsked map[string]*lane // what is asked for -> the lane
 	ready   map[*lane]bool   // those with runs and with agents that have room
 	most    int              // versions that are known before some are forgotten
+	moves   int              // how often an agent has changed its place in a lane without runs
+	sweep   int              // so many moves have lanes forgotten
 }
 
 // lanesNew makes lanes of which there are none yet.
 func lanesNew() *lanes {
-	return &lanes{of: map[string]*lane{}, byAsked: map[string]*lane{}, ready: map[*lane]bool{}, most: lanesKept}
+	return &lanes{of: map[string]*lane{}, byAsked: map[string]*lane{}, ready: map[*lane]bool{}, most: lanesKept,
+		sweep: lanesMoves}
 }
 
 // laneOf gives the lane of a version of a workflow. It makes the lane if there is none.
@@ -51,7 +59,8 @@ func (f *fleet) laneOf(version string, spec *Workflow) *lane {
 		return l
 	}
 	if len(f.lanes.of) >= f.lanes.most {
-		f.forgetLanes()
+		f.lanes.forgetVersions(f.queue.runs)
+		f.lanes.forget(f.links)
 	}
 	uses := protoUses(spec)
 	asked := string(protoEncode(spec.Agent)) + strings.Join(uses, " ") // keys of a map are encoded in order
@@ -70,26 +79,43 @@ func (f *fleet) laneOf(version string, spec *Workflow) *lane {
 	return l
 }
 
-// forgetLanes forgets the versions of which no run is queued, and the lanes without runs.
-func (f *fleet) forgetLanes() {
+// forgetVersions forgets the versions of which no run is queued.
+func (ls *lanes) forgetVersions(queued []*Run) {
 	used := map[string]bool{}
-	for _, r := range f.queue.runs {
+	for _, r := range queued {
 		used[r.Version] = true
 	}
-	for version := range f.lanes.of {
+	for version := range ls.of {
 		if !used[version] {
-			delete(f.lanes.of, version)
+			delete(ls.of, version)
 		}
 	}
-	for asked, l := range f.lanes.byAsked {
-		if len(l.runs) == 0 {
-			delete(f.lanes.byAsked, asked)
+	ls.most = 2*len(ls.of) + lanesKept
+}
+
+// forget forgets the lanes without runs that had none either since it was called last. They are made anew for their
+// next run, and cost nothing until then. links are all agents.
+func (ls *lanes) forget(links map[string]*agentLink) {
+	ls.sweep = ls.moves + len(links) + lanesMoves
+	gone := map[*lane]bool{}
+	for asked, l := range ls.byAsked {
+		if len(l.runs) == 0 && !l.used {
+			gone[l] = true
+			delete(ls.byAsked, asked)
+		}
+		l.used = false
+	}
+	if len(gone) == 0 {
+		return
+	}
+	for version, l := range ls.of {
+		if gone[l] {
+			delete(ls.of, version)
 		}
 	}
-	for _, link := range f.links {
-		link.lanes = slices.DeleteFunc(link.lanes, func(l *lane) bool { return len(l.runs) == 0 })
+	for _, link := range links {
+		link.lanes = slices.DeleteFunc(link.lanes, func(l *lane) bool { return gone[l] })
 	}
-	f.lanes.most = 2*len(f.lanes.of) + lanesKept
 }
 
 // line puts a run that is queued now into its lane, or takes one out that is not any more.
@@ -98,7 +124,7 @@ func (f *fleet) line(r *Run, queued bool) {
 	at := sort.Search(len(l.runs), func(i int) bool { return !queuedBefore(l.runs[i], r) })
 	switch {
 	case queued:
-		l.runs = slices.Insert(l.runs, at, r)
+		l.runs, l.used = slices.Insert(l.runs, at, r), true
 		f.tellOld(l)
 	case at < len(l.runs) && l.runs[at] == r:
 		l.runs = slices.Delete(l.runs, at, at+1)
@@ -196,6 +222,9 @@ func (f *fleet) noteRoom(link *agentLink) {
 	}
 	for _, l := range link.lanes {
 		l.unplace(link)
+		if len(l.runs) == 0 {
+			f.lanes.moves++
+		}
 	}
 	link.free, link.extra = free, ahead
 	for _, l := range link.lanes {

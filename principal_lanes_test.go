@@ -223,7 +223,10 @@ func lanesModel(t *testing.T, rnd *rand.Rand) {
 			g.f.noteQuick(link, rnd.IntN(3))
 		}
 		if rnd.IntN(50) == 0 {
-			g.f.forgetLanes()
+			g.f.lanes.forgetVersions(g.p.queue.runs)
+		}
+		if rnd.IntN(20) == 0 {
+			g.f.lanes.forget(g.f.links)
 		}
 		g.f.askAgain(now)
 		g.f.assignable = true
@@ -287,6 +290,52 @@ func TestLanesWork(t *testing.T) {
 	if n := len(g.p.queue.runs); n != 899 {
 		t.Errorf("%d runs are queued", n)
 	}
+}
+
+// A lane that stands empty costs nothing after a while: the changes of places in it are counted. One in which a run
+// stands now and then is kept.
+func TestLanesEmpty(t *testing.T) {
+	g := lanesRigOpen(t)
+	const agents, lanes = 50, 40
+	for i := range agents {
+		has := map[string]string{}
+		for k := range lanes {
+			has[fmt.Sprint("k", k)] = "yes"
+		}
+		g.join(fmt.Sprint("agent-", i), 2, has)
+	}
+	run := func(w *Workflow) (version string) {
+		t.Helper()
+		r := g.queue(w)
+		if given := g.turn(); len(given) != 1 || r.State != runRunning {
+			t.Fatalf("given: %q", given)
+		}
+		g.end(r)
+		g.turn()
+		return r.Version
+	}
+	flow := func(id string, labels map[string]string) *Workflow {
+		return &Workflow{ID: id, Agent: labels, Overlap: overlapAllow, Tasks: []Task{{ID: "a", Run: "true"}}}
+	}
+	for i := range lanes {
+		run(flow(fmt.Sprint("rare", i), map[string]string{fmt.Sprint("k", i): "yes"}))
+	}
+	healthy := flow("healthy", nil)
+	for g.f.lanes.moves < 4*(agents+lanesMoves) {
+		run(healthy)
+	}
+	kept, before := g.f.lanes.of[run(healthy)], g.f.lanes.moves
+	const runs = 3 * (agents + lanesMoves)
+	for range runs {
+		run(healthy)
+	}
+	if n := g.f.lanes.moves - before; n != 2*runs {
+		t.Errorf("agents changed their places in lanes without runs %d times for %d runs", n, runs)
+	}
+	if len(g.f.lanes.byAsked) != 1 || len(g.f.lanes.of) != 1 || g.f.lanes.of[run(healthy)] != kept {
+		t.Errorf("%d lanes are kept, of %d versions", len(g.f.lanes.byAsked), len(g.f.lanes.of))
+	}
+	run(flow("rare0", map[string]string{"k0": "yes"}))
 }
 
 // A pass ends even if a run that is given stays in its lane.
