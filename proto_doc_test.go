@@ -25,6 +25,7 @@ import (
 	"testing"
 	"text/template"
 	"time"
+	"unicode"
 
 	"cdktr/e2e/harness"
 )
@@ -60,10 +61,19 @@ func protocolText(t *testing.T) []byte {
 		"TaskAttempt": TaskAttempt{}, "LeftProcess": LeftProcess{}, "LogLine": LogLine{}, "LogRecord": LogRecord{},
 		"logJSON":      logJSON{},
 		"WorkflowInfo": WorkflowInfo{}, "Fire": Fire{}, "Decision": Decision{}, "Agent": Agent{}, "Event": Event{},
-		"protoError": protoError{}, "AttentionItem": AttentionItem{}, "Stats": Stats{}}
+		"protoError": protoError{}, "AttentionItem": AttentionItem{}, "Stats": Stats{}, "agentMsg": agentMsg{},
+		"heldRun": heldRun{}, "heldLeft": heldLeft{}, "assignment": assignment{}, "agentItem": agentItem{},
+		"parcel": parcel{}, "parcelOutput": parcelOutput{}, "parcelEvent": parcelEvent{}}
+	told := map[string]bool{}
 	page, err := template.New(filepath.Base(protocolTemplate)).Funcs(template.FuncMap{
-		"fields": func(name, text string) (string, error) { return protocolFields(types[name], text) },
-		"ops":    protocolOps,
+		"fields": func(name, text string) (string, error) {
+			told[name] = true
+			return protocolFields(types, name, text)
+		},
+		"messages": func(text string) (string, error) {
+			return protocolMessages(protocolConstants(t, "proto.go", "msg"), text)
+		},
+		"ops": protocolOps,
 		"codes": func(text string) (string, error) {
 			return protocolCodes(protocolConstants(t, "proto.go", "code"), text)
 		},
@@ -88,6 +98,11 @@ func protocolText(t *testing.T) []byte {
 	if err := page.Execute(&out, nil); err != nil {
 		t.Fatal(err)
 	}
+	for name := range types {
+		if !told[name] {
+			t.Errorf("%s has no table of the fields of %s", protocolTemplate, name)
+		}
+	}
 	return out.Bytes()
 }
 
@@ -111,19 +126,38 @@ func protocolMeanings(names []string, text string) (map[string]string, error) {
 	return meanings, errors.Join(errs...)
 }
 
-// protocolFields makes the table of a struct's fields.
-func protocolFields(v any, text string) (string, error) {
-	meanings, err := protocolMeanings(protoNames(v), text)
+// protocolFields makes the table of a struct's fields. A field that is a struct without a table of its own tells of the
+// fields of that too.
+func protocolFields(types map[string]any, name, text string) (string, error) {
+	meanings, err := protocolMeanings(protoNames(types[name]), text)
 	var b strings.Builder
 	b.WriteString("| field | type | meaning |\n|---|---|---|\n")
-	for _, field := range protoFields(v) {
+	for _, field := range protoFields(types[name]) {
 		name, most := protoJSONName(field), ""
 		if bound := field.Tag.Get("max"); bound != "" {
 			most = ", " + bound + " bytes"
 		}
+		for _, within := range protocolWithin(types, field.Type) {
+			if !slices.Contains(strings.FieldsFunc(meanings[name], func(r rune) bool { return !unicode.IsLetter(r) }),
+				within) {
+				err = errors.Join(err, fmt.Errorf("%s: its field %q is not told of", name, within))
+			}
+		}
 		fmt.Fprintf(&b, "| `%s` | %s%s | %s |\n", name, protocolType(field.Type), most, meanings[name])
 	}
 	return strings.TrimSuffix(b.String(), "\n"), err
+}
+
+// protocolWithin gives the fields of a struct that has no table, nor a page of its own, as a workflow has.
+func protocolWithin(types map[string]any, t reflect.Type) []string {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
+		t = t.Elem()
+	}
+	own := t == reflect.TypeFor[Stamp]() || t == reflect.TypeFor[Workflow]()
+	if t.Kind() != reflect.Struct || own || types[t.Name()] != nil {
+		return nil
+	}
+	return protoNames(reflect.Zero(t).Interface())
 }
 
 // protocolType says what JSON a Go type becomes.
@@ -138,7 +172,7 @@ func protocolType(t reflect.Type) string {
 	case t.Kind() == reflect.Pointer:
 		return protocolType(t.Elem())
 	case t.Kind() == reflect.Slice:
-		return "array of " + protocolType(t.Elem()) + "s"
+		return "array of " + strings.Replace(protocolType(t.Elem())+"s", "sss", "sses", 1)
 	case t.Kind() == reflect.Map:
 		return "object of " + protocolType(t.Elem()) + "s"
 	case t.Kind() == reflect.String:
@@ -151,7 +185,9 @@ func protocolType(t reflect.Type) string {
 			"Workflow": "object",
 			"Agent":    "agent", "Run": "run", "Event": "event", "Fire": "fire", "Decision": "decision",
 			"protoOp": "op", "Outcome": "object", "RunRow": "row", "AttentionItem": "item", "Stats": "object",
-			"StatsLongest": "object", "StatsBucket": "object", "StatsDay": "object"}[t.Name()]
+			"StatsLongest": "object", "StatsBucket": "object", "StatsDay": "object", "parcel": "object",
+			"assignment": "object", "agentItem": "item", "heldRun": "object", "heldLeft": "object",
+			"parcelOutput": "object", "parcelEvent": "object"}[t.Name()]
 	}
 	return "number"
 }
@@ -246,6 +282,41 @@ func protocolEvents(kinds []string, text string) (string, error) {
 			strings.TrimSpace(meaning))
 	}
 	return strings.TrimSuffix(b.String(), "\n"), err
+}
+
+// protocolMessages makes the table of messages between agents and the principal: who says each, its fields, and behind
+// -- what it means. Each field of a message is one of some.
+func protocolMessages(ops []string, text string) (string, error) {
+	var b strings.Builder
+	var errs []error
+	names, said := protoNames(agentMsg{}), map[string]bool{"op": true}
+	b.WriteString("| message | of | fields, where there is something to say | |\n|---|---|---|---|\n")
+	for line := range strings.Lines(strings.TrimSpace(text)) {
+		front, meaning, _ := strings.Cut(line, "-- ")
+		words := strings.Fields(front)
+		op, who, fields := words[0], words[1], words[2:]
+		said["the op "+op] = true
+		if !slices.Contains(ops, op) || who != "agent" && who != "principal" {
+			errs = append(errs, fmt.Errorf("%s of %s is no message", op, who))
+		}
+		for i, field := range fields {
+			said[field] = true
+			if !slices.Contains(names, field) {
+				errs = append(errs, fmt.Errorf("%s: a message has no field %q", op, field))
+			}
+			fields[i] = "`" + field + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", op, who, strings.Join(fields, " "), strings.TrimSpace(meaning))
+	}
+	for _, op := range ops {
+		names = append(names, "the op "+op)
+	}
+	for _, name := range names {
+		if !said[name] {
+			errs = append(errs, fmt.Errorf("%s is in no message that is told of", name))
+		}
+	}
+	return strings.TrimSuffix(b.String(), "\n"), errors.Join(errs...)
 }
 
 // protocolEventFields gives the documented fields of each kind of event: its row in docs/protocol.md.
