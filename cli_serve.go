@@ -244,7 +244,7 @@ func doStartPrincipal(ctx context.Context, c *cli, args []string) error {
 	notify := c.notify(log)
 	defer notify.close()
 	cfg.tell, cfg.pulse = func(runs, queued int) { notify.tell(runs, queued, "") }, notify.pulse()
-	cfg.rest = restProcessors(c.getenv)
+	cfg.alarm, cfg.rest = alarmNew, restProcessors(c.getenv)
 	p, err := principalOpen(cfg)
 	if err != nil {
 		return err

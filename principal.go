@@ -67,6 +67,8 @@ type principalConfig struct {
 	// follow calls set each time that the clock is set, until ctx ends. Its error says that it does so no more.
 	follow func(ctx context.Context, set func()) error
 
+	alarm func() alarm // makes what the loop sleeps by
+
 	// Who hears of it, on the loop. Each may be nil.
 
 	tell  func(runs, queued int) // how many runs there are, when that has changed
@@ -100,6 +102,9 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 	if cfg.elapsed == nil {
 		began := time.Now()
 		cfg.elapsed = func() time.Duration { return time.Since(began) }
+	}
+	if cfg.alarm == nil {
+		cfg.alarm = alarmTimer
 	}
 	loop := principalLoopNew(cfg)
 	p := &principal{principalLoop: loop, shares: sharesNew()}
@@ -169,8 +174,9 @@ func (p *principal) runPrincipal(ctx context.Context) error {
 	if p.cfg.follow != nil {
 		p.workers.Go(func() { p.timetable.runFollow(ctx) })
 	}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	sleep := principalSleep{alarm: p.cfg.alarm()}
+	defer sleep.stop()
+	sleep.until(p.cfg.elapsed(), 0)
 	rest := principalRest{set: p.cfg.rest, worked: p.cfg.now()}
 	for {
 		calls := 0
@@ -184,7 +190,8 @@ func (p *principal) runPrincipal(ctx context.Context) error {
 				}
 				(<-p.inbox.ch)()
 			}
-		case <-timer.C:
+		case <-sleep.C:
+			sleep.rang()
 		case <-ctx.Done():
 			return p.stop()
 		}
@@ -196,7 +203,7 @@ func (p *principal) runPrincipal(ctx context.Context) error {
 		p.fleet.assignQueued()
 		rest.turn(now, calls > p.fleet.takeBeats() || len(p.batch) > 0 || len(p.queue.active) > 0)
 		p.commit()
-		timer.Reset(p.untilNext(now))
+		sleep.until(p.timetable.clockElapsed, p.untilNext(now))
 	}
 }
 
