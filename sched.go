@@ -27,7 +27,7 @@ type sched struct {
 
 	// What entries share.
 	exprs  map[string]schedExpr  // by their texts
-	clocks map[string]*cronClock // by the names of their zones, as workflows have them; "" is that of the principal
+	clocks map[string]schedClock // by the names of their zones, as workflows have them; "" is that of the principal
 }
 
 // schedEntry is one workflow with a schedule. There may be 100,000: so times are in seconds since 1970, and what
@@ -49,6 +49,12 @@ type schedExpr struct {
 	uses  int
 }
 
+// schedClock is the clock of a zone, and how many entries have it.
+type schedClock struct {
+	clock *cronClock
+	uses  int
+}
+
 // schedTick is a tick that has come due.
 type schedTick struct {
 	spec *Workflow
@@ -58,7 +64,7 @@ type schedTick struct {
 // schedNew makes an empty schedule; zone is that of workflows that name none.
 func schedNew(zone *time.Location) *sched {
 	return &sched{entries: map[string]*schedEntry{}, exprs: map[string]schedExpr{},
-		clocks: map[string]*cronClock{"": cronClockOf(zone)}}
+		clocks: map[string]schedClock{"": {cronClockOf(zone), 1}}} // that one stays
 }
 
 // schedSignature names what a schedule says. Ticks can have been missed only while it was the same.
@@ -70,7 +76,7 @@ func schedSignature(w *Workflow) string {
 func (s *sched) entryOf(w *Workflow) (*schedEntry, error) {
 	e := &schedEntry{spec: w, index: -1, exprs: make([]*cronTimes, 0, len(w.Schedule))}
 	var err error
-	e.clock, err = s.clockOf(w.Timezone)
+	e.clock, err = s.takeClock(w.Timezone)
 	if err != nil {
 		return nil, fmt.Errorf("workflow %s: load timezone: %w", w.ID, err)
 	}
@@ -90,18 +96,20 @@ func (s *sched) entryOf(w *Workflow) (*schedEntry, error) {
 	return e, nil
 }
 
-// clockOf gives the clock of a zone, which it keeps until the program ends: so zone data is read once. There are few
-// more names of zones than the machine knows.
-func (s *sched) clockOf(name string) (*cronClock, error) {
-	if clock := s.clocks[name]; clock != nil {
-		return clock, nil
+// takeClock gives the clock of a zone, the same to all entries that are in it: zone data is read for the first of them.
+// giveBack must follow.
+func (s *sched) takeClock(name string) (*cronClock, error) {
+	shared := s.clocks[name]
+	if shared.uses == 0 {
+		zone, err := zoneLoad(name)
+		if err != nil {
+			return nil, err
+		}
+		shared.clock = cronClockOf(zone)
 	}
-	zone, err := zoneLoad(name)
-	if err != nil {
-		return nil, err
-	}
-	s.clocks[name] = cronClockOf(zone)
-	return s.clocks[name], nil
+	shared.uses++
+	s.clocks[name] = shared
+	return shared.clock, nil
 }
 
 // take gives an expression, the same to all who ask for one text unless it depends on the id. giveBack must follow.
@@ -123,8 +131,15 @@ func (s *sched) take(text, id string) (*cronTimes, error) {
 	return shared.times, nil
 }
 
-// giveBack forgets the expressions of an entry that no other has.
+// giveBack forgets the zone and the expressions of an entry that no other has.
 func (s *sched) giveBack(e *schedEntry) {
+	zone := s.clocks[e.spec.Timezone]
+	zone.uses--
+	if zone.uses > 0 {
+		s.clocks[e.spec.Timezone] = zone
+	} else {
+		delete(s.clocks, e.spec.Timezone)
+	}
 	for i, times := range e.exprs {
 		text := e.spec.Schedule[i]
 		shared := s.exprs[text]

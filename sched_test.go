@@ -268,16 +268,20 @@ func TestSchedShares(t *testing.T) {
 	if again := put("a", "", "0 9 * * *"); again.exprs[0] != before || again.clock == b.clock {
 		t.Error("a new version of a workflow shares another expression, or the zone that it does not have")
 	}
-	if _, err := s.set(&Workflow{ID: "c", Schedule: []string{"5 5 * * *", "61 * * * *"}}, schedEpoch); err == nil {
+	c := &Workflow{ID: "c", Timezone: "Asia/Tokyo", Schedule: []string{"5 5 * * *", "61 * * * *"}}
+	if _, err := s.set(c, schedEpoch); err == nil {
 		t.Error("61 is a minute")
 	}
-	if len(s.exprs) != 1 || s.exprs["0 9 * * *"].uses != 2 {
-		t.Errorf("%d expressions are shared", len(s.exprs))
+	if len(s.exprs) != 1 || s.exprs["0 9 * * *"].uses != 2 || len(s.clocks) != 2 || s.clocks["Europe/Paris"].uses != 1 {
+		t.Errorf("%d expressions are shared, %d zones", len(s.exprs), len(s.clocks))
 	}
 	s.remove("a")
 	put("b", "")
 	if len(s.exprs) != 0 || len(s.entries) != 0 {
 		t.Errorf("%d expressions of %d schedules are left", len(s.exprs), len(s.entries))
+	}
+	if zone := s.clocks[""]; len(s.clocks) != 1 || zone.uses != 1 || zone.clock == nil {
+		t.Errorf("%d zones are left; the principal's: %+v", len(s.clocks), zone)
 	}
 }
 
