@@ -52,8 +52,8 @@ const (
 // errSpoolFull refuses output because too much is unacknowledged.
 var errSpoolFull = errors.New("spool is full")
 
-// spoolCastagnoli is the table of CRC-32C, as in the journal.
-var spoolCastagnoli = crc32.MakeTable(crc32.Castagnoli)
+// spoolCastagnoli is the table of CRC-32C, as in the journal. The first call makes it.
+func spoolCastagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // spool is the folder of messages. All of it belongs to one goroutine.
 type spool struct {
@@ -609,7 +609,7 @@ func spoolFront(b []byte, n uint64, of int, msg []byte) []byte {
 	if of != 1 {
 		b = strconv.AppendInt(append(b, `,"of":`...), int64(of), 10)
 	}
-	sum := crc32.Update(crc32.Checksum(b[from:], spoolCastagnoli), spoolCastagnoli, msg)
+	sum := crc32.Update(crc32.Checksum(b[from:], spoolCastagnoli()), spoolCastagnoli(), msg)
 	b = append(b, `,"crc":"`...)
 	b = hex.AppendEncode(b, []byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)})
 	return append(b, `","m":`...)
@@ -645,7 +645,7 @@ func spoolDecode(line []byte) (m spoolMessage, err error) {
 // spoolHeader appends the first line of a segment.
 func spoolHeader(b []byte, acked uint64) []byte {
 	digits := fmt.Sprintf("%016x", acked)
-	return fmt.Appendf(b, spoolHeaderForm, acked, crc32.Checksum([]byte(digits), spoolCastagnoli))
+	return fmt.Appendf(b, spoolHeaderForm, acked, crc32.Checksum([]byte(digits), spoolCastagnoli()))
 }
 
 // spoolAcked reads the first line of a segment.

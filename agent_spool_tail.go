@@ -162,7 +162,7 @@ func (t *spoolTail) put(tag string, flags int, at time.Time, text []byte) error 
 
 // spoolTailHeadOf makes the head of a piece.
 func spoolTailHeadOf(tag string, flags int, at time.Time, text []byte) (head [spoolTailHead]byte) {
-	sum := crc32.Update(crc32.Checksum([]byte(tag), spoolCastagnoli), spoolCastagnoli, text)
+	sum := crc32.Update(crc32.Checksum([]byte(tag), spoolCastagnoli()), spoolCastagnoli(), text)
 	binary.LittleEndian.PutUint32(head[0:], sum)
 	binary.LittleEndian.PutUint32(head[4:], uint32(len(text)))
 	binary.LittleEndian.PutUint64(head[8:], uint64(at.UnixMilli()))
@@ -182,7 +182,7 @@ func (t *spoolTail) join(tag string, flags int, at time.Time, text []byte) bool 
 		return false
 	}
 	head := t.head
-	binary.LittleEndian.PutUint32(head[0:], crc32.Update(binary.LittleEndian.Uint32(head[0:]), spoolCastagnoli, text))
+	binary.LittleEndian.PutUint32(head[0:], crc32.Update(binary.LittleEndian.Uint32(head[0:]), spoolCastagnoli(), text))
 	binary.LittleEndian.PutUint32(head[4:], uint32(long)+uint32(len(text)))
 	if _, err := t.f.WriteAt(text, t.size); err != nil {
 		return false
@@ -425,7 +425,7 @@ func spoolTailPieceOf(f *os.File, at int64, fn func(tag string, flags int, when 
 	body := make([]byte, tag+int(text))
 	if _, err := f.ReadAt(body, at+spoolTailHead); err != nil && err != io.EOF {
 		return 0, err
-	} else if err != nil || crc32.Checksum(body, spoolCastagnoli) != binary.LittleEndian.Uint32(head[0:]) {
+	} else if err != nil || crc32.Checksum(body, spoolCastagnoli()) != binary.LittleEndian.Uint32(head[0:]) {
 		return 0, nil
 	}
 	when := time.UnixMilli(int64(binary.LittleEndian.Uint64(head[8:])))

@@ -70,34 +70,45 @@ type compatArg struct {
 
 // compatOp is one request of the dialect. More words than its args may follow, and are mostly ignored.
 type compatOp struct {
+	word string // the first of the request
 	as   string // the op of protoOps that it is like: whoever may ask that may ask this
 	args []compatArg
 	do   func(*compat, *compatCall) // on the loop
 }
 
 // compatOps is the dialect.
-var compatOps = map[string]compatOp{
-	"PING":        {as: "ping", do: func(_ *compat, c *compatCall) { c.answer("PONG") }},
-	"LSWORKFLOWS": {as: "ls", do: (*compat).list},
-	"RUNTASK": {as: "run", args: []compatArg{{missing: "Request is missing task_id"}},
+var compatOps = []compatOp{
+	{word: "PING", as: "ping", do: func(_ *compat, c *compatCall) { c.answer("PONG") }},
+	{word: "LSWORKFLOWS", as: "ls", do: (*compat).list},
+	{word: "RUNTASK", as: "run", args: []compatArg{{missing: "Request is missing task_id"}},
 		do: (*compat).runTask},
-	"REGISTERAGENT": {as: "hello", args: []compatArg{{missing: "Missing arg AGENT_ID"}},
+	{word: "REGISTERAGENT", as: "hello", args: []compatArg{{missing: "Missing arg AGENT_ID"}},
 		do: (*compat).register},
-	"FETCHWORKFLOW": {as: "hello", args: []compatArg{{missing: "Missing agent id"}},
+	{word: "FETCHWORKFLOW", as: "hello", args: []compatArg{{missing: "Missing agent id"}},
 		do: (*compat).fetch},
-	"AGENTWORKFLOWSTATUS": {as: "hello", args: []compatArg{{missing: "Missing arg AGENT_ID"},
+	{word: "AGENTWORKFLOWSTATUS", as: "hello", args: []compatArg{{missing: "Missing arg AGENT_ID"},
 		{missing: "Missing arg TASK_ID"}, {missing: "Missing arg TASK_EXECUTION_ID"},
 		{"Missing arg TASK_STATUS", compatStatusWrong}}, do: (*compat).runStatus},
-	"AGENTTASKSTATUS": {as: "hello", args: []compatArg{{missing: "Missing arg AGENT_ID"},
+	{word: "AGENTTASKSTATUS", as: "hello", args: []compatArg{{missing: "Missing arg AGENT_ID"},
 		{missing: "Missing arg TASK_ID"}, {missing: "Missing arg TASK_EXECUTION_ID"},
 		{missing: "Missing arg WORKFLOW_INSTANCE_ID"}, {"Missing arg TASK_STATUS", compatStatusWrong}},
 		do: (*compat).taskStatus},
-	"QUERYLOGS": {as: "logs", args: []compatArg{{"Missing END_TIMESTAMP", compatTimeWrong},
+	{word: "QUERYLOGS", as: "logs", args: []compatArg{{"Missing END_TIMESTAMP", compatTimeWrong},
 		{"Missing START_TIMESTAMP parameter", compatTimeWrong},
 		{missing: "Missing WORKFLOW_ID parameter"}, {missing: "Missing WORKFLOW_INSTANCE_ID parameter"}},
 		do: (*compat).query},
-	"GETRECENTSTATUSES":   {as: "ps", do: (*compat).recent},
-	"GETREGISTEREDAGENTS": {as: "agents", do: (*compat).agents},
+	{word: "GETRECENTSTATUSES", as: "ps", do: (*compat).recent},
+	{word: "GETREGISTEREDAGENTS", as: "agents", do: (*compat).agents},
+}
+
+// compatOpOf gives the request that begins with a word, nil when there is none.
+func compatOpOf(word string) *compatOp {
+	for i := range compatOps {
+		if compatOps[i].word == word {
+			return &compatOps[i]
+		}
+	}
+	return nil
 }
 
 // compatRequest reads a request: its body frames, without the envelope. It gives the op, or a refusal when op is nil.
@@ -117,8 +128,8 @@ func compatRequest(body [][]byte) (op *compatOp, args []string, refusal string, 
 		text = "Could not parse string from message"
 	}
 	words := strings.SplitN(text, compatSplit, compatMaxWords)
-	found, ok := compatOps[words[0]]
-	if !ok {
+	found := compatOpOf(words[0])
+	if found == nil {
 		return nil, nil, compatParseError("Unrecognised message type: " + compatEcho(words[0])), true
 	}
 	for i, arg := range found.args {
@@ -138,7 +149,7 @@ func compatRequest(body [][]byte) (op *compatOp, args []string, refusal string, 
 			}
 		}
 	}
-	return &found, words[1:], "", true
+	return found, words[1:], "", true
 }
 
 // serve answers a request in the dialect; false when it is in another. The goroutine of the connection calls it. A

@@ -444,8 +444,8 @@ func TestCompatOps(t *testing.T) {
 	}
 	for word, op := range want {
 		known := slices.ContainsFunc(protoOps, func(v protoOp) bool { return v.Op == op })
-		if v := compatOps[word]; v.as != op || v.do == nil || !known {
-			t.Errorf("%s: is %q, want %q", word, v.as, op)
+		if v := compatOpOf(word); v == nil || v.as != op || v.do == nil || !known {
+			t.Errorf("%s: is %+v, want %q", word, v, op)
 		}
 	}
 	w := compatRequestWorld(t)

@@ -278,7 +278,7 @@ func (c *cli) report(ctx context.Context, args []string, err error) int {
 	text := err.Error()
 	if mainJSON(args) && text != "" {
 		// nobody could be told if this fails
-		printJSON(c.err, map[string]mainErrorJSON{"error": {orDefault(word, mainErrorWords[code]), text, hint}})
+		printJSON(c.err, map[string]mainErrorJSON{"error": {orDefault(word, mainErrorWord(code)), text, hint}})
 		return code
 	}
 	if text != "" {
@@ -312,19 +312,28 @@ func mainFieldName(args []string, field string) string {
 
 // mainErrorJSON is an error as --json prints it, on standard error.
 type mainErrorJSON struct {
-	Code    string `json:"code"` // the principal's code, or one of mainErrorWords
+	Code    string `json:"code"` // the principal's code, or one of mainErrorWord
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
 }
 
-// mainErrorWords gives a code for each exit code, for errors that do not come from a principal.
-var mainErrorWords = map[int]string{
-	exitFailed:      "failed",
-	exitUsage:       codeInvalid,
-	exitUnreachable: "unreachable",
-	exitNotAllowed:  codeNotAllowed,
-	exitRefused:     "refused",
-	exitInterrupted: "interrupted",
+// mainErrorWord gives a code for an exit code, for errors that do not come from a principal.
+func mainErrorWord(exit int) string {
+	switch exit {
+	case exitFailed:
+		return "failed"
+	case exitUsage:
+		return codeInvalid
+	case exitUnreachable:
+		return "unreachable"
+	case exitNotAllowed:
+		return codeNotAllowed
+	case exitRefused:
+		return "refused"
+	case exitInterrupted:
+		return "interrupted"
+	}
+	return ""
 }
 
 // mainJSON says whether a command line asks for JSON, even one that is wrong otherwise.

@@ -16,29 +16,39 @@ import (
 const completionPatience = 400 * time.Millisecond
 
 // completionScripts is the script for each shell.
-var completionScripts = map[string]string{
-	"bash": `_cdktr() {
+var completionScripts = []struct{ shell, script string }{
+	{"bash", `_cdktr() {
   local IFS=$'\n'
   local found=$(cdktr completion words -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
   COMPREPLY=($(compgen -W "$found" -- "${COMP_WORDS[COMP_CWORD]}"))
 }
 complete -o default -F _cdktr cdktr
-`,
-	"zsh": `#compdef cdktr
+`},
+	{"zsh", `#compdef cdktr
 _cdktr() {
   local -a found
   found=(${(f)"$(cdktr completion words -- "${(@)words[2,CURRENT]}" 2>/dev/null)"})
   if (( $#found )); then compadd -a found; else _files; fi
 }
 compdef _cdktr cdktr
-`,
-	"fish": `function __cdktr_words
+`},
+	{"fish", `function __cdktr_words
   set -l words (commandline -opc) (commandline -ct)
   cdktr completion words -- $words[2..-1] 2>/dev/null
 end
 complete -c cdktr -f -a '(__cdktr_words)'
 complete -c cdktr -n '__fish_seen_subcommand_from run validate graph' -F
-`,
+`},
+}
+
+// completionScript gives the script for a shell, "" where there is none.
+func completionScript(shell string) string {
+	for _, known := range completionScripts {
+		if known.shell == shell {
+			return known.script
+		}
+	}
+	return ""
 }
 
 // completionVerb is the entry of `completion`.
@@ -65,8 +75,8 @@ func doCompletion(ctx context.Context, c *cli, args []string) error {
 	if err != nil {
 		return err
 	}
-	script, ok := completionScripts[shell]
-	if !ok {
+	script := completionScript(shell)
+	if script == "" {
 		return usageError("no completion for %q: there is bash, zsh and fish", shell)
 	}
 	_, err = fmt.Fprint(c.out, script)

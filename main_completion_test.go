@@ -63,11 +63,11 @@ func TestCompletionShells(t *testing.T) {
 		t.Fatal(err)
 	}
 	for shell, script := range map[string]string{
-		"bash": completionScripts["bash"] +
+		"bash": completionScript("bash") +
 			"\nCOMP_WORDS=(cdktr run etl.); COMP_CWORD=2; _cdktr; printf '%s\\n' \"${COMPREPLY[@]}\"",
-		"fish": completionScripts["fish"] + "\ncomplete -C 'cdktr run etl.'",
+		"fish": completionScript("fish") + "\ncomplete -C 'cdktr run etl.'",
 		"zsh": "compdef() { :; }; _files() { :; }; compadd() { print -l -- \"${(@P)2}\" }\n" +
-			completionScripts["zsh"] +
+			completionScript("zsh") +
 			"\nwords=(cdktr run etl.); CURRENT=3; _cdktr",
 	} {
 		t.Run(shell, func(t *testing.T) {

@@ -220,14 +220,14 @@ func TestDurableAnswers(t *testing.T) {
 			})
 		})
 	}
-	for _, op := range sortedKeys(principalOps) {
+	for _, op := range principalOps.names() {
 		if !covered[op] {
 			t.Errorf("%s is carried out by the loop, and not in the table", op)
 		}
 	}
-	for _, word := range sortedKeys(compatOps) {
-		if changes := slices.Contains([]string{"run", msgHello}, compatOps[word].as); changes && !covered[word] {
-			t.Errorf("%s of the older dialect changes something, and is not in the table", word)
+	for _, op := range compatOps {
+		if changes := slices.Contains([]string{"run", msgHello}, op.as); changes && !covered[op.word] {
+			t.Errorf("%s of the older dialect changes something, and is not in the table", op.word)
 		}
 	}
 }

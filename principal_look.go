@@ -55,13 +55,11 @@ func looksNew(p *principal) *looks {
 
 // principalLooks is the table of the ops that only look; principalOps has the others. Each runs on a goroutine of its
 // own, with a slot among those that ask.
-var principalLooks = map[string]func(*looks, *opCall){
-	"help": (*looks).lookHelp, "ls": (*looks).lookLs, "show": (*looks).lookShow, "ps": (*looks).lookPs,
-	"next": (*looks).lookNext, "why": (*looks).lookWhy, "agents": (*looks).lookAgents,
-	"logs":   (*looks).lookLogs,
-	"events": (*looks).lookEvents, "watch": (*looks).lookWatch, "attention": (*looks).lookAttention,
-	"stats":  (*looks).lookStats,
-	"rescan": (*looks).lookRescan,
+var principalLooks = opTable[*looks]{
+	{"help", (*looks).lookHelp}, {"ls", (*looks).lookLs}, {"show", (*looks).lookShow}, {"ps", (*looks).lookPs},
+	{"next", (*looks).lookNext}, {"why", (*looks).lookWhy}, {"agents", (*looks).lookAgents},
+	{"logs", (*looks).lookLogs}, {"events", (*looks).lookEvents}, {"watch", (*looks).lookWatch},
+	{"attention", (*looks).lookAttention}, {"stats", (*looks).lookStats}, {"rescan", (*looks).lookRescan},
 }
 
 // beginLook counts one more look of the connection, or says that there are too many.

@@ -131,12 +131,27 @@ func (c *opCall) refuse(err *protoError) { c.reply(Reply{Error: err}) }
 
 // principalOps is the table of the ops that the loop carries out: those that change something or wait for it.
 // principalLooks has those that only look. The connection itself takes hello and stop.
-var principalOps = map[string]func(*principal, *opCall){
-	"ping": (*principal).opPing, "wait": (*principal).opWait, "run": (*principal).opRun,
-	"cancel": (*principal).opCancel, "retry": (*principal).opRetry, "pause": (*principal).opPause,
-	"resume": (*principal).opPause,
-	"drain":  (*principal).opDrain, "undrain": (*principal).opDrain, "forget": (*principal).opForget,
-	"backup": (*principal).opBackup, "ack": (*principal).opAck,
+var principalOps = opTable[*principal]{
+	{"ping", (*principal).opPing}, {"wait", (*principal).opWait}, {"run", (*principal).opRun},
+	{"cancel", (*principal).opCancel}, {"retry", (*principal).opRetry}, {"pause", (*principal).opPause},
+	{"resume", (*principal).opPause}, {"drain", (*principal).opDrain}, {"undrain", (*principal).opDrain},
+	{"forget", (*principal).opForget}, {"backup", (*principal).opBackup}, {"ack", (*principal).opAck},
+}
+
+// opTable says what carries each op out. Unlike a map it costs the start of the process nothing.
+type opTable[T any] []struct {
+	op string
+	do func(T, *opCall)
+}
+
+// of gives what carries an op out, nil where the table has none.
+func (t opTable[T]) of(op string) func(T, *opCall) {
+	for i := range t {
+		if t[i].op == op {
+			return t[i].do
+		}
+	}
+	return nil
 }
 
 // runPeer serves one connection until it ends. With the hello of an agent it becomes that agent's connection.
@@ -223,7 +238,7 @@ func (p *principal) runPeer(conn wireConn) {
 
 // take has a request carried out: by a look if it only looks, else by the loop. False when the principal stops.
 func (p *principal) take(c *opCall) bool {
-	if look := principalLooks[c.req.Op]; look != nil {
+	if look := principalLooks.of(c.req.Op); look != nil {
 		return p.looks.start(c, look)
 	}
 	if c.req.Op == "run" {
@@ -238,12 +253,12 @@ func (p *principal) dispatch(c *opCall) {
 		c.refuse(refused)
 		return
 	}
-	principalOps[c.req.Op](p, c)
+	principalOps.of(c.req.Op)(p, c)
 }
 
 // mayAsk says why a request cannot be carried out, nil when it can. Only on the loop.
 func (l *principalLoop) mayAsk(c *opCall) *protoError {
-	if principalOps[c.req.Op] == nil && principalLooks[c.req.Op] == nil {
+	if principalOps.of(c.req.Op) == nil && principalLooks.of(c.req.Op) == nil {
 		return unknownOp(c.req.Op)
 	}
 	if refused := l.permit(c.grant, c.req.Op, c.req.Workflow, c.req.Run); refused != nil {

@@ -33,8 +33,10 @@ var programVersion = sync.OnceValue(func() string {
 	return versionOf(version, info)
 })
 
-// versionPseudo is what Go calls a commit that has no tag: the version that would come next, its time, the commit.
-var versionPseudo = regexp.MustCompile(`^([0-9.]+)-(?:.*\.)?[0-9]{14}-([0-9a-f]{12})(\+dirty)?$`)
+// versionPseudo matches what Go calls a commit that has no tag: the version that would come next, its time, the commit.
+var versionPseudo = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([0-9.]+)-(?:.*\.)?[0-9]{14}-([0-9a-f]{12})(\+dirty)?$`)
+})
 
 // versionOf is the version that the linker has set. Else it is that of the checkout, as Go notes it in the program:
 // 0.1.0 at that tag, 0.1.1-dev+COMMIT behind it, with .dirty where files were changed. A program that was built outside
@@ -48,7 +50,10 @@ func versionOf(linked string, info *debug.BuildInfo) string {
 		return versionNext + "-dev"
 	}
 	text = strings.TrimPrefix(text, "v")
-	pseudo := versionPseudo.FindStringSubmatch(text)
+	if !strings.Contains(text, "-") { // a release
+		return text
+	}
+	pseudo := versionPseudo().FindStringSubmatch(text)
 	if pseudo == nil {
 		return text
 	}

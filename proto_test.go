@@ -178,6 +178,15 @@ func protoFields(v any) []reflect.StructField {
 		func(f reflect.StructField) bool { return !f.IsExported() || f.Anonymous || len(f.Index) > 1 })
 }
 
+// names gives the ops of the table.
+func (t opTable[T]) names() []string {
+	var names []string
+	for _, row := range t {
+		names = append(names, row.op)
+	}
+	return names
+}
+
 // The table of ops, what carries them out, and what a request can say belong together.
 func TestProtoOps(t *testing.T) {
 	names, used := protoNames(Request{}), map[string]bool{"v": true, "id": true, "op": true}
@@ -186,7 +195,7 @@ func TestProtoOps(t *testing.T) {
 		if v.Help == "" || !slices.Contains(roles, v.Role) {
 			t.Errorf("%+v", v)
 		}
-		op, look := principalOps[v.Op] != nil, principalLooks[v.Op] != nil
+		op, look := principalOps.of(v.Op) != nil, principalLooks.of(v.Op) != nil
 		if op && look || (op || look) == (v.Op == msgHello || v.Op == "stop") {
 			t.Errorf("%s: carried out by the loop %v, as a look %v", v.Op, op, look)
 		}
@@ -204,7 +213,7 @@ func TestProtoOps(t *testing.T) {
 			t.Errorf("%s: follow, but no stream, or the other way round", v.Op)
 		}
 	}
-	for _, op := range slices.Concat(sortedKeys(principalOps), sortedKeys(principalLooks)) {
+	for _, op := range slices.Concat(principalOps.names(), principalLooks.names()) {
 		if !slices.ContainsFunc(protoOps, func(v protoOp) bool { return v.Op == op }) {
 			t.Errorf("%s is carried out, but is not in the table", op)
 		}

@@ -83,7 +83,7 @@ func (m indexPlaces) add(p *historyPlace, at int64, run string) {
 }
 
 // indexHash makes a number of an id or of a folder's name.
-func indexHash(text string) uint32 { return crc32.Checksum([]byte(text), storeCastagnoli) }
+func indexHash(text string) uint32 { return crc32.Checksum([]byte(text), storeCastagnoli()) }
 
 // indexRunOf reads the id of the run in a line of the history, which begins with it; "" when it does not.
 func indexRunOf(line []byte) string {

@@ -22,8 +22,8 @@ const (
 	storeLineMax  = 64 << 20 // no line is written that is longer; a longer one is damage
 )
 
-// storeCastagnoli is the table of CRC-32C, which processors and many tools know.
-var storeCastagnoli = crc32.MakeTable(crc32.Castagnoli)
+// storeCastagnoli is the table of CRC-32C, which processors and many tools know. The first call makes it.
+func storeCastagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // storeEncoder turns values into lines with their checksums. One goroutine at a time may use it.
 type storeEncoder struct {
@@ -79,7 +79,7 @@ func (c *storeEncoder) take() []byte {
 
 // storeSum gives the CRC of body as a line carries it.
 func storeSum(body []byte) (digits [8]byte) {
-	sum := crc32.Checksum(body, storeCastagnoli)
+	sum := crc32.Checksum(body, storeCastagnoli())
 	hex.Encode(digits[:], []byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)})
 	return digits
 }

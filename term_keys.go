@@ -264,13 +264,13 @@ func termStringEnd(b []byte) int {
 }
 
 // termFinals are the keys of ESC [ and ESC O with a final letter.
-var termFinals = map[byte]termCode{
+var termFinals = [256]termCode{
 	'A': termKeyUp, 'B': termKeyDown, 'C': termKeyRight, 'D': termKeyLeft, 'H': termKeyHome, 'F': termKeyEnd,
 	'P': termKeyF1, 'Q': termKeyF1 + 1, 'R': termKeyF1 + 2, 'S': termKeyF1 + 3,
 }
 
 // termNumbers are the keys of ESC [ NUMBER ~, as VT220, rxvt and the Linux console number them.
-var termNumbers = map[int]termCode{
+var termNumbers = [...]termCode{
 	1: termKeyHome, 2: termKeyInsert, 3: termKeyDelete, 4: termKeyEnd, 5: termKeyPgUp, 6: termKeyPgDn, 7: termKeyHome,
 	8:  termKeyEnd,
 	11: termKeyF1, 12: termKeyF1 + 1, 13: termKeyF1 + 2, 14: termKeyF1 + 3, 15: termKeyF1 + 4, 17: termKeyF1 + 5,
@@ -327,8 +327,9 @@ func termKeyOf(params string, final byte) (key termKey) {
 		numbers[i] = n
 	}
 	switch {
+	case final == '~' && numbers[0] < uint64(len(termNumbers)):
+		key.Code = termNumbers[numbers[0]]
 	case final == '~':
-		key.Code = termNumbers[int(numbers[0])]
 	case final == 'Z':
 		return termKey{Code: termKeyBackTab}
 	case numbers[0] <= 1: // above, it is no key: a report of the cursor's place has the letter of F3
@@ -358,8 +359,8 @@ func termKeySS3(b []byte) (key termKey, n int) {
 	}
 }
 
-// termKeyNames are the keys that have a name.
-var termKeyNames = map[termCode]string{
+// termKeyNames are the names of the keys that have one.
+var termKeyNames = [256]string{
 	termKeyPaste: "paste", termKeyEnter: "enter", termKeyEsc: "esc", termKeyTab: "tab", termKeyBackTab: "shift-tab",
 	termKeyBackspace: "backspace",
 	termKeyDelete:    "Del", termKeyInsert: "Ins", termKeyUp: "up", termKeyDown: "down", termKeyRight: "right",

@@ -226,8 +226,8 @@ func termKeyParse(name string) (key termKey, err error) {
 	rest := name
 	for {
 		for code, known := range termKeyNames {
-			if rest == known {
-				key.Code = code
+			if rest == known && known != "" {
+				key.Code = termCode(code)
 				return key, nil
 			}
 		}

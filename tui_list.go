@@ -12,6 +12,7 @@ import (
 
 // tuiListKind is what differs between the lists.
 type tuiListKind struct {
+	kind   tuiKind
 	title  string
 	twin   string // the command that prints the same
 	empty  string
@@ -57,14 +58,14 @@ type tuiList struct {
 
 // tuiListNew makes a list of everything of one kind.
 func tuiListNew(kind tuiKind) *tuiList {
-	k := tuiListKinds[kind]
+	k := tuiListKindOf(kind)
 	return &tuiList{kind: kind, marks: map[string]bool{}, built: -1, older: &tuiOlder{},
 		table: viewTable{cols: k.cols, empty: k.empty}}
 }
 
 // tuiListKinds has the lists.
-var tuiListKinds = map[tuiKind]tuiListKind{
-	tuiWorkflows: {title: "Workflows", twin: "cdktr ls --watch",
+var tuiListKinds = []tuiListKind{
+	{kind: tuiWorkflows, title: "Workflows", twin: "cdktr ls --watch",
 		empty: "no workflow yet: put a file into the principal's workflows folder",
 		cols: []viewColumn{
 			{head: "NAME", grow: 3, width: 8}, {head: "SCHEDULE", grow: 1, width: 9, minScreen: 64},
@@ -87,7 +88,7 @@ var tuiListKinds = map[tuiKind]tuiListKind{
 				return tuiWorkflowFields(m.workflows[id])[2].text
 			}},
 		}},
-	tuiRuns: {title: "Runs", twin: "cdktr ps --watch", empty: "no run yet: r on a workflow starts one",
+	{kind: tuiRuns, title: "Runs", twin: "cdktr ps --watch", empty: "no run yet: r on a workflow starts one",
 		cols: []viewColumn{
 			{head: "STATE", width: 7}, {head: "RUN", width: 8}, {head: "WORKFLOW", grow: 2, width: 10},
 			{head: "STARTED", width: 12, minScreen: 56}, {head: "TOOK", width: 7, right: true},
@@ -104,7 +105,7 @@ var tuiListKinds = map[tuiKind]tuiListKind{
 				return fmt.Sprintf("%015.3f", l.run(m, id).Seconds)
 			}},
 		}},
-	tuiAgents: {title: "Agents", twin: "cdktr agents --watch",
+	{kind: tuiAgents, title: "Agents", twin: "cdktr agents --watch",
 		empty: "no agent has come yet: cdktr start agent, or start principal --with-agent",
 		cols: []viewColumn{
 			{head: "STATE", width: 7}, {head: "AGENT", grow: 2, width: 8},
@@ -121,6 +122,12 @@ var tuiListKinds = map[tuiKind]tuiListKind{
 				return fmt.Sprintf("%12s", m.agents[id].loadText())
 			}},
 		}},
+}
+
+// tuiListKindOf gives the list of a kind.
+func tuiListKindOf(kind tuiKind) *tuiListKind {
+	at := slices.IndexFunc(tuiListKinds, func(k tuiListKind) bool { return k.kind == kind })
+	return &tuiListKinds[at]
 }
 
 // tuiSortTime is a time as text that sorts; for no time it is none.
@@ -232,7 +239,7 @@ func (l *tuiList) fill(m *tuiModel) {
 		return
 	}
 	l.built = m.changed[l.kind]
-	k := tuiListKinds[l.kind]
+	k := tuiListKindOf(l.kind)
 	ids := k.ids(l, m)
 	l.total = len(ids)
 	if terms := tuiFilterParse(l.filter); len(terms) > 0 {
@@ -282,7 +289,7 @@ func (l *tuiList) selected() string {
 func (l *tuiList) name() string { return string(l.kind) }
 
 func (l *tuiList) crumbs(*tui) []string {
-	crumbs := []string{tuiListKinds[l.kind].title}
+	crumbs := []string{tuiListKindOf(l.kind).title}
 	if scope := l.workflow + l.agent; scope != "" {
 		crumbs = append(crumbs, scope)
 	}
@@ -318,7 +325,7 @@ func (l *tuiList) counts(u *tui) string {
 
 func (l *tuiList) draw(u *tui, g *termGrid, a viewArea) {
 	l.fill(u.model)
-	k := tuiListKinds[l.kind]
+	k := tuiListKindOf(l.kind)
 	now := u.clock()
 	l.table.empty = k.empty
 	switch {
@@ -377,7 +384,7 @@ func (l *tuiList) status(u *tui) string {
 	if l.filter != "" {
 		text += fmt.Sprintf("  (%d in all)  /%s", l.total, l.filter)
 	}
-	order := tuiListKinds[l.kind].sorts[l.sort].name
+	order := tuiListKindOf(l.kind).sorts[l.sort].name
 	if l.reverse {
 		order = "-" + order
 	}
@@ -480,7 +487,7 @@ func (u *tui) openAgentRuns(p tuiPick) {
 // nextSort orders a list by the next of its columns.
 func (u *tui) nextSort(tuiPick) {
 	if l, ok := u.screen().(*tuiList); ok {
-		l.sort = (l.sort + 1) % len(tuiListKinds[l.kind].sorts)
+		l.sort = (l.sort + 1) % len(tuiListKindOf(l.kind).sorts)
 		l.built = -1
 	}
 }

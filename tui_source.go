@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -144,7 +145,9 @@ func tuiSourceNode(b *strings.Builder, n *yaml.Node, indent string) {
 }
 
 // tuiSourcePlain matches what YAML reads without quotes. It may still be a number or the like: see tuiSourceIsText.
-var tuiSourcePlain = regexp.MustCompile(`^[A-Za-z_./$][A-Za-z0-9_./$=,+*() -]*[A-Za-z0-9_./$=,+*()-]$|^[A-Za-z_]$`)
+var tuiSourcePlain = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z_./$][A-Za-z0-9_./$=,+*() -]*[A-Za-z0-9_./$=,+*()-]$|^[A-Za-z_]$`)
+})
 
 // tuiSourceScalar writes one value: plain where YAML reads that back, several lines as a block, all else in quotes.
 func tuiSourceScalar(n *yaml.Node, indent string) string {
@@ -158,7 +161,7 @@ func tuiSourceScalar(n *yaml.Node, indent string) string {
 			mark = "|-"
 		}
 		return mark + "\n" + indent + "  " + strings.ReplaceAll(strings.TrimRight(v, "\n"), "\n", "\n"+indent+"  ")
-	case tuiSourcePlain.MatchString(v) && tuiSourceIsText(v):
+	case tuiSourcePlain().MatchString(v) && tuiSourceIsText(v):
 		return v
 	}
 	quoted, err := json.Marshal(v)

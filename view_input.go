@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -389,7 +390,7 @@ func viewMatchOf(text string) (viewMatch, error) {
 	anyCase := !strings.ContainsFunc(text, unicode.IsUpper)
 	switch {
 	case isPattern:
-		anyCase = !strings.ContainsFunc(viewMatchEscapes.ReplaceAllString(pattern, ""), unicode.IsUpper)
+		anyCase = !strings.ContainsFunc(viewMatchEscapes().ReplaceAllString(pattern, ""), unicode.IsUpper)
 	case anyCase && strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }):
 		pattern, isPattern = regexp.QuoteMeta(text), true // letters whose cases have different lengths
 	case anyCase:
@@ -411,7 +412,9 @@ func viewMatchOf(text string) (viewMatch, error) {
 }
 
 // viewMatchEscapes matches escapes such as \S, whose capitals are no letters to find.
-var viewMatchEscapes = regexp.MustCompile(`\\[pP]\{[^}]*\}|\\[pP].|\\.`)
+var viewMatchEscapes = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\\[pP]\{[^}]*\}|\\[pP].|\\.`)
+})
 
 // all appends the hits in s to spans, from left to right. No hit is empty, and no two overlap.
 func (m *viewMatch) all(s string, spans []viewSpan) []viewSpan {

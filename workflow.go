@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -484,11 +483,18 @@ func workflowTitle(text string) string {
 	}, text)
 }
 
-// workflowLabel is the form of a label of an agent, and of a task's id in the short form.
-var workflowLabel = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+// workflowLabel says whether text has the form of a label of an agent, and of a task's id in the short form.
+func workflowLabel(text string) bool {
+	return text != "" && strings.Trim(text, workflowInName+".-") == ""
+}
 
-// workflowName is the form of an environment variable's name, and of other names that become one.
-var workflowName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+// workflowName says whether text has the form of an environment variable's name, and of other names that become one.
+func workflowName(text string) bool {
+	return text != "" && strings.Trim(text, workflowInName) == "" && text[0] > '9'
+}
+
+// workflowInName is letters, digits and _.
+const workflowInName = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
 
 // labels reads agent: the labels that the agent must have. A label without a value is a fault: if it were left out, the
 // runs would go to any agent.
@@ -508,7 +514,7 @@ func (r *workflowReader) labels(d *workflowDraft, p workflowPair) {
 			at   *yaml.Node
 			text string
 		}{{label.at, label.key}, {label.value, text}} {
-			if !workflowLabel.MatchString(part.text) {
+			if !workflowLabel(part.text) {
 				r.errorf(part.at, "agent: label %s may hold letters, digits and _ . - only", workflowQuote(part.text))
 			}
 		}
@@ -525,7 +531,7 @@ func (r *workflowReader) env(p workflowPair, texts *[]workflowText) map[string]s
 	pairs, _ := r.table(p, "a map such as {PGHOST: db1}")
 	var env map[string]string
 	for _, v := range pairs {
-		if !workflowName.MatchString(v.key) {
+		if !workflowName(v.key) {
 			r.errorf(v.at, "env: %s cannot name a variable: want letters, digits and _, no digit first",
 				workflowQuote(v.key))
 			continue
@@ -562,7 +568,7 @@ func (r *workflowReader) params(d *workflowDraft, p workflowPair) {
 	}
 	upper := make(map[string]string, len(pairs))
 	for _, one := range pairs {
-		if !workflowName.MatchString(one.key) {
+		if !workflowName(one.key) {
 			r.errorf(one.at, "params: %s cannot name a parameter: want letters, digits and _, no digit first",
 				workflowQuote(one.key))
 			continue

@@ -100,7 +100,7 @@ func workflowRefParse(ref string) (workflowRef, error) {
 	kind, rest, _ := strings.Cut(ref, ".")
 	switch kind {
 	case "params", "env":
-		if workflowName.MatchString(rest) {
+		if workflowName(rest) {
 			return workflowRef{kind: kind, name: rest}, nil
 		}
 	case "run":
@@ -110,7 +110,7 @@ func workflowRefParse(ref string) (workflowRef, error) {
 	case "tasks":
 		const outputs = ".outputs."
 		at := strings.LastIndex(rest, outputs)
-		if at > 0 && workflowName.MatchString(rest[at+len(outputs):]) {
+		if at > 0 && workflowName(rest[at+len(outputs):]) {
 			return workflowRef{kind: kind, name: rest[:at], key: rest[at+len(outputs):]}, nil
 		}
 	case "item":

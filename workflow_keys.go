@@ -42,26 +42,30 @@ func workflowFill[T any](r *workflowReader, to T, pairs []workflowPair, keys []w
 
 // workflowElsewhere says what keys of other tools are called here. A key is written as one word in small letters. The
 // first of its names here that is allowed at the place is given.
-var workflowElsewhere = map[string][]string{
-	"command": {"run"}, "script": {"run"}, "bash": {"run"}, "sh": {"run"}, "exec": {"run"}, "program": {"cmd"},
-	"executable": {"cmd"}, "arguments": {"args", "params"},
-	"steps": {"tasks"}, "jobs": {"tasks"}, "needs": {"depends"}, "requires": {"depends"}, "after": {"depends"},
-	"upstream": {"depends"},
-	"every":    {"schedule"}, "interval": {"schedule"}, "crontab": {"schedule"}, "oncalendar": {"schedule"},
-	"tz": {"timezone"}, "crontz": {"timezone"},
-	"startdate": {"start_time"}, "enddate": {"end_time"}, "concurrencypolicy": {"overlap"},
-	"maxactiveruns": {"overlap"}, "misfire": {"catchup"},
-	"attempts": {"retries"}, "maxretries": {"retries"}, "retry": {"retries"}, "retrypolicy": {"retries"},
-	"retryinterval": {"retry_delay"}, "backoff": {"retry_delay"},
-	"deadline": {"timeout"}, "maxruntime": {"timeout"}, "executiontimeout": {"timeout"}, "runtimemaxsec": {"timeout"},
-	"condition": {"when"}, "triggerrule": {"when"},
-	"runif": {"when"}, "cwd": {"working_directory"}, "workdir": {"working_directory"}, "dir": {"working_directory"},
-	"chdir":       {"working_directory"},
-	"environment": {"env"}, "vars": {"env"}, "variables": {"env"}, "dotenv": {"env_file"},
-	"environmentfile": {"env_file"}, "inputs": {"params"}, "parameters": {"params"},
-	"concurrency": {"max_active_tasks"}, "parallelism": {"max_active_tasks"}, "maxactivesteps": {"max_active_tasks"},
-	"labels": {"agent"}, "runson": {"agent"},
-	"nodeselector": {"agent"}, "title": {"name"}, "doc": {"description"}, "comment": {"description"},
+var workflowElsewhere = []struct{ words, ours string }{
+	{"command script bash sh exec", "run"},
+	{"program executable", "cmd"},
+	{"arguments", "args params"},
+	{"steps jobs", "tasks"},
+	{"needs requires after upstream", "depends"},
+	{"every interval crontab oncalendar", "schedule"},
+	{"tz crontz", "timezone"},
+	{"startdate", "start_time"},
+	{"enddate", "end_time"},
+	{"concurrencypolicy maxactiveruns", "overlap"},
+	{"misfire", "catchup"},
+	{"attempts maxretries retry retrypolicy", "retries"},
+	{"retryinterval backoff", "retry_delay"},
+	{"deadline maxruntime executiontimeout runtimemaxsec", "timeout"},
+	{"condition triggerrule runif", "when"},
+	{"cwd workdir dir chdir", "working_directory"},
+	{"environment vars variables", "env"},
+	{"dotenv environmentfile", "env_file"},
+	{"inputs parameters", "params"},
+	{"concurrency parallelism maxactivesteps", "max_active_tasks"},
+	{"labels runson nodeselector", "agent"},
+	{"title", "name"},
+	{"doc comment", "description"},
 }
 
 // workflowOtherwise says how to do what other tools have a key for and no key does here. Keys are written as in
@@ -90,9 +94,14 @@ var (
 // belongs.
 func (r *workflowReader) elsewhere(key string, names []string) string {
 	word := strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(key))
-	for _, ours := range workflowElsewhere[word] {
-		if slices.Contains(names, ours) {
-			return fmt.Sprintf(" (here it is %q)", ours)
+	for _, other := range workflowElsewhere {
+		if !slices.Contains(strings.Fields(other.words), word) {
+			continue
+		}
+		for ours := range strings.FieldsSeq(other.ours) {
+			if slices.Contains(names, ours) {
+				return fmt.Sprintf(" (here it is %q)", ours)
+			}
 		}
 	}
 	for _, other := range workflowOtherwise {

@@ -98,7 +98,7 @@ func (r *workflowReader) taskID(p workflowPair) {
 		r.errorf(p.at, "%v", err)
 	case p.key == "", p.key == ".", p.key == "..":
 		r.errorf(p.at, "this is no id")
-	case !r.legacy && !workflowLabel.MatchString(p.key):
+	case !r.legacy && !workflowLabel(p.key):
 		r.errorf(p.at, "an id may hold letters, digits and _ . - only")
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -131,7 +132,9 @@ func workflowOr(words []string) string {
 
 // workflowDirective finds "%YAML 1.2" before a document. The decoder refuses every version but 1.1, and reads all
 // alike.
-var workflowDirective = regexp.MustCompile(`^(?:\x{FEFF})?(?:[ \t]*(?:#[^\n]*)?\r?\n)*%YAML[ \t]+1\.([02-9])[ \t\r\n]`)
+var workflowDirective = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:\x{FEFF})?(?:[ \t]*(?:#[^\n]*)?\r?\n)*%YAML[ \t]+1\.([02-9])[ \t\r\n]`)
+})
 
 // workflowTooLarge is the fault of a file that has more than workflowMaxFile bytes.
 func workflowTooLarge(size int64) error {
@@ -149,9 +152,11 @@ func workflowTree(file string, data []byte) (*yaml.Node, *workflowFault) {
 	if strings.HasSuffix(strings.ToLower(file), ".json") {
 		data = workflowPairedEscapes(data)
 	}
-	if at := workflowDirective.FindSubmatchIndex(data); at != nil {
-		data = bytes.Clone(data)
-		data[at[2]] = '1'
+	if bytes.Contains(data, []byte("%YAML")) {
+		if at := workflowDirective().FindSubmatchIndex(data); at != nil {
+			data = bytes.Clone(data)
+			data[at[2]] = '1'
+		}
 	}
 	limits := loaderlimits.New(loaderlimits.DepthValue(workflowMaxDepth), loaderlimits.AliasNone())
 	loader, err := yaml.NewLoader(bytes.NewReader(data), yaml.WithPlugin(limits))
@@ -234,9 +239,6 @@ func workflowPairedEscapes(data []byte) []byte {
 	return out
 }
 
-// workflowAnchorName finds the name in the decoder's complaint about an alias without an anchor.
-var workflowAnchorName = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
-
 // workflowSyntax puts a complaint of the decoder into words for someone who does not know how a YAML parser works.
 func workflowSyntax(file string, data []byte, err error) *workflowFault {
 	var load *yaml.LoadError
@@ -276,8 +278,8 @@ func workflowSyntax(file string, data []byte, err error) *workflowFault {
 		fault.Message = `this escape is not known in double quotes: write a backslash as \\, or use single quotes`
 	case strings.HasPrefix(message, "exceeded max depth"):
 		fault.Message = fmt.Sprintf("nested deeper than %d levels", workflowMaxDepth)
-	case workflowAnchorName.MatchString(message):
-		name := workflowAnchorName.FindStringSubmatch(message)[1]
+	case strings.HasPrefix(message, "unknown anchor '"): // ... referenced: an alias without an anchor
+		name, _ := strings.CutSuffix(strings.TrimPrefix(message, "unknown anchor '"), "' referenced")
 		fault.Message = fmt.Sprintf("alias *%s has no anchor &%s before it: put a text that begins with * in quotes",
 			name, name)
 	default:
