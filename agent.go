@@ -74,10 +74,9 @@ type agentConfig struct {
 	pulse func() time.Duration
 	load  func() *float64
 
-	// Each may be nil. alarm makes the alarm for heartbeats. rest is called when the agent begins to be idle, and when
-	// it has runs again.
-	alarm func() alarm
-	rest  func(bool)
+	// Each may be nil. alarm makes the alarm for heartbeats. The loop calls turned at the end of each turn.
+	alarm  func() alarm
+	turned func()
 }
 
 // agent takes runs from the principal and executes them. Its fields belong to the goroutine of runAgent.
@@ -108,8 +107,7 @@ type agent struct {
 	asked     []time.Time
 	beaten    time.Time
 	pace      agentPace
-	beats     int  // sent by this connection
-	resting   bool // cfg.rest was told so
+	beats     int // sent by this connection
 
 	// Reports on their way: said is the newest number sent by this connection, or acknowledged before it; inflight is
 	// the bytes of sent.
@@ -283,6 +281,9 @@ func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 		}
 		a.flush()
 		a.showLife(life)
+		if a.cfg.turned != nil {
+			a.cfg.turned()
+		}
 		if every != a.every() { // a beat is over, or the connection or the first run has come or gone
 			every = a.every()
 			beat.reset(a.untilBeat())

@@ -40,7 +40,6 @@ func (a *agent) beat() {
 	}
 	now := a.cfg.count()
 	a.beaten = now
-	a.rest(len(a.runs) == 0)
 	switch {
 	case a.conn != nil && (now.Sub(a.heard) > a.pace.deaf || len(a.asked) > agentUnanswered):
 		a.conn.Cut(nil)
@@ -57,14 +56,6 @@ func (a *agent) beat() {
 		a.send(beat)
 	}
 	a.endLeases()
-}
-
-// rest tells cfg.rest whether this agent is idle: at a heartbeat, and when the first run comes.
-func (a *agent) rest(idle bool) {
-	if a.cfg.rest != nil && idle != a.resting {
-		a.resting = idle
-		a.cfg.rest(idle)
-	}
 }
 
 // answered takes the answer to the oldest message that was not answered yet. The leases count from when that message

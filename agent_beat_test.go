@@ -1,7 +1,6 @@
 package main
 
 import (
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,23 +94,4 @@ func TestAgentBeatBytes(t *testing.T) {
 	if day > 1.5e6 {
 		t.Errorf("%.2f MB a day", day/1e6)
 	}
-}
-
-// TestAgentRests: an agent says that it is idle at the first heartbeat without runs, and that it is not before its next
-// run begins.
-func TestAgentRests(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := agentRigOpen(t)
-		var said []bool
-		g.do(func() { g.a.cfg.rest = func(idle bool) { said = append(said, idle) } })
-		time.Sleep(5 * agentPaceOf(0).beat)
-		g.assign("R1", 1, Workflow{Tasks: agentWaiting})
-		time.Sleep(5 * agentPaceOf(0).beat)
-		g.say(&agentMsg{Op: msgCancel, Run: "R1", Drop: true})
-		time.Sleep(5 * agentPaceOf(0).beat)
-		g.end()
-		if want := []bool{true, false, true}; !slices.Equal(said, want) {
-			t.Errorf("%v", said)
-		}
-	})
 }

@@ -90,7 +90,6 @@ func (a *agent) begin(as *assignment) {
 			return
 		}
 	}
-	a.rest(false)
 	r := &agentRun{as: as, tries: map[int]*taskTry{}, outputs: make([]taskOutputs, len(as.Spec.Tasks)), lines: as.Lines,
 		began: a.now()}
 	a.bound(r)

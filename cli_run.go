@@ -267,7 +267,7 @@ func runLocal(ctx context.Context, c *cli, name string) (err error) {
 	}
 	p, err := principalOpen(principalConfig{dialect: compatNew, StateDir: state, NoSync: temporary, NoScheduler: true,
 		Zone: time.Local,
-		Log:  log})
+		Log:  log, turned: processorsByNeed(c.getenv)})
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -244,7 +243,7 @@ func doStartPrincipal(ctx context.Context, c *cli, args []string) error {
 	notify := c.notify(log)
 	defer notify.close()
 	cfg.tell, cfg.pulse = func(runs, queued int) { notify.tell(runs, queued, "") }, notify.pulse()
-	cfg.alarm, cfg.rest = alarmNew, restProcessors(c.getenv)
+	cfg.alarm, cfg.turned = alarmNew, processorsByNeed(c.getenv)
 	p, err := principalOpen(cfg)
 	if err != nil {
 		return err
@@ -368,24 +367,6 @@ func (h *host) stop() error {
 	return err
 }
 
-// restProcessors gives a function for a principal, or for an agent that is alone in its process. While it is idle the
-// process works on one processor: on more, each thing that wakes it wakes a second thread to look for more to do. When
-// it is not idle it has as many as the environment says, or else as many as the runtime finds there are by then, and on
-// each change of them.
-func restProcessors(getenv func(string) string) func(idle bool) {
-	given, _ := strconv.Atoi(getenv("GOMAXPROCS"))
-	return func(idle bool) {
-		switch {
-		case idle:
-			runtime.GOMAXPROCS(1)
-		case given > 0:
-			runtime.GOMAXPROCS(given)
-		default:
-			runtime.SetDefaultGOMAXPROCS()
-		}
-	}
-}
-
 // doStartAgent serves a principal in another process until it is told to stop.
 func doStartAgent(ctx context.Context, c *cli, args []string) error {
 	log, err := c.logger()
@@ -412,7 +393,7 @@ func doStartAgent(ctx context.Context, c *cli, args []string) error {
 	notify := c.notify(log)
 	defer notify.close()
 	cfg.tell, cfg.pulse = notify.agent, notify.pulse()
-	cfg.alarm, cfg.rest = alarmNew, restProcessors(c.getenv)
+	cfg.alarm, cfg.turned = alarmNew, processorsByNeed(c.getenv)
 	dialer := &serveDialer{target: target, waits: diskWaitsNew()}
 	cfg.Dial = dialer.dial
 	a, err := agentOpen(cfg)

@@ -71,9 +71,9 @@ type principalConfig struct {
 
 	// Who hears of it, on the loop. Each may be nil.
 
-	tell  func(runs, queued int) // how many runs there are, when that has changed
-	pulse func() time.Duration   // each turn; the loop sleeps no longer than it says
-	rest  func(idle bool)        // when it begins to be idle, and when it has work again
+	tell   func(runs, queued int) // how many runs there are, when that has changed
+	pulse  func() time.Duration   // each turn; the loop sleeps no longer than it says
+	turned func()                 // at the end of each turn
 }
 
 // principal schedules, queues and keeps state. It is its loop and the parts that work on it, each in a file of its
@@ -177,14 +177,12 @@ func (p *principal) runPrincipal(ctx context.Context) error {
 	sleep := principalSleep{alarm: p.cfg.alarm()}
 	defer sleep.stop()
 	sleep.until(p.cfg.elapsed(), 0)
-	rest := principalRest{set: p.cfg.rest, worked: p.cfg.now()}
 	for {
-		calls := 0
 		select {
 		case fn := <-p.inbox.ch:
 			began := time.Now()
 			fn()
-			for calls = 1; calls < principalCallsPerTurn && len(p.inbox.ch) > 0; calls++ {
+			for calls := 1; calls < principalCallsPerTurn && len(p.inbox.ch) > 0; calls++ {
 				if time.Since(began) >= principalTurn {
 					break
 				}
@@ -201,9 +199,11 @@ func (p *principal) runPrincipal(ctx context.Context) error {
 		p.fleet.giveUpSilent(now)
 		p.attention.endTroubleAcks(now)
 		p.fleet.assignQueued()
-		rest.turn(now, calls > p.fleet.takeBeats() || len(p.batch) > 0 || len(p.queue.active) > 0)
 		p.commit()
 		sleep.until(p.timetable.clockElapsed, p.untilNext(now))
+		if p.cfg.turned != nil {
+			p.cfg.turned()
+		}
 	}
 }
 

@@ -112,7 +112,6 @@ type fleet struct {
 	assignable bool
 	// queued runs that were held against agents so far: the work of assignQueued, which tests count
 	tried int
-	beats int // heartbeats in this turn
 }
 
 // fleetNew makes a fleet without agents.
@@ -487,13 +486,6 @@ func (f *fleet) mayLose() bool {
 	return false
 }
 
-// takeBeats gives how many of the turn's calls were heartbeats, and begins to count anew.
-func (f *fleet) takeBeats() int {
-	beats := f.beats
-	f.beats = 0
-	return beats
-}
-
 // hear takes in one message of an agent; size is its length in bytes.
 func (f *fleet) hear(link *agentLink, m *agentMsg, size int) {
 	if f.links[link.name] != link {
@@ -503,7 +495,6 @@ func (f *fleet) hear(link *agentLink, m *agentMsg, size int) {
 	link.heard, link.doubted = now, time.Time{}
 	switch m.Op {
 	case msgHeartbeat:
-		f.beats++
 		f.state.Agents[link.name].Seen = stampOf(now)
 		f.clocked(link, m.Clock, now)
 		f.noteLoad(link, m.Load)

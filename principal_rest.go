@@ -1,14 +1,10 @@
-// principal_rest.go: how the principal's loop sleeps, and whether it has anything to do but to hear that its agents
-// live. On several processors each heartbeat that wakes the process wakes a second thread to look for more to do, so an
-// idle one works on a single processor. All of it belongs to the loop.
+// principal_rest.go: how the principal's loop sleeps. All of it belongs to the loop.
 
 package main
 
 import "time"
 
 const (
-	// principalIdle is how long a principal must have had nothing to do to be idle.
-	principalIdle  = 10 * time.Second
 	principalEarly = 1 * time.Second       // the alarm is left as it is set if it rings up to so much too early,
 	principalLate  = 50 * time.Microsecond // or so much too late: a time that the kernel takes for itself
 )
@@ -32,27 +28,4 @@ func (s *principalSleep) until(now, wait time.Duration) {
 	}
 	s.due, s.set = due, true
 	s.reset(wait)
-}
-
-// principalRest tells set when the principal begins to be idle, and when it has work again.
-type principalRest struct {
-	set     func(idle bool) // nil: nobody wants to know
-	resting bool
-	worked  time.Time
-}
-
-// turn notes whether a turn of the loop had work. It is called at each turn, also at those of heartbeats.
-func (r *principalRest) turn(now time.Time, work bool) {
-	switch {
-	case r.set == nil:
-	case work:
-		r.worked = now
-		if r.resting {
-			r.resting = false
-			r.set(false)
-		}
-	case !r.resting && now.Sub(r.worked) >= principalIdle:
-		r.resting = true
-		r.set(true)
-	}
 }
