@@ -18,6 +18,7 @@
 //     to share its fsync.
 //   - A batch that nobody waits for is written at once, so that kill -9 cannot take it back. It reaches the disk with
 //     the next fsync, at the latest after storeSyncDelay.
+//   - The history tells of no end that the journal does not have, also after a crash.
 //   - A reserve of 1 MiB is kept from the start. When the disk is full the reserve is given up, so that journal and
 //     history go on: the job that makes room can still run and be recorded. The reserve is set aside again once there
 //     is room.
@@ -125,7 +126,7 @@ type storeOp struct {
 	first, last uint64    // the numbers of the first event and the last
 	wait        storeWait // who waits for them
 
-	// A line of the history.
+	// A line of the history. It rests on the events up to last.
 	run *historyPlace // where it goes
 
 	// A snapshot. last is the newest event in it.

@@ -55,26 +55,39 @@ func historyPlaceOf(r *Run) *historyPlace {
 // file gives the path of the file below the state folder.
 func (p *historyPlace) file() string { return path.Join(p.folder, p.month+".jsonl") }
 
-// history queues the line of a finished run; it does not wait, and does not keep run. The writer calls done (nil: none)
-// once the line is written. It is on the disk before the next snapshot is; until then the journal has the run.
+// history queues the line of a finished run; it does not wait, and does not keep run. The events that ended the run
+// must have been appended. The writer calls done (nil: none) once the line is written. It is on the disk before the
+// next snapshot is; until then the journal has the run.
 func (s *store) history(run *Run, done func()) {
 	if err := s.lines.add(historyLineOf(run)); err != nil {
 		panic("cdktr: internal error: encode run: " + err.Error()) // no field of it can fail
 	}
-	s.put(storeOp{data: s.lines.take(), run: historyPlaceOf(run), done: done})
+	s.put(storeOp{data: s.lines.take(), run: historyPlaceOf(run), done: done, last: s.seq})
 }
 
-// flushHistory writes the lines that wait, those of one file in one go.
+// settled gives up to which event the history may tell: the journal is to say first that a run ended. It has written
+// that, and synced it where it is about to or has failed to: a crash must not take it back and leave the history's
+// line.
+func (w *storeWriter) settled() uint64 {
+	if len(w.lines) > 0 && (w.wait == storeSoon || w.journalFault.err != nil) {
+		return w.lines[0].first - 1
+	}
+	return w.s.written.Load()
+}
+
+// flushHistory writes the lines that wait and may be written, those of one file in one go.
 func (w *storeWriter) flushHistory(now bool) error {
-	if len(w.runs) == 0 && w.historyFault.err == nil {
+	settled := w.settled()
+	ready := sort.Search(len(w.runs), func(i int) bool { return w.runs[i].last > settled })
+	if ready == 0 && w.historyFault.err == nil {
 		return nil
 	}
 	if !now && w.historyFault.rests(time.Now()) {
 		return w.historyFault.err
 	}
-	for len(w.runs) > 0 {
+	for ready > 0 {
 		n, data := 1, slices.Clone(w.runs[0].data)
-		for n < len(w.runs) && *w.runs[n].run == *w.runs[0].run && len(data) < storeChunk {
+		for n < ready && *w.runs[n].run == *w.runs[0].run && len(data) < storeChunk {
 			data = append(data, w.runs[n].data...)
 			n++
 		}
@@ -87,7 +100,7 @@ func (w *storeWriter) flushHistory(now bool) error {
 			return w.historyFault.err
 		}
 		done := w.runs[:n]
-		w.runs = w.runs[n:]
+		w.runs, ready = w.runs[n:], ready-n
 		for _, op := range done {
 			w.s.backlog.Add(-int64(len(op.data)))
 			if op.done != nil {
@@ -95,7 +108,9 @@ func (w *storeWriter) flushHistory(now bool) error {
 			}
 		}
 	}
-	w.runs = nil
+	if len(w.runs) == 0 {
+		w.runs = nil
+	}
 	w.historyFault.set(nil, time.Now())
 	return nil
 }

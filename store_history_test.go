@@ -511,6 +511,59 @@ func TestStoreTrimRestart(t *testing.T) {
 	})
 }
 
+// TestHistoryBehindJournal: while the journal cannot be written or synced, the history does not tell of the ends that
+// it lacks, and goes on with others. TestStoreModel looks for the same after power cuts.
+func TestHistoryBehindJournal(t *testing.T) {
+	t.Parallel()
+	for _, op := range []string{"write", "sync"} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			var failing atomic.Bool
+			fails := func(f *os.File, this string) error {
+				if failing.Load() && this == op && strings.Contains(f.Name(), storeJournal+"/") {
+					return syscall.EIO
+				}
+				return nil
+			}
+			g := storeRigOpen(t, storeOptions{Dir: dir, files: func(l *storeFiles) {
+				write, sync := l.write, l.sync
+				l.write = func(f *os.File, b []byte) (int, error) {
+					if err := fails(f, "write"); err != nil {
+						return 0, err
+					}
+					return write(f, b)
+				}
+				l.sync = func(f *os.File) error { return errors.Join(fails(f, "sync"), sync(f)) }
+			}})
+			g.add(true, &Event{Kind: evVersion, Version: "v", Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a"}}}})
+			for _, id := range []string{"R1", "R2", "R3"} {
+				g.add(true, &Event{Kind: evQueued, Workflow: "w", Run: id, Version: "v"})
+			}
+			end := func(id string, lines int) {
+				t.Helper()
+				g.add(true, &Event{Kind: evRunEnded, Run: id, State: runCancelled, Time: stampOf(g.clock)})
+				g.s.history(g.state.Runs[id], nil)
+				synctest.Wait()
+				if n := len(storeHistoryLines(t, dir+"/history/*/*.jsonl")); n != lines {
+					t.Errorf("%s fails: after the end of %s the history has %d lines, want %d", op, id, n, lines)
+				}
+			}
+			end("R1", 1)
+			g.s.history(g.state.Runs["R1"], nil) // it rests on what is safe
+			failing.Store(true)
+			end("R2", 2)
+			end("R3", 2)
+			failing.Store(false)
+			time.Sleep(storeRetryMax)
+			synctest.Wait()
+			storeHistoryHolds(t, g)
+			if n := len(storeHistoryLines(t, dir+"/history/*/*.jsonl")); n != 4 || g.s.failing() != nil {
+				t.Errorf("%s works again: the history has %d lines, %v", op, n, g.s.failing())
+			}
+		})
+	}
+}
+
 // TestStoreHistoryUnsynced: the sync of a history file fails once, and the kernel drops what it could not write. The
 // runs are there all the same after the next snapshot and a power cut.
 func TestStoreHistoryUnsynced(t *testing.T) {

@@ -130,6 +130,7 @@ func storeModelCut(t *testing.T, g *storeRig, disk *storeDisk, into string) {
 	}
 	g.matches(g.state)
 	g.log = g.log[:g.state.Seq]
+	storeHistoryKnown(t, g)
 	g.acked.Store(g.state.Seq)
 	synctest.Wait()
 	storeHistoryHolds(t, g)
@@ -245,6 +246,29 @@ func storeHistoryHolds(t *testing.T, g *storeRig) {
 		if other := found[id]; other != nil && historyKeyOf(other) == key &&
 			!bytes.Equal(storeText(t, r), storeText(t, other)) {
 			t.Errorf("history of run %s:\nwant %s\ngot  %s", id, storeText(t, r), storeText(t, other))
+		}
+	}
+}
+
+// storeHistoryKnown checks that the history tells of no end that the journal does not know.
+func storeHistoryKnown(t *testing.T, g *storeRig) {
+	t.Helper()
+	known, state := map[historyKey]bool{}, stateNew()
+	for _, text := range g.log {
+		e := &Event{}
+		if err := json.Unmarshal(text, e); err != nil {
+			t.Fatal(err)
+		}
+		if state.apply(e) != nil {
+			continue
+		}
+		if r := state.Runs[e.Run]; r != nil && e.ends(r) {
+			known[historyKeyOf(r)] = true
+		}
+	}
+	for _, key := range storeHistoryLines(t, g.dir+"/"+historyFolder+"/*/*.jsonl") {
+		if !known[key] {
+			t.Errorf("the history has the end of a run that the journal does not know: %+v", key)
 		}
 	}
 }

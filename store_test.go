@@ -144,7 +144,6 @@ func (g *storeRig) random(n int) {
 	waits := g.rng.IntN(5) // of 4: how often somebody waits for a batch
 	for n > 0 {
 		var batch []*Event
-		ended := false // that is always waited for
 		for range 1 + g.rng.IntN(4) {
 			e := g.event()
 			err := g.state.apply(e)
@@ -152,13 +151,18 @@ func (g *storeRig) random(n int) {
 				continue // the principal would not have made it
 			}
 			batch = append(batch, e)
-			if err == nil && (e.Kind == evRunFinished || e.Kind == evRunEnded) {
-				g.s.history(g.state.Runs[e.Run], nil)
-				ended = true
+		}
+		var ended []*Run // that is always waited for
+		for _, e := range batch {
+			if r := g.state.Runs[e.Run]; r != nil && e.ends(r) {
+				ended = append(ended, r)
 			}
 		}
 		n -= len(batch)
-		g.push(ended || g.rng.IntN(4) < waits, batch)
+		g.push(len(ended) > 0 || g.rng.IntN(4) < waits, batch)
+		for _, r := range ended {
+			g.s.history(r, nil)
+		}
 	}
 }
 

@@ -47,7 +47,7 @@ type storeWriter struct {
 	markDelay time.Duration // from an fsync to the mark: 0 after the first one
 
 	// The history.
-	runs            []storeOp       // lines not yet written
+	runs            []storeOp       // lines not yet written, in order
 	unsyncedHistory map[string]bool // files and folders to be synced before the next snapshot
 	lostHistory     map[string]bool // files whose last sync failed
 	syncedNames     map[string]bool // folders that this process has synced: in others an older name may come back
@@ -96,9 +96,7 @@ func (w *storeWriter) run() {
 			w.accept(op)
 		}
 		w.flush(closing)
-		if w.wait != storeSoon || w.journalFault.err != nil { // else the journal is to say first that the runs ended
-			w.flushHistory(closing)
-		}
+		w.flushHistory(closing)
 		w.mark(closing)
 		if closing {
 			w.s.endErr = w.end()
@@ -210,12 +208,17 @@ func (w *storeWriter) spendReserve(err error) bool {
 	return true
 }
 
+// fault gives what keeps it from writing, nil when nothing does.
+func (w *storeWriter) fault() error {
+	if w.journalFault.err != nil {
+		return w.journalFault.err
+	}
+	return w.historyFault.err
+}
+
 // health tells the owner whether the disk works, if that has changed.
 func (w *storeWriter) health() {
-	err := w.journalFault.err
-	if err == nil {
-		err = w.historyFault.err
-	}
+	err := w.fault()
 	before := w.s.trouble.Load()
 	switch {
 	case err == nil && before == nil:
@@ -263,9 +266,9 @@ func (w *storeWriter) end() error {
 		err = errors.Join(err, fmt.Errorf("close store: events %d to %d are not on the disk: %w", w.lines[0].first,
 			w.lines[len(w.lines)-1].last, w.journalFault.err))
 	}
-	if len(w.runs) > 0 { // the journal has them: the next start adds them
+	if len(w.runs) > 0 { // those that the journal has, the next start adds
 		err = errors.Join(err, fmt.Errorf("close store: %d finished runs are not in the history yet: %w", len(w.runs),
-			w.historyFault.err))
+			w.fault()))
 	}
 	return err
 }
