@@ -270,6 +270,28 @@ func (g *agentRig) do(fn func()) {
 	synctest.Wait()
 }
 
+// output gives the function that takes what the first task of a run writes.
+func (g *agentRig) output(run string) (output func(procLines)) {
+	g.t.Helper()
+	g.do(func() { output = g.a.outputOf(g.a.runs[run].tries[0]) })
+	return output
+}
+
+// write has the first task of a run write a text some times, and gives how many bytes were taken so far.
+func (g *agentRig) write(run, text string, times int) (taken *atomic.Int64) {
+	g.t.Helper()
+	output := g.output(run)
+	taken = &atomic.Int64{}
+	go func() {
+		for range times {
+			output(procLines{Time: time.Now(), Text: []byte(text)})
+			taken.Add(int64(len(text)))
+		}
+	}()
+	synctest.Wait()
+	return taken
+}
+
 var (
 	agentBroken  = []Task{{ID: "a", Cmd: "/no/such/program"}}
 	agentWaiting = []Task{{ID: "a", Cmd: "/no/such/program", Retries: 100, RetryDelay: Duration(100 * time.Hour)}}
@@ -845,20 +867,8 @@ func TestAgentLag(t *testing.T) {
 		g := agentRigOpen(t)
 		g.set(func() { g.mute = true })
 		g.assign("R1", 1, Workflow{Tasks: agentWaiting})
-		var output func(procLines)
-		g.do(func() { output = g.a.outputOf(g.a.runs["R1"].tries[0]) })
-		text := []byte(strings.Repeat(strings.Repeat("x", 99)+"\n", 600))
-		var written atomic.Int64
-		write := func(pieces int) {
-			go func() {
-				for range pieces {
-					output(procLines{Time: time.Now(), Text: text})
-					written.Add(int64(len(text)))
-				}
-			}()
-			synctest.Wait()
-		}
-		write(200)
+		text := strings.Repeat(strings.Repeat("x", 99)+"\n", 600)
+		written := g.write("R1", text, 200)
 		if n := written.Load(); n < agentLag || n > agentLag+2*agentInBytes {
 			t.Errorf("%d bytes were taken while nothing was acknowledged", n)
 		}
@@ -884,9 +894,8 @@ func TestAgentLag(t *testing.T) {
 			t.Errorf("%d of %d bytes were taken, %d lines came", written.Load(), n, lines)
 		}
 		g.setDown(true)
-		write(200)
-		if n := int64(400 * len(text)); written.Load() != n {
-			t.Errorf("without a principal %d of %d bytes were taken", written.Load(), n)
+		if n := g.write("R1", text, 200).Load(); n != int64(200*len(text)) {
+			t.Errorf("without a principal %d of %d bytes were taken", n, 200*len(text))
 		}
 		g.setDown(false)
 		g.say(&agentMsg{Op: msgCancel, Run: "R1", Reason: "enough"})
@@ -900,19 +909,9 @@ func TestAgentLagOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := agentRigOpen(t)
 		g.set(func() { g.mute = true })
-		write := func(run string, text string, pieces int) (written *atomic.Int64) {
+		write := func(run, text string, times int) (taken *atomic.Int64) {
 			g.assign(run, 1, Workflow{Tasks: agentWaiting})
-			var output func(procLines)
-			g.do(func() { output = g.a.outputOf(g.a.runs[run].tries[0]) })
-			written = &atomic.Int64{}
-			go func() {
-				for range pieces {
-					output(procLines{Time: time.Now(), Text: []byte(text)})
-					written.Add(int64(len(text)))
-				}
-			}()
-			synctest.Wait()
-			return written
+			return g.write(run, text, times)
 		}
 		flood := write("R1", strings.Repeat("flood of text\n", 1000), 1000)
 		before := flood.Load()
@@ -970,17 +969,8 @@ func TestAgentLagEnds(t *testing.T) {
 		g := agentRigOpen(t)
 		g.set(func() { g.mute = true })
 		g.assign("R1", 1, Workflow{Tasks: agentWaiting})
-		var output func(procLines)
-		g.do(func() { output = g.a.outputOf(g.a.runs["R1"].tries[0]) })
-		text := []byte(strings.Repeat(strings.Repeat("x", 99)+"\n", 600))
-		var written atomic.Int64
-		go func() {
-			for range 200 {
-				output(procLines{Time: time.Now(), Text: text})
-				written.Add(int64(len(text)))
-			}
-		}()
-		synctest.Wait()
+		text := strings.Repeat(strings.Repeat("x", 99)+"\n", 600)
+		written := g.write("R1", text, 200)
 		most := int64(200 * len(text))
 		if n := written.Load(); n >= most/2 {
 			t.Errorf("%d bytes were taken at once", n)
@@ -1009,8 +999,7 @@ func TestAgentSmallOutput(t *testing.T) {
 		g := agentRigOpen(t)
 		g.assign("R1", 1, Workflow{Tasks: agentWaiting})
 		time.Sleep(time.Second)
-		var output func(procLines)
-		g.do(func() { output = g.a.outputOf(g.a.runs["R1"].tries[0]) })
+		output := g.output("R1")
 		line := func() {
 			output(procLines{Time: time.Now(), Text: []byte("x\n")})
 			synctest.Wait()

@@ -19,13 +19,14 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 // bench is one go through the rows.
@@ -274,12 +275,7 @@ func (b *bench) build() (err error) {
 		return err
 	}
 	b.cdktr = filepath.Join(b.dir, "cdktr")
-	cmd := exec.CommandContext(b.ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.cdktr, ".")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build cdktr: %w: %s", err, out)
-	}
-	return nil
+	return harness.Release(b.cdktr)
 }
 
 // file writes a file below the folder of the bench and gives its path.

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"syscall"
 	"text/tabwriter"
+
+	"cdktr/e2e/harness"
 )
 
 // scaleCase is one case: how large it is, and what must hold.
@@ -88,14 +90,13 @@ func run(quick bool, binary string, names []string) (missed int, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	simulator := filepath.Join(dir, "simulator")
-	builds := [][]string{{"test", "-c", "-o", simulator, "."}}
+	if text, err := exec.Command("go", "test", "-c", "-o", simulator, ".").CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("build the simulator: %w: %s", err, text)
+	}
 	if binary == "" {
 		binary = filepath.Join(dir, "cdktr")
-		builds = append(builds, []string{"build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "."})
-	}
-	for _, argv := range builds {
-		if text, err := exec.Command("go", argv...).CombinedOutput(); err != nil {
-			return 0, fmt.Errorf("go %s: %w: %s", strings.Join(argv, " "), err, text)
+		if err := harness.Release(binary); err != nil {
+			return 0, err
 		}
 	}
 	for _, c := range cases {

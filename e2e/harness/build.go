@@ -50,11 +50,16 @@ var plain = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	bin := dir + "/cdktr"
-	if err := build(bin, []string{"CGO_ENABLED=0", "GOFLAGS="}, "-ldflags=-s -w"); err != nil {
+	if err := Release(bin); err != nil {
 		return "", err
 	}
 	return bin, os.Chmod(bin, 0o755) // others run it, whatever the umask
 })
+
+// Release builds the program as it is released.
+func Release(bin string) error {
+	return build(bin, []string{"CGO_ENABLED=0", "GOFLAGS="}, "-ldflags=-s -w")
+}
 
 // build builds the program of this module.
 func build(bin string, env []string, flags ...string) error {
