@@ -115,8 +115,50 @@ func (w *storeWriter) flushHistory(now bool) error {
 	return nil
 }
 
-// addHistory appends whole lines to one file. First it cuts off what a crash or a full disk left of a line at the end.
+// historyMonth is the file that was added to last. It stays open: many runs in a row go into one file.
+type historyMonth struct {
+	place historyPlace
+	f     *os.File // nil: there is none
+	size  int64    // as this process has left it
+}
+
+// close closes the file, if there is one.
+func (m *historyMonth) close() {
+	if m.f != nil {
+		m.f.Close()
+		m.f = nil
+	}
+}
+
+// still says whether the file is there as it was left: nobody has removed it, put another one in its place, or written
+// to it.
+func (m *historyMonth) still() bool {
+	info, err := m.f.Stat()
+	return err == nil && info.Size() == m.size && diskLinked(info)
+}
+
+// addHistory appends whole lines to one file.
 func (w *storeWriter) addHistory(p *historyPlace, data []byte) error {
+	if m := &w.month; m.f == nil || m.place != *p || !m.still() {
+		m.close()
+		if err := w.openHistory(p); err != nil {
+			return err
+		}
+	}
+	w.unsyncedHistory[p.file()] = true
+	at := w.month.size
+	if _, err := w.files.write(w.month.f, data); err != nil {
+		w.files.truncate(w.month.f, at) // if this fails too, the next try does it
+		w.month.close()
+		return err
+	}
+	w.month.size += int64(len(data))
+	w.s.index.add(p, at, data)
+	return nil
+}
+
+// openHistory opens a file to add to it. It cuts off what a crash or a full disk left of a line at the end.
+func (w *storeWriter) openHistory(p *historyPlace) error {
 	made, err := w.files.mkdir(p.folder)
 	if err != nil {
 		return err
@@ -128,26 +170,18 @@ func (w *storeWriter) addHistory(p *historyPlace, data []byte) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
 	size, whole, err := historyEnd(f)
+	if err == nil && whole < size {
+		err = w.files.truncate(f, whole)
+	}
 	if err != nil {
+		f.Close()
 		return err
 	}
 	if size == 0 || !w.syncedNames[p.folder] {
 		w.unsyncedHistory[p.folder] = true
 	}
-	if whole < size {
-		if err := w.files.truncate(f, whole); err != nil {
-			return err
-		}
-	}
-	w.unsyncedHistory[p.file()] = true
-	_, err = w.files.write(f, data)
-	if err != nil {
-		w.files.truncate(f, whole) // if this fails too, the next try does it
-		return err
-	}
-	w.s.index.add(p, whole, data)
+	w.month = historyMonth{*p, f, whole}
 	return nil
 }
 
@@ -193,6 +227,7 @@ func (w *storeWriter) syncMonth(name string) error {
 		return err
 	}
 	w.unsyncedHistory[path.Dir(name)] = true
+	w.month.close()
 	return w.files.replaceEnd(name, 0)
 }
 

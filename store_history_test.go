@@ -601,3 +601,66 @@ func TestStoreHistoryUnsynced(t *testing.T) {
 		})
 	}
 }
+
+// TestHistoryKeptOpen: runs that end one after the other are added to a file that was opened once. A file that somebody
+// has removed, replaced or written to meanwhile is opened anew.
+func TestHistoryKeptOpen(t *testing.T) {
+	t.Parallel()
+	opens := 0
+	g := storeRigOpen(t, storeOptions{NoSync: true, files: func(l *storeFiles) {
+		open := l.open
+		l.open = func(name string, flag int) (*os.File, error) {
+			if strings.HasPrefix(name, historyFolder) && flag&os.O_APPEND != 0 {
+				opens++ // on the writer's goroutine; each run is waited for
+			}
+			return open(name, flag)
+		}
+	}})
+	at, n := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC), 0
+	add := func() string {
+		r := historyRun(n, "w", runSucceeded, at.Add(time.Duration(n)*time.Second))
+		n++
+		written := make(chan struct{})
+		g.s.history(r, func() { close(written) })
+		<-written
+		return r.ID
+	}
+	file := filepath.Join(g.dir, historyFolder, "w", "2026-01.jsonl")
+	read := func() []byte {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	expect := func(when string, most int, ids ...string) {
+		t.Helper()
+		if found := historyIDs(t, g.s, historyFilter{}); !slices.Equal(found, ids) || opens > most {
+			t.Errorf("%s: %q, want %q; opened %d times, want %d", when, found, ids, opens, most)
+		}
+	}
+	var all []string
+	for range 20 {
+		all = slices.Insert(all, 0, add())
+	}
+	expect("one after the other", 1, all...)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	all = []string{add()}
+	expect("removed", 2, all...)
+	text := read()
+	if err := errors.Join(os.WriteFile(file+".new", text, 0o600), os.Rename(file+".new", file)); err != nil {
+		t.Fatal(err)
+	}
+	all = slices.Insert(all, 0, add())
+	expect("replaced", 3, all...)
+	if err := os.WriteFile(file, append(read(), "half a line"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all = slices.Insert(all, 0, add())
+	expect("written to", 4, all...)
+	if text := read(); bytes.Contains(text, []byte("half a line")) {
+		t.Errorf("half a line stays:\n%s", text)
+	}
+}

@@ -60,6 +60,7 @@ func (w *storeWriter) trim(folder string, keep int) error {
 	if err != nil || month == "" {
 		return err
 	}
+	w.month.close()
 	for _, m := range older {
 		if err := w.files.remove(path.Join(folder, m+".jsonl")); err != nil {
 			return err

@@ -48,6 +48,7 @@ type logs struct {
 	buf   []byte
 	uses  uint64            // counts uses of files: the file that was used longest ago is closed first
 	floor map[string]string // by folder, for every folder written to or asked for: no line goes to an earlier day
+	none  map[string]string // by folder: a day that has no file, unless somebody else has put one there
 
 	mu   sync.Mutex          // guards open and logFile.end against readers; never held over input or output
 	open map[string]*logFile // by folder: the file that is written to
@@ -105,7 +106,7 @@ func logsOpen(dir string) (*logs, error) {
 		return nil, fmt.Errorf("open log folder: %w", err)
 	}
 	return &logs{root: root, now: time.Now, writeAt: (*os.File).WriteAt,
-		floor: map[string]string{}, open: map[string]*logFile{}}, nil
+		floor: map[string]string{}, none: map[string]string{}, open: map[string]*logFile{}}, nil
 }
 
 // close closes all files. Readers must have ended.
@@ -125,9 +126,13 @@ func (l *logs) end(workflow string) logPlace {
 	if err != nil {
 		return logPlace{}
 	}
+	if l.none[folder] == day { // a workflow that prints nothing asks for each run
+		return logPlace{Day: day}
+	}
 	file, err := l.file(folder, day, false)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		l.none[folder] = day
 		return logPlace{Day: day}
 	case err != nil:
 		return logPlace{}
@@ -261,6 +266,7 @@ func (l *logs) file(folder, day string, create bool) (*logFile, error) {
 	}
 	flags := os.O_RDWR
 	if create {
+		delete(l.none, folder)
 		flags |= os.O_CREATE
 		if err := l.root.Mkdir(folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err

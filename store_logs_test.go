@@ -860,3 +860,16 @@ func TestLogsWithin(t *testing.T) {
 		t.Errorf("read %q, numbers %s", texts, logsNumbers(got))
 	}
 }
+
+// TestLogsNone: that a workflow has no output is found out once, for each of its runs asks where that would go.
+func TestLogsNone(t *testing.T) {
+	l, _, _ := logsNew(t)
+	none := l.end("w")
+	if n := testing.AllocsPerRun(100, func() { l.end("w") }); n > 3 || none != (logPlace{Day: "2026-01-31"}) {
+		t.Errorf("%v: asked again it takes %v allocations", none, n)
+	}
+	logsAppend(t, l, "w", logsLine("R", 1, "hello"))
+	if place := l.end("w"); place.At == 0 {
+		t.Errorf("with output: %v", place)
+	}
+}

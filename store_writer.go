@@ -48,6 +48,7 @@ type storeWriter struct {
 
 	// The history.
 	runs            []storeOp       // lines not yet written, in order
+	month           historyMonth    // where the last ones were written
 	unsyncedHistory map[string]bool // files and folders to be synced before the next snapshot
 	lostHistory     map[string]bool // files whose last sync failed
 	syncedNames     map[string]bool // folders that this process has synced: in others an older name may come back
@@ -257,6 +258,7 @@ func (w *storeWriter) arm() {
 func (w *storeWriter) end() error {
 	w.timer.Stop()
 	w.close()
+	w.month.close()
 	w.s.index.end()
 	var err error
 	if len(w.lostHistory) > 0 { // the next process cannot know that a sync by it would prove nothing
