@@ -12,8 +12,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -463,6 +465,24 @@ type TaskRun struct {
 	Cancelling string `json:"cancelling,omitempty"` // why; "" when nobody had, or when it succeeded all the same
 	Force      bool   `json:"force,omitempty"`      // at once, with KILL; only while it is active
 }
+
+// taskRunSame says whether two are alike. A follower asks for each task of its run at each change, and the history for
+// each task.
+func taskRunSame(a, b *TaskRun) bool {
+	return a.State == b.State && a.Attempts == b.Attempts && a.Seconds == b.Seconds && a.Started == b.Started &&
+		a.Began == b.Began && a.Finished == b.Finished && a.Force == b.Force && a.Task == b.Task &&
+		a.Reason == b.Reason && a.Cancelling == b.Cancelling && exitSame(a.Exit, b.Exit) &&
+		maps.Equal(a.Outputs, b.Outputs) && slices.EqualFunc(a.Earlier, b.Earlier, taskAttemptSame)
+}
+
+// taskAttemptSame says whether two attempts are alike.
+func taskAttemptSame(a, b TaskAttempt) bool {
+	return a.Attempt == b.Attempt && a.Reason == b.Reason && a.Started == b.Started && a.Seconds == b.Seconds &&
+		exitSame(a.Exit, b.Exit)
+}
+
+// exitSame says whether two exit codes are alike, of which either may be missing.
+func exitSame(a, b *int) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // TaskAttempt is one attempt of a task that failed and was to be followed by another. The newest stateMaxEarlier of a
 // task are kept, fewer in a run of many tasks (see noteAttempt).

@@ -166,7 +166,7 @@ func (f *fleet) assign(r *Run, spec *Workflow, link *agentLink) {
 			as.Done = append(as.Done, TaskRun{Task: t.Task, State: t.State, Outputs: t.Outputs})
 		}
 	}
-	body := protoEncode(&agentMsg{V: protoVersion, Op: msgAssign, Assign: as})
+	body := f.assigned.encode(as)
 	if len(body) > wireMaxFrame {
 		f.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runFailed, Reason: fmt.Sprintf(
 			"it cannot be given to an agent: workflow, parameters and outputs have %d bytes as JSON, and a message "+

@@ -107,7 +107,8 @@ type fleet struct {
 	// those that have reported in this turn
 	toAck []*agentLink
 	// those whose reports are on the disk now; it belongs to the store's goroutine
-	safe []*agentLink
+	safe     []*agentLink
+	assigned protoAssigned
 	// something changed that may let a queued run go
 	assignable bool
 	// queued runs that were held against agents so far: the work of assignQueued, which tests count

@@ -8,7 +8,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"regexp/syntax"
 	"slices"
@@ -165,23 +164,6 @@ func tasksChanged(before, now []TaskRun) []TaskRun {
 	}
 	return changed
 }
-
-// taskRunSame says whether two are alike. A follower asks for each task of its run at each change.
-func taskRunSame(a, b *TaskRun) bool {
-	return a.State == b.State && a.Attempts == b.Attempts && a.Seconds == b.Seconds && a.Started == b.Started &&
-		a.Began == b.Began && a.Finished == b.Finished && a.Force == b.Force && a.Task == b.Task &&
-		a.Reason == b.Reason && a.Cancelling == b.Cancelling && exitSame(a.Exit, b.Exit) &&
-		maps.Equal(a.Outputs, b.Outputs) && slices.EqualFunc(a.Earlier, b.Earlier, taskAttemptSame)
-}
-
-// taskAttemptSame says whether two attempts are alike.
-func taskAttemptSame(a, b TaskAttempt) bool {
-	return a.Attempt == b.Attempt && a.Reason == b.Reason && a.Started == b.Started && a.Seconds == b.Seconds &&
-		exitSame(a.Exit, b.Exit)
-}
-
-// exitSame says whether two exit codes are alike, of which either may be missing.
-func exitSame(a, b *int) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // sendLines sends the output of a run behind a place, and gives the place behind what was sent. It reads a few lines
 // before it sends them, so that a slow reader makes nobody else wait.

@@ -230,6 +230,35 @@ func (s *protoSpecs) scan(body []byte) *assignment {
 	return as
 }
 
+// protoAssigned writes assignments. It remembers the text of the last workflow: often many runs of one are given to
+// agents in a row. One goroutine uses it.
+type protoAssigned struct {
+	spec *Workflow
+	text []byte
+}
+
+// encode makes the message of an assignment. The workflow must not change any more.
+func (p *protoAssigned) encode(as *assignment) []byte {
+	if len(as.Params)+len(as.Done) > 0 || as.Lines != 0 || as.Spec == nil {
+		return protoEncode(&agentMsg{V: protoVersion, Op: msgAssign, Assign: as})
+	}
+	if p.spec != as.Spec {
+		p.spec, p.text = as.Spec, protoEncode(as.Spec)
+	}
+	b := appendJSONText(append(make([]byte, 0, len(p.text)+256), protoAssignFront...), as.Run)
+	b = strconv.AppendInt(append(b, `,"lease":`...), int64(as.Lease), 10)
+	b = strconv.AppendInt(append(b, `,"attempt":`...), int64(as.Attempt), 10)
+	b = appendJSONText(append(b, `,"trigger":`...), as.Trigger)
+	if !as.Scheduled.IsZero() {
+		b = as.Scheduled.appendJSON(append(b, `,"scheduled":`...))
+	}
+	b = append(append(b, `,"spec":`...), p.text...)
+	if as.Ahead {
+		b = append(b, `,"ahead":true`...)
+	}
+	return append(b, "}}"...)
+}
+
 // protoAssignFront is what an assignment begins with.
 const protoAssignFront = `{"v":1,"op":"` + msgAssign + `","assign":{"run":`
 

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 // specMessage gives an assignment as it goes out.
@@ -106,5 +107,43 @@ func BenchmarkAssignRead(b *testing.B) {
 		if _, err := protoOfPrincipal(body, &specs); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestProtoAssigned: an assignment is written as encoding/json has it, also when the workflow is not the last one, and
+// for one after the other of a workflow the workflow is written once.
+func TestProtoAssigned(t *testing.T) {
+	spec := &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: "echo <é> && \"x\""}}}
+	p := protoAssigned{}
+	for i, as := range []*assignment{
+		{Run: "R1", Lease: 1, Attempt: 1, Trigger: triggerManual, Spec: spec},
+		{Run: "R2", Lease: 2, Attempt: 3, Trigger: triggerManual, Spec: spec, Ahead: true,
+			Scheduled: stampOf(time.Date(2026, 1, 31, 12, 0, 0, 1e6, time.UTC))},
+		{Run: "R3", Lease: 1, Attempt: 1, Trigger: triggerManual, Spec: &Workflow{ID: "other"}},
+		{Run: "R4", Lease: 1, Attempt: 1, Spec: spec, Params: map[string]string{"k": "v"}},
+		{Run: "R5", Lease: 1, Attempt: 1, Spec: spec, Lines: 3},
+		{Run: "R6", Lease: 1, Attempt: 2, Spec: spec, Done: []TaskRun{{Task: "a", State: taskSucceeded}}},
+		{Run: "R7", Lease: 1, Attempt: 1},
+	} {
+		want := protoEncode(&agentMsg{V: protoVersion, Op: msgAssign, Assign: as})
+		for range 2 {
+			if found := p.encode(as); string(found) != string(want) {
+				t.Errorf("%d:\n%s\n%s", i, found, want)
+			}
+		}
+	}
+	as := &assignment{Run: "R", Lease: 1, Attempt: 1, Trigger: triggerManual, Spec: spec}
+	if n := testing.AllocsPerRun(100, func() { p.encode(as) }); n > 1 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkProtoAssigned(b *testing.B) {
+	p := protoAssigned{}
+	as := &assignment{Run: "01JD8ZQ0000000000000000000", Lease: 1, Attempt: 1, Trigger: triggerManual,
+		Spec: &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: "true"}}}}
+	b.ReportAllocs()
+	for b.Loop() {
+		p.encode(as)
 	}
 }

@@ -1,5 +1,6 @@
 // state_text.go: events as JSON, field by field. The journal takes several for each run, and encoding/json looks at all
-// fields of each by reflection. What is rare it writes here too. TestEventText holds this to what it writes.
+// fields of each by reflection. What is rare it writes here too. TestEventText holds this to what it writes. The lines
+// of the history are written in the same way (store_history_line.go).
 
 package main
 
@@ -31,7 +32,7 @@ func (x *eventText) fields(e, usual *Event) {
 	x.count("attempt", e.Attempt, usual.Attempt)
 	x.text("state", e.State, usual.State)
 	x.text("reason", e.Reason, usual.Reason)
-	x.exit("exit", e.Exit, usual.Exit)
+	x.given("exit", e.Exit, usual.Exit)
 
 	x.seconds("seconds", e.Seconds, usual.Seconds)
 	x.texts("outputs", e.Outputs, usual.Outputs)
@@ -97,6 +98,7 @@ func (x *eventText) offset(name string, v, usual int64) {
 	}
 }
 
+// flag appends true or false if it is not the usual one.
 func (x *eventText) flag(name string, v, usual bool) {
 	if v != usual {
 		x.name(name)
@@ -104,6 +106,7 @@ func (x *eventText) flag(name string, v, usual bool) {
 	}
 }
 
+// text appends a text if it is not the usual one.
 func (x *eventText) text(name, v, usual string) {
 	if v != usual {
 		x.name(name)
@@ -111,6 +114,13 @@ func (x *eventText) text(name, v, usual string) {
 	}
 }
 
+// always appends a text, also an empty one.
+func (x *eventText) always(name, v string) {
+	x.name(name)
+	x.b = appendJSONText(x.b, v)
+}
+
+// stamp appends a time if it is not the usual one.
 func (x *eventText) stamp(name string, v, usual Stamp) {
 	if !v.Equal(usual.Time) {
 		x.name(name)
@@ -118,7 +128,8 @@ func (x *eventText) stamp(name string, v, usual Stamp) {
 	}
 }
 
-func (x *eventText) exit(name string, v, usual *int) {
+// given appends a number that may be missing.
+func (x *eventText) given(name string, v, usual *int) {
 	switch {
 	case v == nil && usual == nil, v != nil && usual != nil && *v == *usual:
 	case v == nil:
@@ -130,6 +141,7 @@ func (x *eventText) exit(name string, v, usual *int) {
 	}
 }
 
+// seconds appends a number of seconds if it is not the usual one; NaN is the usual one of none.
 func (x *eventText) seconds(name string, v, usual float64) {
 	switch {
 	case v == usual:
@@ -143,6 +155,7 @@ func (x *eventText) seconds(name string, v, usual float64) {
 	}
 }
 
+// texts appends names with their texts, unless there are none and usually are none.
 func (x *eventText) texts(name string, v, usual map[string]string) {
 	switch {
 	case len(v)+len(usual) == 0:

@@ -59,7 +59,7 @@ func (p *historyPlace) file() string { return path.Join(p.folder, p.month+".json
 // must have been appended. The writer calls done (nil: none) once the line is written. It is on the disk before the
 // next snapshot is; until then the journal has the run.
 func (s *store) history(run *Run, done func()) {
-	if err := s.lines.add(historyLineOf(run)); err != nil {
+	if err := s.lines.addRun(run); err != nil {
 		panic("cdktr: internal error: encode run: " + err.Error()) // no field of it can fail
 	}
 	s.put(storeOp{data: s.lines.take(), run: historyPlaceOf(run), done: done, last: s.seq})

@@ -10,7 +10,6 @@ package main
 
 import (
 	"math"
-	"reflect"
 	"time"
 )
 
@@ -63,6 +62,80 @@ func historyUsual(r *Run) Run {
 		Started: stampOf(r.Finished.Add(-took))}
 }
 
+// addRun appends the line of a run, as add does of historyLineOf: it makes it without reflection, for there is one for
+// each run.
+func (c *storeEncoder) addRun(r *Run) error {
+	line := historyLineOf(r)
+	x := eventText{b: c.begin()}
+	line.fields(&x)
+	if x.err == nil {
+		c.end(append(x.b, "]}\n"...))
+	}
+	return x.err
+}
+
+// fields appends the fields of the line, but for the end of the last one.
+func (h *historyLine) fields(x *eventText) {
+	r := h.Run
+	x.always("run", r.ID)
+	x.always("workflow", r.Workflow)
+	x.always("state", r.State)
+	x.always("trigger", r.Trigger)
+	x.always("by", r.By)
+	x.always("agent", r.Agent)
+	x.stamp("scheduled", r.Scheduled, Stamp{})
+	x.stamp("queued", r.Queued, Stamp{})
+	x.stamp("finished", r.Finished, Stamp{})
+	x.seconds("seconds", r.Seconds, math.NaN()) // always
+	x.always("version", r.Version)
+	x.count("priority", r.Priority, 0)
+	x.flag("ahead", r.Ahead, false)
+	x.text("cancelling", r.Cancelling, "")
+	x.flag("force", r.Force, false)
+	x.flag("lost", r.Lost, false)
+	x.offset("log_at", r.LogAt, 0)
+	x.stamp("own_started", r.OwnStarted, Stamp{})
+	x.stamp("own_finished", r.OwnFinished, Stamp{})
+	if len(r.Left) > 0 {
+		x.other("left", r.Left)
+	}
+	x.text("reason", h.Reason, "")
+	x.given("attempt", h.Attempt, nil)
+	x.texts("params", h.Params, nil)
+	x.stamp("started", h.Started, Stamp{})
+	x.count("lease", h.Lease, 0)
+	x.text("log_day", h.LogDay, "")
+	x.name("tasks")
+	x.b = append(x.b, '[')
+	for i := range h.Tasks {
+		h.Tasks[i].append(x, i > 0)
+	}
+}
+
+// append appends the task as an element of a list.
+func (h *historyTask) append(x *eventText, more bool) {
+	if more {
+		x.b = append(x.b, ',')
+	}
+	start := len(x.b)
+	x.always("task", h.Task)
+	x.b[start] = '{' // in place of the first comma
+	x.always("state", h.State)
+	x.text("reason", h.Reason, "")
+	x.given("exit", h.Exit, nil)
+	x.given("attempts", h.Attempts, nil)
+	if len(h.Earlier) > 0 {
+		x.other("earlier", h.Earlier)
+	}
+	x.stamp("started", h.Started, Stamp{})
+	x.stamp("began", h.Began, Stamp{})
+	x.stamp("finished", h.Finished, Stamp{})
+	x.seconds("seconds", h.Seconds, 0)
+	x.texts("outputs", h.Outputs, nil)
+	x.text("cancelling", h.Stopping, "")
+	x.b = append(x.b, '}')
+}
+
 // historyTaskOf makes the short form of a task if that says all there is, else the whole.
 func historyTaskOf(t *TaskRun, r *Run) historyTask {
 	whole := historyTask{Task: t.Task, State: t.State, Reason: t.Reason, Exit: t.Exit, Attempts: &t.Attempts,
@@ -76,7 +149,7 @@ func historyTaskOf(t *TaskRun, r *Run) historyTask {
 	if t.Started.Equal(r.Started.Time) {
 		short.Started = Stamp{}
 	}
-	if !reflect.DeepEqual(short.task(r), *t) {
+	if said := short.task(r); !taskRunSame(&said, t) {
 		return whole
 	}
 	return short

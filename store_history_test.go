@@ -385,9 +385,14 @@ func TestHistoryLine(t *testing.T) {
 	at := func() Stamp { return stampOf(time.Date(2026, 1, 31, 12, 0, 0, rng.IntN(4)*1e6, time.UTC)) }
 	for range 500 {
 		r := &Run{ID: "R", Workflow: "w", LogDay: []string{"", "2026-01-30", "2026-01-31"}[rng.IntN(3)],
-			State: runFailed, Reason: []string{"", "why"}[rng.IntN(2)], Attempt: rng.IntN(3), Lease: rng.IntN(3),
+			State: runFailed, Reason: []string{"", "why <é>"}[rng.IntN(2)], Attempt: rng.IntN(3), Lease: rng.IntN(3),
 			Params:  map[string]string{},
 			Started: at(), Finished: at(), Seconds: float64(rng.IntN(3)) / 1000, Tasks: []TaskRun{}}
+		if rng.IntN(2) == 0 {
+			r.Trigger, r.By, r.Agent, r.Version, r.Scheduled, r.Queued = "manual", "me", "x", "v", at(), at()
+			r.Priority, r.Ahead, r.Force, r.Lost, r.LogAt, r.Cancelling = rng.IntN(2), true, true, true, 1<<40, "stop"
+			r.OwnStarted, r.OwnFinished, r.Left = at(), at(), []LeftProcess{{PID: 7}}
+		}
 		if rng.IntN(2) == 0 {
 			r.Params["k"] = "v"
 		}
@@ -402,7 +407,7 @@ func TestHistoryLine(t *testing.T) {
 				task.Started, task.Finished = Stamp{}, Stamp{}
 			}
 			if rng.IntN(4) == 0 {
-				task.Cancelling = "cancelled by me"
+				task.Cancelling, task.Outputs = "cancelled by me", map[string]string{"k": "v", "a": ""}
 			}
 			for n := range rng.IntN(3) * rng.IntN(2) {
 				task.Began = at()
@@ -416,6 +421,9 @@ func TestHistoryLine(t *testing.T) {
 			t.Fatal(err)
 		}
 		line := bytes.TrimSuffix(c.take(), []byte("\n"))
+		if err := c.addRun(r); err != nil || !bytes.Equal(bytes.TrimSuffix(c.take(), []byte("\n")), line) {
+			t.Fatalf("%v: not as encoding/json has it:\n%s", err, line)
+		}
 		found, err := historyDecode(line)
 		if err != nil || !bytes.Equal(storeText(t, r), storeText(t, found)) {
 			t.Fatalf("%v\n%s\n%s\n%s", err, line, storeText(t, r), storeText(t, found))
@@ -662,5 +670,33 @@ func TestHistoryKeptOpen(t *testing.T) {
 	expect("written to", 4, all...)
 	if text := read(); bytes.Contains(text, []byte("half a line")) {
 		t.Errorf("half a line stays:\n%s", text)
+	}
+}
+
+// historyShort is a finished run as most are.
+func historyShort() *Run {
+	began := stampOf(time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC))
+	return &Run{ID: "01JD8ZQ0000000000000000000", Workflow: "load", State: runSucceeded, Trigger: "manual", By: "me",
+		Agent: "here", Version: "0123456789abcdef", Attempt: 1, Lease: 1, LogDay: "2026-01-31",
+		Params: map[string]string{}, Queued: began, Started: began, Finished: stampOf(began.Add(time.Second)),
+		Seconds: 1, Tasks: []TaskRun{{Task: "a", State: taskSucceeded, Exit: new(int), Attempts: 1, Started: began,
+			Finished: stampOf(began.Add(time.Second)), Seconds: 1}}}
+}
+
+// TestHistoryLineCosts: the line of a run is made with few allocations.
+func TestHistoryLineCosts(t *testing.T) {
+	r, c := historyShort(), storeEncoder{}
+	c.buf.Grow(4 << 10)
+	if n := testing.AllocsPerRun(100, func() { c.addRun(r); c.buf.Reset() }); n > 6 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkHistoryLine(b *testing.B) {
+	r, c := historyShort(), storeEncoder{}
+	b.ReportAllocs()
+	for b.Loop() {
+		c.addRun(r)
+		c.buf.Reset()
 	}
 }
