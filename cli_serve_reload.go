@@ -69,7 +69,7 @@ func (d *serveDialer) dial(ctx context.Context) (wireConn, error) {
 	target := d.target
 	d.mu.Unlock()
 	once := *target
-	once.opt.Heartbeat = 0 // the agent's own tell more
+	once.opt.Heartbeat, once.opt.Quiet = 0, true // the agent's own heartbeats tell more, and mostly alone
 	return once.dial(ctx)
 }
 

@@ -14,6 +14,7 @@
 //	wire_intake.go     what is kept of messages that are not complete
 //	wire_frame.go      the socket under zmq4: follows frames and keeps the limits
 //	wire_socket.go     the socket itself: reads and writes that do not wait in the kernel
+//	wire_quiet_linux.go  one that wakes nobody when the other side has read
 //	wire_curve.go      CurveZMQ as bytes: keys, handshake commands, boxes, and the check of each nonce
 //	wire_linux.go      what the kernel says about the peer (elsewhere wire_other.go)
 //	wire.go
@@ -160,6 +161,10 @@ type wireOptions struct {
 	// which every ZeroMQ peer answers; after twice that it is cut. Silence is what
 	// a Recv waits in: a side that is busy elsewhere cuts nobody. 0 is none.
 	Heartbeat time.Duration
+
+	// Quiet: little is said on a connection that is dialled by ipc, and the process is not to be woken when the other
+	// side has read a message.
+	Quiet bool
 
 	// By tcp:// a listener needs CurveServer and a dialler CurveClient. ipc:// uses
 	// neither: the kernel says who is there.

@@ -65,6 +65,9 @@ func wireDial(ctx context.Context, endpoint string, opt wireOptions) (wireConn, 
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", endpoint, wireDialHint(err, network))
 	}
+	if opt.Quiet {
+		nc = wireQuietly(nc)
+	}
 	c, err := wireGreetWithin(ctx, nc, endpoint, opt)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", endpoint, err)
@@ -89,11 +92,13 @@ func wireGreetWithin(ctx context.Context, nc net.Conn, endpoint string, opt wire
 // wirePeerCred fills in who connected, as the kernel knows it. It leaves HasCred false for a connection that is not a
 // unix socket.
 func wirePeerCred(nc net.Conn, peer *wirePeer) {
-	unixConn, ok := nc.(*net.UnixConn)
-	if !ok {
+	_, ssh := nc.(*wireSSHConn)
+	_, local := nc.RemoteAddr().(*net.UnixAddr)
+	socket, ok := nc.(syscall.Conn)
+	if ssh || !local || !ok {
 		return
 	}
-	if raw, err := unixConn.SyscallConn(); err == nil {
+	if raw, err := socket.SyscallConn(); err == nil {
 		raw.Control(func(fd uintptr) { wireCredOf(int(fd), peer) })
 	}
 }

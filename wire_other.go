@@ -6,6 +6,7 @@ package main
 
 import (
 	"io/fs"
+	"net"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +27,9 @@ func wireReadNow(fd uintptr, b []byte) (int, error) { return unix.Read(int(fd), 
 
 // wireWriteNow is write(2), the same.
 func wireWriteNow(fd uintptr, b []byte) (int, error) { return unix.Write(int(fd), b) }
+
+// wireQuietly does nothing: these systems do not wake a process when the other side has read.
+func wireQuietly(nc net.Conn) net.Conn { return nc }
 
 // wireSocketMode does nothing: these systems take no mode before bind. The file
 // gets its mode just after, and until then the check of credentials stands alone.

@@ -185,8 +185,9 @@ func wireTestPair(t *testing.T, test func(t *testing.T, client, server wireConn)
 		endpoint string
 		opt      wireOptions
 	}{
-		"ipc": {"ipc://" + wireTestPath(t), wireOptions{}},
-		"tcp": {"tcp://127.0.0.1:0", keys},
+		"ipc":        {"ipc://" + wireTestPath(t), wireOptions{}},
+		"ipc, quiet": {"ipc://" + wireTestPath(t), wireOptions{Quiet: true}},
+		"tcp":        {"tcp://127.0.0.1:0", keys},
 		// A heartbeat that never comes to a PING changes nothing.
 		"tcp without keys": {"tcp://127.0.0.1:0", wireOptions{Insecure: true, Heartbeat: time.Hour}},
 	} {
