@@ -101,7 +101,8 @@ type agent struct {
 
 	// The lease of all runs: it counts from leaseFrom, when the newest hello or heartbeat that the principal answered
 	// was sent. asked is when those that are not answered yet were sent by this connection, and heard is when it last
-	// brought anything. beaten is when the last heartbeat was due, and pace says when the next one is.
+	// brought anything, or need not have done so. beaten is when the last heartbeat was due, and pace says when the
+	// next one is.
 	heard     time.Time
 	leaseFrom time.Time
 	asked     []time.Time
@@ -478,7 +479,7 @@ func (a *agent) hear(conn wireConn, m *agentMsg) {
 		a.ack(m.N)
 		a.spool.rewind(m.N)
 		a.said = a.spool.acked
-		a.answered()
+		a.answered(1)
 		a.cfg.Log.Info("connected to the principal", "agent", a.cfg.Name)
 		if a.cfg.load != nil { // a hello does not say it
 			a.beat()
@@ -509,7 +510,7 @@ func (a *agent) hear(conn wireConn, m *agentMsg) {
 	case msgAck:
 		a.ack(m.N)
 	case msgHeartbeat: // the answer to ours
-		a.answered()
+		a.answered(max(m.N, 1))
 	case msgRefused:
 		a.turnedAway(m.Reason)
 	case "": // a principal that takes the hello for a request answers as it answers a client

@@ -32,8 +32,9 @@ func agentPaceOf(patience time.Duration) agentPace {
 	return agentPace{beat: lease / 2, lease: lease, deaf: lease + time.Second}
 }
 
-// beat says that the agent is there. It gives up a connection on which nothing is heard any more, and ends the leases
-// of runs that the principal may be about to give away.
+// beat says that the agent is there. While it has no runs it wants an answer to each second heartbeat only: an answer
+// wakes it as a heartbeat does, and nothing rests on it. It gives up a connection on which nothing is heard any more,
+// and ends the leases of runs that the principal may be about to give away.
 func (a *agent) beat() {
 	if a.near() {
 		return
@@ -44,8 +45,10 @@ func (a *agent) beat() {
 	case a.conn != nil && (now.Sub(a.heard) > a.pace.deaf || len(a.asked) > agentUnanswered):
 		a.conn.Cut(nil)
 	case a.conn != nil && a.welcomed:
-		a.asked = append(a.asked, now)
-		beat := &agentMsg{Op: msgHeartbeat}
+		beat := &agentMsg{Op: msgHeartbeat, Later: len(a.runs)+len(a.ahead)+len(a.asked) == 0}
+		if beat.Later {
+			a.heard = now
+		}
 		if len(a.runs) > 0 || a.beats%agentSaysEach == 0 {
 			beat.Clock = stampOf(a.cfg.now())
 			if a.cfg.load != nil {
@@ -53,16 +56,30 @@ func (a *agent) beat() {
 			}
 		}
 		a.beats++
-		a.send(beat)
+		a.ask(beat)
 	}
 	a.endLeases()
 }
 
-// answered takes the answer to the oldest message that was not answered yet. The leases count from when that message
-// was sent, and not from now: the answer may have been on its way for long, and the principal may have heard nothing
-// since.
-func (a *agent) answered() {
-	if len(a.asked) > 0 {
+// ask sends a heartbeat.
+func (a *agent) ask(beat *agentMsg) {
+	a.asked = append(a.asked, a.cfg.count())
+	a.send(beat)
+}
+
+// wake is called before a run begins. The principal has answered all heartbeats that it heard before it gave the run
+// out. Where there is one more, the lease of the run does not wait for the next.
+func (a *agent) wake() {
+	if len(a.runs) == 0 && len(a.asked) > 0 {
+		a.ask(&agentMsg{Op: msgHeartbeat})
+	}
+}
+
+// answered takes the answer to the n oldest messages that were not answered yet. The leases count from when the last of
+// them was sent, and not from now: the answer may have been on its way for long, and the principal may have heard
+// nothing since.
+func (a *agent) answered(n uint64) {
+	for ; n > 0 && len(a.asked) > 0; n-- {
 		a.leaseFrom, a.asked = a.asked[0], a.asked[1:]
 	}
 }

@@ -90,6 +90,7 @@ func (a *agent) begin(as *assignment) {
 			return
 		}
 	}
+	a.wake()
 	r := &agentRun{as: as, tries: map[int]*taskTry{}, outputs: make([]taskOutputs, len(as.Spec.Tasks)), lines: as.Lines,
 		began: a.now()}
 	a.bound(r)

@@ -34,6 +34,9 @@ type agentRig struct {
 	conn    wireConn // our end of the newest connection
 	down    bool     // nobody listens
 	silent  bool     // heartbeats are not answered
+	eager   bool     // all are answered at once
+	owed    uint64   // heartbeats that are not answered yet
+	answers int      // to heartbeats
 	mute    bool     // nothing is acknowledged
 	deny    string   // why a hello is refused
 	folded  uint64
@@ -166,7 +169,7 @@ func (g *agentRig) serve(conn wireConn) {
 		g.got = append(g.got, m)
 		switch m.Op {
 		case msgHello:
-			g.folded = max(g.folded, m.N)
+			g.folded, g.owed = max(g.folded, m.N), 0
 			said = g.folded
 			reply = &agentMsg{Op: msgWelcome, N: g.folded, Can: protoPrincipalCan}
 			if g.greets != nil {
@@ -180,8 +183,11 @@ func (g *agentRig) serve(conn wireConn) {
 				reply = &agentMsg{Op: msgRefused, Reason: g.deny}
 			}
 		case msgHeartbeat:
-			if !g.silent {
-				reply = &agentMsg{Op: msgHeartbeat}
+			if g.silent {
+				break
+			}
+			if g.owed++; !m.Later || g.eager {
+				reply = g.answer()
 			}
 		case msgReport:
 			if m.N-1-m.Skip != said {
@@ -218,9 +224,26 @@ func (g *agentRig) say(m *agentMsg) {
 	synctest.Wait()
 }
 
+// answer makes the answer to the heartbeats that were not answered yet. The caller holds mu.
+func (g *agentRig) answer() *agentMsg {
+	m := &agentMsg{Op: msgHeartbeat, N: g.owed}
+	g.owed = 0
+	g.answers++
+	return m
+}
+
 func (g *agentRig) assign(run string, lease int, w Workflow) {
 	g.t.Helper()
 	w.ID = "w"
+	var answer *agentMsg
+	g.set(func() {
+		if g.owed > 0 {
+			answer = g.answer()
+		}
+	})
+	if answer != nil {
+		g.say(answer)
+	}
 	g.say(&agentMsg{Op: msgAssign, Assign: &assignment{Run: run, Lease: lease, Attempt: lease, Spec: &w}})
 }
 

@@ -173,6 +173,7 @@ func (f *fleet) assign(r *Run, spec *Workflow, link *agentLink) {
 				"may have %d; write large data to files", len(body), wireMaxFrame)})
 		return
 	}
+	link.answer() // the lease of the run counts from the newest heartbeat that the agent knows to be heard
 	f.emit(&Event{Kind: evAssigned, Run: r.ID, Workflow: r.Workflow, Agent: link.name, Ahead: as.Ahead})
 	f.onceDurable(storeLate, func() { link.sendBody(body) }) // loopWait has said when
 	f.tellFollowed(r, false)

@@ -48,6 +48,7 @@ type agentLink struct {
 
 	heard   time.Time // its last word
 	doubted time.Time // when it was first found silent for too long; zero: it was not
+	owed    int       // its heartbeats that are not answered yet
 	leaving bool      // it goes away, and is given no more runs
 	quick   int       // how many runs it is given ahead for each of its places
 
@@ -499,7 +500,9 @@ func (f *fleet) hear(link *agentLink, m *agentMsg, size int) {
 		f.state.Agents[link.name].Seen = stampOf(now)
 		f.clocked(link, m.Clock, now)
 		f.noteLoad(link, m.Load)
-		link.send(&agentMsg{Op: msgHeartbeat})
+		if link.owed++; !m.Later {
+			link.answer()
+		}
 	case msgDrain:
 		link.leaving = true
 		f.enroll(link)
@@ -704,6 +707,19 @@ func (f *fleet) ackSafe() {
 		link.safeN = 0
 	}
 	f.safe = f.safe[:0]
+}
+
+// answer answers all heartbeats of the agent that are not answered yet. Only on the loop.
+func (l *agentLink) answer() {
+	if l.owed == 0 {
+		return
+	}
+	m := &agentMsg{Op: msgHeartbeat}
+	if l.owed > 1 {
+		m.N = uint64(l.owed)
+	}
+	l.owed = 0
+	l.send(m)
 }
 
 // send gives the agent a message. An agent that does not take its messages is cut off; it comes back when it can.

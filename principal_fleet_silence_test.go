@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -151,6 +152,42 @@ func TestDispatchLoad(t *testing.T) {
 		if a := agent(); a.Load != nil || a.Address == "" {
 			t.Errorf("of a lost one: %+v", a)
 		}
+		g.stop()
+	})
+}
+
+// TestPrincipalAnswersLater: heartbeats whose answer may come later are answered with the next one, in one message, or
+// before a run: its lease counts from them.
+func TestPrincipalAnswersLater(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}))
+		a := fleetAgentJoin(g, "x", 1)
+		said := func(what, want string) {
+			t.Helper()
+			synctest.Wait()
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			got := ""
+			for _, m := range a.got {
+				got += fmt.Sprintf("%s %d, ", m.Op, m.N)
+			}
+			if got != want {
+				t.Errorf("%s: %s, want %s", what, got, want)
+			}
+			a.got = nil
+		}
+		said("the hello", "welcome 0, ")
+		a.send(&agentMsg{Op: msgHeartbeat, Later: true})
+		a.send(&agentMsg{Op: msgHeartbeat, Later: true})
+		said("later", "")
+		a.send(&agentMsg{Op: msgHeartbeat})
+		said("now", "heartbeat 3, ")
+		a.send(&agentMsg{Op: msgHeartbeat})
+		said("an earlier agent", "heartbeat 0, ")
+		a.send(&agentMsg{Op: msgHeartbeat, Later: true})
+		g.run("w")
+		said("a run", "heartbeat 0, assign 0, ")
 		g.stop()
 	})
 }

@@ -567,6 +567,10 @@ type agentMsg struct {
 	Error   *protoError `json:"error,omitempty"`
 	Unknown []string    `json:"unknown,omitempty"`
 
+	// An agent's heartbeat: its answer may come with that of the next one, and comes before a run. N of an answer: so
+	// many heartbeats are answered, 1 where it is not said.
+	Later bool `json:"later,omitempty"`
+
 	// welcome, and some of an agent's heartbeats: the sender's clock. Load, of such a heartbeat: how busy its machine
 	// is, nil when it does not know.
 	Clock Stamp    `json:"clock,omitzero"`
