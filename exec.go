@@ -78,7 +78,7 @@ type procSpec struct {
 	// Output gets the lines, as many at once as were read. Calls come from one goroutine at a time and none begins
 	// after done. It may block: then the
 	// pipe fills and the process waits. It must return at some time after done: until then it holds a goroutine and
-	// three file descriptors. A stop does not wait for it. nil throws the output away.
+	// five file descriptors. A stop does not wait for it. nil throws the output away.
 	Output func(procLines)
 
 	// Budget bounds what Output gets, of this process and perhaps of others; nil is no bound. Rest gets what goes
@@ -297,7 +297,8 @@ func procWait(group *sync.WaitGroup, d time.Duration) bool {
 }
 
 // runCollect collects dead children, procReap after SIGCHLD at the latest: the goroutine of a process collects that
-// itself where the system tells it of the end. It ends with quitCh.
+// itself where the system tells it of the end. Until then further signals would only cost time, and the system drops
+// them. It ends with quitCh.
 func (ps *procs) runCollect() {
 	reap, armed := time.NewTimer(time.Hour), false
 	defer reap.Stop()
@@ -310,11 +311,14 @@ func (ps *procs) runCollect() {
 			case !armed:
 				armed = true
 				reap.Reset(procReap)
+				ps.sys.deafen()
 			}
 		case <-reap.C:
 			armed = false
+			ps.sys.hear()
 			ps.collect()
 		case <-ps.quitCh:
+			ps.sys.hear()
 			ps.collect()
 			return
 		}

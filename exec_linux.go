@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,6 +37,8 @@ type procSys struct {
 	leader    int // the list of children of our first thread, open for as long as this is a reaper
 	birthName [16]byte
 	nofile    func() *syscall.Rlimit
+	deaf      bool     // the system drops SIGCHLD; as the next, it belongs to runCollect
+	heard     [64]byte // how the runtime takes SIGCHLD: the kernel's struct sigaction, which no machine has larger
 }
 
 // procStat is what /proc/PID/stat says, proc_pid_stat(5).
@@ -84,6 +87,33 @@ func (s *procSys) close() {
 		unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 	}
 	unix.Close(s.leader)
+}
+
+// deafen has the system drop SIGCHLD. It is no zombie's end: that would take a signal that is ignored by request.
+func (s *procSys) deafen() {
+	var asDefault [64]byte
+	if !s.deaf {
+		s.deaf = procSigaction(&asDefault, &s.heard) == 0
+	}
+}
+
+// hear undoes deafen. Whatever ended meanwhile is for the caller to find.
+func (s *procSys) hear() {
+	if s.deaf {
+		procSigaction(&s.heard, nil)
+		s.deaf = false
+	}
+}
+
+// procSigaction sets what is to be done about SIGCHLD, behind the back of the runtime, and gives what was.
+func procSigaction(next, last *[64]byte) syscall.Errno {
+	size := uintptr(8) // of a set of signals
+	if strings.HasPrefix(runtime.GOARCH, "mips") {
+		size = 16
+	}
+	_, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), uintptr(unsafe.Pointer(next)),
+		uintptr(unsafe.Pointer(last)), size, 0, 0)
+	return errno
 }
 
 // procSealFds sets close-on-exec on every descriptor above 2.

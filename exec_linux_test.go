@@ -468,3 +468,63 @@ func TestProcUntoldWhileItLives(t *testing.T) {
 		t.Error("it counts though it has ended")
 	}
 }
+
+// The last process that closes an output wakes nobody: its end does.
+func TestProcCloseOutput(t *testing.T) {
+	p := &proc{ps: procTestNew(t)}
+	if err := p.openPipes(); err != nil {
+		t.Fatal(err)
+	}
+	defer p.closePipes()
+	theirs, err := unix.Dup(p.out[0].end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(theirs)
+	if ready, ok := p.poll.wait(false); len(ready) > 0 || !ok {
+		t.Errorf("ready: %v %v", ready, ok)
+	}
+}
+
+// From a SIGCHLD until the dead are collected the system drops further ones, unless one alone tells of an end.
+func TestProcDeaf(t *testing.T) {
+	handler := func() (action [64]byte) {
+		if errno := procSigaction(nil, &action); errno != 0 {
+			t.Fatal(errno)
+		}
+		return action
+	}
+	runtime := handler()
+	synctest.Test(t, func(t *testing.T) {
+		ps := &procs{sigCh: make(chan os.Signal, 1), quitCh: make(chan struct{}), mains: map[int]*proc{}}
+		ps.loop.Go(ps.runCollect)
+		signal := func(deaf bool) {
+			t.Helper()
+			ps.sigCh <- unix.SIGCHLD
+			synctest.Wait()
+			if (handler() == [64]byte{}) != deaf {
+				t.Errorf("deaf: %v, want %v", !deaf, deaf)
+			}
+			time.Sleep(procReap)
+			synctest.Wait()
+			if handler() != runtime {
+				t.Error("it does not hear any more")
+			}
+		}
+		signal(true)
+		ps.mu.Lock()
+		ps.untold = 1
+		ps.mu.Unlock()
+		signal(false)
+		ps.mu.Lock()
+		ps.untold = 0
+		ps.mu.Unlock()
+		ps.sigCh <- unix.SIGCHLD
+		synctest.Wait()
+		close(ps.quitCh)
+		ps.loop.Wait()
+		if handler() != runtime {
+			t.Error("it does not hear at its end")
+		}
+	})
+}

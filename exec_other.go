@@ -30,6 +30,8 @@ type procStat struct {
 
 func (s *procSys) open(string) error   { return nil }
 func (s *procSys) close()              {}
+func (s *procSys) deafen()             {}
+func (s *procSys) hear()               {}
 func (s *procSys) charged() bool       { return false }
 func (s *procSys) endOf(int) int       { return -1 }
 func (s *procSys) orphans() []procStat { return nil }
@@ -88,7 +90,7 @@ type procPoll struct {
 func newProcPoll() (*procPoll, error) {
 	r, w, err := procPipe()
 	if err != nil {
-		procCloseFds([]int{r, w})
+		procCloseFds(r, w)
 		return nil, err
 	}
 	return &procPoll{fds: []unix.PollFd{{Fd: int32(r), Events: unix.POLLIN}}, wake: os.NewFile(uintptr(w), "wake")}, nil
@@ -153,7 +155,7 @@ func (q *procPoll) resume() {
 
 // close frees the set.
 func (q *procPoll) close() {
-	procCloseFds([]int{int(q.fds[0].Fd)})
+	procCloseFds(int(q.fds[0].Fd))
 	q.wake.Close()
 }
 

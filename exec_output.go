@@ -88,13 +88,14 @@ type procRest struct {
 // procStream is one of the two pipes that a process writes to, and its unfinished line.
 type procStream struct {
 	fd    int // -1: closed
+	end   int // the process's end, -1: closed. It stays open here as well, or the last who closes it would wake us
 	isErr bool
 	begun bool // the last line that went to Rest has not ended yet
 
-	mu  sync.Mutex // guards what follows against unended; never held over a read or a callback
-	buf []byte     // data read and not delivered: buf[:n]
-	n   int
-	end []byte // the end of the last line that went to Rest
+	mu   sync.Mutex // guards what follows against unended; never held over a read or a callback
+	buf  []byte     // data read and not delivered: buf[:n]
+	n    int
+	tail []byte // the end of the last line that went to Rest
 }
 
 // unended gives the end of a line that a process has begun and not ended, procShown bytes at most, "" when there is
@@ -109,7 +110,7 @@ func (p *proc) unended(isErr bool) string {
 	if s.n > 0 {
 		return procLastLine(s.buf[:s.n])
 	}
-	return string(s.end)
+	return string(s.tail)
 }
 
 // procLastLine gives the end of the last line of a text, procShown bytes at most. Of a line that was drawn over with
@@ -120,40 +121,41 @@ func procLastLine(text []byte) string {
 	return string(text[max(0, len(text)-procShown):])
 }
 
-// openPipes makes the pipes of stdout and stderr, and returns the ends for the process.
-func (p *proc) openPipes() (ends [2]int, err error) {
-	p.out[0].fd, p.out[1].fd, p.out[1].isErr = -1, -1, true
-	ends = [2]int{-1, -1}
+// openPipes makes the pipes of stdout and stderr.
+func (p *proc) openPipes() (err error) {
+	for i := range p.out {
+		p.out[i].fd, p.out[i].end, p.out[i].isErr = -1, -1, i == 1
+	}
 	p.endFd = -1
 	p.poll, err = p.ps.takePoll()
 	if err != nil {
-		return ends, err
+		return err
 	}
 	for i := range p.out {
-		var r int
-		r, ends[i], err = procPipe()
+		s := &p.out[i]
+		s.fd, s.end, err = procPipe()
 		if err == nil {
-			p.out[i].fd = r
-			err = p.poll.add(r)
+			err = p.poll.add(s.fd)
 		}
 		if err != nil {
-			procCloseFds(ends[:])
 			p.closePipes()
-			return ends, err
+			return err
 		}
 	}
-	return ends, nil
+	return nil
 }
 
 // closePipes closes our ends, and gives back the set that they were in. Once run has started, only run may call this.
 func (p *proc) closePipes() {
-	for _, fd := range []int{p.out[0].fd, p.out[1].fd, p.endFd} {
-		if fd >= 0 {
-			p.poll.remove(fd)
-			unix.Close(fd)
+	p.unwatchEnd()
+	for i := range p.out {
+		s := &p.out[i]
+		if s.fd >= 0 {
+			p.poll.remove(s.fd)
 		}
+		procCloseFds(s.fd, s.end)
+		s.fd, s.end = -1, -1
 	}
-	p.out[0].fd, p.out[1].fd, p.endFd = -1, -1, -1
 	p.ps.mu.Lock()
 	poll := p.poll
 	p.poll = nil // nobody interrupts it any more
@@ -187,7 +189,7 @@ func (ps *procs) keepPoll(poll *procPoll) {
 }
 
 // procCloseFds closes those that are open (>= 0).
-func procCloseFds(fds []int) {
+func procCloseFds(fds ...int) {
 	for _, fd := range fds {
 		if fd >= 0 {
 			unix.Close(fd)
@@ -199,16 +201,7 @@ func procCloseFds(fds []int) {
 func (p *proc) next(queue []*procStream) []*procStream {
 	s := queue[0]
 	queue = queue[1:]
-	more, ended := p.read(s)
-	if more {
-		more, ended = p.drain(s)
-	}
-	switch {
-	case ended:
-		p.poll.remove(s.fd)
-		unix.Close(s.fd)
-		s.fd = -1
-	case more:
+	if p.read(s) && p.drain(s) {
 		ready, _ := p.poll.wait(false)
 		return append(p.enqueue(queue, ready), s)
 	}
@@ -219,9 +212,9 @@ func (p *proc) next(queue []*procStream) []*procStream {
 // that of the end.
 func (p *proc) enqueue(queue []*procStream, fds []int) []*procStream {
 	for _, fd := range fds {
-		p.endTold = p.endTold || fd >= 0 && fd == p.endFd
+		p.endTold = p.endTold || fd == p.endFd
 		for i := range p.out {
-			if s := &p.out[i]; fd >= 0 && s.fd == fd && !slices.Contains(queue, s) {
+			if s := &p.out[i]; s.fd == fd && !slices.Contains(queue, s) {
 				queue = append(queue, s)
 			}
 		}
@@ -230,14 +223,14 @@ func (p *proc) enqueue(queue []*procStream, fds []int) []*procStream {
 }
 
 // drain delivers what is in a pipe now. It comes to an end even if a leftover goes on writing. It says what read says.
-func (p *proc) drain(s *procStream) (more, ended bool) {
+func (p *proc) drain(s *procStream) (more bool) {
 	there, err := unix.IoctlGetInt(s.fd, procFionread)
 	more = true
 	for err == nil && there > 0 && more && !p.sealed.Load() {
 		there -= s.room()
-		more, ended = p.read(s)
+		more = p.read(s)
 	}
-	return more, ended
+	return more
 }
 
 // finishLine delivers the last line of a stream, if it has no newline.
@@ -278,21 +271,16 @@ func (s *procStream) keep(text []byte) {
 }
 
 // read takes what is there, up to room, and delivers the lines that are complete. It says whether there may be more to
-// read now, and whether the stream has ended. A stream that has more than its buffer holds gets a larger one, with
+// read now. A stream that has more than its buffer holds gets a larger one, with
 // space for the longest line and its newline at last; a line that fills that without a newline is split.
-func (p *proc) read(s *procStream) (more, ended bool) {
+func (p *proc) read(s *procStream) (more bool) {
 	s.room()
 	if p.spec.Budget.spent() && len(s.buf) <= procMaxLine { // a flood is read in large pieces
 		s.grow(procMaxLine + 1)
 	}
 	n, err := unix.Read(s.fd, s.buf[s.n:])
-	switch {
-	case err == unix.EAGAIN:
-		return false, false
-	case err == unix.EINTR:
-		return true, false
-	case err != nil || n == 0:
-		return false, true
+	if err != nil || n == 0 { // EAGAIN: there is nothing
+		return err == unix.EINTR
 	}
 	more = s.n+n == len(s.buf) // a pipe gives all that it has, if there is room
 	now := time.Now()
@@ -313,10 +301,10 @@ func (p *proc) read(s *procStream) (more, ended bool) {
 	if more && len(s.buf) <= procMaxLine {
 		s.grow(min(2*len(s.buf), procMaxLine+1))
 	}
-	if s.n+len(s.end) > 0 && p.spec.Unended != nil {
+	if s.n+len(s.tail) > 0 && p.spec.Unended != nil {
 		p.spec.Unended()
 	}
-	return more, false
+	return more
 }
 
 // give delivers lines, or throws them away when done is closed already. It gives those that the budget has no room for.
@@ -340,7 +328,7 @@ func (p *proc) rest(s *procStream, now time.Time, text []byte) {
 	s.begun = len(text) > 0 && text[len(text)-1] != '\n'
 	if len(text) > 0 {
 		s.mu.Lock()
-		s.end = append(s.end[:0], procLastLine(text)...)
+		s.tail = append(s.tail[:0], procLastLine(text)...)
 		s.mu.Unlock()
 	}
 }

@@ -54,9 +54,7 @@ func (p *proc) endSeen() (over bool) {
 		return cleared || done
 	}
 	if p.endFd >= 0 {
-		p.poll.remove(p.endFd)
-		unix.Close(p.endFd)
-		p.endFd = -1
+		p.unwatchEnd()
 	} else if p.lingers {
 		return false
 	}

@@ -53,8 +53,7 @@ func (ps *procs) begin(ctx context.Context, spec procSpec) (*proc, error) {
 		readDone: make(chan struct{}), force: make(chan struct{}), doneCh: make(chan struct{}),
 	}
 	p.roster.find = p.members
-	ends, err := p.openPipes()
-	if err != nil {
+	if err := p.openPipes(); err != nil {
 		return nil, fmt.Errorf("exec: %q: open pipes: %w", spec.Argv[0], err)
 	}
 	ps.mu.Lock()
@@ -64,7 +63,6 @@ func (ps *procs) begin(ctx context.Context, spec procSpec) (*proc, error) {
 	}
 	if err != nil {
 		ps.mu.Unlock()
-		procCloseFds(ends[:])
 		p.closePipes()
 		return nil, err
 	}
@@ -73,11 +71,11 @@ func (ps *procs) begin(ctx context.Context, spec procSpec) (*proc, error) {
 	ps.mu.Unlock()
 
 	attr := &syscall.ProcAttr{
-		Dir: spec.Dir, Env: ps.environ(spec), Files: []uintptr{ps.null.Fd(), uintptr(ends[0]), uintptr(ends[1])},
+		Dir: spec.Dir, Env: ps.environ(spec), Files: []uintptr{ps.null.Fd(), uintptr(p.out[0].end),
+			uintptr(p.out[1].end)},
 	}
 	p.started = time.Now()
 	p.pid, err = ps.sys.fork(ctx, path, spec.Argv, attr, p.awaitBirth)
-	procCloseFds(ends[:])
 	if err != nil {
 		ps.mu.Lock()
 		ps.starting--
@@ -117,6 +115,15 @@ func (p *proc) awaitBirth(fd int) {
 func (p *proc) watchEnd() {
 	p.endFd = p.ps.sys.endOf(p.pid)
 	if p.endFd >= 0 && p.poll.add(p.endFd) != nil {
+		unix.Close(p.endFd)
+		p.endFd = -1
+	}
+}
+
+// unwatchEnd undoes watchEnd.
+func (p *proc) unwatchEnd() {
+	if p.endFd >= 0 {
+		p.poll.remove(p.endFd)
 		unix.Close(p.endFd)
 		p.endFd = -1
 	}
