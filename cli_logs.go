@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"regexp/syntax"
 	"time"
 	"unicode/utf8"
@@ -36,24 +37,42 @@ func logsVerb() cliVerb {
 }
 
 func doLogs(ctx context.Context, c *cli, args []string) error {
+	req, err := c.logsRequest(args)
+	if err != nil {
+		return err
+	}
+	s := &dialStream{req: req, say: c.say}
+	p := logsPrinterNew(c, &s.req)
+	defer p.end()
+	s.fn = p.reply
+	err = c.streamOn(ctx, s)
+	switch {
+	case err != nil && ctx.Err() != nil && c.flags.follow:
+		return runLeft(s.req.Run)
+	case err != nil && c.flags.follow:
+		return runLost(err, s.req.Run)
+	}
+	return err
+}
+
+// logsRequest makes the first request of the flags.
+func (c *cli) logsRequest(args []string) (req Request, err error) {
 	if len(args) == 2 && args[0] == "tail" { // CDKTR's word
 		args, c.flags.follow = args[1:], true
 	}
 	name, err := oneArg(args, "logs", "RUN or workflow ID")
 	if err != nil {
-		return err
+		return req, err
 	}
 	since, err := sinceOf(c.flags.since, time.Now())
 	if err != nil {
-		return err
+		return req, err
 	}
 	// checked here, because the principal's error would name a field of the request, not the flag
 	if _, err := syntax.Parse(c.flags.grep, syntax.Perl); err != nil {
-		return usageError("--grep %q is no regular expression: %w", textHead(c.flags.grep, cliEchoMost), err)
+		return req, usageError("--grep %q is no regular expression: %w", textHead(c.flags.grep, cliEchoMost), err)
 	}
-	s := &dialStream{say: c.say}
-	req := &s.req
-	*req = Request{Op: "logs", Follow: c.flags.follow, Task: c.flags.task, Grep: c.flags.grep, Since: since,
+	req = Request{Op: "logs", Follow: c.flags.follow, Task: c.flags.task, Grep: c.flags.grep, Since: since,
 		Last: protoCountOf(c.flags.n), N: protoMaxLines}
 	if c.flags.stderr {
 		req.Stream = "e"
@@ -63,57 +82,75 @@ func doLogs(ctx context.Context, c *cli, args []string) error {
 	} else {
 		req.Workflow = name
 	}
-	_, _, terminal := termOf(c.out)
-	paint := c.painter()
-	var page bytes.Buffer // holds what one reply prints, which is written at once: whole lines
-	to := paint.w
-	paint.w = &page
+	return req, nil
+}
+
+// logsPrinter prints the lines that the principal sends. One goroutine uses it.
+type logsPrinter struct {
+	c        *cli
+	req      *Request // what is asked next: what comes behind the lines that were printed
+	number   int64    // of the newest of these
+	terminal bool
+	live     *logsLive // nil: lines that have not ended are not asked for
+
+	paint *painter     // writes into page
+	page  bytes.Buffer // what one reply prints, which is written at once: whole lines
+	to    io.Writer
+}
+
+// logsPrinterNew makes a printer, and asks also for lines that have not ended where it can draw them.
+func logsPrinterNew(c *cli, req *Request) *logsPrinter {
+	p := &logsPrinter{c: c, req: req, paint: c.painter()}
+	p.to, p.paint.w = p.paint.w, &p.page
 	if c.flags.json {
-		to = c.out
+		p.to = c.out
 	}
-	flush := func() error {
-		_, err := to.Write(page.Bytes())
-		page.Reset()
-		return err
+	_, _, p.terminal = termOf(c.out)
+	if p.terminal && c.flags.follow && c.getenv("TERM") != "dumb" && !c.flags.json && !c.flags.raw {
+		req.All = true
+		p.live = &logsLive{c: c, p: p.paint, lines: map[string]LogLine{}}
 	}
-	run, number := req.Run, int64(0)
-	live := logsLive{c: c, p: paint, lines: map[string]LogLine{}}
-	if terminal && c.flags.follow && c.getenv("TERM") != "dumb" {
-		req.All = !c.flags.json && !c.flags.raw // lines that have not ended as well
+	return p
+}
+
+// reply prints what a reply brings.
+func (p *logsPrinter) reply(r *Reply) error {
+	p.c.note(r)
+	return errors.Join(r.eachLine(p.line), p.flush())
+}
+
+// line prints a line, but not one that came before.
+func (p *logsPrinter) line(l *LogLine) error {
+	if p.live != nil && l.N == 0 {
+		return p.live.print(l)
 	}
-	defer func() {
-		live.clear()
-		flush()
-	}()
-	line := func(l *LogLine) error {
-		if req.All && l.N == 0 {
-			return live.print(l)
-		}
-		if l.N <= number || c.flags.n == 0 && !c.flags.follow {
-			return nil
-		}
-		run, number = l.Run, l.N
-		req.Run, req.Workflow, req.Last = run, "", 0
-		switch {
-		case c.flags.json:
-			return printJSON(&page, logJSONOf(l))
-		case req.All:
-			return live.print(l)
-		}
-		return c.printLogLine(paint, terminal, l)
+	if l.N <= p.number || p.c.flags.n == 0 && !p.c.flags.follow {
+		return nil
 	}
-	s.fn = func(r *Reply) error {
-		c.note(r)
-		return errors.Join(r.eachLine(line), flush())
-	}
-	err = c.streamOn(ctx, s)
+	p.number = l.N
+	p.req.Run, p.req.Workflow, p.req.Last = l.Run, "", 0
 	switch {
-	case err != nil && ctx.Err() != nil && c.flags.follow:
-		return runLeft(run)
-	case err != nil && c.flags.follow:
-		return runLost(err, run)
+	case p.c.flags.json:
+		return printJSON(&p.page, logJSONOf(l))
+	case p.live != nil:
+		return p.live.print(l)
 	}
+	return p.c.printLogLine(p.paint, p.terminal, l)
+}
+
+// flush writes what was printed.
+func (p *logsPrinter) flush() error {
+	_, err := p.to.Write(p.page.Bytes())
+	p.page.Reset()
 	return err
+}
+
+// end takes what has not ended off the screen.
+func (p *logsPrinter) end() {
+	if p.live != nil {
+		p.live.clear()
+		p.flush()
+	}
 }
 
 // printLogLine prints a line of output: with time and task in front on a terminal, bare in a pipe.
