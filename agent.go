@@ -127,9 +127,7 @@ type agent struct {
 	followed map[string]bool // runs that somebody follows, as the principal says
 	draining bool            // it takes no more runs
 
-	// Processes that could not be ended and live; unsaidLeft: that has changed since the principal was told.
-	left       map[agentAttempt]agentLeft
-	unsaidLeft bool
+	left agentLeftovers // processes that could not be ended and live
 
 	told agentTold
 
@@ -193,7 +191,7 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 		if n > 0 {
 			cfg.Log.Warn("killed processes that an earlier life of this agent left behind", "count", n)
 		}
-		a.readLeft(left)
+		a.left.read(left, func(of agentAttempt, left []procLeft) { a.procs.lookAfter(left, a.leftOf(of)) })
 	}
 	if err := spool.damage(); err != nil {
 		cfg.Log.Warn("some of what an earlier life spooled cannot be read", "cause", err)
@@ -210,7 +208,7 @@ func newAgent(cfg agentConfig, spool *spool, procs *procs) *agent {
 	in := loopInboxNew[func()](agentInQueue)
 	return &agent{cfg: cfg, spool: spool, procs: procs, environ: newEnvironBase(cfg.Environ),
 		runs: map[string]*agentRun{}, ends: map[string]heldEnd{},
-		followed: map[string]bool{}, left: map[agentAttempt]agentLeft{},
+		followed: map[string]bool{}, left: agentLeftoversNew(&cfg),
 		steps: steps{count: map[string]int{}, hangs: map[string]int{}, work: make(chan func())}, in: in,
 		room: loopRoom{most: agentInBytes, least: agentInShare, all: agentInAll}, ended: in.ended,
 		leaseFrom: cfg.count(), pace: agentPaceOf(0)}
@@ -432,7 +430,7 @@ func (a *agent) connected(conn wireConn) {
 func (a *agent) hello() {
 	hello := &agentMsg{V: protoVersion, Op: msgHello, Agent: a.cfg.Name, Labels: a.cfg.Labels, Capacity: a.cfg.Capacity,
 		Version: programVersion(), Knows: protoKnows(), Can: protoAgentCan,
-		Epoch: a.spool.epoch(), Last: a.spool.last, N: a.spool.acked, Clock: stampOf(a.cfg.now()), Left: a.heldLeft()}
+		Epoch: a.spool.epoch(), Last: a.spool.last, N: a.spool.acked, Clock: stampOf(a.cfg.now()), Left: a.left.held()}
 	for _, id := range sortedKeys(a.runs) {
 		as := a.runs[id].as
 		if next := a.runs[id].next; next != nil {
@@ -443,7 +441,7 @@ func (a *agent) hello() {
 	for _, id := range sortedKeys(a.ends) {
 		hello.Holds = append(hello.Holds, heldRun{id, a.ends[id].lease})
 	}
-	a.unsaidLeft = false
+	a.left.unsaid = false
 	a.send(hello)
 }
 

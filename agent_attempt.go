@@ -273,7 +273,7 @@ func (a *agent) taskEnded(t *taskTry, res procResult, outputs map[string]string)
 		a.remark(r, t, fmt.Sprintf("the task left processes behind, which are being ended (%d): %s", n,
 			strings.Join(res.Left[:min(n, attemptLeftNames)], ", ")))
 	}
-	if left := a.left[t.attemptOf()]; len(left.said) > 0 {
+	if left := a.left.live[t.attemptOf()]; len(left.said) > 0 {
 		a.remark(r, t, fmt.Sprintf("processes of the task could not be ended and go on (%d): %s", len(left.said),
 			leftText(left.said)))
 	}

@@ -8,6 +8,7 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -50,60 +51,83 @@ func (t *taskTry) attemptOf() agentAttempt {
 // goroutine but the loop's may call it.
 func (a *agent) leftOf(of agentAttempt) func([]procLeft) {
 	return func(left []procLeft) {
-		l := a.leftNamed(agentLeft{agentAttempt: of, Processes: left})
-		a.call(func() { a.noteLeft(l) })
+		l := a.left.named(agentLeft{agentAttempt: of, Processes: left})
+		a.call(func() {
+			a.left.note(l)
+			a.tellLeft()
+		})
 	}
 }
 
-// leftNamed fills in what the principal is told, with the names of users. It reads the passwd file.
-func (a *agent) leftNamed(l agentLeft) agentLeft {
+// tellLeft tells the principal what has changed since it was told, if it takes that.
+func (a *agent) tellLeft() {
+	if a.conn == nil || !a.welcomed {
+		return // the next hello says all
+	}
+	if a.left.unsaid && slices.Contains(a.theirs, msgLeft) {
+		a.send(&agentMsg{Op: msgLeft, Left: a.left.held()})
+	}
+	a.left.unsaid = false
+}
+
+// agentLeftovers is the table. It belongs to the agent's loop.
+type agentLeftovers struct {
+	// set once:
+
+	agent string // its name
+	dir   string // its folder
+	boot  string // this boot of the machine
+	log   *slog.Logger
+
+	live   map[agentAttempt]agentLeft
+	unsaid bool // the principal was not told of the last change
+}
+
+// agentLeftoversNew makes an empty table.
+func agentLeftoversNew(cfg *agentConfig) agentLeftovers {
+	return agentLeftovers{agent: cfg.Name, dir: cfg.StateDir, boot: cfg.Boot, log: cfg.Log,
+		live: map[agentAttempt]agentLeft{}}
+}
+
+// named fills in what the principal is told, with the names of users. It reads the passwd file. Any goroutine may call
+// it.
+func (t *agentLeftovers) named(l agentLeft) agentLeft {
 	for _, p := range l.Processes {
 		why := "KILL has not ended it"
 		if p.Denied {
-			why = "agent " + a.cfg.Name + " may not end what is another user's"
+			why = "agent " + t.agent + " may not end what is another user's"
 		}
-		l.said = append(l.said, LeftProcess{Agent: a.cfg.Name, Task: l.Task, Attempt: l.Attempt, PID: p.PID,
+		l.said = append(l.said, LeftProcess{Agent: t.agent, Task: l.Task, Attempt: l.Attempt, PID: p.PID,
 			User: userName(userFile, p.UID), Command: p.Command, Why: why})
 	}
 	return l
 }
 
-// noteLeft writes into the table what an attempt has left now, which may be nothing any more.
-func (a *agent) noteLeft(l agentLeft) {
-	before, known := a.left[l.agentAttempt]
+// note writes into the table what an attempt has left now, which may be nothing any more.
+func (t *agentLeftovers) note(l agentLeft) {
+	before, known := t.live[l.agentAttempt]
 	switch {
 	case len(l.Processes) == 0 && !known:
 		return
 	case len(l.Processes) == 0:
-		delete(a.left, l.agentAttempt)
-		a.cfg.Log.Info("what could not be ended has gone", "run", l.Run, "task", l.Task, "processes",
+		delete(t.live, l.agentAttempt)
+		t.log.Info("what could not be ended has gone", "run", l.Run, "task", l.Task, "processes",
 			leftText(before.said))
 	default:
-		a.cfg.Log.Warn("processes of a task could not be ended", "run", l.Run, "task", l.Task, "processes",
+		t.log.Warn("processes of a task could not be ended", "run", l.Run, "task", l.Task, "processes",
 			leftText(l.said), "cause", l.said[0].Why)
-		if !known && len(a.left) == protoMaxLeft {
+		if !known && len(t.live) == protoMaxLeft {
 			return
 		}
-		a.left[l.agentAttempt] = l
+		t.live[l.agentAttempt] = l
 	}
-	a.writeLeft()
-	a.unsaidLeft = true
-	if a.conn != nil && a.welcomed {
-		a.tellLeft()
-	}
+	t.write()
+	t.unsaid = true
 }
 
-// tellLeft tells the principal what has changed since the hello, if the principal takes that.
-func (a *agent) tellLeft() {
-	if a.unsaidLeft && slices.Contains(a.theirs, msgLeft) {
-		a.send(&agentMsg{Op: msgLeft, Left: a.heldLeft()})
-	}
-	a.unsaidLeft = false
-}
-
-// sortedLeft gives the table in an order.
-func (a *agent) sortedLeft() []agentLeft {
-	list := slices.Collect(maps.Values(a.left))
+// sorted gives the table in an order.
+func (t *agentLeftovers) sorted() []agentLeft {
+	list := slices.Collect(maps.Values(t.live))
 	sort.Slice(list, func(i, j int) bool {
 		x, y := &list[i], &list[j]
 		return cmp.Or(cmp.Compare(x.Run, y.Run), cmp.Compare(x.Lease, y.Lease), cmp.Compare(x.Task, y.Task),
@@ -112,23 +136,23 @@ func (a *agent) sortedLeft() []agentLeft {
 	return list
 }
 
-// heldLeft gives the table as it is told.
-func (a *agent) heldLeft() (held []heldLeft) {
-	for _, l := range a.sortedLeft() {
+// held gives the table as it is told.
+func (t *agentLeftovers) held() (held []heldLeft) {
+	for _, l := range t.sorted() {
 		held = append(held, heldLeft{l.Run, l.Lease, l.said})
 	}
 	return held
 }
 
-// writeLeft writes the table to its file, which need not be on the disk: it is of no use after the machine has booted
+// write writes the table to its file, which need not be on the disk: it is of no use after the machine has booted
 // again.
-func (a *agent) writeLeft() {
-	name := filepath.Join(a.cfg.StateDir, agentLeftFile)
-	if len(a.left) == 0 {
+func (t *agentLeftovers) write() {
+	name := filepath.Join(t.dir, agentLeftFile)
+	if len(t.live) == 0 {
 		os.Remove(name)
 		return
 	}
-	text, err := json.Marshal(agentLeftTable{a.cfg.Boot, a.sortedLeft()})
+	text, err := json.Marshal(agentLeftTable{t.boot, t.sorted()})
 	if err == nil {
 		err = os.WriteFile(name+".new", append(text, '\n'), 0o600)
 	}
@@ -136,51 +160,57 @@ func (a *agent) writeLeft() {
 		err = os.Rename(name+".new", name)
 	}
 	if err != nil {
-		a.cfg.Log.Warn("the next start of this agent will not know what could not be ended", "cause", err)
+		t.log.Warn("the next start of this agent will not know what could not be ended", "cause", err)
 	}
 }
 
-// readLeft takes over what an earlier life could not end: what is in its table, and found, the processes that this life
-// has just tried to end in vain, by their cookies. It reads files: it is called before the loop begins.
-func (a *agent) readLeft(found map[string][]procLeft) {
+// read takes over what an earlier life could not end: what is in its table, and found, the processes that this life has
+// just tried to end in vain, by their cookies. lookAfter is called for each attempt. It reads files: it is called
+// before the loop begins.
+func (t *agentLeftovers) read(found map[string][]procLeft, lookAfter func(agentAttempt, []procLeft)) {
 	var table agentLeftTable
-	text, _, err := fileRead(filepath.Join(a.cfg.StateDir, agentLeftFile), agentLeftSize)
+	text, _, err := fileRead(filepath.Join(t.dir, agentLeftFile), agentLeftSize)
 	if err == nil {
 		err = json.Unmarshal(text, &table)
 	}
 	if err != nil && !os.IsNotExist(err) {
-		a.cfg.Log.Warn("cannot read what an earlier life of this agent could not end", "cause", err)
+		t.log.Warn("cannot read what an earlier life of this agent could not end", "cause", err)
 	}
-	if table.Boot != a.cfg.Boot { // all of it has gone with the machine
+	if table.Boot != t.boot { // all of it has gone with the machine
 		table.Left = nil
 	}
-	seen := map[int]bool{}
-	for _, l := range table.Left {
+	for i := range table.Left {
+		l := &table.Left[i]
 		l.Processes = slices.DeleteFunc(l.Processes, func(p procLeft) bool {
 			return !procLives(procMember{pid: p.PID, start: p.Start})
 		})
-		a.takeLeft(l, seen)
 	}
 	for _, cookie := range sortedKeys(found) {
-		if of, ok := attemptCookieOf(cookie, a.cfg.StateDir); ok {
-			a.takeLeft(agentLeft{agentAttempt: of, Processes: found[cookie]}, seen)
+		if of, ok := attemptCookieOf(cookie, t.dir); ok {
+			table.Left = append(table.Left, agentLeft{agentAttempt: of, Processes: found[cookie]})
 		}
 	}
-	a.writeLeft()
+	seen := map[int]bool{}
+	for _, l := range table.Left {
+		if t.take(l, seen) {
+			lookAfter(l.agentAttempt, t.live[l.agentAttempt].Processes)
+		}
+	}
+	t.write()
 }
 
-// takeLeft goes on looking after processes that an earlier life could not end. seen has those that are looked after
-// already.
-func (a *agent) takeLeft(l agentLeft, seen map[int]bool) {
+// take takes over processes that an earlier life could not end, if there is room for them. seen has those that were
+// taken over already.
+func (t *agentLeftovers) take(l agentLeft, seen map[int]bool) bool {
 	l.Processes = slices.DeleteFunc(l.Processes, func(p procLeft) bool { return seen[p.PID] })
-	if len(l.Processes) == 0 || len(a.left) == protoMaxLeft {
-		return
+	if len(l.Processes) == 0 || len(t.live) == protoMaxLeft {
+		return false
 	}
 	for _, p := range l.Processes {
 		seen[p.PID] = true
 	}
-	a.left[l.agentAttempt] = a.leftNamed(l)
-	a.cfg.Log.Warn("what an earlier life of this agent could not end still lives", "run", l.Run, "task", l.Task,
-		"processes", leftText(a.left[l.agentAttempt].said))
-	a.procs.lookAfter(l.Processes, a.leftOf(l.agentAttempt))
+	t.live[l.agentAttempt] = t.named(l)
+	t.log.Warn("what an earlier life of this agent could not end still lives", "run", l.Run, "task", l.Task,
+		"processes", leftText(t.live[l.agentAttempt].said))
+	return true
 }

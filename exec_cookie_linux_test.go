@@ -219,12 +219,14 @@ func TestAgentLeftNamed(t *testing.T) {
 			t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 			st, _ := procStatOf(cmd.Process.Pid)
 			of := agentAttempt{Run: "01JD3V5K8Q2M4N6P8R0S000000", Task: "t", Attempt: 2}
-			a := &agent{cfg: agentConfig{StateDir: dir, Log: slog.New(slog.DiscardHandler)},
-				procs: &procs{closed: true}, left: map[agentAttempt]agentLeft{}}
-			a.readLeft(map[string][]procLeft{attemptCookie(dir, of.Run, of.Task,
-				of.Attempt): {{PID: st.pid, Start: st.start}}})
-			if left := a.sortedLeft(); len(left) != 1 || left[0].agentAttempt != of {
-				t.Errorf("%+v", left)
+			left := agentLeftoversNew(&agentConfig{StateDir: dir, Log: slog.New(slog.DiscardHandler)})
+			var looked []agentAttempt
+			left.read(map[string][]procLeft{attemptCookie(dir, of.Run, of.Task,
+				of.Attempt): {{PID: st.pid, Start: st.start}}},
+				func(of agentAttempt, _ []procLeft) { looked = append(looked, of) })
+			if list := left.sorted(); len(list) != 1 || list[0].agentAttempt != of ||
+				!slices.Equal(looked, []agentAttempt{of}) {
+				t.Errorf("%+v, looked after %+v", list, looked)
 			}
 		})
 	}
