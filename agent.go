@@ -50,7 +50,7 @@ type agentConfig struct {
 	Environ  []string
 
 	// StateDir is an absolute path; the spool lies in it. Fresh: it is new, so there is no earlier life to clear up
-	// after. Boot names this boot of the machine, "" when it is not known.
+	// after, and goes away with the agent. Boot names this boot of the machine, "" when it is not known.
 	StateDir string
 	Fresh    bool
 	Boot     string
@@ -161,6 +161,15 @@ type sentReport struct {
 	size int
 }
 
+// folder gives where files of a kind lie. In a fresh folder they lie together: to make and remove each folder would
+// cost a run of one task more than its files.
+func (c *agentConfig) folder(kind string) string {
+	if c.Fresh {
+		return c.StateDir
+	}
+	return filepath.Join(c.StateDir, kind)
+}
+
 // agentOpen opens the spool and kills what an earlier life of this agent left running.
 func agentOpen(cfg agentConfig) (*agent, error) {
 	if cfg.now == nil {
@@ -169,7 +178,7 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 	if cfg.count == nil {
 		cfg.count = cfg.now
 	}
-	spool, err := spoolOpen(filepath.Join(cfg.StateDir, "spool"))
+	spool, err := spoolOpen(cfg.folder("spool"))
 	if err != nil {
 		return nil, err
 	}

@@ -83,7 +83,7 @@ func (a *agent) startTasks(tries []*taskTry) {
 	for _, t := range tries {
 		t.attempt++
 		t.since = a.now()
-		t.output = filepath.Join(a.cfg.StateDir, "out",
+		t.output = filepath.Join(a.cfg.folder("out"),
 			t.run.as.Run+"."+strconv.Itoa(t.index)+"."+strconv.Itoa(t.attempt))
 		a.emit(t.run, &Event{Kind: evTaskStarted, Task: t.task().ID, Attempt: t.attempt})
 	}

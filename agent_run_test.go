@@ -460,7 +460,7 @@ func TestAgentRunStartSpooled(t *testing.T) {
 	w := &Workflow{ID: "w"}
 	for i := range 3 * attemptBegins {
 		w.Tasks = append(w.Tasks, Task{ID: fmt.Sprint("t",
-			i), Run: `grep -q '"e":"task.started","task":"'$CDKTR_TASK_ID'"}' "${CDKTR_OUTPUT%/*}"/../spool/*.jsonl`})
+			i), Run: `grep -q '"e":"task.started","task":"'$CDKTR_TASK_ID'"}' "${CDKTR_OUTPUT%/*}"/*.jsonl`})
 	}
 	h := agentHost(t, &principalLog{}, w)
 	if r, lines := agentFollow(t, h, Request{Workflow: "w"}, nil); r.State != runSucceeded {

@@ -262,10 +262,12 @@ func runLocal(ctx context.Context, c *cli, name string) (err error) {
 	q.telling(serveErrLost(to))
 	defer q.close() // after h.stop
 	log := slog.New(to(q))
-	if err := c.ownState(state, log); err != nil {
-		return err
+	if !temporary {
+		if err := c.ownState(state, log); err != nil {
+			return err
+		}
 	}
-	p, err := principalOpen(principalConfig{dialect: compatNew, StateDir: state, NoSync: temporary, NoScheduler: true,
+	p, err := principalOpen(principalConfig{dialect: compatNew, StateDir: state, Forget: temporary, NoScheduler: true,
 		Zone: time.Local,
 		Log:  log, turned: processorsByNeed(c.getenv)})
 	if err != nil {

@@ -40,7 +40,8 @@ type principalConfig struct {
 	// What it keeps, and for how long:
 
 	StateDir string
-	NoSync   bool // the state is temporary: never wait for the disk
+	NoSync   bool // never wait for the disk: for tests
+	Forget   bool // the state ends with the process: it is not written to the disk
 	Retain   retainLimits
 
 	// What it schedules:
@@ -168,7 +169,7 @@ func (p *principal) recover() error {
 // runPrincipal is the loop. It wakes for a call (a request, a message of an agent, a changed file), for the next tick
 // of a schedule, when the clock is set and for the silence of an agent; it ends when ctx does, with everything written.
 func (p *principal) runPrincipal(ctx context.Context) error {
-	if p.cfg.Retain != (retainLimits{}) || !p.cfg.NoSync {
+	if p.cfg.Retain != (retainLimits{}) || !p.cfg.NoSync && !p.cfg.Forget {
 		p.workers.Go(p.retention.runRetain)
 	}
 	if p.cfg.follow != nil {

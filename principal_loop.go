@@ -47,8 +47,8 @@ func principalLoopNew(cfg principalConfig) *principalLoop {
 // onWritten when the journal has grown, onSynced when what waited for the disk was done.
 func (l *principalLoop) open(onFiles func(full bool), onWritten, onSynced func()) error {
 	store, state, report, err := storeOpen(storeOptions{onFull: func() { onFiles(true) },
-		onStale: func() { onFiles(false) }, Dir: l.cfg.StateDir, NoSync: l.cfg.NoSync, now: l.cfg.now,
-		onHealth: l.storeHealth, onWritten: onWritten, onSynced: onSynced})
+		onStale: func() { onFiles(false) }, Dir: l.cfg.StateDir, NoSync: l.cfg.NoSync, Forget: l.cfg.Forget,
+		now: l.cfg.now, onHealth: l.storeHealth, onWritten: onWritten, onSynced: onSynced})
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,8 @@ var errStoreBehind = errors.New("the disk does not keep up: too many events wait
 // storeOptions says where a store lies and how large it may become. Zero values are replaced by the defaults.
 type storeOptions struct {
 	Dir          string // the state folder
-	NoSync       bool   // never force anything to the disk: for state that is thrown away at the end
+	NoSync       bool   // never force anything to the disk: for tests
+	Forget       bool   // write nothing, and find nothing: for state that ends with the process
 	Repair       bool   // go on although the mark says that events are lost: somebody was told of it
 	SegmentBytes int64  // a segment that is longer is followed by another: 16 MiB
 	Keep         int64  // bytes of old segments kept as an audit trail: 32 MiB
@@ -165,6 +166,10 @@ func storeOpen(opt storeOptions) (*store, *State, storeReport, error) {
 		opt.files(&s.files)
 	}
 	s.index.files, s.index.unsynced = &s.files, map[string]bool{}
+	if opt.Forget {
+		go s.runForget()
+		return s, stateNew(), storeReport{}, nil
+	}
 	state, report, err := s.start()
 	if err != nil {
 		if s.lock != nil {
@@ -273,6 +278,9 @@ func (s *store) append(events []*Event, wait storeWait, done func()) {
 		s.seq++
 		e.Seq = s.seq
 	}
+	if s.opt.Forget {
+		events = nil
+	}
 	for len(events) > 0 {
 		n, err := s.lines.addEvents(events)
 		if err != nil {
@@ -345,8 +353,11 @@ func (s *store) close() error {
 	s.mu.Unlock()
 	s.poke()
 	<-s.ended
-	if again {
+	switch {
+	case again:
 		return s.endErr
+	case s.opt.Forget: // it has no lock
+		return s.files.root.Close()
 	}
 	return errors.Join(s.endErr, storeUnlock(s.lock), s.files.root.Close())
 }

@@ -59,6 +59,10 @@ func (p *historyPlace) file() string { return path.Join(p.folder, p.month+".json
 // must have been appended. The writer calls done (nil: none) once the line is written. It is on the disk before the
 // next snapshot is; until then the journal has the run.
 func (s *store) history(run *Run, done func()) {
+	if s.opt.Forget {
+		s.put(storeOp{run: historyPlaceOf(run), done: done})
+		return
+	}
 	if err := s.lines.addRun(run); err != nil {
 		panic("cdktr: internal error: encode run: " + err.Error()) // no field of it can fail
 	}

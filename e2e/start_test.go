@@ -3,9 +3,12 @@
 package e2e
 
 import (
+	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"cdktr/e2e/harness"
@@ -28,5 +31,31 @@ func TestStartMakesNothing(t *testing.T) {
 	const most = 40 // three for each sync.OnceValue
 	if allocs, _ := strconv.Atoi(string(main[2])); allocs > most {
 		t.Errorf("the start of package main makes %s things of %s bytes, more than %d", main[2], main[1], most)
+	}
+}
+
+// TestRunFileWritesLittle: what cdktr run FILE makes on the disk before its task begins, each of which costs it as much
+// as a message: the folder of output, and the agent's spool.
+func TestRunFileWritesLittle(t *testing.T) {
+	x := newSite(t)
+	x.File("look.yml", "tasks:\n  a: {run: 'cd \"$TMPDIR\" && find . -mindepth 1 && ls -A'}\n")
+	temp := x.Dir + "/temp"
+	if err := os.Mkdir(temp, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(harness.Bin(), "run", x.Dir+"/workflows/look.yml")
+	cmd.Env = append(harness.BareEnv(x.Dir), "TMPDIR="+temp)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := strings.Fields(string(out))
+	slices.Sort(found)
+	want := regexp.MustCompile(`^\./(cdktr-\d+) \./(cdktr-\d+)/[0-9a-f]{16}-0{15}1\.jsonl \./(cdktr-\d+)/logs (cdktr-\d+)$`)
+	if !want.MatchString(strings.Join(found, " ")) {
+		t.Errorf("there is %q", found)
+	}
+	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
+		t.Errorf("%v is left (%v)", left, err)
 	}
 }
