@@ -56,6 +56,22 @@ func diskDoctor(x *site, what string) (Finding, int) {
 	return Finding{}, r.Code
 }
 
+// diskFill fills the disk of a principal that has its agent inside. It waits until the start has written all that it
+// writes: else the principal gives its reserve up for that while the disk is being filled, and the reserve is filled
+// too.
+func diskFill(x *site) {
+	x.T.Helper()
+	x.Until("the start has written what it writes", func() bool {
+		for _, name := range []string{"reserve", "snapshot.json", "index/whole"} {
+			if _, err := os.Stat(x.Dir + "/state/" + name); err != nil {
+				return false
+			}
+		}
+		return strings.Contains(x.OK("events"), "agent.up")
+	})
+	x.FillDisk("state/ballast")
+}
+
 // TestDiskFull: with the disk full, runs still run and are recorded, also one that prints without end; when the reserve
 // is spent too, new ones are refused. Nothing acknowledged is lost, and work goes on by itself when there is room
 // again.
@@ -70,7 +86,7 @@ func TestDiskFull(t *testing.T) {
 	long := x.Start("long")
 	x.Until("it talks", func() bool { return x.OK("logs", long) == "begun\n" })
 
-	x.FillDisk("state/ballast")
+	diskFill(x)
 	var acknowledged []string
 	for range 5 {
 		run := x.run("w")
@@ -165,7 +181,7 @@ func TestDiskTold(t *testing.T) {
 	if says, code := diskDoctor(x, "disk"); code != exitOK || says.State == "bad" {
 		t.Errorf("with room: exit code %d, %+v", code, says)
 	}
-	x.FillDisk("state/ballast")
+	diskFill(x)
 	if says, code := diskDoctor(x, "disk"); code != exitFailed || says.State != "bad" ||
 		!strings.Contains(says.Text, "output is dropped; make room") {
 		t.Errorf("without: exit code %d, %+v", code, says)
@@ -298,7 +314,7 @@ func TestDiskRetention(t *testing.T) {
 	}
 	x.File("w.yml", "overlap: allow\ntasks:\n  a: {run: 'seq 1 1000'}\n")
 	x.Principal("--with-agent", "--retain-age", "0")
-	x.FillDisk("state/ballast")
+	diskFill(x)
 	x.run("w") // what it prints finds no room
 	x.Until("old output goes", func() bool {
 		_, err := os.Stat(old + "2025-01-01" + ".jsonl")
