@@ -116,9 +116,11 @@ type agent struct {
 	sent     []sentReport
 	inflight int
 
-	// What is not spooled yet: the runs that have some of it. gathering: it waits for more; gathered: it has waited
-	// long enough. moment is the time of this turn, once somebody asked. troubled: the spool's disk takes nothing.
+	// What is not spooled yet, and what is spooled and not sent: the runs that have some of it. gathering: it waits for
+	// more; gathered: it has waited long enough. moment is the time of this turn, once somebody asked. troubled: the
+	// spool's disk takes nothing.
 	turn      []*agentRun
+	unsent    []*agentRun
 	gathering bool
 	gathered  bool
 	moment    time.Time

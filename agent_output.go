@@ -87,6 +87,9 @@ func (a *agent) spoolTurn() {
 	a.turn = nil
 	for _, r := range turn {
 		a.spoolRun(r)
+		if !slices.Contains(a.unsent, r) {
+			a.unsent = append(a.unsent, r)
+		}
 	}
 }
 
@@ -134,8 +137,9 @@ func (a *agent) spoolRun(r *agentRun) {
 }
 
 // gathers says whether what happened is kept for a moment, because more of the same runs is about to come: they have
-// several tasks at work, or have just written something. One message for all of it costs a fraction of many, on this
-// disk and on the principal's. The end of a run does not wait, nor does the start of a task (startTasks).
+// several tasks at work, or have just written something, or begun a task. Sent together it costs a fraction, here and
+// at the principal. The end of a run does not wait, nor do tasks that are to begin: their starts are spooled at once
+// (startTasks), and sent with the rest.
 func (a *agent) gathers() bool {
 	quiet := func(r *agentRun) bool { // little more of it is to come
 		if len(r.events) == 0 && a.now().Sub(r.spooled) < agentGather {
@@ -143,7 +147,9 @@ func (a *agent) gathers() bool {
 		}
 		return len(r.tries) < 2 || r.stopState != ""
 	}
-	if a.gathered || len(a.turn) == 0 || slices.ContainsFunc(a.turn, quiet) {
+	none := len(a.turn)+len(a.unsent) == 0
+	much := a.spool.bytes()-int64(a.inflight) > agentParcel
+	if a.gathered || none || much || slices.ContainsFunc(a.turn, quiet) || slices.ContainsFunc(a.unsent, quiet) {
 		a.gathering, a.gathered = false, false
 		return false
 	}
@@ -156,8 +162,11 @@ func (a *agent) gathers() bool {
 
 // flush ends a turn of the loop: what happened goes to the spool, and what the spool has to the principal.
 func (a *agent) flush() {
-	if !a.gathers() {
+	gathers := a.gathers()
+	if !gathers {
 		a.spoolTurn()
+		clear(a.unsent)
+		a.unsent = a.unsent[:0]
 	}
 	a.moment = time.Time{}
 	err := a.spool.trouble()
@@ -169,7 +178,9 @@ func (a *agent) flush() {
 			a.cfg.Log.Info("the spool can be written again")
 		}
 	}
-	a.sendSpool()
+	if !gathers {
+		a.sendSpool()
+	}
 	a.makeRoom()
 }
 

@@ -1061,3 +1061,32 @@ func TestAgentSmallOutput(t *testing.T) {
 		g.end()
 	})
 }
+
+// Tasks of a run that begin and end one soon after the other are told of together. Each start is spooled meanwhile.
+func TestAgentShortTasks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		const n = 40
+		fails := Task{Cmd: "/no/such/program", Retries: 1, RetryDelay: Duration(time.Hour)} // and waits
+		w := Workflow{MaxActiveTasks: 1}
+		for i := range n {
+			fails.ID = fmt.Sprintf("t%02d", i)
+			w.Tasks = append(w.Tasks, fails)
+			fails.Retries = i % 2 // none of every other one: it ends
+		}
+		g.assign("R1", 1, w)
+		spooled := 0
+		g.do(func() { spooled, _ = g.a.spool.pending() })
+		reports := len(g.of(msgReport))
+		if spooled < n/2 || reports > 2 {
+			t.Errorf("%d messages are spooled, %d were sent", spooled, reports)
+		}
+		time.Sleep(agentGather)
+		synctest.Wait()
+		if got := strings.Count(g.events("R1"), "task.started"); got != n {
+			t.Errorf("%d tasks were told of", got)
+		}
+		g.say(&agentMsg{Op: msgCancel, Run: "R1", Reason: "enough"})
+		g.end()
+	})
+}
