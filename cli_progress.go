@@ -6,6 +6,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -41,6 +42,10 @@ type progress struct {
 	unended map[string]string    // the line that each task has begun; only where it is live
 	seen    map[string]time.Time // when each task was first seen running
 	drawn   int                  // how many lines on the screen it has drawn
+	number  int64                // of the newest line of output that was taken
+
+	// What one reply prints, which is written at once: where it is not live, output and what is said of the run.
+	page, said bytes.Buffer
 
 	quit chan struct{} // closed by end
 	done sync.WaitGroup
@@ -82,24 +87,21 @@ func (p *progress) runClock() {
 	}
 }
 
-// take shows one reply of a run that is followed.
+// take shows one reply of a run that is followed. Lines of output that it was given before, it passes over.
 func (p *progress) take(r *Reply) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if r.Run != "" && p.run == "" {
 		p.run = r.Run
 		if !p.live && !p.quiet {
-			fmt.Fprintln(p.err.w, p.err.paint("", "run "+r.Run))
+			p.say(p.err.paint("", "run "+r.Run))
 		}
 	}
 	var above []string
-	if r.Line != nil {
-		text, err := p.line(r.Line)
-		if err != nil {
-			return err
-		}
-		above = append(above, text...)
-	}
+	broken := r.eachLine(func(l *LogLine) error {
+		above = append(above, p.line(l)...)
+		return nil
+	})
 	for i := range r.Tasks {
 		p.task(&r.Tasks[i])
 	}
@@ -109,43 +111,60 @@ func (p *progress) take(r *Reply) error {
 	case p.live:
 		above = append(above, note)
 	case !p.quiet:
-		fmt.Fprintln(p.err.w, note)
+		p.say(note)
 	}
 	if p.live && (len(above) > 0 || len(r.Tasks) > 0) {
 		p.draw(above)
 	}
-	return nil
+	return errors.Join(broken, p.flush())
 }
 
-// line takes one line of output. It keeps the line for the end, and gives it to be shown above the tasks or writes it.
-func (p *progress) line(l *LogLine) ([]string, error) {
+// say has a line written to standard error by flush.
+func (p *progress) say(text string) { p.said.WriteString(text + "\n") }
+
+// flush writes what there is: output, and then what is said. The error is of the output.
+func (p *progress) flush() (err error) {
+	if p.page.Len() > 0 {
+		_, err = p.out.Write(p.page.Bytes())
+		p.page.Reset()
+	}
+	if p.said.Len() > 0 {
+		p.err.w.Write(p.said.Bytes()) // if nobody reads it, the run goes on all the same
+		p.said.Reset()
+	}
+	return err
+}
+
+// line takes one line of output, and gives it to be shown above the tasks, or puts it into the page as the task wrote
+// it. Where the tasks are drawn it keeps the line for the end.
+func (p *progress) line(l *LogLine) (above []string) {
+	if l.N > 0 && l.N <= p.number {
+		return nil
+	}
+	p.number = max(p.number, l.N)
+	switch {
+	case p.quiet:
+		return nil
+	case !p.live:
+		if p.taskName {
+			p.page.WriteString(l.Task + ": ")
+		}
+		p.page.Write(l.raw())
+		p.page.WriteByte('\n')
+		return nil
+	}
 	safe := textSafe(string(bytes.TrimRight(l.raw(), "\r")))
-	if l.N == 0 && p.live {
+	if l.N == 0 {
 		p.unended[l.Task] = safe
-		return nil, nil
+		return nil
 	}
 	delete(p.unended, l.Task)
 	kept := append(p.last[l.Task], safe)
 	p.last[l.Task] = kept[max(0, len(kept)-progressTail):]
-	switch {
-	case p.quiet:
-		return nil, nil
-	case !p.live:
-		return nil, printLine(p.out, l, p.taskName)
-	case p.output:
-		return []string{p.err.paint(colorDim, textCut(l.Task, 16)+" | ") + safe}, nil
+	if p.output {
+		above = []string{p.err.paint(colorDim, textCut(l.Task, 16)+" | ") + safe}
 	}
-	return nil, nil
-}
-
-// printLine writes a line of output as the task wrote it.
-func printLine(w io.Writer, l *LogLine, name bool) error {
-	text := append(bytes.Clone(l.raw()), '\n')
-	if name {
-		text = append([]byte(l.Task+": "), text...)
-	}
-	_, err := w.Write(text)
-	return err
+	return above
 }
 
 // mute ends the printing of output: nobody reads it any more.
@@ -183,7 +202,7 @@ func (p *progress) task(t *TaskRun) {
 		text += " (" + tookText(t.Seconds) + ")"
 	}
 	glyph, color := stateLooks(t.State)
-	fmt.Fprintln(p.err.w, p.err.paint(color, glyph), p.err.paint("", t.Task+" "+text))
+	p.say(p.err.paint(color, glyph) + " " + p.err.paint("", t.Task+" "+text))
 }
 
 // draw prints the lines in above, then the tasks again, in place of those that it drew last.
@@ -258,6 +277,7 @@ func (p *progress) end(r *Run) {
 	for i := range r.Tasks {
 		p.task(&r.Tasks[i])
 	}
+	p.flush()
 	if p.live {
 		p.draw(nil)
 		for _, t := range r.Tasks {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -150,7 +151,7 @@ func TestProgressLive(t *testing.T) {
 		for i := range tasks {
 			tasks[i].State, tasks[i].Attempts = taskRunning, 1
 			p.take(&Reply{Tasks: tasks[i : i+1]})
-			p.take(&Reply{Line: &LogLine{N: 1, Task: tasks[i].Task, Text: "out"}})
+			p.take(&Reply{Line: &LogLine{N: int64(i + 1), Task: tasks[i].Task, Text: "out"}})
 			p.last[tasks[i].Task] = []string{strings.Repeat("日本", 150) + "\x1b[2J"}
 			p.mu.Lock()
 			p.draw(nil)
@@ -222,5 +223,40 @@ func TestProgressLogJSON(t *testing.T) {
 	}
 	if j := logJSONOf(&LogLine{Stream: "o", Text: "x"}); j.Bytes != "" || j.Line != "x" {
 		t.Errorf("%+v", j)
+	}
+}
+
+// progressWrites counts writes.
+type progressWrites struct {
+	bytes.Buffer
+	n int
+}
+
+func (w *progressWrites) Write(b []byte) (int, error) {
+	w.n++
+	return w.Buffer.Write(b)
+}
+
+// TestProgressWritesOnce: what one reply says is written at once, and lines that come again are passed over.
+func TestProgressWritesOnce(t *testing.T) {
+	var out, errs progressWrites
+	p := &progress{err: &painter{w: &errs}, out: &out, index: map[string]int{}, seen: map[string]time.Time{},
+		quit: make(chan struct{})}
+	r := Reply{Lines: []LogRecord{
+		{LogLine: LogLine{N: 1, Task: "a", Attempt: 1, Stream: "o", Text: "1\n2\n3"}, Last: 3},
+		{LogLine: LogLine{N: 4, Task: "b", Attempt: 1, Stream: "o", Text: "4"}}}}
+	for i := range 100 {
+		r.Tasks = append(r.Tasks, TaskRun{Task: fmt.Sprint(i), State: taskRunning, Attempts: 1})
+	}
+	for range 2 { // the second has nothing new
+		if err := p.take(&r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out.n != 1 || out.String() != "1\n2\n3\n4\n" {
+		t.Errorf("output: %d writes of %q", out.n, out.String())
+	}
+	if lines := strings.Count(errs.String(), "\n"); errs.n != 1 || lines != 100 {
+		t.Errorf("tasks: %d writes of %d lines", errs.n, lines)
 	}
 }

@@ -200,17 +200,11 @@ func (c *cli) followRun(ctx context.Context, conn *client, id string) error {
 		say = func(text string) { view.take(&Reply{Note: text}) }
 	}
 	var run *Run
-	number := int64(0)
-	err := c.streamOn(ctx, &dialStream{conn: conn, req: Request{Op: "wait", Run: id, Follow: true, All: view.live},
+	err := c.streamOn(ctx, &dialStream{conn: conn, req: Request{Op: "wait", Run: id, Follow: true, All: view.live,
+		N: protoMaxLines},
 		beside: runWhy(id, say), say: say, fn: func(r *Reply) error {
 			if len(r.Runs) > 0 {
 				run = r.Runs[0]
-			}
-			if r.Line != nil && r.Line.N > 0 {
-				if r.Line.N <= number {
-					return nil
-				}
-				number = r.Line.N
 			}
 			err := view.take(r)
 			if errors.Is(err, syscall.EPIPE) { // the outcome is not known: this is no orderly end
@@ -297,7 +291,7 @@ func (c *cli) followLocal(ctx context.Context, conn *client, id string) error {
 	runID, sent := "", make(chan error, 1)
 	unhook := func() bool { return true }
 	err := conn.stream(context.WithoutCancel(ctx), Request{Op: "run", Workflow: id, Params: c.flags.params,
-		Follow: true, All: view.live}, func(r *Reply) error {
+		Follow: true, All: view.live, N: protoMaxLines}, func(r *Reply) error {
 		if len(r.Runs) > 0 {
 			run = r.Runs[0]
 		}

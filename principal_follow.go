@@ -168,7 +168,8 @@ func tasksChanged(before, now []TaskRun) []TaskRun {
 // sendLines sends the output of a run behind a place, and gives the place behind what was sent. It reads a few lines
 // before it sends them, so that a slow reader makes nobody else wait.
 func (l *looks) sendLines(c *opCall, r *Run, from logPlace, filter logFilter) logPlace {
-	if r.LogDay == "" {
+	most := c.req.N.rows(followLines, followLines)
+	if r.LogDay == "" || most == 0 {
 		return from
 	}
 	if from.Day == "" {
@@ -179,7 +180,7 @@ func (l *looks) sendLines(c *opCall, r *Run, from logPlace, filter logFilter) lo
 		if !l.readSlot(c) {
 			return from
 		}
-		records, next, err := l.someLines(r, from, filter, c.req.N.rows(followLines, followLines))
+		records, next, err := l.someLines(r, from, filter, most)
 		c.leaveSlot()
 		if !c.sendRecords(records) {
 			return next

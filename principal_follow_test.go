@@ -137,8 +137,11 @@ func TestLogsManyLinesAReply(t *testing.T) {
 		{Request{N: 1 << 30, Stream: "e"}, "err err", 1},
 		{Request{N: protoNone}, "", 0},
 		{Request{N: 100, Last: protoNone}, "", 0},
+		{Request{Op: "wait", Follow: true}, "1 3000", 3007},
+		{Request{Op: "wait", Follow: true, N: 1 << 30}, "1 3000", 3007},
+		{Request{Op: "wait", Follow: true, N: protoNone}, "", 0},
 	} {
-		c.req.Op, c.req.Run = "logs", id
+		c.req.Op, c.req.Run = orDefault(c.req.Op, "logs"), id
 		conn, err := clientDial(t.Context(), "ipc://"+filepath.Join(x.Dir, "s"), wireOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -166,8 +169,8 @@ func TestLogsManyLinesAReply(t *testing.T) {
 		conn.close()
 		if got := append(texts, "")[0] + " " + append([]string{""}, texts...)[len(texts)]; err != nil ||
 			strings.TrimSpace(got) != c.first || len(texts) != c.lines {
-			t.Errorf("n %d, last %d, grep %q: %v, %d lines, want %d; the first and the last are %.40q, want %q",
-				c.req.N, c.req.Last, c.req.Grep, err, len(texts), c.lines, got, c.first)
+			t.Errorf("%s: n %d, last %d, grep %q: %v, %d lines, want %d; the first and the last are %.40q, want %q",
+				c.req.Op, c.req.N, c.req.Last, c.req.Grep, err, len(texts), c.lines, got, c.first)
 		}
 		if c.req.N == 1<<30 && c.lines > 2500 && replies > 60 {
 			t.Errorf("%d lines come in %d replies", len(texts), replies)

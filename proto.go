@@ -473,10 +473,10 @@ var protoOps = []protoOp{
 		Fields: []string{"key*", "until"}},
 	{Op: "agents", Help: "agents and what they are doing", Role: roleViewer, Fields: []string{"n", "after"}},
 	{Op: "wait", Help: "answers when the run has ended; follow sends its tasks and output meanwhile", Role: roleViewer,
-		Scoped: true, Fields: []string{"run*", "follow", "all"}, Stream: true},
+		Scoped: true, Fields: []string{"run*", "follow", "n", "all"}, Stream: true},
 	{Op: "run", Help: "queue a run of a workflow; wait holds the reply until it has ended, follow sends its " +
 		"progress; key makes a repeat harmless for 24 h", Role: roleTrigger,
-		Fields: []string{"workflow*", "params", "key", "wait", "follow", "all"}, Stream: true},
+		Fields: []string{"workflow*", "params", "key", "wait", "follow", "n", "all"}, Stream: true},
 	{Op: "cancel", Help: "stop a run, or one task of it; force kills at once", Role: roleOperator,
 		Fields: []string{"run*", "task", "force"}},
 	{Op: "retry", Help: "run again what failed and all behind it, or all of it", Role: roleOperator,
