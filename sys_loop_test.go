@@ -178,3 +178,32 @@ func TestLoopRoom(t *testing.T) {
 		}
 	})
 }
+
+// Taking room and giving it back, as each piece of output does, allocates nothing.
+func TestLoopRoomAllocs(t *testing.T) {
+	turn := loopRoomTurn()
+	if n := testing.AllocsPerRun(1000, turn); n != 0 {
+		t.Errorf("%v allocations a turn", n)
+	}
+}
+
+// loopRoomTurn gives what one turn of a loop does that works off three pieces of output of two tasks.
+func loopRoomTurn() func() {
+	r := &loopRoom{most: 256 << 10, least: 64 << 10, all: 4 << 20}
+	one, other := &loopShare{room: r}, &loopShare{room: r}
+	return func() {
+		for _, s := range []*loopShare{one, other, one} {
+			s.take(32 << 10)
+			s.work(32 << 10)
+		}
+		r.give()
+	}
+}
+
+func BenchmarkLoopRoom(b *testing.B) {
+	b.ReportAllocs()
+	turn := loopRoomTurn()
+	for b.Loop() {
+		turn()
+	}
+}
