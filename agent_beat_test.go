@@ -23,9 +23,6 @@ func TestAgentPace(t *testing.T) {
 			t.Errorf("after %s: %+v", patience, p)
 		}
 	}
-	if p := agentPaceOf(agentLostAfter); p.beat >= serveHeartbeat {
-		t.Errorf("an agent says so each %s, and is asked after %s", p.beat, serveHeartbeat)
-	}
 }
 
 // TestAgentBeats: an agent says each ten seconds that it is there, with runs or without, and makes a connection anew on

@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// A peer by tcp that says nothing for so long gets a PING; after twice that its place is free again. Agents, and
-	// clients of ours, say something more often.
+	// A peer by tcp that says nothing for so long gets a PING; after twice that its place is free again. Clients of
+	// ours say something more often. Of agents the fleet knows when they are silent.
 	serveHeartbeat = 20 * time.Second
 
 	serveFilesFew = 1024 // where fewer files may be open, a start says how many connections there can be

@@ -75,7 +75,8 @@ type wireConn interface {
 	Done() <-chan struct{}
 	// Peer says who is at the other end.
 	Peer() wirePeer
-	// AsAgent notes that the other end is an agent. It is an error when agents have all places that they may have.
+	// AsAgent notes that the other end is an agent: from the next Recv on it gets no PING, and may be silent for as
+	// long as the caller likes. It is an error when agents have all places that they may have.
 	AsAgent() error
 }
 

@@ -557,7 +557,11 @@ func (c *wireLink) AsAgent() error {
 	if c.guest == nil {
 		return nil
 	}
-	return c.guest.asAgent()
+	if err := c.guest.asAgent(); err != nil {
+		return err
+	}
+	c.framer.pulse.agent.Store(true)
+	return nil
 }
 
 // wireMem is one end of a connection in memory.

@@ -16,6 +16,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -97,20 +98,31 @@ func wireFramerOn(nc net.Conn, limits wireLimits, stall time.Duration, mechanism
 }
 
 // wirePulse is the reading side of a socket. With a heartbeat it notices that no byte has come for so long. It needs no
-// timer for that, only the deadline of a read.
+// timer for that, only the deadline of a read. That wakes an idle process too, and so there is none for an agent: who
+// reads of an agent looks after its silence.
 type wirePulse struct {
 	nc    net.Conn
 	every time.Duration // 0 for no heartbeat
 	beat  func()        // asks the other side for a sign of life; must not wait
+	timed bool          // a deadline is set
+
+	agent atomic.Bool // the other side is an agent; any goroutine may set it
 }
 
 // Read waits for bytes. It wakes for them, for the end of the socket, and after each heartbeat: the first time it asks
 // for a sign of life, the second time in a row it gives up.
 func (p *wirePulse) Read(b []byte) (int, error) {
-	if p.every == 0 {
+	if p.every == 0 || p.agent.Load() {
+		if p.timed {
+			p.timed = false
+			if err := p.nc.SetReadDeadline(time.Time{}); err != nil {
+				return 0, err
+			}
+		}
 		return p.nc.Read(b)
 	}
 	for asked := false; ; asked = true {
+		p.timed = true
 		if err := p.nc.SetReadDeadline(time.Now().Add(p.every)); err != nil {
 			return 0, err
 		}

@@ -268,6 +268,55 @@ func TestWireHeartbeat(t *testing.T) {
 	}
 }
 
+// TestWireHeartbeatOfAgent: an agent is sent no PING and is not cut for its silence, and no deadline is set for what it
+// says: who listens to it looks after that.
+func TestWireHeartbeatOfAgent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, client := wireTestBubble(t, wireOptions{Heartbeat: 5 * time.Second}, wireOptions{})
+		server.framer.pulse.nc = &wireDeadlines{Conn: server.framer.pulse.nc}
+		sets := &server.framer.pulse.nc.(*wireDeadlines).sets
+		say := func(text string) {
+			t.Helper()
+			go client.Send([]byte(text))
+			if m, err := server.Recv(); err != nil || string(m[0]) != text {
+				t.Fatalf("%q, %v", m, err)
+			}
+		}
+		say("hello")
+		if *sets != 1 {
+			t.Errorf("%d deadlines for a peer", *sets)
+		}
+		if err := server.AsAgent(); err != nil {
+			t.Fatal(err)
+		}
+		for range 10 { // nobody reads what the server sends: a PING would have no answer
+			go func() {
+				time.Sleep(time.Hour)
+				client.Send([]byte("beat"))
+			}()
+			if m, err := server.Recv(); err != nil || string(m[0]) != "beat" {
+				t.Fatalf("%q, %v", m, err)
+			}
+		}
+		if *sets != 2 {
+			t.Errorf("%d deadlines for an agent", *sets-1)
+		}
+		client.Cut(nil)
+		server.Cut(nil)
+	})
+}
+
+// wireDeadlines counts the deadlines that are set for reads.
+type wireDeadlines struct {
+	net.Conn
+	sets int
+}
+
+func (c *wireDeadlines) SetReadDeadline(t time.Time) error {
+	c.sets++
+	return c.Conn.SetReadDeadline(t)
+}
+
 // libzmq answers our PING while its owner sleeps.
 func TestWireHeartbeatLibzmq(t *testing.T) {
 	wireNoLeaks(t)
