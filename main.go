@@ -38,7 +38,12 @@ func mainVerbs() []cliVerb {
 // (procSys.orphans): nothing else may start a process there.
 func init() { runtime.LockOSThread() }
 
-func main() { os.Exit(mainWith(dialPatience)) }
+// main waits: what the first thread says to other goroutines costs a switch of threads each time.
+func main() {
+	ended := make(chan int)
+	go func() { ended <- mainWith(dialPatience) }()
+	os.Exit(<-ended)
+}
 
 // mainWith is main, and gives the exit code. patience is how long it tries to reach a principal again that it has lost.
 func mainWith(patience time.Duration) int {
