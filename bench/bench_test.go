@@ -315,13 +315,17 @@ func TestPage(t *testing.T) {
 			figures{ours: samples{1e6, 3e6, 2e6}, floor: samples{1e6, 1e6, 1e6}, floorName: "it"}},
 		{row{name: "b", what: "the second", unit: inMB, how: "By a clock."}, figures{ours: samples{5e6}}},
 		{row{name: "c", what: "the third", unit: inMB, readme: true, how: "Another way."}, figures{skipped: "no c"}},
+		{row{name: "d", unit: inMB, bound: most(1e6), how: "Another way.", why: "It is so."}, figures{ours: samples{2e6}}},
+		{row{name: "e", unit: inMB, bound: most(1e6), how: "By hand."}, figures{ours: samples{2e6}}},
+		{row{name: "f", unit: inMB, bound: most(3e6), how: "By hand.", why: "Nobody asks."}, figures{ours: samples{2e6}}},
 	}
 	text := page(site{machine: "a machine", began: time.Now()}, "0", all)
 	for _, want := range []string{
 		"| `a` | the first | 2.00 ms (1.00 to 3.00) | 1.00 ms (it) | 2.00 | at most 2.00 ms | ok |\n",
 		"| `b` | the second | 5.00 MB | | | | |\n",
 		"| `c` | the third | | | | | skipped: no c |\n",
-		"- `a`, `b`: By a clock.\n- `c`: Another way.\n",
+		"- `a`, `b`: By a clock.\n- `c`, `d`: Another way.\n- `e`, `f`: By hand.\n",
+		"## Why a bound is missed\n\n- `d`: It is so.\n- `e`: Nobody knows yet.\n\n## How",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in\n%s", want, text)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"os"
@@ -157,23 +158,35 @@ func page(s site, loadThen string, all []outcome) string {
 		verdict := strings.TrimSpace(o.verdict(false))
 		fmt.Fprintln(&p, tableRow("`"+o.name+"`", o.what, value+spread(o.ours, o.unit), floor, ratio, bound, verdict))
 	}
-	p.WriteString("\n## How each row is measured\n\n")
-	how := ""
-	var names []string
-	flush := func() {
-		if len(names) > 0 {
-			p.WriteString(item(strings.Join(names, ", ") + ": " + how))
+	if missed := items(all, func(o *outcome) string {
+		if strings.HasPrefix(strings.TrimSpace(o.verdict(false)), "MISS") {
+			return cmp.Or(o.why, "Nobody knows yet.")
 		}
+		return ""
+	}); missed != "" {
+		p.WriteString("\n## Why a bound is missed\n\n" + missed)
 	}
-	for i := range all { // neighbours that are measured in one way share an item
-		if all[i].how != how {
-			flush()
-			how, names = all[i].how, nil
+	p.WriteString("\n## How each row is measured\n\n" + items(all, func(o *outcome) string { return o.how }))
+	return p.String()
+}
+
+// items is a list of what is said of rows. Neighbours of which the same is said share an item, and a row of which
+// nothing is said has none.
+func items(all []outcome, said func(*outcome) string) string {
+	var list strings.Builder
+	var names []string
+	for i := range all {
+		text := said(&all[i])
+		if text == "" {
+			continue
 		}
 		names = append(names, "`"+all[i].name+"`")
+		if i+1 == len(all) || said(&all[i+1]) != text {
+			list.WriteString(item(strings.Join(names, ", ") + ": " + text))
+			names = nil
+		}
 	}
-	flush()
-	return p.String()
+	return list.String()
 }
 
 // tableRow writes a row of a table of Markdown.

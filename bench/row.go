@@ -26,6 +26,7 @@ type row struct {
 	bound  bound
 	readme bool   // it is in the README's table too
 	how    string // how it is measured: sentences for docs/performance.md
+	why    string // if it misses its bound: what cannot be less, and what was tried
 }
 
 // unit says how a value is written.
