@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -447,7 +448,7 @@ func (c *client) streamBeside(ctx context.Context, req Request, beside *clientBe
 			return fmt.Errorf("read reply: %w", err)
 		}
 		r := &Reply{}
-		if err := jsonRead(body, r); err != nil { // unknown fields are fine: the principal may be newer
+		if err := json.Unmarshal(body, r); err != nil { // unknown fields are fine: the principal may be newer
 			return fmt.Errorf("read reply: %w", err)
 		}
 		switch {

@@ -97,34 +97,14 @@ func stampable(t time.Time) bool {
 }
 
 func (s Stamp) MarshalJSON() ([]byte, error) {
-	return s.appendJSON(make([]byte, 0, len(stampLayout)+2)), nil
-}
-
-// appendJSON appends the stamp as MarshalJSON gives it.
-func (s Stamp) appendJSON(b []byte) []byte {
 	if s.IsZero() {
-		return append(b, "null"...)
+		return []byte("null"), nil
 	}
+	b := make([]byte, 0, len(stampLayout)+2)
 	b = append(b, '"')
-	year, month, day := s.UTC().Date()
-	hour, minute, second := s.UTC().Clock()
-	if year < 1000 || year > 9999 {
-		b = s.UTC().AppendFormat(b, stampLayout)
-		return append(b, '"')
-	}
-	b = append(appendTwo(appendTwo(b, year/100), year%100), '-')
-	b = append(appendTwo(b, int(month)), '-')
-	b = append(appendTwo(b, day), 'T')
-	b = append(appendTwo(b, hour), ':')
-	b = append(appendTwo(b, minute), ':')
-	b = append(appendTwo(b, second), '.')
-	milli := s.Nanosecond() / int(time.Millisecond)
-	b = appendTwo(append(b, byte('0'+milli/100)), milli%100)
-	return append(b, `Z"`...)
+	b = s.UTC().AppendFormat(b, stampLayout)
+	return append(b, '"'), nil
 }
-
-// appendTwo appends a number of two digits.
-func appendTwo(b []byte, n int) []byte { return append(b, byte('0'+n/10), byte('0'+n%10)) }
 
 func (s *Stamp) UnmarshalJSON(b []byte) error {
 	text := strings.Trim(string(b), `"`)
@@ -159,7 +139,7 @@ func (d Duration) String() string {
 	return s
 }
 
-func (d Duration) MarshalJSON() ([]byte, error) { return []byte(`"` + d.String() + `"`), nil }
+func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
 
 func (d *Duration) UnmarshalJSON(b []byte) error {
 	v, err := parseDuration(strings.Trim(string(b), `"`))
@@ -371,13 +351,15 @@ type Python struct {
 
 // hash names a version of a workflow by its content, 16 hexadecimal digits, and gives its size in bytes as JSON.
 func (w *Workflow) hash() (name string, size int) {
-	text, err := jsonText(w)
+	named, err := json.Marshal(w) // with escapes for HTML: the names in journals were made so
 	if err != nil {
 		panic("cdktr: internal error: encode workflow: " + err.Error()) // no field of it can fail
 	}
-	var named bytes.Buffer
-	json.HTMLEscape(&named, text) // the names in journals were made so
-	sum := sha256.Sum256(named.Bytes())
+	text, err := jsonText(w)
+	if err != nil {
+		panic("cdktr: internal error: encode workflow: " + err.Error())
+	}
+	sum := sha256.Sum256(named)
 	return hex.EncodeToString(sum[:8]), len(text)
 }
 
@@ -724,6 +706,18 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	sort.Strings(keys)
 	return keys
+}
+
+// jsonText writes v as JSON for the wire, the spool and for people: without the escapes for HTML, which make six bytes
+// of each <, > and &.
+func jsonText(v any) ([]byte, error) {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
 }
 
 // textHead gives a text of at most so many bytes as it is. Of a longer one it gives that many bytes, in whole

@@ -654,9 +654,6 @@ func protoDecode(body []byte, v any) error {
 	if len(body) == 0 || body[0] != '{' {
 		return refuse(codeInvalid, "want a JSON object, as {\"v\":1,\"id\":\"1\",\"op\":\"ping\"}")
 	}
-	if jsonReadPlain(body, v) {
-		return protoBounds(v)
-	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
@@ -672,7 +669,7 @@ func protoDecode(body []byte, v any) error {
 // protoPeer reads a message between an agent and the principal. It passes over fields that it does not know: the peer
 // may be newer. What an agent must not pass over it finds in the assignment, see assignment.unfit.
 func protoPeer(body []byte, m *agentMsg) error {
-	if err := jsonRead(body, m); err != nil {
+	if err := json.Unmarshal(body, m); err != nil {
 		if m.V > protoVersion {
 			return refuse(codeInvalid, "%s", m.stranger())
 		}

@@ -8,6 +8,7 @@ package main
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -236,7 +237,7 @@ func (x *parcelEvent) append(b []byte) []byte {
 // parcelItems gives the items of a parcel, in the order of their numbers.
 func parcelItems(msg []byte) ([]agentItem, error) {
 	p := parcel{}
-	if err := jsonRead(msg, &p); err != nil {
+	if err := json.Unmarshal(msg, &p); err != nil {
 		return nil, fmt.Errorf("read parcel: %w", err)
 	}
 	return p.items(), nil

@@ -191,7 +191,7 @@ func (s *protoSpecs) of(text []byte) (spec protoSpec) {
 	}
 	spec.unknown = protoUnknown(text)
 	if len(text) > 0 {
-		spec.unreadable = jsonRead(text, &spec.workflow)
+		spec.unreadable = json.Unmarshal(text, &spec.workflow)
 	}
 	if s == nil {
 		return spec

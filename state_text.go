@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"time"
 )
 
 // eventText is JSON that grows by fields, each with a comma in front. Only fields that differ from the usual value are
@@ -186,6 +187,32 @@ func (x *eventText) fail(err error) {
 		x.err = err
 	}
 }
+
+// appendJSON appends the stamp as MarshalJSON gives it.
+func (s Stamp) appendJSON(b []byte) []byte {
+	if s.IsZero() {
+		return append(b, "null"...)
+	}
+	b = append(b, '"')
+	year, month, day := s.UTC().Date()
+	hour, minute, second := s.UTC().Clock()
+	if year < 1000 || year > 9999 {
+		b = s.UTC().AppendFormat(b, stampLayout)
+		return append(b, '"')
+	}
+	b = append(appendTwo(appendTwo(b, year/100), year%100), '-')
+	b = append(appendTwo(b, int(month)), '-')
+	b = append(appendTwo(b, day), 'T')
+	b = append(appendTwo(b, hour), ':')
+	b = append(appendTwo(b, minute), ':')
+	b = append(appendTwo(b, second), '.')
+	milli := s.Nanosecond() / int(time.Millisecond)
+	b = appendTwo(append(b, byte('0'+milli/100)), milli%100)
+	return append(b, `Z"`...)
+}
+
+// appendTwo appends a number of two digits.
+func appendTwo(b []byte, n int) []byte { return append(b, byte('0'+n/10), byte('0'+n%10)) }
 
 // appendJSONText appends a text as JSON. Only plain ASCII is written here.
 func appendJSONText(b []byte, text string) []byte {
