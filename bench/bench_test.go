@@ -315,9 +315,11 @@ func TestPage(t *testing.T) {
 			figures{ours: samples{1e6, 3e6, 2e6}, floor: samples{1e6, 1e6, 1e6}, floorName: "it"}},
 		{row{name: "b", what: "the second", unit: inMB, how: "By a clock."}, figures{ours: samples{5e6}}},
 		{row{name: "c", what: "the third", unit: inMB, readme: true, how: "Another way."}, figures{skipped: "no c"}},
-		{row{name: "d", unit: inMB, bound: most(1e6), how: "Another way.", why: "It is so."}, figures{ours: samples{2e6}}},
+		{row{name: "d", unit: inMB, bound: most(1e6), how: "Another way.", why: "It is so."},
+			figures{ours: samples{2e6}}},
 		{row{name: "e", unit: inMB, bound: most(1e6), how: "By hand."}, figures{ours: samples{2e6}}},
-		{row{name: "f", unit: inMB, bound: most(3e6), how: "By hand.", why: "Nobody asks."}, figures{ours: samples{2e6}}},
+		{row{name: "f", unit: inMB, bound: most(3e6), how: "By hand.", why: "Nobody asks."},
+			figures{ours: samples{2e6}}},
 	}
 	text := page(site{machine: "a machine", began: time.Now()}, "0", all)
 	for _, want := range []string{
