@@ -37,8 +37,7 @@ type procSys struct {
 	leader    int // the list of children of our first thread, open for as long as this is a reaper
 	birthName [16]byte
 	nofile    func() *syscall.Rlimit
-	deaf      bool     // the system drops SIGCHLD; as the next, it belongs to runCollect
-	heard     [64]byte // how the runtime takes SIGCHLD: the kernel's struct sigaction, which no machine has larger
+	deaf      bool // the system drops SIGCHLD; this belongs to runCollect
 }
 
 // procStat is what /proc/PID/stat says, proc_pid_stat(5).
@@ -89,29 +88,33 @@ func (s *procSys) close() {
 	unix.Close(s.leader)
 }
 
-// deafen has the system drop SIGCHLD. It is no zombie's end: that would take a signal that is ignored by request.
+// deafen has the system drop SIGCHLD, behind the back of the runtime. Children become zombies all the same: only where
+// a program asks for that signal to be ignored they do not.
 func (s *procSys) deafen() {
-	var asDefault [64]byte
-	if !s.deaf {
-		s.deaf = procSigaction(&asDefault, &s.heard) == 0
-	}
+	procSigaction(unix.SIGCHLD, &procAction{}, nil)
+	s.deaf = true
 }
 
-// hear undoes deafen. Whatever ended meanwhile is for the caller to find.
+// hear undoes deafen. Whatever ended meanwhile is for the caller to find. The runtime takes all signals in one way, as
+// it takes the one that it stops goroutines with, which nobody changes.
 func (s *procSys) hear() {
-	if s.deaf {
-		procSigaction(&s.heard, nil)
-		s.deaf = false
+	var asAll procAction
+	if s.deaf && procSigaction(unix.SIGURG, nil, &asAll) == 0 {
+		procSigaction(unix.SIGCHLD, &asAll, nil)
 	}
+	s.deaf = false
 }
 
-// procSigaction sets what is to be done about SIGCHLD, behind the back of the runtime, and gives what was.
-func procSigaction(next, last *[64]byte) syscall.Errno {
+// procAction is the kernel's struct sigaction, which no machine has larger. The zero value is the default.
+type procAction [64]byte
+
+// procSigaction sets what is to be done about a signal, nil for no change, and gives what was to be done.
+func procSigaction(sig syscall.Signal, next, last *procAction) syscall.Errno {
 	size := uintptr(8) // of a set of signals
 	if strings.HasPrefix(runtime.GOARCH, "mips") {
 		size = 16
 	}
-	_, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), uintptr(unsafe.Pointer(next)),
+	_, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(next)),
 		uintptr(unsafe.Pointer(last)), size, 0, 0)
 	return errno
 }

@@ -488,8 +488,8 @@ func TestProcCloseOutput(t *testing.T) {
 
 // From a SIGCHLD until the dead are collected the system drops further ones, unless one alone tells of an end.
 func TestProcDeaf(t *testing.T) {
-	handler := func() (action [64]byte) {
-		if errno := procSigaction(nil, &action); errno != 0 {
+	handler := func() (action procAction) {
+		if errno := procSigaction(unix.SIGCHLD, nil, &action); errno != 0 {
 			t.Fatal(errno)
 		}
 		return action
@@ -502,7 +502,7 @@ func TestProcDeaf(t *testing.T) {
 			t.Helper()
 			ps.sigCh <- unix.SIGCHLD
 			synctest.Wait()
-			if (handler() == [64]byte{}) != deaf {
+			if (handler() == procAction{}) != deaf {
 				t.Errorf("deaf: %v, want %v", !deaf, deaf)
 			}
 			time.Sleep(procReap)
