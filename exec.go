@@ -50,9 +50,12 @@ const (
 	procLastWait = 2 * time.Second // how long close and killLeftovers wait after KILL
 	procPatience = time.Minute     // between looks at what SIGKILL cannot end
 	// how long after SIGCHLD the dead are collected that their own goroutine does not collect: one walk for many
-	procReap  = 10 * time.Millisecond
-	procPolls = 32 // sets of descriptors that are kept for the next processes
-	procPath  = "/usr/local/bin:/usr/bin:/bin"
+	procReap = 10 * time.Millisecond
+	// so long a start waits for the end of its process, or output of it, before it looks whether that has begun: most
+	// tasks are short, and wake us once
+	procBirthLook = 2 * time.Millisecond
+	procPolls     = 32 // sets of descriptors that are kept for the next processes
+	procPath      = "/usr/local/bin:/usr/bin:/bin"
 )
 
 // errProcsClosed is the answer to a start after close.
@@ -143,6 +146,7 @@ type procs struct {
 	sys  procSys
 	null *os.File                                // stdin of every process
 	kill func(pid int, sig syscall.Signal) error // unix.Kill, replaced by a test
+	look time.Duration                           // procBirthLook, replaced by a test
 
 	sigCh  chan os.Signal
 	quitCh chan struct{} // closed last: ends runCollect
@@ -229,7 +233,7 @@ func newProcs(cookieKey, life string) (*procs, error) {
 		return nil, fmt.Errorf("prepare processes: %w", err)
 	}
 	ps := &procs{
-		key: cookieKey, null: null, kill: unix.Kill,
+		key: cookieKey, null: null, kill: unix.Kill, look: procBirthLook,
 		sigCh: make(chan os.Signal, 1), quitCh: make(chan struct{}), hurry: make(chan struct{}),
 		mains: map[int]*proc{}, live: map[*proc]struct{}{},
 	}

@@ -66,9 +66,10 @@ type procBirth struct {
 // that up. When ctx ends before, the child is killed and never becomes the program; its pid is returned all the same.
 // The fork is made from a thread that is not our first one: then the children of the first thread are orphans, and at
 // most what other code started from there. attr has a directory, an environment, three files and a session of its own.
-// fork calls wait, unless it is nil, to wait until a descriptor has something to read without holding a thread.
+// fork calls wait, unless it is nil, with the child's pid, to wait until a descriptor has something to read, or the
+// child has ended, without holding a thread.
 func (s *procSys) fork(ctx context.Context, path string, argv []string, attr *syscall.ProcAttr,
-	wait func(fd int)) (pid int, err error) {
+	wait func(pid, fd int)) (pid int, err error) {
 	birth, from, err := s.birth(path, argv, attr)
 	if err != nil {
 		return 0, err
@@ -253,7 +254,7 @@ failed:
 }
 
 // procAwaitBirth waits until a child has become its program, which closes the pipe, or has written why it could not.
-func procAwaitBirth(ctx context.Context, pid, from int, wait func(fd int)) (int, error) {
+func procAwaitBirth(ctx context.Context, pid, from int, wait func(pid, fd int)) (int, error) {
 	var mu sync.Mutex
 	over := false
 	unhook := context.AfterFunc(ctx, func() {
@@ -264,7 +265,7 @@ func procAwaitBirth(ctx context.Context, pid, from int, wait func(fd int)) (int,
 		}
 	})
 	if wait != nil {
-		wait(from)
+		wait(pid, from)
 	}
 	var errno int32
 	n, err := 0, error(nil)

@@ -586,7 +586,10 @@ func (q *procPoll) take() bool {
 // interrupt makes wait return false, now and until resume.
 func (q *procPoll) interrupt() { q.file.SetReadDeadline(time.Unix(1, 0)) }
 
-// resume undoes interrupt.
+// limit makes wait return false once d has passed, until resume.
+func (q *procPoll) limit(d time.Duration) { q.file.SetReadDeadline(time.Now().Add(d)) }
+
+// resume undoes interrupt and limit.
 func (q *procPoll) resume() { q.file.SetReadDeadline(time.Time{}) }
 
 // close frees the set.

@@ -52,7 +52,7 @@ func procDescribe(procMember) (procLeft, bool) { return procLeft{}, false }
 
 // fork starts a process.
 func (s *procSys) fork(_ context.Context, path string, argv []string, attr *syscall.ProcAttr,
-	_ func(int)) (int, error) {
+	_ func(int, int)) (int, error) {
 	attr.Sys = &syscall.SysProcAttr{Setsid: true}
 	pid, _, err := syscall.StartProcess(path, argv, attr)
 	return pid, err
@@ -142,6 +142,9 @@ func (q *procPoll) last() []int { return nil }
 
 // interrupt makes wait return false, now and until resume. A pipe that is full interrupts already.
 func (q *procPoll) interrupt() { q.wake.Write([]byte{0}) }
+
+// limit would bound the wait for a birth; here a start waits for that.
+func (q *procPoll) limit(time.Duration) {}
 
 // resume undoes interrupt.
 func (q *procPoll) resume() {

@@ -21,7 +21,7 @@ func (p *proc) run() {
 	defer p.closePipes()
 	queue := p.enqueue(nil, p.early) // those that have something to read, or have ended
 	for over := false; !over; {
-		ready, ok := p.poll.wait(len(queue) == 0)
+		ready, ok := p.poll.wait(len(queue) == 0 && !p.endTold)
 		if !ok {
 			p.poll.resume()
 		}

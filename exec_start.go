@@ -85,7 +85,7 @@ func (ps *procs) begin(ctx context.Context, spec procSpec) (*proc, error) {
 		return nil, procStartError(spec, path, err)
 	}
 	p.sealed.Store(ctx.Err() != nil)
-	p.watchEnd()
+	p.watchEnd(p.pid)
 	p.register()
 	if ctx.Err() != nil {
 		p.kill(context.Cause(ctx).Error())
@@ -95,25 +95,40 @@ func (ps *procs) begin(ctx context.Context, spec procSpec) (*proc, error) {
 	return p, nil
 }
 
-// awaitBirth waits until a descriptor has something to read. What has come of the output by then is left to run.
-func (p *proc) awaitBirth(fd int) {
-	if p.poll.add(fd) != nil {
+// awaitBirth waits until a child that was forked has become its program, which closes the pipe from, or has failed to.
+// Most tasks are short, or soon write something: so first it waits for that, and is woken once for both. What has come
+// of the output by then, and of the end, is left to run.
+func (p *proc) awaitBirth(pid, from int) {
+	p.watchEnd(pid)
+	if p.endFd >= 0 {
+		p.poll.limit(p.ps.look)
+		p.early, _ = p.poll.wait(true)
+		p.early = slices.Clone(p.early)
+		p.poll.resume()
+		if slices.Contains(p.early, p.endFd) {
+			return
+		}
+	}
+	if p.poll.add(from) != nil {
 		return
 	}
-	for !slices.Contains(p.early, fd) {
+	for !slices.Contains(p.early, from) {
 		ready, ok := p.poll.wait(true)
 		if !ok {
 			break // the caller's read waits
 		}
 		p.early = append(p.early, ready...)
 	}
-	p.early = slices.DeleteFunc(p.early, func(ready int) bool { return ready == fd })
-	p.poll.remove(fd)
+	p.early = slices.DeleteFunc(p.early, func(ready int) bool { return ready == from })
+	p.poll.remove(from)
 }
 
 // watchEnd has run hear of the end of the main process, where the system can say so.
-func (p *proc) watchEnd() {
-	p.endFd = p.ps.sys.endOf(p.pid)
+func (p *proc) watchEnd(pid int) {
+	if p.endFd >= 0 {
+		return
+	}
+	p.endFd = p.ps.sys.endOf(pid)
 	if p.endFd >= 0 && p.poll.add(p.endFd) != nil {
 		unix.Close(p.endFd)
 		p.endFd = -1

@@ -153,6 +153,38 @@ func TestProcStartDescriptors(t *testing.T) {
 	free()
 }
 
+// A start waits for the end of its process or for output, which show that it has begun; where neither comes it looks.
+func TestProcStartLooks(t *testing.T) {
+	ps := procTestNew(t)
+	for script, quick := range map[string]bool{"exit 3": true, "echo; exec sleep 1000": true,
+		"exec sleep 1000": false} {
+		ps.look = time.Hour
+		if !quick {
+			ps.look = time.Nanosecond
+		}
+		spec := procTestSh(t, script, nil)
+		p, err := ps.start(t.Context(), spec)
+		if err != nil {
+			t.Fatalf("%s: %v", script, err)
+		}
+		if quick && len(p.early) != 1 {
+			t.Errorf("%s: %d descriptors have something to read", script, len(p.early))
+		}
+		if script != "exit 3" {
+			p.kill("enough")
+		}
+		procTestDone(t, p)
+		if res := p.result(); script == "exit 3" && res.Exit != 3 {
+			t.Errorf("%s: %+v", script, res)
+		}
+	}
+	ps.look = time.Hour
+	_, err := ps.start(t.Context(), procSpec{Argv: []string{"/none"}, Cookie: procTestCookie(t)})
+	if !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("of no program: %v", err)
+	}
+}
+
 // procTestForbid has the system say of a call, from here on and in the whole process, that there is none such.
 func procTestForbid(t *testing.T, call uint32) {
 	t.Helper()
