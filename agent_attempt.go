@@ -105,7 +105,7 @@ func (a *agent) startTask(t *taskTry) {
 			if err != nil {
 				a.taskEnded(t, procResult{Exit: procNoExit, Reason: err.Error()}, nil)
 			} else {
-				a.taskStarted(t, s.proc.Load())
+				a.taskStarted(t, s)
 			}
 		}
 	}, func(reason string) {
@@ -148,6 +148,10 @@ func (a *agent) runStart(s *step, start *attemptStart) error {
 		return err
 	}
 	s.proc.Store(p)
+	over := func(res procResult) { a.procOver(s, p, start.output, res) }
+	if !p.then(over) {
+		over(p.result())
+	}
 	if s.given() {
 		p.kill(errStepGivenUp.Error())
 	}
@@ -204,25 +208,36 @@ func attemptFolder(state string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(state, "%", "%25"), "|", "%7C")
 }
 
-// taskStarted notes the process of an attempt, and waits for its end.
-func (a *agent) taskStarted(t *taskTry, p *proc) {
-	t.proc = p
-	file := t.output
-	ended := func(res procResult) {
-		// that there is no file, as for most tasks, our own folder says at once
-		_, err := os.Lstat(file)
-		a.call(func() {
-			if errors.Is(err, os.ErrNotExist) {
-				a.taskEnded(t, t.judged(res, nil, nil), nil)
-			} else {
-				a.procEnded(t, res)
-			}
-		})
-	}
-	if !p.then(ended) {
-		a.workers.Go(func() { ended(p.result()) })
-	}
+// taskStarted notes the process of an attempt. That may be over already.
+func (a *agent) taskStarted(t *taskTry, s *step) {
+	t.proc = s.proc.Load()
 	a.goOn(t.run, nil, nil)
+	if s.ended != nil {
+		s.ended()
+	}
+}
+
+// procOver is called by whoever saw the end of the process of an attempt: it has the loop go on, once that has heard of
+// the start.
+func (a *agent) procOver(s *step, p *proc, file string, res procResult) {
+	// that there is no file, as for most tasks, our own folder says at once
+	_, err := os.Lstat(file)
+	t := s.try
+	ended := func() {
+		if errors.Is(err, os.ErrNotExist) {
+			a.taskEnded(t, t.judged(res, nil, nil), nil)
+		} else {
+			a.procEnded(t, res)
+		}
+	}
+	a.call(func() {
+		switch {
+		case t.proc == p:
+			ended()
+		case !s.over: // else the step was given up
+			s.ended = ended
+		}
+	})
 }
 
 // procEnded reads the outputs that a process has written, once it has ended. The file is in our own folder, but may be

@@ -57,6 +57,7 @@ type step struct {
 
 	stage atomic.Pointer[string] // what it waits for, as "read env_file x"
 	proc  atomic.Pointer[proc]   // the process that it has started
+	ended func()                 // what the loop does once it has heard of that; nil: it has not ended by then
 }
 
 // at notes what the step is about to wait for.
