@@ -142,6 +142,9 @@ func (a *agent) spoolRun(r *agentRun) {
 // (startTasks), and sent with the rest.
 func (a *agent) gathers() bool {
 	quiet := func(r *agentRun) bool { // little more of it is to come
+		if a.runs[r.as.Run] != r {
+			return true // it has ended, and the principal has its place to fill
+		}
 		if len(r.events) == 0 && a.now().Sub(r.spooled) < agentGather {
 			return false
 		}

@@ -1090,3 +1090,30 @@ func TestAgentShortTasks(t *testing.T) {
 		g.end()
 	})
 }
+
+// The end of a run is told at once, also when a run that waited for its place begins with it.
+func TestAgentEndWithStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		fails := Task{ID: "a", Cmd: "/no/such/program", Retries: 1, RetryDelay: Duration(time.Hour)}
+		also := fails // two at work: more of the run is to come soon
+		also.ID = "b"
+		g.do(func() { g.a.cfg.Capacity = 1 })
+		g.assign("R1", 1, Workflow{Tasks: []Task{fails}})
+		g.say(&agentMsg{Op: msgAssign, Assign: &assignment{Run: "R2", Lease: 1, Ahead: true,
+			Spec: &Workflow{ID: "w", Tasks: []Task{fails, also}}}})
+		time.Sleep(2 * agentGather)
+		synctest.Wait()
+		g.say(&agentMsg{Op: msgCancel, Run: "R1", Reason: "enough"})
+		if got := g.lastEvent("R1"); got.Kind != evRunFinished {
+			t.Errorf("of R1 the last is %s", got.Kind)
+		}
+		time.Sleep(agentGather)
+		synctest.Wait()
+		if !strings.Contains(g.events("R2"), evTaskStarted) {
+			t.Errorf("of R2: %s", g.events("R2"))
+		}
+		g.say(&agentMsg{Op: msgCancel, Run: "R2", Reason: "enough"})
+		g.end()
+	})
+}
