@@ -70,13 +70,17 @@ func TestAgentBeatsLater(t *testing.T) {
 		slept := time.Duration(0)
 		g.do(func() { g.a.cfg.count = func() time.Time { return time.Now().Add(slept) } })
 		const beats = 100
+		answers := func() (n int) {
+			g.set(func() { n = g.answers })
+			return n
+		}
 		after := func(what string, want int) {
 			t.Helper()
-			before, said := g.answers, len(g.of(msgHeartbeat))
+			before, said := answers(), len(g.of(msgHeartbeat))
 			time.Sleep(beats * agentPaceOf(agentLostAfter).beat)
 			synctest.Wait()
-			if n := len(g.of(msgHeartbeat)) - said; n != beats || g.answers-before != want {
-				t.Errorf("%s: %d heartbeats and %d answers, want %d and %d", what, n, g.answers-before, beats, want)
+			if n := len(g.of(msgHeartbeat)) - said; n != beats || answers()-before != want {
+				t.Errorf("%s: %d heartbeats and %d answers, want %d and %d", what, n, answers()-before, beats, want)
 			}
 		}
 		after("idle", beats/2)
