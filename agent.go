@@ -184,6 +184,7 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	spool.lazy = cfg.Fresh
 	procs, err := newProcs("CDKTR_COOKIE", cfg.StateDir)
 	if err != nil {
 		spool.close()

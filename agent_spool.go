@@ -38,9 +38,10 @@ const (
 	spoolMaxSegment = 4 << 20  // a segment that is as long gets no more messages
 	// a segment that is longer is emptied when all is acknowledged, so that what is young never reaches the disk
 	spoolMaxIdle    = 4 << 10
-	spoolMaxMessage = 16 << 20 // bytes of one message
-	spoolMaxLate    = 1 << 20  // bytes kept in memory while the disk takes nothing
-	spoolBlock      = 64 << 10 // bytes read at once to find what was acknowledged
+	spoolMaxMessage = 16 << 20  // bytes of one message
+	spoolMaxLate    = 1 << 20   // bytes kept in memory while the disk takes nothing
+	spoolLazy       = 256 << 10 // bytes kept in memory by a spool that is lazy
+	spoolBlock      = 64 << 10  // bytes read at once to find what was acknowledged
 	spoolLeap       = 1 << 32
 	spoolLockWait   = time.Second          // how long to wait for the lock of a process that may be about to end
 	spoolLockAgain  = 5 * time.Millisecond // between two tries within spoolLockWait
@@ -81,10 +82,12 @@ type spool struct {
 	freshBytes int
 
 	// What the disk did not take, in order: it comes behind all that is on the disk. fault is why the disk took nothing
-	// the last time that it was tried, nil when it did.
+	// the last time that it was tried, nil when it did. lazy: the folder goes away with the process, so the disk is
+	// asked only when more waits than spoolLazy, and mostly the principal has acknowledged it before.
 	late      []spoolMessage
 	lateBytes int
 	fault     error
+	lazy      bool
 
 	// What could not be read: how many lines or files, and which came first.
 	damages  int
@@ -161,7 +164,7 @@ func spoolOpen(dir string) (*spool, error) {
 
 // close writes what waits in memory, if the disk takes it now, and frees the lock.
 func (s *spool) close() {
-	s.flush()
+	s.retry()
 	s.free()
 	for _, seg := range s.segments {
 		seg.shut()
@@ -218,20 +221,19 @@ func (s *spool) add(msg []byte, of int, must bool) (uint64, error) {
 	if !must && s.bytes()+int64(len(msg)) > s.maxBytes {
 		return 0, fmt.Errorf("%w: %d bytes wait for the principal", errSpoolFull, s.bytes())
 	}
-	err := s.flush()
-	if err == nil && !must {
-		err = diskRoom(s.lock, len(msg))
+	keeps := s.lazy && s.lateBytes+len(msg) <= spoolLazy
+	if !keeps {
+		err := s.put(of, msg, must)
+		keeps = err != nil && must && s.lateBytes+len(msg) <= spoolMaxLate
+		switch {
+		case err == nil || keeps:
+		case must:
+			return 0, fmt.Errorf("spool event: %d bytes wait in memory for the disk: %w", s.lateBytes, err)
+		default:
+			return 0, fmt.Errorf("spool output: %w", err)
+		}
 	}
-	if err == nil {
-		err = s.write(s.last+1, of, msg)
-	}
-	switch {
-	case err == nil:
-	case !must:
-		return 0, fmt.Errorf("spool output: %w", err)
-	case s.lateBytes+len(msg) > spoolMaxLate:
-		return 0, fmt.Errorf("spool event: %d bytes wait in memory for the disk: %w", s.lateBytes, err)
-	default:
+	if keeps {
 		s.late = append(s.late, spoolMessage{n: s.last + 1, of: of, msg: msg})
 		s.lateBytes += len(msg)
 	}
@@ -239,12 +241,24 @@ func (s *spool) add(msg []byte, of int, must bool) (uint64, error) {
 	return s.last, nil
 }
 
+// put writes the next message to the disk, behind what waits in memory.
+func (s *spool) put(of int, msg []byte, must bool) error {
+	err := s.flush()
+	if err == nil && !must {
+		err = diskRoom(s.lock, len(msg))
+	}
+	if err == nil {
+		err = s.write(s.last+1, of, msg)
+	}
+	return err
+}
+
 // next gives messages that follow those it gave before: consecutive numbers from first, at most maxBytes of them, but
 // at least one message; none when all were given. A message that is acknowledged in part comes whole. The caller may
 // keep them. What is damaged is skipped (see damage). An error means that no more could be read for a cause that may
 // pass, as too many open files: messages given with it are good, and the next call goes on behind them.
 func (s *spool) next(maxBytes int) (first uint64, msgs [][]byte, err error) {
-	s.flush()
+	s.retry()
 	taken := 0
 	fits := func(n, last uint64, msg []byte) bool {
 		if len(msgs) > 0 && (n != s.sent+1 || taken+len(msg) > maxBytes) {
@@ -325,7 +339,7 @@ func (s *spool) ack(n uint64) {
 	}
 	s.sent = max(s.sent, n)
 	s.free()
-	s.flush()
+	s.retry()
 }
 
 // walk moves ackAt behind the last line that is acknowledged, and behind damage on the way. No message that is
@@ -430,6 +444,13 @@ func (s *spool) bytes() int64 {
 		}
 	}
 	return sum
+}
+
+// retry tries again to write what the disk did not take.
+func (s *spool) retry() {
+	if !s.lazy {
+		s.flush()
+	}
 }
 
 // flush writes what waits in memory. next reads again what was sent from there already, and passes over it.

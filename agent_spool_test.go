@@ -249,12 +249,12 @@ func TestSpoolModel(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 2))
-	for range 8 {
-		spoolModelRun(t, rnd, t.TempDir())
+	for i := range 8 {
+		spoolModelRun(t, rnd, t.TempDir(), i%2 == 1)
 	}
 }
 
-func spoolModelRun(t *testing.T, rnd *rand.Rand, dir string) {
+func spoolModelRun(t *testing.T, rnd *rand.Rand, dir string, lazy bool) {
 	m := spoolModel{msgs: map[uint64]string{}}
 	full := false
 	writeAt := func(f *os.File, b []byte, at int64) (int, error) {
@@ -265,7 +265,7 @@ func spoolModelRun(t *testing.T, rnd *rand.Rand, dir string) {
 		return f.WriteAt(b, at)
 	}
 	s := spoolNew(t, dir)
-	s.writeAt = writeAt
+	s.writeAt, s.lazy = writeAt, lazy
 	for step := range 1500 {
 		switch k := rnd.IntN(100); {
 		case k < 50:
@@ -318,6 +318,8 @@ func spoolModelRun(t *testing.T, rnd *rand.Rand, dir string) {
 			m.sent = m.acked
 		case k < 97:
 			full = !full
+		case lazy: // nobody opens it again
+			full = false
 		default:
 			full = false
 			s.close()
@@ -340,6 +342,37 @@ func spoolModelRun(t *testing.T, rnd *rand.Rand, dir string) {
 		}
 	}
 	s.close()
+}
+
+// TestSpoolLazy: a spool whose folder goes away with the process asks the disk only for what waits for long.
+func TestSpoolLazy(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := spoolNew(t, dir)
+	defer s.close()
+	s.lazy = true
+	writes := 0
+	s.writeAt = func(f *os.File, b []byte, at int64) (int, error) {
+		writes++
+		return f.WriteAt(b, at)
+	}
+	msg := `{"o":"` + strings.Repeat("x", 1000) + `"}`
+	for range 1000 { // four times what it keeps
+		n := spoolAdd(t, s, msg)
+		if _, msgs, err := s.next(1 << 20); len(msgs) != 1 || err != nil {
+			t.Fatalf("%d messages, %v", len(msgs), err)
+		}
+		s.ack(n)
+	}
+	if files := spoolFiles(t, dir); writes > 0 || len(files) > 0 {
+		t.Errorf("%d writes, files %v of what was acknowledged at once", writes, files)
+	}
+	for range 1000 {
+		spoolAdd(t, s, msg)
+	}
+	if s.lateBytes > spoolLazy || writes < 700 {
+		t.Errorf("%d bytes are in memory, %d messages on the disk", s.lateBytes, writes)
+	}
 }
 
 func (m *spoolModel) ack(n uint64) {
