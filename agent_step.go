@@ -209,6 +209,9 @@ func (a *agent) stepDone(s *step, done func()) {
 	if s.over {
 		a.steps.hung--
 		drop(a.steps.hangs)
+		if p := s.proc.Load(); p != nil { // it began while the step was given up
+			p.kill(errStepGivenUp.Error())
+		}
 	} else {
 		a.steps.live--
 		s.end()

@@ -79,9 +79,9 @@ type procSpec struct {
 	Grace   time.Duration
 
 	// Output gets the lines, as many at once as were read. Calls come from one goroutine at a time and none begins
-	// after done. It may block: then the
-	// pipe fills and the process waits. It must return at some time after done: until then it holds a goroutine and
-	// five file descriptors. A stop does not wait for it. nil throws the output away.
+	// after done. It may block: then the pipe fills and the process waits. It must return at some time after done:
+	// until then it holds a goroutine and six file descriptors, as a running process does. A stop does not wait for it.
+	// nil throws the output away.
 	Output func(procLines)
 
 	// Budget bounds what Output gets, of this process and perhaps of others; nil is no bound. Rest gets what goes

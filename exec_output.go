@@ -87,7 +87,7 @@ type procRest struct {
 
 // procStream is one of the two pipes that a process writes to, and its unfinished line.
 type procStream struct {
-	fd    int // -1: closed
+	fd    int // our end; -1: closed, by closePipes
 	end   int // the process's end, -1: closed. It stays open here as well, or the last who closes it would wake us
 	isErr bool
 	begun bool // the last line that went to Rest has not ended yet
@@ -145,7 +145,7 @@ func (p *proc) openPipes() (err error) {
 	return nil
 }
 
-// closePipes closes our ends, and gives back the set that they were in. Once run has started, only run may call this.
+// closePipes closes both ends, and gives back the set that they were in. Once run has started, only run may call this.
 func (p *proc) closePipes() {
 	p.unwatchEnd()
 	for i := range p.out {
@@ -271,8 +271,8 @@ func (s *procStream) keep(text []byte) {
 }
 
 // read takes what is there, up to room, and delivers the lines that are complete. It says whether there may be more to
-// read now. A stream that has more than its buffer holds gets a larger one, with
-// space for the longest line and its newline at last; a line that fills that without a newline is split.
+// read now. A stream that has more than its buffer holds gets a larger one, with space for the longest line and its
+// newline at last; a line that fills that without a newline is split.
 func (p *proc) read(s *procStream) (more bool) {
 	s.room()
 	if p.spec.Budget.spent() && len(s.buf) <= procMaxLine { // a flood is read in large pieces

@@ -54,7 +54,7 @@ func (ps *procs) begin(ctx context.Context, spec procSpec) (*proc, error) {
 	}
 	p.roster.find = p.members
 	if err := p.openPipes(); err != nil {
-		return nil, fmt.Errorf("exec: %q: open pipes: %w", spec.Argv[0], err)
+		return nil, procStartError(spec, path, fmt.Errorf("open pipes: %w", err))
 	}
 	ps.mu.Lock()
 	err = context.Cause(ctx)
@@ -229,6 +229,10 @@ func procStartError(spec procSpec, path string, err error) error {
 		hint = "its arguments and environment are too long: pass a file instead"
 	case errors.Is(err, unix.EAGAIN):
 		hint = "no more processes allowed: raise the limit (ulimit -u, TasksMax) or run fewer tasks"
+	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+		hint = "no more open files allowed, and a task needs up to eight: raise the limit (ulimit -n, LimitNOFILE) " +
+			"or " +
+			"run fewer tasks"
 	case errors.Is(err, unix.ENOMEM):
 		hint = "no memory for one more process, which may begin as a copy of the agent: free some, or allow " +
 			"overcommit (vm.overcommit_memory)"

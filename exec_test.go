@@ -265,9 +265,12 @@ func TestProcStartErrors(t *testing.T) {
 			t.Errorf("%.40q: %v; want %q and %v", c.spec.Argv, err, c.want, c.is)
 		}
 	}
-	if err := procStartError(procSpec{Argv: []string{"true"}}, "/bin/true", unix.ENOMEM); !errors.Is(err,
-		unix.ENOMEM) || !strings.Contains(err.Error(), "vm.overcommit_memory") {
-		t.Errorf("no memory: %v", err)
+	for cause, want := range map[error]string{unix.ENOMEM: "vm.overcommit_memory", unix.EMFILE: "LimitNOFILE",
+		unix.ENFILE: "LimitNOFILE"} {
+		err := procStartError(procSpec{Argv: []string{"true"}}, "/bin/true", fmt.Errorf("open pipes: %w", cause))
+		if !errors.Is(err, cause) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v", cause, err)
+		}
 	}
 	procTestUntil(t, "as many descriptors as before", func() bool { return procTestFds(t, ps) <= before })
 	ps.close()

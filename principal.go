@@ -201,7 +201,7 @@ func (p *principal) runPrincipal(ctx context.Context) error {
 		p.attention.endTroubleAcks(now)
 		p.fleet.assignQueued()
 		p.commit()
-		sleep.until(p.timetable.clockElapsed, p.untilNext(now))
+		sleep.until(p.cfg.elapsed(), p.untilNext(p.cfg.now()))
 		if p.cfg.turned != nil {
 			p.cfg.turned()
 		}

@@ -500,7 +500,7 @@ func (f *fleet) hear(link *agentLink, m *agentMsg, size int) {
 		f.state.Agents[link.name].Seen = stampOf(now)
 		f.clocked(link, m.Clock, now)
 		f.noteLoad(link, m.Load)
-		if link.owed++; !m.Later {
+		if link.owed++; !m.Later || f.running[link.name] > 0 { // a run on its way counts for it
 			link.answer()
 		}
 	case msgDrain:

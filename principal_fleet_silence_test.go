@@ -188,6 +188,8 @@ func TestPrincipalAnswersLater(t *testing.T) {
 		a.send(&agentMsg{Op: msgHeartbeat, Later: true})
 		g.run("w")
 		said("a run", "heartbeat 0, assign 0, ")
+		a.send(&agentMsg{Op: msgHeartbeat, Later: true})
+		said("an agent that had not heard of its run when it sent that", "heartbeat 0, ")
 		g.stop()
 	})
 }

@@ -203,14 +203,14 @@ func (p *principal) runPeer(conn wireConn) {
 						Reason: refused.Message, Error: refused}))...)
 					return // what says hello has no other use for the connection
 				}
-				if err := conn.AsAgent(); err != nil {
-					conn.TrySend(append(c.envelope, protoEncode(&agentMsg{V: protoVersion, Op: msgRefused,
-						Reason: err.Error()}))...)
-					return
-				}
 				hello := &agentMsg{}
 				err = protoPeer(body, hello)
-				if err == nil {
+				if err == nil { // only the fleet looks after an agent's silence: nothing else becomes one
+					if err := conn.AsAgent(); err != nil {
+						conn.TrySend(append(c.envelope, protoEncode(&agentMsg{V: protoVersion, Op: msgRefused,
+							Reason: err.Error()}))...)
+						return
+					}
 					p.fleet.runAgentLink(conn, grant, hello)
 					return
 				}

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -143,6 +144,38 @@ func TestDispatchStrangers(t *testing.T) {
 			conn.Close()
 		}
 		g.stop()
+	})
+}
+
+// helloConn counts how often it was made an agent's.
+type helloConn struct {
+	wireConn
+	agents *atomic.Int64
+}
+
+func (c helloConn) AsAgent() error {
+	c.agents.Add(1)
+	return c.wireConn.AsAgent()
+}
+
+// A hello that cannot be read makes no agent of a connection: nobody would look after its silence.
+func TestDispatchHelloUnread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := principalRigOpen(t, t.TempDir())
+		defer g.stop()
+		for hello, want := range map[string]int64{
+			`{"v":1,"op":"hello","agent":7}`:                                                0,
+			`{"v":1,"op":"hello","agent":"x","epoch":"e","capacity":1,"knows":[],"can":[]}`: 1,
+		} {
+			ours, theirs := wirePipe()
+			conn := helloConn{farConn{theirs}, new(atomic.Int64)}
+			g.group.Go(func() { g.p.runPeer(conn) })
+			ours.Send([]byte(hello))
+			if _, err := ours.Recv(); err != nil || conn.agents.Load() != want {
+				t.Errorf("%s: %d times an agent's, want %d (%v)", hello, conn.agents.Load(), want, err)
+			}
+			ours.Close()
+		}
 	})
 }
 

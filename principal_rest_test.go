@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,7 +13,7 @@ import (
 func TestPrincipalSleepsOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		sets, rings := 0, 0
+		var sets, rings atomic.Int64
 		g := principalRigOpen(t, t.TempDir())
 		g.stop()
 		g.cfg.alarm = func() alarm {
@@ -20,11 +21,11 @@ func TestPrincipalSleepsOn(t *testing.T) {
 			counted := alarm{C: timer.C, stop: timer.stop}
 			ring := (*time.Timer)(nil)
 			counted.reset = func(after time.Duration) {
-				sets++
+				sets.Add(1)
 				if ring != nil {
 					ring.Stop()
 				}
-				ring = time.AfterFunc(after, func() { rings++ })
+				ring = time.AfterFunc(after, func() { rings.Add(1) })
 				timer.reset(after)
 			}
 			return counted
@@ -32,14 +33,15 @@ func TestPrincipalSleepsOn(t *testing.T) {
 		g.start(principalTask(Workflow{ID: "w"}))
 		a := fleetAgentJoin(g, "x", 1)
 		a.beat(time.Minute)
-		sets, rings = 0, 0
+		sets.Store(0)
+		rings.Store(0)
 		a.beat(time.Hour)
-		if most := int(time.Hour/(agentLostAfter/2)) + 1; sets > most || rings > 0 {
-			t.Errorf("the heartbeats of an hour set the alarm %d times, more than %d, or it rang %d times", sets, most,
-				rings)
+		if most := int64(time.Hour/(agentLostAfter/2)) + 1; sets.Load() > most || rings.Load() > 0 {
+			t.Errorf("the heartbeats of an hour set the alarm %d times, more than %d, or it rang %d times", sets.Load(),
+				most, rings.Load())
 		}
 		time.Sleep(2 * agentLostAfter)
-		if rings == 0 {
+		if rings.Load() == 0 {
 			t.Error("nothing woke it when the agent was silent")
 		}
 		g.stop()

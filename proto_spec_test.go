@@ -132,6 +132,16 @@ func TestProtoAssigned(t *testing.T) {
 			}
 		}
 	}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[assignment]()) {
+		if !field.IsExported() {
+			continue
+		}
+		as := fieldFilled(t, assignment{Run: "R", Lease: 1, Attempt: 1, Trigger: triggerManual, Spec: spec}, field)
+		want := protoEncode(&agentMsg{V: protoVersion, Op: msgAssign, Assign: &as})
+		if found := p.encode(&as); string(found) != string(want) {
+			t.Errorf("%s:\n%s\n%s", field.Name, found, want)
+		}
+	}
 	as := &assignment{Run: "R", Lease: 1, Attempt: 1, Trigger: triggerManual, Spec: spec}
 	if n := testing.AllocsPerRun(100, func() { p.encode(as) }); n > 1 {
 		t.Errorf("%v allocations", n)

@@ -134,16 +134,20 @@ func (m *historyMonth) close() {
 	}
 }
 
-// still says whether the file is there as it was left: nobody has removed it, put another one in its place, or written
-// to it.
-func (m *historyMonth) still() bool {
+// still says whether the file is there as it was left: nobody has removed or moved it, put another one in its place, or
+// written to it.
+func (m *historyMonth) still(root *os.Root) bool {
 	info, err := m.f.Stat()
-	return err == nil && info.Size() == m.size && diskLinked(info)
+	if err != nil {
+		return false
+	}
+	there, err := root.Lstat(m.place.file())
+	return err == nil && os.SameFile(info, there) && info.Size() == m.size
 }
 
 // addHistory appends whole lines to one file.
 func (w *storeWriter) addHistory(p *historyPlace, data []byte) error {
-	if m := &w.month; m.f == nil || m.place != *p || !m.still() {
+	if m := &w.month; m.f == nil || m.place != *p || !m.still(w.files.root) {
 		m.close()
 		if err := w.openHistory(p); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -611,7 +612,7 @@ func TestStoreHistoryUnsynced(t *testing.T) {
 }
 
 // TestHistoryKeptOpen: runs that end one after the other are added to a file that was opened once. A file that somebody
-// has removed, replaced or written to meanwhile is opened anew.
+// has removed, moved, replaced or written to meanwhile is opened anew.
 func TestHistoryKeptOpen(t *testing.T) {
 	t.Parallel()
 	opens := 0
@@ -657,19 +658,88 @@ func TestHistoryKeptOpen(t *testing.T) {
 	}
 	all = []string{add()}
 	expect("removed", 2, all...)
+	if err := os.Rename(file, filepath.Join(g.dir, "elsewhere")); err != nil {
+		t.Fatal(err)
+	}
+	all = []string{add()}
+	expect("moved", 3, all...)
 	text := read()
 	if err := errors.Join(os.WriteFile(file+".new", text, 0o600), os.Rename(file+".new", file)); err != nil {
 		t.Fatal(err)
 	}
 	all = slices.Insert(all, 0, add())
-	expect("replaced", 3, all...)
+	expect("replaced", 4, all...)
 	if err := os.WriteFile(file, append(read(), "half a line"...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	all = slices.Insert(all, 0, add())
-	expect("written to", 4, all...)
+	expect("written to", 5, all...)
 	if text := read(); bytes.Contains(text, []byte("half a line")) {
 		t.Errorf("half a line stays:\n%s", text)
+	}
+}
+
+// fieldFilled gives a copy of a struct in which one field has another value than none.
+func fieldFilled[S any](t *testing.T, of S, field reflect.StructField) S {
+	t.Helper()
+	exit := 7
+	v := reflect.ValueOf(&of).Elem().FieldByIndex(field.Index)
+	switch v.Interface().(type) {
+	case string:
+		v.SetString("other")
+	case int, int64:
+		v.SetInt(7)
+	case float64:
+		v.SetFloat(7)
+	case bool:
+		v.SetBool(true)
+	case *int:
+		v.Set(reflect.ValueOf(&exit))
+	case Stamp:
+		v.Set(reflect.ValueOf(stampOf(time.Unix(7, 0))))
+	case map[string]string:
+		v.Set(reflect.ValueOf(map[string]string{"a": "c"}))
+	case *Workflow:
+		v.Set(reflect.ValueOf(&Workflow{ID: "x"}))
+	case []TaskRun, []TaskAttempt, []LeftProcess:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+	default:
+		t.Errorf("%s of type %v: how is that filled?", field.Name, v.Type())
+	}
+	return of
+}
+
+// TestHistoryLineFields: each field of a run, of its tasks and of their attempts comes back from the line as it was.
+func TestHistoryLineFields(t *testing.T) {
+	t.Parallel()
+	check := func(name string, r *Run) {
+		t.Helper()
+		var c storeEncoder
+		err := c.addRun(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line := bytes.TrimSuffix(c.take(), []byte("\n"))
+		if found, err := historyDecode(line); err != nil || !bytes.Equal(storeText(t, r), storeText(t, found)) {
+			t.Errorf("%s is lost: %v\n%s\n%s", name, err, line, storeText(t, r))
+		}
+	}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[Run]()) {
+		r := fieldFilled(t, *historyShort(), field)
+		check(field.Name, &r)
+	}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[TaskRun]()) {
+		if field.Name == "Force" { // only while the task is active
+			continue
+		}
+		r := historyShort()
+		r.Tasks[0] = fieldFilled(t, r.Tasks[0], field)
+		check("Tasks."+field.Name, r)
+	}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[TaskAttempt]()) {
+		r := historyShort()
+		r.Tasks[0].Earlier = []TaskAttempt{fieldFilled(t, TaskAttempt{}, field)}
+		check("Tasks.Earlier."+field.Name, r)
 	}
 }
 

@@ -127,12 +127,6 @@ func fileReadOpen(file *os.File, most int) ([]byte, fs.FileInfo, error) {
 	return data, info, err
 }
 
-// diskLinked says whether an open file still has a name. Without one nobody finds what is written to it.
-func diskLinked(info fs.FileInfo) bool {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && stat.Nlink > 0
-}
-
 // fileWhole gives the length of a file up to the end of its last whole line, however long the piece behind that is.
 func fileWhole(f *os.File) (int64, error) {
 	info, err := f.Stat()
