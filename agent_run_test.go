@@ -32,7 +32,7 @@ func agentHost(t *testing.T, log *principalLog, workflows ...*Workflow) *host {
 	}
 	p.setFiles(principalFiles(workflows...), nil)
 	h := newHost(p)
-	cfg := agentConfig{Name: "x", Capacity: 2, StateDir: t.TempDir(), Fresh: true, Grace: 200 * time.Millisecond,
+	cfg := agentConfig{Name: "x", Capacity: 2, StateDir: t.TempDir(), Grace: 200 * time.Millisecond,
 		Environ: []string{"PATH=/usr/local/bin:/usr/bin:/bin"}, Log: logger}
 	if err := h.startAgent(context.Background(), cfg, nil); err != nil {
 		t.Fatal(err)
@@ -460,7 +460,7 @@ func TestAgentRunStartSpooled(t *testing.T) {
 	w := &Workflow{ID: "w"}
 	for i := range 3 * attemptBegins {
 		w.Tasks = append(w.Tasks, Task{ID: fmt.Sprint("t",
-			i), Run: `grep -q '"e":"task.started","task":"'$CDKTR_TASK_ID'"}' "${CDKTR_OUTPUT%/*}"/*.jsonl`})
+			i), Run: `grep -q '"e":"task.started","task":"'$CDKTR_TASK_ID'"}' "${CDKTR_OUTPUT%/*}"/../spool/*.jsonl`})
 	}
 	h := agentHost(t, &principalLog{}, w)
 	if r, lines := agentFollow(t, h, Request{Workflow: "w"}, nil); r.State != runSucceeded {

@@ -6,7 +6,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -96,7 +98,7 @@ func TestAgentRunTailKilled(t *testing.T) {
 	for _, within := range []bool{false, true} {
 		t.Run(fmt.Sprint("within ", within), func(t *testing.T) {
 			x := e2eNew(t)
-			x.File("w.yml", "log: {max_size: 40K}\ntasks:\n  a: {run: 'seq 1 500000; echo REASON >&2; : >"+x.Dir+"/DONE; exec sleep 600'}\n")
+			x.File("w.yml", "log: {max_size: 40K}\ntasks:\n  a: {run: 'seq 1 500000; echo REASON >&2; exec sleep 600'}\n")
 			flags := []string{}
 			if within {
 				flags = append(flags, "--with-agent")
@@ -106,7 +108,17 @@ func TestAgentRunTailKilled(t *testing.T) {
 				p = x.Agent("a")
 			}
 			run := x.Start("w")
-			x.Until("the task has written all", func() bool { _, err := os.Stat(x.Dir + "/DONE"); return err == nil })
+			x.Until("the agent has read all that the task has written", func() bool {
+				kept := ""
+				filepath.WalkDir(x.Dir, func(name string, _ fs.DirEntry, _ error) error {
+					if strings.HasSuffix(name, spoolTailEnd) {
+						text, _ := os.ReadFile(name) // it may have gone meanwhile
+						kept += string(text)
+					}
+					return nil
+				})
+				return strings.Contains(kept, "500000\n") && strings.Contains(kept, "REASON")
+			})
 			p.Kill()
 			if within {
 				x.Principal(flags...)
