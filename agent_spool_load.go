@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -110,7 +109,7 @@ func (s *spool) read(life *spoolLife, name string) {
 	if ok {
 		life.acked = max(life.acked, acked)
 	} else if int64(len(text)) >= spoolHeaderSize {
-		s.spoiled(seg, 0, errors.New("not a first line"))
+		s.spoiled(seg, 0, fmt.Errorf("not a first line: %q", text[:spoolHeaderSize]))
 	}
 	whole := max(int64(bytes.LastIndexByte(text, '\n')+1), spoolHeaderSize)
 	seg.torn = int64(len(text)) != whole
