@@ -256,7 +256,7 @@ func (a *agent) call(fn func()) bool { return a.in.put(fn) }
 func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 	linkCtx, stopLink := context.WithCancel(context.Background())
 	a.workers.Go(func() { a.runLink(linkCtx) })
-	beat, every := a.cfg.alarm(), time.Duration(0)
+	beat, every, leased := a.cfg.alarm(), time.Duration(0), false
 	defer beat.stop()
 	life := time.NewTimer(time.Hour)
 	defer life.Stop()
@@ -295,10 +295,12 @@ func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 		if a.cfg.turned != nil {
 			a.cfg.turned()
 		}
-		if every != a.every() { // a beat is over, or the connection or the first run has come or gone
+		first := len(a.runs) > 0 && !leased
+		if first || every != a.every() { // a beat is over, the first run has come, or the connection has come or gone
 			every = a.every()
 			beat.reset(a.untilBeat())
 		}
+		leased = len(a.runs) > 0
 	}
 	a.conn = nil // nothing more goes to the principal: what comes now goes into the spool
 	a.room.end()

@@ -109,12 +109,13 @@ func (a *agent) every() time.Duration {
 	return a.pace.beat
 }
 
-// untilBeat gives how long the loop may sleep: to the next heartbeat, or to the end of the leases. These count from the
-// last message that the principal is known to have heard, because the principal counts so too (agentLostAfter).
+// untilBeat gives how long the loop may sleep: to the next heartbeat, or to the end of the leases, when there are runs.
+// Leases count from the last message that the principal is known to have heard, because the principal counts so too
+// (agentLostAfter).
 func (a *agent) untilBeat() time.Duration {
 	now := a.cfg.count()
 	wait := a.every() - now.Sub(a.beaten)
-	if left := a.pace.lease - now.Sub(a.leaseFrom); left > 0 {
+	if left := a.pace.lease - now.Sub(a.leaseFrom); left > 0 && len(a.runs) > 0 {
 		wait = min(wait, left)
 	}
 	return max(wait, 0)

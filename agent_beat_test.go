@@ -103,6 +103,26 @@ func TestAgentBeatsLater(t *testing.T) {
 	})
 }
 
+// TestAgentBeatsIdle: nothing but its heartbeats wakes an agent without runs, though its alarm rings a little early by
+// the clock that leases count by: so each second heartbeat comes shortly before a lease would end.
+func TestAgentBeatsIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := agentRigOpen(t)
+		began, beat := time.Now(), agentPaceOf(0).beat
+		g.do(func() {
+			g.a.cfg.count = func() time.Time { return time.Now().Add(-time.Since(began) / 10_000) }
+		})
+		time.Sleep(beat + time.Second)
+		said := len(g.of(msgHeartbeat))
+		time.Sleep(100 * beat)
+		synctest.Wait()
+		if n := len(g.of(msgHeartbeat)) - said; n != 100 {
+			t.Errorf("%d heartbeats, want 100", n)
+		}
+		g.end()
+	})
+}
+
 // TestAgentBeatsForLease: the lease of a run that comes to an idle agent does not count from the heartbeat before the
 // last one, though that was the last to be answered: the principal answers before it gives the run out, and where the
 // two have crossed the agent asks at once.
