@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -264,4 +265,34 @@ func TestModelRunDone(t *testing.T) {
 			t.Errorf("%s: %d of %d in a list", state, row.Done, row.Total)
 		}
 	}
+}
+
+// fieldFilled gives a copy of a struct in which one field has another value than none.
+func fieldFilled[S any](t *testing.T, of S, field reflect.StructField) S {
+	t.Helper()
+	exit := 7
+	v := reflect.ValueOf(&of).Elem().FieldByIndex(field.Index)
+	switch v.Interface().(type) {
+	case string:
+		v.SetString("other")
+	case int, int64:
+		v.SetInt(7)
+	case float64:
+		v.SetFloat(7)
+	case bool:
+		v.SetBool(true)
+	case *int:
+		v.Set(reflect.ValueOf(&exit))
+	case Stamp:
+		v.Set(reflect.ValueOf(stampOf(time.Unix(7, 0))))
+	case map[string]string:
+		v.Set(reflect.ValueOf(map[string]string{"a": "c"}))
+	case *Workflow:
+		v.Set(reflect.ValueOf(&Workflow{ID: "x"}))
+	case []TaskRun, []TaskAttempt, []LeftProcess:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+	default:
+		t.Errorf("%s of type %v: how is that filled?", field.Name, v.Type())
+	}
+	return of
 }

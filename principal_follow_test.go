@@ -12,7 +12,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"cdktr/e2e/harness"
 )
@@ -202,35 +201,13 @@ func TestTaskRunSame(t *testing.T) {
 	if changed(func(*TaskRun) {}) {
 		t.Error("two that are alike differ")
 	}
-	alter := func(v reflect.Value) {
-		switch v.Interface().(type) {
-		case string:
-			v.SetString("other")
-		case int:
-			v.SetInt(7)
-		case float64:
-			v.SetFloat(7)
-		case bool:
-			v.SetBool(true)
-		case *int:
-			v.Set(reflect.ValueOf(exit(7)))
-		case Stamp:
-			v.Set(reflect.ValueOf(stampOf(time.Unix(7, 0))))
-		case map[string]string:
-			v.Set(reflect.ValueOf(map[string]string{"a": "c"}))
-		case []TaskAttempt:
-			v.Set(reflect.ValueOf([]TaskAttempt{{}, {}}))
-		default:
-			t.Errorf("%v: how is that changed?", v.Type())
-		}
-	}
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[TaskRun]()) {
-		if !changed(func(run *TaskRun) { alter(reflect.ValueOf(run).Elem().FieldByIndex(field.Index)) }) {
+		if !changed(func(run *TaskRun) { *run = fieldFilled(t, *run, field) }) {
 			t.Errorf("a change of %s goes unseen", field.Name)
 		}
 	}
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[TaskAttempt]()) {
-		if !changed(func(run *TaskRun) { alter(reflect.ValueOf(&run.Earlier[0]).Elem().FieldByIndex(field.Index)) }) {
+		if !changed(func(run *TaskRun) { run.Earlier[0] = fieldFilled(t, run.Earlier[0], field) }) {
 			t.Errorf("a change of %s of an earlier attempt goes unseen", field.Name)
 		}
 	}
