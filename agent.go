@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -49,6 +50,9 @@ type agentConfig struct {
 	Capacity int
 	Environ  []string
 
+	// Credentials is the folder that systemd has made of credentials for the agent, "" when there is none.
+	Credentials string
+
 	// StateDir is an absolute path; the spool lies in it. Fresh: it is new, so there is no earlier life to clear up
 	// after, and goes away with the agent. Boot names this boot of the machine, "" when it is not known.
 	StateDir string
@@ -74,8 +78,8 @@ type agentConfig struct {
 	pulse func() time.Duration
 	load  func() *float64
 
-	// Each may be nil. alarm makes the alarm for heartbeats. The loop calls turned at the end of each turn.
-	alarm  func() alarm
+	// Each may be nil. timer makes what wakes it for heartbeats. The loop calls turned at the end of each turn.
+	timer  func() wakeTimer
 	turned func()
 }
 
@@ -85,7 +89,8 @@ type agent struct {
 	spool *spool
 	procs *procs
 	runs  map[string]*agentRun
-	ahead []aheadRun         // wait for a place, in order
+	ahead []aheadRun // wait for a place, in order
+	asks  agentAsks
 	ends  map[string]heldEnd // runs that are over, but whose end is not acknowledged
 	steps steps
 
@@ -125,6 +130,8 @@ type agent struct {
 	gathered  bool
 	moment    time.Time
 	troubled  bool
+
+	ending []*agentRun // runs whose handlers begin once the principal has safe that their graph is over
 
 	followed map[string]bool // runs that somebody follows, as the principal says
 	draining bool            // it takes no more runs
@@ -197,11 +204,20 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 			return ok
 		}
 		n, left := a.procs.killLeftovers(mine, cfg.Grace)
+		if userID() == 0 {
+			userOutClear(cfg.StateDir)
+		}
 		for _, processes := range left {
 			n -= len(processes)
+			for i := range processes { // the secrets that its arguments may have are not known any more
+				processes[i].Command, _, _ = strings.Cut(processes[i].Command, " ")
+			}
 		}
 		if n > 0 {
 			cfg.Log.Warn("killed processes that an earlier life of this agent left behind", "count", n)
+		}
+		if err := os.RemoveAll(cfg.folder("out")); err != nil { // files of attempts of that life
+			cfg.Log.Warn("cannot remove what attempts of an earlier life left behind", "cause", err)
 		}
 		a.left.read(left, func(of agentAttempt, left []procLeft) { a.procs.lookAfter(left, a.leftOf(of)) })
 	}
@@ -209,21 +225,26 @@ func agentOpen(cfg agentConfig) (*agent, error) {
 		cfg.Log.Warn("some of what an earlier life spooled cannot be read", "cause", err)
 	}
 	a.recallTails()
+	if !cfg.Fresh {
+		os.RemoveAll(agentKeptDir(cfg.StateDir))
+	}
 	return a, a.recallEnds()
 }
 
 // newAgent puts an agent together.
 func newAgent(cfg agentConfig, spool *spool, procs *procs) *agent {
-	if cfg.alarm == nil {
-		cfg.alarm = alarmTimer
+	if cfg.timer == nil {
+		cfg.timer = wakeTimerPlain
 	}
 	in := loopInboxNew[func()](agentInQueue)
-	return &agent{cfg: cfg, spool: spool, procs: procs, environ: newEnvironBase(cfg.Environ),
+	a := &agent{cfg: cfg, spool: spool, procs: procs, environ: newEnvironBase(cfg.Environ),
 		runs: map[string]*agentRun{}, ends: map[string]heldEnd{},
 		followed: map[string]bool{}, left: agentLeftoversNew(&cfg),
 		steps: steps{count: map[string]int{}, hangs: map[string]int{}, work: make(chan func())}, in: in,
 		room: loopRoom{most: agentInBytes, least: agentInShare, all: agentInAll}, ended: in.ended,
 		leaseFrom: cfg.count(), pace: agentPaceOf(0)}
+	a.asks.a = a
+	return a
 }
 
 // recallEnds finds the ends of runs that an earlier life has spooled and the principal has not acknowledged.
@@ -256,7 +277,7 @@ func (a *agent) call(fn func()) bool { return a.in.put(fn) }
 func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 	linkCtx, stopLink := context.WithCancel(context.Background())
 	a.workers.Go(func() { a.runLink(linkCtx) })
-	beat, every, leased := a.cfg.alarm(), time.Duration(0), false
+	beat, every, leased := a.cfg.timer(), time.Duration(0), false
 	defer beat.stop()
 	life := time.NewTimer(time.Hour)
 	defer life.Stop()
@@ -281,16 +302,17 @@ func (a *agent) runAgent(ctx context.Context, kill <-chan struct{}) error {
 			// First the drain timeout, then that of the stops. What is not acknowledged by then stays in the spool.
 			over = waited || len(a.runs) == 0
 			waited = true
-			deadline = time.After(a.cfg.Grace + agentLastWords)
-			a.stopRuns("agent " + a.cfg.Name + " was stopped")
+			deadline = time.After(agentGraceMost(a.runs, a.cfg.Grace) + agentLastWords)
+			a.stopRuns(false)
 		case <-kill:
 			kill, stop = nil, nil
 			deadline = time.After(agentLastWords)
 			a.draining, waited = true, true
 			a.giveAllBack()
-			a.killRuns()
+			a.stopRuns(true)
 		}
 		a.flush()
+		a.asks.giveBack()
 		a.showLife(life)
 		if a.cfg.turned != nil {
 			a.cfg.turned()
@@ -500,7 +522,7 @@ func (a *agent) hear(conn wireConn, m *agentMsg) {
 		if a.draining {
 			a.send(&agentMsg{Op: msgDrain})
 		}
-	case msgAssign:
+	case msgAssign, msgPart:
 		if m.Assign == nil {
 			return
 		}
@@ -515,10 +537,13 @@ func (a *agent) hear(conn wireConn, m *agentMsg) {
 		a.cancel(m)
 	case msgRecall:
 		a.giveAllBack()
+		a.asks.recall()
 	case msgFollow:
 		a.follow(m)
 	case msgStopTask:
 		a.cancelTask(m)
+	case msgAnswer:
+		a.asks.hear(m)
 	case msgAck:
 		a.ack(m.N)
 	case msgHeartbeat: // the answer to ours
@@ -548,6 +573,9 @@ func (a *agent) turnedAway(why string) {
 func (a *agent) ack(n uint64) {
 	a.spool.ack(n)
 	a.patient()
+	if len(a.ending) > 0 {
+		agentHandlers{a}.begin(n)
+	}
 	for len(a.sent) > 0 && a.sent[0].n <= n {
 		a.inflight -= a.sent[0].size
 		a.sent = a.sent[1:]

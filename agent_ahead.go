@@ -24,7 +24,7 @@ type aheadRun struct {
 // take begins a run, or keeps it until there is a place for it if it was given ahead.
 func (a *agent) take(as *assignment) {
 	switch {
-	case !as.Ahead || a.runs[as.Run] != nil || as.Spec == nil || len(a.runs) < a.cfg.Capacity && !a.draining:
+	case !as.Ahead || a.runs[as.Run] != nil || as.Spec == nil || a.asks.hasPlace() && !a.draining:
 		a.begin(as)
 	case a.draining:
 		a.giveBack(as, a.noMore())
@@ -41,7 +41,7 @@ func (a *agent) take(as *assignment) {
 
 // beginAhead begins what was given ahead, as far as there are places.
 func (a *agent) beginAhead() {
-	for len(a.ahead) > 0 && len(a.runs) < a.cfg.Capacity && !a.draining {
+	for len(a.ahead) > 0 && a.asks.hasPlace() && !a.draining {
 		next := a.ahead[0].as
 		a.aheadGone(next.Run, next.Lease)
 		a.begin(next)

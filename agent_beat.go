@@ -89,12 +89,8 @@ func (a *agent) endLeases() {
 	if len(a.runs) == 0 || a.near() || a.cfg.count().Sub(a.leaseFrom) < a.pace.lease {
 		return
 	}
-	for _, id := range sortedKeys(a.runs) {
-		if r := a.runs[id]; r.as.Spec.failover() == failoverRerun {
-			a.stopRun(r, runCrashed, "no principal for "+a.pace.lease.String()+
-				": the run may be given to another agent", true)
-		}
-	}
+	a.crashRuns("no principal for "+a.pace.lease.String()+": the run may be given to another agent", true,
+		func(r *agentRun) bool { return r.as.Spec.failover() == failoverRerun })
 }
 
 // near says whether the principal is connected and lives within this process: it needs no sign of life, and an idle

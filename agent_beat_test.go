@@ -103,7 +103,7 @@ func TestAgentBeatsLater(t *testing.T) {
 	})
 }
 
-// TestAgentBeatsIdle: nothing but its heartbeats wakes an agent without runs, though its alarm rings a little early by
+// TestAgentBeatsIdle: nothing but its heartbeats wakes an agent without runs, though its timer rings a little early by
 // the clock that leases count by: so each second heartbeat comes shortly before a lease would end.
 func TestAgentBeatsIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

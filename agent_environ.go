@@ -19,66 +19,128 @@ const (
 	outputsMax    = 64 << 10  // bytes of $CDKTR_OUTPUT
 	outputsRunMax = 256 << 10 // bytes of all outputs of a run, as JSON
 	envFileMax    = 1 << 20   // bytes of an env_file; a larger one fails the task
-	defaultShell  = "/bin/sh -c"
+
+	// what is said of outputs that are more
+	outputsRunText = "more than 256 KiB as JSON in all: write large data to a file and hand on its name"
 )
 
 // taskValues is how a task's process is started.
 type taskValues struct {
-	argv []string
-	env  []string
-	dir  string
+	argv  []string
+	env   []string
+	dir   string
+	stdin string // of a request; else the task says
+	// Of a task that asks the principal, in place of a process: the parameters of a run, the question to a person.
+	params   map[string]string
+	question string
 }
 
-// environOfTask puts together what an attempt of task i is given. In the environment later ones win: env as it comes,
+// environOfTask puts together what an attempt of task i is given.
+func environOfTask(env *environ, as *assignment, walk *agentWalk, i, attempt int, outputFile string,
+	stage func(string)) (taskValues, []string, error) {
+	task := &walk.tasks[i]
+	lookup, warnings, err := env.ofTask(as, walk, task, i, attempt, outputFile, stage)
+	if err != nil {
+		return taskValues{}, nil, err
+	}
+	v := taskValues{env: env.list}
+	switch task.asks() {
+	case askWorkflow:
+		v.params, err = taskParams(task, lookup)
+		return v, warnings, err
+	case askApprove:
+		v.question, err = workflowExpand(task.Approve, lookup)
+		return v, warnings, err
+	}
+	if task.HTTP != nil {
+		v.argv = httpArgv()
+		v.stdin, err = httpConfig(task.HTTP, outputFile, lookup)
+		return v, warnings, err
+	}
+	if v.argv, err = taskArgv(as.Spec, task, outputFile, lookup); err == nil {
+		v.dir, err = workflowExpand(taskFolder(task, as.Spec), lookup)
+	}
+	return v, warnings, err
+}
+
+// environOfIf puts together what the `if` of task i is given, or with ifOfRun that of the run: the shell, environment
+// and folder of the task, but no file to write outputs to.
+func environOfIf(env *environ, as *assignment, walk *agentWalk, task *Task, i, attempt int, outputFile string,
+	stage func(string)) (taskValues, []string, error) {
+	lookup, warnings, err := env.ofTask(as, walk, task, i, attempt, outputFile, stage)
+	if err != nil {
+		return taskValues{}, nil, err
+	}
+	env.set("CDKTR_OUTPUT", os.DevNull)
+	v := taskValues{env: env.list, argv: append(as.Spec.shellOf(task), task.If)}
+	v.dir, err = workflowExpand(taskFolder(task, as.Spec), lookup)
+	return v, warnings, err
+}
+
+// ofTask makes the environment of a task, which is the i-th of its graph or ifOfRun. Later ones win: env as it comes,
 // which is the agent's own, env files, the workflow's env, outputs of the tasks before, parameters, the task's env, the
 // facts of the run. It reads the outputs of no other tasks. It tells stage what it is about to wait for: files may
-// hang.
-func environOfTask(env *environ, as *assignment, d *dag, i, attempt int, outputs []taskOutputs, outputFile string,
-	stage func(string)) (taskValues, []string, error) {
-	w, task := as.Spec, &as.Spec.Tasks[i]
-	before := func(j int) bool { return d.ancestor(j, i) }
-	lookup := func(ref string) (string, bool) { return lookupRef(ref, as, env, outputs, before) }
+// hang. lookup gives the values of references.
+func (env *environ) ofTask(as *assignment, walk *agentWalk, task *Task, i, attempt int, outputFile string,
+	stage func(string)) (lookup func(string) (string, bool), warnings []string, err error) {
+	w := as.Spec
+	lookup = func(ref string) (string, bool) { return lookupRef(ref, as, env, walk, i) }
 	for _, file := range w.EnvFile {
 		stage("read env_file " + file)
 		if err := env.addFile(file); err != nil {
-			return taskValues{}, nil, err
+			return nil, nil, err
 		}
 	}
 	if err := env.expandAll(w.Env, lookup); err != nil {
-		return taskValues{}, nil, err
+		return nil, nil, err
 	}
-	values, warnings := outputsBefore(w, d, i, outputs)
-	for _, k := range sortedKeys(values) {
-		env.set(k, values[k])
+	if walk.given != nil {
+		walk.given.setOutputs(env)
+	}
+	if i != ifOfRun {
+		var values map[string]string
+		values, warnings = outputsBefore(walk, i)
+		for _, k := range sortedKeys(values) {
+			env.set(k, values[k])
+		}
 	}
 	for _, k := range sortedKeys(as.Params) {
 		env.set("PARAM_"+strings.ToUpper(k), as.Params[k])
 	}
+	env.setItem()
 	if err := env.expandAll(task.Env, lookup); err != nil {
-		return taskValues{}, nil, err
+		return nil, nil, err
 	}
-	env.set("CDKTR_RUN_ID", as.Run)
+	env.set("CDKTR_RUN_ID", as.of())
 	env.set("CDKTR_WORKFLOW_ID", w.ID)
 	env.set("CDKTR_TASK_ID", task.ID)
 	env.set("CDKTR_ATTEMPT", strconv.Itoa(attempt))
 	env.set("CDKTR_SCHEDULED_AT", scheduledText(as))
 	env.set("CDKTR_OUTPUT", outputFile)
-	v := taskValues{env: env.list}
-	var err error
-	v.dir, err = workflowExpand(orDefault(task.WorkingDirectory, w.WorkingDirectory), lookup)
-	if err != nil {
-		return v, nil, err
+	env.setEvent(as.Event)
+	if walk.given != nil {
+		walk.given.setFacts(env)
 	}
-	v.argv, v.dir, err = taskArgv(task, v.dir, lookup)
-	return v, warnings, err
+	return lookup, warnings, nil
 }
 
-// taskArgv gives the program and its arguments, and the folder: dir, unless the task's kind names its own.
-func taskArgv(task *Task, dir string, lookup func(string) (string, bool)) ([]string, string, error) {
-	var argv []string
+// taskFolder gives the folder of a task, with its references: that of python, its own, or the workflow's.
+func taskFolder(task *Task, w *Workflow) string {
+	dir := orDefault(task.WorkingDirectory, w.WorkingDirectory)
+	if task.Python != nil {
+		dir = orDefault(task.Python.WorkingDirectory, dir)
+	}
+	return dir
+}
+
+// taskArgv gives the program and its arguments. A script that is too long for an argument is beside outputFile.
+func taskArgv(w *Workflow, task *Task, outputFile string,
+	lookup func(string) (string, bool)) (argv []string, err error) {
 	switch {
+	case len(task.Run) > scriptMax:
+		return scriptArgv(w.shellOf(task), outputFile+attemptScript)
 	case task.Run != "":
-		return append(strings.Fields(orDefault(task.Shell, defaultShell)), task.Run), dir, nil
+		return append(w.shellOf(task), task.Run), nil
 	case task.Python != nil:
 		py := task.Python
 		argv = []string{orDefault(py.UV, "uv"), "run"}
@@ -87,25 +149,31 @@ func taskArgv(task *Task, dir string, lookup func(string) (string, bool)) ([]str
 				argv = append(argv, "--with", p)
 			}
 		}
-		argv = append(argv, py.Script)
-		if py.WorkingDirectory != "" {
-			own, err := workflowExpand(py.WorkingDirectory, lookup)
-			if err != nil {
-				return nil, dir, err
-			}
-			dir = own
-		}
+		argv = append(append(argv, py.Script), py.Args...)
 	default:
 		argv = append([]string{task.Cmd}, task.Args...)
 	}
 	for i := range argv {
 		text, err := workflowExpand(argv[i], lookup)
 		if err != nil {
-			return nil, dir, err
+			return nil, err
 		}
 		argv[i] = text
 	}
-	return argv, dir, nil
+	return argv, nil
+}
+
+// taskParams gives the parameters of the run that a task asks for.
+func taskParams(task *Task, lookup func(string) (string, bool)) (map[string]string, error) {
+	params := make(map[string]string, len(task.Params))
+	for _, name := range sortedKeys(task.Params) {
+		value, err := workflowExpand(task.Params[name], lookup)
+		if err != nil {
+			return nil, err
+		}
+		params[name] = value
+	}
+	return params, paramsFault(params)
 }
 
 // scheduledText gives the tick that a run is for, as RFC 3339; it is empty when no schedule has fired the run.
@@ -116,9 +184,9 @@ func scheduledText(as *assignment) string {
 	return as.Scheduled.Format("2006-01-02T15:04:05Z")
 }
 
-// lookupRef gives the value of a reference, as params.day or tasks.dump.outputs.file. Only outputs of tasks for which
-// before is true can be referred to.
-func lookupRef(ref string, as *assignment, env *environ, outputs []taskOutputs, before func(int) bool) (string, bool) {
+// lookupRef gives the value of a reference of task i, as params.day or tasks.dump.outputs.file. Only outputs of tasks
+// before it can be referred to; in a handler all those of the workflow's graph are.
+func lookupRef(ref string, as *assignment, env *environ, walk *agentWalk, i int) (string, bool) {
 	kind, rest, _ := strings.Cut(ref, ".")
 	switch kind {
 	case "params":
@@ -126,19 +194,25 @@ func lookupRef(ref string, as *assignment, env *environ, outputs []taskOutputs, 
 		return v, ok
 	case "env":
 		return env.get(rest), true
+	case "item":
+		return env.itemRef(rest)
 	case "run":
 		switch rest {
 		case "id":
-			return as.Run, true
+			return as.of(), true
 		case "scheduled_at":
 			return scheduledText(as), true
 		}
 	case "tasks":
-		for i := range as.Spec.Tasks {
-			if key, ok := strings.CutPrefix(rest, as.Spec.Tasks[i].ID+".outputs."); ok && before(i) {
-				v, ok := outputs[i].values[key]
+		for j := range walk.tasks {
+			key, ok := strings.CutPrefix(walk.within(rest), walk.tasks[j].ID+".outputs.")
+			if ok && i != ifOfRun && walk.dag.ancestor(j, i) {
+				v, ok := walk.outputs[j].values[key]
 				return v, ok
 			}
+		}
+		if walk.given != nil {
+			return walk.given.output(rest)
 		}
 	}
 	return "", false
@@ -146,7 +220,8 @@ func lookupRef(ref string, as *assignment, env *environ, outputs []taskOutputs, 
 
 // outputsBefore gathers what the tasks before task i handed on. Where two wrote one key the nearer one wins; at the
 // same distance the one that ended later wins, and a warning says so.
-func outputsBefore(w *Workflow, d *dag, i int, outputs []taskOutputs) (map[string]string, []string) {
+func outputsBefore(walk *agentWalk, i int) (map[string]string, []string) {
+	d, outputs := walk.dag, walk.outputs
 	any := false
 	for j := range outputs { // not of others: their outputs may be being set
 		any = any || d.ancestor(j, i) && len(outputs[j].values) > 0
@@ -181,7 +256,7 @@ func outputsBefore(w *Workflow, d *dag, i int, outputs []taskOutputs) (map[strin
 						winner = other
 					}
 					warnings = append(warnings, fmt.Sprintf("both %s and %s hand on %s: %s ended later and wins",
-						w.Tasks[other].ID, w.Tasks[j].ID, k, w.Tasks[winner].ID))
+						walk.tasks[other].ID, walk.tasks[j].ID, k, walk.tasks[winner].ID))
 					if winner == other {
 						continue
 					}
@@ -197,8 +272,8 @@ func outputsBefore(w *Workflow, d *dag, i int, outputs []taskOutputs) (map[strin
 // outputsRead reads and removes the file that a task wrote its outputs to. Without a file there are no outputs. It may
 // hang with the file system: no loop may call it.
 func outputsRead(file string) (map[string]string, error) {
-	defer os.Remove(file) // if it stays, it goes with the folder
-	text, _, err := fileRead(file, outputsMax)
+	defer outputsDrop(file)
+	text, err := outputsText(file)
 	switch tooLarge := (*fileSizeError)(nil); {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
@@ -209,6 +284,16 @@ func outputsRead(file string) (map[string]string, error) {
 		return nil, fmt.Errorf("read outputs: $CDKTR_OUTPUT: %w", pathCause(err))
 	}
 	return outputsParse(text)
+}
+
+// outputsText reads what a task has left in its file of outputs, of outputsMax bytes at most. It may hang as
+// outputsRead does.
+func outputsText(file string) ([]byte, error) {
+	if userOutFile(file) {
+		return userOutRead(file)
+	}
+	text, _, err := fileRead(file, outputsMax)
+	return text, err
 }
 
 // outputsSize gives the bytes of outputs, as JSON.
@@ -342,6 +427,9 @@ type environ struct {
 	list []string
 	base map[string]int // where in list those are that it was copied with; shared, and never changed
 	at   map[string]int // where the others are
+	item *foreachItem   // that it is for; nil: it is for no instance of a task with foreach
+
+	paths string // the file $EVENT_PATHS, "" when there is none
 }
 
 // newEnviron begins with what is in base.
@@ -511,18 +599,8 @@ func fileUnchanged(was, is fs.FileInfo) bool {
 
 // userLine gives the seven fields of a user's line in the passwd file, nil when there is none. No loop may call it.
 func userLine(file string, uid int) []string {
-	text, _, err := fileRead(file, userFileMax)
-	if err != nil {
-		return nil
-	}
-	for line := range strings.Lines(string(text)) {
-		// passwd(5): name, password, uid, gid, comment, home, shell
-		f := strings.Split(strings.TrimRight(line, "\r\n"), ":")
-		if len(f) == 7 && f[2] == strconv.Itoa(uid) && f[0] != "" {
-			return f
-		}
-	}
-	return nil
+	f, _ := userEntry(file, func(f []string) bool { return f[2] == strconv.Itoa(uid) })
+	return f
 }
 
 // userName gives the name of a user, or the number where the passwd file has no name. No loop may call it.

@@ -36,11 +36,16 @@ func valuesFixture(t testing.TB) (*assignment, *dag, []taskOutputs) {
 		{values: map[string]string{"out": "b", "rows": "42"}, order: 2}, {}}
 }
 
+// walkOf is the graph of an assignment with what its tasks handed on.
+func walkOf(as *assignment, d *dag, outputs []taskOutputs) *agentWalk {
+	return &agentWalk{tasks: as.Spec.Tasks, dag: d, outputs: outputs}
+}
+
 // Who wins where two set the same variable: the later of agent, env file, workflow, outputs, params, task, facts.
 func TestValuesPrecedence(t *testing.T) {
 	as, d, outputs := valuesFixture(t)
 	v, warnings, err := environOfTask(newEnviron([]string{"HOME=/root", "LEVEL=agent", "FROM_WORKFLOW=agent",
-		"broken", "out=agent"}).copy(), as, d, 2, 3, outputs, "/tmp/out", func(string) {})
+		"broken", "out=agent"}).copy(), as, walkOf(as, d, outputs), 2, 3, "/tmp/out", func(string) {})
 	if err != nil || len(warnings) != 0 {
 		t.Fatal(err, warnings)
 	}
@@ -81,14 +86,16 @@ func TestValuesArgv(t *testing.T) {
 		{Task{Python: &Python{Script: "s.py", Packages: []string{"a", "b==1"}}},
 			[]string{"uv", "run", "--with", "a", "--with", "b==1", "s.py"}, "/d"},
 		{Task{Python: &Python{Script: "${params.x}", Project: true, Packages: []string{"a"}, UV: "/opt/uv",
-			WorkingDirectory: "/p"}}, []string{"/opt/uv", "run", "a b; rm -rf /"}, "/p"},
+			WorkingDirectory: "/p", Args: []string{"-x", "${params.x}"}}},
+			[]string{"/opt/uv", "run", "a b; rm -rf /", "-x", "a b; rm -rf /"}, "/p"},
 	} {
-		argv, dir, err := taskArgv(&c.task, "/d", lookup)
+		argv, err := taskArgv(&Workflow{}, &c.task, "/out", lookup)
+		dir := taskFolder(&c.task, &Workflow{WorkingDirectory: "/d"})
 		if err != nil || !slices.Equal(argv, c.want) || dir != c.dir {
 			t.Errorf("%+v: %q in %q, %v", c.task, argv, dir, err)
 		}
 	}
-	if _, _, err := taskArgv(&Task{Cmd: "${params.y}"}, "", lookup); err == nil ||
+	if _, err := taskArgv(&Workflow{}, &Task{Cmd: "${params.y}"}, "/out", lookup); err == nil ||
 		!strings.Contains(err.Error(), "${params.y} has no value") {
 		t.Error(err)
 	}
@@ -116,7 +123,8 @@ func TestValuesFaults(t *testing.T) {
 	} {
 		as, d, outputs := valuesFixture(t)
 		c.change(as)
-		if _, _, err := environOfTask(newEnviron(nil), as, d, 2, 1, outputs, "", func(string) {}); err == nil ||
+		if _, _, err := environOfTask(newEnviron(nil), as, walkOf(as, d, outputs), 2, 1, "",
+			func(string) {}); err == nil ||
 			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
@@ -168,7 +176,7 @@ func TestValuesOutputs(t *testing.T) {
 		{"by an earlier attempt", []taskOutputs{out(-1), out(-1), out(-1, "k", "c"), out(-1, "k", "d"), {}}, 4,
 			"map[k:d]", "both c and d hand on k: d ended later and wins"},
 	} {
-		values, warnings := outputsBefore(w, d, c.task, c.outputs)
+		values, warnings := outputsBefore(&agentWalk{tasks: w.Tasks, dag: d, outputs: c.outputs}, c.task)
 		if got := fmt.Sprint(values); got != c.want || strings.Join(warnings, "|") != c.warning {
 			t.Errorf("%s: %s, warnings %q", c.name, got, warnings)
 		}
@@ -414,9 +422,10 @@ func environTestOf(t testing.TB) (*environBase, *assignment, *dag, []taskOutputs
 // The environment of a task costs what the task adds to it, however many variables and tasks there are before it.
 func TestValuesAllocs(t *testing.T) {
 	base, as, d, outputs := environTestOf(t)
+	walk := walkOf(as, d, outputs)
 	stage := func(string) {}
 	n := testing.AllocsPerRun(100, func() {
-		if _, _, err := environOfTask(base.copy(), as, d, 100, 1, outputs, "/tmp/out", stage); err != nil {
+		if _, _, err := environOfTask(base.copy(), as, walk, 100, 1, "/tmp/out", stage); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -427,10 +436,11 @@ func TestValuesAllocs(t *testing.T) {
 
 func BenchmarkEnvironOfTask(b *testing.B) {
 	base, as, d, outputs := environTestOf(b)
+	walk := walkOf(as, d, outputs)
 	stage := func(string) {}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := environOfTask(base.copy(), as, d, 100, 1, outputs, "/tmp/out", stage); err != nil {
+		if _, _, err := environOfTask(base.copy(), as, walk, 100, 1, "/tmp/out", stage); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -57,6 +57,7 @@ func TestAgentLeaseFromSending(t *testing.T) {
 	a := &agent{cfg: agentConfig{Name: "one", Log: slog.New(slog.DiscardHandler), now: time.Now,
 		count: func() time.Time { return now }}, spool: spool,
 		runs: map[string]*agentRun{}, ends: map[string]heldEnd{}}
+	a.asks.a = a
 	hold := func() {
 		a.runs["r"] = &agentRun{as: &assignment{Run: "r", Lease: 1, Spec: &Workflow{ID: "w", Failover: failoverRerun}}}
 	}

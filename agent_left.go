@@ -44,7 +44,7 @@ type agentLeftTable struct {
 
 // attemptOf names the attempt that a task is at.
 func (t *taskTry) attemptOf() agentAttempt {
-	return agentAttempt{t.run.as.Run, t.run.as.Lease, t.task().ID, t.attempt}
+	return agentAttempt{t.run.as.of(), t.run.as.Lease, t.name(), t.attempt}
 }
 
 // leftOf makes the function that hears of the processes of an attempt that could not be ended, for procSpec.Left. Any

@@ -16,16 +16,19 @@ import (
 func (a *agent) outputOf(t *taskTry) func(procLines) {
 	share := &loopShare{room: &a.room}
 	return func(l procLines) {
-		lines, size, stream := parcelCut(l.Text), 0, "o"
+		lines, size, stream, name := parcelCut(l.Text), 0, "o", t.name()
 		if l.Err {
 			stream = "e"
 		}
 		for i := range lines {
 			x := &lines[i]
-			x.Time, x.Task, x.Attempt, x.Stream = stampOf(l.Time), t.task().ID, t.attempt, stream
+			x.Time, x.Task, x.Attempt, x.Stream = stampOf(l.Time), name, t.attempt, stream
 			size += len(x.Text)
 		}
 		share.take(size)
+		if t.run.kept != nil {
+			t.run.kept.add(t.task().ID, l.Text)
+		}
 		a.call(func() {
 			share.work(size)
 			a.takeLines(t.run, lines)
@@ -131,6 +134,7 @@ func (a *agent) spoolRun(r *agentRun) {
 		}
 		output, dropped = slices.DeleteFunc(output, isTask), true
 	}
+	r.last = max(r.last, last)
 	if ends {
 		a.ends[r.as.Run] = heldEnd{r.as.Lease, last}
 	}

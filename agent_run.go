@@ -4,44 +4,55 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 )
 
-// agentCleanup is how long a task that cleans up may take, with all its attempts, once the run's timeout is over. Then
-// it has failed. A task with a timeout of its own has that instead.
+// agentCleanup is how long a task that cleans up may take once the run's timeout is over, and a task of a handler: with
+// its waits and all its attempts. Then it has failed. See limitCleanup for one with a timeout of its own.
 const agentCleanup = 5 * time.Minute
 
 // agentRun is a run that this agent has.
 type agentRun struct {
 	as *assignment
 
-	// The graph, and how far it is.
-	dag  *dag
-	prog *dagRun
-	over int // tasks that have ended
+	// guard has the run's `if`, nil when there is none. It comes before the graph, of which prog is how far it is: nil
+	// until it has begun.
+	guard *Task
 
-	// Tasks that are to begin: ready are new ones, due are those whose next attempt may begin. Both wait for
-	// max_active_tasks, of which places are taken. begins counts the attempts that are being prepared, and tries has
-	// the tasks that run or wait for their next attempt.
-	ready  []int
+	agentWalk // the graph that it is at: that of its tasks, and then that of each handler
+
+	// due are the tasks whose next attempt may begin. They wait for max_active_tasks, of which places are taken, as new
+	// ones do. begins counts the attempts that are being prepared, and tries has the tasks that run or wait for their
+	// next attempt.
 	due    []*taskTry
 	places int
 	begins int
 	tries  map[int]*taskTry
 
-	// What each task handed on, and how many bytes that is. It is set before any task that depends on it begins.
-	outputs []taskOutputs
-	handed  int
+	// asking counts the tasks that wait for an answer of the principal. parked: nothing else was at work, so the run
+	// has given its place back (agent_ask.go).
+	asking int
+	parked bool
+	goes   bool // the principal wants it back as long as it is parked
+
+	// How many items tasks with foreach have had. doneItems has the instances that ended before this agent had the run,
+	// by name.
+	items     int
+	doneItems map[string]*TaskRun
+
+	handed int // bytes of outputs, of all tasks
 
 	// What is not spooled yet: lines, what happened after them, and about how many bytes both are. spooled is when
-	// there was something before that. lines is the number of the newest line of output. dropped counts lines that the
-	// spool did not take, the first because of dropWhy.
+	// there was something before that, and last the number of the newest of that. lines is the number of the newest
+	// line of output. dropped counts lines that the spool did not take, the first because of dropWhy.
 	output  []parcelLines
 	events  []*Event
 	size    int
 	spooled time.Time
+	last    uint64
 	lines   int64
 	dropped int64
 	dropWhy error
@@ -49,10 +60,13 @@ type agentRun struct {
 	// Output past log.max_size: budget says what is reported as it comes, and tail has what comes after that until it
 	// is reported. spoolingTail: that is being spooled, and the end of the run waits for it.
 	budget       *procBudget
+	counted      int64 // lines that there were before those of budget
 	tail         *spoolTail
 	spoolingTail bool
 
 	live agentLive // lines that have not ended
+
+	lacks []string // what its output says already that is missing of limits
 
 	// When it began, and when its last task ended, once that is known. timer is the run's own timeout; late is "timed
 	// out after 2h" once that is over: then only what cleans up goes on.
@@ -66,9 +80,32 @@ type agentRun struct {
 	failed     string
 	stopState  string
 	stopReason string
+	forced     bool // a person had it stopped with KILL, or asked twice: no handlers begin any more
 	dropIt     bool
+	givenUp    bool // this agent ends, or may not go on with the run: it waits for nothing
+
+	// Of a workflow with handlers: taskStopped, a person had a task stopped, so that the principal does not try the run
+	// again; kept, what its tasks have written; end, how it ended, once its graph is over and it is at its handlers.
+	// Without handlers they stay as they are.
+	taskStopped bool
+	kept        *agentKept
+	end         *agentEnd
 
 	next *assignment // the same run, given to this agent anew: it begins when this one has ended
+}
+
+// agentWalk is a graph of tasks that a run is at, and how far it is.
+type agentWalk struct {
+	handler string // whose graph it is; "": the workflow's own
+	tasks   []Task
+	dag     *dag
+	prog    *dagRun
+	over    int        // tasks that have ended
+	ready   []int      // new tasks that may begin
+	fans    []*taskFan // tasks with foreach at work
+
+	outputs []taskOutputs // what each task handed on; set before any task that depends on it begins
+	given   *agentGiven   // what a handler is told of the run; nil in the workflow's own graph
 }
 
 // taskOutputs is what a task handed on, and its place in the order in which tasks ended.
@@ -91,21 +128,56 @@ func (a *agent) begin(as *assignment) {
 		}
 	}
 	a.wake()
-	r := &agentRun{as: as, tries: map[int]*taskTry{}, outputs: make([]taskOutputs, len(as.Spec.Tasks)), lines: as.Lines,
-		began: a.now()}
+	r := &agentRun{as: as, tries: map[int]*taskTry{}, lines: as.Lines, began: a.now()}
+	r.tasks, r.outputs = as.Spec.Tasks, make([]taskOutputs, len(as.Spec.Tasks))
 	a.bound(r)
 	a.runs[as.Run] = r
 	a.beginLive(r)
 	a.emit(r, &Event{Kind: evRunStarted})
+	if as.Spec.hasHandlers() {
+		agentHandlers{a}.keep(r)
+	}
 	var err error
 	r.dag, err = dagBuild(as.Spec.Tasks)
 	if err != nil {
 		a.finishRun(r, runFailed, err.Error())
 		return
 	}
-	done := map[string]string{}
-	for _, t := range as.Done {
-		done[t.Task] = t.State
+	if as.Part != nil {
+		agentParts{a}.begin(r)
+		return
+	}
+	if as.End != nil {
+		r.beginGraph(a)
+		return
+	}
+	if limit := time.Duration(as.Spec.Timeout); limit > 0 {
+		r.timer = time.AfterFunc(limit, func() {
+			a.call(func() { a.runLate(r) })
+		})
+	}
+	if as.Spec.If != "" && len(as.Done)+len(as.Spent) == 0 { // what has done something is not skipped
+		ifAsker{a}.beginRun(r)
+		return
+	}
+	r.beginGraph(a)
+}
+
+// beginGraph begins the tasks that wait for none. What was done of the run before stays done; where that is the whole
+// graph, the handlers begin that are still owed.
+func (r *agentRun) beginGraph(a *agent) {
+	as, done := r.as, map[string]string{}
+	for at := range as.Done {
+		t := &as.Done[at]
+		if t.Of != "" {
+			if r.doneItems == nil {
+				r.doneItems = map[string]*TaskRun{}
+			}
+			r.doneItems[t.Task] = t
+			r.handed += outputsSize(t.Outputs)
+			continue
+		}
+		done[t.Task] = t.shownState()
 		for i := range as.Spec.Tasks {
 			if as.Spec.Tasks[i].ID == t.Task {
 				r.outputs[i] = taskOutputs{t.Outputs, -1}
@@ -113,10 +185,9 @@ func (a *agent) begin(as *assignment) {
 			}
 		}
 	}
-	if limit := time.Duration(as.Spec.Timeout); limit > 0 {
-		r.timer = time.AfterFunc(limit, func() {
-			a.call(func() { a.runLate(r) })
-		})
+	if as.End != nil {
+		agentHandlers{a}.owed(r)
+		return
 	}
 	prog, ready, skipped := r.dag.begin(done)
 	r.prog = prog
@@ -131,15 +202,16 @@ func (a *agent) goOn(r *agentRun, ready []int, skipped []dagSkip) {
 	for tries := a.nextTries(r); len(tries) > 0; tries = a.nextTries(r) {
 		a.startTasks(tries)
 	}
+	a.asks.park(r)
 	switch {
 	case len(r.tries) > 0 || a.runs[r.as.Run] != r: // a task that ended at once may have ended the run
 	case r.stopState != "":
-		a.finishRun(r, r.stopState, r.stopReason)
-	case r.prog.finished():
+		agentHandlers{a}.graphOver(r, r.stopState, r.stopReason)
+	case r.prog != nil && r.prog.finished():
 		if state, _ := r.prog.outcome(); r.late == "" {
-			a.finishRun(r, state, r.failed)
+			agentHandlers{a}.graphOver(r, state, r.failed)
 		} else {
-			a.finishRun(r, runFailed, r.late)
+			agentHandlers{a}.graphOver(r, runFailed, r.late)
 		}
 	}
 }
@@ -148,42 +220,76 @@ func (a *agent) goOn(r *agentRun, ready []int, skipped []dagSkip) {
 func (a *agent) endTask(t *taskTry, e *Event) {
 	r := t.run
 	e.Seconds = secondsBetween(t.began, a.now())
-	if dagFailed(e.State) && r.failed == "" {
-		r.failed = "task " + e.Task + ": " + e.Reason
-	}
-	r.over++
-	r.outputs[t.index] = taskOutputs{e.Outputs, r.over}
-	r.handed += outputsSize(e.Outputs)
+	r.taskStopped = r.taskStopped || t.stopped != "" && e.State != taskSucceeded
 	if t.limit != nil {
 		t.limit.Stop()
 	}
-	delete(r.tries, t.index)
-	ready, skipped, err := r.prog.end(t.index, e.State)
-	if err != nil {
-		a.cfg.Log.Error("internal error", "run", r.as.Run, "cause", err)
+	t.repeatOver(a)
+	delete(r.tries, t.key())
+	if r.as.Part != nil {
+		agentParts{a}.over(r, e)
+		return
+	}
+	var ready []int
+	var skipped []dagSkip
+	var whole *Event // the end of the task, where e is that of its last instance
+	if t.fan == nil {
+		ready, skipped = r.endNode(a, t.index, e)
+	} else {
+		r.handed += outputsSize(e.Outputs)
+		whole = t.fan.ended(a, t, e)
+		if whole != nil {
+			ready, skipped = r.endNode(a, t.index, whole)
+		}
 	}
 	e.Time = stampOf(a.now())
 	report := func() {
 		a.emit(r, e)
+		if whole != nil {
+			a.emit(r, whole)
+		}
 		a.goOn(r, ready, skipped)
 	}
-	last := len(r.tries) == 0 && (r.stopState != "" || len(ready)+len(r.ready) == 0)
+	last := len(r.tries) == 0 && (r.stopState != "" || len(ready)+len(r.ready) == 0 && r.fanNext() == nil)
 	if !last || !a.tailFirst(r, report) {
 		report()
 	}
+}
+
+// endNode notes the end of a task of the graph, and gives what follows from it. The caller reports it.
+func (r *agentRun) endNode(a *agent, index int, e *Event) (ready []int, skipped []dagSkip) {
+	if dagFailed(e.State) && !e.Allowed && r.failed == "" {
+		r.failed = "task " + e.Task + ": " + e.Reason
+	}
+	r.over++
+	r.outputs[index] = taskOutputs{e.Outputs, r.over}
+	r.handed += outputsSize(e.Outputs)
+	r.fans = slices.DeleteFunc(r.fans, func(f *taskFan) bool { return f.index == index })
+	ready, skipped, err := r.prog.end(index, e.State, e.Allowed)
+	if err != nil {
+		a.cfg.Log.Error("internal error", "run", r.as.Run, "cause", err)
+	}
+	return ready, skipped
 }
 
 // runLate is the end of a run's timeout. The run has failed. What is at work is stopped and nothing more begins, except
 // what cleans up or raises the alarm: that goes on, or begins as it does after any failure, for agentCleanup or as
 // long as its own timeout says.
 func (a *agent) runLate(r *agentRun) {
-	if a.runs[r.as.Run] != r || r.stopState != "" || r.late != "" {
+	if a.runs[r.as.Run] != r || r.stopState != "" || r.late != "" || r.end != nil {
 		return
 	}
 	r.late = "timed out after " + r.as.Spec.Timeout.String()
-	for _, i := range r.dagOrder() {
-		switch t := r.tries[i]; {
-		case t == nil:
+	late := slices.DeleteFunc(slices.Clone(r.fans), func(f *taskFan) bool { return f.task().cleansUp() })
+	for _, f := range late { // all of them first: the end of one lets others begin
+		f.cut = orDefault(f.cut, r.late)
+	}
+	for _, f := range late {
+		f.stop(a, r.late, false, false)
+	}
+	for _, t := range r.atWork() {
+		switch {
+		case !t.live() || t.late:
 		case t.task().cleansUp():
 			a.limitCleanup(t)
 		default:
@@ -203,12 +309,12 @@ func (a *agent) cutLate(r *agentRun) {
 	r.ready = nil
 	for at := 0; at < len(queue); at++ {
 		i := queue[at]
-		if r.as.Spec.Tasks[i].cleansUp() {
+		if r.tasks[i].cleansUp() {
 			r.ready = append(r.ready, i)
 			continue
 		}
-		a.emit(r, &Event{Kind: evTaskFinished, Task: r.as.Spec.Tasks[i].ID, State: taskCancelled, Reason: r.late})
-		ready, skipped, err := r.prog.end(i, taskCancelled)
+		a.emit(r, &Event{Kind: evTaskFinished, Task: r.tasks[i].ID, State: taskCancelled, Reason: r.late})
+		ready, skipped, err := r.prog.end(i, taskCancelled, false)
 		if err != nil {
 			a.cfg.Log.Error("internal error", "run", r.as.Run, "cause", err)
 		}
@@ -217,26 +323,49 @@ func (a *agent) cutLate(r *agentRun) {
 	}
 }
 
-// limitCleanup sets how long a task that cleans up may go on after the run's timeout.
+// limitCleanup sets how long a task that cleans up may go on after the run's timeout, and a task of a handler: from
+// when its turn has come, with its waits and all its attempts. One with a timeout has that for each attempt instead,
+// and for each wait for its places in pools; one that another agent does has agentCleanup more for its wait. What would
+// repeat for ever then ends after agentCleanup, or after that timeout where that is longer.
 func (a *agent) limitCleanup(t *taskTry) {
-	if t.run.late == "" || t.limit != nil || t.task().Timeout > 0 {
+	if t.run.late == "" && t.run.handler == "" || t.limit != nil {
 		return
 	}
-	t.limit = time.AfterFunc(agentCleanup, func() {
+	own := time.Duration(t.task().Timeout)
+	limit, rest := agentCleanup, "all there is once the run has timed out"
+	if t.run.handler != "" {
+		rest = "all that a task of " + t.run.handler + " has"
+		if own == 0 {
+			rest += " without a timeout of its own"
+		}
+	}
+	switch {
+	case own == 0:
+	case t.task().Repeat.endless():
+		limit = max(limit, own)
+	case t.parted:
+		limit, rest = own+agentCleanup, "its timeout and "+procDuration(agentCleanup)+" of waiting for an agent"
+	case t.asking && t.task().asks() == "":
+		limit, rest = own, "waiting for its places in pools"
+	default:
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(limit, func() {
 		a.call(func() {
-			if t.run.tries[t.index] == t {
+			if t.live() && t.limit == timer {
 				t.late = true
-				a.stopTry(t, "timed out after "+procDuration(agentCleanup)+", all there is once the run has timed out",
-					false)
+				a.stopTry(t, "timed out after "+procDuration(limit)+", "+rest, false)
 			}
 		})
 	})
+	t.limit = timer
 }
 
 // emitSkips reports tasks that are skipped.
 func (a *agent) emitSkips(r *agentRun, skipped []dagSkip) {
 	for _, s := range skipped {
-		a.emit(r, &Event{Kind: evTaskFinished, Task: r.as.Spec.Tasks[s.Task].ID, State: taskSkipped, Reason: s.Reason})
+		a.emit(r, &Event{Kind: evTaskFinished, Task: r.tasks[s.Task].ID, State: taskSkipped, Reason: s.Reason})
 	}
 }
 
@@ -251,23 +380,18 @@ func (a *agent) stopRun(r *agentRun, state, reason string, force bool) {
 		r.next = nil
 		a.finishRun(anew, state, reason)
 	}
-	r.ready = nil
-	for _, i := range r.dagOrder() {
-		if t := r.tries[i]; t != nil {
+	r.ready, r.forced = nil, r.forced || force
+	for _, f := range r.fans {
+		f.cut = orDefault(f.cut, reason)
+	}
+	for _, t := range r.atWork() {
+		if t.live() {
 			a.stopTry(t, reason, force)
 		}
 	}
 	if a.runs[r.as.Run] == r && len(r.tries) == 0 {
-		a.finishRun(r, r.stopState, r.stopReason)
+		agentHandlers{a}.graphOver(r, r.stopState, r.stopReason)
 	}
-}
-
-// dagOrder gives the tasks in order; none when the graph was never built.
-func (r *agentRun) dagOrder() []int {
-	if r.dag == nil {
-		return nil
-	}
-	return r.dag.order()
 }
 
 // finishRun reports the end of a run and forgets it.
@@ -282,14 +406,18 @@ func (a *agent) finishRun(r *agentRun, state, reason string) {
 		r.endedAt = a.now()
 	}
 	a.emit(r, &Event{Kind: evRunFinished, State: state, Reason: reason, Seconds: secondsBetween(r.began, r.endedAt)})
+	if r.kept != nil {
+		a.workers.Go(r.kept.remove)
+	}
 	if a.runs[r.as.Run] == r {
 		delete(a.runs, r.as.Run)
 		delete(a.followed, r.as.Run)
+		a.asks.over(r)
 	}
 	if r.next != nil {
 		a.begin(r.next)
 	}
-	a.beginAhead()
+	a.asks.placeFree()
 }
 
 // remark puts a line of our own into the output of a run, behind what came before it. It is about the attempt t, or
@@ -300,7 +428,7 @@ func (a *agent) remark(r *agentRun, t *taskTry, text string) {
 	}
 	line := a.remarkLine(r, r.lines+1, text)
 	if t != nil {
-		line.Task, line.Attempt = t.task().ID, t.attempt
+		line.Task, line.Attempt = t.name(), t.attempt
 	}
 	if r.tail != nil && !r.budget.remark() { // behind what was written before it
 		r.keep(agentTag(line.Task, line.Attempt), spoolTailRemark, line.Time.Time, []byte(agentRemark(text)))
@@ -347,6 +475,11 @@ func (a *agent) cancel(m *agentMsg) {
 	if m.Drop {
 		r.dropIt, r.next = true, nil
 	}
+	again := m.N > 1 || m.Force
+	if r.end != nil && !again && !m.Drop {
+		return // it ends the graph, which is over, and not the handlers
+	}
+	r.forced = r.forced || again
 	a.stopRun(r, runCancelled, m.Reason, m.Force)
 }
 
@@ -357,8 +490,14 @@ func (a *agent) cancelTask(m *agentMsg) {
 	if r == nil || r.as.Lease != m.Lease {
 		return
 	}
+	for _, f := range r.fans {
+		if f.task().ID == m.Task {
+			f.stop(a, m.Reason, true, m.Force)
+			return
+		}
+	}
 	for _, t := range r.tries {
-		if t.task().ID == m.Task {
+		if t.name() == m.Task {
 			t.stopped = orDefault(t.stopped, m.Reason)
 			a.stopTry(t, t.stopped, m.Force)
 			return
@@ -366,18 +505,29 @@ func (a *agent) cancelTask(m *agentMsg) {
 	}
 }
 
-// stopRuns stops every run.
-func (a *agent) stopRuns(reason string) {
+// crashRuns stops all of these runs, which have crashed for that reason. Until it comes to one, that does not go on in
+// the place of another.
+func (a *agent) crashRuns(reason string, force bool, these func(*agentRun) bool) {
+	var ids []string
 	for _, id := range sortedKeys(a.runs) {
-		a.stopRun(a.runs[id], runCrashed, reason, false)
+		if r := a.runs[id]; these(r) {
+			ids = append(ids, id)
+			r.givenUp = true
+			if r.stopState == "" {
+				r.stopState, r.stopReason = runCrashed, reason
+			}
+		}
+	}
+	for _, id := range ids {
+		if r := a.runs[id]; r != nil { // else it has ended with another
+			a.stopRun(r, runCrashed, reason, force)
+		}
 	}
 }
 
-// killRuns stops every run with KILL.
-func (a *agent) killRuns() {
-	for _, id := range sortedKeys(a.runs) {
-		a.stopRun(a.runs[id], runCrashed, "agent "+a.cfg.Name+" was stopped", true)
-	}
+// stopRuns stops every run because the agent ends; with force by KILL.
+func (a *agent) stopRuns(force bool) {
+	a.crashRuns("agent "+a.cfg.Name+" was stopped", force, func(*agentRun) bool { return true })
 }
 
 // secondsBetween gives how long something took, to the millisecond: by the monotonic clock, and as the stamps of both
@@ -455,17 +605,16 @@ func (a *agent) tellLive(r *agentRun) {
 	}
 	a.moment = time.Time{}
 	var lines []LogLine
-	for _, i := range r.dagOrder() {
-		t := r.tries[i]
-		if t == nil || t.proc == nil {
+	for _, t := range r.atWork() {
+		if t.proc == nil {
 			continue
 		}
 		for _, stream := range []string{"o", "e"} {
-			key := stream + t.task().ID
+			key := stream + t.name()
 			text := strings.ToValidUTF8(t.proc.unended(stream == "e"), "\uFFFD")
 			if text != "" && r.live.told[key] != text {
 				r.live.told[key] = text
-				lines = append(lines, LogLine{Time: stampOf(a.now()), Run: r.as.Run, Task: t.task().ID,
+				lines = append(lines, LogLine{Time: stampOf(a.now()), Run: r.as.Run, Task: t.name(),
 					Attempt: t.attempt, Stream: stream, Text: text})
 			}
 		}

@@ -118,7 +118,7 @@ func TestAgentRunLiveBounds(t *testing.T) {
 		link, item := &agentLink{name: "x"}, agentItem{Lease: 2, Lines: []LogLine{good}}
 		change(link, &item)
 		clear(f.live["R"].lines)
-		f.takeLive(link, &agentMsg{Items: []agentItem{item}})
+		f.takeLive(link, &agentMsg{Items: []agentItem{item}}, partsNew(nil))
 		if n := len(f.live["R"].lines); n != map[bool]int{true: 1}[name == ""] {
 			t.Errorf("%s: %d lines are shown", name, n)
 		}

@@ -104,6 +104,7 @@ type spoolSegment struct {
 	size int64    // of whole lines; when torn, remains of a failed write may stand behind them
 	left int      // messages in it that are not acknowledged
 	torn bool
+	bare bool  // its file is shorter than a first line: the life that made it was killed
 	told int64 // damage before this byte was noted
 }
 
@@ -522,6 +523,9 @@ func (s *spool) note(seg *spoolSegment) error {
 	}
 	var b [spoolHeaderSize]byte
 	_, err := s.writeAt(seg.f, spoolHeader(b[:0], s.acked), 0)
+	if err == nil {
+		seg.bare = false
+	}
 	return err
 }
 
@@ -533,10 +537,16 @@ func (s *spool) reach(seg *spoolSegment) (err error) {
 	return err
 }
 
-// mend opens the file of a segment and cuts off what a failed write left in it.
+// mend opens the file of a segment and cuts off what a failed write left in it. A bare segment gets its first line
+// before that: cutting would put zeros there.
 func (s *spool) mend(seg *spoolSegment) error {
 	if err := s.reach(seg); err != nil || !seg.torn {
 		return err
+	}
+	if seg.bare {
+		if err := s.note(seg); err != nil {
+			return err
+		}
 	}
 	if err := seg.f.Truncate(seg.size); err != nil {
 		return err

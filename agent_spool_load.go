@@ -111,6 +111,7 @@ func (s *spool) read(life *spoolLife, name string) {
 	} else if int64(len(text)) >= spoolHeaderSize {
 		s.spoiled(seg, 0, fmt.Errorf("not a first line: %q", text[:spoolHeaderSize]))
 	}
+	seg.bare = int64(len(text)) < spoolHeaderSize
 	whole := max(int64(bytes.LastIndexByte(text, '\n')+1), spoolHeaderSize)
 	seg.torn = int64(len(text)) != whole
 	for seg.size < whole {

@@ -641,6 +641,29 @@ func TestSpoolTwoEpochs(t *testing.T) {
 	}
 }
 
+// TestSpoolBareSegment goes on where a life was killed after it had made a new segment and before it had written the
+// first line of it: the segment gets that line together with its first message, so that a third life finds it whole.
+func TestSpoolBareSegment(t *testing.T) {
+	for _, head := range []string{"", `{"acked":"00`} {
+		dir := t.TempDir()
+		s := spoolNew(t, dir)
+		n := spoolAdd(t, s, `{"first":1}`)
+		name := fmt.Sprintf("%s-%016x%s", s.name, n+1, spoolEnding)
+		s.close()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(head), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s = spoolNew(t, dir)
+		spoolAdd(t, s, `{"second":2}`)
+		s.close()
+		s = spoolNew(t, dir)
+		if msgs := spoolDrain(t, s, 1<<20); len(msgs) != 2 || s.damage() != nil {
+			t.Errorf("%q: found %q, damage %v", head, msgs, s.damage())
+		}
+		s.close()
+	}
+}
+
 // TestSpoolKill kills a process that adds and acknowledges, again and again. What it said it had added and had not
 // begun to acknowledge is there, what it said was acknowledged is not.
 func TestSpoolKill(t *testing.T) {

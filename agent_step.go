@@ -86,7 +86,8 @@ func (a *agent) stepBegin(t *taskTry, work func(*step) func(), late func(reason 
 // when the task has none.
 func (s *step) left() time.Duration {
 	limit, least := time.Duration(s.try.task().Timeout), time.Duration(1)
-	if limit == 0 {
+	// what looks whether the task is to run, or is done, has a limit of its own
+	if limit == 0 || s.try.guards() || s.try.asksUntil() {
 		return 0
 	}
 	if s.try.proc != nil {

@@ -16,8 +16,8 @@ func TestStepBounds(t *testing.T) {
 		answer, ended := make(chan struct{}), map[string]string{}
 		begin := func(workflow, name string, hang bool) {
 			g.do(func() {
-				try := &taskTry{run: &agentRun{as: &assignment{Spec: &Workflow{ID: workflow,
-					Tasks: []Task{{ID: "a"}}}}}, since: time.Now()}
+				spec := &Workflow{ID: workflow, Tasks: []Task{{ID: "a"}}}
+				try := &taskTry{run: &agentRun{as: &assignment{Spec: spec}}, of: &spec.Tasks[0], since: time.Now()}
 				g.a.stepBegin(try, func(s *step) func() {
 					if s.at("read " + name); hang {
 						<-answer
@@ -85,7 +85,7 @@ func TestStepTimeout(t *testing.T) {
 			g.do(func() {
 				began := time.Now()
 				w := &Workflow{ID: "w", Tasks: []Task{{ID: "a", Timeout: Duration(3 * time.Second)}}}
-				try := &taskTry{run: &agentRun{as: &assignment{Spec: w}}, since: began}
+				try := &taskTry{run: &agentRun{as: &assignment{Spec: w}}, of: &w.Tasks[0], since: began}
 				switch name {
 				case "waits":
 					g.a.steps.count["w"] += stepEach

@@ -25,6 +25,10 @@ const (
 // bound sets how much of its output a run may have stored.
 func (a *agent) bound(r *agentRun) {
 	size := r.as.Spec.logMaxSize()
+	if part := r.as.Part; part != nil && part.Share > 1 {
+		size = min(size, max(size/int64(part.Share), partLogLeast))
+	}
+	r.counted = r.lines
 	tail := min(size-size/4, agentTailMax)
 	r.budget = newProcBudget(size - tail)
 	r.tail = spoolTailNew(a.tailDir(), spoolTailMeta{Run: r.as.Run, Lease: r.as.Lease, Size: size})
@@ -38,7 +42,7 @@ func agentTag(task string, attempt int) string { return strconv.Itoa(attempt) + 
 
 // restOf makes the function that takes the output of an attempt beyond the bound of its run. Any goroutine may call it.
 func (r *agentRun) restOf(t *taskTry) func(procRest) {
-	tag := agentTag(t.task().ID, t.attempt)
+	tag := agentTag(t.name(), t.attempt)
 	return func(x procRest) {
 		flags := 0
 		if x.Err {
@@ -54,7 +58,7 @@ func (r *agentRun) restOf(t *taskTry) func(procRest) {
 // keep adds to the tail of a run. Any goroutine may call it.
 func (r *agentRun) keep(tag string, flags int, at time.Time, text []byte) {
 	lines, bytes := r.budget.given()
-	r.tail.after(r.as.Lines+lines, bytes)
+	r.tail.after(r.counted+lines, bytes)
 	r.tail.add(tag, flags, at, text)
 }
 
@@ -106,7 +110,7 @@ func (a *agent) runTail(r *agentRun, tail *spoolTail, limit int64) error {
 	if fault != nil {
 		x.fault = fault
 	}
-	return agentTailLines(x, func(lines []parcelLines) error {
+	return agentTailLines(x, r.kept, func(lines []parcelLines) error {
 		taken := make(chan struct{})
 		if !a.call(func() {
 			for _, line := range lines {
@@ -131,8 +135,8 @@ func (a *agent) runTail(r *agentRun, tail *spoolTail, limit int64) error {
 }
 
 // agentTailLines gives fn the lines of a tail, some at a time, numbered from where the run's other lines end. The first
-// line says what was left out before it.
-func agentTailLines(x *spoolTailReader, fn func([]parcelLines) error) error {
+// line says what was left out before it. They go to kept as well, if there is one.
+func agentTailLines(x *spoolTailReader, kept *agentKept, fn func([]parcelLines) error) error {
 	var lines []parcelLines
 	n, bytes := x.meta.N, 0
 	put := func(line LogLine, raw []byte) error {
@@ -140,6 +144,9 @@ func agentTailLines(x *spoolTailReader, fn func([]parcelLines) error) error {
 		line.Run, line.N = x.meta.Run, n
 		line.set(raw)
 		lines = append(lines, parcelLine(&line))
+		if kept != nil {
+			kept.add(line.Task, raw)
+		}
 		bytes += len(raw) + agentLineRest
 		if bytes < agentParcel {
 			return nil
@@ -176,7 +183,7 @@ func (a *agent) recallTails() {
 	for _, path := range spoolTailsLeft(a.tailDir()) {
 		x, err := spoolTailOf(path, 0, nil)
 		if err == nil {
-			err = agentTailLines(x, func(lines []parcelLines) error {
+			err = agentTailLines(x, nil, func(lines []parcelLines) error {
 				msg, items := parcelPack(x.meta.Run, x.meta.Lease, lines, nil)
 				_, err := a.spool.add(msg, items, false)
 				return err

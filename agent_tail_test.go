@@ -98,7 +98,8 @@ func TestAgentRunTailKilled(t *testing.T) {
 	for _, within := range []bool{false, true} {
 		t.Run(fmt.Sprint("within ", within), func(t *testing.T) {
 			x := e2eNew(t)
-			x.File("w.yml", "log: {max_size: 40K}\ntasks:\n  a: {run: 'seq 1 500000; echo REASON >&2; exec sleep 600'}\n")
+			x.File("w.yml", "log: {max_size: 40K}\ntasks:\n  a: {run: 'seq 1 500000; echo REASON >&2; exec sleep "+
+				"600'}\n")
 			flags := []string{}
 			if within {
 				flags = append(flags, "--with-agent")

@@ -90,9 +90,10 @@ func TestAuthMay(t *testing.T) {
 	want := map[string]string{
 		"ping": "aotv", "help": "aotv", "stop": "aotv", "hello": "a", "run": "ot",
 		"ls": "otv", "show": "otv", "ps": "otv", "next": "otv", "why": "otv", "logs": "otv", "events": "otv",
-		"wait": "otv", "agents": "ov", "watch": "otv", "attention": "otv", "stats": "otv", "ack": "o",
+		"wait": "otv", "agents": "ov", "pools": "ov", "watch": "otv", "attention": "otv", "stats": "otv", "ack": "o",
+		"alarm":  "o",
 		"cancel": "o", "retry": "o", "pause": "o", "resume": "o", "drain": "o", "undrain": "o", "forget": "o",
-		"backup": "o", "rescan": "o",
+		"backup": "o", "rescan": "o", "approve": "otv", "reject": "otv", // their tasks say to whom they are
 	}
 	for i := range protoOps {
 		v, got := &protoOps[i], ""
@@ -353,12 +354,14 @@ func TestAuthMatrix(t *testing.T) {
 		{Request{Op: "logs", Workflow: "ops"}, no, "", no, ""},
 		{Request{Op: "events"}, no, "", "", ""},
 		{Request{Op: "agents"}, no, "", no, ""},
+		{Request{Op: "pools"}, no, "", no, ""},
 		{Request{Op: "watch"}, no, "", "", ""},
 		{Request{Op: "stop", Of: "x"}, "", "", "", ""},
 		{Request{Op: "attention"}, no, "", "", ""},
 		{Request{Op: "stats", Workflow: "etl"}, no, "", "", ""},
 		{Request{Op: "stats", Workflow: "ops"}, no, "", no, ""},
 		{Request{Op: "ack", Key: "agent:none"}, no, codeNotFound, no, no},
+		{Request{Op: "alarm"}, no, codeConflict, no, no},
 		{Request{Op: "wait", Run: etl}, no, "", "", ""},
 		{Request{Op: "wait", Run: ops}, no, "", no, ""},
 		{Request{Op: "run", Workflow: "etl", Key: "k"}, no, "", "", no},
@@ -367,6 +370,9 @@ func TestAuthMatrix(t *testing.T) {
 		{Request{Op: "run", Workflow: "etl", Key: "o"}, no, "", "", no},
 		{Request{Op: "cancel", Run: etl}, no, codeConflict, no, no},
 		{Request{Op: "retry", Run: etl}, no, codeConflict, no, no},
+		// its tasks say to whom they are
+		{Request{Op: "approve", Run: etl}, no, codeConflict, codeConflict, codeConflict},
+		{Request{Op: "reject", Run: ops}, no, codeConflict, no, codeConflict},
 		{Request{Op: "pause", Workflow: "etl"}, no, "", no, no},
 		{Request{Op: "resume", Workflow: "etl"}, no, "", no, no},
 		{Request{Op: "pause", All: true}, no, "", no, no},

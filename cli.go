@@ -129,9 +129,14 @@ type cliFlags struct {
 	taskName bool // also logs
 	key      string
 
-	// cancel, ack
-	force  bool
-	snooze string
+	tree bool // ps
+
+	// cancel, ack, approve
+	force   bool
+	snooze  string
+	comment string
+
+	testAlarm bool
 
 	// ps, logs, events
 	workflow string
@@ -158,6 +163,7 @@ type cliFlags struct {
 	// check, backup, version
 	repair   bool
 	keys     bool
+	strict   bool
 	licenses bool
 
 	// keygen, authorize, connect

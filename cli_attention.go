@@ -4,35 +4,44 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 )
 
-// attentionShown is how many names of workflows or agents an item lists; it counts the others.
-const attentionShown = 12
-
 // attentionVerb is the entry of `attention`.
 func attentionVerb() cliVerb {
 	return cliVerb{name: "attention",
-		help: "tell what needs a person: failed runs, files that do not load, lost agents, what is overdue, " +
+		help: "tell what needs a person: failed runs, approvals, files that do not load, lost agents, what is late, " +
 			"a full disk",
 		run: doAttention,
+		more: `
+With --test-alarm it runs the command of the setting alarm with a test item instead, and prints how that went. Exit
+codes then: 0 it went well, 1 it failed.`,
+		flags: func(f *cliFlags) {
+			f.BoolVar(&f.testAlarm, "test-alarm", false, "run the alarm with a test item, and print how it went")
+		},
 		examples: []string{
 			"cdktr attention",
 			"cdktr attention --json | jq -r 'select(.recovered | not) | .key'",
+			"cdktr attention --test-alarm",
 		}}
 }
 
 func doAttention(ctx context.Context, c *cli, args []string) error {
+	if c.flags.testAlarm {
+		return testAlarm(ctx, c)
+	}
 	conn, err := c.dial(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.close()
 	p, now := c.painter(), time.Now()
-	n := 0
+	n, alarm := 0, (*AlarmInfo)(nil)
 	err = conn.askAll(ctx, Request{Op: "attention"}, func(r *Reply) (err error) {
+		alarm = r.Alarm
 		for i := range r.Items {
 			switch {
 			case c.flags.json:
@@ -52,6 +61,41 @@ func doAttention(ctx context.Context, c *cli, args []string) error {
 	})
 	if err == nil && n == 0 && !c.flags.json {
 		_, err = fmt.Fprintln(c.out, "nothing needs attention")
+	}
+	if err == nil && alarm != nil && !c.flags.json {
+		_, err = fmt.Fprintln(c.out, p.paint(colorDim, alarm.text(func(at Stamp) string { return timeText(at, now) })))
+	}
+	return err
+}
+
+// testAlarm has the principal run the alarm, and prints how it went.
+func testAlarm(ctx context.Context, c *cli) error {
+	r, err := c.ask(ctx, Request{Op: "alarm"})
+	if err != nil {
+		return err
+	}
+	if r.Alarm == nil {
+		return errors.New("the principal does not say how the alarm went")
+	}
+	how := "well"
+	if r.Alarm.Reason != "" {
+		how = r.Alarm.Reason
+	} else if r.Alarm.Exit != nil {
+		how = fmt.Sprintf("exit %d", *r.Alarm.Exit)
+	}
+	if c.flags.json {
+		err = printJSON(c.out, r.Alarm)
+	} else {
+		for _, line := range r.Alarm.Lines {
+			if err = printText(c.out, "| "+line); err != nil {
+				return err
+			}
+		}
+		err = printText(c.out, "the alarm was run with a test item: "+how)
+	}
+	if err == nil && r.Alarm.State != runSucceeded {
+		err = &exitError{code: exitFailed, err: errors.New("the alarm failed"),
+			hint: "it is run by /bin/sh -c on the principal's machine, as the principal's user"}
 	}
 	return err
 }
@@ -93,83 +137,32 @@ func (p *painter) attentionItem(item *AttentionItem, now time.Time) error {
 
 // attentionWords says in a few words what an item is about, and gives its glyph and colour.
 func attentionWords(item *AttentionItem) (glyph, color, what string) {
+	what = item.what()
 	switch item.Kind {
 	case attentionFile:
-		return "#", colorRed, item.Workflow + " does not load"
+		return "#", colorRed, what
+	case attentionPools:
+		return "!", colorRed, what
 	case attentionAgent:
-		return "?", colorRed, "agent " + item.Agent + " is lost"
-	case attentionOld:
-		return "?", colorYellow, "agent " + item.Agent + " is too old"
+		return "?", colorRed, what
+	case attentionOld, attentionClock, attentionApprove:
+		return "?", colorYellow, what
 	case attentionOverdue:
-		if len(item.Workflows) > 1 {
-			return ".", colorYellow, item.where() + " are overdue"
-		}
-		return ".", colorYellow, item.where() + " is overdue"
-	case attentionDisk:
-		return "!", colorRed, "the principal's disk takes nothing"
-	case attentionOutput:
-		return "!", colorYellow, item.Workflow + " lost output"
+		return ".", colorYellow, what
+	case attentionOutput, attentionLeft, attentionListener:
+		return "!", colorYellow, what
+	case attentionExpect:
+		return ".", colorYellow, what
 	case attentionFolder:
 		if len(item.Workflows) > 0 {
-			files := "the file of "
-			if item.Count > 1 {
-				files = "the files of "
-			}
-			return "#", colorYellow, files + countText(item.Count, "workflow") + " may not mean what was meant"
+			return "#", colorYellow, what
 		}
-		return "#", colorRed, "the workflows folder cannot be read"
-	case attentionClock:
-		return "?", colorYellow, "the clock of agent " + item.Agent + " is off"
-	case attentionLeft:
-		return "!", colorYellow, item.Workflow + " " + item.Task + " left processes alive on " + item.Agent
-	}
-	what = item.where()
-	if item.Task != "" {
-		what += " " + item.Task
-	}
-	if item.Exit != nil {
-		what += fmt.Sprintf(" exit %d", *item.Exit)
-	}
-	if on := item.onAgents(); on != "" {
-		what += " on " + on
+		return "#", colorRed, what
 	}
 	if item.Recovered {
-		return "+", colorGreen, what + ", recovered since"
+		return "+", colorGreen, what
 	}
 	return "!", colorRed, what
-}
-
-// where names the workflow of an item, or counts its workflows.
-func (item *AttentionItem) where() string {
-	if n := len(item.Workflows); n > 0 {
-		return countText(n, "workflow")
-	}
-	return item.Workflow
-}
-
-// onAgents names the agent of an item, or counts its agents.
-func (item *AttentionItem) onAgents() string {
-	if n := len(item.Agents); n > 0 {
-		return countText(n, "agent")
-	}
-	return item.Agent
-}
-
-// lineText gives a line of an item's output, marked with its stream: o, e, or c. An older principal does not name the
-// stream.
-func (item *AttentionItem) lineText(i int) string {
-	if i < len(item.Streams) {
-		return item.Streams[i:i+1] + "| " + item.Lines[i]
-	}
-	return "| " + item.Lines[i]
-}
-
-// attentionNamesText lists the first few names, and counts the others.
-func attentionNamesText(names []string, most int) string {
-	if len(names) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
-	}
-	return strings.Join(names, ", ")
 }
 
 // attentionCommands lists the commands that help with an item.
@@ -187,6 +180,10 @@ func attentionCommands(item *AttentionItem) []string {
 		if item.Workflow != "" {
 			commands = append(commands, "cdktr why "+item.Workflow)
 		}
+	case attentionPools:
+		commands = []string{"cdktr pools", "cdktr cancel " + item.Runs[0]}
+	case attentionListener:
+		commands = []string{"cdktr show " + item.Workflow, "cdktr why " + item.Workflow}
 	case attentionFolder:
 		commands = []string{"cdktr doctor"}
 		if len(item.Workflows) > 0 {
@@ -194,8 +191,18 @@ func attentionCommands(item *AttentionItem) []string {
 		}
 	case attentionDisk:
 		commands = []string{"cdktr doctor"}
+	case attentionAlarm:
+		commands = []string{"cdktr attention --test-alarm"}
 	case attentionClock:
 		commands = []string{"cdktr agents"}
+	case attentionApprove:
+		run := item.Runs[0] + " " + item.Task
+		commands = []string{"cdktr approve " + run, "cdktr reject " + run, "cdktr show " + item.Runs[0]}
+	case attentionExpect:
+		commands = []string{"cdktr why " + item.Workflow}
+		if len(item.Runs) > 0 {
+			commands = []string{"cdktr show " + item.Runs[0], "cdktr stats " + item.Workflow}
+		}
 	case attentionLeft:
 		commands = []string{"cdktr show " + item.Runs[0]}
 	case attentionOutput:

@@ -14,7 +14,10 @@ func cancelVerb() cliVerb {
 	return cliVerb{name: "cancel", args: "RUN", help: "stop a run, or one task of it: TERM, and KILL after the grace",
 		run: doCancel,
 		more: `
-A task that is stopped ends as cancelled and is not tried again. Tasks that need its success are skipped; tasks with
+No further task starts, whatever its when. A run that a task waits for is cancelled too. Then on_exit runs; a second
+cancel, or one with --force, ends that as well.
+
+With --task the task ends as cancelled and is not tried again. Tasks that need its success are skipped; tasks with
 when: failure or when: always run, and so do all that do not depend on it. The run then ends as failed, and its retries
 do not start it again: use cdktr retry.`,
 		flags: func(f *cliFlags) {
@@ -43,6 +46,50 @@ func retryVerb() cliVerb {
 			"cdktr retry 01JD3V5K8Q2M4N6P8R0S2T4V6W",
 			"cdktr retry 01JD3V5K8Q2M4N6P8R0S2T4V6W --all",
 		}}
+}
+
+// approveVerb is the entry of `approve`.
+func approveVerb() cliVerb {
+	return cliVerb{name: "approve", args: "RUN [TASK]", help: "say yes to what a run waits for",
+		run: doApprove("approve"),
+		more: `
+A task with approve waits for this. TASK is needed where several tasks of the run wait. Who may answer is said in the
+workflow; else it is whoever may operate.`,
+		flags: approveFlags,
+		examples: []string{
+			"cdktr approve 01JD3V5K8Q2M4N6P8R0S2T4V6W",
+			"cdktr approve 01JD3V5K8Q2M4N6P8R0S2T4V6W ship --comment 'after the freeze'",
+		}}
+}
+
+// rejectVerb is the entry of `reject`.
+func rejectVerb() cliVerb {
+	return cliVerb{name: "reject", args: "RUN [TASK]", help: "say no to what a run waits for: its task fails",
+		run: doApprove("reject"), flags: approveFlags,
+		examples: []string{"cdktr reject 01JD3V5K8Q2M4N6P8R0S2T4V6W --comment 'the tests were red'"}}
+}
+
+func approveFlags(f *cliFlags) {
+	f.StringVar(&f.comment, "comment", "", "a `TEXT` that is kept with the answer")
+}
+
+// doApprove makes the verbs approve and reject.
+func doApprove(verb string) func(context.Context, *cli, []string) error {
+	return func(ctx context.Context, c *cli, args []string) error {
+		task := ""
+		if len(args) == 2 {
+			task, args = args[1], args[:1]
+		}
+		id, err := oneArg(args, verb, "RUN")
+		if err != nil {
+			return err
+		}
+		done := map[string]string{"approve": "approved", "reject": "rejected"}[verb]
+		if task != "" {
+			done += " task " + task + " of"
+		}
+		return c.change(ctx, Request{Op: verb, Run: id, Task: task, Comment: c.flags.comment}, done+" run "+id)
+	}
 }
 
 // pauseVerb is the entry of `pause`.

@@ -58,6 +58,7 @@ var configKeys = []configKey{
 	{"state", []string{"CDKTR_STATE"}, "folder of the journal, history, output and spool"},
 	{"workflows", []string{"CDKTR_WORKFLOWS", "CDKTR_WORKFLOW_DIR"}, "folder of workflow files"},
 	{"socket", []string{"CDKTR_SOCKET"}, "path of the principal's socket"},
+	{"pools", []string{"CDKTR_POOLS"}, "places of pools that have more than one: k=n,k=n"},
 	{"timezone", []string{"CDKTR_TIMEZONE"}, "time zone of schedules that name none"},
 	{"wait_for_clock", []string{"CDKTR_WAIT_FOR_CLOCK"},
 		"how long schedules wait at the start for a clock that nothing has set yet"},
@@ -69,6 +70,9 @@ var configKeys = []configKey{
 	{"retain_age", []string{"CDKTR_RETAIN_AGE"}, "how long output and history are kept; 0: for ever"},
 	{"retain_runs", []string{"CDKTR_RETAIN_RUNS"}, "how many runs of a workflow its history keeps; 0: all"},
 	{"retain_bytes", []string{"CDKTR_RETAIN_BYTES"}, "how many bytes of output and history are kept; 0: no bound"},
+	{"alarm", []string{"CDKTR_ALARM"}, "command that the principal runs to tell people of what needs attention"},
+	{"alarm_delay", []string{"CDKTR_ALARM_DELAY"}, "how long the alarm waits for more to tell at once"},
+	{"alarm_repeat", []string{"CDKTR_ALARM_REPEAT"}, "after which the alarm tells again what is still there; 0: never"},
 	{"max_connections", []string{"CDKTR_MAX_CONNECTIONS"}, "how many may be connected to a principal"},
 	{"log_level", []string{"CDKTR_LOG_LEVEL"}, "debug, runs, info, warn or error"},
 }
@@ -273,6 +277,7 @@ func (c *config) fillDefaults(getenv func(string) string) {
 	for key, value := range map[string]string{"workflows": "workflows", "timezone": "Local", "name": host,
 		"capacity": fmt.Sprint(runtime.NumCPU()), "grace": "10s", "drain_timeout": "1m", "log_level": "info",
 		"retain_age": "90d", "wait_for_clock": "0s", "retain_runs": "1000", "retain_bytes": "512M",
+		"alarm_delay": "1m", "alarm_repeat": "6h",
 		"max_connections": "8192"} {
 		c.set(key, value, "default")
 	}
@@ -430,7 +435,7 @@ func configRead(ctx context.Context,
 			return nil, nil, name, fmt.Errorf("%s:%d:%d: unknown setting %q (cdktr config lists them)", name, key.Line,
 				key.Column, key.Value)
 		}
-		text, err := configScalar(value, key.Value == "labels")
+		text, err := configScalar(value, key.Value == "labels" || key.Value == "pools")
 		if err != nil {
 			return nil, nil, name, fmt.Errorf("%s:%d:%d: %s: %w", name, value.Line, value.Column, key.Value, err)
 		}

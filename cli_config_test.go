@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -49,8 +50,8 @@ func TestConfigPrecedence(t *testing.T) {
 			}
 			got := c.values[key.name]
 			// without a default
-			if mask == 0 && slices.Contains([]string{"labels", "credential", "context", "insecure", "bind",
-				"socket_group"}, key.name) {
+			if mask == 0 && slices.Contains([]string{"labels", "pools", "credential", "context", "insecure", "bind",
+				"socket_group", "alarm"}, key.name) {
 				if got.Value != "" {
 					t.Errorf("%s: %+v", key.name, got)
 				}
@@ -172,8 +173,42 @@ func TestConfigFaults(t *testing.T) {
 	}
 	c, err := configLoad(t.Context(), nil, configFile(t, "labels: {site: london, gpu: 1}\ncapacity: 4\nname:\n"),
 		configEnvOf(nil))
+	if pools, poolsErr := c.pools(); poolsErr != nil || len(pools) != 0 {
+		t.Errorf("pools: %v, %v", pools, poolsErr)
+	}
 	if err != nil || c.get("labels") != "site=london,gpu=1" || c.get("capacity") != "4" || c.get("name") == "" {
 		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// How many places pools have, as a map in the file or as text.
+func TestConfigPools(t *testing.T) {
+	for text, want := range map[string]string{
+		"pools: {database: 2, tape.eu: 10}": "map[database:2 tape.eu:10]",
+		"pools: database=2, tape=3":         "map[database:2 tape:3]",
+		"pools:":                            "map[]",
+		"pools: {database: 0}":              `pools: database: want a number of places from 1 to 10000, not "0"`,
+		"pools: {database: two}":            `pools: database: want a number of places from 1 to 10000, not "two"`,
+		"pools: database":                   `pools: want NAME=PLACES, not "database"`,
+		"pools: a b=2":                      `pools: "a b" cannot name a pool: want letters, digits and _ . -`,
+		"pools: a=2,a=3":                    "pools: a is there twice",
+	} {
+		c, err := configLoad(t.Context(), nil, configFile(t, text+"\n"), configEnvOf(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pools, err := c.pools()
+		got := fmt.Sprint(pools)
+		if err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+	if _, err := configLoad(t.Context(), nil, configFile(t, "pools: {a: {b: c}}\n"), configEnvOf(nil)); err == nil ||
+		!strings.Contains(err.Error(), ":1:8: pools: want lines of `name: value`") {
+		t.Errorf("a map in a map: %v", err)
 	}
 }
 

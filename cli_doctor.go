@@ -162,6 +162,9 @@ func (d *doctor) principal(ctx context.Context) {
 	}) == nil {
 		d.count("agents", "agent", agents, lost, "lost", "none: runs wait until there is one")
 	}
+	if r, err := conn.ask(ctx, Request{Op: "attention", N: protoNone}); err == nil {
+		d.alarm(ctx, r.Alarm)
+	}
 	r, err = conn.ask(ctx, Request{Op: "ls"})
 	if err == nil {
 		var broken []string
@@ -175,6 +178,26 @@ func (d *doctor) principal(ctx context.Context) {
 		}
 		d.count("workflows", "workflow", len(r.Workflows), broken, "whose file does not load",
 			"none: the folder has no file that loads")
+	}
+}
+
+// alarm says how the alarm is. Where this box has the settings of the principal it looks for the command too.
+func (d *doctor) alarm(ctx context.Context, info *AlarmInfo) {
+	text := info.text(func(at Stamp) string { return timeText(at, d.now) })
+	missing, line := "", d.c.cfg.get("alarm")
+	if info != nil && line != "" && strings.HasPrefix(d.endpoint, "ipc:") {
+		missing = commandMissing(ctx, line)
+	}
+	switch {
+	case info == nil:
+		d.say("alarm", doctorOK, "none is set: nobody is told of what needs attention")
+	case info.Failed > 0:
+		d.say("alarm", doctorBad, "%s", text)
+	case missing != "":
+		d.say("alarm", doctorWarn, "the shell of this user does not find %q: cdktr attention --test-alarm tries it",
+			missing)
+	default:
+		d.say("alarm", doctorOK, "%s", text)
 	}
 }
 

@@ -149,7 +149,7 @@ func lsRow(w *WorkflowInfo, now time.Time) []tableCell {
 			took = tableCell{glyph + " " + w.Last.State, color}
 		}
 	}
-	schedule := orDefault(strings.Join(w.Schedule, ", "), "manual")
+	schedule := w.fires()
 	name := tableCell{text: w.Name}
 	if w.Error != "" {
 		name = tableCell{"# does not load", colorRed}
@@ -167,16 +167,18 @@ func psVerb() cliVerb {
 			f.StringVar(&f.since, "since", "", "queued since: a duration as 24h, or a time")
 			f.count(50, "at most `N`")
 			f.BoolVar(&f.watch, "watch", false, watchHelp)
+			f.BoolVar(&f.tree, "tree", false, "runs that tasks have started, below the run of the task")
 		},
 		examples: []string{
 			"cdktr ps",
+			"cdktr ps --all --tree",
 			"cdktr ps --all --state failed --since 24h",
 			"cdktr ps --all --workflow etl.daily -n 5 --json",
 		}}
 }
 
 func doPs(ctx context.Context, c *cli, args []string) error {
-	states := []string{runQueued, runRunning, runSucceeded, runFailed, runCancelled, runCrashed}
+	states := []string{runQueued, runRunning, runSucceeded, runFailed, runCancelled, runCrashed, runSkipped}
 	if c.flags.state != "" && !slices.Contains(states, c.flags.state) {
 		near := nearest(c.flags.state, states)
 		if near != "" {
@@ -235,7 +237,11 @@ func (c *cli) printRuns(runs []*Run) error {
 	}
 	p, now := c.painter(), time.Now()
 	var rows [][]tableCell
-	for _, r := range runs {
+	depths := make([]int, len(runs))
+	if c.flags.tree {
+		runs, depths = runTree(runs)
+	}
+	for i, r := range runs {
 		took := "-"
 		switch {
 		case !r.Finished.IsZero():
@@ -243,9 +249,10 @@ func (c *cli) printRuns(runs []*Run) error {
 		case !r.Started.IsZero():
 			took = tookText(now.Sub(r.Started.Time).Seconds())
 		}
-		rows = append(rows, []tableCell{p.state(r.State), {text: r.ID}, {text: r.Workflow},
+		rows = append(rows, []tableCell{p.state(r.State), {text: strings.Repeat("  ", depths[i]) + r.ID},
+			{text: r.Workflow},
 			cell("%s", timeText(r.Queued, now)), {text: took},
-			cell("%d/%d", r.done(), len(r.Tasks)), {text: orDefault(r.By, r.Trigger)}, {text: orDefault(r.Agent, "-")},
+			cell("%d/%d", r.done(), r.total()), {text: orDefault(r.By, r.Trigger)}, {text: orDefault(r.Agent, "-")},
 			{text: r.Reason}})
 	}
 	return p.table([]string{"STATE", "RUN", "WORKFLOW", "QUEUED", "TOOK", "TASKS", "BY", "AGENT", "REASON"}, rows)

@@ -43,6 +43,7 @@ type progress struct {
 	seen    map[string]time.Time // when each task was first seen running
 	drawn   int                  // how many lines on the screen it has drawn
 	number  int64                // of the newest line of output that was taken
+	ended   bool                 // it has shown how the run ended
 
 	// What one reply prints, which is written at once: where it is not live, output and what is said of the run.
 	page, said bytes.Buffer
@@ -167,6 +168,38 @@ func (p *progress) line(l *LogLine) (above []string) {
 	return above
 }
 
+// takeKin shows what a run has written that a task of this one, top, has started, or one of that. name is top with the
+// tasks in between; number that of the newest line that was shown, and is changed. Where the tasks are drawn, the lines
+// are kept as those of top.
+func (p *progress) takeKin(r *Reply, name, top string, number *int64) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var above []string
+	broken := r.eachLine(func(l *LogLine) error {
+		if l.N <= *number {
+			return nil
+		}
+		*number = l.N
+		of := *l
+		of.Task, of.N = name+"/"+l.Task, p.number+1
+		if p.live {
+			of.Task = top
+		}
+		number := p.number
+		above = append(above, p.line(&of)...)
+		p.number = number
+		return nil
+	})
+	switch {
+	case len(above) == 0:
+	case p.ended:
+		io.WriteString(p.err.w, strings.Join(above, "\n")+"\n")
+	default:
+		p.draw(above)
+	}
+	return errors.Join(broken, p.flush())
+}
+
 // mute ends the printing of output: nobody reads it any more.
 func (p *progress) mute() {
 	p.mu.Lock()
@@ -194,14 +227,14 @@ func (p *progress) task(t *TaskRun) {
 	if p.live || p.quiet || !news {
 		return
 	}
-	text := t.State
+	text := t.shownState()
 	if t.Reason != "" {
 		text += ": " + t.Reason
 	}
 	if !taskActive(t.State) && t.State != taskSkipped {
 		text += " (" + tookText(t.Seconds) + ")"
 	}
-	glyph, color := stateLooks(t.State)
+	glyph, color := stateLooks(t.shownState())
 	p.say(p.err.paint(color, glyph) + " " + p.err.paint("", t.Task+" "+text))
 }
 
@@ -237,7 +270,7 @@ func (p *progress) rows() []string {
 			hidden++
 			continue
 		}
-		glyph, color := stateLooks(t.State)
+		glyph, color := stateLooks(t.shownState())
 		took := "     -"
 		switch {
 		case !taskActive(t.State) && t.State != taskSkipped:
@@ -254,7 +287,7 @@ func (p *progress) rows() []string {
 			tail = lines[len(lines)-1]
 		}
 		// A row that is longer than a line of the screen would take two, and the next draw would miss one.
-		head := textCut(fmt.Sprintf("%-*s  %-9s %s  ", width, textCut(textSafe(t.Task), width), t.State, took),
+		head := textCut(fmt.Sprintf("%-*s  %-9s %s  ", width, textCut(textSafe(t.Task), width), t.shownState(), took),
 			p.err.width-progressFrameCols)
 		tailRoom := p.err.width - progressFrameCols - textWidth(head)
 		rows = append(rows, p.err.paint(color, glyph)+" "+head+p.err.tint(colorDim, textCut(textSafe(tail), tailRoom)))
@@ -271,6 +304,7 @@ func (p *progress) end(r *Run) {
 	p.done.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.ended = true
 	if p.quiet || r == nil {
 		return
 	}

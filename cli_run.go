@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,8 +25,8 @@ func runVerb() cliVerb {
 A path (it has a slash, or ends in .yml, .yaml or .json) or - for standard input runs at once in this process: there is
 no daemon, and nothing is kept unless --state says where. An ID is queued at the principal: on a terminal the run is
 followed, else its id is printed (--detach).
-Exit codes: 0 the run succeeded (or was queued, with --detach), 1 it did not, 2 bad usage or file, 3 no principal,
-5 refused.`,
+Exit codes: 0 the run succeeded or was skipped by its if (or was queued, with --detach), 1 it did not, 2 bad usage or
+file, 3 no principal, 5 refused.`,
 		flags: func(f *cliFlags) {
 			f.Var(&f.params, "p", "a parameter `NAME=VALUE`; may be given again")
 			f.BoolVar(&f.follow, "follow", false, "show the run as it goes, and exit by its outcome")
@@ -178,7 +179,10 @@ func (c *cli) runEnded(r *Run) error {
 			return err
 		}
 	}
-	if r.State == runSucceeded {
+	if r.State == runSkipped && c.flags.wait && !c.flags.follow { // a success in which nothing was done
+		fmt.Fprintf(c.err, "cdktr: run %s was skipped: %s\n", r.ID, r.Reason)
+	}
+	if runWell(r.State) {
 		return nil
 	}
 	if c.flags.wait && !c.flags.follow {
@@ -231,6 +235,10 @@ func runLocal(ctx context.Context, c *cli, name string) (err error) {
 	if err != nil {
 		return err
 	}
+	files, err := runFamily(ctx, c, w, name)
+	if err != nil {
+		return err
+	}
 	c.settle()
 	state, temporary := c.flags.set["state"], false
 	if state == "" {
@@ -261,32 +269,132 @@ func runLocal(ctx context.Context, c *cli, name string) (err error) {
 			return err
 		}
 	}
-	p, err := principalOpen(principalConfig{dialect: compatNew, StateDir: state, Forget: temporary, NoScheduler: true,
-		Zone: time.Local,
-		Log:  log, turned: processorsByNeed(c.getenv)})
+	declared, err := c.cfg.pools()
 	if err != nil {
 		return err
 	}
-	p.setFiles([]workflowFile{{ID: w.ID, File: name, Spec: w}}, nil)
+	p, err := principalOpen(principalConfig{dialect: compatNew, StateDir: state, Forget: temporary, NoScheduler: true,
+		Alone: true,
+		Zone:  time.Local, Pools: poolsFor(files, declared),
+		Log: log, turned: processorsByNeed(c.getenv)})
+	if err != nil {
+		return err
+	}
+	for i := range files { // the one agent does it all, whatever labels tasks ask for
+		tasks := files[i].Spec.Tasks
+		for k := range tasks {
+			tasks[k].Agent = nil
+		}
+	}
+	p.setFiles(files, nil)
 	h := newHost(p)
-	defer func() { err = errors.Join(err, h.stop()) }()
+	connect := func() *client { return &client{conn: h.connect(), endpoint: "this process"} }
+	var kin *runKin // a run that starts no others costs nothing for it
+	defer func() { err = errors.Join(err, kin.stop(h)) }()
 	cfg, err := c.agentConfig(log)
 	if err != nil {
 		return err
 	}
-	cfg.StateDir, cfg.Fresh, cfg.Capacity, cfg.Labels, cfg.DrainTimeout = state, temporary, 1, w.Agent, 0
+	cfg.StateDir, cfg.Fresh, cfg.Labels, cfg.DrainTimeout = state, temporary, w.Agent, 0
+	if len(files) > 1 {
+		kin = runKinNew(connect)
+	} else {
+		cfg.Capacity = 1
+	}
 	if err := h.startAgent(context.WithoutCancel(ctx), cfg, c.hurry); err != nil {
 		return err
 	}
-	conn := &client{conn: h.connect(), endpoint: "this process"}
+	conn := connect()
 	defer conn.close()
-	return c.followLocal(ctx, conn, w.ID)
+	return runFollowed(ctx, c, conn, w.ID, kin)
 }
 
-// followLocal runs the workflow and shows it. Interrupted, it cancels the run and waits for its tasks to end.
-func (c *cli) followLocal(ctx context.Context, conn *client, id string) error {
+// runFollowed runs the workflow in this process to its end, with the runs that it starts. kin is nil where it starts
+// none.
+func runFollowed(ctx context.Context, c *cli, conn *client, id string, kin *runKin) error {
+	outcome := c.followLocal(ctx, conn, id, kin)
+	if kin == nil || ctx.Err() != nil {
+		return outcome
+	}
+	if err := runStarted(ctx, c, conn); err != nil {
+		return err
+	}
+	kin.wait(ctx, conn)
+	return outcome
+}
+
+// runStarted waits for the runs that tasks with wait: false have started: they end with this process, and nobody else
+// would take them up. How they end is said, and changes no exit code. It ends with the last of them, or with ctx.
+func runStarted(ctx context.Context, c *cli, conn *client) error {
+	for {
+		r, err := conn.ask(ctx, Request{Op: "ps"})
+		if err != nil {
+			return err
+		}
+		at := slices.IndexFunc(r.Runs, func(run *Run) bool { return runActive(run.State) })
+		if at < 0 {
+			return nil
+		}
+		run := r.Runs[at]
+		c.say("waiting for run " + run.ID + " of " + run.Workflow + ", which it has started")
+		err = conn.stream(ctx, Request{Op: "wait", Run: run.ID, Wait: true}, func(r *Reply) error {
+			if len(r.Runs) > 0 {
+				run = r.Runs[0]
+			}
+			return nil
+		})
+		switch {
+		case ctx.Err() != nil:
+			return &exitError{code: exitInterrupted}
+		case err != nil:
+			return err
+		case !runWell(run.State):
+			c.say("run " + run.ID + " " + run.State + ": " + run.Reason)
+		}
+	}
+}
+
+// runFamily reads the workflows that a file's tasks start, from the files beside it, and puts the file in front. They
+// all run here: the labels of an agent that the others ask for do not count.
+func runFamily(ctx context.Context, c *cli, w *Workflow, name string) ([]workflowFile, error) {
+	files := []workflowFile{{ID: w.ID, File: name, Spec: w}}
+	if w.children() == nil {
+		return files, nil
+	}
+	more, err := workflowFamily(ctx, w, name, func(name string) ([]byte, error) { return c.readFile(ctx, name) },
+		func(file, id string, text []byte) (*Workflow, []workflowFault) {
+			spec, faults, _ := workflowParseAt(file, id, text, defaultsAbove(ctx, c, file), workflowClock{})
+			return spec, faults
+		})
+	if err != nil {
+		return nil, &exitError{code: exitUsage, err: err}
+	}
+	specs := map[string]*Workflow{w.ID: w}
+	for _, f := range more {
+		for _, fault := range f.Faults {
+			printText(c.err, fault.String())
+		}
+		if f.Spec == nil {
+			return nil, &exitError{code: exitUsage, err: fmt.Errorf("%s does not load", f.File)}
+		}
+		f.Spec.Agent = w.Agent
+		specs[f.ID] = f.Spec
+	}
+	if loop := workflowLoops(specs)[w.ID]; loop != nil {
+		return nil, &exitError{code: exitUsage, err: fmt.Errorf("%s would start itself: %s", w.ID,
+			strings.Join(loop, " -> "))}
+	}
+	return append(files, more...), nil
+}
+
+// followLocal runs the workflow and shows it, with what the runs write that kin follows. Interrupted, it cancels the
+// run and waits for its tasks to end.
+func (c *cli) followLocal(ctx context.Context, conn *client, id string, kin *runKin) error {
 	c.flags.follow = true // with --json the run is printed at its end
 	view := progressNew(c)
+	if kin != nil {
+		kin.view = view
+	}
 	var run *Run
 	runID, sent := "", make(chan error, 1)
 	unhook := func() bool { return true }
@@ -299,6 +407,7 @@ func (c *cli) followLocal(ctx context.Context, conn *client, id string) error {
 			runID = id
 			unhook = context.AfterFunc(ctx, func() { sent <- conn.send(Request{Op: "cancel", Run: id}) })
 		}
+		kin.note(r.Tasks, "", "")
 		err := view.take(r)
 		if errors.Is(err, syscall.EPIPE) { // a reader such as grep -q has gone: the run goes on to its outcome
 			view.mute()
@@ -306,6 +415,7 @@ func (c *cli) followLocal(ctx context.Context, conn *client, id string) error {
 		}
 		return err
 	})
+	kin.wait(ctx, conn)
 	view.end(run)
 	if !unhook() && runID != "" {
 		<-sent // it does not matter whether that was refused: the run has ended
@@ -316,7 +426,7 @@ func (c *cli) followLocal(ctx context.Context, conn *client, id string) error {
 	if ctx.Err() != nil {
 		return &exitError{code: exitInterrupted}
 	}
-	failed := run != nil && run.State != runSucceeded
+	failed := run != nil && !runWell(run.State)
 	if failed && c.flags.wait && !c.flags.json {
 		c.say(fmt.Sprintf("run %s: %s", run.State, run.Reason))
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -44,10 +45,18 @@ again.`,
 			f.setting("retain_age", "how long output and history are kept (default 90d)")
 			f.setting("retain_runs", "`N` runs of each workflow are kept (default 1000)")
 			f.setting("retain_bytes", "`SIZE` that output and history may have (default 512M)")
+			f.setting("alarm", "`COMMAND` that is told what needs attention (default: none)")
+			f.setting("alarm_delay", "how long the alarm waits for more to tell at once (default 1m)")
+			f.setting("alarm_repeat", "after which the alarm tells again what is still there, 0 is never (default 6h)")
 			f.setting("max_connections", "`N` may be connected, a few of them no agents (default 8192)")
 			f.setting("wait_for_clock", "fire nothing before something has set the clock, for at most "+
 				"`DURATION` (default 0: do not wait)")
 			f.setting("timezone", "`ZONE` of schedules that name none (default: the machine's)")
+			f.Func("pool", "a pool and its places, as `NAME=N`; may be given again (default: 1 each)",
+				func(text string) error {
+					f.set["pools"] = strings.TrimPrefix(f.set["pools"]+","+text, ",")
+					return nil
+				})
 			f.setting("socket_group", "`GROUP` whose members may use the socket too")
 			f.Func("bind", "listen on `tcp://ADDR:PORT` too, for those with a key; may be given again",
 				func(text string) error {
@@ -107,6 +116,36 @@ func (c *cli) retainLimits() (retainLimits, error) {
 	return retainLimits{Age: age, Runs: runs, Bytes: bytes}, nil
 }
 
+// alarmSettings reads the alarm, whose command gets the environment of this process.
+func alarmSettings(c *cli) (set alarmConfig, err error) {
+	set = alarmConfig{Command: strings.TrimSpace(c.cfg.get("alarm")), Environ: taskEnviron(c.environ)}
+	if strings.ContainsRune(set.Command, 0) {
+		return set, usageError("alarm: the command has a NUL byte in it")
+	}
+	if dir := c.getenv("CREDENTIALS_DIRECTORY"); dir != "" { // systemd's, for this process and so for its alarm
+		set.Environ = append(set.Environ, "CREDENTIALS_DIRECTORY="+dir)
+	}
+	set.Host, err = os.Hostname()
+	if err != nil {
+		set.Host = "this machine"
+	}
+	set.Delay, err = c.cfg.duration("alarm_delay")
+	if err != nil {
+		return set, err
+	}
+	set.Repeat, err = c.cfg.duration("alarm_repeat")
+	switch {
+	case err != nil:
+		return set, err
+	case set.Delay < 0 || set.Delay > alarmDelayMost:
+		return set, usageError("alarm_delay: %s is too long: at most %s", Duration(set.Delay), Duration(alarmDelayMost))
+	case set.Repeat != 0 && set.Repeat < alarmRepeatMin:
+		return set, usageError("alarm_repeat: %s is too short: at least %s, or 0 for never", Duration(set.Repeat),
+			Duration(alarmRepeatMin))
+	}
+	return set, nil
+}
+
 // agentConfig reads what an agent is started with, except for its connection.
 func (c *cli) agentConfig(log *slog.Logger) (agentConfig, error) {
 	capacity, err := strconv.Atoi(c.cfg.get("capacity"))
@@ -138,7 +177,7 @@ func (c *cli) agentConfig(log *slog.Logger) (agentConfig, error) {
 		return agentConfig{}, fmt.Errorf("find state folder: %w", err)
 	}
 	return agentConfig{
-		Name: c.cfg.get("name"), Labels: labels, Capacity: capacity,
+		Name: c.cfg.get("name"), Labels: labels, Capacity: capacity, Credentials: c.getenv("CREDENTIALS_DIRECTORY"),
 		StateDir: state, Environ: taskEnviron(c.environ), Log: log,
 		Grace: grace, DrainTimeout: drain,
 		Boot: clockBoot(), now: time.Now, count: clockCount(), load: loadAverage,
@@ -164,13 +203,21 @@ func taskEnviron(environ []string) []string {
 // principalConfig reads what a principal is started with, and how long its schedules may wait for the clock.
 func (c *cli) principalConfig(log *slog.Logger) (cfg principalConfig, wait time.Duration, err error) {
 	cfg = principalConfig{dialect: compatNew, StateDir: c.cfg.get("state"), NoScheduler: c.flags.noSched,
-		Boot: clockBoot(), Log: log,
+		Boot: clockBoot(), Log: log, Environ: taskEnviron(c.environ),
 		load: loadAverage, elapsed: clockElapsed(), follow: clockFollow}
 	cfg.Zone, err = c.zone()
 	if err != nil {
 		return cfg, 0, err
 	}
 	cfg.Retain, err = c.retainLimits()
+	if err != nil {
+		return cfg, 0, err
+	}
+	cfg.Pools, err = c.cfg.pools()
+	if err != nil {
+		return cfg, 0, err
+	}
+	cfg.Alarm, err = alarmSettings(c)
 	if err != nil {
 		return cfg, 0, err
 	}
@@ -243,7 +290,7 @@ func doStartPrincipal(ctx context.Context, c *cli, args []string) error {
 	notify := c.notify(log)
 	defer notify.close()
 	cfg.tell, cfg.pulse = func(runs, queued int) { notify.tell(runs, queued, "") }, notify.pulse()
-	cfg.alarm, cfg.turned = alarmNew, processorsByNeed(c.getenv)
+	cfg.timer, cfg.turned = wakeTimerNew, processorsByNeed(c.getenv)
 	p, err := principalOpen(cfg)
 	if err != nil {
 		return err
@@ -282,7 +329,12 @@ func doStartPrincipal(ctx context.Context, c *cli, args []string) error {
 		c.cfg.get("state"), "timezone", zoneName(cfg.Zone), "in", time.Since(began).Round(time.Millisecond).String())
 	notify.ready()
 	collectByNeed()
-	h.group.Go(func() { runReload(h.ctx, c.hangups, notify, func() { h.reload(folder, log) }) })
+	h.group.Go(func() {
+		runReload(h.ctx, c.hangups, notify, func() {
+			h.reloadPools(c, log)
+			h.reload(folder, log)
+		})
+	})
 	select {
 	case <-ctx.Done():
 		log.Info("stopping", "cause", context.Cause(ctx).Error())
@@ -299,6 +351,7 @@ func (c *cli) firstScan(ctx context.Context, folder *workflowFolder, p *principa
 		p.cfg.Log.Warn("no workflows", "cause", err)
 	}
 	p.setFiles(changed, removed)
+	folder.onFault = p.stir
 	return changed
 }
 
@@ -393,7 +446,7 @@ func doStartAgent(ctx context.Context, c *cli, args []string) error {
 	notify := c.notify(log)
 	defer notify.close()
 	cfg.tell, cfg.pulse = notify.agent, notify.pulse()
-	cfg.alarm, cfg.turned = alarmNew, processorsByNeed(c.getenv)
+	cfg.timer, cfg.turned = wakeTimerNew, processorsByNeed(c.getenv)
 	dialer := &serveDialer{target: target, waits: diskWaitsNew()}
 	cfg.Dial = dialer.dial
 	a, err := agentOpen(cfg)

@@ -1,5 +1,5 @@
 // cli_serve_reload.go: HUP, which systemctl reload sends. It makes a principal read the workflows folder and the
-// authorized keys again, and an agent its credential.
+// authorized keys again, and how many places pools have; and an agent its credential.
 
 package main
 
@@ -22,6 +22,21 @@ func runReload(ctx context.Context, hangups <-chan os.Signal, notify *serveNotif
 		fn()
 		notify.ready()
 	}
+}
+
+// reloadPools reads the configuration again for how many places pools have: no other setting changes while a principal
+// runs. With a fault the numbers stay as they are.
+func (h *host) reloadPools(c *cli, log *slog.Logger) {
+	cfg, err := configLoad(h.ctx, c.flags.set, c.flags.config, c.getenv)
+	var places map[string]int
+	if err == nil {
+		places, err = cfg.pools()
+	}
+	if err != nil {
+		log.Warn("read the configuration again: pools keep their places", "cause", err)
+		return
+	}
+	h.p.call(func() { h.p.declarePools(places) })
 }
 
 // reload makes the principal read the workflows folder and the authorized keys again at once.

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -49,17 +50,38 @@ func (c *cli) showWorkflow(w *WorkflowInfo, spec *Workflow) error {
 	p, now := c.painter(), time.Now()
 	p.facts("workflow", w.Workflow, "name", w.Name, "description", w.Description, "file", w.File, "schedule",
 		strings.Join(w.Schedule, ", "),
-		"timezone", w.Timezone, "next", nextText(w, now), "paused by", w.Paused, "error", w.Error)
+		"timezone", w.Timezone, "user", specUser(spec), "limits", specLimits(spec), "secrets", specSecrets(spec),
+		"next", nextText(w, now),
+		"paused by", w.Paused, "error",
+		w.Error)
 	for _, text := range w.Warnings {
 		p.facts("warning", text)
+	}
+	for _, key := range sortedKeys(w.Defaults) {
+		p.facts("default", key+" of "+w.Defaults[key])
 	}
 	if spec == nil {
 		return nil
 	}
+	p.facts("pool", poolsText(spec.Pool))
+	spec.eachTask(func(t *Task) {
+		if len(t.Pool) > 0 {
+			p.facts("pool", poolsText(t.Pool)+", by task "+t.ID)
+		}
+		if len(t.Agent) > 0 {
+			p.facts("agent", labelsText(t.Agent)+", for task "+t.ID)
+		}
+	})
+	for i := range w.Listeners {
+		p.facts("on", w.Listeners[i].String())
+	}
+	p.facts("expect", spec.Expect.text())
+	p.facts("except", strings.Join(spec.Except, ", "), "only", strings.Join(spec.Only, ", "), "if",
+		strings.TrimSpace(spec.If))
 	for _, name := range sortedKeys(spec.Params) {
 		param := spec.Params[name]
 		p.facts("param", strings.TrimSpace(fmt.Sprintf("%s=%s  %s %s", name, param.Default, param.Description,
-			param.Pattern)))
+			param.Pattern+strings.Join(param.Choices, ", "))))
 	}
 	if w.Last != nil {
 		p.facts("last run", fmt.Sprintf("%s %s %s", w.Last.ID, w.Last.State, w.Last.Reason))
@@ -78,8 +100,12 @@ func (c *cli) showRun(r *Run) error {
 	if r.Seconds > 0 {
 		took = tookText(r.Seconds)
 	}
-	p.facts("run", r.ID, "workflow", r.Workflow, "state", r.State, "reason", r.Reason, "trigger",
-		strings.TrimSpace(r.Trigger+" "+r.By),
+	trigger := strings.TrimSpace(r.Trigger + " " + r.By)
+	if r.Event != nil {
+		trigger += ": " + r.Event.String()
+	}
+	p.facts("run", r.ID, "workflow", r.Workflow, "state", r.State, "reason", r.Reason, "handlers",
+		r.handlersText(), "trigger", trigger, "parent", strings.TrimSpace(r.Parent+" "+r.ParentTask),
 		"params", strings.Join(params, " "), "agent", r.Agent, "attempt", fmt.Sprint(r.Attempt), "scheduled",
 		timeText(r.Scheduled, now),
 		"queued", timeText(r.Queued, now), "started", timeText(r.Started, now), "finished", timeText(r.Finished, now),
@@ -94,36 +120,71 @@ func (c *cli) showRun(r *Run) error {
 				l.Attempt, timeText(l.Gone, now), l))
 		}
 	}
-	fmt.Fprintln(c.out)
-	var rows [][]tableCell
-	row := func(name, state, tries string, over bool, a TaskAttempt) {
-		exit, took := "-", "-"
-		if a.Exit != nil {
-			exit = fmt.Sprint(*a.Exit)
-		}
-		if over {
-			took = tookText(a.Seconds)
-		}
-		rows = append(rows, []tableCell{{text: name}, p.state(state), {text: timeText(a.Started, now)}, {text: took},
-			{text: exit}, {text: tries}, {text: a.Reason}})
+	for _, text := range runLimited(r) {
+		p.facts("limits", text)
 	}
+	fmt.Fprintln(c.out)
+	return (&showTasks{p: p, now: now}).print(r)
+}
+
+// runLimited says how the limits of the tasks of a run were in force, those together of which the same is true.
+func runLimited(r *Run) (texts []string) {
+	var ways []string
+	names := map[string][]string{}
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
-		over := !t.Finished.IsZero()
-		row(t.Task, t.State, fmt.Sprint(t.Attempts), over, TaskAttempt{Reason: t.why(), Exit: t.Exit,
-			Started: t.Started, Seconds: t.Seconds})
-		if len(t.Earlier) == 0 {
-			continue
-		}
-		for k, a := range t.tries() { // each try has a row of its own
-			if name := fmt.Sprint("  try ", a.Attempt); k < len(t.Earlier) {
-				row(name, taskFailed, "", true, a)
-			} else {
-				row(name, t.State, "", over, a)
-			}
+		name, way := orDefault(t.Of, t.Task), t.Limited
+		switch {
+		case way == "":
+		case names[way] == nil:
+			ways, names[way] = append(ways, way), []string{name}
+		case !slices.Contains(names[way], name):
+			names[way] = append(names[way], name)
 		}
 	}
-	return p.table([]string{"TASK", "STATE", "STARTED", "TOOK", "EXIT", "TRIES", "REASON"}, rows)
+	for _, way := range ways {
+		texts = append(texts, strings.Join(names[way], ", ")+": "+way)
+	}
+	return texts
+}
+
+// specUser gives whom the tasks of a workflow run as, "" for the agent's user.
+func specUser(spec *Workflow) string {
+	if spec == nil {
+		return ""
+	}
+	text := spec.User
+	spec.eachTask(func(t *Task) {
+		if t.User != "" && t.User != spec.User {
+			text += ", " + t.ID + " as " + t.User
+		}
+	})
+	return strings.TrimPrefix(text, ", ")
+}
+
+// specLimits gives the limits of the tasks of a workflow, "" when there are none.
+func specLimits(spec *Workflow) string {
+	if spec == nil {
+		return ""
+	}
+	parts := []string{spec.Limits.text()}
+	spec.eachTask(func(t *Task) {
+		if t.Limits != nil {
+			parts = append(parts, t.ID+" "+t.Limits.text())
+		}
+	})
+	return strings.TrimPrefix(strings.Join(parts, "; "), "; ")
+}
+
+// specSecrets names the secrets that tasks of a workflow get.
+func specSecrets(spec *Workflow) string {
+	if spec == nil {
+		return ""
+	}
+	names := slices.Clone(spec.Secrets)
+	spec.eachTask(func(t *Task) { names = append(names, t.Secrets...) })
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), ", ")
 }
 
 // ownTimes says when a run began and ended by the clock of its agent, if that is far off; else "".

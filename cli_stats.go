@@ -41,13 +41,18 @@ func doStats(ctx context.Context, c *cli, args []string) error {
 		text := fmt.Sprintf("%s has no run that ended in the last %d days", s.Workflow, len(s.Calendar))
 		return printText(c.out, text)
 	}
+	skipped := ""
+	if s.Skipped > 0 {
+		skipped = fmt.Sprintf(", %d skipped", s.Skipped)
+	}
 	p.facts("workflow", s.Workflow, "runs", fmt.Sprintf("%d in %d days", s.Runs, len(s.Calendar)), "rate", statsRate(s),
 		"outcomes", fmt.Sprintf("%d succeeded, %d failed, %d crashed, %d cancelled", s.Succeeded, s.Failed, s.Crashed,
-			s.Cancelled))
+			s.Cancelled)+skipped)
 	if s.Longest != nil {
 		p.facts("median", tookText(s.P50), "95 of 100", "within "+tookText(s.P95), "longest",
 			tookText(s.Longest.Seconds)+"  "+s.Longest.Run)
 	}
+	p.facts("used", s.Used.text())
 	_, err = fmt.Fprint(p.w, p.statsHistogram(s.Histogram)+p.statsCalendar(s.Calendar))
 	return err
 }

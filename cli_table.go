@@ -51,10 +51,20 @@ func stateLooks(state string) (glyph, color string) {
 		return "*", colorCyan
 	case taskRetrying:
 		return "~", colorYellow
+	case askApprove:
+		return "?", colorYellow
+	case askWorkflow:
+		return ">", colorCyan
+	case askPool:
+		return "o", colorYellow
+	case askAgent:
+		return "@", colorCyan
 	case runSucceeded:
 		return "+", colorGreen
 	case runFailed, runCrashed:
 		return "!", colorRed
+	case taskAllowed:
+		return "^", colorYellow
 	case runCancelled:
 		return "x", colorMagenta
 	case taskSkipped:
@@ -126,14 +136,6 @@ func printJSON(w io.Writer, v any) error {
 func printText(w io.Writer, text string) error {
 	_, err := fmt.Fprintln(w, textSafe(text))
 	return err
-}
-
-// countText writes a number of things, as "1 file" or "2 files".
-func countText(n int, thing string) string {
-	if n != 1 {
-		thing += "s"
-	}
-	return fmt.Sprintf("%d %s", n, thing)
 }
 
 // timeText writes a time for people: in local time, with the date only where it is not today's.

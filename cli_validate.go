@@ -17,11 +17,14 @@ import (
 // validateVerb is the entry of `validate`.
 func validateVerb() cliVerb {
 	return cliVerb{name: "validate", args: "[FILE...]", help: "check workflow files, or all of the workflows folder",
-		run:   doValidate,
-		flags: func(f *cliFlags) { f.setting("workflows", "the folder `DIR` (default workflows)") },
+		run: doValidate,
+		flags: func(f *cliFlags) {
+			f.setting("workflows", "the folder `DIR` (default workflows)")
+			f.BoolVar(&f.strict, "strict", false, "a warning counts as a fault: exit with 2 where there is one")
+		},
 		examples: []string{
 			"cdktr validate",
-			"cdktr validate workflows/etl/*.yml",
+			"cdktr validate --strict workflows/etl/*.yml",
 			"cdktr validate --workflows /etc/cdktr/workflows --json",
 		}}
 }
@@ -33,7 +36,7 @@ func doValidate(ctx context.Context, c *cli, args []string) error {
 	}
 	clock := workflowClock{time.Now(), zone}
 	var faults []workflowFault
-	files := 0
+	files, seen := 0, map[workflowFault]bool{}
 	if len(args) == 0 {
 		folder := c.cfg.get("workflows")
 		f := newWorkflowFolder(folder)
@@ -49,8 +52,12 @@ func doValidate(ctx context.Context, c *cli, args []string) error {
 			files++
 			for _, fault := range f.Faults {
 				fault.File = filepath.Join(folder, fault.File) // so that an editor finds it from here
-				faults = append(faults, fault)
+				if !seen[fault] {                              // one of a defaults.yml comes with each workflow
+					seen[fault] = true
+					faults = append(faults, fault)
+				}
 			}
+			validateDefaults(c, filepath.Join(folder, f.File), folder, f.Defaults)
 		}
 	}
 	for _, name := range args {
@@ -70,13 +77,65 @@ func doValidate(ctx context.Context, c *cli, args []string) error {
 			faults = append(faults, workflowFault{File: name, Message: "cannot be read: " + err.Error()})
 			continue
 		}
-		_, found := workflowParseAt(name, strings.TrimSuffix(filepath.Base(name), filepath.Ext(name)), text, clock)
+		spec, found, from := parseFile(ctx, c, name, text, clock)
+		validateDefaults(c, name, "", from)
 		faults = append(faults, found...)
+		if spec != nil {
+			if _, err := schedDaysOf(spec, daysBeside(ctx, c, name)); err != nil {
+				faults = append(faults, workflowFault{File: name, Message: err.Error()})
+			}
+		}
 	}
 	return validatePrint(c, faults, files)
 }
 
-// validatePrint prints the faults of files and says how many there are. It gives an error unless all are warnings.
+// daysBeside makes the function that reads the files of days that a workflow file names: beside it, or in a folder
+// above it where it lies in the workflows folder.
+func daysBeside(ctx context.Context, c *cli, file string) func(name string) (*calendar, error) {
+	return func(name string) (*calendar, error) {
+		top, err := filepath.Abs(c.cfg.get("workflows"))
+		if err != nil {
+			return nil, err
+		}
+		file, err := filepath.Abs(file)
+		if err != nil {
+			return nil, err
+		}
+		for dir := filepath.Dir(file); ; dir = filepath.Dir(dir) {
+			text, err := c.readFile(ctx, filepath.Join(dir, name))
+			switch {
+			case err == nil:
+				days, err := calendarRead(string(text))
+				if err != nil {
+					return nil, fmt.Errorf("%s: %w", filepath.Join(dir, name), err)
+				}
+				return days, nil
+			case !errors.Is(err, fs.ErrNotExist):
+				return nil, fmt.Errorf("%s: %w", filepath.Join(dir, name), err)
+			case !strings.HasPrefix(dir, top+string(filepath.Separator)):
+				return nil, fmt.Errorf("there is no %s beside the workflow, nor in a folder above it", name)
+			}
+		}
+	}
+}
+
+// validateDefaults says which keys a file has from files of defaults, which lie in folder.
+func validateDefaults(c *cli, file, folder string, from map[string]string) {
+	if c.flags.json {
+		return
+	}
+	of := map[string][]string{}
+	for _, key := range sortedKeys(from) {
+		of[from[key]] = append(of[from[key]], key)
+	}
+	for _, defaults := range sortedKeys(of) {
+		printText(c.err, fmt.Sprintf("%s: %s of %s", file, strings.Join(of[defaults], ", "),
+			filepath.Join(folder, defaults)))
+	}
+}
+
+// validatePrint prints the faults of files and says how many there are. It gives an error unless all are warnings, and
+// with --strict for these too.
 func validatePrint(c *cli, faults []workflowFault, files int) error {
 	bad := 0
 	for _, f := range faults {
@@ -97,7 +156,7 @@ func validatePrint(c *cli, faults []workflowFault, files int) error {
 		}
 	}
 	found := validateFound(bad, len(faults)-bad)
-	if bad > 0 {
+	if bad > 0 || c.flags.strict && len(faults) > 0 {
 		return &exitError{code: exitUsage, err: fmt.Errorf("%s in %s", found, countText(files, "file"))}
 	}
 	if !c.flags.json {
@@ -150,7 +209,7 @@ func (c *cli) loadFile(ctx context.Context, name string) (*Workflow, error) {
 	if name == "-" {
 		name = "stdin"
 	}
-	w, faults := workflowParse(name, id, text)
+	w, faults, _ := parseFile(ctx, c, name, text, workflowClock{})
 	for _, f := range faults {
 		printText(c.err, f.String())
 	}
@@ -158,6 +217,49 @@ func (c *cli) loadFile(ctx context.Context, name string) (*Workflow, error) {
 		return nil, &exitError{code: exitUsage, err: fmt.Errorf("%s does not load", name)}
 	}
 	return w, nil
+}
+
+// parseFile reads a workflow file with the defaults of the folders above it: as far up as the workflows folder where it
+// lies in that, else for as long as each folder has some. A file of defaults is read as part of a workflow.
+func parseFile(ctx context.Context, c *cli, name string, text []byte, clock workflowClock) (*Workflow, []workflowFault,
+	map[string]string) {
+	id := strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
+	if name == "stdin" {
+		return workflowParseAt(name, id, text, nil, clock)
+	}
+	if workflowIsDefaults(filepath.Base(name)) {
+		_, faults, _ := workflowParseAt(name, id, []byte("tasks: {a: {run: x}}"),
+			[]workflowDefaults{{file: name, data: text}},
+			clock)
+		return nil, faults, nil
+	}
+	return workflowParseAt(name, id, text, defaultsAbove(ctx, c, name), clock)
+}
+
+// defaultsAbove finds the files of defaults for a workflow file.
+func defaultsAbove(ctx context.Context, c *cli, name string) (all []workflowDefaults) {
+	full, err := filepath.Abs(name)
+	top, errTop := filepath.Abs(c.cfg.get("workflows"))
+	if err != nil || errTop != nil {
+		return nil
+	}
+	within := strings.HasPrefix(full, top+string(filepath.Separator))
+	shown := filepath.Dir(name)
+	for dir := filepath.Dir(full); ; dir, shown = filepath.Dir(dir), filepath.Join(shown, "..") {
+		d := workflowDefaults{file: filepath.Join(shown, workflowDefaultsName)}
+		var err error
+		d.data, err = c.readFile(ctx, filepath.Join(dir, workflowDefaultsName))
+		missing := errors.Is(err, fs.ErrNotExist)
+		if err != nil && !missing {
+			d.fault = &workflowFault{File: d.file, Message: "cannot be read: " + pathCause(err).Error()}
+		}
+		if !missing {
+			all = append(all, d)
+		}
+		if dir == top || !within && missing || dir == filepath.Dir(dir) {
+			return all
+		}
+	}
 }
 
 // fileNear says which file of the same folder may have been meant by a name that is not there; "" if none comes near.

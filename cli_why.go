@@ -14,7 +14,7 @@ import (
 // whyVerb is the entry of `why`.
 func whyVerb() cliVerb {
 	return cliVerb{name: "why", args: "ID [TIME]", help: "tell why a fire did or did not become a run", run: doWhy,
-		flags:    func(f *cliFlags) { f.count(10, "at most `N` ticks") },
+		flags:    func(f *cliFlags) { f.count(10, "at most `N` fires") },
 		examples: []string{"cdktr why etl.daily", "cdktr why etl.daily 2026-03-08T02:30"}}
 }
 
@@ -51,22 +51,22 @@ func doWhy(ctx context.Context, c *cli, args []string) error {
 		}
 		reason := d.Reason
 		if d.Missed > 0 {
-			reason += fmt.Sprintf(" (and %d ticks before it)", d.Missed)
+			reason += fmt.Sprintf(" (and %d fires before it)", d.Missed)
 		}
 		rows = append(rows, []tableCell{cell("%s", d.At.Local().Format("2006-01-02 15:04:05 MST")), what,
 			{text: orDefault(d.Run, "-")}, cell("%s", timeText(d.Made, now)), {text: reason}})
 	}
 	if len(rows) > 0 {
-		if err := p.table([]string{"TICK", "OUTCOME", "RUN", "DECIDED", "WHY"}, rows); err != nil {
+		if err := p.table([]string{"FIRE", "OUTCOME", "RUN", "DECIDED", "WHY"}, rows); err != nil {
 			return err
 		}
 	} else if c.flags.n > 0 {
-		fmt.Fprintln(c.out, "no tick of this schedule has been decided yet")
+		fmt.Fprintln(c.out, "no fire of this schedule has been decided yet")
 	}
 	return c.whyNow(p, r, now)
 }
 
-// whyNow says when the next tick comes, and what may keep it from firing.
+// whyNow says when the next fire comes, and what may keep it from firing.
 func (c *cli) whyNow(p *painter, r *Reply, now time.Time) error {
 	if len(r.Workflows) == 0 {
 		p.facts("file", "there is none any more: nothing will fire")
@@ -74,10 +74,22 @@ func (c *cli) whyNow(p *painter, r *Reply, now time.Time) error {
 	}
 	w := r.Workflows[0]
 	next := nextText(&w, now)
-	if next == "-" {
-		next = "never: it has no schedule with a tick to come"
+	switch {
+	case next != "-":
+	case len(w.Listeners) > 0:
+		next = "with the next event: it has no schedule with a fire to come"
+	default:
+		next = "never: it has no schedule with a fire to come"
 	}
-	p.facts("next", next, "paused by", w.Paused, "error", w.Error, "note", r.Note)
+	waits := ""
+	if w.Last != nil && w.Last.State == runQueued {
+		waits = w.Last.ID + ": " + w.Last.Reason
+	}
+	p.facts("queued", waits, "next", next, "paused by", w.Paused, "error", w.Error)
+	for _, text := range w.Warnings {
+		p.facts("warning", text)
+	}
+	p.facts("note", r.Note)
 	return nil
 }
 
@@ -169,7 +181,7 @@ func nextZone(c *cli) (*time.Location, error) {
 	return zone, nil
 }
 
-// nextOfExpression lists the coming ticks of a cron expression.
+// nextOfExpression lists the coming fires of a cron expression.
 func nextOfExpression(text string, zone *time.Location, from time.Time, n int) ([]Fire, error) {
 	expr, err := cronParse(text, "")
 	if err != nil {

@@ -272,7 +272,7 @@ func compatStatusOf(r *Run) compatStatus {
 		if !r.Started.IsZero() {
 			s.Status, s.Time = compatRunning, r.Started.UnixMilli()
 		}
-	case runSucceeded:
+	case runSucceeded, runSkipped:
 		s.Status = compatCompleted
 	case runFailed, runCancelled:
 		s.Status = compatFailed
@@ -438,7 +438,7 @@ func compatWorkflowOf(w *Workflow, file string, done map[string]bool) compatWork
 			continue
 		}
 		task := compatTask{Name: orDefault(t.Name, t.ID), Description: compatOption(t.Description),
-			Config: compatConfigOf(t)}
+			Config: compatConfigOf(w, t)}
 		for _, before := range t.Depends {
 			if at, ok := dag.Index[before]; ok {
 				task.Depends = append(task.Depends, before)
@@ -455,17 +455,14 @@ func compatWorkflowOf(w *Workflow, file string, done map[string]bool) compatWork
 }
 
 // compatConfigOf says what a task does in CDKTR's form.
-func compatConfigOf(t *Task) compatConfig {
+func compatConfigOf(w *Workflow, t *Task) compatConfig {
 	plain := func(text string) string {
 		text, _ = compatPlain(text)
 		return text
 	}
 	switch {
 	case t.Run != "":
-		shell := strings.Fields(t.Shell)
-		if len(shell) == 0 {
-			shell = []string{"/bin/sh", "-c"}
-		}
+		shell := w.shellOf(t)
 		return compatConfig{Subprocess: &compatSubprocess{Cmd: shell[0],
 			Args: append(shell[1:len(shell):len(shell)], t.Run)}}
 	case t.Python != nil:
@@ -478,6 +475,9 @@ func compatConfigOf(t *Task) compatConfig {
 			py.Project = &t.Python.Project
 		}
 		return compatConfig{UvPython: py}
+	}
+	if t.HTTP != nil {
+		return compatConfig{Subprocess: &compatSubprocess{Cmd: "curl", Args: []string{plain(t.HTTP.URL)}}}
 	}
 	sub := &compatSubprocess{Cmd: plain(t.Cmd), Args: []string{}}
 	for _, arg := range t.Args {

@@ -18,6 +18,7 @@ package main
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"sort"
 	"strings"
@@ -62,19 +63,8 @@ type compatInstance struct {
 // like). What a script looks for in its environment cannot be seen here: a workflow with such a script asks for a label
 // of ours.
 func compatUnfit(w *Workflow, done map[string]bool) string {
-	switch {
-	case len(w.Agent) > 0:
-		return "agent labels"
-	case len(w.Params) > 0:
-		return "params"
-	case len(w.Env) > 0 || len(w.EnvFile) > 0:
-		return "env"
-	case w.WorkingDirectory != "":
-		return "working_directory"
-	case w.Timeout > 0:
-		return "timeout"
-	case w.MaxActiveTasks > 0:
-		return "max_active_tasks"
+	if key := compatBeyond(*w, compatDoesWorkflow); key != "" {
+		return key
 	}
 	left := 0
 	for i := range w.Tasks {
@@ -93,6 +83,26 @@ func compatUnfit(w *Workflow, done map[string]bool) string {
 	return ""
 }
 
+// The keys of a workflow and of a task, as their JSON has them, that CDKTR's agents do, or that the principal does for
+// them. Whoever adds a key has it done by our agents alone until it stands here.
+var (
+	compatDoesWorkflow = []string{"id", "name", "description", "schedule", "timezone", "start_time", "end_time",
+		"catchup", "catchup_window", "overlap", "jitter", "priority", "retries", "failover", "log_max_size", "log_keep",
+		"tasks"}
+	compatDoesTask = []string{"id", "name", "description", "depends", "run", "cmd", "args", "python"}
+)
+
+// compatBeyond names the first field of a struct, by its key in JSON, that has a value and is not among does.
+func compatBeyond(of any, does []string) string {
+	v := reflect.ValueOf(of)
+	for i := range v.NumField() {
+		if key := protoJSONName(v.Type().Field(i)); !v.Field(i).IsZero() && !slices.Contains(does, key) {
+			return key
+		}
+	}
+	return ""
+}
+
 // compatUnfitTask says what CDKTR cannot do of a task, "" when it can do all.
 func compatUnfitTask(t *Task, done map[string]bool) string {
 	waits := 0
@@ -101,21 +111,21 @@ func compatUnfitTask(t *Task, done map[string]bool) string {
 			waits++
 		}
 	}
-	switch {
-	case waits > 1:
+	if waits > 1 {
 		return "more than one in depends"
-	case t.When != "" && t.When != whenSuccess:
-		return "when"
-	case t.Retries > 0:
-		return "retries"
-	case t.Timeout > 0:
-		return "timeout"
-	case len(t.Env) > 0:
-		return "env"
-	case t.WorkingDirectory != "":
-		return "working_directory"
-	case t.Shell != "":
-		return "shell"
+	}
+	rest := *t
+	if rest.When == whenSuccess {
+		rest.When = ""
+	}
+	if key := compatBeyond(rest, compatDoesTask); key != "" {
+		return key
+	}
+	if len(t.Run) > scriptMax {
+		return fmt.Sprintf("run of more than %d bytes", scriptMax)
+	}
+	if t.Python != nil && len(t.Python.Args) > 0 {
+		return "args of python"
 	}
 	texts := append([]string{t.Cmd}, t.Args...)
 	if t.Python != nil {

@@ -576,6 +576,7 @@ func TestCompatRecentStatuses(t *testing.T) {
 		{Run{State: runRunning, Queued: at}, compatPending},
 		{Run{State: runRunning, Started: at}, compatRunning},
 		{Run{State: runSucceeded, Finished: at}, compatCompleted},
+		{Run{State: runSkipped, Finished: at}, compatCompleted},
 		{Run{State: runFailed, Finished: at}, compatFailed},
 		{Run{State: runCancelled, Finished: at}, compatFailed},
 		{Run{State: runCrashed, Finished: at}, compatCrashed},

@@ -271,7 +271,8 @@ func (s *tortureStory) checkOutcome(r *Run) {
 			s.blame(r.ID, "it is %s, its task %s is %s", r.State, t.Task, t.State)
 		}
 	}
-	if r.State == runFailed && !(r.Workflow == "again" && r.Attempt > 2) { // what was lost counts as a retry
+	// What was lost counts as a retry, and there is none for a run that a cancel has come to too late.
+	if r.State == runFailed && !(r.Workflow == "again" && (r.Attempt > 2 || r.Cancelling != "")) {
 		s.blame(r.ID, "it failed, and no task of it fails for good")
 	}
 }

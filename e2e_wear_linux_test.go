@@ -50,8 +50,8 @@ func wearSpent(x *e2e) (bytes map[string]int, syncs int) {
 	return bytes, syncs
 }
 
-// TestWear: a run of one task costs at most 4 kB and exactly two fsyncs, a run of 100 tasks at most 60 kB, both with
-// their way through the spool. The hundredth run costs what the first does.
+// TestWear: a run of one task costs at most 4 kB and exactly two fsyncs, a run of 100 tasks at most 60 kB, one of 1,000
+// instances 900 kB, all with their way through the spool. The hundredth run costs what the first does.
 func TestWear(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -61,6 +61,7 @@ func TestWear(t *testing.T) {
 		runs       = 20
 		oneBytes   = 4096
 		manyBytes  = 60_000
+		eachBytes  = 900_000
 		startSyncs = 4 // of the start, its end, and what shares none with others
 	)
 	x := e2eNew(t)
@@ -70,6 +71,9 @@ func TestWear(t *testing.T) {
 		many += "  t" + strconv.Itoa(i) + ": {run: echo hello}\n"
 	}
 	x.File("many.yml", many)
+	x.File("each.yml", "tasks:\n  a: {run: echo hello, foreach: ["+strings.Join(strings.Split(strings.Repeat("x", 1000),
+		""),
+		",")+"]}\n")
 	plain := x.Bin
 	x.Bin = x.Dir + "/traced"
 	if err := os.WriteFile(x.Bin, []byte("#!/bin/sh\nexec "+strace+" -ff -y -qq -o $DIR/trace -e "+
@@ -93,21 +97,29 @@ func TestWear(t *testing.T) {
 	}
 	ones, onesSyncs := wearSpent(x)
 	x.run("many")
+	hundreds, hundredsSyncs := wearSpent(x)
+	if r := x.run("each"); len(r.Tasks) != 1001 || r.Tasks[1000].State != taskSucceeded {
+		t.Errorf("a run of 1,000 instances is %s (%s)", r.State, r.Reason)
+	}
 	holder := x.holder()
 	if err := syscall.Kill(holder, syscall.SIGTERM); err != nil { // strace passes on how it ends
 		t.Fatal(err)
 	}
 	p.Wait()
 	all, allSyncs := wearSpent(x)
-	one, hundred := (sum(ones)-sum(before))/runs, sum(all)-sum(ones)
-	t.Logf("a run: %d bytes, %.1f fsyncs; one of 100 tasks: %d bytes, %d fsyncs to the end; in all %v", one,
-		float64(onesSyncs-syncs)/runs, hundred, allSyncs-onesSyncs, all)
+	one, hundred, thousand := (sum(ones)-sum(before))/runs, sum(hundreds)-sum(ones), sum(all)-sum(hundreds)
+	t.Logf("a run: %d bytes, %.1f fsyncs; one of 100 tasks: %d bytes, %d fsyncs; one of 1,000 instances: %d bytes, %d "+
+		"fsyncs to the end; in all %v", one, float64(onesSyncs-syncs)/runs, hundred, hundredsSyncs-onesSyncs, thousand,
+		allSyncs-hundredsSyncs, all)
 	// the client was told that it is queued, and how it ended
 	if one == 0 || one > oneBytes || onesSyncs-syncs > 2*runs+startSyncs || onesSyncs-syncs < 2*runs {
 		t.Errorf("%d runs: %d bytes each, %d fsyncs, want 2 for each", runs, one, onesSyncs-syncs)
 	}
-	if hundred > manyBytes || allSyncs-onesSyncs > 2+startSyncs {
-		t.Errorf("a run of 100 tasks: %d bytes, %d fsyncs", hundred, allSyncs-onesSyncs)
+	if hundred > manyBytes || hundredsSyncs-onesSyncs > 2+startSyncs {
+		t.Errorf("a run of 100 tasks: %d bytes, %d fsyncs", hundred, hundredsSyncs-onesSyncs)
+	}
+	if thousand > eachBytes || allSyncs-hundredsSyncs > 20+startSyncs { // it takes seconds under strace
+		t.Errorf("a run of 1,000 instances: %d bytes, %d fsyncs", thousand, allSyncs-hundredsSyncs)
 	}
 }
 
@@ -171,4 +183,33 @@ func (x *e2e) holder() int {
 	}
 	defer f.Close()
 	return storeHolderOf(f).PID
+}
+
+// TestForeachMemory: a run of 1,000 instances that print a line each takes no more memory than output at full speed,
+// 30 MB (docs/performance.md), in the process that is principal and agent.
+func TestForeachMemory(t *testing.T) {
+	x := e2eNew(t)
+	x.Bin = harness.Plain(t, x.Dir)
+	x.File("each.yml", "tasks:\n  a: {run: echo hello, foreach: ["+strings.Join(strings.Split(strings.Repeat("x", 1000),
+		""),
+		",")+"]}\n")
+	x.Principal("--with-agent", "--no-scheduler")
+	for range 2 {
+		if r := x.run("each"); r.State != runSucceeded || len(r.Tasks) != 1001 {
+			t.Fatalf("a run of 1,000 instances is %s (%s)", r.State, r.Reason)
+		}
+	}
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(x.holder()) + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindStringSubmatch(string(status))
+	if found == nil {
+		t.Fatalf("%s", status)
+	}
+	if most, _ := strconv.Atoi(found[1]); most > 30_000 {
+		t.Errorf("at most %d kB were in memory", most)
+	} else {
+		t.Logf("at most %d kB were in memory", most)
+	}
 }

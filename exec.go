@@ -5,7 +5,9 @@
 //	exec_run.go         the life of a process from its start to its end
 //	exec_start.go       the start: program, environment, folder
 //	exec_output.go      what a process writes: lines, and what goes beyond the bound of its run
+//	exec_mask.go        secrets in what a process writes
 //	exec_left.go        what cannot be ended
+//	exec_limits.go      how much of the machine it may take; exec_cgroup_linux.go by cgroups
 //	exec_linux.go       on Linux: who belongs to a task; waiting for several things at once
 //	exec_fork_linux.go  on Linux: the fork; exec_fork_shared.go where the child shares our memory
 //	exec_other.go       the same on other systems
@@ -69,20 +71,35 @@ type procSpec struct {
 	Env  []string
 	Dir  string
 
+	// Stdin is what it reads on standard input, "" is nothing. Umask is its file mode creation mask in octal digits, ""
+	// is ours.
+	Stdin string
+	Umask string
+
+	// User is whom it runs as; nil: as we do.
+	User *procUser
+
+	// Limits is how much it may take; nil: whatever it likes.
+	Limits *procLimits
+
 	// Cookie is the value of the cookie variable: each attempt has another, and all that it starts has the same.
 	Cookie string
 
-	// Timeout counts from Begun, or when that is zero from the start; 0 is none. Grace is the time between TERM and
-	// KILL; 0 is 10 s.
-	Timeout time.Duration
-	Begun   time.Time
-	Grace   time.Duration
+	// Timeout counts from Begun, or when that is zero from the start; 0 is none. A stop begins with StopSignal, 0 is
+	// TERM. Grace is the time between that and KILL; 0 is 10 s.
+	Timeout    time.Duration
+	Begun      time.Time
+	StopSignal syscall.Signal
+	Grace      time.Duration
 
 	// Output gets the lines, as many at once as were read. Calls come from one goroutine at a time and none begins
 	// after done. It may block: then the pipe fills and the process waits. It must return at some time after done:
 	// until then it holds a goroutine and six file descriptors, as a running process does. A stop does not wait for it.
 	// nil throws the output away.
 	Output func(procLines)
+
+	// Mask hides secrets in what Output and Rest get; nil: there are none.
+	Mask *procMask
 
 	// Budget bounds what Output gets, of this process and perhaps of others; nil is no bound. Rest gets what goes
 	// beyond it, under the terms of Output; nil throws that away.
@@ -100,6 +117,13 @@ type procSpec struct {
 	// Stage hears what start is about to wait for, as "look for the program x", in the goroutine of start. nil: nobody
 	// asks.
 	Stage func(string)
+}
+
+// procUser is a user for a process. Only root can start a process of another.
+type procUser struct {
+	Name     string // for errors
+	UID, GID uint32
+	Groups   []uint32 // all, with GID
 }
 
 // procLines is output as it was read: whole lines, or the one that has no newline.
@@ -126,17 +150,31 @@ type procResult struct {
 	Reason            string
 	TimedOut, Stopped bool
 
+	// Exited: it ended by itself, and Exit is the code that it gave.
+	Exited bool
+
 	// Started is before the fork, Finished is when its end was seen, and Elapsed is the time between, by the monotonic
 	// clock.
 	Started, Finished time.Time
 	Elapsed           time.Duration
 
-	// UserCPU and SysCPU are of the process and the children it waited for.
-	UserCPU, SysCPU time.Duration
+	// Used is what the process used, together with the children that it waited for.
+	Used procUse
+
+	// Limited says how its limits were in force, "" where it has none, and Struck which it has run into.
+	Limited string
+	Struck  procStruck
 
 	// Left names the processes that it left behind, which did not end by themselves and are being ended; those that
 	// cannot be ended are procSpec.Left's.
 	Left []string
+}
+
+// procUse is what a process used of its machine. What is not known is 0.
+type procUse struct {
+	CPU           time.Duration // its own and the system's for it
+	Memory        int64         // bytes, at most, of the largest; see procSys.used
+	Read, Written int64         // bytes from a disk and to one
 }
 
 // procs is what the processes of an agent share. A program makes one: it takes over SIGCHLD and, on Linux, the orphans
@@ -144,7 +182,7 @@ type procResult struct {
 type procs struct {
 	key  string // name of the cookie variable
 	sys  procSys
-	null *os.File                                // stdin of every process
+	null *os.File                                // stdin of every process that is given no text
 	kill func(pid int, sig syscall.Signal) error // unix.Kill, replaced by a test
 	look time.Duration                           // procBirthLook, replaced by a test
 
@@ -185,6 +223,7 @@ type proc struct {
 	started time.Time
 	res     procResult // written before doneCh is closed
 	roster  procRoster // who belongs to the task
+	hold    *procHold  // its limits, nil: it has none
 
 	leftMu sync.Mutex // held over spec.Left
 	spent  bool       // KILL had its time
@@ -450,13 +489,16 @@ func (p *proc) then(fn func(procResult)) bool {
 	return !p.isDone
 }
 
-// stop sends TERM to everything of the task now, and KILL after the grace. done is closed at grace + 0.2 s at the
-// latest. The first reason that is given is reported; a process that has ended keeps its own. Any goroutine may call
-// it.
+// stop sends the stop signal to everything of the task now, and KILL after the grace. done is closed at grace + 0.2 s
+// at the latest. The first reason that is given is reported; a process that has ended keeps its own. Any goroutine may
+// call it.
 func (p *proc) stop(reason string) { p.end(reason, false, false) }
 
 // kill is stop without grace. It also ends the grace of an earlier stop, and that of leftovers after done.
-func (p *proc) kill(reason string) { p.end(reason, true, false) }
+func (p *proc) kill(reason string) {
+	p.end(reason, true, false)
+	p.hold.kill()
+}
 
 // expire is the stop that a timeout makes.
 func (p *proc) expire() {
@@ -506,31 +548,40 @@ func (p *proc) startEnding() {
 	}
 }
 
-// runEnding removes everything of the task. It ends when nothing is left.
+// runEnding removes everything of the task. It ends when nothing is left. What a task left behind gets TERM, whatever
+// its own stop signal is: a shell has its background jobs ignore INT and QUIT.
 func (p *proc) runEnding() {
 	defer p.ps.work.Done()
-	p.ps.endAll(p.roster.look, p.spec.Grace, procPatience, p.force, p.tellLeft)
+	first := unix.SIGTERM
+	p.ps.mu.Lock()
+	if p.reason != "" && p.spec.StopSignal != 0 {
+		first = p.spec.StopSignal
+	}
+	p.ps.mu.Unlock()
+	p.ps.endAll(p.roster.look, first, p.spec.Grace, procPatience, p.force, p.tellLeft)
 	p.ps.mu.Lock()
 	p.ending = false
 	p.forget()
 	p.ps.mu.Unlock()
+	p.leaveCgroup()
 }
 
-// endAll sends TERM to what find returns, waits up to grace, and then sends KILL until find returns nothing. It returns
-// how many it found at first. The ends of these processes wake it; so do force and ps.hurry, which end the grace. Where
-// force is closed already it sends no TERM: no process shall begin to clean up and be killed in it. It looks again at
-// what SIGKILL has not ended after each patience, until ps.hurry; if patience is procLastWait, only once. It calls tell
-// whenever what could not be ended may have changed, with spent once SIGKILL had procLastWait to end it.
-func (ps *procs) endAll(find func() []procMember, grace, patience time.Duration, force <-chan struct{},
-	tell func(spent bool)) int {
+// endAll sends first to what find returns, waits up to grace, and then sends KILL until find returns nothing. It
+// returns how many it found at first. The ends of these processes wake it; so do force and ps.hurry, which end the
+// grace. Where force is closed already it does not send first: no process shall begin to clean up and be killed in it.
+// It looks again at what SIGKILL has not ended after each patience, until ps.hurry; if patience is procLastWait, only
+// once. It calls tell whenever what could not be ended may have changed, with spent once SIGKILL had procLastWait to
+// end it.
+func (ps *procs) endAll(find func() []procMember, first syscall.Signal, grace, patience time.Duration,
+	force <-chan struct{}, tell func(spent bool)) int {
 	found := find()
 	n := len(found)
 	select {
 	case <-force:
 		grace = 0
 	default:
-		ps.signal(found, unix.SIGTERM)
-		ps.signal(found, unix.SIGCONT) // a stopped process gets its TERM only now
+		ps.signal(found, first)
+		ps.signal(found, unix.SIGCONT) // a stopped process gets the other signal only now
 	}
 	tell(false)
 	for end := time.Now().Add(grace); len(found) > 0; found = find() {
@@ -632,7 +683,7 @@ func (ps *procs) killLeftovers(match func(cookie string) bool, grace time.Durati
 		maps.Copy(cookies, by) // one that shows none may be an orphan the next time
 		return append(found, ps.sys.births()...)
 	}}
-	n := ps.endAll(roster.look, grace, procLastWait, nil, func(bool) {})
+	n := ps.endAll(roster.look, unix.SIGTERM, grace, procLastWait, nil, func(bool) {})
 	alive, left := map[string][]procMember{}, map[string][]procLeft{}
 	for _, m := range roster.look() {
 		alive[cookies[m.pid]] = append(alive[cookies[m.pid]], m)

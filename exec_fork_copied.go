@@ -6,5 +6,8 @@ package main
 
 import "syscall"
 
-// procForkShared does not work here.
+// procForkShared does not work here. Its caller has told the runtime that a fork goes on. No stack may grow
+// then, so this does not look at its own.
+//
+//go:nosplit
 func procForkShared(uintptr, *procBirth) (pid uintptr, errno syscall.Errno) { return 0, syscall.EINVAL }

@@ -3,9 +3,9 @@
 // Where the file system of either does not answer, nobody else can fork, the next collection of garbage waits for it,
 // and with that the whole program. Here no thread stops, and whoever started the child waits in its epoll set. Where we
 // have the few instructions for it (exec_fork_linux_*.s) the child shares our memory all the same, and has a stack of
-// its own. Elsewhere, and where the system refuses that, the child has a copy of the memory, which costs the more the
-// more there is. This fork also puts each signal back to its default; package syscall does so only for those that Go
-// has caught, and a task under nohup would ignore HUP.
+// its own. Elsewhere, where the system refuses that, and for a child that others may end (see procForkRaw), it has a
+// copy of the memory, which costs the more the more there is. This fork also puts each signal back to its default;
+// package syscall does so only for those that Go has caught, and a task under nohup would ignore HUP.
 //
 // Before Linux 5.16 a signal that dumps core (QUIT, SEGV, ABRT) ends all that share the memory of its process, and so
 // the agent, where somebody sends it to the child itself before that has become its program.
@@ -38,7 +38,8 @@ func procBeforeFork()
 func procAfterFork()
 
 const (
-	procExitBirth = 253 // exit code of a child that did not become the program; nobody sees it
+	procAtCgroup  = 1 << 16 // beside the number of a fault: it happened on the way into the cgroup
+	procExitBirth = 253     // exit code of a child that did not become the program; nobody sees it
 	// after so many numbers in a row without a descriptor a child looks no further: the lowest is given out first
 	procForkGap = 1024
 	// bytes of the stack of a child that shares our memory: it calls nothing that may take more than the 800 bytes that
@@ -54,10 +55,20 @@ type procBirth struct {
 	fds       [3]uintptr
 	said      uintptr         // the pipe that a failure is written to
 	nofile    *syscall.Rlimit // nil: as it is
-	name      [16]byte        // what it is called meanwhile
-	none      [64]byte        // no signal, as a mask, and the default, as an action
-	maskSize  uintptr         // bytes
-	signals   uintptr         // how many there are
+	umask     int             // procNoUmask: as it is
+	cgroup    uintptr         // what it writes its number to, so that it is in its cgroup; 0: it has none
+	self      [1]byte         // that number, as the system knows the writer: 0
+	nices     bool            // it sets its nice
+	nice      uintptr
+	data      *syscall.Rlimit // nil: as it is
+	become    bool            // another user, by these calls and with these numbers
+	calls     struct{ setgroups, setgid, setuid uintptr }
+	uid, gid  uintptr
+	groups    []uint32
+	name      [16]byte // what it is called meanwhile
+	none      [64]byte // no signal, as a mask, and the default, as an action
+	maskSize  uintptr  // bytes
+	signals   uintptr  // how many there are
 	errno     int32
 	stack     [procForkStack]byte
 }
@@ -68,12 +79,13 @@ type procBirth struct {
 // most what other code started from there. attr has a directory, an environment, three files and a session of its own.
 // fork calls wait, unless it is nil, with the child's pid, to wait until a descriptor has something to read, or the
 // child has ended, without holding a thread.
-func (s *procSys) fork(ctx context.Context, path string, argv []string, attr *syscall.ProcAttr,
+func (s *procSys) fork(ctx context.Context, path string, argv []string, attr *syscall.ProcAttr, traits procTraits,
 	wait func(pid, fd int)) (pid int, err error) {
 	birth, from, err := s.birth(path, argv, attr)
 	if err != nil {
 		return 0, err
 	}
+	birth.adopt(&traits)
 	to := int(birth.said)
 	forked := make(chan error, 1)
 	fork := func() {
@@ -117,7 +129,8 @@ var errProcFirstThread = errors.New("this is the first thread")
 
 // birth prepares a fork. from is the other end of the pipe that a failure is written to.
 func (s *procSys) birth(path string, argv []string, attr *syscall.ProcAttr) (b *procBirth, from int, err error) {
-	b = &procBirth{nofile: s.nofile(), name: s.birthName, maskSize: 8, signals: 64}
+	b = &procBirth{nofile: s.nofile(), name: s.birthName, maskSize: 8, signals: 64,
+		umask: procNoUmask}
 	if strings.HasPrefix(runtime.GOARCH, "mips") {
 		b.maskSize, b.signals = 16, 128
 	}
@@ -148,6 +161,26 @@ func (s *procSys) birth(path string, argv []string, attr *syscall.ProcAttr) (b *
 	return b, pipe[0], nil
 }
 
+// adopt notes what the child is to change of itself.
+func (b *procBirth) adopt(traits *procTraits) {
+	b.umask = traits.umask
+	if h := traits.hold; h != nil {
+		b.cgroup, b.self[0], b.data = uintptr(h.entry), '0', h.dataLimit()
+		if h.nice {
+			b.nices, b.nice = true, uintptr(*h.limits.Nice)
+		}
+	}
+	u := traits.user
+	if u == nil {
+		return
+	}
+	b.become, b.uid, b.gid, b.groups = true, uintptr(u.UID), uintptr(u.GID), u.Groups
+	b.calls.setgroups, b.calls.setgid, b.calls.setuid = unix.SYS_SETGROUPS, unix.SYS_SETGID, unix.SYS_SETUID
+	if runtime.GOARCH == "386" || runtime.GOARCH == "arm" { // there these take 16 bits, and others take all
+		b.calls.setgroups, b.calls.setgid, b.calls.setuid = 206, 214, 213
+	}
+}
+
 // procBirthName is what the children of an agent are called until they have become their programs. By that name the
 // next life finds one that hangs: it has no cookie yet, and would run its program after the end of its agent.
 func procBirthName(life string) (name [16]byte) {
@@ -169,14 +202,19 @@ func (s *procSys) births() (found []procMember) {
 	return found
 }
 
-// procForkRaw forks. The child shares our memory where that is possible.
+// procForkRaw forks. The child shares our memory where that is possible, and where it stays ours. Another user may send
+// signals to its process before that has become its program, and what ends it would end us. And in a cgroup it may have
+// less memory than its arguments and its environment need: then the system ends all that share the memory with it.
 //
 //go:noinline
 //go:norace
 //go:nocheckptr
 func procForkRaw(b *procBirth) (int, syscall.Errno) {
 	procBeforeFork() // blocks all signals, in the child too
-	pid, errno := procForkShared(uintptr(unix.CLONE_VM|unix.SIGCHLD), b)
+	pid, errno := uintptr(0), syscall.Errno(unix.EINVAL)
+	if !b.become && b.cgroup == 0 {
+		pid, errno = procForkShared(uintptr(unix.CLONE_VM|unix.SIGCHLD), b)
+	}
 	switch errno {
 	case unix.EINVAL, unix.EPERM, unix.ENOSYS: // as qemu says, and filters of system calls
 	default:
@@ -198,7 +236,7 @@ func procForkRaw(b *procBirth) (int, syscall.Errno) {
 //go:norace
 //go:nocheckptr
 func procBeBorn(b *procBirth) {
-	errno, said := syscall.Errno(0), b.said
+	errno, said, where := syscall.Errno(0), b.said, int32(0)
 	for sig := uintptr(1); sig <= b.signals; sig++ {
 		// not of KILL and STOP
 		syscall.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&b.none)), 0, b.maskSize, 0, 0)
@@ -211,6 +249,16 @@ func procBeBorn(b *procBirth) {
 	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&b.none)), 0, b.maskSize, 0,
 		0)
 	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_NAME, uintptr(unsafe.Pointer(&b.name)), 0, 0, 0, 0)
+	if b.cgroup != 0 { // before it is another user, and has a descriptor there
+		_, _, errno = syscall.RawSyscall(unix.SYS_WRITE, b.cgroup, uintptr(unsafe.Pointer(&b.self)), 1)
+		if errno != 0 {
+			where = procAtCgroup
+			goto failed
+		}
+	}
+	if b.nices {
+		syscall.RawSyscall(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, b.nice)
+	}
 	for i := range b.fds {
 		_, _, errno = syscall.RawSyscall(unix.SYS_DUP3, b.fds[i], uintptr(i), 0)
 		if errno != 0 {
@@ -234,23 +282,53 @@ func procBeBorn(b *procBirth) {
 			}
 		}
 	}
+	if b.become {
+		errno = procBecome(b)
+		if errno != 0 {
+			goto failed
+		}
+	}
 	if b.dir != nil {
 		_, _, errno = syscall.RawSyscall(unix.SYS_CHDIR, uintptr(unsafe.Pointer(b.dir)), 0, 0)
 		if errno != 0 {
 			goto failed
 		}
 	}
+	if b.umask != procNoUmask {
+		syscall.RawSyscall(unix.SYS_UMASK, uintptr(b.umask), 0, 0)
+	}
 	if b.nofile != nil {
 		syscall.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(b.nofile)), 0, 0, 0)
+	}
+	if b.data != nil {
+		syscall.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_DATA, uintptr(unsafe.Pointer(b.data)), 0, 0, 0)
 	}
 	_, _, errno = syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(b.path)),
 		uintptr(unsafe.Pointer(unsafe.SliceData(b.argv))), uintptr(unsafe.Pointer(unsafe.SliceData(b.env))))
 failed:
-	b.errno = int32(errno)
+	b.errno = int32(errno) | where
 	syscall.RawSyscall(unix.SYS_WRITE, said, uintptr(unsafe.Pointer(&b.errno)), 4)
 	for {
 		syscall.RawSyscall(unix.SYS_EXIT_GROUP, procExitBirth, 0, 0)
 	}
+}
+
+// procBecome makes the child another user. It is a part of procBeBorn.
+//
+//go:nosplit
+//go:noinline
+//go:norace
+//go:nocheckptr
+func procBecome(b *procBirth) syscall.Errno {
+	_, _, errno := syscall.RawSyscall(b.calls.setgroups, uintptr(len(b.groups)),
+		uintptr(unsafe.Pointer(unsafe.SliceData(b.groups))), 0)
+	if errno == 0 {
+		_, _, errno = syscall.RawSyscall(b.calls.setgid, b.gid, 0, 0)
+	}
+	if errno == 0 {
+		_, _, errno = syscall.RawSyscall(b.calls.setuid, b.uid, 0, 0)
+	}
+	return errno
 }
 
 // procAwaitBirth waits until a child has become its program, which closes the pipe, or has written why it could not.
@@ -285,7 +363,10 @@ func procAwaitBirth(ctx context.Context, pid, from int, wait func(pid, fd int)) 
 	if err == nil {
 		err = io.ErrUnexpectedEOF
 		if n == 4 {
-			err = syscall.Errno(errno)
+			err = syscall.Errno(errno &^ procAtCgroup)
+			if errno&procAtCgroup != 0 {
+				err = fmt.Errorf("enter its cgroup: %s", err) // it says nothing of the program
+			}
 		}
 	}
 	for {

@@ -15,6 +15,8 @@ import (
 const (
 	procMaxLeft    = 8   // so many processes of an attempt are told; others follow when some of these have gone
 	procMaxCommand = 100 // bytes of the command of each
+
+	procCommandCut = " ..." // ends a command that is longer
 )
 
 // procLeft is a process that could not be ended.
@@ -122,7 +124,7 @@ func (ps *procs) runLookAfter(left []procLeft, tell func([]procLeft)) {
 	over := make(chan struct{})
 	close(over) // they had their grace
 	told := left
-	ps.endAll(find, 0, procPatience, over, func(bool) {
+	ps.endAll(find, unix.SIGTERM, 0, procPatience, over, func(bool) {
 		if now := ps.leftOf(find(), true); !slices.Equal(now, told) {
 			told = now
 			tell(now)

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -37,7 +38,9 @@ type procSys struct {
 	leader    int // the list of children of our first thread, open for as long as this is a reaper
 	birthName [16]byte
 	nofile    func() *syscall.Rlimit
-	deaf      bool // the system drops SIGCHLD; this belongs to runCollect
+	deaf      bool         // the system drops SIGCHLD; this belongs to runCollect
+	cgroups   procCgroups  // for processes with limits
+	ownMost   atomic.Int64 // bytes that we had in memory at most, when last asked
 }
 
 // procStat is what /proc/PID/stat says, proc_pid_stat(5).
@@ -56,6 +59,7 @@ func (s *procSys) open(life string) error {
 		}
 	}
 	s.session, _ = unix.Getsid(0)
+	s.cgroups.proc, s.cgroups.manager = "/proc", "/run/systemd/system"
 	s.birthName = procBirthName(life)
 	s.nofile = sync.OnceValue(procNofile)
 	s.leader = procLeaderList()
@@ -159,7 +163,7 @@ func (s *procSys) orphans() []procStat {
 }
 
 // members gives the live processes of a task: the main process; orphans that are in its session, or carry its cookie,
-// or, when no other task runs, carry no cookie at all; and all descendants of these.
+// or, when no other task runs, carry no cookie at all; all descendants of these; and whatever is in its cgroup.
 func (p *proc) members() []procMember {
 	ps := p.ps
 	ps.mu.Lock()
@@ -210,6 +214,11 @@ func (p *proc) members() []procMember {
 	}
 	for _, st := range roots {
 		if !st.dead && !walk.seen[st.pid] && belongs(st) {
+			walk.add(st)
+		}
+	}
+	for _, pid := range p.hold.inside() { // whatever it has made of itself
+		if st, ok := procStatOf(pid); ok && !st.dead {
 			walk.add(st)
 		}
 	}
@@ -382,6 +391,15 @@ func procCookie(st procStat, key string) (cookie string, found bool) {
 	return "", false
 }
 
+// procNameless makes a file without a name, in memory where the system can (Linux 3.17).
+func procNameless() (*os.File, error) {
+	fd, err := unix.MemfdCreate("stdin", unix.MFD_CLOEXEC)
+	if err != nil {
+		return procUnlinked()
+	}
+	return os.NewFile(uintptr(fd), "stdin"), nil
+}
+
 // procSlurp reads a file of /proc. os.ReadFile needs twice the system calls, and every task passes here.
 func procSlurp(path string) ([]byte, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -501,7 +519,7 @@ func procDescribe(m procMember) (procLeft, bool) {
 	}
 	l.Command = strings.ToValidUTF8(l.Command, "\uFFFD")
 	if len(l.Command) > procMaxCommand {
-		l.Command = strings.ToValidUTF8(l.Command[:procMaxCommand-len(" ...")], "") + " ..."
+		l.Command = strings.ToValidUTF8(l.Command[:procMaxCommand-len(procCommandCut)], "") + procCommandCut
 	}
 	return l, true
 }
@@ -603,6 +621,31 @@ func procPipe() (r, w int, err error) {
 	}
 	_, err = unix.FcntlInt(uintptr(fds[0]), unix.F_SETFL, unix.O_NONBLOCK) // it had no other flag
 	return fds[0], fds[1], err
+}
+
+const (
+	procDiskBlock = 512 // bytes: the kernel counts what went to a disk and came from one in these
+	// bytes by which the kernel's count of memory may be off, which each processor keeps its own
+	procMemoryGap = 1 << 20
+)
+
+// used says what a process used, as wait4 gives it. A child that becomes its program takes along what we had in memory
+// at most: so less than that is not known, and left out. We are only asked where there may be more to say.
+func (s *procSys) used(of *unix.Rusage) procUse {
+	u := procUse{CPU: time.Duration(of.Utime.Nano() + of.Stime.Nano()), Read: int64(of.Inblock) * procDiskBlock,
+		Written: int64(of.Oublock) * procDiskBlock}
+	most := int64(of.Maxrss) << 10
+	if most <= s.ownMost.Load()+procMemoryGap {
+		return u
+	}
+	var own unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &own) == nil {
+		s.ownMost.Store(int64(own.Maxrss) << 10)
+		if most > s.ownMost.Load()+procMemoryGap {
+			u.Memory = most
+		}
+	}
+	return u
 }
 
 // endOf gives a descriptor that has something to read when one of our children has ended, -1 where there is none such:

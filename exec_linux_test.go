@@ -528,3 +528,26 @@ func TestProcDeaf(t *testing.T) {
 		}
 	})
 }
+
+// A text is there for the process alone, whether or not it reads it, and leaves no descriptor with us.
+func TestProcStdinText(t *testing.T) {
+	ps := procTestNew(t)
+	before := procTestFds(t, ps)
+	text := strings.Repeat("a line\n", 9000)
+	for _, c := range []struct{ script, want string }{{"sleep 0.01; cat", text}, {"true", ""},
+		{"read a; echo $a; wc -c", "a line\n62993\n"}, {"cat >/dev/null; cat", ""}} {
+		log := &procTestLog{}
+		spec := procTestSh(t, c.script, log)
+		spec.Stdin = text
+		if r := procTestDone(t, procTestStart(t, ps, spec)); r.Exit != 0 {
+			t.Errorf("%s: %+v, %s", c.script, r, log.text(true))
+		}
+		if got := strings.ReplaceAll(log.text(false), " ", ""); got != strings.ReplaceAll(c.want, " ", "") {
+			t.Errorf("%s: it read %d bytes: %.80q", c.script, len(got), got)
+		}
+	}
+	ps.work.Wait()
+	if after := procTestFds(t, ps); after > before { // other tests may have closed some
+		t.Errorf("%d descriptors were open, and now %d", before, after)
+	}
+}

@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"syscall"
 	"time"
@@ -20,7 +21,7 @@ const (
 )
 
 // procSys holds nothing: orphans go to init.
-type procSys struct{}
+type procSys struct{ cgroups procCgroups }
 
 // procStat stands for a process; nothing here finds any.
 type procStat struct {
@@ -50,12 +51,54 @@ func procLives(procMember) bool { return false }
 // procDescribe would say what a process is.
 func procDescribe(procMember) (procLeft, bool) { return procLeft{}, false }
 
-// fork starts a process.
-func (s *procSys) fork(_ context.Context, path string, argv []string, attr *syscall.ProcAttr,
+// procNameless makes a file without a name.
+func procNameless() (*os.File, error) { return procUnlinked() }
+
+// fork starts a process. A shell sets its umask, and becomes the program.
+func (s *procSys) fork(_ context.Context, path string, argv []string, attr *syscall.ProcAttr, traits procTraits,
 	_ func(int, int)) (int, error) {
+	if traits.umask != procNoUmask {
+		umask := fmt.Sprintf("%03o", traits.umask)
+		argv = append([]string{"sh", "-c", `umask "$0" && exec "$@"`, umask, path}, argv[1:]...)
+		path = "/bin/sh"
+	}
 	attr.Sys = &syscall.SysProcAttr{Setsid: true}
+	if u := traits.user; u != nil {
+		attr.Sys.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}
+	}
 	pid, _, err := syscall.StartProcess(path, argv, attr)
 	return pid, err
+}
+
+// hold would put limits in force.
+func (s *procSys) hold(l *procLimits) *procHold {
+	h := &procHold{limits: l}
+	for _, limit := range []struct {
+		key string
+		has bool
+	}{{"memory", l.Memory > 0}, {"cpu", l.CPU > 0}, {"pids", l.PIDs > 0}, {"nice", l.Nice != nil}} {
+		if limit.has {
+			h.note(limit.key, procWayNever, "this system is not Linux")
+		}
+	}
+	return h
+}
+
+// procCgroup would be a cgroup.
+type procCgroup struct{}
+
+// procCgroups would make some.
+type procCgroups struct{}
+
+func (procCgroups) leave(*procCgroup) {}
+
+func (h *procHold) began(int)          {}
+func (h *procHold) kill()              {}
+func (h *procHold) struck() procStruck { return procStruck{} }
+
+// used says what a process used. What systems say of memory and disks differs too much.
+func (s *procSys) used(of *unix.Rusage) procUse {
+	return procUse{CPU: time.Duration(of.Utime.Nano() + of.Stime.Nano())}
 }
 
 // procName would be the name of a process.

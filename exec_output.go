@@ -96,6 +96,8 @@ type procStream struct {
 	buf  []byte     // data read and not delivered: buf[:n]
 	n    int
 	tail []byte // the end of the last line that went to Rest
+
+	masking procMasking // where there are secrets
 }
 
 // unended gives the end of a line that a process has begun and not ended, procShown bytes at most, "" when there is
@@ -140,6 +142,9 @@ func (p *proc) openPipes() (err error) {
 		if err != nil {
 			p.closePipes()
 			return err
+		}
+		if u := p.spec.User; u != nil { // else it could not open /dev/stderr
+			unix.Fchown(s.end, int(u.UID), int(u.GID))
 		}
 	}
 	return nil
@@ -227,14 +232,23 @@ func (p *proc) drain(s *procStream) (more bool) {
 	there, err := unix.IoctlGetInt(s.fd, procFionread)
 	more = true
 	for err == nil && there > 0 && more && !p.sealed.Load() {
-		there -= s.room()
+		room, before := s.room(), s.masking.read
 		more = p.read(s)
+		if p.spec.Mask != nil {
+			room = s.masking.read - before
+		}
+		there -= room
 	}
 	return more
 }
 
 // finishLine delivers the last line of a stream, if it has no newline.
 func (p *proc) finishLine(s *procStream) {
+	if p.spec.Mask != nil {
+		s.masking.over = true
+		for p.read(s) { // what is left of it, which is little
+		}
+	}
 	if s.n > 0 {
 		if left := p.give(s, time.Now(), s.buf[:s.n], false); len(left) > 0 {
 			p.rest(s, time.Now(), left)
@@ -278,11 +292,21 @@ func (p *proc) read(s *procStream) (more bool) {
 	if p.spec.Budget.spent() && len(s.buf) <= procMaxLine { // a flood is read in large pieces
 		s.grow(procMaxLine + 1)
 	}
-	n, err := unix.Read(s.fd, s.buf[s.n:])
-	if err != nil || n == 0 { // EAGAIN: there is nothing
-		return err == unix.EINTR
+	n := 0
+	if p.spec.Mask == nil {
+		var err error
+		n, err = unix.Read(s.fd, s.buf[s.n:])
+		if err != nil { // EAGAIN: there is nothing
+			n, more = 0, err == unix.EINTR
+		} else {
+			more = s.n+n == len(s.buf) // a pipe gives all that it has, if there is room
+		}
+	} else {
+		n, more = s.readMasked(p.spec.Mask, s.buf[s.n:])
 	}
-	more = s.n+n == len(s.buf) // a pipe gives all that it has, if there is room
+	if n == 0 {
+		return more
+	}
 	now := time.Now()
 	text := s.buf[:s.n+n]
 	if whole := s.n + bytes.LastIndexByte(text[s.n:], '\n') + 1; whole > s.n {

@@ -114,6 +114,7 @@ func (p *proc) giveUp() {
 // finish writes the result, closes done, and calls whenDone. A second call does nothing.
 func (p *proc) finish() {
 	p.sealed.Store(true)
+	struck := p.hold.struck()
 	p.ps.mu.Lock()
 	if p.isDone {
 		p.ps.mu.Unlock()
@@ -125,12 +126,14 @@ func (p *proc) finish() {
 		}
 	}
 	p.res = p.outcome(p.exit)
+	p.res.Limited, p.res.Struck = p.hold.text(), struck
 	p.isDone = true
 	p.forget()
 	p.wake()
 	close(p.doneCh)
 	whenDone := p.whenDone
 	p.ps.mu.Unlock()
+	p.leaveCgroup()
 	if whenDone != nil {
 		whenDone(p.res)
 	}
@@ -158,9 +161,9 @@ func (p *proc) outcome(exit *procExit) procResult {
 	}
 	r.Finished = exit.at
 	r.Elapsed = exit.at.Sub(p.started)
-	r.UserCPU = time.Duration(exit.usage.Utime.Nano())
-	r.SysCPU = time.Duration(exit.usage.Stime.Nano())
+	r.Used = p.ps.sys.used(&exit.usage)
 	switch {
+	case r.Signal != "": // nobody has seen its end
 	case exit.taken:
 		r.Exit, r.Reason = 255, "the exit status is not known: another part of the program collected it"
 	case exit.status.Signaled():
@@ -170,12 +173,14 @@ func (p *proc) outcome(exit *procExit) procResult {
 			r.Signal = fmt.Sprintf("SIG%d", int(sig)) // real-time signals have no name
 		}
 		r.Reason = "signal " + r.Signal
-	case exit.status.ExitStatus() > 0:
-		r.Exit = exit.status.ExitStatus()
-		r.Reason = fmt.Sprintf("exit %d", r.Exit)
+	default:
+		r.Exit, r.Exited = exit.status.ExitStatus(), true
+		if r.Exit > 0 {
+			r.Reason = fmt.Sprintf("exit %d", r.Exit)
+		}
 	}
 	if p.reason != "" {
-		r.Reason = p.reason
+		r.Reason, r.Exited = p.reason, false
 	}
 	return r
 }

@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -43,11 +45,19 @@ func (ps *procs) begin(ctx context.Context, spec procSpec) (*proc, error) {
 	if err != nil {
 		return nil, err
 	}
-	stage := "start " + path
-	if spec.Dir != "" {
-		stage += " in " + spec.Dir
-	}
+	stage := procStage(spec, path)
 	spec.Stage(stage)
+	traits, err := procTraitsOf(&spec)
+	if err != nil {
+		return nil, err
+	}
+	stdin, err := ps.openStdin(spec.Stdin)
+	if err != nil {
+		return nil, procStartError(spec, path, fmt.Errorf("hand over its standard input: %w", err))
+	}
+	if stdin != ps.null {
+		defer stdin.Close()
+	}
 	p := &proc{
 		ps: ps, spec: spec,
 		readDone: make(chan struct{}), force: make(chan struct{}), doneCh: make(chan struct{}),
@@ -70,13 +80,17 @@ func (ps *procs) begin(ctx context.Context, spec procSpec) (*proc, error) {
 	ps.starting++
 	ps.mu.Unlock()
 
+	p.limit(stage)
+	traits.hold = p.hold
 	attr := &syscall.ProcAttr{
-		Dir: spec.Dir, Env: ps.environ(spec), Files: []uintptr{ps.null.Fd(), uintptr(p.out[0].end),
+		Dir: spec.Dir, Env: ps.environ(spec), Files: []uintptr{stdin.Fd(), uintptr(p.out[0].end),
 			uintptr(p.out[1].end)},
 	}
 	p.started = time.Now()
-	p.pid, err = ps.sys.fork(ctx, path, spec.Argv, attr, p.awaitBirth)
+	p.pid, err = ps.sys.fork(ctx, path, spec.Argv, attr, traits, p.awaitBirth)
+	p.hold.began(p.pid)
 	if err != nil {
+		p.dropCgroup()
 		ps.mu.Lock()
 		ps.starting--
 		ps.mu.Unlock()
@@ -93,6 +107,76 @@ func (ps *procs) begin(ctx context.Context, spec procSpec) (*proc, error) {
 		return nil, context.Cause(ctx)
 	}
 	return p, nil
+}
+
+// procStage words the stage of a start.
+func procStage(spec procSpec, path string) string {
+	if spec.Dir != "" {
+		return "start " + path + " in " + spec.Dir
+	}
+	return "start " + path
+}
+
+// limit puts its limits in force for a process that is about to start. What follows is the stage next.
+func (p *proc) limit(next string) {
+	if p.spec.Limits != nil {
+		p.spec.Stage("put its limits in force")
+		p.hold = p.ps.sys.hold(p.spec.Limits)
+		p.spec.Stage(next)
+	}
+}
+
+// procNoUmask stands for no umask of its own.
+const procNoUmask = -1
+
+// procTraits is what a child changes of itself before it becomes its program.
+type procTraits struct {
+	umask int       // procNoUmask: ours
+	user  *procUser // nil: ours
+	hold  *procHold // nil: it has no limits
+}
+
+// procTraitsOf gives what a process is to change.
+func procTraitsOf(spec *procSpec) (traits procTraits, err error) {
+	traits = procTraits{umask: procNoUmask, user: spec.User}
+	if spec.Umask != "" {
+		mask, err := strconv.ParseUint(spec.Umask, 8, 9)
+		if err != nil {
+			return traits, fmt.Errorf("exec: umask %q: want three octal digits", spec.Umask)
+		}
+		traits.umask = int(mask)
+	}
+	return traits, nil
+}
+
+// openStdin opens what a process with that text for its standard input reads. A text is in a file without a name, which
+// is gone with the last process that has it: so nobody need write while the process reads, as fast or slowly as it
+// likes. The caller closes what is not ps.null.
+func (ps *procs) openStdin(text string) (*os.File, error) {
+	if text == "" {
+		return ps.null, nil
+	}
+	f, err := procNameless()
+	if err != nil {
+		return nil, err
+	}
+	if _, err = f.WriteString(text); err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// procUnlinked makes a file on a disk, which has no name any more.
+func procUnlinked() (*os.File, error) {
+	f, err := os.CreateTemp("", "cdktr-stdin-")
+	if err == nil {
+		err = os.Remove(f.Name())
+	}
+	return f, err
 }
 
 // awaitBirth waits until a child that was forked has become its program, which closes the pipe from, or has failed to.
@@ -215,6 +299,13 @@ func procStartError(spec procSpec, path string, err error) error {
 		hint = dir + " is not a directory: correct the task's directory"
 	case dir != "" && unix.Access(dir, unix.X_OK) != nil:
 		hint = "directory " + dir + " may not be entered by the agent's user"
+	case spec.User != nil && errors.Is(err, unix.EACCES):
+		hint = "user " + spec.User.Name + " may not execute it"
+		if dir != "" {
+			hint += ", or may not enter " + dir
+		}
+	case spec.User != nil && errors.Is(err, unix.EPERM):
+		hint = "the agent may not become user " + spec.User.Name + ": it lacks CAP_SETUID or CAP_SETGID"
 	case errors.Is(err, unix.ENOENT) && pathErr == nil:
 		hint = "the interpreter in its first line, or its loader, is not on this agent"
 	case errors.Is(err, unix.ENOENT):

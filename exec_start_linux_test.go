@@ -297,7 +297,8 @@ func BenchmarkProcFork(b *testing.B) {
 			}
 			for b.Loop() {
 				measure("own", func() (int, error) {
-					return ps.sys.fork(b.Context(), "/bin/true", []string{"true"}, attr, nil)
+					return ps.sys.fork(b.Context(), "/bin/true", []string{"true"}, attr, procTraits{umask: procNoUmask},
+						nil)
 				})
 				measure("std", func() (int, error) {
 					pid, _, err := syscall.StartProcess("/bin/true", []string{"true"}, attr)

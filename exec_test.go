@@ -204,8 +204,8 @@ func TestProcExitCodes(t *testing.T) {
 			t.Errorf("exit %d: odd numbers: %+v", code, r)
 		}
 	}
-	if r, _ := procTestRun(t, ps, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"); r.UserCPU+r.SysCPU <= 0 ||
-		r.UserCPU > r.Elapsed+time.Second {
+	if r, _ := procTestRun(t, ps, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"); r.Used.CPU <= 0 ||
+		r.Used.CPU > r.Elapsed+time.Second {
 		t.Errorf("cpu: %+v", r)
 	}
 }
@@ -899,5 +899,48 @@ func BenchmarkProcTrueOsExec(b *testing.B) {
 		if err := cmd.Run(); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A stop begins with the signal that the task wants; what the task left behind gets TERM all the same.
+func TestProcStopSignal(t *testing.T) {
+	ps := procTestNew(t)
+	output, ready := procTestLine()
+	spec := procTestSh(t, "trap 'exit 7' INT; trap 'exit 8' TERM; echo ready; while :; do sleep 0.01; done", nil)
+	spec.Output, spec.StopSignal, spec.Grace = procTestEach(output), unix.SIGINT, time.Hour
+	p := procTestStart(t, ps, spec)
+	procTestRecv(t, ready, "line")
+	p.stop("stopped by test")
+	if r := procTestDone(t, p); r.Exit != 7 || r.Exited || r.Reason != "stopped by test" {
+		t.Errorf("%+v", r)
+	}
+	spec = procTestSh(t, "sleep 100 & exit 3", nil) // a background job ignores INT
+	spec.StopSignal, spec.Grace = unix.SIGINT, time.Hour
+	if r := procTestDone(t, procTestStart(t, ps, spec)); r.Exit != 3 || !r.Exited {
+		t.Errorf("%+v", r)
+	}
+	ps.work.Wait()
+	procTestNoneLeft(t, ps, spec.Cookie)
+}
+
+func TestProcUmask(t *testing.T) {
+	ps := procTestNew(t)
+	own := unix.Umask(0o022)
+	defer unix.Umask(own)
+	for mask, want := range map[string]string{"": "0022\n", "027": "0027\n", "000": "0000\n", "777": "0777\n"} {
+		log := &procTestLog{}
+		spec := procTestSh(t, "umask", log)
+		spec.Umask = mask
+		if r := procTestDone(t, procTestStart(t, ps, spec)); r.Exit != 0 || log.text(false) != want {
+			t.Errorf("%s: %+v, %q", mask, r, log.text(false))
+		}
+	}
+	if now := unix.Umask(0o022); now != 0o022 {
+		t.Errorf("ours has become %03o", now)
+	}
+	spec := procTestSh(t, "umask", nil)
+	spec.Umask = "9"
+	if _, err := ps.start(t.Context(), spec); err == nil {
+		t.Error("a umask of 9 is taken")
 	}
 }

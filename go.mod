@@ -15,3 +15,5 @@ require (
 	golang.org/x/sync v0.25.0 // indirect
 	golang.org/x/text v0.44.0 // indirect
 )
+
+replace golang.org/x/text => ./third_party/text

@@ -24,10 +24,11 @@ import (
 func mainVerbs() []cliVerb {
 	return []cliVerb{
 		startPrincipalVerb(), startAgentVerb(),
-		runVerb(), cancelVerb(), retryVerb(), logsVerb(), pauseVerb(), resumeVerb(), rescanVerb(),
+		runVerb(), cancelVerb(), retryVerb(), approveVerb(), rejectVerb(), logsVerb(), pauseVerb(), resumeVerb(),
+		rescanVerb(),
 		drainVerb(), undrainVerb(), forgetVerb(),
-		lsVerb(), showVerb(), psVerb(), whyVerb(), nextVerb(), graphVerb(), validateVerb(), agentsVerb(),
-		eventsVerb(), pingVerb(), attentionVerb(), ackVerb(), statsVerb(), uiVerb(),
+		lsVerb(), showVerb(), psVerb(), whyVerb(), nextVerb(), graphVerb(), validateVerb(), schemaVerb(), agentsVerb(),
+		poolsVerb(), eventsVerb(), pingVerb(), attentionVerb(), ackVerb(), statsVerb(), uiVerb(),
 		checkVerb(), backupVerb(), doctorVerb(), keygenVerb(), authorizeVerb(), connectVerb(),
 		initVerb(), configVerb(), versionVerb(), completionVerb(),
 	}

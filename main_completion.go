@@ -20,7 +20,10 @@ var completionScripts = []struct{ shell, script string }{
 	{"bash", `_cdktr() {
   local IFS=$'\n'
   local found=$(cdktr completion words -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
-  COMPREPLY=($(compgen -W "$found" -- "${COMP_WORDS[COMP_CWORD]}"))
+  local word=${COMP_WORDS[COMP_CWORD]}
+  if [ "$word" = "=" ]; then word=; fi
+  COMPREPLY=($(compgen -W "$found" -- "$word"))
+  case ${COMPREPLY[0]} in *=) compopt -o nospace ;; esac
 }
 complete -o default -F _cdktr cdktr
 `},
@@ -28,7 +31,9 @@ complete -o default -F _cdktr cdktr
 _cdktr() {
   local -a found
   found=(${(f)"$(cdktr completion words -- "${(@)words[2,CURRENT]}" 2>/dev/null)"})
-  if (( $#found )); then compadd -a found; else _files; fi
+  if (( ! $#found )); then _files
+  elif [[ $found[1] == *= ]]; then compadd -S '' -a found
+  else compadd -a found; fi
 }
 compdef _cdktr cdktr
 `},
@@ -88,6 +93,7 @@ func (c *cli) completions(ctx context.Context, words []string) []string {
 	if len(words) == 0 {
 		words = []string{""}
 	}
+	words, front := completionJoin(words)
 	last := words[len(words)-1]
 	verb, rest, err := mainFind(words[:len(words)-1])
 	var all []string
@@ -105,17 +111,72 @@ func (c *cli) completions(ctx context.Context, words []string) []string {
 			verb.flags(f)
 		}
 		f.VisitAll(func(fl *flag.Flag) { all = append(all, cliFlagName(fl)) })
+	case len(rest) > 1 && rest[len(rest)-1] == "-p":
+		all = completionParams(ctx, c, rest[:len(rest)-1], last)
 	case len(rest) > 1 && rest[len(rest)-1] == "--task":
 		all = c.completionTasks(ctx, rest)
 	case len(rest) == 0 || strings.Contains(verb.args, "..."):
 		all = c.completionIDs(ctx, verb)
 	}
 	slices.Sort(all)
-	return slices.DeleteFunc(slices.Compact(all), func(word string) bool { return !strings.HasPrefix(word, last) })
+	all = slices.DeleteFunc(slices.Compact(all), func(word string) bool { return !strings.HasPrefix(word, last) })
+	for i := range all {
+		all[i] = strings.TrimPrefix(all[i], front)
+	}
+	return all
+}
+
+// completionJoin puts together the words that bash takes apart at each =. What fits the last word then begins with
+// front, which bash does not want to hear again.
+func completionJoin(words []string) (joined []string, front string) {
+	for i := 0; i < len(words); i++ {
+		if n := len(joined); words[i] == "=" && n > 0 {
+			front = joined[n-1] + "="
+			joined[n-1] = front
+			if i++; i < len(words) {
+				joined[n-1] += words[i]
+			}
+			continue
+		}
+		front = ""
+		joined = append(joined, words[i])
+	}
+	return joined, front
+}
+
+// completionParams gives the parameters of the workflow that one of the words before names, as NAME=, or the choices of
+// the one that word begins with, as NAME=CHOICE.
+func completionParams(ctx context.Context, c *cli, before []string, word string) (all []string) {
+	ctx, cancel := context.WithTimeout(ctx, completionPatience)
+	defer cancel()
+	id := ""
+	for i := 0; i < len(before); i++ {
+		switch {
+		case before[i] == "-p":
+			i++
+		case id == "" && !strings.HasPrefix(before[i], "-"):
+			id = before[i]
+		}
+	}
+	r, err := c.ask(ctx, Request{Op: "show", Workflow: id})
+	if id == "" || err != nil || r.Spec == nil {
+		return nil
+	}
+	name, _, valued := strings.Cut(word, "=")
+	if !valued {
+		for _, name := range sortedKeys(r.Spec.Params) {
+			all = append(all, name+"=")
+		}
+		return all
+	}
+	for _, choice := range r.Spec.Params[name].Choices {
+		all = append(all, name+"="+choice)
+	}
+	return all
 }
 
 // completionIDs asks the principal for the ids that a verb takes. The words in the verb's args say of which kind: ID,
-// RUN or AGENT.
+// RUN, AGENT or POOL.
 func (c *cli) completionIDs(ctx context.Context, verb *cliVerb) []string {
 	args := verb.args
 	ctx, cancel := context.WithTimeout(ctx, completionPatience)
@@ -138,6 +199,13 @@ func (c *cli) completionIDs(ctx context.Context, verb *cliVerb) []string {
 		if r, err := conn.ask(ctx, Request{Op: "ps", All: ended, N: 20}); err == nil {
 			for _, run := range r.Runs {
 				ids = append(ids, run.ID)
+			}
+		}
+	}
+	if strings.Contains(args, "POOL") {
+		if r, err := conn.ask(ctx, Request{Op: "pools", N: protoNone}); err == nil {
+			for i := range r.Pools {
+				ids = append(ids, r.Pools[i].Pool)
 			}
 		}
 	}

@@ -181,31 +181,6 @@ func docsFlags(f *cliFlags) (names []string) {
 	return names
 }
 
-// TestDocsKeys wants every key of workflow files in docs/workflow-files.md, those of later versions too, and those of
-// CDKTR's form in docs/coming-from-cdktr.md.
-func TestDocsKeys(t *testing.T) {
-	for page, keys := range map[string][]string{
-		"docs/workflow-files.md": slices.Concat(docsKeys(workflowKeys), docsKeys(workflowTaskKeys),
-			docsKeys(workflowParamKeys), docsKeys(workflowPythonKeys), workflowActions, workflowActionsLater,
-			workflowLater, workflowTaskLater),
-		"docs/coming-from-cdktr.md": slices.Concat(docsKeys(workflowUvPythonKeys), docsKeys(workflowSubprocessKeys)),
-	} {
-		text := docsRead(t, page)
-		for _, key := range keys {
-			if !strings.Contains(text, "`"+key+"`") {
-				t.Errorf("%s: key %s is not in it", page, key)
-			}
-		}
-	}
-}
-
-func docsKeys[T any](table []workflowKey[T]) (names []string) {
-	for _, key := range table {
-		names = append(names, key.name)
-	}
-	return names
-}
-
 // TestDocsAPI wants every op of the request API with its fields, and every kind of event, in docs/protocol.md.
 func TestDocsAPI(t *testing.T) {
 	text := docsRead(t, "docs/protocol.md")

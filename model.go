@@ -10,11 +10,9 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"sort"
 	"strconv"
@@ -32,6 +30,7 @@ const (
 	runFailed    = "failed"
 	runCancelled = "cancelled"
 	runCrashed   = "crashed"
+	runSkipped   = "skipped" // its `if` said no
 )
 
 // States of a task within a run. The first three are active, the others final.
@@ -46,6 +45,9 @@ const (
 	taskCrashed   = "crashed"
 )
 
+// taskAllowed is how a failure is shown that allow_failure allows. The state is failed.
+const taskAllowed = "allowed"
+
 // What made a run.
 const (
 	triggerCron    = "cron"
@@ -53,6 +55,9 @@ const (
 	triggerReboot  = "reboot"
 	triggerStart   = "start"
 	triggerManual  = "manual" // a person or a program, through the request API
+	// a task of another run
+	triggerWorkflow = "workflow"
+	triggerEvent    = "event" // one of the workflow's listeners
 )
 
 // Policies of a workflow file.
@@ -220,173 +225,6 @@ func sizeText(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// Workflow is what one workflow file says, checked and with defaults filled in. It is immutable: a changed file makes
-// a new one, and a run keeps the version that it was queued with (see Hash).
-type Workflow struct {
-	ID          string `json:"id"`
-	Name        string `json:"name,omitempty"`
-	Description string `json:"description,omitempty"`
-
-	// When it fires.
-	Schedule      []string `json:"schedule,omitempty"` // cron expressions
-	Timezone      string   `json:"timezone,omitempty"` // IANA name; "" is the principal's
-	StartTime     Stamp    `json:"start_time,omitzero"`
-	EndTime       Stamp    `json:"end_time,omitzero"`
-	Catchup       string   `json:"catchup,omitempty"` // "" is skip
-	CatchupWindow Duration `json:"catchup_window,omitempty"`
-	Overlap       string   `json:"overlap,omitempty"` // "" is skip
-	Jitter        Duration `json:"jitter,omitempty"`
-
-	// How the run as a whole goes.
-	Priority int               `json:"priority,omitempty"`
-	Timeout  Duration          `json:"timeout,omitempty"` // 0: none
-	Retries  int               `json:"retries,omitempty"`
-	Failover string            `json:"failover,omitempty"` // "": see failover
-	Agent    map[string]string `json:"agent,omitempty"`    // labels that the agent must have
-
-	// What its tasks get.
-	Params           map[string]Param  `json:"params,omitempty"`
-	Env              map[string]string `json:"env,omitempty"`
-	EnvFile          []string          `json:"env_file,omitempty"`
-	WorkingDirectory string            `json:"working_directory,omitempty"`
-	MaxActiveTasks   int               `json:"max_active_tasks,omitempty"` // 0: no limit
-	// bytes of output of a run; 0: see logMaxSize
-	LogMaxSize int64 `json:"log_max_size,omitempty"`
-	// how long output is kept; 0: as the principal says
-	LogKeep Duration `json:"log_keep,omitempty"`
-
-	Tasks []Task `json:"tasks"` // in the order of the file
-}
-
-// logMaxSize gives how many bytes of output a run may write: 10 MiB unless the file says otherwise.
-func (w *Workflow) logMaxSize() int64 {
-	if w.LogMaxSize > 0 {
-		return w.LogMaxSize
-	}
-	return 10 << 20
-}
-
-// Param is one parameter that a run may be given.
-type Param struct {
-	Default     string `json:"default,omitempty"`
-	Pattern     string `json:"pattern,omitempty"` // RE2, matched against the whole value
-	Description string `json:"description,omitempty"`
-	Required    bool   `json:"required,omitempty"` // no default was written
-}
-
-// textFault says why a text cannot be a value, nil when it can: a process cannot be given a NUL, and text that is not
-// UTF-8 does not survive JSON. The error reads on after the name of the value.
-func textFault(text string) error {
-	for i, c := range text {
-		switch {
-		case c == 0:
-			return fmt.Errorf("has a NUL byte in it, at byte %d", i+1)
-		case c == utf8.RuneError && strings.HasPrefix(text[i:], "\ufffd"):
-		case c == utf8.RuneError:
-			return fmt.Errorf("is not UTF-8: byte %d is 0x%02x", i+1, text[i])
-		}
-	}
-	return nil
-}
-
-// paramPattern compiles the pattern of a parameter (RE2) so that it matches only a whole value.
-func paramPattern(pattern string) (*regexp.Regexp, error) {
-	if _, err := regexp.Compile(pattern); err != nil { // by itself first: "a)(b" would pass between brackets
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "error parsing regexp: "))
-	}
-	return regexp.Compile(`\A(?:` + pattern + `)\z`)
-}
-
-// paramsMax bounds the parameters of a run: bytes of all of them together, as a process gets them. A process can get no
-// longer value. A run, or a file, that would have more is refused.
-const paramsMax = 128 << 10
-
-// paramsSize gives the bytes of parameters as a process gets them: PARAM_NAME=VALUE and a zero byte, for each.
-func paramsSize(params map[string]string) (size int) {
-	for name, value := range params {
-		size += len("PARAM_") + len(name) + len("=") + len(value) + 1
-	}
-	return size
-}
-
-// paramsFault says that parameters are too large, and what to do; nil when they are not.
-func paramsFault(params map[string]string) error {
-	if size := paramsSize(params); size > paramsMax {
-		return fmt.Errorf("the parameters have %d bytes and may have %d, all together: write large data to a file, "+
-			"and give its name", size, paramsMax)
-	}
-	return nil
-}
-
-// Task is one node of a workflow's graph. Exactly one of Run, Cmd and Python says what it does.
-type Task struct {
-	ID          string   `json:"id"`
-	Name        string   `json:"name,omitempty"`
-	Description string   `json:"description,omitempty"`
-	Depends     []string `json:"depends,omitempty"` // ids of tasks
-	When        string   `json:"when,omitempty"`    // "" is success
-
-	Run    string   `json:"run,omitempty"`   // a shell line
-	Shell  string   `json:"shell,omitempty"` // "" is /bin/sh -c
-	Cmd    string   `json:"cmd,omitempty"`   // a program
-	Args   []string `json:"args,omitempty"`
-	Python *Python  `json:"python,omitempty"`
-
-	Retries          int               `json:"retries,omitempty"`
-	RetryDelay       Duration          `json:"retry_delay,omitempty"`
-	RetryMaxDelay    Duration          `json:"retry_max_delay,omitempty"`
-	Timeout          Duration          `json:"timeout,omitempty"` // of one attempt; 0: none
-	Env              map[string]string `json:"env,omitempty"`
-	WorkingDirectory string            `json:"working_directory,omitempty"`
-}
-
-// Python is a script run by uv, with its packages.
-type Python struct {
-	Script           string   `json:"script"`
-	Packages         []string `json:"packages,omitempty"`
-	Project          bool     `json:"project,omitempty"` // a uv project brings its own packages
-	UV               string   `json:"uv,omitempty"`      // "" is uv in PATH
-	WorkingDirectory string   `json:"working_directory,omitempty"`
-}
-
-// hash names a version of a workflow by its content, 16 hexadecimal digits, and gives its size in bytes as JSON.
-func (w *Workflow) hash() (name string, size int) {
-	named, err := json.Marshal(w) // with escapes for HTML: the names in journals were made so
-	if err != nil {
-		panic("cdktr: internal error: encode workflow: " + err.Error()) // no field of it can fail
-	}
-	text, err := jsonText(w)
-	if err != nil {
-		panic("cdktr: internal error: encode workflow: " + err.Error())
-	}
-	sum := sha256.Sum256(named)
-	return hex.EncodeToString(sum[:8]), len(text)
-}
-
-// task gives the task with that id, or nil.
-func (w *Workflow) task(id string) *Task {
-	for i := range w.Tasks {
-		if w.Tasks[i].ID == id {
-			return &w.Tasks[i]
-		}
-	}
-	return nil
-}
-
-// cleansUp says whether the task cleans up or raises the alarm: it runs though the work before it was stopped.
-func (t *Task) cleansUp() bool { return t.When == whenAlways || t.When == whenFailure }
-
-// failover gives the policy in force: without one in the file, a workflow with retries is rerun when its agent is lost.
-func (w *Workflow) failover() string {
-	switch {
-	case w.Failover != "":
-		return w.Failover
-	case w.Retries > 0:
-		return failoverRerun
-	}
-	return failoverFail
-}
-
 // Run is one go through a workflow. The field names are those of `ps --json`, and are never renamed.
 type Run struct {
 	ID       string            `json:"run"`
@@ -399,6 +237,7 @@ type Run struct {
 	Attempt  int               `json:"attempt"` // 1, and one more each time it is queued again
 	Params   map[string]string `json:"params"`
 
+	Event     *RunEvent `json:"event,omitempty"`    // the event that fired it; never changed
 	Scheduled Stamp     `json:"scheduled,omitzero"` // the tick that fired it
 	Queued    Stamp     `json:"queued,omitzero"`
 	Started   Stamp     `json:"started,omitzero"` // this attempt of it
@@ -411,10 +250,20 @@ type Run struct {
 	Lease    int    `json:"lease,omitempty"` // counts its assignments: reports on an earlier one are void
 	// its agent has it before it has a place for it: it has not begun, and is shown as queued
 	Ahead bool `json:"ahead,omitempty"`
+	// all that is at work in it waits for the principal: it takes no place of its agent, see onlyWaits
+	Parked bool `json:"parked,omitempty"`
+
+	// The run and its task that have started this one.
+	Parent     string `json:"parent,omitempty"`
+	ParentTask string `json:"parent_task,omitempty"`
+
+	// the state in which it will end: its graph is over, and its handlers run or wait for an agent; else ""
+	Ending string `json:"ending,omitempty"`
 
 	// Why and how it is being stopped.
 	Cancelling string `json:"cancelling,omitempty"` // why; "" when it is not
 	Force      bool   `json:"force,omitempty"`      // at once, with KILL; only while it is active
+	Insist     bool   `json:"insist,omitempty"`     // asked for twice: its handlers end too; only while it is active
 
 	Lost bool `json:"lost,omitempty"` // it crashed only because its agent went away, which may still bring its results
 
@@ -432,6 +281,7 @@ type Run struct {
 // TaskRun is one task of a run.
 type TaskRun struct {
 	Task     string            `json:"task"`
+	Of       string            `json:"of,omitempty"` // the task with foreach that it is an instance of
 	State    string            `json:"state"`
 	Reason   string            `json:"reason"`            // why it is in that state, for people
 	Exit     *int              `json:"exit,omitempty"`    // exit code of its process; nil: there is none
@@ -442,6 +292,17 @@ type TaskRun struct {
 	Finished Stamp             `json:"finished,omitzero"`
 	Seconds  float64           `json:"seconds"` // from the first attempt's start to the end, with the waits
 	Outputs  map[string]string `json:"outputs,omitempty"`
+	Used     TaskUse           `json:"used,omitzero"`     // by the newest attempt that has ended
+	Limited  string            `json:"limited,omitempty"` // how its limits were in force for that; "" where it has none
+	Child    string            `json:"child,omitempty"`   // the run that it has started
+	Agent    string            `json:"agent,omitempty"`   // that does it, or did last; "": that of the run
+	Part     *TaskPart         `json:"part,omitempty"`    // what that agent has of it; replaced, never changed
+	Ask      *TaskAsk          `json:"ask,omitempty"`     // what it asks of the principal; replaced, never changed
+	Pooled   bool              `json:"pooled,omitempty"`  // it has its places in pools; only while it is active
+
+	// It has failed or was skipped, and counts as a success: allow_failure allows that, or its `if` said no.
+	Allowed bool   `json:"allowed,omitempty"`
+	Handler string `json:"handler,omitempty"` // that it is of: on_failure, on_success or on_exit
 
 	// How somebody had it stopped.
 	Cancelling string `json:"cancelling,omitempty"` // why; "" when nobody had, or when it succeeded all the same
@@ -452,15 +313,19 @@ type TaskRun struct {
 // each task.
 func taskRunSame(a, b *TaskRun) bool {
 	return a.State == b.State && a.Attempts == b.Attempts && a.Seconds == b.Seconds && a.Started == b.Started &&
-		a.Began == b.Began && a.Finished == b.Finished && a.Force == b.Force && a.Task == b.Task &&
-		a.Reason == b.Reason && a.Cancelling == b.Cancelling && exitSame(a.Exit, b.Exit) &&
+		a.Began == b.Began && a.Used == b.Used && a.Limited == b.Limited && a.Finished == b.Finished &&
+		a.Force == b.Force && a.Task == b.Task &&
+		a.Allowed == b.Allowed && a.Of == b.Of && a.Handler == b.Handler &&
+		a.Reason == b.Reason && a.Cancelling == b.Cancelling && a.Child == b.Child && a.Ask == b.Ask &&
+		a.Pooled == b.Pooled && a.Agent == b.Agent && a.Part == b.Part &&
+		exitSame(a.Exit, b.Exit) &&
 		maps.Equal(a.Outputs, b.Outputs) && slices.EqualFunc(a.Earlier, b.Earlier, taskAttemptSame)
 }
 
 // taskAttemptSame says whether two attempts are alike.
 func taskAttemptSame(a, b TaskAttempt) bool {
 	return a.Attempt == b.Attempt && a.Reason == b.Reason && a.Started == b.Started && a.Seconds == b.Seconds &&
-		exitSame(a.Exit, b.Exit)
+		a.Used == b.Used && a.Limited == b.Limited && exitSame(a.Exit, b.Exit)
 }
 
 // exitSame says whether two exit codes are alike, of which either may be missing.
@@ -474,9 +339,11 @@ type TaskAttempt struct {
 	Exit    *int    `json:"exit,omitempty"`
 	Started Stamp   `json:"started,omitzero"` // zero: not known
 	Seconds float64 `json:"seconds"`
+	Used    TaskUse `json:"used,omitzero"`
+	Limited string  `json:"limited,omitempty"` // how its limits were in force; "" where it has none
 }
 
-// Fire is a coming tick of a workflow's schedule.
+// Fire is a coming fire of a workflow's schedule.
 type Fire struct {
 	Workflow string `json:"workflow"`
 	At       Stamp  `json:"at"`
@@ -484,6 +351,9 @@ type Fire struct {
 
 // runActive says whether a run in that state is yet to end.
 func runActive(state string) bool { return state == runQueued || state == runRunning }
+
+// runWell says whether a run that has ended so needs nobody: it succeeded, or was not to happen.
+func runWell(state string) bool { return state == runSucceeded || state == runSkipped }
 
 // taskActive says whether a task in that state is yet to end.
 func taskActive(state string) bool {
@@ -523,7 +393,7 @@ func (t *TaskRun) tries() []TaskAttempt {
 	}
 	newest := TaskAttempt{Attempt: t.Attempts, Started: t.began()}
 	if !t.Finished.IsZero() {
-		newest.Reason, newest.Exit = t.Reason, t.Exit
+		newest.Reason, newest.Exit, newest.Used, newest.Limited = t.Reason, t.Exit, t.Used, t.Limited
 		if !newest.Started.IsZero() {
 			newest.Seconds = t.Finished.Sub(newest.Started.Time).Seconds()
 		}
@@ -532,18 +402,43 @@ func (t *TaskRun) tries() []TaskAttempt {
 	return append(t.Earlier[:n:n], newest)
 }
 
+// used gives what all attempts of a task used that are known.
+func (t *TaskRun) used() (all TaskUse) {
+	for _, a := range t.tries() {
+		all.add(a.Used)
+	}
+	return all
+}
+
+// kept says whether a retry of the run leaves the task as it is: it succeeded, or was skipped by its `if`.
+func (t *TaskRun) kept() bool {
+	return t.State == taskSucceeded || t.State == taskSkipped && t.Allowed
+}
+
+// shownState gives the state that people are shown: a failure that is allowed looks like no other, and a task that
+// waits for an answer is shown as what it asks for.
+func (t *TaskRun) shownState() string {
+	if t.State == taskFailed && t.Allowed {
+		return taskAllowed
+	}
+	if t.asking() && (t.Ask.For != askAgent || t.Part == nil) {
+		return t.Ask.For
+	}
+	return t.State
+}
+
 // why says why a task is in its state; if it is being stopped, who wants that.
 func (t *TaskRun) why() string {
 	if t.Cancelling != "" && taskActive(t.State) {
 		return "being stopped: " + t.Cancelling
 	}
-	return t.Reason
+	return orDefault(t.Reason, t.waitsFor())
 }
 
-// taskStopped says whether somebody has stopped a task of the run: such a run is not retried automatically.
+// taskStopped says whether somebody has stopped a task of the run's graph: such a run is not retried automatically.
 func (r *Run) taskStopped() bool {
 	for i := range r.Tasks {
-		if r.Tasks[i].Cancelling != "" {
+		if r.Tasks[i].Cancelling != "" && r.Tasks[i].Handler == "" {
 			return true
 		}
 	}
@@ -566,10 +461,11 @@ func (r *Run) clone() *Run {
 	return &c
 }
 
-// done counts the tasks that are over. In a run that did not succeed the skipped ones do not count: they never ran.
+// done counts the tasks of the graph that are over. In a run that did not succeed the skipped ones do not count: they
+// never ran.
 func (r *Run) done() (n int) {
 	skippedCount := runActive(r.State) || r.State == runSucceeded
-	for i := range r.Tasks {
+	for i := range r.Tasks[:r.total()] {
 		state := r.Tasks[i].State
 		if !taskActive(state) && (state != taskSkipped || skippedCount) {
 			n++
@@ -591,6 +487,36 @@ func (r *Run) short() *Run {
 	c := *r
 	c.Tasks = []TaskRun{}
 	return &c
+}
+
+// runTree puts each run behind the run whose task has started it, the oldest first, and says how deep each then is.
+// What has no parent in the list stays in its order.
+func runTree(runs []*Run) (sorted []*Run, depths []int) {
+	below, listed := map[string][]*Run{}, make(map[string]bool, len(runs))
+	for _, r := range runs {
+		listed[r.ID] = true
+	}
+	for _, r := range runs {
+		if r.Parent != "" && listed[r.Parent] {
+			below[r.Parent] = append(below[r.Parent], r)
+		}
+	}
+	sorted, depths = make([]*Run, 0, len(runs)), make([]int, 0, len(runs))
+	var add func(r *Run, depth int)
+	add = func(r *Run, depth int) { // a parent is older than its children: there is no circle
+		sorted, depths = append(sorted, r), append(depths, depth)
+		children := below[r.ID]
+		sort.Slice(children, func(i, j int) bool { return children[i].ID < children[j].ID })
+		for _, child := range children {
+			add(child, depth+1)
+		}
+	}
+	for _, r := range runs {
+		if r.Parent == "" || !listed[r.Parent] {
+			add(r, 0)
+		}
+	}
+	return sorted, depths
 }
 
 // LogLine is one line of a task's output. N numbers the lines of a run from 1, over all its tasks and attempts: so a
@@ -727,6 +653,14 @@ func textHead(text string, most int) string {
 		return text
 	}
 	return fmt.Sprintf("%s ... (%d bytes in all)", strings.ToValidUTF8(text[:most], ""), len(text))
+}
+
+// countText writes a number of things, as "1 file" or "2 files".
+func countText(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 // orDefault gives text, or fallback where text is empty.

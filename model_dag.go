@@ -287,23 +287,37 @@ type dagRun struct {
 	states []string // waiting; running from when it is ready; or how it ended
 	left   []int    // how many of those it depends on have not ended
 	hurt   []bool   // a task before it, direct or not, failed, crashed or was cancelled; right once left is 0
-	done   []bool   // it succeeded in an earlier attempt of the run
+	done   []bool   // it ended before this part of the run, and so that it is not started again
+	// it did not succeed, and counts as if it had: its failure is allowed, or its own condition skipped it
+	allowed []bool
 
 	open   int // how many tasks have not ended
-	failed int // the task that failed, crashed or was cancelled first, or -1
+	failed int // the task that failed, crashed or was cancelled first, and was not allowed to; or -1
 }
 
 // begin starts a run: it gives the tasks to start now, in the order of the file, and those that are skipped already.
-// done has the states in which tasks ended in an earlier attempt of the run, by id; nil in a first attempt. A task that
-// succeeded is not started again, and counts as ended once all before it have; all others run again. Tasks behind a
-// failure are not in done, whatever their when: the principal leaves them out (State.requeue).
+// done has the states of tasks that ended before this part of the run began, by id; nil where it is the first. A task
+// that succeeded, was skipped by its own condition, or failed and was allowed to (taskAllowed), is not started again,
+// and counts as ended once all before it have; all others run again. Tasks behind a failure that is to run again are
+// not in done, whatever their when, nor are tasks that were skipped for another reason (State.requeue).
 func (d *dag) begin(done map[string]string) (r *dagRun, ready []int, skipped []dagSkip) {
 	n := len(d.ids)
-	r = &dagRun{d: d, states: make([]string, n), left: make([]int, n), hurt: make([]bool, n), done: make([]bool, n),
-		open: n, failed: -1}
+	flags := make([]bool, 3*n)
+	r = &dagRun{d: d, states: make([]string, n), left: make([]int, n), hurt: flags[:n], done: flags[n : 2*n],
+		allowed: flags[2*n:], open: n, failed: -1}
 	var roots []int
 	for i, id := range d.ids {
-		r.states[i], r.left[i], r.done[i] = taskWaiting, len(d.up[i]), done[id] == taskSucceeded
+		r.states[i], r.left[i], r.done[i] = taskWaiting, len(d.up[i]), true
+		switch done[id] {
+		case taskSucceeded:
+			r.states[i] = taskSucceeded
+		case taskSkipped:
+			r.states[i], r.allowed[i] = taskSkipped, true
+		case taskAllowed:
+			r.states[i], r.allowed[i] = taskFailed, true
+		default:
+			r.done[i] = false
+		}
 		if r.left[i] == 0 {
 			roots = append(roots, i)
 		}
@@ -313,10 +327,12 @@ func (d *dag) begin(done map[string]string) (r *dagRun, ready []int, skipped []d
 }
 
 // end is told that task i, which was ready, ended in a final state: succeeded, failed, skipped, cancelled or crashed.
-// It gives the tasks to start now, in the order of the file, and those that are skipped because of it, each after those
-// that it depends on. A call that does not fit (no such task, not ready yet, ended before, a state that is not final)
-// changes nothing and is an error. To stop a run, end what is running, and start nothing more.
-func (r *dagRun) end(i int, state string) (ready []int, skipped []dagSkip, err error) {
+// allowed: it failed or was skipped, and counts as a success: tasks behind it that ask for success may run, and a
+// failure does not fail the run; those that ask for a failure run behind it all the same. It gives the tasks to start
+// now, in the order of the file, and those that are skipped because of it, each after those that it depends on. A call
+// that does not fit (no such task, not ready yet, ended before, a state that is not final) changes nothing and is an
+// error. To stop a run, end what is running, and start nothing more.
+func (r *dagRun) end(i int, state string, allowed bool) (ready []int, skipped []dagSkip, err error) {
 	if i < 0 || i >= len(r.states) {
 		return nil, nil, fmt.Errorf("end task %d: there are %d tasks", i, len(r.states))
 	}
@@ -328,7 +344,10 @@ func (r *dagRun) end(i int, state string) (ready []int, skipped []dagSkip, err e
 	if r.states[i] != taskRunning {
 		return nil, nil, fmt.Errorf("end task %s as %s: it is %s, not running", r.d.ids[i], state, r.states[i])
 	}
-	ready, skipped = r.reach(r.close(i, state, nil))
+	if allowed && state != taskFailed && state != taskSkipped {
+		return nil, nil, fmt.Errorf("end task %s as %s: only a failure or a skip can be allowed", r.d.ids[i], state)
+	}
+	ready, skipped = r.reach(r.close(i, state, allowed, nil))
 	return ready, skipped, nil
 }
 
@@ -336,8 +355,8 @@ func (r *dagRun) end(i int, state string) (ready []int, skipped []dagSkip, err e
 func (r *dagRun) finished() bool { return r.open == 0 }
 
 // outcome gives the state of the run and the task that decided it: failed, and the task that was the first to fail,
-// crash or be cancelled; or succeeded and -1. Before all tasks have ended it is running and -1. The reason is the
-// caller's to write, who knows how the task failed, and whether the run was stopped as a whole.
+// crash or be cancelled without being allowed to; or succeeded and -1. Before all tasks have ended it is running and
+// -1. The reason is the caller's to write, who knows how the task failed, and whether the run was stopped as a whole.
 func (r *dagRun) outcome() (state string, task int) {
 	switch {
 	case !r.finished():
@@ -354,10 +373,10 @@ func (r *dagRun) reach(queue []int) (ready []int, skipped []dagSkip) {
 	for at := 0; at < len(queue); at++ {
 		i := queue[at]
 		if r.done[i] {
-			queue = r.close(i, taskSucceeded, queue)
+			queue = r.close(i, r.states[i], r.allowed[i], queue)
 		} else if reason := r.against(i); reason != "" {
 			skipped = append(skipped, dagSkip{Task: i, Reason: reason})
-			queue = r.close(i, taskSkipped, queue)
+			queue = r.close(i, taskSkipped, false, queue)
 		} else {
 			r.states[i] = taskRunning
 			ready = append(ready, i)
@@ -368,11 +387,11 @@ func (r *dagRun) reach(queue []int) (ready []int, skipped []dagSkip) {
 }
 
 // close ends task i, and appends to queue the tasks that waited for nothing else.
-func (r *dagRun) close(i int, state string, queue []int) []int {
-	r.states[i] = state
+func (r *dagRun) close(i int, state string, allowed bool, queue []int) []int {
+	r.states[i], r.allowed[i] = state, allowed
 	r.open--
 	failed := dagFailed(state)
-	if failed && r.failed < 0 {
+	if failed && !allowed && r.failed < 0 {
 		r.failed = i
 	}
 	for _, child := range r.d.down[i] {
@@ -399,11 +418,14 @@ func (r *dagRun) against(i int) string {
 	}
 	cause := -1
 	for _, j := range r.d.up[i] {
+		if r.states[j] == taskSucceeded || r.allowed[j] {
+			continue
+		}
 		if dagFailed(r.states[j]) {
 			cause = j
 			break
 		}
-		if cause < 0 && r.states[j] != taskSucceeded {
+		if cause < 0 {
 			cause = j
 		}
 	}
@@ -417,7 +439,8 @@ func (r *dagRun) against(i int) string {
 }
 
 // dagFailed says whether a task that ended so counts as a failure. A task that somebody stopped does: its work is not
-// done, and the tasks behind it that clean up or raise the alarm are wanted. A skip is neither failure nor success.
+// done, and the tasks behind it that clean up or raise the alarm are wanted. A skip is neither failure nor success,
+// unless it is allowed.
 func dagFailed(state string) bool {
 	return state == taskFailed || state == taskCrashed || state == taskCancelled
 }

@@ -175,6 +175,12 @@ func TestDagBounds(t *testing.T) {
 	}
 }
 
+// dagFate gives what end is told of a task with that fate: a state, and " allowed" behind it if it is.
+func dagFate(d *dag, id, fate string) (i int, state string, allowed bool) {
+	state, allowed = strings.CutSuffix(fate, " allowed")
+	return slices.Index(d.ids, id), state, allowed
+}
+
 // TestDagShapes plays runs of small graphs. A step is what the caller says and what it must hear:
 // "a failed => ready tasks | skipped tasks with reasons".
 func TestDagShapes(t *testing.T) {
@@ -240,6 +246,21 @@ func TestDagShapes(t *testing.T) {
 			"failed a"},
 		{"a task that skips itself", []string{"a", "b:a"}, "a | ", []string{"a skipped =>  | b(a was skipped)"},
 			"succeeded -"},
+		{"an allowed failure", []string{"a", "b:a", "f:a?failure", "z:a?always"}, "a | ",
+			[]string{"a failed allowed => b f z | ", "z succeeded =>  | ", "f succeeded =>  | ", "b succeeded =>  | "},
+			"succeeded -"},
+		{"an allowed failure is seen from afar", []string{"a", "b:a", "f:b?failure"}, "a | ",
+			[]string{"a failed allowed => b | ", "b succeeded => f | ", "f succeeded =>  | "}, "succeeded -"},
+		{"a failure behind one that is allowed", []string{"a", "b:a", "c:a,b"}, "a | ",
+			[]string{"a failed allowed => b | ", "b failed =>  | c(b failed)"}, "failed b"},
+		{"a skip by its own condition", []string{"a", "b:a", "f:a?failure"}, "a | ",
+			[]string{"a skipped allowed => b | f(nothing before it failed)", "b succeeded =>  | "}, "succeeded -"},
+		{"a branch and the join behind it", []string{"a", "l:a", "r:a", "j:l,r"}, "a | ",
+			[]string{"a succeeded => l r | ", "l skipped allowed =>  | ", "r succeeded => j | ",
+				"j succeeded =>  | "}, "succeeded -"},
+		{"behind a skip by a condition, a failure before it counts", []string{"a", "b:a?always", "c:b?failure", "d:b"},
+			"a | ", []string{"a failed => b | ", "b skipped allowed => c d | ", "c succeeded =>  | ",
+				"d succeeded =>  | "}, "failed a"},
 	} {
 		d := dagOf(t, c.tasks...)
 		r, ready, skipped := d.begin(nil)
@@ -252,7 +273,7 @@ func TestDagShapes(t *testing.T) {
 			}
 			call, want, _ := strings.Cut(step, " => ")
 			id, state, _ := strings.Cut(call, " ")
-			ready, skipped, err := r.end(slices.Index(d.ids, id), state)
+			ready, skipped, err := r.end(dagFate(d, id, state))
 			if got := dagNames(d, ready) + " | " + dagSkips(d, skipped); err != nil || got != want {
 				t.Errorf("%s: %s: got %q, %v, want %q", c.name, call, got, err, want)
 			}
@@ -279,8 +300,12 @@ func TestDagSecondAttempt(t *testing.T) {
 	}{
 		{"goes on after what succeeded", []string{"a", "b:a", "c:b"}, map[string]string{"a": "succeeded",
 			"b": "failed"}, "b | ", "succeeded", "c | "},
-		{"only success is kept", []string{"a", "b", "c", "d"}, map[string]string{"a": "skipped", "b": "cancelled",
+		{"only success is kept", []string{"a", "b", "c", "d"}, map[string]string{"a": "failed", "b": "cancelled",
 			"c": "crashed", "d": "succeeded"}, "a b c | ", "succeeded", " | "},
+		{"a skip by its own condition is kept", []string{"a", "b:a", "c", "d:b"}, map[string]string{"a": "skipped",
+			"b": "succeeded", "c": "failed"}, "c d | ", "succeeded", " | "},
+		{"a failure that is allowed is kept", []string{"a", "b:a", "c:a?failure"}, map[string]string{"a": "allowed"},
+			"b c | ", "succeeded", " | "},
 		{"all done", []string{"a", "b:a"}, map[string]string{"a": "succeeded", "b": "succeeded"}, " | ", "", ""},
 		{"names that are no task", []string{"a"}, map[string]string{"zzz": "succeeded"}, "a | ", "succeeded", " | "},
 		{"what follows a done task waits for all before that", []string{"a", "x:a?always", "c:x?failure", "e:x"},
@@ -301,7 +326,7 @@ func TestDagSecondAttempt(t *testing.T) {
 			}
 			continue
 		}
-		ready, skipped, err := r.end(ready[0], c.first)
+		ready, skipped, err := r.end(dagFate(d, d.ids[ready[0]], c.first))
 		if got := dagNames(d, ready) + " | " + dagSkips(d, skipped); err != nil || got != c.then {
 			t.Errorf("%s: then: %q, %v, want %q", c.name, got, err, c.then)
 		}
@@ -311,6 +336,10 @@ func TestDagSecondAttempt(t *testing.T) {
 func TestDagMisfits(t *testing.T) {
 	d := dagOf(t, "a", "b:a", "c?failure")
 	r, _, _ := d.begin(nil)
+	if _, _, err := r.end(0, taskSucceeded, true); err == nil ||
+		err.Error() != "end task a as succeeded: only a failure or a skip can be allowed" {
+		t.Errorf("an allowed success: %v", err)
+	}
 	for _, c := range []struct {
 		task  int
 		state string
@@ -328,7 +357,7 @@ func TestDagMisfits(t *testing.T) {
 		{1, taskSucceeded, "end task b as succeeded: it is succeeded, not running"},
 	} {
 		got := ""
-		ready, skipped, err := r.end(c.task, c.state)
+		ready, skipped, err := r.end(c.task, c.state, false)
 		if err != nil {
 			got = err.Error()
 		}
@@ -342,7 +371,8 @@ func TestDagMisfits(t *testing.T) {
 }
 
 // dagModel is the meaning of a graph, written as plainly as can be: sweep over the tasks until nothing changes. fate
-// says how each task ends if it starts. It shares no code with dag.
+// says how each task ends if it starts, with " allowed" behind a failure or a skip that counts as a success. It shares
+// no code with dag.
 func dagModel(tasks []Task, fate, done map[string]string) (final map[string]string, started map[string]bool) {
 	final, started = map[string]string{}, map[string]bool{}
 	byID := map[string]*Task{}
@@ -350,7 +380,14 @@ func dagModel(tasks []Task, fate, done map[string]string) (final map[string]stri
 		byID[tasks[i].ID] = &tasks[i]
 	}
 	bad := func(id string) bool {
-		return final[id] == "failed" || final[id] == "crashed" || final[id] == "cancelled"
+		switch final[id] {
+		case "failed", "failed allowed", "crashed", "cancelled":
+			return true
+		}
+		return false
+	}
+	content := func(id string) bool { // whoever asks for success is, behind it
+		return final[id] == "succeeded" || final[id] == "failed allowed" || final[id] == "skipped allowed"
 	}
 	for changed := true; changed; {
 		changed = false
@@ -361,7 +398,7 @@ func dagModel(tasks []Task, fate, done map[string]string) (final map[string]stri
 				if final[dep] != "" {
 					ended++
 				}
-				if final[dep] == "succeeded" {
+				if content(dep) {
 					succeeded++
 				}
 			}
@@ -387,6 +424,10 @@ func dagModel(tasks []Task, fate, done map[string]string) (final map[string]stri
 			switch {
 			case done[t.ID] == "succeeded":
 				final[t.ID] = "succeeded"
+			case done[t.ID] == "skipped":
+				final[t.ID] = "skipped allowed"
+			case done[t.ID] == "allowed":
+				final[t.ID] = "failed allowed"
 			case starts:
 				final[t.ID] = fate[t.ID]
 				started[t.ID] = true
@@ -409,7 +450,9 @@ func dagPlay(t *testing.T, rng *rand.Rand, tasks []Task, fate, done map[string]s
 	}
 	final, started, running := map[string]string{}, map[string]bool{}, []int{}
 	// What was done before is not announced: it has ended when all before it has.
-	ended := func(id string) bool { return final[id] != "" || done[id] == taskSucceeded }
+	ended := func(id string) bool {
+		return final[id] != "" || done[id] == taskSucceeded || done[id] == taskSkipped || done[id] == taskAllowed
+	}
 	hear := func(ready []int, skipped []dagSkip) {
 		for _, s := range skipped {
 			id := tasks[s.Task].ID
@@ -446,7 +489,7 @@ func dagPlay(t *testing.T, rng *rand.Rand, tasks []Task, fate, done map[string]s
 		running = slices.Delete(running, k, k+1)
 		id := tasks[i].ID
 		final[id] = fate[id]
-		ready, skipped, err := r.end(i, fate[id])
+		ready, skipped, err := r.end(dagFate(d, id, fate[id]))
 		if err != nil {
 			t.Fatalf("end %s: %v", id, err)
 		}
@@ -456,8 +499,13 @@ func dagPlay(t *testing.T, rng *rand.Rand, tasks []Task, fate, done map[string]s
 		t.Fatal("nothing is running, but the run is not finished")
 	}
 	for id, state := range done {
-		if state == taskSucceeded {
+		switch state {
+		case taskSucceeded:
 			final[id] = state
+		case taskSkipped:
+			final[id] = state + " allowed"
+		case taskAllowed:
+			final[id] = "failed allowed"
 		}
 	}
 	dagOutcomeFits(t, r, tasks, final)
@@ -519,7 +567,7 @@ func TestDagModel(t *testing.T) {
 	t.Parallel()
 	rng := dagRng(t)
 	states := []string{taskSucceeded, taskSucceeded, taskSucceeded, taskSucceeded, taskFailed, taskCrashed,
-		taskCancelled, taskSkipped}
+		taskCancelled, taskSkipped, "failed allowed", "skipped allowed"}
 	for n := range 2000 {
 		tasks := dagRandom(rng, dagSize(rng))
 		fate, done := map[string]string{}, map[string]string{}
@@ -527,7 +575,7 @@ func TestDagModel(t *testing.T) {
 		for i := range tasks {
 			fate[tasks[i].ID] = states[rng.IntN(len(states))]
 			if kept && rng.IntN(3) == 0 {
-				done[tasks[i].ID] = states[rng.IntN(len(states))]
+				done[tasks[i].ID] = append(states, taskAllowed)[rng.IntN(len(states)+1)]
 			}
 		}
 		want, _ := dagModel(tasks, fate, done)
@@ -542,7 +590,7 @@ func TestDagModel(t *testing.T) {
 // TestDagEveryOrder completes small graphs in every order there is: the final states are always the same.
 func TestDagEveryOrder(t *testing.T) {
 	rng := dagRng(t)
-	states := []string{taskSucceeded, taskSucceeded, taskFailed, taskCancelled}
+	states := []string{taskSucceeded, taskSucceeded, taskFailed, taskCancelled, "failed allowed", "skipped allowed"}
 	orders := 0
 	for range 100 {
 		tasks := dagRandom(rng, 6)
@@ -560,7 +608,7 @@ func TestDagEveryOrder(t *testing.T) {
 		try = func(choices []int) {
 			r, running, _ := d.begin(nil)
 			for _, i := range choices {
-				ready, _, err := r.end(i, fate[tasks[i].ID])
+				ready, _, err := r.end(dagFate(d, tasks[i].ID, fate[tasks[i].ID]))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -574,8 +622,12 @@ func TestDagEveryOrder(t *testing.T) {
 			}
 			orders++
 			for i := range tasks {
-				if r.states[i] != want[tasks[i].ID] {
-					t.Fatalf("%+v fate %v order %v: %s is %s, want %s", tasks, fate, choices, tasks[i].ID, r.states[i],
+				got := r.states[i]
+				if r.allowed[i] {
+					got += " allowed"
+				}
+				if got != want[tasks[i].ID] {
+					t.Fatalf("%+v fate %v order %v: %s is %s, want %s", tasks, fate, choices, tasks[i].ID, got,
 						want[tasks[i].ID])
 				}
 			}
@@ -701,7 +753,8 @@ func FuzzDag(f *testing.F) {
 		for k := 0; k+2 < len(data) && len(tasks) < 60; k += 3 {
 			task := Task{ID: name(byte(len(tasks))), When: []string{"", whenFailure, whenAlways,
 				whenSuccess}[data[k]&3]}
-			fate[task.ID] = []string{taskSucceeded, taskFailed, taskCrashed, taskCancelled, taskSkipped}[data[k]>>2%5]
+			fate[task.ID] = []string{taskSucceeded, taskFailed, taskCrashed, taskCancelled, taskSkipped,
+				"failed allowed", "skipped allowed"}[data[k]>>2%7]
 			for _, b := range data[k+1 : k+3] {
 				if b < 250 {
 					task.Depends = append(task.Depends, name(b))
@@ -763,7 +816,7 @@ func BenchmarkDagRun(b *testing.B) {
 	for b.Loop() {
 		r, running, _ := d.begin(nil)
 		for at := 0; at < len(running); at++ {
-			ready, _, err := r.end(running[at], taskSucceeded)
+			ready, _, err := r.end(running[at], taskSucceeded, false)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -14,19 +14,23 @@ import (
 // dagMaxIndent bounds the indentation of a row, in columns: so a chain of 1,000 tasks can still be read.
 const dagMaxIndent = 40
 
+// dagMaxIf is how many bytes of a condition a label in DOT has.
+const dagMaxIf = 60
+
 // dagText draws the tasks of w as a table, in an order in which they could run. Each has one row, indented by depth,
-// with its condition and the names that it depends on. The text is ASCII. width is the terminal's in columns: longer
-// lists of names end in "+3 more"; 0 or less cuts nothing.
+// with its condition and the names that it depends on. Below them each handler has its own tasks. The text is ASCII.
+// width is the terminal's in columns: longer lists of names end in "+3 more"; 0 or less cuts nothing.
 func dagText(w *Workflow, width int) string {
-	order, depths := dagRows(w)
 	indent := dagMaxIndent
 	if width > 0 {
 		indent = min(indent, width/3)
 	}
-	names, wide, wideWhen := make([]string, len(w.Tasks)), len("TASK"), len("WHEN")
-	for i := range w.Tasks {
-		names[i] = strings.Repeat(" ", min(2*depths[i], indent)) + dagName(w.Tasks[i].ID)
-		wide, wideWhen = max(wide, len(names[i])), max(wideWhen, len(dagWhen(&w.Tasks[i])))
+	graphs, wide, wideWhen := dagGraphs(w), len("TASK"), len("WHEN")
+	for _, graph := range graphs {
+		for i := range graph.tasks {
+			graph.names[i] = strings.Repeat(" ", min(2*graph.depths[i], indent)) + dagName(graph.tasks[i].ID)
+			wide, wideWhen = max(wide, len(graph.names[i])), max(wideWhen, len(dagWhen(&graph.tasks[i])))
+		}
 	}
 	var b strings.Builder
 	row := func(task, when, after string) {
@@ -37,42 +41,107 @@ func dagText(w *Workflow, width int) string {
 	if width > 0 {
 		room = max(width-wide-wideWhen-4, 1)
 	}
-	for _, i := range order {
-		t := &w.Tasks[i]
-		row(names[i], dagWhen(t), dagList(dagAfter(t), room))
+	for k, graph := range graphs {
+		if k > 0 {
+			row("", "", "")
+		}
+		for _, i := range graph.order {
+			t := &graph.tasks[i]
+			row(graph.names[i], dagWhen(t), dagList(dagAfter(t), room))
+		}
 	}
 	return b.String()
 }
 
 // dagDot draws w in the DOT language (https://graphviz.org/doc/info/lang.html): arrows go the way of time.
 func dagDot(w *Workflow) string {
-	order, _ := dagRows(w)
 	var b strings.Builder
 	fmt.Fprintf(&b, "digraph %s {\n\tnode [shape=box];\n", dagQuote(w.ID))
-	for _, i := range order {
-		t := &w.Tasks[i]
-		label := t.ID
-		if dagWhen(t) != "" {
-			label += "\nwhen: " + t.When
+	for k, graph := range dagGraphs(w) {
+		if k == 0 {
+			graph.dot(&b)
+			continue
 		}
-		label = strings.ReplaceAll(label, "&", "&amp;") // a label may hold HTML entities, a name may not
-		fmt.Fprintf(&b, "\t%s [label=%s];\n", dagQuote(t.ID), dagQuote(label))
-	}
-	for _, i := range order {
-		for _, name := range dagAfter(&w.Tasks[i]) {
-			fmt.Fprintf(&b, "\t%s -> %s;\n", dagQuote(name), dagQuote(w.Tasks[i].ID))
-		}
+		fmt.Fprintf(&b, "\tsubgraph cluster_%s {\n\tlabel=%[1]s;\n", graph.handler)
+		graph.dot(&b)
+		b.WriteString("\t}\n")
 	}
 	b.WriteString("}\n")
 	return b.String()
 }
 
-// dagRows gives the order to draw the tasks in and the depth of each.
-func dagRows(w *Workflow) (order, depths []int) {
-	depths = make([]int, len(w.Tasks))
-	d, err := dagBuild(w.Tasks)
+// dot writes the nodes and arrows of one graph.
+func (g *dagDrawn) dot(b *strings.Builder) {
+	for _, i := range g.order {
+		t := &g.tasks[i]
+		label := t.ID
+		if t.When != "" && t.When != whenSuccess {
+			label += "\nwhen: " + t.When
+		}
+		if t.If != "" {
+			label += "\nif: " + textHead(strings.TrimSpace(t.If), dagMaxIf)
+		}
+		if t.AllowFailure != nil {
+			label += "\nmay fail: " + t.AllowFailure.text()
+		}
+		if t.Foreach != nil {
+			label += "\nforeach: " + t.Foreach.text()
+		}
+		if t.Repeat != nil {
+			label += "\nrepeat: every " + t.Repeat.Every.String()
+		}
+		if len(t.Agent) > 0 {
+			label += "\nagent: " + labelsText(t.Agent)
+		}
+		if len(t.Pool) > 0 {
+			label += "\npool: " + poolsText(t.Pool)
+		}
+		if t.Workflow != "" {
+			label += "\nworkflow: " + t.Workflow
+		}
+		if t.Approve != "" {
+			label += "\napprove: " + textHead(t.Approve, dagMaxIf)
+		}
+		label = strings.ReplaceAll(label, "&", "&amp;") // a label may hold HTML entities, a name may not
+		fmt.Fprintf(b, "\t%s [label=%s];\n", dagQuote(t.ID), dagQuote(label))
+	}
+	for _, i := range g.order {
+		for _, name := range dagAfter(&g.tasks[i]) {
+			fmt.Fprintf(b, "\t%s -> %s;\n", dagQuote(name), dagQuote(g.tasks[i].ID))
+		}
+	}
+}
+
+// dagDrawn is a graph that is being drawn: that of the workflow, or of a handler.
+type dagDrawn struct {
+	handler string // "": that of the workflow
+	tasks   []Task
+	order   []int
+	depths  []int    // of each task
+	names   []string // of each task, as it is drawn
+}
+
+// dagGraphs gives the graphs of a workflow: its own, and then those of its handlers.
+func dagGraphs(w *Workflow) []*dagDrawn {
+	graphs := []*dagDrawn{{tasks: w.Tasks}}
+	for _, name := range handlerNames {
+		if tasks := w.handler(name); len(tasks) > 0 {
+			graphs = append(graphs, &dagDrawn{handler: name, tasks: tasks})
+		}
+	}
+	for _, g := range graphs {
+		g.order, g.depths = dagRows(g.tasks)
+		g.names = make([]string, len(g.tasks))
+	}
+	return graphs
+}
+
+// dagRows gives the order to draw tasks in and the depth of each.
+func dagRows(tasks []Task) (order, depths []int) {
+	depths = make([]int, len(tasks))
+	d, err := dagBuild(tasks)
 	if err != nil {
-		for i := range w.Tasks {
+		for i := range tasks {
 			order = append(order, i)
 		}
 		return order, depths
@@ -96,12 +165,35 @@ func dagAfter(t *Task) []string {
 	return names
 }
 
-// dagWhen gives t's condition, "" for the usual one.
+// dagWhen gives what is said of t besides what it is after: when it runs, that it has a condition of its own, that it
+// may fail, how often it is done, and what it waits for; "" for the usual.
 func dagWhen(t *Task) string {
-	if t.When == "" || t.When == whenSuccess {
-		return ""
+	var words []string
+	if t.When != "" && t.When != whenSuccess {
+		words = append(words, dagName(t.When))
 	}
-	return dagName(t.When)
+	if t.If != "" {
+		words = append(words, "if")
+	}
+	if t.AllowFailure != nil {
+		words = append(words, "may fail")
+	}
+	if t.Foreach != nil {
+		words = append(words, "each of "+t.Foreach.text())
+	}
+	if t.Repeat != nil {
+		words = append(words, "repeat")
+	}
+	for _, name := range sortedKeys(t.Pool) {
+		words = append(words, "pool "+dagName(name))
+	}
+	if t.Workflow != "" {
+		words = append(words, "run of "+dagName(t.Workflow))
+	}
+	if t.Approve != "" {
+		words = append(words, "asks a person")
+	}
+	return strings.Join(words, ", ")
 }
 
 // dagList joins names: as many as fit into room columns together with the count of the others; with room 0, all of

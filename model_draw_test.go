@@ -63,6 +63,26 @@ extract-four
 extract-five
   all          always  +5 more
 `},
+		{"conditions and what may fail", []Task{{ID: "a", If: "test -e \"x\""}, {ID: "b", When: whenAlways, If: "y",
+			AllowFailure: ExitCodes{3}, Depends: []string{"a"}}, {ID: "c", AllowFailure: ExitCodes{}}}, 0, `
+TASK  WHEN                  AFTER
+a     if
+  b   always, if, may fail  a
+c     may fail
+`},
+		{"how often", []Task{{ID: "a", Foreach: &Foreach{Items: []string{"x", "y"}}}, {ID: "b", When: whenFailure,
+			Foreach: &Foreach{From: "${params.hosts}"}}, {ID: "c", Repeat: &Repeat{}}}, 0, `
+TASK  WHEN                              AFTER
+a     each of 2
+b     failure, each of ${params.hosts}
+c     repeat
+`},
+		{"what is waited for", []Task{{ID: "a", Pool: map[string]int{"db": 2}, Workflow: "etl.daily"},
+			{ID: "b", Approve: "Go?", Depends: []string{"a"}}}, 0, `
+TASK  WHEN                       AFTER
+a     pool db, run of etl.daily
+  b   asks a person              a
+`},
 		{"ids that are not plain", dagTasks("", "two words", "é\x1b[2J", `q"b\`, "z:,two words"), 0, `
 TASK             WHEN  AFTER
 ""

@@ -287,12 +287,39 @@ func fieldFilled[S any](t *testing.T, of S, field reflect.StructField) S {
 		v.Set(reflect.ValueOf(stampOf(time.Unix(7, 0))))
 	case map[string]string:
 		v.Set(reflect.ValueOf(map[string]string{"a": "c"}))
+	case TaskUse:
+		v.Set(reflect.ValueOf(TaskUse{CPU: 0.25, Memory: 7, Read: 512, Written: 1024}))
+	case *TaskAsk:
+		v.Set(reflect.ValueOf(&TaskAsk{For: askWorkflow}))
+	case *TaskPart:
+		v.Set(reflect.ValueOf(&TaskPart{ID: "x"}))
+	case *assignedPart:
+		v.Set(reflect.ValueOf(&assignedPart{Run: "x"}))
+	case *assignedEnd:
+		v.Set(reflect.ValueOf(&assignedEnd{State: runFailed}))
+	case *RunEvent:
+		v.Set(reflect.ValueOf(&RunEvent{Kind: listenOnFile, Path: "/x"}))
 	case *Workflow:
 		v.Set(reflect.ValueOf(&Workflow{ID: "x"}))
-	case []TaskRun, []TaskAttempt, []LeftProcess:
+	case []TaskRun, []TaskAttempt, []LeftProcess, []EventSeen:
 		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
 	default:
 		t.Errorf("%s of type %v: how is that filled?", field.Name, v.Type())
 	}
 	return of
+}
+
+// TestRunTree puts runs behind the run whose task has started them.
+func TestRunTree(t *testing.T) {
+	t.Parallel()
+	runs := []*Run{{ID: "5", Parent: "2"}, {ID: "4", Parent: "3"}, {ID: "3", Parent: "1"}, {ID: "2", Parent: "1"},
+		{ID: "1"}, {ID: "0", Parent: "gone"}}
+	sorted, depths := runTree(runs)
+	text := ""
+	for i, r := range sorted {
+		text += "  "[:depths[i]] + r.ID + " "
+	}
+	if want := "1  2   5  3   4 0 "; text != want {
+		t.Errorf("%q, want %q", text, want)
+	}
 }

@@ -20,9 +20,8 @@ import (
 const (
 	// runs waiting; more are refused as busy (some parties have fewer: principal_shares.go)
 	principalMaxQueued    = 10_000
-	principalMaxQueuedMem = 64 << 20  // bytes of memory that these take, about; more are refused as busy
-	principalMaxSpec      = 512 << 10 // bytes of a workflow as JSON: it must fit into a frame, with what goes with it
-	principalMaxEcho      = 100       // bytes of a parameter that an error repeats
+	principalMaxQueuedMem = 64 << 20 // bytes of memory that these take, about; more are refused as busy
+	principalMaxEcho      = 100      // bytes of a parameter that an error repeats
 
 	principalInbox        = 64  // calls that may wait; more make their callers wait
 	principalCallsPerTurn = 256 // calls done in one turn of the loop
@@ -49,6 +48,9 @@ type principalConfig struct {
 	Folder      *workflowFolder
 	Zone        *time.Location // of schedules that name none
 	NoScheduler bool           // nothing fires by schedule
+	Alone       bool           // nobody can reach it: what waits for a person fails
+	Pools       map[string]int // places of pools that have another number than one
+	Environ     []string       // of the commands of listeners; nil: that of this process
 	// names this boot of the machine; "": nobody knows, and each start may be the first since
 	Boot string
 
@@ -58,6 +60,7 @@ type principalConfig struct {
 	Keys      *authKeys // whose keys are let in over tcp; nil: it does not listen there
 	Log       *slog.Logger
 	dialect   func(*principal) dialect // makes what serves peers that speak another language; nil: nothing does
+	Alarm     alarmConfig              // whom it tells of what needs a person
 
 	// What it knows of the machine. Each may be nil.
 
@@ -68,7 +71,7 @@ type principalConfig struct {
 	// follow calls set each time that the clock is set, until ctx ends. Its error says that it does so no more.
 	follow func(ctx context.Context, set func()) error
 
-	alarm func() alarm // makes what the loop sleeps by
+	timer func() wakeTimer // makes what the loop sleeps by
 
 	// Who hears of it, on the loop. Each may be nil.
 
@@ -87,8 +90,11 @@ type principal struct {
 	followers *followers
 	output    *output
 	fleet     *fleet
+	asks      *asks
 	timetable *timetable
+	listeners *listeners
 	attention *attention
+	alarm     *alarm // nil: none is set
 	copier    *copier
 	looks     *looks
 	shares    *shares // any goroutine may use it
@@ -104,8 +110,8 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 		began := time.Now()
 		cfg.elapsed = func() time.Duration { return time.Since(began) }
 	}
-	if cfg.alarm == nil {
-		cfg.alarm = alarmTimer
+	if cfg.timer == nil {
+		cfg.timer = wakeTimerPlain
 	}
 	loop := principalLoopNew(cfg)
 	p := &principal{principalLoop: loop, shares: sharesNew()}
@@ -116,17 +122,26 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 	p.output = outputNew(loop, p.followers, p.retention)
 	p.fleet = fleetNew(loop, p.queue, p.output, p.followers)
 	p.timetable = timetableNew(loop, p.catalog, p.queue, p.fleet, p.enqueue)
+	p.asks = asksNew(loop, p.fleet, p.catalog, p.enqueue)
+	p.listeners = listenersNew(loop, p.catalog, p.timetable, p.enqueue)
 	p.attention = attentionNew(p)
-	p.copier = &copier{principalLoop: loop, queue: p.queue, fleet: p.fleet, timetable: p.timetable}
+	p.copier = &copier{principalLoop: loop, queue: p.queue, fleet: p.fleet, timetable: p.timetable,
+		listeners: p.listeners}
 	p.looks = looksNew(p)
+	p.alarm = alarmNew(p)
+	p.looks.alarm, p.attention.alarm = p.alarm, p.alarm
 	p.followers.tellAgent = p.fleet.tellFollowed
+	p.listeners.touch = p.followers.news.ofWorkflow
 	p.followers.news.copier, p.followers.news.attention = p.copier, p.attention
 	if cfg.dialect != nil {
 		p.dialect = cfg.dialect(p)
 	}
 	// Queue, fleet and output come before attention and followers, which look at what those have made of the event.
-	p.observers = []func(change){p.queue.observe, p.fleet.observe, p.output.observe, p.retention.observe,
-		p.attention.observe, p.followers.observe, p.logEnd}
+	p.observers = []func(change){p.queue.observe, p.fleet.observe, p.asks.observe, p.output.observe,
+		p.retention.observe, p.listeners.observe, p.attention.observe, p.followers.observe, p.logEnd}
+	if p.alarm != nil { // it looks at what attention has made of the event
+		p.observers = append(p.observers, p.alarm.observe)
+	}
 	err := loop.open(p.retention.kick, p.followers.wakeJournal, p.fleet.ackSafe)
 	if err != nil {
 		return nil, err
@@ -141,13 +156,14 @@ func (p *principal) recover() error {
 		known := change{run: r}
 		p.queue.observe(known)
 		p.fleet.count(known)
+		p.asks.recall(r)
+		p.fleet.pools.recall(r)
+		p.fleet.parts.recall(r)
 		p.retention.observe(known)
 		if r.State == runRunning && r.LogDay != "" {
-			n, err := p.logs.lastNumber(r.Workflow, r.ID, logPlaceOf(r))
-			if err != nil {
+			if err := p.output.countLines(r); err != nil {
 				return fmt.Errorf("read output of run %s: %w", r.ID, err)
 			}
-			p.output.lines[id] = n
 		}
 	}
 	for id, w := range p.state.Workflows {
@@ -175,8 +191,9 @@ func (p *principal) runPrincipal(ctx context.Context) error {
 	if p.cfg.follow != nil {
 		p.workers.Go(func() { p.timetable.runFollow(ctx) })
 	}
-	sleep := principalSleep{alarm: p.cfg.alarm()}
+	sleep := principalSleep{wakeTimer: p.cfg.timer()}
 	defer sleep.stop()
+	p.timetable.whenInForce(func() { p.listeners.begin(ctx) })
 	sleep.until(p.cfg.elapsed(), 0)
 	for {
 		select {
@@ -197,9 +214,12 @@ func (p *principal) runPrincipal(ctx context.Context) error {
 		now := p.cfg.now()
 		p.timetable.lookAtClock(now)
 		p.timetable.fireDue(now)
+		p.listeners.fireDue(now)
 		p.fleet.giveUpSilent(now)
+		p.asks.settle()
 		p.attention.endTroubleAcks(now)
 		p.fleet.assignQueued()
+		p.alarm.turn(now)
 		p.commit()
 		sleep.until(p.cfg.elapsed(), p.untilNext(p.cfg.now()))
 		if p.cfg.turned != nil {
@@ -214,6 +234,7 @@ func (p *principal) stop() error {
 	for _, link := range p.fleet.links {
 		link.conn.Cut(nil)
 	}
+	p.alarm.finish()
 	p.commit()
 	p.state.prune(p.cfg.now())
 	if p.store.wantsSnapshot() {
@@ -235,7 +256,7 @@ func (p *principal) untilNext(now time.Time) time.Duration {
 	if p.fleet.mayLose() {
 		wait = min(wait, p.fleet.nextLoss.Sub(now))
 	}
-	wait = p.fleet.untilAsked(now, wait)
+	wait = p.listeners.until(now, p.alarm.until(now, p.fleet.untilAsked(now, wait)))
 	if p.cfg.pulse != nil {
 		wait = min(wait, p.cfg.pulse())
 	}
@@ -293,6 +314,18 @@ func (p *principal) snapshot() {
 	}
 }
 
+// declarePools puts other numbers of places of pools in force. Only on the loop.
+func (p *principal) declarePools(places map[string]int) {
+	p.fleet.pools.declare(places)
+	p.fleet.assignable = true
+	p.followers.news.ofWorkflow("")
+	for _, id := range p.catalog.ids {
+		if few := p.fleet.pools.tooFewIn(p.catalog.files[id]); few != "" {
+			p.cfg.Log.Warn(few)
+		}
+	}
+}
+
 // setFiles takes over what the workflow folder found: new and changed files, and those that are gone. Runs keep the
 // version that they were queued with.
 func (p *principal) setFiles(changed []workflowFile, removed []string) {
@@ -300,6 +333,7 @@ func (p *principal) setFiles(changed []workflowFile, removed []string) {
 	for _, id := range removed {
 		p.catalog.remove(id)
 		p.timetable.sched.remove(id)
+		p.listeners.remove(id)
 		p.attention.noteTrouble(id)
 		p.followers.news.ofWorkflow(id)
 	}
@@ -308,8 +342,14 @@ func (p *principal) setFiles(changed []workflowFile, removed []string) {
 		before := p.catalog.put(f)
 		p.attention.noteTrouble(f.ID)
 		p.followers.news.ofWorkflow(f.ID)
-		if f.Spec != nil && (before == nil || before.Spec != f.Spec) && p.timetable.inForce() {
+		if f.Spec != nil && (before == nil || before.Spec != f.Spec || before.Days != f.Days) && p.timetable.inForce() {
 			p.timetable.schedule(f.Spec, now)
+		}
+		if f.Spec != nil {
+			p.listeners.set(f.Spec)
+		}
+		if few := p.fleet.pools.tooFewIn(f); few != "" {
+			p.cfg.Log.Warn(few)
 		}
 		for _, fault := range f.Faults {
 			if before != nil || !fault.Warning {
@@ -320,5 +360,6 @@ func (p *principal) setFiles(changed []workflowFile, removed []string) {
 	p.catalog.sortIDs()
 	p.attention.noteWarned()
 	p.attention.endFaultAcks()
+	p.stirred = true
 	p.timetable.begun()
 }

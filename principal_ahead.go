@@ -78,15 +78,17 @@ func (f *fleet) runsAt(agent string) (begun, ahead int) {
 
 // recall asks an agent for what it was given ahead, when it is to be given no more runs.
 func (f *fleet) recall(agent string) {
-	if link := f.links[agent]; link != nil && f.ahead[agent] > 0 {
+	if link := f.links[agent]; link != nil && f.ahead[agent]+f.parked[agent] > 0 {
 		f.whenDurable(func() { link.send(&agentMsg{Op: msgRecall}) })
 	}
 }
 
-// hearReturn takes a run back that an agent was given ahead and has not begun. Its places are not free soon.
+// hearReturn takes a run back that an agent was given ahead and has not begun, or that only waits for an answer while
+// the agent is to have no more runs. The agent does not have it any more, whatever we know of it. Its places are not
+// free soon.
 func (f *fleet) hearReturn(link *agentLink, m *agentMsg) {
 	f.noteQuick(link, 0)
-	if r := f.state.Runs[m.Run]; link.has(r, m.Lease) && r.Ahead {
+	if r := f.state.Runs[m.Run]; link.has(r, m.Lease) {
 		f.giveUpRun(r, protoReason(orDefault(m.Reason, "agent "+link.name+" gave it back")), true)
 	}
 }

@@ -3,22 +3,30 @@
 
 package main
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // assignQueued gives queued runs to agents, in the order of the queue, for as long as agents have room. It looks at no
 // run for which no agent has room.
 func (f *fleet) assignQueued() {
 	f.askAgain(f.cfg.now())
+	f.parts.turn()
 	if !f.assignable {
 		return
 	}
 	f.assignable = false
+	f.handlers.assignQueued()
 	if f.lanes.moves >= f.lanes.sweep {
 		f.lanes.forget(f.links)
 	}
+	f.pools.keepPlaces()
+	f.assignReady()
+	for f.pools.keepPlaces() { // a run that could not be given to its agent has left its places to others
+		f.assignReady()
+	}
+}
+
+// assignReady makes one pass over the lanes that have runs and agents with room.
+func (f *fleet) assignReady() {
 	for pass := f.lanes.pass(); len(pass) > 0; pass = lanesNext(pass) {
 		l := pass[0]
 		if len(l.free) == 0 { // the last of them has gone to another lane
@@ -48,7 +56,7 @@ func (f *fleet) freeOf(link *agentLink) int {
 	if !link.synced || link.leaving {
 		return 0
 	}
-	return a.Capacity - f.running[link.name]
+	return a.Capacity - f.running[link.name] + min(f.parked[link.name], fleetMaxParked)
 }
 
 // bestAgent picks the agent with the most room among those of a run's lane that did not refuse it; nil when there is
@@ -77,19 +85,22 @@ func labelsMatch(want, has map[string]string) bool {
 // With skip the same holds for runs that make up for missed ticks, of which there may be a thousand; any other run
 // waits only for what its own earlier attempts left.
 func (f *fleet) mustWait(r *Run, spec *Workflow) string {
-	if spec.Overlap == overlapAllow {
+	if spec.Overlap == overlapAllow || r.Ending != "" {
 		return ""
 	}
-	if orDefault(spec.Overlap, overlapSkip) == overlapSkip && r.Trigger != triggerCatchup {
+	if fleetWaitsAlone(r, spec) {
 		return f.leftAlive(r.Workflow, r.ID)
 	}
-	for _, id := range f.queue.active[r.Workflow] {
-		other := f.state.Runs[id]
-		if other != r && (other.State == runRunning || queuedBefore(other, r)) {
-			return "waiting for run " + id
-		}
+	if other := f.queue.ahead(r); other != nil {
+		return "waiting for run " + other.ID
 	}
 	return f.leftAlive(r.Workflow, "")
+}
+
+// fleetWaitsAlone says whether a run waits for nothing that other runs of its workflow do.
+func fleetWaitsAlone(r *Run, spec *Workflow) bool {
+	return spec.Overlap == overlapAllow ||
+		orDefault(spec.Overlap, overlapSkip) == overlapSkip && r.Trigger != triggerCatchup
 }
 
 // waitReason says what a queued run waits for.
@@ -102,6 +113,9 @@ func (f *fleet) waitReason(r *Run) string {
 		return reason
 	}
 	if reason := f.noTaker(r, spec); reason != "" {
+		return reason
+	}
+	if reason := f.pools.waits(r); reason != "" {
 		return reason
 	}
 	return "all agents are busy"
@@ -143,15 +157,6 @@ func (f *fleet) noTaker(r *Run, spec *Workflow) string {
 	return first
 }
 
-// labelsText writes the labels that a run asks for, as k=v k=v; "" when any agent will do.
-func labelsText(labels map[string]string) string {
-	text := ""
-	for _, k := range sortedKeys(labels) {
-		text += " " + k + "=" + labels[k]
-	}
-	return strings.TrimPrefix(text, " ")
-}
-
 // assign gives a run to an agent: first the event, and the message once that is on disk. A run that does not fit into a
 // message with all that belongs to it can be given to no agent: it has failed.
 func (f *fleet) assign(r *Run, spec *Workflow, link *agentLink) {
@@ -159,11 +164,21 @@ func (f *fleet) assign(r *Run, spec *Workflow, link *agentLink) {
 		f.output.readLines(r)
 	}
 	as := &assignment{Run: r.ID, Lease: r.Lease + 1, Attempt: r.Attempt, Trigger: r.Trigger, Scheduled: r.Scheduled,
-		Params: r.Params, Spec: spec, Lines: f.output.lines[r.ID], Ahead: f.freeOf(link) <= 0}
-	for _, t := range r.Tasks {
-		if t.State == taskSucceeded {
-			// the agent needs no more of it
-			as.Done = append(as.Done, TaskRun{Task: t.Task, State: t.State, Outputs: t.Outputs})
+		Event: r.Event, Params: r.Params, Spec: spec, Lines: f.output.linesOf(r), Ahead: f.freeOf(link) <= 0}
+	if r.Ending != "" {
+		assignEnding(as, r)
+	}
+	for i := range r.Tasks {
+		switch t := &r.Tasks[i]; {
+		case !taskActive(t.State): // the agent needs no more of it
+			done := TaskRun{Task: t.Task, Of: t.Of, State: t.State, Allowed: t.Allowed, Outputs: t.Outputs,
+				Handler: t.Handler}
+			if t.Of != "" && t.State == taskFailed { // which the end of the whole task tells of
+				done.Reason, done.Exit = t.Reason, t.Exit
+			}
+			as.Done = append(as.Done, done)
+		case t.Attempts > 0 || t.Child != "":
+			as.Spent = append(as.Spent, TaskRun{Task: t.Task, Of: t.Of, State: t.State, Attempts: t.Attempts})
 		}
 	}
 	body := f.assigned.encode(as)

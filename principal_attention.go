@@ -24,7 +24,7 @@ const (
 	// how long a run is queued that no agent can take before it is overdue; without any agent it is at once
 	attentionWaits    = 5 * time.Minute
 	attentionNames    = 100             // workflows that an item names; it counts the others too
-	attentionLate     = 2 * time.Minute // how long a tick is not decided before it is overdue
+	attentionLate     = 2 * time.Minute // how long a fire is not decided before it is overdue
 	attentionMaxQueue = 200             // workflows with queued runs that are looked at, in the order of the queue
 )
 
@@ -44,7 +44,11 @@ type attention struct {
 	output    *output
 	fleet     *fleet
 	timetable *timetable
+	alarm     *alarm // nil: none is set
+	asks      *asks
+	listeners *listeners
 
+	expects   map[string]bool // workflows that have the key expect
 	troubled  map[string]bool // workflows with something that needs a person, acknowledged or not
 	warned    *AttentionItem  // the item of all files that load with warnings; nil: there are none
 	troubleAt time.Time       // when acknowledged troubles are next looked at
@@ -53,7 +57,8 @@ type attention struct {
 // attentionNew makes an attention that looks at the parts of a principal.
 func attentionNew(p *principal) *attention {
 	return &attention{principalLoop: p.principalLoop, catalog: p.catalog, queue: p.queue, output: p.output,
-		fleet: p.fleet, timetable: p.timetable, troubled: map[string]bool{}}
+		fleet: p.fleet, timetable: p.timetable, asks: p.asks, listeners: p.listeners, troubled: map[string]bool{},
+		expects: map[string]bool{}}
 }
 
 // observe keeps the set of workflows in trouble.
@@ -97,6 +102,7 @@ func (a *attention) each(grant *authGrant, now time.Time, fn func(item Attention
 		}
 	}
 	a.eachTrouble(grant, func(item AttentionItem) { fn(item, acked(item.Key)) })
+	a.eachApproval(grant, func(item AttentionItem) { fn(item, acked(item.Key)) })
 	a.eachOld(grant, func(item AttentionItem) { fn(item, acked(item.Key)) })
 	a.eachOverdue(now, func(item AttentionItem) {
 		if grant.sees(item.Workflow) {
@@ -108,19 +114,26 @@ func (a *attention) each(grant *authGrant, now time.Time, fn func(item Attention
 // items lists what needs a person, may be seen by this peer, and was not acknowledged. Items of several workflows with
 // one cause are one. Only on the loop.
 func (a *attention) items(grant *authGrant, now time.Time) (items []AttentionItem) {
-	alike := map[string]int{}
 	a.each(grant, now, func(item AttentionItem, seen bool) {
-		cause := attentionCause(&item)
-		i, known := alike[cause]
-		switch {
-		case seen:
-		case known && cause != "":
-			items[i].merge(item)
-		default:
-			alike[cause] = len(items)
+		if !seen {
 			items = append(items, item)
 		}
 	})
+	return attentionGroups(items)
+}
+
+// attentionGroups makes one item of those that have one cause.
+func attentionGroups(all []AttentionItem) (items []AttentionItem) {
+	alike := map[string]int{}
+	for _, item := range all {
+		cause := attentionCause(&item)
+		if i, known := alike[cause]; known && cause != "" {
+			items[i].merge(item)
+			continue
+		}
+		alike[cause] = len(items)
+		items = append(items, item)
+	}
 	for i := range items {
 		if item := &items[i]; len(item.members) > 0 {
 			item.Key = stateKey("cause", item.Kind, attentionCause(item))
@@ -132,6 +145,14 @@ func (a *attention) items(grant *authGrant, now time.Time) (items []AttentionIte
 		}
 	}
 	return items
+}
+
+// parts gives the items that one cause has made one of, or the item itself.
+func (item *AttentionItem) parts() []AttentionItem {
+	if len(item.members) == 0 {
+		return []AttentionItem{*item}
+	}
+	return item.members
 }
 
 // attentionCause gives the cause that makes one item of the items of several workflows, "" for an item that stands by
@@ -205,16 +226,13 @@ func (a *attention) eachOverdue(now time.Time, fn func(AttentionItem)) {
 			continue
 		}
 		looked[r.Workflow] = true
-		since := r.Queued.Time
-		if again, ok := a.queue.requeued[r.ID]; ok {
-			since = again
-		}
+		since := a.queue.since(r)
 		patient := len(a.fleet.links) > 0 && now.Sub(since) < attentionWaits
 		spec := a.state.Versions[r.Version]
 		if patient || spec == nil || a.fleet.mustWait(r, spec) != "" {
 			continue
 		}
-		if reason := a.fleet.noTaker(r, spec); reason != "" {
+		if reason := orDefault(a.fleet.noTaker(r, spec), a.fleet.pools.tooFew(spec)); reason != "" {
 			item := AttentionItem{Key: stateKey("overdue", r.Workflow, ""), Kind: attentionOverdue,
 				Workflow: r.Workflow, Reason: reason,
 				First: stampOf(since), Last: stampOf(since)}
@@ -238,10 +256,45 @@ func (a *attention) eachOverdue(now time.Time, fn func(AttentionItem)) {
 		at, ok := a.timetable.sched.dueOf(id)
 		if ok && now.Sub(at) >= attentionLate {
 			fn(AttentionItem{Key: stateKey("late", id, ""), Kind: attentionOverdue, Workflow: id,
-				Reason: "its tick is not decided", Count: 1,
+				Reason: "its fire is not decided", Count: 1,
 				First: stampOf(at), Last: stampOf(at)})
 		}
 	}
+}
+
+// changesAt gives when an item may come by time alone: zero when none will. Only on the loop.
+func (a *attention) changesAt(now time.Time) (next time.Time) {
+	note := func(at time.Time) {
+		if at.After(now) {
+			next = earlier(next, at)
+		}
+	}
+	for _, agent := range a.state.Agents {
+		if agent.State == agentLost {
+			note(agent.Seen.Add(attentionAway))
+		}
+	}
+	for _, ack := range a.state.Acks {
+		note(ack.Until.Time)
+	}
+	for id := range a.troubled {
+		if ws := a.state.Workflows[id]; ws != nil {
+			for _, f := range ws.Failures {
+				note(f.Until.Time)
+			}
+		}
+	}
+	for _, r := range a.queue.runs {
+		note(a.queue.since(r).Add(attentionWaits))
+	}
+	for o := range a.listeners.ill {
+		note(o.needsNext(now))
+	}
+	a.expectedAt(now, note)
+	if at, ok := a.timetable.sched.firstDue(); ok && !at.After(now) {
+		note(at.Add(attentionLate))
+	}
+	return next
 }
 
 // attentionFault names the fault of a file that does not load, "" when it does.
@@ -261,6 +314,11 @@ func attentionFault(f *workflowFile) (key, reason string) {
 // Only on the loop.
 func (a *attention) noteTrouble(id string) {
 	f, ws := a.catalog.files[id], a.state.Workflows[id]
+	if expects := f != nil && f.Spec != nil && f.Spec.Expect != nil; expects {
+		a.expects[id] = true
+	} else if len(a.expects) > 0 {
+		delete(a.expects, id)
+	}
 	key, _ := attentionFault(f)
 	failures := f != nil && ws != nil && len(ws.Failures) > 0
 	if key != "" || failures {
@@ -296,17 +354,17 @@ func (l *looks) lookAttention(c *opCall) {
 	if !ok {
 		return
 	}
-	sort.Slice(items, func(i, j int) bool {
-		a, b := &items[i], &items[j]
-		return cmp.Or(cmp.Compare(attentionRank(*a), attentionRank(*b)), b.Last.Compare(a.Last.Time),
-			cmp.Compare(a.Key, b.Key)) < 0
-	})
+	sort.Slice(items, func(i, j int) bool { return items[i].before(&items[j]) })
 	count := len(items)
 	if i := slices.IndexFunc(items, func(item AttentionItem) bool { return item.Key == c.req.After }); i >= 0 {
 		items = items[i+1:]
 	}
 	page := items[:min(len(items), c.req.N.rows(attentionPage, attentionPage))]
+	var alarm *AlarmInfo
 	cases, ok := lookAsk(l, c, func() (cases []attentionCase) {
+		if c.grant.may(protoOpOf("agents")) {
+			alarm = l.alarm.info()
+		}
 		for _, item := range page {
 			cases = append(cases, l.attention.caseOf(item))
 		}
@@ -315,20 +373,27 @@ func (l *looks) lookAttention(c *opCall) {
 	if !ok || !l.readSlot(c) {
 		return
 	}
+	over := func() bool { return l.gone(c) }
 	for i := range cases {
-		if l.gone(c) {
+		if over() {
 			l.refuseStopping(c)
 			return
 		}
-		l.explain(c, &cases[i])
+		l.explain(&cases[i], over)
 		page[i] = cases[i].item
 	}
-	reply := Reply{Items: page[:fitting(page)], Count: count}
+	reply := Reply{Items: page[:fitting(page)], Count: count, Alarm: alarm}
 	n := len(reply.Items)
 	if n < len(items) && n > 0 {
 		reply.Next = page[n-1].Key
 	}
 	c.reply(reply)
+}
+
+// before orders items: what stops everything, then the newest, and last what has recovered by itself.
+func (item *AttentionItem) before(other *AttentionItem) bool {
+	return cmp.Or(cmp.Compare(attentionRank(*item), attentionRank(*other)), other.Last.Compare(item.Last.Time),
+		cmp.Compare(item.Key, other.Key)) < 0
 }
 
 // attentionRank puts in front what stops everything, and at the end what has recovered.
@@ -372,8 +437,9 @@ func (a *attention) caseOf(item AttentionItem) attentionCase {
 }
 
 // explain looks up in the history what is missing, and adds the last output and what was different when the workflow
-// last went well. On the request's own goroutine.
-func (l *looks) explain(c *opCall, k *attentionCase) {
+// last went well. It ends early when over says that nobody waits for it. Any goroutine may call it that may wait for
+// the disk.
+func (l *looks) explain(k *attentionCase, over func() bool) {
 	item, of := &k.item, &k.item
 	if k.of != nil {
 		of = k.of
@@ -382,7 +448,6 @@ func (l *looks) explain(c *opCall, k *attentionCase) {
 	if item.Kind != attentionFailed {
 		return
 	}
-	over := func() bool { return l.gone(c) }
 	if k.failed == nil {
 		since := historyFilter{Workflow: of.Workflow, Since: runTime(of.Runs[0]), over: over}
 		l.store.historyList(since, func(r *Run) bool {
@@ -479,7 +544,7 @@ func (p *principal) opAck(c *opCall) {
 	case !until.IsZero() && !until.After(now):
 		c.refuse(refuse(codeInvalid, "until %s is over: name a time to come", until.Format(time.RFC3339)))
 	default:
-		for _, item := range append(found.members, *found)[:max(len(found.members), 1)] {
+		for _, item := range found.parts() {
 			p.emit(&Event{Kind: evAcked, Workflow: item.Workflow, Key: item.Key, Until: until, By: c.by, From: c.from})
 		}
 		p.whenDurable(func() { c.reply(Reply{}) })
@@ -548,12 +613,18 @@ func (a *attention) eachTrouble(grant *authGrant, fn func(AttentionItem)) {
 			fn(attentionOfLeft(workflow, a.state.Workflows[workflow].left(run)))
 		}
 	}
+	a.eachListener(grant, a.cfg.now(), fn)
+	a.eachKnot(grant, fn)
+	a.eachExpected(grant, a.cfg.now(), fn)
 	if !grant.may(protoOpOf("agents")) {
 		return
 	}
 	if err := a.store.failing(); err != nil {
 		fn(AttentionItem{Key: stateKey("disk", "journal", ""), Kind: attentionDisk, Count: 1,
 			Reason: fmt.Sprintf("the journal cannot be written: %v; new runs are refused", err)})
+	}
+	if item, failed := a.alarm.item(); failed {
+		fn(item)
 	}
 	if note := a.catalog.folderNote(); note != "" {
 		fn(AttentionItem{Key: stateKey("folder", "", note), Kind: attentionFolder, Count: 1, Reason: note})
@@ -584,10 +655,18 @@ func (a *attention) endTroubleAcks(now time.Time) {
 	a.troubleAt = now.Add(attentionTroubles)
 	var there []string
 	for _, key := range sortedKeys(a.state.Acks) {
-		kind, _, _ := strings.Cut(key, ":")
-		if kind != attentionDisk && kind != attentionFolder &&
-			kind != attentionClock {
+		kind, of, _ := strings.Cut(key, ":")
+		switch kind {
+		case attentionDisk, attentionFolder, attentionClock, attentionAlarm, attentionExpect, attentionListener,
+			attentionPools:
+		default:
 			continue
+		}
+		if kind == attentionListener {
+			id := of[:max(strings.LastIndexByte(of, ':'), 0)]
+			if o := a.listeners.ofItem(id, key); o != nil && !o.looked {
+				continue
+			}
 		}
 		if there == nil {
 			there = []string{""}

@@ -700,3 +700,22 @@ func TestAttentionHeads(t *testing.T) {
 		}
 	}
 }
+
+// TestAttentionSkipped: a run that was skipped mends nothing, and a failure that is allowed is to blame for nothing.
+func TestAttentionSkipped(t *testing.T) {
+	w, at := &WorkflowState{}, func(s int) Stamp { return stampOf(stateEpoch.Add(time.Duration(s) * time.Second)) }
+	failed := &Run{ID: "R1", Workflow: "w", State: runFailed, Reason: "task b: exit 2", Finished: at(9),
+		Tasks: []TaskRun{
+			{Task: "a", State: taskFailed, Reason: "exit 1", Allowed: true, Finished: at(1)},
+			{Task: "b", State: taskFailed, Reason: "exit 2", Finished: at(2)}}}
+	w.noteOutcome(failed)
+	w.noteOutcome(&Run{ID: "R2", Workflow: "w", State: runSkipped, Reason: "if: exit 1", Finished: at(10)})
+	if len(w.Failures) != 1 || w.Failures[0].Task != "b" || w.Failures[0].Recovered || w.Failures[0].Count != 1 {
+		t.Errorf("%+v", w.Failures)
+	}
+	stopped := &Run{State: runFailed, Tasks: []TaskRun{{Task: "a", State: taskFailed, Allowed: true},
+		{Task: "b", State: taskCancelled, Cancelling: "cancelled by ana"}}}
+	if !stopped.stoppedOnly() {
+		t.Error("a run of which a task was stopped, and another was allowed to fail, needs nobody")
+	}
+}

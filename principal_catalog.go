@@ -11,13 +11,13 @@ import (
 type catalog struct {
 	*principalLoop
 	files  map[string]*workflowFile
-	ids    []string                  // of files, sorted; never changed, only replaced: looks keep it
-	hashes map[*Workflow]catalogHash // of specs of files, as far as they were run
+	ids    []string             // of files, sorted; never changed, only replaced: looks keep it
+	hashes map[*Workflow]string // of specs of files, as far as they were run
 }
 
 // catalogNew makes an empty catalog.
 func catalogNew(loop *principalLoop) *catalog {
-	return &catalog{principalLoop: loop, files: map[string]*workflowFile{}, hashes: map[*Workflow]catalogHash{}}
+	return &catalog{principalLoop: loop, files: map[string]*workflowFile{}, hashes: map[*Workflow]string{}}
 }
 
 // folderNote says what is wrong with the workflows folder; "" when nothing is. Any goroutine may call it.
@@ -68,21 +68,15 @@ func (k *catalog) remove(id string) {
 // sortIDs makes the list of ids anew.
 func (k *catalog) sortIDs() { k.ids = sortedKeys(k.files) }
 
-// catalogHash is the name of a version of a workflow, and its size as JSON.
-type catalogHash struct {
-	name string
-	size int
-}
-
 // hashOf is the hash of a workflow that a file has now, which is made once for each version of the file.
-func (k *catalog) hashOf(w *Workflow) (name string, size int) {
-	h, ok := k.hashes[w]
+func (k *catalog) hashOf(w *Workflow) (name string) {
+	name, ok := k.hashes[w]
 	if !ok {
-		h.name, h.size = w.hash()
+		name, _ = w.hash()
 		f := k.files[w.ID]
 		if f != nil && f.Spec == w { // what comes and goes with its file
-			k.hashes[w] = h
+			k.hashes[w] = name
 		}
 	}
-	return h.name, h.size
+	return name
 }

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"slices"
 	"strings"
@@ -25,7 +26,8 @@ type durableRig struct {
 
 func durableRigOpen(t *testing.T) *durableRig {
 	g := &durableRig{principalRig: principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w"}),
-		principalTask(Workflow{ID: "v"})), gate: make(chan bool, 1)}
+		principalTask(Workflow{ID: "v"}), &Workflow{ID: "q", Tasks: []Task{{ID: "a", Approve: "Go on?"}}}),
+		gate: make(chan bool, 1)}
 	g.do(func() {
 		next := g.p.store.files.sync
 		g.p.store.files.sync = func(f *os.File) error {
@@ -107,6 +109,17 @@ var durableCases = []durableCase{
 	{op: "resume", setup: func(g *durableRig) { g.ask(Request{Op: "pause", Workflow: "w"}) },
 		body: func(*durableRig) any { return Request{Op: "resume", Workflow: "w"} }, want: `"ok":true`},
 	{op: "ack", body: func(*durableRig) any { return Request{Op: "ack", Key: "agent:lost"} }, want: `"ok":true`},
+	{op: "alarm", setup: func(g *durableRig) {
+		g.do(func() {
+			g.p.cfg.Alarm = alarmConfig{Command: "tell", Delay: time.Hour,
+				run: func(context.Context, commandSpec) commandResult { return commandResult{} }}
+			g.p.alarm = alarmNew(g.p)
+		})
+	}, body: func(*durableRig) any { return Request{Op: "alarm"} }, want: `"alarm":{`},
+	{op: "approve", setup: (*durableRig).beginAsking,
+		body: func(g *durableRig) any { return Request{Op: "approve", Run: g.run} }, want: `"run":"`},
+	{op: "reject", setup: (*durableRig).beginAsking,
+		body: func(g *durableRig) any { return Request{Op: "reject", Run: g.run} }, want: `"run":"`},
 	{op: "drain", body: func(*durableRig) any { return Request{Op: "drain", Agent: "x"} }, want: `"ok":true`},
 	{op: "undrain", setup: func(g *durableRig) { g.ask(Request{Op: "drain", Agent: "x"}) },
 		body: func(*durableRig) any { return Request{Op: "undrain", Agent: "x"} }, want: `"ok":true`},
@@ -130,12 +143,21 @@ var durableCases = []durableCase{
 		body: func(*durableRig) any { return "AGENTTASKSTATUS\x01old\x01a\x01t\x01i\x01RUNNING" }, want: "OK"},
 }
 
+// beginAsking begins a run whose task waits for a person.
+func (g *durableRig) beginAsking() {
+	g.run = g.principalRig.run("q")
+	g.beginAs("q", &Event{Kind: evTaskAsked, Task: "a", Attempt: 1, Lease: 1, Asks: askApprove, Reason: "Go on?"})
+}
+
 // begin gives the queued run to an agent, which has started its task.
-func (g *durableRig) begin() {
+func (g *durableRig) begin() { g.beginAs("w") }
+
+// beginAs gives the queued run of a workflow to an agent, which has started its task, and then says more.
+func (g *durableRig) beginAs(workflow string, more ...*Event) {
 	g.do(func() {
-		for _, e := range []*Event{{Kind: evAssigned}, {Kind: evRunStarted, Lease: 1},
-			{Kind: evTaskStarted, Task: "a", Attempt: 1, Lease: 1}} {
-			e.Run, e.Workflow, e.Agent = g.run, "w", "x"
+		for _, e := range append([]*Event{{Kind: evAssigned}, {Kind: evRunStarted, Lease: 1},
+			{Kind: evTaskStarted, Task: "a", Attempt: 1, Lease: 1}}, more...) {
+			e.Run, e.Workflow, e.Agent = g.run, workflow, "x"
 			if err := g.p.emit(e); err != nil {
 				g.t.Error(err)
 			}

@@ -73,7 +73,7 @@ type agentLink struct {
 
 	build string          // its version
 	can   []string        // the messages that it takes besides the first ones
-	knows map[string]bool // the keys of a workflow that it knows
+	lacks map[string]bool // the keys of a workflow that we know and it does not; mostly there are none
 	old   *fleetOld       // why it was passed over as too old; nil: it was not
 
 	// How it stands in the lanes (principal_lanes.go):
@@ -96,7 +96,10 @@ type fleet struct {
 	links   map[string]*agentLink // agents that are connected
 	running map[string]int        // agent -> runs that it was given
 	ahead   map[string]int        // agent -> those of them that it was given ahead, and has not begun
+	parked  map[string]int        // agent -> those of them that only wait for an answer, and take no place
 	lanes   *lanes
+	pools   *pools
+	parts   *parts
 	// agents that are not connected, with runs or with processes that these left -> when that is given up
 	losing map[string]time.Time
 	// runs that left processes which live at an agent that could not end them -> their workflows
@@ -110,6 +113,8 @@ type fleet struct {
 	// those whose reports are on the disk now; it belongs to the store's goroutine
 	safe     []*agentLink
 	assigned protoAssigned
+	handlers *fleetHandlers
+	sums     *outputSums
 	// something changed that may let a queued run go
 	assignable bool
 	// queued runs that were held against agents so far: the work of assignQueued, which tests count
@@ -118,15 +123,22 @@ type fleet struct {
 
 // fleetNew makes a fleet without agents.
 func fleetNew(loop *principalLoop, queue *queue, output *output, followers *followers) *fleet {
-	return &fleet{principalLoop: loop, queue: queue, output: output, followers: followers,
-		links: map[string]*agentLink{}, running: map[string]int{}, ahead: map[string]int{},
+	f := &fleet{principalLoop: loop, queue: queue, output: output, followers: followers,
+		links: map[string]*agentLink{}, running: map[string]int{}, ahead: map[string]int{}, parked: map[string]int{},
 		losing: map[string]time.Time{}, left: map[string]string{}, refusals: map[fleetWhat]*fleetRefusal{},
 		lanes: lanesNew()}
+	f.pools, f.parts, f.sums = poolsNew(f), partsNew(f), &outputSums{loop, map[string]int{}}
+	output.parts = f.parts
+	f.handlers = &fleetHandlers{fleet: f, queued: map[string]bool{}}
+	return f
 }
 
 // observe counts the runs of each agent, and keeps the index of what runs have left.
 func (f *fleet) observe(c change) {
 	f.count(c)
+	f.sums.observe(c)
+	f.pools.observe(c)
+	f.parts.observe(c)
 	f.indexLeft(c.event)
 	switch c.event.Kind {
 	case evAgentDrained, evAgentUndrain:
@@ -139,10 +151,13 @@ func (f *fleet) observe(c change) {
 // count counts the runs of each agent, and keeps the lanes.
 func (f *fleet) count(c change) {
 	f.countAhead(c)
+	fleetCountParked(f, c)
+	f.handlers.note(c)
 	if !c.moved() {
 		return
 	}
 	f.assignable = true
+	inLine := f.pools.count(c.run, c.before)
 	switch c.before {
 	case runRunning:
 		f.addRunning(c.agent, -1)
@@ -153,7 +168,9 @@ func (f *fleet) count(c change) {
 	case runRunning:
 		f.addRunning(c.run.Agent, 1)
 	case runQueued:
-		f.line(c.run, true)
+		if !inLine { // else it comes into its lane once it has its places
+			f.line(c.run, true)
+		}
 	}
 }
 
@@ -186,10 +203,12 @@ func (f *fleet) clocked(link *agentLink, theirs Stamp, now time.Time) {
 	before, known := link.ahead, link.skew != 0
 	link.ahead, link.skew = theirs.Sub(now), 0
 	if min(before.Abs(), link.ahead.Abs()) <= fleetSkew {
+		f.stirred = f.stirred || known
 		return
 	}
 	link.skew = link.ahead
 	if !known {
+		f.stirred = true
 		f.note("the clock of this agent is not ours: the times of its lines of output are its own", link.conn.Peer(),
 			"agent", link.name, "ahead", link.skew.Round(time.Second))
 	}
@@ -261,6 +280,9 @@ func (f *fleet) welcome(link *agentLink, m *agentMsg) {
 	for _, h := range m.Holds {
 		r := f.state.Runs[h.Run]
 		switch {
+		case f.parts.held(link, h):
+			link.held[h.Run] = h.Lease
+			continue
 		case !link.holds(r, h.Lease):
 			link.send(&agentMsg{Op: msgCancel, Run: h.Run, Drop: true, Reason: "this run is no longer this agent's"})
 			continue
@@ -269,7 +291,7 @@ func (f *fleet) welcome(link *agentLink, m *agentMsg) {
 				Reason: "the agent came back with it"})
 			f.output.readLines(r)
 		case r.Cancelling != "":
-			link.send(&agentMsg{Op: msgCancel, Run: r.ID, Reason: r.Cancelling, Force: r.Force})
+			link.send(fleetCancel(r))
 		}
 		link.held[h.Run] = h.Lease
 		f.tellFollowed(r, false)
@@ -278,6 +300,7 @@ func (f *fleet) welcome(link *agentLink, m *agentMsg) {
 			if t.Cancelling != "" && taskActive(t.State) && slices.Contains(link.can, msgStopTask) {
 				link.send(fleetStop(r, t, t.Force))
 			}
+			fleetAnswer(f, r, t)
 		}
 	}
 	f.trySync(link)
@@ -323,7 +346,7 @@ func (f *fleet) trySync(link *agentLink) {
 	if link.synced || link.folded < link.last {
 		return
 	}
-	link.synced, f.assignable = true, true
+	link.synced, f.assignable, f.pools.knots.again = true, true, true
 	f.noteRoom(link)
 	for _, r := range f.runsOf(link.name) {
 		if link.held[r.ID] != r.Lease {
@@ -337,6 +360,11 @@ func (f *fleet) trySync(link *agentLink) {
 			f.giveUpRun(r, reason, true)
 		}
 	}
+	held := link.held
+	f.parts.giveUp(link.name, "agent "+link.name+" was restarted while it ran", true, func(id string) bool {
+		_, holds := held[id]
+		return holds
+	})
 	link.held = nil
 }
 
@@ -363,14 +391,23 @@ func (f *fleet) runsOf(agent string) []*Run {
 func (f *fleet) giveUpRun(r *Run, reason string, saidAll bool) {
 	spec := f.state.Versions[r.Version]
 	switch {
+	case r.Ending != "":
+		f.handlers.giveUp(r, spec, reason, saidAll)
+	case f.handlers.owes(r, spec, runCancelled) && r.Cancelling != "":
+		f.emit(&Event{Kind: evHandlers, Run: r.ID, Workflow: r.Workflow, State: runCancelled, Reason: r.Cancelling})
 	case r.Cancelling != "":
 		f.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, Reason: r.Cancelling})
 	case saidAll && r.Started.IsZero():
 		f.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt,
 			Reason: reason + "; it had not begun"})
+	case saidAll && r.onlyWaits(true) && !r.goneWrong():
+		f.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt,
+			Reason: reason + "; nothing of it was at work"})
 	case fleetFailsOver(r, spec) && !r.taskStopped():
 		f.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1,
 			Reason: reason})
+	case f.handlers.owes(r, spec, runCrashed):
+		f.emit(&Event{Kind: evHandlers, Run: r.ID, Workflow: r.Workflow, State: runCrashed, Reason: reason})
 	default:
 		f.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, Agent: r.Agent, State: runCrashed,
 			Reason: reason})
@@ -464,6 +501,7 @@ func (f *fleet) giveUpSilent(now time.Time) {
 		for _, r := range f.runsOf(name) {
 			f.giveUpRun(r, "agent "+name+" was lost", false)
 		}
+		f.parts.giveUp(name, "agent "+name+" was lost", false, func(string) bool { return false })
 	}
 }
 
@@ -513,7 +551,7 @@ func (f *fleet) hear(link *agentLink, m *agentMsg, size int) {
 	case msgReturn:
 		f.hearReturn(link, m)
 	case msgLive:
-		f.followers.takeLive(link, m)
+		f.followers.takeLive(link, m, f.parts)
 	case msgLeft:
 		f.takeLeft(link, m.Left)
 	case msgReport:
@@ -539,8 +577,13 @@ func (f *fleet) hear(link *agentLink, m *agentMsg, size int) {
 
 // takeItem takes in number n of an agent's reports: an event, or output.
 func (f *fleet) takeItem(link *agentLink, item *agentItem, n uint64) {
-	if e := item.Event; e != nil {
-		e = protoReported(e, f.outputsOf(e))
+	if e := item.Event; e != nil && f.parts.takeEvent(link, e, n) {
+		if a := f.state.Agents[link.name]; a != nil {
+			a.Epoch, a.N = link.epoch, n
+		}
+		return
+	} else if e != nil {
+		e = protoReported(e, f.sums.of(e))
 		e.Agent, e.Epoch, e.N = link.name, link.epoch, n
 		f.timeEvent(link, e)
 		f.takeEvent(link, e)
@@ -579,31 +622,18 @@ func (f *fleet) timeEvent(link *agentLink, e *Event) {
 	}
 }
 
-// outputsOf gives the bytes of the outputs that the tasks of a run have already, for an event that adds to them.
-func (f *fleet) outputsOf(e *Event) (size int) {
-	r := f.state.Runs[e.Run]
-	if r != nil && len(e.Outputs) > 0 {
-		for i := range r.Tasks {
-			if t := &r.Tasks[i]; len(t.Outputs) > 0 {
-				size += protoSize(t.Outputs)
-			}
-		}
-	}
-	return size
-}
-
 // takeEvent applies an agent's event, and does what follows from it.
 func (f *fleet) takeEvent(link *agentLink, e *Event) {
 	r := f.state.Runs[e.Run]
 	if r != nil {
 		e.Workflow = r.Workflow
-		if e.Kind == evTaskStarted && r.LogDay == "" {
+		if r.LogDay == "" && f.writes(r, e) {
 			place := f.logs.end(r.Workflow)
 			e.LogDay, e.LogAt = place.Day, place.At
 		}
 	}
 	switch e.Kind {
-	case evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished, evRunFinished:
+	case evRunStarted, evTaskStarted, evTaskAsked, evTaskRetrying, evTaskFinished, evRunEnding, evRunFinished:
 	default:
 		f.note("agent reported an event that is not an agent's", link.conn.Peer(), "agent", link.name, "event", e.Kind)
 		return
@@ -611,6 +641,7 @@ func (f *fleet) takeEvent(link *agentLink, e *Event) {
 	if r != nil && e.State == runCrashed {
 		fleetAsked(r, e)
 	}
+	forced := r != nil && (r.Force || r.Insist)
 	if err := f.emit(e); err != nil {
 		f.note("agent reported what does not fit", link.conn.Peer(), "agent", link.name, "cause", err)
 		return
@@ -619,21 +650,34 @@ func (f *fleet) takeEvent(link *agentLink, e *Event) {
 	case evRunStarted:
 		f.takenUp(link.name, r.Version)
 	case evRunFinished:
-		if !r.Started.IsZero() { // else it was cancelled before it began, and says nothing of how long runs take
+		// a run that was skipped, or cancelled before it began, says nothing of how long runs take
+		if !r.Started.IsZero() && r.State != runSkipped {
 			f.noteQuick(link, fleetQuickOf(r.Seconds))
 		}
-		f.afterRun(r)
+		f.afterRun(r, forced)
 	}
 }
 
+// writes says whether output of the run may come behind an event: of a task, or of the run's `if`.
+func (f *fleet) writes(r *Run, e *Event) bool {
+	if e.Kind != evRunStarted {
+		return e.Kind == evTaskStarted
+	}
+	spec := f.state.Versions[r.Version]
+	return spec != nil && spec.If != ""
+}
+
 // fleetAsked makes a crash a cancellation where a person had asked for that, and the agent gave the run up by itself
-// before it heard of it.
+// before it heard of it. How a run ends that is at its handlers was said before, and stands.
 func fleetAsked(r *Run, e *Event) {
 	if e.Kind == evTaskFinished {
 		t := r.task(e.Task)
-		if t != nil && r.Cancelling+t.Cancelling != "" {
-			e.State, e.Reason = taskCancelled, orDefault(r.Cancelling, t.Cancelling)
+		if t != nil && r.stopping(t) != "" {
+			e.State, e.Reason = taskCancelled, r.stopping(t)
 		}
+		return
+	}
+	if r.Ending != "" {
 		return
 	}
 	if r.Cancelling != "" {
@@ -652,23 +696,6 @@ func fleetAsked(r *Run, e *Event) {
 	}
 	if stopped != "" {
 		e.State, e.Reason = runFailed, stopped
-	}
-}
-
-// afterRun queues a run again that its agent has ended, if its workflow asks for another attempt. A run of which a
-// person stopped anything is not tried again: a person begins it again.
-func (f *fleet) afterRun(r *Run) {
-	spec := f.state.Versions[r.Version]
-	if spec == nil || r.Cancelling != "" || r.taskStopped() {
-		return
-	}
-	switch {
-	case r.State == runFailed && r.Attempt <= spec.Retries:
-		f.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1,
-			Reason: fmt.Sprintf("retry %d of %d after: %s", r.Attempt, spec.Retries, r.Reason)})
-	case r.State == runCrashed && fleetFailsOver(r, spec):
-		f.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1,
-			Reason: r.Reason})
 	}
 }
 
@@ -734,27 +761,6 @@ func (l *agentLink) sendBody(body []byte) {
 	}
 }
 
-// cancelRun stops a run: a queued one at once, a running one by its agent. It gives a note for the reply when that
-// agent is away.
-func (f *fleet) cancelRun(r *Run, reason string, force bool, by, from string) (note string) {
-	if r.State == runQueued {
-		f.emit(&Event{Kind: evRunEnded, Run: r.ID, Workflow: r.Workflow, State: runCancelled, Reason: reason, By: by,
-			From: from})
-		return ""
-	}
-	if f.dialect.cancel(r, reason, by, from) {
-		return ""
-	}
-	f.emit(&Event{Kind: evCancelling, Run: r.ID, Workflow: r.Workflow, Reason: reason, Force: force, By: by,
-		From: from})
-	link := f.links[r.Agent]
-	if link == nil {
-		return fleetAway(r.Agent, "run")
-	}
-	f.whenDurable(func() { link.send(&agentMsg{Op: msgCancel, Run: r.ID, Reason: reason, Force: force}) })
-	return ""
-}
-
 // tellFollowed tells the agent of a run that somebody follows it, or that nobody does any more. Only on the loop.
 func (f *fleet) tellFollowed(r *Run, over bool) {
 	link := f.links[r.Agent]
@@ -762,4 +768,5 @@ func (f *fleet) tellFollowed(r *Run, over bool) {
 		r.State == runRunning && (over || f.followers.live[r.ID] != nil) {
 		link.send(&agentMsg{Op: msgFollow, Run: r.ID, Off: over})
 	}
+	f.parts.tellFollowed(r, over)
 }

@@ -160,15 +160,19 @@ func (fs *followers) unfollowLive(w *follower) {
 	}
 }
 
-// takeLive takes in lines without an end. Only on the loop.
-func (fs *followers) takeLive(link *agentLink, m *agentMsg) {
+// takeLive takes in lines without an end, also those of parts. Only on the loop.
+func (fs *followers) takeLive(link *agentLink, m *agentMsg, parts *parts) {
 	for i := range m.Items {
 		item := &m.Items[i]
 		for j := range item.Lines {
 			line := &item.Lines[j]
+			part := parts.at(link, line.Run)
+			if part != nil {
+				line.Run, line.Task = part.run.ID, part.task
+			}
 			r, l := fs.state.Runs[line.Run], fs.live[line.Run]
 			fits := (line.Stream == "o" || line.Stream == "e") && len(line.Text) <= followMaxLive
-			if l == nil || !fits || !link.has(r, item.Lease) || r.task(line.Task) == nil {
+			if l == nil || !fits || part == nil && !link.has(r, item.Lease) || r.task(line.Task) == nil {
 				continue
 			}
 			line.N = 0

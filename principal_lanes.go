@@ -150,6 +150,7 @@ func (f *fleet) tellOld(l *lane) {
 	for link, reason := range l.old {
 		if link.old == nil {
 			link.old = &fleetOld{l.runs[0].Workflow, reason, f.cfg.now()}
+			f.stirred = true
 		}
 	}
 }
@@ -204,7 +205,7 @@ func (link *agentLink) join(l *lane) bool {
 	if !link.takes {
 		return false
 	}
-	missing := slices.DeleteFunc(slices.Clone(l.uses), func(key string) bool { return link.knows[key] })
+	missing := slices.DeleteFunc(slices.Clone(l.uses), func(key string) bool { return !link.lacks[key] })
 	if len(missing) > 0 {
 		l.old[link] = link.title() + " does not know " + protoKeysText(missing)
 		l.oldFirst, l.oldTold = "", false

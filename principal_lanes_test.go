@@ -86,7 +86,7 @@ func (g *lanesRig) unable(link *agentLink, r *Run) string {
 		g.uses[r.Version] = protoUses(g.p.state.Versions[r.Version])
 	}
 	if missing := slices.DeleteFunc(slices.Clone(g.uses[r.Version]),
-		func(key string) bool { return link.knows[key] }); len(missing) > 0 {
+		func(key string) bool { return !link.lacks[key] }); len(missing) > 0 {
 		return link.title() + " does not know " + protoKeysText(missing)
 	}
 	refusal := g.f.refusals[fleetWhat{link.name, r.Version}]
@@ -100,6 +100,7 @@ func (g *lanesRig) unable(link *agentLink, r *Run) string {
 // ahead only where none has one.
 func (g *lanesRig) expected() (given []string) {
 	free, ahead, began := map[string]int{}, map[string]int{}, map[string]bool{}
+	kept := g.kept()
 	for name, link := range g.f.links {
 		free[name], ahead[name] = g.f.freeOf(link), g.f.aheadOf(link)
 	}
@@ -112,7 +113,7 @@ func (g *lanesRig) expected() (given []string) {
 			}
 		}
 		waits := spec.Overlap == overlapQueue && began[r.Workflow]
-		if best == "" || waits || g.f.mustWait(r, spec) != "" {
+		if best == "" || waits || !kept[r.ID] || g.f.mustWait(r, spec) != "" {
 			continue
 		}
 		free[best]--
@@ -120,6 +121,33 @@ func (g *lanesRig) expected() (given []string) {
 		given = append(given, r.ID+" "+best)
 	}
 	return given
+}
+
+// kept gives the queued runs that have their places in pools, or need none: a walk along the whole queue.
+func (g *lanesRig) kept() map[string]bool {
+	taken, kept := map[string]int{}, map[string]bool{}
+	for _, r := range g.p.state.Runs {
+		if r.State == runRunning {
+			for name, n := range g.p.state.Versions[r.Version].Pool {
+				taken[name] += n
+			}
+		}
+	}
+	for _, r := range g.p.queue.runs {
+		spec, fits := g.p.state.Versions[r.Version], true
+		for name, n := range spec.Pool {
+			fits = fits && n <= g.f.pools.placesOf(name)
+		}
+		if len(spec.Pool) > 0 && (!fits || g.f.noTaker(r, spec) != "" || g.f.mustWait(r, spec) != "") {
+			continue
+		}
+		for name, n := range spec.Pool { // what is taken by those in front is so even if they lack other places
+			taken[name] += n
+			fits = fits && taken[name] <= g.f.pools.placesOf(name)
+		}
+		kept[r.ID] = fits
+	}
+	return kept
 }
 
 // reason gives why nobody can take a run, by a look at every agent.
@@ -177,6 +205,7 @@ func lanesModel(t *testing.T, rnd *rand.Rand) {
 			if k == 0 && i > 1 {
 				w.Tasks[0].Env = map[string]string{"A": "b"}
 			}
+			w.Pool = []map[string]int{nil, {"db": 1}, {"db": 2}, {"db": 1, "tape": 1}}[(i+k)%4]
 			workflows = append(workflows, w)
 		}
 	}
@@ -196,7 +225,9 @@ func lanesModel(t *testing.T, rnd *rand.Rand) {
 		}
 		switch n := rnd.IntN(20); {
 		case n < 8:
-			g.queue(workflows[rnd.IntN(len(workflows))])
+			if w := workflows[rnd.IntN(len(workflows))]; g.f.pools.tooFew(w) == "" {
+				g.queue(w)
+			}
 		case n < 12 && len(running) > 0:
 			g.end(running[rnd.IntN(len(running))])
 		case n < 14 && len(running) > 0:
@@ -222,6 +253,9 @@ func lanesModel(t *testing.T, rnd *rand.Rand) {
 		if link != nil && rnd.IntN(4) == 0 {
 			g.f.noteQuick(link, rnd.IntN(3))
 		}
+		if rnd.IntN(20) == 0 {
+			g.f.pools.declare(map[string]int{"db": 1 + rnd.IntN(5)})
+		}
 		if rnd.IntN(50) == 0 {
 			g.f.lanes.forgetVersions(g.p.queue.runs)
 		}
@@ -234,9 +268,24 @@ func lanesModel(t *testing.T, rnd *rand.Rand) {
 		if got := g.turn(); !slices.Equal(got, want) {
 			t.Fatalf("step %d: given %q, not %q", step, got, want)
 		}
+		kept := g.kept()
 		for _, r := range g.p.queue.runs {
+			spec := g.p.state.Versions[r.Version]
+			free := g.f.noTaker(r, spec) == "" && g.f.mustWait(r, spec) == ""
+			if wait := g.f.pools.waits(r); free && (wait == "") != kept[r.ID] {
+				t.Fatalf("step %d: run %s has its places: %v, and waits for %q", step, r.ID, kept[r.ID], wait)
+			}
 			if got, want := g.f.noTaker(r, g.p.state.Versions[r.Version]), g.reason(r); got != want {
 				t.Fatalf("step %d: run %s waits for %q, not %q", step, r.ID, got, want)
+			}
+		}
+		for name, pl := range g.f.pools.of {
+			taken := 0
+			for _, u := range pl.holders {
+				taken += g.p.state.Versions[u.run.Version].Pool[name]
+			}
+			if taken != pl.taken || pl.waiting+len(pl.holders) == 0 {
+				t.Fatalf("step %d: pool %s: %d places taken, not %d; %d wait", step, name, taken, pl.taken, pl.waiting)
 			}
 		}
 		for link := range maps.Values(g.f.links) {

@@ -39,7 +39,7 @@ func (f *fleet) takeLeft(link *agentLink, held []heldLeft) {
 // told of it before. Else it gives "".
 func (f *fleet) leftBy(agent, run string) string {
 	r := f.state.Runs[run]
-	if r != nil && r.Agent == agent {
+	if r != nil && r.did(agent) {
 		return r.Workflow
 	}
 	if workflow, known := f.left[run]; known {

@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// lookPoolUses is how many holders and how many waiters of a pool are listed, if the request does not say.
+const lookPoolUses = 20
+
 // lookHelp lists the ops.
 func (l *looks) lookHelp(c *opCall) { c.reply(Reply{Verbs: protoOps, Version: programVersion()}) }
 
@@ -318,7 +321,11 @@ func (l *looks) lookWhy(c *opCall) {
 			return l.catalog.noWorkflow(c, id)
 		}
 		if f != nil {
-			r.Workflows = []WorkflowInfo{l.copier.infoOf(f)}
+			info := l.copier.infoOf(f)
+			if info.Last != nil && info.Last.State == runQueued {
+				info.Last = l.copier.shown(info.Last) // with what it waits for
+			}
+			r.Workflows = []WorkflowInfo{info}
 		}
 		if ws != nil {
 			r.Decisions = whyAround(ws.Decisions, c.req.At.Time, c.req.N.rows(10, opsPage))
@@ -378,6 +385,50 @@ func (l *looks) lookAgents(c *opCall) {
 		if n > 0 {
 			reply.Next = agents[n-1].Name
 		}
+	}
+	c.reply(reply)
+}
+
+// lookPools lists pools by name: those that are declared, that a file names, or that somebody has places of or waits
+// for.
+func (l *looks) lookPools(c *opCall) {
+	pools, files := l.copier.fleet.pools, map[string]int{} // pool -> files that name it
+	names, ok := lookAsk(l, c, func() []string {
+		for name := range pools.declared {
+			files[name] += 0
+		}
+		for name := range pools.of {
+			files[name] += 0
+		}
+		for _, f := range l.catalog.files {
+			if f.Spec != nil {
+				named := map[string]bool{}
+				f.Spec.eachPool(func(name string, _ int) { named[name] = true })
+				for name := range named {
+					files[name]++
+				}
+			}
+		}
+		return sortedKeys(files)
+	})
+	if !ok {
+		return
+	}
+	names = slices.DeleteFunc(names, func(name string) bool {
+		return name <= c.req.After || !idMatches(c.req.Pattern, name)
+	})
+	most := c.req.N.rows(lookPoolUses, opsPage)
+	list, ok := lookCopy(l, c, names[:min(len(names), opsPage)], func(name string) (PoolInfo, bool) {
+		info := l.copier.poolOf(name, most)
+		info.Workflows = files[name]
+		return info, true
+	})
+	if !ok {
+		return
+	}
+	reply := Reply{Pools: list[:fitting(list)]}
+	if n := len(reply.Pools); n < len(names) && n > 0 {
+		reply.Next = list[n-1].Pool
 	}
 	c.reply(reply)
 }

@@ -34,7 +34,7 @@ func (p *principal) logEnd(c change) {
 		attrs = append(attrs, "agent", r.Agent)
 	}
 	level := slog.LevelWarn
-	if r.State == runSucceeded || r.State == runCancelled {
+	if runWell(r.State) || r.State == runCancelled {
 		level = logLevelRuns
 	}
 	p.cfg.Log.Log(context.Background(), level, "run "+r.State, attrs...)

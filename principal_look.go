@@ -40,6 +40,7 @@ type looks struct {
 	news      *news
 	timetable *timetable
 	attention *attention
+	alarm     *alarm // nil: none is set
 	copier    *copier
 
 	asking  chan struct{} // slots of looks that ask the loop or compute
@@ -58,6 +59,7 @@ func looksNew(p *principal) *looks {
 var principalLooks = opTable[*looks]{
 	{"help", (*looks).lookHelp}, {"ls", (*looks).lookLs}, {"show", (*looks).lookShow}, {"ps", (*looks).lookPs},
 	{"next", (*looks).lookNext}, {"why", (*looks).lookWhy}, {"agents", (*looks).lookAgents},
+	{"pools", (*looks).lookPools},
 	{"logs", (*looks).lookLogs}, {"events", (*looks).lookEvents}, {"watch", (*looks).lookWatch},
 	{"attention", (*looks).lookAttention}, {"stats", (*looks).lookStats}, {"rescan", (*looks).lookRescan},
 }

@@ -87,6 +87,8 @@ func TestLookBoundsOfConnection(t *testing.T) {
 		"cancel":    func(i int) Request { return Request{Op: "cancel", Run: unknown(i)} },
 		"stats":     func(int) Request { return Request{Op: "stats", Workflow: "w"} },
 		"attention": func(int) Request { return Request{Op: "attention"} },
+		"approve":   func(i int) Request { return Request{Op: "approve", Run: unknown(i)} },
+		"reject":    func(i int) Request { return Request{Op: "reject", Run: unknown(i)} },
 		"retry":     func(i int) Request { return Request{Op: "retry", Run: unknown(i)} },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -305,8 +307,8 @@ func TestLookOver(t *testing.T) {
 // field is tested by itself.
 func TestLookNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Schedule: []string{"* * * * *"}}),
-			principalTask(Workflow{ID: "v"}))
+		g := principalRigOpen(t, t.TempDir(), principalTask(Workflow{ID: "w", Schedule: []string{"* * * * *"},
+			Pool: map[string]int{"p": 1}}), principalTask(Workflow{ID: "v"}))
 		defer g.stop()
 		time.Sleep(time.Minute + time.Second)
 		synctest.Wait()
@@ -363,6 +365,9 @@ func TestLookNone(t *testing.T) {
 				}
 				if r.Line != nil {
 					n++
+				}
+				for i := range r.Pools { // n is how many of those who have places and who wait
+					n += len(r.Pools[i].Holders) + len(r.Pools[i].Waiters)
 				}
 				if op == "ls" {
 					n += len(r.Workflows)

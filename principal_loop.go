@@ -25,6 +25,8 @@ type principalLoop struct {
 	batchWait storeWait
 	// what to do once the batch is on disk, in order, on the store's goroutine
 	onDurable []func()
+	// something that needs a person may have come or gone since the alarm looked
+	stirred bool
 	// what to do once the next snapshot is saved, which is asked for at once
 	onSnapshot []func(seq uint64, err error)
 
@@ -63,8 +65,14 @@ func (l *principalLoop) open(onFiles func(full bool), onWritten, onSynced func()
 	return err
 }
 
+// stir is stirred from another goroutine, which may not wait for the loop.
+func (l *principalLoop) stir() {
+	l.workers.Go(func() { l.call(func() { l.stirred = true }) })
+}
+
 // storeHealth is told by the store when the disk begins to fail (err) and when it works again (nil).
 func (l *principalLoop) storeHealth(err error) {
+	l.stir()
 	if err != nil {
 		l.cfg.Log.Error("cannot write the journal: new runs are refused until it works again", "cause", err)
 		return
@@ -93,10 +101,11 @@ func (l *principalLoop) emit(e *Event) error {
 	e.Seq = l.state.Seq + 1
 	c := change{event: e}
 	if r := l.state.Runs[e.Run]; r != nil {
-		c.before, c.agent, c.ahead = r.State, r.Agent, r.Ahead
+		c.before, c.agent, c.ahead, c.parked = r.State, r.Agent, r.Ahead, r.Parked
 	}
+	oldest := ""
 	if len(l.state.Finished) > 0 {
-		c.oldest = l.state.Finished[0]
+		oldest = l.state.Finished[0]
 	}
 	err := e.writable()
 	if err == nil {
@@ -112,6 +121,12 @@ func (l *principalLoop) emit(e *Event) error {
 	l.batch = append(l.batch, e)
 	l.batchWait = max(l.batchWait, loopWait(e))
 	c.run = l.state.Runs[e.Run]
+	switch {
+	case c.run == nil && c.before != "":
+		c.forgotten = e.Run
+	case l.state.Runs[oldest] == nil:
+		c.forgotten = oldest
+	}
 	for _, observe := range l.observers {
 		observe(c)
 	}
@@ -119,7 +134,7 @@ func (l *principalLoop) emit(e *Event) error {
 }
 
 // loopWait says when an event must be on the disk. Who waits for the end of a run asks for it himself, and a run that
-// is given ahead waits for a place.
+// is given ahead waits for a place. With the end of a run that has handlers its agent waits.
 func loopWait(e *Event) storeWait {
 	switch e.Kind {
 	case evAssigned:
@@ -127,10 +142,12 @@ func loopWait(e *Event) storeWait {
 			return storeSoon
 		}
 		return storeNow
-	case evRunFinished:
+	case evRunEnding, evRunFinished, evListening:
 		return storeSoon
-	case evQueued, evRequeued, evCancelling, evTaskStopping, evRunEnded, evPaused, evResumed, evAdopted, evAcked,
-		evAgentDrained, evAgentUndrain, evAgentForgot:
+	case evQueued, evRequeued, evHandlers, evCancelling, evTaskStopping, evTaskAsked, evTaskPlaced,
+		evTaskAnswered, evRunEnded,
+		evPaused,
+		evResumed, evAdopted, evAcked, evTold, evAgentDrained, evAgentUndrain, evAgentForgot:
 		return storeNow
 	}
 	return storeLate
@@ -142,7 +159,8 @@ type change struct {
 	run           *Run   // that the event is of; nil: of none that is in memory
 	before, agent string // the state and the agent that the run had; "" for a run that was not there
 	ahead         bool   // it was given ahead, and had not begun
-	oldest        string // the run that had ended before all others; it may not be in memory any more
+	parked        bool   // all that was at work in it waited for an answer
+	forgotten     string // the run that is not in memory any more, for itself or for one that ended later; "": none
 }
 
 // moved says whether the run has another state now.

@@ -89,6 +89,9 @@ func (n *news) forget() {
 func (n *news) join(w *newsFollower) {
 	n.followers[w] = true
 	w.seen, w.seq = n.number, n.state.Seq
+	if len(n.followers) == 1 {
+		n.copier.fleet.pools.follow(true)
+	}
 }
 
 // leave takes a follower off.
@@ -96,6 +99,7 @@ func (n *news) leave(w *newsFollower) {
 	delete(n.followers, w)
 	if len(n.followers) == 0 {
 		n.forget()
+		n.copier.fleet.pools.follow(false)
 	}
 }
 
@@ -158,11 +162,11 @@ func (n *news) wakeAll() {
 
 // observe marks what an event has changed. before and agent are the state and the agent that its run had.
 func (n *news) observe(e *Event, before, agent string) {
-	if len(n.followers) == 0 || e.Kind == evVersion {
+	if len(n.followers) == 0 || e.Kind == evVersion || e.Kind == evTold {
 		return
 	}
 	switch e.Kind {
-	case evAcked, evAckOver:
+	case evAcked, evAckOver, evAlarmRan:
 		n.number++
 		n.acked, n.marked = n.number, true
 		return
@@ -227,6 +231,10 @@ func (n *news) ofQueue() {
 	}
 }
 
+// ofPools notes that runs which wait for places of pools may wait for something else now. Which of them do is looked at
+// when somebody takes what has changed.
+func (n *news) ofPools() { n.marked = n.marked || len(n.followers) > 0 }
+
 // ofWaiting marks a queued run if it waits for something else than was shown last.
 func (n *news) ofWaiting(r *Run) {
 	shown, ok := n.waits[r.ID]
@@ -257,6 +265,13 @@ func (n *news) beginTick() {
 			n.ofWaiting(r)
 		}
 	}
+	n.copier.fleet.pools.eachChanged(newsSiblings, func(r *Run) {
+		if r.State == runQueued {
+			n.ofWaiting(r)
+		} else { // a task of it waits
+			n.mark(newsOfRun, r.ID, r.Workflow)
+		}
+	})
 	n.trim()
 	n.tickAt, n.tick, n.tickSeq = now, n.number, n.state.Seq
 	clear(n.pages)
@@ -371,7 +386,7 @@ func (n *news) take(w *newsFollower) *newsTaken {
 		}
 	}
 	w.seen, w.seq, w.attention = taken.seen, taken.seq, taken.attention
-	if n.number > w.seen || n.queueDue {
+	if n.number > w.seen || n.queueDue || len(n.copier.fleet.pools.changed) > 0 {
 		w.wake()
 	}
 	return taken

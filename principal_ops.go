@@ -133,9 +133,11 @@ func (c *opCall) refuse(err *protoError) { c.reply(Reply{Error: err}) }
 // principalLooks has those that only look. The connection itself takes hello and stop.
 var principalOps = opTable[*principal]{
 	{"ping", (*principal).opPing}, {"wait", (*principal).opWait}, {"run", (*principal).opRun},
+	{"approve", (*principal).opApprove}, {"reject", (*principal).opApprove},
 	{"cancel", (*principal).opCancel}, {"retry", (*principal).opRetry}, {"pause", (*principal).opPause},
 	{"resume", (*principal).opPause}, {"drain", (*principal).opDrain}, {"undrain", (*principal).opDrain},
 	{"forget", (*principal).opForget}, {"backup", (*principal).opBackup}, {"ack", (*principal).opAck},
+	{"alarm", (*principal).opAlarm},
 }
 
 // opTable says what carries each op out. Unlike a map it costs the start of the process nothing.

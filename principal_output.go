@@ -24,7 +24,9 @@ type output struct {
 	*principalLoop
 	followers *followers
 	retention *retention
+	parts     *parts                  // the fleet's
 	lines     map[string]int64        // active run -> highest line of output stored
+	mixed     map[string]*outputMixed // active runs of which other agents do tasks
 	dropped   map[string]droppedLines // active run -> output that was dropped, and is not told of in the log yet
 	// when it was last logged that output is dropped
 	complained time.Time
@@ -35,7 +37,7 @@ type output struct {
 // outputNew makes an output that knows of no run.
 func outputNew(loop *principalLoop, followers *followers, retention *retention) *output {
 	return &output{principalLoop: loop, followers: followers, retention: retention, lines: map[string]int64{},
-		dropped: map[string]droppedLines{}, troubles: map[string]outputTrouble{}}
+		mixed: map[string]*outputMixed{}, dropped: map[string]droppedLines{}, troubles: map[string]outputTrouble{}}
 }
 
 // observe lets go of the output of a run that has ended.
@@ -43,6 +45,7 @@ func (o *output) observe(c change) {
 	if c.ended() {
 		o.tellDropped(c.run)
 		delete(o.lines, c.run.ID)
+		delete(o.mixed, c.run.ID)
 	}
 }
 
@@ -66,6 +69,7 @@ func (o *output) noteTrouble(r *Run, note func(*outputTrouble)) {
 	}
 	if d.run != r.ID {
 		d = outputTrouble{run: r.ID}
+		o.stirred = true
 	}
 	d.last = o.cfg.now()
 	note(&d)
@@ -99,16 +103,117 @@ type droppedLines struct {
 // does not answer, the number that was found by then is taken: some lines may be stored twice then, but none is
 // missing.
 func (o *output) readLines(r *Run) {
-	n, err := o.logs.lastNumber(r.Workflow, r.ID, logPlaceOf(r))
-	if err != nil {
+	if err := o.countLines(r); err != nil {
 		o.cfg.Log.Error("count stored output", "run", r.ID, "cause", err)
 	}
+}
+
+// countLines is readLines; it gives the error.
+func (o *output) countLines(r *Run) error {
+	spec := o.state.Versions[r.Version]
+	var each func(task string, lines int64)
+	if spec != nil && spec.hasParts() {
+		m := &outputMixed{of: map[string]int64{}}
+		o.mixed[r.ID] = m
+		each = func(task string, lines int64) {
+			if t := r.task(task); t != nil && spec.isPart(orDefault(t.Of, t.Task)) {
+				m.of[task] += lines
+				m.parts += lines
+			}
+		}
+	}
+	n, err := o.logs.lastNumbers(r.Workflow, r.ID, logPlaceOf(r), each)
 	o.lines[r.ID] = n
+	return err
+}
+
+// outputMixed is how many of the stored lines of a run are of tasks that other agents do: all, and by task. The agents
+// number their lines from 1 each, and the run's as if there were no others; lines of the run are numbered as they are
+// stored.
+type outputMixed struct {
+	parts int64
+	of    map[string]int64
+}
+
+// linesOf gives the number of the newest line of a run as its agent has it.
+func (o *output) linesOf(r *Run) int64 {
+	if m := o.mixed[r.ID]; m != nil {
+		return o.lines[r.ID] - m.parts
+	}
+	return o.lines[r.ID]
+}
+
+// linesOfTask gives the number of the newest line of a task that another agent does, as that has it.
+func (o *output) linesOfTask(r *Run, task string) int64 {
+	if m := o.mixed[r.ID]; m != nil {
+		return m.of[task]
+	}
+	return 0
+}
+
+// mix gives lines of a run in which other agents do tasks the numbers that they have in the log, and those of a part
+// the names of its run and task. It gives that run, nil when the lines are of no part. What came before is left out,
+// and all that comes behind the end of the run.
+func (o *output) mix(link *agentLink, item *agentItem) *Run {
+	run := ""
+	if len(item.blocks) > 0 {
+		run = item.blocks[0].Run
+	} else if len(item.Lines) > 0 {
+		run = item.Lines[0].Run
+	}
+	if u := o.parts.at(link, run); u != nil {
+		o.mixPart(u, item)
+		return u.run
+	}
+	if m := o.mixed[run]; m != nil {
+		for i := range item.blocks {
+			item.blocks[i].N += m.parts
+		}
+		for i := range item.Lines {
+			item.Lines[i].N += m.parts
+		}
+	}
+	return nil
+}
+
+// mixPart is mix for lines of a part.
+func (o *output) mixPart(u *partUse, item *agentItem) {
+	r, lines := u.run, item.Lines
+	for i := range item.blocks {
+		lines = item.blocks[i].lines(lines)
+	}
+	item.blocks, item.Lines = nil, nil
+	if !runActive(r.State) {
+		return
+	}
+	if o.lines[r.ID] == 0 && r.LogDay != "" { // it is queued, and the principal was started again
+		o.readLines(r)
+	}
+	m := o.mixed[r.ID]
+	if m == nil {
+		m = &outputMixed{of: map[string]int64{}}
+		o.mixed[r.ID] = m
+	}
+	next := o.lines[r.ID]
+	for _, line := range lines {
+		if line.Run != u.id || line.N <= m.of[u.task] || line.N > outputLinesMax {
+			continue
+		}
+		m.of[u.task] = line.N
+		m.parts++
+		next++
+		line.Run, line.Task, line.N = r.ID, u.task, next
+		item.Lines = append(item.Lines, line)
+	}
 }
 
 // takeLines stores output that is not stored yet. Output of an earlier lease is void: its numbers may be those of other
 // lines now.
 func (o *output) takeLines(link *agentLink, item *agentItem) {
+	var part *Run // the run, where the lines are of a part of it
+	if len(o.parts.of)+len(o.mixed) > 0 {
+		part = o.mix(link, item)
+	}
 	if o.takeBlocks(link, item) {
 		return
 	}
@@ -120,7 +225,7 @@ func (o *output) takeLines(link *agentLink, item *agentItem) {
 		}
 		batch := lines[:n]
 		lines = lines[n:]
-		if !link.has(r, item.Lease) {
+		if r == nil || r != part && !link.has(r, item.Lease) {
 			continue
 		}
 		last := o.lines[r.ID]

@@ -7,6 +7,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -39,9 +40,15 @@ type fleetOld struct {
 // knowing notes what an agent knows when it says hello, and forgets what another version of it has refused.
 func (f *fleet) knowing(link *agentLink, hello *agentMsg) {
 	link.build, link.can = hello.Version, hello.Can
-	link.knows = make(map[string]bool, len(hello.Knows))
+	knows := make(map[string]bool, len(hello.Knows))
 	for _, key := range hello.Knows {
-		link.knows[key] = true
+		knows[key] = true
+	}
+	link.lacks = map[string]bool{}
+	for _, key := range protoKnows() {
+		if !knows[key] {
+			link.lacks[key] = true
+		}
 	}
 	for what, refusal := range f.refusals {
 		if what.agent == link.name && refusal.build != link.build {
@@ -100,21 +107,32 @@ func (f *fleet) refused(link *agentLink, version, reason string) {
 // hearRefused takes in that an agent refuses a run that it was given. It can refuse only a run that has not begun.
 func (f *fleet) hearRefused(link *agentLink, m *agentMsg) {
 	r := f.state.Runs[m.Run]
-	if !link.has(r, m.Lease) || !r.Started.IsZero() {
+	u := f.parts.at(link, m.Run)
+	switch {
+	case u != nil:
+		r = u.run
+	case !link.has(r, m.Lease) || !r.Started.IsZero():
 		return
 	}
 	reason := protoReason(orDefault(m.Reason, "refused it"))
 	if len(m.Unknown) > 0 {
 		reason = "does not know " + protoKeysText(m.Unknown)
 		link.old = &fleetOld{r.Workflow, link.title() + " " + reason, f.cfg.now()}
-		for _, key := range m.Unknown {
-			delete(link.knows, key)
+		f.stirred = true
+		for _, key := range protoKnows() {
+			if slices.Contains(m.Unknown, key) {
+				link.lacks[key] = true
+			}
 		}
 		f.enroll(link)
 	}
 	f.cfg.Log.Warn("an agent refused a run", "agent", link.name, "version", link.build, "run", r.ID, "workflow",
 		r.Workflow, "cause", textHead(reason, principalMaxEcho))
 	f.refused(link, r.Version, reason)
+	if u != nil {
+		f.parts.back(u, link.title()+" "+reason)
+		return
+	}
 	f.giveUpRun(r, link.title()+" "+reason, true)
 }
 
@@ -124,7 +142,7 @@ func (f *fleet) takenUp(agent, version string) { delete(f.refusals, fleetWhat{ag
 // untilAsked gives how long the loop may sleep before an agent may be given again what it refused, wait at most.
 // Nothing is to be given while nothing is queued.
 func (f *fleet) untilAsked(now time.Time, wait time.Duration) time.Duration {
-	if len(f.queue.runs) == 0 {
+	if len(f.queue.runs)+len(f.parts.line) == 0 {
 		return wait
 	}
 	for what, refusal := range f.refusals {

@@ -55,13 +55,13 @@ func TestAgentRefuses(t *testing.T) {
 			synctest.Wait()
 		}
 		spec := `"spec":{"id":"w","tasks":[{"id":"a","cmd":"/no/such/program"%s}]%s}`
-		say(fmt.Sprintf(`{"v":1,"op":"assign","assign":{"run":"R1","lease":3,"attempt":1,`+spec+`}}`, `,"umask":"077"`,
+		say(fmt.Sprintf(`{"v":1,"op":"assign","assign":{"run":"R1","lease":3,"attempt":1,`+spec+`}}`, `,"sandbox":"x"`,
 			`,"niceness":5`))
 		say(`{"v":1,"op":"assign","assign":{"run":"R2","lease":1,"attempt":1,"spec":{"id":"w","timeout":{"seconds":5},"tasks":[]}}}`)
 		got := g.of(msgRefused)
 		if len(got) != 2 || got[0].Run != "R1" || got[0].Lease != 3 ||
-			!slices.Equal(got[0].Unknown, []string{"niceness", "tasks.umask"}) ||
-			got[0].Reason != "does not know `niceness`, `tasks.umask`" || got[1].Run != "R2" ||
+			!slices.Equal(got[0].Unknown, []string{"niceness", "tasks.sandbox"}) ||
+			got[0].Reason != "does not know `niceness`, `tasks.sandbox`" || got[1].Run != "R2" ||
 			!strings.Contains(got[1].Reason, "cannot read its workflow") {
 			t.Fatalf("%+v", got)
 		}

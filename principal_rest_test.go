@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// TestPrincipalSleepsOn: the heartbeats of an agent are all that wakes an idle principal. Its alarm, which is set for
-// what it does when the agent goes silent, never rings meanwhile, and most of its turns leave the alarm as it is.
+// TestPrincipalSleepsOn: the heartbeats of an agent are all that wakes an idle principal. Its timer, which is set for
+// what it does when the agent goes silent, never rings meanwhile, and most of its turns leave the timer as it is.
 func TestPrincipalSleepsOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var sets, rings atomic.Int64
 		g := principalRigOpen(t, t.TempDir())
 		g.stop()
-		g.cfg.alarm = func() alarm {
-			timer := alarmTimer()
-			counted := alarm{C: timer.C, stop: timer.stop}
+		g.cfg.timer = func() wakeTimer {
+			timer := wakeTimerPlain()
+			counted := wakeTimer{C: timer.C, stop: timer.stop}
 			ring := (*time.Timer)(nil)
 			counted.reset = func(after time.Duration) {
 				sets.Add(1)
@@ -37,7 +37,7 @@ func TestPrincipalSleepsOn(t *testing.T) {
 		rings.Store(0)
 		a.beat(time.Hour)
 		if most := int64(time.Hour/(agentLostAfter/2)) + 1; sets.Load() > most || rings.Load() > 0 {
-			t.Errorf("the heartbeats of an hour set the alarm %d times, more than %d, or it rang %d times", sets.Load(),
+			t.Errorf("the heartbeats of an hour set the timer %d times, more than %d, or it rang %d times", sets.Load(),
 				most, rings.Load())
 		}
 		time.Sleep(2 * agentLostAfter)
@@ -48,11 +48,11 @@ func TestPrincipalSleepsOn(t *testing.T) {
 	})
 }
 
-// TestPrincipalSleepUntil: the alarm rings when it must, whatever it was set to before.
+// TestPrincipalSleepUntil: the timer rings when it must, whatever it was set to before.
 func TestPrincipalSleepUntil(t *testing.T) {
 	t.Parallel()
 	var asked []time.Duration
-	s := principalSleep{alarm: alarm{reset: func(after time.Duration) { asked = append(asked, after) }}}
+	s := principalSleep{wakeTimer: wakeTimer{reset: func(after time.Duration) { asked = append(asked, after) }}}
 	for _, c := range []struct {
 		name      string
 		now, wait time.Duration

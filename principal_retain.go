@@ -314,7 +314,7 @@ func (k *retainKept) remove(id string) {
 // retainKeptMem gives about how much memory a run takes that has ended.
 func retainKeptMem(r *Run) int64 {
 	const attempt, output = 100, 64 // bytes that each takes beside its texts
-	size := queueRunMem(r.Params, len(r.Tasks)) + int64(len(r.Reason))
+	size := queueMemOf(r) + int64(len(r.Reason))
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		size += int64(len(t.Reason) + len(t.Cancelling))
@@ -337,9 +337,7 @@ func (r *retention) observe(c change) {
 			r.kept.add(c.run)
 		}
 	}
-	if r.state.Runs[c.oldest] == nil { // it was pushed out of memory
-		r.kept.remove(c.oldest)
-	}
+	r.kept.remove(c.forgotten)
 }
 
 // archive drops the oldest ended runs from memory while all of them take too much. They are on their way into the

@@ -135,12 +135,18 @@ func (p *principal) opRetry(c *opCall) {
 		})
 	case runActive(r.State):
 		c.refuse(refuse(codeConflict, "run %s is %s: it can be retried when it has ended", r.ID, r.State))
-	case r.State == runSucceeded && !c.req.All:
+	case r.nothingLeft() && !c.req.All:
 		c.refuse(refuse(codeConflict, "run %s succeeded: nothing is left to run (--all runs it all again)", r.ID))
 	default:
 		if refused := p.queue.mayQueue(c.grant, c.by); refused != nil {
 			c.refuse(refused)
 			return
+		}
+		if spec := p.state.Versions[r.Version]; spec != nil {
+			if few := p.fleet.pools.tooFew(spec); few != "" {
+				c.refuse(refuse(codeConflict, "run %s of workflow %s cannot run again: %s", r.ID, r.Workflow, few))
+				return
+			}
 		}
 		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, All: c.req.All,
 			Reason: "retried by " + c.by, By: c.by, From: c.from})
@@ -179,10 +185,13 @@ func (l *looks) notRun(op, workflow string) *protoError {
 		strings.Join(ids, ", cdktr "+op+" "))
 }
 
-// replaceActive cancels the active runs of a workflow: a new one takes their place.
+// replaceActive cancels the active runs of a workflow: a new one takes their place. Those that are ending already it
+// leaves alone: only a person, who asks twice, ends handlers.
 func (p *principal) replaceActive(workflow string) {
 	for _, id := range slices.Clone(p.queue.active[workflow]) {
-		p.fleet.cancelRun(p.state.Runs[id], "replaced by a newer run", false, "", "")
+		if r := p.state.Runs[id]; r.Cancelling == "" && r.Ending == "" {
+			p.fleet.cancelRun(r, "replaced by a newer run", false, "", "")
+		}
 	}
 }
 
@@ -192,12 +201,16 @@ type runOrder struct {
 	scheduled time.Time
 	reason    string
 	missed    int
+	event     *RunEvent   // that fires it; nil: none does
+	seen      []EventSeen // what was seen with it
 	params    map[string]string
 	checked   *paramsChecked // the same; nil: not yet
 	key       string
 	scope     string     // of the key
 	grant     *authGrant // of who asks for it; nil is the principal itself
 	by, from  string
+	// the run, and its task, that ask for it
+	parent, task string
 }
 
 // enqueue makes a run of the present version of a workflow and puts it into the queue. With overlap replace it cancels
@@ -206,15 +219,22 @@ func (p *principal) enqueue(w *Workflow, order runOrder) (string, *protoError) {
 	if refused := p.queue.mayQueue(order.grant, order.by); refused != nil {
 		return "", refused
 	}
+	if order.event != nil { // a flood of them leaves room for schedules and operators: events can wait
+		if refused := p.queue.room(principalMaxQueued - sharesQueueOwn - sharesQueueOperators); refused != nil {
+			return "", refused
+		}
+	}
 	params, refused := paramsFor(w, order.params, order.checked)
 	if refused != nil {
 		return "", refused
 	}
-	hash, size := p.catalog.hashOf(w)
-	if size > principalMaxSpec {
-		return "", refuse(codeInvalid, "workflow %s is too large to be sent to an agent: %d bytes, at most %d", w.ID,
-			size, principalMaxSpec)
+	if few := p.fleet.pools.tooFew(w); few != "" {
+		return "", refuse(codeConflict, "workflow %s cannot run: %s", w.ID, few)
 	}
+	if held := p.fleet.pools.heldAbove(w, order.parent, order.task); held != "" {
+		return "", refuse(codeConflict, "workflow %s cannot run here: %s", w.ID, held)
+	}
+	hash := p.catalog.hashOf(w)
 	if w.Overlap == overlapReplace {
 		p.replaceActive(w.ID)
 	}
@@ -224,10 +244,14 @@ func (p *principal) enqueue(w *Workflow, order runOrder) (string, *protoError) {
 	id := runID(p.cfg.now(), p.state.LastRun)
 	p.emit(&Event{Kind: evQueued, Run: id, Workflow: w.ID, Version: hash, Params: params, Trigger: order.trigger,
 		Scheduled: stampOf(order.scheduled), Reason: order.reason, Missed: order.missed, Priority: w.Priority,
+		Event: order.event, Seen: order.seen,
 		Key:   order.key,
-		Scope: order.scope, By: order.by, From: order.from})
+		Scope: order.scope, By: order.by, From: order.from, Parent: order.parent, Task: order.task})
 	return id, nil
 }
+
+// paramChoices names the choices of a parameter, for a sentence.
+func paramChoices(param *Param) string { return textHead(workflowOr(param.Choices), principalMaxEcho) }
 
 // paramsOf checks the parameters that a run was given against those that the workflow declares, and adds the defaults.
 func paramsOf(w *Workflow, given map[string]string) (map[string]string, *protoError) {
@@ -243,6 +267,14 @@ func paramsOf(w *Workflow, given map[string]string) (map[string]string, *protoEr
 			}
 			return nil, refuse(codeInvalid, "%s", message)
 		}
+		if len(param.Choices) > 0 && !slices.Contains(param.Choices, given[name]) {
+			message := fmt.Sprintf("parameter %s: %q is not %s", name, textHead(given[name], principalMaxEcho),
+				paramChoices(&param))
+			if near := nearest(given[name], param.Choices); near != "" {
+				message += fmt.Sprintf(" (did you mean %q?)", near)
+			}
+			return nil, refuse(codeInvalid, "%s", message)
+		}
 		re, err := paramPattern(param.Pattern)
 		if err != nil || param.Pattern != "" && !re.MatchString(given[name]) {
 			return nil, refuse(codeInvalid, "parameter %s: %q does not match the pattern %s", name,
@@ -253,8 +285,12 @@ func paramsOf(w *Workflow, given map[string]string) (map[string]string, *protoEr
 	for _, name := range names {
 		value, ok := given[name]
 		if !ok {
-			if w.Params[name].Required {
-				return nil, refuse(codeInvalid, "parameter %s is missing: give it with -p %s=VALUE", name, name)
+			if param := w.Params[name]; param.Required {
+				message := fmt.Sprintf("parameter %s is missing: give it with -p %s=VALUE", name, name)
+				if len(param.Choices) > 0 {
+					message += ", " + paramChoices(&param)
+				}
+				return nil, refuse(codeInvalid, "%s", message)
 			}
 			value = w.Params[name].Default
 		}
@@ -273,7 +309,7 @@ func (p *principal) cancelTask(c *opCall, r *Run) {
 	switch {
 	case t == nil:
 		p.looks.refuseAside(c, noTask(r, c.req.Task))
-	case t.State == taskWaiting:
+	case t.State == taskWaiting && !t.asking():
 		c.refuse(refuse(codeConflict, "task %s of run %s has not begun (the run is %s): cdktr cancel %s stops the "+
 			"whole run", t.Task, r.ID, r.State, r.ID))
 	case !taskActive(t.State):
@@ -299,16 +335,6 @@ func (p *principal) cancelTask(c *opCall, r *Run) {
 			c.reply(reply)
 		})
 	}
-}
-
-// fleetAway notes that an agent which is away will stop something when it is back.
-func fleetAway(agent, what string) string {
-	return fmt.Sprintf("agent %s is not connected now: it stops the %s when it is back", agent, what)
-}
-
-// fleetStop tells an agent to stop one task of a run.
-func fleetStop(r *Run, t *TaskRun, force bool) *agentMsg {
-	return &agentMsg{Op: msgStopTask, Run: r.ID, Lease: r.Lease, Task: t.Task, Reason: t.Cancelling, Force: force}
 }
 
 // noTask refuses a task that is not in a run.

@@ -22,7 +22,7 @@ const (
 	sharesLooksAtOnce = 2
 	sharesQueued      = 1_000 // queued runs of one trigger key, or of all peers without a name together
 
-	sharesQueueOwn       = 1_000 // places in the queue for the principal's own fires alone
+	sharesQueueOwn       = 1_000 // places in the queue for schedules, and what tasks start, alone
 	sharesQueueOperators = 1_000 // places in the queue for these and operators
 )
 

@@ -43,9 +43,12 @@ func (s *statsOf) add(r *Run) bool {
 	}
 	s.stats.Runs++
 	counts := map[string]*int{runSucceeded: &s.stats.Succeeded, runFailed: &s.stats.Failed,
-		runCancelled: &s.stats.Cancelled, runCrashed: &s.stats.Crashed}
+		runCancelled: &s.stats.Cancelled, runCrashed: &s.stats.Crashed, runSkipped: &s.stats.Skipped}
 	*counts[r.State]++
-	if !r.Started.IsZero() {
+	for i := range r.Tasks {
+		s.stats.Used.add(r.Tasks[i].used())
+	}
+	if !r.Started.IsZero() && r.State != runSkipped { // how long its `if` took says nothing of how long runs take
 		s.took = append(s.took, r.Seconds)
 		if s.stats.Longest == nil || r.Seconds > s.stats.Longest.Seconds {
 			s.stats.Longest = &StatsLongest{Run: r.ID, Seconds: r.Seconds}
@@ -67,7 +70,7 @@ func (s *statsOf) add(r *Run) bool {
 
 // statsWorse says whether an outcome is worse than another, for the color of a day.
 func statsWorse(a, b string) bool {
-	order := []string{"", runSucceeded, runCancelled, runFailed, runCrashed}
+	order := []string{"", runSkipped, runSucceeded, runCancelled, runFailed, runCrashed}
 	return slices.Index(order, a) > slices.Index(order, b)
 }
 

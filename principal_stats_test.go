@@ -19,7 +19,7 @@ import (
 func statsBrute(runs map[string]*Run, now time.Time) *Stats {
 	s := &Stats{Workflow: "w"}
 	first := now.Truncate(24*time.Hour).AddDate(0, 0, -statsDays+1)
-	rank := map[string]int{runSucceeded: 1, runCancelled: 2, runFailed: 3, runCrashed: 4}
+	rank := map[string]int{runSkipped: 1, runSucceeded: 2, runCancelled: 3, runFailed: 4, runCrashed: 5}
 	for day := first; !day.After(now); day = day.AddDate(0, 0, 1) {
 		d := StatsDay{Day: day.Format("2006-01-02")}
 		for _, r := range runs {
@@ -47,6 +47,9 @@ func statsBrute(runs map[string]*Run, now time.Time) *Stats {
 			s.Cancelled++
 		case runCrashed:
 			s.Crashed++
+		case runSkipped:
+			s.Skipped++
+			continue
 		}
 		if !r.Started.IsZero() {
 			took = append(took, r.Seconds)
@@ -55,7 +58,7 @@ func statsBrute(runs map[string]*Run, now time.Time) *Stats {
 			}
 		}
 	}
-	if n := s.Runs - s.Cancelled; n > 0 {
+	if n := s.Runs - s.Cancelled - s.Skipped; n > 0 {
 		s.Rate = float64(s.Succeeded) / float64(n)
 	}
 	within := func(share float64) float64 {
@@ -94,7 +97,8 @@ func TestStatsBrute(t *testing.T) {
 				n := []int{0, 1, 30, 600}[round]
 				var lines []*Run
 				for i := range n {
-					r := historyRun(i, "w", []string{runSucceeded, runFailed, runCancelled, runCrashed}[rnd.IntN(4)],
+					r := historyRun(i, "w", []string{runSucceeded, runFailed, runCancelled, runCrashed,
+						runSkipped}[rnd.IntN(5)],
 						now.Add(-time.Duration(rnd.Int64N(int64(100*24*time.Hour)))))
 					if rnd.IntN(5) > 0 {
 						r.Started, r.Seconds = r.Finished, math.Round(math.Exp(rnd.Float64()*12)*1000+float64(i))/1000
@@ -127,8 +131,9 @@ func TestStatsBrute(t *testing.T) {
 				for i, b := range buckets {
 					count := 0
 					for _, r := range runs {
-						if !r.Started.IsZero() && !r.Finished.Before(now.Truncate(24*time.Hour).AddDate(0, 0,
-							-statsDays+1)) &&
+						if !r.Started.IsZero() && r.State != runSkipped &&
+							!r.Finished.Before(now.Truncate(24*time.Hour).AddDate(0, 0,
+								-statsDays+1)) &&
 							(i == 0 || r.Seconds > before) && r.Seconds <= b.Upto {
 							count++
 						}

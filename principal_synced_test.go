@@ -27,8 +27,13 @@ var syncedKinds = map[string]struct {
 	evRequeued:     {storeNow, "who retried is answered"},
 	evCancelling:   {storeNow, "who cancelled is answered; the agent stops the run"},
 	evTaskStopping: {storeNow, "the same, for a task"},
+	evTaskAsked:    {storeNow, "what is asked for begins; an agent gives its run back once this is acknowledged"},
+	evTaskPlaced:   {storeNow, "the agent begins: nobody else may be given the task"},
+	evTaskAnswered: {storeNow, "the agent ends the task; who answered is answered"},
 	evRunEnded:     {storeNow, "who waits is told how it ended; history is written behind it"},
 	evRunFinished:  {storeSoon, "who waits for it asks for a sync; history is written behind it"},
+	evRunEnding:    {storeSoon, "its agent waits for that to begin handlers"},
+	evHandlers:     {storeNow, "another agent begins them: nobody else may"},
 	evAdopted:      {storeNow, "a run that was told to be crashed goes on"},
 	evPaused:       {storeNow, "who paused is answered"},
 	evResumed:      {storeNow, "who resumed is answered"},
@@ -37,12 +42,19 @@ var syncedKinds = map[string]struct {
 	evAgentUndrain: {storeNow, "the same"},
 	evAgentForgot:  {storeNow, "the same"},
 
+	evTold: {storeNow, "people were told: lost, they would be told once more"},
+
 	evVersion:  {storeLate, "always in one line or turn with run.queued, which is synced"},
 	evSchedule: {storeLate, "lost, the schedule begins to count at the next start"},
 	evSkipped:  {storeLate, "lost, the tick is missed and decided again: it made no run"},
-	evArchived: {storeLate, "lost, the run is dropped again"},
-	evAckOver:  {storeLate, "lost, it is found again"},
-	evBooted:   {storeLate, "in one turn with the runs that it made, which are synced; lost without any, it made none"},
+	evListening: {storeSoon, "lost, the listener begins at the next start, and what came in between is lost with " +
+		"it"},
+	evEventSkipped: {storeLate, "lost, the event comes again and is decided again: it made no run"},
+	evArchived:     {storeLate, "lost, the run is dropped again"},
+	evAckOver:      {storeLate, "lost, it is found again"},
+	evAlarmRan: {storeLate, "in one turn with what was told, which is synced; lost without that, it failed, and is " +
+		"tried again"},
+	evBooted: {storeLate, "in one turn with the runs that it made, which are synced; lost without any, it made none"},
 	evLeft: {storeLate, "its agent says it again with its next hello; the end of the run, which is synced, " +
 		"comes behind it"},
 	evAgentUp:   {storeLate, "agents say hello again"},
@@ -139,24 +151,35 @@ func TestPrincipalSynced(t *testing.T) {
 			return e
 		}
 		emit(Event{Kind: evVersion, Version: "v", Spec: &Workflow{ID: "w",
-			Tasks: []Task{{ID: "a", Run: "x"}, {ID: "b", Run: "x"}}}})
-		for _, kind := range []string{evSchedule, evSkipped, evPaused, evResumed} {
+			Tasks: []Task{{ID: "a", Run: "x"}, {ID: "b", Run: "x", Agent: map[string]string{"disk": "tape"}}}}})
+		for _, kind := range []string{evSchedule, evSkipped, evListening, evEventSkipped, evPaused,
+			evResumed} {
 			emit(Event{Kind: kind, Run: "-", By: "me"})
 		}
 		emit(Event{Kind: evBooted, Run: "-", Key: "boot"})
 		emit(Event{Kind: evAcked, Key: "k"})
 		emit(Event{Kind: evAckOver, Key: "k"})
+		emit(Event{Kind: evTold, Key: "k"})
+		emit(Event{Kind: evAlarmRan, State: runFailed})
 		emit(Event{Kind: evAgentUp, Agent: "x", Epoch: "e", Capacity: 1})
 		emit(Event{Kind: evQueued, Version: "v"})
 		emit(Event{Kind: evAssigned, Agent: "x"})
-		for _, kind := range []string{evRunStarted, evTaskStarted, evTaskRetrying, evTaskStopping} {
+		for _, kind := range []string{evRunStarted, evTaskStarted, evTaskAsked, evTaskAnswered, evTaskRetrying,
+			evTaskStopping} {
 			emit(of(kind))
 		}
+		emit(Event{Kind: evTaskAsked, Agent: "x", Lease: 1, Task: "b", Asks: askAgent})
+		emit(Event{Kind: evTaskPlaced, Agent: "y", Task: "b", Key: "part"})
 		emit(ends(evTaskFinished, taskFailed))
 		emit(of(evCancelling))
 		emit(ends(evRunEnded, runCrashed))
 		emit(of(evAdopted))
-		emit(ends(evRunFinished, runFailed))
+		emit(ends(evRunEnding, runFailed))
+		emit(ends(evHandlers, runFailed))
+		emit(Event{Kind: evAssigned, Agent: "x"})
+		last := ends(evRunFinished, runFailed)
+		last.Lease = 2
+		emit(last)
 		emit(Event{Kind: evRequeued, Attempt: 2})
 		emit(Event{Kind: evAssigned, Agent: "x", Ahead: true})
 		emit(ends(evRunEnded, runCancelled))

@@ -63,6 +63,7 @@ func (g *principalRig) start(workflows ...*Workflow) {
 		g.t.Fatal(err)
 	}
 	g.p = p
+	p.listeners.run = func(func()) {} // files and processes are none of a bubble's
 	p.setFiles(principalFiles(workflows...), nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	g.cancel = cancel
@@ -77,7 +78,11 @@ func (g *principalRig) start(workflows ...*Workflow) {
 func principalFiles(workflows ...*Workflow) []workflowFile {
 	var files []workflowFile
 	for _, w := range workflows {
-		files = append(files, workflowFile{ID: w.ID, File: w.ID + ".yml", Spec: w})
+		days, err := schedDaysOf(w, calendarTestNone)
+		if err != nil {
+			panic(err)
+		}
+		files = append(files, workflowFile{ID: w.ID, File: w.ID + ".yml", Spec: w, Days: days})
 	}
 	return files
 }
@@ -260,6 +265,44 @@ func TestPrincipalTicks(t *testing.T) {
 		got := strings.Split(g.decisions("allow"), "\n")
 		if len(got) != 5 || !strings.HasPrefix(got[3], "00:04 skipped paused by ") || got[4] != "00:05 fired" {
 			t.Errorf("allow: %q", got)
+		}
+		g.stop()
+	})
+}
+
+// A day that a calendar keeps off costs one decision, and its ticks are not missed. In a bubble 2000-01-01 is a
+// Saturday.
+func TestPrincipalDays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		workflows := []*Workflow{
+			principalTask(Workflow{ID: "week", Schedule: []string{"*/10 * * * *"}, Except: []string{"sat-sun"},
+				Catchup: catchupAll, Overlap: overlapAllow}),
+			principalTask(Workflow{ID: "once", Schedule: []string{"0 12 * * *"}, Only: []string{"01-02"},
+				Catchup: catchupAll}),
+			principalTask(Workflow{ID: "start", Schedule: []string{"@start"}, Except: []string{"2000-01-01"}})}
+		g := principalRigOpen(t, t.TempDir(), workflows...)
+		time.Sleep(6*time.Hour + time.Minute)
+		g.stop()
+		time.Sleep(6 * time.Hour)
+		g.start(workflows...) // on Saturday at 12:01
+		fires := g.ask(Request{Op: "next", Workflow: "week", N: protoCountOf(1)}).Fires
+		if len(fires) != 1 || fires[0].At.Format("Mon 15:04") != "Mon 00:00" {
+			t.Errorf("next: %v", fires)
+		}
+		time.Sleep(36*time.Hour - time.Minute) // until Monday at 00:01
+		synctest.Wait()
+		if got, want := g.decisions("week"), "00:10 skipped except: sat-sun (and 142 more fires of that day)\n"+
+			"12:10 skipped except: sat-sun (and 70 more fires of that day)\n"+
+			"00:00 skipped except: sat-sun (and 143 more fires of that day)\n00:00 fired"; got != want {
+			t.Errorf("week:\n%s\nwant\n%s", got, want)
+		}
+		if got, want := g.decisions("once"),
+			"12:00 fired"; got != want {
+			t.Errorf("once:\n%s\nwant\n%s", got, want)
+		}
+		if got, want := g.decisions("start"),
+			"00:00 skipped except: 2000-01-01\n12:01 skipped except: 2000-01-01"; got != want {
+			t.Errorf("start:\n%s\nwant\n%s", got, want)
 		}
 		g.stop()
 	})

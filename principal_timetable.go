@@ -23,8 +23,9 @@ type timetable struct {
 	enqueue func(*Workflow, runOrder) (string, *protoError)
 
 	sched  *sched
-	loaded bool // the folder was read once
-	held   bool // schedules wait for begin; set before runPrincipal
+	loaded bool   // the folder was read once
+	held   bool   // schedules wait for begin; set before runPrincipal
+	then   func() // what else waits for it; nil: nothing does
 
 	following    bool          // the loop has a turn when the clock is set
 	clockWall    time.Time     // the clock on the wall at the last turn
@@ -127,6 +128,19 @@ func (t *timetable) begin() {
 		}
 	}
 	t.begun()
+	if t.then != nil {
+		t.then()
+	}
+}
+
+// whenInForce has fn done now, or with begin if that is to come: a clock that is not right yet does not say what is
+// new.
+func (t *timetable) whenInForce(fn func()) {
+	if t.held {
+		t.then = fn
+	} else {
+		fn()
+	}
 }
 
 // booted says whether schedules of this state were not in force yet since the machine booted.
@@ -147,7 +161,7 @@ func (t *timetable) begun() {
 // decided one were missed, and the workflow's catch-up policy says what becomes of them.
 func (t *timetable) schedule(w *Workflow, now time.Time) {
 	pending, waits := t.sched.pending(w.ID)
-	entry, err := t.sched.set(w, now)
+	entry, err := t.sched.set(w, t.catalog.files[w.ID].Days, now)
 	if err != nil {
 		t.cfg.Log.Error("schedule", "cause", err)
 		return
@@ -184,19 +198,38 @@ func (t *timetable) schedule(w *Workflow, now time.Time) {
 // fireDue decides every tick that is due.
 func (t *timetable) fireDue(now time.Time) {
 	for _, due := range t.sched.due(now) {
-		if entry := t.sched.entries[due.spec.ID]; now.Sub(due.tick.Add(entry.jitter)) > schedLate {
+		entry := t.sched.entries[due.spec.ID]
+		if now.Sub(due.tick.Add(entry.jitter)) > schedLate {
 			ticks, total := entry.missed(due.tick.Add(-time.Nanosecond), now)
 			t.carryOut(due.spec, schedCatchup(due.spec, ticks, total, now, "this machine slept",
 				t.pausedBy(due.spec.ID)),
 				triggerCatchup)
 			continue
 		}
+		if entry.days.against(due.tick) != "" {
+			t.passOver(entry, due.tick)
+			continue
+		}
 		t.carryOut(due.spec, []schedVerdict{t.verdictOf(due.spec, due.tick)}, triggerCron)
 	}
 }
 
+// passOver decides at once all ticks of a day on which nothing fires: one decision speaks for them.
+func (t *timetable) passOver(e *schedEntry, tick time.Time) {
+	reason := e.days.against(tick)
+	if more := t.sched.passOver(e, tick); more > 0 {
+		reason += fmt.Sprintf(" (and %d more fires of that day)", more)
+	}
+	t.carryOut(e.spec, []schedVerdict{{tick: tick, reason: reason}}, triggerCron)
+}
+
 // verdictOf says what becomes of a tick now.
 func (t *timetable) verdictOf(w *Workflow, tick time.Time) schedVerdict {
+	if e := t.sched.entries[w.ID]; e != nil {
+		if reason := e.days.against(tick.In(e.clock.zone)); reason != "" {
+			return schedVerdict{tick: tick, reason: reason}
+		}
+	}
 	return schedDecide(w, tick, t.pausedBy(w.ID), t.queue.active[w.ID], t.fleet.leftAlive(w.ID, ""))
 }
 

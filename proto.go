@@ -6,12 +6,12 @@ package main
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"reflect"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -103,6 +103,8 @@ type Request struct {
 	Last    protoCount `json:"last,omitempty"`
 	Before  int64      `json:"before,omitempty"`
 
+	Comment string `json:"comment,omitempty" max:"1024"` // approve and reject
+
 	Of    string `json:"of,omitempty" max:"256"` // stop: the request whose stream is to end
 	Until Stamp  `json:"until,omitzero"`         // ack
 
@@ -187,6 +189,7 @@ type Reply struct {
 	Fires     []Fire         `json:"fires,omitempty"`
 	Decisions []Decision     `json:"decisions,omitempty"`
 	Agents    []*Agent       `json:"agents,omitempty"`
+	Pools     []PoolInfo     `json:"pools,omitempty"`
 	Events    []*Event       `json:"events,omitempty"`
 	Verbs     []protoOp      `json:"verbs,omitempty"`
 	Version   string         `json:"version,omitempty"`
@@ -204,6 +207,7 @@ type Reply struct {
 	Attention  *int     `json:"attention,omitempty"`
 
 	Items []AttentionItem `json:"items,omitempty"`
+	Alarm *AlarmInfo      `json:"alarm,omitempty"` // nil: none is set
 	Stats *Stats          `json:"stats,omitempty"`
 	Live  bool            `json:"live,omitempty"` // watch: all rows were sent; from now on changes are
 	Note  string          `json:"note,omitempty"`
@@ -246,50 +250,10 @@ type RunRow struct {
 
 // protoRowOf makes the row of a whole run.
 func protoRowOf(r *Run) RunRow {
-	return RunRow{Run: r.short(), Done: r.done(), Total: len(r.Tasks)}
+	return RunRow{Run: r.short(), Done: r.done(), Total: r.total()}
 }
 
-// Kinds of what needs a person.
-const (
-	attentionFailed  = "failed"
-	attentionFile    = "file"
-	attentionAgent   = "agent"
-	attentionOld     = "old"
-	attentionOverdue = "overdue"
-	attentionDisk    = "disk"   // the principal's disk takes no more
-	attentionOutput  = "output" // some output was dropped
-	attentionFolder  = "folder" // the folder of workflows
-	attentionClock   = "clock"  // the clock of an agent
-	attentionLeft    = "left"   // processes that could not be ended
-)
-
-// AttentionItem is something that needs a person: one thing, or runs that failed alike.
-type AttentionItem struct {
-	Key       string   `json:"key"` // for ack
-	Kind      string   `json:"kind"`
-	Workflow  string   `json:"workflow,omitempty"`
-	Task      string   `json:"task,omitempty"`
-	Exit      *int     `json:"exit,omitempty"`
-	Agent     string   `json:"agent,omitempty"`
-	Reason    string   `json:"reason"`
-	Runs      []string `json:"runs,omitempty"` // newest first
-	Count     int      `json:"count"`
-	First     Stamp    `json:"first,omitzero"`
-	Last      Stamp    `json:"last,omitzero"`
-	Recovered bool     `json:"recovered,omitempty"`
-	Workflows []string `json:"workflows,omitempty"` // all, where one cause has several; workflow is empty then
-	Agents    []string `json:"agents,omitempty"`    // all, where there are several; agent is that of the newest run
-	Lines     []string `json:"lines,omitempty"`     // the last lines that the newest run's task wrote
-	// a letter for each of these lines: o standard output, e standard error, c a remark of cdktr
-	Streams string   `json:"streams,omitempty"`
-	Changed []string `json:"changed,omitempty"` // what was different in the last good run before, which is Good
-	Good    string   `json:"good,omitempty"`
-
-	// The items that one cause has made one of, the newest first; nil when it is one by itself.
-	members []AttentionItem
-}
-
-// Stats is how a workflow has done. Durations are in seconds, and of the runs that had begun.
+// Stats is how a workflow has done. Durations are in seconds, and of the runs that had begun and were not skipped.
 type Stats struct {
 	Workflow  string        `json:"workflow"`
 	Runs      int           `json:"runs"`
@@ -297,10 +261,12 @@ type Stats struct {
 	Failed    int           `json:"failed"`
 	Cancelled int           `json:"cancelled"`
 	Crashed   int           `json:"crashed"`
-	Rate      float64       `json:"rate"` // the share that succeeded, of those that were not cancelled
+	Skipped   int           `json:"skipped,omitempty"`
+	Rate      float64       `json:"rate"` // the share that succeeded, of those that were neither cancelled nor skipped
 	P50       float64       `json:"p50"`
 	P95       float64       `json:"p95"`
 	Longest   *StatsLongest `json:"longest,omitempty"`
+	Used      TaskUse       `json:"used,omitzero"` // by all tasks of all runs; of memory, the most that one used
 	Histogram []StatsBucket `json:"histogram,omitempty"`
 	Calendar  []StatsDay    `json:"calendar"`
 }
@@ -339,6 +305,22 @@ type WorkflowInfo struct {
 	Error       string    `json:"error"`
 	Warnings    []string  `json:"warnings,omitempty"`
 	Tasks       int       `json:"tasks"`
+
+	Defaults map[string]string `json:"defaults,omitempty"` // which keys came from which defaults.yml
+
+	Listeners []ListenerInfo `json:"listeners,omitempty"`
+}
+
+// fires says what fires the workflow, for a list: its schedule, the kinds of its listeners; manual when nothing does.
+func (w *WorkflowInfo) fires() string {
+	parts := slices.Clone(w.Schedule)
+	for i := range w.Listeners {
+		kind, _, _ := strings.Cut(w.Listeners[i].Listener, " ")
+		if kind = "on " + kind; !slices.Contains(parts, kind) {
+			parts = append(parts, kind)
+		}
+	}
+	return orDefault(strings.Join(parts, ", "), "manual")
 }
 
 // Codes of a refused request. The command line turns them into exit codes: invalid 2, not_allowed 4, others 5.
@@ -453,7 +435,7 @@ var protoOps = []protoOp{
 	{Op: "ps", Help: "runs, newest first: the active ones, or all", Role: roleViewer, Scoped: true,
 		Fields: []string{"all", "workflow", "state", "since", "n", "after"}},
 	{Op: "next", Help: "coming fires", Role: roleViewer, Scoped: true, Fields: []string{"workflow", "n", "at"}},
-	{Op: "why", Help: "what became of the ticks of a schedule, newest last", Role: roleViewer, Scoped: true,
+	{Op: "why", Help: "what became of the fires of a schedule, newest last", Role: roleViewer, Scoped: true,
 		Fields: []string{"workflow*", "at", "n"}},
 	{Op: "logs", Help: "output of a run, or of the newest run of a workflow; follow goes on until the run ends",
 		Role: roleViewer, Scoped: true,
@@ -467,11 +449,14 @@ var protoOps = []protoOp{
 		"gets its last reply", Role: roleAny, Fields: []string{"of*"}},
 	{Op: "stats", Help: "how a workflow has done: its newest 10000 runs, of 84 days", Role: roleViewer, Scoped: true,
 		Fields: []string{"workflow*"}},
-	{Op: "attention", Help: "what needs a person: failed runs, files that do not load, lost agents, what is overdue",
+	{Op: "attention", Help: "what needs a person: failed runs, approvals, files that do not load, lost agents",
 		Role: roleViewer, Scoped: true, Fields: []string{"n", "after"}},
 	{Op: "ack", Help: "acknowledge what attention lists; until has it come back then", Role: roleOperator,
 		Fields: []string{"key*", "until"}},
+	{Op: "alarm", Help: "run the command of the alarm with a test item; answers when it has ended", Role: roleOperator},
 	{Op: "agents", Help: "agents and what they are doing", Role: roleViewer, Fields: []string{"n", "after"}},
+	{Op: "pools", Help: "pools, who has their places and who waits for them, n of each", Role: roleViewer,
+		Fields: []string{"pattern", "n", "after"}},
 	{Op: "wait", Help: "answers when the run has ended; follow sends its tasks and output meanwhile", Role: roleViewer,
 		Scoped: true, Fields: []string{"run*", "follow", "n", "all"}, Stream: true},
 	{Op: "run", Help: "queue a run of a workflow; wait holds the reply until it has ended, follow sends its " +
@@ -479,6 +464,9 @@ var protoOps = []protoOp{
 		Fields: []string{"workflow*", "params", "key", "wait", "follow", "n", "all"}, Stream: true},
 	{Op: "cancel", Help: "stop a run, or one task of it; force kills at once", Role: roleOperator,
 		Fields: []string{"run*", "task", "force"}},
+	{Op: "approve", Help: "say yes for a task of a run that waits for it, to whom it names, or whoever may operate; " +
+		"task where several wait", Role: roleViewer, Scoped: true, Fields: []string{"run*", "task", "comment"}},
+	{Op: "reject", Help: "say no", Role: roleViewer, Scoped: true, Fields: []string{"run*", "task", "comment"}},
 	{Op: "retry", Help: "run again what failed and all behind it, or all of it", Role: roleOperator,
 		Fields: []string{"run*", "all"}},
 	{Op: "pause", Help: "stop the schedule of a workflow, or of all", Role: roleOperator,
@@ -501,8 +489,12 @@ const (
 	msgAssign   = "assign"    // principal: take this run; Ahead: begin it as soon as there is a place for it
 	msgCancel   = "cancel"    // principal: stop this run; Force: at once; Drop: and say nothing of it
 	msgStopTask = "stop_task" // principal: stop this task of this lease of the run, no other; Force: at once
-	msgReport   = "report"    // agent: spooled items, numbered from N on
-	msgParcel   = "parcel"    // agent: a report whose items are the parcel's
+	// principal: how a task is to end that has asked for something; it may come again
+	msgAnswer = "answer"
+	// principal: one task of a run that another agent has; it is reported as a run with one task
+	msgPart   = "part"
+	msgReport = "report" // agent: spooled items, numbered from N on
+	msgParcel = "parcel" // agent: a report whose items are the parcel's
 	// principal: somebody follows this run: tell what its tasks have begun to write; Off: nobody does any more
 	msgFollow = "follow"
 	// agent: lines that have not ended, with number 0; it sends none before the principal has said follow
@@ -539,7 +531,8 @@ type agentMsg struct {
 	Knows []string `json:"knows,omitempty"`
 	Can   []string `json:"can,omitempty"`
 
-	// A number of the agent's: in a hello the newest that was acknowledged, in a welcome the newest that the principal
+	// In a cancel how often it was asked for, once where it is not said: the second time ends handlers too. Else a
+	// number of the agent's: in a hello the newest that was acknowledged, in a welcome the newest that the principal
 	// has, in a report or a parcel that of the first item, in an ack the newest that is safe. Skip, in a report or a
 	// parcel: so many numbers before N there are none of.
 	N     uint64      `json:"n,omitempty"`
@@ -548,18 +541,22 @@ type agentMsg struct {
 
 	Parcel *parcel `json:"parcel,omitempty"` // parcel
 
-	// assign: everything about the run.
+	// assign and part: everything about the run.
 	Assign *assignment `json:"assign,omitempty"`
 
-	// cancel, stop_task, follow, return, and refused of an agent: which run, which assignment of it, and which task.
-	// Force ends it with KILL at once; Drop, of cancel: nobody wants to hear of it; Off, of follow: nobody follows it
-	// any more.
+	// cancel, stop_task, answer, follow, return, and refused of an agent: which run, which assignment of it, and which
+	// task. Force ends it with KILL at once; Drop, of cancel: nobody wants to hear of it; Off, of follow: nobody
+	// follows it any more.
 	Run   string `json:"run,omitempty" max:"256"`
 	Lease int    `json:"lease,omitempty"`
 	Task  string `json:"task,omitempty" max:"256"`
 	Force bool   `json:"force,omitempty"`
 	Drop  bool   `json:"drop,omitempty"`
 	Off   bool   `json:"off,omitempty"`
+
+	// answer: to which attempt of the task, and how the task is to end.
+	Attempt int         `json:"attempt,omitempty"`
+	Answer  *TaskAnswer `json:"answer,omitempty"`
 
 	// cancel, stop_task, return and refused: why. Error, of the principal's refused: the same for programs. Unknown, of
 	// an agent's: the keys of the workflow that it does not know.
@@ -604,11 +601,19 @@ type assignment struct {
 	Attempt   int               `json:"attempt"`
 	Trigger   string            `json:"trigger"`
 	Scheduled Stamp             `json:"scheduled,omitzero"`
+	Event     *RunEvent         `json:"event,omitempty"` // that fired the run
 	Params    map[string]string `json:"params,omitempty"`
 	Spec      *Workflow         `json:"spec"`
-	Done      []TaskRun         `json:"done,omitempty"`  // tasks that succeeded in an earlier attempt
+	Done      []TaskRun         `json:"done,omitempty"`  // tasks that have ended, and are not to run again
+	Spent     []TaskRun         `json:"spent,omitempty"` // tasks that go on behind their `if`, after so many Attempts
 	Lines     int64             `json:"lines,omitempty"` // how many lines of output there are already
 	Ahead     bool              `json:"ahead,omitempty"` // the agent may have no place for it yet
+
+	// Its graph is over: nothing is to run but those of its handlers that Done has no task of. Done has all others.
+	End *assignedEnd `json:"end,omitempty"`
+
+	// part: of which run and task it is. Run names the part, and Lines counts those of the task.
+	Part *assignedPart `json:"part,omitempty"`
 
 	unknown    []string    // keys of the workflow, as it came, that this program does not know
 	unreadable error       // why the workflow could not be read
@@ -766,26 +771,4 @@ func protoBounds(v any) error {
 		}
 	}
 	return nil
-}
-
-// logJSON is a line of output as `logs --json` prints it and a SUB peer gets it.
-type logJSON struct {
-	Time    Stamp  `json:"t"`
-	Run     string `json:"run"`
-	Task    string `json:"task"`
-	Attempt int    `json:"attempt"`
-	Stream  string `json:"stream"` // out, err, or cdktr for its own remarks
-	Line    string `json:"line"`
-	Bytes   string `json:"bytes,omitempty"` // the line as base64, where it is not UTF-8
-}
-
-// logJSONOf makes what logs --json prints of a line. Bytes that are no text are in it twice: made readable, and exact.
-func logJSONOf(l *LogLine) logJSON {
-	stream := map[string]string{"o": "out", "e": "err", "c": "cdktr"}[l.Stream]
-	j := logJSON{Time: l.Time, Run: l.Run, Task: l.Task, Attempt: l.Attempt, Stream: stream,
-		Line: strings.ToValidUTF8(string(l.raw()), "\uFFFD")}
-	if l.Bytes != nil {
-		j.Bytes = base64.StdEncoding.EncodeToString(l.Bytes)
-	}
-	return j
 }

@@ -13,8 +13,9 @@ import (
 const (
 	protoMaxMessage = 4 << 10 // bytes of the message of an error; a longer one is shortened
 	// bytes of a reason that an agent gives; the agent shortens a longer one, else the principal does
-	protoMaxReason = 4 << 10
-	protoMaxLabels = 16 << 10 // bytes of all labels of an agent; an agent with more is not let in
+	protoMaxReason  = 4 << 10
+	protoMaxLimited = 512      // bytes of how the limits of an attempt were in force; a longer text is shortened
+	protoMaxLabels  = 16 << 10 // bytes of all labels of an agent; an agent with more is not let in
 	// attempts of which an agent tells at one time that it could not end their processes; it does not tell of more
 	protoMaxLeft = 64
 	// bytes of all outputs of a run, as the principal keeps them; an agent has a lower bound: outputsRunMax
@@ -43,12 +44,28 @@ func protoReported(e *Event, outputs int) *Event {
 	name := func(text string) string { return textHead(text, protoMaxName) }
 	kept := &Event{Time: e.Time, Kind: name(e.Kind), Run: name(e.Run), Task: name(e.Task), Attempt: e.Attempt,
 		Reason: protoReason(e.Reason), Exit: e.Exit, Seconds: e.Seconds,
-		Lease: e.Lease}
+		Used: e.Used, Limited: textHead(e.Limited, protoMaxLimited), Lease: e.Lease}
 	if e.Exit != nil && *e.Exit < 0 { // no process ends so
 		kept.Exit = nil
 	}
-	if e.Kind == evTaskFinished || e.Kind == evRunFinished {
+	if e.Kind == evTaskFinished || e.Kind == evRunEnding || e.Kind == evRunFinished {
 		kept.State = e.State
+	}
+	mayBe := e.State == taskFailed || e.State == taskSkipped
+	kept.Allowed = e.Allowed && mayBe && e.Kind == evTaskFinished
+	if e.Kind == evTaskAsked {
+		if e.State == taskCancelled {
+			kept.State, kept.Force = e.State, e.Force
+		}
+		kept.Asks = name(e.Asks)
+		if paramsFault(e.Params) == nil { // an agent that knows the bound asks for no such run
+			kept.Params = e.Params
+		}
+	}
+	if e.Kind == evTaskStarted {
+		for _, item := range e.Items[:min(len(e.Items), foreachMax)] {
+			kept.Items = append(kept.Items, textHead(item, 2*foreachNameMax))
+		}
 	}
 	if n := len(e.Outputs); n > 0 && e.Kind == evTaskFinished {
 		if size := outputs + protoSize(e.Outputs); size <= protoMaxOutputs {

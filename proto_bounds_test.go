@@ -173,7 +173,7 @@ func TestAssignTooLarge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shell := strings.Repeat("# comment\n", 50_000)
 		big := principalTask(Workflow{ID: "big", Params: map[string]Param{"p": {}}})
-		big.Tasks[0].Run = shell[:principalMaxSpec-20_000-len(shell)/10] // a newline is two bytes as JSON
+		big.Tasks[0].Run = shell[:workflowMaxSpec-20_000-len(shell)/10] // a newline is two bytes as JSON
 		g := principalRigOpen(t, t.TempDir(), big, principalTask(Workflow{ID: "w"}))
 		huge := g.ask(Request{Op: "run", Workflow: "big", Params: map[string]string{"p": strings.Repeat("\x01",
 			120_000)}})

@@ -58,12 +58,16 @@ func TestProtocolDoc(t *testing.T) {
 func protocolText(t *testing.T) []byte {
 	t.Helper()
 	types := map[string]any{"Request": Request{}, "Reply": Reply{}, "Run": Run{}, "TaskRun": TaskRun{},
-		"TaskAttempt": TaskAttempt{}, "LeftProcess": LeftProcess{}, "LogLine": LogLine{}, "LogRecord": LogRecord{},
+		"TaskAttempt": TaskAttempt{}, "TaskUse": TaskUse{}, "TaskAsk": TaskAsk{}, "TaskAnswer": TaskAnswer{},
+		"LeftProcess": LeftProcess{}, "TaskPart": TaskPart{}, "assignedPart": assignedPart{}, "LogLine": LogLine{},
+		"LogRecord":    LogRecord{},
 		"logJSON":      logJSON{},
 		"WorkflowInfo": WorkflowInfo{}, "Fire": Fire{}, "Decision": Decision{}, "Agent": Agent{}, "Event": Event{},
-		"protoError": protoError{}, "AttentionItem": AttentionItem{}, "Stats": Stats{}, "agentMsg": agentMsg{},
-		"heldRun": heldRun{}, "heldLeft": heldLeft{}, "assignment": assignment{}, "agentItem": agentItem{},
-		"parcel": parcel{}, "parcelOutput": parcelOutput{}, "parcelEvent": parcelEvent{}}
+		"protoError": protoError{}, "AttentionItem": AttentionItem{}, "Stats": Stats{}, "AlarmInfo": AlarmInfo{},
+		"PoolInfo": PoolInfo{}, "PoolUse": PoolUse{}, "RunEvent": RunEvent{}, "ListenerInfo": ListenerInfo{},
+		"agentMsg": agentMsg{},
+		"heldRun":  heldRun{}, "heldLeft": heldLeft{}, "assignment": assignment{}, "assignedEnd": assignedEnd{},
+		"agentItem": agentItem{}, "parcel": parcel{}, "parcelOutput": parcelOutput{}, "parcelEvent": parcelEvent{}}
 	told := map[string]bool{}
 	page, err := template.New(filepath.Base(protocolTemplate)).Funcs(template.FuncMap{
 		"fields": func(name, text string) (string, error) {
@@ -181,13 +185,16 @@ func protocolType(t reflect.Type) string {
 		return "boolean"
 	case t.Kind() == reflect.Struct:
 		return map[string]string{"protoError": "error", "TaskRun": "task", "TaskAttempt": "attempt",
-			"LeftProcess": "process", "LogLine": "line", "LogRecord": "record", "WorkflowInfo": "workflow",
+			"LeftProcess": "process", "TaskAsk": "object", "TaskAnswer": "object", "TaskPart": "object",
+			"assignedPart": "object",
+			"LogLine":      "line", "LogRecord": "record", "WorkflowInfo": "workflow",
 			"Workflow": "object",
 			"Agent":    "agent", "Run": "run", "Event": "event", "Fire": "fire", "Decision": "decision",
-			"protoOp": "op", "Outcome": "object", "RunRow": "row", "AttentionItem": "item", "Stats": "object",
+			"protoOp": "op", "Outcome": "object", "RunRow": "row", "AttentionItem": "item", "AlarmInfo": "object",
+			"Stats":        "object",
 			"StatsLongest": "object", "StatsBucket": "object", "StatsDay": "object", "parcel": "object",
-			"assignment": "object", "agentItem": "item", "heldRun": "object", "heldLeft": "object",
-			"parcelOutput": "object", "parcelEvent": "object"}[t.Name()]
+			"assignment": "object", "assignedEnd": "object", "agentItem": "item", "heldRun": "object",
+			"heldLeft": "object", "parcelOutput": "object", "parcelEvent": "object", "TaskUse": "object"}[t.Name()]
 	}
 	return "number"
 }
@@ -416,7 +423,7 @@ func TestProtocolEvents(t *testing.T) {
 	x := e2eNew(t)
 	x.File("w.yml", "params: {n: {default: '1'}}\nschedule: '0 3 1 1 *'\ntasks:\n  a: {retries: 1, retry_delay: "+
 		"10ms, run: 'echo a; echo k=v >> $CDKTR_OUTPUT; [ $CDKTR_ATTEMPT = 2 ]'}\n  b: {depends: [a], run: 'exit "+
-		"3'}\n  c: {depends: [b], run: 'true'}\n")
+		"3'}\n  c: {depends: [b], run: 'true'}\non_exit: 'true'\n")
 	x.File("hold.yml", "tasks:\n  a: {run: 'echo held; while [ -e $DIR/hold ]; do sleep 0.05; done; echo over'}\n")
 	if err := os.WriteFile(x.Dir+"/hold", nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -447,7 +454,8 @@ func TestProtocolEvents(t *testing.T) {
 	}
 	for _, kind := range []string{evVersion, evSchedule, evPaused, evResumed, evQueued, evAssigned, evRequeued,
 		evCancelling, evTaskStopping, evAgentUp, evAgentDrained,
-		evAgentUndrain, evBooted, evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished, evRunFinished} {
+		evAgentUndrain, evBooted, evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished,
+		evRunEnding, evRunFinished} {
 		if !seen[kind] {
 			t.Errorf("no event %s was seen", kind)
 		}

@@ -51,6 +51,12 @@ type parcelEvent struct {
 	Exit    *int              `json:"exit,omitempty"`
 	Seconds float64           `json:"seconds,omitempty"`
 	Outputs map[string]string `json:"outputs,omitempty"`
+	Used    TaskUse           `json:"used,omitzero"`
+	Limited string            `json:"limited,omitempty"`
+	Allowed bool              `json:"allowed,omitempty"`
+	Params  map[string]string `json:"params,omitempty"`
+	Asks    string            `json:"asks,omitempty"`
+	Items   []string          `json:"items,omitempty"`
 }
 
 // parcelLines is lines of output of one attempt and stream on their way into a parcel, with successive numbers.
@@ -188,7 +194,8 @@ func parcelEvents(b []byte, base Stamp, events []*Event) []byte {
 			b = append(b, ',')
 		}
 		x := parcelEvent{MS: e.Time.Sub(base.Time).Milliseconds(), Kind: e.Kind, Task: e.Task, Attempt: e.Attempt,
-			State: e.State, Reason: e.Reason, Exit: e.Exit, Seconds: e.Seconds, Outputs: e.Outputs}
+			State: e.State, Reason: e.Reason, Exit: e.Exit, Seconds: e.Seconds, Outputs: e.Outputs, Used: e.Used,
+			Limited: e.Limited, Allowed: e.Allowed, Params: e.Params, Asks: e.Asks, Items: e.Items}
 		good := e.State == taskSucceeded && e.Exit != nil && *e.Exit == 0
 		switch {
 		case e.Kind == evTaskStarted && e.Attempt == 1:
@@ -205,7 +212,7 @@ func parcelEvents(b []byte, base Stamp, events []*Event) []byte {
 
 // append appends the event as JSON.
 func (x *parcelEvent) append(b []byte) []byte {
-	if len(x.Outputs) > 0 {
+	if len(x.Outputs)+len(x.Items) > 0 || x.Asks != "" {
 		return append(b, protoEncode(x)...)
 	}
 	b = append(b, '{')
@@ -231,7 +238,11 @@ func (x *parcelEvent) append(b []byte) []byte {
 	if x.Seconds != 0 {
 		b = strconv.AppendFloat(append(b, `,"seconds":`...), x.Seconds, 'f', -1, 64)
 	}
-	return append(b, '}')
+	used := eventText{b: b}
+	used.used(x.Used, TaskUse{})
+	used.text("limited", x.Limited, "")
+	used.flag("allowed", x.Allowed, false)
+	return append(used.b, '}')
 }
 
 // parcelItems gives the items of a parcel, in the order of their numbers.
@@ -268,7 +279,10 @@ func (p *parcel) events() (items []agentItem) {
 		packed := &p.Events[i]
 		e := &Event{Time: p.at(packed.MS), Kind: packed.Kind, Run: p.Run, Task: packed.Task, Attempt: packed.Attempt,
 			State:  packed.State,
-			Reason: packed.Reason, Exit: packed.Exit, Seconds: packed.Seconds, Outputs: packed.Outputs, Lease: p.Lease}
+			Reason: packed.Reason, Exit: packed.Exit, Seconds: packed.Seconds, Outputs: packed.Outputs,
+			Used: packed.Used, Limited: packed.Limited, Items: packed.Items, Allowed: packed.Allowed,
+			Params: packed.Params, Asks: packed.Asks,
+			Lease: p.Lease}
 		switch {
 		case e.Kind == evTaskStarted && e.Attempt == 0:
 			e.Attempt = 1

@@ -180,8 +180,32 @@ func (p *parcelScanner) event() (x parcelEvent) {
 	if p.has(`,"seconds":`) {
 		x.Seconds = p.seconds()
 	}
+	if p.has(`,"used":{`) {
+		x.Used = p.used()
+	}
+	if p.has(`,"limited":`) {
+		x.Limited = p.short()
+	}
+	x.Allowed = p.has(`,"allowed":true`)
 	p.skip("}")
 	return x
+}
+
+// used takes off what an attempt used, behind the bracket that opens it.
+func (p *parcelScanner) used() (u TaskUse) {
+	if p.has(`"cpu":`) {
+		u.CPU = p.seconds()
+	}
+	for _, size := range []struct {
+		name string
+		to   *int64
+	}{{`"memory":`, &u.Memory}, {`"read":`, &u.Read}, {`"written":`, &u.Written}} {
+		if p.has(size.name) || p.has(","+size.name) {
+			*size.to = p.number()
+		}
+	}
+	p.skip("}")
+	return u
 }
 
 // seconds takes off a number that may have a fraction.

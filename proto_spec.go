@@ -23,7 +23,7 @@ import (
 
 // What this program takes besides the first messages, as an agent and as a principal.
 var (
-	protoAgentCan     = []string{msgFollow, msgStopTask, msgRecall}
+	protoAgentCan     = []string{msgFollow, msgStopTask, msgRecall, msgAnswer, msgPart}
 	protoPrincipalCan = []string{msgLeft, msgReturn, msgParcel}
 )
 
@@ -239,7 +239,8 @@ type protoAssigned struct {
 
 // encode makes the message of an assignment. The workflow must not change any more.
 func (p *protoAssigned) encode(as *assignment) []byte {
-	if len(as.Params)+len(as.Done) > 0 || as.Lines != 0 || as.Spec == nil {
+	if len(as.Params)+len(as.Done)+len(as.Spent) > 0 || as.Lines != 0 || as.Spec == nil || as.End != nil ||
+		as.Event != nil || as.Part != nil {
 		return protoEncode(&agentMsg{V: protoVersion, Op: msgAssign, Assign: as})
 	}
 	if p.spec != as.Spec {
@@ -259,6 +260,23 @@ func (p *protoAssigned) encode(as *assignment) []byte {
 	return append(b, "}}"...)
 }
 
+// assignedEnd says how a run ended that is given to an agent for its handlers alone.
+type assignedEnd struct {
+	State   string  `json:"state"`
+	Reason  string  `json:"reason,omitempty"`
+	Started Stamp   `json:"started,omitzero"`
+	Seconds float64 `json:"seconds,omitempty"` // that its graph took
+}
+
+// assignedPart says of which task of which run a part is.
+type assignedPart struct {
+	Run   string `json:"run"`
+	Task  string `json:"task"`
+	Of    string `json:"of,omitempty"`    // the task with foreach that it is an instance of
+	Tries int    `json:"tries,omitempty"` // attempts that there were, on agents that were lost
+	Share int    `json:"share,omitempty"` // among so many instances log.max_size is shared; 0: there are none
+}
+
 // protoAssignFront is what an assignment begins with.
 const protoAssignFront = `{"v":1,"op":"` + msgAssign + `","assign":{"run":`
 
@@ -272,7 +290,7 @@ func protoOfPrincipal(body []byte, specs *protoSpecs) (*agentMsg, error) {
 	}
 	m := &agentMsg{Assign: &assignment{specs: specs}}
 	err := protoPeer(body, m)
-	if m.Op != msgAssign {
+	if m.Op != msgAssign && m.Op != msgPart {
 		m.Assign = nil
 	}
 	return m, err

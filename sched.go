@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	schedMaxMissed = 1000            // ticks that one catch-up looks at; more are only counted
-	schedMaxCount  = 100_000         // ticks that are counted one by one
-	schedLate      = 1 * time.Minute // a tick that is found later than this was missed, not just late
+	schedMaxMissed = 1000            // fires that one catch-up looks at; more are only counted
+	schedMaxCount  = 100_000         // fires that are counted one by one
+	schedLate      = 1 * time.Minute // a fire that is found later than this was missed, not just late
 )
 
 // sched is the heap of coming ticks. The zero value is not ready: use schedNew.
@@ -37,6 +37,7 @@ type schedEntry struct {
 	exprs  []*cronTimes // of spec.Schedule, in its order
 	clock  *cronClock
 	jitter time.Duration // fixed, made from the id
+	days   *schedDays    // on which it fires; nil: on all of them
 	floor  int64         // ticks at fixed times do not come again up to here: the clock was set back; 0: it was not
 
 	coming int64 // the next tick, as the schedule says it, while index is not -1
@@ -69,7 +70,14 @@ func schedNew(zone *time.Location) *sched {
 
 // schedSignature names what a schedule says. Ticks can have been missed only while it was the same.
 func schedSignature(w *Workflow) string {
-	return strings.TrimSpace(strings.Join(w.Schedule, " | ") + " " + w.Timezone)
+	says := strings.TrimSpace(strings.Join(w.Schedule, " | ") + " " + w.Timezone)
+	if len(w.Except) > 0 {
+		says += " except " + strings.Join(w.Except, " ")
+	}
+	if len(w.Only) > 0 {
+		says += " only " + strings.Join(w.Only, " ")
+	}
+	return says
 }
 
 // entryOf reads the schedule of a workflow that was validated before. The entry counts as a use of what it shares.
@@ -203,8 +211,9 @@ func (e *schedEntry) firesAt(occasion string) bool {
 	return slices.ContainsFunc(e.exprs, func(expr *cronTimes) bool { return expr.firesAt() == occasion })
 }
 
-// set puts a workflow in, or its new version in place of the old one. Its first tick is the first one later than after.
-func (s *sched) set(w *Workflow, after time.Time) (*schedEntry, error) {
+// set puts a workflow in, or its new version in place of the old one, with the days on which it fires. Its first tick
+// is the first one later than after.
+func (s *sched) set(w *Workflow, days *schedDays, after time.Time) (*schedEntry, error) {
 	before := s.entries[w.ID]
 	if len(w.Schedule) == 0 {
 		s.remove(w.ID)
@@ -215,6 +224,7 @@ func (s *sched) set(w *Workflow, after time.Time) (*schedEntry, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.days = days
 	if before != nil {
 		e.floor = before.floor
 	}
@@ -283,13 +293,17 @@ func (s *sched) firstDue() (time.Time, bool) {
 	return s.heap[0].at(), true
 }
 
-// dueOf gives when the next tick of one workflow is due, jitter included.
+// dueOf gives when the next tick of one workflow is due that may fire, jitter included.
 func (s *sched) dueOf(id string) (time.Time, bool) {
 	e := s.entries[id]
 	if e == nil || e.index < 0 {
 		return time.Time{}, false
 	}
-	return e.at(), true
+	if e.days == nil {
+		return e.at(), true
+	}
+	tick, ok := e.nextFire(e.tick().Add(-time.Second))
+	return tick.Add(e.jitter), ok
 }
 
 // copyOf gives a copy of the schedules that are wanted, for use by another goroutine. It serves coming and comingOfAll
@@ -305,7 +319,7 @@ func (s *sched) copyOf(wanted func(workflow string) bool) *sched {
 	return c
 }
 
-// coming lists the next n ticks of one workflow after t, jitter included.
+// coming lists the next n ticks of one workflow after t that may fire, jitter included.
 func (s *sched) coming(id string, t time.Time, n int) []time.Time {
 	e := s.entries[id]
 	if e == nil {
@@ -313,7 +327,7 @@ func (s *sched) coming(id string, t time.Time, n int) []time.Time {
 	}
 	var list []time.Time
 	for len(list) < n {
-		tick, ok := e.next(t)
+		tick, ok := e.nextFire(t)
 		if !ok {
 			break
 		}
@@ -323,7 +337,8 @@ func (s *sched) coming(id string, t time.Time, n int) []time.Time {
 	return list
 }
 
-// comingOfAll lists the next n ticks after t of all workflows that are wanted, in order, jitter included.
+// comingOfAll lists the next n ticks after t that may fire, of all workflows that are wanted, in order, jitter
+// included.
 func (s *sched) comingOfAll(t time.Time, n int, wanted func(workflow string) bool) []Fire {
 	var ahead schedHeap
 	for _, id := range sortedKeys(s.entries) {
@@ -331,7 +346,7 @@ func (s *sched) comingOfAll(t time.Time, n int, wanted func(workflow string) boo
 			continue
 		}
 		e := *s.entries[id] // a copy: s.heap stays as it is
-		if tick, ok := e.nextUnix(t.Unix()); ok {
+		if tick, ok := e.nextFireUnix(t.Unix()); ok {
 			e.coming, e.index = tick, len(ahead)
 			ahead = append(ahead, &e)
 		}
@@ -341,7 +356,7 @@ func (s *sched) comingOfAll(t time.Time, n int, wanted func(workflow string) boo
 	for len(fires) < n && len(ahead) > 0 {
 		e := ahead[0]
 		fires = append(fires, Fire{Workflow: e.spec.ID, At: stampOf(e.at())})
-		tick, ok := e.nextUnix(e.coming)
+		tick, ok := e.nextFireUnix(e.coming)
 		if !ok {
 			heap.Pop(&ahead)
 			continue
@@ -352,12 +367,13 @@ func (s *sched) comingOfAll(t time.Time, n int, wanted func(workflow string) boo
 	return fires
 }
 
-// missed lists the ticks after `after`, up to and including to: the newest schedMaxMissed of them, and how many there
-// were in all. After schedMaxCount of them it stops counting and leaps to the last ones: there were at least total.
+// missed lists the ticks after `after` that might have fired, up to and including to: the newest schedMaxMissed of
+// them, and how many there were in all. After schedMaxCount of them it stops counting and leaps to the last ones: there
+// were at least total.
 func (e *schedEntry) missed(after, to time.Time) (ticks []time.Time, total int) {
 	last, leapt := after, false
 	for {
-		tick, ok := e.next(last)
+		tick, ok := e.nextFire(last)
 		if !ok || tick.Add(e.jitter).After(to) {
 			return ticks[max(0, len(ticks)-schedMaxMissed):], total
 		}

@@ -23,7 +23,7 @@ func schedAt(text string) time.Time {
 
 func schedSet(t testing.TB, s *sched, w *Workflow, after time.Time) *schedEntry {
 	t.Helper()
-	e, err := s.set(w, after)
+	e, err := s.set(w, nil, after)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestSchedDue(t *testing.T) {
 	}
 	for _, w := range []*Workflow{{ID: "x", Schedule: []string{"61 * * * *"}},
 		{ID: "x", Timezone: "Mars/Base", Schedule: []string{"* * * * *"}}} {
-		if _, err := s.set(w, schedEpoch); err == nil || !strings.Contains(err.Error(), "workflow x") {
+		if _, err := s.set(w, nil, schedEpoch); err == nil || !strings.Contains(err.Error(), "workflow x") {
 			t.Errorf("%v: %v", w, err)
 		}
 	}
@@ -269,7 +269,7 @@ func TestSchedShares(t *testing.T) {
 		t.Error("a new version of a workflow shares another expression, or the zone that it does not have")
 	}
 	c := &Workflow{ID: "c", Timezone: "Asia/Tokyo", Schedule: []string{"5 5 * * *", "61 * * * *"}}
-	if _, err := s.set(c, schedEpoch); err == nil {
+	if _, err := s.set(c, nil, schedEpoch); err == nil {
 		t.Error("61 is a minute")
 	}
 	if len(s.exprs) != 1 || s.exprs["0 9 * * *"].uses != 2 || len(s.clocks) != 2 || s.clocks["Europe/Paris"].uses != 1 {
@@ -422,7 +422,7 @@ func TestSchedComingOfAll(t *testing.T) {
 // A schedule that missed more ticks than are counted still gives its newest ones.
 func TestSchedMissedVeryMany(t *testing.T) {
 	s := schedNew(time.UTC)
-	e, err := s.set(&Workflow{ID: "w", Schedule: []string{"* * * * *"}}, schedEpoch)
+	e, err := s.set(&Workflow{ID: "w", Schedule: []string{"* * * * *"}}, nil, schedEpoch)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,7 @@ package main
 
 import (
 	"fmt"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,7 +15,7 @@ const (
 	stateMaxFinished  = 1000           // newest finished runs; older ones are read from history
 	stateMaxDecisions = 50             // newest decisions of a workflow, for `why`
 	stateMaxRecent    = 10             // newest outcomes of a workflow, for `ls`
-	stateMaxEarlier   = 16             // newest attempts of a task that failed before its newest one
+	stateMaxEarlier   = 20             // newest attempts of a task that failed before its newest one
 	stateMaxEarliers  = 1000           // about so many attempts of all tasks of a run: it must fit into a message
 	stateMaxWhy       = 120            // bytes of the reason of such an attempt
 	stateKeyLife      = 24 * time.Hour // a request with the same key within this time gets the same run
@@ -25,19 +25,24 @@ const (
 // next.
 const stateAgain = "; attempt "
 
-// Kinds of event. Agents make the five at the end, the principal makes the others.
+// Kinds of event. Agents make the six at the end, the principal makes the others.
 const (
 	evVersion      = "workflow.version"   // a version of a workflow that runs refer to
 	evSchedule     = "workflow.scheduled" // a schedule begins to count: nothing before Scheduled was missed
 	evPaused       = "workflow.paused"    // Workflow "" is all of them
 	evResumed      = "workflow.resumed"   //
 	evSkipped      = "fire.skipped"       // a tick that became no run, and why
+	evListening    = "event.listening"    // a listener (Key) begins: no event up to Scheduled counts, nor does Seen
+	evEventSkipped = "event.skipped"      // an event that became no run, and why
 	evQueued       = "run.queued"         //
 	evAssigned     = "run.assigned"       //
 	evRequeued     = "run.requeued"       // queued again: retry, workflow retries, failover
 	evCancelling   = "run.cancelling"     // asked to stop; the agent answers with run.finished
 	evTaskStopping = "task.cancelling"    // one task asked to stop; the agent answers with task.finished
+	evTaskPlaced   = "task.assigned"      // given to another agent than its run's, as part Key; "": taken back
+	evTaskAnswered = "task.answered"      // what a task has asked for is decided: the agent answers with task.finished
 	evRunEnded     = "run.ended"          // finished by the principal: cancelled in the queue, agent lost
+	evHandlers     = "run.handlers"       // queued again for handlers alone, which no agent has begun
 	evAdopted      = "run.adopted"        // a lost run that its agent brought back
 	evArchived     = "run.archived"       // it has ended and is no longer kept in memory: it takes too much room
 	evAgentUp      = "agent.up"           //
@@ -47,14 +52,18 @@ const (
 	evAgentForgot  = "agent.forgotten"    //
 	evAcked        = "attention.acked"    // somebody has seen what Key names; it comes back at Until, if that is given
 	evAckOver      = "attention.over"     // what was acknowledged is over
+	evTold         = "attention.told"     // the alarm has told of what Key names; State: that it is over
+	evAlarmRan     = "alarm.ran"          // the alarm's command has ended
 	evLeft         = "run.left"           // processes of a run that its agent could not end: all that are known
 	// the principal's machine has booted, and @reboot has fired; Key names this boot
 	evBooted = "machine.booted"
 
 	evRunStarted   = "run.started"   //
 	evTaskStarted  = "task.started"  //
+	evTaskAsked    = "task.asked"    // it has no process: the principal says how it ends
 	evTaskRetrying = "task.retrying" //
 	evTaskFinished = "task.finished" //
+	evRunEnding    = "run.ending"    // its graph is over; its handlers begin once the agent knows that this is safe
 	evRunFinished  = "run.finished"  //
 )
 
@@ -79,6 +88,12 @@ type Event struct {
 	// attempt on, or the run.
 	Seconds float64           `json:"seconds,omitempty"`
 	Outputs map[string]string `json:"outputs,omitempty"` // of the task
+	Used    TaskUse           `json:"used,omitzero"`     // by the attempt
+	Limited string            `json:"limited,omitempty"` // how the limits of the attempt were in force
+	Allowed bool              `json:"allowed,omitempty"` // the task did not succeed, and counts as if it had
+	// of task.started of a task with foreach: see applyItems; of event.listening: the listeners that are known from now
+	// on, where others are forgotten
+	Items []string `json:"items,omitempty"`
 
 	// What a run is made of, and why.
 	Params  map[string]string `json:"params,omitempty"`
@@ -89,7 +104,12 @@ type Event struct {
 	Scheduled Stamp  `json:"scheduled,omitzero"`
 	Schedule  string `json:"schedule,omitempty"` // of workflow.scheduled: the schedule that begins to count
 	Missed    int    `json:"missed,omitempty"`   // how many more ticks the decision speaks for
-	Priority  int    `json:"priority,omitempty"` // of the run in the queue
+	// the event that fired the run or did not, and what was seen with it
+	Event    *RunEvent   `json:"event,omitempty"`
+	Seen     []EventSeen `json:"seen,omitempty"`
+	Priority int         `json:"priority,omitempty"` // of the run in the queue
+	Parent   string      `json:"parent,omitempty"`   // of run.queued: the run whose task, Task, has asked for it
+	Asks     string      `json:"asks,omitempty"`     // of task.asked: what for
 	// a name given by whoever makes it: of a request for a run, of what is acknowledged, of a boot
 	Key string `json:"key,omitempty"`
 	// whose Key of a run it is: the workflows that its user sees
@@ -140,10 +160,13 @@ type State struct {
 	Agents    map[string]*Agent         `json:"agents"`
 	Keys      map[string]KeyUse         `json:"keys"`           // see stateUse
 	Acks      map[string]Ack            `json:"acks,omitempty"` // see stateKey
+	Told      map[string]Told           `json:"told,omitempty"` // by stateToldKey
 
 	PausedAll string `json:"paused_all,omitempty"` // who paused all workflows, "" when nobody did
 	LastRun   string `json:"last_run,omitempty"`   // the highest run id that was made
 	Boot      string `json:"boot,omitempty"`       // of the principal's machine, as the newest evBooted has it
+
+	Alarm *AlarmRan `json:"alarm,omitempty"` // nil: it was never run
 }
 
 // WorkflowState is what is known of a workflow besides its file.
@@ -152,6 +175,10 @@ type WorkflowState struct {
 	Schedule  string     `json:"schedule,omitempty"` // the schedule that Tick belongs to
 	Tick      Stamp      `json:"tick,omitzero"`      // ticks up to here are decided
 	Decisions []Decision `json:"decisions,omitempty"`
+	// what is known of its listeners, by their keys
+	Listens map[string]*Listened `json:"listens,omitempty"`
+	Heard   bool                 `json:"heard,omitempty"` // a workflow listens to the ends of its runs, or did
+	Ends    []RunEnd             `json:"ends,omitempty"`  // these, of runs that are in memory, in their order
 
 	// How its runs went.
 	Recent []Outcome `json:"recent,omitempty"` // newest last
@@ -159,9 +186,10 @@ type WorkflowState struct {
 	Last     *Run       `json:"last,omitempty"`
 	Failures []*Failure `json:"failures,omitempty"` // what nobody has acknowledged
 	Left     []*RunLeft `json:"left,omitempty"`     // the run that was told of last is last
+	Expect   *Expected  `json:"expect,omitempty"`   // nil: nothing is expected of it, or no run has gone well
 }
 
-// Decision says what became of a tick of a schedule.
+// Decision says what became of a tick of a schedule, or of an event.
 type Decision struct {
 	At     Stamp  `json:"at"`      // the tick
 	Made   Stamp  `json:"decided"` // when it was decided
@@ -169,59 +197,13 @@ type Decision struct {
 	Reason string `json:"reason"`
 	Run    string `json:"run,omitempty"`
 	Missed int    `json:"missed,omitempty"`
+	Event  bool   `json:"event,omitempty"` // it was no tick, but an event of a listener
 }
 
 // Outcome is how a run ended, in short.
 type Outcome struct {
 	Run   string `json:"run"`
 	State string `json:"state"`
-}
-
-// States of an agent.
-const (
-	agentUp    = "up"
-	agentDrain = "drain"
-	agentLost  = "lost"
-)
-
-// Agent is a worker as the principal knows it. The field names are those of `agents --json`.
-type Agent struct {
-	Name     string            `json:"agent"`
-	State    string            `json:"state"`
-	Labels   map[string]string `json:"labels"`
-	Capacity int               `json:"capacity"`           // how many runs it takes at once
-	Running  int               `json:"running"`            // how many it has; only in replies
-	Version  string            `json:"version"`            // of this program
-	Seen     Stamp             `json:"seen,omitzero"`      // when it was last heard
-	Draining bool              `json:"draining,omitempty"` // it gets no more runs, whether it is there or not
-	Epoch    string            `json:"epoch,omitempty"`    // of its numbering
-	N        uint64            `json:"n,omitempty"`        // its newest event that was folded
-	Skew     float64           `json:"skew,omitempty"`     // seconds that its clock is ahead, if many; only in replies
-	Address  string            `json:"address,omitempty"`  // see stateAddress
-	Load     *float64          `json:"load,omitempty"`     // of its machine, averaged over a minute; only in replies
-}
-
-// loadText writes the load of an agent's machine for people.
-func (a *Agent) loadText() string {
-	if a.Load == nil {
-		return "-"
-	}
-	return strconv.FormatFloat(*a.Load, 'f', 2, 64)
-}
-
-// stateAddress says where an agent is, by the name of its connection: the address and port that the principal sees, or
-// that it is a process of this machine. ssh may have started such a process for an agent far away.
-func stateAddress(from string) string {
-	if at, ok := strings.CutPrefix(from, "tcp://"); ok {
-		return at
-	}
-	if pid, ok := strings.CutPrefix(from, "ipc "); ok {
-		return "local " + pid
-	}
-	if from == "" { // the connection does not say
-		return ""
-	}
-	return "local"
 }
 
 // KeyUse says which run the request with an idempotency key made, and when.
@@ -238,7 +220,7 @@ func stateUse(workflow, scope, key string) string {
 // stateNew gives the state before the first event.
 func stateNew() *State {
 	return &State{Runs: map[string]*Run{}, Versions: map[string]*Workflow{}, Workflows: map[string]*WorkflowState{},
-		Agents: map[string]*Agent{}, Keys: map[string]KeyUse{}, Acks: map[string]Ack{}}
+		Agents: map[string]*Agent{}, Keys: map[string]KeyUse{}, Acks: map[string]Ack{}, Told: map[string]Told{}}
 }
 
 // workflow gives the state that is kept for a workflow; it makes one if there is none.
@@ -291,12 +273,20 @@ func (s *State) apply(e *Event) error {
 		s.applyPause(e)
 	case evSkipped:
 		s.decide(e, false)
+	case evListening:
+		s.applyListening(e)
+	case evEventSkipped:
+		s.applySeen(e)
 	case evQueued:
 		return s.applyQueued(e)
 	case evAgentUp, evAgentLost, evAgentDrained, evAgentUndrain, evAgentForgot:
 		s.applyAgent(e)
 	case evAcked, evAckOver:
 		s.applyAck(e)
+	case evTold:
+		s.applyTold(e)
+	case evAlarmRan:
+		s.applyAlarm(e)
 	case evBooted:
 		s.Boot = e.Key
 	case evLeft:
@@ -332,11 +322,7 @@ func (s *State) decide(e *Event, fired bool) {
 		w.Tick = e.Scheduled
 	}
 	delete(s.Acks, stateKey("late", e.Workflow, ""))
-	w.Decisions = append(w.Decisions, Decision{At: e.Scheduled, Made: e.Time, Fired: fired, Reason: e.Reason,
-		Run: e.Run, Missed: e.Missed})
-	if n := len(w.Decisions); n > stateMaxDecisions {
-		w.Decisions = w.Decisions[n-stateMaxDecisions:] // so append copies now and then, not each time
-	}
+	w.decided(Decision{At: e.Scheduled, Made: e.Time, Fired: fired, Reason: e.Reason, Run: e.Run, Missed: e.Missed})
 }
 
 func (s *State) applyQueued(e *Event) error {
@@ -349,7 +335,8 @@ func (s *State) applyQueued(e *Event) error {
 			e.Workflow)
 	}
 	r := &Run{ID: e.Run, Workflow: e.Workflow, State: runQueued, Trigger: e.Trigger, By: e.By, Attempt: 1,
-		Params:    e.Params,
+		Parent: e.Parent, ParentTask: e.Task,
+		Params: e.Params, Event: e.Event,
 		Scheduled: e.Scheduled, Queued: e.Time, Version: e.Version, Priority: e.Priority,
 		Tasks: make([]TaskRun, len(spec.Tasks))}
 	if r.Params == nil {
@@ -360,88 +347,68 @@ func (s *State) applyQueued(e *Event) error {
 	}
 	s.Runs[r.ID] = r
 	s.LastRun = max(s.LastRun, r.ID)
+	if parent := s.Runs[r.Parent]; parent != nil {
+		if t := parent.task(r.ParentTask); t != nil {
+			t.Child = r.ID
+		}
+	}
 	if e.Key != "" {
 		s.Keys[stateUse(e.Workflow, e.Scope, e.Key)] = KeyUse{Run: e.Run, Time: e.Time}
 	}
 	if !e.Scheduled.IsZero() {
 		s.decide(e, true)
 	}
+	s.applySeen(e)
 	return nil
-}
-
-func (s *State) applyAgent(e *Event) {
-	a := s.agent(e.Agent)
-	switch e.Kind {
-	case evAgentUp:
-		build := a.Version
-		a.Labels, a.Capacity, a.Version, a.State, a.Seen = e.Labels, e.Capacity, e.Build, agentUp, e.Time
-		a.Address = stateAddress(e.From)
-		if a.Labels == nil { // the journal leaves empty labels out: so nil and empty must not differ
-			a.Labels = map[string]string{}
-		}
-		if a.Draining {
-			a.State = agentDrain
-		}
-		if a.Epoch != e.Epoch {
-			a.Epoch, a.N = e.Epoch, 0
-		}
-		delete(s.Acks, stateKey("agent", e.Agent, ""))
-		if build != e.Build { // another version may know more
-			delete(s.Acks, stateKey("old", e.Agent, ""))
-		}
-	case evAgentLost:
-		a.State, a.Seen = agentLost, e.Time
-		if !e.Until.IsZero() {
-			a.Seen = e.Until
-		}
-	case evAgentDrained:
-		a.Draining = true
-		if a.State == agentUp {
-			a.State = agentDrain
-		}
-	case evAgentUndrain:
-		a.Draining = false
-		if a.State == agentDrain {
-			a.State = agentUp
-		}
-	case evAgentForgot:
-		delete(s.Agents, e.Agent)
-		delete(s.Acks, stateKey("agent", e.Agent, ""))
-		delete(s.Acks, stateKey("old", e.Agent, ""))
-		s.forgetLeft(e.Agent)
-	}
 }
 
 // applyRun folds an event of a run that is known.
 func (s *State) applyRun(r *Run, e *Event) error {
 	misfit := func() error { return fmt.Errorf("apply %s: run %s is %s", e.Kind, r.ID, r.State) }
+	if e.Kind == evTaskPlaced {
+		return s.applyPlaced(r, e)
+	}
+	if e.Key != "" { // of no other event of a run that is there
+		return s.applyPart(r, e)
+	}
 	switch e.Kind {
 	case evAssigned:
 		if r.State != runQueued {
 			return misfit()
 		}
-		r.State, r.Agent, r.Reason, r.Ahead = runRunning, e.Agent, "", e.Ahead
+		r.State, r.Agent, r.Ahead, r.Parked = runRunning, e.Agent, e.Ahead, false
+		if r.Ending == "" {
+			r.Reason = ""
+		}
 		delete(s.Acks, stateKey("overdue", r.Workflow, ""))
 		r.Lease++
 	case evRequeued:
-		nothingToDo := r.State == runSucceeded && !e.All
+		nothingToDo := r.nothingLeft() && !e.All
 		if nothingToDo || r.State == runQueued {
 			return misfit()
 		}
 		s.requeue(r, e)
+	case evHandlers:
+		if r.State == runQueued {
+			return misfit()
+		}
+		s.queueHandlers(r, e)
 	case evCancelling:
 		if !runActive(r.State) {
 			return misfit()
 		}
+		r.Insist = r.Cancelling != ""
 		r.Cancelling, r.Force = e.Reason, r.Force || e.Force
 	case evTaskStopping:
 		t := r.task(e.Task)
-		atWork := t != nil && (t.State == taskRunning || t.State == taskRetrying)
+		atWork := t != nil && (t.State == taskRunning || t.State == taskRetrying || t.asking())
 		if r.State != runRunning || !atWork {
 			return fmt.Errorf("apply %s: task %s of the %s run %s is not at work", e.Kind, e.Task, r.State, r.ID)
 		}
 		t.Cancelling = orDefault(t.Cancelling, e.Reason) // the first reason stays, as in the agent's report
 		t.Force = t.Force || e.Force
+	case evTaskAnswered:
+		return s.applyAnswered(r, e)
 	case evArchived:
 		if runActive(r.State) {
 			return misfit()
@@ -450,25 +417,16 @@ func (s *State) applyRun(r *Run, e *Event) error {
 		s.forget(r)
 		s.Archived = true
 	case evAdopted:
-		if r.State != runCrashed || !r.Lost {
+		if runActive(r.State) || !r.Lost {
 			return misfit()
 		}
-		s.unfinish(r)
-		r.State, r.Reason, r.Finished, r.Seconds, r.Lost = runRunning, "", Stamp{}, 0, false
-		for i := range r.Tasks {
-			switch t := &r.Tasks[i]; {
-			case t.State == taskCrashed:
-				t.State, t.Reason, t.Finished = taskRunning, "", Stamp{}
-			case t.State == taskSkipped && t.Finished.IsZero(): // finish skipped it; the agent may have begun it since
-				t.State, t.Reason = taskWaiting, ""
-			}
-		}
+		s.adopt(r)
 	case evRunEnded:
 		if !runActive(r.State) {
 			return misfit()
 		}
 		return s.finish(r, e)
-	case evRunStarted, evRunFinished, evTaskStarted, evTaskRetrying, evTaskFinished:
+	case evRunStarted, evRunEnding, evRunFinished, evTaskStarted, evTaskAsked, evTaskRetrying, evTaskFinished:
 		if r.State != runRunning || r.Agent != e.Agent || r.Lease != e.Lease {
 			return fmt.Errorf("apply %s: run %s is %s with agent %q by lease %d, not with %q by lease %d",
 				e.Kind, r.ID, r.State, r.Agent, r.Lease, e.Agent, e.Lease)
@@ -488,6 +446,15 @@ func (s *State) applyReport(r *Run, e *Event) error {
 		if r.Started.IsZero() {
 			r.Started, r.OwnStarted = e.Time, e.Own
 		}
+		r.noteLog(e)
+		return nil
+	case evRunEnding:
+		spec := s.Versions[r.Version]
+		if !runFinal(e.State) || spec == nil {
+			return fmt.Errorf("apply %s: run %s cannot have handlers as %q", e.Kind, r.ID, e.State)
+		}
+		r.Ending, r.Reason = e.State, e.Reason
+		r.addHandlers(spec, spec.handlersFor(e.State))
 		return nil
 	case evRunFinished:
 		return s.finish(r, e)
@@ -505,32 +472,50 @@ func (s *State) applyReport(r *Run, e *Event) error {
 	switch e.Kind {
 	case evTaskStarted:
 		t.State, t.Attempts, t.Reason = taskRunning, e.Attempt, ""
+		r.Parked = false
+		if t.Pooled {
+			t.Ask = nil
+		}
 		if t.Started.IsZero() {
 			t.Started = e.Time
 		} else if e.Attempt > 1 {
 			t.Began = e.Time
 		}
-		if r.LogDay == "" && e.LogDay != "" {
-			r.LogDay, r.LogAt = e.LogDay, e.LogAt
+		r.noteLog(e)
+		if len(e.Items) > 0 {
+			r.applyItems(t, e.Items)
 		}
+	case evTaskAsked:
+		r.noteAsked(t, e)
 	case evTaskRetrying:
-		t.noteAttempt(e, min(stateMaxEarlier, max(1, stateMaxEarliers/len(r.Tasks))))
-		t.State, t.Reason, t.Exit = taskRetrying, e.Reason, e.Exit
+		t.noteAttempt(e, r.earlierMost())
+		t.State, t.Reason, t.Exit, t.Used, t.Limited = taskRetrying, e.Reason, e.Exit, e.Used, e.Limited
+		r.noteAnswered(t)
 	case evTaskFinished:
 		t.State, t.Reason, t.Exit, t.Finished, t.Seconds, t.Outputs = e.State, e.Reason, e.Exit, e.Time, e.Seconds,
 			e.Outputs
-		t.Force = false
+		t.Used, t.Limited, t.Force, t.Allowed = e.Used, e.Limited, false, e.Allowed
 		if e.State == taskSucceeded { // it ended before it was stopped
 			t.Cancelling = ""
 		}
+		r.noteAnswered(t)
+		r.endItems(t)
 	}
 	return nil
+}
+
+// noteLog keeps where the output of the run begins, if the event is the first that says so.
+func (r *Run) noteLog(e *Event) {
+	if r.LogDay == "" && e.LogDay != "" {
+		r.LogDay, r.LogAt = e.LogDay, e.LogAt
+	}
 }
 
 // noteAttempt keeps an attempt that has failed. At most so many attempts are kept, the newest. The list only grows at
 // its end: what was handed out of it stays as it was.
 func (t *TaskRun) noteAttempt(e *Event, most int) {
-	a := TaskAttempt{Attempt: e.Attempt, Reason: e.Reason, Exit: e.Exit, Started: t.began(), Seconds: e.Seconds}
+	a := TaskAttempt{Attempt: e.Attempt, Reason: e.Reason, Exit: e.Exit, Started: t.began(), Seconds: e.Seconds,
+		Used: e.Used, Limited: e.Limited}
 	if i := strings.LastIndex(a.Reason, stateAgain); i >= 0 {
 		a.Reason = a.Reason[:i]
 	}
@@ -540,26 +525,61 @@ func (t *TaskRun) noteAttempt(e *Event, most int) {
 	t.Earlier = append(t.Earlier[max(len(t.Earlier)+1-most, 0):], a)
 }
 
-// requeue puts a run back into the queue. Tasks that succeeded stay done, but for those behind a task that failed;
-// with All none stays done.
+// requeue puts a run back into the queue. Tasks that succeeded, or were skipped by their `if`, stay done, but for those
+// behind a task that failed; with All none stays done. The same attempt of a run goes on when its agent has given it
+// back: then failures that were allowed stay done too, and no attempt that a task has spent is forgotten.
 func (s *State) requeue(r *Run, e *Event) {
 	if !runActive(r.State) {
 		s.unfinish(r)
 	}
+	goesOn := e.Attempt == r.Attempt
+	if !goesOn {
+		s.askedAnew(r)
+	}
 	var behind []bool
-	if spec := s.Versions[r.Version]; spec != nil && !e.All {
+	if spec := s.Versions[r.Version]; spec != nil && !e.All && !goesOn {
 		behind = r.behindFailed(spec)
 	}
 	r.State, r.Attempt, r.Agent, r.Reason, r.Cancelling, r.Lost = runQueued, e.Attempt, "", e.Reason, "", false
-	r.Force, r.Ahead, r.OwnStarted, r.OwnFinished = false, false, Stamp{}, Stamp{}
-	r.Started, r.Finished, r.Seconds = Stamp{}, Stamp{}, 0
+	r.Force, r.Ahead, r.Parked, r.OwnStarted, r.OwnFinished = false, false, false, Stamp{}, Stamp{}
+	r.Started, r.Finished, r.Seconds, r.Ending, r.Insist = Stamp{}, Stamp{}, 0, "", false
+	r.dropHandlers()
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
-		again := e.All || behind != nil && behind[i]
-		if again || t.State != taskSucceeded {
-			*t = TaskRun{Task: t.Task, State: taskWaiting}
+		again := e.All || behind != nil && behind[r.place(i)]
+		if !again && (t.kept() || goesOn && t.State == taskFailed && t.Allowed) {
+			continue
 		}
+		if !again && t.partGoesOn(e) {
+			t.Ask, t.Pooled = nil, false
+			continue
+		}
+		child, ask := s.askLeft(t, e)
+		t.stopPart("the run begins again")
+		anew := TaskRun{Task: t.Task, Of: t.Of, State: taskWaiting, Child: child, Ask: ask, Part: t.Part}
+		if goesOn {
+			anew.spend(t)
+		}
+		*t = anew
 	}
+}
+
+// spend takes over the attempts that a task has spent which is to go on: those that have failed.
+func (t *TaskRun) spend(from *TaskRun) {
+	spent := from.Attempts
+	if from.State == taskRunning { // its newest attempt was not at work, and begins again
+		spent--
+	}
+	if spent > 0 {
+		t.Attempts, t.Earlier, t.Started, t.Began = spent, from.Earlier, from.Started, from.Began
+	}
+}
+
+// nothingLeft says whether a retry of the run would find nothing to do: it succeeded, and no failure was allowed in it.
+func (r *Run) nothingLeft() bool {
+	return r.State == runSucceeded && !slices.ContainsFunc(r.Tasks, func(t TaskRun) bool {
+		return t.State == taskFailed
+	})
 }
 
 // behindFailed says of each task of a run whether it depends, directly or not, on one that failed, crashed, was
@@ -598,24 +618,16 @@ func (s *State) finish(r *Run, e *Event) error {
 		return fmt.Errorf("apply %s: run %s cannot end as %q", e.Kind, r.ID, e.State)
 	}
 	r.State, r.Reason, r.Finished, r.Seconds, r.Force = e.State, e.Reason, e.Time, e.Seconds, false
-	r.OwnFinished, r.Ahead = e.Own, false
+	r.OwnFinished, r.Ahead, r.Parked, r.Insist = e.Own, false, false, false
 	byItsAgent := e.Agent != "" && e.Agent == r.Agent
-	r.Lost = byItsAgent && e.State == runCrashed && e.Kind == evRunEnded
+	r.Lost = byItsAgent && (e.State == runCrashed || r.Ending != "") && e.Kind == evRunEnded
+	r.Ending = ""
 	if r.Seconds == 0 && !r.Started.IsZero() && e.Time.After(r.Started.Time) {
 		r.Seconds = e.Time.Sub(r.Started.Time).Seconds()
 	}
-	for i := range r.Tasks {
-		t := &r.Tasks[i]
-		t.Force = false
-		switch {
-		case !taskActive(t.State):
-		case t.State == taskWaiting:
-			t.State, t.Reason = taskSkipped, "run "+e.State
-		case e.State == runCancelled:
-			t.State, t.Reason, t.Finished = taskCancelled, e.Reason, e.Time
-		default:
-			t.State, t.Reason, t.Finished = taskCrashed, e.Reason, e.Time
-		}
+	r.endTasks(e, e.State)
+	if !r.Lost { // else its agent may bring it back, with what it asks for
+		s.askedAnew(r)
 	}
 	w := s.workflow(r.Workflow)
 	w.Recent = append(w.Recent, Outcome{Run: r.ID, State: r.State})
@@ -624,6 +636,8 @@ func (s *State) finish(r *Run, e *Event) error {
 	}
 	w.Last = nil
 	w.noteOutcome(r)
+	w.noteExpected(r, s.Versions[r.Version])
+	w.noteEnd(r, e.Seq)
 	delete(s.Acks, stateKey("overdue", r.Workflow, ""))
 	s.Finished = append(s.Finished, r.ID)
 	if n := len(s.Finished) - stateMaxFinished; n > 0 {
@@ -635,11 +649,37 @@ func (s *State) finish(r *Run, e *Event) error {
 	return nil
 }
 
+// endTasks ends every task of a run that has not ended: the run ends in that state, because of e.
+func (r *Run) endTasks(e *Event, state string) {
+	for i := range r.Tasks {
+		t := &r.Tasks[i]
+		t.Force = false
+		t.stopPart("its run is over")
+		if !r.Lost { // else the agent may bring it back, with what it asks for and has
+			t.Pooled = false
+			if t.Ask != nil && t.Ask.For == askPool {
+				t.Ask = nil
+			}
+		}
+		switch {
+		case !taskActive(t.State):
+		case t.State == taskWaiting:
+			t.State, t.Reason = taskSkipped, "run "+state
+		case state == runCancelled && t.Handler == "":
+			t.State, t.Reason, t.Finished = taskCancelled, e.Reason, e.Time
+		default:
+			t.State, t.Reason, t.Finished = taskCrashed, e.Reason, e.Time
+		}
+	}
+}
+
 // forget drops a finished run from memory. It keeps a short copy of a workflow's last run: runs of other workflows must
 // not push out how that went.
 func (s *State) forget(r *Run) {
 	delete(s.Runs, r.ID)
+	s.askedAnew(r)
 	w := s.workflow(r.Workflow)
+	w.dropEnd(r.ID)
 	if n := len(w.Recent); n > 0 && w.Recent[n-1].Run == r.ID {
 		w.Last = r.short()
 	}
@@ -648,7 +688,7 @@ func (s *State) forget(r *Run) {
 // runFinal says whether a run can end in that state.
 func runFinal(state string) bool {
 	switch state {
-	case runSucceeded, runFailed, runCancelled, runCrashed:
+	case runSucceeded, runFailed, runCancelled, runCrashed, runSkipped:
 		return true
 	}
 	return false
@@ -656,7 +696,7 @@ func runFinal(state string) bool {
 
 // taskFinal says whether a task can end in that state.
 func taskFinal(state string) bool {
-	return runFinal(state) || state == taskSkipped
+	return runFinal(state) // a run and a task may both end as skipped
 }
 
 // unlist takes a run off the list of those that have finished.
@@ -674,6 +714,7 @@ func (s *State) unfinish(r *Run) {
 	s.unlist(r)
 	w := s.workflow(r.Workflow)
 	w.forgetOutcome(r)
+	w.dropEnd(r.ID)
 	for i, o := range w.Recent {
 		if o.Run == r.ID {
 			w.Recent = append(w.Recent[:i:i], w.Recent[i+1:]...)

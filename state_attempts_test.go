@@ -103,7 +103,7 @@ func TestStateAttempts(t *testing.T) {
 // out stays as it was.
 func TestStateAttemptsBound(t *testing.T) {
 	t.Parallel()
-	for tasks, kept := range map[int]int{1: stateMaxEarlier, 62: stateMaxEarlier, 63: 15, 400: 2, 1000: 1, 5000: 1} {
+	for tasks, kept := range map[int]int{1: stateMaxEarlier, 50: stateMaxEarlier, 51: 19, 400: 2, 1000: 1, 5000: 1} {
 		spec := &Workflow{ID: "w"}
 		for i := range tasks {
 			spec.Tasks = append(spec.Tasks, Task{ID: fmt.Sprint("t", i)})

@@ -68,9 +68,9 @@ func runFailure(r *Run) *Failure {
 // first that crashed or was stopped; nil if there is none of these.
 func (r *Run) blamed() *TaskRun {
 	var blame *TaskRun
-	for i := range r.Tasks {
+	for i := range r.Tasks[:r.total()] {
 		t := &r.Tasks[i]
-		failed := t.State == taskFailed
+		failed := t.State == taskFailed && !t.Allowed
 		switch {
 		case !failed && t.State != taskCrashed && t.State != taskCancelled:
 		case blame != nil && failed != (blame.State == taskFailed):
@@ -114,9 +114,9 @@ func (r *Run) stoppedOnly() bool {
 		if t.State == taskCancelled {
 			return t.Cancelling == ""
 		}
-		return t.State == taskFailed || t.State == taskCrashed
+		return t.State == taskFailed && !t.Allowed || t.State == taskCrashed
 	}
-	return r.State == runFailed && r.taskStopped() && !slices.ContainsFunc(r.Tasks, wentWrong)
+	return r.State == runFailed && r.taskStopped() && !slices.ContainsFunc(r.Tasks[:r.handlersAt()], wentWrong)
 }
 
 // failure finds a group of a workflow, nil when there is none.
@@ -196,12 +196,18 @@ func (s *State) applyAck(e *Event) {
 		delete(s.Acks, e.Key)
 		return
 	}
+	delete(s.Told, stateToldKey(e.Key)) // should it come back, it is new to the alarm
 	if w := s.Workflows[e.Workflow]; w != nil {
 		if f := w.failure(e.Key); f != nil {
 			f.Until = e.Until
 			if e.Until.IsZero() {
 				w.Failures = slices.DeleteFunc(w.Failures, func(other *Failure) bool { return other == f })
 			}
+			return
+		}
+		if x := w.Expect; x != nil && x.Odd != nil && e.Until.IsZero() &&
+			e.Key == expectKey(e.Workflow, "length "+x.Odd.Run) {
+			x.Odd = nil
 			return
 		}
 	}

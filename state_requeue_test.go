@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -84,15 +85,113 @@ func TestStateRequeueTasks(t *testing.T) {
 	}
 }
 
+// TestStateRequeueGoesOn: a run that its agent gives back goes on. What has ended stays so, a failure that is allowed
+// too, and of a task that waits the attempts stay that have failed.
+func TestStateRequeueGoesOn(t *testing.T) {
+	at := func(n int) Stamp { return stampOf(stateEpoch.Add(time.Duration(n) * time.Second)) }
+	earlier := []TaskAttempt{{Attempt: 1}, {Attempt: 2}}
+	s := stateNew()
+	s.Versions["v"] = &Workflow{ID: "w", Tasks: make([]Task, 7)}
+	ask := &TaskAsk{For: askPool}
+	s.Acks[stateKey(askApprove, "R1", "person")] = Ack{} // that it waits somebody has seen: it waits on
+	s.Runs["R1"] = &Run{ID: "R1", Workflow: "w", State: runRunning, Attempt: 3, Version: "v", Tasks: []TaskRun{
+		{Task: "lint", State: taskFailed, Allowed: true, Attempts: 1},
+		{Task: "note", State: taskSucceeded, Attempts: 1},
+		{Task: "no", State: taskSkipped, Reason: "nothing before it failed"},
+		{Task: "pool", State: taskRetrying, Attempts: 2, Earlier: earlier, Started: at(1), Began: at(2), Ask: ask},
+		{Task: "kid", State: taskRunning, Attempts: 3, Earlier: earlier, Started: at(1), Began: at(3), Child: "R2",
+			Ask: &TaskAsk{For: askWorkflow}},
+		{Task: "person", State: taskRunning, Attempts: 1, Started: at(1), Ask: &TaskAsk{For: askApprove}},
+		{Task: "first", State: taskWaiting, Ask: ask}}}
+	before := s.Runs["R1"].clone()
+	if err := s.apply(&Event{Kind: evRequeued, Run: "R1", Attempt: 3}); err != nil {
+		t.Fatal(err)
+	}
+	want := []TaskRun{before.Tasks[0], before.Tasks[1], {Task: "no", State: taskWaiting},
+		{Task: "pool", State: taskWaiting, Attempts: 2, Earlier: earlier, Started: at(1), Began: at(2)},
+		{Task: "kid", State: taskWaiting, Attempts: 2, Earlier: earlier, Started: at(1), Began: at(3), Child: "R2",
+			Ask: &TaskAsk{}},
+		{Task: "person", State: taskWaiting}, {Task: "first", State: taskWaiting}}
+	if got := s.Runs["R1"].Tasks; !reflect.DeepEqual(got, want) {
+		t.Errorf("\n%+v, want\n%+v", got, want)
+	}
+	if len(s.Acks) != 1 {
+		t.Errorf("acknowledged: %v", s.Acks)
+	}
+}
+
+// TestStateRequeueAcks: who has seen that a run waits for a person has not seen that its next attempt does. A lost run
+// that comes back waits on.
+func TestStateRequeueAcks(t *testing.T) {
+	for name, c := range map[string]struct {
+		events []*Event
+		kept   bool
+	}{
+		"crashed":    {[]*Event{{Kind: evRunFinished, State: runCrashed, Agent: "x", Lease: 1}}, false},
+		"cancelled":  {[]*Event{{Kind: evRunEnded, State: runCancelled}}, false},
+		"lost":       {[]*Event{{Kind: evRunEnded, State: runCrashed, Agent: "x"}}, true},
+		"lost, back": {[]*Event{{Kind: evRunEnded, State: runCrashed, Agent: "x"}, {Kind: evAdopted}}, true},
+		"lost, queued again": {[]*Event{{Kind: evRunEnded, State: runCrashed, Agent: "x"},
+			{Kind: evRequeued, Attempt: 2}}, false},
+		"lost, forgotten": {[]*Event{{Kind: evRunEnded, State: runCrashed, Agent: "x"}, {Kind: evArchived}}, false},
+		"run again":       {[]*Event{{Kind: evRequeued, Attempt: 2}}, false},
+	} {
+		s := stateNew()
+		s.Versions["v"] = &Workflow{ID: "w", Tasks: []Task{{ID: "a", Approve: "Ship?"}}}
+		for _, e := range append([]*Event{{Kind: evQueued, Version: "v"}, {Kind: evAssigned, Agent: "x"},
+			{Kind: evTaskStarted, Task: "a", Attempt: 1, Agent: "x", Lease: 1},
+			{Kind: evTaskAsked, Task: "a", Attempt: 1, Asks: askApprove, Agent: "x", Lease: 1},
+			{Kind: evAcked, Key: stateKey(askApprove, "R1", "a")}}, c.events...) {
+			e.Time = stampOf(stateEpoch)
+			if e.Kind != evAcked {
+				e.Run, e.Workflow = "R1", "w"
+			}
+			if err := s.apply(e); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		if kept := len(s.Acks) == 1; kept != c.kept {
+			t.Errorf("%s: %v", name, s.Acks)
+		}
+	}
+}
+
+// TestStateRequeuePart: another agent goes on with a task of a run that is queued again. What it has done is not made
+// the answer of a task that is to begin anew, behind one that failed.
+func TestStateRequeuePart(t *testing.T) {
+	part := &TaskPart{ID: "P1", Agent: "tape"}
+	answer := &TaskAnswer{State: taskSucceeded}
+	s := stateNew()
+	s.Versions["v"] = &Workflow{ID: "w", Tasks: []Task{{ID: "on"}, {ID: "done"}, {ID: "bad"},
+		{ID: "tidy", Depends: []string{"bad"}, When: whenAlways}}}
+	s.Runs["R1"] = &Run{ID: "R1", Workflow: "w", State: runRunning, Attempt: 1, Version: "v", Tasks: []TaskRun{
+		{Task: "on", State: taskRetrying, Attempts: 1, Part: part, Ask: &TaskAsk{For: askAgent}},
+		{Task: "done", State: taskRunning, Attempts: 1, Agent: "tape", Ask: &TaskAsk{For: askAgent, Answer: answer}},
+		{Task: "bad", State: taskFailed},
+		{Task: "tidy", State: taskRunning, Ask: &TaskAsk{For: askAgent, Answer: answer}}}}
+	if err := s.apply(&Event{Kind: evRequeued, Run: "R1", Attempt: 2}); err != nil {
+		t.Fatal(err)
+	}
+	want := []TaskRun{{Task: "on", State: taskRetrying, Attempts: 1, Part: part},
+		{Task: "done", State: taskRunning, Attempts: 1, Agent: "tape", Part: &TaskPart{Agent: "tape", Answer: answer}},
+		{Task: "bad", State: taskWaiting}, {Task: "tidy", State: taskWaiting}}
+	if got := s.Runs["R1"].Tasks; !reflect.DeepEqual(got, want) {
+		t.Errorf("\n%+v, want\n%+v", got, want)
+	}
+}
+
 // TestStateRequeueFields says of every field of a run what becomes of it. A new field has to be decided here.
 func TestStateRequeueFields(t *testing.T) {
 	const keeps, resets = true, false
 	fields := map[string]bool{"ID": keeps, "Workflow": keeps, "Trigger": keeps, "By": keeps, "Params": keeps,
+		"Event":     keeps,
 		"Scheduled": keeps, "Queued": keeps, "Version": keeps,
 		"Priority": keeps, "Lease": keeps, "Left": keeps, // they live on
+		"Parent": keeps, "ParentTask": keeps, "Parked": resets,
 		"LogDay": keeps, "LogAt": keeps, // output goes on behind what is there
 		"Agent": resets, "Started": resets, "Finished": resets, "Seconds": resets, "Cancelling": resets,
-		"Force": resets, "Ahead": resets, "OwnStarted": resets, "OwnFinished": resets, "Lost": resets}
+		"Force": resets, "Ahead": resets, "OwnStarted": resets, "OwnFinished": resets, "Lost": resets,
+		"Ending": resets, "Insist": resets}
 	set := map[string]any{"State": runQueued, "Attempt": 7, "Reason": "why"} // by the event
 	for _, state := range []string{runRunning, runFailed, runCrashed, runCancelled} {
 		s := stateNew()
@@ -116,6 +215,8 @@ func TestStateRequeueFields(t *testing.T) {
 				*f = map[string]string{"k": "v"}
 			case *[]LeftProcess:
 				*f = []LeftProcess{{PID: 3}}
+			case **RunEvent:
+				*f = &RunEvent{Kind: listenOnFile}
 			case *[]TaskRun:
 				*f = []TaskRun{{Task: "a", State: taskFailed, Cancelling: "x", Earlier: []TaskAttempt{{}}}}
 			default:
@@ -284,5 +385,57 @@ func TestAgentRunRetryBehind(t *testing.T) {
 	if is := agentStates(r); is != "setup succeeded, work succeeded, tidy succeeded, tell skipped (nothing before "+
 		"it failed)" {
 		t.Errorf("shown are %s", is)
+	}
+}
+
+// TestStateRequeueModel plays random runs by the model of the graph and has them queued again. What stays done is what
+// counts as a success without having failed, and has no failure before it, allowed or not.
+func TestStateRequeueModel(t *testing.T) {
+	rng := dagRng(t)
+	states := []string{taskSucceeded, taskSucceeded, taskSucceeded, taskFailed, taskCrashed, taskCancelled,
+		"failed allowed", "skipped allowed"}
+	for range 300 {
+		tasks, fate := dagRandom(rng, 1+rng.IntN(12)), map[string]string{}
+		byID := map[string]*Task{}
+		for i := range tasks {
+			byID[tasks[i].ID] = &tasks[i]
+			fate[tasks[i].ID] = states[rng.IntN(len(states))]
+		}
+		final, _ := dagModel(tasks, fate, nil)
+		r := &Run{ID: "R1", State: runFailed, Version: "v"}
+		for i := range tasks {
+			state, allowed := strings.CutSuffix(final[tasks[i].ID], " allowed")
+			r.Tasks = append(r.Tasks, TaskRun{Task: tasks[i].ID, State: state, Allowed: allowed})
+		}
+		s := stateNew()
+		s.Versions["v"], s.Runs[r.ID] = &Workflow{ID: "w", Tasks: tasks}, r
+		if err := s.apply(&Event{Kind: evRequeued, Run: r.ID, Attempt: 2}); err != nil {
+			t.Fatal(err)
+		}
+		var behind func(id string) bool // a failure
+		behind = func(id string) bool {
+			return slices.ContainsFunc(byID[id].Depends, func(before string) bool {
+				switch final[before] {
+				case "failed", "failed allowed", "crashed", "cancelled":
+					return true
+				}
+				return behind(before)
+			})
+		}
+		done := map[string]string{}
+		for i := range r.Tasks {
+			id, state := r.Tasks[i].Task, r.Tasks[i].State
+			stays := (final[id] == "succeeded" || final[id] == "skipped allowed") && !behind(id)
+			if stays != (state != taskWaiting) || stays && r.Tasks[i].Allowed != (state == taskSkipped) {
+				t.Fatalf("%+v ended as %v: %s is %+v", tasks, final, id, r.Tasks[i])
+			}
+			if stays {
+				done[id] = state
+			}
+		}
+		want, _ := dagModel(tasks, fate, done)
+		if got := dagPlay(t, rng, tasks, fate, done); !reflect.DeepEqual(got, want) {
+			t.Fatalf("%+v, done %v: %v, want %v", tasks, done, got, want)
+		}
 	}
 }

@@ -18,8 +18,8 @@ type eventText struct {
 	err error
 }
 
-// fields appends the fields of an event that differ from those of the usual one, in the order of Event. A map or a list
-// is written unless both are empty, for it may not be shared.
+// fields appends the fields of an event that differ from those of the usual one, in the order of Event. A map, a
+// list, or what was used is written unless both are empty, for it may not be shared.
 func (x *eventText) fields(e, usual *Event) {
 	if e.Seq != usual.Seq {
 		x.number("seq", e.Seq)
@@ -37,6 +37,12 @@ func (x *eventText) fields(e, usual *Event) {
 
 	x.seconds("seconds", e.Seconds, usual.Seconds)
 	x.texts("outputs", e.Outputs, usual.Outputs)
+	x.used(e.Used, usual.Used)
+	x.text("limited", e.Limited, usual.Limited)
+	x.flag("allowed", e.Allowed, usual.Allowed)
+	if len(e.Items)+len(usual.Items) > 0 {
+		x.other("items", e.Items)
+	}
 
 	x.texts("params", e.Params, usual.Params)
 	x.text("version", e.Version, usual.Version)
@@ -47,7 +53,15 @@ func (x *eventText) fields(e, usual *Event) {
 	x.stamp("scheduled", e.Scheduled, usual.Scheduled)
 	x.text("schedule", e.Schedule, usual.Schedule)
 	x.count("missed", e.Missed, usual.Missed)
+	if e.Event != nil || usual.Event != nil {
+		x.other("event", e.Event)
+	}
+	if len(e.Seen)+len(usual.Seen) > 0 {
+		x.other("seen", e.Seen)
+	}
 	x.count("priority", e.Priority, usual.Priority)
+	x.text("parent", e.Parent, usual.Parent)
+	x.text("asks", e.Asks, usual.Asks)
 	x.text("key", e.Key, usual.Key)
 	x.text("scope", e.Scope, usual.Scope)
 
@@ -172,6 +186,24 @@ func (x *eventText) texts(name string, v, usual map[string]string) {
 		}
 		x.b = append(x.b, '}')
 	}
+}
+
+// used appends what was used, unless it and the usual are nothing: a reader may lay it over the usual.
+func (x *eventText) used(v, usual TaskUse) {
+	if v == usual && v == (TaskUse{}) {
+		return
+	}
+	x.name("used")
+	start := len(x.b)
+	x.seconds("cpu", v.CPU, 0)
+	x.offset("memory", v.Memory, 0)
+	x.offset("read", v.Read, 0)
+	x.offset("written", v.Written, 0)
+	if len(x.b) == start {
+		x.b = append(x.b, ',')
+	}
+	x.b[start] = '{' // in place of the first comma
+	x.b = append(x.b, '}')
 }
 
 // other appends what is rare.

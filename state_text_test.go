@@ -51,8 +51,17 @@ func eventRandom(t *testing.T, rng *rand.Rand) *Event {
 			for range rng.IntN(4) {
 				(*f)[text()] = text()
 			}
+		case *TaskUse:
+			size := func() int64 { return rng.Int64N(2) * rng.Int64() }
+			*f = TaskUse{CPU: []float64{0, 0.004, 12.5}[rng.IntN(3)], Memory: size(), Read: size(), Written: size()}
 		case *[]LeftProcess:
 			*f = make([]LeftProcess, rng.IntN(3))
+		case **RunEvent:
+			*f = &RunEvent{Line: text()}
+		case *[]string:
+			*f = make([]string, rng.IntN(3))
+		case *[]EventSeen:
+			*f = make([]EventSeen, rng.IntN(3))
 		case **Workflow:
 			*f = &Workflow{ID: text()}
 		default:
@@ -89,6 +98,8 @@ func TestEventText(t *testing.T) {
 		x.b[0] = '{'
 		over := *two
 		over.Outputs, over.Params, over.Labels, over.Left, over.Spec = nil, nil, nil, nil, nil
+		over.Used = TaskUse{}
+		over.Event, over.Seen, over.Items = nil, nil, nil
 		if over.Exit != nil {
 			exit := *over.Exit
 			over.Exit = &exit

@@ -28,6 +28,7 @@ type historyLine struct {
 // historyTask is a task in such a line.
 type historyTask struct {
 	Task     string            `json:"task"`
+	Of       string            `json:"of,omitempty"`
 	State    string            `json:"state"`
 	Reason   string            `json:"reason,omitempty"`
 	Exit     *int              `json:"exit,omitempty"`
@@ -38,6 +39,12 @@ type historyTask struct {
 	Finished Stamp             `json:"finished,omitzero"`
 	Seconds  float64           `json:"seconds,omitempty"`
 	Outputs  map[string]string `json:"outputs,omitempty"`
+	Used     TaskUse           `json:"used,omitzero"`
+	Limited  string            `json:"limited,omitempty"`
+	Allowed  bool              `json:"allowed,omitempty"`
+	Child    string            `json:"child,omitempty"`
+	Agent    string            `json:"agent,omitempty"`
+	Handler  string            `json:"handler,omitempty"`
 	Stopping string            `json:"cancelling,omitempty"`
 }
 
@@ -83,6 +90,9 @@ func (h *historyLine) fields(x *eventText) {
 	x.always("trigger", r.Trigger)
 	x.always("by", r.By)
 	x.always("agent", r.Agent)
+	if r.Event != nil {
+		x.other("event", r.Event)
+	}
 	x.stamp("scheduled", r.Scheduled, Stamp{})
 	x.stamp("queued", r.Queued, Stamp{})
 	x.stamp("finished", r.Finished, Stamp{})
@@ -90,8 +100,13 @@ func (h *historyLine) fields(x *eventText) {
 	x.always("version", r.Version)
 	x.count("priority", r.Priority, 0)
 	x.flag("ahead", r.Ahead, false)
+	x.flag("parked", r.Parked, false)
+	x.text("parent", r.Parent, "")
+	x.text("parent_task", r.ParentTask, "")
+	x.text("ending", r.Ending, "")
 	x.text("cancelling", r.Cancelling, "")
 	x.flag("force", r.Force, false)
+	x.flag("insist", r.Insist, false)
 	x.flag("lost", r.Lost, false)
 	x.offset("log_at", r.LogAt, 0)
 	x.stamp("own_started", r.OwnStarted, Stamp{})
@@ -120,6 +135,7 @@ func (h *historyTask) append(x *eventText, more bool) {
 	start := len(x.b)
 	x.always("task", h.Task)
 	x.b[start] = '{' // in place of the first comma
+	x.text("of", h.Of, "")
 	x.always("state", h.State)
 	x.text("reason", h.Reason, "")
 	x.given("exit", h.Exit, nil)
@@ -132,15 +148,24 @@ func (h *historyTask) append(x *eventText, more bool) {
 	x.stamp("finished", h.Finished, Stamp{})
 	x.seconds("seconds", h.Seconds, 0)
 	x.texts("outputs", h.Outputs, nil)
+	x.used(h.Used, TaskUse{})
+	x.text("limited", h.Limited, "")
+	x.flag("allowed", h.Allowed, false)
+	x.text("child", h.Child, "")
+	x.text("agent", h.Agent, "")
+	x.text("handler", h.Handler, "")
 	x.text("cancelling", h.Stopping, "")
 	x.b = append(x.b, '}')
 }
 
 // historyTaskOf makes the short form of a task if that says all there is, else the whole.
 func historyTaskOf(t *TaskRun, r *Run) historyTask {
-	whole := historyTask{Task: t.Task, State: t.State, Reason: t.Reason, Exit: t.Exit, Attempts: &t.Attempts,
+	whole := historyTask{Task: t.Task, Of: t.Of, State: t.State, Reason: t.Reason, Exit: t.Exit, Attempts: &t.Attempts,
 		Earlier: t.Earlier, Started: t.Started, Began: t.Began,
-		Finished: t.Finished, Seconds: t.Seconds, Outputs: t.Outputs, Stopping: t.Cancelling}
+		Finished: t.Finished, Seconds: t.Seconds, Outputs: t.Outputs, Used: t.Used, Limited: t.Limited,
+		Allowed: t.Allowed,
+		Child:   t.Child, Agent: t.Agent, Handler: t.Handler,
+		Stopping: t.Cancelling}
 	short := whole
 	short.Attempts, short.Finished = nil, Stamp{}
 	if t.State == taskSucceeded {
@@ -157,9 +182,11 @@ func historyTaskOf(t *TaskRun, r *Run) historyTask {
 
 // task gives the task of the run r from its form in the line.
 func (h *historyTask) task(r *Run) TaskRun {
-	t := TaskRun{Task: h.Task, State: h.State, Reason: h.Reason, Exit: h.Exit, Earlier: h.Earlier, Started: h.Started,
-		Began: h.Began, Finished: h.Finished,
-		Seconds: h.Seconds, Outputs: h.Outputs, Cancelling: h.Stopping}
+	t := TaskRun{Task: h.Task, Of: h.Of, State: h.State, Reason: h.Reason, Exit: h.Exit, Earlier: h.Earlier,
+		Started: h.Started, Began: h.Began, Finished: h.Finished,
+		Seconds: h.Seconds, Outputs: h.Outputs, Used: h.Used, Limited: h.Limited, Allowed: h.Allowed, Child: h.Child,
+		Agent: h.Agent, Handler: h.Handler,
+		Cancelling: h.Stopping}
 	if h.Attempts != nil {
 		t.Attempts = *h.Attempts
 		return t

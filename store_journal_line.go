@@ -130,7 +130,7 @@ func storeLineEvents(text []byte) ([]*Event, error) {
 		e := *first
 		e.N = storeCountOn(events[i])
 		// to decode into these would change the first event as well
-		e.Spec, e.Outputs, e.Params, e.Labels, e.Left = nil, nil, nil, nil, nil
+		e.Spec, e.Outputs, e.Items, e.Params, e.Labels, e.Left, e.Used = nil, nil, nil, nil, nil, nil, TaskUse{}
 		if e.Exit != nil {
 			exit := *e.Exit
 			e.Exit = &exit

@@ -78,7 +78,7 @@ func logPlaceOf(r *Run) logPlace { return logPlace{Day: r.LogDay, At: r.LogAt} }
 
 // logFilter says which lines of a run are wanted. Each zero field lets everything pass.
 type logFilter struct {
-	Task   string         // of this task
+	Task   string         // of this task, or of all its instances
 	Stream string         // of this stream: o, e or c
 	Since  time.Time      // not older than that
 	Until  string         // not in the file of a later day
@@ -446,7 +446,7 @@ func (m *logMatcher) lines(text []byte) []LogLine {
 // pass says whether a line is wanted.
 func (f *logFilter) pass(line *LogLine) bool {
 	switch {
-	case f.Task != "" && line.Task != f.Task,
+	case f.Task != "" && line.Task != f.Task && !foreachIs(line.Task, f.Task),
 		f.Stream != "" && line.Stream != f.Stream,
 		!f.Since.IsZero() && line.Time.Before(f.Since),
 		f.Before > 0 && line.N >= f.Before,
@@ -460,6 +460,12 @@ func (f *logFilter) pass(line *LogLine) bool {
 // lastNumber gives the highest number among the stored lines of a run, 0 when there is none. After a restart the
 // principal drops lines up to that number when they are sent again.
 func (l *logs) lastNumber(workflow, run string, from logPlace) (int64, error) {
+	return l.lastNumbers(workflow, run, from, nil)
+}
+
+// lastNumbers is lastNumber. It hands each the number of lines in each record of the run, and whose they are; nil:
+// nobody wants to know.
+func (l *logs) lastNumbers(workflow, run string, from logPlace, each func(task string, lines int64)) (int64, error) {
 	folder := idFolder(workflow)
 	spans, err := l.spans(folder, from)
 	if err != nil {
@@ -469,8 +475,11 @@ func (l *logs) lastNumber(workflow, run string, from logPlace) (int64, error) {
 	for _, s := range spans {
 		_, err := l.scan(folder, s, func(text []byte) error {
 			if rest, ok := logAfter(text, needle); ok {
-				if _, n, ok := logNumbers(rest); ok {
+				if first, n, ok := logNumbers(rest); ok {
 					last = max(last, n) // a line whose text was damaged since was stored all the same
+					if each != nil {
+						each(logTask(text), n-first+1)
+					}
 				}
 			}
 			return nil

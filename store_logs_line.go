@@ -225,6 +225,17 @@ func logParse(text []byte) (line LogRecord, ok bool) {
 	return line, p.ok && end && int64(line.Attempt) == attempt
 }
 
+// logTask gives the task of a record, "" where it cannot be read.
+func logTask(text []byte) string {
+	const front = `,"k":`
+	at := bytes.Index(text[:min(len(text), logFront)], []byte(front))
+	if at < 0 {
+		return ""
+	}
+	p := logParser{rest: text[at+len(front):], ok: true}
+	return p.text()
+}
+
 // logParser takes one token after the other off the front of rest. Once a token is not there, ok is false.
 type logParser struct {
 	rest []byte

@@ -181,7 +181,8 @@ func (g *storeRig) event() *Event {
 		if hash := fmt.Sprintf("v%d", v); g.state.Versions[hash] == nil {
 			e.Kind, e.Version = evVersion, hash
 			e.Spec = &Workflow{ID: e.Workflow, Tasks: []Task{{ID: "a", Run: "true && <x>"},
-				{ID: "b", Depends: []string{"a"}, Timeout: Duration(time.Minute)}}}
+				{ID: "b", Depends: []string{"a"}, Timeout: Duration(time.Minute)}},
+				OnExit: []Task{{ID: "on_exit", Run: "true"}}}
 			return e
 		}
 	}
@@ -199,7 +200,7 @@ func (g *storeRig) event() *Event {
 	case k == 10:
 		e.Kind, e.Run, e.Attempt, e.All = evRequeued, run.ID, run.Attempt+1, g.rng.IntN(3) == 0
 	case k == 11:
-		e.Kind, e.Run, e.State, e.Agent = pick(evRunEnded, evAdopted, evCancelling), run.ID,
+		e.Kind, e.Run, e.State, e.Agent = pick(evRunEnded, evAdopted, evCancelling, evHandlers), run.ID,
 			pick(runCancelled, runCrashed), run.Agent
 	case k == 12:
 		e.Kind, e.Run, e.Task, e.Reason, e.By, e.From = evTaskStopping, run.ID, pick("a", "b", "c"), "cancelled by me",
@@ -207,8 +208,9 @@ func (g *storeRig) event() *Event {
 	default:
 		g.n++
 		e.Kind, e.Run, e.Agent, e.Epoch, e.N = pick(evRunStarted, evTaskStarted, evTaskRetrying, evTaskFinished,
-			evRunFinished), run.ID, run.Agent, "e1", g.n
-		e.Task, e.Attempt, e.Seconds, e.State, e.Workflow = pick("a", "b", "c"), 1+g.rng.IntN(3), g.rng.Float64(),
+			evRunEnding, evRunFinished), run.ID, run.Agent, "e1", g.n
+		e.Task, e.Attempt, e.Seconds, e.State, e.Workflow = pick("a", "b", "on_exit", "c"), 1+g.rng.IntN(3),
+			g.rng.Float64(),
 			pick(taskSucceeded, taskFailed, taskFailed, taskRunning), ""
 		e.Outputs = map[string]string{"k": "\u2028 é\x00"}
 	}

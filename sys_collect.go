@@ -51,9 +51,18 @@ func collectByNeed() {
 		debug.FreeOSMemory()
 		code()
 	}
-	collectEach(c.collected)
-	c.release()
+	c.begin(func() { collectEach(c.collected) })
 	debug.SetGCPercent(-1)
+}
+
+// begin has each collection tell, by hear, and sets the first limit. It does not leave that to what the collection of
+// the release tells: that may be told after the next one only, and without a limit there is no next one.
+func (c *collector) begin(hear func()) {
+	hear()
+	c.release()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.set()
 }
 
 // collectCode gives what lets go of the code of this program, whose file is exe. Where another machine has that file it
@@ -80,11 +89,11 @@ func collectMetrics() collectHeld {
 		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
 		{Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(s)
-	heap := uint64(0)
+	total, heap := s[1].Value.Uint64(), uint64(0)
 	for _, part := range s[2:] {
 		heap += part.Value.Uint64()
 	}
-	return collectHeld{live: s[0].Value.Uint64(), other: s[1].Value.Uint64() - heap}
+	return collectHeld{live: s[0].Value.Uint64(), other: total - min(heap, total)} // they are not of one moment
 }
 
 // collected is called after each collection.
@@ -97,6 +106,11 @@ func (c *collector) collected() {
 	if c.lull == nil && soon {
 		c.lull = time.AfterFunc(collectLull, c.lulled)
 	}
+	c.set()
+}
+
+// set sets the limit for what the runtime holds now. The caller holds mu.
+func (c *collector) set() {
 	held := c.held()
 	if c.lull != nil {
 		c.limit(max(collectBusy, held.other+2*held.live))

@@ -30,6 +30,8 @@ func TestCollectByNeed(t *testing.T) {
 			}
 			did = nil
 		}
+		c.begin(func() { did = append(did, "hear") })
+		step("", 0, "hear", "release", "8 MiB")
 		step("one collection", time.Hour, "8 MiB")
 		step("one long after that", collectSoon, "8 MiB")
 		step("one soon after that", collectSoon-1, "18 MiB")

@@ -127,6 +127,74 @@ func fileReadOpen(file *os.File, most int) ([]byte, fs.FileInfo, error) {
 	return data, info, err
 }
 
+// errFileOwner is the error of a file that belongs to another user than its folder.
+var errFileOwner = errors.New("it is not a file of the user whose folder it is in")
+
+// fileReadOwn reads a regular file of at most most bytes in a folder, if both are of one user. It follows no link, also
+// not to the folder, and waits for no pipe or device. It does wait for a file system that hangs: no loop may call it.
+func fileReadOwn(dir, name string, most int) ([]byte, error) {
+	at, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: dir, Err: err}
+	}
+	defer unix.Close(at)
+	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	switch {
+	case err == unix.ELOOP || err == unix.EMLINK: // as FreeBSD has it
+		return nil, errFileOwner
+	case err != nil:
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	file := os.NewFile(uintptr(fd), name)
+	defer file.Close()
+	var folder, own unix.Stat_t
+	if err := errors.Join(unix.Fstat(at, &folder), unix.Fstat(fd, &own)); err != nil {
+		return nil, err
+	}
+	if folder.Uid != own.Uid {
+		return nil, errFileOwner
+	}
+	text, _, err := fileReadOpen(file, most)
+	return text, err
+}
+
+// fileReadPrivate reads a regular file of at most most bytes that nobody but its owner may read, and that belongs to us
+// or to root, as the folder does that it is in. It follows no link from there. It does wait for a file system that
+// hangs: no loop may call it.
+func fileReadPrivate(dir, name string, most int) ([]byte, error) {
+	at, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: dir, Err: err}
+	}
+	defer unix.Close(at)
+	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	switch {
+	case err == unix.ELOOP || err == unix.EMLINK: // as FreeBSD has it
+		return nil, errors.New("it is a link: put the file itself there")
+	case err != nil:
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	file := os.NewFile(uintptr(fd), name)
+	defer file.Close()
+	var folder, own unix.Stat_t
+	if err := errors.Join(unix.Fstat(at, &folder), unix.Fstat(fd, &own)); err != nil {
+		return nil, err
+	}
+	foreign := func(uid uint32) bool { return uid != 0 && int(uid) != os.Geteuid() }
+	switch {
+	case foreign(folder.Uid):
+		return nil, fmt.Errorf("its folder belongs to user %d, and not to us: chown it", folder.Uid)
+	case folder.Mode&0o022 != 0:
+		return nil, fmt.Errorf("others may write in its folder: chmod go-w %s", dir)
+	case foreign(own.Uid):
+		return nil, fmt.Errorf("it belongs to user %d, and not to us: chown it", own.Uid)
+	case own.Mode&0o077 != 0 && own.Mode&unix.S_IFMT == unix.S_IFREG:
+		return nil, fmt.Errorf("others may read it (its mode is %04o): chmod 600 %s/%s", own.Mode&0o7777, dir, name)
+	}
+	text, _, err := fileReadOpen(file, most)
+	return text, err
+}
+
 // fileWhole gives the length of a file up to the end of its last whole line, however long the piece behind that is.
 func fileWhole(f *os.File) (int64, error) {
 	info, err := f.Stat()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"strings"
@@ -107,4 +108,13 @@ func loadAverage() *float64 {
 	}
 	load := math.Round(float64(info.Loads[0])/(1<<16)*100) / 100 // sysinfo(2) has 16 bits behind the point
 	return &load
+}
+
+// diskChanged gives when a file was last changed, its name and owner included: the time at which it was moved to where
+// it is counts too.
+func diskChanged(info fs.FileInfo) time.Time {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return time.Unix(st.Ctim.Unix())
+	}
+	return info.ModTime()
 }

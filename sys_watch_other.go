@@ -6,7 +6,7 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"runtime"
 )
 
@@ -15,7 +15,7 @@ type watch struct{}
 
 // watchOpen says that there are no file events.
 func watchOpen(func(path string) bool) (*watch, error) {
-	return nil, errors.New("no file events on " + runtime.GOOS)
+	return nil, fmt.Errorf("%w on %s", errWatchNone, runtime.GOOS)
 }
 
 func (w *watch) reports() <-chan []byte                    { return nil }

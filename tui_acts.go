@@ -196,7 +196,7 @@ func (u *tui) stopRuns(p tuiPick, what string, force bool) {
 	if force {
 		lines = append(lines, those+" get SIGKILL at once.")
 	} else {
-		lines = append(lines, those+" get SIGTERM now, and SIGKILL after the agent's grace.")
+		lines = append(lines, those+" get SIGTERM now, or their stop_signal, and SIGKILL after the grace.")
 	}
 	lines = append(lines, "Those that wait will not start. This cannot be undone.")
 	u.confirm(viewDialog{Title: tuiUpper(what) + " run " + tuiShort(ids[0]) + "?", Lines: lines, No: "Keep running",

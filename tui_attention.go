@@ -18,9 +18,8 @@ type tuiAttentionList struct {
 	filter      string
 	selectedKey string
 
-	// A request is under way; another one must follow it; an answer has come; why there are no items.
-	asking, again, asked bool
-	note                 string
+	tuiAsk
+	alarm *AlarmInfo // nil: none is set
 
 	table viewTable
 	room  int // rows on the screen
@@ -31,36 +30,13 @@ func tuiAttentionNew(u *tui) *tuiAttentionList {
 	l := &tuiAttentionList{table: viewTable{
 		cols: []viewColumn{{head: "WHAT", width: 11}, {head: "WHERE", grow: 2, width: 12},
 			{head: "RUNS", width: 4, right: true, minScreen: 48}, {head: "LAST", width: 12},
-			{head: "AGENT", width: 8, minScreen: 90}, {head: "WHY", grow: 3, width: 12}}}}
+			{head: "AGENT", width: 8, minScreen: 90}, {head: "WHY", grow: 3, width: 12, minScreen: 48}}}}
+	l.tuiAsk = tuiAsk{req: Request{Op: "attention"}, take: func(r *Reply) {
+		l.alarm = r.Alarm
+		l.set(r.Items)
+	}}
 	l.reload(u)
 	return l
-}
-
-func (l *tuiAttentionList) reload(u *tui) {
-	l.asking = false
-	l.ask(u)
-}
-
-// ask asks for the items, one request at a time.
-func (l *tuiAttentionList) ask(u *tui) {
-	if l.asking {
-		l.again = true
-		return
-	}
-	l.again = false
-	l.asking = u.send(Request{Op: "attention"}, func(r *Reply) {
-		l.asking, l.asked = false, true
-		l.note = ""
-		if r.Error != nil {
-			l.note = r.Error.Message
-		} else {
-			l.set(r.Items)
-		}
-		u.dirty = true
-		if l.again {
-			l.ask(u)
-		}
-	}) != ""
 }
 
 // set takes new items. The selection stays on its item.
@@ -164,7 +140,7 @@ func tuiAttentionOn(it *AttentionItem) string {
 	switch {
 	case it.where() != "":
 		return strings.TrimSpace(it.where() + " " + it.Task)
-	case it.Kind == attentionDisk, it.Kind == attentionFolder:
+	case it.Kind == attentionDisk, it.Kind == attentionFolder, it.Kind == attentionAlarm:
 		return "the principal"
 	}
 	return it.Agent
@@ -209,7 +185,7 @@ func tuiAttentionText(it *AttentionItem, width int, now time.Time) []viewCell {
 	return lines
 }
 
-func (l *tuiAttentionList) status(*tui) string {
+func (l *tuiAttentionList) status(u *tui) string {
 	switch {
 	case l.note != "":
 		return l.note
@@ -219,6 +195,9 @@ func (l *tuiAttentionList) status(*tui) string {
 	text := fmt.Sprintf("%d of %d", min(l.table.selected+1, len(l.items)), len(l.items))
 	if l.filter != "" {
 		text += "  /" + l.filter
+	}
+	if l.alarm != nil {
+		text += "  " + l.alarm.text(func(at Stamp) string { return viewWhen(at, u.clock()) })
 	}
 	return text
 }

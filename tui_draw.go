@@ -125,8 +125,16 @@ func (u *tui) drawStatus(g *termGrid, body viewArea) {
 	}
 }
 
-// shownKeys gives the keys for the last row: those that do something to the selected row now.
+// shownKeys gives the keys for the last row: those that do something to the selected row now, or to what is being
+// typed.
 func (u *tui) shownKeys() []viewKey {
+	if u.prompt != nil {
+		keys := []viewKey{{"enter", "done"}, {"esc", "leave"}}
+		if u.prompt.words != nil {
+			keys = slices.Insert(keys, 0, viewKey{"tab", "complete"})
+		}
+		return keys
+	}
 	var shown []*tuiBinding
 	screen, p := u.onScreen()
 	for i := range u.keys {
@@ -159,17 +167,18 @@ func (u *tui) keyWorks(b *tuiBinding, p tuiPick) bool {
 	return u.refuses(b, p) == ""
 }
 
-// rank sorts the keys of the last row, which may not have room for all. First comes enter, then what changes something,
-// the search, and all others; then the command prompt, and at the end the way out and the help, which always have room.
+// rank sorts the keys of the last row, which may not have room for all. First comes enter, then the answers to what
+// asks for one, what else changes something, the search, and all others; then the command prompt, and at the end the
+// way out and the help, which always have room.
 func (b *tuiBinding) rank() int {
 	if at := slices.Index([]string{":", "esc backspace", "q", "?"}, b.keys); at >= 0 {
-		return 4 + at
+		return 6 + at
 	}
-	if at := slices.Index([]string{"enter", "", "/"}, b.keys); at >= 0 {
+	if at := slices.Index([]string{"enter", "A", "R", "", "/"}, b.keys); at >= 0 {
 		return at
 	}
 	if b.act {
-		return 1
+		return 3
 	}
-	return 3
+	return 5
 }

@@ -41,9 +41,13 @@ func tuiBindings(readonly bool) []tuiBinding {
 		screen string
 		keys   []tuiBinding
 	}{
-		{"attention", tuiAttentionKeys()}, {"workflows", tuiWorkflowsKeys()}, {"runs", tuiRunsKeys()},
-		{"agents", tuiAgentsKeys()}, {"events", tuiEventsKeys()}, {"run", tuiRunKeys()}, {"log", tuiLogKeys()},
-		{"stats", tuiStatsKeys()}, {"source", tuiSourceKeys()}, {"", tuiGoKeys()}, {"", tuiMoveKeys()},
+		{"attention", append(tuiAttentionKeys(), tuiKeysApprove()...)}, {"workflows", tuiWorkflowsKeys()},
+		{"runs", tuiRunsKeys()},
+		{"agents", tuiAgentsKeys()}, {"events", tuiEventsKeys()}, {"run",
+			append(append(tuiRunKeys(), tuiKeyChild()), tuiKeysApprove()...)},
+		{"log", tuiLogKeys()},
+		{"pools", tuiPoolsKeys()}, {"stats", tuiStatsKeys()}, {"source", tuiSourceKeys()}, {"", tuiGoKeys()},
+		{"", tuiMoveKeys()},
 	} {
 		for _, b := range table.keys {
 			b.on = orDefault(b.on, table.screen)
@@ -114,11 +118,22 @@ func tuiEventsKeys() []tuiBinding {
 	}
 }
 
+// tuiPoolsKeys is the keys of the screen of pools, which key P opens.
+func tuiPoolsKeys() []tuiBinding {
+	return []tuiBinding{
+		{keys: "enter", group: tuiGroupScreen, what: "the run with its tasks", label: "open", twin: "cdktr show RUN",
+			why: whyNoRun, do: (*tui).openRun},
+		tuiKeyLog, tuiKeyStats, tuiKeySource, tuiKeyFilter, tuiKeyCancel,
+	}
+}
+
 // tuiRunKeys is the keys of the screen of one run. tuiRunScreen.key acts on those without a do.
 func tuiRunKeys() []tuiBinding {
 	return []tuiBinding{
 		{keys: "enter", group: tuiGroupScreen, what: "the task's whole output", label: "log",
 			twin: "cdktr logs RUN --task TASK", do: (*tui).openLog},
+		{keys: "space", group: tuiGroupScreen, what: "open or close the instances of a task with foreach",
+			why: whyNotFold, do: tuiFold},
 		{keys: "v", group: tuiGroupScreen, what: "table, waves, timeline", label: "view", do: (*tui).nextView},
 		{keys: "l", group: tuiGroupScreen, what: "output of all its tasks", label: "all output",
 			twin: "cdktr logs -f RUN", do: (*tui).openRunLog},
@@ -210,8 +225,10 @@ func tuiGoKeys() []tuiBinding {
 		{keys: "5", group: tuiGroupScreen, what: "output of the selected row", twin: "cdktr logs -f RUN",
 			why: whyNoRun,
 			do:  (*tui).openLog},
+		{keys: "P", group: tuiGroupScreen, what: "pools: who has their places, and who waits", twin: "cdktr pools",
+			do: func(u *tui, _ tuiPick) { u.open(tuiPoolsNew(u)) }},
 		{keys: "F", group: tuiGroupScreen, what: "freeze what is shown", do: (*tui).freeze},
-		{keys: "y", on: "attention workflows runs agents events run log stats source", group: tuiGroupScreen,
+		{keys: "y", on: "attention workflows runs agents events pools run log stats source", group: tuiGroupScreen,
 			what: "copy the id to the terminal's clipboard", do: (*tui).copyID},
 		{keys: "esc backspace", group: tuiGroupScreen, what: "back one level; first filter, search or marks go",
 			label: "back", do: (*tui).goBack},

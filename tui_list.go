@@ -10,6 +10,8 @@ import (
 	"time"
 )
 
+const tuiListDeep = 4 // steps by which a run stands below its parents at the most: its name needs room too
+
 // tuiListKind is what differs between the lists.
 type tuiListKind struct {
 	kind   tuiKind
@@ -45,6 +47,7 @@ type tuiList struct {
 	// What is shown: ids in order, made when tuiModel.changed was built (-1: make them anew), and how many there were
 	// before the filter. selectedID is the id of the selected row, and stays when the row goes.
 	ids        []string
+	depths     map[string]int // of runs, how many parents each has in the list, where it has any; see tree
 	built      int
 	total      int
 	selectedID string
@@ -199,7 +202,7 @@ func tuiWorkflowRow(_ *tuiList, m *tuiModel, id string, now time.Time) (viewRowM
 	if title == id {
 		title = w.Description
 	}
-	return mark, []viewCell{{text: id}, {text: orDefault(strings.Join(w.Schedule, ", "), "manual")}, next,
+	return mark, []viewCell{{text: id}, {text: w.fires()}, next,
 		{parts: marks}, ran, state, took, {text: title, style: styleDim}}
 }
 
@@ -216,7 +219,8 @@ func tuiRunRow(l *tuiList, m *tuiModel, id string, now time.Time) (viewRowMark, 
 	if started.IsZero() {
 		started = r.Queued
 	}
-	return viewRowMark{}, []viewCell{tuiStateCell(r.State), {text: tuiShort(id)}, {text: r.Workflow},
+	below := strings.Repeat("  ", min(l.depths[id], tuiListDeep))
+	return viewRowMark{}, []viewCell{tuiStateCell(r.State), {text: tuiShort(id)}, {text: below + r.Workflow},
 		{text: viewWhen(started, now)},
 		{text: viewSince(r.Started, r.Finished, now)}, tasks, {text: orDefault(r.By, r.Trigger)}, {text: r.Agent},
 		{text: r.Reason}}
@@ -255,6 +259,7 @@ func (l *tuiList) fill(m *tuiModel) {
 	if l.reverse {
 		slices.Reverse(ids)
 	}
+	ids, l.depths = l.tree(m, ids)
 	l.ids = ids
 	l.table.n = len(ids)
 	if at := slices.Index(ids, l.selectedID); at >= 0 {
@@ -268,6 +273,28 @@ func (l *tuiList) fill(m *tuiModel) {
 			}
 		}
 	}
+}
+
+// tree puts runs that tasks have started below the run of the task, and says how deep those are. Any other order than
+// that by time takes each run by itself.
+func (l *tuiList) tree(m *tuiModel, ids []string) (sorted []string, depths map[string]int) {
+	isChild := func(id string) bool { return l.run(m, id).Parent != "" }
+	if l.kind != tuiRuns || l.sort != 0 || !slices.ContainsFunc(ids, isChild) {
+		return ids, nil
+	}
+	runs := make([]*Run, len(ids))
+	for i, id := range ids {
+		runs[i] = l.run(m, id).Run
+	}
+	depths = map[string]int{}
+	runs, deep := runTree(runs)
+	for i, r := range runs {
+		ids[i] = r.ID
+		if deep[i] > 0 {
+			depths[r.ID] = deep[i]
+		}
+	}
+	return ids, depths
 }
 
 // choose selects row i, or the nearest one.

@@ -39,6 +39,7 @@ const (
 	tuiAgents    tuiKind = "agents"
 	tuiEvents    tuiKind = "events"
 	tuiAttention tuiKind = "attention"
+	tuiPools     tuiKind = "pools"
 )
 
 // tuiModelNew makes a model that knows nothing yet.

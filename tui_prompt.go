@@ -156,7 +156,7 @@ type tuiCommand struct {
 }
 
 // tuiScreens is what :goto can go to.
-var tuiScreens = []string{"attention", "workflows", "runs", "agents", "events"}
+var tuiScreens = []string{"attention", "workflows", "runs", "agents", "events", "pools"}
 
 // tuiCommands is what the prompt takes: verbs of the command line, and commands of the UI itself.
 func tuiCommands() []tuiCommand {
@@ -337,6 +337,8 @@ func (u *tui) screenOf(kind tuiKind) tuiScreen {
 		return tuiAttentionNew(u)
 	case tuiEvents:
 		return tuiEventsNew(u)
+	case tuiPools:
+		return tuiPoolsNew(u)
 	}
 	return tuiListNew(kind)
 }

@@ -142,6 +142,7 @@ func (s *tuiRunScreen) found() string {
 func (s *tuiRunScreen) find(from string, dir int, here bool) {
 	s.view.Selected = from
 	if s.search != "" {
+		s.view.openMatching(s.matches)
 		s.view.find(dir, here, s.matches)
 	}
 	s.out.log.setTask(s.view.Selected)
@@ -233,6 +234,21 @@ func (u *tui) nextView(tuiPick) {
 	if s, ok := u.screen().(*tuiRunScreen); ok {
 		s.view.Mode = (s.view.Mode + 1) % (viewRunTime + 1)
 	}
+}
+
+// tuiFold opens a task with foreach, or closes it.
+func tuiFold(u *tui, _ tuiPick) {
+	if s, ok := u.screen().(*tuiRunScreen); ok && s.view.fold() {
+		s.out.log.setTask(s.view.Selected)
+	}
+}
+
+// whyNotFold says why the selected task cannot be opened.
+func whyNotFold(u *tui, _ tuiPick) string {
+	if s, ok := u.screen().(*tuiRunScreen); ok && s.view.Run != nil && s.view.folds() {
+		return ""
+	}
+	return "the task has no foreach: it has no instances"
 }
 
 // nextPane moves the keys that move between the tasks and the output.

@@ -544,5 +544,8 @@ func TestTuiPictures(t *testing.T) {
 		g.keys("esc esc i")
 		g.reply("stats", &Reply{Stats: viewStatsFixture().Stats})
 		picture("whole-stats", "")
+		g.keys("P")
+		g.reply("pools", &Reply{Pools: tuiPoolsFixture()})
+		picture("pools", "j")
 	}
 }

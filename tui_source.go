@@ -82,7 +82,11 @@ func tuiSourceLines(r *Reply) []LogLine {
 	if r.Spec == nil {
 		return lines
 	}
-	text, err := tuiSourceYAML(r.Spec)
+	var defaults map[string]string
+	for _, info := range r.Workflows {
+		defaults = info.Defaults
+	}
+	text, err := tuiSourceYAML(r.Spec, defaults)
 	if err != nil {
 		add("e", "# "+err.Error())
 	}
@@ -94,8 +98,9 @@ func tuiSourceLines(r *Reply) []LogLine {
 	return lines
 }
 
-// tuiSourceYAML writes a workflow as YAML, its keys in the order of the documentation.
-func tuiSourceYAML(w *Workflow) (string, error) {
+// tuiSourceYAML writes a workflow as YAML, its keys in the order of the documentation. Behind each key that comes from
+// a defaults.yml it says from which; defaults has those, as WorkflowInfo does.
+func tuiSourceYAML(w *Workflow, defaults map[string]string) (string, error) {
 	text, err := json.Marshal(w)
 	if err != nil {
 		return "", fmt.Errorf("write workflow: %w", err)
@@ -104,17 +109,24 @@ func tuiSourceYAML(w *Workflow) (string, error) {
 	if err := yaml.Unmarshal(text, &doc); err != nil { // JSON is YAML
 		return "", fmt.Errorf("write workflow: %w", err)
 	}
-	var b strings.Builder
-	tuiSourceNode(&b, &doc, "")
-	return b.String(), nil
+	out := tuiSourceText{defaults: defaults}
+	out.node(&doc, "", "")
+	return out.String(), nil
 }
 
-// tuiSourceNode writes a node and all below it. Each line but the first begins with indent: a value begins in the line
-// of its key. The library's own writer would make the program larger by a tenth of a megabyte.
-func tuiSourceNode(b *strings.Builder, n *yaml.Node, indent string) {
+// tuiSourceText is a workflow as YAML while it is written.
+type tuiSourceText struct {
+	strings.Builder
+	defaults map[string]string // which keys came from which defaults.yml
+}
+
+// node writes a node and all below it. Each line but the first begins with indent: a value begins in the line of its
+// key. In is the key that the node is below, with a point behind it, "" at the top. The library's own writer would make
+// the program larger by a tenth of a megabyte.
+func (b *tuiSourceText) node(n *yaml.Node, indent, in string) {
 	switch {
 	case n.Kind == yaml.DocumentNode:
-		tuiSourceNode(b, n.Content[0], indent)
+		b.node(n.Content[0], indent, in)
 	case n.Kind == yaml.ScalarNode:
 		b.WriteString(tuiSourceScalar(n, indent) + "\n")
 	case len(n.Content) == 0:
@@ -125,23 +137,36 @@ func tuiSourceNode(b *strings.Builder, n *yaml.Node, indent string) {
 				b.WriteString(indent)
 			}
 			b.WriteString("- ")
-			tuiSourceNode(b, item, indent+"  ")
+			b.node(item, indent+"  ", in+"-.")
 		}
 	case n.Kind == yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			key, value := n.Content[i], n.Content[i+1]
 			if i > 0 {
 				b.WriteString(indent)
 			}
-			b.WriteString(tuiSourceScalar(key, indent) + ":")
-			if value.Kind == yaml.ScalarNode || len(value.Content) == 0 {
-				b.WriteString(" ")
-			} else {
-				b.WriteString("\n" + indent + "  ")
-			}
-			tuiSourceNode(b, value, indent+"  ")
+			b.pair(n.Content[i], n.Content[i+1], indent, in)
 		}
 	}
+}
+
+// pair writes a key and its value.
+func (b *tuiSourceText) pair(key, value *yaml.Node, indent, in string) {
+	below := tuiSourceText{defaults: b.defaults}
+	name := in + key.Value
+	if value.Kind == yaml.ScalarNode || len(value.Content) == 0 {
+		below.WriteString(" ")
+	} else {
+		below.WriteString("\n" + indent + "  ")
+	}
+	below.node(value, indent+"  ", name+".")
+	first, rest, _ := strings.Cut(below.String(), "\n")
+	if strings.HasPrefix(name, "log_") { // both are of the key log
+		name = "log"
+	}
+	if file := b.defaults[name]; file != "" {
+		first += "  # from " + file
+	}
+	b.WriteString(tuiSourceScalar(key, indent) + ":" + first + "\n" + rest)
 }
 
 // tuiSourcePlain matches what YAML reads without quotes. It may still be a number or the like: see tuiSourceIsText.

@@ -111,6 +111,9 @@ func (g *tuiRig) asked() string {
 		if r.Force {
 			text += " force"
 		}
+		if r.Comment != "" {
+			text += ": " + r.Comment
+		}
 		ops = append(ops, text)
 	}
 	g.sent = slices.DeleteFunc(g.sent, func(r Request) bool {
@@ -320,7 +323,7 @@ func TestTuiActs(t *testing.T) {
 		{": text:connect space text:nowhere enter", "", `no principal "nowhere"`},
 		{"1 x", "", "Cancel run R0001280?"},
 		{"3 t", "", "t does nothing here. Elsewhere: "},
-		{"4 x", "", "cancel the run (workflows, runs, run, log);"},
+		{"4 x", "", "cancel the run (workflows, runs, run, log,"},
 		{"4 x", "", "take a lost agent off the list (agents)"},
 	} {
 		g := tuiRigOpen(t, 80, 24, tuiFixture())
@@ -511,7 +514,8 @@ func TestTuiHelp(t *testing.T) {
 // that its table relies on.
 func TestTuiKeysOnce(t *testing.T) {
 	screens := map[string]tuiScreen{"attention": &tuiAttentionList{}, "workflows": tuiListNew(tuiWorkflows),
-		"runs": tuiListNew(tuiRuns), "agents": tuiListNew(tuiAgents), "events": &tuiEventList{}, "run": &tuiRunScreen{},
+		"runs": tuiListNew(tuiRuns), "agents": tuiListNew(tuiAgents), "events": &tuiEventList{},
+		"pools": &tuiPoolList{}, "run": &tuiRunScreen{},
 		"log": &tuiLogScreen{}, "stats": &tuiStats{}, "source": &tuiSource{}}
 	bindings := tuiBindings(false)
 	for name, s := range screens {
@@ -629,7 +633,7 @@ func TestTuiDocs(t *testing.T) {
 // tuiAttentionFixture is what needs a person at the site.
 func tuiAttentionFixture() *Reply {
 	exit := 3
-	return &Reply{Items: []AttentionItem{
+	return &Reply{Alarm: &AlarmInfo{Time: tuiStamp("2026-03-04 12:01:44"), State: runSucceeded}, Items: []AttentionItem{
 		{Key: "failed:site11-sync:push", Kind: attentionFailed, Workflow: "site11-sync", Task: "push", Exit: &exit,
 			Agent: "edge-07", Reason: "exit 3", Runs: []string{"01KJ00000000000000R0001271",
 				"01KJ00000000000000R0001265"},
@@ -707,7 +711,7 @@ func TestTuiAttention(t *testing.T) {
 	}
 	g := open(80, 24)
 	g.reply("attention", &Reply{Items: []AttentionItem{{Key: "late:a", Kind: attentionOverdue, Workflow: "a",
-		Reason: "its tick is not decided", Count: 1}}})
+		Reason: "its fire is not decided", Count: 1}}})
 	g.shows(">  . overdue   a ")
 	none := 0
 	g.reply("watch", &Reply{Attention: &none})
@@ -783,7 +787,8 @@ func TestTuiSource(t *testing.T) {
 		specs = append(specs, spec)
 	}
 	for _, spec := range specs {
-		text, err := tuiSourceYAML(spec)
+		defaults := map[string]string{"env": "defaults.yml", "env.F": "a/defaults.yml", "tasks": "b", "log": "c"}
+		text, err := tuiSourceYAML(spec, defaults)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -58,10 +58,18 @@ func whyNotRetry(u *tui, p tuiPick) string {
 		return "no run is selected"
 	case runActive(state):
 		return tuiShort(p.run) + " is " + state + ": x cancels it"
-	case state == runSucceeded:
+	case state == runSucceeded && tuiNothingLeft(u, p.run): // of one that was skipped the `if` may say yes now
 		return tuiShort(p.run) + " succeeded: r runs it again"
 	}
 	return ""
+}
+
+// tuiNothingLeft says whether a retry of a run that succeeded finds nothing to do, as far as the screen knows.
+func tuiNothingLeft(u *tui, id string) bool {
+	if s, ok := u.screen().(*tuiRunScreen); ok && s.view.Run != nil && s.view.Run.ID == id {
+		return s.view.Run.nothingLeft()
+	}
+	return true
 }
 
 // whyNotCancel: only a run that is queued or running is cancelled.
@@ -81,7 +89,7 @@ func whyNotKillTask(u *tui, p tuiPick) string {
 	switch {
 	case t == nil:
 		return "no task is selected"
-	case t.State == taskWaiting:
+	case t.State == taskWaiting && !t.asking():
 		return t.Task + " has not begun: x cancels the whole run"
 	case !taskActive(t.State) && runActive(r.State):
 		return t.Task + " is over (" + t.State + "): x cancels the whole run"

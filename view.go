@@ -23,12 +23,22 @@ func viewLooks(state string) (glyph, word string, style termStyle) {
 		return "*", "run", styleCyan | styleBold
 	case taskRetrying:
 		return "~", "retry", styleYellow | styleBold
+	case askApprove:
+		return "?", "ask", styleYellow | styleBold
+	case askWorkflow:
+		return ">", "child", styleCyan
+	case askPool:
+		return "o", "pool", styleYellow
+	case askAgent:
+		return "@", "agent", styleCyan
 	case runSucceeded:
 		return "+", "ok", styleGreen
 	case runFailed:
 		return "!", "fail", styleRed | styleBold
 	case runCrashed:
 		return "!", "crash", styleRed | styleBold
+	case taskAllowed:
+		return "^", "allow", styleYellow
 	case runCancelled:
 		return "x", "canc", styleMagenta
 	case taskSkipped:

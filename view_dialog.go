@@ -6,6 +6,7 @@ package main
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -177,6 +178,7 @@ type viewField struct {
 	bad     string // why the pattern is not valid
 	in      viewInput
 	start   string // what was in it at first
+	choice  int    // of a parameter with choices: which one, -1: none yet
 }
 
 // viewFormNew makes a form from the parameters of a workflow, by name, with the defaults filled in.
@@ -192,6 +194,10 @@ func viewFormNew(params map[string]Param) *viewForm {
 			}
 		}
 		field.in.set("", field.param.Default)
+		field.choice = slices.Index(field.param.Choices, field.param.Default)
+		if field.param.Required {
+			field.choice = -1
+		}
 		field.start = field.in.String()
 		f.fields = append(f.fields, field)
 	}
@@ -201,7 +207,11 @@ func viewFormNew(params map[string]Param) *viewForm {
 // fill puts in the values of an earlier run.
 func (f *viewForm) fill(params map[string]string) {
 	for i := range f.fields {
-		if value, ok := params[f.fields[i].name]; ok && value != f.fields[i].param.Default {
+		value, ok := params[f.fields[i].name]
+		switch at := slices.Index(f.fields[i].param.Choices, value); {
+		case ok && at >= 0:
+			f.fields[i].choose(at)
+		case ok && len(f.fields[i].param.Choices) == 0 && value != f.fields[i].param.Default:
 			in := &f.fields[i].in
 			in.set("", value)
 			if in.String() != value { // a line cannot show it: the default stays
@@ -214,6 +224,13 @@ func (f *viewForm) fill(params map[string]string) {
 // value gives the value of a field, and whether it must be sent. An untouched field means the default, even where a
 // line cannot show that.
 func (field *viewField) value() (value string, given bool) {
+	if len(field.param.Choices) > 0 {
+		if field.choice < 0 {
+			return "", false
+		}
+		value = field.param.Choices[field.choice]
+		return value, field.param.Required || value != field.param.Default
+	}
 	value = field.in.String()
 	if value == field.start {
 		value = field.param.Default
@@ -225,6 +242,11 @@ func (field *viewField) value() (value string, given bool) {
 func (field *viewField) fault() string {
 	value, given := field.value()
 	switch {
+	case field.param.Required && len(field.param.Choices) > 0:
+		if field.choice < 0 {
+			return "is required: left and right pick"
+		}
+		return ""
 	case field.param.Required && value == "":
 		return "is required"
 	case !given || field.param.Pattern == "":
@@ -271,9 +293,37 @@ func (f *viewForm) key(k termKey) viewAnswer {
 	case k.Code == termKeyBackTab && last >= 0:
 		f.focus = (f.focus + last) % (last + 1)
 	case last >= 0:
-		f.fields[f.focus].in.key(k)
+		f.fields[f.focus].key(k)
 	}
 	return viewOpen
+}
+
+// key takes a key for the field. In one with choices left and right pick, and so do space and the letter that a choice
+// begins with.
+func (field *viewField) key(k termKey) {
+	choices := field.param.Choices
+	n := len(choices)
+	switch {
+	case n == 0:
+		field.in.key(k)
+	case k.Code == termKeyRight, k.Code == termKeyRune && k.Rune == ' ':
+		field.choose((field.choice + 1) % n)
+	case k.Code == termKeyLeft:
+		field.choose((max(field.choice, 0) + n - 1) % n)
+	case k.Code == termKeyRune:
+		for i := range n {
+			if at := (field.choice + 1 + i) % n; strings.HasPrefix(choices[at], string(k.Rune)) {
+				field.choose(at)
+				return
+			}
+		}
+	}
+}
+
+// choose picks one of the choices.
+func (field *viewField) choose(at int) {
+	field.choice = at
+	field.in.set("", field.param.Choices[at])
 }
 
 func (f *viewForm) submit() viewAnswer {
@@ -360,6 +410,9 @@ func (field *viewField) drawFacts(p viewPen, y int) {
 	}
 	if field.param.Pattern != "" {
 		facts += "   pattern " + field.param.Pattern
+	}
+	if len(field.param.Choices) > 0 {
+		facts += "   one of " + strings.Join(field.param.Choices, ", ") + ": left and right pick"
 	}
 	p.cell(viewMarkWidth, y, p.w-viewMarkWidth, 0, orDefault(field.param.Description, field.name))
 	p.cell(viewMarkWidth, y+1, p.w-viewMarkWidth, styleDim, facts)

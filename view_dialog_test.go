@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 )
@@ -167,6 +168,50 @@ func TestViewFormKeys(t *testing.T) {
 	if f := viewFormNew(nil); f.key(termKey{Code: termKeyEnter}) != viewYes ||
 		f.key(termKey{Code: termKeyTab}) != viewOpen || f.key(termKey{Code: termKeyDown}) != viewOpen {
 		t.Error("a form without fields does not end with enter")
+	}
+}
+
+// TestViewFormChoices picks from choices; the fields are mode, with a default, and where, without.
+func TestViewFormChoices(t *testing.T) {
+	params := map[string]Param{"mode": {Choices: []string{"full", "quick", "a\nb"}, Default: "full"},
+		"where": {Choices: []string{"north", "south", ""}, Required: true}}
+	for script, want := range map[string]map[string]string{
+		"":                                    nil,
+		sendDown + sendRight:                  {"where": "north"},
+		sendDown + " ":                        {"where": "north"},
+		sendDown + " " + sendRight:            {"where": "south"},
+		sendDown + sendLeft:                   {"where": ""},
+		sendDown + "s":                        {"where": "south"},
+		sendDown + "sx" + sendBack:            {"where": "south"},
+		sendDown + "s" + sendUp + sendLeft:    {"where": "south", "mode": "a\nb"},
+		sendDown + "s" + sendUp + "qf":        {"where": "south"},
+		sendDown + "s" + sendUp + "   q":      {"where": "south", "mode": "quick"},
+		sendDown + viewPasted("rm") + "n":     {"where": "north"},
+		sendDown + viewPasted("south\n") + "": nil,
+	} {
+		f := viewFormNew(params)
+		for _, k := range viewTyped(script) {
+			f.key(k)
+		}
+		values, ok := f.values()
+		if ok != (want != nil) || !maps.Equal(values, want) {
+			t.Errorf("%q: %v %v, want %v", script, values, ok, want)
+		}
+		if ok {
+			if _, err := paramsOf(&Workflow{ID: "w", Params: params}, values); err != nil {
+				t.Errorf("%q: the principal refuses %v: %v", script, values, err)
+			}
+		}
+	}
+	f := viewFormNew(params)
+	f.fill(map[string]string{"mode": "quick", "where": "gone"})
+	if value, _ := f.fields[0].value(); value != "quick" || f.fields[1].fault() != "is required: left and right pick" {
+		t.Errorf("filled in from a run: %q, %q", value, f.fields[1].fault())
+	}
+	g := termGridNew(80, 12)
+	f.draw(g, viewArea{0, 1, g.w, g.h - 3})
+	if picture := viewPicture(g); !strings.Contains(picture, "one of full, quick") {
+		t.Errorf("drawn:\n%s", picture)
 	}
 }
 

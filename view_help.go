@@ -27,15 +27,20 @@ type viewHelpLine struct {
 
 // viewHelpStates are the states whose glyphs the help explains.
 var viewHelpStates = []struct{ state, what string }{
-	{runQueued, "waits for an agent with room for it"},
+	{runQueued, "waits for an agent with room for it, or for a place in a pool"},
 	{taskWaiting, "waits for a task before it"},
 	{runRunning, "runs"},
 	{taskRetrying, "failed, and will be tried again"},
+	{askApprove, "waits for a person: A approves, R rejects"},
+	{askWorkflow, "waits for the run that it has started: c opens that"},
+	{askPool, "waits for its places in pools: P shows who has them"},
+	{askAgent, "waits for an agent with its labels"},
 	{runSucceeded, "succeeded"},
 	{runFailed, "failed or took too long"},
 	{runCrashed, "was lost together with its agent"},
 	{runCancelled, "was cancelled"},
-	{taskSkipped, "did not run: what it needs did not happen"},
+	{taskAllowed, "failed, and was allowed to"},
+	{taskSkipped, "did not run: its if said no, or what it needs did not happen"},
 	{agentUp, "agent that takes work"},
 	{agentDrain, "agent that ends what it has and takes no more"},
 	{agentLost, "agent that does not answer"},

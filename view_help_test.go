@@ -50,7 +50,7 @@ func TestViewHelpScrolls(t *testing.T) {
 	v := viewHelpFixture()
 	v.draw(termGridNew(80, 10), viewArea{0, 0, 80, 10})
 	v.move(2)
-	if got := v.status(); got != "3-12 of 26" {
+	if got := v.status(); got != "3-12 of 31" {
 		t.Errorf("status %q", got)
 	}
 }

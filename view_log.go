@@ -274,7 +274,7 @@ func (v *viewLog) row(seq int) *viewLogRow { return &v.lines[seq-v.first] }
 // pass says whether a line is shown. Gaps always are.
 func (v *viewLog) pass(r *viewLogRow) bool {
 	switch {
-	case v.task != "" && r.task != "" && r.task != v.task:
+	case v.task != "" && r.task != "" && r.task != v.task && !foreachIs(r.task, v.task):
 		return false
 	case r.stream == "c":
 		return true

@@ -163,7 +163,17 @@ func viewLogFit(s string, w int) int {
 }
 
 // named says whether the task stands before each line: where lines of several tasks are shown.
-func (v *viewLog) named() bool { return v.task == "" && len(v.names) > 1 }
+func (v *viewLog) named() bool {
+	if v.task == "" {
+		return len(v.names) > 1
+	}
+	for name := range v.names {
+		if foreachIs(name, v.task) {
+			return true
+		}
+	}
+	return false
+}
 
 // columns gives the widths of time and task before the text, each with the blank behind it; 0 where it is not shown.
 func (v *viewLog) columns() (clock, name int) {
@@ -367,6 +377,9 @@ func (v *viewLog) tail(g *termGrid, a viewArea) {
 // whereText says in a few words where the reader is, and which stream is shown if only one is.
 func (v *viewLog) whereText() string {
 	text := fmt.Sprintf("%d lines  ", len(v.shown))
+	if len(v.shown) == 1 {
+		text = "1 line  "
+	}
 	if v.streams != "" {
 		text = v.streamsText() + "  " + text
 	}

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,6 +48,8 @@ type viewRun struct {
 	Split    int
 	Pane     int
 
+	opened map[string]bool // tasks with foreach whose instances have rows
+
 	LogPlace string // where in the log the reader is, for the right end of its heading
 
 	// Made by order: the rows, in an order in which they could run; rows by depth; the graph of drawn, which is the
@@ -68,20 +71,22 @@ type viewRun struct {
 
 // viewRunStates are the states that are counted, in the order of the counts, and their words.
 var viewRunStates = []struct{ state, word string }{
-	{taskSucceeded, "ok"}, {taskRunning, "running"}, {taskRetrying, "retrying"}, {taskFailed, "failed"},
-	{taskCrashed, "crashed"},
-	{taskCancelled, "cancelled"}, {taskWaiting, "waiting"}, {taskSkipped, "skipped"},
+	{taskSucceeded, "ok"}, {taskRunning, "running"}, {taskRetrying, "retrying"}, {askApprove, "asking"},
+	{askWorkflow, "in a child"}, {askAgent, "for an agent"}, {taskFailed, "failed"},
+	{taskCrashed, "crashed"}, {taskAllowed, "allowed"},
+	{taskCancelled, "cancelled"}, {askPool, "at a pool"}, {taskWaiting, "waiting"}, {taskSkipped, "skipped"},
 }
 
 // viewRunStrip is the order of the strip of glyphs.
-var viewRunStrip = []string{taskSucceeded, taskFailed, taskCrashed, taskCancelled, taskRunning, taskRetrying,
-	taskWaiting, taskSkipped}
+var viewRunStrip = []string{taskSucceeded, taskFailed, taskCrashed, taskAllowed, taskCancelled, taskRunning,
+	taskRetrying, askApprove, askWorkflow, askAgent, askPool, taskWaiting, taskSkipped}
 
 // viewRunRow is one task of the run.
 type viewRunRow struct {
 	run          *TaskRun
 	spec         *Task // nil: not known
-	depth        int
+	depth        int   // in its graph; of a handler's tasks more than of all before them
+	indent       int   // how much deeper it is than the first task of its graph
 	deps, blocks []int // rows that it waits for, and that wait for it
 	critical     bool
 	took         string // "" while it goes on: see tookAt
@@ -90,7 +95,8 @@ type viewRunRow struct {
 	afterRoom    int
 }
 
-// set takes new data. The selection stays on its task. At first it is on a task that failed, or on one that runs.
+// set takes new data. The selection stays on its task. At first it is on a task that failed or waits for a person, else
+// on one that runs.
 func (v *viewRun) set(run *Run, spec *Workflow) {
 	v.Run, v.Spec = run, spec
 	v.order()
@@ -103,8 +109,8 @@ func (v *viewRun) set(run *Run, spec *Workflow) {
 func (v *viewRun) first() int {
 	running := 0
 	for i := range v.rows {
-		switch state := v.rows[i].run.State; {
-		case state == taskFailed || state == taskCrashed:
+		switch state := v.rows[i].run.shownState(); {
+		case state == taskFailed || state == taskCrashed || state == askApprove:
 			return i
 		case (state == taskRunning || state == taskRetrying) && running == 0:
 			running = i
@@ -126,56 +132,84 @@ func (v *viewRun) order() {
 			v.graph, _ = dagBuild(v.Spec.Tasks) // without a graph no edges are shown
 		}
 	}
-	v.rows, v.waves = viewRunOrder(v.Run, v.Spec, v.graph)
+	v.rows, v.waves = v.ordered()
 	for i := range v.rows {
 		r := &v.rows[i]
-		r.write(v.Run.State)
+		v.write(r)
 		width := textWidth(r.run.Task)
-		v.widest, v.longest = max(v.widest, width), max(v.longest, width+min(2*r.depth, dagMaxIndent))
+		v.longest = max(v.longest, textWidth(r.name())+min(2*r.indent, dagMaxIndent))
+		if r.run.Of != "" {
+			continue
+		}
+		v.widest = max(v.widest, width)
 		for k, s := range viewRunStates {
-			if s.state == r.run.State {
+			if s.state == r.run.shownState() && r.run.Handler == "" {
 				v.counts[k]++
 			}
 		}
 	}
 	if v.graph != nil {
-		viewRunPath(v.rows, v.Run.Started)
+		handlers := slices.IndexFunc(v.rows, func(r viewRunRow) bool { return r.run.Handler != "" })
+		if handlers < 0 {
+			handlers = len(v.rows)
+		}
+		viewRunPath(v.rows[:handlers], v.Run.Started)
 	}
 }
 
-// viewRunOrder puts the tasks of a run in order, with their places in the graph, and gives the rows of each wave.
-func viewRunOrder(run *Run, spec *Workflow, graph *dag) (rows []viewRunRow, waves [][]int) {
+// ordered puts the tasks of the run in order, with their places in the graph, and gives the rows of each wave. Behind a
+// task that is open are its instances, which are in no wave. The tasks of each handler come behind all others, in waves
+// of their own.
+func (v *viewRun) ordered() (rows []viewRunRow, waves [][]int) {
+	run, spec, graph := v.Run, v.Spec, v.graph
 	at, taken := make(map[string]int, len(run.Tasks)), make([]bool, len(run.Tasks))
 	for k := range run.Tasks {
 		at[run.Tasks[k].Task] = k
 	}
 	rows = make([]viewRunRow, 0, len(run.Tasks))
 	if graph != nil {
-		// of each task of the workflow, counted from 1; 0: the run has no such task
-		rowOf := make([]int, len(spec.Tasks))
-		for _, i := range graph.order() {
-			k, there := at[spec.Tasks[i].ID]
-			if !there {
-				continue
-			}
-			row := viewRunRow{run: &run.Tasks[k], spec: &spec.Tasks[i], depth: graph.depth(i)}
-			for _, j := range graph.deps(i) {
-				if rowOf[j] > 0 {
-					row.deps = append(row.deps, rowOf[j]-1)
-					rows[rowOf[j]-1].blocks = append(rows[rowOf[j]-1].blocks, len(rows))
+		base := 0 // the depth at which a graph begins
+		add := func(tasks []Task, graph *dag) {
+			// of each task of the graph, counted from 1; 0: the run has no such task
+			rowOf, next := make([]int, len(tasks)), base
+			for _, i := range graph.order() {
+				k, there := at[tasks[i].ID]
+				if !there {
+					continue
 				}
+				row := viewRunRow{run: &run.Tasks[k], spec: &tasks[i], depth: base + graph.depth(i),
+					indent: graph.depth(i)}
+				for _, j := range graph.deps(i) {
+					if rowOf[j] > 0 {
+						row.deps = append(row.deps, rowOf[j]-1)
+						rows[rowOf[j]-1].blocks = append(rows[rowOf[j]-1].blocks, len(rows))
+					}
+				}
+				taken[k] = true
+				next = max(next, row.depth+1)
+				rows = append(rows, row)
+				rowOf[i] = len(rows)
+				rows = append(rows, v.instancesOf(&row)...)
 			}
-			taken[k] = true
-			rows = append(rows, row)
-			rowOf[i] = len(rows)
+			base = next
+		}
+		add(spec.Tasks, graph)
+		for _, name := range run.handlers() {
+			if graph, err := dagBuild(spec.handler(name)); err == nil {
+				add(spec.handler(name), graph)
+			}
 		}
 	}
 	for k := range run.Tasks {
-		if !taken[k] {
-			rows = append(rows, viewRunRow{run: &run.Tasks[k]})
+		if !taken[k] && run.Tasks[k].Of == "" {
+			row := viewRunRow{run: &run.Tasks[k]}
+			rows = append(append(rows, row), v.instancesOf(&row)...)
 		}
 	}
 	for i := range rows {
+		if rows[i].run.Of != "" {
+			continue
+		}
 		for len(waves) <= rows[i].depth {
 			waves = append(waves, nil)
 		}
@@ -185,9 +219,9 @@ func viewRunOrder(run *Run, spec *Workflow, graph *dag) (rows []viewRunRow, wave
 }
 
 // write makes the texts of a row that stay until the run changes.
-func (r *viewRunRow) write(runState string) {
+func (v *viewRun) write(r *viewRunRow) {
 	t := r.run
-	running := runState == runRunning && (t.State == taskRunning || t.State == taskRetrying) && !t.Started.IsZero()
+	running := v.Run.State == runRunning && (t.State == taskRunning || t.State == taskRetrying) && !t.Started.IsZero()
 	switch {
 	case running:
 		r.took = ""
@@ -202,8 +236,10 @@ func (r *viewRunRow) write(runState string) {
 	if t.Exit != nil && t.State != taskRunning { // a running task has the exit code of the attempt before
 		r.exit = strconv.Itoa(*t.Exit)
 	}
-	if r.spec != nil {
-		r.tries += "/" + strconv.Itoa(r.spec.Retries+1)
+	if each := len(v.Run.instances(t.Task)); each > 0 {
+		r.tries = "x" + strconv.Itoa(each)
+	} else if r.spec != nil && r.spec.attempts() > 0 {
+		r.tries += "/" + strconv.Itoa(r.spec.attempts())
 	}
 }
 
@@ -350,8 +386,8 @@ func (v *viewRun) drawHeading(p viewPen, x int, end string) {
 	}
 	x = p.put(x, 0, 0, " ")
 	x = p.cell(x, 0, min(textWidth(textSafe(t.Task)), p.w/2), style, t.Task)
-	if why := t.why(); why != "" {
-		_, _, look := viewLooks(t.State)
+	if why := instancesText(t, v.Run.instances(t.Task)); why != "" {
+		_, _, look := viewLooks(t.shownState())
 		x = p.put(x, 0, 0, "  ")
 		x = p.cell(x, 0, min(textWidth(textSafe(why)), p.w-x-4), look, why)
 	}
@@ -407,6 +443,8 @@ func (v *viewRun) status(wide bool) []string {
 		parts[0] = viewTook(time.Duration(r.Seconds * float64(time.Second)))
 	}
 	switch {
+	case r.Parent != "":
+		parts[1] = "started by task " + r.ParentTask + " of run " + r.Parent[max(len(r.Parent)-8, 0):]
 	case r.By != "":
 		parts[1] += " by " + r.By
 	case r.Trigger == triggerCron && v.Spec != nil && len(v.Spec.Schedule) == 1:
@@ -464,7 +502,7 @@ func (v *viewRun) reason() string {
 	case r.State == runRunning && r.Cancelling != "":
 		return "being stopped: " + r.Cancelling
 	default:
-		return r.Reason
+		return orDefault(r.Reason, r.waitsFor())
 	}
 }
 
@@ -480,12 +518,13 @@ func (v *viewRun) drawCounts(p viewPen) {
 			words += len("   + ") + len(strconv.Itoa(n)) + 1 + len(s.word)
 		}
 	}
-	for i := range v.rows {
-		if !taskActive(v.rows[i].run.State) {
+	total := v.Run.total()
+	for i := range v.Run.Tasks[:total] {
+		if !taskActive(v.Run.Tasks[i].State) {
 			over++
 		}
 	}
-	all, done := strconv.Itoa(len(v.rows)), strconv.Itoa(over)
+	all, done := strconv.Itoa(total), strconv.Itoa(over)
 	end := max(p.w-1-len(done)-1-len(all), 0)
 	p.put(p.put(p.put(end, 1, 0, done), 1, 0, "/"), 1, 0, all)
 	x := p.put(p.put(1, 1, 0, all), 1, 0, " tasks")
@@ -509,7 +548,7 @@ func (v *viewRun) drawCounts(p viewPen) {
 		}
 		same = 0
 	}
-	if from := end - 3 - len("[ ]") - 2*len(v.rows); p.w >= viewRunStripped && from >= x+2 {
+	if from := end - 3 - len("[ ]") - 2*total; p.w >= viewRunStripped && from >= x+2 {
 		v.drawStrip(p, from)
 	}
 }
@@ -520,7 +559,7 @@ func (v *viewRun) drawStrip(p viewPen, x int) {
 	for _, state := range viewRunStrip {
 		glyph, _, style := viewLooks(state)
 		for i := range v.rows {
-			if v.rows[i].run.State == state {
+			if r := v.rows[i].run; r.Of == "" && r.shownState() == state {
 				x = p.put(x, 1, style, glyph) + 1
 			}
 		}

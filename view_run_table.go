@@ -13,7 +13,7 @@ import (
 const (
 	viewRunName  = 22 // columns of a task's name, at the least where other columns are shown
 	viewRunAfter = 12 // columns of the names that a task waits for, at the least
-	viewRunFacts = 12 // rows kept for the facts of the selected task, at the most
+	viewRunFacts = 15 // rows kept for the facts of the selected task, at the most
 	viewRunWhy   = 24 // columns of why an attempt failed, at the most
 )
 
@@ -91,10 +91,14 @@ func (v *viewRun) drawTable(p viewPen) {
 	v.drawShown(p, end, shown)
 	for y := 1; y <= shown; y++ {
 		r := &v.rows[v.top+y-1]
-		glyph, word, style := viewLooks(r.run.State)
+		glyph, word, style := viewLooks(r.run.shownState())
 		v.drawMark(p, y, r)
-		indent := min(2*r.depth, dagMaxIndent, name/2)
-		p.cell(3+indent, y, name-indent, 0, r.run.Task)
+		indent := min(2*r.indent, dagMaxIndent, name/2)
+		apart := termStyle(0)
+		if r.run.Handler != "" {
+			apart = styleDim
+		}
+		p.cell(3+indent, y, name-indent, apart, r.name())
 		p.put(p.put(state, y, style, glyph)+1, y, style, word)
 		took := v.tookAt(r)
 		p.put(state+max(14-len(took), 8), y, 0, took) // hours reach into the gap before EXIT
@@ -135,15 +139,30 @@ func (v *viewRun) afterText(r *viewRunRow, room int) string {
 	if r.afterRoom == room {
 		return r.after
 	}
+	if r.run.Of != "" { // it waits for what its task waits for
+		r.after, r.afterRoom = textCut(r.run.why(), room), room
+		return r.after
+	}
 	names := make([]string, len(r.deps))
 	for k, i := range r.deps {
 		dep := v.rows[i].run
 		names[k] = dep.Task
 		if r.run.State == taskSkipped && dep.State != taskSucceeded {
-			names[k] += " (" + dep.State + ")"
+			names[k] += " (" + dep.shownState() + ")"
 		}
 	}
-	r.after, r.afterRoom = viewRunList(names, " ", room), room
+	bar := viewRunProgress(v.Run.instances(r.run.Task))
+	if textWidth(bar) > room {
+		bar = strings.TrimLeft(bar, "#"+viewRunEachWait+" ")
+	}
+	gap := ""
+	if bar != "" && len(names) > 0 {
+		gap = "  "
+	}
+	if left := room - len(bar) - len(gap); left > 0 {
+		bar += gap + viewRunList(names, " ", left)
+	}
+	r.after, r.afterRoom = textCut(bar, room), room
 	return r.after
 }
 
@@ -180,7 +199,7 @@ func viewRunList(names []string, between string, room int) string {
 
 // viewRunFact is a line about the selected task.
 type viewRunFact struct {
-	label, text string
+	label, text string   // the label has six letters at most
 	list        []string // instead of text: as many as fit
 	tries       []string // instead of both: the newest that fit
 	lost        int      // tries before the first of these
@@ -243,24 +262,39 @@ func (v *viewRun) factsOf(r *viewRunRow) []viewRunFact {
 	if !r.running() && r.run.Attempts > 0 {
 		tries += "   " + r.took + " in all"
 	}
-	text("tries", tries)
+	if each := v.Run.instances(r.run.Task); len(each) > 0 {
+		facts = append(facts, viewRunFact{label: "each", text: viewRunProgress(each) + "   " + instancesCount(each)})
+	} else {
+		text("tries", tries)
+	}
 	if len(r.run.Earlier) > 0 {
 		tries := viewRunTries(r.run)
 		facts[len(facts)-1].tries, facts[len(facts)-1].lost = tries, max(r.run.Attempts-len(tries), 0)
 	}
+	used := r.run.used()
+	text("used", used.text())
+	text("limits", r.run.Limited)
 	text("why", r.run.why())
+	text("child", r.run.Child)
+	text("agent", r.run.Agent)
 	if r.critical {
 		text("path", "# on the critical path")
 	}
 	if r.spec != nil {
 		text("when", r.spec.When)
-		text("limit", viewRunLimits(r.spec))
+		text("if", r.spec.If)
+		if r.spec.AllowFailure != nil {
+			text("may", "fail "+r.spec.AllowFailure.text())
+		}
+		text("limit", viewRunLimits(v.Spec, r.spec))
 		env := slices.Concat(sortedKeys(v.Spec.Env), sortedKeys(r.spec.Env))
 		slices.Sort(env)
 		env = slices.Compact(env)
 		if len(env) > 0 {
 			list("env", append(env, "(values hidden)"))
 		}
+		list("secret", slices.Concat(v.Spec.Secrets, r.spec.Secrets))
+		text("user", v.Spec.userOf(r.spec))
 		text("dir", orDefault(r.spec.WorkingDirectory, v.Spec.WorkingDirectory))
 	}
 	return facts
@@ -271,7 +305,7 @@ func (v *viewRun) factsOf(r *viewRunRow) []viewRunFact {
 func viewRunTries(t *TaskRun) []string {
 	var tries []string
 	for k, a := range t.tries() {
-		_, what, _ := viewLooks(t.State)
+		_, what, _ := viewLooks(t.shownState())
 		if k < len(t.Earlier) || t.State == taskFailed {
 			what = textCut(a.Reason, viewRunWhy)
 		}
@@ -289,19 +323,26 @@ func (v *viewRun) namesOf(rows []int) []string {
 	names := make([]string, len(rows))
 	for k, i := range rows {
 		t := v.rows[i].run
-		glyph, word, _ := viewLooks(t.State)
+		glyph, word, _ := viewLooks(t.shownState())
 		names[k] = t.Task + " (" + glyph + " " + word + ")"
 	}
 	return names
 }
 
-// viewRunWork gives what a task does: the key in the workflow file, and one line of its value.
+// viewRunWork gives what a task does: the key in the workflow file, or a word of six letters at most for it, and one
+// line of its value.
 func viewRunWork(t *Task) (label, text string) {
 	switch {
 	case t.Cmd != "":
 		return "cmd", strings.Join(append([]string{t.Cmd}, t.Args...), " ")
 	case t.Python != nil:
 		return "python", strings.Join(append([]string{t.Python.Script}, t.Python.Packages...), " ")
+	case t.Workflow != "":
+		return "starts", t.Workflow
+	case t.Approve != "":
+		return "asks", t.Approve
+	case t.HTTP != nil:
+		return "http", t.HTTP.method() + " " + t.HTTP.URL
 	}
 	first, rest, more := strings.Cut(strings.TrimSpace(t.Run), "\n")
 	if more {
@@ -310,8 +351,8 @@ func viewRunWork(t *Task) (label, text string) {
 	return "run", first
 }
 
-// viewRunLimits gives a task's bounds and retries.
-func viewRunLimits(t *Task) string {
+// viewRunLimits gives a task's bounds, its retries or repeats, its pools, and what it may take of its machine.
+func viewRunLimits(w *Workflow, t *Task) string {
 	var limits []string
 	if t.Timeout > 0 {
 		limits = append(limits, "timeout "+t.Timeout.String())
@@ -325,6 +366,22 @@ func viewRunLimits(t *Task) string {
 			text += " up to " + t.RetryMaxDelay.String()
 		}
 		limits = append(limits, text)
+	}
+	if each := t.Repeat; each != nil {
+		text := "repeat every " + each.Every.String()
+		if each.For > 0 {
+			text += " for " + each.For.String()
+		}
+		limits = append(limits, text)
+	}
+	if len(t.Agent) > 0 {
+		limits = append(limits, "agent with "+labelsText(t.Agent))
+	}
+	if len(t.Pool) > 0 {
+		limits = append(limits, "pool "+poolsText(t.Pool))
+	}
+	if all := w.limitsOf(t).text(); all != "" {
+		limits = append(limits, all)
 	}
 	return strings.Join(limits, ", ")
 }

@@ -38,7 +38,7 @@ func (v *viewRun) drawTime(p viewPen) {
 	viewRunAxis(bars, whole)
 	for y := 1; y <= shown; y++ {
 		r := &v.rows[v.top+y-1]
-		glyph, _, style := viewLooks(r.run.State)
+		glyph, _, style := viewLooks(r.run.shownState())
 		v.drawMark(p, y, r)
 		p.put(3, y, style, glyph)
 		p.cell(5, y, name, 0, r.run.Task)
@@ -110,7 +110,7 @@ func viewRunColumn(at, whole time.Duration, w int) int {
 // known. "<" stands for a task that was done before this run began, in an earlier attempt of the run.
 func (v *viewRun) drawBar(p viewPen, r *viewRunRow, start time.Time, whole time.Duration) {
 	t := r.run
-	glyph, _, style := viewLooks(t.State)
+	glyph, _, style := viewLooks(t.shownState())
 	end := v.Now
 	switch {
 	case !t.Finished.IsZero():
@@ -176,7 +176,7 @@ func viewRunPath(rows []viewRunRow, began Stamp) {
 	last := -1
 	for i := range rows {
 		r := &rows[i]
-		if r.run.Started.IsZero() || !ended(r) {
+		if r.run.Started.IsZero() || !ended(r) || r.run.Of != "" {
 			continue
 		}
 		if last < 0 || later(r, &rows[last]) {
@@ -212,6 +212,9 @@ func (v *viewRun) drawWaves(p viewPen, focus bool) {
 	for k := from; k < min(from+fit, len(v.waves)); k++ {
 		x := (k - from) * width
 		head := "wave " + strconv.Itoa(k+1)
+		if wave := v.waves[k]; len(wave) > 0 && v.rows[wave[0]].run.Handler != "" {
+			head = v.rows[wave[0]].run.Handler
+		}
 		moreBefore := k == from && from > 0
 		moreBehind := k == from+fit-1 && k < len(v.waves)-1
 		if moreBefore || moreBehind {
@@ -252,7 +255,7 @@ func (v *viewRun) drawWave(p viewPen, wave []int, at int, focus bool) {
 
 // drawTask shows a task of a wave: glyph, name, and where there is room how long it took or has taken.
 func (v *viewRun) drawTask(p viewPen, y int, r *viewRunRow, focus bool) {
-	glyph, _, style := viewLooks(r.run.State)
+	glyph, _, style := viewLooks(r.run.shownState())
 	p.put(1, y, style, glyph)
 	name := textWidth(r.run.Task)
 	x := p.cell(3, y, min(name, p.w-4), style&^styleColor&^styleBold, r.run.Task)

@@ -94,6 +94,23 @@ func TestViewAttemptsBars(t *testing.T) {
 	}
 }
 
+// The facts of a task say what it may take of its machine, and how that was in force.
+func TestViewLimitsFacts(t *testing.T) {
+	v := &viewRun{Now: viewStamp("02:00:40").Time}
+	v.set(&Run{ID: "R", State: runRunning, Started: viewStamp("02:00:00"), Tasks: []TaskRun{
+		{Task: "a", State: taskRunning, Started: viewStamp("02:00:00"), Attempts: 1, Limited: "pids: cgroup"}}},
+		&Workflow{ID: "w", Limits: &Limits{PIDs: 9}, Tasks: []Task{{ID: "a", Limits: &Limits{CPU: 50}}}})
+	var told []string
+	for _, f := range v.factsOf(&v.rows[0]) {
+		if f.label == "limit" || f.label == "limits" {
+			told = append(told, f.text)
+		}
+	}
+	if is := strings.Join(told, " | "); is != "pids: cgroup | cpu 50%, pids 9" {
+		t.Error(is)
+	}
+}
+
 // Where the attempts have no room in the line of facts, the newest are shown and the others counted.
 func TestViewAttemptsFacts(t *testing.T) {
 	for _, test := range []struct {

@@ -56,7 +56,7 @@ func (v *viewStats) drawFrom(p viewPen, y int) int {
 		n           int
 		state, word string
 	}{{v.Succeeded, runSucceeded, "ok"}, {v.Failed, runFailed, "failed"}, {v.Crashed, runCrashed, "crashed"},
-		{v.Cancelled, runCancelled, "cancelled"}} {
+		{v.Cancelled, runCancelled, "cancelled"}, {v.Skipped, runSkipped, "skipped"}} {
 		if glyph, _, style := viewLooks(c.state); c.n > 0 {
 			parts = append(parts, viewStatsPart{glyph, strconv.Itoa(c.n) + " " + c.word, style})
 		}
@@ -67,7 +67,11 @@ func (v *viewStats) drawFrom(p viewPen, y int) int {
 		longest = "longest " + viewStatsTook(v.Longest.Seconds) + " in " + v.Longest.Run
 	}
 	y = v.drawParts(p, y, []viewStatsPart{{text: "p50 " + viewStatsTook(v.P50)}, {text: "p95 " + viewStatsTook(v.P95)},
-		{text: longest}}) + 1
+		{text: longest}})
+	if used := v.Used.text(); used != "" {
+		y = v.drawParts(p, y, []viewStatsPart{{text: "used " + used}})
+	}
+	y++
 	if p.w < viewStatsWide {
 		y = v.drawHistogram(p, y) + 1
 		return v.drawCalendar(p, y)

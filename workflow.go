@@ -3,6 +3,9 @@
 // becomes a Workflow. Pure: bytes in, values out; all it asks the system for is the time zone database.
 //
 //	workflow_keys.go    reads a map by a table of its keys; reports a key that is not known
+//	workflow_keys_*.go  the tables: of the top of a file, and of a task
+//	workflow_foreign.go the keys of other systems, and what each is here
+//	workflow_schema.go  the tables as JSON Schema, for editors
 //	workflow_task.go    the keys of a task
 //	workflow_expand.go  the references ${…} in texts
 //	workflow_yaml.go    from bytes to values with a place; knows YAML, and no key of a workflow
@@ -27,13 +30,21 @@ import (
 
 // Bounds of what a workflow says.
 const (
-	workflowMaxTasks     = 1000 // of a workflow; more are a fault
-	workflowMaxSchedules = 100  // of a workflow; more are a fault
-	workflowMaxParams    = 100  // of a workflow; more are a fault
-	workflowMaxRetries   = 1000 // of a task or a run; more are a fault
-	workflowMaxPriority  = 1000 // and as far below zero
-	workflowMaxID        = 200  // bytes, of a workflow or a task
-	workflowMinLog       = 1024 // bytes of output
+	workflowMaxTasks     = 1000      // of a workflow; more are a fault
+	workflowMaxSchedules = 100       // of a workflow; more are a fault
+	workflowMaxChoices   = 100       // of a parameter; more are a fault
+	workflowMaxParams    = 100       // of a workflow; more are a fault
+	workflowMaxRetries   = 1000      // of a task or a run; more are a fault
+	workflowMaxPriority  = 1000      // and as far below zero
+	workflowMaxID        = 200       // bytes, of a workflow or a task
+	workflowMaxStdin     = 64 << 10  // bytes; more are a fault
+	workflowMinLog       = 1024      // bytes of output
+	workflowMaxExit      = 255       // the highest exit code that there is
+	workflowMaxGrace     = time.Hour // of a task; a longer one is a fault
+	// bytes of an if, which is one argument of its shell: the system takes 128 KiB
+	workflowMaxIf = 100 << 10
+	// bytes of it as JSON: it must fit into a frame, with what goes with it; more are a fault
+	workflowMaxSpec = 512 << 10
 )
 
 // workflowFault is one thing that is wrong with a workflow file. Line and Col count from 1, Col in characters; both are
@@ -68,7 +79,8 @@ func workflowBroken(faults []workflowFault) bool {
 // id the name of the workflow (see workflowID). It gives all faults that one reading can find, in the order of the
 // file. The Workflow is nil when one of them is not a warning. Any goroutine may call it.
 func workflowParse(file, id string, data []byte) (*Workflow, []workflowFault) {
-	return workflowParseAt(file, id, data, workflowClock{})
+	w, faults, _ := workflowParseAt(file, id, data, nil, workflowClock{})
+	return w, faults
 }
 
 // workflowClock is what a reading needs to warn about times: that a schedule is over, and what daylight saving does to
@@ -78,34 +90,41 @@ type workflowClock struct {
 	zone *time.Location // of files that name none; nil: not known
 }
 
-// workflowParseAt is workflowParse with warnings about times.
-func workflowParseAt(file, id string, data []byte, clock workflowClock) (*Workflow, []workflowFault) {
+// workflowParseAt is workflowParse with defaults, the nearest first, and with warnings about times. It also gives which
+// key came from which file of defaults, see workflowInherit.
+func workflowParseAt(file, id string, data []byte, defaults []workflowDefaults, clock workflowClock) (w *Workflow,
+	faults []workflowFault, from map[string]string) {
 	root, fault := workflowTree(file, data)
 	if fault != nil {
-		return nil, []workflowFault{*fault}
+		return nil, []workflowFault{*fault}, nil
 	}
-	r := &workflowReader{file: file, clock: clock}
+	r := &workflowReader{file: file, clock: clock, ofTasks: workflowNames(workflowTaskKeys),
+		ofWorkflows: workflowNames(workflowKeys)}
 	root = r.follow(root)
 	r.legacy = workflowLegacy(root)
 	d := &workflowDraft{spec: &Workflow{ID: id, Tasks: []Task{}}, root: root, keys: map[string]workflowPair{}}
 	if root.Kind == yaml.MappingNode {
+		from = workflowInherit(r, root, defaults)
 		d.read(r)
 	} else {
 		r.errorf(root, "want a map of keys such as schedule and tasks, not %s", workflowKind(root))
 	}
 	sort.SliceStable(r.faults, func(i, j int) bool {
 		a, b := &r.faults[i], &r.faults[j]
+		if a.File != b.File { // those of the file itself first
+			return a.File == file || b.File != file && a.File < b.File
+		}
 		return a.Line < b.Line || a.Line == b.Line && a.Col < b.Col
 	})
-	faults := slices.Compact(r.faults) // each alias (*name) repeats the faults of its anchor
+	faults = slices.Compact(r.faults) // each alias (*name) repeats the faults of its anchor
 	if r.unshown > 0 {
 		faults = append(faults, workflowFault{File: file, Message: fmt.Sprintf("%d more faults are not shown",
 			r.unshown)})
 	}
 	if workflowBroken(faults) {
-		return nil, faults
+		return nil, faults, nil
 	}
-	return d.spec, faults
+	return d.spec, faults, from
 }
 
 // workflowLegacy says whether a file is wholly in the form that CDKTR, the system before this one, reads: all its tasks
@@ -156,77 +175,8 @@ type workflowDraft struct {
 	zone      *time.Location // nil: the principal's
 	texts     []workflowText // of the workflow, not of its tasks
 	tasks     []*workflowTask
+	handlers  []*workflowHandler
 }
-
-// workflowKeys are the keys at the top of a file, in the order that messages list them.
-var workflowKeys = []workflowKey[*workflowDraft]{
-	{"name", func(r *workflowReader, d *workflowDraft, p workflowPair) { d.spec.Name, _ = r.scalar(p, "text") }},
-	{"description", func(r *workflowReader, d *workflowDraft, p workflowPair) {
-		d.spec.Description, _ = r.scalar(p, "text")
-	}},
-	{"schedule", (*workflowReader).schedule},
-	{"cron", (*workflowReader).schedule},
-	{"timezone", (*workflowReader).timezone},
-	{"start_time", func(r *workflowReader, d *workflowDraft, p workflowPair) { r.time(p, &d.spec.StartTime) }},
-	{"end_time", func(r *workflowReader, d *workflowDraft, p workflowPair) { r.time(p, &d.spec.EndTime) }},
-	{"catchup", func(r *workflowReader, d *workflowDraft, p workflowPair) {
-		r.word(p, &d.spec.Catchup, catchupSkip, catchupOnce, catchupAll)
-	}},
-	{"catchup_window", func(r *workflowReader, d *workflowDraft, p workflowPair) {
-		r.duration(p, &d.spec.CatchupWindow)
-	}},
-	{"overlap", func(r *workflowReader, d *workflowDraft, p workflowPair) {
-		r.word(p, &d.spec.Overlap, overlapSkip, overlapQueue, overlapReplace, overlapAllow)
-	}},
-	{"jitter", func(r *workflowReader, d *workflowDraft, p workflowPair) { r.duration(p, &d.spec.Jitter) }},
-	{"priority", func(r *workflowReader, d *workflowDraft, p workflowPair) {
-		r.whole(p, -workflowMaxPriority, workflowMaxPriority, &d.spec.Priority)
-	}},
-	{"timeout", func(r *workflowReader, d *workflowDraft, p workflowPair) { r.duration(p, &d.spec.Timeout) }},
-	{"retries", func(r *workflowReader, d *workflowDraft, p workflowPair) {
-		r.whole(p, 0, workflowMaxRetries, &d.spec.Retries)
-	}},
-	{"failover", func(r *workflowReader, d *workflowDraft, p workflowPair) {
-		r.word(p, &d.spec.Failover, failoverRerun, failoverFail)
-	}},
-	{"agent", (*workflowReader).labels},
-	{"params", (*workflowReader).params},
-	{"env", func(r *workflowReader, d *workflowDraft, p workflowPair) { d.spec.Env = r.env(p, &d.texts) }},
-	{"env_file", (*workflowReader).envFiles},
-	{"working_directory", func(r *workflowReader, d *workflowDraft, p workflowPair) {
-		d.spec.WorkingDirectory = r.expanded(p, "a path", &d.texts)
-	}},
-	{"max_active_tasks", func(r *workflowReader, d *workflowDraft, p workflowPair) {
-		r.whole(p, 0, workflowMaxTasks, &d.spec.MaxActiveTasks)
-	}},
-	{"log", func(r *workflowReader, d *workflowDraft, p workflowPair) {
-		pairs, _ := r.table(p, "a map such as {max_size: 10M, keep: 30d}")
-		r.within("log", func() { workflowFill(r, d, pairs, workflowLogKeys, nil) })
-	}},
-	{"tasks", (*workflowReader).tasks},
-}
-
-// workflowLogKeys are the keys of log.
-var workflowLogKeys = []workflowKey[*workflowDraft]{
-	{"max_size", func(r *workflowReader, d *workflowDraft, p workflowPair) {
-		text, ok := r.scalar(p, "a size such as 10M")
-		if !ok {
-			return
-		}
-		n, err := parseSize(text)
-		if err == nil && n < workflowMinLog {
-			err = fmt.Errorf("%s is less than %s", workflowQuote(text), sizeText(workflowMinLog))
-		}
-		if err != nil {
-			r.errorf(p.value, "max_size: %v", err)
-		}
-		d.spec.LogMaxSize = n
-	}},
-	{"keep", func(r *workflowReader, d *workflowDraft, p workflowPair) { r.duration(p, &d.spec.LogKeep) }},
-}
-
-// workflowLater are the keys at the top that the file format has, but this version does not support.
-var workflowLater = []string{"secrets", "on", "on_failure", "expect", "gate", "user", "limits"}
 
 // read reads the whole file, and then checks what can only be checked when all of it is known.
 func (d *workflowDraft) read(r *workflowReader) {
@@ -234,7 +184,7 @@ func (d *workflowDraft) read(r *workflowReader) {
 	for _, p := range pairs {
 		d.keys[p.key] = p
 	}
-	workflowFill(r, d, pairs, workflowKeys, workflowLater)
+	workflowFill(r, d, slices.DeleteFunc(pairs, workflowOwn), workflowKeys, workflowLater)
 	if tasks, ok := d.keys["tasks"]; !ok {
 		r.errorf(d.root, `key "tasks" is missing: a workflow is a map of them`)
 	} else if len(d.tasks) == 0 && (workflowNull(tasks.value) || len(tasks.value.Content) == 0) {
@@ -251,7 +201,52 @@ func (d *workflowDraft) read(r *workflowReader) {
 	}
 	d.checkTimes(r)
 	d.checkOver(r)
+	d.checkDays(r)
+	d.checkPools(r)
+	d.checkExpect(r)
 	d.checkGraph(r)
+	d.checkHandlers(r)
+	d.checkScripts(r)
+	d.checkSize(r)
+}
+
+// checkSize finds a workflow that no agent could be sent. One that is far from that is not measured.
+func (d *workflowDraft) checkSize(r *workflowReader) {
+	const plain, escaped = 32, 8 // bytes around a value, and what a byte of text becomes, at most about
+	if workflowBroken(r.faults) || r.values*plain+r.text*escaped < workflowMaxSpec {
+		return
+	}
+	if _, size := d.spec.hash(); size > workflowMaxSpec {
+		r.errorf(d.root, "the workflow is too large to be sent to an agent: %d bytes, at most %d: put long texts into "+
+			"files of their own, or split it", size, workflowMaxSpec)
+	}
+}
+
+// checkScripts finds scripts that their shell could not be given, and warns of what no shell replaces in them.
+func (d *workflowDraft) checkScripts(r *workflowReader) {
+	tasks := d.tasks
+	for _, h := range d.handlers {
+		tasks = append(tasks[:len(tasks):len(tasks)], h.tasks...)
+	}
+	if p, ok := d.keys["if"]; ok {
+		workflowUnreplaced(r, p, d.spec.If, false)
+	}
+	for _, t := range tasks {
+		if shell := d.spec.shellOf(&t.Task); len(shell) > 0 && scriptReads(shell[0]) != "" {
+			r.within("task "+workflowQuote(t.ID), func() {
+				for _, key := range []string{"run", "if"} {
+					if p, ok := t.keys[key]; ok {
+						workflowUnreplaced(r, p, p.value.Value, t.Foreach != nil)
+					}
+				}
+			})
+		}
+		if len(t.Run) > scriptMax && len(d.spec.shellOf(&t.Task)) > 0 {
+			if _, err := scriptArgv(d.spec.shellOf(&t.Task), ""); err != nil {
+				r.within("task "+workflowQuote(t.ID), func() { r.errorf(t.keys["run"].value, "run: %v", err) })
+			}
+		}
+	}
 }
 
 // checkTimes checks the window, and the schedule in its zone. Without a zone it takes UTC: that is good enough to know
@@ -358,29 +353,42 @@ func (d *workflowDraft) checkGraph(r *workflowReader) {
 	graph, err := dagBuild(d.spec.Tasks)
 	var faults dagErrors
 	if errors.As(err, &faults) {
-		for _, fault := range faults {
-			at := d.tasks[fault.Index].at
-			if fault.Depends >= 0 {
-				at = d.tasks[fault.Index].depends[fault.Depends].at
-			}
-			r.errorf(at, "%s", fault.Text)
-		}
+		workflowGraphFaults(r, d.tasks, faults)
 	} else if err != nil {
 		r.errorf(d.keys["tasks"].at, "%v", err)
 	}
+	known := d.known()
+	known.before = func(int) bool { return false }
+	d.secretsApart(r)
+	r.references(d.texts, known)
+	for i, t := range d.tasks {
+		known.before = func(j int) bool { return graph == nil || graph.ancestor(j, i) }
+		known.foreach = t.Foreach
+		r.within("task "+workflowQuote(t.ID), func() { r.references(t.texts, known) })
+		d.spec.Tasks[i] = t.Task
+	}
+}
+
+// workflowGraphFaults notes what is wrong with a graph of these tasks.
+func workflowGraphFaults(r *workflowReader, tasks []*workflowTask, faults dagErrors) {
+	for _, fault := range faults {
+		at := tasks[fault.Index].at
+		if fault.Depends >= 0 {
+			at = tasks[fault.Index].depends[fault.Depends].at
+		}
+		r.errorf(at, "%s", fault.Text)
+	}
+}
+
+// known gives what references may point at: parameters, and the tasks of the workflow's graph.
+func (d *workflowDraft) known() *workflowKnown {
 	known := &workflowKnown{params: d.spec.Params, paramNames: sortedKeys(d.spec.Params),
 		tasks: make(map[string]int, len(d.tasks))}
 	for i, t := range d.tasks {
 		known.tasks[t.ID] = i
 		known.taskNames = append(known.taskNames, t.ID)
 	}
-	known.before = func(int) bool { return false }
-	r.references(d.texts, known)
-	for i, t := range d.tasks {
-		known.before = func(j int) bool { return graph == nil || graph.ancestor(j, i) }
-		r.within("task "+workflowQuote(t.ID), func() { r.references(t.texts, known) })
-		d.spec.Tasks[i] = t.Task
-	}
+	return known
 }
 
 // schedule reads schedule or cron: one expression or a list of them.
@@ -498,7 +506,7 @@ const workflowInName = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123
 
 // labels reads agent: the labels that the agent must have. A label without a value is a fault: if it were left out, the
 // runs would go to any agent.
-func (r *workflowReader) labels(d *workflowDraft, p workflowPair) {
+func (r *workflowReader) labels(p workflowPair, to *map[string]string) {
 	pairs, _ := r.table(p, "a map of labels such as {site: london}")
 	for _, label := range pairs {
 		if workflowNull(label.value) {
@@ -518,10 +526,10 @@ func (r *workflowReader) labels(d *workflowDraft, p workflowPair) {
 				r.errorf(part.at, "agent: label %s may hold letters, digits and _ . - only", workflowQuote(part.text))
 			}
 		}
-		if d.spec.Agent == nil {
-			d.spec.Agent = make(map[string]string, len(pairs))
+		if *to == nil {
+			*to = make(map[string]string, len(pairs))
 		}
-		d.spec.Agent[label.key] = text
+		(*to)[label.key] = text
 	}
 }
 
@@ -598,19 +606,6 @@ type workflowParam struct {
 	keys map[string]workflowPair
 }
 
-var workflowParamKeys = []workflowKey[*workflowParam]{
-	{"default", func(r *workflowReader, one *workflowParam, p workflowPair) {
-		one.Default, _ = r.scalar(p, "text")
-		one.Required = false
-	}},
-	{"pattern", func(r *workflowReader, one *workflowParam, p workflowPair) {
-		one.Pattern, _ = r.scalar(p, "a regular expression")
-	}},
-	{"description", func(r *workflowReader, one *workflowParam, p workflowPair) {
-		one.Description, _ = r.scalar(p, "text")
-	}},
-}
-
 // param reads one parameter: its default alone, or a map.
 func (r *workflowReader) param(p workflowPair) Param {
 	one := &workflowParam{Param: Param{Required: true}, keys: map[string]workflowPair{}}
@@ -630,6 +625,10 @@ func (r *workflowReader) param(p workflowPair) Param {
 		r.errorf(p.value, "want a default or a map such as {default: a, pattern: \"[a-z]+\"}, not %s",
 			workflowKind(p.value))
 	}
+	if one.Choices != nil {
+		one.choicesFit(r)
+		return one.Param
+	}
 	if one.Pattern == "" {
 		return one.Param
 	}
@@ -643,6 +642,35 @@ func (r *workflowReader) param(p workflowPair) Param {
 			workflowQuote(one.Pattern))
 	}
 	return one.Param
+}
+
+// workflowChoices reads the values that a parameter may have.
+func workflowChoices(r *workflowReader, one *workflowParam, p workflowPair) {
+	items, good := r.texts(p, "a list such as [full, quick]", false)
+	one.Choices = make([]string, 0, len(items))
+	for _, item := range items {
+		if slices.Contains(one.Choices, item.text) {
+			r.errorf(item.at, "choices: %s is here a second time", workflowQuote(item.text))
+		}
+		one.Choices = append(one.Choices, item.text)
+	}
+	switch {
+	case good && len(items) == 0:
+		r.errorf(p.value, "choices: the list is empty: want a list such as [full, quick]")
+	case len(items) > workflowMaxChoices:
+		r.errorf(p.value, "choices: there are %d, more than %d", len(items), workflowMaxChoices)
+	}
+}
+
+// choicesFit checks what else is said of a parameter with choices.
+func (one *workflowParam) choicesFit(r *workflowReader) {
+	if p, ok := one.keys["pattern"]; ok && !workflowNull(p.value) {
+		r.errorf(p.at, "pattern and choices: write only one of them")
+	}
+	if !one.Required && len(one.Choices) > 0 && !slices.Contains(one.Choices, one.Default) {
+		r.errorf(one.keys["default"].value, "default %s is not among the choices %s%s", workflowQuote(one.Default),
+			workflowOr(one.Choices), r.meant(one.Default, one.Choices))
+	}
 }
 
 // workflowNamed says whether a file's name is one of a workflow file.

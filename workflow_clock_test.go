@@ -17,8 +17,9 @@ func workflowWarned(t *testing.T, text string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec, faults := workflowParseAt("w.yml", "w", []byte(text), workflowClock{time.Date(2026, 2, 1, 12, 0, 0, 0, zone),
-		zone})
+	spec, faults, _ := workflowParseAt("w.yml", "w", []byte(text), nil,
+		workflowClock{time.Date(2026, 2, 1, 12, 0, 0, 0, zone),
+			zone})
 	var lines []string
 	for _, f := range faults {
 		lines = append(lines, f.String())

@@ -15,7 +15,7 @@ import (
 const workflowMaxExpanded = 1 << 20
 
 // workflowForms are the references that there are, for messages.
-const workflowForms = "${params.NAME}, ${tasks.ID.outputs.KEY}, ${run.id}, ${run.scheduled_at} or ${env.NAME}"
+const workflowForms = "${params.NAME}, ${tasks.ID.outputs.KEY}, ${run.id}, ${run.scheduled_at}, ${item} or ${env.NAME}"
 
 // workflowText is a text of a file in which references are replaced.
 type workflowText struct {
@@ -33,7 +33,7 @@ type workflowPiece struct {
 
 // workflowRef is a reference taken apart: params x, tasks id outputs key, run fact, env X.
 type workflowRef struct {
-	kind string // params, tasks, run or env
+	kind string // params, tasks, run, item or env
 	name string
 	key  string // of tasks: the output
 }
@@ -114,7 +114,9 @@ func workflowRefParse(ref string) (workflowRef, error) {
 			return workflowRef{kind: kind, name: rest[:at], key: rest[at+len(outputs):]}, nil
 		}
 	case "item":
-		return workflowRef{}, errors.New("${item} is not supported by this version")
+		if ref == kind || workflowName(rest) {
+			return workflowRef{kind: kind, name: rest}, nil
+		}
 	}
 	return workflowRef{}, fmt.Errorf("%s is not a reference: want %s; $${ is a plain ${", workflowQuote("${"+ref+"}"),
 		workflowForms)
@@ -126,6 +128,7 @@ type workflowKnown struct {
 	paramNames []string
 	tasks      map[string]int // id to place
 	taskNames  []string
+	foreach    *Foreach       // of the task that refers, nil when it has none
 	before     func(int) bool // whether the task at that place comes before the one that refers to it
 }
 
@@ -161,6 +164,8 @@ func (known *workflowKnown) reference(text string) (message, name string, words 
 		return err.Error(), "", nil
 	}
 	switch ref.kind {
+	case "item":
+		return known.item(text, ref.name), "", nil
 	case "params":
 		if _, ok := known.params[ref.name]; !ok {
 			return fmt.Sprintf("${%s}: there is no parameter %q", text, ref.name), ref.name, known.paramNames
@@ -203,4 +208,38 @@ func (known *workflowKnown) loosen(to *string) {
 	}
 	out.WriteString(text)
 	*to = out.String()
+}
+
+// workflowUnreplaced warns of a reference in a shell line, which is not replaced there: a shell takes it for an error,
+// or for a variable that is not set. Nothing is said of ${item} where the line has a variable of that name.
+func workflowUnreplaced(r *workflowReader, p workflowPair, line string, foreach bool) {
+	if strings.Contains(line, "${{") {
+		r.warnf(p.value, "${{ }} is an error to a shell: a parameter day is $PARAM_DAY here, and an output KEY of a "+
+			"task before is $KEY")
+		return
+	}
+	for rest := line; ; {
+		_, behind, ok := strings.Cut(rest, "${")
+		text, after, closed := strings.Cut(behind, "}")
+		if !ok || !closed {
+			return
+		}
+		rest = after
+		name := text[strings.LastIndex(text, ".")+1:]
+		switch {
+		case strings.HasPrefix(text, "params."):
+			name = "PARAM_" + strings.ToUpper(name)
+		case strings.HasPrefix(text, "tasks.") && strings.Contains(text, ".outputs."), strings.HasPrefix(text, "env."):
+		case text == "run.id", text == "run.scheduled_at":
+			name = map[string]string{"id": "CDKTR_RUN_ID", "scheduled_at": "CDKTR_SCHEDULED_AT"}[name]
+		case foreach && text == "item" && !strings.Contains(line, "item=") && !strings.Contains(line, " item "):
+			name = "ITEM"
+		case foreach && strings.HasPrefix(text, "item."):
+			name = "ITEM_" + name
+		default:
+			continue
+		}
+		r.warnf(p.value, "${%s} is not replaced in a shell line: write $%s", text, name)
+		return
+	}
 }

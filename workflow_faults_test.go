@@ -3,7 +3,6 @@
 package main
 
 import (
-	"slices"
 	"strings"
 	"testing"
 )
@@ -15,8 +14,12 @@ const (
 		"!Subprocess {cmd: echo, args: []}\n"
 )
 
-func TestWorkflowFaults(t *testing.T) {
-	for _, c := range workflowFaultCases {
+func TestWorkflowFaults(t *testing.T) { workflowTestFaults(t, workflowFaultCases) }
+
+// workflowTestFaults reads each file, and wants these faults of it, one a line.
+func workflowTestFaults(t *testing.T, cases []workflowFaultCase) {
+	t.Helper()
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			spec, faults := workflowParse("w.yml", "w", []byte(c.file))
 			var got []string
@@ -33,7 +36,15 @@ func TestWorkflowFaults(t *testing.T) {
 	}
 }
 
-var workflowFaultCases = []struct{ name, file, want string }{
+// All keys of a task and of a workflow, as messages list them.
+var (
+	workflowTestTaskKeys = workflowOr(workflowNames(workflowTaskKeys))
+	workflowTestTopKeys  = workflowOr(workflowNames(workflowKeys))
+)
+
+type workflowFaultCase struct{ name, file, want string }
+
+var workflowFaultCases = []workflowFaultCase{
 	{"empty", "",
 		"w.yml:1:1: the file is empty: a workflow has at least tasks"},
 	{"only a comment", "# nothing\n",
@@ -87,11 +98,58 @@ var workflowFaultCases = []struct{ name, file, want string }{
 	{"escape code", "a: 1\nname: b\x1b[0m\n",
 		"w.yml:2:8: character U+001B does not belong in a text file"},
 	{"anchor to itself", "name: x\ntasks: &a\n  b: *a\n",
-		"w.yml:3:3: task \"b\": key \"b\" is not known: want name, description, run, shell, cmd, args, python, " +
-			"config, depends, when, retries, retry_delay, retry_max_delay, timeout, env or working_directory\n" +
-			"w.yml:3:3: task \"b\": nothing says what it does: write one of run, cmd, python or config"},
+		"w.yml:3:3: task \"b\": key \"b\" is not known: want " + workflowTestTaskKeys + "\n" +
+			"w.yml:3:3: task \"b\": nothing says what it does: write one of " + workflowOr(workflowActions)},
 	{"deep", "name: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\n",
 		"w.yml:1:107: nested deeper than 100 levels"},
+	{"expect of nothing known", "expect: {at: \"04:00\"}\n" + workflowTestShort,
+		"w.yml:1:10: expect: key \"at\" is not known: want by or within"},
+	{"expect by no time of day", "schedule: \"0 2 * * *\"\nexpect: {by: 4am}\n" + workflowTestShort,
+		"w.yml:2:14: expect: by: want a time of day from 00:00 to 23:59, such as \"04:00\", not \"4am\""},
+	{"expect by midnight's other name", "schedule: \"0 2 * * *\"\nexpect: {by: \"24:00\"}\n" + workflowTestShort,
+		"w.yml:2:14: expect: by: want a time of day from 00:00 to 23:59, such as \"04:00\", not \"24:00\""},
+	{"expect by a time without a schedule", "expect: {by: \"04:00\"}\n" + workflowTestShort,
+		"w.yml:1:1: expect: by counts on the days on which the workflow fires, and it has no schedule: write one, or " +
+			"within alone"},
+	{"expect within no time", "expect: {within: 0}\n" + workflowTestShort,
+		"w.yml:1:18: expect: within: want a time above 0, or leave the key out for no limit"},
+	{"expect as a text", "expect: soon\n" + workflowTestShort,
+		"w.yml:1:9: expect: want a map such as {by: \"04:00\", within: 30m}, not \"soon\""},
+	{"pool of no name", "pool: \"a b\"\n" + workflowTestShort,
+		"w.yml:1:7: pool: \"a b\" cannot name a pool: want letters, digits and _ . -"},
+	{"pool without a place", "pool: {database: 0}\n" + workflowTestShort,
+		"w.yml:1:18: pool: database: want a whole number from 1 to 10000, not \"0\""},
+	{"pool of the run", "pool: db\ntasks: {n: {run: x, pool: db}}\n",
+		"w.yml:2:21: task \"n\": pool db: the whole run has places in it already, and the task would wait for its " +
+			"own " +
+			"run: leave it out here or at the top"},
+	{"pool of the run in a handler", "pool: db\non_exit: {n: {run: x, pool: db}}\n" + workflowTestShort,
+		"w.yml:2:23: on_exit: task \"n\": pool db: the whole run has places in it already, and the task would wait " +
+			"for its own run: leave it out here or at the top"},
+	{"pools as a list", "pool: [database]\n" + workflowTestShort,
+		"w.yml:1:7: pool: want the name of a pool, or a map of pools and places such as {database: 2}, not a list"},
+	{"no pools", "pool: {}\n" + workflowTestShort,
+		"w.yml:1:7: pool: there are 0 pools, and there may be 1 to 16"},
+	{"texts that no agent could be sent", "tasks:\n  a: {run: \"" + strings.Repeat("x", 300_000) +
+		"\"}\n  b: {cmd: ls, " +
+		"args: [\"" + strings.Repeat("y",
+		300_000) + "\"]}\n", "w.yml:1:1: the workflow is too large to be sent to an " +
+		"agent: 600074 bytes, at most 524288: put long texts into files of their own, or split it"},
+	{"long name of a pool", "pool: " + strings.Repeat("a", 65) + "\n" + workflowTestShort,
+		"w.yml:1:7: pool: the name of a pool may have 64 bytes, not 65"},
+	{"pool of a run and its task", "pool: {db: 2}\ntasks:\n  a: {run: x, pool: db}\n",
+		"w.yml:3:15: task \"a\": pool db: the whole run has places in it already, and the task would wait for its " +
+			"own " +
+			"run: leave it out here or at the top"},
+	{"pool beside workflow", "tasks:\n  a: {workflow: x, pool: db}\n",
+		"w.yml:2:20: task \"a\": pool does not go with workflow: write it into the file of x"},
+	{"pool beside repeat", "tasks:\n  a: {run: x, pool: db, repeat: {every: 1s}}\n",
+		"w.yml:2:15: task \"a\": pool does not go with repeat, between whose attempts others would wait: write it " +
+			"in the " +
+			"task behind this one"},
+	{"other pools of a run and its task", "pool: db\ntasks:\n  a: {run: x, pool: {tape: 2}}\n", ""},
+	{"pool that is not written", "pool:\n" + workflowTestShort, ""},
+	{"pool without a number", "pool: {database: }\n" + workflowTestShort, ""},
 	{"no tasks", "name: x\n",
 		"w.yml:1:1: key \"tasks\" is missing: a workflow is a map of them"},
 	{"misspelt tasks", "task:\n  a: {run: x}\n",
@@ -106,40 +164,87 @@ var workflowFaultCases = []struct{ name, file, want string }{
 	{"unknown key near", "shedule: '@daily'\n" + workflowTestShort,
 		"w.yml:1:1: key \"shedule\" is not known (did you mean \"schedule\"?)"},
 	{"unknown key", "zzzzzzz: 1\n" + workflowTestShort,
-		"w.yml:1:1: key \"zzzzzzz\" is not known: want name, description, schedule, cron, timezone, start_time, " +
-			"end_time, catchup, catchup_window, overlap, jitter, priority, timeout, retries, failover, agent, " +
-			"params, env, env_file, working_directory, max_active_tasks, log or tasks"},
+		"w.yml:1:1: key \"zzzzzzz\" is not known: want " + workflowTestTopKeys},
 	{"unknown key of a task", "tasks:\n  a: {run: x, dependson: [b]}\n",
-		"w.yml:2:15: task \"a\": key \"dependson\" is not known (did you mean \"depends\"?)"},
+		"w.yml:2:15: task \"a\": key \"dependson\" is not known (here it is \"depends\")"},
 	{"unknown key of a task, far", "tasks:\n  a: {run: x, qqqqqqqqq: 1}\n",
-		"w.yml:2:15: task \"a\": key \"qqqqqqqqq\" is not known: want name, description, run, shell, cmd, args, " +
-			"python, config, depends, when, retries, retry_delay, retry_max_delay, timeout, env or working_directory"},
+		"w.yml:2:15: task \"a\": key \"qqqqqqqqq\" is not known: want " + workflowTestTaskKeys},
+	{"a guard in a shell line",
+		"tasks:\n  a: {run: '[ -x /usr/bin/mdadm ] && mdadm --monitor'}\n  b: {run: 'test -e x && y || true'}\n" +
+			"  c: {run: 'if [ -e x ] && y; then z; fi'}\n",
+		"w.yml:2:12: warning: task \"a\": where \"[ -x /usr/bin/mdadm ]\" says no, the task has failed: write " +
+			"that as its if, which skips it\n" +
+			"w.yml:3:12: warning: task \"b\": || true at the end hides that the command before it has failed: the " +
+			"task " +
+			"always succeeds"},
+	{"conditions and failures that are allowed",
+		"if: ' '\ntasks:\n  a: {run: x, if: [x], allow_failure: maybe}\n  b: {run: x, allow_failure: [3, 300]}\n" +
+			"  c: {run: x, allow_failure: []}\n  d: {cmd: x, if: y, shell: bash -c, allow_failure: 0}\n" +
+			"  e: {run: x, success_exit: [0, 24], allow_failure: [24, 25]}\n",
+		"w.yml:1:5: if is empty: want a shell line such as test -x /usr/bin/pg_dump\n" +
+			"w.yml:3:19: task \"a\": if: want a shell line such as test -x /usr/bin/pg_dump, not a list\n" +
+			"w.yml:3:39: task \"a\": allow_failure: want exit codes from 1 to 255, such as [1, 24], not \"maybe\"\n" +
+			"w.yml:4:34: task \"b\": allow_failure: want exit codes from 1 to 255, such as [1, 24], not \"300\"\n" +
+			"w.yml:5:30: task \"c\": allow_failure: the list is empty: want exit codes from 1 to 255, such as [1, " +
+			"24]\n" +
+			"w.yml:6:53: task \"d\": allow_failure: want exit codes from 1 to 255, such as [1, 24], not \"0\"\n" +
+			"w.yml:7:53: task \"e\": allow_failure: 24 is in success_exit: it is no failure"},
 	{"what other tools have keys for",
 		"handlerOn: {}\nMAILTO: root\nenabled: false\ntasks:\n  a: {run: x, continue_on_error: true}\n",
-		"w.yml:1:1: key \"handlerOn\" is not known: a task with when: failure or when: always does that\n" +
-			"w.yml:2:1: key \"MAILTO\" is not known: no mail is sent: a task with when: failure can tell whom " +
-			"you like\n" +
+		"w.yml:1:1: key \"handlerOn\" is not known (here it is \"on_failure\"): there are on_success and on_exit " +
+			"too: each is a map of tasks, or a shell line\n" +
+			"w.yml:2:1: key \"MAILTO\" is not known (here it is \"on_failure\"): no mail is sent by itself: a " +
+			"command " +
+			"of yours does it\n" +
 			"w.yml:3:1: key \"enabled\" is not known: cdktr pause ID stops a schedule, and cdktr resume ID starts " +
 			"it again\n" +
-			"w.yml:5:15: task \"a\": key \"continue_on_error\" is not known: tasks that depend on it and have " +
-			"when: always run anyway"},
+			"w.yml:5:15: task \"a\": key \"continue_on_error\" is not known (here it is \"allow_failure\"): true, or " +
+			"the exit codes with which it may fail"},
+	{"handlers", "tasks:\n  a: {run: x}\n  on_exit.b: {run: x}\non_failure:\n  n: {run: x, depends: [m]}\n" +
+		"  o: {depends: [o], run: x}\non_success: [x]\non_exit:\n  b: {run: x}\n  c: {cmd: x, args: " +
+		"[\"${tasks.b.outputs.k}\", \"${tasks.a.outputs.k}\"]}\n",
+		"w.yml:5:25: on_failure: task \"n\": depends on \"m\", which is not a task here\n" +
+			"w.yml:6:17: on_failure: task \"o\": depends on itself\n" +
+			"w.yml:7:13: on_success: want a map of tasks or a shell line, not a list\n" +
+			"w.yml:9:3: on_exit: task \"on_exit.b\" of tasks has the id that this one has in the record of a run: " +
+			"rename one of them\n" +
+			"w.yml:10:22: on_exit: task \"c\": args: ${tasks.b.outputs.k}: only a task that depends on \"b\", " +
+			"directly " +
+			"or not, can use its outputs"},
+	{"a handler without words", "on_failure: \" \"\n" + workflowTestShort,
+		"w.yml:1:13: on_failure is empty: want a shell line or a map of tasks"},
+	{"a handler of a task", "tasks:\n  a: {run: x, on_failure: y}\n",
+		"w.yml:2:15: task \"a\": key \"on_failure\" is not known: it belongs to the workflow, not to a part of it"},
 	{"keys of other tools", "steps: []\nenvironment: {}\nrunsOn: x\nrun: echo\ntasks:\n  a: {command: x, " +
 		"depends-on: [b], cwd: /, max_retries: 3, schedule: '@daily'}\n",
-		"w.yml:1:1: key \"steps\" is not known (here it is \"tasks\")\n" +
+		"w.yml:1:1: key \"steps\" is not known (here it is \"tasks\"): steps follow each other; here depends says " +
+			"what waits for what\n" +
 			"w.yml:2:1: key \"environment\" is not known (here it is \"env\")\n" +
 			"w.yml:3:1: key \"runsOn\" is not known (here it is \"agent\")\n" +
 			"w.yml:4:1: key \"run\" is not known: it belongs to a task\n" +
-			"w.yml:6:3: task \"a\": nothing says what it does: write one of run, cmd, python or config\n" +
+			"w.yml:6:3: task \"a\": nothing says what it does: write one of " + workflowOr(workflowActions) + "\n" +
 			"w.yml:6:7: task \"a\": key \"command\" is not known (here it is \"run\")\n" +
-			"w.yml:6:19: task \"a\": key \"depends-on\" is not known (did you mean \"depends\"?)\n" +
+			"w.yml:6:19: task \"a\": key \"depends-on\" is not known (here it is \"depends\")\n" +
 			"w.yml:6:36: task \"a\": key \"cwd\" is not known (here it is \"working_directory\")\n" +
 			"w.yml:6:44: task \"a\": key \"max_retries\" is not known (here it is \"retries\")\n" +
 			"w.yml:6:60: task \"a\": key \"schedule\" is not known: it belongs to the workflow, not to a part of it"},
-	{"not yet", "on:\n  - file: {path: /x}\nsecrets: [A]\ntasks:\n  a: {foreach: [1], run: x}\n  b: {http: {url: x}}\n",
-		"w.yml:1:1: key \"on\" is not supported by this version\n" +
-			"w.yml:3:1: key \"secrets\" is not supported by this version\n" +
-			"w.yml:5:7: task \"a\": key \"foreach\" is not supported by this version\n" +
-			"w.yml:6:7: task \"b\": key \"http\" is not supported by this version"},
+	{"not yet", "each: true\ntasks:\n  a: {run: x}\n",
+		"w.yml:1:1: key \"each\" is not supported by this version"},
+	{"agent of a task", "tasks:\n  a: {approve: Go?, agent: {x: y}}\n  b: {workflow: c, agent: {x: y}}\n" +
+		"  c: {run: x, agent: {}}\n  d: {run: x, agent: {x: }}\n  e: {run: x, agent: tape}\n" +
+		"  f: {run: x, agent: {x: 'y z'}}\non_exit: {t: {run: x, agent: {x: y}}}\n",
+		"w.yml:2:21: task \"a\": agent is for a process, and a task with approve has none: leave it out\n" +
+			"w.yml:3:20: task \"b\": agent does not go with workflow: write it into the file of c\n" +
+			"w.yml:4:22: task \"c\": agent: there are no labels: name some, or leave the key out for the agent of the " +
+			"run\n" +
+			"w.yml:5:23: task \"d\": agent: label \"x\" has no value: write one, or leave the label out\n" +
+			"w.yml:6:22: task \"e\": agent: want a map of labels such as {site: london}, not \"tape\"\n" +
+			"w.yml:7:26: task \"f\": agent: label \"y z\" may hold letters, digits and _ . - only\n" +
+			"w.yml:8:23: on_exit: task \"t\": agent: a handler runs on the agent of the run, which has the output: " +
+			"leave it out"},
+	{"a guard that asks for a program", "tasks:\n  a: {if: command -v mail, run: x}\n",
+		"w.yml:2:11: warning: task \"a\": where there is no mail, some shells end command -v with 127, which is no " +
+			"answer but a failure: write test -n \"$(command -v mail)\""},
 	{"key twice", "name: a\nname: b\n" + workflowTestShort,
 		"w.yml:2:1: key \"name\" is here a second time: the first is on line 1, column 1"},
 	{"task twice", "tasks:\n  a: {run: x}\n  a: {run: y}\n",
@@ -234,7 +339,7 @@ var workflowFaultCases = []struct{ name, file, want string }{
 		"w.yml:2:3: task \"a b\": an id may hold letters, digits and _ . - only\n" +
 			"w.yml:3:3: task \"..\": this is no id"},
 	{"nothing to do", "tasks:\n  a: {name: x}\n",
-		"w.yml:2:3: task \"a\": nothing says what it does: write one of run, cmd, python or config"},
+		"w.yml:2:3: task \"a\": nothing says what it does: write one of " + workflowOr(workflowActions)},
 	{"two things to do", "tasks:\n  a: {run: x, cmd: y}\n",
 		"w.yml:2:15: task \"a\": has run and cmd: write only one of them"},
 	{"run empty", "tasks:\n  a: {run: ' '}\n",
@@ -242,7 +347,7 @@ var workflowFaultCases = []struct{ name, file, want string }{
 	{"args with run", "tasks:\n  a: {run: x, args: [y]}\n",
 		"w.yml:2:15: task \"a\": args goes only with cmd"},
 	{"shell with cmd", "tasks:\n  a: {cmd: x, shell: bash -c}\n",
-		"w.yml:2:15: task \"a\": shell goes only with run"},
+		"w.yml:2:15: task \"a\": shell goes only with run or if"},
 	{"cmd a line", "tasks:\n  a: {cmd: echo hi there}\n",
 		"w.yml:2:12: warning: task \"a\": cmd is one program without its arguments, and \"echo hi there\" is none: " +
 			"write cmd: echo with args: [hi, there], or run: for a shell line"},
@@ -283,8 +388,8 @@ var workflowFaultCases = []struct{ name, file, want string }{
 		"w.yml:2:39: task \"a\": python: project: want true or false, not \"yes\""},
 	{"python key", "tasks:\n  a: {python: {script_path: x.py}}\n",
 		"w.yml:2:15: task \"a\": python: script is missing\n" +
-			"w.yml:2:16: task \"a\": python: key \"script_path\" is not known: want script, packages, project, uv " +
-			"or working_directory"},
+			"w.yml:2:16: task \"a\": python: key \"script_path\" is not known: want script, args, packages, project, " +
+			"uv or working_directory"},
 	{"config without tag", "tasks:\n  a: {config: {cmd: x}}\n",
 		"w.yml:2:15: task \"a\": config: want the tag !Subprocess or !UvPython before the map, as in config: " +
 			"!Subprocess {cmd: ls}"},
@@ -318,17 +423,17 @@ var workflowFaultCases = []struct{ name, file, want string }{
 			"outputs"},
 	{"reference unknown", "tasks:\n  a: {cmd: '${foo}'}\n",
 		"w.yml:2:12: task \"a\": cmd: \"${foo}\" is not a reference: want ${params.NAME}, ${tasks.ID.outputs.KEY}, " +
-			"${run.id}, ${run.scheduled_at} or ${env.NAME}; $${ is a plain ${"},
+			"${run.id}, ${run.scheduled_at}, ${item} or ${env.NAME}; $${ is a plain ${"},
 	{"reference open", "tasks:\n  a: {cmd: '${params.x'}\n",
 		"w.yml:2:12: task \"a\": cmd: \"${params.x\" has no closing }: write $${ for a plain ${"},
 	{"reference empty", "tasks:\n  a: {cmd: '${}'}\n",
 		"w.yml:2:12: task \"a\": cmd: ${} is empty: want ${params.NAME}, ${tasks.ID.outputs.KEY}, ${run.id}, " +
-			"${run.scheduled_at} or ${env.NAME}; $${ is a plain ${"},
+			"${run.scheduled_at}, ${item} or ${env.NAME}; $${ is a plain ${"},
 	{"reference to an item", "tasks:\n  a: {cmd: '${item}'}\n",
-		"w.yml:2:12: task \"a\": cmd: ${item} is not supported by this version"},
+		"w.yml:2:12: task \"a\": cmd: ${item}: only a task with foreach has an item, in its own keys"},
 	{"reference to a run fact", "working_directory: ${run.di}\n" + workflowTestShort,
 		"w.yml:1:20: working_directory: \"${run.di}\" is not a reference: want ${params.NAME}, " +
-			"${tasks.ID.outputs.KEY}, ${run.id}, ${run.scheduled_at} or ${env.NAME}; $${ is a plain ${"},
+			"${tasks.ID.outputs.KEY}, ${run.id}, ${run.scheduled_at}, ${item} or ${env.NAME}; $${ is a plain ${"},
 	{"merge of a text", "tasks:\n  a:\n    <<: 5\n    run: x\n",
 		"w.yml:3:9: task \"a\": \"<<\" wants a map or a list of maps, not \"5\""},
 	{"many at once", "schedule: 61 * * * *\ntimeout: soon\ntasks:\n  a: {run: x, cmd: y, depends: b}\n  c: {when: " +
@@ -337,23 +442,21 @@ var workflowFaultCases = []struct{ name, file, want string }{
 			"w.yml:2:10: timeout: \"soon\" is not a duration: write it as 90s, 30m, 2h30m, 1d or 2w\n" +
 			"w.yml:4:15: task \"a\": has run and cmd: write only one of them\n" +
 			"w.yml:4:32: task \"a\": depends on \"b\", which is not a task here\n" +
-			"w.yml:5:3: task \"c\": nothing says what it does: write one of run, cmd, python or config\n" +
+			"w.yml:5:3: task \"c\": nothing says what it does: write one of " + workflowOr(workflowActions) + "\n" +
 			"w.yml:5:13: task \"c\": when: want success, failure or always, not \"now\""},
 	{"alias with a fault", "tasks:\n  a: &a {run: x, timeout: soon}\n  b: *a\n",
 		"w.yml:2:27: task \"a\": timeout: \"soon\" is not a duration: write it as 90s, 30m, 2h30m, 1d or 2w\n" +
 			"w.yml:2:27: task \"b\": timeout: \"soon\" is not a duration: write it as 90s, 30m, 2h30m, 1d or 2w"},
-	{"long: unknown keys", "foo: 1\non: [push]\n" + workflowTestLong + "    color: red\n",
+	{"long: unknown keys", "foo: 1\neach: [push]\n" + workflowTestLong + "    color: red\n",
 		"w.yml:1:1: warning: key \"foo\" is not known; it is ignored\n" +
-			"w.yml:2:1: warning: key \"on\" is not supported by this version; it is ignored\n" +
+			"w.yml:2:1: warning: key \"each\" is not supported by this version; it is ignored\n" +
 			"w.yml:9:5: warning: task \"a\": key \"color\" is not known; it is ignored"},
 	{"long: unknown key of config",
 		"name: x\nstart_time: 2025-01-20T12:30:00+00:00\ntasks:\n  a:\n    name: a\n    config: !Subprocess {cmd: " +
 			"echo, args: [], stdin: x}\n",
-		"w.yml:6:47: warning: task \"a\": config: key \"stdin\" is not known; it is ignored"},
+		"w.yml:6:47: warning: task \"a\": config: key \"stdin\" is not known: it belongs to a task; it is ignored"},
 	{"long: mixed with the short form is strict", "foo: 1\n" + workflowTestLong + "  b: {run: x}\n",
-		"w.yml:1:1: key \"foo\" is not known: want name, description, schedule, cron, timezone, start_time, " +
-			"end_time, catchup, catchup_window, overlap, jitter, priority, timeout, retries, failover, agent, " +
-			"params, env, env_file, working_directory, max_active_tasks, log or tasks"},
+		"w.yml:1:1: key \"foo\" is not known: want " + workflowTestTopKeys},
 	{"long: no tasks at all", "name: x\nfoo: 1\ntasks: {}\n",
 		"w.yml:2:1: warning: key \"foo\" is not known; it is ignored\n" +
 			"w.yml:3:1: warning: there are no tasks: each run succeeds at once"},
@@ -376,45 +479,4 @@ var workflowFaultCases = []struct{ name, file, want string }{
 	{"long: bad cron", "cron: often\n" + workflowTestLong,
 		"w.yml:1:7: schedule: want 5 fields (minute hour day month weekday), 6 with seconds first, or 7 with a year " +
 			"last; got 1 in \"often\""},
-}
-
-// The names that hints give for keys of other tools are keys here, and those keys are not. The lists of keys that
-// belong only to a task or only to a workflow agree with the tables of keys.
-func TestWorkflowElsewhere(t *testing.T) {
-	var ofWorkflows, ofTasks []string
-	for _, k := range workflowKeys {
-		ofWorkflows = append(ofWorkflows, k.name)
-	}
-	for _, k := range workflowTaskKeys {
-		ofTasks = append(ofTasks, k.name)
-	}
-	ours := slices.Concat(ofWorkflows, ofTasks, workflowLater, workflowTaskLater)
-	var elsewhere []string
-	for _, other := range workflowElsewhere {
-		for theirs := range strings.FieldsSeq(other.words) {
-			if slices.Contains(ours, theirs) || slices.Contains(elsewhere, theirs) {
-				t.Errorf("%s is a key, or there twice", theirs)
-			}
-			elsewhere = append(elsewhere, theirs)
-		}
-		for word := range strings.FieldsSeq(other.ours) {
-			if !slices.Contains(ours, word) {
-				t.Errorf("%s: %s is no key", other.words, word)
-			}
-		}
-	}
-	for _, other := range workflowOtherwise {
-		for _, word := range strings.Fields(other.words) {
-			if slices.Contains(elsewhere, word) || slices.Contains(ours, word) {
-				t.Errorf("%s is a key, or stands for one", word)
-			}
-		}
-	}
-	for _, c := range []struct{ want, of, notOf []string }{{workflowTasksOwn, ofTasks, ofWorkflows},
-		{workflowWorkflowsOwn, ofWorkflows, ofTasks}} {
-		own := slices.DeleteFunc(slices.Clone(c.of), func(key string) bool { return slices.Contains(c.notOf, key) })
-		if !slices.Equal(own, c.want) {
-			t.Errorf("%v, want %v", c.want, own)
-		}
-	}
 }

@@ -51,7 +51,10 @@ type workflowFile struct {
 	ID     string
 	File   string          // path below the folder, with slashes
 	Spec   *Workflow       // the last good version, nil if there was none
+	Days   *schedDays      // on which its schedule fires; nil: on all
 	Faults []workflowFault // of the file as it is now, warnings too
+
+	Defaults map[string]string // which keys of Spec came from which defaults.yml, see workflowInherit
 }
 
 // folderEntry is one file as it was last read.
@@ -62,6 +65,11 @@ type folderEntry struct {
 	id     string
 	spec   *Workflow // nil when it has faults that are not warnings
 	faults []workflowFault
+	from   map[string]string // see workflowInherit
+	data   []byte            // of a defaults.yml
+
+	days      *schedDays      // on which its schedule fires; nil: on all
+	daysFault []workflowFault // what is wrong with its files of days: the last good version stays in force meanwhile
 }
 
 // workflowFolder is what is known of a folder. It is owned by one goroutine: whoever calls scan or runWorkflowWatch.
@@ -76,6 +84,7 @@ type workflowFolder struct {
 
 	entries map[string]*folderEntry // by path below dir
 	files   map[string]workflowFile // by id, as last given to the caller
+	days    map[string]*folderDays  // files of days that a workflow names, by path below dir
 
 	// by full path: files that are being written since then, not read before they are closed
 	busy    map[string]time.Time
@@ -89,6 +98,8 @@ type workflowFolder struct {
 	again chan chan struct{} // from readAgain: a scan is wanted; the channel that comes is closed after the scan
 
 	failed atomic.Pointer[error] // what the last scan could not read
+	// a scan has found another fault than the one before, or none any more; nil: nobody asks
+	onFault func()
 }
 
 // fault says what the last scan could not read, nil when it could read all. Any goroutine may call it.
@@ -105,8 +116,9 @@ func newWorkflowFolder(dir string) *workflowFolder {
 	if full, err := filepath.Abs(dir); err == nil {
 		dir = full
 	}
-	return &workflowFolder{dir: dir, now: time.Now, open: func() (*watch, error) { return watchOpen(workflowNamed) },
+	return &workflowFolder{dir: dir, now: time.Now, open: func() (*watch, error) { return watchOpen(folderNamed) },
 		local: diskLocal, waits: diskWaitsNew(), entries: map[string]*folderEntry{}, files: map[string]workflowFile{},
+		days: map[string]*folderDays{},
 		busy: map[string]time.Time{}, again: make(chan chan struct{})}
 }
 
@@ -115,9 +127,17 @@ func newWorkflowFolder(dir string) *workflowFolder {
 // well. With an unchanged folder a scan costs a listing of each directory and a stat of each file. It waits for what
 // does not answer as diskWaits says. When ctx ends, scan ends with its cause.
 func (f *workflowFolder) scan(ctx context.Context) (changed []workflowFile, removed []string, err error) {
-	defer func() { f.failed.Store(&err) }()
+	before := fmt.Sprint(f.fault())
+	defer func() {
+		f.failed.Store(&err)
+		if f.onFault != nil && fmt.Sprint(err) != before {
+			f.onFault()
+		}
+	}()
 	f.waits.turn()
-	w := &folderWalk{watchWays: watchWaysNew(ctx, f.waits), found: map[string]folderFound{}, broken: map[string]error{}}
+	w := &folderWalk{watchWays: watchWaysNew(ctx, f.waits), found: map[string]folderFound{},
+		days:   map[string]folderFound{},
+		broken: map[string]error{}}
 	w.addWay(f.dir)
 	err = f.walk(w)
 	f.pending, f.dirs, f.links, f.ways = false, w.dirs, w.links, w.ways
@@ -127,17 +147,22 @@ func (f *workflowFolder) scan(ctx context.Context) (changed []workflowFile, remo
 	for rel := range f.entries {
 		if w.found[rel].info == nil && w.broken[rel] == nil && !w.unseen(rel) {
 			delete(f.entries, rel)
+			f.defaultsChanged(rel)
 		}
 	}
-	for _, rel := range sortedKeys(w.found) {
+	f.spoilDefaults(w)
+	for _, rel := range folderOrder(w) {
 		err = f.refresh(ctx, rel, w.found[rel])
 		if err != nil {
 			return nil, nil, err // the next scan, if there is one, gives what was read already
 		}
 	}
 	for _, rel := range sortedKeys(w.broken) {
-		f.spoil(rel, w.broken[rel])
+		if !workflowIsDefaults(rel) {
+			f.spoil(rel, w.broken[rel])
+		}
 	}
+	f.settleDays(ctx, w)
 	changed, removed = f.publish()
 	return changed, removed, errors.Join(w.errs...)
 }
@@ -146,6 +171,7 @@ func (f *workflowFolder) scan(ctx context.Context) (changed []workflowFile, remo
 type folderWalk struct {
 	watchWays                        // what leads to the places of the walk
 	found     map[string]folderFound // workflow files
+	days      map[string]folderFound // files that may be files of days
 	broken    map[string]error       // workflow files that could not be looked at
 	dirs      []string               // see workflowFolder
 	links     []string               // see workflowFolder
@@ -197,11 +223,11 @@ func (w *folderWalk) descend(dir, rel string, list []fs.DirEntry, above []fs.Fil
 		name := item.Name()
 		full, below := filepath.Join(dir, name), path.Join(rel, name)
 		linked, wanted := item.Type()&fs.ModeSymlink != 0, workflowEnding(name) != ""
-		other := !wanted && !linked && !item.IsDir()
+		other := !wanted && !daysNamed(name) && !linked && !item.IsDir()
 		if other || strings.HasPrefix(name, ".") {
 			continue
 		}
-		if len(w.dirs) > folderMaxDirs || len(w.found)+len(w.broken) >= folderMaxFiles {
+		if len(w.dirs) > folderMaxDirs || len(w.found)+len(w.days)+len(w.broken) >= folderMaxFiles {
 			if !slices.Contains(w.blind, ".") {
 				w.fail(".", fmt.Errorf("read workflow folder: stopped at %s: more than %d directories or %d "+
 					"workflow files", full, folderMaxDirs, folderMaxFiles))
@@ -221,13 +247,19 @@ func (w *folderWalk) descend(dir, rel string, list []fs.DirEntry, above []fs.Fil
 		case errors.Is(err, syscall.ELOOP):
 		case err != nil:
 			w.fail(below, fmt.Errorf("read workflow folder: %w", err))
-		case info.IsDir():
+		case info.IsDir() && !workflowIsDefaults(name):
 			w.enter(full, below, place, info, above)
-		case wanted && info.Mode().IsRegular():
+		case wanted && !info.Mode().IsRegular():
+			w.broken[below] = errFileKind
+		case (wanted || daysNamed(name)) && info.Mode().IsRegular():
 			if !linked {
 				place = fmt.Sprintf("%s %d", full, diskInode(info)) // another file of that name is another place
 			}
-			w.found[below] = folderFound{info, place}
+			if wanted {
+				w.found[below] = folderFound{info, place}
+			} else {
+				w.days[below] = folderFound{info, place}
+			}
 			if linked {
 				w.links = append(w.links, full)
 			}
@@ -264,9 +296,16 @@ func (e *folderEntry) unchanged(info fs.FileInfo) bool {
 	if e.info == nil || e.fresh {
 		return false
 	}
-	same := os.SameFile(e.info, info) && e.info.Size() == info.Size()
-	return same && e.info.ModTime().Equal(info.ModTime())
+	return folderSame(e.info, info)
 }
+
+// folderSame says whether two looks at a file saw the same of it.
+func folderSame(a, b fs.FileInfo) bool {
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
+
+// folderNamed says whether a change of a file of that name matters.
+func folderNamed(name string) bool { return workflowNamed(name) || daysNamed(name) }
 
 // refresh reads the file at rel, if it may have changed since it was last read. It gives an error only when ctx has
 // ended.
@@ -304,11 +343,18 @@ func (f *workflowFolder) refresh(ctx context.Context, rel string, found folderFo
 		return nil
 	}
 	entry = &folderEntry{info: info, fresh: fresh, sum: sum}
+	if workflowIsDefaults(rel) {
+		entry.data = data
+		f.entries[rel] = entry
+		f.defaultsChanged(rel)
+		return nil
+	}
 	entry.id, err = folderID(rel)
 	if err != nil {
 		entry.faults = []workflowFault{{File: rel, Message: err.Error()}}
 	} else {
-		entry.spec, entry.faults = workflowParseAt(rel, entry.id, data, workflowClock{now, f.zone})
+		entry.spec, entry.faults, entry.from = workflowParseAt(rel, entry.id, data, f.defaultsOf(rel),
+			workflowClock{now, f.zone})
 	}
 	f.entries[rel] = entry
 	return nil
@@ -324,8 +370,12 @@ func (f *workflowFolder) spoil(rel string, err error) {
 	if errors.Is(err, errDiskSilent) {
 		err = fmt.Errorf("%w; it is read once it does", err)
 	}
+	was := f.entries[rel]
 	f.entries[rel] = &folderEntry{id: id, faults: []workflowFault{{File: rel,
 		Message: fmt.Sprintf("read file: %v", err)}}}
+	if was == nil || !slices.Equal(was.faults, f.entries[rel].faults) {
+		f.defaultsChanged(rel)
+	}
 }
 
 // folderID gives the id of the file at rel. If it cannot have one, folderID gives a name to show, and an error.
@@ -349,8 +399,9 @@ func folderID(rel string) (string, error) {
 func (f *workflowFolder) publish() (changed []workflowFile, removed []string) {
 	byID := make(map[string][]string, len(f.entries)) // id to files
 	for _, rel := range sortedKeys(f.entries) {
-		id := f.entries[rel].id
-		byID[id] = append(byID[id], rel)
+		if id := f.entries[rel].id; !workflowIsDefaults(rel) {
+			byID[id] = append(byID[id], rel)
+		}
 	}
 	for _, id := range sortedKeys(f.files) {
 		if byID[id] == nil {
@@ -358,10 +409,16 @@ func (f *workflowFolder) publish() (changed []workflowFile, removed []string) {
 			delete(f.files, id)
 		}
 	}
-	for _, id := range sortedKeys(byID) {
+	now := make(map[string]*workflowFile, len(byID))
+	for id, rels := range byID {
+		is := f.gather(id, rels, f.files[id])
+		now[id] = &is
+	}
+	checkChildren(now, f.files)
+	for _, id := range sortedKeys(now) {
+		is := *now[id]
 		was, known := f.files[id]
-		is := f.gather(id, byID[id], was)
-		same := is.File == was.File && is.Spec == was.Spec && slices.Equal(is.Faults, was.Faults)
+		same := is.File == was.File && is.Spec == was.Spec && is.Days == was.Days && slices.Equal(is.Faults, was.Faults)
 		if !known || !same {
 			f.files[id] = is
 			changed = append(changed, is)
@@ -373,12 +430,15 @@ func (f *workflowFolder) publish() (changed []workflowFile, removed []string) {
 // gather makes the workflowFile of the files that have one id. While there are two of them, or one with faults, the
 // last good version stays in force.
 func (f *workflowFolder) gather(id string, rels []string, was workflowFile) workflowFile {
-	is := workflowFile{ID: id, File: rels[0], Spec: was.Spec}
+	is := workflowFile{ID: id, File: rels[0], Spec: was.Spec, Days: was.Days, Defaults: was.Defaults}
 	if len(rels) == 1 {
 		entry := f.entries[rels[0]]
 		is.Faults = entry.faults
-		if entry.spec != nil {
-			is.Spec = entry.spec
+		if entry.daysFault != nil {
+			is.Faults = slices.Concat(entry.faults, entry.daysFault)
+		}
+		if entry.spec != nil && entry.daysFault == nil {
+			is.Spec, is.Days, is.Defaults = entry.spec, entry.days, entry.from
 		}
 		return is
 	}

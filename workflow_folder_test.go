@@ -127,7 +127,7 @@ func TestFolderLife(t *testing.T) {
 
 // TestFolderBadFile: a file with a fault leaves the version before it in force, until it is deleted.
 func TestFolderBadFile(t *testing.T) {
-	const nothing = `:2:3: task "a": nothing says what it does: write one of run, cmd, python or config]`
+	const nothing = `:2:3: task "a": nothing says what it does: write one of run, cmd, python, http, workflow, approve or config]`
 	f := folderTestNew(t)
 	f.write("a.yml", folderTestGood+"name: one\n")
 	f.write("b.yml", folderTestBad)
@@ -137,7 +137,7 @@ func TestFolderBadFile(t *testing.T) {
 		t.Error("the last good version is not the one before")
 	}
 	f.write("a.yml", "\n"+folderTestBad) // still bad, in another place
-	f.scan(`a a.yml good [a.yml:3:3: task "a": nothing says what it does: write one of run, cmd, python or config] [a.yml:3:7: task "a": key "rum" is not known (did you mean "run"?)]`, "")
+	f.scan(`a a.yml good [a.yml:3:3: task "a": nothing says what it does: write one of run, cmd, python, http, workflow, approve or config] [a.yml:3:7: task "a": key "rum" is not known (did you mean "run"?)]`, "")
 	f.write("a.yml", folderTestGood+"name: two\n")
 	if third := f.scan("a a.yml good", ""); third[0].Spec.Name != "two" {
 		t.Errorf("spec %+v", third[0].Spec)
@@ -213,10 +213,13 @@ func TestFolderStray(t *testing.T) {
 			"text of a few pages]",
 		"binary binary.yml none [binary.yml:1:1: character U+007F does not belong in a text file]",
 		"dark dark.yml good",
+		"device device.yml none [device.yml: read file: not a regular file]",
 		"dir.yml.in dir.yml/in.yml good",
 		"empty empty.yml none [empty.yml:1:1: the file is empty: a workflow has at least tasks]",
 		"good good.yml good",
+		"pipe pipe.yml none [pipe.yml: read file: not a regular file]",
 		"self self.yml none [self.yml: read file: too many levels of symbolic links]",
+		"socket socket.yml none [socket.yml: read file: not a regular file]",
 		"void void.yml none [void.yml: read file: no such file or directory]",
 	}
 	changed, removed, err := f.folder.scan(t.Context())

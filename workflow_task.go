@@ -4,8 +4,10 @@
 package main
 
 import (
+	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,58 +29,21 @@ type workflowTask struct {
 	texts   []workflowText
 }
 
-// workflowActions are the keys of which a task has exactly one.
-var workflowActions = []string{"run", "cmd", "python", "config"}
-
-// workflowActionsLater are such keys that the file format has, but this version does not support.
-var workflowActionsLater = []string{"http", "approve", "workflow"}
-
-// workflowTaskLater are all keys of a task that the file format has, but this version does not support.
-var workflowTaskLater = append([]string{"foreach", "max_parallel", "if", "params", "user", "limits", "secrets", "log",
-	"expect", "gate", "on", "on_failure"}, workflowActionsLater...)
-
-// workflowTaskKeys are the keys of a task, in the order that messages list them.
-var workflowTaskKeys = []workflowKey[*workflowTask]{
-	{"name", func(r *workflowReader, t *workflowTask, p workflowPair) { t.Name, _ = r.scalar(p, "text") }},
-	{"description", func(r *workflowReader, t *workflowTask, p workflowPair) {
-		t.Description,
-			_ = r.scalar(p, "text")
-	}},
-	{"run", func(r *workflowReader, t *workflowTask, p workflowPair) { t.Run = r.filled(p, "a shell line") }},
-	{"shell", func(r *workflowReader, t *workflowTask, p workflowPair) {
-		t.Shell = r.filled(p, "a shell such as bash -euo pipefail -c")
-	}},
-	{"cmd", (*workflowReader).cmd},
-	{"args", func(r *workflowReader, t *workflowTask, p workflowPair) { t.Args = r.args(p, &t.texts) }},
-	{"python", (*workflowReader).python},
-	{"config", (*workflowReader).config},
-	{"depends", (*workflowReader).depends},
-	{"when", func(r *workflowReader, t *workflowTask, p workflowPair) {
-		r.word(p, &t.When, whenSuccess, whenFailure, whenAlways)
-	}},
-	{"retries", func(r *workflowReader, t *workflowTask, p workflowPair) {
-		r.whole(p, 0, workflowMaxRetries, &t.Retries)
-	}},
-	{"retry_delay", func(r *workflowReader, t *workflowTask, p workflowPair) { r.duration(p, &t.RetryDelay) }},
-	{"retry_max_delay", func(r *workflowReader, t *workflowTask, p workflowPair) { r.duration(p, &t.RetryMaxDelay) }},
-	{"timeout", func(r *workflowReader, t *workflowTask, p workflowPair) { r.duration(p, &t.Timeout) }},
-	{"env", func(r *workflowReader, t *workflowTask, p workflowPair) { t.Env = r.env(p, &t.texts) }},
-	{"working_directory", func(r *workflowReader, t *workflowTask, p workflowPair) {
-		t.WorkingDirectory = r.expanded(p, "a path", &t.texts)
-	}},
-}
-
 // tasks reads the map of tasks.
 func (r *workflowReader) tasks(d *workflowDraft, p workflowPair) {
+	d.tasks = r.taskMap(p, workflowMaxTasks)
+}
+
+// taskMap reads a map of tasks, of which there may be so many.
+func (r *workflowReader) taskMap(p workflowPair, most int) (tasks []*workflowTask) {
 	pairs, _ := r.table(p, "a map of tasks by their id")
-	if len(pairs) > workflowMaxTasks {
-		r.errorf(pairs[workflowMaxTasks].at, "there are %d tasks, more than %d: split the workflow", len(pairs),
-			workflowMaxTasks)
-		pairs = pairs[:workflowMaxTasks]
+	if len(pairs) > most {
+		r.errorf(pairs[most].at, "there are %d tasks, more than %d: split the workflow", len(pairs), most)
+		pairs = pairs[:most]
 	}
 	for _, one := range pairs {
 		t := &workflowTask{Task: Task{ID: one.key}, at: one.at, keys: map[string]workflowPair{}}
-		d.tasks = append(d.tasks, t)
+		tasks = append(tasks, t)
 		r.within("task "+workflowQuote(one.key), func() {
 			r.taskID(one)
 			if one.value.Kind == yaml.MappingNode {
@@ -88,6 +53,7 @@ func (r *workflowReader) tasks(d *workflowDraft, p workflowPair) {
 			r.errorf(one.value, "want a map such as {run: make}, not %s", workflowKind(one.value))
 		})
 	}
+	return tasks
 }
 
 // taskID checks a task's id, which becomes part of log lines and of an environment variable.
@@ -106,16 +72,15 @@ func (r *workflowReader) taskID(p workflowPair) {
 // task reads the keys of one task and checks how they go together.
 func (r *workflowReader) task(t *workflowTask, n *yaml.Node) {
 	r.plain(n)
-	pairs, later := r.pairs(n), false
+	pairs := r.pairs(n)
 	for _, p := range pairs {
-		later = later || slices.Contains(workflowActionsLater, p.key)
 		if !workflowNull(p.value) {
 			t.keys[p.key] = p
 		}
 	}
 	r.dependencies(t, pairs)
-	pairs = slices.DeleteFunc(pairs, func(p workflowPair) bool { return p.key == "dependencies" })
-	workflowFill(r, t, pairs, workflowTaskKeys, workflowTaskLater)
+	pairs = slices.DeleteFunc(pairs, func(p workflowPair) bool { return p.key == "dependencies" || workflowOwn(p) })
+	workflowFill(r, t, pairs, workflowTaskKeys, nil)
 	var actions []string
 	for _, key := range workflowActions {
 		if _, ok := t.keys[key]; ok {
@@ -123,24 +88,49 @@ func (r *workflowReader) task(t *workflowTask, n *yaml.Node) {
 		}
 	}
 	switch {
-	case len(actions) == 0 && !later:
+	case len(actions) == 0:
 		r.errorf(t.at, "nothing says what it does: write one of %s", workflowOr(workflowActions))
 	case len(actions) > 1:
 		r.errorf(t.keys[actions[1]].at, "has %s: write only one of them", strings.Join(actions, " and "))
 	}
-	for _, rule := range [][2]string{{"args", "cmd"}, {"shell", "run"}} {
-		key, has := t.keys[rule[0]]
-		_, with := t.keys[rule[1]]
-		if has && !with {
-			r.errorf(key.at, "%s goes only with %s", rule[0], rule[1])
+	if grace, has := t.keys["grace"]; has && t.StopSignal == "KILL" {
+		r.errorf(grace.at, "grace does nothing with stop_signal: KILL, which ends the task at once: write one of them")
+	}
+	has := func(key string) bool { _, ok := t.keys[key]; return ok }
+	if has("args") && !has("cmd") {
+		r.errorf(t.keys["args"].at, "args goes only with cmd")
+	}
+	if has("shell") && !has("run") && !has("if") && (t.Repeat == nil || t.Repeat.Until == "") {
+		r.errorf(t.keys["shell"].at, "shell goes only with run or if")
+	}
+	t.repeatAlone(r)
+	t.foreachFits(r)
+	t.asksAlone(r)
+	t.poolAlone(r)
+	t.agentAlone(r)
+	t.httpAlone(r)
+	r.retryDelays(t)
+	t.exitsAgree(r)
+	r.habits(t)
+}
+
+// workflowAsksForProgram warns of a condition that looks for a program: some shells end with 127 where there is none.
+func workflowAsksForProgram(r *workflowReader, p workflowPair, line string) {
+	for command := range strings.FieldsFuncSeq(line, func(c rune) bool { return strings.ContainsRune(";|&\n", c) }) {
+		words := strings.Fields(strings.TrimLeft(command, " !"))
+		if len(words) > 2 && words[0] == "command" && words[1] == "-v" {
+			r.warnf(p.value, "where there is no %s, some shells end command -v with 127, which is no answer but a "+
+				"failure: write test -n \"$(command -v %[1]s)\"", words[2])
+			return
 		}
 	}
-	r.retryDelays(t)
-	r.habits(t)
 }
 
 // habits warns of what is usual in scripts but means something else in a task.
 func (r *workflowReader) habits(t *workflowTask) {
+	if p, ok := t.keys["if"]; ok {
+		workflowAsksForProgram(r, p, t.If)
+	}
 	if p, ok := t.keys["cmd"]; ok && workflowSudo(t.Cmd) {
 		r.warnf(p.value, "%s", workflowSudoText)
 	}
@@ -161,6 +151,10 @@ func (r *workflowReader) habits(t *workflowTask) {
 				last[at:])
 		}
 	}
+	if guard, _, ok := strings.Cut(last, "&&"); ok && workflowGuard(guard) && !strings.Contains(last, "||") {
+		r.warnf(p.value, "where %s says no, the task has failed: write that as its if, which skips it",
+			workflowQuote(strings.TrimSpace(guard)))
+	}
 	for _, line := range lines {
 		for _, command := range strings.FieldsFunc(line, func(c rune) bool { return strings.ContainsRune(";|&(", c) }) {
 			if words := strings.Fields(command); len(words) > 0 && workflowSudo(words[0]) {
@@ -169,6 +163,12 @@ func (r *workflowReader) habits(t *workflowTask) {
 			}
 		}
 	}
+}
+
+// workflowGuard says whether the front of a line, up to its first &&, is a test, as of a file that may be missing.
+func workflowGuard(front string) bool {
+	front = strings.TrimSpace(front)
+	return strings.HasPrefix(front, "[") || strings.HasPrefix(front, "test ")
 }
 
 // workflowSudoText warns of a task that becomes another user.
@@ -191,8 +191,10 @@ func (r *workflowReader) retryDelays(t *workflowTask) {
 			r.warnf(delay.at, "%s does nothing without retries", delay.key)
 		case !written && limited:
 			r.warnf(most.at, "%s does nothing without retries", most.key)
+		case !written && len(t.RetryExit) > 0:
+			r.warnf(t.keys["retry_exit"].at, "retry_exit does nothing without retries")
 		}
-		t.RetryDelay, t.RetryMaxDelay = 0, 0
+		t.RetryDelay, t.RetryMaxDelay, t.RetryExit = 0, 0, nil
 		return
 	}
 	if !delayed {
@@ -207,6 +209,135 @@ func (r *workflowReader) retryDelays(t *workflowTask) {
 	if t.RetryDelay > t.RetryMaxDelay {
 		r.errorf(most.value, "retry_max_delay %s is shorter than retry_delay %s", t.RetryMaxDelay, t.RetryDelay)
 	}
+}
+
+// exits reads p as exit codes from lo up: one, or a list of them.
+func (r *workflowReader) exits(p workflowPair, lo int) (codes []int) {
+	want := fmt.Sprintf("exit codes from %d to %d, such as [%d, 24]", lo, workflowMaxExit, lo)
+	items, good := r.texts(p, want, true)
+	for _, item := range items {
+		code, err := strconv.Atoi(item.text)
+		switch {
+		case !good: // texts has said what is wrong
+		case err != nil || code < lo || code > workflowMaxExit:
+			r.errorf(item.at, "%s: want %s, not %s", p.key, want, workflowQuote(item.text))
+		case !slices.Contains(codes, code):
+			codes = append(codes, code)
+		}
+	}
+	if good && len(items) == 0 {
+		r.errorf(p.value, "%s: the list is empty: want %s", p.key, want)
+	}
+	return codes
+}
+
+// allowFailure reads with which exit codes a failure is allowed: true for every failure, or a code or a list of them.
+func (r *workflowReader) allowFailure(t *workflowTask, p workflowPair) {
+	if p.value.Kind == yaml.ScalarNode {
+		switch strings.ToLower(p.value.Value) {
+		case "true":
+			t.AllowFailure = ExitCodes{}
+			return
+		case "false":
+			return
+		case "yes", "no":
+			r.errorf(p.value, "allow_failure: want true, or exit codes from 1 to 255 such as [1, 24], not %s",
+				workflowQuote(p.value.Value))
+			return
+		}
+	}
+	t.AllowFailure = r.exits(p, 1)
+}
+
+// guard reads an if: a shell line. It is an argument of the shell, and so has a bound.
+func (r *workflowReader) guard(p workflowPair, to *string) {
+	*to = r.filled(p, "a shell line such as test -x /usr/bin/pg_dump")
+	if len(*to) > workflowMaxIf {
+		r.errorf(p.value, "if has %d bytes and may have %d: put it into a script, and name that here", len(*to),
+			workflowMaxIf)
+	}
+}
+
+// exitsAgree finds exit codes that are a success and are to be tried again, or allowed to be none.
+func (t *workflowTask) exitsAgree(r *workflowReader) {
+	for _, code := range t.AllowFailure {
+		if t.succeedsWith(code) {
+			r.errorf(t.keys["allow_failure"].value, "allow_failure: %d is in success_exit: it is no failure", code)
+		}
+	}
+	for _, code := range t.RetryExit {
+		if t.succeedsWith(code) {
+			r.errorf(t.keys["retry_exit"].value,
+				"retry_exit: %d is in success_exit: what has succeeded is not tried again",
+				code)
+		}
+	}
+}
+
+// signal reads p as one of stopSignals, with or without SIG and in letters of any case.
+func (r *workflowReader) signal(p workflowPair, to *string) {
+	text, ok := r.scalar(p, workflowOr(stopSignals))
+	name := strings.TrimPrefix(strings.ToUpper(text), "SIG")
+	switch _, err := strconv.Atoi(text); {
+	case !ok:
+	case slices.Contains(stopSignals, name):
+		*to = name
+	case err == nil:
+		r.errorf(p.value, "%s: want the name of a signal, %s: a number is another signal on another machine", p.key,
+			workflowOr(stopSignals))
+	default:
+		r.errorf(p.value, "%s: want %s, not %s%s", p.key, workflowOr(stopSignals), workflowQuote(text),
+			r.meant(name, stopSignals))
+	}
+}
+
+// workflowGrace reads how long a stop waits before KILL.
+func workflowGrace(r *workflowReader, t *workflowTask, p workflowPair) {
+	r.duration(p, &t.Grace)
+	if text, err := parseDuration(p.value.Value); err == nil && (text <= 0 || text > workflowMaxGrace) {
+		r.errorf(p.value, "grace: want more than 0 and at most %s, not %s (stop_signal: KILL ends a task at once)",
+			Duration(workflowMaxGrace), workflowQuote(p.value.Value))
+	}
+}
+
+// workflowStdin reads a text for standard input. It ends in a newline, as the lines that somebody types do.
+func workflowStdin(r *workflowReader, t *workflowTask, p workflowPair) {
+	text, ok := r.scalar(p, "text")
+	if len(text) > workflowMaxStdin {
+		r.errorf(p.value, "stdin: %d bytes are more than %d: have the task read a file", len(text), workflowMaxStdin)
+	}
+	if ok && text != "" && !strings.HasSuffix(text, "\n") {
+		text += "\n"
+	}
+	t.Stdin = text
+}
+
+// workflowUmask reads a file mode creation mask.
+func workflowUmask(r *workflowReader, t *workflowTask, p workflowPair) {
+	const want = `three octal digits such as "027"`
+	text, ok := r.scalar(p, want)
+	digits := text
+	if len(text) == 4 {
+		digits = strings.TrimPrefix(text, "0")
+	}
+	if ok && (len(digits) != 3 || strings.Trim(digits, "01234567") != "") {
+		r.errorf(p.value, "umask: want %s, not %s", want, workflowQuote(text))
+		return
+	}
+	t.Umask = digits
+}
+
+// shell reads a shell with its options.
+func (r *workflowReader) shell(p workflowPair) string {
+	text := r.filled(p, "a shell such as bash -euo pipefail -c")
+	words := strings.Fields(text)
+	takesScript := func(word string) bool {
+		return strings.HasPrefix(word, "-") && !strings.HasPrefix(word, "--") && strings.Contains(word, "c")
+	}
+	if len(words) > 0 && scriptReads(words[0]) != "" && !slices.ContainsFunc(words[1:], takesScript) {
+		r.warnf(p.value, "shell: %s takes the script for the name of a file: write %[1]s -c", strings.Join(words, " "))
+	}
+	return text
 }
 
 // filled reads p as a text that may not be blank.
@@ -260,33 +391,6 @@ func (r *workflowReader) args(p workflowPair, texts *[]workflowText) []string {
 	return args
 }
 
-// workflowPythonKeys are the keys of python, the short form.
-var workflowPythonKeys = []workflowKey[*workflowTask]{
-	{"script", (*workflowReader).script},
-	{"packages", (*workflowReader).packages},
-	{"project", func(r *workflowReader, t *workflowTask, p workflowPair) { r.flag(p, &t.Python.Project) }},
-	{"uv", func(r *workflowReader, t *workflowTask, p workflowPair) { t.Python.UV, _ = r.scalar(p, "a path") }},
-	{"working_directory", (*workflowReader).pythonDirectory},
-}
-
-// workflowUvPythonKeys are the keys of config: !UvPython, and workflowSubprocessKeys those of config: !Subprocess.
-var (
-	workflowUvPythonKeys = []workflowKey[*workflowTask]{
-		{"script_path", (*workflowReader).script},
-		{"packages", (*workflowReader).packages},
-		{"is_uv_project", func(r *workflowReader, t *workflowTask, p workflowPair) { r.flag(p, &t.Python.Project) }},
-		{"uv_path", func(r *workflowReader, t *workflowTask, p workflowPair) {
-			t.Python.UV,
-				_ = r.scalar(p, "a path")
-		}},
-		{"working_directory", (*workflowReader).pythonDirectory},
-	}
-	workflowSubprocessKeys = []workflowKey[*workflowTask]{
-		{"cmd", (*workflowReader).cmd},
-		{"args", func(r *workflowReader, t *workflowTask, p workflowPair) { t.Args = r.args(p, &t.texts) }},
-	}
-)
-
 // cmd reads the program of a task. Its arguments belong in args: a whole command line here is no program's name.
 func (r *workflowReader) cmd(t *workflowTask, p workflowPair) {
 	t.Cmd = r.filled(p, "a program")
@@ -302,10 +406,12 @@ func (r *workflowReader) cmd(t *workflowTask, p workflowPair) {
 		"run: for a shell line", t.Cmd, words[0], strings.Join(words[1:], ", "))
 }
 
+// script reads the script that uv runs.
 func (r *workflowReader) script(t *workflowTask, p workflowPair) {
 	t.Python.Script = r.filled(p, "the path of a script")
 }
 
+// packages reads the packages that uv gives to a script.
 func (r *workflowReader) packages(t *workflowTask, p workflowPair) {
 	items, _ := r.texts(p, "a list such as [pandas]", false)
 	for _, item := range items {
@@ -313,6 +419,7 @@ func (r *workflowReader) packages(t *workflowTask, p workflowPair) {
 	}
 }
 
+// pythonDirectory reads the folder in which a script starts.
 func (r *workflowReader) pythonDirectory(t *workflowTask, p workflowPair) {
 	t.Python.WorkingDirectory, _ = r.scalar(p, "a path")
 	t.texts = append(t.texts, workflowText{key: p.key, at: p.value, text: &t.Python.WorkingDirectory})
@@ -322,8 +429,20 @@ func (r *workflowReader) pythonDirectory(t *workflowTask, p workflowPair) {
 func (r *workflowReader) python(t *workflowTask, p workflowPair) {
 	t.Python = &Python{}
 	pairs, ok := r.table(p, "a map such as {script: report.py}")
-	r.within("python", func() { workflowFill(r, t, pairs, workflowPythonKeys, nil) })
+	r.within("python", func() {
+		workflowFill(r, t, pairs, workflowPythonKeys, nil)
+		workflowUnusedPackages(r, t, pairs)
+	})
 	r.required(ok, p, pairs, "script")
+}
+
+// workflowUnusedPackages warns of packages of a project, which come to nothing.
+func workflowUnusedPackages(r *workflowReader, t *workflowTask, pairs []workflowPair) {
+	for _, p := range pairs {
+		if p.key == "packages" && t.Python.Project && len(t.Python.Packages) > 0 {
+			r.warnf(p.at, "packages does nothing in a project: write them into its pyproject.toml")
+		}
+	}
 }
 
 // config reads the form that CDKTR has in place of cmd and python: a map with a tag. CDKTR replaces nothing in its
@@ -352,7 +471,10 @@ func (r *workflowReader) config(t *workflowTask, p workflowPair) {
 		r.required(true, p, pairs, "cmd")
 	} else {
 		t.Python = &Python{}
-		r.within("config", func() { workflowFill(r, t, pairs, workflowUvPythonKeys, nil) })
+		r.within("config", func() {
+			workflowFill(r, t, pairs, workflowUvPythonKeys, nil)
+			workflowUnusedPackages(r, t, pairs)
+		})
 		r.required(true, p, pairs, "script_path")
 	}
 	for i := range t.texts[before:] {

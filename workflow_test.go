@@ -87,7 +87,8 @@ tasks:
 
 func TestWorkflowWhole(t *testing.T) {
 	got, warnings := workflowTestLoad(t, "w.yml", workflowTestWhole)
-	if want := `w.yml:17:1: warning: parameter "who" has no default, and a schedule gives none: its fires cannot run`; warnings != want {
+	if want := `w.yml:17:1: warning: parameter "who" has no default, and a schedule gives none: its fires cannot run
+w.yml:44:33: warning: task "report": python: packages does nothing in a project: write them into its pyproject.toml`; warnings != want {
 		t.Errorf("warnings:\n%s\nwant:\n%s", warnings, want)
 	}
 	second := Duration(time.Second)

@@ -37,7 +37,10 @@ const (
 type workflowReader struct {
 	file   string
 	clock  workflowClock
-	legacy bool // the file is wholly in CDKTR's form: see complainf
+	legacy bool                  // the file is wholly in CDKTR's form: see complainf
+	files  map[*yaml.Node]string // of what comes from other files; nil: nothing does
+
+	ofWorkflows, ofTasks []string // the keys at the top of a file and those of a task, to say where a key belongs
 
 	where   string // goes before each message: `task "load": `
 	faults  []workflowFault
@@ -86,7 +89,8 @@ func (r *workflowReader) note(n *yaml.Node, warning bool, message string) {
 	case r.full() && !warning:
 		r.unshown++
 	case !r.full():
-		r.faults = append(r.faults, workflowFault{File: r.file, Line: n.Line, Col: n.Column, Message: r.where + message,
+		r.faults = append(r.faults, workflowFault{File: orDefault(r.files[n], r.file),
+			Line: n.Line, Col: n.Column, Message: r.where + message,
 			Warning: warning})
 	}
 }

@@ -257,7 +257,7 @@ func (b *roomBuild) drop(pos token.Pos) {
 			continue
 		}
 		gen, ok := d.(*ast.GenDecl)
-		if ok && gen.Tok == token.IMPORT {
+		if ok && gen.Tok == token.IMPORT && gen.Lparen.IsValid() {
 			for i, spec := range gen.Specs {
 				if spec.Pos() <= pos && pos <= spec.End() {
 					b.blank(name, spec.Pos(), spec.End())

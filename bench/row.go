@@ -44,6 +44,7 @@ var (
 	inMB      = unit{"MB", 1e6, 2}
 	inKB      = unit{"kB", 1e3, 1}
 	inLines   = unit{"M lines/s", 1e6, 2}
+	inBytes   = unit{"B", 1, 0}
 	inRuns    = unit{"runs/s", 1, 0}
 	inCount   = unit{"", 1, 1}
 )

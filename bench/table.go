@@ -6,6 +6,7 @@ func groups() []group {
 	all = append(all, outputGroups()...)
 	all = append(all, runsGroup())
 	all = append(all, graphGroups()...)
+	all = append(all, againGroups()...)
 	all = append(all, daemonGroups()...)
 	all = append(all, wireGroups()...)
 	all = append(all, idleGroups()...)

@@ -99,7 +99,8 @@ func TestFaultStrayFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := x.Principal("--with-agent")
-	if list := harness.Lines[WorkflowInfo](t, x.OK("ls", "--json")); len(list) != 1 || list[0].Workflow != "w" {
+	if list := harness.Lines[WorkflowInfo](t, x.OK("ls", "--json")); len(list) != 2 || list[1].Workflow != "w" ||
+		list[0].Error != "pipe.yml: read file: not a regular file" {
 		t.Errorf("ls shows %+v", list)
 	}
 	x.File("LATER", "x")

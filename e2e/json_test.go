@@ -53,6 +53,9 @@ type Run struct {
 	Scheduled time.Time         `json:"scheduled"`
 	Tasks     []TaskRun         `json:"tasks"`
 	Left      []LeftProcess     `json:"left"`
+	Parent    string            `json:"parent"`
+	Parked    bool              `json:"parked"`
+	Lease     int               `json:"lease"`
 }
 
 // TaskRun is a task of a run.
@@ -62,8 +65,39 @@ type TaskRun struct {
 	Reason     string            `json:"reason"`
 	Exit       *int              `json:"exit"`
 	Attempts   int               `json:"attempts"`
+	Allowed    bool              `json:"allowed"`
+	Started    time.Time         `json:"started"`
+	Handler    string            `json:"handler"`
 	Outputs    map[string]string `json:"outputs"`
 	Cancelling string            `json:"cancelling"`
+	Used       TaskUse           `json:"used"`
+	Limited    string            `json:"limited"`
+	Earlier    []TaskAttempt     `json:"earlier"`
+	Child      string            `json:"child"`
+	Agent      string            `json:"agent"`
+	Seconds    float64           `json:"seconds"`
+	Part       *TaskPart         `json:"part"`
+}
+
+// TaskPart is what another agent than the run's has of a task.
+type TaskPart struct {
+	ID    string `json:"id"`
+	Agent string `json:"agent"`
+}
+
+// TaskAttempt is an attempt of a task that failed.
+type TaskAttempt struct {
+	Attempt int     `json:"attempt"`
+	Reason  string  `json:"reason"`
+	Used    TaskUse `json:"used"`
+	Limited string  `json:"limited"`
+}
+
+// TaskUse is what an attempt used.
+type TaskUse struct {
+	CPU    float64 `json:"cpu"`
+	Memory int64   `json:"memory"`
+	Limits string  `json:"limits"`
 }
 
 // LeftProcess is a process of a run that could not be ended.
@@ -80,12 +114,21 @@ type LeftProcess struct {
 
 // WorkflowInfo is a workflow, as ls prints it.
 type WorkflowInfo struct {
-	Workflow string `json:"workflow"`
-	File     string `json:"file"`
-	Paused   string `json:"paused"`
-	Error    string `json:"error"`
-	Tasks    int    `json:"tasks"`
-	Last     *Run   `json:"last"`
+	Workflow  string         `json:"workflow"`
+	File      string         `json:"file"`
+	Paused    string         `json:"paused"`
+	Error     string         `json:"error"`
+	Tasks     int            `json:"tasks"`
+	Last      *Run           `json:"last"`
+	Listeners []ListenerInfo `json:"listeners"`
+}
+
+// ListenerInfo is how a listener does.
+type ListenerInfo struct {
+	Fired   int    `json:"fired"`
+	Waiting int    `json:"waiting"`
+	Dropped int    `json:"dropped"`
+	Trouble string `json:"trouble"`
 }
 
 // Decision is what became of a tick of a schedule, as why prints it.
@@ -124,6 +167,7 @@ type AttentionItem struct {
 	Agent    string   `json:"agent"`
 	Reason   string   `json:"reason"`
 	Runs     []string `json:"runs"`
+	Lines    []string `json:"lines"`
 }
 
 // LogLine is a line of output, as logs --json prints it.

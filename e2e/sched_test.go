@@ -342,3 +342,96 @@ func TestLabels(t *testing.T) {
 		t.Errorf("the run is %+v", run)
 	}
 }
+
+// TestScheduleDays: a file of holidays is followed while the principal runs, also after it was killed. Nothing fires on
+// its days, why says so, and a person may run it all the same.
+func TestScheduleDays(t *testing.T) {
+	x := newSite(t)
+	today := time.Now().UTC()
+	holidays := x.Dir + "/workflows/off.txt"
+	exampleWrite(t, holidays, today.Format("01-02\n")+today.AddDate(0, 0, 1).Format("01-02 # midnight may come\n"))
+	x.File("w.yml", "schedule: '@every 1s'\ntimezone: UTC\nexcept: ['@off.txt']\ntasks: {a: {run: 'true'}}\n")
+	p := x.Principal("--with-agent")
+	kept := func() bool {
+		d := x.decisions("w")
+		return len(d) > 0 && !d[len(d)-1].Fired && strings.Contains(d[len(d)-1].Reason, " of off.txt (and ")
+	}
+	x.Until("a day is kept off", kept)
+	if out := x.OK("why", "w"); !strings.Contains(out, "except: ") {
+		t.Errorf("why says %s", out)
+	}
+	if run := x.run("w"); run.State != runSucceeded {
+		t.Errorf("a person's run is %s (%s)", run.State, run.Reason)
+	}
+	p.Kill()
+	x.Principal("--with-agent")
+	x.Until("the day is kept off after the restart", kept)
+	exampleWrite(t, holidays, "2020-01-01\n")
+	x.Until("it fires", func() bool { d := x.decisions("w"); return len(d) > 0 && d[len(d)-1].Fired })
+	exampleWrite(t, holidays, "soon\n")
+	x.Until("the fault is seen", func() bool {
+		return strings.Contains(x.workflow("w").Error, `except: off.txt: line 1: "soon" is no day`)
+	})
+	if r := x.Code(2, "validate", x.Dir+"/workflows/w.yml"); !strings.Contains(r.Out,
+		`off.txt: line 1: "soon" is no day`) {
+		t.Errorf("validate says %s%s", r.Out, r.Err)
+	}
+}
+
+// TestScheduleKeys: what says when a schedule counts does so, over a kill of the principal too.
+func TestScheduleKeys(t *testing.T) {
+	x := newSite(t)
+	now := time.Now().UTC().Truncate(time.Second)
+	day := strings.ToLower(now.AddDate(0, 0, 3).Weekday().String()[:3])
+	const tail = "overlap: allow\ntasks: {a: {run: 'true'}}\n"
+	window := func(key string, at time.Time) {
+		x.File("window.yml", "schedule: '* * * * * *'\n"+key+": "+at.Format(time.RFC3339)+"\n"+tail)
+	}
+	x.File("plain.yml", "cron: '* * * * * *'\n"+tail)
+	x.File("only.yml", "schedule: '* * * * * *'\nonly: "+day+"\n"+tail)
+	x.File("spread.yml", "schedule: '0 4 * * *'\njitter: 30m\ntimezone: UTC\n"+tail)
+	begin := now.Add(3 * time.Second)
+	window("start_time", begin)
+	p := x.Principal("--with-agent")
+	spread := x.OK("next", "spread", "-n", "1", "--json")
+	at := harness.Decode[struct{ At time.Time }](t, spread).At.UTC()
+	if late := time.Duration(at.Minute())*time.Minute + time.Duration(at.Second())*time.Second; at.Hour() != 4 ||
+		late == 0 || late >= 30*time.Minute {
+		t.Errorf("with jitter it fires at %s", at)
+	}
+	p.Kill()
+	p = x.Principal("--with-agent")
+	if again := x.OK("next", "spread", "-n", "1", "--json"); again != spread {
+		t.Errorf("with jitter it fires at %s, and after a restart at %s", spread, again)
+	}
+	last := func(id string) (d Decision) {
+		if list := x.decisions(id); len(list) > 0 {
+			d = list[len(list)-1]
+		}
+		return d
+	}
+	x.Until("it fires", func() bool { return last("window").Fired })
+	for _, d := range x.decisions("window") {
+		if d.Fired && d.At.Before(begin) {
+			t.Errorf("from %s on it fired at %s", begin, d.At)
+		}
+	}
+	end := time.Now().UTC().Truncate(time.Second)
+	window("end_time", end)
+	x.Until("the end is read", func() bool {
+		return strings.Contains(x.OK("show", "window"), " is over: the schedule fires no more")
+	})
+	over := last("window").At
+	p.Kill()
+	p = x.Principal("--with-agent")
+	x.Until("another fires", func() bool { d := last("plain"); return d.Fired && d.At.After(over.Add(2*time.Second)) })
+	if d := last("window"); d.At != over {
+		t.Errorf("until %s it fired at %s", end, d.At)
+	}
+	for _, d := range x.decisions("only") {
+		if d.Fired || !strings.Contains(d.Reason, "only") {
+			t.Errorf("only on %s it decided %+v", day, d)
+		}
+	}
+	p.Stop()
+}

@@ -284,7 +284,7 @@ func TestLook(t *testing.T) {
 	if text := x.OK("ps", "--json"); text != "" {
 		t.Errorf("ps shows runs that have ended: %s", text)
 	}
-	has(x.OK("why", "etl.daily"), "no tick", "next")
+	has(x.OK("why", "etl.daily"), "no fire", "next")
 	fires := strings.Split(strings.TrimSpace(x.OK("next", "etl.daily", "-n", "3")), "\n")
 	if len(fires) != 3 {
 		t.Errorf("next printed %q", fires)
@@ -635,21 +635,22 @@ func TestWatch(t *testing.T) {
 	x.Principal("--with-agent")
 	held := x.Start("slow")
 	x.Until("the run has begun", func() bool { return x.show(held).State == runRunning })
-	runs, json := x.Spawn("ps", "--watch"), x.Spawn("ps", "--watch", "--json", "--workflow", "ok")
+	runs, json := x.Spawn("ps", "--watch"), x.Spawn("ps", "--watch", "--json", "--workflow", "slow")
 	flows, agents := x.Spawn("ls", "--watch", "o?"), x.Spawn("agents", "--watch")
 	runs.Saw(&runs.Out, `\d\d:\d\d:\d\d \* running    `+held+`  slow  0/1  on one`)
+	json.Saw(&json.Out, `"state":"running".*"total":1`)
 	flows.Saw(&flows.Out, `ok  next \d{4}-\d\d-\d\d 03:00:00\n`)
 	agents.Saw(&agents.Out, `\+ up     one  1/4`)
 	id := x.Start("ok")
 	runs.Saw(&runs.Out, `\+ succeeded  `+id+`  ok  1/1  on one  \d`)
 	flows.Saw(&flows.Out, `ok  \+  next .*  succeeded `+id)
-	json.Saw(&json.Out, `"state":"succeeded".*"done":1,"total":1`)
 	x.OK("pause", "ok")
 	flows.Saw(&flows.Out, `ok  \+  paused by `)
 	x.OK("drain", "one")
 	agents.Saw(&agents.Out, `= drain  one  1/4`)
 	x.OK("cancel", held, "--force")
 	runs.Saw(&runs.Out, `x cancelled  `+held)
+	json.Saw(&json.Out, `"state":"cancelled".*"done":1,"total":1`)
 	agents.Saw(&agents.Out, `= drain  one  0/4`)
 	if err := os.Remove(x.Dir + "/workflows/ok.yml"); err != nil {
 		t.Fatal(err)
@@ -661,7 +662,7 @@ func TestWatch(t *testing.T) {
 			t.Errorf("exit code %d, %q", code, p.Out.String())
 		}
 	}
-	if strings.Contains(flows.Out.String(), "slow") || strings.Contains(json.Out.String(), held) {
+	if strings.Contains(flows.Out.String(), "slow") || strings.Contains(json.Out.String(), id) {
 		t.Errorf("what was not asked for: %s%s", flows.Out.String(), json.Out.String())
 	}
 	p := x.Spawn("ps", "--all", "--watch", "--state", "succeeded", "-n", "5")

@@ -116,5 +116,5 @@ int main(int argc, char **argv) {
 	while (!ask(5000) || strstr(reply, "\"error\":{\"code\":\"stopping\"")) sleep(1);
 	if (!field("\"state\":\"", state, sizeof state)) return fprintf(stderr, "trigger: %s\n", reply), 5;
 	fprintf(stderr, "run %s %s\n", run, state);
-	return strcmp(state, "succeeded") != 0;
+	return strcmp(state, "succeeded") != 0 && strcmp(state, "skipped") != 0;
 }

@@ -56,9 +56,9 @@ var plain = sync.OnceValues(func() (string, error) {
 	return bin, os.Chmod(bin, 0o755) // others run it, whatever the umask
 })
 
-// Release builds the program as it is released.
+// Release builds the program as it is released (.ci/targets).
 func Release(bin string) error {
-	return build(bin, []string{"CGO_ENABLED=0", "GOFLAGS="}, "-ldflags=-s -w")
+	return build(bin, []string{"CGO_ENABLED=0", "GOFLAGS="}, "-gcflags=-l", "-ldflags=-s -w")
 }
 
 // build builds the program of this module.

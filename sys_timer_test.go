@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// TestAlarm: it rings when it is set, each time, and not after it was set to later.
-func TestAlarm(t *testing.T) {
-	for name, make := range map[string]func() alarm{"of the system": alarmNew, "of the runtime": alarmTimer} {
+// TestWakeTimer: it rings when it is set, each time, and not after it was set to later.
+func TestWakeTimer(t *testing.T) {
+	for name, make := range map[string]func() wakeTimer{"of the system": wakeTimerNew,
+		"of the runtime": wakeTimerPlain} {
 		t.Run(name, func(t *testing.T) {
 			a := make()
 			defer a.stop()

@@ -1,4 +1,4 @@
-// sys_alarm_linux.go: alarms by timerfd_create(2).
+// sys_timer_linux.go: timers by timerfd_create(2).
 
 package main
 
@@ -11,34 +11,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// alarmNew makes an alarm that is not set. It counts the time that the machine sleeps, as leases do, and so rings at
+// wakeTimerNew makes one that is not set. It counts the time that the machine sleeps, as leases do, and so rings at
 // once when a machine wakes too late.
-func alarmNew() alarm {
+func wakeTimerNew() wakeTimer {
 	for _, clock := range []int{unix.CLOCK_BOOTTIME, unix.CLOCK_MONOTONIC} { // old kernels have only the second
 		fd, err := unix.TimerfdCreate(clock, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
 		if err != nil {
 			continue
 		}
-		if a, err := alarmOf(fd); err == nil {
+		if a, err := wakeTimerOf(fd); err == nil {
 			return a
 		}
 	}
-	return alarmTimer()
+	return wakeTimerPlain()
 }
 
-// alarmOf makes an alarm of a timer of the system, and closes that if it cannot. The alarm's goroutine ends with stop.
-func alarmOf(fd int) (alarm, error) {
+// wakeTimerOf makes a timer of a timer of the system, and closes that if it cannot. The timer's goroutine ends with
+// stop.
+func wakeTimerOf(fd int) (wakeTimer, error) {
 	file := os.NewFile(uintptr(fd), "timerfd")
 	raw, err := file.SyscallConn()
 	if err == nil {
 		err = file.SetReadDeadline(time.Time{}) // refused where the runtime cannot wait for this file
 	}
 	if err == nil {
-		err = alarmSet(raw, 0)
+		err = wakeTimerSet(raw, 0)
 	}
 	if err != nil {
 		file.Close()
-		return alarm{}, err
+		return wakeTimer{}, err
 	}
 	rings := make(chan time.Time, 1)
 	ring := func() {
@@ -48,21 +49,21 @@ func alarmOf(fd int) (alarm, error) {
 		}
 	}
 	go func() { // wakes when it rings
-		for raw.Read(alarmRang) == nil {
+		for raw.Read(wakeTimerRang) == nil {
 			ring()
 		}
 	}()
 	reset := func(after time.Duration) {
-		if alarmSet(raw, max(after, 1)) != nil {
+		if wakeTimerSet(raw, max(after, 1)) != nil {
 			time.AfterFunc(after, ring) // late is better than never
 		}
 	}
-	return alarm{C: rings, reset: reset, stop: func() { file.Close() }}, nil
+	return wakeTimer{C: rings, reset: reset, stop: func() { file.Close() }}, nil
 }
 
-// alarmSet has a timer ring after so long, or not at all (0). It does not wait, and so the runtime need not know of the
-// call.
-func alarmSet(raw syscall.RawConn, after time.Duration) error {
+// wakeTimerSet has a timer ring after so long, or not at all (0). It does not wait, and so the runtime need not know of
+// the call.
+func wakeTimerSet(raw syscall.RawConn, after time.Duration) error {
 	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(after.Nanoseconds())}
 	var errno syscall.Errno
 	err := raw.Control(func(fd uintptr) {
@@ -74,8 +75,8 @@ func alarmSet(raw syscall.RawConn, after time.Duration) error {
 	return err
 }
 
-// alarmRang takes a ring. It does not wait, and so the runtime need not know of the call.
-func alarmRang(fd uintptr) bool {
+// wakeTimerRang takes a ring. It does not wait, and so the runtime need not know of the call.
+func wakeTimerRang(fd uintptr) bool {
 	var rings uint64
 	_, _, errno := syscall.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&rings)), unsafe.Sizeof(rings))
 	return errno != unix.EAGAIN && errno != unix.EINTR
