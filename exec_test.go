@@ -272,7 +272,7 @@ func TestProcStartErrors(t *testing.T) {
 			t.Errorf("%v: %v", cause, err)
 		}
 	}
-	procTestUntil(t, "as many descriptors as before", func() bool { return procTestFds(t, ps) <= before })
+	procTestFdsLeft(t, ps, before)
 	ps.close()
 	if _, err := ps.start(context.Background(), procSpec{Argv: []string{"true"}}); !errors.Is(err, errProcsClosed) {
 		t.Errorf("start after close: %v", err)

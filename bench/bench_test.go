@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -174,6 +175,56 @@ func TestChoose(t *testing.T) {
 	}
 	if _, err := parse([]string{"--doc", "ping"}); err == nil {
 		t.Error("--doc takes some rows")
+	}
+}
+
+// TestQuickGoes: in the quick form what misses or breaks is measured again, and fails when it does so each time. The
+// best sample counts there; in full the median does, and there is one go.
+func TestQuickGoes(t *testing.T) {
+	slow, fast, noisy := samples{30}, samples{9}, samples{40, 12, 50}
+	broken := errors.New("no end\nof it")
+	for _, c := range []struct {
+		name  string
+		full  bool
+		goes  []any // samples or an error, of each go; the last of all that follow
+		did   int
+		fails bool
+	}{
+		{"kept", false, []any{fast}, 1, false},
+		{"a busy moment", false, []any{noisy}, 1, false},
+		{"a busy moment, in full", true, []any{noisy}, 1, true},
+		{"a busy go", false, []any{slow, slow, fast}, 3, false},
+		{"slow", false, []any{slow}, quickTries, true},
+		{"slow, in full", true, []any{slow}, 1, true},
+		{"broken once", false, []any{broken, fast}, 2, false},
+		{"broken", false, []any{broken}, quickTries, true},
+		{"broken, in full", true, []any{broken}, 1, true},
+		{"broken after a miss", false, []any{slow, broken, fast}, 3, false},
+		{"a miss stands", false, []any{slow, broken}, quickTries, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			did := 0
+			measure := func(*bench) (map[string]figures, error) {
+				did++
+				found, ok := c.goes[min(did, len(c.goes))-1].(samples)
+				if !ok {
+					return nil, broken
+				}
+				return map[string]figures{"a": {ours: found}}, nil
+			}
+			g := group{"g", []row{{name: "a", unit: inCount, bound: most(10)}}, measure}
+			b := &bench{ctx: t.Context(), quick: !c.full}
+			all, err := b.group(g)
+			if err != nil {
+				all = b.broken(g, err)
+			}
+			if did != c.did || len(all) != 1 || all[0].fails(b.quick) != c.fails {
+				t.Errorf("%s: %d goes, %+v", c.name, did, all)
+			}
+			if err != nil && all[0].verdict(true) != "FAILED: no end" {
+				t.Errorf("%s: %q", c.name, all[0].verdict(true))
+			}
+		})
 	}
 }
 

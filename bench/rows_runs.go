@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"cdktr/e2e/harness"
 )
 
 func runsGroup() group {
@@ -92,9 +94,9 @@ func (b *bench) queued() (map[string]figures, error) {
 
 // agentThere waits until the principal knows its agent: it is ready a moment before.
 func (b *bench) agentThere(c *client) error {
-	for tries := 0; ; tries++ {
+	for deadline := time.Now().Add(harness.Patience); ; {
 		_, err := c.ask(map[string]any{"op": "drain", "agent": "here"})
-		if err == nil || tries == 100 {
+		if err == nil || time.Now().After(deadline) {
 			return err
 		}
 		if err := b.sleep(10 * time.Millisecond); err != nil {
