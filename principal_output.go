@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -111,21 +112,31 @@ func (o *output) readLines(r *Run) {
 // countLines is readLines; it gives the error.
 func (o *output) countLines(r *Run) error {
 	spec := o.state.Versions[r.Version]
-	var each func(task string, lines int64)
-	if spec != nil && spec.hasParts() {
-		m := &outputMixed{of: map[string]int64{}}
-		o.mixed[r.ID] = m
-		each = func(task string, lines int64) {
-			if t := r.task(task); t != nil && spec.isPart(orDefault(t.Of, t.Task)) {
-				m.of[task] += lines
-				m.parts += lines
-			}
-		}
+	if spec == nil || !spec.hasParts() {
+		n, err := o.logs.lastNumber(r.Workflow, r.ID, logPlaceOf(r))
+		o.lines[r.ID] = n
+		return err
 	}
-	n, err := o.logs.lastNumbers(r.Workflow, r.ID, logPlaceOf(r), each)
-	o.lines[r.ID] = n
+	m, stored := &outputMixed{of: map[string]int64{}}, int64(0)
+	n, err := o.logs.lastNumbers(r.Workflow, r.ID, logPlaceOf(r), func(record []byte, lines int64) {
+		if bytes.Contains(record, []byte(`"s":"c"`)) && bytes.Contains(record, []byte(outputLost)) {
+			return // it has the number of a line that was dropped
+		}
+		stored += lines
+		task := logTask(record)
+		if t := r.task(task); t != nil && spec.isPart(orDefault(t.Of, t.Task)) {
+			m.of[task] += lines
+			m.parts += lines
+		}
+	})
+	// Nobody knows whose lines were dropped. If they are taken for the run's own, its next ones seem to be old.
+	m.parts += n - stored
+	o.lines[r.ID], o.mixed[r.ID] = n, m
 	return err
 }
+
+// outputLost is in the line of the log that says how much was dropped.
+const outputLost = " lines of output were lost here: "
 
 // outputMixed is how many of the stored lines of a run are of tasks that other agents do: all, and by task. The agents
 // number their lines from 1 each, and the run's as if there were no others; lines of the run are numbered as they are
@@ -323,7 +334,7 @@ func (o *output) storeLines(r *Run, batch []LogLine) {
 // droppedLine makes the line that says how much was dropped. It has the number of one of the dropped lines.
 func (o *output) droppedLine(r *Run, lost droppedLines, n int64) LogLine {
 	return LogLine{Time: stampOf(o.cfg.now()), Run: r.ID, N: n, Stream: "c",
-		Text: fmt.Sprintf("[cdktr: %d lines of output were lost here: %v]", lost.lines, lost.cause)}
+		Text: fmt.Sprintf("[cdktr: %d%s%v]", lost.lines, outputLost, lost.cause)}
 }
 
 // tellDropped stores, when a run ends, the line about its dropped output that is not stored yet.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -275,6 +277,48 @@ func TestPartsLines(t *testing.T) {
 		a.report(text(fleetLines(as, 5), "b", "forged "))
 		if got := g.output(g.id); got != want+"forged 5\n" {
 			t.Errorf("output:\n%s", got)
+		}
+		g.stop()
+	})
+}
+
+// TestPartsLinesLost: what the disk did not take was of whoever; after that the principal is started again, and takes
+// what both agents write next.
+func TestPartsLinesLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := partsRigOpen(t, partsTask(Workflow{}, Task{}))
+		a := g.tape("tape")
+		as := g.part(a)
+		a.report(fleetBegun(as)...)
+		g.own.report(fleetEvent(g.as, evTaskStarted, "b", ""))
+		say := func(agent *fleetAgent, of *assignment, task string, numbers ...int64) {
+			item := fleetLines(of, numbers...)
+			for i := range item.Lines {
+				item.Lines[i].Task, item.Lines[i].Text = task, fmt.Sprint(task, " ", item.Lines[i].N)
+			}
+			agent.report(item)
+		}
+		say(g.own, g.as, "b", 1)
+		g.p.logs.writeAt = func(*os.File, []byte, int64) (int, error) { return 0, syscall.ENOSPC }
+		say(a, as, "a", 1, 2, 3)
+		say(g.own, g.as, "b", 2)
+		g.p.logs.writeAt = (*os.File).WriteAt
+		say(a, as, "a", 4)
+		a.gone()
+		g.own.gone()
+		g.stop()
+		g.start(g.p.state.Versions[g.show0().Version])
+		g.own.hello.Holds = []heldRun{{g.id, 1}}
+		a.hello.Holds = []heldRun{{as.Run, 1}}
+		for _, agent := range []*fleetAgent{g.own, a} {
+			agent.join()
+			agent.n = agent.of(msgWelcome)[0].N
+		}
+		say(g.own, g.as, "b", 3, 4)
+		say(a, as, "a", 5)
+		want := "b 1\n[cdktr: 4 lines of output were lost here: write log of w: no space left on device]\na 4\nb 3\nb 4\na 5\n"
+		if got := g.output(g.id); got != want {
+			t.Errorf("output:\n%swant\n%s", got, want)
 		}
 		g.stop()
 	})

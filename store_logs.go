@@ -463,9 +463,9 @@ func (l *logs) lastNumber(workflow, run string, from logPlace) (int64, error) {
 	return l.lastNumbers(workflow, run, from, nil)
 }
 
-// lastNumbers is lastNumber. It hands each the number of lines in each record of the run, and whose they are; nil:
-// nobody wants to know.
-func (l *logs) lastNumbers(workflow, run string, from logPlace, each func(task string, lines int64)) (int64, error) {
+// lastNumbers is lastNumber. It hands each every record of the run, and how many lines it has; nil: nobody wants to
+// know.
+func (l *logs) lastNumbers(workflow, run string, from logPlace, each func(record []byte, lines int64)) (int64, error) {
 	folder := idFolder(workflow)
 	spans, err := l.spans(folder, from)
 	if err != nil {
@@ -478,7 +478,7 @@ func (l *logs) lastNumbers(workflow, run string, from logPlace, each func(task s
 				if first, n, ok := logNumbers(rest); ok {
 					last = max(last, n) // a line whose text was damaged since was stored all the same
 					if each != nil {
-						each(logTask(text), n-first+1)
+						each(text, n-first+1)
 					}
 				}
 			}
