@@ -34,6 +34,9 @@ func partsRigOpen(t *testing.T, w Workflow) *partsRig {
 	e := fleetEvent(g.as, evTaskFinished, "before", taskSucceeded)
 	e.Event.Outputs = map[string]string{"K": "v"}
 	g.own.report(fleetEvent(g.as, evRunStarted, "", ""), e)
+	if len(w.Tasks[0].Pool) > 0 {
+		g.asks("a", askPool, "")
+	}
 	g.ask("a")
 	return g
 }
@@ -41,8 +44,14 @@ func partsRigOpen(t *testing.T, w Workflow) *partsRig {
 // ask has the run's agent ask for another one.
 func (g *partsRig) ask(task string) {
 	g.t.Helper()
+	g.asks(task, askAgent, "disk=tape")
+}
+
+// asks has the run's agent ask for something.
+func (g *partsRig) asks(task, what, text string) {
+	g.t.Helper()
 	e := fleetEvent(g.as, evTaskAsked, task, "")
-	e.Event.Asks, e.Event.Reason = askAgent, "disk=tape"
+	e.Event.Asks, e.Event.Reason = what, text
 	g.own.report(e)
 }
 
@@ -105,8 +114,8 @@ func TestPartsGiven(t *testing.T) {
 		e.Event.Attempt = 1
 		e.Event.Outputs, e.Event.Seconds = map[string]string{"T": "7"}, 2
 		a.report(append(fleetBegun(as), e, fleetEvent(as, evRunFinished, "", taskSucceeded))...)
-		if m := g.own.of(msgAnswer); len(m) != 1 || m[0].Answer.Outputs["T"] != "7" || m[0].Answer.Attempt != 1 ||
-			m[0].Answer.Seconds != 2 {
+		if m := g.own.of(msgAnswer); len(m) != 2 || m[1].Answer.Outputs["T"] != "7" || m[1].Answer.Attempt != 1 ||
+			m[1].Answer.Seconds != 2 { // the first was of its places
 			t.Errorf("the answer: %+v", m)
 		}
 		if r := g.ask2(Request{Op: "agents"}); r.Agents[1].Running != 0 {
@@ -403,6 +412,66 @@ func TestPartsStopped(t *testing.T) {
 		}
 		g.stop()
 	})
+}
+
+// TestPartsPooled: a task that another agent goes on with has its places while its run waits for a new agent, which is
+// told so when it asks for them; when the task ends meanwhile, they are free.
+func TestPartsPooled(t *testing.T) {
+	for _, ends := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			pool := map[string]int{"drive": 1}
+			g := partsRigOpen(t, partsTask(Workflow{Failover: failoverRerun}, Task{Pool: pool}))
+			a := g.tape("tape")
+			as := g.part(a)
+			a.report(fleetBegun(as)...)
+			taken := func(want int) {
+				t.Helper()
+				got := 0
+				for _, p := range g.ask2(Request{Op: "pools"}).Pools {
+					got += p.Taken
+				}
+				if got != want {
+					t.Errorf("%d places are taken, want %d", got, want)
+				}
+			}
+			taken(1)
+			for range 8 { // the agent of the run is silent
+				a.beat(5 * time.Second)
+			}
+			g.expect(g.id, runQueued, "")
+			taken(1)
+			end := fleetEvent(as, evTaskFinished, "a", taskSucceeded)
+			if ends {
+				a.report(end, fleetEvent(as, evRunFinished, "", taskSucceeded))
+				taken(0)
+			}
+			g.own.hello.Holds, g.own.hello.Epoch, g.own.hello.Last, g.own.n = nil, "e2", 0, 0
+			g.own.join()
+			g.as = g.own.last()
+			g.own.report(fleetEvent(g.as, evRunStarted, "", ""))
+			g.asks("a", askPool, "")
+			taken(1)
+			if got := g.answer(); got != "a" {
+				t.Errorf("asked for places, it is told %q", got)
+			}
+			g.ask("a")
+			if !ends {
+				if got := g.answer(); got != "a" {
+					t.Errorf("asked for an agent, it is told %q", got)
+				}
+				a.report(end, fleetEvent(as, evRunFinished, "", taskSucceeded))
+			}
+			if got := g.answer(); got != "a succeeded" {
+				t.Errorf("at the end it is told %q", got)
+			}
+			if n := len(a.of(msgPart)); n != 1 {
+				t.Errorf("the task was given out %d times", n)
+			}
+			g.own.report(fleetEvent(g.as, evTaskFinished, "a", taskSucceeded))
+			taken(0)
+			g.stop()
+		})
+	}
 }
 
 // TestPartsItemGone: an agent that still has an instance, of which the next attempt of the run has no item, is told to

@@ -225,7 +225,7 @@ func (p *pools) recall(r *Run) {
 	}
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
-		active := r.State == runRunning && taskActive(t.State)
+		active := runActive(r.State) && taskActive(t.State)
 		has := active && t.Pooled
 		waits := active && t.waitsForPool() && r.stopping(t) == ""
 		u := known[t.Task]

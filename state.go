@@ -551,7 +551,7 @@ func (s *State) requeue(r *Run, e *Event) {
 			continue
 		}
 		if !again && t.partGoesOn(e) {
-			t.Ask, t.Pooled = nil, false
+			t.Ask, t.Pooled = nil, t.Pooled && t.Part.Answer == nil
 			continue
 		}
 		child, ask := s.askLeft(t, e)

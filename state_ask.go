@@ -42,7 +42,8 @@ func (r *Run) noteAnswered(t *TaskRun) {
 	r.Parked = r.onlyWaits(false)
 }
 
-// noteAsked folds what a task asks for. What a person has answered before the run was queued again still holds.
+// noteAsked folds what a task asks for. What a person has answered before the run was queued again still holds, and so
+// do places that were kept because another agent went on with the task.
 func (r *Run) noteAsked(t *TaskRun, e *Event) {
 	if e.State != "" { // it asks no more, but waits for the end of what it has asked for
 		if t.asking() {
@@ -56,6 +57,8 @@ func (r *Run) noteAsked(t *TaskRun, e *Event) {
 	switch {
 	case e.Asks == askAgent && t.Part != nil && t.Part.Answer != nil: // it was done while the run was queued
 		ask.Answer, t.Part = t.Part.Answer, nil
+	case e.Asks == askPool && t.Pooled:
+		ask.Answer = &TaskAnswer{}
 	case t.Ask != nil && t.Ask.For == "":
 		ask.Answer = t.Ask.Answer
 	}

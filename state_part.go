@@ -53,7 +53,7 @@ func (s *State) applyPart(r *Run, e *Event) error {
 		case active && t.Part.Answer == nil: // its run is queued
 			part := *t.Part
 			part.Answer = answer
-			t.Part = &part
+			t.Part, t.Pooled = &part, false
 		default:
 			t.Part = nil
 		}
