@@ -28,6 +28,7 @@ type asks struct {
 	open     map[string]bool // runs with a task that asks, or that nobody has told yet that nobody waits any more
 	due      map[string]bool // those that this turn is to look at
 	checking map[askOf]bool  // tasks whose parameters for another run are being checked, beside the loop
+	orphans  []*Run          // runs whose task is not there any more
 
 	// Tasks whose run has ended and is not in memory: how it ended is read from the history, of one after the other,
 	// beside the loop. The first of finds is being looked for. finding has them all.
@@ -64,6 +65,9 @@ func (k *asks) observe(c change) {
 	case k.open[c.run.ID]:
 		k.look(c.run.ID)
 	}
+	if len(c.event.Items) > 0 && c.run.Lease > 1 {
+		k.noteOrphans(c.run, c.event.Task)
+	}
 	if c.run.Parent != "" && c.moved() {
 		k.look(c.run.Parent)
 	}
@@ -82,9 +86,31 @@ func (k *asks) recall(r *Run) {
 	}
 }
 
+// noteOrphans notes the runs that instances of a task have started which its run does not have any more: its new
+// attempt has other items.
+func (k *asks) noteOrphans(r *Run, task string) {
+	if of := k.taskOf(r, &TaskRun{Task: task}); of == nil || !of.waits() {
+		return
+	}
+	for _, id := range sortedKeys(k.state.Runs) {
+		child := k.state.Runs[id]
+		if child.Parent == r.ID && runActive(child.State) && r.task(child.ParentTask) == nil &&
+			strings.HasPrefix(child.ParentTask, task+"[") {
+			k.orphans = append(k.orphans, child)
+		}
+	}
+}
+
 // settle does what has become due in this turn, and what follows from that. It ends: each round answers, starts or
 // stops something, and no run is nested deeper than asksMaxDepth.
 func (k *asks) settle() {
+	for _, child := range k.orphans {
+		if runActive(child.State) && child.Cancelling == "" {
+			k.fleet.cancelRun(child, fmt.Sprintf("task %s of run %s: its run has no such item any more",
+				child.ParentTask, child.Parent), false, "", "")
+		}
+	}
+	k.orphans = nil
 	for len(k.due) > 0 {
 		due := sortedKeys(k.due)
 		clear(k.due)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // asksOf is what an agent says of a run whose task asks for something.
@@ -28,6 +29,58 @@ func (a *fleetAgent) answers() string {
 		text += "\n"
 	}
 	return text
+}
+
+// TestAsksItemGone: a run that an instance has started is stopped when the next attempt of its run has no such item;
+// the one of an item that is still there goes on.
+func TestAsksItemGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := &Workflow{ID: "up", Agent: map[string]string{"of": "up"},
+			Tasks: []Task{{ID: "each", Workflow: "kid", Foreach: &Foreach{From: "x"}}}}
+		kid := principalTask(Workflow{ID: "kid", Overlap: overlapAllow, Agent: map[string]string{"of": "kids"}})
+		g := principalRigOpen(t, t.TempDir(), up, kid)
+		join := func(name string, capacity int) *fleetAgent {
+			a := &fleetAgent{g: g, hello: agentMsg{Agent: name, Capacity: capacity, Epoch: "e", Version: "0",
+				Labels: map[string]string{"of": name}}}
+			a.join()
+			return a
+		}
+		a, kids := join("up", 1), join("kids", 2)
+		id := g.run("up")
+		begin := func(items ...string) {
+			t.Helper()
+			as := a.last()
+			each := fleetEvent(as, evTaskStarted, "each", "")
+			each.Event.Items = items
+			all := []agentItem{fleetEvent(as, evRunStarted, "", ""), each}
+			for _, item := range items {
+				all = append(all, asksOf(as, "each["+item+"]", askWorkflow)...)
+			}
+			a.report(all...)
+		}
+		begin("x", "y")
+		x, y := g.show(id).task("each[x]").Child, g.show(id).task("each[y]").Child
+		for range 8 { // the agent of the run is silent, and its run is over
+			kids.beat(5 * time.Second)
+		}
+		g.expect(id, runCrashed, "agent up was lost")
+		if r := g.ask(Request{Op: "retry", Run: id, All: true}); !r.OK {
+			t.Fatal(r.Error)
+		}
+		a.hello.Epoch, a.n = "e2", 0
+		a.join()
+		begin("y", "z")
+		if r := g.show(x); r.Cancelling != "task each[x] of run "+id+": its run has no such item any more" {
+			t.Errorf("of the item that is gone: %+v", r)
+		}
+		if r := g.show(y); r.State != runRunning || r.Cancelling != "" {
+			t.Errorf("of the item that is still there: %+v", r)
+		}
+		if r := g.show(id); r.task("each[y]").Child != y || r.task("each[z]").Child == "" {
+			t.Errorf("%+v", r.Tasks)
+		}
+		g.stop()
+	})
 }
 
 // A child run that ended while its parent was away, and that only the history has, is the task's all the same: no
