@@ -89,15 +89,22 @@ func (a *alarm) observe(c change) {
 	case evSkipped, evTaskAnswered, evCancelling:
 		a.stirred = a.stirred || a.toldOf(e.Workflow)
 	case evTaskAsked:
-		if t := c.run.task(e.Task); t.Ask != nil && t.Ask.For == askApprove {
+		switch t := c.run.task(e.Task); {
+		case t.Ask == nil:
+		case t.Ask.For == askApprove:
 			a.stirred = true
+		case t.Ask.For == askAgent:
+			a.queued()
 		}
+	case evTaskPlaced:
+		a.stirred = a.stirred || a.toldOf(e.Workflow)
 	case evAgentUp, evAgentLost, evAgentDrained, evAgentUndrain, evAgentForgot, evAcked, evAckOver, evLeft:
 		a.stirred = true
 	}
 }
 
-// queued notes that a run waits from now on: it may be overdue later, and is at once where there is no agent.
+// queued notes that a run, or a task, waits for an agent from now on: it may be overdue later, and is at once where
+// there is no agent.
 func (a *alarm) queued() {
 	if a.queueAt.IsZero() {
 		a.queueAt = a.cfg.now().Add(attentionWaits)
@@ -120,7 +127,7 @@ func (a *alarm) until(now time.Time, wait time.Duration) time.Duration {
 	if a == nil || a.running != nil { // its end is a call
 		return wait
 	}
-	if len(a.attention.queue.runs) == 0 {
+	if len(a.attention.queue.runs)+len(a.attention.fleet.parts.line) == 0 {
 		a.queueAt = time.Time{}
 	}
 	for _, at := range []time.Time{a.lookAt, a.queueAt} {
@@ -306,7 +313,7 @@ func (t *Told) item(key string) AttentionItem {
 // attentionKindOf gives the kind of an item by its key.
 func attentionKindOf(key string) string {
 	kind, _, _ := strings.Cut(key, ":")
-	if kind == "late" {
+	if kind == "late" || kind == attentionPlace {
 		return attentionOverdue
 	}
 	return kind

@@ -161,6 +161,9 @@ func attentionCause(item *AttentionItem) string {
 	cause := item.Reason
 	switch item.Kind {
 	case attentionOverdue:
+		if item.Task != "" {
+			return ""
+		}
 	case attentionFailed:
 		if item.Task != "" {
 			cause = strings.TrimPrefix(cause, "task "+item.Task+": ")
@@ -286,6 +289,9 @@ func (a *attention) changesAt(now time.Time) (next time.Time) {
 	}
 	for _, r := range a.queue.runs {
 		note(a.queue.since(r).Add(attentionWaits))
+	}
+	for _, u := range a.fleet.parts.line {
+		note(time.UnixMilli(u.at).Add(attentionWaits))
 	}
 	for o := range a.listeners.ill {
 		note(o.needsNext(now))
@@ -615,6 +621,7 @@ func (a *attention) eachTrouble(grant *authGrant, fn func(AttentionItem)) {
 	}
 	a.eachListener(grant, a.cfg.now(), fn)
 	a.eachKnot(grant, fn)
+	a.eachUnplaced(grant, a.cfg.now(), fn)
 	a.eachExpected(grant, a.cfg.now(), fn)
 	if !grant.may(protoOpOf("agents")) {
 		return
@@ -658,7 +665,7 @@ func (a *attention) endTroubleAcks(now time.Time) {
 		kind, of, _ := strings.Cut(key, ":")
 		switch kind {
 		case attentionDisk, attentionFolder, attentionClock, attentionAlarm, attentionExpect, attentionListener,
-			attentionPools:
+			attentionPools, attentionPlace:
 		default:
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"time"
 )
 
 // parts is the tasks that ask for an agent, and what agents have of them.
@@ -342,6 +343,11 @@ func (p *parts) waits(r *Run, t *TaskRun) string {
 	if u == nil || u.id != "" {
 		return ""
 	}
+	return t.waitsForAgent() + ": " + orDefault(p.noTaker(u), "all are busy")
+}
+
+// noTaker says for people why no agent can do a task, "" when one can, though it may be busy.
+func (p *parts) noTaker(u *partUse) string {
 	why := "none is connected"
 	for _, name := range sortedKeys(p.links) {
 		link := p.links[name]
@@ -349,15 +355,57 @@ func (p *parts) waits(r *Run, t *TaskRun) string {
 		case !labelsMatch(u.spec.labels, p.state.Agents[name].Labels):
 		case fault != "":
 			why = link.title() + " " + fault
-		case p.refusing(link, r.Version) != "":
-			why = p.refusing(link, r.Version)
+		case p.refusing(link, u.run.Version) != "":
+			why = p.refusing(link, u.run.Version)
 		case p.state.Agents[name].Draining || link.leaving:
 			why = "agent " + name + " is draining"
 		default:
-			return t.waitsForAgent() + ": all are busy"
+			return ""
 		}
 	}
-	return t.waitsForAgent() + ": " + why
+	return why
+}
+
+// attentionPlace begins the keys of items of tasks that wait for an agent.
+const attentionPlace = "place"
+
+// eachUnplaced hands fn the tasks that have waited for an agent for long, and that no agent can do: an item for each
+// task of a workflow. Only on the loop.
+func (a *attention) eachUnplaced(grant *authGrant, now time.Time, fn func(AttentionItem)) {
+	p, items := a.fleet.parts, map[string]*AttentionItem{} // nil: an agent can do it
+	for _, u := range p.line {
+		since, of := time.UnixMilli(u.at), partSpecOf{task: u.task}
+		if t := u.run.task(u.task); t != nil {
+			of.task = orDefault(t.Of, u.task)
+		}
+		if now.Sub(since) < attentionWaits || !grant.sees(u.run.Workflow) {
+			continue
+		}
+		key := stateKey(attentionPlace, u.run.Workflow, of.task)
+		item, known := items[key]
+		if !known && len(items) < attentionMaxQueue {
+			if why := p.noTaker(u); why != "" {
+				item = &AttentionItem{Key: key, Kind: attentionOverdue, Workflow: u.run.Workflow, Task: of.task,
+					Reason: "no agent with " + labelsText(u.spec.labels) + ": " + why, First: stampOf(since)}
+			}
+			items[key] = item
+		}
+		if item == nil {
+			continue
+		}
+		if item.Count++; len(item.Runs) < stateMaxFailureRuns && !slices.Contains(item.Runs, u.run.ID) {
+			item.Runs = append(item.Runs, u.run.ID)
+		}
+		item.Last = stampOf(since)
+		if item.Last.Before(item.First.Time) {
+			item.First = item.Last
+		}
+	}
+	for _, key := range sortedKeys(items) {
+		if items[key] != nil {
+			fn(*items[key])
+		}
+	}
 }
 
 // give gives a task to an agent: first the event, and the message once that is on disk.

@@ -22,10 +22,21 @@ type partsRig struct {
 // partsRigOpen begins a run of the workflow.
 func partsRigOpen(t *testing.T, w Workflow) *partsRig {
 	t.Helper()
+	return partsRigBegin(principalRigOpen(t, t.TempDir(), partsWhole(&w)))
+}
+
+// partsWhole gives the workflow its other tasks.
+func partsWhole(w *Workflow) *Workflow {
 	w.ID, w.Agent = "w", map[string]string{"disk": "plain"}
 	w.Tasks = append(w.Tasks, Task{ID: "before", Run: "true"},
 		Task{ID: "b", Run: "true", Depends: []string{"a"}, Env: map[string]string{"X": "1"}})
-	g := &partsRig{principalRig: principalRigOpen(t, t.TempDir(), &w)}
+	return w
+}
+
+// partsRigBegin begins a run of a principal's workflow, as partsWhole makes it.
+func partsRigBegin(p *principalRig) *partsRig {
+	p.t.Helper()
+	g := &partsRig{principalRig: p}
 	g.own = &fleetAgent{g: g.principalRig, hello: agentMsg{Agent: "own", Capacity: 1, Epoch: "e", Version: "0",
 		Labels: map[string]string{"disk": "plain"}}}
 	g.own.join()
@@ -34,7 +45,7 @@ func partsRigOpen(t *testing.T, w Workflow) *partsRig {
 	e := fleetEvent(g.as, evTaskFinished, "before", taskSucceeded)
 	e.Event.Outputs = map[string]string{"K": "v"}
 	g.own.report(fleetEvent(g.as, evRunStarted, "", ""), e)
-	if len(w.Tasks[0].Pool) > 0 {
+	if len(g.as.Spec.Tasks[0].Pool) > 0 {
 		g.asks("a", askPool, "")
 	}
 	g.ask("a")
@@ -206,6 +217,54 @@ func TestPartsLost(t *testing.T) {
 		if got := g.answer(); got != "a failed agent tape3 was lost" {
 			t.Errorf("the answer: %q", got)
 		}
+		g.stop()
+	})
+}
+
+// TestPartsOverdue: a task that no agent can do needs a person after a while, and the alarm tells of it, until one can;
+// one that waits for a busy agent does not.
+func TestPartsOverdue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := partsTask(Workflow{}, Task{})
+		r := alarmRigOpen(t, t.TempDir(), alarmConfig{Delay: time.Minute}, partsWhole(&w))
+		g := partsRigBegin(r.principalRig)
+		r.x = g.own
+		r.tells(attentionWaits - time.Second)
+		g.wants("not for long", "")
+		r.tells(time.Second)
+		g.wants("for long", "overdue w no agent with disk=tape: none is connected")
+		if it := g.ask2(Request{Op: "attention"}).Items[0]; it.Task != "a" || it.Count != 1 ||
+			!slices.Equal(it.Runs, []string{g.id}) {
+			t.Errorf("%+v", it)
+		}
+		r.tells(2*time.Minute, "new w a waits for an agent")
+		g.ack(attentionOverdue, 0)
+		r.tells(time.Minute)
+		g.wants("acknowledged", "")
+		a := g.tape("tape")
+		as := g.part(a)
+		a.report(fleetBegun(as)...)
+		r.x.beat(attentionTroubles + time.Second)
+		a.report(fleetEvent(as, evTaskFinished, "a", taskSucceeded), fleetEvent(as, evRunFinished, "", taskSucceeded))
+		g.own.report(fleetEvent(g.as, evTaskFinished, "a", taskSucceeded), fleetEvent(g.as, evRunFinished, "",
+			runSucceeded))
+		a.gone()
+		g.own.beat(2 * agentLostAfter)
+		g.ask2(Request{Op: "forget", Agent: "tape"})
+		g.wants("done", "")
+		r.told = nil
+
+		g.id = g.run("w")
+		g.as = g.own.last()
+		g.own.report(fleetEvent(g.as, evRunStarted, "", ""))
+		g.ask("a")
+		r.tells(attentionWaits+2*time.Minute, "new w a waits for an agent")
+		a = g.tape("tape")
+		for range 24 {
+			a.send(&agentMsg{Op: msgHeartbeat})
+			g.own.beat(5 * time.Second)
+		}
+		r.tells(0, "over w a waits for an agent")
 		g.stop()
 	})
 }

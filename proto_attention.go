@@ -100,7 +100,10 @@ func (item *AttentionItem) what() string {
 	case attentionOld:
 		return "agent " + item.Agent + " is too old"
 	case attentionOverdue:
-		if len(item.Workflows) > 1 {
+		switch {
+		case item.Task != "":
+			return item.Workflow + " " + item.Task + " waits for an agent"
+		case len(item.Workflows) > 1:
 			return item.where() + " are overdue"
 		}
 		return item.where() + " is overdue"
