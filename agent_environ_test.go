@@ -424,7 +424,7 @@ func TestValuesAllocs(t *testing.T) {
 	base, as, d, outputs := environTestOf(t)
 	walk := walkOf(as, d, outputs)
 	stage := func(string) {}
-	n := testing.AllocsPerRun(100, func() {
+	n := allocsOf(100, func() {
 		if _, _, err := environOfTask(base.copy(), as, walk, 100, 1, "/tmp/out", stage); err != nil {
 			t.Fatal(err)
 		}

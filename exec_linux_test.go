@@ -336,7 +336,7 @@ func TestProcUntold(t *testing.T) {
 func TestProcAllocs(t *testing.T) {
 	ps := procTestNew(t)
 	spec := procSpec{Argv: []string{"/bin/true"}, Output: func(procLines) {}, Cookie: procTestCookie(t)}
-	n := testing.AllocsPerRun(50, func() {
+	n := allocsOf(50, func() {
 		p, err := ps.start(t.Context(), spec)
 		if err != nil {
 			t.Fatal(err)

@@ -82,7 +82,7 @@ func TestNewsShared(t *testing.T) {
 	if len(one) != 1 || &one[0][0] != &other[0][0] {
 		t.Errorf("two operators are sent replies of their own")
 	}
-	allocs := testing.AllocsPerRun(100, func() { n.take(crowd[4]).page.replies("w") })
+	allocs := allocsOf(100, func() { n.take(crowd[4]).page.replies("w") })
 	if allocs > 4 {
 		t.Errorf("%v allocations for a follower with nothing of its own to be sent", allocs)
 	}

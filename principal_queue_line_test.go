@@ -106,7 +106,7 @@ func TestFleetOutputs(t *testing.T) {
 		}
 		sum += protoSize(out)
 	}
-	if n := testing.AllocsPerRun(10, func() { g.f.sums.of(said) }); n > 0 {
+	if n := allocsOf(10, func() { g.f.sums.of(said) }); n > 0 {
 		t.Errorf("to ask costs %.0f allocations", n)
 	}
 	g.end(r)

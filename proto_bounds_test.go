@@ -458,7 +458,7 @@ func TestQueueMemory(t *testing.T) {
 // A line that fits is looked at for nothing.
 func TestProtoLineAllocs(t *testing.T) {
 	line := LogLine{Text: strings.Repeat("x", protoMaxLine)}
-	if each := testing.AllocsPerRun(100, func() { protoLine(&line) }); each > 0 || len(line.Text) != protoMaxLine {
+	if each := allocsOf(100, func() { protoLine(&line) }); each > 0 || len(line.Text) != protoMaxLine {
 		t.Errorf("%v allocations", each)
 	}
 }

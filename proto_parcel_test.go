@@ -254,7 +254,7 @@ func TestOutputAllocs(t *testing.T) {
 	defer logs.close()
 	text, lines := parcelTestOutput()
 	n := uint64(1)
-	each := testing.AllocsPerRun(20, func() {
+	each := allocsOf(20, func() {
 		outputWay(t, logs, n, text)
 		n += uint64(lines)
 	})
@@ -267,7 +267,7 @@ func TestOutputAllocs(t *testing.T) {
 func TestParcelCutAllocs(t *testing.T) {
 	text := bytes.Repeat([]byte("plain\n\xff\n"), 6000)
 	size := 0
-	each := testing.AllocsPerRun(5, func() {
+	each := allocsOf(5, func() {
 		for _, x := range parcelCut(text) {
 			size = cap(x.Text)
 		}
@@ -308,7 +308,7 @@ func parcelTestEnd(t testing.TB) {
 
 // An event needs a dozen allocations on its way, and no encoding/json, which alone takes as many.
 func TestParcelEventAllocs(t *testing.T) {
-	if each := testing.AllocsPerRun(100, func() { parcelTestEnd(t) }); each > 28 {
+	if each := allocsOf(100, func() { parcelTestEnd(t) }); each > 28 {
 		t.Errorf("%v allocations for two events", each)
 	}
 }

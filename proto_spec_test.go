@@ -89,7 +89,7 @@ func TestProtoOfPrincipalAllocs(t *testing.T) {
 		{specMessage("R", &Workflow{ID: "w", Tasks: []Task{{ID: "a", Run: "true"}}}), 4},
 		{protoAck(1234567), 1},
 	} {
-		if n := testing.AllocsPerRun(100, func() {
+		if n := allocsOf(100, func() {
 			if _, err := protoOfPrincipal(test.body, &specs); err != nil {
 				t.Fatal(err)
 			}
@@ -143,7 +143,7 @@ func TestProtoAssigned(t *testing.T) {
 		}
 	}
 	as := &assignment{Run: "R", Lease: 1, Attempt: 1, Trigger: triggerManual, Spec: spec}
-	if n := testing.AllocsPerRun(100, func() { p.encode(as) }); n > 1 {
+	if n := allocsOf(100, func() { p.encode(as) }); n > 1 {
 		t.Errorf("%v allocations", n)
 	}
 }

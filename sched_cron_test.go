@@ -998,10 +998,10 @@ func TestCronAllocations(t *testing.T) {
 	at := time.Date(2026, 3, 8, 5, 0, 0, 0, time.UTC)
 	for _, expr := range []string{"30 2 * * *", "*/5 * * * *", "0 0 29 2 ?", "0 0 30 2 *", "~ ~ LW * *", "@every 7s"} {
 		c := cronMake(t, expr, "id")
-		if n := testing.AllocsPerRun(20, func() { c.next(at, loc) }); n != 0 {
+		if n := allocsOf(20, func() { c.next(at, loc) }); n != 0 {
 			t.Errorf("%s: %v allocations", expr, n)
 		}
-		if n := testing.AllocsPerRun(20, func() { c.nextUnix(at.Unix(), clock) }); n != 0 {
+		if n := allocsOf(20, func() { c.nextUnix(at.Unix(), clock) }); n != 0 {
 			t.Errorf("%s: %v allocations with the list of stretches", expr, n)
 		}
 	}

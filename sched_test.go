@@ -307,7 +307,7 @@ func TestSchedMemory(t *testing.T) {
 		t.Errorf("a schedule takes %d bytes", each)
 	}
 	e := s.entries["w00007"]
-	if n := testing.AllocsPerRun(100, func() { s.advance(e, e.tick()) }); n != 0 {
+	if n := allocsOf(100, func() { s.advance(e, e.tick()) }); n != 0 {
 		t.Errorf("a decision allocates %v times", n)
 	}
 	runtime.KeepAlive(workflows)

@@ -152,7 +152,7 @@ func eventsOfRun() []*Event {
 func TestEventLineAllocs(t *testing.T) {
 	events := eventsOfRun()
 	var c storeEncoder
-	if n := testing.AllocsPerRun(100, func() {
+	if n := allocsOf(100, func() {
 		c.buf.Reset()
 		if n, err := c.addEvents(events); n != 2 || err != nil {
 			t.Fatal(n, err)

@@ -728,7 +728,7 @@ func historyShort() *Run {
 func TestHistoryLineCosts(t *testing.T) {
 	r, c := historyShort(), storeEncoder{}
 	c.buf.Grow(4 << 10)
-	if n := testing.AllocsPerRun(100, func() { c.addRun(r); c.buf.Reset() }); n > 6 {
+	if n := allocsOf(100, func() { c.addRun(r); c.buf.Reset() }); n > 6 {
 		t.Errorf("%v allocations", n)
 	}
 }

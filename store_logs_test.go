@@ -865,7 +865,7 @@ func TestLogsWithin(t *testing.T) {
 func TestLogsNone(t *testing.T) {
 	l, _, _ := logsNew(t)
 	none := l.end("w")
-	if n := testing.AllocsPerRun(100, func() { l.end("w") }); n > 3 || none != (logPlace{Day: "2026-01-31"}) {
+	if n := allocsOf(100, func() { l.end("w") }); n > 3 || none != (logPlace{Day: "2026-01-31"}) {
 		t.Errorf("%v: asked again it takes %v allocations", none, n)
 	}
 	logsAppend(t, l, "w", logsLine("R", 1, "hello"))

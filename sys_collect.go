@@ -29,11 +29,12 @@ const (
 type collector struct {
 	limit   func(bytes uint64)
 	held    func() collectHeld
-	release func() // collects, and gives what is free back to the system
+	release func() // collects twice, and gives what is free back to the system
 
 	mu   sync.Mutex
 	last time.Time   // the last collection
 	lull *time.Timer // nil while little is allocated
+	ours int         // collections of a release that are not told yet: they are no sign of need
 }
 
 // collectHeld is the memory of the runtime in bytes: what the last collection left of the heap, and all besides the
@@ -48,6 +49,7 @@ func collectByNeed() {
 	}}
 	code := collectCode("/proc/self/exe")
 	c.release = func() {
+		runtime.GC() // what pools keep, and what has a finalizer, goes with the second one
 		debug.FreeOSMemory()
 		code()
 	}
@@ -58,10 +60,11 @@ func collectByNeed() {
 // begin has each collection tell, by hear, and sets the first limit. It does not leave that to what the collection of
 // the release tells: that may be told after the next one only, and without a limit there is no next one.
 func (c *collector) begin(hear func()) {
-	hear()
-	c.release()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.ours = 2
+	hear()
+	c.release()
 	c.set()
 }
 
@@ -100,11 +103,14 @@ func collectMetrics() collectHeld {
 func (c *collector) collected() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := time.Now()
-	soon := now.Sub(c.last) < collectSoon
-	c.last = now
-	if c.lull == nil && soon {
-		c.lull = time.AfterFunc(collectLull, c.lulled)
+	if c.ours > 0 {
+		c.ours--
+	} else {
+		now := time.Now()
+		if soon := now.Sub(c.last) < collectSoon; c.lull == nil && soon {
+			c.lull = time.AfterFunc(collectLull, c.lulled)
+		}
+		c.last = now
 	}
 	c.set()
 }
@@ -119,8 +125,7 @@ func (c *collector) set() {
 	}
 }
 
-// lulled is called by the timer: it looks whether the lull has come. Then a last collection, which is no sign of need,
-// sets the limit.
+// lulled is called by the timer: it looks whether the lull has come. Then it releases what the busy time needed.
 func (c *collector) lulled() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -128,6 +133,6 @@ func (c *collector) lulled() {
 		c.lull.Reset(left)
 		return
 	}
-	c.lull, c.last = nil, time.Time{}
+	c.lull, c.last, c.ours = nil, time.Time{}, 2
 	c.release()
 }

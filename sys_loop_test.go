@@ -182,7 +182,7 @@ func TestLoopRoom(t *testing.T) {
 // Taking room and giving it back, as each piece of output does, allocates nothing.
 func TestLoopRoomAllocs(t *testing.T) {
 	turn := loopRoomTurn()
-	if n := testing.AllocsPerRun(1000, turn); n != 0 {
+	if n := allocsOf(1000, turn); n != 0 {
 		t.Errorf("%v allocations a turn", n)
 	}
 }

@@ -66,7 +66,7 @@ func TestProcessorsTurnCosts(t *testing.T) {
 	asked := 0
 	p := processors{clock: func() time.Duration { return time.Second }, set: func(bool) {},
 		used: func() time.Duration { asked++; return 0 }}
-	if n := testing.AllocsPerRun(100, p.turn); n > 0 || asked != 1 {
+	if n := allocsOf(100, p.turn); n > 0 || asked != 1 {
 		t.Errorf("%v allocations, asked %d times", n, asked)
 	}
 }

@@ -438,7 +438,7 @@ func TestTermPaintBudgets(t *testing.T) {
 		for n := 1042; n < 1052; n++ {
 			bytesOf("a line of a log", len(termScreenLogLine(n))+c.line, func() { termScreenLog(list.termGrid, n) })
 		}
-		if n := testing.AllocsPerRun(100, func() { list.p.frame(list.termGrid) }); n != 0 {
+		if n := allocsOf(100, func() { list.p.frame(list.termGrid) }); n != 0 {
 			t.Errorf("a frame without a change allocates %v times", n)
 		}
 	}

@@ -59,7 +59,7 @@ func BenchmarkPing(b *testing.B) {
 // TestPingAllocs holds what both ends of a ping allocate.
 func TestPingAllocs(t *testing.T) {
 	c := pingRig(t)
-	n := testing.AllocsPerRun(200, func() {
+	n := allocsOf(200, func() {
 		if _, err := c.ask(t.Context(), Request{Op: "ping"}); err != nil {
 			t.Fatal(err)
 		}
