@@ -683,7 +683,7 @@ tasks:
 		if n := strings.Count(text, `"earlier"`) + strings.Count(text, `"began"`); n != 2 {
 			t.Errorf("%s: also a task that was not retried has attempts: %s", when, text)
 		}
-		row := regexp.MustCompile(`flaky +\+ succeeded .* 0 +3 .*\n  try 1 +! failed +[\d:]+ +\d\.\ds +3 .* +exit 3\n  try 2 +! failed +[\d:]+ +\d\.\ds +4 .* +exit 4\n  try 3 +\+ succeeded +[\d:]+ +\d\.\ds +0 .*\nplain `)
+		row := regexp.MustCompile(`flaky +\+ succeeded .* 0 +3 .*\n  try 1 +! failed +[\d:]+ +[\d.ms]+ +3 .* +exit 3\n  try 2 +! failed +[\d:]+ +[\d.ms]+ +4 .* +exit 4\n  try 3 +\+ succeeded +[\d:]+ +[\d.ms]+ +0 .*\nplain `)
 		if text := x.OK("show", id); !row.MatchString(text) || strings.Count(text, "try") != 3 {
 			t.Errorf("%s it prints:\n%s", when, text)
 		}

@@ -39,7 +39,7 @@ func TestTaskUsed(t *testing.T) {
 			t.Errorf("a task that did not run used %+v", none.Used)
 		}
 		for _, args := range [][]string{{"show", run}, {"stats", "use"}} {
-			if out := x.OK(args...); !regexp.MustCompile(`\d+ms cpu, 5[12]\d(\.\d)?M memory`).MatchString(out) {
+			if out := x.OK(args...); !regexp.MustCompile(`[\d.ms]+ cpu, 5[12]\d(\.\d)?M memory`).MatchString(out) {
 				t.Errorf("%q says\n%s", args, out)
 			}
 		}
