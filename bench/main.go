@@ -3,7 +3,7 @@
 // each row: value, floor, ratio, bound, verdict.
 //
 //	bench/run                 # all rows; exit status 1 when a row misses its bound
-//	bench/run --quick         # few samples: a row fails at twice its bound
+//	bench/run --quick         # few samples: a row fails at twice its bound, five times
 //	bench/run --doc           # all rows, and docs/performance.md and the README's table from them
 //	bench/run ROW... --list   # these rows or groups of rows only; --list names them
 //
@@ -75,7 +75,7 @@ func main() {
 // parse reads a command line, in which rows and flags may come in any order.
 func parse(args []string) (opt options, err error) {
 	f := flag.NewFlagSet("bench/run", flag.ContinueOnError)
-	f.BoolVar(&opt.quick, "quick", false, "few samples; a row fails at twice its bound")
+	f.BoolVar(&opt.quick, "quick", false, "few samples; a row fails at twice its bound, five times")
 	f.BoolVar(&opt.doc, "doc", false, "write docs/performance.md and the README's table")
 	f.BoolVar(&opt.list, "list", false, "name the rows, and measure nothing")
 	f.StringVar(&opt.cdktr, "cdktr", "", "measure this `FILE` instead of building one")
