@@ -671,6 +671,7 @@ func TestAuthInsecure(t *testing.T) {
 		"tcp://"+taken.Addr().String(), "--insecure")
 	x.Refused(exitUsage, []string{"insecure"}, "start", "principal", "--bind", "tcp://127.0.0.1:0", "--insecure=maybe")
 	x.Refused(exitUsage, []string{"write tcp://ADDR:PORT"}, "start", "principal", "--bind", "ipc:///x")
+	x.Refused(exitUsage, []string{"write a path"}, "start", "principal", "--socket", "tcp://127.0.0.1:5561")
 	for _, flag := range []string{"--insecure", "--insecure=any"} {
 		bind := map[string]string{"--insecure": "tcp://127.0.0.1:0", "--insecure=any": "tcp://0.0.0.0:0"}[flag]
 		p := x.Principal("--bind", bind, flag)

@@ -122,6 +122,7 @@ func configLoad(ctx context.Context, flags map[string]string, file string,
 		if text, ok := flags[key.name]; ok {
 			v.Value, v.From = text, "flag --"+strings.ReplaceAll(key.name, "_", "-")
 		}
+		v.Value = configPlain(key.name, v.Value)
 		c.values[key.name] = v
 	}
 	if err := c.enter(c.values["context"]); err != nil {
@@ -248,8 +249,16 @@ func (c *config) copy() *config {
 // with gives the same settings with another value of one.
 func (c *config) with(key, value, from string) *config {
 	other := c.copy()
-	other.values[key] = configValue{key, value, from}
+	other.values[key] = configValue{key, configPlain(key, value), from}
 	return other
+}
+
+// configPlain gives a value as the program has it: a path of a socket may be written as an endpoint too.
+func configPlain(key, value string) string {
+	if key == "socket" {
+		return strings.TrimPrefix(value, "ipc://")
+	}
+	return value
 }
 
 // fillDefaults sets the defaults, which depend on the machine and on other settings.

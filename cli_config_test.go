@@ -100,6 +100,7 @@ func TestConfigOtherNames(t *testing.T) {
 		{map[string]string{"STATE_DIRECTORY": "/var/lib/x"}, "state", "/var/lib/x", "environment STATE_DIRECTORY"},
 		{map[string]string{"STATE_DIRECTORY": "/var/lib/x", "CDKTR_STATE": "/s"}, "state", "/s",
 			"environment CDKTR_STATE"},
+		{map[string]string{"CDKTR_SOCKET": "ipc:///run/x/sock"}, "socket", "/run/x/sock", "environment CDKTR_SOCKET"},
 	} {
 		got, err := configLoad(t.Context(), nil, file, configEnvOf(c.env))
 		if err != nil || got.values[c.key] != (configValue{c.key, c.want, c.from}) {

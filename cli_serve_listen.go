@@ -288,6 +288,9 @@ type serveSocket struct {
 // openSocket binds the ipc socket. With a group, its members may connect as well: the file's mode lets them, and
 // serveMember checks who they are.
 func (d *serveDoors) openSocket(path, group string, opt wireOptions) (err error) {
+	if strings.Contains(path, "://") {
+		return usageError("socket %q: write a path, such as /run/cdktr/cdktr.sock (tcp:// addresses: --bind)", path)
+	}
 	s := serveSocket{path: serveSocketAt(path), group: group, gid: -1}
 	if group != "" {
 		s.gid, err = serveGroup(group)
