@@ -105,6 +105,22 @@ func TestVerdict(t *testing.T) {
 	if o.floor[0] = 9; !o.fails(true) {
 		t.Error("a bare machine that keeps the bound excuses a miss")
 	}
+	slow := value(30e6)
+	slow.slower = 1.6
+	for _, c := range []struct {
+		name  string
+		row   row
+		fails bool
+	}{
+		{"time", row{unit: inMillis, bound: most(10e6)}, false},
+		{"time, far over", row{unit: inMillis, bound: most(9e6)}, true},
+		{"lines", row{unit: inLines, bound: least(95e6)}, false},
+		{"memory", row{unit: inMB, bound: most(10e6)}, true},
+	} {
+		if o := (outcome{c.row, slow}); o.fails(true) != c.fails || !o.fails(false) {
+			t.Errorf("on a slow machine: %s fails %v", c.name, o.fails(true))
+		}
+	}
 	o = outcome{row{unit: inCount, bound: most(10)}, value(15)}
 	if got := o.verdict(true); got != "over, by 1.50 times; fails at 2" {
 		t.Errorf("over in the quick form: %q", got)

@@ -36,6 +36,7 @@ type bench struct {
 	dir      string          // everything made here is in it
 	cdktr    string          // the binary that is measured
 	name     string          // of the group that is measured
+	calm     []string        // measures the bare machine, in the quick form; nil: nothing does
 	procs    processes
 	noCronic bool // supercronic could not be built
 }
@@ -118,6 +119,11 @@ func run(ctx context.Context, opt options) (failed int, err error) {
 	if err := b.build(); err != nil {
 		return 0, err
 	}
+	if b.quick {
+		if b.calm, _, err = b.loop(); err != nil {
+			b.say("how fast this machine is nobody knows: %v", err)
+		}
+	}
 	here := siteOf(b)
 	fmt.Printf("%s\ncommit %s, %s, load %s\n", here.machine, here.commit, here.began.Format("2006-01-02 15:04"),
 		here.load)
@@ -135,6 +141,9 @@ func run(ctx context.Context, opt options) (failed int, err error) {
 	}
 	printTable(os.Stdout, all, b.quick)
 	fmt.Printf("load %s after %s\n", load(), time.Since(here.began).Round(time.Second))
+	if slow := slowestOf(all); slow > 0 {
+		fmt.Printf("at the worst this machine was %.1f times slower than the one on which the bounds were set\n", slow)
+	}
 	if opt.doc {
 		if err := writeDocs(here, all); err != nil {
 			return 0, err
@@ -267,7 +276,9 @@ func (b *bench) broken(g group, err error) (all []outcome) {
 
 // measure calls what measures a group, and pairs what it found with the rows.
 func (b *bench) measure(g group) ([]outcome, error) {
+	before := b.slower()
 	found, err := g.measure(b)
+	slower := max(before, b.slower())
 	var lacks *missing
 	if err != nil && !errors.As(err, &lacks) {
 		return nil, err
@@ -275,6 +286,7 @@ func (b *bench) measure(g group) ([]outcome, error) {
 	var all []outcome
 	for _, r := range g.rows {
 		o := outcome{row: r, figures: found[r.name]}
+		o.slower = slower
 		switch {
 		case lacks != nil:
 			o.skipped, o.soft = lacks.Error(), lacks.soft

@@ -34,19 +34,20 @@ type unit struct {
 	name  string
 	scale float64 // values are divided by it
 	digit int     // behind the point
+	timed bool    // a slower machine has other values
 }
 
 var (
-	inMillis  = unit{"ms", 1e6, 2} // of nanoseconds
-	inMicros  = unit{"µs", 1e3, 1} // of nanoseconds
-	inNanos   = unit{"ns", 1, 0}
-	inSeconds = unit{"s", 1e9, 2} // of nanoseconds
-	inMB      = unit{"MB", 1e6, 2}
-	inKB      = unit{"kB", 1e3, 1}
-	inLines   = unit{"M lines/s", 1e6, 2}
-	inBytes   = unit{"B", 1, 0}
-	inRuns    = unit{"runs/s", 1, 0}
-	inCount   = unit{"", 1, 1}
+	inMillis  = unit{"ms", 1e6, 2, true} // of nanoseconds
+	inMicros  = unit{"µs", 1e3, 1, true} // of nanoseconds
+	inNanos   = unit{"ns", 1, 0, true}
+	inSeconds = unit{"s", 1e9, 2, true} // of nanoseconds
+	inMB      = unit{"MB", 1e6, 2, false}
+	inKB      = unit{"kB", 1e3, 1, false}
+	inLines   = unit{"M lines/s", 1e6, 2, true}
+	inBytes   = unit{"B", 1, 0, false}
+	inRuns    = unit{"runs/s", 1, 0, true}
+	inCount   = unit{"", 1, 1, false}
 )
 
 func (u unit) of(v float64) string {
@@ -99,8 +100,10 @@ func (b bound) missedBy(value, ratio float64) float64 {
 	return got / b.limit
 }
 
-// The quick form runs on machines that are shared. What others do there only adds time, so it judges the best sample of
-// ours by the best of the floor; a row fails at quickFactor times its bound, in each of quickTries goes.
+// The quick form runs on machines that are shared, and may be slower than the one on which the bounds were set. What
+// others do there only adds time, so it judges the best sample of ours by the best of the floor. A bound on time that
+// has no floor beside it grows by as much as the bare machine is slower. A row fails at quickFactor times its bound, in
+// each of quickTries goes.
 const (
 	quickFactor = 2
 	quickTries  = 5
@@ -145,6 +148,8 @@ type figures struct {
 	skipped     string // why there is nothing; "" when there is
 	soft        bool   // what is missing may be missing in CI too
 	broken      string // why it could not be measured though all is there; "" when it could
+	// by how much the bare machine was slower than the one on which the bounds were set, in the quick form; 0: unknown
+	slower float64
 }
 
 // ratio gives the median of the ratios of each round, or, without rounds, the ratio of the medians.
@@ -178,7 +183,11 @@ func (o *outcome) missedBy(quick bool) float64 {
 		return 0
 	case quick:
 		best := o.ours.best(o.bound.least)
-		return o.bound.missedBy(best, best/o.floor.best(o.bound.least))
+		by := o.bound.missedBy(best, best/o.floor.best(o.bound.least))
+		if o.unit.timed && !o.bound.ratio {
+			by /= max(1, o.slower)
+		}
+		return by
 	}
 	return o.bound.missedBy(o.ours.median(), o.ratio())
 }

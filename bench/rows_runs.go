@@ -161,6 +161,35 @@ func (b *bench) loop() (argv []string, name string, err error) {
 	return []string{file}, "loop in C", nil
 }
 
+// calmRate is how many processes a second the bare loop starts, two at once, on the machine on which the bounds were
+// set.
+const calmRate = 3200
+
+// slower says by how much the bare machine is slower now than that one: by the best of some loops. 0: nobody knows.
+func (b *bench) slower() float64 {
+	const starts = 100
+	var took samples
+	for range 3 {
+		if b.calm == nil {
+			return 0
+		}
+		wall, _, err := b.bare(b.calm, starts, 2)
+		if err != nil {
+			return 0
+		}
+		took = append(took, wall.Seconds())
+	}
+	return took.best(false) * calmRate / starts
+}
+
+// slowestOf gives the most by which the machine was slower while rows were measured.
+func slowestOf(all []outcome) (most float64) {
+	for i := range all {
+		most = max(most, all[i].slower)
+	}
+	return most
+}
+
 // bare runs the loop and gives its time, and the processor time of it and its children.
 func (b *bench) bare(loop []string, n, parallel int) (took, cpu time.Duration, err error) {
 	program, err := need("true")
