@@ -374,18 +374,18 @@ const attentionPlace = "place"
 func (a *attention) eachUnplaced(grant *authGrant, now time.Time, fn func(AttentionItem)) {
 	p, items := a.fleet.parts, map[string]*AttentionItem{} // nil: an agent can do it
 	for _, u := range p.line {
-		since, of := time.UnixMilli(u.at), partSpecOf{task: u.task}
+		since, task := time.UnixMilli(u.at), u.task
 		if t := u.run.task(u.task); t != nil {
-			of.task = orDefault(t.Of, u.task)
+			task = orDefault(t.Of, u.task)
 		}
 		if now.Sub(since) < attentionWaits || !grant.sees(u.run.Workflow) {
 			continue
 		}
-		key := stateKey(attentionPlace, u.run.Workflow, of.task)
+		key := stateKey(attentionPlace, u.run.Workflow, task)
 		item, known := items[key]
 		if !known && len(items) < attentionMaxQueue {
 			if why := p.noTaker(u); why != "" {
-				item = &AttentionItem{Key: key, Kind: attentionOverdue, Workflow: u.run.Workflow, Task: of.task,
+				item = &AttentionItem{Key: key, Kind: attentionOverdue, Workflow: u.run.Workflow, Task: task,
 					Reason: "no agent with " + labelsText(u.spec.labels) + ": " + why, First: stampOf(since)}
 			}
 			items[key] = item

@@ -325,16 +325,7 @@ func TestPartsLines(t *testing.T) {
 		g.own.report(own)
 		a.report(theirs)
 		g.own.report(text(fleetLines(g.as, 3), "b", "own "))
-		a.gone()
-		g.own.gone()
-		g.stop()
-		g.start(g.p.state.Versions[g.show0().Version])
-		g.own.hello.Holds = []heldRun{{g.id, 1}}
-		a.hello.Holds = []heldRun{{as.Run, 1}}
-		for _, agent := range []*fleetAgent{g.own, a} {
-			agent.join()
-			agent.n = agent.of(msgWelcome)[0].N
-		}
+		g.again(a, as)
 		g.own.report(own, text(fleetLines(g.as, 2, 3, 4), "b", "own "))
 		a.report(theirs, text(fleetLines(as, 4), "a", "tape "))
 		g.own.report(text(fleetLines(g.as, 4, 5), "b", "own "))
@@ -372,16 +363,7 @@ func TestPartsLinesLost(t *testing.T) {
 		say(g.own, g.as, "b", 2)
 		g.p.logs.writeAt = (*os.File).WriteAt
 		say(a, as, "a", 4)
-		a.gone()
-		g.own.gone()
-		g.stop()
-		g.start(g.p.state.Versions[g.show0().Version])
-		g.own.hello.Holds = []heldRun{{g.id, 1}}
-		a.hello.Holds = []heldRun{{as.Run, 1}}
-		for _, agent := range []*fleetAgent{g.own, a} {
-			agent.join()
-			agent.n = agent.of(msgWelcome)[0].N
-		}
+		g.again(a, as)
 		say(g.own, g.as, "b", 3, 4)
 		say(a, as, "a", 5)
 		want := "b 1\n[cdktr: 4 lines of output were lost here: write log of w: no space left on device]\na 4\nb 3\nb 4\na 5\n"
@@ -390,6 +372,27 @@ func TestPartsLinesLost(t *testing.T) {
 		}
 		g.stop()
 	})
+}
+
+// again starts the principal anew, and connects the agent of the run and that of the part.
+func (g *partsRig) again(a *fleetAgent, as *assignment) {
+	a.gone()
+	g.own.gone()
+	g.stop()
+	g.start(g.p.state.Versions[g.show0().Version])
+	g.own.hello.Holds = []heldRun{{g.id, 1}}
+	a.hello.Holds = []heldRun{{as.Run, 1}}
+	for _, agent := range []*fleetAgent{g.own, a} {
+		agent.join()
+		agent.n = agent.of(msgWelcome)[0].N
+	}
+}
+
+// back connects the agent of the run, which has forgotten what it had, and is given the run again.
+func (g *partsRig) back() {
+	g.own.hello.Holds, g.own.hello.Epoch, g.own.hello.Last, g.own.n = nil, "e2", 0, 0
+	g.own.join()
+	g.as = g.own.last()
 }
 
 // show0 gives the run as the state has it, while no principal is at work.
@@ -454,12 +457,7 @@ func TestPartsStopped(t *testing.T) {
 		if r := g.ask2(Request{Op: "retry", Run: g.id}); !r.OK {
 			t.Fatal(r.Error)
 		}
-		g.own.hello.Holds = nil
-		g.own.hello.Epoch = "e2"
-		g.own.n = 0
-		g.own.hello.Last = 0
-		g.own.join()
-		g.as = g.own.last()
+		g.back()
 		g.own.report(fleetEvent(g.as, evRunStarted, "", ""))
 		g.ask("a")
 		if n := len(a.of(msgPart)); n != 1 {
@@ -504,9 +502,7 @@ func TestPartsPooled(t *testing.T) {
 				a.report(end, fleetEvent(as, evRunFinished, "", taskSucceeded))
 				taken(0)
 			}
-			g.own.hello.Holds, g.own.hello.Epoch, g.own.hello.Last, g.own.n = nil, "e2", 0, 0
-			g.own.join()
-			g.as = g.own.last()
+			g.back()
 			g.own.report(fleetEvent(g.as, evRunStarted, "", ""))
 			g.asks("a", askPool, "")
 			taken(1)
@@ -563,9 +559,7 @@ func TestPartsItemGone(t *testing.T) {
 		if r := g.ask2(Request{Op: "retry", Run: g.id, All: true}); !r.OK {
 			t.Fatal(r.Error)
 		}
-		g.own.hello.Holds, g.own.hello.Epoch, g.own.hello.Last, g.own.n = nil, "e2", 0, 0
-		g.own.join()
-		g.as = g.own.last()
+		g.back()
 		g.own.report(fleetEvent(g.as, evRunStarted, "", ""))
 		items("y")
 		var dropped []string

@@ -13,7 +13,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -151,9 +150,7 @@ func run(ctx context.Context, opt options) (failed int, err error) {
 	}
 	for i := range all { // once more: of a long output a reader may have the end alone
 		if o := &all[i]; o.fails(b.quick) {
-			value, floor, _, bound := o.cells()
-			fmt.Printf("%s: %s, beside it %s, %s: %s\n", o.name, cmp.Or(value, "nothing"), cmp.Or(floor, "nothing"),
-				cmp.Or(bound, "no bound"), o.verdict(b.quick))
+			fmt.Printf("%s: %s\n", o.text(), o.verdict(b.quick))
 		}
 	}
 	failed, text := sum(all, b.quick, os.Getenv("CI") != "")
@@ -235,7 +232,7 @@ func (b *bench) group(g group) ([]outcome, error) {
 		case err != nil:
 			all, err = next, nextErr
 		case nextErr != nil: // what was measured before stands
-			b.broken(group{}, nextErr)
+			b.clear(nextErr)
 		default:
 			for i := range all {
 				if all[i].fails(true) {
@@ -250,23 +247,27 @@ func (b *bench) group(g group) ([]outcome, error) {
 // again says whether a group that was measured in the quick form is to be measured once more, and tells why.
 func (b *bench) again(all []outcome, err error) (again bool) {
 	if err != nil {
-		b.broken(group{}, err)
+		b.clear(err)
 		return b.ctx.Err() == nil
 	}
 	for i := range all {
 		if o := &all[i]; o.fails(true) {
-			value, floor, _, bound := o.cells()
-			b.say("once more: %s is %s, beside it %s, %s", o.name, value, cmp.Or(floor, "nothing"), bound)
+			b.say("once more: %s", o.text())
 			again = true
 		}
 	}
 	return again
 }
 
-// broken ends what a group that could not be measured has left, and gives its rows.
-func (b *bench) broken(g group, err error) (all []outcome) {
+// clear says why a group could not be measured, and ends what it has left.
+func (b *bench) clear(err error) {
 	b.say("%v", err)
 	b.procs.end()
+}
+
+// broken clears after a group, and gives its rows.
+func (b *bench) broken(g group, err error) (all []outcome) {
+	b.clear(err)
 	why, _, _ := strings.Cut(err.Error(), "\n")
 	for _, r := range g.rows {
 		all = append(all, outcome{r, figures{broken: why}})

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -102,8 +103,8 @@ func (b bound) missedBy(value, ratio float64) float64 {
 
 // The quick form runs on machines that are shared, and may be slower than the one on which the bounds were set. What
 // others do there only adds time, so it judges the best sample of ours by the best of the floor. A bound on time that
-// has no floor beside it grows by as much as the bare machine is slower. A row fails at quickFactor times its bound, in
-// each of quickTries goes.
+// is no ratio grows by as much as the bare machine is slower. A row fails at quickFactor times its bound, in each of
+// quickTries goes.
 const (
 	quickFactor = 2
 	quickTries  = 5
@@ -242,6 +243,13 @@ func (o *outcome) cells() (value, floor, ratio, bound string) {
 		}
 	}
 	return value, floor, ratio, bound
+}
+
+// text writes what was measured in one line.
+func (o *outcome) text() string {
+	value, floor, _, bound := o.cells()
+	return fmt.Sprintf("%s: %s, beside it %s, %s", o.name, cmp.Or(value, "nothing"), cmp.Or(floor, "nothing"),
+		cmp.Or(bound, "no bound"))
 }
 
 // printTable writes the rows with their columns under each other.
