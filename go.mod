@@ -3,6 +3,7 @@ module cdktr
 go 1.26.0
 
 require (
+	github.com/cloudflare/circl v1.6.5
 	github.com/go-zeromq/zmq4 v0.17.0
 	go.yaml.in/yaml/v4 v4.0.0
 	golang.org/x/crypto v0.59.0
@@ -17,3 +18,5 @@ require (
 )
 
 replace golang.org/x/text => ./third_party/text
+
+replace github.com/cloudflare/circl => ./third_party/circl

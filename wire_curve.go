@@ -11,7 +11,6 @@ package main
 
 import (
 	"bytes"
-	"crypto/ecdh"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/binary"
@@ -21,6 +20,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/cloudflare/circl/dh/x25519"
 	"golang.org/x/crypto/nacl/secretbox"
 	//lint:ignore SA1019 the protocol is made of it, and box.Precompute multiplies twice and takes weak keys
 	"golang.org/x/crypto/salsa20/salsa"
@@ -89,7 +89,6 @@ func (s curveSecret) Text() string { return curveZ85Encode(s[:]) }
 type curvePair struct {
 	Public curveKey
 	Secret curveSecret
-	key    *ecdh.PrivateKey // the same, made ready once
 }
 
 // curvePairNew makes a pair of 32 random bytes; nil is the system's random.
@@ -98,16 +97,15 @@ func curvePairNew(random io.Reader) (curvePair, error) {
 	if err := curveRandom(random, s[:]); err != nil {
 		return curvePair{}, fmt.Errorf("make key pair: %w", err)
 	}
-	return curvePairOf(s)
+	return curvePairOf(s), nil
 }
 
 // curvePairOf gives the pair that a secret key belongs to.
-func curvePairOf(s curveSecret) (curvePair, error) {
-	key, err := ecdh.X25519().NewPrivateKey(s[:])
-	if err != nil {
-		return curvePair{}, fmt.Errorf("make key pair: %w", err)
-	}
-	return curvePair{Public: curveKey(key.PublicKey().Bytes()), Secret: s, key: key}, nil
+func curvePairOf(s curveSecret) curvePair {
+	pair := curvePair{Secret: s} // and the public key is the secret times the base point, whose coordinate is 9
+	secret := x25519.Key(s)
+	x25519.Shared((*x25519.Key)(&pair.Public), &secret, &x25519.Key{9})
+	return pair
 }
 
 // curvePairParse reads a pair from its secret key in Z85. The error never holds
@@ -117,7 +115,7 @@ func curvePairParse(secret string) (curvePair, error) {
 	if err != nil {
 		return curvePair{}, err
 	}
-	return curvePairOf(raw)
+	return curvePairOf(raw), nil
 }
 
 // curveKeyBytes gives the bytes of a key in Z85.
@@ -185,15 +183,12 @@ func curveZ85Decode(text string) ([]byte, error) {
 // shared gives the key of every box between the holder of p and the holder of public (crypto_box_beforenm of NaCl). A
 // public key that gives the same to everybody is an error.
 func (p curvePair) shared(public curveKey) (shared [curveKeyLen]byte, err error) {
-	theirs, err := ecdh.X25519().NewPublicKey(public[:])
-	if err != nil || p.key == nil {
+	secret, theirs := x25519.Key(p.Secret), x25519.Key(public)
+	var point x25519.Key
+	if p.Secret == (curveSecret{}) || !x25519.Shared(&point, &secret, &theirs) {
 		return shared, errCurveKey
 	}
-	point, err := p.key.ECDH(theirs)
-	if err != nil {
-		return shared, errCurveKey
-	}
-	salsa.HSalsa20(&shared, &[16]byte{}, (*[32]byte)(point), &salsa.Sigma)
+	salsa.HSalsa20(&shared, &[16]byte{}, (*[32]byte)(&point), &salsa.Sigma)
 	return shared, nil
 }
 
@@ -308,11 +303,8 @@ func (a *curveAccept) initiate(body []byte) (client curveKey, meta []byte, err e
 	if err := curveCheckNonce(&a.nonce, nonce); err != nil {
 		return client, nil, err
 	}
-	transient := curveKey(baked[:32])                 // C'
-	ours, err := curvePairOf(curveSecret(baked[32:])) // S'
-	if err != nil {
-		return client, nil, err
-	}
+	transient := curveKey(baked[:32])            // C'
+	ours := curvePairOf(curveSecret(baked[32:])) // S'
 	a.shared, err = ours.shared(transient)
 	if err != nil {
 		return client, nil, err

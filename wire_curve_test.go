@@ -5,6 +5,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/ecdh"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -17,6 +18,8 @@ import (
 
 	"golang.org/x/crypto/nacl/box"
 	"golang.org/x/crypto/nacl/secretbox"
+	//lint:ignore SA1019 CURVE is made of it
+	"golang.org/x/crypto/salsa20/salsa"
 )
 
 // curveTestRandom is the same random bytes each time.
@@ -180,6 +183,74 @@ func (s curveTestShake) run() (ends curveTestEnds, err error) {
 		return ends, fmt.Errorf("client met %q", meta)
 	}
 	return ends, nil
+}
+
+// TestCurveLikeGo: pairs and shared points are those that Go's own X25519 gives, also of keys that are not in their
+// lowest terms and of points of low order.
+func TestCurveLikeGo(t *testing.T) {
+	t.Parallel()
+	odd := []curveKey{{}, {1}, {9}}
+	for _, last := range []byte{0x7f, 0xff, 0x80} { // around the modulus, and with the bit that does not count
+		for first := byte(0xe9); first != 0; first++ {
+			var k curveKey
+			for i := range k {
+				k[i] = 0xff
+			}
+			k[0], k[31] = first, last
+			odd = append(odd, k)
+		}
+	}
+	for _, low := range []string{"e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+		"5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"} {
+		raw, err := hex.DecodeString(low)
+		if err != nil {
+			t.Fatal(err)
+		}
+		odd = append(odd, curveKey(raw))
+	}
+	random := curveTestRandom(7)
+	for i := range 300 {
+		var secret curveSecret
+		var public curveKey
+		_, err := io.ReadFull(random, secret[:])
+		if _, err2 := io.ReadFull(random, public[:]); err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		if i < len(odd) {
+			public = odd[i]
+		}
+		curveTestLikeGo(t, secret, public)
+	}
+}
+
+// curveTestLikeGo compares the pair of a secret, and what it shares with a public key, with what Go computes.
+func curveTestLikeGo(t *testing.T, secret curveSecret, public curveKey) {
+	t.Helper()
+	key, err := ecdh.X25519().NewPrivateKey(secret[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair := curvePairOf(secret)
+	if want := curveKey(key.PublicKey().Bytes()); pair.Public != want {
+		t.Errorf("the public key of %x is %v, Go says %v", [32]byte(secret), pair.Public, want)
+	}
+	theirs, err := ecdh.X25519().NewPublicKey(public[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	point, goErr := key.ECDH(theirs)
+	got, err := pair.shared(public)
+	if goErr != nil {
+		if !errors.Is(err, errCurveKey) {
+			t.Errorf("%x is no good to Go (%v): %v", [32]byte(public), goErr, err)
+		}
+		return
+	}
+	var want [32]byte
+	salsa.HSalsa20(&want, &[16]byte{}, (*[32]byte)(point), &salsa.Sigma)
+	if err != nil || got != want {
+		t.Errorf("with %x: %x, %v; Go says %x", [32]byte(public), got, err, want)
+	}
 }
 
 // With one bit of it altered, or an end cut off, or one byte more, no handshake
