@@ -7,6 +7,8 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -249,8 +251,9 @@ func (a *agent) report(first uint64, msg []byte) (body []byte, err error) {
 func (a *agent) halved(lines []LogLine) []LogLine {
 	keep := len(lines) / 2
 	lost := int64(len(lines) - keep + 1)
-	if n := int64(0); lines[len(lines)-1].Stream == "c" { // it has the number of those before
-		if _, err := fmt.Sscanf(lines[len(lines)-1].Text, "[cdktr: %d ", &n); err == nil {
+	if last := lines[len(lines)-1]; last.Stream == "c" { // it has the number of those before
+		number, _, _ := strings.Cut(strings.TrimPrefix(last.Text, "[cdktr: "), " ")
+		if n, err := strconv.ParseInt(number, 10, 64); err == nil {
 			lost += n - 1
 		}
 	}

@@ -3,8 +3,8 @@
 package main
 
 import (
-	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -20,12 +20,14 @@ func collectProgram() (bytes uintptr) {
 	}
 	here := reflect.ValueOf(collectProgram).Pointer()
 	for line := range strings.Lines(string(maps)) {
-		var from, to uintptr
-		var may string
-		fmt.Sscanf(line, "%x-%x %s", &from, &to, &may)
-		if may == "r-xp" && from <= here && here < to { // code is never written to: nothing is lost
-			unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED)
-			return to - from
+		span, rest, _ := strings.Cut(line, " ")
+		first, end, _ := strings.Cut(span, "-")
+		from, err := strconv.ParseUint(first, 16, 64)
+		to, err2 := strconv.ParseUint(end, 16, 64)
+		inside := err == nil && err2 == nil && from <= uint64(here) && uint64(here) < to
+		if inside && strings.HasPrefix(rest, "r-xp") { // code is never written to: nothing is lost
+			unix.Syscall(unix.SYS_MADVISE, uintptr(from), uintptr(to-from), unix.MADV_DONTNEED)
+			return uintptr(to - from)
 		}
 	}
 	return 0
