@@ -68,6 +68,7 @@ type cliVerb struct {
 	examples []string
 	flags    func(*cliFlags) // adds the verb's own flags
 	run      func(ctx context.Context, c *cli, args []string) error
+	unset    bool // it runs without settings: no file of them is read, and a fault in one does not matter
 	rereads  bool // without a terminal, HUP makes it read its files again instead of ending it (cli.hangups)
 }
 
@@ -83,6 +84,9 @@ type cli struct {
 	// what the command line and the settings say
 	flags *cliFlags
 	cfg   *config
+
+	// what main knows of all verbs
+	pages func() ([]cliText, error) // the man pages, each with its path below a folder of such pages
 
 	// how long it waits, and how it ends
 	patience time.Duration    // how long to try to reach a principal again that was lost

@@ -31,6 +31,7 @@ func mainVerbs() []cliVerb {
 		poolsVerb(), eventsVerb(), pingVerb(), attentionVerb(), ackVerb(), statsVerb(), uiVerb(),
 		checkVerb(), backupVerb(), doctorVerb(), keygenVerb(), authorizeVerb(), connectVerb(),
 		initVerb(), configVerb(), versionVerb(), completionVerb(),
+		helpVerb(), manVerb(),
 	}
 }
 
@@ -131,11 +132,12 @@ func mainHurry(later <-chan os.Signal, hurry chan<- struct{}, done <-chan struct
 
 // main carries one command line out and gives the exit code.
 func (c *cli) main(ctx context.Context, args []string) int {
-	c.out, c.err = termSafeOf(c.out), termSafeOf(c.err)
+	c.out, c.err, c.pages = termSafeOf(c.out), termSafeOf(c.err), mainPages
 	verb, rest, err := mainFind(args)
 	if err == nil && verb == nil {
-		mainOverview(c.out)
-		return exitOK
+		if _, err = io.WriteString(c.out, mainOverview(mainVerbs())); err == nil {
+			return exitOK
+		}
 	}
 	if err == nil && verb.rereads { // the loops of a service must not wait for a reader
 		q := serveErrOpen(termRaw(c.err))
@@ -157,13 +159,16 @@ func (c *cli) runVerb(ctx context.Context, verb *cliVerb, args []string) error {
 	words, err := f.parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		mainHelp(c.out, verb, f)
-		return nil
+		return mainHelp(c, verb)
 	case err != nil:
 		return mainFlagFault(verb.name, "cdktr "+verb.name+" --help shows its flags", f, err)
 	}
 	if err := mainWords(verb, f, words); err != nil {
 		return err
+	}
+	c.flags = f
+	if verb.unset {
+		return verb.run(ctx, c, words)
 	}
 	c.cfg, err = configLoad(ctx, f.set, f.config, c.getenv)
 	if err != nil && ctx.Err() != nil {
@@ -171,7 +176,6 @@ func (c *cli) runVerb(ctx context.Context, verb *cliVerb, args []string) error {
 	} else if err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
-	c.flags = f
 	return verb.run(ctx, c, words)
 }
 
@@ -358,11 +362,8 @@ func mainJSON(args []string) bool {
 // mainFind finds the verb with which a command line begins, and gives the rest of the line. The verb is nil where the
 // overview is asked for.
 func mainFind(args []string) (*cliVerb, []string, error) {
-	if len(args) == 0 || slices.Contains([]string{"help", "--help", "-h", "-help"}, args[0]) && len(args) == 1 {
+	if len(args) == 0 || slices.Contains([]string{"--help", "-h", "-help"}, args[0]) && len(args) == 1 {
 		return nil, nil, nil
-	}
-	if args[0] == "help" {
-		return mainFind(append(slices.Clone(args[1:]), "--help"))
 	}
 	if args[0] == "--version" {
 		args = []string{"version"}
@@ -389,7 +390,7 @@ func mainFind(args []string) (*cliVerb, []string, error) {
 		}
 		text += " " + args[1]
 	}
-	hint := orDefault(meantVerb(args, append(names, "help")), "cdktr help lists the verbs")
+	hint := orDefault(meantVerb(args, names), "cdktr help lists the verbs")
 	return nil, nil, &exitError{code: exitUsage, err: fmt.Errorf("unknown verb %q", textHead(text, cliEchoMost)),
 		hint: hint}
 }
@@ -410,42 +411,4 @@ func mainFindBehind(args []string) (*cliVerb, []string, error) {
 	front := args[:len(args)-common.NArg()]
 	verb, rest, err := mainFind(common.Args())
 	return verb, slices.Concat(front, rest), err
-}
-
-// mainOverview prints all verbs, and what to type first.
-func mainOverview(w io.Writer) {
-	fmt.Fprint(w, "cdktr (\"conductor\"): workflow automation for teams that live behind firewalls and work over "+
-		"ssh\n\nUse: cdktr VERB [flags] [args]\n\n")
-	for _, v := range mainVerbs() {
-		fmt.Fprintf(w, "  %-16s %s\n", v.name, v.help)
-	}
-	fmt.Fprint(w, `
-First steps:
-  cdktr init                           an example workflow in ./workflows
-  cdktr run workflows/hello.yml        run a file here and now, with no daemon
-  cdktr start principal --with-agent   schedule everything in ./workflows
-
-cdktr VERB --help tells more, with examples.
-`)
-}
-
-// mainHelp prints the help of one verb.
-func mainHelp(w io.Writer, v *cliVerb, f *cliFlags) {
-	fmt.Fprintf(w, "%s\n\nUse: %s\n", strings.ToUpper(v.help[:1])+v.help[1:]+".",
-		strings.TrimSpace("cdktr "+v.name+" [flags] "+v.args))
-	if v.other != "" {
-		fmt.Fprintf(w, "Also: cdktr %s\n", v.other)
-	}
-	if v.more != "" {
-		fmt.Fprintf(w, "\n%s\n", strings.TrimSpace(v.more))
-	}
-	fmt.Fprint(w, "\nFlags:\n")
-	f.VisitAll(func(fl *flag.Flag) {
-		_, usage := flag.UnquoteUsage(fl)
-		fmt.Fprintf(w, "  %-22s %s\n", cliFlagShown(fl), usage)
-	})
-	fmt.Fprint(w, "\nExamples:\n")
-	for _, e := range v.examples {
-		fmt.Fprintf(w, "  %s\n", e)
-	}
 }

@@ -33,7 +33,7 @@ var meantVerbs = []struct{ words, hint string }{
 	{"backfill", "`cdktr run ID -p NAME=VALUE` makes up for one fire; catchup in the file has the principal do so"},
 	{"enable unpause unmask unsuspend", "`cdktr resume ID` starts the schedule of a workflow again"},
 	{"disable suspend mask hold stash unschedule", "`cdktr pause ID` stops the schedule of a workflow"},
-	{"schedule schedules is-enabled",
+	{"schedule is-enabled",
 		"a schedule is a line of a workflow's file: `cdktr ls` lists them, `cdktr next` the coming fires"},
 	{"describe info inspect cat", "`cdktr show ID` tells of a workflow, with the name of its file, or of a run"},
 	{"tail follow", "`cdktr logs -f ID` follows the output of a workflow's newest run"},
@@ -68,7 +68,7 @@ var meantVerbs = []struct{ words, hint string }{
 	{"set settings variables", "`cdktr config` prints the settings; values of workflows are params and env of their " +
 		"files, and -p of `cdktr run`"},
 	{"login users adduser user grant token", "`cdktr authorize` says who gets in over tcp://, and what they may do"},
-	{"man usage commands", "`cdktr help` lists the verbs, and `cdktr VERB --help` tells more"},
+	{"usage commands verbs topics", "`cdktr help` lists the verbs, and `cdktr VERB --help` tells more"},
 }
 
 // meantNouns are words that other tools put in front of their verbs, as in dags trigger ID.
@@ -127,6 +127,9 @@ func meantVerb(args, verbs []string) string {
 		if hint := meantBehind(args[1:]); hint != "" {
 			return hint
 		}
+	}
+	if t := helpTopicOf(word); t != nil && t.name == word {
+		return "`cdktr help " + word + "` tells of it"
 	}
 	if hint := meantHint(meantVerbs, word); hint != "" {
 		return hint

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"cdktr/e2e/harness"
 )
@@ -128,16 +129,27 @@ func (x *e2e) ask(req Request) (*Reply, error) {
 	return conn.ask(context.Background(), req)
 }
 
-// TestHelp: every verb has help with examples that name it.
+// TestHelp: every verb has help with examples that name it, and is in the list; the overview fits a small terminal.
 func TestHelp(t *testing.T) {
 	x := e2eNew(t)
-	overview := x.OK("help")
-	if x.OK() != overview || x.OK("--help") != overview {
-		t.Error("help, --help and no verb at all differ")
+	overview, list := x.OK(), x.OK("help")
+	for _, args := range [][]string{{"--help"}, {"-h"}, {"-h", "run"}, {"--json", "--help"}} {
+		if x.OK(args...) != overview {
+			t.Errorf("%v does not give the overview", args)
+		}
+	}
+	if n := strings.Count(overview, "\n"); n > 24 {
+		t.Errorf("the overview has %d lines, and a terminal 24:\n%s", n, overview)
+	}
+	for line := range strings.Lines(overview) {
+		if utf8.RuneCountInString(line) > 80 {
+			t.Errorf("too wide: %s", line)
+		}
 	}
 	for _, v := range mainVerbs() {
-		if !strings.Contains(overview, fmt.Sprintf("  %-16s %s\n", v.name, v.help)) {
-			t.Errorf("help lacks %s", v.name)
+		if strings.Count(list, fmt.Sprintf("\n  %-16s %s\n", v.name, v.help)) != 1 ||
+			!strings.Contains(overview, v.name) {
+			t.Errorf("help, or the overview, lacks %s", v.name)
 		}
 		text := x.OK(append(strings.Fields(v.name), "--help")...)
 		_, examples, ok := strings.Cut(text, "Examples:\n")
@@ -147,14 +159,14 @@ func TestHelp(t *testing.T) {
 		if !strings.Contains(text, "--json") || !strings.Contains(text, "--principal") {
 			t.Errorf("%s --help lacks the flags that every verb has:\n%s", v.name, text)
 		}
-	}
-	for _, args := range [][]string{{"help", "help"}, {"help", "--json"}, {"-h", "run"}, {"--json", "--help"}} {
-		if x.OK(args...) != overview {
-			t.Errorf("%v does not give the overview", args)
+		if other := x.OK(append([]string{"help"}, strings.Fields(v.name)...)...); other != text {
+			t.Errorf("help %s and %s --help differ", v.name, v.name)
 		}
 	}
-	if x.OK("help", "run") != x.OK("run", "--help") {
-		t.Error("help run and run --help differ")
+	for _, v := range harness.Lines[struct{ Verb, Topic, Group, Help string }](t, x.OK("help", "--json")) {
+		if v.Help == "" || (v.Verb == "") == (v.Topic == "") || (v.Verb == "") != (v.Group == "") {
+			t.Errorf("help --json has %+v", v)
+		}
 	}
 }
 
