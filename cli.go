@@ -140,6 +140,11 @@ type cliFlags struct {
 	snooze  string
 	comment string
 
+	// pause
+	pauseFor string // --for
+	until    string
+	note     string
+
 	testAlarm bool
 
 	// ps, logs, events

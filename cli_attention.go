@@ -145,6 +145,8 @@ func attentionWords(item *AttentionItem) (glyph, color, what string) {
 		return "!", colorRed, what
 	case attentionAgent:
 		return "?", colorRed, what
+	case attentionPaused:
+		return "=", colorYellow, what
 	case attentionOld, attentionClock, attentionApprove:
 		return "?", colorYellow, what
 	case attentionOverdue:
@@ -202,6 +204,12 @@ func attentionCommands(item *AttentionItem) []string {
 		commands = []string{"cdktr why " + item.Workflow}
 		if len(item.Runs) > 0 {
 			commands = []string{"cdktr show " + item.Runs[0], "cdktr stats " + item.Workflow}
+		}
+	case attentionPaused:
+		commands = []string{"cdktr resume " + orDefault(item.Workflow, "--all"),
+			"cdktr pause " + orDefault(item.Workflow, "--all") + " --for 7d --note WHY"}
+		if len(item.Workflows) > 1 {
+			commands = []string{"cdktr resume " + item.Workflows[0]}
 		}
 	case attentionLeft:
 		commands = []string{"cdktr show " + item.Runs[0]}

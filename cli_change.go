@@ -1,5 +1,5 @@
-// cli_change.go: the verbs that change one thing and have little to say: cancel, retry, pause, resume, drain, undrain,
-// forget, rescan.
+// cli_change.go: the verbs that change one thing and have little to say: cancel, retry, drain, undrain, forget,
+// rescan.
 
 package main
 
@@ -92,21 +92,6 @@ func doApprove(verb string) func(context.Context, *cli, []string) error {
 	}
 }
 
-// pauseVerb is the entry of `pause`.
-func pauseVerb() cliVerb {
-	return cliVerb{name: "pause", args: "ID|--all", help: "stop the schedule of a workflow", run: doSchedule("pause"),
-		flags:    func(f *cliFlags) { f.BoolVar(&f.all, "all", false, "every workflow") },
-		examples: []string{"cdktr pause etl.daily", "cdktr pause --all"}}
-}
-
-// resumeVerb is the entry of `resume`.
-func resumeVerb() cliVerb {
-	return cliVerb{name: "resume", args: "ID|--all", help: "start the schedule of a workflow again",
-		run:      doSchedule("resume"),
-		flags:    func(f *cliFlags) { f.BoolVar(&f.all, "all", false, "every workflow") },
-		examples: []string{"cdktr resume etl.daily", "cdktr resume --all"}}
-}
-
 // drainVerb is the entry of `drain`.
 func drainVerb() cliVerb {
 	return cliVerb{name: "drain", args: "AGENT", help: "give an agent no more runs",
@@ -155,25 +140,6 @@ func doRetry(ctx context.Context, c *cli, args []string) error {
 		return err
 	}
 	return c.change(ctx, Request{Op: "retry", Run: id, All: c.flags.all}, "run "+id+" is queued again")
-}
-
-// doSchedule makes the verbs pause and resume, which change the schedule of one workflow or of all.
-func doSchedule(verb string) func(context.Context, *cli, []string) error {
-	return func(ctx context.Context, c *cli, args []string) error {
-		if c.flags.all && len(args) > 0 {
-			return usageError("%s takes an ID or --all, not both", verb)
-		}
-		id := ""
-		if !c.flags.all {
-			one, err := oneArg(args, verb, "workflow ID (or --all)")
-			if err != nil {
-				return err
-			}
-			id = one
-		}
-		done := verb + "d " + orDefault(id, "all schedules")
-		return c.change(ctx, Request{Op: verb, Workflow: id, All: c.flags.all}, done)
-	}
 }
 
 // doAgent makes the verbs drain, undrain and forget. done goes before the agent's name.

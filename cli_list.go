@@ -116,7 +116,11 @@ func (c *cli) lsNothing(pattern string, ids []string) {
 
 // nextText says when a workflow fires next, or that it is paused.
 func nextText(w *WorkflowInfo, now time.Time) string {
-	if w.Paused != "" {
+	switch {
+	case w.Paused == "":
+	case w.Pause != nil && !w.Pause.Until.IsZero():
+		return "= paused to " + timeText(w.Pause.Until, now)
+	default:
 		return "= paused"
 	}
 	return timeText(w.Next, now)

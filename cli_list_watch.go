@@ -156,7 +156,7 @@ func (p *painter) watchedWorkflow(w *WorkflowInfo) string {
 	}
 	switch {
 	case w.Paused != "":
-		words = append(words, p.paint("", "paused by "+w.Paused))
+		words = append(words, p.paint("", "paused by "+pausedText(w, time.Now())))
 	case !w.Next.IsZero():
 		words = append(words, "next "+w.Next.Local().Format("2006-01-02 15:04:05"))
 	}

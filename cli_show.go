@@ -52,7 +52,7 @@ func (c *cli) showWorkflow(w *WorkflowInfo, spec *Workflow) error {
 		strings.Join(w.Schedule, ", "),
 		"timezone", w.Timezone, "user", specUser(spec), "limits", specLimits(spec), "secrets", specSecrets(spec),
 		"next", nextText(w, now),
-		"paused by", w.Paused, "error",
+		"paused by", pausedText(w, now), "error",
 		w.Error)
 	for _, text := range w.Warnings {
 		p.facts("warning", text)

@@ -85,7 +85,7 @@ func (c *cli) whyNow(p *painter, r *Reply, now time.Time) error {
 	if w.Last != nil && w.Last.State == runQueued {
 		waits = w.Last.ID + ": " + w.Last.Reason
 	}
-	p.facts("queued", waits, "next", next, "paused by", w.Paused, "error", w.Error)
+	p.facts("queued", waits, "next", next, "paused by", pausedText(&w, now), "error", w.Error)
 	for _, text := range w.Warnings {
 		p.facts("warning", text)
 	}

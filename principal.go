@@ -138,7 +138,8 @@ func principalOpen(cfg principalConfig) (*principal, error) {
 	}
 	// Queue, fleet and output come before attention and followers, which look at what those have made of the event.
 	p.observers = []func(change){p.queue.observe, p.fleet.observe, p.asks.observe, p.output.observe,
-		p.retention.observe, p.listeners.observe, p.attention.observe, p.followers.observe, p.logEnd}
+		p.retention.observe, p.timetable.observe, p.listeners.observe, p.attention.observe, p.followers.observe,
+		p.logEnd}
 	if p.alarm != nil { // it looks at what attention has made of the event
 		p.observers = append(p.observers, p.alarm.observe)
 	}
@@ -166,7 +167,9 @@ func (p *principal) recover() error {
 			}
 		}
 	}
+	p.timetable.notePause("")
 	for id, w := range p.state.Workflows {
+		p.timetable.notePause(id)
 		for _, l := range w.Left {
 			p.fleet.left[l.Run] = id
 		}
@@ -214,6 +217,7 @@ func (p *principal) runPrincipal(ctx context.Context) error {
 		now := p.cfg.now()
 		p.timetable.lookAtClock(now)
 		p.timetable.fireDue(now)
+		p.timetable.endPauses(now)
 		p.listeners.fireDue(now)
 		p.fleet.giveUpSilent(now)
 		p.asks.settle()
@@ -251,6 +255,9 @@ func (p *principal) stop() error {
 func (p *principal) untilNext(now time.Time) time.Duration {
 	wait := time.Hour
 	if at, ok := p.timetable.sched.firstDue(); ok {
+		wait = min(wait, p.timetable.untilDue(at.Sub(now)))
+	}
+	if at := p.timetable.pauseEnd; !at.IsZero() && p.timetable.settled() {
 		wait = min(wait, p.timetable.untilDue(at.Sub(now)))
 	}
 	if p.fleet.mayLose() {

@@ -103,6 +103,7 @@ func (a *attention) each(grant *authGrant, now time.Time, fn func(item Attention
 	}
 	a.eachTrouble(grant, func(item AttentionItem) { fn(item, acked(item.Key)) })
 	a.eachApproval(grant, func(item AttentionItem) { fn(item, acked(item.Key)) })
+	a.eachPaused(grant, now, func(item AttentionItem) { fn(item, acked(item.Key)) })
 	a.eachOld(grant, func(item AttentionItem) { fn(item, acked(item.Key)) })
 	a.eachOverdue(now, func(item AttentionItem) {
 		if grant.sees(item.Workflow) {
@@ -160,6 +161,10 @@ func (item *AttentionItem) parts() []AttentionItem {
 func attentionCause(item *AttentionItem) string {
 	cause := item.Reason
 	switch item.Kind {
+	case attentionPaused:
+		if item.Workflow == "" {
+			return ""
+		}
 	case attentionOverdue:
 		if item.Task != "" {
 			return ""
@@ -297,6 +302,7 @@ func (a *attention) changesAt(now time.Time) (next time.Time) {
 		note(o.needsNext(now))
 	}
 	a.expectedAt(now, note)
+	a.pausedAt(note)
 	if at, ok := a.timetable.sched.firstDue(); ok && !at.After(now) {
 		note(at.Add(attentionLate))
 	}

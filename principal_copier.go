@@ -21,7 +21,7 @@ type copier struct {
 // infoOf gives of a workflow what ls shows.
 func (cp *copier) infoOf(f *workflowFile) WorkflowInfo {
 	info := WorkflowInfo{Workflow: f.ID, Name: f.ID, File: f.File, Schedule: []string{},
-		Paused: cp.timetable.pausedBy(f.ID), Listeners: cp.listeners.infoOf(f.ID)}
+		Listeners: cp.listeners.infoOf(f.ID)}
 	if w := f.Spec; w != nil {
 		info.Name, info.Description, info.Timezone, info.Tasks = orDefault(w.Name, f.ID), w.Description, w.Timezone,
 			len(w.Tasks)
@@ -31,6 +31,7 @@ func (cp *copier) infoOf(f *workflowFile) WorkflowInfo {
 	if at, ok := cp.timetable.sched.dueOf(f.ID); ok {
 		info.Next = stampOf(at)
 	}
+	cp.notePause(&info)
 	for _, fault := range f.Faults {
 		if fault.Warning {
 			info.Warnings = append(info.Warnings, fault.String())

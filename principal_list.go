@@ -16,7 +16,9 @@ import (
 const lookPoolUses = 20
 
 // lookHelp lists the ops.
-func (l *looks) lookHelp(c *opCall) { c.reply(Reply{Verbs: protoOps, Version: programVersion()}) }
+func (l *looks) lookHelp(c *opCall) {
+	c.reply(Reply{Verbs: protoOps, Version: programVersion(), Clock: stampOf(l.cfg.now())})
+}
 
 // lookLs lists workflows by id: those that have a file.
 func (l *looks) lookLs(c *opCall) {
@@ -274,15 +276,19 @@ func (l *looks) lookNext(c *opCall) {
 		from = c.req.At.Time
 	}
 	var schedules *sched
-	var paused, pausedAll string
+	var paused, pausedAll *Pause
 	refused, ok := lookAsk(l, c, func() *protoError {
 		if id != "" && l.catalog.files[id] == nil {
 			return l.catalog.noWorkflow(c, id)
 		}
 		schedules = l.timetable.sched.copyOf(func(other string) bool {
-			return other == id || id == "" && l.timetable.pausedBy(other) == ""
+			p := l.state.pauseOf(other)
+			return other == id || id == "" && (p == nil || !p.Until.IsZero())
 		})
-		paused, pausedAll = l.timetable.pausedBy(id), l.state.PausedAll
+		for other, e := range schedules.entries {
+			e.beginAfter(l.state.pauseOf(other))
+		}
+		paused, pausedAll = l.state.pauseOf(id), l.state.pauseOwn("")
 		return nil
 	})
 	switch {
@@ -291,8 +297,9 @@ func (l *looks) lookNext(c *opCall) {
 		c.refuse(refused.meant())
 	case id == "":
 		note := ""
-		if pausedAll != "" {
-			note = "all schedules are paused by " + pausedAll + ": nothing fires before cdktr resume --all"
+		if pausedAll != nil {
+			note = "all schedules are paused by " + pausedAll.text() + ": nothing fires before " +
+				pausedAll.endText("--all", l.cfg.Zone)
 		}
 		c.reply(Reply{Fires: schedules.comingOfAll(from, n, c.grant.sees), Note: note})
 	default:
@@ -301,12 +308,18 @@ func (l *looks) lookNext(c *opCall) {
 			fires = append(fires, Fire{Workflow: id, At: stampOf(at)})
 		}
 		note := ""
-		if paused != "" && len(fires) > 0 {
-			which := id
-			if pausedAll != "" {
-				which = "--all" // this resumes those too that were paused one by one
-			}
-			note = fmt.Sprintf("%s is paused by %s: none of these will fire until cdktr resume %s", id, paused, which)
+		which := id
+		if pausedAll != nil {
+			which = "--all" // this resumes those too that were paused one by one
+		}
+		switch {
+		case paused == nil || len(fires) == 0:
+		case paused.Until.IsZero():
+			note = fmt.Sprintf("%s is paused by %s: none of these will fire until %s", id, paused.text(),
+				paused.endText(which, nil))
+		default:
+			note = fmt.Sprintf("%s is paused by %s: nothing fires before %s", id, paused.text(),
+				paused.endText(which, l.cfg.Zone))
 		}
 		c.reply(Reply{Fires: fires, Note: note})
 	}

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -361,53 +360,6 @@ func (p *principal) opPing(c *opCall) {
 		r.Folder, r.Listening = dir, p.cfg.Listening
 	}
 	c.reply(r)
-}
-
-// opPause stops or starts the schedule of one workflow or of all (pause and resume).
-func (p *principal) opPause(c *opCall) {
-	id, kind := c.req.Workflow, evPaused
-	if c.req.Op == "resume" {
-		kind = evResumed
-	}
-	switch {
-	case id == "" && !c.req.All:
-		c.refuse(refuse(codeInvalid, "%s needs a workflow, or all", c.req.Op))
-		return
-	case id != "" && p.catalog.files[id] == nil:
-		p.looks.refuseAside(c, p.catalog.noWorkflow(c, id))
-		return
-	}
-	p.emit(&Event{Kind: kind, Workflow: id, By: c.by, From: c.from})
-	note := ""
-	switch {
-	case kind == evResumed && id != "" && p.state.PausedAll != "":
-		note = "all schedules are still paused by " + p.state.PausedAll + ": cdktr resume --all"
-	case kind == evResumed && id == "":
-		note = p.resumeEach(c)
-	}
-	p.whenDurable(func() { c.reply(Reply{Note: note}) })
-}
-
-// resumeEach starts the schedules that were paused one by one, which are a part of all. Its note names them, for
-// somebody who would rather have left them paused.
-func (p *principal) resumeEach(c *opCall) string {
-	var ids []string
-	for _, id := range sortedKeys(p.state.Workflows) {
-		if p.state.Workflows[id].Paused != "" {
-			ids = append(ids, id)
-		}
-	}
-	for _, id := range ids {
-		p.emit(&Event{Kind: evResumed, Workflow: id, By: c.by, From: c.from})
-	}
-	if len(ids) == 0 {
-		return ""
-	}
-	more := ""
-	if n := len(ids) - opsNoted; n > 0 {
-		ids, more = ids[:opsNoted], fmt.Sprintf(" and %d more", n)
-	}
-	return "also resumed, paused by themselves before: " + strings.Join(ids, ", ") + more
 }
 
 // opDrain has an agent be given no more runs, or runs again (drain and undrain).

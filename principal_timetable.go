@@ -27,6 +27,9 @@ type timetable struct {
 	held   bool   // schedules wait for begin; set before runPrincipal
 	then   func() // what else waits for it; nil: nothing does
 
+	paused   map[string]bool // workflows that are paused by themselves; "": all are
+	pauseEnd time.Time       // no pause ends by itself before; zero: none does
+
 	following    bool          // the loop has a turn when the clock is set
 	clockWall    time.Time     // the clock on the wall at the last turn
 	clockElapsed time.Duration // the clock that nobody can set at the last turn
@@ -36,7 +39,8 @@ type timetable struct {
 func timetableNew(loop *principalLoop, catalog *catalog, queue *queue, fleet *fleet,
 	enqueue func(*Workflow, runOrder) (string, *protoError)) *timetable {
 	return &timetable{principalLoop: loop, catalog: catalog, queue: queue, fleet: fleet, enqueue: enqueue,
-		sched: schedNew(loop.cfg.Zone), clockWall: loop.cfg.now().Round(0), clockElapsed: loop.cfg.elapsed()}
+		paused: map[string]bool{}, sched: schedNew(loop.cfg.Zone), clockWall: loop.cfg.now().Round(0),
+		clockElapsed: loop.cfg.elapsed()}
 }
 
 // runFollow has the loop look at the clock each time that it is set. It ends with ctx, or when nobody tells any more.
@@ -184,7 +188,7 @@ func (t *timetable) schedule(w *Workflow, now time.Time) {
 			t.sched.advance(entry, known.Tick.Time)
 		}
 		ticks, total := entry.missed(known.Tick.Time, now)
-		t.carryOut(w, schedCatchup(w, ticks, total, now, "the principal was down", t.pausedBy(w.ID)), triggerCatchup)
+		t.catchUp(entry, ticks, total, now, "the principal was down")
 	}
 	switch {
 	case t.loaded: // a file that comes later waits for the next start
@@ -201,9 +205,7 @@ func (t *timetable) fireDue(now time.Time) {
 		entry := t.sched.entries[due.spec.ID]
 		if now.Sub(due.tick.Add(entry.jitter)) > schedLate {
 			ticks, total := entry.missed(due.tick.Add(-time.Nanosecond), now)
-			t.carryOut(due.spec, schedCatchup(due.spec, ticks, total, now, "this machine slept",
-				t.pausedBy(due.spec.ID)),
-				triggerCatchup)
+			t.catchUp(entry, ticks, total, now, "this machine slept")
 			continue
 		}
 		if entry.days.against(due.tick) != "" {
@@ -225,12 +227,18 @@ func (t *timetable) passOver(e *schedEntry, tick time.Time) {
 
 // verdictOf says what becomes of a tick now.
 func (t *timetable) verdictOf(w *Workflow, tick time.Time) schedVerdict {
+	due := tick
 	if e := t.sched.entries[w.ID]; e != nil {
+		due = tick.Add(e.jitter)
 		if reason := e.days.against(tick.In(e.clock.zone)); reason != "" {
 			return schedVerdict{tick: tick, reason: reason}
 		}
 	}
-	return schedDecide(w, tick, t.pausedBy(w.ID), t.queue.active[w.ID], t.fleet.leftAlive(w.ID, ""))
+	paused := ""
+	if p := t.state.pauseOf(w.ID); p != nil && p.covers(stampOf(due)) {
+		paused = p.text()
+	}
+	return schedDecide(w, tick, paused, t.queue.active[w.ID], t.fleet.leftAlive(w.ID, ""))
 }
 
 // carryOut queues a run for each verdict to fire, and records each other one.
@@ -246,13 +254,4 @@ func (t *timetable) carryOut(w *Workflow, verdicts []schedVerdict, trigger strin
 		}
 		t.emit(&Event{Kind: evSkipped, Workflow: w.ID, Scheduled: stampOf(v.tick), Reason: v.reason, Missed: v.missed})
 	}
-}
-
-// pausedBy gives who paused a workflow's schedule, "" when nobody did.
-func (t *timetable) pausedBy(id string) string {
-	w := t.state.Workflows[id]
-	if w != nil && w.Paused != "" {
-		return w.Paused
-	}
-	return t.state.PausedAll
 }

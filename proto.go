@@ -103,10 +103,10 @@ type Request struct {
 	Last    protoCount `json:"last,omitempty"`
 	Before  int64      `json:"before,omitempty"`
 
-	Comment string `json:"comment,omitempty" max:"1024"` // approve and reject
+	Comment string `json:"comment,omitempty" max:"1024"` // approve, reject and pause
 
 	Of    string `json:"of,omitempty" max:"256"` // stop: the request whose stream is to end
-	Until Stamp  `json:"until,omitzero"`         // ack
+	Until Stamp  `json:"until,omitzero"`         // ack and pause
 
 	// Params as they were held against the workflow, before the principal's loop has the request.
 	checked *paramsChecked
@@ -300,7 +300,8 @@ type WorkflowInfo struct {
 	Timezone    string    `json:"timezone,omitempty"`
 	Next        Stamp     `json:"next"` // null: none is coming
 	Paused      string    `json:"paused"`
-	Last        *Run      `json:"last"` // null: it has not run
+	Pause       *Pause    `json:"pause,omitempty"` // nil: it is not paused
+	Last        *Run      `json:"last"`            // null: it has not run
 	Recent      []Outcome `json:"recent,omitempty"`
 	Error       string    `json:"error"`
 	Warnings    []string  `json:"warnings,omitempty"`
@@ -469,8 +470,8 @@ var protoOps = []protoOp{
 	{Op: "reject", Help: "say no", Role: roleViewer, Scoped: true, Fields: []string{"run*", "task", "comment"}},
 	{Op: "retry", Help: "run again what failed and all behind it, or all of it", Role: roleOperator,
 		Fields: []string{"run*", "all"}},
-	{Op: "pause", Help: "stop the schedule of a workflow, or of all", Role: roleOperator,
-		Fields: []string{"workflow", "all"}},
+	{Op: "pause", Help: "stop the schedule of a workflow, or of all, until somebody resumes it, or a time; comment " +
+		"says why", Role: roleOperator, Fields: []string{"workflow", "all", "until", "comment"}},
 	{Op: "resume", Help: "start the schedule again", Role: roleOperator, Fields: []string{"workflow", "all"}},
 	{Op: "drain", Help: "give an agent no more runs", Role: roleOperator, Fields: []string{"agent*"}},
 	{Op: "undrain", Help: "give an agent runs again", Role: roleOperator, Fields: []string{"agent*"}},

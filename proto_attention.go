@@ -26,6 +26,7 @@ const (
 	attentionExpect   = "expect"   // not as the workflow's expect says
 	attentionListener = "listener" // what a workflow listens to does not fire it as it should
 	attentionPools    = "pools"    // runs wait for each other's places
+	attentionPaused   = "paused"   // for long, and without an end
 	attentionAlarm    = "alarm"    // the alarm told nobody
 	attentionTest     = "test"     // nothing: the alarm tells of it when it is tried
 )
@@ -132,6 +133,14 @@ func (item *AttentionItem) what() string {
 		return countText(item.Count, "run") + " wait for each other's pools"
 	case attentionListener:
 		return item.Workflow + " does not hear all that should fire it"
+	case attentionPaused:
+		switch {
+		case len(item.Workflows) > 1:
+			return item.where() + " are paused"
+		case item.Workflow == "":
+			return "all schedules are paused"
+		}
+		return item.where() + " is paused"
 	case attentionAlarm:
 		return "the alarm told nobody"
 	case attentionTest:

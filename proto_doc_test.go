@@ -65,6 +65,7 @@ func protocolText(t *testing.T) []byte {
 		"WorkflowInfo": WorkflowInfo{}, "Fire": Fire{}, "Decision": Decision{}, "Agent": Agent{}, "Event": Event{},
 		"protoError": protoError{}, "AttentionItem": AttentionItem{}, "Stats": Stats{}, "AlarmInfo": AlarmInfo{},
 		"PoolInfo": PoolInfo{}, "PoolUse": PoolUse{}, "RunEvent": RunEvent{}, "ListenerInfo": ListenerInfo{},
+		"Pause":    Pause{},
 		"agentMsg": agentMsg{},
 		"heldRun":  heldRun{}, "heldLeft": heldLeft{}, "assignment": assignment{}, "assignedEnd": assignedEnd{},
 		"agentItem": agentItem{}, "parcel": parcel{}, "parcelOutput": parcelOutput{}, "parcelEvent": parcelEvent{}}

@@ -38,6 +38,7 @@ type schedEntry struct {
 	clock  *cronClock
 	jitter time.Duration // fixed, made from the id
 	days   *schedDays    // on which it fires; nil: on all of them
+	after  int64         // of a copy: only later ticks are wanted; 0: all are
 	floor  int64         // ticks at fixed times do not come again up to here: the clock was set back; 0: it was not
 
 	coming int64 // the next tick, as the schedule says it, while index is not -1
@@ -176,6 +177,9 @@ func (e *schedEntry) next(t time.Time) (time.Time, bool) {
 func (e *schedEntry) nextUnix(t int64) (first int64, ok bool) {
 	if start := e.spec.StartTime.Time; !start.IsZero() {
 		t = max(t, start.Add(-time.Nanosecond).Unix()) // a tick at the start itself counts
+	}
+	if e.after != 0 {
+		t = max(t, e.after)
 	}
 	for _, expr := range e.exprs {
 		after := t

@@ -29,8 +29,8 @@ const stateAgain = "; attempt "
 const (
 	evVersion      = "workflow.version"   // a version of a workflow that runs refer to
 	evSchedule     = "workflow.scheduled" // a schedule begins to count: nothing before Scheduled was missed
-	evPaused       = "workflow.paused"    // Workflow "" is all of them
-	evResumed      = "workflow.resumed"   //
+	evPaused       = "workflow.paused"    // Workflow "" is all of them; Until then, if that is given
+	evResumed      = "workflow.resumed"   // with Until by itself: then it ended
 	evSkipped      = "fire.skipped"       // a tick that became no run, and why
 	evListening    = "event.listening"    // a listener (Key) begins: no event up to Scheduled counts, nor does Seen
 	evEventSkipped = "event.skipped"      // an event that became no run, and why
@@ -120,7 +120,8 @@ type Event struct {
 	Force bool `json:"force,omitempty"` // stopped at once, with KILL
 	// of run.assigned: its agent had no place for it yet, and begins it when it has
 	Ahead bool `json:"ahead,omitempty"`
-	// of attention.acked: when it comes back; of agent.lost: when it was last heard
+	// of attention.acked: when it comes back; of agent.lost: when it was last heard; of workflow.paused and .resumed:
+	// when the pause ends by itself
 	Until Stamp `json:"until,omitzero"`
 
 	Own Stamp `json:"own,omitzero"` // of an agent's event: its time by the agent's clock, where that is far from ours
@@ -162,9 +163,10 @@ type State struct {
 	Acks      map[string]Ack            `json:"acks,omitempty"` // see stateKey
 	Told      map[string]Told           `json:"told,omitempty"` // by stateToldKey
 
-	PausedAll string `json:"paused_all,omitempty"` // who paused all workflows, "" when nobody did
-	LastRun   string `json:"last_run,omitempty"`   // the highest run id that was made
-	Boot      string `json:"boot,omitempty"`       // of the principal's machine, as the newest evBooted has it
+	PausedAll string  `json:"paused_all,omitempty"` // who paused all workflows, "" when nobody did
+	Pauses    []Pause `json:"pauses,omitempty"`     // of all workflows, newest last; see pauseIn
+	LastRun   string  `json:"last_run,omitempty"`   // the highest run id that was made
+	Boot      string  `json:"boot,omitempty"`       // of the principal's machine, as the newest evBooted has it
 
 	Alarm *AlarmRan `json:"alarm,omitempty"` // nil: it was never run
 }
@@ -172,6 +174,7 @@ type State struct {
 // WorkflowState is what is known of a workflow besides its file.
 type WorkflowState struct {
 	Paused    string     `json:"paused,omitempty"`   // who paused it, "" when nobody did
+	Pauses    []Pause    `json:"pauses,omitempty"`   // newest last; see pauseIn
 	Schedule  string     `json:"schedule,omitempty"` // the schedule that Tick belongs to
 	Tick      Stamp      `json:"tick,omitzero"`      // ticks up to here are decided
 	Decisions []Decision `json:"decisions,omitempty"`
@@ -299,20 +302,6 @@ func (s *State) apply(e *Event) error {
 		return s.applyRun(run, e)
 	}
 	return nil
-}
-
-func (s *State) applyPause(e *Event) {
-	by := e.By
-	if e.Kind == evResumed {
-		by = ""
-	} else if by == "" {
-		by = "?"
-	}
-	if e.Workflow == "" {
-		s.PausedAll = by
-		return
-	}
-	s.workflow(e.Workflow).Paused = by
 }
 
 // decide records what became of a tick.

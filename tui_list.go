@@ -183,6 +183,9 @@ func tuiWorkflowRow(_ *tuiList, m *tuiModel, id string, now time.Time) (viewRowM
 	next := viewCell{text: viewWhen(w.Next, now)}
 	if w.Paused != "" {
 		next = viewCell{text: "= paused", style: styleYellow}
+		if p := w.Pause; p != nil && !p.Until.IsZero() {
+			next.text = "= to " + viewDay(p.Until, now)
+		}
 	}
 	var marks []viewCell
 	for _, o := range w.Recent {
@@ -201,6 +204,9 @@ func tuiWorkflowRow(_ *tuiList, m *tuiModel, id string, now time.Time) (viewRowM
 	title := w.Name
 	if title == id {
 		title = w.Description
+	}
+	if p := w.Pause; p != nil {
+		title = "paused by " + p.text() + "  " + title
 	}
 	return mark, []viewCell{{text: id}, {text: w.fires()}, next,
 		{parts: marks}, ran, state, took, {text: title, style: styleDim}}

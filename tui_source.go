@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -69,6 +70,9 @@ func tuiSourceLines(r *Reply) []LogLine {
 	}
 	for _, info := range r.Workflows {
 		add("o", "# "+info.File)
+		if info.Pause != nil {
+			add("e", "# paused by "+pausedText(&info, time.Now()))
+		}
 		for _, warning := range info.Warnings {
 			add("e", "# "+warning)
 		}

@@ -94,6 +94,18 @@ func viewWhen(t Stamp, now time.Time) string {
 	return at.Format("2006-01-02")
 }
 
+// viewDay writes a time to come in at most seven columns: the time of a day, or another day.
+func viewDay(t Stamp, now time.Time) string {
+	at := t.In(now.Location())
+	switch {
+	case at.YearDay() == now.YearDay() && at.Year() == now.Year():
+		return at.Format("15:04")
+	case at.Year() == now.Year():
+		return at.Format("Jan 02")
+	}
+	return at.Format("2006-01")
+}
+
 // viewPen writes into an area of a grid. Columns and rows count from the area's upper left corner, and what is written
 // ends at its edges, so that a screen need not check them.
 type viewPen struct {
