@@ -169,9 +169,10 @@ type cliFlags struct {
 	compatPorts bool
 	readonly    bool
 
-	// check, backup, version
+	// check, backup, restore, version
 	repair   bool
 	keys     bool
+	dryRun   bool
 	strict   bool
 	licenses bool
 

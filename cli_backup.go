@@ -5,7 +5,6 @@
 package main
 
 import (
-	"archive/tar"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -15,21 +14,28 @@ import (
 	"os"
 	"path"
 	"strings"
+
+	"golang.org/x/term"
 )
 
 // backupVerb is the entry of `backup`.
 func backupVerb() cliVerb {
-	return cliVerb{name: "backup", args: "FILE",
+	return cliVerb{name: "backup", args: "FILE|-",
 		help: "write a principal's snapshot, journal, history and output to a .tar.gz, while it runs or not",
 		run:  doBackup,
 		more: `
 Run it on the principal's box, as the principal's user. The file holds all that was acknowledged before the backup
-began. To restore, unpack it into an empty state folder (tar -xzf FILE -C DIR) and start the principal there.`,
+began; cdktr restore brings it back. It never holds the secrets of agents, what they have not delivered yet, the units
+of systemd, or the program.`,
 		flags: func(f *cliFlags) {
 			f.setting("state", "the state folder `DIR` of a principal that does not run")
 			f.BoolVar(&f.keys, "keys", false, "the keys as well: the file is as secret as they are then")
+			f.BoolVar(&f.all, "all", false, "all that another box needs: keys, workflows folder, configuration file")
+			f.setting("workflows", "the workflows folder `DIR`, for --all")
 		},
-		examples: []string{"cdktr backup /backup/cdktr-$(date +%F).tar.gz", "cdktr backup --keys /root/cdktr.tar.gz"}}
+		examples: []string{"cdktr backup /backup/cdktr-$(date +%F).tar.gz",
+			"cdktr backup --all --workflows /etc/cdktr/workflows /root/cdktr.tar.gz",
+			"ssh hub cdktr backup - > hub.tar.gz"}}
 }
 
 // doBackup writes the archive as the caller, and reads everything as the owner of the state.
@@ -47,25 +53,45 @@ func doBackup(ctx context.Context, c *cli, args []string) error {
 			return err
 		}
 	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return &exitError{code: exitRefused, err: fmt.Errorf("%s is there already: nothing was written", name)}
-	}
+	f, err := backupMake(c, name)
 	if err != nil {
-		return fmt.Errorf("make backup: %w", err)
-	}
-	b := &backup{owner: o, folders: map[string]bool{}}
-	err = o.do(func() error { return b.read(f, found, c.flags.keys) })
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		os.Remove(name) // half a backup is none
 		return err
 	}
-	if c.flags.json {
-		return printJSON(c.out, backupJSON{name, b.count, b.bytes})
+	b := &backup{owner: o, folders: map[string]bool{}}
+	err = o.do(func() error { return b.read(f, found, c) })
+	if name == "-" {
+		f = nil
+	} else if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		os.Remove(name) // half a backup is none
 	}
-	_, err = fmt.Fprintf(c.err, "wrote %s: %d files, %d bytes unpacked; to restore, unpack it into an empty state "+
-		"folder\n", name, b.count, b.bytes)
+	if err != nil {
+		return err
+	}
+	if c.flags.json && f != nil {
+		return printJSON(c.out, backupJSON{name, b.count, b.bytes, b.left(c)})
+	}
+	_, err = fmt.Fprintf(c.err, "wrote %s: %d files, %d bytes unpacked; not in it: %s\nto bring it back: cdktr "+
+		"restore %s --state DIR\n", name, b.count, b.bytes, strings.Join(b.left(c), ", "), name)
 	return err
+}
+
+// backupMake makes the file, which only its owner can read; "-" is standard output.
+func backupMake(c *cli, name string) (*os.File, error) {
+	if name == "-" {
+		f, ok := termRaw(c.out).(*os.File)
+		if !ok || term.IsTerminal(int(f.Fd())) {
+			return nil, usageError("standard output is a terminal: cdktr backup - > FILE")
+		}
+		return f, nil
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, &exitError{code: exitRefused, err: fmt.Errorf("%s is there already: nothing was written", name)}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make backup: %w", err)
+	}
+	return f, nil
 }
 
 // backupJSON says what was written.
@@ -73,21 +99,36 @@ type backupJSON struct {
 	File  string `json:"file"`
 	Files int    `json:"files"`
 	Bytes int64  `json:"bytes"`
+	// what is not in it
+	Left []string `json:"left_out"`
+}
+
+// left says what a box needs that is not in the archive.
+func (b *backup) left(c *cli) []string {
+	left := []string{"secrets of agents", "reports that agents have not delivered"}
+	if !c.flags.keys && !c.flags.all {
+		left = append(left, "keys (--keys)")
+	}
+	if !c.flags.all {
+		return append(left, "workflow files and configuration (--all)")
+	}
+	return append(left, b.passed...)
 }
 
 // backup is one archive that is being written.
 type backup struct {
 	owner   *owner // who owns the files when root unpacks them
 	files   storeFiles
-	tar     *tar.Writer
+	tar     *tarWriter
 	folders map[string]bool // folders that have an entry already
 	count   int
 	bytes   int64
+	passed  []string // what of --all it has not taken, and why
 }
 
 // read opens the state folder and writes the archive to f. Where no principal has answered, no process may hold the
 // folder.
-func (b *backup) read(f *os.File, found stateFound, keys bool) error {
+func (b *backup) read(f io.Writer, found stateFound, c *cli) error {
 	if !found.answered {
 		k, err := checkOpen(found.dir)
 		if err != nil {
@@ -102,7 +143,11 @@ func (b *backup) read(f *os.File, found stateFound, keys bool) error {
 	}
 	defer root.Close()
 	b.files = storeFilesOf(root, false)
-	if err := b.write(f, keys); err != nil {
+	var extra func() error
+	if c.flags.all {
+		extra = func() error { return b.extra(c.cfg.file, c.cfg.get("workflows")) }
+	}
+	if err := b.write(f, c.flags.keys || c.flags.all, extra); err != nil {
 		return fmt.Errorf("make backup: %w", err)
 	}
 	return nil
@@ -110,10 +155,10 @@ func (b *backup) read(f *os.File, found stateFound, keys bool) error {
 
 // write writes the archive. The order matters. A run that has finished by the snapshot is in the history, which comes
 // after it. A run that finishes later is in the journal, from which a start puts it into the history. The journal
-// points to places in the output, which comes last.
-func (b *backup) write(w io.Writer, keys bool) error {
+// points to places in the output, which comes last. extra adds what is not of the state; nil: nothing.
+func (b *backup) write(w io.Writer, keys bool, extra func() error) error {
 	zip := gzip.NewWriter(w)
-	b.tar = tar.NewWriter(zip)
+	b.tar = &tarWriter{w: zip}
 	if err := b.add(storeSnapshot); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -131,7 +176,12 @@ func (b *backup) write(w io.Writer, keys bool) error {
 			return err
 		}
 	}
-	return errors.Join(b.tar.Close(), zip.Close())
+	if extra != nil {
+		if err := extra(); err != nil {
+			return err
+		}
+	}
+	return errors.Join(b.tar.end(), zip.Close())
 }
 
 // journal adds the segments of the journal. It fails if one is removed meanwhile: a start would refuse the gap.
@@ -201,7 +251,7 @@ func (b *backup) add(name string) error {
 	if err := b.enter(path.Dir(name)); err != nil {
 		return err
 	}
-	if err := b.head(&tar.Header{Name: name, Mode: 0o600, Size: size, ModTime: info.ModTime()}); err != nil {
+	if err := b.head(&tarHead{name: name, kind: tarFile, mode: 0o600, size: size, at: info.ModTime()}); err != nil {
 		return err
 	}
 	if _, err := io.Copy(b.tar, io.NewSectionReader(f, 0, size)); err != nil {
@@ -226,14 +276,14 @@ func (b *backup) enter(folder string) error {
 		return err
 	}
 	b.folders[folder] = true
-	return b.head(&tar.Header{Name: folder + "/", Typeflag: tar.TypeDir, Mode: 0o700, ModTime: info.ModTime()})
+	return b.head(&tarHead{name: folder + "/", kind: tarFolder, mode: 0o700, at: info.ModTime()})
 }
 
 // head adds the header of an entry. It names the owner of the state, by number and, where there is one, by name.
-func (b *backup) head(h *tar.Header) error {
-	h.Uid, h.Gid, h.Format = b.owner.uid, b.owner.gid, tar.FormatPAX
+func (b *backup) head(h *tarHead) error {
+	h.uid, h.gid = b.owner.uid, b.owner.gid
 	if name := b.owner.user(); name[0] != '\'' {
-		h.Uname = name
+		h.user = name
 	}
-	return b.tar.WriteHeader(h)
+	return b.tar.head(h)
 }

@@ -167,7 +167,7 @@ func TestBackupOrder(t *testing.T) {
 	}
 	var archive bytes.Buffer
 	if err := (&backup{owner: o, files: storeFilesOf(root, false), folders: map[string]bool{}}).write(&archive,
-		false); err != nil {
+		false, nil); err != nil {
 		t.Fatal(err)
 	}
 	zip, err := gzip.NewReader(&archive)
@@ -302,7 +302,7 @@ func TestBackupMeanwhile(t *testing.T) {
 			return open(name, flag)
 		}
 		var archive bytes.Buffer
-		err = b.write(&archive, false)
+		err = b.write(&archive, false, nil)
 		if journal := kind == storeJournal; gone == "" || journal != (err != nil) || journal &&
 			!strings.HasSuffix(err.Error(), "try again") {
 			t.Errorf("without %s: %v", gone, err)

@@ -55,6 +55,7 @@ type checker struct {
 	moved checkRuns   // the runs that these lines name
 
 	// the journal
+	state    *State // what a start makes of it, as far as it is sound
 	marked   uint64 // the mark says that the events up to this one were on the disk
 	unmarked string // why the mark cannot be read; "" where it can, or where there is none
 	segments []storeSegment
@@ -252,7 +253,8 @@ func (k *checker) owners(o *owner) error {
 
 // walk reads all files.
 func (k *checker) walk() error {
-	if err := k.journal(k.snapshots()); err != nil {
+	k.state = k.snapshots()
+	if err := k.journal(k.state); err != nil {
 		return err
 	}
 	err := k.each(historyFolder, func(line []byte) string {

@@ -29,7 +29,7 @@ func mainVerbs() []cliVerb {
 		drainVerb(), undrainVerb(), forgetVerb(),
 		lsVerb(), showVerb(), psVerb(), whyVerb(), nextVerb(), graphVerb(), validateVerb(), schemaVerb(), agentsVerb(),
 		poolsVerb(), eventsVerb(), pingVerb(), attentionVerb(), ackVerb(), statsVerb(), uiVerb(),
-		checkVerb(), backupVerb(), doctorVerb(), keygenVerb(), authorizeVerb(), connectVerb(),
+		checkVerb(), backupVerb(), restoreVerb(), doctorVerb(), keygenVerb(), authorizeVerb(), connectVerb(),
 		initVerb(), configVerb(), versionVerb(), completionVerb(),
 		helpVerb(), manVerb(),
 	}

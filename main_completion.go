@@ -42,7 +42,7 @@ compdef _cdktr cdktr
   cdktr completion words -- $words[2..-1] 2>/dev/null
 end
 complete -c cdktr -f -a '(__cdktr_words)'
-complete -c cdktr -n '__fish_seen_subcommand_from run validate graph' -F
+complete -c cdktr -n '__fish_seen_subcommand_from run validate graph restore backup config' -F
 `},
 }
 

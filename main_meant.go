@@ -45,7 +45,6 @@ var meantVerbs = []struct{ words, hint string }{
 	{"tui gui web dashboard monitor", "`cdktr ui` is the terminal UI; there is no other"},
 	{"reload daemon-reload reread sync",
 		"the principal sees changed workflow files and keys by itself; `cdktr rescan` has it look at once"},
-	{"restore", "unpack what `cdktr backup FILE` wrote into an empty state folder: tar -xpzf FILE -C DIR"},
 	{"export dump save", "`cdktr backup FILE` writes all that a principal knows; every verb takes --json"},
 	{"worker", "`cdktr start agent` is a worker"},
 	{"agent", "`cdktr start agent` starts one, `cdktr agents` lists them"},

@@ -99,6 +99,9 @@ func diskLocal(path string) bool {
 	return false
 }
 
+// diskSync brings everything that was written to the file system of an open folder to the disk, in one go.
+func diskSync(f *os.File) error { return unix.Syncfs(int(f.Fd())) }
+
 // loadAverage says how many processes ran or waited to run, on average over the last minute and to a hundredth; nil
 // when the system does not say. It reads no file. Any goroutine may call it.
 func loadAverage() *float64 {

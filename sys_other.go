@@ -8,7 +8,10 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // clockBoot is not known here: each start counts as the first.
@@ -34,6 +37,9 @@ func diskLocal(string) bool { return false }
 
 // clockUnset says no: it is not known.
 func clockUnset() bool { return false }
+
+// diskSync brings everything that was written to the disk.
+func diskSync(*os.File) error { return unix.Sync() }
 
 // loadAverage gives nil: it is not known.
 func loadAverage() *float64 { return nil }
