@@ -135,6 +135,8 @@ type cliFlags struct {
 
 	tree bool // ps
 
+	timeout time.Duration // wait, exec
+
 	// cancel, ack, approve
 	force   bool
 	snooze  string

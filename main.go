@@ -24,7 +24,7 @@ import (
 func mainVerbs() []cliVerb {
 	return []cliVerb{
 		startPrincipalVerb(), startAgentVerb(),
-		runVerb(), cancelVerb(), retryVerb(), approveVerb(), rejectVerb(), logsVerb(), pauseVerb(), resumeVerb(),
+		runVerb(), waitVerb(), cancelVerb(), retryVerb(), approveVerb(), rejectVerb(), logsVerb(), pauseVerb(), resumeVerb(),
 		rescanVerb(),
 		drainVerb(), undrainVerb(), forgetVerb(),
 		lsVerb(), showVerb(), psVerb(), whyVerb(), nextVerb(), graphVerb(), validateVerb(), schemaVerb(), agentsVerb(),

@@ -27,7 +27,6 @@ var meantVerbs = []struct{ words, hint string }{
 	{"failed failures errors problems alerts list-failed", "`cdktr attention` tells what needs a person"},
 	{"reset-failed dismiss", "`cdktr ack KEY` acknowledges what `cdktr attention` tells of"},
 	{"trigger submit enqueue execute exec invoke fire launch", "`cdktr run ID` starts a run"},
-	{"wait", "`cdktr run ID --wait` waits for the run that it starts, `cdktr logs -f RUN` for one that is there"},
 	{"restart rerun clear", "`cdktr retry RUN` runs again what did not succeed and all behind it, with --all " +
 		"everything"},
 	{"backfill", "`cdktr run ID -p NAME=VALUE` makes up for one fire; catchup in the file has the principal do so"},
