@@ -206,7 +206,8 @@ func (w *waiting) outcome(ctx context.Context, err error) error {
 	case w.unknown > 0:
 		return &exitError{code: exitRefused, err: fmt.Errorf("%s could not be waited for", countText(w.unknown, "id"))}
 	case w.bad > 0:
-		return &exitError{code: exitFailed, err: fmt.Errorf("%d of %s did not succeed", w.bad, countText(w.asked, "run"))}
+		return &exitError{code: exitFailed,
+			err: fmt.Errorf("%d of %s did not succeed", w.bad, countText(w.asked, "run"))}
 	}
 	return nil
 }
