@@ -136,6 +136,7 @@ type cliFlags struct {
 	tree bool // ps
 
 	timeout time.Duration // wait, exec
+	dry     bool          // --dry-run of retry
 
 	// cancel, ack, approve
 	force   bool
@@ -160,7 +161,7 @@ type cliFlags struct {
 
 	// next, graph
 	tz   string
-	from string
+	from string // also retry
 	cron string
 	dot  bool
 

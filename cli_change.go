@@ -1,5 +1,4 @@
-// cli_change.go: the verbs that change one thing and have little to say: cancel, retry, drain, undrain, forget,
-// rescan.
+// cli_change.go: the verbs that change one thing and have little to say: cancel, drain, undrain, forget, rescan.
 
 package main
 
@@ -34,17 +33,6 @@ do not start it again: use cdktr retry.`,
 			"cdktr cancel 01JD3V5K8Q2M4N6P8R0S2T4V6W",
 			"cdktr cancel 01JD3V5K8Q2M4N6P8R0S2T4V6W --task load",
 			"cdktr ps --workflow etl.daily --json | jq -r .run | xargs -n1 cdktr cancel --force",
-		}}
-}
-
-// retryVerb is the entry of `retry`.
-func retryVerb() cliVerb {
-	return cliVerb{name: "retry", args: "RUN", help: "run again what failed in a run that has ended, and all behind it",
-		run:   doRetry,
-		flags: func(f *cliFlags) { f.BoolVar(&f.all, "all", false, "run all of it again") },
-		examples: []string{
-			"cdktr retry 01JD3V5K8Q2M4N6P8R0S2T4V6W",
-			"cdktr retry 01JD3V5K8Q2M4N6P8R0S2T4V6W --all",
 		}}
 }
 
@@ -132,14 +120,6 @@ func doCancel(ctx context.Context, c *cli, args []string) error {
 		done = "cancelling task " + c.flags.task + " of run " + id
 	}
 	return c.change(ctx, Request{Op: "cancel", Run: id, Task: c.flags.task, Force: c.flags.force}, done)
-}
-
-func doRetry(ctx context.Context, c *cli, args []string) error {
-	id, err := oneArg(args, "retry", "RUN")
-	if err != nil {
-		return err
-	}
-	return c.change(ctx, Request{Op: "retry", Run: id, All: c.flags.all}, "run "+id+" is queued again")
 }
 
 // doAgent makes the verbs drain, undrain and forget. done goes before the agent's name.

@@ -197,8 +197,14 @@ func (c *cli) runEnded(r *Run) error {
 
 // followRun shows a run until it ends. Interrupted, it leaves the run alone and says so.
 func (c *cli) followRun(ctx context.Context, conn *client, id string) error {
+	return followBehind(ctx, c, conn, id, 0)
+}
+
+// followBehind is followRun without the output up to a line's number.
+func followBehind(ctx context.Context, c *cli, conn *client, id string, number int64) error {
 	c.flags.follow = true
 	view := progressNew(c)
+	view.number = number
 	say := c.say
 	if !view.quiet { // the view must know of each line: it draws over its own
 		say = func(text string) { view.take(&Reply{Note: text}) }

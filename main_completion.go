@@ -113,7 +113,7 @@ func (c *cli) completions(ctx context.Context, words []string) []string {
 		f.VisitAll(func(fl *flag.Flag) { all = append(all, cliFlagName(fl)) })
 	case len(rest) > 1 && rest[len(rest)-1] == "-p":
 		all = completionParams(ctx, c, rest[:len(rest)-1], last)
-	case len(rest) > 1 && rest[len(rest)-1] == "--task":
+	case len(rest) > 1 && (rest[len(rest)-1] == "--task" || verb.name == "retry" && rest[len(rest)-1] == "--from"):
 		all = c.completionTasks(ctx, rest)
 	case len(rest) == 0 || strings.Contains(verb.args, "..."):
 		all = c.completionIDs(ctx, verb)

@@ -123,10 +123,12 @@ func (p *principal) opCancel(c *opCall) {
 	}
 }
 
-// opRetry queues a run again that has ended.
+// opRetry queues a run again that has ended, or says what that would do.
 func (p *principal) opRetry(c *opCall) {
 	r := p.state.Runs[c.req.Run]
 	switch {
+	case c.req.All && c.req.From != "":
+		c.refuse(refuse(codeInvalid, "a retry is of all tasks or from one of them, not both"))
 	case r == nil:
 		p.looks.absentRun(c, func(r *Run) {
 			c.refuse(refuse(codeConflict, "run %s is too old to be retried (the newest %d can be, or %d MiB of "+
@@ -135,9 +137,14 @@ func (p *principal) opRetry(c *opCall) {
 		})
 	case runActive(r.State):
 		c.refuse(refuse(codeConflict, "run %s is %s: it can be retried when it has ended", r.ID, r.State))
-	case r.nothingLeft() && !c.req.All:
-		c.refuse(refuse(codeConflict, "run %s succeeded: nothing is left to run (--all runs it all again)", r.ID))
+	case r.nothingLeft() && !c.req.All && c.req.From == "":
+		c.refuse(refuse(codeConflict, "run %s succeeded: nothing is left to run (--all runs it all again, --from "+
+			"TASK that task and all behind it)", r.ID))
 	default:
+		if refused := retryFrom(r, c.req.From); refused != nil {
+			p.looks.refuseAside(c, refused)
+			return
+		}
 		if refused := p.queue.mayQueue(c.grant, c.by); refused != nil {
 			c.refuse(refused)
 			return
@@ -148,11 +155,48 @@ func (p *principal) opRetry(c *opCall) {
 				return
 			}
 		}
-		p.emit(&Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, All: c.req.All,
-			Reason: "retried by " + c.by, By: c.by, From: c.from})
-		id, note := r.ID, p.newerFile(r)
-		p.whenDurable(func() { c.reply(Reply{Run: id, Note: note}) })
+		again := &Event{Kind: evRequeued, Run: r.ID, Workflow: r.Workflow, Attempt: r.Attempt + 1, All: c.req.All,
+			Task: c.req.From, Reason: "retried by " + c.by, By: c.by, From: c.from}
+		reply := Reply{Run: r.ID, Note: p.newerFile(r)}
+		if c.req.Dry {
+			p.dryRetry(c, r, again, reply)
+			return
+		}
+		p.emit(again)
+		p.whenDurable(func() { c.reply(reply) })
 	}
+}
+
+// retryFrom says why a retry of a run cannot begin at a task, nil when it can; "" is no task.
+func retryFrom(r *Run, from string) *protoError {
+	t := r.task(from)
+	switch {
+	case from == "":
+		return nil
+	case t == nil:
+		return noTask(r, from)
+	case t.Of != "":
+		return refuse(codeConflict, "%s is an instance of task %s: a retry begins at a whole task, --from %[2]s", from,
+			t.Of)
+	case t.Handler != "":
+		return refuse(codeConflict, "task %s belongs to %s, which follows every attempt of the run", from, t.Handler)
+	}
+	return nil
+}
+
+// dryRetry answers with the tasks as they would be behind an event that queues a run again.
+func (p *principal) dryRetry(c *opCall, r *Run, again *Event, reply Reply) {
+	scratch, copied := stateNew(), r.clone()
+	scratch.Runs[r.ID], scratch.Versions[r.Version] = copied, p.state.Versions[r.Version]
+	if err := scratch.apply(again); err != nil {
+		c.refuse(refuse(codeConflict, "%v", err))
+		return
+	}
+	reply.Tasks, reply.Spec = copied.Tasks, p.state.Versions[r.Version]
+	if reply.Spec != nil && protoSize(reply.Tasks)+protoSize(reply.Spec) > protoMaxRow {
+		reply.Spec = nil
+	}
+	c.reply(reply)
 }
 
 // newerFile notes that the file of a run's workflow has changed since the run was queued; "" when it has not.

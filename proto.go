@@ -104,6 +104,8 @@ type Request struct {
 	Before  int64      `json:"before,omitempty"`
 
 	Comment string `json:"comment,omitempty" max:"1024"` // approve, reject and pause
+	From    string `json:"from,omitempty" max:"256"`     // retry
+	Dry     bool   `json:"dry,omitempty"`                // retry
 
 	Of    string `json:"of,omitempty" max:"256"` // stop: the request whose stream is to end
 	Until Stamp  `json:"until,omitzero"`         // ack and pause
@@ -468,8 +470,8 @@ var protoOps = []protoOp{
 	{Op: "approve", Help: "say yes for a task of a run that waits for it, to whom it names, or whoever may operate; " +
 		"task where several wait", Role: roleViewer, Scoped: true, Fields: []string{"run*", "task", "comment"}},
 	{Op: "reject", Help: "say no", Role: roleViewer, Scoped: true, Fields: []string{"run*", "task", "comment"}},
-	{Op: "retry", Help: "run again what failed and all behind it, or all of it", Role: roleOperator,
-		Fields: []string{"run*", "all"}},
+	{Op: "retry", Help: "run again what failed and all behind it, from a task on too, or all of it; dry only says " +
+		"what would run", Role: roleOperator, Fields: []string{"run*", "all", "from", "dry"}},
 	{Op: "pause", Help: "stop the schedule of a workflow, or of all, until somebody resumes it, or a time; comment " +
 		"says why", Role: roleOperator, Fields: []string{"workflow", "all", "until", "comment"}},
 	{Op: "resume", Help: "start the schedule again", Role: roleOperator, Fields: []string{"workflow", "all"}},

@@ -372,7 +372,7 @@ func (s *State) applyRun(r *Run, e *Event) error {
 		delete(s.Acks, stateKey("overdue", r.Workflow, ""))
 		r.Lease++
 	case evRequeued:
-		nothingToDo := r.nothingLeft() && !e.All
+		nothingToDo := r.nothingLeft() && !e.All && e.Task == ""
 		if nothingToDo || r.State == runQueued {
 			return misfit()
 		}
@@ -515,7 +515,7 @@ func (t *TaskRun) noteAttempt(e *Event, most int) {
 }
 
 // requeue puts a run back into the queue. Tasks that succeeded, or were skipped by their `if`, stay done, but for those
-// behind a task that failed; with All none stays done. The same attempt of a run goes on when its agent has given it
+// behind a task that failed, and for Task and those behind it; with All none stays done. The same attempt of a run goes on when its agent has given it
 // back: then failures that were allowed stay done too, and no attempt that a task has spent is forgotten.
 func (s *State) requeue(r *Run, e *Event) {
 	if !runActive(r.State) {
@@ -527,7 +527,7 @@ func (s *State) requeue(r *Run, e *Event) {
 	}
 	var behind []bool
 	if spec := s.Versions[r.Version]; spec != nil && !e.All && !goesOn {
-		behind = r.behindFailed(spec)
+		behind = r.behindFailed(spec, e.Task)
 	}
 	r.State, r.Attempt, r.Agent, r.Reason, r.Cancelling, r.Lost = runQueued, e.Attempt, "", e.Reason, "", false
 	r.Force, r.Ahead, r.Parked, r.OwnStarted, r.OwnFinished = false, false, false, Stamp{}, Stamp{}
@@ -573,8 +573,9 @@ func (r *Run) nothingLeft() bool {
 
 // behindFailed says of each task of a run whether it depends, directly or not, on one that failed, crashed, was
 // cancelled or is at work. Tasks there that clean up or raise the alarm belong to the attempt that they followed: they
-// must follow the next attempt too.
-func (r *Run) behindFailed(spec *Workflow) []bool {
+// must follow the next attempt too. The task from, which need not have failed, counts as one of those behind; "" is no
+// task.
+func (r *Run) behindFailed(spec *Workflow, from string) []bool {
 	down := make(map[string][]int, len(spec.Tasks))
 	for i := range spec.Tasks {
 		for _, id := range spec.Tasks[i].Depends {
@@ -584,9 +585,11 @@ func (r *Run) behindFailed(spec *Workflow) []bool {
 	behind := make([]bool, len(r.Tasks))
 	var queue []string
 	for i := range r.Tasks {
-		switch r.Tasks[i].State {
-		case taskSucceeded, taskSkipped, taskWaiting:
-		default:
+		switch {
+		case r.Tasks[i].Task == from && from != "":
+			behind[i] = true
+			queue = append(queue, from)
+		case r.Tasks[i].State != taskSucceeded && r.Tasks[i].State != taskSkipped && r.Tasks[i].State != taskWaiting:
 			queue = append(queue, r.Tasks[i].Task)
 		}
 	}

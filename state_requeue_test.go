@@ -38,22 +38,27 @@ func TestStateRequeueTasks(t *testing.T) {
 		tasks string
 		all   bool
 		want  string // those that stay done
+		from  string
 	}{
+		{"from a task that succeeded", "a succeeded; b:a succeeded; c:b succeeded; d:a succeeded", false, "a d", "b"},
+		{"from a task, and what failed besides", "a succeeded; b:a succeeded; c failed; d:c skipped; e succeeded",
+			false, "e", "a"},
+		{"from a task that failed", "a succeeded; b:a failed; c:b skipped", false, "a", "b"},
 		{"clean-up behind a failure", "mount succeeded; work:mount failed; umount:work succeeded; alarm:work succeeded",
-			false, "mount"},
+			false, "mount", ""},
 		{"far behind a failure", "a failed; b:a skipped; c:b skipped; tidy:c succeeded; after:tidy succeeded",
-			false, ""},
-		{"beside a failure", "a failed; b succeeded; c:b succeeded; both:c,a succeeded", false, "b c"},
-		{"in front of a failure", "a succeeded; b:a succeeded; c:b failed", false, "a b"},
-		{"behind a cancelled task", "a succeeded; b:a cancelled; c:b succeeded", false, "a"},
-		{"behind a crashed task", "a succeeded; b:a crashed; c:b succeeded; d:a succeeded", false, "a d"},
+			false, "", ""},
+		{"beside a failure", "a failed; b succeeded; c:b succeeded; both:c,a succeeded", false, "b c", ""},
+		{"in front of a failure", "a succeeded; b:a succeeded; c:b failed", false, "a b", ""},
+		{"behind a cancelled task", "a succeeded; b:a cancelled; c:b succeeded", false, "a", ""},
+		{"behind a crashed task", "a succeeded; b:a crashed; c:b succeeded; d:a succeeded", false, "a d", ""},
 		{"behind what was skipped for no failure", "a succeeded; alarm:a skipped; note:alarm succeeded; b failed",
-			false, "a note"},
+			false, "a note", ""},
 		{"listed before what it follows",
-			"tidy:work succeeded; alarm:tidy succeeded; work:setup failed; setup succeeded", false, "setup"},
-		{"a diamond", "a succeeded; b:a failed; c:a succeeded; d:b,c succeeded", false, "a c"},
-		{"two failures", "a failed; b failed; c:a,b succeeded; d succeeded", false, "d"},
-		{"all", "a succeeded; b:a failed; c succeeded", true, ""},
+			"tidy:work succeeded; alarm:tidy succeeded; work:setup failed; setup succeeded", false, "setup", ""},
+		{"a diamond", "a succeeded; b:a failed; c:a succeeded; d:b,c succeeded", false, "a c", ""},
+		{"two failures", "a failed; b failed; c:a,b succeeded; d succeeded", false, "d", ""},
+		{"all", "a succeeded; b:a failed; c succeeded", true, "", ""},
 	} {
 		tasks, states := requeueTasks(strings.Split(test.tasks, "; "))
 		s := stateNew()
@@ -64,7 +69,7 @@ func TestStateRequeueTasks(t *testing.T) {
 				Outputs: map[string]string{"of": task.ID}})
 		}
 		events = append(events, &Event{Kind: evRunFinished, State: runFailed, Agent: "x", Lease: 1},
-			&Event{Kind: evRequeued, Attempt: 2, All: test.all})
+			&Event{Kind: evRequeued, Attempt: 2, All: test.all, Task: test.from})
 		for _, e := range events {
 			e.Run, e.Time = "R1", stampOf(stateEpoch)
 			if err := s.apply(e); err != nil {

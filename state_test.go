@@ -548,6 +548,7 @@ func stateModel(t *testing.T, rnd *rand.Rand) {
 			State: ends[rnd.IntN(len(ends))]}
 		if e.Kind == evRequeued {
 			e.All = rnd.IntN(2) == 0
+			e.Task = []string{"", e.Task}[rnd.IntN(2)]
 		}
 		if e.Kind == evAdopted && model[e.Run] != nil {
 			e.Agent = model[e.Run].agent
@@ -598,7 +599,7 @@ func stateModelApply(model map[string]*stateModelRun, e *Event) bool {
 		m.lease++
 		return true
 	case evRequeued:
-		if m.state == runQueued || m.state == runSucceeded && !e.All {
+		if m.state == runQueued || m.state == runSucceeded && !e.All && e.Task == "" {
 			return false
 		}
 		m.state, m.agent, m.attempt, m.lost = runQueued, "", e.Attempt, false
