@@ -515,8 +515,9 @@ func (t *TaskRun) noteAttempt(e *Event, most int) {
 }
 
 // requeue puts a run back into the queue. Tasks that succeeded, or were skipped by their `if`, stay done, but for those
-// behind a task that failed, and for Task and those behind it; with All none stays done. The same attempt of a run goes on when its agent has given it
-// back: then failures that were allowed stay done too, and no attempt that a task has spent is forgotten.
+// behind a task that failed, and for Task and those behind it; with All none stays done. The same attempt of a run goes
+// on when its agent has given it back: then failures that were allowed stay done too, and no attempt that a task has
+// spent is forgotten.
 func (s *State) requeue(r *Run, e *Event) {
 	if !runActive(r.State) {
 		s.unfinish(r)
@@ -585,13 +586,14 @@ func (r *Run) behindFailed(spec *Workflow, from string) []bool {
 	behind := make([]bool, len(r.Tasks))
 	var queue []string
 	for i := range r.Tasks {
-		switch {
-		case r.Tasks[i].Task == from && from != "":
-			behind[i] = true
-			queue = append(queue, from)
-		case r.Tasks[i].State != taskSucceeded && r.Tasks[i].State != taskSkipped && r.Tasks[i].State != taskWaiting:
-			queue = append(queue, r.Tasks[i].Task)
+		behind[i] = from != "" && r.Tasks[i].Task == from
+		switch r.Tasks[i].State {
+		case taskSucceeded, taskSkipped, taskWaiting:
+			if !behind[i] {
+				continue
+			}
 		}
+		queue = append(queue, r.Tasks[i].Task)
 	}
 	for at := 0; at < len(queue); at++ { // it grows by each task once
 		for _, i := range down[queue[at]] {

@@ -554,7 +554,7 @@ func stateModel(t *testing.T, rnd *rand.Rand) {
 			e.Agent = model[e.Run].agent
 		}
 		want, task := stateModelApply(model, e), ""
-		if r := g.s.Runs[e.Run]; r != nil {
+		if r := g.s.Runs[e.Run]; r != nil && e.Task != "" {
 			task = stateTask(r, e.Task)
 		}
 		if want && (e.Kind == evTaskStarted || e.Kind == evTaskRetrying || e.Kind == evTaskFinished) {

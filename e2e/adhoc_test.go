@@ -116,7 +116,8 @@ func TestRetryFrom(t *testing.T) {
 			t.Errorf("task %s: started %s, before %s", task.Task, task.Started, was.Started)
 		}
 	}
-	if trail := x.OK("events"); again.Attempt != 2 || !strings.Contains(trail, `"task":"load","attempt":2,"reason":"retr`) {
+	if trail := x.OK("events"); again.Attempt != 2 ||
+		!strings.Contains(trail, `"task":"load","attempt":2,"reason":"retr`) {
 		t.Errorf("attempt %d; the audit trail has no such event:\n%s", again.Attempt, trail)
 	}
 
@@ -125,7 +126,8 @@ func TestRetryFrom(t *testing.T) {
 	x.OK("rescan")
 	r = x.Code(0, "retry", run.ID, "--from", "load", "--dry-run", "--json")
 	harness.Fields(t, r.Out, "run workflow attempt file tasks new")
-	for _, want := range []string{`"file":"changed","tasks"`, `"task":"get","state":"succeeded","again":false,"file":"same"`,
+	for _, want := range []string{`"file":"changed","tasks"`,
+		`"task":"get","state":"succeeded","again":false,"file":"same"`,
 		`"task":"sum","state":"succeeded","again":true,"file":"changed"`,
 		`"task":"side","state":"succeeded","again":false,"file":"gone"`, `"new":["aside"]`, `"attempt":3`} {
 		if !strings.Contains(r.Out, want) {
